@@ -1,0 +1,389 @@
+"""Raw message values in bulk to columns: the fast path, with the judge behind it.
+
+The values of many messages are wrapped into one text, parsed by Arrow off the interpreter lock, and checked column by
+column. Rows that a check doubts, and blocks that the parser refuses, go to ``core.judge`` message by message; only the judge
+refuses anything. So the fast path may be picky, but never lenient.
+
+Why each value is wrapped as ``{"n":17,"v":...}``: Arrow reads concatenated objects as separate rows and skips blank
+messages, so two objects in one message and an empty one beside it would keep the row count and slip through. Wrapped, every
+message starts exactly one row of its own, its number proves it, and anything beyond one object is an unexpected field.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.json as pj
+
+from pipeline.core.agencies import AgencyRegistry
+from pipeline.core.events import (
+    EVENT_ID,
+    LEGACY_LEVELS,
+    MAX_MESSAGE_BYTES,
+    PORTAL_ID,
+    PROCEDURE_CODE,
+    Channel,
+    DossierEvent,
+    Refusal,
+    ReturnedBy,
+    ServiceLevel,
+    Status,
+)
+from pipeline.core.judge import Judge
+from pipeline.core.periods import VIETNAM_OFFSET_MINUTES
+
+#: Columns of accepted events. ``position`` is the index of the message among the values given.
+EVENT_SCHEMA: Final = pa.schema(
+    [
+        ("event_id", pa.string()),
+        ("dossier_code", pa.string()),
+        ("agency", pa.dictionary(pa.int32(), pa.string())),
+        ("procedure_code", pa.string()),
+        ("status", pa.uint8()),
+        ("channel", pa.uint8()),
+        ("service_level", pa.dictionary(pa.int32(), pa.string())),
+        ("occurred_at", pa.timestamp("ms", "UTC")),
+        ("legacy_level", pa.uint8()),
+        ("returned_by", pa.dictionary(pa.int32(), pa.string())),
+        ("portal_id", pa.string()),
+        ("position", pa.int32()),
+    ]
+)
+
+_FIELDS: Final = [
+    ("event_id", pa.string()),
+    ("dossier_code", pa.string()),
+    ("agency_code", pa.string()),
+    ("procedure_code", pa.string()),
+    ("status", pa.uint8()),
+    ("channel", pa.uint8()),
+    ("service_level", pa.string()),
+    ("occurred_at", pa.string()),
+    ("legacy_level", pa.uint8()),
+    ("returned_by", pa.string()),
+    ("portal_id", pa.string()),
+]
+_REQUIRED: Final = (
+    "event_id",
+    "dossier_code",
+    "agency_code",
+    "procedure_code",
+    "status",
+    "channel",
+    "service_level",
+    "occurred_at",
+)
+_PARSE: Final = pj.ParseOptions(
+    explicit_schema=pa.schema([("n", pa.int32()), ("v", pa.struct(_FIELDS))]), unexpected_field_behavior="error"
+)
+#: Blocks of 1 MB stay in the second-level cache; Arrow's threads hold no interpreter lock.
+_READ: Final = pj.ReadOptions(use_threads=True, block_size=1 << 20)
+#: A refused text is tried again in pieces of this many messages, so that one bad message does not slow a whole batch.
+_PIECE: Final = 2_000
+
+#: The dossier code with its calendar date spelt out, save for 29 February: those rows go to the judge.
+_DOSSIER_CODE_AND_DATE: Final = (
+    r"^(?:[0-9A-Z]{2,3}\.){0,3}[A-Z][0-9]{2}(?:\.[0-9]{1,3}){0,4}-(?:[0-9]{2}|[1-9][0-9]{3})"
+    r"(?:(?:0[13578]|1[02])(?:0[1-9]|[12][0-9]|3[01])|(?:0[469]|11)(?:0[1-9]|[12][0-9]|30)|02(?:0[1-9]|1[0-9]|2[0-8]))"
+    r"-[0-9]{4,7}$"
+)
+#: What Arrow can convert: as OCCURRED_AT, with at most six digits of a second and no year 0.
+_OCCURRED_AT_ARROW: Final = (
+    r"^[1-9][0-9]{3}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}(?::[0-9]{2}(?:\.[0-9]{1,6})?)?(?:Z|[+-][0-9]{2}(?::?[0-5][0-9])?)$"
+)
+_MILLISECONDS_OF_DAY: Final = 86_400_000
+_LEVELS: Final = pa.array([str(level) for level in ServiceLevel])
+_RETURNS: Final = pa.array(["", *(str(way) for way in ReturnedBy)])
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """What a batch of messages turned into; every message is in exactly one of the two."""
+
+    events: pa.Table  # EVENT_SCHEMA, in the order of ``position``
+    refusals: tuple[tuple[int, Refusal], ...]  # (position, refusal), ascending
+    judged: int  # messages that went through the slow path
+
+
+class Decoder:
+    """Decodes batches against one registry. Safe to use from several threads."""
+
+    def __init__(self, registry: AgencyRegistry) -> None:
+        self._judge = Judge(registry)
+        self._agencies = _AgencyColumns(registry)
+
+    @property
+    def agencies(self) -> tuple[str, ...]:
+        """The dictionary behind the ``agency`` column, in its order."""
+        return self._agencies.codes
+
+    def decode(self, values: Sequence[bytes | None], *, latest: dt.datetime) -> Decoded:
+        """Sort messages into events and refusals.
+
+        Args:
+            values: message values in the order of their positions; None is a tombstone.
+            latest: no event may be dated after this instant (aware).
+        """
+        parts: list[pa.Table] = []
+        doubtful: list[int] = []
+        for start, piece in self._parsed(values, doubtful):
+            table, doubts = self._checked(piece, start, latest)
+            parts.append(table)
+            doubtful.extend(doubts)
+        events: list[tuple[int, DossierEvent]] = []
+        refusals: list[tuple[int, Refusal]] = []
+        for position in sorted(doubtful):
+            verdict = self._judge.judge(values[position], latest=latest)
+            if isinstance(verdict, Refusal):
+                refusals.append((position, verdict))
+            else:
+                events.append((position, verdict))
+        if events:
+            parts.append(self._table_of(events))
+        table = pa.concat_tables(parts) if parts else EVENT_SCHEMA.empty_table()
+        if events and len(parts) > 1:
+            table = table.sort_by("position")
+        return Decoded(table, tuple(refusals), len(doubtful))
+
+    def _parsed(self, values: Sequence[bytes | None], doubtful: list[int]) -> Iterator[tuple[int, pa.Table]]:
+        """Tables of the stretches that parse, with their first position; the positions of the rest go to ``doubtful``."""
+        whole = _parse(values)
+        if whole is not None:
+            yield 0, whole
+            return
+        for start in range(0, len(values), _PIECE):
+            piece = values[start : start + _PIECE]
+            table = _parse(piece) if len(piece) < len(values) else None
+            if table is None:
+                doubtful.extend(range(start, start + len(piece)))
+            else:
+                yield start, table
+
+    def _checked(self, parsed: pa.Table, start: int, latest: dt.datetime) -> tuple[pa.Table, list[int]]:
+        """The rows that pass every check as events, and the positions of those that do not."""
+        columns = {name: parsed.column(index) for index, (name, _) in enumerate(_FIELDS)}
+        good = np.ones(parsed.num_rows, dtype=bool)
+        for name in _REQUIRED:
+            if columns[name].null_count:
+                good &= pc.is_valid(columns[name]).to_numpy()
+        good &= _matches(columns["event_id"], EVENT_ID)
+        good &= _matches(columns["dossier_code"], _DOSSIER_CODE_AND_DATE)
+        good &= _few_distinct_match(columns["procedure_code"], PROCEDURE_CODE)
+        good &= _few_distinct_match(columns["portal_id"], PORTAL_ID, null_is_fine=True)
+        good &= _within(columns["status"], len(Status))
+        good &= _within(columns["channel"], len(Channel))
+        levels = _index_in(columns["service_level"], _LEVELS)
+        good &= levels >= 0
+        legacy = columns["legacy_level"]
+        if legacy.null_count < len(legacy):
+            good &= _within(legacy, len(LEGACY_LEVELS), null_is_fine=True)
+        returned = np.zeros(parsed.num_rows, dtype=np.int32)
+        if columns["returned_by"].null_count < parsed.num_rows:
+            found = _index_in(columns["returned_by"], _RETURNS)
+            sent = pc.is_valid(columns["returned_by"]).to_numpy()
+            good &= ~sent | (found > 0)
+            returned = np.where(sent, found, 0)
+        good &= _matches(columns["occurred_at"], _OCCURRED_AT_ARROW)
+        instants = _instants(columns["occurred_at"], good)
+        good &= instants <= int(latest.timestamp() * 1000)
+        agencies = self._agencies.responsible(_index_in(columns["agency_code"], self._agencies.array), instants)
+        good &= agencies >= 0
+        every = bool(good.all())
+        keep = None if every else pa.array(np.flatnonzero(good))
+
+        def kept(column: pa.ChunkedArray) -> pa.ChunkedArray:
+            return column if keep is None else column.take(keep)
+
+        def chosen(array: np.ndarray) -> np.ndarray:
+            return array if keep is None else array[good]
+
+        def coded(indices: np.ndarray, dictionary: pa.Array) -> pa.Array:
+            return pa.DictionaryArray.from_arrays(pa.array(chosen(indices), pa.int32()), dictionary)
+
+        table = pa.table(
+            [
+                kept(columns["event_id"]),
+                kept(columns["dossier_code"]),
+                coded(agencies, self._agencies.array),
+                kept(columns["procedure_code"]),
+                kept(columns["status"]),
+                kept(columns["channel"]),
+                coded(levels, _LEVELS),
+                pa.array(chosen(instants), pa.int64()).cast(EVENT_SCHEMA.field("occurred_at").type),
+                pc.fill_null(kept(legacy), 0),
+                coded(returned, _RETURNS),
+                pc.fill_null(kept(columns["portal_id"]), ""),
+                pa.array(chosen(np.arange(start, start + parsed.num_rows, dtype=np.int32))),
+            ],
+            schema=EVENT_SCHEMA,
+        )
+        return table, [] if every else [start + int(row) for row in np.flatnonzero(~good)]
+
+    def _table_of(self, events: list[tuple[int, DossierEvent]]) -> pa.Table:
+        """Events of the slow path as columns of the same dictionaries."""
+        rows = [event for _, event in events]
+        code_index = self._agencies.index
+        return pa.table(
+            [
+                pa.array([str(row.event_id) for row in rows], pa.string()),
+                pa.array([row.dossier_code for row in rows], pa.string()),
+                pa.DictionaryArray.from_arrays(
+                    pa.array([code_index[row.agency] for row in rows], pa.int32()), self._agencies.array
+                ),
+                pa.array([row.procedure_code for row in rows], pa.string()),
+                pa.array([row.status for row in rows], pa.uint8()),
+                pa.array([row.channel for row in rows], pa.uint8()),
+                pa.DictionaryArray.from_arrays(pc.index_in(pa.array([row.service_level for row in rows]), _LEVELS), _LEVELS),
+                pa.array([row.occurred_at for row in rows], EVENT_SCHEMA.field("occurred_at").type),
+                pa.array([row.legacy_level for row in rows], pa.uint8()),
+                pa.DictionaryArray.from_arrays(pc.index_in(pa.array([row.returned_by for row in rows]), _RETURNS), _RETURNS),
+                pa.array([row.portal_id for row in rows], pa.string()),
+                pa.array([position for position, _ in events], pa.int32()),
+            ],
+            schema=EVENT_SCHEMA,
+        )
+
+
+class _AgencyColumns:
+    """The registry as arrays: from (index of the code sent, time) to the index of the agency responsible.
+
+    The common cases only: the code itself while in force without a gap, then its successor. All else answers -1 and goes to
+    the judge.
+    """
+
+    def __init__(self, registry: AgencyRegistry) -> None:
+        self.codes = registry.codes
+        self.array = pa.array(self.codes, pa.string())
+        self.index = {code: position for position, code in enumerate(self.codes)}
+        first, last = [], []
+        for code in self.codes:
+            spans = registry.spans(code)
+            end = spans[0].valid_to
+            for later in spans[1:]:
+                if end is None or later.valid_from != end + dt.timedelta(days=1):
+                    break
+                end = later.valid_to
+            first.append(_day_number(spans[0].valid_from))
+            last.append(_day_number(end) if end is not None else np.iinfo(np.int32).max)
+        self._first = np.array(first, dtype=np.int64)
+        self._last = np.array(last, dtype=np.int64)
+        self._successor = np.array(
+            [self.index.get(registry.spans(code)[-1].successor_code or "", -1) for code in self.codes], dtype=np.int32
+        )
+
+    def responsible(self, sent: np.ndarray, instants: np.ndarray) -> np.ndarray:
+        """``sent``: index of each row's agency_code, -1 when unknown; ``instants``: epoch milliseconds."""
+        days = (instants + VIETNAM_OFFSET_MINUTES * 60_000) // _MILLISECONDS_OF_DAY
+        own = (sent >= 0) & (self._first[sent] <= days) & (days <= self._last[sent])
+        if own.all():
+            return sent
+        heir = np.where(sent >= 0, self._successor[sent], -1)
+        inherited = (
+            (sent >= 0) & (days > self._last[sent]) & (heir >= 0) & (self._first[heir] <= days) & (days <= self._last[heir])
+        )
+        return np.where(own, sent, np.where(inherited, heir, -1)).astype(np.int32)
+
+
+def _day_number(day: dt.date) -> int:
+    return (day - dt.date(1970, 1, 1)).days
+
+
+def _wrap(values: Sequence[bytes]) -> bytes:
+    """All values as one text, each an object of its own with its number in front."""
+    prefixes = _prefixes(len(values))
+    parts: list[bytes] = [b""] * (2 * len(values) + 1)
+    parts[0:-1:2] = prefixes
+    parts[1::2] = values
+    parts[-1] = b"}\n"
+    return b"".join(parts)
+
+
+_PREFIXES: list[bytes] = [b'{"n":0,"v":']
+
+
+def _prefixes(count: int) -> list[bytes]:
+    """``}`` of the row before, then the opening of row n; made once and kept, for they are the same for every batch."""
+    if len(_PREFIXES) < count:
+        _PREFIXES.extend(b'}\n{"n":%d,"v":' % number for number in range(len(_PREFIXES), count))
+    return _PREFIXES[:count]
+
+
+def _parse(values: Sequence[bytes | None]) -> pa.Table | None:
+    """The fields as one flat table with a row for each value, or None when any value gives cause for doubt."""
+    if not values:
+        return None
+    try:
+        if max(map(len, values)) > MAX_MESSAGE_BYTES:  # type: ignore[arg-type]
+            return None
+        table = pj.read_json(pa.BufferReader(_wrap(values)), parse_options=_PARSE, read_options=_READ)  # type: ignore[arg-type]
+    except (TypeError, pa.ArrowInvalid):  # a tombstone has no length
+        return None
+    if not _one_row_each(table, len(values)):
+        return None
+    return pa.Table.from_batches([pa.RecordBatch.from_struct_array(chunk) for chunk in table.column("v").chunks])
+
+
+def _one_row_each(table: pa.Table, count: int) -> bool:
+    """Whether message n made row n, for every n, and each of them an object."""
+    if table.num_rows != count or table.column("v").null_count:
+        return False
+    return bool((table.column("n").to_numpy() == np.arange(count)).all())
+
+
+def _matches(column: pa.ChunkedArray, pattern: str) -> np.ndarray:
+    found: np.ndarray = pc.fill_null(pc.match_substring_regex(column, pattern), fill_value=False).to_numpy()
+    return found
+
+
+def _few_distinct_match(column: pa.ChunkedArray, pattern: str, *, null_is_fine: bool = False) -> np.ndarray:
+    """Like ``_matches`` for a column of few distinct values: judges each value once."""
+    if column.null_count == len(column):
+        return np.full(len(column), null_is_fine)
+    parts = []
+    for chunk in column.chunks:
+        encoded = chunk.dictionary_encode()
+        fine = np.append(_matches(pa.chunked_array([encoded.dictionary]), pattern), null_is_fine)
+        parts.append(fine[pc.fill_null(encoded.indices, len(fine) - 1).to_numpy()])
+    return np.concatenate(parts)
+
+
+def _within(column: pa.ChunkedArray, most: int, *, null_is_fine: bool = False) -> np.ndarray:
+    """Whether each number lies in 1..most."""
+    numbers = pc.fill_null(column, 1 if null_is_fine else 0).to_numpy()
+    fine: np.ndarray = (numbers >= 1) & (numbers <= most)
+    return fine
+
+
+def _index_in(column: pa.ChunkedArray, dictionary: pa.Array) -> np.ndarray:
+    """Index of each value in the dictionary, -1 where it is none of them."""
+    indices: np.ndarray = pc.fill_null(pc.index_in(column, value_set=dictionary), -1).to_numpy().astype(np.int32, copy=False)
+    return indices
+
+
+def _instants(column: pa.ChunkedArray, good: np.ndarray) -> np.ndarray:
+    """Epoch milliseconds of the good rows; rows that are no moment of the calendar turn bad and read 0."""
+    texts = column if good.all() else pc.if_else(pa.array(good), column.combine_chunks(), "1970-01-01T00:00:00Z")
+    try:
+        return _milliseconds(texts)
+    except pa.ArrowInvalid:  # an impossible date: rare enough to look for it one by one
+        found = np.zeros(len(good), dtype=np.int64)
+        for row, text in enumerate(texts.to_pylist()):
+            try:
+                found[row] = _milliseconds(pa.array([text]))[0]
+            except pa.ArrowInvalid:
+                good[row] = False
+        return found
+
+
+def _milliseconds(texts: pa.ChunkedArray | pa.Array) -> np.ndarray:
+    micros = texts.cast(pa.timestamp("us", "UTC")).cast(pa.int64())
+    whole: np.ndarray = np.floor_divide(
+        micros.to_numpy(zero_copy_only=False) if isinstance(micros, pa.Array) else micros.to_numpy(), 1000
+    )
+    return whole

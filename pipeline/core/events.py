@@ -1,0 +1,130 @@
+"""The dossier event (sự kiện hồ sơ): its fields, code lists, bounds and the closed list of reasons to refuse a message.
+
+Everything the contract fixes stands here once; ``core.judge`` and ``core.decode`` apply it message by message and in bulk.
+Sources: docs/domain.md (statuses and channels of the national portal; levels of Nghị định 42/2022/NĐ-CP).
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import enum
+import uuid
+from dataclasses import dataclass
+
+
+class Status(enum.IntEnum):
+    """Dossier status (trạng thái hồ sơ) as set by the national portal."""
+
+    REGISTERED = 1  # Mới đăng ký
+    RECEIVED = 2  # Được tiếp nhận
+    REFUSED = 3  # Không được tiếp nhận
+    PROCESSING = 4  # Đang xử lý
+    SUPPLEMENT_REQUESTED = 5  # Yêu cầu bổ sung giấy tờ
+    PAYMENT_REQUESTED = 6  # Yêu cầu thực hiện nghĩa vụ tài chính
+    WITHDRAWN = 7  # Công dân yêu cầu rút hồ sơ
+    STOPPED = 8  # Dừng xử lý
+    SETTLED = 9  # Đã xử lý xong
+    RETURNED = 10  # Đã trả kết quả
+
+
+class Channel(enum.IntEnum):
+    """Submission channel (kênh nộp)."""
+
+    IN_PERSON = 1  # Trực tiếp
+    ONLINE = 2  # Trực tuyến
+    POST = 3  # Qua bưu chính công ích
+
+
+class ServiceLevel(enum.StrEnum):
+    """Level of an online service (mức độ dịch vụ công)."""
+
+    FULL = "toan_trinh"  # Toàn trình
+    PARTIAL = "mot_phan"  # Một phần
+    INFORMATION = "cung_cap_thong_tin"  # Cung cấp thông tin
+
+
+class ReturnedBy(enum.StrEnum):
+    """How the result reached the applicant (hình thức trả kết quả)."""
+
+    ONLINE = "online"
+    POST = "post"
+    COUNTER = "counter"
+
+
+#: A whole message larger than this is refused unread (bytes).
+MAX_MESSAGE_BYTES = 65_536
+#: ``mã hồ sơ``; the calendar date inside it is checked apart (``dossier_date_exists``).
+DOSSIER_CODE = r"^(?:[0-9A-Z]{2,3}\.){0,3}[A-Z][0-9]{2}(?:\.[0-9]{1,3}){0,4}-(?:[0-9]{8}|[0-9]{6})-[0-9]{4,7}$"
+#: Procedure codes (mã TTHC) differ between systems: only size and alphabet are fixed.
+PROCEDURE_CODE = r"^[0-9A-Za-z][0-9A-Za-z._-]{0,63}$"
+PORTAL_ID = r"^[0-9A-Za-z][0-9A-Za-z._:-]{0,63}$"
+#: An ISO 8601 / RFC 3339 time with an offset. The date is strict; seconds may be left out and a space may stand for the T.
+OCCURRED_AT = (
+    r"^[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}(?::[0-9]{2}(?:\.[0-9]{1,9})?)?(?:Z|[+-][0-9]{2}(?::?[0-5][0-9])?)$"
+)
+EVENT_ID = r"^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}$"
+
+LEGACY_LEVELS = range(1, 5)
+
+
+class Reason(enum.StrEnum):
+    """Why a message was set aside: the closed list behind ``dead_letters.reason`` and its metric."""
+
+    EMPTY = "empty"
+    TOO_LARGE = "too_large"
+    NOT_UTF8 = "not_utf8"
+    NOT_JSON = "not_json"
+    NOT_AN_OBJECT = "not_an_object"
+    MISSING_FIELD = "missing_field"
+    WRONG_TYPE = "wrong_type"
+    BAD_EVENT_ID = "bad_event_id"
+    BAD_DOSSIER_CODE = "bad_dossier_code"
+    IMPOSSIBLE_DATE = "impossible_date"
+    BAD_PROCEDURE_CODE = "bad_procedure_code"
+    UNKNOWN_AGENCY = "unknown_agency"
+    AGENCY_NOT_IN_FORCE = "agency_not_in_force"
+    UNKNOWN_STATUS = "unknown_status"
+    UNKNOWN_CHANNEL = "unknown_channel"
+    UNKNOWN_SERVICE_LEVEL = "unknown_service_level"
+    UNKNOWN_LEGACY_LEVEL = "unknown_legacy_level"
+    UNKNOWN_RETURN = "unknown_return"
+    BAD_OCCURRED_AT = "bad_occurred_at"
+    IN_THE_FUTURE = "in_the_future"
+    BAD_PORTAL_ID = "bad_portal_id"
+    REFUSED_BY_STORAGE = "refused_by_storage"
+
+
+@dataclass(frozen=True, slots=True)
+class DossierEvent:
+    """One accepted event. ``agency`` answers for the event on its day: ``agency_code`` or its successor."""
+
+    event_id: uuid.UUID
+    dossier_code: str
+    agency: str
+    procedure_code: str
+    status: int
+    channel: int
+    service_level: str
+    occurred_at: dt.datetime  # UTC, whole milliseconds
+    legacy_level: int = 0  # 0: not sent
+    returned_by: str = ""  # "": not sent
+    portal_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why one message is no event: a reason of the closed list and one sentence for a person."""
+
+    reason: Reason
+    detail: str
+
+
+def dossier_date_exists(dossier_code: str) -> bool:
+    """Whether the date inside a well-formed dossier code is a day of the calendar (``yyMMdd`` or ``yyyyMMdd``)."""
+    digits = dossier_code.rsplit("-", 2)[1]
+    year, month, day = (digits[:4], digits[4:6], digits[6:]) if len(digits) == 8 else ("20" + digits[:2], digits[2:4], digits[4:])
+    try:
+        dt.date(int(year), int(month), int(day))
+    except ValueError:
+        return False
+    return True
