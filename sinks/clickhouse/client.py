@@ -1,0 +1,187 @@
+"""The one door to clickhouse-connect and chDB: connections, settings of every call, errors by consequence.
+
+Every thread gets a client of its own: an HTTP client is cheap, and a chDB handle serialises its calls, so sharing one would
+make the inserts wait for the recounts.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import IO, Any, Protocol
+
+import clickhouse_connect
+from clickhouse_connect.driver import exceptions as driver_errors
+
+from sinks.clickhouse.codes import REFUSED_ROWS, RETRYABLE
+from sinks.clickhouse.target import Target
+from sinks.errors import RefusedRows, Retryable, SinkError, Unknown
+
+#: Settings of every call. ``async_insert`` off: a returned insert must be durable.
+_ALWAYS: dict[str, Any] = {"async_insert": 0, "do_not_merge_across_partitions_select_final": 1}
+
+
+class Observer(Protocol):
+    """Told about every call, whether it succeeded or failed."""
+
+    def __call__(self, operation: str, outcome: str, seconds: float) -> None:
+        """``outcome``: ok, retryable, refused or unknown."""
+        ...
+
+
+def _ignore(operation: str, outcome: str, seconds: float) -> None:
+    """The observer of those who do not measure."""
+
+
+class ClickHouse:
+    """Connections to one target. Thread-safe; close it when done."""
+
+    def __init__(self, target: Target, *, observer: Observer = _ignore) -> None:
+        self.target = target
+        self._observer = observer
+        self._local = threading.local()
+        self._clients: list[Any] = []
+        self._guard = threading.Lock()
+        self._folder_lock: IO[str] | None = None
+        if target.folder is not None:
+            self._folder_lock = _own_folder(target)
+
+    def command(self, operation: str, sql: str, parameters: Mapping[str, Any] | None = None, **settings: Any) -> None:
+        """Run a statement without a result. ``operation`` names it in metrics."""
+        self._call(
+            operation,
+            lambda client: client.command(sql, parameters=dict(parameters or {}), settings=_ALWAYS | settings),
+        )
+
+    def rows(
+        self, operation: str, sql: str, parameters: Mapping[str, Any] | None = None, **settings: Any
+    ) -> Sequence[Sequence[Any]]:
+        """Run a query and return its rows."""
+        rows: Sequence[Sequence[Any]] = self._call(
+            operation,
+            lambda client: client.query(sql, parameters=dict(parameters or {}), settings=_ALWAYS | settings).result_rows,
+        )
+        return rows
+
+    def insert(self, operation: str, table: str, columns: Sequence[str], body: Any, form: str, **settings: Any) -> None:
+        """Insert ``body`` (bytes in the ClickHouse format ``form``); durable when it returns."""
+        self._call(
+            operation,
+            lambda client: client.raw_insert(
+                table, column_names=list(columns), insert_block=body, settings=_ALWAYS | settings, fmt=form
+            ),
+        )
+
+    def create_database(self) -> None:
+        """Create the target's database if it is missing."""
+        self._call(
+            "migrate",
+            lambda client: client.command(f"CREATE DATABASE IF NOT EXISTS {self.target.database}"),
+            database="default",
+        )
+
+    def close(self) -> None:
+        """Close every connection and give the folder free."""
+        with self._guard:
+            clients, self._clients = self._clients, []
+        for client in clients:
+            client.close()
+        self._local = threading.local()
+        if self._folder_lock is not None:
+            self._folder_lock.close()
+            self._folder_lock = None
+
+    def _call(self, operation: str, action: Callable[[Any], Any], *, database: str | None = None) -> Any:
+        began = time.perf_counter()
+        outcome = "unknown"
+        try:
+            result = action(self._client(database))
+            outcome = "ok"
+        except (driver_errors.Error, OSError) as error:
+            translated = translate(error, self.target)
+            outcome = _OUTCOMES[type(translated)]
+            raise translated from error
+        else:
+            return result
+        finally:
+            self._observer(operation, outcome, time.perf_counter() - began)
+
+    def _client(self, database: str | None) -> Any:
+        if database is not None:
+            return self._open(database)
+        client = getattr(self._local, "client", None)
+        if client is None:
+            client = self._local.client = self._open(self.target.database)
+        return client
+
+    def _open(self, database: str) -> Any:
+        target = self.target
+        if target.folder is not None:
+            client = clickhouse_connect.get_client(interface="chdb", path=str(target.folder), database=database)
+        else:
+            client = clickhouse_connect.get_client(
+                host=target.host,
+                port=target.port,
+                secure=target.secure,
+                username=target.user,
+                password=target.password,
+                database=database,
+                connect_timeout=min(10, target.timeout),
+                send_receive_timeout=target.timeout,
+                autogenerate_session_id=False,
+                query_retries=0,
+                client_name="portalpulse",
+            )
+        with self._guard:
+            self._clients.append(client)
+        return client
+
+
+def translate(error: Exception, target: Target) -> SinkError:
+    """A foreign error by its consequence. Unlisted server codes, and all that is not a code, are Unknown."""
+    code = getattr(error, "code", None)
+    text = f"{target.shown}: {_first_line(error)}"
+    if code in RETRYABLE:
+        return Retryable(text, retry_after=RETRYABLE[code][1])
+    if code in REFUSED_ROWS:
+        return RefusedRows(text)
+    if code is None and isinstance(error, (driver_errors.OperationalError, OSError)):
+        return Retryable(text)  # no answer at all: refused, reset, timed out
+    return Unknown(text)
+
+
+_OUTCOMES: dict[type[SinkError], str] = {Retryable: "retryable", RefusedRows: "refused", Unknown: "unknown"}
+
+
+def _first_line(error: Exception) -> str:
+    text = str(error).strip().splitlines()
+    return text[0][:500] if text else type(error).__name__
+
+
+def _own_folder(target: Target) -> IO[str]:
+    """Lock the embedded engine's folder: one process owns it.
+
+    Raises:
+        Unknown: another process has it, or it cannot be written.
+    """
+    folder = target.folder
+    assert folder is not None
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = (folder.parent / f"{folder.name}.lock").open("a+", encoding="utf-8")
+    except OSError as error:
+        raise Unknown(f"The data folder {folder} cannot be written: {error.strerror}.") from error
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        lock.seek(0)
+        owner = lock.read().strip() or "unknown"
+        lock.close()
+        raise Unknown(f"The data folder {folder} is in use by process {owner}.") from error
+    lock.truncate(0)
+    lock.write(str(os.getpid()))
+    lock.flush()
+    return lock

@@ -1,0 +1,85 @@
+"""Numbered SQL, applied once, recorded, and never edited afterwards."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import dataclass
+from importlib import resources
+
+from sinks.clickhouse.client import ClickHouse
+from sinks.errors import Unknown
+from sinks.tables import SCHEMA_MIGRATIONS
+
+_NAME = re.compile(r"^(\d{4})_([a-z0-9_]+)\.sql$")
+
+
+@dataclass(frozen=True, slots=True)
+class Migration:
+    """One numbered file: statements separated by ``;`` at the end of a line."""
+
+    number: int
+    name: str
+    text: str
+
+    @property
+    def sha256(self) -> str:
+        """Fingerprint recorded when the migration was applied."""
+        return hashlib.sha256(self.text.encode()).hexdigest()
+
+    @property
+    def statements(self) -> tuple[str, ...]:
+        """The statements without comments and empty rests."""
+        lines = [line for line in self.text.splitlines() if not line.lstrip().startswith("--")]
+        return tuple(part.strip() for part in "\n".join(lines).split(";\n") if part.strip().strip(";"))
+
+
+def packaged_migrations() -> tuple[Migration, ...]:
+    """The migrations that ship with portalpulse, in order."""
+    found = [
+        Migration(int(match[1]), match[2], file.read_text(encoding="utf-8") + "\n")
+        for file in resources.files("sinks.clickhouse").joinpath("migrations").iterdir()
+        if (match := _NAME.match(file.name))
+    ]
+    return tuple(sorted(found, key=lambda migration: migration.number))
+
+
+def migrate(clickhouse: ClickHouse, migrations: tuple[Migration, ...] | None = None) -> tuple[Migration, ...]:
+    """Apply what is missing, in order; returns what was applied now.
+
+    Raises:
+        Unknown: an applied migration was edited, or the database is newer than this program.
+    """
+    wanted = packaged_migrations() if migrations is None else migrations
+    clickhouse.create_database()
+    clickhouse.command(
+        "migrate",
+        f"CREATE TABLE IF NOT EXISTS {SCHEMA_MIGRATIONS} (number UInt32, name String, sha256 String, "
+        "applied_at DateTime64(3, 'UTC') DEFAULT now64(3)) ENGINE = MergeTree ORDER BY number",
+    )
+    applied = {
+        int(number): str(sha256)
+        for number, sha256 in clickhouse.rows("migrate", f"SELECT number, sha256 FROM {SCHEMA_MIGRATIONS}")  # noqa: S608
+    }
+    known = {migration.number for migration in wanted}
+    if newer := sorted(set(applied) - known):
+        raise Unknown(f"The database has migration {newer[-1]:04d}, this program ends at {max(known):04d}: update it.")
+    done = []
+    for migration in wanted:
+        if migration.number in applied:
+            if applied[migration.number] != migration.sha256:
+                raise Unknown(
+                    f"Migration {migration.number:04d}_{migration.name} was edited after it was applied: restore the file "
+                    "and put the change into a new number."
+                )
+            continue
+        for statement in migration.statements:
+            clickhouse.command("migrate", statement)
+        clickhouse.command(
+            "migrate",
+            f"INSERT INTO {SCHEMA_MIGRATIONS} (number, name, sha256) VALUES "  # noqa: S608
+            "({number:UInt32}, {name:String}, {sha256:String})",
+            {"number": migration.number, "name": migration.name, "sha256": migration.sha256},
+        )
+        done.append(migration)
+    return tuple(done)

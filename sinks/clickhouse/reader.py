@@ -1,0 +1,177 @@
+"""Reads figures from the tallies. Whatever is read is read FINAL: half-merged rows are never shown."""
+
+from __future__ import annotations
+
+import datetime as dt
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from zoneinfo import ZoneInfo
+
+from sinks.clickhouse.client import ClickHouse
+from sinks.contract import Arrivals, Counts, Standing
+from sinks.tables import AGENCY_DAY, AGENCY_MINUTE, COUNTS, DEAD_LETTERS, DOSSIER_EVENTS
+
+_SUMS = ", ".join(f"sum({name})" for name in ("events", *COUNTS))
+_VIETNAM = ZoneInfo("Asia/Ho_Chi_Minh")
+
+
+class ClickHouseReader:
+    """A ``TallyReader``. Several threads may use it at once."""
+
+    def __init__(self, clickhouse: ClickHouse) -> None:
+        self._clickhouse = clickhouse
+        self._standing = _StandingByMonth(clickhouse)
+
+    def counts_between(self, start: dt.datetime, end: dt.datetime) -> Mapping[str, Counts]:
+        """Counts by agency from the minute tallies; see the contract."""
+        rows = self._clickhouse.rows(
+            "read_minutes",
+            f"SELECT agency, {_SUMS} FROM {AGENCY_MINUTE} FINAL "  # noqa: S608 - names are constants
+            "WHERE minute >= toDateTime({start:String}, 'UTC') AND minute < toDateTime({end:String}, 'UTC') GROUP BY agency",
+            {"start": _utc(start), "end": _utc(end)},
+        )
+        return {str(agency): Counts(*map(int, counts)) for agency, *counts in rows}
+
+    def counts_of_days(self, first: dt.date, last: dt.date) -> Mapping[str, Counts]:
+        """Counts by agency from the day tallies; see the contract."""
+        rows = self._clickhouse.rows(
+            "read_days",
+            f"SELECT agency, {_SUMS} FROM {AGENCY_DAY} FINAL "  # noqa: S608
+            "WHERE day >= {first:Date} AND day <= {last:Date} GROUP BY agency",
+            {"first": first, "last": last},
+        )
+        return {str(agency): Counts(*map(int, counts)) for agency, *counts in rows}
+
+    def last_events(self, until: dt.datetime) -> Mapping[str, dt.datetime]:
+        """Time of each agency's newest event up to ``until``; see the contract.
+
+        Days that ended before ``until``'s day began hold nothing later; the rest is looked up by minute, and the minute of
+        ``until`` itself in the events.
+        """
+        today = until.astimezone(_VIETNAM).date()
+        midnight = dt.datetime.combine(today, dt.time(), _VIETNAM)
+        minute = until.astimezone(dt.UTC).replace(second=0, microsecond=0)
+        rows = self._clickhouse.rows(
+            "read_last_events",
+            "SELECT agency, max(at) FROM ("  # noqa: S608
+            f"SELECT agency, max(last_event_at) AS at FROM {AGENCY_DAY} WHERE day < {{today:Date}} GROUP BY agency "
+            f"UNION ALL SELECT agency, max(last_event_at) FROM {AGENCY_MINUTE} "
+            "WHERE minute >= toDateTime({midnight:String}, 'UTC') AND minute < toDateTime({minute:String}, 'UTC') "
+            "GROUP BY agency "
+            f"UNION ALL SELECT agency, max(occurred_at) FROM {DOSSIER_EVENTS} "
+            "WHERE occurred_at >= toDateTime64({minute:String}, 3, 'UTC') "
+            "AND occurred_at <= toDateTime64({until:String}, 3, 'UTC') GROUP BY agency) GROUP BY agency",
+            {
+                "today": today,
+                "midnight": _utc(midnight),
+                "minute": _utc(minute),
+                "until": until.astimezone(dt.UTC).strftime("%Y-%m-%d %H:%M:%S.%f")[:-3],
+            },
+        )
+        return {str(agency): at.replace(tzinfo=dt.UTC) if at.tzinfo is None else at for agency, at in rows}
+
+    def standing(self) -> Standing:
+        """Distinct events stored and tallied; see the contract."""
+        return self._standing.read()
+
+    def dead_letters_by_reason(self) -> Mapping[str, int]:
+        """Messages set aside so far; see the contract."""
+        rows = self._clickhouse.rows(
+            "read_dead_letters",
+            f"SELECT reason, uniqExact(topic, partition, offset) FROM {DEAD_LETTERS} GROUP BY reason",  # noqa: S608
+        )
+        return {str(reason): int(count) for reason, count in rows}
+
+    def arrivals(self, within: dt.timedelta) -> Arrivals:
+        """Distinct messages that arrived lately; see the contract."""
+        seconds = int(within.total_seconds())
+        since = "now64(3) - toIntervalSecond({seconds:UInt32})"
+        rows = self._clickhouse.rows(
+            "read_arrivals",
+            # Only parts written since then can hold such rows: at any size of the table this reads what arrived lately.
+            f"SELECT (SELECT uniq(event_id) FROM {DOSSIER_EVENTS} WHERE ingested_at > {since} AND _part IN ("  # noqa: S608
+            "SELECT name FROM system.parts WHERE active AND database = currentDatabase() AND table = {events:String} "
+            f"AND modification_time > toDateTime({since}))), "
+            f"(SELECT uniqExact(topic, partition, offset) FROM {DEAD_LETTERS} WHERE first_seen > {since})",
+            {"seconds": seconds, "events": DOSSIER_EVENTS},
+        )
+        return Arrivals(events=int(rows[0][0]), dead_letters=int(rows[0][1]))
+
+    def ping(self) -> None:
+        """Return when ClickHouse answers."""
+        self._clickhouse.rows("ping", "SELECT 1")
+
+
+@dataclass(slots=True)
+class _Month:
+    """What was last found in one monthly partition."""
+
+    fingerprint: tuple[object, ...]
+    standing: Standing
+    read_at: float
+    cost: float
+
+
+class _StandingByMonth:
+    """Stored against tallied, counted per monthly partition and only where parts changed.
+
+    Counting distinct rows costs a scan, so a partition is counted again at the earliest after twenty times its last cost:
+    the answer is exact when taken, at most that old, and never takes more than a twentieth of a core.
+    """
+
+    _DUTY = 20.0
+
+    def __init__(self, clickhouse: ClickHouse) -> None:
+        self._clickhouse = clickhouse
+        self._months: dict[int, _Month] = {}
+        self._guard = threading.Lock()
+
+    def read(self) -> Standing:
+        with self._guard:
+            fingerprints = self._fingerprints()
+            for month, fingerprint in fingerprints.items():
+                known = self._months.get(month)
+                now = time.monotonic()
+                if known is not None and (known.fingerprint == fingerprint or now - known.read_at < self._DUTY * known.cost):
+                    continue
+                standing = self._count(month)
+                self._months[month] = _Month(fingerprint, standing, time.monotonic(), time.monotonic() - now)
+            for month in set(self._months) - set(fingerprints):
+                del self._months[month]
+            months = self._months.values()
+            return Standing(
+                stored=sum(month.standing.stored for month in months),
+                tallied=sum(month.standing.tallied for month in months),
+            )
+
+    def _fingerprints(self) -> dict[int, tuple[object, ...]]:
+        """Per month: what changes whenever rows are added to the events or the minute tallies (merges change nothing)."""
+        rows = self._clickhouse.rows(
+            "read_parts",
+            "SELECT toUInt32OrZero(partition) AS month, maxIf(max_block_number, table = {events:String}), "
+            "maxIf(max_block_number, table = {minutes:String}) "
+            "FROM system.parts WHERE active AND database = currentDatabase() AND table IN ({events:String}, {minutes:String}) "
+            "GROUP BY month HAVING month > 0",
+            {"events": DOSSIER_EVENTS, "minutes": AGENCY_MINUTE},
+        )
+        return {int(month): tuple(fingerprint) for month, *fingerprint in rows}
+
+    def _count(self, month: int) -> Standing:
+        """Tallies first: what arrives between the two counts then reads as late, never as counted twice."""
+        tallied = self._clickhouse.rows(
+            "read_tallied",
+            f"SELECT sum(events) FROM {AGENCY_MINUTE} FINAL WHERE toYYYYMM(minute) = {{month:UInt32}}",  # noqa: S608
+            {"month": month},
+        )
+        stored = self._clickhouse.rows(
+            "read_stored",
+            f"SELECT count() FROM {DOSSIER_EVENTS} FINAL WHERE toYYYYMM(occurred_at) = {{month:UInt32}}",  # noqa: S608
+            {"month": month},
+        )
+        return Standing(stored=int(stored[0][0]), tallied=int(tallied[0][0]))
+
+
+def _utc(instant: dt.datetime) -> str:
+    return instant.astimezone(dt.UTC).strftime("%Y-%m-%d %H:%M:%S")

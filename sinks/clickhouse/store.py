@@ -1,0 +1,136 @@
+"""Writes events, dead letters and tallies. Tallies are recounted inside ClickHouse; no count crosses the wire."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Sequence
+from typing import Any
+
+import pyarrow as pa
+
+from sinks.clickhouse.client import ClickHouse
+from sinks.contract import Days, DeadLetter, Span
+from sinks.tables import (
+    AGENCY_DAY,
+    AGENCY_DAY_PROCEDURE,
+    AGENCY_MINUTE,
+    COUNTS,
+    DEAD_LETTERS,
+    DOSSIER_EVENTS,
+    EPOCH,
+    TALLY_EPOCHS,
+)
+
+#: Do not merge a block with itself before it is written: halves the insert, and FINAL removes repeats anyway.
+#: An insert may touch any number of months: a backfill is one.
+_INSERT: dict[str, Any] = {"optimize_on_insert": 0, "max_partitions_per_insert_block": 0}
+#: Rows of one result block may spread over many months when a backfill is recounted.
+_RECOUNT: dict[str, Any] = {"max_partitions_per_insert_block": 0, "optimize_on_insert": 0}
+#: Recounting a civil day needs whole days of Viet Nam, which begin at 17:00 UTC.
+_CIVIL_DAY = "toDate({column}, 'Asia/Ho_Chi_Minh')"
+
+
+class ClickHouseStore:
+    """An ``EventStore``. Several threads may use it at once."""
+
+    def __init__(self, clickhouse: ClickHouse) -> None:
+        self._clickhouse = clickhouse
+        found = clickhouse.rows("read_epoch", f"SELECT max(epoch) FROM {TALLY_EPOCHS}")  # noqa: S608
+        self._version = int(found[0][0]) * EPOCH
+
+    def insert_events(self, rows: pa.Table) -> None:
+        """Store events; see the contract."""
+        self._clickhouse.insert("insert_events", DOSSIER_EVENTS, rows.column_names, arrow_stream(rows), "ArrowStream", **_INSERT)
+
+    def insert_dead_letters(self, letters: Sequence[DeadLetter]) -> None:
+        """Store messages set aside; see the contract."""
+        table = pa.table(
+            {
+                "topic": pa.array([letter.topic for letter in letters], pa.string()),
+                "partition": pa.array([letter.partition for letter in letters], pa.int32()),
+                "offset": pa.array([letter.offset for letter in letters], pa.int64()),
+                "key": pa.array([letter.key or b"" for letter in letters], pa.binary()),
+                "value": pa.array([letter.value or b"" for letter in letters], pa.binary()),
+                "has_value": pa.array([letter.value is not None for letter in letters], pa.bool_()),
+                "reason": pa.array([letter.reason for letter in letters], pa.string()),
+                "error": pa.array([letter.error for letter in letters], pa.string()),
+            }
+        )
+        self._clickhouse.insert(
+            "insert_dead_letters", DEAD_LETTERS, table.column_names, arrow_stream(table), "ArrowStream", **_INSERT
+        )
+
+    def recount_minutes(self, span: Span) -> None:
+        """Recount the minutes of ``span`` from the distinct events; see the contract."""
+        self._clickhouse.command(
+            "recount_minutes",
+            f"INSERT INTO {AGENCY_MINUTE} (agency, minute, {_NAMES}) "  # noqa: S608 - names are constants
+            f"SELECT agency, toStartOfMinute(occurred_at) AS minute, {_COUNTED}, max(occurred_at), {self._version} + count() "
+            f"FROM {DOSSIER_EVENTS} FINAL "
+            "PREWHERE occurred_at >= toDateTime64({start:String}, 3, 'UTC') "
+            "AND occurred_at < toDateTime64({end:String}, 3, 'UTC') "
+            f"WHERE {_agencies(span.agencies)} GROUP BY agency, minute",
+            {"start": f"{span.start:%Y-%m-%d %H:%M:%S}", "end": f"{span.end:%Y-%m-%d %H:%M:%S}"} | _parameters(span.agencies),
+            **_RECOUNT,
+        )
+
+    def roll_up_days(self, days: Days) -> None:
+        """Sum the minutes of each civil day; see the contract."""
+        self._clickhouse.command(
+            "roll_up_days",
+            f"INSERT INTO {AGENCY_DAY} (agency, day, {_NAMES}) "  # noqa: S608
+            f"SELECT agency, {_CIVIL_DAY.format(column='minute')} AS day, "
+            f"{', '.join(f'sum({name})' for name in ('events', *COUNTS))}, max(last_event_at), {self._version} + sum(events) "
+            f"FROM {AGENCY_MINUTE} FINAL WHERE {_days('minute', days)} AND {_agencies(days.agencies)} GROUP BY agency, day",
+            _parameters(days.agencies),
+            **_RECOUNT,
+        )
+
+    def recount_procedures(self, days: Days) -> None:
+        """Recount each procedure of each civil day from the distinct events; see the contract."""
+        self._clickhouse.command(
+            "recount_procedures",
+            f"INSERT INTO {AGENCY_DAY_PROCEDURE} (agency, day, procedure_code, {_NAMES}) "  # noqa: S608
+            f"SELECT agency, {_CIVIL_DAY.format(column='occurred_at')} AS day, procedure_code, {_COUNTED}, max(occurred_at), "
+            f"{self._version} + count() FROM {DOSSIER_EVENTS} FINAL "
+            f"WHERE {_days('occurred_at', days)} AND {_agencies(days.agencies)} GROUP BY agency, day, procedure_code",
+            _parameters(days.agencies),
+            **_RECOUNT,
+        )
+
+
+_NAMES = ", ".join(("events", *COUNTS, "last_event_at", "version"))
+_COUNTED = ", ".join(("count()", *(f"countIf({condition})" for condition in COUNTS.values())))
+
+
+def _agencies(agencies: tuple[str, ...] | None) -> str:
+    return "1" if agencies is None else "agency IN {agencies:Array(String)}"
+
+
+def _parameters(agencies: tuple[str, ...] | None) -> dict[str, Any]:
+    return {} if agencies is None else {"agencies": list(agencies)}
+
+
+def _days(column: str, days: Days) -> str:
+    """The days as ranges of instants, neighbouring days joined, so that the primary key can skip the rest."""
+    ranges: list[list[int]] = []
+    for day in days.days:
+        number = day.toordinal()
+        if ranges and ranges[-1][1] == number:
+            ranges[-1][1] = number + 1
+        else:
+            ranges.append([number, number + 1])
+    return "(" + " OR ".join(f"({column} >= {_midnight(low)} AND {column} < {_midnight(high)})" for low, high in ranges) + ")"
+
+
+def _midnight(ordinal: int) -> str:
+    """Local midnight as an instant: 17:00 UTC of the day before."""
+    return f"toDateTime64('{dt.date.fromordinal(ordinal - 1).isoformat()} 17:00:00', 3, 'UTC')"
+
+
+def arrow_stream(table: pa.Table) -> memoryview:
+    """A table as the body of an ArrowStream insert."""
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, table.schema) as writer:
+        writer.write_table(table)
+    return memoryview(sink.getvalue())

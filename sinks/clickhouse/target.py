@@ -1,0 +1,58 @@
+"""Which ClickHouse: the parsed address, its time limit, and a representation that hides the password."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Self
+from urllib.parse import unquote, urlsplit
+
+#: Database of the embedded engine, and of a server whose address names none.
+DATABASE = "portalpulse"
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """``folder`` is set for the embedded engine, ``host`` for a server."""
+
+    timeout: float
+    database: str = DATABASE
+    folder: Path | None = None
+    host: str = ""
+    port: int = 0
+    secure: bool = False
+    user: str = "default"
+    password: str = field(default="", repr=False)
+
+    @classmethod
+    def parse(cls, url: str, *, timeout: float) -> Self:
+        """Read ``chdb:FOLDER`` or ``http(s)://[user[:password]@]host[:port][/database]``.
+
+        Raises:
+            ValueError: the address is neither.
+        """
+        if url.startswith("chdb:"):
+            folder = url.removeprefix("chdb:").removeprefix("//")
+            if not folder:
+                raise ValueError("chdb: needs a folder, for example chdb:.portalpulse/clickhouse")
+            return cls(timeout=timeout, folder=Path(folder).absolute())
+        parts = urlsplit(url)
+        if parts.scheme not in {"http", "https"} or not parts.hostname:
+            raise ValueError("a ClickHouse address is chdb:FOLDER or http(s)://user:password@host:port/database")
+        secure = parts.scheme == "https"
+        return cls(
+            timeout=timeout,
+            database=parts.path.strip("/") or DATABASE,
+            host=parts.hostname,
+            port=parts.port or (8443 if secure else 8123),
+            secure=secure,
+            user=unquote(parts.username or "default"),
+            password=unquote(parts.password or ""),
+        )
+
+    @property
+    def shown(self) -> str:
+        """The address for people, without the password."""
+        if self.folder is not None:
+            return f"the embedded ClickHouse in {self.folder}"
+        return f"ClickHouse at {self.host}:{self.port}"

@@ -1,0 +1,135 @@
+"""What the pipeline asks of a destination: a store for events and tallies, and a reader for figures.
+
+Every method blocks until the destination has answered and raises only errors of ``sinks.errors``. All writes may be repeated:
+the same rows again change nothing. An implementation is held to ``tests/contract/store_suite.py``.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import pyarrow as pa
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """A message that is no event, whole: raw bytes, position and reason. (topic, partition, offset) identifies it."""
+
+    topic: str
+    partition: int
+    offset: int
+    key: bytes | None
+    value: bytes | None
+    reason: str
+    error: str
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """Minutes from ``start`` up to, not including, ``end`` (aware, whole minutes); ``agencies`` None means all."""
+
+    start: dt.datetime
+    end: dt.datetime
+    agencies: tuple[str, ...] | None = None
+
+    @property
+    def minutes(self) -> int:
+        """Number of minutes covered."""
+        return int((self.end - self.start).total_seconds()) // 60
+
+
+@dataclass(frozen=True, slots=True)
+class Days:
+    """Civil days to roll up, ascending; ``agencies`` None means all."""
+
+    days: tuple[dt.date, ...]
+    agencies: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """The counts of one agency over some span; see ``sinks.tables.COUNTS``."""
+
+    events: int = 0
+    submitted: int = 0
+    submitted_online: int = 0
+    settled: int = 0
+    settled_full: int = 0
+    refused: int = 0
+    withdrawn: int = 0
+    stopped: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How far the tallies are: distinct events stored, and events counted in the minute tallies."""
+
+    stored: int
+    tallied: int
+
+
+@dataclass(frozen=True, slots=True)
+class Arrivals:
+    """Distinct messages received within a span of arrival time."""
+
+    events: int
+    dead_letters: int
+
+
+class EventStore(Protocol):
+    """Where a worker writes. Order of use: events, then the minutes they touch, then days and procedures."""
+
+    def insert_events(self, rows: pa.Table) -> None:
+        """Store events (``pipeline.rows.ROW_SCHEMA``). Durable when it returns."""
+        ...
+
+    def insert_dead_letters(self, letters: Sequence[DeadLetter]) -> None:
+        """Store messages set aside. Durable when it returns."""
+        ...
+
+    def recount_minutes(self, span: Span) -> None:
+        """Count the distinct events of every (agency, minute) of the span anew."""
+        ...
+
+    def roll_up_days(self, days: Days) -> None:
+        """Sum the minute tallies of every (agency, civil day) anew."""
+        ...
+
+    def recount_procedures(self, days: Days) -> None:
+        """Count the distinct events of every (agency, civil day, procedure) anew."""
+        ...
+
+
+class TallyReader(Protocol):
+    """Where figures are read. Everything is counted from the tallies, never from increments."""
+
+    def counts_between(self, start: dt.datetime, end: dt.datetime) -> Mapping[str, Counts]:
+        """Counts by agency from the minute tallies, ``start`` included, ``end`` not (whole minutes)."""
+        ...
+
+    def counts_of_days(self, first: dt.date, last: dt.date) -> Mapping[str, Counts]:
+        """Counts by agency from the day tallies, both days included."""
+        ...
+
+    def last_events(self, until: dt.datetime) -> Mapping[str, dt.datetime]:
+        """Time of each agency's newest event that is not later than ``until``."""
+        ...
+
+    def standing(self) -> Standing:
+        """Distinct events stored and events tallied. May be as old as a few times the cost of counting them."""
+        ...
+
+    def dead_letters_by_reason(self) -> Mapping[str, int]:
+        """Messages set aside so far."""
+        ...
+
+    def arrivals(self, within: dt.timedelta) -> Arrivals:
+        """Distinct messages that arrived within the last ``within``, by the storage's own clock."""
+        ...
+
+    def ping(self) -> None:
+        """Return when the storage answers a query."""
+        ...
