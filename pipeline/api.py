@@ -1,0 +1,171 @@
+"""The HTTP face of a worker or exporter: metrics, health, report and status. Reading happens in threads, never in the loop."""
+
+from __future__ import annotations
+
+import asyncio
+import datetime as dt
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from aiohttp import web
+from prometheus_client import CollectorRegistry
+from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+
+from pipeline.core.agencies import AgencyRegistry
+from pipeline.core.clock import Clock
+from pipeline.core.errors import ConfigurationError, UnavailableError
+from pipeline.core.periods import Period
+from pipeline.logs import get_logger
+from pipeline.report import build_report
+from pipeline.settings import HttpSettings
+from sinks.contract import TallyReader
+from sinks.errors import SinkError
+
+T = TypeVar("T")
+log = get_logger("api")
+
+_READERS = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """``healthy`` means progress; ``ready`` means everything needed to make it is there. The reasons are for people."""
+
+    healthy: bool
+    ready: bool
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Api:
+    """What the endpoints answer from. ``reader`` None: a worker that only counts serves no figures."""
+
+    registry: CollectorRegistry
+    agencies: AgencyRegistry
+    clock: Clock
+    health: Callable[[], Health]
+    reader: TallyReader | None = None
+    consumer_lag: Callable[[], int | None] = lambda: None
+
+
+class HttpServer:
+    """Serves one ``Api`` until closed."""
+
+    def __init__(self, api: Api, settings: HttpSettings) -> None:
+        self._api, self._settings = api, settings
+        self._threads = ThreadPoolExecutor(_READERS, thread_name_prefix="api")
+        self._runner: web.AppRunner | None = None
+        self.address = ""
+
+    async def start(self) -> str:
+        """Listen; returns the address as a URL.
+
+        Raises:
+            UnavailableError: the port is taken or may not be used.
+        """
+        app = web.Application()
+        app.add_routes(
+            [
+                web.get("/metrics", self._metrics),
+                web.get("/healthz", self._healthz),
+                web.get("/readyz", self._readyz),
+                web.get("/api/v1/report", self._report),
+                web.get("/api/v1/status", self._status),
+            ]
+        )
+        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=2)
+        await self._runner.setup()
+        site = web.TCPSite(self._runner, self._settings.host, self._settings.port)
+        try:
+            await site.start()
+        except OSError as error:
+            await self._runner.cleanup()
+            raise UnavailableError(
+                f"Port {self._settings.port} on {self._settings.host} cannot be used: {error.strerror or error}.",
+                remedy="Set PORTALPULSE_HTTP__PORT to a free port, or to 0 to take any.",
+            ) from error
+        host, port = self._runner.addresses[0][:2]
+        self.address = f"http://{host}:{port}"
+        return self.address
+
+    async def close(self) -> None:
+        """Stop listening."""
+        if self._runner is not None:
+            await self._runner.cleanup()
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+    async def _in_thread(self, action: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._threads, action)
+
+    async def _metrics(self, _: web.Request) -> web.Response:
+        try:
+            body = await self._in_thread(lambda: generate_latest(self._api.registry))
+        except SinkError as error:
+            log.warning("scrape_failed", error=str(error))
+            return web.Response(status=503, text=f"{error}\n")
+        return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+    async def _healthz(self, _: web.Request) -> web.Response:
+        health = self._api.health()
+        return web.json_response({"healthy": health.healthy, "reason": health.reason}, status=200 if health.healthy else 503)
+
+    async def _readyz(self, _: web.Request) -> web.Response:
+        health = self._api.health()
+        ready, reason = health.ready, health.reason
+        if ready and self._api.reader is not None:
+            try:
+                await self._in_thread(self._api.reader.ping)
+            except SinkError as error:
+                ready, reason = False, str(error)
+        return web.json_response({"ready": ready, "reason": reason}, status=200 if ready else 503)
+
+    async def _report(self, request: web.Request) -> web.Response:
+        reader = self._api.reader
+        if reader is None:
+            return _error(404, "This process serves no figures; ask the exporter.")
+        try:
+            period = Period(_day(request, "from"), _day(request, "to"))
+        except ConfigurationError as error:
+            return _error(400, str(error))
+        try:
+            report = await self._in_thread(lambda: build_report(reader, self._api.agencies, period))
+        except SinkError as error:
+            return _error(503, str(error))
+        return web.json_response(report.as_dict())
+
+    async def _status(self, _: web.Request) -> web.Response:
+        reader = self._api.reader
+        if reader is None:
+            return _error(404, "This process serves no figures; ask the exporter.")
+        now = self._api.clock.now()
+
+        def read() -> dict[str, Any]:
+            standing = reader.standing()
+            newest = max(reader.last_events(now).values(), default=None)
+            return {
+                "clock": now.isoformat(),
+                "events": {"stored": standing.stored, "tallied": standing.tallied},
+                "lag_rows": standing.stored - standing.tallied,
+                "newest_event": newest.isoformat() if newest else None,
+                "dead_letters": dict(reader.dead_letters_by_reason()),
+            }
+
+        try:
+            status = await self._in_thread(read)
+        except SinkError as error:
+            return _error(503, str(error))
+        return web.json_response(status | {"consumer_lag": self._api.consumer_lag()})
+
+
+def _day(request: web.Request, name: str) -> dt.date:
+    text = request.query.get(name, "")
+    try:
+        return dt.date.fromisoformat(text)
+    except ValueError as error:
+        raise ConfigurationError(f"The parameter {name!r} must be a day such as 2024-08-20, this is {text[:40]!r}.") from error
+
+
+def _error(status: int, text: str) -> web.Response:
+    return web.json_response({"error": text}, status=status)

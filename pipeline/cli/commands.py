@@ -1,0 +1,14 @@
+"""The commands of this folder: worker, exporter, migrate, report."""
+
+from __future__ import annotations
+
+import typer
+
+from pipeline.cli import migrate, report, worker
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to the command line."""
+    worker.register(app)
+    migrate.register(app)
+    report.register(app)

@@ -1,0 +1,24 @@
+"""``portalpulse migrate``: bring the tables up to date."""
+
+from __future__ import annotations
+
+import typer
+
+from pipeline import wiring
+from pipeline.settings import load_settings
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to the command line."""
+
+    @app.command(rich_help_panel="Maintenance")
+    def migrate() -> None:
+        """Apply the numbered SQL migrations that the database lacks. Workers do this at their start, too.
+
+        Example: PORTALPULSE_CLICKHOUSE__URL=http://default@127.0.0.1:8123/portalpulse portalpulse migrate
+        """
+        applied = wiring.migrate_storage(load_settings())
+        if not applied:
+            typer.echo("The database is up to date.")
+        for migration in applied:
+            typer.echo(f"applied {migration.number:04d} {migration.name.replace('_', ' ')}")

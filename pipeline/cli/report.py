@@ -1,0 +1,115 @@
+"""``portalpulse report``: the published figures of a period, asked from the running process."""
+
+from __future__ import annotations
+
+import datetime as dt
+import enum
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import httpx
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from pipeline.addresses import read_addresses
+from pipeline.core.errors import ConfigurationError, UnavailableError
+from pipeline.core.indicators import INDICATORS
+from pipeline.core.periods import Period
+from pipeline.core.rounding import vietnamese
+from pipeline.report import to_csv, to_json
+from pipeline.settings import load_settings
+
+
+class Format(enum.StrEnum):
+    """How a report is printed."""
+
+    TABLE = "table"
+    JSON = "json"
+    CSV = "csv"
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to the command line."""
+
+    @app.command(rich_help_panel="Figures")
+    def report(
+        first: Annotated[str, typer.Option("--from", help="First day, e.g. 2024-01-01.", metavar="DAY")],
+        last: Annotated[str, typer.Option("--to", help="Last day, included.", metavar="DAY")],
+        form: Annotated[Format, typer.Option("--format", help="How to print it.")] = Format.TABLE,
+        data: Annotated[Path | None, typer.Option("--data", help="Folder of the running stack.", metavar="DIR")] = None,
+    ) -> None:
+        """Print the figures of whole civil days (Asia/Ho_Chi_Minh): agencies, blocks, nation.
+
+        Example: portalpulse report --from 2024-01-01 --to 2024-08-20 --format csv > emc.csv
+        """
+        period = Period(_day("--from", first), _day("--to", last))
+        figures = fetch_report(_base_address(data), period)
+        if form is Format.JSON:
+            typer.echo(to_json(figures))
+        elif form is Format.CSV:
+            typer.echo(to_csv(figures), nl=False)
+        else:
+            Console().print(as_table(figures))
+
+
+def fetch_report(address: str, period: Period) -> Mapping[str, Any]:
+    """Ask the process at ``address`` (a URL) for the figures of ``period``.
+
+    Raises:
+        UnavailableError: nothing answers there, or it cannot read its storage.
+    """
+    try:
+        answer = httpx.get(
+            f"{address}/api/v1/report",
+            params={"from": str(period.start), "to": str(period.end)},
+            timeout=60,
+            trust_env=False,
+        )
+    except httpx.HTTPError as error:
+        raise UnavailableError(
+            f"Nothing answers at {address}.", remedy="Start it with `portalpulse up`, or name its folder with --data."
+        ) from error
+    if answer.status_code != httpx.codes.OK:
+        raise UnavailableError(f"{address} has no report: {answer.json().get('error', answer.text)}")
+    figures: Mapping[str, Any] = answer.json()
+    return figures
+
+
+def as_table(figures: Mapping[str, Any]) -> Table:
+    """A report for people, percentages in Vietnamese form."""
+    period = figures["period"]
+    table = Table(title=f"{period['from']} - {period['to']}")
+    table.add_column("Mã")
+    table.add_column("Tên")
+    for name in INDICATORS:
+        table.add_column(f"{name} tử số", justify="right")
+        table.add_column("mẫu số", justify="right")
+        table.add_column("%", justify="right")
+    for row in figures["rows"]:
+        cells = []
+        for name in INDICATORS:
+            figure = row["indicators"][name]
+            rate = figure["percent"]
+            cells += [vietnamese(str(figure["numerator"])), vietnamese(str(figure["denominator"]))]
+            cells.append("—" if rate is None else vietnamese(rate))
+        table.add_row(row["code"], row["name"], *cells, style=None if row["scope"] == "agency" else "bold")
+    return table
+
+
+def _day(option: str, text: str) -> dt.date:
+    try:
+        return dt.date.fromisoformat(text)
+    except ValueError as error:
+        raise ConfigurationError(f"{option} must be a day such as 2024-08-20, this is {text!r}.") from error
+
+
+def _base_address(data: Path | None) -> str:
+    settings = load_settings()
+    addresses = read_addresses(data or settings.data_dir)
+    if addresses is not None:
+        return addresses.http
+    if data is not None:
+        raise UnavailableError(f"No stack runs on {data}.", remedy=f"Start it with `portalpulse up --data {data}`.")
+    return f"http://{settings.http.host}:{settings.http.port}"

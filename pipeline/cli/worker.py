@@ -1,0 +1,45 @@
+"""``portalpulse worker`` and ``portalpulse exporter``: the two long-running processes."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from pipeline import wiring
+from pipeline.logs import configure_logging
+from pipeline.settings import load_settings
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to the command line."""
+
+    @app.command(rich_help_panel="Processes")
+    def worker(
+        *,
+        all_in_one: Annotated[
+            bool, typer.Option("--all-in-one", help="Also serve the agencies' gauges and the report, as one process.")
+        ] = False,
+        create_topic: Annotated[bool, typer.Option("--create-topic", help="Create the topic when it is missing.")] = False,
+    ) -> None:
+        """Read dossier events from Kafka and keep exact tallies in ClickHouse.
+
+        Start as many as there is work for, up to one a partition; they share the consumer group. Settings come from
+        PORTALPULSE_ variables, see docs/settings.md. With an embedded ClickHouse (chdb:FOLDER) use --all-in-one: one process
+        owns the folder.
+
+        Example: PORTALPULSE_CLICKHOUSE__URL=http://default@127.0.0.1:8123/portalpulse portalpulse worker
+        """
+        settings = load_settings()
+        configure_logging(settings.log)
+        wiring.run_worker(settings, all_in_one=all_in_one, create_topic=create_topic)
+
+    @app.command(rich_help_panel="Processes")
+    def exporter() -> None:
+        """Serve the agencies' gauges (/metrics) and the report API from a ClickHouse server.
+
+        Example: PORTALPULSE_CLICKHOUSE__URL=http://default@127.0.0.1:8123/portalpulse portalpulse exporter
+        """
+        settings = load_settings()
+        configure_logging(settings.log)
+        wiring.run_exporter(settings)

@@ -1,0 +1,347 @@
+"""From fetched messages to acknowledged ones: decode, store, recount, acknowledge - in this order, never another.
+
+Threads, each bounded by the one before it:
+
+    decode       fetches -> one batch of columns (off the interpreter lock for the most part)
+    store (2)    dead letters and events -> ClickHouse, then the ledger learns what they touched
+    recount (3)  one for each tier of tallies (pipeline.tallies)
+
+A fetch is acknowledged when it is stored and every tally it touched has been recounted since. Whatever happens before that
+leaves it unacknowledged: it comes again, changes nothing in the set of events, and is recounted again.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import queue
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import pyarrow as pa
+
+from pipeline.core.clock import Clock
+from pipeline.core.decode import Decoder
+from pipeline.core.events import Reason
+from pipeline.core.ledger import Ledger, Touch, touched_hours
+from pipeline.metrics import WorkerMetrics
+from pipeline.patience import Patience
+from pipeline.rows import Stretch, with_positions
+from pipeline.settings import IngestSettings
+from pipeline.tallies import Pace, Recounter
+from sinks.contract import DeadLetter, EventStore
+from sinks.errors import RefusedRows
+
+_STORERS = 2
+#: Recounting may take a quarter of the time, roll-ups of procedures a tenth: they scan whole days.
+_DUTY, _PROCEDURE_DUTY = 3.0, 9.0
+
+
+class MessageBatch(Protocol):
+    """A stretch of consecutive messages of one partition, unpacked when asked."""
+
+    @property
+    def first_offset(self) -> int:
+        """Offset of the first message."""
+        ...
+
+    def values(self) -> list[bytes | None]:
+        """The message values; may be asked more than once."""
+        ...
+
+    def key(self, index: int) -> bytes | None:
+        """The key of one message; slow, for dead letters."""
+        ...
+
+    def offset(self, index: int) -> int:
+        """The offset of one message."""
+        ...
+
+
+@dataclass(slots=True)
+class Fetch:
+    """What one request to Kafka brought from one partition; acknowledged as a whole by its ``receipt``."""
+
+    topic: str
+    partition: int
+    batches: Sequence[MessageBatch]
+    messages: int  # at most: offsets may have holes
+    size: int  # bytes, as fetched
+    receipt: Any
+
+
+class Room:
+    """How much is held in memory; the fetching side pauses while it is full."""
+
+    def __init__(self, *, rows: int, size: int) -> None:
+        self._most_rows, self._most_size = rows, size
+        self._guard = threading.Lock()
+        self.rows = 0
+        self.size = 0
+
+    @property
+    def full(self) -> bool:
+        """Whether nothing more may be fetched for now."""
+        return self.rows >= self._most_rows or self.size >= self._most_size
+
+    def take(self, rows: int, size: int) -> None:
+        """Account for messages handed out."""
+        with self._guard:
+            self.rows += rows
+            self.size += size
+
+    def release(self, rows: int, size: int) -> None:
+        """Account for messages stored."""
+        with self._guard:
+            self.rows -= rows
+            self.size -= size
+
+
+@dataclass(frozen=True, slots=True)
+class _Batch:
+    """One decoded batch on its way to the storage."""
+
+    rows: pa.Table
+    letters: tuple[DeadLetter, ...]
+    touched: dict[int, Touch]
+    fetches: tuple[Fetch, ...]
+
+
+class Delivery:
+    """Runs the threads of one worker. Construct, ``start``, ``offer`` fetches, ``stop``.
+
+    Args:
+        clock: the wall clock, also for scenarios: it only says which events cannot have happened yet.
+        acknowledge: called with fetches that are stored and counted, from one of the threads.
+        fail: called once with the error that ended a thread; the worker must stop.
+    """
+
+    def __init__(
+        self,
+        *,
+        decoder: Decoder,
+        store: EventStore,
+        settings: IngestSettings,
+        metrics: WorkerMetrics,
+        clock: Clock,
+        acknowledge: Callable[[Sequence[Fetch]], None],
+        fail: Callable[[BaseException], None],
+    ) -> None:
+        self.room = Room(rows=settings.max_unstored_rows, size=settings.max_unstored_bytes)
+        self._decoder, self._store, self._settings, self._metrics, self._clock = (
+            decoder,
+            store,
+            settings,
+            metrics,
+            clock,
+        )
+        self._acknowledge, self._fail = acknowledge, fail
+        self._stopping = threading.Event()
+        self._patiently = Patience(clock)
+        self._fetched: queue.Queue[Fetch] = queue.Queue()  # bounded by the room
+        self._decoded: queue.Queue[_Batch] = queue.Queue(1)
+        self._ledger = Ledger()
+        self._awaiting: deque[tuple[int, tuple[Fetch, ...]]] = deque()
+        self._guard = threading.Lock()
+        self.unacknowledged = 0  # messages offered and not yet acknowledged
+        self._recounter = Recounter(
+            ledger=self._ledger,
+            store=store,
+            patiently=self._patiently,
+            agencies=decoder.agencies,
+            minutes=Pace(settings.minute_interval_ms / 1000, _DUTY),
+            days=Pace(settings.day_interval_ms / 1000, _DUTY),
+            procedures=Pace(settings.procedure_interval_ms / 1000, _PROCEDURE_DUTY),
+            on_counted=self._acknowledge_counted,
+            stopping=self._stopping,
+        )
+        self._threads = [
+            self._thread("decode", self._decode_loop),
+            *(self._thread(f"store-{number}", self._store_loop) for number in range(_STORERS)),
+            self._thread("recount-minutes", self._recounter.run_minutes),
+            self._thread("roll-up-days", self._recounter.run_days),
+            self._thread("recount-procedures", self._recounter.run_procedures),
+        ]
+
+    @property
+    def storage_away_since(self) -> dt.datetime | None:
+        """Since when the storage does not answer, or None."""
+        return self._patiently.away_since
+
+    def start(self) -> None:
+        """Start the threads."""
+        for thread in self._threads:
+            thread.start()
+
+    def offer(self, fetch: Fetch) -> None:
+        """Take over a fetch. Never blocks: whoever fetches must ask ``room`` first."""
+        self.room.take(fetch.messages, fetch.size)
+        with self._guard:
+            self.unacknowledged += fetch.messages
+        self._fetched.put(fetch)
+
+    def stop(self, *, grace: float) -> bool:
+        """End the threads; returns whether all of them ended within ``grace`` seconds. What is unfinished comes again."""
+        self._stopping.set()
+        deadline = time.monotonic() + grace
+        for thread in self._threads:
+            if thread.is_alive():
+                thread.join(max(0.0, deadline - time.monotonic()))
+        return not any(thread.is_alive() for thread in self._threads)
+
+    def _thread(self, name: str, loop: Callable[[], None]) -> threading.Thread:
+        def run() -> None:
+            try:
+                loop()
+            except BaseException as error:  # noqa: BLE001 - whatever it is, the worker must stop: Kafka holds the events
+                self._stopping.set()
+                self._fail(error)
+
+        return threading.Thread(target=run, name=name, daemon=True)
+
+    def _decode_loop(self) -> None:
+        while not self._stopping.is_set():
+            fetches = self._gather()
+            if fetches:
+                batch = self._decode(fetches)
+                while not self._stopping.is_set():
+                    try:
+                        self._decoded.put(batch, timeout=0.2)
+                        break
+                    except queue.Full:
+                        continue
+
+    def _gather(self) -> list[Fetch]:
+        """Fetches for one batch: as many as there are, waiting ``linger`` at most after the first."""
+        try:
+            fetches = [self._fetched.get(timeout=0.2)]
+        except queue.Empty:
+            return []
+        messages = fetches[0].messages
+        deadline = time.monotonic() + self._settings.linger_ms / 1000
+        while messages < self._settings.batch_rows:
+            try:
+                fetches.append(self._fetched.get(timeout=max(0.0, deadline - time.monotonic())))
+            except queue.Empty:
+                break
+            messages += fetches[-1].messages
+        return fetches
+
+    def _decode(self, fetches: Sequence[Fetch]) -> _Batch:
+        with self._metrics.decode_seconds.time():
+            values: list[bytes | None] = []
+            stretches: list[Stretch] = []
+            sources: list[tuple[Fetch, MessageBatch]] = []
+            for fetch in fetches:
+                for batch in fetch.batches:
+                    unpacked = batch.values()
+                    if unpacked:
+                        values += unpacked
+                        stretches.append(Stretch(fetch.topic, fetch.partition, batch.first_offset, len(unpacked)))
+                        sources.append((fetch, batch))
+            latest = self._clock.now() + dt.timedelta(seconds=self._settings.future_tolerance_seconds)
+            decoded = self._decoder.decode(values, latest=latest)
+            letters = _letters(decoded.refusals, values, stretches, sources)
+            rows = with_positions(decoded.events, stretches) if decoded.events.num_rows else decoded.events
+            touched = touched_hours(
+                pa.concat_arrays([chunk.indices for chunk in rows.column("agency").chunks]).to_numpy()
+                if rows.num_rows
+                else pa.array([], pa.int32()).to_numpy(),
+                rows.column("occurred_at").cast(pa.int64()).to_numpy(),
+            )
+        for fetch in fetches:
+            fetch.batches = ()  # the packed messages are not needed any more
+        self._metrics.slow_path.inc(decoded.judged)
+        return _Batch(rows, letters, touched, tuple(fetches))
+
+    def _store_loop(self) -> None:
+        while not self._stopping.is_set():
+            try:
+                batch = self._decoded.get(timeout=0.2)
+            except queue.Empty:
+                continue
+            if batch.letters:
+                self._patiently(lambda letters=batch.letters: self._store.insert_dead_letters(letters))  # type: ignore[misc]
+            refused = self._insert(batch.rows) if batch.rows.num_rows else 0
+            self._metrics.events.labels(outcome="stored").inc(batch.rows.num_rows - refused)
+            self._metrics.events.labels(outcome="dead_letter").inc(len(batch.letters) + refused)
+            with self._guard:  # numbers must enter the deque in order
+                self._awaiting.append((self._ledger.stored(batch.touched), batch.fetches))
+            self.room.release(sum(fetch.messages for fetch in batch.fetches), sum(fetch.size for fetch in batch.fetches))
+            self._recounter.wake()
+            if not batch.touched:
+                self._acknowledge_counted()
+
+    def _insert(self, rows: pa.Table) -> int:
+        """Insert rows; halve what the storage refuses until the refused rows stand alone, and set those aside.
+
+        Returns the number of rows set aside.
+        """
+        try:
+            self._patiently(lambda: self._store.insert_events(rows))
+        except RefusedRows as error:
+            if rows.num_rows > 1:
+                half = rows.num_rows // 2
+                return self._insert(rows.slice(0, half)) + self._insert(rows.slice(half))
+            letter = _letter_of_row(rows, str(error))
+            self._patiently(lambda: self._store.insert_dead_letters([letter]))
+            return 1
+        return 0
+
+    def _acknowledge_counted(self) -> None:
+        counted = self._ledger.counted_through()
+        done: list[Fetch] = []
+        with self._guard:
+            while self._awaiting and self._awaiting[0][0] <= counted:
+                done.extend(self._awaiting.popleft()[1])
+            messages = sum(fetch.messages for fetch in done)
+            self.unacknowledged -= messages
+        if done:
+            self._metrics.acknowledged.inc(messages)
+            self._acknowledge(done)
+
+
+def _letters(
+    refusals: Sequence[tuple[int, Any]],
+    values: Sequence[bytes | None],
+    stretches: Sequence[Stretch],
+    sources: Sequence[tuple[Fetch, MessageBatch]],
+) -> tuple[DeadLetter, ...]:
+    """Refused messages whole, with their keys and exact offsets."""
+    letters = []
+    which, start = 0, 0
+    for position, refusal in refusals:
+        while position >= start + stretches[which].count:
+            start += stretches[which].count
+            which += 1
+        fetch, batch = sources[which]
+        letters.append(
+            DeadLetter(
+                topic=fetch.topic,
+                partition=fetch.partition,
+                offset=batch.offset(position - start),
+                key=batch.key(position - start),
+                value=values[position],
+                reason=str(refusal.reason),
+                error=refusal.detail,
+            )
+        )
+    return tuple(letters)
+
+
+def _letter_of_row(rows: pa.Table, error: str) -> DeadLetter:
+    """A row that only the storage refused: its columns stand for the message, which is still in Kafka at this offset."""
+    row = rows.to_pylist()[0]
+    return DeadLetter(
+        topic=row["topic"],
+        partition=row["partition"],
+        offset=row["offset"],
+        key=str(row["dossier_code"]).encode(),
+        value=json.dumps(row, default=str, ensure_ascii=False).encode(),
+        reason=str(Reason.REFUSED_BY_STORAGE),
+        error=error[:500],
+    )

@@ -1,0 +1,187 @@
+"""Settings: typed, checked once at start, read from ``PORTALPULSE_...`` variables (nested with ``__``).
+
+Nothing reads the environment elsewhere. docs/settings.md lists every setting; a test holds the two together.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BaseModel, Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from pipeline.core.errors import ConfigurationError
+
+#: Prefix of every variable.
+PREFIX = "PORTALPULSE_"
+
+
+class KafkaSettings(BaseModel):
+    """Where the dossier events come from."""
+
+    model_config = {"extra": "forbid"}
+
+    bootstrap: Annotated[tuple[str, ...], NoDecode] = Field(
+        ("127.0.0.1:9092",), description="Broker addresses, host:port, separated by commas."
+    )
+    topic: str = Field("dvc.dossier-events.v1", min_length=1, max_length=249, description="Topic of the dossier events.")
+    group: str = Field("portalpulse", min_length=1, max_length=249, description="Consumer group of the workers.")
+    partitions: int = Field(4, ge=1, le=1024, description="Partitions of the topic when portalpulse creates it.")
+    session_timeout_seconds: float = Field(
+        10.0, ge=6.0, le=90.0, description="A worker silent for this long loses its partitions."
+    )
+    fetch_bytes: int = Field(4 << 20, ge=1 << 16, le=1 << 27, description="Most bytes fetched per partition and request.")
+    fetch_min_bytes: int = Field(
+        1 << 18, ge=1, le=1 << 24, description="The broker waits for this much, or for fetch_max_wait_ms."
+    )
+    fetch_max_wait_ms: int = Field(100, ge=1, le=5_000, description="Longest wait of a fetch for fetch_min_bytes.")
+
+    @field_validator("bootstrap", mode="before")
+    @classmethod
+    def _split(cls, value: Any) -> Any:
+        return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+    @field_validator("bootstrap")
+    @classmethod
+    def _host_and_port(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if not value:
+            raise ValueError("at least one host:port is needed")
+        for address in value:
+            host, _, port = address.rpartition(":")
+            if not host or not port.isdigit() or not 0 < int(port) < 65_536:
+                raise ValueError(f"{address!r} is not host:port")
+        return value
+
+
+class ClickHouseSettings(BaseModel):
+    """Where the events and tallies are kept."""
+
+    model_config = {"extra": "forbid"}
+
+    url: SecretStr = Field(
+        SecretStr("chdb:.portalpulse/clickhouse"),
+        description="chdb:FOLDER for the embedded engine, http(s)://user:password@host:port/database for a server.",
+    )
+    timeout_seconds: float = Field(60.0, gt=0, le=600, description="Longest wait for any answer of ClickHouse.")
+
+    @field_validator("url")
+    @classmethod
+    def _known_scheme(cls, value: SecretStr) -> SecretStr:
+        if not value.get_secret_value().startswith(("chdb:", "http://", "https://")):
+            raise ValueError("it must start with chdb:, http:// or https://")
+        return value
+
+
+class HttpSettings(BaseModel):
+    """The worker's and exporter's own HTTP endpoint: metrics, health, report."""
+
+    model_config = {"extra": "forbid"}
+
+    host: str = Field("127.0.0.1", description="Address to listen on.")
+    port: int = Field(8080, ge=0, le=65_535, description="Port to listen on; 0 takes a free one.")
+
+
+class IngestSettings(BaseModel):
+    """Batch sizes and budgets of the worker."""
+
+    model_config = {"extra": "forbid"}
+
+    batch_rows: int = Field(100_000, ge=1, le=1_000_000, description="Most rows decoded and inserted at once.")
+    linger_ms: int = Field(100, ge=0, le=10_000, description="Longest wait for a batch to fill.")
+    max_unstored_rows: int = Field(
+        400_000, ge=1, le=10_000_000, description="Rows held in memory at most; fetching pauses above it."
+    )
+    max_unstored_bytes: int = Field(
+        128 << 20,
+        ge=1 << 20,
+        le=1 << 33,
+        description="Bytes of messages held in memory at most; fetching pauses above it.",
+    )
+    future_tolerance_seconds: float = Field(
+        86_400.0, ge=0, description="An event dated later than now plus this is set aside as in_the_future."
+    )
+    minute_interval_ms: int = Field(250, ge=10, le=60_000, description="Shortest time between recounts of minute tallies.")
+    day_interval_ms: int = Field(1_000, ge=10, le=600_000, description="Shortest time between roll-ups of days.")
+    procedure_interval_ms: int = Field(5_000, ge=10, le=600_000, description="Shortest time between roll-ups of procedures.")
+
+    @model_validator(mode="after")
+    def _a_batch_fits(self) -> IngestSettings:
+        if self.max_unstored_rows < self.batch_rows:
+            raise ValueError("max_unstored_rows must be at least batch_rows")
+        return self
+
+
+class WatchdogSettings(BaseModel):
+    """When a worker that makes no progress is ended."""
+
+    model_config = {"extra": "forbid"}
+
+    assignment_seconds: float = Field(
+        60.0, gt=0, description="A worker without an answer from its group for this long after the start ends."
+    )
+    stall_seconds: float = Field(120.0, gt=0, description="A worker that has messages to read and reads none for this long ends.")
+
+
+class ThresholdPolicy(BaseModel):
+    """When an agency counts as fallen behind: one indicator over one window."""
+
+    model_config = {"extra": "forbid", "frozen": True}
+
+    kpi: str = Field("I1", pattern="^(I1|I5)$", description="Indicator.")
+    window: str = Field("1d", pattern="^(1h|1d|7d|month|ytd)$", description="Window of the gauge.")
+    ratio: float = Field(0.05, gt=0, le=1, description="Alert below this ratio (strictly).")
+    min_volume: int = Field(30, ge=1, description="Judge nothing on fewer dossiers than this.")
+
+
+class LogSettings(BaseModel):
+    """How the log is written."""
+
+    model_config = {"extra": "forbid"}
+
+    level: str = Field("info", pattern="^(debug|info|warning|error)$", description="Least severe level that is written.")
+    format: str = Field("console", pattern="^(console|json)$", description="For people (console) or machines (json).")
+
+
+class Settings(BaseSettings):
+    """Every setting of portalpulse."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, env_nested_delimiter="__", extra="ignore", nested_model_default_partial_update=True
+    )
+
+    data_dir: Path = Field(Path(".portalpulse"), description="Folder that everything local is written below.")
+    clock: str = Field("system", description="system, or the fixed instant of a scenario (RFC 3339 with offset).")
+    kafka: KafkaSettings = KafkaSettings()
+    clickhouse: ClickHouseSettings = ClickHouseSettings()
+    http: HttpSettings = HttpSettings()
+    ingest: IngestSettings = IngestSettings()
+    watchdog: WatchdogSettings = WatchdogSettings()
+    log: LogSettings = LogSettings()
+    thresholds: tuple[ThresholdPolicy, ...] = Field(
+        (ThresholdPolicy(window="1d"), ThresholdPolicy(window="ytd")),
+        description="JSON list of policies: kpi, window, ratio, min_volume.",
+    )
+
+
+def load_settings(**overrides: Any) -> Settings:
+    """Read and check the settings; ``overrides`` (from the command line) win over the environment.
+
+    Raises:
+        ConfigurationError: one line that names the first wrong variable and what it must be.
+    """
+    try:
+        return Settings(**overrides)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        name = PREFIX + "__".join(str(part).upper() for part in first["loc"])
+        more = len(error.errors()) - 1
+        tail = f" ({more} more wrong)" if more else ""
+        raise ConfigurationError(
+            f"Setting {name} is wrong: {first['msg']}{tail}.",
+            remedy="docs/settings.md lists every setting with its range.",
+        ) from error
+    except ValueError as error:  # a variable that should be JSON and is not (pydantic-settings' own SettingsError)
+        raise ConfigurationError(
+            f"A setting cannot be read: {error}.", remedy="docs/settings.md lists every setting with its form."
+        ) from error

@@ -1,0 +1,126 @@
+"""Keeps the tallies true: recounts what new events touched, hot minutes first, within a budget of time.
+
+Three loops, one for each tier of the ledger. A loop rests after every round for its interval or a multiple of what the round
+cost, whichever is longer: rounds then coalesce many batches, and recounting takes a bounded share of the database, however
+large a bucket has grown.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from pipeline.core.ledger import DayWork, Ledger, MinuteWork
+from pipeline.patience import Patience
+from sinks.contract import Days, EventStore, Span
+
+#: Live traffic: about this many of the newest minutes are recounted every round.
+_HOT_MINUTES = 15
+#: A cold piece starts with one civil day and grows or shrinks towards this cost (seconds).
+_COLD_TARGET = 0.25
+_COLD_MINUTES = (60, 1440, 1440 * 400)  # least, first, most
+#: Days taken at once. Each is cheap for the day tier and a scan of the day's events for the procedure tier.
+_DAYS_AT_ONCE = 400
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """Rest after a round: ``interval`` seconds or ``duty`` times its cost, whichever is longer."""
+
+    interval: float
+    duty: float
+
+
+@dataclass(slots=True)
+class Recounter:
+    """Runs the three loops. ``on_counted`` is called after every piece of work, from the loop's thread."""
+
+    ledger: Ledger
+    store: EventStore
+    patiently: Patience
+    agencies: tuple[str, ...]
+    minutes: Pace
+    days: Pace
+    procedures: Pace
+    on_counted: Callable[[], None]
+    stopping: threading.Event
+    monotonic: Callable[[], float] = time.monotonic
+    _due: threading.Event = field(default_factory=threading.Event)
+    _days_due: threading.Event = field(default_factory=threading.Event)
+    _procedures_due: threading.Event = field(default_factory=threading.Event)
+    _cold_minutes: int = _COLD_MINUTES[1]
+
+    def wake(self) -> None:
+        """Something was stored."""
+        self._due.set()
+        self._procedures_due.set()
+
+    def run_minutes(self) -> None:
+        """The loop of the minute tier; returns when stopping."""
+        self._run(self._due, self.minutes, self._minutes_round)
+
+    def run_days(self) -> None:
+        """The loop of the day tier; returns when stopping."""
+        self._run(self._days_due, self.days, self._days_round)
+
+    def run_procedures(self) -> None:
+        """The loop of the procedure tier; returns when stopping."""
+        self._run(self._procedures_due, self.procedures, self._procedures_round)
+
+    def _run(self, due: threading.Event, pace: Pace, one_round: Callable[[], bool]) -> None:
+        while not self.stopping.is_set():
+            if not due.wait(timeout=0.5):
+                continue
+            due.clear()
+            began = self.monotonic()
+            if one_round():
+                due.set()  # more is waiting
+            cost = self.monotonic() - began
+            self.stopping.wait(max(pace.interval, pace.duty * cost))
+
+    def _minutes_round(self) -> bool:
+        """The newest minutes, then one cold piece. Returns whether more is due."""
+        hot = self.ledger.take_hot_minutes(_HOT_MINUTES)
+        if hot is not None:
+            self._recount(hot)
+        began = self.monotonic()
+        cold = self.ledger.take_cold_minutes(self._cold_minutes)
+        if cold is not None:
+            self._recount(cold)
+            least, _, most = _COLD_MINUTES
+            cheap = self.monotonic() - began < _COLD_TARGET
+            self._cold_minutes = min(most, self._cold_minutes * 2) if cheap else max(least, self._cold_minutes // 2)
+        return self.ledger.due()[0] > 0
+
+    def _recount(self, work: MinuteWork) -> None:
+        for span in work.spans:
+            start, end = span.instants()
+            wanted = Span(start, end, self._codes(span.agencies))
+            self.patiently(lambda wanted=wanted: self.store.recount_minutes(wanted))  # type: ignore[misc]
+        self.ledger.minutes_recounted(work)
+        self._days_due.set()
+        self.on_counted()
+
+    def _days_round(self) -> bool:
+        work = self.ledger.take_days(_DAYS_AT_ONCE)
+        if work is not None:
+            self.patiently(lambda: self.store.roll_up_days(self._days(work)))
+            self.ledger.rolled_up(work)
+            self.on_counted()
+        return self.ledger.due()[1] > 0
+
+    def _procedures_round(self) -> bool:
+        work = self.ledger.take_procedures(_DAYS_AT_ONCE)
+        if work is not None:
+            self.patiently(lambda: self.store.recount_procedures(self._days(work)))
+            self.ledger.rolled_up(work)
+            self.on_counted()
+        return self.ledger.due()[2] > 0
+
+    def _days(self, work: DayWork) -> Days:
+        return Days(work.days, self._codes(work.agencies))
+
+    def _codes(self, agencies: frozenset[int] | None) -> tuple[str, ...] | None:
+        return None if agencies is None else tuple(sorted(self.agencies[index] for index in agencies))

@@ -1,0 +1,207 @@
+"""The composition root: the only place that knows every concrete part and puts them together."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+import setproctitle
+from prometheus_client import CollectorRegistry
+
+from pipeline.api import Api, Health, HttpServer
+from pipeline.core.agencies import AgencyRegistry
+from pipeline.core.clock import SystemClock, parse_clock
+from pipeline.core.decode import Decoder
+from pipeline.core.errors import ConfigurationError, UnavailableError
+from pipeline.exporter import AgencyCollector
+from pipeline.logs import get_logger
+from pipeline.metrics import WorkerMetrics
+from pipeline.settings import Settings
+from pipeline.stream.admin import preflight
+from pipeline.stream.record_batches import check_versions
+from pipeline.stream.worker import Worker
+from sinks.clickhouse.client import ClickHouse, Observer
+from sinks.clickhouse.migrate import Migration, migrate
+from sinks.clickhouse.reader import ClickHouseReader
+from sinks.clickhouse.registry_writer import AgencyRow, write_agencies
+from sinks.clickhouse.store import ClickHouseStore
+from sinks.clickhouse.target import Target
+from sinks.errors import Retryable, SinkError
+
+log = get_logger("wiring")
+
+
+def target_of(settings: Settings) -> Target:
+    """The ClickHouse that the settings name.
+
+    Raises:
+        ConfigurationError: the address cannot be read.
+    """
+    try:
+        return Target.parse(settings.clickhouse.url.get_secret_value(), timeout=settings.clickhouse.timeout_seconds)
+    except ValueError as error:
+        raise ConfigurationError(f"PORTALPULSE_CLICKHOUSE__URL is wrong: {error}.") from error
+
+
+@contextmanager
+def opened_storage(
+    settings: Settings, *, observer: Observer | None = None, applied: list[Migration] | None = None
+) -> Iterator[ClickHouse]:
+    """ClickHouse, answering, with the newest schema and the registry; closed at the end.
+
+    ``applied`` receives the migrations that were missing.
+
+    Raises:
+        UnavailableError: it does not answer, refuses us, or its folder is taken.
+    """
+    target = target_of(settings)
+    try:
+        clickhouse = ClickHouse(target, observer=observer) if observer is not None else ClickHouse(target)
+    except SinkError as error:
+        raise UnavailableError(str(error), remedy="Stop the other process, or choose another --data folder.") from error
+    try:
+        try:
+            done = prepare(clickhouse)
+        except Retryable as error:
+            raise UnavailableError(
+                f"{target.shown} does not answer: {error}.", remedy="Start it, or correct PORTALPULSE_CLICKHOUSE__URL."
+            ) from error
+        except SinkError as error:
+            raise UnavailableError(str(error), remedy="`portalpulse doctor` checks each part.") from error
+        if applied is not None:
+            applied.extend(done)
+        yield clickhouse
+    finally:
+        clickhouse.close()
+
+
+def migrate_storage(settings: Settings) -> tuple[Migration, ...]:
+    """Bring the tables up to date; returns what was applied now."""
+    applied: list[Migration] = []
+    with opened_storage(settings, applied=applied):
+        return tuple(applied)
+
+
+def prepare(clickhouse: ClickHouse) -> tuple[Migration, ...]:
+    """Apply missing migrations and write the registry; returns what was applied."""
+    done = migrate(clickhouse)
+    write_agencies(
+        clickhouse,
+        (
+            AgencyRow(
+                code=agency.code,
+                valid_from=agency.valid_from,
+                valid_to=agency.valid_to,
+                block=agency.block,
+                name_vi=agency.name_vi,
+                name_en=agency.name_en,
+                short_name_vi=agency.short_name_vi,
+                successor_code=agency.successor_code or "",
+            )
+            for agency in AgencyRegistry.packaged()
+        ),
+    )
+    return done
+
+
+def run_worker(settings: Settings, *, all_in_one: bool, create_topic: bool) -> None:
+    """Run a worker until SIGTERM or Ctrl-C; with ``all_in_one`` it also serves the agencies' gauges and figures."""
+    check_versions()
+    setproctitle.setproctitle("portalpulse worker")
+    metrics = WorkerMetrics(CollectorRegistry())
+    with opened_storage(settings, observer=metrics.observe_store) as clickhouse:
+        asyncio.run(_run_worker(settings, clickhouse, metrics, all_in_one=all_in_one, create_topic=create_topic))
+
+
+async def _run_worker(
+    settings: Settings, clickhouse: ClickHouse, metrics: WorkerMetrics, *, all_in_one: bool, create_topic: bool
+) -> None:
+    stop = _stop_event()
+    agencies, clock = AgencyRegistry.packaged(), parse_clock(settings.clock)
+    partitions = await preflight(settings.kafka, create_topic=create_topic)
+    worker = Worker(settings, decoder=Decoder(agencies), store=ClickHouseStore(clickhouse), metrics=metrics, clock=SystemClock())
+    reader = None
+    if all_in_one:
+        reader = ClickHouseReader(clickhouse)
+        metrics.registry.register(AgencyCollector(reader, registry=agencies, clock=clock, policies=settings.thresholds))
+    server = HttpServer(
+        Api(
+            registry=metrics.registry,
+            agencies=agencies,
+            clock=clock,
+            health=lambda: worker_health(worker, settings.watchdog.stall_seconds),
+            reader=reader,
+            consumer_lag=lambda: worker.state.lag if worker.state.joined else None,
+        ),
+        settings.http,
+    )
+    address = await server.start()
+    log.info(
+        "worker_started",
+        address=address,
+        topic=settings.kafka.topic,
+        partitions=partitions,
+        storage=clickhouse.target.shown,
+    )
+    try:
+        await worker.run(stop)
+    finally:
+        await server.close()
+    log.info("worker_stopped")
+
+
+def worker_health(worker: Worker, stall_seconds: float) -> Health:
+    """Healthy while it makes progress or has nothing to do; ready once it takes part in the group."""
+    state = worker.state
+    idle = time.monotonic() - state.last_progress
+    if state.failure:
+        return Health(healthy=False, ready=False, reason=state.failure)
+    if idle > stall_seconds:
+        return Health(healthy=False, ready=False, reason=f"no progress for {idle:.0f} s")
+    if not state.joined:
+        return Health(healthy=True, ready=False, reason="waiting for the consumer group")
+    if since := worker.delivery.storage_away_since:
+        return Health(healthy=True, ready=False, reason=f"the storage is away since {since.isoformat(timespec='seconds')}")
+    return Health(healthy=True, ready=True)
+
+
+def run_exporter(settings: Settings) -> None:
+    """Serve the agencies' gauges and figures from a ClickHouse server until SIGTERM or Ctrl-C."""
+    setproctitle.setproctitle("portalpulse exporter")
+    with opened_storage(settings) as clickhouse:
+        asyncio.run(_run_exporter(settings, clickhouse))
+
+
+async def _run_exporter(settings: Settings, clickhouse: ClickHouse) -> None:
+    stop = _stop_event()
+    registry, agencies, clock = CollectorRegistry(), AgencyRegistry.packaged(), parse_clock(settings.clock)
+    reader = ClickHouseReader(clickhouse)
+    registry.register(AgencyCollector(reader, registry=agencies, clock=clock, policies=settings.thresholds))
+    server = HttpServer(
+        Api(
+            registry=registry,
+            agencies=agencies,
+            clock=clock,
+            health=lambda: Health(healthy=True, ready=True),
+            reader=reader,
+        ),
+        settings.http,
+    )
+    address = await server.start()
+    log.info("exporter_started", address=address, storage=clickhouse.target.shown)
+    try:
+        await stop.wait()
+    finally:
+        await server.close()
+
+
+def _stop_event() -> asyncio.Event:
+    """Set by SIGTERM or Ctrl-C."""
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        with suppress(NotImplementedError):
+            asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    return stop
