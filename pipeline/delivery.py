@@ -157,6 +157,7 @@ class Delivery:
             days=Pace(settings.day_interval_ms / 1000, _DUTY),
             procedures=Pace(settings.procedure_interval_ms / 1000, _PROCEDURE_DUTY),
             on_counted=self._acknowledge_counted,
+            busy=lambda: self.room.rows > 0,
             stopping=self._stopping,
         )
         self._threads = [

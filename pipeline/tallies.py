@@ -35,7 +35,11 @@ class Pace:
 
 @dataclass(slots=True)
 class Recounter:
-    """Runs the three loops. ``on_counted`` is called after every piece of work, from the loop's thread."""
+    """Runs the three loops.
+
+    ``on_counted`` is called after every piece of work, from the loop's thread; ``busy`` tells whether messages are waiting to
+    be stored.
+    """
 
     ledger: Ledger
     store: EventStore
@@ -45,6 +49,7 @@ class Recounter:
     days: Pace
     procedures: Pace
     on_counted: Callable[[], None]
+    busy: Callable[[], bool]
     stopping: threading.Event
     monotonic: Callable[[], float] = time.monotonic
     _due: threading.Event = field(default_factory=threading.Event)
@@ -75,9 +80,12 @@ class Recounter:
                 continue
             due.clear()
             began = self.monotonic()
-            if one_round():
-                due.set()  # more is waiting
+            more = one_round()
             cost = self.monotonic() - began
+            if more:
+                due.set()
+                if not self.busy():
+                    continue  # nothing new comes that resting could coalesce
             self.stopping.wait(max(pace.interval, pace.duty * cost))
 
     def _minutes_round(self) -> bool:

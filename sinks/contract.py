@@ -65,7 +65,7 @@ class Counts:
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """How far the tallies are: distinct events stored, and events counted in the minute tallies."""
+    """How far the tallies are: distinct events stored, and events counted in the minute and in the day tallies."""
 
     stored: int
     tallied: int

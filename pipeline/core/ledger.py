@@ -24,10 +24,11 @@ from pipeline.core.periods import VIETNAM_OFFSET_MINUTES
 
 #: Above this many agencies an entry stands for all of them: a list would cost more than it spares.
 _MOST_AGENCIES = 64
-#: Touched minutes closer than this are recounted in one go.
-_BRIDGE_MINUTES = 5
-#: One piece of work is this many ranges at most; beyond it the narrowest gaps are recounted along, a query costs more.
-_MOST_SPANS = 8
+#: Touched minutes closer than this are recounted in one go: a query costs more than the quiet minutes between them.
+#: Live minutes are dense with events, the days of a backfill are thin.
+_HOT_BRIDGE, _COLD_BRIDGE = 5, 1440
+#: One piece of work is this many ranges at most; beyond it the narrowest gaps are recounted along.
+_MOST_SPANS = 3
 _EPOCH_DAY = dt.date(1970, 1, 1)
 _UTC_EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 
@@ -144,7 +145,7 @@ class Ledger:
                 if chosen and total > most_minutes:
                     break
                 chosen.append(hour)
-            return self._take_hours(chosen)
+            return self._take_hours(chosen, _HOT_BRIDGE)
 
     def take_cold_minutes(self, most_minutes: int) -> MinuteWork | None:
         """The next stretch of due hours in a sweep through time, ``most_minutes`` long at most: late data and backfill.
@@ -160,7 +161,7 @@ class Ledger:
             limit = ahead[0] + max(1, most_minutes // 60)
             chosen = [hour for hour in ahead if hour < limit]
             self._sweep = chosen[-1] + 1
-            return self._take_hours(chosen)
+            return self._take_hours(chosen, _COLD_BRIDGE)
 
     def minutes_recounted(self, work: MinuteWork) -> None:
         """The spans of ``work`` are recounted; their days become due."""
@@ -193,12 +194,12 @@ class Ledger:
         with self._guard:
             return len(self._hours), len(self._days), len(self._procedures)
 
-    def _take_hours(self, hours: Iterable[int]) -> MinuteWork | None:
+    def _take_hours(self, hours: Iterable[int], bridge: int) -> MinuteWork | None:
         entries = {hour: self._hours.pop(hour) for hour in hours}
         if not entries:
             return None
         self._taken.append(min(entry.first_batch for entry in entries.values()))
-        return MinuteWork(tuple(_fewer(_spans(entries))), entries)
+        return MinuteWork(tuple(_fewer(_spans(entries, bridge))), entries)
 
     def _take_days(self, tier: dict[int, _Entry], most: int) -> DayWork | None:
         with self._guard:
@@ -241,28 +242,22 @@ def _span_of(bits: int) -> int:
     return bits.bit_length() - ((bits & -bits).bit_length() - 1)
 
 
-def _spans(entries: Mapping[int, _Entry]) -> list[MinuteSpan]:
-    """Runs of touched minutes, short gaps bridged, in the order of time."""
+def _spans(entries: Mapping[int, _Entry], bridge: int) -> list[MinuteSpan]:
+    """Runs of touched minutes in the order of time; gaps of up to ``bridge`` minutes are recounted along."""
     spans: list[MinuteSpan] = []
     for hour in sorted(entries):
         entry = entries[hour]
         bits, base = entry.minutes, hour * 60
         while bits:
-            low = (bits & -bits).bit_length() - 1
-            run = bits >> low
-            length = 1
-            while run >> length:  # extend over set bits and gaps of at most the bridge
-                gap = (run >> length & -(run >> length)).bit_length() - 1
-                if gap > _BRIDGE_MINUTES:
-                    break
-                length += gap + 1
-            _append(spans, MinuteSpan(base + low, base + low + length, entry.agencies))
-            bits = bits >> (low + length) << (low + length)
+            start = (bits & -bits).bit_length() - 1
+            length = ((bits >> start) + 1 & -((bits >> start) + 1)).bit_length() - 1  # trailing ones: the run
+            _append(spans, MinuteSpan(base + start, base + start + length, entry.agencies), bridge)
+            bits &= ~((1 << start + length) - 1)
     return spans
 
 
-def _append(spans: list[MinuteSpan], span: MinuteSpan) -> None:
-    if spans and span.start - spans[-1].end <= _BRIDGE_MINUTES:
+def _append(spans: list[MinuteSpan], span: MinuteSpan, bridge: int) -> None:
+    if spans and span.start - spans[-1].end <= bridge:
         last = spans.pop()
         span = MinuteSpan(last.start, span.end, _union(last.agencies, span.agencies))
     spans.append(span)
