@@ -26,7 +26,7 @@ import pyarrow as pa
 
 from pipeline.core.clock import Clock
 from pipeline.core.decode import Decoder
-from pipeline.core.events import Reason
+from pipeline.core.events import Reason, Refusal
 from pipeline.core.ledger import Ledger, Touch, touched_hours
 from pipeline.metrics import WorkerMetrics
 from pipeline.patience import Patience
@@ -50,15 +50,11 @@ class MessageBatch(Protocol):
         ...
 
     def values(self) -> list[bytes | None]:
-        """The message values; may be asked more than once."""
+        """The message values; may be asked once."""
         ...
 
-    def key(self, index: int) -> bytes | None:
-        """The key of one message; slow, for dead letters."""
-        ...
-
-    def offset(self, index: int) -> int:
-        """The offset of one message."""
+    def keys_and_offsets(self) -> list[tuple[bytes | None, int]]:
+        """Key and offset of every message of ``values``, in its order; slow, for dead letters."""
         ...
 
 
@@ -236,17 +232,17 @@ class Delivery:
         with self._metrics.decode_seconds.time():
             values: list[bytes | None] = []
             stretches: list[Stretch] = []
-            sources: list[tuple[Fetch, MessageBatch]] = []
+            batches: list[MessageBatch] = []
             for fetch in fetches:
                 for batch in fetch.batches:
                     unpacked = batch.values()
                     if unpacked:
                         values += unpacked
                         stretches.append(Stretch(fetch.topic, fetch.partition, batch.first_offset, len(unpacked)))
-                        sources.append((fetch, batch))
+                        batches.append(batch)
             latest = self._clock.now() + dt.timedelta(seconds=self._settings.future_tolerance_seconds)
             decoded = self._decoder.decode(values, latest=latest)
-            letters = _letters(decoded.refusals, values, stretches, sources)
+            letters = _letters(decoded.refusals, values, stretches, batches)
             rows = with_positions(decoded.events, stretches) if decoded.events.num_rows else decoded.events
             touched = touched_hours(
                 pa.concat_arrays([chunk.indices for chunk in rows.column("agency").chunks]).to_numpy()
@@ -307,25 +303,28 @@ class Delivery:
 
 
 def _letters(
-    refusals: Sequence[tuple[int, Any]],
+    refusals: Sequence[tuple[int, Refusal]],
     values: Sequence[bytes | None],
     stretches: Sequence[Stretch],
-    sources: Sequence[tuple[Fetch, MessageBatch]],
+    batches: Sequence[MessageBatch],
 ) -> tuple[DeadLetter, ...]:
-    """Refused messages whole, with their keys and exact offsets."""
+    """Refused messages whole, with their keys and exact offsets. ``refusals`` ascend; stretch n was made from batch n."""
     letters = []
     which, start = 0, 0
+    origins: list[tuple[bytes | None, int]] = []
     for position, refusal in refusals:
         while position >= start + stretches[which].count:
             start += stretches[which].count
             which += 1
-        fetch, batch = sources[which]
+            origins = []
+        origins = origins or batches[which].keys_and_offsets()
+        key, offset = origins[position - start]
         letters.append(
             DeadLetter(
-                topic=fetch.topic,
-                partition=fetch.partition,
-                offset=batch.offset(position - start),
-                key=batch.key(position - start),
+                topic=stretches[which].topic,
+                partition=stretches[which].partition,
+                offset=offset,
+                key=key,
                 value=values[position],
                 reason=str(refusal.reason),
                 error=refusal.detail,

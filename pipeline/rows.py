@@ -11,7 +11,10 @@ import pyarrow as pa
 
 @dataclass(frozen=True, slots=True)
 class Stretch:
-    """Consecutive messages of one partition: ``count`` values whose first has ``offset``."""
+    """Consecutive messages of one partition: ``count`` values whose first has ``offset``.
+
+    Offsets behind the first are counted up; on a compacted topic, which this one is not, they could only be too low.
+    """
 
     topic: str
     partition: int

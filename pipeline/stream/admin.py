@@ -7,6 +7,7 @@ from contextlib import suppress
 from typing import Final
 
 import stamina
+from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import (
     GroupAuthorizationFailedError,
@@ -81,7 +82,7 @@ async def _check(client: AIOKafkaAdminClient, settings: KafkaSettings, *, create
             f"The topic {settings.topic!r} does not exist on {', '.join(settings.bootstrap)}.",
             remedy="Create it, or start the worker with --create-topic.",
         )
-    await client.list_consumer_group_offsets(settings.group)
+    await client.list_consumer_group_offsets(settings.group, partitions=[TopicPartition(settings.topic, 0)])
     return len(described["partitions"])
 
 

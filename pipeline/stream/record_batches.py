@@ -1,8 +1,10 @@
 """aiokafka hands out whole record batches for chosen topics, instead of one Python object a message.
 
 One method of one class is replaced (``PartitionRecords._unpack_records``), for the topics registered here only; the rest of
-the fetcher - positions, CRC checks, aborted transactions - is aiokafka's own. Making an object for every message caps a
-worker at a third of its speed. ``check_versions`` refuses to start on a release the replacement was not tested with.
+the fetcher - positions, CRC checks, aborted transactions - is aiokafka's own. ``MemoryRecords`` only learns to keep the bytes
+it was made from: a record batch can be unpacked once, and a dead letter needs key and offset of a message afterwards. Making
+an object for every message caps a worker at a third of its speed. ``check_versions`` refuses to start on a release that the
+replacements were not tested with.
 """
 
 from __future__ import annotations
@@ -14,10 +16,11 @@ from typing import Any, Final
 
 from aiokafka.consumer import fetcher
 from aiokafka.errors import CorruptRecordException
+from aiokafka.record.memory_records import MemoryRecords
 
-from pipeline.core.errors import ConfigurationError
+from pipeline.core.errors import ConfigurationError, InvariantError
 
-#: Releases that the two replaced places (here and in ``transport``) are tested with.
+#: Releases that the replaced places (here and in ``transport``) are tested with.
 TESTED: Final = {"aiokafka": ("0.14.0",), "faust-streaming": ("0.15.3",)}
 
 #: Topics whose messages come as ``RecordBatch``; filled by the transport before the consumer starts.
@@ -36,7 +39,8 @@ class RecordBatch:
     end: int  # offset after the last message
     timestamp: int  # of the newest message, milliseconds
     size: int  # bytes as fetched; the first batch of a response answers for all of it, the others read 0
-    packed: Any  # aiokafka's DefaultRecordBatch; iterating it unpacks
+    packed: Any  # aiokafka's DefaultRecordBatch; iterating it unpacks, once
+    response: bytes  # what the batch was read from
 
     @property
     def first_offset(self) -> int:
@@ -49,26 +53,27 @@ class RecordBatch:
         return self.end - self.first_offset
 
     def values(self) -> list[bytes | None]:
-        """The values. No record object stays alive: holding 100,000 of them halves the speed of a worker."""
+        """The values; may be asked once. No record object stays alive: holding 100,000 of them halves a worker's speed."""
         if self.first <= self.base:
             return [record.value for record in self.packed]
         return [record.value for record in self.packed if record.offset >= self.first]
 
-    def key(self, index: int) -> bytes | None:
-        """The key of the message at ``index`` of ``values``; unpacks the batch again."""
-        key: bytes | None = self._record(index).key
-        return key
+    def keys_and_offsets(self) -> list[tuple[bytes | None, int]]:
+        """Key and offset of every message of ``values``, in its order; reads the response again."""
+        records = MemoryRecords(self.response)
+        while records.has_next():
+            packed = records.next_batch()
+            if packed.base_offset == self.base:
+                return [(record.key, record.offset) for record in packed if record.offset >= self.first]
+        raise InvariantError(f"The batch at offset {self.base} is not in its own response.")
 
-    def offset(self, index: int) -> int:
-        """The offset of the message at ``index`` of ``values``; unpacks the batch again."""
-        return int(self._record(index).offset)
 
-    def _record(self, index: int) -> Any:
-        wanted = (record for record in self.packed if record.offset >= self.first)
-        for number, record in enumerate(wanted):
-            if number == index:
-                return record
-        raise IndexError(index)
+class KeptRecords(MemoryRecords):  # type: ignore[misc]
+    """aiokafka's records of one response, with the bytes they were made from."""
+
+    def __init__(self, data: bytes) -> None:
+        super().__init__(data)
+        self.data = data
 
 
 class BatchPartitionRecords(fetcher.PartitionRecords):  # type: ignore[misc]
@@ -87,7 +92,13 @@ class BatchPartitionRecords(fetcher.PartitionRecords):  # type: ignore[misc]
                 self.next_fetch_offset = packed.next_offset
                 continue
             batch = RecordBatch(
-                self.next_fetch_offset, packed.base_offset, packed.next_offset, packed.max_timestamp or 0, size, packed
+                self.next_fetch_offset,
+                packed.base_offset,
+                packed.next_offset,
+                packed.max_timestamp or 0,
+                size,
+                packed,
+                self._records.data,
             )
             size = 0
             self.next_fetch_offset = packed.next_offset
@@ -112,6 +123,7 @@ def install(topic: str) -> None:
     check_versions()
     BATCH_TOPICS.add(topic)
     fetcher.PartitionRecords = BatchPartitionRecords
+    fetcher.MemoryRecords = KeptRecords
 
 
 def check_versions() -> None:
