@@ -1,0 +1,1 @@
+"""Simulated, live and replayed portals: everything that writes dossier events into the topic."""

@@ -1,0 +1,328 @@
+"""The commands of this folder: ``produce`` (simulated portals) and ``replay`` (recorded events)."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from types import FrameType
+from typing import Annotated, Any, Final
+
+import typer
+from rich.console import Console
+
+from pipeline.core.errors import ConfigurationError
+from producers.sending import Progress, Summary, Writer
+
+#: The name of the endless scenario beside the packaged ones.
+LIVE: Final = "live"
+#: Messages a second of live traffic at the busiest hour, unless said otherwise.
+_LIVE_RATE: Final = 50.0
+#: In live traffic every so many-th message is followed by one of the malformed ones asked for.
+_FAULT_EVERY: Final = 20
+#: What a shell reports for a program that Ctrl-C ended.
+_INTERRUPTED: Final = 130
+
+
+class LiveShape(StrEnum):
+    """How live traffic changes over the day."""
+
+    OFFICE = "office"
+    STEADY = "steady"
+
+
+_PRODUCE_HELP: Final = (
+    "Send what simulated portals report: a published scenario, exactly, or endless live traffic.\n\n"
+    "[bold]portalpulse produce[/bold] sends the 84 agencies of 1 January to 20 August 2024; counted, they give the "
+    "published rates. Sent again with the same seed it changes nothing: the events are the same.\n\n"
+    "[bold]portalpulse produce --scenario live --rate 200 --collapse H26 --collapse-after 60[/bold] sends live traffic, "
+    "and after a minute the online share of Hà Nội collapses."
+)
+_REPLAY_HELP: Final = (
+    "Send recorded events into the topic, line by line, as they are.\n\n"
+    "[bold]portalpulse produce --output events.ndjson[/bold], then "
+    "[bold]portalpulse replay events.ndjson --speed 86400[/bold] sends a day a second. Replaying twice changes no figure."
+)
+
+DataOption = Annotated[
+    Path | None, typer.Option("--data", metavar="DIR", help="Folder of the running local stack (`portalpulse up`).")
+]
+BootstrapOption = Annotated[
+    str | None, typer.Option(metavar="HOST:PORT", help="Kafka brokers, separated by commas; wins over --data and settings.")
+]
+TopicOption = Annotated[str | None, typer.Option(metavar="NAME", help="Topic of the dossier events.")]
+CreateTopicOption = Annotated[bool, typer.Option("--create-topic", help="Create the topic when it does not exist.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to the command line."""
+    app.command("produce", help=_PRODUCE_HELP)(_produce)
+    app.command("replay", help=_REPLAY_HELP)(_replay)
+
+
+def _produce(
+    *,
+    scenario: Annotated[
+        str, typer.Option(metavar="NAME", help="A packaged scenario (emc-2024), or live: endless traffic, now.")
+    ] = "emc-2024",
+    rate: Annotated[
+        str | None,
+        typer.Option(metavar="N|max", help="Messages a second. Default: max; for live 50 at the busiest hour."),
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Same seed, same bytes.")] = 1,
+    scale: Annotated[int, typer.Option(min=1, max=100, help="Whole factor on a scenario's volume; rates stay.")] = 1,
+    faults: Annotated[
+        int, typer.Option(min=0, max=1_000_000, metavar="N", help="Mix N malformed messages of many kinds in.")
+    ] = 0,
+    duration: Annotated[
+        float | None, typer.Option(min=0, metavar="SECONDS", help="live only: stop after so long. Default: at Ctrl-C.")
+    ] = None,
+    shape: Annotated[LiveShape, typer.Option(help="live only: traffic over the day.")] = LiveShape.OFFICE,
+    collapse: Annotated[
+        str | None,
+        typer.Option(metavar="CODE[:SHARE]", help="live only: this agency's online share collapses (to 0.01)."),
+    ] = None,
+    collapse_after: Annotated[float, typer.Option(min=0, metavar="SECONDS", help="live only: when the collapse begins.")] = 0.0,
+    output: Annotated[
+        str | None, typer.Option(metavar="FILE|-", help="Write NDJSON to a file or standard output, not to Kafka.")
+    ] = None,
+    data: DataOption = None,
+    bootstrap: BootstrapOption = None,
+    topic: TopicOption = None,
+    create_topic: CreateTopicOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Send simulated traffic; ``_PRODUCE_HELP`` says it to the user."""
+    wanted = _number(rate, option="--rate")
+    if scenario != LIVE and (duration is not None or collapse is not None):
+        raise ConfigurationError("--duration and --collapse belong to live traffic.", remedy="Add --scenario live.")
+    if scenario == LIVE and scale != 1:
+        raise ConfigurationError("--scale belongs to a scenario.", remedy="Give live traffic a --rate instead.")
+    if output is not None and faults:
+        raise ConfigurationError(
+            "--faults cannot go into a file: some malformed messages are no lines.", remedy="Leave --output out."
+        )
+    destination = _Destination(output, data=data, bootstrap=bootstrap, topic=topic, create_topic=create_topic)
+    if scenario == LIVE:
+        live = _live_traffic(
+            seed=seed,
+            rate=_LIVE_RATE if rate is None else wanted,
+            shape=shape,
+            duration=duration,
+            collapse=collapse,
+            collapse_after=collapse_after,
+            faults=faults,
+        )
+        summary = _sent(destination, live, title="live traffic", rate=None)
+    else:
+
+        def send(writer: Writer, progress: Progress) -> Summary:
+            from producers.simulate import produce_scenario  # noqa: PLC0415 - numpy, which --help need not load
+
+            return produce_scenario(
+                scenario=scenario, seed=seed, rate=wanted, writer=writer, progress=progress, scale=scale, faults=faults
+            )
+
+        _known_scenario(scenario)
+        summary = _sent(destination, send, title=scenario, rate=wanted)
+    _report(summary, as_json=as_json, to_stderr=output == "-", may_be_interrupted=scenario == LIVE)
+
+
+def _replay(
+    file: Annotated[str, typer.Argument(metavar="FILE", help="NDJSON, plain, .gz or .zst; - reads standard input.")],
+    *,
+    speed: Annotated[
+        str, typer.Option(metavar="X|max", help="Original spacing divided by X (60: an hour in a minute), or max.")
+    ] = "max",
+    data: DataOption = None,
+    bootstrap: BootstrapOption = None,
+    topic: TopicOption = None,
+    create_topic: CreateTopicOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Send a file of events; ``_REPLAY_HELP`` says it to the user."""
+    from producers.replay import opened, read_messages, spaced  # noqa: PLC0415 - as above
+    from producers.sending import send_all  # noqa: PLC0415
+
+    factor = _number(speed, option="--speed")
+    destination = _Destination(None, data=data, bootstrap=bootstrap, topic=topic, create_topic=create_topic)
+
+    def send(writer: Writer, progress: Progress) -> Summary:
+        with opened(file) as lines:
+            messages = spaced(read_messages(lines), speed=factor)
+            return send_all(messages, source=file, seed=None, writer=writer, progress=progress)
+
+    summary = _sent(destination, send, title=file, rate=None)
+    _report(summary, as_json=as_json, to_stderr=False, may_be_interrupted=False)
+
+
+def _live_traffic(
+    *,
+    seed: int,
+    rate: float | None,
+    shape: LiveShape,
+    duration: float | None,
+    collapse: str | None,
+    collapse_after: float,
+    faults: int,
+) -> Callable[[Writer, Progress], Summary]:
+    """Live traffic on the settings' clock, ready to be sent; wrong options are refused before a broker is asked."""
+    from pipeline.core.agencies import AgencyRegistry  # noqa: PLC0415 - as above
+    from pipeline.core.clock import parse_clock  # noqa: PLC0415
+    from pipeline.settings import load_settings  # noqa: PLC0415
+    from producers.faults import malformed, mix  # noqa: PLC0415
+    from producers.live import LiveTraffic, parse_collapse  # noqa: PLC0415
+    from producers.sending import send_all  # noqa: PLC0415
+    from producers.shapes import SHAPES  # noqa: PLC0415
+
+    traffic = LiveTraffic(
+        registry=AgencyRegistry.packaged(),
+        clock=parse_clock(load_settings().clock),
+        seed=seed,
+        rate=rate,
+        shape=SHAPES[shape],
+        collapse=None if collapse is None else parse_collapse(collapse, after=collapse_after),
+        duration=duration,
+    )
+
+    def send(writer: Writer, progress: Progress) -> Summary:
+        messages = mix(traffic, malformed(seed, faults), positions=itertools.count(_FAULT_EVERY, _FAULT_EVERY))
+        return send_all(messages, source=LIVE, seed=seed, writer=writer, progress=progress)
+
+    return send
+
+
+def _known_scenario(name: str) -> None:
+    from producers.scenarios import available_scenarios  # noqa: PLC0415 - as above
+
+    if name not in available_scenarios():
+        raise ConfigurationError(
+            f"There is no scenario {name!r}.", remedy=f"Choose one of: {', '.join(available_scenarios())}, {LIVE}."
+        )
+
+
+def _number(text: str | None, *, option: str) -> float | None:
+    """A positive number, or None for ``max``."""
+    if text is None or text == "max":
+        return None
+    try:
+        number = float(text)
+    except ValueError:
+        number = 0.0
+    if not 0.0 < number < float("inf"):
+        raise ConfigurationError(f"{option} {text!r} is no positive number.", remedy=f"Write {option} 5000 or {option} max.")
+    return number
+
+
+@dataclass(frozen=True, slots=True)
+class _Destination:
+    """Where the options say that the messages go."""
+
+    output: str | None
+    data: Path | None
+    bootstrap: str | None
+    topic: str | None
+    create_topic: bool
+
+    @contextmanager
+    def writer(self) -> Iterator[Writer]:
+        """An open writer; for Kafka, --bootstrap wins over the running local stack, which wins over the settings."""
+        if self.output is not None:
+            with self._file(self.output) as writer:
+                yield writer
+            return
+        from pipeline.addresses import read_addresses  # noqa: PLC0415 - as above
+        from pipeline.settings import load_settings  # noqa: PLC0415
+        from producers.kafka import KafkaWriter  # noqa: PLC0415
+
+        settings = load_settings()
+        if self.bootstrap is not None:
+            brokers: tuple[str, ...] = tuple(part.strip() for part in self.bootstrap.split(",") if part.strip())
+        else:
+            data_dir = self.data or settings.data_dir
+            running = read_addresses(data_dir)
+            if running is None and self.data is not None:
+                raise ConfigurationError(
+                    f"No local stack runs on {self.data}.", remedy=f"Start one with `portalpulse up --data {self.data}`."
+                )
+            brokers = settings.kafka.bootstrap if running is None else (running.kafka,)
+        with KafkaWriter(
+            bootstrap=brokers,
+            topic=self.topic or settings.kafka.topic,
+            create_partitions=settings.kafka.partitions if self.create_topic else None,
+        ) as writer:
+            yield writer
+
+    @staticmethod
+    @contextmanager
+    def _file(name: str) -> Iterator[Writer]:
+        from producers.files import FileWriter  # noqa: PLC0415 - as above
+
+        if name == "-":
+            yield FileWriter(sys.stdout.buffer, name="standard output")
+            return
+        try:
+            file = Path(name).open("wb")  # noqa: SIM115 - closed below; only opening is answered here
+        except OSError as error:
+            raise ConfigurationError(f"{name} cannot be written: {error.strerror}.", remedy="Choose another file.") from error
+        try:
+            yield FileWriter(file, name=name)
+        finally:
+            # Whoever finished sending has flushed; after a full disk the error is on its way already.
+            with suppress(OSError):
+                file.close()
+
+
+def _sent(destination: _Destination, send: Callable[[Writer, Progress], Summary], *, title: str, rate: float | None) -> Summary:
+    """Open the destination and send, with progress on stderr; SIGTERM ends the sending as Ctrl-C does."""
+    from pipeline.logs import configure_logging, get_logger  # noqa: PLC0415 - as above
+    from pipeline.settings import load_settings  # noqa: PLC0415
+    from producers.progress import shown  # noqa: PLC0415
+
+    configure_logging(load_settings().log)
+    log = get_logger("producers")
+    console = Console(stderr=True)
+    with (
+        _terminated_like_interrupted(),
+        destination.writer() as writer,
+        shown(console, log.info, title=title, rate=rate) as progress,
+    ):
+        return send(writer, progress)
+
+
+@contextmanager
+def _terminated_like_interrupted() -> Iterator[None]:
+    def stop(_signal: int, _frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    before: Any = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _report(summary: Summary, *, as_json: bool, to_stderr: bool, may_be_interrupted: bool) -> None:
+    """Print the summary and leave with 1 when anything failed, 130 when a finite stream was cut off."""
+    if as_json:
+        typer.echo(json.dumps(summary.as_dict(), ensure_ascii=False), err=to_stderr)
+    else:
+        typer.echo(
+            f"{summary.source}: sent {summary.sent:,} messages ({summary.distinct:,} distinct, {summary.repeated:,} repeated, "
+            f"{summary.malformed:,} malformed), acknowledged {summary.acknowledged:,}, failed {summary.failed:,}, "
+            f"in {summary.seconds:.1f} s ({summary.rate:,.0f}/s).",
+            err=to_stderr,
+        )
+        if summary.problem:
+            typer.echo(f"First failure: {summary.problem}.", err=True)
+    if not summary.complete:
+        raise typer.Exit(1)
+    if summary.interrupted and not may_be_interrupted:
+        raise typer.Exit(_INTERRUPTED)
