@@ -1,0 +1,1 @@
+"""Alertmanager: routes, receivers and message templates, generated here and checked with amtool."""

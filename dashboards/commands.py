@@ -1,0 +1,89 @@
+"""``portalpulse boards`` and ``portalpulse alerts``: write, check and publish what this folder generates."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from dashboards.alertmanager import generate as routes
+from dashboards.grafana import generate as grafana
+from dashboards.rules import generate as rules
+from pipeline.core.errors import ConfigurationError
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands of this folder to the command line."""
+    app.add_typer(_boards(), name="boards")
+    app.add_typer(_alerts(), name="alerts")
+
+
+def _boards() -> typer.Typer:
+    boards = typer.Typer(no_args_is_help=True, help="Grafana boards.")
+
+    @boards.command("build")
+    def build() -> None:
+        """Write the boards' JSON files anew."""
+        _list(grafana.write_boards())
+
+    @boards.command("check")
+    def check() -> None:
+        """See that the JSON files are what the code makes."""
+        _demand_unchanged(grafana.changed_files(), rebuild="portalpulse boards build")
+
+    @boards.command("push")
+    def push(
+        url: Annotated[str, typer.Option(help="Address of Grafana.")],
+        token: Annotated[str, typer.Option(envvar="GRAFANA_TOKEN", help="Token of a service account with the role Editor.")],
+    ) -> None:
+        """Bring the boards into a running Grafana; what is there already and equal is left alone."""
+        from dashboards.grafana.publish import push as push_boards  # noqa: PLC0415 - its client is slow to import
+
+        for pushed in push_boards(grafana.boards(), url=url, token=token):
+            typer.echo(f"{pushed.action:<9} {url.rstrip('/')}/d/{pushed.uid}")
+
+    return boards
+
+
+def _alerts() -> typer.Typer:
+    alerts = typer.Typer(no_args_is_help=True, help="Alert rules and the routes of alerts.")
+
+    @alerts.command("build")
+    def build() -> None:
+        """Write the rule files and the example of alertmanager.yml anew."""
+        _list([*rules.write_rules(rules.COMMITTED, rules.RuleTiming.production()), *routes.write_committed()])
+
+    @alerts.command("check")
+    def check() -> None:
+        """See that rule files and alertmanager.yml are what the code makes."""
+        _demand_unchanged([*rules.changed_files(), *routes.changed_files()], rebuild="portalpulse alerts build")
+
+    @alerts.command("render")
+    def render(
+        out: Annotated[Path, typer.Option(help="Folder to write into.", file_okay=False)],
+        webhook: Annotated[str, typer.Option(help="Address that receives the alerts.")],
+        *,
+        demo: Annotated[bool, typer.Option("--demo", help="Intervals in seconds instead of minutes.")] = False,
+    ) -> None:
+        """Write rules and routes for a Prometheus and an Alertmanager of your own."""
+        speed = rules.RuleTiming.demo() if demo else rules.RuleTiming.production()
+        waits = routes.AlertTiming.demo() if demo else routes.AlertTiming.production()
+        config = out / "alertmanager.yml"
+        routes.write_config(config, webhook_url=webhook, timing=waits)
+        _list([*rules.write_rules(out / "rules", speed), config])
+
+    return alerts
+
+
+def _list(paths: Sequence[Path]) -> None:
+    for path in paths:
+        typer.echo(f"wrote {path}")
+
+
+def _demand_unchanged(changed: Sequence[Path], *, rebuild: str) -> None:
+    if changed:
+        names = ", ".join(path.name for path in changed)
+        raise ConfigurationError(f"Not what the code makes: {names}.", remedy=f"Run `{rebuild}` and commit the result.")
+    typer.echo("unchanged")

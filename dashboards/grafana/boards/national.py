@@ -1,0 +1,323 @@
+"""Board "Toàn quốc": who has fallen behind, how blocks and nation stand, and whether the figures can be trusted.
+
+Read from top to bottom: the nation, the agencies, the pipeline behind the figures. Alerts are decided by the rules in
+Prometheus; the board only shows them.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from grafana_foundation_sdk.builders import dashboard
+from grafana_foundation_sdk.models import dashboard as models
+
+from dashboards import queries as q
+from dashboards.grafana import panels as p
+
+UID = "portalpulse-national"
+
+_KPIS = (("I1", "Tỷ lệ hồ sơ trực tuyến toàn trình"), ("I5", "Tỷ lệ hồ sơ trực tuyến"))
+_WINDOWS = (
+    ("ytd", "Từ đầu năm"),
+    ("month", "Từ đầu tháng"),
+    ("7d", "7 ngày qua"),
+    ("1d", "24 giờ qua"),
+    ("1h", "1 giờ qua"),
+)
+_STATES = (
+    (q.FIRING, "Đang cảnh báo", p.RED),
+    (q.BELOW, "Dưới ngưỡng", p.ORANGE),
+    (q.REACHED, "Đạt ngưỡng", p.GREEN),
+    (q.NO_DATA, p.NO_DATA_TEXT, p.GREY),
+    (q.NO_THRESHOLD, "Không đặt ngưỡng", p.BLUE),
+)
+_BLOCKS = (("ministry", "Bộ, ngành", "text"), ("province", "Tỉnh, thành phố", "text"))
+_SEVERITIES = (
+    ("critical", "Nghiêm trọng", p.RED),
+    ("warning", "Cảnh báo", p.ORANGE),
+    ("info", "Thông tin", p.BLUE),
+)
+_ALERTS = (
+    ("AgencyRateLow", "Tỷ lệ dưới ngưỡng", "text"),
+    ("AgencyConfigMissing", "Cơ quan thiếu cấu hình", "text"),
+    ("PipelineStalled", "Không nhận được sự kiện mới", "text"),
+    ("TallyDrift", "Bảng tổng hợp lệch dữ liệu gốc", "text"),
+    ("DeadLetterRatioHigh", "Nhiều sự kiện bị loại", "text"),
+)
+_BLOCK_NAMES = {value: text for value, text, _ in _BLOCKS}
+_PLAIN = p.steps("text")
+
+
+def _choice(name: str, label: str, values: tuple[tuple[str, str], ...]) -> Any:
+    first_value, first_text = values[0]
+    return (
+        dashboard.CustomVariable(name)
+        .label(label)
+        .values(",".join(f"{text} : {value}" for value, text in values))
+        .options(
+            [models.VariableOption(selected=index == 0, text=text, value=value) for index, (value, text) in enumerate(values)]
+        )
+        .current(models.VariableOption(selected=True, text=first_text, value=first_value))
+    )
+
+
+def _variables() -> list[Any]:
+    agencies = (
+        dashboard.QueryVariable("agency")
+        .label("Cơ quan")
+        .datasource(p.PROMETHEUS)
+        .query({"query": "label_values(agency_info, agency)", "refId": "agency"})
+        .refresh(models.VariableRefresh.ON_TIME_RANGE_CHANGED)
+        .sort(models.VariableSort.ALPHABETICAL_ASC)
+        .multi(multi=True)
+        .include_all(include_all=True)
+        .all_value(".*")
+        .current(models.VariableOption(selected=True, text=["Tất cả"], value=["$__all"]))
+    )
+    return [
+        dashboard.DatasourceVariable("ds_prom").label("Nguồn dữ liệu").type("prometheus"),
+        _choice("kpi", "Chỉ tiêu", _KPIS),
+        _choice("window", "Kỳ", _WINDOWS),
+        agencies,
+    ]
+
+
+def _nation() -> list[Any]:
+    return [
+        p.number(
+            p.Head(1, "Tỷ lệ cả nước", "Cộng tử số và mẫu số của mọi cơ quan rồi mới chia.", p.Place(0, 0, 4, 5)),
+            p.Series(q.NATION_PERCENT),
+            unit=p.PERCENT,
+            decimals=2,
+            thresholds=_PLAIN,
+        ),
+        p.number(
+            p.Head(
+                2,
+                "Tỷ lệ theo khối",
+                "Cộng tử số và mẫu số của các cơ quan trong khối rồi mới chia.",
+                p.Place(4, 0, 6, 5),
+            ),
+            p.Series(q.BLOCK_PERCENT, "{{block}}"),
+            unit=p.PERCENT,
+            decimals=2,
+            thresholds=_PLAIN,
+            names=_BLOCK_NAMES,
+        ),
+        p.number(
+            p.Head(3, "Số hồ sơ cả nước", "Hồ sơ đạt chỉ tiêu (tử số) và tổng số hồ sơ (mẫu số).", p.Place(10, 0, 6, 5)),
+            [p.Series(q.NATION_NUMERATOR, "Tử số"), p.Series(q.NATION_DENOMINATOR, "Mẫu số")],
+            unit=p.COUNT,
+            thresholds=_PLAIN,
+        ),
+        p.number(
+            p.Head(4, "Cơ quan đang cảnh báo", "Số cơ quan có cảnh báo tỷ lệ dưới ngưỡng.", p.Place(16, 0, 4, 5)),
+            p.Series(q.AGENCIES_FIRING),
+            unit=p.COUNT,
+            thresholds=p.steps(p.GREEN, (1, p.RED)),
+        ),
+        p.number(
+            p.Head(
+                5,
+                "Cơ quan chưa có dữ liệu",
+                "Số cơ quan không có hồ sơ nào trong kỳ. Không có dữ liệu không phải là 0 %.",
+                p.Place(20, 0, 4, 5),
+            ),
+            p.Series(q.AGENCIES_WITHOUT_DATA),
+            unit=p.COUNT,
+            thresholds=p.steps(p.GREEN, (1, p.ORANGE)),
+        ),
+    ]
+
+
+def _agencies() -> list[Any]:
+    table_queries = [
+        q.AGENCY_NAME,
+        q.AGENCY_PERCENT,
+        q.AGENCY_NUMERATOR,
+        q.AGENCY_DENOMINATOR,
+        q.AGENCY_THRESHOLD,
+        q.AGENCY_DEFICIT,
+        q.AGENCY_STATE,
+    ]
+    return [
+        p.rows(
+            p.Head(
+                6,
+                "Xếp hạng cơ quan",
+                "Tỷ lệ thấp nhất đứng trước. Còn thiếu: số hồ sơ trực tuyến cần thêm trong cùng tổng số để đạt ngưỡng.",
+                p.Place(0, 5, 16, 16),
+            ),
+            table_queries,
+            [
+                p.Column("agency", "Mã"),
+                p.Column("name", "Cơ quan"),
+                p.Column("block", "Khối", words=_BLOCKS),
+                p.Column(q.AGENCY_PERCENT, "Tỷ lệ", p.PERCENT, 2),
+                p.Column(q.AGENCY_NUMERATOR, "Tử số", p.COUNT),
+                p.Column(q.AGENCY_DENOMINATOR, "Mẫu số", p.COUNT),
+                p.Column(q.AGENCY_THRESHOLD, "Ngưỡng", p.PERCENT, 2),
+                p.Column(q.AGENCY_DEFICIT, "Còn thiếu", p.COUNT),
+                p.Column(q.AGENCY_STATE, "Trạng thái", words=_STATES),
+            ],
+            join_by="agency",
+            sort_by="Tỷ lệ",
+        ),
+        p.bars(
+            p.Head(
+                7,
+                "Cách ngưỡng bao xa",
+                "Tỷ lệ trừ ngưỡng, tính bằng điểm phần trăm; hai mươi cơ quan thấp nhất. Số âm là dưới ngưỡng.",
+                p.Place(16, 5, 8, 16),
+            ),
+            p.Series(q.AGENCY_MARGIN, "{{agency}}"),
+            unit=p.POINTS,
+            decimals=2,
+            thresholds=p.steps(p.RED, (0, p.GREEN)),
+        ),
+        p.lines(
+            p.Head(
+                8,
+                "Tỷ lệ và ngưỡng theo thời gian",
+                "Chọn cơ quan ở đầu trang để so sánh tỷ lệ với ngưỡng của chính cơ quan đó.",
+                p.Place(0, 21, 12, 10),
+            ),
+            [p.Series(q.AGENCY_PERCENT, "{{agency}}"), p.Series(q.AGENCY_THRESHOLD, "Ngưỡng {{agency}}")],
+            unit=p.PERCENT,
+            decimals=2,
+            thresholds=_PLAIN,
+        ),
+        p.lines(
+            p.Head(9, "Tỷ lệ cả nước và theo khối", "Tỷ lệ gộp theo thời gian.", p.Place(12, 21, 12, 10)),
+            [p.Series(q.NATION_PERCENT, "Cả nước"), p.Series(q.BLOCK_PERCENT, "{{block}}")],
+            unit=p.PERCENT,
+            decimals=2,
+            thresholds=_PLAIN,
+            names=_BLOCK_NAMES,
+        ),
+        p.lines(
+            p.Head(
+                10,
+                "Số hồ sơ theo khối",
+                "Tổng số hồ sơ (mẫu số) và hồ sơ đạt chỉ tiêu (tử số) của từng khối.",
+                p.Place(0, 31, 12, 9),
+            ),
+            [
+                p.Series(q.BLOCK_DENOMINATOR, "Tổng số, {{block}}"),
+                p.Series(q.BLOCK_NUMERATOR, "Đạt chỉ tiêu, {{block}}"),
+            ],
+            unit=p.COUNT,
+            thresholds=_PLAIN,
+            names={
+                f"{part}, {block}": f"{name}: {part.lower()}"
+                for part in ("Tổng số", "Đạt chỉ tiêu")
+                for block, name in _BLOCK_NAMES.items()
+            },
+        ),
+        p.rows(
+            p.Head(
+                11,
+                "Cảnh báo đang diễn ra",
+                "Mọi cảnh báo đang phát, trừ tín hiệu sống của hệ thống. Bảng trống nghĩa là không có cảnh báo.",
+                p.Place(12, 31, 12, 9),
+            ),
+            [q.FIRING_ALERTS],
+            [
+                p.Column("severity", "Mức độ", words=_SEVERITIES),
+                p.Column("alertname", "Cảnh báo", words=_ALERTS),
+                p.Column("agency", "Cơ quan"),
+                p.Column("kpi", "Chỉ tiêu"),
+                p.Column("window", "Kỳ"),
+            ],
+            sort_by="Mức độ",
+            empty="Không có",
+        ),
+    ]
+
+
+def _pipeline() -> list[Any]:
+    return [
+        p.number(
+            p.Head(
+                12,
+                "Độ mới của dữ liệu",
+                "Thời gian từ sự kiện mới nhất đến hiện tại của hệ thống.",
+                p.Place(0, 40, 5, 5),
+            ),
+            p.Series(q.FRESHNESS),
+            unit=p.SECONDS,
+            thresholds=p.steps(p.GREEN, (300, p.ORANGE), (600, p.RED)),
+        ),
+        p.number(
+            p.Head(13, "Chưa tổng hợp", "Sự kiện đã lưu nhưng chưa có trong bảng tổng hợp.", p.Place(5, 40, 5, 5)),
+            p.Series(q.TALLY_LAG),
+            unit=p.COUNT,
+            thresholds=p.steps(p.GREEN, (1_000, p.ORANGE), (15_000, p.RED)),
+        ),
+        p.number(
+            p.Head(
+                14,
+                "Lệch khi đối soát",
+                "Số sự kiện thiếu hoặc bị tính hai lần theo lần đối soát gần nhất, trừ phần đang xử lý; phải bằng 0.",
+                p.Place(10, 40, 5, 5),
+            ),
+            p.Series(q.AUDIT_DRIFT),
+            unit=p.COUNT,
+            thresholds=p.steps(p.GREEN, (1, p.RED)),
+        ),
+        p.number(
+            p.Head(15, "Tỷ lệ bị loại", "Phần sự kiện bị loại trong số nhận được 1 giờ qua.", p.Place(15, 40, 4, 5)),
+            p.Series(q.DEAD_LETTER_PERCENT),
+            unit=p.PERCENT,
+            decimals=2,
+            thresholds=p.steps(p.GREEN, (0.5, p.ORANGE), (1, p.RED)),
+        ),
+        p.bars(
+            p.Head(16, "Sự kiện bị loại theo lý do", "Tổng số sự kiện bị loại, theo lý do.", p.Place(19, 40, 5, 14)),
+            p.Series(q.DEAD_LETTERS, "{{reason}}"),
+            unit=p.COUNT,
+            thresholds=p.steps(p.ORANGE),
+        ),
+        p.lines(
+            p.Head(
+                17,
+                "Tồn đọng theo thời gian",
+                "Sự kiện đang chờ từ Kafka đến bảng tổng hợp; phần tồn đọng nằm giữa hai bước có thể tính hai lần.",
+                p.Place(0, 45, 10, 9),
+            ),
+            [p.Series(q.BACKLOG, "Tồn đọng"), p.Series(q.TALLY_LAG, "Chưa tổng hợp")],
+            unit=p.COUNT,
+            thresholds=_PLAIN,
+        ),
+        p.lines(
+            p.Head(
+                18,
+                "Độ mới theo thời gian",
+                "Trên 10 phút, hệ thống không phát cảnh báo mới theo cơ quan.",
+                p.Place(10, 45, 9, 9),
+            ),
+            [p.Series(q.FRESHNESS, "Độ mới")],
+            unit=p.SECONDS,
+            thresholds=p.steps(p.GREEN, (600, p.RED)),
+        ),
+    ]
+
+
+def national() -> models.Dashboard:
+    """The finished board."""
+    board = (
+        dashboard.Dashboard("Toàn quốc")
+        .uid(UID)
+        .description("Mức độ sử dụng dịch vụ công trực tuyến của các bộ, ngành và tỉnh, thành phố.")
+        .tags(["portalpulse"])
+        .timezone("Asia/Ho_Chi_Minh")
+        .week_start("monday")
+        .time("now-24h", "now")
+        .refresh("30s")
+        .readonly()
+        .tooltip(models.DashboardCursorSync.CROSSHAIR)
+        .variables(_variables())
+    )
+    for panel in [*_nation(), *_agencies(), *_pipeline()]:
+        board = board.with_panel(panel)
+    return board.build()

@@ -1,0 +1,94 @@
+"""Rules on agencies: the recorded rates that boards and alerts share, and the alert on a rate below its threshold.
+
+``AgencyRateLow`` starts on evidence (below the threshold, enough dossiers, fresh data, no backlog) and then holds until
+there is evidence of recovery: a rate above the deadband. A stalled pipeline, a shrinking or an empty window is none.
+"""
+
+from __future__ import annotations
+
+from dashboards.rules.annotations import agency_rate
+from dashboards.rules.rule import Rule, alert, group, record
+from dashboards.rules.timing import RuleTiming, number
+
+_BLOCK_OF = "* on (agency) group_left (block) max by (agency, block) (agency_info)"
+
+
+def _records(timing: RuleTiming) -> list[Rule]:
+    return [
+        # max, not sum: two replicas of the exporter tell the same numbers twice.
+        record("agency:kpi_denominator:max", "max by (agency, kpi, window) (agency_kpi_denominator)"),
+        # A numerator nobody exported is 0: the worst agencies must not vanish.
+        record(
+            "agency:kpi_numerator:max",
+            "max by (agency, kpi, window) (agency_kpi_numerator) or agency:kpi_denominator:max * 0",
+        ),
+        # An empty window gives no sample: no data is not 0 %.
+        record("agency:kpi:ratio", "agency:kpi_numerator:max / (agency:kpi_denominator:max > 0)"),
+        # Thresholds belong to (agency, kpi, window): only windows with a policy are judged.
+        record("agency:kpi_threshold:ratio", "max by (agency, kpi, window) (agency_threshold_ratio)"),
+        record("agency:kpi_min_volume:max", "max by (agency, kpi, window) (agency_min_volume)"),
+        # round: 0.05 + 0.01 is 0.060000000000000005, which an exact 6 % never reaches. A target of 100 % can be met.
+        record(
+            "agency:kpi_clear:ratio",
+            f"clamp_max(round(agency:kpi_threshold:ratio + {number(timing.deadband_ratio)}, 1e-6), 1)",
+        ),
+        # Dossiers missing at the same total. 1e-6: 0.07 * 100 is 7.000000000000001 and must not read 8.
+        record(
+            "agency:kpi_deficit:count",
+            """
+            clamp_min(ceil(
+              agency:kpi_threshold:ratio * agency:kpi_denominator:max - agency:kpi_numerator:max - 1e-6
+            ), 0)
+            """,
+        ),
+        # Pooled rates: sums first, then one division; never a mean of rates.
+        record("block:kpi_numerator:sum", f"sum by (block, kpi, window) (agency:kpi_numerator:max {_BLOCK_OF})"),
+        record("block:kpi_denominator:sum", f"sum by (block, kpi, window) (agency:kpi_denominator:max {_BLOCK_OF})"),
+        record("block:kpi:ratio", "block:kpi_numerator:sum / (block:kpi_denominator:sum > 0)"),
+        record("national:kpi_numerator:sum", "sum by (kpi, window) (agency:kpi_numerator:max)"),
+        record("national:kpi_denominator:sum", "sum by (kpi, window) (agency:kpi_denominator:max)"),
+        record("national:kpi:ratio", "national:kpi_numerator:sum / (national:kpi_denominator:sum > 0)"),
+    ]
+
+
+def _rate_low(timing: RuleTiming) -> Rule:
+    return alert(
+        "AgencyRateLow",
+        f"""
+        (
+          # starts: below the threshold, on enough dossiers, with fresh data and no backlog
+          agency:kpi:ratio < on (agency, kpi, window) agency:kpi_threshold:ratio
+          and on (agency, kpi, window)
+            (agency:kpi_denominator:max >= on (agency, kpi, window) agency:kpi_min_volume:max)
+          and on () pipeline:freshness:seconds < {timing.freshness_limit_seconds}
+          unless on () pipeline:backlog:events > {timing.backlog_limit_events}
+        )
+        or
+        (
+          # holds: fires already and is not yet above the deadband
+          agency:kpi:ratio < on (agency, kpi, window) agency:kpi_clear:ratio
+          and on (agency, kpi, window) ALERTS{{alertname="AgencyRateLow", alertstate="firing"}}
+        )
+        or
+        (
+          # holds: fires already and the window has become empty
+          agency:kpi_threshold:ratio
+          and on (agency, kpi, window) ALERTS{{alertname="AgencyRateLow", alertstate="firing"}}
+          unless on (agency, kpi, window) agency:kpi:ratio
+        )
+        """,
+        severity="critical",
+        scope="agency",
+        timing=timing,
+        for_seconds=timing.agency_for_seconds,
+        keep_firing_seconds=timing.agency_keep_firing_seconds,
+        annotations=agency_rate(
+            summary="Tỷ lệ hồ sơ trực tuyến dưới ngưỡng cảnh báo.",
+            summary_en="An agency's online rate is below its threshold.",
+        ),
+    )
+
+
+def agency_group(timing: RuleTiming) -> Rule:
+    """The group of ``agency.yml``."""
+    return group("agency", [*_records(timing), _rate_low(timing)], timing=timing)

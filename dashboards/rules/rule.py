@@ -1,0 +1,49 @@
+"""The three shapes of a rule file: a recording rule, an alert and the group that holds them."""
+
+from __future__ import annotations
+
+from textwrap import dedent
+from typing import Any, Literal
+
+from dashboards.rules.timing import RuleTiming, duration
+
+#: One rule or group as it stands in the YAML file.
+Rule = dict[str, Any]
+Severity = Literal["critical", "warning", "info", "none"]
+Scope = Literal["agency", "pipeline", "meta"]
+
+
+def _expression(text: str) -> str:
+    return dedent(text).strip()
+
+
+def record(name: str, expr: str) -> Rule:
+    """A recorded series; ``name`` is level:metric:operation."""
+    return {"record": name, "expr": _expression(expr)}
+
+
+def alert(
+    name: str,
+    expr: str,
+    *,
+    severity: Severity,
+    scope: Scope,
+    annotations: dict[str, str],
+    timing: RuleTiming,
+    for_seconds: int = 0,
+    keep_firing_seconds: int = 0,
+) -> Rule:
+    """An alert with the labels that every alert carries and a link to its heading in the runbook."""
+    rule: Rule = {"alert": name, "expr": _expression(expr)}
+    if for_seconds:
+        rule["for"] = duration(for_seconds)
+    if keep_firing_seconds:
+        rule["keep_firing_for"] = duration(keep_firing_seconds)
+    rule["labels"] = {"severity": severity, "scope": scope}
+    rule["annotations"] = {**annotations, "runbook_url": f"{timing.runbook_base_url}{name}"}
+    return rule
+
+
+def group(name: str, rules: list[Rule], *, timing: RuleTiming) -> Rule:
+    """A named group; its rules are evaluated in the order given, each seeing what the earlier ones recorded."""
+    return {"name": name, "interval": duration(timing.evaluation_seconds), "rules": rules}

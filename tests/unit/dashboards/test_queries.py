@@ -1,0 +1,117 @@
+"""Every PromQL of rules and boards parses and asks only for series that exist, by labels that they have."""
+
+from __future__ import annotations
+
+import re
+
+import promql_parser
+import pytest
+import yaml
+
+from dashboards.queries import QUERIES, BoardQuery, board_queries, fill
+from dashboards.rules.generate import RuleTiming, render
+
+RULES = [
+    rule
+    for text in render(RuleTiming.production()).values()
+    for group in yaml.safe_load(text)["groups"]
+    for rule in group["rules"]
+]
+RECORDED = {rule["record"] for rule in RULES if "record" in rule}
+#: Series that Prometheus itself makes, with the labels that queries use.
+OWN = {"ALERTS": {"alertname", "alertstate", "severity", "scope", "agency", "kpi", "window"}}
+#: Labels of recorded series, by the level their name begins with.
+LEVELS = {
+    "agency": {"agency", "kpi", "window"},
+    "block": {"block", "kpi", "window"},
+    "national": {"kpi", "window"},
+    "pipeline": {"window"},
+}
+FIGURES = {f"{scope}_{number}" for scope in ("agency", "block", "nation") for number in ("percent", "numerator", "denominator")}
+
+
+def selectors(node) -> list:
+    """Every vector selector below ``node``."""
+    if isinstance(node, promql_parser.VectorSelector):
+        return [node]
+    children = [getattr(node, name, None) for name in ("expr", "lhs", "rhs", "vector_selector", "param")]
+    children += list(getattr(node, "args", None) or [])
+    return [found for child in children if child is not None for found in selectors(child)]
+
+
+def labels_of(name: str) -> set[str]:
+    """The labels that a series of this name may be asked by."""
+    from pipeline.core.metric_names import METRICS
+
+    if name in OWN:
+        return OWN[name]
+    if name in RECORDED:
+        return LEVELS[name.partition(":")[0]]
+    assert name in METRICS, f"{name} is neither declared in pipeline/core/metric_names.py nor recorded"
+    return set(METRICS[name].labels)
+
+
+def check(promql: str) -> None:
+    """Fails unless the query parses and every series and label in it exists."""
+    found = selectors(promql_parser.parse(promql))
+    assert found or promql.startswith("vector("), promql
+    for selector in found:
+        wanted = {matcher.name for matcher in selector.matchers.matchers}
+        assert wanted <= labels_of(selector.name), f"{selector.name} has no label {wanted - labels_of(selector.name)}"
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.get("alert") or rule["record"])
+def test_rules(rule):
+    """A rule's expression parses, and every series in it is declared or recorded."""
+    check(rule["expr"])
+
+
+@pytest.mark.parametrize("query", board_queries(), ids=lambda query: query.name)
+def test_boards(query):
+    """A board's query parses once its variables are filled in, and asks for nothing that does not exist."""
+    assert "$" not in query.promql
+    check(query.promql)
+
+
+@pytest.mark.parametrize("rule", [rule for rule in RULES if "alert" in rule], ids=lambda rule: rule["alert"])
+def test_annotations(rule):
+    """A query inside an alert's text parses and asks for nothing that does not exist."""
+    texts = " ".join(rule["annotations"].values())
+    asked = re.findall(r'\{\{[^}]*?query "([^"]+)"', texts)
+    asked += [
+        text.replace("%q", '"x"').replace("%s", '{agency="x",kpi="I1",window="1d"}')
+        for text in re.findall(r'printf "([^"]*(?:agency|pipeline)[:_][^"]*%[qs][^"]*)"', texts)
+    ]
+    for promql in asked:
+        check(promql)
+
+
+def test_an_unknown_series_is_noticed():
+    """The control: a misspelt series or a label that it lacks fails the checks above."""
+    for wrong in ("max(agency:kpi:rate)", "portalpulse_tally_lag", 'national:kpi:ratio{agency="H17"}'):
+        with pytest.raises(AssertionError):
+            check(wrong)
+
+
+def test_figures_of_the_report_are_all_covered():
+    """Every figure of the report equals exactly one query, which the integration test compares."""
+    equal = [query.equals for query in QUERIES.values() if query.equals != "none"]
+    assert sorted(equal) == sorted(FIGURES)
+    for query in QUERIES.values():
+        if query.equals != "none":
+            scope = query.equals.partition("_")[0]
+            assert (f"by ({scope})" in query.promql) == (scope != "nation"), query.name
+
+
+def test_queries_are_told_apart():
+    """Names are unique and every query says what it means."""
+    queries = board_queries()
+    assert len({query.name for query in queries}) == len({query.promql for query in queries}) == len(QUERIES)
+    assert all(isinstance(query, BoardQuery) and query.meaning.endswith(".") for query in queries)
+
+
+def test_variables_are_filled():
+    """Both spellings of a variable are filled in; a variable nobody knows is an error, not an empty answer."""
+    assert fill('x{a="$kpi",b="${window}"}', {"kpi": "I5", "window": "1d"}) == 'x{a="I5",b="1d"}'
+    with pytest.raises(KeyError):
+        fill("$nothing", {})

@@ -1,0 +1,207 @@
+"""Removing one condition from a rule turns the promtool test that protects it red.
+
+Without this, a test that no longer tests anything would stay green for ever.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import yaml
+
+from dashboards.rules.generate import COMMITTED
+
+FIRING = 'and on (agency, kpi, window) ALERTS{alertname="AgencyRateLow", alertstate="firing"}'
+
+
+@dataclass(frozen=True)
+class Mutant:
+    what: str
+    file: str
+    old: str
+    new: str
+    test: str  # name of the promtool test that must fail
+
+
+MUTANTS = [
+    Mutant(
+        "a missing numerator is 0",
+        "agency.yml",
+        " or agency:kpi_denominator:max * 0",
+        "",
+        "a zero numerator fires",
+    ),
+    Mutant(
+        "an empty window has no rate",
+        "agency.yml",
+        "agency:kpi_numerator:max / (agency:kpi_denominator:max > 0)",
+        "clamp_min(agency:kpi_numerator:max / clamp_min(agency:kpi_denominator:max, 1), 0)",
+        "an empty window is silent",
+    ),
+    Mutant(
+        "replicas are not added",
+        "agency.yml",
+        "max by (agency, kpi, window) (agency_kpi_denominator)",
+        "sum by (agency, kpi, window) (agency_kpi_denominator)",
+        "two replicas are one agency",
+    ),
+    Mutant(
+        "thresholds belong to a window",
+        "agency.yml",
+        "agency:kpi:ratio < on (agency, kpi, window) agency:kpi_threshold:ratio",
+        "agency:kpi:ratio < on (agency, kpi) group_left () max by (agency, kpi) (agency:kpi_threshold:ratio)",
+        "each window has its own threshold",
+    ),
+    Mutant(
+        "strictly below",
+        "agency.yml",
+        "agency:kpi:ratio < on (agency, kpi, window) agency:kpi_threshold:ratio",
+        "agency:kpi:ratio <= on (agency, kpi, window) agency:kpi_threshold:ratio",
+        "exactly the threshold is silent",
+    ),
+    Mutant(
+        "enough dossiers",
+        "agency.yml",
+        "agency:kpi_denominator:max >= on (agency, kpi, window)",
+        "agency:kpi_denominator:max + 1 >= on (agency, kpi, window)",
+        "volume guard, 29 silent and 30 fires",
+    ),
+    Mutant(
+        "fresh data",
+        "agency.yml",
+        "    and on () pipeline:freshness:seconds < 600\n",
+        "",
+        "a stalled pipeline starts no alert",
+    ),
+    Mutant(
+        "no backlog",
+        "agency.yml",
+        "    unless on () pipeline:backlog:events > 30000\n",
+        "",
+        "a half-loaded backlog starts no alert",
+    ),
+    Mutant(
+        "the backlog includes Kafka",
+        "pipeline.yml",
+        "+ (sum(portalpulse_worker_consumer_lag_events) or vector(0))",
+        "+ (max(portalpulse_worker_consumer_lag_events) or vector(0))",
+        "a half-loaded backlog starts no alert",
+    ),
+    Mutant("for", "agency.yml", "    for: 10m\n", "", "a short dip does not fire"),
+    Mutant(
+        "holds in the deadband",
+        "agency.yml",
+        f"agency:kpi:ratio < on (agency, kpi, window) agency:kpi_clear:ratio\n        {FIRING}",
+        f"agency:kpi:ratio < on (agency, kpi, window) agency:kpi_threshold:ratio\n        {FIRING}",
+        "holds in the deadband and clears above it",
+    ),
+    Mutant(
+        "the deadband holds only what fires",
+        "agency.yml",
+        f"agency:kpi:ratio < on (agency, kpi, window) agency:kpi_clear:ratio\n        {FIRING}",
+        "agency:kpi:ratio < on (agency, kpi, window) agency:kpi_clear:ratio",
+        "holds in the deadband and clears above it",
+    ),
+    Mutant(
+        "the deadband ends at a round number",
+        "agency.yml",
+        "round(agency:kpi_threshold:ratio + 0.01, 1e-6)",
+        "(agency:kpi_threshold:ratio + 0.01)",
+        "holds in the deadband and clears above it",
+    ),
+    Mutant(
+        "an empty window holds",
+        "agency.yml",
+        f"agency:kpi_threshold:ratio\n        {FIRING}",
+        f"agency:kpi_nothing:ratio\n        {FIRING}",
+        "no data is no recovery",
+    ),
+    Mutant("keep_firing_for", "agency.yml", "    keep_firing_for: 15m\n", "", "a missed scrape ends nothing"),
+    Mutant(
+        "rates are cut",
+        "agency.yml",
+        "floor(1e4 * agency:kpi:ratio%s + 1e-6) / 100",
+        "100 * agency:kpi:ratio%s",
+        "not yet at nine minutes, fires at ten",
+    ),
+    Mutant(
+        "a vanished exporter stalls",
+        "pipeline.yml",
+        " or absent(pipeline:freshness:seconds)",
+        "",
+        "a vanished exporter is a stall",
+    ),
+    Mutant(
+        "events in flight are no drift",
+        "pipeline.yml",
+        "pipeline:audit_drift:events > pipeline:in_flight:events",
+        "pipeline:audit_drift:events > 0",
+        "a difference that is being worked on is no drift",
+    ),
+    Mutant(
+        "missing configuration per window",
+        "pipeline.yml",
+        "    unless on (agency, kpi, window)\n",
+        "    unless on (agency, kpi)\n",
+        "a threshold for one window only is reported",
+    ),
+]
+
+
+def _only(name: str) -> str:
+    """The promtool file that holds the test ``name``, cut down to that test and pointed at the current folder."""
+    for path in sorted((COMMITTED / "tests").glob("*_test.yml")):
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        found = [test for test in content["tests"] if test["name"] == name]
+        if found:
+            files = [file.removeprefix("../") for file in content["rule_files"]]
+            return yaml.safe_dump({**content, "rule_files": files, "tests": found}, allow_unicode=True)
+    pytest.fail(f"no promtool test is named {name!r}")
+
+
+def _without(text: str, mutant: Mutant) -> str:
+    if mutant.old not in text:
+        pytest.fail(f"{mutant.file} no longer holds {mutant.old!r}: adapt the mutant")
+    return text.replace(mutant.old, mutant.new, 1)
+
+
+def _write(folder: Path, *, test: str, mutant: Mutant | None = None) -> Path:
+    """The rules in ``folder``, one of them mutated, and the named test beside them."""
+    folder.mkdir()
+    for path in COMMITTED.glob("*.yml"):
+        text = path.read_text(encoding="utf-8")
+        if mutant is not None and path.name == mutant.file:
+            text = _without(text, mutant)
+        (folder / path.name).write_text(text, encoding="utf-8")
+    (folder / "test.yml").write_text(_only(test), encoding="utf-8")
+    return folder / "test.yml"
+
+
+@pytest.fixture(scope="module")
+def verdicts(promtool, tmp_path_factory):
+    """What promtool says of every mutant, by what was removed; one run of promtool for all of them."""
+    root = tmp_path_factory.mktemp("mutants")
+    files = {mutant.what: _write(root / str(n), test=mutant.test, mutant=mutant) for n, mutant in enumerate(MUTANTS)}
+    loads = promtool("check", "rules", *(files[mutant.what].with_name(mutant.file) for mutant in MUTANTS))
+    assert loads.returncode == 0, f"a mutant does not load, so its test proves nothing: {loads.stdout}{loads.stderr}"
+    run = promtool("test", "rules", *files.values())
+    parts = re.split(r"(?m)^Unit Testing:  (.+)$", run.stdout)  # failures go to stderr, without the file's name
+    said = dict(zip(parts[1::2], parts[2::2], strict=True))
+    return {what: said[str(path)] for what, path in files.items()}
+
+
+@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.what)
+def test_a_removed_condition_is_noticed(verdicts, mutant):
+    """The rule without one condition still loads, and the named test fails."""
+    assert "SUCCESS" not in verdicts[mutant.what], f"no test noticed: {mutant.what}"
+
+
+def test_the_named_tests_pass_unmutated(promtool, tmp_path):
+    """The control: with the rules as they are, every test named here passes."""
+    names = sorted({mutant.test for mutant in MUTANTS})
+    result = promtool("test", "rules", *(_write(tmp_path / str(n), test=name) for n, name in enumerate(names)))
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert result.stdout.count("SUCCESS") == len(names)

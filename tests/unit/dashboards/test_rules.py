@@ -1,0 +1,123 @@
+"""The rule files are what the generator makes, load, pass their own tests and carry what receivers rely on."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+from dashboards.rules.generate import COMMITTED, RuleTiming, changed_files, render, write_rules
+from dashboards.rules.timing import duration, number
+
+ALERTS = {
+    "AgencyRateLow",
+    "PipelineStalled",
+    "TallyDrift",
+    "DeadLetterRatioHigh",
+    "AgencyConfigMissing",
+    "Watchdog",
+}
+RAW_NUMBERS = {"agency_name", "numerator", "denominator", "rate", "threshold", "deficit"}
+
+
+def rules(timing: RuleTiming) -> list[dict]:
+    """Every rule of every file."""
+    return [rule for text in render(timing).values() for group in yaml.safe_load(text)["groups"] for rule in group["rules"]]
+
+
+def alerts(timing: RuleTiming) -> dict[str, dict]:
+    """The alerts by name."""
+    return {rule["alert"]: rule for rule in rules(timing) if "alert" in rule}
+
+
+def test_committed_is_regenerated():
+    """The committed rule files are exactly what the generator makes with production's timing."""
+    assert changed_files() == []
+
+
+def test_an_edited_file_is_noticed(tmp_path):
+    """A rule file edited by hand, or missing, counts as changed."""
+    write_rules(tmp_path, RuleTiming.production())
+    (tmp_path / "meta.yml").unlink()
+    (tmp_path / "agency.yml").write_text("groups: []\n")
+    assert changed_files(tmp_path) == [tmp_path / "agency.yml", tmp_path / "meta.yml"]
+
+
+@pytest.mark.parametrize("timing", [RuleTiming.production(), RuleTiming.demo()], ids=["production", "demo"])
+def test_prometheus_accepts_the_rules(promtool, tmp_path, timing):
+    """Prometheus loads the rules of both timings without a complaint of its linter."""
+    result = promtool("check", "rules", "--lint=all", "--lint-fatal", *write_rules(tmp_path, timing))
+    assert result.returncode == 0, result.stdout + result.stderr
+
+
+def test_rule_tests_pass(promtool):
+    """Every promtool test passes: not yet, fires, holds, clears, zero, no data."""
+    result = promtool("test", "rules", *sorted((COMMITTED / "tests").glob("*_test.yml")))
+    assert result.returncode == 0, result.stdout + result.stderr
+
+
+def test_demo_is_production_at_another_speed():
+    """The demo has the same rules in the same order; only numbers and durations differ."""
+
+    def shape(timing: RuleTiming) -> list[tuple[str, str]]:
+        return [
+            (rule.get("alert") or rule["record"], re.sub(r"(?<![\w.])\d+(?!\w)", "N", rule["expr"])) for rule in rules(timing)
+        ]
+
+    assert shape(RuleTiming.demo()) == shape(RuleTiming.production())
+    low = alerts(RuleTiming.demo())["AgencyRateLow"]
+    assert (low["for"], low["keep_firing_for"]) == ("5s", "15s")
+    for text in render(RuleTiming.demo()).values():
+        assert all(group["interval"] == "1s" for group in yaml.safe_load(text)["groups"])
+
+
+def test_every_alert_says_what_receivers_need():
+    """Every alert has severity, scope, a Vietnamese and an English sentence and a link made of base and name."""
+    found = alerts(RuleTiming(runbook_base_url="https://so-tay.example/"))
+    assert set(found) == ALERTS
+    for name, rule in found.items():
+        assert set(rule["labels"]) == {"severity", "scope"}, name
+        assert rule["labels"]["severity"] in {"critical", "warning", "info", "none"}, name
+        assert rule["labels"]["scope"] in {"agency", "pipeline", "meta"}, name
+        assert {"summary", "summary_en", "description"} <= set(rule["annotations"]), name
+        assert "{{" not in rule["annotations"]["summary"], f"{name}: the summary is a static sentence"
+        assert rule["annotations"]["runbook_url"] == f"https://so-tay.example/{name}"
+    assert set(found["AgencyRateLow"]["annotations"]) >= RAW_NUMBERS
+
+
+def test_no_rule_asks_the_machine_for_the_time():
+    """The present comes from portalpulse's clock, so that scenarios of the past alert as live data does."""
+    for rule in rules(RuleTiming.production()):
+        texts = [rule["expr"], *rule.get("annotations", {}).values()]
+        assert not any(re.search(r"\b(time|timestamp)\(|\boffset\b", text) for text in texts), rule
+
+
+def test_a_stall_is_known_before_an_agency_alert_is_due():
+    """Production notices a stalled pipeline sooner than any agency alert may start."""
+    timing = RuleTiming.production()
+    assert timing.stall_for_seconds < timing.agency_for_seconds
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(0, "0s"), (5, "5s"), (90, "90s"), (600, "10m"), (5400, "90m"), (3600, "1h"), (86400, "1d")]
+)
+def test_durations(seconds, text):
+    """A duration is written exactly, in the largest unit that divides it."""
+    assert duration(seconds) == text
+
+
+@pytest.mark.parametrize(("value", "text"), [(0.01, "0.01"), (0.000001, "0.000001"), (1.0, "1"), (10.0, "10"), (0, "0")])
+def test_numbers(value, text):
+    """A limit is written without exponent, so that PromQL and people read the same."""
+    assert number(value) == text
+
+
+def test_test_files_name_the_generated_rules():
+    """The promtool tests load the committed rules, not a copy."""
+    for path in (COMMITTED / "tests").glob("*_test.yml"):
+        files = yaml.safe_load(path.read_text(encoding="utf-8"))["rule_files"]
+        assert {(path.parent / Path(name)).resolve() for name in files} == {
+            (COMMITTED / name).resolve() for name in render(RuleTiming.production())
+        }
