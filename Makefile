@@ -1,0 +1,49 @@
+# `make` alone tells what there is. Every target prepares the machine first (deploy/setup.sh; a second run fetches nothing).
+.DEFAULT_GOAL := help
+.PHONY: help setup setup-tests demo up doctor test check unit bench clean
+BIN := .venv/bin
+
+help:
+	@echo 'portalpulse - live, exact measurement of online public services'
+	@echo
+	@echo '  make demo      everything on this machine in one go: real Kafka, ClickHouse, Prometheus, Alertmanager;'
+	@echo '                 the figures published for 2024 come out exactly and the agencies below 5 % raise alerts'
+	@echo '                 (make demo ARGS=--exit-when-done leaves with the verdict as exit code)'
+	@echo '  make up        the same parts for live data, in the foreground (ARGS="--data DIR --clock system")'
+	@echo '  make doctor    what is missing or wrong on this machine, and what to do'
+	@echo
+	@echo '  make check     linters, types, layers'
+	@echo '  make unit      make check, and the tests that start no real parts'
+	@echo '  make test      make check, and every test (what CI runs)'
+	@echo '  make bench     speed, latency and the comparison with other engines (ARGS=...)'
+	@echo '  make clean     removes .venv, .cache and tool caches; the data in .portalpulse stays'
+	@echo
+	@echo 'Next: make demo'
+
+setup:
+	@deploy/setup.sh
+
+setup-tests:
+	@deploy/setup.sh --tests
+
+demo up doctor: setup
+	@$(BIN)/portalpulse $@ $(ARGS)
+
+check: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy --strict
+	$(BIN)/lint-imports
+
+unit: check
+	$(BIN)/python -m pytest -m 'not integration' $(ARGS)
+
+test: setup-tests check
+	$(BIN)/python -m pytest $(ARGS)
+
+bench: setup-tests
+	$(BIN)/python -m bench $(ARGS)
+
+clean:
+	rm -rf .venv .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist *.egg-info
+	find . -name __pycache__ -type d -not -path './.portalpulse/*' -prune -exec rm -rf {} +

@@ -1,0 +1,48 @@
+"""The process behind ``ClickHouseServer``: turns the engine library into an HTTP server and never returns by itself.
+
+    python -m deploy.native.clickhouse_child LIBRARY DATA_DIR HTTP_PORT TCP_PORT
+
+The library runs clickhouse-local; its session sleeps for ever while the listeners answer.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import signal
+import sys
+
+SERVE_FOR_EVER = (
+    "SYSTEM START LISTEN HTTP; SYSTEM START LISTEN TCP; SELECT sleepEachRow(3) FROM system.numbers"
+    " SETTINGS max_block_size=1, function_sleep_max_microseconds_per_block=0 FORMAT Null"
+)
+
+
+def main(arguments: list[str]) -> int:
+    """Serve until killed."""
+    library_path, folder, http_port, tcp_port = arguments
+    library = ctypes.CDLL(library_path)
+    library.chdb_query_cmdline.restype = ctypes.c_void_p
+    library.chdb_query_cmdline.argtypes = [ctypes.c_int, ctypes.POINTER(ctypes.c_char_p)]
+    library.chdb_result_error.restype = ctypes.c_char_p
+    library.chdb_result_error.argtypes = [ctypes.c_void_p]
+    # Python's own handlers never run while the library has the main thread: leave the signals to the kernel.
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    command = [
+        "clickhouse",
+        f"--path={folder}",
+        "--listen_host=127.0.0.1",
+        f"--http_port={http_port}",
+        f"--tcp_port={tcp_port}",
+        # It is also the default format of HTTP answers: "Null" would make every answer empty.
+        "--output-format=TabSeparated",
+        f"--query={SERVE_FOR_EVER}",
+    ]
+    argv = (ctypes.c_char_p * len(command))(*[part.encode() for part in command])
+    result = library.chdb_query_cmdline(len(command), argv)
+    sys.stderr.write(f"{library.chdb_result_error(result)!r}\n")
+    return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

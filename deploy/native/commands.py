@@ -1,0 +1,120 @@
+"""The commands of the local stack: ``up``, ``demo`` and ``doctor``."""
+
+from __future__ import annotations
+
+import json
+import logging
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from pipeline.core.clock import parse_clock
+from pipeline.logs import configure_logging
+from pipeline.settings import Settings, load_settings
+
+#: What a shell reports for a program that Ctrl-C ended.
+INTERRUPTED = 130
+
+DataFolderOption = Annotated[Path | None, typer.Option("--data", metavar="DIR", help="Folder that everything is written below.")]
+MemoryOption = Annotated[
+    bool, typer.Option("--memory-broker", help="Without Kafka and Java: a broker in memory that forgets at the end.")
+]
+
+
+class ClickHouseChoice(StrEnum):
+    """Where the events and tallies are kept."""
+
+    EMBEDDED = "embedded"
+    SERVER = "server"
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to the command line."""
+    panel = "On this machine"
+    app.command("up", rich_help_panel=panel)(_up)
+    app.command("demo", rich_help_panel=panel)(_demo)
+    app.command("doctor", rich_help_panel=panel)(_doctor)
+
+
+def _configure_logging(settings: Settings) -> None:
+    configure_logging(settings.log)
+    # A producer that meets a broker in its first second warns about what it then mends by itself.
+    logging.getLogger("librdkafka").setLevel(logging.ERROR)
+
+
+def _up(
+    *,
+    data: DataFolderOption = None,
+    clock: Annotated[
+        str | None, typer.Option(metavar="TIME", help="system, or the fixed instant of a scenario (RFC 3339).")
+    ] = None,
+    memory_broker: MemoryOption = False,
+    clickhouse: Annotated[
+        ClickHouseChoice, typer.Option(help="The engine inside the worker, or a server beside it.")
+    ] = ClickHouseChoice.EMBEDDED,
+    quick_alerts: Annotated[bool, typer.Option("--quick-alerts", help="Alerts in seconds instead of minutes.")] = False,
+) -> None:
+    """Run the whole of portalpulse on this machine, in the foreground, until Ctrl-C."""
+    from deploy.native.stack import StackOptions  # noqa: PLC0415 - the other commands start faster without it
+    from deploy.native.up import up  # noqa: PLC0415
+
+    settings = load_settings()
+    _configure_logging(settings)
+    parse_clock(clock or settings.clock)
+    options = StackOptions(
+        data_dir=data or settings.data_dir,
+        topic=settings.kafka.topic,
+        group=settings.kafka.group,
+        partitions=settings.kafka.partitions,
+        clock=clock or settings.clock,
+        broker="memory" if memory_broker else "kafka",
+        clickhouse=clickhouse.value,
+        quick=quick_alerts,
+    )
+    up(options, console=Console())
+
+
+def _demo(
+    *,
+    data: DataFolderOption = None,
+    memory_broker: MemoryOption = False,
+    exit_when_done: Annotated[
+        bool, typer.Option("--exit-when-done", help="Leave with status 0 if everything held, 1 if not.")
+    ] = False,
+) -> None:
+    """Show the published figures of 2024 come out exactly, through every real part, and the right agencies alert."""
+    from deploy.native.demo import demo, demo_options  # noqa: PLC0415
+
+    settings = load_settings()
+    _configure_logging(settings)
+    options = demo_options(
+        data or settings.data_dir / "demo",
+        topic=settings.kafka.topic,
+        group=settings.kafka.group,
+        memory_broker=memory_broker,
+    )
+    try:
+        held = demo(options, exit_when_done=exit_when_done, console=Console())
+    except KeyboardInterrupt:
+        raise typer.Exit(INTERRUPTED) from None
+    raise typer.Exit(0 if held else 1)
+
+
+def _doctor(
+    *,
+    data: DataFolderOption = None,
+    as_json: Annotated[bool, typer.Option("--json", help="For machines.")] = False,
+) -> None:
+    """Look at every part and say what is wrong and what to do; leaves with status 2 when something is."""
+    from deploy.native import doctor  # noqa: PLC0415
+
+    settings = load_settings()
+    findings = doctor.examine(settings, data_dir=data or settings.data_dir)
+    if as_json:
+        typer.echo(json.dumps(doctor.as_json(findings), ensure_ascii=False, indent=2))
+    else:
+        doctor.print_findings(findings, console=Console())
+    raise typer.Exit(0 if doctor.healthy(findings) else 2)

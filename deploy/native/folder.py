@@ -1,0 +1,123 @@
+"""The folder of a local stack: one owner at a time, writable, with room; and the demo's right to wipe its own."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import psutil
+
+from pipeline.core.errors import ConfigurationError
+
+LOCK_NAME = "stack.lock"
+#: Says that the demo made the folder and may empty it.
+DEMO_MARK = ".made-by-portalpulse-demo"
+#: Kafka preallocates, ClickHouse merges; below this a stack fails soon after its start.
+LEAST_FREE_BYTES = 1 << 30
+
+
+class DataFolder:
+    """Owns ``path`` while it is entered; the kernel gives it up with the process, however that ends."""
+
+    def __init__(self, path: Path, *, least_free_bytes: int = LEAST_FREE_BYTES) -> None:
+        self.path = path.resolve()
+        self._least_free_bytes = least_free_bytes
+        self._lock: int | None = None
+
+    def __enter__(self) -> Self:
+        """Take the folder.
+
+        Raises:
+            ConfigurationError: it cannot be written, has too little room or belongs to another process.
+        """
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            lock = os.open(self.path / LOCK_NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        except OSError as error:
+            raise ConfigurationError(
+                f"The data folder {self.path} cannot be written: {error.strerror}.",
+                remedy="Choose another with --data or change its owner.",
+            ) from error
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            owner = os.read(lock, 20).decode("ascii", "replace").strip()
+            os.close(lock)
+            raise ConfigurationError(
+                f"The data folder {self.path} is in use by process {owner or 'unknown'}.",
+                remedy=f"Stop it (Ctrl-C there, or kill {owner}) or choose another folder with --data."
+                if owner
+                else "Stop it or choose another folder with --data.",
+            ) from None
+        self._lock = lock
+        try:
+            self._check_room()
+            os.ftruncate(lock, 0)
+            os.pwrite(lock, f"{os.getpid()}\n".encode("ascii"), 0)
+        except BaseException:
+            self._release()
+            raise
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        """Give the folder up."""
+        self._release()
+
+    def wipe_for_demo(self) -> None:
+        """Empty the folder, if the demo made it.
+
+        Raises:
+            ConfigurationError: it holds something that the demo did not make.
+        """
+        mark = self.path / DEMO_MARK
+        entries = [entry for entry in self.path.iterdir() if entry.name not in {LOCK_NAME, DEMO_MARK}]
+        if entries and not mark.exists():
+            raise ConfigurationError(
+                f"{self.path} is not empty and was not made by the demo, which starts from nothing.",
+                remedy="Choose a new or empty folder with --data.",
+            )
+        mark.touch()
+        for entry in entries:
+            if entry.is_dir() and not entry.is_symlink():
+                shutil.rmtree(entry)
+            else:
+                entry.unlink()
+
+    def _check_room(self) -> None:
+        free = shutil.disk_usage(self.path).free
+        if free < self._least_free_bytes:
+            needed = self._least_free_bytes / 1e9
+            raise ConfigurationError(
+                f"The disk of {self.path} has {free / 1e9:.1f} GB left; {needed:.1f} GB are needed.",
+                remedy="Free some space or choose a folder on another disk with --data.",
+            )
+
+    def _release(self) -> None:
+        if self._lock is not None:
+            with suppress(OSError):
+                os.ftruncate(self._lock, 0)
+                # Closing is not enough: a child that is just being started may still hold a copy of the descriptor.
+                fcntl.flock(self._lock, fcntl.LOCK_UN)
+            os.close(self._lock)
+            self._lock = None
+
+
+def owner_of(path: Path) -> int | None:
+    """The process that owns the folder now, or None."""
+    try:
+        lock = os.open(path / LOCK_NAME, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return None
+    try:
+        fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        text = os.read(lock, 20).decode("ascii", "replace").strip()
+        return int(text) if text.isdigit() and psutil.pid_exists(int(text)) else 0
+    finally:
+        os.close(lock)
+    return None

@@ -1,0 +1,74 @@
+"""What every real part of the local stack can do: start, answer, stop, be killed and come back."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import ClassVar
+
+from deploy.native.processes import ChildProcess
+
+
+class Part(ABC):
+    """One supervised program; its address and folder stay the same over restarts of the object."""
+
+    #: Seconds that it may take until it answers.
+    start_seconds: ClassVar[float] = 60.0
+    #: Seconds that it gets for an orderly end.
+    stop_seconds: ClassVar[float] = 8.0
+
+    process: ChildProcess
+
+    @abstractmethod
+    def launch(self) -> None:
+        """Start it and return before it answers.
+
+        Raises:
+            UnavailableError: it cannot be started.
+        """
+
+    @abstractmethod
+    def await_ready(self, *, timeout: float | None = None) -> None:
+        """Wait until it answers, at most ``timeout`` (else ``start_seconds``) seconds.
+
+        Raises:
+            UnavailableError: it ended or did not answer in time; with the end of its log.
+        """
+
+    def start(self, *, timeout: float | None = None) -> None:
+        """``launch`` and ``await_ready``."""
+        self.launch()
+        self.await_ready(timeout=timeout)
+
+    def stop(self) -> None:
+        """An orderly end; harmless when it is not running."""
+        self.process.stop(grace=self.stop_seconds)
+
+    def kill(self) -> None:
+        """Kill -9."""
+        self.process.kill()
+
+    def restart(self, *, while_down: Callable[[], None] | None = None, timeout: float | None = None) -> None:
+        """Stop it (or bury it, after ``kill``) and start it again; ``while_down`` is called in between."""
+        self.stop()
+        if while_down is not None:
+            while_down()
+        self.start(timeout=timeout)
+
+
+class Broker(Part):
+    """A part that speaks Kafka's protocol."""
+
+    @property
+    @abstractmethod
+    def bootstrap(self) -> str:
+        """Its address as host:port."""
+
+    @abstractmethod
+    def create_topic(self, name: str, *, partitions: int = 4) -> None:
+        """Create a topic unless it is there, and wait until it can be written to.
+
+        Raises:
+            ConfigurationError: it is there, or can only be made, with another number of partitions.
+            UnavailableError: the broker refuses or does not answer in time.
+        """

@@ -1,0 +1,215 @@
+"""Child processes that are never left behind: each in its own session, with a log file, stopped by id, dead with us.
+
+Only what was started here is ever stopped. Waiting means asking a real condition again and again until a deadline.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TypeVar
+
+from pipeline.core.errors import UnavailableError
+
+T = TypeVar("T")
+
+#: Seconds between two looks at a condition.
+POLL_SECONDS = 0.05
+#: Seconds that a child gets between SIGTERM and SIGKILL when nothing else is said.
+GRACE_SECONDS = 8.0
+#: Lines of a child's log that go into an error.
+TAIL_LINES = 12
+
+_LAUNCHER = Path(__file__).with_name("launch.py")
+
+
+@functools.cache
+def _spawner() -> ThreadPoolExecutor:
+    """The one thread that forks.
+
+    The kernel kills a child when the *thread* that forked it ends, so a short-lived thread of a caller must not be it.
+    """
+    return ThreadPoolExecutor(max_workers=1, thread_name_prefix="spawner")
+
+
+class ChildProcess:
+    """One program under supervision.
+
+    Its standard output and error are appended to ``log``. It leads a session and process group of its own, so Ctrl-C in
+    a terminal reaches only us and we stop it in good order; and the kernel kills it when this process ends in any way.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        command: Sequence[str | os.PathLike[str]],
+        *,
+        log: Path,
+        environment: Mapping[str, str] | None = None,
+        directory: Path | None = None,
+    ) -> None:
+        self.name = name
+        self.log = log
+        self._command = [os.fspath(part) for part in command]
+        self._environment = environment
+        self._directory = directory
+        self._process: subprocess.Popen[bytes] | None = None
+        self._log_start = 0
+
+    def start(self) -> None:
+        """Start the program; whether it works is for the caller to ask.
+
+        Raises:
+            UnavailableError: it is already running, or the log file cannot be written.
+        """
+        if self.running:
+            raise UnavailableError(f"{self.name} is already running.", remedy="Stop it first.")
+        self._reap()
+        try:
+            self.log.parent.mkdir(parents=True, exist_ok=True)
+            log = self.log.open("ab")
+        except OSError as error:
+            raise UnavailableError(
+                f"The log file of {self.name} cannot be written: {error}.", remedy="Choose a writable --data folder."
+            ) from error
+        with log:
+            self._log_start = log.tell()
+            self._process = (
+                _spawner()
+                .submit(
+                    subprocess.Popen,
+                    [sys.executable, "-I", "-S", str(_LAUNCHER), str(os.getpid()), *self._command],
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=subprocess.STDOUT,
+                    cwd=self._directory,
+                    env=self._environment,
+                    start_new_session=True,
+                )
+                .result()
+            )
+
+    @property
+    def pid(self) -> int | None:
+        """The process id while it runs, else None."""
+        return self._process.pid if self._process is not None and self.running else None
+
+    @property
+    def running(self) -> bool:
+        """Whether the program was started and has not ended."""
+        return self._process is not None and self._process.returncode is None and not self._ended(self._process)
+
+    @property
+    def exit_code(self) -> int | None:
+        """How it ended (negative: by that signal); None while it runs or before it was started."""
+        if self._process is None or self.running:
+            return None
+        self._reap()
+        return self._process.returncode
+
+    def stop(self, *, grace: float = GRACE_SECONDS) -> None:
+        """SIGTERM to the group, SIGKILL to what is left after ``grace`` seconds. Harmless when it is not running."""
+        stop_all([self], grace=grace)
+
+    def kill(self) -> None:
+        """SIGKILL to the whole group, at once: what kill -9 or a power cut would do."""
+        self._signal(signal.SIGKILL)
+        self._reap()
+
+    def suspend(self) -> None:
+        """SIGSTOP: the process stays but does nothing, as in a long pause of a virtual machine."""
+        self._signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """SIGCONT after ``suspend``."""
+        self._signal(signal.SIGCONT)
+
+    def log_tail(self, lines: int = TAIL_LINES) -> str:
+        """The last lines that this start of the program wrote."""
+        try:
+            with self.log.open("rb") as log:
+                log.seek(self._log_start)
+                text = log.read().decode("utf-8", "replace")
+        except OSError:
+            return ""
+        return "\n".join(text.splitlines()[-lines:])
+
+    def check(self) -> None:
+        """Raises UnavailableError, with the end of its log, when the program has ended."""
+        if self.running:
+            return
+        code = self.exit_code
+        how = "was not started" if code is None else f"ended (signal {-code})" if code < 0 else f"ended (exit code {code})"
+        tail = self.log_tail()
+        said = f" Its last words:\n{tail}\n" if tail else ""
+        raise UnavailableError(f"{self.name} {how}.{said}", remedy=f"The whole log is {self.log}.")
+
+    def _signal(self, number: signal.Signals) -> None:
+        # Only while our child is not yet reaped does its number surely belong to it.
+        if self._process is not None and self._process.returncode is None:
+            try:
+                os.killpg(self._process.pid, number)
+            except ProcessLookupError:
+                return
+
+    def _reap(self) -> None:
+        if self._process is not None and self._process.returncode is None:
+            self._process.wait()
+
+    @staticmethod
+    def _ended(process: subprocess.Popen[bytes]) -> bool:
+        """Whether it has ended, without reaping it: its process id stays taken until we are done with its group."""
+        try:
+            return os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+        except ChildProcessError:
+            process.poll()
+            return True
+
+
+def stop_all(children: Iterable[ChildProcess], *, grace: float = GRACE_SECONDS) -> None:
+    """Stop several children together: all get SIGTERM at once and share one deadline."""
+    mine = list(children)
+    for child in mine:
+        child._signal(signal.SIGTERM)  # noqa: SLF001 - same module
+        child._signal(signal.SIGCONT)  # noqa: SLF001 - a suspended child could not obey
+    deadline = time.monotonic() + grace
+    while any(child.running for child in mine) and time.monotonic() < deadline:
+        time.sleep(POLL_SECONDS)
+    for child in mine:
+        child.kill()  # also what a child left behind in its group
+
+
+def wait_until(condition: Callable[[], T | None], *, timeout: float, what: str, children: Sequence[ChildProcess] = ()) -> T:
+    """Ask ``condition`` until it answers something true, and return that.
+
+    Args:
+        condition: returns a true value when met; it answers its own foreseen errors.
+        timeout: seconds.
+        what: names the condition in the error, as in "Kafka to answer".
+        children: programs that must keep running meanwhile.
+
+    Raises:
+        UnavailableError: the time is over or a child ended; with the end of the child's log.
+    """
+    deadline = time.monotonic() + timeout
+    while True:
+        answer = condition()
+        if answer:
+            return answer
+        for child in children:
+            child.check()
+        if time.monotonic() >= deadline:
+            tails = "".join(f"\n{child.name}: {child.log_tail(4)}" for child in children if child.log_tail(1))
+            logs = ", ".join(str(child.log) for child in children)
+            raise UnavailableError(
+                f"Waited {timeout:g} s in vain for {what}.{tails}",
+                remedy=f"Look into {logs}." if logs else "Try again when the machine is less busy.",
+            )
+        time.sleep(POLL_SECONDS)

@@ -1,0 +1,299 @@
+#!/bin/sh
+# Prepares a bare Debian 12 or Ubuntu machine for portalpulse. Run it again at any time: what is there is not fetched twice.
+#
+#   deploy/setup.sh             what `portalpulse demo` and `up` need: Python packages, Java and Kafka, Prometheus, Alertmanager
+#   deploy/setup.sh --tests     and what the tests need: a ClickHouse server library (Node's npm) and Chromium
+#   deploy/setup.sh --no-apt    never install system packages (or PORTALPULSE_NO_APT=1); says what to install instead
+#
+# Exit code 0: ready. 2: something must be installed by hand; the last line says what.
+set -eu
+
+ROOT=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd -P)
+cd "$ROOT"
+
+CHDB_PACKAGE='@chdb/lib-linux-x64-gnu'
+CHDB_VERSION='26.7.3-stable.1'
+CHDB_SHA256='c0d32b129e988f2b9a9a31c9141aecf5e1e2453f9a079efc4d36ab8e3f92b2ad'
+KAFKA_POM="$ROOT/deploy/native/kafka_distribution/pom.xml"
+
+CACHE="$ROOT/.cache"
+LOGS="$CACHE/setup-logs"
+VENV="$ROOT/.venv"
+TESTS=no
+APT=yes
+[ "${PORTALPULSE_NO_APT:-}" = 1 ] && APT=no
+
+say() { printf 'setup: %s\n' "$*"; }
+stop() { printf 'setup: %s\n' "$*" >&2; exit 2; }
+
+for argument in "$@"; do
+    case $argument in
+        --tests) TESTS=yes ;;
+        --no-apt) APT=no ;;
+        -h | --help) sed -n '2,8s/^# \{0,1\}//p' "$0"; exit 0 ;;
+        *) stop "unknown option $argument; known are --tests, --no-apt and --help." ;;
+    esac
+done
+
+mkdir -p "$LOGS"
+
+# One set-up at a time: two would write the same folders.
+if [ -z "${PORTALPULSE_SETUP_LOCKED:-}" ] && command -v flock >/dev/null 2>&1; then
+    PORTALPULSE_SETUP_LOCKED=1
+    export PORTALPULSE_SETUP_LOCKED
+    flock "$CACHE/setup.lock" "$0" "$@" && exit 0 || exit $?
+fi
+
+STARTED=$(date +%s)
+JOBS=''
+GUARD=''
+
+# --- stopping cleanly ---------------------------------------------------------------------------------------------------
+
+as_root() {
+    if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi
+}
+
+finish() {
+    code=$?
+    trap - EXIT INT TERM
+    for job in $JOBS; do kill "$job" 2>/dev/null || true; done
+    if [ -n "$GUARD" ]; then as_root rm -f "$GUARD"; fi
+    exit "$code"
+}
+trap finish EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
+
+# run NAME COMMAND...: the output goes to a log; a failure shows its end.
+run() {
+    name=$1
+    shift
+    if "$@" >"$LOGS/$name.log" 2>&1; then return 0; fi
+    printf 'setup: %s failed; the end of %s:\n' "$name" "$LOGS/$name.log" >&2
+    tail -n 15 "$LOGS/$name.log" >&2
+    return 1
+}
+
+checksum() { cat "$@" | sha256sum | cut -d' ' -f1; }
+stamped() { [ -f "$1" ] && [ "$(cat "$1")" = "$2" ]; }
+
+# --- what is there --------------------------------------------------------------------------------------------------------
+
+find_python() {
+    for candidate in python3 python3.11 python3.12 python3.13; do
+        if "$candidate" -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
+            command -v "$candidate"
+            return 0
+        fi
+    done
+    return 1
+}
+
+java_is_usable() {
+    java=java
+    [ -n "${JAVA_HOME:-}" ] && java="$JAVA_HOME/bin/java"
+    major=$("$java" -version 2>&1 | sed -n 's/.*version "\([0-9]*\).*/\1/p')
+    [ -n "$major" ] && [ "$major" -ge 17 ]
+}
+
+has() { command -v "$1" >/dev/null 2>&1; }
+has_alertmanager() { has prometheus-alertmanager || has alertmanager; }
+has_chromium() { has chromium || has chromium-browser || has google-chrome; }
+
+KAFKA_VERSION=$(sed -n 's/.*<kafka.version>\(.*\)<\/kafka.version>.*/\1/p' "$KAFKA_POM")
+KAFKA_HOME="$CACHE/kafka/$KAFKA_VERSION"
+KAFKA_SUM=$(checksum "$KAFKA_POM")
+CHDB_HOME="$CACHE/clickhouse-server/$CHDB_VERSION"
+
+kafka_is_there() { stamped "$KAFKA_HOME/pom.sha256" "$KAFKA_SUM"; }
+chdb_is_there() { stamped "$CHDB_HOME/package.sha256" "$CHDB_SHA256"; }
+
+# --- Python packages ------------------------------------------------------------------------------------------------------
+
+install_python_packages() {
+    python=$1
+    sum=$( (checksum requirements.lock; "$python" -V; echo "$ROOT") | sha256sum | cut -d' ' -f1)
+    if ! stamped "$VENV/.lock.sha256" "$sum"; then
+        say "Python packages: installing them from requirements.lock into .venv"
+        rm -f "$VENV/.lock.sha256" "$VENV/.project.sha256"
+        [ -x "$VENV/bin/pip" ] || run venv "$python" -m venv --clear "$VENV" || return 1
+        run pip "$VENV/bin/pip" install --disable-pip-version-check --no-input --prefer-binary \
+            --require-hashes -r requirements.lock || return 1
+        echo "$sum" >"$VENV/.lock.sha256"
+    fi
+    # The project itself, without a download: its build backend is in the lock. "compat" puts the folder on the path as it
+    # is; the default would remember today's list of packages and miss those of tomorrow.
+    sum=$( (checksum pyproject.toml; echo "$ROOT") | sha256sum | cut -d' ' -f1)
+    if ! stamped "$VENV/.project.sha256" "$sum"; then
+        run project "$VENV/bin/pip" install --disable-pip-version-check --no-input --no-index --no-deps \
+            --no-build-isolation --config-settings editable_mode=compat --editable . || return 1
+        echo "$sum" >"$VENV/.project.sha256"
+    fi
+    say "Python packages: ready"
+}
+
+# --- system packages ------------------------------------------------------------------------------------------------------
+
+MISSING=''
+missing_packages() {
+    MISSING=''
+    find_python >/dev/null || MISSING="$MISSING python"
+    if ! java_is_usable; then MISSING="$MISSING java"; fi
+    if ! kafka_is_there && ! has mvn; then MISSING="$MISSING maven"; fi
+    has prometheus || MISSING="$MISSING prometheus"
+    has_alertmanager || MISSING="$MISSING prometheus-alertmanager"
+    if [ "$TESTS" = yes ]; then
+        if ! chdb_is_there && ! has npm; then MISSING="$MISSING npm"; fi
+        has_chromium || MISSING="$MISSING chromium"
+    fi
+}
+
+apt_is_allowed() {
+    [ "$APT" = yes ] && has apt-get || return 1
+    [ "$(id -u)" = 0 ] && return 0
+    has sudo || return 1
+    sudo -n true 2>/dev/null || [ -t 0 ]
+}
+
+# first_known NAME...: the first package that apt can install.
+first_known() {
+    for package in "$@"; do
+        if apt-cache policy "$package" 2>/dev/null | grep -q 'Candidate: [0-9]'; then
+            echo "$package"
+            return 0
+        fi
+    done
+    return 0
+}
+
+install_system_packages() {
+    say "system packages: fetching the lists, then installing$MISSING"
+    DEBIAN_FRONTEND=noninteractive
+    export DEBIAN_FRONTEND
+    run apt-update as_root apt-get update -qq || say "system packages: the lists could not be renewed; trying with the old ones"
+    packages=''
+    for part in $MISSING; do
+        case $part in
+            python)
+                packages="$packages $(first_known python3.11 python3.12 python3.13 python3)"
+                packages="$packages $(first_known python3.11-venv python3.12-venv python3.13-venv python3-venv)"
+                ;;
+            java) packages="$packages $(first_known openjdk-17-jre-headless openjdk-21-jre-headless default-jre-headless)" ;;
+            npm) packages="$packages nodejs npm" ;;
+            chromium) packages="$packages $(first_known chromium chromium-browser)" ;;
+            *) packages="$packages $(first_known "$part")" ;;
+        esac
+    done
+    # Debian would start Prometheus and Alertmanager as services on fixed ports; ours run on free ones, when asked to.
+    if [ ! -e /usr/sbin/policy-rc.d ]; then
+        GUARD=/usr/sbin/policy-rc.d
+        printf '#!/bin/sh\nexit 101\n' | as_root tee "$GUARD" >/dev/null
+        as_root chmod 755 "$GUARD"
+    fi
+    # shellcheck disable=SC2086 # a list of words
+    run apt-install as_root apt-get -o DPkg::Lock::Timeout=300 install -y -qq --no-install-recommends $packages || true
+    if [ -n "$GUARD" ]; then as_root rm -f "$GUARD"; GUARD=''; fi
+}
+
+# --- Kafka and the ClickHouse server library --------------------------------------------------------------------------
+
+install_kafka() {
+    say "Kafka $KAFKA_VERSION: fetching its jars by Maven"
+    rm -rf "$KAFKA_HOME.new"
+    run kafka mvn -B -ntp -f "$KAFKA_POM" dependency:copy-dependencies \
+        -DincludeScope=runtime "-DoutputDirectory=$KAFKA_HOME.new/libs" || return 1
+    rm -rf "$KAFKA_HOME"
+    echo "$KAFKA_SUM" >"$KAFKA_HOME.new/pom.sha256"
+    mv "$KAFKA_HOME.new" "$KAFKA_HOME"
+    say "Kafka $KAFKA_VERSION: ready"
+}
+
+install_chdb() {
+    say "ClickHouse server library: fetching $CHDB_PACKAGE $CHDB_VERSION by npm (170 MB)"
+    rm -rf "$CHDB_HOME.new"
+    mkdir -p "$CHDB_HOME.new"
+    run npm npm pack --silent --ignore-scripts --pack-destination "$CHDB_HOME.new" "$CHDB_PACKAGE@$CHDB_VERSION" || return 1
+    for archive in "$CHDB_HOME.new"/*.tgz; do
+        if [ "$(checksum "$archive")" != "$CHDB_SHA256" ]; then
+            printf 'setup: %s is not the package that was tested (checksum).\n' "$archive" >&2
+            return 1
+        fi
+        tar -xzf "$archive" -C "$CHDB_HOME.new" --strip-components=1 --no-same-owner package/libchdb.so
+        rm -f "$archive"
+    done
+    echo "$CHDB_SHA256" >"$CHDB_HOME.new/package.sha256"
+    rm -rf "$CHDB_HOME"
+    mv "$CHDB_HOME.new" "$CHDB_HOME"
+    say "ClickHouse server library: ready"
+}
+
+# --- the order of work: what needs no system package first, in the background ---------------------------------------------
+
+missing_packages
+PIP_JOB=''
+KAFKA_JOB=''
+CHDB_JOB=''
+
+start_python_packages() {
+    PYTHON=$(find_python) || return 0
+    install_python_packages "$PYTHON" &
+    PIP_JOB=$!
+    JOBS="$JOBS $PIP_JOB"
+}
+
+start_python_packages
+if [ -n "$MISSING" ] && apt_is_allowed; then
+    install_system_packages
+    missing_packages
+fi
+[ -n "$PIP_JOB" ] || start_python_packages
+[ -n "$PIP_JOB" ] || stop "Python 3.11 or newer with venv is missing. Install it: apt-get install python3 python3-venv (Debian 12, Ubuntu 24.04), then run this again."
+
+if ! kafka_is_there && java_is_usable && has mvn; then
+    install_kafka &
+    KAFKA_JOB=$!
+    JOBS="$JOBS $KAFKA_JOB"
+fi
+if [ "$TESTS" = yes ] && ! chdb_is_there && has npm; then
+    if [ "$(uname -m)" = x86_64 ]; then
+        install_chdb &
+        CHDB_JOB=$!
+        JOBS="$JOBS $CHDB_JOB"
+    fi
+fi
+
+FAILED=''
+wait "$PIP_JOB" || FAILED="$FAILED python-packages"
+if [ -n "$KAFKA_JOB" ]; then wait "$KAFKA_JOB" || true; fi
+if [ -n "$CHDB_JOB" ]; then wait "$CHDB_JOB" || true; fi
+JOBS=''
+
+# --- the verdict ----------------------------------------------------------------------------------------------------------
+
+[ -z "$FAILED" ] || stop "The Python packages could not be installed (see above). Check the network and run this again."
+
+NEEDED=''
+if ! java_is_usable || ! kafka_is_there; then
+    if [ "$TESTS" = yes ]; then
+        NEEDED="$NEEDED openjdk-17-jre-headless maven"
+    elif java_is_usable && has mvn; then
+        say "Kafka: its jars could not be fetched (log: $LOGS/kafka.log), so the in-memory broker will be used."
+    else
+        say "Kafka: Java 17 or Maven is missing, so the in-memory broker will be used: events are lost when it stops."
+        say "       For the real one: apt-get install openjdk-17-jre-headless maven, then run this again."
+    fi
+fi
+has prometheus || NEEDED="$NEEDED prometheus"
+has_alertmanager || NEEDED="$NEEDED prometheus-alertmanager"
+if [ "$TESTS" = yes ]; then
+    has_chromium || NEEDED="$NEEDED chromium"
+    if ! chdb_is_there; then
+        [ "$(uname -m)" = x86_64 ] || stop "The ClickHouse server library exists for x86-64 only; the tests need such a machine."
+        has npm || NEEDED="$NEEDED nodejs npm"
+        has npm && stop "The ClickHouse server library could not be fetched; the log is $LOGS/npm.log. Run this again."
+    fi
+fi
+[ -z "$NEEDED" ] || stop "Missing programs. Install them: apt-get install$NEEDED, then run this again."
+
+say "ready after $(($(date +%s) - STARTED)) s"

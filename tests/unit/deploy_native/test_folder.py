@@ -1,0 +1,106 @@
+"""One stack a folder; the demo empties only what it made."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from deploy.native.folder import DEMO_MARK, DataFolder, owner_of
+from deploy.native.parts import PROJECT
+from deploy.native.processes import wait_until
+from pipeline.core.errors import ConfigurationError
+
+HOLD = (
+    "import sys, time; from pathlib import Path; from deploy.native.folder import DataFolder\n"
+    "with DataFolder(Path(sys.argv[1])): print('held', flush=True); time.sleep(600)"
+)
+
+
+@pytest.fixture
+def holder(tmp_path):
+    """Another process that owns the folder."""
+    process = subprocess.Popen([sys.executable, "-c", HOLD, tmp_path], cwd=PROJECT, stdout=subprocess.PIPE, text=True)
+    assert process.stdout.readline() == "held\n"
+    yield process
+    process.kill()
+    process.wait()
+    process.stdout.close()
+
+
+def test_a_folder_in_use_names_its_owner_and_the_remedy(tmp_path, holder):
+    """The second stack is refused with the first one's process id and what to do."""
+    assert owner_of(tmp_path) == holder.pid
+    with pytest.raises(ConfigurationError, match=f"in use by process {holder.pid}") as caught, DataFolder(tmp_path):
+        pass
+    assert "--data" in caught.value.remedy
+    assert caught.value.exit_code == 2
+
+
+def test_a_killed_owner_leaves_no_lock(tmp_path, holder):
+    """The kernel frees the folder of a killed stack: no stale lock has to be deleted by hand."""
+    holder.kill()
+    holder.wait()
+    assert owner_of(tmp_path) is None
+    with DataFolder(tmp_path):
+        assert owner_of(tmp_path) == os.getpid()
+    assert owner_of(tmp_path) is None
+
+
+def test_the_lock_is_not_inherited_by_children(tmp_path):
+    """A child that is still ending must not keep the folder."""
+    with DataFolder(tmp_path):
+        child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"], close_fds=False)
+    try:
+        with DataFolder(tmp_path):
+            pass
+    finally:
+        child.kill()
+        child.wait()
+
+
+def test_too_little_room_is_said_in_numbers(tmp_path):
+    """A disk that would be full soon is reported before anything starts, and the folder is given up again."""
+    with pytest.raises(ConfigurationError, match="GB left") as caught, DataFolder(tmp_path, least_free_bytes=1 << 60):
+        pass
+    assert "--data" in caught.value.remedy
+    assert owner_of(tmp_path) is None
+
+
+def test_a_folder_that_cannot_be_made_is_a_configuration_error(tmp_path):
+    """A file in the way (or a missing right) is one sentence."""
+    (tmp_path / "file").touch()
+    with pytest.raises(ConfigurationError, match="cannot be written"), DataFolder(tmp_path / "file" / "below"):
+        pass
+
+
+def test_the_demo_empties_its_own_folder_again_and_again(tmp_path):
+    """Everything but lock and mark goes; a link is removed, what it points at stays."""
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "kept").touch()
+    ours = tmp_path / "demo"
+    with DataFolder(ours) as folder:
+        folder.wipe_for_demo()
+        (ours / "kafka").mkdir()
+        (ours / "kafka" / "log").touch()
+        (ours / "link").symlink_to(outside)
+        folder.wipe_for_demo()
+        assert {entry.name for entry in ours.iterdir()} == {"stack.lock", DEMO_MARK}
+    assert (outside / "kept").exists()
+
+
+def test_the_demo_never_empties_a_folder_it_did_not_make(tmp_path):
+    """--data pointing at somebody's files is refused and nothing is deleted."""
+    (tmp_path / "thesis.txt").touch()
+    with DataFolder(tmp_path) as folder, pytest.raises(ConfigurationError, match="not made by the demo"):
+        folder.wipe_for_demo()
+    assert (tmp_path / "thesis.txt").exists()
+
+
+def test_waiting_for_a_folder_that_is_freed(tmp_path, holder):
+    """The owner's end can be awaited by asking."""
+    holder.terminate()
+    assert wait_until(lambda: owner_of(tmp_path) is None, timeout=10, what="the folder to be free")
