@@ -1,0 +1,89 @@
+"""Real parts for the tests below this folder, started once a session on free ports.
+
+A part that is not installed fails the test with the remedy; nothing is skipped.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from deploy.native.clickhouse_server import ClickHouseServer
+from deploy.native.kafka import KafkaNode
+from deploy.native.parts import alertmanager_binary, prometheus_binary
+
+
+def pytest_collection_modifyitems(items):
+    """Mark everything below this folder, so that ``-m 'not integration'`` leaves it out."""
+    here = Path(__file__).parent
+    for item in items:
+        if here in item.path.parents:
+            item.add_marker(pytest.mark.integration)
+
+
+@pytest.fixture(scope="session")
+def parts_dir(tmp_path_factory):
+    """Where the session's real parts keep their data and logs."""
+    return tmp_path_factory.mktemp("parts")
+
+
+@pytest.fixture(scope="session")
+def kafka_node(parts_dir):
+    """The session's Kafka, whatever a test did to it."""
+    node = KafkaNode(data_dir=parts_dir / "kafka", log_dir=parts_dir / "logs")
+    node.start()
+    yield node
+    node.stop()
+
+
+@pytest.fixture
+def kafka(kafka_node):
+    """A real Kafka that answers: ``.bootstrap``, ``.create_topic(name, partitions=4)``, ``.kill()``, ``.restart()``."""
+    if not kafka_node.process.running:
+        kafka_node.start()
+    return kafka_node
+
+
+@pytest.fixture(scope="session")
+def clickhouse_node(parts_dir):
+    """The session's ClickHouse server, whatever a test did to it."""
+    server = ClickHouseServer(data_dir=parts_dir / "clickhouse", log_dir=parts_dir / "logs")
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def clickhouse_server(clickhouse_node):
+    """A real ClickHouse over HTTP: ``.url(database)``, ``.query(sql)``, ``.kill()``, ``.restart()``.
+
+    Tests share the server: each takes a database of its own name.
+    """
+    if not clickhouse_node.process.running:
+        clickhouse_node.start()
+    return clickhouse_node
+
+
+@pytest.fixture(scope="session")
+def prometheus_program():
+    """The Prometheus program."""
+    return prometheus_binary()
+
+
+@pytest.fixture(scope="session")
+def promtool(prometheus_program):
+    """The checker that comes with Prometheus."""
+    return prometheus_program.resolve().with_name("promtool")
+
+
+@pytest.fixture(scope="session")
+def alertmanager_program():
+    """The Alertmanager program."""
+    return alertmanager_binary()
+
+
+@pytest.fixture(scope="session")
+def amtool(alertmanager_program):
+    """The checker that comes with Alertmanager."""
+    return alertmanager_program.resolve().with_name("amtool")

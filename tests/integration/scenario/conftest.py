@@ -1,0 +1,73 @@
+"""The whole local stack, loaded with the published scenario of 2024, shared by the tests of this folder."""
+
+from __future__ import annotations
+
+import httpx
+import pytest
+
+from deploy.native.processes import wait_until
+from deploy.native.stack import LocalStack, StackOptions
+from producers.kafka import KafkaWriter
+from producers.scenarios import load_scenario
+from producers.sending import Silent
+from producers.simulate import produce_scenario
+
+TOPIC = "dvc.dossier-events.v1"
+CLOCK = "2024-08-20T23:59:59+07:00"
+
+
+class LoadedStack:
+    """A running stack whose clock stands at the end of the scenario, and what was sent into it."""
+
+    def __init__(self, stack):
+        self.stack = stack
+        self.scenario = load_scenario("emc-2024")
+        self.http = httpx.Client(timeout=30, trust_env=False)
+        self.summary = self.produce()
+        self.await_tallies()
+
+    def produce(self):
+        """Send the scenario; the same seed every time, so the same messages."""
+        with KafkaWriter(bootstrap=[self.stack.bootstrap], topic=TOPIC) as writer:
+            return produce_scenario(scenario="emc-2024", seed=1, rate=None, writer=writer, progress=Silent())
+
+    def status(self):
+        """What /api/v1/status says."""
+        return self.http.get(f"{self.stack.api}/api/v1/status").raise_for_status().json()
+
+    def await_tallies(self):
+        """Wait until everything sent is stored and tallied, and nothing waits in Kafka."""
+
+        def complete():
+            status = self.status()
+            events = status["events"]
+            return status["consumer_lag"] == 0 and events["stored"] == events["tallied"] == self.summary.distinct
+
+        wait_until(complete, timeout=120, what="every event of the scenario to be tallied")
+
+    def figures(self, first="2024-01-01", last="2024-08-20"):
+        """The report's rows by code."""
+        answer = self.http.get(f"{self.stack.api}/api/v1/report", params={"from": first, "to": last})
+        return {row["code"]: row for row in answer.raise_for_status().json()["rows"]}
+
+    def query(self, promql):
+        """The samples that Prometheus finds now: (labels, value)."""
+        answer = self.http.get(f"{self.stack.addresses.prometheus}/api/v1/query", params={"query": promql})
+        return [(sample["metric"], float(sample["value"][1])) for sample in answer.raise_for_status().json()["data"]["result"]]
+
+
+@pytest.fixture(scope="session")
+def loaded(tmp_path_factory):
+    """Kafka, worker with embedded ClickHouse, Prometheus and Alertmanager, with the scenario in them."""
+    options = StackOptions(
+        data_dir=tmp_path_factory.mktemp("stack"),
+        topic=TOPIC,
+        group="portalpulse",
+        partitions=4,
+        clock=CLOCK,
+        quick=True,
+        inherit=False,
+    )
+    with LocalStack(options) as stack:
+        stack.start()
+        yield LoadedStack(stack)

@@ -1,0 +1,148 @@
+"""The published figures of 2024 through every real part: report, gauges, board queries, notifications."""
+
+from __future__ import annotations
+
+import json
+import math
+import subprocess
+import sys
+
+import pytest
+
+from dashboards.queries import board_queries
+from deploy.native.processes import wait_until
+
+#: Printed by the source document for 01/01 to 20/08/2024.
+PRINTED = {
+    "G02": "79.94",
+    "G14": "56.46",
+    "G24": "49.76",
+    "H17": "64.94",
+    "G08": "0.00",
+    "G10": "0.00",
+    "province": "17.90",
+    "VN": "43.00",
+}
+
+
+def test_printed_figures_come_out_to_the_last_digit(loaded):
+    """The report shows the rates that the source document prints."""
+    rows = loaded.figures()
+    assert {code: rows[code]["indicators"]["I1"]["percent"] for code in PRINTED} == PRINTED
+
+
+def test_every_unit_has_its_exact_counts(loaded):
+    """Numerator and denominator of all 84 units equal the scenario's integers."""
+    rows = loaded.figures()
+    wanted = {unit.code: (unit.settled.numerator, unit.settled.denominator) for unit in loaded.scenario.units}
+    assert len(wanted) == 84
+    found = {code: rows[code]["indicators"]["I1"] for code in wanted}
+    assert {code: (row["numerator"], row["denominator"]) for code, row in found.items()} == wanted
+
+
+def test_neighbouring_days_hold_events_and_stay_outside(loaded):
+    """Dossiers settled on the day before and the day after exist and are counted on their own days only."""
+    before, after = loaded.figures("2023-12-31", "2023-12-31")["VN"], loaded.figures("2024-08-21", "2024-08-21")["VN"]
+    assert before["indicators"]["I1"]["denominator"] > 0
+    assert after["indicators"]["I1"]["denominator"] > 0
+    assert loaded.figures("2023-12-31", "2024-08-21")["VN"]["indicators"]["I1"]["denominator"] == (
+        100_000 + before["indicators"]["I1"]["denominator"] + after["indicators"]["I1"]["denominator"]
+    )
+
+
+def test_sending_the_scenario_again_changes_nothing(loaded):
+    """The same seed gives the same events: stored, tallied and reported figures stay as they are."""
+    before = loaded.figures()
+    read = loaded.status()["consumer_lag"]
+    again = loaded.produce()
+    assert again.complete
+    assert again.distinct == loaded.summary.distinct
+    assert read == 0
+    acknowledged = 2 * loaded.summary.sent
+    wait_until(
+        lambda: _counter(loaded, "portalpulse_worker_acknowledged_events_total") >= acknowledged,
+        timeout=120,
+        what="the second copy to be acknowledged",
+    )
+    loaded.await_tallies()
+    assert loaded.figures() == before
+
+
+@pytest.mark.parametrize("kpi", ["I1", "I5"])
+def test_every_board_query_returns_what_the_report_says(loaded, kpi):
+    """Each query of the board, run on the real Prometheus, answers and equals the report where it claims to."""
+    rows = loaded.figures()
+    for query in board_queries(kpi=kpi, window="ytd"):
+        expected = _expected(query.equals, rows, kpi)
+
+        def agrees(query=query, expected=expected):
+            samples = loaded.query(query.promql)
+            return _agree(samples, expected) if expected is not None else bool(samples) or query.may_be_empty
+
+        wait_until(agrees, timeout=30, what=f"the query {query.name} for {kpi} to agree with the report")
+
+
+def test_alertmanager_notifies_for_those_below_five_percent_and_no_others(loaded):
+    """Every agency below 5 % of the year to date is notified once the figures stand, none above it is."""
+    expected = loaded.scenario.zero | loaded.scenario.above_0_below_5
+
+    def notified():
+        return loaded.stack.receiver.notifications.agencies("AgencyRateLow")
+
+    wait_until(lambda: notified() >= expected, timeout=60, what="every agency below 5 % to be notified")
+    wait_until(
+        lambda: not loaded.query('ALERTS{alertname="AgencyRateLow",alertstate="pending"}'),
+        timeout=30,
+        what="no alert to be pending",
+    )
+    assert notified() == expected
+
+
+def test_the_command_line_reports_the_same_figures(loaded):
+    """`portalpulse report --format json` prints exactly what the API serves."""
+    command = [
+        "report",
+        "--from",
+        "2024-01-01",
+        "--to",
+        "2024-08-20",
+        "--format",
+        "json",
+        "--data",
+        str(loaded.stack.folder.path),
+    ]
+    printed = subprocess.run(
+        [sys.executable, "-m", "pipeline.cli", *command], capture_output=True, text=True, check=True, timeout=60
+    )
+    report = json.loads(printed.stdout)
+    assert report["period"] == {"from": "2024-01-01", "to": "2024-08-20"}
+    assert {row["code"]: row for row in report["rows"]} == loaded.figures()
+
+
+def _counter(loaded, name):
+    """A counter of the worker's own /metrics."""
+    text = loaded.http.get(f"{loaded.stack.api}/metrics").raise_for_status().text
+    return next(float(line.split()[1]) for line in text.splitlines() if line.startswith(f"{name} "))
+
+
+def _expected(figure, rows, kpi):
+    """The report's values for a query, by label value ("" for the nation); None when the report has none."""
+    if figure == "none":
+        return None
+    scope, part = figure.split("_")
+    values = {}
+    for code, row in rows.items():
+        if row["scope"] != scope:
+            continue
+        ratio = row["indicators"][kpi]
+        if part == "percent":
+            if ratio["denominator"]:
+                values["" if scope == "nation" else code] = 100 * ratio["numerator"] / ratio["denominator"]
+        else:
+            values["" if scope == "nation" else code] = ratio[part]
+    return values
+
+
+def _agree(samples, expected):
+    found = {labels.get("agency") or labels.get("block") or "": value for labels, value in samples}
+    return found.keys() == expected.keys() and all(math.isclose(found[key], expected[key], rel_tol=1e-12) for key in found)

@@ -1,0 +1,82 @@
+"""``portalpulse demo``: the promise to every newcomer, kept by the real parts and in bounded time."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+
+import httpx
+import pytest
+
+from deploy.native.figures import ALERT, WINDOW
+from deploy.native.parts import PROJECT
+from deploy.native.processes import wait_until
+from deploy.native.receiver import Notifications
+from pipeline.addresses import read_addresses
+from producers.scenarios import load_scenario
+
+#: Generous: on a machine of its own it takes about 40 s.
+DEMO_SECONDS = 240
+
+
+def demo(folder, *arguments, output):
+    """A demo on ``folder``, started."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "pipeline.cli", "demo", "--data", folder, *arguments],
+        cwd=PROJECT,
+        stdout=output,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+@pytest.mark.timeout(DEMO_SECONDS + 60)
+def test_the_demo_holds_and_leaves_with_status_0(tmp_path):
+    """Every figure is exact, exactly the agencies below 5 % are delivered, and nothing runs on afterwards."""
+    folder = tmp_path / "demo"
+    with demo(folder, "--exit-when-done", output=subprocess.PIPE) as process:
+        said, _ = process.communicate(timeout=DEMO_SECONDS)
+    assert process.returncode == 0, said
+    assert "It holds" in said
+    assert "87 of 87 figures exact" in said
+    assert "✗" not in said
+    scenario = load_scenario("emc-2024")
+    delivered = Notifications(folder / "notifications.ndjson").agencies(ALERT, window=WINDOW)
+    assert delivered == scenario.zero | scenario.above_0_below_5
+    assert read_addresses(folder) is None
+
+
+@pytest.mark.timeout(DEMO_SECONDS + 60)
+def test_without_the_flag_everything_stays_up_until_ctrl_c(tmp_path):
+    """After the verdict the figures can be looked at; Ctrl-C ends it with the verdict's status; a second run starts anew."""
+    folder = tmp_path / "demo"
+    log = tmp_path / "demo.out"
+    with log.open("w") as output, demo(folder, output=output) as process:
+
+        def up():
+            assert process.poll() is None, log.read_text()
+            return "stop with Ctrl-C" in log.read_text() and read_addresses(folder)
+
+        addresses = wait_until(up, timeout=DEMO_SECONDS, what="the demo's verdict")
+        report = httpx.get(
+            f"{addresses.http}/api/v1/report", params={"from": "2024-01-01", "to": "2024-08-20"}, trust_env=False
+        ).json()
+        (da_nang,) = [row for row in report["rows"] if row["code"] == "H17"]
+        assert da_nang["indicators"]["I1"]["percent"] == "64.94", json.dumps(da_nang)
+        begun = time.monotonic()
+        process.send_signal(signal.SIGINT)
+        assert process.wait(30) == 0, log.read_text()
+        assert time.monotonic() - begun < 20
+
+
+def test_the_demo_does_not_touch_a_folder_of_somebody_else(tmp_path):
+    """A folder with files in it that the demo did not make is refused with status 2 and stays as it is."""
+    (tmp_path / "thesis.txt").write_text("years of work")
+    with demo(tmp_path, "--exit-when-done", output=subprocess.PIPE) as process:
+        said, _ = process.communicate(timeout=60)
+    assert process.returncode == 2
+    assert "not made by the demo" in " ".join(said.split())
+    assert (tmp_path / "thesis.txt").read_text() == "years of work"

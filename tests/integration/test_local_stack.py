@@ -1,0 +1,140 @@
+"""``portalpulse up`` with every real part: addresses, failures, signals, and nothing left behind."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+
+import httpx
+import psutil
+import pytest
+
+from deploy.native.folder import owner_of
+from deploy.native.parts import PROJECT
+from deploy.native.processes import wait_until
+from pipeline.addresses import read_addresses
+
+#: A stack must be gone this long after it was asked to end.
+STOP_SECONDS = 20
+
+
+class Up:
+    """One ``portalpulse up`` on a folder of its own."""
+
+    def __init__(self, folder, *arguments):
+        self.folder = folder
+        self.output = folder.with_suffix(".out")
+        with self.output.open("wb") as out:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "pipeline.cli", "up", "--data", folder, *arguments],
+                cwd=PROJECT,
+                stdout=out,
+                stderr=subprocess.STDOUT,
+            )
+        self.family = []
+
+    def ready(self):
+        def addresses():
+            assert self.process.poll() is None, self.said()
+            return read_addresses(self.folder)
+
+        found = wait_until(addresses, timeout=120, what="addresses.json")
+        self.family = psutil.Process(self.process.pid).children(recursive=True)
+        return found
+
+    def said(self):
+        return self.output.read_text(encoding="utf-8", errors="replace")
+
+    def child(self, word):
+        (found,) = [process for process in self.family if word in " ".join(process.cmdline())]
+        return found
+
+    def left(self):
+        return [process for process in self.family if process.is_running() and process.status() != psutil.STATUS_ZOMBIE]
+
+
+def scraped(prometheus):
+    """The jobs whose targets answer Prometheus."""
+    found = httpx.get(f"{prometheus}/api/v1/targets", trust_env=False).json()["data"]["activeTargets"]
+    return {target["labels"]["job"] for target in found if target["health"] == "up"}
+
+
+@pytest.fixture
+def start(tmp_path):
+    """Starts stacks and makes sure that none survives the test."""
+    started = []
+
+    def go(*arguments, name="stack"):
+        started.append(Up(tmp_path / name, *arguments))
+        return started[-1]
+
+    yield go
+    for up in started:
+        up.process.kill()
+        up.process.wait()
+        wait_until(lambda up=up: not up.left(), timeout=10, what="the children to die")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_stack_is_up_where_it_says_and_gone_when_asked(start, number):
+    """addresses.json names parts that answer; Ctrl-C and SIGTERM end all of them in time, with status 0."""
+    up = start()
+    addresses = up.ready()
+    for url in (f"{addresses.http}/readyz", f"{addresses.prometheus}/-/ready", f"{addresses.alertmanager}/-/ready"):
+        assert httpx.get(url, trust_env=False).status_code == 200
+    jobs = {"portalpulse", "prometheus", "alertmanager"}
+    wait_until(lambda: scraped(addresses.prometheus) == jobs, timeout=30, what="every target to be scraped")
+    assert owner_of(up.folder) == up.process.pid
+    up.process.send_signal(number)
+    assert up.process.wait(STOP_SECONDS) == 0, up.said()
+    assert up.left() == []
+    assert read_addresses(up.folder) is None
+    assert addresses.prometheus in up.said()
+
+
+def test_kill_9_leaves_no_child_and_no_lock(start):
+    """After kill -9 every child is gone and the folder can be used again at once, with its data."""
+    up = start()
+    up.ready()
+    assert len(up.family) == 4
+    up.process.kill()
+    up.process.wait()
+    wait_until(lambda: not up.left(), timeout=10, what="the children to die")
+    assert owner_of(up.folder) is None
+    again = start()
+    again.ready()
+
+
+def test_a_second_stack_on_the_same_folder_is_refused(start):
+    """The error is one sentence with the owner's process id; the first stack goes on."""
+    up = start()
+    up.ready()
+    second = start()
+    assert second.process.wait(60) == 2
+    assert f"in use by process {up.process.pid}" in second.output.read_text()
+    assert "Traceback" not in second.output.read_text()
+    assert read_addresses(up.folder) is not None
+
+
+@pytest.mark.parametrize(("word", "name"), [("kafka.Kafka", "Kafka"), ("prometheus.yml", "Prometheus"), ("worker", "worker")])
+def test_a_part_that_dies_ends_the_stack(start, word, name):
+    """The stack does not limp on: it says which part ended and leaves with status 2, and so do the others."""
+    up = start()
+    up.ready()
+    os.kill(up.child(word).pid, signal.SIGKILL)
+    assert up.process.wait(STOP_SECONDS + 5) == 2, up.said()
+    assert f"{name} ended (signal 9)" in up.said()
+    assert "Traceback" not in up.said()
+    assert up.left() == []
+    assert read_addresses(up.folder) is None
+
+
+@pytest.mark.parametrize("arguments", [("--memory-broker",), ("--clickhouse", "server")])
+def test_other_compositions_come_up(start, arguments):
+    """The in-memory broker and the ClickHouse server fit into the same stack; the former says what it forgets."""
+    up = start(*arguments)
+    addresses = up.ready()
+    assert httpx.get(f"{addresses.http}/api/v1/status", trust_env=False).json()["events"] == {"stored": 0, "tallied": 0}
+    assert ("in memory only" in up.said()) == ("--memory-broker" in arguments)

@@ -1,0 +1,183 @@
+"""Every real part starts, answers, stops and comes back with its data."""
+
+from __future__ import annotations
+
+import httpx
+import psutil
+import pytest
+from confluent_kafka import Consumer, Producer
+
+from deploy.native.alertmanager import AlertmanagerServer
+from deploy.native.clickhouse_server import ClickHouseServer
+from deploy.native.kafka import KafkaNode, admin_client, ensure_topic
+from deploy.native.mock_kafka import MemoryBroker
+from deploy.native.processes import wait_until
+from deploy.native.prometheus import DEMO, PrometheusServer
+from deploy.native.receiver import NotificationReceiver
+from pipeline.core.errors import ConfigurationError, UnavailableError
+
+RULES = """\
+groups:
+  - name: always
+    rules:
+      - alert: Always
+        expr: vector(1) > 0
+        labels: {agency: H17, severity: critical}
+        annotations: {summary: "luôn luôn"}
+"""
+ROUTES = """\
+route: {{receiver: here, group_wait: 0s, group_interval: 1s, group_by: ["..."]}}
+receivers:
+  - name: here
+    webhook_configs: [{{url: "{url}"}}]
+"""
+
+
+def produce(bootstrap, topic, values):
+    """Send ``values`` and wait for every acknowledgement."""
+    producer = Producer({"bootstrap.servers": bootstrap, "acks": "all", "enable.idempotence": True})
+    for value in values:
+        producer.produce(topic, value=value)
+    assert producer.flush(30) == 0
+
+
+def consume(bootstrap, topic, count):
+    """The first ``count`` messages of the topic, read by a consumer group."""
+    consumer = Consumer(
+        {"bootstrap.servers": bootstrap, "group.id": f"reader-{topic}", "auto.offset.reset": "earliest", "log_level": 0}
+    )
+    consumer.subscribe([topic])
+    found = []
+
+    def all_there():
+        found.extend(message.value() for message in consumer.consume(100, timeout=0.5) if message.error() is None)
+        return len(found) >= count
+
+    wait_until(all_there, timeout=60, what=f"{count} messages")
+    consumer.close()
+    return found
+
+
+def test_kafka_keeps_its_messages_and_address_over_kill_and_restart(tmp_path):
+    """A killed node comes back on the same address with every acknowledged message and the same cluster id."""
+    node = KafkaNode(data_dir=tmp_path / "kafka", log_dir=tmp_path / "logs", heap="256m")
+    try:
+        node.start()
+        address, cluster = node.bootstrap, node.cluster_id
+        node.create_topic("kept", partitions=2)
+        produce(address, "kept", [b"one", b"two"])
+        pid = node.process.pid
+        node.kill()
+        assert not psutil.pid_exists(pid)
+        node.restart()
+        assert node.bootstrap == address
+        assert admin_client(address).list_topics(timeout=10).cluster_id == cluster
+        assert sorted(consume(address, "kept", 2)) == [b"one", b"two"]
+    finally:
+        node.stop()
+    assert node.process.pid is None
+
+
+def test_kafka_folder_moves_to_new_ports(tmp_path):
+    """The folder of an earlier run is used again on other ports: nothing in it names the old ones."""
+    first = KafkaNode(data_dir=tmp_path / "kafka", log_dir=tmp_path / "logs", heap="256m")
+    try:
+        first.start()
+        first.create_topic("kept", partitions=1)
+        produce(first.bootstrap, "kept", [b"one"])
+    finally:
+        first.stop()
+    second = KafkaNode(data_dir=tmp_path / "kafka", log_dir=tmp_path / "logs", heap="256m")
+    try:
+        second.start()
+        assert second.bootstrap != first.bootstrap
+        assert consume(second.bootstrap, "kept", 1) == [b"one"]
+    finally:
+        second.stop()
+
+
+def test_a_topic_with_other_partitions_is_reported(kafka):
+    """A topic with another number of partitions is an error that names both numbers, not a surprise later."""
+    kafka.create_topic("narrow", partitions=2)
+    kafka.create_topic("narrow", partitions=2)
+    with pytest.raises(ConfigurationError, match="has 2 partitions, not 4"):
+        ensure_topic(kafka.bootstrap, "narrow", partitions=4)
+
+
+def test_kafka_writes_a_log(kafka, parts_dir):
+    """Kafka's own log exists, so that its failures can be read."""
+    assert "started" in (parts_dir / "logs" / "kafka.log").read_text(encoding="utf-8")
+
+
+def test_the_memory_broker_serves_producers_and_groups(tmp_path):
+    """The stand-in for Kafka takes idempotent producers and consumer groups, and says that four is its only width."""
+    broker = MemoryBroker(data_dir=tmp_path / "memory", log_dir=tmp_path / "logs")
+    try:
+        broker.start()
+        broker.create_topic("events")
+        produce(broker.bootstrap, "events", [b"a", b"b", b"c"])
+        assert sorted(consume(broker.bootstrap, "events", 3)) == [b"a", b"b", b"c"]
+        with pytest.raises(ConfigurationError, match="4 partitions"):
+            broker.create_topic("wide", partitions=8)
+    finally:
+        broker.stop()
+
+
+def test_clickhouse_keeps_its_rows_over_kill_and_restart(tmp_path):
+    """Rows of an answered insert are there after kill -9, on the same address."""
+    server = ClickHouseServer(data_dir=tmp_path / "clickhouse", log_dir=tmp_path / "logs")
+    try:
+        server.start()
+        url = server.http_url
+        server.query("CREATE DATABASE kept")
+        server.query("CREATE TABLE kept.t (a UInt32) ENGINE = MergeTree ORDER BY a")
+        server.query("INSERT INTO kept.t SELECT number FROM numbers(1000)")
+        server.kill()
+        server.restart()
+        assert server.http_url == url
+        assert server.query("SELECT count(), sum(a) FROM kept.t") == "1000\t499500"
+    finally:
+        server.stop()
+
+
+def test_a_refused_statement_is_an_error_of_ours(clickhouse_server):
+    """What ClickHouse refuses arrives with its own words."""
+    with pytest.raises(UnavailableError, match="UNKNOWN_TABLE"):
+        clickhouse_server.query("SELECT * FROM nowhere")
+
+
+def test_an_alert_travels_from_prometheus_to_the_receiver(tmp_path, prometheus_program, alertmanager_program):
+    """A rule that fires is delivered through Alertmanager to the receiver's file, with labels and annotations."""
+    receiver = NotificationReceiver(tmp_path / "notifications.ndjson")
+    receiver.start()
+    alertmanager = AlertmanagerServer(data_dir=tmp_path / "am", log_dir=tmp_path / "logs", binary=alertmanager_program)
+    prometheus = PrometheusServer(data_dir=tmp_path / "prom", log_dir=tmp_path / "logs", binary=prometheus_program)
+    rules = tmp_path / "rules.yml"
+    rules.write_text(RULES, encoding="utf-8")
+    alertmanager.config.parent.mkdir()
+    alertmanager.config.write_text(ROUTES.format(url=receiver.url), encoding="utf-8")
+    prometheus.configure(
+        targets={"prometheus": [prometheus.address]}, rules=[rules], alertmanager=alertmanager.address, pace=DEMO
+    )
+    try:
+        alertmanager.start()
+        prometheus.start()
+        wait_until(lambda: receiver.notifications.agencies("Always"), timeout=60, what="the delivery")
+        (entry, *_) = receiver.notifications.read()
+        assert (entry.alert, entry.agency, entry.annotations["summary"]) == ("Always", "H17", "luôn luôn")
+        answer = httpx.get(f"{prometheus.url}/api/v1/query", params={"query": "up"}, trust_env=False).json()
+        assert answer["status"] == "success"
+    finally:
+        prometheus.stop()
+        alertmanager.stop()
+        receiver.stop()
+
+
+def test_a_faulty_configuration_is_reported_with_its_words(tmp_path, prometheus_program):
+    """A Prometheus that refuses its configuration ends the wait at once, with the line that it complained about."""
+    prometheus = PrometheusServer(data_dir=tmp_path / "prom", log_dir=tmp_path / "logs", binary=prometheus_program)
+    prometheus.config.parent.mkdir()
+    prometheus.config.write_text("scrape_configs: {}\n", encoding="utf-8")
+    prometheus.launch()
+    with pytest.raises(UnavailableError, match="cannot unmarshal"):
+        prometheus.await_ready()

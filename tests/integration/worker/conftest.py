@@ -1,0 +1,100 @@
+"""Worker processes on the session's real Kafka and ClickHouse server, each test with its own topic, group and database."""
+
+from __future__ import annotations
+
+import sys
+import uuid
+
+import httpx
+import pytest
+
+from deploy.native.ports import LOOPBACK, free_port
+from deploy.native.processes import ChildProcess, wait_until
+
+
+class WorkerProcess:
+    """One `portalpulse worker` on its own port."""
+
+    def __init__(self, number, environment, log_dir):
+        self.port = free_port()
+        self.url = f"http://{LOOPBACK}:{self.port}"
+        self.process = ChildProcess(
+            f"worker {number}",
+            [sys.executable, "-m", "pipeline.cli", "worker"],
+            log=log_dir / f"worker-{number}.log",
+            environment=environment | {"PORTALPULSE_HTTP__PORT": str(self.port)},
+        )
+
+    def start(self):
+        """Start it and wait until it takes part in the group."""
+        self.process.start()
+        wait_until(lambda: self.ready()[0], timeout=60, what="the worker to be ready", children=[self.process])
+        return self
+
+    def ready(self):
+        """Whether /readyz says yes, and its reason when not."""
+        try:
+            answer = httpx.get(f"{self.url}/readyz", timeout=5, trust_env=False)
+        except httpx.HTTPError as error:
+            return False, repr(error)
+        return answer.status_code == httpx.codes.OK, answer.json()["reason"]
+
+
+class Chain:
+    """A topic, a database and the workers between them."""
+
+    def __init__(self, kafka, server, log_dir):
+        name = uuid.uuid4().hex[:12]
+        self.topic, self.database, self.group = f"events-{name}", f"test_{name}", f"group-{name}"
+        self.kafka, self.server, self._log_dir = kafka, server, log_dir
+        kafka.create_topic(self.topic, partitions=4)
+        self.environment = {
+            "PATH": "/usr/bin:/bin",
+            "PORTALPULSE_KAFKA__BOOTSTRAP": kafka.bootstrap,
+            "PORTALPULSE_KAFKA__TOPIC": self.topic,
+            "PORTALPULSE_KAFKA__GROUP": self.group,
+            "PORTALPULSE_KAFKA__SESSION_TIMEOUT_SECONDS": "6",
+            "PORTALPULSE_CLICKHOUSE__URL": server.url(self.database),
+        }
+        self.workers = []
+
+    def worker(self):
+        """A further worker, started and ready."""
+        worker = WorkerProcess(len(self.workers), self.environment, self._log_dir)
+        self.workers.append(worker)
+        return worker.start()
+
+    def number(self, sql):
+        """The single number that a query on this chain's database answers."""
+        return int(self.server.query(sql.format(db=self.database)).strip() or 0)
+
+    def tallied(self):
+        """Events in the minute tallies."""
+        return self.number("SELECT sum(events) FROM {db}.agency_minute FINAL")
+
+    def rolled_up(self):
+        """Events in the day tallies."""
+        return self.number("SELECT sum(events) FROM {db}.agency_day FINAL")
+
+    def stored(self):
+        """Distinct events stored."""
+        return self.number("SELECT count() FROM {db}.dossier_events FINAL")
+
+    def dead_letters(self):
+        """Messages set aside."""
+        return self.number("SELECT count() FROM {db}.dead_letters FINAL")
+
+    def close(self):
+        """Stop the workers and drop the database."""
+        for worker in self.workers:
+            worker.process.stop()
+        if self.server.process.running:
+            self.server.query(f"DROP DATABASE IF EXISTS {self.database}")
+
+
+@pytest.fixture
+def chain(kafka, clickhouse_server, tmp_path):
+    """A fresh chain; its workers are stopped at the end."""
+    chain = Chain(kafka, clickhouse_server, tmp_path)
+    yield chain
+    chain.close()

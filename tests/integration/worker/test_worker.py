@@ -1,0 +1,129 @@
+"""A worker process between the real Kafka and the real ClickHouse server: bad messages, crashes, outages, an orderly end."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from deploy.native.processes import wait_until
+from producers.faults import malformed
+from producers.kafka import KafkaWriter
+from producers.scenarios import load_scenario
+from producers.sending import Silent
+from producers.simulate import produce_scenario
+
+FAULTS = 1_000
+
+
+def _send(chain, *, faults=0):
+    with KafkaWriter(bootstrap=[chain.kafka.bootstrap], topic=chain.topic) as writer:
+        summary = produce_scenario(scenario="emc-2024", seed=7, rate=None, writer=writer, progress=Silent(), faults=faults)
+    assert summary.complete
+    return summary
+
+
+def _settled(chain):
+    """(settled toàn trình, settled) by agency over the scenario's period, from the day tallies."""
+    text = chain.server.query(
+        f"SELECT agency, sum(settled_full), sum(settled) FROM {chain.database}.agency_day FINAL "
+        "WHERE day BETWEEN '2024-01-01' AND '2024-08-20' GROUP BY agency HAVING sum(settled) > 0 FORMAT TSV"
+    )
+    return {code: (int(full), int(every)) for code, full, every in (line.split("\t") for line in text.splitlines())}
+
+
+def _published():
+    return {unit.code: (unit.settled.numerator, unit.settled.denominator) for unit in load_scenario("emc-2024").units}
+
+
+def _await_all(chain, summary):
+    wait_until(
+        lambda: chain.stored() == chain.tallied() == chain.rolled_up() == summary.distinct,
+        timeout=180,
+        what="every event to be tallied",
+    )
+
+
+def test_bad_messages_are_kept_whole_and_move_no_figure(chain):
+    """A thousand malformed messages of many kinds end in dead_letters, raw and with their reasons; the figures stay exact."""
+    sent = list(malformed(7, FAULTS))
+    assert len({message.kind for message in sent}) >= 12
+    summary = _send(chain, faults=FAULTS)
+    chain.worker()
+    _await_all(chain, summary)
+    wait_until(lambda: chain.dead_letters() == FAULTS, timeout=60, what="every malformed message to be set aside")
+    assert _settled(chain) == _published()
+    text = chain.server.query(
+        f"SELECT hex(value), has_value, hex(key), reason FROM {chain.database}.dead_letters FINAL FORMAT TSV"
+    )
+    kept = sorted(line.split("\t") for line in text.splitlines())
+    wanted = sorted(
+        [
+            (message.value or b"").hex().upper(),
+            "false" if message.value is None else "true",
+            (message.key or b"").hex().upper(),
+            message.reason.value,
+        ]
+        for message in sent
+    )
+    assert kept == wanted
+
+
+def test_a_worker_killed_at_work_loses_and_doubles_nothing(chain):
+    """After kill -9 in the middle of the load, a fresh worker ends at the published figures."""
+    summary = _send(chain)
+    first = chain.worker()
+    wait_until(lambda: chain.stored() > 50_000, timeout=60, what="a part of the events to be stored")
+    first.process.kill()
+    assert chain.stored() < summary.distinct or chain.rolled_up() < summary.distinct  # it was at work
+    chain.worker()
+    _await_all(chain, summary)
+    assert _settled(chain) == _published()
+
+
+def test_a_worker_outlives_its_storage(chain):
+    """While ClickHouse is away the worker waits, says since when, and goes on by itself when it is back."""
+    worker = chain.worker()
+    chain.server.kill()
+    summary = _send(chain)
+    wait_until(lambda: "away since" in worker.ready()[1], timeout=60, what="/readyz to say since when the storage is away")
+    chain.server.restart()
+    _await_all(chain, summary)
+    wait_until(lambda: worker.ready()[0], timeout=30, what="the worker to be ready again")
+    assert worker.process.running
+    assert _settled(chain) == _published()
+
+
+def test_a_worker_ends_in_order_on_sigterm(chain):
+    """SIGTERM ends a worker within twenty seconds, with status 0, and it gives its partitions back."""
+    worker = chain.worker()
+    worker.process.stop(grace=20)
+    assert worker.process.exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"PORTALPULSE_KAFKA__BOOTSTRAP": "127.0.0.1:1"}, "No Kafka broker answers at 127.0.0.1:1"),
+        ({"PORTALPULSE_KAFKA__TOPIC": "no-such-topic"}, "The topic 'no-such-topic' does not exist"),
+        ({"PORTALPULSE_CLICKHOUSE__URL": "http://127.0.0.1:1/x"}, "ClickHouse at 127.0.0.1:1 does not answer"),
+        ({"PORTALPULSE_CLICKHOUSE__URL": "mysql://x"}, "PORTALPULSE_CLICKHOUSE__URL"),
+        ({"PORTALPULSE_KAFKA__SESSION_TIMEOUT_SECONDS": "2"}, "PORTALPULSE_KAFKA__SESSION_TIMEOUT_SECONDS"),
+    ],
+)
+def test_what_cannot_start_says_why_in_one_line(chain, change, words):
+    """A worker that cannot start prints one line with the cause and the remedy and leaves with status 2."""
+    ended = subprocess.run(
+        [sys.executable, "-m", "pipeline.cli", "worker"],
+        env=chain.environment | {"PORTALPULSE_HTTP__PORT": "0"} | change,
+        capture_output=True,
+        text=True,
+        timeout=90,
+        check=False,
+    )
+    said = [line for line in ended.stderr.splitlines() if line.startswith("portalpulse:")]
+    assert ended.returncode == 2, ended.stderr
+    assert len(said) == 1
+    assert words in said[0]
+    assert "Traceback" not in ended.stderr
