@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import datetime as dt
-from collections.abc import Callable
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -27,6 +28,7 @@ T = TypeVar("T")
 log = get_logger("api")
 
 _READERS = 4
+_PIECES_AHEAD = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +41,14 @@ class Health:
 
 
 @dataclass(frozen=True, slots=True)
+class Progress:
+    """How far one worker is since it started, by its own counters: events stored, and of these in the minute tallies."""
+
+    stored: int
+    visible: int
+
+
+@dataclass(frozen=True, slots=True)
 class Api:
     """What the endpoints answer from. ``reader`` None: a worker that only counts serves no figures."""
 
@@ -48,6 +58,7 @@ class Api:
     health: Callable[[], Health]
     reader: TallyReader | None = None
     consumer_lag: Callable[[], int | None] = lambda: None
+    progress: Callable[[], Progress] | None = None
 
 
 class HttpServer:
@@ -73,6 +84,8 @@ class HttpServer:
                 web.get("/readyz", self._readyz),
                 web.get("/api/v1/report", self._report),
                 web.get("/api/v1/status", self._status),
+                web.get("/api/v1/progress", self._progress),
+                web.get("/api/v1/events", self._events),
             ]
         )
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=2)
@@ -87,7 +100,7 @@ class HttpServer:
                 remedy="Set PORTALPULSE_HTTP__PORT to a free port, or to 0 to take any.",
             ) from error
         host, port = self._runner.addresses[0][:2]
-        self.address = f"http://{host}:{port}"
+        self.address = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
         return self.address
 
     async def close(self) -> None:
@@ -157,6 +170,63 @@ class HttpServer:
         except SinkError as error:
             return _error(503, str(error))
         return web.json_response(status | {"consumer_lag": self._api.consumer_lag()})
+
+    async def _progress(self, _: web.Request) -> web.Response:
+        if self._api.progress is None:
+            return _error(404, "This process counts nothing; ask a worker.")
+        progress = self._api.progress()
+        return web.json_response({"stored": progress.stored, "tallied_minutes": progress.visible})
+
+    async def _events(self, request: web.Request) -> web.StreamResponse:
+        """Stored events of whole civil days as they were sent, one JSON object a line, in the order of time."""
+        reader = self._api.reader
+        if reader is None:
+            return _error(404, "This process serves no figures; ask the exporter.")
+        try:
+            period = Period(_day(request, "from"), _day(request, "to"))
+        except ConfigurationError as error:
+            return _error(400, str(error))
+        agencies = tuple(code for text in request.query.getall("agency", []) for code in text.split(",") if code)
+        response = web.StreamResponse(headers={"Content-Type": "application/x-ndjson"})
+        await response.prepare(request)
+        async for piece in _pumped(reader.events(period.start, period.end, agencies or None)):
+            await response.write(piece)
+        await response.write_eof()
+        return response
+
+
+async def _pumped(pieces: Iterator[bytes]) -> AsyncIterator[bytes]:
+    """Pieces of a blocking iterator, read ahead a little by one thread of its own: a storage client belongs to its thread.
+
+    Leaving early stops the thread at its next piece.
+    """
+    loop = asyncio.get_running_loop()
+    waiting: asyncio.Queue[bytes | BaseException | None] = asyncio.Queue()
+    room = threading.Semaphore(_PIECES_AHEAD)
+    left = threading.Event()
+
+    def pump() -> None:
+        last: BaseException | None = None
+        try:
+            for piece in pieces:
+                room.acquire()
+                if left.is_set():
+                    return
+                loop.call_soon_threadsafe(waiting.put_nowait, piece)
+        except BaseException as error:  # noqa: BLE001 - raised again where the pieces are awaited
+            last = error
+        loop.call_soon_threadsafe(waiting.put_nowait, last)
+
+    threading.Thread(target=pump, name="events", daemon=True).start()
+    try:
+        while (piece := await waiting.get()) is not None:
+            if isinstance(piece, BaseException):
+                raise piece
+            room.release()
+            yield piece
+    finally:
+        left.set()
+        room.release()
 
 
 def _day(request: web.Request, name: str) -> dt.date:

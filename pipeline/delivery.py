@@ -144,6 +144,9 @@ class Delivery:
         self._awaiting: deque[tuple[int, tuple[Fetch, ...]]] = deque()
         self._guard = threading.Lock()
         self.unacknowledged = 0  # messages offered and not yet acknowledged
+        self.stored = 0  # events stored by this worker, repeats included
+        self.visible = 0  # of these, events in the minute tallies
+        self._invisible: deque[tuple[int, int]] = deque()  # (batch, events) not yet in the minute tallies
         self._recounter = Recounter(
             ledger=self._ledger,
             store=store,
@@ -243,6 +246,7 @@ class Delivery:
             latest = self._clock.now() + dt.timedelta(seconds=self._settings.future_tolerance_seconds)
             decoded = self._decoder.decode(values, latest=latest)
             letters = _letters(decoded.refusals, values, stretches, batches)
+            del values, batches  # half of what a batch weighs
             rows = with_positions(decoded.events, stretches) if decoded.events.num_rows else decoded.events
             touched = touched_hours(
                 pa.concat_arrays([chunk.indices for chunk in rows.column("agency").chunks]).to_numpy()
@@ -267,7 +271,10 @@ class Delivery:
             self._metrics.events.labels(outcome="stored").inc(batch.rows.num_rows - refused)
             self._metrics.events.labels(outcome="dead_letter").inc(len(batch.letters) + refused)
             with self._guard:  # numbers must enter the deque in order
-                self._awaiting.append((self._ledger.stored(batch.touched), batch.fetches))
+                number = self._ledger.stored(batch.touched)
+                self._awaiting.append((number, batch.fetches))
+                self._invisible.append((number, batch.rows.num_rows - refused))
+                self.stored += batch.rows.num_rows - refused
             self.room.release(sum(fetch.messages for fetch in batch.fetches), sum(fetch.size for fetch in batch.fetches))
             self._recounter.wake()
             if not batch.touched:
@@ -290,9 +297,11 @@ class Delivery:
         return 0
 
     def _acknowledge_counted(self) -> None:
-        counted = self._ledger.counted_through()
+        counted, minutes = self._ledger.counted_through(), self._ledger.minutes_through()
         done: list[Fetch] = []
         with self._guard:
+            while self._invisible and self._invisible[0][0] <= minutes:
+                self.visible += self._invisible.popleft()[1]
             while self._awaiting and self._awaiting[0][0] <= counted:
                 done.extend(self._awaiting.popleft()[1])
             messages = sum(fetch.messages for fetch in done)

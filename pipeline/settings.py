@@ -99,7 +99,7 @@ class IngestSettings(BaseModel):
         description="Bytes of messages held in memory at most; fetching pauses above it.",
     )
     future_tolerance_seconds: float = Field(
-        86_400.0, ge=0, description="An event dated later than now plus this is set aside as in_the_future."
+        86_400.0, ge=0, le=3.2e9, description="An event dated later than now plus this is set aside as in_the_future."
     )
     minute_interval_ms: int = Field(250, ge=10, le=60_000, description="Shortest time between recounts of minute tallies.")
     day_interval_ms: int = Field(1_000, ge=10, le=600_000, description="Shortest time between roll-ups of days.")

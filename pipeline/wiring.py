@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 import setproctitle
 from prometheus_client import CollectorRegistry
 
-from pipeline.api import Api, Health, HttpServer
+from pipeline.api import Api, Health, HttpServer, Progress
 from pipeline.core.agencies import AgencyRegistry
 from pipeline.core.clock import SystemClock, parse_clock
 from pipeline.core.decode import Decoder
@@ -135,6 +135,7 @@ async def _run_worker(
             health=lambda: worker_health(worker, settings.watchdog.stall_seconds),
             reader=reader,
             consumer_lag=lambda: worker.state.lag if worker.state.joined else None,
+            progress=lambda: Progress(worker.delivery.stored, worker.delivery.visible),
         ),
         settings.http,
     )

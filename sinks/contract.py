@@ -7,7 +7,7 @@ the same rows again change nothing. An implementation is held to ``tests/contrac
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -128,6 +128,10 @@ class TallyReader(Protocol):
 
     def arrivals(self, within: dt.timedelta) -> Arrivals:
         """Distinct messages that arrived within the last ``within``, by the storage's own clock."""
+        ...
+
+    def events(self, first: dt.date, last: dt.date, agencies: Sequence[str] | None) -> Iterator[bytes]:
+        """Distinct events of whole civil days in the form of the contract: pieces of NDJSON, in the order of time."""
         ...
 
     def ping(self) -> None:

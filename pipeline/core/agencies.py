@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import csv
 import datetime as dt
+import functools
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from importlib import resources
@@ -43,6 +44,7 @@ class AgencyRegistry:
 
     def __init__(self, rows: Iterable[Agency]) -> None:
         self._rows: dict[str, list[Agency]] = {}
+        self._answered = functools.lru_cache(maxsize=1 << 16)(self._look_up)
         for row in sorted(rows, key=lambda row: (row.code, row.valid_from)):
             spans = self._rows.setdefault(row.code, [])
             if spans and (spans[-1].valid_to is None or spans[-1].valid_to >= row.valid_from):
@@ -106,6 +108,9 @@ class AgencyRegistry:
         """Every code ever used, sorted."""
         return tuple(self._rows)
 
+    def __contains__(self, code: str) -> bool:
+        return code in self._rows
+
     def spans(self, code: str) -> tuple[Agency, ...]:
         """All rows of one code in the order of time; empty for an unknown code."""
         return tuple(self._rows.get(code, ()))
@@ -124,6 +129,11 @@ class AgencyRegistry:
         Portals keep sending old codes for months after a merger; such events count for the successor.
         None when the code is unknown or was not yet in force.
         """
+        if code not in self._rows:
+            return None
+        return self._answered(code, day)
+
+    def _look_up(self, code: str, day: dt.date) -> Agency | None:
         seen: set[str] = set()
         while code not in seen:
             seen.add(code)

@@ -261,7 +261,7 @@ class _AgencyColumns:
         self.codes = registry.codes
         self.array = pa.array(self.codes, pa.string())
         self.index = {code: position for position, code in enumerate(self.codes)}
-        first, last = [], []
+        first, last, heirs = [], [], []
         for code in self.codes:
             spans = registry.spans(code)
             end = spans[0].valid_to
@@ -271,11 +271,11 @@ class _AgencyColumns:
                 end = later.valid_to
             first.append(_day_number(spans[0].valid_from))
             last.append(_day_number(end) if end is not None else np.iinfo(np.int32).max)
+            heir = spans[-1].successor_code if end == spans[-1].valid_to else None  # behind a gap only the registry knows
+            heirs.append(self.index.get(heir or "", -1))
         self._first = np.array(first, dtype=np.int64)
         self._last = np.array(last, dtype=np.int64)
-        self._successor = np.array(
-            [self.index.get(registry.spans(code)[-1].successor_code or "", -1) for code in self.codes], dtype=np.int32
-        )
+        self._successor = np.array(heirs, dtype=np.int32)
 
     def responsible(self, sent: np.ndarray, instants: np.ndarray) -> np.ndarray:
         """``sent``: index of each row's agency_code, -1 when unknown; ``instants``: epoch milliseconds."""

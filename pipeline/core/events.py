@@ -53,6 +53,9 @@ class ReturnedBy(enum.StrEnum):
 
 #: A whole message larger than this is refused unread (bytes).
 MAX_MESSAGE_BYTES = 65_536
+#: Objects and arrays nested deeper than this, in fields that are ignored anyway, are refused: a parser's own limit would
+#: depend on how deep its caller stands.
+MAX_NESTING = 64
 #: ``mã hồ sơ``; the calendar date inside it is checked apart (``dossier_date_exists``).
 DOSSIER_CODE = r"^(?:[0-9A-Z]{2,3}\.){0,3}[A-Z][0-9]{2}(?:\.[0-9]{1,3}){0,4}-(?:[0-9]{8}|[0-9]{6})-[0-9]{4,7}$"
 #: Procedure codes (mã TTHC) differ between systems: only size and alphabet are fixed.

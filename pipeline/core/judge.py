@@ -20,6 +20,7 @@ from pipeline.core.events import (
     EVENT_ID,
     LEGACY_LEVELS,
     MAX_MESSAGE_BYTES,
+    MAX_NESTING,
     OCCURRED_AT,
     PORTAL_ID,
     PROCEDURE_CODE,
@@ -48,6 +49,8 @@ _DOSSIER_CODE = re.compile(DOSSIER_CODE, re.ASCII)
 _PROCEDURE_CODE = re.compile(PROCEDURE_CODE, re.ASCII)
 _OCCURRED_AT = re.compile(OCCURRED_AT, re.ASCII)
 _PORTAL_ID = re.compile(PORTAL_ID, re.ASCII)
+
+_STRING_OR_BRACKET = re.compile(rb'"(?:[^"\\]|\\.)*"?|[][{}]', re.DOTALL)
 
 _STATUSES = frozenset(int(status) for status in Status)
 _CHANNELS = frozenset(int(channel) for channel in Channel)
@@ -78,7 +81,7 @@ class Judge:
         if not dossier_date_exists(dossier_code):
             raise _RefusedError(Reason.IMPOSSIBLE_DATE, f"dossier_code {dossier_code!r} holds a date that no calendar has")
         agency_code = _required(fields, "agency_code", str)
-        if not self.registry.spans(agency_code):
+        if agency_code not in self.registry:
             raise _RefusedError(Reason.UNKNOWN_AGENCY, f"agency_code {_shown(agency_code)} is not in the registry")
         procedure_code = _text(fields, "procedure_code", _PROCEDURE_CODE, Reason.BAD_PROCEDURE_CODE)
         status = _member(fields, "status", _STATUSES, Reason.UNKNOWN_STATUS)
@@ -129,13 +132,27 @@ def _json_object(value: bytes | None) -> dict[str, Any]:
         value.decode("utf-8")
     except UnicodeDecodeError as error:
         raise _RefusedError(Reason.NOT_UTF8, str(error)) from error
+    if value.count(b"[") + value.count(b"{") > MAX_NESTING and _nesting(value) > MAX_NESTING:
+        raise _RefusedError(Reason.NOT_JSON, f"objects and arrays are nested deeper than {MAX_NESTING}")
     try:
         fields = msgspec.json.decode(value)
-    except (msgspec.DecodeError, ValueError, RecursionError) as error:
+    except (msgspec.DecodeError, ValueError) as error:
         raise _RefusedError(Reason.NOT_JSON, str(error)) from error
     if not isinstance(fields, dict):
         raise _RefusedError(Reason.NOT_AN_OBJECT, f"a JSON object is needed, this is {type(fields).__name__}")
     return fields
+
+
+def _nesting(value: bytes) -> int:
+    """The deepest nesting of brackets outside of strings."""
+    depth = deepest = 0
+    for token in _STRING_OR_BRACKET.finditer(value):
+        if token[0] in b"[{":
+            depth += 1
+            deepest = max(deepest, depth)
+        elif token[0] in b"]}":
+            depth -= 1
+    return deepest
 
 
 def _required(fields: dict[str, Any], name: str, kind: type) -> Any:

@@ -122,7 +122,8 @@ class Ledger:
         self._hours: dict[int, _Entry] = {}
         self._days: dict[int, _Entry] = {}
         self._procedures: dict[int, _Entry] = {}
-        self._taken: list[int] = []  # lowest batch of each piece of work under way
+        self._taken: list[int] = []  # lowest batch of each roll-up under way
+        self._minutes_taken: list[int] = []  # lowest batch of each recount of minutes under way
         self._sweep = 0  # the hour at which the next cold piece starts
 
     def stored(self, touched: Mapping[int, Touch]) -> int:
@@ -168,7 +169,7 @@ class Ledger:
         with self._guard:
             for hour, entry in work.entries.items():
                 _add(self._days, _civil_day_of(hour), 0, entry.agencies, entry.first_batch)
-            self._taken.remove(min(entry.first_batch for entry in work.entries.values()))
+            self._minutes_taken.remove(min(entry.first_batch for entry in work.entries.values()))
 
     def take_days(self, most: int) -> DayWork | None:
         """Civil days whose minutes are recounted, the newest ``most``."""
@@ -187,7 +188,13 @@ class Ledger:
         """Every batch up to and including this number is counted in every tier."""
         with self._guard:
             due = [entry.first_batch for tier in (self._hours, self._days, self._procedures) for entry in tier.values()]
-            return min([*due, *self._taken], default=self._batches + 1) - 1
+            return min([*due, *self._minutes_taken, *self._taken], default=self._batches + 1) - 1
+
+    def minutes_through(self) -> int:
+        """Every batch up to and including this number is counted in the minute tallies: it is visible."""
+        with self._guard:
+            due = (entry.first_batch for entry in self._hours.values())
+            return min([*due, *self._minutes_taken], default=self._batches + 1) - 1
 
     def due(self) -> tuple[int, int, int]:
         """Number of due hours, days and days of procedures."""
@@ -198,7 +205,7 @@ class Ledger:
         entries = {hour: self._hours.pop(hour) for hour in hours}
         if not entries:
             return None
-        self._taken.append(min(entry.first_batch for entry in entries.values()))
+        self._minutes_taken.append(min(entry.first_batch for entry in entries.values()))
         return MinuteWork(tuple(_fewer(_spans(entries, bridge))), entries)
 
     def _take_days(self, tier: dict[int, _Entry], most: int) -> DayWork | None:

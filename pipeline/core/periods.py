@@ -19,11 +19,12 @@ from pipeline.core.errors import ConfigurationError
 VIETNAM = ZoneInfo("Asia/Ho_Chi_Minh")
 #: The same zone as a constant offset in minutes, for arithmetic on columns.
 VIETNAM_OFFSET_MINUTES = 7 * 60
+_OFFSET = dt.timedelta(minutes=VIETNAM_OFFSET_MINUTES)
 
 
 def civil_day(instant: dt.datetime) -> dt.date:
     """The local day an aware instant falls on."""
-    return instant.astimezone(VIETNAM).date()
+    return (instant.astimezone(dt.UTC) + _OFFSET).date()
 
 
 def day_start(day: dt.date) -> dt.datetime:

@@ -67,7 +67,7 @@ def create_app(
     async def ingest(stream: Any) -> None:
         try:
             async for event in stream.noack().events():
-                offer(_fetch_of(event.message))
+                offer(_fetch_of(event))
         except Exception as error:
             fail(error)
             raise
@@ -75,8 +75,11 @@ def create_app(
     return app
 
 
-def _fetch_of(message: Any) -> Fetch:
+def _fetch_of(event: Any) -> Fetch:
+    """The fetch of an event, which gives up its batches: it lives until it is acknowledged, seconds after they are stored."""
+    message = event.message
     batches: Sequence[Any] = message.value
+    event.value = message.value = None
     return Fetch(
         topic=message.topic,
         partition=message.partition,

@@ -31,7 +31,7 @@ class Migration:
     def statements(self) -> tuple[str, ...]:
         """The statements without comments and empty rests."""
         lines = [line for line in self.text.splitlines() if not line.lstrip().startswith("--")]
-        return tuple(part.strip() for part in "\n".join(lines).split(";\n") if part.strip().strip(";"))
+        return tuple(part.strip() for part in "\n".join([*lines, ""]).split(";\n") if part.strip().strip(";"))
 
 
 def packaged_migrations() -> tuple[Migration, ...]:

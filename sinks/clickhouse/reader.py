@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from zoneinfo import ZoneInfo
 
@@ -98,6 +98,25 @@ class ClickHouseReader:
             {"seconds": seconds, "events": DOSSIER_EVENTS},
         )
         return Arrivals(events=int(rows[0][0]), dead_letters=int(rows[0][1]))
+
+    def events(self, first: dt.date, last: dt.date, agencies: Sequence[str] | None) -> Iterator[bytes]:
+        """Distinct events as NDJSON; see the contract."""
+        start = dt.datetime.combine(first, dt.time(), _VIETNAM)
+        end = dt.datetime.combine(last + dt.timedelta(days=1), dt.time(), _VIETNAM)
+        chosen = "1" if agencies is None else "agency IN {agencies:Array(String)}"
+        return self._clickhouse.stream(
+            "read_events",
+            "SELECT toString(event_id) AS event_id, dossier_code, agency AS agency_code, procedure_code, status, channel, "  # noqa: S608
+            "service_level, concat(formatDateTime(occurred_at, '%FT%T', 'Asia/Ho_Chi_Minh'), '.', "
+            "leftPad(toString(toUnixTimestamp64Milli(occurred_at) % 1000), 3, '0'), '+07:00') AS occurred_at, "
+            "nullIf(legacy_level, 0) AS legacy_level, nullIf(toString(returned_by), '') AS returned_by, "
+            f"nullIf(toString(portal_id), '') AS portal_id FROM {DOSSIER_EVENTS} AS stored FINAL "
+            "WHERE stored.occurred_at >= toDateTime64({start:String}, 3, 'UTC') "
+            f"AND stored.occurred_at < toDateTime64({{end:String}}, 3, 'UTC') AND {chosen} "
+            "ORDER BY stored.occurred_at, stored.event_id",
+            {"start": _utc(start), "end": _utc(end), "agencies": list(agencies or ())},
+            "JSONEachRow",
+        )
 
     def ping(self) -> None:
         """Return when ClickHouse answers."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Sequence
+import io
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -128,9 +129,13 @@ def _midnight(ordinal: int) -> str:
     return f"toDateTime64('{dt.date.fromordinal(ordinal - 1).isoformat()} 17:00:00', 3, 'UTC')"
 
 
-def arrow_stream(table: pa.Table) -> memoryview:
-    """A table as the body of an ArrowStream insert."""
-    sink = pa.BufferOutputStream()
-    with pa.ipc.new_stream(sink, table.schema) as writer:
-        writer.write_table(table)
-    return memoryview(sink.getvalue())
+def arrow_stream(table: pa.Table) -> Iterator[bytes]:
+    """A table as the body of an ArrowStream insert, piece by piece: a second copy of it never exists whole."""
+    buffer = io.BytesIO()
+    with pa.ipc.new_stream(buffer, table.schema) as writer:
+        for batch in table.to_batches():
+            writer.write_batch(batch)
+            yield buffer.getvalue()
+            buffer.seek(0)
+            buffer.truncate()
+    yield buffer.getvalue()
