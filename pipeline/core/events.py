@@ -51,6 +51,20 @@ class ReturnedBy(enum.StrEnum):
     COUNTER = "counter"
 
 
+#: The fields of a message, in the order in which they are judged. Whatever else it carries is ignored and never stored.
+FIELDS = (
+    "event_id",
+    "dossier_code",
+    "agency_code",
+    "procedure_code",
+    "status",
+    "channel",
+    "service_level",
+    "occurred_at",
+    "legacy_level",
+    "returned_by",
+    "portal_id",
+)
 #: A whole message larger than this is refused unread (bytes).
 MAX_MESSAGE_BYTES = 65_536
 #: Objects and arrays nested deeper than this, in fields that are ignored anyway, are refused: a parser's own limit would

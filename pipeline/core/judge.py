@@ -10,7 +10,7 @@ import datetime as dt
 import re
 import uuid
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import msgspec
 
@@ -18,6 +18,7 @@ from pipeline.core.agencies import AgencyRegistry
 from pipeline.core.events import (
     DOSSIER_CODE,
     EVENT_ID,
+    FIELDS,
     LEGACY_LEVELS,
     MAX_MESSAGE_BYTES,
     MAX_NESTING,
@@ -51,6 +52,20 @@ _OCCURRED_AT = re.compile(OCCURRED_AT, re.ASCII)
 _PORTAL_ID = re.compile(PORTAL_ID, re.ASCII)
 
 _STRING_OR_BRACKET = re.compile(rb'"(?:[^"\\]|\\.)*"?|[][{}]', re.DOTALL)
+
+_JSON_KINDS: Final = {
+    b"{": "an object",
+    b"[": "an array",
+    b'"': "a string",
+    b"t": "a truth value",
+    b"f": "a truth value",
+    b"n": "null",
+}
+
+#: Each known field as raw JSON, absent when it was not sent.
+_KNOWN: Final = msgspec.defstruct("_Known", [(name, msgspec.Raw | msgspec.UnsetType, msgspec.UNSET) for name in FIELDS], gc=False)
+_KNOWN_DECODER: Final = msgspec.json.Decoder(_KNOWN)
+_ENCODER: Final = msgspec.json.Encoder()
 
 _STATUSES = frozenset(int(status) for status in Status)
 _CHANNELS = frozenset(int(channel) for channel in Channel)
@@ -135,12 +150,29 @@ def _json_object(value: bytes | None) -> dict[str, Any]:
     if value.count(b"[") + value.count(b"{") > MAX_NESTING and _nesting(value) > MAX_NESTING:
         raise _RefusedError(Reason.NOT_JSON, f"objects and arrays are nested deeper than {MAX_NESTING}")
     try:
-        fields = msgspec.json.decode(value)
+        fields = msgspec.json.decode(known_fields(value))
+    except msgspec.ValidationError as error:
+        raise _not_an_object(value, error) from error
     except (msgspec.DecodeError, ValueError) as error:
         raise _RefusedError(Reason.NOT_JSON, str(error)) from error
-    if not isinstance(fields, dict):
-        raise _RefusedError(Reason.NOT_AN_OBJECT, f"a JSON object is needed, this is {type(fields).__name__}")
-    return fields
+    return cast("dict[str, Any]", fields)
+
+
+def known_fields(value: bytes) -> bytes:
+    """The same message without the fields that the contract does not know; their content need only be JSON by its grammar.
+
+    Raises:
+        msgspec.DecodeError: the message is not one JSON object.
+    """
+    return _ENCODER.encode(_KNOWN_DECODER.decode(value))
+
+
+def _not_an_object(value: bytes, error: msgspec.ValidationError) -> _RefusedError:
+    """Well-formed JSON that is no object; or a number that no computer holds, which is no JSON to us."""
+    kind = _JSON_KINDS.get(value.lstrip(b" \t\r\n")[:1], "a number")
+    if kind == "an object":
+        return _RefusedError(Reason.NOT_JSON, str(error))
+    return _RefusedError(Reason.NOT_AN_OBJECT, f"a JSON object is needed, this is {kind}")
 
 
 def _nesting(value: bytes) -> int:
