@@ -42,7 +42,7 @@ test: setup-tests check
 	$(BIN)/python -m pytest $(ARGS)
 
 bench: setup-tests
-	$(BIN)/python -m bench $(ARGS)
+	$(BIN)/python -m bench $(or $(ARGS),peers)
 
 clean:
 	rm -rf .venv .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist *.egg-info

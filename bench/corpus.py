@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import random
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -13,10 +14,13 @@ from pipeline.core.agencies import AgencyRegistry
 from pipeline.core.periods import VIETNAM
 
 _PROCEDURES = 300
-_FORM = (
-    '{{"event_id":"{id}","dossier_code":"{dossier}","agency_code":"{agency}","procedure_code":"{procedure}","status":{status},'
-    '"channel":{channel},"service_level":"{level}","occurred_at":"{at}","portal_id":"portal-{agency}"}}'
-)
+_STATUSES = (1, 2, 4, 9, 10)
+_CHANNELS = (1, 2, 2, 2, 3)
+_LEVELS = ("toan_trinh", "toan_trinh", "mot_phan")
+_DELIVERY_SECONDS = 300.0
+
+#: (agency code, start of the minute as seconds since 1970) -> events: what every tally must say.
+Buckets = Counter[tuple[str, int]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,32 +32,53 @@ class Corpus:
     until: dt.datetime
     seed: int = 1
 
-    def messages(self) -> Iterator[tuple[bytes, bytes]]:
-        """(key, value) of every message, in the order of time."""
+    def messages(self) -> Iterator[tuple[str, int, str, bytes]]:
+        """(agency, minute, key, value) of every message, in the order of time; the identities are all different."""
         source = random.Random(self.seed)
+        draw = source.random
         today = self.until.astimezone(VIETNAM).date()
         agencies = [agency.code for agency in AgencyRegistry.packaged().in_force(today)]
-        start = self.until - dt.timedelta(minutes=self.minutes)
+        start = int((self.until - dt.timedelta(minutes=self.minutes)).timestamp() * 1000)
+        span = self.minutes * 60_000
+        second, prefix = -1, ""
         for number in range(self.events):
-            at = (start + dt.timedelta(minutes=self.minutes * number / self.events)).astimezone(VIETNAM)
+            at = start + span * number // self.events
+            if at // 1000 != second:
+                second = at // 1000
+                prefix = dt.datetime.fromtimestamp(second, VIETNAM).strftime("%Y-%m-%dT%H:%M:%S")
             agency = agencies[number % len(agencies)]
-            dossier = f"000.00.{number % 90 + 10}.{agency}-{today:%y%m%d}-{number % 9999:04d}"
+            dossier = f"{agency}.{number % 90 + 10}-{today:%y%m%d}-{number % 9999:04d}"
             identity = f"{source.getrandbits(128):032x}"
-            value = _FORM.format(
-                id=f"{identity[:8]}-{identity[8:12]}-{identity[12:16]}-{identity[16:20]}-{identity[20:]}",
-                dossier=dossier,
-                agency=agency,
-                procedure=f"1.{source.randrange(_PROCEDURES):06d}",
-                status=source.choice((1, 2, 4, 9, 10)),
-                channel=source.choice((1, 2, 2, 2, 3)),
-                level=source.choice(("toan_trinh", "toan_trinh", "mot_phan")),
-                at=at.isoformat(timespec="milliseconds"),
+            yield (
+                agency,
+                second - second % 60,
+                dossier,
+                (
+                    f'{{"event_id":"{identity[:8]}-{identity[8:12]}-{identity[12:16]}-{identity[16:20]}-{identity[20:]}",'
+                    f'"dossier_code":"{dossier}","agency_code":"{agency}",'
+                    f'"procedure_code":"1.{int(draw() * _PROCEDURES):06d}","status":{_STATUSES[int(draw() * 5)]},'
+                    f'"channel":{_CHANNELS[int(draw() * 5)]},"service_level":"{_LEVELS[int(draw() * 3)]}",'
+                    f'"occurred_at":"{prefix}.{at % 1000:03d}+07:00"}}'
+                ).encode(),
             )
-            yield dossier.encode(), value.encode()
 
 
-def fill(bootstrap: str, topic: str, corpus: Corpus) -> float:
-    """Send the corpus; returns the mean size of a message in bytes."""
+@dataclass(frozen=True, slots=True)
+class Filled:
+    """What is in a topic."""
+
+    topic: str
+    events: int
+    message_bytes: float  # mean
+    buckets: Buckets
+
+
+def fill(bootstrap: str, topic: str, corpus: Corpus) -> Filled:
+    """Send the corpus to a topic that is there.
+
+    Raises:
+        SystemExit: messages could not be delivered.
+    """
     producer = Producer(
         {
             "bootstrap.servers": bootstrap,
@@ -62,11 +87,14 @@ def fill(bootstrap: str, topic: str, corpus: Corpus) -> float:
             "compression.type": "lz4",
             "queue.buffering.max.messages": 2_000_000,
             "enable.idempotence": True,
+            "log_level": 3,  # a fresh broker is asked again for a while, which is no news
         }
     )
     size = 0
-    for key, value in corpus.messages():
+    buckets: Buckets = Counter()
+    for agency, minute, key, value in corpus.messages():
         size += len(value)
+        buckets[agency, minute] += 1
         while True:
             try:
                 producer.produce(topic, value, key)
@@ -74,7 +102,7 @@ def fill(bootstrap: str, topic: str, corpus: Corpus) -> float:
             except BufferError:
                 producer.poll(0.05)
         producer.poll(0)
-    left = producer.flush(120)
+    left = producer.flush(_DELIVERY_SECONDS)
     if left:
         raise SystemExit(f"{left} messages could not be sent to {bootstrap}")
-    return size / corpus.events
+    return Filled(topic, corpus.events, size / corpus.events, buckets)

@@ -1,1 +1,1 @@
-"""Those who are measured: each starts its own process, and tells how to read what it has counted."""
+"""Those who are measured. A module that is a program may import its own tool only: it runs in an environment without ours."""

@@ -1,4 +1,4 @@
-"""Stock Faust as its guide shows it: JSON values, ``take`` and a batch insert. Counts by a materialized view of increments.
+"""Stock Faust as its guide shows it: JSON values, ``take`` and a batch insert.
 
 Run as a program: ``python -m bench.contenders.faust_stock worker -l warn --without-web`` with BENCH_* in the environment.
 """
@@ -6,26 +6,12 @@ Run as a program: ``python -m bench.contenders.faust_stock worker -l warn --with
 from __future__ import annotations
 
 import asyncio
-import datetime as dt
 import os
 from typing import Any
 
-import clickhouse_connect
 import faust
 
-COLUMNS = ("event_id", "agency_code", "occurred_at", "status", "channel", "service_level")
-SCHEMA = """
-CREATE TABLE IF NOT EXISTS faust_events (
-  event_id UUID, agency_code LowCardinality(String), occurred_at DateTime64(3, 'UTC'),
-  status UInt8, channel UInt8, service_level LowCardinality(String)
-) ENGINE = MergeTree ORDER BY (agency_code, occurred_at);
-CREATE TABLE IF NOT EXISTS faust_tally (agency_code LowCardinality(String), minute DateTime('UTC'), events UInt64)
-  ENGINE = SummingMergeTree ORDER BY (agency_code, minute);
-CREATE MATERIALIZED VIEW IF NOT EXISTS faust_counting TO faust_tally AS
-  SELECT agency_code, toStartOfMinute(occurred_at) AS minute, count() AS events FROM faust_events GROUP BY agency_code, minute
-"""
-#: What the measurement asks for: events counted so far.
-COUNTED = "SELECT sum(events) FROM faust_tally"
+from bench.contenders.tables import Writer, valid
 
 
 def create_app() -> faust.App:
@@ -39,22 +25,16 @@ def create_app() -> faust.App:
         web_enabled=False,
         consumer_auto_offset_reset="earliest",
         broker_max_poll_records=20_000,
+        broker_commit_interval=1.0,
         stream_wait_empty=False,
     )
     topic = app.topic(os.environ["BENCH_TOPIC"], value_serializer="json", key_serializer="raw", key_type=bytes)
-    client = clickhouse_connect.get_client(
-        host="127.0.0.1", port=int(os.environ["BENCH_CLICKHOUSE_PORT"]), autogenerate_session_id=False, database="bench"
-    )
-    for statement in SCHEMA.split(";\n"):
-        client.command(statement)
+    writer = Writer()
 
     @app.agent(topic)
     async def count(stream: Any) -> None:
         async for batch in stream.take(20_000, within=0.5):
-            rows = [[event[name] for name in COLUMNS] for event in batch]
-            for row in rows:
-                row[2] = dt.datetime.fromisoformat(row[2])
-            await asyncio.to_thread(client.insert, "faust_events", rows, column_names=COLUMNS)
+            await asyncio.to_thread(writer.write, [event for event in batch if valid(event)])
 
     return app
 

@@ -1,0 +1,60 @@
+"""The peers that are programs: each fills the same two tables and counts by increments (tables.py)."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from bench.contenders.contract import Place, Programs
+from bench.contenders.tables import SCHEMA
+from bench.measure import python_child
+from deploy.native.processes import ChildProcess
+
+
+class Peer(Programs):
+    """One program of this folder."""
+
+    def __init__(self, place: Place, *, arguments: Sequence[str], python: str | Path = sys.executable) -> None:
+        super().__init__(place)
+        self.progress = increments(place.database)
+        self.stored = f"SELECT count() FROM {place.database}.events"
+        self.tallies = tallies(place.database)
+        self._child = python_child(
+            place.stack,
+            place.database,
+            arguments,
+            environment={
+                "BENCH_KAFKA": place.stack.kafka.bootstrap,
+                "BENCH_TOPIC": place.topic,
+                "BENCH_GROUP": place.group,
+                "BENCH_CLICKHOUSE_PORT": str(place.stack.server.http_port),
+                "BENCH_DATABASE": place.database,
+            },
+            python=str(python),
+        )
+
+    @property
+    def children(self) -> Sequence[ChildProcess]:
+        """The program."""
+        return (self._child,)
+
+    def prepare(self) -> None:
+        """Create the tables."""
+        create_tables(self.place)
+
+
+def create_tables(place: Place) -> None:
+    """The database with events, tally and the view between them."""
+    for statement in SCHEMA:
+        place.stack.server.query(statement.format(database=place.database))
+
+
+def increments(database: str) -> str:
+    """Rows stored and events counted."""
+    return f"SELECT (SELECT count() FROM {database}.events), (SELECT sum(events) FROM {database}.tally)"
+
+
+def tallies(database: str) -> str:
+    """All tallies."""
+    return f"SELECT agency_code, toUnixTimestamp(minute), sum(events) FROM {database}.tally GROUP BY agency_code, minute"

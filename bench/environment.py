@@ -1,0 +1,56 @@
+"""A virtual environment of their own for the peers and the plot, so that nothing of theirs enters the product's lock."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import typer
+
+from deploy.native.parts import CACHE, PROJECT
+from pipeline.core.errors import UnavailableError
+
+VENV = CACHE / "bench-venv"
+LOCK = Path(__file__).with_name("requirements.lock")
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to the command line."""
+
+    @app.command()
+    def setup() -> None:
+        """Install quixstreams, bytewax and the plotting library into .cache/bench-venv (a second run does nothing)."""
+        print(peers_python())
+
+
+def peers_python() -> Path:
+    """The interpreter of the peers; installs them from the hashed lock when that is new.
+
+    Raises:
+        UnavailableError: they cannot be installed.
+    """
+    python = VENV / "bin" / "python"
+    stamp = VENV / "lock.sha256"
+    wanted = hashlib.sha256(LOCK.read_bytes() + sys.version.encode()).hexdigest()
+    if python.exists() and stamp.exists() and stamp.read_text() == wanted:
+        return python
+    stamp.unlink(missing_ok=True)
+    pip = (str(python), "-m", "pip", "install", "--disable-pip-version-check", "--no-input", "--quiet", "--require-hashes")
+    for command in ((sys.executable, "-m", "venv", "--clear", str(VENV)), (*pip, "-r", str(LOCK))):
+        done = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise UnavailableError(
+                f"The peers of the benchmark cannot be installed:\n{done.stderr[-2000:]}\n",
+                remedy="Check the network and run it again.",
+            )
+    stamp.write_text(wanted)
+    return python
+
+
+def child_environment(**more: str) -> dict[str, str]:
+    """Our environment for a child, without settings of the product that a developer may have set."""
+    mine = {name: value for name, value in os.environ.items() if not name.startswith("PORTALPULSE_")}
+    return mine | {"PYTHONPATH": str(PROJECT), "PYTHONDONTWRITEBYTECODE": "1"} | more
