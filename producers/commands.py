@@ -1,23 +1,34 @@
-"""The commands of this folder: ``produce`` (simulated portals) and ``replay`` (recorded events)."""
+"""The commands of this folder: ``produce`` (simulated portals) here; ``replay`` and ``load`` have modules of their own."""
 
 from __future__ import annotations
 
 import itertools
 import json
-import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from types import FrameType
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 
 import typer
 from rich.console import Console
 
 from pipeline.core.errors import ConfigurationError
+from producers.load_command import LOAD_HELP, load
+from producers.options import (
+    INTERRUPTED,
+    BootstrapOption,
+    CreateTopicOption,
+    DataOption,
+    JsonOption,
+    TargetOptions,
+    TopicOption,
+    number,
+    terminated_like_interrupted,
+)
+from producers.replay_command import REPLAY_HELP, replay
 from producers.sending import Progress, Summary, Writer
 
 #: The name of the endless scenario beside the packaged ones.
@@ -26,8 +37,6 @@ LIVE: Final = "live"
 _LIVE_RATE: Final = 50.0
 #: In live traffic every so many-th message is followed by one of the malformed ones asked for.
 _FAULT_EVERY: Final = 20
-#: What a shell reports for a program that Ctrl-C ended.
-_INTERRUPTED: Final = 130
 
 
 class LiveShape(StrEnum):
@@ -44,27 +53,13 @@ _PRODUCE_HELP: Final = (
     "[bold]portalpulse produce --scenario live --rate 200 --collapse H26 --collapse-after 60[/bold] sends live traffic, "
     "and after a minute the online share of Hà Nội collapses."
 )
-_REPLAY_HELP: Final = (
-    "Send recorded events into the topic, line by line, as they are.\n\n"
-    "[bold]portalpulse produce --output events.ndjson[/bold], then "
-    "[bold]portalpulse replay events.ndjson --speed 86400[/bold] sends a day a second. Replaying twice changes no figure."
-)
-
-DataOption = Annotated[
-    Path | None, typer.Option("--data", metavar="DIR", help="Folder of the running local stack (`portalpulse up`).")
-]
-BootstrapOption = Annotated[
-    str | None, typer.Option(metavar="HOST:PORT", help="Kafka brokers, separated by commas; wins over --data and settings.")
-]
-TopicOption = Annotated[str | None, typer.Option(metavar="NAME", help="Topic of the dossier events.")]
-CreateTopicOption = Annotated[bool, typer.Option("--create-topic", help="Create the topic when it does not exist.")]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")]
 
 
 def register(app: typer.Typer) -> None:
     """Add the commands to the command line."""
     app.command("produce", help=_PRODUCE_HELP)(_produce)
-    app.command("replay", help=_REPLAY_HELP)(_replay)
+    app.command("replay", help=REPLAY_HELP)(replay)
+    app.command("load", help=LOAD_HELP)(load)
 
 
 def _produce(
@@ -100,7 +95,7 @@ def _produce(
     as_json: JsonOption = False,
 ) -> None:
     """Send simulated traffic; ``_PRODUCE_HELP`` says it to the user."""
-    wanted = _number(rate, option="--rate")
+    wanted = number(rate, option="--rate")
     if scenario != LIVE and (duration is not None or collapse is not None):
         raise ConfigurationError("--duration and --collapse belong to live traffic.", remedy="Add --scenario live.")
     if scenario == LIVE and scale != 1:
@@ -109,7 +104,7 @@ def _produce(
         raise ConfigurationError(
             "--faults cannot go into a file: some malformed messages are no lines.", remedy="Leave --output out."
         )
-    destination = _Destination(output, data=data, bootstrap=bootstrap, topic=topic, create_topic=create_topic)
+    destination = _Destination(output, TargetOptions(data=data, bootstrap=bootstrap, topic=topic, create_topic=create_topic))
     if scenario == LIVE:
         live = _live_traffic(
             seed=seed,
@@ -133,34 +128,6 @@ def _produce(
         _known_scenario(scenario)
         summary = _sent(destination, send, title=scenario, rate=wanted)
     _report(summary, as_json=as_json, to_stderr=output == "-", may_be_interrupted=scenario == LIVE)
-
-
-def _replay(
-    file: Annotated[str, typer.Argument(metavar="FILE", help="NDJSON, plain, .gz or .zst; - reads standard input.")],
-    *,
-    speed: Annotated[
-        str, typer.Option(metavar="X|max", help="Original spacing divided by X (60: an hour in a minute), or max.")
-    ] = "max",
-    data: DataOption = None,
-    bootstrap: BootstrapOption = None,
-    topic: TopicOption = None,
-    create_topic: CreateTopicOption = False,
-    as_json: JsonOption = False,
-) -> None:
-    """Send a file of events; ``_REPLAY_HELP`` says it to the user."""
-    from producers.replay import opened, read_messages, spaced  # noqa: PLC0415 - as above
-    from producers.sending import send_all  # noqa: PLC0415
-
-    factor = _number(speed, option="--speed")
-    destination = _Destination(None, data=data, bootstrap=bootstrap, topic=topic, create_topic=create_topic)
-
-    def send(writer: Writer, progress: Progress) -> Summary:
-        with opened(file) as lines:
-            messages = spaced(read_messages(lines), speed=factor)
-            return send_all(messages, source=file, seed=None, writer=writer, progress=progress)
-
-    summary = _sent(destination, send, title=file, rate=None)
-    _report(summary, as_json=as_json, to_stderr=False, may_be_interrupted=False)
 
 
 def _live_traffic(
@@ -208,28 +175,12 @@ def _known_scenario(name: str) -> None:
         )
 
 
-def _number(text: str | None, *, option: str) -> float | None:
-    """A positive number, or None for ``max``."""
-    if text is None or text == "max":
-        return None
-    try:
-        number = float(text)
-    except ValueError:
-        number = 0.0
-    if not 0.0 < number < float("inf"):
-        raise ConfigurationError(f"{option} {text!r} is no positive number.", remedy=f"Write {option} 5000 or {option} max.")
-    return number
-
-
 @dataclass(frozen=True, slots=True)
 class _Destination:
     """Where the options say that the messages go."""
 
     output: str | None
-    data: Path | None
-    bootstrap: str | None
-    topic: str | None
-    create_topic: bool
+    options: TargetOptions
 
     @contextmanager
     def writer(self) -> Iterator[Writer]:
@@ -238,26 +189,10 @@ class _Destination:
             with self._file(self.output) as writer:
                 yield writer
             return
-        from pipeline.addresses import read_addresses  # noqa: PLC0415 - as above
-        from pipeline.settings import load_settings  # noqa: PLC0415
-        from producers.kafka import KafkaWriter  # noqa: PLC0415
+        from producers.kafka import KafkaWriter  # noqa: PLC0415 - as above
 
-        settings = load_settings()
-        if self.bootstrap is not None:
-            brokers: tuple[str, ...] = tuple(part.strip() for part in self.bootstrap.split(",") if part.strip())
-        else:
-            data_dir = self.data or settings.data_dir
-            running = read_addresses(data_dir)
-            if running is None and self.data is not None:
-                raise ConfigurationError(
-                    f"No local stack runs on {self.data}.", remedy=f"Start one with `portalpulse up --data {self.data}`."
-                )
-            brokers = settings.kafka.bootstrap if running is None else (running.kafka,)
-        with KafkaWriter(
-            bootstrap=brokers,
-            topic=self.topic or settings.kafka.topic,
-            create_partitions=settings.kafka.partitions if self.create_topic else None,
-        ) as writer:
+        target = self.options.resolve()
+        with KafkaWriter(bootstrap=target.bootstrap, topic=target.topic, create_partitions=self.options.partitions) as writer:
             yield writer
 
     @staticmethod
@@ -290,23 +225,11 @@ def _sent(destination: _Destination, send: Callable[[Writer, Progress], Summary]
     log = get_logger("producers")
     console = Console(stderr=True)
     with (
-        _terminated_like_interrupted(),
+        terminated_like_interrupted(),
         destination.writer() as writer,
         shown(console, log.info, title=title, rate=rate) as progress,
     ):
         return send(writer, progress)
-
-
-@contextmanager
-def _terminated_like_interrupted() -> Iterator[None]:
-    def stop(_signal: int, _frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
-
-    before: Any = signal.signal(signal.SIGTERM, stop)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 def _report(summary: Summary, *, as_json: bool, to_stderr: bool, may_be_interrupted: bool) -> None:
@@ -325,4 +248,4 @@ def _report(summary: Summary, *, as_json: bool, to_stderr: bool, may_be_interrup
     if not summary.complete:
         raise typer.Exit(1)
     if summary.interrupted and not may_be_interrupted:
-        raise typer.Exit(_INTERRUPTED)
+        raise typer.Exit(INTERRUPTED)

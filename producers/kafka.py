@@ -157,6 +157,17 @@ class KafkaWriter:
             self._lost = True
 
 
+def create_topic(*, bootstrap: Sequence[str], topic: str, partitions: int) -> None:
+    """Create the topic unless it is there.
+
+    Raises:
+        UnavailableError: no broker answers, or the topic may not be created.
+    """
+    address = ",".join(bootstrap)
+    client = {"bootstrap.servers": address, "log_level": 2}
+    _require_topic(AdminClient(client), address, topic, partitions)
+
+
 def _require_topic(admin: AdminClient, bootstrap: str, topic: str, create_partitions: int | None) -> None:
     """Return when the topic is there. Lists all topics, for asking for one by name may create it."""
     try:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Final
+from typing import Final, Protocol
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -14,28 +15,63 @@ from producers import sending
 
 #: Seconds between two log lines.
 _LOG_EVERY: Final = 5.0
+#: The rate reached is that of the last so many seconds.
+_RATE_OVER: Final = 2.0
 
 #: Logs a constant event with numbers; ``structlog``'s bound ``info`` fits.
 Log = Callable[..., object]
+#: The rate wanted at a moment (seconds after the start); None: as many as possible.
+Target = Callable[[float], float | None]
+
+
+class Shown(sending.Progress, Protocol):
+    """Progress that also shows the wanted rate beside the reached one."""
+
+    def aim_by(self, target: Target) -> None:
+        """What to ask for the wanted rate."""
+        ...
+
+
+class Hidden(sending.Silent):
+    """Progress that nobody watches."""
+
+    def aim_by(self, target: Target) -> None:
+        """Show nothing."""
 
 
 class Bar:
     """A bar with the rate reached, the rate wanted and the time left."""
 
-    def __init__(self, progress: Progress, task: TaskID) -> None:
+    def __init__(self, progress: Progress, task: TaskID, *, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._progress = progress
         self._task = task
-        self._started = time.monotonic()
+        self._monotonic = monotonic
+        self._started = monotonic()
+        self._target: Target = lambda _: None
+        self._recent: deque[tuple[float, int]] = deque([(self._started, 0)])
 
     def expect(self, total: int | None) -> None:
         """How many messages there will be; None: no end is known."""
         self._progress.update(self._task, total=total)
-        self._started = time.monotonic()
+        self._started = self._monotonic()
+        self._recent = deque([(self._started, 0)])
+
+    def aim_by(self, target: Target) -> None:
+        """What to ask for the wanted rate."""
+        self._target = target
 
     def update(self, sent: int) -> None:
         """So many messages have been handed to the writer."""
-        seconds = time.monotonic() - self._started
-        self._progress.update(self._task, completed=sent, rate=f"{sent / seconds:,.0f}/s" if seconds > 0 else "")
+        now = self._monotonic()
+        recent = self._recent
+        recent.append((now, sent))
+        while len(recent) > 2 and now - recent[0][0] > _RATE_OVER:
+            recent.popleft()
+        since, before = recent[0]
+        wanted = self._target(now - self._started)
+        reached = f"{(sent - before) / (now - since):,.0f}/s" if now > since else ""
+        of = "" if wanted is None else f" of {wanted:,.0f}/s wanted"
+        self._progress.update(self._task, completed=sent, rate=reached + of)
 
 
 class LogLines:
@@ -45,36 +81,48 @@ class LogLines:
         self._log = log
         self._monotonic = monotonic
         self._total: int | None = None
-        self._last = (monotonic(), 0)
+        self._started = monotonic()
+        self._last = (self._started, 0)
+        self._target: Target = lambda _: None
 
     def expect(self, total: int | None) -> None:
         """How many messages there will be; None: no end is known."""
         self._total = total
+        self._started = self._monotonic()
+        self._last = (self._started, 0)
+
+    def aim_by(self, target: Target) -> None:
+        """What to ask for the wanted rate."""
+        self._target = target
 
     def update(self, sent: int) -> None:
         """So many messages have been handed to the writer."""
         now = self._monotonic()
         since, before = self._last
         if now - since >= _LOG_EVERY:
-            self._log("sending", sent=sent, total=self._total, rate=round((sent - before) / (now - since)))
+            wanted = self._target(now - self._started)
+            more = {} if wanted is None else {"wanted": round(wanted)}
+            self._log("sending", sent=sent, total=self._total, rate=round((sent - before) / (now - since)), **more)
             self._last = (now, sent)
 
 
 @contextmanager
-def shown(console: Console, log: Log, *, title: str, rate: float | None) -> Iterator[sending.Progress]:
+def shown(console: Console, log: Log, *, title: str, rate: float | None) -> Iterator[Shown]:
     """The progress that fits the console: a bar on a terminal, log lines elsewhere."""
     if not console.is_terminal:
-        yield LogLines(log)
+        lines = LogLines(log)
+        lines.aim_by(lambda _: rate)
+        yield lines
         return
-    wanted = "" if rate is None else f"of {rate:,.0f}/s wanted"
     columns = (
         TextColumn("[bold]{task.description}"),
         BarColumn(),
         TextColumn("{task.completed:,}"),
         TextColumn("{task.fields[rate]}"),
-        TextColumn(wanted),
         TimeElapsedColumn(),
         TimeRemainingColumn(),
     )
     with Progress(*columns, console=console, transient=True) as progress:
-        yield Bar(progress, progress.add_task(title, total=None, rate=""))
+        bar = Bar(progress, progress.add_task(title, total=None, rate=""))
+        bar.aim_by(lambda _: rate)
+        yield bar

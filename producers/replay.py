@@ -1,110 +1,169 @@
-"""Replays a file of events (NDJSON, plain, gzip or zstd) into the topic, at its own speed or faster.
-
-Lines are sent as they are. A line that is no event goes out without a key, for setting it aside is the worker's decision.
-"""
+"""A replay: a source of recorded events, played in loops at a pace, in original or present time, as record batches."""
 
 from __future__ import annotations
 
-import datetime as dt
-import gzip
-import io
-import sys
-import time
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
-from typing import BinaryIO, Final, cast
+from typing import Protocol
 
-import msgspec
-
-from pipeline.core.errors import ConfigurationError
-from producers.messages import Kind, Message
-
-#: Waits shorter than this are left out (seconds).
-_SHORTEST_WAIT: Final = 0.002
-
-
-class _Line(msgspec.Struct):
-    dossier_code: str
-    occurred_at: str = ""
+from producers.driving import AT_ONCE, CHUNK, TICK, Run
+from producers.messages import Message
+from producers.senders import batch_file
+from producers.senders.partitions import partitions_of
+from producers.senders.record_batches import Batch, Distinct, Packer
+from producers.transforms.loops import looped, renamed
+from producers.transforms.rebase import rebased
+from producers.transforms.spacing import Due, Queue, Spacing
 
 
-_DECODER: Final = msgspec.json.Decoder(_Line)
+class Source(Protocol):
+    """Recorded messages; calling it reads them from the start, always in the same order."""
+
+    @property
+    def label(self) -> str:
+        """What the summary calls it."""
+        ...
+
+    @property
+    def repeatable(self) -> bool:
+        """Whether it can be read more than once."""
+        ...
+
+    def __call__(self) -> Iterator[Message]:
+        """The messages."""
+        ...
 
 
-@contextmanager
-def opened(source: str) -> Iterator[BinaryIO]:
-    """The lines of a file by its name (``.gz`` and ``.zst`` are unpacked), or of standard input for ``-``.
+@dataclass(frozen=True, slots=True)
+class Replay:
+    """A source to be played. ``skip`` messages at the start were acknowledged by an earlier run.
 
-    Raises:
-        ConfigurationError: the file cannot be read.
+    With original spacing or a rate, messages that are due within 10 ms leave together; a run that falls behind sends as fast
+    as it can and shows it in its rate.
     """
-    try:
-        if source == "-":
-            yield sys.stdin.buffer
-            return
-        path = Path(source)
-        if path.suffix == ".gz":
-            with gzip.open(path) as file:
-                yield cast("BinaryIO", file)
-        elif path.suffix in {".zst", ".zstd"}:
-            import pyarrow as pa  # noqa: PLC0415 - costs a third of a second that other files need not pay
 
-            with io.BufferedReader(pa.input_stream(str(path), compression="zstd")) as file:
-                yield cast("BinaryIO", file)
-        else:
-            with path.open("rb") as file:
-                yield file
-    except (OSError, EOFError) as error:
-        raise ConfigurationError(
-            f"{source} cannot be read: {error}.", remedy="Give an NDJSON file (plain, .gz or .zst), or - for standard input."
-        ) from error
+    source: Source
+    spacing: Spacing
+    loops: int = 1
+    skip: int = 0
+    rebase: int | None = None  # start of the replay (epoch ms): events are dated from there on; None: as recorded
+
+    @property
+    def label(self) -> str:
+        """What the summary calls it."""
+        return self.source.label
+
+    @property
+    def asked(self) -> float | None:
+        """The rate asked for."""
+        return self.spacing.rate
+
+    def target(self, _elapsed: float) -> float | None:
+        """The rate asked for, at any moment."""
+        return self.spacing.rate
+
+    def batches(self, run: Run) -> Iterator[Batch]:
+        """Packs what is due and hands it out; flat out, only full batches leave before the end."""
+        packer, distinct = Packer(run.partitions), Distinct()
+        run.next_place = self.skip
+        queue = Queue(islice(self.spacing.due(looped(self.source, loops=self.loops)), self.skip, None))
+        while (chunk := queue.take(until=run.elapsed + AT_ONCE, most=CHUNK)) or queue.next_after is not None:
+            place = run.next_place
+            yield from self._packed(chunk, place, run=run, packer=packer, distinct=distinct)
+            run.next_place = place + len(chunk)
+            run.packed = packer.oldest
+            if self.spacing.flat_out:
+                continue
+            yield from self._rest(packer, run)
+            if self._waited(queue, run, least=TICK if chunk else 0.0):
+                return
+        yield from self._rest(packer, run)
+
+    @staticmethod
+    def _rest(packer: Packer, run: Run) -> Iterator[Batch]:
+        for batch in packer.rest():
+            yield batch
+            run.packed = packer.oldest
+
+    @staticmethod
+    def _waited(queue: Queue, run: Run, *, least: float) -> bool:
+        """Wait until the next message is due; returns whether the run is to stop."""
+        due = queue.next_after
+        if due is None:  # more is due already, or nothing is left
+            return run.pause(0.0)
+        stopped = run.pause(max(due - run.elapsed, least))
+        while not stopped and due - run.elapsed > AT_ONCE:
+            stopped = run.pause(due - run.elapsed)
+        return stopped
+
+    def _packed(self, chunk: list[Due], place: int, *, run: Run, packer: Packer, distinct: Distinct) -> Iterator[Batch]:
+        places: list[int] = list(range(place, place + len(chunk)))
+        if run.share[1] > 1:
+            chosen = partitions_of([item.played.message.key for item in chunk], run.partitions, turn=place)
+            kept = [(item, at) for item, at, partition in zip(chunk, places, chosen, strict=True) if run.mine(partition)]
+            chunk, places = [item for item, _ in kept], [at for _, at in kept]
+        messages = [self._moved(item) for item in chunk]
+        # While a full batch waits for room, the earliest message packed is the earliest of what is left in the packer.
+        yield from packer.add(messages, places=places, distinct=distinct.new(messages))
+
+    def _moved(self, item: Due) -> Message:
+        message, loop = item.played
+        if self.rebase is None:
+            return renamed(message, loop)
+        return rebased(message, loop, start=self.rebase, after=item.after)
+
+    def packed(self, partitions: int) -> Iterator[Batch]:
+        """Everything as full batches, for a file of batches: places are kept, nobody waits."""
+        run = Run(partitions=partitions, share=(0, 1), pause=lambda _: False, monotonic=lambda: 0.0)
+        return Replay(self.source, Spacing(), loops=self.loops).batches(run)
 
 
-def read_messages(lines: Iterable[bytes]) -> Iterator[Message]:
-    """One message for each line that is not blank."""
-    for raw in lines:
-        line = raw.rstrip(b"\r\n")
-        if not line.strip():
-            continue
-        try:
-            fields = _DECODER.decode(line)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            yield Message(None, line, 0, Kind.RAW)
-        else:
-            yield Message(fields.dossier_code.encode("utf-8"), line, _milliseconds(fields.occurred_at), Kind.RAW)
+@dataclass(frozen=True, slots=True)
+class PackedReplay:
+    """A file of record batches, sent as it is: flat out, or ``rate`` messages a second to within a batch.
 
-
-def spaced(
-    messages: Iterable[Message],
-    *,
-    speed: float | None,
-    monotonic: Callable[[], float] = time.monotonic,
-    sleep: Callable[[float], None] = time.sleep,
-) -> Iterator[Message]:
-    """The messages at their original spacing divided by ``speed``; None: at once.
-
-    Spacing follows the newest time seen so far: a message that is older than its predecessors, or has no time, goes out
-    together with them.
+    Places count batches here, so ``skip`` does as well.
     """
-    if speed is None:
-        yield from messages
-        return
-    start = monotonic()
-    first = 0
-    for message in messages:
-        if message.occurred_at:
-            first = first or message.occurred_at
-            wait = start + (message.occurred_at - first) / 1000 / speed - monotonic()
-            if wait >= _SHORTEST_WAIT:
-                sleep(wait)
-        yield message
+
+    path: Path
+    label: str
+    rate: float | None = None
+    skip: int = 0
+
+    @property
+    def asked(self) -> float | None:
+        """The rate asked for."""
+        return self.rate
+
+    def target(self, _elapsed: float) -> float | None:
+        """The rate asked for, at any moment."""
+        return self.rate
+
+    def batches(self, run: Run) -> Iterator[Batch]:
+        """The batches of this process's partitions."""
+        before = 0
+        run.next_place = self.skip
+        for place, batch in enumerate(batch_file.read(self.path)):
+            if place < self.skip:
+                continue
+            if self.rate is not None:
+                due = before / self.rate
+                while due - run.elapsed > AT_ONCE:
+                    if run.pause(due - run.elapsed):
+                        return
+            before += batch.records
+            if run.mine(batch.partition):
+                run.packed = place
+                yield batch._replace(first=place)
+                run.packed = None
+            run.next_place = place + 1
 
 
-def _milliseconds(text: str) -> int:
-    """Epoch milliseconds of a time with an offset; 0 when it is none."""
-    try:
-        instant = dt.datetime.fromisoformat(text)
-        return int(instant.timestamp() * 1000) if instant.tzinfo is not None else 0
-    except (ValueError, OverflowError):
-        return 0
+def prebuilt(replay: Replay, *, path: Path, origin: str, partitions: int) -> tuple[batch_file.Contents, bool]:
+    """The file of batches of a replay; made when there is none, or none of this origin. Also says whether it was made now."""
+    known = batch_file.read_contents(path)
+    if known is not None and (known.origin, known.partitions) == (origin, partitions):
+        return known, False
+    return batch_file.write(path, replay.packed(partitions), origin=origin, partitions=partitions), True

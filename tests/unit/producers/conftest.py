@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import gc
+from dataclasses import dataclass, field, replace
 
 import msgspec
 import pytest
+from aiokafka.record.memory_records import MemoryRecords
 
+from producers.driving import Run
 from producers.scenarios import load_scenario
+from producers.senders.batch_sender import Acknowledged
 from producers.simulate import ScenarioStream
 
 
@@ -41,6 +45,54 @@ class RecordingWriter:
         self.flushed += 1
 
 
+@dataclass
+class RecordingSender:
+    """Takes batches and acknowledges them at once; after ``breaks_after`` batches it is lost and acknowledges nothing."""
+
+    partitions: int = 4
+    breaks_after: int | None = None
+    batches: list = field(default_factory=list)
+    acknowledgements: list = field(default_factory=list)
+    acknowledged: int = 0
+    failed: int = 0
+    retries: int = 0
+    problem: str = ""
+    flushed: int = 0
+    places: list = field(default_factory=list)
+    clock: object = None
+
+    @property
+    def lost(self):
+        return bool(self.problem)
+
+    @property
+    def oldest(self):
+        return min(self.places, default=None)
+
+    def submit(self, batch):
+        if self.breaks_after is not None and len(self.batches) >= self.breaks_after:
+            self.failed += batch.records
+            self.problem = "broken"
+            self.places.append(batch.first)
+            return
+        self.batches.append(batch)
+        self.acknowledged += batch.records
+        now = self.clock.monotonic() if self.clock else float(len(self.batches))
+        self.acknowledgements.append(Acknowledged(now, now, batch.records, batch.events, batch.distinct))
+
+    def flush(self):
+        self.flushed += 1
+
+
+def unpacked(batch):
+    """Keys and values of a batch, read by the library that reads them from Kafka."""
+    records = MemoryRecords(bytes(batch.data))
+    found = []
+    while records.has_next():
+        found += [(record.key, record.value) for record in records.next_batch()]
+    return found
+
+
 class HandClock:
     """A monotonic clock that only moves when somebody sleeps on it, and remembers how long they slept."""
 
@@ -56,6 +108,11 @@ class HandClock:
         self.sleeps.append(seconds)
         self.seconds += seconds
 
+    def pause(self, seconds: float) -> bool:
+        """What a run that nobody stops waits with."""
+        self.seconds += seconds
+        return False
+
 
 @pytest.fixture
 def hand_clock():
@@ -67,6 +124,34 @@ def hand_clock():
 def recording_writer():
     """A writer that keeps everything."""
     return RecordingWriter()
+
+
+@pytest.fixture
+def recording_sender():
+    """A sender of batches that keeps everything."""
+    return RecordingSender()
+
+
+@pytest.fixture(scope="session")
+def sender_type():
+    """What makes such senders, where one is not enough."""
+    return RecordingSender
+
+
+@pytest.fixture(scope="session")
+def unpack():
+    """Reads a batch back."""
+    return unpacked
+
+
+@pytest.fixture
+def run_of(hand_clock):
+    """A run of one process, or of a share, on the hand clock."""
+
+    def make(*, share=(0, 1), partitions=4, pause=hand_clock.pause):
+        return Run(partitions=partitions, share=share, pause=pause, monotonic=hand_clock.monotonic, started=hand_clock.seconds)
+
+    return make
 
 
 @pytest.fixture(scope="session")
@@ -82,13 +167,29 @@ def stream(scenario):
 
 
 @pytest.fixture(scope="session")
+def small_scenario(scenario):
+    """A few agencies of the scenario: enough where the whole would prove the same."""
+    return replace(scenario, units=scenario.units[::12])
+
+
+@pytest.fixture(scope="session")
 def messages(stream):
     """Every message of the scenario as (key, value, occurred_at, kind)."""
-    return list(stream)
+    gc.disable()  # half a million objects that stay: looking through them again and again costs a third
+    try:
+        return list(stream)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 @pytest.fixture(scope="session")
 def events(messages):
     """Every distinct event as its parsed fields."""
     decode = msgspec.json.Decoder().decode
-    return list({event["event_id"]: event for event in (decode(message.value) for message in messages)}.values())
+    gc.disable()
+    try:
+        return list({event["event_id"]: event for event in (decode(message.value) for message in messages)}.values())
+    finally:
+        gc.freeze()
+        gc.enable()

@@ -1,93 +1,197 @@
-"""Replay sends lines as they are, in their order, at their spacing."""
+"""A replay sends every message of its source once for each loop, at its pace, and can go on where it stopped."""
 
 from __future__ import annotations
 
-import gzip
-import io
-import itertools
+import json
 
-import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.core.errors import ConfigurationError
+from producers.driving import Run, drive
 from producers.messages import Kind, Message
-from producers.replay import opened, read_messages, spaced
+from producers.replay import PackedReplay, Replay, prebuilt
+from producers.senders import batch_file
+from producers.transforms.spacing import Spacing
 
-LINE = b'{"dossier_code":"H26-240502-0001","occurred_at":"2024-05-02T08:30:00.000+07:00","status":9}'
-
-
-@pytest.mark.parametrize("ending", ["", ".gz", ".zst"])
-def test_plain_and_packed_files_read_the_same(tmp_path, ending):
-    """A file may be plain, gzip or zstd; the ending says which."""
-    path = tmp_path / f"events.ndjson{ending}"
-    text = (LINE + b"\n") * 3
-    if ending == ".zst":
-        with pa.CompressedOutputStream(str(path), "zstd") as file:
-            file.write(text)
-    else:
-        path.write_bytes(gzip.compress(text) if ending else text)
-    with opened(str(path)) as lines:
-        assert [message.value for message in read_messages(lines)] == [LINE] * 3
+BASE = 1_714_613_400_000
+ID = "0190163d-8694-8f6a-a123-{:012x}"
 
 
-def test_an_unreadable_file_is_a_configuration_error(tmp_path):
-    """A missing file, or one that is not what its ending says, is answered with a sentence."""
-    broken = tmp_path / "broken.gz"
-    broken.write_bytes(b"no gzip")
-    for path in (tmp_path / "missing.ndjson", broken):
-        with pytest.raises(ConfigurationError, match="cannot be read"), opened(str(path)) as lines:
-            list(read_messages(lines))
+def message(number, *, seconds=None):
+    """One event; its time is ``seconds`` after the first."""
+    at = BASE + 1000 * (number if seconds is None else seconds)
+    value = json.dumps({"event_id": ID.format(number), "dossier_code": f"H26-240502-{number % 50:04d}", "occurred_at": "x"})
+    return Message(f"H26-240502-{number % 50:04d}".encode(), value.encode(), at, Kind.RAW)
 
 
-def test_the_key_is_the_dossier_code_or_nothing():
-    """A line that is no event goes out as it is, without a key; blank lines are no messages."""
-    lines = [
-        LINE + b"\r\n",
-        b"\n",
-        b"  \n",
-        b"no json\n",
-        b'{"status":9}\n',
-        b'{"dossier_code":9}\n',
-        b"\xff\xfe\n",
-        b"[" * 9_999,
+class Recorded:
+    """Messages kept in memory."""
+
+    label = "recorded"
+    repeatable = True
+
+    def __init__(self, messages):
+        self.messages = messages
+
+    def __call__(self):
+        return iter(self.messages)
+
+
+def sent(replay, run, sender, unpack):
+    """Everything a replay sends, as (key, value), and its account."""
+    account = drive(replay, sender=sender, run=run, tell=lambda _: None)
+    return [pair for batch in sender.batches for pair in unpack(batch)], account
+
+
+def test_flat_out_every_message_goes_out_once_in_the_order_of_its_key(run_of, recording_sender, unpack):
+    """Nothing is lost or doubled, and the messages of one dossier keep their order."""
+    messages = [message(number) for number in range(9_000)]
+    pairs, account = sent(Replay(Recorded(messages), Spacing()), run_of(), recording_sender, unpack)
+    assert sorted(value for _, value in pairs) == sorted(item.value for item in messages)
+    for key in {item.key for item in messages}:
+        assert [value for found, value in pairs if found == key] == [item.value for item in messages if item.key == key]
+    assert (account.sent, account.acknowledged, account.distinct, account.position) == (9_000,) * 4
+    assert recording_sender.flushed == 1
+
+
+def test_each_further_loop_is_new_events_and_the_same_ones_every_time(run_of, recording_sender, unpack):
+    """Three loops of ten events are thirty events; the first are the recording itself; a second run repeats all thirty."""
+    replay = Replay(Recorded([message(number) for number in range(10)]), Spacing(), loops=3)
+    pairs, account = sent(replay, run_of(), recording_sender, unpack)
+    ids = [json.loads(value)["event_id"] for _, value in pairs]
+    assert len(set(ids)) == len(ids) == account.distinct == 30
+    assert {ID.format(number) for number in range(10)} <= set(ids)
+    recording_sender.batches.clear()
+    again, _ = sent(replay, run_of(), recording_sender, unpack)
+    assert sorted(again) == sorted(pairs)
+
+
+def test_repeats_in_a_recording_are_events_but_not_distinct(run_of, recording_sender, unpack):
+    """A line that comes twice and a line that is no event are sent, and counted for what they are."""
+    messages = [message(1), message(1), message(2), Message(None, b"no json", 0, Kind.RAW)]
+    _, account = sent(Replay(Recorded(messages), Spacing()), run_of(), recording_sender, unpack)
+    assert (account.sent, account.events, account.distinct) == (4, 3, 2)
+
+
+@pytest.mark.parametrize("spacing", [Spacing(speed=10.0), Spacing(rate=10.0)])
+def test_the_pace_is_kept(hand_clock, run_of, recording_sender, unpack, spacing):
+    """Events a second apart at speed 10, or at 10 a second, leave a tenth of a second apart."""
+    recording_sender.clock = hand_clock
+    replay = Replay(Recorded([message(number) for number in range(50)]), spacing)
+    _, account = sent(replay, run_of(), recording_sender, unpack)
+    assert account.sent == 50
+    moments = [item.sent_at - account.started for item in account.acknowledgements]
+    assert moments == pytest.approx([number / 10 for number in range(50)], abs=0.011)
+
+
+def test_rebased_events_are_dated_when_they_are_due_and_are_events_of_their_own(run_of, recording_sender, unpack):
+    """The first event is dated with the start, the others at their spacing; no id is one of the recording's."""
+    messages = [message(number) for number in range(5)]
+    pairs, _ = sent(Replay(Recorded(messages), Spacing(speed=2.0), rebase=BASE), run_of(), recording_sender, unpack)
+    events = [json.loads(value) for _, value in pairs]
+    assert sorted(event["occurred_at"] for event in events) == [
+        "2024-05-02T08:30:00.000+07:00",
+        "2024-05-02T08:30:00.500+07:00",
+        "2024-05-02T08:30:01.000+07:00",
+        "2024-05-02T08:30:01.500+07:00",
+        "2024-05-02T08:30:02.000+07:00",
     ]
-    messages = list(read_messages(lines))
-    assert [message.key for message in messages] == [b"H26-240502-0001", *[None] * 5]
-    assert [message.value for message in messages][1:] == [line.rstrip(b"\n") for line in lines[3:]]
-    assert {message.kind for message in messages} == {Kind.RAW}
-    assert messages[0].occurred_at == 1_714_613_400_000
+    assert not {event["event_id"] for event in events} & {ID.format(number) for number in range(5)}
 
 
-@given(st.lists(st.binary(max_size=40)))
-def test_any_bytes_are_sent_or_blank(lines):
-    """Whatever a file holds, reading never fails and loses only blank lines."""
-    sent = [message.value for message in read_messages(io.BytesIO(b"\n".join(lines)))]
-    kept = [line.rstrip(b"\r") for line in b"\n".join(lines).split(b"\n")]
-    assert sent == [line for line in kept if line.strip()]
+@settings(max_examples=30)
+@given(stop=st.integers(0, 60), rebase=st.sampled_from([None, BASE]), loops=st.integers(1, 3))
+def test_stopped_and_resumed_sends_what_an_unbroken_replay_sends(sender_type, unpack, stop, rebase, loops):
+    """Whatever the moment of the stop: both runs together send exactly the events of one run, to the byte."""
+
+    def run_to(skip, stop_after):
+        sender, now, pauses = sender_type(), 0.0, 0
+
+        def pause(seconds):
+            nonlocal now, pauses
+            now, pauses = now + seconds, pauses + 1
+            return stop_after is not None and pauses > stop_after
+
+        run = Run(partitions=4, share=(0, 1), pause=pause, monotonic=lambda: now)
+        replay = Replay(
+            Recorded([message(number) for number in range(20)]), Spacing(rate=10.0), loops=loops, skip=skip, rebase=rebase
+        )
+        account = drive(replay, sender=sender, run=run, tell=lambda _: None)
+        return {pair for batch in sender.batches for pair in unpack(batch)}, account
+
+    whole, _ = run_to(0, None)
+    first, account = run_to(0, stop)
+    assert account.position <= account.sent
+    second, _ = run_to(account.position, None)
+    assert first | second == whole
 
 
-def test_spacing_is_divided_by_the_speed(hand_clock):
-    """At speed 10, events a minute apart go out six seconds apart."""
-    messages = [Message(None, b"", 1_700_000_000_000 + 60_000 * number, Kind.RAW) for number in range(5)]
-    sent = spaced(messages, speed=10.0, monotonic=hand_clock.monotonic, sleep=hand_clock.sleep)
-    times = [hand_clock.seconds for _ in sent]
-    assert [b - a for a, b in itertools.pairwise(times)] == pytest.approx([6.0] * 4)
+def test_shares_divide_the_partitions_and_send_everything_once(run_of, sender_type, unpack):
+    """Two processes send disjoint partitions; together they send what one would."""
+    messages = [message(number) for number in range(2_000)]
+    found, partitions = [], []
+    for number in range(2):
+        sender = sender_type()
+        drive(Replay(Recorded(messages), Spacing()), sender=sender, run=run_of(share=(number, 2)), tell=lambda _: None)
+        found += [pair for batch in sender.batches for pair in unpack(batch)]
+        partitions.append({batch.partition for batch in sender.batches})
+    assert sorted(found) == sorted((item.key, item.value) for item in messages)
+    assert partitions[0] & partitions[1] == set()
 
 
-def test_late_and_undated_lines_do_not_wait(hand_clock):
-    """A line older than those before it, or without a time, goes out at once, and the schedule stays."""
-    base = 1_700_000_000_000
-    offsets = (0, 10_000, -5_000, None, 20_000)
-    messages = [Message(None, b"", 0 if o is None else base + o, Kind.RAW) for o in offsets]
-    sent = spaced(messages, speed=1.0, monotonic=hand_clock.monotonic, sleep=hand_clock.sleep)
-    times = [hand_clock.seconds - 1_000.0 for _ in sent]
-    assert times == pytest.approx([0, 10, 10, 10, 20])
+def test_a_lost_broker_ends_an_endless_replay_and_the_position_stays_before_the_loss(run_of, recording_sender):
+    """What failed is behind the position, so that resuming sends it again."""
+    recording_sender.breaks_after = 3
+    messages = [message(number) for number in range(5_000)]
+    account = drive(Replay(Recorded(messages), Spacing(), loops=0), sender=recording_sender, run=run_of(), tell=lambda _: None)
+    assert account.failed > 0
+    assert account.problem == "broken"
+    assert account.position <= min(recording_sender.places)
 
 
-def test_max_speed_never_sleeps(hand_clock):
-    """Without a speed everything goes out at once."""
-    messages = [Message(None, b"", 1_700_000_000_000 + 60_000 * number, Kind.RAW) for number in range(5)]
-    assert list(spaced(messages, speed=None, monotonic=hand_clock.monotonic, sleep=hand_clock.sleep)) == messages
-    assert not hand_clock.sleeps
+def test_ctrl_c_flushes_and_reports(run_of, recording_sender):
+    """An interrupt while reading ends the replay in good order."""
+
+    def cut_off():
+        yield from (message(number) for number in range(7))
+        raise KeyboardInterrupt
+
+    class CutOff(Recorded):
+        def __call__(self):
+            return cut_off()
+
+    account = drive(Replay(CutOff([]), Spacing()), sender=recording_sender, run=run_of(), tell=lambda _: None)
+    assert account.interrupted
+    assert recording_sender.flushed == 1
+    assert account.position == 0
+
+
+def test_a_prebuilt_file_sends_the_same_and_is_packed_once(tmp_path, run_of, recording_sender, unpack):
+    """Packed and sent are the messages of all loops; the same source is not packed again, another one is."""
+    replay = Replay(Recorded([message(number) for number in range(3_000)]), Spacing(), loops=2)
+    path = tmp_path / "events.ndjson.batches"
+    contents, made = prebuilt(replay, path=path, origin="a", partitions=4)
+    assert made
+    assert (contents.records, contents.distinct) == (6_000, 6_000)
+    assert prebuilt(replay, path=path, origin="a", partitions=4) == (contents, False)
+    assert prebuilt(replay, path=path, origin="b", partitions=4)[1]
+    pairs, account = sent(PackedReplay(path, "packed"), run_of(), recording_sender, unpack)
+    direct = [pair for batch in replay.packed(4) for pair in unpack(batch)]
+    assert sorted(pairs) == sorted(direct)
+    assert account.position == len(list(batch_file.read(path)))
+
+
+def test_a_prebuilt_file_keeps_a_rate_and_resumes_by_batches(tmp_path, hand_clock, run_of, recording_sender, unpack):
+    """Batches leave when their messages are due; skipped batches are not sent."""
+    replay = Replay(Recorded([message(number) for number in range(40_000)]), Spacing())
+    path = tmp_path / "x.batches"
+    prebuilt(replay, path=path, origin="a", partitions=4)
+    begun = hand_clock.seconds
+    sent(PackedReplay(path, "packed", rate=1_000.0), run_of(), recording_sender, unpack)
+    last = recording_sender.batches[-1].records
+    assert hand_clock.seconds - begun == pytest.approx((40_000 - last) / 1_000, abs=0.01)
+    count = len(recording_sender.batches)
+    recording_sender.batches.clear()
+    sent(PackedReplay(path, "packed", skip=count - 2), run_of(), recording_sender, unpack)
+    assert len(recording_sender.batches) == 2

@@ -1,0 +1,1 @@
+"""Load tests: live traffic at any rate and shape, and the search for the rate at which freshness breaks."""

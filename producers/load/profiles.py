@@ -1,0 +1,108 @@
+"""Load shapes: the wanted rate over time as a line with corners, so that any moment and any sum is exact."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Final
+
+from producers.outcome import Window
+from producers.shapes import FLOOR, OFFICE_HOURS
+
+#: A soak reports its latency for every so many seconds, so that a slow decay shows.
+_SOAK_WINDOW: Final = 60.0
+#: A ramp is reported in so many parts.
+_RAMP_PARTS: Final = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """Wanted messages a second over time: straight lines between ``points`` (seconds, rate); a jump is two of one time."""
+
+    name: str
+    points: tuple[tuple[float, float], ...]
+    windows: tuple[Window, ...]
+
+    @property
+    def seconds(self) -> float:
+        """How long it lasts."""
+        return self.points[-1][0]
+
+    def rate(self, at: float) -> float:
+        """The wanted rate at a moment; 0 after the end."""
+        if at >= self.seconds:
+            return 0.0
+        after = bisect_right(self.points, at, key=lambda point: point[0])
+        (left, low), (right, high) = self.points[after - 1], self.points[after]
+        return low + (high - low) * (at - left) / (right - left)
+
+    def count(self, until: float) -> float:
+        """Messages wanted from the start until a moment."""
+        total = 0.0
+        for (left, low), (right, high) in pairwise(self.points):
+            if until <= left:
+                break
+            end = min(until, right)
+            if right > left:
+                at_end = low + (high - low) * (end - left) / (right - left)
+                total += (low + at_end) / 2 * (end - left)
+        return total
+
+
+def steady(rate: float, seconds: float, *, name: str = "steady") -> Profile:
+    """The same rate all the time."""
+    return Profile(name, ((0.0, rate), (seconds, rate)), (Window(name, 0.0, seconds, rate),))
+
+
+def ramp(low: float, high: float, seconds: float) -> Profile:
+    """From one rate to another, evenly."""
+    windows = []
+    for part in range(_RAMP_PARTS):
+        start, end = seconds * part / _RAMP_PARTS, seconds * (part + 1) / _RAMP_PARTS
+        windows.append(Window(f"part {part + 1}", start, end, low + (high - low) * (part + 0.5) / _RAMP_PARTS))
+    return Profile("ramp", ((0.0, low), (seconds, high)), tuple(windows))
+
+
+def step(low: float, high: float, seconds: float, *, steps: int) -> Profile:
+    """From one rate to another in equal steps of equal length."""
+    points: list[tuple[float, float]] = []
+    windows: list[Window] = []
+    for number in range(steps):
+        rate = low + (high - low) * number / max(steps - 1, 1)
+        start, end = seconds * number / steps, seconds * (number + 1) / steps
+        points += [(start, rate), (end, rate)]
+        windows.append(Window(f"step {number + 1}", start, end, rate))
+    return Profile("step", tuple(points), tuple(windows))
+
+
+def spike(base: float, peak: float, seconds: float) -> Profile:
+    """A base rate, a sudden peak for the middle fifth, and the base rate again: does it recover?"""
+    rise, fall = seconds * 0.4, seconds * 0.6
+    return Profile(
+        "spike",
+        ((0.0, base), (rise, base), (rise, peak), (fall, peak), (fall, base), (seconds, base)),
+        (Window("before", 0.0, rise, base), Window("peak", rise, fall, peak), Window("after", fall, seconds, base)),
+    )
+
+
+def daily(peak: float, seconds: float) -> Profile:
+    """A working day by the hour (``producers.shapes.OFFICE_HOURS``), squeezed into ``seconds``; ``peak`` at its busiest hour."""
+    levels = [max(level, FLOOR) * peak for level in OFFICE_HOURS]
+    hour = seconds / 24
+    middles = [((number + 0.5) * hour, level) for number, level in enumerate(levels)]
+    midnight = (levels[0] + levels[-1]) / 2
+    points = ((0.0, midnight), *middles, (seconds, midnight))
+    windows = tuple(Window(f"{at:02d}:00", at * hour, (at + 1) * hour, level) for at, level in enumerate(levels))
+    return Profile("daily", points, windows)
+
+
+def soak(rate: float, seconds: float) -> Profile:
+    """The same rate for long, reported minute by minute."""
+    windows: list[Window] = []
+    start = 0.0
+    while start < seconds:
+        end = min(start + _SOAK_WINDOW, seconds)
+        windows.append(Window(f"minute {len(windows) + 1}", start, end, rate))
+        start = end
+    return Profile("soak", ((0.0, rate), (seconds, rate)), tuple(windows))

@@ -1,0 +1,81 @@
+"""A load as a task: events of a pool at the rate of a profile, packed every 10 ms."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import cycle, islice
+from typing import Final
+
+from pipeline.core.clock import Clock
+from producers.driving import CHUNK, TICK, Run
+from producers.load.pool import Pool
+from producers.load.profiles import Profile
+from producers.senders.partitions import partitions_of
+from producers.senders.record_batches import Batch, Packer
+from producers.transforms.rewriting import local_text
+
+#: What could not be sent in time is caught up to so many seconds; more is given up, and the rate shows it.
+_MOST_CATCHING_UP: Final = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """New events of ``pool`` at the rate of ``profile``, dated by ``clock`` when they are packed."""
+
+    profile: Profile
+    pool: Pool
+    clock: Clock
+
+    @property
+    def label(self) -> str:
+        """What the summary calls it."""
+        return f"{self.profile.name} load"
+
+    @property
+    def asked(self) -> float | None:
+        """The mean rate of the profile."""
+        return self.profile.count(self.profile.seconds) / self.profile.seconds
+
+    def target(self, elapsed: float) -> float | None:
+        """The rate of the profile now."""
+        return self.profile.rate(elapsed)
+
+    def batches(self, run: Run) -> Iterator[Batch]:
+        """This process's part: the models of its partitions, at their share of the rate."""
+        of_model = partitions_of([model.key for model in self.pool.models], run.partitions)
+        rows = [row for row, partition in enumerate(of_model) if run.mine(partition)]
+        part = len(rows) / len(of_model)
+        turn = cycle(rows)
+        packer = Packer(run.partitions)
+        number = first = run.share[0] << 40  # processes count in ranges of their own
+        given_up = 0.0
+        run.started = run.monotonic()
+        while rows:
+            elapsed = min(run.elapsed, self.profile.seconds)
+            wanted = self.profile.count(elapsed) * part - given_up
+            most = self.profile.rate(min(elapsed, self.profile.seconds - TICK)) * part * _MOST_CATCHING_UP + 1
+            owed = wanted - (number - first)
+            if owed > most:
+                given_up += owed - most
+                owed = most
+            left = round(owed) if elapsed >= self.profile.seconds else int(owed)
+            while left > 0:
+                count = min(left, CHUNK)
+                chosen = list(islice(turn, count))
+                messages = list(self.pool.fresh(chosen, at=self._now(), number=number))
+                number += count
+                left -= count
+                yield from packer.add(
+                    messages,
+                    places=range(number - first - count, number - first),
+                    distinct=(True,) * count,
+                    partitions=[of_model[row] for row in chosen],
+                )
+            yield from packer.rest()
+            run.next_place = number - first
+            if elapsed >= self.profile.seconds or run.pause(TICK):
+                return
+
+    def _now(self) -> bytes:
+        return local_text(int(self.clock.now().timestamp() * 1000)).encode("ascii")

@@ -1,0 +1,115 @@
+"""What the commands of this folder share: options, where they point to, and how an interrupted run ends."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import Annotated, Any, Final
+
+import typer
+
+from pipeline.core.errors import ConfigurationError
+
+#: What a shell reports for a program that Ctrl-C ended.
+INTERRUPTED: Final = 130
+
+DataOption = Annotated[
+    Path | None, typer.Option("--data", metavar="DIR", help="Folder of the running local stack (`portalpulse up`).")
+]
+BootstrapOption = Annotated[
+    str | None, typer.Option(metavar="HOST:PORT", help="Kafka brokers, separated by commas; wins over --data and settings.")
+]
+TopicOption = Annotated[str | None, typer.Option(metavar="NAME", help="Topic of the dossier events.")]
+CreateTopicOption = Annotated[bool, typer.Option("--create-topic", help="Create the topic when it does not exist.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")]
+HttpOption = Annotated[
+    str | None,
+    typer.Option("--http", metavar="URL", help="The running process to ask what is visible. Default: that of the local stack."),
+]
+ProcessesOption = Annotated[int, typer.Option(min=1, max=64, metavar="N", help="Sending processes; they divide the partitions.")]
+ReportOption = Annotated[Path | None, typer.Option("--report", metavar="FILE", help="Also write the report as JSON to a file.")]
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where options and settings point to: brokers, topic, and the running process (None: none is known)."""
+
+    bootstrap: tuple[str, ...]
+    topic: str
+    http: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class TargetOptions:
+    """The options as they were given."""
+
+    data: Path | None
+    bootstrap: str | None
+    topic: str | None
+    create_topic: bool
+    http: str | None = None
+
+    def resolve(self) -> Target:
+        """--bootstrap wins over the running local stack, which wins over the settings.
+
+        Raises:
+            ConfigurationError: --data names a folder on which nothing runs.
+        """
+        from pipeline.addresses import read_addresses  # noqa: PLC0415 - --help need not load it
+        from pipeline.settings import load_settings  # noqa: PLC0415
+
+        settings = load_settings()
+        running = None
+        if self.bootstrap is None or self.data is not None:
+            running = read_addresses(self.data or settings.data_dir)
+            if running is None and self.data is not None:
+                raise ConfigurationError(
+                    f"No local stack runs on {self.data}.", remedy=f"Start one with `portalpulse up --data {self.data}`."
+                )
+        if self.bootstrap is not None:
+            brokers: tuple[str, ...] = tuple(part.strip() for part in self.bootstrap.split(",") if part.strip())
+        else:
+            brokers = settings.kafka.bootstrap if running is None else (running.kafka,)
+        return Target(brokers, self.topic or settings.kafka.topic, self.http or (running.http if running else None))
+
+    @property
+    def partitions(self) -> int | None:
+        """With how many partitions a missing topic is to be created; None: not at all."""
+        from pipeline.settings import load_settings  # noqa: PLC0415 - as above
+
+        return load_settings().kafka.partitions if self.create_topic else None
+
+
+def number(text: str | None, *, option: str) -> float | None:
+    """A positive number, or None for ``max``.
+
+    Raises:
+        ConfigurationError: it is neither.
+    """
+    if text is None or text == "max":
+        return None
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0.0 < value < float("inf"):
+        raise ConfigurationError(f"{option} {text!r} is no positive number.", remedy=f"Write {option} 5000 or {option} max.")
+    return value
+
+
+@contextmanager
+def terminated_like_interrupted() -> Iterator[None]:
+    """SIGTERM ends the sending as Ctrl-C does: in good order, with a report."""
+
+    def stop(_signal: int, _frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    before: Any = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -1,0 +1,339 @@
+"""The command ``replay``: recorded events from files, from a topic or from the raw table, at any pace."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+from contextlib import ExitStack
+from dataclasses import replace
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Final
+
+import typer
+from rich.console import Console
+
+from pipeline.core.errors import ConfigurationError, UnavailableError
+from producers.options import (
+    INTERRUPTED,
+    BootstrapOption,
+    CreateTopicOption,
+    DataOption,
+    HttpOption,
+    JsonOption,
+    ProcessesOption,
+    ReportOption,
+    Target,
+    TargetOptions,
+    TopicOption,
+    number,
+    terminated_like_interrupted,
+)
+
+if TYPE_CHECKING:
+    from producers.checkpoint import State
+    from producers.outcome import Outcome
+    from producers.replay import PackedReplay, Replay, Source
+
+REPLAY_HELP: Final = (
+    "Send recorded events into the topic: from files, from a range of a topic, or from the raw table.\n\n"
+    "[bold]portalpulse produce --output events.ndjson[/bold], then "
+    "[bold]portalpulse replay events.ndjson --speed 86400[/bold] sends a day a second. Replaying twice changes no figure.\n\n"
+    "[bold]portalpulse replay events.ndjson --prebuilt[/bold] packs the file once and sends it at wire speed.\n\n"
+    "[bold]portalpulse replay --from-table --from 2024-05-01 --to 2024-05-31 --agency H26 --time now --rate 200[/bold] plays a "
+    "month of Hà Nội as if it happened now.\n\n"
+    "Every message is acknowledged by all replicas. After a lost answer it may be sent twice; it counts once."
+)
+
+
+class EventTime(StrEnum):
+    """Which time events carry."""
+
+    ORIGINAL = "original"
+    NOW = "now"
+
+
+def replay(
+    files: Annotated[
+        list[str] | None, typer.Argument(metavar="FILE", help="NDJSON, CSV or Parquet, plain, .gz or .zst; - reads NDJSON.")
+    ] = None,
+    *,
+    from_topic: Annotated[str | None, typer.Option(metavar="NAME", help="Read this topic instead of files.")] = None,
+    from_bootstrap: Annotated[
+        str | None, typer.Option(metavar="HOST:PORT", help="Brokers of --from-topic. Default: those that are sent to.")
+    ] = None,
+    from_table: Annotated[bool, typer.Option("--from-table", help="Read the raw table of the running process.")] = False,
+    start: Annotated[
+        str | None,
+        typer.Option("--from", metavar="TIME", help="Begin: a day; of a topic also an RFC 3339 time (of writing)."),
+    ] = None,
+    end: Annotated[
+        str | None, typer.Option("--to", metavar="TIME", help="End: a day (included); of a topic also a time (excluded).")
+    ] = None,
+    from_offset: Annotated[
+        int | None, typer.Option(min=0, metavar="N", help="Topic only: first offset of each partition.")
+    ] = None,
+    to_offset: Annotated[
+        int | None, typer.Option(min=0, metavar="N", help="Topic only: offset after the last of each partition.")
+    ] = None,
+    agency: Annotated[list[str] | None, typer.Option(metavar="CODE", help="Table only: this agency; may be repeated.")] = None,
+    speed: Annotated[
+        str, typer.Option(metavar="X|max", help="Original spacing divided by X (60: an hour in a minute), or max.")
+    ] = "max",
+    rate: Annotated[str | None, typer.Option(metavar="N|max", help="So many messages a second instead of a --speed.")] = None,
+    time: Annotated[
+        EventTime, typer.Option(help="now: events are dated when they are sent, and are new events; original: as recorded.")
+    ] = EventTime.ORIGINAL,
+    times: Annotated[
+        int, typer.Option(min=0, metavar="N", help="Play N times (0: until Ctrl-C); each further loop is new events.")
+    ] = 1,
+    processes: ProcessesOption = 1,
+    prebuilt: Annotated[
+        bool, typer.Option("--prebuilt", help="Pack the files into FILE.batches first (kept for the next time), then send that.")
+    ] = False,
+    state: Annotated[Path | None, typer.Option(metavar="FILE", help="Keep the position in this file.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on at the position in --state.")] = False,
+    http: HttpOption = None,
+    report: ReportOption = None,
+    data: DataOption = None,
+    bootstrap: BootstrapOption = None,
+    topic: TopicOption = None,
+    create_topic: CreateTopicOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Send recorded events; ``REPLAY_HELP`` says it to the user."""
+    from producers.replay import Replay  # noqa: PLC0415 - numpy and Kafka, which --help need not load
+    from producers.sources.files import STDIN  # noqa: PLC0415
+    from producers.transforms.spacing import Spacing  # noqa: PLC0415
+
+    names = tuple(files or ())
+    _refuse_contradictions(
+        names,
+        topic=from_topic is not None,
+        table=from_table,
+        bounded=(start or end) is not None,
+        by_offset=(from_offset, to_offset) != (None, None),
+        agency=bool(agency),
+        two_paces=rate is not None and speed != "max",
+    )
+    spacing = Spacing(speed=number(speed, option="--speed"), rate=number(rate, option="--rate"))
+    if resume and state is None:
+        raise ConfigurationError("--resume needs --state.", remedy="Name the file in which the position was kept.")
+    if STDIN in names and (times != 1 or processes > 1 or state is not None or prebuilt):
+        raise ConfigurationError("Standard input can be read once, by one process.", remedy="Write it to a file first.")
+    if prebuilt and (not names or time is EventTime.NOW or times == 0 or spacing.speed is not None):
+        raise ConfigurationError(
+            "--prebuilt is for files, in original time, with an end, at a --rate or flat out.", remedy="Leave --prebuilt out."
+        )
+    options = TargetOptions(data=data, bootstrap=bootstrap, topic=topic, create_topic=create_topic, http=http)
+    target = options.resolve()
+    plan = _plan(
+        [*names, from_topic or "", "table" if from_table else "", start, end, from_offset, to_offset, *(agency or ())],
+        speed=speed,
+        rate=rate,
+        time=time,
+        times=times,
+        prebuilt=prebuilt,
+    )
+    begun = _state(state, plan=plan, resume=resume)
+    if from_topic is not None:
+        bounds = (_time(start, option="--from"), _time(end, option="--to", last=True))
+        brokers = tuple(part.strip() for part in (from_bootstrap or "").split(",") if part.strip()) or target.bootstrap
+        source, begun = _topic_range(from_topic, brokers, offsets=(from_offset, to_offset), times=bounds, begun=begun)
+        if (from_topic, brokers) == (target.topic, target.bootstrap) and time is EventTime.ORIGINAL and times == 1:
+            Console(stderr=True).print("Source and target are the same topic: every event is sent again and changes no figure.")
+    else:
+        days = (_day(start, option="--from"), _day(end, option="--to"))
+        source = _source(names, target=target, days=days, agencies=tuple(agency or ()))
+    if options.partitions is not None:
+        from producers.kafka import create_topic as create  # noqa: PLC0415 - as above
+
+        create(bootstrap=target.bootstrap, topic=target.topic, partitions=options.partitions)
+    if time is EventTime.NOW and begun.rebase is None:
+        begun = replace(begun, rebase=int(dt.datetime.now(dt.UTC).timestamp() * 1000))
+    wanted = Replay(source, spacing, loops=times, skip=begun.position, rebase=begun.rebase)
+    outcome = _run(
+        wanted, files=names if prebuilt else (), target=target, http=http, processes=processes, state=state, begun=begun
+    )
+    publish(outcome, as_json=as_json, report=report)
+    if not outcome.complete:
+        raise typer.Exit(1)
+    if outcome.sent.interrupted and times != 0:
+        raise typer.Exit(INTERRUPTED)
+
+
+def publish(outcome: Outcome, *, as_json: bool, report: Path | None) -> None:
+    """Print the report, and write it to a file when one is named."""
+    text = json.dumps(outcome.as_dict(), ensure_ascii=False)
+    typer.echo(text if as_json else outcome.text())
+    write_report(report, text)
+
+
+def write_report(report: Path | None, text: str) -> None:
+    """Write a JSON text to a file when one is named.
+
+    Raises:
+        UnavailableError: the file cannot be written.
+    """
+    if report is None:
+        return
+    try:
+        report.write_text(text + "\n", encoding="utf-8")
+    except OSError as error:
+        raise UnavailableError(f"{report} cannot be written: {error.strerror}.", remedy="Name another file.") from error
+
+
+def _refuse_contradictions(
+    names: tuple[str, ...], *, topic: bool, table: bool, bounded: bool, by_offset: bool, agency: bool, two_paces: bool
+) -> None:
+    """Raises: ConfigurationError: options that make no sense together."""
+    rules = (
+        (sum((bool(names), topic, table)) != 1, "A replay has one source.", "Name files, or --from-topic, or --from-table."),
+        (two_paces, "A replay has a --speed or a --rate.", "Leave one of them out."),
+        (agency and not table, "--agency belongs to --from-table.", "Leave it out, or read from the table."),
+        (by_offset and not topic, "Offsets belong to --from-topic.", "Leave them out, or name a topic."),
+        (bounded and bool(names), "--from and --to belong to --from-topic and --from-table.", "Leave them out."),
+    )
+    for broken, problem, remedy in rules:
+        if broken:
+            raise ConfigurationError(problem, remedy=remedy)
+
+
+def _plan(parts: list[object], *, speed: str, rate: str | None, time: EventTime, times: int, prebuilt: bool) -> str:
+    """Names a replay for its state: what has the same name has the same places."""
+    source = " ".join(str(part) for part in parts if part not in (None, ""))
+    how = "batches" if prebuilt else "messages"
+    return f"{source} | {how}, times {times}, time {time}, speed {speed}, rate {rate or 'max'}"
+
+
+def _state(path: Path | None, *, plan: str, resume: bool) -> State:
+    from producers.checkpoint import State, resumed  # noqa: PLC0415 - as above
+
+    return resumed(path, plan=plan) if path is not None and resume else State(plan)
+
+
+def _time(text: str | None, *, option: str, last: bool = False) -> dt.datetime | None:
+    """A day (its start, or its end when it is the ``last``) or a time with an offset."""
+    from pipeline.core.periods import day_start  # noqa: PLC0415 - as above
+
+    if text is None:
+        return None
+    try:
+        if len(text) == len("2024-05-01"):
+            return day_start(dt.date.fromisoformat(text) + dt.timedelta(days=1 if last else 0))
+        instant = dt.datetime.fromisoformat(text)
+    except ValueError:
+        instant = None
+    if instant is None or instant.tzinfo is None:
+        raise ConfigurationError(
+            f"{option} {text!r} is neither a day nor a time with an offset.",
+            remedy=f"Write {option} 2024-05-01 or {option} 2024-05-01T08:00:00+07:00.",
+        )
+    return instant
+
+
+def _day(text: str | None, *, option: str) -> dt.date | None:
+    try:
+        return None if text is None else dt.date.fromisoformat(text)
+    except ValueError as error:
+        raise ConfigurationError(
+            f"{option} {text!r} is no day; the table is read by whole days.", remedy=f"Write {option} 2024-05-01."
+        ) from error
+
+
+def _source(
+    names: tuple[str, ...], *, target: Target, days: tuple[dt.date | None, dt.date | None], agencies: tuple[str, ...]
+) -> Source:
+    from producers.sources.files import FileSource  # noqa: PLC0415 - as above
+    from producers.sources.raw_table import RawTable  # noqa: PLC0415
+
+    if names:
+        for name in names:
+            if name != "-" and not Path(name).is_file():
+                raise ConfigurationError(f"{name} cannot be read: there is no such file.", remedy="Name an existing file.")
+        return FileSource(names)
+    first, last = days
+    if first is None or last is None:
+        raise ConfigurationError("--from-table needs --from and --to.", remedy="Write --from 2024-05-01 --to 2024-05-31.")
+    if target.http is None:
+        raise ConfigurationError(
+            "No running process is known that could hand out its events.", remedy="Name it with --http, or its stack with --data."
+        )
+    return RawTable(target.http, first, last, agencies)
+
+
+def _topic_range(
+    topic: str,
+    brokers: tuple[str, ...],
+    *,
+    offsets: tuple[int | None, int | None],
+    times: tuple[dt.datetime | None, dt.datetime | None],
+    begun: State,
+) -> tuple[Source, State]:
+    """The range with its offsets fixed: now, or when the replay that is resumed was started."""
+    from producers.sources.kafka_range import Bounds, FixedRange, KafkaRange  # noqa: PLC0415 - as above
+
+    first, last = (None if time is None else int(time.timestamp() * 1000) for time in times)
+    whole = KafkaRange(brokers, topic, Bounds(*offsets, first, last))
+    if begun.ranges is not None:
+        return FixedRange(whole, {int(number): bounds for number, bounds in begun.ranges.items()}), begun
+    fixed = whole.resolved()
+    return fixed, replace(begun, ranges={str(number): bounds for number, bounds in fixed.ranges.items()})
+
+
+def _run(
+    wanted: Replay,
+    *,
+    files: tuple[str, ...],
+    target: Target,
+    http: str | None,
+    processes: int,
+    state: Path | None,
+    begun: State,
+) -> Outcome:
+    """Pack when ``files`` are to be packed, then send and measure."""
+    from pipeline.logs import configure_logging, get_logger  # noqa: PLC0415 - as above
+    from pipeline.settings import load_settings  # noqa: PLC0415
+    from producers.checkpoint import Checkpoint  # noqa: PLC0415
+    from producers.fleet import Broker  # noqa: PLC0415
+    from producers.measuring import Asked, measure  # noqa: PLC0415
+    from producers.progress import shown  # noqa: PLC0415
+
+    configure_logging(load_settings().log)
+    broker = Broker(target.bootstrap, target.topic)
+    task: Replay | PackedReplay = wanted
+    total: int | None = getattr(wanted.source, "total", None)
+    if total is not None:
+        total = max(total * wanted.loops - wanted.skip, 0) or None
+    with ExitStack() as stack:
+        stack.enter_context(terminated_like_interrupted())
+        if files:
+            task, total = _packed(wanted, files=files, broker=broker)
+        progress = stack.enter_context(
+            shown(Console(stderr=True), get_logger("producers").info, title=task.label, rate=wanted.spacing.rate)
+        )
+        progress.expect(total)
+        return measure(
+            task,
+            broker=broker,
+            processes=processes,
+            asked=Asked(target.http, required=http is not None),
+            progress=progress,
+            checkpoint=None if state is None else Checkpoint(state, begun),
+        )
+
+
+def _packed(wanted: Replay, *, files: tuple[str, ...], broker: object) -> tuple[PackedReplay, int | None]:
+    """The file of batches beside the first source file, made or found."""
+    from pipeline.logs import get_logger  # noqa: PLC0415 - as above
+    from producers.fleet import Broker, partitions_of_topic  # noqa: PLC0415
+    from producers.replay import PackedReplay, prebuilt  # noqa: PLC0415
+    from producers.senders import batch_file  # noqa: PLC0415
+
+    assert isinstance(broker, Broker)
+    path = Path(files[0] + batch_file.ENDING)
+    origin = batch_file.origin_of(files, variant=f"loops {wanted.loops}")
+    contents, made = prebuilt(wanted, path=path, origin=origin, partitions=partitions_of_topic(broker))
+    get_logger("producers").info("batches_ready", file=str(path), made=made, messages=contents.records)
+    task = PackedReplay(path, wanted.label, rate=wanted.spacing.rate, skip=wanted.skip)
+    return task, contents.records if wanted.skip == 0 else None
