@@ -18,6 +18,8 @@ from pipeline.core.agencies import AgencyRegistry
 from pipeline.core.clock import Clock
 from pipeline.core.errors import ConfigurationError, UnavailableError
 from pipeline.core.periods import Period
+from pipeline.dead_letters import DeadLetterDesk
+from pipeline.dead_letters_api import dead_letter_routes
 from pipeline.logs import get_logger
 from pipeline.report import build_report
 from pipeline.settings import HttpSettings
@@ -59,6 +61,7 @@ class Api:
     reader: TallyReader | None = None
     consumer_lag: Callable[[], int | None] = lambda: None
     progress: Callable[[], Progress] | None = None
+    dead_letters: DeadLetterDesk | None = None
 
 
 class HttpServer:
@@ -88,6 +91,8 @@ class HttpServer:
                 web.get("/api/v1/events", self._events),
             ]
         )
+        if self._api.dead_letters is not None:
+            app.add_routes(dead_letter_routes(self._api.dead_letters, self._in_thread))
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=2)
         await self._runner.setup()
         site = web.TCPSite(self._runner, self._settings.host, self._settings.port)
@@ -187,9 +192,15 @@ class HttpServer:
         except ConfigurationError as error:
             return _error(400, str(error))
         agencies = tuple(code for text in request.query.getall("agency", []) for code in text.split(",") if code)
+        pieces = _pumped(reader.events(period.start, period.end, agencies or None))
+        try:
+            piece = await anext(pieces, b"")
+        except SinkError as error:
+            return _error(503, str(error))
         response = web.StreamResponse(headers={"Content-Type": "application/x-ndjson"})
         await response.prepare(request)
-        async for piece in _pumped(reader.events(period.start, period.end, agencies or None)):
+        await response.write(piece)
+        async for piece in pieces:
             await response.write(piece)
         await response.write_eof()
         return response

@@ -25,7 +25,9 @@ from typing import Any, Protocol
 import pyarrow as pa
 
 from pipeline.core.clock import Clock
+from pipeline.core.dead_letter_limit import DeadLetterLimit
 from pipeline.core.decode import Decoder
+from pipeline.core.errors import InvariantError
 from pipeline.core.events import Reason, Refusal
 from pipeline.core.ledger import Ledger, Touch, touched_hours
 from pipeline.metrics import WorkerMetrics
@@ -37,6 +39,8 @@ from sinks.contract import DeadLetter, EventStore
 from sinks.errors import RefusedRows
 
 _STORERS = 2
+#: While a batch gathers, how long to wait for a further fetch before looking whether the storage became idle.
+_LOOK_SECONDS = 0.01
 #: Recounting may take a quarter of the time, roll-ups of procedures a tenth: they scan whole days.
 _DUTY, _PROCEDURE_DUTY = 3.0, 9.0
 
@@ -114,6 +118,7 @@ class Delivery:
         clock: the wall clock, also for scenarios: it only says which events cannot have happened yet.
         acknowledge: called with fetches that are stored and counted, from one of the threads.
         fail: called once with the error that ended a thread; the worker must stop.
+        limit: stops the delivery before a batch that sets too much aside is stored.
     """
 
     def __init__(
@@ -126,6 +131,7 @@ class Delivery:
         clock: Clock,
         acknowledge: Callable[[Sequence[Fetch]], None],
         fail: Callable[[BaseException], None],
+        limit: DeadLetterLimit | None = None,
     ) -> None:
         self.room = Room(rows=settings.max_unstored_rows, size=settings.max_unstored_bytes)
         self._decoder, self._store, self._settings, self._metrics, self._clock = (
@@ -136,6 +142,7 @@ class Delivery:
             clock,
         )
         self._acknowledge, self._fail = acknowledge, fail
+        self._limit = limit
         self._stopping = threading.Event()
         self._patiently = Patience(clock)
         self._fetched: queue.Queue[Fetch] = queue.Queue()  # bounded by the room
@@ -144,6 +151,7 @@ class Delivery:
         self._awaiting: deque[tuple[int, tuple[Fetch, ...]]] = deque()
         self._guard = threading.Lock()
         self.unacknowledged = 0  # messages offered and not yet acknowledged
+        self._storing = 0  # batches being stored now
         self.stored = 0  # events stored by this worker, repeats included
         self.visible = 0  # of these, events in the minute tallies
         self._invisible: deque[tuple[int, int]] = deque()  # (batch, events) not yet in the minute tallies
@@ -157,6 +165,7 @@ class Delivery:
             procedures=Pace(settings.procedure_interval_ms / 1000, _PROCEDURE_DUTY),
             on_counted=self._acknowledge_counted,
             busy=lambda: self.room.rows > 0,
+            flooded=lambda: self.room.rows > settings.max_unstored_rows // 2,
             stopping=self._stopping,
         )
         self._threads = [
@@ -216,7 +225,10 @@ class Delivery:
                         continue
 
     def _gather(self) -> list[Fetch]:
-        """Fetches for one batch: as many as there are, waiting ``linger`` at most after the first."""
+        """Fetches for one batch: what is there, and while the storage is busy also what comes within ``linger``.
+
+        So batches are small and early when there is little to do, large and few under load.
+        """
         try:
             fetches = [self._fetched.get(timeout=0.2)]
         except queue.Empty:
@@ -225,10 +237,11 @@ class Delivery:
         deadline = time.monotonic() + self._settings.linger_ms / 1000
         while messages < self._settings.batch_rows:
             try:
-                fetches.append(self._fetched.get(timeout=max(0.0, deadline - time.monotonic())))
+                fetches.append(self._fetched.get(timeout=_LOOK_SECONDS if self._storing else 0.0))
+                messages += fetches[-1].messages
             except queue.Empty:
-                break
-            messages += fetches[-1].messages
+                if not self._storing or time.monotonic() >= deadline:
+                    break
         return fetches
 
     def _decode(self, fetches: Sequence[Fetch]) -> _Batch:
@@ -245,6 +258,8 @@ class Delivery:
                         batches.append(batch)
             latest = self._clock.now() + dt.timedelta(seconds=self._settings.future_tolerance_seconds)
             decoded = self._decoder.decode(values, latest=latest)
+            if self._limit is not None:
+                _check(self._limit, len(values), decoded.refusals)
             letters = _letters(decoded.refusals, values, stretches, batches)
             del values, batches  # half of what a batch weighs
             rows = with_positions(decoded.events, stretches) if decoded.events.num_rows else decoded.events
@@ -265,6 +280,8 @@ class Delivery:
                 batch = self._decoded.get(timeout=0.2)
             except queue.Empty:
                 continue
+            with self._guard:
+                self._storing += 1
             if batch.letters:
                 self._patiently(lambda letters=batch.letters: self._store.insert_dead_letters(letters))  # type: ignore[misc]
             refused = self._insert(batch.rows) if batch.rows.num_rows else 0
@@ -275,6 +292,7 @@ class Delivery:
                 self._awaiting.append((number, batch.fetches))
                 self._invisible.append((number, batch.rows.num_rows - refused))
                 self.stored += batch.rows.num_rows - refused
+                self._storing -= 1
             self.room.release(sum(fetch.messages for fetch in batch.fetches), sum(fetch.size for fetch in batch.fetches))
             self._recounter.wake()
             if not batch.touched:
@@ -309,6 +327,16 @@ class Delivery:
         if done:
             self._metrics.acknowledged.inc(messages)
             self._acknowledge(done)
+
+
+def _check(limit: DeadLetterLimit, messages: int, refusals: Sequence[tuple[int, Refusal]]) -> None:
+    """Stop before this batch is stored, and so before it is acknowledged, when too much is set aside."""
+    if reason := limit.judged(messages, [position for position, _ in refusals]):
+        example = f" (the last: {refusals[-1][1].reason}, {refusals[-1][1].detail})" if refusals else ""
+        raise InvariantError(
+            f"Too much is set aside: {reason}{example}.",
+            remedy="These messages stay in Kafka: mend the worker or their sender, or raise PORTALPULSE_DEAD_LETTERS__MAX_...",
+        )
 
 
 def _letters(

@@ -88,7 +88,7 @@ class IngestSettings(BaseModel):
     model_config = {"extra": "forbid"}
 
     batch_rows: int = Field(100_000, ge=1, le=1_000_000, description="Most rows decoded and inserted at once.")
-    linger_ms: int = Field(100, ge=0, le=10_000, description="Longest wait for a batch to fill.")
+    linger_ms: int = Field(100, ge=0, le=10_000, description="While the storage is busy: longest wait for a batch to fill.")
     max_unstored_rows: int = Field(
         400_000, ge=1, le=10_000_000, description="Rows held in memory at most; fetching pauses above it."
     )
@@ -110,6 +110,22 @@ class IngestSettings(BaseModel):
         if self.max_unstored_rows < self.batch_rows:
             raise ValueError("max_unstored_rows must be at least batch_rows")
         return self
+
+
+class DeadLetterSettings(BaseModel):
+    """When a worker stops because too much is set aside: a bad deploy must not empty the topic into the dead letters."""
+
+    model_config = {"extra": "forbid"}
+
+    max_consecutive: int = Field(
+        10_000, ge=0, le=1_000_000_000, description="A worker stops at so many refused messages in a row; 0 never stops it."
+    )
+    max_ratio: float = Field(
+        0.5, ge=0, le=1, description="A worker stops when more than this share of window_messages is refused; 0 never stops it."
+    )
+    window_messages: int = Field(
+        100_000, ge=0, le=1_000_000_000, description="Latest messages that max_ratio is taken over; 0 switches it off."
+    )
 
 
 class WatchdogSettings(BaseModel):
@@ -156,6 +172,7 @@ class Settings(BaseSettings):
     clickhouse: ClickHouseSettings = ClickHouseSettings()
     http: HttpSettings = HttpSettings()
     ingest: IngestSettings = IngestSettings()
+    dead_letters: DeadLetterSettings = DeadLetterSettings()
     watchdog: WatchdogSettings = WatchdogSettings()
     log: LogSettings = LogSettings()
     thresholds: tuple[ThresholdPolicy, ...] = Field(

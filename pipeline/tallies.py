@@ -21,6 +21,8 @@ _HOT_MINUTES = 15
 #: A cold piece starts with one civil day and grows or shrinks towards this cost (seconds).
 _COLD_TARGET = 0.25
 _COLD_MINUTES = (60, 1440, 1440 * 400)  # least, first, most
+#: While messages come faster than they can be stored nobody waits for the newest minute: rest so many times longer.
+_FLOOD = 3.0
 #: Days taken at once. Each is cheap for the day tier and a scan of the day's events for the procedure tier.
 _DAYS_AT_ONCE = 400
 
@@ -38,7 +40,7 @@ class Recounter:
     """Runs the three loops.
 
     ``on_counted`` is called after every piece of work, from the loop's thread; ``busy`` tells whether messages are waiting to
-    be stored.
+    be stored, ``flooded`` whether more come than can be stored.
     """
 
     ledger: Ledger
@@ -50,6 +52,7 @@ class Recounter:
     procedures: Pace
     on_counted: Callable[[], None]
     busy: Callable[[], bool]
+    flooded: Callable[[], bool]
     stopping: threading.Event
     monotonic: Callable[[], float] = time.monotonic
     _due: threading.Event = field(default_factory=threading.Event)
@@ -86,7 +89,8 @@ class Recounter:
                 due.set()
                 if not self.busy():
                     continue  # nothing new comes that resting could coalesce
-            self.stopping.wait(max(pace.interval, pace.duty * cost))
+            duty = pace.duty * _FLOOD if self.flooded() else pace.duty
+            self.stopping.wait(max(pace.interval, duty * cost))
 
     def _minutes_round(self) -> bool:
         """The newest minutes, then one cold piece. Returns whether more is due."""

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import datetime as dt
+import os
 import signal
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 
 import setproctitle
 from prometheus_client import CollectorRegistry
@@ -16,14 +20,18 @@ from pipeline.core.agencies import AgencyRegistry
 from pipeline.core.clock import SystemClock, parse_clock
 from pipeline.core.decode import Decoder
 from pipeline.core.errors import ConfigurationError, UnavailableError
+from pipeline.core.judge import Judge
+from pipeline.dead_letters import DeadLetterDesk
 from pipeline.exporter import AgencyCollector
 from pipeline.logs import get_logger
 from pipeline.metrics import WorkerMetrics
 from pipeline.settings import Settings
 from pipeline.stream.admin import preflight
 from pipeline.stream.record_batches import check_versions
+from pipeline.stream.resend import Resender
 from pipeline.stream.worker import Worker
 from sinks.clickhouse.client import ClickHouse, Observer
+from sinks.clickhouse.dead_letter_store import ClickHouseDeadLetters
 from sinks.clickhouse.migrate import Migration, migrate
 from sinks.clickhouse.reader import ClickHouseReader
 from sinks.clickhouse.registry_writer import AgencyRow, write_agencies
@@ -32,6 +40,9 @@ from sinks.clickhouse.target import Target
 from sinks.errors import Retryable, SinkError
 
 log = get_logger("wiring")
+
+#: An orderly stop takes a second or two; whoever stops processes kills after twenty.
+_STOP_SECONDS = 18.0
 
 
 def target_of(settings: Settings) -> Target:
@@ -107,13 +118,34 @@ def prepare(clickhouse: ClickHouse) -> tuple[Migration, ...]:
     return done
 
 
+def dead_letter_desk(settings: Settings, clickhouse: ClickHouse) -> DeadLetterDesk:
+    """The desk over this storage; the broker of the settings is asked only when something is sent."""
+    return DeadLetterDesk(
+        ClickHouseDeadLetters(clickhouse),
+        judge=Judge(AgencyRegistry.packaged()),
+        clock=SystemClock(),
+        sender=lambda: Resender(settings.kafka.bootstrap),
+        future_tolerance=dt.timedelta(seconds=settings.ingest.future_tolerance_seconds),
+    )
+
+
 def run_worker(settings: Settings, *, all_in_one: bool, create_topic: bool) -> None:
     """Run a worker until SIGTERM or Ctrl-C; with ``all_in_one`` it also serves the agencies' gauges and figures."""
     check_versions()
+    _make_folder(settings.data_dir)
     setproctitle.setproctitle("portalpulse worker")
     metrics = WorkerMetrics(CollectorRegistry())
     with opened_storage(settings, observer=metrics.observe_store) as clickhouse:
         asyncio.run(_run_worker(settings, clickhouse, metrics, all_in_one=all_in_one, create_topic=create_topic))
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigurationError(
+            f"The data folder {folder} cannot be made: {error.strerror}.", remedy="Set PORTALPULSE_DATA_DIR to one that can be."
+        ) from error
 
 
 async def _run_worker(
@@ -136,6 +168,7 @@ async def _run_worker(
             reader=reader,
             consumer_lag=lambda: worker.state.lag if worker.state.joined else None,
             progress=lambda: Progress(worker.delivery.stored, worker.delivery.visible),
+            dead_letters=dead_letter_desk(settings, clickhouse) if all_in_one else None,
         ),
         settings.http,
     )
@@ -150,6 +183,7 @@ async def _run_worker(
     try:
         await worker.run(stop)
     finally:
+        _end_after(_STOP_SECONDS)
         await server.close()
     log.info("worker_stopped")
 
@@ -188,6 +222,7 @@ async def _run_exporter(settings: Settings, clickhouse: ClickHouse) -> None:
             clock=clock,
             health=lambda: Health(healthy=True, ready=True),
             reader=reader,
+            dead_letters=dead_letter_desk(settings, clickhouse),
         ),
         settings.http,
     )
@@ -200,9 +235,26 @@ async def _run_exporter(settings: Settings, clickhouse: ClickHouse) -> None:
 
 
 def _stop_event() -> asyncio.Event:
-    """Set by SIGTERM or Ctrl-C."""
+    """Set by SIGTERM or Ctrl-C; from then on the process has ``_STOP_SECONDS`` to end in order."""
     stop = asyncio.Event()
+
+    def ask_to_stop() -> None:
+        stop.set()
+        _end_after(_STOP_SECONDS)
+
     for number in (signal.SIGTERM, signal.SIGINT):
         with suppress(NotImplementedError):
-            asyncio.get_running_loop().add_signal_handler(number, stop.set)
+            asyncio.get_running_loop().add_signal_handler(number, ask_to_stop)
     return stop
+
+
+def _end_after(seconds: float) -> None:
+    """End this process when an orderly stop takes longer: a consumer thread may hang, and nothing of ours needs it."""
+
+    def end() -> None:
+        log.error("stop_took_too_long", seconds=seconds)
+        os._exit(1)
+
+    timer = threading.Timer(seconds, end)
+    timer.daemon = True
+    timer.start()

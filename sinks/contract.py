@@ -79,6 +79,76 @@ class Arrivals:
     dead_letters: int
 
 
+#: What names a dead letter: topic, partition, offset.
+Position = tuple[str, int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class LetterFilter:
+    """Which dead letters are meant; nothing set means all that wait. Dropped letters never are.
+
+    ``since`` (included) and ``until`` (not) bound the time of the first sighting.
+    """
+
+    reasons: tuple[str, ...] = ()
+    topics: tuple[str, ...] = ()
+    since: dt.datetime | None = None
+    until: dt.datetime | None = None
+    replayed: bool = False  # also those that were replayed already
+
+    @property
+    def chooses(self) -> bool:
+        """Whether anything narrows it down."""
+        return bool(self.reasons or self.topics or self.since or self.until)
+
+
+@dataclass(frozen=True, slots=True)
+class LetterEntry:
+    """A dead letter without its bytes; ``size`` is that of its value, None for a message without one."""
+
+    topic: str
+    partition: int
+    offset: int
+    reason: str
+    error: str
+    first_seen: dt.datetime
+    size: int | None
+    replayed_at: dt.datetime | None
+
+    @property
+    def position(self) -> Position:
+        """What names it."""
+        return self.topic, self.partition, self.offset
+
+
+class DeadLetterStore(Protocol):
+    """Where messages set aside are looked at, marked and dropped. Pages ascend by position and go on behind ``after``."""
+
+    def counts(self, wanted: LetterFilter) -> Mapping[str, int]:
+        """Letters by reason."""
+        ...
+
+    def entries(self, wanted: LetterFilter, *, limit: int, after: Position | None = None) -> Sequence[LetterEntry]:
+        """A page of letters without their bytes."""
+        ...
+
+    def letters(self, wanted: LetterFilter, *, limit: int, after: Position | None = None) -> Sequence[DeadLetter]:
+        """A page of letters, whole. A message without a key comes back with an empty one as None."""
+        ...
+
+    def find(self, position: Position) -> tuple[DeadLetter, LetterEntry] | None:
+        """One letter, replayed or not; None when there is none or it was dropped."""
+        ...
+
+    def mark_replayed(self, letters: Sequence[DeadLetter]) -> None:
+        """Remember that these were sent again; dropped ones stay dropped."""
+        ...
+
+    def drop(self, wanted: LetterFilter) -> int:
+        """Remove letters for good, also when their message is delivered again; returns how many."""
+        ...
+
+
 class EventStore(Protocol):
     """Where a worker writes. Order of use: events, then the minutes they touch, then days and procedures."""
 
@@ -123,11 +193,11 @@ class TallyReader(Protocol):
         ...
 
     def dead_letters_by_reason(self) -> Mapping[str, int]:
-        """Messages set aside so far."""
+        """Messages set aside so far, replayed and dropped ones included: it never falls."""
         ...
 
     def arrivals(self, within: dt.timedelta) -> Arrivals:
-        """Distinct messages that arrived within the last ``within``, by the storage's own clock."""
+        """Messages that arrived within the last ``within``, by the storage's own clock; the events are an estimate (1 %)."""
         ...
 
     def events(self, first: dt.date, last: dt.date, agencies: Sequence[str] | None) -> Iterator[bytes]:

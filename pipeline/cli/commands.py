@@ -1,10 +1,10 @@
-"""The commands of this folder: worker, exporter, migrate, report."""
+"""The commands of this folder: worker, exporter, migrate, report, dead-letters."""
 
 from __future__ import annotations
 
 import typer
 
-from pipeline.cli import migrate, report, worker
+from pipeline.cli import dead_letters, migrate, report, worker
 
 
 def register(app: typer.Typer) -> None:
@@ -12,3 +12,4 @@ def register(app: typer.Typer) -> None:
     worker.register(app)
     migrate.register(app)
     report.register(app)
+    dead_letters.register(app)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from importlib import metadata
 from typing import Annotated
@@ -50,6 +51,8 @@ def create_cli() -> typer.Typer:
 
 def main() -> None:
     """Run the command line; foreseen errors become one line on stderr and the error's exit code."""
+    for chatter in ("urllib3", "clickhouse_connect"):
+        logging.getLogger(chatter).setLevel(logging.CRITICAL)  # their errors are raised, and told as ours
     try:
         create_cli()()
     except PortalPulseError as error:

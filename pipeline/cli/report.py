@@ -71,10 +71,14 @@ def fetch_report(address: str, period: Period) -> Mapping[str, Any]:
         raise UnavailableError(
             f"Nothing answers at {address}.", remedy="Start it with `portalpulse up`, or name its folder with --data."
         ) from error
-    if answer.status_code != httpx.codes.OK:
-        raise UnavailableError(f"{address} has no report: {answer.json().get('error', answer.text)}")
-    figures: Mapping[str, Any] = answer.json()
-    return figures
+    try:
+        figures: Mapping[str, Any] = answer.json()
+        if answer.is_success and "rows" in figures:
+            return figures
+        problem = figures["error"]
+    except (ValueError, LookupError, TypeError):
+        problem = f"another program answers there (status {answer.status_code})."
+    raise UnavailableError(f"{address} has no report: {problem}")
 
 
 def as_table(figures: Mapping[str, Any]) -> Table:

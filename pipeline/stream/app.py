@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import faust
@@ -24,11 +25,13 @@ def create_app(
     offer: Callable[[Fetch], None],
     fail: Callable[[BaseException], None],
     room: Room,
+    data_dir: Path,
     loop: asyncio.AbstractEventLoop,
 ) -> faust.App:
     """The app with its one agent, which hands every fetch to ``offer`` and acknowledges nothing by itself.
 
-    ``fail`` hears of an error in the agent: Faust would start the agent again, and again, behind the messages it had.
+    ``data_dir`` is Faust's own and stays empty. ``fail`` hears of an error in the agent: Faust would start the agent again,
+    and again, behind the messages it had.
     """
     url = [yarl.URL(f"kafka://{address}") for address in settings.bootstrap]
     app = faust.App(
@@ -36,6 +39,7 @@ def create_app(
         broker=url,
         loop=loop,
         store="memory://",
+        datadir=data_dir,  # else Faust makes a folder wherever the process was started
         web_enabled=False,
         # Workers share a group and nothing else: no leader topic, no tables, no assignor of Faust's own.
         topic_disable_leader=True,

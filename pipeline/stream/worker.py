@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pipeline.core.clock import Clock
+from pipeline.core.dead_letter_limit import DeadLetterLimit
 from pipeline.core.decode import Decoder
 from pipeline.core.errors import InvariantError, PortalPulseError, UnavailableError
 from pipeline.delivery import Delivery, Fetch
@@ -59,6 +60,9 @@ class Worker:
             clock=clock,
             acknowledge=self._acknowledge_soon,
             fail=self._fail_soon,
+            limit=DeadLetterLimit(
+                settings.dead_letters.max_consecutive, settings.dead_letters.max_ratio, settings.dead_letters.window_messages
+            ),
         )
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -69,7 +73,14 @@ class Worker:
         """
         self._loop = asyncio.get_running_loop()
         self._failed = self._loop.create_future()
-        self._app = create_app(self._settings.kafka, offer=self._offer, fail=self._fail, room=self.delivery.room, loop=self._loop)
+        self._app = create_app(
+            self._settings.kafka,
+            offer=self._offer,
+            fail=self._fail,
+            room=self.delivery.room,
+            data_dir=self._settings.data_dir / "faust",
+            loop=self._loop,
+        )
         self._app.finalize()
         self.delivery.start()
         tasks: set[asyncio.Future[Any]] = {

@@ -10,6 +10,7 @@ import fcntl
 import os
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import IO, Any, Protocol
 
@@ -47,7 +48,7 @@ class ClickHouse:
         self.target = target
         self._observer = observer
         self._local = threading.local()
-        self._clients: list[Any] = []
+        self._clients: weakref.WeakSet[Any] = weakref.WeakSet()  # a client goes with its thread
         self._guard = threading.Lock()
         self._folder_lock: IO[str] | None = None
         if target.folder is not None:
@@ -106,7 +107,7 @@ class ClickHouse:
     def close(self) -> None:
         """Close every connection and give the folder free."""
         with self._guard:
-            clients, self._clients = self._clients, []
+            clients, self._clients = list(self._clients), weakref.WeakSet()
         for client in clients:
             client.close()
         self._local = threading.local()
@@ -156,7 +157,7 @@ class ClickHouse:
                 client_name="portalpulse",
             )
         with self._guard:
-            self._clients.append(client)
+            self._clients.add(client)
         return client
 
 

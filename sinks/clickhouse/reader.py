@@ -11,10 +11,12 @@ from zoneinfo import ZoneInfo
 
 from sinks.clickhouse.client import ClickHouse
 from sinks.contract import Arrivals, Counts, Standing
-from sinks.tables import AGENCY_DAY, AGENCY_MINUTE, COUNTS, DEAD_LETTERS, DOSSIER_EVENTS
+from sinks.tables import AGENCY_DAY, AGENCY_MINUTE, COUNTS, DEAD_LETTER_MARKS, DEAD_LETTERS, DOSSIER_EVENTS
 
 _SUMS = ", ".join(f"sum({name})" for name in ("events", *COUNTS))
 _VIETNAM = ZoneInfo("Asia/Ho_Chi_Minh")
+#: No event lies outside of these days: DateTime64 ends with them.
+_FIRST_DAY, _LAST_DAY = dt.date(1970, 1, 1), dt.date(2261, 12, 31)
 
 
 class ClickHouseReader:
@@ -80,7 +82,9 @@ class ClickHouseReader:
         """Messages set aside so far; see the contract."""
         rows = self._clickhouse.rows(
             "read_dead_letters",
-            f"SELECT reason, uniqExact(topic, partition, offset) FROM {DEAD_LETTERS} GROUP BY reason",  # noqa: S608
+            "SELECT reason, uniqExact(topic, partition, offset) FROM ("  # noqa: S608
+            f"SELECT reason, topic, partition, offset FROM {DEAD_LETTERS} UNION ALL "
+            f"SELECT reason, topic, partition, offset FROM {DEAD_LETTER_MARKS}) GROUP BY reason",
         )
         return {str(reason): int(count) for reason, count in rows}
 
@@ -101,8 +105,8 @@ class ClickHouseReader:
 
     def events(self, first: dt.date, last: dt.date, agencies: Sequence[str] | None) -> Iterator[bytes]:
         """Distinct events as NDJSON; see the contract."""
-        start = dt.datetime.combine(first, dt.time(), _VIETNAM)
-        end = dt.datetime.combine(last + dt.timedelta(days=1), dt.time(), _VIETNAM)
+        start = dt.datetime.combine(max(first, _FIRST_DAY), dt.time(), _VIETNAM)
+        end = dt.datetime.combine(min(last, _LAST_DAY) + dt.timedelta(days=1), dt.time(), _VIETNAM)
         chosen = "1" if agencies is None else "agency IN {agencies:Array(String)}"
         return self._clickhouse.stream(
             "read_events",

@@ -27,6 +27,8 @@ from sinks.tables import (
 _INSERT: dict[str, Any] = {"optimize_on_insert": 0, "max_partitions_per_insert_block": 0}
 #: Rows of one result block may spread over many months when a backfill is recounted.
 _RECOUNT: dict[str, Any] = {"max_partitions_per_insert_block": 0, "optimize_on_insert": 0}
+#: Days and procedures are scanned beside live traffic: one thread, and behind everything else that wants the processor.
+_BACKGROUND: dict[str, Any] = _RECOUNT | {"max_threads": 1, "os_thread_priority": 10}
 #: Recounting a civil day needs whole days of Viet Nam, which begin at 17:00 UTC.
 _CIVIL_DAY = "toDate({column}, 'Asia/Ho_Chi_Minh')"
 
@@ -84,7 +86,7 @@ class ClickHouseStore:
             f"{', '.join(f'sum({name})' for name in ('events', *COUNTS))}, max(last_event_at), {self._version} + sum(events) "
             f"FROM {AGENCY_MINUTE} FINAL WHERE {_days('minute', days)} AND {_agencies(days.agencies)} GROUP BY agency, day",
             _parameters(days.agencies),
-            **_RECOUNT,
+            **_BACKGROUND,
         )
 
     def recount_procedures(self, days: Days) -> None:
@@ -96,7 +98,7 @@ class ClickHouseStore:
             f"{self._version} + count() FROM {DOSSIER_EVENTS} FINAL "
             f"WHERE {_days('occurred_at', days)} AND {_agencies(days.agencies)} GROUP BY agency, day, procedure_code",
             _parameters(days.agencies),
-            **_RECOUNT,
+            **_BACKGROUND,
         )
 
 

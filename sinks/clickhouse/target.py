@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
@@ -39,10 +40,13 @@ class Target:
         parts = urlsplit(url)
         if parts.scheme not in {"http", "https"} or not parts.hostname:
             raise ValueError("a ClickHouse address is chdb:FOLDER or http(s)://user:password@host:port/database")
+        database = parts.path.strip("/") or DATABASE
+        if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", database):
+            raise ValueError(f"the database name {database!r} may hold letters, digits and _ only")
         secure = parts.scheme == "https"
         return cls(
             timeout=timeout,
-            database=parts.path.strip("/") or DATABASE,
+            database=database,
             host=parts.hostname,
             port=parts.port or (8443 if secure else 8123),
             secure=secure,

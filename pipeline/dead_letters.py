@@ -1,0 +1,166 @@
+"""Dead letters for people: list, show, replay, drop. The command line asks this directly, or over HTTP (pipeline.api).
+
+Replaying is idempotent in effect: an event has an id, so sending a message twice counts it once. A letter is marked as
+replayed after Kafka acknowledged it; whether it is accepted now is decided by the worker alone, and a message that is refused
+again becomes a new letter at its new offset.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, replace
+from typing import Any, Protocol
+
+from pipeline.core.clock import Clock
+from pipeline.core.dead_letters import message_of, shown
+from pipeline.core.errors import ConfigurationError
+from pipeline.core.events import Reason, Refusal
+from pipeline.core.judge import Judge
+from sinks.contract import DeadLetter, DeadLetterStore, LetterEntry, LetterFilter, Position
+
+#: Letters in memory at once while replaying: each may be as large as the broker allows.
+_AT_ONCE = 200
+#: Letters on one page at most.
+MOST_ENTRIES = 1_000
+
+
+class Sender(Protocol):
+    """Sends messages again; returns when all of them are acknowledged."""
+
+    def send(self, letters: Sequence[DeadLetter], messages: Sequence[bytes | None]) -> None:
+        """``messages`` to the topics and with the keys of their ``letters``."""
+        ...
+
+
+class DeadLetterDesk:
+    """Answers with plain values, ready for JSON.
+
+    Args:
+        clock: the wall clock: it says which events cannot have happened yet.
+        sender: makes what sends again; asked only when something is sent.
+        future_tolerance: how far after now an event may be dated.
+    """
+
+    def __init__(
+        self,
+        store: DeadLetterStore,
+        *,
+        judge: Judge,
+        clock: Clock,
+        sender: Callable[[], Sender],
+        future_tolerance: dt.timedelta,
+    ) -> None:
+        self._store, self._judge, self._clock, self._sender = store, judge, clock, sender
+        self._future_tolerance = future_tolerance
+
+    def page(self, wanted: LetterFilter, *, limit: int, after: Position | None = None) -> dict[str, Any]:
+        """Counts by reason and one page; ``next`` names where the next page begins, or is None."""
+        entries = self._store.entries(wanted, limit=limit, after=after)
+        return {
+            "counts": dict(self._store.counts(wanted)),
+            "letters": [_entry(entry) for entry in entries],
+            "next": list(entries[-1].position) if len(entries) == limit else None,
+        }
+
+    def show(self, position: Position) -> dict[str, Any] | None:
+        """One letter with its bytes, or None."""
+        found = self._store.find(position)
+        if found is None:
+            return None
+        letter, entry = found
+        return _entry(entry) | {"key": shown(letter.key), "value": shown(letter.value)}
+
+    def preview(self, wanted: LetterFilter) -> dict[str, Any]:
+        """What the present rules would make of the letters; nothing is sent."""
+        latest = self._clock.now() + self._future_tolerance
+        verdicts: Counter[str] = Counter()
+        for page in self._pages(wanted):
+            for letter in page:
+                verdict = self._judge.judge(message_of(letter.value, letter.reason), latest=latest)
+                verdicts[str(verdict.reason) if isinstance(verdict, Refusal) else ""] += 1
+        accepted = verdicts.pop("", 0)
+        return {"accepted": accepted, "refused": dict(sorted(verdicts.items()))}
+
+    def replay(self, wanted: LetterFilter) -> dict[str, Any]:
+        """Send the letters again and mark them.
+
+        Raises:
+            UnavailableError: Kafka did not take all of a page; what was marked before stays marked.
+        """
+        now = self._clock.now()
+        # What is refused again meanwhile is a new letter: without this bound it would be sent again, and again.
+        before = replace(wanted, until=now if wanted.until is None else min(now, wanted.until))
+        sent, sender = 0, None
+        for page in self._pages(before):
+            sender = sender or self._sender()
+            sender.send(page, [message_of(letter.value, letter.reason) for letter in page])
+            self._store.mark_replayed(page)
+            sent += len(page)
+        return {"sent": sent}
+
+    def drop(self, wanted: LetterFilter) -> dict[str, Any]:
+        """Remove the letters for good.
+
+        Raises:
+            ConfigurationError: the filter would take everything.
+        """
+        if not wanted.chooses:
+            raise ConfigurationError("Dropping needs a filter.", remedy="Give --reason, --topic, --from or --to.")
+        return {"dropped": self._store.drop(wanted)}
+
+    def _pages(self, wanted: LetterFilter) -> Iterator[Sequence[DeadLetter]]:
+        after: Position | None = None
+        while page := self._store.letters(wanted, limit=_AT_ONCE, after=after):
+            yield page
+            after = (page[-1].topic, page[-1].partition, page[-1].offset)
+
+
+def parse_filter(fields: Mapping[str, Any]) -> LetterFilter:
+    """A filter from its form in JSON or a query: reason and topic (lists), from and to (RFC 3339 with offset), replayed.
+
+    Raises:
+        ConfigurationError: a reason is not in the closed list, or a time cannot be read.
+    """
+    reasons = tuple(str(reason) for reason in fields.get("reason", ()))
+    for reason in reasons:
+        if reason not in {str(known) for known in Reason}:
+            raise ConfigurationError(f"There is no reason {reason!r}.", remedy=f"Reasons: {', '.join(Reason)}.")
+    return LetterFilter(
+        reasons=reasons,
+        topics=tuple(str(topic) for topic in fields.get("topic", ())),
+        since=_instant("from", fields.get("from")),
+        until=_instant("to", fields.get("to")),
+        replayed=bool(fields.get("replayed", False)),
+    )
+
+
+def filter_fields(wanted: LetterFilter) -> dict[str, Any]:
+    """The form that ``parse_filter`` reads."""
+    fields: dict[str, Any] = {"reason": list(wanted.reasons), "topic": list(wanted.topics), "replayed": wanted.replayed}
+    for name, instant in (("from", wanted.since), ("to", wanted.until)):
+        if instant is not None:
+            fields[name] = instant.isoformat()
+    return fields
+
+
+def _instant(name: str, text: Any) -> dt.datetime | None:
+    if text is None:
+        return None
+    try:
+        instant = dt.datetime.fromisoformat(str(text))
+    except ValueError:
+        instant = None
+    if instant is None or instant.tzinfo is None:
+        raise ConfigurationError(
+            f"{name!r} must be a time with an offset such as 2024-08-20T08:00:00+07:00, this is {str(text)[:40]!r}."
+        )
+    return instant
+
+
+def _entry(entry: LetterEntry) -> dict[str, Any]:
+    fields = asdict(entry)
+    for name in ("first_seen", "replayed_at"):
+        fields[name] = None if fields[name] is None else fields[name].isoformat(timespec="milliseconds")
+    return fields

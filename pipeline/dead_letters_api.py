@@ -1,0 +1,130 @@
+"""Dead letters over HTTP, for the command line beside an embedded storage: one process owns its folder.
+
+Looking is open like every other figure. Replaying and dropping change things, so they are taken from this machine only and
+only as ``application/json``, which no form of a foreign web page can send.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from aiohttp import web
+
+from pipeline.core.errors import ConfigurationError, PortalPulseError
+from pipeline.dead_letters import MOST_ENTRIES, DeadLetterDesk, parse_filter
+from sinks.contract import Position
+from sinks.errors import SinkError
+
+InThread = Callable[[Callable[[], Any]], Awaitable[Any]]
+
+
+def dead_letter_routes(desk: DeadLetterDesk, in_thread: InThread) -> list[web.RouteDef]:
+    """The endpoints over ``desk``; reading and sending happen in threads."""
+
+    async def page(request: web.Request) -> web.Response:
+        query = request.query
+        fields: dict[str, Any] = {name: query[name] for name in ("from", "to") if name in query}
+        fields |= {name: query.getall(name, []) for name in ("reason", "topic")}
+        fields["replayed"] = query.get("replayed", "") == "1"
+        wanted, limit, after = parse_filter(fields), _limit(query.get("limit", "50")), _position(query.get("after"))
+        return web.json_response(await in_thread(lambda: desk.page(wanted, limit=limit, after=after)))
+
+    async def show(request: web.Request) -> web.Response:
+        found = request.match_info
+        position = (found["topic"], _number("partition", found["partition"]), _number("offset", found["offset"]))
+        letter = await in_thread(lambda: desk.show(position))
+        if letter is None:
+            return error_response(404, f"There is no dead letter at {'/'.join(map(str, position))}.")
+        return web.json_response(letter)
+
+    async def replay(request: web.Request) -> web.Response:
+        fields = await trusted_json(request)
+        wanted = parse_filter(fields)
+        action = desk.preview if fields.get("dry_run") else desk.replay
+        return web.json_response(await in_thread(lambda: action(wanted)))
+
+    async def drop(request: web.Request) -> web.Response:
+        wanted = parse_filter(await trusted_json(request))
+        return web.json_response(await in_thread(lambda: desk.drop(wanted)))
+
+    return [
+        web.get("/api/v1/dead-letters", answered(page)),
+        web.get("/api/v1/dead-letters/{topic}/{partition}/{offset}", answered(show)),
+        web.post("/api/v1/dead-letters/replay", answered(replay)),
+        web.post("/api/v1/dead-letters/drop", answered(drop)),
+    ]
+
+
+class _ForbiddenError(PortalPulseError):
+    """A change was asked for from another machine, or in a form that a foreign web page could send."""
+
+
+def answered(handler: Callable[[web.Request], Awaitable[web.Response]]) -> Callable[[web.Request], Awaitable[web.Response]]:
+    """The handler with every foreseen error as a status and one sentence."""
+
+    async def wrapped(request: web.Request) -> web.Response:
+        try:
+            return await handler(request)
+        except _ForbiddenError as error:
+            return error_response(403, str(error))
+        except ConfigurationError as error:
+            return error_response(400, str(error))
+        except (PortalPulseError, SinkError) as error:
+            return error_response(503, str(error))
+
+    return wrapped
+
+
+async def trusted_json(request: web.Request) -> dict[str, Any]:
+    """The JSON object that asks for a change.
+
+    Raises:
+        PortalPulseError: it may not ask for one.
+        ConfigurationError: it is not a JSON object.
+    """
+    peer = request.remote or ""
+    try:
+        local = ipaddress.ip_address(peer).is_loopback
+    except ValueError:
+        local = False
+    if not local:
+        raise _ForbiddenError("Changes are taken from this machine only.", remedy="Run the command where the process runs.")
+    if request.content_type != "application/json":
+        raise _ForbiddenError("Changes are asked for with Content-Type: application/json.")
+    try:
+        fields = json.loads(await request.text())
+    except ValueError as error:
+        raise ConfigurationError(f"This is no JSON: {error}.") from error
+    if not isinstance(fields, dict):
+        raise ConfigurationError("A JSON object is needed.")
+    return fields
+
+
+def error_response(status: int, text: str) -> web.Response:
+    """An error in the form of every endpoint."""
+    return web.json_response({"error": text}, status=status)
+
+
+def _limit(text: str) -> int:
+    number = _number("limit", text)
+    if not 1 <= number <= MOST_ENTRIES:
+        raise ConfigurationError(f"limit must be from 1 to {MOST_ENTRIES}, this is {number}.")
+    return number
+
+
+def _number(name: str, text: str) -> int:
+    try:
+        return int(text)
+    except ValueError as error:
+        raise ConfigurationError(f"{name} must be a whole number, this is {text[:40]!r}.") from error
+
+
+def _position(text: str | None) -> Position | None:
+    if text is None:
+        return None
+    topic, _, rest = text.partition("/")
+    partition, _, offset = rest.partition("/")
+    return topic, _number("partition", partition), _number("offset", offset)

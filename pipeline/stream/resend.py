@@ -1,0 +1,71 @@
+"""Sends messages again: a small idempotent producer that waits for every acknowledgement.
+
+The worker reads with aiokafka inside Faust; this is a rare, deliberate act outside of any event loop, so it uses librdkafka,
+whose ``flush`` simply waits. Messages go to the partition of their key, as the portals' own do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from confluent_kafka import KafkaError, KafkaException, Producer
+
+from pipeline.core.errors import UnavailableError
+from sinks.contract import DeadLetter
+
+#: A message that could not be delivered for this long has failed (seconds).
+_DELIVERY_SECONDS = 30.0
+
+
+class Resender:
+    """Sends to the topic each letter came from."""
+
+    def __init__(self, bootstrap: Sequence[str]) -> None:
+        self._shown = ", ".join(bootstrap)
+        self._problem = ""
+        self._producer = Producer(
+            {
+                "bootstrap.servers": ",".join(bootstrap),
+                "client.id": "portalpulse-replay",
+                "enable.idempotence": True,
+                "acks": "all",
+                "allow.auto.create.topics": False,
+                "delivery.timeout.ms": int(_DELIVERY_SECONDS * 1000),
+                "partitioner": "murmur2_random",  # as the Java and Python clients: one dossier, one partition, always
+                "log_level": 2,
+            }
+        )
+
+    def send(self, letters: Sequence[DeadLetter], messages: Sequence[bytes | None]) -> None:
+        """Send ``messages`` with the keys and topics of their ``letters``; returns when every one is acknowledged.
+
+        Raises:
+            UnavailableError: at least one was not; sending all of them again does no harm.
+        """
+        self._problem = ""
+        for letter, message in zip(letters, messages, strict=True):
+            self._produce(letter, message)
+        left = self._producer.flush(_DELIVERY_SECONDS + 5)
+        if left or self._problem:
+            raise UnavailableError(
+                f"Kafka at {self._shown} did not take every message: {self._problem or f'{left} without an answer'}.",
+                remedy="What was not acknowledged still waits; replay again when the broker answers.",
+            )
+
+    def _produce(self, letter: DeadLetter, message: bytes | None) -> None:
+        while True:
+            try:
+                self._producer.produce(letter.topic, value=message, key=letter.key, on_delivery=self._delivered)
+            except BufferError:
+                self._producer.poll(0.1)
+            except KafkaException as error:
+                self._problem = self._problem or f"{letter.topic}/{letter.partition}/{letter.offset}: {error.args[0].str()}"
+                return
+            else:
+                self._producer.poll(0)
+                return
+
+    def _delivered(self, error: KafkaError | None, message: Any) -> None:
+        if error is not None:
+            self._problem = self._problem or f"{message.topic()}: {error.str()}"
