@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from deploy.native.clickhouse_server import ClickHouseServer
 from deploy.native.kafka import KafkaNode
 from deploy.native.parts import alertmanager_binary, prometheus_binary
 
@@ -20,12 +19,6 @@ def pytest_collection_modifyitems(items):
     for item in items:
         if here in item.path.parents:
             item.add_marker(pytest.mark.integration)
-
-
-@pytest.fixture(scope="session")
-def parts_dir(tmp_path_factory):
-    """Where the session's real parts keep their data and logs."""
-    return tmp_path_factory.mktemp("parts")
 
 
 @pytest.fixture(scope="session")
@@ -43,26 +36,6 @@ def kafka(kafka_node):
     if not kafka_node.process.running:
         kafka_node.start()
     return kafka_node
-
-
-@pytest.fixture(scope="session")
-def clickhouse_node(parts_dir):
-    """The session's ClickHouse server, whatever a test did to it."""
-    server = ClickHouseServer(data_dir=parts_dir / "clickhouse", log_dir=parts_dir / "logs")
-    server.start()
-    yield server
-    server.stop()
-
-
-@pytest.fixture
-def clickhouse_server(clickhouse_node):
-    """A real ClickHouse over HTTP: ``.url(database)``, ``.query(sql)``, ``.kill()``, ``.restart()``.
-
-    Tests share the server: each takes a database of its own name.
-    """
-    if not clickhouse_node.process.running:
-        clickhouse_node.start()
-    return clickhouse_node
 
 
 @pytest.fixture(scope="session")

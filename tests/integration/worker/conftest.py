@@ -25,9 +25,8 @@ class WorkerProcess:
             environment=environment | {"PORTALPULSE_HTTP__PORT": str(self.port)},
         )
 
-    def start(self):
-        """Start it and wait until it takes part in the group."""
-        self.process.start()
+    def await_ready(self):
+        """Wait until it takes part in the group."""
         wait_until(lambda: self.ready()[0], timeout=60, what="the worker to be ready", children=[self.process])
         return self
 
@@ -58,11 +57,16 @@ class Chain:
         }
         self.workers = []
 
-    def worker(self):
-        """A further worker, started and ready."""
+    def launch(self):
+        """A further worker, started: it may end before it is ready."""
         worker = WorkerProcess(len(self.workers), self.environment, self._log_dir)
         self.workers.append(worker)
-        return worker.start()
+        worker.process.start()
+        return worker
+
+    def worker(self):
+        """A further worker, started and ready."""
+        return self.launch().await_ready()
 
     def number(self, sql):
         """The single number that a query on this chain's database answers."""

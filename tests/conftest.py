@@ -1,0 +1,58 @@
+"""What every test shares: a clean environment, one way to search for counterexamples, and a real ClickHouse server."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+from deploy.native.clickhouse_server import ClickHouseServer
+from pipeline.core.agencies import AgencyRegistry
+from pipeline.settings import PREFIX
+
+# `make check` must give the same answer twice; HYPOTHESIS_PROFILE=explore looks further.
+_PATIENT = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow, HealthCheck.data_too_large]}
+settings.register_profile("gate", derandomize=True, **_PATIENT)
+settings.register_profile("explore", max_examples=2_000, print_blob=True, **_PATIENT)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "gate"))
+
+
+@pytest.fixture(autouse=True)
+def _clean_environment(monkeypatch):
+    """No setting of the machine reaches a test."""
+    for name in list(os.environ):
+        if name.startswith(PREFIX):
+            monkeypatch.delenv(name)
+
+
+@pytest.fixture(scope="session")
+def registry():
+    """The packaged registry of agencies."""
+    return AgencyRegistry.packaged()
+
+
+@pytest.fixture(scope="session")
+def parts_dir(tmp_path_factory):
+    """Where the session's real parts keep their data and logs."""
+    return tmp_path_factory.mktemp("parts")
+
+
+@pytest.fixture(scope="session")
+def clickhouse_node(parts_dir):
+    """The session's ClickHouse server, whatever a test did to it."""
+    server = ClickHouseServer(data_dir=parts_dir / "clickhouse", log_dir=parts_dir / "logs")
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def clickhouse_server(clickhouse_node):
+    """A real ClickHouse over HTTP: ``.url(database)``, ``.query(sql)``, ``.kill()``, ``.restart()``.
+
+    Tests share the server: each takes a database of its own name.
+    """
+    if not clickhouse_node.process.running:
+        clickhouse_node.start()
+    return clickhouse_node

@@ -1,0 +1,354 @@
+"""What is ClickHouse's own: migrations, errors by consequence, the lock on the folder."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime as dt
+import gc
+import multiprocessing
+import os
+import socket
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+
+from sinks.clickhouse.client import ClickHouse
+from sinks.clickhouse.migrate import Migration, migrate, packaged_migrations
+from sinks.clickhouse.reader import ClickHouseReader
+from sinks.clickhouse.registry_writer import AgencyRow, write_agencies
+from sinks.clickhouse.store import ClickHouseStore
+from sinks.clickhouse.target import Target
+from sinks.contract import Days, Span
+from sinks.errors import RefusedRows, Retryable, Unknown
+from sinks.tables import AGENCIES, EPOCH
+from tests.factories import MORNING, an_event, rows_of
+
+MINUTE = dt.timedelta(minutes=1)
+
+
+@pytest.fixture(params=["embedded", "served"])
+def clickhouse(request):
+    """A migrated ClickHouse, embedded and served."""
+    return request.getfixturevalue(request.param)
+
+
+# ---- migrations
+
+
+def test_migrations_are_applied_once(clickhouse):
+    """What is applied is recorded and not applied again."""
+    assert migrate(clickhouse) == ()
+    recorded = clickhouse.rows("test", "SELECT number, name, sha256 FROM schema_migrations ORDER BY number")
+    assert [tuple(row) for row in recorded] == [(m.number, m.name, m.sha256) for m in packaged_migrations()]
+
+
+def test_migrations_are_numbered_without_gaps():
+    """The files count up from 1, so that two branches cannot both add the next one unnoticed."""
+    assert [migration.number for migration in packaged_migrations()] == list(range(1, len(packaged_migrations()) + 1))
+
+
+def test_an_edited_migration_is_refused(clickhouse):
+    """A file that was changed after it was applied stops the start, and names itself."""
+    first, *others = packaged_migrations()
+    edited = dataclasses.replace(first, text=first.text + "-- changed\n")
+    with pytest.raises(Unknown, match="0001_create_dossier_events was edited"):
+        migrate(clickhouse, (edited, *others))
+
+
+def test_a_newer_database_is_refused(clickhouse):
+    """A program older than its database does not touch it."""
+    *older, newest = packaged_migrations()
+    with pytest.raises(Unknown, match=f"has migration {newest.number:04d}, this program ends at {newest.number - 1:04d}"):
+        migrate(clickhouse, tuple(older))
+
+
+def test_a_missing_migration_is_added(clickhouse):
+    """A database that is behind gets what it lacks, and only that."""
+    number = packaged_migrations()[-1].number + 1
+    added = Migration(number, "another", "CREATE TABLE another (a UInt8) ENGINE = Log;\n")
+    assert migrate(clickhouse, (*packaged_migrations(), added)) == (added,)
+    assert clickhouse.rows("test", "SELECT count() FROM another")[0][0] == 0
+
+
+def _migrate_at(url, begin, answers):
+    clickhouse = ClickHouse(Target.parse(url, timeout=60))
+    begin.wait()
+    try:
+        answers.put(len(migrate(clickhouse)))
+    except BaseException as error:  # noqa: BLE001 - the parent shall see whatever it is
+        answers.put(repr(error))
+    clickhouse.close()
+
+
+def test_two_processes_migrate_at_the_same_time(empty_url):
+    """Workers that start together on an empty database all succeed, and it is complete and usable afterwards."""
+    context = multiprocessing.get_context("spawn")
+    begin, answers = context.Barrier(2), context.Queue()
+    processes = [context.Process(target=_migrate_at, args=(empty_url, begin, answers)) for _ in range(2)]
+    for process in processes:
+        process.start()
+    applied = [answers.get(timeout=60) for _ in processes]
+    for process in processes:
+        process.join(30)
+    assert all(isinstance(number, int) for number in applied), applied
+    clickhouse = ClickHouse(Target.parse(empty_url, timeout=60))
+    assert migrate(clickhouse) == ()
+    ClickHouseStore(clickhouse).insert_events(rows_of([an_event()]))
+    clickhouse.close()
+
+
+def test_the_registry_is_written_once(clickhouse):
+    """The same registry again changes nothing, a corrected row replaces the old one."""
+    row = AgencyRow("H17", dt.date(2016, 4, 1), None, "province", "Đà Nẵng", "Da Nang", "Đà Nẵng", "")
+    ended = AgencyRow("H47", dt.date(2016, 4, 1), dt.date(2025, 6, 30), "province", "Quảng Nam", "Quang Nam", "Quảng Nam", "H17")
+    for _ in range(2):
+        write_agencies(clickhouse, [row, ended])
+    time.sleep(0.002)  # written_at has whole milliseconds and decides which row is the newer
+    write_agencies(clickhouse, [dataclasses.replace(row, name_en="Danang")])
+    rows = clickhouse.rows("test", f"SELECT code, valid_to, name_vi, name_en, successor_code FROM {AGENCIES} FINAL ORDER BY code")
+    assert [tuple(found) for found in rows] == [
+        ("H17", None, "Đà Nẵng", "Danang", ""),
+        ("H47", dt.date(2025, 6, 30), "Quảng Nam", "Quang Nam", "H17"),
+    ]
+
+
+def test_a_raised_epoch_beats_every_older_count(clickhouse):
+    """After a deliberate purge the new epoch's smaller counts win over the old ones."""
+    store = ClickHouseStore(clickhouse)
+    events = [an_event(), an_event(), an_event()]
+    store.insert_events(rows_of(events))
+    store.recount_minutes(Span(MORNING, MORNING + MINUTE))
+    clickhouse.command("test", "TRUNCATE TABLE dossier_events")
+    clickhouse.command("test", "INSERT INTO tally_epochs (epoch, reason) VALUES (1, 'test')")
+    again = ClickHouseStore(clickhouse)
+    again.insert_events(rows_of(events[:1]))
+    again.recount_minutes(Span(MORNING, MORNING + MINUTE))
+    again.roll_up_days(Days((MORNING.date(),)))
+    rows = clickhouse.rows("test", "SELECT events, version FROM agency_minute FINAL")
+    assert [tuple(map(int, row)) for row in rows] == [(1, EPOCH + 1)]
+    assert ClickHouseReader(clickhouse).counts_of_days(MORNING.date(), MORNING.date())["H17"].events == 1
+
+
+# ---- errors
+
+
+def seen_calls(clickhouse):
+    """The (operation, outcome) pairs that the observer is told from now on."""
+    seen = []
+    clickhouse._observer = lambda operation, outcome, seconds: seen.append((operation, outcome, seconds >= 0))
+    return seen
+
+
+def test_a_malformed_id_is_the_rows_fault(clickhouse):
+    """A bad UUID refuses these rows, nothing else."""
+    seen = seen_calls(clickhouse)
+    rows = rows_of([an_event()])
+    broken = rows.set_column(rows.column_names.index("event_id"), "event_id", [["no-uuid"]])
+    with pytest.raises(RefusedRows):
+        ClickHouseStore(clickhouse).insert_events(broken)
+    assert seen[-1] == ("insert_events", "refused", True)
+
+
+def test_an_unknown_table_stops_the_worker(clickhouse):
+    """A missing table is nobody's rows and no waiting: Unknown."""
+    store = ClickHouseStore(clickhouse)
+    seen = seen_calls(clickhouse)
+    clickhouse.command("test", "DROP TABLE dossier_events SYNC")
+    for action in (
+        lambda: store.insert_events(rows_of([an_event()])),
+        lambda: store.recount_minutes(Span(MORNING, MORNING + MINUTE)),
+        lambda: ClickHouseReader(clickhouse).last_events(MORNING),
+    ):
+        with pytest.raises(Unknown):
+            action()
+        assert seen[-1][1] == "unknown"
+
+
+def test_an_unknown_column_stops_the_worker(clickhouse):
+    """A schema that does not fit is not the fault of the rows: nothing is set aside, the worker stops."""
+    rows = rows_of([an_event()])
+    with pytest.raises(Unknown):
+        ClickHouseStore(clickhouse).insert_events(rows.append_column("surprise", [["x"]]))
+
+
+def test_a_syntax_error_stops_the_worker(clickhouse):
+    """A statement that ClickHouse cannot read is a fault of ours, never of the rows."""
+    with pytest.raises(Unknown):
+        clickhouse.command("test", "SELEKT 1")
+
+
+def test_a_query_over_its_limit_may_be_tried_again(clickhouse):
+    """Too slow or too large for now is Retryable, with the pause that the code asks for."""
+    with pytest.raises(Retryable) as slow:
+        clickhouse.rows("test", "SELECT sum(cityHash64(number)) FROM numbers(100000000000)", max_execution_time=0.2)
+    assert slow.value.retry_after == 2.0
+    with pytest.raises(Retryable):
+        clickhouse.rows("test", "SELECT groupArray(number) FROM numbers(50000000)", max_memory_usage=20_000_000)
+
+
+def _free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def test_nobody_listens():
+    """A server that is down is Retryable, at once."""
+    seen = []
+    clickhouse = ClickHouse(
+        Target.parse(f"http://127.0.0.1:{_free_port()}", timeout=5), observer=lambda *call: seen.append(call[:2])
+    )
+    began = time.monotonic()
+    with pytest.raises(Retryable, match=r"ClickHouse at 127\.0\.0\.1"):
+        clickhouse.rows("ping", "SELECT 1")
+    assert time.monotonic() - began < 5
+    assert seen == [("ping", "retryable")]
+    clickhouse.close()
+
+
+def test_a_server_that_never_answers():
+    """A server that accepts and keeps silent is Retryable after the timeout, not later."""
+    with socket.create_server(("127.0.0.1", 0), backlog=16) as silent:
+        clickhouse = ClickHouse(Target.parse(f"http://127.0.0.1:{silent.getsockname()[1]}", timeout=1))
+        began = time.monotonic()
+        with pytest.raises(Retryable):
+            clickhouse.rows("ping", "SELECT 1")
+        assert time.monotonic() - began < 5
+        clickhouse.close()
+
+
+def test_a_server_that_ends_in_mid_answer():
+    """A connection that breaks off is Retryable."""
+    with socket.create_server(("127.0.0.1", 0), backlog=16) as broken:
+
+        def break_off():
+            while True:
+                try:
+                    connection, _ = broken.accept()
+                except OSError:
+                    return
+                with connection:
+                    connection.recv(100)
+                    connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nabc")
+
+        thread = threading.Thread(target=break_off, daemon=True)
+        thread.start()
+        clickhouse = ClickHouse(Target.parse(f"http://127.0.0.1:{broken.getsockname()[1]}", timeout=5))
+        with pytest.raises(Retryable):
+            clickhouse.rows("ping", "SELECT 1")
+        clickhouse.close()
+
+
+def test_a_wrong_password_stops_and_is_not_shown(clickhouse_server):
+    """Refused credentials need a person; the message names the server, never the password."""
+    url = clickhouse_server.url().replace("default:@", "nobody:s3cret@")
+    clickhouse = ClickHouse(Target.parse(url, timeout=5))
+    with pytest.raises(Unknown) as refused:
+        clickhouse.rows("ping", "SELECT 1")
+    assert "s3cret" not in str(refused.value)
+    clickhouse.close()
+
+
+def patiently(action):
+    """Call again while the storage asks for it."""
+    deadline = time.monotonic() + 30
+    while True:
+        try:
+            return action()
+        except Retryable:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+
+
+def test_a_killed_server_comes_back(clickhouse_server, served):
+    """Killed and started again, the server has what it acknowledged, and the same connection goes on."""
+    store, reader = ClickHouseStore(served), ClickHouseReader(served)
+    events = [an_event(), an_event()]
+    store.insert_events(rows_of(events))
+    clickhouse_server.kill()
+    with pytest.raises(Retryable):
+        store.insert_events(rows_of(events))
+    clickhouse_server.restart()
+    patiently(lambda: store.insert_events(rows_of(events)))
+    store.recount_minutes(Span(MORNING, MORNING + MINUTE))
+    assert reader.counts_between(MORNING, MORNING + MINUTE)["H17"].events == 2
+
+
+def test_an_insert_over_a_dead_connection_is_whole_or_an_error(clickhouse_server, served):
+    """The first insert after the server was replaced under an open connection stores every row or says that it did not."""
+    store, reader = ClickHouseStore(served), ClickHouseReader(served)
+    store.insert_events(rows_of([an_event(agency="G01")]))
+    clickhouse_server.kill()
+    clickhouse_server.restart()
+    events = [an_event() for _ in range(50_000)]
+    patiently(lambda: store.insert_events(rows_of(events)))
+    patiently(lambda: store.recount_minutes(Span(MORNING, MORNING + MINUTE)))
+    found = reader.counts_between(MORNING, MORNING + MINUTE)
+    assert {agency: counts.events for agency, counts in found.items()} == {"G01": 1, "H17": 50_000}
+
+
+def test_readers_in_passing_threads_leave_nothing_behind(clickhouse):
+    """A thread that asked once and ended keeps no connection: a board that asks for days does not fill the process."""
+    store, reader = ClickHouseStore(clickhouse), ClickHouseReader(clickhouse)
+    store.insert_events(rows_of([an_event()]))
+
+    def ask():
+        b"".join(reader.events(MORNING.date(), MORNING.date(), None))
+
+    def in_a_thread():
+        thread = threading.Thread(target=ask)
+        thread.start()
+        thread.join(30)
+
+    in_a_thread()
+    before = len(clickhouse._clients)
+    for _ in range(20):
+        in_a_thread()
+    gc.collect()
+    assert len(clickhouse._clients) <= before + 1
+
+
+# ---- the folder
+
+
+_OPEN_A_FOLDER = """
+import sys
+from pathlib import Path
+from sinks.clickhouse.client import ClickHouse
+from sinks.clickhouse.target import Target
+ClickHouse(Target(timeout=5, folder=Path(sys.argv[1])))
+"""
+
+
+def test_a_folder_has_one_owner(embedded, embedded_folder):
+    """A second opener of the folder, in this process or another, is told who has it."""
+    with pytest.raises(Unknown, match=f"in use by process {os.getpid()}"):
+        ClickHouse(Target(timeout=5, folder=embedded_folder))
+    other = subprocess.run(
+        [
+            *(sys.executable, "-c", _OPEN_A_FOLDER),
+            str(embedded_folder),
+        ],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert f"is in use by process {os.getpid()}" in other.stderr
+
+
+def test_a_closed_folder_is_free_again(embedded_folder):
+    """Closing gives the folder back."""
+    for _ in range(2):
+        clickhouse = ClickHouse(Target(timeout=5, folder=embedded_folder))
+        clickhouse.close()
+
+
+def test_a_folder_that_cannot_be_made(tmp_path):
+    """A folder below a file is refused with its name."""
+    (tmp_path / "file").write_text("")
+    with pytest.raises(Unknown, match="cannot be written"):
+        ClickHouse(Target(timeout=5, folder=tmp_path / "file" / "clickhouse"))

@@ -1,0 +1,131 @@
+"""Dead letters kept, looked at, marked and dropped: the same over the embedded engine and a real server."""
+
+from __future__ import annotations
+
+import datetime as dt
+import time
+
+import pytest
+
+from sinks.clickhouse.dead_letter_store import ClickHouseDeadLetters
+from sinks.clickhouse.reader import ClickHouseReader
+from sinks.clickhouse.store import ClickHouseStore
+from sinks.contract import DeadLetter, LetterFilter
+
+WAITING, ALL = LetterFilter(), LetterFilter(replayed=True)
+BYTES = b"\x00\xff\n'\\\t{}" + "hồ sơ".encode()
+
+
+@pytest.fixture(params=["embedded", "served"])
+def clickhouse(request):
+    """Each ClickHouse, with an empty database."""
+    return request.getfixturevalue(request.param)
+
+
+@pytest.fixture
+def letters(clickhouse):
+    """The dead letters under test."""
+    return ClickHouseDeadLetters(clickhouse)
+
+
+@pytest.fixture
+def keep(clickhouse):
+    """Keep letters as a worker does."""
+    return ClickHouseStore(clickhouse).insert_dead_letters
+
+
+def a_letter(offset, *, topic="a", partition=0, reason="not_json", value=b"{", key=b"k"):
+    """A dead letter."""
+    return DeadLetter(topic, partition, offset, key, value, reason, "why 'it' failed\n")
+
+
+def test_nothing(letters):
+    """Without letters everything is empty, and dropping drops none."""
+    assert letters.counts(WAITING) == {}
+    assert letters.entries(WAITING, limit=10) == []
+    assert letters.letters(WAITING, limit=10) == []
+    assert letters.find(("a", 0, 1)) is None
+    letters.mark_replayed([])
+    assert letters.drop(LetterFilter(reasons=("x",))) == 0
+
+
+def test_every_byte_comes_back(letters, keep):
+    """Key, value and error come back as they were; a tombstone differs from an empty message."""
+    kept = [a_letter(1, value=BYTES, key=BYTES), a_letter(2, value=None), a_letter(3, value=b""), a_letter(4, key=None)]
+    keep(kept)
+    assert letters.letters(WAITING, limit=10) == kept
+    assert [entry.size for entry in letters.entries(WAITING, limit=10)] == [len(BYTES), None, 0, 1]
+    letter, entry = letters.find(("a", 0, 1))
+    assert letter == kept[0]
+    assert (entry.position, entry.reason, entry.error) == (("a", 0, 1), "not_json", kept[0].error)
+    assert dt.datetime.now(dt.UTC) - entry.first_seen < dt.timedelta(minutes=5)
+
+
+def test_pages_hold_every_letter_once(letters, keep):
+    """Pages ascend by topic, partition and offset, and together hold each letter once, redelivered or not."""
+    kept = [a_letter(offset, topic=topic, partition=p) for topic in "ba" for p in (1, 0) for offset in (10, 9, 2)]
+    keep(kept)
+    keep(kept[:5])
+    seen, after = [], None
+    while page := letters.entries(WAITING, limit=5, after=after):
+        seen += [entry.position for entry in page]
+        after = seen[-1]
+    assert seen == sorted((letter.topic, letter.partition, letter.offset) for letter in kept)
+    whole = letters.letters(WAITING, limit=3, after=seen[4])
+    assert [(letter.topic, letter.partition, letter.offset) for letter in whole] == seen[5:8]
+
+
+def test_filters(letters, keep):
+    """Reason, topic and the time of the first sighting choose alike in counts, pages and drops."""
+    keep([a_letter(1), a_letter(2, reason="empty"), a_letter(3, topic="b")])
+    time.sleep(0.01)
+    between = letters.entries(LetterFilter(topics=("b",)), limit=1)[0].first_seen + dt.timedelta(milliseconds=1)
+    time.sleep(0.01)
+    keep([a_letter(4)])
+    keep([a_letter(1)])  # again: the first sighting counts
+    assert letters.counts(WAITING) == {"empty": 1, "not_json": 3}
+    assert letters.counts(LetterFilter(reasons=("empty", "x"))) == {"empty": 1}
+    assert letters.counts(LetterFilter(topics=("b",))) == {"not_json": 1}
+    assert letters.counts(LetterFilter(since=between)) == {"not_json": 1}
+    assert letters.counts(LetterFilter(until=between)) == {"empty": 1, "not_json": 2}
+    assert [entry.offset for entry in letters.entries(LetterFilter(until=between, topics=("a",)), limit=9)] == [1, 2]
+    assert letters.drop(LetterFilter(until=between, reasons=("not_json",))) == 2
+    assert [entry.offset for entry in letters.entries(WAITING, limit=9)] == [2, 4]
+
+
+def test_replayed_letters_are_hidden_but_kept(letters, keep):
+    """A replayed letter waits no more; asked for, it is there with the time; redelivery changes nothing."""
+    keep([a_letter(1), a_letter(2)])
+    letters.mark_replayed([a_letter(1)])
+    keep([a_letter(1)])
+    assert [entry.offset for entry in letters.entries(WAITING, limit=9)] == [2]
+    shown = letters.entries(ALL, limit=9)
+    assert [(entry.offset, entry.replayed_at is not None) for entry in shown] == [(1, True), (2, False)]
+    assert letters.find(("a", 0, 1))[1].replayed_at == shown[0].replayed_at
+    assert dt.datetime.now(dt.UTC) - shown[0].replayed_at < dt.timedelta(minutes=5)
+
+
+def test_a_dropped_letter_stays_dropped(letters, keep, clickhouse):
+    """Dropped letters are gone with their bytes, do not come back by redelivery, and cannot be marked back to life."""
+    keep([a_letter(1), a_letter(2, reason="empty")])
+    assert letters.drop(LetterFilter(reasons=("empty",))) == 1
+    assert clickhouse.rows("test", "SELECT offset FROM dead_letters") == [(1,)]
+    keep([a_letter(2, reason="empty")])
+    letters.mark_replayed([a_letter(2)])
+    for wanted in (WAITING, ALL):
+        assert [entry.offset for entry in letters.entries(wanted, limit=9)] == [1]
+        assert letters.counts(wanted) == {"not_json": 1}
+        assert [letter.offset for letter in letters.letters(wanted, limit=9)] == [1]
+    assert letters.find(("a", 0, 2)) is None
+    assert letters.drop(ALL) == 1
+    assert clickhouse.rows("test", "SELECT offset FROM dead_letters") == []
+
+
+def test_the_counter_never_falls(letters, keep, clickhouse):
+    """What was set aside stays counted when it is replayed or dropped: Prometheus takes a falling counter for a restart."""
+    keep([a_letter(1), a_letter(2), a_letter(3, reason="empty")])
+    reader = ClickHouseReader(clickhouse)
+    before = reader.dead_letters_by_reason()
+    letters.mark_replayed([a_letter(1)])
+    letters.drop(LetterFilter(reasons=("not_json",), replayed=True))
+    assert reader.dead_letters_by_reason() == before == {"not_json": 2, "empty": 1}

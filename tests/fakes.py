@@ -1,0 +1,214 @@
+"""A destination in memory that honours the sink contract: for faults that no real one produces on demand."""
+
+from __future__ import annotations
+
+import datetime as dt
+import threading
+import uuid
+from collections import Counter, defaultdict
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from pipeline.core.events import DossierEvent
+from pipeline.core.indicators import COUNTS
+from pipeline.core.periods import civil_day
+from sinks.contract import Arrivals, Counts, DeadLetter, Span, Standing
+from sinks.errors import RefusedRows
+from tests.factories import a_message
+
+MINUTE = dt.timedelta(minutes=1)
+
+
+@dataclass
+class Tally:
+    """One tally row: its version is the number of distinct events it has seen. ``seen`` names them, for proofs."""
+
+    version: int
+    counts: Counts
+    last_event_at: dt.datetime
+    seen: frozenset = frozenset()
+
+
+def key_of(event: DossierEvent) -> tuple[str, dt.datetime, uuid.UUID]:
+    """What makes two events the same."""
+    return (event.agency, event.occurred_at, event.event_id)
+
+
+def minute_of(instant: dt.datetime) -> dt.datetime:
+    """The minute an instant falls in."""
+    return instant.replace(second=0, microsecond=0)
+
+
+def counts_of(events) -> Counts:
+    """The counts of a tally row over these events."""
+    listed = list(events)
+    return Counts(events=len(listed), **{name: sum(map(rule, listed)) for name, rule in COUNTS.items()})
+
+
+def summed(counts) -> Counts:
+    """The sum of several counts."""
+    total = Counter()
+    for row in counts:
+        total.update({name: getattr(row, name) for name in Counts.__slots__})
+    return Counts(**total)
+
+
+def _seen(events) -> tuple[dt.datetime, frozenset]:
+    return max(event.occurred_at for event in events), frozenset(map(key_of, events))
+
+
+def _nothing(step: str) -> None:
+    """No fault."""
+
+
+@dataclass
+class MemoryStore:
+    """An ``EventStore`` and a ``TallyReader``: a set of events and rows that only a larger version replaces.
+
+    ``fault`` is told every step before and after it took effect (``insert_events``, ``insert_events:done``, ...) and may
+    raise; ``cursed`` events are refused with every row beside them; ``now`` tells when something arrived.
+    """
+
+    fault: Callable[[str], None] = _nothing
+    now: Callable[[], dt.datetime] = lambda: dt.datetime.now(dt.UTC)
+    cursed: set[uuid.UUID] = field(default_factory=set)
+    kept: dict[tuple[str, dt.datetime, uuid.UUID], DossierEvent] = field(default_factory=dict)
+    arrived: dict[tuple[str, dt.datetime, uuid.UUID], dt.datetime] = field(default_factory=dict)
+    minutes: dict[tuple[str, dt.datetime], Tally] = field(default_factory=dict)
+    days: dict[tuple[str, dt.date], Tally] = field(default_factory=dict)
+    procedures: dict[tuple[str, dt.date, str], Tally] = field(default_factory=dict)
+    letters: dict[tuple[str, int, int], tuple[DeadLetter, dt.datetime]] = field(default_factory=dict)
+    guard: threading.RLock = field(default_factory=threading.RLock)
+
+    # ---- EventStore
+
+    def insert_events(self, rows) -> None:
+        self.fault("insert_events")
+        listed = rows.to_pylist()
+        try:
+            ids = [uuid.UUID(row["event_id"]) for row in listed]
+        except ValueError as error:
+            raise RefusedRows(str(error)) from error
+        if not self.cursed.isdisjoint(ids):
+            raise RefusedRows("VIOLATED_CONSTRAINT")
+        with self.guard:
+            for row, event_id in zip(listed, ids, strict=True):
+                event = DossierEvent(**{name: row[name] for name in DossierEvent.__slots__} | {"event_id": event_id})
+                self.kept[key_of(event)] = event
+                self.arrived[key_of(event)] = self.now()
+        self.fault("insert_events:done")
+
+    def insert_dead_letters(self, letters) -> None:
+        self.fault("insert_dead_letters")
+        with self.guard:
+            for letter in letters:
+                self.letters.setdefault((letter.topic, letter.partition, letter.offset), (letter, self.now()))
+        self.fault("insert_dead_letters:done")
+
+    def recount_minutes(self, span: Span) -> None:
+        self.fault("recount_minutes")
+        with self.guard:
+            seen = defaultdict(list)
+            for event in self.kept.values():
+                if span.start <= event.occurred_at < span.end and (span.agencies is None or event.agency in span.agencies):
+                    seen[event.agency, minute_of(event.occurred_at)].append(event)
+        self.fault("recount_minutes:read")  # a slow recount writes what it saw before others wrote
+        for key, events in seen.items():
+            self.write(self.minutes, key, counts_of(events), *_seen(events))
+        self.fault("recount_minutes:done")
+
+    def roll_up_days(self, days) -> None:
+        self.fault("roll_up_days")
+        with self.guard:
+            seen = defaultdict(list)
+            for (agency, minute), tally in self.minutes.items():
+                day = civil_day(minute)
+                if day in days.days and (days.agencies is None or agency in days.agencies):
+                    seen[agency, day].append(tally)
+        self.fault("roll_up_days:read")
+        for key, tallies in seen.items():
+            seen = frozenset().union(*(tally.seen for tally in tallies))
+            self.write(self.days, key, summed(t.counts for t in tallies), max(t.last_event_at for t in tallies), seen)
+        self.fault("roll_up_days:done")
+
+    def recount_procedures(self, days) -> None:
+        self.fault("recount_procedures")
+        with self.guard:
+            seen = defaultdict(list)
+            for event in self.kept.values():
+                day = civil_day(event.occurred_at)
+                if day in days.days and (days.agencies is None or event.agency in days.agencies):
+                    seen[event.agency, day, event.procedure_code].append(event)
+        self.fault("recount_procedures:read")
+        for key, events in seen.items():
+            self.write(self.procedures, key, counts_of(events), *_seen(events))
+        self.fault("recount_procedures:done")
+
+    def write(self, tier, key, counts: Counts, last: dt.datetime, seen: frozenset = frozenset()) -> None:
+        """Write a tally row: of two versions the larger wins, of equal ones the later."""
+        with self.guard:
+            known = tier.get(key)
+            if known is None or counts.events >= known.version:
+                tier[key] = Tally(counts.events, counts, last, seen)
+
+    # ---- TallyReader
+
+    def counts_between(self, start, end):
+        return self._by_agency((key[0], tally) for key, tally in self.minutes.items() if start <= key[1] < end)
+
+    def counts_of_days(self, first, last):
+        return self._by_agency((key[0], tally) for key, tally in self.days.items() if first <= key[1] <= last)
+
+    def last_events(self, until):
+        newest: dict[str, dt.datetime] = {}
+        for event in self.kept.values():
+            if event.occurred_at <= until:
+                newest[event.agency] = max(event.occurred_at, newest.get(event.agency, event.occurred_at))
+        return newest
+
+    def standing(self) -> Standing:
+        tiers = ((tally.counts.events for tally in tier.values()) for tier in (self.minutes, self.days))
+        return Standing(stored=len(self.kept), tallied=min(map(sum, tiers)))
+
+    def dead_letters_by_reason(self):
+        return dict(Counter(letter.reason for letter, _ in self.letters.values()))
+
+    def arrivals(self, within) -> Arrivals:
+        since = self.now() - within
+        return Arrivals(
+            events=sum(at > since for at in self.arrived.values()),
+            dead_letters=sum(at > since for _, at in self.letters.values()),
+        )
+
+    def events(self, first, last, agencies):
+        chosen = [
+            event
+            for event in self.kept.values()
+            if first <= civil_day(event.occurred_at) <= last and (agencies is None or event.agency in agencies)
+        ]
+        for event in sorted(chosen, key=lambda event: (event.occurred_at, str(event.event_id))):
+            yield a_message(event) + b"\n"
+
+    def ping(self) -> None:
+        self.fault("ping")
+
+    @staticmethod
+    def _by_agency(tallies):
+        found = defaultdict(list)
+        for agency, tally in tallies:
+            found[agency].append(tally.counts)
+        return {agency: summed(counts) for agency, counts in found.items()}
+
+
+@dataclass(frozen=True)
+class MemoryBatch:
+    """Consecutive messages of one partition, as the stream hands them out."""
+
+    first_offset: int
+    messages: tuple[bytes | None, ...]
+
+    def values(self) -> list[bytes | None]:
+        return list(self.messages)
+
+    def keys_and_offsets(self) -> list[tuple[bytes | None, int]]:
+        return [(b"key-%d" % offset, offset) for offset in range(self.first_offset, self.first_offset + len(self.messages))]

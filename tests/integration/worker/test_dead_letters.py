@@ -1,0 +1,82 @@
+"""Dead letters end to end: sent again they become events, and a worker that refuses everything stops."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+from confluent_kafka import Consumer, TopicPartition
+
+from deploy.native.processes import wait_until
+from producers.kafka import KafkaWriter
+from tests.factories import a_message, an_event
+
+
+def _portalpulse(chain, *arguments):
+    command = [sys.executable, "-m", "pipeline.cli", *arguments]
+    return subprocess.run(command, env=chain.environment, capture_output=True, text=True, timeout=90, check=False)
+
+
+def _send(chain, *messages):
+    with KafkaWriter(bootstrap=[chain.kafka.bootstrap], topic=chain.topic) as writer:
+        for message in messages:
+            writer.send(b"H17.1-240102-0001", message)
+
+
+def _committed(chain):
+    consumer = Consumer({"bootstrap.servers": chain.kafka.bootstrap, "group.id": chain.group})
+    try:
+        parts = consumer.committed([TopicPartition(chain.topic, number) for number in range(4)], timeout=20)
+        return sum(max(0, part.offset) for part in parts)
+    finally:
+        consumer.close()
+
+
+def test_replayed_letters_become_events(chain):
+    """Letters that the rules accept now become events, once; those still refused are new letters; dropped ones stay away."""
+    good = [an_event() for _ in range(3)]
+    bad = [b"{", b"\xff\x00"]
+    chain.worker()
+    _send(chain, *bad)
+    wait_until(lambda: chain.dead_letters() == 2, timeout=60, what="the bad messages to be set aside")
+    # What an older release refused: letters whose bytes are fine by the present rules.
+    rows = ", ".join(
+        f"('{chain.topic}', 0, {1_000 + n}, 'H17.1-240102-0001', '{a_message(event).decode()}', 1, 'unknown_agency', 'too old')"
+        for n, event in enumerate(good)
+    )
+    columns = "topic, partition, offset, key, value, has_value, reason, error"
+    chain.server.query(f"INSERT INTO {chain.database}.dead_letters ({columns}) VALUES {rows}")
+    listed = _portalpulse(chain, "dead-letters", "list")
+    assert "5 dead letters" in listed.stdout, listed.stderr
+    shown = _portalpulse(chain, "dead-letters", "show", chain.topic, "0", "1000")
+    assert json.loads(a_message(good[0]))["event_id"] in shown.stdout
+    dry = _portalpulse(chain, "dead-letters", "replay", "--dry-run")
+    assert "3 would be accepted, 2 refused again." in dry.stdout, dry.stderr
+    assert chain.stored() == 0
+    for _ in range(2):  # a second time is for the clumsy: --replayed sends them again, and nothing counts twice
+        sent = _portalpulse(chain, "dead-letters", "replay", "--reason", "unknown_agency", "--replayed")
+        assert "3 sent again." in sent.stdout, sent.stderr
+    wait_until(lambda: chain.rolled_up() == chain.tallied() == chain.stored() == 3, timeout=60, what="three events")
+    again = _portalpulse(chain, "dead-letters", "replay")
+    assert "2 sent again." in again.stdout, again.stderr
+    wait_until(lambda: chain.dead_letters() == 7, timeout=60, what="the refused to be set aside anew")
+    assert "2 dead letters" in _portalpulse(chain, "dead-letters", "list").stdout
+    dropping = ("dead-letters", "drop", "--reason", "not_json", "--reason", "not_utf8")
+    assert _portalpulse(chain, *dropping).returncode == 2
+    assert "2 removed." in _portalpulse(chain, *dropping, "--yes").stdout
+    assert "0 dead letters" in _portalpulse(chain, "dead-letters", "list").stdout
+
+
+def test_a_worker_that_refuses_everything_stops(chain):
+    """At the limit the worker ends with one sentence; what it refused is neither set aside nor acknowledged."""
+    chain.environment |= {"PORTALPULSE_DEAD_LETTERS__MAX_CONSECUTIVE": "500"}
+    _send(chain, *[b"{"] * 2_000)
+    worker = chain.launch()
+    wait_until(lambda: not worker.process.running, timeout=60, what="the worker to stop")
+    assert worker.process.exit_code == 1
+    said = [line for line in worker.process.log.read_text().splitlines() if line.startswith("portalpulse:")]
+    assert len(said) == 1
+    assert "in a row were refused, the limit is 500" in said[0]
+    assert chain.dead_letters() < 500
+    assert _committed(chain) < 500

@@ -1,0 +1,275 @@
+"""What pipeline/stream relies on inside faust-streaming 0.15.3 and aiokafka 0.14.0.
+
+A release that changes any of it turns a test red here, by name, instead of losing an acknowledgement at night. After an update
+read the new source, adapt the stream and only then the pin.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+from collections import defaultdict, deque
+from importlib import metadata
+
+import faust
+import pytest
+from aiokafka import AIOKafkaConsumer
+from aiokafka.consumer import fetcher
+from aiokafka.errors import CorruptRecordException
+from aiokafka.record.default_records import DefaultRecordBatchBuilder
+from aiokafka.record.memory_records import MemoryRecords
+from aiokafka.structs import TopicPartition
+from faust.transport import consumer as faust_consumer
+from faust.transport.drivers import aiokafka as driver
+from faust.types.tuples import ConsumerMessage
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pipeline.core.errors import ConfigurationError
+from pipeline.stream import record_batches
+from pipeline.stream.record_batches import BatchPartitionRecords, KeptRecords, RecordBatch, check_versions, install
+from pipeline.stream.transport import BatchConsumer, BatchConsumerThread, BatchTransport
+
+TOPIC = "pinned"
+TP = TopicPartition(TOPIC, 3)
+CHECK_CRCS = True
+
+
+def fingerprint(thing) -> str:
+    """What the source of a method hashes to."""
+    return hashlib.sha256(inspect.getsource(thing).encode()).hexdigest()[:16]
+
+
+@pytest.mark.parametrize(
+    ("thing", "expected"),
+    [
+        # replaced here
+        (fetcher.PartitionRecords._unpack_records, "b803e6d46480732c"),
+        (faust_consumer.Consumer.getmany, "4b168d84882a70d6"),
+        (faust_consumer.Consumer._new_offset, "1d2c7ea89a7ad4f1"),
+        (faust_consumer.Consumer._add_gap, "4df2573ded7c1c2c"),
+        # called or built upon
+        (fetcher.PartitionRecords.__init__, "8ec1c2ae6ea1af87"),
+        (fetcher.PartitionRecords._consume_aborted_up_to, "56876530cd6412f3"),
+        (fetcher.PartitionRecords._contains_abort_marker, "17e9ad2322ef4e0a"),
+        (faust_consumer.Consumer.ack, "5fcf41cf45153475"),
+        (faust_consumer.Consumer._wait_next_records, "6218e1969a636b3f"),
+        (faust_consumer.Consumer._filter_committable_offsets, "dc5e9baf5d994485"),
+        (faust_consumer.Consumer.on_partitions_revoked, "d04b7ae72c6fc206"),
+        (faust_consumer.Consumer.on_partitions_assigned, "29ce96596f05a18c"),
+        (faust_consumer.Consumer.perform_seek, "0e8c130ff4b0afd8"),
+        (driver.AIOKafkaConsumerThread._create_worker_consumer, "c2701bfc3e6f6cad"),
+        (faust.Stream.noack, "921a6f5c674d32d4"),
+    ],
+    ids=lambda value: getattr(value, "__qualname__", ""),
+)
+def test_the_source_is_the_one_we_read(thing, expected):
+    """A method that we replace or build upon is word for word the one that was read and tested."""
+    assert fingerprint(thing) == expected
+
+
+def test_the_tested_releases_are_installed():
+    """The pins belong to the releases that the worker starts on."""
+    for package, releases in record_batches.TESTED.items():
+        assert metadata.version(package) in releases
+
+
+@pytest.mark.parametrize("package", ["aiokafka", "faust-streaming"])
+def test_other_releases_are_refused(monkeypatch, package):
+    """The worker does not start on a release it was not tested with, and says which one to install."""
+    real = metadata.version
+    monkeypatch.setattr(record_batches.metadata, "version", lambda name: "99.0" if name == package else real(name))
+    with pytest.raises(ConfigurationError, match=f"{package} 99.0 was not tested.*Install {package} "):
+        check_versions()
+    with pytest.raises(ConfigurationError):
+        install(TOPIC)
+    assert TOPIC not in record_batches.BATCH_TOPICS
+
+
+def test_attributes_that_the_consumer_reads():
+    """Faust's consumer has the books that we keep in its place, under these names."""
+    made = inspect.getsource(faust_consumer.Consumer.__init__)
+    for name in (
+        "_acked = defaultdict(list)",
+        "_acked_index = defaultdict(set)",
+        "_read_offset = defaultdict(",
+        "_committed_offset",
+    ):
+        assert f"self.{name}" in made
+    for name in ("assignment", "highwater", "ack", "perform_seek", "_wait_next_records", "flow_active", "_new_consumer_thread"):
+        assert hasattr(driver.Consumer, name), name
+
+
+def test_fetch_sizes_are_read_when_the_consumer_starts():
+    """Aiokafka keeps the two fetch settings in these attributes and hands them to the fetcher in ``start``."""
+    started = inspect.getsource(AIOKafkaConsumer.start)
+    for name in ("_fetch_min_bytes", "_fetch_max_wait_ms"):
+        assert f"self.{name}" in inspect.getsource(AIOKafkaConsumer.__init__)
+        assert f"self.{name}" in started
+
+
+def test_the_fetcher_looks_its_records_classes_up_by_name():
+    """The class is taken from the module at call time, so that replacing the names is enough."""
+    assert "PartitionRecords(" in inspect.getsource(fetcher.Fetcher)
+    assert "MemoryRecords(" in inspect.getsource(fetcher.Fetcher)
+
+
+def test_messages_take_our_attributes():
+    """A Faust message has room for the assignment it belongs to."""
+    arguments = list(inspect.signature(ConsumerMessage.__init__).parameters)
+    assert arguments[1:9] == ["topic", "partition", "offset", "timestamp", "timestamp_type", "headers", "key", "value"]
+    message = ConsumerMessage(TOPIC, 3, 9, 0.0, 0, (), None, [], None, 0, 0, TP, generation_id=1)
+    message.epoch = 4
+    assert (message.epoch, message.tp, message.acked) == (4, TP, False)
+
+
+def test_the_transport_uses_our_parts():
+    """Faust asks the transport for its consumer class and the consumer for its thread."""
+    assert BatchTransport.Consumer is BatchConsumer
+    assert issubclass(BatchConsumerThread, driver.AIOKafkaConsumerThread)
+    assert "self._new_consumer_thread()" in inspect.getsource(driver.Consumer.__init__) + inspect.getsource(
+        faust_consumer.ThreadDelegateConsumer.__init__
+    )
+    assert "transport.Consumer(" in inspect.getsource(faust.App) or "Consumer(" in inspect.getsource(driver.Transport.__mro__[1])
+
+
+def test_a_stream_without_acks_leaves_its_messages_alone():
+    """``noack()`` is the stream that acknowledges nothing by itself."""
+    app = faust.App("pin", broker="kafka://127.0.0.1:1", web_enabled=False)
+    stream = app.stream(app.topic("t", value_type=bytes))
+    assert stream.enable_acks is True
+    assert stream.noack().enable_acks is False
+
+
+# ---- record batches, on bytes as Kafka stores them
+
+
+def packed(first, values, *, keys=None) -> bytes:
+    """One record batch, format 2, gzip."""
+    builder = DefaultRecordBatchBuilder(
+        magic=2, compression_type=1, is_transactional=0, producer_id=-1, producer_epoch=-1, base_sequence=-1, batch_size=1 << 20
+    )
+    for number, value in enumerate(values):
+        key = b"k%d" % (first + number) if keys is None else keys[number]
+        builder.append(number, timestamp=1_700_000_000_000 + number, key=key, value=value, headers=[])
+    body = bytearray(builder.build())
+    body[:8] = first.to_bytes(8, "big")  # the broker writes the base offset; it is outside the checksum
+    return bytes(body)
+
+
+def unpacked(body, fetch_offset, *, topic=TOPIC):
+    """A response read from an offset: aiokafka's records object and what came out of it."""
+    records = BatchPartitionRecords(
+        TopicPartition(topic, 3), KeptRecords(body), [], fetch_offset, None, None, CHECK_CRCS, fetcher.READ_UNCOMMITTED
+    )
+    return records, list(records._unpack_records())
+
+
+@pytest.fixture
+def _batch_topic(monkeypatch):
+    monkeypatch.setattr(record_batches, "BATCH_TOPICS", {TOPIC})
+
+
+@pytest.mark.usefixtures("_batch_topic")
+def test_whole_batches_come_out():
+    """Every batch of a response comes as one object, with exact offsets, keys, tombstones and empty values."""
+    body = packed(100, [b"a", None, b""]) + packed(103, [b"d"])
+    records, (one, two) = unpacked(body, 100)
+    assert isinstance(one, RecordBatch)
+    assert (one.first_offset, one.end, one.messages, one.timestamp) == (100, 103, 3, 1_700_000_000_002)
+    assert one.values() == [b"a", None, b""]
+    assert one.keys_and_offsets() == [(b"k100", 100), (b"k101", 101), (b"k102", 102)], "after the values were taken, too"
+    assert two.keys_and_offsets() == [(b"k103", 103)]
+    assert (two.first_offset, two.end, two.values()) == (103, 104, [b"d"])
+    assert (one.size, two.size) == (len(body), 0)
+    assert records.next_fetch_offset == 104
+
+
+@pytest.mark.usefixtures("_batch_topic")
+def test_a_fetch_may_begin_in_the_middle_of_a_batch():
+    """What is before the offset asked for is left out of values, keys and offsets."""
+    _, (batch,) = unpacked(packed(100, [b"a", b"b", b"c", b"d"]), 102)
+    assert (batch.first_offset, batch.messages, batch.values()) == (102, 2, [b"c", b"d"])
+    assert batch.keys_and_offsets() == [(b"k102", 102), (b"k103", 103)]
+
+
+@pytest.mark.usefixtures("_batch_topic")
+def test_a_damaged_batch_is_found():
+    """A batch whose checksum is wrong is never handed out."""
+    body = bytearray(packed(100, [b"a" * 100]))
+    body[-1] ^= 1
+    with pytest.raises(CorruptRecordException):
+        unpacked(bytes(body), 100)
+
+
+@pytest.mark.usefixtures("_batch_topic")
+def test_other_topics_are_left_to_aiokafka():
+    """A topic that is not registered comes as aiokafka's own records."""
+    records = BatchPartitionRecords(
+        TopicPartition("other", 0),
+        MemoryRecords(packed(7, [b"x", b"y"])),
+        [],
+        7,
+        lambda key: key,
+        lambda value: value,
+        CHECK_CRCS,
+        0,
+    )
+    records._key_deserializer = records._value_deserializer = None
+    assert [(record.offset, record.value) for record in records._unpack_records()] == [(7, b"x"), (8, b"y")]
+
+
+# ---- which offset is committed
+
+
+def a_consumer() -> BatchConsumer:
+    """A consumer's books without its threads."""
+    consumer = BatchConsumer.__new__(BatchConsumer)
+    consumer._handed_out = defaultdict(deque)
+    consumer._acked, consumer._acked_index = defaultdict(list), defaultdict(set)
+    consumer.assignment_epoch = 0
+    return consumer
+
+
+@settings(max_examples=300)
+@given(st.lists(st.integers(1, 5), min_size=1, max_size=8), st.randoms(use_true_random=False), st.data())
+def test_only_unbroken_runs_are_committed(sizes, chance, data):
+    """In whatever order fetches are acknowledged, the offset to commit never passes one that is not, and reaches the end."""
+    consumer = a_consumer()
+    lasts = [sum(sizes[: number + 1]) - 1 for number in range(len(sizes))]
+    consumer._handed_out[TP].extend(lasts)
+    order = list(lasts)
+    chance.shuffle(order)
+    acked, committed = set(), 0
+    for last in order:
+        acked.add(last)
+        consumer._acked_index[TP].add(last)
+        consumer._acked[TP].append(last)
+        if last != order[-1] and data.draw(st.booleans()):
+            continue
+        offset = consumer._new_offset(TP)
+        unbroken = 0
+        for end in lasts:
+            if end not in acked:
+                break
+            unbroken = end + 1
+        assert offset == (unbroken if unbroken > committed else None)
+        committed = offset or committed
+        assert set(consumer._acked[TP]) == consumer._acked_index[TP]
+    assert committed == lasts[-1] + 1
+    assert not consumer._acked[TP]
+    assert not consumer._handed_out[TP]
+
+
+def test_an_older_assignment_acknowledges_nothing():
+    """A fetch handed out before partitions came or went is left out, however late it is acknowledged."""
+    consumer = a_consumer()
+    acked = []
+    consumer.ack = lambda message: acked.append(message) or True
+    message = ConsumerMessage(TOPIC, 3, 9, 0.0, 0, (), None, [], None, 0, 0, TP, generation_id=1)
+    message.epoch = consumer.assignment_epoch
+    assert consumer.acknowledge(message)
+    consumer.forget()
+    assert not consumer.acknowledge(message)
+    assert acked == [message]
+    assert not consumer._handed_out

@@ -1,0 +1,495 @@
+"""The bulk decoder against the judge: whatever is in a batch, both say the same of every message."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import uuid
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from pipeline.core.agencies import Agency, AgencyRegistry
+from pipeline.core.decode import Decoder, _AgencyColumns
+from pipeline.core.events import OCCURRED_AT, DossierEvent, Reason
+from pipeline.core.judge import Judge
+from pipeline.core.periods import civil_day
+from tests.factories import LATEST, a_message, an_event, events_of
+
+REGISTRY = AgencyRegistry.packaged()
+DECODER, JUDGE = Decoder(REGISTRY), Judge(REGISTRY)
+
+
+def agree(values, *, latest=LATEST):
+    """Decode ``values`` both ways, compare everything, and return what the decoder made of them."""
+    decoded = DECODER.decode(values, latest=latest)
+    verdicts = {position: JUDGE.judge(value, latest=latest) for position, value in enumerate(values)}
+    positions = decoded.events.column("position").to_pylist()
+    refused = [position for position, _ in decoded.refusals]
+    assert positions == sorted(positions)
+    assert refused == sorted(refused)
+    assert sorted([*positions, *refused]) == list(range(len(values))), "every message is in exactly one of the two"
+    assert events_of(decoded.events) == {at: verdict for at, verdict in verdicts.items() if isinstance(verdict, DossierEvent)}
+    assert dict(decoded.refusals) == {at: verdict for at, verdict in verdicts.items() if not isinstance(verdict, DossierEvent)}
+    return decoded
+
+
+# ---- messages ----------------------------------------------------------------------------------------------------------
+
+days = st.one_of(
+    st.dates(dt.date(2016, 1, 1), dt.date(2026, 3, 1)),
+    st.sampled_from([dt.date(2024, 2, 29), dt.date(2025, 2, 28), dt.date(2025, 3, 1), dt.date(2025, 6, 30), dt.date(2025, 7, 1)]),
+)
+instants = st.one_of(
+    st.builds(lambda day, time: dt.datetime.combine(day, time, dt.UTC), days, st.times()),
+    # the edges of civil days, of mergers and of the future
+    st.sampled_from(
+        [
+            dt.datetime(2025, 6, 30, 16, 59, 59, 999_999, dt.UTC),
+            dt.datetime(2025, 6, 30, 17, tzinfo=dt.UTC),
+            dt.datetime(2025, 2, 28, 16, 59, 59, 999_000, dt.UTC),
+            dt.datetime(2025, 2, 28, 17, tzinfo=dt.UTC),
+            dt.datetime(2016, 3, 31, 16, 59, tzinfo=dt.UTC),
+            dt.datetime(2016, 3, 31, 17, tzinfo=dt.UTC),
+            LATEST,
+            LATEST + dt.timedelta(microseconds=999),
+            LATEST + dt.timedelta(milliseconds=1),
+            LATEST - dt.timedelta(milliseconds=1),
+        ]
+    ),
+)
+offsets = st.sampled_from(["Z", "+07:00", "+0700", "+07", "-05:30", "+00:00", "-00:00", "+23:59", "+14:00", "-12:00"])
+
+
+@st.composite
+def moments(draw):
+    """A well-formed time in one of its many forms."""
+    instant = draw(instants)
+    offset = draw(offsets)
+    hours = 0 if offset == "Z" else int(offset[:3])
+    rest = 0 if len(offset) < 5 else int(offset[-2:]) * (-1 if offset[0] == "-" else 1)
+    local = (instant + dt.timedelta(hours=hours, minutes=rest)).replace(tzinfo=None)
+    text = local.strftime("%Y-%m-%d") + draw(st.sampled_from("T ")) + local.strftime("%H:%M")
+    digits = draw(st.integers(-1, 9))
+    if digits >= 0:
+        text += local.strftime(":%S")
+    if digits > 0:
+        text += "." + f"{local.microsecond:06d}000"[:digits]
+    return text + offset
+
+
+odd_moments = st.one_of(
+    st.from_regex(OCCURRED_AT),  # well-formed, mostly no moment of any calendar; sometimes a line break behind it
+    st.sampled_from(
+        [
+            "2024-02-30T08:00:00Z",
+            "2023-02-29T08:00:00Z",
+            "2024-01-02T24:00:00Z",
+            "2024-01-02T23:60:00Z",
+            "2024-01-02T23:59:60Z",
+            "0000-01-01T00:00:00Z",
+            "0001-01-01T00:00:00+07:00",
+            "9999-12-31T23:59:59-07:00",
+            "1969-12-31T23:59:59.9999Z",
+            "2024-01-02T08:30:00",
+            "2024-01-02T08:30:00+24:00",
+            "2024-01-02T08:30:00+07:60",
+            "2024-01-02T08:30:00+7:00",
+            "2024-01-02T08:30:00.+07:00",
+            "2024-01-02T08:30:00,5+07:00",
+            "2024-01-02t08:30:00z",
+            "2024-01-02  08:30:00Z",
+            "2024-01-02T08Z",
+            "2024-1-2T08:30:00Z",
+            "20240102T083000Z",
+            "2024-W01-2T08:30:00Z",
+            "02/01/2024 08:30",
+            "20240102083000",
+            "2024-01-02T08:30:00+07:00 ",
+            " 2024-01-02T08:30:00+07:00",
+            "\u0662\u0660\u0662\u0664-01-02T08:30:00Z",
+            "",
+        ]
+    ),
+)
+
+
+@st.composite
+def dossier_codes(draw):
+    """Dossier codes in old and new form, with every date of the calendar and some of none."""
+    head = draw(st.sampled_from(["000.00.00.H26", "000.A0.01.H26", "38.98.H29", "G09.20", "H55.242", "H17", "H17.1.22.333.4"]))
+    year, month, day = draw(st.integers(0, 9999)), draw(st.integers(0, 13)), draw(st.integers(0, 32))
+    if draw(st.booleans()):
+        year, month, day = (
+            2000 + draw(st.integers(0, 99)),
+            *draw(st.sampled_from([(2, 28), (2, 29), (2, 30), (12, 31), (4, 31)])),
+        )
+    date = f"{year:04d}{month:02d}{day:02d}"
+    return f"{head}-{date if draw(st.booleans()) else date[2:]}-{draw(st.integers(1, 9_999_999)):04d}"
+
+
+agency_codes = st.sampled_from([*REGISTRY.codes, "H02", "G14", "G24", "H57", "H30", "H17", "H17", "H17"])
+
+
+@st.composite
+def sound_fields(draw):
+    """The fields of a message that is an event, as far as agency, date and time go together."""
+    fields = {
+        "event_id": draw(st.uuids().map(str)),
+        "dossier_code": draw(st.one_of(st.just("H17.1-240102-0001"), dossier_codes())),
+        "agency_code": draw(agency_codes),
+        "procedure_code": draw(st.sampled_from(["1.001612", "2.000889.000.00.00.H19", "A", "x" * 64])),
+        "status": draw(st.integers(1, 10)),
+        "channel": draw(st.integers(1, 3)),
+        "service_level": draw(st.sampled_from(["toan_trinh", "mot_phan", "cung_cap_thong_tin"])),
+        "occurred_at": draw(st.one_of(moments(), moments(), odd_moments)),
+    }
+    optional = {
+        "legacy_level": st.one_of(st.none(), st.integers(1, 4)),
+        "returned_by": st.sampled_from([None, "online", "post", "counter"]),
+        "portal_id": st.sampled_from([None, "dvc.gov.vn", "p:1_2-3.4"]),
+    }
+    for name, values in optional.items():
+        if draw(st.booleans()):
+            fields[name] = draw(values)
+    if draw(st.booleans()):
+        fields["event_id"] = fields["event_id"].upper()
+    return fields
+
+
+def encoded(value) -> bytes:
+    """A value as JSON bytes, lone surrogates included."""
+    return json.dumps(value, ensure_ascii=False).encode("utf-8", "surrogatepass")
+
+
+NUMBERS = (
+    *(
+        b"1",
+        b"3",
+        b"4",
+        b"5",
+        b"10",
+        b"09",
+        b"9.0",
+        b"9e0",
+        b"9E0",
+        b"90e-1",
+        b"-9",
+        b"-0",
+        b"0",
+        b"00",
+        b"+9",
+        b"0x9",
+        b"9.",
+        b".9",
+        b"9e",
+        b"- 9",
+    ),
+    *(b"1e400", b"-1e400", b"NaN", b"-NaN", b"Infinity", b"-Infinity", b"Inf", b"nan", b"256", b"257", b"265", b"11", b"128"),
+    *(
+        b"4294967305",
+        b"18446744073709551625",
+        b"-18446744073709551607",
+        b"9" * 400,
+        b"9" * 4300,
+        b"9" * 5000,
+        b"0." + b"9" * 5000,
+    ),
+)
+TEXTS = (
+    *(b'""', b'"H17\\u0000"', b'"\\u0000"', b'"\\u0048\\u0031\\u0037"', b'"toan\\u005ftrinh"', b'"\\ud800"', b'"\\udc00\\ud800"'),
+    *(
+        b'"\\ud83d\\ude00"',
+        b'"\xff"',
+        b'"\xc0\xaf"',
+        b'"\xed\xa0\x80"',
+        b'"H17\n"',
+        b'"H17\\n"',
+        b'"H17\x00"',
+        b'"a\tb"',
+        b'"\\x"',
+    ),
+    *(b'"\\u12"', b"'H17'", b"H17", b'"H17', b'"H17 "', b'"h17"', b'"\xef\xbc\xa817"', b'"' + b"x" * 70_000 + b'"'),
+)
+OTHERS = (
+    *(b"null", b"true", b"false", b"[]", b"{}", b"[9]", b'["H17"]', b'{"a":9}', b'{"":""}', b"", b" ", b",", b":", b"}", b"]"),
+    *(b"nul", b"/**/9", b"9//", b'"9"', b'"2"', b"[" * 50 + b"]" * 50),
+)
+fragments = st.one_of(
+    st.sampled_from(NUMBERS),
+    st.sampled_from(TEXTS),
+    st.sampled_from(OTHERS),
+    st.text(max_size=8).map(encoded),
+    st.binary(max_size=6),
+)
+FIELDS = (
+    *("event_id", "dossier_code", "agency_code", "procedure_code", "status", "channel", "service_level", "occurred_at"),
+    *("legacy_level", "returned_by", "portal_id"),
+)
+names = st.sampled_from(FIELDS)
+extra_names = st.one_of(
+    st.sampled_from(
+        [b'"z"', b'"n"', b'"v"', b'""', b'"Status"', b'"status "', b'"st\\u0061tus"', b'"\\u0000"', b'"\xff"', b"z", b"1"]
+    ),
+    st.text(max_size=5).map(encoded),
+)
+blanks = st.sampled_from([b"", b"", b"", b" ", b"\n", b"\r\n", b"\t", b"  \n ", b"\x0b", b"\xc2\xa0", b"\xef\xbb\xbf", b"\x00"])
+
+
+@st.composite
+def messages(draw):
+    """An object of some shape: sound, with mutated fields, extra or repeated fields, in any order and spacing."""
+    pairs = [(encoded(name), encoded(value)) for name, value in draw(sound_fields()).items()]
+    for _ in range(draw(st.sampled_from([0, 0, 0, 1, 1, 2]))):
+        kind = draw(st.sampled_from(["replace", "extra", "repeat", "drop"]))
+        if kind == "extra":
+            pairs.append((draw(extra_names), draw(fragments)))
+        elif kind == "drop":
+            pairs.pop(draw(st.integers(0, len(pairs) - 1)))
+        else:
+            name = encoded(draw(names))
+            if kind == "replace":
+                pairs = [pair for pair in pairs if pair[0] != name]
+            pairs.append((name, draw(fragments)))
+    if draw(st.booleans()):
+        pairs = draw(st.permutations(pairs))
+    gap = draw(blanks)
+    comma = gap + b"," + gap
+    body = comma.join(name + gap + b":" + value for name, value in pairs)
+    return draw(blanks) + b"{" + body + b"}" + draw(blanks)
+
+
+@st.composite
+def mangled(draw):
+    """A message with its bytes cut, doubled, joined or opened up."""
+    value = draw(messages())
+    other = draw(messages())
+    at = draw(st.integers(0, len(value)))
+    return draw(
+        st.sampled_from(
+            [
+                *(
+                    value[:at],
+                    value[at:],
+                    value[:at] + draw(st.binary(min_size=1, max_size=2)) + value[at:],
+                    value[:at] + value[at + 1 :],
+                ),
+                *(
+                    value + other,
+                    value + b"\n" + other,
+                    value + b"," + other,
+                    b"[" + value + b"]",
+                    value[:-1] + b",}",
+                    value + b"}",
+                ),
+                *(
+                    value + b',"z":1',
+                    value + b',"n":0',
+                    value + b',"v":' + other,
+                    b'null,"v":' + value,
+                    b'1},{"n":1,"v":' + value,
+                ),
+                *(value + b"}\n{" + b'"v":' + other, encoded(value.decode("utf-8", "replace")), b"//\n" + value, b"\x00" + value),
+                *(b"null", b"9", b'"x"', b"[]", b"{}", b"{}{}", b"", b" \n", b"\xff\xfe{\x00}\x00", b"{" * 20, b"}" * 20),
+            ]
+        )
+    )
+
+
+@st.composite
+def batches(draw):
+    """Messages of which some conspire with their neighbours to look like the right number of rows."""
+    values = draw(st.lists(st.one_of(messages(), messages(), mangled(), st.none()), max_size=6))
+    for _ in range(draw(st.sampled_from([0, 0, 1, 2]))):
+        one, two = draw(messages()), draw(messages())
+        at = draw(st.integers(0, len(values)))
+        cut = draw(st.integers(0, len(one)))
+        wrapped = b'}\n{"n":%d,"v":' % draw(st.sampled_from([at + 1, at, at - 1, at + 2]))
+        values[at:at] = draw(
+            st.sampled_from(
+                [
+                    *([one + two, b""], [b"", one + two], [one + b"\n" + two, b" "], [one[:cut], one[cut:]], [one + two, None]),
+                    *([one + wrapped + two, b""], [one + wrapped + two, b"null"], [one + wrapped + two], [one + wrapped, two]),
+                    *(
+                        [one + wrapped + b'null,"v":' + two, b""],
+                        [one[:-1], b"}" + two],
+                        [b'{"z":' + one, two + b"}"],
+                        [one[:-1] + b',"z":', two],
+                    ),
+                    *([one + b"}\n", b'{"n":%d,"v":' % (at + 1) + two], [one + b'}{"n":%d,"v":null' % (at + 1), two]),
+                ]
+            )
+        )
+    return values
+
+
+@settings(max_examples=700)
+@given(batches())
+@example([])
+@example([None])
+@example([b""])
+def test_decoder_and_judge_say_the_same(values):
+    """Every message of any batch is an event or a refusal, the same from both, at its own position."""
+    agree(values)
+
+
+@settings(max_examples=200)
+@given(st.lists(sound_fields(), min_size=1, max_size=30))
+def test_sound_messages_in_bulk(fields):
+    """Messages without faults of form come out the same from both, whatever agencies and times they carry."""
+    agree([encoded(sent) for sent in fields])
+
+
+@settings(max_examples=300)
+@given(st.one_of(moments(), odd_moments), st.integers(-2_000, 2_000))
+def test_times_at_the_edge_of_the_future(text, microseconds):
+    """A time in any form is the same instant for both, and both draw the line to the future at the same microsecond."""
+    value = a_message(occurred_at=text)
+    verdict = JUDGE.judge(value, latest=LATEST + dt.timedelta(days=1))
+    at = verdict.occurred_at if isinstance(verdict, DossierEvent) else LATEST
+    agree([value, a_message()], latest=at + dt.timedelta(microseconds=microseconds))
+
+
+@pytest.mark.parametrize("fragment", [*NUMBERS, *TEXTS, *OTHERS], ids=lambda fragment: repr(fragment[:20]))
+def test_every_odd_value_in_every_field(fragment):
+    """An odd value in any field, or in a field nobody knows, is judged alike and harms no neighbour."""
+    sound = a_message()
+    values = []
+    for name in (*FIELDS, "nobody"):
+        values += [sound, a_message(**{name: ...})[:-1] + b', "' + name.encode() + b'": ' + fragment + b"}"]
+    decoded = agree(values)
+    assert set(range(0, len(values), 2)) <= set(decoded.events.column("position").to_pylist())
+    for value in values:
+        agree([value])
+
+
+@pytest.mark.parametrize("depth", [100, 5_000, 30_000, 60_000])
+@pytest.mark.parametrize("shape", [(b"[", b"]"), (b'{"a":', b"}"), (b"[", b""), (b"{", b"")])
+def test_nesting_ends_no_process(shape, depth):
+    """However deep a message is nested, it is refused or ignored, and the next message is read."""
+    opened, closed = shape
+    inner = b"1" if closed == b"}" else b""
+    for value in (
+        opened * depth + inner + closed * depth,
+        a_message()[:-1] + b', "x": ' + opened * depth + inner + closed * depth + b"}",
+    ):
+        decoded = agree([value, a_message()])
+        assert 1 in decoded.events.column("position").to_pylist()
+
+
+def test_sound_messages_take_the_fast_path():
+    """Messages as portals send them are never judged one by one, old codes after a merger and left-out fields included."""
+    values = [
+        a_message(),
+        a_message(agency_code="H02", occurred_at="2025-07-01T00:00:00.000+07:00"),
+        a_message(agency_code="G14", occurred_at="2025-02-28T23:59:59.999+07:00"),
+        a_message(agency_code="H57", occurred_at="2025-01-01T00:00:00.000+07:00"),
+        a_message(returned_by="post", legacy_level=4, portal_id="dvc.danang.gov.vn"),
+        a_message(returned_by=None, legacy_level=None, portal_id=None),
+        a_message(event_id=str(uuid.uuid4()).upper()),
+    ]
+    decoded = agree(values)
+    assert decoded.judged == 0
+    assert decoded.events.column("agency").to_pylist() == ["H17", "H05", "G14", "H57", "H17", "H17", "H17"]
+
+
+def test_leap_day_in_a_dossier_code():
+    """29 February passes in a leap year only, in both forms of the date."""
+    codes = {
+        "H17-240229-0001": True,
+        "H17-230229-0001": False,
+        "H17-20240229-0000001": True,
+        "H17-20230229-0000001": False,
+        "H17-000229-0001": True,
+        "H17-21000229-0001": False,
+    }
+    decoded = agree([a_message(dossier_code=code) for code in codes])
+    assert decoded.events.column("dossier_code").to_pylist() == [code for code, exists in codes.items() if exists]
+    assert {refusal.reason for _, refusal in decoded.refusals} == {Reason.IMPOSSIBLE_DATE}
+
+
+BLOCKS = [a_message(an_event(event_id=uuid.UUID(int=number))) for number in range(9_000)]  # more than two blocks of 1 MB
+BAD = (
+    b"",
+    None,
+    b"{",
+    BLOCKS[0] + BLOCKS[1],
+    b'{"z":' + BLOCKS[2] + b"}",
+    BLOCKS[3][:-1],
+    b"[" * 60_000,
+    b"\xff" * 70_000,
+    b"null",
+)
+
+
+@settings(max_examples=25)
+@given(
+    st.dictionaries(
+        st.one_of(st.integers(0, len(BLOCKS) - 1), st.sampled_from([0, 1_999, 2_000, 8_999])), st.sampled_from(BAD), max_size=3
+    )
+)
+def test_bad_messages_in_a_large_batch(bad):
+    """One bad message in a batch of many blocks costs its own piece the fast path, moves nobody and loses nobody."""
+    values = list(BLOCKS)
+    for position, value in bad.items():
+        values[position] = value
+    decoded = DECODER.decode(values, latest=LATEST)
+    kept = [position for position in range(len(values)) if position not in bad]
+    assert decoded.events.column("position").to_pylist() == kept
+    assert [uuid.UUID(text).int for text in decoded.events.column("event_id").to_pylist()] == kept
+    assert [position for position, _ in decoded.refusals] == sorted(bad)
+    assert decoded.judged <= 2_000 * len(bad)
+    assert isinstance(decoded.events, pa.Table)
+
+
+# ---- registries --------------------------------------------------------------------------------------------------------
+
+
+@st.composite
+def registries(draw):
+    """Small registries with gaps, renamings, chains of successions and successors not yet in force."""
+    codes = draw(st.lists(st.sampled_from(["A01", "B02", "C03", "D04"]), min_size=1, unique=True))
+    rows = []
+    for code in codes:
+        day = draw(st.integers(0, 10))
+        for number in range(draw(st.integers(1, 3))):
+            last = draw(st.one_of(st.none(), st.integers(day, day + 8)))
+            rows.append(
+                Agency(
+                    code=code,
+                    name_vi=f"{code} {number}",
+                    name_en="",
+                    short_name_vi="",
+                    block="province",
+                    valid_from=_DAY + dt.timedelta(days=day),
+                    valid_to=None if last is None else _DAY + dt.timedelta(days=last),
+                    successor_code=draw(st.sampled_from([None, *codes])),
+                )
+            )
+            if last is None:
+                break
+            day = last + draw(st.integers(1, 4))
+    return AgencyRegistry(rows)
+
+
+_DAY = dt.date(2024, 1, 1)
+
+
+@settings(max_examples=500)
+@given(registries(), st.integers(-2, 45), st.sampled_from([0, 1, 86_399_999]))
+def test_agency_columns_never_contradict_the_registry(registry, day, millisecond):
+    """In bulk an agency is either the registry's answer or left to the judge, for registries with gaps and chains, too."""
+    columns = _AgencyColumns(registry)
+    instant = dt.datetime.combine(_DAY + dt.timedelta(days=day), dt.time(), dt.timezone(dt.timedelta(hours=7)))
+    instant += dt.timedelta(milliseconds=millisecond)
+    milliseconds = (instant - dt.datetime(1970, 1, 1, tzinfo=dt.UTC)) // dt.timedelta(milliseconds=1)
+    sent = np.arange(-1, len(columns.codes), dtype=np.int32)
+    answers = columns.responsible(sent, np.full(len(sent), milliseconds))
+    for asked, answer in zip(sent, answers, strict=True):
+        if answer >= 0:
+            expected = registry.responsible(columns.codes[asked], civil_day(instant)) if asked >= 0 else None
+            assert expected is not None
+            assert columns.codes[answer] == expected.code

@@ -1,0 +1,443 @@
+"""Promise 1: whatever happens on the way, every tally equals the number of distinct events, and nothing is acknowledged early.
+
+The real delivery (decoder, ledger, recounter, acknowledgement) runs step by step over a store in memory that breaks at any
+step it is told to, while another worker, or the zombie of an earlier one, works on the same store - even between the reading
+and the writing of one recount.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import random
+import threading
+import time
+import uuid
+from collections import defaultdict, deque
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from prometheus_client import CollectorRegistry
+
+from pipeline.core.agencies import AgencyRegistry
+from pipeline.core.clock import ManualClock
+from pipeline.core.decode import Decoder
+from pipeline.core.periods import civil_day
+from pipeline.delivery import Delivery, Fetch
+from pipeline.metrics import WorkerMetrics
+from pipeline.settings import IngestSettings
+from tests.factories import LATEST, MORNING, TOPIC, a_message, an_event
+from tests.fakes import MemoryBatch, MemoryStore, counts_of, key_of, minute_of
+
+DECODER = Decoder(AgencyRegistry.packaged())
+PARTITIONS = (0, 1)
+#: Few events, so that repeats are common: several in one minute of one agency, an edge of civil days, years apart.
+EVENTS = tuple(
+    an_event(
+        event_id=uuid.UUID(int=1000 + number),
+        agency=agency,
+        occurred_at=MORNING + offset,
+        procedure_code=("1.001", "1.002")[number % 2],
+        status=(1, 9, 9, 2, 3)[number % 5],
+    )
+    for number, (agency, offset) in enumerate(
+        (
+            *(("H17", dt.timedelta(seconds=second)) for second in (0, 1, 2, 59)),
+            ("H17", dt.timedelta(minutes=1)),
+            ("H17", dt.timedelta(minutes=9)),
+            ("G01", dt.timedelta(seconds=3)),
+            ("G01", dt.timedelta(hours=15, minutes=29, seconds=59)),
+            ("G01", dt.timedelta(hours=15, minutes=30)),
+            ("H26", dt.timedelta(days=-40)),
+            ("H26", dt.timedelta(days=200)),
+            ("H17", dt.timedelta(seconds=4)),
+        )
+    )
+)
+CURSED = EVENTS[-1]
+BAD = (b"", None, b"{", b"\x00\xff", b"[]", a_message(EVENTS[0])[:-1], a_message(EVENTS[0]) + a_message(EVENTS[1]))
+MESSAGES = (*(a_message(event) for event in EVENTS), *BAD)
+EVENT_OF = dict(zip(MESSAGES, EVENTS, strict=False))
+
+
+class CrashError(Exception):
+    """The process ends here."""
+
+
+class Kafka:
+    """Two partitions, their committed offsets, and who reads them in which assignment."""
+
+    def __init__(self):
+        self.log = {partition: [] for partition in PARTITIONS}
+        self.committed = dict.fromkeys(PARTITIONS, 0)
+        self.epoch = dict.fromkeys(PARTITIONS, 0)
+        self.position = dict.fromkeys(PARTITIONS, 0)
+        self.handed_out = {partition: deque() for partition in PARTITIONS}
+        self.acked = defaultdict(set)
+        self.guard = threading.RLock()
+
+    def assign(self, partition):
+        """A new assignment: reading starts again at what was committed."""
+        with self.guard:
+            self.epoch[partition] += 1
+            self.position[partition] = self.committed[partition]
+            self.handed_out[partition].clear()
+            self.acked[partition].clear()
+
+    def fetch(self, partition, most):
+        """The next messages of one partition, or None."""
+        with self.guard:
+            first = self.position[partition]
+            values = tuple(self.log[partition][first : first + most])
+            if not values:
+                return None
+            self.position[partition] = first + len(values)
+            self.handed_out[partition].append(first + len(values))
+            return Fetch(TOPIC, partition, [MemoryBatch(first, values)], len(values), 1, (self.epoch[partition], first, values))
+
+    def acknowledge(self, fetch):
+        """Commit the unbroken run of acknowledged fetches; one of an older assignment is left out."""
+        with self.guard:
+            epoch, first, values = fetch.receipt
+            if epoch != self.epoch[fetch.partition]:
+                return
+            self.acked[fetch.partition].add(first + len(values))
+            waiting = self.handed_out[fetch.partition]
+            while waiting and waiting[0] in self.acked[fetch.partition]:
+                self.committed[fetch.partition] = waiting.popleft()
+
+
+def assert_counted(store, fetch):
+    """Everything in ``fetch`` is kept, and every event of it is in all of its tallies."""
+    _, first, values = fetch.receipt
+    with store.guard:
+        for offset, value in enumerate(values, start=first):
+            event = EVENT_OF.get(value)
+            if event is None or event.event_id in store.cursed:
+                assert (TOPIC, fetch.partition, offset) in store.letters, "acknowledged and set aside nowhere"
+                continue
+            key, day = key_of(event), civil_day(event.occurred_at)
+            assert key in store.kept, "acknowledged before it was stored"
+            assert key in store.minutes[event.agency, minute_of(event.occurred_at)].seen, "acknowledged before its minute"
+            assert key in store.days[event.agency, day].seen, "acknowledged before its day"
+            assert key in store.procedures[event.agency, day, event.procedure_code].seen, "acknowledged before its procedure"
+
+
+def assert_exact(store, kafka):
+    """Every tally equals the distinct events, and every message that is no event is kept once, whole."""
+    sent = {key_of(EVENT_OF[value]): EVENT_OF[value] for log in kafka.log.values() for value in log if value in EVENT_OF}
+    kept = {key: event for key, event in sent.items() if event.event_id not in store.cursed}
+    assert store.kept == kept
+    for tier, parts in (
+        (store.minutes, lambda event: (event.agency, minute_of(event.occurred_at))),
+        (store.days, lambda event: (event.agency, civil_day(event.occurred_at))),
+        (store.procedures, lambda event: (event.agency, civil_day(event.occurred_at), event.procedure_code)),
+    ):
+        expected = defaultdict(list)
+        for event in kept.values():
+            expected[parts(event)].append(event)
+        assert {key: tally.counts for key, tally in tier.items()} == {key: counts_of(events) for key, events in expected.items()}
+    for partition, log in kafka.log.items():
+        for offset, value in enumerate(log):
+            event, letter = EVENT_OF.get(value), store.letters.get((TOPIC, partition, offset))
+            if event is None:
+                assert letter[0].value == value
+                assert letter[0].key == b"key-%d" % offset
+            elif event.event_id in store.cursed:
+                assert letter[0].reason == "refused_by_storage"
+            else:
+                assert letter is None
+
+
+class Worker:
+    """One life of a worker: a delivery whose threads are our own steps."""
+
+    def __init__(self, machine):
+        self.kafka, self.store, self.alive = machine.kafka, machine.store, True
+        self.fetched = deque()
+        self.delivery = Delivery(
+            decoder=DECODER,
+            store=self.store,
+            settings=IngestSettings(),
+            metrics=WorkerMetrics(CollectorRegistry()),
+            clock=ManualClock(LATEST),
+            acknowledge=self.acknowledge,
+            fail=lambda _: None,
+        )
+        room = self.delivery.room
+        release = room.release
+        # The store loop ends after one batch, when it makes room for the next.
+        room.release = lambda rows, size: (release(rows, size), self.delivery._stopping.set())
+
+    def acknowledge(self, fetches):
+        for fetch in fetches:
+            assert_counted(self.store, fetch)
+            if self.alive:
+                self.kafka.acknowledge(fetch)
+
+    def fetch(self, partition, most):
+        fetch = self.kafka.fetch(partition, most)
+        if fetch is not None:
+            self.delivery.offer(fetch)
+            self.fetched.append(self.delivery._fetched.get_nowait())
+
+    def store_next(self, fetches=2):
+        if self.fetched:
+            taken = [self.fetched.popleft() for _ in range(min(fetches, len(self.fetched)))]
+            self.delivery._decoded.put(self.delivery._decode(taken))
+            try:
+                self.delivery._store_loop()
+            finally:
+                self.delivery._stopping.clear()
+
+    def round(self, tier):
+        recounter = self.delivery._recounter
+        {"minutes": recounter._minutes_round, "days": recounter._days_round, "procedures": recounter._procedures_round}[tier]()
+
+    def work(self):
+        """Do everything there is to do."""
+        while self.fetched:
+            self.store_next()
+        while any(self.delivery._ledger.due()):
+            for tier in ("minutes", "days", "procedures"):
+                self.round(tier)
+
+
+faults = st.one_of(st.none(), st.none(), st.integers(0, 12))
+values_ = st.lists(st.one_of(st.sampled_from(MESSAGES[:6]), st.sampled_from(MESSAGES)), min_size=1, max_size=8)
+
+
+class ExactnessMachine(RuleBasedStateMachine):
+    """Produce, fetch, store, recount, crash, hand over, wake the dead - in any order."""
+
+    @initialize()
+    def begin(self):
+        self.kafka = Kafka()
+        self.store = MemoryStore(cursed={CURSED.event_id})
+        self.store.fault = self.on_step
+        self.countdown = None
+        self.intruder = None
+        self.workers = [Worker(self), Worker(self)]
+        self.owner = {0: 0, 1: 1}
+        self.zombies = []
+
+    def on_step(self, step):
+        if self.intruder is not None and step.endswith(":read"):
+            intruder, self.intruder = self.intruder, None
+            countdown, self.countdown = self.countdown, None
+            intruder.work()
+            self.countdown = countdown
+        if self.countdown is not None:
+            self.countdown -= 1
+            if self.countdown < 0:
+                self.countdown = None
+                raise CrashError
+
+    def attempt(self, number, action, fault, intruder=None):
+        """Run a step of worker ``number``; when it crashes, another life begins at the committed offsets."""
+        self.countdown, self.intruder = fault, intruder
+        try:
+            action()
+        except CrashError:
+            self.restart(number)
+        finally:
+            self.countdown = self.intruder = None
+
+    def restart(self, number):
+        self.workers[number].alive = False
+        self.workers[number] = Worker(self)
+        for partition in PARTITIONS:
+            if self.owner[partition] == number:
+                self.kafka.assign(partition)
+
+    @rule(partition=st.sampled_from(PARTITIONS), values=values_, most=st.integers(1, 6))
+    def arrive(self, partition, values, most):
+        """Messages are produced, and some of what is unread is fetched."""
+        self.kafka.log[partition] += values
+        self.workers[self.owner[partition]].fetch(partition, most)
+
+    def unread(self):
+        return [partition for partition in PARTITIONS if self.kafka.position[partition] < len(self.kafka.log[partition])]
+
+    @precondition(lambda self: self.unread())
+    @rule(data=st.data(), most=st.integers(1, 6))
+    def fetch(self, data, most):
+        partition = data.draw(st.sampled_from(self.unread()))
+        self.workers[self.owner[partition]].fetch(partition, most)
+
+    def with_fetched(self):
+        return [number for number in (0, 1) if self.workers[number].fetched]
+
+    def with_due(self):
+        return [number for number in (0, 1) if any(self.workers[number].delivery._ledger.due())]
+
+    @precondition(lambda self: self.with_fetched())
+    @rule(data=st.data(), fetches=st.integers(1, 3), fault=faults)
+    def store_batch(self, data, fetches, fault):
+        number = data.draw(st.sampled_from(self.with_fetched()))
+        self.attempt(number, lambda: self.workers[number].store_next(fetches), fault)
+
+    @precondition(lambda self: self.with_due())
+    @rule(data=st.data(), tier=st.sampled_from(["minutes", "minutes", "days", "procedures"]), fault=faults)
+    def recount(self, data, tier, fault):
+        number = data.draw(st.sampled_from(self.with_due()))
+        self.attempt(number, lambda: self.workers[number].round(tier), fault)
+
+    @precondition(lambda self: self.with_due())
+    @rule(data=st.data(), tier=st.sampled_from(["minutes", "days", "procedures", "all"]), values=values_, fault=faults)
+    def race(self, data, tier, values, fault):
+        """Between the reading and the writing of a recount the other worker stores and recounts what it has, and more."""
+        number = data.draw(st.sampled_from(self.with_due()))
+        other = self.workers[1 - number]
+        for partition in PARTITIONS:
+            if self.owner[partition] == 1 - number:
+                self.kafka.log[partition] += values
+                other.fetch(partition, 100)
+        worker = self.workers[number]
+        self.attempt(number, worker.work if tier == "all" else lambda: worker.round(tier), fault, other)
+
+    @rule(data=st.data(), fault=faults)
+    def work(self, data, fault):
+        number = data.draw(st.sampled_from(self.with_due() or [0, 1]))
+        self.attempt(number, self.workers[number].work, fault)
+
+    @rule(number=st.integers(0, 1))
+    def kill(self, number):
+        self.restart(number)
+
+    @rule(number=st.integers(0, 1))
+    def freeze(self, number):
+        """A worker is stopped so long that its partitions go to a new one; it may wake up later."""
+        self.zombies.append(self.workers[number])
+        self.restart(number)
+
+    @precondition(lambda self: self.zombies)
+    @rule()
+    def wake_zombie(self):
+        """A zombie goes on with what it had; whatever it acknowledges counts for nothing."""
+        self.zombies.pop().work()
+
+    @rule(partition=st.sampled_from(PARTITIONS))
+    def rebalance(self, partition):
+        self.owner[partition] = 1 - self.owner[partition]
+        self.kafka.assign(partition)
+
+    @invariant()
+    def nothing_committed_is_lost(self):
+        if not hasattr(self, "kafka"):
+            return
+        for partition, committed in self.kafka.committed.items():
+            values = tuple(self.kafka.log[partition][:committed])
+            if values:
+                assert_counted(self.store, Fetch(TOPIC, partition, [], 0, 0, (0, 0, values)))
+
+    def teardown(self):
+        """With no more faults everything is committed, and everything is exact."""
+        if not hasattr(self, "kafka"):
+            return
+        self.countdown = self.intruder = None
+        for number in (0, 1):
+            self.restart(number)
+        for partition, owner in self.owner.items():
+            while self.kafka.position[partition] < len(self.kafka.log[partition]):
+                self.workers[owner].fetch(partition, 5)
+        for worker in self.workers:
+            worker.work()
+        assert self.kafka.committed == {partition: len(log) for partition, log in self.kafka.log.items()}
+        assert all(worker.delivery.unacknowledged == 0 and worker.delivery.room.rows == 0 for worker in self.workers)
+        assert_exact(self.store, self.kafka)
+        for zombie in self.zombies:
+            zombie.work()
+        assert_exact(self.store, self.kafka)
+
+
+TestExactness = ExactnessMachine.TestCase
+TestExactness.settings = settings(max_examples=120, stateful_step_count=25)
+
+
+@pytest.mark.parametrize("tier", ["minutes", "days", "procedures"])
+def test_a_slow_recount_undoes_no_faster_one(tier):
+    """A recount that read before another worker stored, and wrote after that one had acknowledged, takes nothing back."""
+    machine = ExactnessMachine()
+    machine.begin()
+    slow, fast = machine.workers
+    machine.kafka.log[0] += [a_message(EVENTS[0])]
+    machine.kafka.log[1] += [a_message(EVENTS[2])]  # the same agency, minute, day and procedure
+    slow.fetch(0, 1)
+    slow.store_next()
+    for earlier in ("minutes", "days", "procedures")[: ("minutes", "days", "procedures").index(tier)]:
+        slow.round(earlier)
+    fast.fetch(1, 1)
+    machine.attempt(0, lambda: slow.round(tier), None, fast)
+    assert machine.kafka.committed[1] == 1, "the fast one acknowledged in between"
+    machine.nothing_committed_is_lost()
+    machine.teardown()
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_with_real_threads(seed):  # noqa: C901 - one story: lives of a worker, one after the other
+    """The threads of the delivery, ended by a fault again and again and never waited for, end with every tally exact."""
+    chance = random.Random(seed)
+    kafka = Kafka()
+    for log in kafka.log.values():
+        log.extend(chance.choices(MESSAGES, k=400))
+    store = MemoryStore(cursed={CURSED.event_id})
+    failures, dice, faults_left = [], random.Random(seed + 1), [12]
+    early: list[AssertionError] = []
+
+    def fault(_):
+        with store.guard:
+            if faults_left[0] and dice.random() < 0.05:
+                faults_left[0] -= 1
+                raise CrashError
+
+    store.fault = fault
+    fast = IngestSettings(linger_ms=0, minute_interval_ms=10, day_interval_ms=10, procedure_interval_ms=10, batch_rows=50)
+    deliveries = []
+    deadline = time.monotonic() + 60
+    while kafka.committed != {partition: len(log) for partition, log in kafka.log.items()}:
+        assert time.monotonic() < deadline
+        assert not early, early
+        ended = threading.Event()
+        life = {"alive": True}
+
+        def acknowledge(fetches, life=life):
+            try:
+                for fetch in fetches:
+                    assert_counted(store, fetch)
+                    if life["alive"]:
+                        kafka.acknowledge(fetch)
+            except AssertionError as error:
+                early.append(error)
+
+        def fail(error, ended=ended):
+            failures.append(error)
+            ended.set()
+
+        for partition in PARTITIONS:
+            kafka.assign(partition)
+        delivery = Delivery(
+            decoder=DECODER,
+            store=store,
+            settings=fast,
+            metrics=WorkerMetrics(CollectorRegistry()),
+            clock=ManualClock(LATEST),
+            acknowledge=acknowledge,
+            fail=fail,
+        )
+        deliveries.append(delivery)
+        delivery.start()
+        while not ended.is_set() and kafka.committed != {partition: len(log) for partition, log in kafka.log.items()}:
+            assert time.monotonic() < deadline
+            for partition in PARTITIONS:
+                if not delivery.room.full and (fetch := kafka.fetch(partition, chance.randint(1, 40))) is not None:
+                    delivery.offer(fetch)
+            ended.wait(0.005)
+        life["alive"] = False
+    for delivery in deliveries:
+        assert delivery.stop(grace=10)
+    assert not early
+    assert {type(error) for error in failures} <= {CrashError}
+    assert failures, "the faults happened"
+    assert_exact(store, kafka)

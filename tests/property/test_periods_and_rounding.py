@@ -1,0 +1,170 @@
+"""Civil periods and printed percentages, against arithmetic done another way."""
+
+from __future__ import annotations
+
+import datetime as dt
+import itertools
+from decimal import Decimal
+from fractions import Fraction
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from pipeline.core.errors import ConfigurationError
+from pipeline.core.indicators import Ratio
+from pipeline.core.periods import Period, Window, civil_day, day_start
+from pipeline.core.rounding import Rounding, percent, vietnamese
+
+SEVEN = dt.timedelta(hours=7)
+instants = st.datetimes(
+    dt.datetime(1990, 1, 1),  # noqa: DTZ001 - hypothesis wants the bounds without a zone
+    dt.datetime(2100, 1, 1),  # noqa: DTZ001
+    timezones=st.just(dt.UTC),
+)
+days = st.dates(dt.date(1990, 1, 1), dt.date(2100, 1, 1))
+
+
+@given(instants, st.sampled_from([0, 7, -5]))
+def test_a_civil_day_is_the_utc_day_seven_hours_on(instant, hours):
+    """The local day is the day of the instant plus seven hours, whatever zone the instant is written in."""
+    shown = instant.astimezone(dt.timezone(dt.timedelta(hours=hours)))
+    assert civil_day(shown) == (instant + SEVEN).date()
+
+
+@given(days)
+def test_a_day_starts_where_the_day_before_ends(day):
+    """Local midnight is 17:00 UTC, belongs to the new day, and the microsecond before it does not."""
+    start = day_start(day)
+    assert start == dt.datetime.combine(day, dt.time(), dt.UTC) - SEVEN
+    assert civil_day(start) == day
+    assert civil_day(start - dt.timedelta(microseconds=1)) == day - dt.timedelta(days=1)
+
+
+@given(days, st.integers(0, 800))
+def test_a_period_is_its_days_and_nothing_else(first, length):
+    """A period's instants hold exactly the instants of its days, both ends included."""
+    last = first + dt.timedelta(days=length)
+    period = Period(first, last)
+    start, end = period.instants()
+    assert period.days == length + 1
+    assert end - start == dt.timedelta(days=length + 1)
+    assert (civil_day(start), civil_day(end - dt.timedelta(microseconds=1))) == (first, last)
+
+
+@given(days)
+def test_a_period_backwards_is_refused(day):
+    """A period that ends before it starts is an error with a remedy."""
+    with pytest.raises(ConfigurationError, match="Swap"):
+        Period(day, day - dt.timedelta(days=1))
+
+
+@given(st.integers(1990, 2100))
+def test_months_and_quarters_tile_the_year(year):
+    """Twelve months, and four quarters, follow each other without gap or overlap and make the year."""
+    for parts in ([Period.month(year, month) for month in range(1, 13)], [Period.quarter(year, q) for q in range(1, 5)]):
+        assert parts[0].start == dt.date(year, 1, 1)
+        assert parts[-1].end == dt.date(year, 12, 31)
+        for one, two in itertools.pairwise(parts):
+            assert two.start - one.end == dt.timedelta(days=1)
+    assert Period.year_to_date(dt.date(year, 12, 31)).days == sum(Period.month(year, month).days for month in range(1, 13))
+
+
+@given(instants, st.sampled_from(list(Window)))
+@example(dt.datetime(2023, 12, 31, 16, 59, 59, tzinfo=dt.UTC), Window.YEAR)
+@example(dt.datetime(2023, 12, 31, 17, tzinfo=dt.UTC), Window.YEAR)
+@example(dt.datetime(2024, 2, 29, 17, tzinfo=dt.UTC), Window.MONTH)
+def test_windows_end_with_now(now, window):
+    """A window holds the present, is made of whole minutes, and a civil one begins at local midnight on the first."""
+    start, end = window.bounds(now)
+    assert start < end
+    assert start <= now < end
+    assert (start.second, start.microsecond, end.second, end.microsecond) == (0, 0, 0, 0)
+    period = window.period(now)
+    lengths = {Window.HOUR: 1, Window.DAY: 24, Window.WEEK: 7 * 24}
+    if window in lengths:
+        assert period is None
+        assert end - start == dt.timedelta(hours=lengths[window])
+        assert end - now <= dt.timedelta(minutes=1)
+    else:
+        assert period.instants() == (start, end)
+        assert period.end == civil_day(now)
+        assert (period.start.day, period.start.year) == (1, period.end.year)
+        assert period.start.month == (1 if window is Window.YEAR else period.end.month)
+
+
+counts = st.integers(0, 10**13)
+
+
+def rounded(ratio: Ratio, decimals: int, rounding: Rounding) -> Fraction:
+    """The same by whole numbers alone."""
+    scaled = Fraction(100 * ratio.numerator * 10**decimals, ratio.denominator)
+    whole = scaled.numerator // scaled.denominator
+    if rounding is Rounding.HALF_UP and scaled - whole >= Fraction(1, 2):
+        whole += 1
+    return Fraction(whole, 10**decimals)
+
+
+@given(counts, counts.filter(bool), st.integers(0, 4), st.sampled_from(list(Rounding)))
+@example(380, 1709, 2, Rounding.TRUNCATE)
+@example(1, 8, 0, Rounding.HALF_UP)
+@example(1, 800, 2, Rounding.HALF_UP)
+@example(10**12 + 1, 2 * 10**12, 4, Rounding.HALF_UP)
+def test_percent_is_exact(numerator, denominator, decimals, rounding):
+    """A printed percentage is the exact one, rounded once, with the decimals asked for."""
+    printed = percent(Ratio(numerator, denominator), decimals=decimals, rounding=rounding)
+    assert Fraction(Decimal(printed)) == rounded(Ratio(numerator, denominator), decimals, rounding)
+    assert len(printed.partition(".")[2]) == decimals
+    assert "E" not in printed
+
+
+@pytest.mark.parametrize(
+    ("numerator", "denominator", "decimals", "rounding", "printed"),
+    [
+        (380, 1709, 2, Rounding.TRUNCATE, "22.23"),
+        (380, 1709, 2, Rounding.HALF_UP, "22.24"),
+        (3500, 33680, 1, Rounding.TRUNCATE, "10.3"),
+        (3247, 5000, 2, Rounding.HALF_UP, "64.94"),
+        (48, 965, 1, Rounding.HALF_UP, "5.0"),
+        (0, 12, 2, Rounding.HALF_UP, "0.00"),
+        (12, 12, 0, Rounding.HALF_UP, "100"),
+    ],
+)
+def test_percentages_as_published(numerator, denominator, decimals, rounding, printed):
+    """Figures of published documents come out as they were printed."""
+    assert percent(Ratio(numerator, denominator), decimals=decimals, rounding=rounding) == printed
+
+
+def test_nothing_counted_is_not_zero():
+    """0 of 0 has no percentage; 0 of some has, and it is zero."""
+    assert percent(Ratio(0, 0)) is None
+    assert Ratio(0, 0).no_data
+    assert percent(Ratio(0, 1)) == "0.00"
+    assert not Ratio(0, 1).no_data
+
+
+@given(st.integers(0, 10**15), st.integers(0, 4), st.integers(0, 9999))
+def test_vietnamese_numbers(whole, decimals, fraction):
+    """Dots group thousands, a comma parts the decimals, and nothing else changes."""
+    digits = f"{fraction:04d}"[:decimals]
+    shown = vietnamese(f"{whole}.{digits}" if digits else str(whole))
+    head, _, tail = shown.partition(",")
+    assert tail == digits
+    groups = head.split(".")
+    assert int("".join(groups)) == whole
+    assert all(len(group) == 3 for group in groups[1:])
+    assert 1 <= len(groups[0]) <= 3
+
+
+def test_vietnamese_as_published():
+    """43.369 dossiers and 15,16 %."""
+    assert vietnamese("43369") == "43.369"
+    assert vietnamese("15.16") == "15,16"
+    assert vietnamese("1234567.5") == "1.234.567,5"
+
+
+@given(st.lists(st.tuples(st.integers(0, 1000), st.integers(0, 1000)), max_size=10))
+def test_ratios_pool(pairs):
+    """Adding ratios adds numerators and denominators, in any order."""
+    total = sum((Ratio(*pair) for pair in pairs), Ratio(0, 0))
+    assert total == Ratio(sum(n for n, _ in pairs), sum(d for _, d in pairs))

@@ -1,0 +1,236 @@
+"""Documentation against the code: a page that says something else than the program is a fault."""
+
+from __future__ import annotations
+
+import ast
+import datetime as dt
+import json
+import re
+from pathlib import Path
+
+import pytest
+from pydantic import BaseModel, SecretStr
+
+from pipeline.core import events
+from pipeline.core.agencies import AgencyRegistry
+from pipeline.core.indicators import INDICATORS, Ratio
+from pipeline.core.metric_names import METRICS
+from pipeline.core.periods import Period
+from pipeline.core.rounding import Rounding, percent
+from pipeline.report import build_report
+from pipeline.settings import PREFIX, Settings, ThresholdPolicy
+from sinks.contract import Counts
+
+ROOT = Path(__file__).parent.parent
+DOCS = ROOT / "docs"
+PAGES = ("settings", "metrics", "glossary", "domain", "guarantees", "reports")
+
+
+def page(name: str) -> str:
+    """The text of a page."""
+    return (DOCS / f"{name}.md").read_text(encoding="utf-8")
+
+
+def table_lines(text: str) -> list[str]:
+    """Table lines whose first cell is code."""
+    return [line.strip() for line in text.splitlines() if line.startswith("| `")]
+
+
+# ---- settings
+
+
+def shown_default(value: object) -> str:
+    """A default as the page shows it."""
+    if isinstance(value, SecretStr):
+        value = value.get_secret_value()
+    if isinstance(value, tuple) and value and isinstance(value[0], BaseModel):
+        return json.dumps([policy.model_dump() for policy in value])
+    if isinstance(value, tuple):
+        return ",".join(map(str, value))
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def shown_range(metadata: list[object]) -> str:
+    """The bounds of a field as the page shows them."""
+    low = high = ""
+    for bound in metadata:
+        if hasattr(bound, "pattern"):
+            return bound.pattern.strip("^$()").replace("|", ", ")
+        if hasattr(bound, "ge"):
+            low = f"{bound.ge:,}".replace(".0", "")
+        elif hasattr(bound, "gt"):
+            low = f"above {bound.gt:,}"
+        elif hasattr(bound, "le"):
+            high = f"{bound.le:,.10g}"
+        elif hasattr(bound, "min_length"):
+            low = f"{bound.min_length}"
+        elif hasattr(bound, "max_length"):
+            high = f"{bound.max_length} characters"
+    if low and high:
+        return f"{low} to {high}"
+    return low if low.startswith("above") else f"at least {low}" if low else ""
+
+
+def settings_lines(model: type[BaseModel] = Settings, prefix: str = PREFIX) -> list[str]:
+    """The lines that docs/settings.md must hold, in their order."""
+    lines = []
+    for name, field in model.model_fields.items():
+        variable = prefix + name.upper()
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            lines += settings_lines(field.annotation, f"{variable}__")
+        else:
+            lines.append(
+                f"| `{variable}` | `{shown_default(field.default)}` | {shown_range(field.metadata)} | {field.description} |"
+            )
+    return lines
+
+
+def test_every_setting_is_documented():
+    """docs/settings.md lists every variable with default, range and sentence, as the code has them, and no other."""
+    assert [line for line in table_lines(page("settings")) if PREFIX in line] == settings_lines()
+
+
+def test_every_part_of_a_threshold_is_documented():
+    """The fields of a threshold policy are listed the same way."""
+    expected = [
+        f"| `{name}` | `{shown_default(field.default)}` | {shown_range(field.metadata)} | {field.description} |"
+        for name, field in ThresholdPolicy.model_fields.items()
+    ]
+    assert [line for line in table_lines(page("settings")) if PREFIX not in line] == expected
+
+
+# ---- metrics
+
+
+def metric_lines(source: str) -> list[str]:
+    """The lines that docs/metrics.md must hold."""
+    return [
+        f"| `{metric.name}` | {metric.kind} | {', '.join(f'`{label}`' for label in metric.labels)} | {metric.help} |"
+        for metric in METRICS.values()
+        if metric.source == source
+    ]
+
+
+def test_every_metric_is_documented():
+    """docs/metrics.md lists every metric with kind, labels and sentence, as the code has them, and no other."""
+    text = page("metrics")
+    head, tail = text.split("## Worker", maxsplit=1)
+    assert table_lines(head) == metric_lines("exporter")
+    assert [line for line in table_lines(tail) if "portalpulse_" in line] == metric_lines("worker")
+
+
+def test_the_reasons_of_dead_letters_are_documented():
+    """Every reason of the closed list has its line in docs/metrics.md, and there is no other."""
+    listed = re.findall(r"^\| `([a-z0-9_]+)` \| [A-Z]", page("metrics").split("## Reasons", maxsplit=1)[1], re.MULTILINE)
+    assert listed == [reason.value for reason in events.Reason]
+
+
+# ---- glossary and domain
+
+
+def test_the_glossary_holds_the_code_lists():
+    """Every status, channel, level and way of return stands in the glossary with the official word beside its code."""
+    text = page("glossary")
+    source = (ROOT / "pipeline/core/events.py").read_text(encoding="utf-8")
+    found = re.findall(r'^    ([A-Z_]+) = ("?\w+"?)  # (.+)$', source, re.MULTILINE)
+    official = {name: (value.strip('"'), words) for name, value, words in found}
+    assert len(official) == 16
+    for name, (value, words) in official.items():
+        assert re.search(rf"^\| {re.escape(words)} \| .*`{value}` \|$", text, re.MULTILINE), (name, value, words)
+
+
+def test_names_in_the_glossary_exist():
+    """Every dotted name that the glossary points to is in the code."""
+    for module, name in re.findall(r"`((?:pipeline|sinks)[a-z_.]*)\.([A-Za-z_]+)`", page("glossary")):
+        path = ROOT / (module.replace(".", "/") + ".py")
+        defined = {
+            target
+            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+            for target in (
+                [node.name]
+                if isinstance(node, ast.ClassDef | ast.FunctionDef)
+                else [node.target.id]
+                if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name)
+                else [part.id for part in node.targets if isinstance(part, ast.Name)]
+                if isinstance(node, ast.Assign)
+                else []
+            )
+        }
+        assert name in defined, f"{module}.{name}"
+
+
+def test_the_domain_page_states_the_registry():
+    """The numbers of units that docs/domain.md names are those of the packaged registry on those days."""
+    registry = AgencyRegistry.packaged()
+    found = re.findall(r"^\| (\d{4}-\d{2}-\d{2}) \| (\d+) \| (\d+) \|", page("domain"), re.MULTILINE)
+    assert len(found) >= 3
+    for day, ministries, provinces in found:
+        blocks = [agency.block for agency in registry.in_force(dt.date.fromisoformat(day))]
+        assert (blocks.count("ministry"), blocks.count("province")) == (int(ministries), int(provinces)), day
+
+
+def test_the_domain_page_rounds_as_the_code_does():
+    """The worked examples of rounding come out of the code as they are printed."""
+    found = re.findall(r"^\| ([\d,]+) / ([\d,]+) \| ([\d.]+) \| ([\d.]+) \|", page("domain"), re.MULTILINE)
+    assert len(found) >= 3
+    for numerator, denominator, half_up, truncated in found:
+        ratio = Ratio(int(numerator.replace(",", "")), int(denominator.replace(",", "")))
+        for printed, rounding in ((half_up, Rounding.HALF_UP), (truncated, Rounding.TRUNCATE)):
+            decimals = len(printed.partition(".")[2])
+            assert percent(ratio, decimals=decimals, rounding=rounding) == printed
+
+
+def test_the_domain_page_names_every_indicator():
+    """Every indicator that is counted has its official name in docs/domain.md."""
+    for indicator in INDICATORS.values():
+        assert f"**{indicator.code}**" in page("domain")
+        assert indicator.name_vi in page("domain")
+
+
+# ---- guarantees and reports
+
+
+def test_every_guarantee_names_its_test():
+    """Each promise of docs/guarantees.md points to tests that exist; none stands there on its word alone."""
+    text = page("guarantees")
+    promises = [line for line in text.splitlines() if re.match(r"^\| \d+ \|", line)]
+    assert len(promises) >= 15
+    for line in promises:
+        shown = re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", line)
+        assert shown, line
+        for path, name in shown:
+            assert re.search(rf"\b(?:def|class) {name}\b|^{name} = ", (ROOT / path).read_text(encoding="utf-8"), re.MULTILINE), (
+                name
+            )
+
+
+class _Figures:
+    def counts_of_days(self, *_):
+        return {"H17": Counts(settled=5000, settled_full=3247)}
+
+
+def test_the_example_of_a_report_is_one():
+    """The JSON of docs/reports.md has exactly the fields of a real report, and its lines are lines of one."""
+    example = json.loads(re.search(r"```json\n(.*?)```", page("reports"), re.DOTALL)[1])
+    period = Period(dt.date.fromisoformat(example["period"]["from"]), dt.date.fromisoformat(example["period"]["to"]))
+    real = build_report(_Figures(), AgencyRegistry.packaged(), period).as_dict()
+    assert set(example) == set(real)
+    assert {row["scope"] for row in example["rows"]} == {"agency", "block", "nation"}
+    for row in example["rows"]:
+        assert row in real["rows"]
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_what_a_page_points_to_exists(name):
+    """Paths and pages that a page names are there."""
+    text = page(name)
+    for target in re.findall(r"\]\((?!https?://)([^)#]+)", text):
+        assert (DOCS / target).exists(), target
+    for path in re.findall(r"`((?:pipeline|sinks|producers|dashboards|deploy|tests|docs)/[\w./-]+)`", text):
+        assert (ROOT / path.split("::")[0]).exists(), path
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_a_page_names_no_machine(name):
+    """No page holds a path of somebody's machine."""
+    assert not re.search(r"(?<![\w.`])/(?:home|root|work|tmp|Users)/", page(name))

@@ -1,0 +1,257 @@
+"""The HTTP endpoints, asked over HTTP."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import socket
+
+import httpx
+import pytest
+from prometheus_client import CollectorRegistry, Counter
+from prometheus_client.parser import text_string_to_metric_families
+
+from pipeline.api import Api, Health, HttpServer, Progress
+from pipeline.core.clock import ManualClock
+from pipeline.core.errors import UnavailableError
+from pipeline.exporter import AgencyCollector
+from pipeline.settings import HttpSettings
+from sinks.contract import DeadLetter
+from sinks.errors import Retryable, Unknown
+from tests.contract.store_suite import Place
+from tests.factories import TOPIC, an_event
+from tests.fakes import MemoryStore
+
+NOW = dt.datetime(2024, 8, 20, 8, tzinfo=dt.UTC)
+FREE = HttpSettings(port=0)
+FINE = Health(healthy=True, ready=True)
+
+
+class AwayStore(MemoryStore):
+    """A storage that is away."""
+
+    def _away(self, *_):
+        raise Retryable("ClickHouse at h:1: no answer")
+
+    ping = standing = counts_of_days = counts_between = last_events = dead_letters_by_reason = arrivals = _away
+
+
+@pytest.fixture
+async def ask(registry):
+    """Start a server over what a test gives and ask it for one path."""
+    servers = []
+
+    async def request(path, *, reader=None, health=FINE, lag=None, progress=None):
+        collectors = CollectorRegistry()
+        Counter("alive", "Always.", registry=collectors)
+        if reader is not None:
+            collectors.register(AgencyCollector(reader, registry=registry, clock=ManualClock(NOW), policies=()))
+        api = Api(
+            registry=collectors,
+            agencies=registry,
+            clock=ManualClock(NOW),
+            health=lambda: health,
+            reader=reader,
+            consumer_lag=lambda: lag,
+            progress=None if progress is None else lambda: progress,
+        )
+        server = HttpServer(api, FREE)
+        servers.append(server)
+        async with httpx.AsyncClient(base_url=await server.start(), trust_env=False) as client:
+            return await client.get(path)
+
+    yield request
+    for server in servers:
+        await server.close()
+
+
+def filled() -> MemoryStore:
+    """A store with three events and a dead letter."""
+    store = MemoryStore(now=lambda: NOW)
+    Place(store, store, dict, dict, lambda *_: None).take(
+        [an_event(occurred_at=NOW), an_event(occurred_at=NOW, service_level="mot_phan"), an_event(agency="G01", occurred_at=NOW)]
+    )
+    store.insert_dead_letters([DeadLetter(TOPIC, 0, 7, None, b"{", "not_json", "")])
+    return store
+
+
+async def test_metrics(ask):
+    """/metrics is Prometheus text that parses, gauges of the agencies included."""
+    answer = await ask("/metrics", reader=filled())
+    assert answer.status_code == 200
+    assert answer.headers["Content-Type"].startswith("text/plain; version=")
+    names = {family.name for family in text_string_to_metric_families(answer.text)}
+    assert {"alive", "agency_kpi_numerator", "portalpulse_dead_letters"} <= names
+
+
+async def test_metrics_fail_with_the_storage(ask):
+    """A scrape that cannot read the storage is a 503: Prometheus then knows, nothing old is repeated."""
+    answer = await ask("/metrics", reader=AwayStore())
+    assert answer.status_code == 503
+    assert "no answer" in answer.text
+    assert "agency_info" not in answer.text
+
+
+async def test_a_worker_without_figures_still_has_metrics(ask):
+    """A process without a reader serves its own counters and says who has the figures."""
+    assert (await ask("/metrics")).status_code == 200
+    for path in ("/api/v1/report?from=2024-01-01&to=2024-01-31", "/api/v1/status"):
+        answer = await ask(path)
+        assert answer.status_code == 404
+        assert "exporter" in answer.json()["error"]
+
+
+async def test_healthz(ask):
+    """/healthz is about progress alone: the storage may be away."""
+    assert (await ask("/healthz", reader=AwayStore())).status_code == 200
+    sick = await ask("/healthz", health=Health(healthy=False, ready=True, reason="no progress for 130 s"))
+    assert sick.status_code == 503
+    assert sick.json() == {"healthy": False, "reason": "no progress for 130 s"}
+
+
+async def test_readyz(ask):
+    """/readyz is 200 when the worker takes part and the storage answers, else 503 with the reason."""
+    assert (await ask("/readyz", reader=filled())).json() == {"ready": True, "reason": ""}
+    waiting = await ask("/readyz", reader=filled(), health=Health(healthy=True, ready=False, reason="waiting"))
+    assert (waiting.status_code, waiting.json()) == (503, {"ready": False, "reason": "waiting"})
+    away = await ask("/readyz", reader=AwayStore())
+    assert away.status_code == 503
+    assert "no answer" in away.json()["reason"]
+
+
+async def test_report(ask):
+    """The report has the form that docs/reports.md describes."""
+    answer = await ask("/api/v1/report?from=2024-08-20&to=2024-08-20", reader=filled())
+    assert answer.status_code == 200
+    figures = answer.json()
+    assert figures["period"] == {"from": "2024-08-20", "to": "2024-08-20"}
+    rows = {(row["scope"], row["code"]): row for row in figures["rows"]}
+    assert rows["agency", "H17"]["indicators"]["I1"] == {"numerator": 1, "denominator": 2, "percent": "50.00"}
+    assert rows["nation", "VN"]["indicators"]["I1"] == {"numerator": 2, "denominator": 3, "percent": "66.67"}
+    assert rows["agency", "H18"]["indicators"]["I1"]["percent"] is None
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "",
+        "from=2024-01-01",
+        "to=2024-01-01",
+        "from=&to=",
+        "from=2024-02-30&to=2024-03-01",
+        "from=01/01/2024&to=31/01/2024",
+        "from=2024-01-31&to=2024-01-01",
+        "from=2024-01-01T00:00:00&to=2024-01-31",
+        "from=2024-01-01&to=99999-01-01",
+        "from=%00&to=2024-01-01",
+        "from=" + "9" * 5_000 + "&to=2024-01-01",
+    ],
+)
+async def test_a_wrong_period_is_a_400(ask, query):
+    """Missing, malformed, impossible and reversed days are the asker's fault and are told so, in bounded words."""
+    answer = await ask(f"/api/v1/report?{query}", reader=filled())
+    assert answer.status_code == 400
+    assert 10 < len(answer.json()["error"]) < 300
+
+
+async def test_status(ask):
+    """The status names the clock, what is stored and tallied, the newest event, the dead letters and the lag."""
+    answer = await ask("/api/v1/status", reader=filled(), lag=5)
+    assert answer.json() == {
+        "clock": "2024-08-20T08:00:00+00:00",
+        "events": {"stored": 3, "tallied": 3},
+        "lag_rows": 0,
+        "newest_event": "2024-08-20T08:00:00+00:00",
+        "dead_letters": {"not_json": 1},
+        "consumer_lag": 5,
+    }
+    empty = (await ask("/api/v1/status", reader=MemoryStore())).json()
+    assert (empty["newest_event"], empty["consumer_lag"], empty["events"]) == (None, None, {"stored": 0, "tallied": 0})
+
+
+@pytest.mark.parametrize("path", ["/api/v1/report?from=2024-01-01&to=2024-01-31", "/api/v1/status"])
+async def test_figures_without_storage_are_a_503(ask, path):
+    """A storage that is away makes figures unavailable, not empty."""
+    answer = await ask(path, reader=AwayStore())
+    assert answer.status_code == 503
+    assert "no answer" in answer.json()["error"]
+
+
+async def test_a_fault_of_ours_is_no_empty_answer(ask):
+    """An unknown storage error is a 503, too."""
+
+    class Broken(MemoryStore):
+        def counts_of_days(self, *_):
+            raise Unknown("a table is missing")
+
+    answer = await ask("/api/v1/report?from=2024-01-01&to=2024-01-31", reader=Broken())
+    assert answer.status_code == 503
+
+
+async def test_events(ask):
+    """Stored events of whole days come as NDJSON, all agencies or some, and none where there are none."""
+    day = "from=2024-08-20&to=2024-08-20"
+    answer = await ask(f"/api/v1/events?{day}", reader=filled())
+    assert answer.status_code == 200
+    assert answer.headers["Content-Type"] == "application/x-ndjson"
+    agencies = [json.loads(line)["agency_code"] for line in answer.text.splitlines()]
+    assert sorted(agencies) == ["G01", "H17", "H17"]
+    some = await ask(f"/api/v1/events?{day}&agency=G01,H18&agency=H19", reader=filled())
+    assert [json.loads(line)["agency_code"] for line in some.text.splitlines()] == ["G01"]
+    none = await ask("/api/v1/events?from=2020-01-01&to=2020-01-01", reader=filled())
+    assert (none.status_code, none.text) == (200, "")
+    assert (await ask("/api/v1/events?from=x&to=y", reader=filled())).status_code == 400
+    assert (await ask(f"/api/v1/events?{day}")).status_code == 404
+
+
+async def test_events_of_a_storage_that_is_away(ask):
+    """When the storage does not answer there is a 503, not an empty list of events."""
+
+    class Away(MemoryStore):
+        def events(self, *_):
+            raise Retryable("no answer")
+            yield b""
+
+    answer = await ask("/api/v1/events?from=2024-08-20&to=2024-08-20", reader=Away())
+    assert answer.status_code == 503
+    assert "no answer" in answer.json()["error"]
+
+
+async def test_events_that_break_off(ask):
+    """A storage that goes away in the middle breaks the answer off; a shortened list never looks whole."""
+
+    class BreakingOff(MemoryStore):
+        def events(self, *_):
+            yield b"{}\n" * 1000
+            raise Retryable("gone")
+
+    with pytest.raises(httpx.RemoteProtocolError):
+        await ask("/api/v1/events?from=2024-08-20&to=2024-08-20", reader=BreakingOff())
+
+
+async def test_progress(ask):
+    """A worker says how far it is by its own counters; a process that counts nothing says so."""
+    assert (await ask("/api/v1/progress", progress=Progress(stored=7, visible=5))).json() == {"stored": 7, "tallied_minutes": 5}
+    assert (await ask("/api/v1/progress")).status_code == 404
+
+
+async def test_a_taken_port_is_one_sentence(registry):
+    """A port in use is an error with a remedy, and the server gives up what it holds."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        api = Api(registry=CollectorRegistry(), agencies=registry, clock=ManualClock(NOW), health=lambda: FINE)
+        server = HttpServer(api, HttpSettings(port=taken.getsockname()[1]))
+        with pytest.raises(UnavailableError, match=r"cannot be used.*PORTALPULSE_HTTP__PORT"):
+            await server.start()
+        await server.close()
+
+
+async def test_an_address_of_version_six(registry):
+    """On an IPv6 address the URL that is logged and written down can be asked."""
+    api = Api(registry=CollectorRegistry(), agencies=registry, clock=ManualClock(NOW), health=lambda: FINE)
+    server = HttpServer(api, HttpSettings(host="::1", port=0))
+    try:
+        address = await server.start()
+        async with httpx.AsyncClient(trust_env=False) as client:
+            assert (await client.get(f"{address}/healthz")).status_code == 200
+    finally:
+        await server.close()

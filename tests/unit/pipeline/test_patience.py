@@ -1,0 +1,92 @@
+"""Waiting for the storage."""
+
+from __future__ import annotations
+
+import datetime as dt
+import threading
+import time
+
+import pytest
+
+from pipeline.core.clock import ManualClock
+from pipeline.patience import Patience
+from sinks.errors import RefusedRows, Retryable, Unknown
+
+NOW = dt.datetime(2024, 1, 1, tzinfo=dt.UTC)
+
+
+class Flaky:
+    """Fails so many times, then answers."""
+
+    def __init__(self, times, error=None):
+        self.left, self.calls, self.error = times, 0, error or Retryable("away", retry_after=0.01)
+
+    def __call__(self):
+        self.calls += 1
+        if self.left:
+            self.left -= 1
+            raise self.error
+        return "answer"
+
+
+def test_the_same_call_again_until_it_answers():
+    """However often the storage is away, the call is repeated and its answer returned."""
+    action = Flaky(30)
+    assert Patience(ManualClock(NOW))(action) == "answer"
+    assert action.calls == 31
+
+
+@pytest.mark.parametrize("error", [RefusedRows("x"), Unknown("x"), ValueError("x")])
+def test_everything_else_is_passed_on_at_once(error):
+    """Only Retryable is waited for."""
+    action = Flaky(1, error)
+    with pytest.raises(type(error)):
+        Patience(ManualClock(NOW))(action)
+    assert action.calls == 1
+
+
+def test_the_pause_is_the_one_asked_for():
+    """Between two attempts lies at least the pause of the error, and not much more."""
+    began = time.monotonic()
+    Patience(ManualClock(NOW))(Flaky(2, Retryable("away", retry_after=0.15)))
+    assert 0.3 <= time.monotonic() - began < 2
+
+
+def test_it_knows_since_when_the_storage_is_away():
+    """The time of the first failure stands until the last of the waiting calls has its answer."""
+    clock = ManualClock(NOW)
+    patience = Patience(clock)
+    gates = [threading.Event(), threading.Event()]
+    failed = [threading.Event(), threading.Event()]
+
+    def action(number):
+        if not gates[number].is_set():
+            failed[number].set()
+            raise Retryable("away", retry_after=0.005)
+
+    threads = [threading.Thread(target=patience, args=(lambda number=number: action(number),)) for number in range(2)]
+    threads[0].start()
+    assert failed[0].wait(5)
+    clock.advance(60)
+    threads[1].start()
+    assert failed[1].wait(5)
+    assert patience.away_since == NOW
+    gates[0].set()
+    threads[0].join(5)
+    assert patience.away_since == NOW, "the other still waits"
+    gates[1].set()
+    threads[1].join(5)
+    assert patience.away_since is None
+
+
+def test_an_end_by_another_error_ends_the_waiting():
+    """A call that waited and then failed for good is not waiting any more."""
+    patience = Patience(ManualClock(NOW))
+    errors = iter([Retryable("away", retry_after=0.001), Unknown("gone")])
+
+    def action():
+        raise next(errors)
+
+    with pytest.raises(Unknown):
+        patience(action)
+    assert patience.away_since is None

@@ -1,0 +1,86 @@
+"""Errors of ClickHouse by their consequence."""
+
+from __future__ import annotations
+
+import pytest
+from clickhouse_connect.driver import exceptions
+
+from sinks.clickhouse.client import translate
+from sinks.clickhouse.codes import REFUSED_ROWS, RETRYABLE
+from sinks.clickhouse.target import Target
+from sinks.errors import RefusedRows, Retryable, SinkError, Unknown
+
+TARGET = Target.parse("http://user:s3cret@h:1", timeout=1)
+
+
+def an_error(kind, code):
+    """An error of the client with a server's code."""
+    error = kind("Code: x\nsecond line")
+    error.code = code
+    return error
+
+
+@pytest.mark.parametrize("code", sorted(RETRYABLE))
+def test_a_passing_trouble_waits_its_pause(code):
+    """Every listed passing code is Retryable with its own pause."""
+    found = translate(an_error(exceptions.DatabaseError, code), TARGET)
+    assert type(found) is Retryable
+    assert found.retry_after == RETRYABLE[code][1]
+    assert 0 < found.retry_after <= 10
+
+
+@pytest.mark.parametrize("code", sorted(REFUSED_ROWS))
+def test_a_fault_of_the_rows_is_theirs(code):
+    """Every listed code of unusable rows is RefusedRows."""
+    assert type(translate(an_error(exceptions.DatabaseError, code), TARGET)) is RefusedRows
+
+
+def test_no_code_has_two_consequences():
+    """A code is in one list only."""
+    assert not set(RETRYABLE) & set(REFUSED_ROWS)
+
+
+@pytest.mark.parametrize("code", [16, 36, 43, 47, 60, 62, 81, 164, 192, 452, 457, 497, 516, 115, 10**6])
+def test_everything_else_stops(code):
+    """Rights, schema, settings and codes nobody listed are Unknown."""
+    for kind in (exceptions.DatabaseError, exceptions.OperationalError):
+        assert type(translate(an_error(kind, code), TARGET)) is Unknown
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        exceptions.OperationalError("no answer"),
+        ConnectionResetError("reset"),
+        ConnectionRefusedError("refused"),
+        BrokenPipeError("pipe"),
+        TimeoutError("timed out"),
+    ],
+)
+def test_no_answer_at_all_is_retryable(error):
+    """Without an answer there is no code: the same call may succeed later."""
+    assert type(translate(error, TARGET)) is Retryable
+
+
+@pytest.mark.parametrize(
+    "error", [exceptions.ProgrammingError("x"), exceptions.InterfaceError("x"), exceptions.DatabaseError("x")]
+)
+def test_a_misuse_of_the_client_stops(error):
+    """What the client refuses to send is a fault of ours."""
+    assert type(translate(error, TARGET)) is Unknown
+
+
+def test_the_text_is_one_line_and_names_the_place():
+    """The message names the server without the password, in one bounded line."""
+    text = str(translate(an_error(exceptions.DatabaseError, 60), TARGET))
+    assert text == "ClickHouse at h:1: Code: x"
+    assert len(str(translate(exceptions.DatabaseError("x" * 10_000), TARGET))) < 600
+    assert str(translate(exceptions.DatabaseError(""), TARGET)) == "ClickHouse at h:1: DatabaseError"
+
+
+def test_the_tree():
+    """Every error of a destination is caught by its base."""
+    assert issubclass(Retryable, SinkError)
+    assert issubclass(RefusedRows, SinkError)
+    assert issubclass(Unknown, SinkError)
+    assert Retryable("x").retry_after > 0

@@ -1,0 +1,56 @@
+"""Migration files, without a database."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+
+import pytest
+
+from sinks.clickhouse.migrate import Migration, packaged_migrations
+from sinks.contract import Counts
+from sinks.tables import COUNTS, EPOCH
+
+
+@pytest.mark.parametrize(
+    ("text", "statements"),
+    [
+        ("SELECT 1;\n", ("SELECT 1",)),
+        ("SELECT 1\n", ("SELECT 1",)),
+        ("-- why; because\nSELECT 1;\n\n-- then\nSELECT 2;\n", ("SELECT 1", "SELECT 2")),
+        ("SELECT ';' AS a;\nSELECT 2;\n", ("SELECT ';' AS a", "SELECT 2")),
+        ("  -- indented\nSELECT 1;\n;\n", ("SELECT 1",)),
+        ("-- nothing\n", ()),
+        ("\n\n", ()),
+    ],
+)
+def test_statements_are_split_at_the_end_of_a_line(text, statements):
+    """A statement ends with a semicolon at the end of a line; comments and empty rests are none."""
+    assert Migration(1, "x", text).statements == statements
+
+
+@pytest.mark.parametrize("migration", packaged_migrations(), ids=lambda migration: migration.name)
+def test_a_migration_may_run_twice(migration):
+    """Two workers may apply the same file at once, so every statement leaves alone what is there."""
+    assert migration.statements
+    harmless = re.compile(r"(CREATE|ALTER) .*IF NOT EXISTS |ALTER TABLE \w+ MODIFY SETTING ", re.DOTALL)
+    for statement in migration.statements:
+        assert harmless.match(statement), statement[:60]
+
+
+def test_the_fingerprint_is_of_the_whole_text():
+    """A changed comment changes the fingerprint, too: what was applied is what is written."""
+    migration = packaged_migrations()[0]
+    assert migration.sha256 == dataclasses.replace(migration).sha256
+    assert migration.sha256 != dataclasses.replace(migration, text=migration.text + "-- \n").sha256
+
+
+def test_counts_are_named_alike_everywhere():
+    """The counts of the contract are those of the tables, in their order."""
+    assert [field.name for field in dataclasses.fields(Counts)] == ["events", *COUNTS]
+
+
+def test_an_epoch_is_larger_than_any_count():
+    """No count of events reaches into the next epoch, and epochs fit the column."""
+    assert EPOCH > 10**12
+    assert EPOCH * 2**20 < 2**64

@@ -1,0 +1,69 @@
+"""Addresses of ClickHouse."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from sinks.clickhouse.target import Target
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("http://h", ("h", 8123, False, "default", "", "portalpulse")),
+        ("https://h", ("h", 8443, True, "default", "", "portalpulse")),
+        ("http://u:p@h:9000/db", ("h", 9000, False, "u", "p", "db")),
+        ("http://u@h/db/", ("h", 8123, False, "u", "", "db")),
+        ("http://u%40x:p%3A%2F%40@h:1", ("h", 1, False, "u@x", "p:/@", "portalpulse")),
+        ("http://default:@127.0.0.1:8123/portalpulse", ("127.0.0.1", 8123, False, "default", "", "portalpulse")),
+        ("https://[::1]:8443/x", ("::1", 8443, True, "default", "", "x")),
+    ],
+)
+def test_server_addresses(url, expected):
+    """Host, port, user, password and database are read, with the usual ports and special characters."""
+    target = Target.parse(url, timeout=3)
+    assert (target.host, target.port, target.secure, target.user, target.password, target.database) == expected
+    assert target.folder is None
+    assert target.timeout == 3
+
+
+@pytest.mark.parametrize(
+    ("url", "folder"), [("chdb:/a/b", "/a/b"), ("chdb:///a/b", "/a/b"), ("chdb:data", None), ("chdb://data", None)]
+)
+def test_folders(url, folder):
+    """A folder is made absolute at once: a later change of directory does not move the data."""
+    target = Target.parse(url, timeout=3)
+    assert target.folder == (Path(folder) if folder else Path.cwd() / "data")
+    assert target.host == ""
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "chdb:",
+        "chdb://",
+        "",
+        "h:8123",
+        "tcp://h:9000",
+        "http://",
+        "http://:8123",
+        "http://h:port",
+        "http://h:99999",
+        "http://h/a`b",
+    ],
+)
+def test_other_addresses_are_refused(url):
+    """An address that is neither raises a sentence, not a stack of causes."""
+    with pytest.raises(ValueError, match=r"\w"):
+        Target.parse(url, timeout=3)
+
+
+def test_the_password_is_never_shown():
+    """Neither repr nor the form for people holds the password."""
+    target = Target.parse("http://user:s3cret@h:1/db", timeout=3)
+    assert "s3cret" not in repr(target)
+    assert "s3cret" not in str(target)
+    assert target.shown == "ClickHouse at h:1"
+    assert Target.parse("chdb:/a", timeout=1).shown == "the embedded ClickHouse in /a"
