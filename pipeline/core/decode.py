@@ -1,18 +1,19 @@
-"""Raw message values in bulk to columns: the fast path, with the judge behind it.
+"""Raw message values in bulk to columns: two fast paths, with the judge behind them.
 
-The values of many messages are wrapped into one text, parsed by Arrow off the interpreter lock, and checked column by
-column. Rows that a check doubts, and blocks that the parser refuses, go to ``core.judge`` message by message; only the judge
-refuses anything. So the fast path may be picky, but never lenient.
+Messages that are laid out alike, byte for byte, are cut into columns without a parser (``core.layouts``). The values of all
+others are wrapped into one text and parsed by Arrow. Columns are then checked. Rows that a check doubts, and blocks that the
+parser refuses, go to ``core.judge`` message by message; only the judge refuses anything. So the fast paths may be picky, but
+never lenient.
 
-Why each value is wrapped as ``{"n":17,"v":...}``: Arrow reads concatenated objects as separate rows and skips blank
-messages, so two objects in one message and an empty one beside it would keep the row count and slip through. Wrapped, every
-message starts exactly one row of its own, its number proves it, and anything beyond one object is an unexpected field.
+Why each value is wrapped for the parser as ``{"n":17,"v":...}``: Arrow reads concatenated objects as separate rows and skips
+blank messages, so two objects in one message and an empty one beside it would keep the row count and slip through. Wrapped,
+every message starts exactly one row of its own, its number proves it, and anything beyond one object is an unexpected field.
 """
 
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -38,6 +39,7 @@ from pipeline.core.events import (
     Status,
 )
 from pipeline.core.judge import Judge, known_fields
+from pipeline.core.layouts import Layouts
 from pipeline.core.periods import VIETNAM_OFFSET_MINUTES
 
 #: Columns of accepted events. ``position`` is the index of the message among the values given.
@@ -119,6 +121,11 @@ class Decoder:
     def __init__(self, registry: AgencyRegistry) -> None:
         self._judge = Judge(registry)
         self._agencies = _AgencyColumns(registry)
+        self._layouts = Layouts(
+            texts=[name for name, kind in _FIELDS if kind == pa.string()],
+            numbers=[name for name, kind in _FIELDS if kind != pa.string()],
+            required=_REQUIRED,
+        )
 
     @property
     def agencies(self) -> tuple[str, ...]:
@@ -134,8 +141,11 @@ class Decoder:
         """
         parts: list[pa.Table] = []
         doubtful: list[int] = []
-        for start, piece in self._parsed(values, doubtful):
-            table, doubts = self._checked(piece, start, latest)
+        groups, others = self._layouts.split(values)
+        pieces = [(group.positions, {name: group.column(name) for name, _ in _FIELDS}) for group in groups]
+        pieces += self._parsed(values, others, doubtful)
+        for positions, columns in pieces:
+            table, doubts = self._checked(columns, positions, latest)
             parts.append(table)
             doubtful.extend(doubts)
         events: list[tuple[int, DossierEvent]] = []
@@ -149,29 +159,38 @@ class Decoder:
         if events:
             parts.append(self._table_of(events))
         table = pa.concat_tables(parts) if parts else EVENT_SCHEMA.empty_table()
-        if events and len(parts) > 1:
+        if len(parts) > 1:
             table = table.sort_by("position")
         return Decoded(table, tuple(refusals), len(doubtful))
 
-    def _parsed(self, values: Sequence[bytes | None], doubtful: list[int]) -> Iterator[tuple[int, pa.Table]]:
-        """Tables of the stretches that parse, with their first position; the positions of the rest go to ``doubtful``."""
-        whole = _parse(values)
+    def _parsed(
+        self, values: Sequence[bytes | None], positions: np.ndarray, doubtful: list[int]
+    ) -> Iterator[tuple[np.ndarray, dict[str, pa.ChunkedArray | None]]]:
+        """Positions and columns of the stretches that parse; the positions of the rest go to ``doubtful``."""
+        chosen = values if len(positions) == len(values) else [values[int(position)] for position in positions]
+        whole = _parse(chosen)
         if whole is not None:
-            yield 0, whole
+            yield positions, whole
             return
-        for start in range(0, len(values), _PIECE):
-            piece = values[start : start + _PIECE]
-            table = _parse(piece) if len(piece) < len(values) else None
-            table = table or _parse(_trimmed(piece))
-            if table is None:
-                doubtful.extend(range(start, start + len(piece)))
+        for start in range(0, len(chosen), _PIECE):
+            piece, where = chosen[start : start + _PIECE], positions[start : start + _PIECE]
+            columns = _parse(piece) if len(piece) < len(chosen) else None
+            columns = columns or _parse(_trimmed(piece))
+            if columns is None:
+                doubtful.extend(where.tolist())
             else:
-                yield start, table
+                yield where, columns
 
-    def _checked(self, parsed: pa.Table, start: int, latest: dt.datetime) -> tuple[pa.Table, list[int]]:
-        """The rows that pass every check as events, and the positions of those that do not."""
-        columns = {name: parsed.column(index) for index, (name, _) in enumerate(_FIELDS)}
-        good = np.ones(parsed.num_rows, dtype=bool)
+    def _checked(
+        self, sent: Mapping[str, pa.ChunkedArray | None], positions: np.ndarray, latest: dt.datetime
+    ) -> tuple[pa.Table, list[int]]:
+        """The rows that pass every check as events, and the positions of those that do not.
+
+        ``sent``: a column for each field; None where no message has the field.
+        """
+        rows = len(positions)
+        columns = {name: sent[name] or pa.chunked_array([pa.nulls(rows, kind)]) for name, kind in _FIELDS}
+        good = np.ones(rows, dtype=bool)
         for name in _REQUIRED:
             if columns[name].null_count:
                 good &= pc.is_valid(columns[name]).to_numpy()
@@ -186,12 +205,12 @@ class Decoder:
         legacy = columns["legacy_level"]
         if legacy.null_count < len(legacy):
             good &= _within(legacy, len(LEGACY_LEVELS), null_is_fine=True)
-        returned = np.zeros(parsed.num_rows, dtype=np.int32)
-        if columns["returned_by"].null_count < parsed.num_rows:
+        returned = np.zeros(rows, dtype=np.int32)
+        if columns["returned_by"].null_count < rows:
             found = _index_in(columns["returned_by"], _RETURNS)
-            sent = pc.is_valid(columns["returned_by"]).to_numpy()
-            good &= ~sent | (found > 0)
-            returned = np.where(sent, found, 0)
+            given = pc.is_valid(columns["returned_by"]).to_numpy()
+            good &= ~given | (found > 0)
+            returned = np.where(given, found, 0)
         good &= _matches(columns["occurred_at"], _OCCURRED_AT_ARROW)
         instants = _instants(columns["occurred_at"], good)
         good &= instants <= int(latest.timestamp() * 1000)
@@ -222,11 +241,11 @@ class Decoder:
                 pc.fill_null(kept(legacy), 0),
                 coded(returned, _RETURNS),
                 pc.fill_null(kept(columns["portal_id"]), ""),
-                pa.array(chosen(np.arange(start, start + parsed.num_rows, dtype=np.int32))),
+                pa.array(chosen(positions), pa.int32()),
             ],
             schema=EVENT_SCHEMA,
         )
-        return table, [] if every else [start + int(row) for row in np.flatnonzero(~good)]
+        return table, [] if every else positions[~good].tolist()
 
     def _table_of(self, events: list[tuple[int, DossierEvent]]) -> pa.Table:
         """Events of the slow path as columns of the same dictionaries."""
@@ -317,8 +336,8 @@ def _prefixes(count: int) -> list[bytes]:
     return _PREFIXES[:count]
 
 
-def _parse(values: Sequence[bytes | None]) -> pa.Table | None:
-    """The fields as one flat table with a row for each value, or None when any value gives cause for doubt."""
+def _parse(values: Sequence[bytes | None]) -> dict[str, pa.ChunkedArray | None] | None:
+    """A column for each field with a row for each value, or None when any value gives cause for doubt."""
     if not values:
         return None
     try:
@@ -329,7 +348,8 @@ def _parse(values: Sequence[bytes | None]) -> pa.Table | None:
         return None
     if not _one_row_each(table, len(values)):
         return None
-    return pa.Table.from_batches([pa.RecordBatch.from_struct_array(chunk) for chunk in table.column("v").chunks])
+    flat = pa.Table.from_batches([pa.RecordBatch.from_struct_array(chunk) for chunk in table.column("v").chunks])
+    return {name: flat.column(index) for index, (name, _) in enumerate(_FIELDS)}
 
 
 def _trimmed(values: Sequence[bytes | None]) -> list[bytes]:
