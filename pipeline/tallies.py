@@ -23,6 +23,8 @@ _COLD_TARGET = 0.25
 _COLD_MINUTES = (60, 1440, 1440 * 400)  # least, first, most
 #: While messages come faster than they can be stored nobody waits for the newest minute: rest so many times longer.
 _FLOOD = 3.0
+#: While resting in a flood, how often to look whether it is over (seconds).
+_LOOK_SECONDS = 0.05
 #: Days taken at once. Each is cheap for the day tier and a scan of the day's events for the procedure tier.
 _DAYS_AT_ONCE = 400
 
@@ -89,8 +91,17 @@ class Recounter:
                 due.set()
                 if not self.busy():
                     continue  # nothing new comes that resting could coalesce
-            duty = pace.duty * _FLOOD if self.flooded() else pace.duty
-            self.stopping.wait(max(pace.interval, duty * cost))
+            self._rest(pace, cost)
+
+    def _rest(self, pace: Pace, cost: float) -> None:
+        """Rest after a round that took ``cost`` seconds; after a flood, no longer than the flood lasts."""
+        if not self.flooded():
+            self.stopping.wait(max(pace.interval, pace.duty * cost))
+            return
+        end = self.monotonic() + max(pace.interval, pace.duty * _FLOOD * cost)
+        while self.busy() and (left := end - self.monotonic()) > 0:
+            if self.stopping.wait(min(left, _LOOK_SECONDS)):
+                return
 
     def _minutes_round(self) -> bool:
         """The newest minutes, then one cold piece. Returns whether more is due."""
