@@ -18,7 +18,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from bench import results
+from bench import figures, results
 from bench.corpus import Corpus
 from bench.measure import Probe, Stack, machine, running_stack, wait_for, worker, worker_settings
 
@@ -88,6 +88,7 @@ def register(app: typer.Typer) -> None:
                         raise typer.Exit(1)
         console.print(found)
         results.update({f"backfill_onto_{onto}" if onto else "backfill": {"machine": machine(), **found}})
+        figures.write(console)
 
 
 def _measure(stack: Stack, topic: str, database: str, filled: Any) -> tuple[float, bool]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import statistics
 import subprocess
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,6 @@ from pipeline.core.errors import ConfigurationError
 
 PAGE = PROJECT / "docs" / "performance.md"
 PLOT = PROJECT / "docs" / "performance-peers.svg"
-OPENING, CLOSING = "<!-- peers -->", "<!-- /peers -->"
 _HEADINGS = (
     "contender",
     "messages",
@@ -43,10 +43,97 @@ def write(console: Console) -> None:
     """Plot and table."""
     plot(results.RESULTS, PLOT)
     console.print(f"written: {PLOT.relative_to(PROJECT)}")
-    if PAGE.exists() and OPENING in PAGE.read_text(encoding="utf-8"):
-        text = PAGE.read_text(encoding="utf-8")
-        PAGE.write_text(replace_between_markers(text, markdown_table(results.read())), encoding="utf-8")
-        console.print(f"written: the table in {PAGE.relative_to(PROJECT)}")
+    document = results.read()
+    page = PAGE.read_text(encoding="utf-8")
+    for marker, content in contents(document).items():
+        page = replace_between_markers(page, marker, content)
+    PAGE.write_text(page, encoding="utf-8")
+    console.print(f"written: the tables in {PAGE.relative_to(PROJECT)}")
+
+
+def contents(document: dict[str, Any]) -> dict[str, str]:
+    """Every table of the page whose figures are known, by its marker."""
+    found = {}
+    if document.get("runs"):
+        found["peers"] = markdown_table(document)
+    if "latency" in document:
+        found["latency"] = _latency_table(document["latency"])
+    if "soak" in document:
+        found["soak"] = _soak_text(document["soak"])
+    if backfills := [document[name] for name in sorted(document) if name.startswith("backfill")]:
+        found["backfill"] = "".join(_backfill_text(one) for one in backfills)
+    if "sizes" in document:
+        found["sizes"] = _sizes_tables(document["sizes"])
+    return found
+
+
+def _markdown(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = [headings, ["---", *["---:"] * (len(headings) - 1)], *rows]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def _latency_table(found: dict[str, Any]) -> str:
+    """Freshness at a steady rate, and what the worker uses."""
+    headings = ("events/s", "seconds", "p50 ms", "p95 ms", "p99 ms", "most ms", "worker cores", "worker MB, start / end / most")
+    return _markdown(
+        headings,
+        (
+            (
+                f"{run['rate']:,}",
+                f"{run['seconds']:.0f}",
+                *(f"{run[name]:,}" for name in ("p50_ms", "p95_ms", "p99_ms", "most_ms")),
+                f"{run['worker_cores']:.3f}",
+                f"{run['memory_mb_start']} / {run['memory_mb_end']} / {run['memory_mb_most']}",
+            )
+            for run in found["runs"]
+        ),
+    )
+
+
+def _soak_text(found: dict[str, Any]) -> str:
+    quarters = ", ".join(f"{rate:,}" for rate in found["quarters"])
+    return (
+        f"{found['events']:,} events: {found['events_per_second']:,} events/s, {'exact' if found['exact'] else 'NOT exact'}; "
+        f"by quarters {quarters} (last to first {found['last_to_first']:.2f}); worker at most {found['memory_mb_most']} MB.\n"
+    )
+
+
+def _backfill_text(found: dict[str, Any]) -> str:
+    if not found["onto"]:
+        order, scattered = (statistics.median(found[kind]) for kind in ("in_order", "scattered"))
+        return (
+            f"- {found['events']:,} events: in order {order:,.0f} events/s, scattered {scattered:,.0f} events/s "
+            f"({scattered / order:.0%}); medians of {len(found['in_order'])}, every tally exact.\n"
+        )
+    return (
+        f"- {found['events']:,} events scattered onto {found['onto']:,}: stored at {found['stored_events_per_second']:,}"
+        f" events/s, all tallied after {found['tallied_seconds']:,} s; age of the newest live tally meanwhile"
+        f" p50 {found['live_age_p50_s']} s, p99 {found['live_age_p99_s']} s; {found['drifting_minutes']} minutes differ.\n"
+    )
+
+
+def _sizes_tables(found: dict[str, Any]) -> str:
+    """Milliseconds of each operation against sizes, and throughput against partitions."""
+    operations = list(found["storage"][0]["milliseconds"])
+    base = found["base"]
+    return (
+        _markdown(
+            ("varied", *(name.replace("_", " ") for name in operations)),
+            (
+                (f"{one[one['varied']]:,} {one['varied']}", *(f"{one['milliseconds'][name]:,.0f}" for name in operations))
+                for one in found["storage"]
+            ),
+        )
+        + f"\nMilliseconds, medians of five; what is not varied: {base['agencies']} agencies, {base['procedures']:,} procedures, "
+        f"{base['rows']:,} events in the working hours of a year and {base['live_rows']:,} in the last minute.\n\n"
+        + _markdown(
+            ("partitions", "events/s", "exact"),
+            (
+                (f"{one['partitions']}", f"{one['events_per_second']:,}", "yes" if one["exact"] else "no")
+                for one in found["partitions"]
+            ),
+        )
+    )
 
 
 def plot(source: Path, target: Path) -> None:
@@ -133,14 +220,15 @@ def _setup(run: dict[str, Any]) -> str:
     return f"{title}: {run['how']}"
 
 
-def replace_between_markers(page: str, content: str) -> str:
-    """The page with the new content between ``<!-- peers -->`` and ``<!-- /peers -->``.
+def replace_between_markers(page: str, marker: str, content: str) -> str:
+    """The page with the new content between ``<!-- marker -->`` and ``<!-- /marker -->``.
 
     Raises:
         ConfigurationError: the page has no such pair of markers.
     """
-    before, opening, rest = page.partition(OPENING)
-    _, closing, after = rest.partition(CLOSING)
+    first, last = f"<!-- {marker} -->", f"<!-- /{marker} -->"
+    before, opening, rest = page.partition(first)
+    _, closing, after = rest.partition(last)
     if not opening or not closing:
-        raise ConfigurationError(f"{PAGE.name} lacks {OPENING} and {CLOSING}.", remedy="Put both where the table belongs.")
-    return f"{before}{OPENING}\n{content}{CLOSING}{after}"
+        raise ConfigurationError(f"{PAGE.name} lacks {first} and {last}.", remedy="Put both where the table belongs.")
+    return f"{before}{first}\n{content}{last}{after}"

@@ -19,7 +19,7 @@ import numpy as np
 import typer
 from rich.console import Console
 
-from bench import results
+from bench import figures, results
 from bench.measure import Stack, machine, running_stack, usage, wait_for, worker, worker_settings
 from deploy.native.ports import LOOPBACK, free_port
 
@@ -47,6 +47,7 @@ def register(app: typer.Typer) -> None:
         known = {run["rate"]: run for run in results.read().get("latency", {}).get("runs", [])}
         known |= {run["rate"]: run for run in found}
         results.update({"latency": {"machine": machine(), "runs": [known[each] for each in sorted(known)]}})
+        figures.write(console)
 
 
 def measure(stack: Stack, *, rate: int, seconds: float) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from bench import results
+from bench import figures, results
 from bench.corpus import Corpus
 from bench.measure import Probe, machine, running_stack, usage, wait_for, worker, worker_settings
 
@@ -68,5 +68,6 @@ def register(app: typer.Typer) -> None:
             child.stop()
         console.print(found)
         results.update({"soak": {"machine": machine(), **found}})
+        figures.write(console)
         if not found["exact"]:
             raise typer.Exit(1)
