@@ -41,8 +41,9 @@ from sinks.errors import RefusedRows
 _STORERS = 2
 #: While a batch gathers, how long to wait for a further fetch before looking whether the storage became idle.
 _LOOK_SECONDS = 0.01
-#: Recounting may take a quarter of the time, roll-ups of procedures a tenth: they scan whole days.
-_DUTY, _PROCEDURE_DUTY = 3.0, 9.0
+#: How long each tier rests after a round, in multiples of what the round cost; the second number in a flood. Minutes are what
+#: people wait for: they may take half of the time. Days follow at leisure, procedures scan whole days.
+_MINUTE_DUTY, _DAY_DUTY, _PROCEDURE_DUTY = (1.0, 9.0), (3.0, 9.0), (9.0, 27.0)
 
 
 class MessageBatch(Protocol):
@@ -160,9 +161,9 @@ class Delivery:
             store=store,
             patiently=self._patiently,
             agencies=decoder.agencies,
-            minutes=Pace(settings.minute_interval_ms / 1000, _DUTY),
-            days=Pace(settings.day_interval_ms / 1000, _DUTY),
-            procedures=Pace(settings.procedure_interval_ms / 1000, _PROCEDURE_DUTY),
+            minutes=Pace(settings.minute_interval_ms / 1000, *_MINUTE_DUTY),
+            days=Pace(settings.day_interval_ms / 1000, *_DAY_DUTY),
+            procedures=Pace(settings.procedure_interval_ms / 1000, *_PROCEDURE_DUTY),
             on_counted=self._acknowledge_counted,
             busy=lambda: self.room.rows > 0,
             flooded=lambda: self.room.rows > settings.max_unstored_rows // 2,

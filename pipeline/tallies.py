@@ -21,8 +21,6 @@ _HOT_MINUTES = 15
 #: A cold piece starts with one civil day and grows or shrinks towards this cost (seconds).
 _COLD_TARGET = 0.25
 _COLD_MINUTES = (60, 1440, 1440 * 400)  # least, first, most
-#: While messages come faster than they can be stored nobody waits for the newest minute: rest so many times longer.
-_FLOOD = 3.0
 #: While resting in a flood, how often to look whether it is over (seconds).
 _LOOK_SECONDS = 0.05
 #: Days taken at once. Each is cheap for the day tier and a scan of the day's events for the procedure tier.
@@ -31,10 +29,14 @@ _DAYS_AT_ONCE = 400
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """Rest after a round: ``interval`` seconds or ``duty`` times its cost, whichever is longer."""
+    """Rest after a round: ``interval`` seconds or ``duty`` times its cost, whichever is longer.
+
+    ``flood_duty`` stands for ``duty`` while messages come faster than they can be stored: nobody waits for the newest minute then.
+    """
 
     interval: float
     duty: float
+    flood_duty: float
 
 
 @dataclass(slots=True)
@@ -98,7 +100,7 @@ class Recounter:
         if not self.flooded():
             self.stopping.wait(max(pace.interval, pace.duty * cost))
             return
-        end = self.monotonic() + max(pace.interval, pace.duty * _FLOOD * cost)
+        end = self.monotonic() + max(pace.interval, pace.flood_duty * cost)
         while self.busy() and (left := end - self.monotonic()) > 0:
             if self.stopping.wait(min(left, _LOOK_SECONDS)):
                 return

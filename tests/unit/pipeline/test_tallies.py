@@ -7,7 +7,7 @@ import pytest
 from pipeline.core.ledger import Ledger
 from pipeline.tallies import Pace, Recounter
 
-PACE = Pace(0.25, 3.0)
+PACE = Pace(0.25, 3.0, 9.0)
 
 
 class Hours:
