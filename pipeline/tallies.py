@@ -31,7 +31,8 @@ _DAYS_AT_ONCE = 400
 class Pace:
     """Rest after a round: ``interval`` seconds or ``duty`` times its cost, whichever is longer.
 
-    ``flood_duty`` stands for ``duty`` while messages come faster than they can be stored: nobody waits for the newest minute then.
+    ``flood_duty`` stands for ``duty`` while messages come faster than they can be stored: nobody waits for the newest minute
+    then.
     """
 
     interval: float
