@@ -41,6 +41,8 @@ from sinks.errors import RefusedRows
 _STORERS = 2
 #: While a batch gathers, how long to wait for a further fetch before looking whether the storage became idle.
 _LOOK_SECONDS = 0.01
+#: Traffic flows while the last message is younger than this.
+_BUSY_SECONDS = 1.0
 #: How long each tier rests after a round, in multiples of what the round cost; the second number in a flood. Minutes are what
 #: people wait for: they may take half of the time. Days follow at leisure, procedures scan whole days.
 _MINUTE_DUTY, _DAY_DUTY, _PROCEDURE_DUTY = (1.0, 9.0), (3.0, 9.0), (9.0, 27.0)
@@ -145,6 +147,7 @@ class Delivery:
         self._acknowledge, self._fail = acknowledge, fail
         self._limit = limit
         self._stopping = threading.Event()
+        self._last_offer = -_BUSY_SECONDS
         self._patiently = Patience(clock)
         self._fetched: queue.Queue[Fetch] = queue.Queue()  # bounded by the room
         self._decoded: queue.Queue[_Batch] = queue.Queue(1)
@@ -165,7 +168,7 @@ class Delivery:
             days=Pace(settings.day_interval_ms / 1000, *_DAY_DUTY),
             procedures=Pace(settings.procedure_interval_ms / 1000, *_PROCEDURE_DUTY),
             on_counted=self._acknowledge_counted,
-            busy=lambda: self.room.rows > 0,
+            busy=self._is_busy,
             flooded=lambda: self.room.rows > settings.max_unstored_rows // 2,
             stopping=self._stopping,
         )
@@ -192,7 +195,12 @@ class Delivery:
         self.room.take(fetch.messages, fetch.size)
         with self._guard:
             self.unacknowledged += fetch.messages
+        self._last_offer = time.monotonic()
         self._fetched.put(fetch)
+
+    def _is_busy(self) -> bool:
+        """Whether messages are waiting to be stored, or came a moment ago: recounting must leave room for them."""
+        return self.room.rows > 0 or time.monotonic() - self._last_offer < _BUSY_SECONDS
 
     def stop(self, *, grace: float) -> bool:
         """End the threads; returns whether all of them ended within ``grace`` seconds. What is unfinished comes again."""

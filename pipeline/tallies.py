@@ -21,6 +21,9 @@ _HOT_MINUTES = 15
 #: A cold piece starts with one civil day and grows or shrinks towards this cost (seconds).
 _COLD_TARGET = 0.25
 _COLD_MINUTES = (60, 1440, 1440 * 400)  # least, first, most
+#: Procedures are recounted in pieces of agencies that cost about this much each (seconds), so many at most.
+_PIECE_TARGET = 0.15
+_MOST_PIECES = 16
 #: While resting in a flood, how often to look whether it is over (seconds).
 _LOOK_SECONDS = 0.05
 #: Days taken at once. Each is cheap for the day tier and a scan of the day's events for the procedure tier.
@@ -64,6 +67,7 @@ class Recounter:
     _days_due: threading.Event = field(default_factory=threading.Event)
     _procedures_due: threading.Event = field(default_factory=threading.Event)
     _cold_minutes: int = _COLD_MINUTES[1]
+    _procedure_pieces: int = 1
 
     def wake(self) -> None:
         """Something was stored."""
@@ -80,7 +84,7 @@ class Recounter:
 
     def run_procedures(self) -> None:
         """The loop of the procedure tier; returns when stopping."""
-        self._run(self._procedures_due, self.procedures, self._procedures_round)
+        self._run(self._procedures_due, Pace(self.procedures.interval, 0.0, 0.0), self._procedures_round)
 
     def _run(self, due: threading.Event, pace: Pace, one_round: Callable[[], bool]) -> None:
         while not self.stopping.is_set():
@@ -138,11 +142,26 @@ class Recounter:
         return self.ledger.due()[1] > 0
 
     def _procedures_round(self) -> bool:
+        """Agencies in pieces, with a rest after each: a whole day at once would keep live minutes waiting for seconds."""
         work = self.ledger.take_procedures(_DAYS_AT_ONCE)
-        if work is not None:
-            self.patiently(lambda: self.store.recount_procedures(self._days(work)))
-            self.ledger.rolled_up(work)
-            self.on_counted()
+        if work is None:
+            return False
+        codes = self._codes(work.agencies) or self.agencies
+        size = -(-len(codes) // self._procedure_pieces)
+        total = 0.0
+        for start in range(0, len(codes), size):
+            if self.stopping.is_set():
+                return False  # unfinished, so unacknowledged
+            piece, began = codes[start : start + size], self.monotonic()
+            self.patiently(lambda piece=piece: self.store.recount_procedures(Days(work.days, piece)))  # type: ignore[misc]
+            cost = self.monotonic() - began
+            total += cost
+            if start + size >= len(codes):
+                self.ledger.rolled_up(work)
+                self.on_counted()
+            if self.busy():
+                self._rest(Pace(0.0, self.procedures.duty, self.procedures.flood_duty), cost)
+        self._procedure_pieces = min(_MOST_PIECES, 1 + int(total / _PIECE_TARGET))
         return self.ledger.due()[2] > 0
 
     def _days(self, work: DayWork) -> Days:
