@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pipeline.core.ledger import Ledger
+from pipeline.core.ledger import Ledger, Touch
 from pipeline.tallies import Pace, Recounter
 
 PACE = Pace(0.25, 3.0, 9.0)
@@ -61,3 +61,43 @@ def rested(flood_until, cost):
 def test_a_rest_is_in_proportion_and_ends_with_the_flood(flood_until, cost, expected):
     """In a flood nobody waits for the newest minute; once it is over everybody does."""
     assert rested(flood_until, cost) == pytest.approx(expected, abs=0.051)
+
+
+class ProceduresStore:
+    """Notes which agencies are recounted; each costs a hundredth of a second."""
+
+    def __init__(self, hours):
+        self.hours, self.pieces = hours, []
+
+    def recount_procedures(self, days):
+        self.pieces.append(days.agencies)
+        self.hours.now += 0.01 * len(days.agencies)
+
+
+def test_procedures_are_recounted_in_pieces_with_rests():
+    """A day of many agencies is recounted piece by piece, every agency once, and counts only when all pieces are done."""
+    hours, codes, counted = Hours(flood_until=1e9), tuple(f"H{number:02d}" for number in range(90)), []
+    hours.flooded = lambda: False
+    store, ledger = ProceduresStore(hours), Ledger()
+    recounter = Recounter(
+        ledger=ledger,
+        store=store,
+        patiently=lambda call: call(),
+        agencies=codes,
+        minutes=PACE,
+        days=PACE,
+        procedures=PACE,
+        on_counted=lambda: counted.append(len(store.pieces)),
+        busy=lambda: True,
+        flooded=hours.flooded,
+        stopping=hours,
+        monotonic=lambda: hours.now,
+    )
+    for _ in range(2):
+        ledger.stored({480_000: Touch(1, None)})
+        recounter._procedures_round()
+    assert store.pieces[0] == codes  # the cost is not known yet
+    assert len(store.pieces) == 1 + 7  # 0.9 s in pieces of about 0.15 s
+    assert tuple(code for piece in store.pieces[1:] for code in piece) == codes
+    assert counted == [1, 8]
+    assert hours.now == pytest.approx(2 * 0.9 * 4)  # a quarter of the time
