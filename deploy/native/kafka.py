@@ -1,4 +1,4 @@
-"""A one-node Apache Kafka (KRaft: broker and controller in one) from the jars, as a supervised child.
+"""An Apache Kafka node (KRaft: broker and controller in one) from the jars, as a supervised child; alone it is the cluster.
 
 The folder is formatted once and keeps its cluster id; a restart finds its topics again, on the same ports while the
 object lives and on new ones otherwise. Readiness is asked from the broker, never guessed from its log.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import uuid
+from dataclasses import dataclass
 from pathlib import Path
 
 from confluent_kafka import KafkaException
@@ -26,8 +27,8 @@ _LOG4J = Path(__file__).with_name("kafka_distribution") / "log4j2.xml"
 #: Why each line differs from Kafka's default: one node, one machine, and messages that carry dates of the past.
 _PROPERTIES = """\
 process.roles=broker,controller
-node.id=1
-controller.quorum.voters=1@{host}:{controller_port}
+node.id={number}
+controller.quorum.voters={voters}
 listeners=PLAINTEXT://{host}:{port},CONTROLLER://{host}:{controller_port}
 advertised.listeners=PLAINTEXT://{host}:{port}
 controller.listener.names=CONTROLLER
@@ -35,12 +36,14 @@ listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
 log.dirs={logs}
 num.partitions=4
 auto.create.topics.enable=false
-# one node holds the only copy
-offsets.topic.replication.factor=1
-transaction.state.log.replication.factor=1
-transaction.state.log.min.isr=1
-share.coordinator.state.topic.replication.factor=1
-share.coordinator.state.topic.min.isr=1
+# one node holds the only copy; of three every one, and two must have a message before it is acknowledged
+default.replication.factor={copies}
+min.insync.replicas={in_sync}
+offsets.topic.replication.factor={copies}
+transaction.state.log.replication.factor={copies}
+transaction.state.log.min.isr={in_sync}
+share.coordinator.state.topic.replication.factor={copies}
+share.coordinator.state.topic.min.isr={in_sync}
 # fewer internal partitions: the first consumer group of a fresh node waits for all of them
 offsets.topic.num.partitions=4
 transaction.state.log.num.partitions=4
@@ -121,6 +124,22 @@ def ensure_topic(bootstrap: str, topic: str, *, partitions: int, replication: in
         )
 
 
+@dataclass(frozen=True, slots=True)
+class Membership:
+    """A node's place in a cluster: its number and ports, the others' controllers as number -> port, the cluster's id."""
+
+    number: int
+    port: int
+    controller_port: int
+    controllers: dict[int, int]
+    cluster_id: str
+
+    @property
+    def copies(self) -> int:
+        """Copies kept of everything: one on each node, three at most."""
+        return min(3, len(self.controllers))
+
+
 class KafkaNode(Broker):
     """One Kafka node on loopback ports below ``data_dir``; ``bootstrap`` is its address as host:port."""
 
@@ -134,6 +153,7 @@ class KafkaNode(Broker):
         heap: str = "512m",
         libraries: Path | None = None,
         home: Path | None = None,
+        membership: Membership | None = None,
     ) -> None:
         """Find Java and the jars.
 
@@ -143,6 +163,7 @@ class KafkaNode(Broker):
             heap: Java's -Xmx.
             libraries: folder of the jars; None = where deploy/setup.sh puts them.
             home: Java's home; None = look for it.
+            membership: the node's place in a cluster; None = a cluster of its own.
 
         Raises:
             ConfigurationError: Java or the jars are missing.
@@ -152,18 +173,35 @@ class KafkaNode(Broker):
         self._folder = data_dir.resolve()
         self._log_dir = log_dir.resolve()
         self._heap = heap
-        self._port, self._controller_port = free_ports(2)
+        if membership is None:
+            port, controller_port = free_ports(2)
+            membership = Membership(1, port, controller_port, {1: controller_port}, self._own_cluster_id())
+        self._membership = membership
         self._admin: AdminClient | None = None
-        self.process = ChildProcess("Kafka", [*self._jvm(heap), "kafka.Kafka", self._properties], log=self._log_dir / "kafka.log")
+        alone = len(membership.controllers) == 1
+        self.process = ChildProcess(
+            "Kafka" if alone else f"Kafka {membership.number}",
+            [*self._jvm(heap), "kafka.Kafka", self._properties],
+            log=self._log_dir / ("kafka.log" if alone else f"kafka-{membership.number}.log"),
+        )
 
     @property
     def bootstrap(self) -> str:
         """The broker's address, the same over restarts of this object."""
-        return f"{LOOPBACK}:{self._port}"
+        return f"{LOOPBACK}:{self._membership.port}"
+
+    @property
+    def topic_folders(self) -> Path:
+        """Where the segments of every partition lie, in a folder ``<topic>-<partition>`` each."""
+        return self._folder / "logs"
 
     @property
     def cluster_id(self) -> str:
-        """The id that the folder was formatted with; made on first use."""
+        """The id that the folder is formatted with."""
+        return self._membership.cluster_id
+
+    def _own_cluster_id(self) -> str:
+        """The id of a node by itself, kept in its folder; made on first use."""
         path = self._folder / "cluster-id"
         if not path.exists():
             self._folder.mkdir(parents=True, exist_ok=True)
@@ -216,8 +254,16 @@ class KafkaNode(Broker):
     def _configure(self) -> None:
         """Write the settings anew: the ports differ from the last time this folder was used."""
         self._folder.mkdir(parents=True, exist_ok=True)
+        mine = self._membership
         text = _PROPERTIES.format(
-            host=LOOPBACK, port=self._port, controller_port=self._controller_port, logs=self._folder / "logs"
+            host=LOOPBACK,
+            number=mine.number,
+            port=mine.port,
+            controller_port=mine.controller_port,
+            voters=",".join(f"{number}@{LOOPBACK}:{port}" for number, port in mine.controllers.items()),
+            copies=mine.copies,
+            in_sync=max(1, mine.copies - 1),
+            logs=self._folder / "logs",
         )
         self._properties.write_text(text, encoding="utf-8")
 

@@ -46,7 +46,7 @@ def test_kafka_never_forgets_by_age_and_listens_on_loopback_only(tmp_path):
     assert all(listener.split("//")[1].startswith("127.0.0.1:") for listener in properties["listeners"].split(","))
     factors = {name: value for name, value in properties.items() if name.endswith("replication.factor")}
     assert set(factors.values()) == {"1"}
-    assert len(factors) == 3
+    assert len(factors) == 4
 
 
 def test_a_kafka_folder_keeps_its_cluster_id(tmp_path):
