@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib
 import pkgutil
 import random
-import time
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -29,7 +28,9 @@ class Fault(Protocol):
     #: Short, of the form a-b-c: chosen with --faults.
     name: str
     needs: Needs
-    #: From when the time to recover counts: the moment the fault strikes, or the moment it is over.
+    #: From when the time to recover counts: the moment the fault strikes (``World.strike``, else when ``inject`` began), or the
+    #: moment ``heal`` begins. Until when: the tallies have caught up with the traffic after ``heal``, or the fault said
+    #: ``World.recover`` because the world recovered before.
     recovery_from: Literal["inject", "heal"]
 
     def inject(self, world: World, source: random.Random) -> None:
@@ -85,15 +86,19 @@ def exercise(world: World, fault: Fault, source: random.Random, *, timeout: floa
     world.await_live(timeout=timeout)
     before = set(world.check())
     world.report(f"{fault.name}: it happens")
-    began = time.monotonic()
+    world.strike()
     try:
         fault.inject(world, source)
     finally:
-        healing = time.monotonic()
+        if fault.recovery_from == "heal":
+            world.strike()
         fault.heal(world)
     world.report(f"{fault.name}: catching up")
     world.await_live(timeout=timeout)
-    recovered = time.monotonic() - (began if fault.recovery_from == "inject" else healing)
+    if world.recovered is None:
+        world.recover()
+    assert world.recovered is not None
+    recovered = world.recovered - world.struck
     world.report(f"{fault.name}: comparing")
     world.await_exact(timeout=timeout)
     return Outcome(fault.name, recovered, world.verdict(), tuple(sorted(set(world.check()) - before)))

@@ -57,7 +57,10 @@ class World:
         self.report = report
         self.brokers = brokers
         self.workers: list[Worker] = []
-        self.group = "chaos"
+        self.group = "chaos-0"
+        #: When the fault under way struck, and when the world had recovered from it, by the monotonic clock.
+        self.struck, self.recovered = 0.0, None  # type: float, float | None
+        self._groups = 0
         self.topic, self.database = TOPIC, DATABASE
         self._keep_logs, self._first_workers, self._rate, self._seed = keep_logs, workers, rate, seed
         self._more_settings = dict(settings or {})
@@ -140,6 +143,22 @@ class World:
                 worker.start()
         for worker in self.workers:
             worker.await_ready()
+
+    def strike(self) -> None:
+        """Note that the fault strikes now: the time to recover begins."""
+        self.struck, self.recovered = time.monotonic(), None
+
+    def recover(self) -> None:
+        """Note that the world has recovered, although the fault goes on: the time to recover ends."""
+        self.recovered = time.monotonic()
+
+    def regroup(self) -> None:
+        """Go on with workers of a new group, which reads the topic from its beginning; the old ones end in good order."""
+        number = len(self.workers)
+        self.set_workers(0)
+        self._groups += 1
+        self.group = f"chaos-{self._groups}"
+        self.set_workers(number)
 
     def check(self) -> list[str]:
         """Every end of a worker so far that nobody asked for, as sentences."""
