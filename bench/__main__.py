@@ -1,4 +1,4 @@
-"""``python -m bench COMMAND``: every module of this folder that has a ``register(app)`` adds its commands here."""
+"""``python -m bench COMMAND``: every module of this folder that has a ``register(app)`` adds its commands, ``chaos`` too."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import sys
 import typer
 
 import bench
+from bench.chaos import run as chaos
 from pipeline.core.errors import PortalPulseError
 
 
@@ -22,6 +23,7 @@ def create_app() -> typer.Typer:
         register = getattr(importlib.import_module(f"bench.{module.name}"), "register", None)
         if register is not None:
             register(app)
+    chaos.register(app)
     return app
 
 

@@ -18,6 +18,21 @@ settings.register_profile("explore", max_examples=2_000, print_blob=True, **_PAT
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "gate"))
 
 
+def pytest_addoption(parser):
+    """Faults that take long are put into real parts only on demand."""
+    parser.addoption("--chaos", action="store_true", help="also run the tests marked chaos: slow faults on real parts")
+
+
+def pytest_collection_modifyitems(config, items):
+    """Leave out what is marked chaos unless --chaos is given; a marker expression (-m) stays free for other things."""
+    if config.getoption("--chaos"):
+        return
+    left_out = [item for item in items if item.get_closest_marker("chaos")]
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if not item.get_closest_marker("chaos")]
+
+
 @pytest.fixture(autouse=True)
 def _clean_environment(monkeypatch):
     """No setting of the machine reaches a test."""

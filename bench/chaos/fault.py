@@ -25,13 +25,24 @@ class Needs:
 class Fault(Protocol):
     """One thing that goes wrong. An object keeps nothing between two injections."""
 
-    #: Short, of the form a-b-c: chosen with --faults.
-    name: str
-    needs: Needs
-    #: From when the time to recover counts: the moment the fault strikes (``World.strike``, else when ``inject`` began), or the
-    #: moment ``heal`` begins. Until when: the tallies have caught up with the traffic after ``heal``, or the fault said
-    #: ``World.recover`` because the world recovered before.
-    recovery_from: Literal["inject", "heal"]
+    @property
+    def name(self) -> str:
+        """Short, of the form a-b-c: chosen with --faults."""
+        ...
+
+    @property
+    def needs(self) -> Needs:
+        """The world it needs."""
+        ...
+
+    @property
+    def recovery_from(self) -> Literal["inject", "heal"]:
+        """From when the time to recover counts.
+
+        inject: the fault strikes (``World.strike``, else ``inject`` begins); heal: ``heal`` begins. Until when: the tallies have
+        caught up with the traffic after ``heal``, or the fault said ``World.recover`` because the world recovered before.
+        """
+        ...
 
     def inject(self, world: World, source: random.Random) -> None:
         """Let it happen while the traffic flows; raises UnavailableError when it cannot be brought about."""

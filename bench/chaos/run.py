@@ -1,0 +1,214 @@
+"""``python -m bench chaos``: fault after fault while events flow, in an order of chance; every number is compared after each."""
+
+from __future__ import annotations
+
+import json
+import random
+import statistics
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from bench.chaos.fault import Fault, Outcome, all_faults, exercise
+from bench.chaos.schedule import Step, steps
+from bench.chaos.world import World
+from bench.measure import machine
+from pipeline.core.errors import ConfigurationError, UnavailableError
+
+_INTERRUPTED = 130
+
+
+@dataclass(slots=True)
+class Run:
+    """What has come out so far."""
+
+    seed: int
+    outcomes: list[Outcome] = field(default_factory=list)
+    #: The fault that the world did not survive, and why; nothing is tried after it.
+    broken: tuple[str, str] | None = None
+    interrupted: bool = False
+    #: Ends of workers that nobody asked for, also the last ones.
+    unexpected_ends: list[str] = field(default_factory=list)
+
+    @property
+    def exit_status(self) -> int:
+        """0 only when something was tried and every number was exact and every worker ended as it was meant to."""
+        if self.broken or self.unexpected_ends or not all(outcome.passed for outcome in self.outcomes):
+            return 1
+        if self.interrupted:
+            return _INTERRUPTED
+        return 0 if self.outcomes else 1
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return {
+            "seed": self.seed,
+            "machine": machine(),
+            "exit_status": self.exit_status,
+            "broken": self.broken,
+            "interrupted": self.interrupted,
+            "unexpected_ends": self.unexpected_ends,
+            "outcomes": [
+                {
+                    "fault": outcome.fault,
+                    "passed": outcome.passed,
+                    "recovery_seconds": round(outcome.recovery_seconds, 2),
+                    **outcome.verdict.as_dict(),
+                }
+                for outcome in self.outcomes
+            ],
+        }
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+
+    @app.command()
+    def chaos(
+        *,
+        minutes: Annotated[float, typer.Option(help="No fault begins later than this.")] = 10.0,
+        seed: Annotated[int, typer.Option(help="The same seed gives the same faults in the same order.")] = 1,
+        faults: Annotated[str, typer.Option(help="Only these, separated by commas. See --list.")] = "",
+        rate: Annotated[float, typer.Option(help="Messages a second.")] = 1_000.0,
+        output: Annotated[Path | None, typer.Option(help="Write every outcome there, as JSON.")] = None,
+        logs: Annotated[Path | None, typer.Option(help="Copy the logs of every part there at the end.")] = None,
+        show: Annotated[bool, typer.Option("--list", help="Only list the faults.")] = False,
+    ) -> None:
+        """Break Kafka, ClickHouse, workers and messages while events flow; status 0 only when nothing is lost or double.
+
+        Example: python -m bench chaos --minutes 10 --seed 7
+        """
+        console = Console()
+        chosen = choose(faults)
+        if show:
+            for name, fault in chosen.items():
+                console.print(f"[bold]{name}[/]: {(type(fault).__doc__ or '').strip().splitlines()[0]}")
+            return
+        run = Run(seed)
+        began = time.monotonic()
+        with console.status("") as status:
+
+            def report(words: str) -> None:
+                elapsed = time.monotonic() - began
+                status.update(f"{elapsed / 60:.0f}:{elapsed % 60:02.0f} of {minutes:g} min   {words}")
+                if not console.is_terminal:
+                    console.print(f"{elapsed:6.1f} s  {words}")
+
+            try:
+                world = World(
+                    brokers=max(f.needs.brokers for f in chosen.values()), rate=rate, seed=seed, keep_logs=logs, report=report
+                )
+                with world:
+                    try:
+                        carry_out(world, chosen, steps(tuple(chosen), seed), run, until=began + minutes * 60, console=console)
+                    finally:
+                        report("stopping")
+                        with suppress(UnavailableError):
+                            world.set_workers(0)
+                        run.unexpected_ends = world.check()
+            except KeyboardInterrupt:
+                run.interrupted = True
+        console.print(table(run.outcomes))
+        for line in conclusion(run, chosen):
+            console.print(line)
+        if output is not None:
+            output.write_text(json.dumps(run.as_dict(), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        sys.exit(run.exit_status)
+
+
+def choose(names: str) -> dict[str, Fault]:
+    """The faults of a comma-separated list, or all of them.
+
+    Raises:
+        ConfigurationError: there is no fault of that name.
+    """
+    known = all_faults()
+    chosen = [name.strip() for name in names.split(",") if name.strip()] or list(known)
+    for name in chosen:
+        if name not in known:
+            raise ConfigurationError(f"There is no fault {name!r}.", remedy=f"There are: {', '.join(known)}.")
+    return {name: known[name] for name in chosen}
+
+
+def carry_out(
+    world: World, faults: dict[str, Fault], schedule: Iterator[Step], run: Run, *, until: float, console: Console
+) -> None:
+    """Step after step until the time is over (monotonic seconds) or the world does not recover; fills ``run``."""
+    for step in schedule:
+        if time.monotonic() >= until:
+            return
+        world.report(f"{step.fault}: {step.pause:.1f} s of undisturbed traffic before it")
+        time.sleep(step.pause)
+        try:
+            outcome = exercise(world, faults[step.fault], random.Random(step.seed))
+        except UnavailableError as error:
+            run.broken = (step.fault, str(error))
+            return
+        run.outcomes.append(outcome)
+        found = outcome.verdict
+        console.print(
+            f"{'[green]exact[/]' if outcome.passed else '[red]wrong[/]'} {step.fault}: {found.messages:,} messages,"
+            f" {found.tallied_minutes:,} tallied, lost {found.lost}, double {found.double},"
+            f" recovered in {outcome.recovery_seconds:.1f} s"
+        )
+
+
+def table(outcomes: Sequence[Outcome]) -> Table:
+    """One line a fault: numbers as they stood after its last time, the worst of what is wrong, and its times to recover."""
+    shown = Table(title="After each fault: what was sent against what is stored and tallied")
+    for heading in (
+        "fault",
+        "times",
+        "events in",
+        "raw rows",
+        "distinct",
+        "tallied",
+        "lost",
+        "double",
+        "recovered in s: median",
+        "most",
+    ):
+        shown.add_column(heading, justify="left" if heading == "fault" else "right")
+    for name in sorted({outcome.fault for outcome in outcomes}):
+        mine = [outcome for outcome in outcomes if outcome.fault == name]
+        last = mine[-1].verdict
+        seconds = [outcome.recovery_seconds for outcome in mine]
+        tallied = sorted({last.tallied_minutes, last.tallied_days, last.tallied_procedures})
+        shown.add_row(
+            name if all(outcome.passed for outcome in mine) else f"[red]{name}[/]",
+            str(len(mine)),
+            f"{last.messages:,}",
+            f"{last.raw:,}",
+            f"{last.distinct:,}",
+            " / ".join(f"{events:,}" for events in tallied),
+            str(max(outcome.verdict.lost for outcome in mine)),
+            str(max(outcome.verdict.double for outcome in mine)),
+            f"{statistics.median(seconds):.1f}",
+            f"{max(seconds):.1f}",
+        )
+    return shown
+
+
+def conclusion(run: Run, faults: dict[str, Fault]) -> Iterator[str]:
+    """What the table does not say, in sentences."""
+    if run.broken:
+        yield f"[red]The world did not recover from {run.broken[0]}:[/] {run.broken[1]}"
+    for outcome in run.outcomes:
+        if wrong := {tier: agencies for tier, agencies in outcome.verdict.wrong.items() if agencies}:
+            yield f"[red]{outcome.fault}: not exact:[/] {wrong}"
+    for end in run.unexpected_ends:
+        yield f"[red]{end}[/]"
+    if missing := sorted(set(faults) - {outcome.fault for outcome in run.outcomes}):
+        yield f"Not reached: {', '.join(missing)}."
+    if run.interrupted:
+        yield "Interrupted."
+    if run.exit_status == 0:
+        yield f"[green]{len(run.outcomes)} faults, lost 0, double 0, every agency exact in every tier.[/] Seed {run.seed}."

@@ -1,0 +1,129 @@
+"""The pure parts of the fault tests: the schedule, what counts as lost or double, torn segments, and when a run has failed."""
+
+from __future__ import annotations
+
+import itertools
+import struct
+
+import pytest
+
+from bench.chaos.fault import Outcome, all_faults
+from bench.chaos.run import Run, choose
+from bench.chaos.schedule import LONGEST_PAUSE, steps
+from bench.chaos.segments import newest_segment, torn_batch
+from bench.chaos.verdict import Verdict, excess, wrong_agencies
+from pipeline.core.errors import ConfigurationError
+
+NAMES = ("a", "b", "c", "d", "e")
+
+
+def first(count, *, names=NAMES, seed=1):
+    """The first steps of a schedule."""
+    return list(itertools.islice(steps(names, seed), count))
+
+
+def test_the_same_seed_gives_the_same_schedule():
+    """A run can be repeated from its seed, however its faults were listed; another seed gives another order."""
+    assert first(50) == first(50, names=tuple(reversed(NAMES)))
+    assert [step.fault for step in first(50)] != [step.fault for step in first(50, seed=2)]
+
+
+def test_every_fault_comes_once_a_round():
+    """No fault starves: each round holds every one, and pauses stay short."""
+    run = first(50)
+    for start in range(0, 50, len(NAMES)):
+        assert sorted(step.fault for step in run[start : start + len(NAMES)]) == sorted(NAMES)
+    assert all(0 <= step.pause <= LONGEST_PAUSE for step in run)
+    assert len({step.seed for step in run}) == 50
+
+
+def test_a_schedule_of_nothing_is_refused():
+    """An endless search for a first fault would look like a quiet run."""
+    with pytest.raises(ValueError, match="at least one"):
+        next(steps((), 1))
+
+
+def test_events_above_the_expected_ones_are_double():
+    """What one key has too many is not made up for by what another lacks."""
+    assert excess({("H17", 0): 5, ("H01", 0): 5}, {("H17", 0): 7, ("H01", 0): 3, ("H02", 0): 1}) == 3
+
+
+def test_an_agency_is_wrong_when_any_of_its_keys_is():
+    """Equal totals do not hide minutes that are wrong, and an agency nobody sent is wrong."""
+    expected = {("H17", 0): 5, ("H17", 60): 5, ("H01", 0): 1}
+    assert wrong_agencies(expected, dict(expected)) == ()
+    assert wrong_agencies(expected, {("H17", 0): 6, ("H17", 60): 4, ("H01", 0): 1}) == ("H17",)
+    assert wrong_agencies(expected, expected | {("H02", 0): 1}) == ("H02",)
+    assert wrong_agencies(expected, {("H17", 0): 5, ("H17", 60): 5}) == ("H01",)
+
+
+def a_batch(base, messages, size):
+    """A record batch as it stands in a segment, as far as its length and offsets go."""
+    body = struct.pack(">ibihi", 0, 2, 0, 0, messages - 1) + bytes(size)
+    return struct.pack(">qi", base, len(body)) + body
+
+
+def test_a_torn_batch_follows_the_last_whole_one(tmp_path):
+    """The half written batch has the next offset and promises more bytes than there are; what was torn before is cut off."""
+    whole = a_batch(0, 3, 40) + a_batch(3, 5, 80)
+    (tmp_path / "00000000000000000000.log").write_bytes(b"older")
+    (tmp_path / "00000000000000000007.log").write_bytes(whole + a_batch(8, 1, 90)[:50])
+    segment = newest_segment(tmp_path)
+    assert (segment.size, segment.end) == (len(whole), 8)
+    half = torn_batch(segment)
+    base, length = struct.unpack_from(">qi", half)
+    assert base == 8
+    assert 12 < len(half) < 12 + length
+
+
+def test_an_empty_segment_is_not_torn(tmp_path):
+    """There is no batch to take half of."""
+    with pytest.raises(ValueError, match="no segment"):
+        newest_segment(tmp_path)
+    (tmp_path / "00000000000000000000.log").write_bytes(b"")
+    with pytest.raises(ValueError, match="no whole batch"):
+        newest_segment(tmp_path)
+
+
+def a_verdict(**changes):
+    """An exact verdict with some numbers changed."""
+    numbers = {"distinct": 9, "tallied_minutes": 9, "tallied_days": 9, "tallied_procedures": 9, "lost": 0, "double": 0}
+    return Verdict(**{"messages": 10, "expected": 9, "raw": 10, "wrong": {}} | numbers | changes)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"lost": 1},
+        {"double": 1},
+        {"distinct": 8},
+        {"tallied_minutes": 8},
+        {"tallied_days": 10},
+        {"tallied_procedures": 8},
+        {"wrong": {"agency_day": ("H17",)}},
+    ],
+)
+def test_one_wrong_number_is_not_exact(change):
+    """Every number of the verdict counts."""
+    assert a_verdict().exact
+    assert not a_verdict(**change).exact
+
+
+def test_a_run_fails_for_every_reason_there_is():
+    """Status 0 needs at least one fault, exact numbers after each, orderly ends, and a world that recovered."""
+    good = Outcome("zombie", 1.0, a_verdict(), ())
+    assert Run(1, [good]).exit_status == 0
+    assert Run(1).exit_status == 1
+    assert Run(1, [good, Outcome("zombie", 1.0, a_verdict(lost=1), ())]).exit_status == 1
+    assert Run(1, [good, Outcome("zombie", 1.0, a_verdict(), ("worker-1 ended by itself.",))]).exit_status == 1
+    assert Run(1, [good], broken=("zombie", "why")).exit_status == 1
+    assert Run(1, [good], unexpected_ends=["worker-1 ended with 1, not 0."]).exit_status == 1
+    assert Run(1, [good], interrupted=True).exit_status == 130
+
+
+def test_faults_are_chosen_by_name():
+    """All of them when none is named; a name that is none ends the command with those there are."""
+    assert list(choose("")) == list(all_faults())
+    assert list(choose("zombie, kill-loop")) == ["zombie", "kill-loop"]
+    with pytest.raises(ConfigurationError, match=r"no fault 'zombi'.*kill-loop"):
+        choose("zombi")
