@@ -1,0 +1,207 @@
+"""The gate: each way of misbehaving is what it says, and passes when it is opened again."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from contextlib import contextmanager
+
+import pytest
+
+from bench.chaos.gate import Gate
+from deploy.native.ports import LOOPBACK
+
+#: What the server answers to every request, whatever it is.
+ANSWER = b"0123456789" * 10
+
+
+@pytest.fixture
+def server():
+    """Echoes what it got to ``server.got`` and answers ``ANSWER`` to every piece."""
+
+    class Server:
+        got = bytearray()
+        broken = 0
+
+        def __init__(self, listener):
+            self.port = listener.getsockname()[1]
+
+    with socket.create_server((LOOPBACK, 0)) as listener:
+        server = Server(listener)
+
+        def serve(connection):
+            with connection:
+                try:
+                    while piece := connection.recv(1 << 16):
+                        server.got += piece
+                        connection.sendall(ANSWER)
+                except OSError:
+                    server.broken += 1
+
+        def accept():
+            while True:
+                try:
+                    connection, _ = listener.accept()
+                except OSError:
+                    return
+                threading.Thread(target=serve, args=(connection,), daemon=True).start()
+
+        thread = threading.Thread(target=accept, daemon=True)
+        thread.start()
+        yield server
+        listener.shutdown(socket.SHUT_RDWR)
+        thread.join(5)
+
+
+@pytest.fixture
+def gate(server):
+    """An open gate before the server."""
+    with Gate(server.port) as gate:
+        yield gate
+
+
+@contextmanager
+def connected(gate, *, timeout=5.0):
+    """A connection to the gate."""
+    with socket.create_connection((LOOPBACK, gate.port), timeout=timeout) as connection:
+        yield connection
+
+
+def read(connection, size):
+    """Exactly ``size`` bytes, or fewer when the connection ends before."""
+    found = b""
+    while len(found) < size and (piece := connection.recv(size - len(found))):
+        found += piece
+    return found
+
+
+def ended(connection):
+    """Whether the connection ends without a byte, in order or by a reset."""
+    try:
+        return connection.recv(1) == b""
+    except ConnectionResetError:
+        return True
+
+
+def eventually(condition):
+    """Wait for a condition."""
+    deadline = time.monotonic() + 5
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+
+
+def test_open_it_passes_everything_on(gate, server):
+    """Both directions arrive whole and in order, over one connection and over several."""
+    for _ in range(2):
+        with connected(gate) as connection:
+            for request in (b"first", b"second"):
+                connection.sendall(request)
+                assert read(connection, len(ANSWER)) == ANSWER
+    assert bytes(server.got) == b"firstsecond" * 2
+    assert gate.counts["accepted"] == 2
+
+
+def test_refusing_it_resets_and_listens_no_more(gate):
+    """A standing connection is reset, a new one refused at once; opened again, it listens on the same port."""
+    with connected(gate) as standing:
+        standing.sendall(b"x")
+        assert read(standing, len(ANSWER)) == ANSWER
+        gate.refuse()
+        with pytest.raises(ConnectionResetError):
+            standing.recv(1)
+        with pytest.raises(ConnectionRefusedError), connected(gate):
+            pass
+    gate.open()
+    with connected(gate) as connection:
+        connection.sendall(b"x")
+        assert read(connection, len(ANSWER)) == ANSWER
+
+
+def test_hanging_it_takes_everything_and_answers_nothing(gate, server):
+    """Old and new connections stand still without an end; opened again, everything arrives late."""
+    with connected(gate) as standing, connected(gate) as second:
+        for connection in (standing, second):
+            connection.sendall(b"a")
+            assert read(connection, len(ANSWER)) == ANSWER
+        gate.hang()
+        before = bytes(server.got)
+        with connected(gate) as new:
+            for connection in (standing, new):
+                connection.settimeout(0.2)
+                connection.sendall(b"b")
+                with pytest.raises(TimeoutError):
+                    connection.recv(1)
+            assert bytes(server.got) == before
+            gate.open()
+            for connection in (standing, new):
+                connection.settimeout(5)
+                assert read(connection, len(ANSWER)) == ANSWER
+    assert bytes(server.got) == before + b"bb"
+
+
+def test_what_hung_arrives_though_its_sender_has_gone(gate, server):
+    """A request whose sender gave up is delivered when the gate opens: the server sees a ghost."""
+    gate.hang()
+    with connected(gate) as connection:
+        connection.sendall(b"ghost")
+    gate.open()
+    eventually(lambda: bytes(server.got) == b"ghost")
+
+
+def test_slow_it_keeps_to_its_rate(gate):
+    """So many bytes a second and not more; a switch ends the crawling at once."""
+    gate.slow(200)
+    with connected(gate) as connection:
+        connection.sendall(b"x")
+        began = time.monotonic()
+        assert read(connection, len(ANSWER)) == ANSWER
+        assert 0.35 <= time.monotonic() - began < 3
+        gate.slow(1)
+        connection.sendall(b"x")
+        assert read(connection, 1) == ANSWER[:1]
+        gate.open()
+        began = time.monotonic()
+        assert read(connection, len(ANSWER) - 1) == ANSWER[1:]
+        assert time.monotonic() - began < 1
+
+
+def test_half_an_answer(gate, server):
+    """The request arrives whole, so much of the answer comes back, then the connection ends, as if that were all."""
+    gate.half_response(37)
+    with connected(gate) as connection:
+        connection.sendall(b"whole request")
+        assert read(connection, len(ANSWER)) == ANSWER[:37]
+        assert connection.recv(1) == b""
+    assert bytes(server.got) == b"whole request"
+    assert gate.counts["half_response"] == 1
+
+
+def test_half_a_request(gate, server):
+    """So much of the request arrives, and its sender gets no answer."""
+    gate.half_request(5)
+    with connected(gate) as connection:
+        connection.sendall(b"whole request")
+        assert ended(connection)
+    eventually(lambda: server.got)
+    assert bytes(server.got) == b"whole"
+    assert gate.counts["half_request"] == 1
+
+
+def test_the_count_begins_with_the_switch(gate):
+    """A connection that stood before the switch is cut after so many further bytes, not at once."""
+    with connected(gate) as connection:
+        connection.sendall(b"x")
+        assert read(connection, len(ANSWER)) == ANSWER
+        gate.half_response(7)
+        connection.sendall(b"x")
+        assert read(connection, len(ANSWER)) == ANSWER[:7]
+
+
+def test_nobody_behind_the_gate(gate, server):
+    """A connection to a server that is gone ends without an answer."""
+    with socket.create_server((LOOPBACK, 0)) as gone:
+        port = gone.getsockname()[1]
+    with Gate(port) as lonely, connected(lonely) as connection:
+        assert ended(connection)
