@@ -157,8 +157,8 @@ class Traffic:
         with self._guard:
             self._credit += messages
 
-    def acknowledged_before(self, moment: float) -> int:
-        """Distinct events that Kafka had at ``moment`` (of the monotonic clock), rounded up to the next turn."""
+    def made_before(self, moment: float) -> int:
+        """Events made until ``moment`` (of the monotonic clock), rounded up to the next turn; Kafka may not have taken them."""
         history = list(self._history)
         return history[min(bisect_right(history, (moment, 1 << 62)), len(history) - 1)][1]
 
@@ -198,7 +198,7 @@ class Traffic:
                 while self._again:
                     self._send(*self._again.popleft())
                 self._producer.poll(0)
-                self._history.append((now, self.distinct))
+                self._history.append((now, len(self._agency)))
                 while self._history[0][0] < now - _HISTORY_SECONDS:
                     self._history.popleft()
                 self._closed.wait(TICK)
