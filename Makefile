@@ -1,6 +1,6 @@
 # `make` alone tells what there is. Every target prepares the machine first (deploy/setup.sh; a second run fetches nothing).
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-tests demo up doctor test check unit bench clean
+.PHONY: help setup setup-tests demo up doctor test check unit bench chaos clean
 BIN := .venv/bin
 
 help:
@@ -14,8 +14,10 @@ help:
 	@echo
 	@echo '  make check     linters, types, layers'
 	@echo '  make unit      make check, and the tests that start no real parts'
-	@echo '  make test      make check, and every test (what CI runs)'
+	@echo '  make test      make check, and every test (what CI runs; ARGS=--chaos adds the slow faults)'
 	@echo '  make bench     speed, latency and the comparison with other engines (ARGS=...)'
+	@echo '  make chaos     faults in real Kafka, ClickHouse and workers while events flow; every number is compared after each'
+	@echo '                 (ARGS="--minutes 10 --seed 7 --faults zombie,kill-loop")'
 	@echo '  make clean     removes .venv, .cache and tool caches; the data in .portalpulse stays'
 	@echo
 	@echo 'Next: make demo'
@@ -43,6 +45,9 @@ test: setup-tests check
 
 bench: setup-tests
 	$(BIN)/python -m bench $(or $(ARGS),peers)
+
+chaos: setup-tests
+	$(BIN)/python -m bench chaos $(ARGS)
 
 clean:
 	rm -rf .venv .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist *.egg-info

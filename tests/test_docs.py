@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel, SecretStr
 
+from bench.chaos.fault import all_faults
 from pipeline.core import events
 from pipeline.core.agencies import AgencyRegistry
 from pipeline.core.indicators import INDICATORS, Ratio
@@ -202,6 +203,17 @@ def test_every_guarantee_names_its_test():
             assert re.search(rf"\b(?:def|class) {name}\b|^{name} = ", (ROOT / path).read_text(encoding="utf-8"), re.MULTILINE), (
                 name
             )
+
+
+def test_every_fault_is_documented():
+    """Every fault that `make chaos` knows has its line in docs/guarantees.md with a test that exists, and there is no other."""
+    lines = re.findall(r"^\| `([a-z0-9-]+)` \|.*$", page("guarantees"), re.MULTILINE)
+    assert sorted(lines) == sorted(all_faults())
+    for line in re.findall(r"^\| `[a-z0-9-]+` \|.*$", page("guarantees"), re.MULTILINE):
+        shown = re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", line)
+        assert shown, line
+        for path, name in shown:
+            assert re.search(rf"\bdef {name}\b", (ROOT / path).read_text(encoding="utf-8")), name
 
 
 class _Figures:
