@@ -5,15 +5,18 @@ from __future__ import annotations
 import datetime as dt
 import threading
 import uuid
+import zlib
 from collections import Counter, defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from pipeline.core.events import DossierEvent
+from pipeline.core.audit import drift_of
+from pipeline.core.events import DossierEvent, Status
 from pipeline.core.indicators import COUNTS
 from pipeline.core.periods import civil_day
-from sinks.contract import Arrivals, Counts, DeadLetter, Span, Standing
+from sinks.contract import Arrivals, Comparison, Counts, DeadLetter, Difference, EventSight, Repeats, Span, Standing, Tier
 from sinks.errors import RefusedRows
+from sinks.tables import EPOCH
 from tests.factories import a_message
 
 MINUTE = dt.timedelta(minutes=1)
@@ -21,7 +24,7 @@ MINUTE = dt.timedelta(minutes=1)
 
 @dataclass
 class Tally:
-    """One tally row: its version is the number of distinct events it has seen. ``seen`` names them, for proofs."""
+    """One tally row: its version is the epoch and the number of distinct events it has seen. ``seen`` names them, for proofs."""
 
     version: int
     counts: Counts
@@ -45,6 +48,11 @@ def counts_of(events) -> Counts:
     return Counts(events=len(listed), **{name: sum(map(rule, listed)) for name, rule in COUNTS.items()})
 
 
+def fields_of(counts: Counts) -> dict[str, int]:
+    """Counts by name."""
+    return {name: getattr(counts, name) for name in Counts.__slots__}
+
+
 def summed(counts) -> Counts:
     """The sum of several counts."""
     total = Counter()
@@ -63,7 +71,7 @@ def _nothing(step: str) -> None:
 
 @dataclass
 class MemoryStore:
-    """An ``EventStore`` and a ``TallyReader``: a set of events and rows that only a larger version replaces.
+    """An ``EventStore``, a ``TallyReader`` with its audit and repair: a set of events, rows that only a larger version replaces.
 
     ``fault`` is told every step before and after it took effect (``insert_events``, ``insert_events:done``, ...) and may
     raise; ``cursed`` events are refused with every row beside them; ``now`` tells when something arrived.
@@ -78,6 +86,9 @@ class MemoryStore:
     days: dict[tuple[str, dt.date], Tally] = field(default_factory=dict)
     procedures: dict[tuple[str, dt.date, str], Tally] = field(default_factory=dict)
     letters: dict[tuple[str, int, int], tuple[DeadLetter, dt.datetime]] = field(default_factory=dict)
+    positions: dict[tuple[str, int, int], tuple[str, dt.datetime, uuid.UUID]] = field(default_factory=dict)
+    contents: dict[tuple[str, dt.datetime, uuid.UUID], set[DossierEvent]] = field(default_factory=lambda: defaultdict(set))
+    epoch: int = 0
     guard: threading.RLock = field(default_factory=threading.RLock)
 
     # ---- EventStore
@@ -95,6 +106,8 @@ class MemoryStore:
             for row, event_id in zip(listed, ids, strict=True):
                 event = DossierEvent(**{name: row[name] for name in DossierEvent.__slots__} | {"event_id": event_id})
                 self.kept[key_of(event)] = event
+                self.contents[key_of(event)].add(event)
+                self.positions[row["topic"], row["partition"], row["offset"]] = key_of(event)
                 self.arrived[key_of(event)] = self.now()
         self.fault("insert_events:done")
 
@@ -147,9 +160,124 @@ class MemoryStore:
     def write(self, tier, key, counts: Counts, last: dt.datetime, seen: frozenset = frozenset()) -> None:
         """Write a tally row: of two versions the larger wins, of equal ones the later."""
         with self.guard:
-            known = tier.get(key)
-            if known is None or counts.events >= known.version:
-                tier[key] = Tally(counts.events, counts, last, seen)
+            known, version = tier.get(key), self.epoch * EPOCH + counts.events
+            if known is None or version >= known.version:
+                tier[key] = Tally(version, counts, last, seen)
+
+    # ---- TallyAudit and TallyRepair
+
+    def civil_days(self, first=None, last=None):
+        found = Counter(civil_day(at) for _, at, _ in self.kept)
+        for tier in Tier:
+            found.update({self._day_of(tier, key): 0 for key in self._tier(tier)})
+        return {day: found[day] for day in sorted(found) if (first or day) <= day <= (last or day)}
+
+    def touched(self, within):
+        since = self.now() - within
+        return sorted({civil_day(key[1]) for key, at in self.arrived.items() if at > since})
+
+    def compare(self, tier, day, *, settle, limit) -> Comparison:
+        self.fault("compare")
+        old = self.now() - settle
+        stored, due = defaultdict(list), defaultdict(list)
+        for key, event in self.kept.items():
+            if civil_day(event.occurred_at) == day:
+                bucket = minute_of(event.occurred_at) if tier is Tier.MINUTE else day
+                name = (event.agency, bucket, event.procedure_code if tier is Tier.PROCEDURE else "")
+                stored[name].append(event)
+                if not settle or self.arrived[key] <= old:
+                    due[name].append(event)
+        tallies = {(*key, "")[:3]: tally for key, tally in self._tier(tier).items() if self._day_of(tier, key) == day}
+        differences, stuck = [], 0
+        for name in sorted({*stored, *tallies}, key=lambda name: (str(name[1]), name[0], name[2])):
+            tally = tallies.get(name)
+            counts = [counts_of(due[name]), counts_of(stored[name]), tally.counts if tally else Counts()]
+            newest = max((event.occurred_at for event in stored[name]), default=None)
+            least = max((event.occurred_at for event in due[name]), default=dt.datetime.min.replace(tzinfo=dt.UTC))
+            last = tally.last_event_at if tally and tally.counts.events else None
+            wrong = newest is not None and last is not None and not least <= last <= newest
+            drift = drift_of(*map(fields_of, counts), time_is_wrong=wrong)
+            if drift:
+                stuck += tally is not None and tally.version > self.epoch * EPOCH + counts[1].events
+                differences.append(Difference(tier, *name, *counts, newest, last, drift))
+        total = sum(difference.drift for difference in differences)
+        return Comparison(len({*stored, *tallies}), len(differences), total, stuck, tuple(differences[:limit]))
+
+    def contradictions(self, day, *, limit):
+        found = {
+            str(key[2]): (EventSight(key[0], key[1], str(key[2])),)
+            for key, contents in self.contents.items()
+            if civil_day(key[1]) == day and len(contents) > 1
+        }
+        return self._repeats(found, limit)
+
+    def scattered(self, days, share, *, limit):
+        return self._repeats(self._named_twice(self.kept.values(), lambda event: str(event.event_id), days, share), limit)
+
+    def settled_twice(self, days, share, *, limit):
+        settled = [event for event in self.kept.values() if event.status == Status.SETTLED]
+        return self._repeats(self._named_twice(settled, lambda event: event.dossier_code, days, share), limit)
+
+    def newest_positions(self, topic):
+        found = {}
+        for at_topic, partition, offset in (*self.positions, *self.letters):
+            if at_topic == topic:
+                found[partition] = max(offset, found.get(partition, offset))
+        return found
+
+    def missing(self, messages):
+        return [
+            (row["partition"], row["offset"])
+            for row in messages.to_pylist()
+            if (row["event_id"] is None or (row["agency"], row["occurred_at"], uuid.UUID(row["event_id"])) not in self.kept)
+            and (row["topic"], row["partition"], row["offset"]) not in {*self.positions, *self.letters}
+        ]
+
+    def raise_epoch(self, reason) -> int:
+        self.fault(f"raise_epoch: {reason}")
+        with self.guard:
+            versions = [tally.version for tier in Tier for tally in self._tier(tier).values()]
+            self.epoch = max([self.epoch, *(version // EPOCH for version in versions)]) + 1
+            return self.epoch
+
+    def clear_orphans(self, tier, day) -> None:
+        self.fault("clear_orphans")
+        names = {(event.agency, minute_of(event.occurred_at)) for event in self.kept.values()}
+        if tier is not Tier.MINUTE:
+            names = {
+                (event.agency, civil_day(event.occurred_at), *([event.procedure_code] if tier is Tier.PROCEDURE else []))
+                for event in self.kept.values()
+            }
+        for key in [key for key in self._tier(tier) if self._day_of(tier, key) == day and key not in names]:
+            self.write(self._tier(tier), key, Counts(), dt.datetime.fromtimestamp(0, dt.UTC))
+
+    def forget_replaced(self, tier, days) -> None:
+        self.fault(f"forget_replaced: {tier} {days}")
+
+    def _tier(self, tier):
+        return {Tier.MINUTE: self.minutes, Tier.DAY: self.days, Tier.PROCEDURE: self.procedures}[tier]
+
+    @staticmethod
+    def _day_of(tier, key) -> dt.date:
+        return civil_day(key[1]) if tier is Tier.MINUTE else key[1]
+
+    @staticmethod
+    def _named_twice(events, name_of, days, share):
+        found = defaultdict(list)
+        for event in events:
+            name = name_of(event)
+            inside = days is None or days[0] <= civil_day(event.occurred_at) <= days[1]
+            if inside and zlib.crc32(name.encode()) % share.of == share.number:
+                found[name].append(EventSight(event.agency, event.occurred_at, str(event.event_id)))
+        return {
+            name: tuple(sorted(sights, key=lambda sight: (sight.occurred_at, sight.agency, sight.event_id)))
+            for name, sights in sorted(found.items())
+            if len(sights) > 1
+        }
+
+    @staticmethod
+    def _repeats(found, limit) -> Repeats:
+        return Repeats(len(found), dict(list(found.items())[:limit]))
 
     # ---- TallyReader
 
@@ -168,7 +296,7 @@ class MemoryStore:
 
     def standing(self) -> Standing:
         tiers = ((tally.counts.events for tally in tier.values()) for tier in (self.minutes, self.days))
-        return Standing(stored=len(self.kept), tallied=min(map(sum, tiers)))
+        return Standing(stored=len(self.kept), tallied=max(map(sum, tiers), key=lambda tallied: abs(len(self.kept) - tallied)))
 
     def dead_letters_by_reason(self):
         return dict(Counter(letter.reason for letter, _ in self.letters.values()))

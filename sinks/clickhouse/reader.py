@@ -58,10 +58,12 @@ class ClickHouseReader:
         rows = self._clickhouse.rows(
             "read_last_events",
             "SELECT agency, max(at) FROM ("  # noqa: S608
-            f"SELECT agency, max(last_event_at) AS at FROM {AGENCY_DAY} WHERE day < {{today:Date}} GROUP BY agency "
+            # A tally of no event is what a repair left of one that should not have been.
+            f"SELECT agency, max(last_event_at) AS at FROM {AGENCY_DAY} WHERE day < {{today:Date}} AND events > 0 "
+            "GROUP BY agency "
             f"UNION ALL SELECT agency, max(last_event_at) FROM {AGENCY_MINUTE} "
             "WHERE minute >= toDateTime({midnight:String}, 'UTC') AND minute < toDateTime({minute:String}, 'UTC') "
-            "GROUP BY agency "
+            "AND events > 0 GROUP BY agency "
             f"UNION ALL SELECT agency, max(occurred_at) FROM {DOSSIER_EVENTS} "
             "WHERE occurred_at >= toDateTime64({minute:String}, 3, 'UTC') "
             "AND occurred_at <= toDateTime64({until:String}, 3, 'UTC') GROUP BY agency) GROUP BY agency",
@@ -153,28 +155,38 @@ class _StandingByMonth:
 
     def read(self) -> Standing:
         with self._guard:
+            fresh = True  # whether every month below is as it was counted
             # First of all: whatever is rolled up now was stored and counted by minute before.
             rolled_up = int(self._clickhouse.rows("read_rolled_up", f"SELECT sum(events) FROM {AGENCY_DAY} FINAL")[0][0])  # noqa: S608
             fingerprints = self._fingerprints()
             for month, fingerprint in fingerprints.items():
                 known = self._months.get(month)
                 now = time.monotonic()
-                if known is not None and (known.fingerprint == fingerprint or now - known.read_at < self._DUTY * known.cost):
+                if known is not None and known.fingerprint == fingerprint:
+                    continue
+                if known is not None and now - known.read_at < self._DUTY * known.cost:
+                    fresh = False
                     continue
                 standing = self._count(month)
                 self._months[month] = _Month(fingerprint, standing, time.monotonic(), time.monotonic() - now)
             for month in set(self._months) - set(fingerprints):
                 del self._months[month]
-            months = self._months.values()
-            counted = sum(month.standing.tallied for month in months)
-            return Standing(stored=sum(month.standing.stored for month in months), tallied=min(counted, rolled_up))
+            stored = sum(month.standing.stored for month in self._months.values())
+            tiers = [sum(month.standing.tallied for month in self._months.values())]
+            if fresh or rolled_up < stored:  # else these days hold more than what was known when the months were counted
+                tiers.append(rolled_up)
+            return Standing(stored=stored, tallied=max(tiers, key=lambda tallied: abs(stored - tallied)))
 
     def _fingerprints(self) -> dict[int, tuple[object, ...]]:
-        """Per month: what changes whenever rows are added to the events or the minute tallies (merges change nothing)."""
+        """Per month: what changes whenever rows are added to the events or the minute tallies, or taken away.
+
+        Merges change nothing. Deleting rows is a mutation, whose number is higher than that of every block it changed.
+        """
+        mutation = "if(data_version > toUInt64(max_block_number), data_version, 0)"
         rows = self._clickhouse.rows(
             "read_parts",
-            "SELECT toUInt32OrZero(partition) AS month, maxIf(max_block_number, table = {events:String}), "
-            "maxIf(max_block_number, table = {minutes:String}) "
+            "SELECT toUInt32OrZero(partition) AS month, maxIf(max_block_number, table = {events:String}), "  # noqa: S608
+            f"maxIf(max_block_number, table = {{minutes:String}}), max({mutation}) "
             "FROM system.parts WHERE active AND database = currentDatabase() AND table IN ({events:String}, {minutes:String}) "
             "GROUP BY month HAVING month > 0",
             {"events": DOSSIER_EVENTS, "minutes": AGENCY_MINUTE},

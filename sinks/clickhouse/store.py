@@ -30,7 +30,9 @@ _RECOUNT: dict[str, Any] = {"max_partitions_per_insert_block": 0, "optimize_on_i
 #: Days and procedures are scanned beside live traffic: one thread, and behind everything else that wants the processor.
 _BACKGROUND: dict[str, Any] = _RECOUNT | {"max_threads": 1, "os_thread_priority": 10}
 #: Recounting a civil day needs whole days of Viet Nam, which begin at 17:00 UTC.
-_CIVIL_DAY = "toDate({column}, 'Asia/Ho_Chi_Minh')"
+CIVIL_DAY = "toDate({column}, 'Asia/Ho_Chi_Minh')"
+#: Read by the recount itself: an epoch that was raised holds for every recount that sees an event stored later.
+VERSION = f"assumeNotNull((SELECT max(epoch) FROM {TALLY_EPOCHS})) * {EPOCH}"  # noqa: S608 - names are constants
 
 
 class ClickHouseStore:
@@ -38,8 +40,6 @@ class ClickHouseStore:
 
     def __init__(self, clickhouse: ClickHouse) -> None:
         self._clickhouse = clickhouse
-        found = clickhouse.rows("read_epoch", f"SELECT max(epoch) FROM {TALLY_EPOCHS}")  # noqa: S608
-        self._version = int(found[0][0]) * EPOCH
 
     def insert_events(self, rows: pa.Table) -> None:
         """Store events; see the contract."""
@@ -68,7 +68,7 @@ class ClickHouseStore:
         self._clickhouse.command(
             "recount_minutes",
             f"INSERT INTO {AGENCY_MINUTE} (agency, minute, {_NAMES}) "  # noqa: S608 - names are constants
-            f"SELECT agency, toStartOfMinute(occurred_at) AS minute, {_COUNTED}, max(occurred_at), {self._version} + count() "
+            f"SELECT agency, toStartOfMinute(occurred_at) AS minute, {_COUNTED}, max(occurred_at), {VERSION} + count() "
             f"FROM {DOSSIER_EVENTS} FINAL "
             "PREWHERE occurred_at >= toDateTime64({start:String}, 3, 'UTC') "
             "AND occurred_at < toDateTime64({end:String}, 3, 'UTC') "
@@ -82,9 +82,10 @@ class ClickHouseStore:
         self._clickhouse.command(
             "roll_up_days",
             f"INSERT INTO {AGENCY_DAY} (agency, day, {_NAMES}) "  # noqa: S608
-            f"SELECT agency, {_CIVIL_DAY.format(column='minute')} AS day, "
-            f"{', '.join(f'sum({name})' for name in ('events', *COUNTS))}, max(last_event_at), {self._version} + sum(events) "
-            f"FROM {AGENCY_MINUTE} FINAL WHERE {_days('minute', days)} AND {_agencies(days.agencies)} GROUP BY agency, day",
+            f"SELECT agency, {CIVIL_DAY.format(column='minute')} AS day, "
+            f"{', '.join(f'sum({name})' for name in ('events', *COUNTS))}, max(last_event_at), {VERSION} + sum(events) "
+            f"FROM {AGENCY_MINUTE} FINAL WHERE {days_condition('minute', days)} AND {_agencies(days.agencies)} "
+            "GROUP BY agency, day",
             _parameters(days.agencies),
             **_BACKGROUND,
         )
@@ -94,9 +95,9 @@ class ClickHouseStore:
         self._clickhouse.command(
             "recount_procedures",
             f"INSERT INTO {AGENCY_DAY_PROCEDURE} (agency, day, procedure_code, {_NAMES}) "  # noqa: S608
-            f"SELECT agency, {_CIVIL_DAY.format(column='occurred_at')} AS day, procedure_code, {_COUNTED}, max(occurred_at), "
-            f"{self._version} + count() FROM {DOSSIER_EVENTS} FINAL "
-            f"WHERE {_days('occurred_at', days)} AND {_agencies(days.agencies)} GROUP BY agency, day, procedure_code",
+            f"SELECT agency, {CIVIL_DAY.format(column='occurred_at')} AS day, procedure_code, {_COUNTED}, max(occurred_at), "
+            f"{VERSION} + count() FROM {DOSSIER_EVENTS} FINAL "
+            f"WHERE {days_condition('occurred_at', days)} AND {_agencies(days.agencies)} GROUP BY agency, day, procedure_code",
             _parameters(days.agencies),
             **_BACKGROUND,
         )
@@ -114,7 +115,7 @@ def _parameters(agencies: tuple[str, ...] | None) -> dict[str, Any]:
     return {} if agencies is None else {"agencies": list(agencies)}
 
 
-def _days(column: str, days: Days) -> str:
+def days_condition(column: str, days: Days) -> str:
     """The days as ranges of instants, neighbouring days joined, so that the primary key can skip the rest."""
     ranges: list[list[int]] = []
     for day in days.days:

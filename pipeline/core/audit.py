@@ -1,0 +1,200 @@
+"""The audit's judgement: what counts as a difference, which differences are drift, which day is looked at next.
+
+A tally is right when it lies between the events that must be counted by now and all events stored, count by count. One look at
+a busy bucket proves nothing: the tallies and the events are not read at the same instant. A difference is drift when two looks
+find it, at least the settling time apart, and then by the smaller of the two amounts. What is only not recounted yet is due
+later, or gone at the second look.
+
+Everything here is a value or bookkeeping; no clock, no storage.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import enum
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, Self
+
+
+class Scope(enum.StrEnum):
+    """What is compared with the distinct events; the value is the ``scope`` label."""
+
+    MINUTE = "agency_minute"
+    DAY = "agency_day"
+    PROCEDURE = "agency_day_procedure"
+
+
+def drift_of(
+    due: Mapping[str, int], stored: Mapping[str, int], tallied: Mapping[str, int], *, time_is_wrong: bool = False
+) -> int:
+    """Events by which a tally is wrong: the most that any of its counts lies outside of ``due`` to ``stored``.
+
+    ``time_is_wrong``: its newest event's time is none that those events could give, which counts as one event.
+    """
+    outside = (max(due[name] - count, count - stored[name], 0) for name, count in tallied.items())
+    return max(*outside, int(time_is_wrong))
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One wrong tally, ready for JSON: ``bucket`` is a minute (RFC 3339) or a civil day; counts by name."""
+
+    scope: str
+    agency: str
+    bucket: str
+    procedure: str
+    due: Mapping[str, int]
+    stored: Mapping[str, int]
+    tallied: Mapping[str, int]
+    stored_last: str | None
+    tallied_last: str | None
+    drift: int
+
+    @property
+    def key(self) -> tuple[str, str, str, str]:
+        """What names the tally."""
+        return self.scope, self.agency, self.bucket, self.procedure
+
+    @property
+    def wrong(self) -> dict[str, tuple[int, int]]:
+        """The counts that are not as stored: name -> (stored, tallied)."""
+        return {name: (self.stored[name], count) for name, count in self.tallied.items() if count != self.stored[name]}
+
+
+@dataclass(frozen=True, slots=True)
+class ScopeLook:
+    """One scope of one day: exact totals, and findings up to a limit. ``stuck``: what a plain recount would not replace."""
+
+    buckets: int = 0
+    differing: int = 0
+    drift: int = 0
+    stuck: int = 0
+    findings: tuple[Finding, ...] = ()
+
+    @property
+    def listed(self) -> bool:
+        """Whether every difference is among the findings."""
+        return len(self.findings) == self.differing
+
+
+@dataclass(frozen=True, slots=True)
+class DayLook:
+    """One look at one civil day, every scope of it."""
+
+    day: dt.date
+    scopes: Mapping[Scope, ScopeLook]
+
+    @property
+    def drift(self) -> int:
+        """Events by which its tallies are wrong, summed over the scopes; plus and minus do not cancel."""
+        return sum(look.drift for look in self.scopes.values())
+
+    @property
+    def stuck(self) -> int:
+        """Wrong tallies that only a raised epoch can replace."""
+        return sum(look.stuck for look in self.scopes.values())
+
+    @property
+    def agencies(self) -> tuple[str, ...] | None:
+        """Agencies with a wrong tally, ascending; None when not all of them are known."""
+        if not all(look.listed for look in self.scopes.values()):
+            return None
+        return tuple(sorted({finding.agency for look in self.scopes.values() for finding in look.findings}))
+
+    def as_fields(self) -> dict[str, Any]:
+        """The look as plain values."""
+        return {"day": self.day.isoformat(), "scopes": {scope.value: asdict(look) for scope, look in self.scopes.items()}}
+
+    @classmethod
+    def from_fields(cls, fields: Mapping[str, Any]) -> Self:
+        """What ``as_fields`` gave."""
+        return cls(
+            dt.date.fromisoformat(fields["day"]),
+            {
+                Scope(scope): ScopeLook(**{**look, "findings": tuple(Finding(**finding) for finding in look["findings"])})
+                for scope, look in fields["scopes"].items()
+            },
+        )
+
+
+def confirmed(first: DayLook | None, second: DayLook) -> DayLook:
+    """What both looks at a day found: the second one's findings that the first one had too, by the smaller drift.
+
+    Where a look has more differences than it lists, the smaller totals stand for what both found.
+    """
+    scopes = {}
+    for scope, look in second.scopes.items():
+        before = ScopeLook() if first is None else first.scopes.get(scope, ScopeLook())
+        known = {finding.key: finding.drift for finding in before.findings}
+        findings = tuple(
+            replace(finding, drift=min(finding.drift, known[finding.key])) for finding in look.findings if finding.key in known
+        )
+        if look.listed and before.listed:
+            differing, drift = len(findings), sum(finding.drift for finding in findings)
+        else:
+            differing, drift = min(before.differing, look.differing), min(before.drift, look.drift)
+        scopes[scope] = ScopeLook(look.buckets, differing, drift, min(look.stuck, differing), findings)
+    return DayLook(second.day, scopes)
+
+
+@dataclass(slots=True)
+class AuditBook:
+    """What the continuous audit knows: which days there are, when each was last looked at, and what is confirmed of it.
+
+    A day's drift stands until a later look takes it back; days that are gone take theirs along.
+    """
+
+    _last: dict[dt.date, int] = field(default_factory=dict)  # day -> number of the look, 0 for none
+    _suspects: dict[dt.date, DayLook] = field(default_factory=dict)
+    _confirmed: dict[dt.date, DayLook] = field(default_factory=dict)
+    _looks: int = 0
+    _known_at: int = 0  # number of the look at which all days were last listed
+
+    @property
+    def round_done(self) -> bool:
+        """Whether every day was looked at since ``know`` named them, so that it is time to name them again."""
+        return all(number > self._known_at for number in self._last.values())
+
+    def know(self, days: Iterable[dt.date]) -> None:
+        """These are all the days there are."""
+        self._last = {day: self._last.get(day, 0) for day in days}
+        self._known_at = self._looks
+        for gone in {*self._suspects, *self._confirmed} - set(self._last):
+            self._suspects.pop(gone, None)
+            self._confirmed.pop(gone, None)
+
+    def plan(self, touched: Sequence[dt.date]) -> list[list[dt.date]]:
+        """Days to look at next, in three queues: suspects, days that events arrived for lately, all others.
+
+        Within a queue the day that was not looked at for longest comes first; none is in two of them.
+        """
+        for day in touched:
+            self._last.setdefault(day, 0)
+        suspects = set(self._suspects)
+        lately = set(touched) - suspects
+        others = set(self._last) - suspects - lately
+        return [sorted(queue, key=lambda day: (self._last[day], day)) for queue in (suspects, lately, others)]
+
+    def looked(self, look: DayLook) -> DayLook:
+        """Take a look in; returns what is confirmed of the day from now on."""
+        self._looks += 1
+        self._last[look.day] = self._looks
+        found = confirmed(self._suspects.pop(look.day, None), look)
+        if look.drift:
+            self._suspects[look.day] = look
+        if found.drift:
+            self._confirmed[look.day] = found
+        else:
+            self._confirmed.pop(look.day, None)
+        return found
+
+    def confirmed_drift(self, day: dt.date) -> int:
+        """Events by which a day's tallies are wrong, as far as two looks agree."""
+        return self._confirmed[day].drift if day in self._confirmed else 0
+
+    def drift(self) -> dict[Scope, int]:
+        """Events by which tallies are wrong, by scope; every scope is there."""
+        return {
+            scope: sum(look.scopes[scope].drift for look in self._confirmed.values() if scope in look.scopes) for scope in Scope
+        }

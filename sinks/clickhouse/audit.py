@@ -1,0 +1,327 @@
+"""Compares tallies with the distinct events inside ClickHouse; only totals and examples cross the wire.
+
+Every query reads one civil day, or one share of all names, so that neither memory nor an answer grows with the table. One thread,
+behind everything else that wants the processor.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import pyarrow as pa
+
+from sinks.clickhouse.client import ClickHouse
+from sinks.clickhouse.store import CIVIL_DAY, VERSION, arrow_stream, days_condition
+from sinks.contract import Comparison, Counts, Days, Difference, EventSight, Repeats, Share, Tier
+from sinks.tables import (
+    AGENCY_DAY,
+    AGENCY_DAY_PROCEDURE,
+    AGENCY_MINUTE,
+    COUNTS,
+    DEAD_LETTER_MARKS,
+    DEAD_LETTERS,
+    DOSSIER_EVENTS,
+)
+
+_BACKGROUND: Final[dict[str, Any]] = {"max_threads": 1, "os_thread_priority": 10}
+#: Beyond this much memory a GROUP BY goes on disk.
+_SPILL: Final = _BACKGROUND | {"max_bytes_before_external_group_by": 1 << 30}
+_NAMES: Final = ("events", *COUNTS)
+_CONDITIONS: Final = {"events": "1", **COUNTS}
+_NEVER: Final = "toDateTime64(0, 3, 'UTC')"
+#: Bucket, procedure of an event and of a tally, by tier.
+_KEYS: Final = {
+    Tier.MINUTE: ("toStartOfMinute(occurred_at)", "''", "minute", "''"),
+    Tier.DAY: (CIVIL_DAY.format(column="occurred_at"), "''", "day", "''"),
+    Tier.PROCEDURE: (CIVIL_DAY.format(column="occurred_at"), "toString(procedure_code)", "day", "toString(procedure_code)"),
+}
+_EVENT_KEY: Final = "agency, occurred_at, event_id"
+_CONTENT: Final = "dossier_code, procedure_code, status, channel, service_level, legacy_level, returned_by, portal_id"
+_SIGHT: Final = "(toString(agency), occurred_at, toString(event_id))"
+#: Events of one name shown with a finding.
+_SIGHTS: Final = 5
+#: Messages asked about, for as long as the question takes.
+_SCRATCH: Final = (
+    "(topic String, partition Int32, offset Int64, agency Nullable(String), occurred_at Nullable(DateTime64(3, 'UTC')), "
+    "event_id Nullable(UUID)) ENGINE = Memory"
+)
+_MESSAGES: Final = pa.schema(
+    [
+        ("topic", pa.string()),
+        ("partition", pa.int32()),
+        ("offset", pa.int64()),
+        ("agency", pa.string()),
+        ("occurred_at", pa.timestamp("ms", "UTC")),
+        ("event_id", pa.string()),
+    ]
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Name:
+    """A column that should name one event: its type, which events count, and what tells two of them apart."""
+
+    column: str
+    kind: str
+    condition: str
+    identity: str
+
+
+class ClickHouseAudit:
+    """A ``TallyAudit``. Several threads may use it at once."""
+
+    def __init__(self, clickhouse: ClickHouse) -> None:
+        self._clickhouse = clickhouse
+
+    def civil_days(self, first: dt.date | None = None, last: dt.date | None = None) -> Mapping[dt.date, int]:
+        """Every civil day with events or tallies; see the contract."""
+        sources = (
+            (DOSSIER_EVENTS, CIVIL_DAY.format(column="occurred_at"), "count()"),
+            (AGENCY_MINUTE, CIVIL_DAY.format(column="minute"), "0"),
+            (AGENCY_DAY, "day", "0"),
+            (AGENCY_DAY_PROCEDURE, "day", "0"),
+        )
+        union = " UNION ALL ".join(
+            f"SELECT {day} AS civil, {rows} AS found FROM {table} GROUP BY civil"  # noqa: S608 - names are constants
+            for table, day, rows in sources
+        )
+        rows = self._clickhouse.rows(
+            "audit_days",
+            f"SELECT civil, sum(found) FROM ({union}) WHERE civil BETWEEN {{first:Date}} AND {{last:Date}} "  # noqa: S608
+            "GROUP BY civil ORDER BY civil",
+            {"first": _clipped(first, dt.date(1970, 1, 1)), "last": _clipped(last, _LAST_DAY)},
+            **_BACKGROUND,
+        )
+        return {day: int(found) for day, found in rows}
+
+    def touched(self, within: dt.timedelta) -> Sequence[dt.date]:
+        """Civil days of events stored lately; see the contract."""
+        since = "now64(3) - toIntervalMillisecond({within:UInt64})"
+        rows = self._clickhouse.rows(
+            "audit_touched",
+            # Only parts written since then can hold such rows.
+            f"SELECT DISTINCT {CIVIL_DAY.format(column='occurred_at')} AS civil FROM {DOSSIER_EVENTS} "  # noqa: S608
+            f"WHERE ingested_at > {since} AND _part IN (SELECT name FROM system.parts WHERE active "
+            "AND database = currentDatabase() AND table = {events:String} "
+            f"AND modification_time >= toDateTime({since})) ORDER BY civil",
+            {"within": _milliseconds(within), "events": DOSSIER_EVENTS},
+            **_BACKGROUND,
+        )
+        return [day for (day,) in rows]
+
+    def compare(self, tier: Tier, day: dt.date, *, settle: dt.timedelta, limit: int) -> Comparison:
+        """Compare one tier of a day; see the contract."""
+        rows = self._clickhouse.rows(
+            "audit_compare",
+            f"WITH {VERSION} AS epoch SELECT count(), countIf(drift > 0), sum(drift), "  # noqa: S608
+            "countIf(drift > 0 AND version > epoch + stored_events), groupArrayIf({limit:UInt32})(tuple("
+            "toString(agency), bucket, procedure, drift, stored_last, tallied_last, "
+            f"{', '.join(f'{side}_{name}' for side in ('due', 'stored', 'tallied') for name in _NAMES)}), drift > 0) "
+            f"FROM ({_compared(tier, day, settled=not settle)})",
+            {"limit": limit, "settle": _milliseconds(settle)},
+            **_SPILL,
+        )
+        buckets, differing, drift, stuck, listed = rows[0]
+        return Comparison(
+            buckets=int(buckets),
+            differing=int(differing),
+            drift=int(drift),
+            stuck=int(stuck),
+            differences=tuple(
+                sorted(
+                    (_difference(tier, fields) for fields in listed),
+                    key=lambda found: (str(found.bucket), found.agency, found.procedure),
+                )
+            ),
+        )
+
+    def contradictions(self, day: dt.date, *, limit: int) -> Repeats:
+        """Unmerged rows of one event with different contents; see the contract."""
+        content = f"cityHash64({_CONTENT})"
+        rows = self._clickhouse.rows(
+            "audit_contradictions",
+            f"SELECT count(), groupArray({limit:d})((toString(event_id), [{_SIGHT}])) FROM (SELECT {_EVENT_KEY} "  # noqa: S608
+            f"FROM {DOSSIER_EVENTS} WHERE {days_condition('occurred_at', Days((day,)))} "
+            f"GROUP BY {_EVENT_KEY} HAVING min({content}) != max({content}))",
+            **_SPILL,
+        )
+        count, examples = rows[0]
+        return Repeats(int(count), _examples(sorted(examples)))
+
+    def scattered(self, days: tuple[dt.date, dt.date] | None, share: Share, *, limit: int) -> Repeats:
+        """Event ids of several events; see the contract."""
+        name = _Name("event_id", "UUID", "1", "cityHash64(agency, occurred_at)")
+        return self._named_twice("audit_scattered", name, days, share, limit)
+
+    def settled_twice(self, days: tuple[dt.date, dt.date] | None, share: Share, *, limit: int) -> Repeats:
+        """Dossiers settled by several events; see the contract."""
+        name = _Name("dossier_code", "String", "status = 9", f"cityHash64({_EVENT_KEY})")
+        return self._named_twice("audit_settled_twice", name, days, share, limit)
+
+    def newest_positions(self, topic: str) -> Mapping[int, int]:
+        """The highest kept offset of each partition; see the contract."""
+        union = " UNION ALL ".join(
+            f"SELECT partition, max(offset) AS highest FROM {table} WHERE topic = {{topic:String}} GROUP BY partition"  # noqa: S608
+            for table in (DOSSIER_EVENTS, DEAD_LETTERS, DEAD_LETTER_MARKS)
+        )
+        rows = self._clickhouse.rows(
+            "audit_positions",
+            f"SELECT partition, max(highest) FROM ({union}) GROUP BY partition ORDER BY partition",  # noqa: S608
+            {"topic": topic},
+            **_BACKGROUND,
+        )
+        return {int(partition): int(highest) for partition, highest in rows}
+
+    def missing(self, messages: pa.Table) -> Sequence[tuple[int, int]]:
+        """Messages that are kept in no form; see the contract."""
+        if not messages.num_rows:
+            return []
+        scratch = f"audit_scratch_{uuid.uuid4().hex}"
+        self._clickhouse.command("audit_missing", f"CREATE TABLE {scratch} {_SCRATCH}")
+        try:
+            table = messages.cast(_MESSAGES)
+            self._clickhouse.insert("audit_missing", scratch, table.column_names, arrow_stream(table), "ArrowStream")
+            event, position = f"({_EVENT_KEY})", "(topic, partition, offset)"
+            without_event = (
+                f"SELECT partition, offset FROM {scratch} WHERE event_id IS NULL OR {event} NOT IN ("  # noqa: S608
+                f"SELECT {_EVENT_KEY} FROM {DOSSIER_EVENTS} WHERE occurred_at >= (SELECT min(occurred_at) FROM {scratch}) "
+                f"AND occurred_at <= (SELECT max(occurred_at) FROM {scratch}) "
+                f"AND {event} IN (SELECT {_EVENT_KEY} FROM {scratch} WHERE event_id IS NOT NULL))"
+            )
+            # Dead letters are few; the positions of events are a scan, made only for what is still in doubt.
+            in_doubt = without_event
+            for tables in ((DEAD_LETTERS, DEAD_LETTER_MARKS), (DOSSIER_EVENTS,)):
+                kept = " UNION ALL ".join(
+                    f"SELECT partition, offset FROM {table} WHERE {position} IN (SELECT {position} FROM {scratch})"  # noqa: S608
+                    for table in tables
+                )
+                in_doubt = f"SELECT partition, offset FROM ({in_doubt}) WHERE (partition, offset) NOT IN ({kept})"  # noqa: S608
+                rows = self._clickhouse.rows("audit_missing", f"{in_doubt} ORDER BY partition, offset", **_SPILL)
+                if not rows:
+                    break
+            return [(int(partition), int(offset)) for partition, offset in rows]
+        finally:
+            self._clickhouse.command("audit_missing", f"DROP TABLE IF EXISTS {scratch}")
+
+    def _named_twice(
+        self, operation: str, name: _Name, days: tuple[dt.date, dt.date] | None, share: Share, limit: int
+    ) -> Repeats:
+        """Names of one share that events with different identities carry. Repeated rows of one event have one identity."""
+        column = name.column
+        where = f"cityHash64({column}) % {{of:UInt32}} = {{number:UInt32}} AND {name.condition} AND {_between(days)}"
+        parameters = {"of": share.of, "number": share.number, "limit": limit}
+        rows = self._clickhouse.rows(
+            operation,
+            f"SELECT count(), groupArraySorted({limit:d})(name) FROM (SELECT toString({column}) AS name FROM {DOSSIER_EVENTS} "  # noqa: S608
+            f"WHERE {where} GROUP BY {column} HAVING min({name.identity}) != max({name.identity}))",
+            parameters,
+            **_SPILL,
+        )
+        count, names = rows[0]
+        if not count:
+            return Repeats(0, {})
+        rows = self._clickhouse.rows(
+            operation,
+            f"SELECT toString({column}) AS name, groupUniqArray({_SIGHTS})({_SIGHT}) FROM {DOSSIER_EVENTS} "  # noqa: S608
+            f"WHERE {where} AND {column} IN (SELECT CAST(arrayJoin({{names:Array(String)}}), '{name.kind}')) "
+            f"GROUP BY {column} ORDER BY name",
+            {**parameters, "names": list(names)},
+            **_SPILL,
+        )
+        return Repeats(int(count), _examples(rows))
+
+
+def _examples(rows: Sequence[Sequence[Any]]) -> dict[str, tuple[EventSight, ...]]:
+    """Names and their events, in the order of time."""
+    return {
+        str(name): tuple(
+            EventSight(str(agency), _aware(at), str(event_id)) for agency, at, event_id in sorted(sights, key=_by_time)
+        )
+        for name, sights in rows
+    }
+
+
+_LAST_DAY: Final = dt.date(2149, 6, 6)
+
+
+def _clipped(day: dt.date | None, otherwise: dt.date) -> dt.date:
+    """A day within what ClickHouse's Date can say."""
+    return otherwise if day is None else min(max(day, dt.date(1970, 1, 1)), _LAST_DAY)
+
+
+def _milliseconds(span: dt.timedelta) -> int:
+    return round(span.total_seconds() * 1000)
+
+
+def _between(days: tuple[dt.date, dt.date] | None) -> str:
+    if days is None:
+        return "1"
+    first, last = (_clipped(day, day) for day in days)
+    return f"{CIVIL_DAY.format(column='occurred_at')} BETWEEN '{first.isoformat()}' AND '{last.isoformat()}'"
+
+
+def _compared(tier: Tier, day: dt.date, *, settled: bool) -> str:
+    """Every bucket of the day with what is due, stored and tallied, and its drift.
+
+    ``settled``: every stored event is due.
+    """
+    bucket, procedure, tally_bucket, tally_procedure = _KEYS[tier]
+    day_of = {Tier.MINUTE: days_condition("minute", Days((day,)))}.get(tier, f"day = '{day.isoformat()}'")
+    old = "ingested_at <= now64(3) - toIntervalMillisecond({settle:UInt64})"
+    stored = ", ".join(f"countIf({condition}) AS stored_{name}" for name, condition in _CONDITIONS.items())
+    due = ", ".join(
+        f"stored_{name} AS due_{name}" if settled else f"countIf(({condition}) AND {old}) AS due_{name}"
+        for name, condition in _CONDITIONS.items()
+    )
+    last = "max(occurred_at) AS stored_last, " + ("stored_last" if settled else f"maxIf(occurred_at, {old})") + " AS due_last"
+    none = ", ".join(f"0 AS tallied_{name}" for name in _NAMES)
+    nothing = ", ".join(f"0 AS {side}_{name}" for side in ("stored", "due") for name in _NAMES)
+    tallied = ", ".join(f"{name} AS tallied_{name}" for name in _NAMES)
+    sums = ", ".join(f"sum({side}_{name}) AS {side}_{name}" for side in ("stored", "due", "tallied") for name in _NAMES)
+    outside = ", ".join(
+        f"toInt64(due_{name}) - toInt64(tallied_{name}), toInt64(tallied_{name}) - toInt64(stored_{name})" for name in _NAMES
+    )
+    time_is_wrong = (
+        "toInt64(stored_events > 0 AND tallied_events > 0 AND (tallied_last > stored_last OR tallied_last < due_last))"
+    )
+    return (
+        f"SELECT *, greatest({outside}, {time_is_wrong}, toInt64(0)) AS drift FROM ("  # noqa: S608
+        f"SELECT agency, bucket, procedure, {sums}, max(stored_last) AS stored_last, max(due_last) AS due_last, "
+        "max(tallied_last) AS tallied_last, max(version) AS version FROM ("
+        f"SELECT agency, {bucket} AS bucket, {procedure} AS procedure, {stored}, {due}, {none}, {last}, "
+        f"{_NEVER} AS tallied_last, toUInt64(0) AS version FROM {DOSSIER_EVENTS} FINAL "
+        f"WHERE {days_condition('occurred_at', Days((day,)))} GROUP BY agency, bucket, procedure UNION ALL "
+        f"SELECT agency, {tally_bucket} AS bucket, {tally_procedure} AS procedure, {nothing}, {tallied}, {_NEVER}, {_NEVER}, "
+        f"last_event_at, version FROM {tier.value} FINAL WHERE {day_of}) GROUP BY agency, bucket, procedure)"
+    )
+
+
+def _difference(tier: Tier, fields: Sequence[Any]) -> Difference:
+    agency, bucket, procedure, drift, stored_last, tallied_last, *counts = fields
+    width = len(_NAMES)
+    due, stored, tallied = (Counts(*map(int, counts[start : start + width])) for start in range(0, 3 * width, width))
+    return Difference(
+        tier=tier,
+        agency=str(agency),
+        bucket=_aware(bucket) if isinstance(bucket, dt.datetime) else bucket,
+        procedure=str(procedure),
+        due=due,
+        stored=stored,
+        tallied=tallied,
+        stored_last=_aware(stored_last) if stored.events else None,
+        tallied_last=_aware(tallied_last) if tallied.events else None,
+        drift=int(drift),
+    )
+
+
+def _by_time(sight: tuple[str, dt.datetime, str]) -> tuple[dt.datetime, str, str]:
+    agency, at, event_id = sight
+    return at, agency, event_id
+
+
+def _aware(instant: dt.datetime) -> dt.datetime:
+    return instant.replace(tzinfo=dt.UTC) if instant.tzinfo is None else instant

@@ -1,0 +1,435 @@
+"""What every destination must do for the audit, whoever implements it. ``test_audit.py`` runs this over each of them."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime as dt
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import pyarrow as pa
+import pytest
+
+from pipeline.core.audit import drift_of
+from pipeline.core.periods import civil_day
+from sinks.contract import Counts, Days, DeadLetter, EventStore, Repeats, Share, Span, TallyAudit, TallyReader, TallyRepair, Tier
+from sinks.tables import EPOCH
+from tests.factories import MORNING, TOPIC, an_event, rows_of
+from tests.fakes import counts_of, fields_of, minute_of
+
+MINUTE, DAY = dt.timedelta(minutes=1), dt.timedelta(days=1)
+TODAY = civil_day(MORNING)
+AT_ONCE, LONG_AGO = dt.timedelta(0), dt.timedelta(hours=1)
+ALL = Share(0, 1)
+MESSAGE_FIELDS = [
+    ("topic", pa.string()),
+    ("partition", pa.int32()),
+    ("offset", pa.int64()),
+    ("agency", pa.string()),
+    ("occurred_at", pa.timestamp("ms", "UTC")),
+    ("event_id", pa.string()),
+]
+
+
+@dataclass
+class Place:
+    """A destination under test, empty at the start, and ways to corrupt it."""
+
+    store: EventStore
+    reader: TallyReader
+    audit: TallyAudit
+    repair: TallyRepair
+    #: Write a tally row as it stands: (tier, (agency, bucket, procedure), counts, last event, version).
+    write: Callable[[Tier, tuple[str, dt.datetime | dt.date, str], Counts, dt.datetime, int], None]
+    #: Remove every row of a tier.
+    clear: Callable[[Tier], None]
+    #: Remove every event of an agency.
+    delete_events: Callable[[str], None]
+    #: Make every event look as if it had been stored an hour earlier.
+    age_events: Callable[[], None]
+
+    def take(self, events) -> None:
+        """Store the events and recount every tally they touch."""
+        self.store.insert_events(rows_of(events))
+        self.recount(sorted({civil_day(event.occurred_at) for event in events}))
+
+    def recount(self, days) -> None:
+        """Recount whole days in every tier, in the order of use."""
+        for day in days:
+            start = dt.datetime.combine(day, dt.time(), dt.UTC) - dt.timedelta(hours=7)
+            self.store.recount_minutes(Span(start, start + DAY))
+            self.store.roll_up_days(Days((day,)))
+            self.store.recount_procedures(Days((day,)))
+
+    def look(self, day=TODAY, *, settle=AT_ONCE, limit=100):
+        """Every tier of a day compared."""
+        return {tier: self.audit.compare(tier, day, settle=settle, limit=limit) for tier in Tier}
+
+    def drifts(self, day=TODAY, **options):
+        """Drift by tier."""
+        return {tier: found.drift for tier, found in self.look(day, **options).items()}
+
+    def mend(self, day=TODAY):
+        """What a repair does with a day: raise the epoch, recount, clear what is left."""
+        self.repair.raise_epoch("test")
+        start = dt.datetime.combine(day, dt.time(), dt.UTC) - dt.timedelta(hours=7)
+        self.store.recount_minutes(Span(start, start + DAY))
+        self.repair.clear_orphans(Tier.MINUTE, day)
+        self.store.roll_up_days(Days((day,)))
+        self.repair.clear_orphans(Tier.DAY, day)
+        self.store.recount_procedures(Days((day,)))
+        self.repair.clear_orphans(Tier.PROCEDURE, day)
+        for tier in Tier:
+            self.repair.forget_replaced(tier, [day])
+
+
+NOTHING = dict.fromkeys(Tier, 0)
+
+
+def bucket_of(tier, event):
+    """Where an event is counted."""
+    bucket = minute_of(event.occurred_at) if tier is Tier.MINUTE else civil_day(event.occurred_at)
+    return event.agency, bucket, event.procedure_code if tier is Tier.PROCEDURE else ""
+
+
+def some_events():
+    """Seven events of two agencies, two procedures and three minutes of one day."""
+    return [
+        *(an_event() for _ in range(3)),
+        an_event(status=3),
+        an_event(occurred_at=MORNING + MINUTE, procedure_code="2.000815", channel=1),
+        an_event(agency="G01", status=1),
+        an_event(agency="G01", occurred_at=MORNING + 5 * MINUTE, status=7),
+    ]
+
+
+class AuditSuite:
+    """Run over a fixture ``place``."""
+
+    def test_right_tallies_show_no_difference(self, place):
+        """What was stored, repeated and recounted differs nowhere, and every bucket was compared."""
+        events = some_events()
+        place.take(events)
+        place.store.insert_events(rows_of(events[:4], offset=50))
+        found = place.look()
+        assert {tier: (look.buckets, look.differing, look.drift, look.stuck) for tier, look in found.items()} == {
+            Tier.MINUTE: (4, 0, 0, 0),
+            Tier.DAY: (2, 0, 0, 0),
+            Tier.PROCEDURE: (3, 0, 0, 0),
+        }
+        assert all(look.differences == () for look in found.values())
+        assert place.drifts(settle=LONG_AGO) == NOTHING
+
+    def test_an_empty_place_shows_no_difference(self, place):
+        """Without events and tallies there are no days and nothing to compare."""
+        assert place.audit.civil_days() == {}
+        assert place.audit.touched(LONG_AGO) == []
+        assert {look.buckets for look in place.look().values()} == {0}
+
+    @pytest.mark.parametrize("tier", list(Tier), ids=str)
+    @pytest.mark.parametrize(("change", "drift"), [(+5, 5), (-1, 1)], ids=["too high", "too low"])
+    def test_a_wrong_number_of_events_is_found_and_repaired(self, place, tier, change, drift):
+        """A tally that counts too many or too few events is found with its amount, and a repair puts it right."""
+        events = some_events()
+        place.take(events)
+        agency, bucket, procedure = bucket_of(tier, events[0])
+        right = counts_of(event for event in events if bucket_of(tier, event) == (agency, bucket, procedure))
+        wrong = dataclasses.replace(right, events=right.events + change)
+        place.write(tier, (agency, bucket, procedure), wrong, MORNING, EPOCH - 1)
+        look = place.look()[tier]
+        assert (look.differing, look.drift, look.stuck) == (1, drift, 1)
+        difference = look.differences[0]
+        assert (difference.tier, difference.agency, difference.bucket, difference.procedure) == (tier, agency, bucket, procedure)
+        assert (difference.due, difference.stored, difference.tallied) == (right, right, wrong)
+        assert difference.stored_last == max(e.occurred_at for e in events if bucket_of(tier, e) == (agency, bucket, procedure))
+        assert {other: n for other, n in place.drifts().items() if other is not tier} == {t: 0 for t in Tier if t is not tier}
+        place.recount([TODAY])
+        assert place.look()[tier].drift == drift  # its version is higher than a recount's
+        place.mend()
+        assert place.drifts() == NOTHING
+
+    @pytest.mark.parametrize("tier", list(Tier), ids=str)
+    @pytest.mark.parametrize("name", [name for name in Counts.__slots__ if name != "events"])
+    def test_each_count_is_compared(self, place, tier, name):
+        """A tally with the right number of events and any one count wrong is found, and a plain recount repairs it."""
+        event = an_event()
+        place.take([event])
+        right = counts_of([event])
+        wrong = dataclasses.replace(right, **{name: getattr(right, name) + 2})
+        place.write(tier, bucket_of(tier, event), wrong, event.occurred_at, 1)
+        look = place.look()[tier]
+        assert (look.differing, look.drift, look.stuck) == (1, 2, 0)
+        assert look.differences[0].tallied == wrong
+        place.recount([TODAY])
+        assert place.drifts() == NOTHING
+
+    @pytest.mark.parametrize("tier", list(Tier), ids=str)
+    @pytest.mark.parametrize("shift", [-1, 1])
+    def test_the_time_of_the_newest_event_is_compared(self, place, tier, shift):
+        """A tally that is right save for the time of its newest event, by a millisecond, drifts by one."""
+        event = an_event(occurred_at=MORNING + dt.timedelta(seconds=7))
+        place.take([event])
+        wrong = event.occurred_at + dt.timedelta(milliseconds=shift)
+        place.write(tier, bucket_of(tier, event), counts_of([event]), wrong, 1)
+        look = place.look()[tier]
+        assert look.drift == 1
+        assert (look.differences[0].stored_last, look.differences[0].tallied_last) == (event.occurred_at, wrong)
+        place.recount([TODAY])
+        assert place.drifts() == NOTHING
+
+    def test_plus_and_minus_do_not_cancel(self, place):
+        """One tally too high and another too low by as much add up."""
+        events = [an_event(), an_event(agency="G01"), an_event(agency="G01")]
+        place.take(events)
+        day, once = civil_day(MORNING), counts_of(events[:1])
+        twice = counts_of(events[1:])
+        place.write(Tier.DAY, ("H17", day, ""), twice, MORNING, 2)
+        place.write(Tier.DAY, ("G01", day, ""), once, MORNING, 2)
+        assert place.drifts() == NOTHING | {Tier.DAY: 2}
+
+    @pytest.mark.parametrize("tier", list(Tier), ids=str)
+    def test_a_missing_tally_is_found_and_repaired(self, place, tier):
+        """Tallies that are not there drift by the events they should count; a plain recount makes them."""
+        place.take(some_events())
+        place.clear(tier)
+        look = place.look()[tier]
+        assert (look.differing, look.drift, look.stuck) == (look.buckets, 7, 0)
+        assert {difference.tallied for difference in look.differences} == {Counts()}
+        assert {difference.tallied_last for difference in look.differences} == {None}
+        place.recount([TODAY])
+        assert place.drifts() == NOTHING
+
+    @pytest.mark.parametrize("tier", list(Tier), ids=str)
+    def test_an_orphan_is_found_and_cleared(self, place, tier):
+        """A tally without any event drifts by what it counts; a repair leaves nothing of it for any reader."""
+        place.take([an_event()])
+        last = MORNING + 3 * DAY
+        stray = an_event(agency="H18", occurred_at=last, procedure_code="9.9")
+        day = civil_day(last)
+        place.write(tier, bucket_of(tier, stray), Counts(events=4, settled=4), last, 4)
+        assert day in place.audit.civil_days()
+        assert place.audit.civil_days()[day] == 0
+        look = place.look(day)[tier]
+        assert (look.buckets, look.differing, look.drift, look.stuck) == (1, 1, 4, 1)
+        assert (look.differences[0].stored, look.differences[0].stored_last) == (Counts(), None)
+        place.mend(day)
+        assert place.drifts(day) == NOTHING
+        assert place.drifts() == NOTHING
+        assert place.reader.counts_of_days(day, day).get("H18", Counts()) == Counts()
+        assert place.reader.counts_between(last, last + MINUTE).get("H18", Counts()) == Counts()
+        assert set(place.reader.last_events(MORNING + 9 * DAY)) == {"H17"}
+
+    def test_deleted_events_are_found_and_repaired(self, place):
+        """After events were deleted every tier counts too much; a repair brings them down, to nothing where none is left."""
+        kept, gone = [an_event(), an_event()], [an_event(agency="G01"), an_event(agency="G01", occurred_at=MORNING + MINUTE)]
+        place.take([*kept, *gone])
+        place.delete_events("G01")
+        assert place.drifts() == dict.fromkeys(Tier, 2)
+        place.recount([TODAY])
+        assert place.drifts() == dict.fromkeys(Tier, 2)
+        place.mend()
+        assert place.drifts() == NOTHING
+        assert place.reader.counts_of_days(TODAY, TODAY)["H17"] == counts_of(kept)
+        assert place.reader.counts_of_days(TODAY, TODAY).get("G01", Counts()) == Counts()
+
+    def test_after_a_repair_new_events_count(self, place):
+        """A store that was there before the epoch was raised goes on counting: what comes later wins over the repair."""
+        place.take([an_event()])
+        place.write(Tier.MINUTE, ("H17", MORNING, ""), Counts(events=9), MORNING, 7 * EPOCH + 9)
+        place.mend()
+        place.take([an_event(), an_event(agency="G01")])
+        assert place.drifts() == NOTHING
+        assert place.reader.counts_of_days(TODAY, TODAY)["H17"].events == 2
+        place.delete_events("G01")
+        place.mend()
+        place.take([an_event(agency="G01")])
+        assert place.drifts() == NOTHING
+        assert place.reader.counts_of_days(TODAY, TODAY)["G01"].events == 1
+
+    def test_events_that_came_by_another_road(self, place):
+        """Events inserted into the raw table without a worker are missing in every tier until a recount."""
+        place.take([an_event()])
+        place.store.insert_events(rows_of([an_event(), an_event(agency="G22")]))
+        assert place.drifts() == dict.fromkeys(Tier, 2)
+        place.recount([TODAY])
+        assert place.drifts() == NOTHING
+
+    def test_days_end_at_local_midnight(self, place):
+        """A day's tallies are compared with the events of the same local day, to the millisecond, across a month's end."""
+        midnight = dt.datetime(2024, 2, 29, 17, tzinfo=dt.UTC)
+        events = [an_event(occurred_at=midnight - dt.timedelta(milliseconds=1)), an_event(occurred_at=midnight)]
+        place.take(events)
+        leap, first = dt.date(2024, 2, 29), dt.date(2024, 3, 1)
+        assert place.audit.civil_days() == {leap: 1, first: 1}
+        for day in (leap, first):
+            assert {tier: look.buckets for tier, look in place.look(day).items()} == dict.fromkeys(Tier, 1)
+            assert place.drifts(day) == NOTHING
+
+    def test_days_within_a_period(self, place):
+        """The days listed are those within the ends asked for, both included, with their rows."""
+        events = [an_event(occurred_at=MORNING + number * DAY) for number in range(4)]
+        place.take(events)
+        days = [TODAY + number * DAY for number in range(4)]
+        assert place.audit.civil_days() == dict.fromkeys(days, 1)
+        assert place.audit.civil_days(days[1], days[2]) == dict.fromkeys(days[1:3], 1)
+        assert list(place.audit.civil_days(days[2])) == days[2:]
+        assert list(place.audit.civil_days(last=days[0])) == days[:1]
+        assert list(place.audit.civil_days(dt.date(1, 1, 1), dt.date(9999, 12, 31))) == days
+
+    def test_touched_days_are_those_of_new_events(self, place):
+        """Days are touched by what was stored lately, however old the events are, and by nothing when the time is over."""
+        place.take([an_event(), an_event(occurred_at=MORNING - 300 * DAY)])
+        assert place.audit.touched(LONG_AGO) == [civil_day(MORNING - 300 * DAY), TODAY]
+        assert place.audit.touched(AT_ONCE) == []
+
+    def test_what_was_stored_just_now_is_not_due(self, place):
+        """Events younger than the settling time may be tallied or not; what is older, or tallied beyond them, drifts."""
+        settle = dt.timedelta(minutes=30)
+        place.take([an_event()])
+        place.age_events()
+        place.store.insert_events(rows_of([an_event(occurred_at=MORNING + dt.timedelta(seconds=1)), an_event(agency="G01")]))
+        assert place.drifts() == dict.fromkeys(Tier, 2)
+        assert place.drifts(settle=settle) == NOTHING
+        place.clear(Tier.DAY)
+        look = place.look(settle=settle)[Tier.DAY]
+        assert (look.differing, look.drift) == (1, 1)
+        assert (look.differences[0].due.events, look.differences[0].stored.events) == (1, 2)
+        place.recount([TODAY])
+        assert place.drifts(settle=settle) == NOTHING
+        place.write(Tier.DAY, ("G01", TODAY, ""), Counts(events=2), MORNING, 2)
+        assert place.drifts(settle=settle)[Tier.DAY] == 1
+        place.clear(Tier.DAY)
+        place.recount([TODAY])
+        place.clear(Tier.MINUTE)
+        assert place.drifts(settle=settle) == NOTHING | {Tier.MINUTE: 1}
+        place.age_events()
+        assert place.drifts(settle=settle) == NOTHING | {Tier.MINUTE: 3}
+
+    def test_a_time_before_that_of_a_due_event(self, place):
+        """The newest event's time may be any from the newest due event's to the newest of all, and no other."""
+        settle = dt.timedelta(minutes=30)
+        first, second, third = (an_event(occurred_at=MORNING + number * dt.timedelta(seconds=1)) for number in range(3))
+        place.take([first, second])
+        place.age_events()
+        place.store.insert_events(rows_of([third]))
+        for event, drift in ((first, 1), (second, 0), (third, 0)):
+            place.clear(Tier.DAY)
+            place.write(Tier.DAY, ("H17", TODAY, ""), counts_of([first, second]), event.occurred_at, 2)
+            assert place.drifts(settle=settle)[Tier.DAY] == drift
+
+    def test_totals_are_exact_beyond_the_limit(self, place):
+        """More differences than may be listed are counted all the same."""
+        place.store.insert_events(rows_of([an_event(occurred_at=MORNING + number * MINUTE) for number in range(30)]))
+        look = place.look(limit=4)[Tier.MINUTE]
+        assert (look.buckets, look.differing, look.drift, len(look.differences)) == (30, 30, 30, 4)
+
+    def test_storage_and_core_measure_alike(self, place):
+        """Every listed difference drifts by what the audit's own rule says of its counts."""
+        events = some_events()
+        place.take(events)
+        for number, counts in enumerate((Counts(events=3, refused=1), Counts(events=4, settled=9), Counts(submitted=2))):
+            place.write(Tier.MINUTE, ("H17", MORNING + number * MINUTE, ""), counts, MORNING + number * MINUTE, EPOCH + 1)
+        found = place.look()[Tier.MINUTE].differences
+        assert len(found) == 3
+        for difference in found:
+            assert difference.drift == drift_of(*map(fields_of, (difference.due, difference.stored, difference.tallied)))
+
+    def test_a_repair_leaves_right_tallies_alone(self, place):
+        """Raising the epoch, recounting and clearing where nothing is wrong changes no figure."""
+        events = some_events()
+        place.take(events)
+        before = place.reader.counts_of_days(TODAY, TODAY), place.reader.last_events(MORNING + DAY)
+        place.mend()
+        assert (place.reader.counts_of_days(TODAY, TODAY), place.reader.last_events(MORNING + DAY)) == before
+        assert place.drifts() == NOTHING
+
+    def test_epochs_ascend(self, place):
+        """Each epoch is higher than every earlier one and than that of every tally."""
+        first = place.repair.raise_epoch("test")
+        assert place.repair.raise_epoch("test") == first + 1
+        place.write(Tier.PROCEDURE, ("H17", TODAY, "1"), Counts(), MORNING, 50 * EPOCH + 3)
+        assert place.repair.raise_epoch("test") == 51
+
+    # ---- repeats that contradict each other
+
+    def test_ids_of_several_events(self, place):
+        """An id under another agency or another time is reported with its events; repeats of one event are not."""
+        one, two = uuid.UUID(int=2**100), uuid.UUID(int=2**101)
+        events = [an_event(event_id=one), an_event(event_id=one, agency="G01"), an_event()]
+        events += [an_event(event_id=two), an_event(event_id=two, occurred_at=MORNING + 40 * DAY)]
+        place.store.insert_events(rows_of(events))
+        place.store.insert_events(rows_of([events[2], events[0]]))
+        found = self._shares(place.audit.scattered, None)
+        assert found.count == 2
+        assert {name: [(s.agency, s.occurred_at) for s in sights] for name, sights in found.examples.items()} == {
+            str(one): [("G01", MORNING), ("H17", MORNING)],
+            str(two): [("H17", MORNING), ("H17", MORNING + 40 * DAY)],
+        }
+        assert set(self._shares(place.audit.scattered, (TODAY, TODAY + DAY)).examples) == {str(one)}
+        assert place.audit.scattered(None, ALL, limit=1).count == 2
+        assert len(place.audit.scattered(None, ALL, limit=1).examples) == 1
+
+    def test_dossiers_settled_twice(self, place):
+        """A dossier with two settling events is reported; one that is settled once, repeated or returned is not."""
+        twice, once = "H17.1-240102-7001", "H17.1-240102-7002"
+        events = [an_event(dossier_code=twice), an_event(dossier_code=twice, occurred_at=MORNING + MINUTE)]
+        single = an_event(dossier_code=once)
+        place.store.insert_events(rows_of([*events, single, an_event(dossier_code=once, status=10), an_event(status=4)]))
+        place.store.insert_events(rows_of([single]))
+        found = self._shares(place.audit.settled_twice, None)
+        assert (found.count, set(found.examples)) == (1, {twice})
+        assert [sight.event_id for sight in found.examples[twice]] == [str(event.event_id) for event in events]
+        assert self._shares(place.audit.settled_twice, (TODAY + DAY, TODAY + DAY)).count == 0
+
+    def test_contradicting_contents(self, place):
+        """One event stored with two contents is reported on its day while both rows are there; a true repeat is not."""
+        event = an_event()
+        place.store.insert_events(rows_of([event, an_event()]))
+        place.store.insert_events(rows_of([event], offset=9))
+        assert place.audit.contradictions(TODAY, limit=5).count == 0
+        place.store.insert_events(rows_of([dataclasses.replace(event, status=3)]))
+        found = place.audit.contradictions(TODAY, limit=5)
+        assert (found.count, set(found.examples)) == (1, {str(event.event_id)})
+        assert place.audit.contradictions(TODAY + DAY, limit=5).count == 0
+
+    @staticmethod
+    def _shares(search, days) -> Repeats:
+        """A search in three shares, put together: the same as in one."""
+        parts = [search(days, Share(number, 3), limit=100) for number in range(3)]
+        joined = Repeats(sum(part.count for part in parts), {k: v for part in parts for k, v in part.examples.items()})
+        assert joined == search(days, ALL, limit=100)
+        return joined
+
+    # ---- positions
+
+    def test_the_newest_positions(self, place):
+        """The highest offset of each partition is found among events and dead letters of that topic."""
+        assert place.audit.newest_positions(TOPIC) == {}
+        place.store.insert_events(rows_of([an_event(), an_event()], offset=10))
+        place.store.insert_events(rows_of([an_event()], offset=3, partition=1))
+        letters = [DeadLetter(TOPIC, 1, 40, None, b"", "empty", ""), DeadLetter("other", 0, 99, None, b"", "empty", "")]
+        place.store.insert_dead_letters(letters)
+        assert place.audit.newest_positions(TOPIC) == {0: 11, 1: 40}
+
+    def test_messages_that_are_kept_and_that_are_not(self, place):
+        """A message is kept as its event wherever that was read, or at its own position as an event or a dead letter."""
+        stored, elsewhere, never = an_event(), an_event(occurred_at=MORNING - DAY), an_event()
+        place.store.insert_events(rows_of([stored], offset=0))
+        place.store.insert_events(rows_of([elsewhere], offset=70, partition=2))
+        place.store.insert_dead_letters([DeadLetter(TOPIC, 0, 3, None, b"", "empty", "")])
+
+        def asked(*lines):
+            schema = pa.schema(MESSAGE_FIELDS)
+            rows = [
+                (TOPIC, 0, offset, *((event.agency, event.occurred_at, str(event.event_id)) if event else (None, None, None)))
+                for offset, event in lines
+            ]
+            return place.audit.missing(pa.table([list(column) for column in zip(*rows, strict=True)], schema=schema))
+
+        assert asked((0, stored), (1, elsewhere), (3, None)) == []
+        assert asked((0, None), (3, never)) == []  # judged otherwise today: its position tells
+        assert asked((0, stored), (1, never), (2, None), (3, None)) == [(0, 1), (0, 2)]
+        other = dataclasses.replace(stored, occurred_at=MORNING + MINUTE)
+        assert asked((5, other)) == [(0, 5)]
+        assert place.audit.missing(pa.table({"topic": pa.array([], pa.string())})) == []

@@ -1,0 +1,126 @@
+"""The audit's suite over the embedded engine, a real server and the double in memory; what is ClickHouse's own below."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+import pytest
+
+from sinks.clickhouse.audit import ClickHouseAudit
+from sinks.clickhouse.client import ClickHouse
+from sinks.clickhouse.reader import ClickHouseReader
+from sinks.clickhouse.repair import ClickHouseRepair
+from sinks.clickhouse.store import ClickHouseStore
+from sinks.contract import Counts, Tier
+from sinks.errors import Unknown
+from tests.contract.audit_suite import TODAY, AuditSuite, Place
+from tests.factories import MORNING, an_event
+from tests.fakes import MemoryStore, Tally
+
+
+def in_clickhouse(clickhouse: ClickHouse) -> Place:
+    """A place in one ClickHouse database."""
+
+    def write(tier, name, counts, last, version):
+        agency, bucket, procedure = name
+        names = Counts.__slots__
+        key = {"agency": agency, "minute" if tier is Tier.MINUTE else "day": f"{bucket:%Y-%m-%d %H:%M:%S}"}
+        if tier is Tier.DAY:
+            key["day"] = f"{bucket:%Y-%m-%d}"
+        if tier is Tier.PROCEDURE:
+            key |= {"day": f"{bucket:%Y-%m-%d}", "procedure_code": procedure}
+        columns = [*key, *names, "last_event_at", "version"]
+        quoted = [f"'{value}'" for value in key.values()] + [str(getattr(counts, column)) for column in names]
+        at = last.astimezone(dt.UTC).strftime("%Y-%m-%d %H:%M:%S.%f")[:-3]
+        clickhouse.command(
+            "test", f"INSERT INTO {tier.value} ({', '.join(columns)}) VALUES ({', '.join(quoted)}, '{at}', {version})"
+        )
+
+    return Place(
+        ClickHouseStore(clickhouse),
+        ClickHouseReader(clickhouse),
+        ClickHouseAudit(clickhouse),
+        ClickHouseRepair(clickhouse),
+        write,
+        clear=lambda tier: clickhouse.command("test", f"TRUNCATE TABLE {tier.value}"),
+        delete_events=lambda agency: clickhouse.command(
+            "test", f"ALTER TABLE dossier_events DELETE WHERE agency = '{agency}'", mutations_sync=2
+        ),
+        age_events=lambda: clickhouse.command(
+            "test", "ALTER TABLE dossier_events UPDATE ingested_at = ingested_at - INTERVAL 1 HOUR WHERE 1", mutations_sync=2
+        ),
+    )
+
+
+class TestEmbedded(AuditSuite):
+    """chDB, the engine in this process."""
+
+    @pytest.fixture
+    def place(self, embedded):
+        """An empty database."""
+        return in_clickhouse(embedded)
+
+
+class TestServer(AuditSuite):
+    """ClickHouse over HTTP."""
+
+    @pytest.fixture
+    def place(self, served):
+        """An empty database."""
+        return in_clickhouse(served)
+
+
+class TestMemory(AuditSuite):
+    """The double that other tests trust: it keeps the same contract."""
+
+    @pytest.fixture
+    def place(self):
+        """A fresh double."""
+        store = MemoryStore()
+
+        def write(tier, name, counts, last, version):
+            key = name if tier is Tier.PROCEDURE else name[:2]
+            known = store._tier(tier).get(key)
+            if known is None or version >= known.version:
+                store._tier(tier)[key] = Tally(version, counts, last)
+
+        def delete_events(agency):
+            for key in [key for key in store.kept if key[0] == agency]:
+                del store.kept[key]
+
+        def age_events():
+            for key in store.arrived:
+                store.arrived[key] -= dt.timedelta(hours=1)
+
+        return Place(store, store, store, store, write, lambda tier: store._tier(tier).clear(), delete_events, age_events)
+
+
+@pytest.fixture(params=["embedded", "served"])
+def clickhouse(request):
+    """A migrated ClickHouse, embedded and served."""
+    return request.getfixturevalue(request.param)
+
+
+def test_a_version_that_no_epoch_beats(clickhouse):
+    """A tally whose version leaves no room for a higher epoch is told as such, and no epoch is wasted on it."""
+    place = in_clickhouse(clickhouse)
+    place.take([an_event()])
+    place.write(Tier.DAY, ("H17", TODAY, ""), Counts(events=9), MORNING, 2**64 - 1)
+    with pytest.raises(Unknown, match="no recount can beat"):
+        place.repair.raise_epoch("test")
+    assert clickhouse.rows("test", "SELECT count() FROM tally_epochs")[0][0] == 0
+
+
+def test_no_scratch_is_left(clickhouse):
+    """Asking for messages leaves no table behind."""
+    AuditSuite().test_messages_that_are_kept_and_that_are_not(in_clickhouse(clickhouse))
+    assert clickhouse.rows("test", "SHOW TABLES LIKE 'audit_%'") == []
+
+
+def test_a_tally_of_no_event_is_nobodys_newest(clickhouse):
+    """Readers of the newest event pass over a tally that a repair brought down to nothing."""
+    place = in_clickhouse(clickhouse)
+    for tier, bucket in ((Tier.DAY, TODAY), (Tier.MINUTE, MORNING)):
+        place.write(tier, ("H18", bucket, ""), Counts(), dt.datetime.fromtimestamp(0, dt.UTC), 1)
+    for until in (MORNING + dt.timedelta(minutes=5), MORNING + dt.timedelta(days=2)):
+        assert place.reader.last_events(until) == {}
