@@ -36,6 +36,9 @@ class KafkaSettings(BaseModel):
         1 << 18, ge=1, le=1 << 24, description="The broker waits for this much, or for fetch_max_wait_ms."
     )
     fetch_max_wait_ms: int = Field(100, ge=1, le=5_000, description="Longest wait of a fetch for fetch_min_bytes.")
+    metadata_max_age_seconds: float = Field(
+        15.0, ge=1.0, le=300.0, description="A partition added to the topic is found within this."
+    )
 
     @field_validator("bootstrap", mode="before")
     @classmethod

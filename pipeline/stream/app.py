@@ -51,6 +51,7 @@ def create_app(
         broker_heartbeat_interval=settings.session_timeout_seconds / 3.5,
         broker_commit_interval=0.5,
         consumer_max_fetch_size=settings.fetch_bytes,
+        consumer_metadata_max_age_ms=int(settings.metadata_max_age_seconds * 1000),
         consumer_auto_offset_reset="earliest",
         stream_wait_empty=False,  # what is not counted yet comes again; waiting would only delay the stop
         stream_buffer_maxsize=100_000,

@@ -21,6 +21,7 @@ from pipeline.logs import get_logger
 from pipeline.metrics import WorkerMetrics
 from pipeline.settings import Settings
 from pipeline.stream.app import create_app
+from pipeline.stream.topic_identity import TopicIdentity
 from sinks.contract import EventStore
 from sinks.errors import SinkError
 
@@ -73,6 +74,8 @@ class Worker:
         """
         self._loop = asyncio.get_running_loop()
         self._failed = self._loop.create_future()
+        identity = TopicIdentity(self._settings.kafka)
+        await identity.begin()
         self._app = create_app(
             self._settings.kafka,
             offer=self._offer,
@@ -87,6 +90,7 @@ class Worker:
             asyncio.ensure_future(stop.wait()),
             asyncio.ensure_future(self._run_app()),
             asyncio.ensure_future(self._watch()),
+            asyncio.ensure_future(identity.watch()),
         }
         try:
             done, _ = await asyncio.wait({*tasks, self._failed}, return_when=asyncio.FIRST_COMPLETED)
