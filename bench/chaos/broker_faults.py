@@ -20,6 +20,7 @@ from pipeline.core.errors import UnavailableError
 _ADMIN_SECONDS: Final = 30.0
 #: A worker notices a new partition or a new topic within its settings' metadata age; this is well above.
 _NOTICED_SECONDS: Final = 60.0
+_BURST: Final = 1_000
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,8 @@ class TornSegment:
         torn: list[tuple[Segment, bytes]] = []
         for node in world.nodes:
             for folder in sorted(node.topic_folders.glob(f"{world.topic}-*")):
+                if not folder.name.removeprefix(f"{world.topic}-").isdigit():  # of a topic being deleted
+                    continue
                 try:
                     segment = newest_segment(folder)
                 except ValueError:  # nothing was ever written there, or a new segment has just begun
@@ -146,9 +149,12 @@ class RecreatedTopic:
             world.report(f"{self.name}: noticed after {time.monotonic() - world.struck:.1f} s")
 
     def heal(self, world: World) -> None:
-        """Another group begins at the beginning."""
+        """Another group begins at the beginning, and gets something to read."""
+        tallied = world.tallied()
         world.regroup()
         world.traffic.resume()
+        world.traffic.burst(_BURST)
+        wait_until(lambda: world.tallied() >= tallied + _BURST // 2, timeout=_NOTICED_SECONDS, what="new events to be tallied")
 
 
 def recreate_topic(world: World) -> None:

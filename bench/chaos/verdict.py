@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -22,8 +21,8 @@ class Verdict:
 
     ``messages`` in Kafka (repeats included), ``expected`` distinct events of them, ``raw`` rows before merges, ``distinct``
     events stored, ``tallied`` by tier. ``lost``: expected events that are not stored. ``double``: events above the expected
-    number of an agency's minute, day or day and procedure, in the worst tier. ``wrong``: agencies whose total is not exact, by
-    tier.
+    number of an agency's minute, day or day and procedure, in the worst tier. ``wrong``: agencies with any number that is not
+    exact, by tier.
     """
 
     messages: int
@@ -106,12 +105,5 @@ def excess(expected: Mapping[Any, int], found: Mapping[Any, int]) -> int:
 
 
 def wrong_agencies(expected: Mapping[Any, int], found: Mapping[Any, int]) -> tuple[str, ...]:
-    """Agencies (first part of every key) of which any key is not exact, or whose totals differ."""
-    wrong = {key[0] for key in {*expected, *found} if expected.get(key, 0) != found.get(key, 0)}
-    totals: list[Counter[str]] = []
-    for side in (expected, found):
-        totals.append(Counter())
-        for key, events in side.items():
-            totals[-1][key[0]] += events
-    wrong |= {agency for agency in {*totals[0], *totals[1]} if totals[0][agency] != totals[1][agency]}
-    return tuple(sorted(wrong))
+    """Agencies (first part of every key) of which any key is not exact."""
+    return tuple(sorted({key[0] for key in {*expected, *found} if expected.get(key, 0) != found.get(key, 0)}))
