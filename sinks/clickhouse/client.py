@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 import threading
 import time
 import weakref
@@ -16,15 +17,25 @@ from typing import IO, Any, Protocol
 
 import clickhouse_connect
 from clickhouse_connect.driver import exceptions as driver_errors
+from urllib3.exceptions import HTTPError
 
-from sinks.clickhouse.codes import REFUSED_ROWS, RETRYABLE
+from sinks.clickhouse.codes import REFUSED_ROWS, RETRYABLE, STOPPING
 from sinks.clickhouse.target import Target
+from sinks.clickhouse.whole_answers import WholeAnswers
 from sinks.errors import RefusedRows, Retryable, SinkError, Unknown
 
 #: Settings of every call. ``async_insert`` off: a returned insert must be durable.
 _ALWAYS: dict[str, Any] = {"async_insert": 0, "do_not_merge_across_partitions_select_final": 1}
 
 
+#: What a call can raise: the driver's own errors, and those of the connection below it that the driver lets pass.
+_FOREIGN = (driver_errors.Error, HTTPError, OSError)
+#: Without a code these are no answer of ClickHouse at all: refused, reset, timed out, broken off.
+_NO_ANSWER = (driver_errors.OperationalError, HTTPError, OSError)
+#: A proxy that cannot reach ClickHouse says so by a status alone; the driver keeps it in the text only.
+_GATEWAY = re.compile(r"received HTTP status (?:408|429|502|503|504)\b")
+#: What the driver and the server write around the error itself.
+_WRAPPING = re.compile(r"^Received ClickHouse exception, code: \d+, server response: | \(version [^)]*\)| \(for url [^)]*\)$")
 #: Bytes read at a time from a streamed result.
 _PIECE = 1 << 18
 
@@ -50,6 +61,7 @@ class ClickHouse:
         self._local = threading.local()
         self._clients: weakref.WeakSet[Any] = weakref.WeakSet()  # a client goes with its thread
         self._guard = threading.Lock()
+        self._pool = WholeAnswers()
         self._folder_lock: IO[str] | None = None
         if target.folder is not None:
             self._folder_lock = _own_folder(target)
@@ -91,7 +103,7 @@ class ClickHouse:
         try:
             while piece := source.read(_PIECE):
                 yield piece
-        except (driver_errors.Error, OSError) as error:
+        except _FOREIGN as error:
             raise translate(error, self.target) from error
         finally:
             source.close()
@@ -110,6 +122,7 @@ class ClickHouse:
             clients, self._clients = list(self._clients), weakref.WeakSet()
         for client in clients:
             client.close()
+        self._pool.clear()
         self._local = threading.local()
         if self._folder_lock is not None:
             self._folder_lock.close()
@@ -121,7 +134,7 @@ class ClickHouse:
         try:
             result = action(self._client(database))
             outcome = "ok"
-        except (driver_errors.Error, OSError) as error:
+        except _FOREIGN as error:
             translated = translate(error, self.target)
             outcome = _OUTCOMES[type(translated)]
             raise translated from error
@@ -152,6 +165,7 @@ class ClickHouse:
                 database=database,
                 connect_timeout=min(10, target.timeout),
                 send_receive_timeout=target.timeout,
+                pool_mgr=self._pool,
                 autogenerate_session_id=False,
                 query_retries=0,
                 client_name="portalpulse",
@@ -162,15 +176,17 @@ class ClickHouse:
 
 
 def translate(error: Exception, target: Target) -> SinkError:
-    """A foreign error by its consequence. Unlisted server codes, and all that is not a code, are Unknown."""
+    """A foreign error by its consequence, see ``sinks.clickhouse.codes``. Unlisted codes are Unknown."""
     code = getattr(error, "code", None)
     text = f"{target.shown}: {_first_line(error)}"
     if code in RETRYABLE:
-        return Retryable(text, retry_after=RETRYABLE[code][1])
+        return Retryable(text, retry_after=RETRYABLE[code].pause)
     if code in REFUSED_ROWS:
         return RefusedRows(text)
-    if code is None and isinstance(error, (driver_errors.OperationalError, OSError)):
-        return Retryable(text)  # no answer at all: refused, reset, timed out
+    if code is None and (isinstance(error, _NO_ANSWER) or _GATEWAY.search(text)):
+        return Retryable(text)
+    if code in STOPPING:
+        return Unknown(f"{text.rstrip('.')}. {STOPPING[code].remedy}")
     return Unknown(text)
 
 
@@ -179,7 +195,7 @@ _OUTCOMES: dict[type[SinkError], str] = {Retryable: "retryable", RefusedRows: "r
 
 def _first_line(error: Exception) -> str:
     text = str(error).strip().splitlines()
-    return text[0][:500] if text else type(error).__name__
+    return _WRAPPING.sub("", text[0])[:500] if text else type(error).__name__
 
 
 def _own_folder(target: Target) -> IO[str]:

@@ -1,51 +1,131 @@
-"""ClickHouse error codes by consequence. What is not listed is Unknown: it stops the worker.
+"""ClickHouse error codes by consequence: wait and repeat, set the rows aside, or stop. What is not listed stops, too.
 
-Names and numbers: ClickHouse, src/Common/ErrorCodes.cpp. The consequence is ours; the reason stands beside each line.
+Names and numbers are those of src/Common/ErrorCodes.cpp; a test compares every one with the real server. Beside each line stands
+its source: where in ClickHouse it is thrown, and why that has this consequence. docs/errors.md shows the same tables.
 """
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, NamedTuple
 
-#: code -> (name, seconds to wait). The same request may succeed later without anybody touching it.
-RETRYABLE: Final[dict[int, tuple[str, float]]] = {
-    3: ("UNEXPECTED_END_OF_FILE", 0.5),  # the connection broke in the middle of the body
-    74: ("CANNOT_READ_FROM_FILE_DESCRIPTOR", 1.0),  # a disk hiccup
-    75: ("CANNOT_WRITE_TO_FILE_DESCRIPTOR", 1.0),
-    99: ("UNKNOWN_PACKET_FROM_CLIENT", 0.5),
-    159: ("TIMEOUT_EXCEEDED", 2.0),  # too slow under load; idempotent, so again
-    201: ("QUOTA_EXCEEDED", 5.0),  # quotas refill with time
-    202: ("TOO_MANY_SIMULTANEOUS_QUERIES", 1.0),
-    203: ("NO_FREE_CONNECTION", 1.0),
-    209: ("SOCKET_TIMEOUT", 1.0),
-    210: ("NETWORK_ERROR", 1.0),
-    236: ("ABORTED", 1.0),  # the server is shutting down
-    241: ("MEMORY_LIMIT_EXCEEDED", 2.0),  # other queries hold the memory
-    242: ("TABLE_IS_READ_ONLY", 2.0),  # a replica lost its Keeper session
-    243: ("NOT_ENOUGH_SPACE", 5.0),  # the disk is full until somebody frees it
-    252: ("TOO_MANY_PARTS", 2.0),  # merges are behind
-    279: ("ALL_CONNECTION_TRIES_FAILED", 1.0),
-    319: ("UNKNOWN_STATUS_OF_INSERT", 1.0),  # idempotent, so again
-    394: ("QUERY_WAS_CANCELLED", 1.0),
-    425: ("SYSTEM_ERROR", 1.0),
-    439: ("CANNOT_SCHEDULE_TASK", 1.0),  # no free thread
-    473: ("DEADLOCK_AVOIDED", 1.0),
-    999: ("KEEPER_EXCEPTION", 2.0),
+
+class Passing(NamedTuple):
+    """The same request may succeed later without anybody touching it; ``pause``: seconds before the first repetition."""
+
+    name: str
+    pause: float
+    source: str
+
+
+class Refused(NamedTuple):
+    """At least one of these rows can never be stored as it is."""
+
+    name: str
+    source: str
+
+
+class Stopping(NamedTuple):
+    """Nothing gets better by waiting, and it is not the fault of the rows; ``remedy``: what a person has to do."""
+
+    name: str
+    source: str
+    remedy: str
+
+
+RETRYABLE: Final[dict[int, Passing]] = {
+    3: Passing("UNEXPECTED_END_OF_FILE", 0.5, "IO: the connection broke in the middle of the body; the body is sent again"),
+    74: Passing("CANNOT_READ_FROM_FILE_DESCRIPTOR", 1.0, "IO/ReadBufferFromFileDescriptor: read(2) failed, a hiccup of the disk"),
+    75: Passing(
+        "CANNOT_WRITE_TO_FILE_DESCRIPTOR", 1.0, "IO/WriteBufferFromFileDescriptor: write(2) failed, a full disk among others"
+    ),
+    159: Passing(
+        "TIMEOUT_EXCEEDED", 2.0, "QueryPipeline/ExecutionSpeedLimits: too slow under load; repeating changes nothing twice"
+    ),
+    173: Passing("CANNOT_ALLOCATE_MEMORY", 2.0, "Common/Allocator: mmap(2) failed, the machine is out of memory for now"),
+    201: Passing("QUOTA_EXCEEDED", 5.0, "Access/EnabledQuota: a quota refills with its interval"),
+    202: Passing("TOO_MANY_SIMULTANEOUS_QUERIES", 1.0, "Interpreters/ProcessList: others end"),
+    203: Passing("NO_FREE_CONNECTION", 1.0, "Common/PoolBase, Client: every connection to another server is in use"),
+    209: Passing("SOCKET_TIMEOUT", 1.0, "IO/ReadBufferFromPocoSocket: the server waited in vain for us or for another server"),
+    210: Passing("NETWORK_ERROR", 1.0, "IO/WriteBufferFromPocoSocket, Client/Connection: a connection broke"),
+    236: Passing("ABORTED", 1.0, "Storages/MergeTree, Interpreters: the server is shutting down"),
+    241: Passing("MEMORY_LIMIT_EXCEEDED", 2.0, "Common/MemoryTracker: other queries hold the memory"),
+    242: Passing("TABLE_IS_READ_ONLY", 2.0, "StorageReplicatedMergeTree: the replica lost its Keeper session and looks for it"),
+    243: Passing(
+        "NOT_ENOUGH_SPACE", 5.0, "Storages/MergeTree reserves space before it writes: the disk is full until it is freed"
+    ),
+    252: Passing("TOO_MANY_PARTS", 2.0, "MergeTreeData::delayInsertOrThrowIfNeeded: merges are behind"),
+    279: Passing("ALL_CONNECTION_TRIES_FAILED", 1.0, "Client/ConnectionPoolWithFailover: no replica of a shard answers"),
+    285: Passing("TOO_FEW_LIVE_REPLICAS", 2.0, "ReplicatedMergeTreeSink: a quorum insert waits for replicas to come back"),
+    286: Passing(
+        "UNSATISFIED_QUORUM_FOR_PREVIOUS_WRITE", 2.0, "ReplicatedMergeTreeSink: the insert before still gathers its quorum"
+    ),
+    319: Passing(
+        "UNKNOWN_STATUS_OF_INSERT", 1.0, "ReplicatedMergeTreeSink: Keeper was lost while committing; again, repeats replace"
+    ),
+    394: Passing("QUERY_WAS_CANCELLED", 1.0, "Interpreters/ProcessList: somebody ran KILL QUERY, or the server is shutting down"),
+    425: Passing("SYSTEM_ERROR", 1.0, "Common: a system call failed for want of descriptors or memory"),
+    439: Passing("CANNOT_SCHEDULE_TASK", 1.0, "Common/ThreadPool: no thread is free"),
+    473: Passing("DEADLOCK_AVOIDED", 1.0, "Storages/IStorage: a lock on the table was not given in time; its text asks to retry"),
+    667: Passing("NOT_INITIALIZED", 1.0, "StorageReplicatedMergeTree: the table is still being started"),
+    745: Passing("SERVER_OVERLOADED", 1.0, "Interpreters/ProcessList: the server sheds load while its processors are busy"),
+    999: Passing("KEEPER_EXCEPTION", 2.0, "Common/ZooKeeper: Keeper does not answer or elects a leader"),
 }
 
-#: code -> name. These rows can never be stored as they are.
-REFUSED_ROWS: Final[dict[int, str]] = {
-    6: "CANNOT_PARSE_TEXT",
-    26: "CANNOT_PARSE_QUOTED_STRING",
-    27: "CANNOT_PARSE_INPUT_ASSERTION_FAILED",
-    38: "CANNOT_PARSE_DATE",
-    41: "CANNOT_PARSE_DATETIME",
-    69: "ARGUMENT_OUT_OF_BOUND",
-    70: "CANNOT_CONVERT_TYPE",
-    117: "INCORRECT_DATA",
-    321: "VALUE_IS_OUT_OF_RANGE_OF_DATA_TYPE",
-    349: "CANNOT_INSERT_NULL_IN_ORDINARY_COLUMN",
-    376: "CANNOT_PARSE_UUID",
-    469: "VIOLATED_CONSTRAINT",
-    691: "UNKNOWN_ELEMENT_OF_ENUM",
+REFUSED_ROWS: Final[dict[int, Refused]] = {
+    6: Refused("CANNOT_PARSE_TEXT", "IO/ReadHelpers: a value cannot be read as its column's type"),
+    26: Refused("CANNOT_PARSE_QUOTED_STRING", "IO/ReadHelpers: a quoted value does not end"),
+    27: Refused("CANNOT_PARSE_INPUT_ASSERTION_FAILED", "IO/ReadHelpers: another character was due"),
+    38: Refused("CANNOT_PARSE_DATE", "IO/ReadHelpers: no date"),
+    41: Refused("CANNOT_PARSE_DATETIME", "IO/ReadHelpers: no time"),
+    69: Refused("ARGUMENT_OUT_OF_BOUND", "Functions, DataTypes: a value beyond what its type can hold"),
+    70: Refused("CANNOT_CONVERT_TYPE", "Interpreters/convertFieldToType: a value of another type"),
+    117: Refused("INCORRECT_DATA", "Processors/Formats: the rows contradict their format"),
+    321: Refused("VALUE_IS_OUT_OF_RANGE_OF_DATA_TYPE", "Processors/Formats: a date or number beyond its type"),
+    349: Refused("CANNOT_INSERT_NULL_IN_ORDINARY_COLUMN", "Columns, Functions/CAST: a null where none may be"),
+    376: Refused("CANNOT_PARSE_UUID", "IO/ReadHelpers: no UUID"),
+    469: Refused("VIOLATED_CONSTRAINT", "Processors/Transforms/CheckConstraintsTransform: a row breaks a rule of the table"),
+    691: Refused("UNKNOWN_ELEMENT_OF_ENUM", "DataTypes/EnumValues: a word that the column does not know"),
+}
+
+_SCHEMA = "The tables are not those of this release: `portalpulse migrate` brings them up to date."
+_CREDENTIALS = "Correct the user and the password in the address of the storage."
+_RELEASE = "This release of ClickHouse does not understand portalpulse: use one that docs/guarantees.md names."
+_LIMIT = "A limit in the profile of this user is too low for the storage of a worker: raise it."
+
+#: Listed for the remedy; a code that stands nowhere has the same consequence.
+STOPPING: Final[dict[int, Stopping]] = {
+    16: Stopping("NO_SUCH_COLUMN_IN_TABLE", "Storages: the insert names a column that the table lacks", _SCHEMA),
+    47: Stopping("UNKNOWN_IDENTIFIER", "Analyzer: a query names a column that the table lacks", _SCHEMA),
+    60: Stopping("UNKNOWN_TABLE", "Interpreters/DatabaseCatalog: somebody dropped or renamed it", _SCHEMA),
+    62: Stopping("SYNTAX_ERROR", "Parsers: a statement of ours that this release cannot read", _RELEASE),
+    81: Stopping("UNKNOWN_DATABASE", "Interpreters/DatabaseCatalog: somebody dropped or renamed it", _SCHEMA),
+    115: Stopping("UNKNOWN_SETTING", "Core/BaseSettings: a setting of ours that this release lacks", _RELEASE),
+    158: Stopping("TOO_MANY_ROWS", "QueryPipeline/SizeLimits: max_rows_to_read and its like", _LIMIT),
+    164: Stopping(
+        "READONLY",
+        "Interpreters/InterpreterSetQuery, Access: the user's profile says readonly",
+        "Give this user a profile that may write.",
+    ),
+    192: Stopping("UNKNOWN_USER", "Access/AccessControl: no such user", _CREDENTIALS),
+    193: Stopping("WRONG_PASSWORD", "Access: wrong password, older releases", _CREDENTIALS),
+    194: Stopping("REQUIRED_PASSWORD", "Access: a password is wanted, older releases", _CREDENTIALS),
+    195: Stopping(
+        "IP_ADDRESS_NOT_ALLOWED",
+        "Access/Authentication: not from this address",
+        "Allow this machine in the networks of the user.",
+    ),
+    307: Stopping("TOO_MANY_BYTES", "QueryPipeline/SizeLimits: max_bytes_to_read and its like", _LIMIT),
+    396: Stopping("TOO_MANY_ROWS_OR_BYTES", "QueryPipeline/SizeLimits: max_result_rows and its like", _LIMIT),
+    452: Stopping("SETTING_CONSTRAINT_VIOLATION", "Access/SettingsConstraints: the profile forbids a setting of ours", _LIMIT),
+    497: Stopping(
+        "ACCESS_DENIED",
+        "Access/ContextAccess: a right is missing; the text names it",
+        "Grant this user SELECT, INSERT, ALTER, CREATE and DROP on the database.",
+    ),
+    516: Stopping("AUTHENTICATION_FAILED", "Access/AccessControl: no such user, or a wrong password", _CREDENTIALS),
+    774: Stopping(
+        "TABLE_IS_PERMANENTLY_READ_ONLY",
+        "MergeTreeData: somebody set table_readonly",
+        "ALTER TABLE .. RESET SETTING table_readonly, when whoever set it agrees.",
+    ),
 }

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 from clickhouse_connect.driver import exceptions
+from urllib3.exceptions import ProtocolError
 
 from sinks.clickhouse.client import translate
-from sinks.clickhouse.codes import REFUSED_ROWS, RETRYABLE
+from sinks.clickhouse.codes import REFUSED_ROWS, RETRYABLE, STOPPING
 from sinks.clickhouse.target import Target
 from sinks.errors import RefusedRows, Retryable, SinkError, Unknown
 
@@ -25,7 +26,7 @@ def test_a_passing_trouble_waits_its_pause(code):
     """Every listed passing code is Retryable with its own pause."""
     found = translate(an_error(exceptions.DatabaseError, code), TARGET)
     assert type(found) is Retryable
-    assert found.retry_after == RETRYABLE[code][1]
+    assert found.retry_after == RETRYABLE[code].pause
     assert 0 < found.retry_after <= 10
 
 
@@ -37,10 +38,25 @@ def test_a_fault_of_the_rows_is_theirs(code):
 
 def test_no_code_has_two_consequences():
     """A code is in one list only."""
-    assert not set(RETRYABLE) & set(REFUSED_ROWS)
+    assert len({*RETRYABLE, *REFUSED_ROWS, *STOPPING}) == len(RETRYABLE) + len(REFUSED_ROWS) + len(STOPPING)
 
 
-@pytest.mark.parametrize("code", [16, 36, 43, 47, 60, 62, 81, 164, 192, 452, 457, 497, 516, 115, 10**6])
+@pytest.mark.parametrize("code", sorted(STOPPING))
+def test_what_a_person_must_mend_says_how(code):
+    """A code that stops says in its sentence what has to be done."""
+    found = translate(an_error(exceptions.DatabaseError, code), TARGET)
+    assert type(found) is Unknown
+    assert str(found) == f"ClickHouse at h:1: Code: x. {STOPPING[code].remedy}"
+
+
+def test_every_line_has_its_source():
+    """Each line of the tables says where ClickHouse raises it and why it has this consequence; names are ClickHouse's."""
+    for line in (*RETRYABLE.values(), *REFUSED_ROWS.values(), *STOPPING.values()):
+        assert len(line.source) > 10, line
+        assert line.name.isupper(), line
+
+
+@pytest.mark.parametrize("code", [36, 43, 49, 99, 457, 1002, 10**6, *sorted(STOPPING)])
 def test_everything_else_stops(code):
     """Rights, schema, settings and codes nobody listed are Unknown."""
     for kind in (exceptions.DatabaseError, exceptions.OperationalError):
@@ -51,6 +67,8 @@ def test_everything_else_stops(code):
     "error",
     [
         exceptions.OperationalError("no answer"),
+        ProtocolError("broken off"),
+        exceptions.DatabaseError("HTTP driver received HTTP status 502, server response: Bad Gateway"),
         ConnectionResetError("reset"),
         ConnectionRefusedError("refused"),
         BrokenPipeError("pipe"),
@@ -72,9 +90,11 @@ def test_a_misuse_of_the_client_stops(error):
 
 def test_the_text_is_one_line_and_names_the_place():
     """The message names the server without the password, in one bounded line."""
-    text = str(translate(an_error(exceptions.DatabaseError, 60), TARGET))
+    text = str(translate(an_error(exceptions.DatabaseError, 1), TARGET))
     assert text == "ClickHouse at h:1: Code: x"
     assert len(str(translate(exceptions.DatabaseError("x" * 10_000), TARGET))) < 600
+    wrapped = "Received ClickHouse exception, code: 6, server response: Code: 6. X. (Y) (version 1.2) (for url http://h:1)"
+    assert str(translate(exceptions.DatabaseError(wrapped), TARGET)) == "ClickHouse at h:1: Code: 6. X. (Y)"
     assert str(translate(exceptions.DatabaseError(""), TARGET)) == "ClickHouse at h:1: DatabaseError"
 
 
