@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import datetime as dt
+import itertools
 import threading
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Final, TypeVar
 
 import stamina
 
@@ -13,6 +14,9 @@ from pipeline.core.clock import Clock
 from sinks.errors import Retryable
 
 T = TypeVar("T")
+
+#: Pauses double from the one that the error asks for up to this (seconds): a storage that comes back waits no longer for us.
+LONGEST_PAUSE: Final = 2.0
 
 
 class Patience:
@@ -29,10 +33,15 @@ class Patience:
         self.away_since: dt.datetime | None = None
 
     def __call__(self, action: Callable[[], T]) -> T:
-        """Run ``action`` until it returns or raises something else, with the pause that each error asks for."""
+        """Run ``action`` until it returns or raises something else, with growing pauses."""
         waiting = False
+        repetitions = itertools.count()
+
+        def pause(error: Exception) -> float | bool:
+            return pause_before(next(repetitions), error.retry_after) if isinstance(error, Retryable) else False
+
         try:
-            for attempt in stamina.retry_context(on=_pause, attempts=None, timeout=None):
+            for attempt in stamina.retry_context(on=pause, attempts=None, timeout=None):
                 with attempt:
                     try:
                         return action()
@@ -59,5 +68,6 @@ class Patience:
                 self.away_since = None
 
 
-def _pause(error: Exception) -> float | bool:
-    return error.retry_after if isinstance(error, Retryable) else False
+def pause_before(repetition: int, asked: float) -> float:
+    """Seconds to wait before a repetition (0 is the first): double each time, capped; ``asked`` itself is never cut."""
+    return max(asked, min(LONGEST_PAUSE, asked * 2.0 ** min(repetition, 32)))

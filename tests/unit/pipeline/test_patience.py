@@ -9,7 +9,7 @@ import time
 import pytest
 
 from pipeline.core.clock import ManualClock
-from pipeline.patience import Patience
+from pipeline.patience import LONGEST_PAUSE, Patience, pause_before
 from sinks.errors import RefusedRows, Retryable, Unknown
 
 NOW = dt.datetime(2024, 1, 1, tzinfo=dt.UTC)
@@ -31,9 +31,9 @@ class Flaky:
 
 def test_the_same_call_again_until_it_answers():
     """However often the storage is away, the call is repeated and its answer returned."""
-    action = Flaky(30)
+    action = Flaky(8)
     assert Patience(ManualClock(NOW))(action) == "answer"
-    assert action.calls == 31
+    assert action.calls == 9
 
 
 @pytest.mark.parametrize("error", [RefusedRows("x"), Unknown("x"), ValueError("x")])
@@ -50,6 +50,31 @@ def test_the_pause_is_the_one_asked_for():
     began = time.monotonic()
     Patience(ManualClock(NOW))(Flaky(2, Retryable("away", retry_after=0.15)))
     assert 0.3 <= time.monotonic() - began < 2
+
+
+@pytest.mark.parametrize(
+    ("asked", "pauses"),
+    [
+        (0.25, [0.25, 0.5, 1.0, LONGEST_PAUSE, LONGEST_PAUSE]),
+        (1.5, [1.5, LONGEST_PAUSE, LONGEST_PAUSE]),
+        (5.0, [5.0, 5.0]),
+        (8.0, [8.0, 8.0]),
+    ],
+)
+def test_pauses_grow_up_to_a_cap(asked, pauses):
+    """Each pause is twice the one before, up to the cap; what an error asks for is never made shorter."""
+    assert [pause_before(number, asked) for number in range(len(pauses))] == pauses
+    assert pause_before(10**6, asked) == pauses[-1]
+
+
+def test_the_growth_begins_anew_with_every_call(monkeypatch):
+    """A call that succeeded leaves nothing behind: the next outage starts with short pauses again."""
+    paused = []
+    monkeypatch.setattr("pipeline.patience.pause_before", lambda repetition, _asked: paused.append(repetition) or 0.0)
+    patience = Patience(ManualClock(NOW))
+    for _ in range(2):
+        patience(Flaky(3))
+    assert paused == [0, 1, 2, 0, 1, 2]
 
 
 def test_it_knows_since_when_the_storage_is_away():
