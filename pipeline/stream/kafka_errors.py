@@ -1,0 +1,154 @@
+"""Kafka errors by consequence: ask again, or stop with a sentence. What is not listed as passing stops.
+
+``PASSING`` and ``STOPPING`` hold codes of the Kafka protocol under the names of its own table of error codes; a test compares
+names and the flag *retriable* with the table that the broker's jars print. The two client libraries have errors of their own,
+which never crossed a wire; they stand in ``OF_AIOKAFKA`` and ``OF_LIBRDKAFKA``. docs/errors.md shows the same tables.
+
+Inside a running consumer Faust and aiokafka repeat by themselves; these tables decide where portalpulse asks a broker itself, and
+what it says when a consumer or a sender has ended.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final, NamedTuple
+
+from aiokafka import errors as aiokafka_errors
+from confluent_kafka import KafkaError
+
+
+class Passing(NamedTuple):
+    """Asking again may help. ``retriable``: whether Kafka's own table says so; where it does not, ``source`` says why we do."""
+
+    name: str
+    source: str
+    retriable: bool = True
+
+
+class Stopping(NamedTuple):
+    """Asking again will not help; ``remedy``: what a person has to do."""
+
+    name: str
+    source: str
+    remedy: str
+
+
+_ELECTION: Final = "a leader is being elected or moved; metadata is asked again"
+_COORDINATOR: Final = "the group's coordinator moves or starts"
+_REJOIN: Final = "not retriable as it is: the member joins anew, and then goes on"
+
+PASSING: Final[dict[int, Passing]] = {
+    2: Passing("CORRUPT_MESSAGE", "a checksum failed on the way; read again it may be right"),
+    3: Passing("UNKNOWN_TOPIC_OR_PARTITION", "a new topic is not known everywhere at once; whether it exists is asked first"),
+    5: Passing("LEADER_NOT_AVAILABLE", _ELECTION),
+    6: Passing("NOT_LEADER_OR_FOLLOWER", _ELECTION),
+    7: Passing("REQUEST_TIMED_OUT", "the broker was too slow"),
+    9: Passing("REPLICA_NOT_AVAILABLE", _ELECTION),
+    13: Passing("NETWORK_EXCEPTION", "the broker lost a connection"),
+    14: Passing("COORDINATOR_LOAD_IN_PROGRESS", _COORDINATOR),
+    15: Passing("COORDINATOR_NOT_AVAILABLE", _COORDINATOR),
+    16: Passing("NOT_COORDINATOR", _COORDINATOR),
+    19: Passing("NOT_ENOUGH_REPLICAS", "brokers are away; the others wait for them"),
+    20: Passing("NOT_ENOUGH_REPLICAS_AFTER_APPEND", "brokers are away; the message comes again"),
+    22: Passing("ILLEGAL_GENERATION", _REJOIN, retriable=False),
+    25: Passing("UNKNOWN_MEMBER_ID", _REJOIN, retriable=False),
+    27: Passing("REBALANCE_IN_PROGRESS", _REJOIN, retriable=False),
+    41: Passing("NOT_CONTROLLER", "the controller moved"),
+    56: Passing("KAFKA_STORAGE_ERROR", "a disk of the leader failed; another replica becomes the leader"),
+    70: Passing("FETCH_SESSION_ID_NOT_FOUND", "the broker forgot the fetch session; a new one is begun"),
+    71: Passing("INVALID_FETCH_SESSION_EPOCH", "the fetch session is out of step; a new one is begun"),
+    72: Passing("LISTENER_NOT_FOUND", "a broker that starts has no such listener yet"),
+    74: Passing("FENCED_LEADER_EPOCH", _ELECTION),
+    75: Passing("UNKNOWN_LEADER_EPOCH", _ELECTION),
+    78: Passing("OFFSET_NOT_AVAILABLE", _ELECTION),
+    79: Passing("MEMBER_ID_REQUIRED", _REJOIN, retriable=False),
+    89: Passing("THROTTLING_QUOTA_EXCEEDED", "a quota refills with time"),
+    100: Passing("UNKNOWN_TOPIC_ID", "a new topic is not known everywhere at once"),
+    103: Passing("INCONSISTENT_TOPIC_ID", "metadata is old; it is asked again"),
+}
+
+_RIGHTS: Final = "Grant this user the right; docs/settings.md names the rights of a worker."
+_LOGIN: Final = "Correct user, password and mechanism of the settings for Kafka."
+
+STOPPING: Final[dict[int, Stopping]] = {
+    -1: Stopping(
+        "UNKNOWN_SERVER_ERROR",
+        "the broker failed in a way it has no code for, or a code aiokafka does not know",
+        "See the broker's log.",
+    ),
+    1: Stopping(
+        "OFFSET_OUT_OF_RANGE",
+        "a committed offset is not in the log: messages were deleted before they were read",
+        "Raise the retention of the topic; what is gone has to be sent again.",
+    ),
+    10: Stopping(
+        "MESSAGE_TOO_LARGE",
+        "a message above max.message.bytes",
+        "Raise max.message.bytes of the topic, or leave the message out.",
+    ),
+    17: Stopping("INVALID_TOPIC_EXCEPTION", "no topic can have this name", "Correct the name of the topic."),
+    18: Stopping("RECORD_LIST_TOO_LARGE", "a batch above the size of a segment", "Raise segment.bytes of the topic."),
+    24: Stopping("INVALID_GROUP_ID", "no group can have this name", "Correct the name of the group."),
+    26: Stopping(
+        "INVALID_SESSION_TIMEOUT",
+        "outside of the broker's limits",
+        "Correct the session timeout, or group.min.session.timeout.ms.",
+    ),
+    29: Stopping("TOPIC_AUTHORIZATION_FAILED", "a right on the topic is missing", _RIGHTS),
+    30: Stopping("GROUP_AUTHORIZATION_FAILED", "a right on the group is missing", _RIGHTS),
+    31: Stopping("CLUSTER_AUTHORIZATION_FAILED", "a right on the cluster is missing", _RIGHTS),
+    33: Stopping("UNSUPPORTED_SASL_MECHANISM", "the broker offers others", _LOGIN),
+    34: Stopping("ILLEGAL_SASL_STATE", "a login was wanted and none came, or the other way round", _LOGIN),
+    35: Stopping(
+        "UNSUPPORTED_VERSION", "the broker is too old or too new for the client", "Use a broker that the client supports."
+    ),
+    40: Stopping("INVALID_CONFIG", "a setting of the topic that the broker refuses", "Correct it; the text names it."),
+    44: Stopping("POLICY_VIOLATION", "a policy of the cluster forbids it", "Ask whoever runs the brokers."),
+    58: Stopping("SASL_AUTHENTICATION_FAILED", "wrong user or password", _LOGIN),
+    82: Stopping("FENCED_INSTANCE_ID", "another member with the same static id joined", "Give each worker an id of its own."),
+}
+
+#: Errors that aiokafka raises without an answer of a broker, by class. Those not listed stop.
+OF_AIOKAFKA: Final[dict[type[Exception], str]] = {
+    aiokafka_errors.KafkaConnectionError: "no connection to a broker, or it was lost",
+    aiokafka_errors.NoBrokersAvailable: "none of the brokers answers",
+    aiokafka_errors.NodeNotReadyError: "the connection is being made",
+    aiokafka_errors.KafkaTimeoutError: "no answer in time",
+    aiokafka_errors.StaleMetadata: "metadata is old; it is asked again",
+    aiokafka_errors.MetadataEmptyBrokerList: "a broker that starts knows none yet",
+    aiokafka_errors.CorrelationIdError: "answers out of step; the connection is made anew",
+    aiokafka_errors.TooManyInFlightRequests: "the connection is busy",
+    aiokafka_errors.Cancelled: "the request was given up because its connection closed",
+}
+
+#: Errors of librdkafka's own (negative codes). Those not listed stop.
+OF_LIBRDKAFKA: Final[dict[int, tuple[str, str]]] = {
+    KafkaError._TRANSPORT: ("_TRANSPORT", "a connection broke"),  # noqa: SLF001 - public names with an underscore
+    KafkaError._ALL_BROKERS_DOWN: ("_ALL_BROKERS_DOWN", "none of the brokers answers"),  # noqa: SLF001
+    KafkaError._TIMED_OUT: ("_TIMED_OUT", "no answer in time"),  # noqa: SLF001
+    KafkaError._MSG_TIMED_OUT: ("_MSG_TIMED_OUT", "a message was not acknowledged in time"),  # noqa: SLF001
+    KafkaError._TIMED_OUT_QUEUE: ("_TIMED_OUT_QUEUE", "a request waited too long to be sent"),  # noqa: SLF001
+    KafkaError._RESOLVE: ("_RESOLVE", "the name of a broker cannot be resolved for now"),  # noqa: SLF001
+    KafkaError._QUEUE_FULL: ("_QUEUE_FULL", "more messages wait than fit"),  # noqa: SLF001
+    KafkaError._WAIT_COORD: ("_WAIT_COORD", "the coordinator is looked for"),  # noqa: SLF001
+    KafkaError._RETRY: ("_RETRY", "librdkafka asks to repeat"),  # noqa: SLF001
+}
+
+
+def passes(error: Any) -> bool:
+    """Whether asking again may help; ``error`` is one of aiokafka's exceptions or a ``confluent_kafka.KafkaError``."""
+    code = code_of(error)
+    if code is None:
+        return type(error) in OF_AIOKAFKA
+    return code in PASSING or code in OF_LIBRDKAFKA
+
+
+def remedy(error: Any) -> str:
+    """What a person has to do about it; nothing when waiting is enough or nobody knows."""
+    code = code_of(error)
+    return STOPPING[code].remedy if code in STOPPING else ""
+
+
+def code_of(error: Any) -> int | None:
+    """The code of the protocol (librdkafka's own are negative), or None for an error that never crossed a wire."""
+    code = error.code() if isinstance(error, KafkaError) else getattr(error, "errno", None)
+    return code if isinstance(code, int) and isinstance(error, (KafkaError, aiokafka_errors.KafkaError)) else None

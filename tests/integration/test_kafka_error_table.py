@@ -1,0 +1,37 @@
+"""The tables of Kafka's error codes against the one that Kafka's own jars print."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+
+import pytest
+
+from deploy.native.parts import java_home, kafka_libraries
+from pipeline.stream.kafka_errors import PASSING, STOPPING
+
+
+@pytest.fixture(scope="module")
+def official():
+    """Code -> (name, retriable), as the class that defines them prints it."""
+    printed = subprocess.run(
+        [java_home() / "bin" / "java", "-cp", f"{kafka_libraries()}/*", "org.apache.kafka.common.protocol.Errors"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    ).stdout
+    rows = re.findall(r"<tr>(.*?)</tr>", printed, re.DOTALL)
+    cells = [[cell.strip() for cell in re.findall(r"<td>(.*?)</td>", row, re.DOTALL)] for row in rows]
+    return {int(code): (name, retriable == "True") for name, code, retriable, *_ in (row for row in cells if row)}
+
+
+def test_every_passing_code_is_kafkas(official):
+    """Names are Kafka's, and so is the flag: a code that is not retriable passes only where the table says that it is not."""
+    assert len(official) > 100
+    assert {code: (line.name, line.retriable) for code, line in PASSING.items()} == {code: official[code] for code in PASSING}
+
+
+def test_every_stopping_code_is_kafkas(official):
+    """Names are Kafka's, and none of what stops is retriable."""
+    assert {code: (line.name, False) for code, line in STOPPING.items()} == {code: official[code] for code in STOPPING}
