@@ -1,6 +1,6 @@
 """The process behind ``ClickHouseServer``: turns the engine library into an HTTP server and never returns by itself.
 
-    python -m deploy.native.clickhouse_child LIBRARY DATA_DIR HTTP_PORT TCP_PORT
+    python -m deploy.native.clickhouse_child LIBRARY DATA_DIR HTTP_PORT TCP_PORT [OPTION...]
 
 The library runs clickhouse-local; its session sleeps for ever while the listeners answer.
 """
@@ -19,7 +19,7 @@ SERVE_FOR_EVER = (
 
 def main(arguments: list[str]) -> int:
     """Serve until killed."""
-    library_path, folder, http_port, tcp_port = arguments
+    library_path, folder, http_port, tcp_port, *options = arguments
     library = ctypes.CDLL(library_path)
     library.chdb_query_cmdline.restype = ctypes.c_void_p
     library.chdb_query_cmdline.argtypes = [ctypes.c_int, ctypes.POINTER(ctypes.c_char_p)]
@@ -34,6 +34,7 @@ def main(arguments: list[str]) -> int:
         "--listen_host=127.0.0.1",
         f"--http_port={http_port}",
         f"--tcp_port={tcp_port}",
+        *options,
         # It is also the default format of HTTP answers: "Null" would make every answer empty.
         "--output-format=TabSeparated",
         f"--query={SERVE_FOR_EVER}",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import httpx
@@ -17,20 +18,27 @@ from pipeline.core.errors import UnavailableError
 class ClickHouseServer(Part):
     """One server on loopback ports below ``data_dir``; user ``default``, no password, reachable from here only."""
 
-    def __init__(self, *, data_dir: Path, log_dir: Path, library: Path | None = None) -> None:
+    def __init__(self, *, data_dir: Path, log_dir: Path, library: Path | None = None, options: Sequence[str] = ()) -> None:
         """Find the engine library.
+
+        Args:
+            data_dir: the server's own folder.
+            log_dir: where clickhouse.log goes.
+            library: the engine; None = where deploy/setup.sh puts it.
+            options: further options of the engine, as ``--config-file=PATH``.
 
         Raises:
             ConfigurationError: it is missing.
         """
         self._library = library or clickhouse_library()
-        self._folder = data_dir.resolve()
+        #: Its data; stays over restarts.
+        self.folder = data_dir.resolve()
         self.http_port, self.tcp_port = free_ports(2)
         self.process = ChildProcess(
             "ClickHouse",
             [
-                *(sys.executable, "-m", "deploy.native.clickhouse_child", self._library, self._folder),
-                *(str(self.http_port), str(self.tcp_port)),
+                *(sys.executable, "-m", "deploy.native.clickhouse_child", self._library, self.folder),
+                *(str(self.http_port), str(self.tcp_port), *options),
             ],
             log=log_dir.resolve() / "clickhouse.log",
             directory=PROJECT,
@@ -47,7 +55,7 @@ class ClickHouseServer(Part):
 
     def launch(self) -> None:
         """Start the server; returns before it answers."""
-        self._folder.mkdir(parents=True, exist_ok=True)
+        self.folder.mkdir(parents=True, exist_ok=True)
         self.process.start()
 
     def await_ready(self, *, timeout: float | None = None) -> None:
