@@ -40,6 +40,22 @@ class KafkaSettings(BaseModel):
         15.0, ge=1.0, le=300.0, description="A partition added to the topic is found within this."
     )
 
+    security_protocol: str = Field(
+        "PLAINTEXT",
+        pattern="^(PLAINTEXT|SSL|SASL_PLAINTEXT|SASL_SSL)$",
+        description="How brokers are spoken to: SSL encrypts, SASL proves user and password.",
+    )
+    sasl_mechanism: str = Field(
+        "SCRAM-SHA-512",
+        pattern="^(PLAIN|SCRAM-SHA-256|SCRAM-SHA-512)$",
+        description="How user and password are proven to the brokers.",
+    )
+    user: str = Field("", description="User of the brokers; wanted with SASL only.")
+    password: SecretStr = Field(SecretStr(""), description="Password of that user; never printed or logged.")
+    ca_file: str = Field(
+        "", description="File (PEM) of the authorities that sign the brokers' certificates; empty takes the system's."
+    )
+
     @field_validator("bootstrap", mode="before")
     @classmethod
     def _split(cls, value: Any) -> Any:
@@ -55,6 +71,18 @@ class KafkaSettings(BaseModel):
             if not host or not port.isdigit() or not 0 < int(port) < 65_536:
                 raise ValueError(f"{address!r} is not host:port")
         return value
+
+    @model_validator(mode="after")
+    def _nothing_is_left_unused(self) -> KafkaSettings:
+        """A password that is set and not sent, or a certificate nobody checks, is a mistake that would never show."""
+        given, wanted = bool(self.user or self.password.get_secret_value()), self.security_protocol.startswith("SASL_")
+        if wanted and not (self.user and self.password.get_secret_value()):
+            raise ValueError(f"{self.security_protocol} needs user and password")
+        if given and not wanted:
+            raise ValueError(f"user and password are not sent with {self.security_protocol}, choose SASL_SSL")
+        if self.ca_file and not self.security_protocol.endswith("SSL"):
+            raise ValueError(f"ca_file is not used with {self.security_protocol}, choose SSL or SASL_SSL")
+        return self
 
 
 class ClickHouseSettings(BaseModel):
@@ -137,9 +165,11 @@ class WatchdogSettings(BaseModel):
     model_config = {"extra": "forbid"}
 
     assignment_seconds: float = Field(
-        60.0, gt=0, description="A worker without an answer from its group for this long after the start ends."
+        60.0, gt=0, description="A worker that is given no partitions for this long after the start ends."
     )
-    stall_seconds: float = Field(120.0, gt=0, description="A worker that has messages to read and reads none for this long ends.")
+    stall_seconds: float = Field(
+        120.0, gt=0, description="A worker whose heartbeats or fetches stay without an answer for this long ends."
+    )
 
 
 class ThresholdPolicy(BaseModel):

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import datetime as dt
-import os
-import signal
-import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 import setproctitle
@@ -26,6 +23,7 @@ from pipeline.exporter import AgencyCollector
 from pipeline.logs import get_logger
 from pipeline.metrics import WorkerMetrics
 from pipeline.settings import Settings
+from pipeline.stopping import Stopping
 from pipeline.stream.admin import preflight
 from pipeline.stream.record_batches import check_versions
 from pipeline.stream.resend import Resender
@@ -40,9 +38,6 @@ from sinks.clickhouse.target import Target
 from sinks.errors import Retryable, SinkError
 
 log = get_logger("wiring")
-
-#: An orderly stop takes a second or two; whoever stops processes kills after twenty.
-_STOP_SECONDS = 18.0
 
 
 def target_of(settings: Settings) -> Target:
@@ -124,19 +119,22 @@ def dead_letter_desk(settings: Settings, clickhouse: ClickHouse) -> DeadLetterDe
         ClickHouseDeadLetters(clickhouse),
         judge=Judge(AgencyRegistry.packaged()),
         clock=SystemClock(),
-        sender=lambda: Resender(settings.kafka.bootstrap),
+        sender=lambda: Resender(settings.kafka),
         future_tolerance=dt.timedelta(seconds=settings.ingest.future_tolerance_seconds),
     )
 
 
 def run_worker(settings: Settings, *, all_in_one: bool, create_topic: bool) -> None:
     """Run a worker until SIGTERM or Ctrl-C; with ``all_in_one`` it also serves the agencies' gauges and figures."""
+    stopping = Stopping()
+    stopping.listen()
     check_versions()
     _make_folder(settings.data_dir)
     setproctitle.setproctitle("portalpulse worker")
     metrics = WorkerMetrics(CollectorRegistry())
     with opened_storage(settings, observer=metrics.observe_store) as clickhouse:
-        asyncio.run(_run_worker(settings, clickhouse, metrics, all_in_one=all_in_one, create_topic=create_topic))
+        store = ClickHouseStore(clickhouse)
+        asyncio.run(_run_worker(settings, store, clickhouse, metrics, stopping, all_in_one=all_in_one, create_topic=create_topic))
 
 
 def _make_folder(folder: Path) -> None:
@@ -149,12 +147,19 @@ def _make_folder(folder: Path) -> None:
 
 
 async def _run_worker(
-    settings: Settings, clickhouse: ClickHouse, metrics: WorkerMetrics, *, all_in_one: bool, create_topic: bool
+    settings: Settings,
+    store: ClickHouseStore,
+    clickhouse: ClickHouse,
+    metrics: WorkerMetrics,
+    stopping: Stopping,
+    *,
+    all_in_one: bool,
+    create_topic: bool,
 ) -> None:
-    stop = _stop_event()
     agencies, clock = AgencyRegistry.packaged(), parse_clock(settings.clock)
     partitions = await preflight(settings.kafka, create_topic=create_topic)
-    worker = Worker(settings, decoder=Decoder(agencies), store=ClickHouseStore(clickhouse), metrics=metrics, clock=SystemClock())
+    stop = stopping.event()  # until here nothing was begun that would have to be ended in order
+    worker = Worker(settings, decoder=Decoder(agencies), store=store, metrics=metrics, clock=SystemClock())
     reader = None
     if all_in_one:
         reader = ClickHouseReader(clickhouse)
@@ -181,11 +186,11 @@ async def _run_worker(
         storage=clickhouse.target.shown,
     )
     try:
-        await worker.run(stop)
+        await worker.run(stop, ending=stopping.within_limit)
     finally:
-        _end_after(_STOP_SECONDS)
         await server.close()
     log.info("worker_stopped")
+    stopping.done()
 
 
 def worker_health(worker: Worker, stall_seconds: float) -> Health:
@@ -194,24 +199,26 @@ def worker_health(worker: Worker, stall_seconds: float) -> Health:
     idle = time.monotonic() - state.last_progress
     if state.failure:
         return Health(healthy=False, ready=False, reason=state.failure)
+    if since := worker.delivery.storage_away_since:  # restarting the worker would not bring it back
+        return Health(healthy=True, ready=False, reason=f"the storage is away since {since.isoformat(timespec='seconds')}")
     if idle > stall_seconds:
         return Health(healthy=False, ready=False, reason=f"no progress for {idle:.0f} s")
     if not state.joined:
         return Health(healthy=True, ready=False, reason="waiting for the consumer group")
-    if since := worker.delivery.storage_away_since:
-        return Health(healthy=True, ready=False, reason=f"the storage is away since {since.isoformat(timespec='seconds')}")
     return Health(healthy=True, ready=True)
 
 
 def run_exporter(settings: Settings) -> None:
     """Serve the agencies' gauges and figures from a ClickHouse server until SIGTERM or Ctrl-C."""
+    stopping = Stopping()
+    stopping.listen()
     setproctitle.setproctitle("portalpulse exporter")
     with opened_storage(settings) as clickhouse:
-        asyncio.run(_run_exporter(settings, clickhouse))
+        asyncio.run(_run_exporter(settings, clickhouse, stopping))
 
 
-async def _run_exporter(settings: Settings, clickhouse: ClickHouse) -> None:
-    stop = _stop_event()
+async def _run_exporter(settings: Settings, clickhouse: ClickHouse, stopping: Stopping) -> None:
+    stop = stopping.event()
     registry, agencies, clock = CollectorRegistry(), AgencyRegistry.packaged(), parse_clock(settings.clock)
     reader = ClickHouseReader(clickhouse)
     registry.register(AgencyCollector(reader, registry=agencies, clock=clock, policies=settings.thresholds))
@@ -232,29 +239,4 @@ async def _run_exporter(settings: Settings, clickhouse: ClickHouse) -> None:
         await stop.wait()
     finally:
         await server.close()
-
-
-def _stop_event() -> asyncio.Event:
-    """Set by SIGTERM or Ctrl-C; from then on the process has ``_STOP_SECONDS`` to end in order."""
-    stop = asyncio.Event()
-
-    def ask_to_stop() -> None:
-        stop.set()
-        _end_after(_STOP_SECONDS)
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        with suppress(NotImplementedError):
-            asyncio.get_running_loop().add_signal_handler(number, ask_to_stop)
-    return stop
-
-
-def _end_after(seconds: float) -> None:
-    """End this process when an orderly stop takes longer: a consumer thread may hang, and nothing of ours needs it."""
-
-    def end() -> None:
-        log.error("stop_took_too_long", seconds=seconds)
-        os._exit(1)
-
-    timer = threading.Timer(seconds, end)
-    timer.daemon = True
-    timer.start()
+    stopping.done()

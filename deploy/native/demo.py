@@ -21,7 +21,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from deploy.native.figures import ALERT, WINDOW, AlertVerdict, Scenario, all_hold, compare, judge_alerts
 from deploy.native.processes import wait_until
 from deploy.native.receiver import Notification
-from deploy.native.stack import LocalStack, StackOptions, stopped_by_signals
+from deploy.native.signals import stopped_by_signals
+from deploy.native.stack import LocalStack, StackOptions
 from deploy.native.up import address_table, follow, notification_line
 from deploy.native.verdict import ranking, verdict_panel
 from pipeline.core.errors import UnavailableError

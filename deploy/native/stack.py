@@ -7,14 +7,12 @@ this process ends, in whatever way, so do its children.
 from __future__ import annotations
 
 import os
-import signal
 import sys
-import threading
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType, TracebackType
+from types import TracebackType
 from typing import Literal, Self, TypeVar
 
 from dashboards.alertmanager.generate import write_config
@@ -31,6 +29,7 @@ from deploy.native.ports import LOOPBACK, free_port
 from deploy.native.processes import ChildProcess, stop_all
 from deploy.native.prometheus import DEMO, LIVE, PrometheusServer, await_http
 from deploy.native.receiver import FILE_NAME, Notification, NotificationReceiver
+from deploy.native.signals import deaf
 from pipeline.addresses import Addresses, remove_addresses, write_addresses
 from pipeline.core.errors import ConfigurationError
 from pipeline.settings import PREFIX
@@ -121,8 +120,8 @@ class LocalStack:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        """Stop everything, within 20 seconds; signals wait meanwhile."""
-        with self._exit, _deaf():
+        """Stop everything, within 20 seconds; a signal does not interrupt that, a second one ends everything at once."""
+        with self._exit, deaf():
             remove_addresses(self._folder.path)
             stop_all(self._first, grace=STOP_SECONDS)
             if self._receiver is not None:
@@ -302,33 +301,3 @@ def child_environment(base: Mapping[str, str], *, ours: Mapping[str, str], inher
         name: value for name, value in base.items() if inherit or not name.startswith(PREFIX) or name.startswith(f"{PREFIX}LOG__")
     }
     return kept | {PREFIX + name: value for name, value in ours.items()}
-
-
-@contextmanager
-def stopped_by_signals() -> Iterator[None]:
-    """SIGTERM and SIGHUP end the block like Ctrl-C does: by KeyboardInterrupt in the main thread."""
-
-    def interrupt(_number: int, _frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
-
-    before = {number: signal.signal(number, interrupt) for number in (signal.SIGTERM, signal.SIGHUP)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-@contextmanager
-def _deaf() -> Iterator[None]:
-    """Signals that ask for the end do nothing while the end is being made; it takes a bounded time."""
-    if threading.current_thread() is not threading.main_thread():  # only there may handlers be set, only there they run
-        yield
-        return
-    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    before = {number: signal.signal(number, signal.SIG_IGN) for number in numbers}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

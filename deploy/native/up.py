@@ -10,7 +10,8 @@ from rich.table import Table
 from rich.text import Text
 
 from deploy.native.receiver import Notification
-from deploy.native.stack import LocalStack, StackOptions, stopped_by_signals
+from deploy.native.signals import stopped_by_signals
+from deploy.native.stack import LocalStack, StackOptions
 
 #: Seconds between two looks at whether all parts still run.
 CHECK_SECONDS = 0.5

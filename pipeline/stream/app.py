@@ -12,6 +12,7 @@ import yarl
 
 from pipeline.delivery import Fetch, Room
 from pipeline.settings import KafkaSettings
+from pipeline.stream.security import faust_credentials
 from pipeline.stream.transport import BatchTransport
 
 #: Longest time between two fetches before the group gives the partitions away (seconds). A worker that waits for its
@@ -37,6 +38,7 @@ def create_app(
     app = faust.App(
         settings.group,
         broker=url,
+        broker_credentials=faust_credentials(settings),
         loop=loop,
         store="memory://",
         datadir=data_dir,  # else Faust makes a folder wherever the process was started

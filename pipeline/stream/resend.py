@@ -12,6 +12,8 @@ from typing import Any
 from confluent_kafka import KafkaError, KafkaException, Producer
 
 from pipeline.core.errors import UnavailableError
+from pipeline.settings import KafkaSettings
+from pipeline.stream.security import librdkafka_options
 from sinks.contract import DeadLetter
 
 #: A message that could not be delivered for this long has failed (seconds).
@@ -21,12 +23,13 @@ _DELIVERY_SECONDS = 30.0
 class Resender:
     """Sends to the topic each letter came from."""
 
-    def __init__(self, bootstrap: Sequence[str]) -> None:
-        self._shown = ", ".join(bootstrap)
+    def __init__(self, settings: KafkaSettings) -> None:
+        self._shown = ", ".join(settings.bootstrap)
         self._problem = ""
         self._producer = Producer(
             {
-                "bootstrap.servers": ",".join(bootstrap),
+                **librdkafka_options(settings),
+                "bootstrap.servers": ",".join(settings.bootstrap),
                 "client.id": "portalpulse-replay",
                 "enable.idempotence": True,
                 "acks": "all",

@@ -19,6 +19,7 @@ from confluent_kafka.admin import AdminClient, OffsetSpec
 from pipeline.core.errors import ConfigurationError, UnavailableError
 from pipeline.logs import get_logger
 from pipeline.settings import KafkaSettings
+from pipeline.stream.security import librdkafka_options
 
 T = TypeVar("T")
 
@@ -59,6 +60,7 @@ class TopicIdentity:
         self._settings = settings
         self._admin = AdminClient(
             {
+                **librdkafka_options(settings),
                 "bootstrap.servers": ",".join(settings.bootstrap),
                 "client.id": "portalpulse-topic",
                 "log_level": 0,  # who speaks to the brokers all the time reports their silence

@@ -1,16 +1,19 @@
 """Runs one worker: Faust in front, the delivery behind it, a watchdog beside them, and an orderly end.
 
-Faust may idle without a word or loop on errors (see docs/guarantees.md); the watchdog ends a worker that should make
-progress and makes none, so that whoever restarts processes can do its work.
+Faust may idle without a word or loop on errors (see docs/guarantees.md). The watchdog looks for answers, not for progress: a
+healthy consumer gets heartbeats and fetches answered all the time, also when there is nothing to read. One that does not is
+ended, after the preflight was asked for the cause, so that whoever restarts processes can do its work.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+
+from aiokafka.errors import KafkaError
 
 from pipeline.core.clock import Clock
 from pipeline.core.dead_letter_limit import DeadLetterLimit
@@ -20,12 +23,17 @@ from pipeline.delivery import Delivery, Fetch
 from pipeline.logs import get_logger
 from pipeline.metrics import WorkerMetrics
 from pipeline.settings import Settings
+from pipeline.stream.admin import preflight
 from pipeline.stream.app import create_app
+from pipeline.stream.stillness import Stillness
 from pipeline.stream.topic_identity import TopicIdentity
+from pipeline.stream.transport import Signs
 from sinks.contract import EventStore
 from sinks.errors import SinkError
 
-_STOP_SECONDS = 15.0
+#: What the delivery's threads and Faust get to end in order (seconds); together less than ``stopping.STOP_SECONDS``.
+_DELIVERY_STOP_SECONDS = 5.0
+_APP_STOP_SECONDS = 8.0
 _WATCH_SECONDS = 1.0
 
 log = get_logger("worker")
@@ -38,7 +46,6 @@ class WorkerState:
     assigned: int = 0
     joined: bool = False
     lag: int = 0
-    last_fetch: float = field(default_factory=time.monotonic)
     last_progress: float = field(default_factory=time.monotonic)
     failure: str = ""
 
@@ -66,8 +73,8 @@ class Worker:
             ),
         )
 
-    async def run(self, stop: asyncio.Event) -> None:
-        """Consume until ``stop`` is set.
+    async def run(self, stop: asyncio.Event, *, ending: Callable[[PortalPulseError | None], None]) -> None:
+        """Consume until ``stop`` is set. ``ending`` is told when the end begins, and why if it was not asked for.
 
         Raises:
             PortalPulseError: the worker had to end; the message says why. Nothing unfinished was acknowledged.
@@ -92,44 +99,57 @@ class Worker:
             asyncio.ensure_future(self._watch()),
             asyncio.ensure_future(identity.watch()),
         }
+        failure: PortalPulseError | None = None
         try:
             done, _ = await asyncio.wait({*tasks, self._failed}, return_when=asyncio.FIRST_COMPLETED)
             for task in done:
                 task.result()
         except SinkError as error:
-            self.state.failure = str(error)
-            raise InvariantError(
+            failure = InvariantError(
                 f"The worker stops: {error}", remedy="Nothing was acknowledged; mend the cause and start it."
-            ) from error
+            )
+            raise failure from error
         except PortalPulseError as error:
-            self.state.failure = str(error)
+            failure = error
             raise
         finally:
+            if failure is not None:  # said now: the end may hang
+                self.state.failure = str(failure)
+                log.error("worker_ends", reason=str(failure))
+            ending(failure)
             await self._stop(tasks)
 
     async def _run_app(self) -> None:
         """Start Faust and wait; it ends by itself only when it crashed."""
-        await self._app.start()
-        await self._app.wait_until_stopped()
-        reason = getattr(self._app, "_crash_reason", None)  # Faust keeps it to itself
-        raise UnavailableError(
-            f"The Kafka consumer ended: {reason!r}.",
-            remedy="See the log above; start the worker again.",
-        )
+        try:
+            await self._app.start()
+            await self._app.wait_until_stopped()
+            reason = getattr(self._app, "_crash_reason", None)  # Faust keeps it to itself
+        except KafkaError as error:
+            reason = error
+        raise await self._explained(f"The Kafka consumer ended: {reason!r}.")
+
+    async def _explained(self, problem: str) -> PortalPulseError:
+        """``problem`` with the cause that the preflight finds for it, if it finds one."""
+        try:
+            await preflight(self._settings.kafka)
+        except PortalPulseError as cause:
+            return type(cause)(f"{problem} {cause.problem}", remedy=cause.remedy)
+        return UnavailableError(problem, remedy="See the log above for the broker's errors; start the worker again.")
 
     async def _stop(self, tasks: set[asyncio.Future[Any]]) -> None:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        self.delivery.stop(grace=_STOP_SECONDS / 3)
+        self.delivery.stop(grace=_DELIVERY_STOP_SECONDS)
         try:
-            async with asyncio.timeout(_STOP_SECONDS):
+            async with asyncio.timeout(_APP_STOP_SECONDS):
                 await self._app.stop()
         except (TimeoutError, Exception) as error:  # noqa: BLE001 - Faust's own stop may fail; we are leaving anyway
             log.warning("consumer_did_not_stop_cleanly", error=repr(error))
 
     def _offer(self, fetch: Fetch) -> None:
-        self.state.last_fetch = self.state.last_progress = time.monotonic()
+        self.state.last_progress = time.monotonic()
         self.delivery.offer(fetch)
 
     def _acknowledge_soon(self, fetches: Sequence[Fetch]) -> None:
@@ -151,32 +171,49 @@ class Worker:
             self._failed.set_exception(error)
 
     async def _watch(self) -> None:
-        """Keep the state and gauges up to date; raise when the worker should make progress and makes none."""
-        began = time.monotonic()
-        watchdog = self._settings.watchdog
+        """Keep the state and gauges up to date; raise when the consumer gets no answers any more."""
+        still = Stillness(longest_step=2 * _WATCH_SECONDS)
         while True:
             await asyncio.sleep(_WATCH_SECONDS)
             now = time.monotonic()
-            state, room = self.state, self.delivery.room
-            consumer = self._app.consumer
-            if self._app.started and consumer is not None:
-                state.joined = consumer.assignment_epoch > 0
-                state.assigned = len(consumer.assignment()) if state.joined else 0
-                state.lag = consumer.unread() if state.joined else 0
-            self._metrics.assigned.set(state.assigned)
-            self._metrics.consumer_lag.set(state.lag)
-            self._metrics.unstored.set(room.rows)
-            self._metrics.unacknowledged.set(self.delivery.unacknowledged)
-            if state.lag == 0 and self.delivery.unacknowledged == 0:
-                state.last_progress = now  # nothing to do is fine
-            self._metrics.last_progress.set(time.time() - (now - state.last_progress))
-            if not state.joined and now - began > watchdog.assignment_seconds:
-                raise UnavailableError(
-                    f"The consumer group {self._settings.kafka.group!r} gave no answer for {watchdog.assignment_seconds:.0f} s.",
-                    remedy="Check the rights on topic and group and the session timeout; `portalpulse doctor` names the part.",
-                )
-            if state.assigned and state.lag and not room.full and now - state.last_fetch > watchdog.stall_seconds:
-                raise UnavailableError(
-                    f"{state.lag} messages wait in Kafka and none was read for {watchdog.stall_seconds:.0f} s.",
-                    remedy="The worker ends so that a fresh one can take over; see the log above for the broker's errors.",
-                )
+            consumer = self._app.consumer if self._app.started else None
+            signs: Signs | None = None if consumer is None else consumer.signs()
+            self._publish(consumer, signs, now)
+            still.step(now)
+            if problem := self._standstill(still, signs):
+                raise await self._explained(problem)
+
+    def _publish(self, consumer: Any, signs: Signs | None, now: float) -> None:
+        state, room, readable = self.state, self.delivery.room, 0
+        if signs is not None:
+            state.joined = state.joined or signs.joined
+            state.assigned = len(signs.fetches) if signs.joined else 0
+            state.lag, readable = consumer.unread(), consumer.readable()
+        self._metrics.assigned.set(state.assigned)
+        self._metrics.consumer_lag.set(state.lag)
+        self._metrics.unstored.set(room.rows)
+        self._metrics.unacknowledged.set(self.delivery.unacknowledged)
+        if readable == 0 and self.delivery.unacknowledged == 0:
+            state.last_progress = now  # nothing to do is fine
+        self._metrics.last_progress.set(time.time() - (now - state.last_progress))
+
+    def _standstill(self, still: Stillness, signs: Signs | None) -> str | None:
+        """What the consumer waits for in vain, or None. While the storage is away the room is full, and nothing is fetched."""
+        kafka, limits = self._settings.kafka, self._settings.watchdog
+        if signs is not None and signs.error is not None:
+            return f"The Kafka consumer gave up: {signs.error!r}."
+        if signs is None or not signs.joined:
+            limit = limits.stall_seconds if self.state.joined else limits.assignment_seconds
+            if still.since("partitions", None) <= limit:
+                return None
+            return f"The consumer group {kafka.group!r} gave this worker no partitions for {limit:g} s."
+        still.forget("partitions")
+        limit = limits.stall_seconds
+        if still.since("heartbeats", (signs.assignment, signs.heartbeats)) > limit:
+            return f"The coordinator of the consumer group {kafka.group!r} did not answer for {limit:g} s."
+        for tp, mark in signs.fetches.items():
+            if self.delivery.room.full:
+                still.forget(tp)
+            elif still.since(tp, (signs.assignment, mark)) > limit:
+                return f"Kafka gave no answer for partition {tp.partition} of {tp.topic!r} for {limit:g} s."
+        return None

@@ -9,9 +9,10 @@ import pytest
 from sinks.clickhouse.client import ClickHouse
 from sinks.clickhouse.reader import ClickHouseReader
 from sinks.clickhouse.store import ClickHouseStore
-from sinks.contract import Counts, DeadLetter
-from sinks.tables import AGENCY_DAY_PROCEDURE, AGENCY_MINUTE, COUNTS, DEAD_LETTERS
+from sinks.contract import Counts, Days, DeadLetter, Span
+from sinks.tables import AGENCY_DAY, AGENCY_DAY_PROCEDURE, AGENCY_MINUTE, COUNTS, DEAD_LETTERS, EPOCH
 from tests.contract.store_suite import Place, StoreSuite
+from tests.factories import MORNING, an_event, rows_of
 from tests.fakes import MemoryStore
 
 
@@ -81,3 +82,30 @@ class TestMemory(StoreSuite):
                 store.minutes, (agency, minute), Counts(events=events), minute
             ),
         )
+
+
+def test_the_version_of_a_tally_is_its_number_of_events(embedded):
+    """Of two recounts the one that saw more must win, whatever clocks say: the version of a row is its number of events."""
+    place = in_clickhouse(embedded)
+    place.take([an_event(occurred_at=MORNING + dt.timedelta(minutes=number // 2)) for number in range(7)])
+    for table in (AGENCY_MINUTE, AGENCY_DAY, AGENCY_DAY_PROCEDURE):
+        rows = embedded.rows("test", f"SELECT events, bitAnd(version, {EPOCH - 1}) FROM {table} FINAL")
+        assert sum(events for events, _ in rows) == 7
+        assert all(events == version for events, version in rows), table
+
+
+def test_a_day_alone_holds_its_hours_and_no_others(embedded):
+    """Of a single civil day every event between two midnights of Viet Nam is rolled up, and none beside it."""
+    place = in_clickhouse(embedded)
+    midnight = dt.datetime(2024, 3, 4, 17, tzinfo=dt.UTC)  # the fifth of March begins
+    inside = (dt.timedelta(), dt.timedelta(hours=3), dt.timedelta(hours=24) - dt.timedelta(milliseconds=1))
+    outside = (-dt.timedelta(milliseconds=1), dt.timedelta(hours=24))
+    events = [an_event(occurred_at=midnight + offset) for offset in (*inside, *outside)]
+    place.store.insert_events(rows_of(events))
+    place.store.recount_minutes(Span(midnight - dt.timedelta(days=2), midnight + dt.timedelta(days=2)))
+    day = dt.date(2024, 3, 5)
+    place.store.roll_up_days(Days((day,)))
+    place.store.recount_procedures(Days((day,)))
+    around = place.reader.counts_of_days(day - dt.timedelta(days=1), day + dt.timedelta(days=1))
+    assert around["H17"].events == len(inside)
+    assert {key[1]: counts.events for key, counts in place.procedures().items()} == {day: len(inside)}

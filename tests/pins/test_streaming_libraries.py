@@ -10,11 +10,12 @@ import hashlib
 import inspect
 from collections import defaultdict, deque
 from importlib import metadata
+from types import SimpleNamespace
 
 import faust
 import pytest
 from aiokafka import AIOKafkaConsumer
-from aiokafka.consumer import fetcher
+from aiokafka.consumer import fetcher, group_coordinator, subscription_state
 from aiokafka.errors import CorruptRecordException
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
 from aiokafka.record.memory_records import MemoryRecords
@@ -59,6 +60,10 @@ def fingerprint(thing) -> str:
         (faust_consumer.Consumer.on_partitions_assigned, "29ce96596f05a18c"),
         (faust_consumer.Consumer.perform_seek, "0e8c130ff4b0afd8"),
         (driver.AIOKafkaConsumerThread._create_worker_consumer, "c2701bfc3e6f6cad"),
+        (driver.AIOKafkaConsumerThread.on_start, "38b4e8bd1e10723a"),
+        (group_coordinator.GroupCoordinator._do_heartbeat, "dc1d6632aaa68e96"),
+        (group_coordinator.GroupCoordinator._heartbeat_routine, "61d01028952239d0"),
+        (group_coordinator.GroupCoordinator._push_error_to_user, "743ff515bd7e2e38"),
         (faust.Stream.noack, "921a6f5c674d32d4"),
     ],
     ids=lambda value: getattr(value, "__qualname__", ""),
@@ -219,6 +224,78 @@ def test_other_topics_are_left_to_aiokafka():
     assert [(record.offset, record.value) for record in records._unpack_records()] == [(7, b"x"), (8, b"y")]
 
 
+def transactional(first, values, *, producer=9, control=False):
+    """One batch of a producer's transaction; ``control``: its end, whose key says that it is aborted."""
+    builder = DefaultRecordBatchBuilder(
+        magic=2,
+        compression_type=0,
+        is_transactional=1,
+        producer_id=producer,
+        producer_epoch=0,
+        base_sequence=0,
+        batch_size=1 << 20,
+    )
+    for number, value in enumerate(values):
+        builder.append(number, timestamp=1_700_000_000_000, key=bytes(4) if control else b"k", value=value, headers=[])
+    body = bytearray(builder.build())
+    body[:8] = first.to_bytes(8, "big")
+    if control:
+        body[22] |= 0x20  # the attribute that makes it a control batch
+    return bytes(body)
+
+
+@pytest.mark.usefixtures("_batch_topic")
+def test_an_aborted_transaction_is_left_out():
+    """Messages that their sender took back are not handed out; others between them, and its next transaction, are."""
+    body = (
+        transactional(10, [b"taken back", b"this too"])
+        + transactional(12, [b"another's"], producer=5)
+        + packed(13, [b"nobody's"])
+        + transactional(14, [b"\0\0\0\0\0\0"], control=True)
+        + transactional(15, [b"kept"])
+    )
+    aborted = [(9, 10)]
+    records = BatchPartitionRecords(TP, KeptRecords(body), aborted, 10, None, None, not CHECK_CRCS, fetcher.READ_COMMITTED)
+    assert [batch.values() for batch in records._unpack_records()] == [[b"another's"], [b"nobody's"], [b"kept"]]
+    assert records.next_fetch_offset == 16
+
+
+def test_whole_transactions_are_asked_for(monkeypatch):
+    """The consumer that Faust makes is told to leave aborted transactions out before it starts, where aiokafka reads it."""
+    made = SimpleNamespace()
+    monkeypatch.setattr(driver.AIOKafkaConsumerThread, "_create_worker_consumer", lambda *_: made)
+    transport = SimpleNamespace(fetch_min_bytes=1, fetch_max_wait_ms=2)
+    BatchConsumerThread.__new__(BatchConsumerThread)._create_worker_consumer(transport)
+    assert made._isolation_level == "read_committed"
+    assert "isolation_level=self._isolation_level" in inspect.getsource(AIOKafkaConsumer.start)
+
+
+def test_where_the_signs_of_life_are_read():
+    """The watchdog's signs stand in aiokafka under these names."""
+    state = inspect.getsource(subscription_state.TopicPartitionState)
+    for name in ("_position", "highwater", "lso", "timestamp"):
+        assert f"self.{name}" in state, name
+    assert "tp_state.timestamp = now_ms" in inspect.getsource(fetcher.Fetcher._proc_fetch_request), "set by every answered fetch"
+    group = inspect.getsource(group_coordinator.GroupCoordinator)
+    assert "self._pending_exception = exc" in group
+    assert "success = await self._do_heartbeat()" in group
+    assert "self._coordination_task = create_task(" in group
+    assert "self._fetch_task = create_task(" in inspect.getsource(fetcher.Fetcher.__init__)
+
+
+@pytest.mark.parametrize(
+    ("position", "highwater", "lso", "unread", "readable"), [(7, 7, 7, 0, 0), (5, 9, 7, 4, 2), (None, 9, 9, 0, 0)]
+)
+def test_what_is_unread_is_measured_from_the_position_of_the_fetcher(position, highwater, lso, unread, readable):
+    """The end of a transaction takes an offset, is skipped by the fetcher, and is no message that waits."""
+    state = SimpleNamespace(_position=position, highwater=highwater, lso=lso, timestamp=None)
+    assignment = SimpleNamespace(tps={TP}, state_value=lambda _: state)
+    consumer = a_consumer()
+    subscription = SimpleNamespace(subscription=SimpleNamespace(assignment=assignment))
+    consumer._thread = SimpleNamespace(_consumer=SimpleNamespace(_subscription=subscription))
+    assert (consumer.unread(), consumer.readable()) == (unread, readable)
+
+
 # ---- which offset is committed
 
 
@@ -268,6 +345,7 @@ def test_an_older_assignment_acknowledges_nothing():
     consumer.ack = lambda message: acked.append(message) or True
     message = ConsumerMessage(TOPIC, 3, 9, 0.0, 0, (), None, [], None, 0, 0, TP, generation_id=1)
     message.epoch = consumer.assignment_epoch
+    consumer._handed_out[TP].append(9)
     assert consumer.acknowledge(message)
     consumer.forget()
     assert not consumer.acknowledge(message)

@@ -1,0 +1,84 @@
+"""Ends this process in time: in order when asked once, at once when asked twice, and never later than a limit.
+
+SIGTERM and SIGINT are taken by a thread of their own, not by handlers: a handler waits for the main thread, and that may be
+inside a call to a storage that never answers. Blocked signals are also not lost on the first process of a container.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+import threading
+from contextlib import suppress
+from typing import Final, NoReturn
+
+from pipeline.core.errors import PortalPulseError
+from pipeline.logs import get_logger
+
+#: An orderly stop takes a second or two; whoever stops processes kills after twenty.
+STOP_SECONDS: Final = 18.0
+#: What an interpreter gets to end by itself when all is done; a thread may still hang in a call.
+_LEAVE_SECONDS: Final = 3.0
+_SIGNALS: Final = frozenset({signal.SIGTERM, signal.SIGINT})
+
+log = get_logger("stopping")
+
+
+class Stopping:
+    """The one place that a long-running process is asked to stop at. ``listen`` first, before any other thread starts."""
+
+    def __init__(self, *, seconds: float = STOP_SECONDS) -> None:
+        self._seconds = seconds
+        self._asked = False
+        self._target: tuple[asyncio.AbstractEventLoop, asyncio.Event] | None = None
+
+    def listen(self) -> None:
+        """Take the signals from now on; until ``event`` is called there is nothing to put in order, and they end at once."""
+        signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+        threading.Thread(target=self._listen, name="stopping", daemon=True).start()
+
+    def event(self) -> asyncio.Event:
+        """An event of the running loop: set when the process is asked to stop, which then has its seconds to do so."""
+        loop, stop = asyncio.get_running_loop(), asyncio.Event()
+        self._target = (loop, stop)
+        return stop
+
+    def within_limit(self, error: PortalPulseError | None = None) -> None:
+        """The end has begun, because of ``error`` if there is one: whatever hangs from here on does not stop it."""
+        self._later(self._seconds, error)
+
+    def done(self) -> None:
+        """Everything is in order; what still hangs is a thread that nobody waits for."""
+        self._later(_LEAVE_SECONDS, None, code=0)
+
+    def _listen(self) -> None:
+        while True:
+            number = signal.sigwait(_SIGNALS)
+            again, self._asked = self._asked, True
+            target = self._target
+            if again or target is None:
+                _leave(128 + number)  # as a shell reports a process that a signal ended
+            log.info("stop_asked_for", signal=signal.Signals(number).name)
+            self.within_limit()
+            loop, stop = target
+            with suppress(RuntimeError):  # the loop has ended by itself in this moment
+                loop.call_soon_threadsafe(stop.set)
+
+    def _later(self, seconds: float, error: PortalPulseError | None, *, code: int = 1) -> None:
+        def end() -> None:
+            if code:
+                log.error("stop_took_too_long", seconds=seconds)
+            if error is not None and threading.main_thread().is_alive():  # it has not been told yet
+                sys.stderr.write(f"portalpulse: {error}\n")
+            _leave(code if error is None else error.exit_code)
+
+        timer = threading.Timer(seconds, end)
+        timer.daemon = True
+        timer.start()
+
+
+def _leave(code: int) -> NoReturn:
+    sys.stderr.flush()
+    os._exit(code)

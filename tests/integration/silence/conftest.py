@@ -1,0 +1,300 @@
+"""A Kafka with passwords, TLS and rights, and workers that have little patience."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+import uuid
+from contextlib import suppress
+from functools import cached_property
+
+import httpx
+import pytest
+from confluent_kafka.admin import (
+    AclBinding,
+    AclBindingFilter,
+    AclOperation,
+    AclPermissionType,
+    ResourcePatternType,
+    ResourceType,
+    ScramCredentialInfo,
+    ScramMechanism,
+    UserScramCredentialDeletion,
+    UserScramCredentialUpsertion,
+)
+
+from deploy.native.kafka import KafkaNode, admin_client
+from deploy.native.ports import LOOPBACK, free_port, free_ports
+from deploy.native.processes import ChildProcess, wait_until
+from producers.kafka import KafkaWriter
+from tests.factories import a_message
+from tests.proxies import KafkaProxy, Proxy
+
+#: Longest session timeout that this broker takes, shorter than the longest that the settings take (milliseconds).
+SESSION_LIMITS = (7_000, 40_000)
+PASSWORD = "correct horse"
+PERMANENT = 4_000  # days
+
+
+class Authority:
+    """A certificate authority of openssl's, and a broker's certificate by it."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        folder.mkdir()
+        self.file = folder / "ca.crt"
+        self._run("req", "-x509", *self._key("ca"), "-out", self.file, "-days", str(PERMANENT), "-subj", "/CN=authority")
+
+    def certify(self, *, start="20200101000000Z", end="20400101000000Z"):
+        """Write broker.pem (key and certificate) with that validity; a later one replaces it."""
+        (self.folder / "index.txt").write_text("")
+        (self.folder / "ca.cnf").write_text(
+            f"[ca]\ndefault_ca=c\n[c]\ndatabase={self.folder}/index.txt\nrand_serial=yes\nunique_subject=no\n"
+            f"new_certs_dir={self.folder}\ndefault_md=sha256\npolicy=p\nx509_extensions=e\n[p]\ncommonName=supplied\n"
+            f"[e]\nsubjectAltName=IP:{LOOPBACK}\n"
+        )
+        self._run("req", "-new", *self._key("broker"), "-out", self.folder / "broker.csr", "-subj", "/CN=broker")
+        with_authority = ("-cert", self.file, "-keyfile", self.folder / "ca.key")
+        dates = ("-startdate", start, "-enddate", end)
+        paths = ("-in", self.folder / "broker.csr", "-out", self.folder / "broker.crt")
+        self._run("ca", "-batch", "-notext", "-config", self.folder / "ca.cnf", *with_authority, *dates, *paths)
+        pem = (self.folder / "broker.key").read_text() + (self.folder / "broker.crt").read_text()
+        (self.folder / "broker.pem").write_text(pem)
+
+    def _key(self, name):
+        return "-newkey", "rsa:2048", "-nodes", "-keyout", self.folder / f"{name}.key"
+
+    def _run(self, *arguments):
+        subprocess.run(["openssl", *arguments], check=True, capture_output=True, timeout=30)
+
+
+class GuardedKafka(KafkaNode):
+    """One node with four doors: plain and all-powerful (for the test), through a proxy, with a password, with TLS besides."""
+
+    def __init__(self, *, authority, **options):
+        super().__init__(**options)
+        self.authority = authority
+        self._behind_proxy, self.proxied, self.sasl, self.tls = free_ports(4)
+        self.proxy = KafkaProxy(self.proxied, self._behind_proxy)
+        authority.certify()
+
+    def _configure(self):
+        super()._configure()
+        plain, controller = self._membership.port, self._membership.controller_port
+        login = "scram-sha-512.sasl.jaas.config=org.apache.kafka.common.security.scram.ScramLoginModule required;"
+        doors = {"PLAINTEXT": plain, "PROXIED": self._behind_proxy, "PASSWORD": self.sasl, "TLS": self.tls}
+        listeners = ",".join(f"{name}://{LOOPBACK}:{port}" for name, port in (doors | {"CONTROLLER": controller}).items())
+        advertised = ",".join(f"{name}://{LOOPBACK}:{port}" for name, port in (doors | {"PROXIED": self.proxied}).items())
+        kinds = "PLAINTEXT:PLAINTEXT,PROXIED:PLAINTEXT,PASSWORD:SASL_PLAINTEXT,TLS:SASL_SSL,CONTROLLER:PLAINTEXT"
+        low, high = SESSION_LIMITS
+        with self._properties.open("a") as file:  # the later of two lines counts
+            file.write(
+                f"listeners={listeners}\nadvertised.listeners={advertised}\nlistener.security.protocol.map={kinds}\n"
+                "inter.broker.listener.name=PLAINTEXT\nsasl.enabled.mechanisms=SCRAM-SHA-512\n"
+                f"listener.name.password.{login}\nlistener.name.tls.{login}\n"
+                "listener.name.tls.ssl.keystore.type=PEM\n"
+                f"listener.name.tls.ssl.keystore.location={self.authority.folder / 'broker.pem'}\n"
+                "authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer\n"
+                f"super.users=User:ANONYMOUS\ngroup.min.session.timeout.ms={low}\ngroup.max.session.timeout.ms={high}\n"
+            )
+
+    @cached_property
+    def admin(self):
+        """An admin client of the all-powerful door; one for all, for its answers end with it."""
+        return admin_client(self.bootstrap)
+
+    def add_user(self, name, password=PASSWORD):
+        """Create the user, or change the password."""
+        info = ScramCredentialInfo(ScramMechanism.SCRAM_SHA_512, 4096)
+        self._settle(self.admin.alter_user_scram_credentials([UserScramCredentialUpsertion(name, info, password.encode())]))
+
+    def remove_user(self, name):
+        """Delete the user."""
+        deletion = UserScramCredentialDeletion(name, ScramMechanism.SCRAM_SHA_512)
+        self._settle(self.admin.alter_user_scram_credentials([deletion]))
+
+    def allow(self, user, kind, name, operation):
+        """Grant one right."""
+        self._settle(self.admin.create_acls([AclBinding(*self._acl(user, kind, name, operation))]))
+
+    def forbid(self, user, kind, name, operation):
+        """Take one right back."""
+        self._settle(self.admin.delete_acls([AclBindingFilter(*self._acl(user, kind, name, operation))]))
+
+    @staticmethod
+    def _acl(user, kind, name, operation):
+        return (
+            ResourceType[kind],
+            name,
+            ResourcePatternType.LITERAL,
+            f"User:{user}",
+            "*",
+            AclOperation[operation],
+            AclPermissionType.ALLOW,
+        )
+
+    @staticmethod
+    def _settle(futures):
+        for future in futures.values():
+            future.result(20)
+
+
+class Site:
+    """A topic, a group and a user who may use both, and the worker's environment for it."""
+
+    def __init__(self, kafka, server, database, folder):
+        name = uuid.uuid4().hex[:8]
+        self.kafka, self.server, self.database, self._folder = kafka, server, database, folder
+        self.topic, self.group, self.user = f"events-{name}", f"group-{name}", f"user-{name}"
+        kafka.create_topic(self.topic, partitions=2)
+        self.environment = {
+            "PATH": "/usr/bin:/bin",
+            "PORTALPULSE_DATA_DIR": str(folder),
+            "PORTALPULSE_KAFKA__TOPIC": self.topic,
+            "PORTALPULSE_KAFKA__GROUP": self.group,
+            "PORTALPULSE_KAFKA__SESSION_TIMEOUT_SECONDS": "7",
+            "PORTALPULSE_CLICKHOUSE__URL": server.url(database),
+            "PORTALPULSE_WATCHDOG__ASSIGNMENT_SECONDS": "6",
+            "PORTALPULSE_WATCHDOG__STALL_SECONDS": "6",
+        }
+        self.through("plain")
+        self._workers = []
+
+    def through(self, door):
+        """Use one of the broker's doors; returns itself."""
+        kafka = self.kafka
+        address = {"plain": kafka.bootstrap, "proxy": f"{LOOPBACK}:{kafka.proxied}"}.get(door)
+        if address is None:
+            kafka.add_user(self.user)
+            kafka.allow(self.user, "TOPIC", self.topic, "READ")
+            kafka.allow(self.user, "GROUP", self.group, "READ")
+            address = f"{LOOPBACK}:{kafka.tls if door == 'tls' else kafka.sasl}"
+            self.environment |= {
+                "PORTALPULSE_KAFKA__SECURITY_PROTOCOL": "SASL_SSL" if door == "tls" else "SASL_PLAINTEXT",
+                "PORTALPULSE_KAFKA__USER": self.user,
+                "PORTALPULSE_KAFKA__PASSWORD": PASSWORD,
+            }
+        if door == "tls":
+            self.environment["PORTALPULSE_KAFKA__CA_FILE"] = str(kafka.authority.file)
+        self.environment["PORTALPULSE_KAFKA__BOOTSTRAP"] = address
+        return self
+
+    def launch(self, command="worker", *arguments, **changes):
+        """A process, started: it may end before it is ready."""
+        made = Process(command, arguments, self.environment | changes, self._folder / f"{command}-{len(self._workers)}.log")
+        self._workers.append(made)
+        made.child.start()
+        return made
+
+    def worker(self, **changes):
+        """A worker that takes part in the group."""
+        return self.launch(**changes).await_ready()
+
+    def send(self, count=1):
+        """Send so many events."""
+        with KafkaWriter(bootstrap=[self.kafka.bootstrap], topic=self.topic) as writer:
+            for _ in range(count):
+                writer.send(None, a_message())
+
+    def close(self):
+        """End what still runs."""
+        for process in self._workers:
+            process.child.kill()
+
+
+class Process:
+    """One of our long-running commands."""
+
+    def __init__(self, command, arguments, environment, log):
+        self.port = free_port()
+        self.child = ChildProcess(
+            command,
+            [sys.executable, "-m", "pipeline.cli", command, *arguments],
+            log=log,
+            environment=environment | {"PORTALPULSE_HTTP__PORT": str(self.port)},
+        )
+
+    def await_ready(self):
+        """Wait until /readyz says yes."""
+        wait_until(self.ready, timeout=60, what=f"the {self.child.name} to be ready", children=[self.child])
+        return self
+
+    def ready(self):
+        """Whether /readyz says yes."""
+        with suppress(httpx.HTTPError):
+            return httpx.get(f"http://{LOOPBACK}:{self.port}/readyz", timeout=5, trust_env=False).is_success
+        return False
+
+    def healthy(self):
+        """Whether /healthz says yes."""
+        return httpx.get(f"http://{LOOPBACK}:{self.port}/healthz", timeout=5, trust_env=False).is_success
+
+    def gauge(self, name):
+        """A gauge of the process, without labels."""
+        text = httpx.get(f"http://{LOOPBACK}:{self.port}/metrics", timeout=5, trust_env=False).text
+        return next(float(line.split()[1]) for line in text.splitlines() if line.startswith(f"{name} "))
+
+    def log(self):
+        """All that it wrote."""
+        return self.child.log.read_text()
+
+    def said(self):
+        """Its last sentence, when it ended with status 2 and exactly one."""
+        sentences = [line for line in self.log().splitlines() if line.startswith("portalpulse: ")]
+        assert self.child.exit_code == 2, self.log()
+        assert len(sentences) == 1, self.log()
+        assert "Traceback" not in self.log() or "worker_started" in self.log()  # from then on Faust logs its own
+        return sentences[0]
+
+    def await_end(self, *, within=60):
+        """Wait until it has ended by itself; returns its sentence."""
+        wait_until(lambda: not self.child.running, timeout=within, what=f"the {self.child.name} to end")
+        return self.said()
+
+    def stop(self, signals=1):
+        """SIGTERM, so many times; returns the seconds until it had ended."""
+        began = time.monotonic()
+        for _ in range(signals):
+            self.child._signal(15)
+            time.sleep(0.2)  # two at once would be one: a pending signal is no queue
+        wait_until(lambda: not self.child.running, timeout=30, what=f"the {self.child.name} to obey SIGTERM")
+        return time.monotonic() - began
+
+
+@pytest.fixture(scope="session")
+def guarded_kafka(parts_dir):
+    """The session's Kafka with passwords, TLS and rights."""
+    authority = Authority(parts_dir / "authority")
+    node = GuardedKafka(authority=authority, data_dir=parts_dir / "guarded-kafka", log_dir=parts_dir / "logs", heap="384m")
+    node.start()
+    yield node
+    node.stop()
+    node.proxy.close()
+
+
+@pytest.fixture(scope="module")
+def database(clickhouse_node):
+    """One database for all: what is tested ends before anything is counted, or counts its own topic."""
+    name = f"silence_{uuid.uuid4().hex[:8]}"
+    yield name
+    clickhouse_node.query(f"DROP DATABASE IF EXISTS {name}")
+
+
+@pytest.fixture
+def site(guarded_kafka, clickhouse_server, database, tmp_path):
+    """A fresh topic, group and user."""
+    if not guarded_kafka.process.running:
+        guarded_kafka.start()
+    guarded_kafka.proxy.muted.clear()
+    made = Site(guarded_kafka, clickhouse_server, database, tmp_path)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def storage_proxy(clickhouse_server):
+    """A proxy in front of ClickHouse."""
+    proxy = Proxy(free_port(), int(clickhouse_server.http_url.rpartition(":")[2]))
+    yield proxy
+    proxy.close()

@@ -1,0 +1,244 @@
+"""Never idle in silence, never loop for ever: each start and failure after which a plain Faust worker only waits, on real parts.
+
+A worker that cannot work says why in one sentence and ends with status 2; one whose storage is away waits.
+"""
+
+from __future__ import annotations
+
+import socket
+import time
+
+import psutil
+import pytest
+
+from deploy.native.ports import LOOPBACK
+from deploy.native.processes import wait_until
+from tests.proxies import FETCH, GROUP
+
+#: Starting Python, watching for six seconds and asking for the cause.
+SOON = 30
+
+
+def test_a_missing_topic(site):
+    """A worker whose topic does not exist says so; Faust would wait for it in silence."""
+    process = site.launch(PORTALPULSE_KAFKA__TOPIC="no-such-topic")
+    assert "The topic 'no-such-topic' does not exist" in process.await_end()
+    assert "--create-topic" in process.said()
+
+
+@pytest.mark.parametrize("right", [None, "DESCRIBE"])
+def test_no_right_to_read_the_topic(site, right):
+    """A worker that may not read its topic says so, also when it may see it; Faust would be ready and idle."""
+    site.through("password")
+    site.kafka.forbid(site.user, "TOPIC", site.topic, "READ")
+    if right:
+        site.kafka.allow(site.user, "TOPIC", site.topic, right)
+    said = site.launch().await_end()
+    assert f"Kafka refuses access to the topic '{site.topic}' as user '{site.user}'. Grant READ on the topic" in said
+
+
+@pytest.mark.parametrize("right", [None, "DESCRIBE"])
+def test_no_right_to_read_the_group(site, right):
+    """A worker that may not use its group says so, also when it may see it; Faust would be idle without a line."""
+    site.through("password")
+    site.kafka.forbid(site.user, "GROUP", site.group, "READ")
+    if right:
+        site.kafka.allow(site.user, "GROUP", site.group, right)
+    said = site.launch().await_end()
+    assert f"Kafka refuses access to the consumer group '{site.group}' as user '{site.user}'. Grant READ on the group" in said
+
+
+def test_no_right_to_create_the_topic(site):
+    """With --create-topic a worker that may not create it says so, instead of asking again and again."""
+    site.through("password")
+    absent = f"absent-{site.topic}"
+    site.kafka.allow(site.user, "TOPIC", absent, "DESCRIBE")
+    said = site.launch("worker", "--create-topic", PORTALPULSE_KAFKA__TOPIC=absent).await_end()
+    assert f"The topic '{absent}' does not exist, and Kafka does not let this worker create it" in said
+
+
+@pytest.mark.parametrize("seconds", ["6", "60"])
+def test_a_session_timeout_outside_of_the_brokers_limits(site, seconds):
+    """A session timeout that the broker refuses is named with the broker's limits; Faust would log one line and be idle."""
+    said = site.launch(PORTALPULSE_KAFKA__SESSION_TIMEOUT_SECONDS=seconds).await_end()
+    assert f"Kafka refuses a session timeout of {seconds} s, it allows 7 to 40 s." in said
+    assert "PORTALPULSE_KAFKA__SESSION_TIMEOUT_SECONDS" in said
+
+
+def test_the_limits_are_left_out_where_they_may_not_be_asked(site):
+    """Without the right to see the broker's configuration the sentence only names the setting."""
+    said = site.through("password").launch(PORTALPULSE_KAFKA__SESSION_TIMEOUT_SECONDS="6").await_end()
+    assert "Kafka refuses a session timeout of 6 s. Set PORTALPULSE_KAFKA__SESSION_TIMEOUT_SECONDS" in said
+
+
+def test_a_wrong_password(site):
+    """A wrong password is named as such, and is not shown."""
+    process = site.through("password").launch(PORTALPULSE_KAFKA__PASSWORD="hunter2")
+    assert f"refuses user '{site.user}' (SCRAM-SHA-512). Correct PORTALPULSE_KAFKA__USER" in process.await_end()
+    assert "hunter2" not in process.log()
+
+
+def test_an_unknown_user(site):
+    """An unknown user is refused with the same words: brokers do not tell the two apart."""
+    assert "refuses user 'nobody'" in site.through("password").launch(PORTALPULSE_KAFKA__USER="nobody").await_end()
+
+
+def test_a_mechanism_that_the_broker_does_not_take(site):
+    """A mechanism that is switched off on the broker is named."""
+    said = site.through("password").launch(PORTALPULSE_KAFKA__SASL_MECHANISM="PLAIN").await_end()
+    assert "does not take PLAIN. Set PORTALPULSE_KAFKA__SASL_MECHANISM" in said
+
+
+@pytest.mark.parametrize("door", ["tls", "sasl"])
+def test_plain_text_to_a_port_that_wants_more(site, door):
+    """Plain text to a port that expects TLS or a password is named as the wrong protocol, not as a broker that is away."""
+    port = getattr(site.kafka, door)
+    said = site.launch(PORTALPULSE_KAFKA__BOOTSTRAP=f"{LOOPBACK}:{port}").await_end()
+    assert f"Kafka at {LOOPBACK}:{port} does not speak PLAINTEXT on this port" in said
+    assert "PORTALPULSE_KAFKA__SECURITY_PROTOCOL" in said
+
+
+def test_tls_to_a_plain_port(site):
+    """TLS to a port that speaks plain text is named as the wrong protocol."""
+    site.through("tls")
+    said = site.launch(PORTALPULSE_KAFKA__BOOTSTRAP=site.kafka.bootstrap).await_end()
+    assert f"Kafka at {site.kafka.bootstrap} does not speak SASL_SSL on this port" in said
+
+
+def test_an_authority_that_did_not_sign(site):
+    """A certificate of an authority that is not named is not accepted, with the setting that names one."""
+    said = site.through("tls").launch(PORTALPULSE_KAFKA__CA_FILE="").await_end()
+    assert "is not accepted: " in said
+    assert "PORTALPULSE_KAFKA__CA_FILE" in said
+
+
+def test_a_worker_with_password_and_tls_counts(site):
+    """With every setting right a worker with just the two READ rights works over TLS."""
+    site.through("tls").worker()
+    site.send(50)
+    sql = f"SELECT sum(events) FROM {site.database}.agency_minute FINAL"
+    sent = f"SELECT count() FROM {site.database}.dossier_events FINAL WHERE topic = '{site.topic}'"
+    wait_until(lambda: site.server.query(sent) == "50", timeout=30, what="the events")
+    wait_until(lambda: int(site.server.query(sql) or 0) >= 50, timeout=30, what="their tallies")
+
+
+def test_a_certificate_that_has_expired(site):
+    """A certificate that expires ends a running worker after its next reconnection, and a new one at its start."""
+    worker = site.through("tls").worker()
+    try:
+        site.kafka.restart(while_down=lambda: site.kafka.authority.certify(start="20200101000000Z", end="20210101000000Z"))
+        words = f"The certificate of Kafka at {LOOPBACK}:{site.kafka.tls} is not accepted: certificate has expired. Renew it"
+        assert words in worker.await_end(within=SOON)
+        assert words in site.launch().await_end()
+    finally:
+        site.kafka.restart(while_down=site.kafka.authority.certify)
+
+
+def test_a_password_changed_while_running(site):
+    """A worker whose password was changed ends after its next reconnection and says so; Faust would loop on errors."""
+    worker = site.through("password").worker()
+    site.kafka.add_user(site.user, "another one")
+    site.kafka.restart()
+    said = worker.await_end(within=SOON)
+    assert f"refuses user '{site.user}'" in said
+
+
+def test_the_right_to_the_topic_removed_while_running(site):
+    """A worker that loses the right to read its topic ends and says which right is missing."""
+    worker = site.through("password").worker()
+    site.kafka.forbid(site.user, "TOPIC", site.topic, "READ")
+    assert f"refuses access to the topic '{site.topic}'" in worker.await_end(within=SOON)
+
+
+def test_the_right_to_the_group_removed_while_running(site):
+    """A worker that loses the right to its group ends and says which right is missing."""
+    worker = site.through("password").worker()
+    site.kafka.forbid(site.user, "GROUP", site.group, "READ")
+    assert f"refuses access to the consumer group '{site.group}'" in worker.await_end(within=SOON)
+
+
+def test_a_coordinator_that_hangs(site):
+    """A worker whose coordinator does not answer ends, though fetches are answered: the group gave its partitions away."""
+    worker = site.through("proxy").worker()
+    site.kafka.proxy.muted |= GROUP
+    assert f"The coordinator of the consumer group '{site.group}' did not answer for 6 s." in worker.await_end(within=SOON + 20)
+
+
+def test_fetches_that_hang(site):
+    """A worker whose fetches are not answered ends, though heartbeats are: messages may be waiting."""
+    worker = site.through("proxy").worker()
+    site.kafka.proxy.muted |= {FETCH}
+    said = worker.await_end(within=SOON + 20)
+    assert "Kafka gave no answer for partition" in said
+    assert f"of '{site.topic}' for 6 s." in said
+
+
+def test_a_group_that_never_gives_partitions(site):
+    """A worker that joins in vain ends after its patience with the start."""
+    site.through("proxy")
+    site.kafka.proxy.muted |= {14}  # SyncGroup: the last step, which no preflight can prove
+    said = site.launch().await_end()
+    assert f"The consumer group '{site.group}' gave this worker no partitions for 6 s." in said
+
+
+def test_a_broker_that_stays_away(site):
+    """A worker goes on when its broker comes back in time, and ends with a sentence when it stays away."""
+    worker = site.worker(PORTALPULSE_WATCHDOG__STALL_SECONDS="12")
+    site.kafka.restart()
+    site.send(5)
+    wait_until(lambda: worker.gauge("portalpulse_worker_acknowledged_events_total") == 5, timeout=30, what="the worker to go on")
+    site.kafka.kill()
+    assert f"No Kafka broker answers at {site.kafka.bootstrap}" in worker.await_end(within=SOON + 10)
+
+
+def test_a_storage_that_is_away_ends_no_worker(site, storage_proxy):
+    """With a full room and nothing fetched a worker waits for its storage, healthy, far beyond the watchdog's limits."""
+    url = f"http://default:@{LOOPBACK}:{storage_proxy.port}/{site.database}"
+    few = {"PORTALPULSE_INGEST__BATCH_ROWS": "10", "PORTALPULSE_INGEST__MAX_UNSTORED_ROWS": "10"}
+    worker = site.worker(PORTALPULSE_CLICKHOUSE__URL=url, PORTALPULSE_CLICKHOUSE__TIMEOUT_SECONDS="2", **few)
+    storage_proxy.silent.set()
+    site.send(200)
+    wait_until(lambda: worker.gauge("portalpulse_worker_unstored_events") >= 10, timeout=20, what="the room to be full")
+    began = time.monotonic()
+    while time.monotonic() - began < 15:
+        assert worker.child.running, worker.log()
+        assert worker.healthy()
+        time.sleep(0.5)
+    storage_proxy.silent.clear()
+    wait_until(lambda: worker.gauge("portalpulse_worker_acknowledged_events_total") == 200, timeout=60, what="all to be counted")
+
+
+def test_a_worker_listens_on_its_own_port_only(site):
+    """Faust opens no port of its own: port 6066 may be taken, and a worker does not take it."""
+    taken = socket.socket()
+    taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        taken.bind((LOOPBACK, 6066))
+        taken.listen(1)
+    except OSError:
+        pass  # somebody has it: as good
+    with taken:
+        worker = site.worker()
+        listening = {
+            connection.laddr.port
+            for process in (psutil.Process(worker.child.pid), *psutil.Process(worker.child.pid).children(recursive=True))
+            for connection in process.net_connections()
+            if connection.status == psutil.CONN_LISTEN
+        }
+        assert listening == {worker.port}
+
+
+def test_the_preflight_does_not_disturb_the_group(site):
+    """Asking to join as nobody changes nothing: the members keep their partitions and their generation."""
+    worker = site.worker()
+
+    def members():
+        group = site.kafka.admin.describe_consumer_groups([site.group])[site.group].result(10)
+        return group.state, [(member.member_id, len(member.assignment.topic_partitions)) for member in group.members]
+
+    before = members()
+    assert len(before[1]) == 1
+    said = site.launch(PORTALPULSE_HTTP__PORT=str(worker.port)).await_end()  # it ends after its preflight
+    assert f"Port {worker.port} on {LOOPBACK} cannot be used" in said
+    assert members() == before
+    assert worker.gauge("portalpulse_worker_assigned_partitions") == 2

@@ -1,0 +1,136 @@
+"""SIGTERM ends every process within twenty seconds, whatever it waits for; a second one ends it at once."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+
+import psutil
+import pytest
+
+from deploy.native.ports import LOOPBACK
+from deploy.native.processes import wait_until
+
+LIMIT = 20
+AT_ONCE = 3
+
+
+def _storage(site, proxy, **more):
+    return {"PORTALPULSE_CLICKHOUSE__URL": f"http://default:@{LOOPBACK}:{proxy.port}/{site.database}"} | more
+
+
+def test_an_idle_worker(site):
+    """An idle worker ends in order."""
+    worker = site.worker()
+    assert worker.stop() < 8
+    assert worker.child.exit_code == 0
+
+
+@pytest.mark.parametrize("command", ["worker", "exporter"])
+def test_while_the_storage_hangs_at_the_start(site, storage_proxy, command):
+    """A process that waits for the storage at its start has nothing to put in order and ends at once."""
+    storage_proxy.silent.set()
+    process = site.launch(command, **_storage(site, storage_proxy))
+    wait_until(lambda: storage_proxy._open, timeout=20, what="it to ask the storage")
+    assert process.stop() < AT_ONCE
+    assert process.child.exit_code == 128 + 15
+
+
+def test_while_the_broker_hangs_at_the_start(site):
+    """A worker in its preflight, with a broker that takes connections and does not answer, ends at once."""
+    site.through("proxy")
+    site.kafka.proxy.muted |= {3, 18}  # metadata, versions
+    process = site.launch()
+    time.sleep(4)
+    assert process.child.running, process.log()
+    assert process.stop() < AT_ONCE
+
+
+@pytest.mark.parametrize("command", ["worker", "exporter"])
+def test_while_the_storage_hangs(site, storage_proxy, command):
+    """A storage that takes requests and never answers, with calls that may last ten minutes, holds nothing up."""
+    process = site.launch(command, **_storage(site, storage_proxy, PORTALPULSE_CLICKHOUSE__TIMEOUT_SECONDS="600")).await_ready()
+    storage_proxy.silent.set()
+    if command == "worker":
+        site.send(100)
+        wait_until(lambda: process.gauge("portalpulse_worker_unstored_events") > 0, timeout=20, what="it to hang in an insert")
+    else:
+        assert not process.ready()  # a thread hangs in this question
+    assert process.stop() < LIMIT
+    assert process.child.exit_code == 0
+
+
+def test_under_load(site):
+    """A worker in the middle of its work ends in order."""
+    site.send(20_000)
+    worker = site.worker(PORTALPULSE_INGEST__BATCH_ROWS="100", PORTALPULSE_INGEST__MAX_UNSTORED_ROWS="1000")
+    assert worker.stop() < LIMIT
+    assert worker.child.exit_code == 0
+
+
+def test_while_the_broker_hangs(site):
+    """A consumer thread that waits for an answer of the coordinator for ninety seconds does not hold the end up."""
+    worker = site.through("proxy").worker(PORTALPULSE_WATCHDOG__STALL_SECONDS="120")
+    site.kafka.proxy.silent.set()
+    try:
+        assert worker.stop() < LIMIT
+    finally:
+        site.kafka.proxy.silent.clear()
+
+
+def test_twice_means_now(site):
+    """While the orderly end hangs, a second signal ends it at once."""
+    worker = site.through("proxy").worker(PORTALPULSE_WATCHDOG__STALL_SECONDS="120")
+    site.kafka.proxy.silent.set()
+    try:
+        assert worker.stop(signals=2) < AT_ONCE
+        assert worker.child.exit_code == 128 + 15
+    finally:
+        site.kafka.proxy.silent.clear()
+
+
+def test_while_the_broker_is_gone(site):
+    """A worker without its broker ends in order."""
+    worker = site.worker(PORTALPULSE_WATCHDOG__STALL_SECONDS="120")
+    site.kafka.kill()
+    try:
+        assert worker.stop() < LIMIT
+    finally:
+        site.kafka.restart()
+
+
+def test_embedded(site):
+    """A worker that owns an embedded ClickHouse ends in order, too."""
+    embedded = f"chdb:{site._folder / 'clickhouse'}"
+    worker = site.launch("worker", "--all-in-one", PORTALPULSE_CLICKHOUSE__URL=embedded).await_ready()
+    site.send(10)
+    wait_until(lambda: worker.gauge("portalpulse_worker_acknowledged_events_total") == 10, timeout=30, what="events counted")
+    assert worker.stop() < LIMIT
+    assert worker.child.exit_code == 0
+
+
+def _up(folder):
+    command = [sys.executable, "-m", "pipeline.cli", "up", "--data", str(folder / "stack")]
+    return subprocess.Popen(command, env={"PATH": "/usr/bin:/bin"}, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+
+
+def _parts(up):
+    """The programs of a stack: its children that have become something else than Python."""
+    return [child for child in psutil.Process(up.pid).children() if "java" in child.name()]
+
+
+@pytest.mark.parametrize(("signals", "limit"), [(1, LIMIT), (2, AT_ONCE)])
+def test_the_stack_while_it_starts(tmp_path, signals, limit):
+    """`portalpulse up` ends in the middle of its start, and at once when asked twice; no part is left behind."""
+    with _up(tmp_path) as up:
+        wait_until(lambda: _parts(up), timeout=30, what="a part to be started")
+        parts = psutil.Process(up.pid).children(recursive=True)
+        began = time.monotonic()
+        for _ in range(signals):
+            up.send_signal(signal.SIGTERM)
+            time.sleep(0.2)
+        assert up.wait(timeout=30) == (0 if signals == 1 else 128 + 15), up.stderr.read()
+        assert time.monotonic() - began < limit
+    wait_until(lambda: not any(part.is_running() for part in parts), timeout=5, what="every part to be gone")

@@ -1,0 +1,72 @@
+"""Senders that use transactions: what they commit counts, what they take back does not, and neither makes a worker look stuck."""
+
+from __future__ import annotations
+
+import time
+
+from confluent_kafka import Producer
+
+from deploy.native.processes import wait_until
+from tests.factories import a_message
+
+STALL = 6
+
+
+def _producer(site, name):
+    producer = Producer({"bootstrap.servers": site.kafka.bootstrap, "transactional.id": f"{name}-{site.topic}"})
+    producer.init_transactions(30)
+    return producer
+
+
+def _begin(producer, site, count):
+    producer.begin_transaction()
+    for number in range(count):
+        producer.produce(site.topic, a_message(), partition=number % 2)
+    producer.flush(30)
+
+
+def _stored(site):
+    return int(site.server.query(f"SELECT count() FROM {site.database}.dossier_events FINAL WHERE topic = '{site.topic}'"))
+
+
+def _lag(worker):
+    return worker.gauge("portalpulse_worker_consumer_lag_events")
+
+
+def test_aborted_messages_are_not_counted(site):
+    """Of interleaved transactions those committed are counted and those aborted are not; at the end nothing waits."""
+    worker = site.worker()
+    one, other = _producer(site, "one"), _producer(site, "other")
+    for _ in range(3):
+        _begin(one, site, 20)
+        _begin(other, site, 10)
+        site.send(5)
+        one.abort_transaction(30)
+        other.commit_transaction(30)
+    wait_until(lambda: _stored(site) == 3 * (10 + 5), timeout=30, what="the committed messages to be stored")
+    wait_until(lambda: _lag(worker) == 0, timeout=10, what="nothing to wait")
+    began = time.monotonic()
+    while time.monotonic() - began < STALL + 4:  # each partition ends in the end of a transaction, which is no message
+        assert worker.child.running, worker.log()
+        assert worker.healthy()
+        time.sleep(0.5)
+    assert _stored(site) == 3 * (10 + 5)
+    assert _lag(worker) == 0
+
+
+def test_an_open_transaction_waits_and_shows(site):
+    """Messages of a transaction that is left open are seen to wait, end no worker, and are counted when it is committed."""
+    worker = site.worker()
+    producer = _producer(site, "slow")
+    _begin(producer, site, 10)
+    site.send(4)  # behind it, on either partition
+    wait_until(lambda: _lag(worker) >= 10, timeout=20, what="the messages to be seen to wait")
+    began = time.monotonic()
+    while time.monotonic() - began < STALL + 4:
+        assert worker.child.running, worker.log()
+        assert worker.healthy()
+        time.sleep(0.5)
+    assert _stored(site) <= 4
+    producer.commit_transaction(30)
+    wait_until(lambda: _stored(site) == 14, timeout=30, what="all to be stored")
+    wait_until(lambda: _lag(worker) == 0, timeout=10, what="nothing to wait")

@@ -1,0 +1,293 @@
+"""Each critical line, made wrong, turns the named test red: a promise whose test notices nothing would be a word.
+
+A mutant is one change of one module's source, made while a fresh interpreter imports it. It counts as caught when the named test
+fails by an assertion; a crash at import, or a test that was green all along, is a failure here.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent.parent
+DELIVERY = "tests/unit/pipeline/test_delivery.py::"
+LEDGER = "tests/property/test_ledger.py::"
+PINS = "tests/pins/test_streaming_libraries.py::"
+STORE = "tests/contract/test_store.py::TestEmbedded::"
+
+
+@dataclass(frozen=True)
+class Mutant:
+    rule: str
+    module: str
+    old: str
+    new: str
+    test: str  # the node id that must go red
+
+
+MUTANTS = [
+    # ---- store, recount, acknowledge
+    Mutant(
+        "nothing is acknowledged before it is stored",
+        "pipeline.delivery",
+        "            refused = self._insert(batch.rows)",
+        "            self._acknowledge(batch.fetches)\n            refused = self._insert(batch.rows)",
+        f"{DELIVERY}test_while_the_storage_is_away_nothing_is_acknowledged[insert_events]",
+    ),
+    Mutant(
+        "nothing is acknowledged before it is counted",
+        "pipeline.delivery",
+        "self._awaiting[0][0] <= counted",
+        "self._awaiting[0][0] <= 1 << 60",
+        f"{DELIVERY}test_while_the_storage_is_away_nothing_is_acknowledged[roll_up_days]",
+    ),
+    Mutant(
+        "a message is acknowledged when every tier has counted it, not when it is visible",
+        "pipeline.delivery",
+        "self._awaiting[0][0] <= counted",
+        "self._awaiting[0][0] <= minutes",
+        f"{DELIVERY}test_while_the_storage_is_away_nothing_is_acknowledged[recount_procedures]",
+    ),
+    Mutant(
+        "tallies are recounted, not incremented",
+        "sinks.clickhouse.store",
+        '_COUNTED = ", ".join(("count()", *',
+        '_COUNTED = ", ".join((f"count() + (SELECT sum(events) FROM {AGENCY_MINUTE} FINAL)", *',
+        f"{STORE}test_the_same_events_again_change_nothing",
+    ),
+    Mutant(
+        "the version of a tally is the number of events, not a clock",
+        "sinks.clickhouse.store",
+        'max(occurred_at), {VERSION} + count() "',
+        'max(occurred_at), toUnixTimestamp64Milli(now64(3)) "',
+        "tests/contract/test_store.py::test_the_version_of_a_tally_is_its_number_of_events",
+    ),
+    Mutant(
+        "a recount sees each event once (FINAL)",
+        "sinks.clickhouse.store",
+        'f"FROM {DOSSIER_EVENTS} FINAL "\n            "PREWHERE',
+        'f"FROM {DOSSIER_EVENTS} "\n            "PREWHERE',
+        f"{STORE}test_the_same_events_again_change_nothing",
+    ),
+    Mutant(
+        "a recount of procedures sees each event once (FINAL)",
+        "sinks.clickhouse.store",
+        '{VERSION} + count() FROM {DOSSIER_EVENTS} FINAL "',
+        '{VERSION} + count() FROM {DOSSIER_EVENTS} "',
+        f"{STORE}test_the_same_events_again_change_nothing",
+    ),
+    Mutant(
+        "a day is the sum of the newest row of each minute (FINAL)",
+        "sinks.clickhouse.store",
+        'f"FROM {AGENCY_MINUTE} FINAL WHERE',
+        'f"FROM {AGENCY_MINUTE} WHERE',
+        f"{STORE}test_a_late_recount_is_put_right_by_the_next",
+    ),
+    Mutant(
+        "a civil day begins at 17:00 UTC",
+        "sinks.clickhouse.store",
+        "dt.date.fromordinal(ordinal - 1).isoformat()} 17:00:00'",
+        "dt.date.fromordinal(ordinal).isoformat()} 00:00:00'",
+        "tests/contract/test_store.py::test_a_day_alone_holds_its_hours_and_no_others",
+    ),
+    Mutant(
+        "the day tallies know the civil day",
+        "sinks.clickhouse.store",
+        "toDate({column}, 'Asia/Ho_Chi_Minh')",
+        "toDate({column}, 'UTC')",
+        f"{STORE}test_civil_days_begin_at_seventeen_utc",
+    ),
+    # ---- the ledger
+    Mutant(
+        "a batch that is due is not counted yet",
+        "pipeline.core.ledger",
+        "*self._taken], default=self._batches + 1) - 1",
+        "*self._taken], default=self._batches + 1)",
+        f"{LEDGER}test_touching_while_under_recount_makes_it_due_again",
+    ),
+    Mutant(
+        "a recount under way is not counted yet",
+        "pipeline.core.ledger",
+        "return min([*due, *self._minutes_taken, *self._taken]",
+        "return min([*due, *self._taken]",
+        f"{LEDGER}test_a_crash_holds_back_only_what_it_lost",
+    ),
+    Mutant(
+        "a roll-up under way is not counted yet",
+        "pipeline.core.ledger",
+        "return min([*due, *self._minutes_taken, *self._taken]",
+        "return min([*due, *self._minutes_taken]",
+        f"{LEDGER}TestLedger::runTest",
+    ),
+    Mutant(
+        "the ledger knows the civil day of an hour",
+        "pipeline.core.ledger",
+        "return (hour + VIETNAM_OFFSET_MINUTES // 60) // 24",
+        "return hour // 24",
+        f"{LEDGER}TestLedger::runTest",
+    ),
+    Mutant(
+        "what two batches touch is the union",
+        "pipeline.core.ledger",
+        "    entry.minutes |= minutes\n",
+        "",
+        f"{LEDGER}test_every_touched_minute_lies_in_a_span",
+    ),
+    Mutant(
+        "a piece of work waits for its oldest batch",
+        "pipeline.core.ledger",
+        "entry.first_batch = min(entry.first_batch, batch)",
+        "entry.first_batch = batch",
+        f"{LEDGER}TestLedger::runTest",
+    ),
+    # ---- errors
+    Mutant(
+        "a call that found nobody is made again",
+        "pipeline.patience",
+        "                            self._begin()\n                        raise",
+        "                            self._begin()\n                        return None",
+        f"{DELIVERY}test_while_the_storage_is_away_nothing_is_acknowledged[insert_events]",
+    ),
+    Mutant(
+        "an unknown error stops, it is not tried for ever",
+        "sinks.clickhouse.client",
+        "    return Unknown(text)",
+        "    return Retryable(text)",
+        "tests/unit/sinks/test_errors.py::test_everything_else_stops",
+    ),
+    Mutant(
+        "every message that is no event is kept",
+        "pipeline.delivery",
+        "            if batch.letters:\n",
+        "            if batch.letters[1:]:\n",
+        f"{DELIVERY}test_an_unknown_error_stops_without_acknowledging[insert_dead_letters]",
+    ),
+    Mutant(
+        "both halves of refused rows are stored",
+        "pipeline.delivery",
+        "return self._insert(rows.slice(0, half)) + self._insert(rows.slice(half))",
+        "return self._insert(rows.slice(0, half))",
+        f"{DELIVERY}test_refused_rows_are_halved_down_to_dead_letters",
+    ),
+    Mutant(
+        "a row that stands refused alone is set aside",
+        "pipeline.delivery",
+        "            self._patiently(lambda: self._store.insert_dead_letters([letter]))\n",
+        "",
+        f"{DELIVERY}test_refused_rows_are_halved_down_to_dead_letters",
+    ),
+    Mutant(
+        "too much set aside stops before it is stored",
+        "pipeline.delivery",
+        "            if self._limit is not None:\n",
+        "            if self._limit is None:\n",
+        f"{DELIVERY}test_too_much_set_aside_stops_before_it_is_stored",
+    ),
+    # ---- offsets
+    Mutant(
+        "no commit passes a fetch that is not acknowledged",
+        "pipeline.stream.transport",
+        "while waiting and waiting[0] in acked:",
+        "while waiting and acked:",
+        f"{PINS}test_only_unbroken_runs_are_committed",
+    ),
+    Mutant(
+        "an older assignment acknowledges nothing",
+        "pipeline.stream.transport",
+        "if message.epoch != self.assignment_epoch:",
+        "if message.epoch > self.assignment_epoch:",
+        f"{PINS}test_an_older_assignment_acknowledges_nothing",
+    ),
+    Mutant(
+        "a new assignment forgets what was handed out",
+        "pipeline.stream.transport",
+        "        self._handed_out.clear()\n",
+        "",
+        f"{PINS}test_an_older_assignment_acknowledges_nothing",
+    ),
+    Mutant(
+        "a batch that begins before the fetch gives only what was asked for",
+        "pipeline.stream.record_batches",
+        "return [record.value for record in self.packed if record.offset >= self.first]",
+        "return [record.value for record in self.packed]",
+        f"{PINS}test_a_fetch_may_begin_in_the_middle_of_a_batch",
+    ),
+    Mutant(
+        "what a sender took back is not counted",
+        "pipeline.stream.record_batches",
+        "return bool(packed.is_transactional and packed.producer_id in self._aborted_producers)",
+        "return False",
+        f"{PINS}test_an_aborted_transaction_is_left_out",
+    ),
+    Mutant(
+        "the end of a transaction is no message that waits",
+        "pipeline.stream.transport",
+        "total += max(0, end - position)",
+        "total += max(0, end - position + 1)",
+        f"{PINS}test_what_is_unread_is_measured_from_the_position_of_the_fetcher",
+    ),
+    # ---- the watchdog
+    Mutant(
+        "a suspended process has seen nothing stand still",
+        "pipeline.stream.stillness",
+        "self._awake += min(now - self._last, self._longest_step)",
+        "self._awake += now - self._last",
+        "tests/unit/pipeline/test_stillness.py::test_a_suspended_process_has_seen_nothing_stand_still",
+    ),
+    Mutant(
+        "a worker whose storage is away is not ended",
+        "pipeline.stream.worker",
+        "if self.delivery.room.full:",
+        "if self.delivery.room.full and False:",
+        "tests/unit/pipeline/test_watchdog.py::test_while_the_room_is_full_nothing_needs_to_be_fetched",
+    ),
+    Mutant(
+        "a partition without an answer is noticed beside others that have one",
+        "pipeline.stream.worker",
+        "still.since(tp, (signs.assignment, mark))",
+        'still.since("any", tuple(signs.fetches.values()))',
+        "tests/unit/pipeline/test_watchdog.py::test_one_partition_without_an_answer_ends_the_worker",
+    ),
+]
+
+
+def run(folder: Path, tests: list[str], change: Mutant | None = None) -> dict[str, str]:
+    """How each of ``tests`` ends in a fresh interpreter: "passed", or the name of what it raised."""
+    verdicts = folder / "verdicts.json"
+    made = None if change is None else {"module": change.module, "old": change.old, "new": change.new}
+    ended = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-x", "-p", "tests.mutants.plugin", "-p", "no:cacheprovider", *tests],
+        cwd=ROOT,
+        env=os.environ | {"MUTANT": json.dumps(made), "MUTANT_VERDICTS": str(verdicts), "HYPOTHESIS_PROFILE": "mutant"},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert verdicts.exists(), ended.stdout + ended.stderr
+    found: dict[str, str] = json.loads(verdicts.read_text())
+    if change is not None:
+        assert found.pop("changed", "") == change.module, f"{change.module} was not imported: {ended.stdout}"
+    assert found, ended.stdout + ended.stderr
+    return found
+
+
+@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.rule)
+def test_a_broken_rule_is_noticed(mutant, tmp_path):
+    """The named test fails by an assertion when the line that keeps the rule is made wrong."""
+    found = run(tmp_path, [mutant.test], mutant)
+    raised = {name for ended in found.values() for name in ended.split(",")} - {"passed"}
+    assert raised, f"no test noticed: {mutant.rule}"
+    assert raised <= {"AssertionError", "Failed"}, f"the mutant does not run, so it proves nothing: {found}"
+
+
+def test_the_named_tests_pass_unmutated(tmp_path):
+    """The control: with the source as it is, every test named here passes."""
+    found = run(tmp_path, sorted({mutant.test for mutant in MUTANTS}))
+    assert {node: ended for node, ended in found.items() if ended != "passed"} == {}
