@@ -14,6 +14,8 @@ from aiohttp import web
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
+from pipeline.audit import AuditDesk
+from pipeline.audit_api import audit_routes
 from pipeline.core.agencies import AgencyRegistry
 from pipeline.core.clock import Clock
 from pipeline.core.errors import ConfigurationError, UnavailableError
@@ -62,6 +64,7 @@ class Api:
     consumer_lag: Callable[[], int | None] = lambda: None
     progress: Callable[[], Progress] | None = None
     dead_letters: DeadLetterDesk | None = None
+    audit: AuditDesk | None = None
 
 
 class HttpServer:
@@ -93,6 +96,8 @@ class HttpServer:
         )
         if self._api.dead_letters is not None:
             app.add_routes(dead_letter_routes(self._api.dead_letters, self._in_thread))
+        if self._api.audit is not None:
+            app.add_routes(audit_routes(self._api.audit, self._in_thread))
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=2)
         await self._runner.setup()
         site = web.TCPSite(self._runner, self._settings.host, self._settings.port)

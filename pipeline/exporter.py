@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from importlib import metadata
 from typing import Any
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
+from pipeline.audit import AuditState
 from pipeline.core import metric_names as names
 from pipeline.core.agencies import AgencyRegistry
+from pipeline.core.audit import Scope
 from pipeline.core.clock import Clock
 from pipeline.core.events import Reason
 from pipeline.core.indicators import INDICATORS, ratio_of
@@ -94,9 +96,7 @@ class AgencyCollector(Collector):
         lag = _gauge(names.TALLY_LAG_ROWS)
         standing = self._reader.standing()
         lag.add_metric([], standing.stored - standing.tallied)
-        drift = _gauge(names.AUDIT_DRIFT)
-        drift.add_metric(["agency_minute"], standing.stored - standing.tallied)
-        yield from (clock, last, newest, lag, drift)
+        yield from (clock, last, newest, lag)
 
     def _losses(self) -> Iterator[Any]:
         letters = CounterMetricFamily(
@@ -112,6 +112,24 @@ class AgencyCollector(Collector):
         received.add_metric([Window.HOUR.value], arrivals.events + arrivals.dead_letters)
         yield dead
         yield received
+
+
+class AuditCollector(Collector):
+    """Exports what the continuous audit knows; every scope is there from the start. Reads no storage."""
+
+    def __init__(self, state: Callable[[], AuditState]) -> None:
+        self._state = state
+
+    def collect(self) -> Iterator[Any]:
+        """The audit's state at this moment."""
+        state = self._state()
+        drift, success = _gauge(names.AUDIT_DRIFT), _gauge(names.AUDIT_LAST_SUCCESS)
+        for scope in Scope:
+            drift.add_metric([scope.value], state.drift[scope])
+        success.add_metric([], 0 if state.last_success is None else state.last_success.timestamp())
+        failures = CounterMetricFamily(names.AUDIT_FAILURES.name.removesuffix("_total"), names.AUDIT_FAILURES.help)
+        failures.add_metric([], state.failures)
+        yield from (drift, success, failures)
 
 
 def _gauge(metric: Metric) -> GaugeMetricFamily:

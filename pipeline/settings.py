@@ -39,7 +39,6 @@ class KafkaSettings(BaseModel):
     metadata_max_age_seconds: float = Field(
         15.0, ge=1.0, le=300.0, description="A partition added to the topic is found within this."
     )
-
     security_protocol: str = Field(
         "PLAINTEXT",
         pattern="^(PLAINTEXT|SSL|SASL_PLAINTEXT|SASL_SSL)$",
@@ -172,6 +171,20 @@ class WatchdogSettings(BaseModel):
     )
 
 
+class AuditSettings(BaseModel):
+    """How often an exporter or all-in-one worker compares the tallies with the stored events."""
+
+    model_config = {"extra": "forbid"}
+
+    interval_seconds: float = Field(
+        15.0, ge=0, le=86_400, description="Least rest between rounds of the continuous audit; 0 switches it off."
+    )
+    duty: float = Field(20.0, ge=1, le=10_000, description="A rest is at least so many times as long as its round.")
+    settle_seconds: float = Field(
+        120.0, ge=0, le=86_400, description="An event stored for so long must be tallied; what is younger may be late."
+    )
+
+
 class ThresholdPolicy(BaseModel):
     """When an agency counts as fallen behind: one indicator over one window."""
 
@@ -207,6 +220,7 @@ class Settings(BaseSettings):
     ingest: IngestSettings = IngestSettings()
     dead_letters: DeadLetterSettings = DeadLetterSettings()
     watchdog: WatchdogSettings = WatchdogSettings()
+    audit: AuditSettings = AuditSettings()
     log: LogSettings = LogSettings()
     thresholds: tuple[ThresholdPolicy, ...] = Field(
         (ThresholdPolicy(window="1d"), ThresholdPolicy(window="ytd")),

@@ -6,20 +6,21 @@ import asyncio
 import datetime as dt
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import setproctitle
 from prometheus_client import CollectorRegistry
 
 from pipeline.api import Api, Health, HttpServer, Progress
+from pipeline.audit import AuditDesk, ContinuousAudit
 from pipeline.core.agencies import AgencyRegistry
 from pipeline.core.clock import SystemClock, parse_clock
 from pipeline.core.decode import Decoder
 from pipeline.core.errors import ConfigurationError, UnavailableError
 from pipeline.core.judge import Judge
 from pipeline.dead_letters import DeadLetterDesk
-from pipeline.exporter import AgencyCollector
+from pipeline.exporter import AgencyCollector, AuditCollector
 from pipeline.logs import get_logger
 from pipeline.metrics import WorkerMetrics
 from pipeline.settings import Settings
@@ -27,17 +28,23 @@ from pipeline.stopping import Stopping
 from pipeline.stream.admin import preflight
 from pipeline.stream.record_batches import check_versions
 from pipeline.stream.resend import Resender
+from pipeline.stream.topic_reader import KafkaTopicReader
 from pipeline.stream.worker import Worker
+from sinks.clickhouse.audit import ClickHouseAudit
 from sinks.clickhouse.client import ClickHouse, Observer
 from sinks.clickhouse.dead_letter_store import ClickHouseDeadLetters
 from sinks.clickhouse.migrate import Migration, migrate
 from sinks.clickhouse.reader import ClickHouseReader
 from sinks.clickhouse.registry_writer import AgencyRow, write_agencies
+from sinks.clickhouse.repair import ClickHouseRepair
 from sinks.clickhouse.store import ClickHouseStore
 from sinks.clickhouse.target import Target
 from sinks.errors import Retryable, SinkError
 
 log = get_logger("wiring")
+
+#: An audit that is asked to stop ends with the query it waits for.
+_AUDIT_STOP_SECONDS = 3.0
 
 
 def target_of(settings: Settings) -> Target:
@@ -124,6 +131,38 @@ def dead_letter_desk(settings: Settings, clickhouse: ClickHouse) -> DeadLetterDe
     )
 
 
+def audit_desk(settings: Settings, clickhouse: ClickHouse) -> AuditDesk:
+    """The desk over this storage; the broker of the settings is asked only when Kafka is audited."""
+    return AuditDesk(
+        ClickHouseAudit(clickhouse),
+        store=ClickHouseStore(clickhouse),
+        repair=ClickHouseRepair(clickhouse),
+        topic=(settings.kafka.topic, lambda: KafkaTopicReader(settings.kafka)),
+        decoder=Decoder(AgencyRegistry.packaged()),
+        clock=SystemClock(),
+        future_tolerance=dt.timedelta(seconds=settings.ingest.future_tolerance_seconds),
+    )
+
+
+@contextmanager
+def continuous_audit(settings: Settings, clickhouse: ClickHouse, registry: CollectorRegistry) -> Iterator[None]:
+    """Audits in the background, and exports what it finds, until the end of the block."""
+    audit = ContinuousAudit(
+        ClickHouseAudit(clickhouse),
+        interval=settings.audit.interval_seconds,
+        duty=settings.audit.duty,
+        settle=settings.audit.settle_seconds,
+        clock=SystemClock(),
+    )
+    registry.register(AuditCollector(lambda: audit.state))
+    if settings.audit.interval_seconds:
+        audit.start()
+    try:
+        yield
+    finally:
+        audit.stop(grace=_AUDIT_STOP_SECONDS)
+
+
 def run_worker(settings: Settings, *, all_in_one: bool, create_topic: bool) -> None:
     """Run a worker until SIGTERM or Ctrl-C; with ``all_in_one`` it also serves the agencies' gauges and figures."""
     stopping = Stopping()
@@ -174,6 +213,7 @@ async def _run_worker(
             consumer_lag=lambda: worker.state.lag if worker.state.joined else None,
             progress=lambda: Progress(worker.delivery.stored, worker.delivery.visible),
             dead_letters=dead_letter_desk(settings, clickhouse) if all_in_one else None,
+            audit=audit_desk(settings, clickhouse) if all_in_one else None,
         ),
         settings.http,
     )
@@ -186,7 +226,8 @@ async def _run_worker(
         storage=clickhouse.target.shown,
     )
     try:
-        await worker.run(stop, ending=stopping.within_limit)
+        with continuous_audit(settings, clickhouse, metrics.registry) if all_in_one else nullcontext():
+            await worker.run(stop, ending=stopping.within_limit)
     finally:
         await server.close()
     log.info("worker_stopped")
@@ -230,13 +271,15 @@ async def _run_exporter(settings: Settings, clickhouse: ClickHouse, stopping: St
             health=lambda: Health(healthy=True, ready=True),
             reader=reader,
             dead_letters=dead_letter_desk(settings, clickhouse),
+            audit=audit_desk(settings, clickhouse),
         ),
         settings.http,
     )
     address = await server.start()
     log.info("exporter_started", address=address, storage=clickhouse.target.shown)
     try:
-        await stop.wait()
+        with continuous_audit(settings, clickhouse, registry):
+            await stop.wait()
     finally:
         await server.close()
     stopping.done()

@@ -24,7 +24,7 @@ from sinks.contract import Counts
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
-PAGES = ("settings", "metrics", "glossary", "domain", "guarantees", "reports")
+PAGES = ("settings", "metrics", "glossary", "domain", "guarantees", "reports", "audit")
 
 
 def page(name: str) -> str:

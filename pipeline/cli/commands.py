@@ -1,10 +1,10 @@
-"""The commands of this folder: worker, exporter, migrate, report, dead-letters."""
+"""The commands of this folder: worker, exporter, migrate, report, dead-letters, audit."""
 
 from __future__ import annotations
 
 import typer
 
-from pipeline.cli import dead_letters, migrate, report, worker
+from pipeline.cli import audit, dead_letters, migrate, report, worker
 
 
 def register(app: typer.Typer) -> None:
@@ -13,3 +13,4 @@ def register(app: typer.Typer) -> None:
     migrate.register(app)
     report.register(app)
     dead_letters.register(app)
+    audit.register(app)

@@ -48,14 +48,19 @@ NEWEST_EVENT = _exporter(
     "portalpulse_newest_event_timestamp_seconds", "Time of the newest event that is not later than the clock."
 )
 TALLY_LAG_ROWS = _exporter(
-    "portalpulse_tally_lag_rows", "Distinct events stored minus events tallied: above 0 late, below 0 counted twice."
+    "portalpulse_tally_lag_rows",
+    "Distinct events stored minus events in the tier farthest from them: above 0 late, below 0 counted twice.",
 )
 DEAD_LETTERS = _exporter("portalpulse_dead_letters_total", "Messages set aside, by reason.", "reason", kind="counter")
 DEAD_LETTER_ROWS = _exporter("portalpulse_dead_letter_rows", "Messages set aside within the window.", "window")
 RECEIVED_ROWS = _exporter("portalpulse_received_rows", "Messages received within the window, good or bad.", "window")
 AUDIT_DRIFT = _exporter(
-    "portalpulse_audit_drift_events", "Distinct events minus tallied events at the last audit; must be 0.", "scope"
+    "portalpulse_audit_drift_events", "Events by which tallies are wrong, as two looks of the audit agree; must be 0.", "scope"
 )
+AUDIT_LAST_SUCCESS = _exporter(
+    "portalpulse_audit_last_success_timestamp_seconds", "When the audit last ended a round; 0 before the first."
+)
+AUDIT_FAILURES = _exporter("portalpulse_audit_failures_total", "Rounds of the audit that broke off.", kind="counter")
 BUILD_INFO = _exporter("portalpulse_build_info", "Version that is running; always 1.", "version")
 
 WORKER_EVENTS = _worker(

@@ -8,14 +8,15 @@ import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
+from pipeline.audit import AuditState
 from pipeline.core.clock import ManualClock
 from pipeline.core.events import Reason
 from pipeline.core.metric_names import METRICS
 from pipeline.core.periods import Window, civil_day
-from pipeline.exporter import AgencyCollector
+from pipeline.exporter import AgencyCollector, AuditCollector
 from pipeline.metrics import OPERATIONS, OUTCOMES, WorkerMetrics
 from pipeline.settings import ThresholdPolicy
-from sinks.contract import DeadLetter, Span
+from sinks.contract import Counts, DeadLetter, Span
 from sinks.errors import Retryable
 from tests.contract.store_suite import Place
 from tests.factories import TOPIC, an_event
@@ -31,6 +32,7 @@ def scrape(store, registry, *, now=NOW, policies=POLICIES):
     """All samples of one scrape: (name, sorted labels) -> value."""
     collectors = CollectorRegistry()
     collectors.register(AgencyCollector(store, registry=registry, clock=ManualClock(now), policies=policies))
+    collectors.register(AuditCollector(AuditState))
     text = generate_latest(collectors).decode()
     samples = {}
     for family in text_string_to_metric_families(text):
@@ -138,7 +140,7 @@ def test_label_sets_are_closed(registry):
         "window": {window.value for window in Window},
         "reason": {reason.value for reason in Reason},
         "block": {"ministry", "province"},
-        "scope": {"agency_minute"},
+        "scope": {"agency_minute", "agency_day", "agency_day_procedure"},
     }
     for _, labels in samples:
         for name, label in labels:
@@ -191,8 +193,8 @@ def test_freshness_is_measured_by_the_clock(registry):
     assert ("agency_last_event_timestamp_seconds", (("agency", "H18"),)) not in samples
 
 
-def test_lag_and_drift(registry):
-    """What is stored and not yet tallied shows as lag and as drift, and as nothing once it is."""
+def test_lag(registry):
+    """What is stored and not yet tallied shows as lag, not as drift, and as nothing once it is; a tier too high is not hidden."""
     store = MemoryStore(now=lambda: NOW)
     place = Place(store, store, dict, dict, lambda *_: None)
     event = an_event(occurred_at=NOW)
@@ -201,9 +203,11 @@ def test_lag_and_drift(registry):
     store.minutes.clear()
     samples = scrape(store, registry)
     assert value(samples, "portalpulse_tally_lag_rows") == 1
-    assert value(samples, "portalpulse_audit_drift_events", scope="agency_minute") == 1
+    assert value(samples, "portalpulse_audit_drift_events", scope="agency_minute") == 0
     store.recount_minutes(Span(NOW, NOW + dt.timedelta(minutes=1)))
-    assert value(scrape(store, registry), "portalpulse_audit_drift_events", scope="agency_minute") == 0
+    assert value(scrape(store, registry), "portalpulse_tally_lag_rows") == 0
+    store.write(store.days, ("H17", civil_day(NOW)), Counts(events=4), NOW)
+    assert value(scrape(store, registry), "portalpulse_tally_lag_rows") == -3
 
 
 def test_losses(registry):

@@ -1,0 +1,238 @@
+"""``portalpulse audit``: compare every tally with the stored events, find repeats that contradict, check Kafka, repair."""
+
+from __future__ import annotations
+
+import datetime as dt
+import enum
+import json
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from pipeline import wiring
+from pipeline.audit_run import SHOWN, AuditReport, Desk, KafkaCheck, Wanted, run_audit
+from pipeline.cli.asking import address_of, ask, is_embedded
+from pipeline.core.errors import ConfigurationError, UnavailableError
+from pipeline.core.periods import Period
+from pipeline.settings import Settings, load_settings
+from sinks.errors import SinkError
+
+#: A single step may scan a day of a large table.
+_STEP_SECONDS = 3_600.0
+
+
+class Format(enum.StrEnum):
+    """How the result is printed."""
+
+    TABLE = "table"
+    JSON = "json"
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to the command line."""
+    app.command("audit", rich_help_panel="Maintenance")(_audit)
+
+
+def _audit(
+    *,
+    first: Annotated[
+        str | None, typer.Option("--from", help="First civil day. Default: the first there is.", metavar="DAY")
+    ] = None,
+    last: Annotated[str | None, typer.Option("--to", help="Last civil day, included.", metavar="DAY")] = None,
+    repair: Annotated[bool, typer.Option("--repair", help="Recount what differs, and look again.")] = False,
+    settle: Annotated[
+        float,
+        typer.Option(
+            min=0, max=86_400, metavar="SECONDS", help="What differs is looked at again after this long: late is not wrong."
+        ),
+    ] = 10.0,
+    repeats: Annotated[
+        bool, typer.Option("--repeats/--no-repeats", help="Also search ids and dossiers that contradict themselves.")
+    ] = True,
+    kafka: Annotated[
+        KafkaCheck, typer.Option(help="offsets: compare with the group's. deep: look every acknowledged message up.")
+    ] = KafkaCheck.NONE,
+    form: Annotated[Format, typer.Option("--format", help="How to print it.")] = Format.TABLE,
+    data: Annotated[Path | None, typer.Option("--data", help="Folder of the running stack.", metavar="DIR")] = None,
+) -> None:
+    """Compare every tally (minute, day, procedure) with the distinct stored events, count by count.
+
+    Exit code 0: every tally is right, or was put right by --repair. 1: something is wrong. 2: it could not be audited.
+
+    Events repeated with another agency, time or content, and dossiers settled by several events, are listed and never
+    changed: only their senders know which is true.
+
+    Examples: [bold]portalpulse audit[/bold], [bold]portalpulse audit --from 2024-08-01 --repair[/bold],
+    [bold]portalpulse audit --kafka deep[/bold] (is every message that was acknowledged still there?)
+    """
+    days = tuple(None if text is None else _day(option, text) for option, text in (("--from", first), ("--to", last)))
+    if days[0] is not None and days[1] is not None:
+        Period(days[0], days[1])
+    wanted = Wanted(days[0], days[1], repair=repair, settle=settle, repeats=repeats, kafka=kafka)
+    try:
+        with _desk(data) as desk, _bar() as progress:
+            report = run_audit(desk, wanted, wait=time.sleep, progress=progress)
+    except SinkError as error:
+        raise UnavailableError(f"The audit broke off: {error}", remedy="`portalpulse doctor` checks each part.") from error
+    if form is Format.JSON:
+        typer.echo(json.dumps(report.as_dict(), ensure_ascii=False, indent=2))
+    else:
+        _print(report, Console())
+    if not report.clean:
+        raise typer.Exit(1)
+
+
+class _RemoteDesk:
+    """The desk of a running process, over HTTP."""
+
+    def __init__(self, address: str) -> None:
+        self._url = f"{address}/api/v1/audit"
+
+    def days(self, first: dt.date | None, last: dt.date | None) -> dict[str, int]:
+        bounds = {name: day.isoformat() for name, day in (("from", first), ("to", last)) if day is not None}
+        return self._get("days", **bounds)
+
+    def look(self, day: dt.date, *, settle: float) -> dict[str, Any]:
+        return self._get(f"days/{day.isoformat()}", settle=settle)
+
+    def contradictions(self, day: dt.date) -> dict[str, Any]:
+        return self._get(f"days/{day.isoformat()}/contradictions")
+
+    def repeats(self, days: tuple[dt.date, dt.date] | None, *, share: tuple[int, int]) -> dict[str, Any]:
+        bounds = {} if days is None else {"from": days[0].isoformat(), "to": days[1].isoformat()}
+        return self._get("repeats", number=share[0], of=share[1], **bounds)
+
+    def repair(self, day: dt.date, agencies: Sequence[str] | None, *, raise_epoch: bool) -> dict[str, Any]:
+        chosen = None if agencies is None else list(agencies)
+        return self._post("repair", day=day.isoformat(), agencies=chosen, raise_epoch=raise_epoch)
+
+    def tidy(self, days: Sequence[dt.date]) -> dict[str, Any]:
+        return self._post("tidy", days=[day.isoformat() for day in days])
+
+    def partitions(self) -> dict[str, Any]:
+        return self._get("partitions")
+
+    def verify(self, partition: int, begin: int, end: int) -> dict[str, Any]:
+        return self._get(f"partitions/{partition}", begin=begin, end=end)
+
+    def _get(self, path: str, **query: Any) -> dict[str, Any]:
+        answer: dict[str, Any] = ask("GET", f"{self._url}/{path}", timeout=_STEP_SECONDS, params=query)
+        return answer
+
+    def _post(self, path: str, **fields: Any) -> dict[str, Any]:
+        answer: dict[str, Any] = ask("POST", f"{self._url}/{path}", timeout=_STEP_SECONDS, json=fields)
+        return answer
+
+
+@contextmanager
+def _desk(data: Path | None) -> Iterator[Desk]:
+    """On a server the desk itself; with an embedded storage that of the process that owns it."""
+    settings: Settings = load_settings()
+    if data is not None or is_embedded(settings):
+        yield _RemoteDesk(address_of(settings, data))
+        return
+    with wiring.opened_storage(settings) as clickhouse:
+        yield wiring.audit_desk(settings, clickhouse)
+
+
+class _Bar:
+    """Progress on standard error; each stage takes the place of the one before."""
+
+    def __init__(self, bar: Progress) -> None:
+        self._bar = bar
+        self._task: TaskID | None = None
+
+    def begin(self, what: str, total: int) -> None:
+        if self._task is not None:
+            self._bar.remove_task(self._task)
+        self._task = self._bar.add_task(what, total=total)
+
+    def advance(self, steps: int) -> None:
+        if self._task is not None:
+            self._bar.advance(self._task, steps)
+
+
+@contextmanager
+def _bar() -> Iterator[_Bar]:
+    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        yield _Bar(bar)
+
+
+def _print(report: AuditReport, console: Console) -> None:
+    table = Table(title=f"{report.days} days, {report.rows:,} rows of events")
+    table.add_column("tallies")
+    for name in ("compared", "wrong", "events off"):
+        table.add_column(name, justify="right")
+    for scope in report.buckets:
+        table.add_row(scope, *(f"{column[scope]:,}" for column in (report.buckets, report.differing, report.drift)))
+    console.print(table)
+    if report.findings:
+        console.print(_findings(report))
+    if report.repaired is not None:
+        drift = sum(report.repaired["drift"].values())
+        console.print(f"Repaired: {len(report.repaired['days'])} days, {drift:,} events off before.")
+        if report.repaired["epochs"]:
+            console.print(f"Some tallies were too high; the epoch is {report.repaired['epochs'][-1]} now.")
+        if report.repaired["problem"]:
+            console.print(f"Replaced rows stay until they are merged: {report.repaired['problem']}", markup=False)
+    _print_repeats("events stored with two contents (only those not merged yet are seen)", report.contradictions, console)
+    _print_repeats("event ids under several agencies or times", report.scattered, console)
+    _print_repeats("dossiers settled by several events", report.settled_twice, console)
+    if report.kafka is not None:
+        _print_kafka(report.kafka, console)
+    console.print("Every tally is right." if not any(report.differing.values()) else "Tallies are wrong; --repair recounts them.")
+
+
+def _findings(report: AuditReport) -> Table:
+    shown = report.findings[:SHOWN]
+    total = sum(report.differing.values())
+    table = Table(title=f"the worst {len(shown)} of {total}" if total > len(shown) else None)
+    for name in ("tallies", "agency", "bucket", "procedure", "off", "count: stored / tallied"):
+        table.add_column(name, justify="right" if name == "off" else "left", overflow="fold")
+    for finding in shown:
+        wrong = [f"{name}: {stored:,} / {tallied:,}" for name, (stored, tallied) in finding.wrong.items()]
+        if not wrong:
+            wrong = [f"newest event: {finding.stored_last} / {finding.tallied_last}"]
+        table.add_row(finding.scope, finding.agency, finding.bucket, finding.procedure, f"{finding.drift:,}", "\n".join(wrong))
+    return table
+
+
+def _print_repeats(title: str, found: Mapping[str, Any] | None, console: Console) -> None:
+    if found is None:
+        return
+    console.print(f"{found['count']:,} {title}")
+    for name, sights in found["examples"].items():
+        events = ", ".join(f"{sight['agency']} {sight['occurred_at']} {sight['id']}" for sight in sights)
+        console.print(f"  {name}: {events}", markup=False, soft_wrap=True)
+
+
+def _print_kafka(kafka: Mapping[str, Any], console: Console) -> None:
+    table = Table(title=f"topic {kafka['topic']}")
+    for name in ("partition", "first", "acknowledged", "end", "waiting", "highest kept"):
+        table.add_column(name, justify="right")
+    for part in kafka["partitions"]:
+        waiting = part["end"] - (part["begin"] if part["committed"] is None else part["committed"])
+        cells = (part["partition"], part["begin"], part["committed"], part["end"], waiting, part["highest_kept"])
+        table.add_row(*("-" if cell is None else f"{cell:,}" for cell in cells))
+    console.print(table)
+    if kafka["deep"] is not None:
+        console.print(f"{kafka['deep']['messages']:,} acknowledged messages looked up, {kafka['deep']['missing']:,} not found.")
+        for position in kafka["deep"]["examples"]:
+            console.print(f"  {position}", markup=False)
+    for fault in kafka["faults"]:
+        console.print(fault, style="bold", markup=False)
+
+
+def _day(option: str, text: str) -> dt.date:
+    try:
+        return dt.date.fromisoformat(text)
+    except ValueError as error:
+        raise ConfigurationError(f"{option} must be a day such as 2024-08-20, this is {text!r}.") from error

@@ -1,0 +1,115 @@
+"""Reads the topic itself for the audit: its offsets, the group's, and ranges of messages. Nothing is joined or committed.
+
+The worker reads with aiokafka inside Faust; this is a rare, deliberate act outside of any event loop, so it uses librdkafka.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from typing import Any, Final
+
+from confluent_kafka import OFFSET_INVALID, Consumer, KafkaError, KafkaException, TopicPartition
+
+from pipeline.audit import Partition
+from pipeline.core.errors import ConfigurationError, UnavailableError
+from pipeline.settings import KafkaSettings
+from pipeline.stream.security import librdkafka_options
+
+_ANSWER_SECONDS: Final = 20.0
+#: A range whose next messages do not come for this long is given up (seconds).
+_STALL_SECONDS: Final = 30.0
+#: A portion that is not full by then is taken as it is (seconds).
+_LOOK_SECONDS: Final = 1.0
+#: Messages in memory at once.
+_PORTION: Final = 50_000
+
+
+class KafkaTopicReader:
+    """A ``pipeline.audit.TopicReader`` for the topic and group of the settings."""
+
+    def __init__(self, settings: KafkaSettings) -> None:
+        self._settings = settings
+
+    def partitions(self) -> Sequence[Partition]:
+        """First, last and committed offsets.
+
+        Raises:
+            UnavailableError: no broker answers.
+            ConfigurationError: the topic does not exist.
+        """
+        topic = self._settings.topic
+        with closing(self._consumer(self._settings.group)) as consumer:
+            try:
+                # Lists all topics, for asking for one by name may create it.
+                known = consumer.list_topics(timeout=_ANSWER_SECONDS).topics.get(topic)
+                if known is None or known.error is not None or not known.partitions:
+                    raise ConfigurationError(f"The topic {topic!r} does not exist.", remedy="Set PORTALPULSE_KAFKA__TOPIC.")
+                asked = [TopicPartition(topic, number) for number in sorted(known.partitions)]
+                # Committed first: what is committed now was written before the ends are asked for.
+                committed = {part.partition: part.offset for part in consumer.committed(asked, timeout=_ANSWER_SECONDS)}
+                marks = {part.partition: consumer.get_watermark_offsets(part, timeout=_ANSWER_SECONDS) for part in asked}
+            except KafkaException as error:
+                raise self._unavailable(error) from error
+        return [
+            Partition(number, low, high, None if committed[number] in {OFFSET_INVALID, -1} else committed[number])
+            for number, (low, high) in marks.items()
+        ]
+
+    def messages(self, partition: int, begin: int, end: int) -> Iterator[Sequence[tuple[int, bytes | None]]]:
+        """Messages of a range in portions.
+
+        Raises:
+            UnavailableError: the broker does not answer, or the range is not wholly in the log any more.
+        """
+        with closing(self._consumer("portalpulse-audit")) as consumer:
+            try:
+                consumer.assign([TopicPartition(self._settings.topic, partition, begin)])
+                stalled = 0.0
+                while begin < end:
+                    found, at_the_end = _messages(consumer.consume(min(_PORTION, end - begin), _LOOK_SECONDS))
+                    if found:
+                        begin, stalled = found[-1].offset() + 1, 0.0
+                        yield [(message.offset(), message.value()) for message in found if message.offset() < end]
+                    if at_the_end:
+                        return  # the last offsets may belong to markers of transactions, which are no messages
+                    stalled += 0.0 if found else _LOOK_SECONDS
+                    if stalled >= _STALL_SECONDS:
+                        raise UnavailableError(
+                            f"No more messages of {self._settings.topic} come: partition {partition} stops at {begin} of {end}.",
+                            remedy="Look after the broker and audit again.",
+                        )
+            except KafkaException as error:
+                raise self._unavailable(error) from error
+
+    def _consumer(self, group: str) -> Any:
+        return Consumer(
+            {
+                **librdkafka_options(self._settings),
+                "bootstrap.servers": ",".join(self._settings.bootstrap),
+                "group.id": group,  # asked about, never joined
+                "client.id": "portalpulse-audit",
+                "enable.auto.commit": False,
+                "enable.auto.offset.store": False,
+                "enable.partition.eof": True,
+                "auto.offset.reset": "error",
+                "isolation.level": "read_committed",  # what was taken back need not be kept
+                "queued.max.messages.kbytes": 16_384,
+                "log_level": 2,
+            }
+        )
+
+    def _unavailable(self, error: KafkaException) -> UnavailableError:
+        return UnavailableError(
+            f"Topic {self._settings.topic} at {', '.join(self._settings.bootstrap)} cannot be read: {error.args[0].str()}.",
+            remedy="Start the broker, or correct PORTALPULSE_KAFKA__BOOTSTRAP.",
+        )
+
+
+def _messages(found: Sequence[Any]) -> tuple[list[Any], bool]:
+    """The messages among what came, and whether the end of the log did; any other error in a message's place is raised."""
+    problems = [message.error() for message in found if message.error() is not None]
+    for problem in problems:
+        if problem.code() != KafkaError._PARTITION_EOF:  # noqa: SLF001 - the library's own name for it
+            raise KafkaException(problem)
+    return [message for message in found if message.error() is None], bool(problems)
