@@ -62,6 +62,7 @@ def test_while_the_storage_hangs(site, storage_proxy, command):
     assert process.child.exit_code == 0
 
 
+@pytest.mark.chaos
 def test_under_load(site):
     """A worker in the middle of its work ends in order."""
     site.send(20_000)
@@ -70,6 +71,7 @@ def test_under_load(site):
     assert worker.child.exit_code == 0
 
 
+@pytest.mark.chaos
 def test_while_the_broker_hangs(site):
     """A consumer thread that waits for an answer of the coordinator for ninety seconds does not hold the end up."""
     worker = site.through("proxy").worker(PORTALPULSE_WATCHDOG__STALL_SECONDS="120")
@@ -91,6 +93,7 @@ def test_twice_means_now(site):
         site.kafka.proxy.silent.clear()
 
 
+@pytest.mark.chaos
 def test_while_the_broker_is_gone(site):
     """A worker without its broker ends in order."""
     worker = site.worker(PORTALPULSE_WATCHDOG__STALL_SECONDS="120")
@@ -101,6 +104,7 @@ def test_while_the_broker_is_gone(site):
         site.kafka.restart()
 
 
+@pytest.mark.chaos
 def test_embedded(site):
     """A worker that owns an embedded ClickHouse ends in order, too."""
     embedded = f"chdb:{site._folder / 'clickhouse'}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 
+import pytest
 from confluent_kafka import Producer
 
 from deploy.native.processes import wait_until
@@ -33,6 +34,7 @@ def _lag(worker):
     return worker.gauge("portalpulse_worker_consumer_lag_events")
 
 
+@pytest.mark.chaos
 def test_aborted_messages_are_not_counted(site):
     """Of interleaved transactions those committed are counted and those aborted are not; at the end nothing waits."""
     worker = site.worker()
@@ -54,6 +56,7 @@ def test_aborted_messages_are_not_counted(site):
     assert _lag(worker) == 0
 
 
+@pytest.mark.chaos
 def test_an_open_transaction_waits_and_shows(site):
     """Messages of a transaction that is left open are seen to wait, end no worker, and are counted when it is committed."""
     worker = site.worker()
