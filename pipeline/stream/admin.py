@@ -21,6 +21,7 @@ from aiokafka.errors import (
     GroupAuthorizationFailedError,
     GroupIdNotFound,
     IllegalSaslStateError,
+    InconsistentGroupProtocolError,
     InvalidSessionTimeoutError,
     KafkaConnectionError,
     KafkaError,
@@ -247,7 +248,8 @@ async def _ask_to_join(client: AIOKafkaAdminClient, settings: KafkaSettings) -> 
             f"Kafka refuses a session timeout of {settings.session_timeout_seconds:g} s{await _limits(client, coordinator)}.",
             remedy="Set PORTALPULSE_KAFKA__SESSION_TIMEOUT_SECONDS within the brokers' limits.",
         )
-    if error not in (NoError, UnknownMemberIdError, GroupIdNotFound):  # the last two: allowed, and nobody of that name
+    # Allowed all the same: nobody of that name, no such group yet, or members (a dead one, too) that speak another protocol.
+    if error not in (NoError, UnknownMemberIdError, GroupIdNotFound, InconsistentGroupProtocolError):
         raise error(settings.group)
 
 
