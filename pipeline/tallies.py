@@ -86,14 +86,12 @@ class Recounter:
         """The loop of the procedure tier; returns when stopping."""
         self._run(self._procedures_due, Pace(self.procedures.interval, 0.0, 0.0), self._procedures_round)
 
-    def _run(self, due: threading.Event, pace: Pace, one_round: Callable[[], bool]) -> None:
+    def _run(self, due: threading.Event, pace: Pace, one_round: Callable[[], tuple[bool, float]]) -> None:
         while not self.stopping.is_set():
             if not due.wait(timeout=0.5):
                 continue
             due.clear()
-            began = self.monotonic()
-            more = one_round()
-            cost = self.monotonic() - began
+            more, cost = one_round()
             if more:
                 due.set()
                 if not self.busy():
@@ -110,51 +108,66 @@ class Recounter:
             if self.stopping.wait(min(left, _LOOK_SECONDS)):
                 return
 
-    def _minutes_round(self) -> bool:
-        """The newest minutes, then one cold piece. Returns whether more is due."""
+    def _cost(self, action: Callable[[], None]) -> float:
+        """Do it, and again while the storage is away; the seconds of the one that succeeded: waiting in vain costs no share."""
+
+        def timed() -> float:
+            began = self.monotonic()
+            action()
+            return self.monotonic() - began
+
+        return self.patiently(timed)
+
+    # A round returns whether more is due, and what it cost (seconds).
+
+    def _minutes_round(self) -> tuple[bool, float]:
+        """The newest minutes, then one cold piece."""
+        total = 0.0
         hot = self.ledger.take_hot_minutes(_HOT_MINUTES)
         if hot is not None:
-            self._recount(hot)
-        began = self.monotonic()
+            total += self._recount(hot)
         cold = self.ledger.take_cold_minutes(self._cold_minutes)
         if cold is not None:
-            self._recount(cold)
+            cost = self._recount(cold)
+            total += cost
             least, _, most = _COLD_MINUTES
-            cheap = self.monotonic() - began < _COLD_TARGET
+            cheap = cost < _COLD_TARGET
             self._cold_minutes = min(most, self._cold_minutes * 2) if cheap else max(least, self._cold_minutes // 2)
-        return self.ledger.due()[0] > 0
+        return self.ledger.due()[0] > 0, total
 
-    def _recount(self, work: MinuteWork) -> None:
+    def _recount(self, work: MinuteWork) -> float:
+        total = 0.0
         for span in work.spans:
             start, end = span.instants()
             wanted = Span(start, end, self._codes(span.agencies))
-            self.patiently(lambda wanted=wanted: self.store.recount_minutes(wanted))  # type: ignore[misc]
+            total += self._cost(lambda wanted=wanted: self.store.recount_minutes(wanted))  # type: ignore[misc]
         self.ledger.minutes_recounted(work)
         self._days_due.set()
         self.on_counted()
+        return total
 
-    def _days_round(self) -> bool:
+    def _days_round(self) -> tuple[bool, float]:
+        cost = 0.0
         work = self.ledger.take_days(_DAYS_AT_ONCE)
         if work is not None:
-            self.patiently(lambda: self.store.roll_up_days(self._days(work)))
+            cost = self._cost(lambda: self.store.roll_up_days(self._days(work)))
             self.ledger.rolled_up(work)
             self.on_counted()
-        return self.ledger.due()[1] > 0
+        return self.ledger.due()[1] > 0, cost
 
-    def _procedures_round(self) -> bool:
+    def _procedures_round(self) -> tuple[bool, float]:
         """Agencies in pieces, with a rest after each: a whole day at once would keep live minutes waiting for seconds."""
         work = self.ledger.take_procedures(_DAYS_AT_ONCE)
         if work is None:
-            return False
+            return False, 0.0
         codes = self._codes(work.agencies) or self.agencies
         size = -(-len(codes) // self._procedure_pieces)
         total = 0.0
         for start in range(0, len(codes), size):
             if self.stopping.is_set():
-                return False  # unfinished, so unacknowledged
-            piece, began = codes[start : start + size], self.monotonic()
-            self.patiently(lambda piece=piece: self.store.recount_procedures(Days(work.days, piece)))  # type: ignore[misc]
-            cost = self.monotonic() - began
+                return False, total  # unfinished, so unacknowledged
+            piece = codes[start : start + size]
+            cost = self._cost(lambda piece=piece: self.store.recount_procedures(Days(work.days, piece)))  # type: ignore[misc]
             total += cost
             if start + size >= len(codes):
                 self.ledger.rolled_up(work)
@@ -162,7 +175,7 @@ class Recounter:
             if self.busy():
                 self._rest(Pace(0.0, self.procedures.duty, self.procedures.flood_duty), cost)
         self._procedure_pieces = min(_MOST_PIECES, 1 + int(total / _PIECE_TARGET))
-        return self.ledger.due()[2] > 0
+        return self.ledger.due()[2] > 0, total
 
     def _days(self, work: DayWork) -> Days:
         return Days(work.days, self._codes(work.agencies))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import pytest
 
 from pipeline.core.ledger import Ledger, Touch
@@ -101,3 +103,53 @@ def test_procedures_are_recounted_in_pieces_with_rests():
     assert tuple(code for piece in store.pieces[1:] for code in piece) == codes
     assert counted == [1, 8]
     assert hours.now == pytest.approx(2 * 0.9 * 4)  # a quarter of the time
+
+
+class ReturningStore:
+    """Away for a minute of the clock, then it answers at once."""
+
+    def __init__(self, hours):
+        self.hours = hours
+
+    def answer(self, _wanted):
+        if self.hours.now < 60:
+            self.hours.now += 20
+            raise TimeoutError
+        self.hours.now += 0.01
+
+    recount_minutes = roll_up_days = recount_procedures = answer
+
+
+def patiently(call):
+    """Again until it succeeds, as while the storage is away."""
+    while True:
+        with suppress(TimeoutError):
+            return call()
+
+
+@pytest.mark.parametrize("tier", ["minutes", "days", "procedures"])
+def test_waiting_for_the_storage_lengthens_no_rest(tier):
+    """A round that waited a minute for its storage cost only what it did in the end: the rest after it is as short as ever."""
+    hours, ledger = Hours(flood_until=0), Ledger()
+    recounter = Recounter(
+        ledger=ledger,
+        store=ReturningStore(hours),
+        patiently=patiently,
+        agencies=("H01",),
+        minutes=PACE,
+        days=PACE,
+        procedures=PACE,
+        on_counted=lambda: None,
+        busy=lambda: True,
+        flooded=lambda: False,
+        stopping=hours,
+        monotonic=lambda: hours.now,
+    )
+    ledger.stored({480_000: Touch(1, None)})
+    if tier != "minutes":
+        hours.now = 60.0
+        recounter._minutes_round()
+        hours.now = 0.0
+    _, cost = getattr(recounter, f"_{tier}_round")()
+    assert cost == pytest.approx(0.01)
+    assert hours.now < 60.1
