@@ -1,7 +1,8 @@
 """Ends this process in time: in order when asked once, at once when asked twice, and never later than a limit.
 
-SIGTERM and SIGINT are taken by a thread of their own, not by handlers: a handler waits for the main thread, and that may be
-inside a call to a storage that never answers. Blocked signals are also not lost on the first process of a container.
+SIGTERM and SIGINT are acted on by a thread of their own: a handler in Python waits for the main thread, and that may be inside a
+call to a storage that never answers. The interpreter writes a signal's number into a pipe at once, whichever thread it came to;
+blocking signals would not do, for threads that libraries begin when they are imported do not block them.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import socket
 import sys
 import threading
 from contextlib import suppress
@@ -33,11 +35,20 @@ class Stopping:
         self._seconds = seconds
         self._asked = False
         self._target: tuple[asyncio.AbstractEventLoop, asyncio.Event] | None = None
+        self._pipe: tuple[socket.socket, socket.socket] | None = None
 
     def listen(self) -> None:
-        """Take the signals from now on; until ``event`` is called there is nothing to put in order, and they end at once."""
-        signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
-        threading.Thread(target=self._listen, name="stopping", daemon=True).start()
+        """Take the signals from now on; until ``event`` is called there is nothing to put in order, and they end at once.
+
+        Raises:
+            ValueError: this is not the main thread.
+        """
+        self._pipe = reading, writing = socket.socketpair()
+        writing.settimeout(0)  # the interpreter wants it never to block
+        signal.set_wakeup_fd(writing.fileno(), warn_on_full_buffer=False)
+        for number in _SIGNALS:
+            signal.signal(number, _leave_it_to_the_thread)
+        threading.Thread(target=self._listen, args=[reading], name="stopping", daemon=True).start()
 
     def event(self) -> asyncio.Event:
         """An event of the running loop: set when the process is asked to stop, which then has its seconds to do so."""
@@ -53,9 +64,11 @@ class Stopping:
         """Everything is in order; what still hangs is a thread that nobody waits for."""
         self._later(_LEAVE_SECONDS, None, code=0)
 
-    def _listen(self) -> None:
+    def _listen(self, reading: socket.socket) -> None:
         while True:
-            number = signal.sigwait(_SIGNALS)
+            (number,) = reading.recv(1)
+            if number not in _SIGNALS:
+                continue
             again, self._asked = self._asked, True
             target = self._target
             if again or target is None:
@@ -77,6 +90,10 @@ class Stopping:
         timer = threading.Timer(seconds, end)
         timer.daemon = True
         timer.start()
+
+
+def _leave_it_to_the_thread(_number: int, _frame: object) -> None:
+    """Without a handler the interpreter writes no number."""
 
 
 def _leave(code: int) -> NoReturn:

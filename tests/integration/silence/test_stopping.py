@@ -135,6 +135,7 @@ def test_the_stack_while_it_starts(tmp_path, signals, limit):
         for _ in range(signals):
             up.send_signal(signal.SIGTERM)
             time.sleep(0.2)
-        assert up.wait(timeout=30) == (0 if signals == 1 else 128 + 15), up.stderr.read()
+        # A second signal may come when everything is ended and only the interpreter is left: it dies of it, as of any other.
+        assert up.wait(timeout=30) in ({0} if signals == 1 else {128 + 15, -15}), up.stderr.read()
         assert time.monotonic() - began < limit
     wait_until(lambda: not any(part.is_running() for part in parts), timeout=5, what="every part to be gone")
