@@ -112,7 +112,8 @@ class TopicIdentity:
             await asyncio.sleep(_QUICK_LOOK_SECONDS if doubtful else LOOK_SECONDS)
             try:
                 look = await _in_thread(self._ask)
-            except (KafkaException, TimeoutError):  # the watchdog ends a worker whose brokers are silent
+            except (KafkaException, TimeoutError) as error:  # the watchdog ends a worker whose brokers are silent
+                log.info("topic_not_described", error=repr(error))
                 continue
             doubtful = 0 if look.topic_id and look.beyond() is None else doubtful + 1
             if doubtful == _LOOKS or (look.topic_id and look.topic_id != self._topic_id):
@@ -145,8 +146,8 @@ class TopicIdentity:
     def _ask(self) -> Look:
         topic, group = self._settings.topic, self._settings.group
         topic_id, partitions = self._described() if self._told else self._listed()
-        if not topic_id:
-            return Look("", {}, {}, {})
+        if not topic_id or topic_id != (self._topic_id or topic_id):
+            return Look(topic_id, {}, {}, {})  # offsets of another topic mean nothing, and may not be told for a while
         asked = self._admin.list_consumer_group_offsets(
             [ConsumerGroupTopicPartitions(group, [TopicPartition(topic, part) for part in partitions])],
             request_timeout=_ANSWER_SECONDS,
