@@ -275,7 +275,8 @@ class KafkaNode(Broker):
         command = [java, "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", *options, "kafka.tools.StorageTool", "format"]
         format_ = ChildProcess(
             "Kafka's storage tool",
-            [*command, "--ignore-formatted", "-t", self.cluster_id, "-c", self._properties],
+            # One argument: the id may begin with a hyphen.
+            [*command, "--ignore-formatted", f"--cluster-id={self.cluster_id}", "-c", self._properties],
             log=self._log_dir / "kafka-format.log",
         )
         format_.start()

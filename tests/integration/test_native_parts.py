@@ -79,7 +79,9 @@ def test_kafka_keeps_its_messages_and_address_over_kill_and_restart(tmp_path):
 
 
 def test_kafka_folder_moves_to_new_ports(tmp_path):
-    """The folder of an earlier run is used again on other ports: nothing in it names the old ones."""
+    """The folder of an earlier run is used again on other ports, and its id, which may begin with a hyphen, is kept."""
+    (tmp_path / "kafka").mkdir()
+    (tmp_path / "kafka" / "cluster-id").write_text("-kLm3nOpQrStUvWxYz0123")
     first = KafkaNode(data_dir=tmp_path / "kafka", log_dir=tmp_path / "logs", heap="256m")
     try:
         first.start()
@@ -91,6 +93,7 @@ def test_kafka_folder_moves_to_new_ports(tmp_path):
     try:
         second.start()
         assert second.bootstrap != first.bootstrap
+        assert second.cluster_id == "-kLm3nOpQrStUvWxYz0123"
         assert consume(second.bootstrap, "kept", 1) == [b"one"]
     finally:
         second.stop()
