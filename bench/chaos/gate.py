@@ -164,35 +164,47 @@ class Gate:
         pair: tuple[asyncio.StreamWriter, asyncio.StreamWriter],
         cut_by: Kind,
     ) -> None:
+        try:
+            await self._pass_on(source, sink, pair, cut_by)
+        except OSError:  # one end was reset, as by a process that was killed: the other must not wait for it
+            for end in pair:
+                _reset(end)
+
+    async def _pass_on(
+        self,
+        source: asyncio.StreamReader,
+        sink: asyncio.StreamWriter,
+        pair: tuple[asyncio.StreamWriter, asyncio.StreamWriter],
+        cut_by: Kind,
+    ) -> None:
         """Pass on one direction until its end; ``cut_by`` is the mode that cuts this direction."""
         passed, counted_in = 0, self._mode
-        with suppress(OSError):
-            while piece := await source.read(_PIECE):
-                while piece:
-                    mode = self._mode
-                    if mode is not counted_in:
-                        passed, counted_in = 0, mode
-                    if mode.kind == "hang":
-                        await self._changed.wait()
-                        continue
-                    take = len(piece)
-                    if mode.kind == "slow":
-                        take = max(1, min(take, mode.rate // _PIECES_PER_SECOND))
-                    elif mode.kind == cut_by:
-                        take = min(take, mode.after - passed)
-                    sink.write(piece[:take])
-                    await sink.drain()
-                    passed, piece = passed + take, piece[take:]
-                    if mode.kind == cut_by and passed >= mode.after:
-                        # The half is delivered and ends in good order, as if it were the whole; the other side is reset.
-                        self.counts[cut_by] += 1
-                        sink.close()
-                        _reset(next(end for end in pair if end is not sink))
-                        return
-                    if mode.kind == "slow":
-                        await self._pause(take / mode.rate)
-            if sink.can_write_eof():
-                sink.write_eof()
+        while piece := await source.read(_PIECE):
+            while piece:
+                mode = self._mode
+                if mode is not counted_in:
+                    passed, counted_in = 0, mode
+                if mode.kind == "hang":
+                    await self._changed.wait()
+                    continue
+                take = len(piece)
+                if mode.kind == "slow":
+                    take = max(1, min(take, mode.rate // _PIECES_PER_SECOND))
+                elif mode.kind == cut_by:
+                    take = min(take, mode.after - passed)
+                sink.write(piece[:take])
+                await sink.drain()
+                passed, piece = passed + take, piece[take:]
+                if mode.kind == cut_by and passed >= mode.after:
+                    # The half is delivered and ends in good order, as if it were the whole; the other side is reset.
+                    self.counts[cut_by] += 1
+                    sink.close()
+                    _reset(next(end for end in pair if end is not sink))
+                    return
+                if mode.kind == "slow":
+                    await self._pause(take / mode.rate)
+        if sink.can_write_eof():
+            sink.write_eof()
 
     async def _pause(self, seconds: float) -> None:
         """Wait, but not longer than the mode holds."""

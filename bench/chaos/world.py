@@ -152,6 +152,17 @@ class World:
         """Note that the world has recovered, although the fault goes on: the time to recover ends."""
         self.recovered = time.monotonic()
 
+    def configure(self, **settings: str | None) -> None:
+        """Go on with new workers that have these variables; None takes one away. The old ones end in good order."""
+        number = len(self.workers)
+        self.set_workers(0)
+        for name, value in settings.items():
+            if value is None:
+                self._more_settings.pop(name, None)
+            else:
+                self._more_settings[name] = value
+        self.set_workers(number)
+
     def regroup(self) -> None:
         """Go on with workers of a new group, which reads the topic from its beginning; the old ones end in good order."""
         number = len(self.workers)
@@ -185,9 +196,9 @@ class World:
         return sum(self.probe.numbers(f"SELECT sum(events) FROM {self.database}.agency_minute FINAL"))
 
     def live(self) -> bool:
-        """Whether what was made ``LIVE_SECONDS`` ago is in the minute tallies, also when Kafka would not take it."""
+        """Whether there is traffic, and what was made ``LIVE_SECONDS`` ago is tallied, whether Kafka took it or not."""
         wanted = self.traffic.made_before(time.monotonic() - LIVE_SECONDS)
-        return self.tallied() >= wanted
+        return 0 < wanted <= self.tallied()
 
     def await_live(self, *, timeout: float = 120.0) -> None:
         """Wait until the workers have caught up with the traffic, which flows on.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import struct
 import threading
 import time
 from contextlib import contextmanager
@@ -197,6 +198,17 @@ def test_the_count_begins_with_the_switch(gate):
         gate.half_response(7)
         connection.sendall(b"x")
         assert read(connection, len(ANSWER)) == ANSWER[:7]
+
+
+def test_a_server_that_is_killed_resets_its_clients():
+    """A connection reset by the server, as by one that was killed, ends at the client, too, who waits for an answer."""
+    with socket.create_server((LOOPBACK, 0)) as listener, Gate(listener.getsockname()[1]) as gate, connected(gate) as client:
+        client.sendall(b"request")
+        behind, _ = listener.accept()
+        assert behind.recv(7) == b"request"
+        behind.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        behind.close()
+        assert ended(client)
 
 
 def test_nobody_behind_the_gate(gate, server):
