@@ -12,6 +12,7 @@ import time
 from array import array
 from bisect import bisect_right
 from collections import deque
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final, Self
@@ -157,6 +158,14 @@ class Traffic:
         with self._guard:
             self._credit += messages
 
+    def send_at(self, moments: Iterable[dt.datetime]) -> None:
+        """Send one event of each of these times (of Viet Nam), of agencies in force then; ask while paused."""
+        registry = AgencyRegistry.packaged()
+        for at in moments:
+            then = {agency.code for agency in registry.in_force(at.date())}
+            agency = self._source.choice([code for code in self.agencies if code in then])
+            self._send(*self._event(agency, at))
+
     def made_before(self, moment: float) -> int:
         """Events made until ``moment`` (of the monotonic clock), rounded up to the next turn; Kafka may not have taken them."""
         history = list(self._history)
@@ -212,7 +221,6 @@ class Traffic:
         source = self._source
         if self._recent and source.random() < _REPEATS:
             return source.choice(self._recent)
-        number = len(self._agency)
         index = bisect_right(self._shares, source.random() * self._shares[-1])
         agency = self.agencies[min(index, len(self.agencies) - 1)]
         lot, age = source.random(), 0.0
@@ -220,7 +228,11 @@ class Traffic:
             age = source.random() * _OLD_SECONDS
         elif lot < _OLD + _RECENT:
             age = source.random() * _RECENT_SECONDS
-        at = dt.datetime.fromtimestamp(round(time.time() - age, 3), VIETNAM)
+        return self._event(agency, dt.datetime.fromtimestamp(round(time.time() - age, 3), VIETNAM))
+
+    def _event(self, agency: str, at: dt.datetime) -> tuple[int, bytes, bytes]:
+        """A new event, noted as expected as soon as Kafka has it: its number, key and value."""
+        number, source = len(self._agency), self._source
         procedure = source.randrange(PROCEDURES)
         dossier = f"{agency}.{number % 90 + 10}-{at:%y%m%d}-{number % 9999:04d}"
         value = (
