@@ -1,0 +1,161 @@
+"""ClickHouse killed, silent, slow, half, full and read-only under traffic: lost 0, double 0, every agency exact in every tier.
+
+Each fault checks by itself that nothing is committed while nothing can be stored, that workers keep their partitions, stay below
+their memory limit and say since when (``bench.chaos.outage``).
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from bench.chaos.outage import endure, most_unstored
+from bench.chaos.storage_faults import await_commit
+from bench.chaos.workers import Worker
+from bench.chaos.world import World
+from bench.measure import Group
+from deploy.native.clickhouse_server import ClickHouseServer
+from deploy.native.processes import wait_until
+from producers.kafka import KafkaWriter
+from tests.factories import a_message
+
+
+def test_killed_in_the_middle_of_an_insert(survives):
+    """ClickHouse dies with half an insert's body received and comes back: workers waited, acknowledged nothing and go on."""
+    assert survives("clickhouse-killed").recovery_seconds < 30
+
+
+def test_answers_that_break_off(survives):
+    """Answers that end anywhere in their headers or bodies are neither taken for whole nor for a reason to stop."""
+    survives("clickhouse-half-answers")
+
+
+def test_a_read_only_table_stops_the_worker(survives):
+    """Somebody made the table read-only: the worker ends with status 1, names it, and after it is undone nothing is missing."""
+    survives("clickhouse-read-only")
+
+
+def test_a_full_disk(survives):
+    """Without a byte left on its disk ClickHouse refuses, workers wait; freed, all is counted without a restart."""
+    survives("clickhouse-disk-full")
+
+
+@pytest.mark.chaos
+@pytest.mark.parametrize("seed", [1, 2, 3])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "clickhouse-refuses",
+        "clickhouse-hangs",
+        "clickhouse-slow",
+        "clickhouse-half-answers",
+        "clickhouse-half-requests",
+        "clickhouse-too-many-parts",
+    ],
+)
+def test_the_way_to_clickhouse_misbehaves(survives, name, seed):
+    """Refused, silent, slow, cut or told to wait: all resumes by itself."""
+    survives(name, seed=seed)
+
+
+def test_a_silent_storage_costs_no_memory():
+    """While ClickHouse hangs, a worker gives up calls in time, holds no more than it may, and leaves the rest in Kafka."""
+    settings = {
+        "PORTALPULSE_CLICKHOUSE__TIMEOUT_SECONDS": "3",
+        "PORTALPULSE_INGEST__MAX_UNSTORED_ROWS": "10000",
+        "PORTALPULSE_INGEST__BATCH_ROWS": "5000",
+        "PORTALPULSE_KAFKA__FETCH_BYTES": "1000000",
+    }
+    with World(settings=settings) as world:
+        await_commit(world)
+        world.strike()
+        world.gate.hang()
+        world.traffic.burst(60_000)
+        observed = endure(world, 12.0)
+        assert observed.committed > 0
+        assert 0 < observed.unstored <= most_unstored(world, message_bytes=300)
+        assert observed.behind > 20_000
+        assert "the storage is away since" in observed.said
+        world.gate.open()
+        world.await_exact()
+        assert world.verdict().exact
+        assert not world.check()
+
+
+USERS = """
+<clickhouse>
+  <profiles><default/></profiles><quotas><default/></quotas>
+  <users>
+    <default><password/><networks><ip>127.0.0.1</ip></networks><profile>default</profile><quota>default</quota></default>
+    <pulse><password>{password}</password><networks><ip>127.0.0.1</ip></networks><profile>default</profile><quota>default</quota>
+      <grants><query>GRANT {rights} ON pulse.*</query><query>GRANT TABLE ENGINE ON *</query></grants></pulse>
+  </users>
+</clickhouse>
+"""
+#: What a worker needs, as its own message names it.
+RIGHTS = "SELECT, INSERT, ALTER, CREATE, DROP"
+
+
+@pytest.mark.parametrize(
+    ("changed", "name", "remedy"),
+    [
+        ({"password": "other"}, "AUTHENTICATION_FAILED", "Correct the user and the password"),
+        ({"rights": "SELECT"}, "ACCESS_DENIED", "Grant this user SELECT, INSERT, ALTER, CREATE and DROP on the database."),
+    ],
+)
+def test_access_taken_away_at_run_time_stops_the_worker(kafka, tmp_path, changed, name, remedy):
+    """A changed password or a right taken away ends a running worker with one sentence; given back, nothing is missing."""
+    topic = f"access-{name.lower()}"
+    kafka.create_topic(topic, partitions=4)
+    users, config = tmp_path / "users.xml", tmp_path / "config.xml"
+    config.write_text(f"<clickhouse><users_config>{users}</users_config></clickhouse>")
+    usual = {"password": "one", "rights": RIGHTS}
+    users.write_text(USERS.format(**usual))
+    server = ClickHouseServer(data_dir=tmp_path / "data", log_dir=tmp_path, options=[f"--config-file={config}"])
+    server.start()
+    worker = Worker(
+        "worker",
+        {
+            "PORTALPULSE_KAFKA__BOOTSTRAP": kafka.bootstrap,
+            "PORTALPULSE_KAFKA__TOPIC": topic,
+            "PORTALPULSE_KAFKA__GROUP": topic,
+            "PORTALPULSE_KAFKA__SESSION_TIMEOUT_SECONDS": "6",
+            "PORTALPULSE_CLICKHOUSE__URL": server.url("pulse").replace("default:", "pulse:one"),
+        },
+        folder=tmp_path / "work",
+        log_dir=tmp_path,
+    )
+
+    def send(messages):
+        with KafkaWriter(bootstrap=[kafka.bootstrap], topic=topic) as writer:
+            for _ in range(messages):
+                writer.send(None, a_message())
+
+    def tallied():
+        return int(server.query("SELECT sum(events) FROM pulse.agency_minute FINAL"))
+
+    try:
+        worker.start()
+        worker.await_ready()
+        send(100)
+        wait_until(lambda: tallied() == 100, timeout=60, what="a hundred events")
+        server.kill()
+        users.write_text(USERS.format(**usual | changed))
+        server.start()
+        send(50)
+        said = worker.await_end(frozenset({1}), timeout=60)
+        assert name in said
+        assert remedy in said
+        assert "one" not in said.partition("http")[2]
+        assert not worker.faults
+        committed = Group(kafka.bootstrap, group=topic, topic=topic).committed()
+        assert sum(committed.values()) <= 100
+        server.stop()
+        users.write_text(USERS.format(**usual))
+        server.start()
+        worker.start()
+        wait_until(lambda: tallied() == 150, timeout=60, what="every event")
+        worker.stop()
+        assert not worker.faults
+    finally:
+        worker.process.stop()
+        server.stop()
