@@ -1,16 +1,47 @@
-"""ClickHouse in both of its forms, an own database for every test."""
+"""ClickHouse in both of its forms, a database for every test that nobody else uses meanwhile."""
 
 from __future__ import annotations
 
 import itertools
+from contextlib import contextmanager
 
 import pytest
 
 from sinks.clickhouse.client import ClickHouse
 from sinks.clickhouse.migrate import migrate
 from sinks.clickhouse.target import Target
+from sinks.errors import SinkError
+from sinks.tables import SCHEMA_MIGRATIONS
 
 _numbers = itertools.count(1)
+#: Databases that are migrated, empty and free, by form: making the tables takes a second, emptying them a moment.
+_free: dict[str, list[str]] = {"embedded": [], "served": []}
+
+
+def _tables(clickhouse):
+    """Every table of the database by name, as it is made."""
+    sql = "SELECT name, create_table_query FROM system.tables WHERE database = currentDatabase() ORDER BY name"
+    return {str(name): str(made) for name, made in clickhouse.rows("test", sql)}
+
+
+@contextmanager
+def _emptied(form, target_of):
+    """A client of an empty, migrated database. One that a test leaves with other tables is not used again."""
+    name = _free[form].pop() if _free[form] else f"t{next(_numbers)}"
+    clickhouse = ClickHouse(target_of(name))
+    try:
+        migrate(clickhouse)
+        migrated = _tables(clickhouse)
+        yield clickhouse
+        try:
+            if _tables(clickhouse) == migrated:
+                for table in migrated.keys() - {SCHEMA_MIGRATIONS}:
+                    clickhouse.command("test", f"TRUNCATE TABLE {table}")
+                _free[form].append(name)
+        except SinkError:
+            pass  # the test left it unreachable
+    finally:
+        clickhouse.close()
 
 
 @pytest.fixture(scope="session")
@@ -22,19 +53,15 @@ def embedded_folder(tmp_path_factory):
 @pytest.fixture
 def embedded(embedded_folder):
     """An embedded ClickHouse with an empty, migrated database."""
-    clickhouse = ClickHouse(Target(timeout=60, folder=embedded_folder, database=f"t{next(_numbers)}"))
-    migrate(clickhouse)
-    yield clickhouse
-    clickhouse.close()
+    with _emptied("embedded", lambda name: Target(timeout=60, folder=embedded_folder, database=name)) as clickhouse:
+        yield clickhouse
 
 
 @pytest.fixture
 def served(clickhouse_server):
     """A ClickHouse server with an empty, migrated database."""
-    clickhouse = ClickHouse(Target.parse(clickhouse_server.url(f"t{next(_numbers)}"), timeout=60))
-    migrate(clickhouse)
-    yield clickhouse
-    clickhouse.close()
+    with _emptied("served", lambda name: Target.parse(clickhouse_server.url(name), timeout=60)) as clickhouse:
+        yield clickhouse
 
 
 @pytest.fixture

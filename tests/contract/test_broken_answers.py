@@ -1,0 +1,131 @@
+"""Answers of ClickHouse that break off anywhere: an error that may be tried again, or the whole; never less as if it were all."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from contextlib import contextmanager
+
+import pytest
+
+from bench.chaos.gate import Gate
+from sinks.clickhouse.client import ClickHouse
+from sinks.clickhouse.target import Target
+from sinks.errors import Retryable, Unknown
+
+#: Every so manieth place to cut at: a prime, so that over the headers every kind of place is met.
+STRIDE = 37
+
+CALLS = {
+    "rows": lambda clickhouse: [
+        tuple(row) for row in clickhouse.rows("test", "SELECT number, toString(number) FROM numbers(30)")
+    ],
+    "stream": lambda clickhouse: b"".join(clickhouse.stream("test", "SELECT number FROM numbers(30)", {}, "JSONEachRow")),
+    "command": lambda clickhouse: clickhouse.command("test", "INSERT INTO cut SELECT 1"),
+    "insert": lambda clickhouse: clickhouse.insert("test", "cut", ["a"], b"1\n2\n", "TSV"),
+}
+
+
+@pytest.fixture
+def gated(clickhouse_server, empty_url):
+    """A client through a gate, and the gate."""
+    with Gate(clickhouse_server.http_port) as gate:
+        target = Target.parse(empty_url.replace(str(clickhouse_server.http_port), str(gate.port)), timeout=5)
+        clickhouse = ClickHouse(target)
+        clickhouse.create_database()
+        clickhouse.command("test", "CREATE TABLE IF NOT EXISTS cut (a UInt64) ENGINE = MergeTree ORDER BY a")
+        yield clickhouse, gate
+        gate.open()
+        clickhouse.command("test", f"DROP DATABASE {target.database}")
+        clickhouse.close()
+
+
+@pytest.mark.parametrize("call", CALLS)
+def test_an_answer_cut_anywhere_is_an_error_or_whole(gated, call):
+    """Cut after any number of bytes, headers or body, an answer is Retryable; only the whole one is taken."""
+    clickhouse, gate = gated
+    whole = CALLS[call](clickhouse)
+    for cut in range(1, 10_000, STRIDE):
+        gate.half_response(cut)
+        cuts = gate.counts["half_response"]
+        try:
+            found = CALLS[call](clickhouse)
+        except Retryable:
+            assert gate.counts["half_response"] > cuts
+        else:
+            assert found == whole, f"cut after {cut} bytes"
+            if gate.counts["half_response"] == cuts:
+                break  # it was shorter than the cut
+    assert cut > 500  # the headers alone are longer
+
+
+def test_a_request_cut_in_the_middle_stores_all_or_nothing(gated):
+    """An insert whose body breaks off is Retryable, and no row of it is stored."""
+    clickhouse, gate = gated
+    body = b"".join(b"%d\n" % number for number in range(100_000))
+    # Not within the headers: a server made of the embedded library ends itself over half of them.
+    for cut in (1_000, len(body) // 2, len(body)):
+        gate.half_request(cut)
+        with pytest.raises(Retryable):
+            clickhouse.insert("test", "cut", ["a"], iter([body[:300_000], body[300_000:]]), "TSV")
+    gate.open()
+    assert clickhouse.rows("test", "SELECT count() FROM cut")[0][0] == 0
+
+
+@contextmanager
+def answering(answer):
+    """The address of a server that answers this to everything and ends the connection."""
+    with socket.create_server(("127.0.0.1", 0), backlog=16) as listener:
+
+        def serve():
+            while True:
+                try:
+                    connection, _ = listener.accept()
+                except OSError:
+                    return
+                with connection:
+                    connection.recv(1 << 16)
+                    connection.sendall(answer)
+
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}/x"
+        listener.shutdown(socket.SHUT_RDWR)
+        thread.join(5)
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        b"HTTP/1.1 200 OK\r\nX-ClickHouse-Summary: {}\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nX-ClickHouse-Summary: {}\r\nTransfer-Encoding: ch\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nX-ClickHouse-Summary: {}\r\nContent-Length: \r\n\r\n",
+    ],
+)
+def test_an_answer_without_a_length_was_cut(headers):
+    """What some HTTP libraries make of cut headers, an answer that ends with its connection, is never taken as one."""
+    with answering(headers) as url:
+        clickhouse = ClickHouse(Target.parse(url, timeout=5))
+        with pytest.raises(Retryable):
+            clickhouse.rows("test", "SELECT 1")
+        clickhouse.close()
+
+
+@pytest.mark.parametrize("status", [429, 502, 503, 504])
+def test_a_gateway_without_its_server_may_be_asked_again(status):
+    """A proxy that cannot reach ClickHouse says so by a status and no code: Retryable, as if nobody had answered."""
+    with answering(b"HTTP/1.1 %d No\r\nContent-Length: 3\r\n\r\nbad" % status) as url:
+        clickhouse = ClickHouse(Target.parse(url, timeout=5))
+        with pytest.raises(Retryable):
+            clickhouse.rows("test", "SELECT 1")
+        clickhouse.close()
+
+
+@pytest.mark.parametrize("status", [401, 403, 404, 413])
+def test_a_gateway_that_refuses_us_stops(status):
+    """A proxy that wants a password or knows no such place needs a person: Unknown."""
+    with answering(b"HTTP/1.1 %d No\r\nContent-Length: 3\r\n\r\nbad" % status) as url:
+        clickhouse = ClickHouse(Target.parse(url, timeout=5))
+        with pytest.raises(Unknown):
+            clickhouse.rows("test", "SELECT 1")
+        clickhouse.close()
