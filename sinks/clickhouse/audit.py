@@ -267,7 +267,7 @@ def _between(days: tuple[dt.date, dt.date] | None) -> str:
 def _compared(tier: Tier, day: dt.date, *, settled: bool) -> str:
     """Every bucket of the day with what is due, stored and tallied, and its drift.
 
-    ``settled``: every stored event is due.
+    ``settled``: every stored event is due. Days are part of every key, so they may be chosen before rows are merged.
     """
     bucket, procedure, tally_bucket, tally_procedure = _KEYS[tier]
     day_of = {Tier.MINUTE: days_condition("minute", Days((day,)))}.get(tier, f"day = '{day.isoformat()}'")
@@ -294,9 +294,9 @@ def _compared(tier: Tier, day: dt.date, *, settled: bool) -> str:
         "max(tallied_last) AS tallied_last, max(version) AS version FROM ("
         f"SELECT agency, {bucket} AS bucket, {procedure} AS procedure, {stored}, {due}, {none}, {last}, "
         f"{_NEVER} AS tallied_last, toUInt64(0) AS version FROM {DOSSIER_EVENTS} FINAL "
-        f"WHERE {days_condition('occurred_at', Days((day,)))} GROUP BY agency, bucket, procedure UNION ALL "
+        f"PREWHERE {days_condition('occurred_at', Days((day,)))} GROUP BY agency, bucket, procedure UNION ALL "
         f"SELECT agency, {tally_bucket} AS bucket, {tally_procedure} AS procedure, {nothing}, {tallied}, {_NEVER}, {_NEVER}, "
-        f"last_event_at, version FROM {tier.value} FINAL WHERE {day_of}) GROUP BY agency, bucket, procedure)"
+        f"last_event_at, version FROM {tier.value} FINAL PREWHERE {day_of}) GROUP BY agency, bucket, procedure)"
     )
 
 

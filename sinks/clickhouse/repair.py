@@ -60,7 +60,7 @@ class ClickHouseRepair:
             "repair_orphans",
             f"INSERT INTO {tier.value} ({key}, {', '.join(counts)}, last_event_at, version) "  # noqa: S608
             f"SELECT {key}, {', '.join('0' for _ in counts)}, toDateTime64(0, 3, 'UTC'), {VERSION} FROM {tier.value} FINAL "
-            f"WHERE {whole_day} AND greatest({', '.join(counts)}) > 0 AND ({key}) NOT IN ("
+            f"PREWHERE {whole_day} WHERE greatest({', '.join(counts)}) > 0 AND ({key}) NOT IN ("
             f"SELECT {event_key} FROM {DOSSIER_EVENTS} WHERE {days_condition('occurred_at', Days((day,)))})",
             **_BACKGROUND,
         )

@@ -1,0 +1,246 @@
+"""The audit end to end: real workers, an exporter, an embedded stack, and the command beside them."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import threading
+
+import httpx
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from deploy.native.ports import LOOPBACK, free_port
+from deploy.native.processes import ChildProcess, wait_until
+from producers.faults import malformed
+from producers.kafka import KafkaWriter
+from tests.factories import MORNING, a_message, an_event
+
+EPOCH = 2**40
+
+
+def _audit(chain, *arguments, **changes):
+    """Run the command; returns its exit code and what it found."""
+    command = [sys.executable, "-m", "pipeline.cli", "audit", "--format", "json", "--settle", "2", *arguments]
+    done = subprocess.run(command, env=chain.environment | changes, capture_output=True, text=True, timeout=280, check=False)
+    assert done.returncode in {0, 1}, done.stderr
+    return done.returncode, json.loads(done.stdout)
+
+
+def _drift(report):
+    return {scope: found["drift"] for scope, found in report["scopes"].items()}
+
+
+def _send(chain, events, extra=()):
+    with KafkaWriter(bootstrap=[chain.kafka.bootstrap], topic=chain.topic) as writer:
+        for event in events:
+            writer.send(event.dossier_code.encode(), a_message(event))
+        for message in extra:
+            writer.send(message.key, message.value)
+
+
+def _await_tallied(chain, count):
+    def procedures():
+        return chain.number("SELECT sum(events) FROM {db}.agency_day_procedure FINAL")
+
+    wait_until(
+        lambda: chain.stored() == chain.tallied() == chain.rolled_up() == procedures() == count,
+        timeout=120,
+        what=f"{count} events to be tallied",
+    )
+
+
+class _Process:
+    """One more process of the product, with its own port."""
+
+    def __init__(self, name, arguments, environment, log_dir):
+        port = free_port()
+        self.url = f"http://{LOOPBACK}:{port}"
+        self.environment = environment | {"PORTALPULSE_HTTP__PORT": str(port)}
+        self.child = ChildProcess(
+            name, [sys.executable, "-m", "pipeline.cli", *arguments], log=log_dir / f"{name}.log", environment=self.environment
+        )
+        self.child.start()
+        wait_until(self._ready, timeout=90, what=f"the {name} to be ready", children=[self.child])
+
+    def _ready(self):
+        try:
+            return httpx.get(f"{self.url}/readyz", timeout=5, trust_env=False).status_code == httpx.codes.OK
+        except httpx.HTTPError:
+            return False
+
+    def metrics(self):
+        """Samples by name and scope."""
+        text = httpx.get(f"{self.url}/metrics", timeout=30, trust_env=False).text
+        families = text_string_to_metric_families(text)
+        return {(sample.name, sample.labels.get("scope")): sample.value for family in families for sample in family.samples}
+
+
+@pytest.fixture
+def process(tmp_path):
+    """Start further processes; they are stopped at the end."""
+    started = []
+
+    def start(name, arguments, environment):
+        started.append(_Process(name, arguments, environment, tmp_path))
+        return started[-1]
+
+    yield start
+    for one in started:
+        one.child.stop()
+
+
+def test_damage_is_found_and_repaired_by_the_command(chain):
+    """After a worker counted, the audit is clean; damage of every tier is found with its amounts, and one repair ends it."""
+    events = [an_event(), an_event(), an_event(agency="G01"), an_event(procedure_code="2.000815", status=1)]
+    chain.worker()
+    _send(chain, events)
+    _await_tallied(chain, 4)
+    assert _audit(chain)[0] == 0
+    database, at = chain.database, f"{MORNING:%Y-%m-%d %H:%M:%S}"
+    chain.server.query(f"INSERT INTO {database}.agency_minute (agency, minute, events, last_event_at, version) "
+                       f"VALUES ('H17', '{at}', 8, '{at}', {3 * EPOCH})")  # fmt: skip
+    chain.server.query(f"INSERT INTO {database}.agency_day (agency, day, events, last_event_at, version) "
+                       f"VALUES ('H99', '2024-01-09', 5, '{at}', 5)")  # fmt: skip
+    chain.server.query(f"TRUNCATE TABLE {database}.agency_day_procedure")
+    code, found = _audit(chain)
+    assert (code, found["clean"]) == (1, False)
+    # The day tallies were rolled up before the damage to the minutes.
+    assert _drift(found) == {"agency_minute": 5, "agency_day": 5, "agency_day_procedure": 4}
+    code, repaired = _audit(chain, "--repair")
+    assert (code, repaired["clean"], repaired["repaired"]["epochs"]) == (0, True, [4])
+    assert _audit(chain)[0] == 0
+    _send(chain, [an_event(), an_event(agency="H18")])
+    _await_tallied(chain, 6)
+    assert _audit(chain)[0] == 0
+
+
+def test_a_repair_beside_running_workers(chain):
+    """While two workers count live traffic, repairs that raise the epoch lose nothing and leave nothing wrong."""
+    for _ in range(2):
+        chain.worker()
+    done = threading.Event()
+    sent = []
+
+    def traffic():
+        with KafkaWriter(bootstrap=[chain.kafka.bootstrap], topic=chain.topic) as writer:
+            while not done.is_set():
+                sent.append(an_event(agency=("H17", "G01")[len(sent) % 2]))
+                writer.send(sent[-1].dossier_code.encode(), a_message(sent[-1]))
+                done.wait(0.002)
+
+    sender = threading.Thread(target=traffic)
+    sender.start()
+    try:
+        wait_until(lambda: chain.tallied() > 100, timeout=60, what="some events to be tallied")
+        for number in range(2):
+            chain.server.query(
+                f"INSERT INTO {chain.database}.agency_day (agency, day, events, last_event_at, version) "
+                f"VALUES ('H17', '2024-01-02', 99999999, '2024-01-02 01:30:00', {(9 * number + 8) * EPOCH + 1})"
+            )
+            code, report = _audit(chain, "--repair", "--no-repeats")
+            assert code == 0, report
+            assert report["repaired"]["epochs"]
+    finally:
+        done.set()
+        sender.join()
+    _await_tallied(chain, len(sent))
+    assert _audit(chain)[0] == 0
+
+
+def test_acknowledged_messages_are_looked_up(chain):
+    """Every acknowledged message, good or bad, is found kept; one whose event was deleted is named, and its tallies, too."""
+    events = [an_event() for _ in range(200)]
+    bad = list(malformed(3, 50))
+    chain.worker()
+    _send(chain, [*events, *events[:20]], bad)
+    _await_tallied(chain, 200)
+
+    def acknowledged():
+        kafka = _audit(chain, "--no-repeats", "--kafka", "offsets")[1]["kafka"]
+        return all(part["committed"] in {part["end"], None if part["end"] == 0 else -1} for part in kafka["partitions"])
+
+    wait_until(acknowledged, timeout=60, what="everything to be acknowledged")
+    code, found = _audit(chain, "--kafka", "deep")
+    assert code == 0, found
+    assert found["kafka"]["deep"] == {"messages": 270, "missing": 0, "examples": []}
+    chain.server.query(
+        f"ALTER TABLE {chain.database}.dossier_events DELETE WHERE event_id = '{events[5].event_id}' SETTINGS mutations_sync = 2"
+    )
+    code, found = _audit(chain, "--kafka", "deep", "--repair")
+    assert code == 1
+    assert found["repaired"]["drift"] == {"agency_minute": 1, "agency_day": 1, "agency_day_procedure": 1}
+    assert _drift(found) == {"agency_minute": 0, "agency_day": 0, "agency_day_procedure": 0}
+    assert found["kafka"]["deep"]["missing"] == len(found["kafka"]["deep"]["examples"]) >= 1
+    assert found["kafka"]["faults"]
+
+
+def test_the_exporter_audits_all_the_time(chain, process):
+    """Drift appears on the exporter by scope without anybody asking, and goes away after a repair."""
+    quick = {"PORTALPULSE_AUDIT__INTERVAL_SECONDS": "0.2", "PORTALPULSE_AUDIT__SETTLE_SECONDS": "1"}
+    chain.worker()
+    _send(chain, [an_event() for _ in range(5)])
+    _await_tallied(chain, 5)
+    exporter = process("exporter", ["exporter"], chain.environment | quick)
+    name = "portalpulse_audit_drift_events"
+    wait_until(
+        lambda: exporter.metrics()["portalpulse_audit_last_success_timestamp_seconds", None] > 0,
+        timeout=60,
+        what="a first round",
+    )
+    assert [exporter.metrics()[name, scope] for scope in ("agency_minute", "agency_day", "agency_day_procedure")] == [0, 0, 0]
+    chain.server.query(
+        f"INSERT INTO {chain.database}.agency_day (agency, day, events, settled, last_event_at, version) "
+        f"VALUES ('H17', '2024-01-02', 5, 7, '2024-01-02 01:30:00', 5)"
+    )
+    wait_until(lambda: exporter.metrics()[name, "agency_day"] == 5, timeout=60, what="the drift to be exported")
+    assert exporter.metrics()[name, "agency_minute"] == 0
+    assert exporter.metrics()["portalpulse_audit_failures_total", None] == 0
+    assert _audit(chain, "--repair")[0] == 0
+    wait_until(lambda: exporter.metrics()[name, "agency_day"] == 0, timeout=60, what="the drift to go away")
+
+
+def test_an_embedded_stack_is_asked_over_http(chain, process, tmp_path):
+    """Where one process owns the storage the command asks it: clean after counting, Kafka included, and after a repair."""
+    environment = chain.environment | {
+        "PORTALPULSE_CLICKHOUSE__URL": f"chdb:{tmp_path / 'clickhouse'}",
+        "PORTALPULSE_DATA_DIR": str(tmp_path),
+    }
+    worker = process("worker", ["worker", "--all-in-one"], environment)
+    events = [an_event() for _ in range(30)]
+    _send(chain, [*events, an_event(event_id=events[0].event_id, agency="G01")])
+    wait_until(
+        lambda: worker.metrics().get(("portalpulse_worker_acknowledged_events_total", None)) == 31,
+        timeout=120,
+        what="every event to be tallied in every tier",
+    )
+    code, found = _audit(chain, "--kafka", "deep", "--repair", **worker.environment)
+    assert code == 0, found
+    assert (found["rows"], found["repaired"], found["scattered"]["count"]) == (31, None, 1)
+    assert found["kafka"]["deep"]["missing"] == 0
+    assert worker.metrics()["portalpulse_audit_drift_events", "agency_minute"] == 0
+    table = subprocess.run(
+        [sys.executable, "-m", "pipeline.cli", "audit"],
+        env=worker.environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert table.returncode == 0
+    assert "Every tally is right." in table.stdout
+
+
+def test_nothing_to_ask_is_a_setup_error(chain):
+    """A storage that does not answer ends the command with one line and status 2."""
+    done = subprocess.run(
+        [sys.executable, "-m", "pipeline.cli", "audit"],
+        env=chain.environment | {"PORTALPULSE_CLICKHOUSE__URL": "http://127.0.0.1:1/x"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert [line for line in done.stderr.splitlines() if line.strip()][-1].startswith("portalpulse: ClickHouse at 127.0.0.1:1")
