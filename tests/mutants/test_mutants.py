@@ -10,6 +10,7 @@ import json
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -278,10 +279,20 @@ def run(folder: Path, tests: list[str], change: Mutant | None = None) -> dict[st
     return found
 
 
+@pytest.fixture(scope="module")
+def verdicts(request, tmp_path_factory):
+    """How the named test of each chosen mutant ends, to come; on every core at once, for most of the time goes into imports."""
+    params = [item.callspec.params for item in request.session.items if hasattr(item, "callspec")]
+    chosen = [param["mutant"] for param in params if "mutant" in param]
+    executor = ThreadPoolExecutor(os.cpu_count())
+    yield {each.rule: executor.submit(run, tmp_path_factory.mktemp("mutant"), [each.test], each) for each in chosen}
+    executor.shutdown(cancel_futures=True)
+
+
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.rule)
-def test_a_broken_rule_is_noticed(mutant, tmp_path):
+def test_a_broken_rule_is_noticed(mutant, verdicts):
     """The named test fails by an assertion when the line that keeps the rule is made wrong."""
-    found = run(tmp_path, [mutant.test], mutant)
+    found = verdicts[mutant.rule].result()
     raised = {name for ended in found.values() for name in ended.split(",")} - {"passed"}
     assert raised, f"no test noticed: {mutant.rule}"
     assert raised <= {"AssertionError", "Failed"}, f"the mutant does not run, so it proves nothing: {found}"
