@@ -62,6 +62,8 @@ def contents(document: dict[str, Any]) -> dict[str, str]:
         found["soak"] = _soak_text(document["soak"])
     if backfills := [document[name] for name in sorted(document) if name.startswith("backfill")]:
         found["backfill"] = "".join(_backfill_text(one) for one in backfills)
+    if "outage" in document:
+        found["outage"] = _outage_text(document["outage"])
     if "sizes" in document:
         found["sizes"] = _sizes_tables(document["sizes"])
     return found
@@ -95,6 +97,19 @@ def _soak_text(found: dict[str, Any]) -> str:
     return (
         f"{found['events']:,} events: {found['events_per_second']:,} events/s, {'exact' if found['exact'] else 'NOT exact'}; "
         f"by quarters {quarters} (last to first {found['last_to_first']:.2f}); worker at most {found['memory_mb_most']} MB.\n"
+    )
+
+
+def _outage_text(found: dict[str, Any]) -> str:
+    """How a backlog drains after ClickHouse was away."""
+    normal = ", ".join(f"{speed:,}" for speed in found["normal_events_per_second"])
+    return (
+        f"{found['minutes']:g} minutes at {found['rate']:,} messages a second: {found['backlog']:,} waiting in Kafka at its "
+        f"return, {found['committed_meanwhile']:,} committed meanwhile; first row after "
+        f"{found['resumed_after_seconds']:g} s, drained in "
+        f"{found['drained_seconds']:g} s at {found['drained_events_per_second']:,} events/s. The same messages without an "
+        f"outage: {normal} events/s (share of the faster {found['share_of_normal']:.0%}). "
+        f"{'Every tally exact' if found['exact'] else 'Tallies wrong'}; worker at most {found['memory_mb_most']} MB.\n"
     )
 
 

@@ -1,0 +1,189 @@
+"""``python -m bench outage``: ClickHouse is away for minutes under load; then the backlog is drained.
+
+The normal speed is that of a fresh worker on the same topic, from its beginning to its end, in the same run: the same messages
+without an outage. Both count from the first row that is stored; how long the worker took to notice that its storage is back
+stands beside it.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from typing import Annotated, Any
+
+import httpx
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from bench import figures, results
+from bench.corpus import Buckets
+from bench.measure import Group, Probe, Stack, machine, running_stack, usage, wait_for, worker, worker_settings
+from deploy.native.ports import LOOPBACK, free_port
+from deploy.native.processes import ChildProcess
+
+TOPIC = "dvc.dossier-events.v1"
+#: A backlog is drained at no less than this share of the normal speed.
+ENOUGH = 0.8
+#: Load before the outage, so that it strikes a worker at work (seconds).
+LEAD_SECONDS = 20
+#: What was acknowledged before the storage went is committed this soon (seconds).
+SETTLE_SECONDS = 3
+_TIMEOUT = 1_800.0
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+
+    @app.command()
+    def outage(
+        *,
+        minutes: Annotated[float, typer.Option(help="How long ClickHouse is away.")] = 5.0,
+        rate: Annotated[int, typer.Option(help="Messages a second meanwhile.")] = 25_000,
+        runs: Annotated[int, typer.Option(help="Times that the same messages are drained without an outage.")] = 2,
+    ) -> None:
+        """Kill ClickHouse under load, start it minutes later, and compare the draining with draining without an outage.
+
+        Status 1 when a number is not exact, something was committed while it was away, or the draining was too slow.
+        """
+        console = Console()
+        with running_stack() as stack:
+            stack.kafka.create_topic(TOPIC, partitions=4)
+            found, tallies = _outage(stack, minutes=minutes, rate=rate, console=console)
+            normal = []
+            for number in range(runs):
+                speed, others = _normal(stack, number, events=found["events"])
+                found["exact"] = found["exact"] and others == tallies
+                normal.append(round(speed))
+                console.print(f"drained without an outage at {speed:,.0f} events/s")
+        found["normal_events_per_second"] = normal
+        found["share_of_normal"] = round(found["drained_events_per_second"] / max(normal), 3)
+        console.print(_table(found))
+        results.update({"outage": {"machine": machine(), **found}})
+        figures.write(console)
+        if not found["exact"] or found["committed_meanwhile"] or found["share_of_normal"] < ENOUGH:
+            raise typer.Exit(1)
+
+
+def _outage(stack: Stack, *, minutes: float, rate: int, console: Console) -> tuple[dict[str, Any], Buckets]:
+    """The figures of the outage and the draining, and the tallies at the end."""
+    database, port = "outage", free_port()
+    url = f"http://{LOOPBACK}:{port}"
+    settings = worker_settings(stack, topic=TOPIC, group=database, database=database)
+    child = worker(stack, settings | {"PORTALPULSE_HTTP__PORT": str(port)})
+    probe, offsets = Probe(stack.server), Group(stack.kafka.bootstrap, group=database, topic=TOPIC)
+    child.start()
+    try:
+        wait_for(lambda: _readyz(url)[0], timeout=90, what="the worker", children=[child], poll=0.2)
+        seconds = LEAD_SECONDS + minutes * 60
+        sending = ["--bootstrap", stack.kafka.bootstrap, "--topic", TOPIC, "--rate", str(rate), "--seconds", str(seconds)]
+        began = time.monotonic()
+        notes = stack.folder / "outage.txt"  # a pipe that nobody reads would stop the sender
+        with notes.open("wb") as output:
+            sender = subprocess.Popen([sys.executable, "-m", "bench.paced_sender", *sending], stdout=output)
+        time.sleep(LEAD_SECONDS)
+        memory_before = usage([child]).memory_bytes
+        stack.server.kill()
+        console.print(f"ClickHouse is gone; {minutes:g} minutes of load follow")
+        time.sleep(SETTLE_SECONDS)
+        committed, memory, said = offsets.committed(), 0, ""
+        while time.monotonic() < began + seconds:
+            child.check()
+            memory = max(memory, usage([child]).memory_bytes)
+            said = _readyz(url)[1] or said
+            time.sleep(1.0)
+        if sender.wait(timeout=120):
+            raise typer.Exit(1)
+        events = int(notes.read_bytes().split()[-1])
+        meanwhile = sum(offsets.committed().values()) - sum(committed.values())
+        backlog = offsets.lag()
+        away = time.monotonic() - began - LEAD_SECONDS
+        stack.server.start()
+        back = time.monotonic()
+        rows = sum(probe.numbers(f"SELECT count() FROM {database}.dossier_events"))
+        wait_for(
+            lambda: sum(probe.numbers(f"SELECT count() FROM {database}.dossier_events")) > rows,
+            timeout=120,
+            what="the first row after the outage",
+            children=[child],
+        )
+        first, seen = time.monotonic(), sum(probe.numbers(f"SELECT count() FROM {database}.dossier_events FINAL"))
+        _await_tallied(probe, database, events, child)
+        drained = time.monotonic() - first
+        tallies = _tallies(probe, database)
+        return {
+            "minutes": round(away / 60, 2),
+            "rate": rate,
+            "events": events,
+            "backlog": backlog,
+            "committed_meanwhile": meanwhile,
+            "said": said,
+            "memory_mb_before": round(memory_before / 1e6),
+            "memory_mb_most": round(memory / 1e6),
+            "resumed_after_seconds": round(first - back, 2),
+            "drained_seconds": round(drained, 1),
+            "drained_events_per_second": round((events - seen) / drained),
+            "exact": sum(tallies.values()) == events,
+        }, tallies
+    finally:
+        child.stop()
+        stack.drop_database(database)
+
+
+def _normal(stack: Stack, number: int, *, events: int) -> tuple[float, Buckets]:
+    """Events a second of a fresh worker over the whole topic, and its tallies."""
+    database = f"normal_{number}"
+    child = worker(stack, worker_settings(stack, topic=TOPIC, group=database, database=database), name=database)
+    probe = Probe(stack.server)
+    child.start()
+    try:
+        stored = f"SELECT count() FROM {database}.dossier_events"
+        wait_for(lambda: sum(probe.numbers(stored)) > 0, timeout=120, what="the first row", children=[child])
+        first, seen = time.monotonic(), sum(probe.numbers(stored))
+        _await_tallied(probe, database, events, child)
+        return (events - seen) / (time.monotonic() - first), _tallies(probe, database)
+    finally:
+        child.stop()
+        stack.drop_database(database)
+
+
+def _await_tallied(probe: Probe, database: str, events: int, child: ChildProcess) -> None:
+    counted = (
+        f"SELECT (SELECT sum(events) FROM {database}.agency_minute FINAL), (SELECT sum(events) FROM {database}.agency_day FINAL)"
+    )
+    wait_for(lambda: probe.numbers(counted) == [events] * 2, timeout=_TIMEOUT, what="every tally", children=[child], poll=0.1)
+
+
+def _tallies(probe: Probe, database: str) -> Buckets:
+    return probe.buckets(f"SELECT agency, toUnixTimestamp(minute), events FROM {database}.agency_minute FINAL")
+
+
+def _readyz(url: str) -> tuple[bool, str]:
+    """Whether the worker is ready, and its reason when not."""
+    try:
+        answer = httpx.get(f"{url}/readyz", timeout=5, trust_env=False)
+    except httpx.HTTPError:
+        return False, ""
+    return answer.status_code == httpx.codes.OK, str(answer.json()["reason"])
+
+
+def _table(found: dict[str, Any]) -> Table:
+    """The figures for people."""
+    shown = Table(
+        title=f"ClickHouse away for {found['minutes']:g} minutes at {found['rate']:,} messages a second", show_header=False
+    )
+    for line in (
+        ("sent", f"{found['events']:,}"),
+        ("waiting in Kafka at its return", f"{found['backlog']:,}"),
+        ("committed while it was away", f"{found['committed_meanwhile']:,}"),
+        ("/readyz said", found["said"]),
+        ("memory of the worker before, at most", f"{found['memory_mb_before']} MB, {found['memory_mb_most']} MB"),
+        ("first row after its return", f"{found['resumed_after_seconds']:g} s"),
+        ("drained", f"in {found['drained_seconds']:g} s, {found['drained_events_per_second']:,} events/s"),
+        ("without an outage", ", ".join(f"{speed:,} events/s" for speed in found["normal_events_per_second"])),
+        ("share of the faster of these", f"{found['share_of_normal']:.0%} (at least {ENOUGH:.0%})"),
+        ("every tally exact", "yes" if found["exact"] else "no"),
+    ):
+        shown.add_row(*line)
+    return shown
