@@ -207,7 +207,7 @@ class Process:
     """One of our long-running commands."""
 
     def __init__(self, command, arguments, environment, log):
-        self.port = free_port()
+        self.port = int(environment.get("PORTALPULSE_HTTP__PORT") or free_port())
         self.child = ChildProcess(
             command,
             [sys.executable, "-m", "pipeline.cli", command, *arguments],
