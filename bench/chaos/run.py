@@ -24,6 +24,8 @@ from bench.measure import machine
 from pipeline.core.errors import ConfigurationError, UnavailableError
 
 _INTERRUPTED = 130
+#: Columns of what goes into a file: enough for the table.
+_WIDTH = 150
 
 
 @dataclass(slots=True)
@@ -86,7 +88,7 @@ def register(app: typer.Typer) -> None:
 
         Example: python -m bench chaos --minutes 10 --seed 7
         """
-        console = Console()
+        console = Console() if sys.stdout.isatty() else Console(width=_WIDTH)
         chosen = choose(faults)
         if show:
             for name, fault in chosen.items():
@@ -176,7 +178,7 @@ def table(outcomes: Sequence[Outcome]) -> Table:
         "recovered in s: median",
         "most",
     ):
-        shown.add_column(heading, justify="left" if heading == "fault" else "right")
+        shown.add_column(heading, justify="left" if heading == "fault" else "right", no_wrap=True)
     for name in sorted({outcome.fault for outcome in outcomes}):
         mine = [outcome for outcome in outcomes if outcome.fault == name]
         last = mine[-1].verdict
