@@ -40,6 +40,7 @@ from aiokafka.protocol.metadata import MetadataRequest
 
 from pipeline.core.errors import ConfigurationError, UnavailableError
 from pipeline.settings import KafkaSettings
+from pipeline.stream import kafka_errors
 from pipeline.stream.security import aiokafka_options
 
 _TIMEOUT: Final = 10.0
@@ -73,7 +74,7 @@ async def preflight(settings: KafkaSettings, *, create_topic: bool = False) -> i
             await _reach(settings)
             await client.start()
             # A fresh broker has no coordinator for the group yet, a new topic is not known everywhere at once.
-            async for attempt in stamina.retry_context(on=_passing, attempts=None, timeout=None, wait_max=1.0):
+            async for attempt in stamina.retry_context(on=kafka_errors.passes, attempts=None, timeout=None, wait_max=1.0):
                 with attempt:
                     try:
                         return await _check(client, settings, create_topic=create_topic)
@@ -97,6 +98,8 @@ async def preflight(settings: KafkaSettings, *, create_topic: bool = False) -> i
                 f"Kafka at {shown} answers but is not ready: {_words(passing[-1])}.",
                 remedy="Wait until its brokers are up, then start the worker again; see the broker's log.",
             ) from error
+        if remedy := kafka_errors.remedy(error):
+            raise UnavailableError(f"Kafka at {shown} refuses: {_words(error)}.", remedy=remedy) from error
         raise UnavailableError(f"No Kafka broker answers at {shown}.", remedy=_START) from error
     finally:
         await client.close()
@@ -272,8 +275,3 @@ def _as_user(settings: KafkaSettings) -> str:
 
 def _words(error: Exception) -> str:
     return str(error) or type(error).__name__
-
-
-def _passing(error: Exception) -> bool:
-    """Whether asking again may help."""
-    return isinstance(error, KafkaError) and bool(error.retriable)
