@@ -9,6 +9,7 @@ from typing import Final, Protocol
 
 from producers.senders.batch_sender import Acknowledged
 from producers.senders.record_batches import Batch
+from producers.sending import STOP_SECONDS
 
 #: How often progress is told (seconds).
 _TELL_EVERY: Final = 0.1
@@ -67,8 +68,8 @@ class Sender(Protocol):
         """Hand a batch over; blocks while too much is under way."""
         ...
 
-    def flush(self) -> None:
-        """Return when every batch is acknowledged or has failed."""
+    def flush(self, *, timeout: float = ...) -> None:
+        """Return when every batch is acknowledged or has failed, after so many seconds at the latest."""
         ...
 
 
@@ -210,7 +211,10 @@ def drive(task: Task, *, sender: Sender, run: Run, tell: Callable[[Told], None])
             interrupted = run.pause(0.0)
     except KeyboardInterrupt:
         interrupted = True
-    sender.flush()
+    if interrupted:
+        sender.flush(timeout=STOP_SECONDS)
+    else:
+        sender.flush()
     position = _position(run, sender)
     tell(Told(sent, sender.acknowledged, position))
     return Sent(

@@ -36,7 +36,7 @@ class FileWriter:
             raise self._unusable(error) from error
         self._written += 1
 
-    def flush(self) -> None:
+    def flush(self, *, timeout: float = 0.0) -> None:  # noqa: ARG002 - the operating system takes them at once
         """Hand everything to the operating system."""
         try:
             self._file.flush()

@@ -127,9 +127,9 @@ class KafkaWriter:
             self._sent_since_poll = 0
             self._producer.poll(0)
 
-    def flush(self) -> None:
-        """Wait for every message; none stays undecided longer than the delivery timeout, and none for a lost broker."""
-        deadline = time.monotonic() + _DELIVERY_SECONDS + 5.0
+    def flush(self, *, timeout: float = _DELIVERY_SECONDS + 5.0) -> None:
+        """Wait for every message; none stays undecided longer than the timeout, and none for a lost broker."""
+        deadline = time.monotonic() + timeout
         while self._producer.flush(0.5) and time.monotonic() < deadline and not self._lost:
             pass
         left = len(self._producer)

@@ -12,6 +12,8 @@ from producers.messages import Kind, Message
 
 #: How often progress is told (seconds).
 _TELL_EVERY: Final = 0.1
+#: What is under way when the sending is stopped gets so long (seconds): whoever stops processes kills after twenty.
+STOP_SECONDS: Final = 10.0
 
 
 class Writer(Protocol):
@@ -41,8 +43,8 @@ class Writer(Protocol):
         """Hand one message over; blocks while too many are under way."""
         ...
 
-    def flush(self) -> None:
-        """Return when every message handed over is acknowledged or has failed."""
+    def flush(self, *, timeout: float = ...) -> None:
+        """Return when every message handed over is acknowledged or has failed, after so many seconds at the latest."""
         ...
 
 
@@ -136,7 +138,10 @@ def send_all(messages: Iterable[Message], *, source: str, seed: int | None, writ
     except KeyboardInterrupt:
         interrupted = True
     progress.update(sent)
-    writer.flush()
+    if interrupted:
+        writer.flush(timeout=STOP_SECONDS)
+    else:
+        writer.flush()
     return Summary(
         source=source,
         seed=seed,

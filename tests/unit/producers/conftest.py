@@ -23,6 +23,7 @@ class RecordingWriter:
     breaks_after: int | None = None
     problem: str = ""
     flushed: int = 0
+    flushed_within: float | None = None
 
     @property
     def acknowledged(self):
@@ -41,8 +42,9 @@ class RecordingWriter:
         if self.failed:
             self.problem = "broken"
 
-    def flush(self):
+    def flush(self, *, timeout=None):
         self.flushed += 1
+        self.flushed_within = timeout
 
 
 @dataclass
@@ -58,6 +60,7 @@ class RecordingSender:
     retries: int = 0
     problem: str = ""
     flushed: int = 0
+    flushed_within: float | None = None
     places: list = field(default_factory=list)
     clock: object = None
 
@@ -80,8 +83,9 @@ class RecordingSender:
         now = self.clock.monotonic() if self.clock else float(len(self.batches))
         self.acknowledgements.append(Acknowledged(now, now, batch.records, batch.events, batch.distinct))
 
-    def flush(self):
+    def flush(self, *, timeout=None):
         self.flushed += 1
+        self.flushed_within = timeout
 
 
 def unpacked(batch):
