@@ -11,11 +11,13 @@ from functools import cached_property
 
 import httpx
 import pytest
+from confluent_kafka import KafkaException, TopicPartition
 from confluent_kafka.admin import (
     AclBinding,
     AclBindingFilter,
     AclOperation,
     AclPermissionType,
+    OffsetSpec,
     ResourcePatternType,
     ResourceType,
     ScramCredentialInfo,
@@ -196,6 +198,18 @@ class Site:
         with KafkaWriter(bootstrap=[self.kafka.bootstrap], topic=self.topic) as writer:
             for _ in range(count):
                 writer.send(None, a_message())
+
+    def await_messages(self, count):
+        """Wait until the topic holds so many messages, whoever sent them."""
+        parts = {TopicPartition(self.topic, number): OffsetSpec.latest() for number in range(2)}
+
+        def held():
+            try:
+                return sum(asked.result(10).offset for asked in self.kafka.admin.list_offsets(parts).values())
+            except KafkaException:  # a new topic has no leader for a moment
+                return 0
+
+        wait_until(lambda: held() >= count, timeout=60, what=f"{count} messages")
 
     def close(self):
         """End what still runs."""
