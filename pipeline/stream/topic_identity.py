@@ -141,7 +141,8 @@ class TopicIdentity:
         )
 
     def _has_controller(self) -> bool:
-        return bool(self._admin.list_topics(timeout=_ANSWER_SECONDS).controller_id >= 0)
+        found = self._admin.list_topics(timeout=_ANSWER_SECONDS)
+        return found.controller_id in found.brokers
 
     def _ask(self) -> Look:
         topic, group = self._settings.topic, self._settings.group
