@@ -282,8 +282,8 @@ def run(folder: Path, tests: list[str], change: Mutant | None = None) -> dict[st
 @pytest.fixture(scope="module")
 def verdicts(request, tmp_path_factory):
     """How the named test of each chosen mutant ends, to come; on every core at once, for most of the time goes into imports."""
-    params = [item.callspec.params for item in request.session.items if hasattr(item, "callspec")]
-    chosen = [param["mutant"] for param in params if "mutant" in param]
+    mine = [item for item in request.session.items if item.path == request.path and hasattr(item, "callspec")]
+    chosen = [item.callspec.params["mutant"] for item in mine]
     executor = ThreadPoolExecutor(os.cpu_count())
     yield {each.rule: executor.submit(run, tmp_path_factory.mktemp("mutant"), [each.test], each) for each in chosen}
     executor.shutdown(cancel_futures=True)
