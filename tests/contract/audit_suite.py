@@ -150,17 +150,17 @@ class AuditSuite:
         assert place.drifts() == NOTHING
 
     @pytest.mark.parametrize("tier", list(Tier), ids=str)
-    @pytest.mark.parametrize("name", [name for name in Counts.__slots__ if name != "events"])
-    def test_each_count_is_compared(self, place, tier, name):
+    def test_each_count_is_compared(self, place, tier):
         """A tally with the right number of events and any one count wrong is found, and a plain recount repairs it."""
         event = an_event()
         place.take([event])
         right = counts_of([event])
-        wrong = dataclasses.replace(right, **{name: getattr(right, name) + 2})
-        place.write(tier, bucket_of(tier, event), wrong, event.occurred_at, 1)
-        look = place.look()[tier]
-        assert (look.differing, look.drift, look.stuck) == (1, 2, 0)
-        assert look.differences[0].tallied == wrong
+        for name in set(Counts.__slots__) - {"events"}:
+            wrong = dataclasses.replace(right, **{name: getattr(right, name) + 2})
+            place.write(tier, bucket_of(tier, event), wrong, event.occurred_at, 1)
+            look = place.audit.compare(tier, TODAY, settle=AT_ONCE, limit=100)
+            assert (look.differing, look.drift, look.stuck) == (1, 2, 0), name
+            assert look.differences[0].tallied == wrong
         place.recount([TODAY])
         assert place.drifts() == NOTHING
 
