@@ -68,7 +68,6 @@ class KafkaProxy(Proxy):
 
     def __init__(self, port: int, target: int) -> None:
         self.muted: set[int] = set()
-        self.swallowed = 0  # requests that were not passed on
         super().__init__(port, target)
 
     def _forth(self, source: socket.socket, sink: socket.socket) -> None:
@@ -79,8 +78,6 @@ class KafkaProxy(Proxy):
             hangs = hangs or int.from_bytes(body[:2], "big") in self.muted
             if not hangs and not self.silent.is_set():
                 sink.sendall(head + body)
-            else:
-                self.swallowed += 1
 
 
 #: API keys of requests.
