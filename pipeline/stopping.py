@@ -13,6 +13,7 @@ import signal
 import socket
 import sys
 import threading
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Final, NoReturn
 
@@ -35,7 +36,7 @@ class Stopping:
         self._seconds = seconds
         self._asked = False
         self._target: tuple[asyncio.AbstractEventLoop, asyncio.Event] | None = None
-        self._pipe: tuple[socket.socket, socket.socket] | None = None
+        self._writing: socket.socket | None = None  # closed with its last reference
 
     def listen(self) -> None:
         """Take the signals from now on; until ``event`` is called there is nothing to put in order, and they end at once.
@@ -43,12 +44,9 @@ class Stopping:
         Raises:
             ValueError: this is not the main thread.
         """
-        self._pipe = reading, writing = socket.socketpair()
-        writing.settimeout(0)  # the interpreter wants it never to block
-        signal.set_wakeup_fd(writing.fileno(), warn_on_full_buffer=False)
+        self._writing, _ = follow_signals(self._listen)
         for number in _SIGNALS:
-            signal.signal(number, _leave_it_to_the_thread)
-        threading.Thread(target=self._listen, args=[reading], name="stopping", daemon=True).start()
+            signal.signal(number, leave_it_to_the_thread)
 
     def event(self) -> asyncio.Event:
         """An event of the running loop: set when the process is asked to stop, which then has its seconds to do so."""
@@ -92,8 +90,23 @@ class Stopping:
         timer.start()
 
 
-def _leave_it_to_the_thread(_number: int, _frame: object) -> None:
-    """Without a handler the interpreter writes no number."""
+def follow_signals(follow: Callable[[socket.socket], None]) -> tuple[socket.socket, int]:
+    """Let ``follow`` read, in a thread of its own, the number of every signal that has a handler, whatever the main thread does.
+
+    Returns:
+        The end that the interpreter writes to, to be kept, and the file that it wrote to before.
+
+    Raises:
+        ValueError: this is not the main thread.
+    """
+    reading, writing = socket.socketpair()
+    writing.settimeout(0)  # the interpreter wants it never to block
+    threading.Thread(target=follow, args=[reading], name="signals", daemon=True).start()
+    return writing, signal.set_wakeup_fd(writing.fileno(), warn_on_full_buffer=False)
+
+
+def leave_it_to_the_thread(_number: int, _frame: object) -> None:
+    """A handler that does nothing: without one, or ignored, a signal's number would be written nowhere."""
 
 
 def _leave(code: int) -> NoReturn:

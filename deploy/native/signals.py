@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-from pipeline.stopping import STOP_SECONDS
+from pipeline.stopping import STOP_SECONDS, follow_signals, leave_it_to_the_thread
 
 _ALL = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 #: A closing terminal sends SIGHUP, and sometimes twice; nobody is impatient then.
@@ -31,10 +31,7 @@ def stopped_by_signals() -> Iterator[None]:
     def interrupt(_number: int, _frame: FrameType | None) -> None:
         raise KeyboardInterrupt
 
-    reader, writer = socket.socketpair()
-    writer.settimeout(0)  # the interpreter wants it never to block
-    threading.Thread(target=_follow, args=(reader,), name="signals", daemon=True).start()
-    before_file = signal.set_wakeup_fd(writer.fileno(), warn_on_full_buffer=False)
+    writer, before_file = follow_signals(_follow)
     before = {number: signal.signal(number, interrupt) for number in (signal.SIGTERM, signal.SIGHUP)}
     try:
         yield
@@ -51,16 +48,12 @@ def deaf() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():  # only there may handlers be set, only there they run
         yield
         return
-    before = {number: signal.signal(number, _nothing) for number in _ALL}
+    before = {number: signal.signal(number, leave_it_to_the_thread) for number in _ALL}
     try:
         yield
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-def _nothing(_number: int, _frame: FrameType | None) -> None:
-    """No handler at all, or an ignored signal, would keep it from the thread too."""
 
 
 def _follow(reader: socket.socket) -> None:
