@@ -18,8 +18,9 @@ from rich.table import Table
 
 from pipeline import wiring
 from pipeline.audit_run import SHOWN, AuditReport, Desk, KafkaCheck, Wanted, run_audit
+from pipeline.cli import options
 from pipeline.cli.asking import address_of, ask, is_embedded
-from pipeline.core.errors import ConfigurationError, UnavailableError
+from pipeline.core.errors import UnavailableError
 from pipeline.core.periods import Period
 from pipeline.settings import Settings, load_settings
 from sinks.errors import SinkError
@@ -72,7 +73,7 @@ def _audit(
     Examples: [bold]portalpulse audit[/bold], [bold]portalpulse audit --from 2024-08-01 --repair[/bold],
     [bold]portalpulse audit --kafka deep[/bold] (is every message that was acknowledged still there?)
     """
-    days = tuple(None if text is None else _day(option, text) for option, text in (("--from", first), ("--to", last)))
+    days = tuple(None if text is None else options.day(option, text) for option, text in (("--from", first), ("--to", last)))
     if days[0] is not None and days[1] is not None:
         Period(days[0], days[1])
     wanted = Wanted(days[0], days[1], repair=repair, settle=settle, repeats=repeats, kafka=kafka)
@@ -229,10 +230,3 @@ def _print_kafka(kafka: Mapping[str, Any], console: Console) -> None:
             console.print(f"  {position}", markup=False)
     for fault in kafka["faults"]:
         console.print(fault, style="bold", markup=False)
-
-
-def _day(option: str, text: str) -> dt.date:
-    try:
-        return dt.date.fromisoformat(text)
-    except ValueError as error:
-        raise ConfigurationError(f"{option} must be a day such as 2024-08-20, this is {text!r}.") from error

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import enum
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,7 +13,8 @@ from rich.console import Console
 from rich.table import Table
 
 from pipeline.addresses import read_addresses
-from pipeline.core.errors import ConfigurationError, UnavailableError
+from pipeline.cli import options
+from pipeline.core.errors import UnavailableError
 from pipeline.core.indicators import INDICATORS
 from pipeline.core.periods import Period
 from pipeline.core.rounding import vietnamese
@@ -44,7 +44,7 @@ def register(app: typer.Typer) -> None:
 
         Example: portalpulse report --from 2024-01-01 --to 2024-08-20 --format csv > emc.csv
         """
-        period = Period(_day("--from", first), _day("--to", last))
+        period = Period(options.day("--from", first), options.day("--to", last))
         figures = fetch_report(_base_address(data), period)
         if form is Format.JSON:
             typer.echo(to_json(figures))
@@ -100,13 +100,6 @@ def as_table(figures: Mapping[str, Any]) -> Table:
             cells.append("—" if rate is None else vietnamese(rate))
         table.add_row(row["code"], row["name"], *cells, style=None if row["scope"] == "agency" else "bold")
     return table
-
-
-def _day(option: str, text: str) -> dt.date:
-    try:
-        return dt.date.fromisoformat(text)
-    except ValueError as error:
-        raise ConfigurationError(f"{option} must be a day such as 2024-08-20, this is {text!r}.") from error
 
 
 def _base_address(data: Path | None) -> str:
