@@ -124,6 +124,11 @@ def ensure_topic(bootstrap: str, topic: str, *, partitions: int, replication: in
         )
 
 
+def new_cluster_id() -> str:
+    """An id for a new cluster, in the form that Kafka's tools take; it may begin with a hyphen."""
+    return base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+
+
 @dataclass(frozen=True, slots=True)
 class Membership:
     """A node's place in a cluster: its number and ports, the others' controllers as number -> port, the cluster's id."""
@@ -205,7 +210,7 @@ class KafkaNode(Broker):
         path = self._folder / "cluster-id"
         if not path.exists():
             self._folder.mkdir(parents=True, exist_ok=True)
-            path.write_text(base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("="), encoding="ascii")
+            path.write_text(new_cluster_id(), encoding="ascii")
         return path.read_text(encoding="ascii")
 
     def launch(self) -> None:

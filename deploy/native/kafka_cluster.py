@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import base64
-import uuid
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from deploy.native.kafka import KafkaNode, Membership, admin_client, ensure_topic
+from deploy.native.kafka import KafkaNode, Membership, admin_client, ensure_topic, new_cluster_id
 from deploy.native.ports import free_ports
 from deploy.native.processes import stop_all, wait_until
 
@@ -29,7 +27,7 @@ class KafkaCluster:
         """
         ports = free_ports(2 * nodes)
         controllers = {number: ports[nodes + number - 1] for number in range(1, nodes + 1)}
-        cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+        cluster = new_cluster_id()
         self.nodes = [
             KafkaNode(
                 data_dir=data_dir / f"node-{number}",
