@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import httpx
 import psutil
 from confluent_kafka import ConsumerGroupTopicPartitions, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec
@@ -267,6 +268,15 @@ class Group:
 
 
 # --- the machine ----------------------------------------------------------------------------------------------------------
+
+
+def readyz(url: str) -> tuple[bool, str]:
+    """Whether a process says that it is ready, and its reason when it says that it is not; it may not answer at all."""
+    try:
+        answer = httpx.get(f"{url}/readyz", timeout=5, trust_env=False)
+    except httpx.HTTPError:
+        return False, ""
+    return answer.status_code == httpx.codes.OK, str(answer.json()["reason"])
 
 
 def machine() -> dict[str, object]:

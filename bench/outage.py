@@ -12,14 +12,13 @@ import sys
 import time
 from typing import Annotated, Any
 
-import httpx
 import typer
 from rich.console import Console
 from rich.table import Table
 
 from bench import figures, results
 from bench.corpus import Buckets
-from bench.measure import Group, Probe, Stack, machine, running_stack, usage, wait_for, worker, worker_settings
+from bench.measure import Group, Probe, Stack, machine, readyz, running_stack, usage, wait_for, worker, worker_settings
 from deploy.native.ports import LOOPBACK, free_port
 from deploy.native.processes import ChildProcess
 
@@ -75,7 +74,7 @@ def _outage(stack: Stack, *, minutes: float, rate: int, console: Console) -> tup
     probe, offsets = Probe(stack.server), Group(stack.kafka.bootstrap, group=database, topic=TOPIC)
     child.start()
     try:
-        wait_for(lambda: _readyz(url)[0], timeout=90, what="the worker", children=[child], poll=0.2)
+        wait_for(lambda: readyz(url)[0], timeout=90, what="the worker", children=[child], poll=0.2)
         seconds = LEAD_SECONDS + minutes * 60
         sending = ["--bootstrap", stack.kafka.bootstrap, "--topic", TOPIC, "--rate", str(rate), "--seconds", str(seconds)]
         began = time.monotonic()
@@ -91,7 +90,7 @@ def _outage(stack: Stack, *, minutes: float, rate: int, console: Console) -> tup
         while time.monotonic() < began + seconds:
             child.check()
             memory = max(memory, usage([child]).memory_bytes)
-            said = _readyz(url)[1] or said
+            said = readyz(url)[1] or said
             time.sleep(1.0)
         if sender.wait(timeout=120):
             raise typer.Exit(1)
@@ -157,15 +156,6 @@ def _await_tallied(probe: Probe, database: str, events: int, child: ChildProcess
 
 def _tallies(probe: Probe, database: str) -> Buckets:
     return probe.buckets(f"SELECT agency, toUnixTimestamp(minute), events FROM {database}.agency_minute FINAL")
-
-
-def _readyz(url: str) -> tuple[bool, str]:
-    """Whether the worker is ready, and its reason when not."""
-    try:
-        answer = httpx.get(f"{url}/readyz", timeout=5, trust_env=False)
-    except httpx.HTTPError:
-        return False, ""
-    return answer.status_code == httpx.codes.OK, str(answer.json()["reason"])
 
 
 def _table(found: dict[str, Any]) -> Table:

@@ -8,9 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-import httpx
-
 from bench.environment import child_environment
+from bench.measure import readyz
 from deploy.native.ports import LOOPBACK, free_port
 from deploy.native.processes import ChildProcess, wait_until
 
@@ -59,11 +58,7 @@ class Worker:
 
     def ready(self) -> tuple[bool, str]:
         """Whether /readyz says yes, and its reason when not."""
-        try:
-            answer = httpx.get(f"{self.url}/readyz", timeout=5, trust_env=False)
-        except httpx.HTTPError as error:
-            return False, repr(error)
-        return answer.status_code == httpx.codes.OK, str(answer.json()["reason"])
+        return readyz(self.url)
 
     def kill(self) -> None:
         """SIGKILL: nothing of the process's own runs any more."""
