@@ -64,6 +64,12 @@ def served(clickhouse_server):
         yield clickhouse
 
 
+@pytest.fixture(params=["embedded", "served"])
+def clickhouse(request):
+    """Each of the two in turn."""
+    return request.getfixturevalue(request.param)
+
+
 @pytest.fixture
 def empty_url(clickhouse_server):
     """The address of a database that does not exist yet."""

@@ -95,12 +95,6 @@ class TestMemory(AuditSuite):
         return Place(store, store, store, store, write, lambda tier: store._tier(tier).clear(), delete_events, age_events)
 
 
-@pytest.fixture(params=["embedded", "served"])
-def clickhouse(request):
-    """A migrated ClickHouse, embedded and served."""
-    return request.getfixturevalue(request.param)
-
-
 def test_a_version_that_no_epoch_beats(clickhouse):
     """A tally whose version leaves no room for a higher epoch is told as such, and no epoch is wasted on it."""
     place = in_clickhouse(clickhouse)

@@ -29,12 +29,6 @@ from tests.factories import MORNING, an_event, rows_of
 MINUTE = dt.timedelta(minutes=1)
 
 
-@pytest.fixture(params=["embedded", "served"])
-def clickhouse(request):
-    """A migrated ClickHouse, embedded and served."""
-    return request.getfixturevalue(request.param)
-
-
 # ---- migrations
 
 

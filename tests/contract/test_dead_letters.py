@@ -16,12 +16,6 @@ WAITING, ALL = LetterFilter(), LetterFilter(replayed=True)
 BYTES = b"\x00\xff\n'\\\t{}" + "hồ sơ".encode()
 
 
-@pytest.fixture(params=["embedded", "served"])
-def clickhouse(request):
-    """Each ClickHouse, with an empty database."""
-    return request.getfixturevalue(request.param)
-
-
 @pytest.fixture
 def letters(clickhouse):
     """The dead letters under test."""
