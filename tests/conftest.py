@@ -24,7 +24,13 @@ def pytest_addoption(parser):
 
 
 def pytest_collection_modifyitems(config, items):
-    """Leave out what is marked chaos unless --chaos is given; a marker expression (-m) stays free for other things."""
+    """Leave out what is marked chaos unless --chaos is given; a marker expression (-m) stays free for other things.
+
+    A test that uses the ClickHouse server starts a real part, wherever it lies.
+    """
+    for item in items:
+        if "clickhouse_node" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.integration)
     if config.getoption("--chaos"):
         return
     left_out = [item for item in items if item.get_closest_marker("chaos")]
@@ -63,11 +69,13 @@ def clickhouse_node(parts_dir):
 
 
 @pytest.fixture
-def clickhouse_server(clickhouse_node):
+def clickhouse_server(request, clickhouse_node):
     """A real ClickHouse over HTTP: ``.url(database)``, ``.query(sql)``, ``.kill()``, ``.restart()``.
 
     Tests share the server: each takes a database of its own name.
     """
+    marked = request.node.get_closest_marker("integration")
+    assert marked, "this test starts a real server: mark it integration, or `make unit` fails where none is installed"
     if not clickhouse_node.process.running:
         clickhouse_node.start()
     return clickhouse_node

@@ -68,14 +68,21 @@ class KafkaProxy(Proxy):
 
     def __init__(self, port: int, target: int) -> None:
         self.muted: set[int] = set()
+        self._muted_requests = 0
         super().__init__(port, target)
+
+    def muted_requests(self) -> int:
+        """How many requests came that get no answer because their key is muted."""
+        return self._muted_requests
 
     def _forth(self, source: socket.socket, sink: socket.socket) -> None:
         hangs = False
         stream = source.makefile("rb")
         while head := stream.read(4):
             body = stream.read(int.from_bytes(head, "big"))
-            hangs = hangs or int.from_bytes(body[:2], "big") in self.muted
+            if int.from_bytes(body[:2], "big") in self.muted:
+                hangs = True
+                self._muted_requests += 1
             if not hangs and not self.silent.is_set():
                 sink.sendall(head + body)
 

@@ -64,7 +64,7 @@ def served(clickhouse_server):
         yield clickhouse
 
 
-@pytest.fixture(params=["embedded", "served"])
+@pytest.fixture(params=["embedded", pytest.param("served", marks=pytest.mark.integration)])
 def clickhouse(request):
     """Each of the two in turn."""
     return request.getfixturevalue(request.param)

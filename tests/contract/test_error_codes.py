@@ -13,6 +13,8 @@ from sinks.clickhouse.codes import REFUSED_ROWS, RETRYABLE, STOPPING
 from sinks.clickhouse.target import Target
 from sinks.errors import RefusedRows, Retryable, SinkError, Unknown
 
+pytestmark = pytest.mark.integration  # a server with users of its own
+
 CONFIG = """<clickhouse><users_config>{users}</users_config></clickhouse>"""
 CROWDED = "parts_to_throw_insert = 1, parts_to_delay_insert = 1000000"
 USERS = """

@@ -268,8 +268,7 @@ def run(folder: Path, tests: list[str], change: Mutant | None = None) -> dict[st
         env=os.environ | {"MUTANT": json.dumps(made), "MUTANT_VERDICTS": str(verdicts), "HYPOTHESIS_PROFILE": "mutant"},
         capture_output=True,
         text=True,
-        timeout=120,
-        check=False,
+        check=False,  # pytest-timeout of the outer test ends a run that hangs
     )
     assert verdicts.exists(), ended.stdout + ended.stderr
     found: dict[str, str] = json.loads(verdicts.read_text())
