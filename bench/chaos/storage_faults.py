@@ -141,24 +141,17 @@ class Half:
             world.traffic.burst(_BURST // 10)
             before = world.gate.counts[self.half]
             getattr(world.gate, self.half)(source.randint(low, high))
-            wait_until(lambda before=before: self._cut(world, before), timeout=_SEEN_SECONDS, what="a cut")  # type: ignore[misc]
+            wait_until(
+                lambda before=before: world.gate.counts[self.half] > before,  # type: ignore[misc]
+                timeout=_SEEN_SECONDS,
+                what="a cut",
+            )
             world.gate.open()
             time.sleep(source.uniform(0.0, 0.2))
 
     def heal(self, world: World) -> None:
         """Whole again."""
         world.gate.open()
-        self._revive(world)
-
-    def _cut(self, world: World, before: int) -> bool:
-        self._revive(world)
-        return world.gate.counts[self.half] > before
-
-    def _revive(self, world: World) -> None:
-        # A server made of the embedded library dies of half of a request's headers. That must cost nothing, as any other death.
-        if not world.server.process.running:
-            world.report(f"{self.name}: ClickHouse died of it and is started again")
-            start_server(world)
 
 
 @dataclass(frozen=True)

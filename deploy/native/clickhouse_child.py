@@ -3,11 +3,16 @@
     python -m deploy.native.clickhouse_child LIBRARY DATA_DIR HTTP_PORT TCP_PORT [OPTION...]
 
 The library runs clickhouse-local; its session sleeps for ever while the listeners answer.
+
+Standard input is a pseudo-terminal and the session is interactive: otherwise clickhouse-local installs an error handler that ends
+the whole process (SIGABRT) when a peer resets a connection while the server waits for a request.
 """
 
 from __future__ import annotations
 
 import ctypes
+import os
+import pty
 import signal
 import sys
 
@@ -25,6 +30,9 @@ def main(arguments: list[str]) -> int:
     library.chdb_query_cmdline.argtypes = [ctypes.c_int, ctypes.POINTER(ctypes.c_char_p)]
     library.chdb_result_error.restype = ctypes.c_char_p
     library.chdb_result_error.argtypes = [ctypes.c_void_p]
+    # The controlling end stays open as long as this process: a closed one would end the session.
+    _, terminal = pty.openpty()
+    os.dup2(terminal, 0)
     # Python's own handlers never run while the library has the main thread: leave the signals to the kernel.
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.SIG_DFL)
@@ -34,6 +42,9 @@ def main(arguments: list[str]) -> int:
         "--listen_host=127.0.0.1",
         f"--http_port={http_port}",
         f"--tcp_port={tcp_port}",
+        "--interactive",
+        "--disable_suggestion",
+        "--progress=off",
         *options,
         # It is also the default format of HTTP answers: "Null" would make every answer empty.
         "--output-format=TabSeparated",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import struct
 import threading
 from contextlib import contextmanager
 
@@ -63,13 +64,56 @@ def test_a_request_cut_in_the_middle_stores_all_or_nothing(gated):
     """An insert whose body breaks off is Retryable, and no row of it is stored."""
     clickhouse, gate = gated
     body = b"".join(b"%d\n" % number for number in range(100_000))
-    # Not within the headers: a server made of the embedded library ends itself over half of them.
-    for cut in (1_000, len(body) // 2, len(body)):
+    for cut in (50, 1_000, len(body) // 2, len(body)):
         gate.half_request(cut)
         with pytest.raises(Retryable):
             clickhouse.insert("test", "cut", ["a"], iter([body[:300_000], body[300_000:]]), "TSV")
     gate.open()
     assert clickhouse.rows("test", "SELECT count() FROM cut")[0][0] == 0
+
+
+def _name(text):
+    return bytes([len(text)]) + text
+
+
+#: What a peer has sent, and how many bytes it has read, when it resets its connection; the port it speaks to.
+RESETS = {
+    "http: nothing sent": ("http_port", b"", 0),
+    "http: half of the headers": ("http_port", b"POST /?query=SELECT+1 HTTP/1.1\r\nHost: x\r\nContent-Le", 0),
+    "http: half of the body": (
+        "http_port",
+        b"POST /?query=INSERT+INTO+FUNCTION+null(%27x+String%27)+FORMAT+TSV HTTP/1.1\r\nHost: x\r\nContent-Length: 9999\r\n\r\na",
+        0,
+    ),
+    "http: half of the answer": (
+        "http_port",
+        b"GET /?query=SELECT+number+FROM+numbers(100000000) HTTP/1.1\r\nHost: x\r\n\r\n",
+        1_000,
+    ),
+    "http: between two requests": ("http_port", b"GET /ping HTTP/1.1\r\nHost: x\r\n\r\n", 1),
+    "tcp: nothing sent": ("tcp_port", b"", 0),
+    "tcp: half of the greeting": ("tcp_port", b"\x00\x04test\x01\x01", 0),
+    "tcp: between two packets": (
+        "tcp_port",
+        b"\x00" + _name(b"test") + b"\x01\x01\xc0\xa7\x03" + _name(b"") + _name(b"default") + _name(b""),
+        1,
+    ),
+}
+
+
+@pytest.mark.parametrize("state", RESETS)
+def test_a_reset_connection_does_not_end_the_server(clickhouse_server, state):
+    """The test server outlives peers that reset their connection at any moment, as the real clickhouse-server does."""
+    port, sent, awaited = RESETS[state]
+    process = clickhouse_server.process.pid
+    for _ in range(20):
+        with socket.create_connection(("127.0.0.1", getattr(clickhouse_server, port)), timeout=10) as peer:
+            peer.sendall(sent)
+            if awaited:
+                peer.recv(awaited)
+            peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        assert clickhouse_server.query("SELECT 1") == "1"
+    assert clickhouse_server.process.pid == process
 
 
 @contextmanager
