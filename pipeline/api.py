@@ -1,4 +1,9 @@
-"""The HTTP face of a worker or exporter: metrics, health, report and status. Reading happens in threads, never in the loop."""
+"""The HTTP face of a worker or exporter: metrics, health, report and status. Reading happens in threads, never in the loop.
+
+Three pools of threads keep the answers apart: one for scrapes, one for looking whether the storage answers, one for figures
+that people ask for; what may take minutes (audit steps, replays) has a fourth. A request whose client is gone is cancelled:
+what it still waits for is not begun.
+"""
 
 from __future__ import annotations
 
@@ -22,17 +27,29 @@ from pipeline.core.errors import ConfigurationError, UnavailableError
 from pipeline.core.periods import Period
 from pipeline.dead_letters import DeadLetterDesk
 from pipeline.dead_letters_api import dead_letter_routes
+from pipeline.exporter import storage_up
 from pipeline.logs import get_logger
 from pipeline.report import build_report
 from pipeline.settings import HttpSettings
+from pipeline.single_flight import SingleFlight, TooManyWaitingError
 from sinks.contract import TallyReader
 from sinks.errors import SinkError
 
 T = TypeVar("T")
 log = get_logger("api")
 
+#: Threads for figures that people ask for, and as many for what may take minutes.
 _READERS = 4
 _PIECES_AHEAD = 4
+#: Scrapes that may wait at the same time: a few Prometheus servers and a person.
+_SCRAPES_WAITING = 8
+#: Longest wait of a scrape that does not say how long it waits itself, and of a look at the storage (seconds).
+_SCRAPE_SECONDS = 30.0
+_PING_SECONDS = 3.0
+#: Probes that may wait at the same time; each waits for _PING_SECONDS at most.
+_PROBES_WAITING = 64
+#: Prometheus says in this header how long it waits.
+_SCRAPE_TIMEOUT_HEADER = "X-Prometheus-Scrape-Timeout-Seconds"
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,13 +71,18 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class Api:
-    """What the endpoints answer from. ``reader`` None: a worker that only counts serves no figures."""
+    """What the endpoints answer from. ``reader`` None: a worker that only counts serves no figures.
+
+    ``registry`` holds what the process knows itself; its collectors must not block. ``figures`` holds what is read from the
+    storage at each scrape: it is served whole or not at all.
+    """
 
     registry: CollectorRegistry
     agencies: AgencyRegistry
     clock: Clock
     health: Callable[[], Health]
     reader: TallyReader | None = None
+    figures: CollectorRegistry | None = None
     consumer_lag: Callable[[], int | None] = lambda: None
     progress: Callable[[], Progress] | None = None
     dead_letters: DeadLetterDesk | None = None
@@ -72,7 +94,12 @@ class HttpServer:
 
     def __init__(self, api: Api, settings: HttpSettings) -> None:
         self._api, self._settings = api, settings
-        self._threads = ThreadPoolExecutor(_READERS, thread_name_prefix="api")
+        self._scraping = ThreadPoolExecutor(1, thread_name_prefix="scrape")
+        self._probing = ThreadPoolExecutor(1, thread_name_prefix="probe")
+        self._reading = ThreadPoolExecutor(_READERS, thread_name_prefix="api")
+        self._working = ThreadPoolExecutor(_READERS, thread_name_prefix="api-long")
+        self._figures: SingleFlight[bytes] = SingleFlight(self._read_figures, most_waiting=_SCRAPES_WAITING)
+        self._ping: SingleFlight[None] = SingleFlight(self._ping_storage, most_waiting=_PROBES_WAITING)
         self._runner: web.AppRunner | None = None
         self.address = ""
 
@@ -95,10 +122,10 @@ class HttpServer:
             ]
         )
         if self._api.dead_letters is not None:
-            app.add_routes(dead_letter_routes(self._api.dead_letters, self._in_thread))
+            app.add_routes(dead_letter_routes(self._api.dead_letters, self._in_thread, self._in_long_thread))
         if self._api.audit is not None:
-            app.add_routes(audit_routes(self._api.audit, self._in_thread))
-        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=2)
+            app.add_routes(audit_routes(self._api.audit, self._in_long_thread))
+        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=2, handler_cancellation=True)
         await self._runner.setup()
         site = web.TCPSite(self._runner, self._settings.host, self._settings.port)
         try:
@@ -117,17 +144,40 @@ class HttpServer:
         """Stop listening."""
         if self._runner is not None:
             await self._runner.cleanup()
-        self._threads.shutdown(wait=False, cancel_futures=True)
+        for pool in (self._scraping, self._probing, self._reading, self._working):
+            pool.shutdown(wait=False, cancel_futures=True)
 
     async def _in_thread(self, action: Callable[[], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._threads, action)
+        return await asyncio.get_running_loop().run_in_executor(self._reading, action)
 
-    async def _metrics(self, _: web.Request) -> web.Response:
-        try:
-            body = await self._in_thread(lambda: generate_latest(self._api.registry))
-        except SinkError as error:
-            log.warning("scrape_failed", error=str(error))
-            return web.Response(status=503, text=f"{error}\n")
+    async def _in_long_thread(self, action: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._working, action)
+
+    async def _read_figures(self) -> bytes:
+        registry = self._api.figures
+        assert registry is not None
+        return await asyncio.get_running_loop().run_in_executor(self._scraping, generate_latest, registry)
+
+    async def _ping_storage(self) -> None:
+        reader = self._api.reader
+        assert reader is not None
+        await asyncio.get_running_loop().run_in_executor(self._probing, reader.ping)
+
+    async def _metrics(self, request: web.Request) -> web.Response:
+        """What the process knows itself, always; what is read from the storage, whole or not at all."""
+        figures = b""
+        if self._api.figures is not None:
+            within = _patience(request)
+            try:
+                figures = await self._figures.get(within=within)
+            except TooManyWaitingError:
+                return web.Response(status=503, text=f"{_SCRAPES_WAITING} scrapes wait already: scrape less often.\n")
+            except SinkError as error:
+                log.warning("scrape_without_figures", error=str(error))
+            except TimeoutError:
+                log.warning("scrape_without_figures", error=f"The storage did not answer within {within:g} s.")
+            figures += storage_up(answers=bool(figures))
+        body = generate_latest(self._api.registry) + figures
         return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE_LATEST})
 
     async def _healthz(self, _: web.Request) -> web.Response:
@@ -139,9 +189,11 @@ class HttpServer:
         ready, reason = health.ready, health.reason
         if ready and self._api.reader is not None:
             try:
-                await self._in_thread(self._api.reader.ping)
+                await self._ping.get(within=_PING_SECONDS)
             except SinkError as error:
                 ready, reason = False, str(error)
+            except (TimeoutError, TooManyWaitingError):
+                ready, reason = False, f"The storage does not answer within {_PING_SECONDS:g} s."
         return web.json_response({"ready": ready, "reason": reason}, status=200 if ready else 503)
 
     async def _report(self, request: web.Request) -> web.Response:
@@ -209,6 +261,17 @@ class HttpServer:
             await response.write(piece)
         await response.write_eof()
         return response
+
+
+def _patience(request: web.Request) -> float:
+    """How long to wait for the storage (seconds), so that Prometheus still hears what the process knows itself."""
+    try:
+        timeout = float(request.headers.get(_SCRAPE_TIMEOUT_HEADER, ""))
+    except ValueError:
+        return _SCRAPE_SECONDS
+    if not 0 < timeout < _SCRAPE_SECONDS:
+        return _SCRAPE_SECONDS
+    return timeout - min(0.5, timeout / 10)
 
 
 async def _pumped(pieces: Iterator[bytes]) -> AsyncIterator[bytes]:

@@ -21,8 +21,8 @@ from sinks.errors import SinkError
 InThread = Callable[[Callable[[], Any]], Awaitable[Any]]
 
 
-def dead_letter_routes(desk: DeadLetterDesk, in_thread: InThread) -> list[web.RouteDef]:
-    """The endpoints over ``desk``; reading and sending happen in threads."""
+def dead_letter_routes(desk: DeadLetterDesk, in_thread: InThread, in_long_thread: InThread) -> list[web.RouteDef]:
+    """The endpoints over ``desk``; looking happens in threads, and what may take minutes in threads of its own."""
 
     async def page(request: web.Request) -> web.Response:
         query = request.query
@@ -44,11 +44,11 @@ def dead_letter_routes(desk: DeadLetterDesk, in_thread: InThread) -> list[web.Ro
         fields = await trusted_json(request)
         wanted = parse_filter(fields)
         action = desk.preview if fields.get("dry_run") else desk.replay
-        return web.json_response(await in_thread(lambda: action(wanted)))
+        return web.json_response(await in_long_thread(lambda: action(wanted)))
 
     async def drop(request: web.Request) -> web.Response:
         wanted = parse_filter(await trusted_json(request))
-        return web.json_response(await in_thread(lambda: desk.drop(wanted)))
+        return web.json_response(await in_long_thread(lambda: desk.drop(wanted)))
 
     return [
         web.get("/api/v1/dead-letters", answered(page)),

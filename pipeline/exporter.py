@@ -1,4 +1,4 @@
-"""The agencies' gauges, read from the tallies at scrape time. A scrape fails when the storage does; nothing old is repeated."""
+"""The agencies' gauges, read from the tallies at scrape time. They fail with the storage; nothing old is repeated."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from importlib import metadata
 from typing import Any
 
+from prometheus_client import CollectorRegistry, Gauge
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.exposition import generate_latest
 from prometheus_client.registry import Collector
 
 from pipeline.audit import AuditState
@@ -26,16 +28,39 @@ from sinks.contract import Counts, TallyReader
 _LATELY = dt.timedelta(hours=1)
 
 
+class PolicyCollector(Collector):
+    """Exports the agencies in force and how they are judged. Reads no storage: an alert that fires holds while it is away."""
+
+    def __init__(self, *, registry: AgencyRegistry, clock: Clock, policies: Iterable[ThresholdPolicy]) -> None:
+        self._registry, self._clock, self._policies = registry, clock, tuple(policies)
+
+    def collect(self) -> Iterator[Any]:
+        """The registry and the policies on the clock's day."""
+        agencies = self._registry.in_force(civil_day(self._clock.now()))
+        info = _gauge(names.AGENCY_INFO)
+        for agency in agencies:
+            info.add_metric([agency.code, agency.block, agency.name_vi], 1)
+        yield info
+        threshold, volume = _gauge(names.AGENCY_THRESHOLD_RATIO), _gauge(names.AGENCY_MIN_VOLUME)
+        for policy in self._policies:
+            for agency in agencies:
+                threshold.add_metric([agency.code, policy.kpi, policy.window], policy.ratio)
+                volume.add_metric([agency.code, policy.kpi, policy.window], policy.min_volume)
+        yield threshold
+        yield volume
+        build = _gauge(names.BUILD_INFO)
+        build.add_metric([metadata.version("portalpulse")], 1)
+        yield build
+
+
 class AgencyCollector(Collector):
-    """Exports every agency in force on the clock's day, with 0 of 0 when nothing is known.
+    """Exports the figures of every agency in force on the clock's day, with 0 of 0 when nothing is known.
 
     A series that is missing would drop the worst agencies out of every rule.
     """
 
-    def __init__(
-        self, reader: TallyReader, *, registry: AgencyRegistry, clock: Clock, policies: Iterable[ThresholdPolicy]
-    ) -> None:
-        self._reader, self._registry, self._clock, self._policies = reader, registry, clock, tuple(policies)
+    def __init__(self, reader: TallyReader, *, registry: AgencyRegistry, clock: Clock) -> None:
+        self._reader, self._registry, self._clock = reader, registry, clock
 
     def describe(self) -> Iterable[Any]:
         """Nothing beforehand: registering must not read the storage."""
@@ -44,18 +69,10 @@ class AgencyCollector(Collector):
     def collect(self) -> Iterator[Any]:
         """Read everything that one scrape exports."""
         now = self._clock.now()
-        agencies = self._registry.in_force(civil_day(now))
-        info = _gauge(names.AGENCY_INFO)
-        for agency in agencies:
-            info.add_metric([agency.code, agency.block, agency.name_vi], 1)
-        yield info
-        yield from self._figures(now, [agency.code for agency in agencies])
-        yield from self._thresholds([agency.code for agency in agencies])
-        yield from self._freshness(now, {agency.code for agency in agencies})
+        codes = [agency.code for agency in self._registry.in_force(civil_day(now))]
+        yield from self._figures(now, codes)
+        yield from self._freshness(now, set(codes))
         yield from self._losses()
-        build = _gauge(names.BUILD_INFO)
-        build.add_metric([metadata.version("portalpulse")], 1)
-        yield build
 
     def _figures(self, now: dt.datetime, codes: list[str]) -> Iterator[Any]:
         numerator, denominator = _gauge(names.AGENCY_KPI_NUMERATOR), _gauge(names.AGENCY_KPI_DENOMINATOR)
@@ -75,15 +92,6 @@ class AgencyCollector(Collector):
         if period is not None:
             return self._reader.counts_of_days(period.start, period.end)
         return self._reader.counts_between(*window.bounds(now))
-
-    def _thresholds(self, codes: list[str]) -> Iterator[Any]:
-        threshold, volume = _gauge(names.AGENCY_THRESHOLD_RATIO), _gauge(names.AGENCY_MIN_VOLUME)
-        for policy in self._policies:
-            for code in codes:
-                threshold.add_metric([code, policy.kpi, policy.window], policy.ratio)
-                volume.add_metric([code, policy.kpi, policy.window], policy.min_volume)
-        yield threshold
-        yield volume
 
     def _freshness(self, now: dt.datetime, codes: set[str]) -> Iterator[Any]:
         clock, last, newest = _gauge(names.CLOCK), _gauge(names.AGENCY_LAST_EVENT), _gauge(names.NEWEST_EVENT)
@@ -130,6 +138,13 @@ class AuditCollector(Collector):
         failures = CounterMetricFamily(names.AUDIT_FAILURES.name.removesuffix("_total"), names.AUDIT_FAILURES.help)
         failures.add_metric([], state.failures)
         yield from (drift, success, failures)
+
+
+def storage_up(*, answers: bool) -> bytes:
+    """The exposition of the one gauge that says whether this scrape holds what is read from the storage."""
+    registry = CollectorRegistry()
+    Gauge(names.STORAGE_UP.name, names.STORAGE_UP.help, registry=registry).set(answers)
+    return generate_latest(registry)
 
 
 def _gauge(metric: Metric) -> GaugeMetricFamily:

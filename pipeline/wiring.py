@@ -20,7 +20,7 @@ from pipeline.core.decode import Decoder
 from pipeline.core.errors import ConfigurationError, UnavailableError
 from pipeline.core.judge import Judge
 from pipeline.dead_letters import DeadLetterDesk
-from pipeline.exporter import AgencyCollector, AuditCollector
+from pipeline.exporter import AgencyCollector, AuditCollector, PolicyCollector
 from pipeline.logs import get_logger
 from pipeline.metrics import WorkerMetrics
 from pipeline.settings import Settings
@@ -199,10 +199,8 @@ async def _run_worker(
     partitions = await preflight(settings.kafka, create_topic=create_topic)
     stop = stopping.event()  # until here nothing was begun that would have to be ended in order
     worker = Worker(settings, decoder=Decoder(agencies), store=store, metrics=metrics, clock=SystemClock())
-    reader = None
-    if all_in_one:
-        reader = ClickHouseReader(clickhouse)
-        metrics.registry.register(AgencyCollector(reader, registry=agencies, clock=clock, policies=settings.thresholds))
+    reader = ClickHouseReader(clickhouse) if all_in_one else None
+    figures = None if reader is None else _figures(settings, reader, metrics.registry)
     server = HttpServer(
         Api(
             registry=metrics.registry,
@@ -210,6 +208,7 @@ async def _run_worker(
             clock=clock,
             health=lambda: worker_health(worker, settings.watchdog.stall_seconds),
             reader=reader,
+            figures=figures,
             consumer_lag=lambda: worker.state.lag if worker.state.joined else None,
             progress=lambda: Progress(worker.delivery.stored, worker.delivery.visible),
             dead_letters=dead_letter_desk(settings, clickhouse) if all_in_one else None,
@@ -232,6 +231,15 @@ async def _run_worker(
         await server.close()
     log.info("worker_stopped")
     stopping.done()
+
+
+def _figures(settings: Settings, reader: ClickHouseReader, own: CollectorRegistry) -> CollectorRegistry:
+    """The registry of what is read from the storage; what is known without it is added to the process's ``own``."""
+    agencies, clock = AgencyRegistry.packaged(), parse_clock(settings.clock)
+    own.register(PolicyCollector(registry=agencies, clock=clock, policies=settings.thresholds))
+    figures = CollectorRegistry()
+    figures.register(AgencyCollector(reader, registry=agencies, clock=clock))
+    return figures
 
 
 def worker_health(worker: Worker, stall_seconds: float) -> Health:
@@ -262,7 +270,7 @@ async def _run_exporter(settings: Settings, clickhouse: ClickHouse, stopping: St
     stop = stopping.event()
     registry, agencies, clock = CollectorRegistry(), AgencyRegistry.packaged(), parse_clock(settings.clock)
     reader = ClickHouseReader(clickhouse)
-    registry.register(AgencyCollector(reader, registry=agencies, clock=clock, policies=settings.thresholds))
+    figures = _figures(settings, reader, registry)
     server = HttpServer(
         Api(
             registry=registry,
@@ -270,6 +278,7 @@ async def _run_exporter(settings: Settings, clickhouse: ClickHouse, stopping: St
             clock=clock,
             health=lambda: Health(healthy=True, ready=True),
             reader=reader,
+            figures=figures,
             dead_letters=dead_letter_desk(settings, clickhouse),
             audit=audit_desk(settings, clickhouse),
         ),

@@ -61,6 +61,9 @@ AUDIT_LAST_SUCCESS = _exporter(
     "portalpulse_audit_last_success_timestamp_seconds", "When the audit last ended a round; 0 before the first."
 )
 AUDIT_FAILURES = _exporter("portalpulse_audit_failures_total", "Rounds of the audit that broke off.", kind="counter")
+STORAGE_UP = _exporter(
+    "portalpulse_storage_up", "Whether the scrape holds what is read from the storage: 1, or 0 when the storage did not answer."
+)
 BUILD_INFO = _exporter("portalpulse_build_info", "Version that is running; always 1.", "version")
 
 WORKER_EVENTS = _worker(

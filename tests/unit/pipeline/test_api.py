@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import datetime as dt
 import json
 import socket
+import threading
 
 import httpx
 import pytest
@@ -12,10 +14,12 @@ from prometheus_client import CollectorRegistry, Counter
 from prometheus_client.parser import text_string_to_metric_families
 
 from pipeline.api import Api, Health, HttpServer, Progress
+from pipeline.audit import AuditDesk
 from pipeline.core.clock import ManualClock
+from pipeline.core.decode import Decoder
 from pipeline.core.errors import UnavailableError
-from pipeline.exporter import AgencyCollector
-from pipeline.settings import HttpSettings
+from pipeline.exporter import AgencyCollector, PolicyCollector
+from pipeline.settings import HttpSettings, ThresholdPolicy
 from sinks.contract import DeadLetter
 from sinks.errors import Retryable, Unknown
 from tests.contract.store_suite import Place
@@ -44,14 +48,18 @@ async def ask(registry):
     async def request(path, *, reader=None, health=FINE, lag=None, progress=None):
         collectors = CollectorRegistry()
         Counter("alive", "Always.", registry=collectors)
+        figures = None
         if reader is not None:
-            collectors.register(AgencyCollector(reader, registry=registry, clock=ManualClock(NOW), policies=()))
+            figures = CollectorRegistry()
+            figures.register(AgencyCollector(reader, registry=registry, clock=ManualClock(NOW)))
+            collectors.register(PolicyCollector(registry=registry, clock=ManualClock(NOW), policies=(ThresholdPolicy(),)))
         api = Api(
             registry=collectors,
             agencies=registry,
             clock=ManualClock(NOW),
             health=lambda: health,
             reader=reader,
+            figures=figures,
             consumer_lag=lambda: lag,
             progress=None if progress is None else lambda: progress,
         )
@@ -84,12 +92,152 @@ async def test_metrics(ask):
     assert {"alive", "agency_kpi_numerator", "portalpulse_dead_letters"} <= names
 
 
-async def test_metrics_fail_with_the_storage(ask):
-    """A scrape that cannot read the storage is a 503: Prometheus then knows, nothing old is repeated."""
+async def test_metrics_without_the_storage(ask):
+    """A scrape that cannot read the storage says so and holds none of its figures; what the process knows itself stays."""
     answer = await ask("/metrics", reader=AwayStore())
-    assert answer.status_code == 503
-    assert "no answer" in answer.text
-    assert "agency_info" not in answer.text
+    assert answer.status_code == 200
+    names = {family.name for family in text_string_to_metric_families(answer.text)}
+    assert {"alive", "agency_info", "agency_threshold_ratio", "agency_min_volume", "portalpulse_build_info"} <= names
+    assert "portalpulse_storage_up 0.0" in answer.text.splitlines()
+    assert "agency_kpi_numerator" not in answer.text
+    assert "portalpulse_newest_event_timestamp_seconds" not in answer.text
+
+
+async def test_a_storage_that_breaks_off_within_a_scrape(ask):
+    """Of figures that were read in part none is served: a shortened list of agencies would look whole."""
+
+    class BreakingOff(MemoryStore):
+        def arrivals(self, *_):
+            raise Retryable("gone")
+
+    answer = await ask("/metrics", reader=BreakingOff())
+    assert "portalpulse_storage_up 0.0" in answer.text.splitlines()
+    assert "agency_kpi" not in answer.text
+
+
+class Hanging(MemoryStore):
+    """A storage that answers nothing until it is let go; counts who asked."""
+
+    def __init__(self):
+        super().__init__(now=lambda: NOW)
+        self.free = threading.Event()
+        self.asked = threading.Semaphore(0)
+        self.pings = self.scrapes = self.steps = 0
+
+    def ping(self):
+        self.pings += 1
+        self.free.wait()
+
+    def counts_between(self, *_):
+        if not self.free.is_set():
+            self.scrapes += 1
+            self.asked.release()
+        self.free.wait()
+        return {}
+
+    def civil_days(self, *_):
+        self.steps += 1
+        self.asked.release()
+        self.free.wait()
+        return {}
+
+
+@pytest.fixture
+async def hanging(registry):
+    """A process over a storage that hangs: a client with its store."""
+    store = Hanging()
+    own, figures = CollectorRegistry(), CollectorRegistry()
+    Counter("alive", "Always.", registry=own)
+    figures.register(AgencyCollector(store, registry=registry, clock=ManualClock(NOW)))
+    api = Api(
+        registry=own,
+        agencies=registry,
+        clock=ManualClock(NOW),
+        health=lambda: FINE,
+        reader=store,
+        figures=figures,
+        audit=AuditDesk(
+            store,
+            store=store,
+            repair=store,
+            topic=(TOPIC, lambda: None),
+            decoder=Decoder(registry),
+            clock=ManualClock(NOW),
+            future_tolerance=dt.timedelta(days=1),
+        ),
+    )
+    server = HttpServer(api, FREE)
+    async with httpx.AsyncClient(base_url=await server.start(), trust_env=False, timeout=60) as client:
+        client.store = store
+        yield client
+        store.free.set()
+    await server.close()
+
+
+async def given_up(client, path):
+    """Ask for ``path`` and leave before the answer; the storage hangs, so there is none."""
+    with pytest.raises(httpx.ReadTimeout):
+        await client.get(path, timeout=httpx.Timeout(60, read=0.3))
+
+
+async def test_a_hanging_storage_leaves_the_own_metrics(hanging):
+    """While the storage hangs a scrape answers, with what the process knows itself, before Prometheus gives up."""
+    answer = await hanging.get("/metrics", headers={"X-Prometheus-Scrape-Timeout-Seconds": "1"})
+    assert answer.status_code == 200
+    assert {"alive_total 0.0", "portalpulse_storage_up 0.0"} <= set(answer.text.splitlines())
+
+
+async def test_scrapes_that_were_given_up_are_not_computed(hanging):
+    """However many scrapes give up, one computation runs, and the next scrape is answered by one that began after it."""
+    for _ in range(5):
+        await given_up(hanging, "/metrics")
+    assert hanging.store.scrapes == 1
+    hanging.store.free.set()
+    answer = await hanging.get("/metrics")
+    assert "portalpulse_storage_up 1.0" in answer.text.splitlines()
+    assert hanging.store.scrapes == 1
+
+
+async def test_too_many_waiting_scrapes_are_refused(hanging):
+    """Beyond a few waiting scrapes the next one is refused at once, and those that wait are answered."""
+    waiting = [asyncio.create_task(hanging.get("/metrics")) for _ in range(8)]
+    await asyncio.to_thread(hanging.store.asked.acquire)
+
+    async def refused():
+        return (await hanging.get("/metrics", headers={"X-Prometheus-Scrape-Timeout-Seconds": "0.1"})).status_code == 503
+
+    async with asyncio.timeout(60):
+        while not await refused():
+            pass
+    hanging.store.free.set()
+    assert {answer.status_code for answer in await asyncio.gather(*waiting)} == {200}
+
+
+async def test_abandoned_long_requests_starve_nothing(hanging):
+    """Audit steps whose clients left keep their own threads; scrapes, probes and figures are answered as before."""
+    for _ in range(4):
+        step = asyncio.create_task(hanging.get("/api/v1/audit/days"))
+        await asyncio.to_thread(hanging.store.asked.acquire)
+        step.cancel()
+    for _ in range(2):
+        await given_up(hanging, "/api/v1/audit/days")
+    assert (await hanging.get("/healthz")).status_code == 200
+    hanging.store.ping = lambda: None
+    hanging.store.counts_between = lambda *_: {}
+    assert (await hanging.get("/readyz")).status_code == 200
+    assert "portalpulse_storage_up 1.0" in (await hanging.get("/metrics")).text.splitlines()
+    assert (await hanging.get("/api/v1/report?from=2024-01-01&to=2024-01-02")).status_code == 200
+    hanging.store.free.set()
+    assert (await hanging.get("/api/v1/audit/days")).status_code == 200
+    assert hanging.store.steps == 5  # what was given up before it began was never begun
+
+
+async def test_probes_of_a_hanging_storage(hanging):
+    """/readyz says that the storage does not answer, and a hundred probes ask it once."""
+    answers = await asyncio.gather(*(hanging.get("/readyz") for _ in range(100)))
+    assert {answer.status_code for answer in answers} == {503}
+    assert all("does not answer within" in answer.json()["reason"] for answer in answers)
+    assert hanging.store.pings == 1
 
 
 async def test_a_worker_without_figures_still_has_metrics(ask):

@@ -13,7 +13,7 @@ from pipeline.core.clock import ManualClock
 from pipeline.core.events import Reason
 from pipeline.core.metric_names import METRICS
 from pipeline.core.periods import Window, civil_day
-from pipeline.exporter import AgencyCollector, AuditCollector
+from pipeline.exporter import AgencyCollector, AuditCollector, PolicyCollector, storage_up
 from pipeline.metrics import OPERATIONS, OUTCOMES, WorkerMetrics
 from pipeline.settings import ThresholdPolicy
 from sinks.contract import Counts, DeadLetter, Span
@@ -31,9 +31,10 @@ POLICIES = (ThresholdPolicy(window="1d"), ThresholdPolicy(kpi="I5", window="ytd"
 def scrape(store, registry, *, now=NOW, policies=POLICIES):
     """All samples of one scrape: (name, sorted labels) -> value."""
     collectors = CollectorRegistry()
-    collectors.register(AgencyCollector(store, registry=registry, clock=ManualClock(now), policies=policies))
+    collectors.register(AgencyCollector(store, registry=registry, clock=ManualClock(now)))
+    collectors.register(PolicyCollector(registry=registry, clock=ManualClock(now), policies=policies))
     collectors.register(AuditCollector(AuditState))
-    text = generate_latest(collectors).decode()
+    text = (generate_latest(collectors) + storage_up(answers=True)).decode()
     samples = {}
     for family in text_string_to_metric_families(text):
         for sample in family.samples:
@@ -256,4 +257,4 @@ def test_registering_reads_nothing(registry):
         def __getattr__(self, name):
             raise AssertionError(name)
 
-    CollectorRegistry().register(AgencyCollector(Unreadable(), registry=registry, clock=ManualClock(NOW), policies=()))
+    CollectorRegistry().register(AgencyCollector(Unreadable(), registry=registry, clock=ManualClock(NOW)))
