@@ -35,6 +35,8 @@ class Stopping:
     def __init__(self, *, seconds: float = STOP_SECONDS) -> None:
         self._seconds = seconds
         self._asked = False
+        self._error: PortalPulseError | None = None
+        self._finished = False
         self._target: tuple[asyncio.AbstractEventLoop, asyncio.Event] | None = None
         self._writing: socket.socket | None = None  # closed with its last reference
 
@@ -56,11 +58,13 @@ class Stopping:
 
     def within_limit(self, error: PortalPulseError | None = None) -> None:
         """The end has begun, because of ``error`` if there is one: whatever hangs from here on does not stop it."""
-        self._later(self._seconds, error)
+        self._error = self._error or error
+        self._later(self._seconds)
 
     def done(self) -> None:
         """Everything is in order; what still hangs is a thread that nobody waits for."""
-        self._later(_LEAVE_SECONDS, None, code=0)
+        self._finished = True
+        self._later(_LEAVE_SECONDS)
 
     def _listen(self, reading: socket.socket) -> None:
         while True:
@@ -77,17 +81,26 @@ class Stopping:
             with suppress(RuntimeError):  # the loop has ended by itself in this moment
                 loop.call_soon_threadsafe(stop.set)
 
-    def _later(self, seconds: float, error: PortalPulseError | None, *, code: int = 1) -> None:
+    def _later(self, seconds: float) -> None:
         def end() -> None:
-            if code:
-                log.error("stop_took_too_long", seconds=seconds)
-            if error is not None and threading.main_thread().is_alive():  # it has not been told yet
-                sys.stderr.write(f"portalpulse: {error}\n")
-            _leave(code if error is None else error.exit_code)
+            if self._finished:
+                _leave(0)
+            error = self._error
+            log.error("stop_took_too_long", seconds=seconds, main_thread=_main_thread_place())
+            if threading.main_thread().is_alive():  # otherwise it has printed its error itself
+                late = f"The process was asked to end and did not do so in order within {seconds:g} s: it ends now."
+                sys.stderr.write(f"portalpulse: {error or late}\n")
+            _leave(1 if error is None else error.exit_code)
 
         timer = threading.Timer(seconds, end)
         timer.daemon = True
         timer.start()
+
+
+def _main_thread_place() -> str:
+    """Where the main thread stands: what the end waits for."""
+    frame = sys._current_frames().get(threading.main_thread().ident or 0)  # noqa: SLF001 - documented, for debuggers
+    return f"{frame.f_code.co_filename}:{frame.f_lineno} {frame.f_code.co_name}" if frame is not None else ""
 
 
 def follow_signals(follow: Callable[[socket.socket], None]) -> tuple[socket.socket, int]:

@@ -196,9 +196,11 @@ async def _run_worker(
     create_topic: bool,
 ) -> None:
     agencies, clock = AgencyRegistry.packaged(), parse_clock(settings.clock)
-    partitions = await preflight(settings.kafka, create_topic=create_topic)
+    checked = await preflight(settings.kafka, create_topic=create_topic)
     stop = stopping.event()  # until here nothing was begun that would have to be ended in order
-    worker = Worker(settings, decoder=Decoder(agencies), store=store, metrics=metrics, clock=SystemClock())
+    worker = Worker(
+        settings, decoder=Decoder(agencies), store=store, metrics=metrics, clock=SystemClock(), reachable=checked.reachable
+    )
     reader = ClickHouseReader(clickhouse) if all_in_one else None
     figures = None if reader is None else _figures(settings, reader, metrics.registry)
     server = HttpServer(
@@ -221,7 +223,7 @@ async def _run_worker(
         "worker_started",
         address=address,
         topic=settings.kafka.topic,
-        partitions=partitions,
+        partitions=checked.partitions,
         storage=clickhouse.target.shown,
     )
     try:

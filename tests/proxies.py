@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import threading
+import time
 from contextlib import suppress
 
 from deploy.native.ports import LOOPBACK
@@ -13,7 +14,10 @@ class Proxy:
     """Passes connections on to ``target``; listens from construction until ``close``.
 
     ``silent``: nothing is passed on any more, in either direction, and new connections are taken all the same.
+    ``delay``: seconds that every piece of an answer is held back, as on a long way.
     """
+
+    delay = 0.0
 
     def __init__(self, port: int, target: int) -> None:
         self.port, self.silent = port, threading.Event()
@@ -59,6 +63,7 @@ class Proxy:
 
     def _back(self, source: socket.socket, sink: socket.socket) -> None:
         while piece := source.recv(1 << 16):
+            time.sleep(self.delay)
             if not self.silent.is_set():
                 sink.sendall(piece)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+from dataclasses import dataclass
 from typing import Any, Final
 
 import stamina
@@ -25,8 +26,11 @@ from aiokafka.errors import (
     InvalidSessionTimeoutError,
     KafkaConnectionError,
     KafkaError,
+    KafkaTimeoutError,
     LeaderNotAvailableError,
+    NodeNotReadyError,
     NoError,
+    RequestTimedOutError,
     SaslAuthenticationFailed,
     TopicAlreadyExistsError,
     TopicAuthorizationFailedError,
@@ -43,15 +47,30 @@ from pipeline.settings import KafkaSettings
 from pipeline.stream import kafka_errors
 from pipeline.stream.security import aiokafka_options
 
+#: The longest wait for one answer (seconds).
 _TIMEOUT: Final = 10.0
+#: Brokers that answer "not yet" for this long are called not ready (seconds).
+_READY_SECONDS: Final = 20.0
+#: When one address has answered, the others get this much longer (seconds).
+_OTHERS_SECONDS: Final = 1.0
 _CLIENT: Final = "portalpulse-preflight"
 #: A member id that no broker gives out: these are made of a client id and a random UUID.
 _NOBODY: Final = "portalpulse-preflight-nobody"
 _SESSION_TIMEOUTS: Final = ("group.min.session.timeout.ms", "group.max.session.timeout.ms")
 
 
-async def preflight(settings: KafkaSettings, *, create_topic: bool = False) -> int:
-    """Check broker, topic and group before Faust starts; returns the number of partitions.
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """What the preflight found: the topic's number of partitions, and the bootstrap addresses that answered."""
+
+    partitions: int
+    reachable: tuple[str, ...]
+
+
+async def preflight(settings: KafkaSettings, *, create_topic: bool = False) -> Checked:
+    """Check broker, topic and group before Faust starts.
+
+    Time limits are for one answer each, not for the whole: a far broker may be slow as long as it answers.
 
     Args:
         settings: broker, topic and group.
@@ -59,48 +78,26 @@ async def preflight(settings: KafkaSettings, *, create_topic: bool = False) -> i
 
     Raises:
         UnavailableError: no broker answers, or access is refused.
-        ConfigurationError: the topic is missing, or a setting does not suit the brokers.
+        ConfigurationError: the topic is missing, the group belongs to another program, or a setting does not suit the brokers.
     """
-    shown = ", ".join(settings.bootstrap)
-    passing: list[Exception] = []
+    reachable = await _reach(settings)
+    # The clients ask one address after the other and wait for each: they are given those that answer.
+    settings = settings.model_copy(update={"bootstrap": reachable})
     client = AIOKafkaAdminClient(
-        bootstrap_servers=list(settings.bootstrap),
+        bootstrap_servers=list(reachable),
         request_timeout_ms=int(_TIMEOUT * 1000),
         client_id=_CLIENT,
         **aiokafka_options(settings),
     )
     try:
-        async with asyncio.timeout(_TIMEOUT * 2):
-            await _reach(settings)
-            await client.start()
-            # A fresh broker has no coordinator for the group yet, a new topic is not known everywhere at once.
-            async for attempt in stamina.retry_context(on=kafka_errors.passes, attempts=None, timeout=None, wait_max=1.0):
-                with attempt:
-                    try:
-                        return await _check(client, settings, create_topic=create_topic)
-                    except KafkaError as error:
-                        passing.append(error)
-                        raise
-            raise AssertionError  # the loop ends by returning or raising
-    except GroupAuthorizationFailedError as error:
-        raise UnavailableError(
-            f"Kafka refuses access to the consumer group {settings.group!r}{_as_user(settings)}.",
-            remedy="Grant READ on the group to this user.",
-        ) from error
-    except TopicAuthorizationFailedError as error:
-        raise UnavailableError(
-            f"Kafka refuses access to the topic {settings.topic!r}{_as_user(settings)}.",
-            remedy="Grant READ on the topic to this user.",
-        ) from error
+        # A fresh broker has no coordinator for the group yet, a new topic is not known everywhere at once.
+        async for attempt in stamina.retry_context(on=kafka_errors.passes, attempts=None, timeout=_READY_SECONDS, wait_max=1.0):
+            with attempt:
+                await client.start()
+                return Checked(await _check(client, settings, create_topic=create_topic), reachable)
+        raise AssertionError  # the loop ends by returning or raising
     except (KafkaError, OSError, TimeoutError) as error:
-        if passing:
-            raise UnavailableError(
-                f"Kafka at {shown} answers but is not ready: {_words(passing[-1])}.",
-                remedy="Wait until its brokers are up, then start the worker again; see the broker's log.",
-            ) from error
-        if remedy := kafka_errors.remedy(error):
-            raise UnavailableError(f"Kafka at {shown} refuses: {_words(error)}.", remedy=remedy) from error
-        raise UnavailableError(f"No Kafka broker answers at {shown}.", remedy=_START) from error
+        raise _refusal(error, settings, client) from error
     finally:
         await client.close()
 
@@ -108,35 +105,105 @@ async def preflight(settings: KafkaSettings, *, create_topic: bool = False) -> i
 _START: Final = "Start it (`portalpulse up` starts a local one) or correct PORTALPULSE_KAFKA__BOOTSTRAP."
 
 
-async def _reach(settings: KafkaSettings) -> None:
-    """Get one answer from one broker, for the cause when there is none: aiokafka's clients keep it to their log.
+def _refusal(error: Exception, settings: KafkaSettings, client: AIOKafkaAdminClient) -> UnavailableError:
+    """Why brokers that answer do not let a worker work, and what to do."""
+    shown = ", ".join(settings.bootstrap)
+    if isinstance(error, GroupAuthorizationFailedError):
+        return UnavailableError(
+            f"Kafka refuses access to the consumer group {settings.group!r}{_as_user(settings)}.",
+            remedy="Grant READ on the group to this user.",
+        )
+    if isinstance(error, TopicAuthorizationFailedError):
+        return UnavailableError(
+            f"Kafka refuses access to the topic {settings.topic!r}{_as_user(settings)}.",
+            remedy="Grant READ on the topic to this user.",
+        )
+    if isinstance(error, TimeoutError | KafkaTimeoutError | RequestTimedOutError):
+        return UnavailableError(
+            f"Kafka at {shown} answers some requests and leaves others without an answer for {2 * _TIMEOUT:g} s.",
+            remedy="See whether one of its brokers hangs: its log says what it waits for.",
+        )
+    if isinstance(error, KafkaConnectionError | NodeNotReadyError | OSError):
+        named = ", ".join(sorted(f"{broker.host}:{broker.port}" for broker in client._client.cluster.brokers()))  # noqa: SLF001
+        return UnavailableError(
+            f"Kafka at {shown} answers, but a broker that it names cannot be reached (it names {named or 'none'}):"
+            f" {_words(error)}.",
+            remedy="Start that broker, or correct advertised.listeners, which has to name addresses that this machine reaches.",
+        )
+    if kafka_errors.passes(error):
+        return UnavailableError(
+            f"Kafka at {shown} answers but is not ready: {_words(error)}.",
+            remedy="Wait until its brokers are up, then start the worker again; see the broker's log.",
+        )
+    remedy = kafka_errors.remedy(error) or "See the broker's log."
+    return UnavailableError(f"Kafka at {shown} refuses: {_words(error)}.", remedy=remedy)
+
+
+async def _reach(settings: KafkaSettings) -> tuple[str, ...]:
+    """The addresses that answer, asked all at once: one that is dead or silent costs the others nothing.
+
+    aiokafka's clients keep the cause to their log when there is none.
 
     Raises:
-        UnavailableError: what the first broker that gave a cause said.
+        UnavailableError: none answers; what the first that gave a cause said.
     """
-    causes: list[UnavailableError] = []
-    for address in settings.bootstrap:
-        host, _, port = address.rpartition(":")
-        try:
-            connection = await create_conn(
-                host.strip("[]"),
-                int(port),
-                client_id=_CLIENT,
-                request_timeout_ms=int(_TIMEOUT * 1000 / len(settings.bootstrap)),
-                **aiokafka_options(settings),
-            )
-            try:
-                await connection.send(MetadataRequest([]))  # the first request that a broker refuses without a login
-            finally:
-                connection.close()
-        except (KafkaError, OSError, TimeoutError) as error:
+    asked = {asyncio.ensure_future(_ask(address, settings)): address for address in settings.bootstrap}
+    waiting: set[asyncio.Future[None]] = set(asked)
+    try:
+        while waiting and not any(_has_answered(task) for task in asked):
+            _, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        if waiting:
+            await asyncio.wait(waiting, timeout=_OTHERS_SECONDS)
+        if reachable := tuple(address for task, address in asked.items() if _has_answered(task)):
+            return reachable
+        errors = [(address, task.exception()) for task, address in asked.items()]
+    finally:
+        for task in asked:
+            task.cancel()
+        await asyncio.gather(*asked, return_exceptions=True)
+    for address, error in errors:
+        if isinstance(error, (KafkaError, OSError, TimeoutError)):
+            if isinstance(error, TimeoutError | KafkaTimeoutError) and not await _takes_connections(address):
+                continue
             if cause := _cause(error, address, settings):
-                causes.append(cause)
-        else:
-            return
-    if causes:
-        raise causes[0]
+                raise cause from error
+        elif error is not None:
+            raise error
     raise UnavailableError(f"No Kafka broker answers at {', '.join(settings.bootstrap)}.", remedy=_START)
+
+
+def _has_answered(task: asyncio.Future[None]) -> bool:
+    return task.done() and not task.cancelled() and task.exception() is None
+
+
+async def _ask(address: str, settings: KafkaSettings) -> None:
+    """Return when the broker at this address has answered a request that it refuses without a login."""
+    connection = await create_conn(
+        *_host_and_port(address),
+        client_id=_CLIENT,
+        request_timeout_ms=int(_TIMEOUT * 1000),
+        **aiokafka_options(settings),
+    )
+    try:
+        await connection.send(MetadataRequest([]))
+    finally:
+        connection.close()
+
+
+def _host_and_port(address: str) -> tuple[str, int]:
+    host, _, port = address.rpartition(":")
+    return host.strip("[]"), int(port)
+
+
+async def _takes_connections(address: str) -> bool:
+    """Whether somebody listens: an address that drops what is sent to it looks like a broker that hangs."""
+    try:
+        async with asyncio.timeout(_OTHERS_SECONDS):
+            _, writer = await asyncio.open_connection(*_host_and_port(address))
+    except (OSError, TimeoutError):
+        return False
+    writer.close()
+    return True
 
 
 def _cause(error: Exception, address: str, settings: KafkaSettings) -> UnavailableError | None:
@@ -159,7 +226,7 @@ def _cause(error: Exception, address: str, settings: KafkaSettings) -> Unavailab
             "Set PORTALPULSE_KAFKA__SASL_MECHANISM to one that it takes.",
         ),
         (
-            TimeoutError,
+            TimeoutError | KafkaTimeoutError,
             f"Kafka at {address} takes connections and does not answer ({protocol}).",
             f"See whether the broker hangs, or {expected}",
         ),
@@ -215,6 +282,7 @@ async def _fetch(settings: KafkaSettings, partitions: list[TopicPartition]) -> N
 
     Raises:
         TopicAuthorizationFailedError: the topic may be seen and not read.
+        TimeoutError: the brokers answer other requests and no fetch.
     """
     consumer = AIOKafkaConsumer(
         bootstrap_servers=list(settings.bootstrap),
@@ -225,11 +293,12 @@ async def _fetch(settings: KafkaSettings, partitions: list[TopicPartition]) -> N
         max_partition_fetch_bytes=1,  # the first batch comes whole all the same
         **aiokafka_options(settings),
     )
-    await consumer.start()
     try:
-        consumer.assign(partitions)
-        while all(consumer.highwater(partition) is None for partition in partitions):
-            await consumer.getmany(timeout_ms=100)
+        async with asyncio.timeout(2 * _TIMEOUT):
+            await consumer.start()
+            consumer.assign(partitions)
+            while all(consumer.highwater(partition) is None for partition in partitions):
+                await consumer.getmany(timeout_ms=100)
     finally:
         await consumer.stop()
 
@@ -274,4 +343,6 @@ def _as_user(settings: KafkaSettings) -> str:
 
 
 def _words(error: Exception) -> str:
-    return str(error) or type(error).__name__
+    name = kafka_errors.name(error) or type(error).__name__
+    said = ", ".join(str(part) for part in error.args)
+    return f"{name} ({said})" if said else name

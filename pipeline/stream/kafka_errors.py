@@ -85,9 +85,16 @@ STOPPING: Final[dict[int, Stopping]] = {
         "a message above max.message.bytes",
         "Raise max.message.bytes of the topic, or leave the message out.",
     ),
-    17: Stopping("INVALID_TOPIC_EXCEPTION", "no topic can have this name", "Correct the name of the topic."),
+    17: Stopping(
+        "INVALID_TOPIC_EXCEPTION", "no topic can have this name", "Correct the name of the topic (PORTALPULSE_KAFKA__TOPIC)."
+    ),
     18: Stopping("RECORD_LIST_TOO_LARGE", "a batch above the size of a segment", "Raise segment.bytes of the topic."),
-    24: Stopping("INVALID_GROUP_ID", "no group can have this name", "Correct the name of the group."),
+    24: Stopping("INVALID_GROUP_ID", "no group can have this name", "Correct the name of the group (PORTALPULSE_KAFKA__GROUP)."),
+    23: Stopping(
+        "INCONSISTENT_GROUP_PROTOCOL",
+        "another program uses the group with another assignor or protocol",
+        "Stop the other program, or set another PORTALPULSE_KAFKA__GROUP.",
+    ),
     26: Stopping(
         "INVALID_SESSION_TIMEOUT",
         "outside of the broker's limits",
@@ -146,6 +153,14 @@ def remedy(error: Any) -> str:
     """What a person has to do about it; nothing when waiting is enough or nobody knows."""
     code = code_of(error)
     return STOPPING[code].remedy if code in STOPPING else ""
+
+
+def name(error: Any) -> str:
+    """The name that Kafka's own table gives to its code; nothing for other errors and codes that are not listed."""
+    code = code_of(error)
+    if code in PASSING:
+        return PASSING[code].name
+    return STOPPING[code].name if code in STOPPING else ""
 
 
 def code_of(error: Any) -> int | None:

@@ -153,10 +153,12 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
         """Of these, the ones before any open transaction: what the next fetch can bring."""
         return self._behind(lambda state: state.lso)
 
-    def signs(self) -> Signs:
-        """Signs of life, as they are now."""
+    def signs(self) -> Signs | None:
+        """Signs of life, as they are now; None until aiokafka has asked a first broker and made its parts."""
         consumer = self._thread._consumer  # noqa: SLF001
-        coordinator, fetcher = consumer._coordinator, consumer._fetcher  # noqa: SLF001
+        coordinator, fetcher = getattr(consumer, "_coordinator", None), getattr(consumer, "_fetcher", None)
+        if coordinator is None or fetcher is None:
+            return None
         error = coordinator._pending_exception  # noqa: SLF001
         for task in (coordinator._coordination_task, fetcher._fetch_task):  # noqa: SLF001
             if error is None and task.done() and not task.cancelled():
@@ -180,7 +182,8 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
 
     def _states(self) -> Iterator[tuple[Any, Any]]:
         """The books that aiokafka keeps of every assigned partition; they belong to its thread and are only read here."""
-        subscription = self._thread._consumer._subscription.subscription  # noqa: SLF001
+        consumer = self._thread._consumer  # noqa: SLF001
+        subscription = None if consumer is None else consumer._subscription.subscription  # noqa: SLF001
         assignment = None if subscription is None else subscription.assignment
         if assignment is not None:
             for tp in assignment.tps:

@@ -53,8 +53,19 @@ class WorkerState:
 class Worker:
     """One consumer of the group. ``run`` returns when asked to stop and raises when it cannot go on."""
 
-    def __init__(self, settings: Settings, *, decoder: Decoder, store: EventStore, metrics: WorkerMetrics, clock: Clock) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        decoder: Decoder,
+        store: EventStore,
+        metrics: WorkerMetrics,
+        clock: Clock,
+        reachable: tuple[str, ...] = (),
+    ) -> None:
+        """``reachable``: the bootstrap addresses that answer; Faust would wait for each of the others. Empty takes all."""
         self._settings = settings
+        self._reachable = reachable or settings.kafka.bootstrap
         self._metrics = metrics
         self.state = WorkerState()
         self._failed: asyncio.Future[None] | None = None
@@ -81,29 +92,13 @@ class Worker:
         """
         self._loop = asyncio.get_running_loop()
         self._failed = self._loop.create_future()
-        identity = TopicIdentity(self._settings.kafka)
-        await identity.begin()
-        self._app = create_app(
-            self._settings.kafka,
-            offer=self._offer,
-            fail=self._fail,
-            room=self.delivery.room,
-            data_dir=self._settings.data_dir / "faust",
-            loop=self._loop,
-        )
-        self._app.finalize()
-        self.delivery.start()
-        tasks: set[asyncio.Future[Any]] = {
-            asyncio.ensure_future(stop.wait()),
-            asyncio.ensure_future(self._run_app()),
-            asyncio.ensure_future(self._watch()),
-            asyncio.ensure_future(identity.watch()),
-        }
+        tasks: set[asyncio.Future[Any]] = set()
         failure: PortalPulseError | None = None
         try:
+            tasks |= await self._begin(stop)
             done, _ = await asyncio.wait({*tasks, self._failed}, return_when=asyncio.FIRST_COMPLETED)
             for task in done:
-                task.result()
+                _result(task)
         except SinkError as error:
             failure = InvariantError(
                 f"The worker stops: {error}", remedy="Nothing was acknowledged; mend the cause and start it."
@@ -112,12 +107,37 @@ class Worker:
         except PortalPulseError as error:
             failure = error
             raise
+        except Exception as error:
+            log.exception("unforeseen_error")
+            failure = _unforeseen(error)
+            raise failure from error
         finally:
             if failure is not None:  # said now: the end may hang
                 self.state.failure = str(failure)
                 log.error("worker_ends", reason=str(failure))
             ending(failure)
             await self._stop(tasks)
+
+    async def _begin(self, stop: asyncio.Event) -> set[asyncio.Future[Any]]:
+        """Start every part; returns the tasks whose end is the end of the worker."""
+        identity = TopicIdentity(self._settings.kafka)
+        await identity.begin()
+        self._app = create_app(
+            self._settings.kafka.model_copy(update={"bootstrap": self._reachable}),
+            offer=self._offer,
+            fail=self._fail,
+            room=self.delivery.room,
+            data_dir=self._settings.data_dir / "faust",
+            loop=asyncio.get_running_loop(),
+        )
+        self._app.finalize()
+        self.delivery.start()
+        return {
+            asyncio.ensure_future(stop.wait()),
+            asyncio.ensure_future(self._run_app()),
+            asyncio.ensure_future(self._watch()),
+            asyncio.ensure_future(identity.watch()),
+        }
 
     async def _run_app(self) -> None:
         """Start Faust and wait; it ends by itself only when it crashed."""
@@ -142,6 +162,8 @@ class Worker:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         self.delivery.stop(grace=_DELIVERY_STOP_SECONDS)
+        if self._app is None:
+            return
         try:
             async with asyncio.timeout(_APP_STOP_SECONDS):
                 await self._app.stop()
@@ -168,7 +190,9 @@ class Worker:
 
     def _fail(self, error: BaseException) -> None:
         if self._failed is not None and not self._failed.done():
-            self._failed.set_exception(error)
+            # A future takes no StopIteration, and whatever is no Exception would pass by those who wait for it.
+            fits = isinstance(error, Exception) and not isinstance(error, StopIteration)
+            self._failed.set_exception(error if fits else _unforeseen(error))
 
     async def _watch(self) -> None:
         """Keep the state and gauges up to date; raise when the consumer gets no answers any more."""
@@ -217,3 +241,18 @@ class Worker:
             elif still.since(tp, (signs.assignment, mark)) > limit:
                 return f"Kafka gave no answer for partition {tp.partition} of {tp.topic!r} for {limit:g} s."
         return None
+
+
+def _unforeseen(error: BaseException) -> InvariantError:
+    """The end of a worker because of an error that is in no table."""
+    return InvariantError(
+        f"The worker stops because of an unforeseen error: {error!r}.",
+        remedy="Nothing unfinished was acknowledged. Its traceback is in the log: report it, then start the worker again.",
+    )
+
+
+def _result(task: asyncio.Future[Any]) -> None:
+    """Raise what ended the task. Somebody else's cancellation is an error, too: it would pass by every handler."""
+    if task.cancelled():
+        raise _unforeseen(RuntimeError("a task of the worker was cancelled"))
+    task.result()

@@ -283,6 +283,17 @@ def test_where_the_signs_of_life_are_read():
     assert "self._fetch_task = create_task(" in inspect.getsource(fetcher.Fetcher.__init__)
 
 
+@pytest.mark.parametrize("made", [None, SimpleNamespace(_coordinator=None, _fetcher=None)])
+def test_before_aiokafka_has_its_parts_there_are_no_signs(made):
+    """Faust calls its app started before anything runs: until a first broker has answered there are no signs to read."""
+    consumer = a_consumer()
+    consumer._thread = SimpleNamespace(_consumer=made)
+    assert consumer.signs() is None
+    source = inspect.getsource(AIOKafkaConsumer.__init__)
+    assert "self._coordinator = None" in source
+    assert "self._fetcher = None" in source
+
+
 @pytest.mark.parametrize(
     ("position", "highwater", "lso", "unread", "readable"), [(7, 7, 7, 0, 0), (5, 9, 7, 4, 2), (None, 9, 9, 0, 0)]
 )

@@ -301,6 +301,7 @@ def site(guarded_kafka, clickhouse_server, database, tmp_path):
     if not guarded_kafka.process.running:
         guarded_kafka.start()
     guarded_kafka.proxy.muted.clear()
+    guarded_kafka.proxy.delay = 0.0
     made = Site(guarded_kafka, clickhouse_server, database, tmp_path)
     yield made
     made.close()

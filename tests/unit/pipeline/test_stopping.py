@@ -63,3 +63,21 @@ def test_the_reason_is_told_although_the_end_hangs():
     ended = subprocess.run([sys.executable, "-c", does], capture_output=True, text=True, timeout=PATIENCE, check=False)
     assert ended.returncode == 2
     assert ended.stderr.endswith("portalpulse: Kafka is gone. Start it.\n")
+
+
+def test_a_forced_end_says_what_it_waited_for():
+    """A process that was asked to end and hangs says so when it is ended, and the log names the line that hangs."""
+    does = head(SHORT) + "stopping.within_limit()\ntime.sleep(600)"
+    ended = subprocess.run([sys.executable, "-c", does], capture_output=True, text=True, timeout=PATIENCE, check=False)
+    assert ended.returncode == 1
+    assert "stop_took_too_long" in ended.stderr
+    assert "<string>:13 <module>" in ended.stderr
+    assert ended.stderr.endswith("did not do so in order within 0.5 s: it ends now.\n")
+
+
+def test_an_error_after_the_signal_is_told():
+    """What goes wrong while an asked-for end hangs is printed at the forced end, with its status."""
+    does = head(SHORT) + "stopping.within_limit()\nstopping.within_limit(UnavailableError('Kafka is gone.'))\ntime.sleep(600)"
+    ended = subprocess.run([sys.executable, "-c", does], capture_output=True, text=True, timeout=PATIENCE, check=False)
+    assert ended.returncode == 2
+    assert ended.stderr.endswith("portalpulse: Kafka is gone.\n")
