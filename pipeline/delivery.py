@@ -26,10 +26,11 @@ import pyarrow as pa
 
 from pipeline.core.clock import Clock
 from pipeline.core.dead_letter_limit import DeadLetterLimit
-from pipeline.core.decode import Decoder
+from pipeline.core.decode import Decoded, Decoder
 from pipeline.core.errors import InvariantError
 from pipeline.core.events import Reason, Refusal
 from pipeline.core.ledger import Ledger, Touch, touched_hours
+from pipeline.logs import get_logger
 from pipeline.metrics import WorkerMetrics
 from pipeline.patience import Patience
 from pipeline.rows import Stretch, with_positions
@@ -38,9 +39,13 @@ from pipeline.tallies import Pace, Recounter
 from sinks.contract import DeadLetter, EventStore
 from sinks.errors import RefusedRows
 
+log = get_logger("delivery")
+
 _STORERS = 2
 #: While a batch gathers, how long to wait for a further fetch before looking whether the storage became idle.
 _LOOK_SECONDS = 0.01
+#: At most so many record batches are named in one line of the log.
+_PLACES = 5
 #: Traffic flows while the last message is younger than this.
 _BUSY_SECONDS = 1.0
 #: How long each tier rests after a round, in multiples of what the round cost; the second number in a flood. Minutes are what
@@ -267,6 +272,7 @@ class Delivery:
                         batches.append(batch)
             latest = self._clock.now() + dt.timedelta(seconds=self._settings.future_tolerance_seconds)
             decoded = self._decoder.decode(values, latest=latest)
+            self._tell_unforeseen(decoded, len(values), stretches)
             if self._limit is not None:
                 _check(self._limit, len(values), decoded.refusals)
             letters = _letters(decoded.refusals, values, stretches, batches)
@@ -282,6 +288,16 @@ class Delivery:
             fetch.batches = ()  # the packed messages are not needed any more
         self._metrics.slow_path.inc(decoded.judged)
         return _Batch(rows, letters, touched, tuple(fetches))
+
+    def _tell_unforeseen(self, decoded: Decoded, messages: int, stretches: Sequence[Stretch]) -> None:
+        """Log and count what is a fault of this program and not of the messages; the messages themselves are safe."""
+        places = [f"{stretch.topic}/{stretch.partition}@{stretch.offset}" for stretch in stretches]
+        if decoded.bulk_error:
+            self._metrics.bulk_failures.inc()
+            log.error("bulk_decoding_failed", error=decoded.bulk_error, messages=messages, batches=places[:_PLACES])
+        unforeseen = [refusal.detail for _, refusal in decoded.refusals if refusal.reason is Reason.UNFORESEEN]
+        if unforeseen:
+            log.error("messages_set_aside_unforeseen", messages=len(unforeseen), error=unforeseen[0], batches=places[:_PLACES])
 
     def _store_loop(self) -> None:
         while not self._stopping.is_set():

@@ -22,6 +22,7 @@ class WorkerMetrics:
         self.events = _counter(names.WORKER_EVENTS, registry)
         self.acknowledged = _counter(names.WORKER_ACKNOWLEDGED, registry)
         self.slow_path = _counter(names.WORKER_SLOW_PATH_EVENTS, registry)
+        self.bulk_failures = _counter(names.WORKER_BULK_FAILURES, registry)
         self.unacknowledged = _gauge(names.WORKER_UNACKNOWLEDGED, registry)
         self.unstored = _gauge(names.WORKER_UNSTORED, registry)
         self.consumer_lag = _gauge(names.WORKER_CONSUMER_LAG, registry)

@@ -3,7 +3,7 @@
 Messages that are laid out alike, byte for byte, are cut into columns without a parser (``core.layouts``). The values of all
 others are wrapped into one text and parsed by Arrow. Columns are then checked. Rows that a check doubts, and blocks that the
 parser refuses, go to ``core.judge`` message by message; only the judge refuses anything. So the fast paths may be picky, but
-never lenient.
+never lenient. When a fast path fails with an error that nobody foresaw, the judge decides every message of the batch.
 
 Why each value is wrapped for the parser as ``{"n":17,"v":...}``: Arrow reads concatenated objects as separate rows and skips
 blank messages, so two objects in one message and an empty one beside it would keep the row count and slip through. Wrapped,
@@ -13,7 +13,8 @@ every message starts exactly one row of its own, its number proves it, and anyth
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterator, Mapping, Sequence
+import functools
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -24,6 +25,7 @@ import pyarrow.compute as pc
 import pyarrow.json as pj
 
 from pipeline.core.agencies import AgencyRegistry
+from pipeline.core.errors import FATAL, InvariantError, where_and_what
 from pipeline.core.events import (
     EVENT_ID,
     LEGACY_LEVELS,
@@ -33,6 +35,7 @@ from pipeline.core.events import (
     PROCEDURE_CODE,
     Channel,
     DossierEvent,
+    Reason,
     Refusal,
     ReturnedBy,
     ServiceLevel,
@@ -40,7 +43,7 @@ from pipeline.core.events import (
 )
 from pipeline.core.judge import Judge, known_fields
 from pipeline.core.layouts import Layouts
-from pipeline.core.periods import VIETNAM_OFFSET_MINUTES
+from pipeline.core.periods import LAST_INSTANT, VIETNAM_OFFSET_MINUTES
 
 #: Columns of accepted events. ``position`` is the index of the message among the values given.
 EVENT_SCHEMA: Final = pa.schema(
@@ -90,6 +93,8 @@ _PARSE: Final = pj.ParseOptions(
 _READ: Final = pj.ReadOptions(use_threads=True, block_size=1 << 20)
 #: A refused text is tried again in pieces of this many messages, so that one bad message does not slow a whole batch.
 _PIECE: Final = 2_000
+#: Messages decoded at once. Arrow's text columns end at 2 GiB: so many messages of MAX_MESSAGE_BYTES stay below that.
+_AT_ONCE: Final = 32_000
 
 #: The dossier code with its calendar date spelt out, save for 29 February: those rows go to the judge.
 _DOSSIER_CODE_AND_DATE: Final = (
@@ -113,6 +118,7 @@ class Decoded:
     events: pa.Table  # EVENT_SCHEMA, in the order of ``position``
     refusals: tuple[tuple[int, Refusal], ...]  # (position, refusal), ascending
     judged: int  # messages that went through the slow path
+    bulk_error: str = ""  # the unforeseen error for which the judge decided every message; empty: there was none
 
 
 class Decoder:
@@ -138,30 +144,57 @@ class Decoder:
         Args:
             values: message values in the order of their positions; None is a tombstone.
             latest: no event may be dated after this instant (aware).
+
+        Raises:
+            MemoryError, InvariantError: the process is at fault, not a message: nothing of the batch may be acknowledged.
         """
         parts: list[pa.Table] = []
+        doubtful: list[int] = []
+        bulk_error = ""
+        try:
+            for first in range(0, len(values), _AT_ONCE):
+                tables, doubts = self._in_bulk(values[first : first + _AT_ONCE], first, latest)
+                parts += tables
+                doubtful += doubts
+        except FATAL:
+            raise
+        except Exception as error:  # noqa: BLE001 - one message must not stop the batch; the judge finds out which one it is
+            parts, doubtful, bulk_error = [], list(range(len(values))), where_and_what(error)
+        tables, refusals = self._judged(values, sorted(doubtful), latest)
+        parts += tables
+        table = pa.concat_tables(parts) if parts else EVENT_SCHEMA.empty_table()
+        if len(parts) > 1:
+            table = _sorted(table)
+        _expect_each_once(table, refusals, len(values))
+        return Decoded(table, tuple(refusals), len(doubtful), bulk_error)
+
+    def _in_bulk(self, values: Sequence[bytes | None], first: int, latest: dt.datetime) -> tuple[list[pa.Table], list[int]]:
+        """The events of a stretch of messages whose first has position ``first``, and the positions of doubtful messages."""
+        tables: list[pa.Table] = []
         doubtful: list[int] = []
         groups, others = self._layouts.split(values)
         pieces = [(group.positions, {name: group.column(name) for name, _ in _FIELDS}) for group in groups]
         pieces += self._parsed(values, others, doubtful)
         for positions, columns in pieces:
-            table, doubts = self._checked(columns, positions, latest)
-            parts.append(table)
-            doubtful.extend(doubts)
+            table, doubts = self._checked(columns, positions, first, latest)
+            tables += [table] if table.num_rows else []
+            doubtful += doubts
+        return tables, [first + position for position in doubtful]
+
+    def _judged(
+        self, values: Sequence[bytes | None], positions: Iterable[int], latest: dt.datetime
+    ) -> tuple[list[pa.Table], list[tuple[int, Refusal]]]:
+        """Messages judged one by one: the events as tables, and the refusals (ascending)."""
         events: list[tuple[int, DossierEvent]] = []
         refusals: list[tuple[int, Refusal]] = []
-        for position in sorted(doubtful):
+        for position in positions:
             verdict = self._judge.judge(values[position], latest=latest)
             if isinstance(verdict, Refusal):
                 refusals.append((position, verdict))
             else:
                 events.append((position, verdict))
-        if events:
-            parts.append(self._table_of(events))
-        table = pa.concat_tables(parts) if parts else EVENT_SCHEMA.empty_table()
-        if len(parts) > 1:
-            table = table.sort_by("position")
-        return Decoded(table, tuple(refusals), len(doubtful))
+        tables, unfit = self._tables_of(events)
+        return tables, sorted([*refusals, *unfit], key=lambda refused: refused[0])
 
     def _parsed(
         self, values: Sequence[bytes | None], positions: np.ndarray, doubtful: list[int]
@@ -182,11 +215,11 @@ class Decoder:
                 yield where, columns
 
     def _checked(
-        self, sent: Mapping[str, pa.ChunkedArray | None], positions: np.ndarray, latest: dt.datetime
+        self, sent: Mapping[str, pa.ChunkedArray | None], positions: np.ndarray, first: int, latest: dt.datetime
     ) -> tuple[pa.Table, list[int]]:
         """The rows that pass every check as events, and the positions of those that do not.
 
-        ``sent``: a column for each field; None where no message has the field.
+        ``sent``: a column for each field; None where no message has the field. ``first`` is added to the events' positions.
         """
         rows = len(positions)
         columns = {name: sent[name] or pa.chunked_array([pa.nulls(rows, kind)]) for name, kind in _FIELDS}
@@ -213,7 +246,7 @@ class Decoder:
             returned = np.where(given, found, 0)
         good &= _matches(columns["occurred_at"], _OCCURRED_AT_ARROW)
         instants = _instants(columns["occurred_at"], good)
-        good &= instants <= int(latest.timestamp() * 1000)
+        good &= instants <= int(min(latest, LAST_INSTANT).timestamp() * 1000)
         agencies = self._agencies.responsible(_index_in(columns["agency_code"], self._agencies.array), instants)
         good &= agencies >= 0
         every = bool(good.all())
@@ -241,11 +274,26 @@ class Decoder:
                 pc.fill_null(kept(legacy), 0),
                 coded(returned, _RETURNS),
                 pc.fill_null(kept(columns["portal_id"]), ""),
-                pa.array(chosen(positions), pa.int32()),
+                pa.array(chosen(positions) + first, pa.int32()),
             ],
             schema=EVENT_SCHEMA,
         )
         return table, [] if every else positions[~good].tolist()
+
+    def _tables_of(self, events: list[tuple[int, DossierEvent]]) -> tuple[list[pa.Table], list[tuple[int, Refusal]]]:
+        """Events of the slow path as tables; an event that fits no column is refused, alone."""
+        if not events:
+            return [], []
+        try:
+            return [self._table_of(events)], []
+        except FATAL:
+            raise
+        except Exception as error:  # noqa: BLE001 - see Judge.judge: one message must not stop the batch
+            if len(events) == 1:
+                return [], [(events[0][0], Refusal(Reason.UNFORESEEN, where_and_what(error)))]
+        half = len(events) // 2
+        (left, left_unfit), (right, right_unfit) = self._tables_of(events[:half]), self._tables_of(events[half:])
+        return left + right, left_unfit + right_unfit
 
     def _table_of(self, events: list[tuple[int, DossierEvent]]) -> pa.Table:
         """Events of the slow path as columns of the same dictionaries."""
@@ -316,24 +364,39 @@ def _day_number(day: dt.date) -> int:
     return (day - dt.date(1970, 1, 1)).days
 
 
+def _sorted(table: pa.Table) -> pa.Table:
+    """The table in the order of ``position``."""
+    positions = table.column("position").to_numpy()
+    return table if (positions[1:] > positions[:-1]).all() else table.sort_by("position")
+
+
+def _expect_each_once(table: pa.Table, refusals: Sequence[tuple[int, Refusal]], count: int) -> None:
+    """Stop rather than lose or double a message: each of ``count`` positions is an event or a refusal, never both."""
+    refused = np.fromiter((position for position, _ in refusals), dtype=np.int64, count=len(refusals))
+    seen = np.bincount(np.concatenate([table.column("position").to_numpy(), refused]), minlength=count)
+    if len(seen) != count or not (seen == 1).all():
+        raise InvariantError(
+            f"Of {count} messages {table.num_rows} were decoded as events and {len(refusals)} were refused.",
+            remedy="Nothing of this batch is acknowledged. Please report it with the messages at these offsets.",
+        )
+
+
 def _wrap(values: Sequence[bytes]) -> bytes:
     """All values as one text, each an object of its own with its number in front."""
-    prefixes = _prefixes(len(values))
     parts: list[bytes] = [b""] * (2 * len(values) + 1)
-    parts[0:-1:2] = prefixes
+    parts[0:-1:2] = _prefixes()[: len(values)]
     parts[1::2] = values
     parts[-1] = b"}\n"
     return b"".join(parts)
 
 
-_PREFIXES: list[bytes] = [b'{"n":0,"v":']
+@functools.cache
+def _prefixes() -> tuple[bytes, ...]:
+    """``}`` of the row before, then the opening of row n, for every row that one text may have.
 
-
-def _prefixes(count: int) -> list[bytes]:
-    """``}`` of the row before, then the opening of row n; made once and kept, for they are the same for every batch."""
-    if len(_PREFIXES) < count:
-        _PREFIXES.extend(b'}\n{"n":%d,"v":' % number for number in range(len(_PREFIXES), count))
-    return _PREFIXES[:count]
+    Made once, because they are the same for every batch, and never changed, because decoders in several threads share them.
+    """
+    return (b'{"n":0,"v":', *(b'}\n{"n":%d,"v":' % number for number in range(1, _AT_ONCE)))
 
 
 def _parse(values: Sequence[bytes | None]) -> dict[str, pa.ChunkedArray | None] | None:
@@ -358,12 +421,12 @@ def _trimmed(values: Sequence[bytes | None]) -> list[bytes]:
     Portals may send more than they must; judging all of those one by one would cost ten times as much.
     """
     try:
-        b"".join(values).decode("utf-8")  # type: ignore[arg-type] # strings that are skipped are not checked otherwise
         if any(
             len(value) > MAX_MESSAGE_BYTES or value.count(b"[") + value.count(b"{") > MAX_NESTING  # type: ignore[arg-type,union-attr]
             for value in values
         ):
             return []
+        b"".join(values).decode("utf-8")  # type: ignore[arg-type] # strings that are skipped are not checked otherwise
         return [known_fields(value) for value in values]  # type: ignore[arg-type]
     except (TypeError, UnicodeDecodeError, msgspec.DecodeError):  # TypeError: a tombstone
         return []

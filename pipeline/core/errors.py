@@ -9,6 +9,15 @@ Errors of the storage are named by consequence in ``sinks.errors``; refused mess
 not exceptions.
 """
 
+from __future__ import annotations
+
+import traceback
+from pathlib import PurePath
+from typing import Final
+
+#: An error text that is stored or logged is cut after so many characters.
+_LONGEST: Final = 300
+
 
 class PortalPulseError(Exception):
     """Base of every error that a user sees as one sentence instead of a traceback."""
@@ -38,3 +47,19 @@ class UnavailableError(PortalPulseError):
 
 class InvariantError(PortalPulseError):
     """A guarantee would be broken by going on; the process stops and Kafka keeps the events."""
+
+
+#: Errors that stop the worker wherever they are raised. Any other error while one message is judged is a fault that this
+#: message brought to light: the message is set aside and the next one is judged.
+FATAL: Final = (MemoryError, InvariantError)
+
+
+def where_and_what(error: BaseException) -> str:
+    """An unforeseen error in one line of ASCII: its type, the line of code that raised it, its text. Never raises."""
+    frames = traceback.extract_tb(error.__traceback__)
+    place = f" in {PurePath(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""
+    try:
+        text = str(error)
+    except Exception:  # noqa: BLE001 - the text of an error that nobody foresaw may be broken, too
+        text = "its text cannot be read"
+    return f"{type(error).__name__}{place}: {ascii(text[:_LONGEST])[1:-1]}"

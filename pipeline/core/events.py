@@ -108,7 +108,12 @@ class Reason(enum.StrEnum):
     BAD_OCCURRED_AT = "bad_occurred_at"
     IN_THE_FUTURE = "in_the_future"
     BAD_PORTAL_ID = "bad_portal_id"
+    UNFORESEEN = "unforeseen"
     REFUSED_BY_STORAGE = "refused_by_storage"
+
+
+#: Reasons that no content of a message has by itself: a fault of this program, and what the storage does not take.
+NOT_BY_CONTENT = frozenset({Reason.UNFORESEEN, Reason.REFUSED_BY_STORAGE})
 
 
 @dataclass(frozen=True, slots=True)

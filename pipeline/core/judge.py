@@ -15,6 +15,7 @@ from typing import Any, Final, cast
 import msgspec
 
 from pipeline.core.agencies import AgencyRegistry
+from pipeline.core.errors import FATAL, where_and_what
 from pipeline.core.events import (
     DOSSIER_CODE,
     EVENT_ID,
@@ -34,7 +35,7 @@ from pipeline.core.events import (
     Status,
     dossier_date_exists,
 )
-from pipeline.core.periods import civil_day
+from pipeline.core.periods import LAST_INSTANT, civil_day
 
 
 class _RefusedError(Exception):
@@ -78,17 +79,28 @@ class Judge:
     """Applies the whole contract to one message.
 
     Checks run in a fixed order, so a message with several faults always gets the same reason: size and syntax first, then
-    field by field, then the agency's validity and the future.
+    field by field, then the future and the agency's validity.
     """
 
     registry: AgencyRegistry
 
     def judge(self, value: bytes | None, *, latest: dt.datetime) -> DossierEvent | Refusal:
-        """The event in ``value``, or why there is none. ``latest``: no event may be dated after this instant."""
+        """The event in ``value``, or why there is none. ``latest``: no event may be dated after this instant (aware).
+
+        A fault of this program that one message brings to light is a refusal, too (``Reason.UNFORESEEN``): it would come again
+        with the message after every restart, and hold back every message behind it.
+
+        Raises:
+            MemoryError, InvariantError: the process is at fault, not the message.
+        """
         try:
-            return self._event(_json_object(value), latest)
+            return self._event(_json_object(value), min(latest, LAST_INSTANT))
         except _RefusedError as refused:
             return refused.refusal
+        except FATAL:
+            raise
+        except Exception as error:  # noqa: BLE001 - see above
+            return Refusal(Reason.UNFORESEEN, where_and_what(error))
 
     def _event(self, fields: dict[str, Any], latest: dt.datetime) -> DossierEvent:
         event_id = _text(fields, "event_id", _EVENT_ID, Reason.BAD_EVENT_ID)
@@ -116,13 +128,13 @@ class Judge:
         portal_id = ""
         if fields.get("portal_id") is not None:
             portal_id = _text(fields, "portal_id", _PORTAL_ID, Reason.BAD_PORTAL_ID)
+        if occurred_at > latest:  # before anything is computed from the time: the calendar ends with the year 9999
+            raise _RefusedError(Reason.IN_THE_FUTURE, f"occurred_at {occurred_at.isoformat()} is later than {latest.isoformat()}")
         agency = self.registry.responsible(agency_code, civil_day(occurred_at))
         if agency is None:
             raise _RefusedError(
                 Reason.AGENCY_NOT_IN_FORCE, f"agency_code {agency_code} was not in force on {civil_day(occurred_at)}"
             )
-        if occurred_at > latest:
-            raise _RefusedError(Reason.IN_THE_FUTURE, f"occurred_at {occurred_at.isoformat()} is later than {latest.isoformat()}")
         return DossierEvent(
             event_id=uuid.UUID(event_id),
             dossier_code=dossier_code,

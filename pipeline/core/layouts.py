@@ -217,7 +217,8 @@ class _Block:
     def __init__(self, values: Sequence[bytes | None], first_position: int) -> None:
         self.values, self.first_position = values, first_position
         self.worth = min(_WORTH_IT, len(values) // 2)
-        present = [value or b"" for value in values]
+        # What is too large is no event; left out, a block stays far below the 2 GiB that its offsets can count.
+        present = [value if value and len(value) <= MAX_MESSAGE_BYTES else b"" for value in values]
         lengths = np.fromiter(map(len, present), dtype=np.int64, count=len(present))
         #: All messages, then so many zeros that reading behind the last is harmless.
         self.text = b"".join((*present, bytes(_LONGEST + 64)))
@@ -229,7 +230,7 @@ class _Block:
         self.marks = np.flatnonzero(seen == _QUOTE).astype(np.int32)
         self.first_mark = self._first_marks()
         self.marks_of_row = np.diff(self.first_mark, append=len(self.marks))
-        #: Messages in UTF-8 without control characters and backslashes, not too large.
+        #: Messages in UTF-8 without control characters and backslashes, neither empty nor too large.
         self.plain = self._plain(seen, lengths)
 
     def _first_marks(self) -> Positions:
@@ -242,7 +243,7 @@ class _Block:
         return np.searchsorted(self.marks, self.starts)
 
     def _plain(self, seen: npt.NDArray[np.uint8], lengths: Positions) -> Flags:
-        plain: Flags = lengths <= MAX_MESSAGE_BYTES
+        plain: Flags = lengths > 0
         odd = np.zeros(0, dtype=np.int64)
         if len(seen) and seen.min() < _SPACE:
             odd = np.flatnonzero(seen < _SPACE)

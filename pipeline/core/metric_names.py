@@ -85,6 +85,11 @@ WORKER_SLOW_PATH_EVENTS = _worker(
     "counter",
     "Messages judged one by one because the bulk decoder doubted.",
 )
+WORKER_BULK_FAILURES = _worker(
+    "portalpulse_worker_bulk_failures_total",
+    "counter",
+    "Batches judged message by message because the bulk decoder failed with an unforeseen error.",
+)
 WORKER_CONSUMER_LAG = _worker(
     "portalpulse_worker_consumer_lag_events", "gauge", "Messages in assigned partitions not yet fetched."
 )

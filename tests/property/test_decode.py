@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import sys
+import threading
 import uuid
 
 import numpy as np
@@ -12,11 +14,13 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from pipeline.core import decode as decode_module
 from pipeline.core.agencies import Agency, AgencyRegistry
 from pipeline.core.decode import Decoder, _AgencyColumns
-from pipeline.core.events import OCCURRED_AT, DossierEvent, Reason
+from pipeline.core.errors import InvariantError
+from pipeline.core.events import OCCURRED_AT, DossierEvent, Reason, Refusal
 from pipeline.core.judge import Judge
-from pipeline.core.periods import civil_day
+from pipeline.core.periods import LAST_INSTANT, civil_day
 from tests.factories import LATEST, a_message, an_event, events_of
 
 REGISTRY = AgencyRegistry.packaged()
@@ -24,8 +28,13 @@ DECODER, JUDGE = Decoder(REGISTRY), Judge(REGISTRY)
 
 
 def agree(values, *, latest=LATEST):
-    """Decode ``values`` both ways, compare everything, and return what the decoder made of them."""
+    """Decode ``values`` both ways, compare everything, and return what the decoder made of them.
+
+    No value may be an unforeseen one, to neither of the two.
+    """
     decoded = DECODER.decode(values, latest=latest)
+    assert decoded.bulk_error == ""
+    assert Reason.UNFORESEEN not in {refusal.reason for _, refusal in decoded.refusals}
     verdicts = {position: JUDGE.judge(value, latest=latest) for position, value in enumerate(values)}
     positions = decoded.events.column("position").to_pylist()
     refused = [position for position, _ in decoded.refusals]
@@ -91,9 +100,42 @@ odd_moments = st.one_of(
             "2024-01-02T23:60:00Z",
             "2024-01-02T23:59:60Z",
             "0000-01-01T00:00:00Z",
+            "0001-01-01T00:00:00Z",
             "0001-01-01T00:00:00+07:00",
+            "0001-01-01T00:00:00+23:59",
+            "0001-01-01T06:59:59+07:00",
+            "9999-12-31T16:59:59.999999999Z",
+            "9999-12-31T17:00:00Z",
+            "9999-12-31T23:59:59Z",
+            "9999-12-31T23:59:59.999Z",
+            "9999-12-31T23:59:59+07:00",
+            "9999-12-31T23:59:59+23:59",
             "9999-12-31T23:59:59-07:00",
+            "9999-12-31T23:59:59-23:59",
+            "1899-12-31T23:59:59Z",
+            "1900-01-01T00:00:00Z",
+            "1969-12-31T16:59:59Z",
             "1969-12-31T23:59:59.9999Z",
+            "1970-01-01T00:00:00Z",
+            "1970-01-01T00:00:00+07:00",
+            "2038-01-19T03:14:08Z",
+            "2105-12-31T23:59:59Z",
+            "2106-02-06T16:59:59.999Z",
+            "2106-02-06T17:00:00Z",
+            "2106-02-07T06:28:16Z",
+            "2149-06-06T23:59:59Z",
+            "2149-06-07T00:00:00Z",
+            "2262-04-11T23:47:16.854775808Z",
+            "2283-11-12T00:00:00Z",
+            "2299-12-31T23:59:59.999Z",
+            "2300-01-01T00:00:00Z",
+            "2016-12-31T23:59:60Z",
+            "2017-01-01T06:59:60+07:00",
+            "2024-01-02T00:00:60Z",
+            "2024-01-02T23:59:59.9999999Z",
+            "2024-01-02T08:30:00+99:59",
+            "2024-01-02T08:30:00-24:00",
+            "2024-01-02T08:30:00+23:59:59",
             "2024-01-02T08:30:00",
             "2024-01-02T08:30:00+24:00",
             "2024-01-02T08:30:00+07:60",
@@ -230,6 +272,29 @@ FIELDS = (
     *("legacy_level", "returned_by", "portal_id"),
 )
 names = st.sampled_from(FIELDS)
+#: Ends of what JSON, a computer's numbers, the calendar and a column can hold, and the texts just beside them.
+extremes = st.one_of(
+    st.sampled_from([2**bits + shift for bits in (7, 8, 15, 16, 31, 32, 53, 63, 64, 65, 128) for shift in (-1, 0, 1)]).flatmap(
+        lambda number: st.sampled_from([b"%d" % number, b"-%d" % number, b"%d.0" % number, b"%de1" % number])
+    ),
+    st.floats(allow_nan=True, allow_infinity=True).map(lambda number: json.dumps(number).encode()),
+    st.sampled_from([b"5e-324", b"1.7976931348623157e308", b"-0.0", b"1e-400", b"1E+2", b"0" * 300, b"1" + b"0" * 400]),
+    st.sampled_from([encoded("x" * length) for length in (0, 1, 63, 64, 65, 255, 256, 4_096, 60_000)]),
+    st.sampled_from([b'"\\ud800"', b'"\\udfff\\ud800"', b'"\xed\xb0\x80"', b'"\xf4\x90\x80\x80"']),
+    st.sampled_from([b'"\\u0000"', b'"\x00"', b'"\x7f"']),
+    st.text(max_size=4).map(encoded),
+    odd_moments.map(encoded),
+    st.datetimes().map(lambda moment: encoded(moment.isoformat() + "Z")),
+    dossier_codes().map(encoded),
+    st.sampled_from([shape[:1] * depth + shape[1:] * depth for shape in (b"[]", b"{}") for depth in (1, 63, 64, 65, 1_000)]),
+)
+CLOCKS = [
+    dt.datetime(1970, 1, 1, tzinfo=dt.UTC),
+    dt.datetime(1, 1, 1, tzinfo=dt.UTC),
+    LATEST,
+    LAST_INSTANT,
+    dt.datetime.max.replace(tzinfo=dt.UTC),
+]
 extra_names = st.one_of(
     st.sampled_from(
         [b'"z"', b'"n"', b'"v"', b'""', b'"Status"', b'"status "', b'"st\\u0061tus"', b'"\\u0000"', b'"\xff"', b"z", b"1"]
@@ -351,6 +416,141 @@ def test_times_at_the_edge_of_the_future(text, microseconds):
     verdict = JUDGE.judge(value, latest=LATEST + dt.timedelta(days=1))
     at = verdict.occurred_at if isinstance(verdict, DossierEvent) else LATEST
     agree([value, a_message()], latest=at + dt.timedelta(microseconds=microseconds))
+
+
+@settings(max_examples=200)
+@given(
+    st.lists(
+        st.one_of(st.tuples(names, extremes), st.tuples(st.just("occurred_at"), odd_moments.map(encoded))),
+        min_size=1,
+        max_size=8,
+    ),
+    st.sampled_from(CLOCKS),
+)
+def test_extremes_of_every_type_in_every_field(chosen, latest):
+    """The least, the largest and the oddest value of every JSON type is an event or a refusal with a reason, at any clock."""
+    values = [a_message(**{name: ...})[:-1] + b', "' + name.encode() + b'": ' + value + b"}" for name, value in chosen]
+    agree(values, latest=latest)
+    for value in values:
+        agree([value], latest=latest)
+
+
+@settings(max_examples=200)
+@given(st.lists(sound_fields(), max_size=12), st.sampled_from([b"", None, b"{", b"\xff" * 9]), st.integers(1, 4))
+def test_a_batch_in_several_steps(fields, bad, at_once):
+    """However few messages are decoded at once, each keeps its position and its verdict."""
+    values = [encoded(sent) for sent in fields]
+    values.insert(len(values) // 2, bad)
+    decode_module._prefixes()  # as many as ever
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(decode_module, "_AT_ONCE", at_once)
+        agree(values)
+
+
+def test_huge_messages_fill_no_offset():
+    """A batch of three gigabytes of messages that are too large is refused message by message; the events in it are found."""
+    huge = b"x" * 10_000_000
+    values = [a_message(), *[huge] * 300, *(a_message() for _ in range(200))]
+    decoded = agree(values)
+    assert decoded.events.num_rows == 201
+    assert {refusal.reason for _, refusal in decoded.refusals} == {Reason.TOO_LARGE}
+    assert decoded.judged == 300
+
+
+def decided(values, decoder):
+    """What a decoder says of each message, an event or a refusal, by position."""
+    decoded = decoder.decode(values, latest=LATEST)
+    return {**events_of(decoded.events), **dict(decoded.refusals)}, decoded
+
+
+STEPS = ["split", "_parse", "_checked", "_matches", "_instants"]
+
+
+def broken(monkeypatch, step, error):
+    """A decoder of which one step of the bulk path raises ``error``."""
+    decoder = Decoder(REGISTRY)
+
+    def fails(*_, **__):
+        raise error
+
+    place = {"split": decoder._layouts, "_checked": decoder}.get(step, decode_module)
+    monkeypatch.setattr(place, step, fails)
+    return decoder
+
+
+@pytest.mark.parametrize("step", STEPS)
+@pytest.mark.parametrize("error", [OverflowError("date value out of range"), pa.ArrowCapacityError("2 GiB"), RecursionError()])
+def test_an_unforeseen_error_in_bulk_leaves_every_message_to_the_judge(monkeypatch, step, error):
+    """When the bulk path fails, every message gets the judge's verdict, and the error is told."""
+    values = [a_message(), a_message(), b"{", a_message(), None, a_message()]
+    expected, _ = decided(values, DECODER)
+    found, decoded = decided(values, broken(monkeypatch, step, error))
+    assert found == expected
+    assert decoded.judged == len(values)
+    assert decoded.bulk_error.startswith(type(error).__name__)
+
+
+@pytest.mark.parametrize("step", STEPS)
+@pytest.mark.parametrize("error", [MemoryError(), pa.lib.ArrowMemoryError("out of memory"), InvariantError("overlap")])
+def test_no_memory_and_broken_invariants_stop_the_decoder(monkeypatch, step, error):
+    """What is no fault of a message ends the batch: nothing of it is taken for an event or a refusal."""
+    with pytest.raises(type(error)):
+        broken(monkeypatch, step, error).decode([a_message(), a_message(), b"{", a_message()], latest=LATEST)
+
+
+@pytest.mark.parametrize("position", [0, 3, 6])
+def test_an_event_that_fits_no_column_is_refused_alone(monkeypatch, position):
+    """An event of the judge that cannot become a row is refused as unforeseen; the events beside it are stored."""
+    values = [a_message(dossier_code="H17-240229-0001") for _ in range(7)]  # left to the judge
+    decoder = Decoder(REGISTRY)
+    whole = decoder._table_of
+
+    def of_sound_events(events):
+        if position in [at for at, _ in events]:
+            raise UnicodeEncodeError("utf-8", "\ud800", 0, 1, "surrogates not allowed")
+        return whole(events)
+
+    monkeypatch.setattr(decoder, "_table_of", of_sound_events)
+    found, decoded = decided(values, decoder)
+    assert sorted(found) == list(range(7))
+    assert [(at, refusal.reason) for at, refusal in decoded.refusals] == [(position, Reason.UNFORESEEN)]
+    assert isinstance(found[position], Refusal)
+
+
+@pytest.mark.parametrize("positions", [[0, 0], [0], [0, 1, 2], [0, 2]])
+def test_a_message_lost_or_doubled_in_bulk_stops_the_decoder(monkeypatch, positions):
+    """The bulk path's own books are checked: a position that is missing, doubled or too high ends the batch."""
+    decoder = Decoder(REGISTRY)
+    table = DECODER.decode([a_message() for _ in positions], latest=LATEST).events
+    table = table.set_column(table.schema.get_field_index("position"), "position", pa.array(positions, pa.int32()))
+    monkeypatch.setattr(decoder, "_in_bulk", lambda *_: ([table], []))
+    with pytest.raises(InvariantError, match="Of 2 messages"):
+        decoder.decode([a_message(), a_message()], latest=LATEST)
+
+
+def test_decoders_in_several_threads_share_nothing_that_changes():
+    """Decoders that start at once in two threads both number their rows right, and all of them."""
+    count = 20_000
+    expected = b"".join(b'{"n":%d,"v":1}\n' % number for number in range(count))
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        for _ in range(10):
+            decode_module._prefixes.cache_clear()
+            together, texts = threading.Barrier(2), []
+
+            def work(together=together, texts=texts):
+                together.wait()
+                texts.append(decode_module._wrap([b"1"] * count))
+
+            threads = [threading.Thread(target=work) for _ in range(2)]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+            assert [text == expected for text in texts] == [True, True]
+    finally:
+        sys.setswitchinterval(interval)
 
 
 @pytest.mark.parametrize("fragment", [*NUMBERS, *TEXTS, *OTHERS], ids=lambda fragment: repr(fragment[:20]))

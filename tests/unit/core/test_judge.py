@@ -8,11 +8,14 @@ from importlib import resources
 
 import pytest
 
-from pipeline.core.events import Channel, DossierEvent, Reason, ServiceLevel, Status
+from pipeline.core.agencies import AgencyRegistry
+from pipeline.core.errors import InvariantError
+from pipeline.core.events import NOT_BY_CONTENT, Channel, DossierEvent, Reason, ServiceLevel, Status
 from pipeline.core.judge import Judge
+from pipeline.core.periods import LAST_INSTANT
 from tests.factories import LATEST, a_message
 
-#: A message for every reason, and a word that its explanation must hold. REFUSED_BY_STORAGE is the storage's own.
+#: A message for every reason that a message can have by its content, and a word that its explanation must hold.
 FAULTS = {
     Reason.EMPTY: (None, "no content"),
     Reason.TOO_LARGE: (b"x" * 65_537, "65537 bytes"),
@@ -54,8 +57,81 @@ def test_every_reason_has_its_message(judge, reason):
 
 
 def test_no_reason_is_forgotten():
-    """Every reason but the storage's own has an example above."""
-    assert set(FAULTS) == set(Reason) - {Reason.REFUSED_BY_STORAGE}
+    """Every reason that a message can have by its content has an example above."""
+    assert set(FAULTS) == set(Reason) - NOT_BY_CONTENT
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "9999-12-31T16:59:59.999Z",
+        "9999-12-31T17:00:00Z",
+        "9999-12-31T23:59:59.999999999Z",
+        "9999-12-31T23:59:59+00:00",
+        "9999-12-31 23:59Z",
+    ],
+)
+def test_a_time_at_the_end_of_the_calendar_lies_in_the_future(judge, text):
+    """The last moments that a time can name, used for "no end date", are refused as in the future like any other."""
+    refusal = judge.judge(a_message(occurred_at=text), latest=LATEST)
+    assert refusal.reason is Reason.IN_THE_FUTURE
+
+
+def test_no_event_lies_beyond_the_days_that_tallies_can_hold(judge):
+    """Whatever tolerance is set, an event later than the last day of the tally tables is in the future."""
+    latest = dt.datetime(2130, 1, 1, tzinfo=dt.UTC)
+    inside = judge.judge(a_message(occurred_at="2106-02-06T23:59:59.999+07:00"), latest=latest)
+    outside = judge.judge(a_message(occurred_at="2106-02-07T00:00:00.000+07:00"), latest=latest)
+    assert inside.occurred_at == LAST_INSTANT
+    assert outside.reason is Reason.IN_THE_FUTURE
+
+
+class BrokenRegistry(AgencyRegistry):
+    """A registry whose answer is an error."""
+
+    error: Exception
+
+    def responsible(self, code, day):  # noqa: ARG002 - as in the base class
+        raise self.error
+
+
+def broken(error):
+    """A judge that fails with ``error`` on every message that comes as far as its agency."""
+    registry = BrokenRegistry(AgencyRegistry.packaged())
+    registry.error = error
+    return Judge(registry)
+
+
+class _UnreadableError(Exception):
+    def __str__(self):
+        raise ValueError
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (ZeroDivisionError("division by zero"), "ZeroDivisionError in test_judge.py:"),
+        (RecursionError(), "RecursionError"),
+        (ValueError("\ud800 \x00\n"), "\\ud800 \\x00\\n"),
+        (KeyError("x" * 5_000), "xxx"),
+        (_UnreadableError(), "cannot be read"),
+    ],
+)
+def test_an_unforeseen_error_refuses_its_message(error, words):
+    """A fault of the program that one message brings to light is a refusal of that message, with the place and a short text."""
+    refusal = broken(error).judge(a_message(), latest=LATEST)
+    assert refusal.reason is Reason.UNFORESEEN
+    assert words in refusal.detail
+    assert refusal.detail.isascii()
+    assert refusal.detail.isprintable()
+    assert len(refusal.detail) < 500
+
+
+@pytest.mark.parametrize("error", [MemoryError(), InvariantError("counted twice")])
+def test_an_error_of_the_process_is_no_refusal(error):
+    """No memory and a broken invariant are no fault of the message that happens to be judged: they stop the worker."""
+    with pytest.raises(type(error)):
+        broken(error).judge(a_message(), latest=LATEST)
 
 
 def test_an_explanation_never_repeats_what_it_cannot_show(judge):

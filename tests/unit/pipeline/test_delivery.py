@@ -10,7 +10,9 @@ import uuid
 
 import pytest
 from prometheus_client import CollectorRegistry
+from structlog.testing import capture_logs
 
+from pipeline.core.agencies import AgencyRegistry
 from pipeline.core.clock import ManualClock
 from pipeline.core.dead_letter_limit import DeadLetterLimit
 from pipeline.core.decode import Decoder
@@ -156,6 +158,72 @@ def test_an_unknown_error_stops_without_acknowledging(rig, step):
     assert work.acknowledged == []
     assert work.delivery.unacknowledged == 2
     assert not any(letter.reason == "refused_by_storage" for letter, _ in store.letters.values())
+
+
+class FaultyRegistry(AgencyRegistry):
+    """Answers for every agency but H05, which meets an error that nobody foresaw."""
+
+    def responsible(self, code, day):
+        if code == "H05":
+            raise ZeroDivisionError("division by zero")
+        return super().responsible(code, day)
+
+
+def hidden(**changes):
+    """A message that the bulk path leaves to the judge: its number is escaped."""
+    return a_message(dossier_code="H17-240229-0001", **changes)
+
+
+def test_an_unforeseen_error_sets_one_message_aside():
+    """An error in this program while one message is judged keeps that message as a dead letter; those beside it are counted."""
+    store = MemoryStore()
+    work = Rig(store, FaultyRegistry.packaged())
+    try:
+        bad = hidden(agency_code="H05")
+        with capture_logs() as logs:
+            work.offer("one", a_message(), bad, hidden(), a_message(), partition=3, offset=70)
+            until(lambda: work.acknowledged == ["one"], "acknowledged")
+        assert work.failures == []
+        assert store.standing().tallied == 3
+        [(letter, _)] = store.letters.values()
+        assert (letter.partition, letter.offset, letter.value, letter.reason) == (3, 71, bad, "unforeseen")
+        assert letter.error.startswith("ZeroDivisionError in test_delivery.py:")
+        assert [line["messages"] for line in logs if line["event"] == "messages_set_aside_unforeseen"] == [1]
+    finally:
+        assert work.delivery.stop(grace=PATIENCE)
+
+
+def test_unforeseen_errors_count_for_the_limit():
+    """A fault of this program that every message brings to light stops the worker at the limit, like any other refusal."""
+    store = MemoryStore()
+    work = Rig(store, FaultyRegistry.packaged(), limit=DeadLetterLimit(3, 0, 0))
+    try:
+        work.offer("bad", *(hidden(agency_code="H05") for _ in range(3)))
+        until(lambda: work.failures, "stopped")
+        assert "unforeseen" in str(work.failures[0])
+        assert store.letters == {}
+        assert work.acknowledged == []
+    finally:
+        assert work.delivery.stop(grace=PATIENCE)
+
+
+def test_a_bulk_decoder_that_fails_is_told(rig, monkeypatch):
+    """When the bulk path fails, all events are counted by the judge, and a line of the log and a metric say so."""
+    store = MemoryStore()
+    work = rig(store)
+
+    def fails(*_):
+        raise OverflowError("date value out of range")
+
+    monkeypatch.setattr(work.delivery._decoder, "_in_bulk", fails)
+    with capture_logs() as logs:
+        work.offer("one", a_message(), b"{", a_message())
+        until(lambda: work.acknowledged == ["one"], "acknowledged")
+    assert store.standing().tallied == 2
+    assert len(store.letters) == 1
+    assert work.sample("portalpulse_worker_bulk_failures_total") == 1
+    assert work.sample("portalpulse_worker_slow_path_events_total") == 3
+    assert [line["error"].split()[0] for line in logs if line["event"] == "bulk_decoding_failed"] == ["OverflowError"]
 
 
 def test_refused_dead_letters_stop(rig):

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.core.agencies import AgencyRegistry
-from pipeline.core.events import Reason, Refusal
+from pipeline.core.events import NOT_BY_CONTENT, Reason, Refusal
 from pipeline.core.judge import Judge
 from producers.faults import FAULTS, malformed, mix
 from producers.messages import Kind, Message
@@ -27,8 +27,8 @@ def test_the_judge_gives_the_reason_that_the_fault_was_made_for(fault):
 
 
 def test_every_reason_of_the_contract_has_a_fault():
-    """The kinds cover the whole closed list, but for what only the storage can refuse; names are unique."""
-    assert {fault.reason for fault in FAULTS} == set(Reason) - {Reason.REFUSED_BY_STORAGE}
+    """The kinds cover the whole closed list, but for what no content alone is refused for; names are unique."""
+    assert {fault.reason for fault in FAULTS} == set(Reason) - NOT_BY_CONTENT
     assert len({fault.kind for fault in FAULTS}) == len(FAULTS)
 
 
