@@ -43,9 +43,9 @@ from aiokafka.protocol.group import JoinGroupRequest
 from aiokafka.protocol.metadata import MetadataRequest
 
 from pipeline.core.errors import ConfigurationError, UnavailableError
+from pipeline.kafka_security import aiokafka_options
 from pipeline.settings import KafkaSettings
 from pipeline.stream import kafka_errors
-from pipeline.stream.security import aiokafka_options
 
 #: The longest wait for one answer (seconds).
 _TIMEOUT: Final = 10.0

@@ -12,8 +12,8 @@ from typing import Any
 from confluent_kafka import KafkaError, KafkaException, Producer
 
 from pipeline.core.errors import UnavailableError
+from pipeline.kafka_security import librdkafka_options
 from pipeline.settings import KafkaSettings
-from pipeline.stream.security import librdkafka_options
 from sinks.contract import DeadLetter
 
 #: A message that could not be delivered for this long has failed (seconds).

@@ -17,9 +17,9 @@ from confluent_kafka import ConsumerGroupTopicPartitions, KafkaError, KafkaExcep
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from pipeline.core.errors import ConfigurationError, UnavailableError
+from pipeline.kafka_security import librdkafka_options
 from pipeline.logs import get_logger
 from pipeline.settings import KafkaSettings
-from pipeline.stream.security import librdkafka_options
 
 T = TypeVar("T")
 

@@ -13,8 +13,8 @@ from confluent_kafka import OFFSET_INVALID, Consumer, KafkaError, KafkaException
 
 from pipeline.audit import Partition
 from pipeline.core.errors import ConfigurationError, UnavailableError
+from pipeline.kafka_security import librdkafka_options
 from pipeline.settings import KafkaSettings
-from pipeline.stream.security import librdkafka_options
 
 _ANSWER_SECONDS: Final = 20.0
 #: A range whose next messages do not come for this long is given up (seconds).

@@ -8,8 +8,9 @@ import faust
 import pytest
 
 from pipeline.core.errors import ConfigurationError
+from pipeline.kafka_security import aiokafka_options, librdkafka_options, tls_context
 from pipeline.settings import KafkaSettings
-from pipeline.stream.security import aiokafka_options, faust_credentials, librdkafka_options, tls_context
+from pipeline.stream.security import faust_credentials
 
 LOGIN = {"user": "worker", "password": "secret"}
 

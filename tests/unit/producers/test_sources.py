@@ -224,11 +224,6 @@ class FakeConsumer:
         assert config["enable.auto.commit"] is False
         self.at = None
 
-    def list_topics(self, **_):
-        partitions = {0: None, 1: None}
-        topic = type("Topic", (), {"error": None, "partitions": partitions})
-        return type("Metadata", (), {"topics": {"t": topic}})
-
     def get_watermark_offsets(self, _partition, **_):
         return (0, 5)
 
@@ -250,6 +245,12 @@ class FakeConsumer:
         self.at = None
 
 
+def topic_range(bounds, topic="t"):
+    """A range of a topic with two partitions."""
+    found = type("Topic", (), {"error": None, "partitions": {0: None, 1: None}})
+    return KafkaRange(("b:1",), topic, bounds, FakeConsumer, topics=lambda *_: {"t": found})
+
+
 @pytest.mark.parametrize(
     ("bounds", "ranges"),
     [
@@ -262,14 +263,14 @@ class FakeConsumer:
 )
 def test_a_range_is_fixed_by_offsets_or_times(bounds, ranges):
     """Times are turned into offsets once; an end outside the topic is its end."""
-    fixed = KafkaRange(("b:1",), "t", bounds, FakeConsumer).resolved()
+    fixed = topic_range(bounds).resolved()
     assert fixed.ranges == ranges
     assert fixed.total == len(list(fixed()))
 
 
 def test_partitions_are_merged_by_the_time_of_writing_and_nothing_is_changed():
     """Two readings give the same order; keys and missing values come through."""
-    fixed = KafkaRange(("b:1",), "t", Bounds(to_offset=3), FakeConsumer).resolved()
+    fixed = topic_range(Bounds(to_offset=3)).resolved()
     messages = list(fixed())
     assert messages == list(fixed())
     assert [message.value for message in messages] == [LINES[0], LINES[0], None, None, LINES[0], LINES[0]]
@@ -280,6 +281,35 @@ def test_partitions_are_merged_by_the_time_of_writing_and_nothing_is_changed():
 def test_a_missing_topic_or_mixed_bounds_are_refused():
     """Both are answered before anything is sent."""
     with pytest.raises(ConfigurationError, match="does not exist"):
-        KafkaRange(("b:1",), "other", Bounds(), FakeConsumer).resolved()
+        topic_range(Bounds(), "other").resolved()
     with pytest.raises(ConfigurationError, match="not both"):
         Bounds(from_offset=1, to_time=2)
+
+
+def test_a_replay_that_sends_slowly_is_no_stall(monkeypatch, hand_clock):
+    """Time that passes while messages are sent does not count as waiting for the broker; only silence does."""
+    monkeypatch.setattr("producers.sources.kafka_range.time", hand_clock)
+
+    class Slow(FakeConsumer):
+        """One message at a time, and nothing every other time."""
+
+        silent = False
+
+        def consume(self, _count, seconds):
+            self.silent = not self.silent
+            hand_clock.seconds += seconds
+            if self.silent or self.at[1] >= self.last:
+                return []
+            partition, offset = self.at
+            self.at = (partition, offset + 1)
+            return [FakeMessage(partition, offset, offset)]
+
+        last = 5
+
+    found = type("Topic", (), {"error": None, "partitions": {0: None}})
+    source = KafkaRange(("b:1",), "t", Bounds(), Slow, topics=lambda *_: {"t": found}).resolved()
+    for _ in source():
+        hand_clock.seconds += 1_000
+    Slow.last = 3
+    with pytest.raises(UnavailableError, match="stops at offset 3 of 5"):
+        list(source())

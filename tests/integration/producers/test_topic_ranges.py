@@ -1,0 +1,56 @@
+"""A replay reads a range of a topic with a real consumer: at once, whole, and past whatever is no message."""
+
+from __future__ import annotations
+
+import time
+import uuid
+
+import pytest
+from confluent_kafka import Producer
+
+from producers.sources.kafka_range import Bounds, KafkaRange
+
+PARTITIONS = 16
+#: What a single partition cost when a portion was waited for until it was full (seconds).
+WAITED_BEFORE = 30
+
+
+@pytest.fixture
+def topic(kafka):
+    """A topic of 16 partitions with a name of its own."""
+    name = f"range-{uuid.uuid4().hex[:8]}"
+    kafka.create_topic(name, partitions=PARTITIONS)
+    return name
+
+
+def transaction(kafka, topic, values, *, commit):
+    """Send the values in one transaction, each to the next partition."""
+    producer = Producer({"bootstrap.servers": kafka.bootstrap, "transactional.id": f"{topic}-{uuid.uuid4().hex[:6]}"})
+    producer.init_transactions(30)
+    producer.begin_transaction()
+    for number, value in enumerate(values):
+        producer.produce(topic, value, partition=number % PARTITIONS)
+    producer.flush(30)
+    (producer.commit_transaction if commit else producer.abort_transaction)(30)
+
+
+def test_a_range_that_ends_in_markers_is_read_at_once(kafka, topic):
+    """Few messages in 16 partitions, whose last offsets are markers and aborted messages: all come, and nobody waits for more."""
+    sent = [b"%d" % number for number in range(40)]
+    transaction(kafka, topic, sent, commit=True)
+    transaction(kafka, topic, [b"taken back"] * PARTITIONS, commit=False)
+    fixed = KafkaRange((kafka.bootstrap,), topic, Bounds()).resolved()
+    assert fixed.total > len(sent)  # the markers have offsets
+    began = time.monotonic()
+    assert sorted(message.value for message in fixed()) == sorted(sent)
+    assert time.monotonic() - began < WAITED_BEFORE
+
+
+def test_a_range_that_ends_before_the_log_does_is_read_at_once(kafka, topic):
+    """What lies behind the range is neither read nor waited for, also when nothing but markers lies before its end."""
+    transaction(kafka, topic, [b"first"] * PARTITIONS, commit=True)
+    fixed = KafkaRange((kafka.bootstrap,), topic, Bounds()).resolved()
+    transaction(kafka, topic, [b"later"] * PARTITIONS, commit=True)
+    began = time.monotonic()
+    assert [message.value for message in fixed()] == [b"first"] * PARTITIONS
+    assert time.monotonic() - began < WAITED_BEFORE
