@@ -18,7 +18,8 @@ from aiokafka.consumer import fetcher
 from aiokafka.errors import CorruptRecordException
 from aiokafka.record.memory_records import MemoryRecords
 
-from pipeline.core.errors import ConfigurationError, InvariantError
+from pipeline.core.errors import ConfigurationError
+from pipeline.stream.headerless import records_without_headers
 
 #: Releases that the replaced places (here and in ``transport``) are tested with.
 TESTED: Final = {"aiokafka": ("0.14.0",), "faust-streaming": ("0.15.3",)}
@@ -54,9 +55,12 @@ class RecordBatch:
 
     def values(self) -> list[bytes | None]:
         """The values; may be asked once. No record object stays alive: holding 100,000 of them halves a worker's speed."""
-        if self.first <= self.base:
-            return [record.value for record in self.packed]
-        return [record.value for record in self.packed if record.offset >= self.first]
+        try:
+            if self.first <= self.base:
+                return [record.value for record in self.packed]
+            return [record.value for record in self.packed if record.offset >= self.first]
+        except UnicodeDecodeError:  # a header's name; headers are not looked at
+            return [value for _, value, offset in records_without_headers(self.response, self.base) if offset >= self.first]
 
     def keys_and_offsets(self) -> list[tuple[bytes | None, int]]:
         """Key and offset of every message of ``values``, in its order; reads the response again."""
@@ -64,8 +68,11 @@ class RecordBatch:
         while records.has_next():
             packed = records.next_batch()
             if packed.base_offset == self.base:
-                return [(record.key, record.offset) for record in packed if record.offset >= self.first]
-        raise InvariantError(f"The batch at offset {self.base} is not in its own response.")
+                try:
+                    return [(record.key, record.offset) for record in packed if record.offset >= self.first]
+                except UnicodeDecodeError:  # as above
+                    break
+        return [(key, offset) for key, _, offset in records_without_headers(self.response, self.base) if offset >= self.first]
 
 
 class KeptRecords(MemoryRecords):  # type: ignore[misc]
