@@ -18,9 +18,22 @@ import pyarrow as pa
 from pipeline.core.audit import AuditBook, DayLook, Finding, Scope, ScopeLook
 from pipeline.core.clock import Clock
 from pipeline.core.decode import Decoder
+from pipeline.core.errors import PortalPulseError
 from pipeline.core.periods import Period
 from pipeline.logs import get_logger
-from sinks.contract import Counts, Days, Difference, EventStore, Repeats, Share, Span, TallyAudit, TallyRepair, Tier
+from sinks.contract import (
+    Acknowledged,
+    Counts,
+    Days,
+    Difference,
+    EventStore,
+    Repeats,
+    Share,
+    Span,
+    TallyAudit,
+    TallyRepair,
+    Tier,
+)
 from sinks.errors import SinkError
 
 log = get_logger("audit")
@@ -31,6 +44,8 @@ _LISTED = 2_000
 _EXAMPLES = 20
 #: A recount that began under the old epoch has seen what it will see by then (seconds).
 _PLANNING = 1.0
+#: An answer of Kafka about its group is used again for this long (seconds). An old answer calls more events unacknowledged.
+_FRESH_SECONDS = 1.0
 #: An event may have been on its way into its table for so long when the days touched lately were asked for.
 _MARGIN = dt.timedelta(seconds=30)
 
@@ -52,9 +67,63 @@ class TopicReader(Protocol):
         """The partitions of the topic, ascending."""
         ...
 
+    def members(self) -> int:
+        """How many members of the group read the topic, or may read it when the group is being rebalanced."""
+        ...
+
     def messages(self, partition: int, begin: int, end: int) -> Iterator[Sequence[tuple[int, bytes | None]]]:
         """Offsets and values of the messages from ``begin`` up to, not including, ``end``, in portions."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class InHand:
+    """What Kafka says of the events that workers have in hand, or why it can say nothing (``by_time``)."""
+
+    acknowledged: Acknowledged | None = None
+    by_time: str = ""
+
+
+class WorkInHand:
+    """Asks Kafka how far the workers' group has acknowledged the topic. Several threads may use it at once.
+
+    Args:
+        audit: its clock says when Kafka was asked.
+        topic: name of the topic, and what makes its reader.
+    """
+
+    def __init__(
+        self, audit: TallyAudit, topic: tuple[str, Callable[[], TopicReader]], *, monotonic: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._audit, self._monotonic = audit, monotonic
+        self._topic, self._reader = topic
+        self._guard = threading.Lock()
+        self._known: tuple[float, InHand] | None = None  # when it was asked, and the answer
+
+    def __call__(self) -> InHand:
+        """The answer of now, or of a moment ago.
+
+        Raises:
+            SinkError: the storage does not say what time it is.
+        """
+        with self._guard:
+            if self._known is None or self._monotonic() - self._known[0] > _FRESH_SECONDS:
+                self._known = self._monotonic(), self._ask()
+            return self._known[1]
+
+    def _ask(self) -> InHand:
+        as_of = self._audit.now()
+        try:
+            reader = self._reader()
+            if not reader.members():
+                return InHand(by_time="no worker is in the consumer group")
+            # Where a group with members has no offset yet, everything is in their hands.
+            known = {part.number: (part.committed or 0, part.end) for part in reader.partitions()}
+        except PortalPulseError as error:
+            return InHand(by_time=error.problem.rstrip("."))
+        # An offset beyond the end was committed in an earlier topic of the same name and says nothing of this one.
+        partitions = {number: (committed, end) for number, (committed, end) in known.items() if committed <= end}
+        return InHand(Acknowledged(self._topic, as_of, partitions))
 
 
 class AuditDesk:
@@ -80,6 +149,7 @@ class AuditDesk:
     ) -> None:
         self._audit, self._store, self._repair, self._wait = audit, store, repair, wait
         self._topic, self._topic_reader = topic
+        self._in_hand = WorkInHand(audit, topic)
         self._decoder, self._clock, self._future_tolerance = decoder, clock, future_tolerance
 
     def days(self, first: dt.date | None, last: dt.date | None) -> dict[str, int]:
@@ -87,8 +157,13 @@ class AuditDesk:
         return {day.isoformat(): rows for day, rows in self._audit.civil_days(first, last).items()}
 
     def look(self, day: dt.date, *, settle: float) -> dict[str, Any]:
-        """One look at a day, as ``DayLook.from_fields`` reads it; events of the last ``settle`` seconds are not due."""
-        return look_at(self._audit, day, settle=dt.timedelta(seconds=settle)).as_fields()
+        """One look at a day, as ``DayLook.from_fields`` reads it.
+
+        With ``settle`` 0 every stored event must be tallied. Otherwise events that the workers have in hand need not, as far
+        as Kafka tells which these are; where it does not, events of the last ``settle`` seconds need not.
+        """
+        in_hand = self._in_hand() if settle else InHand()
+        return look_at(self._audit, day, settle=dt.timedelta(seconds=settle), in_hand=in_hand).as_fields()
 
     def contradictions(self, day: dt.date) -> dict[str, Any]:
         """Events of a day stored with different contents."""
@@ -173,14 +248,16 @@ class AuditDesk:
 _ASKED = {"agency": pa.string(), "occurred_at": pa.timestamp("ms", "UTC"), "event_id": pa.string()}
 
 
-def look_at(audit: TallyAudit, day: dt.date, *, settle: dt.timedelta) -> DayLook:
-    """Every scope of a day compared once."""
+def look_at(audit: TallyAudit, day: dt.date, *, settle: dt.timedelta, in_hand: InHand) -> DayLook:
+    """Every scope of a day compared once. Kafka must have been asked for ``in_hand`` before."""
     scopes = {}
     for scope in Scope:
-        found = audit.compare(Tier(scope.value), day, settle=settle, limit=_LISTED)
+        found = audit.compare(Tier(scope.value), day, settle=settle, limit=_LISTED, acknowledged=in_hand.acknowledged)
         findings = tuple(_finding(difference) for difference in found.differences)
-        scopes[scope] = ScopeLook(found.buckets, found.differing, found.drift, found.stuck, findings)
-    return DayLook(day, scopes)
+        scopes[scope] = ScopeLook(
+            found.buckets, found.differing, found.drift, found.stuck, findings, late=found.late, in_hand=found.in_hand
+        )
+    return DayLook(day, scopes, in_hand.by_time)
 
 
 def _finding(difference: Difference) -> Finding:
@@ -236,7 +313,8 @@ class ContinuousAudit:
     Args:
         interval: least rest between rounds in seconds; a round goes on until it used up its share of one.
         duty: a rest is at least so many times as long as its round.
-        settle: an event must be tallied when it has been stored for so many seconds.
+        settle: an event that Kafka says nothing about must be tallied when it has been stored for so many seconds.
+        in_hand: asks Kafka which events the workers have in hand.
         clock: the wall clock.
     """
 
@@ -247,12 +325,14 @@ class ContinuousAudit:
         interval: float,
         duty: float,
         settle: float,
+        in_hand: Callable[[], InHand],
         clock: Clock,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._audit, self._interval, self._duty = audit, interval, duty
         self._settle = dt.timedelta(seconds=settle)
         self._clock, self._monotonic = clock, monotonic
+        self._ask_in_hand, self._in_hand = in_hand, InHand()
         self._book = AuditBook()
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
@@ -278,6 +358,8 @@ class ContinuousAudit:
         """Look at as many days as one round may; returns how long to rest now (seconds)."""
         began = self._monotonic()
         try:
+            self._ask()
+            began = self._monotonic()  # waiting for Kafka costs the storage nothing
             self._look_around(began)
         except Exception as error:  # noqa: BLE001 - see the class
             self.state = AuditState(self.state.drift, self.state.last_success, self.state.failures + 1)
@@ -285,6 +367,13 @@ class ContinuousAudit:
         else:
             self.state = AuditState(self._book.drift(), self._clock.now(), self.state.failures)
         return max(self._interval, self._duty * (self._monotonic() - began))
+
+    def _ask(self) -> None:
+        """Ask Kafka which events the workers have in hand; an old answer would call more of them so, never fewer."""
+        before, self._in_hand = self._in_hand, self._ask_in_hand()
+        if self._in_hand.by_time != before.by_time:
+            settle = self._settle.total_seconds()
+            log.info("audit_judges_by", kafka=not self._in_hand.by_time, reason=self._in_hand.by_time, settle_seconds=settle)
 
     def _look_around(self, began: float) -> None:
         if self._book.round_done:
@@ -304,7 +393,7 @@ class ContinuousAudit:
 
     def _look(self, day: dt.date) -> None:
         before = self._book.confirmed_drift(day)
-        found = self._book.looked(look_at(self._audit, day, settle=self._settle))
+        found = self._book.looked(look_at(self._audit, day, settle=self._settle, in_hand=self._in_hand))
         if found.drift == before:
             return
         if not found.drift:

@@ -84,6 +84,10 @@ class AuditReport:
     buckets: dict[str, int] = field(default_factory=lambda: {scope.value: 0 for scope in Scope})
     drift: dict[str, int] = field(default_factory=lambda: {scope.value: 0 for scope in Scope})
     differing: dict[str, int] = field(default_factory=lambda: {scope.value: 0 for scope in Scope})
+    late: dict[str, int] = field(default_factory=lambda: {scope.value: 0 for scope in Scope})
+    in_hand: dict[str, int] = field(default_factory=lambda: {scope.value: 0 for scope in Scope})
+    #: Why the age of events decided which of them must be tallied, and not Kafka; None when nothing had to be decided.
+    by_time: str | None = None
     findings: list[Finding] = field(default_factory=list)
     repaired: dict[str, Any] | None = None
     contradictions: dict[str, Any] | None = None
@@ -103,9 +107,16 @@ class AuditReport:
             "days": self.days,
             "rows": self.rows,
             "scopes": {
-                scope: {"buckets": self.buckets[scope], "differing": self.differing[scope], "drift": self.drift[scope]}
+                scope: {
+                    "buckets": self.buckets[scope],
+                    "differing": self.differing[scope],
+                    "drift": self.drift[scope],
+                    "late": self.late[scope],
+                    "in_hand": self.in_hand[scope],
+                }
                 for scope in self.buckets
             },
+            "by_time": self.by_time,
             "findings": [asdict(finding) for finding in self.findings[:SHOWN]],
             "repaired": self.repaired,
             "contradictions": self.contradictions,
@@ -151,7 +162,7 @@ def _look(desk: Desk, day: dt.date, *, settle: float) -> DayLook:
 def _again(
     desk: Desk, looks: Sequence[DayLook], settle: float, *, wait: Callable[[float], None], progress: Progress
 ) -> list[DayLook]:
-    """What is still wrong after ``settle`` seconds, by which everything stored before the first look must be tallied."""
+    """What is still wrong or late after ``settle`` seconds; what workers have in hand by then is late, not wrong."""
     if not looks:
         return []
     progress.begin("looking again", len(looks))
@@ -159,7 +170,7 @@ def _again(
     still = []
     for look in looks:
         found = confirmed(look, _look(desk, look.day, settle=settle))
-        if found.drift:
+        if found.drift or found.late:
             still.append(found)
         progress.advance(1)
     return still
@@ -174,12 +185,13 @@ def _repaired(
     wait: Callable[[float], None],
     progress: Progress,
 ) -> list[DayLook]:
-    """Repair, look again, and repair what is wrong by then; returns what is wrong in the end."""
+    """Repair, look again, and repair what is wrong by then; returns what is wrong or late in the end."""
     days = sorted(look.day for look in wrong)
     report.repaired = {
         "days": [day.isoformat() for day in days],
         "findings": [asdict(finding) for finding in _worst(wrong)[:SHOWN]],
         "drift": {scope.value: sum(look.scopes[scope].drift for look in wrong) for scope in Scope},
+        "late": {scope.value: sum(look.scopes[scope].late for look in wrong) for scope in Scope},
         "epochs": [],
         "problem": "",
     }
@@ -199,7 +211,7 @@ def _repaired(
             looks.append(_look(desk, day, settle=0.0))
             progress.advance(1)
         remaining = _again(desk, [look for look in looks if look.drift], settle, wait=wait, progress=progress)
-        if not remaining:
+        if not any(look.drift for look in remaining):
             break
     if report.repaired["epochs"]:
         progress.begin("removing what was replaced", 1)
@@ -213,6 +225,9 @@ def _tell(report: AuditReport, wrong: Sequence[DayLook]) -> None:
         for scope, found in look.scopes.items():
             report.drift[scope.value] += found.drift
             report.differing[scope.value] += found.differing
+            report.late[scope.value] += found.late
+            report.in_hand[scope.value] += found.in_hand
+        report.by_time = look.by_time or report.by_time
     report.findings = _worst(wrong)
 
 

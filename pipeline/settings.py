@@ -181,7 +181,10 @@ class AuditSettings(BaseModel):
     )
     duty: float = Field(20.0, ge=1, le=10_000, description="A rest is at least so many times as long as its round.")
     settle_seconds: float = Field(
-        120.0, ge=0, le=86_400, description="An event stored for so long must be tallied; what is younger may be late."
+        120.0,
+        ge=0,
+        le=86_400,
+        description="Where Kafka does not tell what the workers have in hand, an event stored for this long must be tallied.",
     )
 
 

@@ -13,7 +13,7 @@ import setproctitle
 from prometheus_client import CollectorRegistry
 
 from pipeline.api import Api, Health, HttpServer, Progress
-from pipeline.audit import AuditDesk, ContinuousAudit
+from pipeline.audit import AuditDesk, ContinuousAudit, WorkInHand
 from pipeline.core.agencies import AgencyRegistry
 from pipeline.core.clock import SystemClock, parse_clock
 from pipeline.core.decode import Decoder
@@ -43,6 +43,8 @@ from sinks.errors import Retryable, SinkError
 
 log = get_logger("wiring")
 
+#: The continuous audit asks Kafka every round and does not wait long for it.
+_AUDIT_ANSWER_SECONDS = 5.0
 #: An audit that is asked to stop ends with the query it waits for.
 _AUDIT_STOP_SECONDS = 3.0
 
@@ -147,11 +149,15 @@ def audit_desk(settings: Settings, clickhouse: ClickHouse) -> AuditDesk:
 @contextmanager
 def continuous_audit(settings: Settings, clickhouse: ClickHouse, registry: CollectorRegistry) -> Iterator[None]:
     """Audits in the background, and exports what it finds, until the end of the block."""
+    tallies = ClickHouseAudit(clickhouse)
     audit = ContinuousAudit(
-        ClickHouseAudit(clickhouse),
+        tallies,
         interval=settings.audit.interval_seconds,
         duty=settings.audit.duty,
         settle=settings.audit.settle_seconds,
+        in_hand=WorkInHand(
+            tallies, (settings.kafka.topic, lambda: KafkaTopicReader(settings.kafka, answer_seconds=_AUDIT_ANSWER_SECONDS))
+        ),
         clock=SystemClock(),
     )
     registry.register(AuditCollector(lambda: audit.state))

@@ -119,10 +119,28 @@ class Difference:
 
 
 @dataclass(frozen=True, slots=True)
+class Acknowledged:
+    """How far the workers' consumer group had acknowledged a topic, so that counted events can be told from those in hand.
+
+    A worker acknowledges a message after its event is counted in every tier. So an event below the committed offset of its
+    partition must be tallied, and one from there to the end of the log is in a worker's hands.
+
+    ``as_of``: the storage's clock, read before the group was asked; events stored later are in hand, too.
+    ``partitions``: partition -> (committed offset, end of the log).
+    """
+
+    topic: str
+    as_of: dt.datetime
+    partitions: Mapping[int, tuple[int, int]]
+
+
+@dataclass(frozen=True, slots=True)
 class Comparison:
     """One tier of one civil day compared: how many buckets, how many differ, by how many events, and some of them.
 
     ``stuck``: how many of these a recount would not replace, because their version is higher than the one it would write.
+    ``late``: events by which tallies are behind the stored events without being wrong. ``in_hand``: stored events that are
+    not due yet.
     """
 
     buckets: int
@@ -130,6 +148,8 @@ class Comparison:
     drift: int
     stuck: int
     differences: tuple[Difference, ...]
+    late: int = 0
+    in_hand: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,8 +188,19 @@ class TallyAudit(Protocol):
         """Civil days of the events that were stored within the last ``within``, by the storage's own clock; ascending."""
         ...
 
-    def compare(self, tier: Tier, day: dt.date, *, settle: dt.timedelta, limit: int) -> Comparison:
-        """Compare every (agency, bucket) of a day. Events stored within the last ``settle`` need not be tallied yet.
+    def now(self) -> dt.datetime:
+        """The storage's own clock, which dates the events as they are stored; aware, to the millisecond."""
+        ...
+
+    def compare(
+        self, tier: Tier, day: dt.date, *, settle: dt.timedelta, limit: int, acknowledged: Acknowledged | None = None
+    ) -> Comparison:
+        """Compare every (agency, bucket) of a day.
+
+        Events that need not be tallied yet: with ``settle`` 0 none. With ``acknowledged`` those that the group has not
+        acknowledged. Of events that it says nothing about, and of all events without it: those stored within the last
+        ``settle``. It says nothing about other topics and partitions, and about offsets beyond the end of the log, which
+        belong to an earlier topic of the same name.
 
         Totals are exact; at most ``limit`` differences are listed.
         """

@@ -87,9 +87,9 @@ def events_table(events: list[DossierEvent]) -> pa.Table:
     return pa.table(arrays, schema=EVENT_SCHEMA)
 
 
-def rows_of(events: list[DossierEvent], *, offset: int = 0, partition: int = 0) -> pa.Table:
+def rows_of(events: list[DossierEvent], *, offset: int = 0, partition: int = 0, topic: str = TOPIC) -> pa.Table:
     """Events as rows of ``dossier_events``."""
-    return with_positions(events_table(events), [Stretch(TOPIC, partition, offset, len(events))])
+    return with_positions(events_table(events), [Stretch(topic, partition, offset, len(events))])
 
 
 def events_of(table: pa.Table) -> dict[int, DossierEvent]:

@@ -164,7 +164,7 @@ class MemoryStore:
             if known is None or version >= known.version:
                 tier[key] = Tally(version, counts, last, seen)
 
-    # ---- TallyAudit and TallyRepair
+    # ---- TallyAudit and TallyRepair (the clock that it reads is the field ``now``)
 
     def civil_days(self, first=None, last=None):
         found = Counter(civil_day(at) for _, at, _ in self.kept)
@@ -176,19 +176,19 @@ class MemoryStore:
         since = self.now() - within
         return sorted({civil_day(key[1]) for key, at in self.arrived.items() if at > since})
 
-    def compare(self, tier, day, *, settle, limit) -> Comparison:
+    def compare(self, tier, day, *, settle, limit, acknowledged=None) -> Comparison:
         self.fault("compare")
-        old = self.now() - settle
+        is_due = self._is_due(settle, acknowledged)
         stored, due = defaultdict(list), defaultdict(list)
         for key, event in self.kept.items():
             if civil_day(event.occurred_at) == day:
                 bucket = minute_of(event.occurred_at) if tier is Tier.MINUTE else day
                 name = (event.agency, bucket, event.procedure_code if tier is Tier.PROCEDURE else "")
                 stored[name].append(event)
-                if not settle or self.arrived[key] <= old:
+                if is_due(key):
                     due[name].append(event)
         tallies = {(*key, "")[:3]: tally for key, tally in self._tier(tier).items() if self._day_of(tier, key) == day}
-        differences, stuck = [], 0
+        differences, stuck, off = [], 0, 0
         for name in sorted({*stored, *tallies}, key=lambda name: (str(name[1]), name[0], name[2])):
             tally = tallies.get(name)
             counts = [counts_of(due[name]), counts_of(stored[name]), tally.counts if tally else Counts()]
@@ -197,11 +197,35 @@ class MemoryStore:
             last = tally.last_event_at if tally and tally.counts.events else None
             wrong = newest is not None and last is not None and not least <= last <= newest
             drift = drift_of(*map(fields_of, counts), time_is_wrong=wrong)
+            exact = fields_of(counts[1])
+            late = newest is not None and last is not None and last != newest
+            off += drift_of(exact, exact, fields_of(counts[2]), time_is_wrong=late)
             if drift:
                 stuck += tally is not None and tally.version > self.epoch * EPOCH + counts[1].events
                 differences.append(Difference(tier, *name, *counts, newest, last, drift))
         total = sum(difference.drift for difference in differences)
-        return Comparison(len({*stored, *tallies}), len(differences), total, stuck, tuple(differences[:limit]))
+        in_hand = sum(map(len, stored.values())) - sum(map(len, due.values()))
+        return Comparison(
+            len({*stored, *tallies}), len(differences), total, stuck, tuple(differences[:limit]), off - total, in_hand
+        )
+
+    def _is_due(self, settle, acknowledged):
+        """Which stored events must be tallied; see the contract."""
+        old, place = self.now() - settle, {key: position for position, key in self.positions.items()}
+
+        def is_due(key):
+            if not settle:
+                return True
+            if acknowledged is not None:
+                topic, partition, offset = place[key]
+                committed, end = acknowledged.partitions.get(partition, (0, 0)) if topic == acknowledged.topic else (0, 0)
+                if self.arrived[key] > acknowledged.as_of:
+                    return False
+                if offset < end:
+                    return offset < committed
+            return self.arrived[key] <= old
+
+        return is_due
 
     def contradictions(self, day, *, limit):
         found = {

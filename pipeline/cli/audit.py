@@ -20,6 +20,7 @@ from pipeline import wiring
 from pipeline.audit_run import SHOWN, AuditReport, Desk, KafkaCheck, Wanted, run_audit
 from pipeline.cli import options
 from pipeline.cli.asking import address_of, ask, is_embedded
+from pipeline.core.audit import Scope
 from pipeline.core.errors import UnavailableError
 from pipeline.core.periods import Period
 from pipeline.settings import Settings, load_settings
@@ -51,7 +52,11 @@ def _audit(
     settle: Annotated[
         float,
         typer.Option(
-            min=0, max=86_400, metavar="SECONDS", help="What differs is looked at again after this long: late is not wrong."
+            min=0,
+            max=86_400,
+            metavar="SECONDS",
+            help="Look again after this long at what differs. Where Kafka does not tell what the workers have in hand, "
+            "events stored since then are not expected in the tallies.",
         ),
     ] = 10.0,
     repeats: Annotated[
@@ -65,7 +70,8 @@ def _audit(
 ) -> None:
     """Compare every tally (minute, day, procedure) with the distinct stored events, count by count.
 
-    Exit code 0: every tally is right, or was put right by --repair. 1: something is wrong. 2: it could not be audited.
+    Exit code 0: no tally is wrong, or all were put right by --repair; tallies may be late by what the workers have in hand.
+    1: something is wrong. 2: it could not be audited.
 
     Events repeated with another agency, time or content, and dossiers settled by several events, are listed and never
     changed: only their senders know which is true.
@@ -170,16 +176,17 @@ def _bar() -> Iterator[_Bar]:
 def _print(report: AuditReport, console: Console) -> None:
     table = Table(title=f"{report.days} days, {report.rows:,} rows of events")
     table.add_column("tallies")
-    for name in ("compared", "wrong", "events off"):
+    for name in ("compared", "wrong", "events off", "events late"):
         table.add_column(name, justify="right")
+    columns = (report.buckets, report.differing, report.drift, report.late)
     for scope in report.buckets:
-        table.add_row(scope, *(f"{column[scope]:,}" for column in (report.buckets, report.differing, report.drift)))
+        table.add_row(scope, *(f"{column[scope]:,}" for column in columns))
     console.print(table)
     if report.findings:
         console.print(_findings(report))
     if report.repaired is not None:
-        drift = sum(report.repaired["drift"].values())
-        console.print(f"Repaired: {len(report.repaired['days'])} days, {drift:,} events off before.")
+        drift, late = (sum(report.repaired[kind].values()) for kind in ("drift", "late"))
+        console.print(f"Repaired: {len(report.repaired['days'])} days, before {drift:,} events off and {late:,} late.")
         if report.repaired["epochs"]:
             console.print(f"Some tallies were too high; the epoch is {report.repaired['epochs'][-1]} now.")
         if report.repaired["problem"]:
@@ -189,7 +196,31 @@ def _print(report: AuditReport, console: Console) -> None:
     _print_repeats("dossiers settled by several events", report.settled_twice, console)
     if report.kafka is not None:
         _print_kafka(report.kafka, console)
-    console.print("Every tally is right." if not any(report.differing.values()) else "Tallies are wrong; --repair recounts them.")
+    for line in verdict(report):
+        console.print(line, soft_wrap=True)
+
+
+def verdict(report: AuditReport) -> Iterator[str]:
+    """What the audit says of the tallies, in sentences."""
+    late = {scope: events for scope, events in report.late.items() if events}
+    if any(report.differing.values()):
+        yield "Tallies are wrong; --repair recounts them."
+    elif not late:
+        yield "Every tally is right."
+        return
+    else:
+        yield "No tally is wrong."
+    if late:
+        tiers = [f"the {_TIERS[scope]} tallies are {events:,} events late" for scope, events in late.items()]
+        in_hand = max(report.in_hand.values())
+        hands = f"{in_hand:,} are in the workers' hands" if not report.by_time else f"{in_hand:,} were stored just now"
+        text = f"{', '.join(tiers)}; {hands}."
+        yield text[0].upper() + text[1:] + " Wait, or --repair."
+    if report.by_time is not None:
+        yield f"Judged by the age of the events, for Kafka could not tell what the workers have in hand: {report.by_time}."
+
+
+_TIERS = {Scope.MINUTE.value: "minute", Scope.DAY.value: "day", Scope.PROCEDURE.value: "procedure"}
 
 
 def _findings(report: AuditReport) -> Table:

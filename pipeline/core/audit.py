@@ -1,9 +1,9 @@
 """The audit's judgement: what counts as a difference, which differences are drift, which day is looked at next.
 
-A tally is right when it lies between the events that must be counted by now and all events stored, count by count. One look at
-a busy bucket proves nothing: the tallies and the events are not read at the same instant. A difference is drift when two looks
-find it, at least the settling time apart, and then by the smaller of the two amounts. What is only not recounted yet is due
-later, or gone at the second look.
+A tally is right when it lies between the events that must be counted by now and all events stored, count by count. Events that
+the workers' group has not acknowledged are in their hands and need not be counted yet: a tally that lacks some of these is late,
+not wrong. A difference is drift when two looks find it, at least the settling time apart, and then by the smaller of the two
+amounts: the tallies and the events are not read at the same instant.
 
 Everything here is a value or bookkeeping; no clock, no storage.
 """
@@ -64,13 +64,19 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class ScopeLook:
-    """One scope of one day: exact totals, and findings up to a limit. ``stuck``: what a plain recount would not replace."""
+    """One scope of one day: exact totals, and findings up to a limit.
+
+    ``stuck``: what a plain recount would not replace. ``late``: events by which tallies are behind without being wrong.
+    ``in_hand``: stored events that need not be tallied yet.
+    """
 
     buckets: int = 0
     differing: int = 0
     drift: int = 0
     stuck: int = 0
     findings: tuple[Finding, ...] = ()
+    late: int = 0
+    in_hand: int = 0
 
     @property
     def listed(self) -> bool:
@@ -80,15 +86,24 @@ class ScopeLook:
 
 @dataclass(frozen=True, slots=True)
 class DayLook:
-    """One look at one civil day, every scope of it."""
+    """One look at one civil day, every scope of it.
+
+    ``by_time``: why Kafka could not tell which events the workers have in hand, so that their age decided; empty when it could.
+    """
 
     day: dt.date
     scopes: Mapping[Scope, ScopeLook]
+    by_time: str = ""
 
     @property
     def drift(self) -> int:
         """Events by which its tallies are wrong, summed over the scopes; plus and minus do not cancel."""
         return sum(look.drift for look in self.scopes.values())
+
+    @property
+    def late(self) -> int:
+        """Events by which its tallies are behind without being wrong, summed over the scopes."""
+        return sum(look.late for look in self.scopes.values())
 
     @property
     def stuck(self) -> int:
@@ -97,14 +112,15 @@ class DayLook:
 
     @property
     def agencies(self) -> tuple[str, ...] | None:
-        """Agencies with a wrong tally, ascending; None when not all of them are known."""
-        if not all(look.listed for look in self.scopes.values()):
+        """Agencies with a wrong or late tally, ascending; None when not all of them are known."""
+        if self.late or not all(look.listed for look in self.scopes.values()):
             return None
         return tuple(sorted({finding.agency for look in self.scopes.values() for finding in look.findings}))
 
     def as_fields(self) -> dict[str, Any]:
         """The look as plain values."""
-        return {"day": self.day.isoformat(), "scopes": {scope.value: asdict(look) for scope, look in self.scopes.items()}}
+        scopes = {scope.value: asdict(look) for scope, look in self.scopes.items()}
+        return {"day": self.day.isoformat(), "scopes": scopes, "by_time": self.by_time}
 
     @classmethod
     def from_fields(cls, fields: Mapping[str, Any]) -> Self:
@@ -115,6 +131,7 @@ class DayLook:
                 Scope(scope): ScopeLook(**{**look, "findings": tuple(Finding(**finding) for finding in look["findings"])})
                 for scope, look in fields["scopes"].items()
             },
+            fields["by_time"],
         )
 
 
@@ -134,8 +151,8 @@ def confirmed(first: DayLook | None, second: DayLook) -> DayLook:
             differing, drift = len(findings), sum(finding.drift for finding in findings)
         else:
             differing, drift = min(before.differing, look.differing), min(before.drift, look.drift)
-        scopes[scope] = ScopeLook(look.buckets, differing, drift, min(look.stuck, differing), findings)
-    return DayLook(second.day, scopes)
+        scopes[scope] = replace(look, differing=differing, drift=drift, stuck=min(look.stuck, differing), findings=findings)
+    return DayLook(second.day, scopes, second.by_time)
 
 
 @dataclass(slots=True)

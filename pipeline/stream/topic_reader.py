@@ -9,7 +9,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing
 from typing import Any, Final
 
-from confluent_kafka import OFFSET_INVALID, Consumer, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import OFFSET_INVALID, Consumer, ConsumerGroupState, KafkaError, KafkaException, TopicPartition
+from confluent_kafka.admin import AdminClient
 
 from pipeline.audit import Partition
 from pipeline.core.errors import ConfigurationError, UnavailableError
@@ -28,8 +29,8 @@ _PORTION: Final = 50_000
 class KafkaTopicReader:
     """A ``pipeline.audit.TopicReader`` for the topic and group of the settings."""
 
-    def __init__(self, settings: KafkaSettings) -> None:
-        self._settings = settings
+    def __init__(self, settings: KafkaSettings, *, answer_seconds: float = _ANSWER_SECONDS) -> None:
+        self._settings, self._answer_seconds = settings, answer_seconds
 
     def partitions(self) -> Sequence[Partition]:
         """First, last and committed offsets.
@@ -42,19 +43,39 @@ class KafkaTopicReader:
         with closing(self._consumer(self._settings.group)) as consumer:
             try:
                 # Lists all topics, for asking for one by name may create it.
-                known = consumer.list_topics(timeout=_ANSWER_SECONDS).topics.get(topic)
+                known = consumer.list_topics(timeout=self._answer_seconds).topics.get(topic)
                 if known is None or known.error is not None or not known.partitions:
                     raise ConfigurationError(f"The topic {topic!r} does not exist.", remedy="Set PORTALPULSE_KAFKA__TOPIC.")
                 asked = [TopicPartition(topic, number) for number in sorted(known.partitions)]
                 # Committed first: what is committed now was written before the ends are asked for.
-                committed = {part.partition: part.offset for part in consumer.committed(asked, timeout=_ANSWER_SECONDS)}
-                marks = {part.partition: consumer.get_watermark_offsets(part, timeout=_ANSWER_SECONDS) for part in asked}
+                committed = {part.partition: part.offset for part in consumer.committed(asked, timeout=self._answer_seconds)}
+                marks = {part.partition: consumer.get_watermark_offsets(part, timeout=self._answer_seconds) for part in asked}
             except KafkaException as error:
                 raise self._unavailable(error) from error
         return [
             Partition(number, low, high, None if committed[number] in {OFFSET_INVALID, -1} else committed[number])
             for number, (low, high) in marks.items()
         ]
+
+    def members(self) -> int:
+        """How many members of the group read the topic, or may read it when the group is being rebalanced.
+
+        Raises:
+            UnavailableError: no broker answers, or it refuses to describe the group.
+        """
+        try:
+            admin = AdminClient(self._options())
+            asked = admin.describe_consumer_groups([self._settings.group], request_timeout=self._answer_seconds)
+            group = asked[self._settings.group].result(2 * self._answer_seconds)
+        except KafkaException as error:
+            raise self._unavailable(error) from error
+        except TimeoutError as error:  # the broker is not even found
+            raise self._unavailable(KafkaException(KafkaError(KafkaError._ALL_BROKERS_DOWN))) from error  # noqa: SLF001
+        if group.state is not ConsumerGroupState.STABLE:
+            return len(group.members)
+        return sum(
+            any(part.topic == self._settings.topic for part in member.assignment.topic_partitions) for member in group.members
+        )
 
     def messages(self, partition: int, begin: int, end: int) -> Iterator[Sequence[tuple[int, bytes | None]]]:
         """Messages of a range in portions.
@@ -82,20 +103,25 @@ class KafkaTopicReader:
             except KafkaException as error:
                 raise self._unavailable(error) from error
 
+    def _options(self) -> dict[str, Any]:
+        return {
+            **librdkafka_options(self._settings),
+            "bootstrap.servers": ",".join(self._settings.bootstrap),
+            "client.id": "portalpulse-audit",
+            "log_level": 2,
+        }
+
     def _consumer(self, group: str) -> Any:
         return Consumer(
             {
-                **librdkafka_options(self._settings),
-                "bootstrap.servers": ",".join(self._settings.bootstrap),
+                **self._options(),
                 "group.id": group,  # asked about, never joined
-                "client.id": "portalpulse-audit",
                 "enable.auto.commit": False,
                 "enable.auto.offset.store": False,
                 "enable.partition.eof": True,
                 "auto.offset.reset": "error",
                 "isolation.level": "read_committed",  # what was taken back need not be kept
                 "queued.max.messages.kbytes": 16_384,
-                "log_level": 2,
             }
         )
 

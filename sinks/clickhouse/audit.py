@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from sinks.clickhouse.client import ClickHouse
 from sinks.clickhouse.store import CIVIL_DAY, VERSION, arrow_stream, days_condition
-from sinks.contract import Comparison, Counts, Days, Difference, EventSight, Repeats, Share, Tier
+from sinks.contract import Acknowledged, Comparison, Counts, Days, Difference, EventSight, Repeats, Share, Tier
 from sinks.tables import (
     AGENCY_DAY,
     AGENCY_DAY_PROCEDURE,
@@ -113,19 +113,27 @@ class ClickHouseAudit:
         )
         return [day for (day,) in rows]
 
-    def compare(self, tier: Tier, day: dt.date, *, settle: dt.timedelta, limit: int) -> Comparison:
+    def now(self) -> dt.datetime:
+        """The server's clock; see the contract."""
+        return _aware(self._clickhouse.rows("audit_now", "SELECT now64(3, 'UTC')", **_BACKGROUND)[0][0])
+
+    def compare(
+        self, tier: Tier, day: dt.date, *, settle: dt.timedelta, limit: int, acknowledged: Acknowledged | None = None
+    ) -> Comparison:
         """Compare one tier of a day; see the contract."""
+        as_of = {"topic": acknowledged.topic, "as_of": acknowledged.as_of} if acknowledged is not None else {}
         rows = self._clickhouse.rows(
             "audit_compare",
             f"WITH {VERSION} AS epoch SELECT count(), countIf(drift > 0), sum(drift), "  # noqa: S608
             "countIf(drift > 0 AND version > epoch + stored_events), groupArrayIf({limit:UInt32})(tuple("
             "toString(agency), bucket, procedure, drift, stored_last, tallied_last, "
-            f"{', '.join(f'{side}_{name}' for side in ('due', 'stored', 'tallied') for name in _NAMES)}), drift > 0) "
-            f"FROM ({_compared(tier, day, settled=not settle)})",
-            {"limit": limit, "settle": _milliseconds(settle)},
+            f"{', '.join(f'{side}_{name}' for side in ('due', 'stored', 'tallied') for name in _NAMES)}), drift > 0), "
+            "sum(off - drift), sum(stored_events - due_events) "
+            f"FROM ({_compared(tier, day, due=_due(acknowledged) if settle else None)})",
+            {"limit": limit, "settle": _milliseconds(settle), **as_of},
             **_SPILL,
         )
-        buckets, differing, drift, stuck, listed = rows[0]
+        buckets, differing, drift, stuck, listed, late, in_hand = rows[0]
         return Comparison(
             buckets=int(buckets),
             differing=int(differing),
@@ -137,6 +145,8 @@ class ClickHouseAudit:
                     key=lambda found: (str(found.bucket), found.agency, found.procedure),
                 )
             ),
+            late=int(late),
+            in_hand=int(in_hand),
         )
 
     def contradictions(self, day: dt.date, *, limit: int) -> Repeats:
@@ -264,20 +274,36 @@ def _between(days: tuple[dt.date, dt.date] | None) -> str:
     return f"{CIVIL_DAY.format(column='occurred_at')} BETWEEN '{first.isoformat()}' AND '{last.isoformat()}'"
 
 
-def _compared(tier: Tier, day: dt.date, *, settled: bool) -> str:
-    """Every bucket of the day with what is due, stored and tallied, and its drift.
+def _due(acknowledged: Acknowledged | None) -> str:
+    """The condition on a stored event under which it must be tallied; see the contract."""
+    old = "ingested_at <= now64(3) - toIntervalMillisecond({settle:UInt64})"
+    if acknowledged is None or not acknowledged.partitions:
+        return old
+    numbers = sorted(acknowledged.partitions)
+    committed, ends = (
+        f"transform(partition, {numbers}, [{', '.join(f'toInt64({acknowledged.partitions[n][side]})' for n in numbers)}], "
+        "toInt64(-1))"
+        for side in (0, 1)
+    )
+    ours = "topic = {topic:String}"
+    return f"ingested_at <= {{as_of:DateTime64(3, 'UTC')}} AND if({ours} AND offset < {ends}, offset < {committed}, {old})"
 
-    ``settled``: every stored event is due. Days are part of every key, so they may be chosen before rows are merged.
+
+def _compared(tier: Tier, day: dt.date, *, due: str | None) -> str:
+    """Every bucket of the day with what is due, stored and tallied, how far its tally is off, and its drift.
+
+    ``due``: the condition under which an event must be tallied; None for every event. Days are part of every key, so they may
+    be chosen before rows are merged. Tallies stand before the events: ClickHouse then pins the state of their table first, and
+    a recount that ends in between cannot make a tally look too high.
     """
     bucket, procedure, tally_bucket, tally_procedure = _KEYS[tier]
     day_of = {Tier.MINUTE: days_condition("minute", Days((day,)))}.get(tier, f"day = '{day.isoformat()}'")
-    old = "ingested_at <= now64(3) - toIntervalMillisecond({settle:UInt64})"
     stored = ", ".join(f"countIf({condition}) AS stored_{name}" for name, condition in _CONDITIONS.items())
-    due = ", ".join(
-        f"stored_{name} AS due_{name}" if settled else f"countIf(({condition}) AND {old}) AS due_{name}"
+    must = ", ".join(
+        f"stored_{name} AS due_{name}" if due is None else f"countIf(({condition}) AND ({due})) AS due_{name}"
         for name, condition in _CONDITIONS.items()
     )
-    last = "max(occurred_at) AS stored_last, " + ("stored_last" if settled else f"maxIf(occurred_at, {old})") + " AS due_last"
+    last = "max(occurred_at) AS stored_last, " + ("stored_last" if due is None else f"maxIf(occurred_at, {due})") + " AS due_last"
     none = ", ".join(f"0 AS tallied_{name}" for name in _NAMES)
     nothing = ", ".join(f"0 AS {side}_{name}" for side in ("stored", "due") for name in _NAMES)
     tallied = ", ".join(f"{name} AS tallied_{name}" for name in _NAMES)
@@ -285,18 +311,21 @@ def _compared(tier: Tier, day: dt.date, *, settled: bool) -> str:
     outside = ", ".join(
         f"toInt64(due_{name}) - toInt64(tallied_{name}), toInt64(tallied_{name}) - toInt64(stored_{name})" for name in _NAMES
     )
-    time_is_wrong = (
-        "toInt64(stored_events > 0 AND tallied_events > 0 AND (tallied_last > stored_last OR tallied_last < due_last))"
-    )
+    off = ", ".join(f"toInt64(abs(toInt64(tallied_{name}) - toInt64(stored_{name})))" for name in _NAMES)
+    both = "stored_events > 0 AND tallied_events > 0"
+    time_is_wrong = f"toInt64({both} AND (tallied_last > stored_last OR tallied_last < due_last))"
     return (
-        f"SELECT *, greatest({outside}, {time_is_wrong}, toInt64(0)) AS drift FROM ("  # noqa: S608
+        f"SELECT *, greatest({outside}, {time_is_wrong}, toInt64(0)) AS drift, "  # noqa: S608
+        f"greatest({off}, toInt64({both} AND tallied_last != stored_last)) AS off FROM ("
         f"SELECT agency, bucket, procedure, {sums}, max(stored_last) AS stored_last, max(due_last) AS due_last, "
         "max(tallied_last) AS tallied_last, max(version) AS version FROM ("
-        f"SELECT agency, {bucket} AS bucket, {procedure} AS procedure, {stored}, {due}, {none}, {last}, "
+        f"SELECT agency, {tally_bucket} AS bucket, {tally_procedure} AS procedure, {nothing}, {tallied}, "
+        f"{_NEVER} AS stored_last, {_NEVER} AS due_last, last_event_at AS tallied_last, version FROM {tier.value} FINAL "
+        f"PREWHERE {day_of} UNION ALL "
+        f"SELECT agency, {bucket} AS bucket, {procedure} AS procedure, {stored}, {must}, {none}, {last}, "
         f"{_NEVER} AS tallied_last, toUInt64(0) AS version FROM {DOSSIER_EVENTS} FINAL "
-        f"PREWHERE {days_condition('occurred_at', Days((day,)))} GROUP BY agency, bucket, procedure UNION ALL "
-        f"SELECT agency, {tally_bucket} AS bucket, {tally_procedure} AS procedure, {nothing}, {tallied}, {_NEVER}, {_NEVER}, "
-        f"last_event_at, version FROM {tier.value} FINAL PREWHERE {day_of}) GROUP BY agency, bucket, procedure)"
+        f"PREWHERE {days_condition('occurred_at', Days((day,)))} GROUP BY agency, bucket, procedure) "
+        "GROUP BY agency, bucket, procedure)"
     )
 
 

@@ -13,7 +13,20 @@ import pytest
 
 from pipeline.core.audit import drift_of
 from pipeline.core.periods import civil_day
-from sinks.contract import Counts, Days, DeadLetter, EventStore, Repeats, Share, Span, TallyAudit, TallyReader, TallyRepair, Tier
+from sinks.contract import (
+    Acknowledged,
+    Counts,
+    Days,
+    DeadLetter,
+    EventStore,
+    Repeats,
+    Share,
+    Span,
+    TallyAudit,
+    TallyReader,
+    TallyRepair,
+    Tier,
+)
 from sinks.tables import EPOCH
 from tests.factories import MORNING, TOPIC, an_event, rows_of
 from tests.fakes import counts_of, fields_of, minute_of
@@ -62,9 +75,9 @@ class Place:
             self.store.roll_up_days(Days((day,)))
             self.store.recount_procedures(Days((day,)))
 
-    def look(self, day=TODAY, *, settle=AT_ONCE, limit=100):
+    def look(self, day=TODAY, *, settle=AT_ONCE, limit=100, acknowledged=None):
         """Every tier of a day compared."""
-        return {tier: self.audit.compare(tier, day, settle=settle, limit=limit) for tier in Tier}
+        return {tier: self.audit.compare(tier, day, settle=settle, limit=limit, acknowledged=acknowledged) for tier in Tier}
 
     def drifts(self, day=TODAY, **options):
         """Drift by tier."""
@@ -305,6 +318,62 @@ class AuditSuite:
         assert place.drifts(settle=settle) == NOTHING | {Tier.MINUTE: 1}
         place.age_events()
         assert place.drifts(settle=settle) == NOTHING | {Tier.MINUTE: 3}
+
+    def test_what_the_workers_have_in_hand_is_not_due(self, place):
+        """Events from the committed offset to the end of the log are late however old; acknowledged ones are due at once."""
+        place.store.insert_events(rows_of([an_event() for _ in range(5)], offset=10))
+        place.store.insert_events(rows_of([an_event()], offset=10, partition=1))
+        place.age_events()
+        settle, as_of = dt.timedelta(minutes=1), place.audit.now()
+
+        def look(p0, p1=(11, 11)):
+            told = place.look(settle=settle, acknowledged=Acknowledged(TOPIC, as_of, {0: p0, 1: p1}))
+            assert len({(found.drift, found.late, found.in_hand) for found in told.values()}) == 1
+            found = told[Tier.PROCEDURE]
+            return found.drift, found.late, found.in_hand
+
+        assert look((15, 15)) == (6, 0, 0)
+        assert look((10, 15)) == (1, 5, 5)
+        assert look((12, 15)) == (3, 3, 3)
+        assert look((0, 15), (0, 99)) == (0, 6, 6)
+        assert look((10, 13)) == (3, 3, 3)  # offsets beyond the end are of an earlier topic: their age decides
+        place.recount([TODAY])
+        assert look((12, 15)) == (0, 0, 3)
+        place.write(Tier.DAY, ("H17", TODAY, ""), Counts(events=9), MORNING, 9)
+        told = place.look(settle=settle, acknowledged=Acknowledged(TOPIC, as_of, {0: (0, 99), 1: (0, 99)}))
+        assert {tier: found.drift for tier, found in told.items()} == NOTHING | {Tier.DAY: 3}
+
+    def test_events_that_kafka_says_nothing_of_are_judged_by_their_age(self, place):
+        """Of other topics and partitions nothing is known: their events are due when the settling time is over."""
+        settle, as_of = dt.timedelta(minutes=1), place.audit.now()
+        known = Acknowledged(TOPIC, as_of, {0: (0, 5)})
+        assert place.drifts(settle=settle, acknowledged=known) == NOTHING
+        place.store.insert_events(rows_of([an_event()], topic="another"))
+        place.store.insert_events(rows_of([an_event()], partition=7))
+        assert place.drifts(settle=settle, acknowledged=known) == NOTHING
+        place.age_events()
+        assert place.drifts(settle=settle, acknowledged=known) == dict.fromkeys(Tier, 2)
+        assert place.drifts(settle=settle, acknowledged=Acknowledged(TOPIC, as_of, {})) == dict.fromkeys(Tier, 2)
+
+    def test_what_was_stored_after_kafka_was_asked_is_in_hand(self, place):
+        """An event that is younger than the answer of Kafka is not due, whatever its position and the settling time say."""
+        as_of = place.audit.now() - dt.timedelta(milliseconds=1)
+        place.store.insert_events(rows_of([an_event()], topic="another"))
+        place.store.insert_events(rows_of([an_event()]))
+        known = Acknowledged(TOPIC, as_of, {0: (5, 5)})
+        assert place.drifts(settle=dt.timedelta(milliseconds=1), acknowledged=known) == NOTHING
+        place.age_events()
+        assert place.drifts(settle=dt.timedelta(milliseconds=1), acknowledged=known) == dict.fromkeys(Tier, 2)
+
+    def test_the_newest_time_of_a_late_tally(self, place):
+        """A tally whose newest event lies before one that is in hand is late by one event, not wrong."""
+        first, second = an_event(), an_event(occurred_at=MORNING + dt.timedelta(seconds=1))
+        place.store.insert_events(rows_of([first, second]))
+        place.write(Tier.DAY, ("H17", TODAY, ""), counts_of([first, second]), MORNING, 2)
+        for committed, drift, late in ((1, 0, 1), (2, 1, 0)):
+            known = Acknowledged(TOPIC, place.audit.now(), {0: (committed, 2)})
+            found = place.look(settle=MINUTE, acknowledged=known)[Tier.DAY]
+            assert (found.drift, found.late) == (drift, late)
 
     def test_a_time_before_that_of_a_due_event(self, place):
         """The newest event's time may be any from the newest due event's to the newest of all, and no other."""

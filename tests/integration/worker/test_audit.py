@@ -51,6 +51,14 @@ def _await_tallied(chain, count):
     )
 
 
+def _await_acknowledged(chain):
+    def acknowledged():
+        kafka = _audit(chain, "--no-repeats", "--kafka", "offsets")[1]["kafka"]
+        return all(part["committed"] in {part["end"], None if part["end"] == 0 else -1} for part in kafka["partitions"])
+
+    wait_until(acknowledged, timeout=60, what="everything to be acknowledged")
+
+
 class _Process:
     """One more process of the product, with its own port."""
 
@@ -149,6 +157,55 @@ def test_a_repair_beside_running_workers(chain):
     assert _audit(chain)[0] == 0
 
 
+def test_workers_that_are_late_are_not_called_wrong(chain):
+    """Events that a worker has not counted yet, for minutes, are late; damage beside them is drift, with its exact amount."""
+    chain.environment["PORTALPULSE_INGEST__PROCEDURE_INTERVAL_MS"] = "600000"
+    chain.worker()
+    _send(chain, [an_event()])
+    _await_tallied(chain, 1)
+    _await_acknowledged(chain)
+    _send(chain, [an_event() for _ in range(55)])
+    wait_until(lambda: chain.stored() == chain.tallied() == chain.rolled_up() == 56, timeout=120, what="the days to be tallied")
+    code, found = _audit(chain)
+    assert (code, found["by_time"]) == (0, None), found
+    assert _drift(found) == {"agency_minute": 0, "agency_day": 0, "agency_day_procedure": 0}
+    procedures = found["scopes"]["agency_day_procedure"]
+    assert (procedures["late"], procedures["in_hand"]) == (55, 55)
+    told = subprocess.run(
+        [sys.executable, "-m", "pipeline.cli", "audit", "--settle", "0.1", "--no-repeats"],
+        env=chain.environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert told.returncode == 0
+    assert "The procedure tallies are 55 events late; 55 are in the workers' hands. Wait, or --repair." in told.stdout
+    chain.server.query(
+        f"INSERT INTO {chain.database}.agency_day (agency, day, events, last_event_at, version) "
+        f"VALUES ('H17', '2024-01-02', 60, '2024-01-02 01:30:00', {EPOCH})"
+    )
+    chain.server.query(f"TRUNCATE TABLE {chain.database}.agency_day_procedure")
+    code, found = _audit(chain)
+    assert code == 1
+    assert _drift(found) == {"agency_minute": 0, "agency_day": 4, "agency_day_procedure": 1}
+    code, found = _audit(chain, "--repair")
+    assert (code, _drift(found)) == (0, {"agency_minute": 0, "agency_day": 0, "agency_day_procedure": 0})
+    assert found["scopes"]["agency_day_procedure"]["late"] == 0
+
+
+def test_without_a_worker_the_age_of_events_decides(chain):
+    """When no worker is in the group, nothing is in hand: what is stored and not tallied is drift, and the audit says so."""
+    chain.worker()
+    _send(chain, [an_event()])
+    _await_tallied(chain, 1)
+    chain.workers[0].process.stop()
+    chain.server.query(f"TRUNCATE TABLE {chain.database}.agency_day_procedure")
+    code, found = _audit(chain)
+    assert (code, found["by_time"]) == (1, "no worker is in the consumer group")
+    assert _drift(found) == {"agency_minute": 0, "agency_day": 0, "agency_day_procedure": 1}
+
+
 def test_acknowledged_messages_are_looked_up(chain):
     """Every acknowledged message, good or bad, is found kept; one whose event was deleted is named, and its tallies, too."""
     events = [an_event() for _ in range(200)]
@@ -157,11 +214,7 @@ def test_acknowledged_messages_are_looked_up(chain):
     _send(chain, [*events, *events[:20]], bad)
     _await_tallied(chain, 200)
 
-    def acknowledged():
-        kafka = _audit(chain, "--no-repeats", "--kafka", "offsets")[1]["kafka"]
-        return all(part["committed"] in {part["end"], None if part["end"] == 0 else -1} for part in kafka["partitions"])
-
-    wait_until(acknowledged, timeout=60, what="everything to be acknowledged")
+    _await_acknowledged(chain)
     code, found = _audit(chain, "--kafka", "deep")
     assert code == 0, found
     assert found["kafka"]["deep"] == {"messages": 270, "missing": 0, "examples": []}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime as dt
+import itertools
 
 import httpx
 import pytest
@@ -11,16 +12,17 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
 from pipeline.api import Api, Health, HttpServer
-from pipeline.audit import AuditDesk, ContinuousAudit, Partition
+from pipeline.audit import AuditDesk, ContinuousAudit, InHand, Partition, WorkInHand
 from pipeline.audit_run import KafkaCheck, Wanted, offset_faults, run_audit
+from pipeline.cli.audit import verdict
 from pipeline.core.audit import DayLook, Scope
 from pipeline.core.clock import ManualClock
 from pipeline.core.decode import Decoder
 from pipeline.core.errors import UnavailableError
-from pipeline.core.periods import civil_day
+from pipeline.core.periods import Period, civil_day
 from pipeline.exporter import AuditCollector
 from pipeline.settings import HttpSettings
-from sinks.contract import Counts, DeadLetter, Span
+from sinks.contract import Acknowledged, Counts, Days, DeadLetter, Span
 from sinks.errors import Retryable
 from sinks.tables import EPOCH
 from tests.contract.store_suite import Place
@@ -32,10 +34,14 @@ DAY = dt.timedelta(days=1)
 
 
 class Log:
-    """A topic in memory: per partition (begin, committed, messages from offset 0)."""
+    """A topic in memory: per partition (begin, committed, messages from offset 0), and so many members of the group."""
 
-    def __init__(self, **partitions):
+    def __init__(self, readers=0, **partitions):
+        self.readers = readers
         self._partitions = {int(name[1:]): value for name, value in partitions.items()}
+
+    def members(self):
+        return self.readers
 
     def partitions(self):
         return [Partition(number, begin, len(kept), committed) for number, (begin, committed, kept) in self._partitions.items()]
@@ -76,6 +82,13 @@ def take(store, *events):
     Place(store, store, dict, dict, lambda *_: None).take(list(events))
 
 
+def take_only(store, day):
+    """Recount what is stored of a day, as a worker does after it stored."""
+    store.recount_minutes(Span(*Period(day, day).instants()))
+    store.roll_up_days(Days((day,)))
+    store.recount_procedures(Days((day,)))
+
+
 @pytest.fixture
 def desk(registry):
     """Make a desk over a store."""
@@ -85,7 +98,7 @@ def desk(registry):
             store,
             store=store,
             repair=store,
-            topic=(TOPIC, lambda: log),
+            topic=(TOPIC, lambda: log or Log()),
             decoder=Decoder(registry),
             clock=ManualClock(LATEST),
             future_tolerance=DAY,
@@ -129,7 +142,7 @@ def test_an_empty_storage_is_clean(audit, store):
     """Nothing stored, nothing wrong."""
     report, _ = audit(store)
     assert report.clean
-    assert report.as_dict()["scopes"]["agency_day"] == {"buckets": 0, "differing": 0, "drift": 0}
+    assert report.as_dict()["scopes"]["agency_day"] == {"buckets": 0, "differing": 0, "drift": 0, "late": 0, "in_hand": 0}
 
 
 def test_what_is_late_is_not_wrong(audit, store):
@@ -153,6 +166,93 @@ def test_traffic_that_never_rests_is_not_wrong(audit, store):
     store.insert_events(rows_of(old))
     report, _ = audit(store, meanwhile=traffic, settle=5)
     assert report.clean
+
+
+def test_what_the_workers_have_in_hand_is_late_however_long_it_takes(audit, store):
+    """Events that the group has not acknowledged are late, not wrong; the report says by how many, and how many are in hand."""
+    counted, waiting = [an_event() for _ in range(3)], [an_event() for _ in range(1200)]
+    take(store, *counted)
+    store.insert_events(rows_of(waiting, offset=3))
+    store.recount_minutes(Span(*Period(TODAY, TODAY).instants()))
+    report, _ = audit(store, log=Log(1, p0=(0, 3, [b""] * 1203)), settle=86_400)
+    assert report.clean
+    assert report.by_time is None
+    assert report.late == {"agency_minute": 0, "agency_day": 1200, "agency_day_procedure": 1200}
+    assert report.in_hand == dict.fromkeys(report.late, 1200)
+    assert report.as_dict()["scopes"]["agency_day"] == {"buckets": 1, "differing": 0, "drift": 0, "late": 1200, "in_hand": 1200}
+    assert list(verdict(report)) == [
+        "No tally is wrong.",
+        (
+            "The day tallies are 1,200 events late, the procedure tallies are 1,200 events late; "
+            "1,200 are in the workers' hands. Wait, or --repair."
+        ),
+    ]
+
+
+def test_a_wrong_tally_beside_late_ones_is_found(audit, store):
+    """What the events in hand do not explain is drift, with its exact amount; so are acknowledged events that are not counted."""
+    store.insert_events(rows_of([an_event() for _ in range(10)]))
+    report, _ = audit(store, log=Log(1, p0=(0, 4, [b""] * 10)))
+    assert not report.clean
+    assert report.drift == dict.fromkeys(report.drift, 4)
+    assert report.late == dict.fromkeys(report.drift, 6)
+    assert next(iter(verdict(report))) == "Tallies are wrong; --repair recounts them."
+    store.days["H17", TODAY] = Tally(1, Counts(events=13, settled=10, settled_full=10), MORNING)
+    report, _ = audit(store, log=Log(1, p0=(0, 0, [b""] * 10)))
+    assert report.drift == {"agency_minute": 0, "agency_day": 3, "agency_day_procedure": 0}
+
+
+def test_late_tallies_are_recounted_when_asked(audit, store):
+    """A repair counts what the workers have in hand, too: nobody needs to wait for a worker that does not come back."""
+    store.insert_events(rows_of([an_event(), an_event(agency="G01")]))
+    report, _ = audit(store, log=Log(1, p0=(0, 0, [b""] * 2)), repair=True)
+    assert report.clean
+    assert report.repaired["late"] == dict.fromkeys(report.late, 2)
+    assert report.late == dict.fromkeys(report.late, 0)
+    assert list(verdict(report)) == ["Every tally is right."]
+
+
+class Unreachable:
+    """A topic whose broker does not answer."""
+
+    def members(self):
+        raise UnavailableError("No broker answers.", remedy="Start it.")
+
+
+@pytest.mark.parametrize(
+    ("log", "reason"),
+    [
+        (Log(0, p0=(0, 0, [b""] * 2)), "no worker is in the consumer group"),
+        (Unreachable(), "No broker answers"),
+        (Log(1, p0=(0, 9, [b""] * 2)), None),  # committed in an earlier topic of the same name
+    ],
+)
+def test_where_kafka_tells_nothing_the_age_of_events_decides(audit, store, log, reason):
+    """Without workers, a broker or valid offsets, events older than the settling time must be tallied; the report says why."""
+    store.insert_events(rows_of([an_event(), an_event()]))
+    report, _ = audit(store, log=log, settle=5)
+    assert report.drift == dict.fromkeys(report.drift, 2)
+    assert report.by_time == reason
+    if reason is not None:
+        assert reason in list(verdict(report))[-1]
+    report, _ = audit(store, log=log, settle=5, meanwhile=lambda: store.insert_events(rows_of([an_event()], offset=2)))
+    assert (report.drift, report.late) == (dict.fromkeys(report.drift, 2), dict.fromkeys(report.drift, 1))
+
+
+def test_kafka_is_not_asked_for_every_day(store):
+    """One answer of Kafka serves all days that are looked at within a second, and is asked for again afterwards."""
+    asked, ticking = [], Ticking()
+
+    def reader():
+        asked.append(ticking.now)
+        return Log(1, p0=(0, None, [b""] * 3), p1=(0, 2, [b""] * 2))
+
+    in_hand = WorkInHand(store, (TOPIC, reader), monotonic=ticking)
+    assert in_hand() == InHand(Acknowledged(TOPIC, LATEST, {0: (0, 3), 1: (2, 2)}))
+    assert in_hand() == in_hand()
+    ticking.now += 1.5
+    in_hand()
+    assert asked == [100.0, 101.5]
 
 
 def test_what_stays_wrong_is_told(audit, store):
@@ -352,11 +452,22 @@ class Ticking:
         return self.now
 
 
-def continuous(store, *, interval=15.0, duty=20.0, settle=60.0, monotonic=None):
-    """A continuous audit over a store, with the store's own idea of now."""
+def continuous(store, *, interval=15.0, duty=20.0, settle=60.0, monotonic=None, in_hand=InHand):
+    """A continuous audit over a store, with the store's own idea of now; by default Kafka says nothing."""
     return ContinuousAudit(
-        store, interval=interval, duty=duty, settle=settle, clock=ManualClock(LATEST), monotonic=monotonic or Ticking()
+        store,
+        interval=interval,
+        duty=duty,
+        settle=settle,
+        in_hand=in_hand,
+        clock=ManualClock(LATEST),
+        monotonic=monotonic or Ticking(),
     )
+
+
+def asking(store, log):
+    """Asks Kafka about the topic that ``log`` makes, every time."""
+    return WorkInHand(store, (TOPIC, log), monotonic=itertools.count(0, 10).__next__)
 
 
 def exported(audit):
@@ -407,6 +518,41 @@ def test_what_is_younger_than_the_settling_time_is_not_drift(store, clock):
     audit.round()
     audit.round()
     assert audit.state.drift == dict.fromkeys(Scope, 2)
+
+
+def test_workers_that_are_slow_cause_no_drift(store, clock):
+    """Events in hand are never drift, however old; acknowledged ones that no tally counts are."""
+    store.insert_events(rows_of([an_event(), an_event()]))
+    log = Log(1, p0=(0, 0, [b""] * 2))
+    audit = continuous(store, settle=60, in_hand=asking(store, lambda: log))
+    for _ in range(5):
+        clock.advance(3600)
+        audit.round()
+    assert audit.state.drift == dict.fromkeys(Scope, 0)
+    log = Log(1, p0=(0, 2, [b""] * 2))
+    for _ in range(2):
+        clock.advance(1)
+        audit.round()
+    assert audit.state.drift == dict.fromkeys(Scope, 2)
+
+
+def test_drift_that_does_not_go_away_is_found_while_events_keep_coming(store, clock):
+    """On a system that is never at rest a tally that no recount replaces is found, by no more than it is wrong for certain."""
+    sent = [an_event() for _ in range(100)]
+    take(store, *sent)
+    store.days["H17", TODAY] = Tally(EPOCH, Counts(events=90, settled=90, settled_full=90), MORNING)
+    audit = continuous(store, in_hand=asking(store, lambda: Log(1, p0=(0, len(sent) - 5, [b""] * len(sent)))))
+    drifts = []
+    for _ in range(4):
+        fresh = [an_event() for _ in range(5)]
+        store.insert_events(rows_of(fresh, offset=len(sent)))
+        sent += fresh
+        take_only(store, TODAY)
+        clock.advance(15)
+        audit.round()
+        drifts.append(audit.state.drift)
+    assert [drift[Scope.DAY] for drift in drifts] == [0, 10, 15, 20]
+    assert {drift[Scope.MINUTE] + drift[Scope.PROCEDURE] for drift in drifts} == {0}
 
 
 def test_a_failing_audit_is_counted_and_goes_on(store):
