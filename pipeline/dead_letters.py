@@ -1,4 +1,4 @@
-"""Dead letters for people: list, show, replay, drop. The command line asks this directly, or over HTTP (pipeline.api).
+"""Dead letters for people: list, show, replay, drop, accept. The command line asks this directly, or over HTTP (pipeline.api).
 
 Replaying is idempotent in effect: an event has an id, so sending a message twice counts it once. A letter is marked as
 replayed after Kafka acknowledged it; whether it is accepted now is decided by the worker alone, and a message that is refused
@@ -18,12 +18,15 @@ from pipeline.core.dead_letters import message_of, shown
 from pipeline.core.errors import ConfigurationError
 from pipeline.core.events import Reason, Refusal
 from pipeline.core.judge import Judge
-from sinks.contract import DeadLetter, DeadLetterStore, LetterEntry, LetterFilter, Position
+from pipeline.logs import get_logger
+from sinks.contract import DeadLetter, DeadLetterLimitStore, DeadLetterStore, LetterEntry, LetterFilter, Position
 
 #: Letters in memory at once while replaying: each may be as large as the broker allows.
 _AT_ONCE = 200
 #: Letters on one page at most.
 MOST_ENTRIES = 1_000
+
+log = get_logger("dead_letters")
 
 
 class Sender(Protocol):
@@ -40,6 +43,8 @@ class DeadLetterDesk:
     Args:
         clock: the wall clock: it says which events cannot have happened yet.
         sender: makes what sends again; asked only when something is sent.
+        limits: where it stands what a worker may set aside beyond its limit.
+        ends: the end of each partition of a topic, as Kafka says it now.
         future_tolerance: how far after now an event may be dated.
     """
 
@@ -50,9 +55,12 @@ class DeadLetterDesk:
         judge: Judge,
         clock: Clock,
         sender: Callable[[], Sender],
+        limits: DeadLetterLimitStore,
+        ends: Callable[[str], Mapping[int, int]],
         future_tolerance: dt.timedelta,
     ) -> None:
         self._store, self._judge, self._clock, self._sender = store, judge, clock, sender
+        self._limits, self._ends = limits, ends
         self._future_tolerance = future_tolerance
 
     def page(self, wanted: LetterFilter, *, limit: int, after: Position | None = None) -> dict[str, Any]:
@@ -109,6 +117,32 @@ class DeadLetterDesk:
         if not wanted.chooses:
             raise ConfigurationError("Dropping needs a filter.", remedy="Give --reason, --topic, --from or --to.")
         return {"dropped": self._store.drop(wanted)}
+
+    def accept(self, topic: str, partition: int, *, until: int | None = None) -> dict[str, Any]:
+        """Let a worker set aside what stands in a partition now, beyond its limit. Once accepted, always accepted.
+
+        Args:
+            topic: its name.
+            partition: its number.
+            until: accept the messages below this offset instead; Kafka is not asked then.
+
+        Raises:
+            ConfigurationError: the topic or the partition does not exist.
+            UnavailableError: Kafka does not answer.
+        """
+        if until is None:
+            ends = self._ends(topic)
+            if partition not in ends:
+                raise ConfigurationError(
+                    f"The topic {topic!r} has no partition {partition}.", remedy=f"Its partitions are 0 to {max(ends)}."
+                )
+            until = ends[partition]
+        before = self._limits.limit_state(topic, partition, before=0).accepted_until
+        if until > before:
+            self._limits.accept(topic, partition, until)
+        until = max(until, before)
+        log.warning("dead_letters_accepted", topic=topic, partition=partition, until=until)
+        return {"topic": topic, "partition": partition, "until": until}
 
     def _pages(self, wanted: LetterFilter) -> Iterator[Sequence[DeadLetter]]:
         after: Position | None = None

@@ -1,7 +1,7 @@
 """Dead letters over HTTP, for the command line beside an embedded storage: one process owns its folder.
 
-Looking is open like every other figure. Replaying and dropping change things, so they are taken from this machine only and
-only as ``application/json``, which no form of a foreign web page can send.
+Looking is open like every other figure. Replaying, dropping and accepting change things, so they are taken from this machine only
+and only as ``application/json``, which no form of a foreign web page can send.
 """
 
 from __future__ import annotations
@@ -50,11 +50,19 @@ def dead_letter_routes(desk: DeadLetterDesk, in_thread: InThread, in_long_thread
         wanted = parse_filter(await trusted_json(request))
         return web.json_response(await in_long_thread(lambda: desk.drop(wanted)))
 
+    async def accept(request: web.Request) -> web.Response:
+        fields = await trusted_json(request)
+        topic, partition, until = fields.get("topic"), fields.get("partition"), fields.get("until")
+        if not isinstance(topic, str) or type(partition) is not int or type(until) not in (int, type(None)):
+            raise ConfigurationError("Accepting needs a topic (text), a partition and perhaps until (whole numbers).")
+        return web.json_response(await in_thread(lambda: desk.accept(topic, partition, until=until)))
+
     return [
         web.get("/api/v1/dead-letters", answered(page)),
         web.get("/api/v1/dead-letters/{topic}/{partition}/{offset}", answered(show)),
         web.post("/api/v1/dead-letters/replay", answered(replay)),
         web.post("/api/v1/dead-letters/drop", answered(drop)),
+        web.post("/api/v1/dead-letters/accept", answered(accept)),
     ]
 
 

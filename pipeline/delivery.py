@@ -3,7 +3,7 @@
 Threads, each bounded by the one before it:
 
     decode       fetches -> one batch of columns (off the interpreter lock for the most part)
-    store (2)    dead letters and events -> ClickHouse, then the ledger learns what they touched
+    store (2)    events and dead letters -> ClickHouse, within the dead-letter limit; then the ledger learns what they touched
     recount (3)  one for each tier of tallies (pipeline.tallies)
 
 A fetch is acknowledged when it is stored and every tally it touched has been recounted since. Whatever happens before that
@@ -22,26 +22,31 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+import numpy as np
 import pyarrow as pa
 
 from pipeline.core.clock import Clock
 from pipeline.core.dead_letter_limit import DeadLetterLimit
 from pipeline.core.decode import Decoded, Decoder
-from pipeline.core.errors import InvariantError
 from pipeline.core.events import Reason, Refusal
 from pipeline.core.ledger import Ledger, Touch, touched_hours
+from pipeline.dead_letter_guard import AssignedPart, BatchGuard, DeadLetterGuard, NoCheckpoints, StoppedError
 from pipeline.logs import get_logger
 from pipeline.metrics import WorkerMetrics
 from pipeline.patience import Patience
 from pipeline.rows import Stretch, with_positions
 from pipeline.settings import IngestSettings
 from pipeline.tallies import Pace, Recounter
-from sinks.contract import DeadLetter, EventStore
+from sinks.contract import DeadLetter, DeadLetterLimitStore, EventStore
 from sinks.errors import RefusedRows
 
 log = get_logger("delivery")
 
 _STORERS = 2
+#: Most dead letters inserted at once: each holds a message, which may be as large as the broker allows.
+_LETTERS_AT_ONCE = 10_000
+#: Without a limit nothing is counted across workers.
+_NO_LIMIT = DeadLetterLimit(0, 0, 0)
 #: While a batch gathers, how long to wait for a further fetch before looking whether the storage became idle.
 _LOOK_SECONDS = 0.01
 #: At most so many record batches are named in one line of the log.
@@ -80,6 +85,7 @@ class Fetch:
     messages: int  # at most: offsets may have holes
     size: int  # bytes, as fetched
     receipt: Any
+    assignment: int = 0  # rises whenever partitions come or go
 
 
 class Room:
@@ -114,9 +120,11 @@ class _Batch:
     """One decoded batch on its way to the storage."""
 
     rows: pa.Table
+    positions: np.ndarray  # of the rows among the messages of the batch, ascending
     letters: tuple[DeadLetter, ...]
     touched: dict[int, Touch]
     fetches: tuple[Fetch, ...]
+    guard: BatchGuard
 
 
 class Delivery:
@@ -126,7 +134,8 @@ class Delivery:
         clock: the wall clock, also for scenarios: it only says which events cannot have happened yet.
         acknowledge: called with fetches that are stored and counted, from one of the threads.
         fail: called once with the error that ended a thread; the worker must stop.
-        limit: stops the delivery before a batch that sets too much aside is stored.
+        limit: stops the delivery before it acknowledges a batch that sets too much aside.
+        checkpoints: where what the limit counts outlives this worker.
     """
 
     def __init__(
@@ -139,7 +148,8 @@ class Delivery:
         clock: Clock,
         acknowledge: Callable[[Sequence[Fetch]], None],
         fail: Callable[[BaseException], None],
-        limit: DeadLetterLimit | None = None,
+        limit: DeadLetterLimit = _NO_LIMIT,
+        checkpoints: DeadLetterLimitStore | None = None,
     ) -> None:
         self.room = Room(rows=settings.max_unstored_rows, size=settings.max_unstored_bytes)
         self._decoder, self._store, self._settings, self._metrics, self._clock = (
@@ -150,10 +160,13 @@ class Delivery:
             clock,
         )
         self._acknowledge, self._fail = acknowledge, fail
-        self._limit = limit
         self._stopping = threading.Event()
         self._last_offer = -_BUSY_SECONDS
         self._patiently = Patience(clock)
+        self._guard_of_letters = DeadLetterGuard(
+            limit, checkpoints or NoCheckpoints(), patiently=self._patiently, stopping=self._stopping
+        )
+        self._batches = 0  # decoded so far
         self._fetched: queue.Queue[Fetch] = queue.Queue()  # bounded by the room
         self._decoded: queue.Queue[_Batch] = queue.Queue(1)
         self._ledger = Ledger()
@@ -262,6 +275,7 @@ class Delivery:
         with self._metrics.decode_seconds.time():
             values: list[bytes | None] = []
             stretches: list[Stretch] = []
+            parts: list[AssignedPart] = []
             batches: list[MessageBatch] = []
             for fetch in fetches:
                 for batch in fetch.batches:
@@ -269,14 +283,16 @@ class Delivery:
                     if unpacked:
                         values += unpacked
                         stretches.append(Stretch(fetch.topic, fetch.partition, batch.first_offset, len(unpacked)))
+                        parts.append(
+                            AssignedPart((fetch.topic, fetch.partition), batch.first_offset, len(unpacked), fetch.assignment)
+                        )
                         batches.append(batch)
             latest = self._clock.now() + dt.timedelta(seconds=self._settings.future_tolerance_seconds)
             decoded = self._decoder.decode(values, latest=latest)
             self._tell_unforeseen(decoded, len(values), stretches)
-            if self._limit is not None:
-                _check(self._limit, len(values), decoded.refusals)
             letters = _letters(decoded.refusals, values, stretches, batches)
             del values, batches  # half of what a batch weighs
+            positions = decoded.events.column("position").to_numpy()
             rows = with_positions(decoded.events, stretches) if decoded.events.num_rows else decoded.events
             touched = touched_hours(
                 pa.concat_arrays([chunk.indices for chunk in rows.column("agency").chunks]).to_numpy()
@@ -287,7 +303,9 @@ class Delivery:
         for fetch in fetches:
             fetch.batches = ()  # the packed messages are not needed any more
         self._metrics.slow_path.inc(decoded.judged)
-        return _Batch(rows, letters, touched, tuple(fetches))
+        guard = self._guard_of_letters.batch(self._batches, parts, [position for position, _ in decoded.refusals], letters)
+        self._batches += 1
+        return _Batch(rows, positions, letters, touched, tuple(fetches), guard)
 
     def _tell_unforeseen(self, decoded: Decoded, messages: int, stretches: Sequence[Stretch]) -> None:
         """Log and count what is a fault of this program and not of the messages; the messages themselves are safe."""
@@ -307,9 +325,10 @@ class Delivery:
                 continue
             with self._guard:
                 self._storing += 1
-            if batch.letters:
-                self._patiently(lambda letters=batch.letters: self._store.insert_dead_letters(letters))  # type: ignore[misc]
-            refused = self._insert(batch.rows) if batch.rows.num_rows else 0
+            try:
+                refused = self._store_batch(batch)
+            except StoppedError:
+                return
             self._metrics.events.labels(outcome="stored").inc(batch.rows.num_rows - refused)
             self._metrics.events.labels(outcome="dead_letter").inc(len(batch.letters) + refused)
             with self._guard:  # numbers must enter the deque in order
@@ -323,21 +342,44 @@ class Delivery:
             if not batch.touched:
                 self._acknowledge_counted()
 
-    def _insert(self, rows: pa.Table) -> int:
-        """Insert rows; halve what the storage refuses until the refused rows stand alone, and set those aside.
+    def _store_batch(self, batch: _Batch) -> int:
+        """Store events and dead letters, as far as the dead-letter limit allows.
 
-        Returns the number of rows set aside.
+        Returns:
+            Number of rows that the storage refused.
+
+        Raises:
+            DeadLetterLimitError: a limit is exceeded. Nothing was set aside then.
+        """
+        if batch.letters:
+            batch.guard.check()
+        refused: list[DeadLetter] = []
+        if batch.rows.num_rows:
+            self._insert(batch.rows, batch.positions, batch.guard, refused)
+        batch.guard.decide_all()
+        letters = [*batch.letters, *refused]
+        for start in range(0, len(letters), _LETTERS_AT_ONCE):
+            self._patiently(lambda some=letters[start : start + _LETTERS_AT_ONCE]: self._store.insert_dead_letters(some))  # type: ignore[misc]
+        batch.guard.leave()
+        return len(refused)
+
+    def _insert(self, rows: pa.Table, positions: np.ndarray, guard: BatchGuard, refused: list[DeadLetter]) -> None:
+        """Insert rows; halve what the storage refuses until the refused rows stand alone, and add those to ``refused``.
+
+        Raises:
+            DeadLetterLimitError: so many are refused that the rest need not be tried.
         """
         try:
             self._patiently(lambda: self._store.insert_events(rows))
         except RefusedRows as error:
+            guard.enter()
             if rows.num_rows > 1:
                 half = rows.num_rows // 2
-                return self._insert(rows.slice(0, half)) + self._insert(rows.slice(half))
-            letter = _letter_of_row(rows, str(error))
-            self._patiently(lambda: self._store.insert_dead_letters([letter]))
-            return 1
-        return 0
+                self._insert(rows.slice(0, half), positions[:half], guard, refused)
+                self._insert(rows.slice(half), positions[half:], guard, refused)
+                return
+            refused.append(_letter_of_row(rows, str(error)))
+            guard.refuse(int(positions[0]), refused[-1])
 
     def _acknowledge_counted(self) -> None:
         counted, minutes = self._ledger.counted_through(), self._ledger.minutes_through()
@@ -352,16 +394,6 @@ class Delivery:
         if done:
             self._metrics.acknowledged.inc(messages)
             self._acknowledge(done)
-
-
-def _check(limit: DeadLetterLimit, messages: int, refusals: Sequence[tuple[int, Refusal]]) -> None:
-    """Stop before this batch is stored, and so before it is acknowledged, when too much is set aside."""
-    if reason := limit.judged(messages, [position for position, _ in refusals]):
-        example = f" (the last: {refusals[-1][1].reason}, {refusals[-1][1].detail})" if refusals else ""
-        raise InvariantError(
-            f"Too much is set aside: {reason}{example}.",
-            remedy="These messages stay in Kafka: mend the worker or their sender, or raise PORTALPULSE_DEAD_LETTERS__MAX_...",
-        )
 
 
 def _letters(

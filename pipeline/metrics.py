@@ -10,7 +10,15 @@ from pipeline.core.metric_names import Metric
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 
 #: Operations and outcomes of ``portalpulse_worker_store_seconds``; closed, and made at the start.
-OPERATIONS = ("insert_events", "insert_dead_letters", "recount_minutes", "roll_up_days", "recount_procedures")
+OPERATIONS = (
+    "insert_events",
+    "insert_dead_letters",
+    "insert_checkpoints",
+    "read_checkpoints",
+    "recount_minutes",
+    "roll_up_days",
+    "recount_procedures",
+)
 OUTCOMES = ("ok", "retryable", "refused", "unknown")
 
 

@@ -32,6 +32,7 @@ from pipeline.stream.topic_reader import KafkaTopicReader
 from pipeline.stream.worker import Worker
 from sinks.clickhouse.audit import ClickHouseAudit
 from sinks.clickhouse.client import ClickHouse, Observer
+from sinks.clickhouse.dead_letter_limits import ClickHouseDeadLetterLimits
 from sinks.clickhouse.dead_letter_store import ClickHouseDeadLetters
 from sinks.clickhouse.migrate import Migration, migrate
 from sinks.clickhouse.reader import ClickHouseReader
@@ -129,6 +130,10 @@ def dead_letter_desk(settings: Settings, clickhouse: ClickHouse) -> DeadLetterDe
         judge=Judge(AgencyRegistry.packaged()),
         clock=SystemClock(),
         sender=lambda: Resender(settings.kafka),
+        limits=ClickHouseDeadLetterLimits(clickhouse),
+        ends=lambda topic: {
+            found.number: found.end for found in KafkaTopicReader(settings.kafka.model_copy(update={"topic": topic})).partitions()
+        },
         future_tolerance=dt.timedelta(seconds=settings.ingest.future_tolerance_seconds),
     )
 
@@ -205,7 +210,13 @@ async def _run_worker(
     checked = await preflight(settings.kafka, create_topic=create_topic)
     stop = stopping.event()  # until here nothing was begun that would have to be ended in order
     worker = Worker(
-        settings, decoder=Decoder(agencies), store=store, metrics=metrics, clock=SystemClock(), reachable=checked.reachable
+        settings,
+        decoder=Decoder(agencies),
+        store=store,
+        checkpoints=ClickHouseDeadLetterLimits(clickhouse),
+        metrics=metrics,
+        clock=SystemClock(),
+        reachable=checked.reachable,
     )
     reader = ClickHouseReader(clickhouse) if all_in_one else None
     figures = None if reader is None else _figures(settings, reader, metrics.registry)

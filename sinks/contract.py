@@ -320,6 +320,49 @@ class DeadLetterStore(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class DeadLetterCheckpoint:
+    """What the dead-letter limit had counted of a partition when all messages up to ``offset`` (included) were judged.
+
+    ``run``: refusals in a row at the end. ``groups``: the latest messages, oldest first, as (messages, refusals among them).
+    """
+
+    topic: str
+    partition: int
+    offset: int
+    run: int
+    groups: tuple[tuple[int, int], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetterLimitState:
+    """What is known of a partition below some offset.
+
+    ``checkpoint``: the latest below it. ``newest``: offset of the latest one of all, -1 when there is none.
+    ``accepted_until``: messages below this offset may be set aside whatever they are.
+    """
+
+    checkpoint: DeadLetterCheckpoint | None = None
+    newest: int = -1
+    accepted_until: int = 0
+
+
+class DeadLetterLimitStore(Protocol):
+    """Where the counts of the dead-letter limit outlive the worker that made them."""
+
+    def limit_state(self, topic: str, partition: int, *, before: int) -> DeadLetterLimitState:
+        """What is known of a partition below the offset ``before``."""
+        ...
+
+    def insert_checkpoints(self, checkpoints: Sequence[DeadLetterCheckpoint]) -> None:
+        """Keep them; one at an offset that has one already replaces it. Durable when it returns."""
+        ...
+
+    def accept(self, topic: str, partition: int, until: int) -> None:
+        """Messages below the offset ``until`` may be set aside whatever they are. Once accepted, always accepted."""
+        ...
+
+
 class EventStore(Protocol):
     """Where a worker writes. Order of use: events, then the minutes they touch, then days and procedures."""
 

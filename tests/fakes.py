@@ -14,7 +14,20 @@ from pipeline.core.audit import drift_of
 from pipeline.core.events import DossierEvent, Status
 from pipeline.core.indicators import COUNTS
 from pipeline.core.periods import civil_day
-from sinks.contract import Arrivals, Comparison, Counts, DeadLetter, Difference, EventSight, Repeats, Span, Standing, Tier
+from sinks.contract import (
+    Arrivals,
+    Comparison,
+    Counts,
+    DeadLetter,
+    DeadLetterCheckpoint,
+    DeadLetterLimitState,
+    Difference,
+    EventSight,
+    Repeats,
+    Span,
+    Standing,
+    Tier,
+)
 from sinks.errors import RefusedRows
 from sinks.tables import EPOCH
 from tests.factories import a_message
@@ -88,6 +101,8 @@ class MemoryStore:
     letters: dict[tuple[str, int, int], tuple[DeadLetter, dt.datetime]] = field(default_factory=dict)
     positions: dict[tuple[str, int, int], tuple[str, dt.datetime, uuid.UUID]] = field(default_factory=dict)
     contents: dict[tuple[str, dt.datetime, uuid.UUID], set[DossierEvent]] = field(default_factory=lambda: defaultdict(set))
+    checkpoints: dict[tuple[str, int], dict[int, DeadLetterCheckpoint]] = field(default_factory=lambda: defaultdict(dict))
+    accepted: dict[tuple[str, int], int] = field(default_factory=dict)
     epoch: int = 0
     guard: threading.RLock = field(default_factory=threading.RLock)
 
@@ -163,6 +178,29 @@ class MemoryStore:
             known, version = tier.get(key), self.epoch * EPOCH + counts.events
             if known is None or version >= known.version:
                 tier[key] = Tally(version, counts, last, seen)
+
+    # ---- DeadLetterLimitStore
+
+    def limit_state(self, topic, partition, *, before):
+        self.fault("limit_state")
+        with self.guard:
+            kept = self.checkpoints[topic, partition]
+            below = max((offset for offset in kept if offset < before), default=None)
+            return DeadLetterLimitState(
+                None if below is None else kept[below], max(kept, default=-1), self.accepted.get((topic, partition), 0)
+            )
+
+    def insert_checkpoints(self, checkpoints) -> None:
+        self.fault("insert_checkpoints")
+        with self.guard:
+            for kept in checkpoints:
+                self.checkpoints[kept.topic, kept.partition][kept.offset] = kept
+        self.fault("insert_checkpoints:done")
+
+    def accept(self, topic, partition, until) -> None:
+        self.fault("accept")
+        with self.guard:
+            self.accepted[topic, partition] = max(until, self.accepted.get((topic, partition), 0))
 
     # ---- TallyAudit and TallyRepair (the clock that it reads is the field ``now``)
 

@@ -20,7 +20,7 @@ from bench.chaos.storage_faults import must_end
 from bench.chaos.world import World
 from deploy.native.kafka import admin_client
 from deploy.native.processes import wait_until
-from pipeline.core.errors import UnavailableError
+from pipeline.core.errors import DeadLetterLimitError, UnavailableError
 from pipeline.core.periods import VIETNAM
 from pipeline.settings import DeadLetterSettings
 from producers.faults import malformed
@@ -86,20 +86,21 @@ class OnlyPoison:
     recovery_from: Literal["heal"] = "heal"
 
     def inject(self, world: World, source: random.Random) -> None:
-        """More than the limit in a row; every worker must end, and whoever starts it again gets the same answer."""
+        """More than the limit in a row; every worker must end, again after each start, and no life sets more aside."""
         world.await_exact()
         limit = int(world.settings().get(f"{_PREFIX}MAX_CONSECUTIVE", DeadLetterSettings().max_consecutive))
         letters = letters_by_reason(world)
         before, poison = sum(letters.values()), [b'{"cut":%d' % source.getrandbits(40) for _ in range(2 * limit)]
         world.strike()
-        send(world, poison)
-        must_end(world, f"in a row were refused, the limit is {limit}")
-        kept = sum(letters_by_reason(world).values()) - before
-        if kept >= limit:
-            raise UnavailableError(f"The workers set {kept} messages aside before they stopped, the limit is {limit}.")
-        for worker in world.workers:
-            worker.start()
-        must_end(world, f"in a row were refused, the limit is {limit}")
+        send(world, poison, partition=source.choice(sorted(world.offsets.ends())))
+        for _ in range(2):
+            must_end(world, f"in a row were refused, the limit is {limit}", status=DeadLetterLimitError.exit_code)
+            kept = sum(letters_by_reason(world).values()) - before
+            if kept >= limit:
+                raise UnavailableError(f"The workers set {kept} messages aside before they stopped, the limit is {limit}.")
+            for worker in world.workers:
+                worker.start()
+        must_end(world, f"in a row were refused, the limit is {limit}", status=DeadLetterLimitError.exit_code)
         world.configure(**{f"{_PREFIX}{name}": "0" for name in _LIMITS})
         await_letters(world, letters + Counter({"not_json": len(poison)}))
 
@@ -174,8 +175,8 @@ def set_aside(world: World, wanted: Mapping[str, Sequence[bytes | None]], *, lar
         raise UnavailableError(f"{len(missing)} of {len(digests)} messages were set aside with other bytes.")
 
 
-def send(world: World, messages: Sequence[bytes | None], *, largest: int = 1 << 20) -> None:
-    """Send messages without a key to the topic and wait until Kafka has them.
+def send(world: World, messages: Sequence[bytes | None], *, largest: int = 1 << 20, partition: int = -1) -> None:
+    """Send messages without a key to the topic, or to one partition of it, and wait until Kafka has them.
 
     Raises:
         UnavailableError: it refuses one.
@@ -198,7 +199,7 @@ def send(world: World, messages: Sequence[bytes | None], *, largest: int = 1 << 
         }
     )
     for message in messages:
-        producer.produce(world.topic, message, on_delivery=delivered)
+        producer.produce(world.topic, message, partition=partition, on_delivery=delivered)
         producer.poll(0)
     if left := producer.flush(_SEEN_SECONDS):
         refused.append(f"{left} without an answer")

@@ -313,10 +313,10 @@ def await_repeats(world: World, operation: str) -> None:
         )
 
 
-def must_end(world: World, words: str) -> None:
-    """Wait until every worker ends by itself, with status 1 and a sentence that holds these words."""
+def must_end(world: World, words: str, *, status: int = 1) -> None:
+    """Wait until every worker ends by itself, with this status and a sentence that holds these words."""
     for worker in world.workers:
-        said = worker.await_end(frozenset({1}), timeout=_SEEN_SECONDS + timeout_of(world))
+        said = worker.await_end(frozenset({status}), timeout=_SEEN_SECONDS + timeout_of(world))
         if words not in said:
             raise UnavailableError(f"{worker.name} ended without saying {words}: {said!r}.")
         world.report(said)

@@ -12,6 +12,10 @@ from pipeline.core.errors import UnavailableError
 from pipeline.settings import Settings
 
 
+class NothingAnswersError(UnavailableError):
+    """No process listens at the address."""
+
+
 def is_embedded(settings: Settings) -> bool:
     """Whether the storage is a folder that one process owns."""
     return settings.clickhouse.url.get_secret_value().startswith("chdb:")
@@ -27,7 +31,7 @@ def address_of(settings: Settings, data: Path | None) -> str:
     if addresses is not None:
         return addresses.http
     if data is not None:
-        raise UnavailableError(f"No stack runs on {data}.", remedy=f"Start it with `portalpulse up --data {data}`.")
+        raise NothingAnswersError(f"No stack runs on {data}.", remedy=f"Start it with `portalpulse up --data {data}`.")
     return f"http://{settings.http.host}:{settings.http.port}"
 
 
@@ -40,7 +44,7 @@ def ask(method: str, url: str, *, timeout: float = 60.0, **request: Any) -> Any:
     try:
         answer = httpx.request(method, url, timeout=timeout, trust_env=False, **request)
     except httpx.HTTPError as error:
-        raise UnavailableError(
+        raise NothingAnswersError(
             f"Nothing answers at {url.partition('/api/')[0]}.",
             remedy="Start it with `portalpulse up`, or name its folder with --data.",
         ) from error

@@ -1,4 +1,4 @@
-"""``portalpulse dead-letters``: look at messages set aside, send them again, drop them."""
+"""``portalpulse dead-letters``: look at messages set aside, send them again, drop them, let a worker set more aside."""
 
 from __future__ import annotations
 
@@ -10,14 +10,16 @@ from typing import Annotated, Any
 from urllib.parse import quote
 
 import typer
+from pydantic import SecretStr
 from rich.console import Console
 from rich.table import Table
 
 from pipeline import wiring
-from pipeline.cli.asking import address_of, ask, is_embedded
+from pipeline.cli.asking import NothingAnswersError, address_of, ask, is_embedded
 from pipeline.core.errors import ConfigurationError
 from pipeline.core.periods import VIETNAM
 from pipeline.dead_letters import DeadLetterDesk, filter_fields, parse_filter
+from pipeline.logs import configure_logging
 from pipeline.settings import Settings, load_settings
 from sinks.contract import LetterFilter, Position
 
@@ -36,7 +38,8 @@ def register(app: typer.Typer) -> None:
     group = typer.Typer(
         name="dead-letters",
         no_args_is_help=True,
-        help="Messages that are no event, kept whole: look at them, send them again after a fix, drop them.",
+        help="Messages that are no event, kept whole: look at them, send them again after a fix, drop them; and let a worker "
+        "that stopped at its limit go on.",
     )
     app.add_typer(group, rich_help_panel="Maintenance")
 
@@ -44,6 +47,7 @@ def register(app: typer.Typer) -> None:
     group.command("show")(_show)
     group.command("replay")(_replay)
     group.command("drop")(_drop)
+    group.command("accept")(_accept)
 
 
 def _list(
@@ -142,6 +146,33 @@ def _drop(
         typer.echo(f"{desk.drop(wanted)['dropped']} removed.")
 
 
+def _accept(
+    *,
+    partition: Annotated[list[int], typer.Option("--partition", help="Partition; may be repeated.", metavar="N", min=0)],
+    topic: Annotated[str | None, typer.Option("--topic", help="Its topic; else that of the settings.")] = None,
+    until: Annotated[
+        int | None, typer.Option("--until", help="Accept below this offset; else up to the end, which Kafka is asked for.", min=1)
+    ] = None,
+    data: Data = None,
+) -> None:
+    """Let workers set aside what stands in a partition now, and go on: for a worker that stopped at its dead-letter limit.
+
+    What it refuses of these messages becomes dead letters, all of it, and counts in no limit; what is good is counted as ever.
+    The limit holds again for what comes later. To accept twice does no harm; a worker that runs or is started again finds it
+    by itself. Works beside a running process and while none runs.
+
+    Example: portalpulse dead-letters accept --partition 3
+    """
+    settings = load_settings()
+    configure_logging(settings.log)
+    with _desk_or_folder(settings, data) as desk:
+        for number in sorted(set(partition)):
+            accepted = desk.accept(topic or settings.kafka.topic, number, until=until)
+            typer.echo(
+                f"Partition {number} of {accepted['topic']}: what stands below offset {accepted['until']} may be set aside."
+            )
+
+
 class _RemoteDesk:
     """The desk of a running process, over HTTP."""
 
@@ -169,6 +200,9 @@ class _RemoteDesk:
     def drop(self, wanted: LetterFilter) -> dict[str, Any]:
         return self._change("drop", filter_fields(wanted))
 
+    def accept(self, topic: str, partition: int, *, until: int | None) -> dict[str, Any]:
+        return self._change("accept", {"topic": topic, "partition": partition, "until": until})
+
     def _change(self, what: str, fields: dict[str, Any]) -> dict[str, Any]:
         answer: dict[str, Any] = ask("POST", f"{self._url}/{what}", timeout=_REPLAY_SECONDS, json=fields)
         return answer
@@ -181,6 +215,30 @@ def _desk(data: Path | None) -> Iterator[DeadLetterDesk | _RemoteDesk]:
     if data is not None or is_embedded(settings):
         yield _RemoteDesk(address_of(settings, data))
         return
+    with wiring.opened_storage(settings) as clickhouse:
+        yield wiring.dead_letter_desk(settings, clickhouse)
+
+
+@contextmanager
+def _desk_or_folder(settings: Settings, data: Path | None) -> Iterator[DeadLetterDesk | _RemoteDesk]:
+    """As ``_desk``; when no process runs on an embedded storage, the desk over its folder.
+
+    Raises:
+        UnavailableError: no process runs, and there is no such folder.
+    """
+    try:
+        with _desk(data) as desk:
+            if isinstance(desk, _RemoteDesk):
+                desk.page(LetterFilter(), limit=1)
+            yield desk
+            return
+    except NothingAnswersError:
+        if data is not None:
+            url = SecretStr(f"chdb:{data / 'clickhouse'}")
+            settings = settings.model_copy(update={"clickhouse": settings.clickhouse.model_copy(update={"url": url})})
+        folder = wiring.target_of(settings).folder
+        if folder is None or not folder.is_dir():
+            raise
     with wiring.opened_storage(settings) as clickhouse:
         yield wiring.dead_letter_desk(settings, clickhouse)
 

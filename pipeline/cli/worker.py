@@ -28,6 +28,9 @@ def register(app: typer.Typer) -> None:
         PORTALPULSE_ variables, see docs/settings.md. With an embedded ClickHouse (chdb:FOLDER) use --all-in-one: one process
         owns the folder.
 
+        Exit status: 0 asked to stop, 1 failed, 2 something to correct, 3 the dead-letter limit is reached: too much of a
+        partition would be set aside. The last line says what it was and what to do.
+
         Example: PORTALPULSE_CLICKHOUSE__URL=http://default@127.0.0.1:8123/portalpulse portalpulse worker
         """
         settings = load_settings()

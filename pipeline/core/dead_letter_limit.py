@@ -1,69 +1,226 @@
 """When too much is set aside: after a bad deploy a worker must stop, not empty the topic into the dead letters.
 
-Two limits over the messages in the order in which they are judged: a run of refusals without a single good message, and the
-share of refusals among the latest messages. Pure counting, without a clock; one thread uses it.
+Two limits, each over the messages of one partition in the order of their offsets, so that good partitions do not hide a rotten
+one: a run of refusals without a single good message, and the share of refusals among the latest messages. Pure counting,
+without a clock. What was counted up to an offset depends on the messages below it and on nothing else. It is kept with that
+offset (``sinks.contract.DeadLetterCheckpoint``), so that another process counts on from the right place, also when the same
+messages come again.
 """
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from bisect import bisect_right
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import accumulate
+from typing import Final
+
+#: A window is kept as so many groups of messages, and a few more.
+_GROUPS: Final = 32
+
+#: Topic and number of a partition.
+Partition = tuple[str, int]
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
+class Window:
+    """The latest messages of a partition, in groups, oldest first: (messages, how many of them were refused)."""
+
+    groups: tuple[tuple[int, int], ...] = ()
+
+    @property
+    def messages(self) -> int:
+        """Messages in all groups."""
+        return sum(messages for messages, _ in self.groups)
+
+    @property
+    def refused(self) -> int:
+        """Refusals in all groups."""
+        return sum(refused for _, refused in self.groups)
+
+    def and_then(self, messages: int, refused: int, *, size: int) -> Window:
+        """With further messages; of the oldest groups those go that ``size`` messages do without."""
+        groups = list(self.groups)
+        if groups and groups[-1][0] + messages <= size // _GROUPS:
+            before = groups.pop()
+            messages, refused = before[0] + messages, before[1] + refused
+        if messages:
+            groups.append((messages, refused))
+        total = sum(count for count, _ in groups)
+        while groups and total - groups[0][0] >= size:
+            total -= groups.pop(0)[0]
+        return Window(tuple(groups) if size else ())
+
+
+@dataclass(frozen=True, slots=True)
+class PartitionCount:
+    """What was counted of a partition so far. ``run``: refusals in a row at its end."""
+
+    run: int = 0
+    window: Window = Window()
+    #: Messages below this offset may be set aside whatever they are: they are not counted.
+    accepted_until: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Excess:
+    """A limit that a partition is beyond. ``setting``: the one that sets it; ``problem``: the figures, for people."""
+
+    partition: Partition
+    setting: str
+    problem: str
+
+
+@dataclass(frozen=True, slots=True)
 class DeadLetterLimit:
-    """Counts what was judged and says when to stop. A limit of 0 never stops.
+    """The limits. One of 0 never stops.
 
     Args:
         max_consecutive: so many refusals in a row stop; one good message ends a row.
         max_ratio: a larger share of refusals than this stops, once ``window`` messages were judged.
-        window: how many of the latest messages the share is taken over (a little more: whole batches are counted).
-        run: refusals in a row that were set aside before this count began.
+        window: how many of the latest messages the share is taken over (a little more: whole groups are counted).
     """
 
     max_consecutive: int
     max_ratio: float
     window: int
-    run: int = 0
-    _batches: deque[tuple[int, int]] = field(default_factory=deque)  # messages and refusals, oldest first
-    _messages: int = 0
-    _refused: int = 0
 
-    def judged(self, messages: int, refused: Sequence[int]) -> str:
-        """Count a batch; returns why the worker must stop, or nothing.
 
-        Args:
-            messages: messages in the batch.
-            refused: positions of the refused ones in it, ascending.
-        """
-        if not messages:
-            return ""
-        longest = self._longest_run(messages, refused)
-        self._batches.append((messages, len(refused)))
-        self._messages += messages
-        self._refused += len(refused)
-        while self._messages - self._batches[0][0] >= self.window > 0:
-            messages, gone = self._batches.popleft()
-            self._messages -= messages
-            self._refused -= gone
-        if 0 < self.max_consecutive <= longest:
-            return f"{longest} messages in a row were refused, the limit is {self.max_consecutive}"
-        if 0 < self.window <= self._messages and 0 < self.max_ratio < self._refused / self._messages:
-            return (
-                f"{self._refused} of the latest {self._messages} messages were refused, the limit is {self.max_ratio * 100:g} %"
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Consecutive messages of one partition within a batch. ``counted`` is false when they will not be acknowledged."""
+
+    partition: Partition
+    offset: int  # of the first
+    messages: int
+    counted: bool = True
+
+
+@dataclass(slots=True)
+class _Tally:
+    """One partition while a batch is judged."""
+
+    before: PartitionCount
+    run: int
+    window: Window  # with the messages of the batch, and without its refusals
+    refused: int = 0  # of the batch, as far as is known
+    decided: int = 0  # messages of the batch, counted in this partition
+    last: int = -1  # number of the last refused one among them
+    longest: int = 0
+
+
+class BatchJudgement:
+    """Judges one batch against the limits, while its messages are still being decided.
+
+    Args:
+        parts: the messages of the batch, in order.
+        refused: positions in the batch of messages that are no events, ascending.
+        counts: what was counted of each partition before.
+    """
+
+    def __init__(
+        self,
+        limit: DeadLetterLimit,
+        parts: Sequence[Part],
+        refused: Sequence[int],
+        counts: Mapping[Partition, PartitionCount],
+    ) -> None:
+        self._limit, self._parts, self._refused = limit, parts, refused
+        self._starts = [0, *accumulate(part.messages for part in parts)]
+        self._skipped = [_skipped(part, counts[part.partition].accepted_until) for part in parts]
+        self._next = 0  # index into ``refused``
+        self._part = 0  # index of the part that holds the first message that is not decided
+        self._decided = 0  # messages that are
+        messages: dict[Partition, int] = {part.partition: 0 for part in parts}
+        before = dict(counts)
+        for part, skipped in zip(parts, self._skipped, strict=True):
+            messages[part.partition] += part.messages - skipped
+            if skipped and part.counted:  # what went before was accepted with it
+                before[part.partition] = PartitionCount(accepted_until=before[part.partition].accepted_until)
+        self._tallies = {
+            partition: _Tally(
+                before[partition], before[partition].run, before[partition].window.and_then(count, 0, size=limit.window)
             )
-        return ""
+            for partition, count in messages.items()
+        }
+        self._count_refused(refused)
 
-    def _longest_run(self, messages: int, refused: Sequence[int]) -> int:
-        """The longest run seen in this batch, counting on from the last one; keeps what may go on in the next."""
-        if len(refused) == messages:
-            self.run += messages
-            return self.run
-        longest, run, before = 0, self.run, -1
-        for position in refused:
-            run = run + 1 if position == before + 1 else 1
-            before = position
-            longest = max(longest, run)
-        self.run = run if before == messages - 1 else 0
-        return longest
+    def decide(self, until: int, refused_by_storage: Sequence[int] = ()) -> Excess | None:
+        """The messages before position ``until`` are decided: those that the storage refused, too, are named (ascending).
+
+        Returns:
+            The limit that is exceeded for certain, whatever the rest of the batch is.
+        """
+        self._count_refused(refused_by_storage)
+        refused = list(refused_by_storage)
+        while self._next < len(self._refused) and self._refused[self._next] < until:
+            refused.append(self._refused[self._next])
+            self._next += 1
+        self._count_runs(until, sorted(refused))
+        return self._excess()
+
+    def counted(self) -> Mapping[Partition, PartitionCount]:
+        """What is counted of each partition of the batch after it, once all of it is decided."""
+        return {
+            partition: PartitionCount(
+                tally.run if tally.last == tally.decided - 1 else 0,
+                tally.before.window.and_then(tally.decided, tally.refused, size=self._limit.window),
+                tally.before.accepted_until,
+            )
+            for partition, tally in self._tallies.items()
+        }
+
+    def before(self, partition: Partition) -> PartitionCount:
+        """What was counted of a partition before the batch."""
+        return self._tallies[partition].before
+
+    def refusals(self, partition: Partition) -> int:
+        """Refusals of the batch in this partition that count, as far as is known."""
+        return self._tallies[partition].refused
+
+    def _count_refused(self, positions: Sequence[int]) -> None:
+        for position in positions:
+            index = bisect_right(self._starts, position) - 1
+            if position - self._starts[index] >= self._skipped[index]:
+                self._tallies[self._parts[index].partition].refused += 1
+
+    def _count_runs(self, until: int, refused: Sequence[int]) -> None:
+        """Count the messages that are decided now, of which those at ``refused`` were refused."""
+        taken = 0
+        while self._decided < until:
+            part, start = self._parts[self._part], self._starts[self._part]
+            end = min(until, start + part.messages)
+            low = max(self._decided, start + self._skipped[self._part])
+            tally = self._tallies[part.partition]
+            while taken < len(refused) and refused[taken] < end:
+                if refused[taken] >= low:
+                    number = tally.decided + refused[taken] - low
+                    tally.run = tally.run + 1 if number == tally.last + 1 else 1
+                    tally.last, tally.longest = number, max(tally.longest, tally.run)
+                taken += 1
+            tally.decided += max(0, end - low)
+            self._decided = end
+            self._part += end == start + part.messages
+
+    def _excess(self) -> Excess | None:
+        limit = self._limit
+        for partition, tally in self._tallies.items():
+            if 0 < limit.max_consecutive <= tally.longest:
+                return Excess(
+                    partition,
+                    "max_consecutive",
+                    f"{tally.longest} messages in a row were refused, the limit is {limit.max_consecutive}",
+                )
+            messages, refused = tally.window.messages, tally.window.refused + tally.refused
+            if 0 < limit.window <= messages and 0 < limit.max_ratio < refused / messages:
+                return Excess(
+                    partition,
+                    "max_ratio",
+                    f"{refused} of the latest {messages} messages were refused, the limit is {limit.max_ratio * 100:g} %",
+                )
+        return None
+
+
+def _skipped(part: Part, accepted_until: int) -> int:
+    """How many messages at the beginning of a part are not counted."""
+    return min(part.messages, max(0, accepted_until - part.offset)) if part.counted else part.messages

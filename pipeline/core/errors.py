@@ -3,7 +3,8 @@
     PortalPulseError
     |- ConfigurationError    a setting, a file or a missing part; the message carries the remedy (exit code 2)
     |- UnavailableError      a part that should answer does not; the message says which and what to do (exit code 2)
-    `- InvariantError        something that must never happen; the worker stops rather than count wrongly (exit code 1)
+    |- InvariantError        something that must never happen; the worker stops rather than count wrongly (exit code 1)
+    `- DeadLetterLimitError  a worker would set too much aside; a person has to decide (exit code 3)
 
 Errors of the storage are named by consequence in ``sinks.errors``; refused messages are values (``core.events.Refusal``),
 not exceptions.
@@ -47,6 +48,12 @@ class UnavailableError(PortalPulseError):
 
 class InvariantError(PortalPulseError):
     """A guarantee would be broken by going on; the process stops and Kafka keeps the events."""
+
+
+class DeadLetterLimitError(PortalPulseError):
+    """Too many messages in a row, or too large a share of them, would be set aside: a person has to decide (exit code 3)."""
+
+    exit_code = 3
 
 
 #: Errors that stop the worker wherever they are raised. Any other error while one message is judged is a fault that this

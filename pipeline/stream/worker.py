@@ -28,7 +28,7 @@ from pipeline.stream.app import create_app
 from pipeline.stream.stillness import Stillness
 from pipeline.stream.topic_identity import TopicIdentity
 from pipeline.stream.transport import Signs
-from sinks.contract import EventStore
+from sinks.contract import DeadLetterLimitStore, EventStore
 from sinks.errors import SinkError
 
 #: What the delivery's threads and Faust get to end in order (seconds); together less than ``stopping.STOP_SECONDS``.
@@ -59,6 +59,7 @@ class Worker:
         *,
         decoder: Decoder,
         store: EventStore,
+        checkpoints: DeadLetterLimitStore,
         metrics: WorkerMetrics,
         clock: Clock,
         reachable: tuple[str, ...] = (),
@@ -82,6 +83,7 @@ class Worker:
             limit=DeadLetterLimit(
                 settings.dead_letters.max_consecutive, settings.dead_letters.max_ratio, settings.dead_letters.window_messages
             ),
+            checkpoints=checkpoints,
         )
 
     async def run(self, stop: asyncio.Event, *, ending: Callable[[PortalPulseError | None], None]) -> None:

@@ -8,6 +8,7 @@ and the writing of one recount.
 from __future__ import annotations
 
 import datetime as dt
+import itertools
 import random
 import threading
 import time
@@ -22,10 +23,13 @@ from prometheus_client import CollectorRegistry
 
 from pipeline.core.agencies import AgencyRegistry
 from pipeline.core.clock import ManualClock
+from pipeline.core.dead_letter_limit import DeadLetterLimit
 from pipeline.core.decode import Decoder
 from pipeline.core.periods import civil_day
+from pipeline.dead_letter_guard import AssignedPart, DeadLetterGuard
 from pipeline.delivery import Delivery, Fetch
 from pipeline.metrics import WorkerMetrics
+from pipeline.patience import Patience
 from pipeline.settings import IngestSettings
 from tests.factories import LATEST, MORNING, TOPIC, a_message, an_event
 from tests.fakes import MemoryBatch, MemoryStore, counts_of, key_of, minute_of
@@ -58,6 +62,8 @@ EVENTS = tuple(
 CURSED = EVENTS[-1]
 BAD = (b"", None, b"{", b"\x00\xff", b"[]", a_message(EVENTS[0])[:-1], a_message(EVENTS[0]) + a_message(EVENTS[1]))
 MESSAGES = (*(a_message(event) for event in EVENTS), *BAD)
+#: Counts and never stops.
+LIMIT = DeadLetterLimit(0, 0, 6)
 EVENT_OF = dict(zip(MESSAGES, EVENTS, strict=False))
 
 
@@ -94,7 +100,8 @@ class Kafka:
                 return None
             self.position[partition] = first + len(values)
             self.handed_out[partition].append(first + len(values))
-            return Fetch(TOPIC, partition, [MemoryBatch(first, values)], len(values), 1, (self.epoch[partition], first, values))
+            epoch = self.epoch[partition]
+            return Fetch(TOPIC, partition, [MemoryBatch(first, values)], len(values), 1, (epoch, first, values), epoch)
 
     def acknowledge(self, fetch):
         """Commit the unbroken run of acknowledged fetches; one of an older assignment is left out."""
@@ -122,6 +129,20 @@ def assert_counted(store, fetch):
             assert key in store.minutes[event.agency, minute_of(event.occurred_at)].seen, "acknowledged before its minute"
             assert key in store.days[event.agency, day].seen, "acknowledged before its day"
             assert key in store.procedures[event.agency, day, event.procedure_code].seen, "acknowledged before its procedure"
+
+
+def assert_limit_is_right(store, kafka):
+    """Whoever begins at a committed offset, or at any checkpoint, counts on from the refusals that stand before it."""
+    for partition, log in kafka.log.items():
+        refused = [EVENT_OF.get(value) is None or EVENT_OF[value].event_id in store.cursed for value in log]
+        for begin in {kafka.committed[partition], *(offset + 1 for offset in store.checkpoints[TOPIC, partition])}:
+            guard = DeadLetterGuard(LIMIT, store, patiently=Patience(ManualClock(LATEST)), stopping=threading.Event())
+            parts = [AssignedPart((TOPIC, partition), begin, 1, 1)]
+            count = guard.judgement(guard.parts_of(parts), []).before((TOPIC, partition))
+            assert count.run == len(list(itertools.takewhile(bool, reversed(refused[:begin]))))
+            latest = refused[:begin][-count.window.messages or begin :]
+            assert count.window.refused == sum(latest)
+            assert count.window.refused >= sum(refused[:begin][-LIMIT.window :])
 
 
 def assert_exact(store, kafka):
@@ -164,6 +185,8 @@ class Worker:
             clock=ManualClock(LATEST),
             acknowledge=self.acknowledge,
             fail=lambda _: None,
+            limit=LIMIT,
+            checkpoints=self.store,
         )
         room = self.delivery.room
         release = room.release
@@ -318,6 +341,13 @@ class ExactnessMachine(RuleBasedStateMachine):
         """A zombie goes on with what it had; whatever it acknowledges counts for nothing."""
         self.zombies.pop().work()
 
+    @invariant()
+    def the_dead_letter_limit_forgets_nothing(self):
+        if hasattr(self, "kafka"):
+            fault, self.store.fault = self.store.fault, lambda _: None
+            assert_limit_is_right(self.store, self.kafka)
+            self.store.fault = fault
+
     @rule(partition=st.sampled_from(PARTITIONS))
     def rebalance(self, partition):
         self.owner[partition] = 1 - self.owner[partition]
@@ -425,6 +455,8 @@ def test_with_real_threads(seed):  # noqa: C901 - one story: lives of a worker, 
             clock=ManualClock(LATEST),
             acknowledge=acknowledge,
             fail=fail,
+            limit=LIMIT,
+            checkpoints=store,
         )
         deliveries.append(delivery)
         delivery.start()
@@ -441,3 +473,5 @@ def test_with_real_threads(seed):  # noqa: C901 - one story: lives of a worker, 
     assert {type(error) for error in failures} <= {CrashError}
     assert failures, "the faults happened"
     assert_exact(store, kafka)
+    store.fault = lambda _: None
+    assert_limit_is_right(store, kafka)

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 import subprocess
 import sys
 
-from confluent_kafka import Consumer, TopicPartition
+from confluent_kafka import Consumer, Producer, TopicPartition
 
 from deploy.native.processes import wait_until
 from producers.kafka import KafkaWriter
-from tests.factories import a_message, an_event
+from tests.factories import MORNING, a_message, an_event
 
 
 def _portalpulse(chain, *arguments):
@@ -68,15 +69,65 @@ def test_replayed_letters_become_events(chain):
     assert "0 dead letters" in _portalpulse(chain, "dead-letters", "list").stdout
 
 
+def _ended(worker):
+    """Wait until a worker has stopped at the limit; the one line that it says."""
+    wait_until(lambda: not worker.process.running, timeout=60, what="the worker to stop")
+    assert worker.process.exit_code == 3, worker.process.log.read_text()
+    said = [line for line in worker.process.log.read_text().splitlines() if line.startswith("portalpulse:")]
+    assert len(said) == 1
+    return said[0]
+
+
 def test_a_worker_that_refuses_everything_stops(chain):
     """At the limit the worker ends with one sentence; what it refused is neither set aside nor acknowledged."""
     chain.environment |= {"PORTALPULSE_DEAD_LETTERS__MAX_CONSECUTIVE": "500"}
     _send(chain, *[b"{"] * 2_000)
-    worker = chain.launch()
-    wait_until(lambda: not worker.process.running, timeout=60, what="the worker to stop")
-    assert worker.process.exit_code == 1
-    said = [line for line in worker.process.log.read_text().splitlines() if line.startswith("portalpulse:")]
-    assert len(said) == 1
-    assert "in a row were refused, the limit is 500" in said[0]
+    assert "in a row were refused, the limit is 500" in _ended(chain.launch())
     assert chain.dead_letters() < 500
     assert _committed(chain) < 500
+
+
+def test_a_new_constraint_stops_the_worker_until_it_is_accepted(chain):
+    """A constraint that refuses one partition of four stops the worker, again after each restart without setting more aside.
+
+    Once what stands there is accepted, all of it is set aside, everything else is counted, and the limit holds again.
+    """
+    chain.environment |= {"PORTALPULSE_DEAD_LETTERS__MAX_CONSECUTIVE": "20", "PORTALPULSE_INGEST__BATCH_ROWS": "40"}
+    rotten, each = 2, 150
+    producer = Producer({"bootstrap.servers": chain.kafka.bootstrap})
+
+    def send(*partitions):
+        for number in range(each):
+            for partition in partitions:
+                event = an_event(occurred_at=MORNING + dt.timedelta(seconds=number))
+                producer.produce(chain.topic, a_message(event), partition=partition)
+        assert producer.flush(30) == 0
+
+    first = chain.worker()
+    send(0, 1, rotten, 3)
+    wait_until(lambda: chain.tallied() == 4 * each, timeout=60, what="the events to be counted")
+    chain.server.query(f"ALTER TABLE {chain.database}.dossier_events ADD CONSTRAINT none_of_it CHECK partition != {rotten}")
+    send(0, rotten, 1)
+    said = _ended(first)
+    assert f"partition {rotten} of '{chain.topic}'" in said
+    assert "20 messages in a row were refused, the limit is 20" in said
+    assert "refused_by_storage" in said
+    assert "none_of_it" in said
+    before = chain.dead_letters()
+    assert before < 20
+    for _ in range(2):
+        assert "the limit is 20" in _ended(chain.launch())
+        assert chain.dead_letters() < 20
+    for _ in range(2):
+        accepted = _portalpulse(chain, "dead-letters", "accept", "--partition", str(rotten))
+        assert accepted.returncode == 0, accepted.stderr
+        assert f"what stands below offset {2 * each} may be set aside" in accepted.stdout
+        assert accepted.stderr.count("dead_letters_accepted") == 1
+    last = chain.worker()
+    wait_until(lambda: chain.dead_letters() == each, timeout=60, what="what was accepted to be set aside")
+    wait_until(lambda: chain.rolled_up() == chain.tallied() == chain.stored() == 6 * each, timeout=60, what="the good events")
+    wait_until(lambda: _committed(chain) == 7 * each, timeout=60, what="everything to be acknowledged")
+    assert last.process.log.read_text().count("dead_letters_accepted") == 1
+    send(rotten)
+    assert "the limit is 20" in _ended(last)
+    assert chain.dead_letters() < each + 20

@@ -20,6 +20,7 @@ from pipeline.delivery import _letter_of_row
 from pipeline.settings import HttpSettings
 from sinks.contract import DeadLetter, LetterEntry, LetterFilter
 from tests.factories import LATEST, TOPIC, a_message, an_event, rows_of
+from tests.fakes import MemoryStore
 
 SEEN = LATEST - dt.timedelta(days=1)
 
@@ -95,9 +96,11 @@ def a_letter(offset, value=b"{", reason="not_json"):
 def desk(registry):
     """Make a desk over letters."""
 
-    def make(store, outbox=None):
+    def make(store, outbox=None, limits=None):
         return DeadLetterDesk(
             store,
+            limits=limits,
+            ends={"many": {0: 100, 1: 7}}.__getitem__,
             judge=Judge(registry),
             clock=ManualClock(LATEST),
             sender=lambda: outbox,
@@ -212,11 +215,11 @@ async def client(registry, desk):
         agencies=registry,
         clock=ManualClock(LATEST),
         health=lambda: Health(healthy=True, ready=True),
-        dead_letters=desk(store, outbox),
+        dead_letters=desk(store, outbox, limits := MemoryStore()),
     )
     server = HttpServer(api, HttpSettings(port=0))
     async with httpx.AsyncClient(base_url=await server.start(), trust_env=False) as client:
-        client.store, client.outbox = store, outbox
+        client.store, client.outbox, client.limits = store, outbox, limits
         yield client
     await server.close()
 
@@ -249,6 +252,17 @@ async def test_changes_over_http(client):
     assert sorted(offset for _, _, offset in client.store.kept) == [1, 3]
 
 
+async def test_accepting_over_http(client):
+    """A partition is accepted up to its end, or below an offset that is named; what cannot be read is refused."""
+    asked = "/api/v1/dead-letters/accept"
+    answer = await client.post(asked, json={"topic": "many", "partition": 0})
+    assert answer.json() == {"topic": "many", "partition": 0, "until": 100}
+    assert (await client.post(asked, json={"topic": "many", "partition": 1, "until": 5})).json()["until"] == 5
+    for fields in ({}, {"topic": "many"}, {"topic": "many", "partition": "0"}, {"topic": "many", "partition": 9}):
+        assert (await client.post(asked, json=fields)).status_code == 400
+    assert client.limits.accepted == {("many", 0): 100, ("many", 1): 5}
+
+
 @pytest.mark.parametrize(
     ("request_", "status"),
     [
@@ -274,3 +288,20 @@ async def test_pages_that_cannot_be_read(client, query):
     answer = await client.get(f"/api/v1/dead-letters?{query}")
     assert answer.status_code == 400
     assert answer.json()["error"]
+
+
+def test_accepting_lets_what_stands_there_be_set_aside(desk):
+    """What stands below the end of the partition is accepted, once; a smaller offset takes nothing back."""
+    limits = MemoryStore()
+    accepting = desk(MemoryLetters(), limits=limits)
+    for _ in range(2):
+        assert accepting.accept("many", 1) == {"topic": "many", "partition": 1, "until": 7}
+    assert accepting.accept("many", 1, until=3) == {"topic": "many", "partition": 1, "until": 7}
+    assert accepting.accept("elsewhere", 4, until=3) == {"topic": "elsewhere", "partition": 4, "until": 3}
+    assert limits.accepted == {("many", 1): 7, ("elsewhere", 4): 3}
+
+
+def test_a_partition_that_does_not_exist_is_not_accepted(desk):
+    """A number that the topic does not have is named, with those it has."""
+    with pytest.raises(ConfigurationError, match=r"no partition 2\. Its partitions are 0 to 1"):
+        desk(MemoryLetters(), limits=MemoryStore()).accept("many", 2)

@@ -28,7 +28,14 @@ class Dog:
     def __init__(self, registry):
         settings = load_settings(watchdog={"assignment_seconds": 20, "stall_seconds": 40})
         metrics = WorkerMetrics(CollectorRegistry())
-        self.worker = Worker(settings, decoder=Decoder(registry), store=MemoryStore(), metrics=metrics, clock=SystemClock())
+        self.worker = Worker(
+            settings,
+            decoder=Decoder(registry),
+            store=MemoryStore(),
+            checkpoints=MemoryStore(),
+            metrics=metrics,
+            clock=SystemClock(),
+        )
         self.still = Stillness(longest_step=2.0)
         self.now = 1_000.0
 

@@ -1,0 +1,110 @@
+"""What the dead-letter limit counted outlives its worker: the same over the embedded engine, a real server and the double."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from sinks.clickhouse.dead_letter_limits import ClickHouseDeadLetterLimits
+from sinks.contract import DeadLetterCheckpoint, DeadLetterLimitState
+from tests.fakes import MemoryStore
+
+TOPIC = "it's \\ a topic"
+
+
+@pytest.fixture(params=["memory", "embedded", pytest.param("served", marks=pytest.mark.integration)])
+def limits(request):
+    """Each store in turn."""
+    if request.param == "memory":
+        return MemoryStore()
+    return ClickHouseDeadLetterLimits(request.getfixturevalue(request.param))
+
+
+def at(offset, run=0, *groups, topic=TOPIC, partition=0):
+    """A checkpoint."""
+    return DeadLetterCheckpoint(topic, partition, offset, run, groups)
+
+
+def test_nothing_is_known_at_first(limits):
+    """Without checkpoints and acceptances a count begins at nothing."""
+    assert limits.limit_state(TOPIC, 0, before=100) == DeadLetterLimitState(None, -1, 0)
+    limits.insert_checkpoints([])
+    assert limits.limit_state(TOPIC, 0, before=100) == DeadLetterLimitState(None, -1, 0)
+
+
+def test_the_latest_checkpoint_below_an_offset_counts(limits):
+    """A count begins at the latest checkpoint below its first message, of its own topic and partition only."""
+    limits.insert_checkpoints([at(9, 2, (10, 2)), at(19, 12, (10, 2), (10, 10)), at(50, 99, partition=1), at(51, 98, topic="x")])
+    limits.insert_checkpoints([at(29)])
+    assert limits.limit_state(TOPIC, 0, before=9).checkpoint is None
+    assert limits.limit_state(TOPIC, 0, before=10).checkpoint == at(9, 2, (10, 2))
+    assert limits.limit_state(TOPIC, 0, before=20).checkpoint == at(19, 12, (10, 2), (10, 10))
+    assert limits.limit_state(TOPIC, 0, before=2**62) == DeadLetterLimitState(at(29), 29, 0)
+    assert limits.limit_state(TOPIC, 0, before=5).newest == 29
+
+
+def test_a_checkpoint_written_again_replaces_the_one_before(limits):
+    """Of two checkpoints at one offset the later one counts, merged or not."""
+    limits.insert_checkpoints([at(9, 7, (10, 7)), at(5, 3)])
+    limits.insert_checkpoints([at(9, 0, (10, 1))])
+    assert limits.limit_state(TOPIC, 0, before=10).checkpoint == at(9, 0, (10, 1))
+
+
+def test_what_was_accepted_stays_accepted(limits):
+    """Accepting is idempotent, goes up only, and concerns one partition."""
+    limits.accept(TOPIC, 0, 500)
+    limits.accept(TOPIC, 0, 500)
+    limits.accept(TOPIC, 0, 400)
+    assert limits.limit_state(TOPIC, 0, before=1).accepted_until == 500
+    assert limits.limit_state(TOPIC, 1, before=1).accepted_until == 0
+    assert limits.limit_state("x", 0, before=1).accepted_until == 0
+
+
+@pytest.mark.integration
+def test_a_look_costs_the_same_however_many_there_are(served, monkeypatch):
+    """A look reads a few granules of the table, not the checkpoints of all times."""
+    served.command(
+        "test",
+        "INSERT INTO dead_letter_checkpoints (topic, partition, offset, run) "
+        "SELECT 'many', number % 4, number, 1 FROM numbers(1_000_000)",
+    )
+    driver, read = served._client(None), []
+    query = driver.query
+
+    def counted(*arguments, **options):
+        answer = query(*arguments, **options)
+        read.append(int(answer.summary["read_rows"]))
+        return answer
+
+    monkeypatch.setattr(driver, "query", counted)
+    state = ClickHouseDeadLetterLimits(served).limit_state("many", 2, before=500_000)
+    assert state == DeadLetterLimitState(at(499_998, 1, topic="many", partition=2), 999_998, 0)
+    assert len(read) == 3
+    assert max(read) < 100_000
+
+
+def test_accepting_while_no_process_runs(tmp_path):
+    """Beside an embedded storage that nobody has open the command accepts by itself, as often as it is asked."""
+    folder = tmp_path / "clickhouse"
+
+    def portalpulse(*arguments):
+        return subprocess.run(
+            [sys.executable, "-m", "pipeline.cli", *arguments],
+            env={"PATH": "/usr/bin:/bin", "PORTALPULSE_CLICKHOUSE__URL": f"chdb:{folder}", "PORTALPULSE_HTTP__PORT": "1"},
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+
+    accepting = ("dead-letters", "accept", "--partition", "3", "--data", str(tmp_path))
+    missing = portalpulse(*accepting, "--until", "70")
+    assert missing.returncode == 2
+    assert "No stack runs" in missing.stderr
+    assert portalpulse("migrate").returncode == 0
+    for until, accepted in ((70, 70), (9, 70)):
+        done = portalpulse(*accepting, "--until", str(until))
+        assert done.returncode == 0, done.stderr
+        assert done.stdout == f"Partition 3 of dvc.dossier-events.v1: what stands below offset {accepted} may be set aside.\n"
