@@ -15,6 +15,7 @@ OPERATIONS = (
     "insert_dead_letters",
     "insert_checkpoints",
     "read_checkpoints",
+    "recount_dead_letters",
     "recount_minutes",
     "roll_up_days",
     "recount_procedures",

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from zoneinfo import ZoneInfo
 
 from sinks.clickhouse.client import ClickHouse
+from sinks.clickhouse.dead_letter_tallies import dead_letters_by_reason
 from sinks.contract import Arrivals, Counts, Standing
-from sinks.tables import AGENCY_DAY, AGENCY_MINUTE, COUNTS, DEAD_LETTER_MARKS, DEAD_LETTERS, DOSSIER_EVENTS
+from sinks.tables import AGENCY_DAY, AGENCY_MINUTE, COUNTS, DEAD_LETTERS, DOSSIER_EVENTS
 
 _SUMS = ", ".join(f"sum({name})" for name in ("events", *COUNTS))
 _VIETNAM = ZoneInfo("Asia/Ho_Chi_Minh")
@@ -82,13 +83,7 @@ class ClickHouseReader:
 
     def dead_letters_by_reason(self) -> Mapping[str, int]:
         """Messages set aside so far; see the contract."""
-        rows = self._clickhouse.rows(
-            "read_dead_letters",
-            "SELECT reason, uniqExact(topic, partition, offset) FROM ("  # noqa: S608
-            f"SELECT reason, topic, partition, offset FROM {DEAD_LETTERS} UNION ALL "
-            f"SELECT reason, topic, partition, offset FROM {DEAD_LETTER_MARKS}) GROUP BY reason",
-        )
-        return {str(reason): int(count) for reason, count in rows}
+        return dead_letters_by_reason(self._clickhouse)
 
     def arrivals(self, within: dt.timedelta) -> Arrivals:
         """Distinct messages that arrived lately; see the contract."""
@@ -100,6 +95,7 @@ class ClickHouseReader:
             f"SELECT (SELECT uniq(event_id) FROM {DOSSIER_EVENTS} WHERE ingested_at > {since} AND _part IN ("  # noqa: S608
             "SELECT name FROM system.parts WHERE active AND database = currentDatabase() AND table = {events:String} "
             f"AND modification_time > toDateTime({since}))), "
+            # The index on first_seen leaves out what was set aside before.
             f"(SELECT uniqExact(topic, partition, offset) FROM {DEAD_LETTERS} WHERE first_seen > {since})",
             {"seconds": seconds, "events": DOSSIER_EVENTS},
         )

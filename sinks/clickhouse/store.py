@@ -10,6 +10,7 @@ from typing import Any
 import pyarrow as pa
 
 from sinks.clickhouse.client import ClickHouse
+from sinks.clickhouse.dead_letter_tallies import recount_dead_letters
 from sinks.contract import Days, DeadLetter, Span
 from sinks.tables import (
     AGENCY_DAY,
@@ -46,7 +47,7 @@ class ClickHouseStore:
         self._clickhouse.insert("insert_events", DOSSIER_EVENTS, rows.column_names, arrow_stream(rows), "ArrowStream", **_INSERT)
 
     def insert_dead_letters(self, letters: Sequence[DeadLetter]) -> None:
-        """Store messages set aside; see the contract."""
+        """Store messages set aside and count them; see the contract."""
         table = pa.table(
             {
                 "topic": pa.array([letter.topic for letter in letters], pa.string()),
@@ -62,6 +63,8 @@ class ClickHouseStore:
         self._clickhouse.insert(
             "insert_dead_letters", DEAD_LETTERS, table.column_names, arrow_stream(table), "ArrowStream", **_INSERT
         )
+        positions = [(letter.topic, letter.partition, letter.offset) for letter in letters]
+        recount_dead_letters(self._clickhouse, positions, _RECOUNT)
 
     def recount_minutes(self, span: Span) -> None:
         """Recount the minutes of ``span`` from the distinct events; see the contract."""

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import datetime as dt
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from sinks.clickhouse.client import ClickHouse
 from sinks.clickhouse.dead_letter_store import ClickHouseDeadLetters
+from sinks.clickhouse.dead_letter_tallies import CHUNK, recount_dead_letters
 from sinks.clickhouse.reader import ClickHouseReader
 from sinks.clickhouse.store import ClickHouseStore
 from sinks.contract import DeadLetter, LetterFilter
+from sinks.errors import Unknown
 
 WAITING, ALL = LetterFilter(), LetterFilter(replayed=True)
 BYTES = b"\x00\xff\n'\\\t{}" + "hồ sơ".encode()
@@ -123,3 +127,77 @@ def test_the_counter_never_falls(letters, keep, clickhouse):
     letters.mark_replayed([a_letter(1)])
     letters.drop(LetterFilter(reasons=("not_json",), replayed=True))
     assert reader.dead_letters_by_reason() == before == {"not_json": 2, "empty": 1}
+
+
+def recounted_by_hand(clickhouse):
+    """Messages set aside by reason, from the letters and marks themselves: each message under its earliest reason."""
+    rows = clickhouse.rows(
+        "test",
+        "SELECT reason, count() FROM (SELECT argMin(reason, rank) AS reason FROM ("
+        "SELECT topic, partition, offset, reason, 0 AS rank FROM dead_letter_marks FINAL WHERE state = 'dropped' UNION ALL "
+        "SELECT topic, partition, offset, reason, 1 FROM dead_letters FINAL) GROUP BY topic, partition, offset) GROUP BY reason",
+    )
+    return {str(reason): int(count) for reason, count in rows}
+
+
+def test_the_counter_is_exact_whatever_happens_to_the_letters(letters, keep, clickhouse):
+    """Redelivered, replayed, dropped or refused for another reason, a message counts once, under its first reason."""
+    reader = ClickHouseReader(clickhouse)
+    offsets = (0, 1, 65_535, 65_536, 131_072, 2**40, 2**62)
+    first = [a_letter(offset, topic=topic, partition=p) for topic in ("a", "b'\\") for p in (0, 1023) for offset in offsets]
+    keep(first)
+    keep(first[::2])
+    assert reader.dead_letters_by_reason() == recounted_by_hand(clickhouse) == {"not_json": len(first)}
+    time.sleep(0.002)  # a sighting of the same millisecond is no later one
+    keep([a_letter(1, reason="empty"), a_letter(2, reason="empty")])
+    assert reader.dead_letters_by_reason() == recounted_by_hand(clickhouse) == {"not_json": len(first), "empty": 1}
+    letters.mark_replayed(first[3:6])
+    assert letters.drop(LetterFilter(topics=("a",), reasons=("not_json",))) > 0
+    assert reader.dead_letters_by_reason() == {"not_json": len(first), "empty": 1}
+    keep([a_letter(1, reason="too_large"), a_letter(3, reason="too_large")])
+    assert reader.dead_letters_by_reason() == recounted_by_hand(clickhouse)
+    assert reader.dead_letters_by_reason() == {"not_json": len(first), "empty": 1, "too_large": 1}
+
+
+def test_workers_that_set_aside_beside_each_other(clickhouse):
+    """Letters that several workers write into one chunk at the same time are all counted."""
+    reader, store = ClickHouseReader(clickhouse), ClickHouseStore(clickhouse)
+    with ThreadPoolExecutor(4) as workers:
+        list(workers.map(lambda n: store.insert_dead_letters([a_letter(o) for o in range(n, n + 60)]), range(0, 800, 20)))
+    assert reader.dead_letters_by_reason() == {"not_json": 840}
+
+
+class Bounded(ClickHouse):
+    """Refuses a statement that reads more rows than it is told."""
+
+    most = 0
+
+    def rows(self, operation, sql, parameters=None, **settings):
+        return super().rows(operation, sql, parameters, max_rows_to_read=self.most, read_overflow_mode="throw", **settings)
+
+    def command(self, operation, sql, parameters=None, **settings):
+        super().command(operation, sql, parameters, max_rows_to_read=self.most, read_overflow_mode="throw", **settings)
+
+
+def test_a_scrape_costs_the_same_after_millions_of_letters(served):
+    """The counters of a scrape read no letter of the past, and setting one more aside reads only its neighbours."""
+    many = 2_000_000
+    served.command(
+        "test",
+        "INSERT INTO dead_letters (topic, partition, offset, key, value, has_value, reason, error, first_seen) "
+        f"SELECT 'a', 0, number, '', '{{', true, 'not_json', '', now64(3) - toIntervalDay(30) FROM numbers({many})",
+    )
+    recount_dead_letters(served, [("a", 0, offset) for offset in range(0, many, CHUNK)], {})
+    bounded = Bounded(served.target)
+    try:
+        bounded.most = 4 * CHUNK
+        ClickHouseStore(bounded).insert_dead_letters([a_letter(many)])
+        reader = ClickHouseReader(bounded)
+        bounded.most = 1_000
+        assert reader.dead_letters_by_reason() == {"not_json": many + 1}
+        bounded.most = many // 10
+        assert reader.arrivals(dt.timedelta(hours=1)).dead_letters == 1
+        with pytest.raises(Unknown, match="TOO_MANY_ROWS"):  # the control: the bound bites
+            bounded.rows("test", "SELECT uniqExact(topic, partition, offset) FROM dead_letters")
+    finally:
+        bounded.close()

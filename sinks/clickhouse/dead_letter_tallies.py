@@ -1,0 +1,61 @@
+"""Counts dead letters by chunk of offsets, so that the counter of a scrape costs the same however many there are.
+
+Like every tally it is recounted from the stored rows and never incremented: a letter that is delivered again, marked or
+dropped changes no count. A message counts once, under the reason of its first sighting.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+
+from sinks.clickhouse.client import ClickHouse
+from sinks.contract import Position
+from sinks.tables import DEAD_LETTER_MARKS, DEAD_LETTER_TALLIES, DEAD_LETTERS
+
+#: Offsets in one chunk: a recount reads at most so many letters. The migration that made the table names the same number.
+CHUNK: Final = 65_536
+#: Chunks recounted by one statement.
+_AT_ONCE: Final = 200
+_DROPPED: Final = f"SELECT topic, partition, offset FROM {DEAD_LETTER_MARKS} WHERE state = 'dropped'"  # noqa: S608 - names are constants
+
+
+def recount_dead_letters(clickhouse: ClickHouse, positions: Iterable[Position], settings: Mapping[str, Any]) -> None:
+    """Recount every chunk that holds one of ``positions``. Repeating it, or running it beside another, changes nothing."""
+    chunks: dict[str, set[tuple[int, int]]] = defaultdict(set)
+    for topic, partition, offset in positions:
+        chunks[topic].add((partition, offset // CHUNK))
+    for topic, found in sorted(chunks.items()):
+        ordered = sorted(found)
+        for begin in range(0, len(ordered), _AT_ONCE):
+            _recount(clickhouse, topic, ordered[begin : begin + _AT_ONCE], settings)
+
+
+def _recount(clickhouse: ClickHouse, topic: str, chunks: list[tuple[int, int]], settings: Mapping[str, Any]) -> None:
+    ranges = " OR ".join(
+        f"(partition = {partition} AND offset >= {chunk * CHUNK} AND offset < {(chunk + 1) * CHUNK})"
+        for partition, chunk in chunks
+    )
+    where = f"topic = {{topic:String}} AND ({ranges})"
+    clickhouse.command(
+        "recount_dead_letters",
+        f"INSERT INTO {DEAD_LETTER_TALLIES} (topic, partition, chunk, letters, reasons) "  # noqa: S608
+        f"SELECT topic, partition, intDiv(offset, {CHUNK}) AS chunk, count(), sumMap(map(reason, toUInt64(1))) FROM ("
+        # A letter that comes again after it was dropped is counted by its mark.
+        f"SELECT topic, partition, offset, reason FROM {DEAD_LETTER_MARKS} FINAL WHERE state = 'dropped' AND {where} "
+        f"UNION ALL SELECT topic, partition, offset, reason FROM {DEAD_LETTERS} FINAL WHERE {where} "
+        f"AND (topic, partition, offset) NOT IN ({_DROPPED} AND {where})) GROUP BY topic, partition, chunk",
+        {"topic": topic},
+        **settings,
+    )
+
+
+def dead_letters_by_reason(clickhouse: ClickHouse) -> dict[str, int]:
+    """Distinct messages set aside since the beginning, by reason; reads no letter."""
+    rows = clickhouse.rows(
+        "read_dead_letters",
+        f"SELECT reason, sum(letters) FROM (SELECT reasons FROM {DEAD_LETTER_TALLIES} FINAL) "  # noqa: S608
+        "ARRAY JOIN mapKeys(reasons) AS reason, mapValues(reasons) AS letters GROUP BY reason",
+    )
+    return {str(reason): int(count) for reason, count in rows}
