@@ -19,6 +19,7 @@ from aiohttp import web
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
+from pipeline.access import TOKEN, ForbiddenError, demand_trust
 from pipeline.audit import AuditDesk
 from pipeline.audit_api import audit_routes
 from pipeline.core.agencies import AgencyRegistry
@@ -110,6 +111,7 @@ class HttpServer:
             UnavailableError: the port is taken or may not be used.
         """
         app = web.Application()
+        app[TOKEN] = self._settings.token.get_secret_value()
         app.add_routes(
             [
                 web.get("/metrics", self._metrics),
@@ -241,6 +243,10 @@ class HttpServer:
 
     async def _events(self, request: web.Request) -> web.StreamResponse:
         """Stored events of whole civil days as they were sent, one JSON object a line, in the order of time."""
+        try:
+            demand_trust(request)
+        except ForbiddenError as error:
+            return _error(403, str(error))
         reader = self._api.reader
         if reader is None:
             return _error(404, "This process serves no figures; ask the exporter.")

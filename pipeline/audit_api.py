@@ -1,6 +1,7 @@
 """The audit over HTTP, one step a request, for the command line beside an embedded storage: one process owns its folder.
 
-Looking is open like every other figure; repairing is taken from this machine only (see ``pipeline.dead_letters_api``).
+Findings name events and dossiers, and a step is work: both are for this machine or whoever has the token
+(``pipeline.access``).
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from typing import Any
 
 from aiohttp import web
 
+from pipeline.access import demand_trust
 from pipeline.audit import AuditDesk
 from pipeline.core.errors import ConfigurationError
 from pipeline.dead_letters_api import answered, trusted_json
@@ -21,6 +23,14 @@ InThread = Callable[[Callable[[], Any]], Awaitable[Any]]
 def audit_routes(desk: AuditDesk, in_thread: InThread) -> list[web.RouteDef]:
     """The endpoints over ``desk``; reading and recounting happen in threads."""
     return [*_looking(desk, in_thread), *_repairing(desk, in_thread), *_kafka(desk, in_thread)]
+
+
+def _trusted(handler: Callable[[web.Request], Awaitable[web.Response]]) -> Callable[[web.Request], Awaitable[web.Response]]:
+    async def wrapped(request: web.Request) -> web.Response:
+        demand_trust(request)
+        return await handler(request)
+
+    return answered(wrapped)
 
 
 def _looking(desk: AuditDesk, in_thread: InThread) -> list[web.RouteDef]:
@@ -45,10 +55,10 @@ def _looking(desk: AuditDesk, in_thread: InThread) -> list[web.RouteDef]:
         return web.json_response(await in_thread(lambda: desk.repeats(period, share=share)))
 
     return [
-        web.get("/api/v1/audit/days", answered(days)),
-        web.get("/api/v1/audit/days/{day}", answered(look)),
-        web.get("/api/v1/audit/days/{day}/contradictions", answered(contradictions)),
-        web.get("/api/v1/audit/repeats", answered(repeats)),
+        web.get("/api/v1/audit/days", _trusted(days)),
+        web.get("/api/v1/audit/days/{day}", _trusted(look)),
+        web.get("/api/v1/audit/days/{day}/contradictions", _trusted(contradictions)),
+        web.get("/api/v1/audit/repeats", _trusted(repeats)),
     ]
 
 
@@ -66,7 +76,7 @@ def _repairing(desk: AuditDesk, in_thread: InThread) -> list[web.RouteDef]:
         chosen = [_day(str(text)) for text in (await trusted_json(request)).get("days", ())]
         return web.json_response(await in_thread(lambda: desk.tidy(chosen)))
 
-    return [web.post("/api/v1/audit/repair", answered(repair)), web.post("/api/v1/audit/tidy", answered(tidy))]
+    return [web.post("/api/v1/audit/repair", _trusted(repair)), web.post("/api/v1/audit/tidy", _trusted(tidy))]
 
 
 def _kafka(desk: AuditDesk, in_thread: InThread) -> list[web.RouteDef]:
@@ -79,8 +89,8 @@ def _kafka(desk: AuditDesk, in_thread: InThread) -> list[web.RouteDef]:
         return web.json_response(await in_thread(lambda: desk.verify(partition, begin, end)))
 
     return [
-        web.get("/api/v1/audit/partitions", answered(partitions)),
-        web.get("/api/v1/audit/partitions/{partition}", answered(verify)),
+        web.get("/api/v1/audit/partitions", _trusted(partitions)),
+        web.get("/api/v1/audit/partitions/{partition}", _trusted(verify)),
     ]
 
 

@@ -1,22 +1,25 @@
 """Dead letters over HTTP, for the command line beside an embedded storage: one process owns its folder.
 
-Looking is open like every other figure. Replaying, dropping and accepting change things, so they are taken from this machine only
-and only as ``application/json``, which no form of a foreign web page can send.
+Raw messages, and replaying, dropping and accepting them, are for this machine or whoever has the token (``pipeline.access``).
+Changes are taken as ``application/json`` only, which no form of a foreign web page can send.
 """
 
 from __future__ import annotations
 
-import ipaddress
 import json
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 from aiohttp import web
 
+from pipeline.access import ForbiddenError, demand_trust
 from pipeline.core.errors import ConfigurationError, PortalPulseError
 from pipeline.dead_letters import MOST_ENTRIES, DeadLetterDesk, parse_filter
 from sinks.contract import Position
 from sinks.errors import SinkError
+
+#: Code of the answer that there is no such dead letter: a 404 alone may come from anywhere.
+NO_DEAD_LETTER = "no_dead_letter"
 
 InThread = Callable[[Callable[[], Any]], Awaitable[Any]]
 
@@ -25,6 +28,7 @@ def dead_letter_routes(desk: DeadLetterDesk, in_thread: InThread, in_long_thread
     """The endpoints over ``desk``; looking happens in threads, and what may take minutes in threads of its own."""
 
     async def page(request: web.Request) -> web.Response:
+        demand_trust(request)
         query = request.query
         fields: dict[str, Any] = {name: query[name] for name in ("from", "to") if name in query}
         fields |= {name: query.getall(name, []) for name in ("reason", "topic")}
@@ -33,11 +37,12 @@ def dead_letter_routes(desk: DeadLetterDesk, in_thread: InThread, in_long_thread
         return web.json_response(await in_thread(lambda: desk.page(wanted, limit=limit, after=after)))
 
     async def show(request: web.Request) -> web.Response:
+        demand_trust(request)
         found = request.match_info
         position = (found["topic"], _number("partition", found["partition"]), _number("offset", found["offset"]))
         letter = await in_thread(lambda: desk.show(position))
         if letter is None:
-            return error_response(404, f"There is no dead letter at {'/'.join(map(str, position))}.")
+            return error_response(404, f"There is no dead letter at {'/'.join(map(str, position))}.", code=NO_DEAD_LETTER)
         return web.json_response(letter)
 
     async def replay(request: web.Request) -> web.Response:
@@ -66,17 +71,13 @@ def dead_letter_routes(desk: DeadLetterDesk, in_thread: InThread, in_long_thread
     ]
 
 
-class _ForbiddenError(PortalPulseError):
-    """A change was asked for from another machine, or in a form that a foreign web page could send."""
-
-
 def answered(handler: Callable[[web.Request], Awaitable[web.Response]]) -> Callable[[web.Request], Awaitable[web.Response]]:
     """The handler with every foreseen error as a status and one sentence."""
 
     async def wrapped(request: web.Request) -> web.Response:
         try:
             return await handler(request)
-        except _ForbiddenError as error:
+        except ForbiddenError as error:
             return error_response(403, str(error))
         except ConfigurationError as error:
             return error_response(400, str(error))
@@ -90,18 +91,12 @@ async def trusted_json(request: web.Request) -> dict[str, Any]:
     """The JSON object that asks for a change.
 
     Raises:
-        PortalPulseError: it may not ask for one.
+        ForbiddenError: it may not ask for one.
         ConfigurationError: it is not a JSON object.
     """
-    peer = request.remote or ""
-    try:
-        local = ipaddress.ip_address(peer).is_loopback
-    except ValueError:
-        local = False
-    if not local:
-        raise _ForbiddenError("Changes are taken from this machine only.", remedy="Run the command where the process runs.")
+    demand_trust(request)
     if request.content_type != "application/json":
-        raise _ForbiddenError("Changes are asked for with Content-Type: application/json.")
+        raise ForbiddenError("Changes are asked for with Content-Type: application/json.")
     try:
         fields = json.loads(await request.text())
     except ValueError as error:
@@ -111,9 +106,9 @@ async def trusted_json(request: web.Request) -> dict[str, Any]:
     return fields
 
 
-def error_response(status: int, text: str) -> web.Response:
-    """An error in the form of every endpoint."""
-    return web.json_response({"error": text}, status=status)
+def error_response(status: int, text: str, *, code: str = "") -> web.Response:
+    """An error in the form of every endpoint; ``code`` names it for programs."""
+    return web.json_response({"error": text} | ({"code": code} if code else {}), status=status)
 
 
 def _limit(text: str) -> int:

@@ -15,6 +15,8 @@ from pipeline.core.errors import ConfigurationError
 
 #: Prefix of every variable.
 PREFIX = "PORTALPULSE_"
+#: A token that can be guessed protects nothing (characters).
+_LEAST_TOKEN = 16
 
 
 class KafkaSettings(BaseModel):
@@ -110,6 +112,18 @@ class HttpSettings(BaseModel):
 
     host: str = Field("127.0.0.1", description="Address to listen on.")
     port: int = Field(8080, ge=0, le=65_535, description="Port to listen on; 0 takes a free one.")
+    token: SecretStr = Field(
+        SecretStr(""),
+        description="Who sends it may read raw messages and ask for changes; empty allows this machine only. Never printed.",
+    )
+
+    @field_validator("token")
+    @classmethod
+    def _fits_a_header(cls, value: SecretStr) -> SecretStr:
+        token = value.get_secret_value()
+        if token and (len(token) < _LEAST_TOKEN or not all("!" <= sign <= "~" for sign in token)):
+            raise ValueError(f"it must have at least {_LEAST_TOKEN} characters, visible ones of ASCII")
+        return value
 
 
 class IngestSettings(BaseModel):

@@ -33,6 +33,8 @@ WRONG = [
     ("HTTP__PORT", "65536", "less than or equal to 65535"),
     ("HTTP__PORT", "-1", "greater than or equal to 0"),
     ("HTTP__PORT", "false", "valid integer"),
+    ("HTTP__TOKEN", "short", "at least 16 characters"),
+    ("HTTP__TOKEN", "a token with blanks", "visible ones of ASCII"),
     ("INGEST__BATCH_ROWS", "0", "greater than or equal to 1"),
     ("INGEST__MAX_UNSTORED_ROWS", "10", "max_unstored_rows must be at least batch_rows"),
     ("INGEST__MAX_UNSTORED_BYTES", "1", "greater than or equal to"),
