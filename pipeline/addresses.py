@@ -1,14 +1,20 @@
-"""``DIR/addresses.json``: how every command finds the running local stack."""
+"""How every command finds the running local stack: ``DIR/addresses.json`` and the lock that its owner holds."""
 
 from __future__ import annotations
 
+import fcntl
 import json
+import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
+
+import psutil
 
 from pipeline.core.errors import ConfigurationError
 
 FILE_NAME = "addresses.json"
+#: Locked by the stack that owns the folder; holds its process id.
+LOCK_NAME = "stack.lock"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,3 +57,19 @@ def write_addresses(data_dir: Path, addresses: Addresses) -> None:
 def remove_addresses(data_dir: Path) -> None:
     """Say that nothing runs on ``data_dir`` any more."""
     (data_dir / FILE_NAME).unlink(missing_ok=True)
+
+
+def owner_of(data_dir: Path) -> int | None:
+    """The process id of the stack that owns the folder now, 0 when the owner cannot be told, None without an owner."""
+    try:
+        lock = os.open(data_dir / LOCK_NAME, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return None
+    try:
+        fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        text = os.read(lock, 20).decode("ascii", "replace").strip()
+        return int(text) if text.isdigit() and psutil.pid_exists(int(text)) else 0
+    finally:
+        os.close(lock)
+    return None

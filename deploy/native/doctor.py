@@ -15,7 +15,7 @@ from confluent_kafka import KafkaException
 from rich.console import Console
 from rich.table import Table
 
-from deploy.native.folder import LEAST_FREE_BYTES, owner_of
+from deploy.native.folder import LEAST_FREE_BYTES
 from deploy.native.kafka import admin_client
 from deploy.native.parts import (
     KAFKA_VERSION,
@@ -26,7 +26,7 @@ from deploy.native.parts import (
     prometheus_binary,
 )
 from deploy.native.ports import free_ports, is_listening
-from pipeline.addresses import Addresses, read_addresses
+from pipeline.addresses import Addresses, owner_of, read_addresses
 from pipeline.core.errors import PortalPulseError
 from pipeline.settings import Settings
 

@@ -10,11 +10,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-import psutil
-
+from pipeline.addresses import LOCK_NAME
 from pipeline.core.errors import ConfigurationError
 
-LOCK_NAME = "stack.lock"
 #: Says that the demo made the folder and may empty it.
 DEMO_MARK = ".made-by-portalpulse-demo"
 #: Kafka preallocates, ClickHouse merges; below this a stack fails soon after its start.
@@ -105,19 +103,3 @@ class DataFolder:
                 fcntl.flock(self._lock, fcntl.LOCK_UN)
             os.close(self._lock)
             self._lock = None
-
-
-def owner_of(path: Path) -> int | None:
-    """The process that owns the folder now, or None."""
-    try:
-        lock = os.open(path / LOCK_NAME, os.O_RDONLY | os.O_CLOEXEC)
-    except OSError:
-        return None
-    try:
-        fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        text = os.read(lock, 20).decode("ascii", "replace").strip()
-        return int(text) if text.isdigit() and psutil.pid_exists(int(text)) else 0
-    finally:
-        os.close(lock)
-    return None

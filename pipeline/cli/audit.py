@@ -19,7 +19,7 @@ from rich.table import Table
 from pipeline import wiring
 from pipeline.audit_run import SHOWN, AuditReport, Desk, KafkaCheck, Wanted, run_audit
 from pipeline.cli import options
-from pipeline.cli.asking import address_of, ask, is_embedded
+from pipeline.cli.asking import Process, is_embedded, running
 from pipeline.core.audit import Scope
 from pipeline.core.errors import UnavailableError
 from pipeline.core.periods import Period
@@ -99,8 +99,8 @@ def _audit(
 class _RemoteDesk:
     """The desk of a running process, over HTTP."""
 
-    def __init__(self, address: str) -> None:
-        self._url = f"{address}/api/v1/audit"
+    def __init__(self, process: Process) -> None:
+        self._process = process
 
     def days(self, first: dt.date | None, last: dt.date | None) -> dict[str, int]:
         bounds = {name: day.isoformat() for name, day in (("from", first), ("to", last)) if day is not None}
@@ -130,11 +130,11 @@ class _RemoteDesk:
         return self._get(f"partitions/{partition}", begin=begin, end=end)
 
     def _get(self, path: str, **query: Any) -> dict[str, Any]:
-        answer: dict[str, Any] = ask("GET", f"{self._url}/{path}", timeout=_STEP_SECONDS, params=query)
+        answer: dict[str, Any] = self._process.ask("GET", f"/api/v1/audit/{path}", timeout=_STEP_SECONDS, params=query)
         return answer
 
     def _post(self, path: str, **fields: Any) -> dict[str, Any]:
-        answer: dict[str, Any] = ask("POST", f"{self._url}/{path}", timeout=_STEP_SECONDS, json=fields)
+        answer: dict[str, Any] = self._process.ask("POST", f"/api/v1/audit/{path}", timeout=_STEP_SECONDS, json=fields)
         return answer
 
 
@@ -143,7 +143,7 @@ def _desk(data: Path | None) -> Iterator[Desk]:
     """On a server the desk itself; with an embedded storage that of the process that owns it."""
     settings: Settings = load_settings()
     if data is not None or is_embedded(settings):
-        yield _RemoteDesk(address_of(settings, data))
+        yield _RemoteDesk(running(settings, data))
         return
     with wiring.opened_storage(settings) as clickhouse:
         yield wiring.audit_desk(settings, clickhouse)

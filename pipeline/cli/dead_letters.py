@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import quote
@@ -15,10 +16,11 @@ from rich.console import Console
 from rich.table import Table
 
 from pipeline import wiring
-from pipeline.cli.asking import NothingAnswersError, address_of, ask, is_embedded
+from pipeline.cli.asking import AnswerError, NotRunningError, Process, is_absent, is_embedded, running
 from pipeline.core.errors import ConfigurationError
 from pipeline.core.periods import VIETNAM
 from pipeline.dead_letters import DeadLetterDesk, filter_fields, parse_filter
+from pipeline.dead_letters_api import NO_DEAD_LETTER
 from pipeline.logs import configure_logging
 from pipeline.settings import Settings, load_settings
 from sinks.contract import LetterFilter, Position
@@ -31,6 +33,8 @@ Data = Annotated[Path | None, typer.Option("--data", help="Folder of the running
 
 #: A replay waits for Kafka page by page.
 _REPLAY_SECONDS = 3_600.0
+#: Where a running process has its dead letters.
+_PATH = "/api/v1/dead-letters"
 
 
 def register(app: typer.Typer) -> None:
@@ -70,6 +74,9 @@ def _list(
     wanted = _filter(reason, topic, since, until, replayed=replayed)
     with _desk(data) as desk:
         page = desk.page(wanted, limit=limit, after=_position(after))
+        if not page["counts"]:
+            typer.echo(_nothing(desk, wanted))
+            return
     Console().print(_counts(page["counts"]), _letters(page["letters"]))
     if page["next"]:
         typer.echo(f"More: --after {'/'.join(map(str, page['next']))}")
@@ -176,19 +183,24 @@ def _accept(
 class _RemoteDesk:
     """The desk of a running process, over HTTP."""
 
-    def __init__(self, address: str) -> None:
-        self._url = f"{address}/api/v1/dead-letters"
+    def __init__(self, process: Process) -> None:
+        self._process = process
 
     def page(self, wanted: LetterFilter, *, limit: int, after: Position | None = None) -> dict[str, Any]:
         fields = filter_fields(wanted) | {"limit": limit, "replayed": "1" if wanted.replayed else "0"}
         if after is not None:
             fields["after"] = "/".join(map(str, after))
-        page: dict[str, Any] = ask("GET", self._url, params=fields)
+        page: dict[str, Any] = self._process.ask("GET", _PATH, params=fields)
         return page
 
     def show(self, position: Position) -> dict[str, Any] | None:
         topic, partition, offset = position
-        letter: dict[str, Any] | None = ask("GET", f"{self._url}/{quote(topic, safe='')}/{partition}/{offset}")
+        try:
+            letter: dict[str, Any] = self._process.ask("GET", f"{_PATH}/{quote(topic, safe='')}/{partition}/{offset}")
+        except AnswerError as error:
+            if is_absent(error, NO_DEAD_LETTER):
+                return None
+            raise
         return letter
 
     def preview(self, wanted: LetterFilter) -> dict[str, Any]:
@@ -204,7 +216,7 @@ class _RemoteDesk:
         return self._change("accept", {"topic": topic, "partition": partition, "until": until})
 
     def _change(self, what: str, fields: dict[str, Any]) -> dict[str, Any]:
-        answer: dict[str, Any] = ask("POST", f"{self._url}/{what}", timeout=_REPLAY_SECONDS, json=fields)
+        answer: dict[str, Any] = self._process.ask("POST", f"{_PATH}/{what}", timeout=_REPLAY_SECONDS, json=fields)
         return answer
 
 
@@ -213,7 +225,7 @@ def _desk(data: Path | None) -> Iterator[DeadLetterDesk | _RemoteDesk]:
     """On a server the desk itself; with an embedded storage that of the process that owns it."""
     settings: Settings = load_settings()
     if data is not None or is_embedded(settings):
-        yield _RemoteDesk(address_of(settings, data))
+        yield _RemoteDesk(running(settings, data))
         return
     with wiring.opened_storage(settings) as clickhouse:
         yield wiring.dead_letter_desk(settings, clickhouse)
@@ -228,11 +240,9 @@ def _desk_or_folder(settings: Settings, data: Path | None) -> Iterator[DeadLette
     """
     try:
         with _desk(data) as desk:
-            if isinstance(desk, _RemoteDesk):
-                desk.page(LetterFilter(), limit=1)
             yield desk
             return
-    except NothingAnswersError:
+    except NotRunningError:
         if data is not None:
             url = SecretStr(f"chdb:{data / 'clickhouse'}")
             settings = settings.model_copy(update={"clickhouse": settings.clickhouse.model_copy(update={"url": url})})
@@ -241,6 +251,14 @@ def _desk_or_folder(settings: Settings, data: Path | None) -> Iterator[DeadLette
             raise
     with wiring.opened_storage(settings) as clickhouse:
         yield wiring.dead_letter_desk(settings, clickhouse)
+
+
+def _nothing(desk: DeadLetterDesk | _RemoteDesk, wanted: LetterFilter) -> str:
+    """Why a list is empty: nothing was set aside, everything was replayed, or the filter leaves nothing over."""
+    if wanted.chooses:
+        return "No message that was set aside fits the filter."
+    replayed = 0 if wanted.replayed else sum(desk.page(replace(wanted, replayed=True), limit=1)["counts"].values())
+    return f"No message waits; {replayed} were replayed (--replayed lists them)." if replayed else "No message was set aside."
 
 
 def _filter(

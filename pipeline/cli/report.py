@@ -7,13 +7,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
-import httpx
 import typer
 from rich.console import Console
 from rich.table import Table
 
-from pipeline.addresses import read_addresses
 from pipeline.cli import options
+from pipeline.cli.asking import Process, running
 from pipeline.core.errors import UnavailableError
 from pipeline.core.indicators import INDICATORS
 from pipeline.core.periods import Period
@@ -45,7 +44,7 @@ def register(app: typer.Typer) -> None:
         Example: portalpulse report --from 2024-01-01 --to 2024-08-20 --format csv > emc.csv
         """
         period = Period(options.day("--from", first), options.day("--to", last))
-        figures = fetch_report(_base_address(data), period)
+        figures = fetch_report(running(load_settings(), data), period)
         if form is Format.JSON:
             typer.echo(to_json(figures))
         elif form is Format.CSV:
@@ -54,31 +53,16 @@ def register(app: typer.Typer) -> None:
             Console().print(as_table(figures))
 
 
-def fetch_report(address: str, period: Period) -> Mapping[str, Any]:
-    """Ask the process at ``address`` (a URL) for the figures of ``period``.
+def fetch_report(process: Process, period: Period) -> Mapping[str, Any]:
+    """Ask ``process`` for the figures of ``period``.
 
     Raises:
-        UnavailableError: nothing answers there, or it cannot read its storage.
+        UnavailableError: it does not answer, or it cannot read its storage.
     """
-    try:
-        answer = httpx.get(
-            f"{address}/api/v1/report",
-            params={"from": str(period.start), "to": str(period.end)},
-            timeout=60,
-            trust_env=False,
-        )
-    except httpx.HTTPError as error:
-        raise UnavailableError(
-            f"Nothing answers at {address}.", remedy="Start it with `portalpulse up`, or name its folder with --data."
-        ) from error
-    try:
-        figures: Mapping[str, Any] = answer.json()
-        if answer.is_success and "rows" in figures:
-            return figures
-        problem = figures["error"]
-    except (ValueError, LookupError, TypeError):
-        problem = f"another program answers there (status {answer.status_code})."
-    raise UnavailableError(f"{address} has no report: {problem}")
+    figures = process.ask("GET", "/api/v1/report", params={"from": str(period.start), "to": str(period.end)})
+    if not isinstance(figures, dict) or "rows" not in figures:
+        raise UnavailableError(f"What {process.url} answers is no report.", remedy="See whether another program answers there.")
+    return figures
 
 
 def as_table(figures: Mapping[str, Any]) -> Table:
@@ -100,13 +84,3 @@ def as_table(figures: Mapping[str, Any]) -> Table:
             cells.append("—" if rate is None else vietnamese(rate))
         table.add_row(row["code"], row["name"], *cells, style=None if row["scope"] == "agency" else "bold")
     return table
-
-
-def _base_address(data: Path | None) -> str:
-    settings = load_settings()
-    addresses = read_addresses(data or settings.data_dir)
-    if addresses is not None:
-        return addresses.http
-    if data is not None:
-        raise UnavailableError(f"No stack runs on {data}.", remedy=f"Start it with `portalpulse up --data {data}`.")
-    return f"http://{settings.http.host}:{settings.http.port}"

@@ -11,10 +11,9 @@ import httpx
 import psutil
 import pytest
 
-from deploy.native.folder import owner_of
 from deploy.native.parts import PROJECT
 from deploy.native.processes import wait_until
-from pipeline.addresses import read_addresses
+from pipeline.addresses import owner_of, read_addresses
 
 #: A stack must be gone this long after it was asked to end.
 STOP_SECONDS = 20

@@ -8,9 +8,10 @@ import sys
 
 import pytest
 
-from deploy.native.folder import DEMO_MARK, DataFolder, owner_of
+from deploy.native.folder import DEMO_MARK, DataFolder
 from deploy.native.parts import PROJECT
 from deploy.native.processes import wait_until
+from pipeline.addresses import owner_of
 from pipeline.core.errors import ConfigurationError
 
 HOLD = (

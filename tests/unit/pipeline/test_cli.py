@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import datetime as dt
+import fcntl
 import io
 import logging
+import os
 import socket
 import subprocess
 import sys
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-import httpx
 import pytest
 import structlog
 from rich.console import Console
 
-from pipeline.addresses import Addresses, write_addresses
+from pipeline.addresses import FILE_NAME, LOCK_NAME, Addresses, write_addresses
+from pipeline.cli import asking
 from pipeline.cli import main as cli
 from pipeline.cli.report import as_table, fetch_report
 from pipeline.core.errors import UnavailableError
@@ -119,12 +123,151 @@ def test_nothing_runs(run, monkeypatch, tmp_path):
     assert f"No stack runs on {tmp_path / 'x'}" in one_line(errors)
 
 
-def test_a_stack_that_is_gone(run, tmp_path):
-    """An addresses file that outlived its stack leads to one line, too."""
+REPORT = ("report", "--from", "2024-01-01", "--to", "2024-01-02")
+#: Every command that asks a running process.
+ASKING = [REPORT, ("audit",), ("dead-letters", "list"), ("dead-letters", "show", "t", "0", "1")]
+
+
+class Listener(BaseHTTPRequestHandler):
+    """Answers every request with what its server holds."""
+
+    def do_GET(self):
+        status, body = self.server.answers
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture
+def listener():
+    """A program on a free port that answers what the test says."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Listener)
+    server.answers = (404, b"<html>not here</html>")
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    server.url = f"http://127.0.0.1:{server.server_port}"
+    yield server
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+@pytest.fixture
+def silent():
+    """An address at which somebody listens and never answers, as a process that was stopped does."""
+    with socket.create_server(("127.0.0.1", 0)) as waiting:
+        yield f"http://127.0.0.1:{waiting.getsockname()[1]}"
+
+
+@pytest.fixture
+def owned(tmp_path):
+    """Make a folder that a stack owns, whose process listens at an address."""
+    locks = []
+
+    def own(url):
+        write_addresses(tmp_path, Addresses("", url, "", ""))
+        lock = (tmp_path / LOCK_NAME).open("w")
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        lock.write(f"{os.getpid()}\n")
+        lock.flush()
+        locks.append(lock)
+        return str(tmp_path)
+
+    yield own
+    for lock in locks:
+        lock.close()
+
+
+@pytest.mark.parametrize("command", ASKING, ids=lambda command: command[0])
+def test_a_stack_that_is_gone(run, tmp_path, command):
+    """An addresses file that outlived its stack: the stack is named as ended, and `up` is the remedy."""
     write_addresses(tmp_path, Addresses("", f"http://127.0.0.1:{free_port()}", "", ""))
-    code, _, errors = run("report", "--from", "2024-01-01", "--to", "2024-01-02", "--data", str(tmp_path))
+    code, _, errors = run(*command, "--data", str(tmp_path))
     assert code == 2
-    assert "Nothing answers" in one_line(errors)
+    assert f"No stack runs on {tmp_path}; the last one was killed." in one_line(errors)
+    assert f"portalpulse up --data {tmp_path}" in errors
+
+
+@pytest.mark.parametrize("command", ASKING, ids=lambda command: command[0])
+def test_a_stack_whose_worker_is_hung(run, monkeypatch, owned, silent, command):
+    """A stack that runs and does not answer is called that, and nobody is told to start a second one."""
+    monkeypatch.setattr(asking, "_ALIVE_SECONDS", 0.3)
+    code, _, errors = run(*command, "--data", owned(silent))
+    assert code == 2
+    assert f"(process {os.getpid()}) runs, but its process at {silent} did not answer within 0.3 s" in one_line(errors)
+    assert "Start it with" not in errors
+    assert "logs" in errors
+
+
+@pytest.mark.parametrize("command", ASKING, ids=lambda command: command[0])
+def test_a_stack_whose_worker_ended(run, owned, command):
+    """A stack that runs without its worker is told from a stack that does not run."""
+    code, _, errors = run(*command, "--data", owned(f"http://127.0.0.1:{free_port()}"))
+    assert code == 2
+    assert "runs, but its process at" in one_line(errors)
+    assert "does not listen" in errors
+    assert "Start it with" not in errors
+
+
+def test_a_stack_that_starts(run, owned, tmp_path):
+    """A folder with an owner and without addresses belongs to a stack that starts: wait, do not start another."""
+    folder = owned("http://h")
+    (tmp_path / FILE_NAME).unlink()
+    code, _, errors = run(*REPORT, "--data", folder)
+    assert code == 2
+    assert "still starting" in one_line(errors)
+    assert "Start it with" not in errors
+
+
+@pytest.mark.parametrize("command", ASKING, ids=lambda command: command[0])
+def test_another_program_at_the_address(run, monkeypatch, listener, command):
+    """A program that is none of ours is called that, whatever it answers."""
+    monkeypatch.setenv("PORTALPULSE_HTTP__PORT", str(listener.server_port))
+    for answers in ((200, b"<html>welcome</html>"), (200, b"[]"), (404, b"{}"), (500, b"")):
+        listener.answers = answers
+        code, _, errors = run(*command)
+        assert code == 2
+        assert f"Another program answers at {listener.url}" in one_line(errors)
+
+
+def test_an_answer_that_is_an_error(run, monkeypatch, listener):
+    """What our own process says of its trouble is passed on; an odd text of it decides nothing."""
+    monkeypatch.setenv("PORTALPULSE_HTTP__PORT", str(listener.server_port))
+    listener.answers = (404, b'{"healthy": true, "error": "There is no such path."}')
+    code, _, errors = run("dead-letters", "show", "t", "0", "1")
+    assert code == 2
+    assert "answers 404: There is no such path." in one_line(errors)
+    listener.answers = (404, b'{"healthy": true, "error": "nothing here", "code": "no_dead_letter"}')
+    code, _, errors = run("dead-letters", "show", "t", "0", "1")
+    assert code == 2
+    assert "There is no dead letter at t/0/1." in one_line(errors)
+
+
+def test_an_empty_list_of_dead_letters(run, monkeypatch, listener):
+    """Without a letter there is a sentence and no empty table."""
+    monkeypatch.setenv("PORTALPULSE_HTTP__PORT", str(listener.server_port))
+    listener.answers = (200, b'{"healthy": true, "counts": {}, "letters": [], "next": null}')
+    assert run("dead-letters", "list")[1] == "No message was set aside.\n"
+    assert run("dead-letters", "list", "--reason", "empty")[1] == "No message that was set aside fits the filter.\n"
+
+
+@pytest.mark.parametrize(
+    ("host", "url"),
+    [
+        ("127.0.0.1", "http://127.0.0.1:80"),
+        ("fd00::2", "http://[fd00::2]:80"),
+        ("[fd00::2]", "http://[fd00::2]:80"),
+        ("::", "http://[::1]:80"),
+        ("0.0.0.0", "http://127.0.0.1:80"),
+    ],
+)
+def test_the_address_of_a_process(host, url):
+    """An address of version six gets its brackets; a process that listens everywhere is asked on this machine."""
+    assert asking.url_of(host, 80) == url
 
 
 def test_markup_in_an_error_is_text(run):
@@ -162,12 +305,14 @@ def test_as_a_program():
     assert ended.stdout == ""
 
 
-@pytest.mark.parametrize("body", [b'{"error": "the storage is away"}', b"<html>bad gateway</html>", b"[]"])
-def test_an_answer_that_is_no_report(monkeypatch, body):
+@pytest.mark.parametrize("body", [b'{"error": "the storage is away"}', b"<html>bad gateway</html>", b"[]", b""])
+@pytest.mark.parametrize("status", [200, 503])
+def test_an_answer_that_is_no_report(listener, body, status):
     """Whatever a server answers instead of a report becomes one sentence."""
-    monkeypatch.setattr(httpx, "get", lambda *_, **__: httpx.Response(503, content=body))
-    with pytest.raises(UnavailableError, match="has no report"):
-        fetch_report("http://h", Period(dt.date(2024, 1, 1), dt.date(2024, 1, 2)))
+    listener.answers = (status, body)
+    with pytest.raises(UnavailableError, match=r"is no report|answers (200|503): ") as caught:
+        fetch_report(asking.Process(listener.url), Period(dt.date(2024, 1, 1), dt.date(2024, 1, 2)))
+    assert "\n" not in str(caught.value)
 
 
 def test_a_table_for_people():
