@@ -239,9 +239,7 @@ def _desk_or_folder(settings: Settings, data: Path | None) -> Iterator[DeadLette
         UnavailableError: no process runs, and there is no such folder.
     """
     try:
-        with _desk(data) as desk:
-            yield desk
-            return
+        process = running(settings, data) if data is not None or is_embedded(settings) else None
     except NotRunningError:
         if data is not None:
             url = SecretStr(f"chdb:{data / 'clickhouse'}")
@@ -249,6 +247,10 @@ def _desk_or_folder(settings: Settings, data: Path | None) -> Iterator[DeadLette
         folder = wiring.target_of(settings).folder
         if folder is None or not folder.is_dir():
             raise
+        process = None
+    if process is not None:
+        yield _RemoteDesk(process)
+        return
     with wiring.opened_storage(settings) as clickhouse:
         yield wiring.dead_letter_desk(settings, clickhouse)
 

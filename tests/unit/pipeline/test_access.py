@@ -85,7 +85,13 @@ async def serve(registry):
             health=lambda: Health(healthy=True, ready=True),
             reader=store,
             dead_letters=DeadLetterDesk(
-                NoLetters(), judge=Judge(registry), clock=ManualClock(NOW), sender=Mock, future_tolerance=dt.timedelta(1)
+                NoLetters(),
+                judge=Judge(registry),
+                clock=ManualClock(NOW),
+                sender=Mock,
+                limits=Mock(),
+                ends=Mock(),
+                future_tolerance=dt.timedelta(1),
             ),
             audit=AuditDesk(
                 store,
