@@ -18,8 +18,8 @@ import pyarrow as pa
 from pipeline.core.audit import AuditBook, DayLook, Finding, Scope, ScopeLook
 from pipeline.core.clock import Clock
 from pipeline.core.decode import Decoder
-from pipeline.core.errors import PortalPulseError
-from pipeline.core.periods import Period
+from pipeline.core.errors import ConfigurationError, PortalPulseError
+from pipeline.core.periods import FIRST_DAY, LAST_DAY, Period
 from pipeline.logs import get_logger
 from sinks.contract import (
     Acknowledged,
@@ -179,6 +179,8 @@ class AuditDesk:
 
     def repair(self, day: dt.date, agencies: Sequence[str] | None, *, raise_epoch: bool) -> dict[str, Any]:
         """Recount a day in every tier, for some agencies or all; first make recounts win over anything there is if asked."""
+        if not FIRST_DAY <= day <= LAST_DAY:
+            raise ConfigurationError(f"No event lies on {day}.", remedy=f"Repair a day from {FIRST_DAY} to {LAST_DAY}.")
         epoch = None
         if raise_epoch:
             epoch = self._repair.raise_epoch(f"repair of {day.isoformat()}")

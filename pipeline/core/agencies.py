@@ -16,6 +16,7 @@ from importlib import resources
 from typing import Self
 
 from pipeline.core.errors import ConfigurationError
+from pipeline.core.periods import FIRST_DAY
 
 #: The two blocks that figures are pooled by: khối bộ, ngành and khối địa phương.
 BLOCKS = ("ministry", "province")
@@ -51,6 +52,11 @@ class AgencyRegistry:
                 raise ConfigurationError(
                     f"The registry has two rows for {row.code} on {row.valid_from}.",
                     remedy="End the earlier row (valid_to) before the later one starts.",
+                )
+            if row.valid_from < FIRST_DAY:
+                raise ConfigurationError(
+                    f"The registry has {row.code} in force from {row.valid_from}, before {FIRST_DAY}.",
+                    remedy=f"Set valid_from to {FIRST_DAY} or later: no event before that day can be counted.",
                 )
             spans.append(row)
         for row in self:

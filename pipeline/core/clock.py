@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from pipeline.core.errors import ConfigurationError
+from pipeline.core.periods import FIRST_DAY, FIRST_INSTANT, LAST_DAY, LAST_INSTANT
 
 
 class Clock(Protocol):
@@ -55,7 +56,7 @@ def parse_clock(text: str) -> Clock:
     """``system`` or an RFC 3339 instant with an offset, e.g. ``2024-08-20T23:59:59+07:00``.
 
     Raises:
-        ConfigurationError: the text is neither.
+        ConfigurationError: the text is neither, or no event may lie on the day it names.
     """
     if text == "system":
         return SystemClock()
@@ -67,5 +68,10 @@ def parse_clock(text: str) -> Clock:
         raise ConfigurationError(
             f"The clock {text!r} is neither 'system' nor a time with an offset.",
             remedy="Write for example PORTALPULSE_CLOCK=2024-08-20T23:59:59+07:00.",
+        )
+    if not FIRST_INSTANT <= instant <= LAST_INSTANT:
+        raise ConfigurationError(
+            f"The clock {text!r} lies outside of the days that can be counted.",
+            remedy=f"Set PORTALPULSE_CLOCK= to a time from {FIRST_DAY} to {LAST_DAY} in Viet Nam.",
         )
     return ScenarioClock(instant)

@@ -20,10 +20,11 @@ VIETNAM = ZoneInfo("Asia/Ho_Chi_Minh")
 #: The same zone as a constant offset in minutes, for arithmetic on columns.
 VIETNAM_OFFSET_MINUTES = 7 * 60
 _OFFSET = dt.timedelta(minutes=VIETNAM_OFFSET_MINUTES)
-#: The first and last civil day that every tally column can hold: minutes are stored as ClickHouse's DateTime, which begins
-#: at 1970-01-01T00:00:00Z and ends at 2106-02-07T06:28:15Z. ``sinks.tables`` says the same; a test compares the two.
-FIRST_DAY, LAST_DAY = dt.date(1970, 1, 2), dt.date(2106, 2, 6)
-#: The last millisecond of ``LAST_DAY``.
+#: Civil days that an event may lie on. Before them Viet Nam had other offsets; behind them the tables end (the minute of a
+#: tally is a DateTime, which ends at 2106-02-07T06:28:15Z).
+FIRST_DAY, LAST_DAY = dt.date(1976, 1, 1), dt.date(2106, 2, 6)
+#: The first and the last millisecond of these days.
+FIRST_INSTANT = dt.datetime(1975, 12, 31, 17, tzinfo=dt.UTC)
 LAST_INSTANT = dt.datetime(2106, 2, 6, 16, 59, 59, 999_000, dt.UTC)
 
 

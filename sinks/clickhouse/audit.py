@@ -15,6 +15,7 @@ from typing import Any, Final
 import pyarrow as pa
 
 from sinks.clickhouse.client import ClickHouse
+from sinks.clickhouse.days import FIRST_DAY, LAST_DAY, held
 from sinks.clickhouse.store import CIVIL_DAY, VERSION, arrow_stream, days_condition
 from sinks.contract import Acknowledged, Comparison, Counts, Days, Difference, EventSight, Repeats, Share, Tier
 from sinks.tables import (
@@ -79,6 +80,9 @@ class ClickHouseAudit:
 
     def civil_days(self, first: dt.date | None = None, last: dt.date | None = None) -> Mapping[dt.date, int]:
         """Every civil day with events or tallies; see the contract."""
+        days = held(first or FIRST_DAY, last or LAST_DAY)
+        if days is None:
+            return {}
         sources = (
             (DOSSIER_EVENTS, CIVIL_DAY.format(column="occurred_at"), "count()"),
             (AGENCY_MINUTE, CIVIL_DAY.format(column="minute"), "0"),
@@ -93,7 +97,7 @@ class ClickHouseAudit:
             "audit_days",
             f"SELECT civil, sum(found) FROM ({union}) WHERE civil BETWEEN {{first:Date}} AND {{last:Date}} "  # noqa: S608
             "GROUP BY civil ORDER BY civil",
-            {"first": _clipped(first, dt.date(1970, 1, 1)), "last": _clipped(last, _LAST_DAY)},
+            {"first": days[0], "last": days[1]},
             **_BACKGROUND,
         )
         return {day: int(found) for day, found in rows}
@@ -255,14 +259,6 @@ def _examples(rows: Sequence[Sequence[Any]]) -> dict[str, tuple[EventSight, ...]
     }
 
 
-_LAST_DAY: Final = dt.date(2149, 6, 6)
-
-
-def _clipped(day: dt.date | None, otherwise: dt.date) -> dt.date:
-    """A day within what ClickHouse's Date can say."""
-    return otherwise if day is None else min(max(day, dt.date(1970, 1, 1)), _LAST_DAY)
-
-
 def _milliseconds(span: dt.timedelta) -> int:
     return round(span.total_seconds() * 1000)
 
@@ -270,7 +266,10 @@ def _milliseconds(span: dt.timedelta) -> int:
 def _between(days: tuple[dt.date, dt.date] | None) -> str:
     if days is None:
         return "1"
-    first, last = (_clipped(day, day) for day in days)
+    period = held(*days)
+    if period is None:
+        return "0"
+    first, last = period
     return f"{CIVIL_DAY.format(column='occurred_at')} BETWEEN '{first.isoformat()}' AND '{last.isoformat()}'"
 
 
@@ -297,7 +296,7 @@ def _compared(tier: Tier, day: dt.date, *, due: str | None) -> str:
     a recount that ends in between cannot make a tally look too high.
     """
     bucket, procedure, tally_bucket, tally_procedure = _KEYS[tier]
-    day_of = {Tier.MINUTE: days_condition("minute", Days((day,)))}.get(tier, f"day = '{day.isoformat()}'")
+    day_of = tally_day(tier, day)
     stored = ", ".join(f"countIf({condition}) AS stored_{name}" for name, condition in _CONDITIONS.items())
     must = ", ".join(
         f"stored_{name} AS due_{name}" if due is None else f"countIf(({condition}) AND ({due})) AS due_{name}"
@@ -327,6 +326,13 @@ def _compared(tier: Tier, day: dt.date, *, due: str | None) -> str:
         f"PREWHERE {days_condition('occurred_at', Days((day,)))} GROUP BY agency, bucket, procedure) "
         "GROUP BY agency, bucket, procedure)"
     )
+
+
+def tally_day(tier: Tier, day: dt.date) -> str:
+    """The condition on a tally that it belongs to a civil day."""
+    if held(day, day) is None:
+        return "0"
+    return days_condition("minute", Days((day,))) if tier is Tier.MINUTE else f"day = '{day.isoformat()}'"
 
 
 def _difference(tier: Tier, fields: Sequence[Any]) -> Difference:

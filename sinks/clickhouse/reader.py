@@ -10,14 +10,13 @@ from dataclasses import dataclass
 from zoneinfo import ZoneInfo
 
 from sinks.clickhouse.client import ClickHouse
+from sinks.clickhouse.days import clipped, held
 from sinks.clickhouse.dead_letter_tallies import dead_letters_by_reason
 from sinks.contract import Arrivals, Counts, Standing
 from sinks.tables import AGENCY_DAY, AGENCY_MINUTE, COUNTS, DEAD_LETTERS, DOSSIER_EVENTS
 
 _SUMS = ", ".join(f"sum({name})" for name in ("events", *COUNTS))
 _VIETNAM = ZoneInfo("Asia/Ho_Chi_Minh")
-#: No event lies outside of these days: DateTime64 ends with them.
-_FIRST_DAY, _LAST_DAY = dt.date(1970, 1, 1), dt.date(2261, 12, 31)
 
 
 class ClickHouseReader:
@@ -33,17 +32,20 @@ class ClickHouseReader:
             "read_minutes",
             f"SELECT agency, {_SUMS} FROM {AGENCY_MINUTE} FINAL "  # noqa: S608 - names are constants
             "WHERE minute >= toDateTime({start:String}, 'UTC') AND minute < toDateTime({end:String}, 'UTC') GROUP BY agency",
-            {"start": _utc(start), "end": _utc(end)},
+            {"start": _utc(clipped(start)), "end": _utc(clipped(end))},
         )
         return {str(agency): Counts(*map(int, counts)) for agency, *counts in rows}
 
     def counts_of_days(self, first: dt.date, last: dt.date) -> Mapping[str, Counts]:
         """Counts by agency from the day tallies; see the contract."""
+        days = held(first, last)
+        if days is None:
+            return {}
         rows = self._clickhouse.rows(
             "read_days",
             f"SELECT agency, {_SUMS} FROM {AGENCY_DAY} FINAL "  # noqa: S608
             "WHERE day >= {first:Date} AND day <= {last:Date} GROUP BY agency",
-            {"first": first, "last": last},
+            {"first": days[0], "last": days[1]},
         )
         return {str(agency): Counts(*map(int, counts)) for agency, *counts in rows}
 
@@ -53,6 +55,7 @@ class ClickHouseReader:
         Days that ended before ``until``'s day began hold nothing later; the rest is looked up by minute, and the minute of
         ``until`` itself in the events.
         """
+        until = clipped(until)
         today = until.astimezone(_VIETNAM).date()
         midnight = dt.datetime.combine(today, dt.time(), _VIETNAM)
         minute = until.astimezone(dt.UTC).replace(second=0, microsecond=0)
@@ -103,8 +106,11 @@ class ClickHouseReader:
 
     def events(self, first: dt.date, last: dt.date, agencies: Sequence[str] | None) -> Iterator[bytes]:
         """Distinct events as NDJSON; see the contract."""
-        start = dt.datetime.combine(max(first, _FIRST_DAY), dt.time(), _VIETNAM)
-        end = dt.datetime.combine(min(last, _LAST_DAY) + dt.timedelta(days=1), dt.time(), _VIETNAM)
+        days = held(first, last)
+        if days is None:
+            return iter(())
+        start = dt.datetime.combine(days[0], dt.time(), _VIETNAM)
+        end = dt.datetime.combine(days[1] + dt.timedelta(days=1), dt.time(), _VIETNAM)
         chosen = "1" if agencies is None else "agency IN {agencies:Array(String)}"
         return self._clickhouse.stream(
             "read_events",

@@ -6,7 +6,9 @@ import datetime as dt
 from collections.abc import Sequence
 from typing import Any, Final
 
+from sinks.clickhouse.audit import tally_day
 from sinks.clickhouse.client import ClickHouse
+from sinks.clickhouse.days import held
 from sinks.clickhouse.store import CIVIL_DAY, VERSION, days_condition
 from sinks.contract import Days, Tier
 from sinks.errors import Unknown
@@ -55,19 +57,18 @@ class ClickHouseRepair:
         """Zeros over tallies without events; see the contract."""
         key, event_key = _KEYS[tier]
         counts = ("events", *COUNTS)
-        whole_day = days_condition("minute", Days((day,))) if tier is Tier.MINUTE else f"day = '{day.isoformat()}'"
         self._clickhouse.command(
             "repair_orphans",
             f"INSERT INTO {tier.value} ({key}, {', '.join(counts)}, last_event_at, version) "  # noqa: S608
             f"SELECT {key}, {', '.join('0' for _ in counts)}, toDateTime64(0, 3, 'UTC'), {VERSION} FROM {tier.value} FINAL "
-            f"PREWHERE {whole_day} WHERE greatest({', '.join(counts)}) > 0 AND ({key}) NOT IN ("
+            f"PREWHERE {tally_day(tier, day)} WHERE greatest({', '.join(counts)}) > 0 AND ({key}) NOT IN ("
             f"SELECT {event_key} FROM {DOSSIER_EVENTS} WHERE {days_condition('occurred_at', Days((day,)))})",
             **_BACKGROUND,
         )
 
     def forget_replaced(self, tier: Tier, days: Sequence[dt.date]) -> None:
         """Merge the partitions of these days; see the contract."""
-        for partition in sorted({partition for day in days for partition in _partitions(tier, day)}):
+        for partition in sorted({partition for day in days if held(day, day) for partition in _partitions(tier, day)}):
             self._clickhouse.command("repair_merge", f"OPTIMIZE TABLE {tier.value} PARTITION {partition} FINAL")
 
 

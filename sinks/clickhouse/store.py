@@ -10,6 +10,7 @@ from typing import Any
 import pyarrow as pa
 
 from sinks.clickhouse.client import ClickHouse
+from sinks.clickhouse.days import held
 from sinks.clickhouse.dead_letter_tallies import recount_dead_letters
 from sinks.contract import Days, DeadLetter, Span
 from sinks.tables import (
@@ -119,14 +120,21 @@ def _parameters(agencies: tuple[str, ...] | None) -> dict[str, Any]:
 
 
 def days_condition(column: str, days: Days) -> str:
-    """The days as ranges of instants, neighbouring days joined, so that the primary key can skip the rest."""
+    """The days as ranges of instants, neighbouring days joined, so that the primary key can skip the rest.
+
+    Days that no table can hold are left out.
+    """
     ranges: list[list[int]] = []
     for day in days.days:
+        if held(day, day) is None:
+            continue
         number = day.toordinal()
         if ranges and ranges[-1][1] == number:
             ranges[-1][1] = number + 1
         else:
             ranges.append([number, number + 1])
+    if not ranges:
+        return "0"
     return "(" + " OR ".join(f"({column} >= {_midnight(low)} AND {column} < {_midnight(high)})" for low, high in ranges) + ")"
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime as dt
+import itertools
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ import pyarrow as pa
 import pytest
 
 from pipeline.core.audit import drift_of
-from pipeline.core.periods import civil_day
+from pipeline.core.periods import FIRST_DAY, LAST_DAY, LAST_INSTANT, civil_day, day_start
 from sinks.contract import (
     Acknowledged,
     Counts,
@@ -133,6 +134,40 @@ class AuditSuite:
         }
         assert all(look.differences == () for look in found.values())
         assert place.drifts(settle=LONG_AGO) == NOTHING
+
+    def test_a_day_that_no_table_can_hold_is_empty(self, place):
+        """Any day may be audited: one that no table can hold has no events and no tallies, and shows nothing of other days."""
+        place.take([an_event(occurred_at=at) for at in (day_start(FIRST_DAY), MORNING, LAST_INSTANT)])
+        for text in (
+            "0001-01-01",
+            "1899-12-31",
+            "1969-12-31",
+            "1970-01-01",
+            "2106-02-08",
+            "2149-06-07",
+            "2300-01-01",
+            "9999-12-31",
+        ):
+            day = dt.date.fromisoformat(text)
+            for tier in Tier:
+                found = place.audit.compare(tier, day, settle=AT_ONCE, limit=5)
+                assert (found.buckets, found.drift) == (0, 0), (tier, day)
+                place.repair.clear_orphans(tier, day)
+                place.repair.forget_replaced(tier, [day])
+            assert place.audit.civil_days(day, day) == {}, day
+            assert place.audit.contradictions(day, limit=5) == Repeats(0, {}), day
+            assert place.audit.scattered((day, day), ALL, limit=5) == Repeats(0, {}), day
+        assert place.audit.civil_days() == {FIRST_DAY: 1, TODAY: 1, LAST_DAY: 1}
+
+    def test_the_days_at_both_ends_of_the_tables(self, place):
+        """The first and the last day that the tables hold are audited like any other, and so is every day at once."""
+        place.take([an_event(occurred_at=at) for at in (day_start(FIRST_DAY), MORNING, LAST_INSTANT)])
+        assert place.audit.civil_days(dt.date.min, dt.date.max) == {FIRST_DAY: 1, TODAY: 1, LAST_DAY: 1}
+        for tier, day in itertools.product(Tier, (FIRST_DAY, LAST_DAY)):
+            found = place.audit.compare(tier, day, settle=AT_ONCE, limit=5)
+            assert (found.buckets, found.drift) == (1, 0)
+            place.repair.clear_orphans(tier, day)
+        assert place.audit.scattered((dt.date.min, dt.date.max), ALL, limit=5) == Repeats(0, {})
 
     def test_an_empty_place_shows_no_difference(self, place):
         """Without events and tallies there are no days and nothing to compare."""

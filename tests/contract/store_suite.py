@@ -15,7 +15,7 @@ from pipeline.core.agencies import AgencyRegistry
 from pipeline.core.events import Channel, ReturnedBy, ServiceLevel, Status
 from pipeline.core.indicators import COUNTS
 from pipeline.core.judge import Judge
-from pipeline.core.periods import Period, civil_day, day_start
+from pipeline.core.periods import FIRST_DAY, LAST_DAY, LAST_INSTANT, Period, civil_day, day_start
 from sinks.contract import Counts, Days, DeadLetter, EventStore, Span, Standing, TallyReader
 from sinks.errors import RefusedRows
 from tests.factories import LATEST, MORNING, TOPIC, an_event, rows_of
@@ -23,6 +23,23 @@ from tests.factories import LATEST, MORNING, TOPIC, an_event, rows_of
 MINUTE, HOUR, DAY = dt.timedelta(minutes=1), dt.timedelta(hours=1), dt.timedelta(days=1)
 EVER = Span(MORNING - 400 * DAY, MORNING + 400 * DAY)
 TODAY = civil_day(MORNING)
+
+
+#: First and last day of a period, and how many of three events it holds: on the first day, in 2024, and on the last day.
+ANY_DAYS = [
+    (dt.date.min, dt.date.max, 3),
+    (dt.date(1900, 1, 1), dt.date(2299, 12, 31), 3),
+    (dt.date(1970, 1, 1), dt.date(2149, 6, 6), 3),
+    (dt.date.min, dt.date(1969, 12, 31), 0),
+    (dt.date.min, FIRST_DAY - DAY, 0),
+    (dt.date.min, FIRST_DAY, 1),
+    (dt.date(1899, 12, 31), dt.date(1899, 12, 31), 0),
+    (LAST_DAY, dt.date(2149, 6, 7), 1),
+    (dt.date(2106, 2, 8), dt.date.max, 0),
+    (dt.date(2149, 6, 7), dt.date(2149, 6, 7), 0),
+    (dt.date(2150, 1, 1), dt.date(2299, 12, 31), 0),
+    (dt.date.max, dt.date.max, 0),
+]
 
 
 @dataclass
@@ -73,6 +90,38 @@ class StoreSuite:
         assert before["H17"].events == 20
         assert {key[2]: counts.events for key, counts in place.procedures().items()} == {"1.001612": 20}
         assert place.reader.standing() == Standing(20, 20)
+
+    def test_events_at_both_ends_of_what_the_tables_hold(self, place):
+        """The first and the last millisecond that the judge accepts are counted in their own minute, day and procedure."""
+        ends = {FIRST_DAY: day_start(FIRST_DAY), LAST_DAY: LAST_INSTANT}
+        events = [an_event(occurred_at=at) for at in ends.values()]
+        place.take([*events, an_event()])
+        assert {key[1] for key in place.procedures()} == {FIRST_DAY, TODAY, LAST_DAY}
+        for day in (FIRST_DAY, LAST_DAY):
+            assert place.reader.counts_of_days(day, day)["H17"].events == 1
+            assert place.reader.counts_between(*Period(day, day).instants())["H17"].events == 1
+            assert place.reader.last_events(ends[day] + dt.timedelta(hours=1))["H17"] == ends[day]
+        assert place.reader.standing() == Standing(3, 3)
+
+    def test_a_period_may_have_any_days(self, place):
+        """Days that no table can hold have no events, whatever their number; they neither fail nor turn into other days."""
+        place.take([an_event(occurred_at=at) for at in (day_start(FIRST_DAY), MORNING, LAST_INSTANT)])
+        for first, last, count in ANY_DAYS:
+            assert place.reader.counts_of_days(first, last).get("H17", Counts()).events == count, (first, last)
+            assert len(b"".join(place.reader.events(first, last, None)).splitlines()) == count, (first, last)
+
+    def test_a_clock_may_tell_any_time(self, place):
+        """Before every event nothing has happened yet, behind all of them the newest is the newest stored, at any present."""
+        place.take([an_event(), an_event(occurred_at=LAST_INSTANT)])
+        for text in ("0001-01-01T00:00Z", "1899-12-31T00:00Z", "1970-01-01T12:00Z", "1975-12-31T17:00Z"):
+            now = dt.datetime.fromisoformat(text)
+            assert place.reader.last_events(now) == {}, text
+            assert place.reader.counts_between(now, now + MINUTE) == {}, text
+        for text in ("2106-02-08T00:00Z", "2149-06-08T00:00Z", "2299-12-31T00:00Z", "2300-01-01T00:00Z", "9999-12-31T23:59:59Z"):
+            now = dt.datetime.fromisoformat(text)
+            assert place.reader.last_events(now) == {"H17": LAST_INSTANT}, text
+            assert place.reader.counts_between(MORNING, now)["H17"].events == 2, text
+            assert place.reader.counts_between(now - MINUTE, now) == {}, text
 
     def test_repeats_within_one_insert(self, place):
         """The same event many times in one insert counts once."""

@@ -678,6 +678,8 @@ async def test_a_repair_is_asked_for_as_json(served):
     assert (await served.post("/api/v1/audit/tidy", data={"days": "2024-01-02"})).status_code == 403
     assert (await served.post("/api/v1/audit/repair", json={"day": "x"})).status_code == 400
     assert (await served.post("/api/v1/audit/repair", json={"day": "2024-01-02", "agencies": "H17"})).status_code == 400
+    for day in ("0001-01-01", "1975-12-31", "2106-02-07", "9999-12-31"):  # nothing can lie there
+        assert (await served.post("/api/v1/audit/repair", json={"day": day, "agencies": None})).status_code == 400
 
 
 async def test_a_storage_that_is_away(served, store):
