@@ -192,7 +192,12 @@ class _Destination:
         from producers.kafka import KafkaWriter  # noqa: PLC0415 - as above
 
         target = self.options.resolve()
-        with KafkaWriter(bootstrap=target.bootstrap, topic=target.topic, create_partitions=self.options.partitions) as writer:
+        with KafkaWriter(
+            bootstrap=target.bootstrap,
+            topic=target.topic,
+            create_partitions=self.options.partitions,
+            security=target.security,
+        ) as writer:
             yield writer
 
     @staticmethod

@@ -12,13 +12,15 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from multiprocessing.synchronize import Barrier, Event
 from typing import Any, Final
 
 from pipeline.core.errors import ConfigurationError, PortalPulseError, UnavailableError
+from pipeline.kafka_security import PLAINTEXT
+from pipeline.settings import KafkaSettings
 from producers.driving import Run, Sent, Task, Told, drive, merged
 from producers.senders.batch_sender import BatchSender
 
@@ -30,10 +32,20 @@ _LOOK_EVERY: Final = 0.5
 
 @dataclass(frozen=True, slots=True)
 class Broker:
-    """Where to send: addresses (host:port) and topic."""
+    """Where to send: addresses (host:port) and topic, and whose protocol, login and certificate authorities are used."""
 
     bootstrap: tuple[str, ...]
     topic: str
+    security: KafkaSettings = field(default_factory=lambda: PLAINTEXT)
+
+    def sender(self) -> BatchSender:
+        """A new sender.
+
+        Raises:
+            UnavailableError: no broker answers, or it refuses us.
+            ConfigurationError: the topic is missing.
+        """
+        return BatchSender(bootstrap=self.bootstrap, topic=self.topic, security=self.security)
 
 
 def run_task(task: Task, *, broker: Broker, processes: int, tell: Callable[[Told], None]) -> Sent:
@@ -45,7 +57,7 @@ def run_task(task: Task, *, broker: Broker, processes: int, tell: Callable[[Told
     """
     if processes == 1:
         stop = threading.Event()
-        with BatchSender(bootstrap=broker.bootstrap, topic=broker.topic) as sender:
+        with broker.sender() as sender:
             run = Run(partitions=sender.partitions, share=(0, 1), pause=stop.wait, started=time.monotonic())
             return drive(task, sender=sender, run=run, tell=tell)
     return _in_processes(task, broker=broker, processes=processes, tell=tell)
@@ -58,7 +70,7 @@ def partitions_of_topic(broker: Broker) -> int:
         UnavailableError: the broker does not answer.
         ConfigurationError: the topic is missing.
     """
-    with BatchSender(bootstrap=broker.bootstrap, topic=broker.topic) as sender:
+    with broker.sender() as sender:
         return sender.partitions
 
 
@@ -140,7 +152,7 @@ def _child(task: Task, broker: Broker, share: tuple[int, int], answers: Connecti
     # Ctrl-C reaches the whole group of processes; the parent alone decides what it means.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
-        with BatchSender(bootstrap=broker.bootstrap, topic=broker.topic) as sender:
+        with broker.sender() as sender:
             run = Run(partitions=sender.partitions, share=share, pause=stop.wait)
             together.wait(_START_SECONDS)
             run.started = time.monotonic()

@@ -1,4 +1,4 @@
-"""The only module of this folder that touches Kafka: an idempotent writer that waits for every acknowledgement."""
+"""An idempotent writer that waits for every acknowledgement, and the creation of the topic."""
 
 from __future__ import annotations
 
@@ -11,7 +11,10 @@ from confluent_kafka import KafkaError, KafkaException, Producer
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from pipeline.core.errors import ConfigurationError, UnavailableError
+from pipeline.kafka_access import refusal, topics_of
+from pipeline.kafka_security import PLAINTEXT, librdkafka_options
 from pipeline.logs import get_logger
+from pipeline.settings import KafkaSettings
 
 #: Longest wait for an answer about the topic (seconds).
 _METADATA_SECONDS: Final = 10.0
@@ -42,13 +45,21 @@ class KafkaWriter:
         bootstrap: broker addresses, host:port.
         topic: it must exist unless ``create_partitions`` is given.
         create_partitions: create a missing topic with so many partitions and the broker's default replication.
+        security: whose protocol, login and certificate authorities are used.
 
     Raises:
-        UnavailableError: no broker answers, or the topic may not be created.
+        UnavailableError: no broker answers, or it refuses us.
         ConfigurationError: the topic does not exist.
     """
 
-    def __init__(self, *, bootstrap: Sequence[str], topic: str, create_partitions: int | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        bootstrap: Sequence[str],
+        topic: str,
+        create_partitions: int | None = None,
+        security: KafkaSettings = PLAINTEXT,
+    ) -> None:
         self._bootstrap = ",".join(bootstrap)
         self._topic = topic
         self._acknowledged = 0
@@ -57,16 +68,14 @@ class KafkaWriter:
         self._lost = False
         self._sent_since_poll = 0
         self._log = get_logger("producers.kafka")
-        client = {
-            "bootstrap.servers": self._bootstrap,
-            "client.id": "portalpulse-producer",
-            "log_level": 2,  # librdkafka would print every refused connection; what matters comes to error_cb
-            "error_cb": self._client_error,
-        }
-        _require_topic(AdminClient(client), self._bootstrap, topic, create_partitions)
+        require_topic(bootstrap, topic, security, create_partitions=create_partitions)
         self._producer = Producer(
             {
-                **client,
+                **librdkafka_options(security),
+                "bootstrap.servers": self._bootstrap,
+                "client.id": "portalpulse-producer",
+                "log_level": 2,  # librdkafka would print every refused connection; what matters comes to error_cb
+                "error_cb": self._client_error,
                 "enable.idempotence": True,
                 "acks": "all",
                 "compression.type": "lz4",
@@ -157,41 +166,48 @@ class KafkaWriter:
             self._lost = True
 
 
-def create_topic(*, bootstrap: Sequence[str], topic: str, partitions: int) -> None:
+def create_topic(*, bootstrap: Sequence[str], topic: str, partitions: int, security: KafkaSettings = PLAINTEXT) -> None:
     """Create the topic unless it is there.
 
     Raises:
         UnavailableError: no broker answers, or the topic may not be created.
     """
-    address = ",".join(bootstrap)
-    client = {"bootstrap.servers": address, "log_level": 2}
-    _require_topic(AdminClient(client), address, topic, partitions)
+    require_topic(bootstrap, topic, security, create_partitions=partitions)
 
 
-def _require_topic(admin: AdminClient, bootstrap: str, topic: str, create_partitions: int | None) -> None:
-    """Return when the topic is there. Lists all topics, for asking for one by name may create it."""
+def require_topic(
+    bootstrap: Sequence[str],
+    topic: str,
+    security: KafkaSettings,
+    *,
+    create_partitions: int | None = None,
+    timeout: float | None = None,
+) -> None:
+    """Return when the topic is there, created if so many partitions are given.
+
+    Raises:
+        UnavailableError: no broker answers or it refuses us, or the topic may not be created.
+        ConfigurationError: the topic does not exist.
+    """
+    address = ", ".join(bootstrap)
+    if topic in topics_of(bootstrap, security, timeout=timeout or _METADATA_SECONDS):
+        return
+    if create_partitions is None:
+        raise ConfigurationError(
+            f"The topic {topic!r} does not exist on {address}, or may not be seen.",
+            remedy="Create it, or add --create-topic.",
+        )
+    admin = AdminClient({**librdkafka_options(security), "bootstrap.servers": ",".join(bootstrap), "log_level": 2})
+    new = NewTopic(topic, num_partitions=create_partitions, replication_factor=-1)
     try:
-        known = admin.list_topics(timeout=_METADATA_SECONDS).topics
-        if topic in known:
-            return
-        if create_partitions is None:
-            raise ConfigurationError(
-                f"The topic {topic!r} does not exist on {bootstrap}, or may not be seen.",
-                remedy="Create it, or add --create-topic.",
-            )
-        new = NewTopic(topic, num_partitions=create_partitions, replication_factor=-1)
-        admin.create_topics([new], request_timeout=_METADATA_SECONDS)[topic].result(_METADATA_SECONDS)
+        admin.create_topics([new], request_timeout=timeout or _METADATA_SECONDS)[topic].result(_METADATA_SECONDS)
     except KafkaException as error:
         reason: KafkaError = error.args[0]
         if reason.code() == KafkaError.TOPIC_ALREADY_EXISTS:
             return  # another process was faster
-        raise UnavailableError(
-            f"Kafka at {bootstrap} cannot be used: {reason.str()}.",
-            remedy="Start the local stack with `portalpulse up`, name the broker with --bootstrap, "
-            "or let `portalpulse doctor` look for the cause.",
-        ) from error
+        raise refusal(reason, bootstrap, security, what=f"topic {topic}") from error
     except TimeoutError as error:
         raise UnavailableError(
-            f"Kafka at {bootstrap} does not answer whether {topic!r} was created.",
+            f"Kafka at {address} does not answer whether {topic!r} was created.",
             remedy="Try again, or let `portalpulse doctor` look for the cause.",
         ) from error

@@ -126,10 +126,10 @@ def load(
     settings = load_settings()
     configure_logging(settings.log)
     clock = parse_clock(settings.clock)
-    broker = Broker(target.bootstrap, target.topic)
+    broker = Broker(target.bootstrap, target.topic, target.security)
     asked = Asked(target.http, required=http is not None or shape is LoadShape.FIND_LIMIT)
     if options.partitions is not None:
-        create(bootstrap=target.bootstrap, topic=target.topic, partitions=options.partitions)
+        create(bootstrap=target.bootstrap, topic=target.topic, partitions=options.partitions, security=target.security)
     profile = _profile(shape, low=low, rate=rate, seconds=duration or _SECONDS[shape], steps=steps)
     task = Load(profile, live_pool(clock=clock, seed=seed), clock)
     log = get_logger("producers").info

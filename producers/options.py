@@ -8,11 +8,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
-from typing import Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
 from pipeline.core.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from pipeline.settings import KafkaSettings
 
 #: What a shell reports for a program that Ctrl-C ended.
 INTERRUPTED: Final = 130
@@ -36,11 +39,19 @@ ReportOption = Annotated[Path | None, typer.Option("--report", metavar="FILE", h
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Where options and settings point to: brokers, topic, and the running process (None: none is known)."""
+    """Where options and settings point to.
+
+    Attributes:
+        bootstrap: broker addresses, host:port.
+        topic: of the dossier events.
+        http: the running process; None: none is known.
+        security: whose protocol, login and certificate authorities hold for the brokers.
+    """
 
     bootstrap: tuple[str, ...]
     topic: str
     http: str | None
+    security: KafkaSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,10 +67,13 @@ class TargetOptions:
     def resolve(self) -> Target:
         """--bootstrap wins over the running local stack, which wins over the settings.
 
+        TLS and login of the settings hold for every broker but the local stack's own, which is plain.
+
         Raises:
             ConfigurationError: --data names a folder on which nothing runs.
         """
         from pipeline.addresses import read_addresses  # noqa: PLC0415 - --help need not load it
+        from pipeline.kafka_security import PLAINTEXT  # noqa: PLC0415
         from pipeline.settings import load_settings  # noqa: PLC0415
 
         settings = load_settings()
@@ -70,11 +84,15 @@ class TargetOptions:
                 raise ConfigurationError(
                     f"No local stack runs on {self.data}.", remedy=f"Start one with `portalpulse up --data {self.data}`."
                 )
+        security = settings.kafka
         if self.bootstrap is not None:
             brokers: tuple[str, ...] = tuple(part.strip() for part in self.bootstrap.split(",") if part.strip())
+        elif running is not None:
+            brokers, security = (running.kafka,), PLAINTEXT
         else:
-            brokers = settings.kafka.bootstrap if running is None else (running.kafka,)
-        return Target(brokers, self.topic or settings.kafka.topic, self.http or (running.http if running else None))
+            brokers = settings.kafka.bootstrap
+        http = self.http or (running.http if running else None)
+        return Target(brokers, self.topic or settings.kafka.topic, http, security)
 
     @property
     def partitions(self) -> int | None:

@@ -31,6 +31,7 @@ from producers.options import (
 )
 
 if TYPE_CHECKING:
+    from pipeline.settings import KafkaSettings
     from producers.checkpoint import State
     from producers.outcome import Outcome
     from producers.replay import PackedReplay, Replay, Source
@@ -138,8 +139,8 @@ def replay(
     begun = _state(state, plan=plan, resume=resume)
     if from_topic is not None:
         bounds = (_time(start, option="--from"), _time(end, option="--to", last=True))
-        brokers = tuple(part.strip() for part in (from_bootstrap or "").split(",") if part.strip()) or target.bootstrap
-        source, begun = _topic_range(from_topic, brokers, offsets=(from_offset, to_offset), times=bounds, begun=begun)
+        brokers, security = _brokers_of_source(from_bootstrap, target)
+        source, begun = _topic_range(from_topic, brokers, security, offsets=(from_offset, to_offset), times=bounds, begun=begun)
         if (from_topic, brokers) == (target.topic, target.bootstrap) and time is EventTime.ORIGINAL and times == 1:
             Console(stderr=True).print("Source and target are the same topic: every event is sent again and changes no figure.")
     else:
@@ -148,7 +149,7 @@ def replay(
     if options.partitions is not None:
         from producers.kafka import create_topic as create  # noqa: PLC0415 - as above
 
-        create(bootstrap=target.bootstrap, topic=target.topic, partitions=options.partitions)
+        create(bootstrap=target.bootstrap, topic=target.topic, partitions=options.partitions, security=target.security)
     if time is EventTime.NOW and begun.rebase is None:
         begun = replace(begun, rebase=int(dt.datetime.now(dt.UTC).timestamp() * 1000))
     wanted = Replay(source, spacing, loops=times, skip=begun.position, rebase=begun.rebase)
@@ -262,9 +263,18 @@ def _source(
     return RawTable(target.http, first, last, agencies)
 
 
+def _brokers_of_source(from_bootstrap: str | None, target: Target) -> tuple[tuple[str, ...], KafkaSettings]:
+    """Addresses and access of the brokers of --from-topic: those named, or those that are sent to."""
+    from pipeline.settings import load_settings  # noqa: PLC0415 - as above
+
+    named = tuple(part.strip() for part in (from_bootstrap or "").split(",") if part.strip())
+    return (named, load_settings().kafka) if named else (target.bootstrap, target.security)
+
+
 def _topic_range(
     topic: str,
     brokers: tuple[str, ...],
+    security: KafkaSettings,
     *,
     offsets: tuple[int | None, int | None],
     times: tuple[dt.datetime | None, dt.datetime | None],
@@ -274,7 +284,7 @@ def _topic_range(
     from producers.sources.kafka_range import Bounds, FixedRange, KafkaRange  # noqa: PLC0415 - as above
 
     first, last = (None if time is None else int(time.timestamp() * 1000) for time in times)
-    whole = KafkaRange(brokers, topic, Bounds(*offsets, first, last))
+    whole = KafkaRange(brokers, topic, Bounds(*offsets, first, last), security=security)
     if begun.ranges is not None:
         return FixedRange(whole, {int(number): bounds for number, bounds in begun.ranges.items()}), begun
     fixed = whole.resolved()
@@ -300,7 +310,7 @@ def _run(
     from producers.progress import shown  # noqa: PLC0415
 
     configure_logging(load_settings().log)
-    broker = Broker(target.bootstrap, target.topic)
+    broker = Broker(target.bootstrap, target.topic, target.security)
     task: Replay | PackedReplay = wanted
     total: int | None = getattr(wanted.source, "total", None)
     if total is not None:

@@ -11,12 +11,10 @@ from pathlib import Path
 from typing import Literal
 
 import httpx
-from confluent_kafka import KafkaException
 from rich.console import Console
 from rich.table import Table
 
 from deploy.native.folder import LEAST_FREE_BYTES
-from deploy.native.kafka import admin_client
 from deploy.native.parts import (
     KAFKA_VERSION,
     alertmanager_binary,
@@ -28,6 +26,8 @@ from deploy.native.parts import (
 from deploy.native.ports import free_ports, is_listening
 from pipeline.addresses import Addresses, owner_of, read_addresses
 from pipeline.core.errors import PortalPulseError
+from pipeline.kafka_access import topics_of
+from pipeline.kafka_security import PLAINTEXT
 from pipeline.settings import Settings
 
 #: Ports that one stack takes.
@@ -143,11 +143,13 @@ def _broker(settings: Settings, addresses: Addresses | None) -> Finding:
     fault: Literal["note", "wrong"] = "wrong" if addresses else "note"
     if not any(is_listening(int(port), host=host) for host, _, port in (broker.rpartition(":") for broker in brokers)):
         return Finding("Broker", fault, f"nothing listens at {bootstrap}", _NOT_RUNNING)
+    security = PLAINTEXT if addresses else settings.kafka
     try:
-        topics = admin_client(bootstrap).list_topics(timeout=3.0).topics
-    except KafkaException as error:
-        said = f"no broker answers at {bootstrap} ({error.args[0].str()})"
-        return Finding("Broker", fault, said, _NOT_RUNNING)
+        topics = topics_of(brokers, security, timeout=3.0)
+    except PortalPulseError as error:
+        # A login or TLS is set for a broker that is meant to be there.
+        secured = security.security_protocol != "PLAINTEXT"
+        return Finding("Broker", "wrong" if secured else fault, error.problem, error.remedy)
     topic = topics.get(settings.kafka.topic)
     if topic is None:
         said = f"{bootstrap} answers but has no topic {settings.kafka.topic}"

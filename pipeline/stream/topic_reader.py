@@ -14,6 +14,7 @@ from confluent_kafka.admin import AdminClient
 
 from pipeline.audit import Partition
 from pipeline.core.errors import ConfigurationError, UnavailableError
+from pipeline.kafka_access import refusal, topics_of
 from pipeline.kafka_security import librdkafka_options
 from pipeline.settings import KafkaSettings
 
@@ -40,12 +41,11 @@ class KafkaTopicReader:
             ConfigurationError: the topic does not exist.
         """
         topic = self._settings.topic
+        known = topics_of(self._settings.bootstrap, self._settings, timeout=self._answer_seconds).get(topic)
+        if known is None or known.error is not None or not known.partitions:
+            raise ConfigurationError(f"The topic {topic!r} does not exist.", remedy="Set PORTALPULSE_KAFKA__TOPIC.")
         with closing(self._consumer(self._settings.group)) as consumer:
             try:
-                # Lists all topics, for asking for one by name may create it.
-                known = consumer.list_topics(timeout=self._answer_seconds).topics.get(topic)
-                if known is None or known.error is not None or not known.partitions:
-                    raise ConfigurationError(f"The topic {topic!r} does not exist.", remedy="Set PORTALPULSE_KAFKA__TOPIC.")
                 asked = [TopicPartition(topic, number) for number in sorted(known.partitions)]
                 # Committed first: what is committed now was written before the ends are asked for.
                 committed = {part.partition: part.offset for part in consumer.committed(asked, timeout=self._answer_seconds)}
@@ -126,10 +126,8 @@ class KafkaTopicReader:
         )
 
     def _unavailable(self, error: KafkaException) -> UnavailableError:
-        return UnavailableError(
-            f"Topic {self._settings.topic} at {', '.join(self._settings.bootstrap)} cannot be read: {error.args[0].str()}.",
-            remedy="Start the broker, or correct PORTALPULSE_KAFKA__BOOTSTRAP.",
-        )
+        what = f"topic {self._settings.topic} or group {self._settings.group}"
+        return refusal(error.args[0], self._settings.bootstrap, self._settings, what=what)
 
 
 def _messages(found: Sequence[Any]) -> tuple[list[Any], bool]:

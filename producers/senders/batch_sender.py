@@ -21,7 +21,10 @@ from aiokafka.protocol.produce import ProduceRequest
 from aiokafka.structs import TopicPartition
 
 from pipeline.core.errors import ConfigurationError, UnavailableError
+from pipeline.kafka_security import PLAINTEXT, aiokafka_options
 from pipeline.logs import get_logger
+from pipeline.settings import KafkaSettings
+from producers.kafka import require_topic
 from producers.senders.record_batches import Batch, dated
 
 #: A batch that could not be delivered for this long has failed (seconds).
@@ -48,12 +51,13 @@ class BatchSender:
     Args:
         bootstrap: broker addresses, host:port.
         topic: it must exist.
+        security: whose protocol, login and certificate authorities are used.
         under_way_bytes: bound on memory and on how far the sender may run ahead of the broker.
         monotonic: seconds of a clock that never goes back.
         now: seconds since the epoch, for the time that records carry.
 
     Raises:
-        UnavailableError: no broker answers.
+        UnavailableError: no broker answers, or it refuses us.
         ConfigurationError: the topic does not exist.
     """
 
@@ -62,13 +66,16 @@ class BatchSender:
         *,
         bootstrap: Sequence[str],
         topic: str,
+        security: KafkaSettings = PLAINTEXT,
         under_way_bytes: int = _UNDER_WAY_BYTES,
         monotonic: Callable[[], float] = time.monotonic,
         now: Callable[[], float] = time.time,
     ) -> None:
-        self._bootstrap, self._topic = list(bootstrap), topic
+        self._bootstrap, self._topic, self._security = list(bootstrap), topic, security
         self._monotonic, self._now = monotonic, now
         self._most_bytes = under_way_bytes
+        # aiokafka keeps to its log why no broker lets it in; this says it.
+        require_topic(bootstrap, topic, security, timeout=_REQUEST_SECONDS / 2)
         self._room = threading.Condition()
         self._bytes = 0
         self._places: dict[int, int] = {}  # handed over and not acknowledged: number of the batch -> place in the source
@@ -139,6 +146,7 @@ class BatchSender:
             client_id="portalpulse-batches",
             request_timeout_ms=int(_REQUEST_SECONDS * 1000),
             connections_max_idle_ms=540_000,
+            **aiokafka_options(self._security),
         )
         self._queues: dict[int, deque[tuple[int, Batch, float]]] = {}
         self._workers: dict[int, asyncio.Task[None]] = {}
@@ -150,15 +158,14 @@ class BatchSender:
         except kafka_errors.KafkaError as error:
             await self._client.close()
             raise UnavailableError(
-                f"Kafka at {address} does not answer: {error}.",
-                remedy="Start the local stack with `portalpulse up`, or name the broker with --bootstrap.",
+                f"Kafka at {address} does not answer: {error}.", remedy="Wait until its brokers are up; see the broker's log."
             ) from error
         partitions = self._client.cluster.partitions_for_topic(self._topic)
         if not partitions:
             await self._client.close()
             raise ConfigurationError(
-                f"The topic {self._topic!r} does not exist on {address}, or may not be seen.",
-                remedy="Create it, or add --create-topic.",
+                f"The topic {self._topic!r} on {address} has no partitions that may be seen.",
+                remedy="Wait until its brokers are up; see the broker's log.",
             )
         return len(partitions)
 
