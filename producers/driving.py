@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
+from pipeline.core.errors import PortalPulseError
 from producers.senders.batch_sender import Acknowledged
 from producers.senders.record_batches import Batch
 from producers.sending import STOP_SECONDS
@@ -84,6 +85,7 @@ class Run:
         started: reading of ``monotonic`` at the common start of all processes.
         packed: place of the earliest message that is packed and not handed out, kept by the task.
         next_place: place of the next message that the task will look at, kept by the task.
+        broken: why the source could not be read to its end, kept by the task.
     """
 
     partitions: int
@@ -93,6 +95,7 @@ class Run:
     started: float = 0.0
     packed: int | None = None
     next_place: int = 0
+    broken: PortalPulseError | None = None
 
     @property
     def elapsed(self) -> float:
@@ -138,7 +141,10 @@ class Told:
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """What one process, or all together, sent. Moments are monotonic seconds, the same in all processes of a machine."""
+    """What one process, or all together, sent. Moments are monotonic seconds, the same in all processes of a machine.
+
+    ``broken`` says why the source could not be read to its end; everything before that was sent.
+    """
 
     sent: int = 0
     acknowledged: int = 0
@@ -147,6 +153,7 @@ class Sent:
     problem: str = ""
     interrupted: bool = False
     position: int = 0
+    broken: PortalPulseError | None = None
     started: float = 0.0
     ended: float = 0.0
     acknowledgements: list[Acknowledged] = field(default_factory=list)
@@ -182,6 +189,7 @@ def merged(parts: list[Sent]) -> Sent:
         problem=next((part.problem for part in parts if part.problem), ""),
         interrupted=any(part.interrupted for part in parts),
         position=min(part.position for part in parts),
+        broken=next((part.broken for part in parts if part.broken), None),
         started=min(part.started for part in parts),
         ended=max(part.ended for part in parts),
         acknowledgements=[item for part in parts for item in part.acknowledgements],
@@ -225,6 +233,7 @@ def drive(task: Task, *, sender: Sender, run: Run, tell: Callable[[Told], None])
         problem=sender.problem,
         interrupted=interrupted,
         position=position,
+        broken=run.broken,
         started=run.started,
         ended=max((item.acknowledged_at for item in sender.acknowledgements), default=run.monotonic()),
         acknowledgements=sender.acknowledgements,

@@ -57,7 +57,7 @@ def measure(
         sent = runner(task, broker=broker, processes=processes, tell=tell)
         if checkpoint is not None:
             checkpoint.reached(sent.position)
-            checkpoint.close(finished=not sent.interrupted and sent.failed == 0)
+            checkpoint.close(finished=not sent.interrupted and sent.failed == 0 and sent.broken is None)
         if watching is None:
             return Outcome(
                 source=task.label,

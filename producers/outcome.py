@@ -78,6 +78,7 @@ class Outcome:
             "processes": self.processes,
             "position": sent.position,
             "interrupted": sent.interrupted,
+            "broken": None if sent.broken is None else sent.broken.problem,
             "problem": sent.problem,
             "windows": [window.as_dict() for window in self.windows],
         }

@@ -8,12 +8,13 @@ from itertools import islice
 from pathlib import Path
 from typing import Protocol
 
+from pipeline.core.errors import PortalPulseError
 from producers.driving import AT_ONCE, CHUNK, TICK, Run
 from producers.messages import Message
 from producers.senders import batch_file
 from producers.senders.partitions import partitions_of
 from producers.senders.record_batches import Batch, Distinct, Packer
-from producers.transforms.loops import looped, renamed
+from producers.transforms.loops import Played, looped, renamed
 from producers.transforms.rebase import rebased
 from producers.transforms.spacing import Due, Queue, Spacing
 
@@ -68,7 +69,7 @@ class Replay:
         """Packs what is due and hands it out; flat out, only full batches leave before the end."""
         packer, distinct = Packer(run.partitions), Distinct()
         run.next_place = self.skip
-        queue = Queue(islice(self.spacing.due(looped(self.source, loops=self.loops)), self.skip, None))
+        queue = Queue(islice(self.spacing.due(self._played(run)), self.skip, None))
         while (chunk := queue.take(until=run.elapsed + AT_ONCE, most=CHUNK)) or queue.next_after is not None:
             place = run.next_place
             yield from self._packed(chunk, place, run=run, packer=packer, distinct=distinct)
@@ -80,6 +81,13 @@ class Replay:
             if self._waited(queue, run, least=TICK if chunk else 0.0):
                 return
         yield from self._rest(packer, run)
+
+    def _played(self, run: Run) -> Iterator[Played]:
+        """The loops of the source. One that breaks ends them, so that everything before it is sent."""
+        try:
+            yield from looped(self.source, loops=self.loops)
+        except PortalPulseError as error:
+            run.broken = error
 
     @staticmethod
     def _rest(packer: Packer, run: Run) -> Iterator[Batch]:
@@ -115,9 +123,15 @@ class Replay:
         return rebased(message, loop, start=self.rebase, after=item.after)
 
     def packed(self, partitions: int) -> Iterator[Batch]:
-        """Everything as full batches, for a file of batches: places are kept, nobody waits."""
+        """Everything as full batches, for a file of batches: places are kept, nobody waits.
+
+        Raises:
+            PortalPulseError: the source cannot be read to its end.
+        """
         run = Run(partitions=partitions, share=(0, 1), pause=lambda _: False, monotonic=lambda: 0.0)
-        return Replay(self.source, Spacing(), loops=self.loops).batches(run)
+        yield from Replay(self.source, Spacing(), loops=self.loops).batches(run)
+        if run.broken is not None:
+            raise run.broken
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 from rich.console import Console
 
-from pipeline.core.errors import ConfigurationError, UnavailableError
+from pipeline.core.errors import ConfigurationError, PortalPulseError, UnavailableError
 from producers.options import (
     INTERRUPTED,
     BootstrapOption,
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from producers.checkpoint import State
     from producers.outcome import Outcome
     from producers.replay import PackedReplay, Replay, Source
+    from producers.sources.files import FileSource
 
 REPLAY_HELP: Final = (
     "Send recorded events into the topic: from files, from a range of a topic, or from the raw table.\n\n"
@@ -56,7 +57,8 @@ class EventTime(StrEnum):
 
 def replay(
     files: Annotated[
-        list[str] | None, typer.Argument(metavar="FILE", help="NDJSON, CSV or Parquet, plain, .gz or .zst; - reads NDJSON.")
+        list[str] | None,
+        typer.Argument(metavar="FILE", help="NDJSON, CSV or Parquet; plain, gzip, zstd, xz or bzip2; - is standard input."),
     ] = None,
     *,
     from_topic: Annotated[str | None, typer.Option(metavar="NAME", help="Read this topic instead of files.")] = None,
@@ -76,6 +78,13 @@ def replay(
     ] = None,
     to_offset: Annotated[
         int | None, typer.Option(min=0, metavar="N", help="Topic only: offset after the last of each partition.")
+    ] = None,
+    format_: Annotated[
+        str | None,
+        typer.Option("--format", metavar="ndjson|csv|parquet", help="Files only: what they are. Default: as they look."),
+    ] = None,
+    delimiter: Annotated[
+        str | None, typer.Option(metavar="CHARACTER", help="CSV only: between fields; tab for a tab. Default: as in the header.")
     ] = None,
     agency: Annotated[list[str] | None, typer.Option(metavar="CODE", help="Table only: this agency; may be repeated.")] = None,
     speed: Annotated[
@@ -104,7 +113,6 @@ def replay(
 ) -> None:
     """Send recorded events; ``REPLAY_HELP`` says it to the user."""
     from producers.replay import Replay  # noqa: PLC0415 - numpy and Kafka, which --help need not load
-    from producers.sources.files import STDIN  # noqa: PLC0415
     from producers.transforms.spacing import Spacing  # noqa: PLC0415
 
     names = tuple(files or ())
@@ -120,8 +128,6 @@ def replay(
     spacing = Spacing(speed=number(speed, option="--speed"), rate=number(rate, option="--rate"))
     if resume and state is None:
         raise ConfigurationError("--resume needs --state.", remedy="Name the file in which the position was kept.")
-    if STDIN in names and (times != 1 or processes > 1 or state is not None or prebuilt):
-        raise ConfigurationError("Standard input can be read once, by one process.", remedy="Write it to a file first.")
     if prebuilt and (not names or time is EventTime.NOW or times == 0 or spacing.speed is not None):
         raise ConfigurationError(
             "--prebuilt is for files, in original time, with an end, at a --rate or flat out.", remedy="Leave --prebuilt out."
@@ -129,7 +135,18 @@ def replay(
     options = TargetOptions(data=data, bootstrap=bootstrap, topic=topic, create_topic=create_topic, http=http)
     target = options.resolve()
     plan = _plan(
-        [*names, from_topic or "", "table" if from_table else "", start, end, from_offset, to_offset, *(agency or ())],
+        [
+            *names,
+            format_,
+            delimiter,
+            from_topic,
+            "table" if from_table else "",
+            start,
+            end,
+            from_offset,
+            to_offset,
+            *(agency or ()),
+        ],
         speed=speed,
         rate=rate,
         time=time,
@@ -145,7 +162,8 @@ def replay(
             Console(stderr=True).print("Source and target are the same topic: every event is sent again and changes no figure.")
     else:
         days = (_day(start, option="--from"), _day(end, option="--to"))
-        source = _source(names, target=target, days=days, agencies=tuple(agency or ()))
+        source = _files(names, format_, delimiter) if names else _table(target, days=days, agencies=tuple(agency or ()))
+    _look_at(source, more_than_once=times != 1 or processes > 1 or state is not None or prebuilt)
     if options.partitions is not None:
         from producers.kafka import create_topic as create  # noqa: PLC0415 - as above
 
@@ -157,10 +175,7 @@ def replay(
         wanted, files=names if prebuilt else (), target=target, http=http, processes=processes, state=state, begun=begun
     )
     publish(outcome, as_json=as_json, report=report)
-    if not outcome.complete:
-        raise typer.Exit(1)
-    if outcome.sent.interrupted and times != 0:
-        raise typer.Exit(INTERRUPTED)
+    _leave(outcome, state=state, new_events=time is EventTime.NOW, endless=times == 0)
 
 
 def publish(outcome: Outcome, *, as_json: bool, report: Path | None) -> None:
@@ -242,17 +257,24 @@ def _day(text: str | None, *, option: str) -> dt.date | None:
         ) from error
 
 
-def _source(
-    names: tuple[str, ...], *, target: Target, days: tuple[dt.date | None, dt.date | None], agencies: tuple[str, ...]
-) -> Source:
+def _files(names: tuple[str, ...], format_: str | None, delimiter: str | None) -> FileSource:
     from producers.sources.files import FileSource  # noqa: PLC0415 - as above
-    from producers.sources.raw_table import RawTable  # noqa: PLC0415
+    from producers.sources.formats import Format  # noqa: PLC0415
 
-    if names:
-        for name in names:
-            if name != "-" and not Path(name).is_file():
-                raise ConfigurationError(f"{name} cannot be read: there is no such file.", remedy="Name an existing file.")
-        return FileSource(names)
+    try:
+        wanted = None if format_ is None else Format(format_.lower())
+    except ValueError as error:
+        raise ConfigurationError(f"There is no format {format_!r}.", remedy=f"Choose one of: {', '.join(Format)}.") from error
+    if delimiter is not None:
+        delimiter = "\t" if delimiter.lower() in {"tab", "\\t"} else delimiter
+        if len(delimiter) != 1 or delimiter in '"\r\n\0':
+            raise ConfigurationError(f"--delimiter {delimiter!r} is not one character.", remedy="Write --delimiter ';' or tab.")
+    return FileSource(names, wanted, delimiter)
+
+
+def _table(target: Target, *, days: tuple[dt.date | None, dt.date | None], agencies: tuple[str, ...]) -> Source:
+    from producers.sources.raw_table import RawTable  # noqa: PLC0415 - as above
+
     first, last = days
     if first is None or last is None:
         raise ConfigurationError("--from-table needs --from and --to.", remedy="Write --from 2024-05-01 --to 2024-05-31.")
@@ -261,6 +283,42 @@ def _source(
             "No running process is known that could hand out its events.", remedy="Name it with --http, or its stack with --data."
         )
     return RawTable(target.http, first, last, agencies)
+
+
+def _look_at(source: Source, *, more_than_once: bool) -> None:
+    """Raises: ConfigurationError: the source cannot be read, or not as often as it would have to be."""
+    from producers.sources.files import FileSource  # noqa: PLC0415 - as above
+
+    if more_than_once and not source.repeatable:
+        raise ConfigurationError(f"{source.label} can be read once, by one process.", remedy="Write it to a file first.")
+    if isinstance(source, FileSource):
+        source.check()
+
+
+def _leave(outcome: Outcome, *, state: Path | None, new_events: bool, endless: bool) -> None:
+    """End as the outcome asks for: with the sentence of a broken source, with a status, or normally."""
+    if outcome.sent.broken is not None:
+        raise _broken_off(outcome.sent.broken, outcome, state=state, new_events=new_events)
+    if not outcome.complete:
+        raise typer.Exit(1)
+    if outcome.sent.interrupted and not endless:
+        raise typer.Exit(INTERRUPTED)
+
+
+def _broken_off(broken: PortalPulseError, outcome: Outcome, *, state: Path | None, new_events: bool) -> PortalPulseError:
+    """Why the source ended too early, how many messages are in the topic by then, and how to go on."""
+    sent = outcome.sent
+    if sent.acknowledged == 0:
+        return ConfigurationError(f"{broken.problem} Nothing was sent.", remedy=broken.remedy)
+    if state is not None:
+        way_on = f"Then run the same command with --resume: it goes on at message {sent.position:,} ({state})."
+    elif new_events:
+        way_on = "Replayed again with --time now its events would count twice: use --state, which a later --resume goes on from."
+    else:
+        way_on = "Then replay it again: what is in the topic already changes no figure."
+    return ConfigurationError(
+        f"{broken.problem} The {sent.acknowledged:,} messages before that are in the topic.", remedy=f"{broken.remedy} {way_on}"
+    )
 
 
 def _brokers_of_source(from_bootstrap: str | None, target: Target) -> tuple[tuple[str, ...], KafkaSettings]:

@@ -1,152 +1,254 @@
-"""Recorded events from files: NDJSON, CSV or Parquet, each plain, ``.gz`` or ``.zst``; ``-`` is standard input (NDJSON).
+"""Recorded events from files: NDJSON, CSV or Parquet, plain or packed; ``-`` is standard input, a pipe is read once.
 
-The name says what a file is: ``events.csv.zst`` is a packed CSV, whatever is no CSV and no Parquet is NDJSON. CSV and Parquet
-have the fields of the event contract as columns; an empty cell is a field that was not sent.
+Everything is looked at before the first message is sent (``FileSource.check``). What breaks later ends with a sentence that names
+the line; the messages before it are sent.
 """
 
 from __future__ import annotations
 
-import csv
-import datetime as dt
-import gzip
-import io
+import os
 import shutil
+import stat
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, ExitStack, nullcontext
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import Any, BinaryIO, Final, cast
-
-import msgspec
+from typing import BinaryIO, Final, cast
 
 from pipeline.core.errors import ConfigurationError
-from pipeline.core.periods import VIETNAM
 from producers.messages import Message
-from producers.sources.lines import message_of, read_messages
+from producers.sources.csv_rows import check_header, read_csv
+from producers.sources.formats import BOM, Format, format_of
+from producers.sources.lines import message_of
+from producers.sources.packing import ENDINGS, UNPACKING_ERRORS, Packing, packing_of, peeked, unpacked
+from producers.sources.place import Place
 
 STDIN: Final = "-"
-#: Fields that are numbers in an event.
-_NUMBERS: Final = frozenset({"status", "channel", "legacy_level"})
-_ROWS_AT_ONCE: Final = 8_192
+#: A longer line is no event: the file is something else (bytes).
+_LONGEST_LINE: Final = 64 << 20
+
+
+@dataclass(slots=True)
+class _Input:
+    """A file that was looked at: its unpacked bytes, how they begin, and what closes it."""
+
+    name: str
+    file: BinaryIO
+    head: bytes
+    format: Format
+    packing: Packing | None
+    regular: BinaryIO | None  # the file itself when it can be read from any place
+    before: tuple[int, int, int] | None  # what the file was like
+    closing: ExitStack
 
 
 @dataclass(frozen=True, slots=True)
 class FileSource:
-    """The events of some files, one after the other; may be iterated as often as wanted (standard input once)."""
+    """The events of some files, one after the other; may be iterated as often as wanted when ``repeatable``.
+
+    Args:
+        names: of the files; ``-`` is standard input.
+        format: of all of them; None: the content of each decides.
+        delimiter: of CSV; None: what the header uses.
+    """
 
     names: tuple[str, ...]
+    format: Format | None = None
+    delimiter: str | None = None
+    _waiting: dict[int, _Input] = field(default_factory=dict, compare=False, repr=False)
+    _known: dict[int, tuple[int, int, int]] = field(default_factory=dict, compare=False, repr=False)
 
     @property
     def label(self) -> str:
         """What the summary calls it."""
-        return self.names[0] if len(self.names) == 1 else f"{self.names[0]} and {len(self.names) - 1} more"
+        first = _shown(self.names[0])
+        return first if len(self.names) == 1 else f"{first} and {len(self.names) - 1} more"
 
     @property
     def repeatable(self) -> bool:
-        """Whether it can be read again from the start."""
-        return STDIN not in self.names
+        """Whether it can be read again from the start: standard input and pipes cannot."""
+        return all(_is_regular(name) for name in self.names)
+
+    def check(self) -> None:
+        """Look at every file; what can be read once stays open for the reading.
+
+        Raises:
+            ConfigurationError: a file cannot be read, or is no recording of events.
+        """
+        for number, name in enumerate(self.names):
+            found = self._opened(name)
+            if found.before is None:
+                self._waiting[number] = found
+            else:
+                self._known[number] = found.before
+                found.closing.close()
 
     def __call__(self) -> Iterator[Message]:
         """The messages, in the order of the files.
 
         Raises:
-            ConfigurationError: a file cannot be read or is not what its name says.
+            ConfigurationError: a file cannot be read to its end; the sentence says how far it was read.
         """
-        for name in self.names:
-            yield from _messages(name)
+        for number, name in enumerate(self.names):
+            yield from self._read(number, Place(_shown(name)))
+
+    def place_of(self, index: int) -> str:
+        """File and line of a message by its number in the recording (from 0), for a sentence; reads up to there."""
+        if self.repeatable:
+            left = index
+            for number, name in enumerate(self.names):
+                place = Place(name)
+                for _ in self._read(number, place):
+                    if left == 0:
+                        return str(place)
+                    left -= 1
+        return f"{self.label}, message {index + 1:,}"
+
+    def _read(self, number: int, place: Place) -> Iterator[Message]:
+        found = self._waiting.pop(number, None) or self._opened(self.names[number])
+        with found.closing:
+            if found.before != self._known.get(number, found.before):
+                raise _changed(place)
+            try:
+                yield from self._messages(found, place)
+            except UNPACKING_ERRORS as error:
+                raise _broken(place, found.packing, error) from error
+            if found.regular is not None and _signature(found.regular) != found.before:
+                raise _changed(place)
+
+    def _messages(self, found: _Input, place: Place) -> Iterator[Message]:
+        match found.format:
+            case Format.CSV:
+                return read_csv(found.file, place, head=found.head, delimiter=self.delimiter)
+            case Format.PARQUET:
+                from producers.sources.parquet_rows import opened_parquet, read_parquet  # noqa: PLC0415 - see packing.py
+
+                place.unit = "row"
+                return read_parquet(opened_parquet(found.file, found.name), place)
+            case _:
+                return _ndjson(found.file, place)
+
+    def _opened(self, name: str) -> _Input:
+        """Open a file and look at its beginning.
+
+        Raises:
+            ConfigurationError: it cannot be read, or is no recording of events.
+        """
+        packing: Packing | None = None
+        shown = _shown(name)
+        with ExitStack() as closing:
+            try:
+                raw = closing.enter_context(_file(name))
+                regular = raw if _is_regular(name) else None
+                before = None if regular is None else _signature(regular)
+                head, file = peeked(raw)
+                if not head and (ending := Path(name).suffix.lower()) in ENDINGS:
+                    raise ConfigurationError(
+                        f"{shown} is empty, and a {ENDINGS[ending]} file is not.", remedy="Copy or download it again."
+                    )
+                if packing := packing_of(head):
+                    head, file = peeked(closing.enter_context(unpacked(file, packing)))
+                    if inner := packing_of(head):
+                        raise ConfigurationError(
+                            f"{shown} is packed twice: {inner.name} in {packing.name}.",
+                            remedy="Unpack it once and give the result.",
+                        )
+                kind = format_of(head, shown, wanted=self.format)
+                if kind is Format.CSV:
+                    check_header(head, shown, delimiter=self.delimiter)
+                elif kind is Format.PARQUET:
+                    from producers.sources.parquet_rows import opened_parquet  # noqa: PLC0415 - see packing.py
+
+                    file = _seekable(file, regular if packing is None else None, closing)
+                    opened_parquet(file, shown)
+            except UNPACKING_ERRORS as error:
+                raise _broken(Place(shown), packing, error) from error
+            return _Input(shown, file, head, kind, packing, regular, before, closing.pop_all())
+        raise AssertionError  # the block above returns or raises
 
 
-@contextmanager
-def opened(source: str) -> Iterator[BinaryIO]:
-    """The bytes of a file by its name (``.gz`` and ``.zst`` are unpacked), or of standard input for ``-``.
+def _ndjson(file: BinaryIO, place: Place) -> Iterator[Message]:
+    """One message for each line that is not blank. A line that is no event goes out as it is, without a key."""
+    for raw in iter(partial(file.readline, _LONGEST_LINE + 1), b""):
+        place.number += 1
+        if len(raw) > _LONGEST_LINE:
+            raise ConfigurationError(
+                f"{place} is longer than {_LONGEST_LINE >> 20} MiB: no event is.", remedy="Give a file with an event a line."
+            )
+        line = raw.rstrip(b"\r\n")
+        if place.number == 1:
+            line = line.removeprefix(BOM)
+        if line.strip():
+            yield message_of(line)
+
+
+def _file(name: str) -> AbstractContextManager[BinaryIO]:
+    """A file or standard input, opened.
 
     Raises:
-        ConfigurationError: the file cannot be read.
+        ConfigurationError: there is none, or it is a folder.
     """
-    with ExitStack() as stack:
-        try:
-            if source == STDIN:
-                yield sys.stdin.buffer
-                return
-            path = Path(source)
-            if path.suffix == ".gz":
-                yield cast("BinaryIO", stack.enter_context(gzip.open(path)))
-            elif path.suffix in {".zst", ".zstd"}:
-                import pyarrow as pa  # noqa: PLC0415 - costs a third of a second that other files need not pay
-
-                yield stack.enter_context(io.BufferedReader(pa.input_stream(str(path), compression="zstd"), 1 << 20))
-            else:
-                yield stack.enter_context(path.open("rb", buffering=1 << 20))
-        except (OSError, EOFError) as error:
-            raise ConfigurationError(
-                f"{source} cannot be read: {error}.",
-                remedy="Give an NDJSON, CSV or Parquet file (plain, .gz or .zst), or - for standard input.",
-            ) from error
-
-
-def _messages(name: str) -> Iterator[Message]:
-    kind = Path(name.removesuffix(".gz").removesuffix(".zst").removesuffix(".zstd")).suffix.lower()
-    with opened(name) as file:
-        if kind == ".csv":
-            yield from _csv(file, name)
-        elif kind in {".parquet", ".pq"}:
-            yield from _parquet(file, name)
-        else:
-            yield from read_messages(file)
-
-
-def _csv(file: BinaryIO, name: str) -> Iterator[Message]:
-    text = io.TextIOWrapper(file, encoding="utf-8-sig", newline="")
-    try:
-        rows = csv.DictReader(text)
-        _require_columns(rows.fieldnames or (), name)
-        for row in rows:
-            yield _event({field: text for field, text in row.items() if field is not None})
-    except (csv.Error, UnicodeDecodeError) as error:
-        raise ConfigurationError(f"{name} is no CSV: {error}.", remedy="Save it as UTF-8 with a header line.") from error
-    finally:
-        text.detach()  # the file is closed by whoever opened it
-
-
-def _parquet(file: BinaryIO, name: str) -> Iterator[Message]:
-    import pyarrow as pa  # noqa: PLC0415 - as above
-    import pyarrow.parquet as pq  # noqa: PLC0415
-
-    with ExitStack() as stack:
-        if not file.seekable() or Path(name).suffix.lower() not in {".parquet", ".pq"}:  # Parquet is read from its end
-            whole = stack.enter_context(tempfile.TemporaryFile())
-            shutil.copyfileobj(file, whole, 1 << 20)
-            file = cast("BinaryIO", whole)
-        try:
-            table = pq.ParquetFile(file)
-            _require_columns(table.schema_arrow.names, name)
-            for batch in table.iter_batches(_ROWS_AT_ONCE):
-                for row in batch.to_pylist():
-                    yield _event(row)
-        except pa.ArrowException as error:
-            raise ConfigurationError(f"{name} is no Parquet file: {error}.", remedy="Give a file its right ending.") from error
-
-
-def _require_columns(found: Sequence[str], name: str) -> None:
-    if missing := {"event_id", "dossier_code", "occurred_at"} - set(found):
+    if name == STDIN:
+        if sys.stdin is None or sys.stdin.closed:  # as cron and services start programs
+            raise ConfigurationError("Standard input is closed.", remedy="Name a file, or write `< FILE` behind the command.")
+        return nullcontext(cast("BinaryIO", sys.stdin.buffer))
+    path = Path(name)
+    if path.is_dir():
         raise ConfigurationError(
-            f"{name} has no column {', '.join(sorted(missing))}.", remedy="Columns are named as the fields of the event contract."
+            f"{name} is a folder.", remedy=f"Name its files in the order in which they are to be sent: {path}/*"
         )
+    try:
+        return cast("AbstractContextManager[BinaryIO]", path.open("rb", buffering=1 << 20))
+    except FileNotFoundError as error:
+        raise ConfigurationError(f"{name} cannot be read: there is no such file.", remedy="Name an existing file.") from error
 
 
-def _event(row: dict[str, Any]) -> Message:
-    """A row as the JSON object that a portal would have sent."""
-    fields: dict[str, Any] = {}
-    for name, cell in row.items():
-        if cell is None or cell == "":
-            continue
-        if isinstance(cell, dt.datetime):
-            instant = cell if cell.tzinfo is not None else cell.replace(tzinfo=dt.UTC)
-            fields[name] = instant.astimezone(VIETNAM).isoformat(timespec="milliseconds")
-        elif isinstance(cell, str) and name in _NUMBERS and cell.strip().isdigit():
-            fields[name] = int(cell)
-        else:
-            fields[name] = cell if isinstance(cell, int | float) else str(cell)
-    return message_of(msgspec.json.encode(fields))
+def _seekable(file: BinaryIO, regular: BinaryIO | None, closing: ExitStack) -> BinaryIO:
+    """The bytes of ``file`` in a file that can be read from any place: Parquet is read from its end."""
+    if regular is not None:
+        regular.seek(0)
+        return regular
+    whole = closing.enter_context(tempfile.TemporaryFile())  # noqa: SIM115 - it is entered here
+    shutil.copyfileobj(file, whole, 1 << 20)
+    whole.seek(0)
+    return cast("BinaryIO", whole)
+
+
+def _is_regular(name: str) -> bool:
+    """Whether a file can be read again. What is not there is told when it is opened."""
+    try:
+        return name != STDIN and stat.S_ISREG(Path(name).stat().st_mode)
+    except OSError:
+        return True
+
+
+def _signature(file: BinaryIO) -> tuple[int, int, int]:
+    """What changes when somebody writes to a file or puts another in its place."""
+    found = os.fstat(file.fileno())
+    return found.st_ino, found.st_size, found.st_mtime_ns
+
+
+def _shown(name: str) -> str:
+    return "Standard input" if name == STDIN else name
+
+
+def _changed(place: Place) -> ConfigurationError:
+    return ConfigurationError(
+        f"{place.name} changed while it was replayed.", remedy="Replay it again when nobody writes to it any more."
+    )
+
+
+def _broken(place: Place, packing: Packing | None, error: Exception) -> ConfigurationError:
+    """Why reading ended, and how far it came."""
+    cut_off = isinstance(error, EOFError) or "Truncated" in str(error) or "ended before" in str(error)
+    if isinstance(error, OSError) and error.strerror:
+        reason = error.strerror
+    elif packing is not None:
+        reason = f"its {packing.name} data are cut off" if cut_off else f"its {packing.name} data are damaged ({error})"
+    else:
+        reason = str(error) or type(error).__name__
+    beyond = f" beyond {place.unit} {place.number:,}" if place.number else ""
+    return ConfigurationError(f"{place.name} cannot be read{beyond}: {reason}.", remedy="Copy or download it again.")

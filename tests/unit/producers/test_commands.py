@@ -87,6 +87,11 @@ def test_wrong_options_are_refused_with_a_remedy(run, arguments, problem):
         (["e.ndjson", "--prebuilt", "--time", "now"], "original time"),
         (["e.ndjson", "--prebuilt", "--times", "0"], "with an end"),
         (["-", "--times", "2"], "read once"),
+        (["/dev/null", "--processes", "2"], "read once"),
+        (["."], "is a folder"),
+        (["e.ndjson", "--format", "xml"], "ndjson, csv, parquet"),
+        (["e.ndjson", "--delimiter", ";;"], "not one character"),
+        (["e.ndjson", "page.gz"], "page.gz is HTML"),
         (["--from-table", "--from", "2024-05-01"], "--from and --to"),
         (["--from-table", "--from", "May", "--to", "2024-05-01"], "no day"),
         (["--from-table", "--from", "2024-05-01", "--to", "2024-05-02"], "No running process"),
@@ -97,6 +102,7 @@ def test_wrong_options_are_refused_with_a_remedy(run, arguments, problem):
 def test_wrong_replays_are_refused_with_a_remedy(run, tmp_path, arguments, problem):
     """A replay that makes no sense is refused before a broker is asked."""
     (tmp_path / "e.ndjson").write_bytes(b"{}\n")
+    (tmp_path / "page.gz").write_bytes(b"<html>")
     with pytest.raises(ConfigurationError, match=problem) as caught:
         run("replay", *arguments)
     assert caught.value.remedy

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pipeline.core.errors import ConfigurationError
 from producers.driving import Run, drive
 from producers.messages import Kind, Message
 from producers.replay import PackedReplay, Replay, prebuilt
@@ -196,3 +197,29 @@ def test_a_prebuilt_file_keeps_a_rate_and_resumes_by_batches(tmp_path, hand_cloc
     recording_sender.batches.clear()
     sent(PackedReplay(path, "packed", skip=count - 2), run_of(), recording_sender, unpack)
     assert len(recording_sender.batches) == 2
+
+
+class Broken(Recorded):
+    """Messages kept in memory, and an end that is none."""
+
+    def __call__(self):
+        yield from self.messages
+        raise ConfigurationError("e.ndjson cannot be read beyond line 5,000.", remedy="Copy it again.")
+
+
+@pytest.mark.parametrize("spacing", [Spacing(), Spacing(rate=1_000_000.0)])
+def test_a_source_that_breaks_off_is_sent_up_to_there(run_of, recording_sender, unpack, spacing):
+    """Every message before the break is sent and acknowledged, in one loop only; the account says why it ended and where."""
+    messages = [message(number) for number in range(5_000)]
+    pairs, account = sent(Replay(Broken(messages), spacing, loops=3), run_of(), recording_sender, unpack)
+    assert sorted(value for _, value in pairs) == sorted(item.value for item in messages)
+    assert account.broken.problem == "e.ndjson cannot be read beyond line 5,000."
+    assert (account.acknowledged, account.position, account.interrupted) == (5_000, 5_000, False)
+
+
+def test_a_source_that_breaks_off_is_not_packed(tmp_path):
+    """Half a recording becomes no file of batches: it would be taken for the whole one the next time."""
+    path = tmp_path / "e.batches"
+    with pytest.raises(ConfigurationError, match="beyond line"):
+        prebuilt(Replay(Broken([message(1)]), Spacing()), path=path, origin="e", partitions=4)
+    assert list(tmp_path.iterdir()) == []

@@ -83,10 +83,10 @@ def test_several_files_are_one_recording(tmp_path):
     ("name", "content", "problem"),
     [
         ("missing.ndjson", None, "cannot be read"),
-        ("broken.gz", b"no gzip", "cannot be read"),
+        ("broken.gz", b"no gzip", "says gzip, and it is not packed"),
         ("other.csv", b"a,b\n1,2\n", "no column"),
         ("broken.parquet", b"no parquet", "no Parquet"),
-        ("latin.csv", b"event_id,dossier_code,occurred_at\n\xff,1,2\n", "no CSV"),
+        ("latin.csv", b"event_id,dossier_code,occurred_at\n\xff,1,2\n", "line 2, is not well-formed CSV: it is not UTF-8"),
     ],
 )
 def test_an_unreadable_file_is_a_configuration_error(tmp_path, name, content, problem):

@@ -1,0 +1,112 @@
+"""Unpacks what is packed. The first bytes decide, not the name: gzip, zstd, xz and bzip2, alone or in several members."""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import io
+import lzma
+import zlib
+from collections.abc import Callable
+from typing import BinaryIO, Final, NamedTuple, cast
+
+#: What unpacking raises when the data are cut off or damaged.
+UNPACKING_ERRORS: Final = (OSError, EOFError, zlib.error, lzma.LZMAError)
+#: Bytes that are looked at before the first message is sent, of the file and of what it holds.
+HEAD_BYTES: Final = 1 << 16
+_BLOCK_BYTES: Final = 1 << 16
+
+
+class Packing(NamedTuple):
+    """One way of packing: its first bytes, the endings of its files, and how its stream is opened."""
+
+    name: str
+    magic: bytes
+    endings: tuple[str, ...]
+    opened: Callable[[BinaryIO], BinaryIO]
+
+
+def _gzip(file: BinaryIO) -> BinaryIO:
+    return cast("BinaryIO", gzip.GzipFile(fileobj=file, mode="rb"))
+
+
+def _zstd(file: BinaryIO) -> BinaryIO:
+    import pyarrow as pa  # noqa: PLC0415 - costs a third of a second that other files need not pay
+
+    return cast("BinaryIO", pa.input_stream(file, compression="zstd"))
+
+
+def _xz(file: BinaryIO) -> BinaryIO:
+    return cast("BinaryIO", lzma.LZMAFile(file))
+
+
+def _bzip2(file: BinaryIO) -> BinaryIO:
+    return cast("BinaryIO", bz2.BZ2File(file))
+
+
+PACKINGS: Final = (
+    Packing("gzip", b"\x1f\x8b", (".gz",), _gzip),
+    Packing("zstd", b"\x28\xb5\x2f\xfd", (".zst", ".zstd"), _zstd),
+    *(
+        Packing("zstd", bytes([0x50 + number, 0x2A, 0x4D, 0x18]), (), _zstd) for number in range(16)
+    ),  # begins with a skipped frame
+    Packing("xz", b"\xfd7zXZ\x00", (".xz",), _xz),
+    *(Packing("bzip2", b"BZh%d1AY&SY" % level, (".bz2",) if level == 9 else (), _bzip2) for level in range(1, 10)),
+)
+ENDINGS: Final = {ending: packing.name for packing in PACKINGS for ending in packing.endings}
+
+
+def packing_of(head: bytes) -> Packing | None:
+    """How data that begin with ``head`` are packed; None: not at all, or in a way that is not known here."""
+    return next((packing for packing in PACKINGS if head.startswith(packing.magic)), None)
+
+
+def unpacked(file: BinaryIO, packing: Packing) -> BinaryIO:
+    """The unpacked bytes as a stream; closing it leaves ``file`` open."""
+    return io.BufferedReader(cast("io.RawIOBase", packing.opened(file)), _BLOCK_BYTES)
+
+
+def peeked(file: BinaryIO) -> tuple[bytes, BinaryIO]:
+    """The first bytes of a stream, and the stream with these bytes still in it.
+
+    Returns when a whole line, ``HEAD_BYTES`` or the end was seen: a pipe whose writer pauses is not waited for longer.
+
+    Raises:
+        OSError, EOFError, zlib.error, lzma.LZMAError: it cannot be read.
+    """
+    head = b""
+    while len(head) < HEAD_BYTES and (b"\n" not in head or _may_become_packed(head)):
+        block = _read_some(file)
+        if not block:
+            break
+        head += block
+    return head, io.BufferedReader(_Prefixed(head, file), 1 << 20)
+
+
+def _may_become_packed(head: bytes) -> bool:
+    return any(len(head) < len(packing.magic) and packing.magic.startswith(head) for packing in PACKINGS)
+
+
+def _read_some(file: BinaryIO) -> bytes:
+    """What is there, without waiting for a full block."""
+    read = getattr(file, "read1", file.read)
+    return cast("bytes", read(_BLOCK_BYTES))
+
+
+class _Prefixed(io.RawIOBase):
+    """A stream with some bytes put back in front of it."""
+
+    def __init__(self, head: bytes, file: BinaryIO) -> None:
+        self._head, self._file = memoryview(head), file
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: bytearray | memoryview) -> int:  # type: ignore[override]  # the stub wants any buffer
+        if self._head:
+            count = min(len(self._head), len(buffer))
+            buffer[:count] = self._head[:count]
+            self._head = self._head[count:]
+            return count
+        read = getattr(self._file, "readinto1", None) or self._file.readinto  # type: ignore[attr-defined]
+        return cast("int", read(buffer))

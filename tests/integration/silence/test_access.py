@@ -1,0 +1,108 @@
+"""Every command that speaks Kafka proves itself as the settings say, and says in one sentence why it is refused."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from tests.factories import a_message
+
+EVENTS = 6
+#: Arguments of every command that opens a connection to the brokers; FILE and TOPIC are put in.
+COMMANDS = {
+    "produce": ("produce", "--scenario", "live", "--rate", "max", "--duration", "0.01", "--json"),
+    "replay of a file": ("replay", "FILE", "--json"),
+    "replay by processes": ("replay", "FILE", "--processes", "2", "--json"),
+    "replay of a topic": ("replay", "--from-topic", "TOPIC", "--json"),
+    "load": ("load", "--duration", "1", "--rate", "10", "--json"),
+    "audit": ("audit", "--kafka", "deep", "--json"),
+    "doctor": ("doctor",),
+}
+
+
+@pytest.fixture
+def run(site, tmp_path):
+    """Runs a command with password and TLS on a topic that holds a few events, with no right but those that it needs."""
+    site.through("tls")
+    site.send(EVENTS)
+    for operation in ("READ", "WRITE"):
+        site.kafka.allow(site.user, "TOPIC", site.topic, operation)
+    file = tmp_path / "events.ndjson"
+    file.write_bytes(b"".join(a_message() + b"\n" for _ in range(EVENTS)))
+
+    def runner(name, **changes):
+        words = {"FILE": str(file), "TOPIC": site.topic}
+        return subprocess.run(
+            [sys.executable, "-m", "pipeline.cli", *(words.get(word, word) for word in COMMANDS[name])],
+            env=site.environment | {"COLUMNS": "1000"} | changes,
+            cwd=tmp_path,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=200,
+            check=False,
+        )
+
+    return runner
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_a_command_works_with_password_and_tls(site, run, name):
+    """With the settings' login and certificate authority the command does its work over TLS."""
+    ended = run(name)
+    said = ended.stdout + ended.stderr
+    if name == "doctor":
+        assert f"answers; {site.topic} has 2 partitions" in said
+    else:
+        # The events are not stored: no worker runs, which the audit says with status 1 at most.
+        assert ended.returncode in ((0, 1) if name == "audit" else (0,)), said
+    if name.startswith("replay"):
+        site.await_messages(2 * EVENTS)
+    assert "Traceback" not in said
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_a_wrong_password_is_one_sentence(site, run, name):
+    """A refused login is named with user and mechanism, at once, without the password and without advice for a local stack."""
+    ended = run(name, PORTALPULSE_KAFKA__PASSWORD="hunter2")
+    said = ended.stdout + ended.stderr
+    assert ended.returncode == (1 if name == "doctor" else 2), said
+    sentence = f"refuses user '{site.user}' (SCRAM-SHA-512). Correct PORTALPULSE_KAFKA__USER and PORTALPULSE_KAFKA__PASSWORD."
+    if name == "doctor":
+        assert f"refuses user '{site.user}' (SCRAM-SHA-512)" in said
+        assert "Correct PORTALPULSE_KAFKA__USER" in said
+    else:
+        (line,) = [line for line in said.splitlines() if line.startswith("portalpulse: ")]
+        assert line.endswith(sentence)
+    for word in ("hunter2", "Traceback", "Start the local stack"):
+        assert word not in said
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"PORTALPULSE_KAFKA__CA_FILE": ""}, "is not accepted. Renew it, or name the authority"),
+        ({"PORTALPULSE_KAFKA__CA_FILE": "/nowhere/ca.pem"}, "in /nowhere/ca.pem cannot be read"),
+        ({"PORTALPULSE_KAFKA__SASL_MECHANISM": "PLAIN"}, "does not take PLAIN. Set PORTALPULSE_KAFKA__SASL_MECHANISM"),
+        (
+            {"PORTALPULSE_KAFKA__SECURITY_PROTOCOL": "SASL_PLAINTEXT", "PORTALPULSE_KAFKA__CA_FILE": ""},
+            "does not speak SASL_PLAINTEXT",
+        ),
+    ],
+)
+def test_what_does_not_fit_is_named(run, changes, sentence):
+    """A certificate, a mechanism or a protocol that does not fit is named with the setting to change."""
+    ended = run("replay of a file", **changes)
+    assert ended.returncode == 2
+    assert sentence in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+def test_a_right_that_is_missing_is_named(site, run):
+    """A sender that may read and not write is told so, with topic and user."""
+    site.kafka.forbid(site.user, "TOPIC", site.topic, "WRITE")
+    ended = run("replay of a file")
+    assert ended.returncode in (1, 2)
+    assert "authorization" in (ended.stdout + ended.stderr).lower()
