@@ -5,6 +5,7 @@ The committed file is the production example; ``write_config`` gives the local s
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -164,9 +165,15 @@ def render(
 
 
 def write_config(path: Path, *, webhook_url: str, timing: AlertTiming) -> None:
-    """Write the configuration of a local stack: every alert except the heartbeat goes to one webhook."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(render(timing=timing, webhook_url=webhook_url, templates=str(TEMPLATES / "*.tmpl")), encoding="utf-8")
+    """Write the configuration of a local stack: every alert except the heartbeat goes to one webhook.
+
+    The templates go into the folder beside it and are named relative to it, so that the whole can be moved.
+    """
+    templates = path.parent / "templates"
+    templates.mkdir(parents=True, exist_ok=True)
+    for template in TEMPLATES.glob("*.tmpl"):
+        shutil.copyfile(template, templates / template.name)
+    path.write_text(render(timing=timing, webhook_url=webhook_url), encoding="utf-8")
 
 
 def example() -> str:

@@ -1,4 +1,7 @@
-"""An Alertmanager on a loopback port, alone (no cluster), with whatever configuration was written for it."""
+"""An Alertmanager on a loopback port, alone (no cluster), with whatever configuration was written for it.
+
+It runs in its own folder and reads relative names only: the names of its template files are patterns to it.
+"""
 
 from __future__ import annotations
 
@@ -27,8 +30,8 @@ class AlertmanagerServer(Part):
             "Alertmanager",
             [
                 binary or alertmanager_binary(),
-                f"--config.file={self.config}",
-                f"--storage.path={self._folder / 'storage'}",
+                f"--config.file={self.config.name}",
+                "--storage.path=storage",
                 f"--web.listen-address={self.address}",
                 "--cluster.listen-address=",
                 "--log.level=warn",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
+import unicodedata
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -15,6 +16,9 @@ from pipeline.core.errors import ConfigurationError
 
 #: Says that the demo made the folder and may empty it.
 DEMO_MARK = ".made-by-portalpulse-demo"
+#: Longest path that a Linux system call takes, and what the parts append to the folder: segments of a topic with a long name.
+LONGEST_PATH = 4096
+LONGEST_BELOW = 640
 #: Kafka preallocates, ClickHouse merges; below this a stack fails soon after its start.
 LEAST_FREE_BYTES = 1 << 30
 
@@ -31,8 +35,10 @@ class DataFolder:
         """Take the folder.
 
         Raises:
-            ConfigurationError: it cannot be written, has too little room or belongs to another process.
+            ConfigurationError: no part could use its name, it cannot be written, has too little room or belongs to another
+                process.
         """
+        check_name(self.path)
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             lock = os.open(self.path / LOCK_NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
@@ -103,3 +109,27 @@ class DataFolder:
                 fcntl.flock(self._lock, fcntl.LOCK_UN)
             os.close(self._lock)
             self._lock = None
+
+
+def check_name(path: Path) -> None:
+    """Refuse an absolute path that some part cannot use, before anything is written.
+
+    Raises:
+        ConfigurationError: the path is not UTF-8, holds control characters (a line break, for example) or is too long.
+    """
+    name = os.fsencode(path)
+    shown = name.decode("utf-8", "backslashreplace")
+    shown = "".join(character if character.isprintable() else f"\\x{ord(character):02x}" for character in shown)
+    remedy = "Choose another folder with --data."
+    try:
+        text = name.decode("utf-8")
+    except UnicodeDecodeError:
+        raise ConfigurationError(f"The data folder {shown} has a name that is not UTF-8.", remedy=remedy) from None
+    if any(unicodedata.category(character) == "Cc" for character in text):
+        raise ConfigurationError(f"The data folder {shown} has a control character in its name.", remedy=remedy)
+    if len(name) + LONGEST_BELOW > LONGEST_PATH:
+        raise ConfigurationError(
+            f"The path of the data folder has {len(name):,} bytes; the parts need it to have"
+            f" at most {LONGEST_PATH - LONGEST_BELOW:,}: {shown[:60]}...",
+            remedy=remedy,
+        )

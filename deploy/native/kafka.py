@@ -2,6 +2,9 @@
 
 The folder is formatted once and keeps its cluster id; a restart finds its topics again, on the same ports while the
 object lives and on new ones otherwise. Readiness is asked from the broker, never guessed from its log.
+
+Java runs in the node's folder and reads short plain names only: a properties file knows no commas, backslashes or letters beyond
+ISO-8859-1 within a path.
 """
 
 from __future__ import annotations
@@ -14,6 +17,7 @@ from pathlib import Path
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient, NewTopic
 
+from deploy.native.kafka_misplaced import bring_home
 from deploy.native.part import Broker
 from deploy.native.parts import java_home, kafka_libraries
 from deploy.native.ports import LOOPBACK, free_ports
@@ -21,6 +25,9 @@ from deploy.native.processes import ChildProcess, wait_until
 from pipeline.core.errors import ConfigurationError, UnavailableError
 
 FORMAT_SECONDS = 60.0
+#: Names within a node's folder, which is Java's working directory.
+PROPERTIES = "server.properties"
+LOGS = "logs"
 
 _LOG4J = Path(__file__).with_name("kafka_distribution") / "log4j2.xml"
 
@@ -186,8 +193,9 @@ class KafkaNode(Broker):
         alone = len(membership.controllers) == 1
         self.process = ChildProcess(
             "Kafka" if alone else f"Kafka {membership.number}",
-            [*self._jvm(heap), "kafka.Kafka", self._properties],
+            [*self._jvm(heap), "kafka.Kafka", PROPERTIES],
             log=self._log_dir / ("kafka.log" if alone else f"kafka-{membership.number}.log"),
+            directory=self._folder,
         )
 
     @property
@@ -198,7 +206,7 @@ class KafkaNode(Broker):
     @property
     def topic_folders(self) -> Path:
         """Where the segments of every partition lie, in a folder ``<topic>-<partition>`` each."""
-        return self._folder / "logs"
+        return self._folder / LOGS
 
     @property
     def cluster_id(self) -> str:
@@ -217,8 +225,10 @@ class KafkaNode(Broker):
         """Format the folder if it is new and start the node; returns before it answers.
 
         Raises:
+            ConfigurationError: an earlier version put the folder's messages elsewhere.
             UnavailableError: the folder cannot be formatted.
         """
+        bring_home(self._folder, cluster_id=self.cluster_id)
         self._configure()
         self._format()
         self.process.start()
@@ -243,7 +253,7 @@ class KafkaNode(Broker):
 
     @property
     def _properties(self) -> Path:
-        return self._folder / "server.properties"
+        return self._folder / PROPERTIES
 
     def _jvm(self, heap: str) -> list[str]:
         return [
@@ -268,12 +278,12 @@ class KafkaNode(Broker):
             voters=",".join(f"{number}@{LOOPBACK}:{port}" for number, port in mine.controllers.items()),
             copies=mine.copies,
             in_sync=max(1, mine.copies - 1),
-            logs=self._folder / "logs",
+            logs=LOGS,
         )
-        self._properties.write_text(text, encoding="utf-8")
+        self._properties.write_text(text, encoding="ascii")
 
     def _format(self) -> None:
-        if (self._folder / "logs" / "meta.properties").exists():
+        if (self.topic_folders / "meta.properties").exists():
             return
         # A single-threaded, interpreted-first JVM: formatting is all start-up.
         java, *options = self._jvm("128m")
@@ -281,8 +291,9 @@ class KafkaNode(Broker):
         format_ = ChildProcess(
             "Kafka's storage tool",
             # One argument: the id may begin with a hyphen.
-            [*command, "--ignore-formatted", f"--cluster-id={self.cluster_id}", "-c", self._properties],
+            [*command, "--ignore-formatted", f"--cluster-id={self.cluster_id}", "-c", PROPERTIES],
             log=self._log_dir / "kafka-format.log",
+            directory=self._folder,
         )
         format_.start()
         try:

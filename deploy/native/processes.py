@@ -27,6 +27,9 @@ GRACE_SECONDS = 8.0
 #: Lines of a child's log that go into an error.
 TAIL_LINES = 12
 
+#: What every child gets: file names and logs in UTF-8, whatever the locale of this process is. Java has no other way to be told.
+UTF8_ENVIRONMENT = {"LC_ALL": "C.UTF-8", "PYTHONUTF8": "1"}
+
 _LAUNCHER = Path(__file__).with_name("launch.py")
 
 
@@ -44,6 +47,8 @@ class ChildProcess:
 
     Its standard output and error are appended to ``log``. It leads a session and process group of its own, so Ctrl-C in
     a terminal reaches only us and we stop it in good order; and the kernel kills it when this process ends in any way.
+
+    Without an ``environment`` it inherits this process's, in UTF-8.
     """
 
     def __init__(
@@ -58,7 +63,7 @@ class ChildProcess:
         self.name = name
         self.log = log
         self._command = [os.fspath(part) for part in command]
-        self._environment = environment
+        self._environment = environment if environment is not None else os.environ | UTF8_ENVIRONMENT
         self._directory = directory
         self._process: subprocess.Popen[bytes] | None = None
         self._log_start = 0
@@ -114,6 +119,14 @@ class ChildProcess:
         self._reap()
         return self._process.returncode
 
+    @property
+    def how_ended(self) -> str:
+        """What became of it, in words: "ended (signal 9)"."""
+        code = self.exit_code
+        if code is None:
+            return "runs" if self.running else "was not started"
+        return f"ended (signal {-code})" if code < 0 else f"ended (exit code {code})"
+
     def stop(self, *, grace: float = GRACE_SECONDS) -> None:
         """SIGTERM to the group, SIGKILL to what is left after ``grace`` seconds. Harmless when it is not running."""
         stop_all([self], grace=grace)
@@ -145,11 +158,9 @@ class ChildProcess:
         """Raises UnavailableError, with the end of its log, when the program has ended."""
         if self.running:
             return
-        code = self.exit_code
-        how = "was not started" if code is None else f"ended (signal {-code})" if code < 0 else f"ended (exit code {code})"
         tail = self.log_tail()
-        said = f" Its last words:\n{tail}\n" if tail else ""
-        raise UnavailableError(f"{self.name} {how}.{said}", remedy=f"The whole log is {self.log}.")
+        said = f" The end of its log:\n{tail}\n" if tail else ""
+        raise UnavailableError(f"{self.name} {self.how_ended}.{said}", remedy=f"The whole log is {self.log}.")
 
     def _signal(self, number: signal.Signals) -> None:
         # Only while our child is not yet reaped does its number surely belong to it.

@@ -1,7 +1,13 @@
-"""A Prometheus server on a loopback port: scrapes the exporter, evaluates the rules, hands alerts to Alertmanager."""
+"""A Prometheus server on a loopback port: scrapes the exporter, evaluates the rules, hands alerts to Alertmanager.
+
+It runs in its own folder and reads relative names only: rule files are patterns to it, and a folder may be called ``[1]``.
+"""
 
 from __future__ import annotations
 
+import os
+import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +19,7 @@ from deploy.native.part import Part
 from deploy.native.parts import prometheus_binary
 from deploy.native.ports import LOOPBACK, free_port
 from deploy.native.processes import ChildProcess, wait_until
+from pipeline.core.errors import UnavailableError
 
 #: Rules compare with 30 days ago; Prometheus' own default forgets after 15.
 RETENTION = "40d"
@@ -30,16 +37,22 @@ class Pace:
 
 #: A nation: agencies change within minutes.
 LIVE = Pace(scrape=5, evaluate=5)
-#: A demonstration: nobody wants to wait.
-DEMO = Pace(scrape=1, evaluate=1)
+#: A demonstration: nobody wants to wait. A scrape takes up to a second and more on a busy machine, and one that comes too
+#: late counts as none.
+DEMO = Pace(scrape=3, evaluate=1)
 
 
-def render_config(*, targets: dict[str, Sequence[str]], rules: Sequence[Path], alertmanager: str, pace: Pace) -> str:
+def as_pattern(path: Path, *, directory: Path) -> str:
+    """A pattern that matches exactly ``path``, relative to ``directory``."""
+    return re.sub(r"([*?\[\\])", r"\\\1", os.path.relpath(path, directory))
+
+
+def render_config(*, targets: dict[str, Sequence[str]], rules: Sequence[str], alertmanager: str, pace: Pace) -> str:
     """prometheus.yml as text.
 
     Args:
         targets: job name -> addresses (host:port) that serve /metrics.
-        rules: rule files.
+        rules: patterns of rule files, relative to the folder of the configuration.
         alertmanager: host:port.
         pace: the two intervals.
     """
@@ -49,7 +62,7 @@ def render_config(*, targets: dict[str, Sequence[str]], rules: Sequence[Path], a
             "scrape_timeout": f"{pace.scrape}s",
             "evaluation_interval": f"{pace.evaluate}s",
         },
-        "rule_files": [str(path) for path in rules],
+        "rule_files": list(rules),
         "alerting": {"alertmanagers": [{"static_configs": [{"targets": [alertmanager]}]}]},
         "scrape_configs": [
             {"job_name": job, "static_configs": [{"targets": list(addresses)}]} for job, addresses in targets.items()
@@ -69,14 +82,15 @@ class PrometheusServer(Part):
             ConfigurationError: it is not installed.
         """
         self._folder = data_dir.resolve()
+        self._rules: Sequence[Path] = ()
         self.port = free_port()
         self.config = self._folder / "prometheus.yml"
         self.process = ChildProcess(
             "Prometheus",
             [
                 binary or prometheus_binary(),
-                f"--config.file={self.config}",
-                f"--storage.tsdb.path={self._folder / 'tsdb'}",
+                f"--config.file={self.config.name}",
+                "--storage.tsdb.path=tsdb",
                 f"--storage.tsdb.retention.time={RETENTION}",
                 f"--web.listen-address={self.address}",
                 f"--rules.alert.resend-delay={RESEND_DELAY}",
@@ -101,7 +115,9 @@ class PrometheusServer(Part):
     ) -> None:
         """Write prometheus.yml; see ``render_config``. Call it before ``launch``."""
         self._folder.mkdir(parents=True, exist_ok=True)
-        text = render_config(targets=targets, rules=rules, alertmanager=alertmanager, pace=pace)
+        self._rules = rules
+        patterns = [as_pattern(path, directory=self._folder) for path in rules]
+        text = render_config(targets=targets, rules=patterns, alertmanager=alertmanager, pace=pace)
         self.config.write_text(text, encoding="utf-8")
 
     def launch(self) -> None:
@@ -109,12 +125,43 @@ class PrometheusServer(Part):
         self.process.start()
 
     def await_ready(self, *, timeout: float | None = None) -> None:
-        """Wait until it says that it is ready.
+        """Wait until it says that it is ready, and see that it loaded the rules that it was given.
 
         Raises:
-            UnavailableError: it ended (a faulty rule file, say) or did not answer in time.
+            UnavailableError: it ended (a faulty rule file, say), did not answer in time or has not loaded every rule: a rule
+                file that it does not find is no error to Prometheus, and without rules nothing would ever alert.
         """
         await_http(f"{self.url}/-/ready", timeout=timeout or self.start_seconds, child=self.process)
+        missing = rule_names(self._rules) - self._loaded_rules() if self._rules else None
+        if missing:
+            raise UnavailableError(
+                f"Prometheus has not loaded {missing.total()} of its rules, among them {min(missing)[1]}.",
+                remedy=f"Compare rule_files in {self.config} with the files, and see {self.process.log}.",
+            )
+
+    def _loaded_rules(self) -> Counter[tuple[str, str]]:
+        """(group, rule) of every rule that it evaluates.
+
+        Raises:
+            UnavailableError: it does not say.
+        """
+        try:
+            answer = httpx.get(f"{self.url}/api/v1/rules", timeout=10.0, trust_env=False).raise_for_status().json()
+            return Counter((group["name"], rule["name"]) for group in answer["data"]["groups"] for rule in group["rules"])
+        except (httpx.HTTPError, ValueError, KeyError, TypeError) as error:
+            raise UnavailableError(
+                f"Prometheus does not say which rules it loaded: {error}.", remedy=f"See {self.process.log}."
+            ) from error
+
+
+def rule_names(files: Sequence[Path]) -> Counter[tuple[str, str]]:
+    """(group, rule) of every rule in the files."""
+    return Counter(
+        (group["name"], rule.get("alert") or rule["record"])
+        for path in files
+        for group in yaml.safe_load(path.read_text(encoding="utf-8"))["groups"]
+        for rule in group["rules"]
+    )
 
 
 def await_http(url: str, *, timeout: float, child: ChildProcess) -> None:

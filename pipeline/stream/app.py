@@ -41,7 +41,7 @@ def create_app(
         broker_credentials=faust_credentials(settings),
         loop=loop,
         store="memory://",
-        datadir=data_dir,  # else Faust makes a folder wherever the process was started
+        datadir=_literal(data_dir),  # else Faust makes a folder wherever the process was started
         web_enabled=False,
         # Workers share a group and nothing else: no leader topic, no tables, no assignor of Faust's own.
         topic_disable_leader=True,
@@ -80,6 +80,11 @@ def create_app(
             raise
 
     return app
+
+
+def _literal(folder: Path) -> Path:
+    """A folder as Faust must be told it: Faust fills in braces and expands a tilde."""
+    return Path(str(folder.absolute()).replace("{", "{{").replace("}", "}}"))
 
 
 def _fetch_of(event: Any) -> Fetch:

@@ -20,6 +20,7 @@ from clickhouse_connect.driver import exceptions as driver_errors
 from urllib3.exceptions import HTTPError
 
 from sinks.clickhouse.codes import REFUSED_ROWS, RETRYABLE, STOPPING
+from sinks.clickhouse.embedded_path import engine_path, open_folder
 from sinks.clickhouse.target import Target
 from sinks.clickhouse.whole_answers import WholeAnswers
 from sinks.errors import RefusedRows, Retryable, SinkError, Unknown
@@ -63,8 +64,14 @@ class ClickHouse:
         self._guard = threading.Lock()
         self._pool = WholeAnswers()
         self._folder_lock: IO[str] | None = None
+        self._folder_descriptor: int | None = None
         if target.folder is not None:
             self._folder_lock = _own_folder(target)
+            try:
+                self._folder_descriptor = open_folder(target.folder)
+            except BaseException:
+                self._folder_lock.close()
+                raise
 
     def command(self, operation: str, sql: str, parameters: Mapping[str, Any] | None = None, **settings: Any) -> None:
         """Run a statement without a result. ``operation`` names it in metrics."""
@@ -127,6 +134,9 @@ class ClickHouse:
         if self._folder_lock is not None:
             self._folder_lock.close()
             self._folder_lock = None
+        if self._folder_descriptor is not None:
+            os.close(self._folder_descriptor)
+            self._folder_descriptor = None
 
     def _call(self, operation: str, action: Callable[[Any], Any], *, database: str | None = None) -> Any:
         began = time.perf_counter()
@@ -154,7 +164,8 @@ class ClickHouse:
     def _open(self, database: str) -> Any:
         target = self.target
         if target.folder is not None:
-            client = clickhouse_connect.get_client(interface="chdb", path=str(target.folder), database=database)
+            path = engine_path(target.folder, self._folder_descriptor)
+            client = clickhouse_connect.get_client(interface="chdb", path=path, database=database)
         else:
             client = clickhouse_connect.get_client(
                 host=target.host,

@@ -126,9 +126,10 @@ def test_the_memory_broker_serves_producers_and_groups(tmp_path):
         broker.stop()
 
 
-def test_clickhouse_keeps_its_rows_over_kill_and_restart(tmp_path):
-    """Rows of an answered insert are there after kill -9, on the same address."""
-    server = ClickHouseServer(data_dir=tmp_path / "clickhouse", log_dir=tmp_path / "logs")
+@pytest.mark.parametrize("name", ["clickhouse", "q?x=1#c%20 [1]*{a,b} ${HOME}\\t'\",;: dữ liệu"])
+def test_clickhouse_keeps_its_rows_over_kill_and_restart(tmp_path, name):
+    """Rows of an answered insert are there after kill -9, on the same address, in a folder of any name."""
+    server = ClickHouseServer(data_dir=tmp_path / name, log_dir=tmp_path / "logs")
     try:
         server.start()
         url = server.http_url
@@ -139,6 +140,8 @@ def test_clickhouse_keeps_its_rows_over_kill_and_restart(tmp_path):
         server.restart()
         assert server.http_url == url
         assert server.query("SELECT count(), sum(a) FROM kept.t") == "1000\t499500"
+        assert (tmp_path / name / "store").is_dir()
+        assert {path.name for path in tmp_path.iterdir()} == {name, "logs"}
     finally:
         server.stop()
 
@@ -174,6 +177,28 @@ def test_an_alert_travels_from_prometheus_to_the_receiver(tmp_path, prometheus_p
         prometheus.stop()
         alertmanager.stop()
         receiver.stop()
+
+
+@pytest.mark.parametrize("lost", ["the file", "a rule"])
+def test_rules_that_are_not_loaded_fail_the_start(tmp_path, prometheus_program, lost):
+    """Prometheus takes a pattern without a file for no error: without its rules it would watch nothing, so it does not start."""
+    prometheus = PrometheusServer(data_dir=tmp_path / "prom", log_dir=tmp_path / "logs", binary=prometheus_program)
+    rules = tmp_path / "rules.yml"
+    rules.write_text(RULES, encoding="utf-8")
+    prometheus.configure(targets={}, rules=[rules], alertmanager="127.0.0.1:1", pace=DEMO)
+    text = prometheus.config.read_text(encoding="utf-8")
+    if lost == "the file":
+        prometheus.config.write_text(text.replace("rules.yml", "rule[s.yml]"), encoding="utf-8")
+    else:
+        other = tmp_path / "other.yml"
+        other.write_text(RULES.replace("Always", "Never"), encoding="utf-8")
+        prometheus.config.write_text(text.replace("rules.yml", "other.yml"), encoding="utf-8")
+    prometheus.launch()
+    try:
+        with pytest.raises(UnavailableError, match="has not loaded 1 of its rules, among them Always"):
+            prometheus.await_ready()
+    finally:
+        prometheus.stop()
 
 
 def test_a_faulty_configuration_is_reported_with_its_words(tmp_path, prometheus_program):

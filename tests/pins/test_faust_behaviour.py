@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+from pathlib import Path
 
 import faust
 import pytest
@@ -161,6 +162,22 @@ async def test_a_session_longer_than_a_request_is_refused(rig):
         rig.app.consumer._thread._create_worker_consumer(rig.app.transport)
     longest = next(bound.le for bound in KafkaSettings.model_fields["session_timeout_seconds"].metadata if hasattr(bound, "le"))
     assert longest == rig.app.conf.broker_request_timeout
+
+
+@pytest.mark.parametrize("name", ["plain", "{a,b}", "{conf.id}", "{", "~", "${x}"])
+async def test_the_folder_of_faust_is_the_one_that_it_was_given(tmp_path, monkeypatch, name):
+    """Faust fills in braces and expands a tilde; of our folder's name it must do neither."""
+    monkeypatch.chdir(tmp_path)
+    for folder in (Path(name), tmp_path / name):
+        app = create_app(
+            KafkaSettings(),
+            offer=print,
+            fail=print,
+            room=Room(rows=1, size=1),
+            data_dir=folder / "faust",
+            loop=asyncio.get_running_loop(),
+        )
+        assert app.conf.datadir == tmp_path / name / "faust"
 
 
 async def test_our_app(tmp_path):

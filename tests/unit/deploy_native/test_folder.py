@@ -11,7 +11,7 @@ import pytest
 from deploy.native.folder import DEMO_MARK, DataFolder
 from deploy.native.parts import PROJECT
 from deploy.native.processes import wait_until
-from pipeline.addresses import owner_of
+from pipeline.addresses import LOCK_NAME, owner_of
 from pipeline.core.errors import ConfigurationError
 
 HOLD = (
@@ -105,3 +105,28 @@ def test_waiting_for_a_folder_that_is_freed(tmp_path, holder):
     """The owner's end can be awaited by asking."""
     holder.terminate()
     assert wait_until(lambda: owner_of(tmp_path) is None, timeout=10, what="the folder to be free")
+
+
+@pytest.mark.parametrize(
+    ("name", "problem"),
+    [
+        ("line\nbreak", "control character"),
+        ("bell\a", "control character"),
+        (os.fsdecode(b"latin-\xe1"), "not UTF-8"),
+        ("/".join(["n" * 200] * 20), "at most 3,456"),
+    ],
+)
+def test_a_name_that_no_part_could_use_is_refused_before_anything_is_written(tmp_path, name, problem):
+    """Line breaks, bytes that are no UTF-8 and paths too long for a segment are one sentence; no folder is made."""
+    with pytest.raises(ConfigurationError, match=problem) as caught, DataFolder(tmp_path / "base" / name):
+        pass
+    assert "\n" not in str(caught.value)
+    assert str(caught.value).isprintable()
+    assert not (tmp_path / "base").exists()
+
+
+@pytest.mark.parametrize("name", ["d [1]", "a\\tb", "f,g", "q?x#c%20", "dữ liệu", "-x", "~", "$HOME", "📈", " ", "n" * 255])
+def test_every_other_name_is_a_folder(tmp_path, name):
+    """What the file system and the parts can use is used as it is."""
+    with DataFolder(tmp_path / name):
+        assert (tmp_path / name / LOCK_NAME).exists()
