@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import itertools
 import json
 import sys
@@ -10,7 +11,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 from rich.console import Console
@@ -31,10 +32,17 @@ from producers.options import (
 from producers.replay_command import REPLAY_HELP, replay
 from producers.sending import Progress, Summary, Writer
 
+if TYPE_CHECKING:
+    from pipeline.settings import Settings
+    from producers.live import LiveTraffic
+
 #: The name of the endless scenario beside the packaged ones.
 LIVE: Final = "live"
 #: Messages a second of live traffic at the busiest hour, unless said otherwise.
 _LIVE_RATE: Final = 50.0
+#: From a low rate to the delivered alert, as the alert rules have it (a test compares): scrape, evaluation, waiting times.
+QUICK_ALERT_SECONDS: Final = 20.0
+ALERT_SECONDS: Final = 700.0
 #: In live traffic every so many-th message is followed by one of the malformed ones asked for.
 _FAULT_EVERY: Final = 20
 
@@ -79,10 +87,13 @@ def _produce(
     duration: Annotated[
         float | None, typer.Option(min=0, metavar="SECONDS", help="live only: stop after so long. Default: at Ctrl-C.")
     ] = None,
-    shape: Annotated[LiveShape, typer.Option(help="live only: traffic over the day.")] = LiveShape.OFFICE,
+    shape: Annotated[
+        LiveShape | None,
+        typer.Option(help="live only: traffic over the day. Default: office; steady with --collapse.", show_default=False),
+    ] = None,
     collapse: Annotated[
         str | None,
-        typer.Option(metavar="CODE[:SHARE]", help="live only: this agency's online share collapses (to 0.01)."),
+        typer.Option(metavar="CODE[:SHARE]", help="live only: this agency sends much and its online share collapses (to 0.01)."),
     ] = None,
     collapse_after: Annotated[float, typer.Option(min=0, metavar="SECONDS", help="live only: when the collapse begins.")] = 0.0,
     output: Annotated[
@@ -109,7 +120,7 @@ def _produce(
         live = _live_traffic(
             seed=seed,
             rate=_LIVE_RATE if rate is None else wanted,
-            shape=shape,
+            shape=shape or (LiveShape.OFFICE if collapse is None else LiveShape.STEADY),
             duration=duration,
             collapse=collapse,
             collapse_after=collapse_after,
@@ -149,9 +160,10 @@ def _live_traffic(
     from producers.sending import send_all  # noqa: PLC0415
     from producers.shapes import SHAPES  # noqa: PLC0415
 
+    settings = load_settings()
     traffic = LiveTraffic(
         registry=AgencyRegistry.packaged(),
-        clock=parse_clock(load_settings().clock),
+        clock=parse_clock(settings.clock),
         seed=seed,
         rate=rate,
         shape=SHAPES[shape],
@@ -159,11 +171,47 @@ def _live_traffic(
         duration=duration,
     )
 
+    for line in _live_lines(traffic, rate=rate, shape=shape, now=parse_clock(settings.clock).now(), settings=settings):
+        typer.echo(line, err=True)
+
     def send(writer: Writer, progress: Progress) -> Summary:
         messages = mix(traffic, malformed(seed, faults), positions=itertools.count(_FAULT_EVERY, _FAULT_EVERY))
         return send_all(messages, source=LIVE, seed=seed, writer=writer, progress=progress)
 
     return send
+
+
+def _live_lines(
+    traffic: LiveTraffic, *, rate: float | None, shape: LiveShape, now: dt.datetime, settings: Settings
+) -> Iterator[str]:
+    """What to expect of the traffic: how much of it there is now, and when a collapse is told."""
+    from pipeline.core.periods import VIETNAM  # noqa: PLC0415 - as above
+
+    current = traffic.rate_now()
+    if rate is not None and current is not None and shape is LiveShape.OFFICE:
+        yield (
+            f"At {now.astimezone(VIETNAM):%H:%M} in Viet Nam the office shape sends {current / rate:.0%} of"
+            f" {rate:g} messages/s: {current:.2g}/s. --shape steady sends all of them."
+        )
+    collapse = traffic.collapse
+    if collapse is None:
+        return
+    policies = [policy for policy in settings.thresholds if policy.kpi == "I1"]
+    expected = [traffic.seconds_until_low(ratio=policy.ratio, min_volume=policy.min_volume) for policy in policies]
+    low = min((seconds for seconds in expected if seconds is not None), default=None)
+    if low is None:
+        yield f"{collapse.agency} falls to {collapse.share:.2%}, which is below no threshold: there will be no alert."
+        return
+    yield (
+        f"{collapse.agency} falls to {collapse.share:.2%}"
+        + (f" after {collapse.after:g} s" if collapse.after else "")
+        + f". Without earlier events, expect its alert after about {_duration(low + QUICK_ALERT_SECONDS)} with"
+        f" `portalpulse up --quick-alerts`, and {_duration(low + ALERT_SECONDS)} without."
+    )
+
+
+def _duration(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.0f} min" if seconds < 7_200 else f"{seconds / 3_600:.0f} h"
 
 
 def _known_scenario(name: str) -> None:

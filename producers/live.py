@@ -36,6 +36,11 @@ _ZIPF: Final = 1.0
 _RATES: Final = {BLOCKS[0]: (0.45, 0.80), BLOCKS[1]: (0.15, 0.60)}
 #: Rate of a collapsed agency when none is asked for.
 COLLAPSED_SHARE: Final = 0.01
+#: Share of all messages that a collapsed agency sends, if it does not send more anyway: most send less than 1 %, and nobody waits
+#: hours for the dossiers that show a collapse.
+_COLLAPSED_TRAFFIC: Final = 0.4
+#: Mean number of messages of a dossier, and the share of dossiers that are settled (see ``_steps``).
+_MESSAGES_PER_DOSSIER: Final = 5.1
 #: An agency registers a new dossier while fewer than this are open, else it moves the oldest on.
 _OPEN_DOSSIERS: Final = 6
 #: Of the dossiers, how many end as refused, withdrawn or stopped.
@@ -149,6 +154,7 @@ class LiveTraffic:
         self._registry = registry
         self._clock = clock
         self._seed = seed
+        self._rate = rate
         self._shape = shape
         self._collapse = collapse
         self._duration = duration
@@ -163,6 +169,8 @@ class LiveTraffic:
         self._day: dt.date | None = None
         self._codes: list[str] = []
         self._weights: list[float] = []
+        self._own_share = 0.0  # of the agency that collapses
+        self._extra = 0.0  # share of messages that a collapsed agency sends beside its own
         self._intensity = (0.0, 1.0)  # (until, level)
         self._pace = (
             Unpaced(monotonic=monotonic)
@@ -175,6 +183,32 @@ class LiveTraffic:
                 f"--collapse names {collapse.agency}, which is no agency in force on {civil_day(start)}.",
                 remedy=f"Choose one of: {' '.join(sorted(self._codes))}.",
             )
+
+    @property
+    def collapse(self) -> Collapse | None:
+        """Which agency collapses and when."""
+        return self._collapse
+
+    def rate_now(self) -> float | None:
+        """Messages a second that the shape of the day allows now; None: as many as possible."""
+        return None if self._rate is None else self._rate * self._shape(self._clock.now())
+
+    def seconds_until_low(self, *, ratio: float, min_volume: int) -> float | None:
+        """When the collapsed agency is expected to be below ``ratio`` on ``min_volume`` dossiers, in seconds after the start.
+
+        Taken for a system without earlier events, and for the intensity of this moment. None: never, or nothing collapses.
+        """
+        collapse, rate = self._collapse, self.rate_now()
+        if collapse is None or collapse.share >= ratio:
+            return None
+        if rate is None:
+            return collapse.after
+        settled = rate * (1.0 - _OTHER_END) / _MESSAGES_PER_DOSSIER  # of all agencies, a second
+        # What is open when the collapse begins is settled at the old rate.
+        before = settled * self._own_share * collapse.after + _OPEN_DOSSIERS * (collapse.after > 0)
+        excess = max(0.0, self._portals[collapse.agency].rate - ratio)
+        needed = max(min_volume - before, before * excess / (ratio - collapse.share), 0.0)
+        return collapse.after + needed / (settled * max(_COLLAPSED_TRAFFIC, self._own_share))
 
     def __iter__(self) -> Iterator[Message]:
         started = self._monotonic()
@@ -211,9 +245,12 @@ class LiveTraffic:
             weights.update(zip(members, (shares / shares.sum() * total).tolist(), strict=True))
         cumulated = 0.0
         self._weights = [cumulated := cumulated + weights[code] for code in self._codes]
+        if self._collapse is not None:
+            self._own_share = weights.get(self._collapse.agency, 0.0)
+            self._extra = max(0.0, (_COLLAPSED_TRAFFIC - self._own_share) / (1.0 - self._own_share))
 
     def _next(self, now: dt.datetime, elapsed: float) -> Message:
-        code = self._random.choices(self._codes, cum_weights=self._weights)[0]
+        code = self._sender(elapsed)
         portal = self._portals[code]
         few = len(portal.open) < _OPEN_DOSSIERS
         dossier = self._register(portal, now, elapsed) if few else portal.open.popleft()
@@ -232,6 +269,12 @@ class LiveTraffic:
             extras=dossier.endings[status >= Status.SETTLED],
         )
         return Message(dossier.code.encode(), value, int(now.timestamp() * 1000), Kind.EVENT)
+
+    def _sender(self, elapsed: float) -> str:
+        collapse = self._collapse
+        if collapse is not None and elapsed >= collapse.after and self._random.random() < self._extra:
+            return collapse.agency
+        return self._random.choices(self._codes, cum_weights=self._weights)[0]
 
     def _register(self, portal: _Portal, now: dt.datetime, elapsed: float) -> _Dossier:
         other_end = self._random.random() < _OTHER_END

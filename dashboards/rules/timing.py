@@ -65,12 +65,14 @@ class RuleTiming:
         """The same rules in seconds, for one machine that shows an alert while somebody watches.
 
         A scenario's clock stands at the end of a civil day and its last event lies somewhere on that day: hence the
-        wide freshness limit. ``stall_for_seconds`` leaves time to load the scenario.
+        wide freshness limit. ``stall_for_seconds`` leaves time to load the scenario. An agency must be low in several
+        scrapes (3 s apart), and its alert outlives an exporter that does not answer until the stall is known: it would be
+        told as over otherwise.
         """
         return cls(
             evaluation_seconds=1,
-            agency_for_seconds=5,
-            agency_keep_firing_seconds=15,
+            agency_for_seconds=10,
+            agency_keep_firing_seconds=90,
             freshness_limit_seconds=86_400,
             stall_for_seconds=60,
             stall_keep_firing_seconds=5,

@@ -68,7 +68,7 @@ def test_demo_is_production_at_another_speed():
 
     assert shape(RuleTiming.demo()) == shape(RuleTiming.production())
     low = alerts(RuleTiming.demo())["AgencyRateLow"]
-    assert (low["for"], low["keep_firing_for"]) == ("5s", "15s")
+    assert (low["for"], low["keep_firing_for"]) == ("10s", "90s")
     for text in render(RuleTiming.demo()).values():
         assert all(group["interval"] == "1s" for group in yaml.safe_load(text)["groups"])
 
@@ -121,3 +121,40 @@ def test_test_files_name_the_generated_rules():
         assert {(path.parent / Path(name)).resolve() for name in files} == {
             (COMMITTED / name).resolve() for name in render(RuleTiming.production())
         }
+
+
+@pytest.mark.parametrize("timing", [RuleTiming.production(), RuleTiming.demo()], ids=["production", "demo"])
+def test_an_exporter_that_vanishes_ends_no_alert_before_the_stall_is_known(promtool, tmp_path, timing):
+    """While nothing answers, an agency's alert is held until PipelineStalled silences it: "resolved" would be false."""
+    step, known = timing.evaluation_seconds, 3 * timing.agency_for_seconds
+    labels = '{agency="H17",kpi="I1",window="1d"}'
+    series = {
+        f"agency_kpi_numerator{labels}": "0",
+        f"agency_kpi_denominator{labels}": "100",
+        f"agency_threshold_ratio{labels}": "0.05",
+        f"agency_min_volume{labels}": "30",
+        'agency_info{agency="H17",block="province"}': "1",
+        "portalpulse_clock_timestamp_seconds": "1000000",
+        "portalpulse_newest_event_timestamp_seconds": "999990",
+        "portalpulse_tally_lag_rows": "0",
+    }
+    firing = 'count(ALERTS{alertname="%s",alertstate="firing"})'
+    either = f"{firing % 'AgencyRateLow'} * 0 or {firing % 'PipelineStalled'} * 0"
+    after = range(known, known + 2 * timing.agency_keep_firing_seconds, step)
+    test = {
+        "rule_files": [str(path) for path in write_rules(tmp_path, timing)],
+        "evaluation_interval": f"{step}s",
+        "tests": [
+            {
+                "interval": f"{step}s",
+                "input_series": [{"series": name, "values": f"{value}x{known // step} stale"} for name, value in series.items()],
+                "promql_expr_test": [
+                    {"expr": either, "eval_time": f"{second}s", "exp_samples": [{"labels": "{}", "value": 0}]} for second in after
+                ],
+            }
+        ],
+    }
+    path = tmp_path / "test.yml"
+    path.write_text(yaml.safe_dump(test), encoding="utf-8")
+    result = promtool("test", "rules", path)
+    assert result.returncode == 0, result.stdout[-2000:] + result.stderr[-2000:]

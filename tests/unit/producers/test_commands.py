@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 import typer
 from typer.testing import CliRunner
 
+from dashboards.alertmanager.generate import AlertTiming
+from dashboards.rules.timing import RuleTiming
 from pipeline.core.errors import ConfigurationError, UnavailableError
 from producers import commands, simulate
+from producers.commands import ALERT_SECONDS, QUICK_ALERT_SECONDS
 
 
 @pytest.fixture
@@ -139,3 +143,46 @@ def test_a_full_disk_is_one_sentence(run):
     """A file that takes no more ends the sending with an error of our own, not with a traceback."""
     with pytest.raises(UnavailableError, match="/dev/full takes no more lines"):
         run("produce", "--scenario", "live", "--rate", "max", "--duration", "5", "--output", "/dev/full")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (
+            ["--collapse", "H17"],
+            r"H17 falls to 1\.00%\. .*alert after about \d\d s with `portalpulse up --quick-alerts`, and 12 min",
+        ),
+        (["--collapse", "H17", "--collapse-after", "60"], r"falls to 1\.00% after 60 s\."),
+        (["--collapse", "H17:0.2"], "there will be no alert"),
+    ],
+)
+def test_a_collapse_says_when_its_alert_is_expected(run, tmp_path, arguments, expected):
+    """Who asks for a collapse is told what to wait for, and how long."""
+    result = run("produce", "--scenario", "live", "--duration", "0.1", "--output", str(tmp_path / "x"), *arguments)
+    assert re.search(expected, result.stderr), result.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "night"),
+    [
+        ([], True),
+        (["--shape", "office", "--collapse", "H17"], True),
+        (["--collapse", "H17"], False),
+        (["--shape", "steady"], False),
+    ],
+)
+def test_little_traffic_at_night_is_explained(run, tmp_path, monkeypatch, arguments, night):
+    """The office shape sends a twentieth at night and says so; a collapse is sent at full rate at any hour."""
+    monkeypatch.setenv("PORTALPULSE_CLOCK", "2026-03-01T03:00:00+07:00")
+    result = run("produce", "--scenario", "live", "--duration", "0.1", "--output", str(tmp_path / "x"), *arguments)
+    assert ("At 03:00 in Viet Nam the office shape sends 5% of 50 messages/s: 2.5/s." in result.stderr) == night
+
+
+def test_the_promised_times_are_those_of_the_rules():
+    """Scrape, evaluation, waiting and grouping, with room for the way through the pipeline."""
+    for rules, routes, scrape, promised in (
+        (RuleTiming.demo(), AlertTiming.demo(), 3, QUICK_ALERT_SECONDS),
+        (RuleTiming.production(), AlertTiming.production(), 5, ALERT_SECONDS),
+    ):
+        least = scrape + rules.evaluation_seconds + rules.agency_for_seconds + routes.group_wait_seconds
+        assert least <= promised <= 1.5 * least

@@ -154,3 +154,72 @@ def test_a_collapse_needs_an_agency_of_today():
     assert parse_collapse("h26:0.02", after=5).agency == "H26"
     with pytest.raises(ConfigurationError, match="H47"):
         traffic(collapse=Collapse("H47"))
+
+
+SUNDAY_NIGHT = dt.datetime.fromisoformat("2026-03-01T03:00:00+07:00")
+
+
+def followed(hand_clock, *, collapse, start=MONDAY, rate=50.0, shape=steady, seconds=120.0, seed=1):
+    """(seconds, full, settled) of the collapsed agency after each of its settled dossiers, on a clock that only waiting moves."""
+    stream = traffic(
+        clock=ManualClock(start),
+        seed=seed,
+        rate=rate,
+        shape=shape,
+        collapse=collapse,
+        duration=seconds,
+        monotonic=hand_clock.monotonic,
+        sleep=hand_clock.sleep,
+    )
+    begun, full, settled = hand_clock.seconds, 0, 0
+    for message in stream:
+        event = msgspec.json.decode(message.value)
+        if (event["agency_code"], event["status"]) == (collapse.agency, 9):
+            settled += 1
+            full += event["channel"] == 2 and event["service_level"] == "toan_trinh" and event["returned_by"] != "counter"
+            yield hand_clock.seconds - begun, full, settled
+
+
+def low_since(steps):
+    """The second from which on the rate is below 5 % on at least 30 dossiers; None when it ends otherwise."""
+    since = None
+    for second, full, settled in steps:
+        low = settled >= 30 and full / settled < 0.05
+        since = None if not low else second if since is None else since
+    return since
+
+
+@pytest.mark.parametrize("code", ["H17", "H29", "G01", "H60", "G02"])
+def test_a_collapse_from_the_start_shows_within_half_a_minute(hand_clock, code):
+    """However little an agency sends otherwise: it is below 5 % on 30 dossiers long before two minutes are over."""
+    assert low_since(followed(hand_clock, collapse=Collapse(code))) < 30
+
+
+def test_a_collapse_after_a_minute_shows_within_the_next(hand_clock):
+    """What a small agency settled at its old rate is outweighed soon."""
+    assert 60 < low_since(followed(hand_clock, collapse=Collapse("H17", after=60.0))) < 100
+
+
+@pytest.mark.parametrize(
+    ("collapse", "start", "shape", "seconds"),
+    [
+        (Collapse("H17"), MONDAY, steady, 120.0),
+        (Collapse("H17", after=60.0), MONDAY, steady, 240.0),
+        (Collapse("H17"), SUNDAY_NIGHT, office_hours, 600.0),
+        (Collapse("G02", after=60.0), MONDAY, steady, 1_200.0),
+        (Collapse("H26", share=0.03, after=30.0), MONDAY, steady, 1_200.0),
+    ],
+)
+def test_the_expected_time_is_about_right(hand_clock, collapse, start, shape, seconds):
+    """What is promised at the start is what happens, within a third and ten seconds, at night as well."""
+    stream = traffic(clock=ManualClock(start), rate=50.0, shape=shape, collapse=collapse)
+    expected = stream.seconds_until_low(ratio=0.05, min_volume=30)
+    found = low_since(followed(hand_clock, collapse=collapse, start=start, shape=shape, seconds=seconds))
+    assert found == pytest.approx(expected, rel=0.34, abs=10.0)
+
+
+def test_what_never_falls_below_a_threshold_is_not_expected_to():
+    """A share at or above the threshold alerts never; without a collapse there is nothing to expect."""
+    assert traffic(collapse=Collapse("H17", share=0.05)).seconds_until_low(ratio=0.05, min_volume=30) is None
+    assert traffic().seconds_until_low(ratio=0.05, min_volume=30) is None
+    assert traffic(collapse=Collapse("H17", after=9.0)).seconds_until_low(ratio=0.05, min_volume=30) == 9.0
