@@ -23,8 +23,9 @@ from deploy.native.processes import wait_until
 from deploy.native.receiver import Notification
 from deploy.native.signals import stopped_by_signals
 from deploy.native.stack import LocalStack, StackOptions
-from deploy.native.up import address_table, follow, notification_line
+from deploy.native.up import addresses_text, follow, notification_line, say
 from deploy.native.verdict import ranking, verdict_panel
+from pipeline.core.clock import parse_clock
 from pipeline.core.errors import UnavailableError
 from producers.kafka import KafkaWriter
 from producers.simulate import produce_scenario
@@ -72,12 +73,12 @@ def demo(options: StackOptions, *, exit_when_done: bool, console: Console) -> bo
     try:
         with (
             stopped_by_signals(),
-            LocalStack(options, on_delivery=delivered.put, on_step=lambda line: console.print(f"    {line}")) as stack,
+            LocalStack(options, on_delivery=delivered.put, on_step=lambda line: say(console, f"    {line}")) as stack,
         ):
             stack.folder.wipe_for_demo()
             verdict = _run(stack, options, scenario=scenario, console=console, delivered=delivered, started=started)
             if not exit_when_done:
-                console.print(address_table(stack, topic=options.topic))
+                say(console, addresses_text(stack, topic=options.topic, clock=parse_clock(CLOCK)))
                 console.print("Everything stays up for you to look at; stop with Ctrl-C.")
                 follow(stack, delivered, console=console)
     except KeyboardInterrupt:
@@ -112,7 +113,7 @@ def _run(
             alerts = _await_alerts(client, stack, scenario)
         lines = compare(scenario, _report(client, stack, scenario))  # what held once must still hold
     while not delivered.empty():
-        console.print(notification_line(delivered.get()))
+        say(console, notification_line(delivered.get()))
     console.print(verdict_panel(lines, alerts, scenario=scenario, seconds=time.monotonic() - started))
     return all_hold(lines) and alerts.holds
 

@@ -7,8 +7,7 @@ this process ends, in whatever way, so do its children.
 from __future__ import annotations
 
 import os
-import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,25 +19,24 @@ from dashboards.alertmanager.timing import AlertTiming
 from dashboards.rules.generate import RuleTiming, write_rules
 from deploy.native.alertmanager import AlertmanagerServer
 from deploy.native.clickhouse_server import ClickHouseServer
+from deploy.native.environment import child_environment, ignored_settings
 from deploy.native.folder import DataFolder
 from deploy.native.kafka import KafkaNode
 from deploy.native.mock_kafka import WARNING, MemoryBroker
 from deploy.native.part import Broker
-from deploy.native.parts import PROJECT
+from deploy.native.portalpulse_process import PortalPulseProcess
 from deploy.native.ports import LOOPBACK, free_port
 from deploy.native.processes import ChildProcess, stop_all
-from deploy.native.prometheus import DEMO, LIVE, PrometheusServer, await_http
+from deploy.native.prometheus import DEMO, LIVE, PrometheusServer
 from deploy.native.receiver import FILE_NAME, Notification, NotificationReceiver
 from deploy.native.signals import deaf
 from pipeline.addresses import Addresses, remove_addresses, write_addresses
 from pipeline.core.errors import ConfigurationError
-from pipeline.settings import PREFIX
 
 T = TypeVar("T")
 
-#: Seconds that worker, Prometheus and Alertmanager get to end, and after them the broker and ClickHouse.
+#: Seconds that our own processes get to end, and after them the broker, ClickHouse, Prometheus and Alertmanager.
 STOP_SECONDS = 8.0
-WORKER_SECONDS = 90.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +46,7 @@ class StackOptions:
     ``broker``: kafka, memory, or kafka_if_possible (memory on a machine without Java).
     ``clickhouse``: embedded in the one worker process, or a server with worker and exporter beside it.
     ``quick``: seconds instead of minutes until an alert arrives; the rules are the same.
-    ``inherit``: whether PORTALPULSE_ variables of this process reach the worker (those set here win in any case).
+    ``inherit``: whether settings of the shell that tune a worker reach it; see ``deploy.native.environment``.
     """
 
     data_dir: Path
@@ -60,18 +58,6 @@ class StackOptions:
     clickhouse: Literal["embedded", "server"] = "embedded"
     quick: bool = False
     inherit: bool = True
-
-
-@dataclass(frozen=True, slots=True)
-class _Worker:
-    """A process of portalpulse itself and where it listens (host:port)."""
-
-    process: ChildProcess
-    address: str
-
-    @property
-    def url(self) -> str:
-        return f"http://{self.address}"
 
 
 class LocalStack:
@@ -105,7 +91,10 @@ class LocalStack:
         self._first: list[ChildProcess] = []  # ended before the others: they use them
         self._last: list[ChildProcess] = []
         self._broker: Broker | None = None
-        self._workers: list[_Worker] = []
+        self._storage: ClickHouseServer | None = None
+        self._workers: list[PortalPulseProcess] = []
+        self._prometheus: PrometheusServer | None = None
+        self._alertmanager: AlertmanagerServer | None = None
         self._addresses: Addresses | None = None
         self._receiver: NotificationReceiver | None = None
 
@@ -117,6 +106,9 @@ class LocalStack:
         """
         self._exit.enter_context(self._folder)
         remove_addresses(self._folder.path)  # of a stack that was killed
+        ignored = ignored_settings(os.environ, inherit=self._options.inherit)
+        if ignored:
+            self._on_step(f"Ignored, for this stack has its own: {', '.join(ignored)}")
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
@@ -124,9 +116,9 @@ class LocalStack:
         with self._exit, deaf():
             remove_addresses(self._folder.path)
             stop_all(self._first, grace=STOP_SECONDS)
-            if self._receiver is not None:
-                self._receiver.stop()
             stop_all(self._last, grace=STOP_SECONDS)
+            if self._receiver is not None:  # Alertmanager may deliver until it has ended
+                self._receiver.stop()
 
     @property
     def folder(self) -> DataFolder:
@@ -136,7 +128,37 @@ class LocalStack:
     @property
     def bootstrap(self) -> str:
         """The broker's address, after ``start_broker``."""
-        return self._started(self._broker).bootstrap
+        return self.broker.bootstrap
+
+    @property
+    def broker(self) -> Broker:
+        """Kafka or its stand-in, after ``start_broker``."""
+        return self._started(self._broker)
+
+    @property
+    def storage(self) -> ClickHouseServer | None:
+        """The ClickHouse server; None when the engine is in the worker."""
+        return self._storage
+
+    @property
+    def workers(self) -> Sequence[PortalPulseProcess]:
+        """Our own processes, after ``start_counting``; the last one serves the API."""
+        return self._started(self._workers or None)
+
+    @property
+    def prometheus(self) -> PrometheusServer:
+        """Prometheus, after ``start_watching``."""
+        return self._started(self._prometheus)
+
+    @property
+    def alertmanager(self) -> AlertmanagerServer:
+        """Alertmanager, after ``start_watching``."""
+        return self._started(self._alertmanager)
+
+    @property
+    def alert_timing(self) -> AlertTiming:
+        """How soon alerts are delivered."""
+        return AlertTiming.demo() if self._options.quick else AlertTiming.production()
 
     @property
     def forgets(self) -> bool:
@@ -146,7 +168,7 @@ class LocalStack:
     @property
     def api(self) -> str:
         """Where figures and metrics are served, after ``start_counting``."""
-        return self._started(self._workers or None)[-1].url
+        return self.workers[-1].url
 
     @property
     def addresses(self) -> Addresses:
@@ -176,7 +198,7 @@ class LocalStack:
         self._last.append(broker.process)
         broker.start()
         broker.create_topic(options.topic, partitions=options.partitions)
-        self._on_step(f"{broker.process.name} answers at {broker.bootstrap}")
+        self._on_step(f"{broker.process.name} is ready")
 
     def start_counting(self) -> None:
         """Start the worker (and, with a ClickHouse server, server and exporter) and wait until it takes part.
@@ -188,10 +210,10 @@ class LocalStack:
         workers = self._workers = self._portalpulse()
         for worker in workers:
             self._first.append(worker.process)
-            worker.process.start()
+            worker.launch()
         for worker in workers:
-            await_http(f"{worker.url}/readyz", timeout=WORKER_SECONDS, child=worker.process)
-            self._on_step(f"{worker.process.name} answers at {worker.url}")
+            worker.await_ready()
+            self._on_step(f"{worker.process.name} is ready")
 
     def start_watching(self) -> None:
         """Start Prometheus, Alertmanager and the receiver of notifications, and write addresses.json.
@@ -203,12 +225,12 @@ class LocalStack:
         options, folder = self._options, self._folder.path
         receiver = self._receiver = NotificationReceiver(folder / FILE_NAME, on_delivery=self._on_delivery)
         receiver.start()
-        alertmanager = AlertmanagerServer(data_dir=folder / "alertmanager", log_dir=self._logs)
-        prometheus = PrometheusServer(data_dir=folder / "prometheus", log_dir=self._logs)
+        alertmanager = self._alertmanager = AlertmanagerServer(data_dir=folder / "alertmanager", log_dir=self._logs)
+        prometheus = self._prometheus = PrometheusServer(data_dir=folder / "prometheus", log_dir=self._logs)
         write_config(
             alertmanager.config,
             webhook_url=receiver.url,
-            timing=AlertTiming.demo() if options.quick else AlertTiming.production(),
+            timing=self.alert_timing,
         )
         prometheus.configure(
             targets={
@@ -220,13 +242,13 @@ class LocalStack:
             alertmanager=alertmanager.address,
             pace=DEMO if options.quick else LIVE,
         )
-        self._first += [prometheus.process, alertmanager.process]
+        self._last += [prometheus.process, alertmanager.process]
         alertmanager.launch()
         prometheus.launch()
         alertmanager.await_ready()
-        self._on_step(f"Alertmanager answers at {alertmanager.url}")
+        self._on_step("Alertmanager is ready")
         prometheus.await_ready()
-        self._on_step(f"Prometheus answers at {prometheus.url}")
+        self._on_step("Prometheus is ready")
         self._addresses = Addresses(kafka=self.bootstrap, http=self.api, prometheus=prometheus.url, alertmanager=alertmanager.url)
         write_addresses(folder, self._addresses)
 
@@ -251,18 +273,18 @@ class LocalStack:
         self._on_step(WARNING)
         return MemoryBroker(data_dir=self._folder.path / "memory-broker", log_dir=self._logs)
 
-    def _portalpulse(self) -> list[_Worker]:
+    def _portalpulse(self) -> list[PortalPulseProcess]:
         """Our own processes; the last one serves the API."""
         if self._options.clickhouse == "embedded":
             return [self._worker("worker", "--all-in-one", clickhouse=f"chdb:{self._folder.path / 'clickhouse'}")]
-        server = ClickHouseServer(data_dir=self._folder.path / "clickhouse-server", log_dir=self._logs)
+        server = self._storage = ClickHouseServer(data_dir=self._folder.path / "clickhouse-server", log_dir=self._logs)
         self._last.append(server.process)
         server.start()
         server.query("CREATE DATABASE IF NOT EXISTS portalpulse")
-        self._on_step(f"ClickHouse answers at {server.http_url}")
+        self._on_step("ClickHouse is ready")
         return [self._worker(command, clickhouse=server.url()) for command in ("worker", "exporter")]
 
-    def _worker(self, command: str, *arguments: str, clickhouse: str) -> _Worker:
+    def _worker(self, command: str, *arguments: str, clickhouse: str) -> PortalPulseProcess:
         options = self._options
         port = free_port()
         ours = {
@@ -276,28 +298,11 @@ class LocalStack:
             "HTTP__HOST": LOOPBACK,
             "HTTP__PORT": str(port),
         }
-        process = ChildProcess(
-            f"The {command}",
-            [sys.executable, "-m", "pipeline.cli", command, *arguments],
-            log=self._logs / f"{command}.log",
-            environment=child_environment(os.environ, ours=ours, inherit=options.inherit),
-            directory=PROJECT,
-        )
-        return _Worker(process, f"{LOOPBACK}:{port}")
+        environment = child_environment(os.environ, ours=ours, inherit=options.inherit)
+        return PortalPulseProcess(command, arguments, address=f"{LOOPBACK}:{port}", environment=environment, log_dir=self._logs)
 
     @staticmethod
     def _started(part: T | None) -> T:
         if part is None:
             raise ConfigurationError("The stack was not started.")
         return part
-
-
-def child_environment(base: Mapping[str, str], *, ours: Mapping[str, str], inherit: bool) -> dict[str, str]:
-    """The environment of a portalpulse process: ``base``, with or without its own settings, and ``ours`` on top.
-
-    ``ours`` has names without the prefix. How the log is written is always inherited: it changes no figure.
-    """
-    kept = {
-        name: value for name, value in base.items() if inherit or not name.startswith(PREFIX) or name.startswith(f"{PREFIX}LOG__")
-    }
-    return kept | {PREFIX + name: value for name, value in ours.items()}

@@ -13,6 +13,7 @@ import pytest
 
 from deploy.native.parts import PROJECT
 from deploy.native.processes import wait_until
+from deploy.native.receiver import FILE_NAME, Notifications
 from pipeline.addresses import owner_of, read_addresses
 
 #: A stack must be gone this long after it was asked to end.
@@ -22,13 +23,14 @@ STOP_SECONDS = 20
 class Up:
     """One ``portalpulse up`` on a folder of its own."""
 
-    def __init__(self, folder, *arguments):
+    def __init__(self, folder, *arguments, settings=None):
         self.folder = folder
         self.output = folder.with_suffix(".out")
         with self.output.open("wb") as out:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "pipeline.cli", "up", "--data", folder, *arguments],
                 cwd=PROJECT,
+                env=os.environ | (settings or {}),
                 stdout=out,
                 stderr=subprocess.STDOUT,
             )
@@ -40,15 +42,25 @@ class Up:
             return read_addresses(self.folder)
 
         found = wait_until(addresses, timeout=120, what="addresses.json")
-        self.family = psutil.Process(self.process.pid).children(recursive=True)
+        wait_until(lambda: "Notifications follow" in self.said(), timeout=30, what="the last line of the start")
+        self.meet()
         return found
+
+    def meet(self):
+        """Know the children that there are now, beside those known before."""
+        self.family = list({*self.family, *psutil.Process(self.process.pid).children(recursive=True)})
 
     def said(self):
         return self.output.read_text(encoding="utf-8", errors="replace")
 
     def child(self, word):
-        (found,) = [process for process in self.family if word in " ".join(process.cmdline())]
+        self.meet()
+        (found,) = [process for process in self.left() if word in " ".join(process.cmdline())]
         return found
+
+    def told(self, *, status="firing"):
+        """The alerts that were delivered."""
+        return {entry.alert for entry in Notifications(self.folder / FILE_NAME).read() if entry.status == status}
 
     def left(self):
         return [process for process in self.family if process.is_running() and process.status() != psutil.STATUS_ZOMBIE]
@@ -65,12 +77,14 @@ def start(tmp_path):
     """Starts stacks and makes sure that none survives the test."""
     started = []
 
-    def go(*arguments, name="stack"):
-        started.append(Up(tmp_path / name, *arguments))
+    def go(*arguments, name="stack", settings=None):
+        started.append(Up(tmp_path / name, *arguments, settings=settings))
         return started[-1]
 
     yield go
     for up in started:
+        if up.process.poll() is None:
+            up.meet()
         up.process.kill()
         up.process.wait()
         wait_until(lambda up=up: not up.left(), timeout=10, what="the children to die")
@@ -117,14 +131,62 @@ def test_a_second_stack_on_the_same_folder_is_refused(start):
     assert read_addresses(up.folder) is not None
 
 
-@pytest.mark.parametrize(("word", "name"), [("kafka.Kafka", "Kafka"), ("prometheus.yml", "Prometheus"), ("worker", "worker")])
-def test_a_part_that_dies_ends_the_stack(start, word, name):
-    """The stack does not limp on: it says which part ended and leaves with status 2, and so do the others."""
-    up = start()
+#: The parts by a word of their command line, with what the terminal calls them and the alert about them.
+PARTS = {
+    "kafka.Kafka": ("Kafka", "KafkaDown"),
+    "worker": ("The worker", "WorkerDown"),
+    "prometheus.yml": ("Prometheus", "PrometheusDown"),
+    "alertmanager.yml": ("Alertmanager", "AlertmanagerDown"),
+}
+
+
+def counted(up, addresses):
+    """Send events through the running stack and wait until they are counted; returns how many events are stored."""
+    send = [sys.executable, "-m", "pipeline.cli", "produce", "--scenario", "live", "--rate", "200", "--shape", "steady"]
+    subprocess.run([*send, "--duration", "1", "--data", up.folder], check=True, capture_output=True, timeout=90)
+
+    def stored():
+        events = httpx.get(f"{addresses.http}/api/v1/status", trust_env=False, timeout=30).json()["events"]
+        return events["stored"] if events["stored"] == events["tallied"] else 0
+
+    return wait_until(stored, timeout=60, what="the events to be counted")
+
+
+def test_parts_that_die_or_freeze_come_back(start):
+    """Killed all at once, or frozen, they work again at the same addresses; recipients hear of every end and every return."""
+    up = start("--quick-alerts", settings={"PORTALPULSE_WATCHDOG__STALL_SECONDS": "15"})
+    addresses = up.ready()
+    before = counted(up, addresses)
+    for child in [up.child(word) for word in PARTS]:
+        child.kill()
+    wait_until(
+        lambda: all(f"{name} answers again" in up.said() for name, _ in PARTS.values()), timeout=180, what="every part to return"
+    )
+    for name, _ in PARTS.values():
+        assert f"{name} ended (signal 9)" in up.said()
+    between = counted(up, addresses)
+    assert between > before
+    alerts = {alert for _, alert in PARTS.values()}
+    wait_until(lambda: alerts <= up.told() & up.told(status="resolved"), timeout=90, what="every end and return to be told")
+    os.kill(up.child("kafka.Kafka").pid, signal.SIGSTOP)
+    wait_until(lambda: up.said().count("The worker answers again") == 2, timeout=240, what="the worker to return")
+    assert "Kafka ran without answering" in up.said()
+    assert counted(up, addresses) > between
+    up.process.send_signal(signal.SIGINT)
+    assert up.process.wait(STOP_SECONDS) == 0, up.said()
+    assert up.left() == []
+    assert "Traceback" not in up.said()
+
+
+def test_a_part_that_cannot_come_back_ends_the_stack(start):
+    """The recipients are told first; then everything ends with status 2 and the cause."""
+    up = start("--memory-broker", "--quick-alerts")
     up.ready()
-    os.kill(up.child(word).pid, signal.SIGKILL)
-    assert up.process.wait(STOP_SECONDS + 5) == 2, up.said()
-    assert f"{name} ended (signal 9)" in up.said()
+    os.kill(up.child("mock_kafka").pid, signal.SIGKILL)
+    assert up.process.wait(STOP_SECONDS + 30) == 2, up.said()
+    assert "The in-memory broker ended (signal 9). It cannot be started again" in up.said()
+    assert "StackStopped" in up.told()
+    assert "Hệ thống dừng" in up.said()
     assert "Traceback" not in up.said()
     assert up.left() == []
     assert read_addresses(up.folder) is None

@@ -1,0 +1,174 @@
+"""Tells the recipients of alerts, through Alertmanager's API, when a part of the local stack ended and what was done.
+
+Prometheus cannot: it may be the part that ended, and after the stack has ended nothing scrapes it. Alertmanager forgets an alert
+that nobody sends again, and after kill -9 all of them, so each is sent until it is over.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final
+
+import httpx
+
+from pipeline.core.clock import Clock
+from pipeline.core.periods import VIETNAM
+
+#: An alert that is not sent again counts as over after 5 minutes (resolve_timeout).
+_RESEND_SECONDS: Final = 60.0
+#: Seconds between two attempts while Alertmanager does not answer.
+_RETRY_SECONDS: Final = 2.0
+_TIMEOUT_SECONDS: Final = 2.0
+
+#: The alert when the stack ends because of a part.
+STOPPED = "StackStopped"
+
+#: Names of parts in the recipients' language; others stay as they are.
+_NAMES: Final = {
+    "The worker": "Tiến trình xử lý sự kiện (worker)",
+    "The exporter": "Tiến trình xuất số liệu (exporter)",
+    "The in-memory broker": "Kafka trong bộ nhớ",
+}
+
+
+@dataclass(slots=True)
+class _Alert:
+    """One alert; ``over`` once the part is back."""
+
+    labels: dict[str, str]
+    annotations: dict[str, str]
+    started: dt.datetime
+    begun: float
+    over: bool = False
+    ended: dt.datetime | None = None
+    next_sending: float = 0.0
+
+
+class PartAlerts:
+    """Alerts about parts, kept alive in the Alertmanager at ``url``; call ``tick`` often.
+
+    Args:
+        url: Alertmanager's address.
+        clock: the time that recipients read.
+        monotonic: seconds for resending.
+        hold_seconds: the least time that an alert fires: longer than its group waits, else one that is over soon is never told.
+        last_words: the end of a part's log by the part's name.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        clock: Clock,
+        monotonic: Callable[[], float],
+        hold_seconds: float,
+        last_words: Callable[[str], str],
+    ) -> None:
+        self._url = f"{url}/api/v2/alerts"
+        self._clock = clock
+        self._monotonic = monotonic
+        self._hold = hold_seconds
+        self._last_words = last_words
+        self._alerts: dict[str, _Alert] = {}
+
+    def ended(self, name: str, cause: str, *, pause: float, restart: int) -> None:
+        """A part ended and is started again."""
+        self._fire(
+            alert_name(name),
+            part=name,
+            summary=f"{_shown(name)} đã dừng và đang được khởi động lại.",
+            summary_en=f"{name} {cause} and is started again.",
+            description=f"{_shown(name)} đã dừng lúc {self._time()} ({cause}); khởi động lại lần {restart} sau {pause:.0f} giây."
+            f"{self._log_of(name)}",
+        )
+
+    def is_back(self, name: str, *, seconds: float) -> None:
+        """A part answers again."""
+        alert = self._alerts.get(alert_name(name))
+        if alert is not None:
+            alert.over = True
+            alert.annotations |= {
+                "summary": f"{_shown(name)} đã hoạt động trở lại.",
+                "summary_en": f"{name} answers again.",
+                "description": f"{_shown(name)} đã hoạt động trở lại lúc {self._time()}, sau {seconds:.0f} giây gián đoạn.",
+            }
+
+    def gives_up(self, name: str, cause: str) -> None:
+        """A part is not started again, and the stack ends."""
+        self._fire(
+            STOPPED,
+            part=name,
+            summary="Hệ thống portalpulse đã dừng.",
+            summary_en=f"portalpulse has stopped: {name} {cause}.",
+            description=f"Hệ thống dừng lúc {self._time()}: {_shown(name)} không khởi động lại được ({cause})."
+            f" Không còn số liệu mới và cảnh báo nào cho đến khi hệ thống được khởi động lại.{self._log_of(name)}",
+        )
+
+    def tick(self) -> None:
+        """Send what is due; what Alertmanager does not take is sent again soon."""
+        now = self._monotonic()
+        for alert in self._alerts.values():
+            if alert.over and alert.ended is None and now - alert.begun >= self._hold:
+                alert.ended, alert.next_sending = self._clock.now(), now
+        due = {name: alert for name, alert in self._alerts.items() if now >= alert.next_sending}
+        if not due:
+            return
+        taken = self._post([_as_json(alert) for alert in due.values()])
+        for name, alert in due.items():
+            alert.next_sending = now + (_RESEND_SECONDS if taken else _RETRY_SECONDS)
+            if taken and alert.ended is not None:
+                del self._alerts[name]
+
+    def sends_again(self) -> None:
+        """Alertmanager has started anew and knows nothing: send everything at the next ``tick``."""
+        for alert in self._alerts.values():
+            alert.next_sending = 0.0
+
+    @property
+    def open(self) -> frozenset[str]:
+        """Names of the alerts that Alertmanager has not been told the end of."""
+        return frozenset(self._alerts)
+
+    def _fire(self, name: str, *, part: str, **annotations: str) -> None:
+        before = self._alerts.get(name)
+        going_on = before is not None and before.ended is None
+        self._alerts[name] = _Alert(
+            labels={"alertname": name, "part": part, "severity": "critical", "scope": "pipeline"},
+            annotations=annotations,
+            started=before.started if before is not None and going_on else self._clock.now(),
+            begun=self._monotonic(),
+        )
+
+    def _post(self, alerts: list[dict[str, Any]]) -> bool:
+        try:
+            return httpx.post(self._url, json=alerts, timeout=_TIMEOUT_SECONDS, trust_env=False).is_success
+        except httpx.HTTPError:
+            return False
+
+    def _time(self) -> str:
+        return f"{self._clock.now().astimezone(VIETNAM):%H:%M:%S %d/%m/%Y}"
+
+    def _log_of(self, name: str) -> str:
+        words = self._last_words(name)
+        return f" Nhật ký: {words}" if words else ""
+
+
+def alert_name(part: str) -> str:
+    """The alert about a part, one name a part: Alertmanager tells a new name at once and news of a known one later."""
+    words = part.removeprefix("The ").replace("-", " ").split()
+    return "".join(f"{word[0].upper()}{word[1:]}" for word in words) + "Down"
+
+
+def _shown(name: str) -> str:
+    return _NAMES.get(name, name)
+
+
+def _as_json(alert: _Alert) -> dict[str, Any]:
+    fields: dict[str, Any] = {
+        "labels": alert.labels,
+        "annotations": alert.annotations,
+        "startsAt": alert.started.isoformat(),
+    }
+    return fields if alert.ended is None else fields | {"endsAt": alert.ended.isoformat()}
