@@ -14,8 +14,15 @@ if TYPE_CHECKING:
     from pipeline.settings import LogSettings
 
 
+#: Never written below ``info``: at debug it writes every request to Kafka as it is sent, and with it the password.
+_TALKS_OF_SECRETS = "aiokafka.conn"
+
+
 def configure_logging(settings: LogSettings) -> None:
-    """Set up structlog and route the standard library's loggers (Faust, aiokafka) through it. Call once, at start."""
+    """Set up structlog and route the standard library's loggers (Faust, aiokafka) through it. Call once, at start.
+
+    Libraries write from ``warning`` on, and everything at ``debug``: what they tell at ``info`` helps nobody from day to day.
+    """
     level = logging.getLevelNamesMapping()[settings.level.upper()]
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
@@ -43,7 +50,8 @@ def configure_logging(settings: LogSettings) -> None:
     )
     root = logging.getLogger()
     root.handlers[:] = [handler]
-    root.setLevel(max(level, logging.WARNING))  # the libraries' own chatter helps nobody at info
+    root.setLevel(level if level <= logging.DEBUG else max(level, logging.WARNING))
+    logging.getLogger(_TALKS_OF_SECRETS).setLevel(max(root.level, logging.INFO))
 
 
 def get_logger(name: str) -> FilteringBoundLogger:

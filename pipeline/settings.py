@@ -218,7 +218,11 @@ class LogSettings(BaseModel):
 
     model_config = {"extra": "forbid"}
 
-    level: str = Field("info", pattern="^(debug|info|warning|error)$", description="Least severe level that is written.")
+    level: str = Field(
+        "info",
+        pattern="^(debug|info|warning|error)$",
+        description="Least severe level written; libraries from warning on, and all at debug.",
+    )
     format: str = Field("console", pattern="^(console|json)$", description="For people (console) or machines (json).")
 
 
