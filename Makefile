@@ -1,6 +1,6 @@
 # `make` alone tells what there is. Every target prepares the machine first (deploy/setup.sh; a second run fetches nothing).
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-tests demo up doctor test check unit bench chaos clean
+.PHONY: help setup setup-tests demo up doctor test check unit bench chaos fuzz clean
 BIN := .venv/bin
 
 help:
@@ -18,6 +18,7 @@ help:
 	@echo '  make bench     speed, latency and the comparison with other engines (ARGS=...)'
 	@echo '  make chaos     faults in real Kafka, ClickHouse and workers while events flow; every number is compared after each'
 	@echo '                 (ARGS="--minutes 10 --seed 7 --faults zombie,kill-loop")'
+	@echo '  make fuzz      random messages, guided by the code they reach, through decoder and judge (ARGS="--minutes 60")'
 	@echo '  make clean     removes .venv, .cache and tool caches; the data in .portalpulse stays'
 	@echo
 	@echo 'Next: make demo'
@@ -48,6 +49,10 @@ bench: setup-tests
 
 chaos: setup-tests
 	$(BIN)/python -m bench chaos $(ARGS)
+
+fuzz: setup-tests
+	$(BIN)/pip install -q --disable-pip-version-check --no-input --only-binary=:all: --require-hashes -r tests/fuzz/requirements.lock
+	$(BIN)/python -m tests.fuzz.run $(ARGS)
 
 clean:
 	rm -rf .venv .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist *.egg-info

@@ -1,0 +1,102 @@
+"""Coverage-guided fuzzing of decoder and judge with atheris: ``make fuzz ARGS="--minutes 60"``.
+
+Starts from the corpus in ``tests/data/fuzz``, keeps what reaches new code in ``.cache/fuzz``, and writes a minimised corpus back.
+A finding ends the run with status 1 and leaves its input beside the corpus as ``crash-...``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from types import FrameType
+
+from tests.fuzz.target import CORPUS, check, corpus
+
+_FOLDER = Path(".cache/fuzz/decode")
+_MOST_BYTES = 16_384
+#: Longer inputs are not kept in the repository (bytes).
+_LONGEST = 2_048
+
+
+def smallest_cover(inputs: Iterable[bytes]) -> list[bytes]:
+    """Inputs that together take every step between two lines of the decoder, and get every set of verdicts; small ones first."""
+    kept, known = [], set[object]()
+    for data in sorted(inputs, key=lambda data: (len(data), data)):
+        steps = _steps(data)
+        if not steps <= known:
+            kept.append(data)
+            known |= steps
+    return kept
+
+
+def _steps(data: bytes) -> set[object]:
+    """Pairs of lines of pipeline.core that ran one after the other, and the verdicts."""
+    seen: set[object] = set()
+
+    def entered(frame: FrameType, _: str, __: object) -> Callable[..., object] | None:
+        code = frame.f_code
+        if "/pipeline/core/" not in code.co_filename:
+            return None
+        before = 0
+
+        def stepped(frame: FrameType, event: str, _: object) -> object:
+            nonlocal before
+            if event == "line":
+                seen.add((code.co_filename + code.co_qualname, before, frame.f_lineno))
+                before = frame.f_lineno
+            return stepped
+
+        return stepped
+
+    sys.settrace(entered)
+    try:
+        seen.add(check(data))
+    finally:
+        sys.settrace(None)
+    return seen
+
+
+def main() -> int:
+    """Fuzz for some minutes in a process of its own, then minimise the corpus."""
+    parser = argparse.ArgumentParser(prog="make fuzz", description=__doc__)
+    parser.add_argument("--minutes", type=float, default=10.0, help="how long (default 10)")
+    parser.add_argument("--seed", type=int, default=0, help="0 takes one by chance")
+    chosen = parser.parse_args()
+    found = _FOLDER / "found"
+    found.mkdir(parents=True, exist_ok=True)
+    for data in corpus():
+        (found / hashlib.sha1(data).hexdigest()).write_bytes(data)
+    command = [
+        sys.executable,
+        "-m",
+        "tests.fuzz.engine",
+        f"-max_len={_MOST_BYTES}",
+        f"-artifact_prefix={_FOLDER}/",
+        "-timeout=60",
+    ]
+    limits = [
+        f"-max_total_time={int(chosen.minutes * 60)}",
+        f"-seed={chosen.seed}",
+        "-print_final_stats=1",
+        "-report_slow_units=30",
+    ]
+    with subprocess.Popen([*command, *limits, str(found)], stderr=subprocess.PIPE, text=True, errors="replace") as engine:
+        assert engine.stderr is not None
+        for line in engine.stderr:
+            if not re.match(r"#\d+\s+(NEW|REDUCE)", line):
+                print(line, end="", flush=True)  # noqa: T201 - a command
+    if engine.returncode:
+        return 1
+    kept = smallest_cover(data for file in found.iterdir() if len(data := file.read_bytes()) <= _LONGEST)
+    CORPUS.write_text("".join(f"{data!r}\n" for data in kept), encoding="ascii")
+    print(f"{len(kept)} inputs in {CORPUS.relative_to(Path.cwd())}")  # noqa: T201
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

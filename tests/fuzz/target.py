@@ -1,0 +1,85 @@
+"""What the fuzzer asks of any bytes: a batch of messages is sorted into events and refusals, the same by decoder and judge.
+
+An input is one byte that chooses the clock, then messages separated by ``SEPARATOR``; ``TOMBSTONE`` stands for no value.
+"""
+
+from __future__ import annotations
+
+import ast
+import datetime as dt
+from pathlib import Path
+
+import numpy as np
+
+from pipeline.core.agencies import AgencyRegistry
+from pipeline.core.dead_letters import message_of, shown
+from pipeline.core.decode import Decoder
+from pipeline.core.events import DossierEvent, Reason
+from pipeline.core.judge import Judge
+from pipeline.core.layouts import Layouts
+from pipeline.core.ledger import Ledger, touched_hours
+from pipeline.core.periods import LAST_INSTANT
+from pipeline.rows import Stretch, with_positions
+from tests.factories import LATEST, TOPIC, events_of
+
+SEPARATOR, TOMBSTONE = b"\x1e", b"\x1d"
+CLOCKS = (
+    LATEST,
+    LAST_INSTANT,
+    dt.datetime(1970, 1, 1, tzinfo=dt.UTC),
+    dt.datetime.min.replace(tzinfo=dt.UTC),
+    dt.datetime.max.replace(tzinfo=dt.UTC),
+)
+#: Inputs that reached new code, one bytes literal a line.
+CORPUS = Path(__file__).parents[1] / "data" / "fuzz" / "decode.txt"
+
+_REGISTRY = AgencyRegistry.packaged()
+_DECODER, _JUDGE = Decoder(_REGISTRY), Judge(_REGISTRY)
+
+
+def messages_of(data: bytes) -> tuple[dt.datetime, list[bytes | None]]:
+    """Clock and messages of an input."""
+    if not data:
+        return CLOCKS[0], []
+    pieces = data[1:].split(SEPARATOR)
+    return CLOCKS[data[0] % len(CLOCKS)], [None if piece == TOMBSTONE else piece for piece in pieces]
+
+
+def check(data: bytes) -> tuple[object, ...]:
+    """Raise when anything of a batch is lost, doubled, unforeseen or judged in two ways, up to the door of the storage.
+
+    Returns what was said of the messages, in short: the clock, the reasons, and whether any was an event.
+    """
+    latest, values = messages_of(data)
+    known: Layouts = _DECODER._layouts
+    known._known = ()
+    for _ in range(2):  # the second time the layouts are known
+        decoded = _DECODER.decode(values, latest=latest)
+        assert not decoded.bulk_error, decoded.bulk_error
+        found = {**events_of(decoded.events), **dict(decoded.refusals)}
+        verdicts = {position: _JUDGE.judge(value, latest=latest) for position, value in enumerate(values)}
+        assert found == verdicts
+    for position, refusal in decoded.refusals:
+        assert refusal.reason is not Reason.UNFORESEEN, refusal.detail
+        refusal.detail.encode()
+        shown(values[position])
+        message_of(values[position], str(refusal.reason))
+    said = (latest, frozenset(refusal.reason for _, refusal in decoded.refusals), decoded.events.num_rows > 0)
+    if not decoded.events.num_rows:
+        return said
+    assert all(isinstance(found[position], DossierEvent) for position in decoded.events.column("position").to_pylist())
+    rows = with_positions(decoded.events, [Stretch(TOPIC, 0, 0, len(values))])
+    agencies = np.concatenate([chunk.indices.to_numpy() for chunk in rows.column("agency").chunks])
+    ledger = Ledger()
+    ledger.stored(touched_hours(agencies, rows.column("occurred_at").cast("int64").to_numpy()))
+    while (work := ledger.take_hot_minutes(60)) is not None:
+        for span in work.spans:
+            span.instants()
+        ledger.minutes_recounted(work)
+    assert ledger.take_days(400) is not None
+    return said
+
+
+def corpus() -> list[bytes]:
+    """The inputs kept in the repository."""
+    return [ast.literal_eval(line) for line in CORPUS.read_text(encoding="ascii").splitlines() if line]
