@@ -5,6 +5,8 @@ Nothing reads the environment elsewhere. docs/settings.md lists every setting; a
 
 from __future__ import annotations
 
+import os
+import re
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,6 +14,7 @@ from pydantic import BaseModel, Field, SecretStr, ValidationError, field_validat
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from pipeline.core.errors import ConfigurationError
+from pipeline.setting_messages import explained, unknown_variable, unreadable
 
 #: Prefix of every variable.
 PREFIX = "PORTALPULSE_"
@@ -248,25 +251,38 @@ class Settings(BaseSettings):
         description="JSON list of policies: kpi, window, ratio, min_volume.",
     )
 
+    @field_validator("thresholds")
+    @classmethod
+    def _one_policy_a_series(cls, value: tuple[ThresholdPolicy, ...]) -> tuple[ThresholdPolicy, ...]:
+        """Two policies for one series would be exported twice, which Prometheus refuses."""
+        seen: set[tuple[str, str]] = set()
+        for number, policy in enumerate(value, 1):
+            if (policy.kpi, policy.window) in seen:
+                raise ValueError(f"policy {number} is a second one for {policy.kpi} over {policy.window}: write one of them")
+            seen.add((policy.kpi, policy.window))
+        return value
+
 
 def load_settings(**overrides: Any) -> Settings:
     """Read and check the settings; ``overrides`` (from the command line) win over the environment.
 
     Raises:
-        ConfigurationError: one line that names the first wrong variable and what it must be.
+        ConfigurationError: one line that names the first wrong variable and what it must be, or a variable with our prefix
+            that no setting reads.
     """
+    if unknown := unknown_variable(os.environ, Settings, PREFIX):
+        raise ConfigurationError(unknown, remedy="docs/settings.md lists every setting; take the variable away or correct it.")
     try:
         return Settings(**overrides)
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        name = PREFIX + "__".join(str(part).upper() for part in first["loc"])
-        more = len(error.errors()) - 1
-        tail = f" ({more} more wrong)" if more else ""
+        # Values are looked at to say what to write; secrets are left out there.
+        wrong = error.errors(include_url=False)
+        more = f" {len(wrong) - 1} more are wrong." if len(wrong) > 1 else ""
         raise ConfigurationError(
-            f"Setting {name} is wrong: {first['msg']}{tail}.",
+            f"{explained(wrong[0], Settings, PREFIX)}{more}",
             remedy="docs/settings.md lists every setting with its range.",
-        ) from error
+        ) from None  # the cause would show the values
     except ValueError as error:  # a variable that should be JSON and is not (pydantic-settings' own SettingsError)
-        raise ConfigurationError(
-            f"A setting cannot be read: {error}.", remedy="docs/settings.md lists every setting with its form."
-        ) from error
+        field = re.search(r'field "(\w+)"', str(error))
+        problem = unreadable(field[1], PREFIX, Settings) if field else f"A setting cannot be read: {error}."
+        raise ConfigurationError(problem, remedy="docs/settings.md lists every setting with its form.") from error

@@ -1,0 +1,219 @@
+"""What is wrong with a setting, in words that say what to write instead.
+
+Pure: errors and names in, sentences out. Values of secrets are never repeated, and neither are those of unknown fields.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from pydantic import BaseModel, SecretStr
+from pydantic.fields import FieldInfo
+
+#: Variables of deploy/setup.sh, which share the prefix.
+_FOREIGN: Final = frozenset({"NO_APT", "SETUP_LOCKED"})
+#: What Kubernetes sets in every container for a Service whose name begins like ours.
+_KUBERNETES: Final = re.compile(r"(^|_)(SERVICE_(HOST|PORT(_\w+)?)|PORT_\d+_(TCP|UDP|SCTP)(_\w+)?)$")
+_KUBERNETES_LINK: Final = re.compile(r"(^|_)PORT$")
+_CHOICES: Final = re.compile(r"^\^\(([\w|-]+)\)\$$")
+#: Values above 1 up to this are percents that were meant as ratios.
+_PERCENT: Final = 100
+
+
+def variables_of(model: type[BaseModel], prefix: str) -> Iterator[str]:
+    """The name of every variable that ``model`` reads."""
+    for name, field in model.model_fields.items():
+        section = _section(field)
+        if section is None:
+            yield prefix + name.upper()
+        else:
+            yield from variables_of(section, f"{prefix}{name.upper()}__")
+
+
+def unknown_variable(environment: Mapping[str, str], model: type[BaseModel], prefix: str) -> str | None:
+    """A sentence about the first variable that begins with ``prefix`` and that nobody reads, or None."""
+    for name in sorted(environment):
+        upper = name.upper()
+        if upper.startswith(prefix) and not _is_read(upper.removeprefix(prefix), model):
+            rest = upper.removeprefix(prefix)
+            link = _KUBERNETES_LINK.search(rest) and environment[name].startswith(("tcp://", "udp://", "sctp://"))
+            if rest not in _FOREIGN and not _KUBERNETES.search(rest) and not link:
+                return f"The variable {name} is no setting of portalpulse{_meant(rest, variables_of(model, ''), prefix)}."
+    return None
+
+
+def explained(error: Mapping[str, Any], model: type[BaseModel], prefix: str) -> str:
+    """A sentence about one error of pydantic (with its input) in the settings ``model``."""
+    owner, field, variable, place = _find(error["loc"], model, prefix)
+    kind, context = error["type"], error.get("ctx", {})
+    if kind == "extra_forbidden":
+        fields = list(owner.model_fields)
+        unknown = str(error["loc"][-1])
+        if place:
+            wrong = f"{place}it does not know the field {unknown!r}{_meant(unknown, fields)}"
+            return f"Setting {variable} is wrong: {wrong}; it knows {', '.join(fields)}."
+        section, _, wrong = variable.rpartition("__")
+        meant = _meant(wrong, [name.upper() for name in fields], f"{section}__")
+        return f"The variable {variable} is no setting of portalpulse{meant}."
+    secret = field is not None and _is_secret(field)
+    told = _Told(
+        name=str(error["loc"][-1]).lower(),
+        value=None if secret or not _is_plain(error["input"]) else error["input"],
+        limits=context,
+        form=_object_form(owner) if kind == "model_type" else _list_form(field),
+    )
+    words = _WORDS.get(kind)
+    text = words(told) if words is not None else error["msg"].removeprefix("Value error, ")
+    return f"Setting {variable} is wrong: {place}{text}."
+
+
+def unreadable(field: str, prefix: str, model: type[BaseModel]) -> str:
+    """A sentence about a variable that should hold JSON and does not."""
+    variable = prefix + field.upper()
+    info = model.model_fields.get(field)
+    section = None if info is None else _section(info)
+    if section is not None:
+        part = next(iter(section.model_fields)).upper()
+        return f"Setting {variable} is wrong: it is a group; write its parts, such as {variable}__{part}."
+    return f"Setting {variable} is wrong: it wants {_list_form(info)}, and this is no JSON."
+
+
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """What a sentence is made of. ``value``: None when it must not be shown."""
+
+    name: str
+    value: Any
+    limits: Mapping[str, Any]
+    form: str
+
+    @property
+    def named(self) -> str:
+        return "it" if self.value is None else f"{self.name} {str(self.value)[:40]}"
+
+    @property
+    def quoted(self) -> str:
+        return "the value" if self.value is None else repr(self.value)[:42]
+
+
+def _above(told: _Told) -> str:
+    text = f"{told.named} is above {told.limits['le']:,.12g}"
+    number = _number(told.value)
+    if told.name.endswith("ratio") and number is not None and 1 < number <= _PERCENT:
+        text += f": write {number / 100:.12g} for {number:.12g} %"
+    return text
+
+
+def _too_short(told: _Told) -> str:
+    least = told.limits["min_length"]
+    return f"it must have at least {least} character{'s' if least > 1 else ''}"
+
+
+def _no_match(told: _Told) -> str:
+    choices = _CHOICES.match(told.limits["pattern"])
+    known = choices[1].split("|") if choices else []
+    text = f"is none of {', '.join(known)}" if choices else f"does not match {told.limits['pattern']}"
+    return f"{told.quoted} {text}{_meant(str(told.value), known)}"
+
+
+def _no_integer(told: _Told) -> str:
+    return f"{told.quoted} is no whole number"
+
+
+def _no_number(told: _Told) -> str:
+    return f"{told.quoted} is no number"
+
+
+def _another_form(told: _Told) -> str:
+    return f"it wants {told.form}, and this is {'something else' if told.value is None else told.quoted}"
+
+
+#: Sentences by pydantic's names of errors; any other error is told in pydantic's words.
+_WORDS: Final[dict[str, Callable[[_Told], str]]] = {
+    "less_than_equal": _above,
+    "greater_than_equal": lambda told: f"{told.named} is below {told.limits['ge']:,.12g}",
+    "greater_than": lambda told: f"{told.named} must be above {told.limits['gt']:,.12g}",
+    "int_parsing": _no_integer,
+    "int_type": _no_integer,
+    "int_from_float": _no_integer,
+    "float_parsing": _no_number,
+    "float_type": _no_number,
+    "finite_number": _no_number,
+    "string_too_short": _too_short,
+    "string_too_long": lambda told: f"it must have at most {told.limits['max_length']} characters",
+    "string_pattern_mismatch": _no_match,
+    "tuple_type": _another_form,
+    "model_type": _another_form,
+}
+
+
+def _find(
+    location: tuple[int | str, ...], model: type[BaseModel], prefix: str
+) -> tuple[type[BaseModel], FieldInfo | None, str, str]:
+    """Who owns the wrong field, the field, the variable that holds it, and its place within a list."""
+    owner, field, variable, place = model, None, prefix.removesuffix("_"), ""
+    separator, inside = "_", False
+    for part in location:
+        if isinstance(part, int):
+            place, inside = f"policy {part + 1}: ", True
+            items = _items(field)
+            owner, field = (owner, field) if items is None else (items, None)
+            continue
+        section = None if field is None else _section(field)
+        owner = owner if section is None else section
+        field = owner.model_fields.get(part)
+        if not inside:
+            variable, separator = f"{variable}{separator}{part.upper()}", "__"
+    return owner, field, variable, place
+
+
+def _is_read(rest: str, model: type[BaseModel]) -> bool:
+    """Whether a variable without its prefix belongs to a setting; wrong fields of a known group are told by pydantic."""
+    group, nested, _ = rest.partition("__")
+    field = model.model_fields.get(group.lower())
+    return field is not None and (not nested or _section(field) is not None)
+
+
+def _section(field: FieldInfo) -> type[BaseModel] | None:
+    kind = field.annotation
+    return kind if isinstance(kind, type) and issubclass(kind, BaseModel) else None
+
+
+def _items(field: FieldInfo | None) -> type[BaseModel] | None:
+    """The model of the items of a list, if they have one."""
+    arguments = () if field is None else getattr(field.annotation, "__args__", ())
+    found = [kind for kind in arguments if isinstance(kind, type) and issubclass(kind, BaseModel)]
+    return found[0] if found else None
+
+
+def _list_form(field: FieldInfo | None) -> str:
+    items = _items(field)
+    return "JSON" if items is None else f"a JSON list of {{{', '.join(items.model_fields)}}}"
+
+
+def _object_form(model: type[BaseModel]) -> str:
+    return f"an object {{{', '.join(model.model_fields)}}}"
+
+
+def _is_secret(field: FieldInfo) -> bool:
+    return field.annotation is SecretStr
+
+
+def _is_plain(value: Any) -> bool:
+    return isinstance(value, (str, int, float, bool))
+
+
+def _number(value: Any) -> float | None:
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        return None
+
+
+def _meant(wrong: str, known: Iterable[str], prefix: str = "") -> str:
+    close = difflib.get_close_matches(wrong, list(known), n=1, cutoff=0.7)
+    return f" (did you mean {prefix}{close[0]}?)" if close else ""
