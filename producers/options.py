@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from pipeline.core.errors import ConfigurationError
+from pipeline.hints import command
 
 if TYPE_CHECKING:
     from pipeline.settings import KafkaSettings
@@ -82,7 +83,7 @@ class TargetOptions:
             running = read_addresses(self.data or settings.data_dir)
             if running is None and self.data is not None:
                 raise ConfigurationError(
-                    f"No local stack runs on {self.data}.", remedy=f"Start one with `portalpulse up --data {self.data}`."
+                    f"No local stack runs on {self.data}.", remedy=f"Start one with `{command('up', '--data', self.data)}`."
                 )
         security = settings.kafka
         if self.bootstrap is not None:

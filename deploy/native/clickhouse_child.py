@@ -36,9 +36,10 @@ def main(arguments: list[str]) -> int:
     # Python's own handlers never run while the library has the main thread: leave the signals to the kernel.
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.SIG_DFL)
+    os.chdir(folder)  # its name is read by nobody: the engine would fill in "${...}", for example
     command = [
         "clickhouse",
-        f"--path={folder}",
+        "--path=./",
         "--listen_host=127.0.0.1",
         f"--http_port={http_port}",
         f"--tcp_port={tcp_port}",
@@ -50,7 +51,7 @@ def main(arguments: list[str]) -> int:
         "--output-format=TabSeparated",
         f"--query={SERVE_FOR_EVER}",
     ]
-    argv = (ctypes.c_char_p * len(command))(*[part.encode() for part in command])
+    argv = (ctypes.c_char_p * len(command))(*[os.fsencode(part) for part in command])
     result = library.chdb_query_cmdline(len(command), argv)
     sys.stderr.write(f"{library.chdb_result_error(result)!r}\n")
     return 1

@@ -25,7 +25,7 @@ class ClickHouseServer(Part):
             data_dir: the server's own folder.
             log_dir: where clickhouse.log goes.
             library: the engine; None = where deploy/setup.sh puts it.
-            options: further options of the engine, as ``--config-file=PATH``.
+            options: further options of the engine, as ``--config-file=PATH`` (absolute).
 
         Raises:
             ConfigurationError: it is missing.

@@ -12,6 +12,7 @@ from typing import Literal
 
 import httpx
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from deploy.native.folder import LEAST_FREE_BYTES
@@ -82,11 +83,11 @@ def print_findings(findings: list[Finding], *, console: Console) -> None:
     marks = {"ok": "[green]✓[/green]", "note": "[yellow]![/yellow]", "wrong": "[bold red]✗[/bold red]"}
     table = Table(show_header=False, box=None, pad_edge=False)
     for finding in findings:
-        table.add_row(marks[finding.state], finding.part, finding.says)
+        table.add_row(marks[finding.state], finding.part, escape(finding.says))
     console.print(table)
     for finding in findings:
         if finding.state != "ok" and finding.remedy:
-            console.print(f"{marks[finding.state]} {finding.part}: {finding.remedy}", highlight=False)
+            console.print(f"{marks[finding.state]} {finding.part}: {escape(finding.remedy)}", highlight=False)
     wrong = sum(finding.state == "wrong" for finding in findings)
     console.print("Everything is in order." if not wrong else f"{wrong} things are wrong.")
 

@@ -7,6 +7,7 @@ that nobody sends again, and after kill -9 all of them, so each is sent until it
 from __future__ import annotations
 
 import datetime as dt
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
@@ -33,15 +34,27 @@ _NAMES: Final = {
 }
 
 
+#: The supervision's causes in the recipients' language; \1 is the number.
+_CAUSES: Final = (
+    (r"ended \(signal (\d+)\)", r"bị tín hiệu \1 kết thúc"),
+    (r"ended \(exit code (\d+)\)", r"tự kết thúc với mã \1"),
+    (r"ran without answering for (\d+) s", r"chạy mà không trả lời trong \1 giây"),
+    (r"did not answer within (\d+) s of its start", r"không trả lời trong \1 giây sau khi khởi động"),
+    (r"cannot be started: ", r"không khởi động được: "),
+)
+#: Only a program that ended by itself has said why.
+_SAID_WHY: Final = "exit code"
+
+
 @dataclass(slots=True)
 class _Alert:
-    """One alert; ``over`` once the part is back."""
+    """One alert; ``back`` holds the annotations of its end once the part is back."""
 
     labels: dict[str, str]
     annotations: dict[str, str]
     started: dt.datetime
     begun: float
-    over: bool = False
+    back: dict[str, str] | None = None
     ended: dt.datetime | None = None
     next_sending: float = 0.0
 
@@ -80,16 +93,15 @@ class PartAlerts:
             part=name,
             summary=f"{_shown(name)} đã dừng và đang được khởi động lại.",
             summary_en=f"{name} {cause} and is started again.",
-            description=f"{_shown(name)} đã dừng lúc {self._time()} ({cause}); khởi động lại lần {restart} sau {pause:.0f} giây."
-            f"{self._log_of(name)}",
+            description=f"{_shown(name)} đã dừng lúc {self._time()} ({in_vietnamese(cause)}); khởi động lại lần {restart}"
+            f" sau {pause:.0f} giây.{self._log_of(name, cause)}",
         )
 
     def is_back(self, name: str, *, seconds: float) -> None:
         """A part answers again."""
         alert = self._alerts.get(alert_name(name))
         if alert is not None:
-            alert.over = True
-            alert.annotations |= {
+            alert.back = {
                 "summary": f"{_shown(name)} đã hoạt động trở lại.",
                 "summary_en": f"{name} answers again.",
                 "description": f"{_shown(name)} đã hoạt động trở lại lúc {self._time()}, sau {seconds:.0f} giây gián đoạn.",
@@ -102,16 +114,17 @@ class PartAlerts:
             part=name,
             summary="Hệ thống portalpulse đã dừng.",
             summary_en=f"portalpulse has stopped: {name} {cause}.",
-            description=f"Hệ thống dừng lúc {self._time()}: {_shown(name)} không khởi động lại được ({cause})."
-            f" Không còn số liệu mới và cảnh báo nào cho đến khi hệ thống được khởi động lại.{self._log_of(name)}",
+            description=f"Hệ thống dừng lúc {self._time()}: {_shown(name)} không khởi động lại được"
+            f" ({in_vietnamese(cause)}). Không còn số liệu mới và cảnh báo nào cho đến khi hệ thống được khởi động lại."
+            f"{self._log_of(name, cause)}",
         )
 
     def tick(self) -> None:
         """Send what is due; what Alertmanager does not take is sent again soon."""
         now = self._monotonic()
         for alert in self._alerts.values():
-            if alert.over and alert.ended is None and now - alert.begun >= self._hold:
-                alert.ended, alert.next_sending = self._clock.now(), now
+            if alert.back is not None and alert.ended is None and now - alert.begun >= self._hold:
+                alert.annotations, alert.ended, alert.next_sending = alert.back, self._clock.now(), now
         due = {name: alert for name, alert in self._alerts.items() if now >= alert.next_sending}
         if not due:
             return
@@ -150,8 +163,8 @@ class PartAlerts:
     def _time(self) -> str:
         return f"{self._clock.now().astimezone(VIETNAM):%H:%M:%S %d/%m/%Y}"
 
-    def _log_of(self, name: str) -> str:
-        words = self._last_words(name)
+    def _log_of(self, name: str, cause: str) -> str:
+        words = self._last_words(name) if _SAID_WHY in cause else ""
         return f" Nhật ký: {words}" if words else ""
 
 
@@ -159,6 +172,13 @@ def alert_name(part: str) -> str:
     """The alert about a part, one name a part: Alertmanager tells a new name at once and news of a known one later."""
     words = part.removeprefix("The ").replace("-", " ").split()
     return "".join(f"{word[0].upper()}{word[1:]}" for word in words) + "Down"
+
+
+def in_vietnamese(cause: str) -> str:
+    """A cause as the supervision words it, for the recipients."""
+    for pattern, translation in _CAUSES:
+        cause = re.sub(pattern, translation, cause)
+    return cause
 
 
 def _shown(name: str) -> str:

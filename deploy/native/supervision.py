@@ -63,7 +63,7 @@ class Supervision:
             f"{name} {cause}. Starting it again in {pause:.0f} s (restart {restart} of at most {self._policy.limit}"
             f" in {minutes:.0f} minutes)."
         )
-        words = self._last_words(name)
+        words = self._last_words(name) if "exit code" in cause else ""
         self._say(f"The end of {self._log(name)}: {words}" if words else f"Its log is {self._log(name)}.")
         self._alerts.ended(name, cause, pause=pause, restart=restart)
 

@@ -14,6 +14,7 @@ import httpx
 
 from pipeline.addresses import owner_of, read_addresses
 from pipeline.core.errors import PortalPulseError, UnavailableError
+from pipeline.hints import command
 from pipeline.settings import Settings
 
 #: A process that lives answers /healthz at once; this leaves room for a busy machine (seconds).
@@ -113,7 +114,7 @@ class Process:
         if self._gone:
             return NotRunningError(
                 f"No stack runs on {self.folder}; the last one was killed.",
-                remedy=f"Start it with `portalpulse up --data {self.folder}`.",
+                remedy=f"Start it with `{command('up', '--data', self.folder)}`.",
             )
         return NotRunningError(f"{self._name} does not listen.", remedy=self._look)
 
@@ -161,7 +162,7 @@ def running(settings: Settings, data: Path | None) -> Process:
                 remedy="Wait until `portalpulse up` has printed its addresses.",
             )
         if data is not None:
-            raise NotRunningError(f"No stack runs on {data}.", remedy=f"Start it with `portalpulse up --data {data}`.")
+            raise NotRunningError(f"No stack runs on {data}.", remedy=f"Start it with `{command('up', '--data', data)}`.")
         process = Process(url_of(settings.http.host, settings.http.port), None, token)
     process.demand_life()
     return process

@@ -126,9 +126,10 @@ def test_the_memory_broker_serves_producers_and_groups(tmp_path):
         broker.stop()
 
 
-def test_clickhouse_keeps_its_rows_over_kill_and_restart(tmp_path):
-    """Rows of an answered insert are there after kill -9, on the same address."""
-    server = ClickHouseServer(data_dir=tmp_path / "clickhouse", log_dir=tmp_path / "logs")
+@pytest.mark.parametrize("name", ["clickhouse", "q?x=1#c%20 [1]*{a,b} ${HOME}\\t'\",;: dữ liệu"])
+def test_clickhouse_keeps_its_rows_over_kill_and_restart(tmp_path, name):
+    """Rows of an answered insert are there after kill -9, on the same address, in a folder of any name."""
+    server = ClickHouseServer(data_dir=tmp_path / name, log_dir=tmp_path / "logs")
     try:
         server.start()
         url = server.http_url
@@ -139,6 +140,8 @@ def test_clickhouse_keeps_its_rows_over_kill_and_restart(tmp_path):
         server.restart()
         assert server.http_url == url
         assert server.query("SELECT count(), sum(a) FROM kept.t") == "1000\t499500"
+        assert (tmp_path / name / "store").is_dir()
+        assert {path.name for path in tmp_path.iterdir()} == {name, "logs"}
     finally:
         server.stop()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -146,3 +147,12 @@ def test_the_page_for_people_has_a_remedy_for_everything_that_is_not_in_order():
     text = captured.get()
     assert "Java: Install it." in text
     assert "1 things are wrong." in text
+
+
+@pytest.mark.parametrize("name", ["[/b]", "d [1]", "[red]x"])
+def test_a_path_is_no_markup(name):
+    """What the terminal library takes for markup in a folder's name is printed as it is."""
+    file = io.StringIO()
+    finding = doctor.Finding("Data folder", "wrong", f"/srv/{name} is in use", f"Look below /srv/{name}/logs.")
+    doctor.print_findings([finding], console=Console(file=file, width=200))
+    assert file.getvalue().count(name) == 2

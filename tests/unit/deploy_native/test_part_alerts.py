@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import re
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from deploy.native.part_alerts import STOPPED, PartAlerts, alert_name
+from deploy.native.part_alerts import STOPPED, PartAlerts, alert_name, in_vietnamese
 from pipeline.core.clock import ManualClock
 
 NOON = dt.datetime(2026, 11, 26, 5, tzinfo=dt.UTC)
@@ -92,10 +93,34 @@ def test_an_end_is_sent_with_part_cause_time_and_log(alerts, site):
     assert site.requests[-1][0] == "/api/v2/alerts"
     assert site.last["labels"] == {"alertname": "KafkaDown", "part": "Kafka", "severity": "critical", "scope": "pipeline"}
     description = site.last["annotations"]["description"]
-    for word in ("Kafka đã dừng", "12:00:00 26/11/2026", "ended (signal 9)", "lần 1", "log of Kafka"):
+    for word in ("Kafka đã dừng", "12:00:00 26/11/2026", "bị tín hiệu 9 kết thúc", "lần 1"):
         assert word in description
+    assert "log of" not in description
     assert dt.datetime.fromisoformat(site.last["startsAt"]) == NOON
     assert "endsAt" not in site.last
+
+
+def test_a_part_that_ended_by_itself_is_quoted(alerts, site):
+    """The last line of its log is the reason; that of a killed part is only the last thing it did."""
+    alerts.ended("The worker", "ended (exit code 2)", pause=1.0, restart=1)
+    alerts.tick()
+    assert "tự kết thúc với mã 2" in site.last["annotations"]["description"]
+    assert "log of The worker" in site.last["annotations"]["description"]
+
+
+@pytest.mark.parametrize(
+    "cause",
+    [
+        "ended (signal 9)",
+        "ended (exit code 2)",
+        "ran without answering for 15 s",
+        "did not answer within 90 s of its start",
+        "cannot be started: Địa chỉ.",
+    ],
+)
+def test_causes_are_told_in_the_language_of_the_recipients(cause):
+    """No cause of the supervision stays in English."""
+    assert not re.search(r"ended|answer|started|signal|code", in_vietnamese(cause))
 
 
 def test_it_is_sent_again_until_it_is_over(alerts, site, times):
@@ -119,6 +144,9 @@ def test_it_ends_when_the_part_is_back_and_not_before_it_was_delivered(alerts, s
     alerts.is_back("Kafka", seconds=3.0)
     alerts.tick()
     assert len(site.requests) == 1
+    alerts.sends_again()
+    alerts.tick()
+    assert "đã dừng" in site.last["annotations"]["description"]
     times.passes(HOLD)
     alerts.tick()
     assert dt.datetime.fromisoformat(site.last["endsAt"]) == times.clock.now()
@@ -126,7 +154,7 @@ def test_it_ends_when_the_part_is_back_and_not_before_it_was_delivered(alerts, s
     assert alerts.open == frozenset()
     times.passes(3_600.0)
     alerts.tick()
-    assert len(site.requests) == 2
+    assert len(site.requests) == 3
 
 
 def test_a_new_end_after_the_last_one_is_a_new_alert(alerts, site, times):
