@@ -37,12 +37,25 @@ def _boards() -> typer.Typer:
     def push(
         url: Annotated[str, typer.Option(help="Address of Grafana.")],
         token: Annotated[str, typer.Option(envvar="GRAFANA_TOKEN", help="Token of a service account with the role Editor.")],
+        folder: Annotated[str, typer.Option(help="Folder by its uid; made when it is missing.", metavar="UID")] = "portalpulse",
+        *,
+        dry_run: Annotated[bool, typer.Option("--dry-run", help="Write nothing; show what would change.")] = False,
     ) -> None:
-        """Bring the boards into a running Grafana; what is there already and equal is left alone."""
+        """Bring the boards into a running Grafana; what is there already and equal is left alone.
+
+        Example: GRAFANA_TOKEN=glsa_... portalpulse boards push --url https://grafana.example.vn --dry-run
+        """
         from dashboards.grafana.publish import push as push_boards  # noqa: PLC0415 - its client is slow to import
 
-        for pushed in push_boards(grafana.boards(), url=url, token=token):
-            typer.echo(f"{pushed.action:<9} {url.rstrip('/')}/d/{pushed.uid}")
+        done = push_boards(grafana.boards(), url=url, token=token, folder=folder, dry_run=dry_run)
+        for pushed in done.boards:
+            action = f"would be {pushed.action}" if dry_run and pushed.action != "unchanged" else pushed.action
+            typer.echo(f"{action:<9} {url.rstrip('/')}/d/{pushed.uid}")
+            if dry_run:
+                for line in pushed.changes:
+                    typer.echo(f"  {line}")
+        for note in done.notes:
+            typer.echo(note, err=True)
 
     return boards
 

@@ -10,7 +10,7 @@ import pytest
 
 from dashboards.grafana.generate import boards
 from dashboards.grafana.publish import FOLDER_UID, push
-from pipeline.core.errors import UnavailableError
+from pipeline.core.errors import ConfigurationError, UnavailableError
 
 TOKEN = "glsa_test"
 
@@ -21,15 +21,25 @@ class FakeGrafana(BaseHTTPRequestHandler):
     def log_message(self, *_):
         pass
 
-    def answer(self, status, content):
-        body = json.dumps(content).encode()
+    def answer(self, status, content, kind="application/json", **headers):
+        body = content.encode() if isinstance(content, str) else json.dumps(content).encode()
         self.send_response(status)
-        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Type", kind)
+        for name, value in headers.items():
+            self.send_header(name, value)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
 
     def refused(self):
+        if self.server.says is not None:
+            status, content, kind, headers = self.server.says
+            self.answer(status, content, kind, **headers)
+            return True
+        known = {"health": {"database": "ok", "version": self.server.version}, "frontend/settings": self.server.settings}
+        if self.command == "GET" and (name := self.path.removeprefix(f"{self.server.prefix}/api/")) in known:
+            self.answer(200, known[name])
+            return True
         if self.server.fails_with:
             self.answer(*self.server.fails_with)
             return True
@@ -53,11 +63,12 @@ class FakeGrafana(BaseHTTPRequestHandler):
             return
         if self.path.endswith("/api/folders"):
             self.server.folders[content["uid"]] = content
-        else:
-            board = content["dashboard"]
-            before = self.server.boards.get(board["uid"], {"dashboard": {"version": 0}})
-            stored = {**board, "id": 12, "version": before["dashboard"]["version"] + 1}
-            self.server.boards[board["uid"]] = {"dashboard": stored, "meta": {"folderUid": content["folderUid"]}}
+            self.answer(200, content)
+            return
+        board = content["dashboard"]
+        before = self.server.boards.get(board["uid"], {"dashboard": {"version": 0}})
+        stored = {**board, "id": 12, "version": before["dashboard"]["version"] + 1}
+        self.server.boards[board["uid"]] = {"dashboard": stored, "meta": {"folderUid": content["folderUid"]}}
         self.answer(200, {"status": "success"})
 
 
@@ -66,6 +77,8 @@ def grafana():
     """A fake Grafana on a free port; `fails_with` makes it refuse everything."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), FakeGrafana)
     server.calls, server.folders, server.boards, server.fails_with, server.prefix = [], {}, {}, None, ""
+    server.says, server.version = None, "12.4.3"
+    server.settings = {"datasources": {"Prometheus": {"type": "prometheus"}}}
     server.url = f"http://127.0.0.1:{server.server_port}"
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
@@ -77,7 +90,7 @@ def grafana():
 
 def actions(pushed):
     """What became of each board."""
-    return [one.action for one in pushed]
+    return [one.action for one in pushed.boards]
 
 
 def test_a_second_push_changes_nothing(grafana):
@@ -112,20 +125,135 @@ def test_a_sub_path_is_kept(grafana, end):
     ("failure", "problem", "remedy"),
     [
         ((401, {"message": "no"}), "does not accept the token", "service account"),
-        ((403, {"message": "forbidden"}), "refuses the request", "role Editor"),
-        ((412, {"message": "provisioned"}), "refuses the request", "provisions"),
-        ((400, {"message": "bad"}), "refuses the request", "provisions"),
-        ((500, {"message": "broken"}), "fails", "log"),
+        ((403, {"message": "You'll need permissions"}), "(status 403, You'll need permissions)", "role Editor"),
+        ((412, {"message": "A dashboard with the same name exists", "status": "name-exists"}), "same name", "--folder"),
+        ((400, {"message": "Cannot save provisioned dashboard"}), "provisioned dashboard", "from a file"),
+        ((400, {"message": "bad"}), "(status 400, bad)", "log"),
+        ((400, {"traceID": ""}), "(status 400)", "log"),
+        ((500, {"message": "broken"}), "fails (status 500, broken)", "log"),
+        ((502, "<html>bad gateway</html>"), "fails (status 502)", "log"),
     ],
 )
 def test_refusals_carry_a_remedy(grafana, failure, problem, remedy):
-    """What Grafana answers becomes a sentence and a remedy, never a traceback; the token stays secret."""
+    """What Grafana answers becomes a sentence in its words and a remedy, never a form of a program; the token stays secret."""
     grafana.fails_with = failure
     with pytest.raises(UnavailableError) as caught:
         push(boards(), url=grafana.url, token=TOKEN)
     assert problem in caught.value.problem
     assert remedy in caught.value.remedy
     assert TOKEN not in str(caught.value)
+    assert not any(sign in caught.value.problem for sign in "{}<>`")
+
+
+LOGIN = "<html><title>Sign in</title></html>"
+
+
+@pytest.mark.parametrize(
+    ("says", "words"),
+    [
+        ((200, LOGIN, "text/html", {}), "is not the API of Grafana"),
+        ((200, LOGIN, "application/json", {}), "is not the API of Grafana"),
+        ((200, {}, "application/json", {}), "is not the API of Grafana"),
+        ((200, [], "application/json", {}), "is not the API of Grafana"),
+        ((200, "null", "application/json", {}), "is not the API of Grafana"),
+        ((204, "", "text/plain", {}), "is not the API of Grafana"),
+        ((404, "nothing here", "text/plain", {}), "is not the API of Grafana"),
+        ((404, {"message": "Not found"}, "application/json", {}), "a sub-path belongs to it"),
+        ((403, LOGIN, "text/html", {}), "is not the API of Grafana"),
+        ((302, "", "text/html", {"Location": "/login"}), "leads on to /login"),
+        ((308, "", "text/html", {"Location": "https://grafana.example/"}), "leads on to https://grafana.example/"),
+    ],
+    ids=str,
+)
+def test_what_is_no_grafana(grafana, says, words):
+    """A login page, a redirect, an empty object or any other answer ends with a sentence, and nothing is written."""
+    grafana.says = says
+    with pytest.raises(UnavailableError) as caught:
+        push(boards(), url=grafana.url, token=TOKEN)
+    assert words in str(caught.value)
+    assert not [call for call in grafana.calls if call[0] == "POST"]
+
+
+def test_a_login_page_behind_a_healthy_start(grafana):
+    """An answer that turns into something else after the first question ends with the same sentence."""
+    grafana.settings = []
+    with pytest.raises(UnavailableError, match="is not the API of Grafana"):
+        push(boards(), url=grafana.url, token=TOKEN)
+    grafana.settings = {}
+    grafana.fails_with = (200, {})
+    with pytest.raises(UnavailableError, match="is not the API of Grafana"):
+        push(boards(), url=grafana.url, token=TOKEN)
+
+
+def test_a_dry_run_writes_nothing(grafana):
+    """A dry run says what would become of each board and shows the lines that differ; Grafana stays as it is."""
+    assert actions(push(boards(), url=grafana.url, token=TOKEN, dry_run=True)) == ["created"]
+    assert not [call for call in grafana.calls if call[0] == "POST"]
+    push(boards(), url=grafana.url, token=TOKEN)
+    stored = grafana.boards[boards()[0]["uid"]]
+    stored["dashboard"]["title"] = "edited"
+    stored["meta"]["folderUid"] = "elsewhere"
+    written = len(grafana.calls)
+    (would,) = push(boards(), url=grafana.url, token=TOKEN, dry_run=True).boards
+    assert would.action == "updated"
+    assert {"-folder elsewhere", f"+folder {FOLDER_UID}", '- "title": "edited",'} <= set(would.changes)
+    assert not [call for call in grafana.calls[written:] if call[0] == "POST"]
+    assert stored["dashboard"]["title"] == "edited"
+
+
+def test_a_folder_of_ones_own(grafana):
+    """With another folder the boards go there, and it is made when it is missing."""
+    push(boards(), url=grafana.url, token=TOKEN, folder="giam-sat")
+    assert set(grafana.folders) == {"giam-sat"}
+    assert {board["meta"]["folderUid"] for board in grafana.boards.values()} == {"giam-sat"}
+
+
+@pytest.mark.parametrize(
+    ("version", "refused"), [("9.5.1", True), ("11.6.0", True), ("12.0.0", False), ("13.0.1", False), ("", False)]
+)
+def test_an_old_grafana_is_refused(grafana, version, refused):
+    """A Grafana that does not know what the boards use gets none of them; one that hides its version does."""
+    grafana.version = version
+    if refused:
+        with pytest.raises(ConfigurationError, match=f"is version {version}; the boards need 12"):
+            push(boards(), url=grafana.url, token=TOKEN)
+    else:
+        assert actions(push(boards(), url=grafana.url, token=TOKEN)) == ["created"]
+
+
+def test_a_missing_data_source_is_said(grafana):
+    """Boards of a Grafana without Prometheus stay empty: the push says so."""
+    assert push(boards(), url=grafana.url, token=TOKEN).notes == ()
+    grafana.settings = {"datasources": {"-- Grafana --": {"type": "datasource"}}}
+    assert "no data source of the type prometheus" in push(boards(), url=grafana.url, token=TOKEN).notes[0]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"url": "127.0.0.1:13000"}, "Write http://127.0.0.1:13000"),
+        ({"url": "localhost"}, "Write http://localhost"),
+        ({"url": "ftp://h"}, "is no address of a web server"),
+        ({"url": "http://"}, "is no address of a web server"),
+        ({"url": "http://127.0.0.1:not-a-port"}, "is no address of a web server"),
+        ({"url": "http://h:99999"}, "is no address of a web server"),
+        ({"url": "http://[::1"}, "is no address of a web server"),
+        ({"url": ""}, "is no address of a web server"),
+        ({"token": ""}, "token of Grafana is empty"),
+        ({"token": " \n"}, "token of Grafana is empty"),
+        ({"token": "glsa\nx"}, "characters that no token has"),
+        ({"token": "thẻ"}, "characters that no token has"),
+        ({"folder": "Giám sát"}, "no uid of a folder"),
+        ({"folder": ""}, "no uid of a folder"),
+    ],
+    ids=str,
+)
+def test_arguments_that_cannot_be_right(grafana, arguments, words):
+    """An address without scheme, an empty token and a title in place of a uid are named before anything is asked."""
+    with pytest.raises(ConfigurationError) as caught:
+        push(boards(), **({"url": grafana.url, "token": TOKEN} | arguments))
+    assert words in str(caught.value)
+    assert not grafana.calls
 
 
 def test_a_wrong_token_is_refused(grafana):
@@ -134,8 +262,7 @@ def test_a_wrong_token_is_refused(grafana):
         push(boards(), url=grafana.url, token="glsa_other")
 
 
-@pytest.mark.parametrize("url", ["http://127.0.0.1:9", "http://127.0.0.1:not-a-port", "nonsense"])
-def test_no_grafana_there(url):
-    """An address at which no Grafana answers, or that is none, is said in one sentence."""
+def test_no_grafana_there():
+    """An address at which no Grafana answers is said in one sentence."""
     with pytest.raises(UnavailableError, match="No Grafana answers"):
-        push(boards(), url=url, token=TOKEN)
+        push(boards(), url="http://127.0.0.1:9", token=TOKEN)
