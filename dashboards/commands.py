@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from dashboards.alertmanager import bundle
 from dashboards.alertmanager import generate as routes
 from dashboards.grafana import generate as grafana
 from dashboards.rules import generate as rules
@@ -76,16 +77,24 @@ def _alerts() -> typer.Typer:
     @alerts.command("render")
     def render(
         out: Annotated[Path, typer.Option(help="Folder to write into.", file_okay=False)],
-        webhook: Annotated[str, typer.Option(help="Address that receives the alerts.")],
+        webhook: Annotated[str, typer.Option(help="Address (http or https) that receives the alerts.", metavar="URL")],
         *,
         demo: Annotated[bool, typer.Option("--demo", help="Intervals in seconds instead of minutes.")] = False,
     ) -> None:
-        """Write rules and routes for a Prometheus and an Alertmanager of your own."""
+        """Write rules, routes and message templates for a Prometheus and an Alertmanager of your own.
+
+        The folder can be copied to their machines as it is. amtool and promtool check it when they are installed.
+
+        Example: portalpulse alerts render --out alerting --webhook https://alerts.example.vn/portalpulse
+        """
         speed = rules.RuleTiming.demo() if demo else rules.RuleTiming.production()
         waits = routes.AlertTiming.demo() if demo else routes.AlertTiming.production()
-        config = out / "alertmanager.yml"
-        routes.write_config(config, webhook_url=webhook, timing=waits)
-        _list([*rules.write_rules(out / "rules", speed), config])
+        _list(bundle.write_bundle(out, webhook_url=webhook, rules=speed, routes=waits))
+        looked, missing = bundle.verify_bundle(out)
+        if looked:
+            typer.echo(f"checked with {' and '.join(looked)}")
+        for name in missing:
+            typer.echo(f"{name} is not installed here: check the folder with it where it is.", err=True)
 
     return alerts
 

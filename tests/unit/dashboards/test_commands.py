@@ -7,8 +7,10 @@ import typer
 import yaml
 from typer.testing import CliRunner
 
+from dashboards.alertmanager.bundle import verify_bundle
 from dashboards.commands import register
-from dashboards.grafana import generate
+from dashboards.grafana import generate, publish
+from dashboards.grafana.publish import Push, Pushed
 from pipeline.core.errors import ConfigurationError, UnavailableError
 
 
@@ -52,6 +54,78 @@ def test_render_writes_what_prometheus_and_alertmanager_load(run, tmp_path, prom
     assert amtool("check-config", tmp_path / "alertmanager.yml").returncode == 0
     interval = yaml.safe_load(rules[0].read_text(encoding="utf-8"))["groups"][0]["interval"]
     assert interval == ("1s" if demo else "1m")
+
+
+def test_a_rendered_folder_can_be_copied(run, tmp_path, amtool):
+    """The folder names no path of this machine: moved elsewhere, Alertmanager loads it with its message templates."""
+    result = run("alerts", "render", "--out", str(tmp_path / "here"), "--webhook", "https://alerts.example.vn/x")
+    assert result.exit_code == 0, result.output
+    assert "checked with amtool and promtool" in result.output
+    (tmp_path / "here").rename(tmp_path / "there")
+    checked = amtool("check-config", tmp_path / "there" / "alertmanager.yml")
+    assert checked.returncode == 0, checked.stderr
+    assert "1 templates" in checked.stdout
+    text = (tmp_path / "there" / "alertmanager.yml").read_text(encoding="utf-8")
+    assert yaml.safe_load(text)["templates"] == ["templates/*.tmpl"]
+    assert str(tmp_path) not in text
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["notaurl", "", "127.0.0.1:9095/x", "ftp://h/x", "http://", "http://h:0/x", "http://h:x/", "http://a b/", "http://h/\n"],
+)
+def test_a_webhook_that_alertmanager_refuses(run, tmp_path, url):
+    """An address that Alertmanager would refuse is refused here, before anything is written."""
+    error = run("alerts", "render", "--out", str(tmp_path / "out"), "--webhook", url).exception
+    assert isinstance(error, ConfigurationError)
+    assert "--webhook" in str(error)
+    assert "\n" not in str(error)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_refusal_of_the_checkers_is_passed_on(tmp_path):
+    """A file that amtool or promtool refuses ends the command with their reason."""
+    (tmp_path / "alertmanager.yml").write_text("route: {}\n")
+    with pytest.raises(ConfigurationError, match=r"amtool refuses what was written into .*route"):
+        verify_bundle(tmp_path)
+
+
+def test_without_the_checkers(run, monkeypatch, tmp_path):
+    """Where amtool and promtool are not installed, the files are written and it is said that nobody checked them."""
+    monkeypatch.setenv("PATH", str(tmp_path))
+    result = run("alerts", "render", "--out", str(tmp_path / "out"), "--webhook", "http://h/x")
+    assert result.exit_code == 0, result.output
+    assert "amtool is not installed here" in result.output
+    assert "checked with" not in result.output
+
+
+def test_a_folder_that_cannot_be_written(run, tmp_path):
+    """A file in the way is named in one sentence."""
+    (tmp_path / "file").touch()
+    error = run("alerts", "render", "--out", str(tmp_path / "file" / "out"), "--webhook", "http://h/x").exception
+    assert isinstance(error, ConfigurationError)
+    assert "cannot be written" in str(error)
+
+
+@pytest.mark.parametrize("dry", [True, False])
+def test_push_says_what_becomes_of_each_board(run, monkeypatch, dry):
+    """`boards push` prints a line a board, with the changes in a dry run, and what would keep the boards empty."""
+    asked = {}
+
+    def push(_boards, **options):
+        asked.update(options)
+        done = (Pushed("a", "updated", ("-x", "+y")), Pushed("b", "unchanged"))
+        return Push(done, ("no data source",))
+
+    monkeypatch.setattr(publish, "push", push)
+    options = ["--dry-run"] if dry else []
+    result = run("boards", "push", "--url", "http://h/", "--token", "x", "--folder", "f", *options)
+    assert result.exit_code == 0, result.output
+    assert asked == {"url": "http://h/", "token": "x", "folder": "f", "dry_run": dry}
+    assert ("would be updated http://h/d/a" in result.output) is dry
+    assert ("  +y" in result.output) is dry
+    assert "unchanged http://h/d/b" in result.output
+    assert "no data source" in result.output
 
 
 def test_push_says_when_no_grafana_answers(run):

@@ -1,0 +1,84 @@
+"""Writes rules, routes and message templates into one folder that can be copied to the machines of Prometheus and Alertmanager.
+
+Nothing in it names a path of this machine. What Alertmanager or Prometheus would refuse is refused here.
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+from urllib.parse import urlsplit
+
+from dashboards.alertmanager.generate import AlertTiming, write_config
+from dashboards.rules.generate import RuleTiming, write_rules
+from pipeline.core.errors import ConfigurationError
+
+#: Longest wait for a checker (seconds).
+_CHECK_SECONDS: Final = 60
+_CONFIG: Final = "alertmanager.yml"
+
+
+def write_bundle(folder: Path, *, webhook_url: str, rules: RuleTiming, routes: AlertTiming) -> list[Path]:
+    """Write everything below ``folder``; returns the paths.
+
+    Raises:
+        ConfigurationError: the address is none that Alertmanager takes, or the folder cannot be written.
+    """
+    check_webhook(webhook_url)
+    config = folder / _CONFIG
+    try:
+        written = write_rules(folder / "rules", rules)
+        write_config(config, webhook_url=webhook_url, timing=routes)
+    except OSError as error:
+        raise ConfigurationError(
+            f"{error.filename or folder} cannot be written: {error.strerror or error}.",
+            remedy="Choose another folder with --out.",
+        ) from error
+    return [*written, config, *sorted((folder / "templates").glob("*.tmpl"))]
+
+
+def check_webhook(url: str) -> None:
+    """Return when Alertmanager takes ``url`` as the address of a webhook.
+
+    Raises:
+        ConfigurationError: it does not.
+    """
+    try:
+        parts = urlsplit(url)
+        known = parts.scheme in {"http", "https"} and bool(parts.hostname) and (parts.port is None or parts.port > 0)
+    except ValueError:
+        known = False
+    if not known or not url.isprintable() or " " in url:
+        raise ConfigurationError(
+            f"--webhook {url[:80]!r} is no address that Alertmanager can send to.",
+            remedy="Write it as http://host:port/path or https://host/path.",
+        )
+
+
+def verify_bundle(folder: Path) -> tuple[list[str], list[str]]:
+    """Let amtool and promtool look at what was written, where they are installed; returns what looked and what is missing.
+
+    Raises:
+        ConfigurationError: one of them refuses a file; the message holds its reason.
+    """
+    commands: dict[str, Sequence[str | Path]] = {
+        "amtool": ("check-config", folder / _CONFIG),
+        "promtool": ("check", "rules", *sorted((folder / "rules").glob("*.yml"))),
+    }
+    looked, missing = [], []
+    for name, arguments in commands.items():
+        program = shutil.which(name)
+        if program is None:
+            missing.append(name)
+            continue
+        done = subprocess.run(
+            [program, *map(str, arguments)], capture_output=True, text=True, errors="replace", timeout=_CHECK_SECONDS, check=False
+        )
+        if done.returncode:
+            said = " ".join(f"{done.stdout} {done.stderr}".split())[-300:]
+            raise ConfigurationError(f"{name} refuses what was written into {folder}: {said}")
+        looked.append(name)
+    return looked, missing
