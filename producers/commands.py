@@ -30,11 +30,12 @@ from producers.options import (
     terminated_like_interrupted,
 )
 from producers.replay_command import REPLAY_HELP, replay
-from producers.sending import Progress, Summary, Writer
+from producers.sending import Summary, Writer
 
 if TYPE_CHECKING:
     from pipeline.settings import Settings
     from producers.live import LiveTraffic
+    from producers.progress import Shown
 
 #: The name of the endless scenario beside the packaged ones.
 LIVE: Final = "live"
@@ -129,7 +130,7 @@ def _produce(
         summary = _sent(destination, live, title="live traffic", rate=None)
     else:
 
-        def send(writer: Writer, progress: Progress) -> Summary:
+        def send(writer: Writer, progress: Shown) -> Summary:
             from producers.simulate import produce_scenario  # noqa: PLC0415 - numpy, which --help need not load
 
             return produce_scenario(
@@ -150,7 +151,7 @@ def _live_traffic(
     collapse: str | None,
     collapse_after: float,
     faults: int,
-) -> Callable[[Writer, Progress], Summary]:
+) -> Callable[[Writer, Shown], Summary]:
     """Live traffic on the settings' clock, ready to be sent; wrong options are refused before a broker is asked."""
     from pipeline.core.agencies import AgencyRegistry  # noqa: PLC0415 - as above
     from pipeline.core.clock import parse_clock  # noqa: PLC0415
@@ -174,7 +175,8 @@ def _live_traffic(
     for line in _live_lines(traffic, rate=rate, shape=shape, now=parse_clock(settings.clock).now(), settings=settings):
         typer.echo(line, err=True)
 
-    def send(writer: Writer, progress: Progress) -> Summary:
+    def send(writer: Writer, progress: Shown) -> Summary:
+        progress.aim_by(lambda _: traffic.rate_now())
         messages = mix(traffic, malformed(seed, faults), positions=itertools.count(_FAULT_EVERY, _FAULT_EVERY))
         return send_all(messages, source=LIVE, seed=seed, writer=writer, progress=progress)
 
@@ -268,7 +270,7 @@ class _Destination:
                 file.close()
 
 
-def _sent(destination: _Destination, send: Callable[[Writer, Progress], Summary], *, title: str, rate: float | None) -> Summary:
+def _sent(destination: _Destination, send: Callable[[Writer, Shown], Summary], *, title: str, rate: float | None) -> Summary:
     """Open the destination and send, with progress on stderr; SIGTERM ends the sending as Ctrl-C does."""
     from pipeline.logs import configure_logging, get_logger  # noqa: PLC0415 - as above
     from pipeline.settings import load_settings  # noqa: PLC0415

@@ -101,8 +101,9 @@ class LogLines:
         since, before = self._last
         if now - since >= _LOG_EVERY:
             wanted = self._target(now - self._started)
-            more = {} if wanted is None else {"wanted": round(wanted)}
-            self._log("sending", sent=sent, total=self._total, rate=round((sent - before) / (now - since)), **more)
+            known = {"total": self._total, "wanted": None if wanted is None else round(wanted, 1 if wanted < 10 else None)}
+            more = {name: value for name, value in known.items() if value is not None}
+            self._log("sending", sent=sent, rate=round((sent - before) / (now - since)), **more)
             self._last = (now, sent)
 
 

@@ -14,6 +14,7 @@ from dashboards.rules.timing import RuleTiming
 from pipeline.core.errors import ConfigurationError, UnavailableError
 from producers import commands, simulate
 from producers.commands import ALERT_SECONDS, QUICK_ALERT_SECONDS
+from producers.sending import Silent
 
 
 @pytest.fixture
@@ -186,3 +187,19 @@ def test_the_promised_times_are_those_of_the_rules():
     ):
         least = scrape + rules.evaluation_seconds + rules.agency_for_seconds + routes.group_wait_seconds
         assert least <= promised <= 1.5 * least
+
+
+def test_the_progress_of_live_traffic_knows_the_rate_of_the_hour(monkeypatch, recording_writer):
+    """What is sent stands beside what the shape of the day wants now: 3/s at night is no fault."""
+    monkeypatch.setenv("PORTALPULSE_CLOCK", "2026-03-01T03:00:00+07:00")
+    targets = []
+
+    class Shown(Silent):
+        def aim_by(self, target):
+            targets.append(target(0.0))
+
+    send = commands._live_traffic(
+        seed=1, rate=50.0, shape=commands.LiveShape.OFFICE, duration=0.01, collapse=None, collapse_after=0.0, faults=0
+    )
+    send(recording_writer, Shown())
+    assert targets == [2.5]

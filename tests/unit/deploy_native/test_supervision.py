@@ -1,0 +1,116 @@
+"""Which part needs which, what ends the stack, and what the terminal and the recipients hear of it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from types import SimpleNamespace
+
+import pytest
+
+from dashboards.alertmanager.timing import AlertTiming
+from deploy.native.mock_kafka import MemoryBroker
+from deploy.native.part import Part
+from deploy.native.processes import ChildProcess, wait_until
+from deploy.native.receiver import NotificationReceiver
+from deploy.native.supervision import Supervision
+from pipeline.core.errors import DeadLetterLimitError, UnavailableError
+
+SLEEPS = "import sys, time; print('the reason', flush=True); time.sleep(600)"
+ENDS = "import sys, time; print('the reason', flush=True); sys.exit({status})"
+
+
+class Program(Part):
+    """A real process that is always ready while it runs."""
+
+    def __init__(self, name, folder, code=SLEEPS):
+        self.process = ChildProcess(name, [sys.executable, "-c", code], log=folder / f"{name}.log")
+
+    def launch(self):
+        self.process.start()
+
+    def await_ready(self, *, timeout=None):
+        del timeout
+        self.process.check()
+
+
+@pytest.fixture
+def stack(tmp_path):
+    """The parts of a stack without a network; Alertmanager's address is nobody's."""
+    receiver = NotificationReceiver(tmp_path / "notifications.ndjson")
+    parts = {name: Program(title, tmp_path) for name, title in (("broker", "Kafka"), ("alertmanager", "Alertmanager"))}
+    stack = SimpleNamespace(
+        **parts,
+        storage=None,
+        prometheus=Program("Prometheus", tmp_path),
+        workers=[Program("The worker", tmp_path)],
+        receiver=receiver,
+        alert_timing=AlertTiming.demo(),
+        addresses=SimpleNamespace(alertmanager="http://127.0.0.1:9"),
+    )
+    started = [*parts.values(), stack.prometheus, *stack.workers]
+    for part in started:
+        part.launch()
+    yield stack
+    for part in started:
+        part.process.kill()
+    receiver.stop()
+
+
+def replace_worker(stack, folder, code):
+    """The worker runs other code and has ended."""
+    stack.workers[0].process.kill()
+    stack.workers[0].process = ChildProcess("The worker", [sys.executable, "-c", code], log=folder / "other.log")
+    stack.workers[0].launch()
+    wait_until(lambda: not stack.workers[0].process.running, timeout=30, what="the end of the worker")
+
+
+@pytest.mark.parametrize("status", [1, 2])
+def test_a_worker_that_ends_is_said_with_its_reason(stack, tmp_path, status):
+    """The terminal gets cause, pause, limit and the last line of the log, which is the worker's own reason."""
+    said = []
+    supervision = Supervision(stack, say=said.append)
+    replace_worker(stack, tmp_path, ENDS.format(status=status))
+    supervision.tick()
+    assert said == [
+        f"The worker ended (exit code {status}). Starting it again in 1 s (restart 1 of at most 5 in 10 minutes).",
+        f"The end of {tmp_path / 'other.log'}: the reason",
+    ]
+
+
+def test_the_limit_of_dead_letters_ends_the_stack(stack, tmp_path):
+    """A worker that stopped before it set too much aside is not started again: a person has to decide."""
+    said = []
+    supervision = Supervision(stack, say=said.append)
+    replace_worker(stack, tmp_path, ENDS.format(status=DeadLetterLimitError.exit_code))
+    stack.alertmanager.process.kill()
+    with pytest.raises(UnavailableError, match="change nothing") as caught:
+        supervision.tick()
+    assert "the reason" in str(caught.value)
+    assert said[-1] == "Alertmanager does not run: nobody beyond this terminal hears of it."
+
+
+def test_a_broker_in_memory_ends_the_stack(stack, tmp_path):
+    """Its messages went with it."""
+    stack.broker.process.kill()
+    stack.broker = MemoryBroker(data_dir=tmp_path / "memory", log_dir=tmp_path)
+    stack.alertmanager.process.kill()
+    with pytest.raises(UnavailableError, match="losing what it held"):
+        Supervision(stack, say=lambda _line: None).tick()
+
+
+@pytest.mark.parametrize("name", ["broker", "alertmanager", "prometheus"])
+def test_every_other_part_is_started_again(stack, name):
+    """Killed, it runs again after a second, whichever it is."""
+    now = [100.0]
+    supervision = Supervision(stack, say=lambda _line: None, monotonic=lambda: now[0])
+    process = getattr(stack, name).process
+    before = process.pid
+    os.kill(before, signal.SIGKILL)
+    wait_until(lambda: not process.running, timeout=30, what="the end")
+    supervision.tick()
+    now[0] += 1.0
+    supervision.tick()
+    assert process.running
+    assert process.pid != before
