@@ -14,6 +14,7 @@ from typing import Any, Final
 
 import httpx
 
+from dashboards.rules.timing import RuleTiming
 from pipeline.core.clock import Clock
 from pipeline.core.periods import VIETNAM
 
@@ -25,6 +26,8 @@ _TIMEOUT_SECONDS: Final = 2.0
 
 #: The alert when the stack ends because of a part.
 STOPPED = "StackStopped"
+#: The runbook's heading for all alerts about parts.
+PART_PAGE = "StackPartDown"
 
 #: Names of parts in the recipients' language; others stay as they are.
 _NAMES: Final = {
@@ -68,6 +71,7 @@ class PartAlerts:
         monotonic: seconds for resending.
         hold_seconds: the least time that an alert fires: longer than its group waits, else one that is over soon is never told.
         last_words: the end of a part's log by the part's name.
+        runbook_base_url: the address of a page of the runbook without its name.
     """
 
     def __init__(
@@ -78,18 +82,21 @@ class PartAlerts:
         monotonic: Callable[[], float],
         hold_seconds: float,
         last_words: Callable[[str], str],
+        runbook_base_url: str = RuleTiming.production().runbook_base_url,
     ) -> None:
         self._url = f"{url}/api/v2/alerts"
         self._clock = clock
         self._monotonic = monotonic
         self._hold = hold_seconds
         self._last_words = last_words
+        self._runbook = runbook_base_url
         self._alerts: dict[str, _Alert] = {}
 
     def ended(self, name: str, cause: str, *, pause: float, restart: int) -> None:
         """A part ended and is started again."""
         self._fire(
             alert_name(name),
+            page=PART_PAGE,
             part=name,
             summary=f"{_shown(name)} đã dừng và đang được khởi động lại.",
             summary_en=f"{name} {cause} and is started again.",
@@ -101,7 +108,7 @@ class PartAlerts:
         """A part answers again."""
         alert = self._alerts.get(alert_name(name))
         if alert is not None:
-            alert.back = {
+            alert.back = alert.annotations | {
                 "summary": f"{_shown(name)} đã hoạt động trở lại.",
                 "summary_en": f"{name} answers again.",
                 "description": f"{_shown(name)} đã hoạt động trở lại lúc {self._time()}, sau {seconds:.0f} giây gián đoạn.",
@@ -111,6 +118,7 @@ class PartAlerts:
         """A part is not started again, and the stack ends."""
         self._fire(
             STOPPED,
+            page=STOPPED,
             part=name,
             summary="Hệ thống portalpulse đã dừng.",
             summary_en=f"portalpulse has stopped: {name} {cause}.",
@@ -144,12 +152,12 @@ class PartAlerts:
         """Names of the alerts that Alertmanager has not been told the end of."""
         return frozenset(self._alerts)
 
-    def _fire(self, name: str, *, part: str, **annotations: str) -> None:
+    def _fire(self, name: str, *, page: str, part: str, **annotations: str) -> None:
         before = self._alerts.get(name)
         going_on = before is not None and before.ended is None
         self._alerts[name] = _Alert(
             labels={"alertname": name, "part": part, "severity": "critical", "scope": "pipeline"},
-            annotations=annotations,
+            annotations=annotations | {"runbook_url": f"{self._runbook}{page}"},
             started=before.started if before is not None and going_on else self._clock.now(),
             begun=self._monotonic(),
         )

@@ -8,6 +8,7 @@ import pytest
 import yaml
 
 from dashboards.rules.generate import COMMITTED, RuleTiming, render
+from deploy.native.part_alerts import PART_PAGE, STOPPED, alert_name
 
 RUNBOOK = COMMITTED.parent / "runbook.md"
 PARTS = ("Meaning", "First query", "Causes", "Who decides", "How to silence", "When it ends")
@@ -31,11 +32,17 @@ def alert_names() -> list[str]:
 
 
 def test_one_heading_per_alert():
-    """The runbook has an entry for every alert and none for an alert that is gone."""
-    assert sorted(entries()) == alert_names()
+    """The runbook has an entry for every alert, also for those of the local stack itself, and none for one that is gone."""
+    assert sorted(entries()) == sorted([*alert_names(), PART_PAGE, STOPPED])
 
 
-@pytest.mark.parametrize("name", alert_names())
+def test_the_entry_of_the_parts_names_each_of_their_alerts():
+    """Whoever searches the runbook for the name of a part's alert finds it."""
+    for part in ("Kafka", "The worker", "The exporter", "ClickHouse", "Prometheus", "Alertmanager"):
+        assert f"`{alert_name(part)}`" in entries()[PART_PAGE]
+
+
+@pytest.mark.parametrize("name", [*alert_names(), PART_PAGE, STOPPED])
 def test_an_entry_says_everything(name):
     """Meaning, first query, causes, who decides, how to silence and when it ends stand in every entry, in this order."""
     found = re.findall(r"(?m)^\*\*(\w+(?: \w+){0,2})", entries()[name])

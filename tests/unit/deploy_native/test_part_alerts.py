@@ -98,6 +98,7 @@ def test_an_end_is_sent_with_part_cause_time_and_log(alerts, site):
     assert "log of" not in description
     assert dt.datetime.fromisoformat(site.last["startsAt"]) == NOON
     assert "endsAt" not in site.last
+    assert site.last["annotations"]["runbook_url"].endswith("/StackPartDown")
 
 
 def test_a_part_that_ended_by_itself_is_quoted(alerts, site):
