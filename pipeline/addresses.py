@@ -19,12 +19,16 @@ LOCK_NAME = "stack.lock"
 
 @dataclass(frozen=True, slots=True)
 class Addresses:
-    """Where the parts of a local stack listen: ``kafka`` as host:port, the others as URLs."""
+    """Where the parts of a local stack listen: ``kafka`` as host:port, the others as URLs.
+
+    ``clickhouse``: empty when the engine lives in the worker.
+    """
 
     kafka: str
     http: str
     prometheus: str
     alertmanager: str
+    clickhouse: str = ""
 
 
 def read_addresses(data_dir: Path) -> Addresses | None:
@@ -36,7 +40,8 @@ def read_addresses(data_dir: Path) -> Addresses | None:
     path = data_dir / FILE_NAME
     try:
         fields = json.loads(path.read_text(encoding="utf-8"))
-        return Addresses(**{name: fields[name] for name in ("kafka", "http", "prometheus", "alertmanager")})
+        wanted = {name: fields[name] for name in ("kafka", "http", "prometheus", "alertmanager")}
+        return Addresses(**wanted, clickhouse=fields.get("clickhouse", ""))
     except FileNotFoundError:
         return None
     except (OSError, ValueError, KeyError, TypeError) as error:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
@@ -26,21 +26,26 @@ from deploy.native.parts import (
 )
 from deploy.native.ports import free_ports, is_listening
 from pipeline.addresses import Addresses, owner_of, read_addresses
-from pipeline.core.errors import PortalPulseError
+from pipeline.cli.asking import AnotherProgramError, NotRunningError, Process, url_of
+from pipeline.core.errors import PortalPulseError, UnavailableError
 from pipeline.kafka_access import topics_of
 from pipeline.kafka_security import PLAINTEXT
-from pipeline.settings import Settings
+from pipeline.settings import KafkaSettings, Settings
 
 #: Ports that one stack takes.
 PORTS_NEEDED = 8
+_STACK = "Stack"
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What was found about one part. ``note`` is fine but worth knowing; only ``wrong`` makes the doctor unhappy."""
+    """What was found about one part.
+
+    ``idle`` was not started and need not be; ``note`` is fine but worth knowing; only ``wrong`` makes the doctor unhappy.
+    """
 
     part: str
-    state: Literal["ok", "note", "wrong"]
+    state: Literal["ok", "idle", "note", "wrong"]
     says: str
     remedy: str = ""
 
@@ -64,13 +69,23 @@ def examine(settings: Settings, *, data_dir: Path) -> list[Finding]:
     ]
     if problem is not None:
         findings.append(Finding("Addresses", "wrong", problem.problem, problem.remedy))
-    findings.append(_broker(settings, addresses))
-    findings.append(_clickhouse(settings, addresses, data_dir))
-    findings.append(_exporter(settings, addresses))
-    if addresses is not None:
-        findings.append(_answers("Prometheus' pages", f"{addresses.prometheus}/-/ready"))
-        findings.append(_answers("Alertmanager's pages", f"{addresses.alertmanager}/-/ready"))
-    return findings
+    owner = owner_of(data_dir)
+    findings.append(_stack(owner, addresses, data_dir))
+    if owner is None:
+        return [*findings, *_by_the_settings(settings)]
+    if addresses is None:
+        return findings
+    look = f"See {data_dir / 'logs'}. `portalpulse up` starts again what ends or hangs; when it stays so, start it anew."
+    return [
+        *findings,
+        _broker(
+            (addresses.kafka,), settings, PLAINTEXT, Finding("Broker", "wrong", f"nothing listens at {addresses.kafka}", look)
+        ),
+        _engine(addresses, data_dir, look),
+        _process(Process(addresses.http, data_dir)),
+        _answers("Prometheus' pages", f"{addresses.prometheus}/-/ready", look),
+        _answers("Alertmanager's pages", f"{addresses.alertmanager}/-/ready", look),
+    ]
 
 
 def healthy(findings: list[Finding]) -> bool:
@@ -80,7 +95,7 @@ def healthy(findings: list[Finding]) -> bool:
 
 def print_findings(findings: list[Finding], *, console: Console) -> None:
     """The findings as a table, and the remedies below it."""
-    marks = {"ok": "[green]✓[/green]", "note": "[yellow]![/yellow]", "wrong": "[bold red]✗[/bold red]"}
+    marks = {"ok": "[green]✓[/green]", "idle": "[dim]·[/dim]", "note": "[yellow]![/yellow]", "wrong": "[bold red]✗[/bold red]"}
     table = Table(show_header=False, box=None, pad_edge=False)
     for finding in findings:
         table.add_row(marks[finding.state], finding.part, escape(finding.says))
@@ -88,8 +103,17 @@ def print_findings(findings: list[Finding], *, console: Console) -> None:
     for finding in findings:
         if finding.state != "ok" and finding.remedy:
             console.print(f"{marks[finding.state]} {finding.part}: {escape(finding.remedy)}", highlight=False)
+    console.print(verdict(findings), highlight=False)
+
+
+def verdict(findings: list[Finding]) -> str:
+    """The last line: what all of it comes to."""
     wrong = sum(finding.state == "wrong" for finding in findings)
-    console.print("Everything is in order." if not wrong else f"{wrong} things are wrong.")
+    if wrong:
+        return "1 thing is wrong." if wrong == 1 else f"{wrong} things are wrong."
+    if any(finding.part == _STACK and finding.state == "idle" for finding in findings):
+        return "This machine is ready. No stack runs: start it with `portalpulse up`."
+    return "Everything is in order."
 
 
 def as_json(findings: list[Finding]) -> dict[str, object]:
@@ -134,23 +158,49 @@ def _folder(path: Path) -> list[Finding]:
     return findings
 
 
-#: A part of the stack that does not answer is no fault when no stack was started here.
-_NOT_RUNNING = "Start the stack with `portalpulse up`, or say with --data or the settings where it runs."
+def _stack(owner: int | None, addresses: Addresses | None, data_dir: Path) -> Finding:
+    if owner is None:
+        left = "; the last one was killed" if addresses is not None else ""
+        return Finding(_STACK, "idle", f"none runs on {data_dir}{left}")
+    named = f"process {owner} runs it on {data_dir}" if owner else f"it runs on {data_dir}"
+    if addresses is None:
+        return Finding(_STACK, "note", f"{named} and has no addresses yet", "It is starting: wait until it has printed them.")
+    return Finding(_STACK, "ok", named)
 
 
-def _broker(settings: Settings, addresses: Addresses | None) -> Finding:
-    brokers = (addresses.kafka,) if addresses else settings.kafka.bootstrap
+def _by_the_settings(settings: Settings) -> list[Finding]:
+    """What the settings name. What they do not name is part of a stack, and none runs."""
+    brokers = settings.kafka.bootstrap
+    listed = ", ".join(brokers)
+    if "bootstrap" in settings.kafka.model_fields_set:
+        remedy = "Start it there, or correct PORTALPULSE_KAFKA__BOOTSTRAP."
+        missing = Finding("Broker", "wrong", f"nothing listens at {listed}", remedy)
+    else:
+        missing = Finding("Broker", "idle", f"not started (nothing listens at {listed})")
+    url = settings.clickhouse.url.get_secret_value()
+    if url.startswith("chdb:"):
+        storage = Finding("ClickHouse", "idle", f"embedded in {url.removeprefix('chdb:')}; not opened")
+    else:
+        try:
+            shown = str(httpx.URL(url).copy_with(username=None, password=None, path="/ping", query=None))
+        except httpx.InvalidURL:
+            shown = ""
+        remedy = "Start it there, or correct PORTALPULSE_CLICKHOUSE__URL."
+        wrong = Finding("ClickHouse", "wrong", "the address of the server cannot be read", remedy)
+        storage = _answers("ClickHouse", shown, remedy) if shown else wrong
+    process = Process(url_of(settings.http.host, settings.http.port))
+    return [_broker(brokers, settings, settings.kafka, missing), storage, _process(process)]
+
+
+def _broker(brokers: Sequence[str], settings: Settings, security: KafkaSettings, missing: Finding) -> Finding:
     bootstrap = ",".join(brokers)
-    fault: Literal["note", "wrong"] = "wrong" if addresses else "note"
-    if not any(is_listening(int(port), host=host) for host, _, port in (broker.rpartition(":") for broker in brokers)):
-        return Finding("Broker", fault, f"nothing listens at {bootstrap}", _NOT_RUNNING)
-    security = PLAINTEXT if addresses else settings.kafka
+    addresses = (broker.rpartition(":") for broker in brokers)
+    if not any(is_listening(int(port), host=host.strip("[]")) for host, _, port in addresses):
+        return missing
     try:
         topics = topics_of(brokers, security, timeout=3.0)
     except PortalPulseError as error:
-        # A login or TLS is set for a broker that is meant to be there.
-        secured = security.security_protocol != "PLAINTEXT"
-        return Finding("Broker", "wrong" if secured else fault, error.problem, error.remedy)
+        return Finding("Broker", "wrong", error.problem, error.remedy)
     topic = topics.get(settings.kafka.topic)
     if topic is None:
         said = f"{bootstrap} answers but has no topic {settings.kafka.topic}"
@@ -158,28 +208,37 @@ def _broker(settings: Settings, addresses: Addresses | None) -> Finding:
     return Finding("Broker", "ok", f"{bootstrap} answers; {settings.kafka.topic} has {len(topic.partitions)} partitions")
 
 
-def _clickhouse(settings: Settings, addresses: Addresses | None, data_dir: Path) -> Finding:
-    url = settings.clickhouse.url.get_secret_value()
-    if addresses is not None or url.startswith("chdb:"):
-        folder = data_dir / "clickhouse" if addresses is not None else Path(url.removeprefix("chdb:"))
-        said = "belongs to the running worker" if addresses is not None else "is opened by the worker"
-        return Finding("ClickHouse", "ok", f"embedded; {folder} {said}")
-    parsed = httpx.URL(url)
-    shown = str(parsed.copy_with(username=None, password=None, path="/ping"))
-    return _answers("ClickHouse", shown)
+def _engine(addresses: Addresses, data_dir: Path, remedy: str) -> Finding:
+    if addresses.clickhouse:
+        return _answers("ClickHouse", f"{addresses.clickhouse}/ping", remedy)
+    return Finding("ClickHouse", "ok", f"embedded; {data_dir / 'clickhouse'} belongs to the running worker")
 
 
-def _exporter(settings: Settings, addresses: Addresses | None) -> Finding:
-    base = addresses.http if addresses else f"http://{settings.http.host}:{settings.http.port}"
-    return _answers("Exporter and API", f"{base}/readyz", fault="wrong" if addresses else "note")
-
-
-def _answers(part: str, url: str, *, fault: Literal["note", "wrong"] = "wrong") -> Finding:
+def _process(process: Process) -> Finding:
+    """A worker or exporter: does it live, and is it ready. Without a stack it need not be there."""
+    part = "Exporter and API"
     try:
-        answer = httpx.get(url, timeout=3.0, trust_env=False)
-    except httpx.HTTPError as error:
-        return Finding(part, fault, f"{url} does not answer ({type(error).__name__})", _NOT_RUNNING)
+        process.demand_life()
+    except AnotherProgramError as error:
+        return Finding(part, "wrong" if process.folder is not None else "note", error.problem, error.remedy)
+    except NotRunningError as error:
+        if process.folder is None:
+            return Finding(part, "idle", f"not started (nothing listens at {process.url})")
+        return Finding(part, "wrong", error.problem, error.remedy)
+    except UnavailableError as error:
+        return Finding(part, "wrong", error.problem, error.remedy)
+    where = f"below {process.folder / 'logs'}" if process.folder is not None else "of the process"
+    return _answers(part, f"{process.url}/readyz", f"It says what it waits for; more is in the log {where}.")
+
+
+def _answers(part: str, url: str, remedy: str) -> Finding:
+    try:
+        answer = httpx.get(url, timeout=5.0, trust_env=False)
+    except httpx.TimeoutException:
+        return Finding(part, "wrong", f"{url} does not answer within 5 s", remedy)
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
+        return Finding(part, "wrong", f"{url} cannot be reached: {error}", remedy)
     if answer.is_success:
         return Finding(part, "ok", f"{url} answers")
     said = " ".join(answer.text.split())[:200]
-    return Finding(part, "wrong", f"{url} answers {answer.status_code}: {said}", "Look into the part's log below DIR/logs.")
+    return Finding(part, "wrong", f"{url} answers {answer.status_code}: {said}", remedy)

@@ -249,7 +249,13 @@ class LocalStack:
         self._on_step("Alertmanager is ready")
         prometheus.await_ready()
         self._on_step("Prometheus is ready")
-        self._addresses = Addresses(kafka=self.bootstrap, http=self.api, prometheus=prometheus.url, alertmanager=alertmanager.url)
+        self._addresses = Addresses(
+            kafka=self.bootstrap,
+            http=self.api,
+            prometheus=prometheus.url,
+            alertmanager=alertmanager.url,
+            clickhouse="" if self._storage is None else self._storage.http_url,
+        )
         write_addresses(folder, self._addresses)
 
     def check(self) -> None:

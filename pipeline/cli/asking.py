@@ -25,6 +25,10 @@ class NotRunningError(UnavailableError):
     """No process is there to be asked."""
 
 
+class AnotherProgramError(NotRunningError):
+    """Another program answers at the address."""
+
+
 class HungError(UnavailableError):
     """The process is there and does not answer in time."""
 
@@ -75,7 +79,7 @@ class Process:
         """Return when a process of portalpulse answers, well or not.
 
         Raises:
-            NotRunningError: nothing listens there, or another program.
+            NotRunningError: nothing listens there, or (AnotherProgramError) something that is none of ours.
             HungError: it does not answer.
         """
         answer = self._request("GET", "/healthz", timeout=_ALIVE_SECONDS)
@@ -86,7 +90,7 @@ class Process:
         if not ours:
             if self._gone:
                 raise self._not_running()
-            raise NotRunningError(
+            raise AnotherProgramError(
                 f"Another program answers at {self.url} (status {answer.status_code}).",
                 remedy="Correct PORTALPULSE_HTTP__HOST and PORTALPULSE_HTTP__PORT, or name the folder of the stack with --data.",
             )
@@ -133,7 +137,10 @@ class Process:
     def _look(self) -> str:
         if self.folder is None:
             return "It runs and is busy or hangs: see its log, and start it again when it hangs."
-        return f"See {self.folder / 'logs'}; end `portalpulse up` there (Ctrl-C) and start it again."
+        return (
+            f"`portalpulse up` starts again what ends or hangs: wait a minute. When it stays so, see {self.folder / 'logs'}, "
+            "end that stack with Ctrl-C and start it again."
+        )
 
 
 def is_embedded(settings: Settings) -> bool:

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import io
+import os
+import socket
 import threading
+from contextlib import ExitStack
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+import httpx
 import pytest
 import typer
 from rich.console import Console
@@ -15,8 +20,9 @@ from deploy.native import doctor
 from deploy.native.commands import register
 from deploy.native.folder import DataFolder
 from deploy.native.ports import free_port
-from pipeline.addresses import Addresses, write_addresses
-from pipeline.settings import load_settings
+from pipeline.addresses import Addresses, read_addresses, write_addresses
+from pipeline.cli import asking
+from pipeline.settings import HttpSettings, load_settings
 
 
 @pytest.fixture
@@ -32,11 +38,11 @@ def settings(tmp_path):
 
 @pytest.fixture
 def not_ready():
-    """An HTTP endpoint that is up and says that it is not ready."""
+    """A process of ours that lives and says that it is not ready."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self):
-            body = b'{"ready": false, "reason": "no partitions assigned"}'
+            body = b'{"healthy": true, "ready": false, "reason": "no partitions assigned"}'
             self.send_response(503)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
@@ -59,36 +65,114 @@ def by_part(findings):
     return {finding.part: finding for finding in findings}
 
 
-def test_nothing_running_is_no_fault_but_an_unreachable_server_in_the_settings_is(settings):
-    """Before the first start broker and exporter are notes; a ClickHouse server named in the settings must answer."""
+@pytest.fixture
+def running(settings):
+    """Make the data folder that of a running stack with these addresses; parts not given do not listen."""
+    with ExitStack() as owned:
+
+        def make(**addresses):
+            owned.enter_context(DataFolder(settings.data_dir))
+            nowhere = {name: f"http://127.0.0.1:{free_port()}" for name in ("http", "prometheus", "alertmanager")}
+            write_addresses(settings.data_dir, Addresses(**({"kafka": f"127.0.0.1:{free_port()}"} | nowhere | addresses)))
+            return settings.data_dir
+
+        yield make
+
+
+def test_a_machine_without_a_stack_is_ready(tmp_path):
+    """Before the first start nothing is wrong and nothing is warned of: the last line says what to do."""
+    settings = load_settings(data_dir=tmp_path / "data", clickhouse={"url": f"chdb:{tmp_path / 'data' / 'clickhouse'}"})
     found = by_part(doctor.examine(settings, data_dir=settings.data_dir))
-    assert found["Broker"].state == "note"
-    assert "portalpulse up" in found["Broker"].remedy
-    assert found["Exporter and API"].state == "note"
+    assert found["Stack"].state == "idle"
+    for part in ("Broker", "ClickHouse", "Exporter and API"):
+        assert found[part].state in {"idle", "ok", "note"}  # ok or note: something listens at the default port of this machine
+        assert "portalpulse up" not in found[part].remedy
+    parts = [doctor.Finding("Python", "ok", ""), found["Stack"], found["ClickHouse"]]
+    assert doctor.verdict(parts) == "This machine is ready. No stack runs: start it with `portalpulse up`."
+    assert found["ClickHouse"].state == "idle"
+
+
+def test_what_the_settings_name_must_answer(settings):
+    """A broker and a ClickHouse server that the settings name must be there; a process may be started later."""
+    found = by_part(doctor.examine(settings, data_dir=settings.data_dir))
+    assert found["Broker"].state == "wrong"
+    assert "PORTALPULSE_KAFKA__BOOTSTRAP" in found["Broker"].remedy
     assert found["ClickHouse"].state == "wrong"
+    assert "PORTALPULSE_CLICKHOUSE__URL" in found["ClickHouse"].remedy
     assert "secret" not in found["ClickHouse"].says
     assert "word" not in found["ClickHouse"].says
+    assert found["Exporter and API"].state == "idle"
 
 
-def test_a_running_stack_that_does_not_answer_is_a_fault(settings, not_ready):
-    """With addresses.json every part must answer; what the part says about itself is passed on."""
-    folder = settings.data_dir
-    folder.mkdir()
-    write_addresses(
-        folder,
-        Addresses(
-            kafka=f"127.0.0.1:{free_port()}",
-            http=not_ready,
-            prometheus=f"http://127.0.0.1:{free_port()}",
-            alertmanager=not_ready,
-        ),
-    )
+def test_a_running_stack_that_does_not_answer_is_a_fault(settings, not_ready, running):
+    """Every part of a running stack must answer; what it says of itself is passed on; nobody is told to start a stack."""
+    folder = running(http=not_ready, alertmanager=not_ready)
     found = by_part(doctor.examine(settings, data_dir=folder))
-    assert found["Broker"].state == "wrong"
-    assert found["Exporter and API"].state == "wrong"
+    assert found["Stack"].state == "ok"
+    for part in ("Broker", "Exporter and API", "Prometheus' pages", "Alertmanager's pages"):
+        assert found[part].state == "wrong"
+        assert "logs" in found[part].remedy
+        assert "Start it with" not in found[part].remedy
+        assert "Start the stack" not in found[part].remedy
     assert "no partitions assigned" in found["Exporter and API"].says
-    assert found["Prometheus' pages"].state == "wrong"
-    assert found["Alertmanager's pages"].state == "wrong"
+
+
+def test_a_hung_worker_is_told_from_one_that_is_gone(settings, running, monkeypatch):
+    """A worker that takes connections and answers nothing runs; one that does not listen is called that."""
+    monkeypatch.setattr(asking, "_ALIVE_SECONDS", 0.3)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        folder = running(http=f"http://127.0.0.1:{silent.getsockname()[1]}")
+        found = by_part(doctor.examine(settings, data_dir=folder))["Exporter and API"]
+    assert found.state == "wrong"
+    assert f"(process {os.getpid()}) runs, but its process at" in found.says
+    assert "did not answer within 0.3 s" in found.says
+    gone = by_part(doctor.examine(settings, data_dir=folder))["Exporter and API"]
+    assert "does not listen" in gone.says
+
+
+@pytest.mark.parametrize("body", [b'{"ready": false}', b"<html>"])
+def test_another_program_at_the_port(settings, not_ready, monkeypatch, body):
+    """Without a stack, another program at the port is worth knowing; nothing is called ours that is not."""
+    settings = settings.model_copy(update={"http": HttpSettings(port=int(not_ready.rpartition(":")[2]))})
+    monkeypatch.setattr(httpx, "request", lambda *_, **__: httpx.Response(200, content=body))
+    found = by_part(doctor.examine(settings, data_dir=settings.data_dir))["Exporter and API"]
+    assert (found.state, "Another program answers" in found.says) == ("note", True)
+
+
+def test_the_engine_is_called_what_it_is(settings, not_ready, running):
+    """`up --clickhouse server` has a server that must answer; otherwise the engine lives in the worker."""
+    folder = running()
+    assert by_part(doctor.examine(settings, data_dir=folder))["ClickHouse"].says.startswith("embedded")
+    write_addresses(folder, replace(read_addresses(folder), clickhouse=not_ready))
+    found = by_part(doctor.examine(settings, data_dir=folder))["ClickHouse"]
+    assert found.says.startswith(f"{not_ready}/ping answers 503")
+    assert "embedded" not in found.says
+
+
+def test_a_stack_that_starts_and_one_that_was_killed(settings, running):
+    """A stack without addresses is starting; addresses without an owner are what a killed one left."""
+    folder = running()
+    (folder / "addresses.json").unlink()
+    found = by_part(doctor.examine(settings, data_dir=folder))
+    assert (found["Stack"].state, "starting" in found["Stack"].remedy) == ("note", True)
+    killed = folder.parent / "killed"
+    killed.mkdir()
+    write_addresses(killed, Addresses("127.0.0.1:1", "http://127.0.0.1:1", "", ""))
+    found = by_part(doctor.examine(settings, data_dir=killed))
+    assert (found["Stack"].state, "was killed" in found["Stack"].says) == ("idle", True)
+
+
+@pytest.mark.parametrize(
+    ("states", "words"),
+    [
+        (["ok", "note"], "Everything is in order."),
+        (["wrong"], "1 thing is wrong."),
+        (["wrong", "ok", "wrong"], "2 things are wrong."),
+    ],
+)
+def test_the_last_line(states, words):
+    """The verdict counts in grammar."""
+    assert doctor.verdict([doctor.Finding("Part", state, "") for state in states]) == words
 
 
 def test_a_broken_addresses_file_is_told_and_the_rest_is_examined(settings):
@@ -146,7 +230,7 @@ def test_the_page_for_people_has_a_remedy_for_everything_that_is_not_in_order():
         doctor.print_findings([doctor.Finding("Java", "wrong", "none", "Install it.")], console=console)
     text = captured.get()
     assert "Java: Install it." in text
-    assert "1 things are wrong." in text
+    assert "1 thing is wrong." in text
 
 
 @pytest.mark.parametrize("name", ["[/b]", "d [1]", "[red]x"])
