@@ -15,8 +15,10 @@ from aiohttp import web
 from pipeline.access import demand_trust
 from pipeline.audit import AuditDesk
 from pipeline.core.errors import ConfigurationError
-from pipeline.dead_letters_api import answered, trusted_json
+from pipeline.dead_letters_api import answered, partition_number, trusted_json, whole_number
 
+#: Shares of all names at most: the storage counts them in 32 bits, and a larger number would turn into another one.
+_MOST_SHARES = 2**32 - 1
 InThread = Callable[[Callable[[], Any]], Awaitable[Any]]
 
 
@@ -49,10 +51,12 @@ def _looking(desk: AuditDesk, in_thread: InThread) -> list[web.RouteDef]:
     async def repeats(request: web.Request) -> web.Response:
         query = request.query
         period = (_day(query["from"]), _day(query["to"])) if "from" in query and "to" in query else None
-        share = _number("number", query.get("number", "0")), _number("of", query.get("of", "1"))
-        if not 0 <= share[0] < share[1]:
+        number, of = (
+            whole_number(name, query.get(name, default), most=_MOST_SHARES) for name, default in (("number", "0"), ("of", "1"))
+        )
+        if not number < of:
             raise ConfigurationError("A share is a number from 0 to one less than of.")
-        return web.json_response(await in_thread(lambda: desk.repeats(period, share=share)))
+        return web.json_response(await in_thread(lambda: desk.repeats(period, share=(number, of))))
 
     return [
         web.get("/api/v1/audit/days", _trusted(days)),
@@ -73,7 +77,10 @@ def _repairing(desk: AuditDesk, in_thread: InThread) -> list[web.RouteDef]:
         )
 
     async def tidy(request: web.Request) -> web.Response:
-        chosen = [_day(str(text)) for text in (await trusted_json(request)).get("days", ())]
+        given = (await trusted_json(request)).get("days", [])
+        if not isinstance(given, list):
+            raise ConfigurationError("days must be a list of days.")
+        chosen = [_day(str(text)) for text in given]
         return web.json_response(await in_thread(lambda: desk.tidy(chosen)))
 
     return [web.post("/api/v1/audit/repair", _trusted(repair)), web.post("/api/v1/audit/tidy", _trusted(tidy))]
@@ -84,8 +91,8 @@ def _kafka(desk: AuditDesk, in_thread: InThread) -> list[web.RouteDef]:
         return web.json_response(await in_thread(desk.partitions))
 
     async def verify(request: web.Request) -> web.Response:
-        partition = _number("partition", request.match_info["partition"])
-        begin, end = (_number(name, request.query.get(name, "")) for name in ("begin", "end"))
+        partition = partition_number(request.match_info["partition"])
+        begin, end = (whole_number(name, request.query.get(name, "")) for name in ("begin", "end"))
         return web.json_response(await in_thread(lambda: desk.verify(partition, begin, end)))
 
     return [
@@ -99,13 +106,6 @@ def _day(text: str) -> dt.date:
         return dt.date.fromisoformat(text)
     except ValueError as error:
         raise ConfigurationError(f"A day must be written as 2024-08-20, this is {text[:40]!r}.") from error
-
-
-def _number(name: str, text: str) -> int:
-    try:
-        return int(text)
-    except ValueError as error:
-        raise ConfigurationError(f"{name} must be a whole number, this is {text[:40]!r}.") from error
 
 
 def _seconds(text: str) -> float:

@@ -157,6 +157,9 @@ def parse_filter(fields: Mapping[str, Any]) -> LetterFilter:
     Raises:
         ConfigurationError: a reason is not in the closed list, or a time cannot be read.
     """
+    for name in ("reason", "topic"):
+        if not isinstance(fields.get(name, ()), (list, tuple)):
+            raise ConfigurationError(f"{name} must be a list.")
     reasons = tuple(str(reason) for reason in fields.get("reason", ()))
     for reason in reasons:
         if reason not in {str(known) for known in Reason}:
@@ -184,13 +187,13 @@ def _instant(name: str, text: Any) -> dt.datetime | None:
         return None
     try:
         instant = dt.datetime.fromisoformat(str(text))
-    except ValueError:
-        instant = None
-    if instant is None or instant.tzinfo is None:
-        raise ConfigurationError(
-            f"{name!r} must be a time with an offset such as 2024-08-20T08:00:00+07:00, this is {str(text)[:40]!r}."
-        )
-    return instant
+        if instant.tzinfo is not None:
+            return instant.astimezone(dt.UTC)
+    except (ValueError, OverflowError):  # no time, or one that UTC has no date for
+        pass
+    raise ConfigurationError(
+        f"{name!r} must be a time with an offset such as 2024-08-20T08:00:00+07:00, this is {str(text)[:40]!r}."
+    )
 
 
 def _entry(entry: LetterEntry) -> dict[str, Any]:

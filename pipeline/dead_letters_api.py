@@ -18,6 +18,8 @@ from pipeline.dead_letters import MOST_ENTRIES, DeadLetterDesk, parse_filter
 from sinks.contract import Position
 from sinks.errors import SinkError
 
+#: What Kafka and ClickHouse can count: a larger number would turn into another one.
+MOST_PARTITION, MOST_OFFSET = 2**31 - 1, 2**63 - 1
 #: Code of the answer that there is no such dead letter: a 404 alone may come from anywhere.
 NO_DEAD_LETTER = "no_dead_letter"
 
@@ -39,7 +41,7 @@ def dead_letter_routes(desk: DeadLetterDesk, in_thread: InThread, in_long_thread
     async def show(request: web.Request) -> web.Response:
         demand_trust(request)
         found = request.match_info
-        position = (found["topic"], _number("partition", found["partition"]), _number("offset", found["offset"]))
+        position = (found["topic"], partition_number(found["partition"]), whole_number("offset", found["offset"]))
         letter = await in_thread(lambda: desk.show(position))
         if letter is None:
             return error_response(404, f"There is no dead letter at {'/'.join(map(str, position))}.", code=NO_DEAD_LETTER)
@@ -99,10 +101,14 @@ async def trusted_json(request: web.Request) -> dict[str, Any]:
         raise ForbiddenError("Changes are asked for with Content-Type: application/json.")
     try:
         fields = json.loads(await request.text())
-    except ValueError as error:
+    except (ValueError, LookupError, RecursionError) as error:  # no JSON, an unknown charset, nested too deep
         raise ConfigurationError(f"This is no JSON: {error}.") from error
     if not isinstance(fields, dict):
         raise ConfigurationError("A JSON object is needed.")
+    try:
+        json.dumps(fields, ensure_ascii=False).encode()
+    except UnicodeEncodeError as error:
+        raise ConfigurationError("A text holds half of a surrogate pair, which is no character.") from error
     return fields
 
 
@@ -112,17 +118,31 @@ def error_response(status: int, text: str, *, code: str = "") -> web.Response:
 
 
 def _limit(text: str) -> int:
-    number = _number("limit", text)
-    if not 1 <= number <= MOST_ENTRIES:
-        raise ConfigurationError(f"limit must be from 1 to {MOST_ENTRIES}, this is {number}.")
+    return whole_number("limit", text, least=1, most=MOST_ENTRIES)
+
+
+def whole_number(name: str, text: str, *, least: int = 0, most: int = MOST_OFFSET) -> int:
+    """A parameter that is a whole number from ``least`` to ``most``.
+
+    Raises:
+        ConfigurationError: it is not; names the parameter.
+    """
+    try:
+        number = int(text)
+    except ValueError as error:
+        raise ConfigurationError(f"{name} must be a whole number, this is {text[:40]!r}.") from error
+    if not least <= number <= most:
+        raise ConfigurationError(f"{name} must be from {least} to {most}, this is {text[:40]!r}.")
     return number
 
 
-def _number(name: str, text: str) -> int:
-    try:
-        return int(text)
-    except ValueError as error:
-        raise ConfigurationError(f"{name} must be a whole number, this is {text[:40]!r}.") from error
+def partition_number(text: str) -> int:
+    """A parameter that is the number of a partition.
+
+    Raises:
+        ConfigurationError: it is not.
+    """
+    return whole_number("partition", text, most=MOST_PARTITION)
 
 
 def _position(text: str | None) -> Position | None:
@@ -130,4 +150,4 @@ def _position(text: str | None) -> Position | None:
         return None
     topic, _, rest = text.partition("/")
     partition, _, offset = rest.partition("/")
-    return topic, _number("partition", partition), _number("offset", offset)
+    return topic, partition_number(partition), whole_number("offset", offset)

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sinks.clickhouse.client import ClickHouse
+from sinks.clickhouse.days import clipped
 from sinks.contract import DeadLetter, LetterEntry, LetterFilter, Position
 from sinks.tables import DEAD_LETTER_MARKS, DEAD_LETTERS
 
@@ -143,7 +144,7 @@ def _where(wanted: LetterFilter, after: Position | None = None) -> tuple[str, di
     for name, sign, instant in (("since", ">=", wanted.since), ("until", "<", wanted.until)):
         if instant is not None:
             conditions.append(f"first_seen {sign} toDateTime64({{{name}:String}}, 3, 'UTC')")
-            parameters[name] = instant.astimezone(dt.UTC).strftime("%Y-%m-%d %H:%M:%S.%f")[:-3]
+            parameters[name] = clipped(instant).astimezone(dt.UTC).strftime("%Y-%m-%d %H:%M:%S.%f")[:-3]
     if after is not None:
         conditions.append(f"{_KEY} > ({{topic:String}}, {{partition:Int32}}, {{offset:Int64}})")
         parameters |= {"topic": after[0], "partition": after[1], "offset": after[2]}

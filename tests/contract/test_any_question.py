@@ -1,0 +1,210 @@
+"""Every endpoint over a real ClickHouse, asked with the extremes of every parameter: an answer or a refusal, never a failure."""
+
+from __future__ import annotations
+
+import datetime as dt
+import itertools
+import json
+from urllib.parse import quote
+
+import httpx
+import pytest
+from prometheus_client import CollectorRegistry
+
+from pipeline.api import Api, Health, HttpServer
+from pipeline.audit import AuditDesk
+from pipeline.core.clock import ManualClock
+from pipeline.core.decode import Decoder
+from pipeline.core.judge import Judge
+from pipeline.dead_letters import DeadLetterDesk
+from pipeline.settings import HttpSettings, KafkaSettings
+from pipeline.stream.topic_reader import KafkaTopicReader
+from sinks.clickhouse.audit import ClickHouseAudit
+from sinks.clickhouse.dead_letter_store import ClickHouseDeadLetters
+from sinks.clickhouse.reader import ClickHouseReader
+from sinks.clickhouse.repair import ClickHouseRepair
+from sinks.clickhouse.store import ClickHouseStore
+from tests.factories import LATEST, TOPIC
+
+DAYS = (
+    *(
+        "0001-01-01",
+        "1899-12-31",
+        "1969-12-31",
+        "1970-01-01",
+        "2106-02-07",
+        "2149-06-06",
+        "2149-06-07",
+        "2300-01-01",
+        "9999-12-31",
+    ),
+    *(
+        "0000-01-01",
+        "10000-01-01",
+        "2024-02-30",
+        "20240102",
+        "2024-W01-2",
+        "-001-01-01",
+        "",
+        " ",
+        "\x00",
+        "\ud800",
+        "é",
+        "1" * 5_000,
+    ),
+)
+NUMBERS = (
+    "0",
+    "-1",
+    "2147483647",
+    "2147483648",
+    "4294967296",
+    "9223372036854775807",
+    "9223372036854775808",
+    "-9223372036854775809",
+)
+ODD_NUMBERS = (*NUMBERS, "1e3", "nan", "inf", "", "²", "٣", "1_0", " 1", "\x00", "9" * 400, "9" * 5_000)
+TEXTS = ("", "\x00", "\ud800", "é", "'", '"', "\\", "%", "{a:String}", "a/b", "..", "\n", "x" * 7_000)
+INSTANTS = (
+    *(
+        "0001-01-01T00:00:00+23:59",
+        "9999-12-31T23:59:59-23:59",
+        "1969-12-31T23:59:59Z",
+        "2299-12-31T23:59:59Z",
+        "2300-01-01T00:00Z",
+    ),
+    *("2024-01-02", "2024-01-02T08:00", "x", "", "\x00"),
+)
+
+
+def quoted(text: str) -> str:
+    """A text as a part of an address, byte by byte; surrogates as the bytes that they would be."""
+    return quote(text.encode("utf-8", "surrogatepass"), safe="")
+
+
+def questions():
+    """Addresses with every parameter at its extremes."""
+    for path in ("report", "events", "audit/days"):
+        yield from (f"{path}?from={quoted(day)}&to={quoted(day)}" for day in DAYS)
+        yield f"{path}?from=0001-01-01&to=9999-12-31"
+        yield f"{path}?from=9999-12-31&to=0001-01-01"
+    yield from (f"events?from=0001-01-01&to=9999-12-31&agency={quoted(text)}" for text in TEXTS)
+    for day in filter(str.strip, DAYS):
+        yield f"audit/days/{quoted(day)}"
+        yield f"audit/days/{quoted(day)}/contradictions"
+        yield f"audit/repeats?from={quoted(day)}&to={quoted(day)}"
+    yield from (f"audit/days/2024-01-02?settle={quoted(number)}" for number in ODD_NUMBERS)
+    yield from (f"audit/repeats?number=0&of={quoted(number)}" for number in ODD_NUMBERS)
+    yield from (f"audit/repeats?number={quoted(number)}&of=4294967295" for number in ODD_NUMBERS)
+    for number in filter(str.strip, ODD_NUMBERS):
+        yield f"audit/partitions/{quoted(number)}?begin=5&end=4"
+        yield f"dead-letters/topic/{quoted(number)}/{quoted(number)}"
+    yield from (f"audit/partitions/0?begin={quoted(number)}&end={quoted(number)}" for number in ODD_NUMBERS)
+    yield from (f"dead-letters?limit={quoted(number)}" for number in ODD_NUMBERS)
+    yield from (f"dead-letters?after=t/{quoted(number)}/{quoted(number)}" for number in ODD_NUMBERS)
+    yield from (f"dead-letters?{name}={quoted(text)}" for name in ("reason", "topic", "after", "replayed") for text in TEXTS)
+    yield from (f"dead-letters?{name}={quoted(text)}" for name in ("from", "to") for text in INSTANTS)
+
+
+def bodies():
+    """Requests for a change, with every field at its extremes."""
+    for value in (*DAYS, None, 5, 1e400, [], {}, True):
+        yield "audit/repair", {"day": value}
+        yield "audit/tidy", {"days": [value]}
+        yield "audit/tidy", {"days": value}
+    for value in (*TEXTS, 5, [], [5], {}):
+        yield "audit/repair", {"day": "2024-01-02", "agencies": value}
+        yield "audit/repair", {"day": "2024-01-02", "agencies": [value]}
+    for path, value in itertools.product(("dead-letters/replay", "dead-letters/drop"), (*TEXTS, 5, None, [], {}, [5], [None])):
+        yield from ((path, {name: value, "dry_run": True}) for name in ("reason", "topic", "from", "to", "replayed"))
+    for path, value in itertools.product(("dead-letters/replay", "dead-letters/drop"), INSTANTS):
+        yield from ((path, {name: value, "dry_run": True}) for name in ("from", "to"))
+
+
+class Nowhere:
+    """Sends nothing: there is no dead letter."""
+
+    def close(self):
+        """Nothing to close."""
+
+
+class NoLimits:
+    """Keeps no limits."""
+
+
+@pytest.fixture
+async def client(clickhouse, registry):
+    """A client of a server over ClickHouse, whose Kafka does not answer."""
+    store, clock = ClickHouseStore(clickhouse), ManualClock(LATEST)
+    kafka = KafkaTopicReader(KafkaSettings(bootstrap=("127.0.0.1:1",)))
+    api = Api(
+        registry=CollectorRegistry(),
+        agencies=registry,
+        clock=clock,
+        health=lambda: Health(healthy=True, ready=True),
+        reader=ClickHouseReader(clickhouse),
+        dead_letters=DeadLetterDesk(
+            ClickHouseDeadLetters(clickhouse),
+            judge=Judge(registry),
+            clock=clock,
+            sender=Nowhere,
+            limits=NoLimits(),
+            ends=lambda _: {},
+            future_tolerance=dt.timedelta(days=1),
+        ),
+        audit=AuditDesk(
+            ClickHouseAudit(clickhouse),
+            store=store,
+            repair=ClickHouseRepair(clickhouse),
+            topic=(TOPIC, lambda: kafka),
+            decoder=Decoder(registry),
+            clock=clock,
+            future_tolerance=dt.timedelta(days=1),
+            wait=lambda _: None,
+        ),
+    )
+    server = HttpServer(api, HttpSettings(port=0))
+    async with httpx.AsyncClient(base_url=await server.start(), trust_env=False, timeout=60) as client:
+        yield client
+    await server.close()
+
+
+async def test_any_question_is_answered_or_refused(client):
+    """No parameter of any address makes the server fail: it answers, or says in one sentence what is wrong with the question."""
+    wrong = []
+    for question in questions():
+        answer = await client.get(f"/api/v1/{question}")
+        if answer.status_code not in (200, 400, 404):
+            wrong.append((question[:90], answer.status_code, answer.text[:150]))
+    assert not wrong, "\n".join(map(str, wrong))
+
+
+async def test_any_change_is_made_or_refused(client):
+    """No field of any request for a change makes the server fail."""
+    wrong = []
+    for path, body in bodies():
+        answer = await client.post(f"/api/v1/{path}", content=json.dumps(body), headers={"Content-Type": "application/json"})
+        if answer.status_code not in (200, 400, 404):
+            wrong.append((path, str(body)[:90], answer.status_code, answer.text[:150]))
+    assert not wrong, "\n".join(map(str, wrong))
+
+
+@pytest.mark.parametrize(
+    ("content", "kind"),
+    [
+        (b"[" * 100_000, "application/json"),
+        (b'{"day": ' * 50_000, "application/json"),
+        (b"\xff", "application/json"),
+        (b"{}", "application/json; charset=klingon"),
+        (b"", "application/json"),
+        (b"9" * 5_000, "application/json"),
+        (b'{"day": ' + b"9" * 5_000 + b"}", "application/json"),
+        (b'"\xed\xa0\x80"', "application/json; charset=utf-8"),
+    ],
+)
+async def test_a_body_that_is_no_json_is_refused(client, content, kind):
+    """Whatever stands in the body of a request for a change, it is refused in one sentence."""
+    for path in ("audit/repair", "audit/tidy", "dead-letters/replay", "dead-letters/drop"):
+        answer = await client.post(f"/api/v1/{path}", content=content, headers={"Content-Type": kind})
+        assert answer.status_code == 400, answer.text[:150]
+        assert answer.json()["error"]
