@@ -60,6 +60,7 @@ class Health:
     healthy: bool
     ready: bool
     reason: str = ""
+    unread_offsets: int = 0  # which left the log before they were read: their messages may be lost
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,7 +197,8 @@ class HttpServer:
                 ready, reason = False, str(error)
             except (TimeoutError, TooManyWaitingError):
                 ready, reason = False, f"The storage does not answer within {_PING_SECONDS:g} s."
-        return web.json_response({"ready": ready, "reason": reason}, status=200 if ready else 503)
+        fields = {"ready": ready, "reason": reason, "unread_offsets": health.unread_offsets}
+        return web.json_response(fields, status=200 if ready else 503)
 
     async def _report(self, request: web.Request) -> web.Response:
         reader = self._api.reader

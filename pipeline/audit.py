@@ -20,6 +20,7 @@ from pipeline.core.clock import Clock
 from pipeline.core.decode import Decoder
 from pipeline.core.errors import ConfigurationError, PortalPulseError
 from pipeline.core.periods import FIRST_DAY, LAST_DAY, Period
+from pipeline.core.unread import merged
 from pipeline.logs import get_logger
 from sinks.contract import (
     Acknowledged,
@@ -42,6 +43,8 @@ log = get_logger("audit")
 _LISTED = 2_000
 #: Examples of repeats that are shown.
 _EXAMPLES = 20
+#: Ranges of unread offsets that are listed.
+_RANGES = 200
 #: A recount that began under the old epoch has seen what it will see by then (seconds).
 _PLANNING = 1.0
 #: An answer of Kafka about its group is used again for this long (seconds). An old answer calls more events unacknowledged.
@@ -219,6 +222,24 @@ class AuditDesk:
                     "highest_kept": kept.get(part.number),
                 }
                 for part in partitions
+            ],
+        }
+
+    def unread(self) -> dict[str, Any]:
+        """Recorded offsets that left the log before they were read, as disjoint ranges, and how many of each are kept anyway.
+
+        A worker that died after it had stored messages and before it acknowledged them leaves such ranges.
+        """
+        ranges: dict[int, list[tuple[int, int]]] = {}
+        for unread in self._audit.unread(self._topic):
+            ranges.setdefault(unread.partition, []).append((unread.first, unread.end))
+        listed = [(partition, *found) for partition in sorted(ranges) for found in merged(ranges[partition])][:_RANGES]
+        kept = self._audit.kept_within(self._topic, listed)
+        return {
+            "topic": self._topic,
+            "ranges": [
+                {"partition": partition, "first": first, "end": end, "kept": count}
+                for (partition, first, end), count in zip(listed, kept, strict=True)
             ],
         }
 

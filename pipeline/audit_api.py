@@ -90,12 +90,16 @@ def _kafka(desk: AuditDesk, in_thread: InThread) -> list[web.RouteDef]:
     async def partitions(_: web.Request) -> web.Response:
         return web.json_response(await in_thread(desk.partitions))
 
+    async def unread(_: web.Request) -> web.Response:
+        return web.json_response(await in_thread(desk.unread))
+
     async def verify(request: web.Request) -> web.Response:
         partition = partition_number(request.match_info["partition"])
         begin, end = (whole_number(name, request.query.get(name, "")) for name in ("begin", "end"))
         return web.json_response(await in_thread(lambda: desk.verify(partition, begin, end)))
 
     return [
+        web.get("/api/v1/audit/unread", answered(unread)),
         web.get("/api/v1/audit/partitions", _trusted(partitions)),
         web.get("/api/v1/audit/partitions/{partition}", _trusted(verify)),
     ]

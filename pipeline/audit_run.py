@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Protocol
 
 from pipeline.core.audit import DayLook, Finding, Scope, confirmed
+from pipeline.core.unread import sentence
 
 #: Rows that one share of all names holds, about: a hundred bytes of memory each.
 _SHARE_ROWS = 5_000_000
@@ -41,6 +42,7 @@ class Desk(Protocol):
     def repair(self, day: dt.date, agencies: Sequence[str] | None, *, raise_epoch: bool) -> dict[str, Any]: ...  # noqa: D102
     def tidy(self, days: Sequence[dt.date]) -> dict[str, Any]: ...  # noqa: D102
     def partitions(self) -> dict[str, Any]: ...  # noqa: D102
+    def unread(self) -> dict[str, Any]: ...  # noqa: D102
     def verify(self, partition: int, begin: int, end: int) -> dict[str, Any]: ...  # noqa: D102
 
 
@@ -93,6 +95,7 @@ class AuditReport:
     contradictions: dict[str, Any] | None = None
     scattered: dict[str, Any] | None = None
     settled_twice: dict[str, Any] | None = None
+    unread: dict[str, Any] | None = None
     kafka: dict[str, Any] | None = None
 
     @property
@@ -122,6 +125,7 @@ class AuditReport:
             "contradictions": self.contradictions,
             "scattered": self.scattered,
             "settled_twice": self.settled_twice,
+            "unread": self.unread,
             "kafka": self.kafka,
         }
 
@@ -150,6 +154,7 @@ def run_audit(desk: Desk, wanted: Wanted, *, wait: Callable[[float], None], prog
     _tell(report, wrong)
     if wanted.repeats:
         _search_repeats(desk, wanted, rows, report, progress=progress)
+    report.unread = desk.unread()
     if wanted.kafka is not KafkaCheck.NONE:
         _audit_kafka(desk, report, deep=wanted.kafka is KafkaCheck.DEEP, progress=progress)
     return report
@@ -267,7 +272,9 @@ def _add(total: dict[str, Any], found: Mapping[str, Any]) -> None:
 def _audit_kafka(desk: Desk, report: AuditReport, *, deep: bool, progress: Progress) -> None:
     """Offsets, and with ``deep`` every acknowledged message that is still in the log; ``faults`` are sentences."""
     found = desk.partitions()
-    faults = [fault for part in found["partitions"] for fault in offset_faults(part)]
+    recorded = (report.unread or {}).get("ranges", ())
+    faults = [unread_sentence(unread) for unread in recorded if not _is_kept(unread)]
+    faults += [fault for part in found["partitions"] for fault in offset_faults(part) if not _is_recorded(part, recorded)]
     report.kafka = {**found, "faults": faults, "deep": None}
     if not deep:
         return
@@ -299,5 +306,23 @@ def offset_faults(part: Mapping[str, Any]) -> list[str]:
     if committed > end:
         return [f"Partition {number} ends at {end}, but {committed} was acknowledged: the topic is not the one that was read."]
     if committed < begin:
-        return [f"Partition {number}: messages {committed} to {begin - 1} left the log before they were acknowledged."]
+        return [sentence(number, committed, begin)]
     return []
+
+
+def unread_sentence(unread: Mapping[str, Any]) -> str:
+    """What is said about a recorded range of offsets that nobody read."""
+    said = sentence(unread["partition"], unread["first"], unread["end"])
+    return f"{said} Of these {unread['kept']:,} are kept." if unread["kept"] else said
+
+
+def _is_recorded(part: Mapping[str, Any], recorded: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether what left the log before the acknowledged offset reached it is recorded: the worker has noticed it."""
+    committed, begin = part["committed"], part["begin"]
+    return committed is not None and any(
+        unread["partition"] == part["partition"] and unread["first"] <= committed < begin <= unread["end"] for unread in recorded
+    )
+
+
+def _is_kept(unread: Mapping[str, Any]) -> bool:
+    return bool(unread["kept"] == unread["end"] - unread["first"])

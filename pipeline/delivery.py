@@ -37,7 +37,7 @@ from pipeline.patience import Patience
 from pipeline.rows import Stretch, with_positions
 from pipeline.settings import IngestSettings
 from pipeline.tallies import Pace, Recounter
-from sinks.contract import DeadLetter, DeadLetterLimitStore, EventStore
+from sinks.contract import DeadLetter, DeadLetterLimitStore, EventStore, UnreadRange
 from sinks.errors import RefusedRows
 
 log = get_logger("delivery")
@@ -215,6 +215,10 @@ class Delivery:
             self.unacknowledged += fetch.messages
         self._last_offer = time.monotonic()
         self._fetched.put(fetch)
+
+    def record_unread(self, ranges: Sequence[UnreadRange]) -> None:
+        """Record offsets that left the log before they were read; waits while the storage is away, however long."""
+        self._patiently(lambda: self._store.insert_unread(ranges))
 
     def _is_busy(self) -> bool:
         """Whether messages are waiting to be stored, or came a moment ago: recounting must leave room for them."""

@@ -36,6 +36,7 @@ class WorkerMetrics:
         self.unstored = _gauge(names.WORKER_UNSTORED, registry)
         self.consumer_lag = _gauge(names.WORKER_CONSUMER_LAG, registry)
         self.assigned = _gauge(names.WORKER_ASSIGNED, registry)
+        self.unread = _counter(names.WORKER_UNREAD, registry)
         self.last_progress = _gauge(names.WORKER_LAST_PROGRESS, registry)
         self.decode_seconds = _histogram(names.WORKER_DECODE_SECONDS, registry)
         self._store_seconds = _histogram(names.WORKER_STORE_SECONDS, registry)

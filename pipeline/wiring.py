@@ -7,6 +7,7 @@ import datetime as dt
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 
 import setproctitle
@@ -263,6 +264,10 @@ def _figures(settings: Settings, reader: ClickHouseReader, own: CollectorRegistr
 
 def worker_health(worker: Worker, stall_seconds: float) -> Health:
     """Healthy while it makes progress or has nothing to do; ready once it takes part in the group."""
+    return replace(_worker_health(worker, stall_seconds), unread_offsets=worker.unread.total)
+
+
+def _worker_health(worker: Worker, stall_seconds: float) -> Health:
     state = worker.state
     idle = time.monotonic() - state.last_progress
     if state.failure:

@@ -30,6 +30,29 @@ class DeadLetter:
     error: str
 
 
+class UnreadCause(enum.StrEnum):
+    """How offsets left the log before they were read."""
+
+    DELETED = "deleted"  # retention or DeleteRecords
+    TRUNCATED = "truncated"  # a leader that did not have them was elected
+    RECREATED = "recreated"  # the topic was deleted, and perhaps created again
+
+
+@dataclass(frozen=True, slots=True)
+class UnreadRange:
+    """Offsets ``first`` up to, not including, ``end`` of one partition, which left the log before ``group`` read them.
+
+    How many messages they held nobody can tell: ends of transactions and aborted messages have offsets, too.
+    """
+
+    topic: str
+    partition: int
+    first: int
+    end: int
+    group: str
+    cause: UnreadCause
+
+
 @dataclass(frozen=True, slots=True)
 class Span:
     """Minutes from ``start`` up to, not including, ``end`` (aware, whole minutes); ``agencies`` None means all."""
@@ -222,6 +245,17 @@ class TallyAudit(Protocol):
         """The highest offset of each partition that is kept, as an event or as a dead letter."""
         ...
 
+    def unread(self, topic: str) -> Sequence[UnreadRange]:
+        """Every recorded range of offsets that left the log before it was read, by partition and offset, as recorded."""
+        ...
+
+    def kept_within(self, topic: str, ranges: Sequence[tuple[int, int, int]]) -> Sequence[int]:
+        """For each (partition, first, end): how many of its offsets are those of an event or a dead letter.
+
+        Of an event that was sent twice only one offset is known.
+        """
+        ...
+
     def missing(self, messages: pa.Table) -> Sequence[tuple[int, int]]:
         """Which messages are kept in no form, as (partition, offset).
 
@@ -372,6 +406,10 @@ class EventStore(Protocol):
 
     def insert_dead_letters(self, letters: Sequence[DeadLetter]) -> None:
         """Store messages set aside. Durable when it returns."""
+        ...
+
+    def insert_unread(self, ranges: Sequence[UnreadRange]) -> None:
+        """Record offsets that left the log before they were read. Durable when it returns."""
         ...
 
     def recount_minutes(self, span: Span) -> None:

@@ -27,6 +27,7 @@ from sinks.contract import (
     Span,
     Standing,
     Tier,
+    UnreadRange,
 )
 from sinks.errors import RefusedRows
 from sinks.tables import EPOCH
@@ -103,6 +104,7 @@ class MemoryStore:
     contents: dict[tuple[str, dt.datetime, uuid.UUID], set[DossierEvent]] = field(default_factory=lambda: defaultdict(set))
     checkpoints: dict[tuple[str, int], dict[int, DeadLetterCheckpoint]] = field(default_factory=lambda: defaultdict(dict))
     accepted: dict[tuple[str, int], int] = field(default_factory=dict)
+    unread_ranges: list[UnreadRange] = field(default_factory=list)
     epoch: int = 0
     guard: threading.RLock = field(default_factory=threading.RLock)
 
@@ -132,6 +134,12 @@ class MemoryStore:
             for letter in letters:
                 self.letters.setdefault((letter.topic, letter.partition, letter.offset), (letter, self.now()))
         self.fault("insert_dead_letters:done")
+
+    def insert_unread(self, ranges) -> None:
+        self.fault("insert_unread")
+        with self.guard:
+            self.unread_ranges += ranges
+        self.fault("insert_unread:done")
 
     def recount_minutes(self, span: Span) -> None:
         self.fault("recount_minutes")
@@ -286,6 +294,15 @@ class MemoryStore:
             if at_topic == topic:
                 found[partition] = max(offset, found.get(partition, offset))
         return found
+
+    def unread(self, topic):
+        return sorted(
+            {unread for unread in self.unread_ranges if unread.topic == topic}, key=lambda r: (r.partition, r.first, r.end)
+        )
+
+    def kept_within(self, topic, ranges):
+        known = {*self.positions, *self.letters}
+        return [sum((topic, partition, offset) in known for offset in range(first, end)) for partition, first, end in ranges]
 
     def missing(self, messages):
         return [

@@ -17,7 +17,7 @@ from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextC
 from rich.table import Table
 
 from pipeline import wiring
-from pipeline.audit_run import SHOWN, AuditReport, Desk, KafkaCheck, Wanted, run_audit
+from pipeline.audit_run import SHOWN, AuditReport, Desk, KafkaCheck, Wanted, run_audit, unread_sentence
 from pipeline.cli import options
 from pipeline.cli.asking import Process, is_embedded, running
 from pipeline.core.audit import Scope
@@ -126,6 +126,9 @@ class _RemoteDesk:
     def partitions(self) -> dict[str, Any]:
         return self._get("partitions")
 
+    def unread(self) -> dict[str, Any]:
+        return self._get("unread")
+
     def verify(self, partition: int, begin: int, end: int) -> dict[str, Any]:
         return self._get(f"partitions/{partition}", begin=begin, end=end)
 
@@ -194,7 +197,10 @@ def _print(report: AuditReport, console: Console) -> None:
     _print_repeats("events stored with two contents (only those not merged yet are seen)", report.contradictions, console)
     _print_repeats("event ids under several agencies or times", report.scattered, console)
     _print_repeats("dossiers settled by several events", report.settled_twice, console)
-    if report.kafka is not None:
+    if report.kafka is None:  # otherwise they stand among its faults
+        for unread in (report.unread or {}).get("ranges", ()):
+            console.print(unread_sentence(unread), style="bold", markup=False)
+    else:
         _print_kafka(report.kafka, console)
     for line in verdict(report):
         console.print(line, soft_wrap=True)

@@ -94,6 +94,13 @@ WORKER_CONSUMER_LAG = _worker(
     "portalpulse_worker_consumer_lag_events", "gauge", "Messages in assigned partitions not yet fetched."
 )
 WORKER_ASSIGNED = _worker("portalpulse_worker_assigned_partitions", "gauge", "Partitions this worker owns.")
+WORKER_UNREAD = _worker(
+    "portalpulse_worker_unread_offsets_total",
+    "counter",
+    "Offsets that left the log before they were read: their messages may be lost.",
+    "topic",
+    "partition",
+)
 WORKER_LAST_PROGRESS = _worker(
     "portalpulse_worker_last_progress_timestamp_seconds",
     "gauge",

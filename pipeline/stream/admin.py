@@ -41,11 +41,14 @@ from aiokafka.errors import (
 )
 from aiokafka.protocol.group import JoinGroupRequest
 from aiokafka.protocol.metadata import MetadataRequest
+from confluent_kafka.admin import AdminClient
 
 from pipeline.core.errors import ConfigurationError, UnavailableError
-from pipeline.kafka_security import aiokafka_options
+from pipeline.kafka_security import aiokafka_options, librdkafka_options
 from pipeline.settings import KafkaSettings
 from pipeline.stream import kafka_errors
+from pipeline.stream.group_members import describe_group, refusal
+from pipeline.stream.topic_identity import in_thread
 
 #: The longest wait for one answer (seconds).
 _TIMEOUT: Final = 10.0
@@ -260,8 +263,29 @@ async def _check(client: AIOKafkaAdminClient, settings: KafkaSettings, *, create
     if not led:
         raise LeaderNotAvailableError(settings.topic)
     await _fetch(settings, led)
-    await _ask_to_join(client, settings)
+    found = await in_thread(lambda: describe_group(_described_by(settings), settings.group))
+    if used_by_others := refusal(settings, found):
+        raise used_by_others
+    if found is None or not found.newer_protocol:  # an empty group of the newer protocol would make nobody a member
+        await _ask_to_join(client, settings)
     return len(described["partitions"])
+
+
+def _described_by(settings: KafkaSettings) -> AdminClient:
+    """A client that can describe groups of every protocol, which aiokafka's cannot."""
+    return AdminClient(
+        {
+            **librdkafka_options(settings),
+            "bootstrap.servers": ",".join(settings.bootstrap),
+            "client.id": _CLIENT,
+            "log_level": 0,
+            "error_cb": _ignore,
+        }
+    )
+
+
+def _ignore(_error: object) -> None:
+    """What it cannot ask is told by the requests that follow."""
 
 
 async def _create(client: AIOKafkaAdminClient, settings: KafkaSettings) -> None:

@@ -12,8 +12,9 @@ import yarl
 
 from pipeline.delivery import Fetch, Room
 from pipeline.settings import KafkaSettings
+from pipeline.stream.group_members import CLIENT_ID
 from pipeline.stream.security import faust_credentials
-from pipeline.stream.transport import BatchTransport
+from pipeline.stream.transport import BatchTransport, Unread
 
 #: Longest time between two fetches before the group gives the partitions away (seconds). A worker that waits for its
 #: storage keeps sending heartbeats and must keep them, however long the storage is away.
@@ -25,6 +26,7 @@ def create_app(
     *,
     offer: Callable[[Fetch], None],
     fail: Callable[[BaseException], None],
+    unread: Unread,
     room: Room,
     data_dir: Path,
     loop: asyncio.AbstractEventLoop,
@@ -32,12 +34,13 @@ def create_app(
     """The app with its one agent, which hands every fetch to ``offer`` and acknowledges nothing by itself.
 
     ``data_dir`` is Faust's own and stays empty. ``fail`` hears of an error in the agent: Faust would start the agent again,
-    and again, behind the messages it had.
+    and again, behind the messages it had. ``unread``: see ``BatchTransport``.
     """
     url = [yarl.URL(f"kafka://{address}") for address in settings.bootstrap]
     app = faust.App(
         settings.group,
         broker=url,
+        broker_client_id=CLIENT_ID,
         broker_credentials=faust_credentials(settings),
         loop=loop,
         store="memory://",
@@ -54,7 +57,6 @@ def create_app(
         broker_commit_interval=0.5,
         consumer_max_fetch_size=settings.fetch_bytes,
         consumer_metadata_max_age_ms=int(settings.metadata_max_age_seconds * 1000),
-        consumer_auto_offset_reset="earliest",
         stream_wait_empty=False,  # what is not counted yet comes again; waiting would only delay the stop
         stream_buffer_maxsize=100_000,
         stream_processing_timeout=_MAX_POLL_INTERVAL,  # the watchdog knows better when a worker is stuck
@@ -65,6 +67,7 @@ def create_app(
         app,
         topic=settings.topic,
         room=room,
+        unread=unread,
         fetch_min_bytes=settings.fetch_min_bytes,
         fetch_max_wait_ms=settings.fetch_max_wait_ms,
     )

@@ -9,6 +9,7 @@ replacements were not tested with.
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib import metadata
@@ -23,6 +24,12 @@ from pipeline.stream.headerless import records_without_headers
 
 #: Releases that the replaced places (here and in ``transport``) are tested with.
 TESTED: Final = {"aiokafka": ("0.14.0",), "faust-streaming": ("0.15.3",)}
+
+#: Head of a record batch: base offset, length of what follows, and where the last offset stands, relative to the base.
+_BASE_AND_LENGTH: Final = struct.Struct(">qi")
+_LAST_DELTA: Final = struct.Struct(">i")
+_LAST_DELTA_AT: Final = 23
+_HEAD_SIZE: Final = 61
 
 #: Topics whose messages come as ``RecordBatch``; filled by the transport before the consumer starts.
 BATCH_TOPICS: set[str] = set()
@@ -119,6 +126,22 @@ class BatchPartitionRecords(fetcher.PartitionRecords):  # type: ignore[misc]
         if packed.is_control_batch and self._contains_abort_marker(packed):
             self._aborted_producers.discard(packed.producer_id)
         return bool(packed.is_transactional and packed.producer_id in self._aborted_producers)
+
+
+def end_of(response: bytes) -> int:
+    """Offset after the last record of a response (format 2), by the heads of its whole batches; 0 without any.
+
+    The last batch of a response may be cut: the next fetch brings it whole.
+    """
+    end = at = 0
+    while at + _HEAD_SIZE <= len(response):
+        base, length = _BASE_AND_LENGTH.unpack_from(response, at)
+        following = at + _BASE_AND_LENGTH.size + length
+        if following > len(response):
+            break
+        end = base + _LAST_DELTA.unpack_from(response, at + _LAST_DELTA_AT)[0] + 1
+        at = following
+    return int(end)
 
 
 def install(topic: str) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final, NoReturn, TypeVar
@@ -20,6 +20,7 @@ from pipeline.core.errors import ConfigurationError, UnavailableError
 from pipeline.kafka_security import librdkafka_options
 from pipeline.logs import get_logger
 from pipeline.settings import KafkaSettings
+from pipeline.stream.group_members import describe_group, refusal
 
 T = TypeVar("T")
 
@@ -34,6 +35,10 @@ _FIRST_LOOKS: Final = 5
 _UNKNOWN: Final = "unknown"
 
 log = get_logger("topic")
+
+
+class TopicGoneError(ConfigurationError):
+    """The topic is not the one that was read, or has lost messages."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +61,9 @@ class Look:
 class TopicIdentity:
     """``begin`` before the first message is read, ``watch`` from then on."""
 
-    def __init__(self, settings: KafkaSettings) -> None:
-        self._settings = settings
+    def __init__(self, settings: KafkaSettings, *, looked: Callable[[Look], None] = lambda _: None) -> None:
+        """``looked`` is told what every look of ``watch`` found, as long as it is the same topic."""
+        self._settings, self._looked = settings, looked
         self._admin = AdminClient(
             {
                 **librdkafka_options(settings),
@@ -79,13 +85,13 @@ class TopicIdentity:
         """
         for attempt in range(1, _FIRST_LOOKS + 1):
             try:
-                if not await _in_thread(self._has_controller):
+                if not await in_thread(self._has_controller):
                     if attempt < _LOOKS:
                         await asyncio.sleep(_QUICK_LOOK_SECONDS)
                         continue
                     self._told = False  # Kafka's own brokers always name one; librdkafka's mock cluster never does
                     log.warning("topic_identity_unknown", reason="the brokers name no controller to ask for it")
-                look = await _in_thread(self._ask)
+                look = await in_thread(self._ask)
             except (KafkaException, TimeoutError) as error:
                 if attempt == _FIRST_LOOKS:
                     raise UnavailableError(
@@ -95,7 +101,6 @@ class TopicIdentity:
             else:
                 self._topic_id = look.topic_id
                 if look.topic_id and look.beyond() is None:
-                    _warn_of_lost(look)
                     return
                 if attempt == _FIRST_LOOKS:
                     raise self._problem(look)
@@ -105,21 +110,27 @@ class TopicIdentity:
         """Look again and again.
 
         Raises:
-            ConfigurationError: the topic was deleted or created again, or the group's offsets lie beyond its end.
+            ConfigurationError: the topic was deleted or created again, the group's offsets lie beyond its end, or another
+                program joined the group.
         """
         doubtful = 0
         while True:
             await asyncio.sleep(_QUICK_LOOK_SECONDS if doubtful else LOOK_SECONDS)
             try:
-                look = await _in_thread(self._ask)
+                look = await in_thread(self._ask)
             except (KafkaException, TimeoutError) as error:  # the watchdog ends a worker whose brokers are silent
                 log.info("topic_not_described", error=repr(error))
                 continue
             doubtful = 0 if look.topic_id and look.beyond() is None else doubtful + 1
             if doubtful == _LOOKS or (look.topic_id and look.topic_id != self._topic_id):
                 raise self._problem(look)
+            if not doubtful:
+                self._looked(look)
+            found = await in_thread(lambda: describe_group(self._admin, self._settings.group))
+            if used_by_others := refusal(self._settings, found):
+                raise used_by_others
 
-    def _problem(self, look: Look) -> ConfigurationError:
+    def _problem(self, look: Look) -> TopicGoneError:
         """What is wrong, in one sentence, and the remedy."""
         topic, group = self._settings.topic, self._settings.group
         beyond = look.beyond()
@@ -134,7 +145,7 @@ class TopicIdentity:
                 f"The consumer group {group!r} has read partition {partition} of {topic!r} up to offset {offset}, but it ends at"
                 f" {end}: the topic was deleted and created again, or its brokers lost messages."
             )
-        return ConfigurationError(
+        return TopicGoneError(
             problem,
             remedy="Start the worker with another PORTALPULSE_KAFKA__GROUP, which reads the topic from its beginning; what is"
             " counted stays counted, and nothing counts twice.",
@@ -156,8 +167,8 @@ class TopicIdentity:
         found = asked.result(2 * _ANSWER_SECONDS).topic_partitions
         committed = {part.partition: part.offset for part in found if part.offset >= 0}
         # The ends are asked after the committed offsets, which follow them: never the other way round.
-        first, ends = (self._offsets(committed, which()) for which in (OffsetSpec.earliest, OffsetSpec.latest))
-        return Look(topic_id, committed, first, ends)
+        ends = self._offsets(committed, OffsetSpec.latest())
+        return Look(topic_id, committed, self._offsets(partitions, OffsetSpec.earliest()), ends)
 
     def _described(self) -> tuple[str, list[int]]:
         """Identity and partitions; nothing of a topic that the brokers do not know."""
@@ -176,7 +187,7 @@ class TopicIdentity:
         found = self._admin.list_topics(timeout=_ANSWER_SECONDS).topics.get(self._settings.topic)
         return (_UNKNOWN, list(found.partitions)) if found is not None and found.error is None else ("", [])
 
-    def _offsets(self, partitions: Mapping[int, int], which: OffsetSpec) -> dict[int, int]:
+    def _offsets(self, partitions: Collection[int], which: OffsetSpec) -> dict[int, int]:
         if not partitions:
             return {}
         asked = self._admin.list_offsets(
@@ -185,7 +196,7 @@ class TopicIdentity:
         return {where.partition: future.result(2 * _ANSWER_SECONDS).offset for where, future in asked.items()}
 
 
-async def _in_thread(action: Callable[[], T]) -> T:
+async def in_thread(action: Callable[[], T]) -> T:
     """Run it in a thread that nobody waits for at the end: brokers that are away must not delay a stop."""
     loop = asyncio.get_running_loop()
     answer: asyncio.Future[T] = loop.create_future()
@@ -208,13 +219,6 @@ async def _in_thread(action: Callable[[], T]) -> T:
 
     threading.Thread(target=run, name="topic-identity", daemon=True).start()
     return await answer
-
-
-def _warn_of_lost(look: Look) -> None:
-    """Messages that were deleted before this group read them, as retention does, can only be told of."""
-    for partition, offset in look.committed.items():
-        if offset < look.first.get(partition, 0):
-            log.warning("messages_deleted_unread", partition=partition, committed=offset, first=look.first[partition])
 
 
 def _ignore(_error: object) -> None:

@@ -4,26 +4,41 @@ Flow control, assignment, acknowledgement and commit stay Faust's own. Replaced 
 (``Consumer.getmany``) and the bookkeeping of offsets, which counts fetches instead of messages: acknowledging a message
 acknowledges the whole fetch, and only unbroken runs of acknowledged fetches are committed. Messages of a transaction come
 when it is committed, never when it is aborted: a sender that takes its events back has not sent them.
+
+Where to read on is never left to aiokafka: it would jump over deleted messages without a word. A position outside of the log is
+looked at here, and what left the log unread is recorded before anything behind it is read (``unread``). Offsets that are no
+messages (ends of transactions, aborted messages) are committed as soon as everything before them is: nobody waits for them.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import defaultdict, deque
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from aiokafka.errors import IllegalStateError, KafkaError, NoOffsetForPartitionError, OffsetOutOfRangeError
 from faust.transport.drivers import aiokafka as driver
 from faust.types.tuples import ConsumerMessage
 
+from pipeline.logs import get_logger
 from pipeline.stream import record_batches
+from sinks.contract import UnreadCause
 
 if TYPE_CHECKING:
     from pipeline.delivery import Room
 
 #: How long to wait before asking again whether there is room (seconds): short against a batch, long against a loop turn.
 _ROOM_PAUSE = 0.005
+#: A position behind the end of the log is looked at so many times before the log is called truncated, with a pause (seconds).
+_BEYOND_LOOKS = 5
+_BEYOND_PAUSE = 1.0
+
+#: Told a partition, the first offset, the offset after the last, and how they left the log.
+Unread = Callable[[Any, int, int, UnreadCause], Awaitable[None]]
+
+log = get_logger("transport")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,12 +57,42 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
 
     heartbeats = 0
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        #: Positions of all partitions after the last fetch was handed out.
+        self.positions: dict[Any, int] = {}
+        #: Positions that the log does not hold, met by the last fetch; None where the group has none yet.
+        self.outside: dict[Any, int | None] = {}
+
     def _create_worker_consumer(self, transport: Any) -> Any:
         consumer = super()._create_worker_consumer(transport)
         consumer._fetch_min_bytes = transport.fetch_min_bytes  # noqa: SLF001 - read when the consumer starts
         consumer._fetch_max_wait_ms = transport.fetch_max_wait_ms  # noqa: SLF001
         consumer._isolation_level = "read_committed"  # noqa: SLF001
+        consumer._auto_offset_reset = "none"  # noqa: SLF001 - see the module
         return consumer
+
+    async def _fetch_records(self, consumer: Any, *args: Any, **kwargs: Any) -> Any:
+        """Records, with the positions behind them; a position that the log does not hold is left to ``BatchConsumer``."""
+        records: Any = {}
+        try:
+            records = await super()._fetch_records(consumer, *args, **kwargs)
+        except OffsetOutOfRangeError as error:
+            self.outside.update(error.args[0])
+        except NoOffsetForPartitionError as error:
+            self.outside[error.args[0]] = None
+        self.positions = {tp: state._position for tp, state in states_of(consumer) if state._position is not None}  # noqa: SLF001
+        return records
+
+    async def bounds(self, tp: Any) -> tuple[int, int]:
+        """First offset in the log of a partition, and the one after the last."""
+        consumer = self._ensure_consumer()
+
+        async def ask() -> tuple[int, int]:
+            return (await consumer.beginning_offsets([tp]))[tp], (await consumer.end_offsets([tp]))[tp]
+
+        bounds: tuple[int, int] = await self.call_thread(ask)
+        return bounds
 
     async def on_start(self) -> None:
         """Start the consumer and count its heartbeats from then on."""
@@ -74,6 +119,12 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
         self.assignment_epoch = 0
         #: Whether partitions were given out since the last rebalance began.
         self.joined = False
+        #: Offsets up to which everything was handed out, or is no message; by partition.
+        self._through: dict[Any, int] = {}
+        #: Looks in a row that found the position behind the end of the log; by partition.
+        self._beyond: defaultdict[Any, int] = defaultdict(int)
+        #: Whether something was fetched and perhaps not handed out: then only acknowledged fetches are committed.
+        self._unsure = False
 
     def _new_consumer_thread(self) -> BatchConsumerThread:
         return BatchConsumerThread(self, loop=self.loop, beacon=self.beacon)
@@ -84,19 +135,39 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
         if room.full:
             await asyncio.sleep(_ROOM_PAUSE)
             return
-        records, active = await self._wait_next_records(timeout)
-        if records is None or self.should_stop:
-            return
-        if not self.flow_active:  # a rebalance began while we waited: these may belong to somebody else now
-            self.forget()
-            await self.perform_seek()
-            return
+        thread, before, whole = self._thread, self.assignment_epoch, False
+        thread.positions, thread.outside = {}, {}
+        positions: Mapping[Any, int] = {}
+        outside: Mapping[Any, int | None] = {}
+        try:
+            records, active = await self._wait_next_records(timeout)
+            positions, outside = thread.positions, thread.outside
+            if records is None or self.should_stop:
+                return
+            for tp, position in outside.items():
+                await self._read_on(tp, position)
+            if not self.flow_active:  # a rebalance began while we waited: these may belong to somebody else now
+                self.forget()
+                await self.perform_seek()
+                return
+            for tp, message in self._messages(records, active):
+                yield tp, message
+            whole = True
+        finally:
+            if before == self.assignment_epoch:
+                self._unsure = self._unsure or not whole
+                if not self._unsure:
+                    self._handed_out_through({tp: positions[tp] for tp in positions.keys() - outside.keys()})
+
+    def _messages(self, records: Mapping[Any, Any], active: Any) -> Iterator[tuple[Any, Any]]:
+        """A message for each partition's record batches; ends early when a rebalance begins."""
         epoch, generation = self.assignment_epoch, self.app.consumer_generation_id
         for tp, batches in records.items():
-            if active is not None and tp not in active:
-                continue
-            if not self.flow_active or epoch != self.assignment_epoch:
+            if epoch != self.assignment_epoch:
                 return
+            if not self.flow_active or (active is not None and tp not in active):
+                self._unsure = True
+                continue
             last = batches[-1].end - 1
             read = self._read_offset[tp]
             if read is not None and last < read:
@@ -120,6 +191,65 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
             message.epoch = epoch
             yield tp, message
 
+    def _handed_out_through(self, positions: Mapping[Any, int]) -> None:
+        """Everything below these positions was handed out, or is no message."""
+        self._through.update(positions)
+        for tp in positions:
+            self._acked[tp]  # an entry, for Faust commits the partitions that it finds here
+
+    async def _read_on(self, tp: Any, position: int | None) -> None:
+        """Find where to read on when the log does not hold the position; None: the group has none.
+
+        What left the log before it was read is recorded first. A position behind the end is looked at again: a new leader learns
+        its end late. When it stays there, brokers lost messages, and what they have instead is read from the committed offset on.
+        """
+        before = self.assignment_epoch
+        try:
+            begin, end = await self._thread.bounds(tp)
+            if position is not None and position > end:
+                self._beyond[tp] += 1
+                await asyncio.sleep(_BEYOND_PAUSE)
+                if self._beyond[tp] >= _BEYOND_LOOKS and before == self.assignment_epoch:
+                    await self.transport.unread(tp, position, self._thread.highwater(tp) or 0, UnreadCause.TRUNCATED)
+                    await self._read_again()
+                return
+            if position is not None and position >= begin:
+                return  # the log holds it by now
+            if position is not None:
+                await self.transport.unread(tp, position, begin, UnreadCause.DELETED)
+            if before != self.assignment_epoch:
+                return
+            await self._thread.seek_wait({tp: begin})
+            if position is None and await self._thread.commit({tp: begin}):
+                self._committed_offset[tp] = begin  # from now on it shows when something is deleted before it is read
+        except (KafkaError, IllegalStateError, TimeoutError) as error:  # asked again with the next fetch
+            log.info("position_not_found", partition=tp.partition, error=repr(error))
+            await asyncio.sleep(_BEYOND_PAUSE)
+
+    async def _read_again(self) -> None:
+        """Read every partition again from its committed offset, or from its beginning."""
+        self.forget()
+        self._read_offset.clear()
+        committed = await self._thread.seek_to_committed()
+        begins = {tp: (await self._thread.bounds(tp))[0] for tp, offset in committed.items() if not offset}
+        if begins:
+            await self._thread.seek_wait(begins)
+
+    def read_through(self) -> dict[Any, int]:
+        """Offset before which every partition was read, be it only into memory; partitions without a position are left out."""
+        consumer = self._thread._consumer  # noqa: SLF001
+        found = {}
+        for tp, state in self._states():
+            position, fetched = state._position, consumer._fetcher._records.get(tp)  # noqa: SLF001
+            if position is not None:
+                packed = getattr(getattr(fetched, "_partition_records", None), "_records", None)
+                found[tp] = max(position, 0 if packed is None else record_batches.end_of(packed.data))
+        return found
+
+    def committed(self) -> dict[Any, int]:
+        """Committed offset of every assigned partition, as far as it is known; 0 otherwise."""
+        return {tp: self._committed_offset[tp] or 0 for tp, _ in self._states()}
+
     def acknowledge(self, message: Any) -> bool:
         """Acknowledge a fetch; one of an earlier assignment is left out, its messages come again."""
         if message.epoch != self.assignment_epoch:
@@ -130,6 +260,9 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
         """Drop every record of what was handed out: reading starts again at the committed offsets."""
         self.assignment_epoch += 1
         self._handed_out.clear()
+        self._through.clear()
+        self._beyond.clear()
+        self._unsure = False
         self._acked.clear()
         self._acked_index.clear()
 
@@ -152,6 +285,10 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
     def readable(self) -> int:
         """Of these, the ones before any open transaction: what the next fetch can bring."""
         return self._behind(lambda state: state.lso)
+
+    def ends(self) -> dict[Any, int]:
+        """Offset after the last of every assigned partition, as the last fetch said."""
+        return {tp: state.highwater for tp, state in self._states() if state.highwater is not None}
 
     def signs(self) -> Signs | None:
         """Signs of life, as they are now; None until aiokafka has asked a first broker and made its parts."""
@@ -182,12 +319,7 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
 
     def _states(self) -> Iterator[tuple[Any, Any]]:
         """The books that aiokafka keeps of every assigned partition; they belong to its thread and are only read here."""
-        consumer = self._thread._consumer  # noqa: SLF001
-        subscription = None if consumer is None else consumer._subscription.subscription  # noqa: SLF001
-        assignment = None if subscription is None else subscription.assignment
-        if assignment is not None:
-            for tp in assignment.tps:
-                yield tp, assignment.state_value(tp)
+        return states_of(self._thread._consumer)  # noqa: SLF001
 
     async def _add_gap(self, tp: Any, offset_from: int, offset_to: int) -> None:
         """Offsets inside a fetch are no gaps; Faust would keep a number for each of them."""
@@ -200,7 +332,18 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
             last = waiting.popleft()
             acked.discard(last)
         self._acked[tp][:] = sorted(acked)
+        if not waiting and tp in self._through:
+            return max(self._through[tp], 0 if last is None else last + 1)
         return None if last is None else last + 1
+
+
+def states_of(consumer: Any) -> Iterator[tuple[Any, Any]]:
+    """Aiokafka's books of every assigned partition; none before it is started."""
+    subscription = None if consumer is None else consumer._subscription.subscription  # noqa: SLF001
+    assignment = None if subscription is None else subscription.assignment
+    if assignment is not None:
+        for tp in assignment.tps:
+            yield tp, assignment.state_value(tp)
 
 
 class BatchTransport(driver.Transport):  # type: ignore[misc]
@@ -208,9 +351,21 @@ class BatchTransport(driver.Transport):  # type: ignore[misc]
 
     Consumer = BatchConsumer
 
-    def __init__(self, url: Any, app: Any, *, topic: str, room: Room, fetch_min_bytes: int, fetch_max_wait_ms: int) -> None:
+    def __init__(
+        self,
+        url: Any,
+        app: Any,
+        *,
+        topic: str,
+        room: Room,
+        fetch_min_bytes: int,
+        fetch_max_wait_ms: int,
+        unread: Unread,
+    ) -> None:
+        """``unread`` is awaited with offsets that left the log unread, before anything behind them is read."""
         record_batches.install(topic)
         super().__init__(url, app)
         self.room = room
+        self.unread = unread
         self.fetch_min_bytes = fetch_min_bytes
         self.fetch_max_wait_ms = fetch_max_wait_ms

@@ -8,8 +8,10 @@ ended, after the preflight was asked for the cause, so that whoever restarts pro
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,22 +21,26 @@ from pipeline.core.clock import Clock
 from pipeline.core.dead_letter_limit import DeadLetterLimit
 from pipeline.core.decode import Decoder
 from pipeline.core.errors import InvariantError, PortalPulseError, UnavailableError
+from pipeline.core.unread import UnreadOffsets, sentence
 from pipeline.delivery import Delivery, Fetch
 from pipeline.logs import get_logger
 from pipeline.metrics import WorkerMetrics
 from pipeline.settings import Settings
 from pipeline.stream.admin import preflight
 from pipeline.stream.app import create_app
+from pipeline.stream.quiet import QuietAfterStandstill
 from pipeline.stream.stillness import Stillness
-from pipeline.stream.topic_identity import TopicIdentity
+from pipeline.stream.topic_identity import Look, TopicGoneError, TopicIdentity, in_thread
 from pipeline.stream.transport import Signs
-from sinks.contract import DeadLetterLimitStore, EventStore
+from sinks.contract import DeadLetterLimitStore, EventStore, UnreadCause, UnreadRange
 from sinks.errors import SinkError
 
 #: What the delivery's threads and Faust get to end in order (seconds); together less than ``stopping.STOP_SECONDS``.
 _DELIVERY_STOP_SECONDS = 5.0
 _APP_STOP_SECONDS = 8.0
 _WATCH_SECONDS = 1.0
+#: What a worker whose topic is gone gets to record what nobody read of it (seconds).
+_RECORD_SECONDS = 5.0
 
 log = get_logger("worker")
 
@@ -69,6 +75,10 @@ class Worker:
         self._reachable = reachable or settings.kafka.bootstrap
         self._metrics = metrics
         self.state = WorkerState()
+        #: Offsets that left the log before they were read, as far as this worker noticed.
+        self.unread = UnreadOffsets()
+        self._read_through: dict[Any, int] = {}  # at the look before
+        self._ends: dict[Any, int] = {}  # highest end of each assigned partition
         self._failed: asyncio.Future[None] | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._app: Any = None
@@ -122,12 +132,13 @@ class Worker:
 
     async def _begin(self, stop: asyncio.Event) -> set[asyncio.Future[Any]]:
         """Start every part; returns the tasks whose end is the end of the worker."""
-        identity = TopicIdentity(self._settings.kafka)
+        identity = TopicIdentity(self._settings.kafka, looked=self._looked)
         await identity.begin()
         self._app = create_app(
             self._settings.kafka.model_copy(update={"bootstrap": self._reachable}),
             offer=self._offer,
             fail=self._fail,
+            unread=self._left_unread,
             room=self.delivery.room,
             data_dir=self._settings.data_dir / "faust",
             loop=asyncio.get_running_loop(),
@@ -138,7 +149,7 @@ class Worker:
             asyncio.ensure_future(stop.wait()),
             asyncio.ensure_future(self._run_app()),
             asyncio.ensure_future(self._watch()),
-            asyncio.ensure_future(identity.watch()),
+            asyncio.ensure_future(self._watch_topic(identity)),
         }
 
     async def _run_app(self) -> None:
@@ -196,11 +207,61 @@ class Worker:
             fits = isinstance(error, Exception) and not isinstance(error, StopIteration)
             self._failed.set_exception(error if fits else _unforeseen(error))
 
+    async def _left_unread(self, tp: Any, first: int, end: int, cause: UnreadCause) -> None:
+        """Note offsets that left the log unread, and return when they are recorded: nothing behind them is read before."""
+        if cause is UnreadCause.TRUNCATED:
+            log.error("log_truncated", topic=tp.topic, partition=tp.partition, position=first, end=end)
+        if first >= end:
+            return
+        self._note_unread(tp, first, end)
+        record = UnreadRange(tp.topic, tp.partition, first, end, self._settings.kafka.group, cause)
+        try:
+            await in_thread(lambda: self.delivery.record_unread([record]))
+        except Exception as error:
+            self._fail(error)
+            raise
+
+    def _note_unread(self, tp: Any, first: int, end: int) -> None:
+        if new := self.unread.note((tp.topic, tp.partition), first, end):
+            self._metrics.unread.labels(topic=tp.topic, partition=tp.partition).inc(new)
+            log.error("offsets_left_the_log_unread", topic=tp.topic, reason=sentence(tp.partition, first, end))
+
+    def _looked(self, look: Look) -> None:
+        """Note what left the log while nothing is fetched, as while the storage is away; it is recorded when reading goes on.
+
+        A fetch may be on its way: only what two looks in a row find behind the same position is unread for certain.
+        """
+        consumer = self._app.consumer
+        through = consumer.read_through() if consumer.signs() is not None else {}
+        for tp, offset in through.items():
+            begin = look.first.get(tp.partition, 0)
+            if self._read_through.get(tp) == offset < begin:
+                self._note_unread(tp, offset, begin)
+        self._read_through = through
+
+    async def _watch_topic(self, identity: TopicIdentity) -> None:
+        """Watch over the topic; when it is another one, record what of the old one nobody read."""
+        try:
+            await identity.watch()
+        except TopicGoneError:
+            committed = self._app.consumer.committed()
+            with suppress(TimeoutError):  # with the storage away it is only logged
+                async with asyncio.timeout(_RECORD_SECONDS):
+                    for tp, offset in committed.items():
+                        await self._left_unread(tp, offset, self._ends.get(tp, 0), UnreadCause.RECREATED)
+            raise
+
     async def _watch(self) -> None:
         """Keep the state and gauges up to date; raise when the consumer gets no answers any more."""
         still = Stillness(longest_step=2 * _WATCH_SECONDS)
+        quiet = QuietAfterStandstill()
+        for handler in logging.getLogger().handlers:
+            handler.addFilter(quiet)
         while True:
             await asyncio.sleep(_WATCH_SECONDS)
+            if seconds := quiet.beat():
+                after = "rejoins the group" if seconds > self._settings.kafka.session_timeout_seconds else "goes on"
+                log.warning("process_stood_still", reason=f"The process stood still for {seconds:.0f} s and {after}.")
             now = time.monotonic()
             consumer = self._app.consumer if self._app.started else None
             signs: Signs | None = None if consumer is None else consumer.signs()
@@ -215,6 +276,10 @@ class Worker:
             state.joined = state.joined or signs.joined
             state.assigned = len(signs.fetches) if signs.joined else 0
             state.lag, readable = consumer.unread(), consumer.readable()
+            ends = consumer.ends()
+            self._ends = {tp: max(end, self._ends.get(tp, 0)) for tp, end in ends.items()}
+            for tp in ends:  # the series is there before anything is noticed
+                self._metrics.unread.labels(topic=tp.topic, partition=tp.partition)
         self._metrics.assigned.set(state.assigned)
         self._metrics.consumer_lag.set(state.lag)
         self._metrics.unstored.set(room.rows)
@@ -238,7 +303,7 @@ class Worker:
         if still.since("heartbeats", (signs.assignment, signs.heartbeats)) > limit:
             return f"The coordinator of the consumer group {kafka.group!r} did not answer for {limit:g} s."
         for tp, mark in signs.fetches.items():
-            if self.delivery.room.full:
+            if self.delivery.room.full or self.delivery.storage_away_since:
                 still.forget(tp)
             elif still.since(tp, (signs.assignment, mark)) > limit:
                 return f"Kafka gave no answer for partition {tp.partition} of {tp.topic!r} for {limit:g} s."

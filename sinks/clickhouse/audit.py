@@ -17,7 +17,19 @@ import pyarrow as pa
 from sinks.clickhouse.client import ClickHouse
 from sinks.clickhouse.days import FIRST_DAY, LAST_DAY, held
 from sinks.clickhouse.store import CIVIL_DAY, VERSION, arrow_stream, days_condition
-from sinks.contract import Acknowledged, Comparison, Counts, Days, Difference, EventSight, Repeats, Share, Tier
+from sinks.contract import (
+    Acknowledged,
+    Comparison,
+    Counts,
+    Days,
+    Difference,
+    EventSight,
+    Repeats,
+    Share,
+    Tier,
+    UnreadCause,
+    UnreadRange,
+)
 from sinks.tables import (
     AGENCY_DAY,
     AGENCY_DAY_PROCEDURE,
@@ -26,6 +38,7 @@ from sinks.tables import (
     DEAD_LETTER_MARKS,
     DEAD_LETTERS,
     DOSSIER_EVENTS,
+    UNREAD_OFFSETS,
 )
 
 _BACKGROUND: Final[dict[str, Any]] = {"max_threads": 1, "os_thread_priority": 10}
@@ -189,6 +202,33 @@ class ClickHouseAudit:
             **_BACKGROUND,
         )
         return {int(partition): int(highest) for partition, highest in rows}
+
+    def unread(self, topic: str) -> Sequence[UnreadRange]:
+        """Recorded ranges of offsets that nobody read; see the contract."""
+        rows = self._clickhouse.rows(
+            "audit_unread",
+            f"SELECT DISTINCT partition, first_offset, end_offset, consumer_group, toString(cause) FROM {UNREAD_OFFSETS} "  # noqa: S608
+            "WHERE topic = {topic:String} ORDER BY ALL",
+            {"topic": topic},
+            **_BACKGROUND,
+        )
+        return [
+            UnreadRange(topic, int(partition), int(first), int(end), str(group), UnreadCause(cause))
+            for partition, first, end, group, cause in rows
+        ]
+
+    def kept_within(self, topic: str, ranges: Sequence[tuple[int, int, int]]) -> Sequence[int]:
+        """How many offsets of each range are kept; see the contract. One scan of all positions, however many ranges."""
+        if not ranges:
+            return []
+        within = [f"partition = {partition:d} AND offset >= {first:d} AND offset < {end:d}" for partition, first, end in ranges]
+        union = " UNION ALL ".join(
+            f"SELECT partition, offset FROM {table} WHERE topic = {{topic:String}} AND ({' OR '.join(within)})"  # noqa: S608
+            for table in (DOSSIER_EVENTS, DEAD_LETTERS, DEAD_LETTER_MARKS)
+        )
+        counts = ", ".join(f"uniqExactIf(offset, {condition})" for condition in within)
+        rows = self._clickhouse.rows("audit_unread", f"SELECT {counts} FROM ({union})", {"topic": topic}, **_BACKGROUND)  # noqa: S608
+        return [int(count) for count in rows[0]]
 
     def missing(self, messages: pa.Table) -> Sequence[tuple[int, int]]:
         """Messages that are kept in no form; see the contract."""

@@ -12,7 +12,7 @@ import pyarrow as pa
 from sinks.clickhouse.client import ClickHouse
 from sinks.clickhouse.days import held
 from sinks.clickhouse.dead_letter_tallies import recount_dead_letters
-from sinks.contract import Days, DeadLetter, Span
+from sinks.contract import Days, DeadLetter, Span, UnreadRange
 from sinks.tables import (
     AGENCY_DAY,
     AGENCY_DAY_PROCEDURE,
@@ -22,6 +22,7 @@ from sinks.tables import (
     DOSSIER_EVENTS,
     EPOCH,
     TALLY_EPOCHS,
+    UNREAD_OFFSETS,
 )
 
 #: Do not merge a block with itself before it is written: halves the insert, and FINAL removes repeats anyway.
@@ -66,6 +67,22 @@ class ClickHouseStore:
         )
         positions = [(letter.topic, letter.partition, letter.offset) for letter in letters]
         recount_dead_letters(self._clickhouse, positions, _RECOUNT)
+
+    def insert_unread(self, ranges: Sequence[UnreadRange]) -> None:
+        """Record offsets that nobody read; see the contract."""
+        table = pa.table(
+            {
+                "topic": pa.array([unread.topic for unread in ranges], pa.string()),
+                "partition": pa.array([unread.partition for unread in ranges], pa.int32()),
+                "first_offset": pa.array([unread.first for unread in ranges], pa.int64()),
+                "end_offset": pa.array([unread.end for unread in ranges], pa.int64()),
+                "consumer_group": pa.array([unread.group for unread in ranges], pa.string()),
+                "cause": pa.array([unread.cause.value for unread in ranges], pa.string()),
+            }
+        )
+        self._clickhouse.insert(
+            "insert_unread", UNREAD_OFFSETS, table.column_names, arrow_stream(table), "ArrowStream", **_INSERT
+        )
 
     def recount_minutes(self, span: Span) -> None:
         """Recount the minutes of ``span`` from the distinct events; see the contract."""

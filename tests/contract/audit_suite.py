@@ -27,6 +27,8 @@ from sinks.contract import (
     TallyReader,
     TallyRepair,
     Tier,
+    UnreadCause,
+    UnreadRange,
 )
 from sinks.tables import EPOCH
 from tests.factories import MORNING, TOPIC, an_event, rows_of
@@ -515,6 +517,27 @@ class AuditSuite:
         letters = [DeadLetter(TOPIC, 1, 40, None, b"", "empty", ""), DeadLetter("other", 0, 99, None, b"", "empty", "")]
         place.store.insert_dead_letters(letters)
         assert place.audit.newest_positions(TOPIC) == {0: 11, 1: 40}
+
+    def test_unread_offsets_are_remembered(self, place):
+        """Ranges that nobody read come back, once each however often they were written, and only those of the topic asked for."""
+        one = UnreadRange(TOPIC, 1, 7, 2**40, "workers", UnreadCause.DELETED)
+        two = UnreadRange(TOPIC, 0, 0, 1, "others", UnreadCause.TRUNCATED)
+        other = UnreadRange("other", 0, 5, 9, "workers", UnreadCause.RECREATED)
+        assert place.audit.unread(TOPIC) == []
+        place.store.insert_unread([one])
+        place.store.insert_unread([two, other])
+        place.store.insert_unread([one])
+        assert place.audit.unread(TOPIC) == [two, one]
+
+    def test_offsets_kept_within_ranges(self, place):
+        """Of each range it is known how many offsets are those of an event or a dead letter, its end not included."""
+        place.store.insert_events(rows_of([an_event(), an_event()], offset=10))
+        place.store.insert_events(rows_of([an_event()], offset=10, partition=1))
+        place.store.insert_dead_letters([DeadLetter(TOPIC, 0, 14, None, b"", "empty", "")])
+        ranges = [(0, 10, 15), (0, 11, 14), (0, 0, 10), (1, 0, 100), (2, 0, 100)]
+        assert list(place.audit.kept_within(TOPIC, ranges)) == [3, 1, 0, 1, 0]
+        assert list(place.audit.kept_within("other", [(0, 0, 100)])) == [0]
+        assert list(place.audit.kept_within(TOPIC, [])) == []
 
     def test_messages_that_are_kept_and_that_are_not(self, place):
         """A message is kept as its event wherever that was read, or at its own position as an event or a dead letter."""

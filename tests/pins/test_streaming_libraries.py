@@ -6,6 +6,7 @@ read the new source, adapt the stream and only then the pin.
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import inspect
 from collections import defaultdict, deque
@@ -16,7 +17,7 @@ import faust
 import pytest
 from aiokafka import AIOKafkaConsumer
 from aiokafka.consumer import fetcher, group_coordinator, subscription_state
-from aiokafka.errors import CorruptRecordException
+from aiokafka.errors import CorruptRecordException, KafkaConnectionError, NoOffsetForPartitionError, OffsetOutOfRangeError
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
 from aiokafka.record.memory_records import MemoryRecords
 from aiokafka.structs import TopicPartition
@@ -27,7 +28,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.core.errors import ConfigurationError
-from pipeline.stream import record_batches
+from pipeline.stream import record_batches, transport
 from pipeline.stream.record_batches import BatchPartitionRecords, KeptRecords, RecordBatch, check_versions, install
 from pipeline.stream.transport import BatchConsumer, BatchConsumerThread, BatchTransport
 
@@ -54,6 +55,13 @@ def fingerprint(thing) -> str:
         (fetcher.PartitionRecords._consume_aborted_up_to, "56876530cd6412f3"),
         (fetcher.PartitionRecords._contains_abort_marker, "17e9ad2322ef4e0a"),
         (faust_consumer.Consumer.ack, "5fcf41cf45153475"),
+        (driver.AIOKafkaConsumerThread._fetch_records, "39a2c6c79fc1455a"),
+        (driver.AIOKafkaConsumerThread._seek_wait, "9d221e816d940467"),
+        (driver.AIOKafkaConsumerThread._commit, "932852ce7a23f658"),
+        (faust_consumer.Consumer.force_commit, "cc094614d22c70fb"),
+        (faust_consumer.Consumer._should_commit, "5ce941793947ad42"),
+        (fetcher.Fetcher.fetched_records, "be4348896b9b66af"),
+        (fetcher.Fetcher._update_fetch_positions, "d7774d8241dc6a7e"),
         (faust_consumer.Consumer._wait_next_records, "6218e1969a636b3f"),
         (faust_consumer.Consumer._filter_committable_offsets, "dc5e9baf5d994485"),
         (faust_consumer.Consumer.on_partitions_revoked, "d04b7ae72c6fc206"),
@@ -264,8 +272,10 @@ def test_whole_transactions_are_asked_for(monkeypatch):
     """The consumer that Faust makes is told to leave aborted transactions out before it starts, where aiokafka reads it."""
     made = SimpleNamespace()
     monkeypatch.setattr(driver.AIOKafkaConsumerThread, "_create_worker_consumer", lambda *_: made)
-    transport = SimpleNamespace(fetch_min_bytes=1, fetch_max_wait_ms=2)
-    BatchConsumerThread.__new__(BatchConsumerThread)._create_worker_consumer(transport)
+    settings = SimpleNamespace(fetch_min_bytes=1, fetch_max_wait_ms=2)
+    BatchConsumerThread.__new__(BatchConsumerThread)._create_worker_consumer(settings)
+    assert made._auto_offset_reset == "none", "it would jump over deleted messages without a word"
+    assert "auto_offset_reset=self._auto_offset_reset" in inspect.getsource(AIOKafkaConsumer.start)
     assert made._isolation_level == "read_committed"
     assert "isolation_level=self._isolation_level" in inspect.getsource(AIOKafkaConsumer.start)
 
@@ -316,6 +326,7 @@ def a_consumer() -> BatchConsumer:
     consumer._handed_out = defaultdict(deque)
     consumer._acked, consumer._acked_index = defaultdict(list), defaultdict(set)
     consumer.assignment_epoch = 0
+    consumer._through, consumer._beyond, consumer._unsure = {}, defaultdict(int), False
     return consumer
 
 
@@ -362,3 +373,215 @@ def test_an_older_assignment_acknowledges_nothing():
     assert not consumer.acknowledge(message)
     assert acked == [message]
     assert not consumer._handed_out
+
+
+# ---- offsets that are no messages, and offsets that are gone
+
+
+def test_the_end_of_the_whole_batches_of_a_response():
+    """The end is that of the last whole batch; a batch that is cut comes again with the next fetch."""
+    body = packed(100, [b"a", None]) + packed(107, [b"d"])
+    assert record_batches.end_of(b"") == 0
+    assert record_batches.end_of(body) == 108
+    assert record_batches.end_of(body[:-1]) == 102
+    assert record_batches.end_of(body + packed(200, [b"e"])[:70]) == 108
+
+
+def test_offsets_behind_the_last_message_are_committed_when_nothing_waits():
+    """The end of a transaction is acknowledged with what is before it, and never while something handed out is not."""
+    consumer = a_consumer()
+    consumer._handed_out_through({TP: 12})
+    assert TP in consumer._acked, "where Faust looks for partitions to commit"
+    assert consumer._new_offset(TP) == 12
+    consumer._handed_out[TP].extend([14, 19])
+    consumer._handed_out_through({TP: 23})
+    assert consumer._new_offset(TP) is None
+    consumer._acked_index[TP].add(14)
+    assert consumer._new_offset(TP) == 15
+    consumer._acked_index[TP].add(19)
+    assert consumer._new_offset(TP) == 23
+    consumer.forget()
+    assert consumer._new_offset(TP) is None
+
+
+class Thread:
+    """The consumer's thread, with one log whose bounds a test sets; keeps what is asked of it."""
+
+    def __init__(self, begin, end, committed=None):
+        self.begin, self.end, self.asked = begin, end, []
+        self._committed = committed
+        self.positions, self.outside = {}, {}
+
+    async def bounds(self, _):
+        return self.begin, self.end
+
+    async def seek_wait(self, offsets):
+        self.asked.append(("seek", offsets[TP]))
+
+    async def commit(self, offsets):
+        self.asked.append(("commit", offsets[TP]))
+        return True
+
+    async def seek_to_committed(self):
+        self.asked.append(("seek to committed", self._committed))
+        return {TP: self._committed}
+
+    def highwater(self, _):
+        return 25
+
+
+def a_reader(thread, monkeypatch):
+    """A consumer over that thread."""
+    monkeypatch.setattr(transport, "_BEYOND_PAUSE", 0.0)
+    consumer = a_consumer()
+    consumer._thread, consumer._committed_offset, consumer._read_offset = thread, {}, defaultdict(lambda: None)
+
+    async def unread(tp, first, end, cause):
+        thread.asked.append((str(cause), first, end))
+
+    consumer.transport = SimpleNamespace(unread=unread)
+    return consumer
+
+
+@pytest.mark.parametrize(
+    ("position", "asked"),
+    [
+        (4, [("deleted", 4, 10), ("seek", 10)]),
+        (None, [("seek", 10), ("commit", 10)]),
+        (10, []),
+        (20, []),
+    ],
+)
+async def test_where_to_read_on(monkeypatch, position, asked):
+    """What left the log is recorded before the jump; a group without an offset begins at the beginning and says so at once."""
+    thread = Thread(10, 20)
+    consumer = a_reader(thread, monkeypatch)
+    await consumer._read_on(TP, position)
+    assert thread.asked == asked
+    assert not consumer._beyond
+
+
+async def test_a_position_behind_the_end_is_believed_late(monkeypatch):
+    """A new leader learns its end late: the log is called truncated after several looks, and is then read again."""
+    thread = Thread(10, 20, committed=15)
+    consumer = a_reader(thread, monkeypatch)
+    consumer._handed_out[TP].append(21)
+    for _ in range(transport._BEYOND_LOOKS - 1):
+        await consumer._read_on(TP, 22)
+        assert thread.asked == []
+    epoch = consumer.assignment_epoch
+    await consumer._read_on(TP, 22)
+    assert thread.asked == [("truncated", 22, 25), ("seek to committed", 15)]
+    assert consumer.assignment_epoch == epoch + 1, "what was handed out of the old log is not acknowledged to the new one"
+
+
+async def test_a_truncated_log_without_a_committed_offset_is_read_from_its_beginning(monkeypatch):
+    """Whatever was not acknowledged is read again, also before the first acknowledgement."""
+    thread = Thread(10, 20)
+    consumer = a_reader(thread, monkeypatch)
+    for _ in range(transport._BEYOND_LOOKS):
+        await consumer._read_on(TP, 22)
+    assert thread.asked[-2:] == [("seek to committed", None), ("seek", 10)]
+
+
+async def test_a_question_without_an_answer_is_asked_again(monkeypatch):
+    """Brokers that do not answer change nothing: the next fetch meets the same position."""
+    thread = Thread(10, 20)
+
+    async def fails(_):
+        raise KafkaConnectionError
+
+    thread.bounds = fails
+    await a_reader(thread, monkeypatch)._read_on(TP, 4)
+    assert thread.asked == []
+
+
+@pytest.mark.parametrize(
+    ("error", "outside"), [(OffsetOutOfRangeError({TP: 7}), {TP: 7}), (NoOffsetForPartitionError(TP), {TP: None})]
+)
+async def test_a_position_outside_of_the_log_is_met_by_the_fetch(monkeypatch, error, outside):
+    """Aiokafka is told to jump nowhere, and its errors name the partition and the position as we read them."""
+
+    async def fetched(*_, **__):
+        raise error
+
+    monkeypatch.setattr(driver.AIOKafkaConsumerThread, "_fetch_records", fetched)
+    thread = BatchConsumerThread.__new__(BatchConsumerThread)
+    thread.positions, thread.outside = {}, {}
+    assert await thread._fetch_records(None) == {}
+    assert thread.outside == outside
+    source = inspect.getsource(fetcher.Fetcher)
+    assert "Errors.OffsetOutOfRangeError({tp: fetch_offset})" in source
+    assert "Errors.NoOffsetForPartitionError(tp)" in source
+    assert fetcher.OffsetResetStrategy.from_str("none") == fetcher.OffsetResetStrategy.NONE
+
+
+async def drained(consumer, *, take=None):
+    """Messages of one ``getmany``, up to ``take`` of them."""
+    found = []
+    generator = consumer.getmany(1.0)
+    async for tp, message in generator:
+        found.append((tp, message.offset))
+        if len(found) == take:
+            break
+    await generator.aclose()
+    return found
+
+
+def a_fetching_consumer(records, positions):
+    """A consumer whose next fetch brings these record batches, and these positions behind them."""
+    consumer = a_consumer()
+    consumer._thread = SimpleNamespace(positions={}, outside={})
+    consumer._read_offset = defaultdict(lambda: None)
+    consumer.transport = SimpleNamespace(room=SimpleNamespace(full=False))
+    consumer.app = SimpleNamespace(consumer_generation_id=1)
+    consumer.flow_active = True
+    consumer._stopped = SimpleNamespace(is_set=lambda: False)
+    consumer._crashed = SimpleNamespace(is_set=lambda: False)
+
+    async def fetch(_):
+        consumer._thread.positions = dict(positions)
+        return records, set(positions)
+
+    consumer._wait_next_records = fetch
+    return consumer
+
+
+OTHER = TopicPartition(TOPIC, 4)
+FETCHED = {tp: [SimpleNamespace(end=5, timestamp=1)] for tp in (TP, OTHER)}
+
+
+async def test_a_whole_fetch_moves_what_may_be_committed():
+    """After everything of a fetch was handed out, the positions behind it are known as such."""
+    consumer = a_fetching_consumer(FETCHED, {TP: 7, OTHER: 5})
+    assert await drained(consumer) == [(TP, 4), (OTHER, 4)]
+    assert consumer._through == {TP: 7, OTHER: 5}
+
+
+async def test_a_fetch_that_breaks_off_moves_nothing():
+    """What was fetched and not handed out is never committed, neither then nor with a later fetch."""
+    consumer = a_fetching_consumer(FETCHED, {TP: 7, OTHER: 5})
+    assert await drained(consumer, take=1) == [(TP, 4)]
+    assert consumer._through == {}
+    assert await drained(a_fetching_consumer({}, {})) == []
+    await drained(consumer)
+    assert consumer._through == {}
+    consumer.forget()  # a new assignment begins at the committed offsets
+    await drained(consumer)
+    assert consumer._through == {TP: 7, OTHER: 5}
+
+
+async def test_a_fetch_that_is_cancelled_moves_nothing():
+    """A fetch whose answer nobody took has moved aiokafka's position: only acknowledged fetches are committed from then on."""
+    consumer = a_fetching_consumer(FETCHED, {TP: 7, OTHER: 5})
+    fetch = consumer._wait_next_records
+
+    async def cancelled(_):
+        raise asyncio.CancelledError
+
+    consumer._wait_next_records = cancelled
+    with pytest.raises(asyncio.CancelledError):
+        await drained(consumer)
+    consumer._wait_next_records = fetch
+    await drained(consumer)
+    assert consumer._through == {}

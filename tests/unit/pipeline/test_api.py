@@ -259,12 +259,14 @@ async def test_healthz(ask):
 
 async def test_readyz(ask):
     """/readyz is 200 when the worker takes part and the storage answers, else 503 with the reason."""
-    assert (await ask("/readyz", reader=filled())).json() == {"ready": True, "reason": ""}
+    assert (await ask("/readyz", reader=filled())).json() == {"ready": True, "reason": "", "unread_offsets": 0}
     waiting = await ask("/readyz", reader=filled(), health=Health(healthy=True, ready=False, reason="waiting"))
-    assert (waiting.status_code, waiting.json()) == (503, {"ready": False, "reason": "waiting"})
+    assert (waiting.status_code, waiting.json()) == (503, {"ready": False, "reason": "waiting", "unread_offsets": 0})
     away = await ask("/readyz", reader=AwayStore())
     assert away.status_code == 503
     assert "no answer" in away.json()["reason"]
+    unread = await ask("/readyz", reader=filled(), health=Health(healthy=True, ready=True, unread_offsets=7))
+    assert (unread.status_code, unread.json()["unread_offsets"]) == (200, 7)
 
 
 async def test_report(ask):

@@ -404,7 +404,7 @@ def test_repeats_are_reported_and_not_judged(audit, store):
         (3, 3, 9, None),
         (0, 9, 9, None),
         (0, 10, 9, "not the one that was read"),
-        (4, 3, 9, "messages 3 to 3 left the log"),
+        (4, 3, 9, "offsets 3 to 3 left the log before they were read: their messages may be lost"),
     ],
 )
 def test_what_offsets_prove(begin, committed, end, words):

@@ -1,0 +1,55 @@
+"""Another program in the consumer group takes messages that are then never counted: it is named, and the worker ends."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+
+import pytest
+from confluent_kafka import Consumer
+
+from deploy.native.processes import wait_until
+
+NEWER = {"group.protocol": "consumer"}
+SAME_ASSIGNOR = {"partition.assignment.strategy": "roundrobin"}
+
+
+@contextmanager
+def another_program(site, **options):
+    """A consumer of the worker's topic in the worker's group, with partitions of its own."""
+    consumer = Consumer({"bootstrap.servers": site.kafka.bootstrap, "group.id": site.group, "client.id": "billing", **options})
+    consumer.subscribe([site.topic])
+    try:
+        consumer.poll(0.1)
+        yield consumer
+    finally:
+        consumer.close()
+
+
+def _named(site, said):
+    return f"The consumer group '{site.group}' is used by another program: 'billing' on 127.0.0.1." in said and (
+        "PORTALPULSE_KAFKA__GROUP" in said
+    )
+
+
+@pytest.mark.parametrize("options", [{}, SAME_ASSIGNOR, NEWER], ids=["other assignor", "same assignor", "newer protocol"])
+def test_a_group_that_another_program_uses(site, options):
+    """Whatever its protocol and assignor, another program that holds the group is named at the start with the way out."""
+    with another_program(site, **options) as other:
+        wait_until(lambda: other.poll(0.2) or other.assignment(), timeout=30, what="the other program to have partitions")
+        assert _named(site, site.launch().await_end())
+
+
+@pytest.mark.parametrize("options", [NEWER, pytest.param(SAME_ASSIGNOR, marks=pytest.mark.chaos)], ids=["newer", "same assignor"])
+def test_another_program_joins_the_workers(site, options):
+    """One that joins a running worker's group, and would take a share of its partitions without a word, ends the worker."""
+    worker = site.worker()
+    with another_program(site, **options):
+        assert _named(site, worker.await_end())
+
+
+def test_a_group_that_another_program_has_left(site):
+    """A group that a program of the newer protocol used before is no obstacle."""
+    with another_program(site, **NEWER) as other:
+        wait_until(lambda: other.poll(0.2) or other.assignment(), timeout=30, what="the other program to have partitions")
+    worker = site.worker()
+    assert worker.gauge("portalpulse_worker_assigned_partitions") == 2

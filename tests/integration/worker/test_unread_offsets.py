@@ -1,0 +1,234 @@
+"""Messages that leave the log before they are read: noticed, counted exactly, remembered; and nothing else is called so."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+
+import httpx
+import pytest
+from confluent_kafka import KafkaException, Producer, TopicPartition
+from confluent_kafka.admin import NewTopic
+from prometheus_client.parser import text_string_to_metric_families
+
+from deploy.native.kafka import admin_client
+from deploy.native.ports import free_port
+from deploy.native.processes import wait_until
+from tests.factories import a_message
+from tests.proxies import Proxy
+
+UNREAD = "portalpulse_worker_unread_offsets_total"
+
+
+class Log:
+    """Partition 0 of a topic, and what a test does to it."""
+
+    def __init__(self, chain):
+        self.chain, self.admin = chain, admin_client(chain.kafka.bootstrap)
+        self.sent = 0
+
+    def send(self, count):
+        """Send so many different events."""
+        producer = Producer({"bootstrap.servers": self.chain.kafka.bootstrap, "batch.num.messages": 50, "linger.ms": 0})
+        for _ in range(count):
+            producer.produce(self.chain.topic, a_message(), partition=0)
+        assert producer.flush(60) == 0
+        self.sent += count
+
+    def delete_below(self, offset):
+        """Remove messages, as retention does."""
+        asked = self.admin.delete_records([TopicPartition(self.chain.topic, 0, offset)])
+        for future in asked.values():
+            future.result(30)
+
+    def members(self):
+        """Members of the workers' group."""
+        return self.admin.describe_consumer_groups([self.chain.group])[self.chain.group].result(30).members
+
+    def recreate(self):
+        """Delete the topic and create it again, empty."""
+        self.admin.delete_topics([self.chain.topic])[self.chain.topic].result(30)
+
+        def created():
+            try:
+                self.admin.create_topics([NewTopic(self.chain.topic, 4, 1)])[self.chain.topic].result(30)
+            except KafkaException:  # the old one is not gone yet
+                return False
+            return True
+
+        wait_until(created, timeout=30, what="the topic to be created again")
+
+
+def _samples(worker):
+    text = httpx.get(f"{worker.url}/metrics", timeout=30, trust_env=False).text
+    return [sample for family in text_string_to_metric_families(text) for sample in family.samples]
+
+
+def _unread(worker):
+    """Offsets of partition 0 that the worker's counter names."""
+    return sum(sample.value for sample in _samples(worker) if sample.name == UNREAD and sample.labels["partition"] == "0")
+
+
+def _noticed(worker):
+    """The field of /readyz."""
+    return httpx.get(f"{worker.url}/readyz", timeout=30, trust_env=False).json()["unread_offsets"]
+
+
+def _audit(chain, *arguments):
+    command = [sys.executable, "-m", "pipeline.cli", "audit", "--no-repeats", "--settle", "2", *arguments]
+    done = subprocess.run(command, env=chain.environment, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode in {0, 1}, done.stderr
+    return done.returncode, done.stdout
+
+
+def _kafka(chain):
+    code, text = _audit(chain, "--format", "json", "--kafka", "offsets")
+    return code, json.loads(text)
+
+
+def _settled(chain):
+    """Whether everything in the log is acknowledged."""
+    return all(part["committed"] == part["end"] for part in _kafka(chain)[1]["kafka"]["partitions"])
+
+
+def _start(chain, url, **changes):
+    """A worker with little room, whose way to ClickHouse is ``url``."""
+    little = {
+        "PORTALPULSE_CLICKHOUSE__URL": url,
+        "PORTALPULSE_CLICKHOUSE__TIMEOUT_SECONDS": "2",
+        "PORTALPULSE_INGEST__BATCH_ROWS": "200",
+        "PORTALPULSE_INGEST__MAX_UNSTORED_ROWS": "400",
+        "PORTALPULSE_KAFKA__FETCH_BYTES": "65536",
+    }
+    before = chain.environment
+    chain.environment = before | little | changes
+    try:
+        return chain.worker()
+    finally:
+        chain.environment = before
+
+
+@pytest.fixture
+def log(chain):
+    """Partition 0 of the chain's topic."""
+    return Log(chain)
+
+
+@pytest.fixture
+def way(chain):
+    """A way to ClickHouse that can be cut."""
+    proxy = Proxy(free_port(), int(chain.server.http_url.rpartition(":")[2]))
+    proxy.url = chain.environment["PORTALPULSE_CLICKHOUSE__URL"].replace(
+        chain.server.http_url.rpartition(":")[2], str(proxy.port)
+    )
+    yield proxy
+    proxy.close()
+
+
+def test_deleted_while_the_storage_is_away(chain, log, way):
+    """Messages deleted during an outage of the storage are noticed during it, counted exactly, and named after a restart."""
+    worker = _start(chain, way.url)
+    log.send(100)
+    wait_until(lambda: chain.stored() == 100, timeout=60, what="the first events")
+    assert _unread(worker) == _noticed(worker) == 0
+    way.silent.set()
+    log.send(5_000)
+    wait_until(lambda: not worker.ready()[0], timeout=60, what="the outage to be seen")
+    log.delete_below(4_000)
+    wait_until(lambda: _noticed(worker) > 0, timeout=60, what="the deletion to be noticed while the storage is away")
+    way.silent.clear()
+    wait_until(lambda: _settled(chain), timeout=90, what="the rest to be counted")
+    lost = log.sent - chain.stored()
+    assert 0 < lost < 4_000
+    assert _unread(worker) == _noticed(worker) == lost
+    assert worker.ready() == (True, "")
+    worker.process.stop()
+    restarted = _start(chain, way.url)
+    assert _noticed(restarted) == 0
+    code, found = _kafka(chain)
+    assert code == 1
+    (unread,) = found["unread"]["ranges"]
+    assert (unread["partition"], unread["end"], unread["end"] - unread["first"], unread["kept"]) == (0, 4_000, lost, 0)
+    words = f"Partition 0: offsets {unread['first']} to 3999 left the log before they were read: their messages may be lost."
+    assert found["kafka"]["faults"] == [words]
+    code, text = _audit(chain)
+    assert code == 0
+    assert words in " ".join(text.split())
+    assert words in worker.process.log.read_text()
+
+
+def test_deleted_while_the_worker_is_frozen(chain, log):
+    """A worker that was suspended while messages were deleted says so when it goes on."""
+    worker = _start(chain, chain.environment["PORTALPULSE_CLICKHOUSE__URL"])
+    log.send(100)
+    wait_until(lambda: _settled(chain), timeout=60, what="the first events")
+    worker.process.suspend()
+    log.send(300)
+    log.delete_below(350)
+    wait_until(lambda: not log.members(), timeout=60, what="the group to go on without the worker")
+    worker.process.resume()
+    wait_until(lambda: chain.stored() == 150, timeout=90, what="the rest")
+    wait_until(lambda: _settled(chain), timeout=60, what="the rest to be acknowledged")
+    assert _noticed(worker) == _unread(worker) == 250
+    assert [(unread["first"], unread["end"]) for unread in _kafka(chain)[1]["unread"]["ranges"]] == [(100, 350)]
+    text = worker.process.log.read_text()
+    assert re.search(r"The process stood still for \d+ s and rejoins the group\.", text)
+    assert "keepalive" not in text
+    assert "aiokafka" not in text
+
+
+def test_deleted_while_no_worker_runs(chain, log):
+    """What left the log between two workers is named by the second, before it acknowledges anything behind it."""
+    first = _start(chain, chain.environment["PORTALPULSE_CLICKHOUSE__URL"])
+    wait_until(lambda: _settled(chain), timeout=60, what="the group to have offsets")
+    first.process.stop()
+    log.send(80)
+    log.delete_below(50)
+    second = _start(chain, chain.environment["PORTALPULSE_CLICKHOUSE__URL"])
+    wait_until(lambda: chain.stored() == 30, timeout=60, what="the rest")
+    assert _noticed(second) == 50
+    assert [(unread["first"], unread["end"]) for unread in _kafka(chain)[1]["unread"]["ranges"]] == [(0, 50)]
+
+
+def test_a_topic_made_anew_loses_what_was_unread(chain, log, way):
+    """When the topic is deleted and created again, what was not acknowledged of the old one is recorded at the end."""
+    worker = _start(chain, way.url)
+    log.send(100)
+    wait_until(lambda: _settled(chain), timeout=60, what="the first events")
+    way.silent.set()
+    log.send(3_000)
+    wait_until(lambda: not worker.ready()[0], timeout=60, what="the outage to be seen")
+    log.recreate()
+    way.silent.clear()
+    wait_until(lambda: not worker.process.running, timeout=60, what="the worker to end")
+    assert "deleted and created again" in worker.process.log.read_text()
+    lost = log.sent - chain.stored()
+    ranges = _kafka(chain)[1]["unread"]["ranges"]
+    assert sum(unread["end"] - unread["first"] - unread["kept"] for unread in ranges) == lost > 0
+
+
+def test_ends_of_transactions_are_no_messages(chain, log):
+    """Aborted messages and the ends of transactions are acknowledged with what is before them, and are never called lost."""
+    worker = _start(chain, chain.environment["PORTALPULSE_CLICKHOUSE__URL"])
+    log.send(10)
+    producer = Producer({"bootstrap.servers": chain.kafka.bootstrap, "transactional.id": chain.topic})
+    producer.init_transactions(30)
+    for partition in (0, 1):  # the other one holds nothing but what was taken back
+        producer.begin_transaction()
+        for _ in range(3):
+            producer.produce(chain.topic, a_message(), partition=partition)
+        producer.flush(30)
+        producer.abort_transaction(30)
+    wait_until(lambda: chain.stored() == 10 and _settled(chain), timeout=60, what="nothing to wait")
+    parts = {part["partition"]: part for part in _kafka(chain)[1]["kafka"]["partitions"]}
+    assert (parts[0]["committed"], parts[1]["committed"]) == (14, 4)
+    log.delete_below(14)
+    worker.process.stop()
+    second = _start(chain, chain.environment["PORTALPULSE_CLICKHOUSE__URL"])
+    log.send(5)
+    wait_until(lambda: chain.stored() == 15, timeout=60, what="what came afterwards")
+    code, found = _kafka(chain)
+    assert (code, found["unread"]["ranges"], found["kafka"]["faults"]) == (0, [], [])
+    assert _noticed(second) == 0
