@@ -194,8 +194,15 @@ def test_a_part_that_cannot_come_back_ends_the_stack(start):
 
 @pytest.mark.parametrize("arguments", [("--memory-broker",), ("--clickhouse", "server")])
 def test_other_compositions_come_up(start, arguments):
-    """The in-memory broker and the ClickHouse server fit into the same stack; the former says what it forgets."""
+    """The in-memory broker and the ClickHouse server fit into the same stack, and the server comes back after kill -9."""
     up = start(*arguments)
     addresses = up.ready()
     assert httpx.get(f"{addresses.http}/api/v1/status", trust_env=False).json()["events"] == {"stored": 0, "tallied": 0}
     assert ("in memory only" in up.said()) == ("--memory-broker" in arguments)
+    if "server" in arguments:
+        before = counted(up, addresses)
+        for child in [up.child("clickhouse_child"), up.child("exporter")]:
+            child.kill()
+        names = ("ClickHouse", "The exporter")
+        wait_until(lambda: all(f"{name} answers again" in up.said() for name in names), timeout=120, what="both to return")
+        assert counted(up, addresses) > before
