@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import base64
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -92,8 +93,18 @@ def answers(admin: AdminClient) -> bool:
         return False
 
 
-def ensure_topic(bootstrap: str, topic: str, *, partitions: int, replication: int = 1, timeout: float = 30.0) -> None:
+def ensure_topic(
+    bootstrap: str,
+    topic: str,
+    *,
+    partitions: int,
+    replication: int = 1,
+    timeout: float = 30.0,
+    children: Sequence[ChildProcess] = (),
+) -> None:
     """Create ``topic`` unless it is there, and wait until every partition has a leader.
+
+    ``children`` are the brokers' processes where they are ours: an error names their logs.
 
     Raises:
         UnavailableError: the broker does not answer in time or refuses.
@@ -123,7 +134,7 @@ def ensure_topic(bootstrap: str, topic: str, *, partitions: int, replication: in
                     f"Topic {topic} cannot be created at {bootstrap}: {error.args[0].str()}.",
                     remedy="Check that the broker runs and lets you create topics.",
                 ) from error
-        existing = wait_until(leaders, timeout=timeout, what=f"topic {topic} to have leaders")
+        existing = wait_until(leaders, timeout=timeout, what=f"topic {topic} to have leaders", children=children)
     if existing != partitions:
         raise ConfigurationError(
             f"Topic {topic} has {existing} partitions, not {partitions}.",
@@ -249,7 +260,7 @@ class KafkaNode(Broker):
 
     def create_topic(self, name: str, *, partitions: int = 4) -> None:
         """Create a topic unless it is there, and wait for its leaders."""
-        ensure_topic(self.bootstrap, name, partitions=partitions)
+        ensure_topic(self.bootstrap, name, partitions=partitions, children=[self.process])
 
     @property
     def _properties(self) -> Path:

@@ -220,7 +220,7 @@ def wait_until(condition: Callable[[], T | None], *, timeout: float, what: str, 
             tails = "".join(f"\n{child.name}: {child.log_tail(4)}" for child in children if child.log_tail(1))
             logs = ", ".join(str(child.log) for child in children)
             raise UnavailableError(
-                f"Waited {timeout:g} s in vain for {what}.{tails}",
+                f"Timed out after {timeout:g} s waiting for {what}.{tails}",
                 remedy=f"Look into {logs}." if logs else "Try again when the machine is less busy.",
             )
         time.sleep(POLL_SECONDS)
