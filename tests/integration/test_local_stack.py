@@ -192,12 +192,27 @@ def test_a_part_that_cannot_come_back_ends_the_stack(start):
     assert read_addresses(up.folder) is None
 
 
+#: What somebody's shell may hold for a cluster of theirs; 192.0.2.1 belongs to nobody.
+ANOTHER_SYSTEM = {
+    "PORTALPULSE_CLICKHOUSE__URL": "https://prod:secret@192.0.2.1:8443/portalpulse",
+    "PORTALPULSE_KAFKA__BOOTSTRAP": "192.0.2.1:9093",
+    "PORTALPULSE_KAFKA__PASSWORD": "secret",
+    "PORTALPULSE_KAFKA__SECURITY_PROTOCOL": "SASL_SSL",
+    "PORTALPULSE_KAFKA__USER": "prod",
+}
+
+
 @pytest.mark.parametrize("arguments", [("--memory-broker",), ("--clickhouse", "server")])
 def test_other_compositions_come_up(start, arguments):
-    """The in-memory broker and the ClickHouse server fit into the same stack, and the server comes back after kill -9."""
-    up = start(*arguments)
+    """The in-memory broker and the ClickHouse server fit into the same stack, and the server comes back after kill -9.
+
+    Settings of the shell for another system reach no part and are named; no secret is printed.
+    """
+    up = start(*arguments, settings=ANOTHER_SYSTEM)
     addresses = up.ready()
     assert httpx.get(f"{addresses.http}/api/v1/status", trust_env=False).json()["events"] == {"stored": 0, "tallied": 0}
+    assert f"Ignored, for this stack has its own: {', '.join(ANOTHER_SYSTEM)}\n" in up.said()
+    assert "secret" not in up.said()
     assert ("in memory only" in up.said()) == ("--memory-broker" in arguments)
     if "server" in arguments:
         before = counted(up, addresses)
