@@ -26,11 +26,12 @@ from pipeline.delivery import Delivery, Fetch
 from pipeline.logs import get_logger
 from pipeline.metrics import WorkerMetrics
 from pipeline.settings import Settings
+from pipeline.stream import kafka_errors
 from pipeline.stream.admin import preflight
 from pipeline.stream.app import create_app
 from pipeline.stream.quiet import QuietAfterStandstill
 from pipeline.stream.stillness import Stillness
-from pipeline.stream.topic_identity import Look, TopicGoneError, TopicIdentity, in_thread
+from pipeline.stream.topic_identity import LOOK_SECONDS, Look, TopicGoneError, TopicIdentity, in_thread
 from pipeline.stream.transport import Signs
 from sinks.contract import DeadLetterLimitStore, EventStore, UnreadCause, UnreadRange
 from sinks.errors import SinkError
@@ -78,6 +79,7 @@ class Worker:
         #: Offsets that left the log before they were read, as far as this worker noticed.
         self.unread = UnreadOffsets()
         self._read_through: dict[Any, int] = {}  # at the look before
+        self._looked_at = 0.0
         self._ends: dict[Any, int] = {}  # highest end of each assigned partition
         self._failed: asyncio.Future[None] | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -160,15 +162,15 @@ class Worker:
             reason = getattr(self._app, "_crash_reason", None)  # Faust keeps it to itself
         except KafkaError as error:
             reason = error
-        raise await self._explained(f"The Kafka consumer ended: {reason!r}.")
+        raise await self._explained(f"The Kafka consumer ended: {reason!r}.", kafka_errors.remedy(reason))
 
-    async def _explained(self, problem: str) -> PortalPulseError:
-        """``problem`` with the cause that the preflight finds for it, if it finds one."""
+    async def _explained(self, problem: str, remedy: str = "") -> PortalPulseError:
+        """``problem`` with the cause that the preflight finds for it, if it finds one; otherwise with ``remedy``."""
         try:
             await preflight(self._settings.kafka)
         except PortalPulseError as cause:
             return type(cause)(f"{problem} {cause.problem}", remedy=cause.remedy)
-        return UnavailableError(problem, remedy="See the log above for the broker's errors; start the worker again.")
+        return UnavailableError(problem, remedy=remedy or "See the log above for the broker's errors; start the worker again.")
 
     async def _stop(self, tasks: set[asyncio.Future[Any]]) -> None:
         for task in tasks:
@@ -229,15 +231,16 @@ class Worker:
     def _looked(self, look: Look) -> None:
         """Note what left the log while nothing is fetched, as while the storage is away; it is recorded when reading goes on.
 
-        A fetch may be on its way: only what two looks in a row find behind the same position is unread for certain.
+        A fetch may be on its way: only what two looks in a row find behind the same position is unread for certain. Between looks
+        far apart this worker may have stood still, and another one has read its partitions.
         """
-        consumer = self._app.consumer
+        consumer, now = self._app.consumer, time.monotonic()
         through = consumer.read_through() if consumer.signs() is not None else {}
+        before = self._read_through if now - self._looked_at < 3 * LOOK_SECONDS else {}
         for tp, offset in through.items():
-            begin = look.first.get(tp.partition, 0)
-            if self._read_through.get(tp) == offset < begin:
-                self._note_unread(tp, offset, begin)
-        self._read_through = through
+            if before.get(tp) == offset:
+                self._note_unread(tp, max(offset, look.committed.get(tp.partition, 0)), look.first.get(tp.partition, 0))
+        self._read_through, self._looked_at = through, now
 
     async def _watch_topic(self, identity: TopicIdentity) -> None:
         """Watch over the topic; when it is another one, record what of the old one nobody read."""
@@ -268,7 +271,7 @@ class Worker:
             self._publish(consumer, signs, now)
             still.step(now)
             if problem := self._standstill(still, signs):
-                raise await self._explained(problem)
+                raise await self._explained(problem, "" if signs is None else kafka_errors.remedy(signs.error))
 
     def _publish(self, consumer: Any, signs: Signs | None, now: float) -> None:
         state, room, readable = self.state, self.delivery.room, 0
