@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 from pipeline.core.errors import PortalPulseError
-from producers.senders.batch_sender import Acknowledged
-from producers.senders.record_batches import Batch
+from producers.senders.batch_sender import TooLarge
+from producers.senders.record_batches import BATCH_BYTES, Batch
 from producers.sending import STOP_SECONDS
+from producers.timeline import Timeline
 
 #: How often progress is told (seconds).
 _TELL_EVERY: Final = 0.1
@@ -61,8 +62,13 @@ class Sender(Protocol):
         ...
 
     @property
-    def acknowledgements(self) -> list[Acknowledged]:
-        """One entry for each acknowledged batch."""
+    def acknowledgements(self) -> Timeline:
+        """What was acknowledged, by the moment it was handed over."""
+        ...
+
+    @property
+    def too_large(self) -> list[TooLarge]:
+        """The first messages that the topic does not take."""
         ...
 
     def submit(self, batch: Batch) -> None:
@@ -86,6 +92,7 @@ class Run:
         packed: place of the earliest message that is packed and not handed out, kept by the task.
         next_place: place of the next message that the task will look at, kept by the task.
         broken: why the source could not be read to its end, kept by the task.
+        batch_bytes: size of a batch before compression.
     """
 
     partitions: int
@@ -96,6 +103,7 @@ class Run:
     packed: int | None = None
     next_place: int = 0
     broken: PortalPulseError | None = None
+    batch_bytes: int = BATCH_BYTES
 
     @property
     def elapsed(self) -> float:
@@ -129,6 +137,10 @@ class Task(Protocol):
         """Messages a second wanted at this moment, by all processes; None: as many as possible."""
         ...
 
+    def place_of(self, place: int) -> str:
+        """The message at a place of the source, for a sentence."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Told:
@@ -156,17 +168,18 @@ class Sent:
     broken: PortalPulseError | None = None
     started: float = 0.0
     ended: float = 0.0
-    acknowledgements: list[Acknowledged] = field(default_factory=list)
+    acknowledgements: Timeline = field(default_factory=Timeline)
+    too_large: Sequence[TooLarge] = ()
 
     @property
     def distinct(self) -> int:
         """Acknowledged events, each counted once."""
-        return sum(item.distinct for item in self.acknowledgements)
+        return self.acknowledgements.distinct
 
     @property
     def events(self) -> int:
         """Acknowledged events, repeats included."""
-        return sum(item.events for item in self.acknowledgements)
+        return self.acknowledgements.events
 
     @property
     def seconds(self) -> float:
@@ -192,7 +205,8 @@ def merged(parts: list[Sent]) -> Sent:
         broken=next((part.broken for part in parts if part.broken), None),
         started=min(part.started for part in parts),
         ended=max(part.ended for part in parts),
-        acknowledgements=[item for part in parts for item in part.acknowledgements],
+        acknowledgements=Timeline.merged(part.acknowledgements for part in parts),
+        too_large=[item for part in parts for item in part.too_large],
     )
 
 
@@ -235,8 +249,9 @@ def drive(task: Task, *, sender: Sender, run: Run, tell: Callable[[Told], None])
         position=position,
         broken=run.broken,
         started=run.started,
-        ended=max((item.acknowledged_at for item in sender.acknowledgements), default=run.monotonic()),
+        ended=run.monotonic() if sender.acknowledgements.ended is None else sender.acknowledgements.ended,
         acknowledgements=sender.acknowledgements,
+        too_large=list(sender.too_large),
     )
 
 

@@ -58,7 +58,13 @@ def run_task(task: Task, *, broker: Broker, processes: int, tell: Callable[[Told
     if processes == 1:
         stop = threading.Event()
         with broker.sender() as sender:
-            run = Run(partitions=sender.partitions, share=(0, 1), pause=stop.wait, started=time.monotonic())
+            run = Run(
+                partitions=sender.partitions,
+                share=(0, 1),
+                pause=stop.wait,
+                started=time.monotonic(),
+                batch_bytes=sender.batch_bytes,
+            )
             return drive(task, sender=sender, run=run, tell=tell)
     return _in_processes(task, broker=broker, processes=processes, tell=tell)
 
@@ -153,7 +159,7 @@ def _child(task: Task, broker: Broker, share: tuple[int, int], answers: Connecti
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         with broker.sender() as sender:
-            run = Run(partitions=sender.partitions, share=share, pause=stop.wait)
+            run = Run(partitions=sender.partitions, share=share, pause=stop.wait, batch_bytes=sender.batch_bytes)
             together.wait(_START_SECONDS)
             run.started = time.monotonic()
             sent = drive(task, sender=sender, run=run, tell=answers.send)

@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import Any, Final, Self
 
 from confluent_kafka import KafkaError, KafkaException, Producer
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, ResourceType
 
 from pipeline.core.errors import ConfigurationError, UnavailableError
 from pipeline.kafka_access import refusal, topics_of
@@ -18,11 +18,15 @@ from pipeline.settings import KafkaSettings
 
 #: Longest wait for an answer about the topic (seconds).
 _METADATA_SECONDS: Final = 10.0
+#: Longest wait for the topic's limits, which are not needed (seconds).
+_CONFIG_SECONDS: Final = 2.0
 #: A message that could not be delivered for this long has failed (seconds); the broker may restart meanwhile.
 _DELIVERY_SECONDS: Final = 60.0
 #: Messages and kilobytes under way at most; above it ``send`` blocks.
 _QUEUE_MESSAGES: Final = 200_000
 _QUEUE_KILOBYTES: Final = 131_072
+#: Bytes of a batch before compression, unless the topic takes less.
+_BATCH_BYTES: Final = 1 << 20
 #: Acknowledgements are collected after so many messages.
 _POLL_EVERY: Final = 256
 #: Failures after which every further message would fail as well.
@@ -69,25 +73,28 @@ class KafkaWriter:
         self._sent_since_poll = 0
         self._log = get_logger("producers.kafka")
         require_topic(bootstrap, topic, security, create_partitions=create_partitions)
-        self._producer = Producer(
-            {
-                **librdkafka_options(security),
-                "bootstrap.servers": self._bootstrap,
-                "client.id": "portalpulse-producer",
-                "log_level": 2,  # librdkafka would print every refused connection; what matters comes to error_cb
-                "error_cb": self._client_error,
-                "enable.idempotence": True,
-                "acks": "all",
-                "compression.type": "lz4",
-                "linger.ms": 20,
-                "batch.size": 1 << 20,
-                "batch.num.messages": 50_000,
-                "queue.buffering.max.messages": _QUEUE_MESSAGES,
-                "queue.buffering.max.kbytes": _QUEUE_KILOBYTES,
-                "delivery.timeout.ms": int(_DELIVERY_SECONDS * 1000),
-                "partitioner": "murmur2_random",  # as the Java and Python clients: one dossier, one partition, always
-            }
-        )
+        self._limit = max_message_bytes(bootstrap, topic, security)
+        self._config: dict[str, Any] = {
+            **librdkafka_options(security),
+            "bootstrap.servers": self._bootstrap,
+            "client.id": "portalpulse-producer",
+            "log_level": 2,  # librdkafka would print every refused connection; what matters comes to error_cb
+            "error_cb": self._client_error,
+            "enable.idempotence": True,
+            "acks": "all",
+            "compression.type": "lz4",
+            "linger.ms": 20,
+            "message.max.bytes": max(self._limit or 0, _BATCH_BYTES),
+            # Not above the topic's limit, even when nothing can be compressed: the broker refuses the whole batch.
+            "batch.size": max(min(_BATCH_BYTES, (self._limit or _BATCH_BYTES) * 49 // 50), 1),
+            "batch.num.messages": 50_000,
+            "queue.buffering.max.messages": _QUEUE_MESSAGES,
+            "queue.buffering.max.kbytes": _QUEUE_KILOBYTES,
+            "delivery.timeout.ms": int(_DELIVERY_SECONDS * 1000),
+            "partitioner": "murmur2_random",  # as the Java and Python clients: one dossier, one partition, always
+        }
+        self._producer = Producer(dict(self._config))
+        self._one_by_one: Producer | None = None  # made when the topic refuses a batch as too large
 
     def __enter__(self) -> Self:
         return self
@@ -128,7 +135,7 @@ class KafkaWriter:
                     return
                 continue
             except KafkaException as error:  # this one message, e.g. larger than the client's limit
-                self._fail(error.args[0].str(), code=error.args[0].code())
+                self._fail(self._why(error.args[0], key, value), code=error.args[0].code())
                 return
             break
         self._sent_since_poll += 1
@@ -139,18 +146,52 @@ class KafkaWriter:
     def flush(self, *, timeout: float = _DELIVERY_SECONDS + 5.0) -> None:
         """Wait for every message; none stays undecided longer than the timeout, and none for a lost broker."""
         deadline = time.monotonic() + timeout
-        while self._producer.flush(0.5) and time.monotonic() < deadline and not self._lost:
+        while self._waiting(0.5) and time.monotonic() < deadline and not self._lost:
             pass
-        left = len(self._producer)
-        if left:  # give up what is left, counted as failed, rather than hang
-            self._producer.purge()
-            self._producer.flush(1.0)
+        for producer in self._producers:
+            if len(producer):  # give up what is left, counted as failed, rather than hang
+                producer.purge()
+                producer.flush(1.0)
 
-    def _delivered(self, error: KafkaError | None, _message: Any) -> None:
+    @property
+    def _producers(self) -> list[Producer]:
+        return [self._producer] if self._one_by_one is None else [self._producer, self._one_by_one]
+
+    def _waiting(self, seconds: float) -> int:
+        """Messages without an answer, after so many seconds; what the first producer sends on to the second counts."""
+        self._producer.flush(seconds)
+        if self._one_by_one is not None:
+            self._one_by_one.flush(seconds)
+        return sum(map(len, self._producers))
+
+    def _delivered(self, error: KafkaError | None, message: Any) -> None:
+        if error is not None and error.code() == KafkaError.MSG_SIZE_TOO_LARGE:
+            # The batch was too large, not this message: its limit could not be learnt.
+            if self._one_by_one is None:
+                self._one_by_one = Producer(self._config | {"batch.num.messages": 1})
+            try:
+                self._one_by_one.produce(self._topic, value=message.value(), key=message.key(), on_delivery=self._delivered_alone)
+            except (KafkaException, BufferError) as refused:
+                self._fail(str(refused))
+        else:
+            self._delivered_alone(error, message)
+
+    def _delivered_alone(self, error: KafkaError | None, message: Any) -> None:
         if error is None:
             self._acknowledged += 1
         else:
-            self._fail(error.str(), code=error.code())
+            self._fail(self._why(error, message.key(), message.value()), code=error.code())
+
+    def _why(self, error: KafkaError, key: bytes | None, value: bytes | None) -> str:
+        """Why a message failed, with what to do where that is known."""
+        if error.code() != KafkaError.MSG_SIZE_TOO_LARGE:
+            return str(error.str())
+        size, limit = len(key or b"") + len(value or b""), "" if self._limit is None else f" ({self._limit:,} bytes)"
+        shown = (key or b"").decode("utf-8", "replace")
+        return (
+            f"the message with key {shown!r} has {size:,} bytes, more than the topic {self._topic} takes{limit}: "
+            "raise its max.message.bytes, or leave the message out"
+        )
 
     def _fail(self, text: str, *, code: int | None = None) -> None:
         self._failed += 1
@@ -164,6 +205,17 @@ class KafkaWriter:
         if error.fatal():
             self._problem = self._problem or error.str()
             self._lost = True
+
+
+def max_message_bytes(bootstrap: Sequence[str], topic: str, security: KafkaSettings) -> int | None:
+    """The largest batch that the topic takes (max.message.bytes); None when it may not be asked for."""
+    admin = AdminClient({**librdkafka_options(security), "bootstrap.servers": ",".join(bootstrap), "log_level": 0})
+    resource = ConfigResource(ResourceType.TOPIC, topic)
+    try:
+        answer = admin.describe_configs([resource], request_timeout=_CONFIG_SECONDS)[resource].result(_CONFIG_SECONDS)
+        return int(answer["max.message.bytes"].value)
+    except (KafkaException, TimeoutError, KeyError, TypeError, ValueError):
+        return None
 
 
 def create_topic(*, bootstrap: Sequence[str], topic: str, partitions: int, security: KafkaSettings = PLAINTEXT) -> None:

@@ -12,6 +12,7 @@ from producers.driving import Sent, Task, Told
 from producers.fleet import Broker, run_task
 from producers.outcome import Outcome, Window, measured, sent_curve
 from producers.progress import Shown
+from producers.senders.batch_sender import TooLarge
 from producers.service import Service
 from producers.visibility import Watch, latency
 
@@ -58,6 +59,7 @@ def measure(
         if checkpoint is not None:
             checkpoint.reached(sent.position)
             checkpoint.close(finished=not sent.interrupted and sent.failed == 0 and sent.broken is None)
+        too_large = [_named(task, item) for item in sent.too_large]
         if watching is None:
             return Outcome(
                 source=task.label,
@@ -66,6 +68,7 @@ def measure(
                 processes=processes,
                 note=note,
                 windows=measured(sent, None, windows),
+                too_large=too_large,
             )
         with suppress(KeyboardInterrupt):  # whoever does not want to wait gets what is known
             watching.wait_for(sent.events if watching.counts_repeats else sent.distinct)
@@ -79,7 +82,14 @@ def measure(
             latency=latency(sent_curve(sent, repeats=repeats), visible),
             note=watching.method + (f"; last problem: {watching.problem}" if watching.problem else ""),
             windows=measured(sent, visible, windows, repeats=repeats),
+            too_large=too_large,
         )
+
+
+def _named(task: Task, item: TooLarge) -> str:
+    """A message that the topic does not take, for people."""
+    where = task.label if item.place is None else task.place_of(item.place)
+    return f"{where}: {item.size:,} bytes, key {(item.key or b'').decode('utf-8', 'replace')!r}"
 
 
 def _watched(stack: ExitStack, asked: Asked, watch: Callable[[Service], Watch]) -> tuple[Watch | None, str]:

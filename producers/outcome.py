@@ -53,6 +53,7 @@ class Outcome:
     latency: Latency | None = None
     note: str = ""
     windows: Sequence[Measured] = ()
+    too_large: Sequence[str] = ()
 
     @property
     def complete(self) -> bool:
@@ -80,6 +81,7 @@ class Outcome:
             "interrupted": sent.interrupted,
             "broken": None if sent.broken is None else sent.broken.problem,
             "problem": sent.problem,
+            "too_large": list(self.too_large),
             "windows": [window.as_dict() for window in self.windows],
         }
 
@@ -104,6 +106,7 @@ class Outcome:
             lines.extend(_window_text(item) for item in self.windows)
         if sent.problem:
             lines.append(f"  first failure {sent.problem}")
+        lines.extend(f"  too large     {item}" for item in self.too_large)
         return "\n".join(lines)
 
 

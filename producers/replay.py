@@ -32,6 +32,10 @@ class Source(Protocol):
         """Whether it can be read more than once."""
         ...
 
+    def place_of(self, index: int) -> str:
+        """A message by its number (from 0), for a sentence."""
+        ...
+
     def __call__(self) -> Iterator[Message]:
         """The messages."""
         ...
@@ -65,9 +69,13 @@ class Replay:
         """The rate asked for, at any moment."""
         return self.spacing.rate
 
+    def place_of(self, place: int) -> str:
+        """The message at a place of the replay, for a sentence: of one loop, where it stands in the source."""
+        return self.source.place_of(place) if self.loops == 1 else f"{self.label}, message {place + 1:,} of the replay"
+
     def batches(self, run: Run) -> Iterator[Batch]:
         """Packs what is due and hands it out; flat out, only full batches leave before the end."""
-        packer, distinct = Packer(run.partitions), Distinct()
+        packer, distinct = Packer(run.partitions, batch_bytes=run.batch_bytes), Distinct()
         run.next_place = self.skip
         queue = Queue(islice(self.spacing.due(self._played(run)), self.skip, None))
         while (chunk := queue.take(until=run.elapsed + AT_ONCE, most=CHUNK)) or queue.next_after is not None:
@@ -154,6 +162,10 @@ class PackedReplay:
     def target(self, _elapsed: float) -> float | None:
         """The rate asked for, at any moment."""
         return self.rate
+
+    def place_of(self, place: int) -> str:
+        """A batch by its number, for a sentence."""
+        return f"{self.label}, batch {place + 1:,}"
 
     def batches(self, run: Run) -> Iterator[Batch]:
         """The batches of this process's partitions."""

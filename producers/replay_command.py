@@ -400,7 +400,9 @@ def _packed(wanted: Replay, *, files: tuple[str, ...], broker: object) -> tuple[
 
     assert isinstance(broker, Broker)
     path = Path(files[0] + batch_file.ENDING)
-    origin = batch_file.origin_of(files, variant=f"loops {wanted.loops}")
+    read_as = [getattr(wanted.source, name) for name in ("format", "delimiter")]
+    variant = " ".join([f"loops {wanted.loops}", *(part for part in read_as if part is not None)])
+    origin = batch_file.origin_of(files, variant=variant)
     contents, made = prebuilt(wanted, path=path, origin=origin, partitions=partitions_of_topic(broker))
     get_logger("producers").info("batches_ready", file=str(path), made=made, messages=contents.records)
     task = PackedReplay(path, wanted.label, rate=wanted.spacing.rate, skip=wanted.skip)

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import threading
 import time
+from array import array
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Self
@@ -26,6 +27,8 @@ from producers.service import Service
 POLL_SECONDS: Final = 0.02
 #: How often a process is asked that counts by scanning.
 _COSTLY_POLL_SECONDS: Final = 0.25
+#: Points of a curve: more than 40 minutes of polls are kept one by one.
+_MOST_POINTS: Final = 1 << 17
 #: When nothing became visible for this long, nothing more is waited for (seconds).
 _PATIENCE_SECONDS: Final = 10.0
 
@@ -50,37 +53,68 @@ class Latency:
 
 
 class Curve:
-    """A count that only grows, as (seconds, count) points."""
+    """A count that only grows, as (seconds, count) points in bounded memory.
 
-    def __init__(self, points: Iterable[tuple[float, int]] = ()) -> None:
-        self._points = list(points)
+    Args:
+        points: the first ones.
+        most: points kept. When there are more, those nearest to each other in time are left out; in between, the count is
+            taken to grow evenly.
+    """
+
+    def __init__(self, points: Iterable[tuple[float, int]] = (), *, most: int = _MOST_POINTS) -> None:
+        self._most, self._spacing = max(most, 4), 0.0
+        self._moments, self._counts = array("d"), array("q")
+        for moment, count in points:
+            self._append(moment, count)
 
     @classmethod
     def of_sends(cls, sends: Iterable[tuple[float, int]]) -> Curve:
         """Steps of (moment, so many more) in any order."""
-        total, points = 0, []
+        curve, total = cls(), 0
         for moment, more in sorted(sends):
             if more:
                 total += more
-                points.append((moment, total))
-        return cls(points)
+                curve._append(moment, total)
+        return curve
 
     def add(self, moment: float, count: int) -> None:
         """One reading; a count below the last one (a restarted process) is left out."""
-        if not self._points or count >= self._points[-1][1]:
-            self._points.append((moment, count))
+        if self._counts and count < self._counts[-1]:
+            return
+        moments, counts = self._moments, self._counts
+        level = len(counts) > 1 and counts[-1] == counts[-2] == count  # only the ends of a level stretch matter
+        if level or (len(moments) > 1 and moment - moments[-2] < self._spacing):
+            moments[-1], counts[-1] = moment, count
+            return
+        self._append(moment, count)
+        if len(moments) > self._most:
+            self._thin()
 
     @property
     def total(self) -> int:
         """The last count."""
-        return self._points[-1][1] if self._points else 0
+        return self._counts[-1] if self._counts else 0
+
+    def __len__(self) -> int:
+        return len(self._counts)
 
     def counts(self) -> tuple[np.ndarray, np.ndarray]:
         """Moments and counts as columns."""
-        if not self._points:
-            return np.empty(0), np.empty(0)
-        moments, counts = np.array(self._points, dtype=np.float64).T
-        return moments, counts
+        return np.array(self._moments, dtype=np.float64), np.array(self._counts, dtype=np.float64)
+
+    def _append(self, moment: float, count: int) -> None:
+        self._moments.append(moment)
+        self._counts.append(count)
+
+    def _thin(self) -> None:
+        """Keep half of the points at most, the first and the last among them."""
+        moments, counts = self._moments, self._counts
+        self._spacing = max(2 * self._spacing, 2 * (moments[-1] - moments[0]) / self._most)
+        self._moments, self._counts = array("d", moments[:1]), array("q", counts[:1])
+        for moment, count in zip(moments[1:-1], counts[1:-1], strict=True):
+            if moment - self._moments[-1] >= self._spacing:
+                self._append(moment, count)
+        self._append(moments[-1], counts[-1])
 
 
 def latency(sent: Curve, visible: Curve, *, since: float = float("-inf"), until: float = float("inf")) -> Latency | None:

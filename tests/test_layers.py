@@ -43,6 +43,60 @@ def test_only_the_settings_read_the_environment():
             assert "getenv" not in text, shown(path)
 
 
+#: What opens connections to brokers.
+KAFKA_CLIENTS = frozenset(
+    {"Producer", "Consumer", "AdminClient", "AIOKafkaClient", "AIOKafkaConsumer", "AIOKafkaProducer", "AIOKafkaAdminClient"}
+    | {"create_conn"}
+)
+#: The local stack's own broker is plain.
+PLAIN = {"deploy/native/kafka.py", "deploy/native/mock_kafka.py", "deploy/native/kafka_cluster.py"}
+OPTIONS = "kafka_options("
+
+
+def clients_without_options(text: str) -> list[int]:
+    """Lines that make a Kafka client without the options for TLS and passwords, directly or by a name that holds them."""
+    if "confluent_kafka" not in text and "aiokafka" not in text:
+        return []
+    names, calls, handed_on, annotations = {OPTIONS}, [], [], set()
+    tree = ast.parse(text)
+    imports = [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
+    clients = {
+        item.name for node in imports if (node.module or "").startswith(("confluent_kafka", "aiokafka")) for item in node.names
+    } & KAFKA_CLIENTS
+    for node in ast.walk(tree):  # parents come before their children
+        annotation = getattr(node, "annotation", None) or getattr(node, "returns", None)
+        if annotation is not None:
+            annotations |= {id(inner) for inner in ast.walk(annotation)}
+        if isinstance(node, ast.Assign | ast.AnnAssign) and OPTIONS in ast.unparse(node):
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            names |= {ast.unparse(target) for target in targets}
+        elif isinstance(node, ast.FunctionDef) and node.name.endswith("options") and OPTIONS in ast.unparse(node):
+            names.add(f"{node.name}(")
+        elif isinstance(node, ast.Call) and ast.unparse(node.func) in clients:
+            calls.append((node.lineno, ast.unparse(node)))
+        elif isinstance(node, ast.Name) and node.id in clients and id(node) not in annotations:
+            handed_on.append(node.lineno)
+    missing = [line for line, call in calls if not any(name in call for name in names)]
+    return missing or (handed_on if OPTIONS not in text else [])
+
+
+@pytest.mark.parametrize("path", [path for path in MODULES if shown(path) not in PLAIN], ids=shown)
+def test_a_kafka_client_proves_itself(path):
+    """Whoever makes a Kafka client gives it the settings' protocol, login and certificate authorities."""
+    assert clients_without_options(path.read_text(encoding="utf-8")) == []
+
+
+def test_a_kafka_client_that_does_not_prove_itself_is_found():
+    """The look at the sources finds a client without the options, made at once or handed on."""
+    imports = "from confluent_kafka import Consumer\n"
+    assert clients_without_options(f'{imports}Consumer({{"bootstrap.servers": "b"}})') == [2]
+    assert clients_without_options(f"{imports}def read(make=Consumer): ...") == [2]
+    assert clients_without_options(f"{imports}x = librdkafka_options(s)\nConsumer({{}})") == [3]
+    assert clients_without_options(f"{imports}x = librdkafka_options(s)\nConsumer(x)") == []
+    assert clients_without_options(f"{imports}def read(consumer: Consumer) -> Consumer: ...") == []
+    assert clients_without_options(f"{imports}Consumer({{**librdkafka_options(s)}})") == []
+
+
 @pytest.mark.parametrize("path", TESTS, ids=shown)
 def test_a_test_says_its_rule(path):
     """Every test opens with the rule it holds, in a docstring, and none is skipped or expected to fail."""

@@ -25,7 +25,7 @@ class Resender:
 
     def __init__(self, settings: KafkaSettings) -> None:
         self._shown = ", ".join(settings.bootstrap)
-        self._problem = ""
+        self._problem, self._too_large = "", False
         self._producer = Producer(
             {
                 **librdkafka_options(settings),
@@ -35,6 +35,9 @@ class Resender:
                 "acks": "all",
                 "allow.auto.create.topics": False,
                 "delivery.timeout.ms": int(_DELIVERY_SECONDS * 1000),
+                # One message a batch: the topic may take less than a full one. The broker says how large a message may be.
+                "batch.num.messages": 1,
+                "message.max.bytes": 1_000_000_000,
                 "partitioner": "murmur2_random",  # as the Java and Python clients: one dossier, one partition, always
                 "log_level": 2,
             }
@@ -46,14 +49,16 @@ class Resender:
         Raises:
             UnavailableError: at least one was not; sending all of them again does no harm.
         """
-        self._problem = ""
+        self._problem, self._too_large = "", False
         for letter, message in zip(letters, messages, strict=True):
             self._produce(letter, message)
         left = self._producer.flush(_DELIVERY_SECONDS + 5)
         if left or self._problem:
             raise UnavailableError(
                 f"Kafka at {self._shown} did not take every message: {self._problem or f'{left} without an answer'}.",
-                remedy="What was not acknowledged still waits; replay again when the broker answers.",
+                remedy="Raise max.message.bytes of the topic, or drop these letters."
+                if self._too_large
+                else "What was not acknowledged still waits; replay again when the broker answers.",
             )
 
     def _produce(self, letter: DeadLetter, message: bytes | None) -> None:
@@ -71,4 +76,6 @@ class Resender:
 
     def _delivered(self, error: KafkaError | None, message: Any) -> None:
         if error is not None:
-            self._problem = self._problem or f"{message.topic()}: {error.str()}"
+            size = len(message.key() or b"") + len(message.value() or b"")
+            self._problem = self._problem or f"{message.topic()}: a message of {size:,} bytes: {error.str()}"
+            self._too_large = self._too_large or error.code() == KafkaError.MSG_SIZE_TOO_LARGE

@@ -41,13 +41,17 @@ class Load:
         """The rate of the profile now."""
         return self.profile.rate(elapsed)
 
+    def place_of(self, place: int) -> str:
+        """The event at a place of the load, for a sentence."""
+        return f"{self.label}, event {place + 1:,}"
+
     def batches(self, run: Run) -> Iterator[Batch]:
         """This process's part: the models of its partitions, at their share of the rate."""
         of_model = partitions_of([model.key for model in self.pool.models], run.partitions)
         rows = [row for row, partition in enumerate(of_model) if run.mine(partition)]
         part = len(rows) / len(of_model)
         turn = cycle(rows)
-        packer = Packer(run.partitions)
+        packer = Packer(run.partitions, batch_bytes=run.batch_bytes)
         number = first = run.share[0] << 40  # processes count in ranges of their own
         given_up = 0.0
         run.started = run.monotonic()

@@ -60,7 +60,7 @@ def write(path: Path, batches: Iterable[Batch], *, origin: str, partitions: int)
             header = _header(Contents(origin, partitions))
             file.write(header)
             for batch in batches:
-                file.write(_ENTRY.pack(*batch[:-1], len(batch.data)))
+                file.write(_ENTRY.pack(*batch[:5], len(batch.data)))
                 file.write(batch.data)
                 records += batch.records
                 distinct += batch.distinct

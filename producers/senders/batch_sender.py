@@ -24,8 +24,9 @@ from pipeline.core.errors import ConfigurationError, UnavailableError
 from pipeline.kafka_security import PLAINTEXT, aiokafka_options
 from pipeline.logs import get_logger
 from pipeline.settings import KafkaSettings
-from producers.kafka import require_topic
-from producers.senders.record_batches import Batch, dated
+from producers.kafka import max_message_bytes, require_topic
+from producers.senders.record_batches import BATCH_BYTES, Batch, dated, halved, records_of
+from producers.timeline import Acknowledged, Timeline
 
 #: A batch that could not be delivered for this long has failed (seconds).
 _DELIVERY_SECONDS: Final = 60.0
@@ -33,16 +34,18 @@ _REQUEST_SECONDS: Final = 20.0
 _BACKOFF_SECONDS: Final = (0.05, 1.0)
 #: Bytes under way at most; above it ``submit`` blocks.
 _UNDER_WAY_BYTES: Final = 48 << 20
+#: A batch above max.message.bytes of the topic, or above the size of a segment.
+_TOO_LARGE: Final = (kafka_errors.MessageSizeTooLargeError, kafka_errors.RecordListTooLargeError)
+#: Messages that are too large are named up to this many; all are counted.
+_TOO_LARGE_KEPT: Final = 10
 
 
-class Acknowledged(NamedTuple):
-    """One acknowledged batch: when it was handed over and when the answer came (monotonic seconds), and what it held."""
+class TooLarge(NamedTuple):
+    """A message that the topic does not take: its place in the source (None: not known), its key and its bytes."""
 
-    sent_at: float
-    acknowledged_at: float
-    records: int
-    events: int
-    distinct: int
+    place: int | None
+    key: bytes | None
+    size: int
 
 
 class BatchSender:
@@ -81,8 +84,11 @@ class BatchSender:
         self._places: dict[int, int] = {}  # handed over and not acknowledged: number of the batch -> place in the source
         self._submitted = 0
         self._log = get_logger("producers.batch_sender")
-        self.acknowledgements: list[Acknowledged] = []
+        self.acknowledgements = Timeline()
         self.acknowledged = self.failed = self.retries = 0
+        #: The first messages that are too large for the topic, and its limit in bytes where that may be seen.
+        self.too_large: list[TooLarge] = []
+        self.limit = max_message_bytes(bootstrap, topic, security)
         self.problem = ""
         self.lost = False
         self._loop = asyncio.new_event_loop()
@@ -101,6 +107,11 @@ class BatchSender:
         if kind is None:
             self.flush()
         self.close()
+
+    @property
+    def batch_bytes(self) -> int:
+        """Size of a batch before compression that the topic takes, whatever compression comes to."""
+        return BATCH_BYTES if self.limit is None else max(min(BATCH_BYTES, self.limit - self.limit // 50 - 200), 1)
 
     @property
     def oldest(self) -> int | None:
@@ -185,21 +196,46 @@ class BatchSender:
     async def _drain(self, partition: int, queue: deque[tuple[int, Batch, float]]) -> None:
         while queue:
             number, batch, sent_at = queue.popleft()
-            problem = self.problem if self.lost else await self._deliver(partition, batch)
-            now = self._monotonic()
+            failed = await self._send_parts(partition, batch, sent_at)
             with self._room:
                 self._bytes -= len(batch.data)
-                if problem:
-                    self.failed += batch.records
-                    self.problem = self.problem or problem
-                else:
+                if not failed:
                     del self._places[number]
-                    self.acknowledged += batch.records
-                    self.acknowledgements.append(Acknowledged(sent_at, now, batch.records, batch.events, batch.distinct))
                 self._room.notify_all()
 
-    async def _deliver(self, partition: int, batch: Batch) -> str:
-        """Send until acknowledged; returns why it never was, or an empty text."""
+    async def _send_parts(self, partition: int, batch: Batch, sent_at: float) -> bool:
+        """Send a batch, in halves when the topic refuses it as too large; returns whether anything of it failed."""
+        failed = False
+        parts = [batch]
+        while parts:
+            part = parts.pop()
+            error = None if self.lost else await self._deliver(partition, part)
+            if isinstance(error, _TOO_LARGE) and part.records > 1:
+                parts += reversed(halved(part))
+                continue
+            now = self._monotonic()
+            with self._room:
+                if self.lost or error is not None:
+                    failed = True
+                    self.failed += part.records
+                    self.problem = self.problem or self._why(error)
+                else:
+                    self.acknowledged += part.records
+                    self.acknowledgements.add(Acknowledged(sent_at, now, part.records, part.events, part.distinct))
+        return failed
+
+    def _why(self, error: kafka_errors.KafkaError | None) -> str:
+        """Why a batch failed, with what to do where that is known."""
+        if not isinstance(error, _TOO_LARGE):
+            return "" if error is None else f"{type(error).__name__}: {error}"
+        limit = "" if self.limit is None else f" ({self.limit:,} bytes)"
+        return (
+            f"a message is larger than the topic {self._topic} takes{limit}: "
+            "raise its max.message.bytes, or leave the message out; the others are sent"
+        )
+
+    async def _deliver(self, partition: int, batch: Batch) -> kafka_errors.KafkaError | None:
+        """Send until acknowledged; returns why it never was."""
         deadline = self._monotonic() + _DELIVERY_SECONDS
         data = dated(batch.data, int(self._now() * 1000))
         wait = _BACKOFF_SECONDS[0]
@@ -211,12 +247,17 @@ class BatchSender:
             except OSError as raised:
                 error = kafka_errors.KafkaConnectionError(raised)
             if error is None:
-                return ""
+                return None
+            if isinstance(error, _TOO_LARGE):
+                if batch.records == 1 and len(self.too_large) < _TOO_LARGE_KEPT:
+                    (key, value), place = records_of(batch.data)[0], batch.places[0] if batch.places else None
+                    self.too_large.append(TooLarge(place, key, len(key or b"") + len(value or b"")))
+                return error
             if not error.retriable:
-                return f"{type(error).__name__}: {error}"
+                return error
             if self._monotonic() >= deadline:
                 self.lost = True
-                return f"{type(error).__name__}: {error}"
+                return error
             self.retries += 1
             self._log.info("batch_repeated", partition=partition, reason=type(error).__name__)
             await asyncio.sleep(wait)

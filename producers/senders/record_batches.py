@@ -7,18 +7,21 @@ set anew when it goes out (``dated``), for a broker may refuse or delete what lo
 from __future__ import annotations
 
 import struct
+from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final, NamedTuple
 
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
+from aiokafka.record.memory_records import MemoryRecords
 from aiokafka.record.util import calc_crc32c
 
-from producers.messages import Message
+from producers.messages import Kind, Message
 from producers.senders.partitions import partitions_of
 
 #: Bytes of a batch before compression; below every broker's default limit (1 MiB) even when nothing can be compressed.
 BATCH_BYTES: Final = 900_000
 _LZ4: Final = 3
+_UNBOUNDED: Final = (1 << 31) - 1
 _CRC_AT: Final = 17
 _ATTRIBUTES_AT: Final = 21
 _TIMES_AT: Final = 27  # first and newest timestamp, milliseconds
@@ -28,7 +31,7 @@ class Batch(NamedTuple):
     """Messages of one partition as one record batch.
 
     ``first`` is the place of its earliest message in the source (see ``producers.checkpoint``). Of its ``records``, ``events``
-    may be events (they have a key), ``distinct`` of them were not packed before.
+    may be events (they have a key), ``distinct`` of them were not packed before. ``places`` are those of all, where known.
     """
 
     partition: int
@@ -37,6 +40,7 @@ class Batch(NamedTuple):
     distinct: int
     first: int
     data: bytes
+    places: Sequence[int] = ()
 
 
 class Packer:
@@ -71,10 +75,10 @@ class Packer:
             batch = opened.get(partition)
             if batch is None:
                 batch = opened[partition] = _Open(place, self._batch_bytes)
-            if not batch.append(message, new=new):
+            if not batch.append(message, place, new=new):
                 full = batch
                 batch = opened[partition] = _Open(place, self._batch_bytes)
-                batch.append(message, new=new)
+                batch.append(message, place, new=new)
                 yield full.sealed(partition)
 
     def rest(self) -> Iterator[Batch]:
@@ -127,6 +131,34 @@ def dated(data: bytes | memoryview, milliseconds: int) -> bytearray:
     return copy
 
 
+def records_of(data: bytes | memoryview) -> list[tuple[bytes | None, bytes | None]]:
+    """Keys and values of a batch."""
+    records = MemoryRecords(bytes(data))
+    found: list[tuple[bytes | None, bytes | None]] = []
+    while records.has_next():
+        found += [(record.key, record.value) for record in records.next_batch()]
+    return found
+
+
+def halved(batch: Batch) -> tuple[Batch, Batch]:
+    """The same messages as two batches, in their order.
+
+    Which of the messages are distinct is not kept: the halves share the number, as far as they hold events.
+    """
+    records = records_of(batch.data)
+    half = len(records) // 2
+    distinct = batch.distinct
+    made = []
+    for begin, end in ((0, half), (half, len(records))):
+        places = batch.places[begin:end]
+        part = _Open(places[0] if places else batch.first, _UNBOUNDED)
+        for key, value in records[begin:end]:
+            part.append(Message(key, value, 0, Kind.RAW), 0, new=key is not None and distinct > 0)
+            distinct -= key is not None and distinct > 0
+        made.append(part.sealed(batch.partition)._replace(places=places))
+    return made[0], made[1]
+
+
 def _identity(value: bytes) -> bytes:
     """The bytes of the event id, or the whole value when it is not where it is expected."""
     start = value.find(b'"event_id":"')
@@ -136,23 +168,27 @@ def _identity(value: bytes) -> bytes:
 class _Open:
     """A batch that still takes messages."""
 
-    __slots__ = ("_builder", "_distinct", "_events", "_records", "first")
+    __slots__ = ("_builder", "_distinct", "_events", "_places", "_records", "first")
 
     def __init__(self, first: int, batch_bytes: int) -> None:
         self.first = first
         self._records = 0
         self._events = 0
         self._distinct = 0
+        self._places = array("q")
         self._builder: Any = DefaultRecordBatchBuilder(2, _LZ4, 0, -1, -1, -1, batch_bytes)
 
-    def append(self, message: Message, *, new: bool) -> bool:
+    def append(self, message: Message, place: int, *, new: bool) -> bool:
         # All records carry the time 0: their time is the batch's, which is set when it goes out.
         if self._builder.append(self._records, 0, message.key, message.value, []) is None:
             return False
         self._records += 1
         self._events += message.key is not None
         self._distinct += new
+        self._places.append(place)
         return True
 
     def sealed(self, partition: int) -> Batch:
-        return Batch(partition, self._records, self._events, self._distinct, self.first, bytes(self._builder.build()))
+        return Batch(
+            partition, self._records, self._events, self._distinct, self.first, bytes(self._builder.build()), self._places
+        )

@@ -244,6 +244,10 @@ class FixedRange:
         """Offsets in the range; a compacted or transactional topic holds fewer messages."""
         return sum(end - begin for begin, end in self.ranges.values())
 
+    def place_of(self, index: int) -> str:
+        """A message by its number (from 0), for a sentence."""
+        return f"{self.label}, message {index + 1:,}"
+
     def __call__(self) -> Iterator[Message]:
         """The messages, merged by time of writing."""
         return self.source.read(self.ranges)

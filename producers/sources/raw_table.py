@@ -31,6 +31,10 @@ class RawTable:
         """What the summary calls it."""
         return f"raw table of {self.url}"
 
+    def place_of(self, index: int) -> str:
+        """A message by its number (from 0), for a sentence."""
+        return f"{self.label}, message {index + 1:,}"
+
     def __call__(self) -> Iterator[Message]:
         """The messages.
 

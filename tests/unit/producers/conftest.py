@@ -11,8 +11,8 @@ from aiokafka.record.memory_records import MemoryRecords
 
 from producers.driving import Run
 from producers.scenarios import load_scenario
-from producers.senders.batch_sender import Acknowledged
 from producers.simulate import ScenarioStream
+from producers.timeline import Acknowledged, Timeline
 
 
 @dataclass
@@ -54,7 +54,8 @@ class RecordingSender:
     partitions: int = 4
     breaks_after: int | None = None
     batches: list = field(default_factory=list)
-    acknowledgements: list = field(default_factory=list)
+    acknowledgements: Timeline = field(default_factory=Timeline)
+    too_large: list = field(default_factory=list)
     acknowledged: int = 0
     failed: int = 0
     retries: int = 0
@@ -81,7 +82,7 @@ class RecordingSender:
         self.batches.append(batch)
         self.acknowledged += batch.records
         now = self.clock.monotonic() if self.clock else float(len(self.batches))
-        self.acknowledgements.append(Acknowledged(now, now, batch.records, batch.events, batch.distinct))
+        self.acknowledgements.add(Acknowledged(now, now, batch.records, batch.events, batch.distinct))
 
     def flush(self, *, timeout=None):
         self.flushed += 1

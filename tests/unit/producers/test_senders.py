@@ -15,7 +15,7 @@ from producers.messages import Kind, Message
 from producers.senders import batch_file, batch_sender
 from producers.senders.batch_sender import BatchSender
 from producers.senders.partitions import murmur2, partitions_of
-from producers.senders.record_batches import Distinct, Packer, dated
+from producers.senders.record_batches import Distinct, Packer, dated, halved
 
 
 def packed(messages, **options):
@@ -79,7 +79,7 @@ def test_a_file_of_batches_gives_back_what_was_written(tmp_path):
     batches = packed([event(number) for number in range(200)], batch_bytes=2_000)
     path = tmp_path / "x.batches"
     contents = batch_file.write(path, batches, origin="söurce", partitions=4)
-    assert list(batch_file.read(path)) == batches
+    assert list(batch_file.read(path)) == [batch._replace(places=()) for batch in batches]
     assert batch_file.read_contents(path) == contents
     assert (contents.records, contents.distinct) == (200, 200)
     path.write_bytes(path.read_bytes()[:-5])
@@ -110,3 +110,18 @@ def test_an_unreachable_broker_is_one_sentence(monkeypatch):
         address = f"127.0.0.1:{bound.getsockname()[1]}"
         with pytest.raises(UnavailableError, match=address):
             BatchSender(bootstrap=[address], topic="t")
+
+
+@given(st.lists(st.booleans(), min_size=2, max_size=20))
+def test_halves_of_a_batch_are_the_batch(unpack, keyed):
+    """A batch that was refused as too large is sent as two: the same messages in their order, with their places and counts."""
+    messages = [event(number) if has_key else Message(None, b"x", 0, Kind.RAW) for number, has_key in enumerate(keyed)]
+    packer = Packer(1)
+    assert list(packer.add(messages, places=range(10, 10 + len(messages)), distinct=Distinct().new(messages))) == []
+    (whole,) = packer.rest()
+    first, second = halved(whole)
+    assert unpack(first) + unpack(second) == unpack(whole) == [(message.key, message.value) for message in messages]
+    assert [*first.places, *second.places] == list(range(10, 10 + len(messages)))
+    assert (first.first, second.first) == (10, 10 + len(messages) // 2)
+    for name in ("records", "events", "distinct"):
+        assert getattr(first, name) + getattr(second, name) == getattr(whole, name)

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import math
+import pickle
 
+import numpy as np
 import pytest
 
 from pipeline.core.errors import UnavailableError
 from producers.driving import Sent, merged
 from producers.measuring import Asked, measure
-from producers.outcome import Outcome, Window, measured
+from producers.outcome import Outcome, Window, measured, sent_curve
 from producers.progress import Hidden, LogLines
-from producers.senders.batch_sender import Acknowledged
+from producers.timeline import Acknowledged, Timeline
 from producers.visibility import Curve, Watch, latency
 
 
@@ -97,7 +99,7 @@ def test_a_watch_waits_until_all_is_visible_or_nothing_more_comes(monkeypatch):
 
 def account(**changes):
     """What two batches came to."""
-    acknowledged = [Acknowledged(100.0, 100.1, 10, 9, 8), Acknowledged(101.0, 101.2, 10, 10, 10)]
+    acknowledged = Timeline.of([Acknowledged(100.0, 100.1, 10, 9, 8), Acknowledged(101.0, 101.2, 10, 10, 10)])
     return Sent(**{"sent": 20, "acknowledged": 20, "started": 100.0, "ended": 101.2, "acknowledgements": acknowledged} | changes)
 
 
@@ -172,3 +174,68 @@ def test_log_lines_name_the_wanted_rate(hand_clock):
     hand_clock.seconds += 5.0
     progress.update(600)
     assert lines == [("sending", {"sent": 600, "rate": 120, "wanted": 500})]
+
+
+def test_a_million_acknowledgements_stay_small():
+    """Memory is bounded however many batches are acknowledged, and counts and rates of windows stay what they are."""
+    timeline, sizes = Timeline(most=1_000), []
+    for number in range(1_000_000):
+        timeline.add(Acknowledged(number / 400, number / 400 + 0.01, 5, 4, 3))
+        if number % 100_000 == 0:
+            sizes.append(len(timeline))
+    assert max([*sizes, len(timeline)]) <= 1_000
+    assert (timeline.records, timeline.events, timeline.distinct) == (5_000_000, 4_000_000, 3_000_000)
+    assert sum(item.records for item in timeline) == 5_000_000
+    assert timeline.ended == pytest.approx(2_500.0, abs=0.1)
+    sent = Sent(acknowledgements=timeline, started=0.0, ended=timeline.ended)
+    (window,) = measured(sent, None, [Window("minute", 600.0, 660.0, None)])
+    assert window.rate == pytest.approx(2_000.0, rel=0.1)
+    assert len(pickle.dumps(timeline)) < 200_000
+
+
+def test_latency_over_long_runs_is_that_of_short_ones():
+    """A run whose batches and readings were put together measures what one measures that keeps them all, to within a bucket."""
+    bounded, whole = (Timeline(most=most) for most in (2_000, 1 << 20))
+    curves = Curve(most=2_000), Curve()
+    for number in range(100_000):
+        moment = number / 100
+        for timeline in (bounded, whole):
+            timeline.add(Acknowledged(moment, moment, 10, 10, 10))
+        for curve in curves:
+            curve.add(moment + 2.0 + number / 100_000, 10 * (number + 1))
+    assert len(bounded) <= 2_000
+    assert len(curves[0]) <= 2_000
+    small, large = (
+        latency(sent_curve(Sent(acknowledgements=timeline), repeats=True), curve)
+        for timeline, curve in zip((bounded, whole), curves, strict=True)
+    )
+    assert (small.events, small.unseen) == (large.events, large.unseen) == (1_000_000, 0)
+    for name in ("p50", "p95", "p99"):
+        assert getattr(small, name) == pytest.approx(getattr(large, name), abs=2 * bounded.width)
+
+
+def test_a_curve_of_polls_is_bounded_and_keeps_its_ends():
+    """Days of polling cost what an hour costs; level stretches cost two points; the last count is always the newest."""
+    curve = Curve(most=100)
+    for number in range(10_000):
+        curve.add(number * 0.02, number)
+        assert curve.total == number
+        assert len(curve) <= 101
+    moments, counts = curve.counts()
+    assert (moments[0], counts[0], counts[-1]) == (0.0, 0, 9_999)
+    assert np.interp(100.0, moments, counts) == pytest.approx(5_000, abs=2)
+    level = Curve([(0.0, 0)])
+    for number in range(1_000):
+        level.add(1.0 + number, 7)
+    assert level.counts()[0].tolist() == [0.0, 1.0, 1_000.0]
+
+
+def test_processes_add_up_to_one_timeline():
+    """What several processes sent is one timeline, as wide as the widest of them."""
+    parts = [Timeline(most=10), Timeline()]
+    for number in range(100):
+        for part in parts:
+            part.add(Acknowledged(float(number), number + 0.5, 2, 1, 1))
+    both = Timeline.merged(parts)
+    assert (both.records, both.distinct, both.ended) == (400, 200, 99.5)
+    assert both.width == parts[0].width > parts[1].width
