@@ -1,6 +1,6 @@
 # `make` alone tells what there is. Every target prepares the machine first (deploy/setup.sh; a second run fetches nothing).
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-tests demo up doctor test check unit bench chaos fuzz clean
+.PHONY: help setup setup-tests demo up doctor test test-long check unit bench chaos fuzz clean
 BIN := .venv/bin
 
 help:
@@ -14,7 +14,8 @@ help:
 	@echo
 	@echo '  make check     linters, types, layers'
 	@echo '  make unit      make check, and the tests that start no real parts'
-	@echo '  make test      make check, and every test (what CI runs; ARGS=--chaos adds the slow faults)'
+	@echo '  make test      make check, and the tests of everything (what CI runs; ARGS=--chaos adds the slow faults)'
+	@echo '  make test-long the same with every mutant, and properties with four times the examples'
 	@echo '  make bench     speed, latency and the comparison with other engines (ARGS=...)'
 	@echo '  make chaos     faults in real Kafka, ClickHouse and workers while events flow; every number is compared after each'
 	@echo '                 (ARGS="--minutes 10 --seed 7 --faults zombie,kill-loop")'
@@ -43,6 +44,9 @@ unit: check
 
 test: setup-tests check
 	$(BIN)/python -m pytest $(ARGS)
+
+test-long: setup-tests check
+	$(BIN)/python -m pytest --long $(ARGS)
 
 bench: setup-tests
 	$(BIN)/python -m bench $(or $(ARGS),peers)

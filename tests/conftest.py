@@ -14,29 +14,36 @@ from pipeline.settings import PREFIX
 # `make check` must give the same answer twice; HYPOTHESIS_PROFILE=explore looks further.
 _PATIENT = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow, HealthCheck.data_too_large]}
 settings.register_profile("gate", derandomize=True, **_PATIENT)
+settings.register_profile("long", derandomize=True, **_PATIENT)
 settings.register_profile("explore", max_examples=2_000, print_blob=True, **_PATIENT)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "gate"))
 
 
 def pytest_addoption(parser):
-    """Faults that take long are put into real parts only on demand."""
+    """What takes long is run only on demand."""
     parser.addoption("--chaos", action="store_true", help="also run the tests marked chaos: slow faults on real parts")
+    parser.addoption("--long", action="store_true", help="also run the tests marked long, and properties with all examples")
+
+
+def pytest_configure(config):
+    """The number of examples is decided before the test modules are imported."""
+    if config.getoption("--long") and "HYPOTHESIS_PROFILE" not in os.environ:
+        settings.load_profile("long")
 
 
 def pytest_collection_modifyitems(config, items):
-    """Leave out what is marked chaos unless --chaos is given; a marker expression (-m) stays free for other things.
+    """Leave out what is marked chaos or long unless it is asked for; a marker expression (-m) stays free for other things.
 
     A test that uses the ClickHouse server starts a real part, wherever it lies.
     """
     for item in items:
         if "clickhouse_node" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.integration)
-    if config.getoption("--chaos"):
-        return
-    left_out = [item for item in items if item.get_closest_marker("chaos")]
+    unwanted = {name for name in ("chaos", "long") if not config.getoption(f"--{name}")}
+    left_out = [item for item in items if unwanted & {marker.name for marker in item.iter_markers()}]
     if left_out:
         config.hook.pytest_deselected(items=left_out)
-        items[:] = [item for item in items if not item.get_closest_marker("chaos")]
+        items[:] = [item for item in items if item not in set(left_out)]
 
 
 @pytest.fixture(autouse=True)

@@ -1,7 +1,8 @@
 """Each critical line, made wrong, turns the named test red: a promise whose test notices nothing would be a word.
 
 A mutant is one change of one module's source, made while a fresh interpreter imports it. It counts as caught when the named test
-fails by an assertion; a crash at import, or a test that was green all along, is a failure here.
+fails by an assertion; a crash at import, or a test that was green all along, is a failure here. The fast run has the first mutant
+of each module, `make test-long` all of them.
 """
 
 from __future__ import annotations
@@ -316,7 +317,16 @@ def verdicts(request, tmp_path_factory):
     executor.shutdown(cancel_futures=True)
 
 
-@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.rule)
+def first_of_each_module(mutants):
+    """One mutant of each module, the first: they show in the fast run that the tests of every module bite."""
+    return {mutant.module: mutant for mutant in reversed(mutants)}.values()
+
+
+@pytest.mark.parametrize(
+    "mutant",
+    [pytest.param(each, marks=() if each in first_of_each_module(MUTANTS) else pytest.mark.long) for each in MUTANTS],
+    ids=lambda mutant: mutant.rule,
+)
 def test_a_broken_rule_is_noticed(mutant, verdicts):
     """The named test fails by an assertion when the line that keeps the rule is made wrong."""
     found = verdicts[mutant.rule].result()
@@ -325,7 +335,9 @@ def test_a_broken_rule_is_noticed(mutant, verdicts):
     assert raised <= {"AssertionError", "Failed"}, f"the mutant does not run, so it proves nothing: {found}"
 
 
-def test_the_named_tests_pass_unmutated(tmp_path):
-    """The control: with the source as it is, every test named here passes."""
-    found = run(tmp_path, sorted({mutant.test for mutant in MUTANTS}))
+@pytest.mark.timeout(1_800)  # many tests in one
+def test_the_named_tests_pass_unmutated(request, tmp_path):
+    """The control: with the source as it is, every test named here for a mutant of this run passes."""
+    mutants = MUTANTS if request.config.getoption("--long") else first_of_each_module(MUTANTS)
+    found = run(tmp_path, sorted({mutant.test for mutant in mutants}))
     assert {node: ended for node, ended in found.items() if ended != "passed"} == {}

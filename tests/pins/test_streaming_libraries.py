@@ -31,6 +31,7 @@ from pipeline.core.errors import ConfigurationError
 from pipeline.stream import record_batches, transport
 from pipeline.stream.record_batches import BatchPartitionRecords, KeptRecords, RecordBatch, check_versions, install
 from pipeline.stream.transport import BatchConsumer, BatchConsumerThread, BatchTransport
+from tests.budget import examples
 
 TOPIC = "pinned"
 TP = TopicPartition(TOPIC, 3)
@@ -330,7 +331,7 @@ def a_consumer() -> BatchConsumer:
     return consumer
 
 
-@settings(max_examples=300)
+@settings(max_examples=examples(300))
 @given(st.lists(st.integers(1, 5), min_size=1, max_size=8), st.randoms(use_true_random=False), st.data())
 def test_only_unbroken_runs_are_committed(sizes, chance, data):
     """In whatever order fetches are acknowledged, the offset to commit never passes one that is not, and reaches the end."""

@@ -21,6 +21,7 @@ from pipeline.core.errors import InvariantError
 from pipeline.core.events import OCCURRED_AT, DossierEvent, Reason, Refusal
 from pipeline.core.judge import Judge
 from pipeline.core.periods import LAST_INSTANT, civil_day
+from tests.budget import examples
 from tests.factories import LATEST, a_message, an_event, events_of
 
 REGISTRY = AgencyRegistry.packaged()
@@ -391,7 +392,7 @@ def batches(draw):
     return values
 
 
-@settings(max_examples=700)
+@settings(max_examples=examples(700))
 @given(batches())
 @example([])
 @example([None])
@@ -401,14 +402,14 @@ def test_decoder_and_judge_say_the_same(values):
     agree(values)
 
 
-@settings(max_examples=200)
+@settings(max_examples=examples(200))
 @given(st.lists(sound_fields(), min_size=1, max_size=30))
 def test_sound_messages_in_bulk(fields):
     """Messages without faults of form come out the same from both, whatever agencies and times they carry."""
     agree([encoded(sent) for sent in fields])
 
 
-@settings(max_examples=300)
+@settings(max_examples=examples(300))
 @given(st.one_of(moments(), odd_moments), st.integers(-2_000, 2_000))
 def test_times_at_the_edge_of_the_future(text, microseconds):
     """A time in any form is the same instant for both, and both draw the line to the future at the same microsecond."""
@@ -418,7 +419,7 @@ def test_times_at_the_edge_of_the_future(text, microseconds):
     agree([value, a_message()], latest=at + dt.timedelta(microseconds=microseconds))
 
 
-@settings(max_examples=200)
+@settings(max_examples=examples(200))
 @given(
     st.lists(
         st.one_of(st.tuples(names, extremes), st.tuples(st.just("occurred_at"), odd_moments.map(encoded))),
@@ -435,7 +436,7 @@ def test_extremes_of_every_type_in_every_field(chosen, latest):
         agree([value], latest=latest)
 
 
-@settings(max_examples=200)
+@settings(max_examples=examples(200))
 @given(st.lists(sound_fields(), max_size=12), st.sampled_from([b"", None, b"{", b"\xff" * 9]), st.integers(1, 4))
 def test_a_batch_in_several_steps(fields, bad, at_once):
     """However few messages are decoded at once, each keeps its position and its verdict."""
@@ -625,7 +626,7 @@ BAD = (
 )
 
 
-@settings(max_examples=25)
+@settings(max_examples=examples(25))
 @given(
     st.dictionaries(
         st.one_of(st.integers(0, len(BLOCKS) - 1), st.sampled_from([0, 1_999, 2_000, 8_999])), st.sampled_from(BAD), max_size=3
@@ -678,7 +679,7 @@ def registries(draw):
 _DAY = dt.date(2024, 1, 1)
 
 
-@settings(max_examples=500)
+@settings(max_examples=examples(500))
 @given(registries(), st.integers(-2, 45), st.sampled_from([0, 1, 86_399_999]))
 def test_agency_columns_never_contradict_the_registry(registry, day, millisecond):
     """In bulk an agency is either the registry's answer or left to the judge, for registries with gaps and chains, too."""

@@ -31,6 +31,7 @@ from pipeline.delivery import Delivery, Fetch
 from pipeline.metrics import WorkerMetrics
 from pipeline.patience import Patience
 from pipeline.settings import IngestSettings
+from tests.budget import examples
 from tests.factories import LATEST, MORNING, TOPIC, a_message, an_event
 from tests.fakes import MemoryBatch, MemoryStore, counts_of, key_of, minute_of
 
@@ -383,7 +384,7 @@ class ExactnessMachine(RuleBasedStateMachine):
 
 
 TestExactness = ExactnessMachine.TestCase
-TestExactness.settings = settings(max_examples=120, stateful_step_count=25)
+TestExactness.settings = settings(max_examples=examples(120), stateful_step_count=25)
 
 
 @pytest.mark.parametrize("tier", ["minutes", "days", "procedures"])

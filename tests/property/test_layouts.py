@@ -9,6 +9,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from pipeline.core.layouts import Layouts, learn
+from tests.budget import examples
 from tests.property.test_decode import agree, sound_fields
 
 TEXTS = ("event_id", "agency_code", "occurred_at", "portal_id")
@@ -67,7 +68,7 @@ def fresh():
     return Layouts(texts=TEXTS, numbers=NUMBERS, required=())
 
 
-@settings(max_examples=600)
+@settings(max_examples=examples(600))
 @given(crowds())
 @example([b'{"status":1}', b'{"status":07}', b'{"status":7 }', b'{"status":}', b'{"status":123}'])
 @example([b'{"event_id":"a","status":1}', b'{"event_id":"a\\","status":1}', b'{"event_id":"a\n","status":1}'])
@@ -90,7 +91,7 @@ def test_what_matches_reads_as_json_reads_it(values):
                 }
 
 
-@settings(max_examples=300)
+@settings(max_examples=examples(300))
 @given(st.data())
 def test_a_damaged_message_among_its_like_is_judged_alone(data):
     """Whatever was done to one message, its neighbours of the same layout are events, and it is what the judge says."""

@@ -12,6 +12,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from pipeline.core.ledger import Ledger, MinuteSpan, touched_hours
 from pipeline.core.periods import civil_day
+from tests.budget import examples
 
 EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 #: Minutes near the edges of hours, UTC days and civil days, and far apart.
@@ -149,10 +150,10 @@ class LedgerMachine(RuleBasedStateMachine):
 
 
 TestLedger = LedgerMachine.TestCase
-TestLedger.settings = settings(max_examples=300, stateful_step_count=25)
+TestLedger.settings = settings(max_examples=examples(300), stateful_step_count=25)
 
 
-@settings(max_examples=300)
+@settings(max_examples=examples(300))
 @given(st.lists(st.one_of(touches, crowds), min_size=1, max_size=5), st.sampled_from([1, 15, 1440 * 400]), st.booleans())
 def test_every_touched_minute_lies_in_a_span(batches, most, hot):
     """Working off all that is due covers every touched minute of every agency, and little else."""
@@ -172,7 +173,7 @@ def test_every_touched_minute_lies_in_a_span(batches, most, hot):
         assert span.end - 1 in wanted, "and ends with one"
 
 
-@settings(max_examples=200)
+@settings(max_examples=examples(200))
 @given(st.lists(st.one_of(touches, crowds), min_size=1, max_size=6))
 def test_the_last_batch_is_reached(batches):
     """When all that is due is worked off, in rounds as the recounter takes it, the last batch is counted."""
@@ -220,7 +221,7 @@ def test_touching_while_under_recount_makes_it_due_again():
     assert ledger.counted_through() == 0
 
 
-@settings(max_examples=300)
+@settings(max_examples=examples(300))
 @given(st.one_of(touches, crowds))
 def test_touched_hours_name_every_minute_and_agency(pairs):
     """An hour's bits are its touched minutes, its agencies those of its events, or None when they are too many."""
