@@ -13,6 +13,8 @@ import psutil
 from pipeline.core.errors import ConfigurationError
 
 FILE_NAME = "addresses.json"
+#: Header of every answer of a process of portalpulse: who asks a wrong address must not take a stranger's answer for ours.
+SIGNATURE = "Portalpulse-Version"
 #: Locked by the stack that owns the folder; holds its process id.
 LOCK_NAME = "stack.lock"
 

@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import asyncio
 import datetime as dt
+import errno
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from importlib import metadata
 from typing import Any, TypeVar
 
 from aiohttp import web
@@ -20,6 +22,7 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
 from pipeline.access import TOKEN, ForbiddenError, demand_trust
+from pipeline.addresses import SIGNATURE
 from pipeline.audit import AuditDesk
 from pipeline.audit_api import audit_routes
 from pipeline.core.agencies import AgencyRegistry
@@ -113,6 +116,7 @@ class HttpServer:
         """
         app = web.Application()
         app[TOKEN] = self._settings.token.get_secret_value()
+        app.on_response_prepare.append(_sign)
         app.add_routes(
             [
                 web.get("/metrics", self._metrics),
@@ -133,11 +137,14 @@ class HttpServer:
         site = web.TCPSite(self._runner, self._settings.host, self._settings.port)
         try:
             await site.start()
-        except OSError as error:
+        except (OSError, UnicodeError) as error:
             await self._runner.cleanup()
+            host_is_ours = isinstance(error, OSError) and error.errno in (errno.EADDRINUSE, errno.EACCES)
             raise UnavailableError(
-                f"Port {self._settings.port} on {self._settings.host} cannot be used: {error.strerror or error}.",
-                remedy="Set PORTALPULSE_HTTP__PORT to a free port, or to 0 to take any.",
+                f"Port {self._settings.port} on {self._settings.host} cannot be used: {getattr(error, 'strerror', '') or error}.",
+                remedy="Set PORTALPULSE_HTTP__PORT to a free port, or to 0 to take any."
+                if host_is_ours
+                else "Set PORTALPULSE_HTTP__HOST to an address of this machine, or to 0.0.0.0 for all.",
             ) from error
         host, port = self._runner.addresses[0][:2]
         self.address = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
@@ -280,6 +287,11 @@ def _patience(request: web.Request) -> float:
     if not 0 < timeout < _SCRAPE_SECONDS:
         return _SCRAPE_SECONDS
     return timeout - min(0.5, timeout / 10)
+
+
+async def _sign(_: web.Request, response: web.StreamResponse) -> None:
+    """Say on every answer whose it is."""
+    response.headers[SIGNATURE] = metadata.version("portalpulse")
 
 
 async def _pumped(pieces: Iterator[bytes]) -> AsyncIterator[bytes]:

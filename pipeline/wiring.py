@@ -78,13 +78,14 @@ def opened_storage(
     try:
         clickhouse = ClickHouse(target, observer=observer) if observer is not None else ClickHouse(target)
     except SinkError as error:
-        raise UnavailableError(str(error), remedy="Stop the other process, or choose another --data folder.") from error
+        raise UnavailableError(str(error)) from error
     try:
         try:
             done = prepare(clickhouse)
         except Retryable as error:
             raise UnavailableError(
-                f"{target.shown} does not answer: {error}.", remedy="Start it, or correct PORTALPULSE_CLICKHOUSE__URL."
+                f"{target.shown} does not answer: {str(error).removeprefix(f'{target.shown}: ')}.",
+                remedy="Start it, or correct PORTALPULSE_CLICKHOUSE__URL.",
             ) from error
         except SinkError as error:
             raise UnavailableError(str(error), remedy="`portalpulse doctor` checks each part.") from error

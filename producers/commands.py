@@ -290,7 +290,7 @@ def _sent(destination: _Destination, send: Callable[[Writer, Shown], Summary], *
 def _report(summary: Summary, *, as_json: bool, to_stderr: bool, may_be_interrupted: bool) -> None:
     """Print the summary and leave with 1 when anything failed, 130 when a finite stream was cut off."""
     if as_json:
-        typer.echo(json.dumps(summary.as_dict(), ensure_ascii=False), err=to_stderr)
+        typer.echo(json.dumps(summary.as_dict(), ensure_ascii=False).encode(), err=to_stderr)
     else:
         typer.echo(
             f"{summary.source}: sent {summary.sent:,} messages ({summary.distinct:,} distinct, {summary.repeated:,} repeated, "

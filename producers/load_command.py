@@ -152,7 +152,7 @@ def load(
             limit = None
     if limit is not None:
         text = json.dumps(limit.as_dict(), ensure_ascii=False)
-        typer.echo(text if as_json else limit.text())
+        typer.echo(text.encode() if as_json else limit.text())
         write_report(report, text)
         if limit.knee is None:
             raise typer.Exit(1)

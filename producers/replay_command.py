@@ -181,7 +181,7 @@ def replay(
 def publish(outcome: Outcome, *, as_json: bool, report: Path | None) -> None:
     """Print the report, and write it to a file when one is named."""
     text = json.dumps(outcome.as_dict(), ensure_ascii=False)
-    typer.echo(text if as_json else outcome.text())
+    typer.echo(text.encode() if as_json else outcome.text())
     write_report(report, text)
 
 

@@ -114,7 +114,7 @@ def _doctor(
     settings = load_settings()
     findings = doctor.examine(settings, data_dir=data or settings.data_dir)
     if as_json:
-        typer.echo(json.dumps(doctor.as_json(findings), ensure_ascii=False, indent=2))
+        typer.echo(json.dumps(doctor.as_json(findings), ensure_ascii=False, indent=2).encode())
     else:
         doctor.print_findings(findings, console=Console())
     raise typer.Exit(0 if doctor.healthy(findings) else 2)

@@ -137,7 +137,7 @@ def _part(part: str, look: Callable[[], str], *, missing: Literal["note", "wrong
 
 def _folder(path: Path) -> list[Finding]:
     part = "Data folder"
-    base = next(parent for parent in (path.resolve(), *path.resolve().parents) if parent.exists())
+    base = next(parent for parent in (path.absolute(), *path.absolute().parents) if parent.is_dir())
     findings: list[Finding] = []
     try:
         probe = base / f".portalpulse-doctor-{os.getpid()}"
@@ -236,7 +236,7 @@ def _answers(part: str, url: str, remedy: str) -> Finding:
         answer = httpx.get(url, timeout=5.0, trust_env=False)
     except httpx.TimeoutException:
         return Finding(part, "wrong", f"{url} does not answer within 5 s", remedy)
-    except (httpx.HTTPError, httpx.InvalidURL) as error:
+    except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
         return Finding(part, "wrong", f"{url} cannot be reached: {error}", remedy)
     if answer.is_success:
         return Finding(part, "ok", f"{url} answers")

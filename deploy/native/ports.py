@@ -53,5 +53,5 @@ def is_listening(port: int, *, host: str = LOOPBACK) -> bool:
     try:
         with socket.create_connection((host, port), timeout=1.0):
             return True
-    except OSError:
+    except (OSError, UnicodeError):  # a name that no host can have
         return False

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import httpx
 
-from pipeline.addresses import owner_of, read_addresses
+from pipeline.addresses import SIGNATURE, owner_of, read_addresses
 from pipeline.core.errors import PortalPulseError, UnavailableError
 from pipeline.hints import command
 from pipeline.settings import Settings
@@ -56,7 +56,7 @@ class Process:
         """The JSON that it answers at ``path``.
 
         Raises:
-            NotRunningError: nothing listens there.
+            NotRunningError: nothing listens there, or another program.
             HungError: it does not answer within ``timeout`` seconds.
             AnswerError: it answers with an error; the message is the process's own.
         """
@@ -65,8 +65,10 @@ class Process:
             fields = answer.json()
         except ValueError:
             fields = None
-        if answer.status_code == httpx.codes.OK and fields is not None:
-            return fields
+        if answer.status_code == httpx.codes.OK:
+            self._demand_ours(answer)
+            if fields is not None:
+                return fields
         said = fields if isinstance(fields, dict) else {}
         text = said.get("error") or " ".join(answer.text.split())[:200] or "nothing"
         raise AnswerError(
@@ -82,12 +84,10 @@ class Process:
             NotRunningError: nothing listens there, or (AnotherProgramError) something that is none of ours.
             HungError: it does not answer.
         """
-        answer = self._request("GET", "/healthz", timeout=_ALIVE_SECONDS)
-        try:
-            ours = "healthy" in answer.json()
-        except (ValueError, TypeError):
-            ours = False
-        if not ours:
+        self._demand_ours(self._request("GET", "/healthz", timeout=_ALIVE_SECONDS))
+
+    def _demand_ours(self, answer: httpx.Response) -> None:
+        if SIGNATURE not in answer.headers:
             if self._gone:
                 raise self._not_running()
             raise AnotherProgramError(

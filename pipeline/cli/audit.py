@@ -89,7 +89,7 @@ def _audit(
     except SinkError as error:
         raise UnavailableError(f"The audit broke off: {error}", remedy="`portalpulse doctor` checks each part.") from error
     if form is Format.JSON:
-        typer.echo(json.dumps(report.as_dict(), ensure_ascii=False, indent=2))
+        typer.echo(json.dumps(report.as_dict(), ensure_ascii=False, indent=2).encode())
     else:
         _print(report, Console())
     if not report.clean:

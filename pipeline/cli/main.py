@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 from importlib import metadata
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
-from pipeline.core.errors import PortalPulseError
+from pipeline.cli import streams
+from pipeline.core.errors import ConfigurationError, PortalPulseError, where_and_what
 
 #: Folders add their commands through this entry-point group; the value is a function ``register(app)``.
 COMMANDS = "portalpulse.commands"
+#: How the line of an error begins that nobody foresaw.
+UNFORESEEN = "An error that nobody foresaw:"
+#: Exit status after Ctrl-C, as a shell reports it.
+INTERRUPTED = 130
 
 
 def _version(value: bool) -> None:  # noqa: FBT001 - the signature typer calls
@@ -50,11 +55,40 @@ def create_cli() -> typer.Typer:
 
 
 def main() -> None:
-    """Run the command line; foreseen errors become one line on stderr and the error's exit code."""
-    for chatter in ("urllib3", "clickhouse_connect"):
-        logging.getLogger(chatter).setLevel(logging.CRITICAL)  # their errors are raised, and told as ours
+    """Run the command line. Every error becomes one line on the error stream and an exit code (docs/errors.md)."""
+    streams.prepare()
+    # Their errors are raised, and told as ours. clickhouse-connect sets the level of "urllib3" itself, when it is imported.
+    for chatter in ("urllib3.connectionpool", "urllib3.util.retry", "clickhouse_connect"):
+        logging.getLogger(chatter).setLevel(logging.CRITICAL)
     try:
-        create_cli()()
-    except PortalPulseError as error:
-        Console(stderr=True, soft_wrap=True, highlight=False).print(f"portalpulse: {error}", markup=False)
+        try:
+            create_cli()()
+        finally:
+            streams.finish()
+    except streams.OutputError as error:
+        if not error.quiet:
+            _tell(str(error))
         sys.exit(error.exit_code)
+    except PortalPulseError as error:
+        _tell(str(error))
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:  # before or after the command itself
+        sys.exit(INTERRUPTED)
+    except OSError as error:
+        _tell(_file_problem(error))
+        sys.exit(ConfigurationError.exit_code if error.filename else PortalPulseError.exit_code)
+    except Exception as error:  # noqa: BLE001 - the last resort: a sentence helps more than a traceback, and names the place
+        _tell(f"{UNFORESEEN} {where_and_what(error)}. Nothing is wrong with your input that portalpulse knows of: report this.")
+        sys.exit(PortalPulseError.exit_code)
+
+
+def _tell(text: str) -> None:
+    """One line: whatever could move the cursor of a terminal is spelt out."""
+    shown = "".join(sign if sign.isprintable() else ascii(sign)[1:-1] for sign in text)
+    sys.stderr.write(f"portalpulse: {shown}\n")
+
+
+def _file_problem(error: OSError) -> str:
+    """A file that cannot be used, where nobody knew better what it is for."""
+    name = os.fsdecode(error.filename) if isinstance(error.filename, str | bytes | os.PathLike) else ""
+    return f"{name} cannot be used: {error.strerror}." if name else f"The system refuses a call: {error.strerror or error}."

@@ -46,9 +46,9 @@ def register(app: typer.Typer) -> None:
         period = Period(options.day("--from", first), options.day("--to", last))
         figures = fetch_report(running(load_settings(), data), period)
         if form is Format.JSON:
-            typer.echo(to_json(figures))
+            typer.echo(to_json(figures).encode())
         elif form is Format.CSV:
-            typer.echo(to_csv(figures), nl=False)
+            typer.echo(to_csv(figures).encode(), nl=False)
         else:
             Console().print(as_table(figures))
 

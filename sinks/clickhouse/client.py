@@ -37,6 +37,8 @@ _NO_ANSWER = (driver_errors.OperationalError, HTTPError, OSError)
 _GATEWAY = re.compile(r"received HTTP status (?:408|429|502|503|504)\b")
 #: What the driver and the server write around the error itself.
 _WRAPPING = re.compile(r"^Received ClickHouse exception, code: \d+, server response: | \(version [^)]*\)| \(for url [^)]*\)$")
+#: What urllib3 and the driver write around the cause when there is no connection: the cause alone is worth reading.
+_CONNECTION = re.compile(r"Max retries exceeded with url.*Caused by \w+\(['\"]?(?:<[^>]*>|\w*\([^)]*\)): (.*?)['\"]?\)\)")
 #: Bytes read at a time from a streamed result.
 _PIECE = 1 << 18
 
@@ -206,7 +208,14 @@ _OUTCOMES: dict[type[SinkError], str] = {Retryable: "retryable", RefusedRows: "r
 
 def _first_line(error: Exception) -> str:
     text = str(error).strip().splitlines()
+    if text and (found := _CONNECTION.search(text[0])):
+        return found[1]
     return _WRAPPING.sub("", text[0])[:500] if text else type(error).__name__
+
+
+def _why(error: OSError) -> str:
+    """Why a folder cannot be used, for people."""
+    return "it is a file" if isinstance(error, FileExistsError) else str(error.strerror or error)
 
 
 def _own_folder(target: Target) -> IO[str]:
@@ -221,14 +230,20 @@ def _own_folder(target: Target) -> IO[str]:
         folder.mkdir(parents=True, exist_ok=True)
         lock = (folder.parent / f"{folder.name}.lock").open("a+", encoding="utf-8")
     except OSError as error:
-        raise Unknown(f"The data folder {folder} cannot be written: {error.strerror}.") from error
+        raise Unknown(
+            f"The data folder {folder} cannot be written: {_why(error)}. Name another one with PORTALPULSE_CLICKHOUSE__URL"
+            " (chdb:FOLDER), or with --data where the command has it."
+        ) from error
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
         lock.seek(0)
         owner = lock.read().strip() or "unknown"
         lock.close()
-        raise Unknown(f"The data folder {folder} is in use by process {owner}.") from error
+        raise Unknown(
+            f"The data folder {folder} is in use by process {owner}. Stop the other process, or name another folder with"
+            " PORTALPULSE_CLICKHOUSE__URL (chdb:FOLDER), or with --data where the command has it."
+        ) from error
     lock.truncate(0)
     lock.write(str(os.getpid()))
     lock.flush()

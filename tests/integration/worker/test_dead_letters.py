@@ -105,7 +105,7 @@ def test_a_new_constraint_stops_the_worker_until_it_is_accepted(chain):
 
     first = chain.worker()
     send(0, 1, rotten, 3)
-    wait_until(lambda: chain.tallied() == 4 * each, timeout=60, what="the events to be counted")
+    wait_until(lambda: _committed(chain) == 4 * each, timeout=60, what="the events to be counted and acknowledged")
     chain.server.query(f"ALTER TABLE {chain.database}.dossier_events ADD CONSTRAINT none_of_it CHECK partition != {rotten}")
     send(0, rotten, 1)
     said = _ended(first)

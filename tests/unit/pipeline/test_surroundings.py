@@ -1,0 +1,316 @@
+"""Every command in every kind of surroundings that a user can bring about: one sentence and one status, never a traceback."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import ssl
+import subprocess
+import sys
+import threading
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+import typer
+
+from pipeline.cli.main import UNFORESEEN, create_cli
+
+ROOT = Path(__file__).parents[3]
+PERIOD = ("--from", "2024-01-01", "--to", "2024-01-02")
+#: Arguments with which a command does something and needs no part that is away; FOLDER is a folder of the case.
+ARGUMENTS = {
+    "worker": [],
+    "exporter": [],
+    "migrate": [],
+    "report": [*PERIOD],
+    "audit": [],
+    "produce": ["--scenario", "emc-2024", "--limit", "50", "--output", "-"],
+    "replay": ["no-such-file.ndjson"],
+    "load": ["--help"],
+    "up": ["--data", "a-file"],
+    "demo": ["--data", "a-file"],
+    "doctor": [],
+    "boards build": ["--help"],  # writes into the source
+    "boards check": [],
+    "boards push": ["--url", "http://127.0.0.1:1", "--token", "x"],
+    "alerts build": ["--help"],  # writes into the source
+    "alerts check": [],
+    "alerts render": ["--out", "rendered", "--webhook", "http://127.0.0.1:1/hook"],
+    "dead-letters list": [],
+    "dead-letters show": ["topic", "0", "1"],
+    "dead-letters replay": ["--dry-run"],
+    "dead-letters drop": ["--reason", "empty", "--yes"],
+    "dead-letters accept": ["--partition", "0", "--until", "5"],
+}
+#: Commands that ask a process of portalpulse over HTTP.
+ASKING = [
+    "report",
+    "audit",
+    "dead-letters list",
+    "dead-letters show",
+    "dead-letters replay",
+    "dead-letters drop",
+    "dead-letters accept",
+    "doctor",
+]
+#: Hosts of all kinds: a process cannot be asked there, and says so.
+HOSTS = ["fd00::2", "ví dụ", "::1", "[::1]", "no such host", "x" * 300, "", "%", "127.0.0.1:80", "http://h"]
+#: Commands that open a ClickHouse server.
+STORING = ["worker", "exporter", "migrate", "audit", "dead-letters list", "dead-letters accept", "doctor"]
+#: Commands that read or write below the data folder.
+FOLDERS = ["worker", "exporter", "migrate", "report", "audit", "dead-letters list", "dead-letters accept", "up", "demo", "doctor"]
+
+
+def commands():
+    """Every command that there is, by its words."""
+
+    def below(command, words):
+        for name, inner in getattr(command, "commands", {}).items():
+            yield from below(inner, [*words, name])
+        if not hasattr(command, "commands"):
+            yield " ".join(words)
+
+    return list(below(typer.main.get_command(create_cli()), []))
+
+
+@dataclass
+class Case:
+    """One command in one kind of surroundings."""
+
+    command: str
+    surroundings: str
+    arguments: list[str]
+    environment: dict[str, str] = field(default_factory=dict)
+    stdin: str = "usual"
+    stdout: str = "usual"
+    stderr: str = "usual"
+    encoding: str = "utf-8"
+
+    @property
+    def name(self):
+        return f"{self.command} | {self.surroundings}"
+
+
+class WrongServer(threading.Thread):
+    """A server on loopback that is not what a command looks for; ``answer`` is sent to whoever says something, or at once."""
+
+    def __init__(self, answer, *, greets=False, answers=True, tls=None):
+        super().__init__(daemon=True)
+        self._answer, self._greets, self._answers, self._tls = answer, greets, answers, tls
+        self._socket = socket.create_server(("127.0.0.1", 0))
+        self.port = self._socket.getsockname()[1]
+        self._held = []
+        self.start()
+
+    def run(self):
+        while True:
+            try:
+                connection, _ = self._socket.accept()
+            except OSError:
+                return
+            threading.Thread(target=self._serve, args=[connection], daemon=True).start()
+
+    def _serve(self, connection):
+        try:
+            if self._tls is not None:
+                connection = self._tls.wrap_socket(connection, server_side=True)
+            if not self._answers:
+                self._held.append(connection)
+                return
+            if not self._greets:
+                connection.recv(65_536)
+            connection.sendall(self._answer)
+        except OSError:
+            pass
+        else:
+            connection.close()
+
+    def close(self):
+        self._socket.close()
+
+
+def http(body, kind="text/html", status="200 OK", *more):
+    """An HTTP answer."""
+    head = [f"HTTP/1.1 {status}", f"Content-Type: {kind}", f"Content-Length: {len(body)}", "Connection: close", *more]
+    return "\r\n".join(head).encode() + b"\r\n\r\n" + body
+
+
+@pytest.fixture(scope="module")
+def wrong_servers(tmp_path_factory):
+    """Servers that are none of ours, by what they are."""
+    folder = tmp_path_factory.mktemp("tls")
+    subprocess.run(
+        [
+            *("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"),
+            *("-subj", "/CN=localhost", "-keyout", folder / "key.pem", "-out", folder / "cert.pem"),
+        ],
+        check=True,
+        capture_output=True,
+    )
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(folder / "cert.pem", folder / "key.pem")
+    servers = {
+        "a page": WrongServer(http("<html>đăng nhập</html>".encode())),
+        "an empty answer": WrongServer(http(b"")),
+        "a list": WrongServer(http(b"[1, 2]", "application/json")),
+        "an object": WrongServer(http(b"{}", "application/json")),
+        "a healthy stranger": WrongServer(http(b'{"healthy": true}', "application/json")),
+        "a stranger of like shape": WrongServer(
+            http(b'{"healthy": true, "rows": 7, "counts": [], "letters": {}, "days": [], "period": 1}', "application/json")
+        ),
+        "a redirection": WrongServer(http(b"", "text/html", "302 Found", "Location: https://login.invalid/")),
+        "a refusal": WrongServer(http(b"<html>", "text/html", "403 Forbidden")),
+        "a fault": WrongServer(http(b'{"error": {"deep": 1}}', "application/json", "500 Internal Server Error")),
+        "half a number": WrongServer(http(b"\xff\xfe{", "application/json")),
+        "no HTTP": WrongServer(b"SSH-2.0-OpenSSH_9.2p1\r\n", greets=True),
+        "nothing at all": WrongServer(b"", greets=True),
+        "silence": WrongServer(b"", answers=False),
+        "TLS": WrongServer(http(b"{}"), tls=tls),
+    }
+    yield {name: server.port for name, server in servers.items()}
+    for server in servers.values():
+        server.close()
+
+
+#: Settings with which no part is found by chance.
+USUAL = {
+    "PORTALPULSE_HTTP__PORT": "1",
+    "PORTALPULSE_KAFKA__BOOTSTRAP": "127.0.0.1:1",
+    "PORTALPULSE_CLICKHOUSE__URL": "http://u:s3cret@127.0.0.1:1/x",
+    "PORTALPULSE_CLICKHOUSE__TIMEOUT_SECONDS": "1",
+}
+
+
+def a_case(command, surroundings, *more, environment=None, **streams):
+    """A command with its usual arguments and ``more``."""
+    arguments = [*command.split(), *ARGUMENTS[command], *more]
+    return Case(command, surroundings, arguments, USUAL | (environment or {}), **streams)
+
+
+def streams_and_settings(command):
+    """Encodings, closed and full streams, and what no command takes."""
+    words = command.split()
+    yield Case(command, "an unknown option", [*words, "--no-such-option"], USUAL)
+    yield a_case(command, "a wrong setting", environment={"PORTALPULSE_KAFKA__PARTITIONS": "many"})
+    yield a_case(command, "output in cp1258", encoding="cp1258")
+    for encoding in ("ascii", "iso-8859-1"):
+        yield Case(command, f"help in {encoding}", [*words, "--help"], USUAL, encoding=encoding)
+    for stdout in ("closed", "full", "gone"):
+        yield Case(command, f"help, output {stdout}", [*words, "--help"], USUAL, stdout=stdout)
+        yield a_case(command, f"output {stdout}", stdout=stdout)
+    for stderr in ("closed", "full", "gone"):
+        yield a_case(command, f"errors {stderr}", stderr=stderr)
+    yield a_case(command, "input closed", stdin="closed")
+    yield a_case(command, "everything closed", stdin="closed", stdout="closed", stderr="closed")
+
+
+def wrong_processes(command, servers):
+    """Other programs, and hosts of all kinds, in the place of the process that is asked."""
+    embedded = {"PORTALPULSE_CLICKHOUSE__URL": "chdb:no-such-folder"}
+    for name, port in servers.items():
+        yield a_case(command, f"{name} instead of the process", environment=embedded | {"PORTALPULSE_HTTP__PORT": str(port)})
+    for host in HOSTS if command in ("report", "doctor") else HOSTS[:2]:
+        yield a_case(command, f"host {host[:20]!r}", environment=embedded | {"PORTALPULSE_HTTP__HOST": host})
+
+
+def wrong_storages(command, servers):
+    """Other programs, and addresses that are none, in the place of ClickHouse."""
+    for name, port in servers.items():
+        for scheme in ("http", "https") if command == "migrate" else ("http",):
+            url = {"PORTALPULSE_CLICKHOUSE__URL": f"{scheme}://u:s3cret@127.0.0.1:{port}/x"}
+            yield a_case(command, f"{name} instead of ClickHouse, {scheme}", environment=url)
+    for url in ("http://[::1]:1/x", "http://[::1", "http://h:99999/x", "http://h:x/x", "http://", "chdb:", "http://%/x"):
+        yield a_case(command, f"ClickHouse at {url}", environment={"PORTALPULSE_CLICKHOUSE__URL": url})
+
+
+def wrong_folders(command):
+    """Files where folders are expected, folders that cannot be written, and links that lead nowhere."""
+    for folder in ("a-file", "/proc/none", "x" * 300, "loop") if command != "doctor" else ("a-file/below", "loop"):
+        place = {"PORTALPULSE_DATA_DIR": folder, "PORTALPULSE_CLICKHOUSE__URL": f"chdb:{folder}"}
+        yield a_case(command, f"data folder {folder[:20]}", environment=place)
+        if command not in ("worker", "exporter", "migrate", "up", "demo"):
+            yield a_case(command, f"--data {folder[:20]}", "--data", folder)
+
+
+def dashboards(servers):
+    """What the commands for boards and rules are pointed at."""
+    for out in ("a-file", "a-file/below", "/proc/none", "x" * 300):
+        render = ["alerts", "render", "--webhook", "http://h/", "--out", out]
+        yield Case("alerts render", f"--out {out[:20]}", render, USUAL)
+    push = ["boards", "push", "--token", "x", "--url"]
+    for name, port in servers.items():
+        yield Case("boards push", f"{name} instead of Grafana", [*push, f"http://127.0.0.1:{port}"], USUAL)
+    for url in ("", "h", "http://", "http://[::1", "ftp://h", "http://h:x", "http://" + "x" * 300, "ví dụ"):
+        yield Case("boards push", f"Grafana at {url[:20]!r}", [*push, url], USUAL)
+
+
+def cases_of(servers):
+    """The whole matrix."""
+    for command in commands():
+        yield from streams_and_settings(command)
+        if command in ASKING:
+            yield from wrong_processes(command, servers)
+        if command in STORING:
+            yield from wrong_storages(command, servers)
+        if command in FOLDERS:
+            yield from wrong_folders(command)
+    yield from dashboards(servers)
+
+
+@pytest.fixture(scope="module")
+def outcomes(wrong_servers, tmp_path_factory):
+    """How every case ended, by name."""
+    folder = tmp_path_factory.mktemp("surroundings")
+    lines, names = [], set()
+    for number, case in enumerate(cases_of(wrong_servers)):
+        assert case.name not in names, case.name
+        names.add(case.name)
+        place = folder / str(number)
+        place.mkdir()
+        (place / "a-file").write_text("no folder")
+        (place / "loop").symlink_to("loop")
+        lines.append(json.dumps(vars(case) | {"name": case.name, "folder": str(place)}))
+    ended = subprocess.run(
+        [sys.executable, "-m", "tests.forked_commands"],
+        cwd=ROOT,
+        env={name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ},
+        input="\n".join(lines),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    found = {outcome["name"]: outcome for outcome in map(json.loads, ended.stdout.splitlines())}
+    assert found.keys() == names, ended.stderr
+    return found
+
+
+def problem_of(outcome):
+    """What is wrong about an ending, or nothing."""
+    errors, status, name = outcome["errors"], outcome["status"], outcome["name"]
+    said = [line for line in errors.splitlines() if line.startswith("portalpulse: ")]
+    heard = not any(words in name for words in ("output gone", "errors ", "everything closed"))
+    told_otherwise = "Usage: " in errors or name.startswith(("doctor", "audit"))  # findings are their output
+    lost = name.partition("| help, output ")[2] in ("closed", "full")
+    wrong = {
+        "a traceback": "Traceback" in errors + outcome["output"],
+        "an error that nobody foresaw": UNFORESEEN in errors,
+        "the password": "s3cret" in errors + outcome["output"],
+        f"status {status}": status not in (0, 1, 2),
+        f"{len(said)} sentences": bool(status and heard and not told_otherwise and len(said) != 1),
+        "a sentence and status 0": bool(said and not status),
+        "lost output that nobody is told of": lost and not (status == 1 and "The output cannot be written" in errors),
+        "a line of a library": "[urllib3" in errors,
+    }
+    return ", ".join(problem for problem, there in wrong.items() if there)
+
+
+def test_no_surroundings_make_a_traceback(outcomes):
+    """Whatever its surroundings, a command ends with a status of docs/errors.md and at most one sentence, no traceback."""
+    problems = [
+        f"{outcome['name']}: {problem} (status {outcome['status']}): {outcome['errors'][-600:]}"
+        for outcome in outcomes.values()
+        if (problem := problem_of(outcome))
+    ]
+    assert not problems, f"{len(problems)} of {len(outcomes)}:\n" + "\n".join(problems)
