@@ -137,7 +137,8 @@ def _part(part: str, look: Callable[[], str], *, missing: Literal["note", "wrong
 
 def _folder(path: Path) -> list[Finding]:
     part = "Data folder"
-    base = next(parent for parent in (path.absolute(), *path.absolute().parents) if parent.is_dir())
+    above = (path.absolute(), *path.absolute().parents)
+    base = next(parent for parent in above if os.path.lexists(parent))  # a link that leads nowhere is in the way, too
     findings: list[Finding] = []
     try:
         probe = base / f".portalpulse-doctor-{os.getpid()}"
@@ -151,7 +152,7 @@ def _folder(path: Path) -> list[Finding]:
     except OSError as error:
         said = f"{base} cannot be written: {error.strerror}"
         findings.append(Finding(part, "wrong", said, "Choose another folder with --data or change its owner."))
-    free = shutil.disk_usage(base).free
+    free = shutil.disk_usage(next(parent for parent in above if os.path.isdir(parent))).free  # noqa: PTH112 - no name is too long for it
     state: Literal["ok", "wrong"] = "ok" if free >= LEAST_FREE_BYTES else "wrong"
     remedy = "" if state == "ok" else "Free some space or choose a folder on another disk with --data."
     findings.append(Finding("Disk", state, f"{free / 1e9:.1f} GB free for {path}", remedy))

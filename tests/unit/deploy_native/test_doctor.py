@@ -20,7 +20,7 @@ from deploy.native import doctor
 from deploy.native.commands import register
 from deploy.native.folder import DataFolder
 from deploy.native.ports import free_port
-from pipeline.addresses import Addresses, read_addresses, write_addresses
+from pipeline.addresses import SIGNATURE, Addresses, read_addresses, write_addresses
 from pipeline.cli import asking
 from pipeline.settings import HttpSettings, load_settings
 
@@ -45,6 +45,7 @@ def not_ready():
             body = b'{"healthy": true, "ready": false, "reason": "no partitions assigned"}'
             self.send_response(503)
             self.send_header("Content-Length", str(len(body)))
+            self.send_header(SIGNATURE, "0")
             self.end_headers()
             self.wfile.write(body)
 
