@@ -18,6 +18,8 @@ class UnreadOffsets:
 
     def note(self, partition: Partition, first: int, end: int) -> int:
         """Add ``first`` up to, not including, ``end``; returns how many of them were not known yet."""
+        if first >= end:
+            return 0
         known = self.count(partition)
         self._ranges[partition] = merged([*self._ranges[partition], (first, end)])
         return self.count(partition) - known

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict, deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -34,6 +34,8 @@ _ROOM_PAUSE = 0.005
 #: A position behind the end of the log is looked at so many times before the log is called truncated, with a pause (seconds).
 _BEYOND_LOOKS = 5
 _BEYOND_PAUSE = 1.0
+#: Longest wait for the bounds of logs (seconds).
+_BOUNDS_SECONDS = 10.0
 
 #: Told a partition, the first offset, the offset after the last, and how they left the log.
 Unread = Callable[[Any, int, int, UnreadCause], Awaitable[None]]
@@ -72,26 +74,34 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
         consumer._auto_offset_reset = "none"  # noqa: SLF001 - see the module
         return consumer
 
-    async def _fetch_records(self, consumer: Any, *args: Any, **kwargs: Any) -> Any:
-        """Records, with the positions behind them; a position that the log does not hold is left to ``BatchConsumer``."""
-        records: Any = {}
-        try:
-            records = await super()._fetch_records(consumer, *args, **kwargs)
-        except OffsetOutOfRangeError as error:
-            self.outside.update(error.args[0])
-        except NoOffsetForPartitionError as error:
-            self.outside[error.args[0]] = None
+    async def _fetch_records(self, consumer: Any, partitions: Any, timeout: float = 0.0, **kwargs: Any) -> Any:  # noqa: ASYNC109
+        """Records, with the positions behind them; positions that the log does not hold are left to ``BatchConsumer``."""
+        records: Any = None
+        while records is None:
+            try:
+                records = await super()._fetch_records(consumer, partitions, timeout=timeout, **kwargs)
+            except OffsetOutOfRangeError as error:
+                self.outside.update(error.args[0])
+            except NoOffsetForPartitionError as error:
+                self.outside[error.args[0]] = None
+            timeout = 0.0  # what else is there already: of many partitions without an offset all are found at once
         self.positions = {tp: state._position for tp, state in states_of(consumer) if state._position is not None}  # noqa: SLF001
         return records
 
-    async def bounds(self, tp: Any) -> tuple[int, int]:
-        """First offset in the log of a partition, and the one after the last."""
+    async def bounds(self, partitions: Collection[Any]) -> dict[Any, tuple[int, int]]:
+        """First offset in the log of each partition, and the one after the last.
+
+        Raises:
+            TimeoutError: the brokers do not say.
+        """
         consumer = self._ensure_consumer()
 
-        async def ask() -> tuple[int, int]:
-            return (await consumer.beginning_offsets([tp]))[tp], (await consumer.end_offsets([tp]))[tp]
+        async def ask() -> dict[Any, tuple[int, int]]:
+            async with asyncio.timeout(_BOUNDS_SECONDS):
+                begins, ends = await consumer.beginning_offsets(partitions), await consumer.end_offsets(partitions)
+            return {tp: (begins[tp], ends[tp]) for tp in partitions}
 
-        bounds: tuple[int, int] = await self.call_thread(ask)
+        bounds: dict[Any, tuple[int, int]] = await self.call_thread(ask)
         return bounds
 
     async def on_start(self) -> None:
@@ -144,8 +154,8 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
             positions, outside = thread.positions, thread.outside
             if records is None or self.should_stop:
                 return
-            for tp, position in outside.items():
-                await self._read_on(tp, position)
+            if outside:
+                await self._read_on(outside)
             if not self.flow_active:  # a rebalance began while we waited: these may belong to somebody else now
                 self.forget()
                 await self.perform_seek()
@@ -197,43 +207,48 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
         for tp in positions:
             self._acked[tp]  # an entry, for Faust commits the partitions that it finds here
 
-    async def _read_on(self, tp: Any, position: int | None) -> None:
-        """Find where to read on when the log does not hold the position; None: the group has none.
+    async def _read_on(self, outside: Mapping[Any, int | None]) -> None:
+        """Find where to read on when the log does not hold the positions; None: the group has none.
 
         What left the log before it was read is recorded first. A position behind the end is looked at again: a new leader learns
         its end late. When it stays there, brokers lost messages, and what they have instead is read from the committed offset on.
         """
         before = self.assignment_epoch
         try:
-            begin, end = await self._thread.bounds(tp)
-            if position is not None and position > end:
-                self._beyond[tp] += 1
-                await asyncio.sleep(_BEYOND_PAUSE)
-                if self._beyond[tp] >= _BEYOND_LOOKS and before == self.assignment_epoch:
-                    await self.transport.unread(tp, position, self._thread.highwater(tp) or 0, UnreadCause.TRUNCATED)
-                    await self._read_again()
-                return
-            if position is not None and position >= begin:
-                return  # the log holds it by now
-            if position is not None:
-                await self.transport.unread(tp, position, begin, UnreadCause.DELETED)
-            if before != self.assignment_epoch:
-                return
-            await self._thread.seek_wait({tp: begin})
-            if position is None and await self._thread.commit({tp: begin}):
-                self._committed_offset[tp] = begin  # from now on it shows when something is deleted before it is read
+            bounds = await self._thread.bounds(outside.keys())
+            fresh = {tp: bounds[tp][0] for tp, position in outside.items() if position is None}
+            if fresh and before == self.assignment_epoch:
+                await self._thread.seek_wait(fresh)
+                if await self._thread.commit(fresh):
+                    self._committed_offset.update(fresh)  # from now on it shows when something is deleted before it is read
+            for tp, position in outside.items():
+                if position is not None and before == self.assignment_epoch:
+                    await self._jump(tp, position, *bounds[tp])
         except (KafkaError, IllegalStateError, TimeoutError) as error:  # asked again with the next fetch
-            log.info("position_not_found", partition=tp.partition, error=repr(error))
+            log.info("position_not_found", partitions=sorted(tp.partition for tp in outside), error=repr(error))
             await asyncio.sleep(_BEYOND_PAUSE)
+
+    async def _jump(self, tp: Any, position: int, begin: int, end: int) -> None:
+        before = self.assignment_epoch
+        if position > end:
+            self._beyond[tp] += 1
+            await asyncio.sleep(_BEYOND_PAUSE)
+            if self._beyond[tp] >= _BEYOND_LOOKS and before == self.assignment_epoch:
+                await self.transport.unread(tp, position, self._thread.highwater(tp) or 0, UnreadCause.TRUNCATED)
+                await self._read_again()
+        elif position < begin:  # otherwise the log holds it by now
+            await self.transport.unread(tp, position, begin, UnreadCause.DELETED)
+            if before == self.assignment_epoch:
+                await self._thread.seek_wait({tp: begin})
 
     async def _read_again(self) -> None:
         """Read every partition again from its committed offset, or from its beginning."""
         self.forget()
         self._read_offset.clear()
         committed = await self._thread.seek_to_committed()
-        begins = {tp: (await self._thread.bounds(tp))[0] for tp, offset in committed.items() if not offset}
-        if begins:
-            await self._thread.seek_wait(begins)
+        bounds = await self._thread.bounds([tp for tp, offset in committed.items() if not offset])
+        if bounds:
+            await self._thread.seek_wait({tp: begin for tp, (begin, _) in bounds.items()})
 
     def read_through(self) -> dict[Any, int]:
         """Offset before which every partition was read, be it only into memory; partitions without a position are left out."""

@@ -413,8 +413,8 @@ class Thread:
         self._committed = committed
         self.positions, self.outside = {}, {}
 
-    async def bounds(self, _):
-        return self.begin, self.end
+    async def bounds(self, partitions):
+        return dict.fromkeys(partitions, (self.begin, self.end))
 
     async def seek_wait(self, offsets):
         self.asked.append(("seek", offsets[TP]))
@@ -457,7 +457,7 @@ async def test_where_to_read_on(monkeypatch, position, asked):
     """What left the log is recorded before the jump; a group without an offset begins at the beginning and says so at once."""
     thread = Thread(10, 20)
     consumer = a_reader(thread, monkeypatch)
-    await consumer._read_on(TP, position)
+    await consumer._read_on({TP: position})
     assert thread.asked == asked
     assert not consumer._beyond
 
@@ -468,10 +468,10 @@ async def test_a_position_behind_the_end_is_believed_late(monkeypatch):
     consumer = a_reader(thread, monkeypatch)
     consumer._handed_out[TP].append(21)
     for _ in range(transport._BEYOND_LOOKS - 1):
-        await consumer._read_on(TP, 22)
+        await consumer._read_on({TP: 22})
         assert thread.asked == []
     epoch = consumer.assignment_epoch
-    await consumer._read_on(TP, 22)
+    await consumer._read_on({TP: 22})
     assert thread.asked == [("truncated", 22, 25), ("seek to committed", 15)]
     assert consumer.assignment_epoch == epoch + 1, "what was handed out of the old log is not acknowledged to the new one"
 
@@ -481,7 +481,7 @@ async def test_a_truncated_log_without_a_committed_offset_is_read_from_its_begin
     thread = Thread(10, 20)
     consumer = a_reader(thread, monkeypatch)
     for _ in range(transport._BEYOND_LOOKS):
-        await consumer._read_on(TP, 22)
+        await consumer._read_on({TP: 22})
     assert thread.asked[-2:] == [("seek to committed", None), ("seek", 10)]
 
 
@@ -493,7 +493,7 @@ async def test_a_question_without_an_answer_is_asked_again(monkeypatch):
         raise KafkaConnectionError
 
     thread.bounds = fails
-    await a_reader(thread, monkeypatch)._read_on(TP, 4)
+    await a_reader(thread, monkeypatch)._read_on({TP: 4})
     assert thread.asked == []
 
 
@@ -502,14 +502,17 @@ async def test_a_question_without_an_answer_is_asked_again(monkeypatch):
 )
 async def test_a_position_outside_of_the_log_is_met_by_the_fetch(monkeypatch, error, outside):
     """Aiokafka is told to jump nowhere, and its errors name the partition and the position as we read them."""
+    errors = [error]
 
     async def fetched(*_, **__):
-        raise error
+        if errors:
+            raise errors.pop()
+        return {OTHER: "records"}
 
     monkeypatch.setattr(driver.AIOKafkaConsumerThread, "_fetch_records", fetched)
     thread = BatchConsumerThread.__new__(BatchConsumerThread)
     thread.positions, thread.outside = {}, {}
-    assert await thread._fetch_records(None) == {}
+    assert await thread._fetch_records(None, {TP, OTHER}, timeout=1.0) == {OTHER: "records"}
     assert thread.outside == outside
     source = inspect.getsource(fetcher.Fetcher)
     assert "Errors.OffsetOutOfRangeError({tp: fetch_offset})" in source
