@@ -64,10 +64,12 @@ def explained(error: Mapping[str, Any], model: type[BaseModel], prefix: str) -> 
         name=str(error["loc"][-1]).lower(),
         value=None if secret or not _is_plain(error["input"]) else error["input"],
         limits=context,
-        form=_object_form(owner) if kind == "model_type" else _list_form(field),
+        form=_object_form((None if field is None else _section(field)) or owner) if kind == "model_type" else _list_form(field),
     )
     words = _WORDS.get(kind)
     text = words(told) if words is not None else error["msg"].removeprefix("Value error, ")
+    if place and field is not None and not text.startswith(told.name):
+        place = f"{place}{told.name}: "
     return f"Setting {variable} is wrong: {place}{text}."
 
 
@@ -215,5 +217,6 @@ def _number(value: Any) -> float | None:
 
 
 def _meant(wrong: str, known: Iterable[str], prefix: str = "") -> str:
-    close = difflib.get_close_matches(wrong, list(known), n=1, cutoff=0.7)
-    return f" (did you mean {prefix}{close[0]}?)" if close else ""
+    by_lower = {name.lower(): name for name in known}
+    close = difflib.get_close_matches(wrong.lower(), list(by_lower), n=1, cutoff=0.7)
+    return f" (did you mean {prefix}{by_lower[close[0]]}?)" if close else ""
