@@ -14,8 +14,9 @@ from typing import Final, Generic, TypeVar
 
 T = TypeVar("T")
 
-#: A caller joins a running computation only when it began at most this long before the call (seconds).
-_JOIN_SECONDS: Final = 5.0
+#: A caller joins a running computation only when it began at most this long before the call (seconds). Long enough for a
+#: computation that outlasts the patience of one scrape to answer the next one.
+_JOIN_SECONDS: Final = 10.0
 
 
 class TooManyWaitingError(Exception):

@@ -284,6 +284,28 @@ MUTANTS = [
         'still.since("any", tuple(signs.fetches.values()))',
         "tests/unit/pipeline/test_watchdog.py::test_one_partition_without_an_answer_ends_the_worker",
     ),
+    # ---- serving
+    Mutant(
+        "a proxy on this machine is not this machine",
+        "pipeline.access",
+        "    if _is_proxied(request):",
+        "    if not request.method:",
+        "tests/unit/pipeline/test_access.py::test_a_request_through_a_proxy_gets_no_raw_data[Forwarded]",
+    ),
+    Mutant(
+        "no scrape is answered with figures that were read long before it",
+        "pipeline.single_flight",
+        "            if run.began >= asked - self._join_seconds:",
+        "            if run.began <= asked:",
+        "tests/unit/pipeline/test_single_flight.py::test_an_old_computation_is_not_joined",
+    ),
+    Mutant(
+        "a dropped dead letter that comes again counts once",
+        "sinks.clickhouse.dead_letter_tallies",
+        "AND (topic, partition, offset) NOT IN ({_DROPPED} AND {where})) GROUP BY",
+        ") GROUP BY",
+        "tests/contract/test_dead_letters.py::test_the_counter_is_exact_whatever_happens_to_the_letters[embedded]",
+    ),
 ]
 
 
