@@ -138,6 +138,7 @@ FAULTS: Final[tuple[Fault, ...]] = (
     # An event that is well-formed and cannot be.
     Fault("before_the_agency", Reason.AGENCY_NOT_IN_FORCE, _with("occurred_at", "2015-05-04T08:30:00.000+07:00")),
     Fault("year_2100", Reason.IN_THE_FUTURE, _with("occurred_at", "2100-01-04T08:30:00.000+07:00")),
+    Fault("end_of_the_calendar", Reason.IN_THE_FUTURE, _with("occurred_at", "9999-12-31T23:59:59.999Z")),
 )
 
 

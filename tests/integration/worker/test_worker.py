@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections import Counter
 
 import pytest
+from confluent_kafka import Producer
 
 from deploy.native.processes import wait_until
 from producers.faults import malformed
@@ -13,6 +15,7 @@ from producers.kafka import KafkaWriter
 from producers.scenarios import load_scenario
 from producers.sending import Silent
 from producers.simulate import produce_scenario
+from tests.factories import a_message
 
 FAULTS = 1_000
 
@@ -68,6 +71,54 @@ def test_bad_messages_are_kept_whole_and_move_no_figure(chain):
         for message in sent
     )
     assert kept == wanted
+
+
+#: Times at the ends of the calendar, of numbers and of tables; each is refused, none may stop a worker.
+EXTREME_TIMES = {
+    "9999-12-31T16:59:59.999Z": "in_the_future",
+    "9999-12-31T17:00:00Z": "in_the_future",
+    "9999-12-31T23:59:59.999999999Z": "in_the_future",
+    "9999-12-31T23:59:59-23:59": "impossible_date",
+    "2106-02-07T06:28:16Z": "in_the_future",
+    "2262-04-11T23:47:17Z": "in_the_future",
+    "2299-12-31T23:59:59Z": "in_the_future",
+    "1970-01-01T00:00:00Z": "agency_not_in_force",
+    "1899-12-31T23:59:59Z": "agency_not_in_force",
+    "0001-01-01T00:00:00Z": "agency_not_in_force",
+    "0001-01-01T00:00:00+07:00": "impossible_date",
+    "0000-01-01T00:00:00Z": "impossible_date",
+    "2016-12-31T23:59:60Z": "impossible_date",
+}
+
+
+def test_no_message_stops_a_worker_by_what_it_holds(chain):
+    """Times, headers and timestamps at their extremes end as dead letters or events; what is behind them is counted."""
+    producer = Producer({"bootstrap.servers": chain.kafka.bootstrap, "linger.ms": 100})
+    for number in range(50):
+        producer.produce(chain.topic, a_message(), key=b"%d" % number)
+    for text in EXTREME_TIMES:
+        producer.produce(chain.topic, a_message(occurred_at=text))
+    odd_headers = [(b"\xff\xfe\x00", b"\xff"), (b"", None), (b"h" * 1_000, b"")]
+    for timestamp in (1, 1_000_000_000_000, 0):
+        producer.produce(chain.topic, a_message(), headers=odd_headers, timestamp=timestamp)
+        producer.produce(chain.topic, b"{", key=b"odd", headers=odd_headers, timestamp=timestamp)
+    producer.produce(chain.topic, None)
+    for number in range(50):
+        producer.produce(chain.topic, a_message(), key=b"%d" % number)
+    assert producer.flush(30) == 0
+    worker = chain.worker()
+    wait_until(
+        lambda: chain.stored() == chain.tallied() == chain.rolled_up() == 103,
+        timeout=60,
+        what="every event to be tallied",
+        children=[worker.process],
+    )
+    refused = Counter([*EXTREME_TIMES.values(), "not_json", "not_json", "not_json", "empty"])
+    wait_until(lambda: chain.dead_letters() == refused.total(), timeout=60, what="every other message to be set aside")
+    text = chain.server.query(f"SELECT reason, count() FROM {chain.database}.dead_letters FINAL GROUP BY reason FORMAT TSV")
+    assert {reason: int(count) for reason, count in (line.split("\t") for line in text.splitlines())} == refused
+    assert chain.number("SELECT countIf(key = 'odd') FROM {db}.dead_letters FINAL") == 3
+    assert worker.ready()[0]
 
 
 def test_a_worker_killed_at_work_loses_and_doubles_nothing(chain):
