@@ -16,8 +16,6 @@ from pipeline.settings import KafkaSettings
 
 #: The client id of every worker.
 CLIENT_ID: Final = "portalpulse-worker"
-#: The assignor that Faust joins with.
-ASSIGNOR: Final = "roundrobin"
 #: Client ids that may be in the group: ours, and those of workers before they had one.
 _OURS: Final = ("portalpulse-", "faust-")
 _ANSWER_SECONDS: Final = 10.0
@@ -38,14 +36,10 @@ def describe_group(admin: AdminClient, group: str) -> Group | None:
         found = asked.result(2 * _ANSWER_SECONDS)
     except (KafkaException, TimeoutError):
         return None
-    newer = found.type == ConsumerGroupType.CONSUMER
-    foreign = not newer and found.partition_assignor not in {"", ASSIGNOR}
     others = {
-        f"{member.client_id!r} on {member.host.lstrip('/')}"
-        for member in found.members
-        if foreign or not member.client_id.startswith(_OURS)
+        f"{member.client_id!r} on {member.host.lstrip('/')}" for member in found.members if not member.client_id.startswith(_OURS)
     }
-    return Group(newer, tuple(sorted(others)))
+    return Group(found.type == ConsumerGroupType.CONSUMER, tuple(sorted(others)))
 
 
 def refusal(settings: KafkaSettings, found: Group | None) -> ConfigurationError | None:
