@@ -15,7 +15,7 @@ from typing import Any, Protocol
 
 from pipeline.core.clock import Clock
 from pipeline.core.dead_letters import message_of, shown
-from pipeline.core.errors import ConfigurationError
+from pipeline.core.errors import ConfigurationError, UnavailableError
 from pipeline.core.events import Reason, Refusal
 from pipeline.core.judge import Judge
 from pipeline.logs import get_logger
@@ -131,7 +131,14 @@ class DeadLetterDesk:
             UnavailableError: Kafka does not answer.
         """
         if until is None:
-            ends = self._ends(topic)
+            try:
+                ends = self._ends(topic)
+            except UnavailableError as error:
+                raise UnavailableError(
+                    error.problem,
+                    remedy="Start Kafka; or give --until OFFSET: messages below it are accepted then, and the last line of the"
+                    " worker names the last one that it refused.",
+                ) from error
             if partition not in ends:
                 raise ConfigurationError(
                     f"The topic {topic!r} has no partition {partition}.", remedy=f"Its partitions are 0 to {max(ends)}."

@@ -38,7 +38,10 @@ _GATEWAY = re.compile(r"received HTTP status (?:408|429|502|503|504)\b")
 #: What the driver and the server write around the error itself.
 _WRAPPING = re.compile(r"^Received ClickHouse exception, code: \d+, server response: | \(version [^)]*\)| \(for url [^)]*\)$")
 #: What urllib3 and the driver write around the cause when there is no connection: the cause alone is worth reading.
-_CONNECTION = re.compile(r"Max retries exceeded with url.*Caused by \w+\(['\"]?(?:<[^>]*>|\w*\([^)]*\)): (.*?)['\"]?\)\)")
+_CONNECTION = re.compile(
+    r"HTTPS?ConnectionPool\([^)]*\): (?:Max retries exceeded .*Caused by \w+\(['\"]?(?:<[^>]*>|\w*\([^)]*\)): )?"
+    r"(.*?)(?:['\"]?\)\))?(?: executing HTTP request attempt .*)?$"
+)
 #: Bytes read at a time from a streamed result.
 _PIECE = 1 << 18
 

@@ -301,6 +301,19 @@ def test_accepting_lets_what_stands_there_be_set_aside(desk):
     assert limits.accepted == {("many", 1): 7, ("elsewhere", 4): 3}
 
 
+def test_without_kafka_the_offset_must_be_given(desk):
+    """Where Kafka does not run nobody knows what stands there: the error says how to accept all the same."""
+
+    def away(_topic):
+        raise UnavailableError("No broker answers.", remedy="Start it.")
+
+    accepting = desk(MemoryLetters(), limits=MemoryStore())
+    accepting._ends = away
+    with pytest.raises(UnavailableError, match=r"No broker answers\. Start Kafka; or give --until OFFSET"):
+        accepting.accept("many", 1)
+    assert accepting.accept("many", 1, until=9)["until"] == 9
+
+
 def test_a_partition_that_does_not_exist_is_not_accepted(desk):
     """A number that the topic does not have is named, with those it has."""
     with pytest.raises(ConfigurationError, match=r"no partition 2\. Its partitions are 0 to 1"):
