@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import math
 import re
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import FrameType
@@ -21,6 +23,10 @@ _FOLDER = Path(".cache/fuzz/decode")
 _MOST_BYTES = 16_384
 #: Longer inputs are not kept in the repository (bytes).
 _LONGEST = 2_048
+
+
+#: atheris keeps some kilobytes of each run: a process ends before that becomes gigabytes.
+_ROUND_SECONDS = 600
 
 
 def smallest_cover(inputs: Iterable[bytes]) -> list[bytes]:
@@ -61,8 +67,28 @@ def _steps(data: bytes) -> set[object]:
     return seen
 
 
+def _one_round(found: Path, *, seconds: int, seed: int) -> bool:
+    """Fuzz in a process of its own, adding to the folder; returns whether there was no finding."""
+    options = {
+        "max_len": _MOST_BYTES,
+        "artifact_prefix": f"{_FOLDER}/",
+        "timeout": 600,  # of one input, on a machine that does other things
+        "rss_limit_mb": 4_096,
+        "max_total_time": seconds,
+        "seed": seed,
+        "print_final_stats": 1,
+    }
+    command = [sys.executable, "-m", "tests.fuzz.engine", *(f"-{name}={value}" for name, value in options.items()), str(found)]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, errors="replace") as engine:
+        assert engine.stderr is not None
+        for line in engine.stderr:
+            if not re.match(r"#\d+\s+(NEW|REDUCE)", line):
+                print(line, end="", flush=True)  # noqa: T201 - a command
+    return engine.returncode == 0
+
+
 def main() -> int:
-    """Fuzz for some minutes in a process of its own, then minimise the corpus."""
+    """Fuzz for some minutes, then minimise the corpus."""
     parser = argparse.ArgumentParser(prog="make fuzz", description=__doc__)
     parser.add_argument("--minutes", type=float, default=10.0, help="how long (default 10)")
     parser.add_argument("--seed", type=int, default=0, help="0 takes one by chance")
@@ -71,27 +97,10 @@ def main() -> int:
     found.mkdir(parents=True, exist_ok=True)
     for data in corpus():
         (found / hashlib.sha1(data).hexdigest()).write_bytes(data)
-    command = [
-        sys.executable,
-        "-m",
-        "tests.fuzz.engine",
-        f"-max_len={_MOST_BYTES}",
-        f"-artifact_prefix={_FOLDER}/",
-        "-timeout=60",
-    ]
-    limits = [
-        f"-max_total_time={int(chosen.minutes * 60)}",
-        f"-seed={chosen.seed}",
-        "-print_final_stats=1",
-        "-report_slow_units=30",
-    ]
-    with subprocess.Popen([*command, *limits, str(found)], stderr=subprocess.PIPE, text=True, errors="replace") as engine:
-        assert engine.stderr is not None
-        for line in engine.stderr:
-            if not re.match(r"#\d+\s+(NEW|REDUCE)", line):
-                print(line, end="", flush=True)  # noqa: T201 - a command
-    if engine.returncode:
-        return 1
+    end = time.monotonic() + chosen.minutes * 60
+    while (left := end - time.monotonic()) > 0:
+        if not _one_round(found, seconds=math.ceil(min(left, _ROUND_SECONDS)), seed=chosen.seed):
+            return 1
     kept = smallest_cover(data for file in found.iterdir() if len(data := file.read_bytes()) <= _LONGEST)
     CORPUS.write_text("".join(f"{data!r}\n" for data in kept), encoding="ascii")
     print(f"{len(kept)} inputs in {CORPUS.relative_to(Path.cwd())}")  # noqa: T201

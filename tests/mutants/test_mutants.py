@@ -284,6 +284,21 @@ MUTANTS = [
         'still.since("any", tuple(signs.fetches.values()))',
         "tests/unit/pipeline/test_watchdog.py::test_one_partition_without_an_answer_ends_the_worker",
     ),
+    # ---- decoding
+    Mutant(
+        "an unforeseen error while one message is judged sets that message aside",
+        "pipeline.core.judge",
+        "            return Refusal(Reason.UNFORESEEN, where_and_what(error))",
+        "            raise",
+        f"{DELIVERY}test_an_unforeseen_error_sets_one_message_aside",
+    ),
+    Mutant(
+        "a batch of which a message was lost or doubled is not stored",
+        "pipeline.core.decode",
+        "    if len(seen) != count or not (seen == 1).all():",
+        "    if len(seen) < 0:",
+        "tests/property/test_decode.py::test_a_message_lost_or_doubled_in_bulk_stops_the_decoder[positions1]",
+    ),
     # ---- serving
     Mutant(
         "a proxy on this machine is not this machine",
