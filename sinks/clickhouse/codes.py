@@ -34,19 +34,33 @@ class Stopping(NamedTuple):
 
 RETRYABLE: Final[dict[int, Passing]] = {
     3: Passing("UNEXPECTED_END_OF_FILE", 0.5, "IO: the connection broke in the middle of the body; the body is sent again"),
+    32: Passing(
+        "ATTEMPT_TO_READ_AFTER_EOF", 1.0, "IO/VarInt, IO/ReadHelpers: another server ended the connection it answered over"
+    ),
     74: Passing("CANNOT_READ_FROM_FILE_DESCRIPTOR", 1.0, "IO/ReadBufferFromFileDescriptor: read(2) failed, a hiccup of the disk"),
     75: Passing(
         "CANNOT_WRITE_TO_FILE_DESCRIPTOR", 1.0, "IO/WriteBufferFromFileDescriptor: write(2) failed, a full disk among others"
     ),
+    76: Passing("CANNOT_OPEN_FILE", 1.0, "IO/OpenedFile: open(2) failed, mostly for want of descriptors"),
+    95: Passing("CANNOT_READ_FROM_SOCKET", 1.0, "IO/ReadBufferFromPocoSocket: a connection broke"),
+    96: Passing("CANNOT_WRITE_TO_SOCKET", 1.0, "IO/WriteBufferFromPocoSocket: a connection broke"),
     159: Passing(
         "TIMEOUT_EXCEEDED", 2.0, "QueryPipeline/ExecutionSpeedLimits: too slow under load; repeating changes nothing twice"
     ),
+    160: Passing("TOO_SLOW", 2.0, "QueryPipeline/ExecutionSpeedLimits: below min_execution_speed while the server is under load"),
     173: Passing("CANNOT_ALLOCATE_MEMORY", 2.0, "Common/Allocator: mmap(2) failed, the machine is out of memory for now"),
+    198: Passing("DNS_ERROR", 2.0, "Common/DNSResolver: the name of another server cannot be resolved for now"),
     201: Passing("QUOTA_EXCEEDED", 5.0, "Access/EnabledQuota: a quota refills with its interval"),
     202: Passing("TOO_MANY_SIMULTANEOUS_QUERIES", 1.0, "Interpreters/ProcessList: others end"),
     203: Passing("NO_FREE_CONNECTION", 1.0, "Common/PoolBase, Client: every connection to another server is in use"),
+    204: Passing(
+        "CANNOT_FSYNC", 1.0, "IO/WriteBufferFromFileDescriptor: fsync(2) failed; the insert did not count and is sent again"
+    ),
     209: Passing("SOCKET_TIMEOUT", 1.0, "IO/ReadBufferFromPocoSocket: the server waited in vain for us or for another server"),
     210: Passing("NETWORK_ERROR", 1.0, "IO/WriteBufferFromPocoSocket, Client/Connection: a connection broke"),
+    225: Passing(
+        "NO_ZOOKEEPER", 2.0, "StorageReplicatedMergeTree::getZooKeeper, ReplicatedMergeTreeSink: no session with Keeper"
+    ),
     236: Passing("ABORTED", 1.0, "Storages/MergeTree, Interpreters: the server is shutting down"),
     241: Passing("MEMORY_LIMIT_EXCEEDED", 2.0, "Common/MemoryTracker: other queries hold the memory"),
     242: Passing("TABLE_IS_READ_ONLY", 2.0, "StorageReplicatedMergeTree: the replica lost its Keeper session and looks for it"),
@@ -54,19 +68,34 @@ RETRYABLE: Final[dict[int, Passing]] = {
         "NOT_ENOUGH_SPACE", 5.0, "Storages/MergeTree reserves space before it writes: the disk is full until it is freed"
     ),
     252: Passing("TOO_MANY_PARTS", 2.0, "MergeTreeData::delayInsertOrThrowIfNeeded: merges are behind"),
+    254: Passing("NO_ACTIVE_REPLICAS", 2.0, "ReplicatedMergeTreeSink: the replica left while an insert gathered its quorum"),
+    265: Passing("NO_AVAILABLE_REPLICA", 1.0, "Client/MultiplexedConnections: every replica of a shard hung up"),
     279: Passing("ALL_CONNECTION_TRIES_FAILED", 1.0, "Client/ConnectionPoolWithFailover: no replica of a shard answers"),
     285: Passing("TOO_FEW_LIVE_REPLICAS", 2.0, "ReplicatedMergeTreeSink: a quorum insert waits for replicas to come back"),
     286: Passing(
         "UNSATISFIED_QUORUM_FOR_PREVIOUS_WRITE", 2.0, "ReplicatedMergeTreeSink: the insert before still gathers its quorum"
     ),
+    289: Passing(
+        "REPLICA_IS_NOT_IN_QUORUM", 2.0, "StorageReplicatedMergeTree: the replica has not fetched what a quorum stored; it will"
+    ),
     319: Passing(
         "UNKNOWN_STATUS_OF_INSERT", 1.0, "ReplicatedMergeTreeSink: Keeper was lost while committing; again, repeats replace"
     ),
+    364: Passing("RECEIVED_ERROR_TOO_MANY_REQUESTS", 2.0, "IO/HTTPCommon: a service behind ClickHouse asks it to slow down"),
+    369: Passing("ALL_REPLICAS_ARE_STALE", 2.0, "Client/ConnectionPoolWithFailover: every replica is behind; they catch up"),
+    384: Passing("PART_IS_TEMPORARILY_LOCKED", 1.0, "MergeTreeData: a part is being moved or merged"),
     394: Passing("QUERY_WAS_CANCELLED", 1.0, "Interpreters/ProcessList: somebody ran KILL QUERY, or the server is shutting down"),
+    416: Passing("REPLICA_STATUS_CHANGED", 1.0, "StorageReplicatedMergeTree: the replica changed its state meanwhile"),
     425: Passing("SYSTEM_ERROR", 1.0, "Common: a system call failed for want of descriptors or memory"),
     439: Passing("CANNOT_SCHEDULE_TASK", 1.0, "Common/ThreadPool: no thread is free"),
     473: Passing("DEADLOCK_AVOIDED", 1.0, "Storages/IStorage: a lock on the table was not given in time; its text asks to retry"),
+    499: Passing("S3_ERROR", 2.0, "IO/S3: a disk of ClickHouse lies in an object store that did not answer"),
+    519: Passing("NO_REMOTE_SHARD_AVAILABLE", 2.0, "Storages/getStructureOfRemoteTable: no replica of a shard answers"),
+    574: Passing("DISTRIBUTED_TOO_MANY_PENDING_BYTES", 2.0, "StorageDistributed: rows for a shard that is away wait on disk"),
     667: Passing("NOT_INITIALIZED", 1.0, "StorageReplicatedMergeTree: the table is still being started"),
+    692: Passing("TOO_MANY_MUTATIONS", 2.0, "MergeTreeData::delayMutationOrThrowIfNeeded: earlier deletions are behind"),
+    733: Passing("TABLE_IS_BEING_RESTARTED", 1.0, "Interpreters/InterpreterSystemQuery: SYSTEM RESTART REPLICA is at work"),
+    735: Passing("QUERY_WAS_CANCELLED_BY_CLIENT", 1.0, "Interpreters/ProcessList: a connection between servers was given up"),
     745: Passing("SERVER_OVERLOADED", 1.0, "Interpreters/ProcessList: the server sheds load while its processors are busy"),
     999: Passing("KEEPER_EXCEPTION", 2.0, "Common/ZooKeeper: Keeper does not answer or elects a leader"),
 }
@@ -90,7 +119,11 @@ REFUSED_ROWS: Final[dict[int, Refused]] = {
 _SCHEMA = "The tables are not those of this release: `portalpulse migrate` brings them up to date."
 _CREDENTIALS = "Correct the user and the password in the address of the storage."
 _RELEASE = "This release of ClickHouse does not understand portalpulse: use one that docs/guarantees.md names."
-_LIMIT = "A limit in the profile of this user is too low for the storage of a worker: raise it."
+_LIMIT = "A limit in the profile of this user is too low for portalpulse: raise it."
+_PINNED = (
+    "The profile of this user forbids the setting that the text names, and without it figures could be incomplete: "
+    "remove the constraint or the setting from the profile, or give this user another profile."
+)
 
 #: Listed for the remedy; a code that stands nowhere has the same consequence.
 STOPPING: Final[dict[int, Stopping]] = {
@@ -104,7 +137,11 @@ STOPPING: Final[dict[int, Stopping]] = {
     164: Stopping(
         "READONLY",
         "Interpreters/InterpreterSetQuery, Access: the user's profile says readonly",
-        "Give this user a profile that may write.",
+        "A user that writes needs a profile without readonly. One that only reads needs readonly = 2, or a profile that leaves "
+        "the setting that the text names at its default.",
+    ),
+    191: Stopping(
+        "SET_SIZE_LIMIT_EXCEEDED", "Interpreters/Set, HashJoin: max_rows_in_set, max_rows_in_join and their like", _LIMIT
     ),
     192: Stopping("UNKNOWN_USER", "Access/AccessControl: no such user", _CREDENTIALS),
     193: Stopping("WRONG_PASSWORD", "Access: wrong password, older releases", _CREDENTIALS),
@@ -114,14 +151,20 @@ STOPPING: Final[dict[int, Stopping]] = {
         "Access/Authentication: not from this address",
         "Allow this machine in the networks of the user.",
     ),
+    277: Stopping(
+        "INDEX_NOT_USED",
+        "MergeTreeDataSelectExecutor: force_primary_key, force_data_skipping_indices and their like",
+        "Remove the settings that force an index from the profile of this user.",
+    ),
     307: Stopping("TOO_MANY_BYTES", "QueryPipeline/SizeLimits: max_bytes_to_read and its like", _LIMIT),
     396: Stopping("TOO_MANY_ROWS_OR_BYTES", "QueryPipeline/SizeLimits: max_result_rows and its like", _LIMIT),
-    452: Stopping("SETTING_CONSTRAINT_VIOLATION", "Access/SettingsConstraints: the profile forbids a setting of ours", _LIMIT),
+    452: Stopping("SETTING_CONSTRAINT_VIOLATION", "Access/SettingsConstraints: the profile forbids a setting of ours", _PINNED),
     497: Stopping(
         "ACCESS_DENIED",
         "Access/ContextAccess: a right is missing; the text names it",
-        "Grant this user SELECT, INSERT, ALTER, CREATE and DROP on the database.",
+        "A worker needs SELECT, INSERT, ALTER, CREATE and DROP on the database, a reader SELECT: grant what is missing.",
     ),
+    565: Stopping("TOO_MANY_PARTITIONS", "MergeTreeDataSelectExecutor: max_partitions_to_read", _LIMIT),
     516: Stopping("AUTHENTICATION_FAILED", "Access/AccessControl: no such user, or a wrong password", _CREDENTIALS),
     774: Stopping(
         "TABLE_IS_PERMANENTLY_READ_ONLY",

@@ -19,13 +19,12 @@ CONFIG = """<clickhouse><users_config>{users}</users_config></clickhouse>"""
 CROWDED = "parts_to_throw_insert = 1, parts_to_delay_insert = 1000000"
 USERS = """
 <clickhouse>
-  <profiles><default/><reading><readonly>2</readonly></reading><small><max_result_rows>10</max_result_rows></small>
+  <profiles><default/><reading><readonly>2</readonly></reading>
     <bounded><constraints><max_memory_usage><max>1000000000</max></max_memory_usage></constraints></bounded></profiles>
   <quotas><default/></quotas>
   <users>
     <default><password/><networks><ip>127.0.0.1</ip></networks><profile>default</profile><quota>default</quota></default>
     <reader><password>r</password><networks><ip>127.0.0.1</ip></networks><profile>reading</profile><quota>default</quota></reader>
-    <smallest><password>s</password><networks><ip>127.0.0.1</ip></networks><profile>small</profile><quota>default</quota></smallest>
     <bound><password>b</password><networks><ip>127.0.0.1</ip></networks><profile>bounded</profile><quota>default</quota></bound>
     <distant><password>d</password><networks><ip>10.1.2.3</ip></networks><profile>default</profile><quota>default</quota></distant>
     <powerless><password>p</password><networks><ip>127.0.0.1</ip></networks><profile>default</profile><quota>default</quota>
@@ -114,7 +113,9 @@ CASES = {
     115: ("default:", "SELECT 1 SETTINGS nothing = 1", {}),
     158: ("default:", "SELECT * FROM numbers(100)", {"max_rows_to_read": 10}),
     164: ("reader:r", "INSERT INTO plain SELECT 1", {}),
-    396: ("smallest:s", "SELECT number FROM numbers(1000)", {}),
+    191: ("default:", "SELECT count() FROM plain WHERE a IN (SELECT number FROM numbers(10))", {"max_rows_in_set": 2}),
+    277: ("default:", "SELECT count() FROM plain WHERE a + 1 = 2", {"force_primary_key": 1}),
+    396: ("default:", "SELECT number FROM numbers(1000)", {"max_result_rows": 10}),
     452: ("bound:b", "SELECT 1 SETTINGS max_memory_usage = 2000000000", {}),
     497: ("powerless:p", "INSERT INTO plain SELECT 1", {}),
     516: ("reader:wrong", "SELECT 1", {}),

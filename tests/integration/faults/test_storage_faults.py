@@ -99,7 +99,7 @@ RIGHTS = "SELECT, INSERT, ALTER, CREATE, DROP"
     ("changed", "name", "remedy"),
     [
         ({"password": "other"}, "AUTHENTICATION_FAILED", "Correct the user and the password"),
-        ({"rights": "SELECT"}, "ACCESS_DENIED", "Grant this user SELECT, INSERT, ALTER, CREATE and DROP on the database."),
+        ({"rights": "SELECT"}, "ACCESS_DENIED", "A worker needs SELECT, INSERT, ALTER, CREATE and DROP on the database"),
     ],
 )
 def test_access_taken_away_at_run_time_stops_the_worker(kafka, tmp_path, changed, name, remedy):
