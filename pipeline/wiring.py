@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import datetime as dt
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -35,10 +35,11 @@ from sinks.clickhouse.audit import ClickHouseAudit
 from sinks.clickhouse.client import ClickHouse, Observer
 from sinks.clickhouse.dead_letter_limits import ClickHouseDeadLetterLimits
 from sinks.clickhouse.dead_letter_store import ClickHouseDeadLetters
-from sinks.clickhouse.migrate import Migration, migrate
+from sinks.clickhouse.migrate import Migration, migrate, missing_migrations
 from sinks.clickhouse.reader import ClickHouseReader
 from sinks.clickhouse.registry_writer import AgencyRow, write_agencies
 from sinks.clickhouse.repair import ClickHouseRepair
+from sinks.clickhouse.row_policies import refuse_hidden_rows
 from sinks.clickhouse.store import ClickHouseStore
 from sinks.clickhouse.target import Target
 from sinks.errors import Retryable, SinkError
@@ -49,6 +50,8 @@ log = get_logger("wiring")
 _AUDIT_ANSWER_SECONDS = 5.0
 #: An audit that is asked to stop ends with the query it waits for.
 _AUDIT_STOP_SECONDS = 3.0
+#: How long an exporter waits for a worker to bring the tables up to date, and how often it looks.
+_SCHEMA_SECONDS, _SCHEMA_LOOK_SECONDS = 60.0, 1.0
 
 
 def target_of(settings: Settings) -> Target:
@@ -64,16 +67,54 @@ def target_of(settings: Settings) -> Target:
 
 
 @contextmanager
-def opened_storage(
+def migrated_storage(
     settings: Settings, *, observer: Observer | None = None, applied: list[Migration] | None = None
 ) -> Iterator[ClickHouse]:
-    """ClickHouse, answering, with the newest schema and the registry; closed at the end.
+    """ClickHouse, answering, brought to the newest schema and registry; closed at the end. For workers and ``migrate``.
 
     ``applied`` receives the migrations that were missing.
 
     Raises:
-        UnavailableError: it does not answer, refuses us, or its folder is taken.
+        UnavailableError: it does not answer, refuses us, hides rows from us, or its folder is taken.
     """
+
+    def ready(clickhouse: ClickHouse) -> None:
+        done = prepare(clickhouse)
+        if applied is not None:
+            applied.extend(done)
+
+    with _opened(settings, observer, ready) as clickhouse:
+        yield clickhouse
+
+
+@contextmanager
+def opened_storage(settings: Settings, *, wait: float = 0.0) -> Iterator[ClickHouse]:
+    """ClickHouse, answering, with the schema of this program; closed at the end. Nothing is written here.
+
+    ``wait``: seconds to wait for a worker that brings the schema up to date.
+
+    Raises:
+        UnavailableError: it does not answer, refuses us, hides rows from us, or has an older or newer schema.
+    """
+    deadline = time.monotonic() + wait
+
+    def ready(clickhouse: ClickHouse) -> None:
+        while missing := missing_migrations(clickhouse):
+            if time.monotonic() >= deadline:
+                raise UnavailableError(
+                    f"The database {clickhouse.target.database!r} of {clickhouse.target.shown} lacks migration "
+                    f"{missing[0].number:04d} of this program, and only workers and `portalpulse migrate` change its tables.",
+                    remedy="Start a worker of this release, run `portalpulse migrate`, or use the release of the workers.",
+                )
+            log.info("waiting_for_a_worker_to_migrate", migration=missing[0].number, database=clickhouse.target.database)
+            time.sleep(_SCHEMA_LOOK_SECONDS)
+
+    with _opened(settings, None, ready) as clickhouse:
+        yield clickhouse
+
+
+@contextmanager
+def _opened(settings: Settings, observer: Observer | None, ready: Callable[[ClickHouse], None]) -> Iterator[ClickHouse]:
     target = target_of(settings)
     try:
         clickhouse = ClickHouse(target, observer=observer) if observer is not None else ClickHouse(target)
@@ -81,7 +122,9 @@ def opened_storage(
         raise UnavailableError(str(error)) from error
     try:
         try:
-            done = prepare(clickhouse)
+            ready(clickhouse)
+            if target.folder is None:  # the embedded engine has no users
+                refuse_hidden_rows(clickhouse)
         except Retryable as error:
             raise UnavailableError(
                 f"{target.shown} does not answer: {str(error).removeprefix(f'{target.shown}: ')}.",
@@ -89,8 +132,6 @@ def opened_storage(
             ) from error
         except SinkError as error:
             raise UnavailableError(str(error), remedy="`portalpulse doctor` checks each part.") from error
-        if applied is not None:
-            applied.extend(done)
         yield clickhouse
     finally:
         clickhouse.close()
@@ -99,7 +140,7 @@ def opened_storage(
 def migrate_storage(settings: Settings) -> tuple[Migration, ...]:
     """Bring the tables up to date; returns what was applied now."""
     applied: list[Migration] = []
-    with opened_storage(settings, applied=applied):
+    with migrated_storage(settings, applied=applied):
         return tuple(applied)
 
 
@@ -184,7 +225,7 @@ def run_worker(settings: Settings, *, all_in_one: bool, create_topic: bool) -> N
     _make_folder(settings.data_dir)
     setproctitle.setproctitle("portalpulse worker")
     metrics = WorkerMetrics(CollectorRegistry())
-    with opened_storage(settings, observer=metrics.observe_store) as clickhouse:
+    with migrated_storage(settings, observer=metrics.observe_store) as clickhouse:
         store = ClickHouseStore(clickhouse)
         asyncio.run(_run_worker(settings, store, clickhouse, metrics, stopping, all_in_one=all_in_one, create_topic=create_topic))
 
@@ -283,11 +324,14 @@ def _worker_health(worker: Worker, stall_seconds: float) -> Health:
 
 
 def run_exporter(settings: Settings) -> None:
-    """Serve the agencies' gauges and figures from a ClickHouse server until SIGTERM or Ctrl-C."""
+    """Serve the agencies' gauges and figures from a ClickHouse server until SIGTERM or Ctrl-C.
+
+    It changes no table: started before the first worker of its release, it waits for one.
+    """
     stopping = Stopping()
     stopping.listen()
     setproctitle.setproctitle("portalpulse exporter")
-    with opened_storage(settings) as clickhouse:
+    with opened_storage(settings, wait=_SCHEMA_SECONDS) as clickhouse:
         asyncio.run(_run_exporter(settings, clickhouse, stopping))
 
 

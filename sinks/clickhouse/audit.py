@@ -7,7 +7,6 @@ behind everything else that wants the processor.
 from __future__ import annotations
 
 import datetime as dt
-import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -16,7 +15,7 @@ import pyarrow as pa
 
 from sinks.clickhouse.client import ClickHouse
 from sinks.clickhouse.days import FIRST_DAY, LAST_DAY, held
-from sinks.clickhouse.store import CIVIL_DAY, VERSION, arrow_stream, days_condition
+from sinks.clickhouse.store import CIVIL_DAY, VERSION, days_condition
 from sinks.contract import (
     Acknowledged,
     Comparison,
@@ -58,21 +57,17 @@ _CONTENT: Final = "dossier_code, procedure_code, status, channel, service_level,
 _SIGHT: Final = "(toString(agency), occurred_at, toString(event_id))"
 #: Events of one name shown with a finding.
 _SIGHTS: Final = 5
-#: Messages asked about, for as long as the question takes.
-_SCRATCH: Final = (
-    "(topic String, partition Int32, offset Int64, agency Nullable(String), occurred_at Nullable(DateTime64(3, 'UTC')), "
-    "event_id Nullable(UUID)) ENGINE = Memory"
+#: Messages asked about at once: they travel in the address of a request, which may be about a megabyte long.
+_ASKED_AT_ONCE: Final = 2_000
+_ASKED: Final = ("topic", "partition", "offset", "agency", "occurred_at", "event_id")
+#: The messages asked about as a table; ``held``: whether a message holds an event.
+_MESSAGES: Final = (
+    "(SELECT t AS topic, p AS partition, o AS offset, h AS held, a AS agency, toDateTime64(at, 3, 'UTC') AS occurred_at, "
+    "toUUIDOrZero(i) AS event_id FROM (SELECT {topics:Array(String)} AS ts, {partitions:Array(Int32)} AS ps, "
+    "{offsets:Array(Int64)} AS os, {held:Array(UInt8)} AS hs, {agencies:Array(String)} AS ags, {times:Array(String)} AS ats, "
+    "{ids:Array(String)} AS ids) ARRAY JOIN ts AS t, ps AS p, os AS o, hs AS h, ags AS a, ats AS at, ids AS i)"
 )
-_MESSAGES: Final = pa.schema(
-    [
-        ("topic", pa.string()),
-        ("partition", pa.int32()),
-        ("offset", pa.int64()),
-        ("agency", pa.string()),
-        ("occurred_at", pa.timestamp("ms", "UTC")),
-        ("event_id", pa.string()),
-    ]
-)
+_EPOCH: Final = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,9 +101,9 @@ class ClickHouseAudit:
             f"SELECT {day} AS civil, {rows} AS found FROM {table} GROUP BY civil"  # noqa: S608 - names are constants
             for table, day, rows in sources
         )
-        rows = self._clickhouse.rows(
+        rows = self._clickhouse.whole_rows(
             "audit_days",
-            f"SELECT civil, sum(found) FROM ({union}) WHERE civil BETWEEN {{first:Date}} AND {{last:Date}} "  # noqa: S608
+            f"SELECT civil, sum(found), count() OVER () FROM ({union}) WHERE civil BETWEEN {{first:Date}} AND {{last:Date}} "  # noqa: S608
             "GROUP BY civil ORDER BY civil",
             {"first": days[0], "last": days[1]},
             **_BACKGROUND,
@@ -195,9 +190,9 @@ class ClickHouseAudit:
             f"SELECT partition, max(offset) AS highest FROM {table} WHERE topic = {{topic:String}} GROUP BY partition"  # noqa: S608
             for table in (DOSSIER_EVENTS, DEAD_LETTERS, DEAD_LETTER_MARKS)
         )
-        rows = self._clickhouse.rows(
+        rows = self._clickhouse.whole_rows(
             "audit_positions",
-            f"SELECT partition, max(highest) FROM ({union}) GROUP BY partition ORDER BY partition",  # noqa: S608
+            f"SELECT partition, max(highest), count() OVER () FROM ({union}) GROUP BY partition ORDER BY partition",  # noqa: S608
             {"topic": topic},
             **_BACKGROUND,
         )
@@ -232,34 +227,45 @@ class ClickHouseAudit:
 
     def missing(self, messages: pa.Table) -> Sequence[tuple[int, int]]:
         """Messages that are kept in no form; see the contract."""
-        if not messages.num_rows:
-            return []
-        scratch = f"audit_scratch_{uuid.uuid4().hex}"
-        self._clickhouse.command("audit_missing", f"CREATE TABLE {scratch} {_SCRATCH}")
-        try:
-            table = messages.cast(_MESSAGES)
-            self._clickhouse.insert("audit_missing", scratch, table.column_names, arrow_stream(table), "ArrowStream")
-            event, position = f"({_EVENT_KEY})", "(topic, partition, offset)"
-            without_event = (
-                f"SELECT partition, offset FROM {scratch} WHERE event_id IS NULL OR {event} NOT IN ("  # noqa: S608
-                f"SELECT {_EVENT_KEY} FROM {DOSSIER_EVENTS} WHERE occurred_at >= (SELECT min(occurred_at) FROM {scratch}) "
-                f"AND occurred_at <= (SELECT max(occurred_at) FROM {scratch}) "
-                f"AND {event} IN (SELECT {_EVENT_KEY} FROM {scratch} WHERE event_id IS NOT NULL))"
+        found: list[tuple[int, int]] = []
+        for start in range(0, messages.num_rows, _ASKED_AT_ONCE):
+            found += self._missing(messages.slice(start, _ASKED_AT_ONCE))
+        return sorted(found)
+
+    def _missing(self, messages: pa.Table) -> list[tuple[int, int]]:
+        """A part of ``missing``. The messages travel as parameters: a user who may only read can make no table for them."""
+        columns = {name: messages.column(name).to_pylist() for name in _ASKED}
+        times = [at for at in columns["occurred_at"] if at is not None]
+        parameters: dict[str, Any] = {
+            "topics": columns["topic"],
+            "partitions": columns["partition"],
+            "offsets": columns["offset"],
+            "held": [int(event_id is not None) for event_id in columns["event_id"]],
+            # What a message without an event has here is never looked at.
+            "agencies": [agency or "" for agency in columns["agency"]],
+            "times": [_text(at) if at is not None else _text(_EPOCH) for at in columns["occurred_at"]],
+            "ids": [event_id or "" for event_id in columns["event_id"]],
+            "earliest": _text(min(times, default=_EPOCH)),
+            "latest": _text(max(times, default=_EPOCH)),
+        }
+        event, position = f"({_EVENT_KEY})", "(topic, partition, offset)"
+        stored = (
+            f"SELECT {_EVENT_KEY} FROM {DOSSIER_EVENTS} WHERE occurred_at >= toDateTime64({{earliest:String}}, 3, 'UTC') "  # noqa: S608
+            f"AND occurred_at <= toDateTime64({{latest:String}}, 3, 'UTC') "
+            f"AND {event} IN (SELECT {_EVENT_KEY} FROM {_MESSAGES} WHERE held)"
+        )
+        # Dead letters are few; the positions of events are a scan, made only for what is still in doubt.
+        in_doubt = f"SELECT partition, offset FROM {_MESSAGES} WHERE NOT held OR {event} NOT IN ({stored})"  # noqa: S608
+        for tables in ((DEAD_LETTERS, DEAD_LETTER_MARKS), (DOSSIER_EVENTS,)):
+            kept = " UNION ALL ".join(
+                f"SELECT partition, offset FROM {table} WHERE {position} IN (SELECT {position} FROM {_MESSAGES})"  # noqa: S608
+                for table in tables
             )
-            # Dead letters are few; the positions of events are a scan, made only for what is still in doubt.
-            in_doubt = without_event
-            for tables in ((DEAD_LETTERS, DEAD_LETTER_MARKS), (DOSSIER_EVENTS,)):
-                kept = " UNION ALL ".join(
-                    f"SELECT partition, offset FROM {table} WHERE {position} IN (SELECT {position} FROM {scratch})"  # noqa: S608
-                    for table in tables
-                )
-                in_doubt = f"SELECT partition, offset FROM ({in_doubt}) WHERE (partition, offset) NOT IN ({kept})"  # noqa: S608
-                rows = self._clickhouse.rows("audit_missing", f"{in_doubt} ORDER BY partition, offset", **_SPILL)
-                if not rows:
-                    break
-            return [(int(partition), int(offset)) for partition, offset in rows]
-        finally:
-            self._clickhouse.command("audit_missing", f"DROP TABLE IF EXISTS {scratch}")
+            in_doubt = f"SELECT partition, offset FROM ({in_doubt}) WHERE (partition, offset) NOT IN ({kept})"  # noqa: S608
+            rows = self._clickhouse.rows("audit_missing", f"{in_doubt} ORDER BY partition, offset", parameters, **_SPILL)
+            if not rows:
+                break
+        return [(int(partition), int(offset)) for partition, offset in rows]
 
     def _named_twice(
         self, operation: str, name: _Name, days: tuple[dt.date, dt.date] | None, share: Share, limit: int
@@ -297,6 +303,10 @@ def _examples(rows: Sequence[Sequence[Any]]) -> dict[str, tuple[EventSight, ...]
         )
         for name, sights in rows
     }
+
+
+def _text(instant: dt.datetime) -> str:
+    return instant.astimezone(dt.UTC).strftime("%Y-%m-%d %H:%M:%S.%f")[:-3]
 
 
 def _milliseconds(span: dt.timedelta) -> int:

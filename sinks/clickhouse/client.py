@@ -21,12 +21,18 @@ from urllib3.exceptions import HTTPError
 
 from sinks.clickhouse.codes import REFUSED_ROWS, RETRYABLE, STOPPING
 from sinks.clickhouse.embedded_path import engine_path, open_folder
+from sinks.clickhouse.pinned_settings import READS, WRITES
 from sinks.clickhouse.target import Target
 from sinks.clickhouse.whole_answers import WholeAnswers
 from sinks.errors import RefusedRows, Retryable, SinkError, Unknown
 
-#: Settings of every call. ``async_insert`` off: a returned insert must be durable.
-_ALWAYS: dict[str, Any] = {"async_insert": 0, "do_not_merge_across_partitions_select_final": 1}
+#: Makes every call faster and changes no answer: the month is part of every key, so no two months hold one row.
+_TUNING: dict[str, Any] = {"do_not_merge_across_partitions_select_final": 1}
+#: Why an answer may be shorter than it should be.
+_CUT = "Look for settings of this user that limit answers."
+#: One row, so that no limit can shorten it.
+_LOOK_UP = "SELECT groupArray(name), groupArray(value) FROM system.settings WHERE name IN {names:Array(String)}"
+_UNKNOWN_SETTING = 115
 
 
 #: What a call can raise: the driver's own errors, and those of the connection below it that the driver lets pass.
@@ -67,7 +73,10 @@ class ClickHouse:
         self._local = threading.local()
         self._clients: weakref.WeakSet[Any] = weakref.WeakSet()  # a client goes with its thread
         self._guard = threading.Lock()
-        self._pool = WholeAnswers()
+        self._closed = False
+        self._pool = WholeAnswers(READS)
+        #: Whether the server has confirmed the pinned settings, and whether it lets this user change any (readonly = 1).
+        self._pinned = self._only_reads = False
         self._folder_lock: IO[str] | None = None
         self._folder_descriptor: int | None = None
         if target.folder is not None:
@@ -82,7 +91,7 @@ class ClickHouse:
         """Run a statement without a result. ``operation`` names it in metrics."""
         self._call(
             operation,
-            lambda client: client.command(sql, parameters=dict(parameters or {}), settings=_ALWAYS | settings),
+            lambda client: client.command(sql, parameters=dict(parameters or {}), settings=self._with(settings)),
         )
 
     def rows(
@@ -91,16 +100,29 @@ class ClickHouse:
         """Run a query and return its rows."""
         rows: Sequence[Sequence[Any]] = self._call(
             operation,
-            lambda client: client.query(sql, parameters=dict(parameters or {}), settings=_ALWAYS | settings).result_rows,
+            lambda client: client.query(sql, parameters=dict(parameters or {}), settings=self._with(settings)).result_rows,
         )
         return rows
+
+    def whole_rows(
+        self, operation: str, sql: str, parameters: Mapping[str, Any] | None = None, **settings: Any
+    ) -> Sequence[Sequence[Any]]:
+        """Run a query whose last column is ``count() OVER ()``, and return its rows without that column.
+
+        Raises:
+            Unknown: fewer rows came than the query found.
+        """
+        rows = self.rows(operation, sql, parameters, **settings)
+        if rows and int(rows[0][-1]) != len(rows):
+            raise Unknown(f"{self.target.shown}: only {len(rows)} of {rows[0][-1]} rows of an answer came ({operation}). {_CUT}")
+        return [row[:-1] for row in rows]
 
     def insert(self, operation: str, table: str, columns: Sequence[str], body: Any, form: str, **settings: Any) -> None:
         """Insert ``body`` (bytes in the ClickHouse format ``form``); durable when it returns."""
         self._call(
             operation,
             lambda client: client.raw_insert(
-                table, column_names=list(columns), insert_block=body, settings=_ALWAYS | settings, fmt=form
+                table, column_names=list(columns), insert_block=body, settings=self._with(settings), fmt=form
             ),
         )
 
@@ -110,7 +132,7 @@ class ClickHouse:
         """Run a query and yield its result in the ClickHouse format ``form``, piece by piece, within one thread."""
         source = self._call(
             operation,
-            lambda client: client.raw_stream(sql, parameters=dict(parameters or {}), settings=_ALWAYS | settings, fmt=form),
+            lambda client: client.raw_stream(sql, parameters=dict(parameters or {}), settings=self._with(settings), fmt=form),
         )
         try:
             while piece := source.read(_PIECE):
@@ -129,8 +151,9 @@ class ClickHouse:
         )
 
     def close(self) -> None:
-        """Close every connection and give the folder free."""
+        """Close every connection and give the folder free; later calls are refused."""
         with self._guard:
+            self._closed = True
             clients, self._clients = list(self._clients), weakref.WeakSet()
         for client in clients:
             client.close()
@@ -167,28 +190,96 @@ class ClickHouse:
         return client
 
     def _open(self, database: str) -> Any:
+        """A new client of this thread.
+
+        Raises:
+            Unknown: this was closed, or the user's profile overrides a pinned setting.
+        """
         target = self.target
         if target.folder is not None:
-            path = engine_path(target.folder, self._folder_descriptor)
-            client = clickhouse_connect.get_client(interface="chdb", path=path, database=database)
-        else:
-            client = clickhouse_connect.get_client(
-                host=target.host,
-                port=target.port,
-                secure=target.secure,
-                username=target.user,
-                password=target.password,
-                database=database,
-                connect_timeout=min(10, target.timeout),
-                send_receive_timeout=target.timeout,
-                pool_mgr=self._pool,
-                autogenerate_session_id=False,
-                query_retries=0,
-                client_name="portalpulse",
-            )
+            with self._guard:  # so that ``close`` gives no folder free that is being opened
+                self._refuse_when_closed()
+                path = engine_path(target.folder, self._folder_descriptor)
+                client = clickhouse_connect.get_client(interface="chdb", path=path, database=database)
+                self._clients.add(client)
+            for name, value in (READS | WRITES).items():
+                known = client.server_settings.get(name)
+                if known is not None and known.value != value:
+                    client.set_client_setting(name, value)
+            return client
+        client = self._connect(database)
+        # The driver would drop or refuse what it takes for read-only; the server knows better and names the setting.
+        client.server_settings = {}
         with self._guard:
-            self._clients.add(client)
+            if not self._closed:
+                self._clients.add(client)
+        try:
+            self._refuse_when_closed()
+            if not self._pinned:
+                self._pin(client)
+        except BaseException:
+            client.close()
+            raise
         return client
+
+    def _connect(self, database: str) -> Any:
+        """A client of a server. Pinned settings that an older release lacks are left out: it does not do what they would undo."""
+        target = self.target
+        while True:
+            try:
+                return clickhouse_connect.get_client(
+                    host=target.host,
+                    port=target.port,
+                    secure=target.secure,
+                    username=target.user,
+                    password=target.password,
+                    database=database,
+                    connect_timeout=min(10, target.timeout),
+                    send_receive_timeout=target.timeout,
+                    pool_mgr=self._pool,
+                    autogenerate_session_id=False,
+                    query_retries=0,
+                    client_name="portalpulse",
+                )
+            except driver_errors.Error as error:
+                sent = self._pool.settings
+                named = set(re.findall(r"[Ss]etting '?(\w+)", str(error))) & sent.keys()
+                if getattr(error, "code", None) != _UNKNOWN_SETTING or not named:
+                    raise
+                self._pool.settings = {name: value for name, value in sent.items() if name not in named}
+
+    def _refuse_when_closed(self) -> None:
+        if self._closed:
+            raise Unknown(f"The connection to {self.target.shown} was closed.")
+
+    def _pin(self, client: Any) -> None:
+        """Send the pinned settings that this release knows from now on, and see that they are in force.
+
+        Raises:
+            Unknown: one is not, for something between us and the server left it out.
+        """
+        pins = READS | WRITES
+        found = _looked_up(client, [*pins, "readonly"])
+        only_reads = found.get("readonly") == "1"
+        sent = {name: value for name, value in (READS if only_reads else pins).items() if name in found}
+        self._pool.settings = sent
+        found = _looked_up(client, [*sent])
+        for name, value in sent.items():
+            if found.get(name) != value:
+                raise Unknown(
+                    f"{self.target.shown}: the setting {name} is {found.get(name)!r} although every statement sets it to "
+                    f"{value!r}; figures could be wrong. Let the proxy between pass settings on, or reach ClickHouse without it."
+                )
+        self._only_reads, self._pinned = only_reads, True
+
+    def _with(self, settings: Mapping[str, Any]) -> dict[str, Any]:
+        """The settings of one call. A user with readonly = 1 may change none: these only tune, or belong to writes."""
+        return {} if self._only_reads else {**_TUNING, **settings}
+
+
+def _looked_up(client: Any, names: Sequence[str]) -> dict[str, str]:
+    rows = client.query(_LOOK_UP, parameters={"names": names}).result_rows
+    return dict(zip(*rows[0], strict=True)) if rows else {}
 
 
 def translate(error: Exception, target: Target) -> SinkError:

@@ -38,9 +38,9 @@ class ClickHouseDeadLetters:
     def counts(self, wanted: LetterFilter) -> Mapping[str, int]:
         """Letters by reason; see the contract."""
         where, parameters = _where(wanted)
-        rows = self._clickhouse.rows(
+        rows = self._clickhouse.whole_rows(
             "list_dead_letters",
-            f"SELECT reason, count() FROM {DEAD_LETTERS} FINAL WHERE {where} GROUP BY reason ORDER BY reason",  # noqa: S608
+            f"SELECT reason, count(), count() OVER () FROM {DEAD_LETTERS} FINAL WHERE {where} GROUP BY reason ORDER BY reason",  # noqa: S608
             parameters,
         )
         return {str(reason): int(count) for reason, count in rows}

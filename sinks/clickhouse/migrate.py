@@ -57,13 +57,8 @@ def migrate(clickhouse: ClickHouse, migrations: tuple[Migration, ...] | None = N
         f"CREATE TABLE IF NOT EXISTS {SCHEMA_MIGRATIONS} (number UInt32, name String, sha256 String, "
         "applied_at DateTime64(3, 'UTC') DEFAULT now64(3)) ENGINE = MergeTree ORDER BY number",
     )
-    applied = {
-        int(number): str(sha256)
-        for number, sha256 in clickhouse.rows("migrate", f"SELECT number, sha256 FROM {SCHEMA_MIGRATIONS}")  # noqa: S608
-    }
-    known = {migration.number for migration in wanted}
-    if newer := sorted(set(applied) - known):
-        raise Unknown(f"The database has migration {newer[-1]:04d}, this program ends at {max(known):04d}: update it.")
+    applied = _applied(clickhouse)
+    _refuse_newer(applied, wanted)
     done = []
     for migration in wanted:
         if migration.number in applied:
@@ -83,3 +78,35 @@ def migrate(clickhouse: ClickHouse, migrations: tuple[Migration, ...] | None = N
         )
         done.append(migration)
     return tuple(done)
+
+
+def missing_migrations(clickhouse: ClickHouse) -> tuple[Migration, ...]:
+    """Which migrations the database lacks; all of them when it does not exist. Reads only, and changes nothing.
+
+    Raises:
+        Unknown: the database is newer than this program.
+    """
+    wanted = packaged_migrations()
+    try:
+        applied = _applied(clickhouse)
+    except Unknown as error:
+        if getattr(error.__cause__, "code", None) not in _NOT_THERE:
+            raise
+        applied = {}
+    _refuse_newer(applied, wanted)
+    return tuple(migration for migration in wanted if migration.number not in applied)
+
+
+#: UNKNOWN_TABLE, UNKNOWN_DATABASE.
+_NOT_THERE = frozenset({60, 81})
+
+
+def _applied(clickhouse: ClickHouse) -> dict[int, str]:
+    rows = clickhouse.rows("migrate", f"SELECT number, sha256 FROM {SCHEMA_MIGRATIONS}")  # noqa: S608 - the name is a constant
+    return {int(number): str(sha256) for number, sha256 in rows}
+
+
+def _refuse_newer(applied: dict[int, str], wanted: tuple[Migration, ...]) -> None:
+    known = {migration.number for migration in wanted}
+    if newer := sorted(set(applied) - known):
+        raise Unknown(f"The database has migration {newer[-1]:04d}, this program ends at {max(known):04d}: update it.")

@@ -13,6 +13,7 @@ from sinks.clickhouse.client import ClickHouse
 from sinks.clickhouse.days import clipped, held
 from sinks.clickhouse.dead_letter_tallies import dead_letters_by_reason
 from sinks.contract import Arrivals, Counts, Standing
+from sinks.errors import Unknown
 from sinks.tables import AGENCY_DAY, AGENCY_MINUTE, COUNTS, DEAD_LETTERS, DOSSIER_EVENTS
 
 _SUMS = ", ".join(f"sum({name})" for name in ("events", *COUNTS))
@@ -28,9 +29,9 @@ class ClickHouseReader:
 
     def counts_between(self, start: dt.datetime, end: dt.datetime) -> Mapping[str, Counts]:
         """Counts by agency from the minute tallies; see the contract."""
-        rows = self._clickhouse.rows(
+        rows = self._clickhouse.whole_rows(
             "read_minutes",
-            f"SELECT agency, {_SUMS} FROM {AGENCY_MINUTE} FINAL "  # noqa: S608 - names are constants
+            f"SELECT agency, {_SUMS}, count() OVER () FROM {AGENCY_MINUTE} FINAL "  # noqa: S608 - names are constants
             "WHERE minute >= toDateTime({start:String}, 'UTC') AND minute < toDateTime({end:String}, 'UTC') GROUP BY agency",
             {"start": _utc(clipped(start)), "end": _utc(clipped(end))},
         )
@@ -41,9 +42,9 @@ class ClickHouseReader:
         days = held(first, last)
         if days is None:
             return {}
-        rows = self._clickhouse.rows(
+        rows = self._clickhouse.whole_rows(
             "read_days",
-            f"SELECT agency, {_SUMS} FROM {AGENCY_DAY} FINAL "  # noqa: S608
+            f"SELECT agency, {_SUMS}, count() OVER () FROM {AGENCY_DAY} FINAL "  # noqa: S608
             "WHERE day >= {first:Date} AND day <= {last:Date} GROUP BY agency",
             {"first": days[0], "last": days[1]},
         )
@@ -59,9 +60,9 @@ class ClickHouseReader:
         today = until.astimezone(_VIETNAM).date()
         midnight = dt.datetime.combine(today, dt.time(), _VIETNAM)
         minute = until.astimezone(dt.UTC).replace(second=0, microsecond=0)
-        rows = self._clickhouse.rows(
+        rows = self._clickhouse.whole_rows(
             "read_last_events",
-            "SELECT agency, max(at) FROM ("  # noqa: S608
+            "SELECT agency, max(at), count() OVER () FROM ("  # noqa: S608
             # A tally of no event is what a repair left of one that should not have been.
             f"SELECT agency, max(last_event_at) AS at FROM {AGENCY_DAY} WHERE day < {{today:Date}} AND events > 0 "
             "GROUP BY agency "
@@ -108,23 +109,34 @@ class ClickHouseReader:
         """Distinct events as NDJSON; see the contract."""
         days = held(first, last)
         if days is None:
-            return iter(())
+            return
         start = dt.datetime.combine(days[0], dt.time(), _VIETNAM)
         end = dt.datetime.combine(days[1] + dt.timedelta(days=1), dt.time(), _VIETNAM)
         chosen = "1" if agencies is None else "agency IN {agencies:Array(String)}"
-        return self._clickhouse.stream(
+        wanted = (
+            f"FROM {DOSSIER_EVENTS} AS stored FINAL WHERE stored.occurred_at >= toDateTime64({{start:String}}, 3, 'UTC') "
+            f"AND stored.occurred_at < toDateTime64({{end:String}}, 3, 'UTC') AND {chosen}"
+        )
+        parameters = {"start": _utc(start), "end": _utc(end), "agencies": list(agencies or ())}
+        # Events may arrive meanwhile, so there may be more than were counted, and never fewer.
+        due, found = int(self._clickhouse.rows("read_events", f"SELECT count() {wanted}", parameters)[0][0]), 0
+        for piece in self._clickhouse.stream(
             "read_events",
-            "SELECT toString(event_id) AS event_id, dossier_code, agency AS agency_code, procedure_code, status, channel, "  # noqa: S608
+            "SELECT toString(event_id) AS event_id, dossier_code, agency AS agency_code, procedure_code, status, channel, "
             "service_level, concat(formatDateTime(occurred_at, '%FT%T', 'Asia/Ho_Chi_Minh'), '.', "
             "leftPad(toString(toUnixTimestamp64Milli(occurred_at) % 1000), 3, '0'), '+07:00') AS occurred_at, "
             "nullIf(legacy_level, 0) AS legacy_level, nullIf(toString(returned_by), '') AS returned_by, "
-            f"nullIf(toString(portal_id), '') AS portal_id FROM {DOSSIER_EVENTS} AS stored FINAL "
-            "WHERE stored.occurred_at >= toDateTime64({start:String}, 3, 'UTC') "
-            f"AND stored.occurred_at < toDateTime64({{end:String}}, 3, 'UTC') AND {chosen} "
-            "ORDER BY stored.occurred_at, stored.event_id",
-            {"start": _utc(start), "end": _utc(end), "agencies": list(agencies or ())},
+            f"nullIf(toString(portal_id), '') AS portal_id {wanted} ORDER BY stored.occurred_at, stored.event_id",
+            parameters,
             "JSONEachRow",
-        )
+        ):
+            found += piece.count(b"\n")
+            yield piece
+        if found < due:
+            raise Unknown(
+                f"Only {found} of {due} events came from {self._clickhouse.target.shown}. Events were deleted meanwhile, or a "
+                "setting of this user limits answers; export them again."
+            )
 
     def ping(self) -> None:
         """Return when ClickHouse answers."""

@@ -341,6 +341,32 @@ def test_a_closed_folder_is_free_again(embedded_folder):
         clickhouse.close()
 
 
+@pytest.mark.parametrize("form", ["embedded", pytest.param("served", marks=pytest.mark.integration)])
+def test_a_late_thread_opens_nothing(request, embedded_folder, form):
+    """A thread that outlives close is refused; it opens no connection, and no folder that another process may own by then."""
+    if form == "embedded":
+        target = Target(timeout=5, folder=embedded_folder)
+    else:
+        target = Target.parse(request.getfixturevalue("clickhouse_server").url("default"), timeout=5)
+    clickhouse, closed, seen = ClickHouse(target), threading.Event(), []
+
+    def call_late():
+        closed.wait(30)
+        for _ in range(2):
+            try:
+                clickhouse.rows("late", "SELECT 1")
+            except Unknown as error:
+                seen.append(str(error))
+
+    late = threading.Thread(target=call_late)
+    late.start()
+    clickhouse.close()
+    closed.set()
+    late.join(60)
+    assert [text.endswith("was closed.") for text in seen] == [True, True]
+    assert not clickhouse._clients
+
+
 def test_a_folder_that_cannot_be_made(tmp_path):
     """A folder below a file is refused with its name."""
     (tmp_path / "file").write_text("")

@@ -1,0 +1,151 @@
+"""Settings that every statement carries, so that no profile of the database user can shorten or change a figure.
+
+A profile may say that a query over a limit returns what it has so far, that answers end after 20 rows, that a filter applies to
+every table, or that lines that cannot be parsed are skipped. ClickHouse then answers without an error. Each setting of this kind
+is named here with the only value under which a statement of ours means what it says. Limits are set to "none" and their overflow
+modes to "throw", so that a limit which holds in spite of this (a constraint, another place of configuration) is an error.
+
+Left to the profile is what makes a statement slower, or an error: memory, threads, time limits, priorities, quorums, logs.
+``tests/contract/test_hostile_profiles.py`` runs every line against the real server, and asks the server for settings that are in
+neither list. A new setting needs one line here.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+#: What a read means. They go with every request, also with those that the driver makes by itself.
+READS: Final[dict[str, str]] = {
+    # First: it changes the defaults of others.
+    "compatibility": "",
+    "dialect": "clickhouse",
+    "additional_table_filters": "{}",
+    "additional_result_filter": "",
+    "final": "0",
+    "limit": "0",
+    "offset": "0",
+    "max_rows_to_read": "0",
+    "max_bytes_to_read": "0",
+    "read_overflow_mode": "throw",
+    "max_result_rows": "0",
+    "max_result_bytes": "0",
+    "result_overflow_mode": "throw",
+    "timeout_overflow_mode": "throw",
+    "extremes": "0",
+    # Limits, and what happens beyond them.
+    "max_rows_to_read_leaf": "0",
+    "max_bytes_to_read_leaf": "0",
+    "read_overflow_mode_leaf": "throw",
+    "timeout_overflow_mode_leaf": "throw",
+    "max_rows_to_group_by": "0",
+    "group_by_overflow_mode": "throw",
+    "max_rows_to_sort": "0",
+    "max_bytes_to_sort": "0",
+    "sort_overflow_mode": "throw",
+    "max_rows_in_distinct": "0",
+    "max_bytes_in_distinct": "0",
+    "distinct_overflow_mode": "throw",
+    "max_rows_in_set": "0",
+    "max_bytes_in_set": "0",
+    "set_overflow_mode": "throw",
+    "max_rows_in_join": "0",
+    "max_bytes_in_join": "0",
+    "join_overflow_mode": "throw",
+    "max_rows_to_transfer": "0",
+    "max_bytes_to_transfer": "0",
+    "transfer_overflow_mode": "throw",
+    "max_partitions_to_read": "-1",
+    "partial_result_on_first_cancel": "0",
+    "discard_query_data": "0",
+    # Clauses that a profile adds to every query.
+    "page": "0",
+    "select": "",
+    "filter": "",
+    "order": "",
+    "sort": "",
+    "implicit_table_at_top_level": "",
+    "inject_random_order_for_select_without_order_by": "0",
+    # Rows and copies that are left out, or answers that are old.
+    "apply_deleted_mask": "1",
+    "apply_patch_parts": "1",
+    "ignore_cold_parts_seconds": "0",
+    "use_query_cache": "0",
+    "skip_unavailable_shards": "0",
+    "max_skip_unavailable_shards_num": "0",
+    "max_skip_unavailable_shards_ratio": "0",
+    "distributed_group_by_no_merge": "0",
+    "enable_parallel_replicas": "0",
+    "automatic_parallel_replicas_mode": "0",
+    "parallel_replicas_count": "0",
+    "parallel_replica_offset": "0",
+    "parallel_replicas_custom_key": "",
+    "implicit_transaction": "0",
+    # Conditions that are checked before rows of one key are replaced by the newest, or indexes that see single rows only.
+    "optimize_move_to_prewhere_if_final": "0",
+    "apply_prewhere_after_final": "0",
+    "use_skip_indexes_if_final_exact_mode": "1",
+    "optimize_using_constraints": "0",
+    "optimize_trivial_approximate_count_query": "0",
+    # Queries that are refused because they do not use an index.
+    "force_primary_key": "0",
+    "force_index_by_date": "0",
+    "force_optimize_projection": "0",
+    # What a word of our SQL means.
+    "prefer_column_name_to_alias": "0",
+    "enable_global_with_statement": "1",
+    "enable_positional_arguments": "1",
+    "union_default_mode": "",
+    "transform_null_in": "0",
+    "join_use_nulls": "0",
+    "group_by_use_nulls": "0",
+    "cast_keep_nullable": "0",
+    "aggregate_functions_null_for_empty": "0",
+    "empty_result_for_aggregation_by_empty_set": "0",
+    "empty_result_for_aggregation_by_constant_keys_on_empty_set": "1",
+    "least_greatest_legacy_null_behavior": "0",
+    "enable_named_columns_in_function_tuple": "0",
+    "count_distinct_implementation": "uniqExact",
+    # Times.
+    "session_timezone": "",
+    "date_time_overflow_behavior": "ignore",
+    "enable_extended_results_for_datetime_functions": "0",
+    "formatdatetime_format_without_leading_zeros": "0",
+    "formatdatetime_f_prints_single_zero": "0",
+    "formatdatetime_parsedatetime_m_is_month_name": "1",
+    # The form of an answer.
+    "date_time_output_format": "simple",
+    "low_cardinality_allow_in_native_format": "1",
+    "output_format_native_encode_types_in_binary_format": "0",
+    "output_format_json_array_of_rows": "0",
+    "output_format_json_quote_64bit_integers": "0",
+    "output_format_json_validate_utf8": "0",
+    "output_format_schema": "",
+    # With it an export that breaks off would end in good order, with the error as one more line.
+    "http_write_exception_in_output_format": "0",
+}
+
+#: What a write means besides. A user who may only read (readonly = 1) does not need them, and may not send them.
+WRITES: Final[dict[str, str]] = {
+    # A returned insert is stored, each of its rows.
+    "async_insert": "0",
+    "wait_for_async_insert": "1",
+    "input_format_connection_handling": "0",  # else half of a request that breaks off is stored
+    "input_format_allow_errors_num": "0",
+    "input_format_allow_errors_ratio": "0",
+    "input_format_record_errors_file_path": "",
+    "input_format_skip_unknown_fields": "0",
+    "input_format_null_as_default": "0",
+    "input_format_force_null_for_omitted_fields": "0",
+    "input_format_defaults_for_omitted_fields": "1",
+    "input_format_arrow_case_insensitive_column_matching": "0",
+    "input_format_values_interpret_expressions": "1",
+    "insert_null_as_default": "0",
+    # Rows that were purged and are sent again must be stored again: the key of the table alone removes repeats.
+    "insert_deduplicate": "0",
+    "insert_deduplication_token": "",
+    "deduplicate_insert": "disable",
+    "deduplicate_insert_select": "disable",
+    # A deletion is done when it returns.
+    "lightweight_deletes_sync": "2",
+    "data_type_default_nullable": "0",
+}

@@ -1,0 +1,530 @@
+"""Profiles and rights of the database user: none shortens or changes a figure unnoticed, and reading needs no right to write."""
+
+from __future__ import annotations
+
+import datetime as dt
+import itertools
+import logging
+import re
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from xml.sax.saxutils import escape
+
+import pyarrow as pa
+import pytest
+import structlog
+
+from deploy.native.clickhouse_server import ClickHouseServer
+from pipeline import wiring
+from pipeline.cli import main as cli
+from pipeline.core.errors import UnavailableError
+from pipeline.core.periods import civil_day
+from pipeline.settings import load_settings
+from sinks.clickhouse import pinned_settings
+from sinks.clickhouse.audit import ClickHouseAudit
+from sinks.clickhouse.client import ClickHouse
+from sinks.clickhouse.dead_letter_store import ClickHouseDeadLetters
+from sinks.clickhouse.migrate import migrate, packaged_migrations
+from sinks.clickhouse.pinned_settings import READS, WRITES
+from sinks.clickhouse.reader import ClickHouseReader
+from sinks.clickhouse.store import ClickHouseStore
+from sinks.clickhouse.target import Target
+from sinks.contract import Days, DeadLetter, LetterFilter, Share, Span, Tier
+from sinks.errors import Unknown
+from sinks.tables import SCHEMA_MIGRATIONS
+from tests.factories import MORNING, TOPIC, an_event, rows_of
+
+pytestmark = pytest.mark.integration  # a server with users of its own
+
+#: Profiles, each with the settings that would change something. A new pinned setting needs one line here.
+HOSTILE = {
+    "limit": {"limit": "20"},
+    "offset": {"offset": "2"},
+    "page": {"page": "2", "limit": "20"},
+    "clauses": {"select": "1", "filter": "0", "order": "1", "sort": "1"},
+    "read": {"max_rows_to_read": "60", "max_bytes_to_read": "900", "read_overflow_mode": "break"},
+    "read on a leaf": {"max_rows_to_read_leaf": "60", "max_bytes_to_read_leaf": "900", "read_overflow_mode_leaf": "break"},
+    "group": {"max_rows_to_group_by": "5", "group_by_overflow_mode": "any"},
+    "sort": {"max_rows_to_sort": "5", "max_bytes_to_sort": "90", "sort_overflow_mode": "break"},
+    "result": {"max_result_rows": "5", "max_result_bytes": "90", "result_overflow_mode": "break"},
+    "distinct": {"max_rows_in_distinct": "1", "max_bytes_in_distinct": "1", "distinct_overflow_mode": "break"},
+    "set": {"max_rows_in_set": "1", "max_bytes_in_set": "1", "set_overflow_mode": "break"},
+    "join": {"max_rows_in_join": "1", "max_bytes_in_join": "1", "join_overflow_mode": "break"},
+    "transfer": {"max_rows_to_transfer": "1", "max_bytes_to_transfer": "1", "transfer_overflow_mode": "break"},
+    "time": {"timeout_overflow_mode": "break", "timeout_overflow_mode_leaf": "break", "partial_result_on_first_cancel": "1"},
+    "partitions": {"max_partitions_to_read": "1"},
+    "no data": {"discard_query_data": "1"},
+    "filters": {
+        "additional_table_filters": "{'whole.dossier_events': 'status != 9', 'written.dossier_events': 'status != 9', "
+        "'whole.agency_day': 'events > 8', 'written.agency_day': 'events > 8'}"
+    },
+    "result filter": {"additional_result_filter": "0"},
+    "final": {"final": "1", "inject_random_order_for_select_without_order_by": "1"},
+    "implicit table": {"implicit_table_at_top_level": "whole.agency_day"},
+    "deleted rows": {"apply_deleted_mask": "0", "lightweight_deletes_sync": "0", "apply_patch_parts": "0"},
+    "old answers": {"use_query_cache": "1", "query_cache_min_query_runs": "0", "ignore_cold_parts_seconds": "3600"},
+    "shards": {
+        "skip_unavailable_shards": "1",
+        "max_skip_unavailable_shards_num": "9",
+        "max_skip_unavailable_shards_ratio": "1",
+        "distributed_group_by_no_merge": "1",
+        "enable_parallel_replicas": "1",
+        "automatic_parallel_replicas_mode": "1",
+        "parallel_replicas_count": "2",
+        "parallel_replica_offset": "1",
+        "parallel_replicas_custom_key": "1",
+    },
+    "transaction": {"implicit_transaction": "1"},
+    "before final": {
+        "optimize_move_to_prewhere_if_final": "1",
+        "apply_prewhere_after_final": "1",
+        "use_skip_indexes_if_final_exact_mode": "0",
+        "optimize_using_constraints": "1",
+        "optimize_trivial_approximate_count_query": "1",
+    },
+    "forced index": {"force_primary_key": "1", "force_index_by_date": "1", "force_optimize_projection": "1"},
+    "dialect": {"allow_experimental_kusto_dialect": "1", "dialect": "kusto"},
+    "names": {
+        "prefer_column_name_to_alias": "1",
+        "enable_global_with_statement": "0",
+        "enable_positional_arguments": "0",
+        "union_default_mode": "DISTINCT",
+        "enable_named_columns_in_function_tuple": "1",
+        "count_distinct_implementation": "uniqHLL12",
+    },
+    "nulls": {
+        "transform_null_in": "1",
+        "join_use_nulls": "1",
+        "group_by_use_nulls": "1",
+        "cast_keep_nullable": "1",
+        "data_type_default_nullable": "1",
+        "least_greatest_legacy_null_behavior": "1",
+    },
+    "empty sums": {"aggregate_functions_null_for_empty": "1"},
+    "empty answers": {
+        "empty_result_for_aggregation_by_empty_set": "1",
+        "empty_result_for_aggregation_by_constant_keys_on_empty_set": "0",
+    },
+    "times": {
+        "session_timezone": "America/Lima",
+        "date_time_overflow_behavior": "throw",
+        "enable_extended_results_for_datetime_functions": "1",
+        "formatdatetime_format_without_leading_zeros": "1",
+        "formatdatetime_f_prints_single_zero": "1",
+        "formatdatetime_parsedatetime_m_is_month_name": "0",
+        "date_time_output_format": "unix_timestamp",
+    },
+    "forms": {
+        "extremes": "1",
+        "low_cardinality_allow_in_native_format": "0",
+        "output_format_native_encode_types_in_binary_format": "1",
+        "output_format_json_array_of_rows": "1",
+        "output_format_json_quote_64bit_integers": "1",
+        "output_format_json_validate_utf8": "1",
+        "output_format_schema": "x",
+        "http_write_exception_in_output_format": "1",
+    },
+    "compatibility": {"compatibility": "21.8"},
+    "late inserts": {"async_insert": "1", "wait_for_async_insert": "0", "async_insert_busy_timeout_max_ms": "20000"},
+    "rows left out": {
+        "input_format_connection_handling": "1",
+        "input_format_allow_errors_num": "1000",
+        "input_format_allow_errors_ratio": "1",
+        "input_format_record_errors_file_path": "errors",
+        "input_format_skip_unknown_fields": "1",
+        "input_format_null_as_default": "1",
+        "input_format_force_null_for_omitted_fields": "1",
+        "input_format_defaults_for_omitted_fields": "0",
+        "input_format_arrow_case_insensitive_column_matching": "1",
+        "input_format_values_interpret_expressions": "0",
+        "insert_null_as_default": "1",
+    },
+    "one insert of two": {
+        "insert_deduplicate": "1",
+        "insert_deduplication_token": "same",
+        "deduplicate_insert": "enable",
+        "deduplicate_insert_select": "enable_when_possible",
+    },
+}
+#: Users that may not have their settings changed, and what the refusal names.
+FORBIDDING = {
+    "at least": ("<limit>5</limit><constraints><limit><min>5</min></limit></constraints>", "limit"),
+    "fixed": (
+        "<read_overflow_mode>break</read_overflow_mode><constraints><read_overflow_mode><const/></read_overflow_mode></constraints>",
+        "read_overflow_mode",
+    ),
+    "reads only": ("<readonly>1</readonly><max_rows_to_group_by>5</max_rows_to_group_by>", "max_rows_to_group_by"),
+}
+#: What may look as if it shortened something, and does not change an answer of ours: costs, hints, formats we do not use.
+HARMLESS = re.compile(
+    r"max_bytes_before_|max_bytes_ratio_|max_rows_in_set_to_optimize_join|_for_lazy_final|max_partitions_per_insert_block"
+    r"|schema_inference|input_format_(parallel|with_|import|allow_seeks|custom|try_infer|values|avro|binary|native|geojson|max_block)"
+    r"|input_format_(csv|tsv|json|parquet|orc|hive|msgpack|mysql|bson|capn|protobuf|npy|regexp|ipv)"
+    r"|input_format_(column_name_matching_mode|arrow_(allow_missing_columns|skip_columns))|_null_(representation|default|value)"
+    r"|optimize_skip_unused_shards|force_(aggregat|remove|grouping|data_skipping_indices|optimize_projection_name)"
+    r"|ignore_(format_null|on_cluster|data_skipping|materialized|drop)|apply_(row_policy|settings|patch_parts_join|mutations)"
+    r"|^(do_not_merge|split_|use_skip_indexes_if_final|defer_partition|enable_(vertical|automatic|optimize_predicate)|finalize_)"
+    r"|max_final_threads|query_plan_optimize_lazy_final|analyzer_compatibility|async_insert_dedup|deduplicate_blocks_in"
+    r"|query_dedup|insert_select_dedup|arrow_(import|use_native)|update_insert_dedup|dependent_materialized|skip_unavailable_shards_mode|formatdatetime_(f_prints_scale|e_with)|iceberg|max_partitions_per"
+)
+SUSPICIOUS = re.compile(
+    r"overflow_mode|^max_(rows|bytes|result|partitions)_|^(limit|offset|page|filter)$|^force_|unavailable|final|^apply_|^additional_"
+    r"|^ignore_|^use_query_cache$|partial_result_on|dedup|date_time_o|session_timezone|formatdatetime|^input_format_|deleted|^discard"
+    r"|_for_empty|implicit_t"
+)
+
+DAYS = [MORNING + dt.timedelta(days=days) for days in (0, 40, 70)]
+FIRST, LAST = civil_day(DAYS[0]), civil_day(DAYS[-1])
+EVENTS = [
+    an_event(
+        agency=f"H{number % 26 + 1:02d}", occurred_at=day + dt.timedelta(minutes=number % 5), status=(1, 9, 9, 3)[number % 4]
+    )
+    for day in DAYS
+    for number in range(52)
+]
+LETTERS = [DeadLetter(TOPIC, number % 4, number, b"k", b"\xff", f"reason_{number % 3}", "e") for number in range(40)]
+#: Messages that an audit looks up: three that hold a stored event, a dead letter, and two that are nowhere.
+ASKED = pa.table(
+    {
+        "topic": [TOPIC] * 6,
+        "partition": [7, 7, 7, 0, 7, 7],
+        "offset": [1, 2, 3, 0, 5, 6],
+        "agency": [*(event.agency for event in EVENTS[:3]), None, None, "H01"],
+        "occurred_at": pa.array([*(event.occurred_at for event in EVENTS[:3]), None, None, DAYS[0]], pa.timestamp("ms", "UTC")),
+        "event_id": [*(str(event.event_id) for event in EVENTS[:3]), None, None, "00000000-0000-0000-0000-0000000000ff"],
+    }
+)
+_known: set[str] = set()
+
+
+def users_file(known):
+    """Users of all kinds; settings that this release lacks are left out."""
+    bodies = {
+        name: "<max_block_size>10</max_block_size>"
+        + "".join(f"<{key}>{escape(value)}</{key}>" for key, value in settings.items() if key in known)
+        for name, settings in HOSTILE.items()
+    } | {name: body for name, (body, _) in FORBIDDING.items()}
+    bodies |= {
+        "default": "",
+        "reader": "<readonly>1</readonly>",
+        "chooser": "<readonly>2</readonly><limit>20</limit>",
+        "veiled": "",
+        "blinded": "",
+    }
+    names = {name: name.replace(" ", "_") for name in bodies}
+    extra = {
+        "veiled": "<databases><whole><agency_minute><filter>agency != 'H01'</filter></agency_minute></whole></databases>",
+        "blinded": "<databases><whole><agency_minute><filter>0</filter></agency_minute></whole></databases>",
+        "reader": "<grants><query>GRANT SELECT ON whole.*</query><query>GRANT SELECT ON system.parts</query></grants>",
+    }
+    profiles = "".join(f"<{names[name]}>{body}</{names[name]}>" for name, body in bodies.items())
+    users = "".join(
+        f"<{user}><password/><networks><ip>127.0.0.1</ip></networks><profile>{user}</profile><quota>default</quota>"
+        f"{extra.get(name, '')}</{user}>"
+        for name, user in names.items()
+    )
+    return f"<clickhouse><profiles>{profiles}</profiles><quotas><default/></quotas><users>{users}</users></clickhouse>"
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    """A server with every user of this file and two databases: ``whole`` with all data, and ``written`` without any."""
+    folder = tmp_path_factory.mktemp("hostile")
+    users, config = folder / "users.xml", folder / "config.xml"
+    config.write_text(f"<clickhouse><users_config>{users}</users_config></clickhouse>", encoding="utf-8")
+    server = ClickHouseServer(data_dir=folder / "data", log_dir=folder, options=[f"--config-file={config}"])
+    users.write_text(users_file(set()), encoding="utf-8")
+    server.start()
+    _known.update(server.query("SELECT name FROM system.settings").splitlines())
+    server.stop()
+    users.write_text(users_file(_known), encoding="utf-8")
+    server.start()
+    for database in ("whole", "written"):
+        with connected(server, "default", database) as clickhouse:
+            migrate(clickhouse)
+            if database == "whole":
+                write(clickhouse)
+    yield server
+    server.stop()
+
+
+def address(server, user, database):
+    """The address of a database for a user."""
+    return f"http://{user.replace(' ', '_')}@127.0.0.1:{server.http_port}/{database}"
+
+
+class connected:  # noqa: N801 - used as a function
+    """A client of a user, closed at the end."""
+
+    def __init__(self, server, user, database):
+        self.clickhouse = ClickHouse(Target.parse(address(server, user, database), timeout=60))
+
+    def __enter__(self):
+        return self.clickhouse
+
+    def __exit__(self, *_):
+        self.clickhouse.close()
+
+
+def write(clickhouse):
+    """Everything a worker writes, in several inserts, and some letters dropped as an operator does."""
+    store = ClickHouseStore(clickhouse)
+    for part in range(3):
+        store.insert_events(rows_of(EVENTS[part::3], offset=part * 1_000))
+    for part in range(2):
+        store.insert_dead_letters(LETTERS[part::2])
+    minutes = sorted({event.occurred_at.replace(second=0, microsecond=0) for event in EVENTS})
+    for _, group in itertools.groupby(minutes, key=lambda minute: minute.date()):
+        first, *_, last = group
+        store.recount_minutes(Span(first, last + dt.timedelta(minutes=1)))
+    days = Days(tuple(civil_day(day) for day in DAYS))
+    store.roll_up_days(days)
+    store.recount_procedures(days)
+    letters = ClickHouseDeadLetters(clickhouse)
+    letters.mark_replayed(LETTERS[3:5])
+    assert letters.drop(LetterFilter(reasons=("reason_2",))) == 13
+
+
+def read(clickhouse):
+    """Every answer that figures, audits and exports are made of."""
+    reader, letters, audit = ClickHouseReader(clickhouse), ClickHouseDeadLetters(clickhouse), ClickHouseAudit(clickhouse)
+    end = DAYS[-1] + dt.timedelta(hours=1)
+    days = [civil_day(day) for day in DAYS]
+    return {
+        "minutes": reader.counts_between(DAYS[0], end),
+        "days": reader.counts_of_days(FIRST, LAST),
+        "last events": reader.last_events(end),
+        "last events by the minute": reader.last_events(DAYS[-1] + dt.timedelta(seconds=30)),
+        "standing": reader.standing(),
+        "reasons": reader.dead_letters_by_reason(),
+        "arrivals": reader.arrivals(dt.timedelta(hours=1)),
+        "events": b"".join(reader.events(FIRST, LAST, None)),
+        "some events": b"".join(reader.events(FIRST, LAST, ["H01", "H02"])),
+        "letters": letters.letters(LetterFilter(), limit=1_000),
+        "all letters": letters.counts(LetterFilter(replayed=True)),
+        "page": [entry.position for entry in letters.entries(LetterFilter(reasons=("reason_0",)), limit=8)],
+        "replayed": [e.position for e in letters.entries(LetterFilter(replayed=True), limit=99) if e.replayed_at],
+        "civil days": audit.civil_days(),
+        "touched": audit.touched(dt.timedelta(hours=1)),
+        "compared": [audit.compare(tier, day, settle=dt.timedelta(0), limit=100) for tier in Tier for day in days[::2]],
+        "contradictions": audit.contradictions(days[0], limit=5),
+        "scattered": audit.scattered(None, Share(0, 1), limit=5),
+        "settled twice": audit.settled_twice((FIRST, LAST), Share(0, 1), limit=5),
+        "positions": audit.newest_positions(TOPIC),
+        "missing": audit.missing(ASKED),
+    }
+
+
+@pytest.fixture(scope="module")
+def whole(server):
+    """What a user without a profile reads."""
+    with connected(server, "default", "whole") as clickhouse:
+        found = read(clickhouse)
+    assert found["standing"].stored == found["standing"].tallied == len(EVENTS)
+    assert found["events"].count(b"\n") == len(EVENTS)
+    assert len(found["days"]) == 26
+    assert found["missing"] == [(7, 5), (7, 6)]
+    assert sum(found["all letters"].values()) == len(found["letters"]) + 2 == 27
+    return found
+
+
+@pytest.mark.parametrize("profile", HOSTILE)
+def test_a_profile_shortens_nothing(server, whole, profile):
+    """Whatever a profile says, all tallies, reads, audits and exports are those of a user without one."""
+    with connected(server, profile, "whole") as clickhouse:
+        assert read(clickhouse) == whole
+    with connected(server, "default", "written") as plain:
+        for table in server.query("SHOW TABLES FROM written").splitlines():
+            if table != SCHEMA_MIGRATIONS:
+                plain.command("test", f"TRUNCATE TABLE {table}")
+        with connected(server, profile, "written") as clickhouse:
+            assert migrate(clickhouse) == ()
+            write(clickhouse)
+        assert read(plain) == whole
+
+
+def test_every_pinned_setting_has_a_hostile_profile():
+    """A setting that is pinned is tried with another value."""
+    tried = {name: value for settings in HOSTILE.values() for name, value in settings.items()}
+    assert READS.keys() | WRITES.keys() <= tried.keys()
+    assert not {name for name, value in (READS | WRITES).items() if tried[name] == value}
+
+
+def test_every_setting_of_this_release_is_pinned_or_known_to_be_harmless(server):
+    """A release that brings a setting which sounds as if it shortened an answer fails here until it is judged."""
+    pinned = READS.keys() | WRITES.keys()
+    assert not {name for name in _known - pinned if SUSPICIOUS.search(name) and not HARMLESS.search(name)}
+
+
+@pytest.mark.parametrize("profile", FORBIDDING)
+def test_a_profile_that_forbids_our_settings_is_refused(server, profile):
+    """A profile under which a statement cannot be made whole is refused with the first statement, by the setting's name."""
+    with connected(server, profile, "whole") as clickhouse, pytest.raises(Unknown) as refused:
+        clickhouse.rows("ping", "SELECT 1")
+    assert f"{FORBIDDING[profile][1]}" in str(refused.value)
+    assert "profile" in str(refused.value)
+
+
+def test_a_reader_needs_only_to_read(server, whole):
+    """A user with SELECT alone and readonly = 1 reads all there is, and writes nothing."""
+    with connected(server, "reader", "whole") as clickhouse:
+        assert read(clickhouse) == whole
+        with pytest.raises(Unknown):
+            ClickHouseStore(clickhouse).recount_minutes(Span(DAYS[0], DAYS[0] + dt.timedelta(minutes=1)))
+    with connected(server, "chooser", "whole") as clickhouse:
+        assert read(clickhouse) == whole
+
+
+def test_settings_that_do_not_arrive_are_noticed(server, monkeypatch):
+    """A proxy that removes settings from requests is refused by the name of a setting that it removed."""
+    with connected(server, "group", "whole") as clickhouse:
+        pool, send = clickhouse._pool, clickhouse._pool.urlopen
+
+        def without_one(method, url, *more, **named):
+            settings = pool.settings
+            pool.settings = {name: value for name, value in settings.items() if name != "group_by_overflow_mode"}
+            try:
+                return send(method, url, *more, **named)
+            finally:
+                pool.settings = settings
+
+        monkeypatch.setattr(pool, "urlopen", without_one)
+        with pytest.raises(Unknown, match="setting group_by_overflow_mode is 'any'"):
+            clickhouse.rows("ping", "SELECT 1")
+
+
+# ---- what comes short all the same
+
+
+def test_an_answer_that_is_cut_all_the_same_is_refused(server, monkeypatch):
+    """Even without the pinned settings a shortened answer is an error at its end, and never a figure."""
+    for pinned in (pinned_settings.READS, pinned_settings.WRITES):
+        for name in list(pinned):
+            monkeypatch.delitem(pinned, name)
+    with connected(server, "limit", "whole") as clickhouse:
+        reader = ClickHouseReader(clickhouse)
+        for action in (
+            lambda: reader.counts_between(DAYS[0], DAYS[-1] + dt.timedelta(hours=1)),
+            lambda: reader.counts_of_days(FIRST, LAST),
+            lambda: reader.last_events(DAYS[-1] + dt.timedelta(hours=1)),
+        ):
+            with pytest.raises(Unknown, match="only 20 of 26 rows"):
+                action()
+        came = []
+        with pytest.raises(Unknown, match=f"Only 20 of {len(EVENTS)} events"):
+            came.extend(reader.events(FIRST, LAST, None))
+        assert came
+
+
+@pytest.mark.parametrize("user", ["veiled", "blinded"])
+def test_hidden_rows_are_refused(server, monkeypatch, user):
+    """A row policy that hides rows from the user is refused by the name of the table, before a figure is read."""
+    monkeypatch.setenv("PORTALPULSE_CLICKHOUSE__URL", address(server, user, "whole"))
+    with (
+        pytest.raises(UnavailableError, match="a row policy hides rows of the table agency_minute"),
+        wiring.opened_storage(load_settings()),
+    ):
+        raise AssertionError
+
+
+# ---- commands that only read
+
+
+@pytest.fixture
+def run(server, monkeypatch, capsys, tmp_path):
+    """Run a command as a user of a database; returns its exit code, output and errors."""
+    monkeypatch.chdir(tmp_path)
+    root = logging.getLogger()
+    handlers, level = list(root.handlers), root.level
+
+    def command(user, database, *arguments):
+        monkeypatch.setenv("PORTALPULSE_CLICKHOUSE__URL", address(server, user, database))
+        monkeypatch.setattr(sys, "argv", ["portalpulse", *arguments])
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        output, errors = capsys.readouterr()
+        return ended.value.code or 0, output, errors
+
+    yield command
+    root.handlers[:], root.level = handlers, level
+    structlog.reset_defaults()
+
+
+def state(server, database):
+    """All that a command could have changed."""
+    return server.query(
+        "SELECT name, total_rows, metadata_modification_time, create_table_query FROM system.tables "
+        f"WHERE database = '{database}' ORDER BY name"
+    )
+
+
+READING = {
+    "audit": ("audit", "--settle", "0"),
+    "audit --format json": ("audit", "--settle", "0", "--format", "json", "--no-repeats"),
+    "dead-letters list": ("dead-letters", "list", "--replayed"),
+    "dead-letters show": ("dead-letters", "show", TOPIC, "0", "0"),
+    "dead-letters replay --dry-run": ("dead-letters", "replay", "--dry-run"),
+}
+
+
+@pytest.mark.parametrize("command", READING)
+@pytest.mark.parametrize("user", ["reader", "chooser"])
+@pytest.mark.usefixtures("whole")
+def test_commands_that_read_need_no_right_to_write(server, run, command, user):
+    """Audit without --repair and looking at dead letters work for a user with SELECT alone, and change nothing."""
+    before = state(server, "whole")
+    code, output, errors = run(user, "whole", *READING[command])
+    assert (code, errors) == (0, "") or (code == 0 and "Traceback" not in errors)
+    assert output
+    assert state(server, "whole") == before
+
+
+@pytest.fixture(scope="module")
+def uneven(server):
+    """Databases of an older and of a newer release."""
+    *older, _ = packaged_migrations()
+    with connected(server, "default", "older") as clickhouse:
+        migrate(clickhouse, tuple(older))
+    with connected(server, "default", "newer") as clickhouse:
+        migrate(clickhouse)
+        clickhouse.command("test", f"INSERT INTO {SCHEMA_MIGRATIONS} (number, name, sha256) VALUES (9999, 'later', '')")
+
+
+@pytest.mark.parametrize(
+    "command", [*READING.values(), ("audit", "--repair"), ("dead-letters", "drop", "--reason", "empty", "--yes")], ids=" ".join
+)
+@pytest.mark.parametrize(
+    "found",
+    [
+        ("older", f"lacks migration {packaged_migrations()[-1].number:04d} of this program"),
+        ("newer", f"has migration 9999, this program ends at {packaged_migrations()[-1].number:04d}: update it."),
+        ("absent", "lacks migration 0001 of this program"),
+    ],
+    ids=lambda found: found[0],
+)
+@pytest.mark.usefixtures("uneven")
+def test_only_workers_change_tables(server, run, command, found):
+    """A database of an older or newer release, or none, is named in one line and changed by worker and migrate alone."""
+    database, words = found
+    before = state(server, database)
+    code, output, errors = run("default", database, *command)
+    assert (code, output) == (2, "")
+    assert errors.startswith("portalpulse: ")
+    assert errors.count("\n") == 1
+    assert words in errors
+    assert state(server, database) == before
+
+
+def test_an_exporter_waits_for_the_first_worker(server, monkeypatch):
+    """Who only reads waits, when asked to, until the tables are those of this program."""
+    monkeypatch.setenv("PORTALPULSE_CLICKHOUSE__URL", address(server, "default", "awaited"))
+    with ThreadPoolExecutor(1) as threads:
+        waiting = threads.submit(_open_and_read)
+        with connected(server, "default", "awaited") as clickhouse:
+            migrate(clickhouse)
+        assert waiting.result(timeout=60) == {}
+
+
+def _open_and_read():
+    with wiring.opened_storage(load_settings(), wait=60) as clickhouse:
+        return ClickHouseReader(clickhouse).counts_of_days(FIRST, LAST)
