@@ -48,6 +48,10 @@ REPLAY_HELP: Final = (
 )
 
 
+#: No event is older; what says so has a wrong clock.
+_FIRST_PORTALS: Final = dt.datetime(2000, 1, 1, tzinfo=dt.UTC)
+
+
 class EventTime(StrEnum):
     """Which time events carry."""
 
@@ -125,7 +129,7 @@ def replay(
         agency=bool(agency),
         two_paces=rate is not None and speed != "max",
     )
-    spacing = Spacing(speed=number(speed, option="--speed"), rate=number(rate, option="--rate"))
+    spacing = Spacing(speed=number(speed, option="--speed"), rate=number(rate, option="--rate"), dated=_dated())
     if resume and state is None:
         raise ConfigurationError("--resume needs --state.", remedy="Name the file in which the position was kept.")
     if prebuilt and (not names or time is EventTime.NOW or times == 0 or spacing.speed is not None):
@@ -213,6 +217,12 @@ def _refuse_contradictions(
     for broken, problem, remedy in rules:
         if broken:
             raise ConfigurationError(problem, remedy=remedy)
+
+
+def _dated() -> tuple[int, int]:
+    """The times that an event can have, in epoch milliseconds: since there are portals, and not in the future."""
+    latest = dt.datetime.now(dt.UTC) + dt.timedelta(days=1)
+    return int(_FIRST_PORTALS.timestamp() * 1000), int(latest.timestamp() * 1000)
 
 
 def _plan(parts: list[object], *, speed: str, rate: str | None, time: EventTime, times: int, prebuilt: bool) -> str:

@@ -18,10 +18,15 @@ class Due(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Spacing:
-    """Original spacing divided by ``speed``, or ``rate`` messages a second; neither: flat out (due at once)."""
+    """Original spacing divided by ``speed``, or ``rate`` messages a second; neither: flat out (due at once).
+
+    ``dated``: earliest and latest time (epoch milliseconds) that an event can have; another one counts as none. Without this one
+    event of the year 9999 would hold back everything behind it until then.
+    """
 
     speed: float | None = None
     rate: float | None = None
+    dated: tuple[int, int] | None = None
 
     def __post_init__(self) -> None:
         if self.speed is not None and self.rate is not None:
@@ -39,7 +44,7 @@ class Spacing:
         time, is due together with them. A loop begins where the one before it ended.
         """
         if self.speed is not None:
-            yield from self._original(played, self.speed)
+            yield from self._original(played, self.speed, self.dated or (1, 1 << 62))
         elif self.rate is not None:
             for number, item in enumerate(played):
                 yield Due(item, number / self.rate)
@@ -48,13 +53,13 @@ class Spacing:
                 yield Due(item, 0.0)
 
     @staticmethod
-    def _original(played: Iterable[Played], speed: float) -> Iterator[Due]:
+    def _original(played: Iterable[Played], speed: float, dated: tuple[int, int]) -> Iterator[Due]:
         loop, first, begun, newest = 0, 0, 0.0, 0.0
         for item in played:
             if item.loop != loop:
                 loop, first, begun = item.loop, 0, newest
             at = item.message.occurred_at
-            if at:
+            if dated[0] <= at <= dated[1]:
                 first = first or at
                 newest = max(newest, begun + (at - first) / 1000 / speed)
             yield Due(item, newest)

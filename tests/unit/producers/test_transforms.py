@@ -71,6 +71,14 @@ def test_spacing_follows_the_newest_time_and_goes_on_in_the_next_loop():
     assert {item.after for item in Spacing().due(played)} == {0.0}
 
 
+def test_a_time_that_no_event_can_have_holds_nothing_back():
+    """An event of the year 9999, or of the year 1, is due with those before it and delays nobody behind it."""
+    now, year = 1_714_613_400_000, 31_536_000_000
+    times = (-62_135_596_800_000, now, 253_402_300_799_000, now + 10_000)
+    played = [Played(Message(None, b"", at, Kind.RAW), 1) for at in times]
+    assert [item.after for item in Spacing(speed=1.0, dated=(now - year, now + year)).due(played)] == [0, 0, 0, 10]
+
+
 def test_a_queue_hands_out_what_is_due_and_says_when_the_next_is():
     """Times count from the first message taken; at most so many at once."""
     queue = Queue(Spacing(rate=1.0).due(Played(Message(None, b"", 0, Kind.RAW), 1) for _ in range(4)))
