@@ -65,7 +65,7 @@ class KafkaWriter:
         security: KafkaSettings = PLAINTEXT,
     ) -> None:
         self._bootstrap = ",".join(bootstrap)
-        self._topic = topic
+        self._topic, self._security = topic, security
         self._acknowledged = 0
         self._failed = 0
         self._problem = ""
@@ -184,6 +184,8 @@ class KafkaWriter:
 
     def _why(self, error: KafkaError, key: bytes | None, value: bytes | None) -> str:
         """Why a message failed, with what to do where that is known."""
+        if error.code() == KafkaError.TOPIC_AUTHORIZATION_FAILED:
+            return no_right_to_write(self._topic, self._security)
         if error.code() != KafkaError.MSG_SIZE_TOO_LARGE:
             return str(error.str())
         size, limit = len(key or b"") + len(value or b""), "" if self._limit is None else f" ({self._limit:,} bytes)"
@@ -205,6 +207,12 @@ class KafkaWriter:
         if error.fatal():
             self._problem = self._problem or error.str()
             self._lost = True
+
+
+def no_right_to_write(topic: str, security: KafkaSettings) -> str:
+    """What a sender says that may see the topic and not write to it."""
+    who = f" user {security.user!r}" if security.user else " this user"
+    return f"Kafka does not let{who} write to the topic {topic}: grant WRITE on the topic"
 
 
 def max_message_bytes(bootstrap: Sequence[str], topic: str, security: KafkaSettings) -> int | None:

@@ -24,7 +24,7 @@ from pipeline.core.errors import ConfigurationError, UnavailableError
 from pipeline.kafka_security import PLAINTEXT, aiokafka_options
 from pipeline.logs import get_logger
 from pipeline.settings import KafkaSettings
-from producers.kafka import max_message_bytes, require_topic
+from producers.kafka import max_message_bytes, no_right_to_write, require_topic
 from producers.senders.record_batches import BATCH_BYTES, Batch, dated, halved, records_of
 from producers.timeline import Acknowledged, Timeline
 
@@ -226,6 +226,8 @@ class BatchSender:
 
     def _why(self, error: kafka_errors.KafkaError | None) -> str:
         """Why a batch failed, with what to do where that is known."""
+        if isinstance(error, kafka_errors.TopicAuthorizationFailedError):
+            return no_right_to_write(self._topic, self._security)
         if not isinstance(error, _TOO_LARGE):
             return "" if error is None else f"{type(error).__name__}: {error}"
         limit = "" if self.limit is None else f" ({self.limit:,} bytes)"
