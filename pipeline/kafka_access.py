@@ -6,6 +6,7 @@ alone, while the call that waits ends with "broker transport failure". ``Reports
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Sequence
 from typing import Any, Final
@@ -35,14 +36,40 @@ _NOT_AUTHORIZED: Final = frozenset(
 
 
 class Reports(list[KafkaError]):
-    """The latest errors of a librdkafka client; give ``add`` to it as ``error_cb``."""
+    """The latest errors of a librdkafka client; give ``add`` to it as ``error_cb``.
+
+    Attributes:
+        lines: the latest lines of its log, when ``logger`` was given to it: a broker that ends the connection stands only there.
+    """
 
     _MOST: Final = 50
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lines: list[str] = []
 
     def add(self, error: KafkaError) -> None:
         """Keep one more error."""
         self.append(error)
         del self[: -self._MOST]
+
+    def logger(self) -> logging.Logger:
+        """A logger that keeps its lines here and writes nothing."""
+        logger = logging.Logger("portalpulse.kafka_access")  # noqa: LOG001 - of one client, known to nobody else
+        logger.addHandler(_Kept(self.lines, self._MOST))
+        return logger
+
+
+class _Kept(logging.Handler):
+    """Keeps the latest messages in a list."""
+
+    def __init__(self, lines: list[str], most: int) -> None:
+        super().__init__()
+        self._lines, self._most = lines, most
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._lines.append(record.getMessage())
+        del self._lines[: -self._most]
 
 
 def topics_of(
@@ -70,7 +97,8 @@ def topics_of(
             **librdkafka_options(security),
             "bootstrap.servers": ",".join(bootstrap),
             "client.id": "portalpulse-access",
-            "log_level": 0,  # librdkafka would print every refused connection; what matters comes to error_cb
+            "log_level": 6,
+            "logger": reports.logger(),  # librdkafka would print every refused connection
             "error_cb": reports.add,
         }
     )
@@ -109,7 +137,7 @@ def refusal(
     """
     address, protocol = ", ".join(bootstrap), security.security_protocol
     found = _telling([*reports, error])
-    code, text = found.code(), found.str()
+    code, text = found.code(), found.str().rstrip(".")
     if code == KafkaError._AUTHENTICATION and "mechanism" in text and "nsupported" in text:  # noqa: SLF001
         problem = f"Kafka at {address} does not take {security.sasl_mechanism}."
         remedy = "Set PORTALPULSE_KAFKA__SASL_MECHANISM to one that it takes."
@@ -119,7 +147,7 @@ def refusal(
     elif code == KafkaError._SSL and "certificate verify failed" in text:  # noqa: SLF001
         problem = f"The certificate of Kafka at {address} is not accepted."
         remedy = "Renew it, or name the authority that signed it in PORTALPULSE_KAFKA__CA_FILE."
-    elif _speaks_otherwise(found):
+    elif _speaks_otherwise(found) or any(map(_was_ended, getattr(reports, "lines", ()))):
         problem, remedy = f"Kafka at {address} does not speak {protocol} on this port: it ended the connection.", _PROTOCOL
     elif code in _NOT_AUTHORIZED:
         to, who = f" to {what}" if what else "", f" as user {security.user!r}" if security.user else ""
@@ -154,6 +182,11 @@ def _telling(errors: Sequence[KafkaError]) -> KafkaError:
 def _speaks_otherwise(error: KafkaError) -> bool:
     """TLS met plain text, or a login was wanted and none came: librdkafka guesses so in its text."""
     return error.code() == KafkaError._SSL or "security.protocol" in error.str()  # noqa: SLF001
+
+
+def _was_ended(line: str) -> bool:
+    """Whether a broker ended a connection before the two had understood each other."""
+    return "isconnected" in line and any(state in line for state in ("APIVERSION", "AUTH", "SSL_HANDSHAKE"))
 
 
 def _is_local(bootstrap: Sequence[str]) -> bool:

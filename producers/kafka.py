@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from types import TracebackType
 from typing import Any, Final, Self
 
@@ -70,7 +71,7 @@ class KafkaWriter:
         self._failed = 0
         self._problem = ""
         self._lost = False
-        self._sent_since_poll = 0
+        self._sent_since_poll = self._sent = 0
         self._log = get_logger("producers.kafka")
         require_topic(bootstrap, topic, security, create_partitions=create_partitions)
         self._limit = max_message_bytes(bootstrap, topic, security)
@@ -125,23 +126,24 @@ class KafkaWriter:
 
     def send(self, key: bytes | None, value: bytes | None) -> None:
         """Queue one message; blocks while the queue is full, until there is room or the oldest messages fail."""
-        while True:
+        self._sent += 1
+        while not self._lost:
             try:
                 self._producer.produce(self._topic, value=value, key=key, on_delivery=self._delivered)
             except BufferError:
-                self._producer.poll(0.1)
-                if self._lost:  # the queue is being given up; there is no room to wait for
-                    self._fail("the broker does not take messages any more")
-                    return
+                self._serve(lambda: self._producer.poll(0.1))
                 continue
             except KafkaException as error:  # this one message, e.g. larger than the client's limit
                 self._fail(self._why(error.args[0], key, value), code=error.args[0].code())
                 return
             break
+        else:  # what waits is being given up; there is no room to wait for
+            self._fail("the broker does not take messages any more")
+            return
         self._sent_since_poll += 1
         if self._sent_since_poll >= _POLL_EVERY:
             self._sent_since_poll = 0
-            self._producer.poll(0)
+            self._serve(lambda: self._producer.poll(0))
 
     def flush(self, *, timeout: float = _DELIVERY_SECONDS + 5.0) -> None:
         """Wait for every message; none stays undecided longer than the timeout, and none for a lost broker."""
@@ -151,7 +153,9 @@ class KafkaWriter:
         for producer in self._producers:
             if len(producer):  # give up what is left, counted as failed, rather than hang
                 producer.purge()
-                producer.flush(1.0)
+                self._serve(partial(producer.flush, 1.0))
+        # After an error of the client itself not every message is answered.
+        self._failed = max(self._failed, self._sent - self._acknowledged) if self._lost else self._failed
 
     @property
     def _producers(self) -> list[Producer]:
@@ -159,10 +163,23 @@ class KafkaWriter:
 
     def _waiting(self, seconds: float) -> int:
         """Messages without an answer, after so many seconds; what the first producer sends on to the second counts."""
-        self._producer.flush(seconds)
-        if self._one_by_one is not None:
-            self._one_by_one.flush(seconds)
+        for producer in self._producers:
+            self._serve(partial(producer.flush, seconds))
         return sum(map(len, self._producers))
+
+    def _serve(self, call: Callable[[], object]) -> None:
+        """Let librdkafka hand over what happened. A fatal error of the client is raised there instead of being handed over."""
+        try:
+            call()
+        except (KafkaException, SystemError) as raised:
+            # While one exception is on its way further callbacks end with a SystemError in front of it.
+            error: BaseException | None = raised
+            while error is not None and not isinstance(error, KafkaException):
+                error = error.__cause__ or error.__context__
+            if error is None:
+                raise
+            self._problem = self._problem or self._why(error.args[0], None, None)
+            self._lost = True
 
     def _delivered(self, error: KafkaError | None, message: Any) -> None:
         if error is not None and error.code() == KafkaError.MSG_SIZE_TOO_LARGE:
@@ -184,7 +201,7 @@ class KafkaWriter:
 
     def _why(self, error: KafkaError, key: bytes | None, value: bytes | None) -> str:
         """Why a message failed, with what to do where that is known."""
-        if error.code() == KafkaError.TOPIC_AUTHORIZATION_FAILED:
+        if error.code() in {KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError.CLUSTER_AUTHORIZATION_FAILED}:
             return no_right_to_write(self._topic, self._security)
         if error.code() != KafkaError.MSG_SIZE_TOO_LARGE:
             return str(error.str())

@@ -50,9 +50,15 @@ class Resender:
             UnavailableError: at least one was not; sending all of them again does no harm.
         """
         self._problem, self._too_large = "", False
-        for letter, message in zip(letters, messages, strict=True):
-            self._produce(letter, message)
-        left = self._producer.flush(_DELIVERY_SECONDS + 5)
+        try:
+            for letter, message in zip(letters, messages, strict=True):
+                self._produce(letter, message)
+            left = self._producer.flush(_DELIVERY_SECONDS + 5)
+        except (KafkaException, SystemError) as error:  # a fatal error of the client is raised while it hands over answers
+            raise UnavailableError(
+                f"Kafka at {self._shown} does not take messages of this user: {error}.",
+                remedy="Grant WRITE on the topic, or see the broker's log; what was not acknowledged still waits.",
+            ) from error
         if left or self._problem:
             raise UnavailableError(
                 f"Kafka at {self._shown} did not take every message: {self._problem or f'{left} without an answer'}.",
