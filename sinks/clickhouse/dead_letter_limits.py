@@ -8,7 +8,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import pyarrow as pa
+
 from sinks.clickhouse.client import ClickHouse
+from sinks.clickhouse.store import arrow_stream
 from sinks.contract import DeadLetterCheckpoint, DeadLetterLimitState
 from sinks.tables import DEAD_LETTER_ACCEPTANCES, DEAD_LETTER_CHECKPOINTS
 
@@ -48,28 +51,22 @@ class ClickHouseDeadLetterLimits:
 
     def insert_checkpoints(self, checkpoints: Sequence[DeadLetterCheckpoint]) -> None:
         """Keep checkpoints; see the contract."""
-        rows: list[str] = []
-        parameters: dict[str, Any] = {}
-        for number, kept in enumerate(checkpoints):
-            names = ("topic", "partition", "offset", "run", "messages", "refused")
-            types = ("String", "Int32", "Int64", "UInt64", "Array(UInt64)", "Array(UInt64)")
-            values = (
-                kept.topic,
-                kept.partition,
-                kept.offset,
-                kept.run,
-                [messages for messages, _ in kept.groups],
-                [refused for _, refused in kept.groups],
-            )
-            parameters |= {f"{name}{number}": value for name, value in zip(names, values, strict=True)}
-            rows.append("(" + ", ".join(f"{{{name}{number}:{kind}}}" for name, kind in zip(names, types, strict=True)) + ")")
-        if rows:
-            self._clickhouse.command(
-                "insert_checkpoints",
-                f"INSERT INTO {DEAD_LETTER_CHECKPOINTS} (topic, partition, offset, run, messages, refused) "  # noqa: S608
-                f"VALUES {', '.join(rows)}",
-                parameters,
-            )
+        if not checkpoints:
+            return
+        groups = [list(zip(*kept.groups, strict=True)) or [(), ()] for kept in checkpoints]
+        table = pa.table(
+            {
+                "topic": pa.array([kept.topic for kept in checkpoints], pa.string()),
+                "partition": pa.array([kept.partition for kept in checkpoints], pa.int32()),
+                "offset": pa.array([kept.offset for kept in checkpoints], pa.int64()),
+                "run": pa.array([kept.run for kept in checkpoints], pa.uint64()),
+                "messages": pa.array([messages for messages, _ in groups], pa.list_(pa.uint64())),
+                "refused": pa.array([refused for _, refused in groups], pa.list_(pa.uint64())),
+            }
+        )
+        self._clickhouse.insert(
+            "insert_checkpoints", DEAD_LETTER_CHECKPOINTS, table.column_names, arrow_stream(table), "ArrowStream"
+        )
 
     def accept(self, topic: str, partition: int, until: int) -> None:
         """Remember what was accepted; see the contract."""

@@ -52,6 +52,15 @@ def test_a_checkpoint_written_again_replaces_the_one_before(limits):
     assert limits.limit_state(TOPIC, 0, before=10).checkpoint == at(9, 0, (10, 1))
 
 
+def test_many_partitions_at_once(limits):
+    """A batch of as many partitions as a topic may have, each with the longest window, is kept in one piece."""
+    groups = tuple((3_125 - number, 3_000) for number in range(66))
+    limits.insert_checkpoints([at(10**12, 2**40, *groups, partition=partition) for partition in range(1_024)])
+    for partition in (0, 1_023):
+        found = limits.limit_state(TOPIC, partition, before=2**62).checkpoint
+        assert found == at(10**12, 2**40, *groups, partition=partition)
+
+
 def test_what_was_accepted_stays_accepted(limits):
     """Accepting is idempotent, goes up only, and concerns one partition."""
     limits.accept(TOPIC, 0, 500)
