@@ -10,6 +10,7 @@ import typer
 
 import bench
 from bench.chaos import run as chaos
+from deploy.native.signals import stopped_by_signals
 from pipeline.core.errors import PortalPulseError
 
 
@@ -34,7 +35,8 @@ def _no_command() -> None:
 def main() -> None:
     """Run a command; an expected failure is one sentence, not a traceback."""
     try:
-        create_app()()
+        with stopped_by_signals():  # SIGTERM ends it as Ctrl-C does: parts are stopped, folders removed
+            create_app()()
     except PortalPulseError as error:
         sys.stderr.write(f"{error}\n")
         sys.exit(getattr(error, "exit_code", 1))

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import datetime as dt
 import random
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -20,7 +18,7 @@ from rich.console import Console
 
 from bench import figures, results
 from bench.corpus import Corpus
-from bench.measure import Probe, Stack, machine, running_stack, wait_for, worker, worker_settings
+from bench.measure import Probe, Stack, machine, paced_sender, running, running_stack, wait_for, worker, worker_settings
 
 TOPIC = "dvc.dossier-events.v1"
 YEAR_MINUTES = 365 * 24 * 60
@@ -95,8 +93,8 @@ def _measure(stack: Stack, topic: str, database: str, filled: Any) -> tuple[floa
     """Events a second until minutes and days are tallied, and whether every tally is right."""
     child = worker(stack, worker_settings(stack, topic=topic, group=database, database=database))
     probe = Probe(stack.server)
-    child.start()
     try:
+        child.start()
         stored = f"SELECT count() FROM {database}.dossier_events"
         wait_for(lambda: sum(probe.numbers(stored)) > 0, timeout=120, what="the first event", children=[child])
         first, seen = time.monotonic(), sum(probe.numbers(stored))
@@ -126,14 +124,13 @@ def _measure_onto(
     # The tables: let a worker on an empty topic make them, then fill them by SQL.
     stack.kafka.create_topic(f"{TOPIC}.empty", partitions=1)
     first = worker(stack, settings | {"PORTALPULSE_KAFKA__TOPIC": f"{TOPIC}.empty"}, name="migrating")
-    first.start()
-    wait_for(
-        lambda: sum(probe.numbers(f"SELECT count() FROM {database}.schema_migrations")) >= 5,
-        timeout=120,
-        what="the tables",
-        children=[first],
-    )
-    first.stop()
+    with running(first):
+        wait_for(
+            lambda: sum(probe.numbers(f"SELECT count() FROM {database}.schema_migrations")) >= 5,
+            timeout=120,
+            what="the tables",
+            children=[first],
+        )
     codes = [f"H{number:02d}" for number in (1, 5, 12, 13, 14, 17, 19, 20, 21, 24, 26, 29)]
     for start in range(0, onto, _STEP):
         stack.server.query(
@@ -149,13 +146,10 @@ def _measure_onto(
             timeout=600,
         )
         console.print(f"  preloaded {min(start + _STEP, onto):,}")
-    live = subprocess.Popen(
-        [sys.executable, "-m", "bench.paced_sender", "--bootstrap", stack.kafka.bootstrap, "--topic", topic, "--rate", "1000",
-         "--seconds", "3600"],
-        stdout=subprocess.DEVNULL,
-    )  # fmt: skip
-    try:
-        child.start()
+    live = paced_sender(
+        bootstrap=stack.kafka.bootstrap, topic=topic, rate=1_000, seconds=3_600, notes=stack.folder / f"{database}.txt"
+    )
+    with live, running(child):
         stored = f"SELECT count() FROM {database}.dossier_events WHERE topic != 'preloaded'"
         wait_for(lambda: sum(probe.numbers(stored)) > 0, timeout=120, what="the first event", children=[child])
         began, seen = time.monotonic(), sum(probe.numbers(stored))
@@ -191,7 +185,3 @@ def _measure_onto(
         found["live_age_p50_s"] = round(fresh[len(fresh) // 2], 2)
         found["live_age_p99_s"] = round(fresh[int(len(fresh) * 0.99)], 2)
         found["drifting_minutes"] = 0
-    finally:
-        live.terminate()
-        live.wait()
-        child.stop()

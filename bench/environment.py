@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
 import subprocess
@@ -27,11 +28,18 @@ def register(app: typer.Typer) -> None:
 
 
 def peers_python() -> Path:
-    """The interpreter of the peers; installs them from the hashed lock when that is new.
+    """The interpreter of the peers; installs them from the hashed lock when that is new. Processes wait for each other.
 
     Raises:
         UnavailableError: they cannot be installed.
     """
+    VENV.parent.mkdir(parents=True, exist_ok=True)
+    with VENV.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # another benchmark may be installing them
+        return _installed()
+
+
+def _installed() -> Path:
     python = VENV / "bin" / "python"
     stamp = VENV / "lock.sha256"
     wanted = hashlib.sha256(LOCK.read_bytes() + sys.version.encode()).hexdigest()

@@ -8,8 +8,6 @@ curves at height k. The answer is late by up to one look (25 ms) and early by no
 from __future__ import annotations
 
 import datetime as dt
-import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Annotated, Any
@@ -20,8 +18,9 @@ import typer
 from rich.console import Console
 
 from bench import figures, results
-from bench.measure import Stack, machine, running_stack, usage, wait_for, worker, worker_settings
+from bench.measure import Stack, machine, paced_sender, running, running_stack, usage, wait_for, worker, worker_settings
 from deploy.native.ports import LOOPBACK, free_port
+from deploy.native.processes import ChildProcess
 
 TOPIC = "dvc.dossier-events.v1"
 LOOK_SECONDS = 0.025
@@ -57,16 +56,21 @@ def measure(stack: Stack, *, rate: int, seconds: float) -> dict[str, Any]:
     stack.kafka.create_topic(topic, partitions=4)
     settings = worker_settings(stack, topic=topic, group=name, database=name) | {"PORTALPULSE_HTTP__PORT": str(port)}
     child = worker(stack, settings)
-    child.start()
     try:
-        client = httpx.Client(base_url=f"http://{LOOPBACK}:{port}", timeout=10, trust_env=False)
-        wait_for(lambda: _ready(client), timeout=90, what="the worker", children=[child])
-        notes = stack.folder / f"{name}.txt"
-        with notes.open("wb") as output:
-            arguments = ["--bootstrap", stack.kafka.bootstrap, "--topic", topic, "--rate", str(rate), "--seconds", str(seconds)]
-            sender = subprocess.Popen([sys.executable, "-m", "bench.paced_sender", *arguments], stdout=output)
-        looks: list[tuple[float, int]] = []
-        memory: list[int] = []
+        with running(child), httpx.Client(base_url=f"http://{LOOPBACK}:{port}", timeout=10, trust_env=False) as client:
+            wait_for(lambda: _ready(client), timeout=90, what="the worker", children=[child])
+            return _watch(stack, child, client, topic=topic, rate=rate, seconds=seconds)
+    finally:
+        stack.drop_database(name)
+
+
+def _watch(stack: Stack, child: ChildProcess, client: httpx.Client, *, topic: str, rate: int, seconds: float) -> dict[str, Any]:
+    """Look all the time while a sender sends."""
+    looks: list[tuple[float, int]] = []
+    memory: list[int] = []
+    notes = stack.folder / f"{topic}.txt"
+    sending = paced_sender(bootstrap=stack.kafka.bootstrap, topic=topic, rate=rate, seconds=seconds, notes=notes)
+    with sending as sender:
         before = usage([child])
         began = time.monotonic()
         ends_at = None
@@ -82,16 +86,13 @@ def measure(stack: Stack, *, rate: int, seconds: float) -> dict[str, Any]:
             time.sleep(LOOK_SECONDS)
         spent = usage([child]).cpu_seconds - before.cpu_seconds
         elapsed = time.monotonic() - began
-        return _summary(rate, seconds, notes, looks) | {
-            "worker_cores": round(spent / elapsed, 3),
-            "memory_mb_start": round(np.median(memory[: max(1, len(memory) // 10)]) / 1e6),
-            "memory_mb_end": round(np.median(memory[-max(1, len(memory) // 10) :]) / 1e6),
-            "memory_mb_most": round(max(memory) / 1e6),
-            "taken_at": dt.datetime.now(dt.UTC).isoformat(timespec="minutes"),
-        }
-    finally:
-        child.stop()
-        stack.drop_database(name)
+    return _summary(rate, seconds, notes, looks) | {
+        "worker_cores": round(spent / elapsed, 3),
+        "memory_mb_start": round(np.median(memory[: max(1, len(memory) // 10)]) / 1e6),
+        "memory_mb_end": round(np.median(memory[-max(1, len(memory) // 10) :]) / 1e6),
+        "memory_mb_most": round(max(memory) / 1e6),
+        "taken_at": dt.datetime.now(dt.UTC).isoformat(timespec="minutes"),
+    }
 
 
 def _ready(client: httpx.Client) -> bool:

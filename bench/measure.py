@@ -9,8 +9,8 @@ import http.client
 import os
 import platform
 import shutil
+import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -24,6 +24,7 @@ from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from bench.corpus import Buckets, Corpus, Filled, fill
 from bench.environment import child_environment
+from bench.folder import temporary_folder
 from deploy.native.clickhouse_server import ClickHouseServer
 from deploy.native.kafka import KafkaNode, admin_client
 from deploy.native.ports import LOOPBACK
@@ -76,8 +77,7 @@ def running_stack(*, heap: str = "1g", keep_logs: Path | None = None) -> Iterato
         ConfigurationError: a part is not installed.
         UnavailableError: a part does not start.
     """
-    folder = Path(tempfile.mkdtemp(prefix="portalpulse-bench-"))
-    try:
+    with temporary_folder("portalpulse-bench-") as folder:
         kafka = KafkaNode(data_dir=folder / "kafka", log_dir=folder / "logs", heap=heap)
         server = ClickHouseServer(data_dir=folder / "clickhouse", log_dir=folder / "logs")
         try:
@@ -87,10 +87,8 @@ def running_stack(*, heap: str = "1g", keep_logs: Path | None = None) -> Iterato
         finally:
             server.stop()
             kafka.stop()
-    finally:
-        if keep_logs is not None:
-            shutil.copytree(folder / "logs", keep_logs, dirs_exist_ok=True)
-        shutil.rmtree(folder, ignore_errors=True)
+            if keep_logs is not None:
+                shutil.copytree(folder / "logs", keep_logs, dirs_exist_ok=True)
 
 
 # --- workers ----------------------------------------------------------------------------------------------------------------
@@ -110,6 +108,30 @@ def worker_settings(stack: Stack, *, topic: str, group: str, database: str) -> d
 def worker(stack: Stack, settings: Mapping[str, str], *, name: str = "portalpulse") -> ChildProcess:
     """One ``portalpulse worker``, as anybody would start it; not yet started."""
     return python_child(stack, name, ("-m", "pipeline.cli", "worker"), environment=settings)
+
+
+@contextmanager
+def paced_sender(*, bootstrap: str, topic: str, rate: float, seconds: float, notes: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """A process that sends at a steady rate and writes to ``notes`` how much when; it does not outlive the block."""
+    options = ("--bootstrap", bootstrap, "--topic", topic, "--rate", str(rate), "--seconds", str(seconds))
+    with (
+        notes.open("wb") as output,  # a pipe that nobody reads would stop the sender
+        subprocess.Popen([sys.executable, "-m", "bench.paced_sender", *options], stdout=output) as sender,
+    ):
+        try:
+            yield sender
+        finally:
+            sender.kill()
+
+
+@contextmanager
+def running(child: ChildProcess) -> Iterator[ChildProcess]:
+    """The program, started; it is stopped at the end of the block, whatever happens in it."""
+    try:
+        child.start()
+        yield child
+    finally:
+        child.stop()
 
 
 def python_child(

@@ -7,9 +7,8 @@ stands beside it.
 
 from __future__ import annotations
 
-import subprocess
-import sys
 import time
+from contextlib import ExitStack
 from typing import Annotated, Any
 
 import typer
@@ -18,7 +17,20 @@ from rich.table import Table
 
 from bench import figures, results
 from bench.corpus import Buckets
-from bench.measure import Group, Probe, Stack, machine, readyz, running_stack, usage, wait_for, worker, worker_settings
+from bench.measure import (
+    Group,
+    Probe,
+    Stack,
+    machine,
+    paced_sender,
+    readyz,
+    running,
+    running_stack,
+    usage,
+    wait_for,
+    worker,
+    worker_settings,
+)
 from deploy.native.ports import LOOPBACK, free_port
 from deploy.native.processes import ChildProcess
 
@@ -72,15 +84,15 @@ def _outage(stack: Stack, *, minutes: float, rate: int, console: Console) -> tup
     settings = worker_settings(stack, topic=TOPIC, group=database, database=database)
     child = worker(stack, settings | {"PORTALPULSE_HTTP__PORT": str(port)})
     probe, offsets = Probe(stack.server), Group(stack.kafka.bootstrap, group=database, topic=TOPIC)
-    child.start()
-    try:
+    seconds = LEAD_SECONDS + minutes * 60
+    notes = stack.folder / "outage.txt"
+    sending = paced_sender(bootstrap=stack.kafka.bootstrap, topic=TOPIC, rate=rate, seconds=seconds, notes=notes)
+    with ExitStack() as cleanup:
+        cleanup.callback(_drop, stack, database)
+        cleanup.enter_context(running(child))
         wait_for(lambda: readyz(url)[0], timeout=90, what="the worker", children=[child], poll=0.2)
-        seconds = LEAD_SECONDS + minutes * 60
-        sending = ["--bootstrap", stack.kafka.bootstrap, "--topic", TOPIC, "--rate", str(rate), "--seconds", str(seconds)]
         began = time.monotonic()
-        notes = stack.folder / "outage.txt"  # a pipe that nobody reads would stop the sender
-        with notes.open("wb") as output:
-            sender = subprocess.Popen([sys.executable, "-m", "bench.paced_sender", *sending], stdout=output)
+        sender = cleanup.enter_context(sending)
         time.sleep(LEAD_SECONDS)
         memory_before = usage([child]).memory_bytes
         stack.server.kill()
@@ -125,8 +137,11 @@ def _outage(stack: Stack, *, minutes: float, rate: int, console: Console) -> tup
             "drained_events_per_second": round((events - seen) / drained),
             "exact": sum(tallies.values()) == events,
         }, tallies
-    finally:
-        child.stop()
+
+
+def _drop(stack: Stack, database: str) -> None:
+    """Drop the database, unless the outage was broken off and the server is still away."""
+    if stack.server.process.running:
         stack.drop_database(database)
 
 
@@ -135,8 +150,8 @@ def _normal(stack: Stack, number: int, *, events: int) -> tuple[float, Buckets]:
     database = f"normal_{number}"
     child = worker(stack, worker_settings(stack, topic=TOPIC, group=database, database=database), name=database)
     probe = Probe(stack.server)
-    child.start()
     try:
+        child.start()
         stored = f"SELECT count() FROM {database}.dossier_events"
         wait_for(lambda: sum(probe.numbers(stored)) > 0, timeout=120, what="the first row", children=[child])
         first, seen = time.monotonic(), sum(probe.numbers(stored))

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import datetime as dt
 import time
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 
 from bench import figures, results
-from bench.corpus import Corpus
-from bench.measure import Probe, machine, running_stack, usage, wait_for, worker, worker_settings
+from bench.corpus import Corpus, Filled
+from bench.measure import Probe, Stack, machine, running, running_stack, usage, wait_for, worker, worker_settings
+from deploy.native.processes import ChildProcess
 
 TOPIC = "dvc.dossier-events.v1"
 
@@ -32,42 +33,45 @@ def register(app: typer.Typer) -> None:
             with console.status(f"sending {events:,} messages"):
                 filled = stack.fill_topic(TOPIC, Corpus(events, minutes, until))
             child = worker(stack, worker_settings(stack, topic=TOPIC, group="soak", database="soak"))
-            probe = Probe(stack.server)
-            child.start()
-            stored = "SELECT count() FROM soak.dossier_events"
-            looks: list[tuple[float, int]] = []
-            memory = [0]
-
-            def look() -> bool:
-                numbers = probe.numbers(stored)
-                looks.append((time.monotonic(), numbers[0] if numbers else 0))
-                memory.append(usage([child]).memory_bytes)
-                return looks[-1][1] >= events
-
-            wait_for(look, timeout=1_800, what="every event to be stored", children=[child], poll=0.1)
-            counted = "SELECT sum(events) FROM soak.agency_minute FINAL"
-            wait_for(lambda: probe.numbers(counted) == [events], timeout=300, what="every event to be tallied", children=[child])
-            end = time.monotonic()
-            tallies = probe.buckets("SELECT agency, toUnixTimestamp(minute), events FROM soak.agency_minute FINAL")
-            first = next(at for at, number in looks if number)
-            quarters = []
-            for quarter in range(4):
-                low, high = (
-                    next(at for at, number in looks if number >= max(1, events * part // 4)) for part in (quarter, quarter + 1)
-                )
-                quarters.append(round(events / 4 / (high - low)))
-            found = {
-                "events": events,
-                "exact": tallies == filled.buckets,
-                "events_per_second": round(events / (end - first)),
-                "quarters": quarters,
-                "last_to_first": round(quarters[3] / quarters[0], 3),
-                "memory_mb_most": round(max(memory) / 1e6),
-                "worker_cpu_seconds": round(usage([child]).cpu_seconds, 1),
-            }
-            child.stop()
+            with running(child):
+                found = _count(stack, child, filled)
         console.print(found)
         results.update({"soak": {"machine": machine(), **found}})
         figures.write(console)
         if not found["exact"]:
             raise typer.Exit(1)
+
+
+def _count(stack: Stack, child: ChildProcess, filled: Filled) -> dict[str, Any]:
+    """Watch the worker until everything is counted."""
+    events, probe = filled.events, Probe(stack.server)
+    stored = "SELECT count() FROM soak.dossier_events"
+    looks: list[tuple[float, int]] = []
+    memory = 0
+
+    def look() -> bool:
+        nonlocal memory
+        numbers = probe.numbers(stored)
+        looks.append((time.monotonic(), numbers[0] if numbers else 0))
+        memory = max(memory, usage([child]).memory_bytes)
+        return looks[-1][1] >= events
+
+    wait_for(look, timeout=1_800, what="every event to be stored", children=[child], poll=0.1)
+    counted = "SELECT sum(events) FROM soak.agency_minute FINAL"
+    wait_for(lambda: probe.numbers(counted) == [events], timeout=300, what="every event to be tallied", children=[child])
+    end = time.monotonic()
+    tallies = probe.buckets("SELECT agency, toUnixTimestamp(minute), events FROM soak.agency_minute FINAL")
+    first = next(at for at, number in looks if number)
+    quarters = []
+    for quarter in range(4):
+        low, high = (next(at for at, number in looks if number >= max(1, events * part // 4)) for part in (quarter, quarter + 1))
+        quarters.append(round(events / 4 / (high - low)))
+    return {
+        "events": events,
+        "exact": tallies == filled.buckets,
+        "events_per_second": round(events / (end - first)),
+        "quarters": quarters,
+        "last_to_first": round(quarters[3] / quarters[0], 3),
+        "memory_mb_most": round(memory / 1e6),
+        "worker_cpu_seconds": round(usage([child]).cpu_seconds, 1),
+    }

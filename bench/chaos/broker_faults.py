@@ -12,7 +12,7 @@ from confluent_kafka.admin import NewPartitions
 
 from bench.chaos.fault import Fault, Needs
 from bench.chaos.segments import Segment, newest_segment, torn_batch
-from bench.chaos.world import LIVE_SECONDS, PARTITIONS, World
+from bench.chaos.world import PARTITIONS, World
 from deploy.native.kafka import admin_client
 from deploy.native.processes import wait_until
 from pipeline.core.errors import UnavailableError
@@ -83,7 +83,7 @@ class LostBroker:
         world.report(f"{self.name}: {node.process.name} is killed")
         world.strike()
         node.kill()
-        time.sleep(LIVE_SECONDS)  # what was read before is live for another moment
+        time.sleep(world.limits.live_seconds)  # what was read before is live for another moment
         world.await_live()
         world.recover()
 
@@ -99,7 +99,7 @@ class LostBroker:
                 return False
             return all(len(part.isrs) == len(world.nodes) for part in parts)
 
-        wait_until(in_sync, timeout=_NOTICED_SECONDS, what="every copy to be in sync")
+        wait_until(in_sync, timeout=world.limit(_NOTICED_SECONDS), what="every copy to be in sync")
 
 
 @dataclass(frozen=True)
@@ -118,7 +118,7 @@ class AddedPartition:
         admin.create_partitions([NewPartitions(world.topic, number + 1)])[world.topic].result(_ADMIN_SECONDS)
         wait_until(
             lambda: sum(world.probe.numbers(f"SELECT count() FROM {world.database}.dossier_events WHERE partition = {number}")),
-            timeout=_NOTICED_SECONDS,
+            timeout=world.limit(_NOTICED_SECONDS),
             what=f"an event of the new partition {number} to be stored",
         )
 
@@ -143,7 +143,7 @@ class RecreatedTopic:
         world.strike()
         recreate_topic(world)
         for worker in world.workers:
-            said = worker.await_end(frozenset({1, 2}), timeout=_NOTICED_SECONDS)
+            said = worker.await_end(frozenset({1, 2}), timeout=world.limit(_NOTICED_SECONDS))
             if "deleted and created again" not in said:
                 raise UnavailableError(f"{worker.name} ended without saying that the topic was made anew: {said!r}.")
             world.report(f"{self.name}: noticed after {time.monotonic() - world.struck:.1f} s")
@@ -154,7 +154,11 @@ class RecreatedTopic:
         world.regroup()
         world.traffic.resume()
         world.traffic.burst(_BURST)
-        wait_until(lambda: world.tallied() >= tallied + _BURST // 2, timeout=_NOTICED_SECONDS, what="new events to be tallied")
+        wait_until(
+            lambda: world.tallied() >= tallied + _BURST // 2,
+            timeout=world.limit(_NOTICED_SECONDS),
+            what="new events to be tallied",
+        )
 
 
 def recreate_topic(world: World) -> None:

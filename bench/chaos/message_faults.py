@@ -201,7 +201,7 @@ def send(world: World, messages: Sequence[bytes | None], *, largest: int = 1 << 
     for message in messages:
         producer.produce(world.topic, message, partition=partition, on_delivery=delivered)
         producer.poll(0)
-    if left := producer.flush(_SEEN_SECONDS):
+    if left := producer.flush(world.limit(_SEEN_SECONDS)):
         refused.append(f"{left} without an answer")
     if refused:
         raise UnavailableError(f"Kafka did not take every message: {refused[0]}.")
@@ -227,7 +227,7 @@ def await_letters(world: World, expected: Counter[str]) -> None:
         return found == expected
 
     try:
-        wait_until(there, timeout=_SEEN_SECONDS, what="every spoiled message to be set aside")
+        wait_until(there, timeout=world.limit(_SEEN_SECONDS), what="every spoiled message to be set aside")
     except UnavailableError as error:
         raise UnavailableError(f"{error.problem} Missing: {expected - found}, too many: {found - expected}.") from error
 

@@ -67,7 +67,7 @@ def endure(world: World, seconds: float, *, settle: float = SETTLE_SECONDS, says
     said = ""
     for worker in world.workers if says else ():
         what = f"{worker.name} to say that its storage is away"
-        said = wait_until(lambda worker=worker: away(worker), timeout=SAY_SECONDS, what=what)  # type: ignore[misc]
+        said = wait_until(lambda worker=worker: away(worker), timeout=world.limit(SAY_SECONDS), what=what)  # type: ignore[misc]
         _must(healthy(worker), f"{worker.name} calls itself unhealthy while it waits; it would be restarted for nothing.")
     now = world.offsets.committed()
     _must(now == committed, f"Offsets were committed while nothing could be stored: {committed} became {now}.")

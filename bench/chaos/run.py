@@ -34,6 +34,8 @@ class Run:
 
     seed: int
     outcomes: list[Outcome] = field(default_factory=list)
+    #: How quick the machine is without faults, in words.
+    limits: str = ""
     #: The fault that the world did not survive, and why; nothing is tried after it.
     broken: tuple[str, str] | None = None
     interrupted: bool = False
@@ -54,6 +56,7 @@ class Run:
         return {
             "seed": self.seed,
             "machine": machine(),
+            "limits": self.limits,
             "exit_status": self.exit_status,
             "broken": self.broken,
             "interrupted": self.interrupted,
@@ -109,6 +112,7 @@ def register(app: typer.Typer) -> None:
                     brokers=max(f.needs.brokers for f in chosen.values()), rate=rate, seed=seed, keep_logs=logs, report=report
                 )
                 with world:
+                    run.limits = str(world.limits)
                     try:
                         carry_out(world, chosen, steps(tuple(chosen), seed), run, until=began + minutes * 60, console=console)
                     finally:
@@ -119,6 +123,7 @@ def register(app: typer.Typer) -> None:
             except KeyboardInterrupt:
                 run.interrupted = True
         console.print(table(run.outcomes))
+        console.print(f"Limits: {run.limits}.")
         for line in conclusion(run, chosen):
             console.print(line)
         if output is not None:

@@ -45,7 +45,9 @@ class KilledInMidInsert:
         await_commit(world)
         world.gate.slow(_CRAWL)
         world.traffic.burst(_BURST)
-        wait_until(lambda: sum(world.probe.numbers(_INSERTING)), timeout=_SEEN_SECONDS, what="an insert to be under way")
+        wait_until(
+            lambda: sum(world.probe.numbers(_INSERTING)), timeout=world.limit(_SEEN_SECONDS), what="an insert to be under way"
+        )
         world.strike()
         world.server.kill()
         world.gate.open()
@@ -143,7 +145,7 @@ class Half:
             getattr(world.gate, self.half)(source.randint(low, high))
             wait_until(
                 lambda before=before: world.gate.counts[self.half] > before,  # type: ignore[misc]
-                timeout=_SEEN_SECONDS,
+                timeout=world.limit(_SEEN_SECONDS),
                 what="a cut",
             )
             world.gate.open()
@@ -296,7 +298,7 @@ def fill_disk(ballast: Path) -> None:
 
 def await_commit(world: World) -> None:
     """Wait until something is committed at all: only then it means something that nothing more is."""
-    wait_until(lambda: sum(world.offsets.committed().values()), timeout=_SEEN_SECONDS, what="a committed offset")
+    wait_until(lambda: sum(world.offsets.committed().values()), timeout=world.limit(_SEEN_SECONDS), what="a committed offset")
 
 
 def await_repeats(world: World, operation: str) -> None:
@@ -308,7 +310,7 @@ def await_repeats(world: World, operation: str) -> None:
     for worker, before in [(worker, repeats(worker)) for worker in world.workers]:
         wait_until(
             lambda worker=worker, before=before: repeats(worker) >= before + 2,  # type: ignore[misc]
-            timeout=_SEEN_SECONDS,
+            timeout=world.limit(_SEEN_SECONDS),
             what=f"{worker.name} to repeat {operation}",
         )
 
@@ -316,7 +318,7 @@ def await_repeats(world: World, operation: str) -> None:
 def must_end(world: World, words: str, *, status: int = 1) -> None:
     """Wait until every worker ends by itself, with this status and a sentence that holds these words."""
     for worker in world.workers:
-        said = worker.await_end(frozenset({status}), timeout=_SEEN_SECONDS + timeout_of(world))
+        said = worker.await_end(frozenset({status}), timeout=world.limit(_SEEN_SECONDS) + timeout_of(world))
         if words not in said:
             raise UnavailableError(f"{worker.name} ended without saying {words}: {said!r}.")
         world.report(said)

@@ -12,13 +12,13 @@ import time
 from array import array
 from bisect import bisect_right
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final, Self
 
 import numpy as np
-from confluent_kafka import KafkaError, Producer
+from confluent_kafka import KafkaError, KafkaException, Producer
 
 from pipeline.core.agencies import AgencyRegistry
 from pipeline.core.errors import UnavailableError
@@ -79,15 +79,26 @@ def procedure_code(number: int) -> str:
 class Traffic:
     """Sends from a thread of its own, acks=all, idempotent, until told to pause; a context manager.
 
-    A message that Kafka does not acknowledge is sent again: at a pause every event is in Kafka, some more than once.
+    Every message is booked until Kafka has said what became of it, and one that Kafka does not acknowledge is sent again, for it
+    may be there or not: at a pause every event is in Kafka, some more than once. No producer is dropped with messages under way.
 
     Args:
         rate: messages a second, repeats included.
         seed: the same seed gives the same agencies, procedures and repeats, in the same order.
+        new_producer: makes the producer out of its options.
     """
 
-    def __init__(self, bootstrap: str, topic: str, *, rate: float, seed: int) -> None:
+    def __init__(
+        self,
+        bootstrap: str,
+        topic: str,
+        *,
+        rate: float,
+        seed: int,
+        new_producer: Callable[[dict[str, Any]], Any] = Producer,
+    ) -> None:
         self.rate = rate
+        self._make = new_producer
         self._bootstrap, self._topic = bootstrap, topic
         self._source = random.Random(seed)
         self._salt = self._source.getrandbits(32)
@@ -101,7 +112,8 @@ class Traffic:
         self._agency, self._at, self._procedure = array("H"), array("q"), array("H")
         self._acknowledged = bytearray()  # by number: whether Kafka has it
         self._recent: deque[tuple[int, bytes, bytes]] = deque(maxlen=_REMEMBERED)
-        self._again: deque[tuple[int, bytes, bytes]] = deque()
+        self._again: deque[tuple[int, bytes, bytes]] = deque()  # not acknowledged, to be sent again
+        self._under_way = 0  # handed to a producer, without an answer
         self._history: deque[tuple[float, int]] = deque([(time.monotonic(), 0)])
         self._producer = self._new_producer()
         self._credit = 0.0
@@ -123,10 +135,15 @@ class Traffic:
         self._producer.purge()
         self._producer.flush(1)
 
-    def resume(self) -> None:
-        """Send from now on; with a new producer, for the topic may have been made anew."""
+    def resume(self, *, timeout: float = 120.0) -> None:
+        """Send from now on; with a new producer, for the topic may have been made anew.
+
+        Raises:
+            UnavailableError: the former producer's messages are not acknowledged within ``timeout`` seconds.
+        """
         self._check()
         if not self._flowing.is_set():
+            self._settle(timeout)
             self._producer = self._new_producer()
             self._idle.clear()
             self._flowing.set()
@@ -142,16 +159,20 @@ class Traffic:
         if not self._idle.wait(timeout):
             self._check()
             raise UnavailableError("The sender does not pause.", remedy="The broker takes no messages; see its log.")
-        while len(self._producer) or self._again:
+        self._settle(deadline - time.monotonic())
+        self._check()
+
+    def _settle(self, timeout: float) -> None:
+        """Wait until Kafka has acknowledged every message; nothing new may be sent meanwhile."""
+        deadline = time.monotonic() + timeout
+        while self._under_way or self._again:
             self._producer.flush(0.2)
             while self._again:
                 self._send(*self._again.popleft())
-            if time.monotonic() > deadline:
+            if time.monotonic() > deadline and (missing := self._under_way + len(self._again)):
                 raise UnavailableError(
-                    f"Kafka has not acknowledged {len(self._producer) + len(self._again)} messages within {timeout:.0f} s.",
-                    remedy="See the broker's log.",
+                    f"Kafka has not acknowledged {missing} messages within {timeout:.0f} s.", remedy="See the broker's log."
                 )
-        self._check()
 
     def burst(self, messages: int) -> None:
         """Send so many messages on top of the rate, as fast as they can be made."""
@@ -165,6 +186,12 @@ class Traffic:
             then = {agency.code for agency in registry.in_force(at.date())}
             agency = self._source.choice([code for code in self.agencies if code in then])
             self._send(*self._event(agency, at))
+
+    def behind(self, tallied: int) -> float:
+        """How long ago so many events had been made (seconds): the age of the oldest event that is not among them, about."""
+        history = list(self._history)
+        index = bisect_right(history, tallied, key=lambda noted: noted[1]) - 1
+        return time.monotonic() - history[max(index, 0)][0]
 
     def made_before(self, moment: float) -> int:
         """Events made until ``moment`` (of the monotonic clock), rounded up to the next turn; Kafka may not have taken them."""
@@ -254,10 +281,19 @@ class Traffic:
                 self._producer.produce(self._topic, value, key, on_delivery=partial(self._delivered, number, key, value))
             except BufferError:  # the broker is away
                 self._producer.poll(0.1)
+            except KafkaException as error:
+                if not error.args[0].fatal():
+                    raise
+                # What this producer had under way comes back as failed, and is sent again by the next one.
+                self._producer.purge()
+                self._producer.flush(1)
+                self._producer = self._new_producer()
             else:
+                self._under_way += 1
                 return
 
     def _delivered(self, number: int, key: bytes, value: bytes, error: KafkaError | None, _message: object) -> None:
+        self._under_way -= 1
         if error is not None:
             if not self._closed.is_set():
                 self._again.append((number, key, value))
@@ -267,8 +303,8 @@ class Traffic:
             self._acknowledged[number] = 1
             self.distinct += 1
 
-    def _new_producer(self) -> Producer:
-        return Producer(
+    def _new_producer(self) -> Any:
+        return self._make(
             {
                 "bootstrap.servers": self._bootstrap,
                 "client.id": "chaos-traffic",

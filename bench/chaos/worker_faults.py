@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Final, Literal
 
 from bench.chaos.fault import Fault, Needs
-from bench.chaos.world import LIVE_SECONDS, SESSION_SECONDS, World
+from bench.chaos.world import SESSION_SECONDS, World
 from deploy.native.processes import wait_until
 from pipeline.core.errors import UnavailableError
 
@@ -34,7 +34,9 @@ class KillUncommitted:
             worker = source.choice(world.workers)
             stored = world.raw_rows()
             world.traffic.burst(_BURST)
-            wait_until(lambda stored=stored: world.raw_rows() > stored, timeout=60, what="some of a burst to be stored")  # type: ignore[misc]
+            wait_until(
+                lambda stored=stored: world.raw_rows() > stored, timeout=world.limit(60), what="some of a burst to be stored"
+            )  # type: ignore[misc]
             world.strike()
             worker.kill()
             found = uncommitted_rows(world)
@@ -90,11 +92,11 @@ class Zombie:
         """Freeze one in the middle of a burst, and keep it frozen until the others have read what was its own."""
         stored = world.raw_rows()
         world.traffic.burst(_BURST)
-        wait_until(lambda: world.raw_rows() > stored, timeout=60, what="some of a burst to be stored")
+        wait_until(lambda: world.raw_rows() > stored, timeout=world.limit(60), what="some of a burst to be stored")
         world.strike()
         source.choice(world.workers).freeze()
         # It is live for another moment, until what was read before the freeze is old.
-        time.sleep(LIVE_SECONDS)
+        time.sleep(world.limits.live_seconds)
         world.await_live()
         world.recover()
         time.sleep(max(0.0, world.struck + SESSION_SECONDS + source.uniform(1.0, 6.0) - time.monotonic()))
@@ -140,7 +142,7 @@ class Redelivery:
         offsets = world.offsets
         wait_until(
             lambda: all(offsets.committed().get(number, 0) >= end for number, end in there.items()),
-            timeout=_READ_SECONDS,
+            timeout=world.limit(_READ_SECONDS),
             what="the new group to read the whole topic",
         )
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import tempfile
 import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
@@ -11,9 +10,11 @@ from pathlib import Path
 from typing import Final, Self
 
 from bench.chaos.gate import Gate
+from bench.chaos.limits import Limits, measure
 from bench.chaos.traffic import Traffic
 from bench.chaos.verdict import Verdict, verdict
 from bench.chaos.workers import Worker
+from bench.folder import temporary_folder
 from bench.measure import Group, Probe
 from deploy.native.clickhouse_server import ClickHouseServer
 from deploy.native.kafka import KafkaNode
@@ -25,8 +26,9 @@ from pipeline.core.errors import UnavailableError
 TOPIC: Final = "dvc.dossier-events.v1"
 PARTITIONS: Final = 4
 DATABASE: Final = "chaos"
-#: Live means: what was made this long ago is in the minute tallies (seconds). Without faults the slowest percent takes 0.7 s.
-LIVE_SECONDS: Final = 1.0
+TIERS: Final = ("agency_minute", "agency_day", "agency_day_procedure")
+#: How long one look at the distance between traffic and tallies takes, and how often it is measured meanwhile (seconds).
+_LOOK_SECONDS, _POLL_SECONDS = 3.0, 0.05
 SESSION_SECONDS: Final = 6
 
 
@@ -60,6 +62,7 @@ class World:
         self.group = "chaos-0"
         #: When the fault under way struck, and when the world had recovered from it, by the monotonic clock.
         self.struck, self.recovered = 0.0, None  # type: float, float | None
+        self.limits = Limits()  # measured when everything runs
         self._groups = 0
         self.topic, self.database = TOPIC, DATABASE
         self._keep_logs, self._first_workers, self._rate, self._seed = keep_logs, workers, rate, seed
@@ -67,7 +70,9 @@ class World:
         self._faults: list[str] = []
         self._started = 0
         self._exit = ExitStack()
-        self.folder = Path(tempfile.mkdtemp(prefix="portalpulse-chaos-"))
+        # Made here, for what follows is named within it; removed by __exit__, and when __enter__ fails.
+        self._temporary = ExitStack()
+        self.folder = self._temporary.enter_context(temporary_folder("portalpulse-chaos-"))
         logs = self.folder / "logs"
         self.kafka: KafkaNode | KafkaCluster = (
             KafkaNode(data_dir=self.folder / "kafka", log_dir=logs)
@@ -95,6 +100,9 @@ class World:
             self.report("starting workers")
             self.set_workers(self._first_workers)
             self.traffic.resume()
+            self.report("measuring how quick this machine is without faults")
+            self.limits = measure(self._most_behind, rate=self._rate)
+            self.report(str(self.limits))
         except BaseException:
             self._exit.close()
             raise
@@ -195,49 +203,70 @@ class World:
         """Events in the minute tallies; 0 while nothing answers."""
         return sum(self.probe.numbers(f"SELECT sum(events) FROM {self.database}.agency_minute FINAL"))
 
+    def _most_behind(self) -> float:
+        """The farthest that the tallies are behind the traffic within some seconds (seconds)."""
+        end, most = time.monotonic() + _LOOK_SECONDS, 0.0
+        while time.monotonic() < end:
+            most = max(most, self.traffic.behind(self.tallied()))
+            time.sleep(_POLL_SECONDS)
+        return most
+
+    def limit(self, seconds: float) -> float:
+        """A limit of so many seconds on a quick machine, as it holds on this one."""
+        return self.limits.of(seconds)
+
     def live(self) -> bool:
-        """Whether there is traffic, and what was made ``LIVE_SECONDS`` ago is tallied, whether Kafka took it or not."""
-        wanted = self.traffic.made_before(time.monotonic() - LIVE_SECONDS)
+        """Whether there is traffic, and what was made ``limits.live_seconds`` ago is tallied, whether Kafka took it or not."""
+        wanted = self.traffic.made_before(time.monotonic() - self.limits.live_seconds)
         return 0 < wanted <= self.tallied()
 
     def await_live(self, *, timeout: float = 120.0) -> None:
         """Wait until the workers have caught up with the traffic, which flows on.
 
         Raises:
-            UnavailableError: they have not within ``timeout`` seconds.
+            UnavailableError: they have not within ``timeout`` seconds, as multiplied by ``limit``.
         """
-        wait_until(self.live, timeout=timeout, what="the tallies to catch up with the traffic")
+        wait_until(self.live, timeout=self.limit(timeout), what="the tallies to catch up with the traffic")
 
     def await_exact(self, timeout: float = 120.0) -> float:
         """Pause the traffic and wait until every tier has as many events as were sent; returns the seconds it took.
 
         Raises:
-            UnavailableError: they have not within ``timeout`` seconds; with the numbers.
+            UnavailableError: they have not within ``timeout`` seconds, as multiplied by ``limit``, with the numbers; or more is
+                stored than the traffic knows of, at once, for then they never can.
         """
         began = time.monotonic()
-        self.traffic.pause()
+        self.traffic.pause(timeout=self.limit(timeout))
         expected = self.traffic.distinct
-        sums = ", ".join(
-            f"(SELECT sum(events) FROM {self.database}.{tier} FINAL)"
-            for tier in ("agency_minute", "agency_day", "agency_day_procedure")
+        asked = ", ".join(
+            [
+                f"(SELECT count() FROM {self.database}.dossier_events FINAL)",
+                *(f"(SELECT sum(events) FROM {self.database}.{tier} FINAL)" for tier in TIERS),
+            ]
         )
+        found: list[int] = []
+
+        def settled() -> bool:
+            found[:] = self.probe.numbers(f"SELECT {asked}")
+            return found == [expected] * 4 or found[:1] > [expected]
+
         try:
-            wait_until(
-                lambda: self.probe.numbers(f"SELECT {sums}") == [expected] * 3,
-                timeout=timeout,
-                what=f"{expected} events in every tier",
-            )
+            wait_until(settled, timeout=self.limit(timeout), what=f"{expected} events in every tier")
         except UnavailableError as error:
-            found = self.probe.numbers(f"SELECT (SELECT count() FROM {self.database}.dossier_events FINAL), {sums}")
             raise UnavailableError(
                 f"{error.problem} Found (stored, minutes, days, procedures): {found}. {' '.join(self.check())}",
                 remedy="The workers' logs say what they did.",
             ) from error
+        if found != [expected] * 4:
+            raise UnavailableError(
+                f"{found[0]} events are stored, and the sender knows of only {expected} in Kafka.",
+                remedy="Its books are wrong, or something else sends to the topic: this is no fault of the workers.",
+            )
         return time.monotonic() - began
 
     def verdict(self) -> Verdict:
         """Every number of the storage against what was sent; pauses the traffic."""
-        self.traffic.pause()
+        self.traffic.pause(timeout=self.limit(120.0))
         return verdict(self.traffic, self.server, self.database)
 
     # --- end --------------------------------------------------------------------------------------------------------------
@@ -253,4 +282,4 @@ class World:
         self.probe.close()
         if self._keep_logs is not None:
             shutil.copytree(self.folder / "logs", self._keep_logs, dirs_exist_ok=True)
-        shutil.rmtree(self.folder, ignore_errors=True)
+        self._temporary.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 
 import pytest
@@ -41,9 +42,12 @@ def worlds(tmp_path_factory):
 
 @pytest.fixture
 def survives(worlds):
-    """``survives(name, seed=...)`` puts a fault into a world under traffic and returns the outcome, exact in every number."""
+    """``survives(name, seed=..., within=...)`` puts a fault into a world under traffic and returns the outcome.
 
-    def survives(name, *, seed=1):
+    It must be exact in every number, and recover within so many seconds, or longer on a machine that is slow without faults.
+    """
+
+    def survives(name, *, seed=1, within=math.inf):
         fault = all_faults()[name]
         try:
             outcome = exercise(worlds.world(brokers=fault.needs.brokers), fault, random.Random(seed))
@@ -52,6 +56,7 @@ def survives(worlds):
             assert not any(outcome.verdict.wrong.values()), outcome.verdict.wrong
             assert outcome.verdict.exact, outcome.verdict
             assert not outcome.unexpected_ends, outcome.unexpected_ends
+            assert outcome.recovery_seconds < worlds.world().limit(within)
         except BaseException:
             worlds.close()
             raise

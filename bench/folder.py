@@ -1,0 +1,50 @@
+"""Temporary folders that do not pile up: removed at the end, and by the next benchmark when a killed one left them behind."""
+
+from __future__ import annotations
+
+import fcntl
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Final
+
+_LOCK: Final = "owner.lock"
+
+
+@contextmanager
+def temporary_folder(prefix: str, *, parent: Path | None = None) -> Iterator[Path]:
+    """A new folder below ``parent`` (default: the system's), removed at the end with everything in it.
+
+    Folders of the same prefix whose processes were killed are removed first. A folder belongs to a live process while its lock
+    is held; the kernel gives the lock back however the process ends.
+    """
+    where = Path(tempfile.gettempdir()) if parent is None else parent
+    for left in where.glob(f"{prefix}*/{_LOCK}"):
+        _remove_if_left(left)
+    folder = Path(tempfile.mkdtemp(prefix=prefix, dir=where))
+    with (folder / _LOCK).open("w") as lock:
+        _lock(lock)
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _remove_if_left(path: Path) -> None:
+    try:
+        with path.open("r+") as lock:
+            if _lock(lock):
+                shutil.rmtree(path.parent, ignore_errors=True)
+    except OSError:
+        return  # somebody else's, or removed meanwhile
+
+
+def _lock(file: IO[str]) -> bool:
+    """Whether the lock is ours now; children do not inherit it."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

@@ -1,0 +1,169 @@
+"""The books of the traffic that faults are put into, over a producer in memory; and the limits that follow the machine."""
+
+from __future__ import annotations
+
+import datetime as dt
+import itertools
+
+import pytest
+from confluent_kafka import KafkaError, KafkaException
+
+from bench.chaos.limits import LIVE_SECONDS, Limits, measure
+from bench.chaos.traffic import Traffic
+from pipeline.core.errors import UnavailableError
+from pipeline.core.periods import VIETNAM
+
+NOW = dt.datetime(2026, 1, 5, 9, tzinfo=VIETNAM)
+
+
+SILENT = object()
+
+
+class Broker:
+    """Takes what is flushed. ``answers`` decides about each message: None is taken, an error is not, SILENT is no answer."""
+
+    def __init__(self):
+        self.taken, self.producers, self.answers = [], [], itertools.repeat(None)
+        self.fatal = False
+
+    def producer(self, _options):
+        self.producers.append(MemoryProducer(self))
+        return self.producers[-1]
+
+
+class MemoryProducer:
+    """Holds messages until it is flushed."""
+
+    def __init__(self, broker):
+        self._broker, self.waiting = broker, []
+
+    def __len__(self):
+        return len(self.waiting)
+
+    def produce(self, _topic, value, _key, *, on_delivery):
+        if self._broker.fatal:
+            self._broker.fatal = False
+            raise KafkaException(KafkaError(KafkaError._FATAL, "out of sequence", fatal=True))
+        self.waiting.append((value, on_delivery))
+
+    def poll(self, _seconds):
+        return 0
+
+    def purge(self):
+        waiting, self.waiting = self.waiting, []
+        for _, on_delivery in waiting:
+            on_delivery(KafkaError(KafkaError._PURGE_INFLIGHT, "purged"), None)
+
+    def flush(self, _seconds):
+        waiting, self.waiting = self.waiting, []
+        for value, on_delivery in waiting:
+            answer = next(self._broker.answers)
+            if answer is SILENT:
+                self.waiting.append((value, on_delivery))
+                continue
+            if answer is None:
+                self._broker.taken.append(value)
+            on_delivery(answer, None)
+        return len(self.waiting)
+
+
+@pytest.fixture
+def broker():
+    """An empty one."""
+    return Broker()
+
+
+@pytest.fixture
+def traffic(broker):
+    """Traffic that flows only when a test says so; its own events are at no rate."""
+    with Traffic("nowhere", "topic", rate=0.0, seed=1, new_producer=broker.producer) as traffic:
+        yield traffic
+
+
+def send(traffic, count):
+    """Send so many events while it pauses."""
+    traffic.send_at([NOW] * count)
+
+
+def test_a_producer_is_dropped_only_when_its_messages_are_booked(traffic, broker):
+    """Messages under way when the traffic goes on with another producer are waited for: Kafka takes them, so they are known."""
+    send(traffic, 300)
+    assert traffic.distinct == 0
+    traffic.resume()
+    traffic.pause()
+    assert len(broker.producers) == 2
+    assert len(broker.taken) == traffic.distinct == traffic.messages == len(traffic.numbers()) == 300
+
+
+def test_what_kafka_does_not_take_is_sent_again(traffic, broker):
+    """A message that failed may be in Kafka or not: it is sent until it is taken, and its event counts once."""
+    failed = KafkaError(KafkaError._MSG_TIMED_OUT, "too late")
+    broker.answers = itertools.chain([failed, None, failed, failed], itertools.repeat(None))
+    send(traffic, 3)
+    traffic.pause()
+    assert len(set(broker.taken)) == traffic.distinct == 3
+    assert len(traffic.expected().at) == 3
+
+
+def test_messages_without_an_answer_end_with_an_error(traffic, broker):
+    """Whether the traffic pauses or goes on, messages that Kafka never answers for are named within the limit."""
+    broker.answers = itertools.repeat(SILENT)
+    send(traffic, 7)
+    for action in (traffic.pause, traffic.resume):
+        with pytest.raises(UnavailableError, match="not acknowledged 7 messages"):
+            action(timeout=0.0)
+    assert len(broker.producers) == 1
+
+
+def test_a_producer_that_gives_up_for_good_is_replaced(traffic, broker):
+    """After a fatal error another producer sends what the first had under way, and the message that met the error."""
+    send(traffic, 4)
+    broker.fatal = True
+    send(traffic, 1)
+    traffic.pause()
+    assert len(broker.producers) == 2
+    assert len(set(broker.taken)) == traffic.distinct == 5
+
+
+def test_how_far_tallies_are_behind(traffic):
+    """It is the time since as many events had been made as are tallied."""
+    traffic._history.clear()
+    traffic._history.extend([(10.0, 0), (11.0, 100), (12.0, 200), (13.0, 200)])
+    ages = [traffic.behind(tallied) for tallied in (0, 99, 100, 250)]
+    assert [round(age - ages[-1], 3) for age in ages] == [3.0, 3.0, 2.0, 0.0]
+
+
+def looks(*seconds):
+    """A look that finds these in turn, the last for ever, and a clock by which each takes three seconds."""
+    found = itertools.chain(seconds, itertools.repeat(seconds[-1]))
+    clock = itertools.count(0.0, 3.0)
+    return measure(lambda: next(found), rate=1_000, monotonic=lambda: next(clock))
+
+
+@pytest.mark.parametrize(
+    ("found", "behind"),
+    [
+        ((0.4,), 0.4),  # quick
+        ((2.5, 0.7), 0.7),  # quick after its start
+        ((9.0, 5.0, 3.1, 3.0, 2.9), 2.9),  # slow, and no slower with time
+    ],
+)
+def test_limits_follow_the_machine(found, behind):
+    """What tallies need without faults, once that is the same for some looks, decides what is live and how long a limit is."""
+    limits = looks(*found)
+    assert limits == Limits(behind)
+    assert limits.live_seconds == max(LIVE_SECONDS, 1.5 * behind)
+    assert limits.of(60) == pytest.approx(60 * max(1, 1.5 * behind))
+    assert f"{behind:.2f} s behind" in str(limits)
+
+
+def test_limits_do_not_grow_beyond_measure():
+    """A very slow machine gets ten times the limit, not hundreds of times."""
+    assert Limits(100.0).of(1.0) == 10.0
+
+
+def test_a_machine_that_does_not_keep_up_is_told_so():
+    """Tallies that fall further and further back without any fault end the run before the first fault, with a remedy."""
+    with pytest.raises(UnavailableError, match="does not keep up") as raised:
+        looks(*(2.0**number for number in range(1, 60)))
+    assert "--rate" in raised.value.remedy
