@@ -165,13 +165,19 @@ class DeadLetterSettings(BaseModel):
     model_config = {"extra": "forbid"}
 
     max_consecutive: int = Field(
-        10_000, ge=0, le=1_000_000_000, description="A worker stops at so many refused messages in a row; 0 never stops it."
+        10_000,
+        ge=0,
+        le=1_000_000_000,
+        description="A worker stops at so many refused messages of a partition in a row; 0 never stops it.",
     )
     max_ratio: float = Field(
         0.5, ge=0, le=1, description="A worker stops when more than this share of window_messages is refused; 0 never stops it."
     )
     window_messages: int = Field(
-        100_000, ge=0, le=1_000_000_000, description="Latest messages that max_ratio is taken over; 0 switches it off."
+        100_000,
+        ge=0,
+        le=1_000_000_000,
+        description="Latest messages of a partition that max_ratio is taken over; 0 switches it off.",
     )
 
 
