@@ -12,7 +12,7 @@ from confluent_kafka import KafkaError, KafkaException, Producer
 from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, ResourceType
 
 from pipeline.core.errors import ConfigurationError, UnavailableError
-from pipeline.kafka_access import refusal, topics_of
+from pipeline.kafka_access import Reports, refusal, topics_of
 from pipeline.kafka_security import PLAINTEXT, librdkafka_options
 from pipeline.logs import get_logger
 from pipeline.settings import KafkaSettings
@@ -79,7 +79,8 @@ class KafkaWriter:
             **librdkafka_options(security),
             "bootstrap.servers": self._bootstrap,
             "client.id": "portalpulse-producer",
-            "log_level": 2,  # librdkafka would print every refused connection; what matters comes to error_cb
+            "log_level": 2,
+            "logger": Reports().logger(),  # librdkafka would print to stderr what comes to error_cb as well
             "error_cb": self._client_error,
             "enable.idempotence": True,
             "acks": "all",
@@ -178,8 +179,12 @@ class KafkaWriter:
                 error = error.__cause__ or error.__context__
             if error is None:
                 raise
-            self._problem = self._problem or self._why(error.args[0], None, None)
-            self._lost = True
+            self._end(error.args[0])
+
+    def _end(self, error: KafkaError) -> None:
+        """Nothing more can be sent. Messages were given up because of it, maybe before it was handed over: it is the cause."""
+        self._problem = self._why(error, None, None)
+        self._lost = True
 
     def _delivered(self, error: KafkaError | None, message: Any) -> None:
         if error is not None and error.code() == KafkaError.MSG_SIZE_TOO_LARGE:
@@ -201,6 +206,7 @@ class KafkaWriter:
 
     def _why(self, error: KafkaError, key: bytes | None, value: bytes | None) -> str:
         """Why a message failed, with what to do where that is known."""
+        # The right to send in order without repeats comes with the right to write to any topic.
         if error.code() in {KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError.CLUSTER_AUTHORIZATION_FAILED}:
             return no_right_to_write(self._topic, self._security)
         if error.code() != KafkaError.MSG_SIZE_TOO_LARGE:
@@ -222,8 +228,7 @@ class KafkaWriter:
         if error.code() == KafkaError._ALL_BROKERS_DOWN:  # noqa: SLF001
             self._log.warning("kafka_unreachable", bootstrap=self._bootstrap, detail=error.str())
         if error.fatal():
-            self._problem = self._problem or error.str()
-            self._lost = True
+            self._end(error)
 
 
 def no_right_to_write(topic: str, security: KafkaSettings) -> str:
