@@ -203,7 +203,7 @@ MUTANTS = [
         "pipeline.dead_letter_guard",
         "            while self._next != number:\n",
         "            while False:\n",
-        f"{DELIVERY}test_batches_are_judged_in_order_whichever_is_stored_first",
+        "tests/unit/pipeline/test_dead_letter_guard.py::test_a_batch_waits_until_all_before_it_are_judged",
     ),
     Mutant(
         "a restart forgets no run",
