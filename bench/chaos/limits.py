@@ -15,8 +15,9 @@ LIVE_SECONDS: Final = 1.0
 _LIVE_FACTOR: Final = 1.5
 #: Limits are multiplied by this at most.
 _MOST_STRETCH: Final = 10.0
-#: So many looks must agree, to this part of the largest, and this long it may take until they do (seconds).
-_LOOKS_AGREE, _AGREE_WITHIN, _MEASURE_SECONDS = 3, 0.25, 120.0
+#: So many looks must agree, to this part of the largest, and this long it may take until they do (seconds). While workers catch
+#: up with what was sent during their start, every look finds clearly less than the one before.
+_LOOKS_AGREE, _AGREE_WITHIN, _MEASURE_SECONDS = 4, 0.1, 120.0
 
 
 @dataclass(frozen=True, slots=True)

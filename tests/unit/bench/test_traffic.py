@@ -145,7 +145,8 @@ def looks(*seconds):
     [
         ((0.4,), 0.4),  # quick
         ((2.5, 0.7), 0.7),  # quick after its start
-        ((9.0, 5.0, 3.1, 3.0, 2.9), 2.9),  # slow, and no slower with time
+        ((9.0, 5.0, 3.1, 3.0, 2.9, 3.0), 3.0),  # slow, and no slower with time
+        ((26.0, 24.0, 22.0, 20.0, 9.0, 0.5), 0.5),  # quick, once it has caught up with its start
     ],
 )
 def test_limits_follow_the_machine(found, behind):
