@@ -12,10 +12,11 @@ from collections.abc import Callable
 from typing import Final
 
 #: Without a beat for this long the process stood still (seconds).
-STILL_SECONDS: Final = 5.0
+STILL_SECONDS: Final = 3.0
 #: How long afterwards the libraries' lines are about it (seconds).
 _AFTERWARDS_SECONDS: Final = 10.0
-_LIBRARIES: Final = ("aiokafka", "faust", "mode")
+#: Loggers of the libraries; Faust's services log under the module of their class, ours too, and we log by other means.
+_LIBRARIES: Final = ("aiokafka", "faust", "mode", "pipeline")
 
 
 class QuietAfterStandstill(logging.Filter):

@@ -263,7 +263,9 @@ class Worker:
         while True:
             await asyncio.sleep(_WATCH_SECONDS)
             if seconds := quiet.beat():
-                after = "rejoins the group" if seconds > self._settings.kafka.session_timeout_seconds else "goes on"
+                # The session began with the last heartbeat, up to a third of it before the process stood still.
+                gone = seconds > self._settings.kafka.session_timeout_seconds * 2 / 3
+                after = "rejoins the group" if gone else "goes on"
                 log.warning("process_stood_still", reason=f"The process stood still for {seconds:.0f} s and {after}.")
             now = time.monotonic()
             consumer = self._app.consumer if self._app.started else None
