@@ -199,13 +199,15 @@ class BatchSender:
             failed = await self._send_parts(partition, batch, sent_at)
             with self._room:
                 self._bytes -= len(batch.data)
-                if not failed:
+                if failed is None:
                     del self._places[number]
+                else:
+                    self._places[number] = failed
                 self._room.notify_all()
 
-    async def _send_parts(self, partition: int, batch: Batch, sent_at: float) -> bool:
-        """Send a batch, in halves when the topic refuses it as too large; returns whether anything of it failed."""
-        failed = False
+    async def _send_parts(self, partition: int, batch: Batch, sent_at: float) -> int | None:
+        """Send a batch, in halves when the topic refuses it as too large; returns the place of the first part that failed."""
+        failed: int | None = None
         parts = [batch]
         while parts:
             part = parts.pop()
@@ -216,7 +218,7 @@ class BatchSender:
             now = self._monotonic()
             with self._room:
                 if self.lost or error is not None:
-                    failed = True
+                    failed = part.first if failed is None else min(failed, part.first)
                     self.failed += part.records
                     self.problem = self.problem or self._why(error)
                 else:
