@@ -22,7 +22,7 @@ from tests.fuzz.target import CORPUS, check, corpus
 _FOLDER = Path(".cache/fuzz/decode")
 _MOST_BYTES = 16_384
 #: Longer inputs are not kept in the repository (bytes).
-_LONGEST = 2_048
+_LONGEST = 1_024
 
 
 #: atheris keeps some kilobytes of each run: a process ends before that becomes gigabytes.
