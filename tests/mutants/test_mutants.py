@@ -273,8 +273,8 @@ MUTANTS = [
     Mutant(
         "a worker whose storage is away is not ended",
         "pipeline.stream.worker",
-        "if self.delivery.room.full:",
-        "if self.delivery.room.full and False:",
+        "if self.delivery.room.full or self.delivery.storage_away_since:",
+        "if self.delivery.storage_away_since:",
         "tests/unit/pipeline/test_watchdog.py::test_while_the_room_is_full_nothing_needs_to_be_fetched",
     ),
     Mutant(
