@@ -76,15 +76,13 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
 
     async def _fetch_records(self, consumer: Any, partitions: Any, timeout: float = 0.0, **kwargs: Any) -> Any:  # noqa: ASYNC109
         """Records, with the positions behind them; positions that the log does not hold are left to ``BatchConsumer``."""
-        records: Any = None
-        while records is None:
-            try:
-                records = await super()._fetch_records(consumer, partitions, timeout=timeout, **kwargs)
-            except OffsetOutOfRangeError as error:
-                self.outside.update(error.args[0])
-            except NoOffsetForPartitionError as error:
-                self.outside[error.args[0]] = None
-            timeout = 0.0  # what else is there already: of many partitions without an offset all are found at once
+        records: Any = {}
+        try:
+            records = await super()._fetch_records(consumer, partitions, timeout=timeout, **kwargs)
+        except OffsetOutOfRangeError as error:
+            self.outside.update(error.args[0])
+        except NoOffsetForPartitionError as error:
+            self.outside[error.args[0]] = None
         self.positions = {tp: state._position for tp, state in states_of(consumer) if state._position is not None}  # noqa: SLF001
         return records
 

@@ -81,6 +81,7 @@ class Worker:
         self._read_through: dict[Any, int] = {}  # at the look before
         self._looked_at = 0.0
         self._ends: dict[Any, int] = {}  # highest end of each assigned partition
+        self._committed: dict[Any, int] = {}
         self._failed: asyncio.Future[None] | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._app: Any = None
@@ -247,10 +248,9 @@ class Worker:
         try:
             await identity.watch()
         except TopicGoneError:
-            committed = self._app.consumer.committed()
             with suppress(TimeoutError):  # with the storage away it is only logged
                 async with asyncio.timeout(_RECORD_SECONDS):
-                    for tp, offset in committed.items():
+                    for tp, offset in self._committed.items():
                         await self._left_unread(tp, offset, self._ends.get(tp, 0), UnreadCause.RECREATED)
             raise
 
@@ -282,7 +282,10 @@ class Worker:
             state.assigned = len(signs.fetches) if signs.joined else 0
             state.lag, readable = consumer.unread(), consumer.readable()
             ends = consumer.ends()
-            self._ends = {tp: max(end, self._ends.get(tp, 0)) for tp, end in ends.items()}
+            if ends:  # of a topic that is gone the last ones stay: its partitions are taken away before the worker ends
+                self._ends = {tp: max(end, self._ends.get(tp, 0)) for tp, end in ends.items()}
+                committed = consumer.committed()
+                self._committed = {tp: max(committed.get(tp, 0), self._committed.get(tp, 0)) for tp in ends}
             for tp in ends:  # the series is there before anything is noticed
                 self._metrics.unread.labels(topic=tp.topic, partition=tp.partition)
         self._metrics.assigned.set(state.assigned)

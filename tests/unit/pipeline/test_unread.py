@@ -122,7 +122,7 @@ async def test_a_record_that_fails_for_good_ends_the_worker(worker, store):
 
 async def test_a_topic_that_is_gone_leaves_what_was_not_acknowledged(worker, store):
     """From the acknowledged offset to the last known end, as far as the storage takes it; the cause ends the worker."""
-    worker._ends = {TP: 130}
+    worker._ends, worker._committed = {TP: 130}, {TP: 60}
 
     async def watch():
         raise TopicGoneError("The topic was deleted.")
