@@ -46,14 +46,6 @@ def test_a_group_that_another_program_uses(site, options):
         assert _named(site, site.launch().await_end())
 
 
-@pytest.mark.parametrize("options", [NEWER, pytest.param(SAME_ASSIGNOR, marks=pytest.mark.chaos)], ids=["newer", "roundrobin"])
-def test_another_program_joins_the_workers(site, options):
-    """One that joins a running worker's group, and would take a share of its partitions without a word, ends the worker."""
-    worker = site.worker()
-    with another_program(site, **options):
-        assert _named(site, worker.await_end())
-
-
 def test_a_group_that_another_program_has_left(site):
     """A group that a program of the newer protocol used before is no obstacle."""
     with another_program(site, **NEWER) as other:
