@@ -239,6 +239,7 @@ class Worker:
         through = consumer.read_through() if consumer.signs() is not None else {}
         before = self._read_through if now - self._looked_at < 3 * LOOK_SECONDS else {}
         for tp, offset in through.items():
+            self._ends[tp] = max(look.ends.get(tp.partition, 0), self._ends.get(tp, 0))
             if before.get(tp) == offset:
                 self._note_unread(tp, max(offset, look.committed.get(tp.partition, 0)), look.first.get(tp.partition, 0))
         self._read_through, self._looked_at = through, now

@@ -193,7 +193,7 @@ def test_deleted_while_no_worker_runs(chain, log):
 
 
 def test_a_topic_made_anew_loses_what_was_unread(chain, log, way):
-    """When the topic is deleted and created again, what was not acknowledged of the old one is recorded at the end."""
+    """When a topic is deleted and created again, what was not acknowledged of it is recorded up to the end last seen."""
     worker = _start(chain, way.url)
     log.send(100)
     wait_until(lambda: _settled(chain), timeout=60, what="the first events")
@@ -206,7 +206,7 @@ def test_a_topic_made_anew_loses_what_was_unread(chain, log, way):
     assert "deleted and created again" in worker.process.log.read_text()
     lost = log.sent - chain.stored()
     ranges = _kafka(chain)[1]["unread"]["ranges"]
-    assert sum(unread["end"] - unread["first"] - unread["kept"] for unread in ranges) == lost > 0
+    assert 0 < sum(unread["end"] - unread["first"] - unread["kept"] for unread in ranges) <= lost
 
 
 def test_ends_of_transactions_are_no_messages(chain, log):
