@@ -428,6 +428,8 @@ def test_times_at_the_edge_of_the_future(text, microseconds):
     ),
     st.sampled_from(CLOCKS),
 )
+@example([("occurred_at", b'"9999-12-31T17:00:00Z"')], LATEST)  # a civil day that no calendar has
+@example([("occurred_at", b'"2106-02-06T17:00:00Z"')], CLOCKS[-1])  # a day that no column holds, at a clock behind it
 def test_extremes_of_every_type_in_every_field(chosen, latest):
     """The least, the largest and the oddest value of every JSON type is an event or a refusal with a reason, at any clock."""
     values = [a_message(**{name: ...})[:-1] + b', "' + name.encode() + b'": ' + value + b"}" for name, value in chosen]

@@ -158,12 +158,15 @@ def test_it_ends_when_the_part_is_back_and_not_before_it_was_delivered(alerts, s
     assert len(site.requests) == 3
 
 
-def test_a_new_end_after_the_last_one_is_a_new_alert(alerts, site, times):
-    """The next outage begins when it begins."""
+@pytest.mark.parametrize("away", [False, True])
+def test_a_new_end_after_the_last_one_is_a_new_alert(alerts, site, times, away):
+    """The next outage begins when it begins, even when Alertmanager was away and never heard that the last one was over."""
     alerts.ended("Kafka", "ended (signal 9)", pause=1.0, restart=1)
     alerts.is_back("Kafka", seconds=3.0)
     times.passes(HOLD)
+    site.refuses = away
     alerts.tick()
+    site.refuses = False
     times.passes(3_600.0)
     alerts.ended("Kafka", "ended (signal 9)", pause=1.0, restart=1)
     alerts.tick()

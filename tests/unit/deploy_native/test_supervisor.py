@@ -139,7 +139,7 @@ def test_a_part_that_ends_is_started_after_a_pause(program, time, diary):
 
 
 @pytest.mark.parametrize("status", [0, 1, 2])
-def test_any_status_after_it_was_ready_is_a_reason_to_start_again(program, time, diary, status, tmp_path):
+def test_any_status_after_it_was_ready_is_a_reason_to_start_again(program, time, diary, status):
     """A worker that ends with a reason, because its broker was away for example, is started again like one that was killed."""
     part = program("The worker")
     supervisor = Supervisor([Supervised(part)], observer=diary, monotonic=time)
@@ -214,11 +214,21 @@ def test_a_final_status_is_not_started_again(program, time, diary, when):
     assert diary.entries[-1] == ("gives up", "The worker", "ended (exit code 3)")
 
 
-def test_a_refusal_at_the_start_is_not_repeated_for_long(program, time, diary):
-    """Status 2 before it is ready is a wrong setting, or something that is still away: after the second one the stack ends."""
+@pytest.mark.parametrize("status_when_ready", ["", 2])
+def test_a_refusal_at_the_start_is_not_repeated_for_long(program, time, diary, status_when_ready):
+    """Status 2 before it is ready is a wrong setting, or something that is still away: after the second one the stack ends.
+
+    The same status of a part that was ready is none of them.
+    """
     part = program("The worker")
     supervisor = Supervisor([Supervised(part)], observer=diary, monotonic=time)
-    part.dies()
+    if status_when_ready:
+        part.process.kill()
+        part.exits_with(status_when_ready)
+        part.launch()
+        part.await_end()
+    else:
+        part.dies()
     part.exits_with(2)
     supervisor.tick()
     for _ in range(MOST_REFUSALS - 1):
@@ -232,6 +242,25 @@ def test_a_refusal_at_the_start_is_not_repeated_for_long(program, time, diary):
     part.await_end()
     with pytest.raises(UnavailableError, match="change nothing"):
         supervisor.tick()
+
+
+def test_refusals_before_a_part_was_ready_are_forgotten(program, time, diary):
+    """What was away at one start and is there at the next counts no more: only refusals in a row end the stack."""
+    part = program("The worker")
+    supervisor = Supervisor([Supervised(part)], observer=diary, monotonic=time)
+    for _ in range(MOST_REFUSALS):
+        part.dies()
+        part.exits_with(2)
+        supervisor.tick()
+        time.passes(30.0)
+        supervisor.tick()
+        part.await_end()
+        part.exits_with("")
+        supervisor.tick()
+        time.passes(30.0)
+        supervisor.tick()
+        supervisor.tick()
+        assert diary.entries[-1][0] == "back"
 
 
 def test_a_part_that_loses_everything_with_its_process_is_not_started_again(program, time, diary):

@@ -13,6 +13,7 @@ import pytest
 from prometheus_client import CollectorRegistry, Counter
 from prometheus_client.parser import text_string_to_metric_families
 
+from pipeline.addresses import SIGNATURE
 from pipeline.api import Api, Health, HttpServer, Progress
 from pipeline.audit import AuditDesk
 from pipeline.core.clock import ManualClock
@@ -182,13 +183,14 @@ async def given_up(client, path):
 
 async def test_a_hanging_storage_leaves_the_own_metrics(hanging):
     """While the storage hangs a scrape answers, with what the process knows itself, before Prometheus gives up."""
-    answer = await hanging.get("/metrics", headers={"X-Prometheus-Scrape-Timeout-Seconds": "1"})
+    # Far more than the second that the scrape waits, and less than the half minute of one that does not say how long.
+    answer = await hanging.get("/metrics", headers={"X-Prometheus-Scrape-Timeout-Seconds": "1"}, timeout=20)
     assert answer.status_code == 200
     assert {"alive_total 0.0", "portalpulse_storage_up 0.0"} <= set(answer.text.splitlines())
 
 
 async def test_scrapes_that_were_given_up_are_not_computed(hanging):
-    """However many scrapes give up, one computation runs, and the next scrape is answered by one that began after it."""
+    """However many scrapes give up, one computation runs, and it answers the scrape that comes soon after them."""
     for _ in range(5):
         await given_up(hanging, "/metrics")
     assert hanging.store.scrapes == 1
@@ -247,6 +249,12 @@ async def test_a_worker_without_figures_still_has_metrics(ask):
         answer = await ask(path)
         assert answer.status_code == 404
         assert "exporter" in answer.json()["error"]
+
+
+async def test_every_answer_is_signed(ask):
+    """Commands tell a process of portalpulse from another program at its port by a header, also when it refuses."""
+    for path in ("/healthz", "/readyz", "/metrics", "/api/v1/status", "/api/v1/report", "/no-such-path"):
+        assert SIGNATURE in (await ask(path, reader=filled())).headers, path
 
 
 async def test_healthz(ask):
@@ -393,6 +401,13 @@ async def test_a_taken_port_is_one_sentence(registry):
         with pytest.raises(UnavailableError, match=r"cannot be used.*PORTALPULSE_HTTP__PORT"):
             await server.start()
         await server.close()
+
+
+async def test_a_host_of_another_machine(registry):
+    """An address that this machine does not have is a setting to correct, and no port to change."""
+    api = Api(registry=CollectorRegistry(), agencies=registry, clock=ManualClock(NOW), health=lambda: FINE)
+    with pytest.raises(UnavailableError, match=r"192\.0\.2\.1 cannot be used.*PORTALPULSE_HTTP__HOST"):
+        await HttpServer(api, HttpSettings(host="192.0.2.1", port=0)).start()
 
 
 async def test_an_address_of_version_six(registry):

@@ -59,6 +59,8 @@ def test_a_cause_is_told_before_a_missing_answer():
         KafkaError(KafkaError._TRANSPORT, "y"),
     ]
     assert "refuses user" in said(KafkaError._TIMED_OUT, "no answer", reports=reports)
+    reports[1] = KafkaError(KafkaError.TOPIC_AUTHORIZATION_FAILED, "x")
+    assert "refuses access" in said(KafkaError._TIMED_OUT, "no answer", reports=reports)
 
 
 def test_only_a_local_plain_broker_may_be_the_local_stack():
@@ -67,6 +69,29 @@ def test_only_a_local_plain_broker_may_be_the_local_stack():
     assert "portalpulse up" in local
     assert "--from-bootstrap" in local
     assert "portalpulse up" not in said(KafkaError._TRANSPORT, "x", address=LOCAL)
+    assert "portalpulse up" not in said(KafkaError._TRANSPORT, "x", address=REMOTE, security=PLAINTEXT)
+    assert "portalpulse up" in said(KafkaError._TRANSPORT, "x", address=["localhost:9092", "[::1]:9092"], security=PLAINTEXT)
+
+
+@pytest.mark.parametrize(
+    ("line", "otherwise"),
+    [
+        ("[thrd:h:9092/bootstrap]: h:9092/bootstrap: Disconnected (after 2ms in state APIVERSION_QUERY)", True),
+        ("[thrd:h:9092/bootstrap]: h:9092/bootstrap: Disconnected: verify that ... (after 3ms in state SSL_HANDSHAKE)", True),
+        ("[thrd:h:9092/1]: h:9092/1: Disconnected (after 600000ms in state UP)", False),
+        (
+            "[thrd:h:9092/1]: h:9092/1: ApiVersionRequest failed: probably due to broker version (in state APIVERSION_QUERY)",
+            False,
+        ),
+    ],
+)
+def test_only_a_connection_that_ended_at_its_start_speaks_something_else(line, otherwise):
+    """A broker that ends an idle connection, or is slow with its versions, speaks the protocol: it only does not answer."""
+    reports = Reports()
+    reports.logger().warning(line)
+    sentence = str(refusal(KafkaError(KafkaError._TRANSPORT, "x"), REMOTE, PLAINTEXT, reports=reports))
+    assert ("does not speak PLAINTEXT" in sentence) == otherwise
+    assert ("No Kafka broker answers" in sentence) != otherwise
 
 
 def test_a_broker_that_ends_the_connection_speaks_something_else():
