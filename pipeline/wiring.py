@@ -39,7 +39,7 @@ from sinks.clickhouse.migrate import Migration, migrate, missing_migrations
 from sinks.clickhouse.reader import ClickHouseReader
 from sinks.clickhouse.registry_writer import AgencyRow, write_agencies
 from sinks.clickhouse.repair import ClickHouseRepair
-from sinks.clickhouse.row_policies import refuse_hidden_rows
+from sinks.clickhouse.row_policies import TABLES, refuse_hidden_rows
 from sinks.clickhouse.store import ClickHouseStore
 from sinks.clickhouse.target import Target
 from sinks.errors import Retryable, SinkError
@@ -123,8 +123,7 @@ def _opened(settings: Settings, observer: Observer | None, ready: Callable[[Clic
     try:
         try:
             ready(clickhouse)
-            if target.folder is None:  # the embedded engine has no users
-                refuse_hidden_rows(clickhouse)
+            refuse_hidden_rows(clickhouse, TABLES)
         except Retryable as error:
             raise UnavailableError(
                 f"{target.shown} does not answer: {str(error).removeprefix(f'{target.shown}: ')}.",

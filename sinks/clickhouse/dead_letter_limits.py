@@ -11,6 +11,7 @@ from typing import Any
 import pyarrow as pa
 
 from sinks.clickhouse.client import ClickHouse
+from sinks.clickhouse.row_policies import refuse_hidden_rows
 from sinks.clickhouse.store import arrow_stream
 from sinks.contract import DeadLetterCheckpoint, DeadLetterLimitState
 from sinks.tables import DEAD_LETTER_ACCEPTANCES, DEAD_LETTER_CHECKPOINTS
@@ -42,6 +43,7 @@ class ClickHouseDeadLetterLimits:
             f"SELECT max(until) FROM {DEAD_LETTER_ACCEPTANCES} WHERE {_OF_PARTITION}",  # noqa: S608 - names are constants
             where,
         )
+        refuse_hidden_rows(self._clickhouse, (DEAD_LETTER_CHECKPOINTS,))
         checkpoint = None
         if found:
             offset, run, messages, refused = found[0]

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from sinks.clickhouse.client import ClickHouse
+from sinks.clickhouse.row_policies import refuse_hidden_rows
 from sinks.contract import Position
 from sinks.tables import DEAD_LETTER_MARKS, DEAD_LETTER_TALLIES, DEAD_LETTERS
 
@@ -30,6 +31,7 @@ def recount_dead_letters(clickhouse: ClickHouse, positions: Iterable[Position], 
         ordered = sorted(found)
         for begin in range(0, len(ordered), _AT_ONCE):
             _recount(clickhouse, topic, ordered[begin : begin + _AT_ONCE], settings)
+    refuse_hidden_rows(clickhouse, (DEAD_LETTERS, DEAD_LETTER_MARKS))
 
 
 def _recount(clickhouse: ClickHouse, topic: str, chunks: list[tuple[int, int]], settings: Mapping[str, Any]) -> None:
@@ -58,4 +60,5 @@ def dead_letters_by_reason(clickhouse: ClickHouse) -> dict[str, int]:
         f"SELECT reason, sum(letters) FROM (SELECT reasons FROM {DEAD_LETTER_TALLIES} FINAL) "  # noqa: S608
         "ARRAY JOIN mapKeys(reasons) AS reason, mapValues(reasons) AS letters GROUP BY reason",
     )
+    refuse_hidden_rows(clickhouse, (DEAD_LETTER_TALLIES,))
     return {str(reason): int(count) for reason, count in rows}

@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo
 from sinks.clickhouse.client import ClickHouse
 from sinks.clickhouse.days import clipped, held
 from sinks.clickhouse.dead_letter_tallies import dead_letters_by_reason
+from sinks.clickhouse.row_policies import refuse_hidden_rows
 from sinks.contract import Arrivals, Counts, Standing
 from sinks.errors import Unknown
 from sinks.tables import AGENCY_DAY, AGENCY_MINUTE, COUNTS, DEAD_LETTERS, DOSSIER_EVENTS
@@ -35,6 +36,7 @@ class ClickHouseReader:
             "WHERE minute >= toDateTime({start:String}, 'UTC') AND minute < toDateTime({end:String}, 'UTC') GROUP BY agency",
             {"start": _utc(clipped(start)), "end": _utc(clipped(end))},
         )
+        refuse_hidden_rows(self._clickhouse, (AGENCY_MINUTE,))
         return {str(agency): Counts(*map(int, counts)) for agency, *counts in rows}
 
     def counts_of_days(self, first: dt.date, last: dt.date) -> Mapping[str, Counts]:
@@ -48,6 +50,7 @@ class ClickHouseReader:
             "WHERE day >= {first:Date} AND day <= {last:Date} GROUP BY agency",
             {"first": days[0], "last": days[1]},
         )
+        refuse_hidden_rows(self._clickhouse, (AGENCY_DAY,))
         return {str(agency): Counts(*map(int, counts)) for agency, *counts in rows}
 
     def last_events(self, until: dt.datetime) -> Mapping[str, dt.datetime]:
@@ -79,11 +82,14 @@ class ClickHouseReader:
                 "until": until.astimezone(dt.UTC).strftime("%Y-%m-%d %H:%M:%S.%f")[:-3],
             },
         )
+        refuse_hidden_rows(self._clickhouse, (AGENCY_DAY, AGENCY_MINUTE, DOSSIER_EVENTS))
         return {str(agency): at.replace(tzinfo=dt.UTC) if at.tzinfo is None else at for agency, at in rows}
 
     def standing(self) -> Standing:
         """Distinct events stored and tallied; see the contract."""
-        return self._standing.read()
+        standing = self._standing.read()
+        refuse_hidden_rows(self._clickhouse, (AGENCY_DAY, AGENCY_MINUTE, DOSSIER_EVENTS))
+        return standing
 
     def dead_letters_by_reason(self) -> Mapping[str, int]:
         """Messages set aside so far; see the contract."""
@@ -103,6 +109,7 @@ class ClickHouseReader:
             f"(SELECT uniqExact(topic, partition, offset) FROM {DEAD_LETTERS} WHERE first_seen > {since})",
             {"seconds": seconds, "events": DOSSIER_EVENTS},
         )
+        refuse_hidden_rows(self._clickhouse, (DOSSIER_EVENTS, DEAD_LETTERS))
         return Arrivals(events=int(rows[0][0]), dead_letters=int(rows[0][1]))
 
     def events(self, first: dt.date, last: dt.date, agencies: Sequence[str] | None) -> Iterator[bytes]:
@@ -132,6 +139,7 @@ class ClickHouseReader:
         ):
             found += piece.count(b"\n")
             yield piece
+        refuse_hidden_rows(self._clickhouse, (DOSSIER_EVENTS,))
         if found < due:
             raise Unknown(
                 f"Only {found} of {due} events came from {self._clickhouse.target.shown}. Events were deleted meanwhile, or a "

@@ -12,6 +12,7 @@ import pyarrow as pa
 from sinks.clickhouse.client import ClickHouse
 from sinks.clickhouse.days import held
 from sinks.clickhouse.dead_letter_tallies import recount_dead_letters
+from sinks.clickhouse.row_policies import refuse_hidden_rows
 from sinks.contract import Days, DeadLetter, Span, UnreadRange
 from sinks.tables import (
     AGENCY_DAY,
@@ -97,6 +98,7 @@ class ClickHouseStore:
             {"start": f"{span.start:%Y-%m-%d %H:%M:%S}", "end": f"{span.end:%Y-%m-%d %H:%M:%S}"} | _parameters(span.agencies),
             **_RECOUNT,
         )
+        refuse_hidden_rows(self._clickhouse, (DOSSIER_EVENTS, TALLY_EPOCHS))
 
     def roll_up_days(self, days: Days) -> None:
         """Sum the minutes of each civil day; see the contract."""
@@ -110,6 +112,7 @@ class ClickHouseStore:
             _parameters(days.agencies),
             **_BACKGROUND,
         )
+        refuse_hidden_rows(self._clickhouse, (AGENCY_MINUTE, TALLY_EPOCHS))
 
     def recount_procedures(self, days: Days) -> None:
         """Recount each procedure of each civil day from the distinct events; see the contract."""
@@ -122,6 +125,7 @@ class ClickHouseStore:
             _parameters(days.agencies),
             **_BACKGROUND,
         )
+        refuse_hidden_rows(self._clickhouse, (DOSSIER_EVENTS, TALLY_EPOCHS))
 
 
 _NAMES = ", ".join(("events", *COUNTS, "last_event_at", "version"))

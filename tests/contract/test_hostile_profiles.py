@@ -23,15 +23,24 @@ from pipeline.settings import load_settings
 from sinks.clickhouse import pinned_settings
 from sinks.clickhouse.audit import ClickHouseAudit
 from sinks.clickhouse.client import ClickHouse
+from sinks.clickhouse.dead_letter_limits import ClickHouseDeadLetterLimits
 from sinks.clickhouse.dead_letter_store import ClickHouseDeadLetters
 from sinks.clickhouse.migrate import migrate, packaged_migrations
 from sinks.clickhouse.pinned_settings import READS, WRITES
 from sinks.clickhouse.reader import ClickHouseReader
 from sinks.clickhouse.store import ClickHouseStore
 from sinks.clickhouse.target import Target
-from sinks.contract import Days, DeadLetter, LetterFilter, Share, Span, Tier
+from sinks.contract import Days, DeadLetter, DeadLetterCheckpoint, LetterFilter, Share, Span, Tier
 from sinks.errors import Unknown
-from sinks.tables import SCHEMA_MIGRATIONS
+from sinks.tables import (
+    AGENCY_DAY,
+    AGENCY_MINUTE,
+    DEAD_LETTER_CHECKPOINTS,
+    DEAD_LETTER_TALLIES,
+    DEAD_LETTERS,
+    DOSSIER_EVENTS,
+    SCHEMA_MIGRATIONS,
+)
 from tests.factories import MORNING, TOPIC, an_event, rows_of
 
 pytestmark = pytest.mark.integration  # a server with users of its own
@@ -211,11 +220,16 @@ def users_file(known):
         "veiled": "",
         "blinded": "",
     }
+    bodies |= {f"late_{table}": "" for table in FIGURES}
     names = {name: name.replace(" ", "_") for name in bodies}
     extra = {
         "veiled": "<databases><whole><agency_minute><filter>agency != 'H01'</filter></agency_minute></whole></databases>",
         "blinded": "<databases><whole><agency_minute><filter>0</filter></agency_minute></whole></databases>",
         "reader": "<grants><query>GRANT SELECT ON whole.*</query><query>GRANT SELECT ON system.parts</query></grants>",
+    }
+    extra |= {
+        f"late_{table}": f"<databases><late_{table}><{table}><filter>0</filter></{table}></late_{table}></databases>"
+        for table in FIGURES
     }
     profiles = "".join(f"<{names[name]}>{body}</{names[name]}>" for name, body in bodies.items())
     users = "".join(
@@ -425,6 +439,51 @@ def test_hidden_rows_are_refused(server, monkeypatch, user):
         wiring.opened_storage(load_settings()),
     ):
         raise AssertionError
+
+
+#: Tables, and everything that makes a figure of their rows.
+FIGURES = {
+    DOSSIER_EVENTS: (
+        lambda clickhouse: ClickHouseStore(clickhouse).recount_minutes(Span(DAYS[0], DAYS[0] + dt.timedelta(hours=1))),
+        lambda clickhouse: ClickHouseStore(clickhouse).recount_procedures(Days((FIRST,))),
+        lambda clickhouse: ClickHouseReader(clickhouse).last_events(DAYS[-1]),
+        lambda clickhouse: ClickHouseReader(clickhouse).standing(),
+        lambda clickhouse: ClickHouseReader(clickhouse).arrivals(dt.timedelta(hours=1)),
+        lambda clickhouse: list(ClickHouseReader(clickhouse).events(FIRST, LAST, None)),
+    ),
+    AGENCY_MINUTE: (
+        lambda clickhouse: ClickHouseStore(clickhouse).roll_up_days(Days((FIRST,))),
+        lambda clickhouse: ClickHouseReader(clickhouse).counts_between(DAYS[0], DAYS[-1]),
+        lambda clickhouse: ClickHouseReader(clickhouse).last_events(DAYS[-1]),
+        lambda clickhouse: ClickHouseReader(clickhouse).standing(),
+    ),
+    AGENCY_DAY: (
+        lambda clickhouse: ClickHouseReader(clickhouse).counts_of_days(FIRST, LAST),
+        lambda clickhouse: ClickHouseReader(clickhouse).last_events(DAYS[-1]),
+        lambda clickhouse: ClickHouseReader(clickhouse).standing(),
+    ),
+    DEAD_LETTERS: (
+        lambda clickhouse: ClickHouseStore(clickhouse).insert_dead_letters(LETTERS),
+        lambda clickhouse: ClickHouseReader(clickhouse).arrivals(dt.timedelta(hours=1)),
+    ),
+    DEAD_LETTER_TALLIES: (lambda clickhouse: ClickHouseReader(clickhouse).dead_letters_by_reason(),),
+    DEAD_LETTER_CHECKPOINTS: (lambda clickhouse: ClickHouseDeadLetterLimits(clickhouse).limit_state(TOPIC, 0, before=9),),
+}
+
+
+@pytest.mark.parametrize("table", FIGURES)
+def test_rows_hidden_after_the_start_are_refused(server, monkeypatch, table):
+    """A row policy that hides rows written after the start is an error of every recount and read, before a figure is believed."""
+    late = f"late_{table}"
+    with connected(server, "default", late) as plain:
+        migrate(plain)
+        monkeypatch.setenv("PORTALPULSE_CLICKHOUSE__URL", address(server, late, late))
+        with wiring.opened_storage(load_settings()) as clickhouse:
+            write(plain)
+            ClickHouseDeadLetterLimits(plain).insert_checkpoints([DeadLetterCheckpoint(TOPIC, 0, 5, 1, ((1, 1),))])
+            for make in FIGURES[table]:
+                with pytest.raises(Unknown, match=f"a row policy hides rows of the table {table} "):
+                    make(clickhouse)
 
 
 # ---- commands that only read
