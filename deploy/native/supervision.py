@@ -112,6 +112,6 @@ def _supervised(stack: LocalStack) -> list[Supervised]:
         Supervised(broker, restartable=not isinstance(broker, MemoryBroker)),
         *([] if storage is None else [Supervised(storage)]),
         *(Supervised(worker, needs=needs, final=FINAL_STATUSES) for worker in stack.workers),
-        Supervised(stack.alertmanager),
-        Supervised(stack.prometheus),
+        Supervised(stack.alertmanager, watched=True),
+        Supervised(stack.prometheus, watched=True),
     ]

@@ -20,6 +20,11 @@ REFUSED_STATUS = 2
 MOST_REFUSALS = 2
 #: A part that others need and that runs without an answer for this long is ended.
 HANG_SECONDS = 15.0
+#: A part that must answer although none waits for it is asked this often, and ended after so long without an answer.
+LOOK_SECONDS = 5.0
+SILENT_SECONDS = 60.0
+#: So many looks without an answer besides: a machine that stood still did not ask.
+SILENT_LOOKS = 6
 #: The longest wait for one answer.
 PROBE_SECONDS = 0.5
 
@@ -59,19 +64,22 @@ class Supervised:
     """A part that runs when the supervision begins.
 
     ``needs``: parts that must answer before it is started. ``restartable``: whether a new process can take over at all.
-    ``final``: exit statuses after which it is never started again.
+    ``final``: exit statuses after which it is never started again. ``watched``: whether it must answer although no part needs it.
     """
 
     part: Part
     needs: Sequence[Part] = ()
     restartable: bool = True
     final: frozenset[int] = frozenset()
+    watched: bool = False
 
     state: Literal["up", "waiting", "starting"] = field(default="up", init=False)
     since: float = field(default=0.0, init=False)  # when the state began
     due: float = field(default=0.0, init=False)
     down_since: float = field(default=0.0, init=False)
     silent_since: float | None = field(default=None, init=False)
+    silent_looks: int = field(default=0, init=False)
+    next_look: float = field(default=0.0, init=False)
     refusals: int = field(default=0, init=False)
     restarts: deque[float] = field(default_factory=deque, init=False)
 
@@ -111,6 +119,8 @@ class Supervisor:
                 self._ended(supervised, process.how_ended)
             elif supervised.state == "starting":
                 self._look_at_start(supervised)
+            elif supervised.watched:
+                self._look_at_silence(supervised)
 
     def _start_if_due(self, supervised: Supervised) -> None:
         now = self._monotonic()
@@ -131,6 +141,23 @@ class Supervisor:
         elif now - supervised.since > supervised.part.start_seconds:
             supervised.part.stop()
             self._ended(supervised, f"did not answer within {supervised.part.start_seconds:.0f} s of its start")
+
+    def _look_at_silence(self, supervised: Supervised) -> None:
+        """End a part that has not answered for long; it is started again."""
+        now = self._monotonic()
+        if now < supervised.next_look:
+            return
+        supervised.next_look = now + LOOK_SECONDS
+        if answers(supervised.part):
+            supervised.silent_since, supervised.silent_looks = None, 0
+            return
+        supervised.silent_looks += 1
+        if supervised.silent_since is None:
+            supervised.silent_since = now
+        elif now - supervised.silent_since >= SILENT_SECONDS and supervised.silent_looks >= SILENT_LOOKS:
+            supervised.silent_since, supervised.silent_looks = None, 0
+            supervised.part.stop()
+            self._ended(supervised, f"ran without answering for {SILENT_SECONDS:.0f} s")
 
     def _serves(self, part: Part) -> bool:
         """Whether a needed part answers; one that has not for long, although it runs, is ended."""

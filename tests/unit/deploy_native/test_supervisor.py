@@ -10,7 +10,15 @@ import pytest
 
 from deploy.native.part import Part
 from deploy.native.processes import ChildProcess, wait_until
-from deploy.native.supervisor import HANG_SECONDS, MOST_REFUSALS, RestartPolicy, Supervised, Supervisor
+from deploy.native.supervisor import (
+    HANG_SECONDS,
+    LOOK_SECONDS,
+    MOST_REFUSALS,
+    SILENT_SECONDS,
+    RestartPolicy,
+    Supervised,
+    Supervisor,
+)
 from pipeline.core.errors import UnavailableError
 
 #: Says its status at the start of each life: runs for ever without one.
@@ -336,3 +344,44 @@ def test_a_start_without_an_answer_is_a_failed_one(program, time, diary):
     supervisor.tick()
     assert not part.process.running
     assert diary.entries[-1] == ("ended", "Prometheus", "did not answer within 90 s of its start", 2.0, 2)
+
+
+def test_a_watched_part_that_hangs_is_ended_and_started_again(program, time, diary):
+    """Nobody waits for Prometheus, and a frozen one raises no alert: it is asked now and then, and replaced when silent."""
+    part = program("Prometheus")
+    supervisor = Supervisor([Supervised(part, watched=True)], observer=diary, monotonic=time)
+    part.process.suspend()
+    part.ready = False
+    for _ in range(int(SILENT_SECONDS / LOOK_SECONDS) + 1):
+        assert diary.entries == []
+        supervisor.tick()
+        time.passes(LOOK_SECONDS)
+    supervisor.tick()
+    ((what, name, cause, *_),) = diary.entries
+    assert (what, name) == ("ended", "Prometheus")
+    assert f"ran without answering for {SILENT_SECONDS:.0f} s" in cause
+    part.ready = True
+    time.passes(1.0)
+    supervisor.tick()
+    supervisor.tick()
+    assert (part.launches, diary.entries[-1][:2]) == (2, ("back", "Prometheus"))
+
+
+def test_a_watched_part_may_be_slow(program, time, diary):
+    """An answer in between, or a machine that stood still, is no silence."""
+    part = program("Prometheus")
+    supervisor = Supervisor([Supervised(part, watched=True)], observer=diary, monotonic=time)
+    for _ in range(4):
+        part.ready = False
+        supervisor.tick()
+        time.passes(SILENT_SECONDS / 2)
+        supervisor.tick()
+        part.ready = True
+        time.passes(LOOK_SECONDS)
+        supervisor.tick()
+        time.passes(LOOK_SECONDS)
+    part.ready = False
+    supervisor.tick()
+    time.passes(10 * SILENT_SECONDS)
+    supervisor.tick()
+    assert diary.entries == []
