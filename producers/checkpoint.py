@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Final
+from typing import Annotated, Final
 
 import msgspec
 
@@ -17,6 +17,8 @@ from pipeline.core.errors import ConfigurationError
 
 #: How often the file is written (seconds).
 _EVERY: Final = 1.0
+_Place = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
+_Partition = Annotated[str, msgspec.Meta(pattern="^[0-9]{1,9}$")]
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,9 +26,9 @@ class State:
     """What a replay was and how far it came. ``plan`` names source, loops and times: another plan has other places."""
 
     plan: str
-    position: int = 0
+    position: _Place = 0
     rebase: int | None = None  # start of the replay that dates its events with now (epoch ms)
-    ranges: dict[str, tuple[int, int]] | None = None
+    ranges: dict[_Partition, tuple[_Place, _Place]] | None = None
     finished: bool = False
 
 
@@ -36,6 +38,15 @@ class Checkpoint:
     def __init__(self, path: Path, state: State, *, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._path, self._state, self._monotonic = path, state, monotonic
         self._written = float("-inf")
+
+    def begin(self) -> None:
+        """Write the first state, before a message is sent.
+
+        Raises:
+            ConfigurationError: the file cannot be written, or holds something else.
+        """
+        _require_place(self._path)
+        self._write()
 
     def reached(self, position: int) -> None:
         """Everything before ``position`` is acknowledged."""
@@ -61,6 +72,18 @@ class Checkpoint:
         self._written = self._monotonic()
 
 
+def _require_place(path: Path) -> None:
+    """Raises: ConfigurationError: what stands there is no state and would be lost, be it a device, a folder or a recording."""
+    try:
+        there = path.exists()
+        if there and not path.is_file():
+            raise ConfigurationError(f"{path} is no file that a position can be kept in.", remedy="Give --state another file.")
+        if there and path.stat().st_size:
+            read_state(path)
+    except OSError as error:
+        raise ConfigurationError(f"{path} cannot be read: {error.strerror}.", remedy="Give --state another file.") from error
+
+
 def read_state(path: Path) -> State:
     """The state in a file.
 
@@ -72,7 +95,9 @@ def read_state(path: Path) -> State:
     except FileNotFoundError:
         raise ConfigurationError(f"There is no {path} to resume from.", remedy="Leave --resume out to start a replay.") from None
     except (OSError, msgspec.DecodeError) as error:
-        raise ConfigurationError(f"{path} is no state of a replay: {error}.", remedy="Delete it and start again.") from error
+        raise ConfigurationError(
+            f"{path} is no state of a replay: {error}.", remedy="Give --state another file, or delete it."
+        ) from error
 
 
 def resumed(path: Path, *, plan: str) -> State:
@@ -85,7 +110,7 @@ def resumed(path: Path, *, plan: str) -> State:
     if state.plan != plan:
         raise ConfigurationError(
             f"{path} belongs to another replay ({state.plan}).",
-            remedy="Resume with the same source, --times, --speed or --rate and --time, or start without --resume.",
+            remedy="Resume with the same source, --topic, --times, --speed or --rate and --time, or start without --resume.",
         )
     if state.finished:
         raise ConfigurationError(f"The replay of {path} is finished.", remedy="Leave --resume out to start it again.")

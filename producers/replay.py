@@ -8,7 +8,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Protocol
 
-from pipeline.core.errors import PortalPulseError
+from pipeline.core.errors import ConfigurationError, PortalPulseError
 from producers.driving import AT_ONCE, CHUNK, TICK, Run
 from producers.messages import Message
 from producers.senders import batch_file
@@ -77,7 +77,7 @@ class Replay:
         """Packs what is due and hands it out; flat out, only full batches leave before the end."""
         packer, distinct = Packer(run.partitions, batch_bytes=run.batch_bytes), Distinct()
         run.next_place = self.skip
-        queue = Queue(islice(self.spacing.due(self._played(run)), self.skip, None))
+        queue = Queue(self._left(self.spacing.due(self._played(run)), run))
         while (chunk := queue.take(until=run.elapsed + AT_ONCE, most=CHUNK)) or queue.next_after is not None:
             place = run.next_place
             yield from self._packed(chunk, place, run=run, packer=packer, distinct=distinct)
@@ -89,6 +89,16 @@ class Replay:
             if self._waited(queue, run, least=TICK if chunk else 0.0):
                 return
         yield from self._rest(packer, run)
+
+    def _left(self, due: Iterator[Due], run: Run) -> Iterator[Due]:
+        """What an earlier run has not sent. A source that is shorter than that is another one."""
+        found = sum(1 for _ in islice(due, self.skip))
+        if found < self.skip and run.broken is None:
+            run.broken = ConfigurationError(
+                f"{self.label} holds {found:,} messages, and the replay that is resumed had sent {self.skip:,}: it has changed.",
+                remedy="Start again without --resume; what is in the topic already changes no figure.",
+            )
+        yield from due
 
     def _played(self, run: Run) -> Iterator[Played]:
         """The loops of the source. One that breaks ends them, so that everything before it is sent."""

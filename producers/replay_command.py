@@ -151,6 +151,7 @@ def replay(
             to_offset,
             *(agency or ()),
         ],
+        topic=target.topic,
         speed=speed,
         rate=rate,
         time=time,
@@ -225,11 +226,11 @@ def _dated() -> tuple[int, int]:
     return int(_FIRST_PORTALS.timestamp() * 1000), int(latest.timestamp() * 1000)
 
 
-def _plan(parts: list[object], *, speed: str, rate: str | None, time: EventTime, times: int, prebuilt: bool) -> str:
+def _plan(parts: list[object], *, topic: str, speed: str, rate: str | None, time: EventTime, times: int, prebuilt: bool) -> str:
     """Names a replay for its state: what has the same name has the same places."""
     source = " ".join(str(part) for part in parts if part not in (None, ""))
     how = "batches" if prebuilt else "messages"
-    return f"{source} | {how}, times {times}, time {time}, speed {speed}, rate {rate or 'max'}"
+    return f"{source} | {how} to {topic}, times {times}, time {time}, speed {speed}, rate {rate or 'max'}"
 
 
 def _state(path: Path | None, *, plan: str, resume: bool) -> State:
@@ -246,7 +247,11 @@ def _time(text: str | None, *, option: str, last: bool = False) -> dt.datetime |
         return None
     try:
         if len(text) == len("2024-05-01"):
-            return day_start(dt.date.fromisoformat(text) + dt.timedelta(days=1 if last else 0))
+            day = dt.date.fromisoformat(text)
+            try:
+                return day_start(day + dt.timedelta(days=1 if last else 0))
+            except OverflowError:  # the first day or the last one that there is: no bound
+                return dt.datetime.max.replace(tzinfo=dt.UTC) if last else dt.datetime.min.replace(tzinfo=dt.UTC)
         instant = dt.datetime.fromisoformat(text)
     except ValueError:
         instant = None
@@ -351,7 +356,8 @@ def _topic_range(
     """The range with its offsets fixed: now, or when the replay that is resumed was started."""
     from producers.sources.kafka_range import Bounds, FixedRange, KafkaRange  # noqa: PLC0415 - as above
 
-    first, last = (None if time is None else int(time.timestamp() * 1000) for time in times)
+    # Kafka's times begin in 1970; the numbers below have other meanings.
+    first, last = (None if time is None else max(0, int(time.timestamp() * 1000)) for time in times)
     whole = KafkaRange(brokers, topic, Bounds(*offsets, first, last), security=security)
     if begun.ranges is not None:
         return FixedRange(whole, {int(number): bounds for number, bounds in begun.ranges.items()}), begun
@@ -391,13 +397,16 @@ def _run(
             shown(Console(stderr=True), get_logger("producers").info, title=task.label, rate=wanted.spacing.rate)
         )
         progress.expect(total)
+        checkpoint = None if state is None else Checkpoint(state, begun)
+        if checkpoint is not None:
+            checkpoint.begin()
         return measure(
             task,
             broker=broker,
             processes=processes,
             asked=Asked(target.http, required=http is not None),
             progress=progress,
-            checkpoint=None if state is None else Checkpoint(state, begun),
+            checkpoint=checkpoint,
         )
 
 

@@ -30,6 +30,20 @@ STDIN: Final = "-"
 #: A longer line is no event: the file is something else (bytes).
 _LONGEST_LINE: Final = 64 << 20
 
+#: What zstd says of data that are whole and need more than the data, why they cannot be read, and what to do.
+_BEYOND_ZSTD: Final = (
+    (
+        "Dictionary mismatch",
+        "it was packed with a zstd dictionary",
+        "Unpack it with `zstd -d -D DICTIONARY` and give the result.",
+    ),
+    (
+        "too much memory",
+        "it was packed with a zstd window of more than 128 MiB",
+        "Unpack it with `zstd -d --long=31` and give the result.",
+    ),
+)
+
 
 @dataclass(slots=True)
 class _Input:
@@ -78,6 +92,10 @@ class FileSource:
         Raises:
             ConfigurationError: a file cannot be read, or is no recording of events.
         """
+        once = [name for name in self.names if not _is_regular(name)]
+        if len({_identity(name) for name in once}) < len(once):
+            named = ", ".join(map(_shown, once))
+            raise ConfigurationError(f"A pipe can be read once, and one is named twice ({named}).", remedy="Name it once.")
         for number, name in enumerate(self.names):
             found = self._opened(name)
             if found.before is None:
@@ -224,6 +242,15 @@ def _is_regular(name: str) -> bool:
         return True
 
 
+def _identity(name: str) -> object:
+    """The same for two names of one pipe."""
+    try:
+        found = os.fstat(sys.stdin.fileno()) if name == STDIN else Path(name).stat()
+    except (OSError, ValueError, AttributeError):  # a standard input that is closed, or no file of the system
+        return name
+    return found.st_dev, found.st_ino
+
+
 def _signature(file: BinaryIO) -> tuple[int, int, int]:
     """What changes when somebody writes to a file or puts another in its place."""
     found = os.fstat(file.fileno())
@@ -243,11 +270,14 @@ def _changed(place: Place) -> ConfigurationError:
 def _broken(place: Place, packing: Packing | None, error: Exception) -> ConfigurationError:
     """Why reading ended, and how far it came."""
     cut_off = isinstance(error, EOFError) or "Truncated" in str(error) or "ended before" in str(error)
+    remedy = "Copy or download it again."
     if isinstance(error, OSError) and error.strerror:
         reason = error.strerror
+    elif beyond_zstd := next((found for words, *found in _BEYOND_ZSTD if words in str(error)), None):
+        reason, remedy = beyond_zstd
     elif packing is not None:
         reason = f"its {packing.name} data are cut off" if cut_off else f"its {packing.name} data are damaged ({error})"
     else:
         reason = str(error) or type(error).__name__
     beyond = f" beyond {place.unit} {place.number:,}" if place.number else ""
-    return ConfigurationError(f"{place.name} cannot be read{beyond}: {reason}.", remedy="Copy or download it again.")
+    return ConfigurationError(f"{place.name} cannot be read{beyond}: {reason}.", remedy=remedy)

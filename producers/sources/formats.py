@@ -7,6 +7,7 @@ lines is a JSON object: lines beside it that are none are messages all the same,
 from __future__ import annotations
 
 import csv
+import json
 from collections.abc import Iterator
 from enum import StrEnum
 from pathlib import Path
@@ -31,13 +32,17 @@ _UNPACK: Final = "Unpack it and give the files in it."
 #: First bytes of other things, what they are, and what to do.
 _OTHERS: Final = (
     (b"PK\x03\x04", "a ZIP archive or an Excel workbook", "Unpack it and give the files in it, or save the sheet as CSV."),
+    (b"PK\x05\x06", "a ZIP archive without files", "Pack it again, or give the files themselves."),
     (b"7z\xbc\xaf\x27\x1c", "a 7-Zip archive", _UNPACK),
     (b"Rar!", "a RAR archive", _UNPACK),
     (b"\x04\x22\x4d\x18", "packed with lz4", "Unpack it first."),
     (b"\xff\x06\x00\x00sNaPpY", "packed with snappy", "Unpack it first."),
     (b"\x1f\x9d", "packed with compress", "Unpack it first."),
+    (b"\x5d\x00\x00", "packed with lzma", "Unpack it first, for example with `xz -d --format=lzma`."),
     (b"\xd0\xcf\x11\xe0", "an old Excel workbook", "Save the sheet as CSV."),
     (b"ARROW1", "an Arrow (Feather) file", "Write it as Parquet."),
+    (b"FEA1", "an old Feather file", "Write it as Parquet."),
+    (b"PARE", "an encrypted Parquet file", "Write it without encryption."),
     (b"ORC", "an ORC file", "Write it as Parquet."),
     (b"Obj\x01", "an Avro file", "Write it as Parquet."),
     (b"SQLite format 3", "an SQLite database", "Export the table as CSV."),
@@ -48,6 +53,7 @@ _OTHERS: Final = (
     (b"\x7fELF", "a program", _GIVE),
     (b"portalpulse-batches-", "a file of record batches", "Name the recording it was made of, with --prebuilt."),
 )
+_OBJECT: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _UTF16: Final = (b"\xff\xfe", b"\xfe\xff", b"\x00\x00\xfe\xff")
 
 
@@ -108,20 +114,40 @@ def header_line(head: bytes) -> str | None:
 
 def _of_text(head: bytes, ending: str) -> Format | None:
     lines = list(_lines(head))
-    decode = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
-    for line in lines:
-        try:
-            decode(line)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            continue
-        return Format.NDJSON
+    if any(map(_is_object, lines)):
+        return None if _is_a_document(lines) else Format.NDJSON
     if len(lines) == 1 and len(head) >= HEAD_BYTES and lines[0].startswith(b"{"):
-        return Format.NDJSON  # one object that is longer than what was looked at
+        # One object that is longer than what was looked at; not several objects without a line end between them.
+        return None if _begins_with_whole_object(lines[0]) else Format.NDJSON
     if ending in {".csv", ".tsv"} or delimiter_of(head) is not None:
         return Format.CSV
     if not lines and ending not in {".parquet", ".pq"}:
         return Format.NDJSON  # nothing but blank lines: no messages
     return None
+
+
+def _is_object(line: bytes) -> bool:
+    try:
+        _OBJECT.decode(line)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return False
+    return True
+
+
+def _is_a_document(lines: list[bytes]) -> bool:
+    """Whether lines that are objects are the elements of one document: of all but the last or the first, a comma is part."""
+    objects = sum(map(_is_object, lines))
+    elements = sum(_is_object(line.strip(b", \t")) for line in lines if line.startswith(b",") or line.endswith(b","))
+    opened = not _is_object(lines[0]) and lines[0].startswith((b"[", b"{"))
+    return elements > 0 and (opened or elements > objects)
+
+
+def _begins_with_whole_object(line: bytes) -> bool:
+    try:
+        json.JSONDecoder().raw_decode(line.decode("utf-8", "replace"))
+    except (ValueError, RecursionError):
+        return False
+    return True
 
 
 def _lines(head: bytes) -> Iterator[bytes]:

@@ -8,7 +8,7 @@ import io
 import lzma
 import zlib
 from collections.abc import Callable
-from typing import BinaryIO, Final, NamedTuple, cast
+from typing import BinaryIO, Final, NamedTuple, Protocol, cast
 
 #: What unpacking raises when the data are cut off or damaged.
 UNPACKING_ERRORS: Final = (OSError, EOFError, zlib.error, lzma.LZMAError)
@@ -37,11 +37,11 @@ def _zstd(file: BinaryIO) -> BinaryIO:
 
 
 def _xz(file: BinaryIO) -> BinaryIO:
-    return cast("BinaryIO", lzma.LZMAFile(file))
+    return cast("BinaryIO", _Members(file, lzma.LZMADecompressor))
 
 
 def _bzip2(file: BinaryIO) -> BinaryIO:
-    return cast("BinaryIO", bz2.BZ2File(file))
+    return cast("BinaryIO", _Members(file, bz2.BZ2Decompressor))
 
 
 PACKINGS: Final = (
@@ -52,6 +52,7 @@ PACKINGS: Final = (
     ),  # begins with a skipped frame
     Packing("xz", b"\xfd7zXZ\x00", (".xz",), _xz),
     *(Packing("bzip2", b"BZh%d1AY&SY" % level, (".bz2",) if level == 9 else (), _bzip2) for level in range(1, 10)),
+    *(Packing("bzip2", b"BZh%d\x17\x72\x45\x38\x50\x90" % level, (), _bzip2) for level in range(1, 10)),  # of no bytes
 )
 ENDINGS: Final = {ending: packing.name for packing in PACKINGS for ending in packing.endings}
 
@@ -91,6 +92,66 @@ def _read_some(file: BinaryIO) -> bytes:
     """What is there, without waiting for a full block."""
     read = getattr(file, "read1", file.read)
     return cast("bytes", read(_BLOCK_BYTES))
+
+
+class _Decompressor(Protocol):
+    """What unpacks one member."""
+
+    @property
+    def eof(self) -> bool: ...
+    @property
+    def needs_input(self) -> bool: ...
+    @property
+    def unused_data(self) -> bytes: ...
+    def decompress(self, data: bytes, max_length: int) -> bytes: ...
+
+
+class _Members(io.RawIOBase):
+    """The unpacked bytes of all members of a packed file.
+
+    The readers of the standard library take what follows a member for padding unless it begins another one, and so drop the rest
+    of a file that is damaged there. Padding is zero bytes, as xz and tapes write them; anything else is an error.
+    """
+
+    def __init__(self, file: BinaryIO, start: Callable[[], _Decompressor]) -> None:
+        self._file, self._start = file, start
+        self._member: _Decompressor | None = None
+        self._packed = b""
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: bytearray | memoryview) -> int:  # type: ignore[override]  # the stub wants any buffer
+        data = self._unpacked(len(buffer))
+        buffer[: len(data)] = data
+        return len(data)
+
+    def _unpacked(self, most: int) -> bytes:
+        """The next bytes; none at the end."""
+        while True:
+            if self._member is None:
+                if not self._next_member():
+                    return b""
+                self._member = self._start()
+            if self._member.needs_input and not self._packed:
+                self._packed = _read_some(self._file)
+                if not self._packed:
+                    raise EOFError("The packed data ended before their end mark.")
+            data = self._member.decompress(self._packed, most)
+            self._packed = b""
+            if self._member.eof:
+                self._packed, self._member = self._member.unused_data, None
+            if data:
+                return data
+
+    def _next_member(self) -> bool:
+        """Read up to the first byte that is no padding; returns whether there is one."""
+        while not (packed := self._packed.lstrip(b"\0")):
+            self._packed = _read_some(self._file)
+            if not self._packed:
+                return False
+        self._packed = packed
+        return True
 
 
 class _Prefixed(io.RawIOBase):

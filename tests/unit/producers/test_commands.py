@@ -15,6 +15,7 @@ from pipeline.core.errors import ConfigurationError, UnavailableError
 from producers import commands, simulate
 from producers.commands import ALERT_SECONDS, QUICK_ALERT_SECONDS
 from producers.sending import Silent
+from producers.sources.kafka_range import KafkaRange
 
 
 @pytest.fixture
@@ -125,6 +126,22 @@ def test_wrong_loads_are_refused_with_a_remedy(run, arguments, problem):
     """The same holds for load tests."""
     with pytest.raises(ConfigurationError, match=problem):
         run("load", *arguments)
+
+
+def test_any_day_bounds_a_topic(run, monkeypatch):
+    """The first and the last day that there is are bounds that exclude nothing; Kafka is asked for no time before 1970."""
+
+    def resolved(whole):
+        raise ConfigurationError(f"asked from {whole.bounds.from_time} to {whole.bounds.to_time}")
+
+    monkeypatch.setattr(KafkaRange, "resolved", resolved)
+    for first, last, asked in (
+        ("0001-01-01", "9999-12-31", "from 0 to 253402300800000"),
+        ("1969-12-31", "2024-05-01", "from 0 to 1714582800000"),
+        ("0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00", "from 0 to 253402351199000"),
+    ):
+        with pytest.raises(ConfigurationError, match=asked):
+            run("replay", "--from-topic", "t", "--bootstrap", "h:1", "--topic", "u", "--from", first, "--to", last)
 
 
 def test_no_option_is_one_that_faust_takes_from_the_command_line(run):

@@ -123,6 +123,49 @@ def test_several_members_are_one_file(tmp_path, packing):
     assert len(events_of(source_of(tmp_path, "e", pack(NDJSON) + pack(NDJSON)))) == 10
 
 
+@pytest.mark.parametrize("packing", ["gzip", "xz", "bzip2"])
+def test_zero_bytes_after_a_member_are_padding(tmp_path, packing):
+    """Zero bytes behind a member, as xz and tapes write them, end nothing: the members after them are read."""
+    pack = PACK[packing]
+    data = pack(NDJSON) + bytes(8) + pack(b"") + pack(NDJSON) + bytes(70_000)
+    assert events_of(source_of(tmp_path, "e", data)) == EVENTS + EVENTS
+
+
+@pytest.mark.parametrize("packing", PACK)
+def test_a_packed_file_of_nothing_holds_no_message(tmp_path, packing):
+    """Members of no bytes are members, the first one, too."""
+    pack = PACK[packing]
+    assert events_of(source_of(tmp_path, "e", pack(b""))) == []
+    assert events_of(source_of(tmp_path, "e", pack(b"") + pack(NDJSON))) == EVENTS
+
+
+@pytest.mark.parametrize("packing", PACK)
+@pytest.mark.parametrize("damage", ["other bytes", "a damaged head", "a head that is cut off"])
+def test_what_follows_a_member_is_read_or_named(tmp_path, packing, damage):
+    """Nothing behind a whole member is dropped without a word: it is another member, padding, or an error after its messages."""
+    large = b"".join(json.dumps({"n": number}).encode() + b"\n" for number in range(20_000))
+    second = PACK[packing](NDJSON)
+    rest = {"other bytes": NDJSON, "a damaged head": second[:1] + b"!" + second[2:], "a head that is cut off": second[:2]}[damage]
+    messages, sentence = sent_before(source_of(tmp_path, "e", PACK[packing](large) + rest))
+    assert 0 < len(messages) <= 20_000
+    assert f"its {packing} data are" in sentence
+
+
+@pytest.mark.parametrize(
+    ("data", "remedy"),
+    [
+        (bytes.fromhex("28b52ffd2305000000012900006f6e650a"), "zstd -d -D"),  # names dictionary 5
+        (bytes.fromhex("28b52ffd00a0010000"), "--long=31"),  # a window of a GiB
+    ],
+)
+def test_zstd_data_that_need_more_than_themselves_are_not_called_damaged(tmp_path, data, remedy):
+    """A dictionary or a large window is named, with the command that unpacks it."""
+    with pytest.raises(ConfigurationError) as caught:
+        source_of(tmp_path, "e.zst", data).check()
+    assert remedy in str(caught.value.remedy)
+    assert "damaged" not in caught.value.problem
+
+
 @pytest.mark.parametrize(
     ("name", "data", "words"),
     [
@@ -159,6 +202,18 @@ def test_several_members_are_one_file(tmp_path, packing):
         ("e.db", b"SQLite format 3\0", "SQLite"),
         ("e.tar", b"x" * 257 + b"ustar" + bytes(100), "tar archive"),
         ("e.lz4", b"\x04\x22\x4d\x18" + bytes(20), "lz4"),
+        ("e.json", b"[\n" + b",\n".join(NDJSON.splitlines()) + b"\n]\n", "JSON array"),
+        ("e.json", b"[\n " + b"\n,".join(NDJSON.splitlines()) + b"\n]\n", "JSON array"),
+        ("e.json", b"[\n" + b",\n".join(NDJSON.splitlines()[:2]) + b"\n]\n", "JSON array"),
+        ("e.json", b'{"events": [\n' + b",\n".join(NDJSON.splitlines()[:2]) + b"\n]}\n", "stands on one line"),
+        ("e.json", b",\n".join(NDJSON.splitlines()), "stands on one line"),
+        ("e.ndjson", NDJSON.replace(b"\n", b"") * 100, "stands on one line"),
+        ("e.ndjson", NDJSON.replace(b"\n", b" ") * 100, "stands on one line"),
+        ("e.ndjson", NDJSON.replace(b"\n", b"\r") * 100, "carriage return"),
+        ("e.lzma", lzma.compress(NDJSON, format=lzma.FORMAT_ALONE), "packed with lzma"),
+        ("e.zip", b"PK\x05\x06" + bytes(18), "ZIP archive without files"),
+        ("e.parquet", b"PARE" + bytes(20), "encrypted Parquet"),
+        ("e.feather", b"FEA1" + bytes(20), "old Feather"),
     ],
 )
 def test_what_is_no_recording_is_refused_before_the_first_message(tmp_path, name, data, words):
@@ -397,6 +452,21 @@ def test_standard_input_that_is_closed_is_one_sentence(monkeypatch):
     """Services start programs without a standard input."""
     monkeypatch.setattr("sys.stdin", None)
     assert "Standard input is closed" in refusal_of(FileSource(("-",)))
+
+
+def test_a_pipe_that_is_named_twice_is_refused(tmp_path):
+    """The second name would take bytes out of the middle of what the first one reads."""
+    pipe, other = tmp_path / "pipe", tmp_path / "other"
+    os.mkfifo(pipe)
+    other.symlink_to(pipe)
+    reading = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    writing = os.open(pipe, os.O_WRONLY)
+    try:
+        os.write(writing, NDJSON)
+        assert "named twice" in refusal_of(FileSource((str(pipe), str(other))))
+    finally:
+        os.close(writing)
+        os.close(reading)
 
 
 def test_a_folder_is_named(tmp_path):

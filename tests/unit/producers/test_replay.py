@@ -223,3 +223,13 @@ def test_a_source_that_breaks_off_is_not_packed(tmp_path):
     with pytest.raises(ConfigurationError, match="beyond line"):
         prebuilt(Replay(Broken([message(1)]), Spacing()), path=path, origin="e", partitions=4)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_source_that_became_shorter_than_what_was_sent_is_named(run_of, recording_sender, unpack):
+    """A resumed replay that finds less than it had sent sends nothing and says so; one that had sent all is simply done."""
+    messages = [message(number) for number in range(3)]
+    pairs, account = sent(Replay(Recorded(messages), Spacing(), skip=5), run_of(), recording_sender, unpack)
+    assert pairs == []
+    assert "holds 3 messages, and the replay that is resumed had sent 5" in account.broken.problem
+    pairs, account = sent(Replay(Recorded(messages), Spacing(), skip=3), run_of(), recording_sender, unpack)
+    assert (pairs, account.broken) == ([], None)
