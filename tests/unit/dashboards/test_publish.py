@@ -175,14 +175,23 @@ def test_what_is_no_grafana(grafana, says, words):
 
 
 def test_a_login_page_behind_a_healthy_start(grafana):
-    """An answer that turns into something else after the first question ends with the same sentence."""
-    grafana.settings = []
-    with pytest.raises(UnavailableError, match="is not the API of Grafana"):
-        push(boards(), url=grafana.url, token=TOKEN)
-    grafana.settings = {}
-    grafana.fails_with = (200, {})
-    with pytest.raises(UnavailableError, match="is not the API of Grafana"):
-        push(boards(), url=grafana.url, token=TOKEN)
+    """An answer that turns into something else after the first question ends with the same sentence, and nothing is written."""
+
+    def refused():
+        with pytest.raises(UnavailableError, match="is not the API of Grafana"):
+            push(boards(), url=grafana.url, token=TOKEN)
+        assert not [call for call in grafana.calls if call[0] == "POST"]
+
+    known, grafana.settings = grafana.settings, []
+    refused()
+    grafana.settings = known
+    for answer in ((200, {}), (404, LOGIN)):
+        grafana.fails_with = answer
+        refused()
+    grafana.fails_with = None
+    grafana.folders[FOLDER_UID] = {"uid": FOLDER_UID}
+    grafana.boards[boards()[0]["uid"]] = {"login": "please"}
+    refused()
 
 
 def test_a_dry_run_writes_nothing(grafana):

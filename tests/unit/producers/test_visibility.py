@@ -186,6 +186,7 @@ def test_a_million_acknowledgements_stay_small():
     assert max([*sizes, len(timeline)]) <= 1_000
     assert (timeline.records, timeline.events, timeline.distinct) == (5_000_000, 4_000_000, 3_000_000)
     assert sum(item.records for item in timeline) == 5_000_000
+    assert sum(item.sent_at * item.records for item in timeline) / 5_000_000 == pytest.approx(999_999 / 2 / 400, abs=0.001)
     assert timeline.ended == pytest.approx(2_500.0, abs=0.1)
     sent = Sent(acknowledgements=timeline, started=0.0, ended=timeline.ended)
     (window,) = measured(sent, None, [Window("minute", 600.0, 660.0, None)])
