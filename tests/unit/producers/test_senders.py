@@ -112,10 +112,15 @@ def test_an_unreachable_broker_is_one_sentence(monkeypatch):
             BatchSender(bootstrap=[address], topic="t")
 
 
-@given(st.lists(st.booleans(), min_size=2, max_size=20))
-def test_halves_of_a_batch_are_the_batch(unpack, keyed):
+#: An event, the same one again, a message without a key, and a tombstone.
+KINDS = ["event", "repeat", "raw", "tombstone"]
+
+
+@given(st.lists(st.sampled_from(KINDS), min_size=2, max_size=20))
+def test_halves_of_a_batch_are_the_batch(unpack, kinds):
     """A batch that was refused as too large is sent as two: the same messages in their order, with their places and counts."""
-    messages = [event(number) if has_key else Message(None, b"x", 0, Kind.RAW) for number, has_key in enumerate(keyed)]
+    others = {"repeat": event(0), "raw": Message(None, b"x", 0, Kind.RAW), "tombstone": Message(b"k", None, 0, Kind.RAW)}
+    messages = [others.get(kind) or event(number) for number, kind in enumerate(kinds)]
     packer = Packer(1)
     assert list(packer.add(messages, places=range(10, 10 + len(messages)), distinct=Distinct().new(messages))) == []
     (whole,) = packer.rest()
