@@ -37,7 +37,7 @@ def read_addresses(data_dir: Path) -> Addresses | None:
     """The addresses of the stack that runs on ``data_dir``, or None when none is running.
 
     Raises:
-        ConfigurationError: the file is there but is not what ``portalpulse up`` writes.
+        ConfigurationError: the file is there but is not what ``portalpulse up`` writes, or cannot be read.
     """
     path = data_dir / FILE_NAME
     try:
@@ -46,7 +46,11 @@ def read_addresses(data_dir: Path) -> Addresses | None:
         return Addresses(**wanted, clickhouse=fields.get("clickhouse", ""))
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except OSError as error:
+        raise ConfigurationError(
+            f"{path} cannot be read: {error.strerror or error}.", remedy="Choose another folder with --data or change its owner."
+        ) from error
+    except (ValueError, KeyError, TypeError) as error:
         raise ConfigurationError(
             f"{path} cannot be used: {error}.",
             remedy="Stop the stack, delete the file and start `portalpulse up` again.",

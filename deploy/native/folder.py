@@ -27,7 +27,18 @@ class DataFolder:
     """Owns ``path`` while it is entered; the kernel gives it up with the process, however that ends."""
 
     def __init__(self, path: Path, *, least_free_bytes: int = LEAST_FREE_BYTES) -> None:
-        self.path = path.resolve()
+        """``path`` may be relative and lead through links.
+
+        Raises:
+            ConfigurationError: the links of the path lead in a circle.
+        """
+        try:
+            self.path = path.resolve()
+        except RuntimeError as error:  # what Python 3.11 makes of ELOOP
+            raise ConfigurationError(
+                f"The data folder {path} cannot be found: its symbolic links lead in a circle.",
+                remedy="Choose another with --data or correct the links.",
+            ) from error
         self._least_free_bytes = least_free_bytes
         self._lock: int | None = None
 

@@ -76,7 +76,8 @@ def main() -> None:
         sys.exit(INTERRUPTED)
     except OSError as error:
         _tell(_file_problem(error))
-        sys.exit(ConfigurationError.exit_code if error.filename else PortalPulseError.exit_code)
+        correctable = error.filename or not _has_current_folder()
+        sys.exit(ConfigurationError.exit_code if correctable else PortalPulseError.exit_code)
     except Exception as error:  # noqa: BLE001 - the last resort: a sentence helps more than a traceback, and names the place
         _tell(f"{UNFORESEEN} {where_and_what(error)}. Nothing is wrong with your input that portalpulse knows of: report this.")
         sys.exit(PortalPulseError.exit_code)
@@ -90,5 +91,15 @@ def _tell(text: str) -> None:
 
 def _file_problem(error: OSError) -> str:
     """A file that cannot be used, where nobody knew better what it is for."""
+    if not error.filename and not _has_current_folder():
+        return "The folder that this command was started in is gone. Change to another one and start it again."
     name = os.fsdecode(error.filename) if isinstance(error.filename, str | bytes | os.PathLike) else ""
     return f"{name} cannot be used: {error.strerror}." if name else f"The system refuses a call: {error.strerror or error}."
+
+
+def _has_current_folder() -> bool:
+    try:
+        os.getcwd()  # noqa: PTH109 - asks for the name alone
+    except FileNotFoundError:
+        return False
+    return True

@@ -130,3 +130,12 @@ def test_every_other_name_is_a_folder(tmp_path, name):
     """What the file system and the parts can use is used as it is."""
     with DataFolder(tmp_path / name):
         assert (tmp_path / name / LOCK_NAME).exists()
+
+
+def test_links_that_lead_in_a_circle_are_one_sentence(tmp_path):
+    """A link to itself, at the end of the path or within it, is refused by name."""
+    (tmp_path / "loop").symlink_to("loop")
+    for path in (tmp_path / "loop", tmp_path / "loop" / "below"):
+        with pytest.raises(ConfigurationError, match="lead in a circle") as caught:
+            DataFolder(path)
+        assert str(path) in caught.value.problem

@@ -51,3 +51,15 @@ def test_bytes_that_are_no_text(tmp_path):
     (tmp_path / FILE_NAME).write_bytes(b"\xff\xfe")
     with pytest.raises(ConfigurationError):
         read_addresses(tmp_path)
+
+
+def test_a_file_that_cannot_be_read_is_not_called_damaged(tmp_path):
+    """Where the system refuses the file, deleting it is no remedy: the folder is the wrong one."""
+    (tmp_path / "loop").symlink_to("loop")
+    (tmp_path / "file").touch()
+    (tmp_path / "folder" / FILE_NAME).mkdir(parents=True)
+    for folder, why in (("loop", "symbolic links"), ("file", "Not a directory"), ("folder", "Is a directory")):
+        with pytest.raises(ConfigurationError, match=rf"cannot be read: .*{why}") as refused:
+            read_addresses(tmp_path / folder)
+        assert "Errno" not in refused.value.problem
+        assert "--data" in refused.value.remedy

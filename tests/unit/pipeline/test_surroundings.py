@@ -314,3 +314,19 @@ def test_no_surroundings_make_a_traceback(outcomes):
         if (problem := problem_of(outcome))
     ]
     assert not problems, f"{len(problems)} of {len(outcomes)}:\n" + "\n".join(problems)
+
+
+@pytest.mark.parametrize("words", [["up"], ["doctor"]])
+def test_a_current_folder_that_is_gone(tmp_path, words):
+    """A command started in a folder that was deleted says so, with the status of what the user can correct."""
+    (tmp_path / "gone").mkdir()
+    leave = (
+        "import os, sys; os.rmdir('../gone')\n"
+        "os.execv(sys.executable, [sys.executable, '-P', '-m', 'pipeline.cli', *sys.argv[1:]])"
+    )
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("PORTALPULSE_")}
+    command = [sys.executable, "-P", "-c", leave, *words]
+    ran = subprocess.run(command, cwd=tmp_path / "gone", env=environment, capture_output=True, text=True, timeout=60, check=False)
+    assert ran.returncode == 2, ran.stderr
+    assert ran.stderr.count("\n") == 1
+    assert "The folder that this command was started in is gone." in ran.stderr
