@@ -124,26 +124,24 @@ class DeadLetterDesk:
         Args:
             topic: its name.
             partition: its number.
-            until: accept the messages below this offset instead; Kafka is not asked then.
+            until: accept the messages below this offset instead; Kafka need not answer then.
 
         Raises:
-            ConfigurationError: the topic or the partition does not exist.
+            ConfigurationError: the topic or the partition does not exist, or ends before ``until``.
             UnavailableError: Kafka does not answer.
         """
-        if until is None:
-            try:
-                ends = self._ends(topic)
-            except UnavailableError as error:
+        try:
+            ends = self._ends(topic)
+        except UnavailableError as error:
+            if until is None:
                 raise UnavailableError(
                     error.problem,
                     remedy="Start Kafka; or give --until OFFSET: messages below it are accepted then, and the last line of the"
                     " worker names the last one that it refused.",
                 ) from error
-            if partition not in ends:
-                raise ConfigurationError(
-                    f"The topic {topic!r} has no partition {partition}.", remedy=f"Its partitions are 0 to {max(ends)}."
-                )
-            until = ends[partition]
+            _require_numbers(partition, until)
+        else:
+            until = _accepted_end(topic, partition, until, ends)
         before = self._limits.limit_state(topic, partition, before=0).accepted_until
         if until > before:
             self._limits.accept(topic, partition, until)
@@ -156,6 +154,29 @@ class DeadLetterDesk:
         while page := self._store.letters(wanted, limit=_AT_ONCE, after=after):
             yield page
             after = (page[-1].topic, page[-1].partition, page[-1].offset)
+
+
+def _accepted_end(topic: str, partition: int, until: int | None, ends: Mapping[int, int]) -> int:
+    """The offset below which messages are accepted: what has not come yet is not."""
+    if partition not in ends:
+        raise ConfigurationError(
+            f"The topic {topic!r} has no partition {partition}.", remedy=f"Its partitions are 0 to {max(ends)}."
+        )
+    if until is not None and until > ends[partition]:
+        raise ConfigurationError(
+            f"Partition {partition} of {topic} ends at offset {ends[partition]}: messages beyond it have not come yet.",
+            remedy="Leave --until out to accept what stands there now.",
+        )
+    return ends[partition] if until is None else until
+
+
+def _require_numbers(partition: int, until: int) -> None:
+    """Raises: ConfigurationError: a number that the storage cannot hold would turn into another one."""
+    if not (0 <= partition < 2**31 and 0 < until < 2**63):
+        raise ConfigurationError(
+            f"Partition {partition} below offset {until} cannot be: Kafka counts with whole numbers up to 2^31 and 2^63.",
+            remedy="Give the partition and the offset that the last line of the worker names.",
+        )
 
 
 def parse_filter(fields: Mapping[str, Any]) -> LetterFilter:

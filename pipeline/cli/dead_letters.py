@@ -158,7 +158,7 @@ def _accept(
     partition: Annotated[list[int], typer.Option("--partition", help="Partition; may be repeated.", metavar="N", min=0)],
     topic: Annotated[str | None, typer.Option("--topic", help="Its topic; else that of the settings.")] = None,
     until: Annotated[
-        int | None, typer.Option("--until", help="Accept below this offset; else up to the end, which Kafka is asked for.", min=1)
+        int | None, typer.Option("--until", help="Accept below this offset, at most up to the end; else up to the end.", min=1)
     ] = None,
     data: Data = None,
 ) -> None:

@@ -297,8 +297,17 @@ def test_accepting_lets_what_stands_there_be_set_aside(desk):
     for _ in range(2):
         assert accepting.accept("many", 1) == {"topic": "many", "partition": 1, "until": 7}
     assert accepting.accept("many", 1, until=3) == {"topic": "many", "partition": 1, "until": 7}
-    assert accepting.accept("elsewhere", 4, until=3) == {"topic": "elsewhere", "partition": 4, "until": 3}
-    assert limits.accepted == {("many", 1): 7, ("elsewhere", 4): 3}
+    assert accepting.accept("many", 0, until=3) == {"topic": "many", "partition": 0, "until": 3}
+    assert limits.accepted == {("many", 1): 7, ("many", 0): 3}
+
+
+@pytest.mark.parametrize("until", [8, 999_999_999, 2**63 - 1, 2**63, 99999999999999999999])
+def test_what_has_not_come_yet_is_not_accepted(desk, until):
+    """An offset beyond the end would switch the limit off for what is sent later, for ever."""
+    limits = MemoryStore()
+    with pytest.raises(ConfigurationError, match=r"Partition 1 of many ends at offset 7.*Leave --until out"):
+        desk(MemoryLetters(), limits=limits).accept("many", 1, until=until)
+    assert limits.accepted == {}
 
 
 def test_without_kafka_the_offset_must_be_given(desk):
@@ -312,9 +321,14 @@ def test_without_kafka_the_offset_must_be_given(desk):
     with pytest.raises(UnavailableError, match=r"No broker answers\. Start Kafka; or give --until OFFSET"):
         accepting.accept("many", 1)
     assert accepting.accept("many", 1, until=9)["until"] == 9
+    for partition, until in ((1, 2**63), (2**31, 9), (-1, 9), (1, 0)):
+        with pytest.raises(ConfigurationError, match="whole number"):
+            accepting.accept("many", partition, until=until)
 
 
 def test_a_partition_that_does_not_exist_is_not_accepted(desk):
     """A number that the topic does not have is named, with those it has."""
     with pytest.raises(ConfigurationError, match=r"no partition 2\. Its partitions are 0 to 1"):
         desk(MemoryLetters(), limits=MemoryStore()).accept("many", 2)
+    with pytest.raises(ConfigurationError, match=r"no partition 2\. Its partitions are 0 to 1"):
+        desk(MemoryLetters(), limits=MemoryStore()).accept("many", 2, until=3)
