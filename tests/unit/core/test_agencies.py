@@ -10,6 +10,7 @@ import pytest
 
 from pipeline.core.agencies import AgencyRegistry
 from pipeline.core.errors import ConfigurationError
+from pipeline.core.periods import FIRST_DAY
 
 HEADER = "code,name_vi,name_en,short_name_vi,block,valid_from,valid_to,successor_code\n"
 
@@ -109,6 +110,11 @@ def test_a_wrong_registry_is_refused(lines, words):
     with pytest.raises(ConfigurationError, match=words) as refused:
         a_registry(*lines)
     assert refused.value.remedy
+
+
+def test_an_agency_may_be_in_force_from_the_first_day():
+    """The first day that can be counted is a day like any other."""
+    assert "A01" in a_registry(row("A01", first=FIRST_DAY.isoformat()))
 
 
 def test_codes_are_sorted(registry):

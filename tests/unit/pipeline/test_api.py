@@ -242,6 +242,13 @@ async def test_probes_of_a_hanging_storage(hanging):
     assert hanging.store.pings == 1
 
 
+async def test_a_hanging_scrape_starves_no_probe(hanging):
+    """The look at whether the storage answers has a thread of its own: it does not wait behind a scrape that hangs."""
+    hanging.store.ping = lambda: None
+    await given_up(hanging, "/metrics")
+    assert (await hanging.get("/readyz")).status_code == 200
+
+
 async def test_a_worker_without_figures_still_has_metrics(ask):
     """A process without a reader serves its own counters and says who has the figures."""
     assert (await ask("/metrics")).status_code == 200

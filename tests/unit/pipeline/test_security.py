@@ -71,6 +71,8 @@ def test_authorities_that_cannot_be_read(tmp_path, content):
         path.write_text(content)
     with pytest.raises(ConfigurationError, match=r"authorities in .*ca\.pem cannot be read.*PORTALPULSE_KAFKA__CA_FILE"):
         tls_context(KafkaSettings(security_protocol="SSL", ca_file=str(path)))
+    with pytest.raises(ConfigurationError, match="cannot be read"):  # librdkafka itself would not say which file
+        librdkafka_options(KafkaSettings(security_protocol="SSL", ca_file=str(path)))
 
 
 def test_the_password_is_not_shown():

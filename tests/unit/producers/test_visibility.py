@@ -225,6 +225,11 @@ def test_a_curve_of_polls_is_bounded_and_keeps_its_ends():
     moments, counts = curve.counts()
     assert (moments[0], counts[0], counts[-1]) == (0.0, 0, 9_999)
     assert np.interp(100.0, moments, counts) == pytest.approx(5_000, abs=2)
+    bent = Curve(most=100)
+    for number in range(10_000):
+        bent.add(number * 0.02, number**2)
+    for number in (500, 5_000, 9_500):
+        assert np.interp(number * 0.02, *bent.counts()) == pytest.approx(number**2, rel=0.1)
     level = Curve([(0.0, 0)])
     for number in range(1_000):
         level.add(1.0 + number, 7)
