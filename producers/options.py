@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from pipeline.core.errors import ConfigurationError
+from pipeline.folders import folder
 from pipeline.hints import command
 
 if TYPE_CHECKING:
@@ -22,7 +23,8 @@ if TYPE_CHECKING:
 INTERRUPTED: Final = 130
 
 DataOption = Annotated[
-    Path | None, typer.Option("--data", metavar="DIR", help="Folder of the running local stack (`portalpulse up`).")
+    Path | None,
+    typer.Option("--data", parser=folder, metavar="DIR", help="Folder of the running local stack (`portalpulse up`)."),
 ]
 BootstrapOption = Annotated[
     str | None, typer.Option(metavar="HOST:PORT", help="Kafka brokers, separated by commas; wins over --data and settings.")

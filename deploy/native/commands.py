@@ -12,13 +12,16 @@ import typer
 from rich.console import Console
 
 from pipeline.core.clock import parse_clock
+from pipeline.folders import folder
 from pipeline.logs import configure_logging
 from pipeline.settings import Settings, load_settings
 
 #: What a shell reports for a program that Ctrl-C ended.
 INTERRUPTED = 130
 
-DataFolderOption = Annotated[Path | None, typer.Option("--data", metavar="DIR", help="Folder that everything is written below.")]
+DataFolderOption = Annotated[
+    Path | None, typer.Option("--data", parser=folder, metavar="DIR", help="Folder that everything is written below.")
+]
 MemoryOption = Annotated[
     bool, typer.Option("--memory-broker", help="Without Kafka and Java: a broker in memory that forgets at the end.")
 ]

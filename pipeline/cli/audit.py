@@ -23,6 +23,7 @@ from pipeline.cli.asking import Process, is_embedded, running
 from pipeline.core.audit import Scope
 from pipeline.core.errors import UnavailableError
 from pipeline.core.periods import Period
+from pipeline.folders import folder
 from pipeline.settings import Settings, load_settings
 from sinks.errors import SinkError
 
@@ -66,7 +67,9 @@ def _audit(
         KafkaCheck, typer.Option(help="offsets: compare with the group's. deep: look every acknowledged message up.")
     ] = KafkaCheck.NONE,
     form: Annotated[Format, typer.Option("--format", help="How to print it.")] = Format.TABLE,
-    data: Annotated[Path | None, typer.Option("--data", help="Folder of the running stack.", metavar="DIR")] = None,
+    data: Annotated[
+        Path | None, typer.Option("--data", parser=folder, help="Folder of the running stack.", metavar="DIR")
+    ] = None,
 ) -> None:
     """Compare every tally (minute, day, procedure) with the distinct stored events, count by count.
 

@@ -21,6 +21,7 @@ from pipeline.core.errors import ConfigurationError
 from pipeline.core.periods import VIETNAM
 from pipeline.dead_letters import DeadLetterDesk, filter_fields, parse_filter
 from pipeline.dead_letters_api import NO_DEAD_LETTER
+from pipeline.folders import folder
 from pipeline.logs import configure_logging
 from pipeline.settings import Settings, load_settings
 from sinks.contract import LetterFilter, Position
@@ -29,7 +30,7 @@ Reasons = Annotated[list[str] | None, typer.Option("--reason", help="Only of thi
 Topics = Annotated[list[str] | None, typer.Option("--topic", help="Only of this topic; may be repeated.")]
 Since = Annotated[str | None, typer.Option("--from", help="First seen at or after this.", metavar="TIME")]
 Until = Annotated[str | None, typer.Option("--to", help="First seen before this.", metavar="TIME")]
-Data = Annotated[Path | None, typer.Option("--data", help="Folder of the running stack.", metavar="DIR")]
+Data = Annotated[Path | None, typer.Option("--data", parser=folder, help="Folder of the running stack.", metavar="DIR")]
 
 #: A replay waits for Kafka page by page.
 _REPLAY_SECONDS = 3_600.0

@@ -17,6 +17,7 @@ from pipeline.core.errors import UnavailableError
 from pipeline.core.indicators import INDICATORS
 from pipeline.core.periods import Period
 from pipeline.core.rounding import vietnamese
+from pipeline.folders import folder
 from pipeline.report import to_csv, to_json
 from pipeline.settings import load_settings
 
@@ -37,7 +38,9 @@ def register(app: typer.Typer) -> None:
         first: Annotated[str, typer.Option("--from", help="First day, e.g. 2024-01-01.", metavar="DAY")],
         last: Annotated[str, typer.Option("--to", help="Last day, included.", metavar="DAY")],
         form: Annotated[Format, typer.Option("--format", help="How to print it.")] = Format.TABLE,
-        data: Annotated[Path | None, typer.Option("--data", help="Folder of the running stack.", metavar="DIR")] = None,
+        data: Annotated[
+            Path | None, typer.Option("--data", parser=folder, help="Folder of the running stack.", metavar="DIR")
+        ] = None,
     ) -> None:
         """Print the figures of whole civil days (Asia/Ho_Chi_Minh): agencies, blocks, nation.
 

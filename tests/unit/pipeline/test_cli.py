@@ -7,6 +7,7 @@ import fcntl
 import io
 import logging
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 import structlog
 from rich.console import Console
+from typer.testing import CliRunner
 
 from pipeline.addresses import FILE_NAME, LOCK_NAME, SIGNATURE, Addresses, write_addresses
 from pipeline.cli import asking
@@ -338,3 +340,22 @@ def test_a_table_for_people():
     text = console.export_text()
     for part in ("Đà Nẵng", "32.470", "50.000", "64,94", "—"):
         assert part in text
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["up"],
+        ["demo"],
+        ["doctor"],
+        ["produce", "--scenario", "live"],
+        ["report", "--from", "2024-01-01", "--to", "2024-01-02"],
+        ["audit"],
+        ["dead-letters", "list"],
+    ],
+)
+def test_an_empty_folder_name_is_refused(words):
+    """A shell variable that is not set must not make the current folder the stack's."""
+    done = CliRunner().invoke(cli.create_cli(), [*words, "--data", ""])
+    assert done.exit_code == 2
+    assert "the name of the folder is empty" in " ".join(re.sub(r"[^\x20-\x7e]", " ", done.output).split())
