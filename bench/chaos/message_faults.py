@@ -6,6 +6,8 @@ import datetime as dt
 import hashlib
 import json
 import random
+import subprocess
+import sys
 import uuid
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -18,6 +20,7 @@ from confluent_kafka.admin import AlterConfigOpType, ConfigEntry, ConfigResource
 from bench.chaos.fault import Fault, Needs
 from bench.chaos.storage_faults import must_end
 from bench.chaos.world import World
+from bench.environment import child_environment
 from deploy.native.kafka import admin_client
 from deploy.native.processes import wait_until
 from pipeline.core.errors import DeadLetterLimitError, UnavailableError
@@ -26,7 +29,6 @@ from pipeline.settings import DeadLetterSettings
 from producers.faults import malformed
 
 _SEEN_SECONDS: Final = 120.0
-_LIMITS: Final = ("MAX_CONSECUTIVE", "MAX_RATIO")
 _PREFIX: Final = "PORTALPULSE_DEAD_LETTERS__"
 
 
@@ -79,7 +81,7 @@ class SomePoison:
 
 @dataclass(frozen=True)
 class OnlyPoison:
-    """Every message is no event, as after a bad release of a portal: workers stop at the limit; without it nothing is lost."""
+    """Every message is no event, as after a bad release of a portal: workers stop at the limit; accepted, nothing is lost."""
 
     name: str = "all-poison"
     needs: Needs = field(default_factory=Needs)
@@ -92,7 +94,8 @@ class OnlyPoison:
         letters = letters_by_reason(world)
         before, poison = sum(letters.values()), [b'{"cut":%d' % source.getrandbits(40) for _ in range(2 * limit)]
         world.strike()
-        send(world, poison, partition=source.choice(sorted(world.offsets.ends())))
+        partition = source.choice(sorted(world.offsets.ends()))
+        send(world, poison, partition=partition)
         for _ in range(2):
             must_end(world, f"in a row were refused, the limit is {limit}", status=DeadLetterLimitError.exit_code)
             kept = sum(letters_by_reason(world).values()) - before
@@ -101,12 +104,13 @@ class OnlyPoison:
             for worker in world.workers:
                 worker.start()
         must_end(world, f"in a row were refused, the limit is {limit}", status=DeadLetterLimitError.exit_code)
-        world.configure(**{f"{_PREFIX}{name}": "0" for name in _LIMITS})
+        accept(world, partition)
+        for worker in world.workers:
+            worker.start()
         await_letters(world, letters + Counter({"not_json": len(poison)}))
 
     def heal(self, world: World) -> None:
-        """With limits again."""
-        world.configure(**{f"{_PREFIX}{name}": None for name in _LIMITS})
+        """What was accepted stays accepted, for groups that read the topic later, too."""
         world.traffic.resume()
 
 
@@ -211,6 +215,24 @@ def letters_by_reason(world: World) -> Counter[str]:
     """Reason -> messages set aside so far."""
     text = world.server.query(f"SELECT reason, count() FROM {world.database}.dead_letters FINAL GROUP BY reason")
     return Counter({reason: int(count) for reason, count in (line.split("\t") for line in text.splitlines())})
+
+
+def accept(world: World, partition: int) -> None:
+    """Let the workers set aside what stands in a partition now, as an operator does.
+
+    Raises:
+        UnavailableError: the command fails; with its last words.
+    """
+    done = subprocess.run(
+        [sys.executable, "-m", "pipeline.cli", "dead-letters", "accept", "--partition", str(partition)],
+        env=child_environment(**world.settings()),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=world.limit(_SEEN_SECONDS),
+    )
+    if done.returncode:
+        raise UnavailableError(f"The poison of partition {partition} could not be accepted: {done.stderr.strip()}")
 
 
 def await_letters(world: World, expected: Counter[str]) -> None:

@@ -16,7 +16,7 @@ def test_one_message_in_a_hundred_is_spoiled(survives):
 
 
 def test_every_message_is_spoiled(survives):
-    """Workers stop at the limit, again after a restart, and say so; without the limit each message is set aside, none is lost."""
+    """Workers stop at the limit, again after a restart, and say so; once accepted, each message is set aside and none is lost."""
     survives("all-poison")
 
 
