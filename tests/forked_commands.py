@@ -7,7 +7,6 @@ A case: name, arguments, environment, folder, stdin, stdout, stderr (see ``_redi
 
 from __future__ import annotations
 
-import contextlib
 import io
 import json
 import os
@@ -24,6 +23,8 @@ AT_ONCE = 4
 PATIENCE = 100
 #: How long a case waits for a process that hangs (seconds).
 HANG_SECONDS = 1.0
+#: The status of an interpreter that cannot write the rest of its output at its end.
+_NOT_FLUSHED = 120
 
 
 def main() -> None:
@@ -72,8 +73,11 @@ def _run(case, output, errors) -> None:
         except SystemExit as ended:
             status = ended.code if isinstance(ended.code, int) else int(ended.code is not None)
         for stream in (sys.stdout, sys.stderr):
-            with contextlib.suppress(Exception):
-                stream.flush()
+            try:
+                if stream is not None:
+                    stream.flush()
+            except Exception:  # noqa: BLE001 - the interpreter does so at its end
+                status = _NOT_FLUSHED
     except BaseException:  # noqa: BLE001 - whatever leaves main() is a finding
         errors.write(traceback.format_exc().encode())
         errors.flush()

@@ -137,6 +137,10 @@ def http(body, kind="text/html", status="200 OK", *more):
     return "\r\n".join(head).encode() + b"\r\n\r\n" + body
 
 
+#: One fixture runs every command in every surrounding; the first test waits for all of them, on slow machines, too.
+pytestmark = pytest.mark.timeout(900)
+
+
 @pytest.fixture(scope="module")
 def wrong_servers(tmp_path_factory):
     """Servers that are none of ours, by what they are."""
