@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import datetime as dt
 import errno
+import logging
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -18,6 +19,8 @@ from importlib import metadata
 from typing import Any, TypeVar
 
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
+from aiohttp.typedefs import Handler
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
@@ -54,6 +57,8 @@ _PING_SECONDS = 3.0
 _PROBES_WAITING = 64
 #: Prometheus says in this header how long it waits.
 _SCRAPE_TIMEOUT_HEADER = "X-Prometheus-Scrape-Timeout-Seconds"
+#: Parameters that a request may give several times.
+_SEVERAL = frozenset({"agency", "reason", "topic"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +119,7 @@ class HttpServer:
         Raises:
             UnavailableError: the port is taken or may not be used.
         """
-        app = web.Application()
+        app = web.Application(middlewares=[_refuse_repeated])
         app[TOKEN] = self._settings.token.get_secret_value()
         app.on_response_prepare.append(_sign)
         app.add_routes(
@@ -132,7 +137,9 @@ class HttpServer:
             app.add_routes(dead_letter_routes(self._api.dead_letters, self._in_thread, self._in_long_thread))
         if self._api.audit is not None:
             app.add_routes(audit_routes(self._api.audit, self._in_long_thread))
-        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=2, handler_cancellation=True)
+        logger = logging.getLogger("aiohttp.server")
+        logger.addFilter(_no_fault_of_ours)
+        self._runner = web.AppRunner(app, access_log=None, logger=logger, shutdown_timeout=2, handler_cancellation=True)
         await self._runner.setup()
         site = web.TCPSite(self._runner, self._settings.host, self._settings.port)
         try:
@@ -287,6 +294,21 @@ def _patience(request: web.Request) -> float:
     if not 0 < timeout < _SCRAPE_SECONDS:
         return _SCRAPE_SECONDS
     return timeout - min(0.5, timeout / 10)
+
+
+def _no_fault_of_ours(record: logging.LogRecord) -> bool:
+    """Leave out what is no HTTP: its sender is answered with 400, and a traceback for each would bury the log."""
+    error = record.exc_info[1] if record.exc_info else None
+    return not isinstance(error, HttpProcessingError)
+
+
+@web.middleware
+async def _refuse_repeated(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """A parameter that is given twice with one meaning is an error: one of the two would be ignored without a word."""
+    query = request.query
+    if repeated := sorted(name for name in set(query) - _SEVERAL if len(query.getall(name)) > 1):
+        return _error(400, f"The parameter {repeated[0][:40]!r} is given more than once. Give it once.")
+    return await handler(request)
 
 
 async def _sign(_: web.Request, response: web.StreamResponse) -> None:

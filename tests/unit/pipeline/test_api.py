@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import datetime as dt
 import json
+import logging
 import socket
 import threading
 
@@ -317,6 +318,40 @@ async def test_a_wrong_period_is_a_400(ask, query):
     answer = await ask(f"/api/v1/report?{query}", reader=filled())
     assert answer.status_code == 400
     assert 10 < len(answer.json()["error"]) < 300
+
+
+async def test_a_parameter_given_twice_is_a_400(ask):
+    """Of two values for one parameter none is ignored without a word; agencies may be several."""
+    answer = await ask("/api/v1/report?from=2024-01-01&from=2023-01-01&to=2024-08-20", reader=filled())
+    assert answer.status_code == 400
+    assert "'from'" in answer.json()["error"]
+    several = await ask("/api/v1/events?from=2024-08-20&to=2024-08-20&agency=H17&agency=G01", reader=filled())
+    assert several.status_code == 200
+
+
+async def test_what_is_no_http_is_refused_without_a_traceback(registry, monkeypatch):
+    """A stranger's bytes get a 400 and leave no traceback in the log; a fault of ours does."""
+    kept = []
+    handler = logging.Handler()
+    handler.emit = kept.append
+    logger = logging.getLogger("aiohttp.server")
+    monkeypatch.setattr(logger, "handlers", [handler])
+    monkeypatch.setattr(logger, "disabled", False)  # another test may have configured logging
+    api = Api(registry=CollectorRegistry(), agencies=registry, clock=ManualClock(NOW), health=lambda: 1 / 0)
+    server = HttpServer(api, FREE)
+    address = await server.start()
+    try:
+        for bytes_ in (b"GET /healthz HTTP/1.1\r\nHost: a\r\nContent-Length: x\r\n\r\n", b"GET / HTTP/1.1\r\n: \x00\r\n\r\n"):
+            reading, writing = await asyncio.open_connection("127.0.0.1", int(address.rpartition(":")[2]))
+            writing.write(bytes_)
+            assert b" 400 " in await reading.readline()
+            writing.close()
+        assert kept == []
+        async with httpx.AsyncClient(base_url=address, trust_env=False) as client:
+            assert (await client.get("/healthz")).status_code == 500
+        assert [record.exc_info[0] for record in kept] == [ZeroDivisionError]
+    finally:
+        await server.close()
 
 
 async def test_status(ask):
