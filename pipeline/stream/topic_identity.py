@@ -13,7 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final, NoReturn, TypeVar
 
-from confluent_kafka import ConsumerGroupTopicPartitions, KafkaError, KafkaException, TopicCollection, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicCollection, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from pipeline.core.errors import ConfigurationError, UnavailableError
@@ -64,15 +64,17 @@ class TopicIdentity:
     def __init__(self, settings: KafkaSettings, *, looked: Callable[[Look], None] = lambda _: None) -> None:
         """``looked`` is told what every look of ``watch`` found, as long as it is the same topic."""
         self._settings, self._looked = settings, looked
-        self._admin = AdminClient(
-            {
-                **librdkafka_options(settings),
-                "bootstrap.servers": ",".join(settings.bootstrap),
-                "client.id": "portalpulse-topic",
-                "log_level": 0,  # who speaks to the brokers all the time reports their silence
-                "error_cb": _ignore,
-            }
-        )
+        options = {
+            **librdkafka_options(settings),
+            "bootstrap.servers": ",".join(settings.bootstrap),
+            "client.id": "portalpulse-topic",
+            "log_level": 0,  # who speaks to the brokers all the time reports their silence
+            "error_cb": _ignore,
+        }
+        self._admin = AdminClient(options)
+        # It subscribes to nothing and so joins no group. The admin client's request for committed offsets ends the process in
+        # librdkafka (an assertion, or a segmentation fault) when a coordinator is lost and answers after the time limit.
+        self._group_offsets = Consumer(options | {"group.id": settings.group, "enable.auto.commit": False})
         self._topic_id = ""
         self._told = True  # whether the brokers tell identities
 
@@ -156,15 +158,11 @@ class TopicIdentity:
         return found.controller_id in found.brokers
 
     def _ask(self) -> Look:
-        topic, group = self._settings.topic, self._settings.group
+        topic = self._settings.topic
         topic_id, partitions = self._described() if self._told else self._listed()
         if not topic_id or topic_id != (self._topic_id or topic_id):
             return Look(topic_id, {}, {}, {})  # offsets of another topic mean nothing, and may not be told for a while
-        asked = self._admin.list_consumer_group_offsets(
-            [ConsumerGroupTopicPartitions(group, [TopicPartition(topic, part) for part in partitions])],
-            request_timeout=_ANSWER_SECONDS,
-        )[group]
-        found = asked.result(2 * _ANSWER_SECONDS).topic_partitions
+        found = self._group_offsets.committed([TopicPartition(topic, part) for part in partitions], timeout=_ANSWER_SECONDS)
         committed = {part.partition: part.offset for part in found if part.offset >= 0}
         # The ends are asked after the committed offsets, which follow them: never the other way round.
         ends = self._offsets(committed, OffsetSpec.latest())
