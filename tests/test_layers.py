@@ -97,6 +97,18 @@ def test_a_kafka_client_that_does_not_prove_itself_is_found():
     assert clients_without_options(f"{imports}Consumer({{**librdkafka_options(s)}})") == []
 
 
+#: Ends the process in librdkafka when a coordinator is lost and answers late; ``Consumer.committed`` asks the same.
+ENDS_THE_PROCESS = "list_consumer_group_offsets"
+
+
+@pytest.mark.parametrize(
+    "path", [path for path in MODULES if shown(path).startswith(("pipeline/", "producers/", "deploy/"))], ids=shown
+)
+def test_no_request_ends_the_process(path):
+    """No process of the product makes the admin request by which a lost coordinator ends it."""
+    assert ENDS_THE_PROCESS not in path.read_text(encoding="utf-8")
+
+
 @pytest.mark.parametrize("path", TESTS, ids=shown)
 def test_a_test_says_its_rule(path):
     """Every test opens with the rule it holds, in a docstring, and none is skipped or expected to fail."""
