@@ -1,7 +1,8 @@
 """Who else is in the consumer group: what another program reads there, this one never counts.
 
 A classic group refuses members that share no assignor, but not one with the same assignor, and not members of the newer group
-protocol, which turn a group of running workers into theirs. So the group is described, at the start and all the time.
+protocol, which turn a group of running workers into theirs. So the group is described at the start. It is not described while a
+worker runs: librdkafka's admin requests to a coordinator fail an assertion when it is lost, and end the process.
 """
 
 from __future__ import annotations

@@ -20,7 +20,6 @@ from pipeline.core.errors import ConfigurationError, UnavailableError
 from pipeline.kafka_security import librdkafka_options
 from pipeline.logs import get_logger
 from pipeline.settings import KafkaSettings
-from pipeline.stream.group_members import describe_group, refusal
 
 T = TypeVar("T")
 
@@ -112,8 +111,7 @@ class TopicIdentity:
         """Look again and again.
 
         Raises:
-            ConfigurationError: the topic was deleted or created again, the group's offsets lie beyond its end, or another
-                program joined the group.
+            ConfigurationError: the topic was deleted or created again, or the group's offsets lie beyond its end.
         """
         doubtful = 0
         while True:
@@ -128,9 +126,6 @@ class TopicIdentity:
                 raise self._problem(look)
             if not doubtful:
                 self._looked(look)
-            found = await in_thread(lambda: describe_group(self._admin, self._settings.group))
-            if used_by_others := refusal(self._settings, found):
-                raise used_by_others
 
     def _problem(self, look: Look) -> TopicGoneError:
         """What is wrong, in one sentence, and the remedy."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from types import SimpleNamespace
 
 import pytest
 from confluent_kafka import KafkaError, KafkaException
@@ -129,19 +128,3 @@ async def test_a_stop_does_not_wait_for_brokers_that_are_away(identity):
     await asyncio.get_running_loop().shutdown_default_executor()
     assert time.monotonic() - before < 1
     released.set()
-
-
-class WithBilling:
-    """Brokers that describe a group with another program in it."""
-
-    def describe_consumer_groups(self, groups, **_):
-        member = SimpleNamespace(client_id="billing", host="/10.0.0.7")
-        answer = SimpleNamespace(type=None, members=[member])
-        return {group: SimpleNamespace(result=lambda _: answer) for group in groups}
-
-
-async def test_another_program_in_the_group_ends_the_worker(identity):
-    """What joins while the worker runs is named, and the worker ends: it would take messages that are never counted."""
-    watching = identity(GOOD)
-    watching._admin = WithBilling()
-    assert "used by another program: 'billing' on 10.0.0.7" in await watched(watching)
