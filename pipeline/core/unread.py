@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 #: A partition: topic and number.
@@ -32,11 +32,6 @@ class UnreadOffsets:
     def total(self) -> int:
         """Number of offsets of all partitions."""
         return sum(map(self.count, self._ranges))
-
-    @property
-    def by_partition(self) -> Mapping[Partition, int]:
-        """Number of offsets of each partition that has any."""
-        return {partition: self.count(partition) for partition in self._ranges}
 
 
 def merged(ranges: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:

@@ -21,13 +21,6 @@ OTHER = Look("two", {}, {}, {})
 SILENCE = KafkaException(KafkaError(KafkaError._ALL_BROKERS_DOWN))
 
 
-class Nobody:
-    """Brokers that do not describe groups."""
-
-    def describe_consumer_groups(self, *_, **__):
-        raise SILENCE
-
-
 @pytest.fixture
 def identity(monkeypatch):
     """``identity(*looks)``: what the brokers say, look after look, without waiting; the last one stays."""
@@ -46,7 +39,6 @@ def identity(monkeypatch):
 
         made._ask = ask
         made._has_controller = lambda: True
-        made._admin = Nobody()
         return made
 
     return identity
