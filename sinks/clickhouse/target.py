@@ -6,10 +6,14 @@ import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
-from urllib.parse import unquote, urlsplit
+from urllib.parse import SplitResult, unquote, urlsplit
 
 #: Database of the embedded engine, and of a server whose address names none.
 DATABASE = "portalpulse"
+_FORM = "a ClickHouse address is chdb:FOLDER or http(s)://user:password@host:port/database"
+_ENCODE = (
+    "a user or password with one of # / ? @ [ ] or a character that is not ASCII must be percent-encoded, for example %23 for #"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,9 +41,9 @@ class Target:
             if not folder:
                 raise ValueError("chdb: needs a folder, for example chdb:.portalpulse/clickhouse")
             return cls(timeout=timeout, folder=Path(folder).absolute())
-        parts = urlsplit(url)
+        parts, port = _split(url)
         if parts.scheme not in {"http", "https"} or not parts.hostname:
-            raise ValueError("a ClickHouse address is chdb:FOLDER or http(s)://user:password@host:port/database")
+            raise ValueError(_FORM)
         database = parts.path.strip("/") or DATABASE
         if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", database):
             raise ValueError(f"the database name {database!r} may hold letters, digits and _ only")
@@ -48,7 +52,7 @@ class Target:
             timeout=timeout,
             database=database,
             host=parts.hostname,
-            port=parts.port or (8443 if secure else 8123),
+            port=port or (8443 if secure else 8123),
             secure=secure,
             user=unquote(parts.username or "default"),
             password=unquote(parts.password or ""),
@@ -60,3 +64,28 @@ class Target:
         if self.folder is not None:
             return f"the embedded ClickHouse in {self.folder}"
         return f"ClickHouse at {self.host}:{self.port}"
+
+
+def _split(url: str) -> tuple[SplitResult, int | None]:
+    """The parts of an address, and its port.
+
+    Raises:
+        ValueError: it cannot be split. The sentence quotes nothing of it: any piece may be part of the password.
+    """
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        raise ValueError(f"{_FORM}; {_ENCODE}") from None
+    if "@" in f"{parts.path}{parts.query}{parts.fragment}":
+        raise ValueError(_ENCODE)
+    if parts.query or parts.fragment:
+        raise ValueError("nothing may follow the database, neither ? nor #")
+    if any(sign.isspace() or not sign.isprintable() for sign in parts.hostname or ""):
+        raise ValueError("its host has a space or a control character")
+    try:
+        port = parts.port
+    except ValueError:
+        port = 0
+    if port == 0:
+        raise ValueError(f"its port is no number from 1 to 65535; {_ENCODE}")
+    return parts, port

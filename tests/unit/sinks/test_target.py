@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import traceback
 from pathlib import Path
 
 import pytest
@@ -52,6 +53,11 @@ def test_folders(url, folder):
         "http://h:port",
         "http://h:99999",
         "http://h/a`b",
+        "http://h/db?secure=1",
+        "http://h/db#x",
+        "http://u:p@ h/db",
+        "http://[::1/db",
+        "http://h:0/db",
     ],
 )
 def test_other_addresses_are_refused(url):
@@ -67,3 +73,13 @@ def test_the_password_is_never_shown():
     assert "s3cret" not in str(target)
     assert target.shown == "ClickHouse at h:1"
     assert Target.parse("chdb:/a", timeout=1).shown == "the embedded ClickHouse in /a"
+
+
+@pytest.mark.parametrize("password", ["s3#cret", "s3/cret", "s3?cret", "s3#c:r@et", "s3/c@h:1/db", "s3[cret", "s3\u2100cret", "s3:cret#1"])
+def test_a_password_that_is_not_encoded_is_never_shown(password):
+    """A password that breaks the address apart is refused with what to write, and no piece of it is in the error or its causes."""
+    with pytest.raises(ValueError, match="percent-encoded") as refused:
+        Target.parse(f"http://user:{password}@host:8123/db", timeout=3)
+    shown = "".join(traceback.format_exception(refused.value))
+    assert "s3" not in shown
+    assert "cret" not in shown
