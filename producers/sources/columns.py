@@ -7,6 +7,7 @@ cell is a field that was not sent.
 from __future__ import annotations
 
 import math
+import unicodedata
 from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any, Final
@@ -14,6 +15,7 @@ from typing import Any, Final
 import msgspec
 
 from pipeline.core.errors import ConfigurationError
+from pipeline.core.events import FIELDS
 from producers.messages import Message
 from producers.sources.formats import REQUIRED
 from producers.sources.lines import message_of
@@ -34,7 +36,7 @@ def require_columns(found: Sequence[str], name: str, *, how: str = "") -> None:
         how: how they were read, for the sentence.
 
     Raises:
-        ConfigurationError: one that an event needs is missing, or one stands twice.
+        ConfigurationError: one that an event needs is missing, one stands twice, or one is nearly a field and would be ignored.
     """
     if missing := REQUIRED - set(found):
         shown = ", ".join(found[:8]) + (", ..." if len(found) > 8 else "") if found else "none"
@@ -44,6 +46,12 @@ def require_columns(found: Sequence[str], name: str, *, how: str = "") -> None:
         )
     if twice := sorted({column for column in found if column and found.count(column) > 1}):
         raise ConfigurationError(f"{name} has the column {twice[0]} twice.", remedy="Leave one of them out.")
+    for column in found:
+        if column not in FIELDS and (meant := unicodedata.normalize("NFKC", column).strip().casefold()) in FIELDS:
+            raise ConfigurationError(
+                f"{name} has the column {column!r}, which no event has: its values would be ignored.",
+                remedy=f"Write it as {meant}, or leave it out.",
+            )
 
 
 def message_of_row(row: dict[str, Any]) -> Message:

@@ -147,7 +147,7 @@ class FileSource:
                 place.unit = "row"
                 return read_parquet(opened_parquet(found.file, found.name), place)
             case _:
-                return _ndjson(found.file, place, found.head)
+                return _ndjson(found.file, place)
 
     def _opened(self, name: str) -> _Input:
         """Open a file and look at its beginning.
@@ -188,16 +188,14 @@ class FileSource:
         raise AssertionError  # the block above returns or raises
 
 
-def _ndjson(file: BinaryIO, place: Place, head: bytes) -> Iterator[Message]:
+def _ndjson(file: BinaryIO, place: Place) -> Iterator[Message]:
     """One message for each line that is not blank. A line that is no event goes out as it is, without a key."""
-    if head.startswith(BOM):
-        file.read(len(BOM))
     for place.number, raw in enumerate(iter(partial(file.readline, _LONGEST_LINE + 1), b""), 1):
         if len(raw) > _LONGEST_LINE:
             raise ConfigurationError(
                 f"{place} is longer than {_LONGEST_LINE >> 20} MiB: no event is.", remedy="Give a file with an event a line."
             )
-        line = raw.rstrip(b"\r\n")
+        line = raw.removeprefix(BOM).rstrip(b"\r\n")  # files that were joined have one in the middle
         if line.strip():
             yield message_of(line)
 

@@ -28,7 +28,7 @@ def opened_parquet(file: BinaryIO, name: str) -> pq.ParquetFile:
         ConfigurationError: it is no Parquet file, or lacks a column.
     """
     try:
-        table = pq.ParquetFile(file)
+        table = pq.ParquetFile(file, page_checksum_verification=True)  # most writers add them
         columns = table.schema_arrow.names
     except (pa.ArrowException, OSError, ValueError) as error:
         raise ConfigurationError(

@@ -139,6 +139,36 @@ def test_a_packed_file_of_nothing_holds_no_message(tmp_path, packing):
     assert events_of(source_of(tmp_path, "e", pack(b"") + pack(NDJSON))) == EVENTS
 
 
+@pytest.mark.parametrize("packing", [None, *PACK])
+def test_files_that_were_joined_keep_no_mark(tmp_path, packing):
+    """A byte order mark in front of any line is no part of an event: joined files have one where each of them began."""
+    pack = PACK[packing] if packing else bytes
+    assert events_of(source_of(tmp_path, "e.ndjson", pack(BOM + NDJSON) + pack(BOM + NDJSON))) == EVENTS + EVENTS
+
+
+def test_a_damaged_page_of_parquet_is_no_value(tmp_path):
+    """Where pages have checksums, a value that changed on the disk is an error and no event."""
+    sink = io.BytesIO()
+    table = pa.table({name: [event[name] for event in EVENTS] for name in EVENTS[0]})
+    pq.write_table(table, sink, compression="none", use_dictionary=False, write_statistics=False, write_page_checksum=True)
+    assert events_of(source_of(tmp_path, "e.parquet", sink.getvalue())) == EVENTS
+    damaged = sink.getvalue().replace(b"H26-240502-0003", b"H25-240502-0003")
+    messages, sentence = sent_before(source_of(tmp_path, "e.parquet", damaged))
+    assert not messages
+    assert "damaged" in sentence
+
+
+@pytest.mark.parametrize("column", ["portal_id ", " portal_id", "Portal_ID", "portal_id\u00a0", "\uff50ortal_id"])
+@pytest.mark.parametrize("form", ["csv", "parquet"])
+def test_a_column_that_is_nearly_a_field_is_refused(tmp_path, column, form):
+    """A column whose name differs from a field by case, spaces or width is named: its values would be left out without a word."""
+    data = {
+        "csv": in_columns().replace(b"portal_id", column.encode()),
+        "parquet": parquet(portal_id=None, **{column: pa.array(["p"] * 5)}),
+    }[form]
+    assert f"the column {column!r}" in refusal_of(source_of(tmp_path, "e", data))
+
+
 @pytest.mark.parametrize("packing", PACK)
 @pytest.mark.parametrize("damage", ["other bytes", "a damaged head", "a head that is cut off"])
 def test_what_follows_a_member_is_read_or_named(tmp_path, packing, damage):
