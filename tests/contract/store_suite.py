@@ -423,7 +423,7 @@ class StoreSuite:
     @staticmethod
     def _await_standing(place, wanted: Standing, *, ahead: bool = False) -> None:
         """Ask until the answer is the wanted one; it may be as old as a few times the cost of counting."""
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 60
         while (standing := place.reader.standing()) != wanted:
             assert ahead or standing.stored >= standing.tallied
             assert time.monotonic() < deadline, standing

@@ -107,7 +107,7 @@ def test_a_reset_connection_does_not_end_the_server(clickhouse_server, state):
     port, sent, awaited = RESETS[state]
     process = clickhouse_server.process.pid
     for _ in range(20):
-        with socket.create_connection(("127.0.0.1", getattr(clickhouse_server, port)), timeout=10) as peer:
+        with socket.create_connection(("127.0.0.1", getattr(clickhouse_server, port)), timeout=60) as peer:
             peer.sendall(sent)
             if awaited:
                 peer.recv(awaited)
@@ -135,7 +135,7 @@ def answering(answer):
         thread.start()
         yield f"http://127.0.0.1:{listener.getsockname()[1]}/x"
         listener.shutdown(socket.SHUT_RDWR)
-        thread.join(5)
+        thread.join(60)
 
 
 @pytest.mark.parametrize(

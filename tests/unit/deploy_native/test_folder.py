@@ -104,7 +104,7 @@ def test_the_demo_never_empties_a_folder_it_did_not_make(tmp_path):
 def test_waiting_for_a_folder_that_is_freed(tmp_path, holder):
     """The owner's end can be awaited by asking."""
     holder.terminate()
-    assert wait_until(lambda: owner_of(tmp_path) is None, timeout=10, what="the folder to be free")
+    assert wait_until(lambda: owner_of(tmp_path) is None, timeout=60, what="the folder to be free")
 
 
 @pytest.mark.parametrize(

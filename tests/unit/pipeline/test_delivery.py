@@ -27,7 +27,7 @@ from tests.fakes import MemoryBatch, MemoryStore
 
 NO_LIMIT = DeadLetterLimit(0, 0, 0)
 FAST = IngestSettings(linger_ms=0, minute_interval_ms=10, day_interval_ms=10, procedure_interval_ms=10)
-PATIENCE = 20.0
+PATIENCE = 60.0
 
 
 def until(condition, what):

