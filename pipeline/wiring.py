@@ -46,8 +46,8 @@ from sinks.errors import Retryable, SinkError
 
 log = get_logger("wiring")
 
-#: The continuous audit asks Kafka every round and does not wait long for it.
-_AUDIT_ANSWER_SECONDS = 5.0
+#: Who asks Kafka every round, or can do without its answer, does not wait long for it.
+_SHORT_ANSWER_SECONDS = 5.0
 #: An audit that is asked to stop ends with the query it waits for.
 _AUDIT_STOP_SECONDS = 3.0
 #: How long an exporter waits for a worker to bring the tables up to date, and how often it looks.
@@ -173,11 +173,15 @@ def dead_letter_desk(settings: Settings, clickhouse: ClickHouse) -> DeadLetterDe
         clock=SystemClock(),
         sender=lambda: Resender(settings.kafka),
         limits=ClickHouseDeadLetterLimits(clickhouse),
-        ends=lambda topic: {
-            found.number: found.end for found in KafkaTopicReader(settings.kafka.model_copy(update={"topic": topic})).partitions()
-        },
+        ends=lambda topic: _ends(settings, topic),
         future_tolerance=dt.timedelta(seconds=settings.ingest.future_tolerance_seconds),
     )
+
+
+def _ends(settings: Settings, topic: str) -> dict[int, int]:
+    """The end of each partition of a topic."""
+    kafka = settings.kafka.model_copy(update={"topic": topic})
+    return {found.number: found.end for found in KafkaTopicReader(kafka, answer_seconds=_SHORT_ANSWER_SECONDS).partitions()}
 
 
 def audit_desk(settings: Settings, clickhouse: ClickHouse) -> AuditDesk:
@@ -203,7 +207,7 @@ def continuous_audit(settings: Settings, clickhouse: ClickHouse, registry: Colle
         duty=settings.audit.duty,
         settle=settings.audit.settle_seconds,
         in_hand=WorkInHand(
-            tallies, (settings.kafka.topic, lambda: KafkaTopicReader(settings.kafka, answer_seconds=_AUDIT_ANSWER_SECONDS))
+            tallies, (settings.kafka.topic, lambda: KafkaTopicReader(settings.kafka, answer_seconds=_SHORT_ANSWER_SECONDS))
         ),
         clock=SystemClock(),
     )

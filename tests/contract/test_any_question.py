@@ -136,7 +136,7 @@ class NoLimits:
 async def client(clickhouse, registry):
     """A client of a server over ClickHouse, whose Kafka does not answer."""
     store, clock = ClickHouseStore(clickhouse), ManualClock(LATEST)
-    kafka = KafkaTopicReader(KafkaSettings(bootstrap=("127.0.0.1:1",)))
+    kafka = KafkaTopicReader(KafkaSettings(bootstrap=("127.0.0.1:1",)), answer_seconds=0.2)
     api = Api(
         registry=CollectorRegistry(),
         agencies=registry,
