@@ -7,6 +7,7 @@ A case: name, arguments, environment, folder, stdin, stdout, stderr (see ``_redi
 
 from __future__ import annotations
 
+import gc
 import io
 import json
 import os
@@ -32,6 +33,7 @@ def main() -> None:
     app = cli.create_cli()  # imports every folder once
     cli.create_cli = lambda: app
     asking._ALIVE_SECONDS = HANG_SECONDS
+    gc.disable()  # a collection in a child would copy all the memory that it shares with this process
     waiting, running = [json.loads(line) for line in sys.stdin], {}
     while waiting or running:
         while waiting and len(running) < AT_ONCE:
