@@ -57,6 +57,8 @@ _PING_SECONDS = 3.0
 _PROBES_WAITING = 64
 #: Prometheus says in this header how long it waits.
 _SCRAPE_TIMEOUT_HEADER = "X-Prometheus-Scrape-Timeout-Seconds"
+#: Connections at most: those of peers that went away without a word would stay until the process has no descriptor left.
+_CONNECTIONS = 128
 #: Parameters that a request may give several times.
 _SEVERAL = frozenset({"agency", "reason", "topic"})
 
@@ -111,6 +113,8 @@ class HttpServer:
         self._figures: SingleFlight[bytes] = SingleFlight(self._read_figures, most_waiting=_SCRAPES_WAITING)
         self._ping: SingleFlight[None] = SingleFlight(self._ping_storage, most_waiting=_PROBES_WAITING)
         self._runner: web.AppRunner | None = None
+        self._listener: asyncio.Server | None = None
+        self._crowded = False
         self.address = ""
 
     async def start(self) -> str:
@@ -130,7 +134,7 @@ class HttpServer:
                 web.get("/api/v1/report", self._report),
                 web.get("/api/v1/status", self._status),
                 web.get("/api/v1/progress", self._progress),
-                web.get("/api/v1/events", self._events),
+                web.get("/api/v1/events", self._events, allow_head=False),  # it would send a body
             ]
         )
         if self._api.dead_letters is not None:
@@ -141,9 +145,12 @@ class HttpServer:
         logger.addFilter(_no_fault_of_ours)
         self._runner = web.AppRunner(app, access_log=None, logger=logger, shutdown_timeout=2, handler_cancellation=True)
         await self._runner.setup()
-        site = web.TCPSite(self._runner, self._settings.host, self._settings.port)
+        server = self._runner.server
+        assert server is not None
         try:
-            await site.start()
+            self._listener = await asyncio.get_running_loop().create_server(
+                lambda: self._with_room(server), self._settings.host, self._settings.port
+            )
         except (OSError, UnicodeError) as error:
             await self._runner.cleanup()
             host_is_ours = isinstance(error, OSError) and error.errno in (errno.EADDRINUSE, errno.EACCES)
@@ -153,16 +160,29 @@ class HttpServer:
                 if host_is_ours
                 else "Set PORTALPULSE_HTTP__HOST to an address of this machine, or to 0.0.0.0 for all.",
             ) from error
-        host, port = self._runner.addresses[0][:2]
+        host, port = self._listener.sockets[0].getsockname()[:2]
         self.address = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
         return self.address
 
     async def close(self) -> None:
         """Stop listening."""
+        if self._listener is not None:
+            self._listener.close()
         if self._runner is not None:
             await self._runner.cleanup()
         for pool in (self._scraping, self._probing, self._reading, self._working):
             pool.shutdown(wait=False, cancel_futures=True)
+
+    def _with_room(self, server: web.Server) -> asyncio.Protocol:
+        """The handler of a new connection. Where there are too many, the oldest make room: the newest may be a scrape."""
+        connections = server.connections
+        for oldest in connections[: max(0, len(connections) - _CONNECTIONS + 1)]:
+            if not self._crowded:
+                self._crowded = True
+                log.warning("too_many_connections", most=_CONNECTIONS, action="the oldest are closed")
+            if oldest.transport is not None:
+                oldest.transport.abort()
+        return server()
 
     async def _in_thread(self, action: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._reading, action)

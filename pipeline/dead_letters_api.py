@@ -101,6 +101,8 @@ async def trusted_json(request: web.Request) -> dict[str, Any]:
         raise ForbiddenError("Changes are asked for with Content-Type: application/json.")
     try:
         fields = json.loads(await request.text())
+    except web.RequestPayloadError as error:  # it is not packed as its Content-Encoding says, or cut off
+        raise ConfigurationError("The body of the request cannot be read.") from error
     except (ValueError, LookupError, RecursionError) as error:  # no JSON, an unknown charset, nested too deep
         raise ConfigurationError(f"This is no JSON: {error}.") from error
     if not isinstance(fields, dict):

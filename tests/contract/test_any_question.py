@@ -208,3 +208,11 @@ async def test_a_body_that_is_no_json_is_refused(client, content, kind):
         answer = await client.post(f"/api/v1/{path}", content=content, headers={"Content-Type": kind})
         assert answer.status_code == 400, answer.text[:150]
         assert answer.json()["error"]
+
+
+async def test_a_body_that_is_not_packed_as_it_says_is_refused(client):
+    """A body that its Content-Encoding does not fit is refused in one sentence, and is no fault of the process."""
+    headers = {"Content-Type": "application/json", "Content-Encoding": "gzip"}
+    for path in ("audit/repair", "audit/tidy", "dead-letters/replay", "dead-letters/drop", "dead-letters/accept"):
+        answer = await client.post(f"/api/v1/{path}", content=b'{"day": 1}', headers=headers)
+        assert (answer.status_code, answer.json()) == (400, {"error": "The body of the request cannot be read."})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import datetime as dt
 import json
 import logging
@@ -15,7 +16,7 @@ from prometheus_client import CollectorRegistry, Counter
 from prometheus_client.parser import text_string_to_metric_families
 
 from pipeline.addresses import SIGNATURE
-from pipeline.api import Api, Health, HttpServer, Progress
+from pipeline.api import _CONNECTIONS, Api, Health, HttpServer, Progress
 from pipeline.audit import AuditDesk
 from pipeline.core.clock import ManualClock
 from pipeline.core.decode import Decoder
@@ -450,6 +451,45 @@ async def test_a_host_of_another_machine(registry):
     api = Api(registry=CollectorRegistry(), agencies=registry, clock=ManualClock(NOW), health=lambda: FINE)
     with pytest.raises(UnavailableError, match=r"192\.0\.2\.1 cannot be used.*PORTALPULSE_HTTP__HOST"):
         await HttpServer(api, HttpSettings(host="192.0.2.1", port=0)).start()
+
+
+async def test_connections_that_are_never_used_leave_room(registry):
+    """Peers that connect and send half a request, or nothing, take no descriptor from the worker: the oldest are closed."""
+    api = Api(registry=CollectorRegistry(), agencies=registry, clock=ManualClock(NOW), health=lambda: FINE)
+    server = HttpServer(api, FREE)
+    address = await server.start()
+    opened = [await asyncio.open_connection("127.0.0.1", int(address.rpartition(":")[2])) for _ in range(_CONNECTIONS)]
+    try:
+        for reading, writing in opened[:2]:
+            writing.write(b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n")
+            assert b" 200 " in await reading.readline()
+            writing.write(b"GET /hea")
+        async with httpx.AsyncClient(base_url=address, trust_env=False) as client:
+            assert (await client.get("/healthz")).status_code == 200
+            with contextlib.suppress(ConnectionError):  # closed or reset: either way it is over
+                await asyncio.wait_for(opened[0][0].read(), timeout=60)
+            assert (await client.get("/healthz")).status_code == 200
+        assert not opened[-1][0].at_eof()
+    finally:
+        for _, writing in opened:
+            writing.close()
+        await server.close()
+
+
+async def test_head_sends_no_body(registry):
+    """A HEAD request gets no events: a client would take them for the beginning of the next answer."""
+    api = Api(registry=CollectorRegistry(), agencies=registry, clock=ManualClock(NOW), health=lambda: FINE, reader=filled())
+    server = HttpServer(api, FREE)
+    address = await server.start()
+    try:
+        reading, writing = await asyncio.open_connection("127.0.0.1", int(address.rpartition(":")[2]))
+        writing.write(b"HEAD /api/v1/events?from=2024-08-20&to=2024-08-20 HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+        answer = await reading.read()
+        writing.close()
+        assert answer.endswith(b"\r\n\r\n")
+        assert b"event_id" not in answer
+    finally:
+        await server.close()
 
 
 async def test_an_address_of_version_six(registry):
