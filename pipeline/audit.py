@@ -118,10 +118,10 @@ class WorkInHand:
         as_of = self._audit.now()
         try:
             reader = self._reader()
-            if not reader.members():
-                return InHand(by_time="no worker is in the consumer group")
             # Where a group with members has no offset yet, everything is in their hands.
             known = {part.number: (part.committed or 0, part.end) for part in reader.partitions()}
+            if not reader.members():
+                return InHand(by_time="no worker is in the consumer group")
         except PortalPulseError as error:
             return InHand(by_time=error.problem.rstrip("."))
         # An offset beyond the end was committed in an earlier topic of the same name and says nothing of this one.

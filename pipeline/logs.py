@@ -6,9 +6,11 @@ import logging
 import sys
 from typing import TYPE_CHECKING
 
+import stamina.instrumentation
 import structlog
 
 if TYPE_CHECKING:
+    from stamina.instrumentation import RetryDetails
     from structlog.typing import FilteringBoundLogger, Processor
 
     from pipeline.settings import LogSettings
@@ -52,6 +54,18 @@ def configure_logging(settings: LogSettings) -> None:
     root.handlers[:] = [handler]
     root.setLevel(level if level <= logging.DEBUG else max(level, logging.WARNING))
     logging.getLogger(_TALKS_OF_SECRETS).setLevel(max(root.level, logging.INFO))
+    stamina.instrumentation.set_on_retry_hooks((_log_retry,))
+
+
+def _log_retry(details: RetryDetails) -> None:
+    """Say that a call is repeated: at repetition 1, 2, 4, 8 and so on, for an outage may last hours."""
+    if details.retry_num & (details.retry_num - 1) == 0:
+        get_logger("retry").warning(
+            "call_repeated",
+            reason=str(details.caused_by) or repr(details.caused_by),
+            repetition=details.retry_num,
+            waited_seconds=round(details.waited_so_far, 1),
+        )
 
 
 def get_logger(name: str) -> FilteringBoundLogger:

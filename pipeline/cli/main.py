@@ -8,6 +8,7 @@ import sys
 from importlib import metadata
 from typing import Annotated
 
+import stamina.instrumentation
 import typer
 
 from pipeline.cli import streams
@@ -60,6 +61,7 @@ def main() -> None:
     # Their errors are raised, and told as ours. clickhouse-connect sets the level of "urllib3" itself, when it is imported.
     for chatter in ("urllib3.connectionpool", "urllib3.util.retry", "clickhouse_connect"):
         logging.getLogger(chatter).setLevel(logging.CRITICAL)
+    stamina.instrumentation.set_on_retry_hooks(())  # a command says how it ended; who writes a log sets a hook of their own
     try:
         try:
             create_cli()()

@@ -22,6 +22,7 @@ from aiokafka.errors import (
     GroupAuthorizationFailedError,
     GroupIdNotFound,
     IllegalSaslStateError,
+    IncompatibleBrokerVersion,
     InconsistentGroupProtocolError,
     InvalidSessionTimeoutError,
     KafkaConnectionError,
@@ -41,14 +42,12 @@ from aiokafka.errors import (
 )
 from aiokafka.protocol.group import JoinGroupRequest
 from aiokafka.protocol.metadata import MetadataRequest
-from confluent_kafka.admin import AdminClient
 
 from pipeline.core.errors import ConfigurationError, UnavailableError
-from pipeline.kafka_security import aiokafka_options, librdkafka_options
+from pipeline.kafka_security import aiokafka_options
 from pipeline.settings import KafkaSettings
 from pipeline.stream import kafka_errors
-from pipeline.stream.group_members import describe_group, refusal
-from pipeline.stream.topic_identity import in_thread
+from pipeline.stream.group_members import Group, describe_group, refusal
 
 #: The longest wait for one answer (seconds).
 _TIMEOUT: Final = 10.0
@@ -263,7 +262,7 @@ async def _check(client: AIOKafkaAdminClient, settings: KafkaSettings, *, create
     if not led:
         raise LeaderNotAvailableError(settings.topic)
     await _fetch(settings, led)
-    found = await in_thread(lambda: describe_group(_described_by(settings), settings.group))
+    found = await _described(client, settings.group)
     if used_by_others := refusal(settings, found):
         raise used_by_others
     if found is None or not found.newer_protocol:  # an empty group of the newer protocol would make nobody a member
@@ -271,21 +270,12 @@ async def _check(client: AIOKafkaAdminClient, settings: KafkaSettings, *, create
     return len(described["partitions"])
 
 
-def _described_by(settings: KafkaSettings) -> AdminClient:
-    """A client that can describe groups of every protocol, which aiokafka's cannot."""
-    return AdminClient(
-        {
-            **librdkafka_options(settings),
-            "bootstrap.servers": ",".join(settings.bootstrap),
-            "client.id": _CLIENT,
-            "log_level": 0,
-            "error_cb": _ignore,
-        }
-    )
-
-
-def _ignore(_error: object) -> None:
-    """What it cannot ask is told by the requests that follow."""
+async def _described(client: AIOKafkaAdminClient, group: str) -> Group | None:
+    """The group; None when this user may not see it, or these brokers cannot tell: joining shows then whether it may be used."""
+    try:
+        return await describe_group(client, group)
+    except (GroupAuthorizationFailedError, IncompatibleBrokerVersion):
+        return None
 
 
 async def _create(client: AIOKafkaAdminClient, settings: KafkaSettings) -> None:

@@ -1,23 +1,28 @@
 """Reads the topic itself for the audit: its offsets, the group's, and ranges of messages. Nothing is joined or committed.
 
-The worker reads with aiokafka inside Faust; this is a rare, deliberate act outside of any event loop, so it uses librdkafka.
+The worker reads with aiokafka inside Faust; this is a rare, deliberate act outside of any event loop, so it uses librdkafka. Only
+who is in the group is asked by aiokafka: see group_members.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from typing import Any, Final
 
-from confluent_kafka import OFFSET_INVALID, Consumer, ConsumerGroupState, KafkaError, KafkaException, TopicPartition
-from confluent_kafka.admin import AdminClient
+import stamina
+from confluent_kafka import OFFSET_INVALID, Consumer, KafkaError, KafkaException, TopicPartition
 
 from pipeline.audit import Partition
 from pipeline.core.errors import ConfigurationError, UnavailableError
 from pipeline.kafka_access import refusal, topics_of
 from pipeline.kafka_security import librdkafka_options
 from pipeline.settings import KafkaSettings
+from pipeline.stream import kafka_errors
+from pipeline.stream.group_members import REQUEST_ERRORS, Group, admin_client, describe_group
 
+_CLIENT: Final = "portalpulse-audit"
 _ANSWER_SECONDS: Final = 20.0
 #: A range whose next messages do not come for this long is given up (seconds).
 _STALL_SECONDS: Final = 30.0
@@ -47,11 +52,17 @@ class KafkaTopicReader:
         with closing(self._consumer(self._settings.group)) as consumer:
             try:
                 asked = [TopicPartition(topic, number) for number in sorted(known.partitions)]
-                # Committed first: what is committed now was written before the ends are asked for.
-                committed = {part.partition: part.offset for part in consumer.committed(asked, timeout=self._answer_seconds)}
-                marks = {part.partition: consumer.get_watermark_offsets(part, timeout=self._answer_seconds) for part in asked}
+                for attempt in stamina.retry_context(on=_passes, attempts=None, timeout=self._answer_seconds, wait_max=1.0):
+                    with attempt:
+                        # Committed first: what is committed now was written before the ends are asked for.
+                        found = consumer.committed(asked, timeout=self._answer_seconds)
+                        marks = {
+                            where.partition: consumer.get_watermark_offsets(where, timeout=self._answer_seconds)
+                            for where in asked
+                        }
             except KafkaException as error:
                 raise self._unavailable(error) from error
+        committed = {part.partition: part.offset for part in found}
         return [
             Partition(number, low, high, None if committed[number] in {OFFSET_INVALID, -1} else committed[number])
             for number, (low, high) in marks.items()
@@ -61,21 +72,25 @@ class KafkaTopicReader:
         """How many members of the group read the topic, or may read it when the group is being rebalanced.
 
         Raises:
-            UnavailableError: no broker answers, or it refuses to describe the group.
+            UnavailableError: the brokers do not tell.
         """
         try:
-            admin = AdminClient(self._options())
-            asked = admin.describe_consumer_groups([self._settings.group], request_timeout=self._answer_seconds)
-            group = asked[self._settings.group].result(2 * self._answer_seconds)
-        except KafkaException as error:
-            raise self._unavailable(error) from error
-        except TimeoutError as error:  # the broker is not even found
-            raise self._unavailable(KafkaException(KafkaError(KafkaError._ALL_BROKERS_DOWN))) from error  # noqa: SLF001
-        if group.state is not ConsumerGroupState.STABLE:
-            return len(group.members)
-        return sum(
-            any(part.topic == self._settings.topic for part in member.assignment.topic_partitions) for member in group.members
-        )
+            found = asyncio.run(self._described())
+        except REQUEST_ERRORS as error:
+            raise UnavailableError(
+                f"Kafka does not tell who is in the consumer group {self._settings.group!r}: {error!r}.",
+                remedy=kafka_errors.remedy(error) or "See the broker's log.",
+            ) from error
+        return found.readers(self._settings.topic)
+
+    async def _described(self) -> Group:
+        async for attempt in stamina.retry_context(
+            on=kafka_errors.passes, attempts=None, timeout=self._answer_seconds, wait_max=1.0
+        ):
+            with attempt:
+                async with admin_client(self._settings, _CLIENT) as client:
+                    return await describe_group(client, self._settings.group)
+        raise AssertionError  # the loop ends by returning or raising
 
     def messages(self, partition: int, begin: int, end: int) -> Iterator[Sequence[tuple[int, bytes | None]]]:
         """Messages of a range in portions.
@@ -107,7 +122,7 @@ class KafkaTopicReader:
         return {
             **librdkafka_options(self._settings),
             "bootstrap.servers": ",".join(self._settings.bootstrap),
-            "client.id": "portalpulse-audit",
+            "client.id": _CLIENT,
             "log_level": 2,
         }
 
@@ -126,8 +141,17 @@ class KafkaTopicReader:
         )
 
     def _unavailable(self, error: KafkaException) -> UnavailableError:
+        if kafka_errors.passes(error.args[0]) and error.args[0].code() > 0:  # a broker answered, and goes on answering so
+            return UnavailableError(
+                f"Kafka at {', '.join(self._settings.bootstrap)} answers but is not ready: {error.args[0].str()}.",
+                remedy="Wait until its brokers are up, then try again; see the broker's log.",
+            )
         what = f"topic {self._settings.topic} or group {self._settings.group}"
         return refusal(error.args[0], self._settings.bootstrap, self._settings, what=what)
+
+
+def _passes(error: Exception) -> bool:
+    return isinstance(error, KafkaException) and kafka_errors.passes(error.args[0])
 
 
 def _messages(found: Sequence[Any]) -> tuple[list[Any], bool]:

@@ -8,6 +8,7 @@ import pytest
 from confluent_kafka import Consumer
 
 from deploy.native.processes import wait_until
+from pipeline.core.errors import UnavailableError
 
 NEWER = {"group.protocol": "consumer"}
 #: The brokers' longest session timeout is shorter than librdkafka's own.
@@ -27,9 +28,17 @@ def another_program(site, **options):
         consumer.close()
 
 
-def _has_partitions(consumer):
+def _polled(consumer):
     consumer.poll(0.2)  # a message, or that it does not know the topic yet: joining goes on meanwhile
-    return bool(consumer.assignment())
+    return True
+
+
+def _has_partitions(consumer):
+    return _polled(consumer) and bool(consumer.assignment())
+
+
+def _members(site):
+    return site.kafka.admin.describe_consumer_groups([site.group])[site.group].result(20).members
 
 
 def _named(site, said):
@@ -52,3 +61,19 @@ def test_a_group_that_another_program_has_left(site):
         wait_until(lambda: _has_partitions(other), timeout=60, what="the other program to have partitions")
     worker = site.worker()
     assert worker.gauge("portalpulse_worker_assigned_partitions") == 2
+
+
+@pytest.mark.parametrize("options", [SAME_ASSIGNOR, NEWER], ids=["roundrobin", "newer protocol"])
+def test_another_program_that_comes_later(site, options):
+    """The workers' group takes in no other program; one that took it over while they stood still is named, and they end."""
+    worker = site.worker()
+    with another_program(site, **options) as refused, pytest.raises(UnavailableError, match="Timed out"):
+        wait_until(lambda: _has_partitions(refused), timeout=5, what="the group to let it in")
+    assert worker.gauge("portalpulse_worker_assigned_partitions") == 2
+    worker.child.suspend()
+    wait_until(lambda: not _members(site), timeout=60, what="the group to give the worker up")
+    with another_program(site, **options) as other:
+        wait_until(lambda: _has_partitions(other), timeout=60, what="the other program to have partitions")
+        worker.child.resume()
+        wait_until(lambda: _polled(other) and not worker.child.running, timeout=90, what="the worker to notice it")
+        assert _named(site, worker.said())

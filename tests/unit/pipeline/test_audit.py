@@ -212,10 +212,17 @@ def test_late_tallies_are_recounted_when_asked(audit, store):
     assert list(verdict(report)) == ["Every tally is right."]
 
 
+class Untold(Log):
+    """A topic whose coordinator does not tell who is in the group."""
+
+    def members(self):
+        raise UnavailableError("Kafka does not tell who is in the group.", remedy="See its log.")
+
+
 class Unreachable:
     """A topic whose broker does not answer."""
 
-    def members(self):
+    def partitions(self):
         raise UnavailableError("No broker answers.", remedy="Start it.")
 
 
@@ -224,6 +231,7 @@ class Unreachable:
     [
         (Log(0, p0=(0, 0, [b""] * 2)), "no worker is in the consumer group"),
         (Unreachable(), "No broker answers"),
+        (Untold(1, p0=(0, 0, [b""] * 2)), "Kafka does not tell who is in the group"),
         (Log(1, p0=(0, 9, [b""] * 2)), None),  # committed in an earlier topic of the same name
     ],
 )
