@@ -13,6 +13,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from pipeline.core.clock import parse_clock
 from pipeline.core.errors import ConfigurationError
 from pipeline.setting_messages import explained, unknown_variable, unreadable
 
@@ -20,6 +21,26 @@ from pipeline.setting_messages import explained, unknown_variable, unreadable
 PREFIX = "PORTALPULSE_"
 #: A token that can be guessed protects nothing (characters).
 _LEAST_TOKEN = 16
+#: Names of hosts in any language, IPv4 and IPv6 addresses: no blanks, and no signs of an URL or a list.
+_HOST = re.compile(r"[^\s/;,@?#]+")
+
+
+def addresses_in(text: str) -> tuple[str, ...]:
+    """The addresses of brokers in a text, separated by commas."""
+    return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
+def require_addresses(addresses: tuple[str, ...]) -> None:
+    """Raises: ValueError: there is none, or one that is not host:port."""
+    if not addresses:
+        raise ValueError("at least one host:port is needed")
+    for address in addresses:
+        host, _, port = address.rpartition(":")
+        if _HOST.fullmatch(host) and port.isascii() and port.isdigit() and 0 < int(port) < 65_536:
+            continue
+        scheme, found, _ = address.partition("://")
+        advice = f": leave {scheme}:// out" if found else ": separate addresses with commas" if ";" in address else ""
+        raise ValueError(f"{address!r} is not host:port{advice}")
 
 
 class KafkaSettings(BaseModel):
@@ -63,17 +84,12 @@ class KafkaSettings(BaseModel):
     @field_validator("bootstrap", mode="before")
     @classmethod
     def _split(cls, value: Any) -> Any:
-        return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+        return addresses_in(value) if isinstance(value, str) else value
 
     @field_validator("bootstrap")
     @classmethod
     def _host_and_port(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        if not value:
-            raise ValueError("at least one host:port is needed")
-        for address in value:
-            host, _, port = address.rpartition(":")
-            if not host or not port.isdigit() or not 0 < int(port) < 65_536:
-                raise ValueError(f"{address!r} is not host:port")
+        require_addresses(value)
         return value
 
     @model_validator(mode="after")
@@ -113,7 +129,7 @@ class HttpSettings(BaseModel):
 
     model_config = {"extra": "forbid"}
 
-    host: str = Field("127.0.0.1", description="Address to listen on.")
+    host: str = Field("127.0.0.1", min_length=1, description="Address to listen on.")
     port: int = Field(8080, ge=0, le=65_535, description="Port to listen on; 0 takes a free one.")
     token: SecretStr = Field(
         SecretStr(""),
@@ -256,6 +272,23 @@ class Settings(BaseSettings):
         (ThresholdPolicy(window="1d"), ThresholdPolicy(window="ytd")),
         description="JSON list of policies: kpi, window, ratio, min_volume.",
     )
+
+    @field_validator("data_dir", mode="before")
+    @classmethod
+    def _names_a_folder(cls, value: Any) -> Any:
+        """An empty text would be the current folder: mostly a shell variable that is not set."""
+        if value == "":
+            raise ValueError("it is empty; the current folder is called .")
+        return value
+
+    @field_validator("clock")
+    @classmethod
+    def _is_a_clock(cls, value: str) -> str:
+        try:
+            parse_clock(value)
+        except ConfigurationError as error:
+            raise ValueError(f"{error.problem.removesuffix('.')}. {error.remedy.removesuffix('.')}") from error
+        return value
 
     @field_validator("thresholds")
     @classmethod

@@ -89,7 +89,7 @@ class TargetOptions:
                 )
         security = settings.kafka
         if self.bootstrap is not None:
-            brokers: tuple[str, ...] = tuple(part.strip() for part in self.bootstrap.split(",") if part.strip())
+            brokers = brokers_named(self.bootstrap, option="--bootstrap")
         elif running is not None:
             brokers, security = (running.kafka,), PLAINTEXT
         else:
@@ -103,6 +103,22 @@ class TargetOptions:
         from pipeline.settings import load_settings  # noqa: PLC0415 - as above
 
         return load_settings().kafka.partitions if self.create_topic else None
+
+
+def brokers_named(text: str, *, option: str) -> tuple[str, ...]:
+    """The addresses of brokers in an option.
+
+    Raises:
+        ConfigurationError: it holds none, or one that is not host:port.
+    """
+    from pipeline.settings import addresses_in, require_addresses  # noqa: PLC0415 - as above
+
+    addresses = addresses_in(text)
+    try:
+        require_addresses(addresses)
+    except ValueError as error:
+        raise ConfigurationError(f"{option} is wrong: {error}.", remedy=f"Write {option} HOST:PORT,HOST:PORT.") from error
+    return addresses
 
 
 def number(text: str | None, *, option: str) -> float | None:

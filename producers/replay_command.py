@@ -26,6 +26,7 @@ from producers.options import (
     Target,
     TargetOptions,
     TopicOption,
+    brokers_named,
     number,
     terminated_like_interrupted,
 )
@@ -340,8 +341,9 @@ def _brokers_of_source(from_bootstrap: str | None, target: Target) -> tuple[tupl
     """Addresses and access of the brokers of --from-topic: those named, or those that are sent to."""
     from pipeline.settings import load_settings  # noqa: PLC0415 - as above
 
-    named = tuple(part.strip() for part in (from_bootstrap or "").split(",") if part.strip())
-    return (named, load_settings().kafka) if named else (target.bootstrap, target.security)
+    if from_bootstrap is None:
+        return target.bootstrap, target.security
+    return brokers_named(from_bootstrap, option="--from-bootstrap"), load_settings().kafka
 
 
 def _topic_range(

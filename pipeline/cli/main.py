@@ -64,6 +64,7 @@ def main() -> None:
     stamina.instrumentation.set_on_retry_hooks(())  # a command says how it ended; who writes a log sets a hook of their own
     try:
         try:
+            _refuse_empty(sys.argv[1:])
             create_cli()()
         finally:
             streams.finish()
@@ -83,6 +84,24 @@ def main() -> None:
     except Exception as error:  # noqa: BLE001 - the last resort: a sentence helps more than a traceback, and names the place
         _tell(f"{UNFORESEEN} {where_and_what(error)}. Nothing is wrong with your input that portalpulse knows of: report this.")
         sys.exit(PortalPulseError.exit_code)
+
+
+def _refuse_empty(arguments: list[str]) -> None:
+    """Nothing that a command takes may be empty: a shell variable that is not set would mean a default or the current folder.
+
+    Raises:
+        ConfigurationError: an argument is empty.
+    """
+    before = ""
+    for argument in arguments:
+        name = argument.removesuffix("=") if argument.startswith("--") and argument.endswith("=") else ""
+        if not argument or name:
+            option = name or (before if before.startswith("-") and before != "-" else "")
+            what = f"The value of {option}" if option else "An argument"
+            raise ConfigurationError(
+                f"{what} is empty.", remedy="See whether a shell variable is not set; write it, or leave it out."
+            )
+        before = argument
 
 
 def _tell(text: str) -> None:

@@ -343,6 +343,26 @@ def test_a_table_for_people():
 
 
 @pytest.mark.parametrize(
+    ("words", "option"),
+    [
+        (("produce", "--bootstrap", "b:1", "--topic", ""), "--topic"),
+        (("produce", "--bootstrap", ""), "--bootstrap"),
+        (("produce", "--output="), "--output"),
+        (("replay", "", "--topic", "t"), "an argument"),
+        (("replay", "a.ndjson", "--report", ""), "--report"),
+        (("alerts", "render", "--webhook", "http://h/", "--out", ""), "--out"),
+        (("dead-letters", "list", "--topic", ""), "--topic"),
+    ],
+)
+def test_an_empty_argument_is_refused(run, tmp_path, words, option):
+    """An empty argument, as of a shell variable that is not set, is named; it means no default and no current folder."""
+    code, _, errors = run(*words)
+    assert code == 2
+    assert f"{option} is empty" in one_line(errors).replace("The value of ", "").replace("An argument", "an argument")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
     "words",
     [
         ["up"],
