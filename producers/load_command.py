@@ -22,6 +22,7 @@ from producers.options import (
     ReportOption,
     TargetOptions,
     TopicOption,
+    require_report_place,
     terminated_like_interrupted,
 )
 from producers.replay_command import publish, write_report
@@ -106,6 +107,7 @@ def load(
     low = rate / 10 if from_rate is None else from_rate
     if from_rate is not None and shape not in {LoadShape.RAMP, LoadShape.STEP, LoadShape.SPIKE}:
         raise ConfigurationError("--from-rate belongs to ramp, step and spike.", remedy="Leave it out.")
+    require_report_place(report)
     options = TargetOptions(data=data, bootstrap=bootstrap, topic=topic, create_topic=create_topic, http=http)
     target = options.resolve()
     if shape is LoadShape.FIND_LIMIT and target.http is None:

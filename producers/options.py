@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -119,6 +120,32 @@ def brokers_named(text: str, *, option: str) -> tuple[str, ...]:
     except ValueError as error:
         raise ConfigurationError(f"{option} is wrong: {error}.", remedy=f"Write {option} HOST:PORT,HOST:PORT.") from error
     return addresses
+
+
+def require_report_place(report: Path | None, *, sources: Sequence[str] = (), state: Path | None = None) -> None:
+    """Look at where the report is to be written, before anything is sent.
+
+    Raises:
+        ConfigurationError: it would replace what is replayed or its state, or cannot be written.
+    """
+    if report is None:
+        return
+    remedy = "Give --report another file."
+    if any(_same_file(report, Path(source)) for source in sources):
+        raise ConfigurationError(f"{report} is replayed; the report would replace it.", remedy=remedy)
+    if state is not None and _same_file(report, state):
+        raise ConfigurationError(f"{report} is the file of --state; the report would replace it.", remedy=remedy)
+    place = report if report.exists() else report.parent
+    if report.is_dir() or not place.exists() or not os.access(place, os.W_OK):
+        reason = "it is a folder" if report.is_dir() else "no right to write" if place.exists() else f"there is no folder {place}"
+        raise ConfigurationError(f"{report} cannot be written: {reason}.", remedy=remedy)
+
+
+def _same_file(first: Path, second: Path) -> bool:
+    try:
+        return first.samefile(second)
+    except OSError:  # one of them is not there yet
+        return first.resolve() == second.resolve()
 
 
 def number(text: str | None, *, option: str) -> float | None:

@@ -28,6 +28,7 @@ from producers.options import (
     TopicOption,
     brokers_named,
     number,
+    require_report_place,
     terminated_like_interrupted,
 )
 
@@ -137,6 +138,7 @@ def replay(
         raise ConfigurationError(
             "--prebuilt is for files, in original time, with an end, at a --rate or flat out.", remedy="Leave --prebuilt out."
         )
+    require_report_place(report, sources=names, state=state)
     options = TargetOptions(data=data, bootstrap=bootstrap, topic=topic, create_topic=create_topic, http=http)
     target = options.resolve()
     plan = _plan(

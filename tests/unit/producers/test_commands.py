@@ -115,8 +115,31 @@ def test_wrong_replays_are_refused_with_a_remedy(run, tmp_path, arguments, probl
 
 
 @pytest.mark.parametrize(
+    ("report", "problem"),
+    [
+        ("e.ndjson", "e.ndjson is replayed"),
+        ("./sub/../e.ndjson", "is replayed"),
+        ("link", "link is replayed"),
+        ("s.json", "s.json is the file of --state"),
+        ("sub", "sub cannot be written"),
+        ("none/r.json", "none/r.json cannot be written"),
+    ],
+)
+def test_a_report_replaces_no_recording(run, tmp_path, report, problem):
+    """A report is never written over what is replayed or its state, and its place is looked at before anything is sent."""
+    (tmp_path / "e.ndjson").write_bytes(b"{}\n")
+    (tmp_path / "link").symlink_to("e.ndjson")
+    (tmp_path / "sub").mkdir()
+    with pytest.raises(ConfigurationError, match=problem) as caught:
+        run("replay", "e.ndjson", "--bootstrap", "127.0.0.1:1", "--state", "s.json", "--report", report)
+    assert caught.value.remedy
+    assert (tmp_path / "e.ndjson").read_bytes() == b"{}\n"
+
+
+@pytest.mark.parametrize(
     ("arguments", "problem"),
     [
+        (["--report", "none/r.json"], "none/r.json cannot be written"),
         (["--from-rate", "5"], "--from-rate"),
         (["--shape", "find-limit"], "running process"),
         (["--data", "nowhere"], "portalpulse up --data nowhere"),
