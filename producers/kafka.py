@@ -16,6 +16,7 @@ from pipeline.kafka_access import Reports, refusal, topics_of
 from pipeline.kafka_security import PLAINTEXT, librdkafka_options
 from pipeline.logs import get_logger
 from pipeline.settings import KafkaSettings
+from producers.refusals import why_refused
 
 #: Longest wait for an answer about the topic (seconds).
 _METADATA_SECONDS: Final = 10.0
@@ -210,7 +211,7 @@ class KafkaWriter:
         if error.code() in {KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError.CLUSTER_AUTHORIZATION_FAILED}:
             return no_right_to_write(self._topic, self._security)
         if error.code() != KafkaError.MSG_SIZE_TOO_LARGE:
-            return str(error.str())
+            return why_refused(error.code(), self._topic) or str(error.str())
         size, limit = len(key or b"") + len(value or b""), "" if self._limit is None else f" ({self._limit:,} bytes)"
         shown = (key or b"").decode("utf-8", "replace")
         return (

@@ -25,6 +25,7 @@ from pipeline.kafka_security import PLAINTEXT, aiokafka_options
 from pipeline.logs import get_logger
 from pipeline.settings import KafkaSettings
 from producers.kafka import max_message_bytes, no_right_to_write, require_topic
+from producers.refusals import error_of, why_refused
 from producers.senders.record_batches import BATCH_BYTES, Batch, dated, halved, records_of
 from producers.timeline import Acknowledged, Timeline
 
@@ -230,8 +231,12 @@ class BatchSender:
         """Why a batch failed, with what to do where that is known."""
         if isinstance(error, kafka_errors.TopicAuthorizationFailedError):
             return no_right_to_write(self._topic, self._security)
+        if error is None:
+            return ""
+        if refused := why_refused(error.errno, self._topic):
+            return refused
         if not isinstance(error, _TOO_LARGE):
-            return "" if error is None else f"{type(error).__name__}: {error}"
+            return f"{type(error).__name__}: {error}"
         limit = "" if self.limit is None else f" ({self.limit:,} bytes)"
         return (
             f"a message is larger than the topic {self._topic} takes{limit}: "
@@ -270,6 +275,8 @@ class BatchSender:
 
     async def _once(self, partition: int, data: bytearray) -> kafka_errors.KafkaError | None:
         leader = self._client.cluster.leader_for_partition(TopicPartition(self._topic, partition))
+        if not self._client.cluster.partitions_for_topic(self._topic):
+            return kafka_errors.UnknownTopicOrPartitionError()
         if leader is None or leader == -1:
             return kafka_errors.LeaderNotAvailableError()
         request = ProduceRequest(
@@ -280,4 +287,4 @@ class BatchSender:
         )
         response = await self._client.send(leader, request)
         code = response.topics[0][1][0][1]
-        return None if code == 0 else kafka_errors.for_code(code)()
+        return None if code == 0 else error_of(code)

@@ -1,0 +1,36 @@
+"""Why a topic refuses what is sent to it, by the code of the protocol, in words that say what to do."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from aiokafka import errors as kafka_errors
+from confluent_kafka import KafkaError
+
+_GONE: Final = "the topic {topic} is not there any more: it was deleted; create it and send again"
+_REFUSED: Final[dict[int, str]] = {
+    KafkaError.UNKNOWN_TOPIC_OR_PART: _GONE,
+    KafkaError._UNKNOWN_TOPIC: _GONE,  # noqa: SLF001 - the library's own names for local errors begin with an underscore
+    KafkaError._UNKNOWN_PARTITION: _GONE,  # noqa: SLF001
+    KafkaError.INVALID_TIMESTAMP: "the topic {topic} refuses the time of a message: compare the clocks of this machine and the"
+    " broker, or raise message.timestamp.before.max.ms and message.timestamp.after.max.ms of the topic",
+    KafkaError.INVALID_RECORD: "the topic {topic} refuses a message, and with it its batch: with cleanup.policy=compact every"
+    " message needs a key, and message.timestamp.before.max.ms and message.timestamp.after.max.ms bound its time",
+}
+
+
+class InvalidRecordError(kafka_errors.BrokerResponseError):  # type: ignore[misc] # aiokafka has no types
+    """What aiokafka has no class for: the broker's checks refuse a record of the batch."""
+
+    errno = KafkaError.INVALID_RECORD
+    message = "INVALID_RECORD"
+
+
+def error_of(code: int) -> kafka_errors.KafkaError:
+    """The error of a code in an answer, as aiokafka has it."""
+    return InvalidRecordError() if code == InvalidRecordError.errno else kafka_errors.for_code(code)()
+
+
+def why_refused(code: int | None, topic: str) -> str:
+    """A sentence about a code without its full stop; nothing for other codes."""
+    return "" if code is None else _REFUSED.get(code, "").format(topic=topic)

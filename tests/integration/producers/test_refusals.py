@@ -1,0 +1,94 @@
+"""A topic that refuses messages is named with what it refuses and what to do, whichever sender meets it."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from functools import partial
+
+import pytest
+from confluent_kafka.admin import NewTopic
+
+from deploy.native.kafka import admin_client
+from producers.fleet import Broker, run_task
+from producers.kafka import KafkaWriter
+from producers.messages import Kind, Message
+from producers.replay import Replay
+from producers.senders import batch_sender
+from producers.senders.batch_sender import BatchSender
+from producers.transforms.spacing import Spacing
+
+
+class Recorded:
+    """Messages kept in memory."""
+
+    label = "recorded"
+    repeatable = True
+
+    def __init__(self, messages):
+        self.messages = messages
+
+    def __call__(self):
+        return iter(self.messages)
+
+    def place_of(self, index):
+        return f"message {index}"
+
+
+def topic_with(kafka, **config):
+    """A new topic of one partition."""
+    name = f"refusals-{uuid.uuid4().hex[:8]}"
+    admin = admin_client(kafka.bootstrap)
+    admin.create_topics([NewTopic(name, 1, 1, config=config)])[name].result(30)
+    return name
+
+
+def replayed(kafka, topic, messages):
+    """Why the first message of a replay failed."""
+    return run_task(
+        Replay(Recorded(messages), Spacing()), broker=Broker((kafka.bootstrap,), topic), processes=1, tell=lambda _: None
+    ).problem
+
+
+def produced(kafka, topic, messages):
+    """The same of simulated traffic."""
+    with KafkaWriter(bootstrap=[kafka.bootstrap], topic=topic) as writer:
+        for message in messages:
+            writer.send(message.key, message.value)
+        writer.flush()
+        return writer.problem
+
+
+@pytest.mark.parametrize("send", [replayed, produced])
+def test_a_compacted_topic_wants_keys(kafka, send):
+    """A message without a key that a compacted topic refuses is told by that, not by a code."""
+    topic = topic_with(kafka, **{"cleanup.policy": "compact"})
+    problem = send(kafka, topic, [Message(None, b"{}", 0, Kind.RAW)])
+    assert f"the topic {topic} refuses a message" in problem
+    assert "cleanup.policy=compact every message needs a key" in problem
+
+
+@pytest.mark.parametrize("send", [replayed, produced])
+def test_a_topic_that_bounds_times(kafka, monkeypatch, send):
+    """A clock that the topic does not accept is told with the settings of the topic that bound it."""
+    topic = topic_with(kafka, **{"message.timestamp.before.max.ms": "0"})
+    behind = partial(BatchSender, now=lambda: time.time() - 60)
+    monkeypatch.setattr(Broker, "sender", lambda broker: behind(bootstrap=broker.bootstrap, topic=broker.topic))
+    problem = send(kafka, topic, [Message(b"k", b"{}", 0, Kind.RAW)])
+    assert f"the topic {topic} refuses" in problem
+    assert "message.timestamp.before.max.ms" in problem
+
+
+def test_a_topic_that_is_deleted_while_a_replay_sends(kafka, monkeypatch):
+    """A topic that is gone is called deleted, not a leader that is not available."""
+    topic = topic_with(kafka)
+    admin = admin_client(kafka.bootstrap)
+    monkeypatch.setattr(batch_sender, "_DELIVERY_SECONDS", 3.0)
+
+    def messages():
+        yield Message(b"k", b"{}", 0, Kind.RAW)
+        admin.delete_topics([topic])[topic].result(30)
+        yield Message(b"k", b"{}", 0, Kind.RAW)
+
+    problem = replayed(kafka, topic, messages())
+    assert f"the topic {topic} is not there any more: it was deleted" in problem
