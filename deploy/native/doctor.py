@@ -16,6 +16,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from deploy.native.folder import LEAST_FREE_BYTES
+from deploy.native.open_files import require_open_files
 from deploy.native.parts import (
     KAFKA_VERSION,
     alertmanager_binary,
@@ -65,6 +66,7 @@ def examine(settings: Settings, *, data_dir: Path) -> list[Finding]:
         _part("Alertmanager", lambda: str(alertmanager_binary())),
         _part("ClickHouse server library (tests only)", lambda: str(clickhouse_library()), missing="note"),
         _part("Free ports", lambda: f"{len(free_ports(PORTS_NEEDED))} found on 127.0.0.1"),
+        _part("Open files", lambda: f"{require_open_files():,} at once"),
         *_folder(data_dir),
     ]
     if problem is not None:

@@ -23,6 +23,7 @@ from deploy.native.environment import child_environment, ignored_settings
 from deploy.native.folder import DataFolder
 from deploy.native.kafka import KafkaNode
 from deploy.native.mock_kafka import WARNING, MemoryBroker
+from deploy.native.open_files import allow_open_files
 from deploy.native.part import Broker
 from deploy.native.portalpulse_process import PortalPulseProcess
 from deploy.native.ports import LOOPBACK, free_port
@@ -102,8 +103,9 @@ class LocalStack:
         """Take the folder.
 
         Raises:
-            ConfigurationError: it is in use, not writable or full.
+            ConfigurationError: it is in use, not writable or full, or too few files may be open at once.
         """
+        allow_open_files()
         self._exit.enter_context(self._folder)
         remove_addresses(self._folder.path)  # of a stack that was killed
         ignored = ignored_settings(os.environ, inherit=self._options.inherit)
