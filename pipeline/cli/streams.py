@@ -12,9 +12,12 @@ import io
 import os
 import sys
 from contextlib import suppress
-from typing import Any, TextIO
+from typing import Any, Final, TextIO
 
 from pipeline.core.errors import PortalPulseError
+
+#: Columns that a person can read; what is said of a terminal beyond them is a mistake.
+_WIDTHS: Final = frozenset(map(str, range(20, 1_001)))
 
 
 class OutputError(PortalPulseError):
@@ -58,6 +61,7 @@ def prepare() -> None:
     """
     for number in range(3):
         _occupy(number)
+    _forget_odd_width()
     if sys.stdout is sys.__stdout__:
         sys.stdout = _stream(_Output, 1, sys.stdout)
     if sys.stderr is sys.__stderr__:
@@ -71,6 +75,13 @@ def finish() -> None:
         OutputError: it cannot be written.
     """
     sys.stdout.flush()
+
+
+def _forget_odd_width() -> None:
+    """Leave the width to Rich, which asks the terminal, where COLUMNS holds none: at 0 columns it prints nothing at all."""
+    width = os.environ.get("COLUMNS")
+    if width is not None and width not in _WIDTHS:
+        del os.environ["COLUMNS"]
 
 
 def _occupy(number: int) -> None:

@@ -379,3 +379,13 @@ def test_an_empty_folder_name_is_refused(words):
     done = CliRunner().invoke(cli.create_cli(), [*words, "--data", ""])
     assert done.exit_code == 2
     assert "the name of the folder is empty" in " ".join(re.sub(r"[^\x20-\x7e]", " ", done.output).split())
+
+
+@pytest.mark.parametrize("columns", ["0", "1", "7", "-5", "x", "100000", "9" * 5_000])
+def test_an_odd_width_of_the_terminal_hides_nothing(run, monkeypatch, columns):
+    """A width that nobody can read, as some terminals without a size report it, is not used: output at 0 columns is empty."""
+    monkeypatch.setenv("COLUMNS", columns)
+    code, output, _ = run("report", "--help")
+    assert code == 0
+    assert "report [OPTIONS]" in output
+    assert max(map(len, output.splitlines())) <= 1_000
