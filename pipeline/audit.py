@@ -43,8 +43,6 @@ log = get_logger("audit")
 _LISTED = 2_000
 #: Examples of repeats that are shown.
 _EXAMPLES = 20
-#: Ranges of unread offsets that are listed.
-_RANGES = 200
 #: A recount that began under the old epoch has seen what it will see by then (seconds).
 _PLANNING = 1.0
 #: An answer of Kafka about its group is used again for this long (seconds). An old answer calls more events unacknowledged.
@@ -233,7 +231,7 @@ class AuditDesk:
         ranges: dict[int, list[tuple[int, int]]] = {}
         for unread in self._audit.unread(self._topic):
             ranges.setdefault(unread.partition, []).append((unread.first, unread.end))
-        listed = [(partition, *found) for partition in sorted(ranges) for found in merged(ranges[partition])][:_RANGES]
+        listed = [(partition, *found) for partition in sorted(ranges) for found in merged(ranges[partition])]
         kept = self._audit.kept_within(self._topic, listed)
         return {
             "topic": self._topic,

@@ -35,6 +35,7 @@ from sinks.clickhouse.audit import ClickHouseAudit
 from sinks.clickhouse.client import ClickHouse, Observer
 from sinks.clickhouse.dead_letter_limits import ClickHouseDeadLetterLimits
 from sinks.clickhouse.dead_letter_store import ClickHouseDeadLetters
+from sinks.clickhouse.expiring_rows import refuse_expiring_rows
 from sinks.clickhouse.migrate import Migration, migrate, missing_migrations
 from sinks.clickhouse.reader import ClickHouseReader
 from sinks.clickhouse.registry_writer import AgencyRow, write_agencies
@@ -124,10 +125,16 @@ def _opened(settings: Settings, observer: Observer | None, ready: Callable[[Clic
         try:
             ready(clickhouse)
             refuse_hidden_rows(clickhouse, TABLES)
+            refuse_expiring_rows(clickhouse, TABLES)
         except Retryable as error:
+            said = str(error).removeprefix(f"{target.shown}: ").rstrip(".")
+            if getattr(error.__cause__, "code", None) is not None:
+                raise UnavailableError(
+                    f"{target.shown} answers, and refuses for now: {said}.",
+                    remedy="Try again later. When it stays so, give this user a higher limit or quota, or the server more room.",
+                ) from error
             raise UnavailableError(
-                f"{target.shown} does not answer: {str(error).removeprefix(f'{target.shown}: ')}.",
-                remedy="Start it, or correct PORTALPULSE_CLICKHOUSE__URL.",
+                f"{target.shown} does not answer: {said}.", remedy="Start it, or correct PORTALPULSE_CLICKHOUSE__URL."
             ) from error
         except SinkError as error:
             raise UnavailableError(str(error), remedy="`portalpulse doctor` checks each part.") from error

@@ -59,6 +59,8 @@ _SIGHT: Final = "(toString(agency), occurred_at, toString(event_id))"
 _SIGHTS: Final = 5
 #: Messages asked about at once: they travel in the address of a request, which may be about a megabyte long.
 _ASKED_AT_ONCE: Final = 2_000
+#: Ranges of offsets in one statement: a thousand would be more than a statement may hold (max_ast_elements, max_query_size).
+_RANGES_AT_ONCE: Final = 200
 _ASKED: Final = ("topic", "partition", "offset", "agency", "occurred_at", "event_id")
 #: The messages asked about as a table; ``held``: whether a message holds an event.
 _MESSAGES: Final = (
@@ -213,9 +215,12 @@ class ClickHouseAudit:
         ]
 
     def kept_within(self, topic: str, ranges: Sequence[tuple[int, int, int]]) -> Sequence[int]:
-        """How many offsets of each range are kept; see the contract. One scan of all positions, however many ranges."""
-        if not ranges:
-            return []
+        """How many offsets of each range are kept; see the contract. One scan of all positions for every _RANGES_AT_ONCE."""
+        pieces = (ranges[start : start + _RANGES_AT_ONCE] for start in range(0, len(ranges), _RANGES_AT_ONCE))
+        return [count for piece in pieces for count in self._kept_within(topic, piece)]
+
+    def _kept_within(self, topic: str, ranges: Sequence[tuple[int, int, int]]) -> list[int]:
+        """A part of ``kept_within``."""
         within = [f"partition = {partition:d} AND offset >= {first:d} AND offset < {end:d}" for partition, first, end in ranges]
         union = " UNION ALL ".join(
             f"SELECT partition, offset FROM {table} WHERE topic = {{topic:String}} AND ({' OR '.join(within)})"  # noqa: S608

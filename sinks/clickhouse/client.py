@@ -19,7 +19,7 @@ import clickhouse_connect
 from clickhouse_connect.driver import exceptions as driver_errors
 from urllib3.exceptions import HTTPError
 
-from sinks.clickhouse.codes import REFUSED_ROWS, RETRYABLE, STOPPING
+from sinks.clickhouse.codes import QUERY_CUT, QUERY_CUT_REMEDY, REFUSED_ROWS, RETRYABLE, STOPPING
 from sinks.clickhouse.embedded_path import engine_path, open_folder
 from sinks.clickhouse.pinned_settings import READS, WRITES
 from sinks.clickhouse.target import Target
@@ -292,6 +292,8 @@ def translate(error: Exception, target: Target) -> SinkError:
         return RefusedRows(text)
     if code is None and (isinstance(error, _NO_ANSWER) or _GATEWAY.search(text)):
         return Retryable(text)
+    if QUERY_CUT in text:
+        return Unknown(f"{text.rstrip('.')}. {QUERY_CUT_REMEDY}")
     if code in STOPPING:
         return Unknown(f"{text.rstrip('.')}. {STOPPING[code].remedy}")
     return Unknown(text)

@@ -116,10 +116,16 @@ REFUSED_ROWS: Final[dict[int, Refused]] = {
     691: Refused("UNKNOWN_ELEMENT_OF_ENUM", "DataTypes/EnumValues: a word that the column does not know"),
 }
 
-_SCHEMA = "The tables are not those of this release: `portalpulse migrate` brings them up to date."
+_SCHEMA = (
+    "The tables are not those of this release: `portalpulse migrate` brings them up to date. "
+    "What somebody renamed or dropped has to be put back by hand."
+)
 _CREDENTIALS = "Correct the user and the password in the address of the storage."
 _RELEASE = "This release of ClickHouse does not understand portalpulse: use one that docs/guarantees.md names."
 _LIMIT = "A limit in the profile of this user is too low for portalpulse: raise it."
+#: How ClickHouse begins a SYNTAX_ERROR that is none: the statement was cut at max_query_size.
+QUERY_CUT: Final = "Max query size exceeded"
+QUERY_CUT_REMEDY: Final = _LIMIT
 _PINNED = (
     "The profile of this user forbids the setting that the text names, and without it figures could be incomplete: "
     "remove the constraint or the setting from the profile, or give this user another profile."
@@ -134,12 +140,20 @@ STOPPING: Final[dict[int, Stopping]] = {
     81: Stopping("UNKNOWN_DATABASE", "Interpreters/DatabaseCatalog: somebody dropped or renamed it", _SCHEMA),
     115: Stopping("UNKNOWN_SETTING", "Core/BaseSettings: a setting of ours that this release lacks", _RELEASE),
     158: Stopping("TOO_MANY_ROWS", "QueryPipeline/SizeLimits: max_rows_to_read and its like", _LIMIT),
+    161: Stopping("TOO_MANY_COLUMNS", "Processors/QueryPlan: max_columns_to_read", _LIMIT),
+    162: Stopping("TOO_DEEP_SUBQUERIES", "Interpreters/InterpreterSelectQuery: max_subquery_depth", _LIMIT),
     164: Stopping(
         "READONLY",
         "Interpreters/InterpreterSetQuery, Access: the user's profile says readonly",
         "A user that writes needs a profile without readonly. One that only reads needs readonly = 2, or a profile that leaves "
         "the setting that the text names at its default.",
     ),
+    165: Stopping("TOO_MANY_TEMPORARY_COLUMNS", "Interpreters/ExpressionActions: max_temporary_columns", _LIMIT),
+    166: Stopping(
+        "TOO_MANY_TEMPORARY_NON_CONST_COLUMNS", "Interpreters/ExpressionActions: max_temporary_non_const_columns", _LIMIT
+    ),
+    167: Stopping("TOO_DEEP_AST", "Parsers/IAST: max_ast_depth", _LIMIT),
+    168: Stopping("TOO_BIG_AST", "Parsers/IAST: max_ast_elements and max_expanded_ast_elements", _LIMIT),
     191: Stopping(
         "SET_SIZE_LIMIT_EXCEEDED", "Interpreters/Set, HashJoin: max_rows_in_set, max_rows_in_join and their like", _LIMIT
     ),
@@ -156,7 +170,13 @@ STOPPING: Final[dict[int, Stopping]] = {
         "MergeTreeDataSelectExecutor: force_primary_key, force_data_skipping_indices and their like",
         "Remove the settings that force an index from the profile of this user.",
     ),
+    306: Stopping("TOO_DEEP_RECURSION", "Parsers/IParser: max_parser_depth", _LIMIT),
     307: Stopping("TOO_MANY_BYTES", "QueryPipeline/SizeLimits: max_bytes_to_read and its like", _LIMIT),
+    392: Stopping(
+        "QUERY_IS_PROHIBITED",
+        "Access/ContextAccess: allow_ddl = 0 in the profile",
+        "Workers and `portalpulse migrate` make tables: allow DDL for this user, or run them as another one.",
+    ),
     396: Stopping("TOO_MANY_ROWS_OR_BYTES", "QueryPipeline/SizeLimits: max_result_rows and its like", _LIMIT),
     452: Stopping("SETTING_CONSTRAINT_VIOLATION", "Access/SettingsConstraints: the profile forbids a setting of ours", _PINNED),
     497: Stopping(

@@ -12,6 +12,7 @@ import pyarrow as pa
 from sinks.clickhouse.client import ClickHouse
 from sinks.clickhouse.days import held
 from sinks.clickhouse.dead_letter_tallies import recount_dead_letters
+from sinks.clickhouse.expiring_rows import refuse_expiring_rows
 from sinks.clickhouse.row_policies import refuse_hidden_rows
 from sinks.contract import Days, DeadLetter, Span, UnreadRange
 from sinks.tables import (
@@ -99,6 +100,7 @@ class ClickHouseStore:
             **_RECOUNT,
         )
         refuse_hidden_rows(self._clickhouse, (DOSSIER_EVENTS, TALLY_EPOCHS))
+        refuse_expiring_rows(self._clickhouse, _COUNTED_TABLES)  # every event passes here before it is acknowledged
 
     def roll_up_days(self, days: Days) -> None:
         """Sum the minutes of each civil day; see the contract."""
@@ -128,6 +130,7 @@ class ClickHouseStore:
         refuse_hidden_rows(self._clickhouse, (DOSSIER_EVENTS, TALLY_EPOCHS))
 
 
+_COUNTED_TABLES = (DOSSIER_EVENTS, AGENCY_MINUTE, AGENCY_DAY, AGENCY_DAY_PROCEDURE, TALLY_EPOCHS)
 _NAMES = ", ".join(("events", *COUNTS, "last_event_at", "version"))
 _COUNTED = ", ".join(("count()", *(f"countIf({condition})" for condition in COUNTS.values())))
 

@@ -538,6 +538,8 @@ class AuditSuite:
         assert list(place.audit.kept_within(TOPIC, ranges)) == [3, 1, 0, 1, 0]
         assert list(place.audit.kept_within("other", [(0, 0, 100)])) == [0]
         assert list(place.audit.kept_within(TOPIC, [])) == []
+        many = [(0, first, first + 1) for first in range(2_000)]  # more than one statement may name
+        assert sum(place.audit.kept_within(TOPIC, many)) == 3
 
     def test_messages_that_are_kept_and_that_are_not(self, place):
         """A message is kept as its event wherever that was read, or at its own position as an event or a dead letter."""

@@ -204,6 +204,8 @@ ASKED = pa.table(
     }
 )
 _known: set[str] = set()
+#: A quota that the first statement uses up.
+_SPENT = "<spent><interval><duration>3600</duration><queries>1</queries></interval></spent>"
 
 
 def users_file(known):
@@ -220,7 +222,7 @@ def users_file(known):
         "veiled": "",
         "blinded": "",
     }
-    bodies |= {f"late_{table}": "" for table in FIGURES}
+    bodies |= {f"late_{table}": "" for table in FIGURES} | {"spent": ""}
     names = {name: name.replace(" ", "_") for name in bodies}
     extra = {
         "veiled": "<databases><whole><agency_minute><filter>agency != 'H01'</filter></agency_minute></whole></databases>",
@@ -233,11 +235,12 @@ def users_file(known):
     }
     profiles = "".join(f"<{names[name]}>{body}</{names[name]}>" for name, body in bodies.items())
     users = "".join(
-        f"<{user}><password/><networks><ip>127.0.0.1</ip></networks><profile>{user}</profile><quota>default</quota>"
+        f"<{user}><password/><networks><ip>127.0.0.1</ip></networks><profile>{user}</profile>"
+        f"<quota>{'spent' if name == 'spent' else 'default'}</quota>"
         f"{extra.get(name, '')}</{user}>"
         for name, user in names.items()
     )
-    return f"<clickhouse><profiles>{profiles}</profiles><quotas><default/></quotas><users>{users}</users></clickhouse>"
+    return f"<clickhouse><profiles>{profiles}</profiles><quotas><default/>{_SPENT}</quotas><users>{users}</users></clickhouse>"
 
 
 @pytest.fixture(scope="module")
@@ -428,6 +431,17 @@ def test_an_answer_that_is_cut_all_the_same_is_refused(server, monkeypatch):
         with pytest.raises(Unknown, match=f"Only 20 of {len(EVENTS)} events"):
             came.extend(reader.events(FIRST, LAST, None))
         assert came
+
+
+@pytest.mark.usefixtures("whole")
+def test_a_server_that_refuses_for_now_is_no_server_that_is_away(server, run):
+    """A quota or limit that stops a command at its start is told as such: the server need not be started."""
+    for _ in range(2):
+        code, _, errors = run("spent", "whole", "audit")
+        assert code == 2
+        assert "answers, and refuses for now: Code: 201" in errors
+        assert "higher limit or quota" in errors
+        assert "Start it" not in errors
 
 
 @pytest.mark.parametrize("user", ["veiled", "blinded"])

@@ -22,7 +22,7 @@ from pipeline.core.errors import UnavailableError
 from pipeline.core.periods import Period, civil_day
 from pipeline.exporter import AuditCollector
 from pipeline.settings import HttpSettings
-from sinks.contract import Acknowledged, Counts, Days, DeadLetter, Span
+from sinks.contract import Acknowledged, Counts, Days, DeadLetter, Span, UnreadCause, UnreadRange
 from sinks.errors import Retryable
 from sinks.tables import EPOCH
 from tests.contract.store_suite import Place
@@ -124,6 +124,13 @@ def audit(desk, clock):
         return report, waits
 
     return run
+
+
+def test_every_unread_range_is_listed(desk):
+    """However many ranges of offsets left the log unread, none is left out of the report."""
+    store = MemoryStore()
+    store.insert_unread([UnreadRange(TOPIC, n % 64, n * 10, n * 10 + 1, "workers", UnreadCause.DELETED) for n in range(700)])
+    assert len(desk(store).unread()["ranges"]) == 700
 
 
 def test_right_tallies_are_clean_at_once(audit, store):

@@ -49,6 +49,17 @@ def test_what_a_person_must_mend_says_how(code):
     assert str(found) == f"ClickHouse at h:1: Code: x. {STOPPING[code].remedy}"
 
 
+def test_a_statement_that_was_cut_is_no_fault_of_the_release():
+    """A limit on the length of statements arrives as a syntax error; the sentence names the limit, not the release."""
+    error = exceptions.DatabaseError(
+        "Code: 62. DB::Exception: Max query size exceeded (...): Syntax error: failed at position 300."
+    )
+    error.code = 62
+    found = translate(error, TARGET)
+    assert type(found) is Unknown
+    assert str(found).endswith("A limit in the profile of this user is too low for portalpulse: raise it.")
+
+
 def test_every_line_has_its_source():
     """Each line of the tables says where ClickHouse raises it and why it has this consequence; names are ClickHouse's."""
     for line in (*RETRYABLE.values(), *REFUSED_ROWS.values(), *STOPPING.values()):

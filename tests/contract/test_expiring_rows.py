@@ -1,0 +1,53 @@
+"""A table that deletes rows by itself loses events that were acknowledged: it is refused."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+import pytest
+
+from sinks.clickhouse.expiring_rows import refuse_expiring_rows
+from sinks.clickhouse.row_policies import TABLES
+from sinks.clickhouse.store import ClickHouseStore
+from sinks.contract import Span
+from sinks.errors import Unknown
+from tests.factories import MORNING, an_event, rows_of
+
+pytestmark = pytest.mark.integration  # a server whose tables somebody changes
+
+OLD = "toDateTime(occurred_at) + INTERVAL 1 DAY"
+
+
+def test_a_ttl_that_deletes_is_refused_before_anything_is_acknowledged(served):
+    """An event that the table drops while it is stored ends the recount, so that it is not acknowledged."""
+    served.command("test", f"ALTER TABLE dossier_events MODIFY TTL {OLD}")
+    store = ClickHouseStore(served)
+    store.insert_events(rows_of([an_event()]))
+    assert served.rows("test", "SELECT count() FROM dossier_events") == [(0,)]
+    with pytest.raises(Unknown, match="a TTL deletes rows or values of the table dossier_events"):
+        store.recount_minutes(Span(MORNING, MORNING + dt.timedelta(minutes=1)))
+
+
+def test_what_deletes_is_told_from_what_moves(served):
+    """A TTL of rows, of some rows or of a column is refused; one that moves or recompresses is not."""
+    harmless = (
+        f"MODIFY TTL {OLD} TO DISK 'default'",
+        f"MODIFY TTL {OLD} RECOMPRESS CODEC(ZSTD(5)), {OLD} TO DISK 'default'",
+        "MODIFY COMMENT 'no TTL here: x TTL y'",
+        "COMMENT COLUMN portal_id 'no TTL'",
+        "REMOVE TTL",
+    )
+    deleting = (
+        f"MODIFY TTL {OLD} RECOMPRESS CODEC(ZSTD(5)), {OLD} DELETE WHERE status = 1",
+        f"MODIFY TTL {OLD} TO DISK 'default', least({OLD}, toDateTime('2100-01-01')) DELETE",
+        f"MODIFY COLUMN portal_id LowCardinality(String) TTL {OLD}",
+    )
+    for change in harmless:
+        served.command("test", f"ALTER TABLE dossier_events {change}")
+        refuse_expiring_rows(served, TABLES)
+    for change in deleting:
+        served.command("test", f"ALTER TABLE dossier_events {change}")
+        with pytest.raises(Unknown, match="table dossier_events,"):
+            refuse_expiring_rows(served, TABLES)
+        if "MODIFY TTL" in change:
+            served.command("test", "ALTER TABLE dossier_events REMOVE TTL")
