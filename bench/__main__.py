@@ -11,7 +11,7 @@ import typer
 import bench
 from bench.chaos import run as chaos
 from deploy.native.signals import stopped_by_signals
-from pipeline.core.errors import PortalPulseError
+from domain.errors import PortalPulseError
 
 
 def create_app() -> typer.Typer:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from bench.contenders.contract import Contender
 from bench.corpus import Filled
 from bench.measure import STABLE_SECONDS, Group, Probe, Usage, usage, wait_for
-from pipeline.core.errors import UnavailableError
+from domain.errors import UnavailableError
 
 #: Messages of every partition that are delivered a second time.
 REWIND = 25_000

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 from confluent_kafka import Producer
 
-from pipeline.core.agencies import AgencyRegistry
-from pipeline.core.periods import VIETNAM
+from domain.agencies import AgencyRegistry
+from domain.periods import VIETNAM
 
 _PROCEDURES = 300
 _STATUSES = (1, 2, 4, 9, 10)

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import typer
 
-from deploy.native.parts import CACHE, PROJECT
-from pipeline.core.errors import UnavailableError
+from deploy.native.programs import CACHE, PROJECT
+from domain.errors import UnavailableError
 
 VENV = CACHE / "bench-venv"
 LOCK = Path(__file__).with_name("requirements.lock")

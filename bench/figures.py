@@ -14,8 +14,8 @@ from rich.table import Table
 
 from bench import results
 from bench.environment import child_environment, peers_python
-from deploy.native.parts import PROJECT
-from pipeline.core.errors import ConfigurationError
+from deploy.native.programs import PROJECT
+from domain.errors import ConfigurationError
 
 PAGE = PROJECT / "docs" / "performance.md"
 PLOT = PROJECT / "docs" / "performance-peers.svg"

@@ -25,11 +25,11 @@ from confluent_kafka.admin import AdminClient, OffsetSpec
 from bench.corpus import Buckets, Corpus, Filled, fill
 from bench.environment import child_environment
 from bench.folder import temporary_folder
-from deploy.native.clickhouse_server import ClickHouseServer
-from deploy.native.kafka import KafkaNode, admin_client
 from deploy.native.ports import LOOPBACK
 from deploy.native.processes import ChildProcess
-from pipeline.core.errors import UnavailableError
+from deploy.native.services.clickhouse_server import ClickHouseServer
+from deploy.native.services.kafka import KafkaNode, admin_client
+from domain.errors import UnavailableError
 
 PARTITIONS = 4
 #: Seconds between two looks at the counts.

@@ -12,8 +12,8 @@ import time
 
 from confluent_kafka import Producer
 
-from pipeline.core.agencies import AgencyRegistry
-from pipeline.core.periods import VIETNAM
+from domain.agencies import AgencyRegistry
+from domain.periods import VIETNAM
 
 #: A turn sends what is due since the last one (seconds).
 TICK = 0.01

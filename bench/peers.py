@@ -22,7 +22,7 @@ from bench.contenders.registry import CONTENDERS, Entry
 from bench.corpus import Corpus, Filled
 from bench.environment import peers_python
 from bench.measure import PARTITIONS, Probe, Stack, machine, running_stack
-from pipeline.core.errors import ConfigurationError, PortalPulseError
+from domain.errors import ConfigurationError, PortalPulseError
 
 
 def register(app: typer.Typer) -> None:

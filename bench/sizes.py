@@ -22,7 +22,7 @@ from bench.contenders.contract import Place
 from bench.contenders.portalpulse import PortalPulse
 from bench.corpus import Corpus
 from bench.measure import Probe, Stack, machine, running_stack
-from pipeline.core.periods import VIETNAM, civil_day
+from domain.periods import VIETNAM, civil_day
 from sinks.clickhouse.client import ClickHouse
 from sinks.clickhouse.migrate import migrate
 from sinks.clickhouse.reader import ClickHouseReader

@@ -12,7 +12,7 @@ from dashboards.alertmanager import bundle
 from dashboards.alertmanager import generate as routes
 from dashboards.grafana import generate as grafana
 from dashboards.rules import generate as rules
-from pipeline.core.errors import ConfigurationError
+from domain.errors import ConfigurationError
 
 
 def register(app: typer.Typer) -> None:

@@ -14,7 +14,7 @@ cd "$ROOT"
 CHDB_PACKAGE='@chdb/lib-linux-x64-gnu'
 CHDB_VERSION='26.7.3-stable.1'
 CHDB_SHA256='c0d32b129e988f2b9a9a31c9141aecf5e1e2453f9a079efc4d36ab8e3f92b2ad'
-KAFKA_POM="$ROOT/deploy/native/kafka_distribution/pom.xml"
+KAFKA_POM="$ROOT/deploy/native/services/kafka_distribution/pom.xml"
 
 CACHE="$ROOT/.cache"
 LOGS="$CACHE/setup-logs"

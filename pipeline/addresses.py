@@ -10,7 +10,7 @@ from pathlib import Path
 
 import psutil
 
-from pipeline.core.errors import ConfigurationError
+from domain.errors import ConfigurationError
 
 FILE_NAME = "addresses.json"
 #: Header of every answer of a process of portalpulse: who asks a wrong address must not take a stranger's answer for ours.

@@ -13,8 +13,8 @@ from typing import Annotated, Any
 from pydantic import BaseModel, Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from pipeline.core.clock import parse_clock
-from pipeline.core.errors import ConfigurationError
+from domain.clock import parse_clock
+from domain.errors import ConfigurationError
 from pipeline.setting_messages import explained, unknown_variable, unreadable
 
 #: Prefix of every variable.

@@ -13,24 +13,24 @@ from pathlib import Path
 import setproctitle
 from prometheus_client import CollectorRegistry
 
-from pipeline.api import Api, Health, HttpServer, Progress
-from pipeline.audit import AuditDesk, ContinuousAudit, WorkInHand
-from pipeline.core.agencies import AgencyRegistry
-from pipeline.core.clock import SystemClock, parse_clock
-from pipeline.core.decode import Decoder
-from pipeline.core.errors import ConfigurationError, UnavailableError
-from pipeline.core.judge import Judge
-from pipeline.dead_letters import DeadLetterDesk
-from pipeline.exporter import AgencyCollector, AuditCollector, PolicyCollector
+from domain.agencies import AgencyRegistry
+from domain.clock import SystemClock, parse_clock
+from domain.errors import ConfigurationError, UnavailableError
+from pipeline.audit.service import AuditDesk, ContinuousAudit, WorkInHand
+from pipeline.dead_letters.service import DeadLetterDesk
+from pipeline.decode.decoder import Decoder
+from pipeline.decode.validator import Judge
+from pipeline.kafka.preflight import preflight
+from pipeline.kafka.record_batches import check_versions
+from pipeline.kafka.resend import Resender
+from pipeline.kafka.topic_reader import KafkaTopicReader
+from pipeline.kafka.worker import Worker
 from pipeline.logs import get_logger
 from pipeline.metrics import WorkerMetrics
+from pipeline.serving.exporter import AgencyCollector, AuditCollector, PolicyCollector
+from pipeline.serving.server import Api, Health, HttpServer, Progress
 from pipeline.settings import Settings
-from pipeline.stopping import Stopping
-from pipeline.stream.admin import preflight
-from pipeline.stream.record_batches import check_versions
-from pipeline.stream.resend import Resender
-from pipeline.stream.topic_reader import KafkaTopicReader
-from pipeline.stream.worker import Worker
+from pipeline.shutdown import Stopping
 from sinks.clickhouse.audit import ClickHouseAudit
 from sinks.clickhouse.client import ClickHouse, Observer
 from sinks.clickhouse.dead_letter_limits import ClickHouseDeadLetterLimits

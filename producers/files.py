@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import BinaryIO
 
-from pipeline.core.errors import UnavailableError
+from domain.errors import UnavailableError
 
 
 class FileWriter:

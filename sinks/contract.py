@@ -401,7 +401,7 @@ class EventStore(Protocol):
     """Where a worker writes. Order of use: events, then the minutes they touch, then days and procedures."""
 
     def insert_events(self, rows: pa.Table) -> None:
-        """Store events (``pipeline.rows.ROW_SCHEMA``). Durable when it returns."""
+        """Store events (``pipeline.ingest.event_rows.ROW_SCHEMA``). Durable when it returns."""
         ...
 
     def insert_dead_letters(self, letters: Sequence[DeadLetter]) -> None:

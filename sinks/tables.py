@@ -19,7 +19,7 @@ TALLY_EPOCHS: Final = "tally_epochs"
 SCHEMA_MIGRATIONS: Final = "schema_migrations"
 
 #: Counts of a tally row: column -> the condition on an event that adds 1 to it. The same rules stand in
-#: ``pipeline.core.indicators`` as predicates; a test compares the two over every combination of codes.
+#: ``domain.indicators`` as predicates; a test compares the two over every combination of codes.
 COUNTS: Final[dict[str, str]] = {
     "submitted": "(status = 1 AND channel = 2) OR (status = 2 AND channel IN (1, 3))",
     "submitted_online": "status = 1 AND channel = 2",

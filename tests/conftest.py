@@ -7,8 +7,8 @@ import os
 import pytest
 from hypothesis import HealthCheck, settings
 
-from deploy.native.clickhouse_server import ClickHouseServer
-from pipeline.core.agencies import AgencyRegistry
+from deploy.native.services.clickhouse_server import ClickHouseServer
+from domain.agencies import AgencyRegistry
 from pipeline.settings import PREFIX
 
 # `make check` must give the same answer twice; HYPOTHESIS_PROFILE=explore looks further.

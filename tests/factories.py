@@ -9,9 +9,9 @@ import uuid
 
 import pyarrow as pa
 
-from pipeline.core.decode import EVENT_SCHEMA
-from pipeline.core.events import DossierEvent
-from pipeline.rows import Stretch, with_positions
+from domain.events import DossierEvent
+from pipeline.decode.decoder import EVENT_SCHEMA
+from pipeline.ingest.event_rows import Stretch, with_positions
 
 #: Later than every event a test makes.
 LATEST = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)

@@ -10,10 +10,10 @@ from collections import Counter, defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from pipeline.core.audit import drift_of
-from pipeline.core.events import DossierEvent, Status
-from pipeline.core.indicators import COUNTS
-from pipeline.core.periods import civil_day
+from domain.events import DossierEvent, Status
+from domain.indicators import COUNTS
+from domain.periods import civil_day
+from pipeline.audit.drift import drift_of
 from sinks.contract import (
     Arrivals,
     Comparison,

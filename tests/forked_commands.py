@@ -16,8 +16,8 @@ import sys
 import tempfile
 import traceback
 
-from pipeline.cli import asking
 from pipeline.cli import main as cli
+from pipeline.cli import remote as asking
 
 AT_ONCE = 4
 #: A command that takes longer hangs (seconds).

@@ -12,13 +12,13 @@ import pytest
 from pydantic import BaseModel, SecretStr
 
 from bench.chaos.fault import all_faults
-from pipeline.core import events
-from pipeline.core.agencies import AgencyRegistry
-from pipeline.core.indicators import INDICATORS, Ratio
-from pipeline.core.metric_names import METRICS
-from pipeline.core.periods import Period
-from pipeline.core.rounding import Rounding, percent
-from pipeline.report import build_report
+from domain import events
+from domain.agencies import AgencyRegistry
+from domain.indicators import INDICATORS, Ratio
+from domain.metric_names import METRICS
+from domain.periods import Period
+from domain.rounding import Rounding, percent
+from pipeline.serving.report import build_report
 from pipeline.settings import PREFIX, Settings, ThresholdPolicy
 from sinks.contract import Counts
 
@@ -132,7 +132,7 @@ def test_the_reasons_of_dead_letters_are_documented():
 def test_the_glossary_holds_the_code_lists():
     """Every status, channel, level and way of return stands in the glossary with the official word beside its code."""
     text = page("glossary")
-    source = (ROOT / "pipeline/core/events.py").read_text(encoding="utf-8")
+    source = (ROOT / "domain/events.py").read_text(encoding="utf-8")
     found = re.findall(r'^    ([A-Z_]+) = ("?\w+"?)  # (.+)$', source, re.MULTILINE)
     official = {name: (value.strip('"'), words) for name, value, words in found}
     assert len(official) == 16

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from pipeline.patience import LONGEST_PAUSE
-from pipeline.stream import kafka_errors
+from pipeline.ingest.storage_retry import LONGEST_PAUSE
+from pipeline.kafka import errors as kafka_errors
 from sinks.clickhouse.codes import REFUSED_ROWS, RETRYABLE, STOPPING
 
 PAGE = (Path(__file__).parent.parent / "docs" / "errors.md").read_text(encoding="utf-8")

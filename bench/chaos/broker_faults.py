@@ -13,9 +13,9 @@ from confluent_kafka.admin import NewPartitions
 from bench.chaos.fault import Fault, Needs
 from bench.chaos.segments import Segment, newest_segment, torn_batch
 from bench.chaos.world import PARTITIONS, World
-from deploy.native.kafka import admin_client
 from deploy.native.processes import wait_until
-from pipeline.core.errors import UnavailableError
+from deploy.native.services.kafka import admin_client
+from domain.errors import UnavailableError
 
 _ADMIN_SECONDS: Final = 30.0
 #: A worker notices a new partition or a new topic within its settings' metadata age; this is well above.

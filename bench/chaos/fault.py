@@ -11,7 +11,7 @@ from typing import Literal, Protocol
 import bench.chaos
 from bench.chaos.verdict import Verdict
 from bench.chaos.world import World
-from pipeline.core.errors import ConfigurationError
+from domain.errors import ConfigurationError
 
 
 @dataclass(frozen=True, slots=True)

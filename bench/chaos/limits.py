@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from pipeline.core.errors import UnavailableError
+from domain.errors import UnavailableError
 
 #: Live means: what was made this long ago is in the minute tallies (seconds). Without faults the slowest percent takes 0.7 s.
 LIVE_SECONDS: Final = 1.0

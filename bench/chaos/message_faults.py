@@ -21,12 +21,12 @@ from bench.chaos.fault import Fault, Needs
 from bench.chaos.storage_faults import must_end
 from bench.chaos.world import World
 from bench.environment import child_environment
-from deploy.native.kafka import admin_client
 from deploy.native.processes import wait_until
-from pipeline.core.errors import DeadLetterLimitError, UnavailableError
-from pipeline.core.periods import VIETNAM
+from deploy.native.services.kafka import admin_client
+from domain.errors import DeadLetterLimitError, UnavailableError
+from domain.periods import VIETNAM
 from pipeline.settings import DeadLetterSettings
-from producers.faults import malformed
+from producers.portals.faults import malformed
 
 _SEEN_SECONDS: Final = 120.0
 _PREFIX: Final = "PORTALPULSE_DEAD_LETTERS__"

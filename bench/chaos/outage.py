@@ -13,7 +13,7 @@ import psutil
 from bench.chaos.workers import Worker
 from bench.chaos.world import World
 from deploy.native.processes import wait_until
-from pipeline.core.errors import UnavailableError
+from domain.errors import UnavailableError
 from pipeline.settings import ClickHouseSettings, IngestSettings, KafkaSettings
 
 #: What was acknowledged before the storage went is committed this soon (seconds): Faust commits every half second.

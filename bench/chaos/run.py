@@ -21,7 +21,7 @@ from bench.chaos.fault import Fault, Outcome, all_faults, exercise
 from bench.chaos.schedule import Step, steps
 from bench.chaos.world import World
 from bench.measure import machine
-from pipeline.core.errors import ConfigurationError, UnavailableError
+from domain.errors import ConfigurationError, UnavailableError
 
 _INTERRUPTED = 130
 #: Columns of what goes into a file: enough for the table.

@@ -15,7 +15,7 @@ from bench.chaos.outage import Observed, endure, metric, timeout_of
 from bench.chaos.workers import Worker
 from bench.chaos.world import World
 from deploy.native.processes import wait_until
-from pipeline.core.errors import ConfigurationError, UnavailableError
+from domain.errors import ConfigurationError, UnavailableError
 
 _BURST: Final = 5_000
 _SEEN_SECONDS: Final = 60.0

@@ -20,9 +20,9 @@ from typing import Any, Final, Self
 import numpy as np
 from confluent_kafka import KafkaError, KafkaException, Producer
 
-from pipeline.core.agencies import AgencyRegistry
-from pipeline.core.errors import UnavailableError
-from pipeline.core.periods import VIETNAM
+from domain.agencies import AgencyRegistry
+from domain.errors import UnavailableError
+from domain.periods import VIETNAM
 
 #: A turn sends what is due since the last one (seconds).
 TICK: Final = 0.02

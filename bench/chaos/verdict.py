@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from bench.chaos.traffic import Traffic
-from deploy.native.clickhouse_server import ClickHouseServer
+from deploy.native.services.clickhouse_server import ClickHouseServer
 
 #: An event's number: the last twelve digits of its identity.
 _NUMBER = "reinterpretAsUInt64(reverse(unhex(substring(toString(event_id), 25, 12))))"

@@ -10,7 +10,7 @@ from typing import Final, Literal
 from bench.chaos.fault import Fault, Needs
 from bench.chaos.world import SESSION_SECONDS, World
 from deploy.native.processes import wait_until
-from pipeline.core.errors import UnavailableError
+from domain.errors import UnavailableError
 
 _BURST: Final = 5_000
 _ATTEMPTS: Final = 5

@@ -16,12 +16,12 @@ from bench.chaos.verdict import Verdict, verdict
 from bench.chaos.workers import Worker
 from bench.folder import temporary_folder
 from bench.measure import Group, Probe
-from deploy.native.clickhouse_server import ClickHouseServer
-from deploy.native.kafka import KafkaNode
-from deploy.native.kafka_cluster import KafkaCluster
 from deploy.native.ports import LOOPBACK
 from deploy.native.processes import wait_until
-from pipeline.core.errors import UnavailableError
+from deploy.native.services.clickhouse_server import ClickHouseServer
+from deploy.native.services.kafka import KafkaNode
+from deploy.native.services.kafka_cluster import KafkaCluster
+from domain.errors import UnavailableError
 
 TOPIC: Final = "dvc.dossier-events.v1"
 PARTITIONS: Final = 4

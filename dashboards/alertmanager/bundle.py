@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 from dashboards.alertmanager.generate import AlertTiming, write_config
 from dashboards.rules.generate import RuleTiming, write_rules
-from pipeline.core.errors import ConfigurationError
+from domain.errors import ConfigurationError
 
 #: Longest wait for a checker (seconds).
 _CHECK_SECONDS: Final = 60

@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 from grafana_client import GrafanaApi
 from grafana_client.client import GrafanaClientError, GrafanaException, GrafanaTimeoutError, GrafanaUnauthorizedError
 
-from pipeline.core.errors import ConfigurationError, UnavailableError
+from domain.errors import ConfigurationError, UnavailableError
 
 FOLDER_UID = "portalpulse"
 FOLDER_TITLE = "Dịch vụ công trực tuyến"

@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from pipeline.core.clock import parse_clock
+from domain.clock import parse_clock
 from pipeline.folders import folder
 from pipeline.logs import configure_logging
 from pipeline.settings import Settings, load_settings
@@ -89,7 +89,7 @@ def _demo(
     ] = False,
 ) -> None:
     """Show the published figures of 2024 come out exactly, through every real part, and the right agencies alert."""
-    from deploy.native.demo import demo, demo_options  # noqa: PLC0415
+    from deploy.native.demo.run import demo, demo_options  # noqa: PLC0415
 
     settings = load_settings()
     _configure_logging(settings)

@@ -17,7 +17,8 @@ from rich.table import Table
 
 from deploy.native.folder import LEAST_FREE_BYTES
 from deploy.native.open_files import require_open_files
-from deploy.native.parts import (
+from deploy.native.ports import free_ports, is_listening
+from deploy.native.programs import (
     KAFKA_VERSION,
     alertmanager_binary,
     clickhouse_library,
@@ -25,12 +26,11 @@ from deploy.native.parts import (
     kafka_libraries,
     prometheus_binary,
 )
-from deploy.native.ports import free_ports, is_listening
+from domain.errors import PortalPulseError, UnavailableError
 from pipeline.addresses import Addresses, owner_of, read_addresses
-from pipeline.cli.asking import AnotherProgramError, NotRunningError, Process, url_of
-from pipeline.core.errors import PortalPulseError, UnavailableError
-from pipeline.kafka_access import topics_of
-from pipeline.kafka_security import PLAINTEXT
+from pipeline.cli.remote import AnotherProgramError, NotRunningError, Process, url_of
+from pipeline.kafka.access import topics_of
+from pipeline.kafka.security import PLAINTEXT
 from pipeline.settings import KafkaSettings, Settings
 
 #: Ports that one stack takes.

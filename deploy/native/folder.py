@@ -11,8 +11,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from domain.errors import ConfigurationError
 from pipeline.addresses import LOCK_NAME
-from pipeline.core.errors import ConfigurationError
 
 #: Says that the demo made the folder and may empty it.
 DEMO_MARK = ".made-by-portalpulse-demo"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import resource
 from typing import Final
 
-from pipeline.core.errors import ConfigurationError
+from domain.errors import ConfigurationError
 
 #: Kafka's jars, segments and connections alone are hundreds.
 LEAST_OPEN_FILES: Final = 1_024

@@ -6,7 +6,7 @@ import random
 import socket
 from contextlib import ExitStack
 
-from pipeline.core.errors import UnavailableError
+from domain.errors import UnavailableError
 
 LOOPBACK = "127.0.0.1"
 #: Below the range that Linux takes for outgoing connections, so that no client grabs a port between our look and its

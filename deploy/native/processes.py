@@ -16,7 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
 
-from pipeline.core.errors import UnavailableError
+from domain.errors import UnavailableError
 
 T = TypeVar("T")
 

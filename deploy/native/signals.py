@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-from pipeline.stopping import STOP_SECONDS, follow_signals, leave_it_to_the_thread
+from pipeline.shutdown import STOP_SECONDS, follow_signals, leave_it_to_the_thread
 
 _ALL = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 #: A closing terminal sends SIGHUP, and sometimes twice; nobody is impatient then.

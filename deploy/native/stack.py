@@ -17,22 +17,22 @@ from typing import Literal, Self, TypeVar
 from dashboards.alertmanager.generate import write_config
 from dashboards.alertmanager.timing import AlertTiming
 from dashboards.rules.generate import RuleTiming, write_rules
-from deploy.native.alertmanager import AlertmanagerServer
-from deploy.native.clickhouse_server import ClickHouseServer
 from deploy.native.environment import child_environment, ignored_settings
 from deploy.native.folder import DataFolder
-from deploy.native.kafka import KafkaNode
-from deploy.native.mock_kafka import WARNING, MemoryBroker
 from deploy.native.open_files import allow_open_files
-from deploy.native.part import Broker
-from deploy.native.portalpulse_process import PortalPulseProcess
 from deploy.native.ports import LOOPBACK, free_port
 from deploy.native.processes import ChildProcess, stop_all
-from deploy.native.prometheus import DEMO, LIVE, PrometheusServer
-from deploy.native.receiver import FILE_NAME, Notification, NotificationReceiver
+from deploy.native.service import Broker
+from deploy.native.services.alertmanager import AlertmanagerServer
+from deploy.native.services.clickhouse_server import ClickHouseServer
+from deploy.native.services.kafka import KafkaNode
+from deploy.native.services.mock_kafka import WARNING, MemoryBroker
+from deploy.native.services.portalpulse_process import PortalPulseProcess
+from deploy.native.services.prometheus import DEMO, LIVE, PrometheusServer
+from deploy.native.services.receiver import FILE_NAME, Notification, NotificationReceiver
 from deploy.native.signals import deaf
+from domain.errors import ConfigurationError
 from pipeline.addresses import Addresses, remove_addresses, write_addresses
-from pipeline.core.errors import ConfigurationError
 
 T = TypeVar("T")
 

@@ -7,13 +7,13 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Final
 
-from deploy.native.mock_kafka import MemoryBroker
-from deploy.native.part_alerts import STOPPED, PartAlerts
 from deploy.native.processes import wait_until
+from deploy.native.service_alerts import STOPPED, PartAlerts
+from deploy.native.services.mock_kafka import MemoryBroker
 from deploy.native.stack import LocalStack
 from deploy.native.supervisor import RestartPolicy, Supervised, Supervisor
-from pipeline.core.clock import SystemClock
-from pipeline.core.errors import DeadLetterLimitError, UnavailableError
+from domain.clock import SystemClock
+from domain.errors import DeadLetterLimitError, UnavailableError
 
 #: Exit statuses of a worker after which a person has to decide.
 FINAL_STATUSES: Final = frozenset({DeadLetterLimitError.exit_code})

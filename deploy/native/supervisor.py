@@ -11,8 +11,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
-from deploy.native.part import Part
-from pipeline.core.errors import UnavailableError
+from deploy.native.service import Part
+from domain.errors import UnavailableError
 
 #: Exit status of a process that refuses its configuration or cannot reach what it needs.
 REFUSED_STATUS = 2

@@ -11,12 +11,12 @@ import httpx
 from rich.console import Console
 from rich.text import Text
 
-from deploy.native.receiver import Notification
+from deploy.native.services.receiver import Notification
 from deploy.native.signals import stopped_by_signals
 from deploy.native.stack import LocalStack, StackOptions
 from deploy.native.supervision import Supervision
-from pipeline.core.clock import Clock, parse_clock
-from pipeline.core.periods import VIETNAM, civil_day
+from domain.clock import Clock, parse_clock
+from domain.periods import VIETNAM, civil_day
 from pipeline.hints import command
 
 #: Seconds between two looks at whether all parts still run.

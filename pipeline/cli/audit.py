@@ -16,13 +16,13 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from domain.errors import UnavailableError
+from domain.periods import Period
 from pipeline import wiring
-from pipeline.audit_run import SHOWN, AuditReport, Desk, KafkaCheck, Wanted, run_audit, unread_sentence
+from pipeline.audit.drift import Scope
+from pipeline.audit.run import SHOWN, AuditReport, Desk, KafkaCheck, Wanted, run_audit, unread_sentence
 from pipeline.cli import options
-from pipeline.cli.asking import Process, is_embedded, running
-from pipeline.core.audit import Scope
-from pipeline.core.errors import UnavailableError
-from pipeline.core.periods import Period
+from pipeline.cli.remote import Process, is_embedded, running
 from pipeline.folders import folder
 from pipeline.settings import Settings, load_settings
 from sinks.errors import SinkError

@@ -15,12 +15,12 @@ from pydantic import SecretStr
 from rich.console import Console
 from rich.table import Table
 
+from domain.errors import ConfigurationError
+from domain.periods import VIETNAM
 from pipeline import wiring
-from pipeline.cli.asking import AnswerError, NotRunningError, Process, is_absent, is_embedded, running
-from pipeline.core.errors import ConfigurationError
-from pipeline.core.periods import VIETNAM
-from pipeline.dead_letters import DeadLetterDesk, filter_fields, parse_filter
-from pipeline.dead_letters_api import NO_DEAD_LETTER
+from pipeline.cli.remote import AnswerError, NotRunningError, Process, is_absent, is_embedded, running
+from pipeline.dead_letters.routes import NO_DEAD_LETTER
+from pipeline.dead_letters.service import DeadLetterDesk, filter_fields, parse_filter
 from pipeline.folders import folder
 from pipeline.logs import configure_logging
 from pipeline.settings import Settings, load_settings

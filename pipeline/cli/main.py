@@ -11,8 +11,8 @@ from typing import Annotated
 import stamina.instrumentation
 import typer
 
+from domain.errors import ConfigurationError, PortalPulseError, where_and_what
 from pipeline.cli import streams
-from pipeline.core.errors import ConfigurationError, PortalPulseError, where_and_what
 
 #: Folders add their commands through this entry-point group; the value is a function ``register(app)``.
 COMMANDS = "portalpulse.commands"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 
-from pipeline.core.errors import ConfigurationError
+from domain.errors import ConfigurationError
 
 
 def day(option: str, text: str) -> dt.date:

@@ -11,14 +11,14 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from domain.errors import UnavailableError
+from domain.indicators import INDICATORS
+from domain.periods import Period
+from domain.rounding import vietnamese
 from pipeline.cli import options
-from pipeline.cli.asking import Process, running
-from pipeline.core.errors import UnavailableError
-from pipeline.core.indicators import INDICATORS
-from pipeline.core.periods import Period
-from pipeline.core.rounding import vietnamese
+from pipeline.cli.remote import Process, running
 from pipeline.folders import folder
-from pipeline.report import to_csv, to_json
+from pipeline.serving.report import to_csv, to_json
 from pipeline.settings import load_settings
 
 

@@ -14,7 +14,7 @@ import sys
 from contextlib import suppress
 from typing import Any, Final, TextIO
 
-from pipeline.core.errors import PortalPulseError
+from domain.errors import PortalPulseError
 
 #: Columns that a person can read; what is said of a terminal beyond them is a mistake.
 _WIDTHS: Final = frozenset(map(str, range(20, 1_001)))

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from producers.visibility import Latency
+from producers.measuring.latency import Latency
 
 #: A trial in which less than this part of the wanted rate went out has not held it.
 _REACHED: Final = 0.95

@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Final, NamedTuple
 
-from pipeline.core.agencies import AgencyRegistry
-from pipeline.core.clock import Clock
-from producers.live import LiveTraffic
+from domain.agencies import AgencyRegistry
+from domain.clock import Clock
 from producers.messages import Kind, Message
-from producers.shapes import steady
+from producers.portals.live import LiveTraffic
+from producers.portals.load_shapes import steady
 
 #: Events made ahead: about ten thousand dossiers, made in a second.
 SIZE: Final = 50_000
@@ -43,7 +43,7 @@ class Pool:
 
     @classmethod
     def made(cls, messages: Iterable[Message], *, nonce: bytes | None = None) -> Pool:
-        """A pool of the messages, which must be of ``producers.live``.
+        """A pool of the messages, which must be of ``producers.portals.live``.
 
         Args:
             messages: what to take as models.

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Final
 
-from producers.outcome import Window
-from producers.shapes import FLOOR, OFFICE_HOURS
+from producers.measuring.result import Window
+from producers.portals.load_shapes import FLOOR, OFFICE_HOURS
 
 #: A soak reports its latency for every so many seconds, so that a slow decay shows.
 _SOAK_WINDOW: Final = 60.0
@@ -87,7 +87,7 @@ def spike(base: float, peak: float, seconds: float) -> Profile:
 
 
 def daily(peak: float, seconds: float) -> Profile:
-    """A working day by the hour (``producers.shapes.OFFICE_HOURS``), squeezed into ``seconds``; ``peak`` at its busiest hour."""
+    """A working day by the hour (``load_shapes.OFFICE_HOURS``), compressed into ``seconds``; ``peak`` at its busiest hour."""
     levels = [max(level, FLOOR) * peak for level in OFFICE_HOURS]
     hour = seconds / 24
     middles = [((number + 0.5) * hour, level) for number, level in enumerate(levels)]

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from itertools import cycle, islice
 from typing import Final
 
-from pipeline.core.clock import Clock
-from producers.driving import CHUNK, TICK, Run
+from domain.clock import Clock
 from producers.load.pool import Pool
 from producers.load.profiles import Profile
-from producers.senders.partitions import partitions_of
-from producers.senders.record_batches import Batch, Packer
-from producers.transforms.rewriting import local_text
+from producers.replay.task.transforms.rewriting import local_text
+from producers.sending.partitions import partitions_of
+from producers.sending.record_batches import Batch, Packer
+from producers.sending.send_loop import CHUNK, TICK, Run
 
 #: What could not be sent in time is caught up to so many seconds; more is given up, and the rate shows it.
 _MOST_CATCHING_UP: Final = 1.0

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import pyarrow as pa
 import pytest
 
-from pipeline.core.audit import drift_of
-from pipeline.core.periods import FIRST_DAY, LAST_DAY, LAST_INSTANT, civil_day, day_start
+from domain.periods import FIRST_DAY, LAST_DAY, LAST_INSTANT, civil_day, day_start
+from pipeline.audit.drift import drift_of
 from sinks.contract import (
     Acknowledged,
     Counts,

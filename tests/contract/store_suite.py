@@ -11,11 +11,11 @@ from dataclasses import dataclass
 
 import pytest
 
-from pipeline.core.agencies import AgencyRegistry
-from pipeline.core.events import Channel, ReturnedBy, ServiceLevel, Status
-from pipeline.core.indicators import COUNTS
-from pipeline.core.judge import Judge
-from pipeline.core.periods import FIRST_DAY, LAST_DAY, LAST_INSTANT, Period, civil_day, day_start
+from domain.agencies import AgencyRegistry
+from domain.events import Channel, ReturnedBy, ServiceLevel, Status
+from domain.indicators import COUNTS
+from domain.periods import FIRST_DAY, LAST_DAY, LAST_INSTANT, Period, civil_day, day_start
+from pipeline.decode.validator import Judge
 from sinks.contract import Counts, Days, DeadLetter, EventStore, Span, Standing, TallyReader
 from sinks.errors import RefusedRows
 from tests.factories import LATEST, MORNING, TOPIC, an_event, rows_of

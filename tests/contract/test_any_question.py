@@ -11,14 +11,14 @@ import httpx
 import pytest
 from prometheus_client import CollectorRegistry
 
-from pipeline.api import Api, Health, HttpServer
-from pipeline.audit import AuditDesk
-from pipeline.core.clock import ManualClock
-from pipeline.core.decode import Decoder
-from pipeline.core.judge import Judge
-from pipeline.dead_letters import DeadLetterDesk
+from domain.clock import ManualClock
+from pipeline.audit.service import AuditDesk
+from pipeline.dead_letters.service import DeadLetterDesk
+from pipeline.decode.decoder import Decoder
+from pipeline.decode.validator import Judge
+from pipeline.kafka.topic_reader import KafkaTopicReader
+from pipeline.serving.server import Api, Health, HttpServer
 from pipeline.settings import HttpSettings, KafkaSettings
-from pipeline.stream.topic_reader import KafkaTopicReader
 from sinks.clickhouse.audit import ClickHouseAudit
 from sinks.clickhouse.dead_letter_store import ClickHouseDeadLetters
 from sinks.clickhouse.reader import ClickHouseReader

@@ -8,7 +8,7 @@ from contextlib import suppress
 
 import pytest
 
-from deploy.native.clickhouse_server import ClickHouseServer
+from deploy.native.services.clickhouse_server import ClickHouseServer
 from sinks.clickhouse.client import ClickHouse
 from sinks.clickhouse.codes import REFUSED_ROWS, RETRYABLE, STOPPING
 from sinks.clickhouse.target import Target

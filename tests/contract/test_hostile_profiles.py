@@ -14,11 +14,11 @@ import pyarrow as pa
 import pytest
 import structlog
 
-from deploy.native.clickhouse_server import ClickHouseServer
+from deploy.native.services.clickhouse_server import ClickHouseServer
+from domain.errors import UnavailableError
+from domain.periods import civil_day
 from pipeline import wiring
 from pipeline.cli import main as cli
-from pipeline.core.errors import UnavailableError
-from pipeline.core.periods import civil_day
 from pipeline.settings import load_settings
 from sinks.clickhouse import pinned_settings
 from sinks.clickhouse.audit import ClickHouseAudit

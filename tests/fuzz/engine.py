@@ -7,7 +7,7 @@ import sys
 
 import atheris
 
-with atheris.instrument_imports(include=["pipeline.core"]):
+with atheris.instrument_imports(include=["domain", "pipeline.decode"]):
     from tests.fuzz.target import check
 
 from tests.fuzz.mutations import mutated

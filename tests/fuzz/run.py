@@ -41,7 +41,7 @@ def smallest_cover(inputs: Iterable[bytes]) -> list[bytes]:
 
 
 def _steps(data: bytes) -> set[object]:
-    """Pairs of lines of pipeline.core that ran one after the other, and the verdicts."""
+    """Pairs of lines of domain and pipeline.decode that ran one after the other, and the verdicts."""
     seen: set[object] = set()
 
     def entered(frame: FrameType, _: str, __: object) -> Callable[..., object] | None:

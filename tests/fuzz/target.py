@@ -11,15 +11,15 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.core.agencies import AgencyRegistry
-from pipeline.core.dead_letters import message_of, shown
-from pipeline.core.decode import Decoder
-from pipeline.core.events import DossierEvent, Reason
-from pipeline.core.judge import Judge
-from pipeline.core.layouts import Layouts
-from pipeline.core.ledger import Ledger, touched_hours
-from pipeline.core.periods import LAST_INSTANT
-from pipeline.rows import Stretch, with_positions
+from domain.agencies import AgencyRegistry
+from domain.events import DossierEvent, Reason
+from domain.periods import LAST_INSTANT
+from pipeline.dead_letters.message import message_of, shown
+from pipeline.decode.decoder import Decoder
+from pipeline.decode.templates import Layouts
+from pipeline.decode.validator import Judge
+from pipeline.ingest.dirty_buckets import Ledger, touched_hours
+from pipeline.ingest.event_rows import Stretch, with_positions
 from tests.factories import LATEST, TOPIC, events_of
 
 SEPARATOR, TOMBSTONE = b"\x1e", b"\x1d"

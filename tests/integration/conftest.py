@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from deploy.native.kafka import KafkaNode
-from deploy.native.parts import alertmanager_binary, prometheus_binary
+from deploy.native.programs import alertmanager_binary, prometheus_binary
+from deploy.native.services.kafka import KafkaNode
 
 
 def pytest_collection_modifyitems(items):

@@ -11,12 +11,12 @@ import time
 import httpx
 import pytest
 
-from deploy.native.figures import ALERT, WINDOW
-from deploy.native.parts import PROJECT
+from deploy.native.demo.figures import ALERT, WINDOW
 from deploy.native.processes import wait_until
-from deploy.native.receiver import Notifications
+from deploy.native.programs import PROJECT
+from deploy.native.services.receiver import Notifications
 from pipeline.addresses import read_addresses
-from producers.scenarios import load_scenario
+from producers.portals.scenarios import load_scenario
 
 #: Generous: on a machine of its own it takes about 40 s.
 DEMO_SECONDS = 240

@@ -11,9 +11,9 @@ import time
 
 import pytest
 
-from deploy.native.parts import PROJECT
 from deploy.native.processes import wait_until
-from deploy.native.receiver import FILE_NAME, Notifications
+from deploy.native.programs import PROJECT
+from deploy.native.services.receiver import FILE_NAME, Notifications
 from pipeline.addresses import read_addresses
 
 #: The office shape is at its lowest.

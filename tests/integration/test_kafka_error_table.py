@@ -7,8 +7,8 @@ import subprocess
 
 import pytest
 
-from deploy.native.parts import java_home, kafka_libraries
-from pipeline.stream.kafka_errors import PASSING, STOPPING
+from deploy.native.programs import java_home, kafka_libraries
+from pipeline.kafka.errors import PASSING, STOPPING
 
 
 @pytest.fixture(scope="module")

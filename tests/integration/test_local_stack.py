@@ -11,9 +11,9 @@ import httpx
 import psutil
 import pytest
 
-from deploy.native.parts import PROJECT
 from deploy.native.processes import wait_until
-from deploy.native.receiver import FILE_NAME, Notifications
+from deploy.native.programs import PROJECT
+from deploy.native.services.receiver import FILE_NAME, Notifications
 from pipeline.addresses import owner_of, read_addresses
 
 #: A stack must be gone this long after it was asked to end.

@@ -7,14 +7,14 @@ import psutil
 import pytest
 from confluent_kafka import Consumer, Producer
 
-from deploy.native.alertmanager import AlertmanagerServer
-from deploy.native.clickhouse_server import ClickHouseServer
-from deploy.native.kafka import KafkaNode, admin_client, ensure_topic
-from deploy.native.mock_kafka import MemoryBroker
 from deploy.native.processes import wait_until
-from deploy.native.prometheus import DEMO, PrometheusServer
-from deploy.native.receiver import NotificationReceiver
-from pipeline.core.errors import ConfigurationError, UnavailableError
+from deploy.native.services.alertmanager import AlertmanagerServer
+from deploy.native.services.clickhouse_server import ClickHouseServer
+from deploy.native.services.kafka import KafkaNode, admin_client, ensure_topic
+from deploy.native.services.mock_kafka import MemoryBroker
+from deploy.native.services.prometheus import DEMO, PrometheusServer
+from deploy.native.services.receiver import NotificationReceiver
+from domain.errors import ConfigurationError, UnavailableError
 
 RULES = """\
 groups:

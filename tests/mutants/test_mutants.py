@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent.parent
-DELIVERY = "tests/unit/pipeline/test_delivery.py::"
+DELIVERY = "tests/unit/pipeline/ingest/test_delivery.py::"
 LEDGER = "tests/property/test_ledger.py::"
 PINS = "tests/pins/test_streaming_libraries.py::"
 STORE = "tests/contract/test_store.py::TestEmbedded::"
@@ -37,21 +37,21 @@ MUTANTS = [
     # ---- store, recount, acknowledge
     Mutant(
         "nothing is acknowledged before it is stored",
-        "pipeline.delivery",
+        "pipeline.ingest.delivery",
         "                refused = self._store_batch(batch)",
         "                self._acknowledge(batch.fetches)\n                refused = self._store_batch(batch)",
         f"{DELIVERY}test_while_the_storage_is_away_nothing_is_acknowledged[insert_events]",
     ),
     Mutant(
         "nothing is acknowledged before it is counted",
-        "pipeline.delivery",
+        "pipeline.ingest.delivery",
         "self._awaiting[0][0] <= counted",
         "self._awaiting[0][0] <= 1 << 60",
         f"{DELIVERY}test_while_the_storage_is_away_nothing_is_acknowledged[roll_up_days]",
     ),
     Mutant(
         "a message is acknowledged when every tier has counted it, not when it is visible",
-        "pipeline.delivery",
+        "pipeline.ingest.delivery",
         "self._awaiting[0][0] <= counted",
         "self._awaiting[0][0] <= minutes",
         f"{DELIVERY}test_while_the_storage_is_away_nothing_is_acknowledged[recount_procedures]",
@@ -108,42 +108,42 @@ MUTANTS = [
     # ---- the ledger
     Mutant(
         "a batch that is due is not counted yet",
-        "pipeline.core.ledger",
+        "pipeline.ingest.dirty_buckets",
         "*self._taken], default=self._batches + 1) - 1",
         "*self._taken], default=self._batches + 1)",
         f"{LEDGER}test_touching_while_under_recount_makes_it_due_again",
     ),
     Mutant(
         "a recount under way is not counted yet",
-        "pipeline.core.ledger",
+        "pipeline.ingest.dirty_buckets",
         "return min([*due, *self._minutes_taken, *self._taken]",
         "return min([*due, *self._taken]",
         f"{LEDGER}test_a_crash_holds_back_only_what_it_lost",
     ),
     Mutant(
         "a roll-up under way is not counted yet",
-        "pipeline.core.ledger",
+        "pipeline.ingest.dirty_buckets",
         "return min([*due, *self._minutes_taken, *self._taken]",
         "return min([*due, *self._minutes_taken]",
         f"{LEDGER}TestLedger::runTest",
     ),
     Mutant(
         "the ledger knows the civil day of an hour",
-        "pipeline.core.ledger",
+        "pipeline.ingest.dirty_buckets",
         "return (hour + VIETNAM_OFFSET_MINUTES // 60) // 24",
         "return hour // 24",
         f"{LEDGER}TestLedger::runTest",
     ),
     Mutant(
         "what two batches touch is the union",
-        "pipeline.core.ledger",
+        "pipeline.ingest.dirty_buckets",
         "    entry.minutes |= minutes\n",
         "",
         f"{LEDGER}test_every_touched_minute_lies_in_a_span",
     ),
     Mutant(
         "a piece of work waits for its oldest batch",
-        "pipeline.core.ledger",
+        "pipeline.ingest.dirty_buckets",
         "entry.first_batch = min(entry.first_batch, batch)",
         "entry.first_batch = batch",
         f"{LEDGER}TestLedger::runTest",
@@ -151,7 +151,7 @@ MUTANTS = [
     # ---- errors
     Mutant(
         "a call that found nobody is made again",
-        "pipeline.patience",
+        "pipeline.ingest.storage_retry",
         "                            self._begin()\n                        raise",
         "                            self._begin()\n                        return None",
         f"{DELIVERY}test_while_the_storage_is_away_nothing_is_acknowledged[insert_events]",
@@ -165,56 +165,56 @@ MUTANTS = [
     ),
     Mutant(
         "every message that is no event is kept",
-        "pipeline.delivery",
+        "pipeline.ingest.delivery",
         "letters = [*batch.letters, *refused]",
         "letters = [*batch.letters[1:], *refused]",
         f"{DELIVERY}test_an_unknown_error_stops_without_acknowledging[insert_dead_letters]",
     ),
     Mutant(
         "both halves of refused rows are stored",
-        "pipeline.delivery",
+        "pipeline.ingest.delivery",
         "                self._insert(rows.slice(half), positions[half:], guard, refused)\n",
         "",
         f"{DELIVERY}test_refused_rows_are_halved_down_to_dead_letters",
     ),
     Mutant(
         "a row that stands refused alone is set aside",
-        "pipeline.delivery",
+        "pipeline.ingest.delivery",
         "letters = [*batch.letters, *refused]",
         "letters = [*batch.letters]",
         f"{DELIVERY}test_refused_rows_are_halved_down_to_dead_letters",
     ),
     Mutant(
         "too much set aside stops before it is stored",
-        "pipeline.delivery",
+        "pipeline.ingest.delivery",
         "            batch.guard.check()\n",
         "            pass\n",
         f"{DELIVERY}test_too_much_set_aside_stops_before_anything_of_it_is_stored",
     ),
     Mutant(
         "what the storage refuses counts in the limit",
-        "pipeline.delivery",
+        "pipeline.ingest.delivery",
         "            guard.refuse(int(positions[0]), refused[-1])\n",
         "",
         f"{DELIVERY}test_what_the_storage_refuses_counts",
     ),
     Mutant(
         "batches are judged in the order of their messages",
-        "pipeline.dead_letter_guard",
+        "pipeline.ingest.dead_letter_guard",
         "            while self._next != number:\n",
         "            while False:\n",
-        "tests/unit/pipeline/test_dead_letter_guard.py::test_a_batch_waits_until_all_before_it_are_judged",
+        "tests/unit/pipeline/ingest/test_dead_letter_guard.py::test_a_batch_waits_until_all_before_it_are_judged",
     ),
     Mutant(
         "a restart forgets no run",
-        "pipeline.dead_letter_guard",
+        "pipeline.ingest.dead_letter_guard",
         "count = PartitionCount(checkpoint.run, window, accepted)",
         "count = PartitionCount(0, window, accepted)",
         f"{DELIVERY}test_a_supervisor_that_restarts_the_worker_sets_no_more_aside",
     ),
     Mutant(
         "a message that comes again is counted from where it begins",
-        "pipeline.dead_letter_guard",
+        "pipeline.ingest.dead_letter_guard",
         "state = self._state(part.partition, before=part.offset)",
         "state = self._state(part.partition, before=1 << 60)",
         f"{DELIVERY}test_messages_that_come_again_are_not_counted_twice",
@@ -222,42 +222,42 @@ MUTANTS = [
     # ---- offsets
     Mutant(
         "no commit passes a fetch that is not acknowledged",
-        "pipeline.stream.transport",
+        "pipeline.kafka.transport",
         "while waiting and waiting[0] in acked:",
         "while waiting and acked:",
         f"{PINS}test_only_unbroken_runs_are_committed",
     ),
     Mutant(
         "an older assignment acknowledges nothing",
-        "pipeline.stream.transport",
+        "pipeline.kafka.transport",
         "if message.epoch != self.assignment_epoch:",
         "if message.epoch > self.assignment_epoch:",
         f"{PINS}test_an_older_assignment_acknowledges_nothing",
     ),
     Mutant(
         "a new assignment forgets what was handed out",
-        "pipeline.stream.transport",
+        "pipeline.kafka.transport",
         "        self._handed_out.clear()\n",
         "",
         f"{PINS}test_an_older_assignment_acknowledges_nothing",
     ),
     Mutant(
         "a batch that begins before the fetch gives only what was asked for",
-        "pipeline.stream.record_batches",
+        "pipeline.kafka.record_batches",
         "return [record.value for record in self.packed if record.offset >= self.first]",
         "return [record.value for record in self.packed]",
         f"{PINS}test_a_fetch_may_begin_in_the_middle_of_a_batch",
     ),
     Mutant(
         "what a sender took back is not counted",
-        "pipeline.stream.record_batches",
+        "pipeline.kafka.record_batches",
         "return bool(packed.is_transactional and packed.producer_id in self._aborted_producers)",
         "return False",
         f"{PINS}test_an_aborted_transaction_is_left_out",
     ),
     Mutant(
         "the end of a transaction is no message that waits",
-        "pipeline.stream.transport",
+        "pipeline.kafka.transport",
         "total += max(0, end - position)",
         "total += max(0, end - position + 1)",
         f"{PINS}test_what_is_unread_is_measured_from_the_position_of_the_fetcher",
@@ -265,36 +265,36 @@ MUTANTS = [
     # ---- the watchdog
     Mutant(
         "a suspended process has seen nothing stand still",
-        "pipeline.stream.stillness",
+        "pipeline.kafka.stall_detector",
         "self._awake += min(now - self._last, self._longest_step)",
         "self._awake += now - self._last",
-        "tests/unit/pipeline/test_stillness.py::test_a_suspended_process_has_seen_nothing_stand_still",
+        "tests/unit/pipeline/kafka/test_stall_detector.py::test_a_suspended_process_has_seen_nothing_stand_still",
     ),
     Mutant(
         "a worker whose storage is away is not ended",
-        "pipeline.stream.worker",
+        "pipeline.kafka.worker",
         "if self.delivery.room.full or self.delivery.storage_away_since:",
         "if self.delivery.storage_away_since:",
-        "tests/unit/pipeline/test_watchdog.py::test_while_the_room_is_full_nothing_needs_to_be_fetched",
+        "tests/unit/pipeline/kafka/test_watchdog.py::test_while_the_room_is_full_nothing_needs_to_be_fetched",
     ),
     Mutant(
         "a partition without an answer is noticed beside others that have one",
-        "pipeline.stream.worker",
+        "pipeline.kafka.worker",
         "still.since(tp, (signs.assignment, mark))",
         'still.since("any", tuple(signs.fetches.values()))',
-        "tests/unit/pipeline/test_watchdog.py::test_one_partition_without_an_answer_ends_the_worker",
+        "tests/unit/pipeline/kafka/test_watchdog.py::test_one_partition_without_an_answer_ends_the_worker",
     ),
     # ---- decoding
     Mutant(
         "an unforeseen error while one message is judged sets that message aside",
-        "pipeline.core.judge",
+        "pipeline.decode.validator",
         "            return Refusal(Reason.UNFORESEEN, where_and_what(error))",
         "            raise",
         f"{DELIVERY}test_an_unforeseen_error_sets_one_message_aside",
     ),
     Mutant(
         "a batch of which a message was lost or doubled is not stored",
-        "pipeline.core.decode",
+        "pipeline.decode.decoder",
         "    if len(seen) != count or not (seen == 1).all():",
         "    if len(seen) < 0:",
         "tests/property/test_decode.py::test_a_message_lost_or_doubled_in_bulk_stops_the_decoder[positions1]",
@@ -302,17 +302,17 @@ MUTANTS = [
     # ---- serving
     Mutant(
         "a proxy on this machine is not this machine",
-        "pipeline.access",
+        "pipeline.serving.access",
         "    if _is_proxied(request):",
         "    if not request.method:",
-        "tests/unit/pipeline/test_access.py::test_a_request_through_a_proxy_gets_no_raw_data[Forwarded]",
+        "tests/unit/pipeline/serving/test_access.py::test_a_request_through_a_proxy_gets_no_raw_data[Forwarded]",
     ),
     Mutant(
         "no scrape is answered with figures that were read long before it",
-        "pipeline.single_flight",
+        "pipeline.serving.single_flight",
         "            if run.began >= asked - self._join_seconds:",
         "            if run.began <= asked:",
-        "tests/unit/pipeline/test_single_flight.py::test_an_old_computation_is_not_joined",
+        "tests/unit/pipeline/serving/test_single_flight.py::test_an_old_computation_is_not_joined",
     ),
     Mutant(
         "a dropped dead letter that comes again counts once",

@@ -1,6 +1,6 @@
-"""How Faust acknowledges, restarts and logs in, seen by running it: the reasons why pipeline/stream is built as it is.
+"""How Faust acknowledges, restarts and logs in, seen by running it: the reasons why pipeline/kafka is built as it is.
 
-None of these is a wish. A release that changes one turns its test red, and the place in pipeline/stream that rests on it may be
+None of these is a wish. A release that changes one turns its test red, and the place in pipeline/kafka that rests on it may be
 made simpler, or must be made otherwise.
 """
 
@@ -16,9 +16,9 @@ from faust.exceptions import ImproperlyConfigured
 from faust.transport.conductor import ConductorCompiler
 from faust.types.tuples import TP, ConsumerMessage
 
-from pipeline.delivery import Room
+from pipeline.ingest.delivery import Room
+from pipeline.kafka.app import create_app
 from pipeline.settings import KafkaSettings
-from pipeline.stream.app import create_app
 
 PATIENCE = 60.0
 

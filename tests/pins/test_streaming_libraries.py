@@ -1,4 +1,4 @@
-"""What pipeline/stream relies on inside faust-streaming 0.15.3 and aiokafka 0.14.0.
+"""What pipeline/kafka relies on inside faust-streaming 0.15.3 and aiokafka 0.14.0.
 
 A release that changes any of it turns a test red here, by name, instead of losing an acknowledgement at night. After an update
 read the new source, adapt the stream and only then the pin.
@@ -27,10 +27,10 @@ from faust.types.tuples import ConsumerMessage
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.core.errors import ConfigurationError
-from pipeline.stream import record_batches, transport
-from pipeline.stream.record_batches import BatchPartitionRecords, KeptRecords, RecordBatch, check_versions, install
-from pipeline.stream.transport import BatchConsumer, BatchConsumerThread, BatchTransport
+from domain.errors import ConfigurationError
+from pipeline.kafka import record_batches, transport
+from pipeline.kafka.record_batches import BatchPartitionRecords, KeptRecords, RecordBatch, check_versions, install
+from pipeline.kafka.transport import BatchConsumer, BatchConsumerThread, BatchTransport
 from tests.budget import examples
 
 TOPIC = "pinned"

@@ -14,13 +14,13 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from pipeline.core import decode as decode_module
-from pipeline.core.agencies import Agency, AgencyRegistry
-from pipeline.core.decode import Decoder, _AgencyColumns
-from pipeline.core.errors import InvariantError
-from pipeline.core.events import OCCURRED_AT, DossierEvent, Reason, Refusal
-from pipeline.core.judge import Judge
-from pipeline.core.periods import LAST_INSTANT, civil_day
+from domain.agencies import Agency, AgencyRegistry
+from domain.errors import InvariantError
+from domain.events import OCCURRED_AT, DossierEvent, Reason, Refusal
+from domain.periods import LAST_INSTANT, civil_day
+from pipeline.decode import decoder as decode_module
+from pipeline.decode.decoder import Decoder, _AgencyColumns
+from pipeline.decode.validator import Judge
 from tests.budget import examples
 from tests.factories import LATEST, a_message, an_event, events_of
 

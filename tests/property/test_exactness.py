@@ -21,15 +21,15 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from prometheus_client import CollectorRegistry
 
-from pipeline.core.agencies import AgencyRegistry
-from pipeline.core.clock import ManualClock
-from pipeline.core.dead_letter_limit import DeadLetterLimit
-from pipeline.core.decode import Decoder
-from pipeline.core.periods import civil_day
-from pipeline.dead_letter_guard import AssignedPart, DeadLetterGuard
-from pipeline.delivery import Delivery, Fetch
+from domain.agencies import AgencyRegistry
+from domain.clock import ManualClock
+from domain.periods import civil_day
+from pipeline.decode.decoder import Decoder
+from pipeline.ingest.dead_letter_guard import AssignedPart, DeadLetterGuard
+from pipeline.ingest.dead_letter_limit import DeadLetterLimit
+from pipeline.ingest.delivery import Delivery, Fetch
+from pipeline.ingest.storage_retry import Patience
 from pipeline.metrics import WorkerMetrics
-from pipeline.patience import Patience
 from pipeline.settings import IngestSettings
 from tests.budget import examples
 from tests.factories import LATEST, MORNING, TOPIC, a_message, an_event

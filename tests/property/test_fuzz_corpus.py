@@ -7,7 +7,7 @@ import random
 
 import pytest
 
-from pipeline.core.events import Reason, Refusal
+from domain.events import Reason, Refusal
 from tests.fuzz import target
 from tests.fuzz.mutations import SOUND, mutated
 from tests.fuzz.run import smallest_cover

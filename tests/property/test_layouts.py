@@ -8,7 +8,7 @@ import numpy as np
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from pipeline.core.layouts import Layouts, learn
+from pipeline.decode.templates import Layouts, learn
 from tests.budget import examples
 from tests.property.test_decode import agree, sound_fields
 

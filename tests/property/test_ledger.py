@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from pipeline.core.ledger import Ledger, MinuteSpan, touched_hours
-from pipeline.core.periods import civil_day
+from domain.periods import civil_day
+from pipeline.ingest.dirty_buckets import Ledger, MinuteSpan, touched_hours
 from tests.budget import examples
 
 EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)

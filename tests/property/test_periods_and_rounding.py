@@ -11,10 +11,10 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from pipeline.core.errors import ConfigurationError
-from pipeline.core.indicators import Ratio
-from pipeline.core.periods import Period, Window, civil_day, day_start
-from pipeline.core.rounding import Rounding, percent, vietnamese
+from domain.errors import ConfigurationError
+from domain.indicators import Ratio
+from domain.periods import Period, Window, civil_day, day_start
+from domain.rounding import Rounding, percent, vietnamese
 
 SEVEN = dt.timedelta(hours=7)
 instants = st.datetimes(

@@ -13,9 +13,9 @@ from bench.chaos.storage_faults import await_commit
 from bench.chaos.workers import Worker
 from bench.chaos.world import World
 from bench.measure import Group
-from deploy.native.clickhouse_server import ClickHouseServer
 from deploy.native.processes import wait_until
-from producers.kafka import KafkaWriter
+from deploy.native.services.clickhouse_server import ClickHouseServer
+from producers.sending.kafka_writer import KafkaWriter
 from tests.factories import a_message
 
 

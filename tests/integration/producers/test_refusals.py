@@ -9,14 +9,14 @@ from functools import partial
 import pytest
 from confluent_kafka.admin import NewTopic
 
-from deploy.native.kafka import admin_client
-from producers.fleet import Broker, run_task
-from producers.kafka import KafkaWriter
+from deploy.native.services.kafka import admin_client
 from producers.messages import Kind, Message
-from producers.replay import Replay
-from producers.senders import batch_sender
-from producers.senders.batch_sender import BatchSender
-from producers.transforms.spacing import Spacing
+from producers.replay.task import Replay
+from producers.replay.transforms.spacing import Spacing
+from producers.sending import batch_sender
+from producers.sending.batch_sender import BatchSender
+from producers.sending.kafka_writer import KafkaWriter
+from producers.sending.worker_processes import Broker, run_task
 
 
 class Recorded:

@@ -12,17 +12,17 @@ from types import SimpleNamespace
 import pytest
 from confluent_kafka import Consumer, TopicPartition
 from confluent_kafka.admin import NewTopic
+from producers.replay.task.transforms.spacing import Spacing
 
-from deploy.native.kafka import admin_client
-from pipeline.core.errors import UnavailableError
+from deploy.native.services.kafka import admin_client
+from domain.errors import UnavailableError
+from pipeline.kafka.resend import Resender
 from pipeline.settings import KafkaSettings
-from pipeline.stream.resend import Resender
-from producers.fleet import Broker, run_task
-from producers.kafka import KafkaWriter
 from producers.messages import Kind, Message
-from producers.replay import Replay
-from producers.senders.batch_sender import TooLarge
-from producers.transforms.spacing import Spacing
+from producers.replay.task import Replay
+from producers.sending.batch_sender import TooLarge
+from producers.sending.kafka_writer import KafkaWriter
+from producers.sending.worker_processes import Broker, run_task
 
 LIMIT = 100_000
 MESSAGES = 8_000
@@ -79,8 +79,8 @@ def held(kafka, topic):
 def known(request, monkeypatch):
     """Once a sender may ask for the topic's limit, once it may not."""
     if request.param == "limit not known":
-        monkeypatch.setattr("producers.senders.batch_sender.max_message_bytes", lambda *_: None)
-        monkeypatch.setattr("producers.kafka.max_message_bytes", lambda *_: None)
+        monkeypatch.setattr("producers.sending.batch_sender.max_message_bytes", lambda *_: None)
+        monkeypatch.setattr("producers.sending.kafka_writer.max_message_bytes", lambda *_: None)
     return request.param == "limit known"
 
 

@@ -7,10 +7,10 @@ import pytest
 
 from deploy.native.processes import wait_until
 from deploy.native.stack import LocalStack, StackOptions
-from producers.kafka import KafkaWriter
-from producers.scenarios import load_scenario
-from producers.sending import Silent
-from producers.simulate import produce_scenario
+from producers.portals.scenarios import load_scenario
+from producers.portals.simulate import produce_scenario
+from producers.sending.kafka_writer import KafkaWriter
+from producers.sending.stream import Silent
 
 TOPIC = "dvc.dossier-events.v1"
 CLOCK = "2024-08-20T23:59:59+07:00"

@@ -26,10 +26,10 @@ from confluent_kafka.admin import (
     UserScramCredentialUpsertion,
 )
 
-from deploy.native.kafka import KafkaNode, admin_client
 from deploy.native.ports import LOOPBACK, free_port, free_ports
 from deploy.native.processes import ChildProcess, wait_until
-from producers.kafka import KafkaWriter
+from deploy.native.services.kafka import KafkaNode, admin_client
+from producers.sending.kafka_writer import KafkaWriter
 from tests.factories import a_message
 from tests.proxies import KafkaProxy, Proxy
 

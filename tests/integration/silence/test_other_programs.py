@@ -8,7 +8,7 @@ import pytest
 from confluent_kafka import Consumer
 
 from deploy.native.processes import wait_until
-from pipeline.core.errors import UnavailableError
+from domain.errors import UnavailableError
 
 NEWER = {"group.protocol": "consumer"}
 #: The brokers' longest session timeout is shorter than librdkafka's own.

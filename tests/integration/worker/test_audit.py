@@ -13,8 +13,8 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from deploy.native.ports import LOOPBACK, free_port
 from deploy.native.processes import ChildProcess, wait_until
-from producers.faults import malformed
-from producers.kafka import KafkaWriter
+from producers.portals.faults import malformed
+from producers.sending.kafka_writer import KafkaWriter
 from tests.factories import MORNING, a_message, an_event
 
 EPOCH = 2**40

@@ -10,7 +10,7 @@ import sys
 from confluent_kafka import Consumer, Producer, TopicPartition
 
 from deploy.native.processes import wait_until
-from producers.kafka import KafkaWriter
+from producers.sending.kafka_writer import KafkaWriter
 from tests.factories import MORNING, a_message, an_event
 
 

@@ -13,9 +13,9 @@ from confluent_kafka import KafkaException, Producer, TopicPartition
 from confluent_kafka.admin import NewTopic
 from prometheus_client.parser import text_string_to_metric_families
 
-from deploy.native.kafka import admin_client
 from deploy.native.ports import free_port
 from deploy.native.processes import wait_until
+from deploy.native.services.kafka import admin_client
 from tests.factories import a_message
 from tests.proxies import Proxy
 

@@ -10,11 +10,11 @@ import pytest
 from confluent_kafka import Producer
 
 from deploy.native.processes import wait_until
-from producers.faults import malformed
-from producers.kafka import KafkaWriter
-from producers.scenarios import load_scenario
-from producers.sending import Silent
-from producers.simulate import produce_scenario
+from producers.portals.faults import malformed
+from producers.portals.scenarios import load_scenario
+from producers.portals.simulate import produce_scenario
+from producers.sending.kafka_writer import KafkaWriter
+from producers.sending.stream import Silent
 from tests.factories import a_message
 
 FAULTS = 1_000

@@ -12,7 +12,7 @@ from bench.chaos.run import Run, choose
 from bench.chaos.schedule import LONGEST_PAUSE, steps
 from bench.chaos.segments import newest_segment, torn_batch
 from bench.chaos.verdict import Verdict, excess, wrong_agencies
-from pipeline.core.errors import ConfigurationError
+from domain.errors import ConfigurationError
 
 NAMES = ("a", "b", "c", "d", "e")
 

@@ -10,8 +10,8 @@ from confluent_kafka import KafkaError, KafkaException
 
 from bench.chaos.limits import LIVE_SECONDS, Limits, measure
 from bench.chaos.traffic import Traffic
-from pipeline.core.errors import UnavailableError
-from pipeline.core.periods import VIETNAM
+from domain.errors import UnavailableError
+from domain.periods import VIETNAM
 
 NOW = dt.datetime(2026, 1, 5, 9, tzinfo=VIETNAM)
 

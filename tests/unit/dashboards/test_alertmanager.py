@@ -14,7 +14,7 @@ from dashboards.alertmanager.generate import (
     render,
     write_config,
 )
-from pipeline.core.agencies import AgencyRegistry
+from domain.agencies import AgencyRegistry
 
 URL = "http://127.0.0.1:1/alerts"
 #: Receiver by labels; each label is an argument of its own, or amtool resolves everything to the root.

@@ -11,7 +11,7 @@ from dashboards.alertmanager.bundle import verify_bundle
 from dashboards.commands import register
 from dashboards.grafana import generate, publish
 from dashboards.grafana.publish import Push, Pushed
-from pipeline.core.errors import ConfigurationError, UnavailableError
+from domain.errors import ConfigurationError, UnavailableError
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import pytest
 
 from dashboards.grafana.generate import boards
 from dashboards.grafana.publish import FOLDER_UID, push
-from pipeline.core.errors import ConfigurationError, UnavailableError
+from domain.errors import ConfigurationError, UnavailableError
 
 TOKEN = "glsa_test"
 

@@ -41,13 +41,13 @@ def selectors(node) -> list:
 
 def labels_of(name: str) -> set[str]:
     """The labels that a series of this name may be asked by."""
-    from pipeline.core.metric_names import METRICS
+    from domain.metric_names import METRICS
 
     if name in OWN:
         return OWN[name]
     if name in RECORDED:
         return LEVELS[name.partition(":")[0]]
-    assert name in METRICS, f"{name} is neither declared in pipeline/core/metric_names.py nor recorded"
+    assert name in METRICS, f"{name} is neither declared in domain/metric_names.py nor recorded"
     return set(METRICS[name].labels)
 
 

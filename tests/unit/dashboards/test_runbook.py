@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from dashboards.rules.generate import COMMITTED, RuleTiming, render
-from deploy.native.part_alerts import PART_PAGE, STOPPED, alert_name
+from deploy.native.service_alerts import PART_PAGE, STOPPED, alert_name
 
 RUNBOOK = COMMITTED.parent / "runbook.md"
 PARTS = ("Meaning", "First query", "Causes", "Who decides", "How to silence", "When it ends")
@@ -52,7 +52,7 @@ def test_an_entry_says_everything(name):
 
 def test_queries_of_the_runbook_exist():
     """A series named in the runbook is recorded by a rule or declared as a metric."""
-    from pipeline.core.metric_names import METRICS
+    from domain.metric_names import METRICS
 
     recorded = {
         rule["record"]

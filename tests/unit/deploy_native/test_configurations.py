@@ -9,12 +9,12 @@ import yaml
 
 from dashboards.alertmanager.generate import AlertTiming, write_config
 from dashboards.rules.generate import RuleTiming, write_rules
-from deploy.native.alertmanager import AlertmanagerServer
 from deploy.native.environment import child_environment, ignored_settings
-from deploy.native.kafka import KafkaNode
-from deploy.native.kafka_misplaced import bring_home, read_as_java
-from deploy.native.prometheus import DEMO, LIVE, PrometheusServer, as_pattern, render_config, rule_names
-from pipeline.core.errors import ConfigurationError
+from deploy.native.services.alertmanager import AlertmanagerServer
+from deploy.native.services.kafka import KafkaNode
+from deploy.native.services.kafka_misplaced import bring_home, read_as_java
+from deploy.native.services.prometheus import DEMO, LIVE, PrometheusServer, as_pattern, render_config, rule_names
+from domain.errors import ConfigurationError
 from pipeline.settings import PREFIX, Settings
 
 

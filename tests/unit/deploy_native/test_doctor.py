@@ -21,7 +21,7 @@ from deploy.native.commands import register
 from deploy.native.folder import DataFolder
 from deploy.native.ports import free_port
 from pipeline.addresses import SIGNATURE, Addresses, read_addresses, write_addresses
-from pipeline.cli import asking
+from pipeline.cli import remote as asking
 from pipeline.settings import HttpSettings, load_settings
 
 

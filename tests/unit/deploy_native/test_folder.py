@@ -9,10 +9,10 @@ import sys
 import pytest
 
 from deploy.native.folder import DEMO_MARK, DataFolder
-from deploy.native.parts import PROJECT
 from deploy.native.processes import wait_until
+from deploy.native.programs import PROJECT
+from domain.errors import ConfigurationError
 from pipeline.addresses import LOCK_NAME, owner_of
-from pipeline.core.errors import ConfigurationError
 
 HOLD = (
     "import sys, time; from pathlib import Path; from deploy.native.folder import DataFolder\n"

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from deploy.native.ports import ATTEMPTS, PORTS, free_ports, is_listening
-from pipeline.core.errors import UnavailableError
+from domain.errors import UnavailableError
 
 
 def test_ports_are_different_and_can_be_listened_on():

@@ -12,9 +12,9 @@ import time
 import psutil
 import pytest
 
-from deploy.native.parts import PROJECT
 from deploy.native.processes import ChildProcess, stop_all, wait_until
-from pipeline.core.errors import UnavailableError
+from deploy.native.programs import PROJECT
+from domain.errors import UnavailableError
 
 SLEEPER = "import time; print('ready', flush=True); time.sleep(600)"
 STUBBORN = f"import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); {SLEEPER}"

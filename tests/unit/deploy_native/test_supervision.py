@@ -10,12 +10,12 @@ from types import SimpleNamespace
 import pytest
 
 from dashboards.alertmanager.timing import AlertTiming
-from deploy.native.mock_kafka import MemoryBroker
-from deploy.native.part import Part
 from deploy.native.processes import ChildProcess, wait_until
-from deploy.native.receiver import NotificationReceiver
+from deploy.native.service import Part
+from deploy.native.services.mock_kafka import MemoryBroker
+from deploy.native.services.receiver import NotificationReceiver
 from deploy.native.supervision import Supervision
-from pipeline.core.errors import DeadLetterLimitError, UnavailableError
+from domain.errors import DeadLetterLimitError, UnavailableError
 
 SLEEPS = "import sys, time; print('the reason', flush=True); time.sleep(600)"
 ENDS = "import sys, time; print('the reason', flush=True); sys.exit({status})"

@@ -8,8 +8,8 @@ import sys
 
 import pytest
 
-from deploy.native.part import Part
 from deploy.native.processes import ChildProcess, wait_until
+from deploy.native.service import Part
 from deploy.native.supervisor import (
     HANG_SECONDS,
     LOOK_SECONDS,
@@ -19,7 +19,7 @@ from deploy.native.supervisor import (
     Supervised,
     Supervisor,
 )
-from pipeline.core.errors import UnavailableError
+from domain.errors import UnavailableError
 
 #: Says its status at the start of each life: runs for ever without one.
 CODE = """

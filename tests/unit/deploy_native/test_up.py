@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from deploy.native.receiver import Notification
+from deploy.native.services.receiver import Notification
 from deploy.native.up import answering_page, notification_line, say
 from pipeline.hints import command, program
 

@@ -6,8 +6,8 @@ import json
 
 import pytest
 
+from domain.errors import ConfigurationError
 from pipeline.addresses import FILE_NAME, Addresses, read_addresses, remove_addresses, write_addresses
-from pipeline.core.errors import ConfigurationError
 
 SOME = Addresses("127.0.0.1:1", "http://127.0.0.1:2", "http://127.0.0.1:3", "http://127.0.0.1:4")
 

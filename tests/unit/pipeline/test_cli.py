@@ -19,12 +19,12 @@ import structlog
 from rich.console import Console
 from typer.testing import CliRunner
 
+from domain.errors import UnavailableError
+from domain.periods import Period
 from pipeline.addresses import FILE_NAME, LOCK_NAME, SIGNATURE, Addresses, write_addresses
-from pipeline.cli import asking
 from pipeline.cli import main as cli
+from pipeline.cli import remote as asking
 from pipeline.cli.report import as_table, fetch_report
-from pipeline.core.errors import UnavailableError
-from pipeline.core.periods import Period
 
 
 @pytest.fixture

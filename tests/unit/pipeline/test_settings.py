@@ -6,7 +6,7 @@ import traceback
 
 import pytest
 
-from pipeline.core.errors import ConfigurationError
+from domain.errors import ConfigurationError
 from pipeline.settings import ThresholdPolicy, load_settings
 
 WRONG = [

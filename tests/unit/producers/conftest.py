@@ -9,10 +9,10 @@ import msgspec
 import pytest
 from aiokafka.record.memory_records import MemoryRecords
 
-from producers.driving import Run
-from producers.scenarios import load_scenario
-from producers.simulate import ScenarioStream
-from producers.timeline import Acknowledged, Timeline
+from producers.portals.scenarios import load_scenario
+from producers.portals.simulate import ScenarioStream
+from producers.sending.send_loop import Run
+from producers.sending.timeline import Acknowledged, Timeline
 
 
 @dataclass

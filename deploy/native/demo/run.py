@@ -1,0 +1,246 @@
+"""``portalpulse demo``: the published figures of 2024 through every real part, and a verdict.
+
+A fresh folder, the scenario's clock, alert rules in seconds instead of minutes. It holds when every figure comes out
+exactly and Alertmanager delivers the alert of exactly the agencies below their threshold.
+"""
+
+from __future__ import annotations
+
+import queue
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import httpx
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+from deploy.native.demo.comparison import ranking, verdict_panel
+from deploy.native.demo.figures import ALERT, WINDOW, AlertVerdict, Scenario, all_hold, compare, judge_alerts
+from deploy.native.processes import wait_until
+from deploy.native.services.receiver import Notification
+from deploy.native.signals import stopped_by_signals
+from deploy.native.stack import LocalStack, StackOptions
+from deploy.native.up import addresses_text, follow, notification_line, say
+from domain.clock import parse_clock
+from domain.errors import UnavailableError
+from producers.portals.simulate import produce_scenario
+from producers.sending.kafka_writer import KafkaWriter
+
+#: The scenario and the moment its figures were taken.
+SCENARIO = "emc-2024"
+CLOCK = "2024-08-20T23:59:59+07:00"
+SEED = 1
+PARTITIONS = 4
+#: Messages a second into the in-memory broker: it drops what the worker does not fetch in time.
+MEMORY_RATE = 20_000.0
+
+TALLY_SECONDS = 120.0
+ALERT_SECONDS = 90.0
+#: Evaluations of the rules that must pass without a new alert before nothing more is expected.
+SETTLED_EVALUATIONS = 2
+
+
+def demo_options(data_dir: Path, *, topic: str, group: str, memory_broker: bool) -> StackOptions:
+    """The stack of the demo: nothing of the caller's settings changes a figure."""
+    return StackOptions(
+        data_dir=data_dir,
+        topic=topic,
+        group=group,
+        partitions=PARTITIONS,
+        clock=CLOCK,
+        broker="memory" if memory_broker else "kafka_if_possible",
+        quick=True,
+        inherit=False,
+    )
+
+
+def demo(options: StackOptions, *, exit_when_done: bool, console: Console) -> bool:
+    """Run it and return whether everything held.
+
+    Raises:
+        PortalPulseError: the stack cannot start, or a part ended by itself.
+        KeyboardInterrupt: stopped before there was a verdict.
+    """
+    with resources.as_file(resources.files("producers.portals") / "profiles" / f"{SCENARIO}.yaml") as path:
+        scenario = Scenario.read(path)
+    started = time.monotonic()
+    delivered: queue.SimpleQueue[Notification] = queue.SimpleQueue()
+    verdict: bool | None = None
+    try:
+        with (
+            stopped_by_signals(),
+            LocalStack(options, on_delivery=delivered.put, on_step=lambda line: say(console, f"    {line}")) as stack,
+        ):
+            stack.folder.wipe_for_demo()
+            verdict = _run(stack, options, scenario=scenario, console=console, delivered=delivered, started=started)
+            if not exit_when_done:
+                say(console, addresses_text(stack, topic=options.topic, clock=parse_clock(CLOCK)))
+                console.print("Everything stays up for you to look at; stop with Ctrl-C.")
+                follow(stack, delivered, console=console)
+    except KeyboardInterrupt:
+        if verdict is None:
+            raise
+    return verdict
+
+
+def _run(
+    stack: LocalStack,
+    options: StackOptions,
+    *,
+    scenario: Scenario,
+    console: Console,
+    delivered: queue.SimpleQueue[Notification],
+    started: float,
+) -> bool:
+    with _phase("Kafka, worker, Prometheus and Alertmanager", console=console), console.status("Starting every part"):
+        stack.start()
+    with _phase("Every dossier of the scenario, produced", console=console):
+        distinct = _produce(stack, options.topic, console=console)
+    with httpx.Client(timeout=10.0, trust_env=False) as client:
+        with _phase(f"{distinct:,} distinct events stored and tallied", console=console):
+            _await_tallies(client, stack, distinct=distinct, console=console)
+        with _phase("Report, compared with the source", console=console):
+            lines = compare(scenario, _report(client, stack, scenario))
+        console.print(ranking(lines))
+        with (
+            _phase("Alerts of the agencies below 5 %, delivered by Alertmanager", console=console),
+            console.status("Waiting until the rules have fired and settled"),
+        ):
+            alerts = _await_alerts(client, stack, scenario)
+        lines = compare(scenario, _report(client, stack, scenario))  # what held once must still hold
+    while not delivered.empty():
+        say(console, notification_line(delivered.get()))
+    console.print(verdict_panel(lines, alerts, scenario=scenario, seconds=time.monotonic() - started))
+    return all_hold(lines) and alerts.holds
+
+
+@contextmanager
+def _phase(title: str, *, console: Console) -> Iterator[None]:
+    """Say at its end what was done and how long it took; meanwhile the phase shows its own progress."""
+    begun = time.monotonic()
+    yield
+    console.print(f"[green]✓[/green] {title} [dim]({time.monotonic() - begun:.1f} s)[/dim]", highlight=False)
+
+
+def _get(client: httpx.Client, url: str, **parameters: str) -> Any:
+    """A JSON answer.
+
+    Raises:
+        UnavailableError: there is none.
+    """
+    try:
+        answer = client.get(url, params=parameters)
+        answer.raise_for_status()
+        return answer.json()
+    except (httpx.HTTPError, ValueError) as error:
+        raise UnavailableError(f"{url} does not answer: {error}.", remedy="Look into the logs of the stack.") from error
+
+
+class _Bar:
+    """Shows how far the sending is; what ``producers`` calls a Progress."""
+
+    def __init__(self, bar: Progress) -> None:
+        self._bar = bar
+        self._task = bar.add_task("produced", total=None)
+
+    def expect(self, total: int | None) -> None:
+        """How many messages there will be."""
+        self._bar.update(self._task, total=total)
+
+    def update(self, sent: int) -> None:
+        """So many have been sent."""
+        self._bar.update(self._task, completed=sent)
+
+
+def _progress(console: Console) -> Progress:
+    columns = (TextColumn("    {task.description}"), BarColumn(), MofNCompleteColumn())
+    return Progress(*columns, console=console, transient=True)
+
+
+def _produce(stack: LocalStack, topic: str, *, console: Console) -> int:
+    """Send the scenario; returns how many distinct events it has.
+
+    Raises:
+        UnavailableError: not every message was acknowledged.
+    """
+    with _progress(console) as bar, KafkaWriter(bootstrap=[stack.bootstrap], topic=topic) as writer:
+        summary = produce_scenario(
+            scenario=SCENARIO,
+            seed=SEED,
+            rate=MEMORY_RATE if stack.forgets else None,
+            writer=writer,
+            progress=_Bar(bar),
+        )
+    if not summary.complete:
+        raise UnavailableError(
+            f"{summary.sent - summary.acknowledged:,} of {summary.sent:,} messages were not acknowledged"
+            f" ({summary.problem or 'interrupted'}).",
+            remedy=f"Look into the logs below {stack.folder.path / 'logs'}.",
+        )
+    return summary.distinct
+
+
+def _await_tallies(client: httpx.Client, stack: LocalStack, *, distinct: int, console: Console) -> None:
+    url = f"{stack.api}/api/v1/status"
+    with _progress(console) as bar:
+        task = bar.add_task("tallied", total=distinct)
+
+        def complete() -> bool:
+            stack.check()
+            events = _get(client, url)["events"]
+            bar.update(task, completed=events["tallied"])
+            return bool(events["stored"] >= distinct and events["tallied"] == events["stored"])
+
+        wait_until(complete, timeout=TALLY_SECONDS, what=f"{distinct:,} events to be tallied")
+
+
+def _report(client: httpx.Client, stack: LocalStack, scenario: Scenario) -> list[dict[str, Any]]:
+    period = {"from": scenario.first_day, "to": scenario.last_day}
+    rows: list[dict[str, Any]] = _get(client, f"{stack.api}/api/v1/report", **period)["rows"]
+    return rows
+
+
+def _await_alerts(client: httpx.Client, stack: LocalStack, scenario: Scenario) -> AlertVerdict:
+    """Wait for the full set and then until Prometheus has nothing more to say; report what was delivered by then."""
+    notifications = stack.receiver.notifications
+    prometheus = stack.addresses.prometheus
+
+    def complete() -> bool:
+        stack.check()
+        return scenario.below_threshold <= notifications.agencies(ALERT, window=WINDOW)
+
+    def evaluated() -> str:
+        groups = _get(client, f"{prometheus}/api/v1/rules")["data"]["groups"]
+        of_alert = (group for group in groups if any(rule["name"] == ALERT for rule in group["rules"]))
+        return str(next(of_alert)["lastEvaluation"])
+
+    def in_state(state: str) -> frozenset[str]:
+        alerts = _get(client, f"{prometheus}/api/v1/alerts")["data"]["alerts"]
+        return frozenset(
+            alert["labels"]["agency"]
+            for alert in alerts
+            if (alert["labels"]["alertname"], alert["labels"].get("window"), alert["state"]) == (ALERT, WINDOW, state)
+        )
+
+    seen: set[str] = set()
+
+    def settled() -> bool:
+        """Nothing pending, everything that fires delivered, and both still so some evaluations later."""
+        stack.check()
+        last = evaluated()
+        if in_state("pending") or in_state("firing") - notifications.agencies(ALERT, window=WINDOW):
+            seen.clear()
+            return False
+        seen.add(last)
+        return len(seen) > SETTLED_EVALUATIONS
+
+    try:
+        wait_until(complete, timeout=ALERT_SECONDS, what="the alerts of all agencies below their threshold")
+        wait_until(settled, timeout=ALERT_SECONDS, what="Prometheus to settle")
+    except UnavailableError:
+        stack.check()  # a part that ended is the better explanation; else the verdict names what is missing
+    return judge_alerts(scenario, notifications.agencies(ALERT))

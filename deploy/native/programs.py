@@ -1,0 +1,119 @@
+"""Where the programs that portalpulse does not ship lie, and what to do when one is missing.
+
+Everything comes from ``deploy/setup.sh``: jars and the engine library below ``.cache``, the rest from the distribution.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+
+from domain.errors import ConfigurationError
+
+#: The checkout this package runs from.
+PROJECT = Path(__file__).resolve().parents[2]
+CACHE = PROJECT / ".cache"
+
+KAFKA_VERSION = "4.1.0"
+CLICKHOUSE_LIBRARY_VERSION = "26.7.3-stable.1"
+JAVA_AT_LEAST = 17
+
+SETUP = "Run deploy/setup.sh"
+SETUP_TESTS = "Run deploy/setup.sh --tests"
+
+
+def kafka_libraries(cache: Path = CACHE) -> Path:
+    """The folder with Kafka's jars.
+
+    Raises:
+        ConfigurationError: they were not downloaded.
+    """
+    folder = cache / "kafka" / KAFKA_VERSION / "libs"
+    if not any(folder.glob("kafka_2.13-*.jar")):
+        raise ConfigurationError(
+            f"Apache Kafka {KAFKA_VERSION} is not below {folder}.", remedy=f"{SETUP} on a machine with Java and Maven."
+        )
+    return folder
+
+
+def clickhouse_library(cache: Path = CACHE) -> Path:
+    """The engine library ``libchdb.so`` that can serve HTTP.
+
+    Raises:
+        ConfigurationError: it was not downloaded.
+    """
+    path = cache / "clickhouse-server" / CLICKHOUSE_LIBRARY_VERSION / "libchdb.so"
+    if not path.is_file():
+        raise ConfigurationError(f"The ClickHouse server library is not at {path}.", remedy=f"{SETUP_TESTS}.")
+    return path
+
+
+def java_home(environment: Mapping[str, str] = os.environ, *, roots: Path = Path("/usr/lib/jvm")) -> Path:
+    """The home of a Java runtime that Kafka can use: JAVA_HOME, then ``java`` on PATH, then the newest below ``roots``.
+
+    Raises:
+        ConfigurationError: none was found, or all are too old.
+    """
+    candidates = []
+    if environment.get("JAVA_HOME"):
+        candidates.append(Path(environment["JAVA_HOME"]))
+    on_path = shutil.which("java", path=environment.get("PATH"))
+    if on_path:
+        candidates.append(Path(on_path).resolve().parents[1])
+    if roots.is_dir():
+        candidates += sorted(roots.iterdir(), reverse=True)
+    versions = {}
+    for home in candidates:
+        if not (home / "bin" / "java").is_file():
+            continue
+        version = _java_version(home)
+        if version >= JAVA_AT_LEAST:
+            return home
+        versions[home] = version
+    found = ", ".join(f"{home} is Java {version}" for home, version in versions.items())
+    raise ConfigurationError(
+        f"Kafka needs Java {JAVA_AT_LEAST} or newer; {found or 'no Java was found'}.",
+        remedy=f"{SETUP} as root, or install a JRE and set JAVA_HOME; `--memory-broker` does without Kafka.",
+    )
+
+
+def _java_version(home: Path) -> int:
+    """The major version from the ``release`` file or, where a distribution leaves that out, the program; 0 = none."""
+    release = home / "release"
+    if release.is_file():
+        text = release.read_text(encoding="utf-8", errors="replace")
+    else:
+        command = [str(home / "bin" / "java"), "-version"]
+        text = subprocess.run(command, capture_output=True, text=True, check=False, timeout=20).stderr
+    match = re.search(r'(?:JAVA_VERSION=|version )"(\d+)', text)
+    return int(match[1]) if match else 0
+
+
+def _program(*names: str, what: str) -> Path:
+    for name in names:
+        found = shutil.which(name)
+        if found:
+            return Path(found)
+    raise ConfigurationError(f"{what} is not installed ({' or '.join(names)} on PATH).", remedy=f"{SETUP} as root.")
+
+
+def prometheus_binary() -> Path:
+    """The Prometheus server.
+
+    Raises:
+        ConfigurationError: it is not on PATH.
+    """
+    return _program("prometheus", what="Prometheus")
+
+
+def alertmanager_binary() -> Path:
+    """The Alertmanager; Debian calls it prometheus-alertmanager.
+
+    Raises:
+        ConfigurationError: it is not on PATH.
+    """
+    return _program("prometheus-alertmanager", "alertmanager", what="Alertmanager")

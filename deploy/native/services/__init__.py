@@ -1,0 +1,1 @@
+"""Every program that the local stack starts, one file each."""

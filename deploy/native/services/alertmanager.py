@@ -1,0 +1,64 @@
+"""An Alertmanager on a loopback port, alone (no cluster), with whatever configuration was written for it.
+
+It runs in its own folder and reads relative names only: the names of its template files are patterns to it.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from deploy.native.ports import LOOPBACK, free_port
+from deploy.native.processes import ChildProcess
+from deploy.native.programs import alertmanager_binary
+from deploy.native.service import Part
+from deploy.native.services.prometheus import await_http
+
+
+class AlertmanagerServer(Part):
+    """One Alertmanager below ``data_dir``; write ``config`` before ``launch``."""
+
+    def __init__(self, *, data_dir: Path, log_dir: Path, binary: Path | None = None) -> None:
+        """Find the program.
+
+        Raises:
+            ConfigurationError: it is not installed.
+        """
+        self._folder = data_dir.resolve()
+        self.port = free_port()
+        self.config = self._folder / "alertmanager.yml"
+        self.process = ChildProcess(
+            "Alertmanager",
+            [
+                binary or alertmanager_binary(),
+                f"--config.file={self.config.name}",
+                "--storage.path=storage",
+                f"--web.listen-address={self.address}",
+                "--cluster.listen-address=",
+                "--log.level=warn",
+            ],
+            log=log_dir.resolve() / "alertmanager.log",
+            directory=self._folder,
+        )
+
+    @property
+    def address(self) -> str:
+        """host:port."""
+        return f"{LOOPBACK}:{self.port}"
+
+    @property
+    def url(self) -> str:
+        """Where its pages and API are."""
+        return f"http://{self.address}"
+
+    def launch(self) -> None:
+        """Start it; returns before it answers."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        self.process.start()
+
+    def await_ready(self, *, timeout: float | None = None) -> None:
+        """Wait until it says that it is ready.
+
+        Raises:
+            UnavailableError: it ended (a faulty configuration, say) or did not answer in time.
+        """
+        await_http(f"{self.url}/-/ready", timeout=timeout or self.start_seconds, child=self.process)

@@ -1,0 +1,176 @@
+"""Where the local Alertmanager delivers: a webhook on loopback that keeps every notification and shows it.
+
+It stands for the mail, chat and duty phones of a real deployment. A delivery is acknowledged only once it is on disk.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import threading
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+from deploy.native.ports import LOOPBACK
+from domain.clock import Clock, SystemClock
+from domain.errors import UnavailableError
+
+FILE_NAME = "notifications.ndjson"
+#: Alertmanager groups alerts into one message; thirty agencies are some 100 kB.
+LARGEST_BODY = 16 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Notification:
+    """One alert as it was delivered."""
+
+    received_at: str
+    receiver: str
+    status: str
+    labels: dict[str, str]
+    annotations: dict[str, str]
+
+    @property
+    def alert(self) -> str:
+        """The alert's name."""
+        return self.labels.get("alertname", "")
+
+    @property
+    def agency(self) -> str:
+        """The agency's code, or an empty text."""
+        return self.labels.get("agency", "")
+
+
+class Notifications:
+    """Reads what was delivered."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def read(self) -> tuple[Notification, ...]:
+        """Everything so far, in the order of delivery; a line being written at this moment is left out."""
+        try:
+            text = self._path.read_text(encoding="utf-8")
+        except FileNotFoundError:
+            return ()
+        whole = text[: text.rfind("\n") + 1]
+        return tuple(Notification(**json.loads(line)) for line in whole.splitlines())
+
+    def agencies(self, alert: str, *, window: str | None = None) -> frozenset[str]:
+        """The agencies that ``alert`` was delivered for as firing, over ``window`` or over any."""
+        return frozenset(
+            entry.agency
+            for entry in self.read()
+            if entry.alert == alert and entry.status == "firing" and window in {None, entry.labels.get("window")}
+        )
+
+
+class NotificationReceiver:
+    """A webhook on a free loopback port, served by threads of this process until ``stop``."""
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        on_delivery: Callable[[Notification], None] | None = None,
+        clock: Clock | None = None,
+    ) -> None:
+        """Listen at once, answer from ``start`` on.
+
+        Args:
+            path: the file that notifications are appended to, one JSON object a line.
+            on_delivery: called for each, from the receiver's thread.
+            clock: stamps ``received_at``.
+
+        Raises:
+            UnavailableError: the file or the port cannot be had.
+        """
+        self.path = path
+        self._on_delivery = on_delivery
+        self._clock = clock or SystemClock()
+        self._lock = threading.Lock()
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._file = path.open("a", encoding="utf-8")
+            self._server = ThreadingHTTPServer((LOOPBACK, 0), _handler(self._deliver))
+        except OSError as error:
+            raise UnavailableError(
+                f"The receiver of notifications cannot start: {error}.", remedy=f"Check that {path} can be written."
+            ) from error
+        self._server.daemon_threads = True
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.1,), name="receiver", daemon=True)
+
+    @property
+    def url(self) -> str:
+        """Where Alertmanager posts to."""
+        return f"http://{LOOPBACK}:{self._server.server_address[1]}/notifications"
+
+    @property
+    def notifications(self) -> Notifications:
+        """What was delivered."""
+        return Notifications(self.path)
+
+    def start(self) -> None:
+        """Begin to answer."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Stop listening and close the file."""
+        if self._thread.is_alive():
+            self._server.shutdown()
+            self._thread.join()
+        self._server.server_close()
+        with self._lock:
+            self._file.close()
+
+    def _deliver(self, message: dict[str, Any]) -> None:
+        now = self._clock.now().astimezone(dt.UTC).isoformat(timespec="milliseconds")
+        entries = [
+            Notification(
+                received_at=now,
+                receiver=str(message.get("receiver", "")),
+                status=str(alert["status"]),
+                labels={str(key): str(value) for key, value in alert["labels"].items()},
+                annotations={str(key): str(value) for key, value in alert.get("annotations", {}).items()},
+            )
+            for alert in message["alerts"]
+        ]
+        with self._lock:
+            for entry in entries:
+                self._file.write(json.dumps(asdict(entry), ensure_ascii=False) + "\n")
+            self._file.flush()
+        if self._on_delivery is not None:
+            for entry in entries:
+                self._on_delivery(entry)
+
+
+def _handler(deliver: Callable[[dict[str, Any]], None]) -> type[BaseHTTPRequestHandler]:
+    class Handler(BaseHTTPRequestHandler):
+        """Takes Alertmanager's POST; a body that is not one of its messages is refused."""
+
+        timeout = 10.0
+
+        def do_POST(self) -> None:
+            try:
+                length = int(self.headers.get("Content-Length", ""))
+                deliver(json.loads(self.rfile.read(min(length, LARGEST_BODY))))
+            except (ValueError, KeyError, TypeError, AttributeError):
+                self._answer(HTTPStatus.BAD_REQUEST)
+            except OSError:  # the disk is full: Alertmanager tries again
+                self._answer(HTTPStatus.INSUFFICIENT_STORAGE)
+            else:
+                self._answer(HTTPStatus.OK)
+
+        def _answer(self, status: HTTPStatus) -> None:
+            self.send_response(status)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the name http.server uses
+            """Nothing: every delivery is in the file."""
+
+    return Handler

@@ -1,0 +1,77 @@
+"""Clocks that are passed in wherever "now" matters, so that live data, scenarios and tests run the same code."""
+
+from __future__ import annotations
+
+import datetime as dt
+from dataclasses import dataclass
+from typing import Protocol
+
+from domain.errors import ConfigurationError
+from domain.periods import FIRST_DAY, FIRST_INSTANT, LAST_DAY, LAST_INSTANT
+
+
+class Clock(Protocol):
+    """Tells the present; every civil question goes through ``core.periods``."""
+
+    def now(self) -> dt.datetime:
+        """The present as an aware UTC datetime."""
+        ...
+
+
+class SystemClock:
+    """The machine's own clock."""
+
+    def now(self) -> dt.datetime:
+        """The present as an aware UTC datetime."""
+        return dt.datetime.now(dt.UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class ScenarioClock:
+    """Stands still at one instant: the moment at which a scenario's published figures were taken."""
+
+    instant: dt.datetime
+
+    def now(self) -> dt.datetime:
+        """The scenario's instant as an aware UTC datetime."""
+        return self.instant.astimezone(dt.UTC)
+
+
+@dataclass(slots=True)
+class ManualClock:
+    """A clock that tests move by hand."""
+
+    instant: dt.datetime
+
+    def now(self) -> dt.datetime:
+        """The instant last set, as an aware UTC datetime."""
+        return self.instant.astimezone(dt.UTC)
+
+    def advance(self, seconds: float) -> None:
+        """Move the clock forward by ``seconds``."""
+        self.instant += dt.timedelta(seconds=seconds)
+
+
+def parse_clock(text: str) -> Clock:
+    """``system`` or an RFC 3339 instant with an offset, e.g. ``2024-08-20T23:59:59+07:00``.
+
+    Raises:
+        ConfigurationError: the text is neither, or no event may lie on the day it names.
+    """
+    if text == "system":
+        return SystemClock()
+    try:
+        instant = dt.datetime.fromisoformat(text)
+    except ValueError:
+        instant = None
+    if instant is None or instant.tzinfo is None:
+        raise ConfigurationError(
+            f"The clock {text!r} is neither 'system' nor a time with an offset.",
+            remedy="Write for example PORTALPULSE_CLOCK=2024-08-20T23:59:59+07:00.",
+        )
+    if not FIRST_INSTANT <= instant <= LAST_INSTANT:
+        raise ConfigurationError(
+            f"The clock {text!r} lies outside of the days that can be counted.",
+            remedy=f"Set PORTALPULSE_CLOCK= to a time from {FIRST_DAY} to {LAST_DAY} in Viet Nam.",
+        )
+    return ScenarioClock(instant)

@@ -1,0 +1,111 @@
+"""Every metric once: name, kind, labels, unit and the sentence that explains it.
+
+``pipeline.metrics`` and ``pipeline.serving.exporter`` create them, dashboards and rules query them, docs/metrics.md lists them;
+tests compare the four. Label sets are closed. Seconds and bytes only; business gauges begin with ``agency_``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """One metric family."""
+
+    name: str
+    kind: Literal["gauge", "counter", "histogram"]
+    labels: tuple[str, ...]
+    help: str
+    source: Literal["exporter", "worker"]
+
+
+def _exporter(name: str, help_: str, *labels: str, kind: Literal["gauge", "counter"] = "gauge") -> Metric:
+    return Metric(name, kind, labels, help_, "exporter")
+
+
+def _worker(name: str, kind: Literal["gauge", "counter", "histogram"], help_: str, *labels: str) -> Metric:
+    return Metric(name, kind, labels, help_, "worker")
+
+
+AGENCY_INFO = _exporter("agency_info", "An agency in force today; always 1.", "agency", "block", "name")
+AGENCY_KPI_NUMERATOR = _exporter("agency_kpi_numerator", "Numerator of an indicator (dossiers).", "agency", "kpi", "window")
+AGENCY_KPI_DENOMINATOR = _exporter("agency_kpi_denominator", "Denominator of an indicator (dossiers).", "agency", "kpi", "window")
+AGENCY_THRESHOLD_RATIO = _exporter(
+    "agency_threshold_ratio", "An agency alerts when its ratio is below this.", "agency", "kpi", "window"
+)
+AGENCY_MIN_VOLUME = _exporter(
+    "agency_min_volume", "An agency is judged on at least this many dossiers.", "agency", "kpi", "window"
+)
+AGENCY_LAST_EVENT = _exporter(
+    "agency_last_event_timestamp_seconds",
+    "Time of the agency's newest event; absent when it was never heard of.",
+    "agency",
+)
+CLOCK = _exporter("portalpulse_clock_timestamp_seconds", "The present, as the system or a scenario sees it.")
+NEWEST_EVENT = _exporter(
+    "portalpulse_newest_event_timestamp_seconds", "Time of the newest event that is not later than the clock."
+)
+TALLY_LAG_ROWS = _exporter(
+    "portalpulse_tally_lag_rows",
+    "Distinct events stored minus events in the tier farthest from them: above 0 late, below 0 counted twice.",
+)
+DEAD_LETTERS = _exporter("portalpulse_dead_letters_total", "Messages set aside, by reason.", "reason", kind="counter")
+DEAD_LETTER_ROWS = _exporter("portalpulse_dead_letter_rows", "Messages set aside within the window.", "window")
+RECEIVED_ROWS = _exporter("portalpulse_received_rows", "Messages received within the window, good or bad.", "window")
+AUDIT_DRIFT = _exporter(
+    "portalpulse_audit_drift_events", "Events by which tallies are wrong, as two looks of the audit agree; must be 0.", "scope"
+)
+AUDIT_LAST_SUCCESS = _exporter(
+    "portalpulse_audit_last_success_timestamp_seconds", "When the audit last ended a round; 0 before the first."
+)
+AUDIT_FAILURES = _exporter("portalpulse_audit_failures_total", "Rounds of the audit that broke off.", kind="counter")
+STORAGE_UP = _exporter(
+    "portalpulse_storage_up", "Whether the scrape holds what is read from the storage: 1, or 0 when the storage did not answer."
+)
+BUILD_INFO = _exporter("portalpulse_build_info", "Version that is running; always 1.", "version")
+
+WORKER_EVENTS = _worker(
+    "portalpulse_worker_events_total", "counter", "Messages taken from Kafka, by what became of them.", "outcome"
+)
+WORKER_ACKNOWLEDGED = _worker(
+    "portalpulse_worker_acknowledged_events_total", "counter", "Messages acknowledged to Kafka after all their tallies."
+)
+WORKER_UNACKNOWLEDGED = _worker(
+    "portalpulse_worker_unacknowledged_events", "gauge", "Messages taken from Kafka and not yet acknowledged."
+)
+WORKER_UNSTORED = _worker("portalpulse_worker_unstored_events", "gauge", "Messages held in memory, not yet stored.")
+WORKER_STORE_SECONDS = _worker(
+    "portalpulse_worker_store_seconds", "histogram", "Time of one call to the storage.", "operation", "outcome"
+)
+WORKER_DECODE_SECONDS = _worker("portalpulse_worker_decode_seconds", "histogram", "Time to decode one batch.")
+WORKER_SLOW_PATH_EVENTS = _worker(
+    "portalpulse_worker_slow_path_events_total",
+    "counter",
+    "Messages judged one by one because the bulk decoder doubted.",
+)
+WORKER_BULK_FAILURES = _worker(
+    "portalpulse_worker_bulk_failures_total",
+    "counter",
+    "Batches judged message by message because the bulk decoder failed with an unforeseen error.",
+)
+WORKER_CONSUMER_LAG = _worker(
+    "portalpulse_worker_consumer_lag_events", "gauge", "Messages in assigned partitions not yet fetched."
+)
+WORKER_ASSIGNED = _worker("portalpulse_worker_assigned_partitions", "gauge", "Partitions this worker owns.")
+WORKER_UNREAD = _worker(
+    "portalpulse_worker_unread_offsets_total",
+    "counter",
+    "Offsets that left the log before they were read: their messages may be lost.",
+    "topic",
+    "partition",
+)
+WORKER_LAST_PROGRESS = _worker(
+    "portalpulse_worker_last_progress_timestamp_seconds",
+    "gauge",
+    "When the worker last fetched, stored or found nothing to do.",
+)
+
+#: Every metric by name.
+METRICS: dict[str, Metric] = {metric.name: metric for metric in list(globals().values()) if isinstance(metric, Metric)}

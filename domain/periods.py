@@ -1,0 +1,113 @@
+"""Civil periods in Asia/Ho_Chi_Minh and rolling windows.
+
+Published figures cover whole local days, both ends included; gauges cover windows that end now.
+Viet Nam keeps UTC+7 all year, so a civil day starts at 17:00 UTC of the day before, always.
+"""
+
+from __future__ import annotations
+
+import calendar
+import datetime as dt
+import enum
+from dataclasses import dataclass
+from typing import Self
+from zoneinfo import ZoneInfo
+
+from domain.errors import ConfigurationError
+
+#: The zone of every civil day in this project.
+VIETNAM = ZoneInfo("Asia/Ho_Chi_Minh")
+#: The same zone as a constant offset in minutes, for arithmetic on columns.
+VIETNAM_OFFSET_MINUTES = 7 * 60
+_OFFSET = dt.timedelta(minutes=VIETNAM_OFFSET_MINUTES)
+#: Civil days that an event may lie on. Before them Viet Nam had other offsets; behind them the tables end (the minute of a
+#: tally is a DateTime, which ends at 2106-02-07T06:28:15Z).
+FIRST_DAY, LAST_DAY = dt.date(1976, 1, 1), dt.date(2106, 2, 6)
+#: The first and the last millisecond of these days.
+FIRST_INSTANT = dt.datetime(1975, 12, 31, 17, tzinfo=dt.UTC)
+LAST_INSTANT = dt.datetime(2106, 2, 6, 16, 59, 59, 999_000, dt.UTC)
+
+
+def civil_day(instant: dt.datetime) -> dt.date:
+    """The local day an aware instant falls on."""
+    return (instant.astimezone(dt.UTC) + _OFFSET).date()
+
+
+def day_start(day: dt.date) -> dt.datetime:
+    """The first instant of a local day, in UTC."""
+    return dt.datetime.combine(day, dt.time(), VIETNAM).astimezone(dt.UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Period:
+    """Whole civil days from ``start`` to ``end``, both included."""
+
+    start: dt.date
+    end: dt.date
+
+    def __post_init__(self) -> None:
+        if self.end < self.start:
+            raise ConfigurationError(
+                f"The period ends ({self.end}) before it starts ({self.start}).", remedy="Swap --from and --to."
+            )
+
+    @classmethod
+    def month(cls, year: int, month: int) -> Self:
+        """A calendar month."""
+        return cls(dt.date(year, month, 1), dt.date(year, month, calendar.monthrange(year, month)[1]))
+
+    @classmethod
+    def quarter(cls, year: int, quarter: int) -> Self:
+        """A calendar quarter, 1 to 4."""
+        return cls(dt.date(year, 3 * quarter - 2, 1), cls.month(year, 3 * quarter).end)
+
+    @classmethod
+    def year_to_date(cls, until: dt.date) -> Self:
+        """From 1 January up to and including ``until``."""
+        return cls(dt.date(until.year, 1, 1), until)
+
+    @property
+    def days(self) -> int:
+        """Number of civil days."""
+        return (self.end - self.start).days + 1
+
+    def instants(self) -> tuple[dt.datetime, dt.datetime]:
+        """First instant and the instant just after the last day, in UTC."""
+        return day_start(self.start), day_start(self.end + dt.timedelta(days=1))
+
+
+class Window(enum.StrEnum):
+    """The windows that gauges are exported for; the value is the ``window`` label."""
+
+    HOUR = "1h"
+    DAY = "1d"
+    WEEK = "7d"
+    MONTH = "month"
+    YEAR = "ytd"
+
+    def bounds(self, now: dt.datetime) -> tuple[dt.datetime, dt.datetime]:
+        """Start and end (excluded) in UTC.
+
+        Rolling windows end with the minute ``now`` is in; civil windows (month, year to date) start at local midnight
+        and end with today's last instant.
+        """
+        if self in _ROLLING:
+            end = now.astimezone(dt.UTC).replace(second=0, microsecond=0) + dt.timedelta(minutes=1)
+            return end - _ROLLING[self], end
+        today = civil_day(now)
+        first = today.replace(day=1) if self is Window.MONTH else today.replace(month=1, day=1)
+        return Period(first, today).instants()
+
+    def period(self, now: dt.datetime) -> Period | None:
+        """The civil period of the window, or None for a rolling one."""
+        if self in _ROLLING:
+            return None
+        start, end = self.bounds(now)
+        return Period(civil_day(start), civil_day(end - dt.timedelta(microseconds=1)))
+
+
+_ROLLING = {
+    Window.HOUR: dt.timedelta(hours=1),
+    Window.DAY: dt.timedelta(days=1),
+    Window.WEEK: dt.timedelta(days=7),
+}

@@ -1,0 +1,1 @@
+"""Dead letters: list, show, replay, drop, accept; the service and its routes."""

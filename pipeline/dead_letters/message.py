@@ -1,0 +1,51 @@
+"""What is sent again for a dead letter, and how raw bytes are shown."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from domain.events import Reason
+
+#: Columns of a stored row -> fields of the contract. Everything else is the storage's own.
+_FIELDS = {
+    "event_id": "event_id",
+    "dossier_code": "dossier_code",
+    "agency": "agency_code",
+    "procedure_code": "procedure_code",
+    "status": "status",
+    "channel": "channel",
+    "service_level": "service_level",
+    "occurred_at": "occurred_at",
+    "legacy_level": "legacy_level",
+    "returned_by": "returned_by",
+    "portal_id": "portal_id",
+}
+_MAY_BE_MISSING = ("legacy_level", "returned_by", "portal_id")
+
+
+def message_of(value: bytes | None, reason: str) -> bytes | None:
+    """The message to send again: the raw bytes as they came.
+
+    A letter that only the storage refused holds the row instead of the message; the row is turned back into one.
+    """
+    if value is None or reason != Reason.REFUSED_BY_STORAGE:
+        return value
+    try:
+        row: Any = json.loads(value)
+        fields = {field: row[column] for column, field in _FIELDS.items()}
+    except (ValueError, KeyError, TypeError):
+        return value
+    return json.dumps(
+        {name: content for name, content in fields.items() if content or name not in _MAY_BE_MISSING}, ensure_ascii=False
+    ).encode()
+
+
+def shown(content: bytes | None) -> dict[str, str] | None:
+    """Bytes as something that fits into JSON and on a terminal: ``{"text": ...}`` when they are UTF-8, else ``{"hex": ...}``."""
+    if content is None:
+        return None
+    try:
+        return {"text": content.decode("utf-8")}
+    except UnicodeDecodeError:
+        return {"hex": content.hex()}

@@ -1,0 +1,1 @@
+"""Bytes to columns: the decoder, the message templates that make it fast, and the validator that decides."""

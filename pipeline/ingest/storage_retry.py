@@ -1,0 +1,73 @@
+"""Waiting for the storage: the same call again while it is away, for as long as it takes; everything else is passed on."""
+
+from __future__ import annotations
+
+import datetime as dt
+import itertools
+import threading
+from collections.abc import Callable
+from typing import Final, TypeVar
+
+import stamina
+
+from domain.clock import Clock
+from sinks.errors import Retryable
+
+T = TypeVar("T")
+
+#: Pauses double from the one that the error asks for up to this (seconds): a storage that comes back waits no longer for us.
+LONGEST_PAUSE: Final = 2.0
+
+
+class Patience:
+    """Repeats calls while they raise ``Retryable``, and knows since when the storage is away. Thread-safe.
+
+    Nothing is acknowledged meanwhile and the bounded queues stop the fetching, so waiting costs no memory.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._guard = threading.Lock()
+        self._waiting = 0
+        #: When the first of the calls that are waiting now failed; None while the storage answers.
+        self.away_since: dt.datetime | None = None
+
+    def __call__(self, action: Callable[[], T]) -> T:
+        """Run ``action`` until it returns or raises something else, with growing pauses."""
+        waiting = False
+        repetitions = itertools.count()
+
+        def pause(error: Exception) -> float | bool:
+            return pause_before(next(repetitions), error.retry_after) if isinstance(error, Retryable) else False
+
+        try:
+            for attempt in stamina.retry_context(on=pause, attempts=None, timeout=None):
+                with attempt:
+                    try:
+                        return action()
+                    except Retryable:
+                        if not waiting:
+                            waiting = True
+                            self._begin()
+                        raise
+            raise AssertionError  # the loop ends by returning or raising
+        finally:
+            if waiting:
+                self._end()
+
+    def _begin(self) -> None:
+        with self._guard:
+            self._waiting += 1
+            if self.away_since is None:
+                self.away_since = self._clock.now()
+
+    def _end(self) -> None:
+        with self._guard:
+            self._waiting -= 1
+            if self._waiting == 0:
+                self.away_since = None
+
+
+def pause_before(repetition: int, asked: float) -> float:
+    """Seconds to wait before a repetition (0 is the first): double each time, capped; ``asked`` itself is never cut."""
+    return max(asked, min(LONGEST_PAUSE, asked * 2.0 ** min(repetition, 32)))

@@ -1,0 +1,194 @@
+"""Asks the brokers whether they let us in, and says in one sentence why not: librdkafka itself only reports a missing answer.
+
+A refused password, a certificate that is not accepted or a wrong protocol reaches a librdkafka client through its ``error_cb``
+alone, while the call that waits ends with "broker transport failure". ``Reports`` keeps what came that way.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka.admin import AdminClient, TopicMetadata
+
+from domain.errors import UnavailableError
+from pipeline.kafka.security import librdkafka_options
+from pipeline.settings import KafkaSettings
+
+#: Longest wait for the first answer of a broker (seconds).
+ANSWER_SECONDS: Final = 10.0
+#: The first look at what was reported meanwhile; each wait is twice as long as the one before (seconds).
+_FIRST_LOOK: Final = 0.5
+_PROTOCOL: Final = "Set PORTALPULSE_KAFKA__SECURITY_PROTOCOL to what this port expects, or name another port."
+#: What waiting will not change.
+_DECIDED: Final = frozenset({KafkaError._AUTHENTICATION, KafkaError._SSL})  # noqa: SLF001 - public names with an underscore
+_NOT_AUTHORIZED: Final = frozenset(
+    {
+        KafkaError.TOPIC_AUTHORIZATION_FAILED,
+        KafkaError.GROUP_AUTHORIZATION_FAILED,
+        KafkaError.CLUSTER_AUTHORIZATION_FAILED,
+        KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED,
+    }
+)
+
+
+class Reports(list[KafkaError]):
+    """The latest errors of a librdkafka client; give ``add`` to it as ``error_cb``.
+
+    Attributes:
+        lines: the latest lines of its log, when ``logger`` was given to it: a broker that ends the connection stands only there.
+    """
+
+    _MOST: Final = 50
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lines: list[str] = []
+
+    def add(self, error: KafkaError) -> None:
+        """Keep one more error."""
+        self.append(error)
+        del self[: -self._MOST]
+
+    def logger(self) -> logging.Logger:
+        """A logger that keeps its lines here and writes nothing."""
+        logger = logging.Logger("portalpulse.kafka_access")  # noqa: LOG001 - of one client, known to nobody else
+        logger.addHandler(_Kept(self.lines, self._MOST))
+        return logger
+
+
+class _Kept(logging.Handler):
+    """Keeps the latest messages in a list."""
+
+    def __init__(self, lines: list[str], most: int) -> None:
+        super().__init__()
+        self._lines, self._most = lines, most
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._lines.append(record.getMessage())
+        del self._lines[: -self._most]
+
+
+def topics_of(
+    bootstrap: Sequence[str],
+    security: KafkaSettings,
+    *,
+    timeout: float = ANSWER_SECONDS,
+    client: Callable[[dict[str, Any]], Any] = AdminClient,
+) -> dict[str, TopicMetadata]:
+    """All topics that may be seen, by name. Asking for one by its name may create it.
+
+    Args:
+        bootstrap: broker addresses, host:port.
+        security: whose protocol, login and certificate authorities are used.
+        timeout: longest wait for an answer, in seconds.
+        client: makes an admin client; a test passes its own.
+
+    Raises:
+        UnavailableError: no broker answers, or it refuses us; the sentence says which.
+        ConfigurationError: the file of authorities cannot be read.
+    """
+    reports = Reports()
+    admin = client(
+        {
+            **librdkafka_options(security),
+            "bootstrap.servers": ",".join(bootstrap),
+            "client.id": "portalpulse-access",
+            "log_level": 6,
+            "logger": reports.logger(),  # librdkafka would print every refused connection
+            "error_cb": reports.add,
+        }
+    )
+    deadline, look = time.monotonic() + timeout, _FIRST_LOOK
+    while True:
+        left = deadline - time.monotonic()
+        try:
+            topics: dict[str, TopicMetadata] = admin.list_topics(timeout=max(min(look, left), 0.1)).topics
+        except KafkaException as error:
+            admin.poll(0)
+            if left <= look or any(report.code() in _DECIDED for report in reports):
+                raise refusal(error.args[0], bootstrap, security, reports=reports) from error
+            look *= 2
+        else:
+            return topics
+
+
+def refusal(
+    error: KafkaError,
+    bootstrap: Sequence[str],
+    security: KafkaSettings,
+    *,
+    reports: Sequence[KafkaError] = (),
+    what: str = "",
+    option: str = "--bootstrap",
+) -> UnavailableError:
+    """Why the brokers cannot be used, with a remedy that fits.
+
+    Args:
+        error: what the call ended with.
+        bootstrap: the addresses that were asked.
+        security: what was presented to them.
+        reports: what the client reported meanwhile; it names the cause where ``error`` only says that no answer came.
+        what: what was asked for, for the sentence.
+        option: of the command line, that names the addresses.
+    """
+    address, protocol = ", ".join(bootstrap), security.security_protocol
+    found = _telling([*reports, error])
+    code, text = found.code(), found.str().rstrip(".")
+    if code == KafkaError._AUTHENTICATION and "mechanism" in text and "nsupported" in text:  # noqa: SLF001
+        problem = f"Kafka at {address} does not take {security.sasl_mechanism}."
+        remedy = "Set PORTALPULSE_KAFKA__SASL_MECHANISM to one that it takes."
+    elif code == KafkaError._AUTHENTICATION:  # noqa: SLF001
+        problem = f"Kafka at {address} refuses user {security.user!r} ({security.sasl_mechanism})."
+        remedy = "Correct PORTALPULSE_KAFKA__USER and PORTALPULSE_KAFKA__PASSWORD."
+    elif code == KafkaError._SSL and "certificate verify failed" in text:  # noqa: SLF001
+        problem = f"The certificate of Kafka at {address} is not accepted."
+        remedy = "Renew it, or name the authority that signed it in PORTALPULSE_KAFKA__CA_FILE."
+    elif _speaks_otherwise(found) or any(map(_was_ended, getattr(reports, "lines", ()))):
+        problem, remedy = f"Kafka at {address} does not speak {protocol} on this port: it ended the connection.", _PROTOCOL
+    elif code in _NOT_AUTHORIZED:
+        to, who = f" to {what}" if what else "", f" as user {security.user!r}" if security.user else ""
+        problem = f"Kafka at {address} refuses access{to}{who}: {text}."
+        remedy = "Grant this user the right: READ on the topic to read it, WRITE to send to it, CREATE to create it."
+    elif found.retriable() or code < 0:
+        problem = f"No Kafka broker answers at {address}: {text}."
+        remedy = (
+            f"Start the local stack with `portalpulse up`, name the broker with {option}, "
+            "or let `portalpulse doctor` look for the cause."
+            if _is_local(bootstrap) and protocol == "PLAINTEXT"
+            else f"See whether the broker runs and can be reached from here, or correct its address "
+            f"({option}, PORTALPULSE_KAFKA__BOOTSTRAP)."
+        )
+    else:
+        problem, remedy = f"Kafka at {address} refuses: {text}.", "See the broker's log."
+    return UnavailableError(problem, remedy=remedy)
+
+
+def _telling(errors: Sequence[KafkaError]) -> KafkaError:
+    """The error that tells the cause: a refusal before a broken connection, a broken connection before a missing answer."""
+    for says_it in (
+        lambda error: error.code() in _DECIDED or error.code() in _NOT_AUTHORIZED,
+        _speaks_otherwise,
+        lambda error: error.code() == KafkaError._RESOLVE,  # noqa: SLF001
+    ):
+        if found := next((error for error in reversed(errors) if says_it(error)), None):
+            return found
+    return errors[-1]
+
+
+def _speaks_otherwise(error: KafkaError) -> bool:
+    """TLS met plain text, or a login was wanted and none came: librdkafka guesses so in its text."""
+    return error.code() == KafkaError._SSL or "security.protocol" in error.str()  # noqa: SLF001
+
+
+def _was_ended(line: str) -> bool:
+    """Whether a broker ended a connection before the two had understood each other."""
+    return "isconnected" in line and any(state in line for state in ("APIVERSION", "AUTH", "SSL_HANDSHAKE"))
+
+
+def _is_local(bootstrap: Sequence[str]) -> bool:
+    hosts = [address.rpartition(":")[0].strip("[]") for address in bootstrap]
+    return all(host in {"localhost", "::1"} or host.startswith("127.") for host in hosts)

@@ -1,0 +1,106 @@
+"""The Faust app of one worker: settings, the ingest agent, nothing at import and nothing in module state."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import faust
+import yarl
+
+from pipeline.ingest.delivery import Fetch, Room
+from pipeline.kafka.faust_credentials import faust_credentials
+from pipeline.kafka.group_members import CLIENT_ID
+from pipeline.kafka.transport import BatchTransport, Unread
+from pipeline.settings import KafkaSettings
+
+#: Longest time between two fetches before the group gives the partitions away (seconds). A worker that waits for its
+#: storage keeps sending heartbeats and must keep them, however long the storage is away.
+_MAX_POLL_INTERVAL = 86_400.0
+
+
+def create_app(
+    settings: KafkaSettings,
+    *,
+    offer: Callable[[Fetch], None],
+    fail: Callable[[BaseException], None],
+    unread: Unread,
+    room: Room,
+    data_dir: Path,
+    loop: asyncio.AbstractEventLoop,
+) -> faust.App:
+    """The app with its one agent, which hands every fetch to ``offer`` and acknowledges nothing by itself.
+
+    ``data_dir`` is Faust's own and stays empty. ``fail`` hears of an error in the agent: Faust would start the agent again,
+    and again, behind the messages it had. ``unread``: see ``BatchTransport``.
+    """
+    url = [yarl.URL(f"kafka://{address}") for address in settings.bootstrap]
+    app = faust.App(
+        settings.group,
+        broker=url,
+        broker_client_id=CLIENT_ID,
+        broker_credentials=faust_credentials(settings),
+        loop=loop,
+        store="memory://",
+        datadir=_literal(data_dir),  # else Faust makes a folder wherever the process was started
+        web_enabled=False,
+        # Workers share a group and nothing else: no leader topic, no tables, no assignor of Faust's own.
+        topic_disable_leader=True,
+        topic_allow_declare=False,
+        topic_partitions=settings.partitions,
+        broker_max_poll_records=100_000,  # counts record batches
+        broker_max_poll_interval=_MAX_POLL_INTERVAL,
+        broker_session_timeout=settings.session_timeout_seconds,
+        broker_heartbeat_interval=settings.session_timeout_seconds / 3.5,
+        broker_commit_interval=0.5,
+        consumer_max_fetch_size=settings.fetch_bytes,
+        consumer_metadata_max_age_ms=int(settings.metadata_max_age_seconds * 1000),
+        stream_wait_empty=False,  # what is not counted yet comes again; waiting would only delay the stop
+        stream_buffer_maxsize=100_000,
+        stream_processing_timeout=_MAX_POLL_INTERVAL,  # the watchdog knows better when a worker is stuck
+        broker_commit_livelock_soft_timeout=_MAX_POLL_INTERVAL,
+    )
+    app.transport = BatchTransport(
+        url,
+        app,
+        topic=settings.topic,
+        room=room,
+        unread=unread,
+        fetch_min_bytes=settings.fetch_min_bytes,
+        fetch_max_wait_ms=settings.fetch_max_wait_ms,
+    )
+    topic = app.topic(settings.topic, value_type=bytes, value_serializer="raw", key_type=bytes, key_serializer="raw")
+
+    @app.agent(topic, name="ingest", concurrency=1)  # type: ignore[untyped-decorator] # Faust is untyped here
+    async def ingest(stream: Any) -> None:
+        try:
+            async for event in stream.noack().events():
+                offer(_fetch_of(event))
+        except Exception as error:
+            fail(error)
+            raise
+
+    return app
+
+
+def _literal(folder: Path) -> Path:
+    """A folder as Faust must be told it: Faust fills in braces and expands a tilde."""
+    return Path(str(folder.absolute()).replace("{", "{{").replace("}", "}}"))
+
+
+def _fetch_of(event: Any) -> Fetch:
+    """The fetch of an event, which gives up its batches: it lives until it is acknowledged, seconds after they are stored."""
+    message = event.message
+    batches: Sequence[Any] = message.value
+    event.value = message.value = None
+    return Fetch(
+        topic=message.topic,
+        partition=message.partition,
+        batches=batches,
+        messages=sum(batch.messages for batch in batches),
+        size=sum(batch.size for batch in batches),
+        receipt=message,
+        assignment=message.epoch,
+    )

@@ -1,0 +1,147 @@
+"""Who is in the consumer group: what another program reads there, this one never counts.
+
+The group of running workers takes in nobody else: their assignor is Faust's, which other programs do not have, and brokers do not
+turn such a group into one of the newer protocol. A group without members takes anybody in. So the group is described before a
+worker joins it, and when its consumer has ended.
+
+aiokafka asks, not librdkafka: librdkafka's admin requests to a coordinator fail an assertion when the coordinator is lost and
+answers after the time limit, and that ends the process.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any, Final
+
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.coordinator.protocol import ConsumerProtocolMemberAssignment
+from aiokafka.errors import GroupIdNotFound, IncompatibleBrokerVersion, KafkaError, NoError, UnsupportedVersionError, for_code
+from aiokafka.protocol.admin import DescribeGroupsRequest
+
+from domain.errors import ConfigurationError
+from pipeline.kafka.group_protocol import ConsumerGroupDescribeRequest
+from pipeline.kafka.security import aiokafka_options
+from pipeline.settings import KafkaSettings
+
+#: The client id of every worker.
+CLIENT_ID: Final = "portalpulse-worker"
+#: Client ids that may be in the group: ours, and those of workers before they had one.
+_OURS: Final = ("portalpulse-", "faust-")
+_ANSWER_SECONDS: Final = 10.0
+_SHOWN: Final = 5
+#: The state in which every member has its partitions.
+_STABLE: Final = "Stable"
+#: What brokers answer that have no such group of the newer protocol, or no such protocol.
+_NOT_NEWER: Final = (GroupIdNotFound, UnsupportedVersionError)
+
+#: What a request about the group may raise: brokers that are away, silent, or refuse it.
+REQUEST_ERRORS: Final = (KafkaError, OSError, TimeoutError)
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """A member of the group and the topics of which it has partitions."""
+
+    client_id: str
+    host: str
+    topics: frozenset[str]
+
+    @property
+    def shown(self) -> str:
+        """For a sentence."""
+        return f"{self.client_id!r} on {self.host}"
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """What the coordinator says about a group.
+
+    Attributes:
+        newer_protocol: its members are given partitions by the broker (KIP-848), or were when it had members.
+        stable: every member has its partitions; otherwise they are being given out.
+    """
+
+    newer_protocol: bool
+    stable: bool
+    members: tuple[Member, ...]
+
+    @property
+    def others(self) -> tuple[str, ...]:
+        """The members that are no workers, each once."""
+        return tuple(sorted({member.shown for member in self.members if not member.client_id.startswith(_OURS)}))
+
+    def readers(self, topic: str) -> int:
+        """How many members read a topic, or may read it while partitions are being given out."""
+        return sum(topic in member.topics or not self.stable for member in self.members)
+
+
+@asynccontextmanager
+async def admin_client(settings: KafkaSettings, client_id: str) -> AsyncIterator[AIOKafkaAdminClient]:
+    """A connected client; it is closed at the end.
+
+    Raises:
+        KafkaError: no broker answers.
+    """
+    client = AIOKafkaAdminClient(
+        bootstrap_servers=list(settings.bootstrap),
+        request_timeout_ms=int(_ANSWER_SECONDS * 1000),
+        client_id=client_id,
+        **aiokafka_options(settings),
+    )
+    try:
+        await client.start()
+        yield client
+    finally:
+        await client.close()
+
+
+async def describe_group(client: AIOKafkaAdminClient, group: str) -> Group:
+    """Ask the coordinator of the group. A group that does not exist has no members.
+
+    Raises:
+        KafkaError: it does not answer, moves, or refuses to tell.
+    """
+    coordinator = await client.find_coordinator(group)
+    # aiokafka's own method asks in the same way, and for several groups; no public method sends a request that aiokafka lacks.
+    classic = (await client._send_request(DescribeGroupsRequest([group]), coordinator)).groups[0]  # noqa: SLF001
+    if (error := for_code(classic[0])) is not NoError:
+        raise error(group)
+    if members := classic[5]:
+        return Group(newer_protocol=False, stable=classic[2] == _STABLE, members=tuple(map(_classic_member, members)))
+    # A group of the newer protocol looks here like one that does not exist.
+    try:
+        answer = await client._send_request(ConsumerGroupDescribeRequest(group), coordinator)  # noqa: SLF001
+    except (IncompatibleBrokerVersion, NotImplementedError):
+        return Group(newer_protocol=False, stable=False, members=())
+    newer = answer.to_object()["groups"][0]
+    if (error := for_code(newer["error_code"])) in _NOT_NEWER:
+        return Group(newer_protocol=False, stable=False, members=())
+    if error is not NoError:
+        raise error(group)
+    return Group(newer_protocol=True, stable=newer["state"] == _STABLE, members=tuple(map(_newer_member, newer["members"])))
+
+
+def refusal(settings: KafkaSettings, found: Group | None) -> ConfigurationError | None:
+    """The sentence about another program in the group, if there is one."""
+    if found is None or not (others := found.others):
+        return None
+    shown = ", ".join(others[:_SHOWN]) + (f" and {len(others) - _SHOWN} more" if len(others) > _SHOWN else "")
+    return ConfigurationError(
+        f"The consumer group {settings.group!r} is used by another program: {shown}. What it reads would never be counted.",
+        remedy="Stop that program, or start the workers with another PORTALPULSE_KAFKA__GROUP, which reads the topic from its"
+        " beginning; what is counted stays counted, and nothing counts twice.",
+    )
+
+
+def _classic_member(member: tuple[Any, ...]) -> Member:
+    _, client_id, host, _, assignment = member
+    # Empty while partitions are being given out.
+    topics = ConsumerProtocolMemberAssignment.decode(assignment).assignment if assignment else ()
+    return Member(client_id, host.lstrip("/"), frozenset(topic for topic, _ in topics))
+
+
+def _newer_member(member: dict[str, Any]) -> Member:
+    topics = frozenset(part["topic_name"] for part in member["assignment"]["topic_partitions"])
+    return Member(member["client_id"], member["client_host"].lstrip("/"), topics)

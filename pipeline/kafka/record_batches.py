@@ -1,0 +1,171 @@
+"""aiokafka hands out whole record batches for chosen topics, instead of one Python object a message.
+
+One method of one class is replaced (``PartitionRecords._unpack_records``), for the topics registered here only; the rest of
+the fetcher - positions, CRC checks, aborted transactions - is aiokafka's own. ``MemoryRecords`` only learns to keep the bytes
+it was made from: a record batch can be unpacked once, and a dead letter needs key and offset of a message afterwards. Making
+an object for every message caps a worker at a third of its speed. ``check_versions`` refuses to start on a release that the
+replacements were not tested with.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib import metadata
+from typing import Any, Final
+
+from aiokafka.consumer import fetcher
+from aiokafka.errors import CorruptRecordException
+from aiokafka.record.memory_records import MemoryRecords
+
+from domain.errors import ConfigurationError
+from pipeline.kafka.headerless import records_without_headers
+
+#: Releases that the replaced places (here and in ``transport``) are tested with.
+TESTED: Final = {"aiokafka": ("0.14.0",), "faust-streaming": ("0.15.3",)}
+
+#: Head of a record batch: base offset, length of what follows, and where the last offset stands, relative to the base.
+_BASE_AND_LENGTH: Final = struct.Struct(">qi")
+_LAST_DELTA: Final = struct.Struct(">i")
+_LAST_DELTA_AT: Final = 23
+_HEAD_SIZE: Final = 61
+
+#: Topics whose messages come as ``RecordBatch``; filled by the transport before the consumer starts.
+BATCH_TOPICS: set[str] = set()
+
+
+@dataclass(frozen=True, slots=True)
+class RecordBatch:
+    """Consecutive messages of one partition as the producer packed them, still compressed.
+
+    ``first`` is later than ``base`` when the fetch began in the middle of the batch.
+    """
+
+    first: int
+    base: int
+    end: int  # offset after the last message
+    timestamp: int  # of the newest message, milliseconds
+    size: int  # bytes as fetched; the first batch of a response answers for all of it, the others read 0
+    packed: Any  # aiokafka's DefaultRecordBatch; iterating it unpacks, once
+    response: bytes  # what the batch was read from
+
+    @property
+    def first_offset(self) -> int:
+        """Offset of the first message wanted."""
+        return max(self.first, self.base)
+
+    @property
+    def messages(self) -> int:
+        """Number of messages, or more when compaction left holes."""
+        return self.end - self.first_offset
+
+    def values(self) -> list[bytes | None]:
+        """The values; may be asked once. No record object stays alive: holding 100,000 of them halves a worker's speed."""
+        try:
+            if self.first <= self.base:
+                return [record.value for record in self.packed]
+            return [record.value for record in self.packed if record.offset >= self.first]
+        except UnicodeDecodeError:  # a header's name; headers are not looked at
+            return [value for _, value, offset in records_without_headers(self.response, self.base) if offset >= self.first]
+
+    def keys_and_offsets(self) -> list[tuple[bytes | None, int]]:
+        """Key and offset of every message of ``values``, in its order; reads the response again."""
+        records = MemoryRecords(self.response)
+        while records.has_next():
+            packed = records.next_batch()
+            if packed.base_offset == self.base:
+                try:
+                    return [(record.key, record.offset) for record in packed if record.offset >= self.first]
+                except UnicodeDecodeError:  # as above
+                    break
+        return [(key, offset) for key, _, offset in records_without_headers(self.response, self.base) if offset >= self.first]
+
+
+class KeptRecords(MemoryRecords):  # type: ignore[misc]
+    """aiokafka's records of one response, with the bytes they were made from."""
+
+    def __init__(self, data: bytes) -> None:
+        super().__init__(data)
+        self.data = data
+
+
+class BatchPartitionRecords(fetcher.PartitionRecords):  # type: ignore[misc]
+    """Yields ``RecordBatch`` for the batch topics, aiokafka's records for all others."""
+
+    def _unpack_records(self) -> Iterator[Any]:
+        if self._tp.topic not in BATCH_TOPICS:
+            yield from super()._unpack_records()
+            return
+        size = self._records.size_in_bytes()
+        while self._records.has_next():
+            packed = self._records.next_batch()
+            if self._check_crcs and not packed.validate_crc():
+                raise CorruptRecordException(f"Invalid CRC - {self._tp}")
+            if self._aborted(packed) or packed.is_control_batch:
+                self.next_fetch_offset = packed.next_offset
+                continue
+            batch = RecordBatch(
+                self.next_fetch_offset,
+                packed.base_offset,
+                packed.next_offset,
+                packed.max_timestamp or 0,
+                size,
+                packed,
+                self._records.data,
+            )
+            size = 0
+            self.next_fetch_offset = packed.next_offset
+            yield batch
+
+    def _aborted(self, packed: Any) -> bool:
+        """Whether the batch belongs to an aborted transaction; keeps the list of those as aiokafka does."""
+        if self._isolation_level != fetcher.READ_COMMITTED or packed.producer_id is None:
+            return False
+        self._consume_aborted_up_to(packed.base_offset)
+        if packed.is_control_batch and self._contains_abort_marker(packed):
+            self._aborted_producers.discard(packed.producer_id)
+        return bool(packed.is_transactional and packed.producer_id in self._aborted_producers)
+
+
+def end_of(response: bytes) -> int:
+    """Offset after the last record of a response (format 2), by the heads of its whole batches; 0 without any.
+
+    The last batch of a response may be cut: the next fetch brings it whole.
+    """
+    end = at = 0
+    while at + _HEAD_SIZE <= len(response):
+        base, length = _BASE_AND_LENGTH.unpack_from(response, at)
+        following = at + _BASE_AND_LENGTH.size + length
+        if following > len(response):
+            break
+        end = base + _LAST_DELTA.unpack_from(response, at + _LAST_DELTA_AT)[0] + 1
+        at = following
+    return int(end)
+
+
+def install(topic: str) -> None:
+    """Deliver ``topic`` as record batches from now on in this process.
+
+    Raises:
+        ConfigurationError: the installed aiokafka or faust-streaming was not tested with this.
+    """
+    check_versions()
+    BATCH_TOPICS.add(topic)
+    fetcher.PartitionRecords = BatchPartitionRecords
+    fetcher.MemoryRecords = KeptRecords
+
+
+def check_versions() -> None:
+    """Refuse releases that the replaced methods were not tested with.
+
+    Raises:
+        ConfigurationError: names the package, the release found and those that were tested.
+    """
+    for package, releases in TESTED.items():
+        found = metadata.version(package)
+        if found not in releases:
+            raise ConfigurationError(
+                f"{package} {found} was not tested with the record-batch transport.",
+                remedy=f"Install {package} {' or '.join(releases)}, as the lock file does.",
+            )

@@ -1,0 +1,87 @@
+"""Sends messages again: a small idempotent producer that waits for every acknowledgement.
+
+The worker reads with aiokafka inside Faust; this is a rare, deliberate act outside of any event loop, so it uses librdkafka,
+whose ``flush`` simply waits. Messages go to the partition of their key, as the portals' own do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from confluent_kafka import KafkaError, KafkaException, Producer
+
+from domain.errors import UnavailableError
+from pipeline.kafka.security import librdkafka_options
+from pipeline.settings import KafkaSettings
+from sinks.contract import DeadLetter
+
+#: A message that could not be delivered for this long has failed (seconds).
+_DELIVERY_SECONDS = 30.0
+
+
+class Resender:
+    """Sends to the topic each letter came from."""
+
+    def __init__(self, settings: KafkaSettings) -> None:
+        self._shown = ", ".join(settings.bootstrap)
+        self._problem, self._too_large = "", False
+        self._producer = Producer(
+            {
+                **librdkafka_options(settings),
+                "bootstrap.servers": ",".join(settings.bootstrap),
+                "client.id": "portalpulse-replay",
+                "enable.idempotence": True,
+                "acks": "all",
+                "allow.auto.create.topics": False,
+                "delivery.timeout.ms": int(_DELIVERY_SECONDS * 1000),
+                # One message a batch: the topic may take less than a full one. The broker says how large a message may be.
+                "batch.num.messages": 1,
+                "message.max.bytes": 1_000_000_000,
+                "partitioner": "murmur2_random",  # as the Java and Python clients: one dossier, one partition, always
+                "log_level": 2,
+            }
+        )
+
+    def send(self, letters: Sequence[DeadLetter], messages: Sequence[bytes | None]) -> None:
+        """Send ``messages`` with the keys and topics of their ``letters``; returns when every one is acknowledged.
+
+        Raises:
+            UnavailableError: at least one was not; sending all of them again does no harm.
+        """
+        self._problem, self._too_large = "", False
+        try:
+            for letter, message in zip(letters, messages, strict=True):
+                self._produce(letter, message)
+            left = self._producer.flush(_DELIVERY_SECONDS + 5)
+        except (KafkaException, SystemError) as error:  # a fatal error of the client is raised while it hands over answers
+            raise UnavailableError(
+                f"Kafka at {self._shown} does not take messages of this user: {error}.",
+                remedy="Grant WRITE on the topic, or see the broker's log; what was not acknowledged still waits.",
+            ) from error
+        if left or self._problem:
+            raise UnavailableError(
+                f"Kafka at {self._shown} did not take every message: {self._problem or f'{left} without an answer'}.",
+                remedy="Raise max.message.bytes of the topic, or drop these letters."
+                if self._too_large
+                else "What was not acknowledged still waits; replay again when the broker answers.",
+            )
+
+    def _produce(self, letter: DeadLetter, message: bytes | None) -> None:
+        while True:
+            try:
+                self._producer.produce(letter.topic, value=message, key=letter.key, on_delivery=self._delivered)
+            except BufferError:
+                self._producer.poll(0.1)
+            except KafkaException as error:
+                self._problem = self._problem or f"{letter.topic}/{letter.partition}/{letter.offset}: {error.args[0].str()}"
+                return
+            else:
+                self._producer.poll(0)
+                return
+
+    def _delivered(self, error: KafkaError | None, message: Any) -> None:
+        if error is not None:
+            size = len(message.key() or b"") + len(message.value() or b"")
+            self._problem = self._problem or f"{message.topic()}: a message of {size:,} bytes: {error.str()}"
+            self._too_large = self._too_large or error.code() == KafkaError.MSG_SIZE_TOO_LARGE

@@ -1,0 +1,72 @@
+"""How every Kafka client proves itself to the brokers: the same settings in the words of aiokafka and librdkafka.
+
+Whoever creates a Kafka client adds these options; ``tests/test_layers.py`` looks for clients without them.
+"""
+
+from __future__ import annotations
+
+import ssl
+from typing import Any, Final
+
+from domain.errors import ConfigurationError
+from pipeline.settings import KafkaSettings
+
+#: Neither encrypted nor with a password: what the local stack's own broker speaks.
+PLAINTEXT: Final = KafkaSettings()
+
+
+def aiokafka_options(settings: KafkaSettings) -> dict[str, Any]:
+    """Arguments of every aiokafka client.
+
+    Raises:
+        ConfigurationError: the file of authorities cannot be read.
+    """
+    options: dict[str, Any] = {"security_protocol": settings.security_protocol, "ssl_context": tls_context(settings)}
+    if uses_sasl(settings):
+        options |= {
+            "sasl_mechanism": settings.sasl_mechanism,
+            "sasl_plain_username": settings.user,
+            "sasl_plain_password": settings.password.get_secret_value(),
+        }
+    return options
+
+
+def librdkafka_options(settings: KafkaSettings) -> dict[str, Any]:
+    """Configuration of every librdkafka client.
+
+    Raises:
+        ConfigurationError: the file of authorities cannot be read.
+    """
+    tls_context(settings)  # librdkafka would only say that no client can be created
+    options: dict[str, Any] = {"security.protocol": settings.security_protocol}
+    if uses_sasl(settings):
+        options |= {
+            "sasl.mechanism": settings.sasl_mechanism,
+            "sasl.username": settings.user,
+            "sasl.password": settings.password.get_secret_value(),
+        }
+    if settings.ca_file:
+        options["ssl.ca.location"] = settings.ca_file
+    return options
+
+
+def tls_context(settings: KafkaSettings) -> ssl.SSLContext | None:
+    """What checks the brokers' certificates and names; None when nothing is encrypted.
+
+    Raises:
+        ConfigurationError: the file of authorities cannot be read.
+    """
+    if not settings.security_protocol.endswith("SSL"):
+        return None
+    try:
+        return ssl.create_default_context(cafile=settings.ca_file or None)
+    except OSError as error:  # an ssl.SSLError is one, too
+        raise ConfigurationError(
+            f"The certificate authorities in {settings.ca_file} cannot be read: {error.strerror or error}.",
+            remedy="Name a PEM file that holds them in PORTALPULSE_KAFKA__CA_FILE.",
+        ) from error
+
+
+def uses_sasl(settings: KafkaSettings) -> bool:
+    """Whether a user and a password are sent."""
+    return settings.security_protocol.startswith("SASL_")

@@ -1,0 +1,165 @@
+"""Reads the topic itself for the audit: its offsets, the group's, and ranges of messages. Nothing is joined or committed.
+
+The worker reads with aiokafka inside Faust; this is a rare, deliberate act outside of any event loop, so it uses librdkafka. Only
+who is in the group is asked by aiokafka: see group_members.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from typing import Any, Final
+
+import stamina
+from confluent_kafka import OFFSET_INVALID, Consumer, KafkaError, KafkaException, TopicPartition
+
+from domain.errors import ConfigurationError, UnavailableError
+from pipeline.audit.service import Partition
+from pipeline.kafka import errors as kafka_errors
+from pipeline.kafka.access import refusal, topics_of
+from pipeline.kafka.group_members import REQUEST_ERRORS, Group, admin_client, describe_group
+from pipeline.kafka.security import librdkafka_options
+from pipeline.settings import KafkaSettings
+
+_CLIENT: Final = "portalpulse-audit"
+_ANSWER_SECONDS: Final = 20.0
+#: A range whose next messages do not come for this long is given up (seconds).
+_STALL_SECONDS: Final = 30.0
+#: A portion that is not full by then is taken as it is (seconds).
+_LOOK_SECONDS: Final = 1.0
+#: Messages in memory at once.
+_PORTION: Final = 50_000
+
+
+class KafkaTopicReader:
+    """A ``pipeline.audit.service.TopicReader`` for the topic and group of the settings."""
+
+    def __init__(self, settings: KafkaSettings, *, answer_seconds: float = _ANSWER_SECONDS) -> None:
+        self._settings, self._answer_seconds = settings, answer_seconds
+
+    def partitions(self) -> Sequence[Partition]:
+        """First, last and committed offsets.
+
+        Raises:
+            UnavailableError: no broker answers.
+            ConfigurationError: the topic does not exist.
+        """
+        topic = self._settings.topic
+        known = topics_of(self._settings.bootstrap, self._settings, timeout=self._answer_seconds).get(topic)
+        if known is None or known.error is not None or not known.partitions:
+            raise ConfigurationError(f"The topic {topic!r} does not exist.", remedy="Set PORTALPULSE_KAFKA__TOPIC.")
+        with closing(self._consumer(self._settings.group)) as consumer:
+            try:
+                asked = [TopicPartition(topic, number) for number in sorted(known.partitions)]
+                for attempt in stamina.retry_context(on=_passes, attempts=None, timeout=self._answer_seconds, wait_max=1.0):
+                    with attempt:
+                        # Committed first: what is committed now was written before the ends are asked for.
+                        found = consumer.committed(asked, timeout=self._answer_seconds)
+                        marks = {
+                            where.partition: consumer.get_watermark_offsets(where, timeout=self._answer_seconds)
+                            for where in asked
+                        }
+            except KafkaException as error:
+                raise self._unavailable(error) from error
+        committed = {part.partition: part.offset for part in found}
+        return [
+            Partition(number, low, high, None if committed[number] in {OFFSET_INVALID, -1} else committed[number])
+            for number, (low, high) in marks.items()
+        ]
+
+    def members(self) -> int:
+        """How many members of the group read the topic, or may read it when the group is being rebalanced.
+
+        Raises:
+            UnavailableError: the brokers do not tell.
+        """
+        try:
+            found = asyncio.run(self._described())
+        except REQUEST_ERRORS as error:
+            raise UnavailableError(
+                f"Kafka does not tell who is in the consumer group {self._settings.group!r}: {error!r}.",
+                remedy=kafka_errors.remedy(error) or "See the broker's log.",
+            ) from error
+        return found.readers(self._settings.topic)
+
+    async def _described(self) -> Group:
+        async for attempt in stamina.retry_context(
+            on=kafka_errors.passes, attempts=None, timeout=self._answer_seconds, wait_max=1.0
+        ):
+            with attempt:
+                async with admin_client(self._settings, _CLIENT) as client:
+                    return await describe_group(client, self._settings.group)
+        raise AssertionError  # the loop ends by returning or raising
+
+    def messages(self, partition: int, begin: int, end: int) -> Iterator[Sequence[tuple[int, bytes | None]]]:
+        """Messages of a range in portions.
+
+        Raises:
+            UnavailableError: the broker does not answer, or the range is not wholly in the log any more.
+        """
+        with closing(self._consumer("portalpulse-audit")) as consumer:
+            try:
+                consumer.assign([TopicPartition(self._settings.topic, partition, begin)])
+                stalled = 0.0
+                while begin < end:
+                    found, at_the_end = _messages(consumer.consume(min(_PORTION, end - begin), _LOOK_SECONDS))
+                    if found:
+                        begin, stalled = found[-1].offset() + 1, 0.0
+                        yield [(message.offset(), message.value()) for message in found if message.offset() < end]
+                    if at_the_end:
+                        return  # the last offsets may belong to markers of transactions, which are no messages
+                    stalled += 0.0 if found else _LOOK_SECONDS
+                    if stalled >= _STALL_SECONDS:
+                        raise UnavailableError(
+                            f"No more messages of {self._settings.topic} come: partition {partition} stops at {begin} of {end}.",
+                            remedy="Look after the broker and audit again.",
+                        )
+            except KafkaException as error:
+                raise self._unavailable(error) from error
+
+    def _options(self) -> dict[str, Any]:
+        return {
+            **librdkafka_options(self._settings),
+            "bootstrap.servers": ",".join(self._settings.bootstrap),
+            "client.id": _CLIENT,
+            "log_level": 2,
+        }
+
+    def _consumer(self, group: str) -> Any:
+        return Consumer(
+            {
+                **self._options(),
+                "group.id": group,  # asked about, never joined
+                "enable.auto.commit": False,
+                "enable.auto.offset.store": False,
+                "enable.partition.eof": True,
+                "auto.offset.reset": "error",
+                "isolation.level": "read_committed",  # what was taken back need not be kept
+                "queued.max.messages.kbytes": 16_384,
+            }
+        )
+
+    def _unavailable(self, error: KafkaException) -> UnavailableError:
+        if kafka_errors.passes(error.args[0]) and error.args[0].code() > 0:  # a broker answered, and goes on answering so
+            return UnavailableError(
+                f"Kafka at {', '.join(self._settings.bootstrap)} answers but is not ready: {error.args[0].str()}.",
+                remedy="Wait until its brokers are up, then try again; see the broker's log.",
+            )
+        what = f"topic {self._settings.topic} or group {self._settings.group}"
+        return refusal(error.args[0], self._settings.bootstrap, self._settings, what=what)
+
+
+def _passes(error: Exception) -> bool:
+    return isinstance(error, KafkaException) and kafka_errors.passes(error.args[0])
+
+
+def _messages(found: Sequence[Any]) -> tuple[list[Any], bool]:
+    """The messages among what came, and whether the end of the log did; any other error in a message's place is raised."""
+    # Partitions are assigned, no group is used; librdkafka asks after it all the same, with or without the right to.
+    errors = [message.error() for message in found if message.error() is not None]
+    problems = [error for error in errors if error.code() != KafkaError.GROUP_AUTHORIZATION_FAILED]
+    for problem in problems:
+        if problem.code() != KafkaError._PARTITION_EOF:  # noqa: SLF001 - the library's own name for it
+            raise KafkaException(problem)
+    return [message for message in found if message.error() is None], bool(problems)

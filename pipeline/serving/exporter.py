@@ -1,0 +1,151 @@
+"""The agencies' gauges, read from the tallies at scrape time. They fail with the storage; nothing old is repeated."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from importlib import metadata
+from typing import Any
+
+from prometheus_client import CollectorRegistry, Gauge
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.exposition import generate_latest
+from prometheus_client.registry import Collector
+
+from domain import metric_names as names
+from domain.agencies import AgencyRegistry
+from domain.clock import Clock
+from domain.events import Reason
+from domain.indicators import INDICATORS, ratio_of
+from domain.metric_names import Metric
+from domain.periods import Window, civil_day
+from pipeline.audit.drift import Scope
+from pipeline.audit.service import AuditState
+from pipeline.settings import ThresholdPolicy
+from sinks.contract import Counts, TallyReader
+
+#: Window of the gauges that say how much was received and set aside lately.
+_LATELY = dt.timedelta(hours=1)
+
+
+class PolicyCollector(Collector):
+    """Exports the agencies in force and how they are judged. Reads no storage: an alert that fires holds while it is away."""
+
+    def __init__(self, *, registry: AgencyRegistry, clock: Clock, policies: Iterable[ThresholdPolicy]) -> None:
+        self._registry, self._clock, self._policies = registry, clock, tuple(policies)
+
+    def collect(self) -> Iterator[Any]:
+        """The registry and the policies on the clock's day."""
+        agencies = self._registry.in_force(civil_day(self._clock.now()))
+        info = _gauge(names.AGENCY_INFO)
+        for agency in agencies:
+            info.add_metric([agency.code, agency.block, agency.name_vi], 1)
+        yield info
+        threshold, volume = _gauge(names.AGENCY_THRESHOLD_RATIO), _gauge(names.AGENCY_MIN_VOLUME)
+        for policy in self._policies:
+            for agency in agencies:
+                threshold.add_metric([agency.code, policy.kpi, policy.window], policy.ratio)
+                volume.add_metric([agency.code, policy.kpi, policy.window], policy.min_volume)
+        yield threshold
+        yield volume
+        build = _gauge(names.BUILD_INFO)
+        build.add_metric([metadata.version("portalpulse")], 1)
+        yield build
+
+
+class AgencyCollector(Collector):
+    """Exports the figures of every agency in force on the clock's day, with 0 of 0 when nothing is known.
+
+    A series that is missing would drop the worst agencies out of every rule.
+    """
+
+    def __init__(self, reader: TallyReader, *, registry: AgencyRegistry, clock: Clock) -> None:
+        self._reader, self._registry, self._clock = reader, registry, clock
+
+    def describe(self) -> Iterable[Any]:
+        """Nothing beforehand: registering must not read the storage."""
+        return []
+
+    def collect(self) -> Iterator[Any]:
+        """Read everything that one scrape exports."""
+        now = self._clock.now()
+        codes = [agency.code for agency in self._registry.in_force(civil_day(now))]
+        yield from self._figures(now, codes)
+        yield from self._freshness(now, set(codes))
+        yield from self._losses()
+
+    def _figures(self, now: dt.datetime, codes: list[str]) -> Iterator[Any]:
+        numerator, denominator = _gauge(names.AGENCY_KPI_NUMERATOR), _gauge(names.AGENCY_KPI_DENOMINATOR)
+        for window in Window:
+            counts = self._counts(window, now)
+            for code in codes:
+                row = counts.get(code, Counts())
+                for kpi, indicator in INDICATORS.items():
+                    ratio = ratio_of(indicator, row)
+                    numerator.add_metric([code, kpi, window.value], ratio.numerator)
+                    denominator.add_metric([code, kpi, window.value], ratio.denominator)
+        yield numerator
+        yield denominator
+
+    def _counts(self, window: Window, now: dt.datetime) -> Mapping[str, Counts]:
+        period = window.period(now)
+        if period is not None:
+            return self._reader.counts_of_days(period.start, period.end)
+        return self._reader.counts_between(*window.bounds(now))
+
+    def _freshness(self, now: dt.datetime, codes: set[str]) -> Iterator[Any]:
+        clock, last, newest = _gauge(names.CLOCK), _gauge(names.AGENCY_LAST_EVENT), _gauge(names.NEWEST_EVENT)
+        clock.add_metric([], now.timestamp())
+        events = self._reader.last_events(now)
+        for code in sorted(codes & set(events)):
+            last.add_metric([code], events[code].timestamp())
+        if events:
+            newest.add_metric([], max(events.values()).timestamp())
+        lag = _gauge(names.TALLY_LAG_ROWS)
+        standing = self._reader.standing()
+        lag.add_metric([], standing.stored - standing.tallied)
+        yield from (clock, last, newest, lag)
+
+    def _losses(self) -> Iterator[Any]:
+        letters = CounterMetricFamily(
+            names.DEAD_LETTERS.name.removesuffix("_total"), names.DEAD_LETTERS.help, labels=names.DEAD_LETTERS.labels
+        )
+        found = self._reader.dead_letters_by_reason()
+        for reason in Reason:
+            letters.add_metric([reason.value], found.get(reason.value, 0))
+        yield letters
+        arrivals = self._reader.arrivals(_LATELY)
+        dead, received = _gauge(names.DEAD_LETTER_ROWS), _gauge(names.RECEIVED_ROWS)
+        dead.add_metric([Window.HOUR.value], arrivals.dead_letters)
+        received.add_metric([Window.HOUR.value], arrivals.events + arrivals.dead_letters)
+        yield dead
+        yield received
+
+
+class AuditCollector(Collector):
+    """Exports what the continuous audit knows; every scope is there from the start. Reads no storage."""
+
+    def __init__(self, state: Callable[[], AuditState]) -> None:
+        self._state = state
+
+    def collect(self) -> Iterator[Any]:
+        """The audit's state at this moment."""
+        state = self._state()
+        drift, success = _gauge(names.AUDIT_DRIFT), _gauge(names.AUDIT_LAST_SUCCESS)
+        for scope in Scope:
+            drift.add_metric([scope.value], state.drift[scope])
+        success.add_metric([], 0 if state.last_success is None else state.last_success.timestamp())
+        failures = CounterMetricFamily(names.AUDIT_FAILURES.name.removesuffix("_total"), names.AUDIT_FAILURES.help)
+        failures.add_metric([], state.failures)
+        yield from (drift, success, failures)
+
+
+def storage_up(*, answers: bool) -> bytes:
+    """The exposition of the one gauge that says whether this scrape holds what is read from the storage."""
+    registry = CollectorRegistry()
+    Gauge(names.STORAGE_UP.name, names.STORAGE_UP.help, registry=registry).set(answers)
+    return generate_latest(registry)
+
+
+def _gauge(metric: Metric) -> GaugeMetricFamily:
+    return GaugeMetricFamily(metric.name, metric.help, labels=metric.labels)

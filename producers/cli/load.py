@@ -1,0 +1,221 @@
+"""The command ``load``: live traffic in the shapes of a load test, measured from send to visible."""
+
+from __future__ import annotations
+
+import json
+from contextlib import ExitStack
+from dataclasses import replace
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated, Final
+
+import typer
+from rich.console import Console
+
+from domain.errors import ConfigurationError
+from producers.cli.options import (
+    BootstrapOption,
+    CreateTopicOption,
+    DataOption,
+    HttpOption,
+    JsonOption,
+    ProcessesOption,
+    ReportOption,
+    TargetOptions,
+    TopicOption,
+    require_report_place,
+    terminated_like_interrupted,
+)
+from producers.cli.replay import publish, write_report
+
+if TYPE_CHECKING:
+    from producers.load.limit import Limit, Objective
+    from producers.load.profiles import Profile
+    from producers.load.traffic import Load
+    from producers.measuring.measured_run import Asked
+    from producers.measuring.progress import Shown
+    from producers.measuring.result import Outcome
+    from producers.sending.worker_processes import Broker
+
+LOAD_HELP: Final = (
+    "Send new live events in the shape of a load test and say how soon they were visible.\n\n"
+    "[bold]portalpulse load --shape ramp --from-rate 1000 --rate 20000 --duration 120[/bold] goes from 1,000 to 20,000 events "
+    "a second in two minutes.\n\n"
+    "[bold]portalpulse load --shape find-limit --objective 0.75[/bold] raises the rate until 1 of 100 events takes longer than "
+    "0.75 s to become visible, and prints the knee.\n\n"
+    "All events are new and count: use a stack of its own (`portalpulse up --data DIR`)."
+)
+
+
+class LoadShape(StrEnum):
+    """How the rate changes over the run."""
+
+    STEADY = "steady"
+    RAMP = "ramp"
+    STEP = "step"
+    SPIKE = "spike"
+    DAILY = "daily"
+    FIND_LIMIT = "find-limit"
+    SOAK = "soak"
+
+
+#: How long a shape lasts unless said otherwise (seconds); of find-limit: one trial.
+_SECONDS: Final = {
+    LoadShape.STEADY: 60.0,
+    LoadShape.RAMP: 120.0,
+    LoadShape.STEP: 120.0,
+    LoadShape.SPIKE: 100.0,
+    LoadShape.DAILY: 240.0,
+    LoadShape.FIND_LIMIT: 10.0,
+    LoadShape.SOAK: 3_600.0,
+}
+#: The beginning of a trial does not count: connections open, a first recount is due (seconds, and part of the trial at most).
+_WARM_UP: Final = (2.0, 0.3)
+
+
+def load(
+    *,
+    shape: Annotated[LoadShape, typer.Option(help="How the rate changes over the run.")] = LoadShape.STEADY,
+    rate: Annotated[
+        float, typer.Option(min=0.1, metavar="N", help="Events a second; the highest of a shape, the first of find-limit.")
+    ] = 5_000.0,
+    from_rate: Annotated[
+        float | None, typer.Option(min=0.0, metavar="N", help="Lowest rate of ramp, step and spike. Default: a tenth of --rate.")
+    ] = None,
+    steps: Annotated[int, typer.Option(min=1, max=100, metavar="N", help="step only: how many.")] = 5,
+    duration: Annotated[
+        float | None,
+        typer.Option(min=1.0, metavar="SECONDS", help="Of the run (60 to 240, soak 3600); of find-limit, one trial (10)."),
+    ] = None,
+    objective: Annotated[
+        float, typer.Option(min=0.01, metavar="SECONDS", help="find-limit only: p99 from send to visible.")
+    ] = 0.75,
+    max_rate: Annotated[float, typer.Option(min=1.0, metavar="N", help="find-limit only: never send more.")] = 500_000.0,
+    precision: Annotated[
+        float, typer.Option(min=1.01, max=2.0, metavar="X", help="find-limit only: stop when the knee is known to this factor.")
+    ] = 1.1,
+    seed: Annotated[int, typer.Option(min=0, help="Agencies, rates and dossiers follow from it; event ids never repeat.")] = 1,
+    processes: ProcessesOption = 1,
+    http: HttpOption = None,
+    report: ReportOption = None,
+    data: DataOption = None,
+    bootstrap: BootstrapOption = None,
+    topic: TopicOption = None,
+    create_topic: CreateTopicOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Send a load; ``LOAD_HELP`` says it to the user."""
+    low = rate / 10 if from_rate is None else from_rate
+    if from_rate is not None and shape not in {LoadShape.RAMP, LoadShape.STEP, LoadShape.SPIKE}:
+        raise ConfigurationError("--from-rate belongs to ramp, step and spike.", remedy="Leave it out.")
+    require_report_place(report)
+    options = TargetOptions(data=data, bootstrap=bootstrap, topic=topic, create_topic=create_topic, http=http)
+    target = options.resolve()
+    if shape is LoadShape.FIND_LIMIT and target.http is None:
+        raise ConfigurationError(
+            "find-limit needs a running process to ask what is visible.", remedy="Name it with --http, or its stack with --data."
+        )
+    from domain.clock import parse_clock  # noqa: PLC0415 - numpy and Kafka, which --help need not load
+    from pipeline.logs import configure_logging, get_logger  # noqa: PLC0415
+    from pipeline.settings import load_settings  # noqa: PLC0415
+    from producers.load.limit import Objective  # noqa: PLC0415
+    from producers.load.pool import live_pool  # noqa: PLC0415
+    from producers.load.traffic import Load  # noqa: PLC0415
+    from producers.measuring.measured_run import Asked, measure  # noqa: PLC0415
+    from producers.measuring.progress import shown  # noqa: PLC0415
+    from producers.sending.kafka_writer import create_topic as create  # noqa: PLC0415
+    from producers.sending.worker_processes import Broker  # noqa: PLC0415
+
+    settings = load_settings()
+    configure_logging(settings.log)
+    clock = parse_clock(settings.clock)
+    broker = Broker(target.bootstrap, target.topic, target.security)
+    asked = Asked(target.http, required=http is not None or shape is LoadShape.FIND_LIMIT)
+    if options.partitions is not None:
+        create(bootstrap=target.bootstrap, topic=target.topic, partitions=options.partitions, security=target.security)
+    profile = _profile(shape, low=low, rate=rate, seconds=duration or _SECONDS[shape], steps=steps)
+    task = Load(profile, live_pool(clock=clock, seed=seed), clock)
+    log = get_logger("producers").info
+    with ExitStack() as stack:
+        stack.enter_context(terminated_like_interrupted())
+        progress = stack.enter_context(shown(Console(stderr=True), log, title=task.label, rate=None))
+        if shape is LoadShape.FIND_LIMIT:
+            limit = _limit(
+                task,
+                broker=broker,
+                processes=processes,
+                asked=asked,
+                progress=progress,
+                objective=Objective(objective),
+                rates=(rate, max_rate, precision),
+            )
+        else:
+            progress.expect(round(profile.count(profile.seconds)))
+            outcome = measure(task, broker=broker, processes=processes, asked=asked, progress=progress, windows=profile.windows)
+            limit = None
+    if limit is not None:
+        text = json.dumps(limit.as_dict(), ensure_ascii=False)
+        typer.echo(text.encode() if as_json else limit.text())
+        write_report(report, text)
+        if limit.knee is None:
+            raise typer.Exit(1)
+        return
+    publish(outcome, as_json=as_json, report=report)
+    if not outcome.complete:
+        raise typer.Exit(1)
+
+
+def _profile(shape: LoadShape, *, low: float, rate: float, seconds: float, steps: int) -> Profile:
+    from producers.load import profiles  # noqa: PLC0415 - as above
+
+    match shape:
+        case LoadShape.RAMP:
+            return profiles.ramp(low, rate, seconds)
+        case LoadShape.STEP:
+            return profiles.step(low, rate, seconds, steps=steps)
+        case LoadShape.SPIKE:
+            return profiles.spike(low, rate, seconds)
+        case LoadShape.DAILY:
+            return profiles.daily(rate, seconds)
+        case LoadShape.SOAK:
+            return profiles.soak(rate, seconds)
+        case _:
+            return profiles.steady(rate, seconds, name=shape.value)
+
+
+def _limit(
+    task: Load,
+    *,
+    broker: Broker,
+    processes: int,
+    asked: Asked,
+    progress: Shown,
+    objective: Objective,
+    rates: tuple[float, float, float],
+) -> Limit:
+    """Trials with pools of their own ids, each on a pipeline that has caught up."""
+    from producers.load.limit import Trial, find_limit  # noqa: PLC0415 - as above
+    from producers.load.pool import Pool  # noqa: PLC0415
+    from producers.load.profiles import steady  # noqa: PLC0415
+    from producers.measuring.measured_run import measure  # noqa: PLC0415
+    from producers.measuring.result import Window  # noqa: PLC0415
+
+    seconds = task.profile.seconds
+    warm = min(_WARM_UP[0], _WARM_UP[1] * seconds)
+
+    def trial(rate: float) -> Trial:
+        profile = steady(rate, seconds, name=f"find-limit {rate:,.0f}/s")
+        progress.expect(round(rate * seconds))
+        outcome: Outcome = measure(
+            replace(task, profile=profile, pool=Pool.renewed(task.pool)),
+            broker=broker,
+            processes=processes,
+            asked=asked,
+            progress=progress,
+            windows=[Window("measured", warm, seconds, rate)],
+        )
+        if outcome.sent.interrupted:
+            raise KeyboardInterrupt
+        return Trial(rate, outcome.windows[0].rate, outcome.windows[0].latency)
+
+    start, most, precision = rates
+    return find_limit(trial, objective=objective, start=start, most=most, precision=precision)

@@ -1,0 +1,145 @@
+"""What a replay or a load came to, as text for people and as JSON for programs."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from producers.measuring.latency import Curve, Latency, latency
+from producers.sending.send_loop import Sent
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """A stretch of the run: from ``start`` to ``end`` (seconds after its begin) at ``target`` messages a second (None: max)."""
+
+    name: str
+    start: float
+    end: float
+    target: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """A window and what happened in it: messages sent a second, and the latency of what was sent then."""
+
+    window: Window
+    rate: float
+    latency: Latency | None
+
+    def as_dict(self) -> dict[str, Any]:
+        """For the JSON report."""
+        return {
+            "name": self.window.name,
+            "start": round(self.window.start, 3),
+            "end": round(self.window.end, 3),
+            "target_rate": _rounded(self.window.target),
+            "rate": round(self.rate, 1),
+            "latency_seconds": self.latency.as_dict() if self.latency else None,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """The end report. ``visible`` and ``latency`` are None when no running process was asked; ``note`` says why or how."""
+
+    source: str
+    sent: Sent
+    target: float | None
+    processes: int
+    visible: int | None = None
+    latency: Latency | None = None
+    note: str = ""
+    windows: Sequence[Measured] = ()
+    too_large: Sequence[str] = ()
+
+    @property
+    def complete(self) -> bool:
+        """Whether everything sent is durable."""
+        return self.sent.failed == 0 and self.sent.acknowledged == self.sent.sent
+
+    def as_dict(self) -> dict[str, Any]:
+        """The report for ``--json`` and ``--report``; times in seconds."""
+        sent = self.sent
+        return {
+            "source": self.source,
+            "sent": sent.sent,
+            "acknowledged": sent.acknowledged,
+            "distinct": sent.distinct,
+            "visible": self.visible,
+            "failed": sent.failed,
+            "retries": sent.retries,
+            "seconds": round(sent.seconds, 3),
+            "rate": round(sent.rate, 1),
+            "target_rate": _rounded(self.target),
+            "latency_seconds": self.latency.as_dict() if self.latency else None,
+            "method": self.note,
+            "processes": self.processes,
+            "position": sent.position,
+            "interrupted": sent.interrupted,
+            "broken": None if sent.broken is None else sent.broken.problem,
+            "problem": sent.problem,
+            "too_large": list(self.too_large),
+            "windows": [window.as_dict() for window in self.windows],
+        }
+
+    def text(self) -> str:
+        """The report for people."""
+        sent = self.sent
+        distinct = f"({sent.distinct:,} distinct; failed {sent.failed:,}, batches sent again {sent.retries:,})"
+        wanted = "as many as possible" if self.target is None else f"{self.target:,.0f}/s wanted"
+        visible = "-" if self.visible is None else f"{self.visible:,}"
+        lines = [
+            self.source,
+            f"  sent          {sent.sent:>14,}",
+            f"  acknowledged  {sent.acknowledged:>14,}   {distinct}",
+            f"  visible       {visible:>14}",
+            f"  rate          {sent.rate:>12,.0f}/s   ({wanted}, {sent.seconds:.1f} s)",
+            f"  send->visible {_latency_text(self.latency)}",
+        ]
+        if self.note:
+            lines.append(f"  measured by   {self.note}")
+        if len(self.windows) > 1:
+            lines.append("  window                 wanted/s       sent/s   send->visible")
+            lines.extend(_window_text(item) for item in self.windows)
+        if sent.problem:
+            lines.append(f"  first failure {sent.problem}")
+        lines.extend(f"  too large     {item}" for item in self.too_large)
+        return "\n".join(lines)
+
+
+def measured(sent: Sent, visible: Curve | None, windows: Sequence[Window], *, repeats: bool = False) -> list[Measured]:
+    """The windows with their rates and latencies."""
+    curve = sent_curve(sent, repeats=repeats)
+    found = []
+    for window in windows:
+        since, until = sent.started + window.start, sent.started + window.end
+        records = sum(item.records for item in sent.acknowledgements if since <= item.sent_at < until)
+        lag = latency(curve, visible, since=since, until=until) if visible is not None else None
+        length = max(min(until, max(sent.ended, since)) - since, 1e-9)
+        found.append(Measured(window, records / length if records else 0.0, lag))
+    return found
+
+
+def sent_curve(sent: Sent, *, repeats: bool) -> Curve:
+    """Events sent, with or without repeats, by the moment they were handed over; those never acknowledged are left out."""
+    return Curve.of_sends((item.sent_at, item.events if repeats else item.distinct) for item in sent.acknowledgements)
+
+
+def _window_text(item: Measured) -> str:
+    wanted = "max" if item.window.target is None else f"{item.window.target:,.0f}"
+    return f"  {item.window.name:<20} {wanted:>10} {item.rate:>12,.0f}   {_latency_text(item.latency)}"
+
+
+def _latency_text(lag: Latency | None) -> str:
+    if lag is None or math.isnan(lag.p50):
+        return "not measured" if lag is None else f"nothing became visible ({lag.unseen:,} waited for)"
+    figures = (("p50", lag.p50), ("p95", lag.p95), ("p99", lag.p99), ("max", lag.most))
+    text = "  ".join(f"{name} {value * 1000:,.0f} ms" for name, value in figures)
+    return f"{text}, {lag.unseen:,} never seen" if lag.unseen else text
+
+
+def _rounded(rate: float | None) -> float | None:
+    return None if rate is None else round(rate, 1)

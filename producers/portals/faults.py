@@ -1,0 +1,183 @@
+"""Malformed messages as real portals send them, each with the reason that it must be refused with.
+
+Every fault is one deliberate defect in an otherwise valid event. The expected reason is part of the contract: a test holds
+this list against ``core.judge``.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any, Final, NamedTuple
+
+from domain.events import MAX_MESSAGE_BYTES, Reason
+from producers.messages import Kind, Message
+from producers.portals.catalogue import rng_of
+from producers.portals.event_encoding import EventIds
+
+_REQUIRED: Final = (
+    "event_id", "dossier_code", "agency_code", "procedure_code", "status", "channel", "service_level", "occurred_at",
+)  # fmt: skip
+#: Far beyond any parser's patience, far below the largest message.
+_DEPTH: Final = 20_000
+
+_Fields = dict[str, Any]
+_Spoil = Callable[[_Fields], bytes | None]
+
+
+class Malformed(NamedTuple):
+    """One message that must be set aside, what is wrong with it and the reason to be given."""
+
+    kind: str
+    reason: Reason
+    key: bytes | None
+    value: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """A way to spoil an event: its name, the reason it is refused with, and how the bytes come about."""
+
+    kind: str
+    reason: Reason
+    spoil: _Spoil
+
+
+def _bytes(fields: _Fields) -> bytes:
+    return json.dumps(fields, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogatepass")
+
+
+def _with(name: str, value: Any) -> _Spoil:
+    """The event with another value in one field."""
+    return lambda fields: _bytes({**fields, name: value})
+
+
+def _without(name: str) -> _Spoil:
+    """The event without one field."""
+    return lambda fields: _bytes({key: value for key, value in fields.items() if key != name})
+
+
+def _literal(name: str, text: str) -> _Spoil:
+    """The event with raw JSON text in place of one value."""
+    return lambda fields: _bytes({**fields, name: "@@"}).replace(b'"@@"', text.encode("ascii"))
+
+
+def _always(value: bytes | None) -> _Spoil:
+    return lambda _fields: value
+
+
+#: Every fault. Order of the checks: size, encoding, syntax, then field by field, then the agency's day and the future.
+FAULTS: Final[tuple[Fault, ...]] = (
+    # The message as a whole.
+    Fault("tombstone", Reason.EMPTY, _always(None)),
+    Fault("empty", Reason.EMPTY, _always(b"")),
+    Fault("whitespace_only", Reason.EMPTY, _always(b" \r\n\t ")),
+    Fault("oversized", Reason.TOO_LARGE, lambda fields: _bytes({**fields, "note": "x" * MAX_MESSAGE_BYTES})),
+    Fault("latin1_text", Reason.NOT_UTF8, lambda fields: _bytes({**fields, "note": "Hà"}).replace(b"\xc3\xa0", b"\xe0")),
+    Fault("utf16", Reason.NOT_UTF8, lambda fields: _bytes(fields).decode().encode("utf-16")),
+    Fault("lone_surrogate_bytes", Reason.NOT_UTF8, _with("portal_id", "\ud800")),
+    Fault("truncated", Reason.NOT_JSON, lambda fields: _bytes(fields)[:-25]),
+    Fault("two_objects", Reason.NOT_JSON, lambda fields: _bytes(fields) + b"\n" + _bytes(fields)),
+    Fault("single_quotes", Reason.NOT_JSON, lambda fields: _bytes(fields).replace(b'"', b"'")),
+    Fault("form_encoded", Reason.NOT_JSON, _always(b"MaHoSo=000.00.00.H26-240502-0001&TrangThai=9")),
+    Fault("html_error_page", Reason.NOT_JSON, _always(b"<html><body><h1>502 Bad Gateway</h1></body></html>")),
+    Fault("byte_order_mark", Reason.NOT_JSON, lambda fields: b"\xef\xbb\xbf" + _bytes(fields)),
+    Fault("nul_bytes", Reason.NOT_JSON, lambda fields: _bytes(fields).replace(b'"status"', b'\x00"status"')),
+    Fault("only_nul_bytes", Reason.NOT_JSON, _always(b"\x00" * 64)),
+    Fault("not_a_number", Reason.NOT_JSON, _literal("status", "NaN")),
+    Fault("escaped_lone_surrogate", Reason.NOT_JSON, _literal("portal_id", '"\\ud800"')),
+    Fault("deeply_nested", Reason.NOT_JSON, _literal("note", "[" * _DEPTH + "]" * _DEPTH)),
+    Fault("number_out_of_range", Reason.NOT_JSON, _literal("status", "1e999")),
+    Fault("array_of_events", Reason.NOT_AN_OBJECT, lambda fields: b"[" + _bytes(fields) + b"]"),
+    Fault("scalar", Reason.NOT_AN_OBJECT, _always(b"9")),
+    Fault("json_null", Reason.NOT_AN_OBJECT, _always(b"null")),
+    Fault("json_in_a_string", Reason.NOT_AN_OBJECT, lambda fields: json.dumps(_bytes(fields).decode()).encode()),
+    # Fields that are not there.
+    *(Fault(f"missing_{name}", Reason.MISSING_FIELD, _without(name)) for name in _REQUIRED),
+    *(Fault(f"null_{name}", Reason.MISSING_FIELD, _with(name, None)) for name in _REQUIRED),
+    Fault("empty_object", Reason.MISSING_FIELD, _always(b"{}")),
+    # Fields of another type.
+    Fault("status_as_text", Reason.WRONG_TYPE, _with("status", "9")),
+    Fault("status_with_fraction", Reason.WRONG_TYPE, _with("status", 9.5)),
+    Fault("status_as_decimal", Reason.WRONG_TYPE, _with("status", 9.0)),
+    Fault("status_as_truth_value", Reason.WRONG_TYPE, lambda fields: _bytes({**fields, "status": True})),
+    Fault("status_in_a_list", Reason.WRONG_TYPE, _with("status", [9])),
+    Fault("channel_as_text", Reason.WRONG_TYPE, _with("channel", "2")),
+    Fault("agency_code_as_object", Reason.WRONG_TYPE, _with("agency_code", {"code": "H26"})),
+    Fault("procedure_code_as_number", Reason.WRONG_TYPE, _with("procedure_code", 1.001612)),
+    Fault("occurred_at_as_number", Reason.WRONG_TYPE, _with("occurred_at", 1_714_613_400_000)),
+    # Fields with a value that is none.
+    Fault("event_id_no_uuid", Reason.BAD_EVENT_ID, _with("event_id", "17")),
+    Fault("event_id_in_braces", Reason.BAD_EVENT_ID, lambda fields: _bytes({**fields, "event_id": f"{{{fields['event_id']}}}"})),
+    Fault("dossier_code_no_date", Reason.BAD_DOSSIER_CODE, _with("dossier_code", "000.00.00.H26-0001")),
+    Fault("dossier_code_is_a_procedure", Reason.BAD_DOSSIER_CODE, _with("dossier_code", "1.001612")),
+    Fault("dossier_code_30_february", Reason.IMPOSSIBLE_DATE, _with("dossier_code", "000.00.00.H26-240230-0001")),
+    Fault("dossier_code_month_13", Reason.IMPOSSIBLE_DATE, _with("dossier_code", "H26.17-20241301-0000001")),
+    Fault("agency_unknown", Reason.UNKNOWN_AGENCY, _with("agency_code", "Z99")),
+    Fault("agency_of_a_lower_level", Reason.UNKNOWN_AGENCY, _with("agency_code", "000.00.25.G14")),
+    Fault("procedure_code_with_spaces", Reason.BAD_PROCEDURE_CODE, _with("procedure_code", "1.001612 (sửa đổi)")),
+    Fault("procedure_code_empty", Reason.BAD_PROCEDURE_CODE, _with("procedure_code", "")),
+    Fault("procedure_code_with_escaped_nul", Reason.BAD_PROCEDURE_CODE, _with("procedure_code", "1.001612\0")),
+    Fault("status_0", Reason.UNKNOWN_STATUS, _with("status", 0)),
+    Fault("status_11", Reason.UNKNOWN_STATUS, _with("status", 11)),
+    Fault("status_negative", Reason.UNKNOWN_STATUS, _with("status", -9)),
+    Fault("status_huge", Reason.UNKNOWN_STATUS, _literal("status", "9" * 40)),
+    Fault("channel_4", Reason.UNKNOWN_CHANNEL, _with("channel", 4)),
+    Fault("service_level_unknown", Reason.UNKNOWN_SERVICE_LEVEL, _with("service_level", "muc_do_4")),
+    Fault("service_level_in_capitals", Reason.UNKNOWN_SERVICE_LEVEL, _with("service_level", "TOAN_TRINH")),
+    Fault("occurred_at_without_offset", Reason.BAD_OCCURRED_AT, _with("occurred_at", "2024-05-02T08:30:00.000")),
+    Fault("occurred_at_local_form", Reason.BAD_OCCURRED_AT, _with("occurred_at", "20240502083000")),
+    Fault("occurred_at_day_first", Reason.BAD_OCCURRED_AT, _with("occurred_at", "02/05/2024 08:30:00")),
+    Fault("occurred_at_30_february", Reason.IMPOSSIBLE_DATE, _with("occurred_at", "2024-02-30T08:30:00.000+07:00")),
+    Fault("occurred_at_25_hours", Reason.IMPOSSIBLE_DATE, _with("occurred_at", "2024-05-02T25:30:00.000+07:00")),
+    Fault("legacy_level_7", Reason.UNKNOWN_LEGACY_LEVEL, _with("legacy_level", 7)),
+    Fault("returned_by_pigeon", Reason.UNKNOWN_RETURN, _with("returned_by", "pigeon")),
+    Fault("portal_id_with_slash", Reason.BAD_PORTAL_ID, _with("portal_id", "https://dvc.example/")),
+    # An event that is well-formed and cannot be.
+    Fault("before_the_agency", Reason.AGENCY_NOT_IN_FORCE, _with("occurred_at", "2015-05-04T08:30:00.000+07:00")),
+    Fault("year_2100", Reason.IN_THE_FUTURE, _with("occurred_at", "2100-01-04T08:30:00.000+07:00")),
+    Fault("end_of_the_calendar", Reason.IN_THE_FUTURE, _with("occurred_at", "9999-12-31T23:59:59.999Z")),
+)
+
+
+def malformed(seed: int, count: int) -> Iterator[Malformed]:
+    """``count`` malformed messages, every kind in turn, each from an event of its own; a pure function of the seed."""
+    rng = rng_of(seed, "malformed")
+    ids = EventIds(seed, "malformed")
+    for number, fault in enumerate(itertools.islice(itertools.cycle(FAULTS), count), start=1):
+        code = f"000.00.00.H26-240502-{number:04d}"
+        fields: _Fields = {
+            "event_id": ids.of(code, 1),
+            "dossier_code": code,
+            "agency_code": "H26",
+            "procedure_code": f"1.{int(rng.integers(1, 13_000)):06d}",
+            "status": 9,
+            "channel": 2,
+            "service_level": "toan_trinh",
+            "occurred_at": "2024-05-02T08:30:00.000+07:00",
+            "returned_by": "online",
+        }
+        # Broken senders set no key either, some of them.
+        key = None if rng.random() < 0.3 else code.encode()
+        yield Malformed(fault.kind, fault.reason, key, fault.spoil(fields))
+
+
+def mix(messages: Iterable[Message], faults: Iterable[Malformed], *, positions: Iterable[int]) -> Iterator[Message]:
+    """The messages with a fault before each of the ascending ``positions`` (several may share one).
+
+    When either side ends early, the other goes on alone; positions beyond the end are never reached.
+    """
+    due = iter(positions)
+    spoiled = iter(faults)
+    position = next(due, None)
+    for number, message in enumerate(messages):
+        while position is not None and position <= number:
+            fault = next(spoiled, None)
+            if fault is None:
+                position = None
+                break
+            yield Message(fault.key, fault.value, message.occurred_at, Kind.MALFORMED)
+            position = next(due, None)
+        yield message

@@ -1,0 +1,82 @@
+"""Rows of columns as the JSON objects that a portal would have sent: what CSV and Parquet have in common.
+
+A row whose values are odd becomes the message that it is, so that the worker keeps it as a dead letter with its reason. An empty
+cell is a field that was not sent.
+"""
+
+from __future__ import annotations
+
+import math
+import unicodedata
+from collections.abc import Sequence
+from decimal import Decimal
+from typing import Any, Final
+
+import msgspec
+
+from domain.errors import ConfigurationError
+from domain.events import FIELDS
+from producers.messages import Message
+from producers.replay.task.sources.formats import REQUIRED
+from producers.replay.task.sources.lines import message_of
+
+#: Fields that are numbers in an event.
+_NUMBERS: Final = frozenset({"status", "channel", "legacy_level"})
+#: A longer number is none that a field can hold; it is sent as text (digits).
+_LONGEST_NUMBER: Final = 18
+_EXACT: Final = 2**53
+
+
+def require_columns(found: Sequence[str], name: str, *, how: str = "") -> None:
+    """Check the names of the columns.
+
+    Args:
+        found: the names.
+        name: of the file, for the sentence.
+        how: how they were read, for the sentence.
+
+    Raises:
+        ConfigurationError: one that an event needs is missing, one stands twice, or one is nearly a field and would be ignored.
+    """
+    if missing := REQUIRED - set(found):
+        shown = ", ".join(found[:8]) + (", ..." if len(found) > 8 else "") if found else "none"
+        raise ConfigurationError(
+            f"{name} has no column {', '.join(sorted(missing))}{how}; its columns are: {shown}.",
+            remedy="Columns are named as the fields of the event contract.",
+        )
+    if twice := sorted({column for column in found if column and found.count(column) > 1}):
+        raise ConfigurationError(f"{name} has the column {twice[0]} twice.", remedy="Leave one of them out.")
+    for column in found:
+        if column not in FIELDS and (meant := unicodedata.normalize("NFKC", column).strip().casefold()) in FIELDS:
+            raise ConfigurationError(
+                f"{name} has the column {column!r}, which no event has: its values would be ignored.",
+                remedy=f"Write it as {meant}, or leave it out.",
+            )
+
+
+def message_of_row(row: dict[str, Any]) -> Message:
+    """A row as a message.
+
+    Raises:
+        UnicodeDecodeError, ValueError, TypeError: a value cannot be expressed in JSON.
+    """
+    fields = {name: _value(name, cell) for name, cell in row.items() if name and not _is_empty(cell)}
+    return message_of(msgspec.json.encode(fields, enc_hook=str))
+
+
+def _is_empty(cell: Any) -> bool:
+    return cell is None or cell == "" or (isinstance(cell, float) and math.isnan(cell))
+
+
+def _value(name: str, cell: Any) -> Any:
+    if isinstance(cell, bytes):
+        cell = cell.decode("utf-8")
+    if name in _NUMBERS:
+        if isinstance(cell, str) and len(cell.strip()) <= _LONGEST_NUMBER and cell.isascii() and cell.strip().isdigit():
+            return int(cell)
+        # Tools that know no missing integers write 9.0.
+        if isinstance(cell, (float, Decimal)) and math.isfinite(cell) and -_EXACT < cell < _EXACT and cell == int(cell):
+            return int(cell)
+    if isinstance(cell, float) and math.isinf(cell):
+        return str(cell)
+    return cell if isinstance(cell, int | float | str | list | dict) else str(cell)

@@ -1,0 +1,115 @@
+"""Events from CSV: a header line, UTF-8 with or without a byte order mark, fields between commas, semicolons, tabs or bars.
+
+What breaks the format itself is refused with its line: a quote that is not closed would otherwise swallow the rows behind it.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterator
+from typing import BinaryIO, Final
+
+from domain.errors import ConfigurationError
+from producers.messages import Message
+from producers.replay.task.sources.columns import message_of_row, require_columns
+from producers.replay.task.sources.formats import DELIMITERS, delimiter_of, header_line
+from producers.replay.task.sources.place import Place
+
+#: A field longer than this is a quote that was not closed (characters).
+_LONGEST_FIELD: Final = 1 << 20
+_FIX: Final = "Correct the line, or write the file again."
+
+
+def read_csv(file: BinaryIO, place: Place, *, head: bytes, delimiter: str | None) -> Iterator[Message]:
+    """The messages of a CSV; ``place`` counts its lines.
+
+    Args:
+        file: the unpacked bytes.
+        place: where the reading is, for sentences.
+        head: the first bytes, with the header.
+        delimiter: between fields; None: what the header uses.
+
+    Raises:
+        ConfigurationError: it is not well-formed; the sentence names line and reason.
+    """
+    csv.field_size_limit(_LONGEST_FIELD)
+    chosen = delimiter or delimiter_of(head) or DELIMITERS[0]
+    text = io.TextIOWrapper(file, encoding="utf-8-sig", errors="surrogateescape", newline="")
+    try:
+        rows = csv.reader(_lines(text, place), delimiter=chosen, strict=True)
+        yield from _messages(rows, place, delimiter=chosen)
+    finally:
+        text.detach()  # the caller closes the file
+
+
+def check_header(head: bytes, name: str, *, delimiter: str | None) -> None:
+    """Look at the header before anything is sent.
+
+    Raises:
+        ConfigurationError: a column that an event needs is missing.
+    """
+    line = header_line(head) or ""
+    chosen = delimiter or delimiter_of(head)
+    if line.lower().startswith("sep=") and chosen is not None:
+        return  # the header comes after it
+    try:
+        columns = next(csv.reader([line], delimiter=chosen or DELIMITERS[0]), [])
+    except csv.Error:
+        columns = []
+    how = "" if chosen is None else f" between delimiters {chosen!r}"
+    require_columns(columns, name, how=how)
+
+
+def _messages(rows: Iterator[list[str]], place: Place, *, delimiter: str) -> Iterator[Message]:
+    header: list[str] | None = None
+    begin = 1  # the line at which the row begins that is read next
+    while True:
+        try:
+            row = next(rows, None)
+        except csv.Error as error:
+            raise _refused(place, begin, _reason(str(error), place.number)) from error
+        if row is None:
+            return
+        if not row or (header is None and row[0].lower().startswith("sep=")):
+            pass
+        elif header is None:
+            header = row
+            require_columns(header, place.name, how=f" between delimiters {delimiter!r}")
+        elif len(row) != len(header):
+            raise _refused(place, begin, f"it has {len(row)} fields, the header has {len(header)}")
+        elif place.number > begin and _swallowed(row, delimiter, len(header)):
+            raise _refused(place, begin, f"a quoted field goes on to line {place.number} and holds whole rows")
+        else:
+            yield message_of_row(dict(zip(header, row, strict=True)))
+        begin = place.number + 1
+
+
+def _lines(text: io.TextIOWrapper, place: Place) -> Iterator[str]:
+    for line in text:
+        place.number += 1
+        if not line.isascii():
+            try:
+                line.encode("utf-8")  # a byte that is no UTF-8 was read as half of a surrogate pair
+            except UnicodeEncodeError as error:
+                raise _refused(place, place.number, "it is not UTF-8", remedy="Save the file as UTF-8.") from error
+        if "\0" in line:
+            raise _refused(place, place.number, "it holds a NUL character")
+        yield line
+
+
+def _swallowed(row: list[str], delimiter: str, columns: int) -> bool:
+    """Whether a field over several lines holds what looks like a row."""
+    return any(line.count(delimiter) >= columns - 1 for field in row if "\n" in field for line in field.splitlines())
+
+
+def _reason(error: str, last: int) -> str:
+    if "unexpected end of data" in error:
+        return f"a quote is opened and not closed up to the last line, {last}"
+    if "field larger" in error:
+        return f"a field is longer than {_LONGEST_FIELD:,} characters; a quote may not be closed"
+    return f"{error} (at line {last})"
+
+
+def _refused(place: Place, line: int, reason: str, *, remedy: str = _FIX) -> ConfigurationError:
+    return ConfigurationError(f"{place.name}, line {line}, is not well-formed CSV: {reason}.", remedy=remedy)

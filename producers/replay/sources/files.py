@@ -1,0 +1,281 @@
+"""Recorded events from files: NDJSON, CSV or Parquet, plain or packed; ``-`` is standard input, a pipe is read once.
+
+Everything is looked at before the first message is sent (``FileSource.check``). What breaks later ends with a sentence that names
+the line; the messages before it are sent.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, ExitStack, nullcontext
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import BinaryIO, Final, cast
+
+from domain.errors import ConfigurationError
+from producers.messages import Message
+from producers.replay.task.sources.csv_rows import check_header, read_csv
+from producers.replay.task.sources.formats import BOM, Format, format_of
+from producers.replay.task.sources.lines import message_of
+from producers.replay.task.sources.packing import ENDINGS, UNPACKING_ERRORS, Packing, packing_of, peeked, unpacked
+from producers.replay.task.sources.place import Place
+
+STDIN: Final = "-"
+#: A longer line is no event: the file is something else (bytes).
+_LONGEST_LINE: Final = 64 << 20
+
+#: What zstd says of data that are whole and need more than the data, why they cannot be read, and what to do.
+_BEYOND_ZSTD: Final = (
+    (
+        "Dictionary mismatch",
+        "it was packed with a zstd dictionary",
+        "Unpack it with `zstd -d -D DICTIONARY` and give the result.",
+    ),
+    (
+        "too much memory",
+        "it was packed with a zstd window of more than 128 MiB",
+        "Unpack it with `zstd -d --long=31` and give the result.",
+    ),
+)
+
+
+@dataclass(slots=True)
+class _Input:
+    """A file that was looked at: its unpacked bytes, how they begin, and what closes it."""
+
+    name: str
+    file: BinaryIO
+    head: bytes
+    format: Format
+    packing: Packing | None
+    regular: BinaryIO | None  # the file itself when it can be read from any place
+    before: tuple[int, int, int] | None  # what the file was like
+    closing: ExitStack
+
+
+@dataclass(frozen=True, slots=True)
+class FileSource:
+    """The events of some files, one after the other; may be iterated as often as wanted when ``repeatable``.
+
+    Args:
+        names: of the files; ``-`` is standard input.
+        format: of all of them; None: the content of each decides.
+        delimiter: of CSV; None: what the header uses.
+    """
+
+    names: tuple[str, ...]
+    format: Format | None = None
+    delimiter: str | None = None
+    _waiting: dict[int, _Input] = field(default_factory=dict, compare=False, repr=False)
+    _known: dict[int, tuple[int, int, int]] = field(default_factory=dict, compare=False, repr=False)
+
+    @property
+    def label(self) -> str:
+        """What the summary calls it."""
+        first = _shown(self.names[0])
+        return first if len(self.names) == 1 else f"{first} and {len(self.names) - 1} more"
+
+    @property
+    def repeatable(self) -> bool:
+        """Whether it can be read again from the start: standard input and pipes cannot."""
+        return all(_is_regular(name) for name in self.names)
+
+    def check(self) -> None:
+        """Look at every file; what can be read once stays open for the reading.
+
+        Raises:
+            ConfigurationError: a file cannot be read, or is no recording of events.
+        """
+        once = [name for name in self.names if not _is_regular(name)]
+        if len({_identity(name) for name in once}) < len(once):
+            named = ", ".join(map(_shown, once))
+            raise ConfigurationError(f"A pipe can be read once, and one is named twice ({named}).", remedy="Name it once.")
+        for number, name in enumerate(self.names):
+            found = self._opened(name)
+            if found.before is None:
+                self._waiting[number] = found
+            else:
+                self._known[number] = found.before
+                found.closing.close()
+
+    def __call__(self) -> Iterator[Message]:
+        """The messages, in the order of the files.
+
+        Raises:
+            ConfigurationError: a file cannot be read to its end; the sentence says how far it was read.
+        """
+        for number, name in enumerate(self.names):
+            yield from self._read(number, Place(_shown(name)))
+
+    def place_of(self, index: int) -> str:
+        """File and line of a message by its number in the recording (from 0), for a sentence; reads up to there."""
+        if self.repeatable:
+            left = index
+            for number, name in enumerate(self.names):
+                place = Place(name)
+                for _ in self._read(number, place):
+                    if left == 0:
+                        return str(place)
+                    left -= 1
+        return f"{self.label}, message {index + 1:,}"
+
+    def _read(self, number: int, place: Place) -> Iterator[Message]:
+        found = self._waiting.pop(number, None) or self._opened(self.names[number])
+        with found.closing:
+            if found.before != self._known.get(number, found.before):
+                raise _changed(place)
+            try:
+                yield from self._messages(found, place)
+            except UNPACKING_ERRORS as error:
+                raise _broken(place, found.packing, error) from error
+            if found.regular is not None and _signature(found.regular) != found.before:
+                raise _changed(place)
+
+    def _messages(self, found: _Input, place: Place) -> Iterator[Message]:
+        match found.format:
+            case Format.CSV:
+                return read_csv(found.file, place, head=found.head, delimiter=self.delimiter)
+            case Format.PARQUET:
+                from producers.replay.task.sources.parquet_rows import opened_parquet, read_parquet  # noqa: PLC0415 - see packing.py
+
+                place.unit = "row"
+                return read_parquet(opened_parquet(found.file, found.name), place)
+            case _:
+                return _ndjson(found.file, place)
+
+    def _opened(self, name: str) -> _Input:
+        """Open a file and look at its beginning.
+
+        Raises:
+            ConfigurationError: it cannot be read, or is no recording of events.
+        """
+        packing: Packing | None = None
+        shown = _shown(name)
+        with ExitStack() as closing:
+            try:
+                raw = closing.enter_context(_file(name))
+                regular = raw if _is_regular(name) else None
+                before = None if regular is None else _signature(regular)
+                head, file = peeked(raw)
+                if not head and (ending := Path(name).suffix.lower()) in ENDINGS:
+                    raise ConfigurationError(
+                        f"{shown} is empty, and a {ENDINGS[ending]} file is not.", remedy="Copy or download it again."
+                    )
+                if packing := packing_of(head):
+                    head, file = peeked(closing.enter_context(unpacked(file, packing)))
+                    if inner := packing_of(head):
+                        raise ConfigurationError(
+                            f"{shown} is packed twice: {inner.name} in {packing.name}.",
+                            remedy="Unpack it once and give the result.",
+                        )
+                kind = format_of(head, shown, wanted=self.format)
+                if kind is Format.CSV:
+                    check_header(head, shown, delimiter=self.delimiter)
+                elif kind is Format.PARQUET:
+                    from producers.replay.task.sources.parquet_rows import opened_parquet  # noqa: PLC0415 - see packing.py
+
+                    file = _seekable(file, regular if packing is None else None, closing)
+                    opened_parquet(file, shown)
+            except UNPACKING_ERRORS as error:
+                raise _broken(Place(shown), packing, error) from error
+            return _Input(shown, file, head, kind, packing, regular, before, closing.pop_all())
+        raise AssertionError  # the block above returns or raises
+
+
+def _ndjson(file: BinaryIO, place: Place) -> Iterator[Message]:
+    """One message for each line that is not blank. A line that is no event goes out as it is, without a key."""
+    for place.number, raw in enumerate(iter(partial(file.readline, _LONGEST_LINE + 1), b""), 1):
+        if len(raw) > _LONGEST_LINE:
+            raise ConfigurationError(
+                f"{place} is longer than {_LONGEST_LINE >> 20} MiB: no event is.", remedy="Give a file with an event a line."
+            )
+        line = raw.removeprefix(BOM).rstrip(b"\r\n")  # files that were joined have one in the middle
+        if line.strip():
+            yield message_of(line)
+
+
+def _file(name: str) -> AbstractContextManager[BinaryIO]:
+    """A file or standard input, opened.
+
+    Raises:
+        ConfigurationError: there is none, or it is a folder.
+    """
+    if name == STDIN:
+        if sys.stdin is None or sys.stdin.closed:  # as cron and services start programs
+            raise ConfigurationError("Standard input is closed.", remedy="Name a file, or write `< FILE` behind the command.")
+        return nullcontext(cast("BinaryIO", sys.stdin.buffer))
+    path = Path(name)
+    if path.is_dir():
+        raise ConfigurationError(
+            f"{name} is a folder.", remedy=f"Name its files in the order in which they are to be sent: {path}/*"
+        )
+    try:
+        return cast("AbstractContextManager[BinaryIO]", path.open("rb", buffering=1 << 20))
+    except FileNotFoundError as error:
+        raise ConfigurationError(f"{name} cannot be read: there is no such file.", remedy="Name an existing file.") from error
+
+
+def _seekable(file: BinaryIO, regular: BinaryIO | None, closing: ExitStack) -> BinaryIO:
+    """The bytes of ``file`` in a file that can be read from any place: Parquet is read from its end."""
+    if regular is not None:
+        regular.seek(0)
+        return regular
+    whole = closing.enter_context(tempfile.TemporaryFile())  # noqa: SIM115 - it is entered here
+    shutil.copyfileobj(file, whole, 1 << 20)
+    whole.seek(0)
+    return cast("BinaryIO", whole)
+
+
+def _is_regular(name: str) -> bool:
+    """Whether a file can be read again. What is not there is told when it is opened."""
+    try:
+        return name != STDIN and stat.S_ISREG(Path(name).stat().st_mode)
+    except OSError:
+        return True
+
+
+def _identity(name: str) -> object:
+    """The same for two names of one pipe."""
+    try:
+        found = os.fstat(sys.stdin.fileno()) if name == STDIN else Path(name).stat()
+    except (OSError, ValueError, AttributeError):  # a standard input that is closed, or no file of the system
+        return name
+    return found.st_dev, found.st_ino
+
+
+def _signature(file: BinaryIO) -> tuple[int, int, int]:
+    """What changes when somebody writes to a file or puts another in its place."""
+    found = os.fstat(file.fileno())
+    return found.st_ino, found.st_size, found.st_mtime_ns
+
+
+def _shown(name: str) -> str:
+    return "Standard input" if name == STDIN else name
+
+
+def _changed(place: Place) -> ConfigurationError:
+    return ConfigurationError(
+        f"{place.name} changed while it was replayed.", remedy="Replay it again when nobody writes to it any more."
+    )
+
+
+def _broken(place: Place, packing: Packing | None, error: Exception) -> ConfigurationError:
+    """Why reading ended, and how far it came."""
+    cut_off = isinstance(error, EOFError) or "Truncated" in str(error) or "ended before" in str(error)
+    remedy = "Copy or download it again."
+    if isinstance(error, OSError) and error.strerror:
+        reason = error.strerror
+    elif beyond_zstd := next((found for words, *found in _BEYOND_ZSTD if words in str(error)), None):
+        reason, remedy = beyond_zstd
+    elif packing is not None:
+        reason = f"its {packing.name} data are cut off" if cut_off else f"its {packing.name} data are damaged ({error})"
+    else:
+        reason = str(error) or type(error).__name__
+    beyond = f" beyond {place.unit} {place.number:,}" if place.number else ""
+    return ConfigurationError(f"{place.name} cannot be read{beyond}: {reason}.", remedy=remedy)

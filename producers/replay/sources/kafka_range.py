@@ -1,0 +1,281 @@
+"""Events from a range of a Kafka topic, by offsets or by times, in one order that is the same every time.
+
+Partitions are merged by the time their messages were written, then by partition and offset: a replay that stopped finds its place
+again. Nothing is committed; the topic does not notice that it was read.
+"""
+
+from __future__ import annotations
+
+import heapq
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from typing import Any, Final, NamedTuple, Self
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+from confluent_kafka.admin import TopicMetadata
+
+from domain.errors import ConfigurationError, UnavailableError
+from pipeline.kafka.access import Reports, refusal, topics_of
+from pipeline.kafka.security import PLAINTEXT, librdkafka_options
+from pipeline.settings import KafkaSettings
+from producers.messages import Kind, Message
+from producers.replay.task.sources.lines import message_of
+
+_ANSWER_SECONDS: Final = 10.0
+#: A range whose next messages do not come for this long is given up (seconds).
+_STALL_SECONDS: Final = 30.0
+_MESSAGES_AT_ONCE: Final = 2_000
+#: ``consume`` waits for a full portion; one that is not full by then is taken as it is (seconds).
+_LOOK_SECONDS: Final = 0.1
+#: A new topic has no leaders for a moment, and one whose broker was lost neither: asked again, they are there.
+_ELECTION: Final = frozenset(
+    {KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEADER_NOT_AVAILABLE, KafkaError.UNKNOWN_TOPIC_OR_PART}
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """Where to begin and where to end, in every partition: offsets, or times in epoch milliseconds; the end is excluded.
+
+    None: the first and the last message there is when the replay starts.
+    """
+
+    from_offset: int | None = None
+    to_offset: int | None = None
+    from_time: int | None = None
+    to_time: int | None = None
+
+    def __post_init__(self) -> None:
+        by_offset = (self.from_offset, self.to_offset) != (None, None)
+        if by_offset and (self.from_time, self.to_time) != (None, None):
+            raise ConfigurationError("A range has offsets or times, not both.", remedy="Leave one kind of bounds out.")
+
+
+class _Read(NamedTuple):
+    """What orders the merge, then the message."""
+
+    written: int
+    partition: int
+    offset: int
+    message: Message
+
+
+@dataclass(frozen=True, slots=True)
+class KafkaRange:
+    """The messages of ``topic`` within ``bounds``; may be iterated as often as wanted, the range is fixed by ``resolved``.
+
+    Args:
+        consumer: makes a consumer; a test passes its own.
+        security: whose protocol, login and certificate authorities are used.
+        topics: asks for the topics that may be seen; a test passes its own.
+    """
+
+    bootstrap: tuple[str, ...]
+    topic: str
+    bounds: Bounds
+    consumer: Callable[[dict[str, Any]], Any] = Consumer
+    security: KafkaSettings = field(default_factory=lambda: PLAINTEXT)
+    topics: Callable[..., dict[str, TopicMetadata]] = topics_of
+
+    @property
+    def label(self) -> str:
+        """What the summary calls it."""
+        return f"topic {self.topic}"
+
+    repeatable = True
+
+    def ranges(self) -> dict[int, tuple[int, int]]:
+        """First offset and the offset after the last, by partition.
+
+        Raises:
+            UnavailableError: the broker does not answer or refuses us.
+            ConfigurationError: the topic does not exist.
+        """
+        partitions = self._partitions()
+        with self._opened() as opened:
+            until = time.monotonic() + _ANSWER_SECONDS
+            while True:
+                try:
+                    marks, begins, ends = self._marks(opened.consumer, partitions)
+                except KafkaException as error:
+                    if error.args[0].code() not in _ELECTION or time.monotonic() > until:
+                        raise self._unavailable(error, opened.reports) from error
+                    time.sleep(_LOOK_SECONDS)
+                else:
+                    break
+        ranges = {}
+        for number, (low, high) in marks.items():
+            begin = self.bounds.from_offset if self.bounds.from_offset is not None else begins.get(number, low)
+            end = self.bounds.to_offset if self.bounds.to_offset is not None else ends.get(number, high)
+            # librdkafka answers -1 for a time after the last message.
+            begin = high if begin < 0 else max(begin, low)
+            end = high if end < 0 else min(end, high)
+            ranges[number] = (begin, max(begin, end))
+        return ranges
+
+    def _marks(
+        self, consumer: Any, partitions: Sequence[int]
+    ) -> tuple[dict[int, tuple[int, int]], dict[int, int], dict[int, int]]:
+        """First offset and end of each partition; offsets at the times of the bounds."""
+        marks = {
+            number: consumer.get_watermark_offsets(TopicPartition(self.topic, number), timeout=_ANSWER_SECONDS)
+            for number in partitions
+        }
+        return (
+            marks,
+            self._at_time(consumer, partitions, self.bounds.from_time),
+            self._at_time(consumer, partitions, self.bounds.to_time),
+        )
+
+    def resolved(self) -> FixedRange:
+        """The range with its offsets fixed now, so that every loop and every resumed run reads the same messages."""
+        return FixedRange(self, self.ranges())
+
+    def read(self, ranges: dict[int, tuple[int, int]]) -> Iterator[Message]:
+        """The messages of the ranges, merged.
+
+        Raises:
+            UnavailableError: the broker does not answer or refuses us, or a range is not wholly in the log any more.
+        """
+        with ExitStack() as stack:
+            # All are opened before the first is read, so that their messages are on the way at the same time.
+            parts = [
+                self._partition(self._assigned(stack, number, begin), number, begin, end)
+                for number, (begin, end) in sorted(ranges.items())
+                if begin < end
+            ]
+            for read in heapq.merge(*parts):
+                yield read.message
+
+    def _assigned(self, stack: ExitStack, number: int, begin: int) -> _Opened:
+        opened = stack.enter_context(self._opened())
+        opened.consumer.assign([TopicPartition(self.topic, number, begin)])
+        return opened
+
+    def _partition(self, opened: _Opened, number: int, begin: int, end: int) -> Iterator[_Read]:
+        stalled_at = time.monotonic() + _STALL_SECONDS
+        try:
+            while begin < end:
+                found, log_end = _messages(opened.consumer.consume(min(_MESSAGES_AT_ONCE, end - begin), _LOOK_SECONDS))
+                for message in found:
+                    if message.offset() >= end:
+                        return
+                    begin = message.offset() + 1
+                    yield self._as_read(message, number)
+                # The last offsets of a range may be markers of transactions, aborted or compacted messages: nothing comes.
+                if log_end is not None and log_end >= end:
+                    return
+                if found:
+                    stalled_at = time.monotonic() + _STALL_SECONDS
+                elif time.monotonic() > stalled_at:
+                    raise UnavailableError(
+                        f"No more messages of {self.topic} come: partition {number} stops at offset {begin} of {end}.",
+                        remedy="See the broker's log. A replay with --state goes on there with --resume.",
+                    )
+        except KafkaException as error:
+            raise self._unavailable(error, opened.reports) from error
+
+    @staticmethod
+    def _as_read(message: Any, number: int) -> _Read:
+        written = message.timestamp()[1]
+        value: bytes | None = message.value()
+        read = message_of(value) if value is not None else Message(None, None, 0, Kind.RAW)
+        # The key goes on as it was: it has decided the partition once and decides it again.
+        return _Read(written, number, message.offset(), read._replace(key=message.key(), occurred_at=read.occurred_at or written))
+
+    def _partitions(self) -> list[int]:
+        known = self.topics(self.bootstrap, self.security).get(self.topic)
+        if known is None or known.error is not None or not known.partitions:
+            raise ConfigurationError(f"The topic {self.topic!r} does not exist.", remedy="Name one with --from-topic.")
+        return sorted(known.partitions)
+
+    def _at_time(self, consumer: Any, partitions: Sequence[int], time: int | None) -> dict[int, int]:
+        if time is None:
+            return {}
+        asked = [TopicPartition(self.topic, number, time) for number in partitions]
+        return {found.partition: found.offset for found in consumer.offsets_for_times(asked, timeout=_ANSWER_SECONDS)}
+
+    def _opened(self) -> _Opened:
+        reports = Reports()
+        config = {
+            **librdkafka_options(self.security),
+            "bootstrap.servers": ",".join(self.bootstrap),
+            "group.id": "portalpulse-replay",  # asked for by the library, never joined
+            "enable.auto.commit": False,
+            "enable.auto.offset.store": False,
+            "enable.partition.eof": True,
+            "auto.offset.reset": "error",
+            "isolation.level": "read_committed",
+            "queued.max.messages.kbytes": 16_384,
+            "log_level": 2,
+            "error_cb": reports.add,
+        }
+        return _Opened(self.consumer(config), reports)
+
+    def _unavailable(self, error: KafkaException, reports: Reports) -> UnavailableError:
+        reason: KafkaError = error.args[0]
+        if reason.code() == KafkaError._AUTO_OFFSET_RESET:  # noqa: SLF001 - the library's own name for it
+            return UnavailableError(
+                f"Topic {self.topic} does not hold the whole range any more: {reason.str()}.",
+                remedy="Its retention deleted messages meanwhile. Start again without --resume to send what is left.",
+            )
+        return refusal(
+            reason, self.bootstrap, self.security, reports=reports, what=f"topic {self.topic}", option="--from-bootstrap"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class FixedRange:
+    """A range with known offsets: a source that can be counted and read again."""
+
+    source: KafkaRange
+    ranges: dict[int, tuple[int, int]]
+    repeatable = True
+
+    @property
+    def label(self) -> str:
+        """What the summary calls it."""
+        return self.source.label
+
+    @property
+    def total(self) -> int:
+        """Offsets in the range; a compacted or transactional topic holds fewer messages."""
+        return sum(end - begin for begin, end in self.ranges.values())
+
+    def place_of(self, index: int) -> str:
+        """A message by its number (from 0), for a sentence."""
+        return f"{self.label}, message {index + 1:,}"
+
+    def __call__(self) -> Iterator[Message]:
+        """The messages, merged by time of writing."""
+        return self.source.read(self.ranges)
+
+
+def _messages(found: Sequence[Any]) -> tuple[list[Any], int | None]:
+    """The messages among what came, and the end of the log when it was reached; any other error is raised."""
+    messages, log_end = [], None
+    for message in found:
+        error = message.error()
+        if error is None:
+            messages.append(message)
+        elif error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001 - the library's own name for it
+            log_end = message.offset()
+        elif error.code() != KafkaError.GROUP_AUTHORIZATION_FAILED:  # no group is used; librdkafka asks after it all the same
+            raise KafkaException(error)
+    return messages, log_end
+
+
+class _Opened:
+    """A consumer and what it reported, as a context manager."""
+
+    def __init__(self, consumer: Any, reports: Reports) -> None:
+        self.consumer = consumer
+        self.reports = reports
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.consumer.close()

@@ -1,0 +1,109 @@
+"""Events from Parquet, whatever types the columns have. What JSON cannot express is refused with its row and column."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterator
+from typing import Any, BinaryIO, Final
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from domain.errors import ConfigurationError
+from domain.periods import VIETNAM
+from producers.messages import Message
+from producers.replay.task.sources.columns import message_of_row, require_columns
+from producers.replay.task.sources.place import Place
+
+_ROWS_AT_ONCE: Final = 8_192
+_EPOCH: Final = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
+_MICROSECONDS: Final = {"s": 1_000_000, "ms": 1_000, "us": 1}
+_UNREADABLE: Final = (pa.ArrowException, OverflowError, ValueError, TypeError)
+
+
+def opened_parquet(file: BinaryIO, name: str) -> pq.ParquetFile:
+    """A Parquet file with the columns of events.
+
+    Raises:
+        ConfigurationError: it is no Parquet file, or lacks a column.
+    """
+    try:
+        table = pq.ParquetFile(file, page_checksum_verification=True)  # most writers add them
+        columns = table.schema_arrow.names
+    except (pa.ArrowException, OSError, ValueError) as error:
+        raise ConfigurationError(
+            f"{name} is no Parquet file, or a damaged one: {_short(error)}.", remedy="Write it again; it may have been cut off."
+        ) from error
+    require_columns(columns, name)
+    return table
+
+
+def read_parquet(table: pq.ParquetFile, place: Place) -> Iterator[Message]:
+    """The messages of a Parquet file; ``place`` counts its rows.
+
+    Raises:
+        ConfigurationError: a value cannot be expressed, or the file is damaged; the sentence names the row.
+    """
+    batches = table.iter_batches(_ROWS_AT_ONCE)
+    names = table.schema_arrow.names
+    while True:
+        try:
+            batch = next(batches, None)
+        except (pa.ArrowException, OSError, ValueError) as error:
+            raise ConfigurationError(
+                f"{place.name} is damaged after row {place.number:,}: {_short(error)}.", remedy="Write the file again."
+            ) from error
+        if batch is None:
+            return
+        # Without column by column, one value that Python cannot hold would hide where it stands.
+        columns = [_cells(batch.column(at), names[at], place) for at in range(batch.num_columns)]
+        for cells in zip(*columns, strict=True):
+            place.number += 1
+            try:
+                message = message_of_row(dict(zip(names, cells, strict=True)))
+            except (ValueError, TypeError) as error:
+                raise ConfigurationError(
+                    f"{place} cannot be written as JSON: {_short(error)}.", remedy="Correct the row, or leave it out."
+                ) from error
+            yield message
+
+
+def _cells(column: Any, name: str, place: Place) -> list[Any]:
+    """A column of a batch as Python values; times as texts."""
+    convert = _times if pa.types.is_timestamp(column.type) else pa.Array.to_pylist
+    try:
+        return convert(column)
+    except _UNREADABLE:
+        pass
+    cells: list[Any] = []
+    for at in range(len(column)):
+        try:
+            cells += convert(column.slice(at, 1))
+        except _UNREADABLE as error:
+            raise ConfigurationError(
+                f"{place.name}, row {place.number + at + 1:,}, column {name}: the value cannot be expressed ({_short(error)}).",
+                remedy="Correct the row, or leave it out.",
+            ) from error
+    return cells
+
+
+def _times(column: Any) -> list[str | None]:
+    """Instants as texts. Parquet keeps them in UTC, so the name of a time zone, known here or not, changes nothing."""
+    unit = column.type.unit
+    return [None if value is None else _time(value, unit) for value in column.cast(pa.int64()).to_pylist()]
+
+
+def _time(value: int, unit: str) -> str:
+    microseconds = value // 1_000 if unit == "ns" else value * _MICROSECONDS[unit]
+    instant = _EPOCH + dt.timedelta(microseconds=microseconds)
+    try:
+        local = instant.astimezone(VIETNAM)
+    except OverflowError:  # the last hours of the year 9999
+        local = instant
+    # Before time zones there were offsets with seconds, which RFC 3339 has no form for.
+    whole = not (local.utcoffset() or dt.timedelta()) % dt.timedelta(minutes=1)
+    return (local if whole else instant).isoformat(timespec="milliseconds")
+
+
+def _short(error: Exception) -> str:
+    return str(error).splitlines()[0].rstrip(".") if str(error) else type(error).__name__

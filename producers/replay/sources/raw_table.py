@@ -1,0 +1,45 @@
+"""Events from the raw table, through the running process: it alone owns the storage, and hands it out as the contract's lines."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from producers.measuring.service import Service
+from producers.messages import Message
+from producers.replay.task.sources.lines import read_messages
+
+
+@dataclass(frozen=True, slots=True)
+class RawTable:
+    """The distinct events of whole civil days, both included, of some agencies (none named: all), in order of time.
+
+    Args:
+        service: opens the running process; a test passes its own.
+    """
+
+    url: str
+    first: dt.date
+    last: dt.date
+    agencies: tuple[str, ...] = ()
+    service: Callable[[str], Service] = Service
+    repeatable = True
+
+    @property
+    def label(self) -> str:
+        """What the summary calls it."""
+        return f"raw table of {self.url}"
+
+    def place_of(self, index: int) -> str:
+        """A message by its number (from 0), for a sentence."""
+        return f"{self.label}, message {index + 1:,}"
+
+    def __call__(self) -> Iterator[Message]:
+        """The messages.
+
+        Raises:
+            UnavailableError: the process does not answer or refuses.
+        """
+        with self.service(self.url) as service:
+            yield from read_messages(service.events(first=self.first, last=self.last, agencies=self.agencies))

@@ -1,0 +1,290 @@
+"""Sends record batches to the leaders of their partitions and keeps account of what was acknowledged.
+
+Delivery guarantee: at least once. Every batch asks for acks=all and is sent again after a lost answer, so a batch may stand in
+the topic twice; the pipeline counts events by their ids and absorbs that. A batch is either acknowledged or counted as failed,
+never forgotten. Of each partition one batch is under way at a time, so their order holds.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from types import TracebackType
+from typing import Any, Final, NamedTuple, Self
+
+from aiokafka import errors as kafka_errors
+from aiokafka.client import AIOKafkaClient
+from aiokafka.protocol.produce import ProduceRequest
+from aiokafka.structs import TopicPartition
+
+from domain.errors import ConfigurationError, UnavailableError
+from pipeline.kafka.security import PLAINTEXT, aiokafka_options
+from pipeline.logs import get_logger
+from pipeline.settings import KafkaSettings
+from producers.sending.kafka_writer import max_message_bytes, no_right_to_write, require_topic
+from producers.sending.record_batches import BATCH_BYTES, Batch, dated, halved, records_of
+from producers.sending.refusals import error_of, why_refused
+from producers.sending.timeline import Acknowledged, Timeline
+
+#: A batch that could not be delivered for this long has failed (seconds).
+_DELIVERY_SECONDS: Final = 60.0
+_REQUEST_SECONDS: Final = 20.0
+_BACKOFF_SECONDS: Final = (0.05, 1.0)
+#: Bytes under way at most; above it ``submit`` blocks.
+_UNDER_WAY_BYTES: Final = 48 << 20
+#: A batch above max.message.bytes of the topic, or above the size of a segment.
+_TOO_LARGE: Final = (kafka_errors.MessageSizeTooLargeError, kafka_errors.RecordListTooLargeError)
+#: Messages that are too large are named up to this many; all are counted.
+_TOO_LARGE_KEPT: Final = 10
+
+
+class TooLarge(NamedTuple):
+    """A message that the topic does not take: its place in the source (None: not known), its key and its bytes."""
+
+    place: int | None
+    key: bytes | None
+    size: int
+
+
+class BatchSender:
+    """Sends batches from one thread over connections of its own; a context manager, leaving it flushes.
+
+    Args:
+        bootstrap: broker addresses, host:port.
+        topic: it must exist.
+        security: whose protocol, login and certificate authorities are used.
+        under_way_bytes: bound on memory and on how far the sender may run ahead of the broker.
+        monotonic: seconds of a clock that never goes back.
+        now: seconds since the epoch, for the time that records carry.
+
+    Raises:
+        UnavailableError: no broker answers, or it refuses us.
+        ConfigurationError: the topic does not exist.
+    """
+
+    def __init__(
+        self,
+        *,
+        bootstrap: Sequence[str],
+        topic: str,
+        security: KafkaSettings = PLAINTEXT,
+        under_way_bytes: int = _UNDER_WAY_BYTES,
+        monotonic: Callable[[], float] = time.monotonic,
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        self._bootstrap, self._topic, self._security = list(bootstrap), topic, security
+        self._monotonic, self._now = monotonic, now
+        self._most_bytes = under_way_bytes
+        # aiokafka keeps to its log why no broker lets it in; this says it.
+        require_topic(bootstrap, topic, security, timeout=_REQUEST_SECONDS / 2)
+        self._room = threading.Condition()
+        self._bytes = 0
+        self._places: dict[int, int] = {}  # handed over and not acknowledged: number of the batch -> place in the source
+        self._submitted = 0
+        self._log = get_logger("producers.batch_sender")
+        self.acknowledgements = Timeline()
+        self.acknowledged = self.failed = self.retries = 0
+        #: The first messages that are too large for the topic, and its limit in bytes where that may be seen.
+        self.too_large: list[TooLarge] = []
+        self.limit = max_message_bytes(bootstrap, topic, security)
+        self.problem = ""
+        self.lost = False
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="batch-sender", daemon=True)
+        self._thread.start()
+        try:
+            self.partitions = asyncio.run_coroutine_threadsafe(self._open(), self._loop).result()
+        except BaseException:
+            self._stop()
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if kind is None:
+            self.flush()
+        self.close()
+
+    @property
+    def batch_bytes(self) -> int:
+        """Size of a batch before compression that the topic takes, whatever compression comes to."""
+        return BATCH_BYTES if self.limit is None else max(min(BATCH_BYTES, self.limit - self.limit // 50 - 200), 1)
+
+    @property
+    def oldest(self) -> int | None:
+        """Place in the source of the earliest message that is handed over and not acknowledged."""
+        with self._room:
+            return min(self._places.values(), default=None)
+
+    def submit(self, batch: Batch) -> None:
+        """Hand a batch over; blocks while too much is under way. A lost broker fails it at once."""
+        sent_at = self._monotonic()
+        with self._room:
+            while self._bytes and self._bytes + len(batch.data) > self._most_bytes and not self.lost:
+                self._room.wait(0.5)
+            number = self._submitted
+            self._submitted += 1
+            self._bytes += len(batch.data)
+            self._places[number] = batch.first
+        self._loop.call_soon_threadsafe(self._enqueue, number, batch, sent_at)
+
+    def flush(self, *, timeout: float = _DELIVERY_SECONDS + _REQUEST_SECONDS + 5.0) -> None:
+        """Return when every batch is acknowledged or has failed."""
+        until = self._monotonic() + timeout
+        with self._room:
+            while self._bytes and self._monotonic() < until:
+                self._room.wait(0.2)
+
+    def close(self) -> None:
+        """Close the connections; what is still under way is given up and stays unacknowledged."""
+        if self._thread.is_alive():
+            asyncio.run_coroutine_threadsafe(self._shut(), self._loop).result(_REQUEST_SECONDS)
+            self._stop()
+
+    def _stop(self) -> None:
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(_REQUEST_SECONDS)
+        self._loop.close()
+
+    # Everything below runs in the sender's own thread.
+
+    async def _open(self) -> int:
+        self._client: Any = AIOKafkaClient(
+            bootstrap_servers=self._bootstrap,
+            client_id="portalpulse-batches",
+            request_timeout_ms=int(_REQUEST_SECONDS * 1000),
+            connections_max_idle_ms=540_000,
+            **aiokafka_options(self._security),
+        )
+        self._queues: dict[int, deque[tuple[int, Batch, float]]] = {}
+        self._workers: dict[int, asyncio.Task[None]] = {}
+        address = ",".join(self._bootstrap)
+        try:
+            await self._client.bootstrap()
+            self._client.set_topics([self._topic])
+            await self._client.force_metadata_update()
+        except kafka_errors.KafkaError as error:
+            await self._client.close()
+            raise UnavailableError(
+                f"Kafka at {address} does not answer: {error}.", remedy="Wait until its brokers are up; see the broker's log."
+            ) from error
+        partitions = self._client.cluster.partitions_for_topic(self._topic)
+        if not partitions:
+            await self._client.close()
+            raise ConfigurationError(
+                f"The topic {self._topic!r} on {address} has no partitions that may be seen.",
+                remedy="Wait until its brokers are up; see the broker's log.",
+            )
+        return len(partitions)
+
+    async def _shut(self) -> None:
+        for worker in self._workers.values():
+            worker.cancel()
+        await asyncio.gather(*self._workers.values(), return_exceptions=True)
+        await self._client.close()
+
+    def _enqueue(self, number: int, batch: Batch, sent_at: float) -> None:
+        queue = self._queues.setdefault(batch.partition, deque())
+        queue.append((number, batch, sent_at))
+        worker = self._workers.get(batch.partition)
+        if worker is None or worker.done():
+            self._workers[batch.partition] = self._loop.create_task(self._drain(batch.partition, queue))
+
+    async def _drain(self, partition: int, queue: deque[tuple[int, Batch, float]]) -> None:
+        while queue:
+            number, batch, sent_at = queue.popleft()
+            failed = await self._send_parts(partition, batch, sent_at)
+            with self._room:
+                self._bytes -= len(batch.data)
+                if failed is None:
+                    del self._places[number]
+                else:
+                    self._places[number] = failed
+                self._room.notify_all()
+
+    async def _send_parts(self, partition: int, batch: Batch, sent_at: float) -> int | None:
+        """Send a batch, in halves when the topic refuses it as too large; returns the place of the first part that failed."""
+        failed: int | None = None
+        parts = [batch]
+        while parts:
+            part = parts.pop()
+            error = None if self.lost else await self._deliver(partition, part)
+            if isinstance(error, _TOO_LARGE) and part.records > 1:
+                parts += reversed(halved(part))
+                continue
+            now = self._monotonic()
+            with self._room:
+                if self.lost or error is not None:
+                    failed = part.first if failed is None else min(failed, part.first)
+                    self.failed += part.records
+                    self.problem = self.problem or self._why(error)
+                else:
+                    self.acknowledged += part.records
+                    self.acknowledgements.add(Acknowledged(sent_at, now, part.records, part.events, part.distinct))
+        return failed
+
+    def _why(self, error: kafka_errors.KafkaError | None) -> str:
+        """Why a batch failed, with what to do where that is known."""
+        if isinstance(error, kafka_errors.TopicAuthorizationFailedError):
+            return no_right_to_write(self._topic, self._security)
+        if error is None:
+            return ""
+        if refused := why_refused(error.errno, self._topic):
+            return refused
+        if not isinstance(error, _TOO_LARGE):
+            return f"{type(error).__name__}: {error}"
+        limit = "" if self.limit is None else f" ({self.limit:,} bytes)"
+        return (
+            f"a message is larger than the topic {self._topic} takes{limit}: "
+            "raise its max.message.bytes, or leave the message out; the others are sent"
+        )
+
+    async def _deliver(self, partition: int, batch: Batch) -> kafka_errors.KafkaError | None:
+        """Send until acknowledged; returns why it never was."""
+        deadline = self._monotonic() + _DELIVERY_SECONDS
+        data = dated(batch.data, int(self._now() * 1000))
+        wait = _BACKOFF_SECONDS[0]
+        while True:
+            try:
+                error = await self._once(partition, data)
+            except kafka_errors.KafkaError as raised:  # no answer: the batch may have arrived
+                error = raised
+            except OSError as raised:
+                error = kafka_errors.KafkaConnectionError(raised)
+            if error is None:
+                return None
+            if isinstance(error, _TOO_LARGE):
+                if batch.records == 1 and len(self.too_large) < _TOO_LARGE_KEPT:
+                    (key, value), place = records_of(batch.data)[0], batch.places[0] if batch.places else None
+                    self.too_large.append(TooLarge(place, key, len(key or b"") + len(value or b"")))
+                return error
+            if not error.retriable:
+                return error
+            if self._monotonic() >= deadline:
+                self.lost = True
+                return error
+            self.retries += 1
+            self._log.info("batch_repeated", partition=partition, reason=type(error).__name__)
+            await asyncio.sleep(wait)
+            wait = min(wait * 2, _BACKOFF_SECONDS[1])
+            self._client.force_metadata_update()
+
+    async def _once(self, partition: int, data: bytearray) -> kafka_errors.KafkaError | None:
+        leader = self._client.cluster.leader_for_partition(TopicPartition(self._topic, partition))
+        if not self._client.cluster.partitions_for_topic(self._topic):
+            return kafka_errors.UnknownTopicOrPartitionError()
+        if leader is None or leader == -1:
+            return kafka_errors.LeaderNotAvailableError()
+        request = ProduceRequest(
+            transactional_id=None,
+            required_acks=-1,
+            timeout=int(_REQUEST_SECONDS * 1000),
+            topics=[(self._topic, [(partition, data)])],
+        )
+        response = await self._client.send(leader, request)
+        code = response.topics[0][1][0][1]
+        return None if code == 0 else error_of(code)

@@ -1,0 +1,117 @@
+"""Where a replay stands, in a file: everything before ``position`` of the source is acknowledged, whatever ended the run.
+
+A replay that goes on there sends some messages again, those that were under way; the pipeline absorbs them.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Annotated, Final
+
+import msgspec
+
+from domain.errors import ConfigurationError
+
+#: How often the file is written (seconds).
+_EVERY: Final = 1.0
+_Place = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
+_Partition = Annotated[str, msgspec.Meta(pattern="^[0-9]{1,9}$")]
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """What a replay was and how far it came. ``plan`` names source, loops and times: another plan has other places."""
+
+    plan: str
+    position: _Place = 0
+    rebase: int | None = None  # start of the replay that dates its events with now (epoch ms)
+    ranges: dict[_Partition, tuple[_Place, _Place]] | None = None
+    finished: bool = False
+
+
+class Checkpoint:
+    """Writes the state once a second at most, in one step each time."""
+
+    def __init__(self, path: Path, state: State, *, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._path, self._state, self._monotonic = path, state, monotonic
+        self._written = float("-inf")
+
+    def begin(self) -> None:
+        """Write the first state, before a message is sent.
+
+        Raises:
+            ConfigurationError: the file cannot be written, or holds something else.
+        """
+        _require_place(self._path)
+        self._write()
+
+    def reached(self, position: int) -> None:
+        """Everything before ``position`` is acknowledged."""
+        if position > self._state.position:
+            self._state = replace(self._state, position=position)
+            if self._monotonic() - self._written >= _EVERY:
+                self._write()
+
+    def close(self, *, finished: bool) -> None:
+        """Write the last state."""
+        self._state = replace(self._state, finished=finished)
+        self._write()
+
+    def _write(self) -> None:
+        scratch = self._path.with_name(self._path.name + ".new")
+        try:
+            scratch.write_bytes(msgspec.json.encode(asdict(self._state)) + b"\n")
+            scratch.replace(self._path)
+        except OSError as error:
+            raise ConfigurationError(
+                f"{self._path} cannot be written: {error.strerror}.", remedy="Give --state another file."
+            ) from error
+        self._written = self._monotonic()
+
+
+def _require_place(path: Path) -> None:
+    """Raises: ConfigurationError: what stands there is no state and would be lost, be it a device, a folder or a recording."""
+    try:
+        there = path.exists()
+        if there and not path.is_file():
+            raise ConfigurationError(f"{path} is no file that a position can be kept in.", remedy="Give --state another file.")
+        if there and path.stat().st_size:
+            read_state(path)
+    except OSError as error:
+        raise ConfigurationError(f"{path} cannot be read: {error.strerror}.", remedy="Give --state another file.") from error
+
+
+def read_state(path: Path) -> State:
+    """The state in a file.
+
+    Raises:
+        ConfigurationError: there is none, or it cannot be used.
+    """
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=State)
+    except FileNotFoundError:
+        raise ConfigurationError(f"There is no {path} to resume from.", remedy="Leave --resume out to start a replay.") from None
+    except (OSError, msgspec.DecodeError) as error:
+        raise ConfigurationError(
+            f"{path} is no state of a replay: {error}.", remedy="Give --state another file, or delete it."
+        ) from error
+
+
+def resumed(path: Path, *, plan: str) -> State:
+    """The state to go on from.
+
+    Raises:
+        ConfigurationError: it is of another plan, or finished.
+    """
+    state = read_state(path)
+    if state.plan != plan:
+        raise ConfigurationError(
+            f"{path} belongs to another replay ({state.plan}).",
+            remedy="Resume with the same source, --topic, --times, --speed or --rate and --time, or start without --resume.",
+        )
+    if state.finished:
+        raise ConfigurationError(f"The replay of {path} is finished.", remedy="Leave --resume out to start it again.")
+    return state

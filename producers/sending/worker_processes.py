@@ -1,0 +1,172 @@
+"""Runs one task in one or several processes, each with connections and partitions of its own, and puts their accounts together.
+
+Partitions are divided, not messages: a partition is sent by one process, so its order holds. Every process reads the whole source
+and sends its part of it. They start together, on the machine's monotonic clock.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
+from multiprocessing.synchronize import Barrier, Event
+from typing import Any, Final
+
+from domain.errors import ConfigurationError, PortalPulseError, UnavailableError
+from pipeline.kafka.security import PLAINTEXT
+from pipeline.settings import KafkaSettings
+from producers.sending.batch_sender import BatchSender
+from producers.sending.send_loop import Run, Sent, Task, Told, drive, merged
+
+#: Longest time that starting all processes may take (seconds).
+_START_SECONDS: Final = 60.0
+#: How often the processes are looked at (seconds).
+_LOOK_EVERY: Final = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Broker:
+    """Where to send: addresses (host:port) and topic, and whose protocol, login and certificate authorities are used."""
+
+    bootstrap: tuple[str, ...]
+    topic: str
+    security: KafkaSettings = field(default_factory=lambda: PLAINTEXT)
+
+    def sender(self) -> BatchSender:
+        """A new sender.
+
+        Raises:
+            UnavailableError: no broker answers, or it refuses us.
+            ConfigurationError: the topic is missing.
+        """
+        return BatchSender(bootstrap=self.bootstrap, topic=self.topic, security=self.security)
+
+
+def run_task(task: Task, *, broker: Broker, processes: int, tell: Callable[[Told], None]) -> Sent:
+    """Send a task; Ctrl-C stops it in good order.
+
+    Raises:
+        UnavailableError: the broker does not answer, or a process ended by itself.
+        ConfigurationError: the topic is missing, or has fewer partitions than there are processes.
+    """
+    if processes == 1:
+        stop = threading.Event()
+        with broker.sender() as sender:
+            run = Run(
+                partitions=sender.partitions,
+                share=(0, 1),
+                pause=stop.wait,
+                started=time.monotonic(),
+                batch_bytes=sender.batch_bytes,
+            )
+            return drive(task, sender=sender, run=run, tell=tell)
+    return _in_processes(task, broker=broker, processes=processes, tell=tell)
+
+
+def partitions_of_topic(broker: Broker) -> int:
+    """How many partitions the topic has.
+
+    Raises:
+        UnavailableError: the broker does not answer.
+        ConfigurationError: the topic is missing.
+    """
+    with broker.sender() as sender:
+        return sender.partitions
+
+
+def _in_processes(task: Task, *, broker: Broker, processes: int, tell: Callable[[Told], None]) -> Sent:
+    partitions = partitions_of_topic(broker)
+    if processes > partitions:
+        raise ConfigurationError(
+            f"{processes} processes cannot share {partitions} partitions.", remedy=f"Give --processes at most {partitions}."
+        )
+    context = multiprocessing.get_context("spawn")
+    stop, together = context.Event(), context.Barrier(processes)
+    children: dict[Connection, BaseProcess] = {}
+    for number in range(processes):
+        ours, theirs = context.Pipe(duplex=False)
+        child: BaseProcess = context.Process(
+            target=_child,
+            args=(task, broker, (number, processes), theirs, (stop, together)),
+            name=f"sender-{number}",
+            daemon=True,
+        )
+        child.start()
+        theirs.close()
+        children[ours] = child
+    try:
+        return merged(list(_heard(children, stop=stop, tell=tell)))
+    finally:
+        stop.set()
+        for child in children.values():
+            child.join(_START_SECONDS if child.exitcode is None else 0)
+            if child.is_alive():
+                child.kill()
+
+
+def _heard(children: dict[Connection, BaseProcess], *, stop: Event, tell: Callable[[Told], None]) -> Iterator[Sent]:
+    """The accounts of the children, as they end; meanwhile tells how far they are together."""
+    last: dict[Connection, Told] = {}
+    waiting = dict(children)
+    while waiting:
+        try:
+            ready = wait(list(waiting), timeout=_LOOK_EVERY)
+        except KeyboardInterrupt:
+            if stop.is_set():
+                raise
+            stop.set()
+            continue
+        for connection in ready:
+            assert isinstance(connection, Connection)
+            try:
+                heard: Any = connection.recv()
+            except EOFError:
+                child = waiting.pop(connection)
+                child.join(1)
+                raise UnavailableError(
+                    f"The process {child.name} ended by itself (exit code {child.exitcode}).",
+                    remedy="Start again; with --state and --resume it goes on where it stopped.",
+                ) from None
+            if isinstance(heard, Told):
+                last[connection] = heard
+                if len(last) == len(children):
+                    tell(_together(list(last.values())))
+            else:
+                del waiting[connection]
+                if isinstance(heard, PortalPulseError):
+                    raise heard
+                yield heard
+
+
+def _together(told: list[Told]) -> Told:
+    return Told(
+        sent=sum(item.sent for item in told),
+        acknowledged=sum(item.acknowledged for item in told),
+        position=min(item.position for item in told),
+    )
+
+
+def _child(task: Task, broker: Broker, share: tuple[int, int], answers: Connection, signals: tuple[Event, Barrier]) -> None:
+    """The body of a process: sends its part and answers with its account, or with the error that ended it."""
+    stop, together = signals
+    # Ctrl-C reaches the whole group of processes; the parent alone decides what it means.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with broker.sender() as sender:
+            run = Run(partitions=sender.partitions, share=share, pause=stop.wait, batch_bytes=sender.batch_bytes)
+            together.wait(_START_SECONDS)
+            run.started = time.monotonic()
+            sent = drive(task, sender=sender, run=run, tell=answers.send)
+        answers.send(sent)
+    except PortalPulseError as error:
+        together.abort()
+        with contextlib.suppress(OSError):
+            answers.send(error)
+    except threading.BrokenBarrierError:
+        answers.send(UnavailableError("The processes could not start together.", remedy="Give fewer --processes."))

@@ -1,0 +1,94 @@
+"""Missing programs are found missing, with a remedy; versions are pinned in one place each and agree."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import xml.etree.ElementTree as ET
+
+import pytest
+
+from deploy.native import programs as parts
+from deploy.native.programs import (
+    CLICKHOUSE_LIBRARY_VERSION,
+    KAFKA_VERSION,
+    PROJECT,
+    clickhouse_library,
+    java_home,
+    kafka_libraries,
+)
+from domain.errors import ConfigurationError
+
+SETUP = PROJECT / "deploy" / "setup.sh"
+POM = PROJECT / "deploy" / "native" / "services" / "kafka_distribution" / "pom.xml"
+
+
+def fake_java(home, *, release):
+    """A folder that looks like the home of a Java runtime."""
+    (home / "bin").mkdir(parents=True)
+    (home / "bin" / "java").touch(mode=0o755)
+    (home / "release").write_text(release)
+    return home
+
+
+def test_java_is_found_by_java_home_and_below_the_usual_folder(tmp_path):
+    """JAVA_HOME wins; without it the newest usable one below the distribution's folder is taken."""
+    old = fake_java(tmp_path / "jvm" / "java-11", release='JAVA_VERSION="11.0.2"\n')
+    new = fake_java(tmp_path / "jvm" / "java-21", release='JAVA_VERSION="21.0.1"\n')
+    own = fake_java(tmp_path / "own", release='JAVA_VERSION="17"\n')
+    nowhere = str(tmp_path / "empty")
+    assert java_home({"PATH": nowhere, "JAVA_HOME": str(own)}, roots=tmp_path / "jvm") == own
+    assert java_home({"PATH": nowhere, "JAVA_HOME": str(old)}, roots=tmp_path / "jvm") == new
+    assert java_home({"PATH": nowhere}, roots=tmp_path / "jvm") == new
+
+
+def test_java_that_is_too_old_or_missing_is_said_so(tmp_path):
+    """The error names what was found and what to do."""
+    with pytest.raises(ConfigurationError, match="no Java was found") as caught:
+        java_home({"PATH": str(tmp_path)}, roots=tmp_path / "jvm")
+    assert "setup.sh" in caught.value.remedy
+    fake_java(tmp_path / "jvm" / "java-8", release='JAVA_VERSION="8"\n')
+    with pytest.raises(ConfigurationError, match="is Java 8"):
+        java_home({"PATH": str(tmp_path)}, roots=tmp_path / "jvm")
+
+
+def test_missing_downloads_name_the_command_that_fetches_them(tmp_path):
+    """Kafka's jars and the ClickHouse library point to setup.sh, the latter with --tests."""
+    with pytest.raises(ConfigurationError) as kafka:
+        kafka_libraries(tmp_path)
+    with pytest.raises(ConfigurationError) as clickhouse:
+        clickhouse_library(tmp_path)
+    assert "deploy/setup.sh" in kafka.value.remedy
+    assert "deploy/setup.sh --tests" in clickhouse.value.remedy
+
+
+def test_missing_programs_name_the_command_that_installs_them(monkeypatch, tmp_path):
+    """A machine without Prometheus or Alertmanager gets one sentence for each."""
+    monkeypatch.setenv("PATH", str(tmp_path))
+    for find in (parts.prometheus_binary, parts.alertmanager_binary):
+        with pytest.raises(ConfigurationError, match="not installed") as caught:
+            find()
+        assert "deploy/setup.sh" in caught.value.remedy
+
+
+def test_versions_agree():
+    """setup.sh, the pom and the code look for the same Kafka and the same ClickHouse library."""
+    properties = {node.tag.rpartition("}")[2]: node.text for node in ET.parse(POM).getroot().iter()}
+    assert properties["kafka.version"] == KAFKA_VERSION
+    script = SETUP.read_text(encoding="utf-8")
+    assert re.search(r"^CHDB_VERSION='(.*)'$", script, re.MULTILINE)[1] == CLICKHOUSE_LIBRARY_VERSION
+
+
+def test_setup_is_plain_shell_and_names_no_registry():
+    """It parses as POSIX sh, pins the one package without a lock file and leaves the choice of hosts to the clients."""
+    subprocess.run(["sh", "-n", SETUP], check=True)
+    script = SETUP.read_text(encoding="utf-8")
+    assert not re.search(r"https?://", script)
+    assert re.search(r"^CHDB_SHA256='[0-9a-f]{64}'$", script, re.MULTILINE)
+
+
+def test_setup_refuses_an_unknown_option():
+    """A typing error does not install anything."""
+    answer = subprocess.run([SETUP, "--test"], capture_output=True, text=True, check=False, timeout=60)
+    assert answer.returncode == 2
+    assert "unknown option --test" in answer.stderr

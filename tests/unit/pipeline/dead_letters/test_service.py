@@ -1,0 +1,334 @@
+"""The desk of dead letters: what is sent again, what is marked, what is said."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+
+import httpx
+import pytest
+from prometheus_client import CollectorRegistry
+
+from domain.clock import ManualClock
+from domain.errors import ConfigurationError, UnavailableError
+from domain.events import DossierEvent
+from pipeline.dead_letters.message import message_of, shown
+from pipeline.dead_letters.service import DeadLetterDesk, filter_fields, parse_filter
+from pipeline.decode.validator import Judge
+from pipeline.ingest.delivery import _letter_of_row
+from pipeline.serving.server import Api, Health, HttpServer
+from pipeline.settings import HttpSettings
+from sinks.contract import DeadLetter, LetterEntry, LetterFilter
+from tests.factories import LATEST, TOPIC, a_message, an_event, rows_of
+from tests.fakes import MemoryStore
+
+SEEN = LATEST - dt.timedelta(days=1)
+
+
+class MemoryLetters:
+    """A ``DeadLetterStore`` in memory; letters are seen when they are kept."""
+
+    def __init__(self, *letters, seen=SEEN):
+        self.kept = {(letter.topic, letter.partition, letter.offset): (letter, seen) for letter in letters}
+        self.replayed = []
+
+    def _wanted(self, wanted, after=None):
+        for position in sorted(self.kept):
+            letter, seen = self.kept[position]
+            if after is not None and position <= after:
+                continue
+            if wanted.reasons and letter.reason not in wanted.reasons:
+                continue
+            if wanted.until is not None and seen >= wanted.until:
+                continue
+            if not wanted.replayed and position in self.replayed:
+                continue
+            yield letter
+
+    def counts(self, wanted):
+        found = [letter.reason for letter in self._wanted(wanted)]
+        return {reason: found.count(reason) for reason in found}
+
+    def letters(self, wanted, *, limit, after=None):
+        return list(self._wanted(wanted, after))[:limit]
+
+    def entries(self, wanted, *, limit, after=None):
+        return [self._entry(letter) for letter in self.letters(wanted, limit=limit, after=after)]
+
+    def find(self, position):
+        return (self.kept[position][0], self._entry(self.kept[position][0])) if position in self.kept else None
+
+    def mark_replayed(self, letters):
+        self.replayed += [(letter.topic, letter.partition, letter.offset) for letter in letters]
+
+    def drop(self, wanted):
+        gone = list(self._wanted(wanted))
+        for letter in gone:
+            del self.kept[letter.topic, letter.partition, letter.offset]
+        return len(gone)
+
+    @staticmethod
+    def _entry(letter):
+        size = len(letter.value or b"")
+        return LetterEntry(letter.topic, letter.partition, letter.offset, letter.reason, letter.error, SEEN, size, None)
+
+
+class Outbox:
+    """Keeps what is sent; may refuse, or answer a message with a new dead letter as a worker would."""
+
+    def __init__(self, *, fails_at=None, bounce=None):
+        self.sent, self._fails_at, self._bounce = [], fails_at, bounce
+
+    def send(self, letters, messages):
+        if self._fails_at is not None and len(self.sent) >= self._fails_at:
+            raise UnavailableError("Kafka is away.")
+        self.sent += [(letter.topic, letter.key, message) for letter, message in zip(letters, messages, strict=True)]
+        if self._bounce is not None:
+            self._bounce(letters)
+
+
+def a_letter(offset, value=b"{", reason="not_json"):
+    """A dead letter."""
+    return DeadLetter(TOPIC, 0, offset, b"key-%d" % offset, value, reason, "")
+
+
+@pytest.fixture
+def desk(registry):
+    """Make a desk over letters."""
+
+    def make(store, outbox=None, limits=None):
+        return DeadLetterDesk(
+            store,
+            limits=limits,
+            ends={"many": {0: 100, 1: 7}}.__getitem__,
+            judge=Judge(registry),
+            clock=ManualClock(LATEST),
+            sender=lambda: outbox,
+            future_tolerance=dt.timedelta(days=1),
+        )
+
+    return make
+
+
+def test_replaying_sends_raw_bytes_with_their_key_and_marks_them(desk):
+    """Every waiting letter goes to its topic once, byte by byte, and waits no more."""
+    store, outbox = MemoryLetters(*(a_letter(n, bytes([n % 256]) * 3) for n in range(450))), Outbox()
+    assert desk(store, outbox).replay(LetterFilter()) == {"sent": 450}
+    assert outbox.sent == [(TOPIC, b"key-%d" % n, bytes([n % 256]) * 3) for n in range(450)]
+    assert len(store.replayed) == 450
+    assert desk(store, outbox).replay(LetterFilter()) == {"sent": 0}
+
+
+def test_what_kafka_did_not_take_still_waits(desk):
+    """A page is marked only after all of it is acknowledged: a failure leaves the rest for the next replay."""
+    store = MemoryLetters(*map(a_letter, range(450)))
+    with pytest.raises(UnavailableError):
+        desk(store, Outbox(fails_at=200)).replay(LetterFilter())
+    assert len(store.replayed) == 200
+    assert desk(store, Outbox()).replay(LetterFilter()) == {"sent": 250}
+
+
+def test_letters_that_come_back_are_not_sent_again_and_again(desk):
+    """A message refused again at once becomes a new letter, which this replay leaves alone: it ends."""
+    store = MemoryLetters(*map(a_letter, range(3)))
+
+    def bounce(letters):
+        for letter in letters:
+            store.kept[TOPIC, 0, letter.offset + 1_000] = (a_letter(letter.offset + 1_000), LATEST + dt.timedelta(seconds=1))
+
+    assert desk(store, Outbox(bounce=bounce)).replay(LetterFilter()) == {"sent": 3}
+    assert desk(store).page(LetterFilter(), limit=9)["counts"] == {"not_json": 3}
+
+
+def test_a_dry_run_says_what_would_happen_and_does_nothing(desk):
+    """The present rules judge each letter; nothing is sent or marked."""
+    store = MemoryLetters(
+        a_letter(1, a_message(), "unknown_agency"), a_letter(2), a_letter(3, None, "empty"), a_letter(4, a_message(status=99))
+    )
+    assert desk(store).preview(LetterFilter()) == {"accepted": 1, "refused": {"empty": 1, "not_json": 1, "unknown_status": 1}}
+    assert store.replayed == []
+
+
+def test_a_row_that_the_storage_refused_is_sent_as_the_message_it_was(registry):
+    """Such a letter holds the row; what is sent again is an event of the contract with the same content."""
+    full = an_event(legacy_level=4, returned_by="post", portal_id="p-1", occurred_at=SEEN.replace(microsecond=7000))
+    for event in (an_event(), full):
+        letter = _letter_of_row(rows_of([event]), "no")
+        message = message_of(letter.value, letter.reason)
+        assert Judge(registry).judge(message, latest=LATEST) == event
+        assert set(json.loads(message)) <= {"agency_code", *DossierEvent.__slots__} - {"agency"}
+    assert message_of(b"{", "refused_by_storage") == b"{"
+    assert message_of(None, "empty") is None
+
+
+def test_pages(desk):
+    """A full page names where the next begins, the last one does not."""
+    store = MemoryLetters(*map(a_letter, range(5)))
+    page = desk(store).page(LetterFilter(), limit=3)
+    assert [letter["offset"] for letter in page["letters"]] == [0, 1, 2]
+    rest = desk(store).page(LetterFilter(), limit=3, after=tuple(page["next"]))
+    assert [letter["offset"] for letter in rest["letters"]] == [3, 4]
+    assert rest["next"] is None
+
+
+def test_bytes_are_shown_without_loss():
+    """UTF-8 is text, anything else hexadecimal digits, nothing is nothing."""
+    assert shown("hồ sơ\x00".encode()) == {"text": "hồ sơ\x00"}
+    assert shown(b"\xff\x00") == {"hex": "ff00"}
+    assert shown(b"") == {"text": ""}
+    assert shown(None) is None
+
+
+def test_dropping_needs_a_filter(desk):
+    """Nobody drops everything by leaving the filter out; 'replayed' alone widens, it does not choose."""
+    store = MemoryLetters(a_letter(1))
+    for wanted in (LetterFilter(), LetterFilter(replayed=True)):
+        with pytest.raises(ConfigurationError):
+            desk(store).drop(wanted)
+    assert desk(store).drop(LetterFilter(reasons=("not_json",))) == {"dropped": 1}
+
+
+def test_filters_survive_the_wire():
+    """What the command line asks for is what the process reads."""
+    wanted = LetterFilter(("empty",), (TOPIC,), SEEN, LATEST, replayed=True)
+    assert parse_filter(json.loads(json.dumps(filter_fields(wanted)))) == wanted
+    assert parse_filter({}) == LetterFilter()
+
+
+@pytest.mark.parametrize("fields", [{"reason": ["no_such"]}, {"from": "2024-08-20"}, {"to": "soon"}])
+def test_filters_that_cannot_be_read(fields):
+    """An unknown reason or a time without an offset is named, never ignored: a drop would take more than was meant."""
+    with pytest.raises(ConfigurationError):
+        parse_filter(fields)
+
+
+# ---- over HTTP
+
+
+@pytest.fixture
+async def client(registry, desk):
+    """A client of a process with three letters, and its store and outbox."""
+    store = MemoryLetters(a_letter(1), a_letter(2, b"\xff", "not_utf8"), a_letter(3, a_message(), "unknown_agency"))
+    outbox = Outbox()
+    api = Api(
+        registry=CollectorRegistry(),
+        agencies=registry,
+        clock=ManualClock(LATEST),
+        health=lambda: Health(healthy=True, ready=True),
+        dead_letters=desk(store, outbox, limits := MemoryStore()),
+    )
+    server = HttpServer(api, HttpSettings(port=0))
+    async with httpx.AsyncClient(base_url=await server.start(), trust_env=False) as client:
+        client.store, client.outbox, client.limits = store, outbox, limits
+        yield client
+    await server.close()
+
+
+async def test_pages_over_http(client):
+    """Counts, entries, filters and the next page."""
+    page = (await client.get("/api/v1/dead-letters", params={"limit": 2})).json()
+    assert page["counts"] == {"not_json": 1, "not_utf8": 1, "unknown_agency": 1}
+    rest = (await client.get("/api/v1/dead-letters", params={"after": "/".join(map(str, page["next"]))})).json()
+    assert [letter["offset"] for letter in rest["letters"]] == [3]
+    chosen = (await client.get("/api/v1/dead-letters?reason=not_utf8&reason=empty")).json()
+    assert [letter["offset"] for letter in chosen["letters"]] == [2]
+
+
+async def test_one_letter_over_http(client):
+    """A letter whole, or 404."""
+    letter = (await client.get(f"/api/v1/dead-letters/{TOPIC}/0/2")).json()
+    assert (letter["reason"], letter["key"], letter["value"]) == ("not_utf8", {"text": "key-2"}, {"hex": "ff"})
+    assert (await client.get(f"/api/v1/dead-letters/{TOPIC}/0/9")).status_code == 404
+
+
+async def test_changes_over_http(client):
+    """A dry run, a replay and a drop."""
+    dry = await client.post("/api/v1/dead-letters/replay", json={"dry_run": True, "reason": ["unknown_agency"]})
+    assert dry.json() == {"accepted": 1, "refused": {}}
+    assert client.outbox.sent == []
+    sent = await client.post("/api/v1/dead-letters/replay", json={"reason": ["unknown_agency"]})
+    assert sent.json() == {"sent": 1}
+    assert (await client.post("/api/v1/dead-letters/drop", json={"reason": ["not_utf8"]})).json() == {"dropped": 1}
+    assert sorted(offset for _, _, offset in client.store.kept) == [1, 3]
+
+
+async def test_accepting_over_http(client):
+    """A partition is accepted up to its end, or below an offset that is named; what cannot be read is refused."""
+    asked = "/api/v1/dead-letters/accept"
+    answer = await client.post(asked, json={"topic": "many", "partition": 0})
+    assert answer.json() == {"topic": "many", "partition": 0, "until": 100}
+    assert (await client.post(asked, json={"topic": "many", "partition": 1, "until": 5})).json()["until"] == 5
+    for fields in ({}, {"topic": "many"}, {"topic": "many", "partition": "0"}, {"topic": "many", "partition": 9}):
+        assert (await client.post(asked, json=fields)).status_code == 400
+    assert client.limits.accepted == {("many", 0): 100, ("many", 1): 5}
+
+
+@pytest.mark.parametrize(
+    ("request_", "status"),
+    [
+        ({"json": {}}, 400),
+        ({"json": []}, 400),
+        ({"json": {"reason": ["nonsense"]}}, 400),
+        ({"content": b"{", "headers": {"Content-Type": "application/json"}}, 400),
+        ({"data": {"reason": "not_json"}}, 403),
+        ({"content": b'{"reason": ["not_json"]}', "headers": {"Content-Type": "text/plain"}}, 403),
+    ],
+)
+async def test_changes_that_are_refused(client, request_, status):
+    """Nothing is dropped without a filter, by mistake, or by the form of a foreign web page."""
+    answer = await client.post("/api/v1/dead-letters/drop", **request_)
+    assert answer.status_code == status
+    assert answer.json()["error"]
+    assert len(client.store.kept) == 3
+
+
+@pytest.mark.parametrize("query", ["limit=0", "limit=x", "limit=9999", "after=x", "from=yesterday", "reason=none"])
+async def test_pages_that_cannot_be_read(client, query):
+    """A wrong parameter is a 400 with a sentence."""
+    answer = await client.get(f"/api/v1/dead-letters?{query}")
+    assert answer.status_code == 400
+    assert answer.json()["error"]
+
+
+def test_accepting_lets_what_stands_there_be_set_aside(desk):
+    """What stands below the end of the partition is accepted, once; a smaller offset takes nothing back."""
+    limits = MemoryStore()
+    accepting = desk(MemoryLetters(), limits=limits)
+    for _ in range(2):
+        assert accepting.accept("many", 1) == {"topic": "many", "partition": 1, "until": 7}
+    assert accepting.accept("many", 1, until=3) == {"topic": "many", "partition": 1, "until": 7}
+    assert accepting.accept("many", 0, until=3) == {"topic": "many", "partition": 0, "until": 3}
+    assert limits.accepted == {("many", 1): 7, ("many", 0): 3}
+
+
+@pytest.mark.parametrize("until", [8, 999_999_999, 2**63 - 1, 2**63, 99999999999999999999])
+def test_what_has_not_come_yet_is_not_accepted(desk, until):
+    """An offset beyond the end would switch the limit off for what is sent later, for ever."""
+    limits = MemoryStore()
+    with pytest.raises(ConfigurationError, match=r"Partition 1 of many ends at offset 7.*Leave --until out"):
+        desk(MemoryLetters(), limits=limits).accept("many", 1, until=until)
+    assert limits.accepted == {}
+
+
+def test_without_kafka_the_offset_must_be_given(desk):
+    """Where Kafka does not run nobody knows what stands there: the error says how to accept all the same."""
+
+    def away(_topic):
+        raise UnavailableError("No broker answers.", remedy="Start it.")
+
+    accepting = desk(MemoryLetters(), limits=MemoryStore())
+    accepting._ends = away
+    with pytest.raises(UnavailableError, match=r"No broker answers\. Start Kafka; or give --until OFFSET"):
+        accepting.accept("many", 1)
+    assert accepting.accept("many", 1, until=9)["until"] == 9
+    for partition, until in ((1, 2**63), (2**31, 9), (-1, 9), (1, 0)):
+        with pytest.raises(ConfigurationError, match="whole number"):
+            accepting.accept("many", partition, until=until)
+
+
+def test_a_partition_that_does_not_exist_is_not_accepted(desk):
+    """A number that the topic does not have is named, with those it has."""
+    with pytest.raises(ConfigurationError, match=r"no partition 2\. Its partitions are 0 to 1"):
+        desk(MemoryLetters(), limits=MemoryStore()).accept("many", 2)
+    with pytest.raises(ConfigurationError, match=r"no partition 2\. Its partitions are 0 to 1"):
+        desk(MemoryLetters(), limits=MemoryStore()).accept("many", 2, until=3)

@@ -1,0 +1,222 @@
+"""The judge: the whole contract of a message, fault by fault."""
+
+from __future__ import annotations
+
+import csv
+import datetime as dt
+from importlib import resources
+
+import pytest
+
+from domain.agencies import AgencyRegistry
+from domain.errors import InvariantError
+from domain.events import NOT_BY_CONTENT, Channel, DossierEvent, Reason, ServiceLevel, Status
+from domain.periods import LAST_INSTANT
+from pipeline.decode.validator import Judge
+from tests.factories import LATEST, a_message
+
+#: A message for every reason that a message can have by its content, and a word that its explanation must hold.
+FAULTS = {
+    Reason.EMPTY: (None, "no content"),
+    Reason.TOO_LARGE: (b"x" * 65_537, "65537 bytes"),
+    Reason.NOT_UTF8: (b'{"a": "\xff"}', "utf-8"),
+    Reason.NOT_JSON: (b"{", "truncated"),
+    Reason.NOT_AN_OBJECT: (b"[1]", "array"),
+    Reason.MISSING_FIELD: (a_message(channel=...), "channel"),
+    Reason.WRONG_TYPE: (a_message(status="9"), "status must be a whole number"),
+    Reason.BAD_EVENT_ID: (a_message(event_id="{00000000-0000-0000-0000-000000000001}"), "event_id"),
+    Reason.BAD_DOSSIER_CODE: (a_message(dossier_code="1.001612.000.00.00.H19"), "dossier_code"),
+    Reason.IMPOSSIBLE_DATE: (a_message(dossier_code="H17-230229-0001"), "no calendar"),
+    Reason.BAD_PROCEDURE_CODE: (a_message(procedure_code="1.001 612"), "procedure_code"),
+    Reason.UNKNOWN_AGENCY: (a_message(agency_code="H99"), "'H99'"),
+    Reason.AGENCY_NOT_IN_FORCE: (a_message(occurred_at="2016-03-31T23:59:59+07:00"), "2016-03-31"),
+    Reason.UNKNOWN_STATUS: (a_message(status=11), "'11'"),
+    Reason.UNKNOWN_CHANNEL: (a_message(channel=0), "channel"),
+    Reason.UNKNOWN_SERVICE_LEVEL: (a_message(service_level="TOAN_TRINH"), "TOAN_TRINH"),
+    Reason.UNKNOWN_LEGACY_LEVEL: (a_message(legacy_level=5), "legacy_level"),
+    Reason.UNKNOWN_RETURN: (a_message(returned_by=""), "returned_by"),
+    Reason.BAD_OCCURRED_AT: (a_message(occurred_at="2024-01-02T08:30:00"), "occurred_at"),
+    Reason.IN_THE_FUTURE: (a_message(occurred_at="2026-01-01T00:00:00.001Z"), "later than"),
+    Reason.BAD_PORTAL_ID: (a_message(portal_id=" "), "portal_id"),
+}
+
+
+@pytest.fixture(scope="module")
+def judge(registry):
+    """The judge over the packaged registry."""
+    return Judge(registry)
+
+
+@pytest.mark.parametrize("reason", list(FAULTS))
+def test_every_reason_has_its_message(judge, reason):
+    """Each reason of the closed list is given for its own fault, with a sentence that names the place."""
+    value, word = FAULTS[reason]
+    refusal = judge.judge(value, latest=LATEST)
+    assert refusal.reason is reason
+    assert word in refusal.detail
+
+
+def test_no_reason_is_forgotten():
+    """Every reason that a message can have by its content has an example above."""
+    assert set(FAULTS) == set(Reason) - NOT_BY_CONTENT
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "9999-12-31T16:59:59.999Z",
+        "9999-12-31T17:00:00Z",
+        "9999-12-31T23:59:59.999999999Z",
+        "9999-12-31T23:59:59+00:00",
+        "9999-12-31 23:59Z",
+    ],
+)
+def test_a_time_at_the_end_of_the_calendar_lies_in_the_future(judge, text):
+    """The last moments that a time can name, used for "no end date", are refused as in the future like any other."""
+    refusal = judge.judge(a_message(occurred_at=text), latest=LATEST)
+    assert refusal.reason is Reason.IN_THE_FUTURE
+
+
+def test_no_event_lies_beyond_the_days_that_tallies_can_hold(judge):
+    """Whatever tolerance is set, an event later than the last day of the tally tables is in the future."""
+    latest = dt.datetime(2130, 1, 1, tzinfo=dt.UTC)
+    inside = judge.judge(a_message(occurred_at="2106-02-06T23:59:59.999+07:00"), latest=latest)
+    outside = judge.judge(a_message(occurred_at="2106-02-07T00:00:00.000+07:00"), latest=latest)
+    assert inside.occurred_at == LAST_INSTANT
+    assert outside.reason is Reason.IN_THE_FUTURE
+
+
+class BrokenRegistry(AgencyRegistry):
+    """A registry whose answer is an error."""
+
+    error: Exception
+
+    def responsible(self, code, day):  # noqa: ARG002 - as in the base class
+        raise self.error
+
+
+def broken(error):
+    """A judge that fails with ``error`` on every message that comes as far as its agency."""
+    registry = BrokenRegistry(AgencyRegistry.packaged())
+    registry.error = error
+    return Judge(registry)
+
+
+class _UnreadableError(Exception):
+    def __str__(self):
+        raise ValueError
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (ZeroDivisionError("division by zero"), "ZeroDivisionError in test_validator.py:"),
+        (RecursionError(), "RecursionError"),
+        (ValueError("\ud800 \x00\n"), "\\ud800 \\x00\\n"),
+        (KeyError("x" * 5_000), "xxx"),
+        (_UnreadableError(), "cannot be read"),
+    ],
+)
+def test_an_unforeseen_error_refuses_its_message(error, words):
+    """A fault of the program that one message brings to light is a refusal of that message, with the place and a short text."""
+    refusal = broken(error).judge(a_message(), latest=LATEST)
+    assert refusal.reason is Reason.UNFORESEEN
+    assert words in refusal.detail
+    assert refusal.detail.isascii()
+    assert refusal.detail.isprintable()
+    assert len(refusal.detail) < 500
+
+
+@pytest.mark.parametrize("error", [MemoryError(), InvariantError("counted twice")])
+def test_an_error_of_the_process_is_no_refusal(error):
+    """No memory and a broken invariant are no fault of the message that happens to be judged: they stop the worker."""
+    with pytest.raises(type(error)):
+        broken(error).judge(a_message(), latest=LATEST)
+
+
+def test_an_explanation_never_repeats_what_it_cannot_show(judge):
+    """Line breaks and long texts of a message do not reach an explanation."""
+    refusal = judge.judge(a_message(portal_id="\n\x1b[2J" + "ế" * 5_000), latest=LATEST)
+    assert refusal.reason is Reason.BAD_PORTAL_ID
+    assert len(refusal.detail) < 400
+    assert refusal.detail.isascii()
+    assert refusal.detail.isprintable()
+
+
+def test_the_order_of_checks_is_fixed(judge):
+    """A message with several faults gets the first one's reason, field by field, then validity, then the future."""
+    value = a_message(event_id="x", status=0, occurred_at="x", agency_code="?")
+    assert judge.judge(value, latest=LATEST).reason is Reason.BAD_EVENT_ID
+    future = a_message(agency_code="H17", occurred_at="2030-01-01T00:00:00Z", portal_id=" ")
+    assert judge.judge(future, latest=LATEST).reason is Reason.BAD_PORTAL_ID
+
+
+def test_an_event_with_everything(judge):
+    """All fields arrive, the time in UTC and whole milliseconds, unknown fields left out."""
+    event = judge.judge(
+        a_message(
+            occurred_at="2024-01-02T08:30:00.123999+07:00",
+            legacy_level=4,
+            returned_by="post",
+            portal_id="dvc:1",
+            applicant={"name": "nobody"},
+        ),
+        latest=LATEST,
+    )
+    assert isinstance(event, DossierEvent)
+    assert event.occurred_at == dt.datetime(2024, 1, 2, 1, 30, 0, 123_000, dt.UTC)
+    assert (event.legacy_level, event.returned_by, event.portal_id) == (4, "post", "dvc:1")
+    assert "nobody" not in repr(event)
+
+
+def test_left_out_and_null_are_the_same(judge):
+    """An optional field that is null was not sent."""
+    null, left_out = (
+        judge.judge(
+            a_message(event_id="00000000-0000-0000-0000-000000000009", dossier_code="H17-240102-0001", **fields), latest=LATEST
+        )
+        for fields in ({"legacy_level": None, "returned_by": None, "portal_id": None}, {})
+    )
+    assert null == left_out
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        *("000.00.00.H26-230101-0001", "000.A0.01.H26-210212-9090", "38.98.H29-210519-0003", "000.00.01.H29-260310-0420"),
+        *("000.00.01.H26-260930-0012", "000.00.00.H05-260818-0001", "G09.20-20260609-0092637", "H55.242-250101-0001"),
+    ],
+)
+def test_dossier_codes_seen_in_use(judge, code):
+    """The codes that public systems print are accepted."""
+    assert isinstance(judge.judge(a_message(dossier_code=code), latest=LATEST), DossierEvent)
+
+
+@pytest.mark.parametrize(
+    "code", ["1.001612", "1.001612.000.00.00.H19", "H17-240102-001", "h17-240102-0001", "H17-2401021-0001", "H17-240102-0001\n"]
+)
+def test_other_codes_are_none(judge, code):
+    """Procedure codes and malformed dossier codes are refused."""
+    assert judge.judge(a_message(dossier_code=code), latest=LATEST).reason is Reason.BAD_DOSSIER_CODE
+
+
+def test_code_lists_are_those_of_the_data_files():
+    """Statuses, channels and levels in the code are those of the packaged code lists."""
+
+    def codes(name):
+        text = resources.files("domain").joinpath(f"data/{name}.csv").read_text(encoding="utf-8")
+        return [line["code"] for line in csv.DictReader(text.splitlines())]
+
+    assert list(map(int, codes("statuses"))) == list(Status)
+    assert list(map(int, codes("channels"))) == list(Channel)
+    assert {code.lower() for code in codes("service_levels") if not code.isdigit()} == set(ServiceLevel)
+
+
+def test_the_same_message_is_judged_alike_however_deep_the_caller_stands(judge):
+    """A message's verdict depends on the message alone, not on how many frames stand above the judge."""
+    nested = a_message()[:-1] + b', "x": ' + b"[" * 700 + b"]" * 700 + b"}"
+
+    def deeper(frames):
+        return judge.judge(nested, latest=LATEST) if frames == 0 else deeper(frames - 1)
+
+    assert type(deeper(600)) is type(deeper(0))

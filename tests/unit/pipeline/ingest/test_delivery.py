@@ -1,0 +1,551 @@
+"""The delivery with its real threads: what is set aside, what stops it, what waits."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import threading
+import time
+import uuid
+
+import pytest
+from prometheus_client import CollectorRegistry
+from structlog.testing import capture_logs
+
+from domain.agencies import AgencyRegistry
+from domain.clock import ManualClock
+from domain.errors import DeadLetterLimitError
+from pipeline.decode.decoder import Decoder
+from pipeline.ingest.dead_letter_limit import DeadLetterLimit
+from pipeline.ingest.delivery import Delivery, Fetch
+from pipeline.metrics import WorkerMetrics
+from pipeline.settings import IngestSettings
+from sinks.contract import DeadLetterCheckpoint
+from sinks.errors import RefusedRows, Retryable, Unknown
+from tests.factories import LATEST, TOPIC, a_message, an_event
+from tests.fakes import MemoryBatch, MemoryStore
+
+NO_LIMIT = DeadLetterLimit(0, 0, 0)
+FAST = IngestSettings(linger_ms=0, minute_interval_ms=10, day_interval_ms=10, procedure_interval_ms=10)
+PATIENCE = 60.0
+
+
+def until(condition, what):
+    """Wait for a condition; fail by name."""
+    deadline = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < deadline, what
+        time.sleep(0.002)
+
+
+class Rig:
+    """A delivery over a store in memory, with what it acknowledged and how it failed."""
+
+    def __init__(self, store, registry, settings=FAST, limit=NO_LIMIT):
+        self.store = store
+        self.acknowledged, self.failures = [], []
+        self.metrics = WorkerMetrics(CollectorRegistry())
+        self.clock = ManualClock(LATEST)
+        self.delivery = Delivery(
+            decoder=Decoder(registry),
+            store=store,
+            settings=settings,
+            metrics=self.metrics,
+            clock=self.clock,
+            acknowledge=lambda fetches: self.acknowledged.extend(fetch.receipt for fetch in fetches),
+            fail=self.failures.append,
+            limit=limit,
+            checkpoints=store,
+        )
+        self.delivery.start()
+
+    def offer(self, receipt, *messages, partition=0, offset=0, assignment=0):
+        size = sum(map(len, filter(None, messages)))
+        self.delivery.offer(Fetch(TOPIC, partition, [MemoryBatch(offset, messages)], len(messages), size, receipt, assignment))
+
+    def sample(self, name, **labels):
+        return self.metrics.registry.get_sample_value(name, labels)
+
+
+@pytest.fixture
+def rig(registry):
+    """Make rigs; each is stopped at the end."""
+    rigs = []
+
+    def make(store, limit=NO_LIMIT, **changes):
+        rigs.append(Rig(store, registry, FAST.model_copy(update=changes), limit))
+        return rigs[-1]
+
+    yield make
+    for made in rigs:
+        assert made.delivery.stop(grace=PATIENCE), "the threads ended"
+
+
+def test_good_and_bad_messages_are_stored_and_acknowledged(rig):
+    """Events become rows and tallies, the rest dead letters with key, offset, bytes, reason; then the fetch is acknowledged."""
+    store = MemoryStore()
+    work = rig(store)
+    bad = b'{"a": "\xff"}'
+    work.offer("one", a_message(), bad, a_message(), None, partition=2, offset=50)
+    until(lambda: work.acknowledged == ["one"], "acknowledged")
+    assert store.standing().tallied == 2
+    assert {at: (letter.key, letter.value, letter.reason) for at, (letter, _) in store.letters.items()} == {
+        (TOPIC, 2, 51): (b"key-51", bad, "not_utf8"),
+        (TOPIC, 2, 53): (b"key-53", None, "empty"),
+    }
+    until(lambda: work.delivery.unacknowledged == 0 and work.delivery.room.rows == 0, "nothing is held any more")
+    assert work.delivery.room.size == 0
+    assert work.sample("portalpulse_worker_events_total", outcome="stored") == 2
+    assert work.sample("portalpulse_worker_events_total", outcome="dead_letter") == 2
+    assert work.sample("portalpulse_worker_acknowledged_events_total") == 4
+
+
+def test_a_fetch_of_bad_messages_only(rig):
+    """Nothing but dead letters is acknowledged, too, once they are kept."""
+    store = MemoryStore()
+    work = rig(store)
+    work.offer("bad", b"{", b"[", None)
+    until(lambda: work.acknowledged == ["bad"], "acknowledged")
+    assert len(store.letters) == 3
+
+
+def test_an_empty_fetch(rig):
+    """A fetch without messages (control records only) is acknowledged, so that it holds nothing back."""
+    work = rig(MemoryStore())
+    work.offer("empty")
+    work.offer("next", a_message())
+    until(lambda: work.acknowledged == ["empty", "next"], "both")
+
+
+def test_refused_rows_are_halved_down_to_dead_letters(rig):
+    """Rows that the storage refuses are set aside one by one with the storage's words; every other row is stored."""
+    events = [an_event() for _ in range(100)]
+    cursed = {events[number].event_id for number in (0, 33, 34, 99)}
+    store = MemoryStore(cursed=cursed)
+    work = rig(store)
+    work.offer("all", *map(a_message, events), offset=1_000)
+    until(lambda: work.acknowledged == ["all"], "acknowledged")
+    assert {offset for _, _, offset in store.letters} == {1_000, 1_033, 1_034, 1_099}
+    assert len(store.kept) == 96
+    assert store.standing().tallied == 96
+    letter = store.letters[TOPIC, 0, 1_033][0]
+    assert letter.reason == "refused_by_storage"
+    assert letter.error == "VIOLATED_CONSTRAINT"
+    assert json.loads(letter.value)["event_id"] == str(events[33].event_id)
+    assert uuid.UUID(json.loads(letter.value)["event_id"]) in cursed
+    assert work.sample("portalpulse_worker_events_total", outcome="dead_letter") == 4
+    assert work.sample("portalpulse_worker_events_total", outcome="stored") == 96
+
+
+@pytest.mark.parametrize(
+    "step",
+    ["insert_events", "insert_dead_letters", "recount_minutes", "roll_up_days", "recount_procedures", "insert_events:done"],
+)
+def test_an_unknown_error_stops_without_acknowledging(rig, step):
+    """An error that nobody knows stops the worker at any step; nothing of the batch is acknowledged or set aside for it."""
+    cause = Unknown("a table is missing")
+    store = MemoryStore()
+
+    def fault(at):
+        if at == step:
+            raise cause
+
+    store.fault = fault
+    work = rig(store)
+    work.offer("one", a_message(), b"{")
+    until(lambda: work.failures, "failed")
+    assert work.failures[0] is cause
+    assert work.acknowledged == []
+    assert work.delivery.unacknowledged == 2
+    assert not any(letter.reason == "refused_by_storage" for letter, _ in store.letters.values())
+
+
+class FaultyRegistry(AgencyRegistry):
+    """Answers for every agency but H05, which meets an error that nobody foresaw."""
+
+    def responsible(self, code, day):
+        if code == "H05":
+            raise ZeroDivisionError("division by zero")
+        return super().responsible(code, day)
+
+
+def hidden(**changes):
+    """A message that the bulk path leaves to the judge: its number is escaped."""
+    return a_message(dossier_code="H17-240229-0001", **changes)
+
+
+def test_an_unforeseen_error_sets_one_message_aside():
+    """An error in this program while one message is judged keeps that message as a dead letter; those beside it are counted."""
+    store = MemoryStore()
+    work = Rig(store, FaultyRegistry.packaged())
+    try:
+        bad = hidden(agency_code="H05")
+        with capture_logs() as logs:
+            work.offer("one", a_message(), bad, hidden(), a_message(), partition=3, offset=70)
+            until(lambda: work.acknowledged == ["one"], "acknowledged")
+        assert work.failures == []
+        assert store.standing().tallied == 3
+        [(letter, _)] = store.letters.values()
+        assert (letter.partition, letter.offset, letter.value, letter.reason) == (3, 71, bad, "unforeseen")
+        assert letter.error.startswith("ZeroDivisionError in test_delivery.py:")
+        assert [line["messages"] for line in logs if line["event"] == "messages_set_aside_unforeseen"] == [1]
+    finally:
+        assert work.delivery.stop(grace=PATIENCE)
+
+
+def test_unforeseen_errors_count_for_the_limit():
+    """A fault of this program that every message brings to light stops the worker at the limit, like any other refusal."""
+    store = MemoryStore()
+    work = Rig(store, FaultyRegistry.packaged(), limit=DeadLetterLimit(3, 0, 0))
+    try:
+        work.offer("bad", *(hidden(agency_code="H05") for _ in range(3)))
+        until(lambda: work.failures, "stopped")
+        assert "unforeseen" in str(work.failures[0])
+        assert store.letters == {}
+        assert work.acknowledged == []
+    finally:
+        assert work.delivery.stop(grace=PATIENCE)
+
+
+def test_a_bulk_decoder_that_fails_is_told(rig, monkeypatch):
+    """When the bulk path fails, all events are counted by the judge, and a line of the log and a metric say so."""
+    store = MemoryStore()
+    work = rig(store)
+
+    def fails(*_):
+        raise OverflowError("date value out of range")
+
+    monkeypatch.setattr(work.delivery._decoder, "_in_bulk", fails)
+    with capture_logs() as logs:
+        work.offer("one", a_message(), b"{", a_message())
+        until(lambda: work.acknowledged == ["one"], "acknowledged")
+    assert store.standing().tallied == 2
+    assert len(store.letters) == 1
+    assert work.sample("portalpulse_worker_bulk_failures_total") == 1
+    assert work.sample("portalpulse_worker_slow_path_events_total") == 3
+    assert [line["error"].split()[0] for line in logs if line["event"] == "bulk_decoding_failed"] == ["OverflowError"]
+
+
+def test_refused_dead_letters_stop(rig):
+    """A dead letter that cannot be kept must not be lost: the worker stops."""
+    store = MemoryStore()
+
+    def fault(at):
+        if at == "insert_dead_letters":
+            raise RefusedRows("no")
+
+    store.fault = fault
+    work = rig(store)
+    work.offer("bad", b"{")
+    until(lambda: work.failures, "failed")
+    assert work.acknowledged == []
+
+
+@pytest.mark.parametrize(
+    "step", ["insert_events", "insert_dead_letters", "recount_minutes", "roll_up_days", "recount_procedures"]
+)
+def test_while_the_storage_is_away_nothing_is_acknowledged(rig, step):
+    """While any step is answered with Retryable the worker waits and says since when; then it goes on and ends exact."""
+    store, back = MemoryStore(), threading.Event()
+    tried = []
+
+    def fault(at):
+        if at == step and not back.is_set():
+            tried.append(at)
+            raise Retryable("away", retry_after=0.01)
+
+    store.fault = fault
+    work = rig(store)
+    work.offer("one", a_message(), b"{")
+    until(lambda: len(tried) >= 3, "tried again and again")
+    assert work.acknowledged == []
+    assert work.failures == []
+    assert work.delivery.storage_away_since == LATEST
+    back.set()
+    until(lambda: work.acknowledged == ["one"], "acknowledged")
+    until(lambda: work.delivery.storage_away_since is None, "the storage is back")
+    assert store.standing().tallied == 1
+
+
+def test_a_full_room_says_so(rig):
+    """Messages held in memory are counted until they are stored; a full room stops the fetching, and empties again."""
+    store, back = MemoryStore(), threading.Event()
+
+    def fault(at):
+        if at == "insert_events" and not back.is_set():
+            raise Retryable("away", retry_after=0.01)
+
+    store.fault = fault
+    work = rig(store, batch_rows=10, max_unstored_rows=40)
+    for number in range(4):
+        assert not work.delivery.room.full
+        work.offer(number, *(a_message() for _ in range(10)), offset=number * 10)
+    assert work.delivery.room.full
+    assert work.delivery.room.rows == 40
+    back.set()
+    until(lambda: sorted(work.acknowledged) == [0, 1, 2, 3], "all")
+    assert not work.delivery.room.full
+
+
+def test_a_batch_of_bytes_may_fill_the_room_too(rig):
+    """Large messages fill the room before their number does."""
+    store = MemoryStore()
+    store.fault = lambda at: (_ for _ in ()).throw(Retryable("away", retry_after=0.01)) if at == "insert_dead_letters" else None
+    work = rig(store, max_unstored_bytes=1 << 20)
+    for number in range(17):
+        work.offer(number, b"x" * 65_000)
+    assert work.delivery.room.full
+
+
+def test_events_of_the_future_are_measured_by_the_wall_clock(rig):
+    """What is dated later than now plus the tolerance is set aside; what is within it is kept."""
+    store = MemoryStore()
+    work = rig(store, future_tolerance_seconds=60.0)
+    inside = a_message(occurred_at=(LATEST + dt.timedelta(seconds=60)).isoformat(timespec="milliseconds"))
+    outside = a_message(occurred_at=(LATEST + dt.timedelta(seconds=60, milliseconds=1)).isoformat(timespec="milliseconds"))
+    work.offer("one", inside, outside)
+    until(lambda: work.acknowledged == ["one"], "acknowledged")
+    assert len(store.kept) == 1
+    assert [letter.reason for letter, _ in store.letters.values()] == ["in_the_future"]
+
+
+@pytest.mark.parametrize("step", ["insert_events", "recount_minutes", "roll_up_days", "recount_procedures"])
+def test_a_stop_leaves_the_rest_unacknowledged(rig, step):
+    """A stop while the storage is in the middle of a step acknowledges nothing that is not counted, and ends the threads."""
+    store, reached, go_on = MemoryStore(), threading.Event(), threading.Event()
+
+    def fault(at):
+        if at == step:
+            reached.set()
+            assert go_on.wait(PATIENCE)
+
+    store.fault = fault
+    work = rig(store)
+    work.offer("one", a_message())
+    assert reached.wait(PATIENCE)
+    work.offer("two", a_message(), offset=1)
+    assert not work.delivery.stop(grace=0), "a step that hangs is not waited for"
+    go_on.set()
+    assert work.delivery.stop(grace=PATIENCE)
+    # The step that was begun ends in order. It may have been the last one of the first fetch, never of the second.
+    assert work.acknowledged in ([], ["one"])
+    assert work.acknowledged == [] or store.standing().tallied == 1
+    assert work.delivery.unacknowledged == 2 - len(work.acknowledged)
+
+
+@pytest.mark.parametrize(
+    ("limit", "words"), [(DeadLetterLimit(3, 0, 0), "3 messages in a row"), (DeadLetterLimit(0, 0.5, 4), "3 of the latest 4")]
+)
+def test_too_much_set_aside_stops_before_anything_of_it_is_stored(rig, limit, words):
+    """A batch that goes beyond a limit is neither stored nor acknowledged nor set aside: the worker stops and says why."""
+    store = MemoryStore()
+    work = rig(store, limit)
+    work.offer("fine", a_message())
+    until(lambda: work.acknowledged == ["fine"], "what went before")
+    work.offer("bad", b"{", b"[", b"x", a_message(), offset=1)
+    said = stopped(work)
+    assert words in said
+    assert "the last at offset 3: not_json" in said
+    assert work.acknowledged == ["fine"]
+    assert store.letters == {}
+    assert len(store.kept) == 1
+
+
+def test_the_limit_may_trip_on_a_good_batch(rig):
+    """The window may be filled by good messages: the sentence then has no example, and is still one."""
+    work = rig(MemoryStore(), DeadLetterLimit(0, 0.5, 4))
+    work.offer("bad", b"{", b"[", b"x")
+    until(lambda: work.acknowledged == ["bad"], "below the window")
+    work.offer("good", a_message(), offset=3)
+    until(lambda: work.failures, "stopped")
+    assert "3 of the latest 4" in str(work.failures[0])
+
+
+def stopped(work):
+    """Wait until the limit has stopped a delivery; its error."""
+    until(lambda: work.failures, "stopped")
+    assert work.delivery.stop(grace=PATIENCE)
+    assert isinstance(work.failures[0], DeadLetterLimitError)
+    return str(work.failures[0])
+
+
+def test_what_the_storage_refuses_counts(rig):
+    """Rows that the storage refuses count like messages that are no events; at the limit none of them is set aside or tried."""
+    events, steps = [an_event() for _ in range(1_000)], []
+    store = MemoryStore(cursed={event.event_id for event in events}, fault=steps.append)
+    work = rig(store, DeadLetterLimit(8, 0, 0))
+    work.offer("all", *map(a_message, events), partition=3, offset=50)
+    said = stopped(work)
+    assert "partition 3 of 'dvc.dossier-events.v1'" in said
+    assert "8 messages in a row were refused, the limit is 8" in said
+    assert "the last at offset 57: refused_by_storage, VIOLATED_CONSTRAINT" in said
+    assert "portalpulse dead-letters accept --partition 3" in said
+    assert "PORTALPULSE_DEAD_LETTERS__MAX_CONSECUTIVE" in said
+    assert work.acknowledged == []
+    assert store.letters == {}
+    assert steps.count("insert_events") < 40
+
+
+def test_refused_rows_are_set_aside_in_one_insert(rig):
+    """Rows that the storage refuses become dead letters together, with the messages that were no events."""
+    events, steps = [an_event() for _ in range(64)], []
+    store = MemoryStore(cursed={event.event_id for event in events[::4]}, fault=steps.append)
+    work = rig(store)
+    work.offer("all", b"{", *map(a_message, events))
+    until(lambda: work.acknowledged == ["all"], "acknowledged")
+    assert len(store.letters) == 17
+    assert steps.count("insert_dead_letters") == 1
+
+
+def test_refusals_of_decoder_and_storage_make_one_run(rig):
+    """A run goes on through messages that are no events and rows that the storage refuses, in the order of their offsets."""
+    events = [an_event() for _ in range(4)]
+    store = MemoryStore(cursed={event.event_id for event in events[1:]})
+    work = rig(store, DeadLetterLimit(5, 0, 0))
+    good, *cursed = map(a_message, events)
+    work.offer("four", good, b"{", cursed[0], b"[", cursed[1])
+    until(lambda: work.acknowledged == ["four"], "four refusals are fewer than five")
+    work.offer("five", cursed[2], offset=5)
+    assert "5 messages in a row" in stopped(work)
+    assert len(store.letters) == 4
+
+
+def test_a_rotten_partition_beside_good_ones(rig):
+    """Good messages of other partitions do not hide a partition of which everything is refused."""
+    store = MemoryStore()
+    work = rig(store, DeadLetterLimit(10, 0, 0))
+    for turn in range(3):
+        work.offer(f"good-{turn}", *(a_message() for _ in range(20)), partition=1, offset=20 * turn)
+        work.offer(f"bad-{turn}", *[b"{"] * 4, partition=2, offset=4 * turn)
+    assert "partition 2" in stopped(work)
+    assert len(store.letters) < 10
+
+
+def test_batches_are_judged_in_order_whichever_is_stored_first(rig):
+    """A run that ends one batch and begins the next is one run, also when the storage answers for the second one first."""
+    events = [an_event() for _ in range(5)]
+    store, second = MemoryStore(cursed={event.event_id for event in events[1:4]}), threading.Event()
+    first = []
+
+    def fault(at):
+        if at == "insert_events":
+            if not first:
+                first.append(threading.current_thread())
+                assert second.wait(PATIENCE)
+            elif threading.current_thread() is not first[0]:
+                second.set()
+
+    store.fault = fault
+    work = rig(store, DeadLetterLimit(3, 0, 0))
+    good, *cursed, last = map(a_message, events)
+    work.offer("one", good, *cursed[:2])
+    until(lambda: first, "the first batch is being stored")
+    work.offer("two", cursed[2], last, offset=3)
+    assert "3 messages in a row" in stopped(work)
+    assert work.acknowledged in ([], ["one"])
+    assert len(store.letters) == 2
+
+
+def test_a_supervisor_that_restarts_the_worker_sets_no_more_aside(rig):
+    """However often the worker starts again, all its lives together set aside no more than the limit allows."""
+    store, messages, committed = MemoryStore(), [a_message(), *[b"{"] * 30], 0
+    for life in range(12):
+        work = rig(store, DeadLetterLimit(10, 0, 0))
+        position = committed
+        while not work.failures and position < len(messages):
+            size = 1 + life % 3
+            some = messages[position : position + size]
+            work.offer(position + len(some), *some, offset=position)
+            position += len(some)
+            until(lambda work=work, end=position: end in work.acknowledged or work.failures, "judged")
+            committed = max([committed, *work.acknowledged])
+        work.delivery.stop(grace=PATIENCE)
+    assert len(store.letters) == 9
+    assert committed == 10
+
+
+def test_the_share_is_kept_over_restarts(rig):
+    """A worker that starts again takes the share over messages that its predecessor judged, the good ones since among them."""
+    store, limit = MemoryStore(), DeadLetterLimit(0, 0.5, 8)
+    first = rig(store, limit)
+    first.offer("bad", a_message(), b"{", b"[", b"x", a_message(), b"{", b"x", a_message())
+    assert "5 of the latest 8 messages" in stopped(first)
+    first = rig(store, limit)
+    first.offer("bad", a_message(), b"{", b"[", b"x", a_message(), b"{")
+    until(lambda: first.acknowledged == ["bad"], "the window is not full")
+    first.offer("good", a_message(), offset=6)
+    until(lambda: first.acknowledged == ["bad", "good"], "the window is not full yet")
+    assert first.delivery.stop(grace=PATIENCE)
+    second = rig(store, limit)
+    second.offer("bad again", b"[", offset=7)
+    assert "5 of the latest 8 messages" in stopped(second)
+
+
+def test_messages_that_come_again_are_not_counted_twice(rig):
+    """Refused messages that were set aside and not acknowledged before a crash come again, and count once."""
+    store, bad = MemoryStore(), [b"{"] * 4
+    for life in range(5):
+        work = rig(store, DeadLetterLimit(6, 0, 0))
+        work.offer(life, *bad)
+        until(lambda work=work, life=life: work.acknowledged == [life], "below the limit, however often it comes")
+        assert work.delivery.stop(grace=PATIENCE)
+    work.offer("again", *bad, assignment=1)  # stopped: nothing happens
+    work = rig(store, DeadLetterLimit(6, 0, 0))
+    work.offer("old", *bad)
+    work.offer("new", b"[", offset=4)
+    until(lambda: work.acknowledged == ["old", "new"], "five in a row")
+    work.offer("rebalance", *bad, b"[", assignment=1)
+    until(lambda: "rebalance" in work.acknowledged, "the same five in a new assignment")
+    work.offer("sixth", b"x", offset=5, assignment=1)
+    assert "6 messages in a row" in stopped(work)
+
+
+def test_a_checkpoint_of_another_release_is_not_believed_twice(rig):
+    """Messages that a mended worker accepts, although one before had refused them, end the run also for its successors."""
+    store, limit = MemoryStore(), DeadLetterLimit(5, 0, 0)
+    store.insert_checkpoints([DeadLetterCheckpoint(TOPIC, 0, 7, 4, ())])
+    work = rig(store, limit)
+    work.offer("good now", *(a_message() for _ in range(6)))
+    until(lambda: work.acknowledged == ["good now"], "below the old checkpoint")
+    work.offer("and on", *(a_message() for _ in range(6)), offset=6)
+    until(lambda: work.acknowledged == ["good now", "and on"], "beyond it")
+    assert work.delivery.stop(grace=PATIENCE)
+    work = rig(store, limit)
+    work.offer("bad", *[b"{"] * 4, offset=12)
+    until(lambda: work.acknowledged == ["bad"] or work.failures, "judged")
+    assert work.acknowledged == ["bad"]
+
+
+@pytest.mark.parametrize("running", [True, False])
+def test_what_is_accepted_is_set_aside(rig, running):
+    """Messages below an accepted offset are set aside without a limit, accepted before the start or before the limit is met."""
+    store = MemoryStore()
+    if not running:
+        assert "20 messages in a row" in stopped(trip(rig(store, DeadLetterLimit(5, 0, 0))))
+        store.accept(TOPIC, 0, 20)
+    work = rig(store, DeadLetterLimit(5, 0, 0))
+    work.offer("four", *[b"{"] * 4)
+    until(lambda: work.acknowledged == ["four"], "below the limit")
+    if running:
+        store.accept(TOPIC, 0, 20)
+    work.offer("rest", *[b"{"] * 16, offset=4)
+    until(lambda: work.acknowledged == ["four", "rest"], "accepted")
+    assert len(store.letters) == 20
+    work.offer("more", *[b"{"] * 4, offset=20)
+    until(lambda: "more" in work.acknowledged, "a new run begins behind what was accepted")
+    work.offer("too many", b"{", offset=24)
+    assert "5 messages in a row" in stopped(work)
+    assert len(store.letters) == 24
+
+
+def trip(work):
+    """Offer more than the limit allows."""
+    work.offer("too many", *[b"{"] * 20)
+    return work
+
+
+def test_another_partition_is_not_accepted_along(rig):
+    """What is accepted of one partition says nothing about another."""
+    store = MemoryStore()
+    store.accept(TOPIC, 1, 1_000)
+    assert "partition 0" in stopped(trip(rig(store, DeadLetterLimit(5, 0, 0))))

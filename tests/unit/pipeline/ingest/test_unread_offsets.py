@@ -1,0 +1,44 @@
+"""The book of offsets that left the log before they were read."""
+
+from __future__ import annotations
+
+import itertools
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline.ingest.unread_offsets import UnreadOffsets, merged, sentence
+
+RANGES = st.lists(st.tuples(st.integers(0, 60), st.integers(0, 60)), max_size=12)
+
+
+def offsets_of(ranges):
+    """Every offset of the ranges."""
+    return {offset for first, end in ranges for offset in range(first, end)}
+
+
+@given(RANGES)
+def test_merged_ranges_hold_the_same_offsets(ranges):
+    """Merging changes no offset; the result ascends and neither overlaps nor touches."""
+    found = merged(ranges)
+    assert offsets_of(found) == offsets_of(ranges)
+    assert all(one[1] < other[0] for one, other in itertools.pairwise(found))
+    assert all(first < end for first, end in found)
+
+
+@given(RANGES)
+def test_what_is_noticed_twice_counts_once(ranges):
+    """The counts that ``note`` returns add up to the number of different offsets, by partition and in total."""
+    book = UnreadOffsets()
+    new = sum(book.note(("t", 1), first, end) for first, end in ranges)
+    book.note(("t", 2), 5, 7)
+    assert new == book.count(("t", 1)) == len(offsets_of(ranges))
+    assert book.total == new + 2
+    assert book.count(("t", 3)) == 0
+
+
+def test_the_sentence():
+    """It names the last offset, not the one after it, and does not claim that there were messages."""
+    assert sentence(3, 10, 20) == (
+        "Partition 3: offsets 10 to 19 left the log before they were read: their messages may be lost."
+    )

@@ -1,0 +1,123 @@
+"""Why brokers cannot be used, in one sentence with a remedy that fits; the rest is tested against a real broker."""
+
+from __future__ import annotations
+
+import socket
+import threading
+
+import pytest
+from confluent_kafka import KafkaError
+
+from domain.errors import UnavailableError
+from pipeline.kafka.access import Reports, refusal, topics_of
+from pipeline.kafka.security import PLAINTEXT
+from pipeline.settings import KafkaSettings
+
+LOGIN = KafkaSettings(security_protocol="SASL_SSL", user="sender", password="hunter2")
+LOCAL, REMOTE = ["127.0.0.1:9092"], ["kafka-1.example:9092", "kafka-2.example:9092"]
+
+
+def said(code, text, *, address=REMOTE, security=LOGIN, reports=(), **options):
+    """The sentence about a librdkafka error."""
+    return str(refusal(KafkaError(code, text), address, security, reports=reports, **options))
+
+
+@pytest.mark.parametrize(
+    ("code", "text", "words"),
+    [
+        (
+            KafkaError._AUTHENTICATION,
+            "SASL authentication error",
+            "refuses user 'sender' (SCRAM-SHA-512). Correct PORTALPULSE_KAFKA__USER",
+        ),
+        (KafkaError._AUTHENTICATION, "mechanism handshake failed: Unsupported SASL mechanism", "does not take SCRAM-SHA-512"),
+        (KafkaError._SSL, "certificate verify failed", "is not accepted. Renew it"),
+        (KafkaError._SSL, "handshake failed: wrong version number", "does not speak SASL_SSL"),
+        (KafkaError._TRANSPORT, "verify that security.protocol is correctly configured", "does not speak SASL_SSL"),
+        (
+            KafkaError.TOPIC_AUTHORIZATION_FAILED,
+            "Broker: Topic authorization failed",
+            "refuses access to topic t as user 'sender'",
+        ),
+        (KafkaError._TRANSPORT, "Connect failed", "No Kafka broker answers"),
+        (KafkaError.POLICY_VIOLATION, "Broker: Policy violation", "refuses: Broker: Policy violation. See the broker's log."),
+    ],
+)
+def test_a_refusal_names_its_cause(code, text, words):
+    """Login, mechanism, certificate, protocol, rights and silence are told apart, without advice for a local stack."""
+    sentence = said(code, text, what="topic t")
+    assert words in sentence
+    for word in ("portalpulse up", "hunter2", ".."):
+        assert word not in sentence
+
+
+def test_a_cause_is_told_before_a_missing_answer():
+    """What the client reported meanwhile says more than that no answer came, wherever it stands among other reports."""
+    reports = [
+        KafkaError(KafkaError._TRANSPORT, "x"),
+        KafkaError(KafkaError._AUTHENTICATION, "x"),
+        KafkaError(KafkaError._TRANSPORT, "y"),
+    ]
+    assert "refuses user" in said(KafkaError._TIMED_OUT, "no answer", reports=reports)
+    reports[1] = KafkaError(KafkaError.TOPIC_AUTHORIZATION_FAILED, "x")
+    assert "refuses access" in said(KafkaError._TIMED_OUT, "no answer", reports=reports)
+
+
+def test_only_a_local_plain_broker_may_be_the_local_stack():
+    """`portalpulse up` is advised for loopback without TLS and password, and the option of the command is named."""
+    local = said(KafkaError._TRANSPORT, "x", address=LOCAL, security=PLAINTEXT, option="--from-bootstrap")
+    assert "portalpulse up" in local
+    assert "--from-bootstrap" in local
+    assert "portalpulse up" not in said(KafkaError._TRANSPORT, "x", address=LOCAL)
+    assert "portalpulse up" not in said(KafkaError._TRANSPORT, "x", address=REMOTE, security=PLAINTEXT)
+    assert "portalpulse up" in said(KafkaError._TRANSPORT, "x", address=["localhost:9092", "[::1]:9092"], security=PLAINTEXT)
+
+
+@pytest.mark.parametrize(
+    ("line", "otherwise"),
+    [
+        ("[thrd:h:9092/bootstrap]: h:9092/bootstrap: Disconnected (after 2ms in state APIVERSION_QUERY)", True),
+        ("[thrd:h:9092/bootstrap]: h:9092/bootstrap: Disconnected: verify that ... (after 3ms in state SSL_HANDSHAKE)", True),
+        ("[thrd:h:9092/1]: h:9092/1: Disconnected (after 600000ms in state UP)", False),
+        (
+            "[thrd:h:9092/1]: h:9092/1: ApiVersionRequest failed: probably due to broker version (in state APIVERSION_QUERY)",
+            False,
+        ),
+    ],
+)
+def test_only_a_connection_that_ended_at_its_start_speaks_something_else(line, otherwise):
+    """A broker that ends an idle connection, or is slow with its versions, speaks the protocol: it only does not answer."""
+    reports = Reports()
+    reports.logger().warning(line)
+    sentence = str(refusal(KafkaError(KafkaError._TRANSPORT, "x"), REMOTE, PLAINTEXT, reports=reports))
+    assert ("does not speak PLAINTEXT" in sentence) == otherwise
+    assert ("No Kafka broker answers" in sentence) != otherwise
+
+
+def test_a_broker_that_ends_the_connection_speaks_something_else():
+    """A port that closes what it does not understand is named as the wrong protocol; librdkafka only logs that."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def hang_up():
+            while True:
+                try:
+                    server.accept()[0].close()
+                except OSError:
+                    return
+
+        threading.Thread(target=hang_up, daemon=True).start()
+        address = f"127.0.0.1:{server.getsockname()[1]}"
+        with pytest.raises(UnavailableError, match=f"Kafka at {address} does not speak PLAINTEXT on this port"):
+            topics_of([address], PLAINTEXT, timeout=2.0)
+        server.shutdown(socket.SHUT_RDWR)
+
+
+def test_what_is_reported_is_bounded():
+    """A client that reports for hours keeps the latest only."""
+    reports = Reports()
+    logger = reports.logger()
+    for number in range(1_000):
+        reports.add(KafkaError(KafkaError._TRANSPORT, str(number)))
+        logger.warning("line %d", number)
+    assert len(reports) == len(reports.lines) == 50
+    assert (reports[-1].str(), reports.lines[-1]) == ("999", "line 999")

@@ -1,0 +1,186 @@
+"""Raw messages and changes are for this machine, or for whoever has the token; a proxy on this machine is not this machine."""
+
+from __future__ import annotations
+
+import asyncio
+import datetime as dt
+from unittest.mock import Mock
+
+import httpx
+import pytest
+from aiohttp import HttpVersion11, web
+from aiohttp.test_utils import make_mocked_request
+from prometheus_client import CollectorRegistry
+
+from domain.clock import ManualClock
+from pipeline.audit.service import AuditDesk
+from pipeline.dead_letters.service import DeadLetterDesk
+from pipeline.decode.decoder import Decoder
+from pipeline.decode.validator import Judge
+from pipeline.serving.access import TOKEN, ForbiddenError, demand_trust
+from pipeline.serving.server import Api, Health, HttpServer
+from pipeline.settings import HttpSettings
+from tests.factories import TOPIC
+from tests.fakes import MemoryStore
+
+NOW = dt.datetime(2024, 8, 20, 8, tzinfo=dt.UTC)
+SECRET = "a-token-of-sixteen"
+#: Every endpoint that tells raw messages or changes something.
+GUARDED = [
+    ("GET", "/api/v1/events?from=2024-08-20&to=2024-08-20"),
+    ("GET", "/api/v1/dead-letters"),
+    ("GET", f"/api/v1/dead-letters/{TOPIC}/0/1"),
+    ("POST", "/api/v1/dead-letters/replay"),
+    ("POST", "/api/v1/dead-letters/drop"),
+    ("POST", "/api/v1/dead-letters/accept"),
+    ("GET", "/api/v1/audit/days"),
+    ("GET", "/api/v1/audit/days/2024-08-20"),
+    ("GET", "/api/v1/audit/days/2024-08-20/contradictions"),
+    ("GET", "/api/v1/audit/repeats"),
+    ("GET", "/api/v1/audit/partitions"),
+    ("GET", "/api/v1/audit/partitions/0?begin=0&end=1"),
+    ("POST", "/api/v1/audit/repair"),
+    ("POST", "/api/v1/audit/tidy"),
+]
+OPEN = ["/metrics", "/healthz", "/readyz", "/api/v1/status", "/api/v1/report?from=2024-08-20&to=2024-08-20"]
+PROXIED = [
+    {"Forwarded": "for=192.0.2.1"},
+    {"Via": "1.1 gateway"},
+    {"X-Real-IP": "192.0.2.1"},
+    {"X-Forwarded-For": "192.0.2.1"},
+    {"x-forwarded-host": "portal.example"},
+    {"X-Forwarded-Prefix": "/x"},
+]
+
+
+class NoLetters:
+    """A store without dead letters."""
+
+    def counts(self, *_):
+        return {}
+
+    def entries(self, *_, **__):
+        return []
+
+    letters = entries
+
+    def find(self, *_):
+        return None
+
+    def drop(self, *_):
+        return 0
+
+
+@pytest.fixture
+async def serve(registry):
+    """Start a process with every endpoint; returns its address."""
+    servers = []
+
+    async def start(**settings):
+        store = MemoryStore(now=lambda: NOW)
+        api = Api(
+            registry=CollectorRegistry(),
+            agencies=registry,
+            clock=ManualClock(NOW),
+            health=lambda: Health(healthy=True, ready=True),
+            reader=store,
+            dead_letters=DeadLetterDesk(
+                NoLetters(),
+                judge=Judge(registry),
+                clock=ManualClock(NOW),
+                sender=Mock,
+                limits=Mock(),
+                ends=Mock(),
+                future_tolerance=dt.timedelta(1),
+            ),
+            audit=AuditDesk(
+                store,
+                store=store,
+                repair=store,
+                topic=(TOPIC, Mock),
+                decoder=Decoder(registry),
+                clock=ManualClock(NOW),
+                future_tolerance=dt.timedelta(1),
+            ),
+        )
+        servers.append(HttpServer(api, HttpSettings(port=0, **settings)))
+        return await servers[-1].start()
+
+    yield start
+    for server in servers:
+        await server.close()
+
+
+@pytest.mark.parametrize("headers", PROXIED, ids=lambda headers: next(iter(headers)))
+async def test_a_request_through_a_proxy_gets_no_raw_data(serve, headers):
+    """Behind a proxy on this machine every peer is 127.0.0.1: without a token nothing raw is given and nothing changed."""
+    async with httpx.AsyncClient(base_url=await serve(), trust_env=False) as client:
+        for method, path in GUARDED:
+            answer = await client.request(method, path, headers=headers, **({"json": {}} if method == "POST" else {}))
+            assert answer.status_code == 403, path
+            assert "PORTALPULSE_HTTP__TOKEN" in answer.json()["error"]
+        for path in OPEN:
+            assert (await client.get(path, headers=headers)).status_code == 200, path
+
+
+async def test_nginx_as_it_comes(serve):
+    """By default nginx adds no header and speaks HTTP/1.0 to what is behind it: that is a proxy, too."""
+    host, port = (await serve()).removeprefix("http://").split(":")
+    for version, status in ((b"1.0", b" 403 "), (b"1.1", b" 200 ")):
+        reading, writing = await asyncio.open_connection(host, int(port))
+        writing.write(b"GET /api/v1/dead-letters HTTP/%s\r\nHost: 127.0.0.1:8080\r\nConnection: close\r\n\r\n" % version)
+        assert status in await reading.readline()
+        writing.close()
+
+
+async def test_without_a_proxy_this_machine_is_served(serve):
+    """The commands of this machine need no token."""
+    async with httpx.AsyncClient(base_url=await serve(), trust_env=False) as client:
+        for method, path in GUARDED:
+            answer = await client.request(method, path, **({"json": {}} if method == "POST" else {}))
+            assert answer.status_code != 403, path
+
+
+async def test_with_a_token_only_the_token_counts(serve):
+    """With a token set, this machine is refused without it, and a proxy is served with it; figures stay open."""
+    async with httpx.AsyncClient(base_url=await serve(token=SECRET), trust_env=False) as client:
+        for method, path in GUARDED:
+            body = {"json": {}} if method == "POST" else {}
+            for header in (None, "Bearer", f"Bearer {SECRET}x", f"Basic {SECRET}", b"Bearer \xff"):
+                headers = {} if header is None else {"Authorization": header}
+                assert (await client.request(method, path, headers=headers, **body)).status_code == 403, (path, header)
+            headers = {"Authorization": f"Bearer {SECRET}", "X-Forwarded-For": "192.0.2.1"}
+            assert (await client.request(method, path, headers=headers, **body)).status_code != 403, path
+        for path in OPEN:
+            assert (await client.get(path)).status_code == 200, path
+
+
+@pytest.mark.parametrize(
+    ("peer", "trusted"),
+    [
+        ("127.0.0.1", True),
+        ("127.8.8.8", True),
+        ("::1", True),
+        ("172.17.0.1", False),
+        ("10.0.0.1", False),
+        (None, False),
+        ("", False),
+    ],
+)
+def test_another_machine_gets_no_raw_data(peer, trusted):
+    """A process that listens on every address, as in a container, gives raw messages to its own machine only."""
+    transport = Mock()
+    transport.get_extra_info.side_effect = lambda name, default=None: (peer, 1) if name == "peername" and peer else default
+    app = web.Application()
+    app[TOKEN] = ""
+    request = make_mocked_request("GET", "/", app=app, transport=transport, version=HttpVersion11)
+    if trusted:
+        demand_trust(request)
+    else:
+        with pytest.raises(ForbiddenError, match="this machine only"):
+            demand_trust(request)
+
+
+def test_a_token_is_never_shown():
+    """The token is in no representation of the settings."""
+    assert SECRET not in repr(HttpSettings(token=SECRET))

@@ -1,0 +1,260 @@
+"""What one scrape exports."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+import pytest
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.parser import text_string_to_metric_families
+
+from domain.clock import ManualClock
+from domain.events import Reason
+from domain.metric_names import METRICS
+from domain.periods import Window, civil_day
+from pipeline.audit.service import AuditState
+from pipeline.metrics import OPERATIONS, OUTCOMES, WorkerMetrics
+from pipeline.serving.exporter import AgencyCollector, AuditCollector, PolicyCollector, storage_up
+from pipeline.settings import ThresholdPolicy
+from sinks.contract import Counts, DeadLetter, Span
+from sinks.errors import Retryable
+from tests.contract.store_suite import Place
+from tests.factories import TOPIC, an_event
+from tests.fakes import MemoryStore
+
+#: 15:00 in Viet Nam on 20 August 2024.
+NOW = dt.datetime(2024, 8, 20, 8, tzinfo=dt.UTC)
+HOUR, DAY = dt.timedelta(hours=1), dt.timedelta(days=1)
+POLICIES = (ThresholdPolicy(window="1d"), ThresholdPolicy(kpi="I5", window="ytd", ratio=0.5, min_volume=7))
+
+
+def scrape(store, registry, *, now=NOW, policies=POLICIES):
+    """All samples of one scrape: (name, sorted labels) -> value."""
+    collectors = CollectorRegistry()
+    collectors.register(AgencyCollector(store, registry=registry, clock=ManualClock(now)))
+    collectors.register(PolicyCollector(registry=registry, clock=ManualClock(now), policies=policies))
+    collectors.register(AuditCollector(AuditState))
+    text = (generate_latest(collectors) + storage_up(answers=True)).decode()
+    samples = {}
+    for family in text_string_to_metric_families(text):
+        for sample in family.samples:
+            key = (sample.name, tuple(sorted(sample.labels.items())))
+            assert key not in samples, f"exported twice: {key}"
+            samples[key] = sample.value
+    return samples
+
+
+def value(samples, name, **labels):
+    """One sample."""
+    return samples[name, tuple(sorted(labels.items()))]
+
+
+def names_and_labels(samples):
+    """Which label names each metric came with."""
+    found = {}
+    for name, labels in samples:
+        found.setdefault(name, set()).add(tuple(sorted(key for key, _ in labels)))
+    return found
+
+
+def filled(*events) -> MemoryStore:
+    """A store with these events, recounted."""
+    store = MemoryStore(now=lambda: NOW)
+    Place(store, store, dict, dict, lambda *_: None).take(list(events))
+    return store
+
+
+def test_every_agency_is_initialised(registry):
+    """Before the first event every agency in force has 0 of 0 for each indicator and window: silence is not absence."""
+    samples = scrape(MemoryStore(), registry)
+    codes = {agency.code for agency in registry.in_force(civil_day(NOW))}
+    assert len(codes) == 86
+    for code in codes:
+        for kpi in ("I1", "I5"):
+            for window in ("1h", "1d", "7d", "month", "ytd"):
+                assert value(samples, "agency_kpi_numerator", agency=code, kpi=kpi, window=window) == 0
+                assert value(samples, "agency_kpi_denominator", agency=code, kpi=kpi, window=window) == 0
+    info = {dict(labels)["agency"]: dict(labels) for name, labels in samples if name == "agency_info"}
+    assert set(info) == codes
+    assert (info["H17"]["block"], info["H17"]["name"]) == ("province", "Đà Nẵng")
+    assert not any(name == "agency_last_event_timestamp_seconds" for name, _ in samples)
+    assert not any(name == "portalpulse_newest_event_timestamp_seconds" for name, _ in samples)
+
+
+def test_only_what_is_declared_is_exported_and_all_of_it(registry):
+    """Names, labels and kinds of a full scrape are those of metric_names, no more and no fewer."""
+    store = filled(an_event(occurred_at=NOW - HOUR))
+    samples = names_and_labels(scrape(store, registry))
+    declared = {metric.name: {tuple(sorted(metric.labels))} for metric in METRICS.values() if metric.source == "exporter"}
+    assert samples == declared
+
+
+def test_the_worker_makes_what_is_declared():
+    """The worker's instruments are those of metric_names, with the same labels and kinds."""
+    collectors = CollectorRegistry()
+    WorkerMetrics(collectors)
+    made = {}
+    for collector in collectors._collector_to_names:
+        family = collector._name
+        kind = collector._type
+        made[f"{family}_total" if kind == "counter" else family] = (kind, tuple(collector._labelnames))
+    declared = {metric.name: (metric.kind, tuple(metric.labels)) for metric in METRICS.values() if metric.source == "worker"}
+    assert made == declared
+
+
+def test_the_workers_label_sets_are_complete_at_the_start():
+    """Every outcome of every operation is there before it happens, and others cannot come."""
+    collectors = CollectorRegistry()
+    metrics = WorkerMetrics(collectors)
+
+    def series():
+        return {
+            (sample.name, tuple(sorted(sample.labels.items())))
+            for family in text_string_to_metric_families(generate_latest(collectors).decode())
+            for sample in family.samples
+            if not sample.name.endswith("_created")
+        }
+
+    before = series()
+    for operation in (*OPERATIONS, "ping", "read_minutes", "anything"):
+        for outcome in OUTCOMES:
+            metrics.observe_store(operation, outcome, 0.1)
+    assert series() == before
+    count = {
+        (sample.labels["operation"], sample.labels["outcome"]): sample.value
+        for family in text_string_to_metric_families(generate_latest(collectors).decode())
+        for sample in family.samples
+        if sample.name == "portalpulse_worker_store_seconds_count"
+    }
+    assert count == {(operation, outcome): 1 for operation in OPERATIONS for outcome in OUTCOMES}
+
+
+def test_label_sets_are_closed(registry):
+    """Labels hold codes of the registry, the indicators, the windows and the reasons, whatever the storage holds."""
+    store = filled(an_event(agency="X99", occurred_at=NOW), an_event(agency="H17", occurred_at=NOW))
+    store.insert_dead_letters([DeadLetter(TOPIC, 0, 1, None, b"", "a reason of a newer release", "")])
+    samples = scrape(store, registry)
+    codes = {agency.code for agency in registry.in_force(civil_day(NOW))}
+    allowed = {
+        "agency": codes,
+        "kpi": {"I1", "I5"},
+        "window": {window.value for window in Window},
+        "reason": {reason.value for reason in Reason},
+        "block": {"ministry", "province"},
+        "scope": {"agency_minute", "agency_day", "agency_day_procedure"},
+    }
+    for _, labels in samples:
+        for name, label in labels:
+            assert name in {"name", "version"} or label in allowed[name], (name, label)
+
+
+def test_windows(registry):
+    """Each window counts what it holds: an hour, a day and a week back to the minute, a month and a year by civil days."""
+    at = {
+        "now": NOW,
+        "59 minutes ago": NOW - dt.timedelta(minutes=59),
+        "an hour ago": NOW - HOUR,
+        "a day ago": NOW - DAY + dt.timedelta(minutes=1),
+        "a week ago": NOW - 7 * DAY + dt.timedelta(minutes=1),
+        "first of the month": dt.datetime(2024, 7, 31, 17, tzinfo=dt.UTC),
+        "before the month": dt.datetime(2024, 7, 31, 16, 59, 59, tzinfo=dt.UTC),
+        "first of the year": dt.datetime(2023, 12, 31, 17, tzinfo=dt.UTC),
+        "last year": dt.datetime(2023, 12, 31, 16, 59, 59, 999_000, tzinfo=dt.UTC),
+        "tomorrow": dt.datetime(2024, 8, 20, 17, tzinfo=dt.UTC),
+    }
+    samples = scrape(filled(*(an_event(occurred_at=instant) for instant in at.values())), registry)
+    found = {w.value: value(samples, "agency_kpi_denominator", agency="H17", kpi="I1", window=w.value) for w in Window}
+    assert found == {"1h": 2, "1d": 4, "7d": 5, "month": 6, "ytd": 8}
+
+
+def test_thresholds_stand_beside_every_agency(registry):
+    """Each policy is exported for each agency with its own indicator and window, and no other."""
+    samples = scrape(MemoryStore(), registry)
+    ratios = [(dict(labels), v) for (name, labels), v in samples.items() if name == "agency_threshold_ratio"]
+    assert len(ratios) == 2 * 86
+    assert value(samples, "agency_threshold_ratio", agency="H17", kpi="I1", window="1d") == 0.05
+    assert value(samples, "agency_threshold_ratio", agency="H17", kpi="I5", window="ytd") == 0.5
+    assert value(samples, "agency_min_volume", agency="G01", kpi="I5", window="ytd") == 7
+    assert not any(
+        name.startswith(("agency_threshold", "agency_min")) for name, _ in scrape(MemoryStore(), registry, policies=())
+    )
+
+
+def test_freshness_is_measured_by_the_clock(registry):
+    """The clock, the newest event and each agency's newest are exported; what lies after the clock is not heard of yet."""
+    store = filled(
+        an_event(occurred_at=NOW - HOUR),
+        an_event(agency="G01", occurred_at=NOW),
+        an_event(agency="H18", occurred_at=NOW + dt.timedelta(milliseconds=1)),
+    )
+    samples = scrape(store, registry)
+    assert value(samples, "portalpulse_clock_timestamp_seconds") == NOW.timestamp()
+    assert value(samples, "portalpulse_newest_event_timestamp_seconds") == NOW.timestamp()
+    assert value(samples, "agency_last_event_timestamp_seconds", agency="H17") == (NOW - HOUR).timestamp()
+    assert ("agency_last_event_timestamp_seconds", (("agency", "H18"),)) not in samples
+
+
+def test_lag(registry):
+    """What is stored and not yet tallied shows as lag, not as drift, and as nothing once it is; a tier too high is not hidden."""
+    store = MemoryStore(now=lambda: NOW)
+    place = Place(store, store, dict, dict, lambda *_: None)
+    event = an_event(occurred_at=NOW)
+    place.take([event])
+    assert value(scrape(store, registry), "portalpulse_tally_lag_rows") == 0
+    store.minutes.clear()
+    samples = scrape(store, registry)
+    assert value(samples, "portalpulse_tally_lag_rows") == 1
+    assert value(samples, "portalpulse_audit_drift_events", scope="agency_minute") == 0
+    store.recount_minutes(Span(NOW, NOW + dt.timedelta(minutes=1)))
+    assert value(scrape(store, registry), "portalpulse_tally_lag_rows") == 0
+    store.write(store.days, ("H17", civil_day(NOW)), Counts(events=4), NOW)
+    assert value(scrape(store, registry), "portalpulse_tally_lag_rows") == -3
+
+
+def test_losses(registry):
+    """Every reason is there from the start; received counts good and bad of the last hour, and only of it."""
+    clock = [NOW - 2 * HOUR]
+    store = MemoryStore(now=lambda: clock[0])
+    place = Place(store, store, dict, dict, lambda *_: None)
+    place.take([an_event(occurred_at=NOW - DAY)])
+    store.insert_dead_letters([DeadLetter(TOPIC, 0, 1, None, b"", "empty", "")])
+    clock[0] = NOW
+    place.take([an_event(occurred_at=NOW), an_event(occurred_at=NOW)])
+    store.insert_dead_letters([DeadLetter(TOPIC, 0, 2, None, b"{", "not_json", "")])
+    samples = scrape(store, registry)
+    letters = {dict(labels)["reason"]: v for (name, labels), v in samples.items() if name == "portalpulse_dead_letters_total"}
+    assert letters == {reason.value: 0 for reason in Reason} | {"empty": 1, "not_json": 1}
+    assert value(samples, "portalpulse_dead_letter_rows", window="1h") == 1
+    assert value(samples, "portalpulse_received_rows", window="1h") == 3
+
+
+def test_the_registry_of_the_clocks_day_counts(registry):
+    """The agencies exported are those in force on the clock's local day, so mergers change the list at local midnight."""
+    before = dt.datetime(2025, 6, 30, 16, 59, 59, tzinfo=dt.UTC)
+
+    def codes(now):
+        return {dict(labels)["agency"] for name, labels in scrape(MemoryStore(), registry, now=now) if name == "agency_info"}
+
+    assert "H02" in codes(before)
+    assert "H02" not in codes(before + dt.timedelta(seconds=1))
+
+
+def test_a_scrape_fails_with_the_storage(registry):
+    """When the storage does not answer nothing is exported: old figures would look alive."""
+
+    class Away(MemoryStore):
+        def last_events(self, *_):
+            raise Retryable("away")
+
+    with pytest.raises(Retryable):
+        scrape(Away(), registry)
+
+
+def test_registering_reads_nothing(registry):
+    """A worker may start while the storage is away: registering the gauges asks it nothing."""
+
+    class Unreadable:
+        def __getattr__(self, name):
+            raise AssertionError(name)
+
+    CollectorRegistry().register(AgencyCollector(Unreadable(), registry=registry, clock=ManualClock(NOW)))

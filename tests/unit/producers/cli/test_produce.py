@@ -1,0 +1,246 @@
+"""The commands: options are checked before anything is sent, files and summaries are what they say."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import pytest
+import typer
+from producers.replay.task.sources.kafka_range import KafkaRange
+from typer.testing import CliRunner
+
+from dashboards.alertmanager.generate import AlertTiming
+from dashboards.rules.timing import RuleTiming
+from domain.errors import ConfigurationError, UnavailableError
+from producers.cli import produce as commands
+from producers.cli.produce import ALERT_SECONDS, QUICK_ALERT_SECONDS
+from producers.portals import simulate
+from producers.sending.stream import Silent
+
+
+@pytest.fixture
+def run(monkeypatch, tmp_path):
+    """Runs a command line; errors of our own tree are raised, as main.py wants to see them."""
+    for name in ("PORTALPULSE_CLOCK", "PORTALPULSE_DATA_DIR"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.chdir(tmp_path)
+    app = typer.Typer(rich_markup_mode="rich")
+    commands.register(app)
+
+    def runner(*arguments):
+        return CliRunner().invoke(app, arguments, catch_exceptions=False)
+
+    return runner
+
+
+def test_a_live_file_holds_the_events_that_the_summary_counts(run, tmp_path):
+    """``--output`` writes one event a line and the JSON summary says how many."""
+    path = tmp_path / "live.ndjson"
+    result = run("produce", "--scenario", "live", "--rate", "max", "--duration", "0.3", "--output", str(path), "--json")
+    assert result.exit_code == 0
+    summary = json.loads(result.stdout)
+    lines = path.read_bytes().splitlines()
+    assert summary["sent"] == summary["acknowledged"] == summary["distinct"] == len(lines) > 0
+    assert all(json.loads(line)["event_id"] for line in lines)
+
+
+def test_a_whole_scenario_can_be_written_to_a_file(run, tmp_path, monkeypatch, small_scenario):
+    """The file holds the scenario, and nothing failed."""
+    monkeypatch.setattr(simulate, "load_scenario", lambda _: small_scenario)
+    path = tmp_path / "scenario.ndjson"
+    result = run("produce", "--output", str(path), "--seed", "3")
+    assert result.exit_code == 0
+    assert "failed 0" in result.stdout
+    settled = sum(b'"status":9' in line for line in path.read_bytes().splitlines())
+    assert settled > sum(unit.settled.denominator for unit in small_scenario.units) > 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "problem"),
+    [
+        (["--scenario", "emc-2025"], "emc-2024, live"),
+        (["--rate", "fast"], "--rate"),
+        (["--rate", "0"], "--rate"),
+        (["--rate", "nan"], "--rate"),
+        (["--duration", "5"], "--scenario live"),
+        (["--collapse", "H26"], "--scenario live"),
+        (["--scenario", "live", "--scale", "2"], "--rate"),
+        (["--scenario", "live", "--collapse", "H99"], "H99"),
+        (["--faults", "5", "--output", "x.ndjson"], "--output"),
+        (["--output", "missing/x.ndjson"], "cannot be written"),
+        (["--data", "nowhere"], "portalpulse up --data nowhere"),
+    ],
+)
+def test_wrong_options_are_refused_with_a_remedy(run, arguments, problem):
+    """Options that make no sense together or alone are configuration errors that say what to write instead."""
+    with pytest.raises(ConfigurationError, match=problem):
+        run("produce", *arguments)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "problem"),
+    [
+        ([], "one source"),
+        (["e.ndjson", "--from-table"], "one source"),
+        (["missing.ndjson"], "no such file"),
+        (["e.ndjson", "--speed", "2", "--rate", "5"], "--speed or a --rate"),
+        (["e.ndjson", "--rate", "-5"], "--rate"),
+        (["e.ndjson", "--agency", "H26"], "--from-table"),
+        (["e.ndjson", "--from", "2024-05-01"], "--from-topic"),
+        (["e.ndjson", "--from-offset", "5"], "Offsets"),
+        (["e.ndjson", "--resume"], "--state"),
+        (["e.ndjson", "--resume", "--state", "s.json"], "resume from"),
+        (["e.ndjson", "--prebuilt", "--time", "now"], "original time"),
+        (["e.ndjson", "--prebuilt", "--times", "0"], "with an end"),
+        (["-", "--times", "2"], "read once"),
+        (["/dev/null", "--processes", "2"], "read once"),
+        (["."], "is a folder"),
+        (["e.ndjson", "--format", "xml"], "ndjson, csv, parquet"),
+        (["e.ndjson", "--delimiter", ";;"], "not one character"),
+        (["e.ndjson", "page.gz"], "page.gz is HTML"),
+        (["--from-table", "--from", "2024-05-01"], "--from and --to"),
+        (["--from-table", "--from", "May", "--to", "2024-05-01"], "no day"),
+        (["--from-table", "--from", "2024-05-01", "--to", "2024-05-02"], "No running process"),
+        (["--from-topic", "t", "--from", "2024-05-01T08:00:00"], "an offset"),
+        (["e.ndjson", "--data", "nowhere"], "portalpulse up --data nowhere"),
+    ],
+)
+def test_wrong_replays_are_refused_with_a_remedy(run, tmp_path, arguments, problem):
+    """A replay that makes no sense is refused before a broker is asked."""
+    (tmp_path / "e.ndjson").write_bytes(b"{}\n")
+    (tmp_path / "page.gz").write_bytes(b"<html>")
+    with pytest.raises(ConfigurationError, match=problem) as caught:
+        run("replay", *arguments)
+    assert caught.value.remedy
+
+
+@pytest.mark.parametrize(
+    ("report", "problem"),
+    [
+        ("e.ndjson", "e.ndjson is replayed"),
+        ("./sub/../e.ndjson", "is replayed"),
+        ("link", "link is replayed"),
+        ("s.json", "s.json is the file of --state"),
+        ("sub", "sub cannot be written"),
+        ("none/r.json", "none/r.json cannot be written"),
+    ],
+)
+def test_a_report_replaces_no_recording(run, tmp_path, report, problem):
+    """A report is never written over what is replayed or its state, and its place is looked at before anything is sent."""
+    (tmp_path / "e.ndjson").write_bytes(b"{}\n")
+    (tmp_path / "link").symlink_to("e.ndjson")
+    (tmp_path / "sub").mkdir()
+    with pytest.raises(ConfigurationError, match=problem) as caught:
+        run("replay", "e.ndjson", "--bootstrap", "127.0.0.1:1", "--state", "s.json", "--report", report)
+    assert caught.value.remedy
+    assert (tmp_path / "e.ndjson").read_bytes() == b"{}\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "problem"),
+    [
+        (["--report", "none/r.json"], "none/r.json cannot be written"),
+        (["--from-rate", "5"], "--from-rate"),
+        (["--shape", "find-limit"], "running process"),
+        (["--data", "nowhere"], "portalpulse up --data nowhere"),
+    ],
+)
+def test_wrong_loads_are_refused_with_a_remedy(run, arguments, problem):
+    """The same holds for load tests."""
+    with pytest.raises(ConfigurationError, match=problem):
+        run("load", *arguments)
+
+
+def test_any_day_bounds_a_topic(run, monkeypatch):
+    """The first and the last day that there is are bounds that exclude nothing; Kafka is asked for no time before 1970."""
+
+    def resolved(whole):
+        raise ConfigurationError(f"asked from {whole.bounds.from_time} to {whole.bounds.to_time}")
+
+    monkeypatch.setattr(KafkaRange, "resolved", resolved)
+    for first, last, asked in (
+        ("0001-01-01", "9999-12-31", "from 0 to 253402300800000"),
+        ("1969-12-31", "2024-05-01", "from 0 to 1714582800000"),
+        ("0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00", "from 0 to 253402351199000"),
+    ):
+        with pytest.raises(ConfigurationError, match=asked):
+            run("replay", "--from-topic", "t", "--bootstrap", "h:1", "--topic", "u", "--from", first, "--to", last)
+
+
+def test_no_option_is_one_that_faust_takes_from_the_command_line(run):
+    """Importing Faust reads --loop and --datadir from any program's arguments: our commands must not use these names."""
+    for command in ("produce", "replay", "load"):
+        text = run(command, "--help").stdout
+        assert not [word for word in text.split() if word.startswith(("--loop", "--datadir"))]
+
+
+def test_help_teaches_by_example(run):
+    """The help texts show a whole command line."""
+    for command in ("produce", "replay", "load"):
+        assert f"portalpulse {command}" in run(command, "--help").stdout
+
+
+def test_a_full_disk_is_one_sentence(run):
+    """A file that takes no more ends the sending with an error of our own, not with a traceback."""
+    with pytest.raises(UnavailableError, match="/dev/full takes no more lines"):
+        run("produce", "--scenario", "live", "--rate", "max", "--duration", "5", "--output", "/dev/full")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (
+            ["--collapse", "H17"],
+            r"H17 falls to 1\.00%\. .*alert after about \d\d s with `portalpulse up --quick-alerts`, and 12 min",
+        ),
+        (["--collapse", "H17", "--collapse-after", "60"], r"falls to 1\.00% after 60 s\."),
+        (["--collapse", "H17:0.2"], "there will be no alert"),
+    ],
+)
+def test_a_collapse_says_when_its_alert_is_expected(run, tmp_path, arguments, expected):
+    """Who asks for a collapse is told what to wait for, and how long."""
+    result = run("produce", "--scenario", "live", "--duration", "0.1", "--output", str(tmp_path / "x"), *arguments)
+    assert re.search(expected, result.stderr), result.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "night"),
+    [
+        ([], True),
+        (["--shape", "office", "--collapse", "H17"], True),
+        (["--collapse", "H17"], False),
+        (["--shape", "steady"], False),
+    ],
+)
+def test_little_traffic_at_night_is_explained(run, tmp_path, monkeypatch, arguments, night):
+    """The office shape sends a twentieth at night and says so; a collapse is sent at full rate at any hour."""
+    monkeypatch.setenv("PORTALPULSE_CLOCK", "2026-03-01T03:00:00+07:00")
+    result = run("produce", "--scenario", "live", "--duration", "0.1", "--output", str(tmp_path / "x"), *arguments)
+    assert ("At 03:00 in Viet Nam the office shape sends 5% of 50 messages/s: 2.5/s." in result.stderr) == night
+
+
+def test_the_promised_times_are_those_of_the_rules():
+    """Scrape, evaluation, waiting and grouping, with room for the way through the pipeline."""
+    for rules, routes, scrape, promised in (
+        (RuleTiming.demo(), AlertTiming.demo(), 3, QUICK_ALERT_SECONDS),
+        (RuleTiming.production(), AlertTiming.production(), 5, ALERT_SECONDS),
+    ):
+        least = scrape + rules.evaluation_seconds + rules.agency_for_seconds + routes.group_wait_seconds
+        assert least <= promised <= 1.5 * least
+
+
+def test_the_progress_of_live_traffic_knows_the_rate_of_the_hour(monkeypatch, recording_writer):
+    """What is sent stands beside what the shape of the day wants now: 3/s at night is no fault."""
+    monkeypatch.setenv("PORTALPULSE_CLOCK", "2026-03-01T03:00:00+07:00")
+    targets = []
+
+    class Shown(Silent):
+        def aim_by(self, target):
+            targets.append(target(0.0))
+
+    send = commands._live_traffic(
+        seed=1, rate=50.0, shape=commands.LiveShape.OFFICE, duration=0.01, collapse=None, collapse_after=0.0, faults=0
+    )
+    send(recording_writer, Shown())
+    assert targets == [2.5]

@@ -1,0 +1,160 @@
+"""Load shapes ask for what they say, the pool makes new live events, and the search finds the knee."""
+
+from __future__ import annotations
+
+import datetime as dt
+import itertools
+import json
+from collections import Counter
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from domain.agencies import AgencyRegistry
+from domain.clock import ManualClock
+from domain.events import DossierEvent
+from pipeline.decode.validator import Judge
+from producers.load import profiles
+from producers.load.limit import Objective, Trial, find_limit
+from producers.load.pool import Pool, live_pool
+from producers.load.traffic import Load
+from producers.measuring.latency import Latency
+from producers.sending.send_loop import drive
+
+MONDAY = dt.datetime.fromisoformat("2026-03-02T09:30:00+07:00")
+SHAPES = (
+    profiles.steady(100.0, 10.0),
+    profiles.ramp(0.0, 100.0, 10.0),
+    profiles.step(20.0, 100.0, 10.0, steps=5),
+    profiles.spike(10.0, 100.0, 10.0),
+    profiles.daily(100.0, 24.0),
+    profiles.soak(10.0, 150.0),
+)
+
+
+@pytest.fixture(scope="module")
+def pool():
+    """A small pool of a Monday morning."""
+    return live_pool(clock=ManualClock(MONDAY), seed=1, size=3_000)
+
+
+@pytest.mark.parametrize("profile", SHAPES, ids=lambda profile: profile.name)
+def test_the_count_is_the_sum_of_the_rate_and_windows_cover_the_run(profile):
+    """The area below the line is what is sent; windows follow each other from the start to the end."""
+    steps = 20_000
+    width = profile.seconds / steps
+    area = sum(profile.rate((step + 0.5) * width) * width for step in range(steps))
+    assert profile.count(profile.seconds) == pytest.approx(area, rel=1e-3)
+    assert profile.count(profile.seconds * 2) == profile.count(profile.seconds)
+    assert profile.rate(profile.seconds) == 0.0
+    assert profile.windows[0].start == 0.0
+    assert profile.windows[-1].end == pytest.approx(profile.seconds)
+    assert all(before.end == pytest.approx(after.start) for before, after in itertools.pairwise(profile.windows))
+
+
+def test_shapes_are_what_their_names_say():
+    """Ramps rise, steps stand, a spike comes back, a day has a morning and a night."""
+    _, ramp, step, spike, daily, soak = SHAPES
+    assert [ramp.rate(second) for second in (0, 5, 9)] == [0, 50, 90]
+    assert [step.rate(second) for second in (0, 1.9, 2, 9.9)] == [20, 20, 40, 100]
+    assert [spike.rate(second) for second in (0, 4, 5.9, 6, 9)] == [10, 100, 100, 10, 10]
+    assert daily.rate(9.5) == 100.0
+    assert daily.rate(3.0) < 10.0
+    assert len(soak.windows) == 3
+
+
+def test_pool_events_are_valid_live_events_with_ids_of_their_own(pool):
+    """The judge accepts them now; agencies keep their shares; three rounds of the pool never repeat an id."""
+    judge = Judge(AgencyRegistry.packaged())
+    at = b"2026-03-02T09:31:00.000+07:00"
+    rows = [row for _ in range(3) for row in range(len(pool.models))]
+    messages = list(pool.fresh(rows, at=at, number=5))
+    assert len({json.loads(message.value)["event_id"] for message in messages}) == 9_000
+    later = MONDAY + dt.timedelta(minutes=2)
+    verdicts = [judge.judge(message.value, latest=later) for message in messages[:3_000]]
+    assert all(isinstance(verdict, DossierEvent) for verdict in verdicts)
+    assert {verdict.occurred_at for verdict in verdicts} == {MONDAY + dt.timedelta(minutes=1)}
+    counts = Counter(verdict.agency[0] for verdict in verdicts)
+    assert 0.55 < counts["G"] / counts.total() < 0.73
+    assert Pool.renewed(pool).prefix != pool.prefix
+
+
+@pytest.fixture
+def senders_on_clock(sender_type, hand_clock):
+    """Makes senders whose acknowledgements carry the hand clock's time."""
+    return lambda: sender_type(clock=hand_clock)
+
+
+@pytest.mark.parametrize("shares", [1, 2])
+def test_a_load_sends_what_its_profile_wants(pool, run_of, senders_on_clock, unpack, shares):
+    """One process or two: together they send the profile's count, at its rate, every event once."""
+    values, moments = [], []
+    for number in range(shares):
+        sender = senders_on_clock()
+        load = Load(profiles.ramp(0.0, 2_000.0, 4.0), pool, ManualClock(MONDAY))
+        account = drive(load, sender=sender, run=run_of(share=(number, shares)), tell=lambda _: None)
+        values += [value for batch in sender.batches for _, value in unpack(batch)]
+        moments += [(item.sent_at - account.started, item.records) for item in account.acknowledgements]
+    assert len(set(values)) == len(values) == pytest.approx(4_000, abs=shares)
+    assert sum(count for moment, count in moments if moment <= 2.0) == pytest.approx(1_000, rel=0.05)
+
+
+def test_a_stalled_sender_catches_up_one_second_at_most(pool, hand_clock, run_of, sender_type):
+    """After ten seconds of waiting for the broker the load does not flood it."""
+    stalls = iter([0.0] * 5 + [10.0])
+
+    def pause(seconds):
+        hand_clock.seconds += seconds + (next(stalls, 0.0) if seconds else 0.0)
+        return False
+
+    sender = sender_type(clock=hand_clock)
+    load = Load(profiles.steady(100.0, 20.0), pool, ManualClock(MONDAY))
+    drive(load, sender=sender, run=run_of(pause=pause), tell=lambda _: None)
+    assert sender.acknowledged == pytest.approx(2_000 - 900, abs=15)
+
+
+def lag(p99, unseen=0):
+    """A latency with this p99."""
+    return Latency(1_000, unseen, p99 / 2, p99, p99, p99)
+
+
+@given(knee=st.floats(100.0, 400_000.0), start=st.floats(500.0, 50_000.0))
+def test_the_search_finds_the_knee(knee, start):
+    """Wherever the knee is, the answer holds, and a rate 10 % above it does not."""
+    limit = find_limit(
+        lambda rate: Trial(rate, rate, lag(0.5 if rate <= knee else 2.0)), objective=Objective(), start=start, most=500_000.0
+    )
+    if limit.knee is None:
+        assert knee < start / 28
+    else:
+        assert knee / 1.1 <= limit.knee <= knee
+        assert not limit.open_ended
+        assert f"{limit.knee:,.0f}" in limit.text()
+
+
+def test_one_bad_trial_is_forgiven_and_an_unbroken_machine_is_said_to_be():
+    """A rate must break twice in a row; when nothing breaks the search ends at the highest rate allowed."""
+    bad = iter([True, False, False, False])
+
+    def trial(rate):
+        return Trial(rate, rate, lag(9.0 if next(bad, False) else 0.1))
+
+    limit = find_limit(trial, objective=Objective(), start=1_000.0, most=2_000.0)
+    assert (limit.knee, limit.open_ended) == (2_000.0, True)
+    assert limit.as_dict()["trials"][0]["broken_by"] == "p99 9,000 ms"
+
+
+@pytest.mark.parametrize(
+    ("trial", "reason"),
+    [
+        (Trial(100.0, 90.0, lag(0.1)), "rate not reached"),
+        (Trial(100.0, 100.0, None), "not all became visible"),
+        (Trial(100.0, 100.0, lag(0.1, unseen=1)), "not all became visible"),
+        (Trial(100.0, 100.0, lag(float("nan"))), "p99 nan ms"),
+        (Trial(100.0, 100.0, lag(0.75)), ""),
+    ],
+)
+def test_a_trial_holds_only_when_everything_does(trial, reason):
+    """The rate was reached, all became visible, and the p99 is within the objective."""
+    assert trial.broken_by(Objective(0.75)) == reason
