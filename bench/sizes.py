@@ -28,7 +28,7 @@ from sinks.clickhouse.migrate import migrate
 from sinks.clickhouse.reader import ClickHouseReader
 from sinks.clickhouse.store import ClickHouseStore
 from sinks.clickhouse.target import Target
-from sinks.contract import Days, Span
+from sinks.contract.tallies import Days, Span
 
 #: What stands still while another size grows.
 BASE = {"agencies": 85, "procedures": 2_000, "rows": 1_000_000}

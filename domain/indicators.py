@@ -1,4 +1,4 @@
-"""The published indicators: which events they count, as numerator over denominator.
+"""The published indicators: which counts (domain.tiers) they divide, as numerator over denominator.
 
 I1  tỷ lệ hồ sơ trực tuyến toàn trình: settled toàn trình / settled
 I5  tỷ lệ hồ sơ trực tuyến:            submitted online / submitted
@@ -9,53 +9,9 @@ Numerators and denominators are summed over agencies, then divided; ratios are n
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final, Protocol
-
-from domain.events import Channel, ReturnedBy, ServiceLevel, Status
-
-
-class Countable(Protocol):
-    """The fields of an event that decide what it counts as."""
-
-    @property
-    def status(self) -> int: ...  # noqa: D102
-    @property
-    def channel(self) -> int: ...  # noqa: D102
-    @property
-    def service_level(self) -> str: ...  # noqa: D102
-    @property
-    def returned_by(self) -> str: ...  # noqa: D102
-
-
-def _submitted(event: Countable) -> bool:
-    """Nộp: registered when online (1), received when handed in or posted (2)."""
-    if event.channel == Channel.ONLINE:
-        return event.status == Status.REGISTERED
-    return event.status == Status.RECEIVED and event.channel in {Channel.IN_PERSON, Channel.POST}
-
-
-def _settled_full(event: Countable) -> bool:
-    """Settled toàn trình: wholly on the network, the result not fetched at the counter."""
-    return (
-        event.status == Status.SETTLED
-        and event.channel == Channel.ONLINE
-        and event.service_level == ServiceLevel.FULL
-        and event.returned_by != ReturnedBy.COUNTER
-    )
-
-
-#: Count -> whether an event adds 1 to it. ``sinks.tables.COUNTS`` says the same in SQL; a test compares the two.
-COUNTS: Final[dict[str, Callable[[Countable], bool]]] = {
-    "submitted": _submitted,
-    "submitted_online": lambda event: _submitted(event) and event.channel == Channel.ONLINE,
-    "settled": lambda event: event.status == Status.SETTLED,
-    "settled_full": _settled_full,
-    "refused": lambda event: event.status == Status.REFUSED,
-    "withdrawn": lambda event: event.status == Status.WITHDRAWN,
-    "stopped": lambda event: event.status == Status.STOPPED,
-}
+from typing import Final
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import setproctitle
@@ -16,7 +17,9 @@ from prometheus_client import CollectorRegistry
 from domain.agencies import AgencyRegistry
 from domain.clock import SystemClock, parse_clock
 from domain.errors import ConfigurationError, UnavailableError
+from pipeline.audit.routes import audit_routes
 from pipeline.audit.service import AuditDesk, ContinuousAudit, WorkInHand
+from pipeline.dead_letters.routes import dead_letter_routes
 from pipeline.dead_letters.service import DeadLetterDesk
 from pipeline.decode.decoder import Decoder
 from pipeline.decode.validator import Judge
@@ -28,6 +31,7 @@ from pipeline.kafka.worker import Worker
 from pipeline.logs import get_logger
 from pipeline.metrics import WorkerMetrics
 from pipeline.serving.exporter import AgencyCollector, AuditCollector, PolicyCollector
+from pipeline.serving.requests import Routes
 from pipeline.serving.server import Api, Health, HttpServer, Progress
 from pipeline.settings import Settings
 from pipeline.shutdown import Stopping
@@ -204,6 +208,12 @@ def audit_desk(settings: Settings, clickhouse: ClickHouse) -> AuditDesk:
     )
 
 
+def feature_routes(settings: Settings, clickhouse: ClickHouse) -> tuple[Routes, ...]:
+    """What a process that serves figures answers besides: dead letters and the audit's steps."""
+    dead_letters, audit = dead_letter_desk(settings, clickhouse), audit_desk(settings, clickhouse)
+    return partial(dead_letter_routes, dead_letters), partial(audit_routes, audit)
+
+
 @contextmanager
 def continuous_audit(settings: Settings, clickhouse: ClickHouse, registry: CollectorRegistry) -> Iterator[None]:
     """Audits in the background, and exports what it finds, until the end of the block."""
@@ -283,8 +293,7 @@ async def _run_worker(
             figures=figures,
             consumer_lag=lambda: worker.state.lag if worker.state.joined else None,
             progress=lambda: Progress(worker.delivery.stored, worker.delivery.visible),
-            dead_letters=dead_letter_desk(settings, clickhouse) if all_in_one else None,
-            audit=audit_desk(settings, clickhouse) if all_in_one else None,
+            routes=feature_routes(settings, clickhouse) if all_in_one else (),
         ),
         settings.http,
     )
@@ -358,8 +367,7 @@ async def _run_exporter(settings: Settings, clickhouse: ClickHouse, stopping: St
             health=lambda: Health(healthy=True, ready=True),
             reader=reader,
             figures=figures,
-            dead_letters=dead_letter_desk(settings, clickhouse),
-            audit=audit_desk(settings, clickhouse),
+            routes=feature_routes(settings, clickhouse),
         ),
         settings.http,
     )

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 
+from domain.tiers import COUNTS, Condition, Rule, Tier
+
 DOSSIER_EVENTS: Final = "dossier_events"
-AGENCY_MINUTE: Final = "agency_minute"
-AGENCY_DAY: Final = "agency_day"
-AGENCY_DAY_PROCEDURE: Final = "agency_day_procedure"
+AGENCY_MINUTE: Final = Tier.MINUTE.value
+AGENCY_DAY: Final = Tier.DAY.value
+AGENCY_DAY_PROCEDURE: Final = Tier.PROCEDURE.value
 DEAD_LETTERS: Final = "dead_letters"
 DEAD_LETTER_MARKS: Final = "dead_letter_marks"
 DEAD_LETTER_CHECKPOINTS: Final = "dead_letter_checkpoints"
@@ -18,17 +21,22 @@ AGENCIES: Final = "agencies"
 TALLY_EPOCHS: Final = "tally_epochs"
 SCHEMA_MIGRATIONS: Final = "schema_migrations"
 
-#: Counts of a tally row: column -> the condition on an event that adds 1 to it. The same rules stand in
-#: ``domain.indicators`` as predicates; a test compares the two over every combination of codes.
-COUNTS: Final[dict[str, str]] = {
-    "submitted": "(status = 1 AND channel = 2) OR (status = 2 AND channel IN (1, 3))",
-    "submitted_online": "status = 1 AND channel = 2",
-    "settled": "status = 9",
-    "settled_full": "status = 9 AND channel = 2 AND service_level = 'toan_trinh' AND returned_by != 'counter'",
-    "refused": "status = 3",
-    "withdrawn": "status = 7",
-    "stopped": "status = 8",
-}
+
+def _sql(condition: Condition) -> str:
+    """A condition on an event's columns."""
+    values = [f"'{value}'" if isinstance(value, str) else str(int(value)) for value in condition.values]
+    if len(values) == 1:
+        return f"{condition.field} {'!=' if condition.excluded else '='} {values[0]}"
+    return f"{condition.field} {'NOT IN' if condition.excluded else 'IN'} ({', '.join(values)})"
+
+
+def _rule_sql(rule: Rule) -> str:
+    alternatives = [" AND ".join(map(_sql, conditions)) for conditions in rule.alternatives]
+    return alternatives[0] if len(alternatives) == 1 else " OR ".join(f"({conditions})" for conditions in alternatives)
+
+
+#: Counts of a tally row: column -> the condition on an event's columns that adds 1 to it.
+COUNT_CONDITIONS: Final[Mapping[str, str]] = {name: _rule_sql(rule) for name, rule in COUNTS.items()}
 
 #: A version is ``epoch * EPOCH + distinct events``: of two recounts the one that saw more events wins, without a clock.
 #: The epoch is raised only by a deliberate purge or repair.

@@ -11,24 +11,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from domain.events import DossierEvent, Status
-from domain.indicators import COUNTS
 from domain.periods import civil_day
+from domain.tiers import COUNTS, Tier
 from pipeline.audit.drift import drift_of
-from sinks.contract import (
-    Arrivals,
-    Comparison,
-    Counts,
-    DeadLetter,
-    DeadLetterCheckpoint,
-    DeadLetterLimitState,
-    Difference,
-    EventSight,
-    Repeats,
-    Span,
-    Standing,
-    Tier,
-    UnreadRange,
-)
+from sinks.contract.audit import Comparison, Difference, EventSight, Repeats
+from sinks.contract.dead_letters import DeadLetter, DeadLetterCheckpoint, DeadLetterLimitState
+from sinks.contract.events import UnreadRange
+from sinks.contract.tallies import Arrivals, Counts, Span, Standing
 from sinks.errors import RefusedRows
 from sinks.tables import EPOCH
 from tests.factories import a_message

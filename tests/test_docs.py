@@ -20,7 +20,7 @@ from domain.periods import Period
 from domain.rounding import Rounding, percent
 from pipeline.serving.report import build_report
 from pipeline.settings import PREFIX, Settings, ThresholdPolicy
-from sinks.contract import Counts
+from sinks.contract.tallies import Counts
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"

@@ -11,18 +11,11 @@ Everything here is a value or bookkeeping; no clock, no storage.
 from __future__ import annotations
 
 import datetime as dt
-import enum
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Self
 
-
-class Scope(enum.StrEnum):
-    """What is compared with the distinct events; the value is the ``scope`` label."""
-
-    MINUTE = "agency_minute"
-    DAY = "agency_day"
-    PROCEDURE = "agency_day_procedure"
+from domain.tiers import Tier
 
 
 def drift_of(
@@ -92,7 +85,7 @@ class DayLook:
     """
 
     day: dt.date
-    scopes: Mapping[Scope, ScopeLook]
+    scopes: Mapping[Tier, ScopeLook]
     by_time: str = ""
 
     @property
@@ -128,7 +121,7 @@ class DayLook:
         return cls(
             dt.date.fromisoformat(fields["day"]),
             {
-                Scope(scope): ScopeLook(**{**look, "findings": tuple(Finding(**finding) for finding in look["findings"])})
+                Tier(scope): ScopeLook(**{**look, "findings": tuple(Finding(**finding) for finding in look["findings"])})
                 for scope, look in fields["scopes"].items()
             },
             fields["by_time"],
@@ -210,8 +203,8 @@ class AuditBook:
         """Events by which a day's tallies are wrong, as far as two looks agree."""
         return self._confirmed[day].drift if day in self._confirmed else 0
 
-    def drift(self) -> dict[Scope, int]:
+    def drift(self) -> dict[Tier, int]:
         """Events by which tallies are wrong, by scope; every scope is there."""
         return {
-            scope: sum(look.scopes[scope].drift for look in self._confirmed.values() if scope in look.scopes) for scope in Scope
+            scope: sum(look.scopes[scope].drift for look in self._confirmed.values() if scope in look.scopes) for scope in Tier
         }

@@ -11,7 +11,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Protocol
 
-from pipeline.audit.drift import DayLook, Finding, Scope, confirmed
+from domain.tiers import Tier
+from pipeline.audit.drift import DayLook, Finding, confirmed
 from pipeline.ingest.unread_offsets import sentence
 
 #: Rows that one share of all names holds, about: a hundred bytes of memory each.
@@ -83,11 +84,11 @@ class AuditReport:
 
     days: int = 0
     rows: int = 0
-    buckets: dict[str, int] = field(default_factory=lambda: {scope.value: 0 for scope in Scope})
-    drift: dict[str, int] = field(default_factory=lambda: {scope.value: 0 for scope in Scope})
-    differing: dict[str, int] = field(default_factory=lambda: {scope.value: 0 for scope in Scope})
-    late: dict[str, int] = field(default_factory=lambda: {scope.value: 0 for scope in Scope})
-    in_hand: dict[str, int] = field(default_factory=lambda: {scope.value: 0 for scope in Scope})
+    buckets: dict[str, int] = field(default_factory=lambda: {scope.value: 0 for scope in Tier})
+    drift: dict[str, int] = field(default_factory=lambda: {scope.value: 0 for scope in Tier})
+    differing: dict[str, int] = field(default_factory=lambda: {scope.value: 0 for scope in Tier})
+    late: dict[str, int] = field(default_factory=lambda: {scope.value: 0 for scope in Tier})
+    in_hand: dict[str, int] = field(default_factory=lambda: {scope.value: 0 for scope in Tier})
     #: Why the age of events decided which of them must be tallied, and not Kafka; None when nothing had to be decided.
     by_time: str | None = None
     findings: list[Finding] = field(default_factory=list)
@@ -195,8 +196,8 @@ def _repaired(
     report.repaired = {
         "days": [day.isoformat() for day in days],
         "findings": [asdict(finding) for finding in _worst(wrong)[:SHOWN]],
-        "drift": {scope.value: sum(look.scopes[scope].drift for look in wrong) for scope in Scope},
-        "late": {scope.value: sum(look.scopes[scope].late for look in wrong) for scope in Scope},
+        "drift": {scope.value: sum(look.scopes[scope].drift for look in wrong) for scope in Tier},
+        "late": {scope.value: sum(look.scopes[scope].late for look in wrong) for scope in Tier},
         "epochs": [],
         "problem": "",
     }

@@ -18,23 +18,14 @@ import pyarrow as pa
 from domain.clock import Clock
 from domain.errors import ConfigurationError, PortalPulseError
 from domain.periods import FIRST_DAY, LAST_DAY, Period
-from pipeline.audit.drift import AuditBook, DayLook, Finding, Scope, ScopeLook
+from domain.tiers import Tier
+from pipeline.audit.drift import AuditBook, DayLook, Finding, ScopeLook
 from pipeline.decode.decoder import Decoder
 from pipeline.ingest.unread_offsets import merged
 from pipeline.logs import get_logger
-from sinks.contract import (
-    Acknowledged,
-    Counts,
-    Days,
-    Difference,
-    EventStore,
-    Repeats,
-    Share,
-    Span,
-    TallyAudit,
-    TallyRepair,
-    Tier,
-)
+from sinks.contract.audit import Acknowledged, Difference, Repeats, Share, TallyAudit, TallyRepair
+from sinks.contract.events import EventStore
+from sinks.contract.tallies import Counts, Days, Span
 from sinks.errors import SinkError
 
 log = get_logger("audit")
@@ -272,7 +263,7 @@ _ASKED = {"agency": pa.string(), "occurred_at": pa.timestamp("ms", "UTC"), "even
 def look_at(audit: TallyAudit, day: dt.date, *, settle: dt.timedelta, in_hand: InHand) -> DayLook:
     """Every scope of a day compared once. Kafka must have been asked for ``in_hand`` before."""
     scopes = {}
-    for scope in Scope:
+    for scope in Tier:
         found = audit.compare(Tier(scope.value), day, settle=settle, limit=_LISTED, acknowledged=in_hand.acknowledged)
         findings = tuple(_finding(difference) for difference in found.differences)
         scopes[scope] = ScopeLook(
@@ -321,7 +312,7 @@ def _repeats(found: Repeats) -> dict[str, Any]:
 class AuditState:
     """What the continuous audit exports: confirmed drift by scope, when it last succeeded, how often it failed."""
 
-    drift: Mapping[Scope, int] = field(default_factory=lambda: dict.fromkeys(Scope, 0))
+    drift: Mapping[Tier, int] = field(default_factory=lambda: dict.fromkeys(Tier, 0))
     last_success: dt.datetime | None = None
     failures: int = 0
 

@@ -18,8 +18,8 @@ from rich.table import Table
 
 from domain.errors import UnavailableError
 from domain.periods import Period
+from domain.tiers import Tier
 from pipeline import wiring
-from pipeline.audit.drift import Scope
 from pipeline.audit.run import SHOWN, AuditReport, Desk, KafkaCheck, Wanted, run_audit, unread_sentence
 from pipeline.cli import options
 from pipeline.cli.remote import Process, is_embedded, running
@@ -229,7 +229,7 @@ def verdict(report: AuditReport) -> Iterator[str]:
         yield f"Judged by the age of the events, for Kafka could not tell what the workers have in hand: {report.by_time}."
 
 
-_TIERS = {Scope.MINUTE.value: "minute", Scope.DAY.value: "day", Scope.PROCEDURE.value: "procedure"}
+_TIERS = {Tier.MINUTE.value: "minute", Tier.DAY.value: "day", Tier.PROCEDURE.value: "procedure"}
 
 
 def _findings(report: AuditReport) -> Table:

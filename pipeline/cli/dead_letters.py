@@ -24,7 +24,7 @@ from pipeline.dead_letters.service import DeadLetterDesk, filter_fields, parse_f
 from pipeline.folders import folder
 from pipeline.logs import configure_logging
 from pipeline.settings import Settings, load_settings
-from sinks.contract import LetterFilter, Position
+from sinks.contract.dead_letters import LetterFilter, Position
 
 Reasons = Annotated[list[str] | None, typer.Option("--reason", help="Only of this reason; may be repeated.")]
 Topics = Annotated[list[str] | None, typer.Option("--topic", help="Only of this topic; may be repeated.")]

@@ -19,7 +19,7 @@ from domain.events import Reason, Refusal
 from pipeline.dead_letters.message import message_of, shown
 from pipeline.decode.validator import Judge
 from pipeline.logs import get_logger
-from sinks.contract import DeadLetter, DeadLetterLimitStore, DeadLetterStore, LetterEntry, LetterFilter, Position
+from sinks.contract.dead_letters import DeadLetter, DeadLetterLimitStore, DeadLetterStore, LetterEntry, LetterFilter, Position
 
 #: Letters in memory at once while replaying: each may be as large as the broker allows.
 _AT_ONCE = 200

@@ -16,7 +16,7 @@ from pipeline.ingest.dead_letter_limit import BatchJudgement, DeadLetterLimit, E
 from pipeline.ingest.storage_retry import Patience
 from pipeline.logs import get_logger
 from pipeline.settings import PREFIX
-from sinks.contract import DeadLetter, DeadLetterCheckpoint, DeadLetterLimitState, DeadLetterLimitStore
+from sinks.contract.dead_letters import DeadLetter, DeadLetterCheckpoint, DeadLetterLimitState, DeadLetterLimitStore
 
 #: How often a thread that waits for its turn looks whether the worker stops (seconds).
 _LOOK_SECONDS = 0.2

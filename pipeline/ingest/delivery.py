@@ -37,7 +37,8 @@ from pipeline.ingest.storage_retry import Patience
 from pipeline.logs import get_logger
 from pipeline.metrics import WorkerMetrics
 from pipeline.settings import IngestSettings
-from sinks.contract import DeadLetter, DeadLetterLimitStore, EventStore, UnreadRange
+from sinks.contract.dead_letters import DeadLetter, DeadLetterLimitStore
+from sinks.contract.events import EventStore, UnreadRange
 from sinks.errors import RefusedRows
 
 log = get_logger("delivery")

@@ -14,7 +14,8 @@ from dataclasses import dataclass, field
 
 from pipeline.ingest.dirty_buckets import DayWork, Ledger, MinuteWork
 from pipeline.ingest.storage_retry import Patience
-from sinks.contract import Days, EventStore, Span
+from sinks.contract.events import EventStore
+from sinks.contract.tallies import Days, Span
 
 #: Live traffic: about this many of the newest minutes are recounted every round.
 _HOT_MINUTES = 15

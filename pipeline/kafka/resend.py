@@ -14,7 +14,7 @@ from confluent_kafka import KafkaError, KafkaException, Producer
 from domain.errors import UnavailableError
 from pipeline.kafka.security import librdkafka_options
 from pipeline.settings import KafkaSettings
-from sinks.contract import DeadLetter
+from sinks.contract.dead_letters import DeadLetter
 
 #: A message that could not be delivered for this long has failed (seconds).
 _DELIVERY_SECONDS = 30.0

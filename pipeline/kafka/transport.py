@@ -24,7 +24,7 @@ from faust.types.tuples import ConsumerMessage
 
 from pipeline.kafka import record_batches
 from pipeline.logs import get_logger
-from sinks.contract import UnreadCause
+from sinks.contract.events import UnreadCause
 
 if TYPE_CHECKING:
     from pipeline.ingest.delivery import Room

@@ -33,7 +33,8 @@ from pipeline.kafka.transport import Signs
 from pipeline.logs import get_logger
 from pipeline.metrics import WorkerMetrics
 from pipeline.settings import Settings
-from sinks.contract import DeadLetterLimitStore, EventStore, UnreadCause, UnreadRange
+from sinks.contract.dead_letters import DeadLetterLimitStore
+from sinks.contract.events import EventStore, UnreadCause, UnreadRange
 from sinks.errors import SinkError
 
 #: What the delivery's threads and Faust get to end in order (seconds); together less than ``stopping.STOP_SECONDS``.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from importlib import metadata
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from prometheus_client import CollectorRegistry, Gauge
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
@@ -19,10 +19,12 @@ from domain.events import Reason
 from domain.indicators import INDICATORS, ratio_of
 from domain.metric_names import Metric
 from domain.periods import Window, civil_day
-from pipeline.audit.drift import Scope
-from pipeline.audit.service import AuditState
+from domain.tiers import Tier
 from pipeline.settings import ThresholdPolicy
-from sinks.contract import Counts, TallyReader
+from sinks.contract.tallies import Counts, TallyReader
+
+if TYPE_CHECKING:  # the audit serves routes, so this package cannot import it
+    from pipeline.audit.service import AuditState
 
 #: Window of the gauges that say how much was received and set aside lately.
 _LATELY = dt.timedelta(hours=1)
@@ -132,7 +134,7 @@ class AuditCollector(Collector):
         """The audit's state at this moment."""
         state = self._state()
         drift, success = _gauge(names.AUDIT_DRIFT), _gauge(names.AUDIT_LAST_SUCCESS)
-        for scope in Scope:
+        for scope in Tier:
             drift.add_metric([scope.value], state.drift[scope])
         success.add_metric([], 0 if state.last_success is None else state.last_success.timestamp())
         failures = CounterMetricFamily(names.AUDIT_FAILURES.name.removesuffix("_total"), names.AUDIT_FAILURES.help)

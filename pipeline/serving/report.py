@@ -13,7 +13,7 @@ from domain.agencies import BLOCKS, AgencyRegistry
 from domain.indicators import INDICATORS, Ratio, ratio_of
 from domain.periods import Period
 from domain.rounding import percent
-from sinks.contract import Counts, TallyReader
+from sinks.contract.tallies import Counts, TallyReader
 
 NATION_CODE = "VN"
 _BLOCK_NAMES = {"ministry": "Khối bộ, ngành", "province": "Khối địa phương"}

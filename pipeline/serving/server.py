@@ -8,11 +8,10 @@ what it still waits for is not begun.
 from __future__ import annotations
 
 import asyncio
-import datetime as dt
 import errno
 import logging
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from importlib import metadata
@@ -29,17 +28,14 @@ from domain.clock import Clock
 from domain.errors import ConfigurationError, UnavailableError
 from domain.periods import Period
 from pipeline.addresses import SIGNATURE
-from pipeline.audit.routes import audit_routes
-from pipeline.audit.service import AuditDesk
-from pipeline.dead_letters.routes import dead_letter_routes
-from pipeline.dead_letters.service import DeadLetterDesk
 from pipeline.logs import get_logger
 from pipeline.serving.access import TOKEN, ForbiddenError, demand_trust
 from pipeline.serving.exporter import storage_up
 from pipeline.serving.report import build_report
+from pipeline.serving.requests import Routes, Threads, days, error_response
 from pipeline.serving.single_flight import SingleFlight, TooManyWaitingError
 from pipeline.settings import HttpSettings
-from sinks.contract import TallyReader
+from sinks.contract.tallies import TallyReader
 from sinks.errors import SinkError
 
 T = TypeVar("T")
@@ -86,7 +82,7 @@ class Api:
     """What the endpoints answer from. ``reader`` None: a worker that only counts serves no figures.
 
     ``registry`` holds what the process knows itself; its collectors must not block. ``figures`` holds what is read from the
-    storage at each scrape: it is served whole or not at all.
+    storage at each scrape: it is served whole or not at all. ``routes`` makes the endpoints of other features.
     """
 
     registry: CollectorRegistry
@@ -97,8 +93,7 @@ class Api:
     figures: CollectorRegistry | None = None
     consumer_lag: Callable[[], int | None] = lambda: None
     progress: Callable[[], Progress] | None = None
-    dead_letters: DeadLetterDesk | None = None
-    audit: AuditDesk | None = None
+    routes: Sequence[Routes] = ()
 
 
 class HttpServer:
@@ -137,10 +132,8 @@ class HttpServer:
                 web.get("/api/v1/events", self._events, allow_head=False),  # it would send a body
             ]
         )
-        if self._api.dead_letters is not None:
-            app.add_routes(dead_letter_routes(self._api.dead_letters, self._in_thread, self._in_long_thread))
-        if self._api.audit is not None:
-            app.add_routes(audit_routes(self._api.audit, self._in_long_thread))
+        for routes in self._api.routes:
+            app.add_routes(routes(Threads(self._in_thread, self._in_long_thread)))
         logger = logging.getLogger("aiohttp.server")
         logger.addFilter(_no_fault_of_ours)
         self._runner = web.AppRunner(app, access_log=None, logger=logger, shutdown_timeout=2, handler_cancellation=True)
@@ -237,21 +230,21 @@ class HttpServer:
     async def _report(self, request: web.Request) -> web.Response:
         reader = self._api.reader
         if reader is None:
-            return _error(404, "This process serves no figures; ask the exporter.")
+            return error_response(404, "This process serves no figures; ask the exporter.")
         try:
-            period = Period(_day(request, "from"), _day(request, "to"))
+            period = Period(*days(request))
         except ConfigurationError as error:
-            return _error(400, str(error))
+            return error_response(400, str(error))
         try:
             report = await self._in_thread(lambda: build_report(reader, self._api.agencies, period))
         except SinkError as error:
-            return _error(503, str(error))
+            return error_response(503, str(error))
         return web.json_response(report.as_dict())
 
     async def _status(self, _: web.Request) -> web.Response:
         reader = self._api.reader
         if reader is None:
-            return _error(404, "This process serves no figures; ask the exporter.")
+            return error_response(404, "This process serves no figures; ask the exporter.")
         now = self._api.clock.now()
 
         def read() -> dict[str, Any]:
@@ -268,12 +261,12 @@ class HttpServer:
         try:
             status = await self._in_thread(read)
         except SinkError as error:
-            return _error(503, str(error))
+            return error_response(503, str(error))
         return web.json_response(status | {"consumer_lag": self._api.consumer_lag()})
 
     async def _progress(self, _: web.Request) -> web.Response:
         if self._api.progress is None:
-            return _error(404, "This process counts nothing; ask a worker.")
+            return error_response(404, "This process counts nothing; ask a worker.")
         progress = self._api.progress()
         return web.json_response({"stored": progress.stored, "tallied_minutes": progress.visible})
 
@@ -282,20 +275,20 @@ class HttpServer:
         try:
             demand_trust(request)
         except ForbiddenError as error:
-            return _error(403, str(error))
+            return error_response(403, str(error))
         reader = self._api.reader
         if reader is None:
-            return _error(404, "This process serves no figures; ask the exporter.")
+            return error_response(404, "This process serves no figures; ask the exporter.")
         try:
-            period = Period(_day(request, "from"), _day(request, "to"))
+            period = Period(*days(request))
         except ConfigurationError as error:
-            return _error(400, str(error))
+            return error_response(400, str(error))
         agencies = tuple(code for text in request.query.getall("agency", []) for code in text.split(",") if code)
         pieces = _pumped(reader.events(period.start, period.end, agencies or None))
         try:
             piece = await anext(pieces, b"")
         except SinkError as error:
-            return _error(503, str(error))
+            return error_response(503, str(error))
         response = web.StreamResponse(headers={"Content-Type": "application/x-ndjson"})
         await response.prepare(request)
         await response.write(piece)
@@ -327,7 +320,7 @@ async def _refuse_repeated(request: web.Request, handler: Handler) -> web.Stream
     """A parameter that is given twice with one meaning is an error: one of the two would be ignored without a word."""
     query = request.query
     if repeated := sorted(name for name in set(query) - _SEVERAL if len(query.getall(name)) > 1):
-        return _error(400, f"The parameter {repeated[0][:40]!r} is given more than once. Give it once.")
+        return error_response(400, f"The parameter {repeated[0][:40]!r} is given more than once. Give it once.")
     return await handler(request)
 
 
@@ -368,15 +361,3 @@ async def _pumped(pieces: Iterator[bytes]) -> AsyncIterator[bytes]:
     finally:
         left.set()
         room.release()
-
-
-def _day(request: web.Request, name: str) -> dt.date:
-    text = request.query.get(name, "")
-    try:
-        return dt.date.fromisoformat(text)
-    except ValueError as error:
-        raise ConfigurationError(f"The parameter {name!r} must be a day such as 2024-08-20, this is {text[:40]!r}.") from error
-
-
-def _error(status: int, text: str) -> web.Response:
-    return web.json_response({"error": text}, status=status)

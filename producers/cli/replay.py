@@ -35,8 +35,8 @@ from producers.cli.options import (
 if TYPE_CHECKING:
     from pipeline.settings import KafkaSettings
     from producers.measuring.result import Outcome
+    from producers.replay.sources.files import FileSource
     from producers.replay.task import PackedReplay, Replay, Source
-    from producers.replay.task.sources.files import FileSource
     from producers.sending.checkpoint import State
 
 REPLAY_HELP: Final = (
@@ -119,7 +119,7 @@ def replay(
 ) -> None:
     """Send recorded events; ``REPLAY_HELP`` says it to the user."""
     from producers.replay.task import Replay  # noqa: PLC0415 - numpy and Kafka, which --help need not load
-    from producers.replay.task.transforms.spacing import Spacing  # noqa: PLC0415
+    from producers.replay.transforms.spacing import Spacing  # noqa: PLC0415
 
     names = tuple(files or ())
     _refuse_contradictions(
@@ -276,8 +276,8 @@ def _day(text: str | None, *, option: str) -> dt.date | None:
 
 
 def _files(names: tuple[str, ...], format_: str | None, delimiter: str | None) -> FileSource:
-    from producers.replay.task.sources.files import FileSource  # noqa: PLC0415 - as above
-    from producers.replay.task.sources.formats import Format  # noqa: PLC0415
+    from producers.replay.sources.files import FileSource  # noqa: PLC0415 - as above
+    from producers.replay.sources.formats import Format  # noqa: PLC0415
 
     try:
         wanted = None if format_ is None else Format(format_.lower())
@@ -291,7 +291,7 @@ def _files(names: tuple[str, ...], format_: str | None, delimiter: str | None) -
 
 
 def _table(target: Target, *, days: tuple[dt.date | None, dt.date | None], agencies: tuple[str, ...]) -> Source:
-    from producers.replay.task.sources.raw_table import RawTable  # noqa: PLC0415 - as above
+    from producers.replay.sources.raw_table import RawTable  # noqa: PLC0415 - as above
 
     first, last = days
     if first is None or last is None:
@@ -305,7 +305,7 @@ def _table(target: Target, *, days: tuple[dt.date | None, dt.date | None], agenc
 
 def _look_at(source: Source, *, more_than_once: bool) -> None:
     """Raises: ConfigurationError: the source cannot be read, or not as often as it would have to be."""
-    from producers.replay.task.sources.files import FileSource  # noqa: PLC0415 - as above
+    from producers.replay.sources.files import FileSource  # noqa: PLC0415 - as above
 
     if more_than_once and not source.repeatable:
         raise ConfigurationError(f"{source.label} can be read once, by one process.", remedy="Write it to a file first.")
@@ -358,7 +358,7 @@ def _topic_range(
     begun: State,
 ) -> tuple[Source, State]:
     """The range with its offsets fixed: now, or when the replay that is resumed was started."""
-    from producers.replay.task.sources.kafka_range import Bounds, FixedRange, KafkaRange  # noqa: PLC0415 - as above
+    from producers.replay.sources.kafka_range import Bounds, FixedRange, KafkaRange  # noqa: PLC0415 - as above
 
     # Kafka's times begin in 1970; the numbers below have other meanings.
     first, last = (None if time is None else max(0, int(time.timestamp() * 1000)) for time in times)

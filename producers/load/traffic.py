@@ -10,7 +10,7 @@ from typing import Final
 from domain.clock import Clock
 from producers.load.pool import Pool
 from producers.load.profiles import Profile
-from producers.replay.task.transforms.rewriting import local_text
+from producers.replay.transforms.rewriting import local_text
 from producers.sending.partitions import partitions_of
 from producers.sending.record_batches import Batch, Packer
 from producers.sending.send_loop import CHUNK, TICK, Run

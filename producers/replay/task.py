@@ -10,9 +10,9 @@ from typing import Protocol
 
 from domain.errors import ConfigurationError, PortalPulseError
 from producers.messages import Message
-from producers.replay.task.transforms.loops import Played, looped, renamed
-from producers.replay.task.transforms.rebase import rebased
-from producers.replay.task.transforms.spacing import Due, Queue, Spacing
+from producers.replay.transforms.loops import Played, looped, renamed
+from producers.replay.transforms.rebase import rebased
+from producers.replay.transforms.spacing import Due, Queue, Spacing
 from producers.sending import batch_file
 from producers.sending.partitions import partitions_of
 from producers.sending.record_batches import Batch, Distinct, Packer

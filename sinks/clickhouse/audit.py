@@ -13,27 +13,18 @@ from typing import Any, Final
 
 import pyarrow as pa
 
+from domain.tiers import Tier
 from sinks.clickhouse.client import ClickHouse
 from sinks.clickhouse.days import FIRST_DAY, LAST_DAY, held
 from sinks.clickhouse.store import CIVIL_DAY, VERSION, days_condition
-from sinks.contract import (
-    Acknowledged,
-    Comparison,
-    Counts,
-    Days,
-    Difference,
-    EventSight,
-    Repeats,
-    Share,
-    Tier,
-    UnreadCause,
-    UnreadRange,
-)
+from sinks.contract.audit import Acknowledged, Comparison, Difference, EventSight, Repeats, Share
+from sinks.contract.events import UnreadCause, UnreadRange
+from sinks.contract.tallies import Counts, Days
 from sinks.tables import (
     AGENCY_DAY,
     AGENCY_DAY_PROCEDURE,
     AGENCY_MINUTE,
-    COUNTS,
+    COUNT_CONDITIONS,
     DEAD_LETTER_MARKS,
     DEAD_LETTERS,
     DOSSIER_EVENTS,
@@ -43,8 +34,8 @@ from sinks.tables import (
 _BACKGROUND: Final[dict[str, Any]] = {"max_threads": 1, "os_thread_priority": 10}
 #: Beyond this much memory a GROUP BY goes on disk.
 _SPILL: Final = _BACKGROUND | {"max_bytes_before_external_group_by": 1 << 30}
-_NAMES: Final = ("events", *COUNTS)
-_CONDITIONS: Final = {"events": "1", **COUNTS}
+_NAMES: Final = ("events", *COUNT_CONDITIONS)
+_CONDITIONS: Final = {"events": "1", **COUNT_CONDITIONS}
 _NEVER: Final = "toDateTime64(0, 3, 'UTC')"
 #: Bucket, procedure of an event and of a tally, by tier.
 _KEYS: Final = {

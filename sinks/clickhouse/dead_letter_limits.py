@@ -13,7 +13,7 @@ import pyarrow as pa
 from sinks.clickhouse.client import ClickHouse
 from sinks.clickhouse.row_policies import refuse_hidden_rows
 from sinks.clickhouse.store import arrow_stream
-from sinks.contract import DeadLetterCheckpoint, DeadLetterLimitState
+from sinks.contract.dead_letters import DeadLetterCheckpoint, DeadLetterLimitState
 from sinks.tables import DEAD_LETTER_ACCEPTANCES, DEAD_LETTER_CHECKPOINTS
 
 _OF_PARTITION = "topic = {topic:String} AND partition = {partition:Int32}"

@@ -12,7 +12,7 @@ from typing import Any
 
 from sinks.clickhouse.client import ClickHouse
 from sinks.clickhouse.days import clipped
-from sinks.contract import DeadLetter, LetterEntry, LetterFilter, Position
+from sinks.contract.dead_letters import DeadLetter, LetterEntry, LetterFilter, Position
 from sinks.tables import DEAD_LETTER_MARKS, DEAD_LETTERS
 
 _KEY = "(topic, partition, offset)"

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from sinks.clickhouse.client import ClickHouse
 from sinks.clickhouse.row_policies import refuse_hidden_rows
-from sinks.contract import Position
+from sinks.contract.dead_letters import Position
 from sinks.tables import DEAD_LETTER_MARKS, DEAD_LETTER_TALLIES, DEAD_LETTERS
 
 #: Offsets in one chunk: a recount reads at most so many letters. The migration that made the table names the same number.

@@ -13,11 +13,11 @@ from sinks.clickhouse.client import ClickHouse
 from sinks.clickhouse.days import clipped, held
 from sinks.clickhouse.dead_letter_tallies import dead_letters_by_reason
 from sinks.clickhouse.row_policies import refuse_hidden_rows
-from sinks.contract import Arrivals, Counts, Standing
+from sinks.contract.tallies import Arrivals, Counts, Standing
 from sinks.errors import Unknown
-from sinks.tables import AGENCY_DAY, AGENCY_MINUTE, COUNTS, DEAD_LETTERS, DOSSIER_EVENTS
+from sinks.tables import AGENCY_DAY, AGENCY_MINUTE, COUNT_CONDITIONS, DEAD_LETTERS, DOSSIER_EVENTS
 
-_SUMS = ", ".join(f"sum({name})" for name in ("events", *COUNTS))
+_SUMS = ", ".join(f"sum({name})" for name in ("events", *COUNT_CONDITIONS))
 _VIETNAM = ZoneInfo("Asia/Ho_Chi_Minh")
 
 

@@ -6,13 +6,14 @@ import datetime as dt
 from collections.abc import Sequence
 from typing import Any, Final
 
+from domain.tiers import Tier
 from sinks.clickhouse.audit import tally_day
 from sinks.clickhouse.client import ClickHouse
 from sinks.clickhouse.days import held
 from sinks.clickhouse.store import CIVIL_DAY, VERSION, days_condition
-from sinks.contract import Days, Tier
+from sinks.contract.tallies import Days
 from sinks.errors import Unknown
-from sinks.tables import COUNTS, DOSSIER_EVENTS, EPOCH, TALLY_EPOCHS
+from sinks.tables import COUNT_CONDITIONS, DOSSIER_EVENTS, EPOCH, TALLY_EPOCHS
 
 _BACKGROUND: Final[dict[str, Any]] = {"max_threads": 1, "os_thread_priority": 10, "max_partitions_per_insert_block": 0}
 #: Key of a tally, and the same of an event, by tier.
@@ -56,7 +57,7 @@ class ClickHouseRepair:
     def clear_orphans(self, tier: Tier, day: dt.date) -> None:
         """Zeros over tallies without events; see the contract."""
         key, event_key = _KEYS[tier]
-        counts = ("events", *COUNTS)
+        counts = ("events", *COUNT_CONDITIONS)
         self._clickhouse.command(
             "repair_orphans",
             f"INSERT INTO {tier.value} ({key}, {', '.join(counts)}, last_event_at, version) "  # noqa: S608

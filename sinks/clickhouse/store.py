@@ -14,12 +14,14 @@ from sinks.clickhouse.days import held
 from sinks.clickhouse.dead_letter_tallies import recount_dead_letters
 from sinks.clickhouse.expiring_rows import refuse_expiring_rows
 from sinks.clickhouse.row_policies import refuse_hidden_rows
-from sinks.contract import Days, DeadLetter, Span, UnreadRange
+from sinks.contract.dead_letters import DeadLetter
+from sinks.contract.events import UnreadRange
+from sinks.contract.tallies import Days, Span
 from sinks.tables import (
     AGENCY_DAY,
     AGENCY_DAY_PROCEDURE,
     AGENCY_MINUTE,
-    COUNTS,
+    COUNT_CONDITIONS,
     DEAD_LETTERS,
     DOSSIER_EVENTS,
     EPOCH,
@@ -108,7 +110,7 @@ class ClickHouseStore:
             "roll_up_days",
             f"INSERT INTO {AGENCY_DAY} (agency, day, {_NAMES}) "  # noqa: S608
             f"SELECT agency, {CIVIL_DAY.format(column='minute')} AS day, "
-            f"{', '.join(f'sum({name})' for name in ('events', *COUNTS))}, max(last_event_at), {VERSION} + sum(events) "
+            f"{', '.join(f'sum({name})' for name in ('events', *COUNT_CONDITIONS))}, max(last_event_at), {VERSION} + sum(events) "
             f"FROM {AGENCY_MINUTE} FINAL WHERE {days_condition('minute', days)} AND {_agencies(days.agencies)} "
             "GROUP BY agency, day",
             _parameters(days.agencies),
@@ -131,8 +133,8 @@ class ClickHouseStore:
 
 
 _COUNTED_TABLES = (DOSSIER_EVENTS, AGENCY_MINUTE, AGENCY_DAY, AGENCY_DAY_PROCEDURE, TALLY_EPOCHS)
-_NAMES = ", ".join(("events", *COUNTS, "last_event_at", "version"))
-_COUNTED = ", ".join(("count()", *(f"countIf({condition})" for condition in COUNTS.values())))
+_NAMES = ", ".join(("events", *COUNT_CONDITIONS, "last_event_at", "version"))
+_COUNTED = ", ".join(("count()", *(f"countIf({condition})" for condition in COUNT_CONDITIONS.values())))
 
 
 def _agencies(agencies: tuple[str, ...] | None) -> str:

@@ -13,23 +13,12 @@ import pyarrow as pa
 import pytest
 
 from domain.periods import FIRST_DAY, LAST_DAY, LAST_INSTANT, civil_day, day_start
+from domain.tiers import Tier
 from pipeline.audit.drift import drift_of
-from sinks.contract import (
-    Acknowledged,
-    Counts,
-    Days,
-    DeadLetter,
-    EventStore,
-    Repeats,
-    Share,
-    Span,
-    TallyAudit,
-    TallyReader,
-    TallyRepair,
-    Tier,
-    UnreadCause,
-    UnreadRange,
-)
+from sinks.contract.audit import Acknowledged, Repeats, Share, TallyAudit, TallyRepair
+from sinks.contract.dead_letters import DeadLetter
+from sinks.contract.events import EventStore, UnreadCause, UnreadRange
+from sinks.contract.tallies import Counts, Days, Span, TallyReader
 from sinks.tables import EPOCH
 from tests.factories import MORNING, TOPIC, an_event, rows_of
 from tests.fakes import counts_of, fields_of, minute_of

@@ -13,10 +13,12 @@ import pytest
 
 from domain.agencies import AgencyRegistry
 from domain.events import Channel, ReturnedBy, ServiceLevel, Status
-from domain.indicators import COUNTS
 from domain.periods import FIRST_DAY, LAST_DAY, LAST_INSTANT, Period, civil_day, day_start
+from domain.tiers import COUNTS
 from pipeline.decode.validator import Judge
-from sinks.contract import Counts, Days, DeadLetter, EventStore, Span, Standing, TallyReader
+from sinks.contract.dead_letters import DeadLetter
+from sinks.contract.events import EventStore
+from sinks.contract.tallies import Counts, Days, Span, Standing, TallyReader
 from sinks.errors import RefusedRows
 from tests.factories import LATEST, MORNING, TOPIC, an_event, rows_of
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import itertools
 import json
+from functools import partial
 from urllib.parse import quote
 
 import httpx
@@ -12,7 +13,9 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from domain.clock import ManualClock
+from pipeline.audit.routes import audit_routes
 from pipeline.audit.service import AuditDesk
+from pipeline.dead_letters.routes import dead_letter_routes
 from pipeline.dead_letters.service import DeadLetterDesk
 from pipeline.decode.decoder import Decoder
 from pipeline.decode.validator import Judge
@@ -143,24 +146,32 @@ async def client(clickhouse, registry):
         clock=clock,
         health=lambda: Health(healthy=True, ready=True),
         reader=ClickHouseReader(clickhouse),
-        dead_letters=DeadLetterDesk(
-            ClickHouseDeadLetters(clickhouse),
-            judge=Judge(registry),
-            clock=clock,
-            sender=Nowhere,
-            limits=NoLimits(),
-            ends=lambda _: {},
-            future_tolerance=dt.timedelta(days=1),
-        ),
-        audit=AuditDesk(
-            ClickHouseAudit(clickhouse),
-            store=store,
-            repair=ClickHouseRepair(clickhouse),
-            topic=(TOPIC, lambda: kafka),
-            decoder=Decoder(registry),
-            clock=clock,
-            future_tolerance=dt.timedelta(days=1),
-            wait=lambda _: None,
+        routes=(
+            partial(
+                dead_letter_routes,
+                DeadLetterDesk(
+                    ClickHouseDeadLetters(clickhouse),
+                    judge=Judge(registry),
+                    clock=clock,
+                    sender=Nowhere,
+                    limits=NoLimits(),
+                    ends=lambda _: {},
+                    future_tolerance=dt.timedelta(days=1),
+                ),
+            ),
+            partial(
+                audit_routes,
+                AuditDesk(
+                    ClickHouseAudit(clickhouse),
+                    store=store,
+                    repair=ClickHouseRepair(clickhouse),
+                    topic=(TOPIC, lambda: kafka),
+                    decoder=Decoder(registry),
+                    clock=clock,
+                    future_tolerance=dt.timedelta(days=1),
+                    wait=lambda _: None,
+                ),
+            ),
         ),
     )
     server = HttpServer(api, HttpSettings(port=0))

@@ -6,12 +6,13 @@ import datetime as dt
 
 import pytest
 
+from domain.tiers import Tier
 from sinks.clickhouse.audit import ClickHouseAudit
 from sinks.clickhouse.client import ClickHouse
 from sinks.clickhouse.reader import ClickHouseReader
 from sinks.clickhouse.repair import ClickHouseRepair
 from sinks.clickhouse.store import ClickHouseStore
-from sinks.contract import Counts, Tier
+from sinks.contract.tallies import Counts
 from sinks.errors import Unknown
 from tests.contract.audit_suite import TODAY, AuditSuite, Place
 from tests.factories import MORNING, an_event

@@ -22,7 +22,7 @@ from sinks.clickhouse.reader import ClickHouseReader
 from sinks.clickhouse.registry_writer import AgencyRow, write_agencies
 from sinks.clickhouse.store import ClickHouseStore
 from sinks.clickhouse.target import Target
-from sinks.contract import Days, Span
+from sinks.contract.tallies import Days, Span
 from sinks.errors import RefusedRows, Retryable, Unknown
 from sinks.tables import AGENCIES, EPOCH
 from tests.factories import MORNING, an_event, rows_of

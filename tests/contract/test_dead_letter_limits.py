@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from sinks.clickhouse.dead_letter_limits import ClickHouseDeadLetterLimits
-from sinks.contract import DeadLetterCheckpoint, DeadLetterLimitState
+from sinks.contract.dead_letters import DeadLetterCheckpoint, DeadLetterLimitState
 from tests.fakes import MemoryStore
 
 TOPIC = "it's \\ a topic"

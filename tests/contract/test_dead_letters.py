@@ -13,7 +13,7 @@ from sinks.clickhouse.dead_letter_store import ClickHouseDeadLetters
 from sinks.clickhouse.dead_letter_tallies import CHUNK, recount_dead_letters
 from sinks.clickhouse.reader import ClickHouseReader
 from sinks.clickhouse.store import ClickHouseStore
-from sinks.contract import DeadLetter, LetterFilter
+from sinks.contract.dead_letters import DeadLetter, LetterFilter
 from sinks.errors import Unknown
 
 WAITING, ALL = LetterFilter(), LetterFilter(replayed=True)

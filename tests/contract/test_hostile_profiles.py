@@ -17,6 +17,7 @@ import structlog
 from deploy.native.services.clickhouse_server import ClickHouseServer
 from domain.errors import UnavailableError
 from domain.periods import civil_day
+from domain.tiers import Tier
 from pipeline import wiring
 from pipeline.cli import main as cli
 from pipeline.settings import load_settings
@@ -30,7 +31,9 @@ from sinks.clickhouse.pinned_settings import READS, WRITES
 from sinks.clickhouse.reader import ClickHouseReader
 from sinks.clickhouse.store import ClickHouseStore
 from sinks.clickhouse.target import Target
-from sinks.contract import Days, DeadLetter, DeadLetterCheckpoint, LetterFilter, Share, Span, Tier
+from sinks.contract.audit import Share
+from sinks.contract.dead_letters import DeadLetter, DeadLetterCheckpoint, LetterFilter
+from sinks.contract.tallies import Days, Span
 from sinks.errors import Unknown
 from sinks.tables import (
     AGENCY_DAY,

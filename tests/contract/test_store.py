@@ -9,8 +9,9 @@ import pytest
 from sinks.clickhouse.client import ClickHouse
 from sinks.clickhouse.reader import ClickHouseReader
 from sinks.clickhouse.store import ClickHouseStore
-from sinks.contract import Counts, Days, DeadLetter, Span
-from sinks.tables import AGENCY_DAY, AGENCY_DAY_PROCEDURE, AGENCY_MINUTE, COUNTS, DEAD_LETTERS, EPOCH
+from sinks.contract.dead_letters import DeadLetter
+from sinks.contract.tallies import Counts, Days, Span
+from sinks.tables import AGENCY_DAY, AGENCY_DAY_PROCEDURE, AGENCY_MINUTE, COUNT_CONDITIONS, DEAD_LETTERS, EPOCH
 from tests.contract.store_suite import Place, StoreSuite
 from tests.factories import MORNING, an_event, rows_of
 from tests.fakes import MemoryStore
@@ -34,7 +35,7 @@ def in_clickhouse(clickhouse: ClickHouse) -> Place:
 
     def procedures():
         rows = clickhouse.rows(
-            "test", f"SELECT agency, day, procedure_code, events, {', '.join(COUNTS)} FROM {AGENCY_DAY_PROCEDURE} FINAL"
+            "test", f"SELECT agency, day, procedure_code, events, {', '.join(COUNT_CONDITIONS)} FROM {AGENCY_DAY_PROCEDURE} FINAL"
         )
         return {(agency, day, code): Counts(*map(int, counts)) for agency, day, code, *counts in rows}
 

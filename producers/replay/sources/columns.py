@@ -17,8 +17,8 @@ import msgspec
 from domain.errors import ConfigurationError
 from domain.events import FIELDS
 from producers.messages import Message
-from producers.replay.task.sources.formats import REQUIRED
-from producers.replay.task.sources.lines import message_of
+from producers.replay.sources.formats import REQUIRED
+from producers.replay.sources.lines import message_of
 
 #: Fields that are numbers in an event.
 _NUMBERS: Final = frozenset({"status", "channel", "legacy_level"})

@@ -12,9 +12,9 @@ from typing import BinaryIO, Final
 
 from domain.errors import ConfigurationError
 from producers.messages import Message
-from producers.replay.task.sources.columns import message_of_row, require_columns
-from producers.replay.task.sources.formats import DELIMITERS, delimiter_of, header_line
-from producers.replay.task.sources.place import Place
+from producers.replay.sources.columns import message_of_row, require_columns
+from producers.replay.sources.formats import DELIMITERS, delimiter_of, header_line
+from producers.replay.sources.place import Place
 
 #: A field longer than this is a quote that was not closed (characters).
 _LONGEST_FIELD: Final = 1 << 20

@@ -20,11 +20,11 @@ from typing import BinaryIO, Final, cast
 
 from domain.errors import ConfigurationError
 from producers.messages import Message
-from producers.replay.task.sources.csv_rows import check_header, read_csv
-from producers.replay.task.sources.formats import BOM, Format, format_of
-from producers.replay.task.sources.lines import message_of
-from producers.replay.task.sources.packing import ENDINGS, UNPACKING_ERRORS, Packing, packing_of, peeked, unpacked
-from producers.replay.task.sources.place import Place
+from producers.replay.sources.csv_rows import check_header, read_csv
+from producers.replay.sources.formats import BOM, Format, format_of
+from producers.replay.sources.lines import message_of
+from producers.replay.sources.packing import ENDINGS, UNPACKING_ERRORS, Packing, packing_of, peeked, unpacked
+from producers.replay.sources.place import Place
 
 STDIN: Final = "-"
 #: A longer line is no event: the file is something else (bytes).
@@ -142,7 +142,7 @@ class FileSource:
             case Format.CSV:
                 return read_csv(found.file, place, head=found.head, delimiter=self.delimiter)
             case Format.PARQUET:
-                from producers.replay.task.sources.parquet_rows import opened_parquet, read_parquet  # noqa: PLC0415 - see packing.py
+                from producers.replay.sources.parquet_rows import opened_parquet, read_parquet  # noqa: PLC0415 - see packing.py
 
                 place.unit = "row"
                 return read_parquet(opened_parquet(found.file, found.name), place)
@@ -178,7 +178,7 @@ class FileSource:
                 if kind is Format.CSV:
                     check_header(head, shown, delimiter=self.delimiter)
                 elif kind is Format.PARQUET:
-                    from producers.replay.task.sources.parquet_rows import opened_parquet  # noqa: PLC0415 - see packing.py
+                    from producers.replay.sources.parquet_rows import opened_parquet  # noqa: PLC0415 - see packing.py
 
                     file = _seekable(file, regular if packing is None else None, closing)
                     opened_parquet(file, shown)

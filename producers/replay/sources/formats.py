@@ -16,7 +16,7 @@ from typing import Final
 import msgspec
 
 from domain.errors import ConfigurationError
-from producers.replay.task.sources.packing import ENDINGS, HEAD_BYTES
+from producers.replay.sources.packing import ENDINGS, HEAD_BYTES
 
 BOM: Final = b"\xef\xbb\xbf"
 REQUIRED: Final = frozenset({"event_id", "dossier_code", "occurred_at"})

@@ -21,7 +21,7 @@ from pipeline.kafka.access import Reports, refusal, topics_of
 from pipeline.kafka.security import PLAINTEXT, librdkafka_options
 from pipeline.settings import KafkaSettings
 from producers.messages import Kind, Message
-from producers.replay.task.sources.lines import message_of
+from producers.replay.sources.lines import message_of
 
 _ANSWER_SECONDS: Final = 10.0
 #: A range whose next messages do not come for this long is given up (seconds).

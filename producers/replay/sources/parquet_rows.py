@@ -12,8 +12,8 @@ import pyarrow.parquet as pq
 from domain.errors import ConfigurationError
 from domain.periods import VIETNAM
 from producers.messages import Message
-from producers.replay.task.sources.columns import message_of_row, require_columns
-from producers.replay.task.sources.place import Place
+from producers.replay.sources.columns import message_of_row, require_columns
+from producers.replay.sources.place import Place
 
 _ROWS_AT_ONCE: Final = 8_192
 _EPOCH: Final = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from producers.measuring.service import Service
 from producers.messages import Message
-from producers.replay.task.sources.lines import read_messages
+from producers.replay.sources.lines import read_messages
 
 
 @dataclass(frozen=True, slots=True)

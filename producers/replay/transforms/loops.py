@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 from producers.messages import Message
-from producers.replay.task.transforms.rewriting import rewritten
+from producers.replay.transforms.rewriting import rewritten
 
 
 class Played(NamedTuple):

@@ -8,8 +8,8 @@ paused, so that what it sends once more is the same to the byte.
 from __future__ import annotations
 
 from producers.messages import Message
-from producers.replay.task.transforms.loops import label_of
-from producers.replay.task.transforms.rewriting import local_text, rewritten
+from producers.replay.transforms.loops import label_of
+from producers.replay.transforms.rewriting import local_text, rewritten
 
 
 def rebased(message: Message, loop: int, *, start: int, after: float) -> Message:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from producers.replay.task.transforms.loops import Played
+from producers.replay.transforms.loops import Played
 
 
 class Due(NamedTuple):

@@ -12,7 +12,6 @@ from types import SimpleNamespace
 import pytest
 from confluent_kafka import Consumer, TopicPartition
 from confluent_kafka.admin import NewTopic
-from producers.replay.task.transforms.spacing import Spacing
 
 from deploy.native.services.kafka import admin_client
 from domain.errors import UnavailableError
@@ -20,6 +19,7 @@ from pipeline.kafka.resend import Resender
 from pipeline.settings import KafkaSettings
 from producers.messages import Kind, Message
 from producers.replay.task import Replay
+from producers.replay.transforms.spacing import Spacing
 from producers.sending.batch_sender import TooLarge
 from producers.sending.kafka_writer import KafkaWriter
 from producers.sending.worker_processes import Broker, run_task

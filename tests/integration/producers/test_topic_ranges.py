@@ -7,7 +7,8 @@ import uuid
 
 import pytest
 from confluent_kafka import Producer
-from producers.replay.task.sources.kafka_range import Bounds, KafkaRange
+
+from producers.replay.sources.kafka_range import Bounds, KafkaRange
 
 PARTITIONS = 16
 #: What a single partition cost when a portion was waited for until it was full (seconds).

@@ -8,8 +8,8 @@ import re
 import pytest
 
 from sinks.clickhouse.migrate import Migration, packaged_migrations
-from sinks.contract import Counts
-from sinks.tables import COUNTS, EPOCH
+from sinks.contract.tallies import Counts
+from sinks.tables import COUNT_CONDITIONS, EPOCH
 
 
 @pytest.mark.parametrize(
@@ -51,7 +51,7 @@ def test_the_fingerprint_is_of_the_whole_text():
 
 def test_counts_are_named_alike_everywhere():
     """The counts of the contract are those of the tables, in their order."""
-    assert [field.name for field in dataclasses.fields(Counts)] == ["events", *COUNTS]
+    assert [field.name for field in dataclasses.fields(Counts)] == ["events", *COUNT_CONDITIONS]
 
 
 def test_an_epoch_is_larger_than_any_count():

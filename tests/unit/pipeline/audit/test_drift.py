@@ -10,14 +10,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.audit.drift import AuditBook, DayLook, Finding, Scope, ScopeLook, confirmed, drift_of
-from sinks.contract import Tier
+from domain.tiers import Tier
+from pipeline.audit.drift import AuditBook, DayLook, Finding, ScopeLook, confirmed, drift_of
 
 DAY = dt.date(2024, 8, 20)
 DAYS = [DAY + dt.timedelta(days=number) for number in range(6)]
 
 
-def a_finding(drift=1, *, scope=Scope.MINUTE, agency="H17"):
+def a_finding(drift=1, *, scope=Tier.MINUTE, agency="H17"):
     """A tally that is wrong by so many events."""
     return Finding(
         scope=scope.value,
@@ -36,16 +36,11 @@ def a_finding(drift=1, *, scope=Scope.MINUTE, agency="H17"):
 def a_look(*findings, day=DAY, stuck=0, **totals):
     """A look that found these, in the minute scope unless they say otherwise; the other scopes are right."""
     scopes = {}
-    for scope in Scope:
+    for scope in Tier:
         found = tuple(finding for finding in findings if finding.scope == scope)
         look = ScopeLook(9, len(found), sum(finding.drift for finding in found), stuck if found else 0, found)
         scopes[scope] = dataclasses.replace(look, **totals) if found and totals else look
     return DayLook(day, scopes)
-
-
-def test_scopes_are_the_tiers():
-    """The scopes that are exported are the tables that are compared."""
-    assert [scope.value for scope in Scope] == [tier.value for tier in Tier]
 
 
 @given(
@@ -62,7 +57,7 @@ def test_drift_is_the_distance_to_what_may_be(least, late, tallied, other, wrong
 
 def test_a_look_survives_json():
     """A look sent as JSON comes back equal."""
-    look = a_look(a_finding(3), a_finding(2, scope=Scope.DAY), stuck=1)
+    look = a_look(a_finding(3), a_finding(2, scope=Tier.DAY), stuck=1)
     assert DayLook.from_fields(json.loads(json.dumps(look.as_fields()))) == look
 
 
@@ -76,14 +71,14 @@ def test_what_only_one_look_found_is_no_drift():
     assert confirmed(None, a_look(a_finding())).drift == 0
     assert confirmed(a_look(a_finding(agency="G01")), a_look(a_finding())).drift == 0
     assert confirmed(a_look(a_finding()), a_look()).drift == 0
-    assert confirmed(a_look(a_finding(scope=Scope.DAY)), a_look(a_finding())).drift == 0
+    assert confirmed(a_look(a_finding(scope=Tier.DAY)), a_look(a_finding())).drift == 0
 
 
 @pytest.mark.parametrize(("first", "second"), [(3, 2), (2, 3)])
 def test_two_looks_agree_on_the_smaller_drift(first, second):
     """What both looks found wrong is drift by the smaller amount."""
     found = confirmed(a_look(a_finding(first), a_finding(7, agency="G01")), a_look(a_finding(second), stuck=1))
-    look = found.scopes[Scope.MINUTE]
+    look = found.scopes[Tier.MINUTE]
     assert (look.differing, look.drift, look.stuck) == (1, 2, 1)
     assert [finding.drift for finding in look.findings] == [2]
     assert (found.drift, found.agencies) == (2, ("H17",))
@@ -94,7 +89,7 @@ def test_more_than_is_listed_is_judged_by_its_totals():
     first = a_look(a_finding(), differing=5_000, drift=9_000)
     second = a_look(a_finding(), differing=6_000, drift=8_000, stuck=7_000)
     found = confirmed(first, second)
-    look = found.scopes[Scope.MINUTE]
+    look = found.scopes[Tier.MINUTE]
     assert (look.differing, look.drift, look.stuck) == (5_000, 8_000, 5_000)
     assert found.agencies is None
     assert confirmed(a_look(), second).drift == 0
@@ -102,7 +97,7 @@ def test_more_than_is_listed_is_judged_by_its_totals():
 
 def test_agencies_of_every_scope_are_known():
     """The agencies of a look are those with any wrong tally."""
-    look = a_look(a_finding(), a_finding(scope=Scope.PROCEDURE, agency="G01"), a_finding(scope=Scope.DAY))
+    look = a_look(a_finding(), a_finding(scope=Tier.PROCEDURE, agency="G01"), a_finding(scope=Tier.DAY))
     assert look.agencies == ("G01", "H17")
 
 
@@ -111,7 +106,7 @@ def test_agencies_of_every_scope_are_known():
 
 def test_every_scope_has_a_drift_from_the_start():
     """Before any look each scope reads 0."""
-    assert AuditBook().drift() == dict.fromkeys(Scope, 0)
+    assert AuditBook().drift() == dict.fromkeys(Tier, 0)
 
 
 def test_drift_stands_until_a_look_takes_it_back():
@@ -119,13 +114,13 @@ def test_drift_stands_until_a_look_takes_it_back():
     book = AuditBook()
     book.know(DAYS)
     assert book.looked(a_look(a_finding(3))).drift == 0
-    assert book.drift()[Scope.MINUTE] == 0
+    assert book.drift()[Tier.MINUTE] == 0
     assert book.looked(a_look(a_finding(3))).drift == 3
     book.looked(a_look(day=DAYS[1]))
-    assert book.drift() == dict.fromkeys(Scope, 0) | {Scope.MINUTE: 3}
+    assert book.drift() == dict.fromkeys(Tier, 0) | {Tier.MINUTE: 3}
     assert book.confirmed_drift(DAY) == 3
     book.looked(a_look())
-    assert book.drift() == dict.fromkeys(Scope, 0)
+    assert book.drift() == dict.fromkeys(Tier, 0)
     assert book.confirmed_drift(DAY) == 0
 
 
@@ -134,8 +129,8 @@ def test_drift_of_many_days_adds_up():
     book = AuditBook()
     for day, drift in zip(DAYS[:3], (1, 2, 4), strict=True):
         for _ in range(2):
-            book.looked(a_look(a_finding(drift), a_finding(10, scope=Scope.PROCEDURE), day=day))
-    assert book.drift() == {Scope.MINUTE: 7, Scope.DAY: 0, Scope.PROCEDURE: 30}
+            book.looked(a_look(a_finding(drift), a_finding(10, scope=Tier.PROCEDURE), day=day))
+    assert book.drift() == {Tier.MINUTE: 7, Tier.DAY: 0, Tier.PROCEDURE: 30}
 
 
 def test_days_that_are_gone_take_their_drift_along():
@@ -144,7 +139,7 @@ def test_days_that_are_gone_take_their_drift_along():
     for _ in range(2):
         book.looked(a_look(a_finding()))
     book.know(DAYS[1:])
-    assert book.drift() == dict.fromkeys(Scope, 0)
+    assert book.drift() == dict.fromkeys(Tier, 0)
     assert book.plan([]) == [[], [], DAYS[1:]]
 
 

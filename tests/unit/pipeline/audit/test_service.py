@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import datetime as dt
 import itertools
+from functools import partial
 
 import httpx
 import pytest
@@ -14,7 +15,9 @@ from prometheus_client.parser import text_string_to_metric_families
 from domain.clock import ManualClock
 from domain.errors import UnavailableError
 from domain.periods import Period, civil_day
-from pipeline.audit.drift import DayLook, Scope
+from domain.tiers import Tier
+from pipeline.audit.drift import DayLook
+from pipeline.audit.routes import audit_routes
 from pipeline.audit.run import KafkaCheck, Wanted, offset_faults, run_audit
 from pipeline.audit.service import AuditDesk, ContinuousAudit, InHand, Partition, WorkInHand
 from pipeline.cli.audit import verdict
@@ -22,7 +25,10 @@ from pipeline.decode.decoder import Decoder
 from pipeline.serving.exporter import AuditCollector
 from pipeline.serving.server import Api, Health, HttpServer
 from pipeline.settings import HttpSettings
-from sinks.contract import Acknowledged, Counts, Days, DeadLetter, Span, UnreadCause, UnreadRange
+from sinks.contract.audit import Acknowledged
+from sinks.contract.dead_letters import DeadLetter
+from sinks.contract.events import UnreadCause, UnreadRange
+from sinks.contract.tallies import Counts, Days, Span
 from sinks.errors import Retryable
 from sinks.tables import EPOCH
 from tests.contract.store_suite import Place
@@ -511,14 +517,14 @@ def test_drift_is_exported_after_two_rounds(store, clock):
     store.days["H17", TODAY] = Tally(1, Counts(events=4, settled=1, settled_full=1), MORNING)
     audit = continuous(store)
     audit.round()
-    assert audit.state.drift == dict.fromkeys(Scope, 0)
+    assert audit.state.drift == dict.fromkeys(Tier, 0)
     audit.round()
-    assert audit.state.drift == dict.fromkeys(Scope, 0) | {Scope.DAY: 3}
+    assert audit.state.drift == dict.fromkeys(Tier, 0) | {Tier.DAY: 3}
     assert exported(audit)["portalpulse_audit_last_success_timestamp_seconds", None] == LATEST.timestamp()
     take(store, an_event())
     store.days["H17", TODAY] = Tally(2, Counts(events=2, settled=2, settled_full=2), MORNING)
     audit.round()
-    assert audit.state.drift == dict.fromkeys(Scope, 0)
+    assert audit.state.drift == dict.fromkeys(Tier, 0)
 
 
 def test_what_is_younger_than_the_settling_time_is_not_drift(store, clock):
@@ -528,11 +534,11 @@ def test_what_is_younger_than_the_settling_time_is_not_drift(store, clock):
     for _ in range(3):
         clock.advance(15)
         audit.round()
-    assert audit.state.drift == dict.fromkeys(Scope, 0)
+    assert audit.state.drift == dict.fromkeys(Tier, 0)
     clock.advance(15)
     audit.round()
     audit.round()
-    assert audit.state.drift == dict.fromkeys(Scope, 2)
+    assert audit.state.drift == dict.fromkeys(Tier, 2)
 
 
 def test_workers_that_are_slow_cause_no_drift(store, clock):
@@ -543,12 +549,12 @@ def test_workers_that_are_slow_cause_no_drift(store, clock):
     for _ in range(5):
         clock.advance(3600)
         audit.round()
-    assert audit.state.drift == dict.fromkeys(Scope, 0)
+    assert audit.state.drift == dict.fromkeys(Tier, 0)
     log = Log(1, p0=(0, 2, [b""] * 2))
     for _ in range(2):
         clock.advance(1)
         audit.round()
-    assert audit.state.drift == dict.fromkeys(Scope, 2)
+    assert audit.state.drift == dict.fromkeys(Tier, 2)
 
 
 def test_drift_that_does_not_go_away_is_found_while_events_keep_coming(store, clock):
@@ -566,8 +572,8 @@ def test_drift_that_does_not_go_away_is_found_while_events_keep_coming(store, cl
         clock.advance(15)
         audit.round()
         drifts.append(audit.state.drift)
-    assert [drift[Scope.DAY] for drift in drifts] == [0, 10, 15, 20]
-    assert {drift[Scope.MINUTE] + drift[Scope.PROCEDURE] for drift in drifts} == {0}
+    assert [drift[Tier.DAY] for drift in drifts] == [0, 10, 15, 20]
+    assert {drift[Tier.MINUTE] + drift[Tier.PROCEDURE] for drift in drifts} == {0}
 
 
 def test_a_failing_audit_is_counted_and_goes_on(store):
@@ -639,7 +645,7 @@ async def served(desk, registry, store):
         clock=ManualClock(LATEST),
         health=lambda: Health(healthy=True, ready=True),
         reader=store,
-        audit=desk(store, log),
+        routes=(partial(audit_routes, desk(store, log)),),
     )
     server = HttpServer(api, HttpSettings(port=0))
     async with httpx.AsyncClient(base_url=await server.start(), trust_env=False) as client:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+from functools import partial
 
 import httpx
 import pytest
@@ -13,12 +14,13 @@ from domain.clock import ManualClock
 from domain.errors import ConfigurationError, UnavailableError
 from domain.events import DossierEvent
 from pipeline.dead_letters.message import message_of, shown
+from pipeline.dead_letters.routes import dead_letter_routes
 from pipeline.dead_letters.service import DeadLetterDesk, filter_fields, parse_filter
 from pipeline.decode.validator import Judge
 from pipeline.ingest.delivery import _letter_of_row
 from pipeline.serving.server import Api, Health, HttpServer
 from pipeline.settings import HttpSettings
-from sinks.contract import DeadLetter, LetterEntry, LetterFilter
+from sinks.contract.dead_letters import DeadLetter, LetterEntry, LetterFilter
 from tests.factories import LATEST, TOPIC, a_message, an_event, rows_of
 from tests.fakes import MemoryStore
 
@@ -215,7 +217,7 @@ async def client(registry, desk):
         agencies=registry,
         clock=ManualClock(LATEST),
         health=lambda: Health(healthy=True, ready=True),
-        dead_letters=desk(store, outbox, limits := MemoryStore()),
+        routes=(partial(dead_letter_routes, desk(store, outbox, limits := MemoryStore())),),
     )
     server = HttpServer(api, HttpSettings(port=0))
     async with httpx.AsyncClient(base_url=await server.start(), trust_env=False) as client:

@@ -10,7 +10,7 @@ from domain.clock import ManualClock
 from pipeline.ingest.dead_letter_guard import AssignedPart, DeadLetterGuard, StoppedError
 from pipeline.ingest.dead_letter_limit import DeadLetterLimit
 from pipeline.ingest.storage_retry import Patience
-from sinks.contract import DeadLetterCheckpoint
+from sinks.contract.dead_letters import DeadLetterCheckpoint
 from tests.factories import LATEST, TOPIC
 from tests.fakes import MemoryStore
 

@@ -20,7 +20,7 @@ from pipeline.ingest.dead_letter_limit import DeadLetterLimit
 from pipeline.ingest.delivery import Delivery, Fetch
 from pipeline.metrics import WorkerMetrics
 from pipeline.settings import IngestSettings
-from sinks.contract import DeadLetterCheckpoint
+from sinks.contract.dead_letters import DeadLetterCheckpoint
 from sinks.errors import RefusedRows, Retryable, Unknown
 from tests.factories import LATEST, TOPIC, a_message, an_event
 from tests.fakes import MemoryBatch, MemoryStore

@@ -18,7 +18,7 @@ from pipeline.kafka.worker import Worker
 from pipeline.metrics import WorkerMetrics
 from pipeline.settings import load_settings
 from pipeline.wiring import worker_health
-from sinks.contract import UnreadCause, UnreadRange
+from sinks.contract.events import UnreadCause, UnreadRange
 from sinks.errors import Unknown
 from tests.factories import TOPIC
 from tests.fakes import MemoryStore

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import datetime as dt
+from functools import partial
 from unittest.mock import Mock
 
 import httpx
@@ -13,7 +14,9 @@ from aiohttp.test_utils import make_mocked_request
 from prometheus_client import CollectorRegistry
 
 from domain.clock import ManualClock
+from pipeline.audit.routes import audit_routes
 from pipeline.audit.service import AuditDesk
+from pipeline.dead_letters.routes import dead_letter_routes
 from pipeline.dead_letters.service import DeadLetterDesk
 from pipeline.decode.decoder import Decoder
 from pipeline.decode.validator import Judge
@@ -84,23 +87,31 @@ async def serve(registry):
             clock=ManualClock(NOW),
             health=lambda: Health(healthy=True, ready=True),
             reader=store,
-            dead_letters=DeadLetterDesk(
-                NoLetters(),
-                judge=Judge(registry),
-                clock=ManualClock(NOW),
-                sender=Mock,
-                limits=Mock(),
-                ends=Mock(),
-                future_tolerance=dt.timedelta(1),
-            ),
-            audit=AuditDesk(
-                store,
-                store=store,
-                repair=store,
-                topic=(TOPIC, Mock),
-                decoder=Decoder(registry),
-                clock=ManualClock(NOW),
-                future_tolerance=dt.timedelta(1),
+            routes=(
+                partial(
+                    dead_letter_routes,
+                    DeadLetterDesk(
+                        NoLetters(),
+                        judge=Judge(registry),
+                        clock=ManualClock(NOW),
+                        sender=Mock,
+                        limits=Mock(),
+                        ends=Mock(),
+                        future_tolerance=dt.timedelta(1),
+                    ),
+                ),
+                partial(
+                    audit_routes,
+                    AuditDesk(
+                        store,
+                        store=store,
+                        repair=store,
+                        topic=(TOPIC, Mock),
+                        decoder=Decoder(registry),
+                        clock=ManualClock(NOW),
+                        future_tolerance=dt.timedelta(1),
+                    ),
+                ),
             ),
         )
         servers.append(HttpServer(api, HttpSettings(port=0, **settings)))

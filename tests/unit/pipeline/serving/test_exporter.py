@@ -16,7 +16,8 @@ from pipeline.audit.service import AuditState
 from pipeline.metrics import OPERATIONS, OUTCOMES, WorkerMetrics
 from pipeline.serving.exporter import AgencyCollector, AuditCollector, PolicyCollector, storage_up
 from pipeline.settings import ThresholdPolicy
-from sinks.contract import Counts, DeadLetter, Span
+from sinks.contract.dead_letters import DeadLetter
+from sinks.contract.tallies import Counts, Span
 from sinks.errors import Retryable
 from tests.contract.store_suite import Place
 from tests.factories import TOPIC, an_event

@@ -12,7 +12,7 @@ import pytest
 from domain.indicators import INDICATORS, Ratio
 from domain.periods import Period
 from pipeline.serving.report import build_report, to_csv, to_json
-from sinks.contract import Counts
+from sinks.contract.tallies import Counts
 
 YEAR = Period(dt.date(2024, 1, 1), dt.date(2024, 8, 20))
 OVER_THE_MERGER = Period(dt.date(2025, 1, 1), dt.date(2025, 12, 31))

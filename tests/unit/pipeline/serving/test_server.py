@@ -9,6 +9,7 @@ import json
 import logging
 import socket
 import threading
+from functools import partial
 
 import httpx
 import pytest
@@ -18,12 +19,13 @@ from prometheus_client.parser import text_string_to_metric_families
 from domain.clock import ManualClock
 from domain.errors import UnavailableError
 from pipeline.addresses import SIGNATURE
+from pipeline.audit.routes import audit_routes
 from pipeline.audit.service import AuditDesk
 from pipeline.decode.decoder import Decoder
 from pipeline.serving.exporter import AgencyCollector, PolicyCollector
 from pipeline.serving.server import _CONNECTIONS, Api, Health, HttpServer, Progress
 from pipeline.settings import HttpSettings, ThresholdPolicy
-from sinks.contract import DeadLetter
+from sinks.contract.dead_letters import DeadLetter
 from sinks.errors import Retryable, Unknown
 from tests.contract.store_suite import Place
 from tests.factories import TOPIC, an_event
@@ -159,14 +161,19 @@ async def hanging(registry):
         health=lambda: FINE,
         reader=store,
         figures=figures,
-        audit=AuditDesk(
-            store,
-            store=store,
-            repair=store,
-            topic=(TOPIC, lambda: None),
-            decoder=Decoder(registry),
-            clock=ManualClock(NOW),
-            future_tolerance=dt.timedelta(days=1),
+        routes=(
+            partial(
+                audit_routes,
+                AuditDesk(
+                    store,
+                    store=store,
+                    repair=store,
+                    topic=(TOPIC, lambda: None),
+                    decoder=Decoder(registry),
+                    clock=ManualClock(NOW),
+                    future_tolerance=dt.timedelta(days=1),
+                ),
+            ),
         ),
     )
     server = HttpServer(api, FREE)

@@ -7,7 +7,6 @@ import re
 
 import pytest
 import typer
-from producers.replay.task.sources.kafka_range import KafkaRange
 from typer.testing import CliRunner
 
 from dashboards.alertmanager.generate import AlertTiming
@@ -16,6 +15,7 @@ from domain.errors import ConfigurationError, UnavailableError
 from producers.cli import produce as commands
 from producers.cli.produce import ALERT_SECONDS, QUICK_ALERT_SECONDS
 from producers.portals import simulate
+from producers.replay.sources.kafka_range import KafkaRange
 from producers.sending.stream import Silent
 
 

@@ -20,10 +20,10 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from producers.replay.task.sources.files import FileSource
-from producers.replay.task.sources.formats import Format
 
 from domain.errors import ConfigurationError
+from producers.replay.sources.files import FileSource
+from producers.replay.sources.formats import Format
 
 EVENTS = [
     {
@@ -426,7 +426,7 @@ def test_a_packed_file_that_is_damaged_is_an_error(tmp_path, packing):
 
 def test_a_line_without_end_is_not_kept_in_memory(tmp_path, monkeypatch):
     """A line that is longer than any event ends the reading with its number."""
-    monkeypatch.setattr("producers.replay.task.sources.files._LONGEST_LINE", 1_000)
+    monkeypatch.setattr("producers.replay.sources.files._LONGEST_LINE", 1_000)
     messages, said = sent_before(source_of(tmp_path, "e.ndjson", NDJSON + b"x" * 5_000))
     assert len(messages) == 5
     assert "line 6 is longer than" in said

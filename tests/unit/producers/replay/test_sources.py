@@ -16,14 +16,14 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from producers.replay.task.sources.files import FileSource
-from producers.replay.task.sources.kafka_range import Bounds, KafkaRange
-from producers.replay.task.sources.lines import read_messages
-from producers.replay.task.sources.raw_table import RawTable
 
 from domain.errors import ConfigurationError, UnavailableError
 from producers.measuring.service import Service
 from producers.messages import Kind
+from producers.replay.sources.files import FileSource
+from producers.replay.sources.kafka_range import Bounds, KafkaRange
+from producers.replay.sources.lines import read_messages
+from producers.replay.sources.raw_table import RawTable
 
 EVENTS = [
     {
@@ -288,7 +288,7 @@ def test_a_missing_topic_or_mixed_bounds_are_refused():
 
 def test_a_replay_that_sends_slowly_is_no_stall(monkeypatch, hand_clock):
     """Time that passes while messages are sent does not count as waiting for the broker; only silence does."""
-    monkeypatch.setattr("producers.replay.task.sources.kafka_range.time", hand_clock)
+    monkeypatch.setattr("producers.replay.sources.kafka_range.time", hand_clock)
 
     class Slow(FakeConsumer):
         """One message at a time, and nothing every other time."""

@@ -7,11 +7,11 @@ import json
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from producers.replay.task.transforms.spacing import Spacing
 
 from domain.errors import ConfigurationError
 from producers.messages import Kind, Message
 from producers.replay.task import PackedReplay, Replay, prebuilt
+from producers.replay.transforms.spacing import Spacing
 from producers.sending import batch_file
 from producers.sending.send_loop import Run, drive
 

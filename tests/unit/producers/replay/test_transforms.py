@@ -7,11 +7,11 @@ import json
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from producers.replay.task.transforms.loops import Played, label_of, looped, renamed
-from producers.replay.task.transforms.rewriting import derived_id, local_text, rewritten
-from producers.replay.task.transforms.spacing import Queue, Spacing
 
 from producers.messages import Kind, Message
+from producers.replay.transforms.loops import Played, label_of, looped, renamed
+from producers.replay.transforms.rewriting import derived_id, local_text, rewritten
+from producers.replay.transforms.spacing import Queue, Spacing
 
 OLD = "0190163d-8694-8f6a-a123-0000000000ff"
 VALUE = b'{"event_id": "%s","x":{"y":"\\u1ea1"},"occurred_at":"2024-05-02T08:30:00Z"}' % OLD.encode()

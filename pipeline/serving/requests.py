@@ -1,0 +1,160 @@
+"""How every endpoint reads its request and answers an error: parameters, bodies and statuses in one place."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any, Final
+
+from aiohttp import web
+
+from domain.errors import ConfigurationError, PortalPulseError
+from pipeline.serving.access import ForbiddenError, demand_trust
+from sinks.errors import SinkError
+
+#: What Kafka and ClickHouse can count: a larger number would turn into another one.
+MOST_PARTITION: Final = 2**31 - 1
+MOST_OFFSET: Final = 2**63 - 1
+_DAY_SECONDS: Final = 86_400.0
+
+Handler = Callable[[web.Request], Awaitable[web.Response]]
+InThread = Callable[[Callable[[], Any]], Awaitable[Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Threads:
+    """Where a handler runs what blocks: ``short`` for figures that people wait for, ``long`` for what may take minutes."""
+
+    short: InThread
+    long: InThread
+
+
+#: Makes the endpoints of one feature; the server adds them to its own.
+Routes = Callable[[Threads], list[web.RouteDef]]
+
+
+def answered(handler: Handler) -> Handler:
+    """The handler with every foreseen error as a status and one sentence."""
+
+    async def wrapped(request: web.Request) -> web.Response:
+        try:
+            return await handler(request)
+        except ForbiddenError as error:
+            return error_response(403, str(error))
+        except ConfigurationError as error:
+            return error_response(400, str(error))
+        except (PortalPulseError, SinkError) as error:
+            return error_response(503, str(error))
+
+    return wrapped
+
+
+def trusted(handler: Handler) -> Handler:
+    """``answered``, and only for requests that may read raw messages and ask for changes."""
+
+    async def wrapped(request: web.Request) -> web.Response:
+        demand_trust(request)
+        return await handler(request)
+
+    return answered(wrapped)
+
+
+async def trusted_json(request: web.Request) -> dict[str, Any]:
+    """The JSON object that asks for a change.
+
+    Raises:
+        ForbiddenError: it may not ask for one.
+        ConfigurationError: it is not a JSON object.
+    """
+    demand_trust(request)
+    if request.content_type != "application/json":
+        raise ForbiddenError("Changes are asked for with Content-Type: application/json.")
+    try:
+        fields = json.loads(await request.text())
+    except web.RequestPayloadError as error:  # it is not packed as its Content-Encoding says, or cut off
+        raise ConfigurationError("The body of the request cannot be read.") from error
+    except (ValueError, LookupError, RecursionError) as error:  # no JSON, an unknown charset, nested too deep
+        raise ConfigurationError(f"This is no JSON: {error}.") from error
+    if not isinstance(fields, dict):
+        raise ConfigurationError("A JSON object is needed.")
+    try:
+        json.dumps(fields, ensure_ascii=False).encode()
+    except UnicodeEncodeError as error:
+        raise ConfigurationError("A text holds half of a surrogate pair, which is no character.") from error
+    return fields
+
+
+def error_response(status: int, text: str, *, code: str = "") -> web.Response:
+    """An error in the form of every endpoint; ``code`` names it for programs."""
+    return web.json_response({"error": text} | ({"code": code} if code else {}), status=status)
+
+
+def whole_number(name: str, text: str, *, least: int = 0, most: int = MOST_OFFSET) -> int:
+    """A parameter that is a whole number from ``least`` to ``most``.
+
+    Raises:
+        ConfigurationError: it is not; names the parameter.
+    """
+    try:
+        number = int(text)
+    except ValueError as error:
+        raise ConfigurationError(f"{name} must be a whole number, this is {text[:40]!r}.") from error
+    if not least <= number <= most:
+        raise ConfigurationError(f"{name} must be from {least} to {most}, this is {text[:40]!r}.")
+    return number
+
+
+def partition_number(text: str) -> int:
+    """A parameter that is the number of a partition.
+
+    Raises:
+        ConfigurationError: it is not.
+    """
+    return whole_number("partition", text, most=MOST_PARTITION)
+
+
+def day(text: str) -> dt.date:
+    """A parameter that is a civil day.
+
+    Raises:
+        ConfigurationError: it is not.
+    """
+    try:
+        return dt.date.fromisoformat(text)
+    except ValueError as error:
+        raise ConfigurationError(f"A day must be written as 2024-08-20, this is {text[:40]!r}.") from error
+
+
+def days(request: web.Request) -> tuple[dt.date, dt.date]:
+    """The parameters ``from`` and ``to``: two civil days.
+
+    Raises:
+        ConfigurationError: one of them is missing or no day; names it.
+    """
+    first, last = (_named_day(request, name) for name in ("from", "to"))
+    return first, last
+
+
+def _named_day(request: web.Request, name: str) -> dt.date:
+    text = request.query.get(name, "")
+    try:
+        return dt.date.fromisoformat(text)
+    except ValueError as error:
+        raise ConfigurationError(f"The parameter {name!r} must be a day such as 2024-08-20, this is {text[:40]!r}.") from error
+
+
+def seconds(name: str, text: str) -> float:
+    """A parameter that is a number of seconds, at most a day.
+
+    Raises:
+        ConfigurationError: it is not; names the parameter.
+    """
+    try:
+        number = float(text)
+    except ValueError as error:
+        raise ConfigurationError(f"{name} must be a number of seconds, this is {text[:40]!r}.") from error
+    if not 0 <= number <= _DAY_SECONDS:
+        raise ConfigurationError(f"{name} must be from 0 to {_DAY_SECONDS:.0f} seconds.")
+    return number

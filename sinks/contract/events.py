@@ -1,0 +1,64 @@
+"""The store of events: rows in, tallies recounted, and what left the log before it was read."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import pyarrow as pa
+
+from sinks.contract.dead_letters import DeadLetter
+from sinks.contract.tallies import Days, Span
+
+
+class UnreadCause(enum.StrEnum):
+    """How offsets left the log before they were read."""
+
+    DELETED = "deleted"  # retention or DeleteRecords
+    TRUNCATED = "truncated"  # a leader that did not have them was elected
+    RECREATED = "recreated"  # the topic was deleted, and perhaps created again
+
+
+@dataclass(frozen=True, slots=True)
+class UnreadRange:
+    """Offsets ``first`` up to, not including, ``end`` of one partition, which left the log before ``group`` read them.
+
+    How many messages they held nobody can tell: ends of transactions and aborted messages have offsets, too.
+    """
+
+    topic: str
+    partition: int
+    first: int
+    end: int
+    group: str
+    cause: UnreadCause
+
+
+class EventStore(Protocol):
+    """Where a worker writes. Order of use: events, then the minutes they touch, then days and procedures."""
+
+    def insert_events(self, rows: pa.Table) -> None:
+        """Store events (``pipeline.ingest.event_rows.ROW_SCHEMA``). Durable when it returns."""
+        ...
+
+    def insert_dead_letters(self, letters: Sequence[DeadLetter]) -> None:
+        """Store messages set aside. Durable when it returns."""
+        ...
+
+    def insert_unread(self, ranges: Sequence[UnreadRange]) -> None:
+        """Record offsets that left the log before they were read. Durable when it returns."""
+        ...
+
+    def recount_minutes(self, span: Span) -> None:
+        """Count the distinct events of every (agency, minute) of the span anew."""
+        ...
+
+    def roll_up_days(self, days: Days) -> None:
+        """Sum the minute tallies of every (agency, civil day) anew."""
+        ...
+
+    def recount_procedures(self, days: Days) -> None:
+        """Count the distinct events of every (agency, civil day, procedure) anew."""
+        ...
