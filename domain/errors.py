@@ -6,7 +6,7 @@
     |- InvariantError        something that must never happen; the worker stops rather than count wrongly (exit code 1)
     `- DeadLetterLimitError  a worker would set too much aside; a person has to decide (exit code 3)
 
-Errors of the storage are named by consequence in ``sinks.errors``; refused messages are values (``core.events.Refusal``),
+Errors of the storage are named by consequence in ``sinks.errors``; refused messages are values (``domain.events.Rejection``),
 not exceptions.
 """
 

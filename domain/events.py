@@ -134,7 +134,7 @@ class DossierEvent:
 
 
 @dataclass(frozen=True, slots=True)
-class Refusal:
+class Rejection:
     """Why one message is no event: a reason of the closed list and one sentence for a person."""
 
     reason: Reason

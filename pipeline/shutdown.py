@@ -29,7 +29,7 @@ _SIGNALS: Final = frozenset({signal.SIGTERM, signal.SIGINT})
 log = get_logger("stopping")
 
 
-class Stopping:
+class GracefulShutdown:
     """The one place that a long-running process is asked to stop at. ``listen`` first, before any other thread starts."""
 
     def __init__(self, *, seconds: float = STOP_SECONDS) -> None:
@@ -48,7 +48,7 @@ class Stopping:
         """
         self._writing, _ = follow_signals(self._listen)
         for number in _SIGNALS:
-            signal.signal(number, leave_it_to_the_thread)
+            signal.signal(number, noop_handler)
 
     def event(self) -> asyncio.Event:
         """An event of the running loop: set when the process is asked to stop, which then has its seconds to do so."""
@@ -118,7 +118,7 @@ def follow_signals(follow: Callable[[socket.socket], None]) -> tuple[socket.sock
     return writing, signal.set_wakeup_fd(writing.fileno(), warn_on_full_buffer=False)
 
 
-def leave_it_to_the_thread(_number: int, _frame: object) -> None:
+def noop_handler(_number: int, _frame: object) -> None:
     """A handler that does nothing: without one, or ignored, a signal's number would be written nowhere."""
 
 

@@ -18,11 +18,11 @@ from domain.agencies import AgencyRegistry
 from domain.clock import SystemClock, parse_clock
 from domain.errors import ConfigurationError, UnavailableError
 from pipeline.audit.routes import audit_routes
-from pipeline.audit.service import AuditDesk, ContinuousAudit, WorkInHand
+from pipeline.audit.service import AuditService, ContinuousAudit, WorkInHand
 from pipeline.dead_letters.routes import dead_letter_routes
-from pipeline.dead_letters.service import DeadLetterDesk
+from pipeline.dead_letters.service import DeadLetterService
 from pipeline.decode.decoder import Decoder
-from pipeline.decode.validator import Judge
+from pipeline.decode.validator import EventValidator
 from pipeline.kafka.preflight import preflight
 from pipeline.kafka.record_batches import check_versions
 from pipeline.kafka.resend import Resender
@@ -34,7 +34,7 @@ from pipeline.serving.exporter import AgencyCollector, AuditCollector, PolicyCol
 from pipeline.serving.requests import Routes
 from pipeline.serving.server import Api, Health, HttpServer, Progress
 from pipeline.settings import Settings
-from pipeline.shutdown import Stopping
+from pipeline.shutdown import GracefulShutdown
 from sinks.clickhouse.audit import ClickHouseAudit
 from sinks.clickhouse.client import ClickHouse, Observer
 from sinks.clickhouse.dead_letter_limits import ClickHouseDeadLetterLimits
@@ -176,11 +176,11 @@ def prepare(clickhouse: ClickHouse) -> tuple[Migration, ...]:
     return done
 
 
-def dead_letter_desk(settings: Settings, clickhouse: ClickHouse) -> DeadLetterDesk:
+def dead_letter_desk(settings: Settings, clickhouse: ClickHouse) -> DeadLetterService:
     """The desk over this storage; the broker of the settings is asked only when something is sent."""
-    return DeadLetterDesk(
+    return DeadLetterService(
         ClickHouseDeadLetters(clickhouse),
-        judge=Judge(AgencyRegistry.packaged()),
+        judge=EventValidator(AgencyRegistry.packaged()),
         clock=SystemClock(),
         sender=lambda: Resender(settings.kafka),
         limits=ClickHouseDeadLetterLimits(clickhouse),
@@ -195,9 +195,9 @@ def _ends(settings: Settings, topic: str) -> dict[int, int]:
     return {found.number: found.end for found in KafkaTopicReader(kafka, answer_seconds=_SHORT_ANSWER_SECONDS).partitions()}
 
 
-def audit_desk(settings: Settings, clickhouse: ClickHouse) -> AuditDesk:
+def audit_desk(settings: Settings, clickhouse: ClickHouse) -> AuditService:
     """The desk over this storage; the broker of the settings is asked only when Kafka is audited."""
-    return AuditDesk(
+    return AuditService(
         ClickHouseAudit(clickhouse),
         store=ClickHouseStore(clickhouse),
         repair=ClickHouseRepair(clickhouse),
@@ -239,7 +239,7 @@ def continuous_audit(settings: Settings, clickhouse: ClickHouse, registry: Colle
 
 def run_worker(settings: Settings, *, all_in_one: bool, create_topic: bool) -> None:
     """Run a worker until SIGTERM or Ctrl-C; with ``all_in_one`` it also serves the agencies' gauges and figures."""
-    stopping = Stopping()
+    stopping = GracefulShutdown()
     stopping.listen()
     check_versions()
     _make_folder(settings.data_dir)
@@ -264,7 +264,7 @@ async def _run_worker(
     store: ClickHouseStore,
     clickhouse: ClickHouse,
     metrics: WorkerMetrics,
-    stopping: Stopping,
+    stopping: GracefulShutdown,
     *,
     all_in_one: bool,
     create_topic: bool,
@@ -333,7 +333,7 @@ def _worker_health(worker: Worker, stall_seconds: float) -> Health:
     idle = time.monotonic() - state.last_progress
     if state.failure:
         return Health(healthy=False, ready=False, reason=state.failure)
-    if since := worker.delivery.storage_away_since:  # restarting the worker would not bring it back
+    if since := worker.delivery.storage_unavailable_since:  # restarting the worker would not bring it back
         return Health(healthy=True, ready=False, reason=f"the storage is away since {since.isoformat(timespec='seconds')}")
     if idle > stall_seconds:
         return Health(healthy=False, ready=False, reason=f"no progress for {idle:.0f} s")
@@ -347,14 +347,14 @@ def run_exporter(settings: Settings) -> None:
 
     It changes no table: started before the first worker of its release, it waits for one.
     """
-    stopping = Stopping()
+    stopping = GracefulShutdown()
     stopping.listen()
     setproctitle.setproctitle("portalpulse exporter")
     with opened_storage(settings, wait=_SCHEMA_SECONDS) as clickhouse:
         asyncio.run(_run_exporter(settings, clickhouse, stopping))
 
 
-async def _run_exporter(settings: Settings, clickhouse: ClickHouse, stopping: Stopping) -> None:
+async def _run_exporter(settings: Settings, clickhouse: ClickHouse, stopping: GracefulShutdown) -> None:
     stop = stopping.event()
     registry, agencies, clock = CollectorRegistry(), AgencyRegistry.packaged(), parse_clock(settings.clock)
     reader = ClickHouseReader(clickhouse)

@@ -3,7 +3,7 @@
 SinkError
 |- Retryable        wait ``retry_after`` seconds, offer the same again, acknowledge nothing meanwhile
 |- RefusedRows      these rows can never be stored: set them aside, go on with the rest
-`- Unknown          nobody knows whether waiting or skipping would help: stop, Kafka keeps the events
+`- Fatal            nobody knows whether waiting or skipping would help: stop, Kafka keeps the events
 """
 
 
@@ -23,5 +23,5 @@ class RefusedRows(SinkError):  # noqa: N818
     """The destination understood the rows and will never take at least one of them."""
 
 
-class Unknown(SinkError):  # noqa: N818
+class Fatal(SinkError):  # noqa: N818
     """Anything not foreseen, and everything that only a person can mend (rights, settings, schema)."""

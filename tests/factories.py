@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from domain.events import DossierEvent
 from pipeline.decode.decoder import EVENT_SCHEMA
-from pipeline.ingest.event_rows import Stretch, with_positions
+from pipeline.ingest.event_rows import OffsetRange, with_positions
 
 #: Later than every event a test makes.
 LATEST = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
@@ -89,7 +89,7 @@ def events_table(events: list[DossierEvent]) -> pa.Table:
 
 def rows_of(events: list[DossierEvent], *, offset: int = 0, partition: int = 0, topic: str = TOPIC) -> pa.Table:
     """Events as rows of ``dossier_events``."""
-    return with_positions(events_table(events), [Stretch(topic, partition, offset, len(events))])
+    return with_positions(events_table(events), [OffsetRange(topic, partition, offset, len(events))])
 
 
 def events_of(table: pa.Table) -> dict[int, DossierEvent]:

@@ -14,10 +14,10 @@ from domain.events import DossierEvent, Status
 from domain.periods import civil_day
 from domain.tiers import COUNTS, Tier
 from pipeline.audit.drift import drift_of
-from sinks.contract.audit import Comparison, Difference, EventSight, Repeats
+from sinks.contract.audit import Comparison, Difference, EventRef, Repeats
 from sinks.contract.dead_letters import DeadLetter, DeadLetterCheckpoint, DeadLetterLimitState
 from sinks.contract.events import UnreadRange
-from sinks.contract.tallies import Arrivals, Counts, Span, Standing
+from sinks.contract.tallies import Arrivals, Counts, Span, TallyTotals
 from sinks.errors import RefusedRows
 from sinks.tables import EPOCH
 from tests.factories import a_message
@@ -264,13 +264,13 @@ class MemoryStore:
 
     def contradictions(self, day, *, limit):
         found = {
-            str(key[2]): (EventSight(key[0], key[1], str(key[2])),)
+            str(key[2]): (EventRef(key[0], key[1], str(key[2])),)
             for key, contents in self.contents.items()
             if civil_day(key[1]) == day and len(contents) > 1
         }
         return self._repeats(found, limit)
 
-    def scattered(self, days, share, *, limit):
+    def reused_event_ids(self, days, share, *, limit):
         return self._repeats(self._named_twice(self.kept.values(), lambda event: str(event.event_id), days, share), limit)
 
     def settled_twice(self, days, share, *, limit):
@@ -319,8 +319,8 @@ class MemoryStore:
         for key in [key for key in self._tier(tier) if self._day_of(tier, key) == day and key not in names]:
             self.write(self._tier(tier), key, Counts(), dt.datetime.fromtimestamp(0, dt.UTC))
 
-    def forget_replaced(self, tier, days) -> None:
-        self.fault(f"forget_replaced: {tier} {days}")
+    def purge_superseded(self, tier, days) -> None:
+        self.fault(f"purge_superseded: {tier} {days}")
 
     def _tier(self, tier):
         return {Tier.MINUTE: self.minutes, Tier.DAY: self.days, Tier.PROCEDURE: self.procedures}[tier]
@@ -336,7 +336,7 @@ class MemoryStore:
             name = name_of(event)
             inside = days is None or days[0] <= civil_day(event.occurred_at) <= days[1]
             if inside and zlib.crc32(name.encode()) % share.of == share.number:
-                found[name].append(EventSight(event.agency, event.occurred_at, str(event.event_id)))
+                found[name].append(EventRef(event.agency, event.occurred_at, str(event.event_id)))
         return {
             name: tuple(sorted(sights, key=lambda sight: (sight.occurred_at, sight.agency, sight.event_id)))
             for name, sights in sorted(found.items())
@@ -362,9 +362,9 @@ class MemoryStore:
                 newest[event.agency] = max(event.occurred_at, newest.get(event.agency, event.occurred_at))
         return newest
 
-    def standing(self) -> Standing:
+    def standing(self) -> TallyTotals:
         tiers = ((tally.counts.events for tally in tier.values()) for tier in (self.minutes, self.days))
-        return Standing(stored=len(self.kept), tallied=max(map(sum, tiers), key=lambda tallied: abs(len(self.kept) - tallied)))
+        return TallyTotals(stored=len(self.kept), tallied=max(map(sum, tiers), key=lambda tallied: abs(len(self.kept) - tallied)))
 
     def dead_letters_by_reason(self):
         return dict(Counter(letter.reason for letter, _ in self.letters.values()))

@@ -142,7 +142,7 @@ def test_the_glossary_holds_the_code_lists():
 
 def test_names_in_the_glossary_exist():
     """Every dotted name that the glossary points to is in the code."""
-    for module, name in re.findall(r"`((?:pipeline|sinks)[a-z_.]*)\.([A-Za-z_]+)`", page("glossary")):
+    for module, name in re.findall(r"`((?:domain|pipeline|sinks)[a-z_.]*)\.([A-Za-z_]+)`", page("glossary")):
         path = ROOT / (module.replace(".", "/") + ".py")
         defined = {
             target

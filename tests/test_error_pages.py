@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pipeline.ingest.storage_retry import LONGEST_PAUSE
 from pipeline.kafka import errors as kafka_errors
-from sinks.clickhouse.codes import REFUSED_ROWS, RETRYABLE, STOPPING
+from sinks.clickhouse.codes import FATAL, REFUSED_ROWS, RETRYABLE
 
 PAGE = (Path(__file__).parent.parent / "docs" / "errors.md").read_text(encoding="utf-8")
 
@@ -27,7 +27,7 @@ def test_the_page_shows_every_code_of_clickhouse():
         f"| {code} | `{line.name}` | {line.source} |" for code, line in sorted(REFUSED_ROWS.items())
     ]
     assert lines_below("### Stop") == [
-        f"| {code} | `{line.name}` | {line.source} | {line.remedy} |" for code, line in sorted(STOPPING.items())
+        f"| {code} | `{line.name}` | {line.source} | {line.remedy} |" for code, line in sorted(FATAL.items())
     ]
 
 
@@ -35,10 +35,10 @@ def test_the_page_shows_every_code_of_kafka():
     """The same for Kafka's codes and the errors of its two clients."""
     assert lines_below("### Ask again") == [
         f"| {code} | `{line.name}` | {'yes' if line.retriable else 'no'} | {line.source} |"
-        for code, line in sorted(kafka_errors.PASSING.items())
+        for code, line in sorted(kafka_errors.RETRYABLE.items())
     ]
     assert lines_below("### Stop and say so") == [
-        f"| {code} | `{line.name}` | {line.source} | {line.remedy} |" for code, line in sorted(kafka_errors.STOPPING.items())
+        f"| {code} | `{line.name}` | {line.source} | {line.remedy} |" for code, line in sorted(kafka_errors.FATAL.items())
     ]
     assert lines_below("### Errors of the clients that pass") == [
         *(f"| aiokafka | `{kind.__name__}` | {source} |" for kind, source in kafka_errors.OF_AIOKAFKA.items()),

@@ -26,7 +26,7 @@ NO_DATA_TEXT = "Chưa có dữ liệu"
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class GridPosition:
     """Where a panel stands on the grid of 24 columns."""
 
     x: int
@@ -36,13 +36,13 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True)
-class Head:
+class PanelHeader:
     """What every panel says about itself; ``id`` is unique on its board and stays when panels move."""
 
     id: int
     title: str
     description: str
-    place: Place
+    place: GridPosition
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +60,7 @@ def steps(base: str, *above: tuple[float, str]) -> Any:
     return dashboard.ThresholdsConfig().mode(models.ThresholdsMode.ABSOLUTE).steps([first, *rest])
 
 
-def _headed(panel: Any, head: Head) -> Any:
+def _headed(panel: Any, head: PanelHeader) -> Any:
     place = models.GridPos(h=head.place.h, w=head.place.w, x=head.place.x, y=head.place.y)
     return (
         panel.id(head.id)
@@ -91,7 +91,7 @@ def _renamed(panel: Any, names: Mapping[str, str] | None) -> Any:
 
 
 def number(
-    head: Head,
+    head: PanelHeader,
     series: Series | Sequence[Series],
     *,
     unit: str,
@@ -115,7 +115,7 @@ def number(
     return _renamed(panel, names)
 
 
-def bars(head: Head, series: Series, *, unit: str, thresholds: Any, decimals: int = 0) -> Any:
+def bars(head: PanelHeader, series: Series, *, unit: str, thresholds: Any, decimals: int = 0) -> Any:
     """One bar per series, as it is now."""
     return (
         _headed(bargauge.Panel(), head)
@@ -130,7 +130,7 @@ def bars(head: Head, series: Series, *, unit: str, thresholds: Any, decimals: in
 
 
 def lines(
-    head: Head,
+    head: PanelHeader,
     series: Sequence[Series],
     *,
     unit: str,
@@ -174,7 +174,7 @@ class Column:
 
 
 def rows(
-    head: Head,
+    head: PanelHeader,
     queries: Sequence[BoardQuery],
     columns: Sequence[Column],
     *,

@@ -9,7 +9,7 @@ from typing import ClassVar
 from deploy.native.processes import ChildProcess
 
 
-class Part(ABC):
+class Service(ABC):
     """One supervised program; its address and folder stay the same over restarts of the object."""
 
     #: Seconds that it may take until it answers.
@@ -56,7 +56,7 @@ class Part(ABC):
         self.start(timeout=timeout)
 
 
-class Broker(Part):
+class Broker(Service):
     """A part that speaks Kafka's protocol."""
 
     @property

@@ -62,7 +62,7 @@ class _Alert:
     next_sending: float = 0.0
 
 
-class PartAlerts:
+class ServiceAlerts:
     """Alerts about parts, kept alive in the Alertmanager at ``url``; call ``tick`` often.
 
     Args:

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-from pipeline.shutdown import STOP_SECONDS, follow_signals, leave_it_to_the_thread
+from pipeline.shutdown import STOP_SECONDS, follow_signals, noop_handler
 
 _ALL = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 #: A closing terminal sends SIGHUP, and sometimes twice; nobody is impatient then.
@@ -43,12 +43,12 @@ def stopped_by_signals() -> Iterator[None]:
 
 
 @contextmanager
-def deaf() -> Iterator[None]:
+def signals_deferred() -> Iterator[None]:
     """Signals that ask for the end interrupt nothing while the end is being made."""
     if threading.current_thread() is not threading.main_thread():  # only there may handlers be set, only there they run
         yield
         return
-    before = {number: signal.signal(number, leave_it_to_the_thread) for number in _ALL}
+    before = {number: signal.signal(number, noop_handler) for number in _ALL}
     try:
         yield
     finally:

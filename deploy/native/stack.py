@@ -30,7 +30,7 @@ from deploy.native.services.mock_kafka import WARNING, MemoryBroker
 from deploy.native.services.portalpulse_process import PortalPulseProcess
 from deploy.native.services.prometheus import DEMO, LIVE, PrometheusServer
 from deploy.native.services.receiver import FILE_NAME, Notification, NotificationReceiver
-from deploy.native.signals import deaf
+from deploy.native.signals import signals_deferred
 from domain.errors import ConfigurationError
 from pipeline.addresses import Addresses, remove_addresses, write_addresses
 
@@ -115,7 +115,7 @@ class LocalStack:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         """Stop everything, within 20 seconds; a signal does not interrupt that, a second one ends everything at once."""
-        with self._exit, deaf():
+        with self._exit, signals_deferred():
             remove_addresses(self._folder.path)
             stop_all(self._first, grace=STOP_SECONDS)
             stop_all(self._last, grace=STOP_SECONDS)

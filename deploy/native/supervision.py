@@ -8,7 +8,7 @@ from contextlib import suppress
 from typing import Final
 
 from deploy.native.processes import wait_until
-from deploy.native.service_alerts import STOPPED, PartAlerts
+from deploy.native.service_alerts import STOPPED, ServiceAlerts
 from deploy.native.services.mock_kafka import MemoryBroker
 from deploy.native.stack import LocalStack
 from deploy.native.supervisor import RestartPolicy, Supervised, Supervisor
@@ -31,7 +31,7 @@ class Supervision:
         self._stack = stack
         self._say = say
         self._group_wait = stack.alert_timing.pipeline_group_wait_seconds
-        self._alerts = PartAlerts(
+        self._alerts = ServiceAlerts(
             stack.addresses.alertmanager,
             clock=SystemClock(),
             monotonic=monotonic,

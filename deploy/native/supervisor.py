@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
-from deploy.native.service import Part
+from deploy.native.service import Service
 from domain.errors import UnavailableError
 
 #: Exit status of a process that refuses its configuration or cannot reach what it needs.
@@ -67,8 +67,8 @@ class Supervised:
     ``final``: exit statuses after which it is never started again. ``watched``: whether it must answer although no part needs it.
     """
 
-    part: Part
-    needs: Sequence[Part] = ()
+    part: Service
+    needs: Sequence[Service] = ()
     restartable: bool = True
     final: frozenset[int] = frozenset()
     watched: bool = False
@@ -159,7 +159,7 @@ class Supervisor:
             supervised.part.stop()
             self._ended(supervised, f"ran without answering for {SILENT_SECONDS:.0f} s")
 
-    def _serves(self, part: Part) -> bool:
+    def _serves(self, part: Service) -> bool:
         """Whether a needed part answers; one that has not for long, although it runs, is ended."""
         needed = next((supervised for supervised in self._parts if supervised.part is part), None)
         if needed is None:
@@ -207,7 +207,7 @@ class Supervisor:
         self._observer.ended(supervised.name, cause, pause=pause, restart=recent + 1)
 
 
-def answers(part: Part) -> bool:
+def answers(part: Service) -> bool:
     """Whether the part is ready now."""
     try:
         part.await_ready(timeout=PROBE_SECONDS)

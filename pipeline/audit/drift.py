@@ -56,7 +56,7 @@ class Finding:
 
 
 @dataclass(frozen=True, slots=True)
-class ScopeLook:
+class TierComparison:
     """One scope of one day: exact totals, and findings up to a limit.
 
     ``stuck``: what a plain recount would not replace. ``late``: events by which tallies are behind without being wrong.
@@ -78,14 +78,14 @@ class ScopeLook:
 
 
 @dataclass(frozen=True, slots=True)
-class DayLook:
+class DayComparison:
     """One look at one civil day, every scope of it.
 
     ``by_time``: why Kafka could not tell which events the workers have in hand, so that their age decided; empty when it could.
     """
 
     day: dt.date
-    scopes: Mapping[Tier, ScopeLook]
+    scopes: Mapping[Tier, TierComparison]
     by_time: str = ""
 
     @property
@@ -121,21 +121,21 @@ class DayLook:
         return cls(
             dt.date.fromisoformat(fields["day"]),
             {
-                Tier(scope): ScopeLook(**{**look, "findings": tuple(Finding(**finding) for finding in look["findings"])})
+                Tier(scope): TierComparison(**{**look, "findings": tuple(Finding(**finding) for finding in look["findings"])})
                 for scope, look in fields["scopes"].items()
             },
             fields["by_time"],
         )
 
 
-def confirmed(first: DayLook | None, second: DayLook) -> DayLook:
+def confirmed(first: DayComparison | None, second: DayComparison) -> DayComparison:
     """What both looks at a day found: the second one's findings that the first one had too, by the smaller drift.
 
     Where a look has more differences than it lists, the smaller totals stand for what both found.
     """
     scopes = {}
     for scope, look in second.scopes.items():
-        before = ScopeLook() if first is None else first.scopes.get(scope, ScopeLook())
+        before = TierComparison() if first is None else first.scopes.get(scope, TierComparison())
         known = {finding.key: finding.drift for finding in before.findings}
         findings = tuple(
             replace(finding, drift=min(finding.drift, known[finding.key])) for finding in look.findings if finding.key in known
@@ -145,19 +145,19 @@ def confirmed(first: DayLook | None, second: DayLook) -> DayLook:
         else:
             differing, drift = min(before.differing, look.differing), min(before.drift, look.drift)
         scopes[scope] = replace(look, differing=differing, drift=drift, stuck=min(look.stuck, differing), findings=findings)
-    return DayLook(second.day, scopes, second.by_time)
+    return DayComparison(second.day, scopes, second.by_time)
 
 
 @dataclass(slots=True)
-class AuditBook:
+class DriftTracker:
     """What the continuous audit knows: which days there are, when each was last looked at, and what is confirmed of it.
 
     A day's drift stands until a later look takes it back; days that are gone take theirs along.
     """
 
     _last: dict[dt.date, int] = field(default_factory=dict)  # day -> number of the look, 0 for none
-    _suspects: dict[dt.date, DayLook] = field(default_factory=dict)
-    _confirmed: dict[dt.date, DayLook] = field(default_factory=dict)
+    _suspects: dict[dt.date, DayComparison] = field(default_factory=dict)
+    _confirmed: dict[dt.date, DayComparison] = field(default_factory=dict)
     _looks: int = 0
     _known_at: int = 0  # number of the look at which all days were last listed
 
@@ -186,7 +186,7 @@ class AuditBook:
         others = set(self._last) - suspects - lately
         return [sorted(queue, key=lambda day: (self._last[day], day)) for queue in (suspects, lately, others)]
 
-    def looked(self, look: DayLook) -> DayLook:
+    def looked(self, look: DayComparison) -> DayComparison:
         """Take a look in; returns what is confirmed of the day from now on."""
         self._looks += 1
         self._last[look.day] = self._looks

@@ -9,7 +9,7 @@ from __future__ import annotations
 from aiohttp import web
 
 from domain.errors import ConfigurationError
-from pipeline.audit.service import AuditDesk
+from pipeline.audit.service import AuditService
 from pipeline.serving.requests import (
     InThread,
     Threads,
@@ -26,12 +26,12 @@ from pipeline.serving.requests import (
 _MOST_SHARES = 2**32 - 1
 
 
-def audit_routes(desk: AuditDesk, threads: Threads) -> list[web.RouteDef]:
+def audit_routes(desk: AuditService, threads: Threads) -> list[web.RouteDef]:
     """The endpoints over ``desk``; every step may take minutes."""
     return [*_looking(desk, threads.long), *_repairing(desk, threads.long), *_kafka(desk, threads.long)]
 
 
-def _looking(desk: AuditDesk, in_thread: InThread) -> list[web.RouteDef]:
+def _looking(desk: AuditService, in_thread: InThread) -> list[web.RouteDef]:
     async def days(request: web.Request) -> web.Response:
         first, last = (day(request.query[name]) if name in request.query else None for name in ("from", "to"))
         return web.json_response(await in_thread(lambda: desk.days(first, last)))
@@ -62,7 +62,7 @@ def _looking(desk: AuditDesk, in_thread: InThread) -> list[web.RouteDef]:
     ]
 
 
-def _repairing(desk: AuditDesk, in_thread: InThread) -> list[web.RouteDef]:
+def _repairing(desk: AuditService, in_thread: InThread) -> list[web.RouteDef]:
     async def repair(request: web.Request) -> web.Response:
         fields = await trusted_json(request)
         chosen, agencies = day(str(fields.get("day"))), fields.get("agencies")
@@ -82,7 +82,7 @@ def _repairing(desk: AuditDesk, in_thread: InThread) -> list[web.RouteDef]:
     return [web.post("/api/v1/audit/repair", trusted(repair)), web.post("/api/v1/audit/tidy", trusted(tidy))]
 
 
-def _kafka(desk: AuditDesk, in_thread: InThread) -> list[web.RouteDef]:
+def _kafka(desk: AuditService, in_thread: InThread) -> list[web.RouteDef]:
     async def partitions(_: web.Request) -> web.Response:
         return web.json_response(await in_thread(desk.partitions))
 

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Protocol
 
 from domain.tiers import Tier
-from pipeline.audit.drift import DayLook, Finding, confirmed
+from pipeline.audit.drift import DayComparison, Finding, confirmed
 from pipeline.ingest.unread_offsets import sentence
 
 #: Rows that one share of all names holds, about: a hundred bytes of memory each.
@@ -33,7 +33,7 @@ class KafkaCheck(enum.StrEnum):
     DEEP = "deep"
 
 
-class Desk(Protocol):
+class AuditSteps(Protocol):
     """What ``pipeline.audit.service.AuditDesk`` answers."""
 
     def days(self, first: dt.date | None, last: dt.date | None) -> dict[str, int]: ...  # noqa: D102
@@ -60,7 +60,7 @@ class Progress(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class AuditOptions:
     """What to audit. ``days``: both ends included, None without bound; ``settle`` in seconds."""
 
     first: dt.date | None = None
@@ -94,7 +94,7 @@ class AuditReport:
     findings: list[Finding] = field(default_factory=list)
     repaired: dict[str, Any] | None = None
     contradictions: dict[str, Any] | None = None
-    scattered: dict[str, Any] | None = None
+    reused_event_ids: dict[str, Any] | None = None
     settled_twice: dict[str, Any] | None = None
     unread: dict[str, Any] | None = None
     kafka: dict[str, Any] | None = None
@@ -124,14 +124,14 @@ class AuditReport:
             "findings": [asdict(finding) for finding in self.findings[:SHOWN]],
             "repaired": self.repaired,
             "contradictions": self.contradictions,
-            "scattered": self.scattered,
+            "scattered": self.reused_event_ids,
             "settled_twice": self.settled_twice,
             "unread": self.unread,
             "kafka": self.kafka,
         }
 
 
-def run_audit(desk: Desk, wanted: Wanted, *, wait: Callable[[float], None], progress: Progress) -> AuditReport:
+def run_audit(desk: AuditSteps, wanted: AuditOptions, *, wait: Callable[[float], None], progress: Progress) -> AuditReport:
     """Audit what is wanted; ``wait`` sleeps for so many seconds.
 
     Raises:
@@ -161,13 +161,13 @@ def run_audit(desk: Desk, wanted: Wanted, *, wait: Callable[[float], None], prog
     return report
 
 
-def _look(desk: Desk, day: dt.date, *, settle: float) -> DayLook:
-    return DayLook.from_fields(desk.look(day, settle=settle))
+def _look(desk: AuditSteps, day: dt.date, *, settle: float) -> DayComparison:
+    return DayComparison.from_fields(desk.look(day, settle=settle))
 
 
 def _again(
-    desk: Desk, looks: Sequence[DayLook], settle: float, *, wait: Callable[[float], None], progress: Progress
-) -> list[DayLook]:
+    desk: AuditSteps, looks: Sequence[DayComparison], settle: float, *, wait: Callable[[float], None], progress: Progress
+) -> list[DayComparison]:
     """What is still wrong or late after ``settle`` seconds; what workers have in hand by then is late, not wrong."""
     if not looks:
         return []
@@ -183,14 +183,14 @@ def _again(
 
 
 def _repaired(
-    desk: Desk,
-    wrong: Sequence[DayLook],
+    desk: AuditSteps,
+    wrong: Sequence[DayComparison],
     settle: float,
     report: AuditReport,
     *,
     wait: Callable[[float], None],
     progress: Progress,
-) -> list[DayLook]:
+) -> list[DayComparison]:
     """Repair, look again, and repair what is wrong by then; returns what is wrong or late in the end."""
     days = sorted(look.day for look in wrong)
     report.repaired = {
@@ -226,7 +226,7 @@ def _repaired(
     return remaining
 
 
-def _tell(report: AuditReport, wrong: Sequence[DayLook]) -> None:
+def _tell(report: AuditReport, wrong: Sequence[DayComparison]) -> None:
     for look in wrong:
         for scope, found in look.scopes.items():
             report.drift[scope.value] += found.drift
@@ -237,13 +237,15 @@ def _tell(report: AuditReport, wrong: Sequence[DayLook]) -> None:
     report.findings = _worst(wrong)
 
 
-def _worst(looks: Sequence[DayLook]) -> list[Finding]:
+def _worst(looks: Sequence[DayComparison]) -> list[Finding]:
     """Findings of all scopes, those that are wrong by most first."""
     findings = [finding for look in looks for found in look.scopes.values() for finding in found.findings]
     return sorted(findings, key=lambda finding: (-finding.drift, finding.key))
 
 
-def _search_repeats(desk: Desk, wanted: Wanted, rows: Mapping[dt.date, int], report: AuditReport, *, progress: Progress) -> None:
+def _search_repeats(
+    desk: AuditSteps, wanted: AuditOptions, rows: Mapping[dt.date, int], report: AuditReport, *, progress: Progress
+) -> None:
     progress.begin("searching contradicting contents", report.rows + report.days)
     report.contradictions = _nothing()
     for day, count in rows.items():
@@ -251,10 +253,10 @@ def _search_repeats(desk: Desk, wanted: Wanted, rows: Mapping[dt.date, int], rep
         progress.advance(count + 1)
     shares = max(1, -(-report.rows // _SHARE_ROWS))
     progress.begin("searching repeated ids and dossiers", shares)
-    report.scattered, report.settled_twice = _nothing(), _nothing()
+    report.reused_event_ids, report.settled_twice = _nothing(), _nothing()
     for number in range(shares):
         found = desk.repeats(wanted.period, share=(number, shares))
-        _add(report.scattered, found["scattered"])
+        _add(report.reused_event_ids, found["scattered"])
         _add(report.settled_twice, found["settled_twice"])
         progress.advance(1)
 
@@ -270,7 +272,7 @@ def _add(total: dict[str, Any], found: Mapping[str, Any]) -> None:
             total["examples"][name] = sights
 
 
-def _audit_kafka(desk: Desk, report: AuditReport, *, deep: bool, progress: Progress) -> None:
+def _audit_kafka(desk: AuditSteps, report: AuditReport, *, deep: bool, progress: Progress) -> None:
     """Offsets, and with ``deep`` every acknowledged message that is still in the log; ``faults`` are sentences."""
     found = desk.partitions()
     recorded = (report.unread or {}).get("ranges", ())

@@ -19,11 +19,11 @@ from domain.clock import Clock
 from domain.errors import ConfigurationError, PortalPulseError
 from domain.periods import FIRST_DAY, LAST_DAY, Period
 from domain.tiers import Tier
-from pipeline.audit.drift import AuditBook, DayLook, Finding, ScopeLook
+from pipeline.audit.drift import DayComparison, DriftTracker, Finding, TierComparison
 from pipeline.decode.decoder import Decoder
 from pipeline.ingest.unread_offsets import merged
 from pipeline.logs import get_logger
-from sinks.contract.audit import Acknowledged, Difference, Repeats, Share, TallyAudit, TallyRepair
+from sinks.contract.audit import Acknowledged, Difference, HashShard, Repeats, TallyAudit, TallyRepair
 from sinks.contract.events import EventStore
 from sinks.contract.tallies import Counts, Days, Span
 from sinks.errors import SinkError
@@ -35,11 +35,11 @@ _LISTED = 2_000
 #: Examples of repeats that are shown.
 _EXAMPLES = 20
 #: A recount that began under the old epoch has seen what it will see by then (seconds).
-_PLANNING = 1.0
+_QUERY_START_GRACE = 1.0
 #: An answer of Kafka about its group is used again for this long (seconds). An old answer calls more events unacknowledged.
 _FRESH_SECONDS = 1.0
 #: An event may have been on its way into its table for so long when the days touched lately were asked for.
-_MARGIN = dt.timedelta(seconds=30)
+_INSERT_GRACE = dt.timedelta(seconds=30)
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +118,7 @@ class WorkInHand:
         return InHand(Acknowledged(self._topic, as_of, partitions))
 
 
-class AuditDesk:
+class AuditService:
     """One audit step at a time.
 
     Args:
@@ -149,7 +149,7 @@ class AuditDesk:
         return {day.isoformat(): rows for day, rows in self._audit.civil_days(first, last).items()}
 
     def look(self, day: dt.date, *, settle: float) -> dict[str, Any]:
-        """One look at a day, as ``DayLook.from_fields`` reads it.
+        """One look at a day, as ``DayComparison.from_fields`` reads it.
 
         With ``settle`` 0 every stored event must be tallied. Otherwise events that the workers have in hand need not, as far
         as Kafka tells which these are; where it does not, events of the last ``settle`` seconds need not.
@@ -163,9 +163,9 @@ class AuditDesk:
 
     def repeats(self, days: tuple[dt.date, dt.date] | None, *, share: tuple[int, int]) -> dict[str, Any]:
         """Ids of several events, and dossiers settled by several, within one share of all names."""
-        part = Share(*share)
+        part = HashShard(*share)
         return {
-            "scattered": _repeats(self._audit.scattered(days, part, limit=_EXAMPLES)),
+            "scattered": _repeats(self._audit.reused_event_ids(days, part, limit=_EXAMPLES)),
             "settled_twice": _repeats(self._audit.settled_twice(days, part, limit=_EXAMPLES)),
         }
 
@@ -176,7 +176,7 @@ class AuditDesk:
         epoch = None
         if raise_epoch:
             epoch = self._repair.raise_epoch(f"repair of {day.isoformat()}")
-            self._wait(_PLANNING)
+            self._wait(_QUERY_START_GRACE)
         chosen = None if agencies is None else tuple(agencies)
         days = Days((day,), chosen)
         self._store.recount_minutes(Span(*Period(day, day).instants(), chosen))
@@ -191,7 +191,7 @@ class AuditDesk:
         """Remove what a raised epoch replaced; ``problem`` says why the storage left it to its own merges."""
         try:
             for tier in Tier:
-                self._repair.forget_replaced(tier, days)
+                self._repair.purge_superseded(tier, days)
         except SinkError as error:
             return {"problem": str(error)}
         return {"problem": ""}
@@ -260,16 +260,16 @@ class AuditDesk:
 _ASKED = {"agency": pa.string(), "occurred_at": pa.timestamp("ms", "UTC"), "event_id": pa.string()}
 
 
-def look_at(audit: TallyAudit, day: dt.date, *, settle: dt.timedelta, in_hand: InHand) -> DayLook:
+def look_at(audit: TallyAudit, day: dt.date, *, settle: dt.timedelta, in_hand: InHand) -> DayComparison:
     """Every scope of a day compared once. Kafka must have been asked for ``in_hand`` before."""
     scopes = {}
     for scope in Tier:
         found = audit.compare(Tier(scope.value), day, settle=settle, limit=_LISTED, acknowledged=in_hand.acknowledged)
         findings = tuple(_finding(difference) for difference in found.differences)
-        scopes[scope] = ScopeLook(
+        scopes[scope] = TierComparison(
             found.buckets, found.differing, found.drift, found.stuck, findings, late=found.late, in_hand=found.in_hand
         )
-    return DayLook(day, scopes, in_hand.by_time)
+    return DayComparison(day, scopes, in_hand.by_time)
 
 
 def _finding(difference: Difference) -> Finding:
@@ -345,7 +345,7 @@ class ContinuousAudit:
         self._settle = dt.timedelta(seconds=settle)
         self._clock, self._monotonic = clock, monotonic
         self._ask_in_hand, self._in_hand = in_hand, InHand()
-        self._book = AuditBook()
+        self._book = DriftTracker()
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
         self._asked: float | None = None  # when the days touched lately were last asked for
@@ -390,7 +390,7 @@ class ContinuousAudit:
     def _look_around(self, began: float) -> None:
         if self._book.round_done:
             self._book.know(self._audit.civil_days())
-        since = self._settle + _MARGIN
+        since = self._settle + _INSERT_GRACE
         if self._asked is not None:
             since += dt.timedelta(seconds=began - self._asked)
         queues = self._book.plan(self._audit.touched(since))

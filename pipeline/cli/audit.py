@@ -20,7 +20,7 @@ from domain.errors import UnavailableError
 from domain.periods import Period
 from domain.tiers import Tier
 from pipeline import wiring
-from pipeline.audit.run import SHOWN, AuditReport, Desk, KafkaCheck, Wanted, run_audit, unread_sentence
+from pipeline.audit.run import SHOWN, AuditOptions, AuditReport, AuditSteps, KafkaCheck, run_audit, unread_sentence
 from pipeline.cli import options
 from pipeline.cli.remote import Process, is_embedded, running
 from pipeline.folders import folder
@@ -85,7 +85,7 @@ def _audit(
     days = tuple(None if text is None else options.day(option, text) for option, text in (("--from", first), ("--to", last)))
     if days[0] is not None and days[1] is not None:
         Period(days[0], days[1])
-    wanted = Wanted(days[0], days[1], repair=repair, settle=settle, repeats=repeats, kafka=kafka)
+    wanted = AuditOptions(days[0], days[1], repair=repair, settle=settle, repeats=repeats, kafka=kafka)
     try:
         with _desk(data) as desk, _bar() as progress:
             report = run_audit(desk, wanted, wait=time.sleep, progress=progress)
@@ -145,7 +145,7 @@ class _RemoteDesk:
 
 
 @contextmanager
-def _desk(data: Path | None) -> Iterator[Desk]:
+def _desk(data: Path | None) -> Iterator[AuditSteps]:
     """On a server the desk itself; with an embedded storage that of the process that owns it."""
     settings: Settings = load_settings()
     if data is not None or is_embedded(settings):
@@ -198,7 +198,7 @@ def _print(report: AuditReport, console: Console) -> None:
         if report.repaired["problem"]:
             console.print(f"Replaced rows stay until they are merged: {report.repaired['problem']}", markup=False)
     _print_repeats("events stored with two contents (only those not merged yet are seen)", report.contradictions, console)
-    _print_repeats("event ids under several agencies or times", report.scattered, console)
+    _print_repeats("event ids under several agencies or times", report.reused_event_ids, console)
     _print_repeats("dossiers settled by several events", report.settled_twice, console)
     if report.kafka is None:  # otherwise they stand among its faults
         for unread in (report.unread or {}).get("ranges", ()):

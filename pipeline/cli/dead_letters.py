@@ -20,11 +20,11 @@ from domain.periods import VIETNAM
 from pipeline import wiring
 from pipeline.cli.remote import AnswerError, NotRunningError, Process, is_absent, is_embedded, running
 from pipeline.dead_letters.routes import NO_DEAD_LETTER
-from pipeline.dead_letters.service import DeadLetterDesk, filter_fields, parse_filter
+from pipeline.dead_letters.service import DeadLetterService, filter_fields, parse_filter
 from pipeline.folders import folder
 from pipeline.logs import configure_logging
 from pipeline.settings import Settings, load_settings
-from sinks.contract.dead_letters import LetterFilter, Position
+from sinks.contract.dead_letters import DeadLetterFilter, Position
 
 Reasons = Annotated[list[str] | None, typer.Option("--reason", help="Only of this reason; may be repeated.")]
 Topics = Annotated[list[str] | None, typer.Option("--topic", help="Only of this topic; may be repeated.")]
@@ -187,7 +187,7 @@ class _RemoteDesk:
     def __init__(self, process: Process) -> None:
         self._process = process
 
-    def page(self, wanted: LetterFilter, *, limit: int, after: Position | None = None) -> dict[str, Any]:
+    def page(self, wanted: DeadLetterFilter, *, limit: int, after: Position | None = None) -> dict[str, Any]:
         fields = filter_fields(wanted) | {"limit": limit, "replayed": "1" if wanted.replayed else "0"}
         if after is not None:
             fields["after"] = "/".join(map(str, after))
@@ -204,13 +204,13 @@ class _RemoteDesk:
             raise
         return letter
 
-    def preview(self, wanted: LetterFilter) -> dict[str, Any]:
+    def preview(self, wanted: DeadLetterFilter) -> dict[str, Any]:
         return self._change("replay", filter_fields(wanted) | {"dry_run": True})
 
-    def replay(self, wanted: LetterFilter) -> dict[str, Any]:
+    def replay(self, wanted: DeadLetterFilter) -> dict[str, Any]:
         return self._change("replay", filter_fields(wanted))
 
-    def drop(self, wanted: LetterFilter) -> dict[str, Any]:
+    def drop(self, wanted: DeadLetterFilter) -> dict[str, Any]:
         return self._change("drop", filter_fields(wanted))
 
     def accept(self, topic: str, partition: int, *, until: int | None) -> dict[str, Any]:
@@ -222,7 +222,7 @@ class _RemoteDesk:
 
 
 @contextmanager
-def _desk(data: Path | None) -> Iterator[DeadLetterDesk | _RemoteDesk]:
+def _desk(data: Path | None) -> Iterator[DeadLetterService | _RemoteDesk]:
     """On a server the desk itself; with an embedded storage that of the process that owns it."""
     settings: Settings = load_settings()
     if data is not None or is_embedded(settings):
@@ -233,7 +233,7 @@ def _desk(data: Path | None) -> Iterator[DeadLetterDesk | _RemoteDesk]:
 
 
 @contextmanager
-def _desk_or_folder(settings: Settings, data: Path | None) -> Iterator[DeadLetterDesk | _RemoteDesk]:
+def _desk_or_folder(settings: Settings, data: Path | None) -> Iterator[DeadLetterService | _RemoteDesk]:
     """As ``_desk``; when no process runs on an embedded storage, the desk over its folder.
 
     Raises:
@@ -256,7 +256,7 @@ def _desk_or_folder(settings: Settings, data: Path | None) -> Iterator[DeadLette
         yield wiring.dead_letter_desk(settings, clickhouse)
 
 
-def _nothing(desk: DeadLetterDesk | _RemoteDesk, wanted: LetterFilter) -> str:
+def _nothing(desk: DeadLetterService | _RemoteDesk, wanted: DeadLetterFilter) -> str:
     """Why a list is empty: nothing was set aside, everything was replayed, or the filter leaves nothing over."""
     if wanted.chooses:
         return "No message that was set aside fits the filter."
@@ -266,7 +266,7 @@ def _nothing(desk: DeadLetterDesk | _RemoteDesk, wanted: LetterFilter) -> str:
 
 def _filter(
     reason: list[str] | None, topic: list[str] | None, since: str | None, until: str | None, *, replayed: bool
-) -> LetterFilter:
+) -> DeadLetterFilter:
     fields: dict[str, Any] = {"reason": reason or [], "topic": topic or [], "replayed": replayed}
     for name, text in (("from", since), ("to", until)):
         if text is not None:

@@ -11,7 +11,7 @@ from typing import Any
 from aiohttp import web
 
 from domain.errors import ConfigurationError
-from pipeline.dead_letters.service import MOST_ENTRIES, DeadLetterDesk, parse_filter
+from pipeline.dead_letters.service import MOST_ENTRIES, DeadLetterService, parse_filter
 from pipeline.serving.access import demand_trust
 from pipeline.serving.requests import Threads, answered, error_response, partition_number, trusted_json, whole_number
 from sinks.contract.dead_letters import Position
@@ -20,7 +20,7 @@ from sinks.contract.dead_letters import Position
 NO_DEAD_LETTER = "no_dead_letter"
 
 
-def dead_letter_routes(desk: DeadLetterDesk, threads: Threads) -> list[web.RouteDef]:
+def dead_letter_routes(desk: DeadLetterService, threads: Threads) -> list[web.RouteDef]:
     """The endpoints over ``desk``."""
 
     async def page(request: web.Request) -> web.Response:

@@ -15,11 +15,18 @@ from typing import Any, Protocol
 
 from domain.clock import Clock
 from domain.errors import ConfigurationError, UnavailableError
-from domain.events import Reason, Refusal
+from domain.events import Reason, Rejection
 from pipeline.dead_letters.message import message_of, shown
-from pipeline.decode.validator import Judge
+from pipeline.decode.validator import EventValidator
 from pipeline.logs import get_logger
-from sinks.contract.dead_letters import DeadLetter, DeadLetterLimitStore, DeadLetterStore, LetterEntry, LetterFilter, Position
+from sinks.contract.dead_letters import (
+    DeadLetter,
+    DeadLetterEntry,
+    DeadLetterFilter,
+    DeadLetterLimitStore,
+    DeadLetterStore,
+    Position,
+)
 
 #: Letters in memory at once while replaying: each may be as large as the broker allows.
 _AT_ONCE = 200
@@ -37,7 +44,7 @@ class Sender(Protocol):
         ...
 
 
-class DeadLetterDesk:
+class DeadLetterService:
     """Answers with plain values, ready for JSON.
 
     Args:
@@ -52,7 +59,7 @@ class DeadLetterDesk:
         self,
         store: DeadLetterStore,
         *,
-        judge: Judge,
+        judge: EventValidator,
         clock: Clock,
         sender: Callable[[], Sender],
         limits: DeadLetterLimitStore,
@@ -63,7 +70,7 @@ class DeadLetterDesk:
         self._limits, self._ends = limits, ends
         self._future_tolerance = future_tolerance
 
-    def page(self, wanted: LetterFilter, *, limit: int, after: Position | None = None) -> dict[str, Any]:
+    def page(self, wanted: DeadLetterFilter, *, limit: int, after: Position | None = None) -> dict[str, Any]:
         """Counts by reason and one page; ``next`` names where the next page begins, or is None."""
         entries = self._store.entries(wanted, limit=limit, after=after)
         return {
@@ -80,18 +87,18 @@ class DeadLetterDesk:
         letter, entry = found
         return _entry(entry) | {"key": shown(letter.key), "value": shown(letter.value)}
 
-    def preview(self, wanted: LetterFilter) -> dict[str, Any]:
+    def preview(self, wanted: DeadLetterFilter) -> dict[str, Any]:
         """What the present rules would make of the letters; nothing is sent."""
         latest = self._clock.now() + self._future_tolerance
         verdicts: Counter[str] = Counter()
         for page in self._pages(wanted):
             for letter in page:
                 verdict = self._judge.judge(message_of(letter.value, letter.reason), latest=latest)
-                verdicts[str(verdict.reason) if isinstance(verdict, Refusal) else ""] += 1
+                verdicts[str(verdict.reason) if isinstance(verdict, Rejection) else ""] += 1
         accepted = verdicts.pop("", 0)
         return {"accepted": accepted, "refused": dict(sorted(verdicts.items()))}
 
-    def replay(self, wanted: LetterFilter) -> dict[str, Any]:
+    def replay(self, wanted: DeadLetterFilter) -> dict[str, Any]:
         """Send the letters again and mark them.
 
         Raises:
@@ -108,7 +115,7 @@ class DeadLetterDesk:
             sent += len(page)
         return {"sent": sent}
 
-    def drop(self, wanted: LetterFilter) -> dict[str, Any]:
+    def drop(self, wanted: DeadLetterFilter) -> dict[str, Any]:
         """Remove the letters for good.
 
         Raises:
@@ -149,7 +156,7 @@ class DeadLetterDesk:
         log.warning("dead_letters_accepted", topic=topic, partition=partition, until=until)
         return {"topic": topic, "partition": partition, "until": until}
 
-    def _pages(self, wanted: LetterFilter) -> Iterator[Sequence[DeadLetter]]:
+    def _pages(self, wanted: DeadLetterFilter) -> Iterator[Sequence[DeadLetter]]:
         after: Position | None = None
         while page := self._store.letters(wanted, limit=_AT_ONCE, after=after):
             yield page
@@ -179,7 +186,7 @@ def _require_numbers(partition: int, until: int) -> None:
         )
 
 
-def parse_filter(fields: Mapping[str, Any]) -> LetterFilter:
+def parse_filter(fields: Mapping[str, Any]) -> DeadLetterFilter:
     """A filter from its form in JSON or a query: reason and topic (lists), from and to (RFC 3339 with offset), replayed.
 
     Raises:
@@ -192,7 +199,7 @@ def parse_filter(fields: Mapping[str, Any]) -> LetterFilter:
     for reason in reasons:
         if reason not in {str(known) for known in Reason}:
             raise ConfigurationError(f"There is no reason {reason!r}.", remedy=f"Reasons: {', '.join(Reason)}.")
-    return LetterFilter(
+    return DeadLetterFilter(
         reasons=reasons,
         topics=tuple(str(topic) for topic in fields.get("topic", ())),
         since=_instant("from", fields.get("from")),
@@ -201,7 +208,7 @@ def parse_filter(fields: Mapping[str, Any]) -> LetterFilter:
     )
 
 
-def filter_fields(wanted: LetterFilter) -> dict[str, Any]:
+def filter_fields(wanted: DeadLetterFilter) -> dict[str, Any]:
     """The form that ``parse_filter`` reads."""
     fields: dict[str, Any] = {"reason": list(wanted.reasons), "topic": list(wanted.topics), "replayed": wanted.replayed}
     for name, instant in (("from", wanted.since), ("to", wanted.until)):
@@ -224,7 +231,7 @@ def _instant(name: str, text: Any) -> dt.datetime | None:
     )
 
 
-def _entry(entry: LetterEntry) -> dict[str, Any]:
+def _entry(entry: DeadLetterEntry) -> dict[str, Any]:
     fields = asdict(entry)
     for name in ("first_seen", "replayed_at"):
         fields[name] = None if fields[name] is None else fields[name].isoformat(timespec="milliseconds")

@@ -36,14 +36,14 @@ from domain.events import (
     Channel,
     DossierEvent,
     Reason,
-    Refusal,
+    Rejection,
     ReturnedBy,
     ServiceLevel,
     Status,
 )
 from domain.periods import LAST_INSTANT, VIETNAM_OFFSET_MINUTES
-from pipeline.decode.templates import Layouts
-from pipeline.decode.validator import Judge, known_fields
+from pipeline.decode.templates import MessageTemplates
+from pipeline.decode.validator import EventValidator, known_fields
 
 #: Columns of accepted events. ``position`` is the index of the message among the values given.
 EVENT_SCHEMA: Final = pa.schema(
@@ -116,7 +116,7 @@ class Decoded:
     """What a batch of messages turned into; every message is in exactly one of the two."""
 
     events: pa.Table  # EVENT_SCHEMA, in the order of ``position``
-    refusals: tuple[tuple[int, Refusal], ...]  # (position, refusal), ascending
+    refusals: tuple[tuple[int, Rejection], ...]  # (position, refusal), ascending
     judged: int  # messages that went through the slow path
     bulk_error: str = ""  # the unforeseen error for which the judge decided every message; empty: there was none
 
@@ -125,9 +125,9 @@ class Decoder:
     """Decodes batches against one registry. Safe to use from several threads."""
 
     def __init__(self, registry: AgencyRegistry) -> None:
-        self._judge = Judge(registry)
+        self._judge = EventValidator(registry)
         self._agencies = _AgencyColumns(registry)
-        self._layouts = Layouts(
+        self._layouts = MessageTemplates(
             texts=[name for name, kind in _FIELDS if kind == pa.string()],
             numbers=[name for name, kind in _FIELDS if kind != pa.string()],
             required=_REQUIRED,
@@ -183,13 +183,13 @@ class Decoder:
 
     def _judged(
         self, values: Sequence[bytes | None], positions: Iterable[int], latest: dt.datetime
-    ) -> tuple[list[pa.Table], list[tuple[int, Refusal]]]:
+    ) -> tuple[list[pa.Table], list[tuple[int, Rejection]]]:
         """Messages judged one by one: the events as tables, and the refusals (ascending)."""
         events: list[tuple[int, DossierEvent]] = []
-        refusals: list[tuple[int, Refusal]] = []
+        refusals: list[tuple[int, Rejection]] = []
         for position in positions:
             verdict = self._judge.judge(values[position], latest=latest)
-            if isinstance(verdict, Refusal):
+            if isinstance(verdict, Rejection):
                 refusals.append((position, verdict))
             else:
                 events.append((position, verdict))
@@ -280,7 +280,7 @@ class Decoder:
         )
         return table, [] if every else positions[~good].tolist()
 
-    def _tables_of(self, events: list[tuple[int, DossierEvent]]) -> tuple[list[pa.Table], list[tuple[int, Refusal]]]:
+    def _tables_of(self, events: list[tuple[int, DossierEvent]]) -> tuple[list[pa.Table], list[tuple[int, Rejection]]]:
         """Events of the slow path as tables; an event that fits no column is refused, alone."""
         if not events:
             return [], []
@@ -290,7 +290,7 @@ class Decoder:
             raise
         except Exception as error:  # noqa: BLE001 - see Judge.judge: one message must not stop the batch
             if len(events) == 1:
-                return [], [(events[0][0], Refusal(Reason.UNFORESEEN, where_and_what(error)))]
+                return [], [(events[0][0], Rejection(Reason.UNFORESEEN, where_and_what(error)))]
         half = len(events) // 2
         (left, left_unfit), (right, right_unfit) = self._tables_of(events[:half]), self._tables_of(events[half:])
         return left + right, left_unfit + right_unfit
@@ -370,7 +370,7 @@ def _sorted(table: pa.Table) -> pa.Table:
     return table if (positions[1:] > positions[:-1]).all() else table.sort_by("position")
 
 
-def _expect_each_once(table: pa.Table, refusals: Sequence[tuple[int, Refusal]], count: int) -> None:
+def _expect_each_once(table: pa.Table, refusals: Sequence[tuple[int, Rejection]], count: int) -> None:
     """Stop rather than lose or double a message: each of ``count`` positions is an event or a refusal, never both."""
     refused = np.fromiter((position for position, _ in refusals), dtype=np.int64, count=len(refusals))
     seen = np.bincount(np.concatenate([table.column("position").to_numpy(), refused]), minlength=count)

@@ -56,7 +56,7 @@ class _Value:
 
 
 @dataclass(frozen=True, slots=True)
-class Layout:
+class MessageTemplate:
     """The bytes around the values: ``texts[n]`` stands before ``values[n]``, the last text at the end."""
 
     texts: tuple[bytes, ...]
@@ -69,7 +69,7 @@ class Layout:
         return frozenset(value.name for value in self.values)
 
 
-def learn(message: bytes, *, texts: frozenset[str], numbers: frozenset[str]) -> Layout | None:
+def learn(message: bytes, *, texts: frozenset[str], numbers: frozenset[str]) -> MessageTemplate | None:
     """The layout of one message, or None when it has none that could be matched.
 
     Args:
@@ -115,7 +115,7 @@ def learn(message: bytes, *, texts: frozenset[str], numbers: frozenset[str]) -> 
             if is_text
             else _Value(name, is_text=False, mark=mark if opening >= 0 else -1, tail=opening if opening >= 0 else len(behind))
         )
-    return Layout(pieces, tuple(values), marks)
+    return MessageTemplate(pieces, tuple(values), marks)
 
 
 class Group:
@@ -128,7 +128,7 @@ class Group:
 
     @property
     def positions(self) -> Positions:
-        """Index of each message among those given to ``Layouts.split``."""
+        """Index of each message among those given to ``MessageTemplates.split``."""
         return np.concatenate(self._positions)
 
     def column(self, name: str) -> pa.ChunkedArray | None:
@@ -148,7 +148,7 @@ class Group:
             self._numbers.setdefault(name, []).append(digits)
 
 
-class Layouts:
+class MessageTemplates:
     """Remembers the layouts seen. Safe to use from several threads: what one forgets another learns again.
 
     Args:
@@ -159,7 +159,7 @@ class Layouts:
 
     def __init__(self, *, texts: Iterable[str], numbers: Iterable[str], required: Iterable[str]) -> None:
         self._texts, self._numbers, self._required = frozenset(texts), frozenset(numbers), frozenset(required)
-        self._known: tuple[Layout, ...] = ()
+        self._known: tuple[MessageTemplate, ...] = ()
 
     def split(self, values: Sequence[bytes | None]) -> tuple[list[Group], Positions]:
         """Sort messages by layout.
@@ -167,18 +167,18 @@ class Layouts:
         Returns:
             the groups, and the positions of the messages that match no layout (ascending).
         """
-        groups: defaultdict[Layout, Group] = defaultdict(Group)
+        groups: defaultdict[MessageTemplate, Group] = defaultdict(Group)
         rest = [np.empty(0, np.int64)]
         for start in range(0, len(values), _BLOCK):
             block = _Block(values[start : start + _BLOCK], start)
             rest.append(start + self._sort(block, groups))
         return list(groups.values()), np.concatenate(rest)
 
-    def _sort(self, block: _Block, groups: defaultdict[Layout, Group]) -> Positions:
+    def _sort(self, block: _Block, groups: defaultdict[MessageTemplate, Group]) -> Positions:
         """Add the block's messages to their groups; returns the rows that match no layout."""
         left = np.flatnonzero(block.plain)
         known = self._known
-        used: list[Layout] = []
+        used: list[MessageTemplate] = []
         for layout in known:
             left, found = self._take(block, layout, left, groups)
             used += [layout] if found else []
@@ -196,7 +196,9 @@ class Layouts:
         others = np.flatnonzero(~block.plain)
         return np.sort(np.concatenate((others, left))) if len(others) else left
 
-    def _take(self, block: _Block, layout: Layout, rows: Positions, groups: defaultdict[Layout, Group]) -> tuple[Positions, bool]:
+    def _take(
+        self, block: _Block, layout: MessageTemplate, rows: Positions, groups: defaultdict[MessageTemplate, Group]
+    ) -> tuple[Positions, bool]:
         """Move the rows that have the layout into its group; returns the others, and whether there were any."""
         alike = block.marks_of_row[rows] == layout.marks
         chosen = rows if alike.all() else rows[alike]
@@ -269,13 +271,13 @@ class _Block:
 class _Match:
     """Which of some rows have a layout, and where their values are."""
 
-    layout: Layout
+    layout: MessageTemplate
     rows: Positions
     fits: Flags
     spans: tuple[tuple[Positions, Positions], ...]  # first byte and end of each value, a pair for each of the layout's
 
     @classmethod
-    def of(cls, block: _Block, layout: Layout, rows: Positions) -> _Match:
+    def of(cls, block: _Block, layout: MessageTemplate, rows: Positions) -> _Match:
         """Compare: every text of the layout at its place, from the first byte to the last, leaves only the values.
 
         The quotation marks inside a text are the row's own marks in their order, because no other stands between them; so

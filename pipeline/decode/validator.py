@@ -29,7 +29,7 @@ from domain.events import (
     Channel,
     DossierEvent,
     Reason,
-    Refusal,
+    Rejection,
     ReturnedBy,
     ServiceLevel,
     Status,
@@ -43,7 +43,7 @@ class _RefusedError(Exception):
 
     def __init__(self, reason: Reason, detail: str) -> None:
         super().__init__(detail)
-        self.refusal = Refusal(reason, detail)
+        self.refusal = Rejection(reason, detail)
 
 
 _EVENT_ID = re.compile(EVENT_ID, re.ASCII)
@@ -75,7 +75,7 @@ _RETURNS = frozenset(str(way) for way in ReturnedBy)
 
 
 @dataclass(frozen=True, slots=True)
-class Judge:
+class EventValidator:
     """Applies the whole contract to one message.
 
     Checks run in a fixed order, so a message with several faults always gets the same reason: size and syntax first, then
@@ -84,7 +84,7 @@ class Judge:
 
     registry: AgencyRegistry
 
-    def judge(self, value: bytes | None, *, latest: dt.datetime) -> DossierEvent | Refusal:
+    def judge(self, value: bytes | None, *, latest: dt.datetime) -> DossierEvent | Rejection:
         """The event in ``value``, or why there is none. ``latest``: no event may be dated after this instant (aware).
 
         A fault of this program that one message brings to light is a refusal, too (``Reason.UNFORESEEN``): it would come again
@@ -100,7 +100,7 @@ class Judge:
         except FATAL:
             raise
         except Exception as error:  # noqa: BLE001 - see above
-            return Refusal(Reason.UNFORESEEN, where_and_what(error))
+            return Rejection(Reason.UNFORESEEN, where_and_what(error))
 
     def _event(self, fields: dict[str, Any], latest: dt.datetime) -> DossierEvent:
         event_id = _text(fields, "event_id", _EVENT_ID, Reason.BAD_EVENT_ID)

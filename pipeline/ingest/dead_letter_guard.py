@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from domain.errors import DeadLetterLimitError
 from pipeline.ingest.dead_letter_limit import BatchJudgement, DeadLetterLimit, Excess, Part, Partition, PartitionCount, Window
-from pipeline.ingest.storage_retry import Patience
+from pipeline.ingest.storage_retry import StorageRetry
 from pipeline.logs import get_logger
 from pipeline.settings import PREFIX
 from sinks.contract.dead_letters import DeadLetter, DeadLetterCheckpoint, DeadLetterLimitState, DeadLetterLimitStore
@@ -72,9 +72,9 @@ class DeadLetterGuard:
     """
 
     def __init__(
-        self, limit: DeadLetterLimit, store: DeadLetterLimitStore, *, patiently: Patience, stopping: threading.Event
+        self, limit: DeadLetterLimit, store: DeadLetterLimitStore, *, patiently: StorageRetry, stopping: threading.Event
     ) -> None:
-        self._limit, self._store, self._patiently, self._stopping = limit, store, patiently, stopping
+        self._limit, self._store, self._retrying, self._stopping = limit, store, patiently, stopping
         self._known: dict[Partition, _Known] = {}
         self._next = 0
         self._changed = threading.Condition()
@@ -159,11 +159,11 @@ class DeadLetterGuard:
                 checkpoints.append(DeadLetterCheckpoint(*partition, lasts[partition], count.run, count.window.groups))
             known.count = count
         if checkpoints:
-            self._patiently(lambda: self._store.insert_checkpoints(checkpoints))
+            self._retrying(lambda: self._store.insert_checkpoints(checkpoints))
 
     def _state(self, partition: Partition, *, before: int) -> DeadLetterLimitState:
         topic, number = partition
-        return self._patiently(lambda: self._store.limit_state(topic, number, before=before))
+        return self._retrying(lambda: self._store.limit_state(topic, number, before=before))
 
     def _load(self, part: AssignedPart) -> _Known:
         state = self._state(part.partition, before=part.offset)

@@ -26,14 +26,14 @@ import numpy as np
 import pyarrow as pa
 
 from domain.clock import Clock
-from domain.events import Reason, Refusal
+from domain.events import Reason, Rejection
 from pipeline.decode.decoder import Decoded, Decoder
 from pipeline.ingest.dead_letter_guard import AssignedPart, BatchGuard, DeadLetterGuard, NoCheckpoints, StoppedError
 from pipeline.ingest.dead_letter_limit import DeadLetterLimit
-from pipeline.ingest.dirty_buckets import Ledger, Touch, touched_hours
-from pipeline.ingest.event_rows import Stretch, with_positions
-from pipeline.ingest.recounter import Pace, Recounter
-from pipeline.ingest.storage_retry import Patience
+from pipeline.ingest.dirty_buckets import DirtyBuckets, DirtyHour, dirty_hours
+from pipeline.ingest.event_rows import OffsetRange, with_positions
+from pipeline.ingest.recounter import Recounter, RestPolicy
+from pipeline.ingest.storage_retry import StorageRetry
 from pipeline.logs import get_logger
 from pipeline.metrics import WorkerMetrics
 from pipeline.settings import IngestSettings
@@ -89,7 +89,7 @@ class Fetch:
     assignment: int = 0  # rises whenever partitions come or go
 
 
-class Room:
+class MemoryBudget:
     """How much is held in memory; the fetching side pauses while it is full."""
 
     def __init__(self, *, rows: int, size: int) -> None:
@@ -123,7 +123,7 @@ class _Batch:
     rows: pa.Table
     positions: np.ndarray  # of the rows among the messages of the batch, ascending
     letters: tuple[DeadLetter, ...]
-    touched: dict[int, Touch]
+    touched: dict[int, DirtyHour]
     fetches: tuple[Fetch, ...]
     guard: BatchGuard
 
@@ -152,7 +152,7 @@ class Delivery:
         limit: DeadLetterLimit = _NO_LIMIT,
         checkpoints: DeadLetterLimitStore | None = None,
     ) -> None:
-        self.room = Room(rows=settings.max_unstored_rows, size=settings.max_unstored_bytes)
+        self.room = MemoryBudget(rows=settings.max_unstored_rows, size=settings.max_unstored_bytes)
         self._decoder, self._store, self._settings, self._metrics, self._clock = (
             decoder,
             store,
@@ -163,14 +163,14 @@ class Delivery:
         self._acknowledge, self._fail = acknowledge, fail
         self._stopping = threading.Event()
         self._last_offer = -_BUSY_SECONDS
-        self._patiently = Patience(clock)
+        self._retrying = StorageRetry(clock)
         self._guard_of_letters = DeadLetterGuard(
-            limit, checkpoints or NoCheckpoints(), patiently=self._patiently, stopping=self._stopping
+            limit, checkpoints or NoCheckpoints(), patiently=self._retrying, stopping=self._stopping
         )
         self._batches = 0  # decoded so far
         self._fetched: queue.Queue[Fetch] = queue.Queue()  # bounded by the room
         self._decoded: queue.Queue[_Batch] = queue.Queue(1)
-        self._ledger = Ledger()
+        self._ledger = DirtyBuckets()
         self._awaiting: deque[tuple[int, tuple[Fetch, ...]]] = deque()
         self._guard = threading.Lock()
         self.unacknowledged = 0  # messages offered and not yet acknowledged
@@ -181,11 +181,11 @@ class Delivery:
         self._recounter = Recounter(
             ledger=self._ledger,
             store=store,
-            patiently=self._patiently,
+            patiently=self._retrying,
             agencies=decoder.agencies,
-            minutes=Pace(settings.minute_interval_ms / 1000, *_MINUTE_DUTY),
-            days=Pace(settings.day_interval_ms / 1000, *_DAY_DUTY),
-            procedures=Pace(settings.procedure_interval_ms / 1000, *_PROCEDURE_DUTY),
+            minutes=RestPolicy(settings.minute_interval_ms / 1000, *_MINUTE_DUTY),
+            days=RestPolicy(settings.day_interval_ms / 1000, *_DAY_DUTY),
+            procedures=RestPolicy(settings.procedure_interval_ms / 1000, *_PROCEDURE_DUTY),
             on_counted=self._acknowledge_counted,
             busy=self._is_busy,
             flooded=lambda: self.room.rows > settings.max_unstored_rows // 2,
@@ -200,9 +200,9 @@ class Delivery:
         ]
 
     @property
-    def storage_away_since(self) -> dt.datetime | None:
+    def storage_unavailable_since(self) -> dt.datetime | None:
         """Since when the storage does not answer, or None."""
-        return self._patiently.away_since
+        return self._retrying.unavailable_since
 
     def start(self) -> None:
         """Start the threads."""
@@ -219,7 +219,7 @@ class Delivery:
 
     def record_unread(self, ranges: Sequence[UnreadRange]) -> None:
         """Record offsets that left the log before they were read; waits while the storage is away, however long."""
-        self._patiently(lambda: self._store.insert_unread(ranges))
+        self._retrying(lambda: self._store.insert_unread(ranges))
 
     def _is_busy(self) -> bool:
         """Whether messages are waiting to be stored, or came a moment ago: recounting must leave room for them."""
@@ -279,7 +279,7 @@ class Delivery:
     def _decode(self, fetches: Sequence[Fetch]) -> _Batch:
         with self._metrics.decode_seconds.time():
             values: list[bytes | None] = []
-            stretches: list[Stretch] = []
+            stretches: list[OffsetRange] = []
             parts: list[AssignedPart] = []
             batches: list[MessageBatch] = []
             for fetch in fetches:
@@ -287,7 +287,7 @@ class Delivery:
                     unpacked = batch.values()
                     if unpacked:
                         values += unpacked
-                        stretches.append(Stretch(fetch.topic, fetch.partition, batch.first_offset, len(unpacked)))
+                        stretches.append(OffsetRange(fetch.topic, fetch.partition, batch.first_offset, len(unpacked)))
                         parts.append(
                             AssignedPart((fetch.topic, fetch.partition), batch.first_offset, len(unpacked), fetch.assignment)
                         )
@@ -299,7 +299,7 @@ class Delivery:
             del values, batches  # half of what a batch weighs
             positions = decoded.events.column("position").to_numpy()
             rows = with_positions(decoded.events, stretches) if decoded.events.num_rows else decoded.events
-            touched = touched_hours(
+            touched = dirty_hours(
                 pa.concat_arrays([chunk.indices for chunk in rows.column("agency").chunks]).to_numpy()
                 if rows.num_rows
                 else pa.array([], pa.int32()).to_numpy(),
@@ -312,7 +312,7 @@ class Delivery:
         self._batches += 1
         return _Batch(rows, positions, letters, touched, tuple(fetches), guard)
 
-    def _tell_unforeseen(self, decoded: Decoded, messages: int, stretches: Sequence[Stretch]) -> None:
+    def _tell_unforeseen(self, decoded: Decoded, messages: int, stretches: Sequence[OffsetRange]) -> None:
         """Log and count what is a fault of this program and not of the messages; the messages themselves are safe."""
         places = [f"{stretch.topic}/{stretch.partition}@{stretch.offset}" for stretch in stretches]
         if decoded.bulk_error:
@@ -364,7 +364,7 @@ class Delivery:
         batch.guard.decide_all()
         letters = [*batch.letters, *refused]
         for start in range(0, len(letters), _LETTERS_AT_ONCE):
-            self._patiently(lambda some=letters[start : start + _LETTERS_AT_ONCE]: self._store.insert_dead_letters(some))  # type: ignore[misc]
+            self._retrying(lambda some=letters[start : start + _LETTERS_AT_ONCE]: self._store.insert_dead_letters(some))  # type: ignore[misc]
         batch.guard.leave()
         return len(refused)
 
@@ -375,7 +375,7 @@ class Delivery:
             DeadLetterLimitError: so many are refused that the rest need not be tried.
         """
         try:
-            self._patiently(lambda: self._store.insert_events(rows))
+            self._retrying(lambda: self._store.insert_events(rows))
         except RefusedRows as error:
             guard.enter()
             if rows.num_rows > 1:
@@ -402,9 +402,9 @@ class Delivery:
 
 
 def _letters(
-    refusals: Sequence[tuple[int, Refusal]],
+    refusals: Sequence[tuple[int, Rejection]],
     values: Sequence[bytes | None],
-    stretches: Sequence[Stretch],
+    stretches: Sequence[OffsetRange],
     batches: Sequence[MessageBatch],
 ) -> tuple[DeadLetter, ...]:
     """Refused messages whole, with their keys and exact offsets. ``refusals`` ascend; stretch n was made from batch n."""

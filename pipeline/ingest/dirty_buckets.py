@@ -26,7 +26,7 @@ from domain.periods import VIETNAM_OFFSET_MINUTES
 _MOST_AGENCIES = 64
 #: Touched minutes closer than this are recounted in one go: a query costs more than the quiet minutes between them.
 #: Live minutes are dense with events, the days of a backfill are thin.
-_HOT_BRIDGE, _COLD_BRIDGE = 5, 1440
+_LIVE_MERGE_GAP, _BACKFILL_MERGE_GAP = 5, 1440
 #: One piece of work is this many ranges at most; beyond it the narrowest gaps are recounted along.
 _MOST_SPANS = 3
 _EPOCH_DAY = dt.date(1970, 1, 1)
@@ -34,14 +34,14 @@ _UTC_EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 
 
 @dataclass(slots=True)
-class Touch:
+class DirtyHour:
     """What a batch touched in one hour: a bit for each minute, and the agencies (None: all, or too many to list)."""
 
     minutes: int
     agencies: frozenset[int] | None
 
 
-def touched_hours(agencies: np.ndarray, instants: np.ndarray) -> dict[int, Touch]:
+def dirty_hours(agencies: np.ndarray, instants: np.ndarray) -> dict[int, DirtyHour]:
     """Hours (since the epoch) touched by events.
 
     Args:
@@ -59,7 +59,7 @@ def touched_hours(agencies: np.ndarray, instants: np.ndarray) -> dict[int, Touch
     for pair in _distinct((minutes // 60) * width + agencies):
         members.setdefault(pair // width, []).append(pair % width)
     return {
-        hour: Touch(bits, frozenset(members[hour]) if len(members[hour]) <= _MOST_AGENCIES else None)
+        hour: DirtyHour(bits, frozenset(members[hour]) if len(members[hour]) <= _MOST_AGENCIES else None)
         for hour, bits in hours.items()
     }
 
@@ -98,7 +98,7 @@ class _Entry:
 
 @dataclass(frozen=True, slots=True)
 class MinuteWork:
-    """Hours taken out for one recount. Give it back with ``Ledger.minutes_recounted`` once every span is recounted."""
+    """Hours taken out for one recount. Give it back with ``DirtyBuckets.minutes_recounted`` once every span is recounted."""
 
     spans: tuple[MinuteSpan, ...]
     entries: Mapping[int, _Entry] = field(repr=False)
@@ -113,7 +113,7 @@ class DayWork:
     first_batch: int
 
 
-class Ledger:
+class DirtyBuckets:
     """See the module. Every method may be called from any thread."""
 
     def __init__(self) -> None:
@@ -126,7 +126,7 @@ class Ledger:
         self._minutes_taken: list[int] = []  # lowest batch of each recount of minutes under way
         self._sweep = 0  # the hour at which the next cold piece starts
 
-    def stored(self, touched: Mapping[int, Touch]) -> int:
+    def stored(self, touched: Mapping[int, DirtyHour]) -> int:
         """A batch is durable and touched these hours; returns its number."""
         with self._guard:
             self._batches += 1
@@ -146,7 +146,7 @@ class Ledger:
                 if chosen and total > most_minutes:
                     break
                 chosen.append(hour)
-            return self._take_hours(chosen, _HOT_BRIDGE)
+            return self._take_hours(chosen, _LIVE_MERGE_GAP)
 
     def take_cold_minutes(self, most_minutes: int) -> MinuteWork | None:
         """The next stretch of due hours in a sweep through time, ``most_minutes`` long at most: late data and backfill.
@@ -162,7 +162,7 @@ class Ledger:
             limit = ahead[0] + max(1, most_minutes // 60)
             chosen = [hour for hour in ahead if hour < limit]
             self._sweep = chosen[-1] + 1
-            return self._take_hours(chosen, _COLD_BRIDGE)
+            return self._take_hours(chosen, _BACKFILL_MERGE_GAP)
 
     def minutes_recounted(self, work: MinuteWork) -> None:
         """The spans of ``work`` are recounted; their days become due."""

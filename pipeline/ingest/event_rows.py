@@ -10,7 +10,7 @@ import pyarrow as pa
 
 
 @dataclass(frozen=True, slots=True)
-class Stretch:
+class OffsetRange:
     """Consecutive messages of one partition: ``count`` values whose first has ``offset``.
 
     Offsets behind the first are counted up; on a compacted topic, which this one is not, they could only be too low.
@@ -22,7 +22,7 @@ class Stretch:
     count: int
 
 
-def with_positions(events: pa.Table, stretches: Sequence[Stretch]) -> pa.Table:
+def with_positions(events: pa.Table, stretches: Sequence[OffsetRange]) -> pa.Table:
     """Add topic, partition and offset to events whose ``position`` counts through ``stretches`` in order.
 
     Returns the table without ``position``: the columns of ``dossier_events`` save ``ingested_at``, which ClickHouse sets.

@@ -12,8 +12,8 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from pipeline.ingest.dirty_buckets import DayWork, Ledger, MinuteWork
-from pipeline.ingest.storage_retry import Patience
+from pipeline.ingest.dirty_buckets import DayWork, DirtyBuckets, MinuteWork
+from pipeline.ingest.storage_retry import StorageRetry
 from sinks.contract.events import EventStore
 from sinks.contract.tallies import Days, Span
 
@@ -32,7 +32,7 @@ _DAYS_AT_ONCE = 400
 
 
 @dataclass(frozen=True, slots=True)
-class Pace:
+class RestPolicy:
     """Rest after a round: ``interval`` seconds or ``duty`` times its cost, whichever is longer.
 
     ``flood_duty`` stands for ``duty`` while messages come faster than they can be stored: nobody waits for the newest minute
@@ -52,13 +52,13 @@ class Recounter:
     be stored, ``flooded`` whether more come than can be stored.
     """
 
-    ledger: Ledger
+    ledger: DirtyBuckets
     store: EventStore
-    patiently: Patience
+    patiently: StorageRetry
     agencies: tuple[str, ...]
-    minutes: Pace
-    days: Pace
-    procedures: Pace
+    minutes: RestPolicy
+    days: RestPolicy
+    procedures: RestPolicy
     on_counted: Callable[[], None]
     busy: Callable[[], bool]
     flooded: Callable[[], bool]
@@ -85,9 +85,9 @@ class Recounter:
 
     def run_procedures(self) -> None:
         """The loop of the procedure tier; returns when stopping."""
-        self._run(self._procedures_due, Pace(self.procedures.interval, 0.0, 0.0), self._procedures_round)
+        self._run(self._procedures_due, RestPolicy(self.procedures.interval, 0.0, 0.0), self._procedures_round)
 
-    def _run(self, due: threading.Event, pace: Pace, one_round: Callable[[], tuple[bool, float]]) -> None:
+    def _run(self, due: threading.Event, pace: RestPolicy, one_round: Callable[[], tuple[bool, float]]) -> None:
         while not self.stopping.is_set():
             if not due.wait(timeout=0.5):
                 continue
@@ -99,7 +99,7 @@ class Recounter:
                     continue  # nothing new comes that resting could coalesce
             self._rest(pace, cost)
 
-    def _rest(self, pace: Pace, cost: float) -> None:
+    def _rest(self, pace: RestPolicy, cost: float) -> None:
         """Rest after a round that took ``cost`` seconds; after a flood, no longer than the flood lasts."""
         if not self.flooded():
             self.stopping.wait(max(pace.interval, pace.duty * cost))
@@ -174,7 +174,7 @@ class Recounter:
                 self.ledger.rolled_up(work)
                 self.on_counted()
             if self.busy():
-                self._rest(Pace(0.0, self.procedures.duty, self.procedures.flood_duty), cost)
+                self._rest(RestPolicy(0.0, self.procedures.duty, self.procedures.flood_duty), cost)
         self._procedure_pieces = min(_MOST_PIECES, 1 + int(total / _PIECE_TARGET))
         return self.ledger.due()[2] > 0, total
 

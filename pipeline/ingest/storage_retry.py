@@ -19,7 +19,7 @@ T = TypeVar("T")
 LONGEST_PAUSE: Final = 2.0
 
 
-class Patience:
+class StorageRetry:
     """Repeats calls while they raise ``Retryable``, and knows since when the storage is away. Thread-safe.
 
     Nothing is acknowledged meanwhile and the bounded queues stop the fetching, so waiting costs no memory.
@@ -30,7 +30,7 @@ class Patience:
         self._guard = threading.Lock()
         self._waiting = 0
         #: When the first of the calls that are waiting now failed; None while the storage answers.
-        self.away_since: dt.datetime | None = None
+        self.unavailable_since: dt.datetime | None = None
 
     def __call__(self, action: Callable[[], T]) -> T:
         """Run ``action`` until it returns or raises something else, with growing pauses."""
@@ -58,14 +58,14 @@ class Patience:
     def _begin(self) -> None:
         with self._guard:
             self._waiting += 1
-            if self.away_since is None:
-                self.away_since = self._clock.now()
+            if self.unavailable_since is None:
+                self.unavailable_since = self._clock.now()
 
     def _end(self) -> None:
         with self._guard:
             self._waiting -= 1
             if self._waiting == 0:
-                self.away_since = None
+                self.unavailable_since = None
 
 
 def pause_before(repetition: int, asked: float) -> float:

@@ -10,7 +10,7 @@ from typing import Any
 import faust
 import yarl
 
-from pipeline.ingest.delivery import Fetch, Room
+from pipeline.ingest.delivery import Fetch, MemoryBudget
 from pipeline.kafka.faust_credentials import faust_credentials
 from pipeline.kafka.group_members import CLIENT_ID
 from pipeline.kafka.transport import BatchTransport, Unread
@@ -27,7 +27,7 @@ def create_app(
     offer: Callable[[Fetch], None],
     fail: Callable[[BaseException], None],
     unread: Unread,
-    room: Room,
+    room: MemoryBudget,
     data_dir: Path,
     loop: asyncio.AbstractEventLoop,
 ) -> faust.App:

@@ -1,6 +1,6 @@
 """Kafka errors by consequence: ask again, or stop with a sentence. What is not listed as passing stops.
 
-``PASSING`` and ``STOPPING`` hold codes of the Kafka protocol under the names of its own table of error codes; a test compares
+``RETRYABLE`` and ``FATAL`` hold codes of the Kafka protocol under the names of its own table of error codes; a test compares
 names and the flag *retriable* with the table that the broker's jars print. The two client libraries have errors of their own,
 which never crossed a wire; they stand in ``OF_AIOKAFKA`` and ``OF_LIBRDKAFKA``. docs/errors.md shows the same tables.
 
@@ -16,7 +16,7 @@ from aiokafka import errors as aiokafka_errors
 from confluent_kafka import KafkaError
 
 
-class Passing(NamedTuple):
+class RetryCode(NamedTuple):
     """Asking again may help. ``retriable``: whether Kafka's own table says so; where it does not, ``source`` says why we do."""
 
     name: str
@@ -24,7 +24,7 @@ class Passing(NamedTuple):
     retriable: bool = True
 
 
-class Stopping(NamedTuple):
+class FatalCode(NamedTuple):
     """Asking again will not help; ``remedy``: what a person has to do."""
 
     name: str
@@ -36,82 +36,82 @@ _ELECTION: Final = "a leader is being elected or moved; metadata is asked again"
 _COORDINATOR: Final = "the group's coordinator moves or starts"
 _REJOIN: Final = "not retriable as it is: the member joins anew, and then goes on"
 
-PASSING: Final[dict[int, Passing]] = {
-    2: Passing("CORRUPT_MESSAGE", "a checksum failed on the way; read again it may be right"),
-    3: Passing("UNKNOWN_TOPIC_OR_PARTITION", "a new topic is not known everywhere at once; whether it exists is asked first"),
-    5: Passing("LEADER_NOT_AVAILABLE", _ELECTION),
-    6: Passing("NOT_LEADER_OR_FOLLOWER", _ELECTION),
-    7: Passing("REQUEST_TIMED_OUT", "the broker was too slow"),
-    9: Passing("REPLICA_NOT_AVAILABLE", _ELECTION),
-    13: Passing("NETWORK_EXCEPTION", "the broker lost a connection"),
-    14: Passing("COORDINATOR_LOAD_IN_PROGRESS", _COORDINATOR),
-    15: Passing("COORDINATOR_NOT_AVAILABLE", _COORDINATOR),
-    16: Passing("NOT_COORDINATOR", _COORDINATOR),
-    19: Passing("NOT_ENOUGH_REPLICAS", "brokers are away; the others wait for them"),
-    20: Passing("NOT_ENOUGH_REPLICAS_AFTER_APPEND", "brokers are away; the message comes again"),
-    22: Passing("ILLEGAL_GENERATION", _REJOIN, retriable=False),
-    25: Passing("UNKNOWN_MEMBER_ID", _REJOIN, retriable=False),
-    27: Passing("REBALANCE_IN_PROGRESS", _REJOIN, retriable=False),
-    41: Passing("NOT_CONTROLLER", "the controller moved"),
-    56: Passing("KAFKA_STORAGE_ERROR", "a disk of the leader failed; another replica becomes the leader"),
-    70: Passing("FETCH_SESSION_ID_NOT_FOUND", "the broker forgot the fetch session; a new one is begun"),
-    71: Passing("INVALID_FETCH_SESSION_EPOCH", "the fetch session is out of step; a new one is begun"),
-    72: Passing("LISTENER_NOT_FOUND", "a broker that starts has no such listener yet"),
-    74: Passing("FENCED_LEADER_EPOCH", _ELECTION),
-    75: Passing("UNKNOWN_LEADER_EPOCH", _ELECTION),
-    78: Passing("OFFSET_NOT_AVAILABLE", _ELECTION),
-    79: Passing("MEMBER_ID_REQUIRED", _REJOIN, retriable=False),
-    89: Passing("THROTTLING_QUOTA_EXCEEDED", "a quota refills with time"),
-    100: Passing("UNKNOWN_TOPIC_ID", "a new topic is not known everywhere at once"),
-    103: Passing("INCONSISTENT_TOPIC_ID", "metadata is old; it is asked again"),
+RETRYABLE: Final[dict[int, RetryCode]] = {
+    2: RetryCode("CORRUPT_MESSAGE", "a checksum failed on the way; read again it may be right"),
+    3: RetryCode("UNKNOWN_TOPIC_OR_PARTITION", "a new topic is not known everywhere at once; whether it exists is asked first"),
+    5: RetryCode("LEADER_NOT_AVAILABLE", _ELECTION),
+    6: RetryCode("NOT_LEADER_OR_FOLLOWER", _ELECTION),
+    7: RetryCode("REQUEST_TIMED_OUT", "the broker was too slow"),
+    9: RetryCode("REPLICA_NOT_AVAILABLE", _ELECTION),
+    13: RetryCode("NETWORK_EXCEPTION", "the broker lost a connection"),
+    14: RetryCode("COORDINATOR_LOAD_IN_PROGRESS", _COORDINATOR),
+    15: RetryCode("COORDINATOR_NOT_AVAILABLE", _COORDINATOR),
+    16: RetryCode("NOT_COORDINATOR", _COORDINATOR),
+    19: RetryCode("NOT_ENOUGH_REPLICAS", "brokers are away; the others wait for them"),
+    20: RetryCode("NOT_ENOUGH_REPLICAS_AFTER_APPEND", "brokers are away; the message comes again"),
+    22: RetryCode("ILLEGAL_GENERATION", _REJOIN, retriable=False),
+    25: RetryCode("UNKNOWN_MEMBER_ID", _REJOIN, retriable=False),
+    27: RetryCode("REBALANCE_IN_PROGRESS", _REJOIN, retriable=False),
+    41: RetryCode("NOT_CONTROLLER", "the controller moved"),
+    56: RetryCode("KAFKA_STORAGE_ERROR", "a disk of the leader failed; another replica becomes the leader"),
+    70: RetryCode("FETCH_SESSION_ID_NOT_FOUND", "the broker forgot the fetch session; a new one is begun"),
+    71: RetryCode("INVALID_FETCH_SESSION_EPOCH", "the fetch session is out of step; a new one is begun"),
+    72: RetryCode("LISTENER_NOT_FOUND", "a broker that starts has no such listener yet"),
+    74: RetryCode("FENCED_LEADER_EPOCH", _ELECTION),
+    75: RetryCode("UNKNOWN_LEADER_EPOCH", _ELECTION),
+    78: RetryCode("OFFSET_NOT_AVAILABLE", _ELECTION),
+    79: RetryCode("MEMBER_ID_REQUIRED", _REJOIN, retriable=False),
+    89: RetryCode("THROTTLING_QUOTA_EXCEEDED", "a quota refills with time"),
+    100: RetryCode("UNKNOWN_TOPIC_ID", "a new topic is not known everywhere at once"),
+    103: RetryCode("INCONSISTENT_TOPIC_ID", "metadata is old; it is asked again"),
 }
 
 _RIGHTS: Final = "Grant this user the right; docs/settings.md names the rights of a worker."
 _LOGIN: Final = "Correct user, password and mechanism of the settings for Kafka."
 
-STOPPING: Final[dict[int, Stopping]] = {
-    -1: Stopping(
+FATAL: Final[dict[int, FatalCode]] = {
+    -1: FatalCode(
         "UNKNOWN_SERVER_ERROR",
         "the broker failed in a way it has no code for, or a code aiokafka does not know",
         "See the broker's log.",
     ),
-    1: Stopping(
+    1: FatalCode(
         "OFFSET_OUT_OF_RANGE",
         "a committed offset is not in the log: messages were deleted before they were read",
         "Raise the retention of the topic; what is gone has to be sent again.",
     ),
-    10: Stopping(
+    10: FatalCode(
         "MESSAGE_TOO_LARGE",
         "a message above max.message.bytes",
         "Raise max.message.bytes of the topic, or leave the message out.",
     ),
-    17: Stopping(
+    17: FatalCode(
         "INVALID_TOPIC_EXCEPTION", "no topic can have this name", "Correct the name of the topic (PORTALPULSE_KAFKA__TOPIC)."
     ),
-    18: Stopping("RECORD_LIST_TOO_LARGE", "a batch above the size of a segment", "Raise segment.bytes of the topic."),
-    24: Stopping("INVALID_GROUP_ID", "no group can have this name", "Correct the name of the group (PORTALPULSE_KAFKA__GROUP)."),
-    23: Stopping(
+    18: FatalCode("RECORD_LIST_TOO_LARGE", "a batch above the size of a segment", "Raise segment.bytes of the topic."),
+    24: FatalCode("INVALID_GROUP_ID", "no group can have this name", "Correct the name of the group (PORTALPULSE_KAFKA__GROUP)."),
+    23: FatalCode(
         "INCONSISTENT_GROUP_PROTOCOL",
         "another program uses the group with another assignor or protocol",
         "Stop the other program, or set another PORTALPULSE_KAFKA__GROUP.",
     ),
-    26: Stopping(
+    26: FatalCode(
         "INVALID_SESSION_TIMEOUT",
         "outside of the broker's limits",
         "Correct the session timeout, or group.min.session.timeout.ms.",
     ),
-    29: Stopping("TOPIC_AUTHORIZATION_FAILED", "a right on the topic is missing", _RIGHTS),
-    30: Stopping("GROUP_AUTHORIZATION_FAILED", "a right on the group is missing", _RIGHTS),
-    31: Stopping("CLUSTER_AUTHORIZATION_FAILED", "a right on the cluster is missing", _RIGHTS),
-    33: Stopping("UNSUPPORTED_SASL_MECHANISM", "the broker offers others", _LOGIN),
-    34: Stopping("ILLEGAL_SASL_STATE", "a login was wanted and none came, or the other way round", _LOGIN),
-    35: Stopping(
+    29: FatalCode("TOPIC_AUTHORIZATION_FAILED", "a right on the topic is missing", _RIGHTS),
+    30: FatalCode("GROUP_AUTHORIZATION_FAILED", "a right on the group is missing", _RIGHTS),
+    31: FatalCode("CLUSTER_AUTHORIZATION_FAILED", "a right on the cluster is missing", _RIGHTS),
+    33: FatalCode("UNSUPPORTED_SASL_MECHANISM", "the broker offers others", _LOGIN),
+    34: FatalCode("ILLEGAL_SASL_STATE", "a login was wanted and none came, or the other way round", _LOGIN),
+    35: FatalCode(
         "UNSUPPORTED_VERSION", "the broker is too old or too new for the client", "Use a broker that the client supports."
     ),
-    40: Stopping("INVALID_CONFIG", "a setting of the topic that the broker refuses", "Correct it; the text names it."),
-    44: Stopping("POLICY_VIOLATION", "a policy of the cluster forbids it", "Ask whoever runs the brokers."),
-    58: Stopping("SASL_AUTHENTICATION_FAILED", "wrong user or password", _LOGIN),
-    82: Stopping("FENCED_INSTANCE_ID", "another member with the same static id joined", "Give each worker an id of its own."),
+    40: FatalCode("INVALID_CONFIG", "a setting of the topic that the broker refuses", "Correct it; the text names it."),
+    44: FatalCode("POLICY_VIOLATION", "a policy of the cluster forbids it", "Ask whoever runs the brokers."),
+    58: FatalCode("SASL_AUTHENTICATION_FAILED", "wrong user or password", _LOGIN),
+    82: FatalCode("FENCED_INSTANCE_ID", "another member with the same static id joined", "Give each worker an id of its own."),
 }
 
 #: Errors that aiokafka raises without an answer of a broker, by class. Those not listed stop.
@@ -141,26 +141,26 @@ OF_LIBRDKAFKA: Final[dict[int, tuple[str, str]]] = {
 }
 
 
-def passes(error: Any) -> bool:
+def is_retryable(error: Any) -> bool:
     """Whether asking again may help; ``error`` is one of aiokafka's exceptions or a ``confluent_kafka.KafkaError``."""
     code = code_of(error)
     if code is None:
         return type(error) in OF_AIOKAFKA
-    return code in PASSING or code in OF_LIBRDKAFKA
+    return code in RETRYABLE or code in OF_LIBRDKAFKA
 
 
 def remedy(error: Any) -> str:
     """What a person has to do about it; nothing when waiting is enough or nobody knows."""
     code = code_of(error)
-    return STOPPING[code].remedy if code in STOPPING else ""
+    return FATAL[code].remedy if code in FATAL else ""
 
 
 def name(error: Any) -> str:
     """The name that Kafka's own table gives to its code; nothing for other errors and codes that are not listed."""
     code = code_of(error)
-    if code in PASSING:
-        return PASSING[code].name
-    return STOPPING[code].name if code in STOPPING else ""
+    if code in RETRYABLE:
+        return RETRYABLE[code].name
+    return FATAL[code].name if code in FATAL else ""
 
 
 def code_of(error: Any) -> int | None:

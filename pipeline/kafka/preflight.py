@@ -93,7 +93,9 @@ async def preflight(settings: KafkaSettings, *, create_topic: bool = False) -> C
     )
     try:
         # A fresh broker has no coordinator for the group yet, a new topic is not known everywhere at once.
-        async for attempt in stamina.retry_context(on=kafka_errors.passes, attempts=None, timeout=_READY_SECONDS, wait_max=1.0):
+        async for attempt in stamina.retry_context(
+            on=kafka_errors.is_retryable, attempts=None, timeout=_READY_SECONDS, wait_max=1.0
+        ):
             with attempt:
                 await client.start()
                 return Checked(await _check(client, settings, create_topic=create_topic), reachable)
@@ -132,7 +134,7 @@ def _refusal(error: Exception, settings: KafkaSettings, client: AIOKafkaAdminCli
             f" {_words(error)}.",
             remedy="Start that broker, or correct advertised.listeners, which has to name addresses that this machine reaches.",
         )
-    if kafka_errors.passes(error):
+    if kafka_errors.is_retryable(error):
         return UnavailableError(
             f"Kafka at {shown} answers but is not ready: {_words(error)}.",
             remedy="Wait until its brokers are up, then start the worker again; see the broker's log.",

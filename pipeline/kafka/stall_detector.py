@@ -8,7 +8,7 @@ from typing import Final
 _NEVER: Final = object()
 
 
-class Stillness:
+class StallDetector:
     """Marks that should change, and since when each has not. Not thread-safe.
 
     Time is counted in steps of at most ``longest_step`` seconds: a process that was suspended for an hour (a paused virtual

@@ -85,7 +85,7 @@ class KafkaTopicReader:
 
     async def _described(self) -> Group:
         async for attempt in stamina.retry_context(
-            on=kafka_errors.passes, attempts=None, timeout=self._answer_seconds, wait_max=1.0
+            on=kafka_errors.is_retryable, attempts=None, timeout=self._answer_seconds, wait_max=1.0
         ):
             with attempt:
                 async with admin_client(self._settings, _CLIENT) as client:
@@ -141,7 +141,7 @@ class KafkaTopicReader:
         )
 
     def _unavailable(self, error: KafkaException) -> UnavailableError:
-        if kafka_errors.passes(error.args[0]) and error.args[0].code() > 0:  # a broker answered, and goes on answering so
+        if kafka_errors.is_retryable(error.args[0]) and error.args[0].code() > 0:  # a broker answered, and goes on answering so
             return UnavailableError(
                 f"Kafka at {', '.join(self._settings.bootstrap)} answers but is not ready: {error.args[0].str()}.",
                 remedy="Wait until its brokers are up, then try again; see the broker's log.",
@@ -151,7 +151,7 @@ class KafkaTopicReader:
 
 
 def _passes(error: Exception) -> bool:
-    return isinstance(error, KafkaException) and kafka_errors.passes(error.args[0])
+    return isinstance(error, KafkaException) and kafka_errors.is_retryable(error.args[0])
 
 
 def _messages(found: Sequence[Any]) -> tuple[list[Any], bool]:

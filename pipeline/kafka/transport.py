@@ -27,7 +27,7 @@ from pipeline.logs import get_logger
 from sinks.contract.events import UnreadCause
 
 if TYPE_CHECKING:
-    from pipeline.ingest.delivery import Room
+    from pipeline.ingest.delivery import MemoryBudget
 
 #: How long to wait before asking again whether there is room (seconds): short against a batch, long against a loop turn.
 _ROOM_PAUSE = 0.005
@@ -44,7 +44,7 @@ log = get_logger("transport")
 
 
 @dataclass(frozen=True, slots=True)
-class Signs:
+class ConsumerVitals:
     """Signs of life of a consumer, for the watchdog. A mark changes with every answer of its kind and means nothing else."""
 
     assignment: int  # which one: everything begins anew with it
@@ -139,7 +139,7 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
 
     async def getmany(self, timeout: float) -> AsyncIterator[tuple[Any, Any]]:  # noqa: ASYNC109 - Faust's signature
         """One message a partition: everything that one request brought of it."""
-        room: Room = self.transport.room
+        room: MemoryBudget = self.transport.room
         if room.full:
             await asyncio.sleep(_ROOM_PAUSE)
             return
@@ -303,7 +303,7 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
         """Offset after the last of every assigned partition, as the last fetch said."""
         return {tp: state.highwater for tp, state in self._states() if state.highwater is not None}
 
-    def signs(self) -> Signs | None:
+    def signs(self) -> ConsumerVitals | None:
         """Signs of life, as they are now; None until aiokafka has asked a first broker and made its parts."""
         consumer = self._thread._consumer  # noqa: SLF001
         coordinator, fetcher = getattr(consumer, "_coordinator", None), getattr(consumer, "_fetcher", None)
@@ -313,7 +313,7 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
         for task in (coordinator._coordination_task, fetcher._fetch_task):  # noqa: SLF001
             if error is None and task.done() and not task.cancelled():
                 error = task.exception()
-        return Signs(
+        return ConsumerVitals(
             assignment=self.assignment_epoch,
             joined=self.joined,
             heartbeats=self._thread.heartbeats,
@@ -370,7 +370,7 @@ class BatchTransport(driver.Transport):  # type: ignore[misc]
         app: Any,
         *,
         topic: str,
-        room: Room,
+        room: MemoryBudget,
         fetch_min_bytes: int,
         fetch_max_wait_ms: int,
         unread: Unread,

@@ -27,9 +27,9 @@ from pipeline.kafka import errors as kafka_errors
 from pipeline.kafka.app import create_app
 from pipeline.kafka.preflight import preflight
 from pipeline.kafka.quiet import QuietAfterStandstill
-from pipeline.kafka.stall_detector import Stillness
+from pipeline.kafka.stall_detector import StallDetector
 from pipeline.kafka.topic_identity import LOOK_SECONDS, Look, TopicGoneError, TopicIdentity, in_thread
-from pipeline.kafka.transport import Signs
+from pipeline.kafka.transport import ConsumerVitals
 from pipeline.logs import get_logger
 from pipeline.metrics import WorkerMetrics
 from pipeline.settings import Settings
@@ -258,7 +258,7 @@ class Worker:
 
     async def _watch(self) -> None:
         """Keep the state and gauges up to date; raise when the consumer gets no answers any more."""
-        still = Stillness(longest_step=2 * _WATCH_SECONDS)
+        still = StallDetector(longest_step=2 * _WATCH_SECONDS)
         quiet = QuietAfterStandstill()
         for handler in logging.getLogger().handlers:
             handler.addFilter(quiet)
@@ -271,13 +271,13 @@ class Worker:
                 log.warning("process_stood_still", reason=f"The process stood still for {seconds:.0f} s and {after}.")
             now = time.monotonic()
             consumer = self._app.consumer if self._app.started else None
-            signs: Signs | None = None if consumer is None else consumer.signs()
+            signs: ConsumerVitals | None = None if consumer is None else consumer.signs()
             self._publish(consumer, signs, now)
             still.step(now)
             if problem := self._standstill(still, signs):
                 raise await self._explained(problem, "" if signs is None else kafka_errors.remedy(signs.error))
 
-    def _publish(self, consumer: Any, signs: Signs | None, now: float) -> None:
+    def _publish(self, consumer: Any, signs: ConsumerVitals | None, now: float) -> None:
         state, room, readable = self.state, self.delivery.room, 0
         if signs is not None:
             state.joined = state.joined or signs.joined
@@ -298,7 +298,7 @@ class Worker:
             state.last_progress = now  # nothing to do is fine
         self._metrics.last_progress.set(time.time() - (now - state.last_progress))
 
-    def _standstill(self, still: Stillness, signs: Signs | None) -> str | None:
+    def _standstill(self, still: StallDetector, signs: ConsumerVitals | None) -> str | None:
         """What the consumer waits for in vain, or None. While the storage is away the room is full, and nothing is fetched."""
         kafka, limits = self._settings.kafka, self._settings.watchdog
         if signs is not None and signs.error is not None:
@@ -313,7 +313,7 @@ class Worker:
         if still.since("heartbeats", (signs.assignment, signs.heartbeats)) > limit:
             return f"The coordinator of the consumer group {kafka.group!r} did not answer for {limit:g} s."
         for tp, mark in signs.fetches.items():
-            if self.delivery.room.full or self.delivery.storage_away_since:
+            if self.delivery.room.full or self.delivery.storage_unavailable_since:
                 still.forget(tp)
             elif still.since(tp, (signs.assignment, mark)) > limit:
                 return f"Kafka gave no answer for partition {tp.partition} of {tp.topic!r} for {limit:g} s."

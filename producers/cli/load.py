@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     from producers.load.limit import Limit, Objective
     from producers.load.profiles import Profile
     from producers.load.traffic import Load
-    from producers.measuring.measured_run import Asked
-    from producers.measuring.progress import Shown
+    from producers.measuring.measured_run import ProbeTarget
+    from producers.measuring.progress import RateProgress
     from producers.measuring.result import Outcome
     from producers.sending.worker_processes import Broker
 
@@ -120,7 +120,7 @@ def load(
     from producers.load.limit import Objective  # noqa: PLC0415
     from producers.load.pool import live_pool  # noqa: PLC0415
     from producers.load.traffic import Load  # noqa: PLC0415
-    from producers.measuring.measured_run import Asked, measure  # noqa: PLC0415
+    from producers.measuring.measured_run import ProbeTarget, measure  # noqa: PLC0415
     from producers.measuring.progress import shown  # noqa: PLC0415
     from producers.sending.kafka_writer import create_topic as create  # noqa: PLC0415
     from producers.sending.worker_processes import Broker  # noqa: PLC0415
@@ -129,7 +129,7 @@ def load(
     configure_logging(settings.log)
     clock = parse_clock(settings.clock)
     broker = Broker(target.bootstrap, target.topic, target.security)
-    asked = Asked(target.http, required=http is not None or shape is LoadShape.FIND_LIMIT)
+    asked = ProbeTarget(target.http, required=http is not None or shape is LoadShape.FIND_LIMIT)
     if options.partitions is not None:
         create(bootstrap=target.bootstrap, topic=target.topic, partitions=options.partitions, security=target.security)
     profile = _profile(shape, low=low, rate=rate, seconds=duration or _SECONDS[shape], steps=steps)
@@ -187,8 +187,8 @@ def _limit(
     *,
     broker: Broker,
     processes: int,
-    asked: Asked,
-    progress: Shown,
+    asked: ProbeTarget,
+    progress: RateProgress,
     objective: Objective,
     rates: tuple[float, float, float],
 ) -> Limit:

@@ -34,7 +34,7 @@ from producers.sending.stream import Summary, Writer
 
 if TYPE_CHECKING:
     from pipeline.settings import Settings
-    from producers.measuring.progress import Shown
+    from producers.measuring.progress import RateProgress
     from producers.portals.live import LiveTraffic
 
 #: The name of the endless scenario beside the packaged ones.
@@ -130,7 +130,7 @@ def _produce(
         summary = _sent(destination, live, title="live traffic", rate=None)
     else:
 
-        def send(writer: Writer, progress: Shown) -> Summary:
+        def send(writer: Writer, progress: RateProgress) -> Summary:
             from producers.portals.simulate import produce_scenario  # noqa: PLC0415 - numpy, which --help need not load
 
             return produce_scenario(
@@ -151,7 +151,7 @@ def _live_traffic(
     collapse: str | None,
     collapse_after: float,
     faults: int,
-) -> Callable[[Writer, Shown], Summary]:
+) -> Callable[[Writer, RateProgress], Summary]:
     """Live traffic on the settings' clock, ready to be sent; wrong options are refused before a broker is asked."""
     from domain.agencies import AgencyRegistry  # noqa: PLC0415 - as above
     from domain.clock import parse_clock  # noqa: PLC0415
@@ -175,7 +175,7 @@ def _live_traffic(
     for line in _live_lines(traffic, rate=rate, shape=shape, now=parse_clock(settings.clock).now(), settings=settings):
         typer.echo(line, err=True)
 
-    def send(writer: Writer, progress: Shown) -> Summary:
+    def send(writer: Writer, progress: RateProgress) -> Summary:
         progress.aim_by(lambda _: traffic.rate_now())
         messages = mix(traffic, malformed(seed, faults), positions=itertools.count(_FAULT_EVERY, _FAULT_EVERY))
         return send_all(messages, source=LIVE, seed=seed, writer=writer, progress=progress)
@@ -270,7 +270,9 @@ class _Destination:
                 file.close()
 
 
-def _sent(destination: _Destination, send: Callable[[Writer, Shown], Summary], *, title: str, rate: float | None) -> Summary:
+def _sent(
+    destination: _Destination, send: Callable[[Writer, RateProgress], Summary], *, title: str, rate: float | None
+) -> Summary:
     """Open the destination and send, with progress on stderr; SIGTERM ends the sending as Ctrl-C does."""
     from pipeline.logs import configure_logging, get_logger  # noqa: PLC0415 - as above
     from pipeline.settings import load_settings  # noqa: PLC0415

@@ -382,7 +382,7 @@ def _run(
     """Pack when ``files`` are to be packed, then send and measure."""
     from pipeline.logs import configure_logging, get_logger  # noqa: PLC0415 - as above
     from pipeline.settings import load_settings  # noqa: PLC0415
-    from producers.measuring.measured_run import Asked, measure  # noqa: PLC0415
+    from producers.measuring.measured_run import ProbeTarget, measure  # noqa: PLC0415
     from producers.measuring.progress import shown  # noqa: PLC0415
     from producers.sending.checkpoint import Checkpoint  # noqa: PLC0415
     from producers.sending.worker_processes import Broker  # noqa: PLC0415
@@ -408,7 +408,7 @@ def _run(
             task,
             broker=broker,
             processes=processes,
-            asked=Asked(target.http, required=http is not None),
+            asked=ProbeTarget(target.http, required=http is not None),
             progress=progress,
             checkpoint=checkpoint,
         )

@@ -8,20 +8,20 @@ from dataclasses import dataclass
 
 from domain.errors import UnavailableError
 from producers.measuring.latency import Watch, latency
-from producers.measuring.progress import Shown
+from producers.measuring.progress import RateProgress
 from producers.measuring.result import Outcome, Window, measured, sent_curve
 from producers.measuring.service import Service
 from producers.sending.batch_sender import TooLarge
 from producers.sending.checkpoint import Checkpoint
-from producers.sending.send_loop import Sent, Task, Told
+from producers.sending.send_loop import ProgressReport, SendResult, Task
 from producers.sending.worker_processes import Broker, run_task
 
 #: Runs a task; ``fleet.run_task`` in real life.
-Runner = Callable[..., Sent]
+Runner = Callable[..., SendResult]
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class ProbeTarget:
     """The running process to ask what is visible; ``required`` when a person named it: then it must answer."""
 
     url: str | None
@@ -33,8 +33,8 @@ def measure(
     *,
     broker: Broker,
     processes: int,
-    asked: Asked,
-    progress: Shown,
+    asked: ProbeTarget,
+    progress: RateProgress,
     windows: Sequence[Window] = (),
     checkpoint: Checkpoint | None = None,
     runner: Runner = run_task,
@@ -49,7 +49,7 @@ def measure(
     with ExitStack() as stack:
         watching, note = _watched(stack, asked, watch)
 
-        def tell(told: Told) -> None:
+        def tell(told: ProgressReport) -> None:
             progress.update(told.sent)
             if checkpoint is not None:
                 checkpoint.reached(told.position)
@@ -92,7 +92,7 @@ def _named(task: Task, item: TooLarge) -> str:
     return f"{where}: {item.size:,} bytes, key {(item.key or b'').decode('utf-8', 'replace')!r}"
 
 
-def _watched(stack: ExitStack, asked: Asked, watch: Callable[[Service], Watch]) -> tuple[Watch | None, str]:
+def _watched(stack: ExitStack, asked: ProbeTarget, watch: Callable[[Service], Watch]) -> tuple[Watch | None, str]:
     if asked.url is None:
         return None, "nothing: no running process is known (portalpulse up, or --http)"
     try:

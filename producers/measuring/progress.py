@@ -24,7 +24,7 @@ Log = Callable[..., object]
 Target = Callable[[float], float | None]
 
 
-class Shown(sending.Progress, Protocol):
+class RateProgress(sending.Progress, Protocol):
     """Progress that also shows the wanted rate beside the reached one."""
 
     def aim_by(self, target: Target) -> None:
@@ -32,7 +32,7 @@ class Shown(sending.Progress, Protocol):
         ...
 
 
-class Hidden(sending.Silent):
+class NullProgress(sending.NullProgress):
     """Progress that nobody watches."""
 
     def aim_by(self, target: Target) -> None:
@@ -108,7 +108,7 @@ class LogLines:
 
 
 @contextmanager
-def shown(console: Console, log: Log, *, title: str, rate: float | None) -> Iterator[Shown]:
+def shown(console: Console, log: Log, *, title: str, rate: float | None) -> Iterator[RateProgress]:
     """The progress that fits the console: a bar on a terminal, log lines elsewhere."""
     if not console.is_terminal:
         lines = LogLines(log)

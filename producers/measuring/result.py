@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from producers.measuring.latency import Curve, Latency, latency
-from producers.sending.send_loop import Sent
+from producers.sending.send_loop import SendResult
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,7 @@ class Outcome:
     """The end report. ``visible`` and ``latency`` are None when no running process was asked; ``note`` says why or how."""
 
     source: str
-    sent: Sent
+    sent: SendResult
     target: float | None
     processes: int
     visible: int | None = None
@@ -110,7 +110,7 @@ class Outcome:
         return "\n".join(lines)
 
 
-def measured(sent: Sent, visible: Curve | None, windows: Sequence[Window], *, repeats: bool = False) -> list[Measured]:
+def measured(sent: SendResult, visible: Curve | None, windows: Sequence[Window], *, repeats: bool = False) -> list[Measured]:
     """The windows with their rates and latencies."""
     curve = sent_curve(sent, repeats=repeats)
     found = []
@@ -123,7 +123,7 @@ def measured(sent: Sent, visible: Curve | None, windows: Sequence[Window], *, re
     return found
 
 
-def sent_curve(sent: Sent, *, repeats: bool) -> Curve:
+def sent_curve(sent: SendResult, *, repeats: bool) -> Curve:
     """Events sent, with or without repeats, by the moment they were handed over; those never acknowledged are left out."""
     return Curve.of_sends((item.sent_at, item.events if repeats else item.distinct) for item in sent.acknowledgements)
 

@@ -10,7 +10,7 @@ from typing import Protocol
 
 from domain.errors import ConfigurationError, PortalPulseError
 from producers.messages import Message
-from producers.replay.transforms.loops import Played, looped, renamed
+from producers.replay.transforms.loops import RepeatedMessage, looped, renamed
 from producers.replay.transforms.rebase import rebased
 from producers.replay.transforms.spacing import Due, Queue, Spacing
 from producers.sending import batch_file
@@ -100,7 +100,7 @@ class Replay:
             )
         yield from due
 
-    def _played(self, run: Run) -> Iterator[Played]:
+    def _played(self, run: Run) -> Iterator[RepeatedMessage]:
         """The loops of the source. One that breaks ends them, so that everything before it is sent."""
         try:
             yield from looped(self.source, loops=self.loops)

@@ -143,7 +143,7 @@ class Task(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class ProgressReport:
     """How far a process is. ``position``: everything before this place of the source is acknowledged."""
 
     sent: int
@@ -152,7 +152,7 @@ class Told:
 
 
 @dataclass(frozen=True, slots=True)
-class Sent:
+class SendResult:
     """What one process, or all together, sent. Moments are monotonic seconds, the same in all processes of a machine.
 
     ``broken`` says why the source could not be read to its end; everything before that was sent.
@@ -192,9 +192,9 @@ class Sent:
         return self.acknowledged / self.seconds if self.seconds else 0.0
 
 
-def merged(parts: list[Sent]) -> Sent:
+def merged(parts: list[SendResult]) -> SendResult:
     """What several processes sent together."""
-    return Sent(
+    return SendResult(
         sent=sum(part.sent for part in parts),
         acknowledged=sum(part.acknowledged for part in parts),
         failed=sum(part.failed for part in parts),
@@ -210,7 +210,7 @@ def merged(parts: list[Sent]) -> Sent:
     )
 
 
-def drive(task: Task, *, sender: Sender, run: Run, tell: Callable[[Told], None]) -> Sent:
+def drive(task: Task, *, sender: Sender, run: Run, tell: Callable[[ProgressReport], None]) -> SendResult:
     """Send until the task ends, the run is stopped (Ctrl-C, or ``pause`` says so) or the broker is lost; then flush."""
     sent = 0
     interrupted = False
@@ -223,7 +223,7 @@ def drive(task: Task, *, sender: Sender, run: Run, tell: Callable[[Told], None])
             now = run.monotonic()
             if now >= tell_at:
                 tell_at = now + _TELL_EVERY
-                tell(Told(sent, sender.acknowledged, _position(run, sender)))
+                tell(ProgressReport(sent, sender.acknowledged, _position(run, sender)))
                 if run.pause(0.0):
                     interrupted = True
                     break
@@ -238,8 +238,8 @@ def drive(task: Task, *, sender: Sender, run: Run, tell: Callable[[Told], None])
     else:
         sender.flush()
     position = _position(run, sender)
-    tell(Told(sent, sender.acknowledged, position))
-    return Sent(
+    tell(ProgressReport(sent, sender.acknowledged, position))
+    return SendResult(
         sent=sent,
         acknowledged=sender.acknowledged,
         failed=sender.failed,

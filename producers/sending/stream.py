@@ -60,7 +60,7 @@ class Progress(Protocol):
         ...
 
 
-class Silent:
+class NullProgress:
     """Progress that nobody watches."""
 
     def expect(self, total: int | None) -> None:

@@ -22,7 +22,7 @@ from domain.errors import ConfigurationError, PortalPulseError, UnavailableError
 from pipeline.kafka.security import PLAINTEXT
 from pipeline.settings import KafkaSettings
 from producers.sending.batch_sender import BatchSender
-from producers.sending.send_loop import Run, Sent, Task, Told, drive, merged
+from producers.sending.send_loop import ProgressReport, Run, SendResult, Task, drive, merged
 
 #: Longest time that starting all processes may take (seconds).
 _START_SECONDS: Final = 60.0
@@ -48,7 +48,7 @@ class Broker:
         return BatchSender(bootstrap=self.bootstrap, topic=self.topic, security=self.security)
 
 
-def run_task(task: Task, *, broker: Broker, processes: int, tell: Callable[[Told], None]) -> Sent:
+def run_task(task: Task, *, broker: Broker, processes: int, tell: Callable[[ProgressReport], None]) -> SendResult:
     """Send a task; Ctrl-C stops it in good order.
 
     Raises:
@@ -80,7 +80,7 @@ def partitions_of_topic(broker: Broker) -> int:
         return sender.partitions
 
 
-def _in_processes(task: Task, *, broker: Broker, processes: int, tell: Callable[[Told], None]) -> Sent:
+def _in_processes(task: Task, *, broker: Broker, processes: int, tell: Callable[[ProgressReport], None]) -> SendResult:
     partitions = partitions_of_topic(broker)
     if processes > partitions:
         raise ConfigurationError(
@@ -110,9 +110,11 @@ def _in_processes(task: Task, *, broker: Broker, processes: int, tell: Callable[
                 child.kill()
 
 
-def _heard(children: dict[Connection, BaseProcess], *, stop: Event, tell: Callable[[Told], None]) -> Iterator[Sent]:
+def _heard(
+    children: dict[Connection, BaseProcess], *, stop: Event, tell: Callable[[ProgressReport], None]
+) -> Iterator[SendResult]:
     """The accounts of the children, as they end; meanwhile tells how far they are together."""
-    last: dict[Connection, Told] = {}
+    last: dict[Connection, ProgressReport] = {}
     waiting = dict(children)
     while waiting:
         try:
@@ -133,7 +135,7 @@ def _heard(children: dict[Connection, BaseProcess], *, stop: Event, tell: Callab
                     f"The process {child.name} ended by itself (exit code {child.exitcode}).",
                     remedy="Start again; with --state and --resume it goes on where it stopped.",
                 ) from None
-            if isinstance(heard, Told):
+            if isinstance(heard, ProgressReport):
                 last[connection] = heard
                 if len(last) == len(children):
                     tell(_together(list(last.values())))
@@ -144,8 +146,8 @@ def _heard(children: dict[Connection, BaseProcess], *, stop: Event, tell: Callab
                 yield heard
 
 
-def _together(told: list[Told]) -> Told:
-    return Told(
+def _together(told: list[ProgressReport]) -> ProgressReport:
+    return ProgressReport(
         sent=sum(item.sent for item in told),
         acknowledged=sum(item.acknowledged for item in told),
         position=min(item.position for item in told),

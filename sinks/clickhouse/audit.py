@@ -17,7 +17,7 @@ from domain.tiers import Tier
 from sinks.clickhouse.client import ClickHouse
 from sinks.clickhouse.days import FIRST_DAY, LAST_DAY, held
 from sinks.clickhouse.store import CIVIL_DAY, VERSION, days_condition
-from sinks.contract.audit import Acknowledged, Comparison, Difference, EventSight, Repeats, Share
+from sinks.contract.audit import Acknowledged, Comparison, Difference, EventRef, HashShard, Repeats
 from sinks.contract.events import UnreadCause, UnreadRange
 from sinks.contract.tallies import Counts, Days
 from sinks.tables import (
@@ -64,7 +64,7 @@ _EPOCH: Final = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 
 
 @dataclass(frozen=True, slots=True)
-class _Name:
+class _UniqueColumn:
     """A column that should name one event: its type, which events count, and what tells two of them apart."""
 
     column: str
@@ -167,14 +167,14 @@ class ClickHouseAudit:
         count, examples = rows[0]
         return Repeats(int(count), _examples(sorted(examples)))
 
-    def scattered(self, days: tuple[dt.date, dt.date] | None, share: Share, *, limit: int) -> Repeats:
+    def reused_event_ids(self, days: tuple[dt.date, dt.date] | None, share: HashShard, *, limit: int) -> Repeats:
         """Event ids of several events; see the contract."""
-        name = _Name("event_id", "UUID", "1", "cityHash64(agency, occurred_at)")
+        name = _UniqueColumn("event_id", "UUID", "1", "cityHash64(agency, occurred_at)")
         return self._named_twice("audit_scattered", name, days, share, limit)
 
-    def settled_twice(self, days: tuple[dt.date, dt.date] | None, share: Share, *, limit: int) -> Repeats:
+    def settled_twice(self, days: tuple[dt.date, dt.date] | None, share: HashShard, *, limit: int) -> Repeats:
         """Dossiers settled by several events; see the contract."""
-        name = _Name("dossier_code", "String", "status = 9", f"cityHash64({_EVENT_KEY})")
+        name = _UniqueColumn("dossier_code", "String", "status = 9", f"cityHash64({_EVENT_KEY})")
         return self._named_twice("audit_settled_twice", name, days, share, limit)
 
     def newest_positions(self, topic: str) -> Mapping[int, int]:
@@ -264,7 +264,7 @@ class ClickHouseAudit:
         return [(int(partition), int(offset)) for partition, offset in rows]
 
     def _named_twice(
-        self, operation: str, name: _Name, days: tuple[dt.date, dt.date] | None, share: Share, limit: int
+        self, operation: str, name: _UniqueColumn, days: tuple[dt.date, dt.date] | None, share: HashShard, limit: int
     ) -> Repeats:
         """Names of one share that events with different identities carry. Repeated rows of one event have one identity."""
         column = name.column
@@ -291,11 +291,11 @@ class ClickHouseAudit:
         return Repeats(int(count), _examples(rows))
 
 
-def _examples(rows: Sequence[Sequence[Any]]) -> dict[str, tuple[EventSight, ...]]:
+def _examples(rows: Sequence[Sequence[Any]]) -> dict[str, tuple[EventRef, ...]]:
     """Names and their events, in the order of time."""
     return {
         str(name): tuple(
-            EventSight(str(agency), _aware(at), str(event_id)) for agency, at, event_id in sorted(sights, key=_by_time)
+            EventRef(str(agency), _aware(at), str(event_id)) for agency, at, event_id in sorted(sights, key=_by_time)
         )
         for name, sights in rows
     }

@@ -19,12 +19,12 @@ import clickhouse_connect
 from clickhouse_connect.driver import exceptions as driver_errors
 from urllib3.exceptions import HTTPError
 
-from sinks.clickhouse.codes import QUERY_CUT, QUERY_CUT_REMEDY, REFUSED_ROWS, RETRYABLE, STOPPING
+from sinks.clickhouse.codes import FATAL, QUERY_CUT, QUERY_CUT_REMEDY, REFUSED_ROWS, RETRYABLE
 from sinks.clickhouse.embedded_path import engine_path, open_folder
 from sinks.clickhouse.pinned_settings import READS, WRITES
 from sinks.clickhouse.target import Target
-from sinks.clickhouse.whole_answers import WholeAnswers
-from sinks.errors import RefusedRows, Retryable, SinkError, Unknown
+from sinks.clickhouse.whole_answers import StrictPoolManager
+from sinks.errors import Fatal, RefusedRows, Retryable, SinkError
 
 #: Makes every call faster and changes no answer: the month is part of every key, so no two months hold one row.
 _TUNING: dict[str, Any] = {"do_not_merge_across_partitions_select_final": 1}
@@ -74,7 +74,7 @@ class ClickHouse:
         self._clients: weakref.WeakSet[Any] = weakref.WeakSet()  # a client goes with its thread
         self._guard = threading.Lock()
         self._closed = False
-        self._pool = WholeAnswers(READS)
+        self._pool = StrictPoolManager(READS)
         #: Whether the server has confirmed the pinned settings, and whether it lets this user change any (readonly = 1).
         self._pinned = self._only_reads = False
         self._folder_lock: IO[str] | None = None
@@ -110,11 +110,11 @@ class ClickHouse:
         """Run a query whose last column is ``count() OVER ()``, and return its rows without that column.
 
         Raises:
-            Unknown: fewer rows came than the query found.
+            Fatal: fewer rows came than the query found.
         """
         rows = self.rows(operation, sql, parameters, **settings)
         if rows and int(rows[0][-1]) != len(rows):
-            raise Unknown(f"{self.target.shown}: only {len(rows)} of {rows[0][-1]} rows of an answer came ({operation}). {_CUT}")
+            raise Fatal(f"{self.target.shown}: only {len(rows)} of {rows[0][-1]} rows of an answer came ({operation}). {_CUT}")
         return [row[:-1] for row in rows]
 
     def insert(self, operation: str, table: str, columns: Sequence[str], body: Any, form: str, **settings: Any) -> None:
@@ -193,7 +193,7 @@ class ClickHouse:
         """A new client of this thread.
 
         Raises:
-            Unknown: this was closed, or the user's profile overrides a pinned setting.
+            Fatal: this was closed, or the user's profile overrides a pinned setting.
         """
         target = self.target
         if target.folder is not None:
@@ -250,13 +250,13 @@ class ClickHouse:
 
     def _refuse_when_closed(self) -> None:
         if self._closed:
-            raise Unknown(f"The connection to {self.target.shown} was closed.")
+            raise Fatal(f"The connection to {self.target.shown} was closed.")
 
     def _pin(self, client: Any) -> None:
         """Send the pinned settings that this release knows from now on, and see that they are in force.
 
         Raises:
-            Unknown: one is not, for something between us and the server left it out.
+            Fatal: one is not, for something between us and the server left it out.
         """
         pins = READS | WRITES
         found = _looked_up(client, [*pins, "readonly"])
@@ -266,7 +266,7 @@ class ClickHouse:
         found = _looked_up(client, [*sent])
         for name, value in sent.items():
             if found.get(name) != value:
-                raise Unknown(
+                raise Fatal(
                     f"{self.target.shown}: the setting {name} is {found.get(name)!r} although every statement sets it to "
                     f"{value!r}; figures could be wrong. Let the proxy between pass settings on, or reach ClickHouse without it."
                 )
@@ -283,7 +283,7 @@ def _looked_up(client: Any, names: Sequence[str]) -> dict[str, str]:
 
 
 def translate(error: Exception, target: Target) -> SinkError:
-    """A foreign error by its consequence, see ``sinks.clickhouse.codes``. Unlisted codes are Unknown."""
+    """A foreign error by its consequence, see ``sinks.clickhouse.codes``. Unlisted codes are Fatal."""
     code = getattr(error, "code", None)
     text = f"{target.shown}: {_first_line(error)}"
     if code in RETRYABLE:
@@ -293,13 +293,13 @@ def translate(error: Exception, target: Target) -> SinkError:
     if code is None and (isinstance(error, _NO_ANSWER) or _GATEWAY.search(text)):
         return Retryable(text)
     if QUERY_CUT in text:
-        return Unknown(f"{text.rstrip('.')}. {QUERY_CUT_REMEDY}")
-    if code in STOPPING:
-        return Unknown(f"{text.rstrip('.')}. {STOPPING[code].remedy}")
-    return Unknown(text)
+        return Fatal(f"{text.rstrip('.')}. {QUERY_CUT_REMEDY}")
+    if code in FATAL:
+        return Fatal(f"{text.rstrip('.')}. {FATAL[code].remedy}")
+    return Fatal(text)
 
 
-_OUTCOMES: dict[type[SinkError], str] = {Retryable: "retryable", RefusedRows: "refused", Unknown: "unknown"}
+_OUTCOMES: dict[type[SinkError], str] = {Retryable: "retryable", RefusedRows: "refused", Fatal: "unknown"}
 
 
 def _first_line(error: Exception) -> str:
@@ -318,7 +318,7 @@ def _own_folder(target: Target) -> IO[str]:
     """Lock the embedded engine's folder: one process owns it.
 
     Raises:
-        Unknown: another process has it, or it cannot be written.
+        Fatal: another process has it, or it cannot be written.
     """
     folder = target.folder
     assert folder is not None
@@ -326,7 +326,7 @@ def _own_folder(target: Target) -> IO[str]:
         folder.mkdir(parents=True, exist_ok=True)
         lock = (folder.parent / f"{folder.name}.lock").open("a+", encoding="utf-8")
     except OSError as error:
-        raise Unknown(
+        raise Fatal(
             f"The data folder {folder} cannot be written: {_why(error)}. Name another one with PORTALPULSE_CLICKHOUSE__URL"
             " (chdb:FOLDER), or with --data where the command has it."
         ) from error
@@ -336,7 +336,7 @@ def _own_folder(target: Target) -> IO[str]:
         lock.seek(0)
         owner = lock.read().strip() or "unknown"
         lock.close()
-        raise Unknown(
+        raise Fatal(
             f"The data folder {folder} is in use by process {owner}. Stop the other process, or name another folder with"
             " PORTALPULSE_CLICKHOUSE__URL (chdb:FOLDER), or with --data where the command has it."
         ) from error

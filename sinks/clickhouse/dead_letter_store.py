@@ -12,7 +12,7 @@ from typing import Any
 
 from sinks.clickhouse.client import ClickHouse
 from sinks.clickhouse.days import clipped
-from sinks.contract.dead_letters import DeadLetter, LetterEntry, LetterFilter, Position
+from sinks.contract.dead_letters import DeadLetter, DeadLetterEntry, DeadLetterFilter, Position
 from sinks.tables import DEAD_LETTER_MARKS, DEAD_LETTERS
 
 _KEY = "(topic, partition, offset)"
@@ -35,7 +35,7 @@ class ClickHouseDeadLetters:
     def __init__(self, clickhouse: ClickHouse) -> None:
         self._clickhouse = clickhouse
 
-    def counts(self, wanted: LetterFilter) -> Mapping[str, int]:
+    def counts(self, wanted: DeadLetterFilter) -> Mapping[str, int]:
         """Letters by reason; see the contract."""
         where, parameters = _where(wanted)
         rows = self._clickhouse.whole_rows(
@@ -45,7 +45,7 @@ class ClickHouseDeadLetters:
         )
         return {str(reason): int(count) for reason, count in rows}
 
-    def entries(self, wanted: LetterFilter, *, limit: int, after: Position | None = None) -> Sequence[LetterEntry]:
+    def entries(self, wanted: DeadLetterFilter, *, limit: int, after: Position | None = None) -> Sequence[DeadLetterEntry]:
         """A page without bytes; see the contract."""
         where, parameters = _where(wanted, after)
         rows = self._clickhouse.rows(
@@ -55,7 +55,7 @@ class ClickHouseDeadLetters:
         )
         return self._with_marks(rows)
 
-    def letters(self, wanted: LetterFilter, *, limit: int, after: Position | None = None) -> Sequence[DeadLetter]:
+    def letters(self, wanted: DeadLetterFilter, *, limit: int, after: Position | None = None) -> Sequence[DeadLetter]:
         """A page of whole letters; see the contract."""
         where, parameters = _where(wanted, after)
         rows = self._clickhouse.rows(
@@ -65,7 +65,7 @@ class ClickHouseDeadLetters:
         )
         return [_letter(row) for row in rows]
 
-    def find(self, position: Position) -> tuple[DeadLetter, LetterEntry] | None:
+    def find(self, position: Position) -> tuple[DeadLetter, DeadLetterEntry] | None:
         """One letter; see the contract."""
         topic, partition, offset = position
         rows = self._clickhouse.rows(
@@ -89,7 +89,7 @@ class ClickHouseDeadLetters:
                 _listed([(letter.topic, letter.partition, letter.offset) for letter in letters]),
             )
 
-    def drop(self, wanted: LetterFilter) -> int:
+    def drop(self, wanted: DeadLetterFilter) -> int:
         """Mark first, delete then: between the two a letter is hidden already, and a redelivered one stays hidden.
 
         See the contract.
@@ -106,7 +106,7 @@ class ClickHouseDeadLetters:
         self._clickhouse.command("drop_dead_letters", f"DELETE FROM {DEAD_LETTERS} WHERE {_KEY} IN ({_DROPPED})")  # noqa: S608
         return count
 
-    def _with_marks(self, rows: Sequence[Sequence[Any]]) -> list[LetterEntry]:
+    def _with_marks(self, rows: Sequence[Sequence[Any]]) -> list[DeadLetterEntry]:
         positions = [(str(topic), int(partition), int(offset)) for topic, partition, offset, *_ in rows]
         marked: dict[Position, dt.datetime] = {}
         if positions:
@@ -118,7 +118,7 @@ class ClickHouseDeadLetters:
             )
             marked = {(str(topic), int(partition), int(offset)): _aware(at) for topic, partition, offset, at in found}
         return [
-            LetterEntry(
+            DeadLetterEntry(
                 *position,
                 reason=str(reason),
                 error=str(error),
@@ -130,7 +130,7 @@ class ClickHouseDeadLetters:
         ]
 
 
-def _where(wanted: LetterFilter, after: Position | None = None) -> tuple[str, dict[str, Any]]:
+def _where(wanted: DeadLetterFilter, after: Position | None = None) -> tuple[str, dict[str, Any]]:
     conditions = [f"{_KEY} NOT IN ({_DROPPED})"]
     parameters: dict[str, Any] = {}
     if not wanted.replayed:

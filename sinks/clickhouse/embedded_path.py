@@ -10,7 +10,7 @@ import os
 import sys
 from pathlib import Path
 
-from sinks.errors import Unknown
+from sinks.errors import Fatal
 
 #: Folders that the engine makes in its own; together they say that a folder holds its data.
 _ENGINE_FOLDERS = ("metadata", "store")
@@ -25,14 +25,14 @@ def open_folder(folder: Path) -> int | None:
     """A descriptor for ``engine_path``, to be kept open while the engine runs; None when the name is plain.
 
     Raises:
-        Unknown: the engine cannot use this name on this machine, or an earlier version kept the data elsewhere.
+        Fatal: the engine cannot use this name on this machine, or an earlier version kept the data elsewhere.
     """
     if has_plain_name(folder):
         return None
     _refuse_misplaced(folder)
     if sys.platform != "linux":
         if "?" in str(folder):
-            raise Unknown(f"The embedded ClickHouse cannot use {folder}: the name holds a question mark. Choose another --data.")
+            raise Fatal(f"The embedded ClickHouse cannot use {folder}: the name holds a question mark. Choose another --data.")
         return None
     return os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
 
@@ -47,13 +47,13 @@ def _refuse_misplaced(folder: Path) -> None:
     """Earlier versions let the engine cut the path at ``?``; an empty folder beside such data would hide what was counted.
 
     Raises:
-        Unknown: that is the case.
+        Fatal: that is the case.
     """
     cut = Path(str(folder).partition("?")[0])
     if cut == folder or not all((cut / name).is_dir() for name in _ENGINE_FOLDERS):
         return
     if not any((folder / name).is_dir() for name in _ENGINE_FOLDERS):
-        raise Unknown(
+        raise Fatal(
             f"The data of the embedded ClickHouse in {folder} may lie in {cut}, where an earlier version put them."
             f" Move the contents of {cut} into {folder}, or away when they belong to another stack."
         )

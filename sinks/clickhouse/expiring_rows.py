@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from sinks.clickhouse.client import ClickHouse
-from sinks.errors import Unknown
+from sinks.errors import Fatal
 
 _QUOTED: Final = re.compile(r"'(?:[^'\\]|\\.)*'|`(?:[^`\\]|\\.)*`")
 _COLUMN_TTL: Final = re.compile(r"\bTTL\b")
@@ -22,7 +22,7 @@ def refuse_expiring_rows(clickhouse: ClickHouse, tables: Sequence[str]) -> None:
     """See that none of these tables deletes rows or values by itself. Reads only.
 
     Raises:
-        Unknown: one does; with its name.
+        Fatal: one does; with its name.
     """
     if clickhouse.target.folder is not None:
         return  # nobody else can change the tables of the embedded engine
@@ -33,7 +33,7 @@ def refuse_expiring_rows(clickhouse: ClickHouse, tables: Sequence[str]) -> None:
         {"tables": list(tables)},
     )
     if expiring := [str(name) for name, made in found if _expires(str(made))]:
-        raise Unknown(
+        raise Fatal(
             f"{clickhouse.target.shown}: a TTL deletes rows or values of the table {', '.join(expiring)}, so events "
             f"would be lost without a word. Remove it with ALTER TABLE {expiring[0]} REMOVE TTL (or MODIFY COLUMN .. "
             "REMOVE TTL), and drop old partitions by hand."

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from importlib import resources
 
 from sinks.clickhouse.client import ClickHouse
-from sinks.errors import Unknown
+from sinks.errors import Fatal
 from sinks.tables import SCHEMA_MIGRATIONS
 
 _NAME = re.compile(r"^(\d{4})_([a-z0-9_]+)\.sql$")
@@ -48,7 +48,7 @@ def migrate(clickhouse: ClickHouse, migrations: tuple[Migration, ...] | None = N
     """Apply what is missing, in order; returns what was applied now.
 
     Raises:
-        Unknown: an applied migration was edited, or the database is newer than this program.
+        Fatal: an applied migration was edited, or the database is newer than this program.
     """
     wanted = packaged_migrations() if migrations is None else migrations
     clickhouse.create_database()
@@ -63,7 +63,7 @@ def migrate(clickhouse: ClickHouse, migrations: tuple[Migration, ...] | None = N
     for migration in wanted:
         if migration.number in applied:
             if applied[migration.number] != migration.sha256:
-                raise Unknown(
+                raise Fatal(
                     f"Migration {migration.number:04d}_{migration.name} was edited after it was applied: restore the file "
                     "and put the change into a new number."
                 )
@@ -84,12 +84,12 @@ def missing_migrations(clickhouse: ClickHouse) -> tuple[Migration, ...]:
     """Which migrations the database lacks; all of them when it does not exist. Reads only, and changes nothing.
 
     Raises:
-        Unknown: the database is newer than this program.
+        Fatal: the database is newer than this program.
     """
     wanted = packaged_migrations()
     try:
         applied = _applied(clickhouse)
-    except Unknown as error:
+    except Fatal as error:
         if getattr(error.__cause__, "code", None) not in _NOT_THERE:
             raise
         applied = {}
@@ -109,4 +109,4 @@ def _applied(clickhouse: ClickHouse) -> dict[int, str]:
 def _refuse_newer(applied: dict[int, str], wanted: tuple[Migration, ...]) -> None:
     known = {migration.number for migration in wanted}
     if newer := sorted(set(applied) - known):
-        raise Unknown(f"The database has migration {newer[-1]:04d}, this program ends at {max(known):04d}: update it.")
+        raise Fatal(f"The database has migration {newer[-1]:04d}, this program ends at {max(known):04d}: update it.")

@@ -13,8 +13,8 @@ from sinks.clickhouse.client import ClickHouse
 from sinks.clickhouse.days import clipped, held
 from sinks.clickhouse.dead_letter_tallies import dead_letters_by_reason
 from sinks.clickhouse.row_policies import refuse_hidden_rows
-from sinks.contract.tallies import Arrivals, Counts, Standing
-from sinks.errors import Unknown
+from sinks.contract.tallies import Arrivals, Counts, TallyTotals
+from sinks.errors import Fatal
 from sinks.tables import AGENCY_DAY, AGENCY_MINUTE, COUNT_CONDITIONS, DEAD_LETTERS, DOSSIER_EVENTS
 
 _SUMS = ", ".join(f"sum({name})" for name in ("events", *COUNT_CONDITIONS))
@@ -85,7 +85,7 @@ class ClickHouseReader:
         refuse_hidden_rows(self._clickhouse, (AGENCY_DAY, AGENCY_MINUTE, DOSSIER_EVENTS))
         return {str(agency): at.replace(tzinfo=dt.UTC) if at.tzinfo is None else at for agency, at in rows}
 
-    def standing(self) -> Standing:
+    def standing(self) -> TallyTotals:
         """Distinct events stored and tallied; see the contract."""
         standing = self._standing.read()
         refuse_hidden_rows(self._clickhouse, (AGENCY_DAY, AGENCY_MINUTE, DOSSIER_EVENTS))
@@ -141,7 +141,7 @@ class ClickHouseReader:
             yield piece
         refuse_hidden_rows(self._clickhouse, (DOSSIER_EVENTS,))
         if found < due:
-            raise Unknown(
+            raise Fatal(
                 f"Only {found} of {due} events came from {self._clickhouse.target.shown}. Events were deleted meanwhile, or a "
                 "setting of this user limits answers; export them again."
             )
@@ -156,7 +156,7 @@ class _Month:
     """What was last found in one monthly partition."""
 
     fingerprint: tuple[object, ...]
-    standing: Standing
+    standing: TallyTotals
     read_at: float
     cost: float
 
@@ -175,7 +175,7 @@ class _StandingByMonth:
         self._months: dict[int, _Month] = {}
         self._guard = threading.Lock()
 
-    def read(self) -> Standing:
+    def read(self) -> TallyTotals:
         with self._guard:
             fresh = True  # whether every month below is as it was counted
             # First of all: whatever is rolled up now was stored and counted by minute before.
@@ -197,7 +197,7 @@ class _StandingByMonth:
             tiers = [sum(month.standing.tallied for month in self._months.values())]
             if fresh or rolled_up < stored:  # else these days hold more than what was known when the months were counted
                 tiers.append(rolled_up)
-            return Standing(stored=stored, tallied=max(tiers, key=lambda tallied: abs(stored - tallied)))
+            return TallyTotals(stored=stored, tallied=max(tiers, key=lambda tallied: abs(stored - tallied)))
 
     def _fingerprints(self) -> dict[int, tuple[object, ...]]:
         """Per month: what changes whenever rows are added to the events or the minute tallies, or taken away.
@@ -215,7 +215,7 @@ class _StandingByMonth:
         )
         return {int(month): tuple(fingerprint) for month, *fingerprint in rows}
 
-    def _count(self, month: int) -> Standing:
+    def _count(self, month: int) -> TallyTotals:
         """Tallies first: what arrives between the two counts then reads as late, never as counted twice."""
         tallied = self._clickhouse.rows(
             "read_tallied",
@@ -227,7 +227,7 @@ class _StandingByMonth:
             f"SELECT count() FROM {DOSSIER_EVENTS} FINAL WHERE toYYYYMM(occurred_at) = {{month:UInt32}}",  # noqa: S608
             {"month": month},
         )
-        return Standing(stored=int(stored[0][0]), tallied=int(tallied[0][0]))
+        return TallyTotals(stored=int(stored[0][0]), tallied=int(tallied[0][0]))
 
 
 def _utc(instant: dt.datetime) -> str:

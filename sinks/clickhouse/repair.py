@@ -12,7 +12,7 @@ from sinks.clickhouse.client import ClickHouse
 from sinks.clickhouse.days import held
 from sinks.clickhouse.store import CIVIL_DAY, VERSION, days_condition
 from sinks.contract.tallies import Days
-from sinks.errors import Unknown
+from sinks.errors import Fatal
 from sinks.tables import COUNT_CONDITIONS, DOSSIER_EVENTS, EPOCH, TALLY_EPOCHS
 
 _BACKGROUND: Final[dict[str, Any]] = {"max_threads": 1, "os_thread_priority": 10, "max_partitions_per_insert_block": 0}
@@ -36,7 +36,7 @@ class ClickHouseRepair:
         """Make later recounts win; see the contract.
 
         Raises:
-            Unknown: a tally's version is so high that no epoch beats it; that row must be deleted by hand.
+            Fatal: a tally's version is so high that no epoch beats it; that row must be deleted by hand.
         """
         versions = " UNION ALL ".join(f"SELECT max(version) AS version FROM {tier.value}" for tier in Tier)  # noqa: S608
         rows = self._clickhouse.rows(
@@ -46,7 +46,7 @@ class ClickHouseRepair:
         )
         epoch = int(rows[0][0]) + 1
         if epoch > _MOST_EPOCHS:
-            raise Unknown("A tally has a version that no recount can beat; delete that row and audit again.")
+            raise Fatal("A tally has a version that no recount can beat; delete that row and audit again.")
         self._clickhouse.command(
             "repair_epoch",
             f"INSERT INTO {TALLY_EPOCHS} (epoch, reason) VALUES ({{epoch:UInt32}}, {{reason:String}})",  # noqa: S608
@@ -67,7 +67,7 @@ class ClickHouseRepair:
             **_BACKGROUND,
         )
 
-    def forget_replaced(self, tier: Tier, days: Sequence[dt.date]) -> None:
+    def purge_superseded(self, tier: Tier, days: Sequence[dt.date]) -> None:
         """Merge the partitions of these days; see the contract."""
         for partition in sorted({partition for day in days if held(day, day) for partition in _partitions(tier, day)}):
             self._clickhouse.command("repair_merge", f"OPTIMIZE TABLE {tier.value} PARTITION {partition} FINAL")

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from sinks.clickhouse.client import ClickHouse
-from sinks.errors import Unknown
+from sinks.errors import Fatal
 from sinks.tables import (
     AGENCY_DAY,
     AGENCY_DAY_PROCEDURE,
@@ -36,13 +36,13 @@ def refuse_hidden_rows(clickhouse: ClickHouse, tables: Sequence[str]) -> None:
     """See that no row policy of these tables applies to this user. Reads only. A table without rows hides none.
 
     Raises:
-        Unknown: one does; with the name of the table.
+        Fatal: one does; with the name of the table.
     """
     if clickhouse.target.folder is not None:
         return  # the embedded engine has no users
     if _hides(clickhouse, tables):
         hidden = [table for table in tables if _hides(clickhouse, (table,))] or tables
-        raise Unknown(
+        raise Fatal(
             f"{clickhouse.target.shown}: a row policy hides rows of the table {', '.join(hidden)} from the user "
             f"{clickhouse.target.user!r}, so figures would be too low. Except this user from the policy, or use another one."
         )

@@ -22,7 +22,7 @@ from urllib3.exceptions import ProtocolError
 _NO_BODY = frozenset({204, 304})
 
 
-class WholeAnswers(PoolManager):
+class StrictPoolManager(PoolManager):
     """A pool of connections; an answer whose headers were cut is a ``ProtocolError``, as one whose body was cut.
 
     ``settings`` go with every request; they may be replaced at any time.

@@ -73,7 +73,7 @@ class Comparison:
 
 
 @dataclass(frozen=True, slots=True)
-class EventSight:
+class EventRef:
     """An event as an example of a finding."""
 
     agency: str
@@ -86,11 +86,11 @@ class Repeats:
     """Repeats of something that should be there once: how many names are concerned, and some of them with their events."""
 
     count: int
-    examples: Mapping[str, tuple[EventSight, ...]]
+    examples: Mapping[str, tuple[EventRef, ...]]
 
 
 @dataclass(frozen=True, slots=True)
-class Share:
+class HashShard:
     """One of ``of`` equal shares of all names, by their hash: what is searched at once, so that memory stays bounded."""
 
     number: int
@@ -130,11 +130,11 @@ class TallyAudit(Protocol):
         """Events of a day that are stored more than once with different contents; seen only until the storage merges them."""
         ...
 
-    def scattered(self, days: tuple[dt.date, dt.date] | None, share: Share, *, limit: int) -> Repeats:
+    def reused_event_ids(self, days: tuple[dt.date, dt.date] | None, share: HashShard, *, limit: int) -> Repeats:
         """Event ids that stand for several events: another agency or another time. ``days`` None: all; both ends included."""
         ...
 
-    def settled_twice(self, days: tuple[dt.date, dt.date] | None, share: Share, *, limit: int) -> Repeats:
+    def settled_twice(self, days: tuple[dt.date, dt.date] | None, share: HashShard, *, limit: int) -> Repeats:
         """Dossiers that more than one event says are settled. ``days`` None: all; both ends included."""
         ...
 
@@ -176,6 +176,6 @@ class TallyRepair(Protocol):
         """Write zeros over the tallies of a day that no event explains. Needs a raised epoch to win."""
         ...
 
-    def forget_replaced(self, tier: Tier, days: Sequence[dt.date]) -> None:
+    def purge_superseded(self, tier: Tier, days: Sequence[dt.date]) -> None:
         """Remove rows of these days that newer versions replaced, so that no reader can meet them. Rewrites their months."""
         ...

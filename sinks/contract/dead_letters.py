@@ -26,7 +26,7 @@ Position = tuple[str, int, int]
 
 
 @dataclass(frozen=True, slots=True)
-class LetterFilter:
+class DeadLetterFilter:
     """Which dead letters are meant; nothing set means all that wait. Dropped letters never are.
 
     ``since`` (included) and ``until`` (not) bound the time of the first sighting.
@@ -45,7 +45,7 @@ class LetterFilter:
 
 
 @dataclass(frozen=True, slots=True)
-class LetterEntry:
+class DeadLetterEntry:
     """A dead letter without its bytes; ``size`` is that of its value, None for a message without one."""
 
     topic: str
@@ -66,19 +66,19 @@ class LetterEntry:
 class DeadLetterStore(Protocol):
     """Where messages set aside are looked at, marked and dropped. Pages ascend by position and go on behind ``after``."""
 
-    def counts(self, wanted: LetterFilter) -> Mapping[str, int]:
+    def counts(self, wanted: DeadLetterFilter) -> Mapping[str, int]:
         """Letters by reason."""
         ...
 
-    def entries(self, wanted: LetterFilter, *, limit: int, after: Position | None = None) -> Sequence[LetterEntry]:
+    def entries(self, wanted: DeadLetterFilter, *, limit: int, after: Position | None = None) -> Sequence[DeadLetterEntry]:
         """A page of letters without their bytes."""
         ...
 
-    def letters(self, wanted: LetterFilter, *, limit: int, after: Position | None = None) -> Sequence[DeadLetter]:
+    def letters(self, wanted: DeadLetterFilter, *, limit: int, after: Position | None = None) -> Sequence[DeadLetter]:
         """A page of letters, whole. A message without a key comes back with an empty one as None."""
         ...
 
-    def find(self, position: Position) -> tuple[DeadLetter, LetterEntry] | None:
+    def find(self, position: Position) -> tuple[DeadLetter, DeadLetterEntry] | None:
         """One letter, replayed or not; None when there is none or it was dropped."""
         ...
 
@@ -86,7 +86,7 @@ class DeadLetterStore(Protocol):
         """Remember that these were sent again; dropped ones stay dropped."""
         ...
 
-    def drop(self, wanted: LetterFilter) -> int:
+    def drop(self, wanted: DeadLetterFilter) -> int:
         """Remove letters for good, also when their message is delivered again; returns how many."""
         ...
 

@@ -45,7 +45,7 @@ class Counts:
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class TallyTotals:
     """How far the tallies are: distinct events stored, and events counted in the tier that is farthest from that number.
 
     Of the minute and the day tallies the farther one is told, so that a tier that counts too much is not hidden by one
@@ -79,7 +79,7 @@ class TallyReader(Protocol):
         """Time of each agency's newest event that is not later than ``until``."""
         ...
 
-    def standing(self) -> Standing:
+    def standing(self) -> TallyTotals:
         """Distinct events stored and events tallied. May be as old as a few times the cost of counting them."""
         ...
 

@@ -15,7 +15,7 @@ import pytest
 from domain.periods import FIRST_DAY, LAST_DAY, LAST_INSTANT, civil_day, day_start
 from domain.tiers import Tier
 from pipeline.audit.drift import drift_of
-from sinks.contract.audit import Acknowledged, Repeats, Share, TallyAudit, TallyRepair
+from sinks.contract.audit import Acknowledged, HashShard, Repeats, TallyAudit, TallyRepair
 from sinks.contract.dead_letters import DeadLetter
 from sinks.contract.events import EventStore, UnreadCause, UnreadRange
 from sinks.contract.tallies import Counts, Days, Span, TallyReader
@@ -26,7 +26,7 @@ from tests.fakes import counts_of, fields_of, minute_of
 MINUTE, DAY = dt.timedelta(minutes=1), dt.timedelta(days=1)
 TODAY = civil_day(MORNING)
 AT_ONCE, LONG_AGO = dt.timedelta(0), dt.timedelta(hours=1)
-ALL = Share(0, 1)
+ALL = HashShard(0, 1)
 MESSAGE_FIELDS = [
     ("topic", pa.string()),
     ("partition", pa.int32()),
@@ -86,7 +86,7 @@ class Place:
         self.store.recount_procedures(Days((day,)))
         self.repair.clear_orphans(Tier.PROCEDURE, day)
         for tier in Tier:
-            self.repair.forget_replaced(tier, [day])
+            self.repair.purge_superseded(tier, [day])
 
 
 NOTHING = dict.fromkeys(Tier, 0)
@@ -144,10 +144,10 @@ class AuditSuite:
                 found = place.audit.compare(tier, day, settle=AT_ONCE, limit=5)
                 assert (found.buckets, found.drift) == (0, 0), (tier, day)
                 place.repair.clear_orphans(tier, day)
-                place.repair.forget_replaced(tier, [day])
+                place.repair.purge_superseded(tier, [day])
             assert place.audit.civil_days(day, day) == {}, day
             assert place.audit.contradictions(day, limit=5) == Repeats(0, {}), day
-            assert place.audit.scattered((day, day), ALL, limit=5) == Repeats(0, {}), day
+            assert place.audit.reused_event_ids((day, day), ALL, limit=5) == Repeats(0, {}), day
         assert place.audit.civil_days() == {FIRST_DAY: 1, TODAY: 1, LAST_DAY: 1}
 
     def test_the_days_at_both_ends_of_the_tables(self, place):
@@ -158,7 +158,7 @@ class AuditSuite:
             found = place.audit.compare(tier, day, settle=AT_ONCE, limit=5)
             assert (found.buckets, found.drift) == (1, 0)
             place.repair.clear_orphans(tier, day)
-        assert place.audit.scattered((dt.date.min, dt.date.max), ALL, limit=5) == Repeats(0, {})
+        assert place.audit.reused_event_ids((dt.date.min, dt.date.max), ALL, limit=5) == Repeats(0, {})
 
     def test_an_empty_place_shows_no_difference(self, place):
         """Without events and tallies there are no days and nothing to compare."""
@@ -455,15 +455,15 @@ class AuditSuite:
         events += [an_event(event_id=two), an_event(event_id=two, occurred_at=MORNING + 40 * DAY)]
         place.store.insert_events(rows_of(events))
         place.store.insert_events(rows_of([events[2], events[0]]))
-        found = self._shares(place.audit.scattered, None)
+        found = self._shares(place.audit.reused_event_ids, None)
         assert found.count == 2
         assert {name: [(s.agency, s.occurred_at) for s in sights] for name, sights in found.examples.items()} == {
             str(one): [("G01", MORNING), ("H17", MORNING)],
             str(two): [("H17", MORNING), ("H17", MORNING + 40 * DAY)],
         }
-        assert set(self._shares(place.audit.scattered, (TODAY, TODAY + DAY)).examples) == {str(one)}
-        assert place.audit.scattered(None, ALL, limit=1).count == 2
-        assert len(place.audit.scattered(None, ALL, limit=1).examples) == 1
+        assert set(self._shares(place.audit.reused_event_ids, (TODAY, TODAY + DAY)).examples) == {str(one)}
+        assert place.audit.reused_event_ids(None, ALL, limit=1).count == 2
+        assert len(place.audit.reused_event_ids(None, ALL, limit=1).examples) == 1
 
     def test_dossiers_settled_twice(self, place):
         """A dossier with two settling events is reported; one that is settled once, repeated or returned is not."""
@@ -491,7 +491,7 @@ class AuditSuite:
     @staticmethod
     def _shares(search, days) -> Repeats:
         """A search in three shares, put together: the same as in one."""
-        parts = [search(days, Share(number, 3), limit=100) for number in range(3)]
+        parts = [search(days, HashShard(number, 3), limit=100) for number in range(3)]
         joined = Repeats(sum(part.count for part in parts), {k: v for part in parts for k, v in part.examples.items()})
         assert joined == search(days, ALL, limit=100)
         return joined

@@ -15,10 +15,10 @@ from domain.agencies import AgencyRegistry
 from domain.events import Channel, ReturnedBy, ServiceLevel, Status
 from domain.periods import FIRST_DAY, LAST_DAY, LAST_INSTANT, Period, civil_day, day_start
 from domain.tiers import COUNTS
-from pipeline.decode.validator import Judge
+from pipeline.decode.validator import EventValidator
 from sinks.contract.dead_letters import DeadLetter
 from sinks.contract.events import EventStore
-from sinks.contract.tallies import Counts, Days, Span, Standing, TallyReader
+from sinks.contract.tallies import Counts, Days, Span, TallyReader, TallyTotals
 from sinks.errors import RefusedRows
 from tests.factories import LATEST, MORNING, TOPIC, an_event, rows_of
 
@@ -91,7 +91,7 @@ class StoreSuite:
         assert place.reader.counts_of_days(TODAY, TODAY) == before
         assert before["H17"].events == 20
         assert {key[2]: counts.events for key, counts in place.procedures().items()} == {"1.001612": 20}
-        assert place.reader.standing() == Standing(20, 20)
+        assert place.reader.standing() == TallyTotals(20, 20)
 
     def test_events_at_both_ends_of_what_the_tables_hold(self, place):
         """The first and the last millisecond that the judge accepts are counted in their own minute, day and procedure."""
@@ -103,7 +103,7 @@ class StoreSuite:
             assert place.reader.counts_of_days(day, day)["H17"].events == 1
             assert place.reader.counts_between(*Period(day, day).instants())["H17"].events == 1
             assert place.reader.last_events(ends[day] + dt.timedelta(hours=1))["H17"] == ends[day]
-        assert place.reader.standing() == Standing(3, 3)
+        assert place.reader.standing() == TallyTotals(3, 3)
 
     def test_a_period_may_have_any_days(self, place):
         """Days that no table can hold have no events, whatever their number; they neither fail nor turn into other days."""
@@ -282,7 +282,7 @@ class StoreSuite:
         place.store.recount_procedures(days)
         assert place.reader.counts_of_days(dt.date(2016, 1, 1), dt.date(2025, 12, 31))["H17"].events == 117
         assert len(place.procedures()) == 117
-        assert place.reader.standing() == Standing(117, 117)
+        assert place.reader.standing() == TallyTotals(117, 117)
 
     def test_the_same_id_of_another_agency_is_another_event(self, place):
         """Agency, time and id together name an event; none of two with one id is lost."""
@@ -338,7 +338,7 @@ class StoreSuite:
         assert place.reader.counts_between(EVER.start, EVER.end) == {}
         assert place.reader.counts_of_days(TODAY, TODAY) == {}
         assert place.reader.last_events(MORNING) == {}
-        assert place.reader.standing() == Standing(0, 0)
+        assert place.reader.standing() == TallyTotals(0, 0)
         place.reader.ping()
 
     def test_counts_between_includes_its_start_only(self, place):
@@ -392,27 +392,27 @@ class StoreSuite:
         first = [an_event(), an_event(occurred_at=MORNING + 40 * DAY)]
         place.store.insert_events(rows_of(first))
         place.store.insert_events(rows_of(first))
-        self._await_standing(place, Standing(stored=2, tallied=0))
+        self._await_standing(place, TallyTotals(stored=2, tallied=0))
         place.store.recount_minutes(Span(MORNING, MORNING + MINUTE))
         place.recount(first)
-        self._await_standing(place, Standing(2, 2))
+        self._await_standing(place, TallyTotals(2, 2))
         late = an_event(occurred_at=MORNING + 40 * DAY)
         place.store.insert_events(rows_of([late]))
-        self._await_standing(place, Standing(3, 2))
+        self._await_standing(place, TallyTotals(3, 2))
         place.store.recount_minutes(Span(late.occurred_at, late.occurred_at + MINUTE))
-        self._await_standing(place, Standing(3, 2))
+        self._await_standing(place, TallyTotals(3, 2))
         place.store.roll_up_days(Days((civil_day(late.occurred_at),)))
-        self._await_standing(place, Standing(3, 3))
+        self._await_standing(place, TallyTotals(3, 3))
 
     def test_standing_hides_no_tier_that_counts_too_much(self, place):
         """A minute tally above the truth shows as counted twice although the days are right, and goes when the events come."""
         events = [an_event(), an_event()]
         place.take(events[:1])
-        assert place.reader.standing() == Standing(1, 1)
+        assert place.reader.standing() == TallyTotals(1, 1)
         place.late_recount("H17", MORNING, 3)
-        self._await_standing(place, Standing(1, 3), ahead=True)
+        self._await_standing(place, TallyTotals(1, 3), ahead=True)
         place.take([*events, an_event()])
-        self._await_standing(place, Standing(3, 3), ahead=True)
+        self._await_standing(place, TallyTotals(3, 3), ahead=True)
 
     def test_standing_shows_days_that_count_too_much(self, place):
         """A day rolled up from minutes that counted too much shows as counted twice, too."""
@@ -420,10 +420,10 @@ class StoreSuite:
         place.late_recount("H17", MORNING, 3)
         place.store.roll_up_days(Days((TODAY,)))
         place.late_recount("H17", MORNING, 3)
-        self._await_standing(place, Standing(1, 3), ahead=True)
+        self._await_standing(place, TallyTotals(1, 3), ahead=True)
 
     @staticmethod
-    def _await_standing(place, wanted: Standing, *, ahead: bool = False) -> None:
+    def _await_standing(place, wanted: TallyTotals, *, ahead: bool = False) -> None:
         """Ask until the answer is the wanted one; it may be as old as a few times the cost of counting."""
         deadline = time.monotonic() + 60
         while (standing := place.reader.standing()) != wanted:
@@ -458,7 +458,7 @@ class StoreSuite:
         plain = an_event(agency="G01", service_level="cung_cap_thong_tin", occurred_at=midnight)
         outside = [an_event(occurred_at=midnight - dt.timedelta(milliseconds=1)), an_event(occurred_at=midnight + DAY)]
         place.store.insert_events(rows_of([full, plain, *outside, full]))
-        judge = Judge(AgencyRegistry.packaged())
+        judge = EventValidator(AgencyRegistry.packaged())
 
         def sent(first, last, agencies=None):
             lines = b"".join(place.reader.events(first, last, agencies)).splitlines()

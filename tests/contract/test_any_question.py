@@ -14,11 +14,11 @@ from prometheus_client import CollectorRegistry
 
 from domain.clock import ManualClock
 from pipeline.audit.routes import audit_routes
-from pipeline.audit.service import AuditDesk
+from pipeline.audit.service import AuditService
 from pipeline.dead_letters.routes import dead_letter_routes
-from pipeline.dead_letters.service import DeadLetterDesk
+from pipeline.dead_letters.service import DeadLetterService
 from pipeline.decode.decoder import Decoder
-from pipeline.decode.validator import Judge
+from pipeline.decode.validator import EventValidator
 from pipeline.kafka.topic_reader import KafkaTopicReader
 from pipeline.serving.server import Api, Health, HttpServer
 from pipeline.settings import HttpSettings, KafkaSettings
@@ -149,9 +149,9 @@ async def client(clickhouse, registry):
         routes=(
             partial(
                 dead_letter_routes,
-                DeadLetterDesk(
+                DeadLetterService(
                     ClickHouseDeadLetters(clickhouse),
-                    judge=Judge(registry),
+                    judge=EventValidator(registry),
                     clock=clock,
                     sender=Nowhere,
                     limits=NoLimits(),
@@ -161,7 +161,7 @@ async def client(clickhouse, registry):
             ),
             partial(
                 audit_routes,
-                AuditDesk(
+                AuditService(
                     ClickHouseAudit(clickhouse),
                     store=store,
                     repair=ClickHouseRepair(clickhouse),

@@ -13,7 +13,7 @@ from sinks.clickhouse.reader import ClickHouseReader
 from sinks.clickhouse.repair import ClickHouseRepair
 from sinks.clickhouse.store import ClickHouseStore
 from sinks.contract.tallies import Counts
-from sinks.errors import Unknown
+from sinks.errors import Fatal
 from tests.contract.audit_suite import TODAY, AuditSuite, Place
 from tests.factories import MORNING, an_event
 from tests.fakes import MemoryStore, Tally
@@ -101,7 +101,7 @@ def test_a_version_that_no_epoch_beats(clickhouse):
     place = in_clickhouse(clickhouse)
     place.take([an_event()])
     place.write(Tier.DAY, ("H17", TODAY, ""), Counts(events=9), MORNING, 2**64 - 1)
-    with pytest.raises(Unknown, match="no recount can beat"):
+    with pytest.raises(Fatal, match="no recount can beat"):
         place.repair.raise_epoch("test")
     assert clickhouse.rows("test", "SELECT count() FROM tally_epochs")[0][0] == 0
 

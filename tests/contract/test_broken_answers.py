@@ -12,7 +12,7 @@ import pytest
 from bench.chaos.gate import Gate
 from sinks.clickhouse.client import ClickHouse
 from sinks.clickhouse.target import Target
-from sinks.errors import Retryable, Unknown
+from sinks.errors import Fatal, Retryable
 
 #: Every so manieth place to cut at: a prime, so that over the headers every kind of place is met.
 STRIDE = 37
@@ -167,9 +167,9 @@ def test_a_gateway_without_its_server_may_be_asked_again(status):
 
 @pytest.mark.parametrize("status", [401, 403, 404, 413])
 def test_a_gateway_that_refuses_us_stops(status):
-    """A proxy that wants a password or knows no such place needs a person: Unknown."""
+    """A proxy that wants a password or knows no such place needs a person: Fatal."""
     with answering(b"HTTP/1.1 %d No\r\nContent-Length: 3\r\n\r\nbad" % status) as url:
         clickhouse = ClickHouse(Target.parse(url, timeout=5))
-        with pytest.raises(Unknown):
+        with pytest.raises(Fatal):
             clickhouse.rows("test", "SELECT 1")
         clickhouse.close()

@@ -23,7 +23,7 @@ from sinks.clickhouse.registry_writer import AgencyRow, write_agencies
 from sinks.clickhouse.store import ClickHouseStore
 from sinks.clickhouse.target import Target
 from sinks.contract.tallies import Days, Span
-from sinks.errors import RefusedRows, Retryable, Unknown
+from sinks.errors import Fatal, RefusedRows, Retryable
 from sinks.tables import AGENCIES, EPOCH
 from tests.factories import MORNING, an_event, rows_of
 
@@ -49,14 +49,14 @@ def test_an_edited_migration_is_refused(clickhouse):
     """A file that was changed after it was applied stops the start, and names itself."""
     first, *others = packaged_migrations()
     edited = dataclasses.replace(first, text=first.text + "-- changed\n")
-    with pytest.raises(Unknown, match="0001_create_dossier_events was edited"):
+    with pytest.raises(Fatal, match="0001_create_dossier_events was edited"):
         migrate(clickhouse, (edited, *others))
 
 
 def test_a_newer_database_is_refused(clickhouse):
     """A program older than its database does not touch it."""
     *older, newest = packaged_migrations()
-    with pytest.raises(Unknown, match=f"has migration {newest.number:04d}, this program ends at {newest.number - 1:04d}"):
+    with pytest.raises(Fatal, match=f"has migration {newest.number:04d}, this program ends at {newest.number - 1:04d}"):
         migrate(clickhouse, tuple(older))
 
 
@@ -148,7 +148,7 @@ def test_a_malformed_id_is_the_rows_fault(clickhouse):
 
 
 def test_an_unknown_table_stops_the_worker(clickhouse):
-    """A missing table is nobody's rows and no waiting: Unknown."""
+    """A missing table is nobody's rows and no waiting: Fatal."""
     store = ClickHouseStore(clickhouse)
     seen = seen_calls(clickhouse)
     clickhouse.command("test", "DROP TABLE dossier_events SYNC")
@@ -157,7 +157,7 @@ def test_an_unknown_table_stops_the_worker(clickhouse):
         lambda: store.recount_minutes(Span(MORNING, MORNING + MINUTE)),
         lambda: ClickHouseReader(clickhouse).last_events(MORNING),
     ):
-        with pytest.raises(Unknown):
+        with pytest.raises(Fatal):
             action()
         assert seen[-1][1] == "unknown"
 
@@ -165,13 +165,13 @@ def test_an_unknown_table_stops_the_worker(clickhouse):
 def test_an_unknown_column_stops_the_worker(clickhouse):
     """A schema that does not fit is not the fault of the rows: nothing is set aside, the worker stops."""
     rows = rows_of([an_event()])
-    with pytest.raises(Unknown):
+    with pytest.raises(Fatal):
         ClickHouseStore(clickhouse).insert_events(rows.append_column("surprise", [["x"]]))
 
 
 def test_a_syntax_error_stops_the_worker(clickhouse):
     """A statement that ClickHouse cannot read is a fault of ours, never of the rows."""
-    with pytest.raises(Unknown):
+    with pytest.raises(Fatal):
         clickhouse.command("test", "SELEKT 1")
 
 
@@ -237,7 +237,7 @@ def test_a_wrong_password_stops_and_is_not_shown(clickhouse_server):
     """Refused credentials need a person; the message names the server, never the password."""
     url = clickhouse_server.url().replace("default:@", "nobody:s3cret@")
     clickhouse = ClickHouse(Target.parse(url, timeout=5))
-    with pytest.raises(Unknown) as refused:
+    with pytest.raises(Fatal) as refused:
         clickhouse.rows("ping", "SELECT 1")
     assert "s3cret" not in str(refused.value)
     clickhouse.close()
@@ -316,7 +316,7 @@ ClickHouse(Target(timeout=5, folder=Path(sys.argv[1])))
 
 def test_a_folder_has_one_owner(embedded, embedded_folder):
     """A second opener of the folder, in this process or another, is told who has it."""
-    with pytest.raises(Unknown, match=f"in use by process {os.getpid()}"):
+    with pytest.raises(Fatal, match=f"in use by process {os.getpid()}"):
         ClickHouse(Target(timeout=5, folder=embedded_folder))
     other = subprocess.run(
         [
@@ -352,7 +352,7 @@ def test_a_late_thread_opens_nothing(request, embedded_folder, form):
         for _ in range(2):
             try:
                 clickhouse.rows("late", "SELECT 1")
-            except Unknown as error:
+            except Fatal as error:
                 seen.append(str(error))
 
     late = threading.Thread(target=call_late)
@@ -367,5 +367,5 @@ def test_a_late_thread_opens_nothing(request, embedded_folder, form):
 def test_a_folder_that_cannot_be_made(tmp_path):
     """A folder below a file is refused with its name."""
     (tmp_path / "file").write_text("")
-    with pytest.raises(Unknown, match="cannot be written"):
+    with pytest.raises(Fatal, match="cannot be written"):
         ClickHouse(Target(timeout=5, folder=tmp_path / "file" / "clickhouse"))

@@ -13,10 +13,10 @@ from sinks.clickhouse.dead_letter_store import ClickHouseDeadLetters
 from sinks.clickhouse.dead_letter_tallies import CHUNK, recount_dead_letters
 from sinks.clickhouse.reader import ClickHouseReader
 from sinks.clickhouse.store import ClickHouseStore
-from sinks.contract.dead_letters import DeadLetter, LetterFilter
-from sinks.errors import Unknown
+from sinks.contract.dead_letters import DeadLetter, DeadLetterFilter
+from sinks.errors import Fatal
 
-WAITING, ALL = LetterFilter(), LetterFilter(replayed=True)
+WAITING, ALL = DeadLetterFilter(), DeadLetterFilter(replayed=True)
 BYTES = b"\x00\xff\n'\\\t{}" + "hồ sơ".encode()
 
 
@@ -44,7 +44,7 @@ def test_nothing(letters):
     assert letters.letters(WAITING, limit=10) == []
     assert letters.find(("a", 0, 1)) is None
     letters.mark_replayed([])
-    assert letters.drop(LetterFilter(reasons=("x",))) == 0
+    assert letters.drop(DeadLetterFilter(reasons=("x",))) == 0
 
 
 def test_every_byte_comes_back(letters, keep):
@@ -77,17 +77,17 @@ def test_filters(letters, keep):
     """Reason, topic and the time of the first sighting choose alike in counts, pages and drops."""
     keep([a_letter(1), a_letter(2, reason="empty"), a_letter(3, topic="b")])
     time.sleep(0.01)
-    between = letters.entries(LetterFilter(topics=("b",)), limit=1)[0].first_seen + dt.timedelta(milliseconds=1)
+    between = letters.entries(DeadLetterFilter(topics=("b",)), limit=1)[0].first_seen + dt.timedelta(milliseconds=1)
     time.sleep(0.01)
     keep([a_letter(4)])
     keep([a_letter(1)])  # again: the first sighting counts
     assert letters.counts(WAITING) == {"empty": 1, "not_json": 3}
-    assert letters.counts(LetterFilter(reasons=("empty", "x"))) == {"empty": 1}
-    assert letters.counts(LetterFilter(topics=("b",))) == {"not_json": 1}
-    assert letters.counts(LetterFilter(since=between)) == {"not_json": 1}
-    assert letters.counts(LetterFilter(until=between)) == {"empty": 1, "not_json": 2}
-    assert [entry.offset for entry in letters.entries(LetterFilter(until=between, topics=("a",)), limit=9)] == [1, 2]
-    assert letters.drop(LetterFilter(until=between, reasons=("not_json",))) == 2
+    assert letters.counts(DeadLetterFilter(reasons=("empty", "x"))) == {"empty": 1}
+    assert letters.counts(DeadLetterFilter(topics=("b",))) == {"not_json": 1}
+    assert letters.counts(DeadLetterFilter(since=between)) == {"not_json": 1}
+    assert letters.counts(DeadLetterFilter(until=between)) == {"empty": 1, "not_json": 2}
+    assert [entry.offset for entry in letters.entries(DeadLetterFilter(until=between, topics=("a",)), limit=9)] == [1, 2]
+    assert letters.drop(DeadLetterFilter(until=between, reasons=("not_json",))) == 2
     assert [entry.offset for entry in letters.entries(WAITING, limit=9)] == [2, 4]
 
 
@@ -106,7 +106,7 @@ def test_replayed_letters_are_hidden_but_kept(letters, keep):
 def test_a_dropped_letter_stays_dropped(letters, keep, clickhouse):
     """Dropped letters are gone with their bytes, do not come back by redelivery, and cannot be marked back to life."""
     keep([a_letter(1), a_letter(2, reason="empty")])
-    assert letters.drop(LetterFilter(reasons=("empty",))) == 1
+    assert letters.drop(DeadLetterFilter(reasons=("empty",))) == 1
     assert clickhouse.rows("test", "SELECT offset FROM dead_letters") == [(1,)]
     keep([a_letter(2, reason="empty")])
     letters.mark_replayed([a_letter(2)])
@@ -125,7 +125,7 @@ def test_the_counter_never_falls(letters, keep, clickhouse):
     reader = ClickHouseReader(clickhouse)
     before = reader.dead_letters_by_reason()
     letters.mark_replayed([a_letter(1)])
-    letters.drop(LetterFilter(reasons=("not_json",), replayed=True))
+    letters.drop(DeadLetterFilter(reasons=("not_json",), replayed=True))
     assert reader.dead_letters_by_reason() == before == {"not_json": 2, "empty": 1}
 
 
@@ -152,7 +152,7 @@ def test_the_counter_is_exact_whatever_happens_to_the_letters(letters, keep, cli
     keep([a_letter(1, reason="empty"), a_letter(2, reason="empty")])
     assert reader.dead_letters_by_reason() == recounted_by_hand(clickhouse) == {"not_json": len(first), "empty": 1}
     letters.mark_replayed(first[3:6])
-    assert letters.drop(LetterFilter(topics=("a",), reasons=("not_json",))) > 0
+    assert letters.drop(DeadLetterFilter(topics=("a",), reasons=("not_json",))) > 0
     assert reader.dead_letters_by_reason() == {"not_json": len(first), "empty": 1}
     keep([a_letter(1, reason="too_large"), a_letter(3, reason="too_large")])
     assert reader.dead_letters_by_reason() == recounted_by_hand(clickhouse)
@@ -197,7 +197,7 @@ def test_a_scrape_costs_the_same_after_millions_of_letters(served):
         assert reader.dead_letters_by_reason() == {"not_json": many + 1}
         bounded.most = many // 10
         assert reader.arrivals(dt.timedelta(hours=1)).dead_letters == 1
-        with pytest.raises(Unknown, match="TOO_MANY_ROWS"):  # the control: the bound bites
+        with pytest.raises(Fatal, match="TOO_MANY_ROWS"):  # the control: the bound bites
             bounded.rows("test", "SELECT uniqExact(topic, partition, offset) FROM dead_letters")
     finally:
         bounded.close()

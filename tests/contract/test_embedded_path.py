@@ -11,7 +11,7 @@ import unicodedata
 import pytest
 
 from sinks.clickhouse.embedded_path import engine_path, open_folder
-from sinks.errors import Unknown
+from sinks.errors import Fatal
 
 NAMES = [
     "plain",
@@ -91,7 +91,7 @@ def test_data_that_an_earlier_version_put_elsewhere_are_not_hidden(tmp_path):
     folder.mkdir(parents=True)
     for name in ("metadata", "store"):
         (tmp_path / "q" / name).mkdir(parents=True)
-    with pytest.raises(Unknown, match="Move the contents") as caught:
+    with pytest.raises(Fatal, match="Move the contents") as caught:
         open_folder(folder)
     assert str(tmp_path / "q") in str(caught.value)
     assert str(folder) in str(caught.value)

@@ -10,9 +10,9 @@ import pytest
 
 from deploy.native.services.clickhouse_server import ClickHouseServer
 from sinks.clickhouse.client import ClickHouse
-from sinks.clickhouse.codes import REFUSED_ROWS, RETRYABLE, STOPPING
+from sinks.clickhouse.codes import FATAL, REFUSED_ROWS, RETRYABLE
 from sinks.clickhouse.target import Target
-from sinks.errors import RefusedRows, Retryable, SinkError, Unknown
+from sinks.errors import Fatal, RefusedRows, Retryable, SinkError
 
 pytestmark = pytest.mark.integration  # a server with users of its own
 
@@ -74,14 +74,14 @@ def connect(server):
 
 def consequence_of(code):
     """The class that the tables give a code."""
-    return Retryable if code in RETRYABLE else RefusedRows if code in REFUSED_ROWS else Unknown
+    return Retryable if code in RETRYABLE else RefusedRows if code in REFUSED_ROWS else Fatal
 
 
-@pytest.mark.parametrize("code", sorted({*RETRYABLE, *REFUSED_ROWS, *STOPPING}))
+@pytest.mark.parametrize("code", sorted({*RETRYABLE, *REFUSED_ROWS, *FATAL}))
 def test_every_line_is_the_servers(connect, code):
     """The server knows each code by the name in the table, and an error of this code arrives as its consequence."""
     clickhouse = connect()
-    line = RETRYABLE.get(code) or REFUSED_ROWS.get(code) or STOPPING[code]
+    line = RETRYABLE.get(code) or REFUSED_ROWS.get(code) or FATAL[code]
     assert clickhouse.rows("test", f"SELECT errorCodeToName({code})")[0][0] == line.name
     raising = f"SELECT throwIf(1, 'made', toInt16({code}))"
     for action in (
@@ -140,14 +140,14 @@ def test_the_error_itself(connect, code):
         )
     assert raised.value.__cause__.code == code
     assert type(raised.value) is consequence_of(code)
-    if code in STOPPING:
-        assert str(raised.value).endswith(STOPPING[code].remedy)
+    if code in FATAL:
+        assert str(raised.value).endswith(FATAL[code].remedy)
     assert user == "default:" or user not in str(raised.value)
 
 
 def test_a_user_from_elsewhere_is_refused(connect):
     """A user who may not come from this address needs a person."""
-    with pytest.raises(Unknown):
+    with pytest.raises(Fatal):
         connect("distant:d").rows("test", "SELECT 1")
 
 

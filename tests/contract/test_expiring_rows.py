@@ -9,8 +9,8 @@ import pytest
 from sinks.clickhouse.expiring_rows import refuse_expiring_rows
 from sinks.clickhouse.row_policies import TABLES
 from sinks.clickhouse.store import ClickHouseStore
-from sinks.contract import Span
-from sinks.errors import Unknown
+from sinks.contract.tallies import Span
+from sinks.errors import Fatal
 from tests.factories import MORNING, an_event, rows_of
 
 pytestmark = pytest.mark.integration  # a server whose tables somebody changes
@@ -24,7 +24,7 @@ def test_a_ttl_that_deletes_is_refused_before_anything_is_acknowledged(served):
     store = ClickHouseStore(served)
     store.insert_events(rows_of([an_event()]))
     assert served.rows("test", "SELECT count() FROM dossier_events") == [(0,)]
-    with pytest.raises(Unknown, match="a TTL deletes rows or values of the table dossier_events"):
+    with pytest.raises(Fatal, match="a TTL deletes rows or values of the table dossier_events"):
         store.recount_minutes(Span(MORNING, MORNING + dt.timedelta(minutes=1)))
 
 
@@ -47,7 +47,7 @@ def test_what_deletes_is_told_from_what_moves(served):
         refuse_expiring_rows(served, TABLES)
     for change in deleting:
         served.command("test", f"ALTER TABLE dossier_events {change}")
-        with pytest.raises(Unknown, match="table dossier_events,"):
+        with pytest.raises(Fatal, match="table dossier_events,"):
             refuse_expiring_rows(served, TABLES)
         if "MODIFY TTL" in change:
             served.command("test", "ALTER TABLE dossier_events REMOVE TTL")

@@ -31,10 +31,10 @@ from sinks.clickhouse.pinned_settings import READS, WRITES
 from sinks.clickhouse.reader import ClickHouseReader
 from sinks.clickhouse.store import ClickHouseStore
 from sinks.clickhouse.target import Target
-from sinks.contract.audit import Share
-from sinks.contract.dead_letters import DeadLetter, DeadLetterCheckpoint, LetterFilter
+from sinks.contract.audit import HashShard
+from sinks.contract.dead_letters import DeadLetter, DeadLetterCheckpoint, DeadLetterFilter
 from sinks.contract.tallies import Days, Span
-from sinks.errors import Unknown
+from sinks.errors import Fatal
 from sinks.tables import (
     AGENCY_DAY,
     AGENCY_MINUTE,
@@ -302,7 +302,7 @@ def write(clickhouse):
     store.recount_procedures(days)
     letters = ClickHouseDeadLetters(clickhouse)
     letters.mark_replayed(LETTERS[3:5])
-    assert letters.drop(LetterFilter(reasons=("reason_2",))) == 13
+    assert letters.drop(DeadLetterFilter(reasons=("reason_2",))) == 13
 
 
 def read(clickhouse):
@@ -320,16 +320,16 @@ def read(clickhouse):
         "arrivals": reader.arrivals(dt.timedelta(hours=1)),
         "events": b"".join(reader.events(FIRST, LAST, None)),
         "some events": b"".join(reader.events(FIRST, LAST, ["H01", "H02"])),
-        "letters": letters.letters(LetterFilter(), limit=1_000),
-        "all letters": letters.counts(LetterFilter(replayed=True)),
-        "page": [entry.position for entry in letters.entries(LetterFilter(reasons=("reason_0",)), limit=8)],
-        "replayed": [e.position for e in letters.entries(LetterFilter(replayed=True), limit=99) if e.replayed_at],
+        "letters": letters.letters(DeadLetterFilter(), limit=1_000),
+        "all letters": letters.counts(DeadLetterFilter(replayed=True)),
+        "page": [entry.position for entry in letters.entries(DeadLetterFilter(reasons=("reason_0",)), limit=8)],
+        "replayed": [e.position for e in letters.entries(DeadLetterFilter(replayed=True), limit=99) if e.replayed_at],
         "civil days": audit.civil_days(),
         "touched": audit.touched(dt.timedelta(hours=1)),
         "compared": [audit.compare(tier, day, settle=dt.timedelta(0), limit=100) for tier in Tier for day in days[::2]],
         "contradictions": audit.contradictions(days[0], limit=5),
-        "scattered": audit.scattered(None, Share(0, 1), limit=5),
-        "settled twice": audit.settled_twice((FIRST, LAST), Share(0, 1), limit=5),
+        "scattered": audit.reused_event_ids(None, HashShard(0, 1), limit=5),
+        "settled twice": audit.settled_twice((FIRST, LAST), HashShard(0, 1), limit=5),
         "positions": audit.newest_positions(TOPIC),
         "missing": audit.missing(ASKED),
     }
@@ -379,7 +379,7 @@ def test_every_setting_of_this_release_is_pinned_or_known_to_be_harmless(server)
 @pytest.mark.parametrize("profile", FORBIDDING)
 def test_a_profile_that_forbids_our_settings_is_refused(server, profile):
     """A profile under which a statement cannot be made whole is refused with the first statement, by the setting's name."""
-    with connected(server, profile, "whole") as clickhouse, pytest.raises(Unknown) as refused:
+    with connected(server, profile, "whole") as clickhouse, pytest.raises(Fatal) as refused:
         clickhouse.rows("ping", "SELECT 1")
     assert f"{FORBIDDING[profile][1]}" in str(refused.value)
     assert "profile" in str(refused.value)
@@ -389,7 +389,7 @@ def test_a_reader_needs_only_to_read(server, whole):
     """A user with SELECT alone and readonly = 1 reads all there is, and writes nothing."""
     with connected(server, "reader", "whole") as clickhouse:
         assert read(clickhouse) == whole
-        with pytest.raises(Unknown):
+        with pytest.raises(Fatal):
             ClickHouseStore(clickhouse).recount_minutes(Span(DAYS[0], DAYS[0] + dt.timedelta(minutes=1)))
     with connected(server, "chooser", "whole") as clickhouse:
         assert read(clickhouse) == whole
@@ -409,7 +409,7 @@ def test_settings_that_do_not_arrive_are_noticed(server, monkeypatch):
                 pool.settings = settings
 
         monkeypatch.setattr(pool, "urlopen", without_one)
-        with pytest.raises(Unknown, match="setting group_by_overflow_mode is 'any'"):
+        with pytest.raises(Fatal, match="setting group_by_overflow_mode is 'any'"):
             clickhouse.rows("ping", "SELECT 1")
 
 
@@ -428,10 +428,10 @@ def test_an_answer_that_is_cut_all_the_same_is_refused(server, monkeypatch):
             lambda: reader.counts_of_days(FIRST, LAST),
             lambda: reader.last_events(DAYS[-1] + dt.timedelta(hours=1)),
         ):
-            with pytest.raises(Unknown, match="only 20 of 26 rows"):
+            with pytest.raises(Fatal, match="only 20 of 26 rows"):
                 action()
         came = []
-        with pytest.raises(Unknown, match=f"Only 20 of {len(EVENTS)} events"):
+        with pytest.raises(Fatal, match=f"Only 20 of {len(EVENTS)} events"):
             came.extend(reader.events(FIRST, LAST, None))
         assert came
 
@@ -499,7 +499,7 @@ def test_rows_hidden_after_the_start_are_refused(server, monkeypatch, table):
             write(plain)
             ClickHouseDeadLetterLimits(plain).insert_checkpoints([DeadLetterCheckpoint(TOPIC, 0, 5, 1, ((1, 1),))])
             for make in FIGURES[table]:
-                with pytest.raises(Unknown, match=f"a row policy hides rows of the table {table} "):
+                with pytest.raises(Fatal, match=f"a row policy hides rows of the table {table} "):
                     make(clickhouse)
 
 

@@ -16,10 +16,10 @@ from domain.events import DossierEvent, Reason
 from domain.periods import LAST_INSTANT
 from pipeline.dead_letters.message import message_of, shown
 from pipeline.decode.decoder import Decoder
-from pipeline.decode.templates import Layouts
-from pipeline.decode.validator import Judge
-from pipeline.ingest.dirty_buckets import Ledger, touched_hours
-from pipeline.ingest.event_rows import Stretch, with_positions
+from pipeline.decode.templates import MessageTemplates
+from pipeline.decode.validator import EventValidator
+from pipeline.ingest.dirty_buckets import DirtyBuckets, dirty_hours
+from pipeline.ingest.event_rows import OffsetRange, with_positions
 from tests.factories import LATEST, TOPIC, events_of
 
 SEPARATOR, TOMBSTONE = b"\x1e", b"\x1d"
@@ -34,7 +34,7 @@ CLOCKS = (
 CORPUS = Path(__file__).parents[1] / "data" / "fuzz" / "decode.txt"
 
 _REGISTRY = AgencyRegistry.packaged()
-_DECODER, _JUDGE = Decoder(_REGISTRY), Judge(_REGISTRY)
+_DECODER, _JUDGE = Decoder(_REGISTRY), EventValidator(_REGISTRY)
 
 
 def messages_of(data: bytes) -> tuple[dt.datetime, list[bytes | None]]:
@@ -51,7 +51,7 @@ def check(data: bytes) -> tuple[object, ...]:
     Returns what was said of the messages, in short: the clock, the reasons, and whether any was an event.
     """
     latest, values = messages_of(data)
-    known: Layouts = _DECODER._layouts
+    known: MessageTemplates = _DECODER._layouts
     known._known = ()
     for _ in range(2):  # the second time the layouts are known
         decoded = _DECODER.decode(values, latest=latest)
@@ -68,10 +68,10 @@ def check(data: bytes) -> tuple[object, ...]:
     if not decoded.events.num_rows:
         return said
     assert all(isinstance(found[position], DossierEvent) for position in decoded.events.column("position").to_pylist())
-    rows = with_positions(decoded.events, [Stretch(TOPIC, 0, 0, len(values))])
+    rows = with_positions(decoded.events, [OffsetRange(TOPIC, 0, 0, len(values))])
     agencies = np.concatenate([chunk.indices.to_numpy() for chunk in rows.column("agency").chunks])
-    ledger = Ledger()
-    ledger.stored(touched_hours(agencies, rows.column("occurred_at").cast("int64").to_numpy()))
+    ledger = DirtyBuckets()
+    ledger.stored(dirty_hours(agencies, rows.column("occurred_at").cast("int64").to_numpy()))
     while (work := ledger.take_hot_minutes(60)) is not None:
         for span in work.spans:
             span.instants()

@@ -8,7 +8,7 @@ import subprocess
 import pytest
 
 from deploy.native.programs import java_home, kafka_libraries
-from pipeline.kafka.errors import PASSING, STOPPING
+from pipeline.kafka.errors import FATAL, RETRYABLE
 
 
 @pytest.fixture(scope="module")
@@ -29,9 +29,9 @@ def official():
 def test_every_passing_code_is_kafkas(official):
     """Names are Kafka's, and so is the flag: a code that is not retriable passes only where the table says that it is not."""
     assert len(official) > 100
-    assert {code: (line.name, line.retriable) for code, line in PASSING.items()} == {code: official[code] for code in PASSING}
+    assert {code: (line.name, line.retriable) for code, line in RETRYABLE.items()} == {code: official[code] for code in RETRYABLE}
 
 
 def test_every_stopping_code_is_kafkas(official):
     """Names are Kafka's, and none of what stops is retriable."""
-    assert {code: (line.name, False) for code, line in STOPPING.items()} == {code: official[code] for code in STOPPING}
+    assert {code: (line.name, False) for code, line in FATAL.items()} == {code: official[code] for code in FATAL}

@@ -159,7 +159,7 @@ MUTANTS = [
     Mutant(
         "an unknown error stops, it is not tried for ever",
         "sinks.clickhouse.client",
-        "    return Unknown(text)",
+        "    return Fatal(text)",
         "    return Retryable(text)",
         "tests/unit/sinks/test_errors.py::test_everything_else_stops",
     ),
@@ -273,8 +273,8 @@ MUTANTS = [
     Mutant(
         "a worker whose storage is away is not ended",
         "pipeline.kafka.worker",
-        "if self.delivery.room.full or self.delivery.storage_away_since:",
-        "if self.delivery.storage_away_since:",
+        "if self.delivery.room.full or self.delivery.storage_unavailable_since:",
+        "if self.delivery.storage_unavailable_since:",
         "tests/unit/pipeline/kafka/test_watchdog.py::test_while_the_room_is_full_nothing_needs_to_be_fetched",
     ),
     Mutant(
@@ -288,7 +288,7 @@ MUTANTS = [
     Mutant(
         "an unforeseen error while one message is judged sets that message aside",
         "pipeline.decode.validator",
-        "            return Refusal(Reason.UNFORESEEN, where_and_what(error))",
+        "            return Rejection(Reason.UNFORESEEN, where_and_what(error))",
         "            raise",
         f"{DELIVERY}test_an_unforeseen_error_sets_one_message_aside",
     ),

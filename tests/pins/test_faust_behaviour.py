@@ -16,7 +16,7 @@ from faust.exceptions import ImproperlyConfigured
 from faust.transport.conductor import ConductorCompiler
 from faust.types.tuples import TP, ConsumerMessage
 
-from pipeline.ingest.delivery import Room
+from pipeline.ingest.delivery import MemoryBudget
 from pipeline.kafka.app import create_app
 from pipeline.settings import KafkaSettings
 
@@ -174,7 +174,7 @@ async def test_the_folder_of_faust_is_the_one_that_it_was_given(tmp_path, monkey
             offer=print,
             fail=print,
             unread=print,
-            room=Room(rows=1, size=1),
+            room=MemoryBudget(rows=1, size=1),
             data_dir=folder / "faust",
             loop=asyncio.get_running_loop(),
         )
@@ -188,7 +188,7 @@ async def test_our_app(tmp_path):
         offer=print,
         fail=print,
         unread=print,
-        room=Room(rows=1, size=1),
+        room=MemoryBudget(rows=1, size=1),
         data_dir=tmp_path,
         loop=asyncio.get_running_loop(),
     )

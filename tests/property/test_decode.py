@@ -16,16 +16,16 @@ from hypothesis import strategies as st
 
 from domain.agencies import Agency, AgencyRegistry
 from domain.errors import InvariantError
-from domain.events import OCCURRED_AT, DossierEvent, Reason, Refusal
+from domain.events import OCCURRED_AT, DossierEvent, Reason, Rejection
 from domain.periods import LAST_INSTANT, civil_day
 from pipeline.decode import decoder as decode_module
 from pipeline.decode.decoder import Decoder, _AgencyColumns
-from pipeline.decode.validator import Judge
+from pipeline.decode.validator import EventValidator
 from tests.budget import examples
 from tests.factories import LATEST, a_message, an_event, events_of
 
 REGISTRY = AgencyRegistry.packaged()
-DECODER, JUDGE = Decoder(REGISTRY), Judge(REGISTRY)
+DECODER, JUDGE = Decoder(REGISTRY), EventValidator(REGISTRY)
 
 
 def agree(values, *, latest=LATEST):
@@ -517,7 +517,7 @@ def test_an_event_that_fits_no_column_is_refused_alone(monkeypatch, position):
     found, decoded = decided(values, decoder)
     assert sorted(found) == list(range(7))
     assert [(at, refusal.reason) for at, refusal in decoded.refusals] == [(position, Reason.UNFORESEEN)]
-    assert isinstance(found[position], Refusal)
+    assert isinstance(found[position], Rejection)
 
 
 @pytest.mark.parametrize("positions", [[0, 0], [0], [0, 1, 2], [0, 2]])

@@ -28,7 +28,7 @@ from pipeline.decode.decoder import Decoder
 from pipeline.ingest.dead_letter_guard import AssignedPart, DeadLetterGuard
 from pipeline.ingest.dead_letter_limit import DeadLetterLimit
 from pipeline.ingest.delivery import Delivery, Fetch
-from pipeline.ingest.storage_retry import Patience
+from pipeline.ingest.storage_retry import StorageRetry
 from pipeline.metrics import WorkerMetrics
 from pipeline.settings import IngestSettings
 from tests.budget import examples
@@ -137,7 +137,7 @@ def assert_limit_is_right(store, kafka):
     for partition, log in kafka.log.items():
         refused = [EVENT_OF.get(value) is None or EVENT_OF[value].event_id in store.cursed for value in log]
         for begin in {kafka.committed[partition], *(offset + 1 for offset in store.checkpoints[TOPIC, partition])}:
-            guard = DeadLetterGuard(LIMIT, store, patiently=Patience(ManualClock(LATEST)), stopping=threading.Event())
+            guard = DeadLetterGuard(LIMIT, store, patiently=StorageRetry(ManualClock(LATEST)), stopping=threading.Event())
             parts = [AssignedPart((TOPIC, partition), begin, 1, 1)]
             count = guard.judgement(guard.parts_of(parts), []).before((TOPIC, partition))
             assert count.run == len(list(itertools.takewhile(bool, reversed(refused[:begin]))))

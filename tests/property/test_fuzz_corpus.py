@@ -7,7 +7,7 @@ import random
 
 import pytest
 
-from domain.events import Reason, Refusal
+from domain.events import Reason, Rejection
 from tests.fuzz import target
 from tests.fuzz.mutations import SOUND, mutated
 from tests.fuzz.run import smallest_cover
@@ -40,7 +40,7 @@ class ContraryJudge:
     """Refuses every message as empty."""
 
     def judge(self, value, *, latest):  # noqa: ARG002 - as the judge
-        return Refusal(Reason.EMPTY, "")
+        return Rejection(Reason.EMPTY, "")
 
 
 def test_the_fuzzer_notices_a_wrong_verdict(monkeypatch):

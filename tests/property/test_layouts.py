@@ -8,7 +8,7 @@ import numpy as np
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from pipeline.decode.templates import Layouts, learn
+from pipeline.decode.templates import MessageTemplates, learn
 from tests.budget import examples
 from tests.property.test_decode import agree, sound_fields
 
@@ -65,7 +65,7 @@ def damaged(value, draw):
 
 def fresh():
     """One that has learnt nothing yet."""
-    return Layouts(texts=TEXTS, numbers=NUMBERS, required=())
+    return MessageTemplates(texts=TEXTS, numbers=NUMBERS, required=())
 
 
 @settings(max_examples=examples(600))
@@ -124,7 +124,7 @@ def test_an_unlearnable_message_in_front_hides_no_layout():
 
 def test_a_layout_without_what_is_required_is_not_learnt():
     """Messages that cannot be events are no business of the fast path."""
-    found = Layouts(texts=TEXTS, numbers=NUMBERS, required=("event_id",))
+    found = MessageTemplates(texts=TEXTS, numbers=NUMBERS, required=("event_id",))
     assert found.split([b'{"status":1}'] * 5)[1].tolist() == [0, 1, 2, 3, 4]
 
 

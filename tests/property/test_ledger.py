@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from domain.periods import civil_day
-from pipeline.ingest.dirty_buckets import Ledger, MinuteSpan, touched_hours
+from pipeline.ingest.dirty_buckets import DirtyBuckets, MinuteSpan, dirty_hours
 from tests.budget import examples
 
 EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
@@ -32,7 +32,7 @@ def touched(pairs):
     """What a batch of (agency, minute) pairs touches."""
     codes = np.array([agency for agency, _ in pairs], dtype=np.int32)
     instants = np.array([minute * 60_000 + 1 for _, minute in pairs], dtype=np.int64)
-    return touched_hours(codes, instants)
+    return dirty_hours(codes, instants)
 
 
 def covers(span: MinuteSpan, agency: int, minute: int) -> bool:
@@ -45,7 +45,7 @@ class LedgerMachine(RuleBasedStateMachine):
 
     @initialize()
     def begin(self):
-        self.ledger = Ledger()
+        self.ledger = DirtyBuckets()
         self.step = 0
         self.batches = []  # the (agency, minute) pairs of each batch
         self.stored_at = []
@@ -157,7 +157,7 @@ TestLedger.settings = settings(max_examples=examples(300), stateful_step_count=2
 @given(st.lists(st.one_of(touches, crowds), min_size=1, max_size=5), st.sampled_from([1, 15, 1440 * 400]), st.booleans())
 def test_every_touched_minute_lies_in_a_span(batches, most, hot):
     """Working off all that is due covers every touched minute of every agency, and little else."""
-    ledger = Ledger()
+    ledger = DirtyBuckets()
     for pairs in batches:
         ledger.stored(touched(pairs))
     spans = []
@@ -177,7 +177,7 @@ def test_every_touched_minute_lies_in_a_span(batches, most, hot):
 @given(st.lists(st.one_of(touches, crowds), min_size=1, max_size=6))
 def test_the_last_batch_is_reached(batches):
     """When all that is due is worked off, in rounds as the recounter takes it, the last batch is counted."""
-    ledger = Ledger()
+    ledger = DirtyBuckets()
     for pairs in batches:
         ledger.stored(touched(pairs))
     if any(batches):
@@ -197,7 +197,7 @@ def test_the_last_batch_is_reached(batches):
 
 def test_a_crash_holds_back_only_what_it_lost():
     """Work that is never given back keeps its batch and all later ones unacknowledged; earlier ones go on."""
-    ledger = Ledger()
+    ledger = DirtyBuckets()
     ledger.stored(touched([(1, 28_401_000)]))
     first = ledger.take_hot_minutes(15)
     ledger.stored(touched([(1, 28_403_000)]))
@@ -211,7 +211,7 @@ def test_a_crash_holds_back_only_what_it_lost():
 
 def test_touching_while_under_recount_makes_it_due_again():
     """A batch stored while its minute is being recounted may have been missed: the minute is due again."""
-    ledger = Ledger()
+    ledger = DirtyBuckets()
     ledger.stored(touched([(1, 28_401_000)]))
     work = ledger.take_hot_minutes(15)
     ledger.stored(touched([(1, 28_401_000)]))

@@ -85,18 +85,18 @@ def _variables() -> list[Any]:
 def _nation() -> list[Any]:
     return [
         p.number(
-            p.Head(1, "Tỷ lệ cả nước", "Cộng tử số và mẫu số của mọi cơ quan rồi mới chia.", p.Place(0, 0, 4, 5)),
+            p.PanelHeader(1, "Tỷ lệ cả nước", "Cộng tử số và mẫu số của mọi cơ quan rồi mới chia.", p.GridPosition(0, 0, 4, 5)),
             p.Series(q.NATION_PERCENT),
             unit=p.PERCENT,
             decimals=2,
             thresholds=_PLAIN,
         ),
         p.number(
-            p.Head(
+            p.PanelHeader(
                 2,
                 "Tỷ lệ theo khối",
                 "Cộng tử số và mẫu số của các cơ quan trong khối rồi mới chia.",
-                p.Place(4, 0, 6, 5),
+                p.GridPosition(4, 0, 6, 5),
             ),
             p.Series(q.BLOCK_PERCENT, "{{block}}"),
             unit=p.PERCENT,
@@ -105,23 +105,25 @@ def _nation() -> list[Any]:
             names=_BLOCK_NAMES,
         ),
         p.number(
-            p.Head(3, "Số hồ sơ cả nước", "Hồ sơ đạt chỉ tiêu (tử số) và tổng số hồ sơ (mẫu số).", p.Place(10, 0, 6, 5)),
+            p.PanelHeader(
+                3, "Số hồ sơ cả nước", "Hồ sơ đạt chỉ tiêu (tử số) và tổng số hồ sơ (mẫu số).", p.GridPosition(10, 0, 6, 5)
+            ),
             [p.Series(q.NATION_NUMERATOR, "Tử số"), p.Series(q.NATION_DENOMINATOR, "Mẫu số")],
             unit=p.COUNT,
             thresholds=_PLAIN,
         ),
         p.number(
-            p.Head(4, "Cơ quan đang cảnh báo", "Số cơ quan có cảnh báo tỷ lệ dưới ngưỡng.", p.Place(16, 0, 4, 5)),
+            p.PanelHeader(4, "Cơ quan đang cảnh báo", "Số cơ quan có cảnh báo tỷ lệ dưới ngưỡng.", p.GridPosition(16, 0, 4, 5)),
             p.Series(q.AGENCIES_FIRING),
             unit=p.COUNT,
             thresholds=p.steps(p.GREEN, (1, p.RED)),
         ),
         p.number(
-            p.Head(
+            p.PanelHeader(
                 5,
                 "Cơ quan chưa có dữ liệu",
                 "Số cơ quan không có hồ sơ nào trong kỳ. Không có dữ liệu không phải là 0 %.",
-                p.Place(20, 0, 4, 5),
+                p.GridPosition(20, 0, 4, 5),
             ),
             p.Series(q.AGENCIES_WITHOUT_DATA),
             unit=p.COUNT,
@@ -142,11 +144,11 @@ def _agencies() -> list[Any]:
     ]
     return [
         p.rows(
-            p.Head(
+            p.PanelHeader(
                 6,
                 "Xếp hạng cơ quan",
                 "Tỷ lệ thấp nhất đứng trước. Còn thiếu: số hồ sơ trực tuyến cần thêm trong cùng tổng số để đạt ngưỡng.",
-                p.Place(0, 5, 16, 16),
+                p.GridPosition(0, 5, 16, 16),
             ),
             table_queries,
             [
@@ -164,11 +166,11 @@ def _agencies() -> list[Any]:
             sort_by="Tỷ lệ",
         ),
         p.bars(
-            p.Head(
+            p.PanelHeader(
                 7,
                 "Cách ngưỡng bao xa",
                 "Tỷ lệ trừ ngưỡng, tính bằng điểm phần trăm; hai mươi cơ quan thấp nhất. Số âm là dưới ngưỡng.",
-                p.Place(16, 5, 8, 16),
+                p.GridPosition(16, 5, 8, 16),
             ),
             p.Series(q.AGENCY_MARGIN, "{{agency}}"),
             unit=p.POINTS,
@@ -176,11 +178,11 @@ def _agencies() -> list[Any]:
             thresholds=p.steps(p.RED, (0, p.GREEN)),
         ),
         p.lines(
-            p.Head(
+            p.PanelHeader(
                 8,
                 "Tỷ lệ và ngưỡng theo thời gian",
                 "Chọn cơ quan ở đầu trang để so sánh tỷ lệ với ngưỡng của chính cơ quan đó.",
-                p.Place(0, 21, 12, 10),
+                p.GridPosition(0, 21, 12, 10),
             ),
             [p.Series(q.AGENCY_PERCENT, "{{agency}}"), p.Series(q.AGENCY_THRESHOLD, "Ngưỡng {{agency}}")],
             unit=p.PERCENT,
@@ -188,7 +190,7 @@ def _agencies() -> list[Any]:
             thresholds=_PLAIN,
         ),
         p.lines(
-            p.Head(9, "Tỷ lệ cả nước và theo khối", "Tỷ lệ gộp theo thời gian.", p.Place(12, 21, 12, 10)),
+            p.PanelHeader(9, "Tỷ lệ cả nước và theo khối", "Tỷ lệ gộp theo thời gian.", p.GridPosition(12, 21, 12, 10)),
             [p.Series(q.NATION_PERCENT, "Cả nước"), p.Series(q.BLOCK_PERCENT, "{{block}}")],
             unit=p.PERCENT,
             decimals=2,
@@ -196,11 +198,11 @@ def _agencies() -> list[Any]:
             names=_BLOCK_NAMES,
         ),
         p.lines(
-            p.Head(
+            p.PanelHeader(
                 10,
                 "Số hồ sơ theo khối",
                 "Tổng số hồ sơ (mẫu số) và hồ sơ đạt chỉ tiêu (tử số) của từng khối.",
-                p.Place(0, 31, 12, 9),
+                p.GridPosition(0, 31, 12, 9),
             ),
             [
                 p.Series(q.BLOCK_DENOMINATOR, "Tổng số, {{block}}"),
@@ -215,11 +217,11 @@ def _agencies() -> list[Any]:
             },
         ),
         p.rows(
-            p.Head(
+            p.PanelHeader(
                 11,
                 "Cảnh báo đang diễn ra",
                 "Mọi cảnh báo đang phát, trừ tín hiệu sống của hệ thống. Bảng trống nghĩa là không có cảnh báo.",
-                p.Place(12, 31, 12, 9),
+                p.GridPosition(12, 31, 12, 9),
             ),
             [q.FIRING_ALERTS],
             [
@@ -238,63 +240,67 @@ def _agencies() -> list[Any]:
 def _pipeline() -> list[Any]:
     return [
         p.number(
-            p.Head(
+            p.PanelHeader(
                 12,
                 "Độ mới của dữ liệu",
                 "Thời gian từ sự kiện mới nhất đến hiện tại của hệ thống.",
-                p.Place(0, 40, 5, 5),
+                p.GridPosition(0, 40, 5, 5),
             ),
             p.Series(q.FRESHNESS),
             unit=p.SECONDS,
             thresholds=p.steps(p.GREEN, (300, p.ORANGE), (600, p.RED)),
         ),
         p.number(
-            p.Head(13, "Chưa tổng hợp", "Sự kiện đã lưu nhưng chưa có trong bảng tổng hợp.", p.Place(5, 40, 5, 5)),
+            p.PanelHeader(13, "Chưa tổng hợp", "Sự kiện đã lưu nhưng chưa có trong bảng tổng hợp.", p.GridPosition(5, 40, 5, 5)),
             p.Series(q.TALLY_LAG),
             unit=p.COUNT,
             thresholds=p.steps(p.GREEN, (1_000, p.ORANGE), (15_000, p.RED)),
         ),
         p.number(
-            p.Head(
+            p.PanelHeader(
                 14,
                 "Lệch khi đối soát",
                 "Số sự kiện thiếu hoặc bị tính hai lần theo lần đối soát gần nhất, trừ phần đang xử lý; phải bằng 0.",
-                p.Place(10, 40, 5, 5),
+                p.GridPosition(10, 40, 5, 5),
             ),
             p.Series(q.AUDIT_DRIFT),
             unit=p.COUNT,
             thresholds=p.steps(p.GREEN, (1, p.RED)),
         ),
         p.number(
-            p.Head(15, "Tỷ lệ bị loại", "Phần sự kiện bị loại trong số nhận được 1 giờ qua.", p.Place(15, 40, 4, 5)),
+            p.PanelHeader(
+                15, "Tỷ lệ bị loại", "Phần sự kiện bị loại trong số nhận được 1 giờ qua.", p.GridPosition(15, 40, 4, 5)
+            ),
             p.Series(q.DEAD_LETTER_PERCENT),
             unit=p.PERCENT,
             decimals=2,
             thresholds=p.steps(p.GREEN, (0.5, p.ORANGE), (1, p.RED)),
         ),
         p.bars(
-            p.Head(16, "Sự kiện bị loại theo lý do", "Tổng số sự kiện bị loại, theo lý do.", p.Place(19, 40, 5, 14)),
+            p.PanelHeader(
+                16, "Sự kiện bị loại theo lý do", "Tổng số sự kiện bị loại, theo lý do.", p.GridPosition(19, 40, 5, 14)
+            ),
             p.Series(q.DEAD_LETTERS, "{{reason}}"),
             unit=p.COUNT,
             thresholds=p.steps(p.ORANGE),
         ),
         p.lines(
-            p.Head(
+            p.PanelHeader(
                 17,
                 "Tồn đọng theo thời gian",
                 "Sự kiện đang chờ từ Kafka đến bảng tổng hợp; phần tồn đọng nằm giữa hai bước có thể tính hai lần.",
-                p.Place(0, 45, 10, 9),
+                p.GridPosition(0, 45, 10, 9),
             ),
             [p.Series(q.BACKLOG, "Tồn đọng"), p.Series(q.TALLY_LAG, "Chưa tổng hợp")],
             unit=p.COUNT,
             thresholds=_PLAIN,
         ),
         p.lines(
-            p.Head(
+            p.PanelHeader(
                 18,
                 "Độ mới theo thời gian",
                 "Trên 10 phút, hệ thống không phát cảnh báo mới theo cơ quan.",
-                p.Place(10, 45, 9, 9),
+                p.GridPosition(10, 45, 9, 9),
             ),
             [p.Series(q.FRESHNESS, "Độ mới")],
             unit=p.SECONDS,

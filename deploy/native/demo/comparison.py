@@ -5,7 +5,7 @@ from __future__ import annotations
 from rich.panel import Panel
 from rich.table import Table
 
-from deploy.native.demo.figures import AlertVerdict, Line, Scenario, all_hold, names, vietnamese
+from deploy.native.demo.figures import AlertVerdict, ComparisonRow, Scenario, all_hold, names, vietnamese
 from domain.agencies import AgencyRegistry
 
 CAPTION = (
@@ -14,7 +14,7 @@ CAPTION = (
 )
 
 
-def ranking(lines: tuple[Line, ...]) -> Table:
+def ranking(lines: tuple[ComparisonRow, ...]) -> Table:
     """The whole ranking, with the source's printed value and whether the figure is exactly right."""
     table = Table(
         title="Hồ sơ trực tuyến toàn trình, 01/01/2024 đến 20/08/2024",
@@ -50,7 +50,7 @@ def ranking(lines: tuple[Line, ...]) -> Table:
     return table
 
 
-def verdict_panel(lines: tuple[Line, ...], alerts: AlertVerdict, *, scenario: Scenario, seconds: float) -> Panel:
+def verdict_panel(lines: tuple[ComparisonRow, ...], alerts: AlertVerdict, *, scenario: Scenario, seconds: float) -> Panel:
     """The verdict, with everything that does not hold by name."""
     known = names(scenario)
     right = sum(line.holds for line in lines)

@@ -23,7 +23,7 @@ _POOLED = {"nation": ("nation", "VN"), "ministry": ("block", "ministry"), "provi
 
 
 @dataclass(frozen=True, slots=True)
-class Fact:
+class Check:
     """One rate: numerator and denominator in dossiers, and the value that the source prints, where it prints one."""
 
     scope: str
@@ -41,7 +41,7 @@ class Scenario:
 
     first_day: str
     last_day: str
-    facts: tuple[Fact, ...]
+    facts: tuple[Check, ...]
     below_threshold: frozenset[str]
 
     @classmethod
@@ -70,10 +70,10 @@ class Scenario:
             ) from error
 
 
-def _fact(entry: Mapping[str, Any]) -> Fact:
+def _fact(entry: Mapping[str, Any]) -> Check:
     printed = entry.get("printed")
     scope, code = _POOLED.get(entry["scope"], ("agency", entry.get("code", "")))
-    return Fact(
+    return Check(
         scope=scope,
         code=code,
         name=entry.get("name", ""),
@@ -85,10 +85,10 @@ def _fact(entry: Mapping[str, Any]) -> Fact:
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class ComparisonRow:
     """One row of the ranking: what came out beside what had to."""
 
-    fact: Fact
+    fact: Check
     numerator: int | None
     denominator: int | None
 
@@ -116,20 +116,20 @@ def vietnamese(value: Decimal | None) -> str:
     return "—" if value is None else f"{value:f} %".replace(".", ",")
 
 
-def compare(scenario: Scenario, rows: Iterable[Mapping[str, Any]]) -> tuple[Line, ...]:
+def compare(scenario: Scenario, rows: Iterable[Mapping[str, Any]]) -> tuple[ComparisonRow, ...]:
     """Every fact of the scenario beside the report's row for it: nation, blocks, then agencies from best to worst."""
     found = {(row["scope"], row["code"]): row["indicators"].get(INDICATOR, {}) for row in rows}
 
-    def line(fact: Fact) -> Line:
+    def line(fact: Check) -> ComparisonRow:
         row = found.get((fact.scope, fact.code), {})
-        return Line(fact, row.get("numerator"), row.get("denominator"))
+        return ComparisonRow(fact, row.get("numerator"), row.get("denominator"))
 
     lines = [line(fact) for fact in scenario.facts]
     scopes = {"nation": 0, "block": 1, "agency": 2}
     return tuple(sorted(lines, key=lambda line: (scopes[line.fact.scope], -(_ratio(line)), line.fact.code)))
 
 
-def _ratio(line: Line) -> Decimal:
+def _ratio(line: ComparisonRow) -> Decimal:
     value = percent(line.numerator, line.denominator, decimals=12)
     return Decimal(-1) if value is None else value
 
@@ -161,6 +161,6 @@ def names(scenario: Scenario) -> dict[str, str]:
     return {fact.code: fact.name for fact in scenario.facts if fact.scope == "agency"}
 
 
-def all_hold(lines: Sequence[Line]) -> bool:
+def all_hold(lines: Sequence[ComparisonRow]) -> bool:
     """Whether there are lines and every one holds."""
     return bool(lines) and all(line.holds for line in lines)

@@ -10,11 +10,11 @@ from pathlib import Path
 from deploy.native.ports import LOOPBACK, free_port
 from deploy.native.processes import ChildProcess
 from deploy.native.programs import alertmanager_binary
-from deploy.native.service import Part
+from deploy.native.service import Service
 from deploy.native.services.prometheus import await_http
 
 
-class AlertmanagerServer(Part):
+class AlertmanagerServer(Service):
     """One Alertmanager below ``data_dir``; write ``config`` before ``launch``."""
 
     def __init__(self, *, data_dir: Path, log_dir: Path, binary: Path | None = None) -> None:

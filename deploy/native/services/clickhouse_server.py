@@ -11,11 +11,11 @@ import httpx
 from deploy.native.ports import LOOPBACK, free_ports
 from deploy.native.processes import ChildProcess, wait_until
 from deploy.native.programs import PROJECT, clickhouse_library
-from deploy.native.service import Part
+from deploy.native.service import Service
 from domain.errors import UnavailableError
 
 
-class ClickHouseServer(Part):
+class ClickHouseServer(Service):
     """One server on loopback ports below ``data_dir``; user ``default``, no password, reachable from here only."""
 
     def __init__(self, *, data_dir: Path, log_dir: Path, library: Path | None = None, options: Sequence[str] = ()) -> None:

@@ -8,11 +8,11 @@ from pathlib import Path
 
 from deploy.native.processes import ChildProcess
 from deploy.native.programs import PROJECT
-from deploy.native.service import Part
+from deploy.native.service import Service
 from deploy.native.services.prometheus import await_http
 
 
-class PortalPulseProcess(Part):
+class PortalPulseProcess(Service):
     """``portalpulse COMMAND``, ready when /readyz says so: a worker has its partitions and storage then."""
 
     start_seconds = 90.0

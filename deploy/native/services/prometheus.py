@@ -18,7 +18,7 @@ import yaml
 from deploy.native.ports import LOOPBACK, free_port
 from deploy.native.processes import ChildProcess, wait_until
 from deploy.native.programs import prometheus_binary
-from deploy.native.service import Part
+from deploy.native.service import Service
 from domain.errors import UnavailableError
 
 #: Rules compare with 30 days ago; Prometheus' own default forgets after 15.
@@ -72,7 +72,7 @@ def render_config(*, targets: dict[str, Sequence[str]], rules: Sequence[str], al
     return text
 
 
-class PrometheusServer(Part):
+class PrometheusServer(Service):
     """One Prometheus below ``data_dir``; write its configuration with ``configure`` before ``launch``."""
 
     def __init__(self, *, data_dir: Path, log_dir: Path, binary: Path | None = None) -> None:

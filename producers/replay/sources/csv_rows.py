@@ -14,14 +14,14 @@ from domain.errors import ConfigurationError
 from producers.messages import Message
 from producers.replay.sources.columns import message_of_row, require_columns
 from producers.replay.sources.formats import DELIMITERS, delimiter_of, header_line
-from producers.replay.sources.place import Place
+from producers.replay.sources.place import SourcePosition
 
 #: A field longer than this is a quote that was not closed (characters).
 _LONGEST_FIELD: Final = 1 << 20
 _FIX: Final = "Correct the line, or write the file again."
 
 
-def read_csv(file: BinaryIO, place: Place, *, head: bytes, delimiter: str | None) -> Iterator[Message]:
+def read_csv(file: BinaryIO, place: SourcePosition, *, head: bytes, delimiter: str | None) -> Iterator[Message]:
     """The messages of a CSV; ``place`` counts its lines.
 
     Args:
@@ -61,7 +61,7 @@ def check_header(head: bytes, name: str, *, delimiter: str | None) -> None:
     require_columns(columns, name, how=how)
 
 
-def _messages(rows: Iterator[list[str]], place: Place, *, delimiter: str) -> Iterator[Message]:
+def _messages(rows: Iterator[list[str]], place: SourcePosition, *, delimiter: str) -> Iterator[Message]:
     header: list[str] | None = None
     begin = 1  # the line at which the row begins that is read next
     while True:
@@ -85,7 +85,7 @@ def _messages(rows: Iterator[list[str]], place: Place, *, delimiter: str) -> Ite
         begin = place.number + 1
 
 
-def _lines(text: io.TextIOWrapper, place: Place) -> Iterator[str]:
+def _lines(text: io.TextIOWrapper, place: SourcePosition) -> Iterator[str]:
     for line in text:
         place.number += 1
         if not line.isascii():
@@ -111,5 +111,5 @@ def _reason(error: str, last: int) -> str:
     return f"{error} (at line {last})"
 
 
-def _refused(place: Place, line: int, reason: str, *, remedy: str = _FIX) -> ConfigurationError:
+def _refused(place: SourcePosition, line: int, reason: str, *, remedy: str = _FIX) -> ConfigurationError:
     return ConfigurationError(f"{place.name}, line {line}, is not well-formed CSV: {reason}.", remedy=remedy)

@@ -24,7 +24,7 @@ from producers.replay.sources.csv_rows import check_header, read_csv
 from producers.replay.sources.formats import BOM, Format, format_of
 from producers.replay.sources.lines import message_of
 from producers.replay.sources.packing import ENDINGS, UNPACKING_ERRORS, Packing, packing_of, peeked, unpacked
-from producers.replay.sources.place import Place
+from producers.replay.sources.place import SourcePosition
 
 STDIN: Final = "-"
 #: A longer line is no event: the file is something else (bytes).
@@ -111,21 +111,21 @@ class FileSource:
             ConfigurationError: a file cannot be read to its end; the sentence says how far it was read.
         """
         for number, name in enumerate(self.names):
-            yield from self._read(number, Place(_shown(name)))
+            yield from self._read(number, SourcePosition(_shown(name)))
 
     def place_of(self, index: int) -> str:
         """File and line of a message by its number in the recording (from 0), for a sentence; reads up to there."""
         if self.repeatable:
             left = index
             for number, name in enumerate(self.names):
-                place = Place(name)
+                place = SourcePosition(name)
                 for _ in self._read(number, place):
                     if left == 0:
                         return str(place)
                     left -= 1
         return f"{self.label}, message {index + 1:,}"
 
-    def _read(self, number: int, place: Place) -> Iterator[Message]:
+    def _read(self, number: int, place: SourcePosition) -> Iterator[Message]:
         found = self._waiting.pop(number, None) or self._opened(self.names[number])
         with found.closing:
             if found.before != self._known.get(number, found.before):
@@ -137,7 +137,7 @@ class FileSource:
             if found.regular is not None and _signature(found.regular) != found.before:
                 raise _changed(place)
 
-    def _messages(self, found: _Input, place: Place) -> Iterator[Message]:
+    def _messages(self, found: _Input, place: SourcePosition) -> Iterator[Message]:
         match found.format:
             case Format.CSV:
                 return read_csv(found.file, place, head=found.head, delimiter=self.delimiter)
@@ -183,12 +183,12 @@ class FileSource:
                     file = _seekable(file, regular if packing is None else None, closing)
                     opened_parquet(file, shown)
             except UNPACKING_ERRORS as error:
-                raise _broken(Place(shown), packing, error) from error
+                raise _broken(SourcePosition(shown), packing, error) from error
             return _Input(shown, file, head, kind, packing, regular, before, closing.pop_all())
         raise AssertionError  # the block above returns or raises
 
 
-def _ndjson(file: BinaryIO, place: Place) -> Iterator[Message]:
+def _ndjson(file: BinaryIO, place: SourcePosition) -> Iterator[Message]:
     """One message for each line that is not blank. A line that is no event goes out as it is, without a key."""
     for place.number, raw in enumerate(iter(partial(file.readline, _LONGEST_LINE + 1), b""), 1):
         if len(raw) > _LONGEST_LINE:
@@ -259,13 +259,13 @@ def _shown(name: str) -> str:
     return "Standard input" if name == STDIN else name
 
 
-def _changed(place: Place) -> ConfigurationError:
+def _changed(place: SourcePosition) -> ConfigurationError:
     return ConfigurationError(
         f"{place.name} changed while it was replayed.", remedy="Replay it again when nobody writes to it any more."
     )
 
 
-def _broken(place: Place, packing: Packing | None, error: Exception) -> ConfigurationError:
+def _broken(place: SourcePosition, packing: Packing | None, error: Exception) -> ConfigurationError:
     """Why reading ended, and how far it came."""
     cut_off = isinstance(error, EOFError) or "Truncated" in str(error) or "ended before" in str(error)
     remedy = "Copy or download it again."

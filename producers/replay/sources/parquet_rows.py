@@ -13,7 +13,7 @@ from domain.errors import ConfigurationError
 from domain.periods import VIETNAM
 from producers.messages import Message
 from producers.replay.sources.columns import message_of_row, require_columns
-from producers.replay.sources.place import Place
+from producers.replay.sources.place import SourcePosition
 
 _ROWS_AT_ONCE: Final = 8_192
 _EPOCH: Final = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
@@ -38,7 +38,7 @@ def opened_parquet(file: BinaryIO, name: str) -> pq.ParquetFile:
     return table
 
 
-def read_parquet(table: pq.ParquetFile, place: Place) -> Iterator[Message]:
+def read_parquet(table: pq.ParquetFile, place: SourcePosition) -> Iterator[Message]:
     """The messages of a Parquet file; ``place`` counts its rows.
 
     Raises:
@@ -68,7 +68,7 @@ def read_parquet(table: pq.ParquetFile, place: Place) -> Iterator[Message]:
             yield message
 
 
-def _cells(column: Any, name: str, place: Place) -> list[Any]:
+def _cells(column: Any, name: str, place: SourcePosition) -> list[Any]:
     """A column of a batch as Python values; times as texts."""
     convert = _times if pa.types.is_timestamp(column.type) else pa.Array.to_pylist
     try:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 
 @dataclass(slots=True)
-class Place:
+class SourcePosition:
     """Line or row ``number`` of the file ``name`` was read last; 0: none was read."""
 
     name: str

@@ -14,20 +14,20 @@ from producers.messages import Message
 from producers.replay.transforms.rewriting import rewritten
 
 
-class Played(NamedTuple):
+class RepeatedMessage(NamedTuple):
     """A message and the number of its loop, from 1."""
 
     message: Message
     loop: int
 
 
-def looped(recording: Callable[[], Iterable[Message]], *, loops: int) -> Iterator[Played]:
+def looped(recording: Callable[[], Iterable[Message]], *, loops: int) -> Iterator[RepeatedMessage]:
     """The recording ``loops`` times (0: without end); it is opened anew for every loop. An empty one ends at once."""
     for loop in itertools.count(1) if loops == 0 else range(1, loops + 1):
         empty = True
         for message in recording():
             empty = False
-            yield Played(message, loop)
+            yield RepeatedMessage(message, loop)
         if empty:
             return
 

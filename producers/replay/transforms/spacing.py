@@ -6,13 +6,13 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from producers.replay.transforms.loops import Played
+from producers.replay.transforms.loops import RepeatedMessage
 
 
 class Due(NamedTuple):
     """A message of a loop and when it is due: seconds after the start of the replay."""
 
-    played: Played
+    played: RepeatedMessage
     after: float
 
 
@@ -37,7 +37,7 @@ class Spacing:
         """Whether nobody waits."""
         return self.speed is None and self.rate is None
 
-    def due(self, played: Iterable[Played]) -> Iterator[Due]:
+    def due(self, played: Iterable[RepeatedMessage]) -> Iterator[Due]:
         """Each message with its due time.
 
         At original spacing the due time follows the newest time seen: a message older than those before it, or without a
@@ -53,7 +53,7 @@ class Spacing:
                 yield Due(item, 0.0)
 
     @staticmethod
-    def _original(played: Iterable[Played], speed: float, dated: tuple[int, int]) -> Iterator[Due]:
+    def _original(played: Iterable[RepeatedMessage], speed: float, dated: tuple[int, int]) -> Iterator[Due]:
         loop, first, begun, newest = 0, 0, 0.0, 0.0
         for item in played:
             if item.loop != loop:

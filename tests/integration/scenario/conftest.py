@@ -10,7 +10,7 @@ from deploy.native.stack import LocalStack, StackOptions
 from producers.portals.scenarios import load_scenario
 from producers.portals.simulate import produce_scenario
 from producers.sending.kafka_writer import KafkaWriter
-from producers.sending.stream import Silent
+from producers.sending.stream import NullProgress
 
 TOPIC = "dvc.dossier-events.v1"
 CLOCK = "2024-08-20T23:59:59+07:00"
@@ -29,7 +29,7 @@ class LoadedStack:
     def produce(self):
         """Send the scenario; the same seed every time, so the same messages."""
         with KafkaWriter(bootstrap=[self.stack.bootstrap], topic=TOPIC) as writer:
-            return produce_scenario(scenario="emc-2024", seed=1, rate=None, writer=writer, progress=Silent())
+            return produce_scenario(scenario="emc-2024", seed=1, rate=None, writer=writer, progress=NullProgress())
 
     def status(self):
         """What /api/v1/status says."""

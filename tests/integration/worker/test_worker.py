@@ -14,7 +14,7 @@ from producers.portals.faults import malformed
 from producers.portals.scenarios import load_scenario
 from producers.portals.simulate import produce_scenario
 from producers.sending.kafka_writer import KafkaWriter
-from producers.sending.stream import Silent
+from producers.sending.stream import NullProgress
 from tests.factories import a_message
 
 FAULTS = 1_000
@@ -22,7 +22,7 @@ FAULTS = 1_000
 
 def _send(chain, *, faults=0):
     with KafkaWriter(bootstrap=[chain.kafka.bootstrap], topic=chain.topic) as writer:
-        summary = produce_scenario(scenario="emc-2024", seed=7, rate=None, writer=writer, progress=Silent(), faults=faults)
+        summary = produce_scenario(scenario="emc-2024", seed=7, rate=None, writer=writer, progress=NullProgress(), faults=faults)
     assert summary.complete
     return summary
 

@@ -10,7 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from deploy.native.service_alerts import STOPPED, PartAlerts, alert_name, in_vietnamese
+from deploy.native.service_alerts import STOPPED, ServiceAlerts, alert_name, in_vietnamese
 from domain.clock import ManualClock
 
 NOON = dt.datetime(2026, 11, 26, 5, tzinfo=dt.UTC)
@@ -83,7 +83,9 @@ def times():
 @pytest.fixture
 def alerts(site, times):
     """Alerts sent to the stand-in."""
-    return PartAlerts(site.url, clock=times.clock, monotonic=times, hold_seconds=HOLD, last_words=lambda name: f"log of {name}")
+    return ServiceAlerts(
+        site.url, clock=times.clock, monotonic=times, hold_seconds=HOLD, last_words=lambda name: f"log of {name}"
+    )
 
 
 def test_an_end_is_sent_with_part_cause_time_and_log(alerts, site):
@@ -199,7 +201,7 @@ def test_nobody_listens(times):
     server = ThreadingHTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler)
     server.server_close()
     url = f"http://127.0.0.1:{server.server_address[1]}"
-    alerts = PartAlerts(url, clock=times.clock, monotonic=times, hold_seconds=HOLD, last_words=lambda _: "")
+    alerts = ServiceAlerts(url, clock=times.clock, monotonic=times, hold_seconds=HOLD, last_words=lambda _: "")
     alerts.ended("Kafka", "ended (signal 9)", pause=1.0, restart=1)
     alerts.tick()
     assert alerts.open == {"KafkaDown"}

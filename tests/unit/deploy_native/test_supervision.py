@@ -11,7 +11,7 @@ import pytest
 
 from dashboards.alertmanager.timing import AlertTiming
 from deploy.native.processes import ChildProcess, wait_until
-from deploy.native.service import Part
+from deploy.native.service import Service
 from deploy.native.services.mock_kafka import MemoryBroker
 from deploy.native.services.receiver import NotificationReceiver
 from deploy.native.supervision import Supervision
@@ -21,7 +21,7 @@ SLEEPS = "import sys, time; print('the reason', flush=True); time.sleep(600)"
 ENDS = "import sys, time; print('the reason', flush=True); sys.exit({status})"
 
 
-class Program(Part):
+class Program(Service):
     """A real process that is always ready while it runs."""
 
     def __init__(self, name, folder, code=SLEEPS):

@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from deploy.native.processes import ChildProcess, wait_until
-from deploy.native.service import Part
+from deploy.native.service import Service
 from deploy.native.supervisor import (
     HANG_SECONDS,
     LOOK_SECONDS,
@@ -32,7 +32,7 @@ time.sleep(600)
 """
 
 
-class Program(Part):
+class Program(Service):
     """A real process that is ready when the test says so."""
 
     start_seconds = 90.0

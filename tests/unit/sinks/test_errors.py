@@ -7,9 +7,9 @@ from clickhouse_connect.driver import exceptions
 from urllib3.exceptions import ProtocolError
 
 from sinks.clickhouse.client import translate
-from sinks.clickhouse.codes import REFUSED_ROWS, RETRYABLE, STOPPING
+from sinks.clickhouse.codes import FATAL, REFUSED_ROWS, RETRYABLE
 from sinks.clickhouse.target import Target
-from sinks.errors import RefusedRows, Retryable, SinkError, Unknown
+from sinks.errors import Fatal, RefusedRows, Retryable, SinkError
 
 TARGET = Target.parse("http://user:s3cret@h:1", timeout=1)
 
@@ -38,15 +38,15 @@ def test_a_fault_of_the_rows_is_theirs(code):
 
 def test_no_code_has_two_consequences():
     """A code is in one list only."""
-    assert len({*RETRYABLE, *REFUSED_ROWS, *STOPPING}) == len(RETRYABLE) + len(REFUSED_ROWS) + len(STOPPING)
+    assert len({*RETRYABLE, *REFUSED_ROWS, *FATAL}) == len(RETRYABLE) + len(REFUSED_ROWS) + len(FATAL)
 
 
-@pytest.mark.parametrize("code", sorted(STOPPING))
+@pytest.mark.parametrize("code", sorted(FATAL))
 def test_what_a_person_must_mend_says_how(code):
     """A code that stops says in its sentence what has to be done."""
     found = translate(an_error(exceptions.DatabaseError, code), TARGET)
-    assert type(found) is Unknown
-    assert str(found) == f"ClickHouse at h:1: Code: x. {STOPPING[code].remedy}"
+    assert type(found) is Fatal
+    assert str(found) == f"ClickHouse at h:1: Code: x. {FATAL[code].remedy}"
 
 
 def test_a_statement_that_was_cut_is_no_fault_of_the_release():
@@ -56,22 +56,22 @@ def test_a_statement_that_was_cut_is_no_fault_of_the_release():
     )
     error.code = 62
     found = translate(error, TARGET)
-    assert type(found) is Unknown
+    assert type(found) is Fatal
     assert str(found).endswith("A limit in the profile of this user is too low for portalpulse: raise it.")
 
 
 def test_every_line_has_its_source():
     """Each line of the tables says where ClickHouse raises it and why it has this consequence; names are ClickHouse's."""
-    for line in (*RETRYABLE.values(), *REFUSED_ROWS.values(), *STOPPING.values()):
+    for line in (*RETRYABLE.values(), *REFUSED_ROWS.values(), *FATAL.values()):
         assert len(line.source) > 10, line
         assert line.name.isupper(), line
 
 
-@pytest.mark.parametrize("code", [36, 43, 49, 99, 457, 1002, 10**6, *sorted(STOPPING)])
+@pytest.mark.parametrize("code", [36, 43, 49, 99, 457, 1002, 10**6, *sorted(FATAL)])
 def test_everything_else_stops(code):
-    """Rights, schema, settings and codes nobody listed are Unknown."""
+    """Rights, schema, settings and codes nobody listed are Fatal."""
     for kind in (exceptions.DatabaseError, exceptions.OperationalError):
-        assert type(translate(an_error(kind, code), TARGET)) is Unknown
+        assert type(translate(an_error(kind, code), TARGET)) is Fatal
 
 
 @pytest.mark.parametrize(
@@ -96,7 +96,7 @@ def test_no_answer_at_all_is_retryable(error):
 )
 def test_a_misuse_of_the_client_stops(error):
     """What the client refuses to send is a fault of ours."""
-    assert type(translate(error, TARGET)) is Unknown
+    assert type(translate(error, TARGET)) is Fatal
 
 
 def test_the_text_is_one_line_and_names_the_place():
@@ -113,5 +113,5 @@ def test_the_tree():
     """Every error of a destination is caught by its base."""
     assert issubclass(Retryable, SinkError)
     assert issubclass(RefusedRows, SinkError)
-    assert issubclass(Unknown, SinkError)
+    assert issubclass(Fatal, SinkError)
     assert Retryable("x").retry_after > 0

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from domain.tiers import Tier
-from pipeline.audit.drift import AuditBook, DayLook, Finding, ScopeLook, confirmed, drift_of
+from pipeline.audit.drift import DayComparison, DriftTracker, Finding, TierComparison, confirmed, drift_of
 
 DAY = dt.date(2024, 8, 20)
 DAYS = [DAY + dt.timedelta(days=number) for number in range(6)]
@@ -38,9 +38,9 @@ def a_look(*findings, day=DAY, stuck=0, **totals):
     scopes = {}
     for scope in Tier:
         found = tuple(finding for finding in findings if finding.scope == scope)
-        look = ScopeLook(9, len(found), sum(finding.drift for finding in found), stuck if found else 0, found)
+        look = TierComparison(9, len(found), sum(finding.drift for finding in found), stuck if found else 0, found)
         scopes[scope] = dataclasses.replace(look, **totals) if found and totals else look
-    return DayLook(day, scopes)
+    return DayComparison(day, scopes)
 
 
 @given(
@@ -58,7 +58,7 @@ def test_drift_is_the_distance_to_what_may_be(least, late, tallied, other, wrong
 def test_a_look_survives_json():
     """A look sent as JSON comes back equal."""
     look = a_look(a_finding(3), a_finding(2, scope=Tier.DAY), stuck=1)
-    assert DayLook.from_fields(json.loads(json.dumps(look.as_fields()))) == look
+    assert DayComparison.from_fields(json.loads(json.dumps(look.as_fields()))) == look
 
 
 def test_a_finding_says_what_is_wrong():
@@ -106,12 +106,12 @@ def test_agencies_of_every_scope_are_known():
 
 def test_every_scope_has_a_drift_from_the_start():
     """Before any look each scope reads 0."""
-    assert AuditBook().drift() == dict.fromkeys(Tier, 0)
+    assert DriftTracker().drift() == dict.fromkeys(Tier, 0)
 
 
 def test_drift_stands_until_a_look_takes_it_back():
     """Confirmed by the second look, kept while other days are looked at, gone with the first look that finds nothing."""
-    book = AuditBook()
+    book = DriftTracker()
     book.know(DAYS)
     assert book.looked(a_look(a_finding(3))).drift == 0
     assert book.drift()[Tier.MINUTE] == 0
@@ -126,7 +126,7 @@ def test_drift_stands_until_a_look_takes_it_back():
 
 def test_drift_of_many_days_adds_up():
     """Scopes add up over the days, and plus and minus never cancel, for a drift has no sign."""
-    book = AuditBook()
+    book = DriftTracker()
     for day, drift in zip(DAYS[:3], (1, 2, 4), strict=True):
         for _ in range(2):
             book.looked(a_look(a_finding(drift), a_finding(10, scope=Tier.PROCEDURE), day=day))
@@ -135,7 +135,7 @@ def test_drift_of_many_days_adds_up():
 
 def test_days_that_are_gone_take_their_drift_along():
     """When a day is no longer there, neither is what was wrong with it."""
-    book = AuditBook()
+    book = DriftTracker()
     for _ in range(2):
         book.looked(a_look(a_finding()))
     book.know(DAYS[1:])
@@ -145,7 +145,7 @@ def test_days_that_are_gone_take_their_drift_along():
 
 def test_suspects_first_then_what_was_touched_then_all_others():
     """Each day stands in one queue; within a queue the one looked at longest ago comes first."""
-    book = AuditBook()
+    book = DriftTracker()
     book.know(DAYS)
     for day in (DAYS[4], DAYS[0], DAYS[2]):
         book.looked(a_look(day=day))
@@ -158,7 +158,7 @@ def test_suspects_first_then_what_was_touched_then_all_others():
 
 def test_a_day_nobody_named_is_looked_at_when_it_is_touched():
     """A new day is known from the first event that arrives for it."""
-    book = AuditBook()
+    book = DriftTracker()
     book.know(DAYS[:1])
     new = DAYS[5]
     assert book.plan([new])[1] == [new]
@@ -167,7 +167,7 @@ def test_a_day_nobody_named_is_looked_at_when_it_is_touched():
 
 def test_a_round_is_done_when_every_day_was_looked_at():
     """Days are named anew after each of them had its turn, not before."""
-    book = AuditBook()
+    book = DriftTracker()
     assert book.round_done
     book.know(DAYS[:2])
     assert not book.round_done

@@ -16,10 +16,10 @@ from domain.clock import ManualClock
 from domain.errors import UnavailableError
 from domain.periods import Period, civil_day
 from domain.tiers import Tier
-from pipeline.audit.drift import DayLook
+from pipeline.audit.drift import DayComparison
 from pipeline.audit.routes import audit_routes
-from pipeline.audit.run import KafkaCheck, Wanted, offset_faults, run_audit
-from pipeline.audit.service import AuditDesk, ContinuousAudit, InHand, Partition, WorkInHand
+from pipeline.audit.run import AuditOptions, KafkaCheck, offset_faults, run_audit
+from pipeline.audit.service import AuditService, ContinuousAudit, InHand, Partition, WorkInHand
 from pipeline.cli.audit import verdict
 from pipeline.decode.decoder import Decoder
 from pipeline.serving.exporter import AuditCollector
@@ -100,7 +100,7 @@ def desk(registry):
     """Make a desk over a store."""
 
     def make(store, log=None, wait=lambda _: None):
-        return AuditDesk(
+        return AuditService(
             store,
             store=store,
             repair=store,
@@ -126,7 +126,7 @@ def audit(desk, clock):
             clock.advance(seconds)
             meanwhile()
 
-        report = run_audit(desk(store, log), Wanted(**wanted), wait=wait, progress=progress or Quiet())
+        report = run_audit(desk(store, log), AuditOptions(**wanted), wait=wait, progress=progress or Quiet())
         return report, waits
 
     return run
@@ -389,7 +389,7 @@ def test_what_cannot_be_tidied_is_told_and_no_failure(audit, store):
     store.days["H17", TODAY] = Tally(9, Counts(events=9), MORNING)
 
     def fault(step):
-        if step.startswith("forget_replaced"):
+        if step.startswith("purge_superseded"):
             raise Retryable("too busy")
 
     store.fault = fault
@@ -407,11 +407,11 @@ def test_repeats_are_reported_and_not_judged(audit, store):
     store.insert_events(rows_of([dataclasses.replace(one, portal_id="p")]))
     report, _ = audit(store)
     assert report.clean
-    assert (report.scattered["count"], list(report.scattered["examples"])) == (1, [str(one.event_id)])
+    assert (report.reused_event_ids["count"], list(report.reused_event_ids["examples"])) == (1, [str(one.event_id)])
     # `again` carries a dossier code of its own, `twice` that of `one`
     assert (report.settled_twice["count"], list(report.settled_twice["examples"])) == (1, [one.dossier_code])
     assert (report.contradictions["count"], list(report.contradictions["examples"])) == (1, [str(one.event_id)])
-    assert audit(store, repeats=False)[0].scattered is None
+    assert audit(store, repeats=False)[0].reused_event_ids is None
 
 
 # ---- Kafka
@@ -661,7 +661,7 @@ async def test_every_step_is_answered_over_http(served, desk, store):
     assert (await served.get("/api/v1/audit/days?from=2024-01-01")).json() == here.days(None, None) == {"2024-01-02": 2}
     assert (await served.get("/api/v1/audit/days?to=2024-01-01")).json() == {}
     look = (await served.get("/api/v1/audit/days/2024-01-02?settle=0")).json()
-    assert DayLook.from_fields(look) == DayLook.from_fields(here.look(TODAY, settle=0.0))
+    assert DayComparison.from_fields(look) == DayComparison.from_fields(here.look(TODAY, settle=0.0))
     assert (await served.get("/api/v1/audit/days/2024-01-02/contradictions")).json() == here.contradictions(TODAY)
     for query, days in (("", None), ("&from=2024-01-01&to=2024-01-02", (TODAY - DAY, TODAY))):
         assert (await served.get(f"/api/v1/audit/repeats?number=0&of=2{query}")).json() == here.repeats(days, share=(0, 2))

@@ -15,12 +15,12 @@ from domain.errors import ConfigurationError, UnavailableError
 from domain.events import DossierEvent
 from pipeline.dead_letters.message import message_of, shown
 from pipeline.dead_letters.routes import dead_letter_routes
-from pipeline.dead_letters.service import DeadLetterDesk, filter_fields, parse_filter
-from pipeline.decode.validator import Judge
+from pipeline.dead_letters.service import DeadLetterService, filter_fields, parse_filter
+from pipeline.decode.validator import EventValidator
 from pipeline.ingest.delivery import _letter_of_row
 from pipeline.serving.server import Api, Health, HttpServer
 from pipeline.settings import HttpSettings
-from sinks.contract.dead_letters import DeadLetter, LetterEntry, LetterFilter
+from sinks.contract.dead_letters import DeadLetter, DeadLetterEntry, DeadLetterFilter
 from tests.factories import LATEST, TOPIC, a_message, an_event, rows_of
 from tests.fakes import MemoryStore
 
@@ -72,7 +72,7 @@ class MemoryLetters:
     @staticmethod
     def _entry(letter):
         size = len(letter.value or b"")
-        return LetterEntry(letter.topic, letter.partition, letter.offset, letter.reason, letter.error, SEEN, size, None)
+        return DeadLetterEntry(letter.topic, letter.partition, letter.offset, letter.reason, letter.error, SEEN, size, None)
 
 
 class Outbox:
@@ -99,11 +99,11 @@ def desk(registry):
     """Make a desk over letters."""
 
     def make(store, outbox=None, limits=None):
-        return DeadLetterDesk(
+        return DeadLetterService(
             store,
             limits=limits,
             ends={"many": {0: 100, 1: 7}}.__getitem__,
-            judge=Judge(registry),
+            judge=EventValidator(registry),
             clock=ManualClock(LATEST),
             sender=lambda: outbox,
             future_tolerance=dt.timedelta(days=1),
@@ -115,19 +115,19 @@ def desk(registry):
 def test_replaying_sends_raw_bytes_with_their_key_and_marks_them(desk):
     """Every waiting letter goes to its topic once, byte by byte, and waits no more."""
     store, outbox = MemoryLetters(*(a_letter(n, bytes([n % 256]) * 3) for n in range(450))), Outbox()
-    assert desk(store, outbox).replay(LetterFilter()) == {"sent": 450}
+    assert desk(store, outbox).replay(DeadLetterFilter()) == {"sent": 450}
     assert outbox.sent == [(TOPIC, b"key-%d" % n, bytes([n % 256]) * 3) for n in range(450)]
     assert len(store.replayed) == 450
-    assert desk(store, outbox).replay(LetterFilter()) == {"sent": 0}
+    assert desk(store, outbox).replay(DeadLetterFilter()) == {"sent": 0}
 
 
 def test_what_kafka_did_not_take_still_waits(desk):
     """A page is marked only after all of it is acknowledged: a failure leaves the rest for the next replay."""
     store = MemoryLetters(*map(a_letter, range(450)))
     with pytest.raises(UnavailableError):
-        desk(store, Outbox(fails_at=200)).replay(LetterFilter())
+        desk(store, Outbox(fails_at=200)).replay(DeadLetterFilter())
     assert len(store.replayed) == 200
-    assert desk(store, Outbox()).replay(LetterFilter()) == {"sent": 250}
+    assert desk(store, Outbox()).replay(DeadLetterFilter()) == {"sent": 250}
 
 
 def test_letters_that_come_back_are_not_sent_again_and_again(desk):
@@ -138,8 +138,8 @@ def test_letters_that_come_back_are_not_sent_again_and_again(desk):
         for letter in letters:
             store.kept[TOPIC, 0, letter.offset + 1_000] = (a_letter(letter.offset + 1_000), LATEST + dt.timedelta(seconds=1))
 
-    assert desk(store, Outbox(bounce=bounce)).replay(LetterFilter()) == {"sent": 3}
-    assert desk(store).page(LetterFilter(), limit=9)["counts"] == {"not_json": 3}
+    assert desk(store, Outbox(bounce=bounce)).replay(DeadLetterFilter()) == {"sent": 3}
+    assert desk(store).page(DeadLetterFilter(), limit=9)["counts"] == {"not_json": 3}
 
 
 def test_a_dry_run_says_what_would_happen_and_does_nothing(desk):
@@ -147,7 +147,7 @@ def test_a_dry_run_says_what_would_happen_and_does_nothing(desk):
     store = MemoryLetters(
         a_letter(1, a_message(), "unknown_agency"), a_letter(2), a_letter(3, None, "empty"), a_letter(4, a_message(status=99))
     )
-    assert desk(store).preview(LetterFilter()) == {"accepted": 1, "refused": {"empty": 1, "not_json": 1, "unknown_status": 1}}
+    assert desk(store).preview(DeadLetterFilter()) == {"accepted": 1, "refused": {"empty": 1, "not_json": 1, "unknown_status": 1}}
     assert store.replayed == []
 
 
@@ -157,7 +157,7 @@ def test_a_row_that_the_storage_refused_is_sent_as_the_message_it_was(registry):
     for event in (an_event(), full):
         letter = _letter_of_row(rows_of([event]), "no")
         message = message_of(letter.value, letter.reason)
-        assert Judge(registry).judge(message, latest=LATEST) == event
+        assert EventValidator(registry).judge(message, latest=LATEST) == event
         assert set(json.loads(message)) <= {"agency_code", *DossierEvent.__slots__} - {"agency"}
     assert message_of(b"{", "refused_by_storage") == b"{"
     assert message_of(None, "empty") is None
@@ -166,9 +166,9 @@ def test_a_row_that_the_storage_refused_is_sent_as_the_message_it_was(registry):
 def test_pages(desk):
     """A full page names where the next begins, the last one does not."""
     store = MemoryLetters(*map(a_letter, range(5)))
-    page = desk(store).page(LetterFilter(), limit=3)
+    page = desk(store).page(DeadLetterFilter(), limit=3)
     assert [letter["offset"] for letter in page["letters"]] == [0, 1, 2]
-    rest = desk(store).page(LetterFilter(), limit=3, after=tuple(page["next"]))
+    rest = desk(store).page(DeadLetterFilter(), limit=3, after=tuple(page["next"]))
     assert [letter["offset"] for letter in rest["letters"]] == [3, 4]
     assert rest["next"] is None
 
@@ -184,17 +184,17 @@ def test_bytes_are_shown_without_loss():
 def test_dropping_needs_a_filter(desk):
     """Nobody drops everything by leaving the filter out; 'replayed' alone widens, it does not choose."""
     store = MemoryLetters(a_letter(1))
-    for wanted in (LetterFilter(), LetterFilter(replayed=True)):
+    for wanted in (DeadLetterFilter(), DeadLetterFilter(replayed=True)):
         with pytest.raises(ConfigurationError):
             desk(store).drop(wanted)
-    assert desk(store).drop(LetterFilter(reasons=("not_json",))) == {"dropped": 1}
+    assert desk(store).drop(DeadLetterFilter(reasons=("not_json",))) == {"dropped": 1}
 
 
 def test_filters_survive_the_wire():
     """What the command line asks for is what the process reads."""
-    wanted = LetterFilter(("empty",), (TOPIC,), SEEN, LATEST, replayed=True)
+    wanted = DeadLetterFilter(("empty",), (TOPIC,), SEEN, LATEST, replayed=True)
     assert parse_filter(json.loads(json.dumps(filter_fields(wanted)))) == wanted
-    assert parse_filter({}) == LetterFilter()
+    assert parse_filter({}) == DeadLetterFilter()
 
 
 @pytest.mark.parametrize("fields", [{"reason": ["no_such"]}, {"from": "2024-08-20"}, {"to": "soon"}])

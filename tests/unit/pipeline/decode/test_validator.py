@@ -12,7 +12,7 @@ from domain.agencies import AgencyRegistry
 from domain.errors import InvariantError
 from domain.events import NOT_BY_CONTENT, Channel, DossierEvent, Reason, ServiceLevel, Status
 from domain.periods import LAST_INSTANT
-from pipeline.decode.validator import Judge
+from pipeline.decode.validator import EventValidator
 from tests.factories import LATEST, a_message
 
 #: A message for every reason that a message can have by its content, and a word that its explanation must hold.
@@ -44,7 +44,7 @@ FAULTS = {
 @pytest.fixture(scope="module")
 def judge(registry):
     """The judge over the packaged registry."""
-    return Judge(registry)
+    return EventValidator(registry)
 
 
 @pytest.mark.parametrize("reason", list(FAULTS))
@@ -99,7 +99,7 @@ def broken(error):
     """A judge that fails with ``error`` on every message that comes as far as its agency."""
     registry = BrokenRegistry(AgencyRegistry.packaged())
     registry.error = error
-    return Judge(registry)
+    return EventValidator(registry)
 
 
 class _UnreadableError(Exception):

@@ -21,7 +21,7 @@ from pipeline.ingest.delivery import Delivery, Fetch
 from pipeline.metrics import WorkerMetrics
 from pipeline.settings import IngestSettings
 from sinks.contract.dead_letters import DeadLetterCheckpoint
-from sinks.errors import RefusedRows, Retryable, Unknown
+from sinks.errors import Fatal, RefusedRows, Retryable
 from tests.factories import LATEST, TOPIC, a_message, an_event
 from tests.fakes import MemoryBatch, MemoryStore
 
@@ -143,7 +143,7 @@ def test_refused_rows_are_halved_down_to_dead_letters(rig):
 )
 def test_an_unknown_error_stops_without_acknowledging(rig, step):
     """An error that nobody knows stops the worker at any step; nothing of the batch is acknowledged or set aside for it."""
-    cause = Unknown("a table is missing")
+    cause = Fatal("a table is missing")
     store = MemoryStore()
 
     def fault(at):
@@ -260,10 +260,10 @@ def test_while_the_storage_is_away_nothing_is_acknowledged(rig, step):
     until(lambda: len(tried) >= 3, "tried again and again")
     assert work.acknowledged == []
     assert work.failures == []
-    assert work.delivery.storage_away_since == LATEST
+    assert work.delivery.storage_unavailable_since == LATEST
     back.set()
     until(lambda: work.acknowledged == ["one"], "acknowledged")
-    until(lambda: work.delivery.storage_away_since is None, "the storage is back")
+    until(lambda: work.delivery.storage_unavailable_since is None, "the storage is back")
     assert store.standing().tallied == 1
 
 

@@ -6,7 +6,7 @@ import pyarrow as pa
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.ingest.event_rows import Stretch, with_positions
+from pipeline.ingest.event_rows import OffsetRange, with_positions
 from tests.factories import an_event, events_table
 
 
@@ -25,7 +25,7 @@ def test_every_event_gets_the_position_it_came_from(stretches, data):
     events = events_table([an_event() for _ in kept])
     at = events.column_names.index("position")
     events = events.set_column(at, events.schema.field(at), pa.array(kept, pa.int32()))
-    rows = with_positions(events, [Stretch(*stretch) for stretch in stretches])
+    rows = with_positions(events, [OffsetRange(*stretch) for stretch in stretches])
     found = [(row["topic"], row["partition"], row["offset"]) for row in rows.to_pylist()]
     assert found == [origin[position] for position in kept]
     assert "position" not in rows.column_names

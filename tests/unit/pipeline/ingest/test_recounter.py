@@ -6,10 +6,10 @@ from contextlib import suppress
 
 import pytest
 
-from pipeline.ingest.dirty_buckets import Ledger, Touch
-from pipeline.ingest.recounter import Pace, Recounter
+from pipeline.ingest.dirty_buckets import DirtyBuckets, DirtyHour
+from pipeline.ingest.recounter import Recounter, RestPolicy
 
-PACE = Pace(0.25, 3.0, 9.0)
+PACE = RestPolicy(0.25, 3.0, 9.0)
 
 
 class Hours:
@@ -34,7 +34,7 @@ def rested(flood_until, cost):
     """Seconds that a recounter rests after a round of this cost, in a flood that ends at a moment."""
     hours = Hours(flood_until)
     recounter = Recounter(
-        ledger=Ledger(),
+        ledger=DirtyBuckets(),
         store=None,
         patiently=None,
         agencies=(),
@@ -80,7 +80,7 @@ def test_procedures_are_recounted_in_pieces_with_rests():
     """A day of many agencies is recounted piece by piece, every agency once, and counts only when all pieces are done."""
     hours, codes, counted = Hours(flood_until=1e9), tuple(f"H{number:02d}" for number in range(90)), []
     hours.flooded = lambda: False
-    store, ledger = ProceduresStore(hours), Ledger()
+    store, ledger = ProceduresStore(hours), DirtyBuckets()
     recounter = Recounter(
         ledger=ledger,
         store=store,
@@ -96,7 +96,7 @@ def test_procedures_are_recounted_in_pieces_with_rests():
         monotonic=lambda: hours.now,
     )
     for _ in range(2):
-        ledger.stored({480_000: Touch(1, None)})
+        ledger.stored({480_000: DirtyHour(1, None)})
         recounter._procedures_round()
     assert store.pieces[0] == codes  # the cost is not known yet
     assert len(store.pieces) == 1 + 7  # 0.9 s in pieces of about 0.15 s
@@ -130,7 +130,7 @@ def patiently(call):
 @pytest.mark.parametrize("tier", ["minutes", "days", "procedures"])
 def test_waiting_for_the_storage_lengthens_no_rest(tier):
     """A round that waited a minute for its storage cost only what it did in the end: the rest after it is as short as ever."""
-    hours, ledger = Hours(flood_until=0), Ledger()
+    hours, ledger = Hours(flood_until=0), DirtyBuckets()
     recounter = Recounter(
         ledger=ledger,
         store=ReturningStore(hours),
@@ -145,7 +145,7 @@ def test_waiting_for_the_storage_lengthens_no_rest(tier):
         stopping=hours,
         monotonic=lambda: hours.now,
     )
-    ledger.stored({480_000: Touch(1, None)})
+    ledger.stored({480_000: DirtyHour(1, None)})
     if tier != "minutes":
         hours.now = 60.0
         recounter._minutes_round()

@@ -9,8 +9,8 @@ import time
 import pytest
 
 from domain.clock import ManualClock
-from pipeline.ingest.storage_retry import LONGEST_PAUSE, Patience, pause_before
-from sinks.errors import RefusedRows, Retryable, Unknown
+from pipeline.ingest.storage_retry import LONGEST_PAUSE, StorageRetry, pause_before
+from sinks.errors import Fatal, RefusedRows, Retryable
 
 NOW = dt.datetime(2024, 1, 1, tzinfo=dt.UTC)
 
@@ -32,23 +32,23 @@ class Flaky:
 def test_the_same_call_again_until_it_answers():
     """However often the storage is away, the call is repeated and its answer returned."""
     action = Flaky(8)
-    assert Patience(ManualClock(NOW))(action) == "answer"
+    assert StorageRetry(ManualClock(NOW))(action) == "answer"
     assert action.calls == 9
 
 
-@pytest.mark.parametrize("error", [RefusedRows("x"), Unknown("x"), ValueError("x")])
+@pytest.mark.parametrize("error", [RefusedRows("x"), Fatal("x"), ValueError("x")])
 def test_everything_else_is_passed_on_at_once(error):
     """Only Retryable is waited for."""
     action = Flaky(1, error)
     with pytest.raises(type(error)):
-        Patience(ManualClock(NOW))(action)
+        StorageRetry(ManualClock(NOW))(action)
     assert action.calls == 1
 
 
 def test_the_pause_is_the_one_asked_for():
     """Between two attempts lies at least the pause of the error."""
     began = time.monotonic()
-    Patience(ManualClock(NOW))(Flaky(2, Retryable("away", retry_after=0.15)))
+    StorageRetry(ManualClock(NOW))(Flaky(2, Retryable("away", retry_after=0.15)))
     assert time.monotonic() - began >= 0.3
 
 
@@ -71,7 +71,7 @@ def test_the_growth_begins_anew_with_every_call(monkeypatch):
     """A call that succeeded leaves nothing behind: the next outage starts with short pauses again."""
     paused = []
     monkeypatch.setattr("pipeline.ingest.storage_retry.pause_before", lambda repetition, _asked: paused.append(repetition) or 0.0)
-    patience = Patience(ManualClock(NOW))
+    patience = StorageRetry(ManualClock(NOW))
     for _ in range(2):
         patience(Flaky(3))
     assert paused == [0, 1, 2, 0, 1, 2]
@@ -80,7 +80,7 @@ def test_the_growth_begins_anew_with_every_call(monkeypatch):
 def test_it_knows_since_when_the_storage_is_away():
     """The time of the first failure stands until the last of the waiting calls has its answer."""
     clock = ManualClock(NOW)
-    patience = Patience(clock)
+    patience = StorageRetry(clock)
     gates = [threading.Event(), threading.Event()]
     failed = [threading.Event(), threading.Event()]
 
@@ -95,23 +95,23 @@ def test_it_knows_since_when_the_storage_is_away():
     clock.advance(60)
     threads[1].start()
     assert failed[1].wait(60)
-    assert patience.away_since == NOW
+    assert patience.unavailable_since == NOW
     gates[0].set()
     threads[0].join(60)
-    assert patience.away_since == NOW, "the other still waits"
+    assert patience.unavailable_since == NOW, "the other still waits"
     gates[1].set()
     threads[1].join(60)
-    assert patience.away_since is None
+    assert patience.unavailable_since is None
 
 
 def test_an_end_by_another_error_ends_the_waiting():
     """A call that waited and then failed for good is not waiting any more."""
-    patience = Patience(ManualClock(NOW))
-    errors = iter([Retryable("away", retry_after=0.001), Unknown("gone")])
+    patience = StorageRetry(ManualClock(NOW))
+    errors = iter([Retryable("away", retry_after=0.001), Fatal("gone")])
 
     def action():
         raise next(errors)
 
-    with pytest.raises(Unknown):
+    with pytest.raises(Fatal):
         patience(action)
-    assert patience.away_since is None
+    assert patience.unavailable_since is None

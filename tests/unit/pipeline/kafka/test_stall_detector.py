@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from pipeline.kafka.stall_detector import Stillness
+from pipeline.kafka.stall_detector import StallDetector
 
 
 @pytest.fixture
 def still():
     """One that counts steps of two seconds at most."""
-    return Stillness(longest_step=2.0)
+    return StallDetector(longest_step=2.0)
 
 
 def walk(still, start, seconds, what, mark):

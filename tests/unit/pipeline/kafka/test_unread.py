@@ -19,7 +19,7 @@ from pipeline.metrics import WorkerMetrics
 from pipeline.settings import load_settings
 from pipeline.wiring import worker_health
 from sinks.contract.events import UnreadCause, UnreadRange
-from sinks.errors import Unknown
+from sinks.errors import Fatal
 from tests.factories import TOPIC
 from tests.fakes import MemoryStore
 
@@ -111,13 +111,13 @@ async def test_a_record_that_fails_for_good_ends_the_worker(worker, store):
     """Nothing behind the gap is read when it cannot be recorded."""
 
     def fault(_):
-        raise Unknown("read-only")
+        raise Fatal("read-only")
 
     store.fault = fault
     worker._failed = asyncio.get_running_loop().create_future()
-    with pytest.raises(Unknown):
+    with pytest.raises(Fatal):
         await worker._left_unread(TP, 100, 450, UnreadCause.DELETED)
-    assert isinstance(worker._failed.exception(), Unknown)
+    assert isinstance(worker._failed.exception(), Fatal)
 
 
 async def test_a_topic_that_is_gone_leaves_what_was_not_acknowledged(worker, store):

@@ -10,8 +10,8 @@ from prometheus_client import CollectorRegistry
 
 from domain.clock import SystemClock
 from pipeline.decode.decoder import Decoder
-from pipeline.kafka.stall_detector import Stillness
-from pipeline.kafka.transport import Signs
+from pipeline.kafka.stall_detector import StallDetector
+from pipeline.kafka.transport import ConsumerVitals
 from pipeline.kafka.worker import Worker
 from pipeline.metrics import WorkerMetrics
 from pipeline.settings import load_settings
@@ -36,7 +36,7 @@ class Dog:
             metrics=metrics,
             clock=SystemClock(),
         )
-        self.still = Stillness(longest_step=2.0)
+        self.still = StallDetector(longest_step=2.0)
         self.now = 1_000.0
 
     def watch(self, seconds, signs):
@@ -51,7 +51,9 @@ class Dog:
 
 def healthy(second):
     """Everything is answered, and there is nothing to read."""
-    return Signs(assignment=1, joined=True, heartbeats=second // 3, fetches={ONE: (second, 7), TWO: (second, 9)}, error=None)
+    return ConsumerVitals(
+        assignment=1, joined=True, heartbeats=second // 3, fetches={ONE: (second, 7), TWO: (second, 9)}, error=None
+    )
 
 
 @pytest.fixture
@@ -121,7 +123,7 @@ def test_a_worker_that_waits_for_its_storage_is_healthy(dog, monkeypatch):
     dog.worker.state.joined = True
     dog.worker.state.last_progress -= 10_000
     assert not worker_health(dog.worker, 120).healthy
-    monkeypatch.setattr(dog.worker.delivery._patiently, "away_since", SystemClock().now())
+    monkeypatch.setattr(dog.worker.delivery._retrying, "unavailable_since", SystemClock().now())
     health = worker_health(dog.worker, 120)
     assert (health.healthy, health.ready) == (True, False)
     assert "the storage is away since" in health.reason

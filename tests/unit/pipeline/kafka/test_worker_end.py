@@ -16,7 +16,7 @@ from pipeline.kafka.worker import Worker
 from pipeline.metrics import WorkerMetrics
 from pipeline.settings import load_settings
 from pipeline.wiring import worker_health
-from sinks.errors import Unknown
+from sinks.errors import Fatal
 from tests.fakes import MemoryStore
 
 
@@ -79,7 +79,7 @@ async def test_a_foreseen_error_keeps_its_words(registry, tmp_path):
 
 async def test_an_error_of_the_storage_is_told(registry, tmp_path):
     """An unknown error of the storage ends the worker with status 1."""
-    raised = await ended(a_worker(registry, tmp_path), tasks_of(Unknown("ClickHouse: code 999")))
+    raised = await ended(a_worker(registry, tmp_path), tasks_of(Fatal("ClickHouse: code 999")))
     assert raised.exit_code == 1
     assert "code 999" in raised.problem
 

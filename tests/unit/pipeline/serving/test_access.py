@@ -15,11 +15,11 @@ from prometheus_client import CollectorRegistry
 
 from domain.clock import ManualClock
 from pipeline.audit.routes import audit_routes
-from pipeline.audit.service import AuditDesk
+from pipeline.audit.service import AuditService
 from pipeline.dead_letters.routes import dead_letter_routes
-from pipeline.dead_letters.service import DeadLetterDesk
+from pipeline.dead_letters.service import DeadLetterService
 from pipeline.decode.decoder import Decoder
-from pipeline.decode.validator import Judge
+from pipeline.decode.validator import EventValidator
 from pipeline.serving.access import TOKEN, ForbiddenError, demand_trust
 from pipeline.serving.server import Api, Health, HttpServer
 from pipeline.settings import HttpSettings
@@ -90,9 +90,9 @@ async def serve(registry):
             routes=(
                 partial(
                     dead_letter_routes,
-                    DeadLetterDesk(
+                    DeadLetterService(
                         NoLetters(),
-                        judge=Judge(registry),
+                        judge=EventValidator(registry),
                         clock=ManualClock(NOW),
                         sender=Mock,
                         limits=Mock(),
@@ -102,7 +102,7 @@ async def serve(registry):
                 ),
                 partial(
                     audit_routes,
-                    AuditDesk(
+                    AuditService(
                         store,
                         store=store,
                         repair=store,

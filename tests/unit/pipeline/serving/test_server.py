@@ -20,13 +20,13 @@ from domain.clock import ManualClock
 from domain.errors import UnavailableError
 from pipeline.addresses import SIGNATURE
 from pipeline.audit.routes import audit_routes
-from pipeline.audit.service import AuditDesk
+from pipeline.audit.service import AuditService
 from pipeline.decode.decoder import Decoder
 from pipeline.serving.exporter import AgencyCollector, PolicyCollector
 from pipeline.serving.server import _CONNECTIONS, Api, Health, HttpServer, Progress
 from pipeline.settings import HttpSettings, ThresholdPolicy
 from sinks.contract.dead_letters import DeadLetter
-from sinks.errors import Retryable, Unknown
+from sinks.errors import Fatal, Retryable
 from tests.contract.store_suite import Place
 from tests.factories import TOPIC, an_event
 from tests.fakes import MemoryStore
@@ -164,7 +164,7 @@ async def hanging(registry):
         routes=(
             partial(
                 audit_routes,
-                AuditDesk(
+                AuditService(
                     store,
                     store=store,
                     repair=store,
@@ -390,7 +390,7 @@ async def test_a_fault_of_ours_is_no_empty_answer(ask):
 
     class Broken(MemoryStore):
         def counts_of_days(self, *_):
-            raise Unknown("a table is missing")
+            raise Fatal("a table is missing")
 
     answer = await ask("/api/v1/report?from=2024-01-01&to=2024-01-31", reader=Broken())
     assert answer.status_code == 503

@@ -16,7 +16,7 @@ from producers.cli import produce as commands
 from producers.cli.produce import ALERT_SECONDS, QUICK_ALERT_SECONDS
 from producers.portals import simulate
 from producers.replay.sources.kafka_range import KafkaRange
-from producers.sending.stream import Silent
+from producers.sending.stream import NullProgress
 
 
 @pytest.fixture
@@ -235,7 +235,7 @@ def test_the_progress_of_live_traffic_knows_the_rate_of_the_hour(monkeypatch, re
     monkeypatch.setenv("PORTALPULSE_CLOCK", "2026-03-01T03:00:00+07:00")
     targets = []
 
-    class Shown(Silent):
+    class Shown(NullProgress):
         def aim_by(self, target):
             targets.append(target(0.0))
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from domain.agencies import AgencyRegistry
 from domain.clock import ManualClock
 from domain.events import DossierEvent
-from pipeline.decode.validator import Judge
+from pipeline.decode.validator import EventValidator
 from producers.load import profiles
 from producers.load.limit import Objective, Trial, find_limit
 from producers.load.pool import Pool, live_pool
@@ -66,7 +66,7 @@ def test_shapes_are_what_their_names_say():
 
 def test_pool_events_are_valid_live_events_with_ids_of_their_own(pool):
     """The judge accepts them now; agencies keep their shares; three rounds of the pool never repeat an id."""
-    judge = Judge(AgencyRegistry.packaged())
+    judge = EventValidator(AgencyRegistry.packaged())
     at = b"2026-03-02T09:31:00.000+07:00"
     rows = [row for _ in range(3) for row in range(len(pool.models))]
     messages = list(pool.fresh(rows, at=at, number=5))

@@ -10,10 +10,10 @@ import pytest
 
 from domain.errors import UnavailableError
 from producers.measuring.latency import Curve, Watch, latency
-from producers.measuring.measured_run import Asked, measure
-from producers.measuring.progress import Hidden, LogLines
+from producers.measuring.measured_run import ProbeTarget, measure
+from producers.measuring.progress import LogLines, NullProgress
 from producers.measuring.result import Outcome, Window, measured, sent_curve
-from producers.sending.send_loop import Sent, merged
+from producers.sending.send_loop import SendResult, merged
 from producers.sending.timeline import Acknowledged, Timeline
 
 
@@ -100,7 +100,9 @@ def test_a_watch_waits_until_all_is_visible_or_nothing_more_comes(monkeypatch):
 def account(**changes):
     """What two batches came to."""
     acknowledged = Timeline.of([Acknowledged(100.0, 100.1, 10, 9, 8), Acknowledged(101.0, 101.2, 10, 10, 10)])
-    return Sent(**{"sent": 20, "acknowledged": 20, "started": 100.0, "ended": 101.2, "acknowledgements": acknowledged} | changes)
+    return SendResult(
+        **{"sent": 20, "acknowledged": 20, "started": 100.0, "ended": 101.2, "acknowledgements": acknowledged} | changes
+    )
 
 
 class Task:
@@ -115,7 +117,9 @@ class Task:
 
 def test_without_a_running_process_the_report_says_what_is_missing():
     """Nothing is invented: no visible count, no latency, and why."""
-    outcome = measure(Task(), broker=None, processes=1, asked=Asked(None), progress=Hidden(), runner=lambda *_, **__: account())
+    outcome = measure(
+        Task(), broker=None, processes=1, asked=ProbeTarget(None), progress=NullProgress(), runner=lambda *_, **__: account()
+    )
     assert outcome.as_dict()["latency_seconds"] is None
     assert "not measured" in outcome.text()
     assert "--http" in outcome.text()
@@ -124,10 +128,10 @@ def test_without_a_running_process_the_report_says_what_is_missing():
 def test_a_process_that_a_person_named_must_answer():
     """Otherwise the measurement goes on without it."""
     down = "http://127.0.0.1:1"
-    runner = {"runner": lambda *_, **__: account(), "progress": Hidden(), "broker": None, "processes": 1}
+    runner = {"runner": lambda *_, **__: account(), "progress": NullProgress(), "broker": None, "processes": 1}
     with pytest.raises(UnavailableError):
-        measure(Task(), asked=Asked(down, required=True), **runner)
-    assert "does not answer" in measure(Task(), asked=Asked(down), **runner).note
+        measure(Task(), asked=ProbeTarget(down, required=True), **runner)
+    assert "does not answer" in measure(Task(), asked=ProbeTarget(down), **runner).note
 
 
 def test_with_a_process_the_report_has_counts_and_quantiles(monkeypatch):
@@ -143,8 +147,8 @@ def test_with_a_process_the_report_has_counts_and_quantiles(monkeypatch):
         Task(),
         broker=None,
         processes=1,
-        asked=Asked("http://127.0.0.1:1"),
-        progress=Hidden(),
+        asked=ProbeTarget("http://127.0.0.1:1"),
+        progress=NullProgress(),
         runner=lambda *_, **__: account(),
         watch=watch,
         windows=[Window("first", 0.0, 1.0, 10.0), Window("second", 1.0, 2.0, 10.0)],
@@ -188,7 +192,7 @@ def test_a_million_acknowledgements_stay_small():
     assert sum(item.records for item in timeline) == 5_000_000
     assert sum(item.sent_at * item.records for item in timeline) / 5_000_000 == pytest.approx(999_999 / 2 / 400, abs=0.001)
     assert timeline.ended == pytest.approx(2_500.0, abs=0.1)
-    sent = Sent(acknowledgements=timeline, started=0.0, ended=timeline.ended)
+    sent = SendResult(acknowledgements=timeline, started=0.0, ended=timeline.ended)
     (window,) = measured(sent, None, [Window("minute", 600.0, 660.0, None)])
     assert window.rate == pytest.approx(2_000.0, rel=0.1)
     assert len(pickle.dumps(timeline)) < 200_000
@@ -207,7 +211,7 @@ def test_latency_over_long_runs_is_that_of_short_ones():
     assert len(bounded) <= 2_000
     assert len(curves[0]) <= 2_000
     small, large = (
-        latency(sent_curve(Sent(acknowledgements=timeline), repeats=True), curve)
+        latency(sent_curve(SendResult(acknowledgements=timeline), repeats=True), curve)
         for timeline, curve in zip((bounded, whole), curves, strict=True)
     )
     assert (small.events, small.unseen) == (large.events, large.unseen) == (1_000_000, 0)

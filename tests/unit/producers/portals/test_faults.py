@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from domain.agencies import AgencyRegistry
-from domain.events import NOT_BY_CONTENT, Reason, Refusal
-from pipeline.decode.validator import Judge
+from domain.events import NOT_BY_CONTENT, Reason, Rejection
+from pipeline.decode.validator import EventValidator
 from producers.messages import Kind, Message
 from producers.portals.faults import FAULTS, malformed, mix
 
@@ -21,8 +21,8 @@ LATEST = dt.datetime(2024, 8, 21, 17, tzinfo=dt.UTC)
 @pytest.mark.parametrize("fault", list(malformed(1, len(FAULTS))), ids=lambda fault: fault.kind)
 def test_the_judge_gives_the_reason_that_the_fault_was_made_for(fault):
     """Every kind of fault is refused, with its own reason."""
-    verdict = Judge(AgencyRegistry.packaged()).judge(fault.value, latest=LATEST)
-    assert isinstance(verdict, Refusal)
+    verdict = EventValidator(AgencyRegistry.packaged()).judge(fault.value, latest=LATEST)
+    assert isinstance(verdict, Rejection)
     assert verdict.reason is fault.reason
 
 

@@ -13,7 +13,7 @@ from domain.agencies import AgencyRegistry
 from domain.clock import ManualClock
 from domain.errors import ConfigurationError
 from domain.events import DossierEvent
-from pipeline.decode.validator import Judge
+from pipeline.decode.validator import EventValidator
 from producers.portals.live import Collapse, LiveTraffic, parse_collapse
 from producers.portals.load_shapes import FLOOR, office_hours, steady
 
@@ -51,7 +51,7 @@ def full_share(events, agency):
 
 def test_only_agencies_in_force_today_report_and_the_judge_accepts_them():
     """Every event is valid now, and each agency in force is heard of in the end."""
-    judge = Judge(REGISTRY)
+    judge = EventValidator(REGISTRY)
     messages = list(itertools.islice(traffic(), 15_000))
     verdicts = [judge.judge(message.value, latest=MONDAY) for message in messages]
     assert all(isinstance(verdict, DossierEvent) for verdict in verdicts)

@@ -22,13 +22,13 @@ from domain.events import (
     DossierEvent,
     dossier_date_exists,
 )
-from pipeline.decode.validator import Judge
+from pipeline.decode.validator import EventValidator
 from producers.messages import Kind
 from producers.portals import simulate
 from producers.portals.portal import build_portal
 from producers.portals.scenarios import Share, Unit
 from producers.portals.simulate import ScenarioStream, produce_scenario
-from producers.sending.stream import Silent
+from producers.sending.stream import NullProgress
 
 FIRST, LAST = "2024-01-01", "2024-08-20"  # local dates compare as text
 
@@ -110,7 +110,7 @@ def test_every_event_keeps_the_contract(events):
 
 def test_the_judge_accepts_the_events_on_the_scenario_clock(messages):
     """The worker's judge finds no fault, and nothing lies further in the future than it tolerates on the scenario's clock."""
-    judge = Judge(AgencyRegistry.packaged())
+    judge = EventValidator(AgencyRegistry.packaged())
     latest = dt.datetime.fromisoformat("2024-08-20T23:59:59+07:00") + dt.timedelta(days=1)
     assert all(isinstance(judge.judge(message.value, latest=latest), DossierEvent) for message in messages[::17])
 
@@ -208,7 +208,9 @@ def test_a_day_s_rate_stays_near_the_period_s_rate(events):
 def test_produce_scenario_sends_everything_and_says_so(monkeypatch, small_scenario, recording_writer):
     """The programmatic entry sends every message and fault, flushes, and its summary adds up."""
     monkeypatch.setattr(simulate, "load_scenario", lambda _: small_scenario)
-    summary = produce_scenario(scenario="emc-2024", seed=1, rate=None, writer=recording_writer, progress=Silent(), faults=500)
+    summary = produce_scenario(
+        scenario="emc-2024", seed=1, rate=None, writer=recording_writer, progress=NullProgress(), faults=500
+    )
     assert summary.sent == len(recording_writer.messages) == summary.distinct + summary.repeated + 500
     assert (summary.malformed, summary.failed, summary.interrupted) == (500, 0, False)
     assert summary.complete

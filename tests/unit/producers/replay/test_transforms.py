@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from producers.messages import Kind, Message
-from producers.replay.transforms.loops import Played, label_of, looped, renamed
+from producers.replay.transforms.loops import RepeatedMessage, label_of, looped, renamed
 from producers.replay.transforms.rewriting import derived_id, local_text, rewritten
 from producers.replay.transforms.spacing import Queue, Spacing
 
@@ -64,7 +64,11 @@ def test_the_first_loop_is_the_recording_and_an_empty_one_ends():
 
 def test_spacing_follows_the_newest_time_and_goes_on_in_the_next_loop():
     """Late and undated messages are due together with those before them; a loop begins where the last one ended."""
-    played = [Played(Message(None, b"", at, Kind.RAW), loop) for loop in (1, 2) for at in (100_000, 110_000, 95_000, 0, 120_000)]
+    played = [
+        RepeatedMessage(Message(None, b"", at, Kind.RAW), loop)
+        for loop in (1, 2)
+        for at in (100_000, 110_000, 95_000, 0, 120_000)
+    ]
     due = [item.after for item in Spacing(speed=2.0).due(played)]
     assert due == [0, 5, 5, 5, 10, 10, 15, 15, 15, 20]
     assert [item.after for item in Spacing(rate=4.0).due(played)][:3] == [0, 0.25, 0.5]
@@ -75,13 +79,13 @@ def test_a_time_that_no_event_can_have_holds_nothing_back():
     """An event of the year 9999, or of the year 1, is due with those before it and delays nobody behind it."""
     now, year = 1_714_613_400_000, 31_536_000_000
     times = (-62_135_596_800_000, now, 253_402_300_799_000, now + 10_000)
-    played = [Played(Message(None, b"", at, Kind.RAW), 1) for at in times]
+    played = [RepeatedMessage(Message(None, b"", at, Kind.RAW), 1) for at in times]
     assert [item.after for item in Spacing(speed=1.0, dated=(now - year, now + year)).due(played)] == [0, 0, 0, 10]
 
 
 def test_a_queue_hands_out_what_is_due_and_says_when_the_next_is():
     """Times count from the first message taken; at most so many at once."""
-    queue = Queue(Spacing(rate=1.0).due(Played(Message(None, b"", 0, Kind.RAW), 1) for _ in range(4)))
+    queue = Queue(Spacing(rate=1.0).due(RepeatedMessage(Message(None, b"", 0, Kind.RAW), 1) for _ in range(4)))
     assert len(queue.take(until=0.0, most=10)) == 1
     assert queue.next_after == 1.0
     assert len(queue.take(until=5.0, most=2)) == 2

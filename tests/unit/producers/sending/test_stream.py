@@ -6,7 +6,7 @@ import itertools
 
 from producers.measuring.progress import LogLines
 from producers.messages import Kind, Message
-from producers.sending.stream import Silent, send_all
+from producers.sending.stream import NullProgress, send_all
 
 
 def endless(kind=Kind.EVENT):
@@ -16,7 +16,7 @@ def endless(kind=Kind.EVENT):
 
 def sent(messages, writer):
     """The summary of sending the messages."""
-    return send_all(messages, source="test", seed=1, writer=writer, progress=Silent())
+    return send_all(messages, source="test", seed=1, writer=writer, progress=NullProgress())
 
 
 def test_kinds_are_counted_apart(recording_writer):
