@@ -9,6 +9,7 @@ from __future__ import annotations
 import calendar
 import datetime as dt
 import enum
+import re
 from dataclasses import dataclass
 from typing import Self
 from zoneinfo import ZoneInfo
@@ -19,6 +20,7 @@ from domain.errors import ConfigurationError
 VIETNAM = ZoneInfo("Asia/Ho_Chi_Minh")
 #: The same zone as a constant offset in minutes, for arithmetic on columns.
 VIETNAM_OFFSET_MINUTES = 7 * 60
+_DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _OFFSET = dt.timedelta(minutes=VIETNAM_OFFSET_MINUTES)
 #: Civil days that an event may lie on. Before them Viet Nam had other offsets; behind them the tables end (the minute of a
 #: tally is a DateTime, which ends at 2106-02-07T06:28:15Z).
@@ -31,6 +33,17 @@ LAST_INSTANT = dt.datetime(2106, 2, 6, 16, 59, 59, 999_000, dt.UTC)
 def civil_day(instant: dt.datetime) -> dt.date:
     """The local day an aware instant falls on."""
     return (instant.astimezone(dt.UTC) + _OFFSET).date()
+
+
+def parse_day(text: str) -> dt.date:
+    """A day in the one form that has one meaning: ISO 8601 also writes weeks, and 2024-W33 would be its Monday alone.
+
+    Raises:
+        ValueError: it is not a day of the calendar, written as 2024-08-20.
+    """
+    if _DAY.fullmatch(text) is None:
+        raise ValueError("a day is written as 2024-08-20")
+    return dt.date.fromisoformat(text)
 
 
 def day_start(day: dt.date) -> dt.datetime:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 
 from domain.errors import ConfigurationError
+from domain.periods import parse_day
 
 
 def day(option: str, text: str) -> dt.date:
@@ -14,6 +15,6 @@ def day(option: str, text: str) -> dt.date:
         ConfigurationError: it is none; names the option.
     """
     try:
-        return dt.date.fromisoformat(text)
+        return parse_day(text)
     except ValueError as error:
         raise ConfigurationError(f"{option} must be a day such as 2024-08-20, this is {text!r}.") from error

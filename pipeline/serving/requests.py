@@ -11,6 +11,7 @@ from typing import Any, Final
 from aiohttp import web
 
 from domain.errors import ConfigurationError, PortalPulseError
+from domain.periods import parse_day
 from pipeline.serving.access import ForbiddenError, demand_trust
 from sinks.errors import SinkError
 
@@ -122,7 +123,7 @@ def day(text: str) -> dt.date:
         ConfigurationError: it is not.
     """
     try:
-        return dt.date.fromisoformat(text)
+        return parse_day(text)
     except ValueError as error:
         raise ConfigurationError(f"A day must be written as 2024-08-20, this is {text[:40]!r}.") from error
 
@@ -140,7 +141,7 @@ def days(request: web.Request) -> tuple[dt.date, dt.date]:
 def _named_day(request: web.Request, name: str) -> dt.date:
     text = request.query.get(name, "")
     try:
-        return dt.date.fromisoformat(text)
+        return parse_day(text)
     except ValueError as error:
         raise ConfigurationError(f"The parameter {name!r} must be a day such as 2024-08-20, this is {text[:40]!r}.") from error
 

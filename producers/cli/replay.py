@@ -244,13 +244,13 @@ def _state(path: Path | None, *, plan: str, resume: bool) -> State:
 
 def _time(text: str | None, *, option: str, last: bool = False) -> dt.datetime | None:
     """A day (its start, or its end when it is the ``last``) or a time with an offset."""
-    from domain.periods import day_start  # noqa: PLC0415 - as above
+    from domain.periods import day_start, parse_day  # noqa: PLC0415 - as above
 
     if text is None:
         return None
     try:
         if len(text) == len("2024-05-01"):
-            day = dt.date.fromisoformat(text)
+            day = parse_day(text)
             try:
                 return day_start(day + dt.timedelta(days=1 if last else 0))
             except OverflowError:  # the first day or the last one that there is: no bound
@@ -267,8 +267,10 @@ def _time(text: str | None, *, option: str, last: bool = False) -> dt.datetime |
 
 
 def _day(text: str | None, *, option: str) -> dt.date | None:
+    from domain.periods import parse_day  # noqa: PLC0415 - as above
+
     try:
-        return None if text is None else dt.date.fromisoformat(text)
+        return None if text is None else parse_day(text)
     except ValueError as error:
         raise ConfigurationError(
             f"{option} {text!r} is no day; the table is read by whole days.", remedy=f"Write {option} 2024-05-01."

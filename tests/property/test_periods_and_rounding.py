@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from domain.errors import ConfigurationError
 from domain.indicators import Ratio
-from domain.periods import Period, Window, civil_day, day_start
+from domain.periods import Period, Window, civil_day, day_start, parse_day
 from domain.rounding import Rounding, percent, vietnamese
 
 SEVEN = dt.timedelta(hours=7)
@@ -168,3 +168,13 @@ def test_ratios_pool(pairs):
     """Adding ratios adds numerators and denominators, in any order."""
     total = sum((Ratio(*pair) for pair in pairs), Ratio(0, 0))
     assert total == Ratio(sum(n for n, _ in pairs), sum(d for _, d in pairs))
+
+
+@pytest.mark.parametrize(
+    "text", ["2024-W33", "2024-W33-1", "20240820", "2024-233", "２０２４-08-20", "2024-08-20T00:00", " 2024-08-20", ""]
+)
+def test_a_day_has_one_form(text):
+    """A week is no day, although ISO 8601 has a Monday for it: a question for weeks would get other days without a word."""
+    with pytest.raises(ValueError, match="2024-08-20"):
+        parse_day(text)
+    assert parse_day("2024-02-29") == dt.date(2024, 2, 29)
