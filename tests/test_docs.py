@@ -246,3 +246,31 @@ def test_what_a_page_points_to_exists(name):
 def test_a_page_names_no_machine(name):
     """No page holds a path of somebody's machine."""
     assert not re.search(r"(?<![\w.`])/(?:home|root|work|tmp|Users)/", page(name))
+
+
+# ---- architecture
+
+
+def test_places_in_the_architecture_exist():
+    """Every file and folder that ARCHITECTURE.md names is there."""
+    text = (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8")
+    named = re.findall(r"`((?:domain|sinks|pipeline|producers|dashboards|deploy|bench|docs)/[\w./-]*)`", text)
+    assert len(named) > 20
+    assert [name for name in named if not (ROOT / name).exists()] == []
+
+
+def test_the_tree_in_the_architecture_is_the_tree():
+    """Every folder of the product stands in the picture, and every folder of the picture is there."""
+    picture = (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8").split("```")[1]
+    for top in ("sinks", "pipeline", "producers", "dashboards", "deploy/native"):
+        folders = {path.parent.name for path in (ROOT / top).glob("*/__init__.py")}
+        assert folders, top
+        assert [name for name in folders if f"{name}/" not in picture] == [], top
+
+
+def test_the_path_of_an_event_is_short():
+    """The path of one event has at most ten steps, and each names a file."""
+    path = (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8").split("## The path of one event")[1].split("\n\nA crash")[0]
+    steps = re.split(r"^\d+\. ", path, flags=re.MULTILINE)[1:]
+    assert 5 <= len(steps) <= 10
+    assert [step for step in steps if ".py`" not in step] == []
