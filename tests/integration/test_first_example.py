@@ -46,7 +46,7 @@ def launched(tmp_path):
         if process.poll() is None:
             process.send_signal(signal.SIGTERM)
     for process in processes:
-        process.wait(30)
+        process.wait(90)
 
 
 def test_the_first_example_alerts_within_two_minutes(launched, tmp_path):

@@ -55,17 +55,17 @@ class Stack:
             return read_addresses(folder)
 
         found = wait_until(addresses, timeout=180, what="addresses.json")
-        wait_until(lambda: "Notifications follow" in self.said(), timeout=30, what="the last line of the start")
+        wait_until(lambda: "Notifications follow" in self.said(), timeout=90, what="the last line of the start")
         return found
 
     def end(self):
         self.process.terminate()
-        assert self.process.wait(30) == 0, self.said()
+        assert self.process.wait(90) == 0, self.said()
 
 
 def stored(addresses):
     """Events in the database, when all of them are tallied."""
-    events = httpx.get(f"{addresses.http}/api/v1/status", trust_env=False, timeout=30).json()["events"]
+    events = httpx.get(f"{addresses.http}/api/v1/status", trust_env=False, timeout=60).json()["events"]
     return events["stored"] if events["stored"] == events["tallied"] else 0
 
 
@@ -85,10 +85,10 @@ def test_a_folder_may_have_any_name_under_any_locale(tmp_path, first, second):
         printed = re.findall(r"http://\S+", started[0].said())
         assert len(printed) == 5
         for url in printed:
-            assert httpx.get(url, trust_env=False, timeout=30, follow_redirects=True).status_code == 200, url
+            assert httpx.get(url, trust_env=False, timeout=60, follow_redirects=True).status_code == 200, url
         (hint,) = re.findall(r"^Next, beside it: (.*)$", started[0].said(), re.MULTILINE)
         run(*shlex.split(hint), "--rate", "200", "--shape", "steady", "--duration", "2", cwd=elsewhere, locale="POSIX")
-        count = wait_until(lambda: stored(addresses), timeout=60, what="the events to be counted")
+        count = wait_until(lambda: stored(addresses), timeout=150, what="the events to be counted")
         assert count > 200
         year = re.search(r"from=([\d-]+)&to=([\d-]+)", started[0].said()).groups()
         period = ["--from", year[0], "--to", year[1]]

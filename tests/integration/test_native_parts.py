@@ -53,7 +53,7 @@ def consume(bootstrap, topic, count):
         found.extend(message.value() for message in consumer.consume(100, timeout=0.5) if message.error() is None)
         return len(found) >= count
 
-    wait_until(all_there, timeout=60, what=f"{count} messages")
+    wait_until(all_there, timeout=150, what=f"{count} messages")
     consumer.close()
     return found
 
@@ -168,7 +168,7 @@ def test_an_alert_travels_from_prometheus_to_the_receiver(tmp_path, prometheus_p
     try:
         alertmanager.start()
         prometheus.start()
-        wait_until(lambda: receiver.notifications.agencies("Always"), timeout=60, what="the delivery")
+        wait_until(lambda: receiver.notifications.agencies("Always"), timeout=150, what="the delivery")
         (entry, *_) = receiver.notifications.read()
         assert (entry.alert, entry.agency, entry.annotations["summary"]) == ("Always", "H17", "luôn luôn")
         answer = httpx.get(f"{prometheus.url}/api/v1/query", params={"query": "up"}, trust_env=False).json()

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+#: A world allows itself more time on a slow machine (``World.limit``).
+pytestmark = pytest.mark.timeout(900)
+
 
 def test_a_segment_torn_by_a_power_cut(survives):
     """The broker cuts off the half written batch when it starts; every acknowledged message is tallied."""

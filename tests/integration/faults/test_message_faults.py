@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+#: A world allows itself more time on a slow machine (``World.limit``).
+pytestmark = pytest.mark.timeout(900)
+
 
 def test_clocks_that_are_wrong_by_years(survives):
     """An event of years ago counts in its own minute; one of the future, or of 1970, is set aside with its reason."""

@@ -18,6 +18,9 @@ from deploy.native.services.clickhouse_server import ClickHouseServer
 from producers.sending.kafka_writer import KafkaWriter
 from tests.factories import a_message
 
+#: A world allows itself more time on a slow machine (``World.limit``).
+pytestmark = pytest.mark.timeout(900)
+
 
 def test_killed_in_the_middle_of_an_insert(survives):
     """ClickHouse dies with half an insert's body received and comes back: workers waited, acknowledged nothing and go on."""
@@ -137,7 +140,7 @@ def test_access_taken_away_at_run_time_stops_the_worker(kafka, tmp_path, changed
         worker.start()
         worker.await_ready()
         send(100)
-        wait_until(lambda: tallied() == 100, timeout=60, what="a hundred events")
+        wait_until(lambda: tallied() == 100, timeout=150, what="a hundred events")
         server.kill()
         users.write_text(USERS.format(**usual | changed))
         server.start()
@@ -153,7 +156,7 @@ def test_access_taken_away_at_run_time_stops_the_worker(kafka, tmp_path, changed
         users.write_text(USERS.format(**usual))
         server.start()
         worker.start()
-        wait_until(lambda: tallied() == 150, timeout=60, what="every event")
+        wait_until(lambda: tallied() == 150, timeout=150, what="every event")
         worker.stop()
         assert not worker.faults
     finally:

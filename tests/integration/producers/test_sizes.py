@@ -58,7 +58,7 @@ def topic(kafka):
     name = f"sizes-{uuid.uuid4().hex[:8]}"
     config = {"max.message.bytes": str(LIMIT)}
     admin = admin_client(kafka.bootstrap)  # its answers end with it
-    admin.create_topics([NewTopic(name, 2, 1, config=config)])[name].result(30)
+    admin.create_topics([NewTopic(name, 2, 1, config=config)])[name].result(60)
     return name
 
 

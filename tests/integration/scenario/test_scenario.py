@@ -79,7 +79,7 @@ def test_every_board_query_returns_what_the_report_says(loaded, kpi):
             samples = loaded.query(query.promql)
             return _agree(samples, expected) if expected is not None else bool(samples) or query.may_be_empty
 
-        wait_until(agrees, timeout=30, what=f"the query {query.name} for {kpi} to agree with the report")
+        wait_until(agrees, timeout=90, what=f"the query {query.name} for {kpi} to agree with the report")
 
 
 def test_alertmanager_notifies_for_those_below_five_percent_and_no_others(loaded):
@@ -89,7 +89,7 @@ def test_alertmanager_notifies_for_those_below_five_percent_and_no_others(loaded
     def notified():
         return loaded.stack.receiver.notifications.agencies("AgencyRateLow")
 
-    wait_until(lambda: notified() >= expected, timeout=60, what="every agency below 5 % to be notified")
+    wait_until(lambda: notified() >= expected, timeout=150, what="every agency below 5 % to be notified")
     wait_until(
         lambda: not loaded.query('ALERTS{alertname="AgencyRateLow",alertstate="pending"}'),
         timeout=30,

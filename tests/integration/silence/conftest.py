@@ -139,7 +139,7 @@ class GuardedKafka(KafkaNode):
     @staticmethod
     def _settle(futures):
         for future in futures.values():
-            future.result(20)
+            future.result(60)
 
 
 class Site:
@@ -205,11 +205,11 @@ class Site:
 
         def held():
             try:
-                return sum(asked.result(10).offset for asked in self.kafka.admin.list_offsets(parts).values())
+                return sum(asked.result(60).offset for asked in self.kafka.admin.list_offsets(parts).values())
             except KafkaException:  # a new topic has no leader for a moment
                 return 0
 
-        wait_until(lambda: held() >= count, timeout=60, what=f"{count} messages")
+        wait_until(lambda: held() >= count, timeout=150, what=f"{count} messages")
 
     def close(self):
         """End what still runs."""
@@ -231,7 +231,7 @@ class Process:
 
     def await_ready(self):
         """Wait until /readyz says yes."""
-        wait_until(self.ready, timeout=60, what=f"the {self.child.name} to be ready", children=[self.child])
+        wait_until(self.ready, timeout=150, what=f"the {self.child.name} to be ready", children=[self.child])
         return self
 
     def ready(self):
@@ -242,11 +242,11 @@ class Process:
 
     def healthy(self):
         """Whether /healthz says yes."""
-        return httpx.get(f"http://{LOOPBACK}:{self.port}/healthz", timeout=5, trust_env=False).is_success
+        return httpx.get(f"http://{LOOPBACK}:{self.port}/healthz", timeout=60, trust_env=False).is_success
 
     def gauge(self, name):
         """A gauge of the process, without labels."""
-        text = httpx.get(f"http://{LOOPBACK}:{self.port}/metrics", timeout=5, trust_env=False).text
+        text = httpx.get(f"http://{LOOPBACK}:{self.port}/metrics", timeout=60, trust_env=False).text
         return next(float(line.split()[1]) for line in text.splitlines() if line.startswith(f"{name} "))
 
     def log(self):
@@ -272,7 +272,7 @@ class Process:
         for _ in range(signals):
             self.child._signal(15)
             time.sleep(0.2)  # two at once would be one: a pending signal is no queue
-        wait_until(lambda: not self.child.running, timeout=30, what=f"the {self.child.name} to obey SIGTERM")
+        wait_until(lambda: not self.child.running, timeout=90, what=f"the {self.child.name} to obey SIGTERM")
         return time.monotonic() - began
 
 

@@ -38,7 +38,7 @@ def _has_partitions(consumer):
 
 
 def _members(site):
-    return site.kafka.admin.describe_consumer_groups([site.group])[site.group].result(20).members
+    return site.kafka.admin.describe_consumer_groups([site.group])[site.group].result(60).members
 
 
 def _named(site, said):
@@ -51,14 +51,14 @@ def _named(site, said):
 def test_a_group_that_another_program_uses(site, options):
     """Whatever its protocol and assignor, another program that holds the group is named at the start with the way out."""
     with another_program(site, **options) as other:
-        wait_until(lambda: _has_partitions(other), timeout=60, what="the other program to have partitions")
+        wait_until(lambda: _has_partitions(other), timeout=150, what="the other program to have partitions")
         assert _named(site, site.launch().await_end())
 
 
 def test_a_group_that_another_program_has_left(site):
     """A group that a program of the newer protocol used before is no obstacle."""
     with another_program(site, **NEWER) as other:
-        wait_until(lambda: _has_partitions(other), timeout=60, what="the other program to have partitions")
+        wait_until(lambda: _has_partitions(other), timeout=150, what="the other program to have partitions")
     worker = site.worker()
     assert worker.gauge("portalpulse_worker_assigned_partitions") == 2
 
@@ -68,12 +68,12 @@ def test_another_program_that_comes_later(site, options):
     """The workers' group takes in no other program; one that took it over while they stood still is named, and they end."""
     worker = site.worker()
     with another_program(site, **options) as refused, pytest.raises(UnavailableError, match="Timed out"):
-        wait_until(lambda: _has_partitions(refused), timeout=5, what="the group to let it in")
+        wait_until(lambda: _has_partitions(refused), timeout=90, what="the group to let it in")
     assert worker.gauge("portalpulse_worker_assigned_partitions") == 2
     worker.child.suspend()
-    wait_until(lambda: not _members(site), timeout=60, what="the group to give the worker up")
+    wait_until(lambda: not _members(site), timeout=150, what="the group to give the worker up")
     with another_program(site, **options) as other:
-        wait_until(lambda: _has_partitions(other), timeout=60, what="the other program to have partitions")
+        wait_until(lambda: _has_partitions(other), timeout=150, what="the other program to have partitions")
         worker.child.resume()
         wait_until(lambda: _polled(other) and not worker.child.running, timeout=90, what="the worker to notice it")
         assert _named(site, worker.said())

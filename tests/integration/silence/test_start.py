@@ -49,7 +49,7 @@ def test_a_slow_way_to_the_brokers(site):
     site.through("proxy").kafka.proxy.delay = 0.3
     worker = site.worker(PORTALPULSE_WATCHDOG__ASSIGNMENT_SECONDS="60")
     site.send(4)
-    wait_until(lambda: worker.gauge("portalpulse_worker_acknowledged_events_total") == 4, timeout=60, what="the events")
+    wait_until(lambda: worker.gauge("portalpulse_worker_acknowledged_events_total") == 4, timeout=150, what="the events")
 
 
 @pytest.mark.chaos
@@ -72,7 +72,7 @@ def test_silent_and_dead_addresses_beside_a_living_one(site, door):
         addresses = f"{first},{second},{LOOPBACK}:1,{site.environment['PORTALPULSE_KAFKA__BOOTSTRAP']}"
         worker = site.worker(PORTALPULSE_KAFKA__BOOTSTRAP=addresses)
         site.send(4)
-        wait_until(lambda: worker.gauge("portalpulse_worker_acknowledged_events_total") == 4, timeout=60, what="the events")
+        wait_until(lambda: worker.gauge("portalpulse_worker_acknowledged_events_total") == 4, timeout=150, what="the events")
         assert "Unclosed" not in worker.log()
 
 

@@ -45,8 +45,8 @@ def test_aborted_messages_are_not_counted(site):
         site.send(5)
         one.abort_transaction(30)
         other.commit_transaction(30)
-    wait_until(lambda: _stored(site) == 3 * (10 + 5), timeout=30, what="the committed messages to be stored")
-    wait_until(lambda: _lag(worker) == 0, timeout=10, what="nothing to wait")
+    wait_until(lambda: _stored(site) == 3 * (10 + 5), timeout=90, what="the committed messages to be stored")
+    wait_until(lambda: _lag(worker) == 0, timeout=90, what="nothing to wait")
     began = time.monotonic()
     while time.monotonic() - began < STALL + 4:  # each partition ends in the end of a transaction, which is no message
         assert worker.child.running, worker.log()
@@ -63,7 +63,7 @@ def test_an_open_transaction_waits_and_shows(site):
     producer = _producer(site, "slow")
     _begin(producer, site, 10)
     site.send(4)  # behind it, on either partition
-    wait_until(lambda: _lag(worker) >= 10, timeout=20, what="the messages to be seen to wait")
+    wait_until(lambda: _lag(worker) >= 10, timeout=90, what="the messages to be seen to wait")
     began = time.monotonic()
     while time.monotonic() - began < STALL + 4:
         assert worker.child.running, worker.log()
@@ -71,5 +71,5 @@ def test_an_open_transaction_waits_and_shows(site):
         time.sleep(0.5)
     assert _stored(site) <= 4
     producer.commit_transaction(30)
-    wait_until(lambda: _stored(site) == 14, timeout=30, what="all to be stored")
-    wait_until(lambda: _lag(worker) == 0, timeout=10, what="nothing to wait")
+    wait_until(lambda: _stored(site) == 14, timeout=90, what="all to be stored")
+    wait_until(lambda: _lag(worker) == 0, timeout=90, what="nothing to wait")

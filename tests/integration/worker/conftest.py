@@ -27,7 +27,7 @@ class WorkerProcess:
 
     def await_ready(self):
         """Wait until it takes part in the group."""
-        wait_until(lambda: self.ready()[0], timeout=60, what="the worker to be ready", children=[self.process])
+        wait_until(lambda: self.ready()[0], timeout=150, what="the worker to be ready", children=[self.process])
         return self
 
     def ready(self):

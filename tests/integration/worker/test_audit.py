@@ -56,7 +56,7 @@ def _await_acknowledged(chain):
         kafka = _audit(chain, "--no-repeats", "--kafka", "offsets")[1]["kafka"]
         return all(part["committed"] in {part["end"], None if part["end"] == 0 else -1} for part in kafka["partitions"])
 
-    wait_until(acknowledged, timeout=60, what="everything to be acknowledged")
+    wait_until(acknowledged, timeout=150, what="everything to be acknowledged")
 
 
 class _Process:
@@ -80,7 +80,7 @@ class _Process:
 
     def metrics(self):
         """Samples by name and scope."""
-        text = httpx.get(f"{self.url}/metrics", timeout=30, trust_env=False).text
+        text = httpx.get(f"{self.url}/metrics", timeout=60, trust_env=False).text
         families = text_string_to_metric_families(text)
         return {(sample.name, sample.labels.get("scope")): sample.value for family in families for sample in family.samples}
 
@@ -142,7 +142,7 @@ def test_a_repair_beside_running_workers(chain):
     sender = threading.Thread(target=traffic)
     sender.start()
     try:
-        wait_until(lambda: chain.tallied() > 100, timeout=60, what="some events to be tallied")
+        wait_until(lambda: chain.tallied() > 100, timeout=150, what="some events to be tallied")
         for number in range(2):
             chain.server.query(
                 f"INSERT INTO {chain.database}.agency_day (agency, day, events, last_event_at, version) "
@@ -240,7 +240,7 @@ def test_the_exporter_audits_all_the_time(chain, process):
     name = "portalpulse_audit_drift_events"
     wait_until(
         lambda: exporter.metrics()["portalpulse_audit_last_success_timestamp_seconds", None] > 0,
-        timeout=60,
+        timeout=150,
         what="a first round",
     )
     assert [exporter.metrics()[name, scope] for scope in ("agency_minute", "agency_day", "agency_day_procedure")] == [0, 0, 0]
@@ -248,11 +248,11 @@ def test_the_exporter_audits_all_the_time(chain, process):
         f"INSERT INTO {chain.database}.agency_day (agency, day, events, settled, last_event_at, version) "
         f"VALUES ('H17', '2024-01-02', 5, 7, '2024-01-02 01:30:00', 5)"
     )
-    wait_until(lambda: exporter.metrics()[name, "agency_day"] == 5, timeout=60, what="the drift to be exported")
+    wait_until(lambda: exporter.metrics()[name, "agency_day"] == 5, timeout=150, what="the drift to be exported")
     assert exporter.metrics()[name, "agency_minute"] == 0
     assert exporter.metrics()["portalpulse_audit_failures_total", None] == 0
     assert _audit(chain, "--repair")[0] == 0
-    wait_until(lambda: exporter.metrics()[name, "agency_day"] == 0, timeout=60, what="the drift to go away")
+    wait_until(lambda: exporter.metrics()[name, "agency_day"] == 0, timeout=150, what="the drift to go away")
 
 
 def test_an_embedded_stack_is_asked_over_http(chain, process, tmp_path):

@@ -40,7 +40,7 @@ def test_replayed_letters_become_events(chain):
     bad = [b"{", b"\xff\x00"]
     chain.worker()
     _send(chain, *bad)
-    wait_until(lambda: chain.dead_letters() == 2, timeout=60, what="the bad messages to be set aside")
+    wait_until(lambda: chain.dead_letters() == 2, timeout=150, what="the bad messages to be set aside")
     # What an older release refused: letters whose bytes are fine by the present rules.
     rows = ", ".join(
         f"('{chain.topic}', 0, {1_000 + n}, 'H17.1-240102-0001', '{a_message(event).decode()}', 1, 'unknown_agency', 'too old')"
@@ -58,10 +58,10 @@ def test_replayed_letters_become_events(chain):
     for _ in range(2):  # a second time is for the clumsy: --replayed sends them again, and nothing counts twice
         sent = _portalpulse(chain, "dead-letters", "replay", "--reason", "unknown_agency", "--replayed")
         assert "3 sent again." in sent.stdout, sent.stderr
-    wait_until(lambda: chain.rolled_up() == chain.tallied() == chain.stored() == 3, timeout=60, what="three events")
+    wait_until(lambda: chain.rolled_up() == chain.tallied() == chain.stored() == 3, timeout=150, what="three events")
     again = _portalpulse(chain, "dead-letters", "replay")
     assert "2 sent again." in again.stdout, again.stderr
-    wait_until(lambda: chain.dead_letters() == 7, timeout=60, what="the refused to be set aside anew")
+    wait_until(lambda: chain.dead_letters() == 7, timeout=150, what="the refused to be set aside anew")
     assert "2 dead letters" in _portalpulse(chain, "dead-letters", "list").stdout
     dropping = ("dead-letters", "drop", "--reason", "not_json", "--reason", "not_utf8")
     assert _portalpulse(chain, *dropping).returncode == 2
@@ -71,7 +71,7 @@ def test_replayed_letters_become_events(chain):
 
 def _ended(worker):
     """Wait until a worker has stopped at the limit; the one line that it says."""
-    wait_until(lambda: not worker.process.running, timeout=60, what="the worker to stop")
+    wait_until(lambda: not worker.process.running, timeout=150, what="the worker to stop")
     assert worker.process.exit_code == 3, worker.process.log.read_text()
     said = [line for line in worker.process.log.read_text().splitlines() if line.startswith("portalpulse:")]
     assert len(said) == 1
@@ -105,7 +105,7 @@ def test_a_new_constraint_stops_the_worker_until_it_is_accepted(chain):
 
     first = chain.worker()
     send(0, 1, rotten, 3)
-    wait_until(lambda: _committed(chain) == 4 * each, timeout=60, what="the events to be counted and acknowledged")
+    wait_until(lambda: _committed(chain) == 4 * each, timeout=150, what="the events to be counted and acknowledged")
     chain.server.query(f"ALTER TABLE {chain.database}.dossier_events ADD CONSTRAINT none_of_it CHECK partition != {rotten}")
     send(0, rotten, 1)
     said = _ended(first)
@@ -124,9 +124,9 @@ def test_a_new_constraint_stops_the_worker_until_it_is_accepted(chain):
         assert f"what stands below offset {2 * each} may be set aside" in accepted.stdout
         assert accepted.stderr.count("dead_letters_accepted") == 1
     last = chain.worker()
-    wait_until(lambda: chain.dead_letters() == each, timeout=60, what="what was accepted to be set aside")
-    wait_until(lambda: chain.rolled_up() == chain.tallied() == chain.stored() == 6 * each, timeout=60, what="the good events")
-    wait_until(lambda: _committed(chain) == 7 * each, timeout=60, what="everything to be acknowledged")
+    wait_until(lambda: chain.dead_letters() == each, timeout=150, what="what was accepted to be set aside")
+    wait_until(lambda: chain.rolled_up() == chain.tallied() == chain.stored() == 6 * each, timeout=150, what="the good events")
+    wait_until(lambda: _committed(chain) == 7 * each, timeout=150, what="everything to be acknowledged")
     assert last.process.log.read_text().count("dead_letters_accepted") == 1
     send(rotten)
     assert "the limit is 20" in _ended(last)

@@ -41,28 +41,28 @@ class Log:
         """Remove messages, as retention does."""
         asked = self.admin.delete_records([TopicPartition(self.chain.topic, 0, offset)])
         for future in asked.values():
-            future.result(30)
+            future.result(60)
 
     def members(self):
         """Members of the workers' group."""
-        return self.admin.describe_consumer_groups([self.chain.group])[self.chain.group].result(30).members
+        return self.admin.describe_consumer_groups([self.chain.group])[self.chain.group].result(60).members
 
     def recreate(self):
         """Delete the topic and create it again, empty."""
-        self.admin.delete_topics([self.chain.topic])[self.chain.topic].result(30)
+        self.admin.delete_topics([self.chain.topic])[self.chain.topic].result(60)
 
         def created():
             try:
-                self.admin.create_topics([NewTopic(self.chain.topic, 4, 1)])[self.chain.topic].result(30)
+                self.admin.create_topics([NewTopic(self.chain.topic, 4, 1)])[self.chain.topic].result(60)
             except KafkaException:  # the old one is not gone yet
                 return False
             return True
 
-        wait_until(created, timeout=30, what="the topic to be created again")
+        wait_until(created, timeout=90, what="the topic to be created again")
 
 
 def _samples(worker):
-    text = httpx.get(f"{worker.url}/metrics", timeout=30, trust_env=False).text
+    text = httpx.get(f"{worker.url}/metrics", timeout=60, trust_env=False).text
     return [sample for family in text_string_to_metric_families(text) for sample in family.samples]
 
 
@@ -73,7 +73,7 @@ def _unread(worker):
 
 def _noticed(worker):
     """The field of /readyz."""
-    return httpx.get(f"{worker.url}/readyz", timeout=30, trust_env=False).json()["unread_offsets"]
+    return httpx.get(f"{worker.url}/readyz", timeout=60, trust_env=False).json()["unread_offsets"]
 
 
 def _audit(chain, *arguments):
@@ -131,13 +131,13 @@ def test_deleted_while_the_storage_is_away(chain, log, way):
     """Messages deleted during an outage of the storage are noticed during it, counted exactly, and named after a restart."""
     worker = _start(chain, way.url)
     log.send(100)
-    wait_until(lambda: chain.stored() == 100, timeout=60, what="the first events")
+    wait_until(lambda: chain.stored() == 100, timeout=150, what="the first events")
     assert _unread(worker) == _noticed(worker) == 0
     way.silent.set()
     log.send(5_000)
-    wait_until(lambda: not worker.ready()[0], timeout=60, what="the outage to be seen")
+    wait_until(lambda: not worker.ready()[0], timeout=150, what="the outage to be seen")
     log.delete_below(4_000)
-    wait_until(lambda: _noticed(worker) > 0, timeout=60, what="the deletion to be noticed while the storage is away")
+    wait_until(lambda: _noticed(worker) > 0, timeout=150, what="the deletion to be noticed while the storage is away")
     way.silent.clear()
     wait_until(lambda: _settled(chain), timeout=90, what="the rest to be counted")
     lost = log.sent - chain.stored()
@@ -163,14 +163,14 @@ def test_deleted_while_the_worker_is_frozen(chain, log):
     """A worker that was suspended while messages were deleted says so when it goes on."""
     worker = _start(chain, chain.environment["PORTALPULSE_CLICKHOUSE__URL"])
     log.send(100)
-    wait_until(lambda: _settled(chain), timeout=60, what="the first events")
+    wait_until(lambda: _settled(chain), timeout=150, what="the first events")
     worker.process.suspend()
     log.send(300)
     log.delete_below(350)
-    wait_until(lambda: not log.members(), timeout=60, what="the group to go on without the worker")
+    wait_until(lambda: not log.members(), timeout=150, what="the group to go on without the worker")
     worker.process.resume()
     wait_until(lambda: chain.stored() == 150, timeout=90, what="the rest")
-    wait_until(lambda: _settled(chain), timeout=60, what="the rest to be acknowledged")
+    wait_until(lambda: _settled(chain), timeout=150, what="the rest to be acknowledged")
     assert _noticed(worker) == _unread(worker) == 250
     assert [(unread["first"], unread["end"]) for unread in _kafka(chain)[1]["unread"]["ranges"]] == [(100, 350)]
     text = worker.process.log.read_text()
@@ -182,12 +182,12 @@ def test_deleted_while_the_worker_is_frozen(chain, log):
 def test_deleted_while_no_worker_runs(chain, log):
     """What left the log between two workers is named by the second, before it acknowledges anything behind it."""
     first = _start(chain, chain.environment["PORTALPULSE_CLICKHOUSE__URL"])
-    wait_until(lambda: _settled(chain), timeout=60, what="the group to have offsets")
+    wait_until(lambda: _settled(chain), timeout=150, what="the group to have offsets")
     first.process.stop()
     log.send(80)
     log.delete_below(50)
     second = _start(chain, chain.environment["PORTALPULSE_CLICKHOUSE__URL"])
-    wait_until(lambda: chain.stored() == 30, timeout=60, what="the rest")
+    wait_until(lambda: chain.stored() == 30, timeout=150, what="the rest")
     assert _noticed(second) == 50
     assert [(unread["first"], unread["end"]) for unread in _kafka(chain)[1]["unread"]["ranges"]] == [(0, 50)]
 
@@ -196,13 +196,13 @@ def test_a_topic_made_anew_loses_what_was_unread(chain, log, way):
     """When a topic is deleted and created again, what was not acknowledged of it is recorded up to the end last seen."""
     worker = _start(chain, way.url)
     log.send(100)
-    wait_until(lambda: _settled(chain), timeout=60, what="the first events")
+    wait_until(lambda: _settled(chain), timeout=150, what="the first events")
     way.silent.set()
     log.send(3_000)
-    wait_until(lambda: not worker.ready()[0], timeout=60, what="the outage to be seen")
+    wait_until(lambda: not worker.ready()[0], timeout=150, what="the outage to be seen")
     log.recreate()
     way.silent.clear()
-    wait_until(lambda: not worker.process.running, timeout=60, what="the worker to end")
+    wait_until(lambda: not worker.process.running, timeout=150, what="the worker to end")
     assert "deleted and created again" in worker.process.log.read_text()
     lost = log.sent - chain.stored()
     ranges = _kafka(chain)[1]["unread"]["ranges"]
@@ -221,14 +221,14 @@ def test_ends_of_transactions_are_no_messages(chain, log):
             producer.produce(chain.topic, a_message(), partition=partition)
         producer.flush(30)
         producer.abort_transaction(30)
-    wait_until(lambda: chain.stored() == 10 and _settled(chain), timeout=60, what="nothing to wait")
+    wait_until(lambda: chain.stored() == 10 and _settled(chain), timeout=150, what="nothing to wait")
     parts = {part["partition"]: part for part in _kafka(chain)[1]["kafka"]["partitions"]}
     assert (parts[0]["committed"], parts[1]["committed"]) == (14, 4)
     log.delete_below(14)
     worker.process.stop()
     second = _start(chain, chain.environment["PORTALPULSE_CLICKHOUSE__URL"])
     log.send(5)
-    wait_until(lambda: chain.stored() == 15, timeout=60, what="what came afterwards")
+    wait_until(lambda: chain.stored() == 15, timeout=150, what="what came afterwards")
     code, found = _kafka(chain)
     assert (code, found["unread"]["ranges"], found["kafka"]["faults"]) == (0, [], [])
     assert _noticed(second) == 0

@@ -55,7 +55,7 @@ def test_bad_messages_are_kept_whole_and_move_no_figure(chain):
     summary = _send(chain, faults=FAULTS)
     chain.worker()
     _await_all(chain, summary)
-    wait_until(lambda: chain.dead_letters() == FAULTS, timeout=60, what="every malformed message to be set aside")
+    wait_until(lambda: chain.dead_letters() == FAULTS, timeout=150, what="every malformed message to be set aside")
     assert _settled(chain) == _published()
     text = chain.server.query(
         f"SELECT hex(value), has_value, hex(key), reason FROM {chain.database}.dead_letters FINAL FORMAT TSV"
@@ -109,12 +109,12 @@ def test_no_message_stops_a_worker_by_what_it_holds(chain):
     worker = chain.worker()
     wait_until(
         lambda: chain.stored() == chain.tallied() == chain.rolled_up() == 103,
-        timeout=60,
+        timeout=150,
         what="every event to be tallied",
         children=[worker.process],
     )
     refused = Counter([*EXTREME_TIMES.values(), "not_json", "not_json", "not_json", "empty"])
-    wait_until(lambda: chain.dead_letters() == refused.total(), timeout=60, what="every other message to be set aside")
+    wait_until(lambda: chain.dead_letters() == refused.total(), timeout=150, what="every other message to be set aside")
     text = chain.server.query(f"SELECT reason, count() FROM {chain.database}.dead_letters FINAL GROUP BY reason FORMAT TSV")
     assert {reason: int(count) for reason, count in (line.split("\t") for line in text.splitlines())} == refused
     assert chain.number("SELECT countIf(key = 'odd') FROM {db}.dead_letters FINAL") == 3
@@ -125,7 +125,7 @@ def test_a_worker_killed_at_work_loses_and_doubles_nothing(chain):
     """After kill -9 in the middle of the load, a fresh worker ends at the published figures."""
     summary = _send(chain)
     first = chain.worker()
-    wait_until(lambda: chain.stored() > 50_000, timeout=60, what="a part of the events to be stored")
+    wait_until(lambda: chain.stored() > 50_000, timeout=150, what="a part of the events to be stored")
     first.process.kill()
     assert chain.stored() < summary.distinct or chain.rolled_up() < summary.distinct  # it was at work
     chain.worker()
@@ -138,10 +138,10 @@ def test_a_worker_outlives_its_storage(chain):
     worker = chain.worker()
     chain.server.kill()
     summary = _send(chain)
-    wait_until(lambda: "away since" in worker.ready()[1], timeout=60, what="/readyz to say since when the storage is away")
+    wait_until(lambda: "away since" in worker.ready()[1], timeout=150, what="/readyz to say since when the storage is away")
     chain.server.restart()
     _await_all(chain, summary)
-    wait_until(lambda: worker.ready()[0], timeout=30, what="the worker to be ready again")
+    wait_until(lambda: worker.ready()[0], timeout=90, what="the worker to be ready again")
     assert worker.process.running
     assert _settled(chain) == _published()
 
