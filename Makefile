@@ -2,6 +2,9 @@
 .DEFAULT_GOAL := help
 .PHONY: help setup setup-tests demo up doctor test test-long check unit bench chaos fuzz clean
 BIN := .venv/bin
+# Processes that share the tests. Each starts real parts of its own; tests/sharing.py says which tests stay together.
+WORKERS := 2
+PYTEST := $(BIN)/python -m pytest -n $(WORKERS)
 
 help:
 	@echo 'portalpulse - live, exact measurement of online public services'
@@ -40,13 +43,13 @@ check: setup
 	$(BIN)/lint-imports
 
 unit: check
-	$(BIN)/python -m pytest -m 'not integration' $(ARGS)
+	$(PYTEST) -m 'not integration' $(ARGS)
 
 test: setup-tests check
-	$(BIN)/python -m pytest $(ARGS)
+	$(PYTEST) $(ARGS)
 
 test-long: setup-tests check
-	$(BIN)/python -m pytest --long $(ARGS)
+	$(PYTEST) --long $(ARGS)
 
 bench: setup-tests
 	$(BIN)/python -m bench $(or $(ARGS),peers)

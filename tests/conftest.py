@@ -31,11 +31,23 @@ def pytest_configure(config):
         settings.load_profile("long")
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    """Share the tests out among processes (`pytest -n`)."""
+    from tests.sharing import Groups  # pytest-xdist is there when this is asked
+
+    return Groups(config, log)
+
+
 def pytest_collection_modifyitems(config, items):
     """Leave out what is marked chaos or long unless it is asked for; a marker expression (-m) stays free for other things.
 
     A test that uses the ClickHouse server starts a real part, wherever it lies.
     """
+    if hasattr(config, "workerinput"):
+        from tests.sharing import turn
+
+        items.sort(key=lambda item: turn(item.nodeid))
     for item in items:
         if "clickhouse_node" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.integration)
