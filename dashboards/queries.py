@@ -1,13 +1,12 @@
 """Every PromQL query of the boards once, named, with its meaning and the figure of the report that it equals.
 
-``$kpi``, ``$window`` and ``$agency`` are variables of the board; ``board_queries`` fills them in for everybody
-who asks Prometheus without Grafana. Queries read recorded series (dashboards/rules) wherever one exists.
+``$kpi``, ``$window`` and ``$agency`` are variables of the board. Queries read recorded series (dashboards/rules) wherever one
+exists.
 """
 
 from __future__ import annotations
 
-import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal
 
 #: A figure of the report: scope and number. ``none``: the report does not hold it.
@@ -26,8 +25,6 @@ Figure = Literal[
 
 #: The states that ``agency_state`` tells apart.
 FIRING, BELOW, REACHED, NO_DATA, NO_THRESHOLD = 2, 1, 0, -1, -2
-
-_VARIABLE = re.compile(r"\$\{?(\w+)\}?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,20 +171,3 @@ FIRING_ALERTS = BoardQuery(
 )
 
 QUERIES: dict[str, BoardQuery] = {query.name: query for query in list(globals().values()) if isinstance(query, BoardQuery)}
-
-
-def board_queries(*, kpi: str = "I1", window: str = "ytd", agency: str = ".*") -> list[BoardQuery]:
-    """Every query with the board's variables filled in, ready for Prometheus.
-
-    Args:
-        kpi: ``I1`` or ``I5``.
-        window: value of the window label, e.g. ``ytd``.
-        agency: regular expression that agency codes match wholly.
-    """
-    values = {"kpi": kpi, "window": window, "agency": agency}
-    return [replace(query, promql=fill(query.promql, values)) for query in QUERIES.values()]
-
-
-def fill(promql: str, values: dict[str, str]) -> str:
-    """``promql`` with ``$name`` and ``${name}`` replaced; a name without a value raises ``KeyError``."""
-    return _VARIABLE.sub(lambda match: values[match[1]], promql)

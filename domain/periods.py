@@ -6,12 +6,10 @@ Viet Nam keeps UTC+7 all year, so a civil day starts at 17:00 UTC of the day bef
 
 from __future__ import annotations
 
-import calendar
 import datetime as dt
 import enum
 import re
 from dataclasses import dataclass
-from typing import Self
 from zoneinfo import ZoneInfo
 
 from domain.errors import ConfigurationError
@@ -63,21 +61,6 @@ class Period:
             raise ConfigurationError(
                 f"The period ends ({self.end}) before it starts ({self.start}).", remedy="Swap --from and --to."
             )
-
-    @classmethod
-    def month(cls, year: int, month: int) -> Self:
-        """A calendar month."""
-        return cls(dt.date(year, month, 1), dt.date(year, month, calendar.monthrange(year, month)[1]))
-
-    @classmethod
-    def quarter(cls, year: int, quarter: int) -> Self:
-        """A calendar quarter, 1 to 4."""
-        return cls(dt.date(year, 3 * quarter - 2, 1), cls.month(year, 3 * quarter).end)
-
-    @classmethod
-    def year_to_date(cls, until: dt.date) -> Self:
-        """From 1 January up to and including ``until``."""
-        return cls(dt.date(until.year, 1, 1), until)
 
     @property
     def days(self) -> int:

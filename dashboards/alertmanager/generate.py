@@ -14,6 +14,7 @@ from typing import Any
 import yaml
 
 from dashboards.alertmanager.timing import AlertTiming
+from dashboards.generated import outdated_files, write_files
 from dashboards.rules.timing import duration
 
 __all__ = [
@@ -195,12 +196,9 @@ def _committed() -> dict[Path, str]:
 
 def write_committed() -> list[Path]:
     """Write the production example and the file of deploy/compose.yaml over the committed ones."""
-    texts = _committed()
-    for path, text in texts.items():
-        path.write_text(text, encoding="utf-8")
-    return list(texts)
+    return write_files(_committed())
 
 
 def changed_files() -> list[Path]:
     """Committed files that differ from what would be written now."""
-    return [path for path, text in _committed().items() if not path.is_file() or path.read_text(encoding="utf-8") != text]
+    return outdated_files(_committed())

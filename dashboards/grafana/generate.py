@@ -12,6 +12,7 @@ from typing import Any
 
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
 
+from dashboards.generated import outdated_files, write_files
 from dashboards.grafana.boards.national import national
 
 __all__ = ["COMMITTED", "boards", "changed_files", "render", "write_boards"]
@@ -42,19 +43,13 @@ def render() -> dict[str, str]:
 
 def write_boards(directory: Path = COMMITTED) -> list[Path]:
     """Write every board into ``directory`` (made when missing) and return the paths."""
-    directory.mkdir(parents=True, exist_ok=True)
-    paths = []
-    for name, text in render().items():
-        path = directory / name
-        path.write_text(text, encoding="utf-8")
-        paths.append(path)
-    return paths
+    return write_files(_by_path(directory))
 
 
 def changed_files(directory: Path = COMMITTED) -> list[Path]:
     """Files in ``directory`` that differ from what is rendered now, missing ones included."""
-    return [
-        directory / name
-        for name, text in render().items()
-        if not (directory / name).is_file() or (directory / name).read_text(encoding="utf-8") != text
-    ]
+    return outdated_files(_by_path(directory))
+
+
+def _by_path(directory: Path) -> dict[Path, str]:
+    return {directory / name: text for name, text in render().items()}

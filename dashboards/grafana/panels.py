@@ -42,7 +42,7 @@ class PanelHeader:
     id: int
     title: str
     description: str
-    place: GridPosition
+    position: GridPosition
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,14 +60,14 @@ def steps(base: str, *above: tuple[float, str]) -> Any:
     return dashboard.ThresholdsConfig().mode(models.ThresholdsMode.ABSOLUTE).steps([first, *rest])
 
 
-def _headed(panel: Any, head: PanelHeader) -> Any:
-    place = models.GridPos(h=head.place.h, w=head.place.w, x=head.place.x, y=head.place.y)
+def _with_header(panel: Any, header: PanelHeader) -> Any:
+    position = models.GridPos(h=header.position.h, w=header.position.w, x=header.position.x, y=header.position.y)
     return (
-        panel.id(head.id)
-        .title(head.title)
-        .description(head.description)
+        panel.id(header.id)
+        .title(header.title)
+        .description(header.description)
         .datasource(PROMETHEUS)
-        .grid_pos(place)
+        .grid_pos(position)
         .no_value(NO_DATA_TEXT)
     )
 
@@ -84,14 +84,14 @@ def _target(series: Series, number: int, *, kind: Literal["instant", "range", "t
     return query.range() if kind == "range" else query.instant()
 
 
-def _renamed(panel: Any, names: Mapping[str, str] | None) -> Any:
+def _with_display_names(panel: Any, names: Mapping[str, str] | None) -> Any:
     for name, shown in (names or {}).items():
         panel = panel.override_by_name(name, [models.DynamicConfigValue("displayName", shown)])
     return panel
 
 
-def number(
-    head: PanelHeader,
+def stat_panel(
+    header: PanelHeader,
     series: Series | Sequence[Series],
     *,
     unit: str,
@@ -102,7 +102,7 @@ def number(
     """One number, or a few side by side, as they are now; ``names`` shows other words for a legend."""
     several = [series] if isinstance(series, Series) else list(series)
     panel = (
-        _headed(stat.Panel(), head)
+        _with_header(stat.Panel(), header)
         .unit(unit)
         .decimals(decimals)
         .thresholds(thresholds)
@@ -112,13 +112,13 @@ def number(
     )
     for index, one in enumerate(several):
         panel = panel.with_target(_target(one, index, kind="instant"))
-    return _renamed(panel, names)
+    return _with_display_names(panel, names)
 
 
-def bars(head: PanelHeader, series: Series, *, unit: str, thresholds: Any, decimals: int = 0) -> Any:
+def bar_panel(header: PanelHeader, series: Series, *, unit: str, thresholds: Any, decimals: int = 0) -> Any:
     """One bar per series, as it is now."""
     return (
-        _headed(bargauge.Panel(), head)
+        _with_header(bargauge.Panel(), header)
         .unit(unit)
         .decimals(decimals)
         .thresholds(thresholds)
@@ -129,8 +129,8 @@ def bars(head: PanelHeader, series: Series, *, unit: str, thresholds: Any, decim
     )
 
 
-def lines(
-    head: PanelHeader,
+def time_series_panel(
+    header: PanelHeader,
     series: Sequence[Series],
     *,
     unit: str,
@@ -140,7 +140,7 @@ def lines(
 ) -> Any:
     """Values over time; a gap in the data stays a gap. ``names`` shows other words for a legend."""
     panel = (
-        _headed(timeseries.Panel(), head)
+        _with_header(timeseries.Panel(), header)
         .unit(unit)
         .decimals(decimals)
         .min(0)
@@ -158,7 +158,7 @@ def lines(
     )
     for index, one in enumerate(series):
         panel = panel.with_target(_target(one, index, kind="range"))
-    return _renamed(panel, names)
+    return _with_display_names(panel, names)
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,11 +170,11 @@ class Column:
     unit: str = ""
     decimals: int = 0
     #: Words and colours in place of numbers; each pair is text, colour.
-    words: tuple[tuple[float | str, str, str], ...] = ()
+    mappings: tuple[tuple[float | str, str, str], ...] = ()
 
 
-def rows(
-    head: PanelHeader,
+def table_panel(
+    header: PanelHeader,
     queries: Sequence[BoardQuery],
     columns: Sequence[Column],
     *,
@@ -190,7 +190,7 @@ def rows(
     fields = [_field(column, queries) for column in columns]
     keep = "|".join(dict.fromkeys([*([join_by] if join_by else []), *fields]))
     panel = (
-        _headed(table.Panel(), head)
+        _with_header(table.Panel(), header)
         .unit("short")
         .no_value(empty)
         .thresholds(steps("text"))
@@ -213,7 +213,7 @@ def rows(
         )
     ).sort_by([common.TableSortByFieldState().display_name(sort_by).desc(desc=descending)])
     for column in columns:
-        properties = _shown(column)
+        properties = _column_properties(column)
         if properties:
             panel = panel.override_by_name(column.title, properties)
     for index, query in enumerate(queries):
@@ -227,22 +227,22 @@ def _field(column: Column, queries: Sequence[BoardQuery]) -> str:
     return f"Value #{chr(ord('A') + list(queries).index(column.source))}"
 
 
-def _shown(column: Column) -> list[Any]:
+def _column_properties(column: Column) -> list[Any]:
     properties = []
     if column.unit:
         properties += [
             models.DynamicConfigValue("unit", column.unit),
             models.DynamicConfigValue("decimals", column.decimals),
         ]
-    if column.words:
+    if column.mappings:
         properties += [
-            models.DynamicConfigValue("mappings", [words(*column.words)]),
+            models.DynamicConfigValue("mappings", [value_mappings(*column.mappings)]),
             models.DynamicConfigValue("custom.cellOptions", {"type": "color-text"}),
         ]
     return properties
 
 
-def words(*pairs: tuple[float | str, str, str]) -> Any:
+def value_mappings(*pairs: tuple[float | str, str, str]) -> Any:
     """Texts and colours for values: value, text, colour."""
     return models.ValueMap(
         options={

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import yaml
 
+from dashboards.generated import outdated_files, write_files
 from dashboards.rules.agency import agency_group
 from dashboards.rules.meta import meta_group
 from dashboards.rules.pipeline import pipeline_group
@@ -51,19 +52,13 @@ def render(timing: RuleTiming) -> dict[str, str]:
 
 def write_rules(directory: Path, timing: RuleTiming) -> list[Path]:
     """Write every rule file into ``directory`` (made when missing) and return their paths, sorted by name."""
-    directory.mkdir(parents=True, exist_ok=True)
-    paths = []
-    for name, text in sorted(render(timing).items()):
-        path = directory / name
-        path.write_text(text, encoding="utf-8")
-        paths.append(path)
-    return paths
+    return write_files(_by_path(directory, timing))
 
 
 def changed_files(directory: Path = COMMITTED) -> list[Path]:
     """Files in ``directory`` that differ from what production's timing renders, missing ones included."""
-    return [
-        directory / name
-        for name, text in sorted(render(RuleTiming.production()).items())
-        if not (directory / name).is_file() or (directory / name).read_text(encoding="utf-8") != text
-    ]
+    return outdated_files(_by_path(directory, RuleTiming.production()))
+
+
+def _by_path(directory: Path, timing: RuleTiming) -> dict[Path, str]:
+    return {directory / name: text for name, text in sorted(render(timing).items())}

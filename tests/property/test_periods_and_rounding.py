@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import itertools
 from decimal import Decimal
 from fractions import Fraction
 
@@ -57,17 +56,6 @@ def test_a_period_backwards_is_refused(day):
     """A period that ends before it starts is an error with a remedy."""
     with pytest.raises(ConfigurationError, match="Swap"):
         Period(day, day - dt.timedelta(days=1))
-
-
-@given(st.integers(1990, 2100))
-def test_months_and_quarters_tile_the_year(year):
-    """Twelve months, and four quarters, follow each other without gap or overlap and make the year."""
-    for parts in ([Period.month(year, month) for month in range(1, 13)], [Period.quarter(year, q) for q in range(1, 5)]):
-        assert parts[0].start == dt.date(year, 1, 1)
-        assert parts[-1].end == dt.date(year, 12, 31)
-        for one, two in itertools.pairwise(parts):
-            assert two.start - one.end == dt.timedelta(days=1)
-    assert Period.year_to_date(dt.date(year, 12, 31)).days == sum(Period.month(year, month).days for month in range(1, 13))
 
 
 @given(instants, st.sampled_from(list(Window)))

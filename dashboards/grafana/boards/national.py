@@ -13,17 +13,10 @@ from grafana_foundation_sdk.models import dashboard as models
 
 from dashboards import queries as q
 from dashboards.grafana import panels as p
+from dashboards.grafana.variables import variables
 
 UID = "portalpulse-national"
 
-_KPIS = (("I1", "Tỷ lệ hồ sơ trực tuyến toàn trình"), ("I5", "Tỷ lệ hồ sơ trực tuyến"))
-_WINDOWS = (
-    ("ytd", "Từ đầu năm"),
-    ("month", "Từ đầu tháng"),
-    ("7d", "7 ngày qua"),
-    ("1d", "24 giờ qua"),
-    ("1h", "1 giờ qua"),
-)
 _STATES = (
     (q.FIRING, "Đang cảnh báo", p.RED),
     (q.BELOW, "Dưới ngưỡng", p.ORANGE),
@@ -48,50 +41,16 @@ _BLOCK_NAMES = {value: text for value, text, _ in _BLOCKS}
 _PLAIN = p.steps("text")
 
 
-def _choice(name: str, label: str, values: tuple[tuple[str, str], ...]) -> Any:
-    first_value, first_text = values[0]
-    return (
-        dashboard.CustomVariable(name)
-        .label(label)
-        .values(",".join(f"{text} : {value}" for value, text in values))
-        .options(
-            [models.VariableOption(selected=index == 0, text=text, value=value) for index, (value, text) in enumerate(values)]
-        )
-        .current(models.VariableOption(selected=True, text=first_text, value=first_value))
-    )
-
-
-def _variables() -> list[Any]:
-    agencies = (
-        dashboard.QueryVariable("agency")
-        .label("Cơ quan")
-        .datasource(p.PROMETHEUS)
-        .query({"query": "label_values(agency_info, agency)", "refId": "agency"})
-        .refresh(models.VariableRefresh.ON_TIME_RANGE_CHANGED)
-        .sort(models.VariableSort.ALPHABETICAL_ASC)
-        .multi(multi=True)
-        .include_all(include_all=True)
-        .all_value(".*")
-        .current(models.VariableOption(selected=True, text=["Tất cả"], value=["$__all"]))
-    )
-    return [
-        dashboard.DatasourceVariable("ds_prom").label("Nguồn dữ liệu").type("prometheus"),
-        _choice("kpi", "Chỉ tiêu", _KPIS),
-        _choice("window", "Kỳ", _WINDOWS),
-        agencies,
-    ]
-
-
 def _nation() -> list[Any]:
     return [
-        p.number(
+        p.stat_panel(
             p.PanelHeader(1, "Tỷ lệ cả nước", "Cộng tử số và mẫu số của mọi cơ quan rồi mới chia.", p.GridPosition(0, 0, 4, 5)),
             p.Series(q.NATION_PERCENT),
             unit=p.PERCENT,
             decimals=2,
             thresholds=_PLAIN,
         ),
-        p.number(
+        p.stat_panel(
             p.PanelHeader(
                 2,
                 "Tỷ lệ theo khối",
@@ -104,7 +63,7 @@ def _nation() -> list[Any]:
             thresholds=_PLAIN,
             names=_BLOCK_NAMES,
         ),
-        p.number(
+        p.stat_panel(
             p.PanelHeader(
                 3, "Số hồ sơ cả nước", "Hồ sơ đạt chỉ tiêu (tử số) và tổng số hồ sơ (mẫu số).", p.GridPosition(10, 0, 6, 5)
             ),
@@ -112,13 +71,13 @@ def _nation() -> list[Any]:
             unit=p.COUNT,
             thresholds=_PLAIN,
         ),
-        p.number(
+        p.stat_panel(
             p.PanelHeader(4, "Cơ quan đang cảnh báo", "Số cơ quan có cảnh báo tỷ lệ dưới ngưỡng.", p.GridPosition(16, 0, 4, 5)),
             p.Series(q.AGENCIES_FIRING),
             unit=p.COUNT,
             thresholds=p.steps(p.GREEN, (1, p.RED)),
         ),
-        p.number(
+        p.stat_panel(
             p.PanelHeader(
                 5,
                 "Cơ quan chưa có dữ liệu",
@@ -143,7 +102,7 @@ def _agencies() -> list[Any]:
         q.AGENCY_STATE,
     ]
     return [
-        p.rows(
+        p.table_panel(
             p.PanelHeader(
                 6,
                 "Xếp hạng cơ quan",
@@ -154,18 +113,18 @@ def _agencies() -> list[Any]:
             [
                 p.Column("agency", "Mã"),
                 p.Column("name", "Cơ quan"),
-                p.Column("block", "Khối", words=_BLOCKS),
+                p.Column("block", "Khối", mappings=_BLOCKS),
                 p.Column(q.AGENCY_PERCENT, "Tỷ lệ", p.PERCENT, 2),
                 p.Column(q.AGENCY_NUMERATOR, "Tử số", p.COUNT),
                 p.Column(q.AGENCY_DENOMINATOR, "Mẫu số", p.COUNT),
                 p.Column(q.AGENCY_THRESHOLD, "Ngưỡng", p.PERCENT, 2),
                 p.Column(q.AGENCY_DEFICIT, "Còn thiếu", p.COUNT),
-                p.Column(q.AGENCY_STATE, "Trạng thái", words=_STATES),
+                p.Column(q.AGENCY_STATE, "Trạng thái", mappings=_STATES),
             ],
             join_by="agency",
             sort_by="Tỷ lệ",
         ),
-        p.bars(
+        p.bar_panel(
             p.PanelHeader(
                 7,
                 "Cách ngưỡng bao xa",
@@ -177,7 +136,7 @@ def _agencies() -> list[Any]:
             decimals=2,
             thresholds=p.steps(p.RED, (0, p.GREEN)),
         ),
-        p.lines(
+        p.time_series_panel(
             p.PanelHeader(
                 8,
                 "Tỷ lệ và ngưỡng theo thời gian",
@@ -189,7 +148,7 @@ def _agencies() -> list[Any]:
             decimals=2,
             thresholds=_PLAIN,
         ),
-        p.lines(
+        p.time_series_panel(
             p.PanelHeader(9, "Tỷ lệ cả nước và theo khối", "Tỷ lệ gộp theo thời gian.", p.GridPosition(12, 21, 12, 10)),
             [p.Series(q.NATION_PERCENT, "Cả nước"), p.Series(q.BLOCK_PERCENT, "{{block}}")],
             unit=p.PERCENT,
@@ -197,7 +156,7 @@ def _agencies() -> list[Any]:
             thresholds=_PLAIN,
             names=_BLOCK_NAMES,
         ),
-        p.lines(
+        p.time_series_panel(
             p.PanelHeader(
                 10,
                 "Số hồ sơ theo khối",
@@ -216,7 +175,7 @@ def _agencies() -> list[Any]:
                 for block, name in _BLOCK_NAMES.items()
             },
         ),
-        p.rows(
+        p.table_panel(
             p.PanelHeader(
                 11,
                 "Cảnh báo đang diễn ra",
@@ -225,8 +184,8 @@ def _agencies() -> list[Any]:
             ),
             [q.FIRING_ALERTS],
             [
-                p.Column("severity", "Mức độ", words=_SEVERITIES),
-                p.Column("alertname", "Cảnh báo", words=_ALERTS),
+                p.Column("severity", "Mức độ", mappings=_SEVERITIES),
+                p.Column("alertname", "Cảnh báo", mappings=_ALERTS),
                 p.Column("agency", "Cơ quan"),
                 p.Column("kpi", "Chỉ tiêu"),
                 p.Column("window", "Kỳ"),
@@ -239,7 +198,7 @@ def _agencies() -> list[Any]:
 
 def _pipeline() -> list[Any]:
     return [
-        p.number(
+        p.stat_panel(
             p.PanelHeader(
                 12,
                 "Độ mới của dữ liệu",
@@ -250,13 +209,13 @@ def _pipeline() -> list[Any]:
             unit=p.SECONDS,
             thresholds=p.steps(p.GREEN, (300, p.ORANGE), (600, p.RED)),
         ),
-        p.number(
+        p.stat_panel(
             p.PanelHeader(13, "Chưa tổng hợp", "Sự kiện đã lưu nhưng chưa có trong bảng tổng hợp.", p.GridPosition(5, 40, 5, 5)),
             p.Series(q.TALLY_LAG),
             unit=p.COUNT,
             thresholds=p.steps(p.GREEN, (1_000, p.ORANGE), (15_000, p.RED)),
         ),
-        p.number(
+        p.stat_panel(
             p.PanelHeader(
                 14,
                 "Lệch khi đối soát",
@@ -267,7 +226,7 @@ def _pipeline() -> list[Any]:
             unit=p.COUNT,
             thresholds=p.steps(p.GREEN, (1, p.RED)),
         ),
-        p.number(
+        p.stat_panel(
             p.PanelHeader(
                 15, "Tỷ lệ bị loại", "Phần sự kiện bị loại trong số nhận được 1 giờ qua.", p.GridPosition(15, 40, 4, 5)
             ),
@@ -276,7 +235,7 @@ def _pipeline() -> list[Any]:
             decimals=2,
             thresholds=p.steps(p.GREEN, (0.5, p.ORANGE), (1, p.RED)),
         ),
-        p.bars(
+        p.bar_panel(
             p.PanelHeader(
                 16, "Sự kiện bị loại theo lý do", "Tổng số sự kiện bị loại, theo lý do.", p.GridPosition(19, 40, 5, 14)
             ),
@@ -284,7 +243,7 @@ def _pipeline() -> list[Any]:
             unit=p.COUNT,
             thresholds=p.steps(p.ORANGE),
         ),
-        p.lines(
+        p.time_series_panel(
             p.PanelHeader(
                 17,
                 "Tồn đọng theo thời gian",
@@ -295,7 +254,7 @@ def _pipeline() -> list[Any]:
             unit=p.COUNT,
             thresholds=_PLAIN,
         ),
-        p.lines(
+        p.time_series_panel(
             p.PanelHeader(
                 18,
                 "Độ mới theo thời gian",
@@ -322,7 +281,7 @@ def national() -> models.Dashboard:
         .refresh("30s")
         .readonly()
         .tooltip(models.DashboardCursorSync.CROSSHAIR)
-        .variables(_variables())
+        .variables(variables())
     )
     for panel in [*_nation(), *_agencies(), *_pipeline()]:
         board = board.with_panel(panel)

@@ -9,8 +9,8 @@ import sys
 
 import pytest
 
-from dashboards.queries import board_queries
 from deploy.native.processes import wait_until
+from tests.board_queries import board_queries
 
 #: Printed by the source document for 01/01 to 20/08/2024.
 PRINTED = {

@@ -8,8 +8,9 @@ import promql_parser
 import pytest
 import yaml
 
-from dashboards.queries import QUERIES, BoardQuery, board_queries, fill
+from dashboards.queries import QUERIES, BoardQuery
 from dashboards.rules.generate import RuleTiming, render
+from tests.board_queries import board_queries, fill
 
 RULES = [
     rule
