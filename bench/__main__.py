@@ -10,8 +10,8 @@ import typer
 
 import bench
 from bench.chaos import run as chaos
-from deploy.native.signals import stopped_by_signals
 from domain.errors import PortalPulseError
+from pipeline.shutdown import stopped_by_signals
 
 
 def create_app() -> typer.Typer:

@@ -1,8 +1,10 @@
-"""Ends this process in time: in order when asked once, at once when asked twice, and never later than a limit.
+"""How processes hear SIGTERM, SIGINT and SIGHUP, and end in time: in order after one signal, at once after the second.
 
-SIGTERM and SIGINT are acted on by a thread of their own: a handler in Python waits for the main thread, and that may be inside a
-call to a storage that never answers. The interpreter writes a signal's number into a pipe at once, whichever thread it came to;
-blocking signals would not do, for threads that libraries begin when they are imported do not block them.
+``GracefulShutdown`` is for processes with an event loop, ``stopped_by_signals`` and ``interrupted_by`` are for the others.
+
+Signals are read by a thread of their own. A handler in Python waits until the main thread runs Python, and that may be inside a
+call to a storage that never answers. The interpreter writes the number of a signal to a file (``signal.set_wakeup_fd``) at once,
+whichever thread received it. Blocking signals is no alternative: threads that libraries start on import do not block them.
 """
 
 from __future__ import annotations
@@ -13,115 +15,191 @@ import signal
 import socket
 import sys
 import threading
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from types import FrameType
 from typing import Final, NoReturn
 
 from domain.errors import PortalPulseError
 from pipeline.logs import get_logger
 
-#: An orderly stop takes a second or two; whoever stops processes kills after twenty.
+#: An orderly stop takes a second or two; supervisors kill after twenty.
 STOP_SECONDS: Final = 18.0
-#: What an interpreter gets to end by itself when all is done; a thread may still hang in a call.
-_LEAVE_SECONDS: Final = 3.0
-_SIGNALS: Final = frozenset({signal.SIGTERM, signal.SIGINT})
+#: How long the interpreter may take to end when all work is done; a thread may still hang in a call.
+_EXIT_SECONDS: Final = 3.0
+_WORKER_SIGNALS: Final = frozenset({signal.SIGTERM, signal.SIGINT})
+_TERMINAL_SIGNALS: Final = frozenset({signal.SIGINT, signal.SIGTERM, signal.SIGHUP})
 
 log = get_logger("stopping")
 
 
 class GracefulShutdown:
-    """The one place that a long-running process is asked to stop at. ``listen`` first, before any other thread starts."""
+    """Stops a process with an event loop. Call ``listen`` first, before any other thread starts."""
 
     def __init__(self, *, seconds: float = STOP_SECONDS) -> None:
         self._seconds = seconds
-        self._asked = False
         self._error: PortalPulseError | None = None
         self._finished = False
         self._target: tuple[asyncio.AbstractEventLoop, asyncio.Event] | None = None
-        self._writing: socket.socket | None = None  # closed with its last reference
+        self._listener: _SignalListener | None = None
 
     def listen(self) -> None:
-        """Take the signals from now on; until ``event`` is called there is nothing to put in order, and they end at once.
+        """Handle SIGTERM and SIGINT from now on. Until ``event`` is called, they end the process at once.
 
         Raises:
             ValueError: this is not the main thread.
         """
-        self._writing, _ = follow_signals(self._listen)
-        for number in _SIGNALS:
-            signal.signal(number, noop_handler)
+        self._listener = _SignalListener(_WORKER_SIGNALS, self._stop, repeated=_WORKER_SIGNALS)
+        for number in _WORKER_SIGNALS:
+            signal.signal(number, _noop_handler)
 
     def event(self) -> asyncio.Event:
-        """An event of the running loop: set when the process is asked to stop, which then has its seconds to do so."""
+        """An event of the running loop that is set when the process is asked to stop; the deadline runs from then on."""
         loop, stop = asyncio.get_running_loop(), asyncio.Event()
         self._target = (loop, stop)
         return stop
 
-    def within_limit(self, error: PortalPulseError | None = None) -> None:
-        """The end has begun, because of ``error`` if there is one: whatever hangs from here on does not stop it."""
+    def start_deadline(self, error: PortalPulseError | None = None) -> None:
+        """The process ends, because of ``error`` if there is one. If it hangs, it is ended after the deadline."""
         self._error = self._error or error
-        self._later(self._seconds)
+        self._exit_after(self._seconds)
 
-    def done(self) -> None:
-        """Everything is in order; what still hangs is a thread that nobody waits for."""
+    def finish(self) -> None:
+        """All work is done. What still hangs is a thread that is not waited for."""
         self._finished = True
-        self._later(_LEAVE_SECONDS)
+        self._exit_after(_EXIT_SECONDS)
 
-    def _listen(self, reading: socket.socket) -> None:
-        while True:
-            (number,) = reading.recv(1)
-            if number not in _SIGNALS:
-                continue
-            again, self._asked = self._asked, True
-            target = self._target
-            if again or target is None:
-                _leave(128 + number)  # as a shell reports a process that a signal ended
-            log.info("stop_asked_for", signal=signal.Signals(number).name)
-            self.within_limit()
-            loop, stop = target
-            with suppress(RuntimeError):  # the loop has ended by itself in this moment
-                loop.call_soon_threadsafe(stop.set)
+    def _stop(self, number: int) -> None:
+        target = self._target
+        if target is None:
+            _exit(128 + number)
+        log.info("stop_asked_for", signal=signal.Signals(number).name)
+        self.start_deadline()
+        loop, stop = target
+        with suppress(RuntimeError):  # the loop has just ended by itself
+            loop.call_soon_threadsafe(stop.set)
 
-    def _later(self, seconds: float) -> None:
+    def _exit_after(self, seconds: float) -> None:
         def end() -> None:
             if self._finished:
-                _leave(0)
+                _exit(0)
             error = self._error
-            log.error("stop_took_too_long", seconds=seconds, main_thread=_main_thread_place())
+            log.error("stop_took_too_long", seconds=seconds, main_thread=_main_thread_position())
             if threading.main_thread().is_alive():  # otherwise it has printed its error itself
-                late = f"The process was asked to end and did not do so in order within {seconds:g} s: it ends now."
+                late = f"The process was asked to stop and did not stop within {seconds:g} s. It is ended now."
                 sys.stderr.write(f"portalpulse: {error or late}\n")
-            _leave(1 if error is None else error.exit_code)
+            _exit(1 if error is None else error.exit_code)
 
-        timer = threading.Timer(seconds, end)
-        timer.daemon = True
-        timer.start()
+        _start_timer(seconds, end)
 
 
-def _main_thread_place() -> str:
-    """Where the main thread stands: what the end waits for."""
-    frame = sys._current_frames().get(threading.main_thread().ident or 0)  # noqa: SLF001 - documented, for debuggers
-    return f"{frame.f_code.co_filename}:{frame.f_lineno} {frame.f_code.co_name}" if frame is not None else ""
+@contextmanager
+def stopped_by_signals() -> Iterator[None]:
+    """SIGTERM and SIGHUP end the block as Ctrl-C does, by KeyboardInterrupt in the main thread.
 
-
-def follow_signals(follow: Callable[[socket.socket], None]) -> tuple[socket.socket, int]:
-    """Let ``follow`` read, in a thread of its own, the number of every signal that has a handler, whatever the main thread does.
-
-    Returns:
-        The end that the interpreter writes to, to be kept, and the file that it wrote to before.
+    The process has ``STOP_SECONDS`` to end after the first signal. A second SIGINT or SIGTERM ends it at once; a second SIGHUP
+    does not, because a closing terminal may send two. Child processes need no care: they die with this process.
 
     Raises:
         ValueError: this is not the main thread.
     """
-    reading, writing = socket.socketpair()
-    writing.settimeout(0)  # the interpreter wants it never to block
-    threading.Thread(target=follow, args=[reading], name="signals", daemon=True).start()
-    return writing, signal.set_wakeup_fd(writing.fileno(), warn_on_full_buffer=False)
+    deadline: list[threading.Timer] = []
+    listener = _SignalListener(
+        _TERMINAL_SIGNALS,
+        lambda _: deadline.append(_start_timer(STOP_SECONDS, lambda: os._exit(1))),
+        repeated=frozenset({signal.SIGINT, signal.SIGTERM}),
+    )
+    try:
+        with interrupted_by(signal.SIGTERM, signal.SIGHUP):
+            yield
+    finally:
+        listener.close()
+        for timer in deadline:
+            timer.cancel()
 
 
-def noop_handler(_number: int, _frame: object) -> None:
-    """A handler that does nothing: without one, or ignored, a signal's number would be written nowhere."""
+@contextmanager
+def interrupted_by(*numbers: signal.Signals) -> Iterator[None]:
+    """These signals end the block as Ctrl-C does, by KeyboardInterrupt in the main thread; without a deadline."""
+
+    def interrupt(_number: int, _frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    with _handled(numbers, interrupt):
+        yield
 
 
-def _leave(code: int) -> NoReturn:
+@contextmanager
+def signals_deferred() -> Iterator[None]:
+    """SIGINT, SIGTERM and SIGHUP do not interrupt the block, for example an orderly stop."""
+    if threading.current_thread() is not threading.main_thread():  # handlers can only be set and run there
+        yield
+        return
+    with _handled(_TERMINAL_SIGNALS, _noop_handler):
+        yield
+
+
+class _SignalListener:
+    """A thread that reads the numbers of signals, whatever the main thread does.
+
+    Only signals that have a handler are seen. ``first`` is called with the first of ``numbers``; after it, one of ``repeated``
+    ends the process at once.
+
+    Raises:
+        ValueError: this is not the main thread.
+    """
+
+    def __init__(self, numbers: frozenset[int], first: Callable[[int], object], *, repeated: frozenset[int]) -> None:
+        reader, self._writer = socket.socketpair()
+        self._writer.settimeout(0)  # set_wakeup_fd requires that it never blocks
+        self._previous = signal.set_wakeup_fd(self._writer.fileno(), warn_on_full_buffer=False)
+        threading.Thread(target=_listen, args=[reader, numbers, first, repeated], name="signals", daemon=True).start()
+
+    def close(self) -> None:
+        """Stop listening; the thread ends."""
+        signal.set_wakeup_fd(self._previous)
+        self._writer.close()
+
+
+def _listen(reader: socket.socket, numbers: frozenset[int], first: Callable[[int], object], repeated: frozenset[int]) -> None:
+    stopping = False
+    with reader:
+        while received := reader.recv(64):
+            for number in received:
+                if stopping and number in repeated:
+                    _exit(128 + number)  # as a shell reports a process that a signal ended
+                if not stopping and number in numbers:
+                    stopping = True
+                    first(number)
+
+
+@contextmanager
+def _handled(numbers: tuple[int, ...] | frozenset[int], handler: Callable[[int, FrameType | None], object]) -> Iterator[None]:
+    previous = {number: signal.signal(number, handler) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, before in previous.items():
+            signal.signal(number, before)
+
+
+def _noop_handler(_number: int, _frame: FrameType | None) -> None:
+    """CPython writes only the numbers of signals that have a Python handler."""
+
+
+def _start_timer(seconds: float, end: Callable[[], None]) -> threading.Timer:
+    timer = threading.Timer(seconds, end)
+    timer.daemon = True
+    timer.start()
+    return timer
+
+
+def _main_thread_position() -> str:
+    """The line that the main thread is at: it is what the stop waits for."""
+    frame = sys._current_frames().get(threading.main_thread().ident or 0)  # noqa: SLF001 - documented, for debuggers
+    return f"{frame.f_code.co_filename}:{frame.f_lineno} {frame.f_code.co_name}" if frame is not None else ""
+
+
+def _exit(code: int) -> NoReturn:
     sys.stderr.flush()
     os._exit(code)

@@ -307,11 +307,11 @@ async def _run_worker(
     )
     try:
         with continuous_audit(settings, clickhouse, metrics.registry) if all_in_one else nullcontext():
-            await worker.run(stop, ending=stopping.within_limit)
+            await worker.run(stop, ending=stopping.start_deadline)
     finally:
         await server.close()
     log.info("worker_stopped")
-    stopping.done()
+    stopping.finish()
 
 
 def _figures(settings: Settings, reader: ClickHouseReader, own: CollectorRegistry) -> CollectorRegistry:
@@ -378,4 +378,4 @@ async def _run_exporter(settings: Settings, clickhouse: ClickHouse, stopping: Gr
             await stop.wait()
     finally:
         await server.close()
-    stopping.done()
+    stopping.finish()

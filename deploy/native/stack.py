@@ -30,9 +30,9 @@ from deploy.native.services.mock_kafka import WARNING, MemoryBroker
 from deploy.native.services.portalpulse_process import PortalPulseProcess
 from deploy.native.services.prometheus import DEMO, LIVE, PrometheusServer
 from deploy.native.services.receiver import FILE_NAME, Notification, NotificationReceiver
-from deploy.native.signals import signals_deferred
 from domain.errors import ConfigurationError
 from pipeline.addresses import Addresses, remove_addresses, write_addresses
+from pipeline.shutdown import signals_deferred
 
 T = TypeVar("T")
 

@@ -12,12 +12,12 @@ from rich.console import Console
 from rich.text import Text
 
 from deploy.native.services.receiver import Notification
-from deploy.native.signals import stopped_by_signals
 from deploy.native.stack import LocalStack, StackOptions
 from deploy.native.supervision import Supervision
 from domain.clock import Clock, parse_clock
 from domain.periods import VIETNAM, civil_day
 from pipeline.hints import command
+from pipeline.shutdown import stopped_by_signals
 
 #: Seconds between two looks at whether all parts still run.
 CHECK_SECONDS = 0.5

@@ -37,7 +37,7 @@ from sinks.contract.dead_letters import DeadLetterLimitStore
 from sinks.contract.events import EventStore, UnreadCause, UnreadRange
 from sinks.errors import SinkError
 
-#: What the delivery's threads and Faust get to end in order (seconds); together less than ``stopping.STOP_SECONDS``.
+#: What the delivery's threads and Faust get to end in order (seconds); together less than ``shutdown.STOP_SECONDS``.
 _DELIVERY_STOP_SECONDS = 5.0
 _APP_STOP_SECONDS = 8.0
 _WATCH_SECONDS = 1.0

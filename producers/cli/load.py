@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 from contextlib import ExitStack
 from dataclasses import replace
 from enum import StrEnum
@@ -23,7 +24,6 @@ from producers.cli.options import (
     TargetOptions,
     TopicOption,
     require_report_place,
-    terminated_like_interrupted,
 )
 from producers.cli.replay import publish, write_report
 
@@ -117,6 +117,7 @@ def load(
     from domain.clock import parse_clock  # noqa: PLC0415 - numpy and Kafka, which --help need not load
     from pipeline.logs import configure_logging, get_logger  # noqa: PLC0415
     from pipeline.settings import load_settings  # noqa: PLC0415
+    from pipeline.shutdown import interrupted_by  # noqa: PLC0415
     from producers.load.limit import Objective  # noqa: PLC0415
     from producers.load.pool import live_pool  # noqa: PLC0415
     from producers.load.traffic import Load  # noqa: PLC0415
@@ -136,7 +137,7 @@ def load(
     task = Load(profile, live_pool(clock=clock, seed=seed), clock)
     log = get_logger("producers").info
     with ExitStack() as stack:
-        stack.enter_context(terminated_like_interrupted())
+        stack.enter_context(interrupted_by(signal.SIGTERM))
         progress = stack.enter_context(shown(Console(stderr=True), log, title=task.label, rate=None))
         if shape is LoadShape.FIND_LIMIT:
             limit = _limit(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import itertools
 import json
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -27,7 +28,6 @@ from producers.cli.options import (
     TargetOptions,
     TopicOption,
     number,
-    terminated_like_interrupted,
 )
 from producers.cli.replay import REPLAY_HELP, replay
 from producers.sending.stream import Summary, Writer
@@ -276,13 +276,14 @@ def _sent(
     """Open the destination and send, with progress on stderr; SIGTERM ends the sending as Ctrl-C does."""
     from pipeline.logs import configure_logging, get_logger  # noqa: PLC0415 - as above
     from pipeline.settings import load_settings  # noqa: PLC0415
+    from pipeline.shutdown import interrupted_by  # noqa: PLC0415
     from producers.measuring.progress import shown  # noqa: PLC0415
 
     configure_logging(load_settings().log)
     log = get_logger("producers")
     console = Console(stderr=True)
     with (
-        terminated_like_interrupted(),
+        interrupted_by(signal.SIGTERM),
         destination.writer() as writer,
         shown(console, log.info, title=title, rate=rate) as progress,
     ):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import signal
 from contextlib import ExitStack
 from dataclasses import replace
 from enum import StrEnum
@@ -29,7 +30,6 @@ from producers.cli.options import (
     brokers_named,
     number,
     require_report_place,
-    terminated_like_interrupted,
 )
 
 if TYPE_CHECKING:
@@ -384,6 +384,7 @@ def _run(
     """Pack when ``files`` are to be packed, then send and measure."""
     from pipeline.logs import configure_logging, get_logger  # noqa: PLC0415 - as above
     from pipeline.settings import load_settings  # noqa: PLC0415
+    from pipeline.shutdown import interrupted_by  # noqa: PLC0415
     from producers.measuring.measured_run import ProbeTarget, measure  # noqa: PLC0415
     from producers.measuring.progress import shown  # noqa: PLC0415
     from producers.sending.checkpoint import Checkpoint  # noqa: PLC0415
@@ -396,7 +397,7 @@ def _run(
     if total is not None:
         total = max(total * wanted.loops - wanted.skip, 0) or None
     with ExitStack() as stack:
-        stack.enter_context(terminated_like_interrupted())
+        stack.enter_context(interrupted_by(signal.SIGTERM))
         if files:
             task, total = _packed(wanted, files=files, broker=broker)
         progress = stack.enter_context(

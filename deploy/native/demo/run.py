@@ -22,11 +22,11 @@ from deploy.native.demo.comparison import ranking, verdict_panel
 from deploy.native.demo.figures import ALERT, WINDOW, AlertVerdict, Scenario, all_hold, compare, judge_alerts
 from deploy.native.processes import wait_until
 from deploy.native.services.receiver import Notification
-from deploy.native.signals import stopped_by_signals
 from deploy.native.stack import LocalStack, StackOptions
 from deploy.native.up import addresses_text, follow, notification_line, say
 from domain.clock import parse_clock
 from domain.errors import UnavailableError
+from pipeline.shutdown import stopped_by_signals
 from producers.portals.simulate import produce_scenario
 from producers.sending.kafka_writer import KafkaWriter
 

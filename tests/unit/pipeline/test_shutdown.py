@@ -14,14 +14,14 @@ import pipeline.shutdown
 from domain.errors import UnavailableError
 from pipeline.logs import configure_logging
 from pipeline.settings import LogSettings
-from pipeline.shutdown import Stopping
+from pipeline.shutdown import GracefulShutdown
 configure_logging(LogSettings())
-stopping = Stopping(seconds=LIMIT)
+stopping = GracefulShutdown(seconds=LIMIT)
 stopping.listen()
 def ready(): print("ready", flush=True)
 """
 LOOP = "async def main():\n stop = stopping.event(); ready(); {}\nasyncio.run(main())\n"
-PATIENT = "pipeline.shutdown._LEAVE_SECONDS = 0.2\n"
+PATIENT = "pipeline.shutdown._EXIT_SECONDS = 0.2\n"
 THREAD = "threading.Thread(target=time.sleep, args=(600,)).start()"
 #: Limits in seconds: one that no orderly end may need, and one that is over soon. A hang lasts longer than the test waits.
 LONG, SHORT, PATIENCE = 60.0, 0.5, 150
@@ -33,8 +33,39 @@ CASES = {
     "an end that hangs": (LOOP.format("await stop.wait(); time.sleep(600)"), SHORT, 1, 1),
     "a loop that hangs": (LOOP.format("time.sleep(600)"), SHORT, 1, 1),
     "twice": (LOOP.format("await stop.wait(); print('stopping', flush=True); time.sleep(600)"), LONG, 2, 128 + 15),
-    "a thread that hangs when all is done": (PATIENT + LOOP.format("await stop.wait(); stopping.done()") + THREAD, LONG, 1, 0),
+    "a thread that hangs when all is done": (PATIENT + LOOP.format("await stop.wait(); stopping.finish()") + THREAD, LONG, 1, 0),
 }
+
+#: The same for a process without an event loop, whose block ends by KeyboardInterrupt.
+BLOCK = """
+import signal, time
+import pipeline.shutdown
+try:
+ with pipeline.shutdown.CONTEXT:
+  print("ready", flush=True)
+  time.sleep(600)
+except KeyboardInterrupt:
+ pass
+"""
+BLOCKS = {
+    "in order": ("stopped_by_signals()", signal.SIGTERM),
+    "a closing terminal": ("stopped_by_signals()", signal.SIGHUP),
+    "without a deadline": ("interrupted_by(signal.SIGTERM)", signal.SIGTERM),
+}
+#: The end is part of the block: the deadline and the second signal hold until the block has ended.
+INSIDE = """
+import time
+import pipeline.shutdown
+pipeline.shutdown.STOP_SECONDS = LIMIT
+with pipeline.shutdown.stopped_by_signals():
+ try:
+  print("ready", flush=True)
+  time.sleep(600)
+ except KeyboardInterrupt:
+  with pipeline.shutdown.signals_deferred():
+   print("stopping", flush=True)
+   time.sleep(600)
+"""
 
 
 def head(limit):
@@ -59,7 +90,7 @@ def test_sigterm(does, limit, signals, status):
 
 def test_the_reason_is_told_although_the_end_hangs():
     """A process that ends by itself says why, with the status of its error, also when its orderly end never comes."""
-    does = head(SHORT) + "stopping.within_limit(UnavailableError('Kafka is gone.', remedy='Start it.'))\ntime.sleep(600)"
+    does = head(SHORT) + "stopping.start_deadline(UnavailableError('Kafka is gone.', remedy='Start it.'))\ntime.sleep(600)"
     ended = subprocess.run([sys.executable, "-c", does], capture_output=True, text=True, timeout=PATIENCE, check=False)
     assert ended.returncode == 2
     assert ended.stderr.endswith("portalpulse: Kafka is gone. Start it.\n")
@@ -67,17 +98,45 @@ def test_the_reason_is_told_although_the_end_hangs():
 
 def test_a_forced_end_says_what_it_waited_for():
     """A process that was asked to end and hangs says so when it is ended, and the log names the line that hangs."""
-    does = head(SHORT) + "stopping.within_limit()\ntime.sleep(600)"
+    does = head(SHORT) + "stopping.start_deadline()\ntime.sleep(600)"
     ended = subprocess.run([sys.executable, "-c", does], capture_output=True, text=True, timeout=PATIENCE, check=False)
     assert ended.returncode == 1
     assert "stop_took_too_long" in ended.stderr
     assert "<string>:13 <module>" in ended.stderr
-    assert ended.stderr.endswith("did not do so in order within 0.5 s: it ends now.\n")
+    assert ended.stderr.endswith("did not stop within 0.5 s. It is ended now.\n")
 
 
 def test_an_error_after_the_signal_is_told():
     """What goes wrong while an asked-for end hangs is printed at the forced end, with its status."""
-    does = head(SHORT) + "stopping.within_limit()\nstopping.within_limit(UnavailableError('Kafka is gone.'))\ntime.sleep(600)"
+    does = head(SHORT) + "stopping.start_deadline()\nstopping.start_deadline(UnavailableError('Kafka is gone.'))\ntime.sleep(600)"
     ended = subprocess.run([sys.executable, "-c", does], capture_output=True, text=True, timeout=PATIENCE, check=False)
     assert ended.returncode == 2
     assert ended.stderr.endswith("portalpulse: Kafka is gone.\n")
+
+
+def stopped(program, *, number, signals):
+    """The status of a program that gets one signal when it is ready, and another one while it stops."""
+    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True) as process:
+        try:
+            for line in ("ready\n", "stopping\n")[:signals]:
+                assert process.stdout.readline() == line
+                process.send_signal(number)
+            return process.wait(timeout=PATIENCE)
+        finally:
+            process.kill()
+
+
+@pytest.mark.parametrize(("context", "number"), BLOCKS.values(), ids=BLOCKS)
+def test_a_block_ends_as_with_ctrl_c(context, number):
+    """A signal ends a block by KeyboardInterrupt, so that its own end runs."""
+    assert stopped(BLOCK.replace("CONTEXT", context), number=number, signals=1) == 0
+
+
+@pytest.mark.parametrize(
+    ("limit", "number", "signals", "status"),
+    [(SHORT, signal.SIGTERM, 1, 1), (LONG, signal.SIGTERM, 2, 128 + 15), (SHORT, signal.SIGHUP, 2, 1)],
+    ids=["a deadline", "twice", "a terminal that closes twice"],
+)
+def test_a_block_that_hangs_is_ended(limit, number, signals, status):
+    """A block that does not end is ended at its deadline, and at once by a second signal; a second SIGHUP waits."""
+    assert stopped(INSIDE.replace("LIMIT", str(limit)), number=number, signals=signals) == status
