@@ -67,14 +67,14 @@ class DeadLetterGuard:
     """One for a worker. Batches are judged in the order of their numbers, from 0, whichever thread stores them.
 
     Args:
-        patiently: repeats a call to the storage while it is away.
+        retrying: repeats a call to the storage while it is away.
         stopping: set when the worker stops; then no batch waits for its turn.
     """
 
     def __init__(
-        self, limit: DeadLetterLimit, store: DeadLetterLimitStore, *, patiently: StorageRetry, stopping: threading.Event
+        self, limit: DeadLetterLimit, store: DeadLetterLimitStore, *, retrying: StorageRetry, stopping: threading.Event
     ) -> None:
-        self._limit, self._store, self._retrying, self._stopping = limit, store, patiently, stopping
+        self._limit, self._store, self._retrying, self._stopping = limit, store, retrying, stopping
         self._known: dict[Partition, _Known] = {}
         self._next = 0
         self._changed = threading.Condition()

@@ -1,8 +1,8 @@
-"""Keeps the tallies true: recounts what new events touched, hot minutes first, within a budget of time.
+"""Keeps the tallies exact: recounts what new events made dirty, the newest minutes first, in a limited share of the time.
 
-Three loops, one for each tier of the ledger. A loop rests after every round for its interval or a multiple of what the round
-cost, whichever is longer: rounds then coalesce many batches, and recounting takes a bounded share of the database, however
-large a bucket has grown.
+There is a loop for each of the three tiers of ``DirtyBuckets``. One pass of a loop is a *round*. After a round the loop rests for its
+interval or for a multiple of the round's duration, whichever is longer. So a round covers many batches, and recounting takes a
+bounded share of the database's time however large a bucket is.
 """
 
 from __future__ import annotations
@@ -17,26 +17,28 @@ from pipeline.ingest.storage_retry import StorageRetry
 from sinks.contract.events import EventStore
 from sinks.contract.tallies import Days, Span
 
-#: Live traffic: about this many of the newest minutes are recounted every round.
-_HOT_MINUTES = 15
-#: A cold piece starts with one civil day and grows or shrinks towards this cost (seconds).
-_COLD_TARGET = 0.25
-_COLD_MINUTES = (60, 1440, 1440 * 400)  # least, first, most
-#: Procedures are recounted in pieces of agencies that cost about this much each (seconds), so many at most.
-_PIECE_TARGET = 0.15
-_MOST_PIECES = 16
-#: While resting in a flood, how often to look whether it is over (seconds).
-_LOOK_SECONDS = 0.05
-#: Days taken at once. Each is cheap for the day tier and a scan of the day's events for the procedure tier.
+#: Live traffic: about this many of the newest minutes are recounted in every round.
+_LIVE_MINUTES = 15
+#: Backfill work starts with one civil day and grows or shrinks towards this duration (seconds).
+_BACKFILL_TARGET_SECONDS = 0.25
+_MIN_BACKFILL_MINUTES, _FIRST_BACKFILL_MINUTES, _MAX_BACKFILL_MINUTES = 60, 1440, 1440 * 400
+#: Procedures are recounted in groups of agencies that take about this long each (seconds), and at most in this many groups.
+_GROUP_TARGET_SECONDS = 0.15
+_MAX_GROUPS = 16
+#: While resting in a flood, how often to check whether it is over (seconds).
+_FLOOD_CHECK_SECONDS = 0.05
+#: How often an idle loop checks whether the worker stops (seconds).
+_STOP_CHECK_SECONDS = 0.5
+#: Most days taken at once. A day is cheap in the day tier, and a scan of all its events in the procedure tier.
 _DAYS_AT_ONCE = 400
 
 
 @dataclass(frozen=True, slots=True)
 class RestPolicy:
-    """Rest after a round: ``interval`` seconds or ``duty`` times its cost, whichever is longer.
+    """Rest after a round: ``interval`` seconds or ``duty`` times the round's duration, whichever is longer.
 
-    ``flood_duty`` stands for ``duty`` while messages come faster than they can be stored: nobody waits for the newest minute
-    then.
+    ``flood_duty`` replaces ``duty`` while messages arrive faster than they can be stored: storing them is then more urgent than
+    a fresh minute.
     """
 
     interval: float
@@ -48,13 +50,17 @@ class RestPolicy:
 class Recounter:
     """Runs the three loops.
 
-    ``on_counted`` is called after every piece of work, from the loop's thread; ``busy`` tells whether messages are waiting to
-    be stored, ``flooded`` whether more come than can be stored.
+    Args:
+        agencies: the codes behind the agency numbers of ``dirty_buckets``.
+        minutes, days, procedures: how the loop of each tier rests.
+        on_counted: called after every piece of work, from the loop's thread.
+        busy: whether messages are waiting to be stored, or arrived a moment ago.
+        flooded: whether messages arrive faster than they can be stored.
     """
 
-    ledger: DirtyBuckets
+    dirty_buckets: DirtyBuckets
     store: EventStore
-    patiently: StorageRetry
+    retrying: StorageRetry
     agencies: tuple[str, ...]
     minutes: RestPolicy
     days: RestPolicy
@@ -64,119 +70,125 @@ class Recounter:
     flooded: Callable[[], bool]
     stopping: threading.Event
     monotonic: Callable[[], float] = time.monotonic
-    _due: threading.Event = field(default_factory=threading.Event)
+    _minutes_due: threading.Event = field(default_factory=threading.Event)
     _days_due: threading.Event = field(default_factory=threading.Event)
     _procedures_due: threading.Event = field(default_factory=threading.Event)
-    _cold_minutes: int = _COLD_MINUTES[1]
-    _procedure_pieces: int = 1
+    _backfill_minutes: int = _FIRST_BACKFILL_MINUTES
+    _procedure_groups: int = 1
 
     def wake(self) -> None:
-        """Something was stored."""
-        self._due.set()
+        """Start a round: a batch was stored."""
+        self._minutes_due.set()
         self._procedures_due.set()
 
     def run_minutes(self) -> None:
-        """The loop of the minute tier; returns when stopping."""
-        self._run(self._due, self.minutes, self._minutes_round)
+        """The loop of the minute tier. Returns when the worker stops."""
+        self._run(self._minutes_due, self.minutes, self.minutes_round)
 
     def run_days(self) -> None:
-        """The loop of the day tier; returns when stopping."""
-        self._run(self._days_due, self.days, self._days_round)
+        """The loop of the day tier. Returns when the worker stops."""
+        self._run(self._days_due, self.days, self.days_round)
 
     def run_procedures(self) -> None:
-        """The loop of the procedure tier; returns when stopping."""
-        self._run(self._procedures_due, RestPolicy(self.procedures.interval, 0.0, 0.0), self._procedures_round)
+        """The loop of the procedure tier. Returns when the worker stops."""
+        self._run(self._procedures_due, RestPolicy(self.procedures.interval, 0.0, 0.0), self.procedures_round)
 
-    def _run(self, due: threading.Event, pace: RestPolicy, one_round: Callable[[], tuple[bool, float]]) -> None:
+    # A round returns whether more is due, and its duration in seconds.
+
+    def minutes_round(self) -> tuple[bool, float]:
+        """Recount the newest minutes, then one piece of backfill."""
+        total = 0.0
+        live = self.dirty_buckets.take_live_minutes(_LIVE_MINUTES)
+        if live is not None:
+            total += self._recount_minutes(live)
+        backfill = self.dirty_buckets.take_backfill_minutes(self._backfill_minutes)
+        if backfill is not None:
+            seconds = self._recount_minutes(backfill)
+            total += seconds
+            if seconds < _BACKFILL_TARGET_SECONDS:
+                self._backfill_minutes = min(_MAX_BACKFILL_MINUTES, self._backfill_minutes * 2)
+            else:
+                self._backfill_minutes = max(_MIN_BACKFILL_MINUTES, self._backfill_minutes // 2)
+        return self.dirty_buckets.due()[0] > 0, total
+
+    def days_round(self) -> tuple[bool, float]:
+        """Sum the due days from their minutes."""
+        seconds = 0.0
+        work = self.dirty_buckets.take_days(_DAYS_AT_ONCE)
+        if work is not None:
+            seconds = self._timed(lambda: self.store.roll_up_days(self._days(work)))
+            self._days_done(work)
+        return self.dirty_buckets.due()[1] > 0, seconds
+
+    def procedures_round(self) -> tuple[bool, float]:
+        """Recount the procedures of the due days, in groups of agencies with a rest after each.
+
+        A whole day at once would make live minutes wait for seconds.
+        """
+        work = self.dirty_buckets.take_procedures(_DAYS_AT_ONCE)
+        if work is None:
+            return False, 0.0
+        codes = self._codes(work.agencies) or self.agencies
+        size = -(-len(codes) // self._procedure_groups)
+        total = 0.0
+        for start in range(0, len(codes), size):
+            if self.stopping.is_set():
+                return False, total  # unfinished, so unacknowledged
+            days = Days(work.days, codes[start : start + size])
+            seconds = self._timed(lambda days=days: self.store.recount_procedures(days))  # type: ignore[misc]
+            total += seconds
+            if start + size >= len(codes):
+                self._days_done(work)
+            if self.busy():
+                self.rest(RestPolicy(0.0, self.procedures.duty, self.procedures.flood_duty), seconds)
+        self._procedure_groups = min(_MAX_GROUPS, 1 + int(total / _GROUP_TARGET_SECONDS))
+        return self.dirty_buckets.due()[2] > 0, total
+
+    def rest(self, policy: RestPolicy, seconds: float) -> None:
+        """Rest after a round that took ``seconds``; in a flood, until the flood is over at the latest."""
+        if not self.flooded():
+            self.stopping.wait(max(policy.interval, policy.duty * seconds))
+            return
+        end = self.monotonic() + max(policy.interval, policy.flood_duty * seconds)
+        while self.busy() and (left := end - self.monotonic()) > 0:
+            if self.stopping.wait(min(left, _FLOOD_CHECK_SECONDS)):
+                return
+
+    def _run(self, due: threading.Event, policy: RestPolicy, one_round: Callable[[], tuple[bool, float]]) -> None:
         while not self.stopping.is_set():
-            if not due.wait(timeout=0.5):
+            if not due.wait(timeout=_STOP_CHECK_SECONDS):
                 continue
             due.clear()
-            more, cost = one_round()
+            more, seconds = one_round()
             if more:
                 due.set()
                 if not self.busy():
-                    continue  # nothing new comes that resting could coalesce
-            self._rest(pace, cost)
+                    continue  # no new batches arrive that the next round could cover as well
+            self.rest(policy, seconds)
 
-    def _rest(self, pace: RestPolicy, cost: float) -> None:
-        """Rest after a round that took ``cost`` seconds; after a flood, no longer than the flood lasts."""
-        if not self.flooded():
-            self.stopping.wait(max(pace.interval, pace.duty * cost))
-            return
-        end = self.monotonic() + max(pace.interval, pace.flood_duty * cost)
-        while self.busy() and (left := end - self.monotonic()) > 0:
-            if self.stopping.wait(min(left, _LOOK_SECONDS)):
-                return
-
-    def _cost(self, action: Callable[[], None]) -> float:
-        """Do it, and again while the storage is away; the seconds of the one that succeeded: waiting in vain costs no share."""
+    def _timed(self, action: Callable[[], None]) -> float:
+        """Run ``action`` with retries; return the duration of the successful attempt only, so that outages do not slow rounds."""
 
         def timed() -> float:
             began = self.monotonic()
             action()
             return self.monotonic() - began
 
-        return self.patiently(timed)
+        return self.retrying(timed)
 
-    # A round returns whether more is due, and what it cost (seconds).
-
-    def _minutes_round(self) -> tuple[bool, float]:
-        """The newest minutes, then one cold piece."""
+    def _recount_minutes(self, work: MinuteWork) -> float:
         total = 0.0
-        hot = self.ledger.take_hot_minutes(_HOT_MINUTES)
-        if hot is not None:
-            total += self._recount(hot)
-        cold = self.ledger.take_cold_minutes(self._cold_minutes)
-        if cold is not None:
-            cost = self._recount(cold)
-            total += cost
-            least, _, most = _COLD_MINUTES
-            cheap = cost < _COLD_TARGET
-            self._cold_minutes = min(most, self._cold_minutes * 2) if cheap else max(least, self._cold_minutes // 2)
-        return self.ledger.due()[0] > 0, total
-
-    def _recount(self, work: MinuteWork) -> float:
-        total = 0.0
-        for span in work.spans:
-            start, end = span.instants()
-            wanted = Span(start, end, self._codes(span.agencies))
-            total += self._cost(lambda wanted=wanted: self.store.recount_minutes(wanted))  # type: ignore[misc]
-        self.ledger.minutes_recounted(work)
+        for each in work.spans:
+            span = Span(*each.instants(), self._codes(each.agencies))
+            total += self._timed(lambda span=span: self.store.recount_minutes(span))  # type: ignore[misc]
+        self.dirty_buckets.minutes_recounted(work)
         self._days_due.set()
         self.on_counted()
         return total
 
-    def _days_round(self) -> tuple[bool, float]:
-        cost = 0.0
-        work = self.ledger.take_days(_DAYS_AT_ONCE)
-        if work is not None:
-            cost = self._cost(lambda: self.store.roll_up_days(self._days(work)))
-            self.ledger.rolled_up(work)
-            self.on_counted()
-        return self.ledger.due()[1] > 0, cost
-
-    def _procedures_round(self) -> tuple[bool, float]:
-        """Agencies in pieces, with a rest after each: a whole day at once would keep live minutes waiting for seconds."""
-        work = self.ledger.take_procedures(_DAYS_AT_ONCE)
-        if work is None:
-            return False, 0.0
-        codes = self._codes(work.agencies) or self.agencies
-        size = -(-len(codes) // self._procedure_pieces)
-        total = 0.0
-        for start in range(0, len(codes), size):
-            if self.stopping.is_set():
-                return False, total  # unfinished, so unacknowledged
-            piece = codes[start : start + size]
-            cost = self._cost(lambda piece=piece: self.store.recount_procedures(Days(work.days, piece)))  # type: ignore[misc]
-            total += cost
-            if start + size >= len(codes):
-                self.ledger.rolled_up(work)
-                self.on_counted()
-            if self.busy():
-                self._rest(RestPolicy(0.0, self.procedures.duty, self.procedures.flood_duty), cost)
-        self._procedure_pieces = min(_MOST_PIECES, 1 + int(total / _PIECE_TARGET))
-        return self.ledger.due()[2] > 0, total
+    def _days_done(self, work: DayWork) -> None:
+        self.dirty_buckets.days_recounted(work)
+        self.on_counted()
 
     def _days(self, work: DayWork) -> Days:
         return Days(work.days, self._codes(work.agencies))

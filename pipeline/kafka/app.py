@@ -10,7 +10,8 @@ from typing import Any
 import faust
 import yarl
 
-from pipeline.ingest.delivery import Fetch, MemoryBudget
+from pipeline.ingest.fetch import Fetch
+from pipeline.ingest.memory_budget import MemoryBudget
 from pipeline.kafka.faust_credentials import faust_credentials
 from pipeline.kafka.group_members import CLIENT_ID
 from pipeline.kafka.transport import BatchTransport, Unread

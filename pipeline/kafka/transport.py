@@ -27,7 +27,7 @@ from pipeline.logs import get_logger
 from sinks.contract.events import UnreadCause
 
 if TYPE_CHECKING:
-    from pipeline.ingest.delivery import MemoryBudget
+    from pipeline.ingest.memory_budget import MemoryBudget
 
 #: How long to wait before asking again whether there is room (seconds): short against a batch, long against a loop turn.
 _ROOM_PAUSE = 0.005

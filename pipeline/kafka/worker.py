@@ -21,7 +21,8 @@ from domain.clock import Clock
 from domain.errors import InvariantError, PortalPulseError, UnavailableError
 from pipeline.decode.decoder import Decoder
 from pipeline.ingest.dead_letter_limit import DeadLetterLimit
-from pipeline.ingest.delivery import Delivery, Fetch
+from pipeline.ingest.delivery import Delivery
+from pipeline.ingest.fetch import Fetch
 from pipeline.ingest.unread_offsets import UnreadOffsets, sentence
 from pipeline.kafka import errors as kafka_errors
 from pipeline.kafka.app import create_app
@@ -143,7 +144,7 @@ class Worker:
             offer=self._offer,
             fail=self._fail,
             unread=self._left_unread,
-            room=self.delivery.room,
+            room=self.delivery.budget,
             data_dir=self._settings.data_dir / "faust",
             loop=asyncio.get_running_loop(),
         )
@@ -278,7 +279,7 @@ class Worker:
                 raise await self._explained(problem, "" if signs is None else kafka_errors.remedy(signs.error))
 
     def _publish(self, consumer: Any, signs: ConsumerVitals | None, now: float) -> None:
-        state, room, readable = self.state, self.delivery.room, 0
+        state, room, readable = self.state, self.delivery.budget, 0
         if signs is not None:
             state.joined = state.joined or signs.joined
             state.assigned = len(signs.fetches) if signs.joined else 0
@@ -313,7 +314,7 @@ class Worker:
         if still.since("heartbeats", (signs.assignment, signs.heartbeats)) > limit:
             return f"The coordinator of the consumer group {kafka.group!r} did not answer for {limit:g} s."
         for tp, mark in signs.fetches.items():
-            if self.delivery.room.full or self.delivery.storage_unavailable_since:
+            if self.delivery.budget.full or self.delivery.storage_unavailable_since:
                 still.forget(tp)
             elif still.since(tp, (signs.assignment, mark)) > limit:
                 return f"Kafka gave no answer for partition {tp.partition} of {tp.topic!r} for {limit:g} s."

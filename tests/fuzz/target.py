@@ -71,8 +71,8 @@ def check(data: bytes) -> tuple[object, ...]:
     rows = with_positions(decoded.events, [OffsetRange(TOPIC, 0, 0, len(values))])
     agencies = np.concatenate([chunk.indices.to_numpy() for chunk in rows.column("agency").chunks])
     ledger = DirtyBuckets()
-    ledger.stored(dirty_hours(agencies, rows.column("occurred_at").cast("int64").to_numpy()))
-    while (work := ledger.take_hot_minutes(60)) is not None:
+    ledger.batch_stored(dirty_hours(agencies, rows.column("occurred_at").cast("int64").to_numpy()))
+    while (work := ledger.take_live_minutes(60)) is not None:
         for span in work.spans:
             span.instants()
         ledger.minutes_recounted(work)

@@ -16,7 +16,7 @@ from faust.exceptions import ImproperlyConfigured
 from faust.transport.conductor import ConductorCompiler
 from faust.types.tuples import TP, ConsumerMessage
 
-from pipeline.ingest.delivery import MemoryBudget
+from pipeline.ingest.memory_budget import MemoryBudget
 from pipeline.kafka.app import create_app
 from pipeline.settings import KafkaSettings
 

@@ -1,8 +1,7 @@
 """Promise 1: whatever happens on the way, every tally equals the number of distinct events, and nothing is acknowledged early.
 
-The real delivery (decoder, ledger, recounter, acknowledgement) runs step by step over a store in memory that breaks at any
-step it is told to, while another worker, or the zombie of an earlier one, works on the same store - even between the reading
-and the writing of one recount.
+The real steps (decode, store, recount, acknowledge) run one by one over a store in memory that fails at chosen moments. Another
+worker, or the zombie of an earlier one, works on the same store meanwhile, even between the read and the write of one recount.
 """
 
 from __future__ import annotations
@@ -27,7 +26,9 @@ from domain.periods import civil_day
 from pipeline.decode.decoder import Decoder
 from pipeline.ingest.dead_letter_guard import AssignedPart, DeadLetterGuard
 from pipeline.ingest.dead_letter_limit import DeadLetterLimit
-from pipeline.ingest.delivery import Delivery, Fetch
+from pipeline.ingest.delivery import Delivery
+from pipeline.ingest.fetch import Fetch
+from pipeline.ingest.steps import IngestSteps
 from pipeline.ingest.storage_retry import StorageRetry
 from pipeline.metrics import WorkerMetrics
 from pipeline.settings import IngestSettings
@@ -137,7 +138,7 @@ def assert_limit_is_right(store, kafka):
     for partition, log in kafka.log.items():
         refused = [EVENT_OF.get(value) is None or EVENT_OF[value].event_id in store.cursed for value in log]
         for begin in {kafka.committed[partition], *(offset + 1 for offset in store.checkpoints[TOPIC, partition])}:
-            guard = DeadLetterGuard(LIMIT, store, patiently=StorageRetry(ManualClock(LATEST)), stopping=threading.Event())
+            guard = DeadLetterGuard(LIMIT, store, retrying=StorageRetry(ManualClock(LATEST)), stopping=threading.Event())
             parts = [AssignedPart((TOPIC, partition), begin, 1, 1)]
             count = guard.judgement(guard.parts_of(parts), []).before((TOPIC, partition))
             assert count.run == len(list(itertools.takewhile(bool, reversed(refused[:begin]))))
@@ -173,26 +174,22 @@ def assert_exact(store, kafka):
 
 
 class Worker:
-    """One life of a worker: a delivery whose threads are our own steps."""
+    """One life of a worker: the steps of the ingest, run one by one."""
 
     def __init__(self, machine):
         self.kafka, self.store, self.alive = machine.kafka, machine.store, True
         self.fetched = deque()
-        self.delivery = Delivery(
+        self.steps = IngestSteps(
             decoder=DECODER,
             store=self.store,
             settings=IngestSettings(),
             metrics=WorkerMetrics(CollectorRegistry()),
             clock=ManualClock(LATEST),
             acknowledge=self.acknowledge,
-            fail=lambda _: None,
+            stopping=threading.Event(),
             limit=LIMIT,
             checkpoints=self.store,
         )
-        room = self.delivery.room
-        release = room.release
-        # The store loop ends after one batch, when it makes room for the next.
-        room.release = lambda rows, size: (release(rows, size), self.delivery._stopping.set())
 
     def acknowledge(self, fetches):
         for fetch in fetches:
@@ -203,27 +200,26 @@ class Worker:
     def fetch(self, partition, most):
         fetch = self.kafka.fetch(partition, most)
         if fetch is not None:
-            self.delivery.offer(fetch)
-            self.fetched.append(self.delivery._fetched.get_nowait())
+            self.steps.offer(fetch)
+            self.fetched.append(fetch)
 
     def store_next(self, fetches=2):
         if self.fetched:
             taken = [self.fetched.popleft() for _ in range(min(fetches, len(self.fetched)))]
-            self.delivery._decoded.put(self.delivery._decode(taken))
-            try:
-                self.delivery._store_loop()
-            finally:
-                self.delivery._stopping.clear()
+            self.steps.store(self.steps.decode(taken))
 
     def round(self, tier):
-        recounter = self.delivery._recounter
-        {"minutes": recounter._minutes_round, "days": recounter._days_round, "procedures": recounter._procedures_round}[tier]()
+        recounter = self.steps.recounter
+        {"minutes": recounter.minutes_round, "days": recounter.days_round, "procedures": recounter.procedures_round}[tier]()
+
+    def has_due(self):
+        return any(self.steps.dirty_buckets.due())
 
     def work(self):
         """Do everything there is to do."""
         while self.fetched:
             self.store_next()
-        while any(self.delivery._ledger.due()):
+        while self.has_due():
             for tier in ("minutes", "days", "procedures"):
                 self.round(tier)
 
@@ -294,7 +290,7 @@ class ExactnessMachine(RuleBasedStateMachine):
         return [number for number in (0, 1) if self.workers[number].fetched]
 
     def with_due(self):
-        return [number for number in (0, 1) if any(self.workers[number].delivery._ledger.due())]
+        return [number for number in (0, 1) if self.workers[number].has_due()]
 
     @precondition(lambda self: self.with_fetched())
     @rule(data=st.data(), fetches=st.integers(1, 3), fault=faults)
@@ -376,7 +372,7 @@ class ExactnessMachine(RuleBasedStateMachine):
         for worker in self.workers:
             worker.work()
         assert self.kafka.committed == {partition: len(log) for partition, log in self.kafka.log.items()}
-        assert all(worker.delivery.unacknowledged == 0 and worker.delivery.room.rows == 0 for worker in self.workers)
+        assert all(worker.steps.acknowledger.unacknowledged == 0 and worker.steps.budget.rows == 0 for worker in self.workers)
         assert_exact(self.store, self.kafka)
         for zombie in self.zombies:
             zombie.work()
@@ -464,7 +460,7 @@ def test_with_real_threads(seed):  # noqa: C901 - one story: lives of a worker, 
         while not ended.is_set() and kafka.committed != {partition: len(log) for partition, log in kafka.log.items()}:
             assert time.monotonic() < deadline
             for partition in PARTITIONS:
-                if not delivery.room.full and (fetch := kafka.fetch(partition, chance.randint(1, 40))) is not None:
+                if not delivery.budget.full and (fetch := kafka.fetch(partition, chance.randint(1, 40))) is not None:
                     delivery.offer(fetch)
             ended.wait(0.005)
         life["alive"] = False

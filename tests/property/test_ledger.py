@@ -60,7 +60,7 @@ class LedgerMachine(RuleBasedStateMachine):
     @rule(pairs=st.one_of(touches, crowds))
     def store(self, pairs):
         """A batch becomes durable; its number is the next one."""
-        number = self.ledger.stored(touched(pairs))
+        number = self.ledger.batch_stored(touched(pairs))
         self.batches.append(set(pairs))
         self.stored_at.append(self.tick())
         assert number == len(self.batches)
@@ -73,7 +73,7 @@ class LedgerMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.ledger.due()[0])
     @rule(hot=st.booleans(), most=st.sampled_from([1, 15, 60, 1440, 1440 * 400]))
     def take_minutes(self, hot, most):
-        work = self.ledger.take_hot_minutes(most) if hot else self.ledger.take_cold_minutes(most)
+        work = self.ledger.take_live_minutes(most) if hot else self.ledger.take_backfill_minutes(most)
         assert work is not None, "something due is something to take"
         assert 1 <= len(work.spans) <= 3, "a piece of work is a few ranges at most"
         assert all(span.start < span.end for span in work.spans)
@@ -110,7 +110,7 @@ class LedgerMachine(RuleBasedStateMachine):
         if tier == "minute":
             self.ledger.minutes_recounted(work)
         else:
-            self.ledger.rolled_up(work)
+            self.ledger.days_recounted(work)
 
     @precondition(lambda self: self.under_way)
     @rule(data=st.data())
@@ -139,8 +139,8 @@ class LedgerMachine(RuleBasedStateMachine):
             self.under_way.clear()
             if self.ledger.due() == (0, 0, 0):
                 break
-            self.take("minute", self.ledger.take_hot_minutes(15))
-            self.take("minute", self.ledger.take_cold_minutes(1440))
+            self.take("minute", self.ledger.take_live_minutes(15))
+            self.take("minute", self.ledger.take_backfill_minutes(1440))
             self.take("day", self.ledger.take_days(400))
             self.take("procedure", self.ledger.take_procedures(400))
         assert self.ledger.due() == (0, 0, 0)
@@ -159,9 +159,9 @@ def test_every_touched_minute_lies_in_a_span(batches, most, hot):
     """Working off all that is due covers every touched minute of every agency, and little else."""
     ledger = DirtyBuckets()
     for pairs in batches:
-        ledger.stored(touched(pairs))
+        ledger.batch_stored(touched(pairs))
     spans = []
-    while (work := ledger.take_hot_minutes(most) if hot else ledger.take_cold_minutes(most)) is not None:
+    while (work := ledger.take_live_minutes(most) if hot else ledger.take_backfill_minutes(most)) is not None:
         spans.extend(work.spans)
         ledger.minutes_recounted(work)
     for pairs in batches:
@@ -179,42 +179,42 @@ def test_the_last_batch_is_reached(batches):
     """When all that is due is worked off, in rounds as the recounter takes it, the last batch is counted."""
     ledger = DirtyBuckets()
     for pairs in batches:
-        ledger.stored(touched(pairs))
+        ledger.batch_stored(touched(pairs))
     if any(batches):
         assert ledger.counted_through() < len(batches)
     rounds = 0
     while ledger.due() != (0, 0, 0):
         rounds += 1
         assert rounds < 1_000
-        for take in (lambda: ledger.take_hot_minutes(15), lambda: ledger.take_cold_minutes(60)):
+        for take in (lambda: ledger.take_live_minutes(15), lambda: ledger.take_backfill_minutes(60)):
             if (minutes_due := take()) is not None:
                 ledger.minutes_recounted(minutes_due)
         for days_due in (ledger.take_days(1), ledger.take_procedures(1)):
             if days_due is not None:
-                ledger.rolled_up(days_due)
+                ledger.days_recounted(days_due)
     assert ledger.counted_through() == len(batches)
 
 
 def test_a_crash_holds_back_only_what_it_lost():
     """Work that is never given back keeps its batch and all later ones unacknowledged; earlier ones go on."""
     ledger = DirtyBuckets()
-    ledger.stored(touched([(1, 28_401_000)]))
-    first = ledger.take_hot_minutes(15)
-    ledger.stored(touched([(1, 28_403_000)]))
-    assert ledger.take_hot_minutes(15) is not None, "this one is lost"
+    ledger.batch_stored(touched([(1, 28_401_000)]))
+    first = ledger.take_live_minutes(15)
+    ledger.batch_stored(touched([(1, 28_403_000)]))
+    assert ledger.take_live_minutes(15) is not None, "this one is lost"
     assert first is not None
     ledger.minutes_recounted(first)
     while (work := ledger.take_days(400)) is not None or (work := ledger.take_procedures(400)) is not None:
-        ledger.rolled_up(work)
+        ledger.days_recounted(work)
     assert ledger.counted_through() == 1
 
 
 def test_touching_while_under_recount_makes_it_due_again():
     """A batch stored while its minute is being recounted may have been missed: the minute is due again."""
     ledger = DirtyBuckets()
-    ledger.stored(touched([(1, 28_401_000)]))
-    work = ledger.take_hot_minutes(15)
-    ledger.stored(touched([(1, 28_401_000)]))
+    ledger.batch_stored(touched([(1, 28_401_000)]))
+    work = ledger.take_live_minutes(15)
+    ledger.batch_stored(touched([(1, 28_401_000)]))
     assert work is not None
     ledger.minutes_recounted(work)
     assert ledger.due()[0] == 1

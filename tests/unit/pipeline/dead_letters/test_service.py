@@ -17,7 +17,7 @@ from pipeline.dead_letters.message import message_of, shown
 from pipeline.dead_letters.routes import dead_letter_routes
 from pipeline.dead_letters.service import DeadLetterService, filter_fields, parse_filter
 from pipeline.decode.validator import EventValidator
-from pipeline.ingest.delivery import _letter_of_row
+from pipeline.ingest.dead_letter_rows import dead_letter_of_row
 from pipeline.serving.server import Api, Health, HttpServer
 from pipeline.settings import HttpSettings
 from sinks.contract.dead_letters import DeadLetter, DeadLetterEntry, DeadLetterFilter
@@ -155,7 +155,7 @@ def test_a_row_that_the_storage_refused_is_sent_as_the_message_it_was(registry):
     """Such a letter holds the row; what is sent again is an event of the contract with the same content."""
     full = an_event(legacy_level=4, returned_by="post", portal_id="p-1", occurred_at=SEEN.replace(microsecond=7000))
     for event in (an_event(), full):
-        letter = _letter_of_row(rows_of([event]), "no")
+        letter = dead_letter_of_row(rows_of([event]), "no")
         message = message_of(letter.value, letter.reason)
         assert EventValidator(registry).judge(message, latest=LATEST) == event
         assert set(json.loads(message)) <= {"agency_code", *DossierEvent.__slots__} - {"agency"}

@@ -18,7 +18,7 @@ from tests.fakes import MemoryStore
 def test_a_batch_waits_until_all_before_it_are_judged():
     """Whichever batch is stored first, each is judged after those before it; one that waits when the worker stops is left."""
     store, stopping = MemoryStore(), threading.Event()
-    guard = DeadLetterGuard(DeadLetterLimit(0, 0, 0), store, patiently=StorageRetry(ManualClock(LATEST)), stopping=stopping)
+    guard = DeadLetterGuard(DeadLetterLimit(0, 0, 0), store, retrying=StorageRetry(ManualClock(LATEST)), stopping=stopping)
     first, second = (guard.batch(number, [AssignedPart((TOPIC, 0), 2 * number, 2, 1)], [0, 1], []) for number in range(2))
     stopping.set()  # nobody waits: who must is told so at once
     with pytest.raises(StoppedError):

@@ -17,7 +17,8 @@ from domain.clock import ManualClock
 from domain.errors import DeadLetterLimitError
 from pipeline.decode.decoder import Decoder
 from pipeline.ingest.dead_letter_limit import DeadLetterLimit
-from pipeline.ingest.delivery import Delivery, Fetch
+from pipeline.ingest.delivery import Delivery
+from pipeline.ingest.fetch import Fetch
 from pipeline.metrics import WorkerMetrics
 from pipeline.settings import IngestSettings
 from sinks.contract.dead_letters import DeadLetterCheckpoint
@@ -41,13 +42,13 @@ def until(condition, what):
 class Rig:
     """A delivery over a store in memory, with what it acknowledged and how it failed."""
 
-    def __init__(self, store, registry, settings=FAST, limit=NO_LIMIT):
+    def __init__(self, store, decoder, settings=FAST, limit=NO_LIMIT):
         self.store = store
         self.acknowledged, self.failures = [], []
         self.metrics = WorkerMetrics(CollectorRegistry())
         self.clock = ManualClock(LATEST)
         self.delivery = Delivery(
-            decoder=Decoder(registry),
+            decoder=decoder,
             store=store,
             settings=settings,
             metrics=self.metrics,
@@ -72,8 +73,8 @@ def rig(registry):
     """Make rigs; each is stopped at the end."""
     rigs = []
 
-    def make(store, limit=NO_LIMIT, **changes):
-        rigs.append(Rig(store, registry, FAST.model_copy(update=changes), limit))
+    def make(store, limit=NO_LIMIT, decoder=None, **changes):
+        rigs.append(Rig(store, decoder or Decoder(registry), FAST.model_copy(update=changes), limit))
         return rigs[-1]
 
     yield make
@@ -93,8 +94,8 @@ def test_good_and_bad_messages_are_stored_and_acknowledged(rig):
         (TOPIC, 2, 51): (b"key-51", bad, "not_utf8"),
         (TOPIC, 2, 53): (b"key-53", None, "empty"),
     }
-    until(lambda: work.delivery.unacknowledged == 0 and work.delivery.room.rows == 0, "nothing is held any more")
-    assert work.delivery.room.size == 0
+    until(lambda: work.delivery.unacknowledged == 0 and work.delivery.budget.rows == 0, "nothing is held any more")
+    assert work.delivery.budget.size == 0
     assert work.sample("portalpulse_worker_events_total", outcome="stored") == 2
     assert work.sample("portalpulse_worker_events_total", outcome="dead_letter") == 2
     assert work.sample("portalpulse_worker_acknowledged_events_total") == 4
@@ -177,7 +178,7 @@ def hidden(**changes):
 def test_an_unforeseen_error_sets_one_message_aside():
     """An error in this program while one message is judged keeps that message as a dead letter; those beside it are counted."""
     store = MemoryStore()
-    work = Rig(store, FaultyRegistry.packaged())
+    work = Rig(store, Decoder(FaultyRegistry.packaged()))
     try:
         bad = hidden(agency_code="H05")
         with capture_logs() as logs:
@@ -196,7 +197,7 @@ def test_an_unforeseen_error_sets_one_message_aside():
 def test_unforeseen_errors_count_for_the_limit():
     """A fault of this program that every message brings to light stops the worker at the limit, like any other refusal."""
     store = MemoryStore()
-    work = Rig(store, FaultyRegistry.packaged(), limit=DeadLetterLimit(3, 0, 0))
+    work = Rig(store, Decoder(FaultyRegistry.packaged()), limit=DeadLetterLimit(3, 0, 0))
     try:
         work.offer("bad", *(hidden(agency_code="H05") for _ in range(3)))
         until(lambda: work.failures, "stopped")
@@ -207,15 +208,15 @@ def test_unforeseen_errors_count_for_the_limit():
         assert work.delivery.stop(grace=PATIENCE)
 
 
-def test_a_bulk_decoder_that_fails_is_told(rig, monkeypatch):
-    """When the bulk path fails, all events are counted by the judge, and a line of the log and a metric say so."""
-    store = MemoryStore()
-    work = rig(store)
+def test_a_failing_bulk_decoder_is_reported(rig, registry, monkeypatch):
+    """When bulk decoding fails, all events are counted through the validator, and a log line and a metric say so."""
+    store, decoder = MemoryStore(), Decoder(registry)
 
     def fails(*_):
         raise OverflowError("date value out of range")
 
-    monkeypatch.setattr(work.delivery._decoder, "_in_bulk", fails)
+    monkeypatch.setattr(decoder, "_in_bulk", fails)
+    work = rig(store, decoder=decoder)
     with capture_logs() as logs:
         work.offer("one", a_message(), b"{", a_message())
         until(lambda: work.acknowledged == ["one"], "acknowledged")
@@ -278,13 +279,13 @@ def test_a_full_room_says_so(rig):
     store.fault = fault
     work = rig(store, batch_rows=10, max_unstored_rows=40)
     for number in range(4):
-        assert not work.delivery.room.full
+        assert not work.delivery.budget.full
         work.offer(number, *(a_message() for _ in range(10)), offset=number * 10)
-    assert work.delivery.room.full
-    assert work.delivery.room.rows == 40
+    assert work.delivery.budget.full
+    assert work.delivery.budget.rows == 40
     back.set()
     until(lambda: sorted(work.acknowledged) == [0, 1, 2, 3], "all")
-    assert not work.delivery.room.full
+    assert not work.delivery.budget.full
 
 
 def test_a_batch_of_bytes_may_fill_the_room_too(rig):
@@ -294,7 +295,7 @@ def test_a_batch_of_bytes_may_fill_the_room_too(rig):
     work = rig(store, max_unstored_bytes=1 << 20)
     for number in range(17):
         work.offer(number, b"x" * 65_000)
-    assert work.delivery.room.full
+    assert work.delivery.budget.full
 
 
 def test_events_of_the_future_are_measured_by_the_wall_clock(rig):

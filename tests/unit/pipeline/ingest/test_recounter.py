@@ -34,9 +34,9 @@ def rested(flood_until, cost):
     """Seconds that a recounter rests after a round of this cost, in a flood that ends at a moment."""
     hours = Hours(flood_until)
     recounter = Recounter(
-        ledger=DirtyBuckets(),
+        dirty_buckets=DirtyBuckets(),
         store=None,
-        patiently=None,
+        retrying=None,
         agencies=(),
         minutes=PACE,
         days=PACE,
@@ -47,7 +47,7 @@ def rested(flood_until, cost):
         stopping=hours,
         monotonic=lambda: hours.now,
     )
-    recounter._rest(PACE, cost)
+    recounter.rest(PACE, cost)
     return hours.now
 
 
@@ -82,9 +82,9 @@ def test_procedures_are_recounted_in_pieces_with_rests():
     hours.flooded = lambda: False
     store, ledger = ProceduresStore(hours), DirtyBuckets()
     recounter = Recounter(
-        ledger=ledger,
+        dirty_buckets=ledger,
         store=store,
-        patiently=lambda call: call(),
+        retrying=lambda call: call(),
         agencies=codes,
         minutes=PACE,
         days=PACE,
@@ -96,8 +96,8 @@ def test_procedures_are_recounted_in_pieces_with_rests():
         monotonic=lambda: hours.now,
     )
     for _ in range(2):
-        ledger.stored({480_000: DirtyHour(1, None)})
-        recounter._procedures_round()
+        ledger.batch_stored({480_000: DirtyHour(1, None)})
+        recounter.procedures_round()
     assert store.pieces[0] == codes  # the cost is not known yet
     assert len(store.pieces) == 1 + 7  # 0.9 s in pieces of about 0.15 s
     assert tuple(code for piece in store.pieces[1:] for code in piece) == codes
@@ -132,9 +132,9 @@ def test_waiting_for_the_storage_lengthens_no_rest(tier):
     """A round that waited a minute for its storage cost only what it did in the end: the rest after it is as short as ever."""
     hours, ledger = Hours(flood_until=0), DirtyBuckets()
     recounter = Recounter(
-        ledger=ledger,
+        dirty_buckets=ledger,
         store=ReturningStore(hours),
-        patiently=patiently,
+        retrying=patiently,
         agencies=("H01",),
         minutes=PACE,
         days=PACE,
@@ -145,11 +145,11 @@ def test_waiting_for_the_storage_lengthens_no_rest(tier):
         stopping=hours,
         monotonic=lambda: hours.now,
     )
-    ledger.stored({480_000: DirtyHour(1, None)})
+    ledger.batch_stored({480_000: DirtyHour(1, None)})
     if tier != "minutes":
         hours.now = 60.0
-        recounter._minutes_round()
+        recounter.minutes_round()
         hours.now = 0.0
-    _, cost = getattr(recounter, f"_{tier}_round")()
+    _, cost = getattr(recounter, f"{tier}_round")()
     assert cost == pytest.approx(0.01)
     assert hours.now < 60.1

@@ -1,0 +1,61 @@
+"""The acknowledge step: which fetches are stored and counted in every tier, so that Kafka need not deliver them again."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+
+from pipeline.ingest.decode_step import DecodedBatch
+from pipeline.ingest.dirty_buckets import DirtyBuckets
+from pipeline.ingest.fetch import Fetch
+from pipeline.metrics import WorkerMetrics
+
+
+class Acknowledger:
+    """Keeps stored batches until every tally that they touched is recounted. Thread-safe.
+
+    Args:
+        dirty_buckets: what must still be recounted.
+        acknowledge: called with fetches that are stored and counted, from the thread that counted the last of them.
+    """
+
+    def __init__(
+        self, dirty_buckets: DirtyBuckets, acknowledge: Callable[[Sequence[Fetch]], None], metrics: WorkerMetrics
+    ) -> None:
+        self._dirty_buckets, self._acknowledge, self._metrics = dirty_buckets, acknowledge, metrics
+        self._lock = threading.Lock()
+        self._uncounted: deque[tuple[int, tuple[Fetch, ...]]] = deque()  # (batch, its fetches), in order
+        self._invisible: deque[tuple[int, int]] = deque()  # (batch, events) not yet in the minute tallies
+        self.unacknowledged = 0  # messages offered and not yet acknowledged
+        self.stored = 0  # events stored by this worker, repeats included
+        self.visible = 0  # of these, events in the minute tallies
+
+    def offered(self, messages: int) -> None:
+        """Messages were fetched."""
+        with self._lock:
+            self.unacknowledged += messages
+
+    def batch_stored(self, batch: DecodedBatch, *, refused: int) -> None:
+        """A batch is durable: what it touched must be recounted. ``refused``: rows of it kept as dead letters."""
+        events = batch.rows.num_rows - refused
+        with self._lock:  # the batch numbers must enter the deques in order
+            number = self._dirty_buckets.batch_stored(batch.dirty_hours)
+            self._uncounted.append((number, batch.fetches))
+            self._invisible.append((number, events))
+            self.stored += events
+
+    def acknowledge_counted(self) -> None:
+        """Acknowledge every fetch that is counted in all tiers."""
+        counted, visible = self._dirty_buckets.counted_through(), self._dirty_buckets.minutes_through()
+        done: list[Fetch] = []
+        with self._lock:
+            while self._invisible and self._invisible[0][0] <= visible:
+                self.visible += self._invisible.popleft()[1]
+            while self._uncounted and self._uncounted[0][0] <= counted:
+                done.extend(self._uncounted.popleft()[1])
+            messages = sum(fetch.messages for fetch in done)
+            self.unacknowledged -= messages
+        if done:
+            self._metrics.acknowledged.inc(messages)
+            self._acknowledge(done)

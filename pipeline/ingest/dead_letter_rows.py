@@ -1,0 +1,70 @@
+"""Builds dead letters from refused messages and from rows that the storage refused."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+
+import pyarrow as pa
+
+from domain.events import Reason, Rejection
+from pipeline.ingest.event_rows import OffsetRange
+from pipeline.ingest.fetch import MessageBatch
+from sinks.contract.dead_letters import DeadLetter
+
+_MAX_ERROR_LENGTH = 500
+
+
+def dead_letters_of(
+    rejections: Sequence[tuple[int, Rejection]],
+    values: Sequence[bytes | None],
+    ranges: Sequence[OffsetRange],
+    batches: Sequence[MessageBatch],
+) -> tuple[DeadLetter, ...]:
+    """Dead letters with the whole message, its key and its exact offset.
+
+    Args:
+        rejections: positions in ``values`` and reasons, ascending.
+        values: the message values of all ``batches``.
+        ranges: the offsets of each batch; same length as ``batches``.
+        batches: the batches that ``values`` came from.
+    """
+    dead_letters = []
+    index, start = 0, 0  # of the batch that holds the position
+    keys_and_offsets: list[tuple[bytes | None, int]] = []
+    for position, rejection in rejections:
+        while position >= start + ranges[index].count:
+            start += ranges[index].count
+            index += 1
+            keys_and_offsets = []
+        keys_and_offsets = keys_and_offsets or batches[index].keys_and_offsets()
+        key, offset = keys_and_offsets[position - start]
+        dead_letters.append(
+            DeadLetter(
+                topic=ranges[index].topic,
+                partition=ranges[index].partition,
+                offset=offset,
+                key=key,
+                value=values[position],
+                reason=str(rejection.reason),
+                error=rejection.detail,
+            )
+        )
+    return tuple(dead_letters)
+
+
+def dead_letter_of_row(rows: pa.Table, error: str) -> DeadLetter:
+    """The dead letter of a single row that the storage refused.
+
+    Its value is the row as JSON. The original message is in Kafka at the same offset.
+    """
+    row = rows.to_pylist()[0]
+    return DeadLetter(
+        topic=row["topic"],
+        partition=row["partition"],
+        offset=row["offset"],
+        key=str(row["dossier_code"]).encode(),
+        value=json.dumps(row, default=str, ensure_ascii=False).encode(),
+        reason=str(Reason.REFUSED_BY_STORAGE),
+        error=error[:_MAX_ERROR_LENGTH],
+    )

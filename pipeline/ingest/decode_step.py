@@ -1,0 +1,106 @@
+"""The decode step: fetches become one batch of event rows and dead letters."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+
+from domain.clock import Clock
+from domain.events import Reason
+from pipeline.decode.decoder import Decoded, Decoder
+from pipeline.ingest.dead_letter_guard import AssignedPart, BatchGuard, DeadLetterGuard
+from pipeline.ingest.dead_letter_rows import dead_letters_of
+from pipeline.ingest.dirty_buckets import DirtyHour, dirty_hours
+from pipeline.ingest.event_rows import OffsetRange, with_positions
+from pipeline.ingest.fetch import Fetch, MessageBatch
+from pipeline.logs import get_logger
+from pipeline.metrics import WorkerMetrics
+from sinks.contract.dead_letters import DeadLetter
+
+log = get_logger("delivery")
+
+#: At most this many record batches are named in one log line.
+_MAX_LOGGED_BATCHES = 5
+
+
+@dataclass(frozen=True, slots=True)
+class DecodedBatch:
+    """The messages of some fetches, decoded and not yet stored."""
+
+    rows: pa.Table
+    positions: np.ndarray  # of the rows among the messages of the batch, ascending
+    dead_letters: tuple[DeadLetter, ...]
+    dirty_hours: dict[int, DirtyHour]
+    fetches: tuple[Fetch, ...]
+    guard: BatchGuard
+
+
+class DecodeStep:
+    """Decodes fetches. Runs in one thread: the batches are numbered in the order of the calls.
+
+    Args:
+        clock: the wall clock; an event later than its time plus ``future_tolerance`` is refused.
+    """
+
+    def __init__(
+        self,
+        decoder: Decoder,
+        guard: DeadLetterGuard,
+        *,
+        clock: Clock,
+        future_tolerance: dt.timedelta,
+        metrics: WorkerMetrics,
+    ) -> None:
+        self._decoder, self._guard, self._clock, self._metrics = decoder, guard, clock, metrics
+        self._future_tolerance = future_tolerance
+        self._batches = 0  # decoded so far
+
+    def __call__(self, fetches: Sequence[Fetch]) -> DecodedBatch:
+        """Decode all messages of ``fetches``; their packed messages are dropped."""
+        with self._metrics.decode_seconds.time():
+            values: list[bytes | None] = []
+            ranges: list[OffsetRange] = []
+            parts: list[AssignedPart] = []
+            batches: list[MessageBatch] = []
+            for fetch in fetches:
+                for batch in fetch.batches:
+                    unpacked = batch.values()
+                    if unpacked:
+                        values += unpacked
+                        ranges.append(OffsetRange(fetch.topic, fetch.partition, batch.first_offset, len(unpacked)))
+                        parts.append(
+                            AssignedPart((fetch.topic, fetch.partition), batch.first_offset, len(unpacked), fetch.assignment)
+                        )
+                        batches.append(batch)
+            decoded = self._decoder.decode(values, latest=self._clock.now() + self._future_tolerance)
+            self._report_internal_errors(decoded, len(values), ranges)
+            dead_letters = dead_letters_of(decoded.refusals, values, ranges, batches)
+            del values, batches  # half of the memory of a batch
+            positions = decoded.events.column("position").to_numpy()
+            rows = with_positions(decoded.events, ranges) if decoded.events.num_rows else decoded.events
+            touched = dirty_hours(
+                pa.concat_arrays([chunk.indices for chunk in rows.column("agency").chunks]).to_numpy()
+                if rows.num_rows
+                else pa.array([], pa.int32()).to_numpy(),
+                rows.column("occurred_at").cast(pa.int64()).to_numpy(),
+            )
+        for fetch in fetches:
+            fetch.batches = ()  # the packed messages are no longer needed
+        self._metrics.slow_path.inc(decoded.judged)
+        guard = self._guard.batch(self._batches, parts, [position for position, _ in decoded.refusals], dead_letters)
+        self._batches += 1
+        return DecodedBatch(rows, positions, dead_letters, touched, tuple(fetches), guard)
+
+    def _report_internal_errors(self, decoded: Decoded, messages: int, ranges: Sequence[OffsetRange]) -> None:
+        """Log and count errors of this program, as opposed to faults of the messages. No message is lost by them."""
+        batches = [f"{each.topic}/{each.partition}@{each.offset}" for each in ranges[:_MAX_LOGGED_BATCHES]]
+        if decoded.bulk_error:
+            self._metrics.bulk_failures.inc()
+            log.error("bulk_decoding_failed", error=decoded.bulk_error, messages=messages, batches=batches)
+        unforeseen = [rejection.detail for _, rejection in decoded.refusals if rejection.reason is Reason.UNFORESEEN]
+        if unforeseen:
+            log.error("messages_set_aside_unforeseen", messages=len(unforeseen), error=unforeseen[0], batches=batches)

@@ -1,0 +1,117 @@
+"""The steps from fetched messages to acknowledged ones, always in this order: decode, store, recount, acknowledge.
+
+A fetch is acknowledged when it is stored and every tally that it touched has been recounted since. A failure before that leaves
+it unacknowledged: it is redelivered, changes nothing in the set of events, and is recounted again.
+
+No step starts a thread. ``pipeline.ingest.delivery`` runs them in threads; a test may run them one by one.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import threading
+import time
+from collections.abc import Callable, Sequence
+
+from domain.clock import Clock
+from pipeline.decode.decoder import Decoder
+from pipeline.ingest.acknowledger import Acknowledger
+from pipeline.ingest.dead_letter_guard import DeadLetterGuard, NoCheckpoints
+from pipeline.ingest.dead_letter_limit import DeadLetterLimit
+from pipeline.ingest.decode_step import DecodedBatch, DecodeStep
+from pipeline.ingest.dirty_buckets import DirtyBuckets
+from pipeline.ingest.fetch import Fetch
+from pipeline.ingest.memory_budget import MemoryBudget
+from pipeline.ingest.recounter import Recounter, RestPolicy
+from pipeline.ingest.storage_retry import StorageRetry
+from pipeline.ingest.store_step import StoreStep
+from pipeline.metrics import WorkerMetrics
+from pipeline.settings import IngestSettings
+from sinks.contract.dead_letters import DeadLetterLimitStore
+from sinks.contract.events import EventStore
+
+#: Never stops, and so never needs checkpoints.
+NO_LIMIT = DeadLetterLimit(0, 0, 0)
+#: The worker is busy while its last fetch is younger than this (seconds).
+_BUSY_SECONDS = 1.0
+#: How long each tier rests after a round, in multiples of the round's duration; the second number applies in a flood. People
+#: wait for minutes, so these may take half of the time. Days may be late, and procedures scan whole days.
+_MINUTE_DUTY, _DAY_DUTY, _PROCEDURE_DUTY = (1.0, 9.0), (3.0, 9.0), (9.0, 27.0)
+
+
+class IngestSteps:
+    """The steps of one worker and what they share.
+
+    Args:
+        clock: the wall clock, also in a scenario: it decides only which events lie in the future.
+        acknowledge: called with fetches that are stored and counted, from the thread that counted the last of them.
+        stopping: set when the worker stops; the steps then end without finishing their work.
+        limit: stops the worker before it acknowledges a batch with too many dead letters.
+        checkpoints: keeps what the limit counts across restarts.
+    """
+
+    def __init__(
+        self,
+        *,
+        decoder: Decoder,
+        store: EventStore,
+        settings: IngestSettings,
+        metrics: WorkerMetrics,
+        clock: Clock,
+        acknowledge: Callable[[Sequence[Fetch]], None],
+        stopping: threading.Event,
+        limit: DeadLetterLimit = NO_LIMIT,
+        checkpoints: DeadLetterLimitStore | None = None,
+    ) -> None:
+        self._metrics = metrics
+        self._last_offer = -_BUSY_SECONDS
+        self.budget = MemoryBudget(rows=settings.max_unstored_rows, size=settings.max_unstored_bytes)
+        self.retrying = StorageRetry(clock)
+        self.dirty_buckets = DirtyBuckets()
+        self.decode = DecodeStep(
+            decoder,
+            DeadLetterGuard(limit, checkpoints or NoCheckpoints(), retrying=self.retrying, stopping=stopping),
+            clock=clock,
+            future_tolerance=dt.timedelta(seconds=settings.future_tolerance_seconds),
+            metrics=metrics,
+        )
+        self._store_step = StoreStep(store, self.retrying)
+        self.acknowledger = Acknowledger(self.dirty_buckets, acknowledge, metrics)
+        self.recounter = Recounter(
+            dirty_buckets=self.dirty_buckets,
+            store=store,
+            retrying=self.retrying,
+            agencies=decoder.agencies,
+            minutes=RestPolicy(settings.minute_interval_ms / 1000, *_MINUTE_DUTY),
+            days=RestPolicy(settings.day_interval_ms / 1000, *_DAY_DUTY),
+            procedures=RestPolicy(settings.procedure_interval_ms / 1000, *_PROCEDURE_DUTY),
+            on_counted=self.acknowledger.acknowledge_counted,
+            busy=self._is_busy,
+            flooded=lambda: self.budget.rows > settings.max_unstored_rows // 2,
+            stopping=stopping,
+        )
+
+    def offer(self, fetch: Fetch) -> None:
+        """Take over a fetch: it counts in the memory budget until it is stored."""
+        self.budget.reserve(fetch.messages, fetch.size)
+        self.acknowledger.offered(fetch.messages)
+        self._last_offer = time.monotonic()
+
+    def store(self, batch: DecodedBatch) -> None:
+        """Make a batch durable and what it touched due. Waits while the storage is unavailable.
+
+        Raises:
+            DeadLetterLimitError, StoppedError: see ``StoreStep``. Nothing of the batch is acknowledged.
+        """
+        refused = self._store_step(batch)
+        self._metrics.events.labels(outcome="stored").inc(batch.rows.num_rows - refused)
+        self._metrics.events.labels(outcome="dead_letter").inc(len(batch.dead_letters) + refused)
+        self.acknowledger.batch_stored(batch, refused=refused)
+        self.budget.release(sum(fetch.messages for fetch in batch.fetches), sum(fetch.size for fetch in batch.fetches))
+        self.recounter.wake()
+        if not batch.dirty_hours:
+            self.acknowledger.acknowledge_counted()
+
+    def _is_busy(self) -> bool:
+        """Whether messages are waiting to be stored, or arrived a moment ago. Recounting must then leave time for storing."""
+        return self.budget.rows > 0 or time.monotonic() - self._last_offer < _BUSY_SECONDS

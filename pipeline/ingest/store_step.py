@@ -1,0 +1,65 @@
+"""The store step: a decoded batch becomes durable, as far as the dead-letter limit allows."""
+
+from __future__ import annotations
+
+import numpy as np
+import pyarrow as pa
+
+from pipeline.ingest.dead_letter_guard import BatchGuard
+from pipeline.ingest.dead_letter_rows import dead_letter_of_row
+from pipeline.ingest.decode_step import DecodedBatch
+from pipeline.ingest.storage_retry import StorageRetry
+from sinks.contract.dead_letters import DeadLetter
+from sinks.contract.events import EventStore
+from sinks.errors import RefusedRows
+
+#: Most dead letters in one insert. Each holds a message, which may be as large as the broker allows.
+_MAX_DEAD_LETTERS_PER_INSERT = 10_000
+
+
+class StoreStep:
+    """Stores events and dead letters. Several threads may call it at once, each with a batch of its own."""
+
+    def __init__(self, store: EventStore, retrying: StorageRetry) -> None:
+        self._store, self._retrying = store, retrying
+
+    def __call__(self, batch: DecodedBatch) -> int:
+        """Store the rows and the dead letters of a batch. Waits while the storage is unavailable.
+
+        Returns:
+            Number of rows that the storage refused; they are kept as dead letters.
+
+        Raises:
+            DeadLetterLimitError: a limit is exceeded. No dead letter of the batch is stored.
+            StoppedError: the worker stops before the batch is its turn in the limit.
+        """
+        if batch.dead_letters:
+            batch.guard.check()
+        refused: list[DeadLetter] = []
+        if batch.rows.num_rows:
+            self._insert(batch.rows, batch.positions, batch.guard, refused)
+        batch.guard.decide_all()
+        dead_letters = [*batch.dead_letters, *refused]
+        for start in range(0, len(dead_letters), _MAX_DEAD_LETTERS_PER_INSERT):
+            some = dead_letters[start : start + _MAX_DEAD_LETTERS_PER_INSERT]
+            self._retrying(lambda some=some: self._store.insert_dead_letters(some))  # type: ignore[misc]
+        batch.guard.leave()
+        return len(refused)
+
+    def _insert(self, rows: pa.Table, positions: np.ndarray, guard: BatchGuard, refused: list[DeadLetter]) -> None:
+        """Insert rows. When the storage refuses them, insert each half alone; a single refused row is added to ``refused``.
+
+        Raises:
+            DeadLetterLimitError: a limit is exceeded; the remaining rows are not tried.
+        """
+        try:
+            self._retrying(lambda: self._store.insert_events(rows))
+        except RefusedRows as error:
+            guard.enter()
+            if rows.num_rows > 1:
+                half = rows.num_rows // 2
+                self._insert(rows.slice(0, half), positions[:half], guard, refused)
+                self._insert(rows.slice(half), positions[half:], guard, refused)
+                return
+            refused.append(dead_letter_of_row(rows, str(error)))
+            guard.refuse(int(positions[0]), refused[-1])
