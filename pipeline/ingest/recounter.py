@@ -1,8 +1,8 @@
 """Keeps the tallies exact: recounts what new events made dirty, the newest minutes first, in a limited share of the time.
 
-There is a loop for each of the three tiers of ``DirtyBuckets``. One pass of a loop is a *round*. After a round the loop rests for its
-interval or for a multiple of the round's duration, whichever is longer. So a round covers many batches, and recounting takes a
-bounded share of the database's time however large a bucket is.
+There is a loop for each of the three tiers of ``DirtyBuckets``. One pass of a loop is a *round*. After a round the loop rests for
+its interval or for a multiple of the round's duration, whichever is longer. So a round covers many batches, and recounting takes
+a bounded share of the database's time however large a bucket is.
 """
 
 from __future__ import annotations
