@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import csv
 import datetime as dt
-from importlib import resources
 
 import pytest
 
 from domain.agencies import AgencyRegistry
 from domain.errors import InvariantError
-from domain.events import NOT_BY_CONTENT, Channel, DossierEvent, Reason, ServiceLevel, Status
+from domain.events import NOT_BY_CONTENT, DossierEvent, Reason
 from domain.periods import LAST_INSTANT
 from pipeline.decode.validator import EventValidator
 from tests.factories import LATEST, a_message
@@ -198,18 +196,6 @@ def test_dossier_codes_seen_in_use(judge, code):
 def test_other_codes_are_none(judge, code):
     """Procedure codes and malformed dossier codes are refused."""
     assert judge.judge(a_message(dossier_code=code), latest=LATEST).reason is Reason.BAD_DOSSIER_CODE
-
-
-def test_code_lists_are_those_of_the_data_files():
-    """Statuses, channels and levels in the code are those of the packaged code lists."""
-
-    def codes(name):
-        text = resources.files("domain").joinpath(f"data/{name}.csv").read_text(encoding="utf-8")
-        return [line["code"] for line in csv.DictReader(text.splitlines())]
-
-    assert list(map(int, codes("statuses"))) == list(Status)
-    assert list(map(int, codes("channels"))) == list(Channel)
-    assert {code.lower() for code in codes("service_levels") if not code.isdigit()} == set(ServiceLevel)
 
 
 def test_the_same_message_is_judged_alike_however_deep_the_caller_stands(judge):
