@@ -107,7 +107,7 @@ def opened_storage(settings: Settings, *, wait: float = 0.0) -> Iterator[ClickHo
         while missing := missing_migrations(clickhouse):
             if time.monotonic() >= deadline:
                 raise UnavailableError(
-                    f"The database {clickhouse.target.database!r} of {clickhouse.target.shown} lacks migration "
+                    f"The database {clickhouse.target.database!r} of {clickhouse.target.display_name} lacks migration "
                     f"{missing[0].number:04d} of this program, and only workers and `portalpulse migrate` change its tables.",
                     remedy="Start a worker of this release, run `portalpulse migrate`, or use the release of the workers.",
                 )
@@ -131,14 +131,14 @@ def _opened(settings: Settings, observer: Observer | None, ready: Callable[[Clic
             refuse_hidden_rows(clickhouse, TABLES)
             refuse_expiring_rows(clickhouse, TABLES)
         except Retryable as error:
-            said = str(error).removeprefix(f"{target.shown}: ").rstrip(".")
+            said = str(error).removeprefix(f"{target.display_name}: ").rstrip(".")
             if getattr(error.__cause__, "code", None) is not None:
                 raise UnavailableError(
-                    f"{target.shown} answers, and refuses for now: {said}.",
+                    f"{target.display_name} answers, and refuses for now: {said}.",
                     remedy="Try again later. When it stays so, give this user a higher limit or quota, or the server more room.",
                 ) from error
             raise UnavailableError(
-                f"{target.shown} does not answer: {said}.", remedy="Start it, or correct PORTALPULSE_CLICKHOUSE__URL."
+                f"{target.display_name} does not answer: {said}.", remedy="Start it, or correct PORTALPULSE_CLICKHOUSE__URL."
             ) from error
         except SinkError as error:
             raise UnavailableError(str(error), remedy="`portalpulse doctor` checks each part.") from error
@@ -303,7 +303,7 @@ async def _run_worker(
         address=address,
         topic=settings.kafka.topic,
         partitions=checked.partitions,
-        storage=clickhouse.target.shown,
+        storage=clickhouse.target.display_name,
     )
     try:
         with continuous_audit(settings, clickhouse, metrics.registry) if all_in_one else nullcontext():
@@ -372,7 +372,7 @@ async def _run_exporter(settings: Settings, clickhouse: ClickHouse, stopping: Gr
         settings.http,
     )
     address = await server.start()
-    log.info("exporter_started", address=address, storage=clickhouse.target.shown)
+    log.info("exporter_started", address=address, storage=clickhouse.target.display_name)
     try:
         with continuous_audit(settings, clickhouse, registry):
             await stop.wait()

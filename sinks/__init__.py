@@ -1,1 +1,1 @@
-"""Destinations of events and tallies: a contract, errors named by consequence, and ClickHouse behind them."""
+"""Destinations of events and tallies: a contract, errors named by consequence, and the implementation with ClickHouse."""

@@ -1,9 +1,9 @@
 """Errors of a destination, named by what the caller must do.
 
 SinkError
-|- Retryable        wait ``retry_after`` seconds, offer the same again, acknowledge nothing meanwhile
-|- RefusedRows      these rows can never be stored: set them aside, go on with the rest
-`- Fatal            nobody knows whether waiting or skipping would help: stop, Kafka keeps the events
+|- Retryable        wait ``retry_after`` seconds, make the same call again, acknowledge nothing in between
+|- RefusedRows      these rows can never be stored: dead-letter them and store the rest
+`- Fatal            neither waiting nor skipping is known to help: stop; Kafka keeps the events
 """
 
 
@@ -12,7 +12,7 @@ class SinkError(Exception):
 
 
 class Retryable(SinkError):  # noqa: N818 - named by consequence
-    """The destination is away, busy or full for now."""
+    """The destination is unavailable, busy or full at the moment."""
 
     def __init__(self, cause: str, *, retry_after: float = 0.5) -> None:
         super().__init__(cause)
@@ -20,8 +20,8 @@ class Retryable(SinkError):  # noqa: N818 - named by consequence
 
 
 class RefusedRows(SinkError):  # noqa: N818
-    """The destination understood the rows and will never take at least one of them."""
+    """The destination understood the rows and will never store at least one of them."""
 
 
 class Fatal(SinkError):  # noqa: N818
-    """Anything not foreseen, and everything that only a person can mend (rights, settings, schema)."""
+    """Any unknown error, and everything that only a person can fix (permissions, settings, schema)."""

@@ -1,4 +1,4 @@
-"""The tables and the counts they hold, named once for writers, readers and migrations."""
+"""The names of the tables, and the counts of a tally as SQL, in one place for writers, readers and migrations."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ SCHEMA_MIGRATIONS: Final = "schema_migrations"
 
 
 def _sql(condition: Condition) -> str:
-    """A condition on an event's columns."""
+    """The SQL of a condition on an event's columns."""
     values = [f"'{value}'" if isinstance(value, str) else str(int(value)) for value in condition.values]
     if len(values) == 1:
         return f"{condition.field} {'!=' if condition.excluded else '='} {values[0]}"
@@ -38,6 +38,6 @@ def _rule_sql(rule: Rule) -> str:
 #: Counts of a tally row: column -> the condition on an event's columns that adds 1 to it.
 COUNT_CONDITIONS: Final[Mapping[str, str]] = {name: _rule_sql(rule) for name, rule in COUNTS.items()}
 
-#: A version is ``epoch * EPOCH + distinct events``: of two recounts the one that saw more events wins, without a clock.
-#: The epoch is raised only by a deliberate purge or repair.
+#: A version is ``epoch * EPOCH + distinct events``: of two recounts the one that counted more events wins, without a clock.
+#: Only a deliberate purge or repair raises the epoch.
 EPOCH: Final = 2**40

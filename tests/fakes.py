@@ -207,7 +207,7 @@ class MemoryStore:
             found.update({self._day_of(tier, key): 0 for key in self._tier(tier)})
         return {day: found[day] for day in sorted(found) if (first or day) <= day <= (last or day)}
 
-    def touched(self, within):
+    def recently_stored_days(self, within):
         since = self.now() - within
         return sorted({civil_day(key[1]) for key, at in self.arrived.items() if at > since})
 
@@ -270,12 +270,12 @@ class MemoryStore:
         }
         return self._repeats(found, limit)
 
-    def reused_event_ids(self, days, share, *, limit):
-        return self._repeats(self._named_twice(self.kept.values(), lambda event: str(event.event_id), days, share), limit)
+    def reused_event_ids(self, days, shard, *, limit):
+        return self._repeats(self._named_twice(self.kept.values(), lambda event: str(event.event_id), days, shard), limit)
 
-    def settled_twice(self, days, share, *, limit):
+    def settled_twice(self, days, shard, *, limit):
         settled = [event for event in self.kept.values() if event.status == Status.SETTLED]
-        return self._repeats(self._named_twice(settled, lambda event: event.dossier_code, days, share), limit)
+        return self._repeats(self._named_twice(settled, lambda event: event.dossier_code, days, shard), limit)
 
     def newest_positions(self, topic):
         found = {}
@@ -330,12 +330,12 @@ class MemoryStore:
         return civil_day(key[1]) if tier is Tier.MINUTE else key[1]
 
     @staticmethod
-    def _named_twice(events, name_of, days, share):
+    def _named_twice(events, name_of, days, shard):
         found = defaultdict(list)
         for event in events:
             name = name_of(event)
             inside = days is None or days[0] <= civil_day(event.occurred_at) <= days[1]
-            if inside and zlib.crc32(name.encode()) % share.of == share.number:
+            if inside and zlib.crc32(name.encode()) % shard.count == shard.index:
                 found[name].append(EventRef(event.agency, event.occurred_at, str(event.event_id)))
         return {
             name: tuple(sorted(sights, key=lambda sight: (sight.occurred_at, sight.agency, sight.event_id)))
@@ -362,7 +362,7 @@ class MemoryStore:
                 newest[event.agency] = max(event.occurred_at, newest.get(event.agency, event.occurred_at))
         return newest
 
-    def standing(self) -> TallyTotals:
+    def totals(self) -> TallyTotals:
         tiers = ((tally.counts.events for tally in tier.values()) for tier in (self.minutes, self.days))
         return TallyTotals(stored=len(self.kept), tallied=max(map(sum, tiers), key=lambda tallied: abs(len(self.kept) - tallied)))
 

@@ -393,7 +393,7 @@ class ContinuousAudit:
         since = self._settle + _INSERT_GRACE
         if self._asked is not None:
             since += dt.timedelta(seconds=began - self._asked)
-        queues = self._book.plan(self._audit.touched(since))
+        queues = self._book.plan(self._audit.recently_stored_days(since))
         self._asked = began
         budget = self._interval / self._duty
         for number in range(max(map(len, queues), default=0)):

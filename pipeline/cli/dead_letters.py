@@ -145,7 +145,7 @@ def _drop(
     Example: portalpulse dead-letters drop --reason empty --to 2024-08-01 --yes
     """
     wanted = _filter(reason, topic, since, until, replayed=replayed)
-    if not wanted.chooses:
+    if not wanted.has_criteria:
         raise ConfigurationError("Dropping needs a filter.", remedy="Give --reason, --topic, --from or --to.")
     with _desk(data) as desk:
         if not yes:
@@ -258,7 +258,7 @@ def _desk_or_folder(settings: Settings, data: Path | None) -> Iterator[DeadLette
 
 def _nothing(desk: DeadLetterService | _RemoteDesk, wanted: DeadLetterFilter) -> str:
     """Why a list is empty: nothing was set aside, everything was replayed, or the filter leaves nothing over."""
-    if wanted.chooses:
+    if wanted.has_criteria:
         return "No message that was set aside fits the filter."
     replayed = 0 if wanted.replayed else sum(desk.page(replace(wanted, replayed=True), limit=1)["counts"].values())
     return f"No message waits; {replayed} were replayed (--replayed lists them)." if replayed else "No message was set aside."

@@ -121,7 +121,7 @@ class DeadLetterService:
         Raises:
             ConfigurationError: the filter would take everything.
         """
-        if not wanted.chooses:
+        if not wanted.has_criteria:
             raise ConfigurationError("Dropping needs a filter.", remedy="Give --reason, --topic, --from or --to.")
         return {"dropped": self._store.drop(wanted)}
 
@@ -158,7 +158,7 @@ class DeadLetterService:
 
     def _pages(self, wanted: DeadLetterFilter) -> Iterator[Sequence[DeadLetter]]:
         after: Position | None = None
-        while page := self._store.letters(wanted, limit=_AT_ONCE, after=after):
+        while page := self._store.dead_letters(wanted, limit=_AT_ONCE, after=after):
             yield page
             after = (page[-1].topic, page[-1].partition, page[-1].offset)
 

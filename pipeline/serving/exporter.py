@@ -104,7 +104,7 @@ class AgencyCollector(Collector):
         if events:
             newest.add_metric([], max(events.values()).timestamp())
         lag = _gauge(names.TALLY_LAG_ROWS)
-        standing = self._reader.standing()
+        standing = self._reader.totals()
         lag.add_metric([], standing.stored - standing.tallied)
         yield from (clock, last, newest, lag)
 

@@ -248,7 +248,7 @@ class HttpServer:
         now = self._api.clock.now()
 
         def read() -> dict[str, Any]:
-            standing = reader.standing()
+            standing = reader.totals()
             newest = max(reader.last_events(now).values(), default=None)
             return {
                 "clock": now.isoformat(),

@@ -1,1 +1,1 @@
-"""ClickHouse behind the sink contract: embedded (chDB) or a server over HTTP, the same code but for the client."""
+"""The sink contract implemented with ClickHouse: embedded (chDB) or a server over HTTP. Only the client differs."""

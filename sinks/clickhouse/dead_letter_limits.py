@@ -1,6 +1,6 @@
-"""Keeps what the dead-letter limit counted, and what a person accepted.
+"""Stores the checkpoints of the dead-letter limit and the offsets up to which a person accepted dead letters.
 
-Both are looked up by topic, partition and offset, which is the order of the tables: a look costs the same however many there are.
+Both are read by topic, partition and offset, which is the order of the tables, so the cost does not depend on their size.
 """
 
 from __future__ import annotations
@@ -10,9 +10,9 @@ from typing import Any
 
 import pyarrow as pa
 
+from sinks.clickhouse.arrow import arrow_stream
 from sinks.clickhouse.client import ClickHouse
 from sinks.clickhouse.row_policies import refuse_hidden_rows
-from sinks.clickhouse.store import arrow_stream
 from sinks.contract.dead_letters import DeadLetterCheckpoint, DeadLetterLimitState
 from sinks.tables import DEAD_LETTER_ACCEPTANCES, DEAD_LETTER_CHECKPOINTS
 
@@ -26,15 +26,15 @@ class ClickHouseDeadLetterLimits:
         self._clickhouse = clickhouse
 
     def limit_state(self, topic: str, partition: int, *, before: int) -> DeadLetterLimitState:
-        """What is known below an offset; see the contract."""
+        """The state below an offset; see the contract."""
         where: dict[str, Any] = {"topic": topic, "partition": partition}
         table = f"FROM {DEAD_LETTER_CHECKPOINTS} WHERE {_OF_PARTITION}"
-        last = "ORDER BY offset DESC LIMIT 1"  # read in the order of the table: it stops at the first
+        last = "ORDER BY offset DESC LIMIT 1"  # in the order of the table, so reading stops at the first row
         found = self._clickhouse.rows(
             "read_checkpoints",
             f"SELECT offset, run, messages, refused {table} "
             f"AND offset = (SELECT offset {table} AND offset < {{before:Int64}} {last}) "
-            "ORDER BY written_at DESC LIMIT 1",  # of rows at one offset, merged or not, the one written last
+            "ORDER BY written_at DESC LIMIT 1",  # the newest of several unmerged rows at one offset
             where | {"before": before},
         )
         newest = self._clickhouse.rows("read_checkpoints", f"SELECT offset {table} {last}", where)
@@ -52,16 +52,16 @@ class ClickHouseDeadLetterLimits:
         return DeadLetterLimitState(checkpoint, int(newest[0][0]) if newest else -1, int(accepted[0][0]) if accepted else 0)
 
     def insert_checkpoints(self, checkpoints: Sequence[DeadLetterCheckpoint]) -> None:
-        """Keep checkpoints; see the contract."""
+        """Store checkpoints; see the contract."""
         if not checkpoints:
             return
-        groups = [list(zip(*kept.groups, strict=True)) or [(), ()] for kept in checkpoints]
+        groups = [list(zip(*checkpoint.groups, strict=True)) or [(), ()] for checkpoint in checkpoints]
         table = pa.table(
             {
-                "topic": pa.array([kept.topic for kept in checkpoints], pa.string()),
-                "partition": pa.array([kept.partition for kept in checkpoints], pa.int32()),
-                "offset": pa.array([kept.offset for kept in checkpoints], pa.int64()),
-                "run": pa.array([kept.run for kept in checkpoints], pa.uint64()),
+                "topic": pa.array([checkpoint.topic for checkpoint in checkpoints], pa.string()),
+                "partition": pa.array([checkpoint.partition for checkpoint in checkpoints], pa.int32()),
+                "offset": pa.array([checkpoint.offset for checkpoint in checkpoints], pa.int64()),
+                "run": pa.array([checkpoint.run for checkpoint in checkpoints], pa.uint64()),
                 "messages": pa.array([messages for messages, _ in groups], pa.list_(pa.uint64())),
                 "refused": pa.array([refused for _, refused in groups], pa.list_(pa.uint64())),
             }
@@ -71,7 +71,7 @@ class ClickHouseDeadLetterLimits:
         )
 
     def accept(self, topic: str, partition: int, until: int) -> None:
-        """Remember what was accepted; see the contract."""
+        """Record an acceptance; see the contract."""
         self._clickhouse.command(
             "accept_dead_letters",
             f"INSERT INTO {DEAD_LETTER_ACCEPTANCES} (topic, partition, until) "  # noqa: S608

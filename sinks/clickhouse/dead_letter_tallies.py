@@ -1,7 +1,7 @@
-"""Counts dead letters by chunk of offsets, so that the counter of a scrape costs the same however many there are.
+"""Counts dead letters by chunk of offsets, so that the cost of the metric does not depend on their number.
 
-Like every tally it is recounted from the stored rows and never incremented: a letter that is delivered again, marked or
-dropped changes no count. A message counts once, under the reason of its first sighting.
+Like every tally the counts are recounted from the stored rows and never incremented: a dead letter that is redelivered, marked or
+dropped changes no count. A message counts once, under the reason with which it was first dead-lettered.
 """
 
 from __future__ import annotations
@@ -15,22 +15,22 @@ from sinks.clickhouse.row_policies import refuse_hidden_rows
 from sinks.contract.dead_letters import Position
 from sinks.tables import DEAD_LETTER_MARKS, DEAD_LETTER_TALLIES, DEAD_LETTERS
 
-#: Offsets in one chunk: a recount reads at most so many letters. The migration that made the table names the same number.
+#: Offsets in one chunk, which is the most that a recount of a chunk reads. The migration of the table has the same number.
 CHUNK: Final = 65_536
 #: Chunks recounted by one statement.
-_AT_ONCE: Final = 200
+_CHUNKS_PER_STATEMENT: Final = 200
 _DROPPED: Final = f"SELECT topic, partition, offset FROM {DEAD_LETTER_MARKS} WHERE state = 'dropped'"  # noqa: S608 - names are constants
 
 
 def recount_dead_letters(clickhouse: ClickHouse, positions: Iterable[Position], settings: Mapping[str, Any]) -> None:
-    """Recount every chunk that holds one of ``positions``. Repeating it, or running it beside another, changes nothing."""
+    """Recount every chunk that contains one of ``positions``. Idempotent, and safe while another recount runs."""
     chunks: dict[str, set[tuple[int, int]]] = defaultdict(set)
     for topic, partition, offset in positions:
         chunks[topic].add((partition, offset // CHUNK))
     for topic, found in sorted(chunks.items()):
         ordered = sorted(found)
-        for begin in range(0, len(ordered), _AT_ONCE):
-            _recount(clickhouse, topic, ordered[begin : begin + _AT_ONCE], settings)
+        for begin in range(0, len(ordered), _CHUNKS_PER_STATEMENT):
+            _recount(clickhouse, topic, ordered[begin : begin + _CHUNKS_PER_STATEMENT], settings)
     refuse_hidden_rows(clickhouse, (DEAD_LETTERS, DEAD_LETTER_MARKS))
 
 
@@ -44,7 +44,7 @@ def _recount(clickhouse: ClickHouse, topic: str, chunks: list[tuple[int, int]], 
         "recount_dead_letters",
         f"INSERT INTO {DEAD_LETTER_TALLIES} (topic, partition, chunk, letters, reasons) "  # noqa: S608
         f"SELECT topic, partition, intDiv(offset, {CHUNK}) AS chunk, count(), sumMap(map(reason, toUInt64(1))) FROM ("
-        # A letter that comes again after it was dropped is counted by its mark.
+        # A dead letter that is redelivered after it was dropped is counted by its mark.
         f"SELECT topic, partition, offset, reason FROM {DEAD_LETTER_MARKS} FINAL WHERE state = 'dropped' AND {where} "
         f"UNION ALL SELECT topic, partition, offset, reason FROM {DEAD_LETTERS} FINAL WHERE {where} "
         f"AND (topic, partition, offset) NOT IN ({_DROPPED} AND {where})) GROUP BY topic, partition, chunk",
@@ -54,7 +54,7 @@ def _recount(clickhouse: ClickHouse, topic: str, chunks: list[tuple[int, int]], 
 
 
 def dead_letters_by_reason(clickhouse: ClickHouse) -> dict[str, int]:
-    """Distinct messages set aside since the beginning, by reason; reads no letter."""
+    """Distinct dead-lettered messages since the beginning, by reason. Reads only the counts."""
     rows = clickhouse.rows(
         "read_dead_letters",
         f"SELECT reason, sum(letters) FROM (SELECT reasons FROM {DEAD_LETTER_TALLIES} FINAL) "  # noqa: S608

@@ -1,6 +1,6 @@
-"""Tables that delete rows by themselves (TTL): the insert of an old event drops it, and nothing says so.
+"""Refuses tables that delete rows by themselves (TTL): an old event would be deleted on insert, without an error.
 
-A TTL that moves or recompresses rows changes no figure. A TTL of a column empties its values, and is refused like one of rows.
+A TTL that moves or recompresses rows changes no figure. A TTL of a column deletes its values and is refused, too.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ _HARMLESS: Final = re.compile(r" TO (?:DISK|VOLUME) | RECOMPRESS ")
 
 
 def refuse_expiring_rows(clickhouse: ClickHouse, tables: Sequence[str]) -> None:
-    """See that none of these tables deletes rows or values by itself. Reads only.
+    """Check that none of these tables deletes rows or values by itself. Only reads.
 
     Raises:
-        Fatal: one does; with its name.
+        Fatal: a table does; the message names it.
     """
     if clickhouse.target.folder is not None:
-        return  # nobody else can change the tables of the embedded engine
+        return  # only this process can change the tables of the embedded engine
     found = clickhouse.rows(
         "expiring_rows",
         "SELECT name, create_table_query FROM system.tables "
@@ -34,9 +34,9 @@ def refuse_expiring_rows(clickhouse: ClickHouse, tables: Sequence[str]) -> None:
     )
     if expiring := [str(name) for name, made in found if _expires(str(made))]:
         raise Fatal(
-            f"{clickhouse.target.shown}: a TTL deletes rows or values of the table {', '.join(expiring)}, so events "
-            f"would be lost without a word. Remove it with ALTER TABLE {expiring[0]} REMOVE TTL (or MODIFY COLUMN .. "
-            "REMOVE TTL), and drop old partitions by hand."
+            f"{clickhouse.target.display_name}: a TTL deletes rows or values of the table {', '.join(expiring)}, so events "
+            f"would be lost without an error. Remove it with ALTER TABLE {expiring[0]} REMOVE TTL (or MODIFY COLUMN .. "
+            "REMOVE TTL), and drop old partitions by hand instead."
         )
 
 
@@ -49,7 +49,7 @@ def _expires(create_table: str) -> bool:
 
 
 def _rules(text: str) -> Iterator[str]:
-    """The parts of a TTL, which commas outside of parentheses divide."""
+    """The parts of a TTL, separated by commas outside of parentheses."""
     depth = begin = 0
     for at, sign in enumerate(text):
         depth += (sign == "(") - (sign == ")")

@@ -1,4 +1,4 @@
-"""Numbered SQL, applied once, recorded, and never edited afterwards."""
+"""Applies numbered SQL files. Each is applied once, recorded, and never edited afterwards."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ class Migration:
 
     @property
     def sha256(self) -> str:
-        """Fingerprint recorded when the migration was applied."""
+        """The fingerprint that is recorded when the migration is applied."""
         return hashlib.sha256(self.text.encode()).hexdigest()
 
     @property
     def statements(self) -> tuple[str, ...]:
-        """The statements without comments and empty rests."""
+        """The statements, without comments and empty remainders."""
         lines = [line for line in self.text.splitlines() if not line.lstrip().startswith("--")]
         return tuple(part.strip() for part in "\n".join([*lines, ""]).split(";\n") if part.strip().strip(";"))
 
@@ -45,12 +45,12 @@ def packaged_migrations() -> tuple[Migration, ...]:
 
 
 def migrate(clickhouse: ClickHouse, migrations: tuple[Migration, ...] | None = None) -> tuple[Migration, ...]:
-    """Apply what is missing, in order; returns what was applied now.
+    """Apply the missing migrations in order; returns those that were applied.
 
     Raises:
         Fatal: an applied migration was edited, or the database is newer than this program.
     """
-    wanted = packaged_migrations() if migrations is None else migrations
+    known = packaged_migrations() if migrations is None else migrations
     clickhouse.create_database()
     clickhouse.command(
         "migrate",
@@ -58,14 +58,14 @@ def migrate(clickhouse: ClickHouse, migrations: tuple[Migration, ...] | None = N
         "applied_at DateTime64(3, 'UTC') DEFAULT now64(3)) ENGINE = MergeTree ORDER BY number",
     )
     applied = _applied(clickhouse)
-    _refuse_newer(applied, wanted)
+    _refuse_newer(applied, known)
     done = []
-    for migration in wanted:
+    for migration in known:
         if migration.number in applied:
             if applied[migration.number] != migration.sha256:
                 raise Fatal(
-                    f"Migration {migration.number:04d}_{migration.name} was edited after it was applied: restore the file "
-                    "and put the change into a new number."
+                    f"Migration {migration.number:04d}_{migration.name} was edited after it was applied. Restore the file "
+                    "and put the change into a new migration."
                 )
             continue
         for statement in migration.statements:
@@ -81,24 +81,24 @@ def migrate(clickhouse: ClickHouse, migrations: tuple[Migration, ...] | None = N
 
 
 def missing_migrations(clickhouse: ClickHouse) -> tuple[Migration, ...]:
-    """Which migrations the database lacks; all of them when it does not exist. Reads only, and changes nothing.
+    """The migrations that the database lacks; all of them when it does not exist. Only reads.
 
     Raises:
         Fatal: the database is newer than this program.
     """
-    wanted = packaged_migrations()
+    known = packaged_migrations()
     try:
         applied = _applied(clickhouse)
     except Fatal as error:
-        if getattr(error.__cause__, "code", None) not in _NOT_THERE:
+        if getattr(error.__cause__, "code", None) not in _MISSING:
             raise
         applied = {}
-    _refuse_newer(applied, wanted)
-    return tuple(migration for migration in wanted if migration.number not in applied)
+    _refuse_newer(applied, known)
+    return tuple(migration for migration in known if migration.number not in applied)
 
 
 #: UNKNOWN_TABLE, UNKNOWN_DATABASE.
-_NOT_THERE = frozenset({60, 81})
+_MISSING = frozenset({60, 81})
 
 
 def _applied(clickhouse: ClickHouse) -> dict[int, str]:
@@ -106,7 +106,7 @@ def _applied(clickhouse: ClickHouse) -> dict[int, str]:
     return {int(number): str(sha256) for number, sha256 in rows}
 
 
-def _refuse_newer(applied: dict[int, str], wanted: tuple[Migration, ...]) -> None:
-    known = {migration.number for migration in wanted}
-    if newer := sorted(set(applied) - known):
-        raise Fatal(f"The database has migration {newer[-1]:04d}, this program ends at {max(known):04d}: update it.")
+def _refuse_newer(applied: dict[int, str], known: tuple[Migration, ...]) -> None:
+    numbers = {migration.number for migration in known}
+    if newer := sorted(set(applied) - numbers):
+        raise Fatal(f"The database has migration {newer[-1]:04d}, this program ends at {max(numbers):04d}. Update the program.")

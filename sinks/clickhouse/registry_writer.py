@@ -1,4 +1,4 @@
-"""Writes the registry of agencies, so that boards and ad hoc queries can name what they show."""
+"""Writes the registry of agencies, so that boards and ad hoc queries can show names."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
+from sinks.clickhouse.arrow import arrow_stream
 from sinks.clickhouse.client import ClickHouse
-from sinks.clickhouse.store import arrow_stream
 from sinks.tables import AGENCIES
 
 
@@ -28,8 +28,7 @@ class AgencyRow:
 
 
 def write_agencies(clickhouse: ClickHouse, rows: Iterable[AgencyRow]) -> None:
-    """Store the registry; the same rows again change nothing."""
+    """Store the registry. Idempotent."""
     listed = list(rows)
-    names = AgencyRow.__slots__
-    table = pa.table({name: [getattr(row, name) for row in listed] for name in names})
+    table = pa.table({name: [getattr(row, name) for row in listed] for name in AgencyRow.__slots__})
     clickhouse.insert("write_agencies", AGENCIES, table.column_names, arrow_stream(table), "ArrowStream")

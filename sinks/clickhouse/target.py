@@ -1,4 +1,4 @@
-"""Which ClickHouse: the parsed address, its time limit, and a representation that hides the password."""
+"""The address of a ClickHouse: parsed, with its timeout, and shown without its password."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Self
 from urllib.parse import SplitResult, unquote, urlsplit
 
-#: Database of the embedded engine, and of a server whose address names none.
+#: Database of the embedded engine, and of a server whose address does not name one.
 DATABASE = "portalpulse"
 _FORM = "a ClickHouse address is chdb:FOLDER or http(s)://user:password@host:port/database"
 _ENCODE = (
@@ -46,7 +46,7 @@ class Target:
             raise ValueError(_FORM)
         database = parts.path.strip("/") or DATABASE
         if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", database):
-            raise ValueError(f"the database name {database!r} may hold letters, digits and _ only")
+            raise ValueError(f"the database name {database!r} may contain only letters, digits and _")
         secure = parts.scheme == "https"
         return cls(
             timeout=timeout,
@@ -59,8 +59,8 @@ class Target:
         )
 
     @property
-    def shown(self) -> str:
-        """The address for people, without the password."""
+    def display_name(self) -> str:
+        """The address for messages, without the password."""
         if self.folder is not None:
             return f"the embedded ClickHouse in {self.folder}"
         return f"ClickHouse at {self.host}:{self.port}"
@@ -70,7 +70,7 @@ def _split(url: str) -> tuple[SplitResult, int | None]:
     """The parts of an address, and its port.
 
     Raises:
-        ValueError: it cannot be split. The sentence quotes nothing of it: any piece may be part of the password.
+        ValueError: it cannot be split. The message quotes no part of it, because any part may belong to the password.
     """
     try:
         parts = urlsplit(url)
@@ -79,13 +79,13 @@ def _split(url: str) -> tuple[SplitResult, int | None]:
     if "@" in f"{parts.path}{parts.query}{parts.fragment}":
         raise ValueError(_ENCODE)
     if parts.query or parts.fragment:
-        raise ValueError("nothing may follow the database, neither ? nor #")
+        raise ValueError("nothing may follow the database name, neither ? nor #")
     if any(sign.isspace() or not sign.isprintable() for sign in parts.hostname or ""):
-        raise ValueError("its host has a space or a control character")
+        raise ValueError("the host contains a space or a control character")
     try:
         port = parts.port
     except ValueError:
         port = 0
     if port == 0:
-        raise ValueError(f"its port is no number from 1 to 65535; {_ENCODE}")
+        raise ValueError(f"the port is not a number from 1 to 65535; {_ENCODE}")
     return parts, port

@@ -1,5 +1,5 @@
-"""What the pipeline asks of a destination: a store for events and tallies, and a reader for figures.
+"""What the pipeline needs from a destination: a store for events, tallies and dead letters, a reader of figures, an audit.
 
-Every method blocks until the destination has answered and raises only errors of ``sinks.errors``. All writes may be repeated:
-the same rows again change nothing. An implementation is held to ``tests/contract/store_suite.py``.
+Every method blocks until the destination has answered and raises only errors of ``sinks.errors``. Every write is idempotent:
+writing the same rows again changes nothing. Every implementation passes the suites in tests/contract.
 """

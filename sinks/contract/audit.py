@@ -1,4 +1,4 @@
-"""The audit as the pipeline asks for it: comparisons of tallies with events, repeats, and repair."""
+"""The audit: comparisons of tallies with events, repeats, and repair."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from sinks.contract.tallies import Counts
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """A tally that the stored events do not explain.
+    """A tally that does not match the stored events.
 
-    A right tally lies between ``due`` (events stored so long ago that they must be counted) and ``stored`` (all of them), count
-    by count; so does its time of the newest event. ``drift`` is the number of events by which it lies outside: the most that
-    any count does, and 1 when only the time is wrong.
+    Every count of a correct tally is between ``due`` (events that must be counted by now) and ``stored`` (all events), and so is
+    its time of the newest event. ``drift`` is the number of events by which the tally is outside: the largest deviation of
+    any count, and 1 when only the time is wrong.
 
-    ``bucket``: the minute (aware) or the civil day; ``procedure`` is empty save in the procedure tier; a time is None where
+    ``bucket``: the minute (aware) or the civil day. ``procedure`` is empty except in the procedure tier. A time is None where
     there is no event or no tally.
     """
 
@@ -40,12 +40,12 @@ class Difference:
 
 @dataclass(frozen=True, slots=True)
 class Acknowledged:
-    """How far the workers' consumer group had acknowledged a topic, so that counted events can be told from those in hand.
+    """The offsets that the workers' consumer group had committed, to distinguish counted events from events in progress.
 
     A worker acknowledges a message after its event is counted in every tier. So an event below the committed offset of its
-    partition must be tallied, and one from there to the end of the log is in a worker's hands.
+    partition must be tallied, and one from there to the end of the log is still being processed.
 
-    ``as_of``: the storage's clock, read before the group was asked; events stored later are in hand, too.
+    ``as_of``: the storage's clock, read before the offsets were fetched; events stored later are in progress, too.
     ``partitions``: partition -> (committed offset, end of the log).
     """
 
@@ -56,7 +56,7 @@ class Acknowledged:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """One tier of one civil day compared: how many buckets, how many differ, by how many events, and some of them.
+    """One tier of one civil day compared: number of buckets, how many differ, by how many events, and some differences.
 
     ``stuck``: how many of these a recount would not replace, because their version is higher than the one it would write.
     ``late``: events by which tallies are behind the stored events without being wrong. ``in_hand``: stored events that are
@@ -74,7 +74,7 @@ class Comparison:
 
 @dataclass(frozen=True, slots=True)
 class EventRef:
-    """An event as an example of a finding."""
+    """What identifies an event, as an example in a report."""
 
     agency: str
     occurred_at: dt.datetime
@@ -83,7 +83,7 @@ class EventRef:
 
 @dataclass(frozen=True, slots=True)
 class Repeats:
-    """Repeats of something that should be there once: how many names are concerned, and some of them with their events."""
+    """Values that should belong to one event but do not: how many there are, and some of them with their events."""
 
     count: int
     examples: Mapping[str, tuple[EventRef, ...]]
@@ -91,25 +91,25 @@ class Repeats:
 
 @dataclass(frozen=True, slots=True)
 class HashShard:
-    """One of ``of`` equal shares of all names, by their hash: what is searched at once, so that memory stays bounded."""
+    """Part ``index`` (from 0) of ``count`` parts of all values, by their hash. One part is searched at a time to bound memory."""
 
-    number: int
-    of: int
+    index: int
+    count: int
 
 
 class TallyAudit(Protocol):
-    """Where the tallies are compared with the distinct events they were counted from. Reads only."""
+    """Compares the tallies with the distinct events that they count. Only reads."""
 
     def civil_days(self, first: dt.date | None = None, last: dt.date | None = None) -> Mapping[dt.date, int]:
-        """Every civil day with events or tallies of any tier, ascending: rows of events, repeats included; a cost."""
+        """Every civil day with events or tallies of any tier, ascending, and its rows of events, repeats included."""
         ...
 
-    def touched(self, within: dt.timedelta) -> Sequence[dt.date]:
-        """Civil days of the events that were stored within the last ``within``, by the storage's own clock; ascending."""
+    def recently_stored_days(self, within: dt.timedelta) -> Sequence[dt.date]:
+        """Civil days of the events that were stored within the last ``within``, by the storage's clock; ascending."""
         ...
 
     def now(self) -> dt.datetime:
-        """The storage's own clock, which dates the events as they are stored; aware, to the millisecond."""
+        """The storage's clock, which timestamps events when they are stored; aware, to the millisecond."""
         ...
 
     def compare(
@@ -117,29 +117,29 @@ class TallyAudit(Protocol):
     ) -> Comparison:
         """Compare every (agency, bucket) of a day.
 
-        Events that need not be tallied yet: with ``settle`` 0 none. With ``acknowledged`` those that the group has not
-        acknowledged. Of events that it says nothing about, and of all events without it: those stored within the last
-        ``settle``. It says nothing about other topics and partitions, and about offsets beyond the end of the log, which
-        belong to an earlier topic of the same name.
+        Events that need not be tallied yet: none with ``settle`` 0. With ``acknowledged``, those that the group has not
+        acknowledged. Of events that it does not cover, and of all events without it, those stored within the last ``settle``.
+        It does not cover other topics and partitions, nor offsets beyond the end of the log, which belong to an earlier topic of
+        the same name.
 
         Totals are exact; at most ``limit`` differences are listed.
         """
         ...
 
     def contradictions(self, day: dt.date, *, limit: int) -> Repeats:
-        """Events of a day that are stored more than once with different contents; seen only until the storage merges them."""
+        """Events of a day that are stored more than once with different contents; visible only until the storage merges them."""
         ...
 
-    def reused_event_ids(self, days: tuple[dt.date, dt.date] | None, share: HashShard, *, limit: int) -> Repeats:
-        """Event ids that stand for several events: another agency or another time. ``days`` None: all; both ends included."""
+    def reused_event_ids(self, days: tuple[dt.date, dt.date] | None, shard: HashShard, *, limit: int) -> Repeats:
+        """Event ids shared by events of different agencies or times. ``days`` None: all; both ends included."""
         ...
 
-    def settled_twice(self, days: tuple[dt.date, dt.date] | None, share: HashShard, *, limit: int) -> Repeats:
-        """Dossiers that more than one event says are settled. ``days`` None: all; both ends included."""
+    def settled_twice(self, days: tuple[dt.date, dt.date] | None, shard: HashShard, *, limit: int) -> Repeats:
+        """Dossiers that are settled by more than one event. ``days`` None: all; both ends included."""
         ...
 
     def newest_positions(self, topic: str) -> Mapping[int, int]:
-        """The highest offset of each partition that is kept, as an event or as a dead letter."""
+        """The highest offset of each partition that is stored as an event or as a dead letter."""
         ...
 
     def unread(self, topic: str) -> Sequence[UnreadRange]:
@@ -147,35 +147,35 @@ class TallyAudit(Protocol):
         ...
 
     def kept_within(self, topic: str, ranges: Sequence[tuple[int, int, int]]) -> Sequence[int]:
-        """For each (partition, first, end): how many of its offsets are those of an event or a dead letter.
+        """For each (partition, first, end): how many of its offsets are stored as an event or a dead letter.
 
-        Of an event that was sent twice only one offset is known.
+        Of an event that was sent twice only one offset is stored.
         """
         ...
 
     def missing(self, messages: pa.Table) -> Sequence[tuple[int, int]]:
-        """Which messages are kept in no form, as (partition, offset).
+        """Messages that are neither stored nor dead-lettered, as (partition, offset).
 
-        ``messages``: topic, partition, offset, and agency, occurred_at, event_id of the event they hold (null when they hold
-        none). A message is kept when its event is stored, or when its position is that of an event or of a dead letter.
+        ``messages``: topic, partition, offset, and agency, occurred_at, event_id of the event in them (null when there is none).
+        A message is kept when its event is stored, or when its position is that of a stored event or a dead letter.
         """
         ...
 
 
 class TallyRepair(Protocol):
-    """What a recount alone cannot put right; used beside it, also while workers are at work."""
+    """Corrections that a recount alone cannot make. Safe while workers run."""
 
     def raise_epoch(self, reason: str) -> int:
-        """Make every later recount win over every tally there is now; returns the new epoch.
+        """Make every later recount win over every existing tally; returns the new epoch.
 
-        A recount that began before may still be under way; whatever it saw was stored before.
+        A recount that started earlier may still be running; it counts only events that were stored before.
         """
         ...
 
     def clear_orphans(self, tier: Tier, day: dt.date) -> None:
-        """Write zeros over the tallies of a day that no event explains. Needs a raised epoch to win."""
+        """Write zeros over the tallies of a day that have no events. Requires a raised epoch to win."""
         ...
 
     def purge_superseded(self, tier: Tier, days: Sequence[dt.date]) -> None:
-        """Remove rows of these days that newer versions replaced, so that no reader can meet them. Rewrites their months."""
+        """Delete rows of these days that newer versions replaced, so that no query can read them. Rewrites their months."""
         ...

@@ -1,4 +1,4 @@
-"""Dead letters as the pipeline asks for them: the messages, the ways to look at them, and the limit's memory."""
+"""Dead letters: the messages, their store, and the persistent state of the dead-letter limit."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Protocol
 
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
-    """A message that is no event, whole: raw bytes, position and reason. (topic, partition, offset) identifies it."""
+    """A complete message that is not a valid event: raw bytes, position and reason. (topic, partition, offset) identifies it."""
 
     topic: str
     partition: int
@@ -21,26 +21,26 @@ class DeadLetter:
     error: str
 
 
-#: What names a dead letter: topic, partition, offset.
+#: What identifies a dead letter: topic, partition, offset.
 Position = tuple[str, int, int]
 
 
 @dataclass(frozen=True, slots=True)
 class DeadLetterFilter:
-    """Which dead letters are meant; nothing set means all that wait. Dropped letters never are.
+    """Which dead letters to select. Without criteria: all that were not replayed. Dropped ones are never selected.
 
-    ``since`` (included) and ``until`` (not) bound the time of the first sighting.
+    ``since`` (included) and ``until`` (not included) bound the time at which a message was first dead-lettered.
     """
 
     reasons: tuple[str, ...] = ()
     topics: tuple[str, ...] = ()
     since: dt.datetime | None = None
     until: dt.datetime | None = None
-    replayed: bool = False  # also those that were replayed already
+    replayed: bool = False  # also select dead letters that were replayed already
 
     @property
-    def chooses(self) -> bool:
-        """Whether anything narrows it down."""
+    def has_criteria(self) -> bool:
+        """Whether any criterion narrows the selection."""
         return bool(self.reasons or self.topics or self.since or self.until)
 
 
@@ -59,43 +59,43 @@ class DeadLetterEntry:
 
     @property
     def position(self) -> Position:
-        """What names it."""
+        """What identifies it."""
         return self.topic, self.partition, self.offset
 
 
 class DeadLetterStore(Protocol):
-    """Where messages set aside are looked at, marked and dropped. Pages ascend by position and go on behind ``after``."""
+    """Where dead letters are read, marked and dropped. Pages ascend by position and continue after ``after``."""
 
-    def counts(self, wanted: DeadLetterFilter) -> Mapping[str, int]:
-        """Letters by reason."""
+    def counts(self, criteria: DeadLetterFilter) -> Mapping[str, int]:
+        """Dead letters by reason."""
         ...
 
-    def entries(self, wanted: DeadLetterFilter, *, limit: int, after: Position | None = None) -> Sequence[DeadLetterEntry]:
-        """A page of letters without their bytes."""
+    def entries(self, criteria: DeadLetterFilter, *, limit: int, after: Position | None = None) -> Sequence[DeadLetterEntry]:
+        """A page of dead letters without their bytes."""
         ...
 
-    def letters(self, wanted: DeadLetterFilter, *, limit: int, after: Position | None = None) -> Sequence[DeadLetter]:
-        """A page of letters, whole. A message without a key comes back with an empty one as None."""
+    def dead_letters(self, criteria: DeadLetterFilter, *, limit: int, after: Position | None = None) -> Sequence[DeadLetter]:
+        """A page of complete dead letters. An empty key is returned as None, like a missing one."""
         ...
 
     def find(self, position: Position) -> tuple[DeadLetter, DeadLetterEntry] | None:
-        """One letter, replayed or not; None when there is none or it was dropped."""
+        """One dead letter, replayed or not; None when there is none or it was dropped."""
         ...
 
-    def mark_replayed(self, letters: Sequence[DeadLetter]) -> None:
-        """Remember that these were sent again; dropped ones stay dropped."""
+    def mark_replayed(self, dead_letters: Sequence[DeadLetter]) -> None:
+        """Record that these were sent again; dropped ones stay dropped."""
         ...
 
-    def drop(self, wanted: DeadLetterFilter) -> int:
-        """Remove letters for good, also when their message is delivered again; returns how many."""
+    def drop(self, criteria: DeadLetterFilter) -> int:
+        """Remove dead letters permanently, also when their message is redelivered; returns how many."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class DeadLetterCheckpoint:
-    """What the dead-letter limit had counted of a partition when all messages up to ``offset`` (included) were judged.
+    """The counts of the dead-letter limit for a partition when all messages up to ``offset`` (included) were validated.
 
-    ``run``: refusals in a row at the end. ``groups``: the latest messages, oldest first, as (messages, refusals among them).
+    ``run``: consecutive rejections at the end. ``groups``: the latest messages, oldest first, as (messages, rejections).
     """
 
     topic: str
@@ -107,10 +107,10 @@ class DeadLetterCheckpoint:
 
 @dataclass(frozen=True, slots=True)
 class DeadLetterLimitState:
-    """What is known of a partition below some offset.
+    """The state of a partition below some offset.
 
-    ``checkpoint``: the latest below it. ``newest``: offset of the latest one of all, -1 when there is none.
-    ``accepted_until``: messages below this offset may be set aside whatever they are.
+    ``checkpoint``: the latest one below it. ``newest``: offset of the latest checkpoint of all, -1 when there is none.
+    ``accepted_until``: messages below this offset may be dead-lettered without a limit.
     """
 
     checkpoint: DeadLetterCheckpoint | None = None
@@ -119,16 +119,16 @@ class DeadLetterLimitState:
 
 
 class DeadLetterLimitStore(Protocol):
-    """Where the counts of the dead-letter limit outlive the worker that made them."""
+    """Keeps the counts of the dead-letter limit when a worker ends."""
 
     def limit_state(self, topic: str, partition: int, *, before: int) -> DeadLetterLimitState:
-        """What is known of a partition below the offset ``before``."""
+        """The state of a partition below the offset ``before``."""
         ...
 
     def insert_checkpoints(self, checkpoints: Sequence[DeadLetterCheckpoint]) -> None:
-        """Keep them; one at an offset that has one already replaces it. Durable when it returns."""
+        """Store checkpoints; one at the same offset is replaced. Durable when it returns."""
         ...
 
     def accept(self, topic: str, partition: int, until: int) -> None:
-        """Messages below the offset ``until`` may be set aside whatever they are. Once accepted, always accepted."""
+        """Allow messages below the offset ``until`` to be dead-lettered without a limit. An acceptance is permanent."""
         ...

@@ -1,4 +1,4 @@
-"""The store of events: rows in, tallies recounted, and what left the log before it was read."""
+"""The store of events: inserts, recounts of tallies, and offsets that left the log before they were read."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class UnreadCause(enum.StrEnum):
 class UnreadRange:
     """Offsets ``first`` up to, not including, ``end`` of one partition, which left the log before ``group`` read them.
 
-    How many messages they held nobody can tell: ends of transactions and aborted messages have offsets, too.
+    The number of messages in them is unknown: ends of transactions and aborted messages have offsets, too.
     """
 
     topic: str
@@ -37,14 +37,14 @@ class UnreadRange:
 
 
 class EventStore(Protocol):
-    """Where a worker writes. Order of use: events, then the minutes they touch, then days and procedures."""
+    """Where a worker writes. Order of use: events, then their minutes, then their days and procedures."""
 
     def insert_events(self, rows: pa.Table) -> None:
         """Store events (``pipeline.ingest.event_rows.ROW_SCHEMA``). Durable when it returns."""
         ...
 
-    def insert_dead_letters(self, letters: Sequence[DeadLetter]) -> None:
-        """Store messages set aside. Durable when it returns."""
+    def insert_dead_letters(self, dead_letters: Sequence[DeadLetter]) -> None:
+        """Store dead letters. Durable when it returns."""
         ...
 
     def insert_unread(self, ranges: Sequence[UnreadRange]) -> None:
@@ -52,13 +52,13 @@ class EventStore(Protocol):
         ...
 
     def recount_minutes(self, span: Span) -> None:
-        """Count the distinct events of every (agency, minute) of the span anew."""
+        """Recount the distinct events of every (agency, minute) of the span."""
         ...
 
     def roll_up_days(self, days: Days) -> None:
-        """Sum the minute tallies of every (agency, civil day) anew."""
+        """Recompute the sum of the minute tallies of every (agency, civil day)."""
         ...
 
     def recount_procedures(self, days: Days) -> None:
-        """Count the distinct events of every (agency, civil day, procedure) anew."""
+        """Recount the distinct events of every (agency, civil day, procedure)."""
         ...

@@ -1,4 +1,4 @@
-"""Tallies as the pipeline asks for them: what a recount covers, the counts, and a reader of figures."""
+"""Tallies: what a recount covers, the counts, and a reader of figures."""
 
 from __future__ import annotations
 
@@ -46,10 +46,10 @@ class Counts:
 
 @dataclass(frozen=True, slots=True)
 class TallyTotals:
-    """How far the tallies are: distinct events stored, and events counted in the tier that is farthest from that number.
+    """Distinct events stored, and events counted in the tier that deviates more from that number.
 
-    Of the minute and the day tallies the farther one is told, so that a tier that counts too much is not hidden by one
-    that is late. Both are totals: only the audit sees differences that make up for each other.
+    Of the minute and the day tallies the one that deviates more is reported, so that over-counting in one cannot hide lag in the
+    other. Both numbers are totals: only the audit finds differences that cancel each other out.
     """
 
     stored: int
@@ -65,7 +65,7 @@ class Arrivals:
 
 
 class TallyReader(Protocol):
-    """Where figures are read. Everything is counted from the tallies, never from increments."""
+    """Where figures are read. Tallies are recounts of the stored events, never sums of increments."""
 
     def counts_between(self, start: dt.datetime, end: dt.datetime) -> Mapping[str, Counts]:
         """Counts by agency from the minute tallies, ``start`` included, ``end`` not (whole minutes)."""
@@ -79,20 +79,20 @@ class TallyReader(Protocol):
         """Time of each agency's newest event that is not later than ``until``."""
         ...
 
-    def standing(self) -> TallyTotals:
-        """Distinct events stored and events tallied. May be as old as a few times the cost of counting them."""
+    def totals(self) -> TallyTotals:
+        """Distinct events stored and events tallied. The answer may be as old as a few times the duration of counting."""
         ...
 
     def dead_letters_by_reason(self) -> Mapping[str, int]:
-        """Messages set aside so far, replayed and dropped ones included: it never falls."""
+        """Dead-lettered messages so far, replayed and dropped ones included, so that the number never falls."""
         ...
 
     def arrivals(self, within: dt.timedelta) -> Arrivals:
-        """Messages that arrived within the last ``within``, by the storage's own clock; the events are an estimate (1 %)."""
+        """Messages that arrived within the last ``within``, by the storage's clock; the events are an estimate (1 %)."""
         ...
 
     def events(self, first: dt.date, last: dt.date, agencies: Sequence[str] | None) -> Iterator[bytes]:
-        """Distinct events of whole civil days in the form of the contract: pieces of NDJSON, in the order of time."""
+        """Distinct events of whole civil days as messages of the event contract: chunks of NDJSON, in the order of time."""
         ...
 
     def ping(self) -> None:

@@ -163,7 +163,7 @@ class AuditSuite:
     def test_an_empty_place_shows_no_difference(self, place):
         """Without events and tallies there are no days and nothing to compare."""
         assert place.audit.civil_days() == {}
-        assert place.audit.touched(LONG_AGO) == []
+        assert place.audit.recently_stored_days(LONG_AGO) == []
         assert {look.buckets for look in place.look().values()} == {0}
 
     @pytest.mark.parametrize("tier", list(Tier), ids=str)
@@ -319,8 +319,8 @@ class AuditSuite:
     def test_touched_days_are_those_of_new_events(self, place):
         """Days are touched by what was stored lately, however old the events are, and by nothing when the time is over."""
         place.take([an_event(), an_event(occurred_at=MORNING - 300 * DAY)])
-        assert place.audit.touched(LONG_AGO) == [civil_day(MORNING - 300 * DAY), TODAY]
-        assert place.audit.touched(AT_ONCE) == []
+        assert place.audit.recently_stored_days(LONG_AGO) == [civil_day(MORNING - 300 * DAY), TODAY]
+        assert place.audit.recently_stored_days(AT_ONCE) == []
 
     def test_what_was_stored_just_now_is_not_due(self, place):
         """Events younger than the settling time may be tallied or not; what is older, or tallied beyond them, drifts."""

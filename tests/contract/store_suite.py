@@ -91,7 +91,7 @@ class StoreSuite:
         assert place.reader.counts_of_days(TODAY, TODAY) == before
         assert before["H17"].events == 20
         assert {key[2]: counts.events for key, counts in place.procedures().items()} == {"1.001612": 20}
-        assert place.reader.standing() == TallyTotals(20, 20)
+        assert place.reader.totals() == TallyTotals(20, 20)
 
     def test_events_at_both_ends_of_what_the_tables_hold(self, place):
         """The first and the last millisecond that the judge accepts are counted in their own minute, day and procedure."""
@@ -103,7 +103,7 @@ class StoreSuite:
             assert place.reader.counts_of_days(day, day)["H17"].events == 1
             assert place.reader.counts_between(*Period(day, day).instants())["H17"].events == 1
             assert place.reader.last_events(ends[day] + dt.timedelta(hours=1))["H17"] == ends[day]
-        assert place.reader.standing() == TallyTotals(3, 3)
+        assert place.reader.totals() == TallyTotals(3, 3)
 
     def test_a_period_may_have_any_days(self, place):
         """Days that no table can hold have no events, whatever their number; they neither fail nor turn into other days."""
@@ -282,7 +282,7 @@ class StoreSuite:
         place.store.recount_procedures(days)
         assert place.reader.counts_of_days(dt.date(2016, 1, 1), dt.date(2025, 12, 31))["H17"].events == 117
         assert len(place.procedures()) == 117
-        assert place.reader.standing() == TallyTotals(117, 117)
+        assert place.reader.totals() == TallyTotals(117, 117)
 
     def test_the_same_id_of_another_agency_is_another_event(self, place):
         """Agency, time and id together name an event; none of two with one id is lost."""
@@ -338,7 +338,7 @@ class StoreSuite:
         assert place.reader.counts_between(EVER.start, EVER.end) == {}
         assert place.reader.counts_of_days(TODAY, TODAY) == {}
         assert place.reader.last_events(MORNING) == {}
-        assert place.reader.standing() == TallyTotals(0, 0)
+        assert place.reader.totals() == TallyTotals(0, 0)
         place.reader.ping()
 
     def test_counts_between_includes_its_start_only(self, place):
@@ -408,7 +408,7 @@ class StoreSuite:
         """A minute tally above the truth shows as counted twice although the days are right, and goes when the events come."""
         events = [an_event(), an_event()]
         place.take(events[:1])
-        assert place.reader.standing() == TallyTotals(1, 1)
+        assert place.reader.totals() == TallyTotals(1, 1)
         place.late_recount("H17", MORNING, 3)
         self._await_standing(place, TallyTotals(1, 3), ahead=True)
         place.take([*events, an_event()])
@@ -426,7 +426,7 @@ class StoreSuite:
     def _await_standing(place, wanted: TallyTotals, *, ahead: bool = False) -> None:
         """Ask until the answer is the wanted one; it may be as old as a few times the cost of counting."""
         deadline = time.monotonic() + 60
-        while (standing := place.reader.standing()) != wanted:
+        while (standing := place.reader.totals()) != wanted:
             assert ahead or standing.stored >= standing.tallied
             assert time.monotonic() < deadline, standing
             time.sleep(0.02)

@@ -41,7 +41,7 @@ def test_nothing(letters):
     """Without letters everything is empty, and dropping drops none."""
     assert letters.counts(WAITING) == {}
     assert letters.entries(WAITING, limit=10) == []
-    assert letters.letters(WAITING, limit=10) == []
+    assert letters.dead_letters(WAITING, limit=10) == []
     assert letters.find(("a", 0, 1)) is None
     letters.mark_replayed([])
     assert letters.drop(DeadLetterFilter(reasons=("x",))) == 0
@@ -51,7 +51,7 @@ def test_every_byte_comes_back(letters, keep):
     """Key, value and error come back as they were; a tombstone differs from an empty message."""
     kept = [a_letter(1, value=BYTES, key=BYTES), a_letter(2, value=None), a_letter(3, value=b""), a_letter(4, key=None)]
     keep(kept)
-    assert letters.letters(WAITING, limit=10) == kept
+    assert letters.dead_letters(WAITING, limit=10) == kept
     assert [entry.size for entry in letters.entries(WAITING, limit=10)] == [len(BYTES), None, 0, 1]
     letter, entry = letters.find(("a", 0, 1))
     assert letter == kept[0]
@@ -69,7 +69,7 @@ def test_pages_hold_every_letter_once(letters, keep):
         seen += [entry.position for entry in page]
         after = seen[-1]
     assert seen == sorted((letter.topic, letter.partition, letter.offset) for letter in kept)
-    whole = letters.letters(WAITING, limit=3, after=seen[4])
+    whole = letters.dead_letters(WAITING, limit=3, after=seen[4])
     assert [(letter.topic, letter.partition, letter.offset) for letter in whole] == seen[5:8]
 
 
@@ -113,7 +113,7 @@ def test_a_dropped_letter_stays_dropped(letters, keep, clickhouse):
     for wanted in (WAITING, ALL):
         assert [entry.offset for entry in letters.entries(wanted, limit=9)] == [1]
         assert letters.counts(wanted) == {"not_json": 1}
-        assert [letter.offset for letter in letters.letters(wanted, limit=9)] == [1]
+        assert [letter.offset for letter in letters.dead_letters(wanted, limit=9)] == [1]
     assert letters.find(("a", 0, 2)) is None
     assert letters.drop(ALL) == 1
     assert clickhouse.rows("test", "SELECT offset FROM dead_letters") == []

@@ -315,17 +315,17 @@ def read(clickhouse):
         "days": reader.counts_of_days(FIRST, LAST),
         "last events": reader.last_events(end),
         "last events by the minute": reader.last_events(DAYS[-1] + dt.timedelta(seconds=30)),
-        "standing": reader.standing(),
+        "standing": reader.totals(),
         "reasons": reader.dead_letters_by_reason(),
         "arrivals": reader.arrivals(dt.timedelta(hours=1)),
         "events": b"".join(reader.events(FIRST, LAST, None)),
         "some events": b"".join(reader.events(FIRST, LAST, ["H01", "H02"])),
-        "letters": letters.letters(DeadLetterFilter(), limit=1_000),
+        "letters": letters.dead_letters(DeadLetterFilter(), limit=1_000),
         "all letters": letters.counts(DeadLetterFilter(replayed=True)),
         "page": [entry.position for entry in letters.entries(DeadLetterFilter(reasons=("reason_0",)), limit=8)],
         "replayed": [e.position for e in letters.entries(DeadLetterFilter(replayed=True), limit=99) if e.replayed_at],
         "civil days": audit.civil_days(),
-        "touched": audit.touched(dt.timedelta(hours=1)),
+        "recently stored days": audit.recently_stored_days(dt.timedelta(hours=1)),
         "compared": [audit.compare(tier, day, settle=dt.timedelta(0), limit=100) for tier in Tier for day in days[::2]],
         "contradictions": audit.contradictions(days[0], limit=5),
         "scattered": audit.reused_event_ids(None, HashShard(0, 1), limit=5),
@@ -398,7 +398,7 @@ def test_a_reader_needs_only_to_read(server, whole):
 def test_settings_that_do_not_arrive_are_noticed(server, monkeypatch):
     """A proxy that removes settings from requests is refused by the name of a setting that it removed."""
     with connected(server, "group", "whole") as clickhouse:
-        pool, send = clickhouse._pool, clickhouse._pool.urlopen
+        pool, send = clickhouse._server.pool, clickhouse._server.pool.urlopen
 
         def without_one(method, url, *more, **named):
             settings = pool.settings
@@ -464,7 +464,7 @@ FIGURES = {
         lambda clickhouse: ClickHouseStore(clickhouse).recount_minutes(Span(DAYS[0], DAYS[0] + dt.timedelta(hours=1))),
         lambda clickhouse: ClickHouseStore(clickhouse).recount_procedures(Days((FIRST,))),
         lambda clickhouse: ClickHouseReader(clickhouse).last_events(DAYS[-1]),
-        lambda clickhouse: ClickHouseReader(clickhouse).standing(),
+        lambda clickhouse: ClickHouseReader(clickhouse).totals(),
         lambda clickhouse: ClickHouseReader(clickhouse).arrivals(dt.timedelta(hours=1)),
         lambda clickhouse: list(ClickHouseReader(clickhouse).events(FIRST, LAST, None)),
     ),
@@ -472,12 +472,12 @@ FIGURES = {
         lambda clickhouse: ClickHouseStore(clickhouse).roll_up_days(Days((FIRST,))),
         lambda clickhouse: ClickHouseReader(clickhouse).counts_between(DAYS[0], DAYS[-1]),
         lambda clickhouse: ClickHouseReader(clickhouse).last_events(DAYS[-1]),
-        lambda clickhouse: ClickHouseReader(clickhouse).standing(),
+        lambda clickhouse: ClickHouseReader(clickhouse).totals(),
     ),
     AGENCY_DAY: (
         lambda clickhouse: ClickHouseReader(clickhouse).counts_of_days(FIRST, LAST),
         lambda clickhouse: ClickHouseReader(clickhouse).last_events(DAYS[-1]),
-        lambda clickhouse: ClickHouseReader(clickhouse).standing(),
+        lambda clickhouse: ClickHouseReader(clickhouse).totals(),
     ),
     DEAD_LETTERS: (
         lambda clickhouse: ClickHouseStore(clickhouse).insert_dead_letters(LETTERS),
@@ -573,7 +573,7 @@ def uneven(server):
     "found",
     [
         ("older", f"lacks migration {packaged_migrations()[-1].number:04d} of this program"),
-        ("newer", f"has migration 9999, this program ends at {packaged_migrations()[-1].number:04d}: update it."),
+        ("newer", f"has migration 9999, this program ends at {packaged_migrations()[-1].number:04d}. Update the program."),
         ("absent", "lacks migration 0001 of this program"),
     ],
     ids=lambda found: found[0],

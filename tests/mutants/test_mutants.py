@@ -59,8 +59,8 @@ MUTANTS = [
     Mutant(
         "tallies are recounted, not incremented",
         "sinks.clickhouse.store",
-        '_COUNTED = ", ".join(("count()", *',
-        '_COUNTED = ", ".join((f"count() + (SELECT sum(events) FROM {AGENCY_MINUTE} FINAL)", *',
+        '_COUNTED: Final = ", ".join(("count()", *',
+        '_COUNTED: Final = ", ".join((f"count() + (SELECT sum(events) FROM {AGENCY_MINUTE} FINAL)", *',
         f"{STORE}test_the_same_events_again_change_nothing",
     ),
     Mutant(
@@ -93,14 +93,14 @@ MUTANTS = [
     ),
     Mutant(
         "a civil day begins at 17:00 UTC",
-        "sinks.clickhouse.store",
+        "sinks.clickhouse.tally_sql",
         "dt.date.fromordinal(ordinal - 1).isoformat()} 17:00:00'",
         "dt.date.fromordinal(ordinal).isoformat()} 00:00:00'",
         "tests/contract/test_store.py::test_a_day_alone_holds_its_hours_and_no_others",
     ),
     Mutant(
         "the day tallies know the civil day",
-        "sinks.clickhouse.store",
+        "sinks.clickhouse.tally_sql",
         "toDate({column}, 'Asia/Ho_Chi_Minh')",
         "toDate({column}, 'UTC')",
         f"{STORE}test_civil_days_begin_at_seventeen_utc",
@@ -158,7 +158,7 @@ MUTANTS = [
     ),
     Mutant(
         "an unknown error stops, it is not tried for ever",
-        "sinks.clickhouse.client",
+        "sinks.clickhouse.driver_errors",
         "    return Fatal(text)",
         "    return Retryable(text)",
         "tests/unit/sinks/test_errors.py::test_everything_else_stops",

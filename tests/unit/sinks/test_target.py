@@ -71,8 +71,8 @@ def test_the_password_is_never_shown():
     target = Target.parse("http://user:s3cret@h:1/db", timeout=3)
     assert "s3cret" not in repr(target)
     assert "s3cret" not in str(target)
-    assert target.shown == "ClickHouse at h:1"
-    assert Target.parse("chdb:/a", timeout=1).shown == "the embedded ClickHouse in /a"
+    assert target.display_name == "ClickHouse at h:1"
+    assert Target.parse("chdb:/a", timeout=1).display_name == "the embedded ClickHouse in /a"
 
 
 @pytest.mark.parametrize(

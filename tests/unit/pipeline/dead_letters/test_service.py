@@ -51,11 +51,11 @@ class MemoryLetters:
         found = [letter.reason for letter in self._wanted(wanted)]
         return {reason: found.count(reason) for reason in found}
 
-    def letters(self, wanted, *, limit, after=None):
+    def dead_letters(self, wanted, *, limit, after=None):
         return list(self._wanted(wanted, after))[:limit]
 
     def entries(self, wanted, *, limit, after=None):
-        return [self._entry(letter) for letter in self.letters(wanted, limit=limit, after=after)]
+        return [self._entry(letter) for letter in self.dead_letters(wanted, limit=limit, after=after)]
 
     def find(self, position):
         return (self.kept[position][0], self._entry(self.kept[position][0])) if position in self.kept else None

@@ -89,7 +89,7 @@ def test_good_and_bad_messages_are_stored_and_acknowledged(rig):
     bad = b'{"a": "\xff"}'
     work.offer("one", a_message(), bad, a_message(), None, partition=2, offset=50)
     until(lambda: work.acknowledged == ["one"], "acknowledged")
-    assert store.standing().tallied == 2
+    assert store.totals().tallied == 2
     assert {at: (letter.key, letter.value, letter.reason) for at, (letter, _) in store.letters.items()} == {
         (TOPIC, 2, 51): (b"key-51", bad, "not_utf8"),
         (TOPIC, 2, 53): (b"key-53", None, "empty"),
@@ -128,7 +128,7 @@ def test_refused_rows_are_halved_down_to_dead_letters(rig):
     until(lambda: work.acknowledged == ["all"], "acknowledged")
     assert {offset for _, _, offset in store.letters} == {1_000, 1_033, 1_034, 1_099}
     assert len(store.kept) == 96
-    assert store.standing().tallied == 96
+    assert store.totals().tallied == 96
     letter = store.letters[TOPIC, 0, 1_033][0]
     assert letter.reason == "refused_by_storage"
     assert letter.error == "VIOLATED_CONSTRAINT"
@@ -185,7 +185,7 @@ def test_an_unforeseen_error_sets_one_message_aside():
             work.offer("one", a_message(), bad, hidden(), a_message(), partition=3, offset=70)
             until(lambda: work.acknowledged == ["one"], "acknowledged")
         assert work.failures == []
-        assert store.standing().tallied == 3
+        assert store.totals().tallied == 3
         [(letter, _)] = store.letters.values()
         assert (letter.partition, letter.offset, letter.value, letter.reason) == (3, 71, bad, "unforeseen")
         assert letter.error.startswith("ZeroDivisionError in test_delivery.py:")
@@ -220,7 +220,7 @@ def test_a_failing_bulk_decoder_is_reported(rig, registry, monkeypatch):
     with capture_logs() as logs:
         work.offer("one", a_message(), b"{", a_message())
         until(lambda: work.acknowledged == ["one"], "acknowledged")
-    assert store.standing().tallied == 2
+    assert store.totals().tallied == 2
     assert len(store.letters) == 1
     assert work.sample("portalpulse_worker_bulk_failures_total") == 1
     assert work.sample("portalpulse_worker_slow_path_events_total") == 3
@@ -265,7 +265,7 @@ def test_while_the_storage_is_away_nothing_is_acknowledged(rig, step):
     back.set()
     until(lambda: work.acknowledged == ["one"], "acknowledged")
     until(lambda: work.delivery.storage_unavailable_since is None, "the storage is back")
-    assert store.standing().tallied == 1
+    assert store.totals().tallied == 1
 
 
 def test_a_full_room_says_so(rig):
@@ -330,7 +330,7 @@ def test_a_stop_leaves_the_rest_unacknowledged(rig, step):
     assert work.delivery.stop(grace=PATIENCE)
     # The step that was begun ends in order. It may have been the last one of the first fetch, never of the second.
     assert work.acknowledged in ([], ["one"])
-    assert work.acknowledged == [] or store.standing().tallied == 1
+    assert work.acknowledged == [] or store.totals().tallied == 1
     assert work.delivery.unacknowledged == 2 - len(work.acknowledged)
 
 

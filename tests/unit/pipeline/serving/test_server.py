@@ -42,7 +42,7 @@ class AwayStore(MemoryStore):
     def _away(self, *_):
         raise Retryable("ClickHouse at h:1: no answer")
 
-    ping = standing = counts_of_days = counts_between = last_events = dead_letters_by_reason = arrivals = _away
+    ping = totals = counts_of_days = counts_between = last_events = dead_letters_by_reason = arrivals = _away
 
 
 @pytest.fixture

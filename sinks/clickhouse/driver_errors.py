@@ -1,0 +1,54 @@
+"""Errors of the driver, of the HTTP client below it and of ClickHouse, translated into the errors of ``sinks.errors``."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from clickhouse_connect.driver import exceptions as driver_exceptions
+from urllib3.exceptions import HTTPError
+
+from sinks.clickhouse.codes import FATAL, QUERY_CUT, QUERY_CUT_REMEDY, REFUSED_ROWS, RETRYABLE
+from sinks.clickhouse.target import Target
+from sinks.errors import Fatal, RefusedRows, Retryable, SinkError
+
+#: What a call can raise: the driver's own errors, and those of the connection that the driver does not catch.
+DRIVER_ERRORS: Final = (driver_exceptions.Error, HTTPError, OSError)
+#: The label of the metric for each kind of error.
+OUTCOMES: Final[dict[type[SinkError], str]] = {Retryable: "retryable", RefusedRows: "refused", Fatal: "unknown"}
+
+#: Without a code these mean that ClickHouse did not answer: connection refused, reset, timed out or broken off.
+_NO_ANSWER = (driver_exceptions.OperationalError, HTTPError, OSError)
+#: A proxy that cannot reach ClickHouse reports it by the status alone, which the driver keeps only in the text.
+_GATEWAY = re.compile(r"received HTTP status (?:408|429|502|503|504)\b")
+#: What the driver and the server write around the error itself.
+_WRAPPING = re.compile(r"^Received ClickHouse exception, code: \d+, server response: | \(version [^)]*\)| \(for url [^)]*\)$")
+#: What urllib3 and the driver write around the cause when there is no connection.
+_CONNECTION = re.compile(
+    r"HTTPS?ConnectionPool\([^)]*\): (?:Max retries exceeded .*Caused by \w+\(['\"]?(?:<[^>]*>|\w*\([^)]*\)): )?"
+    r"(.*?)(?:['\"]?\)\))?(?: executing HTTP request attempt .*)?$"
+)
+
+
+def translate(error: Exception, target: Target) -> SinkError:
+    """The error as a ``SinkError``, see ``sinks.clickhouse.codes``. A code that is not listed there is Fatal."""
+    code = getattr(error, "code", None)
+    text = f"{target.display_name}: {_first_line(error)}"
+    if code in RETRYABLE:
+        return Retryable(text, retry_after=RETRYABLE[code].pause)
+    if code in REFUSED_ROWS:
+        return RefusedRows(text)
+    if code is None and (isinstance(error, _NO_ANSWER) or _GATEWAY.search(text)):
+        return Retryable(text)
+    if QUERY_CUT in text:
+        return Fatal(f"{text.rstrip('.')}. {QUERY_CUT_REMEDY}")
+    if code in FATAL:
+        return Fatal(f"{text.rstrip('.')}. {FATAL[code].remedy}")
+    return Fatal(text)
+
+
+def _first_line(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    if lines and (found := _CONNECTION.search(lines[0])):
+        return found[1]
+    return _WRAPPING.sub("", lines[0])[:500] if lines else type(error).__name__

@@ -1,0 +1,92 @@
+"""Stored and tallied events in total, counted per monthly partition and only where its parts changed."""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import dataclass
+from typing import Final
+
+from sinks.clickhouse.client import ClickHouse
+from sinks.contract.tallies import TallyTotals
+from sinks.tables import AGENCY_DAY, AGENCY_MINUTE, DOSSIER_EVENTS
+
+#: A partition is counted again after this many times the duration of its last count, at the earliest.
+_REST_FACTOR: Final = 20.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Month:
+    """The last count of one monthly partition; ``cost``: its duration in seconds."""
+
+    fingerprint: tuple[object, ...]
+    totals: TallyTotals
+    counted_at: float
+    cost: float
+
+
+class MonthlyTotals:
+    """Totals that cost at most a twentieth of a core. Each count is exact when made. Thread-safe.
+
+    Counting distinct rows is a scan, so a partition that changed may be counted up to ``_REST_FACTOR`` times the cost later.
+    """
+
+    def __init__(self, clickhouse: ClickHouse) -> None:
+        self._clickhouse = clickhouse
+        self._months: dict[int, _Month] = {}
+        self._guard = threading.Lock()
+
+    def read(self) -> TallyTotals:
+        """The totals of all months; see ``TallyReader.totals``."""
+        with self._guard:
+            up_to_date = True  # whether no month has changed since it was counted
+            # This comes first: whatever is rolled up now was stored and counted by minute before.
+            rolled_up = int(self._clickhouse.rows("read_rolled_up", f"SELECT sum(events) FROM {AGENCY_DAY} FINAL")[0][0])  # noqa: S608
+            fingerprints = self._fingerprints()
+            for month, fingerprint in fingerprints.items():
+                known = self._months.get(month)
+                now = time.monotonic()
+                if known is not None and known.fingerprint == fingerprint:
+                    continue
+                if known is not None and now - known.counted_at < _REST_FACTOR * known.cost:
+                    up_to_date = False
+                    continue
+                totals = self._count(month)
+                self._months[month] = _Month(fingerprint, totals, time.monotonic(), time.monotonic() - now)
+            for month in set(self._months) - set(fingerprints):
+                del self._months[month]
+            stored = sum(month.totals.stored for month in self._months.values())
+            tiers = [sum(month.totals.tallied for month in self._months.values())]
+            if up_to_date or rolled_up < stored:  # otherwise the days may include events that the months' counts do not
+                tiers.append(rolled_up)
+            return TallyTotals(stored=stored, tallied=max(tiers, key=lambda tallied: abs(stored - tallied)))
+
+    def _fingerprints(self) -> dict[int, tuple[object, ...]]:
+        """Per month a value that changes whenever rows are added to or removed from the events or the minute tallies.
+
+        Merges do not change it. Deleting rows is a mutation, whose number is higher than that of every block it changed.
+        """
+        mutation = "if(data_version > toUInt64(max_block_number), data_version, 0)"
+        rows = self._clickhouse.rows(
+            "read_parts",
+            "SELECT toUInt32OrZero(partition) AS month, maxIf(max_block_number, table = {events:String}), "  # noqa: S608
+            f"maxIf(max_block_number, table = {{minutes:String}}), max({mutation}) "
+            "FROM system.parts WHERE active AND database = currentDatabase() AND table IN ({events:String}, {minutes:String}) "
+            "GROUP BY month HAVING month > 0",
+            {"events": DOSSIER_EVENTS, "minutes": AGENCY_MINUTE},
+        )
+        return {int(month): tuple(fingerprint) for month, *fingerprint in rows}
+
+    def _count(self, month: int) -> TallyTotals:
+        """Tallies first: events that arrive between the two counts appear as late, never as counted twice."""
+        tallied = self._clickhouse.rows(
+            "read_tallied",
+            f"SELECT sum(events) FROM {AGENCY_MINUTE} FINAL WHERE toYYYYMM(minute) = {{month:UInt32}}",  # noqa: S608
+            {"month": month},
+        )
+        stored = self._clickhouse.rows(
+            "read_stored",
+            f"SELECT count() FROM {DOSSIER_EVENTS} FINAL WHERE toYYYYMM(occurred_at) = {{month:UInt32}}",  # noqa: S608
+            {"month": month},
+        )
+        return TallyTotals(stored=int(stored[0][0]), tallied=int(tallied[0][0]))

@@ -1,0 +1,48 @@
+"""HTTP connections that send the pinned settings with every request and accept an answer only when its headers are complete.
+
+The settings come before the request's own, which override them. They are added here, below the driver, because the driver sends
+requests of its own when it connects, and a profile could shorten those answers, too.
+
+Python's HTTP client treats the end of a connection as the end of the headers, and headers without a length as a body that ends
+with the connection. A ClickHouse server that died while answering would then have returned "200, no rows". What urllib3 does in
+this case depends on its release, and on whether urllib3-future has replaced it. ClickHouse sends either a Content-Length or a
+chunked body, after its own headers, so an answer with neither was cut off.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import urlencode
+
+from clickhouse_connect.driver.httputil import get_pool_manager_options
+from urllib3 import PoolManager
+from urllib3.exceptions import ProtocolError
+
+_STATUSES_WITHOUT_BODY = frozenset({204, 304})
+
+
+class StrictPoolManager(PoolManager):
+    """A connection pool that raises ``ProtocolError`` for incomplete headers, as urllib3 does for an incomplete body.
+
+    ``settings`` are sent with every request; they may be replaced at any time.
+    """
+
+    def __init__(self, settings: Mapping[str, str]) -> None:
+        super().__init__(**get_pool_manager_options())
+        self.settings = settings
+
+    def urlopen(self, method: str, url: str, *args: Any, **kwargs: Any) -> Any:
+        """Like urllib3's method, with the pinned settings and the check of the headers."""
+        base, _, query = url.partition("?")
+        url = f"{base}?{urlencode(self.settings)}{'&' if query else ''}{query}"
+        response: Any = super().urlopen(method, url, *args, **kwargs)
+        if method != "HEAD" and response.status not in _STATUSES_WITHOUT_BODY and not _has_length(response.headers):
+            response.close()
+            raise ProtocolError("the connection ended within the headers of the answer")
+        return response
+
+
+def _has_length(headers: Any) -> bool:
+    """Whether the headers tell where the body ends. The cut may be inside the header's value."""
+    return bool(headers.get("Transfer-Encoding", "").lower() == "chunked" or headers.get("Content-Length", "").isdigit())
