@@ -23,7 +23,7 @@ def test_the_page_shows_every_code_of_clickhouse():
     assert lines_below("### Wait and repeat") == [
         f"| {code} | `{line.name}` | {line.pause:g} | {line.source} |" for code, line in sorted(RETRYABLE.items())
     ]
-    assert lines_below("### Set these rows aside") == [
+    assert lines_below("### Dead-letter these rows") == [
         f"| {code} | `{line.name}` | {line.source} |" for code, line in sorted(REFUSED_ROWS.items())
     ]
     assert lines_below("### Stop") == [

@@ -1,11 +1,11 @@
-"""Settings that every statement carries, so that no profile of the database user can shorten or change a figure.
+"""Settings that are sent with every statement, so that no profile of the database user can shorten or change a figure.
 
-A profile may say that a query over a limit returns what it has so far, that answers end after 20 rows, that a filter applies to
-every table, or that lines that cannot be parsed are skipped. ClickHouse then answers without an error. Each setting of this kind
-is named here with the only value under which a statement of ours means what it says. Limits are set to "none" and their overflow
-modes to "throw", so that a limit which holds in spite of this (a constraint, another place of configuration) is an error.
+A profile may make a query over a limit return a partial result, end answers after 20 rows, filter every table, or skip lines that
+cannot be parsed. ClickHouse then answers without an error. Each setting of this kind is listed here with the only value under
+which portalpulse's statements mean what they say. Limits are set to "none" and their overflow modes to "throw", so that a limit
+which applies in spite of this (a constraint, another configuration file) is an error.
 
-Left to the profile is what makes a statement slower, or an error: memory, threads, time limits, priorities, quorums, logs.
+Settings that only make a statement slower, or fail, are left to the profile: memory, threads, timeouts, priorities, logs.
 ``tests/contract/test_hostile_profiles.py`` runs every line against the real server, and asks the server for settings that are in
 neither list. A new setting needs one line here.
 """
@@ -14,9 +14,9 @@ from __future__ import annotations
 
 from typing import Final
 
-#: What a read means. They go with every request, also with those that the driver makes by itself.
+#: Settings that change the result of a read. They are sent with every request, including the driver's own requests.
 READS: Final[dict[str, str]] = {
-    # First: it changes the defaults of others.
+    # This comes first, because it changes the defaults of other settings.
     "compatibility": "",
     "dialect": "clickhouse",
     "additional_table_filters": "{}",
@@ -32,7 +32,7 @@ READS: Final[dict[str, str]] = {
     "result_overflow_mode": "throw",
     "timeout_overflow_mode": "throw",
     "extremes": "0",
-    # Limits, and what happens beyond them.
+    # Limits, and what happens above them.
     "max_rows_to_read_leaf": "0",
     "max_bytes_to_read_leaf": "0",
     "read_overflow_mode_leaf": "throw",
@@ -65,7 +65,7 @@ READS: Final[dict[str, str]] = {
     "sort": "",
     "implicit_table_at_top_level": "",
     "inject_random_order_for_select_without_order_by": "0",
-    # Rows and copies that are left out, or answers that are old.
+    # Rows and replicas that are skipped, or answers that are outdated.
     "apply_deleted_mask": "1",
     "apply_patch_parts": "1",
     "ignore_cold_parts_seconds": "0",
@@ -80,7 +80,7 @@ READS: Final[dict[str, str]] = {
     "parallel_replica_offset": "0",
     "parallel_replicas_custom_key": "",
     "implicit_transaction": "0",
-    # Conditions that are checked before rows of one key are replaced by the newest, or indexes that see single rows only.
+    # Conditions and indexes that are applied before rows of one key are replaced by the newest one.
     "optimize_move_to_prewhere_if_final": "0",
     "apply_prewhere_after_final": "0",
     "use_skip_indexes_if_final_exact_mode": "1",
@@ -90,7 +90,7 @@ READS: Final[dict[str, str]] = {
     "force_primary_key": "0",
     "force_index_by_date": "0",
     "force_optimize_projection": "0",
-    # What a word of our SQL means.
+    # The meaning of the SQL.
     "prefer_column_name_to_alias": "0",
     "enable_global_with_statement": "1",
     "enable_positional_arguments": "1",
@@ -105,14 +105,14 @@ READS: Final[dict[str, str]] = {
     "least_greatest_legacy_null_behavior": "0",
     "enable_named_columns_in_function_tuple": "0",
     "count_distinct_implementation": "uniqExact",
-    # Times.
+    # Dates and times.
     "session_timezone": "",
     "date_time_overflow_behavior": "ignore",
     "enable_extended_results_for_datetime_functions": "0",
     "formatdatetime_format_without_leading_zeros": "0",
     "formatdatetime_f_prints_single_zero": "0",
     "formatdatetime_parsedatetime_m_is_month_name": "1",
-    # The form of an answer.
+    # The format of an answer.
     "date_time_output_format": "simple",
     "low_cardinality_allow_in_native_format": "1",
     "output_format_native_encode_types_in_binary_format": "0",
@@ -120,16 +120,16 @@ READS: Final[dict[str, str]] = {
     "output_format_json_quote_64bit_integers": "0",
     "output_format_json_validate_utf8": "0",
     "output_format_schema": "",
-    # With it an export that breaks off would end in good order, with the error as one more line.
+    # If enabled, an interrupted export would end like a complete one, with the error as one more line.
     "http_write_exception_in_output_format": "0",
 }
 
-#: What a write means besides. A user who may only read (readonly = 1) does not need them, and may not send them.
+#: Settings that change the effect of a write. A user who may only read (readonly = 1) neither needs them nor may send them.
 WRITES: Final[dict[str, str]] = {
-    # A returned insert is stored, each of its rows.
+    # When an insert returns, all of its rows are stored.
     "async_insert": "0",
     "wait_for_async_insert": "1",
-    "input_format_connection_handling": "0",  # else half of a request that breaks off is stored
+    "input_format_connection_handling": "0",  # otherwise part of an interrupted request is stored
     "input_format_allow_errors_num": "0",
     "input_format_allow_errors_ratio": "0",
     "input_format_record_errors_file_path": "",
@@ -140,12 +140,12 @@ WRITES: Final[dict[str, str]] = {
     "input_format_arrow_case_insensitive_column_matching": "0",
     "input_format_values_interpret_expressions": "1",
     "insert_null_as_default": "0",
-    # Rows that were purged and are sent again must be stored again: the key of the table alone removes repeats.
+    # Rows that were purged and are sent again must be stored again. Only the key of the table removes repeats.
     "insert_deduplicate": "0",
     "insert_deduplication_token": "",
     "deduplicate_insert": "disable",
     "deduplicate_insert_select": "disable",
-    # A deletion is done when it returns.
+    # When a deletion returns, it has taken effect.
     "lightweight_deletes_sync": "2",
     "data_type_default_nullable": "0",
 }

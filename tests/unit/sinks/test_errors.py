@@ -57,7 +57,7 @@ def test_a_statement_that_was_cut_is_no_fault_of_the_release():
     error.code = 62
     found = translate(error, TARGET)
     assert type(found) is Fatal
-    assert str(found).endswith("A limit in the profile of this user is too low for portalpulse: raise it.")
+    assert str(found).endswith("A limit in the profile of this user is too low for portalpulse. Raise it.")
 
 
 def test_every_line_has_its_source():
