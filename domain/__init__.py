@@ -1,1 +1,1 @@
-"""The words and rules of the field, pure: agencies, periods, events, indicators, rounding. Imports nothing else of ours."""
+"""The domain: agencies, periods, events, indicators, rounding. Pure; imports no other package of portalpulse."""

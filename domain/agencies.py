@@ -1,7 +1,7 @@
 """The registry of agencies (bộ, ngành, tỉnh, thành phố) with validity dates and successions.
 
-A code may have several rows over time (a ministry renamed), and a unit may be merged away. Who answers for a code on a
-given day is one question with one answer: ``AgencyRegistry.responsible``.
+A code may have several rows over time (a ministry renamed), and a unit may be merged into another.
+``AgencyRegistry.responsible`` returns the agency that is responsible for a code on a given day.
 Source: the reorganisations of 01/03/2025 (ministries) and 01/07/2025 (provinces); see docs/domain.md.
 """
 
@@ -18,13 +18,13 @@ from typing import Self
 from domain.errors import ConfigurationError
 from domain.periods import FIRST_DAY
 
-#: The two blocks that figures are pooled by: khối bộ, ngành and khối địa phương.
+#: The two blocks for which figures are pooled: khối bộ, ngành and khối địa phương.
 BLOCKS = ("ministry", "province")
 
 
 @dataclass(frozen=True, slots=True)
 class Agency:
-    """One row of the registry: an agency under one name for one span of days."""
+    """One row of the registry: an agency with its name for a span of days."""
 
     code: str
     name_vi: str
@@ -36,16 +36,16 @@ class Agency:
     successor_code: str | None
 
     def in_force(self, day: dt.date) -> bool:
-        """Whether this row holds on ``day`` (both ends included)."""
+        """Whether this row is valid on ``day`` (both ends included)."""
         return self.valid_from <= day and (self.valid_to is None or day <= self.valid_to)
 
 
 class AgencyRegistry:
-    """All rows, looked up by code and day."""
+    """The rows of the registry, by code and day."""
 
     def __init__(self, rows: Iterable[Agency]) -> None:
         self._rows: dict[str, list[Agency]] = {}
-        self._answered = functools.lru_cache(maxsize=1 << 16)(self._look_up)
+        self._responsible = functools.lru_cache(maxsize=1 << 16)(self._find_responsible)
         for row in sorted(rows, key=lambda row: (row.code, row.valid_from)):
             spans = self._rows.setdefault(row.code, [])
             if spans and (spans[-1].valid_to is None or spans[-1].valid_to >= row.valid_from):
@@ -111,14 +111,14 @@ class AgencyRegistry:
 
     @property
     def codes(self) -> tuple[str, ...]:
-        """Every code ever used, sorted."""
+        """Every code that was ever used, sorted."""
         return tuple(self._rows)
 
     def __contains__(self, code: str) -> bool:
         return code in self._rows
 
     def spans(self, code: str) -> tuple[Agency, ...]:
-        """All rows of one code in the order of time; empty for an unknown code."""
+        """All rows of one code in chronological order; empty for an unknown code."""
         return tuple(self._rows.get(code, ()))
 
     def at(self, code: str, day: dt.date) -> Agency | None:
@@ -130,16 +130,16 @@ class AgencyRegistry:
         return tuple(row for row in self if row.in_force(day))
 
     def responsible(self, code: str, day: dt.date) -> Agency | None:
-        """Who answers for ``code`` on ``day``: the agency itself, or its successor once it has been merged away.
+        """The agency that is responsible for ``code`` on ``day``: itself, or its successor after a merger.
 
-        Portals keep sending old codes for months after a merger; such events count for the successor.
-        None when the code is unknown or was not yet in force.
+        Portals continue to send old codes for months after a merger. Such events count for the successor.
+        None when the code is unknown, was not yet in force, or ended without a successor.
         """
         if code not in self._rows:
             return None
-        return self._answered(code, day)
+        return self._responsible(code, day)
 
-    def _look_up(self, code: str, day: dt.date) -> Agency | None:
+    def _find_responsible(self, code: str, day: dt.date) -> Agency | None:
         seen: set[str] = set()
         while code not in seen:
             seen.add(code)

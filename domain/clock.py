@@ -1,4 +1,4 @@
-"""Clocks that are passed in wherever "now" matters, so that live data, scenarios and tests run the same code."""
+"""Clocks, which are passed to everything that needs the present, so that live data, scenarios and tests run the same code."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from domain.periods import FIRST_DAY, FIRST_INSTANT, LAST_DAY, LAST_INSTANT
 
 
 class Clock(Protocol):
-    """Tells the present; every civil question goes through ``core.periods``."""
+    """Returns the present. Civil days are computed by ``domain.periods``."""
 
     def now(self) -> dt.datetime:
         """The present as an aware UTC datetime."""
@@ -19,7 +19,7 @@ class Clock(Protocol):
 
 
 class SystemClock:
-    """The machine's own clock."""
+    """The clock of the machine."""
 
     def now(self) -> dt.datetime:
         """The present as an aware UTC datetime."""
@@ -28,7 +28,7 @@ class SystemClock:
 
 @dataclass(frozen=True, slots=True)
 class ScenarioClock:
-    """Stands still at one instant: the moment at which a scenario's published figures were taken."""
+    """A clock that always returns one instant: the time of a scenario's published figures."""
 
     instant: dt.datetime
 
@@ -39,12 +39,12 @@ class ScenarioClock:
 
 @dataclass(slots=True)
 class ManualClock:
-    """A clock that tests move by hand."""
+    """A clock that a test sets and advances."""
 
     instant: dt.datetime
 
     def now(self) -> dt.datetime:
-        """The instant last set, as an aware UTC datetime."""
+        """The current instant of the test, as an aware UTC datetime."""
         return self.instant.astimezone(dt.UTC)
 
     def advance(self, seconds: float) -> None:
@@ -56,7 +56,7 @@ def parse_clock(text: str) -> Clock:
     """``system`` or an RFC 3339 instant with an offset, e.g. ``2024-08-20T23:59:59+07:00``.
 
     Raises:
-        ConfigurationError: the text is neither, or no event may lie on the day it names.
+        ConfigurationError: the text is neither, or it is outside of the days that events may have.
     """
     if text == "system":
         return SystemClock()
@@ -71,7 +71,7 @@ def parse_clock(text: str) -> Clock:
         )
     if not FIRST_INSTANT <= instant <= LAST_INSTANT:
         raise ConfigurationError(
-            f"The clock {text!r} lies outside of the days that can be counted.",
+            f"The clock {text!r} is outside of the days that can be counted.",
             remedy=f"Set PORTALPULSE_CLOCK= to a time from {FIRST_DAY} to {LAST_DAY} in Viet Nam.",
         )
     return ScenarioClock(instant)

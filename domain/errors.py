@@ -1,12 +1,12 @@
-"""The tree of errors that portalpulse raises itself.
+"""The errors that portalpulse raises.
 
     PortalPulseError
-    |- ConfigurationError    a setting, a file or a missing part; the message carries the remedy (exit code 2)
-    |- UnavailableError      a part that should answer does not; the message says which and what to do (exit code 2)
-    |- InvariantError        something that must never happen; the worker stops rather than count wrongly (exit code 1)
-    `- DeadLetterLimitError  a worker would set too much aside; a person has to decide (exit code 3)
+    |- ConfigurationError    a wrong setting or file, or a missing part; the message says how to fix it (exit code 2)
+    |- UnavailableError      a part does not answer; the message says which one and what to do (exit code 2)
+    |- InvariantError        something that must never happen; the worker stops to avoid counting wrongly (exit code 1)
+    `- DeadLetterLimitError  a worker would dead-letter too many messages; a person has to decide (exit code 3)
 
-Errors of the storage are named by consequence in ``sinks.errors``; refused messages are values (``domain.events.Rejection``),
+Errors of the storage are named by consequence in ``sinks.errors``. Rejected messages are values (``domain.events.Rejection``),
 not exceptions.
 """
 
@@ -16,12 +16,12 @@ import traceback
 from pathlib import PurePath
 from typing import Final
 
-#: An error text that is stored or logged is cut after so many characters.
-_LONGEST: Final = 300
+#: Maximum length of an error text that is stored or logged.
+_MAX_TEXT: Final = 300
 
 
 class PortalPulseError(Exception):
-    """Base of every error that a user sees as one sentence instead of a traceback."""
+    """Base of the errors that are shown to a user as one sentence instead of a traceback."""
 
     exit_code = 1
 
@@ -35,38 +35,38 @@ class PortalPulseError(Exception):
 
 
 class ConfigurationError(PortalPulseError):
-    """A setting, file or prerequisite is wrong; the user can mend it."""
+    """A setting, file or prerequisite is wrong, and the user can correct it."""
 
     exit_code = 2
 
 
 class UnavailableError(PortalPulseError):
-    """A part of the system cannot be reached or refuses us; starting it or granting access mends it."""
+    """A part of the system cannot be reached or refuses access. Starting it or granting access resolves this."""
 
     exit_code = 2
 
 
 class InvariantError(PortalPulseError):
-    """A guarantee would be broken by going on; the process stops and Kafka keeps the events."""
+    """Continuing would break a guarantee. The process stops, and Kafka keeps the events."""
 
 
 class DeadLetterLimitError(PortalPulseError):
-    """Too many messages in a row, or too large a share of them, would be set aside: a person has to decide (exit code 3)."""
+    """Too many consecutive messages, or too large a share of them, would be dead-lettered. A person has to decide."""
 
     exit_code = 3
 
 
-#: Errors that stop the worker wherever they are raised. Any other error while one message is judged is a fault that this
-#: message brought to light: the message is set aside and the next one is judged.
+#: Errors that stop the worker wherever they are raised. Any other error during the validation of a message dead-letters this
+#: message, and validation continues with the next one.
 FATAL: Final = (MemoryError, InvariantError)
 
 
-def where_and_what(error: BaseException) -> str:
-    """An unforeseen error in one line of ASCII: its type, the line of code that raised it, its text. Never raises."""
+def describe_error(error: BaseException) -> str:
+    """An unexpected error in one line of ASCII: its type, the line of code that raised it, its text. Never raises."""
     frames = traceback.extract_tb(error.__traceback__)
-    place = f" in {PurePath(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""
+    location = f" in {PurePath(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""
     try:
         text = str(error)
-    except Exception:  # noqa: BLE001 - the text of an error that nobody foresaw may be broken, too
+    except Exception:  # noqa: BLE001 - converting an unknown error to text may fail, too
         text = "its text cannot be read"
-    return f"{type(error).__name__}{place}: {ascii(text[:_LONGEST])[1:-1]}"
+    return f"{type(error).__name__}{location}: {ascii(text[:_MAX_TEXT])[1:-1]}"

@@ -1,6 +1,7 @@
-"""The dossier event (sự kiện hồ sơ): its fields, code lists, bounds and the closed list of reasons to refuse a message.
+"""The dossier event (sự kiện hồ sơ): its fields, code lists and limits, and the closed list of reasons to reject a message.
 
-Everything the contract fixes stands here once; ``core.judge`` and ``core.decode`` apply it message by message and in bulk.
+This module defines the contract of events. ``pipeline.decode.validator`` applies it to single messages and
+``pipeline.decode.decoder`` in bulk.
 Sources: docs/domain.md (statuses and channels of the national portal; levels of Nghị định 42/2022/NĐ-CP).
 """
 
@@ -51,7 +52,7 @@ class ReturnedBy(enum.StrEnum):
     COUNTER = "counter"
 
 
-#: The fields of a message, in the order in which they are judged. Whatever else it carries is ignored and never stored.
+#: The fields of a message, in the order in which they are validated. Other fields are ignored and never stored.
 FIELDS = (
     "event_id",
     "dossier_code",
@@ -65,14 +66,13 @@ FIELDS = (
     "returned_by",
     "portal_id",
 )
-#: A whole message larger than this is refused unread (bytes).
+#: A larger message is rejected without being parsed (bytes).
 MAX_MESSAGE_BYTES = 65_536
-#: Objects and arrays nested deeper than this, in fields that are ignored anyway, are refused: a parser's own limit would
-#: depend on how deep its caller stands.
+#: Deeper nesting is rejected, even in ignored fields. A parser's own limit would depend on the stack depth of its caller.
 MAX_NESTING = 64
-#: ``mã hồ sơ``; the calendar date inside it is checked apart (``dossier_date_exists``).
+#: ``mã hồ sơ``; the date inside it is checked separately (``dossier_date_exists``).
 DOSSIER_CODE = r"^(?:[0-9A-Z]{2,3}\.){0,3}[A-Z][0-9]{2}(?:\.[0-9]{1,3}){0,4}-(?:[0-9]{8}|[0-9]{6})-[0-9]{4,7}$"
-#: Procedure codes (mã TTHC) differ between systems: only size and alphabet are fixed.
+#: Procedure codes (mã TTHC) differ between systems, so only length and characters are checked.
 PROCEDURE_CODE = r"^[0-9A-Za-z][0-9A-Za-z._-]{0,63}$"
 PORTAL_ID = r"^[0-9A-Za-z][0-9A-Za-z._:-]{0,63}$"
 #: An ISO 8601 / RFC 3339 time with an offset. The date is strict; seconds may be left out and a space may stand for the T.
@@ -85,7 +85,7 @@ LEGACY_LEVELS = range(1, 5)
 
 
 class Reason(enum.StrEnum):
-    """Why a message was set aside: the closed list behind ``dead_letters.reason`` and its metric."""
+    """Why a message was dead-lettered: the closed list of values of ``dead_letters.reason`` and of the metric's label."""
 
     EMPTY = "empty"
     TOO_LARGE = "too_large"
@@ -112,13 +112,13 @@ class Reason(enum.StrEnum):
     REFUSED_BY_STORAGE = "refused_by_storage"
 
 
-#: Reasons that no content of a message has by itself: a fault of this program, and what the storage does not take.
-NOT_BY_CONTENT = frozenset({Reason.UNFORESEEN, Reason.REFUSED_BY_STORAGE})
+#: Reasons that do not follow from the content of a message: an error of this program, and a refusal by the storage.
+NOT_FROM_CONTENT = frozenset({Reason.UNFORESEEN, Reason.REFUSED_BY_STORAGE})
 
 
 @dataclass(frozen=True, slots=True)
 class DossierEvent:
-    """One accepted event. ``agency`` answers for the event on its day: ``agency_code`` or its successor."""
+    """One valid event. ``agency`` is responsible for it on its day: ``agency_code`` or its successor."""
 
     event_id: uuid.UUID
     dossier_code: str
@@ -135,7 +135,7 @@ class DossierEvent:
 
 @dataclass(frozen=True, slots=True)
 class Rejection:
-    """Why one message is no event: a reason of the closed list and one sentence for a person."""
+    """Why a message is not a valid event: a reason of the closed list and one sentence of detail."""
 
     reason: Reason
     detail: str

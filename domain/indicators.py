@@ -3,7 +3,7 @@
 I1  tỷ lệ hồ sơ trực tuyến toàn trình: settled toàn trình / settled
 I5  tỷ lệ hồ sơ trực tuyến:            submitted online / submitted
 
-Numerators and denominators are summed over agencies, then divided; ratios are never averaged. A denominator of 0 is
+Numerators and denominators are summed over agencies and then divided; ratios are never averaged. A denominator of 0 means
 "no data", never 0 %. Sources and open questions: docs/domain.md.
 """
 
@@ -16,7 +16,7 @@ from typing import Final
 
 @dataclass(frozen=True, slots=True)
 class Indicator:
-    """One indicator: the names of the two counts it divides."""
+    """One indicator, with the names of the two counts that it divides."""
 
     code: str
     name_vi: str
@@ -32,7 +32,7 @@ INDICATORS: Final[Mapping[str, Indicator]] = {
 
 @dataclass(frozen=True, slots=True)
 class Ratio:
-    """A numerator and a denominator, both whole dossiers."""
+    """A numerator and a denominator, both numbers of dossiers."""
 
     numerator: int
     denominator: int
@@ -42,10 +42,10 @@ class Ratio:
 
     @property
     def no_data(self) -> bool:
-        """Nothing was counted: neither good nor bad."""
+        """Whether nothing was counted."""
         return self.denominator == 0
 
 
 def ratio_of(indicator: Indicator, counts: object) -> Ratio:
-    """The indicator's two counts out of a row of counts (``sinks.contract.Counts`` or alike)."""
+    """The indicator's two counts from an object with counts (``sinks.contract.tallies.Counts`` or similar)."""
     return Ratio(int(getattr(counts, indicator.numerator)), int(getattr(counts, indicator.denominator)))

@@ -1,7 +1,7 @@
-"""Every metric once: name, kind, labels, unit and the sentence that explains it.
+"""Every metric: name, kind, labels and help text.
 
 ``pipeline.metrics`` and ``pipeline.serving.exporter`` create them, dashboards and rules query them, docs/metrics.md lists them;
-tests compare the four. Label sets are closed. Seconds and bytes only; business gauges begin with ``agency_``.
+tests compare the four. Label sets are closed. The only units are seconds and bytes; business gauges begin with ``agency_``.
 """
 
 from __future__ import annotations
@@ -33,47 +33,45 @@ AGENCY_INFO = _exporter("agency_info", "An agency in force today; always 1.", "a
 AGENCY_KPI_NUMERATOR = _exporter("agency_kpi_numerator", "Numerator of an indicator (dossiers).", "agency", "kpi", "window")
 AGENCY_KPI_DENOMINATOR = _exporter("agency_kpi_denominator", "Denominator of an indicator (dossiers).", "agency", "kpi", "window")
 AGENCY_THRESHOLD_RATIO = _exporter(
-    "agency_threshold_ratio", "An agency alerts when its ratio is below this.", "agency", "kpi", "window"
+    "agency_threshold_ratio", "Threshold of an agency; it alerts when its ratio is below.", "agency", "kpi", "window"
 )
 AGENCY_MIN_VOLUME = _exporter(
-    "agency_min_volume", "An agency is judged on at least this many dossiers.", "agency", "kpi", "window"
+    "agency_min_volume", "Minimum number of dossiers for an agency to alert.", "agency", "kpi", "window"
 )
 AGENCY_LAST_EVENT = _exporter(
     "agency_last_event_timestamp_seconds",
-    "Time of the agency's newest event; absent when it was never heard of.",
+    "Time of the agency's newest event; absent when it never sent one.",
     "agency",
 )
-CLOCK = _exporter("portalpulse_clock_timestamp_seconds", "The present, as the system or a scenario sees it.")
+CLOCK = _exporter("portalpulse_clock_timestamp_seconds", "The current time of the system or the scenario.")
 NEWEST_EVENT = _exporter(
     "portalpulse_newest_event_timestamp_seconds", "Time of the newest event that is not later than the clock."
 )
 TALLY_LAG_ROWS = _exporter(
     "portalpulse_tally_lag_rows",
-    "Distinct events stored minus events in the tier farthest from them: above 0 late, below 0 counted twice.",
+    "Stored distinct events minus tallied events (worst tier). Positive: tallies lag; negative: double counting.",
 )
-DEAD_LETTERS = _exporter("portalpulse_dead_letters_total", "Messages set aside, by reason.", "reason", kind="counter")
-DEAD_LETTER_ROWS = _exporter("portalpulse_dead_letter_rows", "Messages set aside within the window.", "window")
-RECEIVED_ROWS = _exporter("portalpulse_received_rows", "Messages received within the window, good or bad.", "window")
+DEAD_LETTERS = _exporter("portalpulse_dead_letters_total", "Dead-lettered messages, by reason.", "reason", kind="counter")
+DEAD_LETTER_ROWS = _exporter("portalpulse_dead_letter_rows", "Messages dead-lettered within the window.", "window")
+RECEIVED_ROWS = _exporter("portalpulse_received_rows", "Messages received within the window, valid or not.", "window")
 AUDIT_DRIFT = _exporter(
-    "portalpulse_audit_drift_events", "Events by which tallies are wrong, as two looks of the audit agree; must be 0.", "scope"
+    "portalpulse_audit_drift_events", "Tally error confirmed by two consecutive audit rounds, in events; should be 0.", "scope"
 )
 AUDIT_LAST_SUCCESS = _exporter(
-    "portalpulse_audit_last_success_timestamp_seconds", "When the audit last ended a round; 0 before the first."
+    "portalpulse_audit_last_success_timestamp_seconds", "Time of the end of the last audit round; 0 before the first."
 )
-AUDIT_FAILURES = _exporter("portalpulse_audit_failures_total", "Rounds of the audit that broke off.", kind="counter")
+AUDIT_FAILURES = _exporter("portalpulse_audit_failures_total", "Audit rounds that failed.", kind="counter")
 STORAGE_UP = _exporter(
-    "portalpulse_storage_up", "Whether the scrape holds what is read from the storage: 1, or 0 when the storage did not answer."
+    "portalpulse_storage_up", "Whether the storage answered this scrape: 1, or 0 when it did not and its figures are absent."
 )
-BUILD_INFO = _exporter("portalpulse_build_info", "Version that is running; always 1.", "version")
+BUILD_INFO = _exporter("portalpulse_build_info", "The running version; always 1.", "version")
 
-WORKER_EVENTS = _worker(
-    "portalpulse_worker_events_total", "counter", "Messages taken from Kafka, by what became of them.", "outcome"
-)
+WORKER_EVENTS = _worker("portalpulse_worker_events_total", "counter", "Messages fetched from Kafka, by outcome.", "outcome")
 WORKER_ACKNOWLEDGED = _worker(
-    "portalpulse_worker_acknowledged_events_total", "counter", "Messages acknowledged to Kafka after all their tallies."
+    "portalpulse_worker_acknowledged_events_total", "counter", "Messages acknowledged to Kafka, after every tier counted them."
 )
 WORKER_UNACKNOWLEDGED = _worker(
-    "portalpulse_worker_unacknowledged_events", "gauge", "Messages taken from Kafka and not yet acknowledged."
+    "portalpulse_worker_unacknowledged_events", "gauge", "Messages fetched from Kafka and not yet acknowledged."
 )
 WORKER_UNSTORED = _worker("portalpulse_worker_unstored_events", "gauge", "Messages held in memory, not yet stored.")
 WORKER_STORE_SECONDS = _worker(
@@ -83,28 +81,28 @@ WORKER_DECODE_SECONDS = _worker("portalpulse_worker_decode_seconds", "histogram"
 WORKER_SLOW_PATH_EVENTS = _worker(
     "portalpulse_worker_slow_path_events_total",
     "counter",
-    "Messages judged one by one because the bulk decoder doubted.",
+    "Messages validated one by one because the bulk decoder could not decide.",
 )
 WORKER_BULK_FAILURES = _worker(
     "portalpulse_worker_bulk_failures_total",
     "counter",
-    "Batches judged message by message because the bulk decoder failed with an unforeseen error.",
+    "Batches validated message by message because the bulk decoder failed with an unexpected error.",
 )
 WORKER_CONSUMER_LAG = _worker(
     "portalpulse_worker_consumer_lag_events", "gauge", "Messages in assigned partitions not yet fetched."
 )
-WORKER_ASSIGNED = _worker("portalpulse_worker_assigned_partitions", "gauge", "Partitions this worker owns.")
+WORKER_ASSIGNED = _worker("portalpulse_worker_assigned_partitions", "gauge", "Partitions assigned to this worker.")
 WORKER_UNREAD = _worker(
     "portalpulse_worker_unread_offsets_total",
     "counter",
-    "Offsets that left the log before they were read: their messages may be lost.",
+    "Offsets that left the log before they were read; their messages may be lost.",
     "topic",
     "partition",
 )
 WORKER_LAST_PROGRESS = _worker(
     "portalpulse_worker_last_progress_timestamp_seconds",
     "gauge",
-    "When the worker last fetched, stored or found nothing to do.",
+    "Time at which the worker last fetched, stored or had nothing to do.",
 )
 
 #: Every metric by name.

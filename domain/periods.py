@@ -1,7 +1,7 @@
 """Civil periods in Asia/Ho_Chi_Minh and rolling windows.
 
 Published figures cover whole local days, both ends included; gauges cover windows that end now.
-Viet Nam keeps UTC+7 all year, so a civil day starts at 17:00 UTC of the day before, always.
+Viet Nam has UTC+7 all year, so a civil day always starts at 17:00 UTC of the day before.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from zoneinfo import ZoneInfo
 
 from domain.errors import ConfigurationError
 
-#: The zone of every civil day in this project.
+#: The time zone of every civil day.
 VIETNAM = ZoneInfo("Asia/Ho_Chi_Minh")
 #: The same zone as a constant offset in minutes, for arithmetic on columns.
 VIETNAM_OFFSET_MINUTES = 7 * 60
 _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _OFFSET = dt.timedelta(minutes=VIETNAM_OFFSET_MINUTES)
-#: Civil days that an event may lie on. Before them Viet Nam had other offsets; behind them the tables end (the minute of a
-#: tally is a DateTime, which ends at 2106-02-07T06:28:15Z).
+#: The first and last civil day of an event. Earlier, Viet Nam had other offsets; later, the tables end (the minute of a tally is
+#: a DateTime, which ends at 2106-02-07T06:28:15Z).
 FIRST_DAY, LAST_DAY = dt.date(1976, 1, 1), dt.date(2106, 2, 6)
 #: The first and the last millisecond of these days.
 FIRST_INSTANT = dt.datetime(1975, 12, 31, 17, tzinfo=dt.UTC)
@@ -29,7 +29,7 @@ LAST_INSTANT = dt.datetime(2106, 2, 6, 16, 59, 59, 999_000, dt.UTC)
 
 
 def civil_day(instant: dt.datetime) -> dt.date:
-    """The local day an aware instant falls on."""
+    """The local day of an aware instant."""
     return (instant.astimezone(dt.UTC) + _OFFSET).date()
 
 
@@ -68,12 +68,12 @@ class Period:
         return (self.end - self.start).days + 1
 
     def instants(self) -> tuple[dt.datetime, dt.datetime]:
-        """First instant and the instant just after the last day, in UTC."""
+        """The first instant, and the instant just after the last day, in UTC."""
         return day_start(self.start), day_start(self.end + dt.timedelta(days=1))
 
 
 class Window(enum.StrEnum):
-    """The windows that gauges are exported for; the value is the ``window`` label."""
+    """The windows of the exported gauges; the value is the ``window`` label."""
 
     HOUR = "1h"
     DAY = "1d"
@@ -84,8 +84,8 @@ class Window(enum.StrEnum):
     def bounds(self, now: dt.datetime) -> tuple[dt.datetime, dt.datetime]:
         """Start and end (excluded) in UTC.
 
-        Rolling windows end with the minute ``now`` is in; civil windows (month, year to date) start at local midnight
-        and end with today's last instant.
+        Rolling windows end with the current minute. Civil windows (month, year to date) start at local midnight and end with the
+        last instant of today.
         """
         if self in _ROLLING:
             end = now.astimezone(dt.UTC).replace(second=0, microsecond=0) + dt.timedelta(minutes=1)

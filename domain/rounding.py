@@ -1,6 +1,6 @@
-"""Percentages as they are printed: exact arithmetic, half-up or cut, in English and Vietnamese form.
+"""Formats percentages: exact arithmetic, rounded half up or truncated, in English and Vietnamese notation.
 
-Published documents mix both modes (docs/domain.md), so mode and decimals belong to each report. Thresholds are never compared
+Published documents use both modes (docs/domain.md), so each report chooses its mode and decimals. Thresholds are never compared
 with rounded figures.
 """
 
@@ -13,7 +13,7 @@ from domain.indicators import Ratio
 
 
 class Rounding(enum.StrEnum):
-    """How a percentage is cut to its decimals; the value is the name in settings and reports."""
+    """How a percentage is reduced to its decimals; the value is the name in settings and reports."""
 
     HALF_UP = "half-up"
     TRUNCATE = "truncate"
@@ -31,13 +31,13 @@ def percent(ratio: Ratio, *, decimals: int = 2, rounding: Rounding = Rounding.HA
     if ratio.no_data:
         return None
     with localcontext() as context:
-        context.prec = 50  # far more than any count has digits, so that only the last step rounds
+        context.prec = 50  # more digits than any count has, so that only the last step rounds
         exact = Decimal(100 * ratio.numerator) / Decimal(ratio.denominator)
         return str(exact.quantize(Decimal(1).scaleb(-decimals), rounding=_MODES[rounding]))
 
 
 def vietnamese(number: str) -> str:
-    """A number with a decimal point in Vietnamese form: dots for thousands, a comma for decimals."""
+    """A number with a decimal point in Vietnamese notation: dots for thousands, a comma for decimals."""
     whole, _, fraction = number.partition(".")
     grouped = f"{int(whole):,}".replace(",", ".")
     return f"{grouped},{fraction}" if fraction else grouped

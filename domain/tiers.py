@@ -1,4 +1,4 @@
-"""The tiers of tallies, and what each tally counts: every rule once, for Python and for SQL."""
+"""The tiers of tallies and the rules of their counts, in one place for Python and SQL."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from domain.events import Channel, ReturnedBy, ServiceLevel, Status
 
 
 class Tier(enum.StrEnum):
-    """The three kinds of tallies, by the name of their table."""
+    """The three tiers of tallies; the value is the name of the table."""
 
     MINUTE = "agency_minute"
     DAY = "agency_day"
@@ -19,7 +19,7 @@ class Tier(enum.StrEnum):
 
 
 class Countable(Protocol):
-    """The fields of an event that decide what it counts as."""
+    """The fields of an event that decide in which counts it is included."""
 
     @property
     def status(self) -> int: ...  # noqa: D102
@@ -33,25 +33,25 @@ class Countable(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """A field of an event is one of some values, or none of them (``excluded``)."""
+    """A field of an event has one of some values, or none of them (``excluded``)."""
 
     field: str
     values: tuple[int | str, ...]
     excluded: bool = False
 
     def holds(self, event: Countable) -> bool:
-        """Whether it is true of an event."""
+        """Whether the condition is true for an event."""
         return (getattr(event, self.field) in self.values) != self.excluded
 
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """When an event adds 1 to a count: every condition of at least one alternative holds."""
+    """An event is counted when every condition of at least one alternative holds."""
 
     alternatives: tuple[tuple[Condition, ...], ...]
 
     def __call__(self, event: Countable) -> bool:
-        """Whether an event adds 1."""
+        """Whether an event is counted."""
         return any(all(condition.holds(event) for condition in conditions) for conditions in self.alternatives)
 
 
@@ -60,18 +60,18 @@ def _is(field: str, *values: int | str) -> Condition:
 
 
 _ONLINE: Final = _is("channel", Channel.ONLINE)
-#: Registered: how a dossier begins that is submitted online.
+#: A dossier that is submitted online starts as registered.
 _SUBMITTED_ONLINE: Final = (_is("status", Status.REGISTERED), _ONLINE)
-#: Received: how a dossier begins that is handed in or posted.
+#: A dossier that is handed in or sent by post starts as received.
 _SUBMITTED_OTHERWISE: Final = (_is("status", Status.RECEIVED), _is("channel", Channel.IN_PERSON, Channel.POST))
 _SETTLED: Final = _is("status", Status.SETTLED)
 
-#: The counts of a tally beside its number of events: name -> rule. Sources: docs/domain.md.
+#: The counts of a tally besides its number of events: name -> rule. Sources: docs/domain.md.
 COUNTS: Final[Mapping[str, Rule]] = {
     "submitted": Rule((_SUBMITTED_ONLINE, _SUBMITTED_OTHERWISE)),
     "submitted_online": Rule((_SUBMITTED_ONLINE,)),
     "settled": Rule(((_SETTLED,),)),
-    # Toàn trình: wholly on the network, the result not fetched at the counter.
+    # Toàn trình: processed entirely online, and the result is not collected at the counter.
     "settled_full": Rule(
         (
             (

@@ -11,7 +11,7 @@ from typing import Annotated
 import stamina.instrumentation
 import typer
 
-from domain.errors import ConfigurationError, PortalPulseError, where_and_what
+from domain.errors import ConfigurationError, PortalPulseError, describe_error
 from pipeline.cli import streams
 
 #: Folders add their commands through this entry-point group; the value is a function ``register(app)``.
@@ -82,7 +82,7 @@ def main() -> None:
         correctable = error.filename or not _has_current_folder()
         sys.exit(ConfigurationError.exit_code if correctable else PortalPulseError.exit_code)
     except Exception as error:  # noqa: BLE001 - the last resort: a sentence helps more than a traceback, and names the place
-        _tell(f"{UNFORESEEN} {where_and_what(error)}. Nothing is wrong with your input that portalpulse knows of: report this.")
+        _tell(f"{UNFORESEEN} {describe_error(error)}. Nothing is wrong with your input that portalpulse knows of: report this.")
         sys.exit(PortalPulseError.exit_code)
 
 

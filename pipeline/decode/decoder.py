@@ -25,7 +25,7 @@ import pyarrow.compute as pc
 import pyarrow.json as pj
 
 from domain.agencies import AgencyRegistry
-from domain.errors import FATAL, InvariantError, where_and_what
+from domain.errors import FATAL, InvariantError, describe_error
 from domain.events import (
     EVENT_ID,
     LEGACY_LEVELS,
@@ -159,7 +159,7 @@ class Decoder:
         except FATAL:
             raise
         except Exception as error:  # noqa: BLE001 - one message must not stop the batch; the judge finds out which one it is
-            parts, doubtful, bulk_error = [], list(range(len(values))), where_and_what(error)
+            parts, doubtful, bulk_error = [], list(range(len(values))), describe_error(error)
         tables, refusals = self._judged(values, sorted(doubtful), latest)
         parts += tables
         table = pa.concat_tables(parts) if parts else EVENT_SCHEMA.empty_table()
@@ -290,7 +290,7 @@ class Decoder:
             raise
         except Exception as error:  # noqa: BLE001 - see Judge.judge: one message must not stop the batch
             if len(events) == 1:
-                return [], [(events[0][0], Rejection(Reason.UNFORESEEN, where_and_what(error)))]
+                return [], [(events[0][0], Rejection(Reason.UNFORESEEN, describe_error(error)))]
         half = len(events) // 2
         (left, left_unfit), (right, right_unfit) = self._tables_of(events[:half]), self._tables_of(events[half:])
         return left + right, left_unfit + right_unfit

@@ -15,7 +15,7 @@ from typing import Any, Final, cast
 import msgspec
 
 from domain.agencies import AgencyRegistry
-from domain.errors import FATAL, where_and_what
+from domain.errors import FATAL, describe_error
 from domain.events import (
     DOSSIER_CODE,
     EVENT_ID,
@@ -100,7 +100,7 @@ class EventValidator:
         except FATAL:
             raise
         except Exception as error:  # noqa: BLE001 - see above
-            return Rejection(Reason.UNFORESEEN, where_and_what(error))
+            return Rejection(Reason.UNFORESEEN, describe_error(error))
 
     def _event(self, fields: dict[str, Any], latest: dt.datetime) -> DossierEvent:
         event_id = _text(fields, "event_id", _EVENT_ID, Reason.BAD_EVENT_ID)

@@ -288,7 +288,7 @@ MUTANTS = [
     Mutant(
         "an unforeseen error while one message is judged sets that message aside",
         "pipeline.decode.validator",
-        "            return Rejection(Reason.UNFORESEEN, where_and_what(error))",
+        "            return Rejection(Reason.UNFORESEEN, describe_error(error))",
         "            raise",
         f"{DELIVERY}test_an_unforeseen_error_sets_one_message_aside",
     ),

@@ -8,7 +8,7 @@ import pytest
 
 from domain.agencies import AgencyRegistry
 from domain.errors import InvariantError
-from domain.events import NOT_BY_CONTENT, DossierEvent, Reason
+from domain.events import NOT_FROM_CONTENT, DossierEvent, Reason
 from domain.periods import LAST_INSTANT
 from pipeline.decode.validator import EventValidator
 from tests.factories import LATEST, a_message
@@ -56,7 +56,7 @@ def test_every_reason_has_its_message(judge, reason):
 
 def test_no_reason_is_forgotten():
     """Every reason that a message can have by its content has an example above."""
-    assert set(FAULTS) == set(Reason) - NOT_BY_CONTENT
+    assert set(FAULTS) == set(Reason) - NOT_FROM_CONTENT
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from domain.agencies import AgencyRegistry
-from domain.events import NOT_BY_CONTENT, Reason, Rejection
+from domain.events import NOT_FROM_CONTENT, Reason, Rejection
 from pipeline.decode.validator import EventValidator
 from producers.messages import Kind, Message
 from producers.portals.faults import FAULTS, malformed, mix
@@ -28,7 +28,7 @@ def test_the_judge_gives_the_reason_that_the_fault_was_made_for(fault):
 
 def test_every_reason_of_the_contract_has_a_fault():
     """The kinds cover the whole closed list, but for what no content alone is refused for; names are unique."""
-    assert {fault.reason for fault in FAULTS} == set(Reason) - NOT_BY_CONTENT
+    assert {fault.reason for fault in FAULTS} == set(Reason) - NOT_FROM_CONTENT
     assert len({fault.kind for fault in FAULTS}) == len(FAULTS)
 
 
