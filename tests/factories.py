@@ -10,7 +10,7 @@ import uuid
 import pyarrow as pa
 
 from domain.events import DossierEvent
-from pipeline.decode.decoder import EVENT_SCHEMA
+from pipeline.decode.event_schema import EVENT_SCHEMA
 from pipeline.ingest.event_rows import OffsetRange, with_positions
 
 #: Later than every event a test makes.

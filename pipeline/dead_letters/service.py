@@ -93,7 +93,7 @@ class DeadLetterService:
         verdicts: Counter[str] = Counter()
         for page in self._pages(wanted):
             for letter in page:
-                verdict = self._judge.judge(message_of(letter.value, letter.reason), latest=latest)
+                verdict = self._judge.validate(message_of(letter.value, letter.reason), latest=latest)
                 verdicts[str(verdict.reason) if isinstance(verdict, Rejection) else ""] += 1
         accepted = verdicts.pop("", 0)
         return {"accepted": accepted, "refused": dict(sorted(verdicts.items()))}

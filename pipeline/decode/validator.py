@@ -1,7 +1,7 @@
-"""The slow, exact judge: one message in, one event or one refusal out.
+"""Validates one message: the result is an event or a rejection.
 
-It defines what the contract means. The bulk decoder (``core.decode``) may accept a message only when the judge accepts it
-with the same values, and hands over every message it has doubts about; a property test holds the two together.
+This module defines what the contract means. The bulk path (``pipeline.decode.bulk``) may accept a message only when the validator
+accepts it with the same values, and leaves every doubtful message to it. A property test compares the two.
 """
 
 from __future__ import annotations
@@ -38,12 +38,12 @@ from domain.events import (
 from domain.periods import LAST_INSTANT, civil_day
 
 
-class _RefusedError(Exception):
-    """Carries a refusal out of the nested checks; never leaves this module."""
+class _RejectedError(Exception):
+    """Carries a rejection out of the nested checks; never leaves this module."""
 
     def __init__(self, reason: Reason, detail: str) -> None:
         super().__init__(detail)
-        self.refusal = Rejection(reason, detail)
+        self.rejection = Rejection(reason, detail)
 
 
 _EVENT_ID = re.compile(EVENT_ID, re.ASCII)
@@ -58,8 +58,8 @@ _JSON_KINDS: Final = {
     b"{": "an object",
     b"[": "an array",
     b'"': "a string",
-    b"t": "a truth value",
-    b"f": "a truth value",
+    b"t": "a boolean",
+    b"f": "a boolean",
     b"n": "null",
 }
 
@@ -84,19 +84,19 @@ class EventValidator:
 
     registry: AgencyRegistry
 
-    def judge(self, value: bytes | None, *, latest: dt.datetime) -> DossierEvent | Rejection:
+    def validate(self, value: bytes | None, *, latest: dt.datetime) -> DossierEvent | Rejection:
         """The event in ``value``, or why there is none. ``latest``: no event may be dated after this instant (aware).
 
-        A fault of this program that one message brings to light is a refusal, too (``Reason.UNFORESEEN``): it would come again
-        with the message after every restart, and hold back every message behind it.
+        An error of this program that one message causes is a rejection, too (``Reason.UNFORESEEN``). Raised, it would happen
+        again after every restart and block every later message.
 
         Raises:
             MemoryError, InvariantError: the process is at fault, not the message.
         """
         try:
             return self._event(_json_object(value), min(latest, LAST_INSTANT))
-        except _RefusedError as refused:
-            return refused.refusal
+        except _RejectedError as rejected:
+            return rejected.rejection
         except FATAL:
             raise
         except Exception as error:  # noqa: BLE001 - see above
@@ -106,16 +106,16 @@ class EventValidator:
         event_id = _text(fields, "event_id", _EVENT_ID, Reason.BAD_EVENT_ID)
         dossier_code = _text(fields, "dossier_code", _DOSSIER_CODE, Reason.BAD_DOSSIER_CODE)
         if not dossier_date_exists(dossier_code):
-            raise _RefusedError(Reason.IMPOSSIBLE_DATE, f"dossier_code {dossier_code!r} holds a date that no calendar has")
+            raise _RejectedError(Reason.IMPOSSIBLE_DATE, f"dossier_code {dossier_code!r} contains a date that does not exist")
         agency_code = _required(fields, "agency_code", str)
         if agency_code not in self.registry:
-            raise _RefusedError(Reason.UNKNOWN_AGENCY, f"agency_code {_shown(agency_code)} is not in the registry")
+            raise _RejectedError(Reason.UNKNOWN_AGENCY, f"agency_code {_shown(agency_code)} is not in the registry")
         procedure_code = _text(fields, "procedure_code", _PROCEDURE_CODE, Reason.BAD_PROCEDURE_CODE)
         status = _member(fields, "status", _STATUSES, Reason.UNKNOWN_STATUS)
         channel = _member(fields, "channel", _CHANNELS, Reason.UNKNOWN_CHANNEL)
         service_level = _required(fields, "service_level", str)
         if service_level not in _SERVICE_LEVELS:
-            raise _RefusedError(Reason.UNKNOWN_SERVICE_LEVEL, f"service_level {_shown(service_level)} is not in the code list")
+            raise _RejectedError(Reason.UNKNOWN_SERVICE_LEVEL, f"service_level {_shown(service_level)} is not in the code list")
         occurred_at = _instant(_text(fields, "occurred_at", _OCCURRED_AT, Reason.BAD_OCCURRED_AT))
         legacy_level = 0
         if fields.get("legacy_level") is not None:
@@ -124,15 +124,17 @@ class EventValidator:
         if fields.get("returned_by") is not None:
             returned_by = _required(fields, "returned_by", str)
             if returned_by not in _RETURNS:
-                raise _RefusedError(Reason.UNKNOWN_RETURN, f"returned_by {_shown(returned_by)} is not in the code list")
+                raise _RejectedError(Reason.UNKNOWN_RETURN, f"returned_by {_shown(returned_by)} is not in the code list")
         portal_id = ""
         if fields.get("portal_id") is not None:
             portal_id = _text(fields, "portal_id", _PORTAL_ID, Reason.BAD_PORTAL_ID)
-        if occurred_at > latest:  # before anything is computed from the time: the calendar ends with the year 9999
-            raise _RefusedError(Reason.IN_THE_FUTURE, f"occurred_at {occurred_at.isoformat()} is later than {latest.isoformat()}")
+        if occurred_at > latest:  # before the civil day is computed: the calendar ends with the year 9999
+            raise _RejectedError(
+                Reason.IN_THE_FUTURE, f"occurred_at {occurred_at.isoformat()} is later than {latest.isoformat()}"
+            )
         agency = self.registry.responsible(agency_code, civil_day(occurred_at))
         if agency is None:
-            raise _RefusedError(
+            raise _RejectedError(
                 Reason.AGENCY_NOT_IN_FORCE, f"agency_code {agency_code} was not in force on {civil_day(occurred_at)}"
             )
         return DossierEvent(
@@ -152,26 +154,26 @@ class EventValidator:
 
 def _json_object(value: bytes | None) -> dict[str, Any]:
     if value is None or not value.strip(b" \t\r\n"):
-        raise _RefusedError(Reason.EMPTY, "the message has no content")
+        raise _RejectedError(Reason.EMPTY, "the message has no content")
     if len(value) > MAX_MESSAGE_BYTES:
-        raise _RefusedError(Reason.TOO_LARGE, f"{len(value)} bytes; at most {MAX_MESSAGE_BYTES} are read")
+        raise _RejectedError(Reason.TOO_LARGE, f"{len(value)} bytes; the limit is {MAX_MESSAGE_BYTES}")
     try:
         value.decode("utf-8")
     except UnicodeDecodeError as error:
-        raise _RefusedError(Reason.NOT_UTF8, str(error)) from error
+        raise _RejectedError(Reason.NOT_UTF8, str(error)) from error
     if value.count(b"[") + value.count(b"{") > MAX_NESTING and _nesting(value) > MAX_NESTING:
-        raise _RefusedError(Reason.NOT_JSON, f"objects and arrays are nested deeper than {MAX_NESTING}")
+        raise _RejectedError(Reason.NOT_JSON, f"objects and arrays are nested deeper than {MAX_NESTING}")
     try:
         fields = msgspec.json.decode(known_fields(value))
     except msgspec.ValidationError as error:
         raise _not_an_object(value, error) from error
     except (msgspec.DecodeError, ValueError) as error:
-        raise _RefusedError(Reason.NOT_JSON, str(error)) from error
+        raise _RejectedError(Reason.NOT_JSON, str(error)) from error
     return cast("dict[str, Any]", fields)
 
 
 def known_fields(value: bytes) -> bytes:
-    """The same message without the fields that the contract does not know; their content need only be JSON by its grammar.
+    """The message without unknown fields. Their content only has to be well-formed JSON.
 
     Raises:
         msgspec.DecodeError: the message is not one JSON object.
@@ -179,12 +181,12 @@ def known_fields(value: bytes) -> bytes:
     return _ENCODER.encode(_KNOWN_DECODER.decode(value))
 
 
-def _not_an_object(value: bytes, error: msgspec.ValidationError) -> _RefusedError:
-    """Well-formed JSON that is no object; or a number that no computer holds, which is no JSON to us."""
+def _not_an_object(value: bytes, error: msgspec.ValidationError) -> _RejectedError:
+    """The rejection of well-formed JSON that is not an object, or of a number that is too large to be read."""
     kind = _JSON_KINDS.get(value.lstrip(b" \t\r\n")[:1], "a number")
     if kind == "an object":
-        return _RefusedError(Reason.NOT_JSON, str(error))
-    return _RefusedError(Reason.NOT_AN_OBJECT, f"a JSON object is needed, this is {kind}")
+        return _RejectedError(Reason.NOT_JSON, str(error))
+    return _RejectedError(Reason.NOT_AN_OBJECT, f"expected a JSON object, got {kind}")
 
 
 def _nesting(value: bytes) -> int:
@@ -202,10 +204,10 @@ def _nesting(value: bytes) -> int:
 def _required(fields: dict[str, Any], name: str, kind: type) -> Any:
     value = fields.get(name)
     if value is None:
-        raise _RefusedError(Reason.MISSING_FIELD, f"{name} is missing")
+        raise _RejectedError(Reason.MISSING_FIELD, f"{name} is missing")
     if type(value) is not kind:  # bool is an int to isinstance, not to the contract
-        raise _RefusedError(
-            Reason.WRONG_TYPE, f"{name} must be {_KIND_NAMES[kind]}, this is {_KIND_NAMES.get(type(value), 'nested')}"
+        raise _RejectedError(
+            Reason.WRONG_TYPE, f"{name} must be {_KIND_NAMES[kind]}, not {_KIND_NAMES.get(type(value), 'nested')}"
         )
     return value
 
@@ -214,21 +216,21 @@ _KIND_NAMES: Final[dict[type, str]] = {
     str: "a string",
     int: "a whole number",
     float: "a number with a fraction",
-    bool: "a truth value",
+    bool: "a boolean",
 }
 
 
 def _text(fields: dict[str, Any], name: str, pattern: re.Pattern[str], reason: Reason) -> str:
     value: str = _required(fields, name, str)
     if pattern.fullmatch(value) is None:
-        raise _RefusedError(reason, f"{name} {_shown(value)} is malformed")
+        raise _RejectedError(reason, f"{name} {_shown(value)} is malformed")
     return value
 
 
 def _member(fields: dict[str, Any], name: str, allowed: frozenset[int], reason: Reason) -> int:
     value: int = _required(fields, name, int)
     if value not in allowed:
-        raise _RefusedError(reason, f"{name} {_shown(str(value))} is not in the code list")
+        raise _RejectedError(reason, f"{name} {_shown(str(value))} is not in the code list")
     return value
 
 
@@ -237,10 +239,10 @@ def _instant(text: str) -> dt.datetime:
     try:
         instant = dt.datetime.fromisoformat(text).astimezone(dt.UTC)
     except (ValueError, OverflowError) as error:
-        raise _RefusedError(Reason.IMPOSSIBLE_DATE, f"occurred_at {text!r} is no moment of the calendar") from error
+        raise _RejectedError(Reason.IMPOSSIBLE_DATE, f"occurred_at {text!r} is a date or time that does not exist") from error
     return instant.replace(microsecond=instant.microsecond // 1000 * 1000)
 
 
 def _shown(text: str) -> str:
-    """A value for an error text: bounded, and without anything that could break a log line."""
+    """A value for an error text: of limited length, and without line breaks or control characters."""
     return ascii(text if len(text) <= 40 else text[:40] + "...")

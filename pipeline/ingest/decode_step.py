@@ -78,7 +78,7 @@ class DecodeStep:
                         batches.append(batch)
             decoded = self._decoder.decode(values, latest=self._clock.now() + self._future_tolerance)
             self._report_internal_errors(decoded, len(values), ranges)
-            dead_letters = dead_letters_of(decoded.refusals, values, ranges, batches)
+            dead_letters = dead_letters_of(decoded.rejections, values, ranges, batches)
             del values, batches  # half of the memory of a batch
             positions = decoded.events.column("position").to_numpy()
             rows = with_positions(decoded.events, ranges) if decoded.events.num_rows else decoded.events
@@ -90,8 +90,8 @@ class DecodeStep:
             )
         for fetch in fetches:
             fetch.batches = ()  # the packed messages are no longer needed
-        self._metrics.slow_path.inc(decoded.judged)
-        guard = self._guard.batch(self._batches, parts, [position for position, _ in decoded.refusals], dead_letters)
+        self._metrics.slow_path.inc(decoded.validated)
+        guard = self._guard.batch(self._batches, parts, [position for position, _ in decoded.rejections], dead_letters)
         self._batches += 1
         return DecodedBatch(rows, positions, dead_letters, touched, tuple(fetches), guard)
 
@@ -101,6 +101,6 @@ class DecodeStep:
         if decoded.bulk_error:
             self._metrics.bulk_failures.inc()
             log.error("bulk_decoding_failed", error=decoded.bulk_error, messages=messages, batches=batches)
-        unforeseen = [rejection.detail for _, rejection in decoded.refusals if rejection.reason is Reason.UNFORESEEN]
+        unforeseen = [rejection.detail for _, rejection in decoded.rejections if rejection.reason is Reason.UNFORESEEN]
         if unforeseen:
             log.error("messages_set_aside_unforeseen", messages=len(unforeseen), error=unforeseen[0], batches=batches)

@@ -1,7 +1,7 @@
 """Malformed messages as real portals send them, each with the reason that it must be refused with.
 
 Every fault is one deliberate defect in an otherwise valid event. The expected reason is part of the contract: a test holds
-this list against ``core.judge``.
+this list against ``pipeline.decode.validator``.
 """
 
 from __future__ import annotations

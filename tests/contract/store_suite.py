@@ -462,7 +462,7 @@ class StoreSuite:
 
         def sent(first, last, agencies=None):
             lines = b"".join(place.reader.events(first, last, agencies)).splitlines()
-            return [judge.judge(line, latest=LATEST) for line in lines]
+            return [judge.validate(line, latest=LATEST) for line in lines]
 
         assert sent(TODAY, TODAY) == [plain, full]
         assert sent(TODAY, TODAY, ("H17", "H18")) == [full]

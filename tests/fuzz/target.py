@@ -1,4 +1,4 @@
-"""What the fuzzer asks of any bytes: a batch of messages is sorted into events and refusals, the same by decoder and judge.
+"""What the fuzzer asks of any bytes: a batch of messages is sorted into events and refusals, the same by decoder and validator.
 
 An input is one byte that chooses the clock, then messages separated by ``SEPARATOR``; ``TOMBSTONE`` stands for no value.
 """
@@ -16,7 +16,6 @@ from domain.events import DossierEvent, Reason
 from domain.periods import LAST_INSTANT
 from pipeline.dead_letters.message import message_of, shown
 from pipeline.decode.decoder import Decoder
-from pipeline.decode.templates import MessageTemplates
 from pipeline.decode.validator import EventValidator
 from pipeline.ingest.dirty_buckets import DirtyBuckets, dirty_hours
 from pipeline.ingest.event_rows import OffsetRange, with_positions
@@ -34,7 +33,7 @@ CLOCKS = (
 CORPUS = Path(__file__).parents[1] / "data" / "fuzz" / "decode.txt"
 
 _REGISTRY = AgencyRegistry.packaged()
-_DECODER, _JUDGE = Decoder(_REGISTRY), EventValidator(_REGISTRY)
+_VALIDATOR = EventValidator(_REGISTRY)
 
 
 def messages_of(data: bytes) -> tuple[dt.datetime, list[bytes | None]]:
@@ -51,20 +50,19 @@ def check(data: bytes) -> tuple[object, ...]:
     Returns what was said of the messages, in short: the clock, the reasons, and whether any was an event.
     """
     latest, values = messages_of(data)
-    known: MessageTemplates = _DECODER._layouts
-    known._known = ()
-    for _ in range(2):  # the second time the layouts are known
-        decoded = _DECODER.decode(values, latest=latest)
+    decoder = Decoder(_REGISTRY)
+    for _ in range(2):  # the second time the templates are known
+        decoded = decoder.decode(values, latest=latest)
         assert not decoded.bulk_error, decoded.bulk_error
-        found = {**events_of(decoded.events), **dict(decoded.refusals)}
-        verdicts = {position: _JUDGE.judge(value, latest=latest) for position, value in enumerate(values)}
+        found = {**events_of(decoded.events), **dict(decoded.rejections)}
+        verdicts = {position: _VALIDATOR.validate(value, latest=latest) for position, value in enumerate(values)}
         assert found == verdicts
-    for position, refusal in decoded.refusals:
-        assert refusal.reason is not Reason.UNFORESEEN, refusal.detail
-        refusal.detail.encode()
+    for position, rejection in decoded.rejections:
+        assert rejection.reason is not Reason.UNFORESEEN, rejection.detail
+        rejection.detail.encode()
         shown(values[position])
-        message_of(values[position], str(refusal.reason))
-    said = (latest, frozenset(refusal.reason for _, refusal in decoded.refusals), decoded.events.num_rows > 0)
+        message_of(values[position], str(rejection.reason))
+    said = (latest, frozenset(rejection.reason for _, rejection in decoded.rejections), decoded.events.num_rows > 0)
     if not decoded.events.num_rows:
         return said
     assert all(isinstance(found[position], DossierEvent) for position in decoded.events.column("position").to_pylist())

@@ -19,7 +19,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent.parent
 DELIVERY = "tests/unit/pipeline/ingest/test_delivery.py::"
-LEDGER = "tests/property/test_ledger.py::"
+LEDGER = "tests/property/test_dirty_buckets.py::"
 PINS = "tests/pins/test_streaming_libraries.py::"
 STORE = "tests/contract/test_store.py::TestEmbedded::"
 

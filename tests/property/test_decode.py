@@ -18,14 +18,17 @@ from domain.agencies import Agency, AgencyRegistry
 from domain.errors import InvariantError
 from domain.events import OCCURRED_AT, DossierEvent, Reason, Rejection
 from domain.periods import LAST_INSTANT, civil_day
-from pipeline.decode import decoder as decode_module
-from pipeline.decode.decoder import Decoder, _AgencyColumns
+from pipeline.decode import bulk, column_checks, event_tables, json_parser
+from pipeline.decode.agency_columns import AgencyColumns
+from pipeline.decode.bulk import BulkDecoder
+from pipeline.decode.decoder import Decoder
+from pipeline.decode.templates import MessageTemplates
 from pipeline.decode.validator import EventValidator
 from tests.budget import examples
 from tests.factories import LATEST, a_message, an_event, events_of
 
 REGISTRY = AgencyRegistry.packaged()
-DECODER, JUDGE = Decoder(REGISTRY), EventValidator(REGISTRY)
+DECODER, VALIDATOR = Decoder(REGISTRY), EventValidator(REGISTRY)
 
 
 def agree(values, *, latest=LATEST):
@@ -35,15 +38,15 @@ def agree(values, *, latest=LATEST):
     """
     decoded = DECODER.decode(values, latest=latest)
     assert decoded.bulk_error == ""
-    assert Reason.UNFORESEEN not in {refusal.reason for _, refusal in decoded.refusals}
-    verdicts = {position: JUDGE.judge(value, latest=latest) for position, value in enumerate(values)}
+    assert Reason.UNFORESEEN not in {refusal.reason for _, refusal in decoded.rejections}
+    verdicts = {position: VALIDATOR.validate(value, latest=latest) for position, value in enumerate(values)}
     positions = decoded.events.column("position").to_pylist()
-    refused = [position for position, _ in decoded.refusals]
+    refused = [position for position, _ in decoded.rejections]
     assert positions == sorted(positions)
     assert refused == sorted(refused)
     assert sorted([*positions, *refused]) == list(range(len(values))), "every message is in exactly one of the two"
     assert events_of(decoded.events) == {at: verdict for at, verdict in verdicts.items() if isinstance(verdict, DossierEvent)}
-    assert dict(decoded.refusals) == {at: verdict for at, verdict in verdicts.items() if not isinstance(verdict, DossierEvent)}
+    assert dict(decoded.rejections) == {at: verdict for at, verdict in verdicts.items() if not isinstance(verdict, DossierEvent)}
     return decoded
 
 
@@ -414,7 +417,7 @@ def test_sound_messages_in_bulk(fields):
 def test_times_at_the_edge_of_the_future(text, microseconds):
     """A time in any form is the same instant for both, and both draw the line to the future at the same microsecond."""
     value = a_message(occurred_at=text)
-    verdict = JUDGE.judge(value, latest=LATEST + dt.timedelta(days=1))
+    verdict = VALIDATOR.validate(value, latest=LATEST + dt.timedelta(days=1))
     at = verdict.occurred_at if isinstance(verdict, DossierEvent) else LATEST
     agree([value, a_message()], latest=at + dt.timedelta(microseconds=microseconds))
 
@@ -444,9 +447,9 @@ def test_a_batch_in_several_steps(fields, bad, at_once):
     """However few messages are decoded at once, each keeps its position and its verdict."""
     values = [encoded(sent) for sent in fields]
     values.insert(len(values) // 2, bad)
-    decode_module._prefixes()  # as many as ever
+    json_parser.prefixes()  # made before the patch: as many as always
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(decode_module, "_AT_ONCE", at_once)
+        patch.setattr(json_parser, "MAX_MESSAGES", at_once)
         agree(values)
 
 
@@ -456,29 +459,33 @@ def test_huge_messages_fill_no_offset():
     values = [a_message(), *[huge] * 300, *(a_message() for _ in range(200))]
     decoded = agree(values)
     assert decoded.events.num_rows == 201
-    assert {refusal.reason for _, refusal in decoded.refusals} == {Reason.TOO_LARGE}
-    assert decoded.judged == 300
+    assert {refusal.reason for _, refusal in decoded.rejections} == {Reason.TOO_LARGE}
+    assert decoded.validated == 300
 
 
 def decided(values, decoder):
     """What a decoder says of each message, an event or a refusal, by position."""
     decoded = decoder.decode(values, latest=LATEST)
-    return {**events_of(decoded.events), **dict(decoded.refusals)}, decoded
+    return {**events_of(decoded.events), **dict(decoded.rejections)}, decoded
 
 
-STEPS = ["split", "_parse", "_checked", "_matches", "_instants"]
+STEPS = {
+    "split": (MessageTemplates, "split"),
+    "parse": (json_parser, "parse"),
+    "check": (bulk, "accepted"),
+    "match": (column_checks, "matches"),
+    "convert": (column_checks, "instants"),
+}
 
 
 def broken(monkeypatch, step, error):
     """A decoder of which one step of the bulk path raises ``error``."""
-    decoder = Decoder(REGISTRY)
 
     def fails(*_, **__):
         raise error
 
-    place = {"split": decoder._layouts, "_checked": decoder}.get(step, decode_module)
-    monkeypatch.setattr(place, step, fails)
-    return decoder
+    monkeypatch.setattr(*STEPS[step], fails)
+    return Decoder(REGISTRY)
 
 
 @pytest.mark.parametrize("step", STEPS)
@@ -489,7 +496,7 @@ def test_an_unforeseen_error_in_bulk_leaves_every_message_to_the_judge(monkeypat
     expected, _ = decided(values, DECODER)
     found, decoded = decided(values, broken(monkeypatch, step, error))
     assert found == expected
-    assert decoded.judged == len(values)
+    assert decoded.validated == len(values)
     assert decoded.bulk_error.startswith(type(error).__name__)
 
 
@@ -505,30 +512,28 @@ def test_no_memory_and_broken_invariants_stop_the_decoder(monkeypatch, step, err
 def test_an_event_that_fits_no_column_is_refused_alone(monkeypatch, position):
     """An event of the judge that cannot become a row is refused as unforeseen; the events beside it are stored."""
     values = [a_message(dossier_code="H17-240229-0001") for _ in range(7)]  # left to the judge
-    decoder = Decoder(REGISTRY)
-    whole = decoder._table_of
+    whole = event_tables.table_of
 
-    def of_sound_events(events):
+    def of_sound_events(events, agencies):
         if position in [at for at, _ in events]:
             raise UnicodeEncodeError("utf-8", "\ud800", 0, 1, "surrogates not allowed")
-        return whole(events)
+        return whole(events, agencies)
 
-    monkeypatch.setattr(decoder, "_table_of", of_sound_events)
-    found, decoded = decided(values, decoder)
+    monkeypatch.setattr(event_tables, "table_of", of_sound_events)
+    found, decoded = decided(values, DECODER)
     assert sorted(found) == list(range(7))
-    assert [(at, refusal.reason) for at, refusal in decoded.refusals] == [(position, Reason.UNFORESEEN)]
+    assert [(at, refusal.reason) for at, refusal in decoded.rejections] == [(position, Reason.UNFORESEEN)]
     assert isinstance(found[position], Rejection)
 
 
 @pytest.mark.parametrize("positions", [[0, 0], [0], [0, 1, 2], [0, 2]])
 def test_a_message_lost_or_doubled_in_bulk_stops_the_decoder(monkeypatch, positions):
     """The bulk path's own books are checked: a position that is missing, doubled or too high ends the batch."""
-    decoder = Decoder(REGISTRY)
     table = DECODER.decode([a_message() for _ in positions], latest=LATEST).events
     table = table.set_column(table.schema.get_field_index("position"), "position", pa.array(positions, pa.int32()))
-    monkeypatch.setattr(decoder, "_in_bulk", lambda *_: ([table], []))
+    monkeypatch.setattr(BulkDecoder, "decode", lambda *_: ([table], []))
     with pytest.raises(InvariantError, match="Of 2 messages"):
-        decoder.decode([a_message(), a_message()], latest=LATEST)
+        DECODER.decode([a_message(), a_message()], latest=LATEST)
 
 
 def test_decoders_in_several_threads_share_nothing_that_changes():
@@ -539,12 +544,12 @@ def test_decoders_in_several_threads_share_nothing_that_changes():
     sys.setswitchinterval(1e-6)
     try:
         for _ in range(10):
-            decode_module._prefixes.cache_clear()
+            json_parser.prefixes.cache_clear()
             together, texts = threading.Barrier(2), []
 
             def work(together=together, texts=texts):
                 together.wait()
-                texts.append(decode_module._wrap([b"1"] * count))
+                texts.append(json_parser.wrap([b"1"] * count))
 
             threads = [threading.Thread(target=work) for _ in range(2)]
             for thread in threads:
@@ -595,7 +600,7 @@ def test_sound_messages_take_the_fast_path():
         a_message(event_id=str(uuid.uuid4()).upper()),
     ]
     decoded = agree(values)
-    assert decoded.judged == 0
+    assert decoded.validated == 0
     assert decoded.events.column("agency").to_pylist() == ["H17", "H05", "G14", "H57", "H17", "H17", "H17"]
 
 
@@ -611,7 +616,7 @@ def test_leap_day_in_a_dossier_code():
     }
     decoded = agree([a_message(dossier_code=code) for code in codes])
     assert decoded.events.column("dossier_code").to_pylist() == [code for code, exists in codes.items() if exists]
-    assert {refusal.reason for _, refusal in decoded.refusals} == {Reason.IMPOSSIBLE_DATE}
+    assert {refusal.reason for _, refusal in decoded.rejections} == {Reason.IMPOSSIBLE_DATE}
 
 
 BLOCKS = [a_message(an_event(event_id=uuid.UUID(int=number))) for number in range(9_000)]  # more than two blocks of 1 MB
@@ -643,8 +648,8 @@ def test_bad_messages_in_a_large_batch(bad):
     kept = [position for position in range(len(values)) if position not in bad]
     assert decoded.events.column("position").to_pylist() == kept
     assert [uuid.UUID(text).int for text in decoded.events.column("event_id").to_pylist()] == kept
-    assert [position for position, _ in decoded.refusals] == sorted(bad)
-    assert decoded.judged <= 2_000 * len(bad)
+    assert [position for position, _ in decoded.rejections] == sorted(bad)
+    assert decoded.validated <= 2_000 * len(bad)
     assert isinstance(decoded.events, pa.Table)
 
 
@@ -685,7 +690,7 @@ _DAY = dt.date(2024, 1, 1)
 @given(registries(), st.integers(-2, 45), st.sampled_from([0, 1, 86_399_999]))
 def test_agency_columns_never_contradict_the_registry(registry, day, millisecond):
     """In bulk an agency is either the registry's answer or left to the judge, for registries with gaps and chains, too."""
-    columns = _AgencyColumns(registry)
+    columns = AgencyColumns(registry)
     instant = dt.datetime.combine(_DAY + dt.timedelta(days=day), dt.time(), dt.timezone(dt.timedelta(hours=7)))
     instant += dt.timedelta(milliseconds=millisecond)
     milliseconds = (instant - dt.datetime(1970, 1, 1, tzinfo=dt.UTC)) // dt.timedelta(milliseconds=1)

@@ -32,14 +32,14 @@ def test_mutated_inputs_are_decided():
         data = mutated(source.choice(inputs), source, lambda piece: piece[::-1])
         check(data)
         latest, values = messages_of(data)
-        reasons |= {getattr(target._JUDGE.judge(value, latest=latest), "reason", "event") for value in values}
+        reasons |= {getattr(target._VALIDATOR.validate(value, latest=latest), "reason", "event") for value in values}
     assert len(reasons) > 12, "the mutations reach most of the contract"
 
 
 class ContraryJudge:
     """Refuses every message as empty."""
 
-    def judge(self, value, *, latest):  # noqa: ARG002 - as the judge
+    def validate(self, value, *, latest):  # noqa: ARG002 - as the judge
         return Rejection(Reason.EMPTY, "")
 
 
@@ -47,7 +47,7 @@ def test_the_fuzzer_notices_a_wrong_verdict(monkeypatch):
     """A decoder that says something else than the judge is a finding."""
     data = b"\x00" + json.dumps(SOUND).encode() + SEPARATOR + TOMBSTONE
     check(data)
-    monkeypatch.setattr(target, "_JUDGE", ContraryJudge())
+    monkeypatch.setattr(target, "_VALIDATOR", ContraryJudge())
     with pytest.raises(AssertionError):
         check(data)
 

@@ -157,7 +157,7 @@ def test_a_row_that_the_storage_refused_is_sent_as_the_message_it_was(registry):
     for event in (an_event(), full):
         letter = dead_letter_of_row(rows_of([event]), "no")
         message = message_of(letter.value, letter.reason)
-        assert EventValidator(registry).judge(message, latest=LATEST) == event
+        assert EventValidator(registry).validate(message, latest=LATEST) == event
         assert set(json.loads(message)) <= {"agency_code", *DossierEvent.__slots__} - {"agency"}
     assert message_of(b"{", "refused_by_storage") == b"{"
     assert message_of(None, "empty") is None

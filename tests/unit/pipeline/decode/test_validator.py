@@ -24,7 +24,7 @@ FAULTS = {
     Reason.WRONG_TYPE: (a_message(status="9"), "status must be a whole number"),
     Reason.BAD_EVENT_ID: (a_message(event_id="{00000000-0000-0000-0000-000000000001}"), "event_id"),
     Reason.BAD_DOSSIER_CODE: (a_message(dossier_code="1.001612.000.00.00.H19"), "dossier_code"),
-    Reason.IMPOSSIBLE_DATE: (a_message(dossier_code="H17-230229-0001"), "no calendar"),
+    Reason.IMPOSSIBLE_DATE: (a_message(dossier_code="H17-230229-0001"), "does not exist"),
     Reason.BAD_PROCEDURE_CODE: (a_message(procedure_code="1.001 612"), "procedure_code"),
     Reason.UNKNOWN_AGENCY: (a_message(agency_code="H99"), "'H99'"),
     Reason.AGENCY_NOT_IN_FORCE: (a_message(occurred_at="2016-03-31T23:59:59+07:00"), "2016-03-31"),
@@ -49,7 +49,7 @@ def judge(registry):
 def test_every_reason_has_its_message(judge, reason):
     """Each reason of the closed list is given for its own fault, with a sentence that names the place."""
     value, word = FAULTS[reason]
-    refusal = judge.judge(value, latest=LATEST)
+    refusal = judge.validate(value, latest=LATEST)
     assert refusal.reason is reason
     assert word in refusal.detail
 
@@ -71,15 +71,15 @@ def test_no_reason_is_forgotten():
 )
 def test_a_time_at_the_end_of_the_calendar_lies_in_the_future(judge, text):
     """The last moments that a time can name, used for "no end date", are refused as in the future like any other."""
-    refusal = judge.judge(a_message(occurred_at=text), latest=LATEST)
+    refusal = judge.validate(a_message(occurred_at=text), latest=LATEST)
     assert refusal.reason is Reason.IN_THE_FUTURE
 
 
 def test_no_event_lies_beyond_the_days_that_tallies_can_hold(judge):
     """Whatever tolerance is set, an event later than the last day of the tally tables is in the future."""
     latest = dt.datetime(2130, 1, 1, tzinfo=dt.UTC)
-    inside = judge.judge(a_message(occurred_at="2106-02-06T23:59:59.999+07:00"), latest=latest)
-    outside = judge.judge(a_message(occurred_at="2106-02-07T00:00:00.000+07:00"), latest=latest)
+    inside = judge.validate(a_message(occurred_at="2106-02-06T23:59:59.999+07:00"), latest=latest)
+    outside = judge.validate(a_message(occurred_at="2106-02-07T00:00:00.000+07:00"), latest=latest)
     assert inside.occurred_at == LAST_INSTANT
     assert outside.reason is Reason.IN_THE_FUTURE
 
@@ -117,7 +117,7 @@ class _UnreadableError(Exception):
 )
 def test_an_unforeseen_error_refuses_its_message(error, words):
     """A fault of the program that one message brings to light is a refusal of that message, with the place and a short text."""
-    refusal = broken(error).judge(a_message(), latest=LATEST)
+    refusal = broken(error).validate(a_message(), latest=LATEST)
     assert refusal.reason is Reason.UNFORESEEN
     assert words in refusal.detail
     assert refusal.detail.isascii()
@@ -129,12 +129,12 @@ def test_an_unforeseen_error_refuses_its_message(error, words):
 def test_an_error_of_the_process_is_no_refusal(error):
     """No memory and a broken invariant are no fault of the message that happens to be judged: they stop the worker."""
     with pytest.raises(type(error)):
-        broken(error).judge(a_message(), latest=LATEST)
+        broken(error).validate(a_message(), latest=LATEST)
 
 
 def test_an_explanation_never_repeats_what_it_cannot_show(judge):
     """Line breaks and long texts of a message do not reach an explanation."""
-    refusal = judge.judge(a_message(portal_id="\n\x1b[2J" + "ế" * 5_000), latest=LATEST)
+    refusal = judge.validate(a_message(portal_id="\n\x1b[2J" + "ế" * 5_000), latest=LATEST)
     assert refusal.reason is Reason.BAD_PORTAL_ID
     assert len(refusal.detail) < 400
     assert refusal.detail.isascii()
@@ -144,14 +144,14 @@ def test_an_explanation_never_repeats_what_it_cannot_show(judge):
 def test_the_order_of_checks_is_fixed(judge):
     """A message with several faults gets the first one's reason, field by field, then validity, then the future."""
     value = a_message(event_id="x", status=0, occurred_at="x", agency_code="?")
-    assert judge.judge(value, latest=LATEST).reason is Reason.BAD_EVENT_ID
+    assert judge.validate(value, latest=LATEST).reason is Reason.BAD_EVENT_ID
     future = a_message(agency_code="H17", occurred_at="2030-01-01T00:00:00Z", portal_id=" ")
-    assert judge.judge(future, latest=LATEST).reason is Reason.BAD_PORTAL_ID
+    assert judge.validate(future, latest=LATEST).reason is Reason.BAD_PORTAL_ID
 
 
 def test_an_event_with_everything(judge):
     """All fields arrive, the time in UTC and whole milliseconds, unknown fields left out."""
-    event = judge.judge(
+    event = judge.validate(
         a_message(
             occurred_at="2024-01-02T08:30:00.123999+07:00",
             legacy_level=4,
@@ -170,7 +170,7 @@ def test_an_event_with_everything(judge):
 def test_left_out_and_null_are_the_same(judge):
     """An optional field that is null was not sent."""
     null, left_out = (
-        judge.judge(
+        judge.validate(
             a_message(event_id="00000000-0000-0000-0000-000000000009", dossier_code="H17-240102-0001", **fields), latest=LATEST
         )
         for fields in ({"legacy_level": None, "returned_by": None, "portal_id": None}, {})
@@ -187,7 +187,7 @@ def test_left_out_and_null_are_the_same(judge):
 )
 def test_dossier_codes_seen_in_use(judge, code):
     """The codes that public systems print are accepted."""
-    assert isinstance(judge.judge(a_message(dossier_code=code), latest=LATEST), DossierEvent)
+    assert isinstance(judge.validate(a_message(dossier_code=code), latest=LATEST), DossierEvent)
 
 
 @pytest.mark.parametrize(
@@ -195,7 +195,7 @@ def test_dossier_codes_seen_in_use(judge, code):
 )
 def test_other_codes_are_none(judge, code):
     """Procedure codes and malformed dossier codes are refused."""
-    assert judge.judge(a_message(dossier_code=code), latest=LATEST).reason is Reason.BAD_DOSSIER_CODE
+    assert judge.validate(a_message(dossier_code=code), latest=LATEST).reason is Reason.BAD_DOSSIER_CODE
 
 
 def test_the_same_message_is_judged_alike_however_deep_the_caller_stands(judge):
@@ -203,6 +203,6 @@ def test_the_same_message_is_judged_alike_however_deep_the_caller_stands(judge):
     nested = a_message()[:-1] + b', "x": ' + b"[" * 700 + b"]" * 700 + b"}"
 
     def deeper(frames):
-        return judge.judge(nested, latest=LATEST) if frames == 0 else deeper(frames - 1)
+        return judge.validate(nested, latest=LATEST) if frames == 0 else deeper(frames - 1)
 
     assert type(deeper(600)) is type(deeper(0))

@@ -15,6 +15,7 @@ from structlog.testing import capture_logs
 from domain.agencies import AgencyRegistry
 from domain.clock import ManualClock
 from domain.errors import DeadLetterLimitError
+from pipeline.decode.bulk import BulkDecoder
 from pipeline.decode.decoder import Decoder
 from pipeline.ingest.dead_letter_limit import DeadLetterLimit
 from pipeline.ingest.delivery import Delivery
@@ -73,8 +74,8 @@ def rig(registry):
     """Make rigs; each is stopped at the end."""
     rigs = []
 
-    def make(store, limit=NO_LIMIT, decoder=None, **changes):
-        rigs.append(Rig(store, decoder or Decoder(registry), FAST.model_copy(update=changes), limit))
+    def make(store, limit=NO_LIMIT, **changes):
+        rigs.append(Rig(store, Decoder(registry), FAST.model_copy(update=changes), limit))
         return rigs[-1]
 
     yield make
@@ -208,15 +209,15 @@ def test_unforeseen_errors_count_for_the_limit():
         assert work.delivery.stop(grace=PATIENCE)
 
 
-def test_a_failing_bulk_decoder_is_reported(rig, registry, monkeypatch):
+def test_a_failing_bulk_decoder_is_reported(rig, monkeypatch):
     """When bulk decoding fails, all events are counted through the validator, and a log line and a metric say so."""
-    store, decoder = MemoryStore(), Decoder(registry)
+    store = MemoryStore()
 
     def fails(*_):
         raise OverflowError("date value out of range")
 
-    monkeypatch.setattr(decoder, "_in_bulk", fails)
-    work = rig(store, decoder=decoder)
+    monkeypatch.setattr(BulkDecoder, "decode", fails)
+    work = rig(store)
     with capture_logs() as logs:
         work.offer("one", a_message(), b"{", a_message())
         until(lambda: work.acknowledged == ["one"], "acknowledged")

@@ -72,7 +72,7 @@ def test_pool_events_are_valid_live_events_with_ids_of_their_own(pool):
     messages = list(pool.fresh(rows, at=at, number=5))
     assert len({json.loads(message.value)["event_id"] for message in messages}) == 9_000
     later = MONDAY + dt.timedelta(minutes=2)
-    verdicts = [judge.judge(message.value, latest=later) for message in messages[:3_000]]
+    verdicts = [judge.validate(message.value, latest=later) for message in messages[:3_000]]
     assert all(isinstance(verdict, DossierEvent) for verdict in verdicts)
     assert {verdict.occurred_at for verdict in verdicts} == {MONDAY + dt.timedelta(minutes=1)}
     counts = Counter(verdict.agency[0] for verdict in verdicts)

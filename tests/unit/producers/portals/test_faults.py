@@ -21,7 +21,7 @@ LATEST = dt.datetime(2024, 8, 21, 17, tzinfo=dt.UTC)
 @pytest.mark.parametrize("fault", list(malformed(1, len(FAULTS))), ids=lambda fault: fault.kind)
 def test_the_judge_gives_the_reason_that_the_fault_was_made_for(fault):
     """Every kind of fault is refused, with its own reason."""
-    verdict = EventValidator(AgencyRegistry.packaged()).judge(fault.value, latest=LATEST)
+    verdict = EventValidator(AgencyRegistry.packaged()).validate(fault.value, latest=LATEST)
     assert isinstance(verdict, Rejection)
     assert verdict.reason is fault.reason
 

@@ -53,7 +53,7 @@ def test_only_agencies_in_force_today_report_and_the_judge_accepts_them():
     """Every event is valid now, and each agency in force is heard of in the end."""
     judge = EventValidator(REGISTRY)
     messages = list(itertools.islice(traffic(), 15_000))
-    verdicts = [judge.judge(message.value, latest=MONDAY) for message in messages]
+    verdicts = [judge.validate(message.value, latest=MONDAY) for message in messages]
     assert all(isinstance(verdict, DossierEvent) for verdict in verdicts)
     assert {verdict.agency for verdict in verdicts} == {agency.code for agency in REGISTRY.in_force(MONDAY.date())}
     assert all(verdict.occurred_at == MONDAY for verdict in verdicts)

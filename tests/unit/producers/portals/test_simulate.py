@@ -112,7 +112,7 @@ def test_the_judge_accepts_the_events_on_the_scenario_clock(messages):
     """The worker's judge finds no fault, and nothing lies further in the future than it tolerates on the scenario's clock."""
     judge = EventValidator(AgencyRegistry.packaged())
     latest = dt.datetime.fromisoformat("2024-08-20T23:59:59+07:00") + dt.timedelta(days=1)
-    assert all(isinstance(judge.judge(message.value, latest=latest), DossierEvent) for message in messages[::17])
+    assert all(isinstance(judge.validate(message.value, latest=latest), DossierEvent) for message in messages[::17])
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3])

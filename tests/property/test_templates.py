@@ -8,7 +8,8 @@ import numpy as np
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from pipeline.decode.templates import MessageTemplates, learn
+from pipeline.decode.message_template import infer_template
+from pipeline.decode.templates import MessageTemplates
 from tests.budget import examples
 from tests.property.test_decode import agree, sound_fields
 
@@ -148,4 +149,4 @@ def test_what_is_no_flat_object_has_no_layout():
         b' {"status":1}',
         b'{"x":"' + b'","y":"'.join([b"a"] * 3) + b'"}',
     ):
-        assert learn(message, texts=frozenset(TEXTS), numbers=frozenset(NUMBERS)) is None, message
+        assert infer_template(message, texts=frozenset(TEXTS), numbers=frozenset(NUMBERS)) is None, message

@@ -1,0 +1,67 @@
+"""The agency registry as arrays: the agency responsible for many events at once."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Final
+
+import numpy as np
+import pyarrow as pa
+
+from domain.agencies import AgencyRegistry
+from domain.periods import VIETNAM_OFFSET_MINUTES
+
+_MILLISECONDS_OF_DAY: Final = 86_400_000
+
+
+class AgencyColumns:
+    """Maps the index of the code sent, and the time, to the index of the responsible agency.
+
+    It knows the common cases only: the agency itself while it is in force without a gap, then its successor. Every other case
+    gives -1: the validator decides.
+    """
+
+    def __init__(self, registry: AgencyRegistry) -> None:
+        self.codes = registry.codes
+        self.array = pa.array(self.codes, pa.string())
+        self.index = {code: position for position, code in enumerate(self.codes)}
+        first, last, successors = [], [], []
+        for code in self.codes:
+            spans = registry.spans(code)
+            end = spans[0].valid_to
+            for later in spans[1:]:
+                if end is None or later.valid_from != end + dt.timedelta(days=1):
+                    break
+                end = later.valid_to
+            first.append(_day_number(spans[0].valid_from))
+            last.append(_day_number(end) if end is not None else np.iinfo(np.int32).max)
+            successor = spans[-1].successor_code if end == spans[-1].valid_to else None  # after a gap, ask the registry
+            successors.append(self.index.get(successor or "", -1))
+        self._first = np.array(first, dtype=np.int64)
+        self._last = np.array(last, dtype=np.int64)
+        self._successor = np.array(successors, dtype=np.int32)
+
+    def responsible(self, sent: np.ndarray, instants: np.ndarray) -> np.ndarray:
+        """Index of the agency responsible for each row, or -1.
+
+        Args:
+            sent: index of each row's agency_code, -1 when unknown.
+            instants: epoch milliseconds.
+        """
+        days = (instants + VIETNAM_OFFSET_MINUTES * 60_000) // _MILLISECONDS_OF_DAY
+        own = (sent >= 0) & (self._first[sent] <= days) & (days <= self._last[sent])
+        if own.all():
+            return sent
+        successor = np.where(sent >= 0, self._successor[sent], -1)
+        succeeded = (
+            (sent >= 0)
+            & (days > self._last[sent])
+            & (successor >= 0)
+            & (self._first[successor] <= days)
+            & (days <= self._last[successor])
+        )
+        return np.where(own, sent, np.where(succeeded, successor, -1)).astype(np.int32)
+
+
+def _day_number(day: dt.date) -> int:
+    return (day - dt.date(1970, 1, 1)).days

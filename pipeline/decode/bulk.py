@@ -1,0 +1,50 @@
+"""The bulk path: messages to columns without looking at each of them.
+
+Messages that share a template are cut into columns without a parser (``pipeline.decode.templates``); Arrow parses the others
+(``pipeline.decode.json_parser``). The columns of both are then checked (``pipeline.decode.column_checks``). What is not
+certainly an event is *doubtful*: the bulk path rejects nothing. It may be stricter than the validator, never more lenient.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Sequence
+
+import pyarrow as pa
+
+from pipeline.decode.agency_columns import AgencyColumns
+from pipeline.decode.column_checks import accepted
+from pipeline.decode.event_schema import MESSAGE_FIELDS, REQUIRED_FIELDS
+from pipeline.decode.json_parser import parse_in_pieces
+from pipeline.decode.templates import MessageTemplates
+
+
+class BulkDecoder:
+    """Decodes what it is sure about. Safe to use from several threads."""
+
+    def __init__(self, agencies: AgencyColumns) -> None:
+        self._agencies = agencies
+        self._templates = MessageTemplates(
+            texts=[name for name, kind in MESSAGE_FIELDS if kind == pa.string()],
+            numbers=[name for name, kind in MESSAGE_FIELDS if kind != pa.string()],
+            required=REQUIRED_FIELDS,
+        )
+
+    def decode(self, values: Sequence[bytes | None], first: int, latest: dt.datetime) -> tuple[list[pa.Table], list[int]]:
+        """The events, and the positions of doubtful messages.
+
+        Args:
+            values: at most ``json_parser.MAX_MESSAGES`` message values.
+            first: position of the first of them.
+            latest: no event may be dated after this instant (aware).
+        """
+        tables: list[pa.Table] = []
+        doubtful: list[int] = []
+        groups, others = self._templates.split(values)
+        pieces = [(group.positions, {name: group.column(name) for name, _ in MESSAGE_FIELDS}) for group in groups]
+        pieces += parse_in_pieces(values, others, doubtful)
+        for positions, columns in pieces:
+            table, doubts = accepted(columns, positions, self._agencies, first=first, latest=latest)
+            tables += [table] if table.num_rows else []
+            doubtful += doubts
+        return tables, [first + position for position in doubtful]
