@@ -17,8 +17,10 @@ from prometheus_client import CollectorRegistry
 from domain.agencies import AgencyRegistry
 from domain.clock import SystemClock, parse_clock
 from domain.errors import ConfigurationError, UnavailableError
+from pipeline.audit.continuous import ContinuousAudit
+from pipeline.audit.in_hand import WorkInHand
 from pipeline.audit.routes import audit_routes
-from pipeline.audit.service import AuditService, ContinuousAudit, WorkInHand
+from pipeline.audit.service import AuditService
 from pipeline.dead_letters.routes import dead_letter_routes
 from pipeline.dead_letters.service import DeadLetterService
 from pipeline.decode.decoder import Decoder
@@ -176,8 +178,8 @@ def prepare(clickhouse: ClickHouse) -> tuple[Migration, ...]:
     return done
 
 
-def dead_letter_desk(settings: Settings, clickhouse: ClickHouse) -> DeadLetterService:
-    """The desk over this storage; the broker of the settings is asked only when something is sent."""
+def dead_letter_service(settings: Settings, clickhouse: ClickHouse) -> DeadLetterService:
+    """The service over this storage; it connects to Kafka only when something is sent."""
     return DeadLetterService(
         ClickHouseDeadLetters(clickhouse),
         judge=EventValidator(AgencyRegistry.packaged()),
@@ -195,8 +197,8 @@ def _ends(settings: Settings, topic: str) -> dict[int, int]:
     return {found.number: found.end for found in KafkaTopicReader(kafka, answer_seconds=_SHORT_ANSWER_SECONDS).partitions()}
 
 
-def audit_desk(settings: Settings, clickhouse: ClickHouse) -> AuditService:
-    """The desk over this storage; the broker of the settings is asked only when Kafka is audited."""
+def audit_service(settings: Settings, clickhouse: ClickHouse) -> AuditService:
+    """The service over this storage; it connects to Kafka only when Kafka is audited."""
     return AuditService(
         ClickHouseAudit(clickhouse),
         store=ClickHouseStore(clickhouse),
@@ -210,7 +212,7 @@ def audit_desk(settings: Settings, clickhouse: ClickHouse) -> AuditService:
 
 def feature_routes(settings: Settings, clickhouse: ClickHouse) -> tuple[Routes, ...]:
     """What a process that serves figures answers besides: dead letters and the audit's steps."""
-    dead_letters, audit = dead_letter_desk(settings, clickhouse), audit_desk(settings, clickhouse)
+    dead_letters, audit = dead_letter_service(settings, clickhouse), audit_service(settings, clickhouse)
     return partial(dead_letter_routes, dead_letters), partial(audit_routes, audit)
 
 

@@ -13,7 +13,6 @@ from dataclasses import dataclass, field
 from domain.events import DossierEvent, Status
 from domain.periods import civil_day
 from domain.tiers import COUNTS, Tier
-from pipeline.audit.drift import drift_of
 from sinks.contract.audit import Comparison, Difference, EventRef, Repeats
 from sinks.contract.dead_letters import DeadLetter, DeadLetterCheckpoint, DeadLetterLimitState
 from sinks.contract.events import UnreadRange
@@ -54,6 +53,15 @@ def counts_of(events) -> Counts:
 def fields_of(counts: Counts) -> dict[str, int]:
     """Counts by name."""
     return {name: getattr(counts, name) for name in Counts.__slots__}
+
+
+def drift_of(due, stored, tallied, *, time_is_wrong: bool = False) -> int:
+    """Events by which a tally is wrong, from counts by name: the most that any count lies outside of ``due`` to ``stored``.
+
+    A time of the newest event that no such events could give counts as one event.
+    """
+    outside = (max(due[name] - count, count - stored[name], 0) for name, count in tallied.items())
+    return max(*outside, int(time_is_wrong))
 
 
 def summed(counts) -> Counts:

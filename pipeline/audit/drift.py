@@ -1,210 +1,136 @@
-"""The audit's judgement: what counts as a difference, which differences are drift, which day is looked at next.
+"""Drift: which differences between tallies and stored events are faults, and which day is compared next.
 
-A tally is right when it lies between the events that must be counted by now and all events stored, count by count. Events that
-the workers' group has not acknowledged are in their hands and need not be counted yet: a tally that lacks some of these is late,
-not wrong. A difference is drift when two looks find it, at least the settling time apart, and then by the smaller of the two
-amounts: the tallies and the events are not read at the same instant.
+A tally is right when each of its counts lies between the events that must be counted by now and all stored events. Events that
+the workers' group has not acknowledged need not be counted yet: a tally that lacks some of these is late, not wrong. A
+difference becomes drift when two comparisons, at least the settling time apart, both find it. The smaller of the two amounts
+counts, because tallies and events are not read at the same instant.
 
-Everything here is a value or bookkeeping; no clock, no storage.
+Pure values and bookkeeping: no clock, no storage.
 """
 
 from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
-from typing import Any, Self
+from dataclasses import dataclass, field, replace
 
 from domain.tiers import Tier
-
-
-def drift_of(
-    due: Mapping[str, int], stored: Mapping[str, int], tallied: Mapping[str, int], *, time_is_wrong: bool = False
-) -> int:
-    """Events by which a tally is wrong: the most that any of its counts lies outside of ``due`` to ``stored``.
-
-    ``time_is_wrong``: its newest event's time is none that those events could give, which counts as one event.
-    """
-    outside = (max(due[name] - count, count - stored[name], 0) for name, count in tallied.items())
-    return max(*outside, int(time_is_wrong))
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One wrong tally, ready for JSON: ``bucket`` is a minute (RFC 3339) or a civil day; counts by name."""
-
-    scope: str
-    agency: str
-    bucket: str
-    procedure: str
-    due: Mapping[str, int]
-    stored: Mapping[str, int]
-    tallied: Mapping[str, int]
-    stored_last: str | None
-    tallied_last: str | None
-    drift: int
-
-    @property
-    def key(self) -> tuple[str, str, str, str]:
-        """What names the tally."""
-        return self.scope, self.agency, self.bucket, self.procedure
-
-    @property
-    def wrong(self) -> dict[str, tuple[int, int]]:
-        """The counts that are not as stored: name -> (stored, tallied)."""
-        return {name: (self.stored[name], count) for name, count in self.tallied.items() if count != self.stored[name]}
-
-
-@dataclass(frozen=True, slots=True)
-class TierComparison:
-    """One scope of one day: exact totals, and findings up to a limit.
-
-    ``stuck``: what a plain recount would not replace. ``late``: events by which tallies are behind without being wrong.
-    ``in_hand``: stored events that need not be tallied yet.
-    """
-
-    buckets: int = 0
-    differing: int = 0
-    drift: int = 0
-    stuck: int = 0
-    findings: tuple[Finding, ...] = ()
-    late: int = 0
-    in_hand: int = 0
-
-    @property
-    def listed(self) -> bool:
-        """Whether every difference is among the findings."""
-        return len(self.findings) == self.differing
+from sinks.contract.audit import Comparison
 
 
 @dataclass(frozen=True, slots=True)
 class DayComparison:
-    """One look at one civil day, every scope of it.
+    """One comparison of one civil day in every tier.
 
-    ``by_time``: why Kafka could not tell which events the workers have in hand, so that their age decided; empty when it could.
+    ``fallback_reason``: why Kafka could not say which events the workers have in hand, so that the age of events decided.
+    Empty when it could.
     """
 
     day: dt.date
-    scopes: Mapping[Tier, TierComparison]
-    by_time: str = ""
+    tiers: Mapping[Tier, Comparison]
+    fallback_reason: str = ""
 
     @property
     def drift(self) -> int:
-        """Events by which its tallies are wrong, summed over the scopes; plus and minus do not cancel."""
-        return sum(look.drift for look in self.scopes.values())
+        """Events by which tallies are wrong, summed over the tiers; plus and minus do not cancel."""
+        return sum(found.drift for found in self.tiers.values())
 
     @property
     def late(self) -> int:
-        """Events by which its tallies are behind without being wrong, summed over the scopes."""
-        return sum(look.late for look in self.scopes.values())
+        """Events by which tallies are late without being wrong, summed over the tiers."""
+        return sum(found.late for found in self.tiers.values())
 
     @property
     def stuck(self) -> int:
-        """Wrong tallies that only a raised epoch can replace."""
-        return sum(look.stuck for look in self.scopes.values())
+        """Wrong tallies that a recount replaces only after the epoch was raised."""
+        return sum(found.stuck for found in self.tiers.values())
 
     @property
     def agencies(self) -> tuple[str, ...] | None:
         """Agencies with a wrong or late tally, ascending; None when not all of them are known."""
-        if self.late or not all(look.listed for look in self.scopes.values()):
+        if self.late or not all(found.complete for found in self.tiers.values()):
             return None
-        return tuple(sorted({finding.agency for look in self.scopes.values() for finding in look.findings}))
-
-    def as_fields(self) -> dict[str, Any]:
-        """The look as plain values."""
-        scopes = {scope.value: asdict(look) for scope, look in self.scopes.items()}
-        return {"day": self.day.isoformat(), "scopes": scopes, "by_time": self.by_time}
-
-    @classmethod
-    def from_fields(cls, fields: Mapping[str, Any]) -> Self:
-        """What ``as_fields`` gave."""
-        return cls(
-            dt.date.fromisoformat(fields["day"]),
-            {
-                Tier(scope): TierComparison(**{**look, "findings": tuple(Finding(**finding) for finding in look["findings"])})
-                for scope, look in fields["scopes"].items()
-            },
-            fields["by_time"],
-        )
+        return tuple(sorted({difference.agency for found in self.tiers.values() for difference in found.differences}))
 
 
 def confirmed(first: DayComparison | None, second: DayComparison) -> DayComparison:
-    """What both looks at a day found: the second one's findings that the first one had too, by the smaller drift.
+    """What both comparisons of a day found: the differences of ``second`` that ``first`` has too, with the smaller drift.
 
-    Where a look has more differences than it lists, the smaller totals stand for what both found.
+    A comparison with more differences than it lists is judged by its totals: the smaller ones of the two count.
     """
-    scopes = {}
-    for scope, look in second.scopes.items():
-        before = TierComparison() if first is None else first.scopes.get(scope, TierComparison())
-        known = {finding.key: finding.drift for finding in before.findings}
-        findings = tuple(
-            replace(finding, drift=min(finding.drift, known[finding.key])) for finding in look.findings if finding.key in known
+    tiers = {}
+    for tier, after in second.tiers.items():
+        before = Comparison() if first is None else first.tiers.get(tier, Comparison())
+        known = {difference.key: difference.drift for difference in before.differences}
+        differences = tuple(
+            replace(difference, drift=min(difference.drift, known[difference.key]))
+            for difference in after.differences
+            if difference.key in known
         )
-        if look.listed and before.listed:
-            differing, drift = len(findings), sum(finding.drift for finding in findings)
+        if after.complete and before.complete:
+            differing, drift = len(differences), sum(difference.drift for difference in differences)
         else:
-            differing, drift = min(before.differing, look.differing), min(before.drift, look.drift)
-        scopes[scope] = replace(look, differing=differing, drift=drift, stuck=min(look.stuck, differing), findings=findings)
-    return DayComparison(second.day, scopes, second.by_time)
+            differing, drift = min(before.differing, after.differing), min(before.drift, after.drift)
+        stuck = min(after.stuck, differing)
+        tiers[tier] = replace(after, differing=differing, drift=drift, stuck=stuck, differences=differences)
+    return DayComparison(second.day, tiers, second.fallback_reason)
 
 
 @dataclass(slots=True)
 class DriftTracker:
-    """What the continuous audit knows: which days there are, when each was last looked at, and what is confirmed of it.
+    """The memory of the continuous audit: the days, when each was last compared, and its confirmed drift.
 
-    A day's drift stands until a later look takes it back; days that are gone take theirs along.
+    The drift of a day stands until a later comparison no longer finds it. A day that is gone takes its drift along.
     """
 
-    _last: dict[dt.date, int] = field(default_factory=dict)  # day -> number of the look, 0 for none
+    _last: dict[dt.date, int] = field(default_factory=dict)  # day -> number of its last comparison, 0 for none
     _suspects: dict[dt.date, DayComparison] = field(default_factory=dict)
     _confirmed: dict[dt.date, DayComparison] = field(default_factory=dict)
-    _looks: int = 0
-    _known_at: int = 0  # number of the look at which all days were last listed
+    _comparisons: int = 0
+    _days_set_at: int = 0  # number of the comparison at which all days were last listed
 
     @property
     def round_done(self) -> bool:
-        """Whether every day was looked at since ``know`` named them, so that it is time to name them again."""
-        return all(number > self._known_at for number in self._last.values())
+        """Whether every day was compared since ``set_days``, so that the days should be listed again."""
+        return all(number > self._days_set_at for number in self._last.values())
 
-    def know(self, days: Iterable[dt.date]) -> None:
-        """These are all the days there are."""
+    def set_days(self, days: Iterable[dt.date]) -> None:
+        """Replace the list of days; forget those that are not in it."""
         self._last = {day: self._last.get(day, 0) for day in days}
-        self._known_at = self._looks
+        self._days_set_at = self._comparisons
         for gone in {*self._suspects, *self._confirmed} - set(self._last):
             self._suspects.pop(gone, None)
             self._confirmed.pop(gone, None)
 
     def plan(self, touched: Sequence[dt.date]) -> list[list[dt.date]]:
-        """Days to look at next, in three queues: suspects, days that events arrived for lately, all others.
+        """Days to compare next, in three queues: suspects, days that recently received events (``touched``), all others.
 
-        Within a queue the day that was not looked at for longest comes first; none is in two of them.
+        Within a queue the day whose last comparison is oldest comes first. Each day is in one queue.
         """
         for day in touched:
             self._last.setdefault(day, 0)
         suspects = set(self._suspects)
-        lately = set(touched) - suspects
-        others = set(self._last) - suspects - lately
-        return [sorted(queue, key=lambda day: (self._last[day], day)) for queue in (suspects, lately, others)]
+        recent = set(touched) - suspects
+        others = set(self._last) - suspects - recent
+        return [sorted(queue, key=lambda day: (self._last[day], day)) for queue in (suspects, recent, others)]
 
-    def looked(self, look: DayComparison) -> DayComparison:
-        """Take a look in; returns what is confirmed of the day from now on."""
-        self._looks += 1
-        self._last[look.day] = self._looks
-        found = confirmed(self._suspects.pop(look.day, None), look)
-        if look.drift:
-            self._suspects[look.day] = look
+    def record(self, comparison: DayComparison) -> DayComparison:
+        """Add a comparison; returns what is confirmed of its day from now on."""
+        self._comparisons += 1
+        self._last[comparison.day] = self._comparisons
+        found = confirmed(self._suspects.pop(comparison.day, None), comparison)
+        if comparison.drift:
+            self._suspects[comparison.day] = comparison
         if found.drift:
-            self._confirmed[look.day] = found
+            self._confirmed[comparison.day] = found
         else:
-            self._confirmed.pop(look.day, None)
+            self._confirmed.pop(comparison.day, None)
         return found
 
     def confirmed_drift(self, day: dt.date) -> int:
-        """Events by which a day's tallies are wrong, as far as two looks agree."""
+        """Events by which the tallies of a day are wrong, as confirmed by two comparisons."""
         return self._confirmed[day].drift if day in self._confirmed else 0
 
     def drift(self) -> dict[Tier, int]:
-        """Events by which tallies are wrong, by scope; every scope is there."""
-        return {
-            scope: sum(look.scopes[scope].drift for look in self._confirmed.values() if scope in look.scopes) for scope in Tier
-        }
+        """Confirmed drift in events, by tier; every tier is present."""
+        return {tier: sum(found.tiers[tier].drift for found in self._confirmed.values() if tier in found.tiers) for tier in Tier}

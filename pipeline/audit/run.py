@@ -1,6 +1,6 @@
-"""One whole audit: look at every day, look again at what differed, repair if asked, look once more; then repeats and Kafka.
+"""One whole audit: compare every day, compare again what differed, repair if asked, then search repeats and check Kafka.
 
-Works over a desk, here or behind HTTP, one day or one share at a time: every answer is small, and progress is known.
+Works through ``AuditSteps``, in this process or over HTTP, one small step at a time, so that progress is known.
 """
 
 from __future__ import annotations
@@ -8,20 +8,20 @@ from __future__ import annotations
 import datetime as dt
 import enum
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
-from typing import Any, Protocol
+from dataclasses import dataclass
+from typing import Protocol
 
-from domain.tiers import Tier
-from pipeline.audit.drift import DayComparison, Finding, confirmed
+from pipeline.audit.drift import DayComparison, confirmed
+from pipeline.audit.report import SHOWN, AuditReport, DeepCheck, KafkaAudit, RepairReport, unread_sentence
+from pipeline.audit.steps import AuditSteps, PartitionOffsets, TopicOffsets, UnreadOffsets
 from pipeline.ingest.unread_offsets import sentence
+from sinks.contract.audit import HashShard, Repeats
 
-#: Rows that one share of all names holds, about: a hundred bytes of memory each.
+#: Rows of events in one share of all names, about: a hundred bytes of memory each.
 _SHARE_ROWS = 5_000_000
-#: Messages that are looked up in one step of the deep check.
+#: Messages looked up in one step of the deep check.
 _STEP_MESSAGES = 200_000
-#: Findings that a report shows.
-SHOWN = 50
-#: A repair beside busy workers may need to be done again: what came while the epoch was raised.
+#: Attempts of a repair: a worker may write a tally that it counted before the epoch was raised.
 _REPAIRS = 3
 
 
@@ -33,25 +33,11 @@ class KafkaCheck(enum.StrEnum):
     DEEP = "deep"
 
 
-class AuditSteps(Protocol):
-    """What ``pipeline.audit.service.AuditDesk`` answers."""
-
-    def days(self, first: dt.date | None, last: dt.date | None) -> dict[str, int]: ...  # noqa: D102
-    def look(self, day: dt.date, *, settle: float) -> dict[str, Any]: ...  # noqa: D102
-    def contradictions(self, day: dt.date) -> dict[str, Any]: ...  # noqa: D102
-    def repeats(self, days: tuple[dt.date, dt.date] | None, *, share: tuple[int, int]) -> dict[str, Any]: ...  # noqa: D102
-    def repair(self, day: dt.date, agencies: Sequence[str] | None, *, raise_epoch: bool) -> dict[str, Any]: ...  # noqa: D102
-    def tidy(self, days: Sequence[dt.date]) -> dict[str, Any]: ...  # noqa: D102
-    def partitions(self) -> dict[str, Any]: ...  # noqa: D102
-    def unread(self) -> dict[str, Any]: ...  # noqa: D102
-    def verify(self, partition: int, begin: int, end: int) -> dict[str, Any]: ...  # noqa: D102
-
-
 class Progress(Protocol):
-    """Told how an audit gets on."""
+    """Receives the progress of an audit."""
 
-    def begin(self, what: str, total: int) -> None:
-        """A stage of so many steps begins."""
+    def begin(self, stage: str, total: int) -> None:
+        """A stage of ``total`` steps begins."""
         ...
 
     def advance(self, steps: int) -> None:
@@ -61,7 +47,7 @@ class Progress(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class AuditOptions:
-    """What to audit. ``days``: both ends included, None without bound; ``settle`` in seconds."""
+    """What to audit. ``first`` and ``last`` are included, None is no bound; ``settle`` in seconds."""
 
     first: dt.date | None = None
     last: dt.date | None = None
@@ -72,260 +58,165 @@ class AuditOptions:
 
     @property
     def period(self) -> tuple[dt.date, dt.date] | None:
-        """The days asked for, or None for all."""
+        """The days to audit, or None for all."""
         if self.first is None and self.last is None:
             return None
         return self.first or dt.date.min, self.last or dt.date.max
 
 
-@dataclass(slots=True)
-class AuditReport:
-    """What an audit found."""
-
-    days: int = 0
-    rows: int = 0
-    buckets: dict[str, int] = field(default_factory=lambda: {scope.value: 0 for scope in Tier})
-    drift: dict[str, int] = field(default_factory=lambda: {scope.value: 0 for scope in Tier})
-    differing: dict[str, int] = field(default_factory=lambda: {scope.value: 0 for scope in Tier})
-    late: dict[str, int] = field(default_factory=lambda: {scope.value: 0 for scope in Tier})
-    in_hand: dict[str, int] = field(default_factory=lambda: {scope.value: 0 for scope in Tier})
-    #: Why the age of events decided which of them must be tallied, and not Kafka; None when nothing had to be decided.
-    by_time: str | None = None
-    findings: list[Finding] = field(default_factory=list)
-    repaired: dict[str, Any] | None = None
-    contradictions: dict[str, Any] | None = None
-    reused_event_ids: dict[str, Any] | None = None
-    settled_twice: dict[str, Any] | None = None
-    unread: dict[str, Any] | None = None
-    kafka: dict[str, Any] | None = None
-
-    @property
-    def clean(self) -> bool:
-        """Whether every tally is right, and nothing that was acknowledged is missing."""
-        return not any(self.differing.values()) and not (self.kafka or {}).get("faults")
-
-    def as_dict(self) -> dict[str, Any]:
-        """The report as plain values."""
-        return {
-            "clean": self.clean,
-            "days": self.days,
-            "rows": self.rows,
-            "scopes": {
-                scope: {
-                    "buckets": self.buckets[scope],
-                    "differing": self.differing[scope],
-                    "drift": self.drift[scope],
-                    "late": self.late[scope],
-                    "in_hand": self.in_hand[scope],
-                }
-                for scope in self.buckets
-            },
-            "by_time": self.by_time,
-            "findings": [asdict(finding) for finding in self.findings[:SHOWN]],
-            "repaired": self.repaired,
-            "contradictions": self.contradictions,
-            "scattered": self.reused_event_ids,
-            "settled_twice": self.settled_twice,
-            "unread": self.unread,
-            "kafka": self.kafka,
-        }
-
-
-def run_audit(desk: AuditSteps, wanted: AuditOptions, *, wait: Callable[[float], None], progress: Progress) -> AuditReport:
-    """Audit what is wanted; ``wait`` sleeps for so many seconds.
+def run_audit(steps: AuditSteps, options: AuditOptions, *, wait: Callable[[float], None], progress: Progress) -> AuditReport:
+    """Run a whole audit; ``wait`` sleeps for a number of seconds.
 
     Raises:
-        PortalPulseError, SinkError: a part does not answer.
+        PortalPulseError, SinkError: the storage, Kafka or the running process does not answer.
     """
-    report = AuditReport()
-    rows = {dt.date.fromisoformat(day): count for day, count in desk.days(wanted.first, wanted.last).items()}
-    report.days, report.rows = len(rows), sum(rows.values())
-    progress.begin("comparing days", report.rows + report.days)
-    wrong = []
-    for day, count in rows.items():
-        look = _look(desk, day, settle=0.0)
-        for scope, found in look.scopes.items():
-            report.buckets[scope.value] += found.buckets
-        if look.drift:
-            wrong.append(look)
-        progress.advance(count + 1)
-    wrong = _again(desk, wrong, wanted.settle, wait=wait, progress=progress)
-    if wanted.repair and wrong:
-        wrong = _repaired(desk, wrong, wanted.settle, report, wait=wait, progress=progress)
-    _tell(report, wrong)
-    if wanted.repeats:
-        _search_repeats(desk, wanted, rows, report, progress=progress)
-    report.unread = desk.unread()
-    if wanted.kafka is not KafkaCheck.NONE:
-        _audit_kafka(desk, report, deep=wanted.kafka is KafkaCheck.DEEP, progress=progress)
-    return report
+    return _Audit(steps, options, wait, progress).run()
 
 
-def _look(desk: AuditSteps, day: dt.date, *, settle: float) -> DayComparison:
-    return DayComparison.from_fields(desk.look(day, settle=settle))
+class _Audit:
+    """One run."""
+
+    def __init__(self, steps: AuditSteps, options: AuditOptions, wait: Callable[[float], None], progress: Progress) -> None:
+        self._steps, self._options, self._wait, self._progress = steps, options, wait, progress
+
+    def run(self) -> AuditReport:
+        rows = self._steps.days(self._options.first, self._options.last)
+        report = AuditReport(days=len(rows), rows=sum(rows.values()))
+        wrong = self._compare_again(self._compare(rows, report))
+        if self._options.repair and wrong:
+            report.repaired = RepairReport.before(wrong)
+            wrong = self._repair(wrong, report.repaired)
+        report.add(wrong)
+        if self._options.repeats:
+            self._search_repeats(rows, report)
+        report.unread = self._steps.unread()
+        if self._options.kafka is not KafkaCheck.NONE:
+            report.kafka = self._audit_kafka(report.unread.ranges)
+        return report
+
+    def _compare(self, rows: Mapping[dt.date, int], report: AuditReport) -> list[DayComparison]:
+        """Days with a tally that does not count every stored event."""
+        self._progress.begin("comparing days", report.rows + report.days)
+        wrong = []
+        for day, count in rows.items():
+            comparison = self._steps.compare(day, settle=0.0)
+            for tier, found in comparison.tiers.items():
+                report.buckets[tier] += found.buckets
+            if comparison.drift:
+                wrong.append(comparison)
+            self._progress.advance(count + 1)
+        return wrong
+
+    def _compare_again(self, wrong: Sequence[DayComparison]) -> list[DayComparison]:
+        """What is still wrong or late after the settling time. What the workers then have in hand is late, not wrong."""
+        if not wrong:
+            return []
+        settle = self._options.settle
+        self._progress.begin("comparing again", len(wrong))
+        self._wait(settle)
+        still = []
+        for comparison in wrong:
+            found = confirmed(comparison, self._steps.compare(comparison.day, settle=settle))
+            if found.drift or found.late:
+                still.append(found)
+            self._progress.advance(1)
+        return still
+
+    def _repair(self, wrong: Sequence[DayComparison], report: RepairReport) -> list[DayComparison]:
+        """Repair until nothing is wrong, a few times at most; returns what is still wrong or late."""
+        remaining = list(wrong)
+        for _ in range(_REPAIRS):
+            self._progress.begin("repairing", len(remaining))
+            raise_epoch = any(comparison.stuck for comparison in remaining)
+            for comparison in remaining:
+                epoch = self._steps.repair(comparison.day, comparison.agencies, raise_epoch=raise_epoch)
+                if epoch is not None:
+                    report.epochs.append(epoch)
+                raise_epoch = False
+                self._progress.advance(1)
+            self._progress.begin("comparing again", len(report.days))
+            compared = []
+            for day in report.days:
+                compared.append(self._steps.compare(day, settle=0.0))
+                self._progress.advance(1)
+            remaining = self._compare_again([comparison for comparison in compared if comparison.drift])
+            if not any(comparison.drift for comparison in remaining):
+                break
+        if report.epochs:
+            self._progress.begin("removing replaced rows", 1)
+            report.problem = self._steps.compact(report.days)
+            self._progress.advance(1)
+        return remaining
+
+    def _search_repeats(self, rows: Mapping[dt.date, int], report: AuditReport) -> None:
+        self._progress.begin("searching contradicting contents", report.rows + report.days)
+        contradictions = Repeats(0, {})
+        for day, count in rows.items():
+            contradictions = _added(contradictions, self._steps.contradictions(day))
+            self._progress.advance(count + 1)
+        shards = max(1, -(-report.rows // _SHARE_ROWS))
+        self._progress.begin("searching repeated ids and dossiers", shards)
+        reused, settled_twice = Repeats(0, {}), Repeats(0, {})
+        for number in range(shards):
+            found = self._steps.repeats(self._options.period, HashShard(number, shards))
+            reused, settled_twice = _added(reused, found.reused_event_ids), _added(settled_twice, found.settled_twice)
+            self._progress.advance(1)
+        report.contradictions, report.reused_event_ids, report.settled_twice = contradictions, reused, settled_twice
+
+    def _audit_kafka(self, recorded: Sequence[UnreadOffsets]) -> KafkaAudit:
+        """The offsets, and on request every acknowledged message that is still in the log."""
+        offsets = self._steps.partitions()
+        faults = [unread_sentence(unread) for unread in recorded if unread.kept != unread.end - unread.first]
+        faults += [fault for part in offsets.partitions for fault in offset_faults(part) if not _is_recorded(part, recorded)]
+        deep = None
+        if self._options.kafka is KafkaCheck.DEEP:
+            deep = self._look_up(offsets)
+            if deep.missing:
+                faults.append(f"{deep.missing} acknowledged messages are neither stored nor dead-lettered.")
+        return KafkaAudit(offsets, tuple(faults), deep)
+
+    def _look_up(self, offsets: TopicOffsets) -> DeepCheck:
+        ranges = [
+            (part.partition, part.begin, min(part.committed, part.end))
+            for part in offsets.partitions
+            if part.committed is not None
+        ]
+        self._progress.begin("looking up messages", sum(max(0, end - begin) for _, begin, end in ranges))
+        messages, missing, examples = 0, 0, []
+        for partition, first, end in ranges:
+            for begin in range(first, end, _STEP_MESSAGES):
+                until = min(begin + _STEP_MESSAGES, end)
+                found = self._steps.verify(partition, begin, until)
+                messages += found.messages
+                missing += found.missing
+                examples += [f"{offsets.topic}/{partition}/{offset}" for offset in found.examples]
+                self._progress.advance(until - begin)
+        return DeepCheck(messages, missing, tuple(examples[:SHOWN]))
 
 
-def _again(
-    desk: AuditSteps, looks: Sequence[DayComparison], settle: float, *, wait: Callable[[float], None], progress: Progress
-) -> list[DayComparison]:
-    """What is still wrong or late after ``settle`` seconds; what workers have in hand by then is late, not wrong."""
-    if not looks:
+def _added(total: Repeats, found: Repeats) -> Repeats:
+    """Both; examples up to the number that a report lists."""
+    examples = dict(total.examples)
+    for name, events in found.examples.items():
+        if len(examples) < SHOWN:
+            examples[name] = events
+    return Repeats(total.count + found.count, examples)
+
+
+def offset_faults(part: PartitionOffsets) -> list[str]:
+    """What the offsets of one partition prove to be wrong, in sentences. Lag and a new group prove nothing."""
+    if part.committed is None:
         return []
-    progress.begin("looking again", len(looks))
-    wait(settle)
-    still = []
-    for look in looks:
-        found = confirmed(look, _look(desk, look.day, settle=settle))
-        if found.drift or found.late:
-            still.append(found)
-        progress.advance(1)
-    return still
-
-
-def _repaired(
-    desk: AuditSteps,
-    wrong: Sequence[DayComparison],
-    settle: float,
-    report: AuditReport,
-    *,
-    wait: Callable[[float], None],
-    progress: Progress,
-) -> list[DayComparison]:
-    """Repair, look again, and repair what is wrong by then; returns what is wrong or late in the end."""
-    days = sorted(look.day for look in wrong)
-    report.repaired = {
-        "days": [day.isoformat() for day in days],
-        "findings": [asdict(finding) for finding in _worst(wrong)[:SHOWN]],
-        "drift": {scope.value: sum(look.scopes[scope].drift for look in wrong) for scope in Tier},
-        "late": {scope.value: sum(look.scopes[scope].late for look in wrong) for scope in Tier},
-        "epochs": [],
-        "problem": "",
-    }
-    remaining = list(wrong)
-    for _ in range(_REPAIRS):
-        progress.begin("repairing", len(remaining))
-        raise_epoch = any(look.stuck for look in remaining)
-        for look in remaining:
-            done = desk.repair(look.day, look.agencies, raise_epoch=raise_epoch)
-            if done["epoch"] is not None:
-                report.repaired["epochs"].append(done["epoch"])
-            raise_epoch = False
-            progress.advance(1)
-        progress.begin("looking again", len(days))
-        looks = []
-        for day in days:
-            looks.append(_look(desk, day, settle=0.0))
-            progress.advance(1)
-        remaining = _again(desk, [look for look in looks if look.drift], settle, wait=wait, progress=progress)
-        if not any(look.drift for look in remaining):
-            break
-    if report.repaired["epochs"]:
-        progress.begin("removing what was replaced", 1)
-        report.repaired["problem"] = desk.tidy(days)["problem"]
-        progress.advance(1)
-    return remaining
-
-
-def _tell(report: AuditReport, wrong: Sequence[DayComparison]) -> None:
-    for look in wrong:
-        for scope, found in look.scopes.items():
-            report.drift[scope.value] += found.drift
-            report.differing[scope.value] += found.differing
-            report.late[scope.value] += found.late
-            report.in_hand[scope.value] += found.in_hand
-        report.by_time = look.by_time or report.by_time
-    report.findings = _worst(wrong)
-
-
-def _worst(looks: Sequence[DayComparison]) -> list[Finding]:
-    """Findings of all scopes, those that are wrong by most first."""
-    findings = [finding for look in looks for found in look.scopes.values() for finding in found.findings]
-    return sorted(findings, key=lambda finding: (-finding.drift, finding.key))
-
-
-def _search_repeats(
-    desk: AuditSteps, wanted: AuditOptions, rows: Mapping[dt.date, int], report: AuditReport, *, progress: Progress
-) -> None:
-    progress.begin("searching contradicting contents", report.rows + report.days)
-    report.contradictions = _nothing()
-    for day, count in rows.items():
-        _add(report.contradictions, desk.contradictions(day))
-        progress.advance(count + 1)
-    shares = max(1, -(-report.rows // _SHARE_ROWS))
-    progress.begin("searching repeated ids and dossiers", shares)
-    report.reused_event_ids, report.settled_twice = _nothing(), _nothing()
-    for number in range(shares):
-        found = desk.repeats(wanted.period, share=(number, shares))
-        _add(report.reused_event_ids, found["scattered"])
-        _add(report.settled_twice, found["settled_twice"])
-        progress.advance(1)
-
-
-def _nothing() -> dict[str, Any]:
-    return {"count": 0, "examples": {}}
-
-
-def _add(total: dict[str, Any], found: Mapping[str, Any]) -> None:
-    total["count"] += found["count"]
-    for name, sights in found["examples"].items():
-        if len(total["examples"]) < SHOWN:
-            total["examples"][name] = sights
-
-
-def _audit_kafka(desk: AuditSteps, report: AuditReport, *, deep: bool, progress: Progress) -> None:
-    """Offsets, and with ``deep`` every acknowledged message that is still in the log; ``faults`` are sentences."""
-    found = desk.partitions()
-    recorded = (report.unread or {}).get("ranges", ())
-    faults = [unread_sentence(unread) for unread in recorded if not _is_kept(unread)]
-    faults += [fault for part in found["partitions"] for fault in offset_faults(part) if not _is_recorded(part, recorded)]
-    report.kafka = {**found, "faults": faults, "deep": None}
-    if not deep:
-        return
-    ranges = [
-        (part["partition"], part["begin"], min(part["committed"], part["end"]))
-        for part in found["partitions"]
-        if part["committed"] is not None
-    ]
-    progress.begin("looking messages up", sum(max(0, end - begin) for _, begin, end in ranges))
-    totals: dict[str, Any] = {"messages": 0, "missing": 0, "examples": []}
-    for partition, first, end in ranges:
-        for begin in range(first, end, _STEP_MESSAGES):
-            until = min(begin + _STEP_MESSAGES, end)
-            step = desk.verify(partition, begin, until)
-            totals["messages"] += step["messages"]
-            totals["missing"] += step["missing"]
-            totals["examples"] += [f"{found['topic']}/{partition}/{offset}" for offset in step["examples"]]
-            progress.advance(until - begin)
-    report.kafka["deep"] = totals | {"examples": totals["examples"][:SHOWN]}
-    if totals["missing"]:
-        faults.append(f"{totals['missing']} acknowledged messages are stored in no form.")
-
-
-def offset_faults(part: Mapping[str, Any]) -> list[str]:
-    """What the offsets of one partition prove to be wrong; nothing that they only suggest."""
-    number, begin, end, committed = (part[name] for name in ("partition", "begin", "end", "committed"))
-    if committed is None:
-        return []
-    if committed > end:
-        return [f"Partition {number} ends at {end}, but {committed} was acknowledged: the topic is not the one that was read."]
-    if committed < begin:
-        return [sentence(number, committed, begin)]
+    if part.committed > part.end:
+        text = f"Partition {part.partition} ends at {part.end}, but {part.committed} was acknowledged"
+        return [f"{text}: the topic is not the one that was read."]
+    if part.committed < part.begin:
+        return [sentence(part.partition, part.committed, part.begin)]
     return []
 
 
-def unread_sentence(unread: Mapping[str, Any]) -> str:
-    """What is said about a recorded range of offsets that nobody read."""
-    said = sentence(unread["partition"], unread["first"], unread["end"])
-    return f"{said} Of these {unread['kept']:,} are kept." if unread["kept"] else said
-
-
-def _is_recorded(part: Mapping[str, Any], recorded: Sequence[Mapping[str, Any]]) -> bool:
-    """Whether what left the log before the acknowledged offset reached it is recorded: the worker has noticed it."""
-    committed, begin = part["committed"], part["begin"]
-    return committed is not None and any(
-        unread["partition"] == part["partition"] and unread["first"] <= committed < begin <= unread["end"] for unread in recorded
+def _is_recorded(part: PartitionOffsets, recorded: Sequence[UnreadOffsets]) -> bool:
+    """Whether a worker already recorded the offsets between the acknowledged one and the beginning of the log."""
+    return part.committed is not None and any(
+        unread.partition == part.partition and unread.first <= part.committed < part.begin <= unread.end for unread in recorded
     )
-
-
-def _is_kept(unread: Mapping[str, Any]) -> bool:
-    return bool(unread["kept"] == unread["end"] - unread["first"])

@@ -1,15 +1,14 @@
-"""``portalpulse audit``: compare every tally with the stored events, find repeats that contradict, check Kafka, repair."""
+"""``portalpulse audit``: compare every tally with the stored events, find contradicting repeats, check Kafka, repair."""
 
 from __future__ import annotations
 
-import datetime as dt
 import enum
 import json
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.console import Console
@@ -20,15 +19,18 @@ from domain.errors import UnavailableError
 from domain.periods import Period
 from domain.tiers import Tier
 from pipeline import wiring
-from pipeline.audit.run import SHOWN, AuditOptions, AuditReport, AuditSteps, KafkaCheck, run_audit, unread_sentence
+from pipeline.audit.json_format import encode_report
+from pipeline.audit.report import SHOWN, AuditReport, KafkaAudit, RepairReport, unread_sentence
+from pipeline.audit.run import AuditOptions, KafkaCheck, run_audit
 from pipeline.cli import options
-from pipeline.cli.remote import Process, is_embedded, running
+from pipeline.cli.remote_audit import RemoteAudit
+from pipeline.cli.services import opened_service
 from pipeline.folders import folder
-from pipeline.settings import Settings, load_settings
+from pipeline.settings import load_settings
+from sinks.contract.audit import Repeats
 from sinks.errors import SinkError
 
-#: A single step may scan a day of a large table.
-_STEP_SECONDS = 3_600.0
+_TIER_NAMES = {Tier.MINUTE: "minute", Tier.DAY: "day", Tier.PROCEDURE: "procedure"}
 
 
 class Format(enum.StrEnum):
@@ -45,127 +47,70 @@ def register(app: typer.Typer) -> None:
 
 def _audit(
     *,
-    first: Annotated[
-        str | None, typer.Option("--from", help="First civil day. Default: the first there is.", metavar="DAY")
-    ] = None,
+    first: Annotated[str | None, typer.Option("--from", help="First civil day. Default: the earliest.", metavar="DAY")] = None,
     last: Annotated[str | None, typer.Option("--to", help="Last civil day, included.", metavar="DAY")] = None,
-    repair: Annotated[bool, typer.Option("--repair", help="Recount what differs, and look again.")] = False,
+    repair: Annotated[bool, typer.Option("--repair", help="Recount tallies that differ, then compare again.")] = False,
     settle: Annotated[
         float,
         typer.Option(
             min=0,
             max=86_400,
             metavar="SECONDS",
-            help="Look again after this long at what differs. Where Kafka does not tell what the workers have in hand, "
-            "events stored since then are not expected in the tallies.",
+            help="Compare differences again after this delay, so that tallies in progress are not reported. When Kafka cannot "
+            "say which events the workers have in hand, events stored within this time need not be tallied.",
         ),
     ] = 10.0,
     repeats: Annotated[
-        bool, typer.Option("--repeats/--no-repeats", help="Also search ids and dossiers that contradict themselves.")
+        bool, typer.Option("--repeats/--no-repeats", help="Also search repeated ids and dossiers that contradict each other.")
     ] = True,
     kafka: Annotated[
-        KafkaCheck, typer.Option(help="offsets: compare with the group's. deep: look every acknowledged message up.")
+        KafkaCheck, typer.Option(help="offsets: check the group's offsets. deep: also look up every acknowledged message.")
     ] = KafkaCheck.NONE,
-    form: Annotated[Format, typer.Option("--format", help="How to print it.")] = Format.TABLE,
+    form: Annotated[Format, typer.Option("--format", help="Output format.")] = Format.TABLE,
     data: Annotated[
         Path | None, typer.Option("--data", parser=folder, help="Folder of the running stack.", metavar="DIR")
     ] = None,
 ) -> None:
     """Compare every tally (minute, day, procedure) with the distinct stored events, count by count.
 
-    Exit code 0: no tally is wrong, or all were put right by --repair; tallies may be late by what the workers have in hand.
-    1: something is wrong. 2: it could not be audited.
+    Exit code 0: no tally is wrong, or --repair corrected all of them; tallies may be late by what the workers have in hand.
+    1: something is wrong. 2: the audit could not run.
 
     Events repeated with another agency, time or content, and dossiers settled by several events, are listed and never
-    changed: only their senders know which is true.
+    changed: only their senders know which one is true.
 
     Examples: [bold]portalpulse audit[/bold], [bold]portalpulse audit --from 2024-08-01 --repair[/bold],
-    [bold]portalpulse audit --kafka deep[/bold] (is every message that was acknowledged still there?)
+    [bold]portalpulse audit --kafka deep[/bold] (is every acknowledged message stored?)
     """
     days = tuple(None if text is None else options.day(option, text) for option, text in (("--from", first), ("--to", last)))
     if days[0] is not None and days[1] is not None:
         Period(days[0], days[1])
-    wanted = AuditOptions(days[0], days[1], repair=repair, settle=settle, repeats=repeats, kafka=kafka)
+    audit_options = AuditOptions(days[0], days[1], repair=repair, settle=settle, repeats=repeats, kafka=kafka)
+    audit = opened_service(load_settings(), data, local=wiring.audit_service, remote=RemoteAudit)
     try:
-        with _desk(data) as desk, _bar() as progress:
-            report = run_audit(desk, wanted, wait=time.sleep, progress=progress)
+        with audit as steps, _progress_bar() as progress:
+            report = run_audit(steps, audit_options, wait=time.sleep, progress=progress)
     except SinkError as error:
-        raise UnavailableError(f"The audit broke off: {error}", remedy="`portalpulse doctor` checks each part.") from error
+        raise UnavailableError(f"The audit failed: {error}", remedy="`portalpulse doctor` checks each part.") from error
     if form is Format.JSON:
-        typer.echo(json.dumps(report.as_dict(), ensure_ascii=False, indent=2).encode())
+        typer.echo(json.dumps(encode_report(report), ensure_ascii=False, indent=2).encode())
     else:
         _print(report, Console())
     if not report.clean:
         raise typer.Exit(1)
 
 
-class _RemoteDesk:
-    """The desk of a running process, over HTTP."""
-
-    def __init__(self, process: Process) -> None:
-        self._process = process
-
-    def days(self, first: dt.date | None, last: dt.date | None) -> dict[str, int]:
-        bounds = {name: day.isoformat() for name, day in (("from", first), ("to", last)) if day is not None}
-        return self._get("days", **bounds)
-
-    def look(self, day: dt.date, *, settle: float) -> dict[str, Any]:
-        return self._get(f"days/{day.isoformat()}", settle=settle)
-
-    def contradictions(self, day: dt.date) -> dict[str, Any]:
-        return self._get(f"days/{day.isoformat()}/contradictions")
-
-    def repeats(self, days: tuple[dt.date, dt.date] | None, *, share: tuple[int, int]) -> dict[str, Any]:
-        bounds = {} if days is None else {"from": days[0].isoformat(), "to": days[1].isoformat()}
-        return self._get("repeats", number=share[0], of=share[1], **bounds)
-
-    def repair(self, day: dt.date, agencies: Sequence[str] | None, *, raise_epoch: bool) -> dict[str, Any]:
-        chosen = None if agencies is None else list(agencies)
-        return self._post("repair", day=day.isoformat(), agencies=chosen, raise_epoch=raise_epoch)
-
-    def tidy(self, days: Sequence[dt.date]) -> dict[str, Any]:
-        return self._post("tidy", days=[day.isoformat() for day in days])
-
-    def partitions(self) -> dict[str, Any]:
-        return self._get("partitions")
-
-    def unread(self) -> dict[str, Any]:
-        return self._get("unread")
-
-    def verify(self, partition: int, begin: int, end: int) -> dict[str, Any]:
-        return self._get(f"partitions/{partition}", begin=begin, end=end)
-
-    def _get(self, path: str, **query: Any) -> dict[str, Any]:
-        answer: dict[str, Any] = self._process.ask("GET", f"/api/v1/audit/{path}", timeout=_STEP_SECONDS, params=query)
-        return answer
-
-    def _post(self, path: str, **fields: Any) -> dict[str, Any]:
-        answer: dict[str, Any] = self._process.ask("POST", f"/api/v1/audit/{path}", timeout=_STEP_SECONDS, json=fields)
-        return answer
-
-
-@contextmanager
-def _desk(data: Path | None) -> Iterator[AuditSteps]:
-    """On a server the desk itself; with an embedded storage that of the process that owns it."""
-    settings: Settings = load_settings()
-    if data is not None or is_embedded(settings):
-        yield _RemoteDesk(running(settings, data))
-        return
-    with wiring.opened_storage(settings) as clickhouse:
-        yield wiring.audit_desk(settings, clickhouse)
-
-
-class _Bar:
-    """Progress on standard error; each stage takes the place of the one before."""
+class _ProgressBar:
+    """Progress on standard error; each stage replaces the one before."""
 
     def __init__(self, bar: Progress) -> None:
         self._bar = bar
         self._task: TaskID | None = None
 
-    def begin(self, what: str, total: int) -> None:
+    def begin(self, stage: str, total: int) -> None:
         if self._task is not None:
             self._bar.remove_task(self._task)
-        self._task = self._bar.add_task(what, total=total)
+        self._task = self._bar.add_task(stage, total=total)
 
     def advance(self, steps: int) -> None:
         if self._task is not None:
@@ -173,10 +118,10 @@ class _Bar:
 
 
 @contextmanager
-def _bar() -> Iterator[_Bar]:
+def _progress_bar() -> Iterator[_ProgressBar]:
     columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        yield _Bar(bar)
+        yield _ProgressBar(bar)
 
 
 def _print(report: AuditReport, console: Console) -> None:
@@ -185,51 +130,54 @@ def _print(report: AuditReport, console: Console) -> None:
     for name in ("compared", "wrong", "events off", "events late"):
         table.add_column(name, justify="right")
     columns = (report.buckets, report.differing, report.drift, report.late)
-    for scope in report.buckets:
-        table.add_row(scope, *(f"{column[scope]:,}" for column in columns))
+    for tier in report.buckets:
+        table.add_row(tier.value, *(f"{column[tier]:,}" for column in columns))
     console.print(table)
     if report.findings:
         console.print(_findings(report))
     if report.repaired is not None:
-        drift, late = (sum(report.repaired[kind].values()) for kind in ("drift", "late"))
-        console.print(f"Repaired: {len(report.repaired['days'])} days, before {drift:,} events off and {late:,} late.")
-        if report.repaired["epochs"]:
-            console.print(f"Some tallies were too high; the epoch is {report.repaired['epochs'][-1]} now.")
-        if report.repaired["problem"]:
-            console.print(f"Replaced rows stay until they are merged: {report.repaired['problem']}", markup=False)
-    _print_repeats("events stored with two contents (only those not merged yet are seen)", report.contradictions, console)
+        _print_repair(report.repaired, console)
+    _print_repeats(
+        "events stored with different contents (only rows that are not merged yet are seen)", report.contradictions, console
+    )
     _print_repeats("event ids under several agencies or times", report.reused_event_ids, console)
     _print_repeats("dossiers settled by several events", report.settled_twice, console)
-    if report.kafka is None:  # otherwise they stand among its faults
-        for unread in (report.unread or {}).get("ranges", ()):
-            console.print(unread_sentence(unread), style="bold", markup=False)
-    else:
+    if report.kafka is not None:  # its faults include the unread offsets
         _print_kafka(report.kafka, console)
+    elif report.unread is not None:
+        for unread in report.unread.ranges:
+            console.print(unread_sentence(unread), style="bold", markup=False)
     for line in verdict(report):
         console.print(line, soft_wrap=True)
 
 
+def _print_repair(repaired: RepairReport, console: Console) -> None:
+    drift, late = sum(repaired.drift.values()), sum(repaired.late.values())
+    console.print(f"Repaired {len(repaired.days)} days. Before, tallies were {drift:,} events off and {late:,} late.")
+    if repaired.epochs:
+        console.print(f"Raised the epoch to {repaired.epochs[-1]}, because some tallies were too high.")
+    if repaired.problem:
+        console.print(f"Replaced rows stay until ClickHouse merges them: {repaired.problem}", markup=False)
+
+
 def verdict(report: AuditReport) -> Iterator[str]:
-    """What the audit says of the tallies, in sentences."""
-    late = {scope: events for scope, events in report.late.items() if events}
+    """What the audit says about the tallies, in sentences."""
+    late = {tier: events for tier, events in report.late.items() if events}
     if any(report.differing.values()):
-        yield "Tallies are wrong; --repair recounts them."
+        yield "Tallies are wrong. Recount them with --repair."
     elif not late:
         yield "Every tally is right."
         return
     else:
         yield "No tally is wrong."
     if late:
-        tiers = [f"the {_TIERS[scope]} tallies are {events:,} events late" for scope, events in late.items()]
+        tiers = [f"the {_TIER_NAMES[tier]} tallies are {events:,} events late" for tier, events in late.items()]
         in_hand = max(report.in_hand.values())
-        hands = f"{in_hand:,} are in the workers' hands" if not report.by_time else f"{in_hand:,} were stored just now"
-        text = f"{', '.join(tiers)}; {hands}."
-        yield text[0].upper() + text[1:] + " Wait, or --repair."
-    if report.by_time is not None:
-        yield f"Judged by the age of the events, for Kafka could not tell what the workers have in hand: {report.by_time}."
-
-
-_TIERS = {Tier.MINUTE.value: "minute", Tier.DAY.value: "day", Tier.PROCEDURE.value: "procedure"}
+        cause = "are not acknowledged yet" if not report.fallback_reason else "were stored within the settling time"
+        text = f"{', '.join(tiers)}; {in_hand:,} events {cause}."
+        yield text[0].upper() + text[1:] + " Wait, or recount them with --repair."
+    if report.fallback_reason is not None:
+        yield (f"The age of events decided which must be tallied, because Kafka could not say it: {report.fallback_reason}.")
 
 
 def _findings(report: AuditReport) -> Table:
@@ -239,34 +187,36 @@ def _findings(report: AuditReport) -> Table:
     for name in ("tallies", "agency", "bucket", "procedure", "off", "count: stored / tallied"):
         table.add_column(name, justify="right" if name == "off" else "left", overflow="fold")
     for finding in shown:
-        wrong = [f"{name}: {stored:,} / {tallied:,}" for name, (stored, tallied) in finding.wrong.items()]
+        wrong = [f"{name}: {stored:,} / {tallied:,}" for name, (stored, tallied) in finding.wrong_counts.items()]
         if not wrong:
-            wrong = [f"newest event: {finding.stored_last} / {finding.tallied_last}"]
-        table.add_row(finding.scope, finding.agency, finding.bucket, finding.procedure, f"{finding.drift:,}", "\n".join(wrong))
+            times = (finding.stored_last, finding.tallied_last)
+            wrong = [f"newest event: {' / '.join('-' if at is None else at.isoformat(timespec='milliseconds') for at in times)}"]
+        cells = (finding.tier.value, finding.agency, finding.bucket.isoformat(), finding.procedure, f"{finding.drift:,}")
+        table.add_row(*cells, "\n".join(wrong))
     return table
 
 
-def _print_repeats(title: str, found: Mapping[str, Any] | None, console: Console) -> None:
+def _print_repeats(title: str, found: Repeats | None, console: Console) -> None:
     if found is None:
         return
-    console.print(f"{found['count']:,} {title}")
-    for name, sights in found["examples"].items():
-        events = ", ".join(f"{sight['agency']} {sight['occurred_at']} {sight['id']}" for sight in sights)
+    console.print(f"{found.count:,} {title}")
+    for name, refs in found.examples.items():
+        events = ", ".join(f"{ref.agency} {ref.occurred_at.isoformat(timespec='milliseconds')} {ref.event_id}" for ref in refs)
         console.print(f"  {name}: {events}", markup=False, soft_wrap=True)
 
 
-def _print_kafka(kafka: Mapping[str, Any], console: Console) -> None:
-    table = Table(title=f"topic {kafka['topic']}")
+def _print_kafka(kafka: KafkaAudit, console: Console) -> None:
+    table = Table(title=f"topic {kafka.offsets.topic}")
     for name in ("partition", "first", "acknowledged", "end", "waiting", "highest kept"):
         table.add_column(name, justify="right")
-    for part in kafka["partitions"]:
-        waiting = part["end"] - (part["begin"] if part["committed"] is None else part["committed"])
-        cells = (part["partition"], part["begin"], part["committed"], part["end"], waiting, part["highest_kept"])
+    for part in kafka.offsets.partitions:
+        waiting = part.end - (part.begin if part.committed is None else part.committed)
+        cells = (part.partition, part.begin, part.committed, part.end, waiting, part.highest_kept)
         table.add_row(*("-" if cell is None else f"{cell:,}" for cell in cells))
     console.print(table)
-    if kafka["deep"] is not None:
-        console.print(f"{kafka['deep']['messages']:,} acknowledged messages looked up, {kafka['deep']['missing']:,} not found.")
-        for position in kafka["deep"]["examples"]:
+    if kafka.deep is not None:
+        console.print(f"{kafka.deep.messages:,} acknowledged messages looked up, {kafka.deep.missing:,} not found.")
+        for position in kafka.deep.examples:
             console.print(f"  {position}", markup=False)
-    for fault in kafka["faults"]:
+    for fault in kafka.faults:
         console.print(fault, style="bold", markup=False)

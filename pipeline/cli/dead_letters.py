@@ -3,24 +3,21 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
-from urllib.parse import quote
 
 import typer
-from pydantic import SecretStr
 from rich.console import Console
 from rich.table import Table
 
 from domain.errors import ConfigurationError
 from domain.periods import VIETNAM
 from pipeline import wiring
-from pipeline.cli.remote import AnswerError, NotRunningError, Process, is_absent, is_embedded, running
-from pipeline.dead_letters.routes import NO_DEAD_LETTER
-from pipeline.dead_letters.service import DeadLetterService, filter_fields, parse_filter
+from pipeline.cli.remote_dead_letters import RemoteDeadLetters
+from pipeline.cli.services import opened_service
+from pipeline.dead_letters.service import DeadLetterService, parse_filter
 from pipeline.folders import folder
 from pipeline.logs import configure_logging
 from pipeline.settings import Settings, load_settings
@@ -31,11 +28,6 @@ Topics = Annotated[list[str] | None, typer.Option("--topic", help="Only of this 
 Since = Annotated[str | None, typer.Option("--from", help="First seen at or after this.", metavar="TIME")]
 Until = Annotated[str | None, typer.Option("--to", help="First seen before this.", metavar="TIME")]
 Data = Annotated[Path | None, typer.Option("--data", parser=folder, help="Folder of the running stack.", metavar="DIR")]
-
-#: A replay waits for Kafka page by page.
-_REPLAY_SECONDS = 3_600.0
-#: Where a running process has its dead letters.
-_PATH = "/api/v1/dead-letters"
 
 
 def register(app: typer.Typer) -> None:
@@ -73,10 +65,10 @@ def _list(
     Example: portalpulse dead-letters list --reason unknown_agency --from 2024-08-20
     """
     wanted = _filter(reason, topic, since, until, replayed=replayed)
-    with _desk(data) as desk:
-        page = desk.page(wanted, limit=limit, after=_position(after))
+    with _service(data) as service:
+        page = service.page(wanted, limit=limit, after=_position(after))
         if not page["counts"]:
-            typer.echo(_nothing(desk, wanted))
+            typer.echo(_nothing(service, wanted))
             return
     Console().print(_counts(page["counts"]), _letters(page["letters"]))
     if page["next"]:
@@ -93,8 +85,8 @@ def _show(
 
     Example: portalpulse dead-letters show dvc.dossier-events.v1 0 4711
     """
-    with _desk(data) as desk:
-        letter = desk.show((topic, partition, offset))
+    with _service(data) as service:
+        letter = service.show((topic, partition, offset))
     if letter is None:
         raise ConfigurationError(f"There is no dead letter at {topic}/{partition}/{offset}.")
     for name in ("reason", "error", "first_seen", "replayed_at"):
@@ -120,14 +112,14 @@ def _replay(
     Example: portalpulse dead-letters replay --reason unknown_agency --dry-run
     """
     wanted = _filter(reason, topic, since, until, replayed=replayed)
-    with _desk(data) as desk:
+    with _service(data) as service:
         if dry_run:
-            verdict = desk.preview(wanted)
+            verdict = service.preview(wanted)
             typer.echo(f"{verdict['accepted']} would be accepted, {sum(verdict['refused'].values())} refused again.")
             for name, count in verdict["refused"].items():
                 typer.echo(f"  {name}: {count}")
         else:
-            typer.echo(f"{desk.replay(wanted)['sent']} sent again.")
+            typer.echo(f"{service.replay(wanted)['sent']} sent again.")
 
 
 def _drop(
@@ -147,11 +139,11 @@ def _drop(
     wanted = _filter(reason, topic, since, until, replayed=replayed)
     if not wanted.has_criteria:
         raise ConfigurationError("Dropping needs a filter.", remedy="Give --reason, --topic, --from or --to.")
-    with _desk(data) as desk:
+    with _service(data) as service:
         if not yes:
-            count = sum(desk.page(wanted, limit=1)["counts"].values())
+            count = sum(service.page(wanted, limit=1)["counts"].values())
             raise ConfigurationError(f"This would remove {count} dead letters for good.", remedy="Add --yes to do it.")
-        typer.echo(f"{desk.drop(wanted)['dropped']} removed.")
+        typer.echo(f"{service.drop(wanted)['dropped']} removed.")
 
 
 def _accept(
@@ -173,94 +165,31 @@ def _accept(
     """
     settings = load_settings()
     configure_logging(settings.log)
-    with _desk_or_folder(settings, data) as desk:
+    with _service(data, settings, open_folder=True) as service:
         for number in sorted(set(partition)):
-            accepted = desk.accept(topic or settings.kafka.topic, number, until=until)
+            accepted = service.accept(topic or settings.kafka.topic, number, until=until)
             typer.echo(
                 f"Partition {number} of {accepted['topic']}: what stands below offset {accepted['until']} may be set aside."
             )
 
 
-class _RemoteDesk:
-    """The desk of a running process, over HTTP."""
-
-    def __init__(self, process: Process) -> None:
-        self._process = process
-
-    def page(self, wanted: DeadLetterFilter, *, limit: int, after: Position | None = None) -> dict[str, Any]:
-        fields = filter_fields(wanted) | {"limit": limit, "replayed": "1" if wanted.replayed else "0"}
-        if after is not None:
-            fields["after"] = "/".join(map(str, after))
-        page: dict[str, Any] = self._process.ask("GET", _PATH, params=fields)
-        return page
-
-    def show(self, position: Position) -> dict[str, Any] | None:
-        topic, partition, offset = position
-        try:
-            letter: dict[str, Any] = self._process.ask("GET", f"{_PATH}/{quote(topic, safe='')}/{partition}/{offset}")
-        except AnswerError as error:
-            if is_absent(error, NO_DEAD_LETTER):
-                return None
-            raise
-        return letter
-
-    def preview(self, wanted: DeadLetterFilter) -> dict[str, Any]:
-        return self._change("replay", filter_fields(wanted) | {"dry_run": True})
-
-    def replay(self, wanted: DeadLetterFilter) -> dict[str, Any]:
-        return self._change("replay", filter_fields(wanted))
-
-    def drop(self, wanted: DeadLetterFilter) -> dict[str, Any]:
-        return self._change("drop", filter_fields(wanted))
-
-    def accept(self, topic: str, partition: int, *, until: int | None) -> dict[str, Any]:
-        return self._change("accept", {"topic": topic, "partition": partition, "until": until})
-
-    def _change(self, what: str, fields: dict[str, Any]) -> dict[str, Any]:
-        answer: dict[str, Any] = self._process.ask("POST", f"{_PATH}/{what}", timeout=_REPLAY_SECONDS, json=fields)
-        return answer
+def _service(
+    data: Path | None, settings: Settings | None = None, *, open_folder: bool = False
+) -> AbstractContextManager[DeadLetterService | RemoteDeadLetters]:
+    return opened_service(
+        settings or load_settings(),
+        data,
+        local=wiring.dead_letter_service,
+        remote=RemoteDeadLetters,
+        open_folder=open_folder,
+    )
 
 
-@contextmanager
-def _desk(data: Path | None) -> Iterator[DeadLetterService | _RemoteDesk]:
-    """On a server the desk itself; with an embedded storage that of the process that owns it."""
-    settings: Settings = load_settings()
-    if data is not None or is_embedded(settings):
-        yield _RemoteDesk(running(settings, data))
-        return
-    with wiring.opened_storage(settings) as clickhouse:
-        yield wiring.dead_letter_desk(settings, clickhouse)
-
-
-@contextmanager
-def _desk_or_folder(settings: Settings, data: Path | None) -> Iterator[DeadLetterService | _RemoteDesk]:
-    """As ``_desk``; when no process runs on an embedded storage, the desk over its folder.
-
-    Raises:
-        UnavailableError: no process runs, and there is no such folder.
-    """
-    try:
-        process = running(settings, data) if data is not None or is_embedded(settings) else None
-    except NotRunningError:
-        if data is not None:
-            url = SecretStr(f"chdb:{data / 'clickhouse'}")
-            settings = settings.model_copy(update={"clickhouse": settings.clickhouse.model_copy(update={"url": url})})
-        folder = wiring.target_of(settings).folder
-        if folder is None or not folder.is_dir():
-            raise
-        process = None
-    if process is not None:
-        yield _RemoteDesk(process)
-        return
-    with wiring.opened_storage(settings) as clickhouse:
-        yield wiring.dead_letter_desk(settings, clickhouse)
-
-
-def _nothing(desk: DeadLetterService | _RemoteDesk, wanted: DeadLetterFilter) -> str:
+def _nothing(service: DeadLetterService | RemoteDeadLetters, wanted: DeadLetterFilter) -> str:
     """Why a list is empty: nothing was set aside, everything was replayed, or the filter leaves nothing over."""
     if wanted.has_criteria:
         return "No message that was set aside fits the filter."
-    replayed = 0 if wanted.replayed else sum(desk.page(replace(wanted, replayed=True), limit=1)["counts"].values())
+    replayed = 0 if wanted.replayed else sum(service.page(replace(wanted, replayed=True), limit=1)["counts"].values())
     return f"No message waits; {replayed} were replayed (--replayed lists them)." if replayed else "No message was set aside."
 
 

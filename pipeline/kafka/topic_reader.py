@@ -15,7 +15,7 @@ import stamina
 from confluent_kafka import OFFSET_INVALID, Consumer, KafkaError, KafkaException, TopicPartition
 
 from domain.errors import ConfigurationError, UnavailableError
-from pipeline.audit.service import Partition
+from pipeline.audit.topic_log import Partition
 from pipeline.kafka import errors as kafka_errors
 from pipeline.kafka.access import refusal, topics_of
 from pipeline.kafka.group_members import REQUEST_ERRORS, Group, admin_client, describe_group
@@ -33,7 +33,7 @@ _PORTION: Final = 50_000
 
 
 class KafkaTopicReader:
-    """A ``pipeline.audit.service.TopicReader`` for the topic and group of the settings."""
+    """A ``pipeline.audit.topic_log.TopicReader`` for the topic and group of the settings."""
 
     def __init__(self, settings: KafkaSettings, *, answer_seconds: float = _ANSWER_SECONDS) -> None:
         self._settings, self._answer_seconds = settings, answer_seconds

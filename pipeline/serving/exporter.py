@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from importlib import metadata
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from prometheus_client import CollectorRegistry, Gauge
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
@@ -22,9 +23,6 @@ from domain.periods import Window, civil_day
 from domain.tiers import Tier
 from pipeline.settings import ThresholdPolicy
 from sinks.contract.tallies import Counts, TallyReader
-
-if TYPE_CHECKING:  # the audit serves routes, so this package cannot import it
-    from pipeline.audit.service import AuditState
 
 #: Window of the gauges that say how much was received and set aside lately.
 _LATELY = dt.timedelta(hours=1)
@@ -124,8 +122,17 @@ class AgencyCollector(Collector):
         yield received
 
 
+@dataclass(frozen=True, slots=True)
+class AuditState:
+    """What the continuous audit exports: confirmed drift in events by tier, time of its last success, number of failures."""
+
+    drift: Mapping[Tier, int] = field(default_factory=lambda: dict.fromkeys(Tier, 0))
+    last_success: dt.datetime | None = None
+    failures: int = 0
+
+
 class AuditCollector(Collector):
-    """Exports what the continuous audit knows; every scope is there from the start. Reads no storage."""
+    """Exports the state of the continuous audit; every tier is there from the start. Reads no storage."""
 
     def __init__(self, state: Callable[[], AuditState]) -> None:
         self._state = state
@@ -134,8 +141,8 @@ class AuditCollector(Collector):
         """The audit's state at this moment."""
         state = self._state()
         drift, success = _gauge(names.AUDIT_DRIFT), _gauge(names.AUDIT_LAST_SUCCESS)
-        for scope in Tier:
-            drift.add_metric([scope.value], state.drift[scope])
+        for tier in Tier:
+            drift.add_metric([tier.value], state.drift[tier])
         success.add_metric([], 0 if state.last_success is None else state.last_success.timestamp())
         failures = CounterMetricFamily(names.AUDIT_FAILURES.name.removesuffix("_total"), names.AUDIT_FAILURES.help)
         failures.add_metric([], state.failures)

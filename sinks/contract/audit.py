@@ -37,6 +37,17 @@ class Difference:
     tallied_last: dt.datetime | None
     drift: int
 
+    @property
+    def key(self) -> tuple[str, str, str, str]:
+        """What identifies the tally."""
+        return self.tier.value, self.agency, self.bucket.isoformat(), self.procedure
+
+    @property
+    def wrong_counts(self) -> dict[str, tuple[int, int]]:
+        """The counts that differ from the stored events: name -> (stored, tallied)."""
+        pairs = {name: (getattr(self.stored, name), getattr(self.tallied, name)) for name in Counts.__slots__}
+        return {name: (stored, tallied) for name, (stored, tallied) in pairs.items() if stored != tallied}
+
 
 @dataclass(frozen=True, slots=True)
 class Acknowledged:
@@ -63,13 +74,18 @@ class Comparison:
     not due yet.
     """
 
-    buckets: int
-    differing: int
-    drift: int
-    stuck: int
-    differences: tuple[Difference, ...]
+    buckets: int = 0
+    differing: int = 0
+    drift: int = 0
+    stuck: int = 0
+    differences: tuple[Difference, ...] = ()
     late: int = 0
     in_hand: int = 0
+
+    @property
+    def complete(self) -> bool:
+        """Whether ``differences`` lists every difference."""
+        return len(self.differences) == self.differing
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,14 +14,13 @@ import pytest
 
 from domain.periods import FIRST_DAY, LAST_DAY, LAST_INSTANT, civil_day, day_start
 from domain.tiers import Tier
-from pipeline.audit.drift import drift_of
 from sinks.contract.audit import Acknowledged, HashShard, Repeats, TallyAudit, TallyRepair
 from sinks.contract.dead_letters import DeadLetter
 from sinks.contract.events import EventStore, UnreadCause, UnreadRange
 from sinks.contract.tallies import Counts, Days, Span, TallyReader
 from sinks.tables import EPOCH
 from tests.factories import MORNING, TOPIC, an_event, rows_of
-from tests.fakes import counts_of, fields_of, minute_of
+from tests.fakes import counts_of, drift_of, fields_of, minute_of
 
 MINUTE, DAY = dt.timedelta(minutes=1), dt.timedelta(days=1)
 TODAY = civil_day(MORNING)

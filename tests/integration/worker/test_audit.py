@@ -181,7 +181,7 @@ def test_workers_that_are_late_are_not_called_wrong(chain):
         check=False,
     )
     assert told.returncode == 0
-    assert "The procedure tallies are 55 events late; 55 are in the workers' hands. Wait, or --repair." in told.stdout
+    assert "The procedure tallies are 55 events late; 55 events are not acknowledged yet." in told.stdout
     chain.server.query(
         f"INSERT INTO {chain.database}.agency_day (agency, day, events, last_event_at, version) "
         f"VALUES ('H17', '2024-01-02', 60, '2024-01-02 01:30:00', {EPOCH})"

@@ -12,9 +12,8 @@ from domain.clock import ManualClock
 from domain.events import Reason
 from domain.metric_names import METRICS
 from domain.periods import Window, civil_day
-from pipeline.audit.service import AuditState
 from pipeline.metrics import OPERATIONS, OUTCOMES, WorkerMetrics
-from pipeline.serving.exporter import AgencyCollector, AuditCollector, PolicyCollector, storage_up
+from pipeline.serving.exporter import AgencyCollector, AuditCollector, AuditState, PolicyCollector, storage_up
 from pipeline.settings import ThresholdPolicy
 from sinks.contract.dead_letters import DeadLetter
 from sinks.contract.tallies import Counts, Span

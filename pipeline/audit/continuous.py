@@ -1,0 +1,123 @@
+"""The continuous audit: a background thread that compares one day after the other at a bounded cost."""
+
+from __future__ import annotations
+
+import datetime as dt
+import threading
+import time
+from collections.abc import Callable
+
+from domain.clock import Clock
+from pipeline.audit.compare import compare_day
+from pipeline.audit.drift import DriftTracker
+from pipeline.audit.in_hand import InHand
+from pipeline.logs import get_logger
+from pipeline.serving.exporter import AuditState
+from sinks.contract.audit import TallyAudit
+
+log = get_logger("audit")
+
+#: Look back this much further for days with new events: their inserts may still have been in progress.
+_INSERT_GRACE = dt.timedelta(seconds=30)
+
+
+class ContinuousAudit:
+    """Compares days that received events, days that looked wrong, and in turn all others. Reads only.
+
+    Every error is counted, logged and followed by the next round: an audit never stops the process it runs in.
+
+    Args:
+        interval: shortest pause between rounds (seconds); a round stops when it has used ``interval / duty`` seconds.
+        duty: a pause lasts at least this many times the duration of its round.
+        settle: events stored longer ago than this (seconds) must be tallied when Kafka says nothing about them.
+        in_hand: asks Kafka which events the workers have in hand.
+        clock: the wall clock.
+    """
+
+    def __init__(
+        self,
+        audit: TallyAudit,
+        *,
+        interval: float,
+        duty: float,
+        settle: float,
+        in_hand: Callable[[], InHand],
+        clock: Clock,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._audit, self._interval, self._duty = audit, interval, duty
+        self._settle = dt.timedelta(seconds=settle)
+        self._clock, self._monotonic = clock, monotonic
+        self._ask_in_hand, self._in_hand = in_hand, InHand()
+        self._tracker = DriftTracker()
+        self._stopping = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._listed_at: float | None = None  # when the days with new events were last listed
+        self.state = AuditState()  # replaced as a whole, so that readers need no lock
+
+    def start(self) -> None:
+        """Start the thread; returns at once."""
+        self._thread = threading.Thread(target=self._run, name="audit", daemon=True)
+        self._thread.start()
+
+    def stop(self, *, grace: float) -> None:
+        """Stop, and wait at most ``grace`` seconds. The thread only reads, so it may be left running."""
+        self._stopping.set()
+        if self._thread is not None:
+            self._thread.join(grace)
+
+    def _run(self) -> None:
+        while not self._stopping.is_set():
+            self._stopping.wait(self.round())
+
+    def round(self) -> float:
+        """Compare as many days as one round may; returns the pause until the next one (seconds)."""
+        began = self._monotonic()
+        try:
+            self._update_in_hand()
+            began = self._monotonic()  # waiting for Kafka costs the storage nothing
+            self._compare_days(began)
+        except Exception as error:  # noqa: BLE001 - see the class
+            self.state = AuditState(self.state.drift, self.state.last_success, self.state.failures + 1)
+            log.warning("audit_failed", error=str(error) or repr(error), failures=self.state.failures)
+        else:
+            self.state = AuditState(self._tracker.drift(), self._clock.now(), self.state.failures)
+        return max(self._interval, self._duty * (self._monotonic() - began))
+
+    def _update_in_hand(self) -> None:
+        """Ask Kafka once a round. An answer that is older than a comparison takes more events for unacknowledged, never fewer."""
+        before, self._in_hand = self._in_hand, self._ask_in_hand()
+        reason = self._in_hand.fallback_reason
+        if reason != before.fallback_reason:
+            log.info("audit_judges_by", kafka=not reason, reason=reason, settle_seconds=self._settle.total_seconds())
+
+    def _compare_days(self, began: float) -> None:
+        if self._tracker.round_done:
+            self._tracker.set_days(self._audit.civil_days())
+        since = self._settle + _INSERT_GRACE
+        if self._listed_at is not None:
+            since += dt.timedelta(seconds=began - self._listed_at)
+        queues = self._tracker.plan(self._audit.recently_stored_days(since))
+        self._listed_at = began
+        budget = self._interval / self._duty
+        for number in range(max(map(len, queues), default=0)):
+            for queue in queues:
+                if self._stopping.is_set() or (number and self._monotonic() - began > budget):
+                    return
+                if number < len(queue):
+                    self._compare(queue[number])
+
+    def _compare(self, day: dt.date) -> None:
+        before = self._tracker.confirmed_drift(day)
+        found = self._tracker.record(compare_day(self._audit, day, settle=self._settle, in_hand=self._in_hand))
+        if found.drift == before:
+            return
+        if not found.drift:
+            log.info("audit_drift_gone", day=day.isoformat())
+            return
+        fields: dict[str, int | str] = {tier.value: compared.drift for tier, compared in found.tiers.items() if compared.drift}
+        example = next((compared.differences[0] for compared in found.tiers.values() if compared.differences), None)
+        if example is not None:
+            wrong = str(example.wrong_counts)
+            fields |= {"agency": example.agency, "bucket": example.bucket.isoformat(), "wrong": wrong}
+        log.error("audit_drift", day=day.isoformat(), remedy="portalpulse audit --repair", **fields)

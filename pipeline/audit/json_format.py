@@ -1,0 +1,216 @@
+"""The JSON of the audit: of each step over HTTP, both ways, and of the report. The only place that knows these field names.
+
+``encode_*`` give plain values ready for ``json.dumps``; ``decode_*`` read them back. Times are RFC 3339 in milliseconds.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+import msgspec
+
+from domain.tiers import Tier
+from pipeline.audit.drift import DayComparison
+from pipeline.audit.report import SHOWN, AuditReport, KafkaAudit, RepairReport
+from pipeline.audit.steps import LookedUp, RepeatedNames, TopicOffsets, UnreadLog
+from sinks.contract.audit import Comparison, Difference, EventRef, Repeats
+from sinks.contract.tallies import Counts
+
+Fields = dict[str, Any]
+
+
+def encode_days(days: Mapping[dt.date, int]) -> dict[str, int]:
+    """Day -> rows of events."""
+    return {day.isoformat(): rows for day, rows in days.items()}
+
+
+def decode_days(fields: Mapping[str, int]) -> dict[dt.date, int]:
+    """What ``encode_days`` gave."""
+    return {dt.date.fromisoformat(day): rows for day, rows in fields.items()}
+
+
+def encode_comparison(comparison: DayComparison) -> Fields:
+    """The comparison of a day."""
+    tiers = {
+        tier.value: {
+            "buckets": found.buckets,
+            "differing": found.differing,
+            "drift": found.drift,
+            "stuck": found.stuck,
+            "findings": _encode_differences(found.differences),
+            "late": found.late,
+            "in_hand": found.in_hand,
+        }
+        for tier, found in comparison.tiers.items()
+    }
+    return {"day": comparison.day.isoformat(), "scopes": tiers, "by_time": comparison.fallback_reason}
+
+
+def decode_comparison(fields: Mapping[str, Any]) -> DayComparison:
+    """What ``encode_comparison`` gave."""
+    tiers = {
+        Tier(tier): Comparison(
+            buckets=found["buckets"],
+            differing=found["differing"],
+            drift=found["drift"],
+            stuck=found["stuck"],
+            differences=tuple(_decode_difference(difference) for difference in found["findings"]),
+            late=found["late"],
+            in_hand=found["in_hand"],
+        )
+        for tier, found in fields["scopes"].items()
+    }
+    return DayComparison(dt.date.fromisoformat(fields["day"]), tiers, fields["by_time"])
+
+
+def encode_repeats(repeats: Repeats) -> Fields:
+    """How many names are repeated, and examples with their events."""
+    examples = {
+        name: [{"agency": ref.agency, "occurred_at": _time(ref.occurred_at), "id": ref.event_id} for ref in refs]
+        for name, refs in repeats.examples.items()
+    }
+    return {"count": repeats.count, "examples": examples}
+
+
+def decode_repeats(fields: Mapping[str, Any]) -> Repeats:
+    """What ``encode_repeats`` gave."""
+    examples = {
+        name: tuple(EventRef(ref["agency"], dt.datetime.fromisoformat(ref["occurred_at"]), ref["id"]) for ref in refs)
+        for name, refs in fields["examples"].items()
+    }
+    return Repeats(fields["count"], examples)
+
+
+def encode_names(names: RepeatedNames) -> Fields:
+    """Repeated names within a share."""
+    return {"scattered": encode_repeats(names.reused_event_ids), "settled_twice": encode_repeats(names.settled_twice)}
+
+
+def decode_names(fields: Mapping[str, Any]) -> RepeatedNames:
+    """What ``encode_names`` gave."""
+    return RepeatedNames(decode_repeats(fields["scattered"]), decode_repeats(fields["settled_twice"]))
+
+
+def encode_offsets(offsets: TopicOffsets) -> Fields:
+    """Offsets of every partition."""
+    return asdict(offsets)
+
+
+def decode_offsets(fields: Mapping[str, Any]) -> TopicOffsets:
+    """What ``encode_offsets`` gave."""
+    return msgspec.convert(fields, TopicOffsets)
+
+
+def encode_unread(unread: UnreadLog) -> Fields:
+    """Offsets that left the log unread."""
+    return asdict(unread)
+
+
+def decode_unread(fields: Mapping[str, Any]) -> UnreadLog:
+    """What ``encode_unread`` gave."""
+    return msgspec.convert(fields, UnreadLog)
+
+
+def encode_looked_up(found: LookedUp) -> Fields:
+    """Messages looked up in a range of offsets."""
+    return asdict(found)
+
+
+def decode_looked_up(fields: Mapping[str, Any]) -> LookedUp:
+    """What ``encode_looked_up`` gave."""
+    return msgspec.convert(fields, LookedUp)
+
+
+def encode_report(report: AuditReport) -> Fields:
+    """The whole report, as ``portalpulse audit --format json`` prints it."""
+    return {
+        "clean": report.clean,
+        "days": report.days,
+        "rows": report.rows,
+        "scopes": {
+            tier.value: {
+                "buckets": report.buckets[tier],
+                "differing": report.differing[tier],
+                "drift": report.drift[tier],
+                "late": report.late[tier],
+                "in_hand": report.in_hand[tier],
+            }
+            for tier in report.buckets
+        },
+        "by_time": report.fallback_reason,
+        "findings": _encode_differences(report.findings[:SHOWN]),
+        "repaired": None if report.repaired is None else _encode_repair(report.repaired),
+        "contradictions": _encode_optional(report.contradictions),
+        "scattered": _encode_optional(report.reused_event_ids),
+        "settled_twice": _encode_optional(report.settled_twice),
+        "unread": None if report.unread is None else encode_unread(report.unread),
+        "kafka": None if report.kafka is None else _encode_kafka(report.kafka),
+    }
+
+
+def _encode_repair(repair: RepairReport) -> Fields:
+    return {
+        "days": [day.isoformat() for day in repair.days],
+        "findings": _encode_differences(repair.findings),
+        "drift": {tier.value: events for tier, events in repair.drift.items()},
+        "late": {tier.value: events for tier, events in repair.late.items()},
+        "epochs": repair.epochs,
+        "problem": repair.problem,
+    }
+
+
+def _encode_kafka(kafka: KafkaAudit) -> Fields:
+    deep = None if kafka.deep is None else asdict(kafka.deep)
+    return {**encode_offsets(kafka.offsets), "faults": list(kafka.faults), "deep": deep}
+
+
+def _encode_optional(repeats: Repeats | None) -> Fields | None:
+    return None if repeats is None else encode_repeats(repeats)
+
+
+def _encode_differences(differences: Sequence[Difference]) -> list[Fields]:
+    return [
+        {
+            "scope": difference.tier.value,
+            "agency": difference.agency,
+            "bucket": difference.bucket.isoformat(),
+            "procedure": difference.procedure,
+            "due": asdict(difference.due),
+            "stored": asdict(difference.stored),
+            "tallied": asdict(difference.tallied),
+            "stored_last": _optional_time(difference.stored_last),
+            "tallied_last": _optional_time(difference.tallied_last),
+            "drift": difference.drift,
+        }
+        for difference in differences
+    ]
+
+
+def _decode_difference(fields: Mapping[str, Any]) -> Difference:
+    tier, bucket = Tier(fields["scope"]), fields["bucket"]
+    stored_last, tallied_last = (
+        None if fields[name] is None else dt.datetime.fromisoformat(fields[name]) for name in ("stored_last", "tallied_last")
+    )
+    return Difference(
+        tier=tier,
+        agency=fields["agency"],
+        bucket=dt.datetime.fromisoformat(bucket) if tier is Tier.MINUTE else dt.date.fromisoformat(bucket),
+        procedure=fields["procedure"],
+        due=Counts(**fields["due"]),
+        stored=Counts(**fields["stored"]),
+        tallied=Counts(**fields["tallied"]),
+        stored_last=stored_last,
+        tallied_last=tallied_last,
+        drift=fields["drift"],
+    )
+
+
+def _time(instant: dt.datetime) -> str:
+    return instant.isoformat(timespec="milliseconds")
+
+
+def _optional_time(instant: dt.datetime | None) -> str | None:
+    return None if instant is None else _time(instant)

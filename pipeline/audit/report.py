@@ -1,0 +1,113 @@
+"""What a whole audit found: totals by tier, the worst differences, the repair, repeats, and the state of Kafka."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Self
+
+from domain.tiers import Tier
+from pipeline.audit.drift import DayComparison
+from pipeline.audit.steps import TopicOffsets, UnreadLog, UnreadOffsets
+from pipeline.ingest.unread_offsets import sentence
+from sinks.contract.audit import Difference, Repeats
+
+#: Differences, names or messages that a report lists.
+SHOWN = 50
+
+
+def _zeros() -> dict[Tier, int]:
+    return dict.fromkeys(Tier, 0)
+
+
+@dataclass(slots=True)
+class RepairReport:
+    """What a repair began with, the epochs it raised, and why replaced rows could not be removed (empty: they were)."""
+
+    days: tuple[dt.date, ...]
+    findings: tuple[Difference, ...]
+    drift: Mapping[Tier, int]
+    late: Mapping[Tier, int]
+    epochs: list[int] = field(default_factory=list)
+    problem: str = ""
+
+    @classmethod
+    def before(cls, wrong: Sequence[DayComparison]) -> Self:
+        """The state before the repair."""
+        return cls(
+            days=tuple(sorted(found.day for found in wrong)),
+            findings=tuple(worst(wrong)[:SHOWN]),
+            drift={tier: sum(found.tiers[tier].drift for found in wrong) for tier in Tier},
+            late={tier: sum(found.tiers[tier].late for found in wrong) for tier in Tier},
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class DeepCheck:
+    """Acknowledged messages looked up in the storage, how many are not there, and some of these as TOPIC/PARTITION/OFFSET."""
+
+    messages: int
+    missing: int
+    examples: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class KafkaAudit:
+    """Offsets of the topic, what they prove to be wrong in sentences, and the deep check when it was asked for."""
+
+    offsets: TopicOffsets
+    faults: tuple[str, ...]
+    deep: DeepCheck | None = None
+
+
+@dataclass(slots=True)
+class AuditReport:
+    """What an audit found. A part that was not asked for is None.
+
+    ``fallback_reason``: why the age of events, and not Kafka, decided which of them must be tallied; None when it did not.
+    """
+
+    days: int = 0
+    rows: int = 0
+    buckets: dict[Tier, int] = field(default_factory=_zeros)
+    drift: dict[Tier, int] = field(default_factory=_zeros)
+    differing: dict[Tier, int] = field(default_factory=_zeros)
+    late: dict[Tier, int] = field(default_factory=_zeros)
+    in_hand: dict[Tier, int] = field(default_factory=_zeros)
+    fallback_reason: str | None = None
+    findings: list[Difference] = field(default_factory=list)
+    repaired: RepairReport | None = None
+    contradictions: Repeats | None = None
+    reused_event_ids: Repeats | None = None
+    settled_twice: Repeats | None = None
+    unread: UnreadLog | None = None
+    kafka: KafkaAudit | None = None
+
+    @property
+    def clean(self) -> bool:
+        """Whether every tally is right and no acknowledged message is missing."""
+        return not any(self.differing.values()) and not (self.kafka is not None and self.kafka.faults)
+
+    def add(self, wrong: Sequence[DayComparison]) -> None:
+        """Add days whose tallies are wrong or late."""
+        for comparison in wrong:
+            for tier, found in comparison.tiers.items():
+                self.drift[tier] += found.drift
+                self.differing[tier] += found.differing
+                self.late[tier] += found.late
+                self.in_hand[tier] += found.in_hand
+            self.fallback_reason = comparison.fallback_reason or self.fallback_reason
+        self.findings = worst(wrong)
+
+
+def worst(comparisons: Iterable[DayComparison]) -> list[Difference]:
+    """Differences of all tiers and days, the largest drift first."""
+    found = [difference for day in comparisons for tier in day.tiers.values() for difference in tier.differences]
+    return sorted(found, key=lambda difference: (-difference.drift, difference.key))
+
+
+def unread_sentence(unread: UnreadOffsets) -> str:
+    """A recorded range of offsets that left the log unread, as one or two sentences."""
+    text = sentence(unread.partition, unread.first, unread.end)
+    return f"{text} Of these {unread.kept:,} are kept." if unread.kept else text

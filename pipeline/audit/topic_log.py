@@ -1,0 +1,33 @@
+"""What the audit needs from the log of a topic. ``pipeline.kafka.topic_reader`` implements it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class Partition:
+    """Offsets of one partition: the first still in the log, the one after the last, and the group's committed one."""
+
+    number: int
+    begin: int
+    end: int
+    committed: int | None
+
+
+class TopicReader(Protocol):
+    """Reads the log without side effects: it commits nothing and joins no group."""
+
+    def partitions(self) -> Sequence[Partition]:
+        """The partitions of the topic, ascending."""
+        ...
+
+    def members(self) -> int:
+        """Members of the group that read the topic, or may read it while the group rebalances."""
+        ...
+
+    def messages(self, partition: int, begin: int, end: int) -> Iterator[Sequence[tuple[int, bytes | None]]]:
+        """Offsets and values of the messages from ``begin`` up to, not including, ``end``, in batches."""
+        ...

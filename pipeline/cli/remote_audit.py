@@ -1,0 +1,70 @@
+"""The steps of the audit, done by a running process over HTTP."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from pipeline.audit import json_format
+from pipeline.audit.drift import DayComparison
+from pipeline.audit.steps import LookedUp, RepeatedNames, TopicOffsets, UnreadLog
+from pipeline.cli.remote import Process
+from sinks.contract.audit import HashShard, Repeats
+
+#: A single step may scan a day of a large table.
+_STEP_SECONDS: Final = 3_600.0
+
+
+class RemoteAudit:
+    """Implements ``pipeline.audit.steps.AuditSteps``; errors are those of ``Process.ask``."""
+
+    def __init__(self, process: Process) -> None:
+        self._process = process
+
+    def days(self, first: dt.date | None, last: dt.date | None) -> Mapping[dt.date, int]:
+        """Days with events or tallies."""
+        bounds = {name: day.isoformat() for name, day in (("from", first), ("to", last)) if day is not None}
+        return json_format.decode_days(self._get("days", **bounds))
+
+    def compare(self, day: dt.date, *, settle: float) -> DayComparison:
+        """Compare a day."""
+        return json_format.decode_comparison(self._get(f"days/{day.isoformat()}", settle=settle))
+
+    def contradictions(self, day: dt.date) -> Repeats:
+        """Events of a day stored with different contents."""
+        return json_format.decode_repeats(self._get(f"days/{day.isoformat()}/contradictions"))
+
+    def repeats(self, days: tuple[dt.date, dt.date] | None, shard: HashShard) -> RepeatedNames:
+        """Repeated names within one share of all names."""
+        bounds = {} if days is None else {"from": days[0].isoformat(), "to": days[1].isoformat()}
+        return json_format.decode_names(self._get("repeats", number=shard.index, of=shard.count, **bounds))
+
+    def repair(self, day: dt.date, agencies: Sequence[str] | None, *, raise_epoch: bool) -> int | None:
+        """Recount a day in every tier."""
+        chosen = None if agencies is None else list(agencies)
+        epoch: int | None = self._post("repair", day=day.isoformat(), agencies=chosen, raise_epoch=raise_epoch)["epoch"]
+        return epoch
+
+    def compact(self, days: Sequence[dt.date]) -> str:
+        """Remove the rows that a raised epoch replaced."""
+        problem: str = self._post("tidy", days=[day.isoformat() for day in days])["problem"]
+        return problem
+
+    def partitions(self) -> TopicOffsets:
+        """Offsets of every partition."""
+        return json_format.decode_offsets(self._get("partitions"))
+
+    def unread(self) -> UnreadLog:
+        """Recorded offsets that left the log before a worker read them."""
+        return json_format.decode_unread(self._get("unread"))
+
+    def verify(self, partition: int, begin: int, end: int) -> LookedUp:
+        """Look the messages of a range up in the storage."""
+        return json_format.decode_looked_up(self._get(f"partitions/{partition}", begin=begin, end=end))
+
+    def _get(self, path: str, **query: Any) -> Any:
+        return self._process.ask("GET", f"/api/v1/audit/{path}", timeout=_STEP_SECONDS, params=query)
+
+    def _post(self, path: str, **fields: Any) -> Any:
+        return self._process.ask("POST", f"/api/v1/audit/{path}", timeout=_STEP_SECONDS, json=fields)

@@ -1,0 +1,61 @@
+"""Dead letters of a running process, over HTTP."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+from urllib.parse import quote
+
+from pipeline.cli.remote import AnswerError, Process, is_absent
+from pipeline.dead_letters.routes import NO_DEAD_LETTER
+from pipeline.dead_letters.service import filter_fields
+from sinks.contract.dead_letters import DeadLetterFilter, Position
+
+#: A replay waits for Kafka page by page.
+_CHANGE_SECONDS: Final = 3_600.0
+_PATH: Final = "/api/v1/dead-letters"
+
+
+class RemoteDeadLetters:
+    """Answers as ``pipeline.dead_letters.service.DeadLetterService`` does; errors are those of ``Process.ask``."""
+
+    def __init__(self, process: Process) -> None:
+        self._process = process
+
+    def page(self, criteria: DeadLetterFilter, *, limit: int, after: Position | None = None) -> dict[str, Any]:
+        """Counts by reason and one page."""
+        fields = filter_fields(criteria) | {"limit": limit, "replayed": "1" if criteria.replayed else "0"}
+        if after is not None:
+            fields["after"] = "/".join(map(str, after))
+        page: dict[str, Any] = self._process.ask("GET", _PATH, params=fields)
+        return page
+
+    def show(self, position: Position) -> dict[str, Any] | None:
+        """One dead letter with its bytes, or None."""
+        topic, partition, offset = position
+        try:
+            found: dict[str, Any] = self._process.ask("GET", f"{_PATH}/{quote(topic, safe='')}/{partition}/{offset}")
+        except AnswerError as error:
+            if is_absent(error, NO_DEAD_LETTER):
+                return None
+            raise
+        return found
+
+    def preview(self, criteria: DeadLetterFilter) -> dict[str, Any]:
+        """What a replay would give; nothing is sent."""
+        return self._change("replay", filter_fields(criteria) | {"dry_run": True})
+
+    def replay(self, criteria: DeadLetterFilter) -> dict[str, Any]:
+        """Send the messages again and mark them."""
+        return self._change("replay", filter_fields(criteria))
+
+    def drop(self, criteria: DeadLetterFilter) -> dict[str, Any]:
+        """Remove dead letters."""
+        return self._change("drop", filter_fields(criteria))
+
+    def accept(self, topic: str, partition: int, *, until: int | None) -> dict[str, Any]:
+        """Let a worker dead-letter the messages of a partition beyond its limit."""
+        return self._change("accept", {"topic": topic, "partition": partition, "until": until})
+
+    def _change(self, action: str, fields: dict[str, Any]) -> dict[str, Any]:
+        answer: dict[str, Any] = self._process.ask("POST", f"{_PATH}/{action}", timeout=_CHANGE_SECONDS, json=fields)
+        return answer

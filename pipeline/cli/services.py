@@ -1,0 +1,55 @@
+"""Where a command does its work: here on a ClickHouse server, or in the running process that owns an embedded storage."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+from pydantic import SecretStr
+
+from pipeline import wiring
+from pipeline.cli.remote import NotRunningError, Process, is_embedded, running
+from pipeline.settings import Settings
+
+if TYPE_CHECKING:  # only wiring knows the concrete destination
+    from sinks.clickhouse.client import ClickHouse
+
+Local = TypeVar("Local")
+Remote = TypeVar("Remote")
+
+
+@contextmanager
+def opened_service(
+    settings: Settings,
+    data: Path | None,
+    *,
+    local: Callable[[Settings, ClickHouse], Local],
+    remote: Callable[[Process], Remote],
+    open_folder: bool = False,
+) -> Iterator[Local | Remote]:
+    """A service on the ClickHouse server of the settings, or in the process that owns the embedded storage.
+
+    ``open_folder``: when no process runs on an existing folder, open the folder here.
+
+    Raises:
+        NotRunningError: no process runs on the embedded storage.
+        UnavailableError: the process or the server does not answer.
+    """
+    process = None
+    if data is not None or is_embedded(settings):
+        try:
+            process = running(settings, data)
+        except NotRunningError:
+            if data is not None:
+                url = SecretStr(f"chdb:{data / 'clickhouse'}")
+                settings = settings.model_copy(update={"clickhouse": settings.clickhouse.model_copy(update={"url": url})})
+            folder = wiring.target_of(settings).folder
+            if not open_folder or folder is None or not folder.is_dir():
+                raise
+    if process is not None:
+        yield remote(process)
+        return
+    with wiring.opened_storage(settings) as clickhouse:
+        yield local(settings, clickhouse)

@@ -1,0 +1,90 @@
+"""Parts of the audit's tests: a topic in memory, progress that remembers, a clock that is advanced by hand."""
+
+from __future__ import annotations
+
+import datetime as dt
+import itertools
+
+from domain.errors import UnavailableError
+from domain.periods import Period, civil_day
+from pipeline.audit.in_hand import WorkInHand
+from pipeline.audit.topic_log import Partition
+from sinks.contract.tallies import Days, Span
+from tests.contract.store_suite import Place
+from tests.factories import MORNING, TOPIC
+
+TODAY = civil_day(MORNING)
+DAY = dt.timedelta(days=1)
+
+
+class Log:
+    """A topic in memory: per partition (begin, committed, messages from offset 0), and so many members of the group."""
+
+    def __init__(self, readers=0, **partitions):
+        self.readers = readers
+        self._partitions = {int(name[1:]): value for name, value in partitions.items()}
+
+    def members(self):
+        return self.readers
+
+    def partitions(self):
+        return [Partition(number, begin, len(kept), committed) for number, (begin, committed, kept) in self._partitions.items()]
+
+    def messages(self, partition, begin, end):
+        kept = self._partitions[partition][2]
+        for start in range(begin, end, 3):
+            yield [(offset, kept[offset]) for offset in range(start, min(start + 3, end))]
+
+
+class Quiet:
+    """Progress that only remembers."""
+
+    def __init__(self):
+        self.stages = []
+
+    def begin(self, what, total):
+        self.stages.append([what, total, 0])
+
+    def advance(self, steps):
+        self.stages[-1][2] += steps
+
+
+def take(store, *events):
+    """Store and recount."""
+    Place(store, store, dict, dict, lambda *_: None).take(list(events))
+
+
+def take_only(store, day):
+    """Recount what is stored of a day, as a worker does after it stored."""
+    store.recount_minutes(Span(*Period(day, day).instants()))
+    store.roll_up_days(Days((day,)))
+    store.recount_procedures(Days((day,)))
+
+
+class Untold(Log):
+    """A topic whose coordinator does not tell who is in the group."""
+
+    def members(self):
+        raise UnavailableError("Kafka does not tell who is in the group.", remedy="See its log.")
+
+
+class Unreachable:
+    """A topic whose broker does not answer."""
+
+    def partitions(self):
+        raise UnavailableError("No broker answers.", remedy="Start it.")
+
+
+class Ticking:
+    """Counts seconds by hand."""
+
+    def __init__(self):
+        self.now = 100.0
+
+    def __call__(self):
+        return self.now
+
+
+def asking(store, log):
+    """Asks Kafka about the topic that ``log`` makes, every time."""
+    return WorkInHand(store, (TOPIC, log), monotonic=itertools.count(0, 10).__next__)
