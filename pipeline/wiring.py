@@ -32,9 +32,10 @@ from pipeline.kafka.topic_reader import KafkaTopicReader
 from pipeline.kafka.worker import Worker
 from pipeline.logs import get_logger
 from pipeline.metrics import WorkerMetrics
+from pipeline.serving.api import Api, Health, Progress
 from pipeline.serving.exporter import AgencyCollector, AuditCollector, PolicyCollector
 from pipeline.serving.requests import Routes
-from pipeline.serving.server import Api, Health, HttpServer, Progress
+from pipeline.serving.server import HttpServer
 from pipeline.settings import Settings
 from pipeline.shutdown import GracefulShutdown
 from sinks.clickhouse.audit import ClickHouseAudit

@@ -20,7 +20,8 @@ from pipeline.dead_letters.service import DeadLetterService
 from pipeline.decode.decoder import Decoder
 from pipeline.decode.validator import EventValidator
 from pipeline.kafka.topic_reader import KafkaTopicReader
-from pipeline.serving.server import Api, Health, HttpServer
+from pipeline.serving.api import Api, Health
+from pipeline.serving.server import HttpServer
 from pipeline.settings import HttpSettings, KafkaSettings
 from sinks.clickhouse.audit import ClickHouseAudit
 from sinks.clickhouse.dead_letter_store import ClickHouseDeadLetters

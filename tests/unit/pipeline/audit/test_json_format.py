@@ -17,7 +17,8 @@ from domain.clock import ManualClock
 from pipeline.audit.json_format import encode_report
 from pipeline.audit.routes import audit_routes
 from pipeline.audit.run import AuditOptions, KafkaCheck, run_audit
-from pipeline.serving.server import Api, Health, HttpServer
+from pipeline.serving.api import Api, Health
+from pipeline.serving.server import HttpServer
 from pipeline.settings import HttpSettings
 from sinks.contract.events import UnreadCause, UnreadRange
 from sinks.contract.tallies import Counts

@@ -21,7 +21,8 @@ from pipeline.dead_letters.service import DeadLetterService
 from pipeline.decode.decoder import Decoder
 from pipeline.decode.validator import EventValidator
 from pipeline.serving.access import TOKEN, ForbiddenError, demand_trust
-from pipeline.serving.server import Api, Health, HttpServer
+from pipeline.serving.api import Api, Health
+from pipeline.serving.server import HttpServer
 from pipeline.settings import HttpSettings
 from tests.factories import TOPIC
 from tests.fakes import MemoryStore

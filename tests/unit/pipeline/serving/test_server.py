@@ -22,8 +22,9 @@ from pipeline.addresses import SIGNATURE
 from pipeline.audit.routes import audit_routes
 from pipeline.audit.service import AuditService
 from pipeline.decode.decoder import Decoder
+from pipeline.serving.api import Api, Health, Progress
 from pipeline.serving.exporter import AgencyCollector, PolicyCollector
-from pipeline.serving.server import _CONNECTIONS, Api, Health, HttpServer, Progress
+from pipeline.serving.server import _CONNECTIONS, HttpServer
 from pipeline.settings import HttpSettings, ThresholdPolicy
 from sinks.contract.dead_letters import DeadLetter
 from sinks.errors import Fatal, Retryable

@@ -1,0 +1,56 @@
+"""What a worker or an exporter serves over HTTP: the values that the endpoints answer from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from prometheus_client import CollectorRegistry
+
+from domain.agencies import AgencyRegistry
+from domain.clock import Clock
+from pipeline.serving.requests import Routes
+from sinks.contract.tallies import TallyReader
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """``healthy``: the process makes progress. ``ready``: everything that it needs for that is available.
+
+    ``unread_offsets``: how many offsets left the log before they were read; their messages may be lost.
+    """
+
+    healthy: bool
+    ready: bool
+    reason: str = ""  # for people
+    unread_offsets: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """A worker's own counters since its start: events stored, and how many of these are in the minute tallies."""
+
+    stored: int
+    visible: int
+
+
+@dataclass(frozen=True, slots=True)
+class Api:
+    """Sources of the endpoints.
+
+    Args:
+        registry: the process's own metrics; its collectors must not block.
+        reader: None in a worker that serves no figures.
+        figures: metrics that are read from the storage at each scrape, and served completely or not at all.
+        routes: factories of the endpoints of other features.
+    """
+
+    registry: CollectorRegistry
+    agencies: AgencyRegistry
+    clock: Clock
+    health: Callable[[], Health]
+    reader: TallyReader | None = None
+    figures: CollectorRegistry | None = None
+    consumer_lag: Callable[[], int | None] = lambda: None
+    progress: Callable[[], Progress] | None = None
+    routes: Sequence[Routes] = ()
