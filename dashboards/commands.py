@@ -1,4 +1,4 @@
-"""``portalpulse boards`` and ``portalpulse alerts``: write, check and publish what this folder generates."""
+"""``portalpulse boards`` and ``portalpulse alerts``: write, check and publish the generated boards and alert files."""
 
 from __future__ import annotations
 
@@ -26,23 +26,25 @@ def _boards() -> typer.Typer:
 
     @boards.command("build")
     def build() -> None:
-        """Write the boards' JSON files anew."""
+        """Regenerate the JSON files of the boards."""
         _list(grafana.write_boards())
 
     @boards.command("check")
     def check() -> None:
-        """See that the JSON files are what the code makes."""
-        _demand_unchanged(grafana.changed_files(), rebuild="portalpulse boards build")
+        """Check that the JSON files are up to date."""
+        _require_unchanged(grafana.changed_files(), rebuild="portalpulse boards build")
 
     @boards.command("push")
     def push(
         url: Annotated[str, typer.Option(help="Address of Grafana.")],
         token: Annotated[str, typer.Option(envvar="GRAFANA_TOKEN", help="Token of a service account with the role Editor.")],
-        folder: Annotated[str, typer.Option(help="Folder by its uid; made when it is missing.", metavar="UID")] = "portalpulse",
+        folder: Annotated[
+            str, typer.Option(help="uid of the folder; created when it is missing.", metavar="UID")
+        ] = "portalpulse",
         *,
-        dry_run: Annotated[bool, typer.Option("--dry-run", help="Write nothing; show what would change.")] = False,
+        dry_run: Annotated[bool, typer.Option("--dry-run", help="Write nothing; only show what would change.")] = False,
     ) -> None:
-        """Bring the boards into a running Grafana; what is there already and equal is left alone.
+        """Push the boards to a running Grafana. Boards that are already there and unchanged are not written.
 
         Example: GRAFANA_TOKEN=glsa_... portalpulse boards push --url https://grafana.example.vn --dry-run
         """
@@ -66,13 +68,13 @@ def _alerts() -> typer.Typer:
 
     @alerts.command("build")
     def build() -> None:
-        """Write the rule files and the example of alertmanager.yml anew."""
+        """Regenerate the rule files and the example of alertmanager.yml."""
         _list([*rules.write_rules(rules.COMMITTED, rules.RuleTiming.production()), *routes.write_committed()])
 
     @alerts.command("check")
     def check() -> None:
-        """See that rule files and alertmanager.yml are what the code makes."""
-        _demand_unchanged([*rules.changed_files(), *routes.changed_files()], rebuild="portalpulse alerts build")
+        """Check that the rule files and alertmanager.yml are up to date."""
+        _require_unchanged([*rules.changed_files(), *routes.changed_files()], rebuild="portalpulse alerts build")
 
     @alerts.command("render")
     def render(
@@ -81,20 +83,20 @@ def _alerts() -> typer.Typer:
         *,
         demo: Annotated[bool, typer.Option("--demo", help="Intervals in seconds instead of minutes.")] = False,
     ) -> None:
-        """Write rules, routes and message templates for a Prometheus and an Alertmanager of your own.
+        """Write rules, routes and message templates for your own Prometheus and Alertmanager.
 
-        The folder can be copied to their machines as it is. amtool and promtool check it when they are installed.
+        The folder can be copied to other machines as it is. amtool and promtool check it when they are installed.
 
         Example: portalpulse alerts render --out alerting --webhook https://alerts.example.vn/portalpulse
         """
-        speed = rules.RuleTiming.demo() if demo else rules.RuleTiming.production()
-        waits = routes.AlertTiming.demo() if demo else routes.AlertTiming.production()
-        _list(bundle.write_bundle(out, webhook_url=webhook, rules=speed, routes=waits))
-        looked, missing = bundle.verify_bundle(out)
-        if looked:
-            typer.echo(f"checked with {' and '.join(looked)}")
+        rule_timing = rules.RuleTiming.demo() if demo else rules.RuleTiming.production()
+        route_timing = routes.AlertTiming.demo() if demo else routes.AlertTiming.production()
+        _list(bundle.write_bundle(out, webhook_url=webhook, rules=rule_timing, routes=route_timing))
+        checked, missing = bundle.verify_bundle(out)
+        if checked:
+            typer.echo(f"checked with {' and '.join(checked)}")
         for name in missing:
-            typer.echo(f"{name} is not installed here: check the folder with it where it is.", err=True)
+            typer.echo(f"{name} is not installed here. Check the folder with it on a machine that has it.", err=True)
 
     return alerts
 
@@ -104,8 +106,8 @@ def _list(paths: Sequence[Path]) -> None:
         typer.echo(f"wrote {path}")
 
 
-def _demand_unchanged(changed: Sequence[Path], *, rebuild: str) -> None:
+def _require_unchanged(changed: Sequence[Path], *, rebuild: str) -> None:
     if changed:
         names = ", ".join(path.name for path in changed)
-        raise ConfigurationError(f"Not what the code makes: {names}.", remedy=f"Run `{rebuild}` and commit the result.")
+        raise ConfigurationError(f"Generated files are out of date: {names}.", remedy=f"Run `{rebuild}` and commit the result.")
     typer.echo("unchanged")

@@ -1,4 +1,4 @@
-"""Every PromQL query of the boards once, named, with its meaning and the figure of the report that it equals.
+"""Every PromQL query of the boards, with its name, its meaning and the figure of the report that it equals.
 
 ``$kpi``, ``$window`` and ``$agency`` are variables of the board. Queries read recorded series (dashboards/rules) wherever one
 exists.
@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-#: A figure of the report: scope and number. ``none``: the report does not hold it.
+#: A figure of the report: scope and number. ``none``: the report does not have it.
 Figure = Literal[
     "agency_percent",
     "agency_numerator",
@@ -23,20 +23,20 @@ Figure = Literal[
     "none",
 ]
 
-#: The states that ``agency_state`` tells apart.
+#: The values of ``agency_state``.
 FIRING, BELOW, REACHED, NO_DATA, NO_THRESHOLD = 2, 1, 0, -1, -2
 
 
 @dataclass(frozen=True, slots=True)
 class BoardQuery:
-    """One query. Series of agencies keep the label ``agency``, of blocks ``block``; percents run from 0 to 100."""
+    """One query. Series of agencies have the label ``agency``, of blocks ``block``; percentages are from 0 to 100."""
 
     name: str
     promql: str
-    #: What one value means, for the person who reads the board's source.
+    #: What a value means, for readers of the board's source.
     meaning: str
     equals: Figure = "none"
-    #: Whether no series at all is a normal answer (no alert, no dead letter, no worker metrics).
+    #: Whether an empty answer is normal (no alert, no dead letter, no worker metrics).
     may_be_empty: bool = False
 
 
@@ -47,7 +47,7 @@ _FIRING = f'ALERTS{{alertname="AgencyRateLow",alertstate="firing",{_AGENCY}}}'
 AGENCY_NAME = BoardQuery(
     "agency_name",
     'max by (agency, name, block) (agency_info{agency=~"$agency"})',
-    "Always 1; the labels tell name and block of every agency in force.",
+    "Always 1; the labels are name and block of every agency in force.",
 )
 AGENCY_PERCENT = BoardQuery(
     "agency_percent",
@@ -58,7 +58,7 @@ AGENCY_PERCENT = BoardQuery(
 AGENCY_NUMERATOR = BoardQuery(
     "agency_numerator",
     f"max by (agency) (agency:kpi_numerator:max{{{_AGENCY}}})",
-    "Dossiers that count as online.",
+    "Dossiers that meet the indicator.",
     "agency_numerator",
 )
 AGENCY_DENOMINATOR = BoardQuery(
@@ -70,7 +70,7 @@ AGENCY_DENOMINATOR = BoardQuery(
 AGENCY_THRESHOLD = BoardQuery(
     "agency_threshold",
     f"100 * max by (agency) (agency:kpi_threshold:ratio{{{_AGENCY}}})",
-    "Threshold of an agency; absent when the window is not judged.",
+    "Threshold of an agency; absent when the window has none.",
     may_be_empty=True,
 )
 AGENCY_DEFICIT = BoardQuery(
@@ -91,7 +91,7 @@ AGENCY_STATE = BoardQuery(
     f" or max by (agency) (agency:kpi:ratio{{{_AGENCY}}} < bool on (agency, kpi, window) agency:kpi_threshold:ratio)"
     f" or max by (agency) (agency:kpi:ratio{{{_AGENCY}}}) * 0 - {-NO_THRESHOLD}"
     f" or max by (agency) (agency:kpi_denominator:max{{{_AGENCY}}}) * 0 - {-NO_DATA}",
-    "2 an alert fires, 1 below the threshold, 0 at or above it, -1 no data, -2 not judged.",
+    "2 alert firing, 1 below the threshold, 0 at or above it, -1 no data, -2 no threshold.",
 )
 AGENCIES_FIRING = BoardQuery(
     "agencies_firing",
@@ -140,33 +140,33 @@ NATION_DENOMINATOR = BoardQuery(
     "nation_denominator",
 )
 FRESHNESS = BoardQuery(
-    "freshness", "max(pipeline:freshness:seconds)", "Age of the newest event in seconds, against the clock in force."
+    "freshness", "max(pipeline:freshness:seconds)", "Age of the newest event in seconds, by the system's or the scenario's clock."
 )
 TALLY_LAG = BoardQuery("tally_lag", "max(pipeline:tally_lag:rows)", "Events stored and not yet tallied.")
 BACKLOG = BoardQuery(
-    "backlog", "max(pipeline:backlog:events)", "Events anywhere between Kafka and the tallies; part may count twice."
+    "backlog", "max(pipeline:backlog:events)", "Events between Kafka and the tallies; some may be counted twice."
 )
 AUDIT_DRIFT = BoardQuery(
     "audit_drift",
     "clamp_min(max(pipeline:audit_drift:events) - max(pipeline:in_flight:events), 0)",
-    "Events that the last audit found missing or counted twice and that no worker holds; must be 0.",
+    "Events that the last audit found missing or counted twice, minus those in progress; must be 0.",
 )
 DEAD_LETTERS = BoardQuery(
     "dead_letters",
     "max by (reason) (portalpulse_dead_letters_total) > 0",
-    "Messages set aside since the start, by reason.",
+    "Dead-lettered messages since the start, by reason.",
     may_be_empty=True,
 )
 DEAD_LETTER_PERCENT = BoardQuery(
     "dead_letter_percent",
     '100 * max(pipeline:dead_letter_rows_per_received_rows:ratio{window="1h"})',
-    "Share of the last hour's messages that were set aside.",
+    "Share of the last hour's messages that were dead-lettered.",
     may_be_empty=True,
 )
 FIRING_ALERTS = BoardQuery(
     "firing_alerts",
     'max by (alertname, agency, kpi, window, severity) (ALERTS{alertstate="firing",alertname!="Watchdog"})',
-    "Always 1; the labels tell which alerts fire.",
+    "Always 1; the labels identify the firing alerts.",
     may_be_empty=True,
 )
 

@@ -1,6 +1,6 @@
 """Writes rules, routes and message templates into one folder that can be copied to the machines of Prometheus and Alertmanager.
 
-Nothing in it names a path of this machine. What Alertmanager or Prometheus would refuse is refused here.
+The files contain no path of this machine. Anything that Alertmanager or Prometheus would refuse is refused here.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from dashboards.alertmanager.generate import AlertTiming, write_config
 from dashboards.rules.generate import RuleTiming, write_rules
 from domain.errors import ConfigurationError
 
-#: Longest wait for a checker (seconds).
+#: Time limit of amtool and promtool (seconds).
 _CHECK_SECONDS: Final = 60
 _CONFIG: Final = "alertmanager.yml"
 
@@ -25,7 +25,7 @@ def write_bundle(folder: Path, *, webhook_url: str, rules: RuleTiming, routes: A
     """Write everything below ``folder``; returns the paths.
 
     Raises:
-        ConfigurationError: the address is none that Alertmanager takes, or the folder cannot be written.
+        ConfigurationError: Alertmanager would not accept the address, or the folder cannot be written.
     """
     check_webhook(webhook_url)
     config = folder / _CONFIG
@@ -41,34 +41,34 @@ def write_bundle(folder: Path, *, webhook_url: str, rules: RuleTiming, routes: A
 
 
 def check_webhook(url: str) -> None:
-    """Return when Alertmanager takes ``url`` as the address of a webhook.
+    """Return when Alertmanager accepts ``url`` as the address of a webhook.
 
     Raises:
-        ConfigurationError: it does not.
+        ConfigurationError: it would not.
     """
     try:
         parts = urlsplit(url)
-        known = parts.scheme in {"http", "https"} and bool(parts.hostname) and (parts.port is None or parts.port > 0)
+        valid = parts.scheme in {"http", "https"} and bool(parts.hostname) and (parts.port is None or parts.port > 0)
     except ValueError:
-        known = False
-    if not known or not url.isprintable() or " " in url:
+        valid = False
+    if not valid or not url.isprintable() or " " in url:
         raise ConfigurationError(
-            f"--webhook {url[:80]!r} is no address that Alertmanager can send to.",
+            f"--webhook {url[:80]!r} is not an address that Alertmanager can send to.",
             remedy="Write it as http://host:port/path or https://host/path.",
         )
 
 
 def verify_bundle(folder: Path) -> tuple[list[str], list[str]]:
-    """Let amtool and promtool look at what was written, where they are installed; returns what looked and what is missing.
+    """Check the written files with amtool and promtool; returns the programs that ran and those that are not installed.
 
     Raises:
-        ConfigurationError: one of them refuses a file; the message holds its reason.
+        ConfigurationError: one of them rejects a file; the message contains its reason.
     """
     commands: dict[str, Sequence[str | Path]] = {
         "amtool": ("check-config", folder / _CONFIG),
         "promtool": ("check", "rules", *sorted((folder / "rules").glob("*.yml"))),
     }
-    looked, missing = [], []
+    checked, missing = [], []
     for name, arguments in commands.items():
         program = shutil.which(name)
         if program is None:
@@ -78,7 +78,7 @@ def verify_bundle(folder: Path) -> tuple[list[str], list[str]]:
             [program, *map(str, arguments)], capture_output=True, text=True, errors="replace", timeout=_CHECK_SECONDS, check=False
         )
         if done.returncode:
-            said = " ".join(f"{done.stdout} {done.stderr}".split())[-300:]
-            raise ConfigurationError(f"{name} refuses what was written into {folder}: {said}")
-        looked.append(name)
-    return looked, missing
+            reason = " ".join(f"{done.stdout} {done.stderr}".split())[-300:]
+            raise ConfigurationError(f"{name} rejects the files in {folder}: {reason}")
+        checked.append(name)
+    return checked, missing

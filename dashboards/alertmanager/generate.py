@@ -1,6 +1,6 @@
-"""Writes alertmanager.yml: who hears what, how soon, and what silences what.
+"""Writes alertmanager.yml: which alerts go to which receiver, after which time, and which alerts inhibit others.
 
-The committed file is the production example; ``write_config`` gives the local stack the same tree with one webhook.
+The committed file is the production example. ``write_config`` writes the same routes with a single webhook for the local stack.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ __all__ = [
 
 #: The production example.
 COMMITTED = Path(__file__).parent / "alertmanager.yml"
-#: What deploy/compose.yaml mounts: no receiver outside, alerts are read in Alertmanager and Grafana.
+#: The file that deploy/compose.yaml mounts. It has no external receiver; alerts are read in Alertmanager and Grafana.
 COMPOSE = Path(__file__).parents[2] / "deploy" / "compose" / "alertmanager.yml"
 _COMPOSE_TEMPLATES = "/etc/alertmanager/templates/*.tmpl"
 #: The message templates that ship with portalpulse.
@@ -49,7 +49,7 @@ class Mail:
     sender: str
     recipients: Sequence[str]
     username: str
-    #: Absolute, and the file has no final newline: Alertmanager would take it for part of the password.
+    #: An absolute path. The file has no final newline, which Alertmanager would treat as part of the password.
     password_file: str
 
 
@@ -65,7 +65,7 @@ _EXAMPLE_MAIL = Mail(
 
 
 def _global(mail: Mail | None) -> dict[str, Any]:
-    # Prometheus resends every minute or so; without a word for this long an alert counts as over.
+    # Prometheus resends an alert about every minute. An alert that is not resent for this long counts as resolved.
     settings: dict[str, Any] = {"resolve_timeout": "5m"}
     if mail is not None:
         settings |= {
@@ -124,17 +124,17 @@ def _receivers(*, webhook_url: str | None, heartbeat_url: str | None, mail: Mail
                 "html": "",  # plain text only
             }
         ]
-    heartbeat: dict[str, Any] = {"name": "heartbeat"}  # without an address the heartbeat is received and dropped
+    heartbeat: dict[str, Any] = {"name": "heartbeat"}  # without an address Alertmanager drops the heartbeat
     if heartbeat_url is not None:
         heartbeat["webhook_configs"] = [{"url": heartbeat_url, "send_resolved": False}]
     return [heartbeat, {"name": "ops", **channels}, {"name": "agencies", **channels}]
 
 
 class _Dumper(yaml.SafeDumper):
-    """Writes equal parts twice instead of as anchors: a reader need not look them up."""
+    """Writes repeated parts in full instead of as anchors, which is easier to read."""
 
     def ignore_aliases(self, data: object) -> bool:
-        """No value is an alias."""
+        """No value is written as an alias."""
         del data
         return True
 
@@ -149,14 +149,14 @@ def render(
 ) -> str:
     """The text of an alertmanager.yml.
 
-    A receiver without webhook and mail is valid: its alerts are seen in Alertmanager and Grafana only. ``templates`` is
+    A receiver without webhook and mail is valid: its alerts are visible only in Alertmanager and Grafana. ``templates`` is
     a file pattern, relative to the folder of the configuration or absolute.
     """
     config = {
         "global": _global(mail),
         "templates": [templates],
         "route": _route(timing),
-        # A stalled pipeline proves nothing about agencies. The heartbeat (scope="meta") is never silenced.
+        # Figures of a stalled pipeline say nothing about agencies. The heartbeat (scope="meta") is never inhibited.
         "inhibit_rules": [
             {"source_matchers": ['alertname="PipelineStalled"'], "target_matchers": ['scope="agency"']},
         ],
@@ -168,7 +168,7 @@ def render(
 def write_config(path: Path, *, webhook_url: str, timing: AlertTiming) -> None:
     """Write the configuration of a local stack: every alert except the heartbeat goes to one webhook.
 
-    The templates go into the folder beside it and are named relative to it, so that the whole can be moved.
+    The templates are written into the folder beside it and named by a relative path, so that the folder can be moved.
     """
     templates = path.parent / "templates"
     templates.mkdir(parents=True, exist_ok=True)
@@ -195,10 +195,10 @@ def _committed() -> dict[Path, str]:
 
 
 def write_committed() -> list[Path]:
-    """Write the production example and the file of deploy/compose.yaml over the committed ones."""
+    """Overwrite the committed production example and the file of deploy/compose.yaml."""
     return write_files(_committed())
 
 
 def changed_files() -> list[Path]:
-    """Committed files that differ from what would be written now."""
+    """Committed files that are out of date."""
     return outdated_files(_committed())

@@ -1,4 +1,4 @@
-"""How long Alertmanager gathers, waits and repeats, in one object: production and demo differ in nothing else.
+"""Grouping, waiting and repeat times of Alertmanager in one object. Production and demo differ only in these.
 
 Durations are whole seconds.
 """
@@ -13,33 +13,33 @@ from typing import Self
 class AlertTiming:
     """Waiting times of the routes; the defaults are those of production."""
 
-    #: Alerts that arrive within this time of each other travel in one message.
+    #: Alerts that arrive within this time of each other are sent in one message.
     group_wait_seconds: int = 30
-    #: News of a group already reported waits this long.
+    #: Changes to a group that was already reported wait this long.
     group_interval_seconds: int = 5 * 60
-    #: An unchanged group is told again after this. Beyond Alertmanager's data retention (120 h) it repeats too early.
+    #: An unchanged group is reported again after this time. Above Alertmanager's data retention (120 h) it repeats too early.
     repeat_interval_seconds: int = 4 * 3600
 
-    #: Troubles of the pipeline go out faster: they explain what the agencies' figures are worth.
+    #: Alerts about the pipeline are sent sooner, because they tell whether the agencies' figures can be trusted.
     pipeline_group_wait_seconds: int = 10
     pipeline_repeat_interval_seconds: int = 3600
 
-    #: Labels that make one message of agency alerts; ``...`` (all labels) sends each agency's alert by itself.
+    #: Labels by which agency alerts are grouped into messages; ``...`` (all labels) sends each agency's alert separately.
     agency_group_by: tuple[str, ...] = ("alertname", "kpi")
     agency_repeat_interval_seconds: int = 24 * 3600
 
-    #: One heartbeat per this long. The repeat stays just below: equal values skip beats.
+    #: Interval of the heartbeat. The repeat time is slightly shorter, because with equal values heartbeats are skipped.
     heartbeat_interval_seconds: int = 60
     heartbeat_repeat_seconds: int = 50
 
     @classmethod
     def production(cls) -> Self:
-        """What the committed file holds."""
+        """The timing of the committed file."""
         return cls()
 
     @classmethod
     def demo(cls) -> Self:
-        """Each agency's alert alone and within a second or two."""
+        """Each agency's alert is sent separately and within two seconds."""
         return cls(
             group_wait_seconds=1,
             group_interval_seconds=5,

@@ -1,6 +1,6 @@
-"""Writes the boards as JSON files that Grafana provisions; the committed files are what this makes.
+"""Generates the boards as JSON files, which are committed and provisioned by Grafana.
 
-``id`` is null in every file: Grafana knows a board by its ``uid``.
+``id`` is null in every file, because Grafana identifies a board by its ``uid``.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def _plain(board: Any) -> dict[str, Any]:
 
 
 def boards() -> list[dict[str, Any]]:
-    """Every board as Grafana's API takes it."""
+    """Every board as Grafana's API accepts it."""
     return [_plain(make()) for make in _BOARDS.values()]
 
 
@@ -42,12 +42,12 @@ def render() -> dict[str, str]:
 
 
 def write_boards(directory: Path = COMMITTED) -> list[Path]:
-    """Write every board into ``directory`` (made when missing) and return the paths."""
+    """Write every board into ``directory`` (created when missing) and return the paths."""
     return write_files(_by_path(directory))
 
 
 def changed_files(directory: Path = COMMITTED) -> list[Path]:
-    """Files in ``directory`` that differ from what is rendered now, missing ones included."""
+    """Files in ``directory`` that are missing or out of date."""
     return outdated_files(_by_path(directory))
 
 

@@ -1,6 +1,6 @@
-"""Panels the way every board uses them: data-source variable, explicit id and place, unit, description, thresholds.
+"""Panels for every board, with data-source variable, explicit id and position, unit, description and thresholds.
 
-Colours repeat what numbers and words already say; no panel speaks by colour alone.
+Colours only repeat what numbers and texts already show.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from grafana_foundation_sdk.models.prometheus import PromQueryFormat
 
 from dashboards.queries import BoardQuery
 
-#: Every panel asks a variable, so that a board moves between Grafanas.
+#: Every panel takes its data source from a variable, so that a board works in any Grafana.
 PROMETHEUS = shared.DataSourceRef(type_val="prometheus", uid="${ds_prom}")
 
 GREEN, ORANGE, RED, GREY, BLUE = "green", "orange", "red", "#808080", "blue"
@@ -27,7 +27,7 @@ NO_DATA_TEXT = "Chưa có dữ liệu"
 
 @dataclass(frozen=True, slots=True)
 class GridPosition:
-    """Where a panel stands on the grid of 24 columns."""
+    """Position and size of a panel on the grid of 24 columns."""
 
     x: int
     y: int
@@ -37,7 +37,7 @@ class GridPosition:
 
 @dataclass(frozen=True, slots=True)
 class PanelHeader:
-    """What every panel says about itself; ``id`` is unique on its board and stays when panels move."""
+    """Id, title, description and position of a panel; ``id`` is unique on its board and stays when panels move."""
 
     id: int
     title: str
@@ -47,7 +47,7 @@ class PanelHeader:
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """A query on a panel and the name of its lines; ``{{label}}`` stands for a label's value."""
+    """A query of a panel and the legend of its lines; ``{{label}}`` is replaced by the value of the label."""
 
     query: BoardQuery
     legend: str = ""
@@ -99,7 +99,7 @@ def stat_panel(
     decimals: int = 0,
     names: Mapping[str, str] | None = None,
 ) -> Any:
-    """One number, or a few side by side, as they are now; ``names`` shows other words for a legend."""
+    """The current value of one or a few series; ``names`` replaces legends by other texts."""
     several = [series] if isinstance(series, Series) else list(series)
     panel = (
         _with_header(stat.Panel(), header)
@@ -116,7 +116,7 @@ def stat_panel(
 
 
 def bar_panel(header: PanelHeader, series: Series, *, unit: str, thresholds: Any, decimals: int = 0) -> Any:
-    """One bar per series, as it is now."""
+    """The current value of each series as a bar."""
     return (
         _with_header(bargauge.Panel(), header)
         .unit(unit)
@@ -138,7 +138,7 @@ def time_series_panel(
     decimals: int = 0,
     names: Mapping[str, str] | None = None,
 ) -> Any:
-    """Values over time; a gap in the data stays a gap. ``names`` shows other words for a legend."""
+    """Values over time; a gap in the data stays a gap. ``names`` replaces legends by other texts."""
     panel = (
         _with_header(timeseries.Panel(), header)
         .unit(unit)
@@ -163,13 +163,13 @@ def time_series_panel(
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column of a table: the field it comes from (a label, or the query whose value it is) and how it is shown."""
+    """A column of a table: its source (a label, or a query for its value) and how it is shown."""
 
     source: str | BoardQuery
     title: str
     unit: str = ""
     decimals: int = 0
-    #: Words and colours in place of numbers; each pair is text, colour.
+    #: Texts and colours in place of values: value, text, colour.
     mappings: tuple[tuple[float | str, str, str], ...] = ()
 
 
@@ -183,9 +183,9 @@ def table_panel(
     descending: bool = False,
     empty: str = "—",
 ) -> Any:
-    """A table of what is now: queries joined by a label, one column each, in the order given.
+    """A table of current values: queries joined by a label, one column each, in the given order.
 
-    ``empty`` stands where there is no value: no data is never shown as 0.
+    ``empty`` is shown where there is no value, because no data must not be shown as 0.
     """
     fields = [_field(column, queries) for column in columns]
     keep = "|".join(dict.fromkeys([*([join_by] if join_by else []), *fields]))

@@ -1,7 +1,7 @@
 """Rules on agencies: the recorded rates that boards and alerts share, and the alert on a rate below its threshold.
 
-``AgencyRateLow`` starts on evidence (below the threshold, enough dossiers, fresh data, no backlog) and then holds until
-there is evidence of recovery: a rate above the deadband. A stalled pipeline, a shrinking or an empty window is none.
+``AgencyRateLow`` starts when a rate is below its threshold, with enough dossiers, fresh data and no backlog. It then continues
+until the rate is above the deadband. A stalled pipeline, a shrinking or an empty window does not end it.
 """
 
 from __future__ import annotations
@@ -15,24 +15,24 @@ _BLOCK_OF = "* on (agency) group_left (block) max by (agency, block) (agency_inf
 
 def _records(timing: RuleTiming) -> list[Rule]:
     return [
-        # max, not sum: two replicas of the exporter tell the same numbers twice.
+        # max, not sum: two replicas of the exporter export the same numbers.
         record("agency:kpi_denominator:max", "max by (agency, kpi, window) (agency_kpi_denominator)"),
-        # A numerator nobody exported is 0: the worst agencies must not vanish.
+        # A missing numerator is 0, so that the worst agencies do not disappear.
         record(
             "agency:kpi_numerator:max",
             "max by (agency, kpi, window) (agency_kpi_numerator) or agency:kpi_denominator:max * 0",
         ),
-        # An empty window gives no sample: no data is not 0 %.
+        # An empty window has no sample, because no data is not 0 %.
         record("agency:kpi:ratio", "agency:kpi_numerator:max / (agency:kpi_denominator:max > 0)"),
-        # Thresholds belong to (agency, kpi, window): only windows with a policy are judged.
+        # Thresholds belong to (agency, kpi, window): only windows with a policy can alert.
         record("agency:kpi_threshold:ratio", "max by (agency, kpi, window) (agency_threshold_ratio)"),
         record("agency:kpi_min_volume:max", "max by (agency, kpi, window) (agency_min_volume)"),
-        # round: 0.05 + 0.01 is 0.060000000000000005, which an exact 6 % never reaches. A target of 100 % can be met.
+        # round: 0.05 + 0.01 is 0.060000000000000005, which exactly 6 % would not reach. clamp_max: 100 % must be reachable.
         record(
             "agency:kpi_clear:ratio",
             f"clamp_max(round(agency:kpi_threshold:ratio + {number(timing.deadband_ratio)}, 1e-6), 1)",
         ),
-        # Dossiers missing at the same total. 1e-6: 0.07 * 100 is 7.000000000000001 and must not read 8.
+        # Online dossiers that are missing at the same total. 1e-6: 0.07 * 100 is 7.000000000000001 and must not become 8.
         record(
             "agency:kpi_deficit:count",
             """
@@ -41,7 +41,7 @@ def _records(timing: RuleTiming) -> list[Rule]:
             ), 0)
             """,
         ),
-        # Pooled rates: sums first, then one division; never a mean of rates.
+        # Pooled rates: sums are divided; rates are never averaged.
         record("block:kpi_numerator:sum", f"sum by (block, kpi, window) (agency:kpi_numerator:max {_BLOCK_OF})"),
         record("block:kpi_denominator:sum", f"sum by (block, kpi, window) (agency:kpi_denominator:max {_BLOCK_OF})"),
         record("block:kpi:ratio", "block:kpi_numerator:sum / (block:kpi_denominator:sum > 0)"),

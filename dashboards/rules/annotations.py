@@ -1,7 +1,7 @@
-"""Pieces of alert texts: Go templates that read recorded series and write numbers the Vietnamese way.
+"""Parts of alert texts: Go templates that read recorded series and write numbers in Vietnamese notation.
 
-Rates are cut, never rounded: 4.9999 % must not read "5,00 %, ngưỡng 5 %". Annotations called ``rate``, ``numerator``
-and so on are plain numbers with a decimal point; whoever prints them chooses the format.
+Rates are truncated, never rounded: 4.9999 % must not be shown as "5,00 %, ngưỡng 5 %". The annotations ``rate``, ``numerator``
+and similar ones are plain numbers with a decimal point, which a receiver formats.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 #: The name of the alert's agency, or nothing.
 _NAME = '{{ with printf "agency_info{agency=%q}" $labels.agency | query }}{{ . | first | label "name" }}{{ end }}'
 _NAME_AND_SPACE = _NAME.replace("{{ end }}", " {{ end }}")
-#: Selects the series of the alert that is being described; used with ``_LABELS``.
+#: Selects the series of the alert that the text describes; used with ``_LABELS``.
 _OF_ALERT = "{agency=%q,kpi=%q,window=%q}"
 _LABELS = "$labels.agency $labels.kpi $labels.window"
 
@@ -17,13 +17,13 @@ _LABELS = "$labels.agency $labels.kpi $labels.window"
 _THOUSANDS = r'reReplaceAll "(\\d)(\\d{3})$" "$1.$2" | reReplaceAll "(\\d)(\\d{3})\\." "$1.$2."'
 _DECIMALS = r'reReplaceAll "\\." ","'
 
-#: 1e-6 lifts 6493.999999999999 to the 6494 it stands for; it is far below 1/denominator.
+#: 1e-6 corrects 6493.999999999999 to 6494; it is far below 1/denominator.
 _PERCENT_CUT = "floor(1e4 * agency:kpi:ratio%s + 1e-6) / 100"
 _THRESHOLD_PERCENT = "100 * agency:kpi_threshold:ratio%s"
 _CLEAR_PERCENT = "100 * agency:kpi_clear:ratio%s"
 
-_KPI_WORDS = {"I1": "tỷ lệ hồ sơ trực tuyến toàn trình", "I5": "tỷ lệ hồ sơ trực tuyến"}
-_WINDOW_WORDS = {
+_KPI_TEXTS = {"I1": "tỷ lệ hồ sơ trực tuyến toàn trình", "I5": "tỷ lệ hồ sơ trực tuyến"}
+_WINDOW_TEXTS = {
     "1h": "trong 1 giờ qua",
     "1d": "trong 24 giờ qua",
     "7d": "trong 7 ngày qua",
@@ -37,9 +37,9 @@ def whole(expr: str) -> str:
     return f'{{{{ with query "{expr}" }}}}{{{{ . | first | value | printf "%.0f" | {_THOUSANDS} }}}}{{{{ end }}}}'
 
 
-def _words(label: str, words: dict[str, str]) -> str:
-    """A label value in words; an unknown value stands as it is."""
-    cases = "{{ else ".join(f'if eq $labels.{label} "{value}" }}}}{text}' for value, text in words.items())
+def _label_text(label: str, texts: dict[str, str]) -> str:
+    """The text for the value of a label; an unknown value is shown as it is."""
+    cases = "{{ else ".join(f'if eq $labels.{label} "{value}" }}}}{text}' for value, text in texts.items())
     return f"{{{{ {cases}{{{{ else }}}}{{{{ $labels.{label} }}}}{{{{ end }}}}"
 
 
@@ -50,7 +50,7 @@ def _plain(expr: str, *, form: str) -> str:
 
 
 def _inside(expr: str, *, form: str, stages: str) -> str:
-    """Like ``_plain`` within a text that has set ``$of``."""
+    """Like ``_plain``, in a text that has set ``$of``."""
     return f'{{{{ printf "{expr}" $of | query | first | value | printf "{form}" | {stages} }}}}'
 
 
@@ -65,20 +65,20 @@ def _description() -> str:
         (
             f'{{{{ $of := printf "{_OF_ALERT}" {_LABELS} }}}}',
             f"{_NAME_AND_SPACE}({{{{ $labels.agency }}}}): ",
-            f"{_words('kpi', _KPI_WORDS)} {_words('window', _WINDOW_WORDS)}",
+            f"{_label_text('kpi', _KPI_TEXTS)} {_label_text('window', _WINDOW_TEXTS)}",
             f'{{{{ with printf "{_PERCENT_CUT}" $of | query }}}} là {rate} ({numerator}/{denominator} hồ sơ)',
             '{{ else }} chưa tính được vì {{ with printf "agency:kpi_denominator:max%s" $of | query }}không có hồ sơ nào',
             "{{ else }}chưa đọc được số liệu{{ end }}, cảnh báo được giữ nguyên{{ end }}",
             f'{{{{ with printf "{_THRESHOLD_PERCENT}" $of | query }}}}; ngưỡng {threshold}{{{{ end }}}}',
             f'{{{{ with printf "agency:kpi_deficit:count%s > 0" $of | query }}}}; còn thiếu {missing} hồ sơ trực tuyến',
             '{{ else }}{{ with printf "agency:kpi:ratio%s" $of | query }}',
-            f"; cảnh báo kết thúc khi đạt từ {clear} %{{{{ end }}}}{{{{ end }}}}.",
+            f"; cảnh báo kết thúc khi đạt từ {clear} % trở lên{{{{ end }}}}{{{{ end }}}}.",
         )
     )
 
 
 def agency_rate(*, summary: str, summary_en: str) -> dict[str, str]:
-    """Annotations of an alert on one agency's rate: text for people, then raw numbers for templates and receivers."""
+    """Annotations of an alert on an agency's rate: texts, then plain numbers for templates and receivers."""
     return {
         "summary": summary,
         "summary_en": summary_en,

@@ -1,6 +1,6 @@
-"""Writes the rule files that Prometheus loads; the committed ones are ``render(RuleTiming.production())``.
+"""Writes the rule files that Prometheus loads. The committed files are ``render(RuleTiming.production())``.
 
-The local stack calls ``write_rules`` with its own timing and gets the same rules at another speed.
+The local stack calls ``write_rules`` with another timing and gets the same rules with other durations.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _GROUPS: Mapping[str, Callable[[RuleTiming], Rule]] = {
 
 
 class _Dumper(yaml.SafeDumper):
-    """Writes expressions of several lines as blocks, so that they can be read."""
+    """Writes expressions of several lines as readable blocks."""
 
 
 def _text(dumper: yaml.SafeDumper, value: str) -> yaml.ScalarNode:
@@ -51,12 +51,12 @@ def render(timing: RuleTiming) -> dict[str, str]:
 
 
 def write_rules(directory: Path, timing: RuleTiming) -> list[Path]:
-    """Write every rule file into ``directory`` (made when missing) and return their paths, sorted by name."""
+    """Write every rule file into ``directory`` (created when missing) and return their paths, sorted by name."""
     return write_files(_by_path(directory, timing))
 
 
 def changed_files(directory: Path = COMMITTED) -> list[Path]:
-    """Files in ``directory`` that differ from what production's timing renders, missing ones included."""
+    """Files in ``directory`` that are missing or differ from the rules with the timing of production."""
     return outdated_files(_by_path(directory, RuleTiming.production()))
 
 

@@ -1,4 +1,4 @@
-"""Rules on the alerting itself: a heartbeat that must never stop, watched from outside this machine."""
+"""Rules on alerting itself: a heartbeat that must never stop, which is monitored from another machine."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ def meta_group(timing: RuleTiming) -> Rule:
         scope="meta",
         timing=timing,
         annotations={
-            "summary": "Tín hiệu sống của hệ thống cảnh báo (luôn bật).",
+            "summary": "Tín hiệu kiểm tra định kỳ của hệ thống cảnh báo (luôn bật).",
             "summary_en": "Heartbeat of the alerting path; always on.",
-            "description": "Khi tín hiệu này mất, Prometheus hoặc Alertmanager đã ngừng hoạt động.",
+            "description": "Khi không còn nhận được tín hiệu này, Prometheus hoặc Alertmanager đã ngừng hoạt động.",
         },
     )
     return group("meta", [watchdog], timing=timing)

@@ -1,6 +1,6 @@
-"""Rules on the pipeline: is it alive, are its tallies right, does it refuse too much, is every agency configured.
+"""Rules on the pipeline: whether it runs, its tallies are correct, it dead-letters too much, and every agency is configured.
 
-The present is ``portalpulse_clock_timestamp_seconds``, so the same rules judge live data and a scenario of 2024.
+The current time is ``portalpulse_clock_timestamp_seconds``, so the same rules apply to live data and to a scenario of 2024.
 """
 
 from __future__ import annotations
@@ -26,9 +26,10 @@ def _records() -> list[Rule]:
         ),
         record("pipeline:tally_lag:rows", "max(abs(portalpulse_tally_lag_rows))"),
         record("pipeline:audit_drift:events", "max(abs(portalpulse_audit_drift_events))"),
-        # What workers hold now: stored events not yet tallied are among these, so a difference up to this is no fault.
+        # Events that workers are processing, including stored events that are not yet tallied. A difference up to this number is
+        # not an error.
         record("pipeline:in_flight:events", "sum(portalpulse_worker_unacknowledged_events) or vector(0)"),
-        # Everything between Kafka and the tallies; without worker metrics the tallies alone.
+        # All events between Kafka and the tallies. Without worker metrics only the lag of the tallies.
         record(
             "pipeline:backlog:events",
             """
@@ -73,7 +74,7 @@ def _drift(timing: RuleTiming) -> Rule:
     return alert(
         "TallyDrift",
         f"""
-        # more than what is being worked on can explain, or simply too much
+        # more than the events that workers are processing, or a large lag
         pipeline:audit_drift:events > pipeline:in_flight:events
         or pipeline:tally_lag:rows > {timing.drift_limit_events}
         """,
@@ -83,9 +84,9 @@ def _drift(timing: RuleTiming) -> Rule:
         for_seconds=timing.drift_for_seconds,
         keep_firing_seconds=timing.drift_keep_firing_seconds,
         annotations={
-            "summary": "Bảng tổng hợp lệch với dữ liệu gốc.",
+            "summary": "Bảng tổng hợp lệch so với dữ liệu gốc.",
             "summary_en": "The tallies differ from the raw events.",
-            "description": f"Lần đối soát gần nhất lệch {whole('pipeline:audit_drift:events')} sự kiện, "
+            "description": f"Lần đối soát gần nhất phát hiện lệch {whole('pipeline:audit_drift:events')} sự kiện, "
             f"trong đó {whole('pipeline:in_flight:events')} sự kiện có thể đang được xử lý; "
             f"hiện bảng tổng hợp lệch {whole('pipeline:tally_lag:rows')} sự kiện so với dữ liệu gốc "
             f"(giới hạn {_vietnamese(timing.drift_limit_events)}). Tỷ lệ đang hiển thị có thể sai.",
@@ -108,7 +109,7 @@ def _dead_letters(timing: RuleTiming) -> Rule:
         keep_firing_seconds=timing.dead_letter_keep_firing_seconds,
         annotations={
             "summary": "Tỷ lệ sự kiện bị loại quá cao.",
-            "summary_en": "Too many messages are set aside.",
+            "summary_en": "Too many messages are dead-lettered.",
             "description": f'{{{{ with query "floor(1e4 * {ratio} + 1e-6) / 100" }}}}'
             r'{{ . | first | value | printf "%.2f" | reReplaceAll "\\." "," }} % '
             "sự kiện nhận trong 1 giờ qua bị loại "
@@ -123,7 +124,7 @@ def _config_missing(timing: RuleTiming) -> Rule:
         "AgencyConfigMissing",
         """
         (
-          # where one agency is judged, every agency is: it needs threshold, minimum volume and registry entry
+          # where one agency can alert, every agency must: it needs threshold, minimum volume and registry entry
           group by (agency, kpi, window) (agency_kpi_denominator)
           and on (kpi, window) (agency_threshold_ratio or agency_min_volume)
           unless on (agency, kpi, window)
@@ -134,7 +135,7 @@ def _config_missing(timing: RuleTiming) -> Rule:
           )
         )
         or
-        # no policy at all: nothing would ever alert
+        # no policy at all: no agency could ever alert
         (group (agency_kpi_denominator) unless on () agency_threshold_ratio)
         """,
         severity="warning",
@@ -154,6 +155,6 @@ def _config_missing(timing: RuleTiming) -> Rule:
 
 
 def pipeline_group(timing: RuleTiming) -> Rule:
-    """The group of ``pipeline.yml``; evaluated before the agencies, which read its records."""
+    """The group of ``pipeline.yml``, whose records the rules on agencies read."""
     rules = [*_records(), _stalled(timing), _drift(timing), _dead_letters(timing), _config_missing(timing)]
     return group("pipeline", rules, timing=timing)

@@ -1,4 +1,4 @@
-"""The three shapes of a rule file: a recording rule, an alert and the group that holds them."""
+"""The three elements of a rule file: a recording rule, an alert and a group of both."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from dashboards.rules.timing import RuleTiming, duration
 
-#: One rule or group as it stands in the YAML file.
+#: One rule or group as in the YAML file.
 Rule = dict[str, Any]
 Severity = Literal["critical", "warning", "info", "none"]
 Scope = Literal["agency", "pipeline", "meta"]
@@ -18,7 +18,7 @@ def _expression(text: str) -> str:
 
 
 def record(name: str, expr: str) -> Rule:
-    """A recorded series; ``name`` is level:metric:operation."""
+    """A recording rule; ``name`` is level:metric:operation."""
     return {"record": name, "expr": _expression(expr)}
 
 
@@ -33,7 +33,7 @@ def alert(
     for_seconds: int = 0,
     keep_firing_seconds: int = 0,
 ) -> Rule:
-    """An alert with the labels that every alert carries and a link to its heading in the runbook."""
+    """An alert with the labels that every alert has and a link to its heading in the runbook."""
     rule: Rule = {"alert": name, "expr": _expression(expr)}
     if for_seconds:
         rule["for"] = duration(for_seconds)
@@ -45,5 +45,5 @@ def alert(
 
 
 def group(name: str, rules: list[Rule], *, timing: RuleTiming) -> Rule:
-    """A named group; its rules are evaluated in the order given, each seeing what the earlier ones recorded."""
+    """A named group; its rules are evaluated in the given order, and each can read the records of earlier ones."""
     return {"name": name, "interval": duration(timing.evaluation_seconds), "rules": rules}

@@ -1,6 +1,6 @@
-"""Every number of the alert rules in one object, so that production and demo run the same rules at different speeds.
+"""Every number of the alert rules in one object, so that production and demo have the same rules with other durations.
 
-Durations are whole seconds. A new number belongs here, not into an expression.
+Durations are whole seconds. A new number belongs here, not in an expression.
 """
 
 from __future__ import annotations
@@ -21,53 +21,52 @@ class RuleTiming:
 
     #: An agency must stay below its threshold this long before it alerts ...
     agency_for_seconds: int = 10 * _MINUTE
-    #: ... and its alert outlives a gap in the data by this long.
+    #: ... and its alert continues this long through a gap in the data.
     agency_keep_firing_seconds: int = 15 * _MINUTE
-    #: A firing alert ends only this far (0.01 = one percentage point) above its threshold, so that it does not flap.
+    #: To avoid flapping, a firing alert ends only this far (0.01 = one percentage point) above its threshold.
     deadband_ratio: float = 0.01
 
-    #: No agency alert starts, and PipelineStalled does, when the newest event is older than this against the clock.
+    #: When the newest event is older than this, PipelineStalled starts, and no agency alert does.
     freshness_limit_seconds: int = 10 * _MINUTE
-    #: Shorter than ``agency_for_seconds``: a stall must be known before any agency alert can be due.
+    #: Shorter than ``agency_for_seconds``, so that a stall alerts before any agency does.
     stall_for_seconds: int = 2 * _MINUTE
     stall_keep_firing_seconds: int = 5 * _MINUTE
 
-    #: No agency alert starts while more events than this wait in Kafka, are read or stored but not in the tallies: a
-    #: half-loaded backlog shows rates that never were. Full load (20,000 events/s, visible in 0.75 s) stays below it.
+    #: No agency alert starts while more events than this are in Kafka or in a worker and not in the tallies, because rates are
+    #: wrong while a backlog is half processed. Full load (20,000 events/s, visible in 0.75 s) stays below this limit.
     backlog_limit_events: int = 30_000
 
-    #: Events between raw table and tallies that are still normal under load. The audit's difference has no limit of its
-    #: own: whatever workers do not hold at that moment is a fault.
+    #: Events between raw table and tallies that are normal under load. The audit's difference has no limit of its own: it is an
+    #: error when it exceeds the events that workers are processing.
     drift_limit_events: int = 15_000
     drift_for_seconds: int = 15 * _MINUTE
     drift_keep_firing_seconds: int = 10 * _MINUTE
 
-    #: Share of the last hour's messages that may be set aside ...
+    #: Share of the last hour's messages that may be dead-lettered ...
     dead_letter_limit_ratio: float = 0.01
-    #: ... judged only on an hour with at least this many messages.
+    #: ... in an hour with at least this many messages.
     dead_letter_min_rows: int = 1_000
     dead_letter_for_seconds: int = 10 * _MINUTE
     dead_letter_keep_firing_seconds: int = 10 * _MINUTE
 
-    #: A new agency may be without threshold this long.
+    #: A new agency may have no threshold for this long.
     config_for_seconds: int = 15 * _MINUTE
 
-    #: The runbook page of an alert is this plus the alert's name.
+    #: The runbook page of an alert has this address followed by the alert's name.
     runbook_base_url: str = "https://runbooks.example.vn/portalpulse/"
 
     @classmethod
     def production(cls) -> Self:
-        """What the committed files hold."""
+        """The timing of the committed files."""
         return cls()
 
     @classmethod
     def demo(cls) -> Self:
-        """The same rules in seconds, for one machine that shows an alert while somebody watches.
+        """The same rules in seconds, for a demonstration on one machine.
 
-        A scenario's clock stands at the end of a civil day and its last event lies somewhere on that day: hence the
-        wide freshness limit. ``stall_for_seconds`` leaves time to load the scenario. An agency must be low in several
-        scrapes (3 s apart), and its alert outlives an exporter that does not answer until the stall is known: it would be
-        told as over otherwise.
+        A scenario's clock is at the end of a civil day and its last event is some time on that day, hence the high freshness
+        limit. ``stall_for_seconds`` leaves time to load the scenario. An agency must be low in several scrapes (3 s apart). When
+        the exporter stops answering, its alert continues until the stall alerts; otherwise it would be reported as resolved.
         """
         return cls(
             evaluation_seconds=1,
@@ -87,7 +86,7 @@ class RuleTiming:
 
 
 def duration(seconds: int) -> str:
-    """A whole number of seconds as Prometheus writes it, in the largest unit that divides it: 600 -> ``10m``."""
+    """A number of seconds in Prometheus notation, in the largest unit that divides it: 600 -> ``10m``."""
     for unit, size in _UNITS:
         if seconds and seconds % size == 0:
             return f"{seconds // size}{unit}"
@@ -95,6 +94,6 @@ def duration(seconds: int) -> str:
 
 
 def number(value: float) -> str:
-    """A limit as it stands in an expression: no exponent and no trailing zeros."""
+    """A limit as text for an expression, without exponent and trailing zeros."""
     text = f"{value:.9f}".rstrip("0").rstrip(".")
     return text or "0"

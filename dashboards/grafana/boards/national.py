@@ -1,7 +1,7 @@
-"""Board "Toàn quốc": who has fallen behind, how blocks and nation stand, and whether the figures can be trusted.
+"""Board "Toàn quốc": rates of the nation, the blocks and the agencies, and whether the figures can be trusted.
 
-Read from top to bottom: the nation, the agencies, the pipeline behind the figures. Alerts are decided by the rules in
-Prometheus; the board only shows them.
+From top to bottom: the nation, the agencies, the pipeline that produces the figures. The rules in Prometheus decide about
+alerts; the board only shows them.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _ALERTS = (
     ("AgencyRateLow", "Tỷ lệ dưới ngưỡng", "text"),
     ("AgencyConfigMissing", "Cơ quan thiếu cấu hình", "text"),
     ("PipelineStalled", "Không nhận được sự kiện mới", "text"),
-    ("TallyDrift", "Bảng tổng hợp lệch dữ liệu gốc", "text"),
+    ("TallyDrift", "Bảng tổng hợp lệch so với dữ liệu gốc", "text"),
     ("DeadLetterRatioHigh", "Nhiều sự kiện bị loại", "text"),
 )
 _BLOCK_NAMES = {value: text for value, text, _ in _BLOCKS}
@@ -106,7 +106,7 @@ def _agencies() -> list[Any]:
             p.PanelHeader(
                 6,
                 "Xếp hạng cơ quan",
-                "Tỷ lệ thấp nhất đứng trước. Còn thiếu: số hồ sơ trực tuyến cần thêm trong cùng tổng số để đạt ngưỡng.",
+                "Tỷ lệ thấp nhất xếp trước. Còn thiếu: số hồ sơ trực tuyến cần thêm để đạt ngưỡng với cùng tổng số hồ sơ.",
                 p.GridPosition(0, 5, 16, 16),
             ),
             table_queries,
@@ -127,7 +127,7 @@ def _agencies() -> list[Any]:
         p.bar_panel(
             p.PanelHeader(
                 7,
-                "Cách ngưỡng bao xa",
+                "Chênh lệch so với ngưỡng",
                 "Tỷ lệ trừ ngưỡng, tính bằng điểm phần trăm; hai mươi cơ quan thấp nhất. Số âm là dưới ngưỡng.",
                 p.GridPosition(16, 5, 8, 16),
             ),
@@ -179,7 +179,7 @@ def _agencies() -> list[Any]:
             p.PanelHeader(
                 11,
                 "Cảnh báo đang diễn ra",
-                "Mọi cảnh báo đang phát, trừ tín hiệu sống của hệ thống. Bảng trống nghĩa là không có cảnh báo.",
+                "Mọi cảnh báo đang diễn ra, trừ tín hiệu kiểm tra định kỳ (Watchdog). Bảng trống nghĩa là không có cảnh báo.",
                 p.GridPosition(12, 31, 12, 9),
             ),
             [q.FIRING_ALERTS],
@@ -202,7 +202,7 @@ def _pipeline() -> list[Any]:
             p.PanelHeader(
                 12,
                 "Độ mới của dữ liệu",
-                "Thời gian từ sự kiện mới nhất đến hiện tại của hệ thống.",
+                "Thời gian từ sự kiện mới nhất đến thời điểm hiện tại của hệ thống.",
                 p.GridPosition(0, 40, 5, 5),
             ),
             p.Series(q.FRESHNESS),
@@ -228,7 +228,7 @@ def _pipeline() -> list[Any]:
         ),
         p.stat_panel(
             p.PanelHeader(
-                15, "Tỷ lệ bị loại", "Phần sự kiện bị loại trong số nhận được 1 giờ qua.", p.GridPosition(15, 40, 4, 5)
+                15, "Tỷ lệ bị loại", "Tỷ lệ sự kiện bị loại trong số sự kiện nhận được 1 giờ qua.", p.GridPosition(15, 40, 4, 5)
             ),
             p.Series(q.DEAD_LETTER_PERCENT),
             unit=p.PERCENT,
@@ -247,7 +247,7 @@ def _pipeline() -> list[Any]:
             p.PanelHeader(
                 17,
                 "Tồn đọng theo thời gian",
-                "Sự kiện đang chờ từ Kafka đến bảng tổng hợp; phần tồn đọng nằm giữa hai bước có thể tính hai lần.",
+                "Sự kiện đang chờ từ Kafka đến bảng tổng hợp; sự kiện nằm giữa hai bước có thể bị tính hai lần.",
                 p.GridPosition(0, 45, 10, 9),
             ),
             [p.Series(q.BACKLOG, "Tồn đọng"), p.Series(q.TALLY_LAG, "Chưa tổng hợp")],

@@ -86,7 +86,7 @@ def test_a_webhook_that_alertmanager_refuses(run, tmp_path, url):
 def test_a_refusal_of_the_checkers_is_passed_on(tmp_path):
     """A file that amtool or promtool refuses ends the command with their reason."""
     (tmp_path / "alertmanager.yml").write_text("route: {}\n")
-    with pytest.raises(ConfigurationError, match=r"amtool refuses what was written into .*route"):
+    with pytest.raises(ConfigurationError, match=r"amtool rejects the files in .*route"):
         verify_bundle(tmp_path)
 
 
