@@ -10,7 +10,7 @@ from typing import Self
 from domain.tiers import Tier
 from pipeline.audit.drift import DayComparison
 from pipeline.audit.steps import TopicOffsets, UnreadLog, UnreadOffsets
-from pipeline.ingest.unread_offsets import sentence
+from pipeline.ingest.unread_offsets import describe_unread
 from sinks.contract.audit import Difference, Repeats
 
 #: Differences, names or messages that a report lists.
@@ -109,5 +109,5 @@ def worst(comparisons: Iterable[DayComparison]) -> list[Difference]:
 
 def unread_sentence(unread: UnreadOffsets) -> str:
     """A recorded range of offsets that left the log unread, as one or two sentences."""
-    text = sentence(unread.partition, unread.first, unread.end)
+    text = describe_unread(unread.partition, unread.first, unread.end)
     return f"{text} Of these {unread.kept:,} are kept." if unread.kept else text

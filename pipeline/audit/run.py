@@ -14,7 +14,7 @@ from typing import Protocol
 from pipeline.audit.drift import DayComparison, confirmed
 from pipeline.audit.report import SHOWN, AuditReport, DeepCheck, KafkaAudit, RepairReport, unread_sentence
 from pipeline.audit.steps import AuditSteps, PartitionOffsets, TopicOffsets, UnreadOffsets
-from pipeline.ingest.unread_offsets import sentence
+from pipeline.ingest.unread_offsets import describe_unread
 from sinks.contract.audit import HashShard, Repeats
 
 #: Rows of events in one share of all names, about: a hundred bytes of memory each.
@@ -211,7 +211,7 @@ def offset_faults(part: PartitionOffsets) -> list[str]:
         text = f"Partition {part.partition} ends at {part.end}, but {part.committed} was acknowledged"
         return [f"{text}: the topic is not the one that was read."]
     if part.committed < part.begin:
-        return [sentence(part.partition, part.committed, part.begin)]
+        return [describe_unread(part.partition, part.committed, part.begin)]
     return []
 
 

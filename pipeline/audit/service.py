@@ -18,7 +18,7 @@ from pipeline.audit.in_hand import InHand, WorkInHand
 from pipeline.audit.steps import LookedUp, PartitionOffsets, RepeatedNames, TopicOffsets, UnreadLog, UnreadOffsets
 from pipeline.audit.topic_log import TopicReader
 from pipeline.decode.decoder import Decoder
-from pipeline.ingest.unread_offsets import merged
+from pipeline.ingest.unread_offsets import merged_ranges
 from sinks.contract.audit import HashShard, Repeats, TallyAudit, TallyRepair
 from sinks.contract.events import EventStore
 from sinks.contract.tallies import Days, Span
@@ -124,7 +124,7 @@ class AuditService:
         ranges: dict[int, list[tuple[int, int]]] = {}
         for unread in self._audit.unread(self._topic):
             ranges.setdefault(unread.partition, []).append((unread.first, unread.end))
-        listed = [(partition, *found) for partition in sorted(ranges) for found in merged(ranges[partition])]
+        listed = [(partition, *found) for partition in sorted(ranges) for found in merged_ranges(ranges[partition])]
         kept = self._audit.kept_within(self._topic, listed)
         return UnreadLog(self._topic, tuple(UnreadOffsets(*offsets, count) for offsets, count in zip(listed, kept, strict=True)))
 

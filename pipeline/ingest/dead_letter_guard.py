@@ -1,8 +1,8 @@
-"""Holds a worker to the dead-letter limit: every batch in the order of its messages, before anything of it is acknowledged.
+"""Enforces the dead-letter limit: batches are checked in the order of their messages, before any of them is acknowledged.
 
-The count of a partition begins at the checkpoint below the first message that this worker got of it. A batch that changes the
-count leaves a checkpoint once its dead letters are kept. So a batch that is lost with its worker was not counted, and one that
-comes again is counted from where it begins: nothing is counted twice, and a restart forgets nothing.
+The count of a partition starts from the checkpoint below the first message that this worker received. A batch that changes the
+count writes a checkpoint after its dead letters are stored. So a batch that is lost with its worker was not counted, and a
+redelivered batch is counted from its first offset: no message counts twice, and a restart loses no count.
 """
 
 from __future__ import annotations
@@ -12,31 +12,31 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from domain.errors import DeadLetterLimitError
-from pipeline.ingest.dead_letter_limit import BatchJudgement, DeadLetterLimit, Excess, Part, Partition, PartitionCount, Window
+from pipeline.ingest.dead_letter_limit import BatchLimitCheck, DeadLetterLimit, Excess, Part, Partition, PartitionCount, Window
 from pipeline.ingest.storage_retry import StorageRetry
 from pipeline.logs import get_logger
 from pipeline.settings import PREFIX
 from sinks.contract.dead_letters import DeadLetter, DeadLetterCheckpoint, DeadLetterLimitState, DeadLetterLimitStore
 
-#: How often a thread that waits for its turn looks whether the worker stops (seconds).
-_LOOK_SECONDS = 0.2
+#: How often a thread that waits for its turn checks whether the worker stops (seconds).
+_STOP_CHECK_SECONDS = 0.2
 
 log = get_logger("dead_letters")
 
 
 class StoppedError(Exception):
-    """The worker stops before the batch is judged; the batch stays unacknowledged."""
+    """The worker stops before it is the batch's turn. The batch stays unacknowledged."""
 
 
 class NoCheckpoints:
-    """A ``DeadLetterLimitStore`` that keeps nothing: every count begins with the worker."""
+    """A ``DeadLetterLimitStore`` that stores nothing: counts start with the worker."""
 
     def limit_state(self, topic: str, partition: int, *, before: int) -> DeadLetterLimitState:  # noqa: ARG002
-        """Nothing is known."""
+        """No checkpoint, nothing accepted."""
         return DeadLetterLimitState()
 
     def insert_checkpoints(self, checkpoints: Sequence[DeadLetterCheckpoint]) -> None:
-        """Keep nothing."""
+        """Store nothing."""
 
     def accept(self, topic: str, partition: int, until: int) -> None:
         """Accept nothing."""
@@ -44,7 +44,7 @@ class NoCheckpoints:
 
 @dataclass(frozen=True, slots=True)
 class AssignedPart:
-    """Consecutive messages of one partition, and the assignment in which they were fetched (a number that rises)."""
+    """Consecutive messages of one partition, and the number of the assignment in which they were fetched."""
 
     partition: Partition
     offset: int  # of the first
@@ -53,21 +53,21 @@ class AssignedPart:
 
 
 @dataclass(slots=True)
-class _Known:
-    """The count of a partition in the memory of this worker."""
+class _TrackedCount:
+    """The count of a partition in this worker's memory."""
 
     assignment: int
     count: PartitionCount
-    #: Offset of the newest checkpoint when this count began. Checkpoints up to it may be those of another life, which judged
-    #: otherwise: each batch below it leaves its own.
+    #: Offset of the newest checkpoint when this count started. Checkpoints up to it may come from another release, which refused
+    #: other messages, so every batch up to it writes its own.
     newest: int
 
 
 class DeadLetterGuard:
-    """One for a worker. Batches are judged in the order of their numbers, from 0, whichever thread stores them.
+    """The counts of one worker. Batches are checked in the order of their numbers, from 0, whichever thread stores them.
 
     Args:
-        retrying: repeats a call to the storage while it is away.
+        retrying: repeats a call to the storage while it is unavailable.
         stopping: set when the worker stops; then no batch waits for its turn.
     """
 
@@ -75,75 +75,75 @@ class DeadLetterGuard:
         self, limit: DeadLetterLimit, store: DeadLetterLimitStore, *, retrying: StorageRetry, stopping: threading.Event
     ) -> None:
         self._limit, self._store, self._retrying, self._stopping = limit, store, retrying, stopping
-        self._known: dict[Partition, _Known] = {}
+        self._counts: dict[Partition, _TrackedCount] = {}
         self._next = 0
         self._changed = threading.Condition()
 
     def batch(
-        self, number: int, parts: Sequence[AssignedPart], refused: Sequence[int], letters: Sequence[DeadLetter]
+        self, number: int, parts: Sequence[AssignedPart], refused: Sequence[int], dead_letters: Sequence[DeadLetter]
     ) -> BatchGuard:
         """The guard of one batch.
 
         Args:
-            number: its place in the order of all batches.
+            number: its number in the order of all batches, from 0.
             parts: its messages in order.
-            refused: positions of the messages that are no events, ascending.
-            letters: the dead letters made from them.
+            refused: positions of the messages that are not events, ascending.
+            dead_letters: the dead letters of these messages.
         """
-        return BatchGuard(self, number, parts, refused, letters)
+        return BatchGuard(self, number, parts, refused, dead_letters)
 
     def await_turn(self, number: int) -> None:
-        """Return when all batches before this one are judged.
+        """Wait until all batches before this one are finished.
 
         Raises:
-            StoppedError: the worker stops before that.
+            StoppedError: the worker stops first.
         """
         with self._changed:
             while self._next != number:
                 if self._stopping.is_set():
                     raise StoppedError
-                self._changed.wait(_LOOK_SECONDS)
+                self._changed.wait(_STOP_CHECK_SECONDS)
 
     def pass_turn(self) -> None:
-        """The batch whose turn it is has been judged."""
+        """The batch whose turn it is is finished."""
         with self._changed:
             self._next += 1
             self._changed.notify_all()
 
     def parts_of(self, parts: Sequence[AssignedPart]) -> list[Part]:
-        """The parts as they are counted, with the counts of their partitions in memory from here on.
+        """The parts of a batch, and which of them count. Loads the counts of their partitions.
 
-        Messages of an older assignment are not acknowledged by this worker. They come again and are counted then.
+        This worker does not acknowledge messages of an older assignment. They are redelivered, and count then.
         """
         newest: dict[Partition, int] = {}
         for part in parts:
             newest[part.partition] = max(part.assignment, newest.get(part.partition, part.assignment))
         counted = []
         for part in parts:
-            known = self._known.get(part.partition)
-            current = part.assignment == newest[part.partition] and (known is None or known.assignment <= part.assignment)
-            if known is None or (current and known.assignment < part.assignment):
-                self._known[part.partition] = self._load(part)
+            tracked = self._counts.get(part.partition)
+            current = part.assignment == newest[part.partition] and (tracked is None or tracked.assignment <= part.assignment)
+            if tracked is None or (current and tracked.assignment < part.assignment):
+                self._counts[part.partition] = self._load(part)
             counted.append(Part(part.partition, part.offset, part.messages, counted=current))
         return counted
 
-    def judgement(self, parts: Sequence[Part], refused: Sequence[int]) -> BatchJudgement:
-        """A new judgement of a batch whose partitions are in memory."""
-        counts = {part.partition: self._known[part.partition].count for part in parts}
-        return BatchJudgement(self._limit, parts, refused, counts)
+    def limit_check(self, parts: Sequence[Part], refused: Sequence[int]) -> BatchLimitCheck:
+        """A new check of a batch. ``parts_of`` must have loaded its partitions."""
+        counts = {part.partition: self._counts[part.partition].count for part in parts}
+        return BatchLimitCheck(self._limit, parts, refused, counts)
 
     def accepted_meanwhile(self, parts: Sequence[AssignedPart], partition: Partition) -> bool:
-        """Whether somebody accepted further messages of the partition since its count began; if so it begins again."""
-        known = self._known[partition]
-        first = next(part for part in parts if part.partition == partition and part.assignment == known.assignment)
+        """Whether an operator accepted more messages of the partition since its count was loaded. If so, loads it again."""
+        tracked = self._counts[partition]
+        first = next(part for part in parts if part.partition == partition and part.assignment == tracked.assignment)
         found = self._load(first)
-        if found.count.accepted_until <= known.count.accepted_until:
+        if found.count.accepted_until <= tracked.count.accepted_until:
             return False
-        self._known[partition] = found
+        self._counts[partition] = found
         return True
 
-    def keep(self, parts: Sequence[Part], judgement: BatchJudgement) -> None:
-        """Remember the counts after a batch, and leave a checkpoint where they changed."""
+    def finish(self, parts: Sequence[Part], check: BatchLimitCheck) -> None:
+        """Keep the counts after a batch, and write a checkpoint for each count that changed."""
         firsts: dict[Partition, int] = {}
         lasts: dict[Partition, int] = {}
         for part in parts:
@@ -151,13 +151,13 @@ class DeadLetterGuard:
                 firsts.setdefault(part.partition, part.offset)
                 lasts[part.partition] = part.offset + part.messages - 1
         checkpoints = []
-        for partition, count in judgement.counted().items():
+        for partition, count in check.counted().items():
             if partition not in firsts:
                 continue
-            known = self._known[partition]
-            if judgement.refusals(partition) or count.run != known.count.run or firsts[partition] <= known.newest:
+            tracked = self._counts[partition]
+            if check.refusals(partition) or count.run != tracked.count.run or firsts[partition] <= tracked.newest:
                 checkpoints.append(DeadLetterCheckpoint(*partition, lasts[partition], count.run, count.window.groups))
-            known.count = count
+            tracked.count = count
         if checkpoints:
             self._retrying(lambda: self._store.insert_checkpoints(checkpoints))
 
@@ -165,7 +165,7 @@ class DeadLetterGuard:
         topic, number = partition
         return self._retrying(lambda: self._store.limit_state(topic, number, before=before))
 
-    def _load(self, part: AssignedPart) -> _Known:
+    def _load(self, part: AssignedPart) -> _TrackedCount:
         state = self._state(part.partition, before=part.offset)
         checkpoint, accepted = state.checkpoint, state.accepted_until
         if accepted > part.offset:
@@ -173,15 +173,15 @@ class DeadLetterGuard:
             log.warning("dead_letters_accepted", topic=topic, partition=number, until=accepted)
         count = PartitionCount(accepted_until=accepted)
         if checkpoint is not None and checkpoint.offset >= accepted:
-            # A batch without a refusal leaves no checkpoint: what was judged since was good.
+            # A batch without a refusal writes no checkpoint: the messages since then were good.
             good = part.offset - checkpoint.offset - 1
-            window = Window(checkpoint.groups).and_then(good, 0, size=self._limit.window)
+            window = Window(checkpoint.groups).extended(good, 0, size=self._limit.window)
             count = PartitionCount(checkpoint.run, window, accepted)
-        return _Known(part.assignment, count, state.newest)
+        return _TrackedCount(part.assignment, count, state.newest)
 
 
 class BatchGuard:
-    """One batch: ``enter`` when its turn has come, ``check`` and ``refuse`` while it is stored, ``leave`` before it is booked."""
+    """Enforces the limit on one batch: ``check`` and ``refuse`` while it is stored, ``finish`` when it is."""
 
     def __init__(
         self,
@@ -189,87 +189,87 @@ class BatchGuard:
         number: int,
         parts: Sequence[AssignedPart],
         refused: Sequence[int],
-        letters: Sequence[DeadLetter],
+        dead_letters: Sequence[DeadLetter],
     ) -> None:
         self._guard, self._number, self._assigned, self._refused = guard, number, parts, refused
-        self._letters = list(letters)
+        self._dead_letters = list(dead_letters)
         self._messages = sum(part.messages for part in parts)
         self._refused_by_storage: list[int] = []
         self._parts: list[Part] = []
-        self._judgement: BatchJudgement | None = None
+        self._check: BatchLimitCheck | None = None
 
-    def enter(self) -> None:
-        """Wait for the turn of this batch and find what was counted before it. A second call does nothing.
+    def begin(self) -> None:
+        """Wait for the turn of this batch and load the counts before it. A second call does nothing.
 
         Raises:
-            StoppedError: the worker stops before that.
+            StoppedError: the worker stops first.
         """
-        if self._judgement is None:
+        if self._check is None:
             self._guard.await_turn(self._number)
             self._parts = self._guard.parts_of(self._assigned)
-            self._judgement = self._guard.judgement(self._parts, self._refused)
+            self._check = self._guard.limit_check(self._parts, self._refused)
 
     def check(self) -> None:
-        """Look, before anything is stored, whether the messages that are no events exceed a limit.
+        """Check, before anything is stored, whether the messages that are not events exceed a limit.
 
         Raises:
             DeadLetterLimitError: they do.
         """
-        self.enter()
+        self.begin()
         self._decide(self._messages)
-        self._judgement = self._guard.judgement(self._parts, self._refused)
+        self._check = self._guard.limit_check(self._parts, self._refused)
 
-    def refuse(self, position: int, letter: DeadLetter) -> None:
-        """The storage refuses the message at this position and has decided all before it.
+    def refuse(self, position: int, dead_letter: DeadLetter) -> None:
+        """The storage refuses the message at this position; all messages before it are decided.
 
         Raises:
-            DeadLetterLimitError: a limit is exceeded, whatever the rest of the batch is.
+            DeadLetterLimitError: a limit is exceeded whatever happens to the rest of the batch.
         """
-        self.enter()
+        self.begin()
         self._refused_by_storage.append(position)
-        self._letters.append(letter)
+        self._dead_letters.append(dead_letter)
         self._decide(position + 1, [position])
 
-    def leave(self) -> None:
-        """Everything is decided and every dead letter is kept: count the batch and let the next one be judged.
+    def finish(self) -> None:
+        """All messages are stored, as events or as dead letters: count the batch and let the next one begin.
 
         Raises:
             DeadLetterLimitError: a limit is exceeded.
         """
         self.decide_all()
-        assert self._judgement is not None
-        self._guard.keep(self._parts, self._judgement)
+        assert self._check is not None
+        self._guard.finish(self._parts, self._check)
         self._guard.pass_turn()
 
     def decide_all(self) -> None:
-        """Everything is decided: what was not refused is stored.
+        """All events of the batch are stored or refused.
 
         Raises:
             DeadLetterLimitError: a limit is exceeded.
         """
-        self.enter()
+        self.begin()
         self._decide(self._messages)
 
     def _decide(self, until: int, refused_by_storage: Sequence[int] = ()) -> None:
-        assert self._judgement is not None
-        excess = self._judgement.decide(until, refused_by_storage)
+        assert self._check is not None
+        excess = self._check.decide(until, refused_by_storage)
         while excess is not None:
             if not self._guard.accepted_meanwhile(self._assigned, excess.partition):
                 raise self._error(excess)
-            self._judgement = self._guard.judgement(self._parts, self._refused)
-            excess = self._judgement.decide(until, self._refused_by_storage)
+            self._check = self._guard.limit_check(self._parts, self._refused)
+            excess = self._check.decide(until, self._refused_by_storage)
 
     def _error(self, excess: Excess) -> DeadLetterLimitError:
         topic, number = excess.partition
         last = max(
-            (letter for letter in self._letters if (letter.topic, letter.partition) == excess.partition),
+            (letter for letter in self._dead_letters if (letter.topic, letter.partition) == excess.partition),
             key=lambda letter: letter.offset,
             default=None,
         )
         example = f" (the last at offset {last.offset}: {last.reason}, {last.error})" if last is not None else ""
         return DeadLetterLimitError(
-            f"Too much of partition {number} of {topic!r} would be set aside: {excess.problem}{example}.",
-            remedy="The messages stay in Kafka. Correct their sender or this worker and start it again; or let them be set aside"
-            f" with `portalpulse dead-letters accept --partition {number}`; or raise"
+            f"Dead-letter limit exceeded in partition {number} of {topic!r}: {excess.problem}{example}.",
+            remedy="The messages stay in Kafka. Fix their sender or this worker, and restart the worker. To store them as dead"
+            f" letters, run `portalpulse dead-letters accept --partition {number}` and restart it. To change the limit, set"
             f" {PREFIX}DEAD_LETTERS__{excess.setting.upper()}.",
         )

@@ -1,10 +1,10 @@
-"""When too much is set aside: after a bad deploy a worker must stop, not empty the topic into the dead letters.
+"""The dead-letter limit: after a bad deploy a worker must stop instead of turning the whole topic into dead letters.
 
-Two limits, each over the messages of one partition in the order of their offsets, so that good partitions do not hide a rotten
-one: a run of refusals without a single good message, and the share of refusals among the latest messages. Pure counting,
-without a clock. What was counted up to an offset depends on the messages below it and on nothing else. It is kept with that
-offset (``sinks.contract.DeadLetterCheckpoint``), so that another process counts on from the right place, also when the same
-messages come again.
+There are two limits: a run of refusals without a good message in between, and the share of refusals among the latest messages.
+Both count the messages of one partition in the order of their offsets, so that good partitions do not hide a bad one. A count
+depends on the messages below its offset and on nothing else, not even a clock. It is stored with that offset as a checkpoint
+(``sinks.contract.dead_letters.DeadLetterCheckpoint``), so that another process continues correctly, also with redelivered
+messages.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from itertools import accumulate
 from typing import Final
 
-#: A window is kept as so many groups of messages, and a few more.
+#: A window is divided into about this many groups of messages.
 _GROUPS: Final = 32
 
 #: Topic and number of a partition.
@@ -38,8 +38,8 @@ class Window:
         """Refusals in all groups."""
         return sum(refused for _, refused in self.groups)
 
-    def and_then(self, messages: int, refused: int, *, size: int) -> Window:
-        """With further messages; of the oldest groups those go that ``size`` messages do without."""
+    def extended(self, messages: int, refused: int, *, size: int) -> Window:
+        """With further messages, and without the oldest groups that a window of ``size`` messages does not need."""
         groups = list(self.groups)
         if groups and groups[-1][0] + messages <= size // _GROUPS:
             before = groups.pop()
@@ -54,17 +54,17 @@ class Window:
 
 @dataclass(frozen=True, slots=True)
 class PartitionCount:
-    """What was counted of a partition so far. ``run``: refusals in a row at its end."""
+    """The count of a partition so far. ``run``: refusals in a row at its end."""
 
     run: int = 0
     window: Window = Window()
-    #: Messages below this offset may be set aside whatever they are: they are not counted.
+    #: Refusals below this offset were accepted by an operator and are not counted.
     accepted_until: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Excess:
-    """A limit that a partition is beyond. ``setting``: the one that sets it; ``problem``: the figures, for people."""
+    """A limit that a partition exceeds: the setting that defines it, and the figures as text."""
 
     partition: Partition
     setting: str
@@ -73,12 +73,12 @@ class Excess:
 
 @dataclass(frozen=True, slots=True)
 class DeadLetterLimit:
-    """The limits. One of 0 never stops.
+    """The limits; 0 switches a limit off.
 
     Args:
-        max_consecutive: so many refusals in a row stop; one good message ends a row.
-        max_ratio: a larger share of refusals than this stops, once ``window`` messages were judged.
-        window: how many of the latest messages the share is taken over (a little more: whole groups are counted).
+        max_consecutive: this many refusals in a row exceed the limit.
+        max_ratio: a larger share of refusals than this exceeds the limit, once ``window`` messages are counted.
+        window: number of the latest messages that the share is computed over (slightly more: whole groups are counted).
     """
 
     max_consecutive: int
@@ -88,7 +88,7 @@ class DeadLetterLimit:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """Consecutive messages of one partition within a batch. ``counted`` is false when they will not be acknowledged."""
+    """Consecutive messages of one partition in a batch. ``counted`` is false when they will not be acknowledged."""
 
     partition: Partition
     offset: int  # of the first
@@ -98,24 +98,24 @@ class Part:
 
 @dataclass(slots=True)
 class _Tally:
-    """One partition while a batch is judged."""
+    """One partition while a batch is checked."""
 
     before: PartitionCount
     run: int
     window: Window  # with the messages of the batch, and without its refusals
-    refused: int = 0  # of the batch, as far as is known
-    decided: int = 0  # messages of the batch, counted in this partition
-    last: int = -1  # number of the last refused one among them
-    longest: int = 0
+    refused: int = 0  # messages of the batch that are known to be refused
+    decided: int = 0  # messages of the batch that are decided and counted in this partition
+    last: int = -1  # number of the last refused message among them
+    longest: int = 0  # run
 
 
-class BatchJudgement:
-    """Judges one batch against the limits, while its messages are still being decided.
+class BatchLimitCheck:
+    """Checks one batch against the limits while its messages are being decided, that is, stored or refused.
 
     Args:
         parts: the messages of the batch, in order.
-        refused: positions in the batch of messages that are no events, ascending.
-        counts: what was counted of each partition before.
+        refused: positions in the batch of messages that are not events, ascending.
+        counts: the count of each partition before the batch.
     """
 
     def __init__(
@@ -129,27 +129,31 @@ class BatchJudgement:
         self._starts = [0, *accumulate(part.messages for part in parts)]
         self._skipped = [_skipped(part, counts[part.partition].accepted_until) for part in parts]
         self._next = 0  # index into ``refused``
-        self._part = 0  # index of the part that holds the first message that is not decided
-        self._decided = 0  # messages that are
+        self._part = 0  # index of the part with the first undecided message
+        self._decided = 0  # messages that are decided
         messages: dict[Partition, int] = {part.partition: 0 for part in parts}
         before = dict(counts)
         for part, skipped in zip(parts, self._skipped, strict=True):
             messages[part.partition] += part.messages - skipped
-            if skipped and part.counted:  # what went before was accepted with it
+            if skipped and part.counted:  # the messages before it were accepted, too
                 before[part.partition] = PartitionCount(accepted_until=before[part.partition].accepted_until)
         self._tallies = {
             partition: _Tally(
-                before[partition], before[partition].run, before[partition].window.and_then(count, 0, size=limit.window)
+                before[partition], before[partition].run, before[partition].window.extended(count, 0, size=limit.window)
             )
             for partition, count in messages.items()
         }
         self._count_refused(refused)
 
     def decide(self, until: int, refused_by_storage: Sequence[int] = ()) -> Excess | None:
-        """The messages before position ``until`` are decided: those that the storage refused, too, are named (ascending).
+        """Mark the messages before position ``until`` as decided.
+
+        Args:
+            until: a position in the batch.
+            refused_by_storage: those of the newly decided messages that the storage refused, ascending.
 
         Returns:
-            The limit that is exceeded for certain, whatever the rest of the batch is.
+            The limit that is exceeded whatever happens to the rest of the batch, or None.
         """
         self._count_refused(refused_by_storage)
         refused = list(refused_by_storage)
@@ -160,22 +164,22 @@ class BatchJudgement:
         return self._excess()
 
     def counted(self) -> Mapping[Partition, PartitionCount]:
-        """What is counted of each partition of the batch after it, once all of it is decided."""
+        """The count of each partition after the batch. All messages must be decided."""
         return {
             partition: PartitionCount(
                 tally.run if tally.last == tally.decided - 1 else 0,
-                tally.before.window.and_then(tally.decided, tally.refused, size=self._limit.window),
+                tally.before.window.extended(tally.decided, tally.refused, size=self._limit.window),
                 tally.before.accepted_until,
             )
             for partition, tally in self._tallies.items()
         }
 
     def before(self, partition: Partition) -> PartitionCount:
-        """What was counted of a partition before the batch."""
+        """The count of a partition before the batch."""
         return self._tallies[partition].before
 
     def refusals(self, partition: Partition) -> int:
-        """Refusals of the batch in this partition that count, as far as is known."""
+        """Counted refusals of the batch in this partition that are known so far."""
         return self._tallies[partition].refused
 
     def _count_refused(self, positions: Sequence[int]) -> None:
@@ -185,7 +189,7 @@ class BatchJudgement:
                 self._tallies[self._parts[index].partition].refused += 1
 
     def _count_runs(self, until: int, refused: Sequence[int]) -> None:
-        """Count the messages that are decided now, of which those at ``refused`` were refused."""
+        """Count the newly decided messages; those at the positions ``refused`` are refused."""
         taken = 0
         while self._decided < until:
             part, start = self._parts[self._part], self._starts[self._part]
@@ -222,5 +226,5 @@ class BatchJudgement:
 
 
 def _skipped(part: Part, accepted_until: int) -> int:
-    """How many messages at the beginning of a part are not counted."""
+    """Number of messages at the beginning of a part that are not counted."""
     return min(part.messages, max(0, accepted_until - part.offset)) if part.counted else part.messages

@@ -1,4 +1,4 @@
-"""Decoded events and their positions in Kafka to rows of ``dossier_events``."""
+"""Decoded events to rows of ``dossier_events``: adds topic, partition and offset."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ import pyarrow as pa
 
 @dataclass(frozen=True, slots=True)
 class OffsetRange:
-    """Consecutive messages of one partition: ``count`` values whose first has ``offset``.
+    """Consecutive messages of one partition: ``count`` messages, the first of them at ``offset``.
 
-    Offsets behind the first are counted up; on a compacted topic, which this one is not, they could only be too low.
+    The topic is not compacted, so the offsets have no gaps. On a compacted topic the offsets given to events could be too low.
     """
 
     topic: str
@@ -22,20 +22,21 @@ class OffsetRange:
     count: int
 
 
-def with_positions(events: pa.Table, stretches: Sequence[OffsetRange]) -> pa.Table:
-    """Add topic, partition and offset to events whose ``position`` counts through ``stretches`` in order.
+def with_positions(events: pa.Table, ranges: Sequence[OffsetRange]) -> pa.Table:
+    """Replace ``position``, an index into the messages of all ``ranges`` in order, by topic, partition and offset.
 
-    Returns the table without ``position``: the columns of ``dossier_events`` save ``ingested_at``, which ClickHouse sets.
+    Returns:
+        The columns of ``dossier_events`` except ``ingested_at``, which ClickHouse sets.
     """
-    counts = np.array([stretch.count for stretch in stretches], dtype=np.int64)
+    counts = np.array([each.count for each in ranges], dtype=np.int64)
     starts = np.concatenate(([0], np.cumsum(counts)[:-1]))
     positions = events.column("position").to_numpy()
-    which = np.repeat(np.arange(len(stretches)), counts)[positions]
-    topics = sorted({stretch.topic for stretch in stretches})
-    topic_of = np.array([topics.index(stretch.topic) for stretch in stretches], dtype=np.int32)
-    partition_of = np.array([stretch.partition for stretch in stretches], dtype=np.int32)
-    base_of = np.array([stretch.offset for stretch in stretches], dtype=np.int64) - starts
+    range_of = np.repeat(np.arange(len(ranges)), counts)[positions]
+    topics = sorted({each.topic for each in ranges})
+    topic_of = np.array([topics.index(each.topic) for each in ranges], dtype=np.int32)
+    partition_of = np.array([each.partition for each in ranges], dtype=np.int32)
+    base_of = np.array([each.offset for each in ranges], dtype=np.int64) - starts
     rows = events.drop_columns(["position"])
-    rows = rows.append_column("topic", pa.DictionaryArray.from_arrays(pa.array(topic_of[which]), topics))
-    rows = rows.append_column("partition", pa.array(partition_of[which]))
-    return rows.append_column("offset", pa.array(base_of[which] + positions))
+    rows = rows.append_column("topic", pa.DictionaryArray.from_arrays(pa.array(topic_of[range_of]), topics))
+    rows = rows.append_column("partition", pa.array(partition_of[range_of]))
+    return rows.append_column("offset", pa.array(base_of[range_of] + positions))

@@ -1,4 +1,4 @@
-"""Waiting for the storage: the same call again while it is away, for as long as it takes; everything else is passed on."""
+"""Retries calls to the storage while it is unavailable, for as long as that takes. Every other error is raised."""
 
 from __future__ import annotations
 
@@ -15,25 +15,25 @@ from sinks.errors import Retryable
 
 T = TypeVar("T")
 
-#: Pauses double from the one that the error asks for up to this (seconds): a storage that comes back waits no longer for us.
+#: Pauses double from the one that the error asks for up to this (seconds), so that work resumes soon after an outage.
 LONGEST_PAUSE: Final = 2.0
 
 
 class StorageRetry:
-    """Repeats calls while they raise ``Retryable``, and knows since when the storage is away. Thread-safe.
+    """Repeats calls while they raise ``Retryable``, and records since when the storage is unavailable. Thread-safe.
 
-    Nothing is acknowledged meanwhile and the bounded queues stop the fetching, so waiting costs no memory.
+    Waiting costs no memory: nothing is acknowledged meanwhile, and the bounded queues stop the fetching.
     """
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._guard = threading.Lock()
+        self._lock = threading.Lock()
         self._waiting = 0
         #: When the first of the calls that are waiting now failed; None while the storage answers.
         self.unavailable_since: dt.datetime | None = None
 
     def __call__(self, action: Callable[[], T]) -> T:
-        """Run ``action`` until it returns or raises something else, with growing pauses."""
+        """Run ``action`` until it returns or raises another error, with growing pauses."""
         waiting = False
         repetitions = itertools.count()
 
@@ -56,18 +56,18 @@ class StorageRetry:
                 self._end()
 
     def _begin(self) -> None:
-        with self._guard:
+        with self._lock:
             self._waiting += 1
             if self.unavailable_since is None:
                 self.unavailable_since = self._clock.now()
 
     def _end(self) -> None:
-        with self._guard:
+        with self._lock:
             self._waiting -= 1
             if self._waiting == 0:
                 self.unavailable_since = None
 
 
-def pause_before(repetition: int, asked: float) -> float:
-    """Seconds to wait before a repetition (0 is the first): double each time, capped; ``asked`` itself is never cut."""
-    return max(asked, min(LONGEST_PAUSE, asked * 2.0 ** min(repetition, 32)))
+def pause_before(repetition: int, retry_after: float) -> float:
+    """Seconds to wait before a repetition (the first is 0): doubles up to ``LONGEST_PAUSE``, and is at least ``retry_after``."""
+    return max(retry_after, min(LONGEST_PAUSE, retry_after * 2.0 ** min(repetition, 32)))

@@ -31,7 +31,7 @@ class StoreStep:
 
         Raises:
             DeadLetterLimitError: a limit is exceeded. No dead letter of the batch is stored.
-            StoppedError: the worker stops before the batch is its turn in the limit.
+            StoppedError: the worker stops first.
         """
         if batch.dead_letters:
             batch.guard.check()
@@ -43,7 +43,7 @@ class StoreStep:
         for start in range(0, len(dead_letters), _MAX_DEAD_LETTERS_PER_INSERT):
             some = dead_letters[start : start + _MAX_DEAD_LETTERS_PER_INSERT]
             self._retrying(lambda some=some: self._store.insert_dead_letters(some))  # type: ignore[misc]
-        batch.guard.leave()
+        batch.guard.finish()
         return len(refused)
 
     def _insert(self, rows: pa.Table, positions: np.ndarray, guard: BatchGuard, refused: list[DeadLetter]) -> None:
@@ -55,7 +55,7 @@ class StoreStep:
         try:
             self._retrying(lambda: self._store.insert_events(rows))
         except RefusedRows as error:
-            guard.enter()
+            guard.begin()
             if rows.num_rows > 1:
                 half = rows.num_rows // 2
                 self._insert(rows.slice(0, half), positions[:half], guard, refused)

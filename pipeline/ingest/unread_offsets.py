@@ -1,4 +1,4 @@
-"""Offsets that left the log before they were read: a book of them, and the one sentence that everybody says about them."""
+"""Offsets that left the log before they were read: their ranges, and the sentence that logs and reports print about them."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ Partition = tuple[str, int]
 
 @dataclass(slots=True)
 class UnreadOffsets:
-    """Ranges of offsets by partition; what is noticed twice counts once. Not thread-safe."""
+    """Ranges of offsets by partition. An offset that is added twice counts once. Not thread-safe."""
 
     _ranges: defaultdict[Partition, list[tuple[int, int]]] = field(default_factory=lambda: defaultdict(list))
 
-    def note(self, partition: Partition, first: int, end: int) -> int:
-        """Add ``first`` up to, not including, ``end``; returns how many of them were not known yet."""
+    def add(self, partition: Partition, first: int, end: int) -> int:
+        """Add ``first`` up to but not including ``end``. Returns how many of these offsets are new."""
         if first >= end:
             return 0
-        known = self.count(partition)
-        self._ranges[partition] = merged([*self._ranges[partition], (first, end)])
-        return self.count(partition) - known
+        before = self.count(partition)
+        self._ranges[partition] = merged_ranges([*self._ranges[partition], (first, end)])
+        return self.count(partition) - before
 
     def count(self, partition: Partition) -> int:
         """Number of offsets of one partition."""
@@ -34,8 +34,8 @@ class UnreadOffsets:
         return sum(map(self.count, self._ranges))
 
 
-def merged(ranges: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
-    """Disjoint ranges, ascending, that hold the same offsets; the ends are not included."""
+def merged_ranges(ranges: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Disjoint ranges with the same offsets, ascending; the ends are not included."""
     found: list[tuple[int, int]] = []
     for first, end in sorted(ranges):
         if first >= end:
@@ -47,6 +47,6 @@ def merged(ranges: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
     return found
 
 
-def sentence(partition: int, first: int, end: int) -> str:
-    """What logs and reports say. "May", for ends of transactions and aborted messages have offsets, too."""
+def describe_unread(partition: int, first: int, end: int) -> str:
+    """A sentence for logs and reports. It says "may", because ends of transactions and aborted messages have offsets, too."""
     return f"Partition {partition}: offsets {first} to {end - 1} left the log before they were read: their messages may be lost."

@@ -23,7 +23,7 @@ from pipeline.decode.decoder import Decoder
 from pipeline.ingest.dead_letter_limit import DeadLetterLimit
 from pipeline.ingest.delivery import Delivery
 from pipeline.ingest.fetch import Fetch
-from pipeline.ingest.unread_offsets import UnreadOffsets, sentence
+from pipeline.ingest.unread_offsets import UnreadOffsets, describe_unread
 from pipeline.kafka import errors as kafka_errors
 from pipeline.kafka.app import create_app
 from pipeline.kafka.preflight import preflight
@@ -227,9 +227,9 @@ class Worker:
             raise
 
     def _note_unread(self, tp: Any, first: int, end: int) -> None:
-        if new := self.unread.note((tp.topic, tp.partition), first, end):
+        if new := self.unread.add((tp.topic, tp.partition), first, end):
             self._metrics.unread.labels(topic=tp.topic, partition=tp.partition).inc(new)
-            log.error("offsets_left_the_log_unread", topic=tp.topic, reason=sentence(tp.partition, first, end))
+            log.error("offsets_left_the_log_unread", topic=tp.topic, reason=describe_unread(tp.partition, first, end))
 
     def _looked(self, look: Look) -> None:
         """Note what left the log while nothing is fetched, as while the storage is away; it is recorded when reading goes on.

@@ -140,7 +140,7 @@ def assert_limit_is_right(store, kafka):
         for begin in {kafka.committed[partition], *(offset + 1 for offset in store.checkpoints[TOPIC, partition])}:
             guard = DeadLetterGuard(LIMIT, store, retrying=StorageRetry(ManualClock(LATEST)), stopping=threading.Event())
             parts = [AssignedPart((TOPIC, partition), begin, 1, 1)]
-            count = guard.judgement(guard.parts_of(parts), []).before((TOPIC, partition))
+            count = guard.limit_check(guard.parts_of(parts), []).before((TOPIC, partition))
             assert count.run == len(list(itertools.takewhile(bool, reversed(refused[:begin]))))
             latest = refused[:begin][-count.window.messages or begin :]
             assert count.window.refused == sum(latest)

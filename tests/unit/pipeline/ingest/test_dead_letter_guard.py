@@ -22,12 +22,12 @@ def test_a_batch_waits_until_all_before_it_are_judged():
     first, second = (guard.batch(number, [AssignedPart((TOPIC, 0), 2 * number, 2, 1)], [0, 1], []) for number in range(2))
     stopping.set()  # nobody waits: who must is told so at once
     with pytest.raises(StoppedError):
-        second.enter()
-    first.enter()
+        second.begin()
+    first.begin()
     with pytest.raises(StoppedError):
         second.check()
-    first.leave()
-    second.leave()
+    first.finish()
+    second.finish()
     assert store.checkpoints[TOPIC, 0] == {
         1: DeadLetterCheckpoint(TOPIC, 0, 1, 2, ()),
         3: DeadLetterCheckpoint(TOPIC, 0, 3, 4, ()),

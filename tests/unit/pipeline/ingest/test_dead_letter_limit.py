@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.ingest.dead_letter_limit import BatchJudgement, DeadLetterLimit, Part, PartitionCount, Window
+from pipeline.ingest.dead_letter_limit import BatchLimitCheck, DeadLetterLimit, Part, PartitionCount, Window
 
 GOOD, BAD = False, True
 BATCHES = st.lists(st.lists(st.sampled_from([GOOD, BAD]), max_size=12), max_size=12)
@@ -22,7 +22,7 @@ def refused_in(verdicts):
 def judge(limit, batches, count=NOTHING, offset=0):
     """The number of batches until the limit says stop, what it says, and the count after those before."""
     for number, batch in enumerate(batches):
-        judgement = BatchJudgement(limit, [Part(ONE, offset, len(batch))], refused_in(batch), {ONE: count})
+        judgement = BatchLimitCheck(limit, [Part(ONE, offset, len(batch))], refused_in(batch), {ONE: count})
         excess = judgement.decide(len(batch))
         if excess is not None:
             return number, excess.problem, count
@@ -80,7 +80,7 @@ def test_interleaved_partitions_are_judged_each_by_itself(batches, most):
         if partition == ONE:
             refused += [position + at for at in refused_in(batch)]
         position += len(batch)
-    excess = BatchJudgement(limit, parts, refused, {ONE: NOTHING, OTHER: NOTHING}).decide(position)
+    excess = BatchLimitCheck(limit, parts, refused, {ONE: NOTHING, OTHER: NOTHING}).decide(position)
     alone = judge(limit, [[refused for batch in batches for refused in batch]])[0]
     assert (excess is None) == (alone is None)
     assert excess is None or excess.partition == ONE
@@ -90,11 +90,11 @@ def test_interleaved_partitions_are_judged_each_by_itself(batches, most):
 def test_who_refuses_does_not_matter(verdicts, by_storage, most):
     """Refusals of the storage, told one by one, make the same run and the same count as those of the decoder."""
     limit = DeadLetterLimit(most, 0.4, 10)
-    together = BatchJudgement(limit, [Part(ONE, 0, len(verdicts))], refused_in(verdicts), {ONE: NOTHING})
+    together = BatchLimitCheck(limit, [Part(ONE, 0, len(verdicts))], refused_in(verdicts), {ONE: NOTHING})
     expected = together.decide(len(verdicts))
     late = [position for position in refused_in(verdicts) if by_storage[position]]
     early = [position for position in refused_in(verdicts) if not by_storage[position]]
-    apart = BatchJudgement(limit, [Part(ONE, 0, len(verdicts))], early, {ONE: NOTHING})
+    apart = BatchLimitCheck(limit, [Part(ONE, 0, len(verdicts))], early, {ONE: NOTHING})
     excess = None
     for position in late:
         excess = excess or apart.decide(position + 1, [position])
@@ -107,35 +107,35 @@ def test_who_refuses_does_not_matter(verdicts, by_storage, most):
 def test_a_limit_that_is_exceeded_for_certain_stops_early():
     """The run, and the share that no further good message can bring down, are known before the batch is decided."""
     parts = [Part(ONE, 0, 1_000)]
-    judgement = BatchJudgement(DeadLetterLimit(5, 0, 0), parts, [], {ONE: NOTHING})
+    judgement = BatchLimitCheck(DeadLetterLimit(5, 0, 0), parts, [], {ONE: NOTHING})
     assert [judgement.decide(at + 1, [at]) is None for at in range(5)] == [True] * 4 + [False]
-    judgement = BatchJudgement(DeadLetterLimit(0, 0.01, 1_000), parts, [], {ONE: NOTHING})
+    judgement = BatchLimitCheck(DeadLetterLimit(0, 0.01, 1_000), parts, [], {ONE: NOTHING})
     assert [judgement.decide(2 * at + 1, [2 * at]) is None for at in range(11)] == [True] * 10 + [False]
 
 
 def test_the_count_goes_on_from_what_was_counted_before():
     """A run that was counted before is continued; a good message ends it."""
     before = {ONE: PartitionCount(run=9)}
-    excess = BatchJudgement(DeadLetterLimit(10, 0, 0), [Part(ONE, 50, 5)], [0], before).decide(5)
+    excess = BatchLimitCheck(DeadLetterLimit(10, 0, 0), [Part(ONE, 50, 5)], [0], before).decide(5)
     assert excess.problem == "10 messages in a row were refused, the limit is 10"
     assert (excess.partition, excess.setting) == (ONE, "max_consecutive")
-    assert BatchJudgement(DeadLetterLimit(10, 0, 0), [Part(ONE, 50, 5)], [1], before).decide(5) is None
+    assert BatchLimitCheck(DeadLetterLimit(10, 0, 0), [Part(ONE, 50, 5)], [1], before).decide(5) is None
 
 
 def test_what_was_accepted_is_not_counted():
     """Messages below the accepted offset count in no limit, and with them goes what was counted before."""
     limit, full = DeadLetterLimit(10, 0.5, 20), Window(((20, 10),))
     before = {ONE: PartitionCount(9, full, accepted_until=108)}
-    judgement = BatchJudgement(limit, [Part(ONE, 100, 10)], range(10), before)
+    judgement = BatchLimitCheck(limit, [Part(ONE, 100, 10)], range(10), before)
     assert judgement.decide(10) is None
     assert judgement.counted() == {ONE: PartitionCount(2, Window(((2, 2),)), 108)}
-    assert BatchJudgement(limit, [Part(ONE, 108, 1)], [0], before).decide(1).setting == "max_consecutive"
+    assert BatchLimitCheck(limit, [Part(ONE, 108, 1)], [0], before).decide(1).setting == "max_consecutive"
 
 
 def test_messages_that_will_not_be_acknowledged_are_not_counted():
     """A part that is not counted changes nothing of its partition."""
     before = {ONE: PartitionCount(9)}
-    judgement = BatchJudgement(DeadLetterLimit(10, 0, 0), [Part(ONE, 100, 5, counted=False)], range(5), before)
+    judgement = BatchLimitCheck(DeadLetterLimit(10, 0, 0), [Part(ONE, 100, 5, counted=False)], range(5), before)
     assert judgement.decide(5) is None
     assert judgement.counted() == before
 
@@ -145,7 +145,7 @@ def test_a_window_stays_small(batches):
     """However small the batches are, a window of 1,000 messages is kept in few groups and holds little more than its size."""
     window = Window()
     for messages, share in batches:
-        window = window.and_then(messages, int(messages * share), size=1_000)
+        window = window.extended(messages, int(messages * share), size=1_000)
     assert len(window.groups) <= 66
     assert window.messages < 1_000 + 500
     assert sum(messages for messages, _ in batches) < 1_000 or window.messages >= 1_000
@@ -154,7 +154,7 @@ def test_a_window_stays_small(batches):
 @pytest.mark.parametrize(("refused", "stops"), [(50_000, False), (50_001, True)])
 def test_more_than_half(refused, stops):
     """Half of the window refused is still allowed, one more is not; the sentence names both figures."""
-    excess = BatchJudgement(DeadLetterLimit(0, 0.5, 100_000), [Part(ONE, 0, 100_000)], range(refused), {ONE: NOTHING}).decide(
+    excess = BatchLimitCheck(DeadLetterLimit(0, 0.5, 100_000), [Part(ONE, 0, 100_000)], range(refused), {ONE: NOTHING}).decide(
         100_000
     )
     assert (excess is not None) == stops

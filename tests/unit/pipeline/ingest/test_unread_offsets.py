@@ -7,7 +7,7 @@ import itertools
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.ingest.unread_offsets import UnreadOffsets, merged, sentence
+from pipeline.ingest.unread_offsets import UnreadOffsets, describe_unread, merged_ranges
 
 RANGES = st.lists(st.tuples(st.integers(0, 60), st.integers(0, 60)), max_size=12)
 
@@ -20,7 +20,7 @@ def offsets_of(ranges):
 @given(RANGES)
 def test_merged_ranges_hold_the_same_offsets(ranges):
     """Merging changes no offset; the result ascends and neither overlaps nor touches."""
-    found = merged(ranges)
+    found = merged_ranges(ranges)
     assert offsets_of(found) == offsets_of(ranges)
     assert all(one[1] < other[0] for one, other in itertools.pairwise(found))
     assert all(first < end for first, end in found)
@@ -28,10 +28,10 @@ def test_merged_ranges_hold_the_same_offsets(ranges):
 
 @given(RANGES)
 def test_what_is_noticed_twice_counts_once(ranges):
-    """The counts that ``note`` returns add up to the number of different offsets, by partition and in total."""
+    """The counts that ``add`` returns add up to the number of different offsets, by partition and in total."""
     book = UnreadOffsets()
-    new = sum(book.note(("t", 1), first, end) for first, end in ranges)
-    book.note(("t", 2), 5, 7)
+    new = sum(book.add(("t", 1), first, end) for first, end in ranges)
+    book.add(("t", 2), 5, 7)
     assert new == book.count(("t", 1)) == len(offsets_of(ranges))
     assert book.total == new + 2
     assert book.count(("t", 3)) == 0
@@ -39,6 +39,6 @@ def test_what_is_noticed_twice_counts_once(ranges):
 
 def test_the_sentence():
     """It names the last offset, not the one after it, and does not claim that there were messages."""
-    assert sentence(3, 10, 20) == (
+    assert describe_unread(3, 10, 20) == (
         "Partition 3: offsets 10 to 19 left the log before they were read: their messages may be lost."
     )
