@@ -183,7 +183,7 @@ def dead_letter_service(settings: Settings, clickhouse: ClickHouse) -> DeadLette
     """The service over this storage; it connects to Kafka only when something is sent."""
     return DeadLetterService(
         ClickHouseDeadLetters(clickhouse),
-        judge=EventValidator(AgencyRegistry.packaged()),
+        validator=EventValidator(AgencyRegistry.packaged()),
         clock=SystemClock(),
         sender=lambda: Resender(settings.kafka),
         limits=ClickHouseDeadLetterLimits(clickhouse),

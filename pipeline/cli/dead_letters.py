@@ -1,4 +1,4 @@
-"""``portalpulse dead-letters``: look at messages set aside, send them again, drop them, let a worker set more aside."""
+"""``portalpulse dead-letters``: list, show, replay and drop dead letters; let a worker continue beyond its limit."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ from pipeline.logs import configure_logging
 from pipeline.settings import Settings, load_settings
 from sinks.contract.dead_letters import DeadLetterFilter, Position
 
-Reasons = Annotated[list[str] | None, typer.Option("--reason", help="Only of this reason; may be repeated.")]
-Topics = Annotated[list[str] | None, typer.Option("--topic", help="Only of this topic; may be repeated.")]
-Since = Annotated[str | None, typer.Option("--from", help="First seen at or after this.", metavar="TIME")]
-Until = Annotated[str | None, typer.Option("--to", help="First seen before this.", metavar="TIME")]
+Reasons = Annotated[list[str] | None, typer.Option("--reason", help="Only this reason; may be repeated.")]
+Topics = Annotated[list[str] | None, typer.Option("--topic", help="Only this topic; may be repeated.")]
+Since = Annotated[str | None, typer.Option("--from", help="First seen at or after this time.", metavar="TIME")]
+Until = Annotated[str | None, typer.Option("--to", help="First seen before this time.", metavar="TIME")]
 Data = Annotated[Path | None, typer.Option("--data", parser=folder, help="Folder of the running stack.", metavar="DIR")]
 
 
@@ -35,8 +35,8 @@ def register(app: typer.Typer) -> None:
     group = typer.Typer(
         name="dead-letters",
         no_args_is_help=True,
-        help="Messages that are no event, kept whole: look at them, send them again after a fix, drop them; and let a worker "
-        "that stopped at its limit go on.",
+        help="Messages that are not valid events, kept with their bytes: list them, replay them after a fix, drop them; and let "
+        "a worker that stopped at its dead-letter limit continue.",
     )
     app.add_typer(group, rich_help_panel="Maintenance")
 
@@ -53,24 +53,24 @@ def _list(
     topic: Topics = None,
     since: Since = None,
     until: Until = None,
-    replayed: Annotated[bool, typer.Option("--replayed", help="Also those that were replayed.")] = False,
-    limit: Annotated[int, typer.Option(min=1, max=1000, help="Letters on the page.")] = 50,
-    after: Annotated[str | None, typer.Option(help="Go on behind this position.", metavar="TOPIC/PARTITION/OFFSET")] = None,
+    replayed: Annotated[bool, typer.Option("--replayed", help="Also dead letters that were replayed.")] = False,
+    limit: Annotated[int, typer.Option(min=1, max=1000, help="Dead letters on the page.")] = 50,
+    after: Annotated[str | None, typer.Option(help="Continue after this position.", metavar="TOPIC/PARTITION/OFFSET")] = None,
     data: Data = None,
 ) -> None:
-    """Print how many wait, by reason, and a page of them in the order of topic, partition and offset.
+    """Print counts by reason, and a page of dead letters in the order of topic, partition and offset.
 
-    Times are civil (Asia/Ho_Chi_Minh) unless they carry an offset: 2024-08-20, "2024-08-20 08:00", or RFC 3339.
+    Times are in Asia/Ho_Chi_Minh unless they have an offset: 2024-08-20, "2024-08-20 08:00", or RFC 3339.
 
     Example: portalpulse dead-letters list --reason unknown_agency --from 2024-08-20
     """
-    wanted = _filter(reason, topic, since, until, replayed=replayed)
+    criteria = _filter(reason, topic, since, until, replayed=replayed)
     with _service(data) as service:
-        page = service.page(wanted, limit=limit, after=_position(after))
+        page = service.page(criteria, limit=limit, after=_position(after))
         if not page["counts"]:
-            typer.echo(_nothing(service, wanted))
+            typer.echo(_nothing(service, criteria))
             return
-    Console().print(_counts(page["counts"]), _letters(page["letters"]))
+    Console().print(_counts(page["counts"]), _entries(page["letters"]))
     if page["next"]:
         typer.echo(f"More: --after {'/'.join(map(str, page['next']))}")
 
@@ -81,18 +81,18 @@ def _show(
     offset: Annotated[int, typer.Argument(help="Its offset.")],
     data: Data = None,
 ) -> None:
-    """Print one letter whole: key and value as text when they are UTF-8, else in hexadecimal digits.
+    """Print one dead letter with key and value: as text when they are UTF-8, else in hexadecimal digits.
 
     Example: portalpulse dead-letters show dvc.dossier-events.v1 0 4711
     """
     with _service(data) as service:
-        letter = service.show((topic, partition, offset))
-    if letter is None:
+        entry = service.show((topic, partition, offset))
+    if entry is None:
         raise ConfigurationError(f"There is no dead letter at {topic}/{partition}/{offset}.")
     for name in ("reason", "error", "first_seen", "replayed_at"):
-        typer.echo(f"{name}: {_printable(str(letter[name] or '-'))}")
+        typer.echo(f"{name}: {_printable(str(entry[name] or '-'))}")
     for name in ("key", "value"):
-        typer.echo(f"{name}: {_content(letter[name])}")
+        typer.echo(f"{name}: {_content(entry[name])}")
 
 
 def _replay(
@@ -101,25 +101,25 @@ def _replay(
     topic: Topics = None,
     since: Since = None,
     until: Until = None,
-    replayed: Annotated[bool, typer.Option("--replayed", help="Also those that were replayed already.")] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Send nothing; say what the rules would make of them now.")] = False,
+    replayed: Annotated[bool, typer.Option("--replayed", help="Also dead letters that were replayed already.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Send nothing; print which messages would be valid now.")] = False,
     data: Data = None,
 ) -> None:
-    """Send the raw bytes to their topic again, with their key. Events have ids: sending twice counts once.
+    """Send the messages to their topic again, with the same bytes and key. An event that is sent twice counts once.
 
-    What is refused again becomes a new dead letter at its new offset.
+    A message that is rejected again becomes a new dead letter at its new offset.
 
     Example: portalpulse dead-letters replay --reason unknown_agency --dry-run
     """
-    wanted = _filter(reason, topic, since, until, replayed=replayed)
+    criteria = _filter(reason, topic, since, until, replayed=replayed)
     with _service(data) as service:
         if dry_run:
-            verdict = service.preview(wanted)
-            typer.echo(f"{verdict['accepted']} would be accepted, {sum(verdict['refused'].values())} refused again.")
+            verdict = service.preview(criteria)
+            typer.echo(f"{verdict['accepted']} would be accepted, {sum(verdict['refused'].values())} rejected again.")
             for name, count in verdict["refused"].items():
                 typer.echo(f"  {name}: {count}")
         else:
-            typer.echo(f"{service.replay(wanted)['sent']} sent again.")
+            typer.echo(f"{service.replay(criteria)['sent']} sent again.")
 
 
 def _drop(
@@ -128,38 +128,39 @@ def _drop(
     topic: Topics = None,
     since: Since = None,
     until: Until = None,
-    replayed: Annotated[bool, typer.Option("--replayed", help="Also those that were replayed.")] = False,
-    yes: Annotated[bool, typer.Option("--yes", help="Yes, remove them for good.")] = False,
+    replayed: Annotated[bool, typer.Option("--replayed", help="Also dead letters that were replayed.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Confirm the removal.")] = False,
     data: Data = None,
 ) -> None:
-    """Remove letters for good, bytes and all; they do not come back when their message is delivered again.
+    """Remove dead letters permanently, with their bytes. They do not come back when their message is redelivered.
 
     Example: portalpulse dead-letters drop --reason empty --to 2024-08-01 --yes
     """
-    wanted = _filter(reason, topic, since, until, replayed=replayed)
-    if not wanted.has_criteria:
+    criteria = _filter(reason, topic, since, until, replayed=replayed)
+    if not criteria.has_criteria:
         raise ConfigurationError("Dropping needs a filter.", remedy="Give --reason, --topic, --from or --to.")
     with _service(data) as service:
         if not yes:
-            count = sum(service.page(wanted, limit=1)["counts"].values())
-            raise ConfigurationError(f"This would remove {count} dead letters for good.", remedy="Add --yes to do it.")
-        typer.echo(f"{service.drop(wanted)['dropped']} removed.")
+            count = sum(service.page(criteria, limit=1)["counts"].values())
+            raise ConfigurationError(f"This would remove {count} dead letters permanently.", remedy="Add --yes to do it.")
+        typer.echo(f"{service.drop(criteria)['dropped']} removed.")
 
 
 def _accept(
     *,
     partition: Annotated[list[int], typer.Option("--partition", help="Partition; may be repeated.", metavar="N", min=0)],
-    topic: Annotated[str | None, typer.Option("--topic", help="Its topic; else that of the settings.")] = None,
+    topic: Annotated[str | None, typer.Option("--topic", help="Topic. Default: the one of the settings.")] = None,
     until: Annotated[
-        int | None, typer.Option("--until", help="Accept below this offset, at most up to the end; else up to the end.", min=1)
+        int | None,
+        typer.Option("--until", help="Accept messages below this offset, not beyond the end. Default: the end.", min=1),
     ] = None,
     data: Data = None,
 ) -> None:
-    """Let workers set aside what stands in a partition now, and go on: for a worker that stopped at its dead-letter limit.
+    """Let workers continue that stopped at the dead-letter limit: accept the messages that are in a partition now.
 
-    What it refuses of these messages becomes dead letters, all of it, and counts in no limit; what is good is counted as ever.
-    The limit holds again for what comes later. To accept twice does no harm; a worker that runs or is started again finds it
-    by itself. Works beside a running process and while none runs.
+    Of these messages, invalid ones become dead letters without a limit, and valid ones are counted as usual. The limit
+    applies again to later messages. Accepting twice is harmless. A running or restarted worker notices it by itself. Works
+    with and without a running process.
 
     Example: portalpulse dead-letters accept --partition 3
     """
@@ -169,7 +170,8 @@ def _accept(
         for number in sorted(set(partition)):
             accepted = service.accept(topic or settings.kafka.topic, number, until=until)
             typer.echo(
-                f"Partition {number} of {accepted['topic']}: what stands below offset {accepted['until']} may be set aside."
+                f"Partition {number} of {accepted['topic']}: messages below offset {accepted['until']} may be dead-lettered "
+                "without a limit."
             )
 
 
@@ -185,12 +187,12 @@ def _service(
     )
 
 
-def _nothing(service: DeadLetterService | RemoteDeadLetters, wanted: DeadLetterFilter) -> str:
-    """Why a list is empty: nothing was set aside, everything was replayed, or the filter leaves nothing over."""
-    if wanted.has_criteria:
-        return "No message that was set aside fits the filter."
-    replayed = 0 if wanted.replayed else sum(service.page(replace(wanted, replayed=True), limit=1)["counts"].values())
-    return f"No message waits; {replayed} were replayed (--replayed lists them)." if replayed else "No message was set aside."
+def _nothing(service: DeadLetterService | RemoteDeadLetters, criteria: DeadLetterFilter) -> str:
+    """Why a list is empty: no dead letters, all of them replayed, or none that matches the filter."""
+    if criteria.has_criteria:
+        return "No dead letter matches the filter."
+    replayed = 0 if criteria.replayed else sum(service.page(replace(criteria, replayed=True), limit=1)["counts"].values())
+    return f"All {replayed} dead letters were replayed. List them with --replayed." if replayed else "There are no dead letters."
 
 
 def _filter(
@@ -204,11 +206,11 @@ def _filter(
 
 
 def _civil(text: str) -> str:
-    """A time without an offset is one of Viet Nam."""
+    """A time without an offset is in Viet Nam's time zone."""
     try:
         instant = dt.datetime.fromisoformat(text)
     except ValueError:
-        return text  # refused with its name by parse_filter
+        return text  # parse_filter refuses it by name
     return (instant if instant.tzinfo is not None else instant.replace(tzinfo=VIETNAM)).isoformat()
 
 
@@ -219,30 +221,30 @@ def _position(text: str | None) -> Position | None:
         topic, partition, offset = text.split("/")
         return topic, int(partition), int(offset)
     except ValueError as error:
-        raise ConfigurationError(f"--after must be TOPIC/PARTITION/OFFSET, this is {text!r}.") from error
+        raise ConfigurationError(f"--after must be TOPIC/PARTITION/OFFSET, not {text!r}.") from error
 
 
 def _counts(counts: dict[str, int]) -> Table:
     table = Table(title=f"{sum(counts.values())} dead letters")
     table.add_column("reason")
-    table.add_column("letters", justify="right")
+    table.add_column("messages", justify="right")
     for reason, count in sorted(counts.items(), key=lambda item: (-item[1], item[0])):
         table.add_row(reason, str(count))
     return table
 
 
-def _letters(letters: list[dict[str, Any]]) -> Table:
+def _entries(entries: list[dict[str, Any]]) -> Table:
     table = Table()
     for name in ("position", "reason", "first seen", "bytes", "replayed", "error"):
         table.add_column(name, overflow="fold", justify="right" if name == "bytes" else "left")
-    for letter in letters:
+    for entry in entries:
         table.add_row(
-            f"{letter['topic']}/{letter['partition']}/{letter['offset']}",
-            letter["reason"],
-            _local(letter["first_seen"]),
-            "-" if letter["size"] is None else str(letter["size"]),
-            _local(letter["replayed_at"]),
-            _printable(letter["error"]).replace("[", r"\["),
+            f"{entry['topic']}/{entry['partition']}/{entry['offset']}",
+            entry["reason"],
+            _local(entry["first_seen"]),
+            "-" if entry["size"] is None else str(entry["size"]),
+            _local(entry["replayed_at"]),
+            _printable(entry["error"]).replace("[", r"\["),
         )
     return table
 
@@ -260,5 +262,5 @@ def _content(content: dict[str, str] | None) -> str:
 
 
 def _printable(text: str) -> str:
-    """Without anything that could move a terminal's cursor or colour it: a message is whatever a stranger sent."""
+    """Escape control characters: a message may hold anything, and must not move the cursor or change colours."""
     return "".join(sign if sign.isprintable() or sign in "\n\t" else ascii(sign)[1:-1] for sign in text)

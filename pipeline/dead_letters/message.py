@@ -1,4 +1,4 @@
-"""What is sent again for a dead letter, and how raw bytes are shown."""
+"""The message that is sent again for a dead letter, and how raw bytes are shown."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 from domain.events import Reason
 
-#: Columns of a stored row -> fields of the contract. Everything else is the storage's own.
+#: Columns of a stored row -> fields of the event contract. Other columns belong to the storage.
 _FIELDS = {
     "event_id": "event_id",
     "dossier_code": "dossier_code",
@@ -25,9 +25,9 @@ _MAY_BE_MISSING = ("legacy_level", "returned_by", "portal_id")
 
 
 def message_of(value: bytes | None, reason: str) -> bytes | None:
-    """The message to send again: the raw bytes as they came.
+    """The message to send again: the raw bytes as they were received.
 
-    A letter that only the storage refused holds the row instead of the message; the row is turned back into one.
+    A dead letter that the storage refused holds a row instead, which is converted back into a message.
     """
     if value is None or reason != Reason.REFUSED_BY_STORAGE:
         return value
@@ -42,7 +42,7 @@ def message_of(value: bytes | None, reason: str) -> bytes | None:
 
 
 def shown(content: bytes | None) -> dict[str, str] | None:
-    """Bytes as something that fits into JSON and on a terminal: ``{"text": ...}`` when they are UTF-8, else ``{"hex": ...}``."""
+    """Bytes for JSON and terminals: ``{"text": ...}`` when they are UTF-8, else ``{"hex": ...}``."""
     if content is None:
         return None
     try:

@@ -1,8 +1,8 @@
-"""Dead letters for people: list, show, replay, drop, accept. The command line asks this directly or over HTTP.
+"""Operations on dead letters: list, show, replay, drop, accept. Commands call them directly or over HTTP.
 
-Replaying is idempotent in effect: an event has an id, so sending a message twice counts it once. A letter is marked as
-replayed after Kafka acknowledged it; whether it is accepted now is decided by the worker alone, and a message that is refused
-again becomes a new letter at its new offset.
+A replay may be repeated: an event has an id, so a message that is sent twice counts once. A dead letter is marked as replayed
+after Kafka acknowledged it. Only the worker decides whether the message is valid now; one that it rejects again becomes a new
+dead letter at its new offset.
 """
 
 from __future__ import annotations
@@ -28,110 +28,109 @@ from sinks.contract.dead_letters import (
     Position,
 )
 
-#: Letters in memory at once while replaying: each may be as large as the broker allows.
-_AT_ONCE = 200
-#: Letters on one page at most.
-MOST_ENTRIES = 1_000
+#: Dead letters in memory at once during a replay: each may be as large as the broker allows.
+_BATCH_SIZE = 200
+#: Most dead letters on one page.
+MAX_PAGE_SIZE = 1_000
 
 log = get_logger("dead_letters")
 
 
 class Sender(Protocol):
-    """Sends messages again; returns when all of them are acknowledged."""
+    """Sends messages to Kafka and returns when all of them are acknowledged."""
 
-    def send(self, letters: Sequence[DeadLetter], messages: Sequence[bytes | None]) -> None:
-        """``messages`` to the topics and with the keys of their ``letters``."""
+    def send(self, dead_letters: Sequence[DeadLetter], messages: Sequence[bytes | None]) -> None:
+        """Send ``messages`` to the topics, and with the keys, of their ``dead_letters``."""
         ...
 
 
 class DeadLetterService:
-    """Answers with plain values, ready for JSON.
+    """Returns plain values, ready for JSON.
 
     Args:
-        clock: the wall clock: it says which events cannot have happened yet.
-        sender: makes what sends again; asked only when something is sent.
-        limits: where it stands what a worker may set aside beyond its limit.
-        ends: the end of each partition of a topic, as Kafka says it now.
-        future_tolerance: how far after now an event may be dated.
+        clock: the wall clock; events dated later than now plus ``future_tolerance`` are invalid.
+        sender: a factory of the sender, called only when something is sent.
+        limits: stores what a worker may dead-letter beyond its limit.
+        ends: the current end of each partition of a topic, from Kafka.
     """
 
     def __init__(
         self,
         store: DeadLetterStore,
         *,
-        judge: EventValidator,
+        validator: EventValidator,
         clock: Clock,
         sender: Callable[[], Sender],
         limits: DeadLetterLimitStore,
         ends: Callable[[str], Mapping[int, int]],
         future_tolerance: dt.timedelta,
     ) -> None:
-        self._store, self._judge, self._clock, self._sender = store, judge, clock, sender
+        self._store, self._validator, self._clock, self._sender = store, validator, clock, sender
         self._limits, self._ends = limits, ends
         self._future_tolerance = future_tolerance
 
-    def page(self, wanted: DeadLetterFilter, *, limit: int, after: Position | None = None) -> dict[str, Any]:
+    def page(self, criteria: DeadLetterFilter, *, limit: int, after: Position | None = None) -> dict[str, Any]:
         """Counts by reason and one page; ``next`` names where the next page begins, or is None."""
-        entries = self._store.entries(wanted, limit=limit, after=after)
+        entries = self._store.entries(criteria, limit=limit, after=after)
         return {
-            "counts": dict(self._store.counts(wanted)),
+            "counts": dict(self._store.counts(criteria)),
             "letters": [_entry(entry) for entry in entries],
             "next": list(entries[-1].position) if len(entries) == limit else None,
         }
 
     def show(self, position: Position) -> dict[str, Any] | None:
-        """One letter with its bytes, or None."""
+        """One dead letter with its bytes, or None."""
         found = self._store.find(position)
         if found is None:
             return None
-        letter, entry = found
-        return _entry(entry) | {"key": shown(letter.key), "value": shown(letter.value)}
+        dead_letter, entry = found
+        return _entry(entry) | {"key": shown(dead_letter.key), "value": shown(dead_letter.value)}
 
-    def preview(self, wanted: DeadLetterFilter) -> dict[str, Any]:
-        """What the present rules would make of the letters; nothing is sent."""
+    def preview(self, criteria: DeadLetterFilter) -> dict[str, Any]:
+        """What the current validation would make of the messages; nothing is sent."""
         latest = self._clock.now() + self._future_tolerance
         verdicts: Counter[str] = Counter()
-        for page in self._pages(wanted):
-            for letter in page:
-                verdict = self._judge.validate(message_of(letter.value, letter.reason), latest=latest)
+        for page in self._pages(criteria):
+            for dead_letter in page:
+                verdict = self._validator.validate(message_of(dead_letter.value, dead_letter.reason), latest=latest)
                 verdicts[str(verdict.reason) if isinstance(verdict, Rejection) else ""] += 1
         accepted = verdicts.pop("", 0)
         return {"accepted": accepted, "refused": dict(sorted(verdicts.items()))}
 
-    def replay(self, wanted: DeadLetterFilter) -> dict[str, Any]:
-        """Send the letters again and mark them.
+    def replay(self, criteria: DeadLetterFilter) -> dict[str, Any]:
+        """Send the messages again and mark them.
 
         Raises:
-            UnavailableError: Kafka did not take all of a page; what was marked before stays marked.
+            UnavailableError: Kafka did not acknowledge all messages of a batch. Earlier batches stay marked.
         """
         now = self._clock.now()
-        # What is refused again meanwhile is a new letter: without this bound it would be sent again, and again.
-        before = replace(wanted, until=now if wanted.until is None else min(now, wanted.until))
+        # A message that is rejected again becomes a new dead letter. Without this bound it would be sent in a loop.
+        before = replace(criteria, until=now if criteria.until is None else min(now, criteria.until))
         sent, sender = 0, None
         for page in self._pages(before):
             sender = sender or self._sender()
-            sender.send(page, [message_of(letter.value, letter.reason) for letter in page])
+            sender.send(page, [message_of(dead_letter.value, dead_letter.reason) for dead_letter in page])
             self._store.mark_replayed(page)
             sent += len(page)
         return {"sent": sent}
 
-    def drop(self, wanted: DeadLetterFilter) -> dict[str, Any]:
-        """Remove the letters for good.
+    def drop(self, criteria: DeadLetterFilter) -> dict[str, Any]:
+        """Remove dead letters permanently.
 
         Raises:
-            ConfigurationError: the filter would take everything.
+            ConfigurationError: the filter has no criteria.
         """
-        if not wanted.has_criteria:
+        if not criteria.has_criteria:
             raise ConfigurationError("Dropping needs a filter.", remedy="Give --reason, --topic, --from or --to.")
-        return {"dropped": self._store.drop(wanted)}
+        return {"dropped": self._store.drop(criteria)}
 
     def accept(self, topic: str, partition: int, *, until: int | None = None) -> dict[str, Any]:
-        """Let a worker set aside what stands in a partition now, beyond its limit. Once accepted, always accepted.
+        """Let a worker dead-letter the messages that are in a partition now, beyond its limit. An acceptance is permanent.
 
         Args:
-            topic: its name.
-            partition: its number.
-            until: accept the messages below this offset instead; Kafka need not answer then.
+            topic: name of the topic.
+            partition: number of the partition.
+            until: accept the messages below this offset; None for the current end of the partition, which needs Kafka.
 
         Raises:
             ConfigurationError: the topic or the partition does not exist, or ends before ``until``.
@@ -143,8 +142,8 @@ class DeadLetterService:
             if until is None:
                 raise UnavailableError(
                     error.problem,
-                    remedy="Start Kafka; or give --until OFFSET: messages below it are accepted then, and the last line of the"
-                    " worker names the last one that it refused.",
+                    remedy="Start Kafka, or give --until OFFSET to accept the messages below it. The last line of the worker's "
+                    "log names the last message that it rejected.",
                 ) from error
             _require_numbers(partition, until)
         else:
@@ -156,41 +155,41 @@ class DeadLetterService:
         log.warning("dead_letters_accepted", topic=topic, partition=partition, until=until)
         return {"topic": topic, "partition": partition, "until": until}
 
-    def _pages(self, wanted: DeadLetterFilter) -> Iterator[Sequence[DeadLetter]]:
+    def _pages(self, criteria: DeadLetterFilter) -> Iterator[Sequence[DeadLetter]]:
         after: Position | None = None
-        while page := self._store.dead_letters(wanted, limit=_AT_ONCE, after=after):
+        while page := self._store.dead_letters(criteria, limit=_BATCH_SIZE, after=after):
             yield page
             after = (page[-1].topic, page[-1].partition, page[-1].offset)
 
 
 def _accepted_end(topic: str, partition: int, until: int | None, ends: Mapping[int, int]) -> int:
-    """The offset below which messages are accepted: what has not come yet is not."""
+    """The offset below which messages are accepted; never beyond the end of the partition."""
     if partition not in ends:
         raise ConfigurationError(
             f"The topic {topic!r} has no partition {partition}.", remedy=f"Its partitions are 0 to {max(ends)}."
         )
     if until is not None and until > ends[partition]:
         raise ConfigurationError(
-            f"Partition {partition} of {topic} ends at offset {ends[partition]}: messages beyond it have not come yet.",
-            remedy="Leave --until out to accept what stands there now.",
+            f"Partition {partition} of {topic} ends at offset {ends[partition]}: there are no messages beyond it yet.",
+            remedy="Leave --until out to accept every message that is there now.",
         )
     return ends[partition] if until is None else until
 
 
 def _require_numbers(partition: int, until: int) -> None:
-    """Raises: ConfigurationError: a number that the storage cannot hold would turn into another one."""
+    """Raises: ConfigurationError: the storage cannot hold the numbers; they would overflow."""
     if not (0 <= partition < 2**31 and 0 < until < 2**63):
         raise ConfigurationError(
-            f"Partition {partition} below offset {until} cannot be: Kafka counts with whole numbers up to 2^31 and 2^63.",
-            remedy="Give the partition and the offset that the last line of the worker names.",
+            f"Partition {partition} below offset {until} is impossible: Kafka uses whole numbers below 2^31 and 2^63.",
+            remedy="Give the partition and the offset that the last line of the worker's log names.",
         )
 
 
 def parse_filter(fields: Mapping[str, Any]) -> DeadLetterFilter:
-    """A filter from its form in JSON or a query: reason and topic (lists), from and to (RFC 3339 with offset), replayed.
+    """Parse a filter from JSON or a query: reason and topic (lists), from and to (RFC 3339 with offset), replayed.
 
     Raises:
-        ConfigurationError: a reason is not in the closed list, or a time cannot be read.
+        ConfigurationError: a reason does not exist, or a field has the wrong form.
     """
     for name in ("reason", "topic"):
         if not isinstance(fields.get(name, ()), (list, tuple)):
@@ -208,10 +207,10 @@ def parse_filter(fields: Mapping[str, Any]) -> DeadLetterFilter:
     )
 
 
-def filter_fields(wanted: DeadLetterFilter) -> dict[str, Any]:
-    """The form that ``parse_filter`` reads."""
-    fields: dict[str, Any] = {"reason": list(wanted.reasons), "topic": list(wanted.topics), "replayed": wanted.replayed}
-    for name, instant in (("from", wanted.since), ("to", wanted.until)):
+def filter_fields(criteria: DeadLetterFilter) -> dict[str, Any]:
+    """The filter as ``parse_filter`` reads it."""
+    fields: dict[str, Any] = {"reason": list(criteria.reasons), "topic": list(criteria.topics), "replayed": criteria.replayed}
+    for name, instant in (("from", criteria.since), ("to", criteria.until)):
         if instant is not None:
             fields[name] = instant.isoformat()
     return fields
@@ -224,11 +223,9 @@ def _instant(name: str, text: Any) -> dt.datetime | None:
         instant = dt.datetime.fromisoformat(str(text))
         if instant.tzinfo is not None:
             return instant.astimezone(dt.UTC)
-    except (ValueError, OverflowError):  # no time, or one that UTC has no date for
+    except (ValueError, OverflowError):  # not a time, or out of range in UTC
         pass
-    raise ConfigurationError(
-        f"{name!r} must be a time with an offset such as 2024-08-20T08:00:00+07:00, this is {str(text)[:40]!r}."
-    )
+    raise ConfigurationError(f"{name!r} must be a time with an offset such as 2024-08-20T08:00:00+07:00, not {str(text)[:40]!r}.")
 
 
 def _entry(entry: DeadLetterEntry) -> dict[str, Any]:

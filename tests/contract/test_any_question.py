@@ -152,7 +152,7 @@ async def client(clickhouse, registry):
                 dead_letter_routes,
                 DeadLetterService(
                     ClickHouseDeadLetters(clickhouse),
-                    judge=EventValidator(registry),
+                    validator=EventValidator(registry),
                     clock=clock,
                     sender=Nowhere,
                     limits=NoLimits(),

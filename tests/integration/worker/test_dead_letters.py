@@ -40,8 +40,8 @@ def test_replayed_letters_become_events(chain):
     bad = [b"{", b"\xff\x00"]
     chain.worker()
     _send(chain, *bad)
-    wait_until(lambda: chain.dead_letters() == 2, timeout=150, what="the bad messages to be set aside")
-    # What an older release refused: letters whose bytes are fine by the present rules.
+    wait_until(lambda: chain.dead_letters() == 2, timeout=150, what="the bad messages to be dead-lettered")
+    # Dead letters of an older release whose messages are valid by the current rules.
     rows = ", ".join(
         f"('{chain.topic}', 0, {1_000 + n}, 'H17.1-240102-0001', '{a_message(event).decode()}', 1, 'unknown_agency', 'too old')"
         for n, event in enumerate(good)
@@ -53,20 +53,20 @@ def test_replayed_letters_become_events(chain):
     shown = _portalpulse(chain, "dead-letters", "show", chain.topic, "0", "1000")
     assert json.loads(a_message(good[0]))["event_id"] in shown.stdout
     dry = _portalpulse(chain, "dead-letters", "replay", "--dry-run")
-    assert "3 would be accepted, 2 refused again." in dry.stdout, dry.stderr
+    assert "3 would be accepted, 2 rejected again." in dry.stdout, dry.stderr
     assert chain.stored() == 0
-    for _ in range(2):  # a second time is for the clumsy: --replayed sends them again, and nothing counts twice
+    for _ in range(2):  # the second time --replayed sends them again, and nothing counts twice
         sent = _portalpulse(chain, "dead-letters", "replay", "--reason", "unknown_agency", "--replayed")
         assert "3 sent again." in sent.stdout, sent.stderr
     wait_until(lambda: chain.rolled_up() == chain.tallied() == chain.stored() == 3, timeout=150, what="three events")
     again = _portalpulse(chain, "dead-letters", "replay")
     assert "2 sent again." in again.stdout, again.stderr
-    wait_until(lambda: chain.dead_letters() == 7, timeout=150, what="the refused to be set aside anew")
+    wait_until(lambda: chain.dead_letters() == 7, timeout=150, what="the rejected messages to be dead-lettered again")
     assert "2 dead letters" in _portalpulse(chain, "dead-letters", "list").stdout
     dropping = ("dead-letters", "drop", "--reason", "not_json", "--reason", "not_utf8")
     assert _portalpulse(chain, *dropping).returncode == 2
     assert "2 removed." in _portalpulse(chain, *dropping, "--yes").stdout
-    assert "No message waits; 5 were replayed" in _portalpulse(chain, "dead-letters", "list").stdout
+    assert "All 5 dead letters were replayed." in _portalpulse(chain, "dead-letters", "list").stdout
 
 
 def _ended(worker):
@@ -121,7 +121,7 @@ def test_a_new_constraint_stops_the_worker_until_it_is_accepted(chain):
     for _ in range(2):
         accepted = _portalpulse(chain, "dead-letters", "accept", "--partition", str(rotten))
         assert accepted.returncode == 0, accepted.stderr
-        assert f"what stands below offset {2 * each} may be set aside" in accepted.stdout
+        assert f"messages below offset {2 * each} may be dead-lettered" in accepted.stdout
         assert accepted.stderr.count("dead_letters_accepted") == 1
     last = chain.worker()
     wait_until(lambda: chain.dead_letters() == each, timeout=150, what="what was accepted to be set aside")

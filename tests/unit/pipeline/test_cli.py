@@ -252,11 +252,11 @@ def test_an_answer_that_is_an_error(run, monkeypatch, listener):
 
 
 def test_an_empty_list_of_dead_letters(run, monkeypatch, listener):
-    """Without a letter there is a sentence and no empty table."""
+    """Without dead letters there is a sentence and no empty table."""
     monkeypatch.setenv("PORTALPULSE_HTTP__PORT", str(listener.server_port))
     listener.answers = (200, b'{"healthy": true, "counts": {}, "letters": [], "next": null}')
-    assert run("dead-letters", "list")[1] == "No message was set aside.\n"
-    assert run("dead-letters", "list", "--reason", "empty")[1] == "No message that was set aside fits the filter.\n"
+    assert run("dead-letters", "list")[1] == "There are no dead letters.\n"
+    assert run("dead-letters", "list", "--reason", "empty")[1] == "No dead letter matches the filter.\n"
 
 
 @pytest.mark.parametrize(

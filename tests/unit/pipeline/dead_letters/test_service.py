@@ -1,4 +1,4 @@
-"""The desk of dead letters: what is sent again, what is marked, what is said."""
+"""Operations on dead letters: what is sent again, what is marked, what is answered."""
 
 from __future__ import annotations
 
@@ -28,52 +28,56 @@ from tests.fakes import MemoryStore
 SEEN = LATEST - dt.timedelta(days=1)
 
 
-class MemoryLetters:
-    """A ``DeadLetterStore`` in memory; letters are seen when they are kept."""
+class MemoryDeadLetters:
+    """A ``DeadLetterStore`` in memory."""
 
-    def __init__(self, *letters, seen=SEEN):
-        self.kept = {(letter.topic, letter.partition, letter.offset): (letter, seen) for letter in letters}
+    def __init__(self, *dead_letters, seen=SEEN):
+        self.kept = {
+            (dead_letter.topic, dead_letter.partition, dead_letter.offset): (dead_letter, seen) for dead_letter in dead_letters
+        }
         self.replayed = []
 
-    def _wanted(self, wanted, after=None):
+    def _selected(self, criteria, after=None):
         for position in sorted(self.kept):
-            letter, seen = self.kept[position]
+            dead_letter, seen = self.kept[position]
             if after is not None and position <= after:
                 continue
-            if wanted.reasons and letter.reason not in wanted.reasons:
+            if criteria.reasons and dead_letter.reason not in criteria.reasons:
                 continue
-            if wanted.until is not None and seen >= wanted.until:
+            if criteria.until is not None and seen >= criteria.until:
                 continue
-            if not wanted.replayed and position in self.replayed:
+            if not criteria.replayed and position in self.replayed:
                 continue
-            yield letter
+            yield dead_letter
 
-    def counts(self, wanted):
-        found = [letter.reason for letter in self._wanted(wanted)]
+    def counts(self, criteria):
+        found = [dead_letter.reason for dead_letter in self._selected(criteria)]
         return {reason: found.count(reason) for reason in found}
 
-    def dead_letters(self, wanted, *, limit, after=None):
-        return list(self._wanted(wanted, after))[:limit]
+    def dead_letters(self, criteria, *, limit, after=None):
+        return list(self._selected(criteria, after))[:limit]
 
-    def entries(self, wanted, *, limit, after=None):
-        return [self._entry(letter) for letter in self.dead_letters(wanted, limit=limit, after=after)]
+    def entries(self, criteria, *, limit, after=None):
+        return [self._entry(dead_letter) for dead_letter in self.dead_letters(criteria, limit=limit, after=after)]
 
     def find(self, position):
         return (self.kept[position][0], self._entry(self.kept[position][0])) if position in self.kept else None
 
-    def mark_replayed(self, letters):
-        self.replayed += [(letter.topic, letter.partition, letter.offset) for letter in letters]
+    def mark_replayed(self, dead_letters):
+        self.replayed += [(dead_letter.topic, dead_letter.partition, dead_letter.offset) for dead_letter in dead_letters]
 
-    def drop(self, wanted):
-        gone = list(self._wanted(wanted))
-        for letter in gone:
-            del self.kept[letter.topic, letter.partition, letter.offset]
+    def drop(self, criteria):
+        gone = list(self._selected(criteria))
+        for dead_letter in gone:
+            del self.kept[dead_letter.topic, dead_letter.partition, dead_letter.offset]
         return len(gone)
 
     @staticmethod
-    def _entry(letter):
-        size = len(letter.value or b"")
-        return DeadLetterEntry(letter.topic, letter.partition, letter.offset, letter.reason, letter.error, SEEN, size, None)
+    def _entry(dead_letter):
+        size = len(dead_letter.value or b"")
+        return DeadLetterEntry(
+            dead_letter.topic, dead_letter.partition, dead_letter.offset, dead_letter.reason, dead_letter.error, SEEN, size, None
+        )
 
 
 class Outbox:
@@ -82,29 +86,31 @@ class Outbox:
     def __init__(self, *, fails_at=None, bounce=None):
         self.sent, self._fails_at, self._bounce = [], fails_at, bounce
 
-    def send(self, letters, messages):
+    def send(self, dead_letters, messages):
         if self._fails_at is not None and len(self.sent) >= self._fails_at:
             raise UnavailableError("Kafka is away.")
-        self.sent += [(letter.topic, letter.key, message) for letter, message in zip(letters, messages, strict=True)]
+        self.sent += [
+            (dead_letter.topic, dead_letter.key, message) for dead_letter, message in zip(dead_letters, messages, strict=True)
+        ]
         if self._bounce is not None:
-            self._bounce(letters)
+            self._bounce(dead_letters)
 
 
-def a_letter(offset, value=b"{", reason="not_json"):
+def a_dead_letter(offset, value=b"{", reason="not_json"):
     """A dead letter."""
     return DeadLetter(TOPIC, 0, offset, b"key-%d" % offset, value, reason, "")
 
 
 @pytest.fixture
-def desk(registry):
-    """Make a desk over letters."""
+def service(registry):
+    """A factory of services over a store."""
 
     def make(store, outbox=None, limits=None):
         return DeadLetterService(
             store,
             limits=limits,
             ends={"many": {0: 100, 1: 7}}.__getitem__,
-            judge=EventValidator(registry),
+            validator=EventValidator(registry),
             clock=ManualClock(LATEST),
             sender=lambda: outbox,
             future_tolerance=dt.timedelta(days=1),
@@ -113,64 +119,73 @@ def desk(registry):
     return make
 
 
-def test_replaying_sends_raw_bytes_with_their_key_and_marks_them(desk):
-    """Every waiting letter goes to its topic once, byte by byte, and waits no more."""
-    store, outbox = MemoryLetters(*(a_letter(n, bytes([n % 256]) * 3) for n in range(450))), Outbox()
-    assert desk(store, outbox).replay(DeadLetterFilter()) == {"sent": 450}
+def test_replaying_sends_raw_bytes_with_their_key_and_marks_them(service):
+    """Every dead letter that was not replayed is sent to its topic once, byte by byte, and is marked."""
+    store, outbox = MemoryDeadLetters(*(a_dead_letter(n, bytes([n % 256]) * 3) for n in range(450))), Outbox()
+    assert service(store, outbox).replay(DeadLetterFilter()) == {"sent": 450}
     assert outbox.sent == [(TOPIC, b"key-%d" % n, bytes([n % 256]) * 3) for n in range(450)]
     assert len(store.replayed) == 450
-    assert desk(store, outbox).replay(DeadLetterFilter()) == {"sent": 0}
+    assert service(store, outbox).replay(DeadLetterFilter()) == {"sent": 0}
 
 
-def test_what_kafka_did_not_take_still_waits(desk):
+def test_what_kafka_did_not_take_still_waits(service):
     """A page is marked only after all of it is acknowledged: a failure leaves the rest for the next replay."""
-    store = MemoryLetters(*map(a_letter, range(450)))
+    store = MemoryDeadLetters(*map(a_dead_letter, range(450)))
     with pytest.raises(UnavailableError):
-        desk(store, Outbox(fails_at=200)).replay(DeadLetterFilter())
+        service(store, Outbox(fails_at=200)).replay(DeadLetterFilter())
     assert len(store.replayed) == 200
-    assert desk(store, Outbox()).replay(DeadLetterFilter()) == {"sent": 250}
+    assert service(store, Outbox()).replay(DeadLetterFilter()) == {"sent": 250}
 
 
-def test_letters_that_come_back_are_not_sent_again_and_again(desk):
-    """A message refused again at once becomes a new letter, which this replay leaves alone: it ends."""
-    store = MemoryLetters(*map(a_letter, range(3)))
+def test_messages_that_are_rejected_again_are_not_sent_in_a_loop(service):
+    """A message that is rejected again at once becomes a new dead letter, which this replay does not send."""
+    store = MemoryDeadLetters(*map(a_dead_letter, range(3)))
 
-    def bounce(letters):
-        for letter in letters:
-            store.kept[TOPIC, 0, letter.offset + 1_000] = (a_letter(letter.offset + 1_000), LATEST + dt.timedelta(seconds=1))
+    def bounce(dead_letters):
+        for dead_letter in dead_letters:
+            store.kept[TOPIC, 0, dead_letter.offset + 1_000] = (
+                a_dead_letter(dead_letter.offset + 1_000),
+                LATEST + dt.timedelta(seconds=1),
+            )
 
-    assert desk(store, Outbox(bounce=bounce)).replay(DeadLetterFilter()) == {"sent": 3}
-    assert desk(store).page(DeadLetterFilter(), limit=9)["counts"] == {"not_json": 3}
+    assert service(store, Outbox(bounce=bounce)).replay(DeadLetterFilter()) == {"sent": 3}
+    assert service(store).page(DeadLetterFilter(), limit=9)["counts"] == {"not_json": 3}
 
 
-def test_a_dry_run_says_what_would_happen_and_does_nothing(desk):
-    """The present rules judge each letter; nothing is sent or marked."""
-    store = MemoryLetters(
-        a_letter(1, a_message(), "unknown_agency"), a_letter(2), a_letter(3, None, "empty"), a_letter(4, a_message(status=99))
+def test_a_dry_run_says_what_would_happen_and_does_nothing(service):
+    """Each message is validated by the current rules; nothing is sent or marked."""
+    store = MemoryDeadLetters(
+        a_dead_letter(1, a_message(), "unknown_agency"),
+        a_dead_letter(2),
+        a_dead_letter(3, None, "empty"),
+        a_dead_letter(4, a_message(status=99)),
     )
-    assert desk(store).preview(DeadLetterFilter()) == {"accepted": 1, "refused": {"empty": 1, "not_json": 1, "unknown_status": 1}}
+    assert service(store).preview(DeadLetterFilter()) == {
+        "accepted": 1,
+        "refused": {"empty": 1, "not_json": 1, "unknown_status": 1},
+    }
     assert store.replayed == []
 
 
 def test_a_row_that_the_storage_refused_is_sent_as_the_message_it_was(registry):
-    """Such a letter holds the row; what is sent again is an event of the contract with the same content."""
+    """Such a dead letter holds the row; what is sent again is an event of the contract with the same content."""
     full = an_event(legacy_level=4, returned_by="post", portal_id="p-1", occurred_at=SEEN.replace(microsecond=7000))
     for event in (an_event(), full):
-        letter = dead_letter_of_row(rows_of([event]), "no")
-        message = message_of(letter.value, letter.reason)
+        dead_letter = dead_letter_of_row(rows_of([event]), "no")
+        message = message_of(dead_letter.value, dead_letter.reason)
         assert EventValidator(registry).validate(message, latest=LATEST) == event
         assert set(json.loads(message)) <= {"agency_code", *DossierEvent.__slots__} - {"agency"}
     assert message_of(b"{", "refused_by_storage") == b"{"
     assert message_of(None, "empty") is None
 
 
-def test_pages(desk):
+def test_pages(service):
     """A full page names where the next begins, the last one does not."""
-    store = MemoryLetters(*map(a_letter, range(5)))
-    page = desk(store).page(DeadLetterFilter(), limit=3)
-    assert [letter["offset"] for letter in page["letters"]] == [0, 1, 2]
-    rest = desk(store).page(DeadLetterFilter(), limit=3, after=tuple(page["next"]))
-    assert [letter["offset"] for letter in rest["letters"]] == [3, 4]
+    store = MemoryDeadLetters(*map(a_dead_letter, range(5)))
+    page = service(store).page(DeadLetterFilter(), limit=3)
+    assert [dead_letter["offset"] for dead_letter in page["letters"]] == [0, 1, 2]
+    rest = service(store).page(DeadLetterFilter(), limit=3, after=tuple(page["next"]))
+    assert [dead_letter["offset"] for dead_letter in rest["letters"]] == [3, 4]
     assert rest["next"] is None
 
 
@@ -182,19 +197,19 @@ def test_bytes_are_shown_without_loss():
     assert shown(None) is None
 
 
-def test_dropping_needs_a_filter(desk):
-    """Nobody drops everything by leaving the filter out; 'replayed' alone widens, it does not choose."""
-    store = MemoryLetters(a_letter(1))
-    for wanted in (DeadLetterFilter(), DeadLetterFilter(replayed=True)):
+def test_dropping_needs_a_filter(service):
+    """Without criteria nothing is dropped; 'replayed' widens the selection and is no criterion."""
+    store = MemoryDeadLetters(a_dead_letter(1))
+    for criteria in (DeadLetterFilter(), DeadLetterFilter(replayed=True)):
         with pytest.raises(ConfigurationError):
-            desk(store).drop(wanted)
-    assert desk(store).drop(DeadLetterFilter(reasons=("not_json",))) == {"dropped": 1}
+            service(store).drop(criteria)
+    assert service(store).drop(DeadLetterFilter(reasons=("not_json",))) == {"dropped": 1}
 
 
-def test_filters_survive_the_wire():
+def test_filters_survive_json():
     """What the command line asks for is what the process reads."""
-    wanted = DeadLetterFilter(("empty",), (TOPIC,), SEEN, LATEST, replayed=True)
-    assert parse_filter(json.loads(json.dumps(filter_fields(wanted)))) == wanted
+    criteria = DeadLetterFilter(("empty",), (TOPIC,), SEEN, LATEST, replayed=True)
+    assert parse_filter(json.loads(json.dumps(filter_fields(criteria)))) == criteria
     assert parse_filter({}) == DeadLetterFilter()
 
 
@@ -209,16 +224,18 @@ def test_filters_that_cannot_be_read(fields):
 
 
 @pytest.fixture
-async def client(registry, desk):
-    """A client of a process with three letters, and its store and outbox."""
-    store = MemoryLetters(a_letter(1), a_letter(2, b"\xff", "not_utf8"), a_letter(3, a_message(), "unknown_agency"))
+async def client(registry, service):
+    """A client of a process with three dead letters, and its store and outbox."""
+    store = MemoryDeadLetters(
+        a_dead_letter(1), a_dead_letter(2, b"\xff", "not_utf8"), a_dead_letter(3, a_message(), "unknown_agency")
+    )
     outbox = Outbox()
     api = Api(
         registry=CollectorRegistry(),
         agencies=registry,
         clock=ManualClock(LATEST),
         health=lambda: Health(healthy=True, ready=True),
-        routes=(partial(dead_letter_routes, desk(store, outbox, limits := MemoryStore())),),
+        routes=(partial(dead_letter_routes, service(store, outbox, limits := MemoryStore())),),
     )
     server = HttpServer(api, HttpSettings(port=0))
     async with httpx.AsyncClient(base_url=await server.start(), trust_env=False) as client:
@@ -232,15 +249,15 @@ async def test_pages_over_http(client):
     page = (await client.get("/api/v1/dead-letters", params={"limit": 2})).json()
     assert page["counts"] == {"not_json": 1, "not_utf8": 1, "unknown_agency": 1}
     rest = (await client.get("/api/v1/dead-letters", params={"after": "/".join(map(str, page["next"]))})).json()
-    assert [letter["offset"] for letter in rest["letters"]] == [3]
+    assert [dead_letter["offset"] for dead_letter in rest["letters"]] == [3]
     chosen = (await client.get("/api/v1/dead-letters?reason=not_utf8&reason=empty")).json()
-    assert [letter["offset"] for letter in chosen["letters"]] == [2]
+    assert [dead_letter["offset"] for dead_letter in chosen["letters"]] == [2]
 
 
-async def test_one_letter_over_http(client):
-    """A letter whole, or 404."""
-    letter = (await client.get(f"/api/v1/dead-letters/{TOPIC}/0/2")).json()
-    assert (letter["reason"], letter["key"], letter["value"]) == ("not_utf8", {"text": "key-2"}, {"hex": "ff"})
+async def test_one_dead_letter_over_http(client):
+    """One dead letter with its bytes, or 404."""
+    dead_letter = (await client.get(f"/api/v1/dead-letters/{TOPIC}/0/2")).json()
+    assert (dead_letter["reason"], dead_letter["key"], dead_letter["value"]) == ("not_utf8", {"text": "key-2"}, {"hex": "ff"})
     assert (await client.get(f"/api/v1/dead-letters/{TOPIC}/0/9")).status_code == 404
 
 
@@ -278,7 +295,7 @@ async def test_accepting_over_http(client):
     ],
 )
 async def test_changes_that_are_refused(client, request_, status):
-    """Nothing is dropped without a filter, by mistake, or by the form of a foreign web page."""
+    """Nothing is dropped without a filter, by mistake, or by a form of another website."""
     answer = await client.post("/api/v1/dead-letters/drop", **request_)
     assert answer.status_code == status
     assert answer.json()["error"]
@@ -293,10 +310,10 @@ async def test_pages_that_cannot_be_read(client, query):
     assert answer.json()["error"]
 
 
-def test_accepting_lets_what_stands_there_be_set_aside(desk):
-    """What stands below the end of the partition is accepted, once; a smaller offset takes nothing back."""
+def test_accepting_covers_what_is_in_the_partition_now(service):
+    """Messages below the end of the partition are accepted, once; a smaller offset takes nothing back."""
     limits = MemoryStore()
-    accepting = desk(MemoryLetters(), limits=limits)
+    accepting = service(MemoryDeadLetters(), limits=limits)
     for _ in range(2):
         assert accepting.accept("many", 1) == {"topic": "many", "partition": 1, "until": 7}
     assert accepting.accept("many", 1, until=3) == {"topic": "many", "partition": 1, "until": 7}
@@ -305,23 +322,23 @@ def test_accepting_lets_what_stands_there_be_set_aside(desk):
 
 
 @pytest.mark.parametrize("until", [8, 999_999_999, 2**63 - 1, 2**63, 99999999999999999999])
-def test_what_has_not_come_yet_is_not_accepted(desk, until):
-    """An offset beyond the end would switch the limit off for what is sent later, for ever."""
+def test_future_messages_are_not_accepted(service, until):
+    """An offset beyond the end would switch the limit off for messages that are sent later."""
     limits = MemoryStore()
     with pytest.raises(ConfigurationError, match=r"Partition 1 of many ends at offset 7.*Leave --until out"):
-        desk(MemoryLetters(), limits=limits).accept("many", 1, until=until)
+        service(MemoryDeadLetters(), limits=limits).accept("many", 1, until=until)
     assert limits.accepted == {}
 
 
-def test_without_kafka_the_offset_must_be_given(desk):
-    """Where Kafka does not run nobody knows what stands there: the error says how to accept all the same."""
+def test_without_kafka_the_offset_must_be_given(service):
+    """Without Kafka the end of the partition is unknown: the error says how to accept without it."""
 
     def away(_topic):
         raise UnavailableError("No broker answers.", remedy="Start it.")
 
-    accepting = desk(MemoryLetters(), limits=MemoryStore())
+    accepting = service(MemoryDeadLetters(), limits=MemoryStore())
     accepting._ends = away
-    with pytest.raises(UnavailableError, match=r"No broker answers\. Start Kafka; or give --until OFFSET"):
+    with pytest.raises(UnavailableError, match=r"No broker answers\. Start Kafka, or give --until OFFSET"):
         accepting.accept("many", 1)
     assert accepting.accept("many", 1, until=9)["until"] == 9
     for partition, until in ((1, 2**63), (2**31, 9), (-1, 9), (1, 0)):
@@ -329,9 +346,9 @@ def test_without_kafka_the_offset_must_be_given(desk):
             accepting.accept("many", partition, until=until)
 
 
-def test_a_partition_that_does_not_exist_is_not_accepted(desk):
+def test_a_partition_that_does_not_exist_is_not_accepted(service):
     """A number that the topic does not have is named, with those it has."""
     with pytest.raises(ConfigurationError, match=r"no partition 2\. Its partitions are 0 to 1"):
-        desk(MemoryLetters(), limits=MemoryStore()).accept("many", 2)
+        service(MemoryDeadLetters(), limits=MemoryStore()).accept("many", 2)
     with pytest.raises(ConfigurationError, match=r"no partition 2\. Its partitions are 0 to 1"):
-        desk(MemoryLetters(), limits=MemoryStore()).accept("many", 2, until=3)
+        service(MemoryDeadLetters(), limits=MemoryStore()).accept("many", 2, until=3)

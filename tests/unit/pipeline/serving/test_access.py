@@ -93,7 +93,7 @@ async def serve(registry):
                     dead_letter_routes,
                     DeadLetterService(
                         NoLetters(),
-                        judge=EventValidator(registry),
+                        validator=EventValidator(registry),
                         clock=ManualClock(NOW),
                         sender=Mock,
                         limits=Mock(),
