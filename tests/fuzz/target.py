@@ -1,4 +1,4 @@
-"""What the fuzzer asks of any bytes: a batch of messages is sorted into events and refusals, the same by decoder and validator.
+"""What the fuzzer asks of any bytes: a batch is sorted into events and rejections, the same by decoder and validator.
 
 An input is one byte that chooses the clock, then messages separated by ``SEPARATOR``; ``TOMBSTONE`` stands for no value.
 """
@@ -45,9 +45,9 @@ def messages_of(data: bytes) -> tuple[dt.datetime, list[bytes | None]]:
 
 
 def check(data: bytes) -> tuple[object, ...]:
-    """Raise when anything of a batch is lost, doubled, unforeseen or judged in two ways, up to the door of the storage.
+    """Raise when a message of a batch is lost, doubled, unforeseen or gets two verdicts, up to the insert into the storage.
 
-    Returns what was said of the messages, in short: the clock, the reasons, and whether any was an event.
+    Returns a summary of the verdicts: the clock, the reasons, and whether any message is an event.
     """
     latest, values = messages_of(data)
     decoder = Decoder(_REGISTRY)
@@ -68,13 +68,13 @@ def check(data: bytes) -> tuple[object, ...]:
     assert all(isinstance(found[position], DossierEvent) for position in decoded.events.column("position").to_pylist())
     rows = with_positions(decoded.events, [OffsetRange(TOPIC, 0, 0, len(values))])
     agencies = np.concatenate([chunk.indices.to_numpy() for chunk in rows.column("agency").chunks])
-    ledger = DirtyBuckets()
-    ledger.batch_stored(dirty_hours(agencies, rows.column("occurred_at").cast("int64").to_numpy()))
-    while (work := ledger.take_live_minutes(60)) is not None:
+    buckets = DirtyBuckets()
+    buckets.batch_stored(dirty_hours(agencies, rows.column("occurred_at").cast("int64").to_numpy()))
+    while (work := buckets.take_live_minutes(60)) is not None:
         for span in work.spans:
             span.instants()
-        ledger.minutes_recounted(work)
-    assert ledger.take_days(400) is not None
+        buckets.minutes_recounted(work)
+    assert buckets.take_days(400) is not None
     return said
 
 

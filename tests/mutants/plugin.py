@@ -1,4 +1,4 @@
-"""A pytest plugin that changes one module's source as it is imported, and writes down how each test ended.
+"""A pytest plugin that changes one module's source as it is imported, and records how each test ended.
 
 ``MUTANT``: JSON of ``module``, ``old``, ``new`` (null: nothing is changed); ``MUTANT_VERDICTS``: the file that is written, JSON
 of test node id -> "passed", or the names of what it raised. A module is changed only if ``old`` is in it exactly once.
@@ -46,7 +46,7 @@ class _Finder(MetaPathFinder):
 
 
 def pytest_collection_modifyitems(items):
-    """Tests that wait for what a mutant keeps from happening need not wait long to be sure."""
+    """Shorten the waits of tests for something that a mutant prevents."""
     if not _change:
         return
     for module in {item.module for item in items if hasattr(item.module, "PATIENCE")}:

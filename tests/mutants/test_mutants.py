@@ -1,4 +1,4 @@
-"""Each critical line, made wrong, turns the named test red: a promise whose test notices nothing would be a word.
+"""Each critical line, changed for the worse, makes the named test fail: the tests of the promises do notice.
 
 A mutant is one change of one module's source, made while a fresh interpreter imports it. It counts as caught when the named test
 fails by an assertion; a crash at import, or a test that was green all along, is a failure here. The fast run has the first mutant
@@ -19,7 +19,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent.parent
 DELIVERY = "tests/unit/pipeline/ingest/test_delivery.py::"
-LEDGER = "tests/property/test_dirty_buckets.py::"
+DIRTY_BUCKETS = "tests/property/test_dirty_buckets.py::"
 PINS = "tests/pins/test_streaming_libraries.py::"
 STORE = "tests/contract/test_store.py::TestEmbedded::"
 
@@ -40,21 +40,21 @@ MUTANTS = [
         "pipeline.ingest.steps",
         "        refused = self._store_step(batch)",
         "        self.acknowledger._acknowledge(batch.fetches)\n        refused = self._store_step(batch)",
-        f"{DELIVERY}test_while_the_storage_is_away_nothing_is_acknowledged[insert_events]",
+        f"{DELIVERY}test_while_the_storage_is_unavailable_nothing_is_acknowledged[insert_events]",
     ),
     Mutant(
         "nothing is acknowledged before it is counted",
         "pipeline.ingest.acknowledger",
         "self._uncounted[0][0] <= counted",
         "self._uncounted[0][0] <= 1 << 60",
-        f"{DELIVERY}test_while_the_storage_is_away_nothing_is_acknowledged[roll_up_days]",
+        f"{DELIVERY}test_while_the_storage_is_unavailable_nothing_is_acknowledged[roll_up_days]",
     ),
     Mutant(
         "a message is acknowledged when every tier has counted it, not when it is visible",
         "pipeline.ingest.acknowledger",
         "self._uncounted[0][0] <= counted",
         "self._uncounted[0][0] <= visible",
-        f"{DELIVERY}test_while_the_storage_is_away_nothing_is_acknowledged[recount_procedures]",
+        f"{DELIVERY}test_while_the_storage_is_unavailable_nothing_is_acknowledged[recount_procedures]",
     ),
     Mutant(
         "tallies are recounted, not incremented",
@@ -105,66 +105,66 @@ MUTANTS = [
         "toDate({column}, 'UTC')",
         f"{STORE}test_civil_days_begin_at_seventeen_utc",
     ),
-    # ---- the ledger
+    # ---- dirty buckets
     Mutant(
         "a batch that is due is not counted yet",
         "pipeline.ingest.dirty_buckets",
         "*self._days_in_progress], default=self._batches + 1) - 1",
         "*self._days_in_progress], default=self._batches + 1)",
-        f"{LEDGER}test_touching_while_under_recount_makes_it_due_again",
+        f"{DIRTY_BUCKETS}test_a_minute_dirtied_during_its_recount_is_due_again",
     ),
     Mutant(
         "a recount under way is not counted yet",
         "pipeline.ingest.dirty_buckets",
         "return min([*due, *self._minutes_in_progress, *self._days_in_progress]",
         "return min([*due, *self._days_in_progress]",
-        f"{LEDGER}test_a_crash_holds_back_only_what_it_lost",
+        f"{DIRTY_BUCKETS}test_a_crash_holds_back_only_what_it_lost",
     ),
     Mutant(
         "a roll-up under way is not counted yet",
         "pipeline.ingest.dirty_buckets",
         "return min([*due, *self._minutes_in_progress, *self._days_in_progress]",
         "return min([*due, *self._minutes_in_progress]",
-        f"{LEDGER}TestLedger::runTest",
+        f"{DIRTY_BUCKETS}TestDirtyBuckets::runTest",
     ),
     Mutant(
-        "the ledger knows the civil day of an hour",
+        "dirty buckets know the civil day of an hour",
         "pipeline.ingest.dirty_buckets",
         "return (hour + VIETNAM_OFFSET_MINUTES // 60) // 24",
         "return hour // 24",
-        f"{LEDGER}TestLedger::runTest",
+        f"{DIRTY_BUCKETS}TestDirtyBuckets::runTest",
     ),
     Mutant(
-        "what two batches touch is the union",
+        "the dirty minutes of two batches are united",
         "pipeline.ingest.dirty_buckets",
         "    entry.minutes |= minutes\n",
         "",
-        f"{LEDGER}test_every_touched_minute_lies_in_a_span",
+        f"{DIRTY_BUCKETS}test_every_dirty_minute_lies_in_a_span",
     ),
     Mutant(
         "a piece of work waits for its oldest batch",
         "pipeline.ingest.dirty_buckets",
         "entry.first_batch = min(entry.first_batch, batch)",
         "entry.first_batch = batch",
-        f"{LEDGER}TestLedger::runTest",
+        f"{DIRTY_BUCKETS}TestDirtyBuckets::runTest",
     ),
     # ---- errors
     Mutant(
-        "a call that found nobody is made again",
+        "a call that fails with Retryable is repeated",
         "pipeline.ingest.storage_retry",
         "                            self._begin()\n                        raise",
         "                            self._begin()\n                        return None",
-        f"{DELIVERY}test_while_the_storage_is_away_nothing_is_acknowledged[insert_events]",
+        f"{DELIVERY}test_while_the_storage_is_unavailable_nothing_is_acknowledged[insert_events]",
     ),
     Mutant(
-        "an unknown error stops, it is not tried for ever",
+        "an unknown error stops, it is not retried",
         "sinks.clickhouse.driver_errors",
         "    return Fatal(text)",
         "    return Retryable(text)",
         "tests/unit/sinks/test_errors.py::test_everything_else_stops",
     ),
     Mutant(
-        "every message that is no event is kept",
+        "every message that is not an event is kept",
         "pipeline.ingest.store_step",
         "dead_letters = [*batch.dead_letters, *refused]",
         "dead_letters = [*batch.dead_letters[1:], *refused]",
@@ -178,46 +178,46 @@ MUTANTS = [
         f"{DELIVERY}test_refused_rows_are_halved_down_to_dead_letters",
     ),
     Mutant(
-        "a row that stands refused alone is set aside",
+        "a single refused row becomes a dead letter",
         "pipeline.ingest.store_step",
         "dead_letters = [*batch.dead_letters, *refused]",
         "dead_letters = [*batch.dead_letters]",
         f"{DELIVERY}test_refused_rows_are_halved_down_to_dead_letters",
     ),
     Mutant(
-        "too much set aside stops before it is stored",
+        "the dead-letter limit is checked before anything is stored",
         "pipeline.ingest.store_step",
         "            batch.guard.check()\n",
         "            pass\n",
-        f"{DELIVERY}test_too_much_set_aside_stops_before_anything_of_it_is_stored",
+        f"{DELIVERY}test_the_limit_stops_a_batch_before_anything_of_it_is_stored",
     ),
     Mutant(
         "what the storage refuses counts in the limit",
         "pipeline.ingest.store_step",
         "            guard.refuse(int(positions[0]), refused[-1])\n",
         "",
-        f"{DELIVERY}test_what_the_storage_refuses_counts",
+        f"{DELIVERY}test_rows_that_the_storage_refuses_count",
     ),
     Mutant(
-        "batches are judged in the order of their messages",
+        "batches are checked in the order of their messages",
         "pipeline.ingest.dead_letter_guard",
         "            while self._next != number:\n",
         "            while False:\n",
-        "tests/unit/pipeline/ingest/test_dead_letter_guard.py::test_a_batch_waits_until_all_before_it_are_judged",
+        "tests/unit/pipeline/ingest/test_dead_letter_guard.py::test_a_batch_waits_until_all_before_it_are_finished",
     ),
     Mutant(
-        "a restart forgets no run",
+        "a restart keeps the run of refusals",
         "pipeline.ingest.dead_letter_guard",
         "count = PartitionCount(checkpoint.run, window, accepted)",
         "count = PartitionCount(0, window, accepted)",
-        f"{DELIVERY}test_a_supervisor_that_restarts_the_worker_sets_no_more_aside",
+        f"{DELIVERY}test_restarts_do_not_raise_the_limit",
     ),
     Mutant(
-        "a message that comes again is counted from where it begins",
+        "a redelivered message is counted from its own offset",
         "pipeline.ingest.dead_letter_guard",
         "state = self._state(part.partition, before=part.offset)",
         "state = self._state(part.partition, before=1 << 60)",
-        f"{DELIVERY}test_messages_that_come_again_are_not_counted_twice",
+        f"{DELIVERY}test_redelivered_messages_are_not_counted_twice",
     ),
     # ---- offsets
     Mutant(
@@ -249,7 +249,7 @@ MUTANTS = [
         f"{PINS}test_a_fetch_may_begin_in_the_middle_of_a_batch",
     ),
     Mutant(
-        "what a sender took back is not counted",
+        "an aborted transaction is not counted",
         "pipeline.kafka.record_batches",
         "return bool(packed.is_transactional and packed.producer_id in self._aborted_producers)",
         "return False",
@@ -271,7 +271,7 @@ MUTANTS = [
         "tests/unit/pipeline/kafka/test_stall_detector.py::test_a_suspended_process_has_seen_nothing_stand_still",
     ),
     Mutant(
-        "a worker whose storage is away is not ended",
+        "a worker whose storage is unavailable does not exit",
         "pipeline.kafka.worker",
         "if self.delivery.budget.full or self.delivery.storage_unavailable_since:",
         "if self.delivery.storage_unavailable_since:",
@@ -286,11 +286,11 @@ MUTANTS = [
     ),
     # ---- decoding
     Mutant(
-        "an unforeseen error while one message is judged sets that message aside",
+        "an unforeseen error while one message is validated dead-letters that message",
         "pipeline.decode.validator",
         "            return Rejection(Reason.UNFORESEEN, describe_error(error))",
         "            raise",
-        f"{DELIVERY}test_an_unforeseen_error_sets_one_message_aside",
+        f"{DELIVERY}test_an_unforeseen_error_dead_letters_one_message",
     ),
     Mutant(
         "a batch of which a message was lost or doubled is not stored",
@@ -315,7 +315,7 @@ MUTANTS = [
         "tests/unit/pipeline/serving/test_single_flight.py::test_an_old_computation_is_not_joined",
     ),
     Mutant(
-        "a dropped dead letter that comes again counts once",
+        "a dropped dead letter that is redelivered counts once",
         "sinks.clickhouse.dead_letter_tallies",
         "AND (topic, partition, offset) NOT IN ({_DROPPED} AND {where})) GROUP BY",
         ") GROUP BY",
@@ -325,7 +325,7 @@ MUTANTS = [
 
 
 def run(folder: Path, tests: list[str], change: Mutant | None = None) -> dict[str, str]:
-    """How each of ``tests`` ends in a fresh interpreter: "passed", or the name of what it raised."""
+    """How each of ``tests`` ends in a new interpreter: "passed", or the name of what it raised."""
     verdicts = folder / "verdicts.json"
     made = None if change is None else {"module": change.module, "old": change.old, "new": change.new}
     ended = subprocess.run(
@@ -346,7 +346,7 @@ def run(folder: Path, tests: list[str], change: Mutant | None = None) -> dict[st
 
 @pytest.fixture(scope="module")
 def verdicts(request, tmp_path_factory):
-    """How the named test of each chosen mutant ends, to come; on every core at once, for most of the time goes into imports."""
+    """Futures of how the named test of each chosen mutant ends. They run on all cores, because imports take most of the time."""
     mine = [item for item in request.session.items if item.path == request.path and hasattr(item, "callspec")]
     chosen = [item.callspec.params["mutant"] for item in mine]
     executor = ThreadPoolExecutor(os.cpu_count())
@@ -355,7 +355,7 @@ def verdicts(request, tmp_path_factory):
 
 
 def first_of_each_module(mutants):
-    """One mutant of each module, the first: they show in the fast run that the tests of every module bite."""
+    """The first mutant of each module: the fast run shows with them that the tests of every module notice."""
     return {mutant.module: mutant for mutant in reversed(mutants)}.values()
 
 
@@ -365,7 +365,7 @@ def first_of_each_module(mutants):
     ids=lambda mutant: mutant.rule,
 )
 def test_a_broken_rule_is_noticed(mutant, verdicts):
-    """The named test fails by an assertion when the line that keeps the rule is made wrong."""
+    """The named test fails by an assertion when the line that keeps the rule is changed."""
     found = verdicts[mutant.rule].result()
     raised = {name for ended in found.values() for name in ended.split(",")} - {"passed"}
     assert raised, f"no test noticed: {mutant.rule}"

@@ -1,4 +1,4 @@
-"""The bulk decoder against the judge: whatever is in a batch, both say the same of every message."""
+"""The bulk decoder against the validator: for any batch, both give the same verdict on every message."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ DECODER, VALIDATOR = Decoder(REGISTRY), EventValidator(REGISTRY)
 def agree(values, *, latest=LATEST):
     """Decode ``values`` both ways, compare everything, and return what the decoder made of them.
 
-    No value may be an unforeseen one, to neither of the two.
+    Neither of them may meet an unforeseen error.
     """
     decoded = DECODER.decode(values, latest=latest)
     assert decoded.bulk_error == ""
-    assert Reason.UNFORESEEN not in {refusal.reason for _, refusal in decoded.rejections}
+    assert Reason.UNFORESEEN not in {rejection.reason for _, rejection in decoded.rejections}
     verdicts = {position: VALIDATOR.validate(value, latest=latest) for position, value in enumerate(values)}
     positions = decoded.events.column("position").to_pylist()
     refused = [position for position, _ in decoded.rejections]
@@ -400,22 +400,22 @@ def batches(draw):
 @example([])
 @example([None])
 @example([b""])
-def test_decoder_and_judge_say_the_same(values):
-    """Every message of any batch is an event or a refusal, the same from both, at its own position."""
+def test_decoder_and_validator_agree(values):
+    """Every message of any batch is an event or a rejection, the same from both, at its own position."""
     agree(values)
 
 
 @settings(max_examples=examples(200))
 @given(st.lists(sound_fields(), min_size=1, max_size=30))
 def test_sound_messages_in_bulk(fields):
-    """Messages without faults of form come out the same from both, whatever agencies and times they carry."""
+    """Both give the same verdict on well-formed messages, for any agencies and times."""
     agree([encoded(sent) for sent in fields])
 
 
 @settings(max_examples=examples(300))
 @given(st.one_of(moments(), odd_moments), st.integers(-2_000, 2_000))
 def test_times_at_the_edge_of_the_future(text, microseconds):
-    """A time in any form is the same instant for both, and both draw the line to the future at the same microsecond."""
+    """A time in any form is the same instant for both, and the future begins at the same microsecond for both."""
     value = a_message(occurred_at=text)
     verdict = VALIDATOR.validate(value, latest=LATEST + dt.timedelta(days=1))
     at = verdict.occurred_at if isinstance(verdict, DossierEvent) else LATEST
@@ -434,7 +434,7 @@ def test_times_at_the_edge_of_the_future(text, microseconds):
 @example([("occurred_at", b'"9999-12-31T17:00:00Z"')], LATEST)  # a civil day that no calendar has
 @example([("occurred_at", b'"2106-02-06T17:00:00Z"')], CLOCKS[-1])  # a day that no column holds, at a clock behind it
 def test_extremes_of_every_type_in_every_field(chosen, latest):
-    """The least, the largest and the oddest value of every JSON type is an event or a refusal with a reason, at any clock."""
+    """The smallest, largest and oddest values of every JSON type give an event or a rejection with a reason, at any clock."""
     values = [a_message(**{name: ...})[:-1] + b', "' + name.encode() + b'": ' + value + b"}" for name, value in chosen]
     agree(values, latest=latest)
     for value in values:
@@ -444,7 +444,7 @@ def test_extremes_of_every_type_in_every_field(chosen, latest):
 @settings(max_examples=examples(200))
 @given(st.lists(sound_fields(), max_size=12), st.sampled_from([b"", None, b"{", b"\xff" * 9]), st.integers(1, 4))
 def test_a_batch_in_several_steps(fields, bad, at_once):
-    """However few messages are decoded at once, each keeps its position and its verdict."""
+    """When a batch is decoded in several steps, each message keeps its position and its verdict."""
     values = [encoded(sent) for sent in fields]
     values.insert(len(values) // 2, bad)
     json_parser.prefixes()  # made before the patch: as many as always
@@ -454,17 +454,17 @@ def test_a_batch_in_several_steps(fields, bad, at_once):
 
 
 def test_huge_messages_fill_no_offset():
-    """A batch of three gigabytes of messages that are too large is refused message by message; the events in it are found."""
+    """In a batch of three gigabytes, messages that are too large are rejected one by one, and the events are found."""
     huge = b"x" * 10_000_000
     values = [a_message(), *[huge] * 300, *(a_message() for _ in range(200))]
     decoded = agree(values)
     assert decoded.events.num_rows == 201
-    assert {refusal.reason for _, refusal in decoded.rejections} == {Reason.TOO_LARGE}
+    assert {rejection.reason for _, rejection in decoded.rejections} == {Reason.TOO_LARGE}
     assert decoded.validated == 300
 
 
 def decided(values, decoder):
-    """What a decoder says of each message, an event or a refusal, by position."""
+    """What a decoder says of each message, an event or a rejection, by position."""
     decoded = decoder.decode(values, latest=LATEST)
     return {**events_of(decoded.events), **dict(decoded.rejections)}, decoded
 
@@ -490,8 +490,8 @@ def broken(monkeypatch, step, error):
 
 @pytest.mark.parametrize("step", STEPS)
 @pytest.mark.parametrize("error", [OverflowError("date value out of range"), pa.ArrowCapacityError("2 GiB"), RecursionError()])
-def test_an_unforeseen_error_in_bulk_leaves_every_message_to_the_judge(monkeypatch, step, error):
-    """When the bulk path fails, every message gets the judge's verdict, and the error is told."""
+def test_an_unforeseen_error_in_bulk_leaves_every_message_to_the_validator(monkeypatch, step, error):
+    """When the bulk path fails, every message gets the validator's verdict, and the error is reported."""
     values = [a_message(), a_message(), b"{", a_message(), None, a_message()]
     expected, _ = decided(values, DECODER)
     found, decoded = decided(values, broken(monkeypatch, step, error))
@@ -503,15 +503,15 @@ def test_an_unforeseen_error_in_bulk_leaves_every_message_to_the_judge(monkeypat
 @pytest.mark.parametrize("step", STEPS)
 @pytest.mark.parametrize("error", [MemoryError(), pa.lib.ArrowMemoryError("out of memory"), InvariantError("overlap")])
 def test_no_memory_and_broken_invariants_stop_the_decoder(monkeypatch, step, error):
-    """What is no fault of a message ends the batch: nothing of it is taken for an event or a refusal."""
+    """An error that is not a message's fault is raised: no message of the batch becomes an event or a rejection."""
     with pytest.raises(type(error)):
         broken(monkeypatch, step, error).decode([a_message(), a_message(), b"{", a_message()], latest=LATEST)
 
 
 @pytest.mark.parametrize("position", [0, 3, 6])
 def test_an_event_that_fits_no_column_is_refused_alone(monkeypatch, position):
-    """An event of the judge that cannot become a row is refused as unforeseen; the events beside it are stored."""
-    values = [a_message(dossier_code="H17-240229-0001") for _ in range(7)]  # left to the judge
+    """An event of the validator that cannot become a row is rejected as unforeseen; the other events are kept."""
+    values = [a_message(dossier_code="H17-240229-0001") for _ in range(7)]  # left to the validator
     whole = event_tables.table_of
 
     def of_sound_events(events, agencies):
@@ -522,13 +522,13 @@ def test_an_event_that_fits_no_column_is_refused_alone(monkeypatch, position):
     monkeypatch.setattr(event_tables, "table_of", of_sound_events)
     found, decoded = decided(values, DECODER)
     assert sorted(found) == list(range(7))
-    assert [(at, refusal.reason) for at, refusal in decoded.rejections] == [(position, Reason.UNFORESEEN)]
+    assert [(at, rejection.reason) for at, rejection in decoded.rejections] == [(position, Reason.UNFORESEEN)]
     assert isinstance(found[position], Rejection)
 
 
 @pytest.mark.parametrize("positions", [[0, 0], [0], [0, 1, 2], [0, 2]])
 def test_a_message_lost_or_doubled_in_bulk_stops_the_decoder(monkeypatch, positions):
-    """The bulk path's own books are checked: a position that is missing, doubled or too high ends the batch."""
+    """A position that the bulk path loses, doubles or invents raises an error."""
     table = DECODER.decode([a_message() for _ in positions], latest=LATEST).events
     table = table.set_column(table.schema.get_field_index("position"), "position", pa.array(positions, pa.int32()))
     monkeypatch.setattr(BulkDecoder, "decode", lambda *_: ([table], []))
@@ -537,7 +537,7 @@ def test_a_message_lost_or_doubled_in_bulk_stops_the_decoder(monkeypatch, positi
 
 
 def test_decoders_in_several_threads_share_nothing_that_changes():
-    """Decoders that start at once in two threads both number their rows right, and all of them."""
+    """Two decoders that start at the same time in two threads both number all of their rows correctly."""
     count = 20_000
     expected = b"".join(b'{"n":%d,"v":1}\n' % number for number in range(count))
     interval = sys.getswitchinterval()
@@ -563,10 +563,10 @@ def test_decoders_in_several_threads_share_nothing_that_changes():
 
 @pytest.mark.parametrize("fragment", [*NUMBERS, *TEXTS, *OTHERS], ids=lambda fragment: repr(fragment[:20]))
 def test_every_odd_value_in_every_field(fragment):
-    """An odd value in any field, or in a field nobody knows, is judged alike and harms no neighbour."""
+    """An odd value in any field, known or unknown, gets the same verdict from both and harms no other message."""
     sound = a_message()
     values = []
-    for name in (*FIELDS, "nobody"):
+    for name in (*FIELDS, "unknown"):
         values += [sound, a_message(**{name: ...})[:-1] + b', "' + name.encode() + b'": ' + fragment + b"}"]
     decoded = agree(values)
     assert set(range(0, len(values), 2)) <= set(decoded.events.column("position").to_pylist())
@@ -577,7 +577,7 @@ def test_every_odd_value_in_every_field(fragment):
 @pytest.mark.parametrize("depth", [100, 5_000, 30_000, 60_000])
 @pytest.mark.parametrize("shape", [(b"[", b"]"), (b'{"a":', b"}"), (b"[", b""), (b"{", b"")])
 def test_nesting_ends_no_process(shape, depth):
-    """However deep a message is nested, it is refused or ignored, and the next message is read."""
+    """A deeply nested message is rejected or ignored, and the next message is read."""
     opened, closed = shape
     inner = b"1" if closed == b"}" else b""
     for value in (
@@ -589,7 +589,7 @@ def test_nesting_ends_no_process(shape, depth):
 
 
 def test_sound_messages_take_the_fast_path():
-    """Messages as portals send them are never judged one by one, old codes after a merger and left-out fields included."""
+    """Messages as portals send them never need the validator, also with old codes after a merger and without optional fields."""
     values = [
         a_message(),
         a_message(agency_code="H02", occurred_at="2025-07-01T00:00:00.000+07:00"),
@@ -605,7 +605,7 @@ def test_sound_messages_take_the_fast_path():
 
 
 def test_leap_day_in_a_dossier_code():
-    """29 February passes in a leap year only, in both forms of the date."""
+    """29 February is accepted in leap years only, in both forms of the date."""
     codes = {
         "H17-240229-0001": True,
         "H17-230229-0001": False,
@@ -616,7 +616,7 @@ def test_leap_day_in_a_dossier_code():
     }
     decoded = agree([a_message(dossier_code=code) for code in codes])
     assert decoded.events.column("dossier_code").to_pylist() == [code for code, exists in codes.items() if exists]
-    assert {refusal.reason for _, refusal in decoded.rejections} == {Reason.IMPOSSIBLE_DATE}
+    assert {rejection.reason for _, rejection in decoded.rejections} == {Reason.IMPOSSIBLE_DATE}
 
 
 BLOCKS = [a_message(an_event(event_id=uuid.UUID(int=number))) for number in range(9_000)]  # more than two blocks of 1 MB
@@ -640,7 +640,7 @@ BAD = (
     )
 )
 def test_bad_messages_in_a_large_batch(bad):
-    """One bad message in a batch of many blocks costs its own piece the fast path, moves nobody and loses nobody."""
+    """A bad message in a large batch sends only its own piece to the validator; no other message is moved or lost."""
     values = list(BLOCKS)
     for position, value in bad.items():
         values[position] = value
@@ -689,7 +689,7 @@ _DAY = dt.date(2024, 1, 1)
 @settings(max_examples=examples(500))
 @given(registries(), st.integers(-2, 45), st.sampled_from([0, 1, 86_399_999]))
 def test_agency_columns_never_contradict_the_registry(registry, day, millisecond):
-    """In bulk an agency is either the registry's answer or left to the judge, for registries with gaps and chains, too."""
+    """In bulk an agency is either the registry's answer or left to the validator, also for registries with gaps and chains."""
     columns = AgencyColumns(registry)
     instant = dt.datetime.combine(_DAY + dt.timedelta(days=day), dt.time(), dt.timezone(dt.timedelta(hours=7)))
     instant += dt.timedelta(milliseconds=millisecond)

@@ -1,4 +1,4 @@
-"""The ledger against a model that remembers, for every batch and every thing it touched, whether it was recounted since."""
+"""``DirtyBuckets`` against a model that records, for everything that a batch made dirty, whether it was recounted since."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 BASES = (0, 60, 17 * 60, 24 * 60, 28_401_000, 28_401_060, 28_401_600, 29_000_000, -600)
 minutes = st.builds(lambda base, offset: base + offset, st.sampled_from(BASES), st.integers(-8, 70))
 agencies = st.one_of(st.integers(0, 5), st.integers(0, 90))
-touches = st.lists(st.tuples(agencies, minutes), min_size=0, max_size=12)
-crowds = st.builds(lambda minute, count: [(agency, minute) for agency in range(count)], minutes, st.integers(60, 70))
+small_batches = st.lists(st.tuples(agencies, minutes), min_size=0, max_size=12)
+large_batches = st.builds(lambda minute, count: [(agency, minute) for agency in range(count)], minutes, st.integers(60, 70))
 
 
 def civil_day_of(minute: int) -> dt.date:
@@ -28,8 +28,8 @@ def civil_day_of(minute: int) -> dt.date:
     return civil_day(EPOCH + dt.timedelta(minutes=minute))
 
 
-def touched(pairs):
-    """What a batch of (agency, minute) pairs touches."""
+def dirtied(pairs):
+    """The dirty hours of a batch of (agency, minute) pairs."""
     codes = np.array([agency for agency, _ in pairs], dtype=np.int32)
     instants = np.array([minute * 60_000 + 1 for _, minute in pairs], dtype=np.int64)
     return dirty_hours(codes, instants)
@@ -40,12 +40,12 @@ def covers(span: MinuteSpan, agency: int, minute: int) -> bool:
     return span.start <= minute < span.end and (span.agencies is None or agency in span.agencies)
 
 
-class LedgerMachine(RuleBasedStateMachine):
-    """Batches are stored while work of three tiers is taken, finished in any order, or lost with a crash."""
+class DirtyBucketsMachine(RuleBasedStateMachine):
+    """Batches are stored while work of three tiers is taken, finished in any order, or lost in a crash."""
 
     @initialize()
     def begin(self):
-        self.ledger = DirtyBuckets()
+        self.buckets = DirtyBuckets()
         self.step = 0
         self.batches = []  # the (agency, minute) pairs of each batch
         self.stored_at = []
@@ -57,43 +57,43 @@ class LedgerMachine(RuleBasedStateMachine):
         self.step += 1
         return self.step
 
-    @rule(pairs=st.one_of(touches, crowds))
+    @rule(pairs=st.one_of(small_batches, large_batches))
     def store(self, pairs):
         """A batch becomes durable; its number is the next one."""
-        number = self.ledger.batch_stored(touched(pairs))
+        number = self.buckets.batch_stored(dirtied(pairs))
         self.batches.append(set(pairs))
         self.stored_at.append(self.tick())
         assert number == len(self.batches)
 
     def take(self, tier, work):
-        """Work is taken out; what it will see is what is stored and recounted now."""
+        """Work is taken. It will see what is stored and recounted now."""
         if work is not None:
             self.under_way.append((tier, work, self.tick(), dict(self.begun["minute"])))
 
-    @precondition(lambda self: self.ledger.due()[0])
-    @rule(hot=st.booleans(), most=st.sampled_from([1, 15, 60, 1440, 1440 * 400]))
-    def take_minutes(self, hot, most):
-        work = self.ledger.take_live_minutes(most) if hot else self.ledger.take_backfill_minutes(most)
-        assert work is not None, "something due is something to take"
+    @precondition(lambda self: self.buckets.due()[0])
+    @rule(live=st.booleans(), most=st.sampled_from([1, 15, 60, 1440, 1440 * 400]))
+    def take_minutes(self, live, most):
+        work = self.buckets.take_live_minutes(most) if live else self.buckets.take_backfill_minutes(most)
+        assert work is not None, "when something is due, there is work"
         assert 1 <= len(work.spans) <= 3, "a piece of work is a few ranges at most"
         assert all(span.start < span.end for span in work.spans)
         assert all(one.end <= two.start for one, two in itertools.pairwise(work.spans)), "spans do not overlap"
         self.take("minute", work)
 
-    @precondition(lambda self: self.ledger.due()[1])
+    @precondition(lambda self: self.buckets.due()[1])
     @rule(most=st.sampled_from([1, 2, 400]))
     def take_days(self, most):
-        self.take("day", self.ledger.take_days(most))
+        self.take("day", self.buckets.take_days(most))
 
-    @precondition(lambda self: self.ledger.due()[2])
+    @precondition(lambda self: self.buckets.due()[2])
     @rule(most=st.sampled_from([1, 2, 400]))
     def take_procedures(self, most):
-        self.take("procedure", self.ledger.take_procedures(most))
+        self.take("procedure", self.buckets.take_procedures(most))
 
     @precondition(lambda self: self.under_way)
     @rule(data=st.data())
     def finish(self, data):
-        """Any piece of work is done: what it covers is as true as the moment it was taken, a day as true as its minutes then."""
+        """Any piece of work is finished: it covers what was stored when it was taken; a day, what its minutes held then."""
         self.done(*self.under_way.pop(data.draw(st.integers(0, len(self.under_way) - 1))))
 
     def done(self, tier, work, began, minutes_then):
@@ -108,21 +108,21 @@ class LedgerMachine(RuleBasedStateMachine):
                     seen = minutes_then.get(key, 0) if tier == "day" else began
                     self.begun[tier][key] = max(seen, self.begun[tier].get(key, 0))
         if tier == "minute":
-            self.ledger.minutes_recounted(work)
+            self.buckets.minutes_recounted(work)
         else:
-            self.ledger.days_recounted(work)
+            self.buckets.days_recounted(work)
 
     @precondition(lambda self: self.under_way)
     @rule(data=st.data())
     def crash(self, data):
-        """Work is lost on the way and never given back."""
+        """Work is lost and never finished."""
         self.under_way.pop(data.draw(st.integers(0, len(self.under_way) - 1)))
         self.crashed = True
 
     @invariant()
     def never_ahead(self):
-        """No batch counts as counted, or as visible, of which anything is not recounted since it was stored."""
-        counted, visible = self.ledger.counted_through(), self.ledger.minutes_through()
+        """A batch is counted, or visible, only when all of it was recounted since it was stored."""
+        counted, visible = self.buckets.counted_through(), self.buckets.minutes_through()
         assert 0 <= counted <= visible <= len(self.batches)
         for number in range(visible):
             for key in self.batches[number]:
@@ -130,104 +130,106 @@ class LedgerMachine(RuleBasedStateMachine):
                     assert self.begun[tier].get(key, 0) > self.stored_at[number], f"batch {number + 1}: {tier} of {key}"
 
     def teardown(self):
-        """Once everything taken and due is worked off, every batch is counted, unless work was lost."""
-        if not hasattr(self, "ledger"):
+        """When all work is finished, every batch is counted, unless work was lost."""
+        if not hasattr(self, "buckets"):
             return
         for _ in range(10_000):
             for piece in self.under_way:
                 self.done(*piece)
             self.under_way.clear()
-            if self.ledger.due() == (0, 0, 0):
+            if self.buckets.due() == (0, 0, 0):
                 break
-            self.take("minute", self.ledger.take_live_minutes(15))
-            self.take("minute", self.ledger.take_backfill_minutes(1440))
-            self.take("day", self.ledger.take_days(400))
-            self.take("procedure", self.ledger.take_procedures(400))
-        assert self.ledger.due() == (0, 0, 0)
+            self.take("minute", self.buckets.take_live_minutes(15))
+            self.take("minute", self.buckets.take_backfill_minutes(1440))
+            self.take("day", self.buckets.take_days(400))
+            self.take("procedure", self.buckets.take_procedures(400))
+        assert self.buckets.due() == (0, 0, 0)
         self.never_ahead()
         if not self.crashed:
-            assert self.ledger.counted_through() == self.ledger.minutes_through() == len(self.batches)
+            assert self.buckets.counted_through() == self.buckets.minutes_through() == len(self.batches)
 
 
-TestLedger = LedgerMachine.TestCase
-TestLedger.settings = settings(max_examples=examples(300), stateful_step_count=25)
+TestDirtyBuckets = DirtyBucketsMachine.TestCase
+TestDirtyBuckets.settings = settings(max_examples=examples(300), stateful_step_count=25)
 
 
 @settings(max_examples=examples(300))
-@given(st.lists(st.one_of(touches, crowds), min_size=1, max_size=5), st.sampled_from([1, 15, 1440 * 400]), st.booleans())
-def test_every_touched_minute_lies_in_a_span(batches, most, hot):
-    """Working off all that is due covers every touched minute of every agency, and little else."""
-    ledger = DirtyBuckets()
+@given(
+    st.lists(st.one_of(small_batches, large_batches), min_size=1, max_size=5), st.sampled_from([1, 15, 1440 * 400]), st.booleans()
+)
+def test_every_dirty_minute_lies_in_a_span(batches, most, live):
+    """Doing all due work covers every dirty minute of every agency, and spans begin and end with dirty minutes."""
+    buckets = DirtyBuckets()
     for pairs in batches:
-        ledger.batch_stored(touched(pairs))
+        buckets.batch_stored(dirtied(pairs))
     spans = []
-    while (work := ledger.take_live_minutes(most) if hot else ledger.take_backfill_minutes(most)) is not None:
+    while (work := buckets.take_live_minutes(most) if live else buckets.take_backfill_minutes(most)) is not None:
         spans.extend(work.spans)
-        ledger.minutes_recounted(work)
+        buckets.minutes_recounted(work)
     for pairs in batches:
         for agency, minute in pairs:
             assert any(covers(span, agency, minute) for span in spans)
     wanted = {minute for pairs in batches for _, minute in pairs}
     for span in spans:
-        assert span.start in wanted, "a span begins with a touched minute"
+        assert span.start in wanted, "a span begins with a dirty minute"
         assert span.end - 1 in wanted, "and ends with one"
 
 
 @settings(max_examples=examples(200))
-@given(st.lists(st.one_of(touches, crowds), min_size=1, max_size=6))
+@given(st.lists(st.one_of(small_batches, large_batches), min_size=1, max_size=6))
 def test_the_last_batch_is_reached(batches):
-    """When all that is due is worked off, in rounds as the recounter takes it, the last batch is counted."""
-    ledger = DirtyBuckets()
+    """When all due work is done, in rounds as the recounter does it, the last batch is counted."""
+    buckets = DirtyBuckets()
     for pairs in batches:
-        ledger.batch_stored(touched(pairs))
+        buckets.batch_stored(dirtied(pairs))
     if any(batches):
-        assert ledger.counted_through() < len(batches)
+        assert buckets.counted_through() < len(batches)
     rounds = 0
-    while ledger.due() != (0, 0, 0):
+    while buckets.due() != (0, 0, 0):
         rounds += 1
         assert rounds < 1_000
-        for take in (lambda: ledger.take_live_minutes(15), lambda: ledger.take_backfill_minutes(60)):
+        for take in (lambda: buckets.take_live_minutes(15), lambda: buckets.take_backfill_minutes(60)):
             if (minutes_due := take()) is not None:
-                ledger.minutes_recounted(minutes_due)
-        for days_due in (ledger.take_days(1), ledger.take_procedures(1)):
+                buckets.minutes_recounted(minutes_due)
+        for days_due in (buckets.take_days(1), buckets.take_procedures(1)):
             if days_due is not None:
-                ledger.days_recounted(days_due)
-    assert ledger.counted_through() == len(batches)
+                buckets.days_recounted(days_due)
+    assert buckets.counted_through() == len(batches)
 
 
 def test_a_crash_holds_back_only_what_it_lost():
-    """Work that is never given back keeps its batch and all later ones unacknowledged; earlier ones go on."""
-    ledger = DirtyBuckets()
-    ledger.batch_stored(touched([(1, 28_401_000)]))
-    first = ledger.take_live_minutes(15)
-    ledger.batch_stored(touched([(1, 28_403_000)]))
-    assert ledger.take_live_minutes(15) is not None, "this one is lost"
+    """Unfinished work keeps its batch and all later ones unacknowledged, and no earlier one."""
+    buckets = DirtyBuckets()
+    buckets.batch_stored(dirtied([(1, 28_401_000)]))
+    first = buckets.take_live_minutes(15)
+    buckets.batch_stored(dirtied([(1, 28_403_000)]))
+    assert buckets.take_live_minutes(15) is not None, "this one is lost"
     assert first is not None
-    ledger.minutes_recounted(first)
-    while (work := ledger.take_days(400)) is not None or (work := ledger.take_procedures(400)) is not None:
-        ledger.days_recounted(work)
-    assert ledger.counted_through() == 1
+    buckets.minutes_recounted(first)
+    while (work := buckets.take_days(400)) is not None or (work := buckets.take_procedures(400)) is not None:
+        buckets.days_recounted(work)
+    assert buckets.counted_through() == 1
 
 
-def test_touching_while_under_recount_makes_it_due_again():
+def test_a_minute_dirtied_during_its_recount_is_due_again():
     """A batch stored while its minute is being recounted may have been missed: the minute is due again."""
-    ledger = DirtyBuckets()
-    ledger.batch_stored(touched([(1, 28_401_000)]))
-    work = ledger.take_live_minutes(15)
-    ledger.batch_stored(touched([(1, 28_401_000)]))
+    buckets = DirtyBuckets()
+    buckets.batch_stored(dirtied([(1, 28_401_000)]))
+    work = buckets.take_live_minutes(15)
+    buckets.batch_stored(dirtied([(1, 28_401_000)]))
     assert work is not None
-    ledger.minutes_recounted(work)
-    assert ledger.due()[0] == 1
-    assert ledger.counted_through() == 0
+    buckets.minutes_recounted(work)
+    assert buckets.due()[0] == 1
+    assert buckets.counted_through() == 0
 
 
 @settings(max_examples=examples(300))
-@given(st.one_of(touches, crowds))
-def test_touched_hours_name_every_minute_and_agency(pairs):
-    """An hour's bits are its touched minutes, its agencies those of its events, or None when they are too many."""
-    found = touched(pairs)
+@given(st.one_of(small_batches, large_batches))
+def test_dirty_hours_hold_every_minute_and_agency(pairs):
+    """The bits of an hour are its dirty minutes; its agencies are those of its events, or None when there are too many."""
+    found = dirtied(pairs)
     assert set(found) == {minute // 60 for _, minute in pairs}
-    for hour, touch in found.items():
-        assert {hour * 60 + bit for bit in range(60) if touch.minutes >> bit & 1} == {m for _, m in pairs if m // 60 == hour}
+    for hour, content in found.items():
+        assert {hour * 60 + bit for bit in range(60) if content.minutes >> bit & 1} == {m for _, m in pairs if m // 60 == hour}
         members = {agency for agency, minute in pairs if minute // 60 == hour}
-        assert touch.agencies == (members if len(members) <= 64 else None)
+        assert content.agencies == (members if len(members) <= 64 else None)

@@ -74,7 +74,7 @@ class CrashError(Exception):
 
 
 class Kafka:
-    """Two partitions, their committed offsets, and who reads them in which assignment."""
+    """Two partitions, their committed offsets, and their assignments."""
 
     def __init__(self):
         self.log = {partition: [] for partition in PARTITIONS}
@@ -106,7 +106,7 @@ class Kafka:
             return Fetch(TOPIC, partition, [MemoryBatch(first, values)], len(values), 1, (epoch, first, values), epoch)
 
     def acknowledge(self, fetch):
-        """Commit the unbroken run of acknowledged fetches; one of an older assignment is left out."""
+        """Commit the unbroken run of acknowledged fetches; ignore fetches of an older assignment."""
         with self.guard:
             epoch, first, values = fetch.receipt
             if epoch != self.epoch[fetch.partition]:
@@ -118,13 +118,13 @@ class Kafka:
 
 
 def assert_counted(store, fetch):
-    """Everything in ``fetch`` is kept, and every event of it is in all of its tallies."""
+    """Every message of ``fetch`` is stored or dead-lettered, and every event of it is in all of its tallies."""
     _, first, values = fetch.receipt
     with store.guard:
         for offset, value in enumerate(values, start=first):
             event = EVENT_OF.get(value)
             if event is None or event.event_id in store.cursed:
-                assert (TOPIC, fetch.partition, offset) in store.letters, "acknowledged and set aside nowhere"
+                assert (TOPIC, fetch.partition, offset) in store.letters, "acknowledged, but neither stored nor dead-lettered"
                 continue
             key, day = key_of(event), civil_day(event.occurred_at)
             assert key in store.kept, "acknowledged before it was stored"
@@ -134,7 +134,7 @@ def assert_counted(store, fetch):
 
 
 def assert_limit_is_right(store, kafka):
-    """Whoever begins at a committed offset, or at any checkpoint, counts on from the refusals that stand before it."""
+    """A worker that starts at a committed offset, or at any checkpoint, continues with the refusals before it."""
     for partition, log in kafka.log.items():
         refused = [EVENT_OF.get(value) is None or EVENT_OF[value].event_id in store.cursed for value in log]
         for begin in {kafka.committed[partition], *(offset + 1 for offset in store.checkpoints[TOPIC, partition])}:
@@ -148,7 +148,7 @@ def assert_limit_is_right(store, kafka):
 
 
 def assert_exact(store, kafka):
-    """Every tally equals the distinct events, and every message that is no event is kept once, whole."""
+    """Every tally equals the distinct events, and every other message is stored once, as a whole dead letter."""
     sent = {key_of(EVENT_OF[value]): EVENT_OF[value] for log in kafka.log.values() for value in log if value in EVENT_OF}
     kept = {key: event for key, event in sent.items() if event.event_id not in store.cursed}
     assert store.kept == kept
@@ -174,7 +174,7 @@ def assert_exact(store, kafka):
 
 
 class Worker:
-    """One life of a worker: the steps of the ingest, run one by one."""
+    """One run of a worker: the steps of the ingest, called one by one."""
 
     def __init__(self, machine):
         self.kafka, self.store, self.alive = machine.kafka, machine.store, True
@@ -216,7 +216,7 @@ class Worker:
         return any(self.steps.dirty_buckets.due())
 
     def work(self):
-        """Do everything there is to do."""
+        """Do all work there is."""
         while self.fetched:
             self.store_next()
         while self.has_due():
@@ -229,7 +229,7 @@ values_ = st.lists(st.one_of(st.sampled_from(MESSAGES[:6]), st.sampled_from(MESS
 
 
 class ExactnessMachine(RuleBasedStateMachine):
-    """Produce, fetch, store, recount, crash, hand over, wake the dead - in any order."""
+    """Produce, fetch, store, recount, crash, rebalance, wake zombies, in any order."""
 
     @initialize()
     def begin(self):
@@ -255,7 +255,7 @@ class ExactnessMachine(RuleBasedStateMachine):
                 raise CrashError
 
     def attempt(self, number, action, fault, intruder=None):
-        """Run a step of worker ``number``; when it crashes, another life begins at the committed offsets."""
+        """Run a step of worker ``number``; when it crashes, a new worker starts at the committed offsets."""
         self.countdown, self.intruder = fault, intruder
         try:
             action()
@@ -273,7 +273,7 @@ class ExactnessMachine(RuleBasedStateMachine):
 
     @rule(partition=st.sampled_from(PARTITIONS), values=values_, most=st.integers(1, 6))
     def arrive(self, partition, values, most):
-        """Messages are produced, and some of what is unread is fetched."""
+        """Messages are produced, and some unread ones are fetched."""
         self.kafka.log[partition] += values
         self.workers[self.owner[partition]].fetch(partition, most)
 
@@ -307,7 +307,7 @@ class ExactnessMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.with_due())
     @rule(data=st.data(), tier=st.sampled_from(["minutes", "days", "procedures", "all"]), values=values_, fault=faults)
     def race(self, data, tier, values, fault):
-        """Between the reading and the writing of a recount the other worker stores and recounts what it has, and more."""
+        """Between the read and the write of a recount, the other worker stores and recounts all it has, and new messages."""
         number = data.draw(st.sampled_from(self.with_due()))
         other = self.workers[1 - number]
         for partition in PARTITIONS:
@@ -328,14 +328,14 @@ class ExactnessMachine(RuleBasedStateMachine):
 
     @rule(number=st.integers(0, 1))
     def freeze(self, number):
-        """A worker is stopped so long that its partitions go to a new one; it may wake up later."""
+        """A worker is suspended so long that its partitions go to a new one; it may wake up later."""
         self.zombies.append(self.workers[number])
         self.restart(number)
 
     @precondition(lambda self: self.zombies)
     @rule()
     def wake_zombie(self):
-        """A zombie goes on with what it had; whatever it acknowledges counts for nothing."""
+        """A zombie continues with what it had; its acknowledgements are ignored."""
         self.zombies.pop().work()
 
     @invariant()
@@ -360,7 +360,7 @@ class ExactnessMachine(RuleBasedStateMachine):
                 assert_counted(self.store, Fetch(TOPIC, partition, [], 0, 0, (0, 0, values)))
 
     def teardown(self):
-        """With no more faults everything is committed, and everything is exact."""
+        """Without further faults everything is committed, and every tally is exact."""
         if not hasattr(self, "kafka"):
             return
         self.countdown = self.intruder = None
@@ -385,7 +385,7 @@ TestExactness.settings = settings(max_examples=examples(120), stateful_step_coun
 
 @pytest.mark.parametrize("tier", ["minutes", "days", "procedures"])
 def test_a_slow_recount_undoes_no_faster_one(tier):
-    """A recount that read before another worker stored, and wrote after that one had acknowledged, takes nothing back."""
+    """A recount that read before another worker stored, and wrote after that worker acknowledged, undoes nothing."""
     machine = ExactnessMachine()
     machine.begin()
     slow, fast = machine.workers
@@ -403,8 +403,8 @@ def test_a_slow_recount_undoes_no_faster_one(tier):
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_with_real_threads(seed):  # noqa: C901 - one story: lives of a worker, one after the other
-    """The threads of the delivery, ended by a fault again and again and never waited for, end with every tally exact."""
+def test_with_real_threads(seed):  # noqa: C901 - one scenario: a worker that restarts many times
+    """When faults end the threads again and again, without waiting for them, every tally is exact in the end."""
     chance = random.Random(seed)
     kafka = Kafka()
     for log in kafka.log.values():

@@ -1,4 +1,4 @@
-"""Matching a layout is reading the message: nothing that is not that JSON object matches, and no value changes."""
+"""A message that matches a template is read as JSON reads it: no other message matches, and no value changes."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ PIECES = (b"", b'"', b'""', b"\\", b'\\"', b",", b":", b"}", b"0", b"00", b"7", 
 
 
 @st.composite
-def layouts(draw):
-    """How a serialiser lays out its messages: names in an order, spaces, what is sent as null."""
+def templates(draw):
+    """How a serialiser writes its messages: order of the names, spaces, names that are null."""
     names = draw(st.permutations([*TEXTS, *NUMBERS, "extra", "note.vi"]))[: draw(st.integers(3, 8))]
     nulls = {name for name in names if draw(st.integers(0, 9)) == 0}
     gaps = [draw(st.sampled_from(["", "", " ", "  "])) for _ in range(4)]
     return names, nulls, gaps
 
 
-def write(layout, draw):
-    """One message of the layout with values of its own."""
-    names, nulls, (lead, before, behind, trail) = layout
+def write(template, draw):
+    """One message with random values."""
+    names, nulls, (lead, before, after, trail) = template
     members = []
     for name in names:
         if name in nulls:
@@ -40,14 +40,14 @@ def write(layout, draw):
             value = str(draw(st.integers(0, 99)))
         else:
             value = f'"{draw(PLAIN)}"'
-        members.append(f'{lead}"{name}"{before}:{behind}{value}{trail}')
+        members.append(f'{lead}"{name}"{before}:{after}{value}{trail}')
     return ("{" + ",".join(members) + "}").encode()
 
 
 @st.composite
-def crowds(draw):
-    """Messages of a few layouts, and some that were damaged in one place."""
-    kinds = draw(st.lists(layouts(), min_size=1, max_size=3))
+def batches(draw):
+    """Messages with a few templates, some of them damaged in one place."""
+    kinds = draw(st.lists(templates(), min_size=1, max_size=3))
     values = [write(draw(st.sampled_from(kinds)), draw) for _ in range(draw(st.integers(1, 14)))]
     for _ in range(draw(st.integers(0, 3))):
         values.insert(draw(st.integers(0, len(values))), damaged(draw(st.sampled_from(values)), draw))
@@ -55,7 +55,7 @@ def crowds(draw):
 
 
 def damaged(value, draw):
-    """One place of a message changed, cut, doubled or stretched."""
+    """A message with one range of bytes changed, removed, doubled or extended."""
     at = draw(st.integers(0, len(value)))
     to = draw(st.integers(at, min(len(value), at + 6)))
     piece = draw(
@@ -65,20 +65,20 @@ def damaged(value, draw):
 
 
 def fresh():
-    """One that has learnt nothing yet."""
+    """Templates without any inferred yet."""
     return MessageTemplates(texts=TEXTS, numbers=NUMBERS, required=())
 
 
 @settings(max_examples=examples(600))
-@given(crowds())
+@given(batches())
 @example([b'{"status":1}', b'{"status":07}', b'{"status":7 }', b'{"status":}', b'{"status":123}'])
 @example([b'{"event_id":"a","status":1}', b'{"event_id":"a\\","status":1}', b'{"event_id":"a\n","status":1}'])
 @example([b'{"event_id":"a"}', b'{"event_id":"\xc3"}', b'{"event_id":"\xc3\xa0"}', b'{"event_id":"b"}{"event_id":"c"}'])
 @example([b'{"event_id":"a"}', b"", b'{"event_id":"b"}', None, b'{"event_id":"c"}'])
 def test_what_matches_reads_as_json_reads_it(values):
-    """Every message is matched once or left over; a matched one is JSON with exactly the values found."""
+    """Every message is matched once or left over; a matched message is JSON with exactly the values found."""
     found = fresh()
-    for _ in range(2):  # the second time with what was learnt
+    for _ in range(2):  # the second time with the inferred templates
         groups, rest = found.split(values)
         places = np.concatenate([rest, *(group.positions for group in groups)])
         assert sorted(places.tolist()) == list(range(len(values)))
@@ -94,8 +94,8 @@ def test_what_matches_reads_as_json_reads_it(values):
 
 @settings(max_examples=examples(300))
 @given(st.data())
-def test_a_damaged_message_among_its_like_is_judged_alone(data):
-    """Whatever was done to one message, its neighbours of the same layout are events, and it is what the judge says."""
+def test_a_damaged_message_harms_no_intact_one(data):
+    """A damaged message gets the validator's verdict; its intact neighbours with the same template are events."""
     fields = data.draw(sound_fields())
     sound = json.dumps(fields, ensure_ascii=False, separators=data.draw(st.sampled_from([(",", ":"), (", ", ": ")]))).encode()
     values = [sound] * 5
@@ -105,7 +105,7 @@ def test_a_damaged_message_among_its_like_is_judged_alone(data):
 
 
 def test_messages_of_many_portals_are_all_matched():
-    """Blocks larger than one, of several layouts in turns: nothing is left to the parser."""
+    """More than one block of messages with several alternating templates: no message is left to the parser."""
     values = []
     for number in range(30_000):
         names = (("status", "channel"), ("channel", "status"), ("status", "portal_id"))[number % 3]
@@ -116,20 +116,20 @@ def test_messages_of_many_portals_are_all_matched():
     assert [group.column("portal_id")[7].as_py() for group in groups if group.column("portal_id") is not None] == ["23"]
 
 
-def test_an_unlearnable_message_in_front_hides_no_layout():
-    """One sender of what cannot be learnt must not keep the layouts of all others from being learnt."""
+def test_an_irregular_message_hides_no_template():
+    """A message without a template at the front does not keep the templates of others from being inferred."""
     odd, even = b'{"status":1,"event_id":true}', b'{"status":1,"event_id":"A"}'
     _, rest = fresh().split([odd] + [even] * 999)
     assert rest.tolist() == [0]
 
 
-def test_a_layout_without_what_is_required_is_not_learnt():
-    """Messages that cannot be events are no business of the fast path."""
+def test_a_template_without_required_fields_is_not_used():
+    """Messages that cannot be events are left to the parser."""
     found = MessageTemplates(texts=TEXTS, numbers=NUMBERS, required=("event_id",))
     assert found.split([b'{"status":1}'] * 5)[1].tolist() == [0, 1, 2, 3, 4]
 
 
-def test_what_is_no_flat_object_has_no_layout():
+def test_only_flat_objects_have_a_template():
     """Only flat objects of plain texts, small numbers and nulls can be matched."""
     for message in (
         b"",

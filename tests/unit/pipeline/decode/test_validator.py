@@ -1,4 +1,4 @@
-"""The judge: the whole contract of a message, fault by fault."""
+"""The validator: the contract of a message, fault by fault."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from domain.periods import LAST_INSTANT
 from pipeline.decode.validator import EventValidator
 from tests.factories import LATEST, a_message
 
-#: A message for every reason that a message can have by its content, and a word that its explanation must hold.
+#: A message for every reason that a message can have by its content, and a text that its detail must contain.
 FAULTS = {
     Reason.EMPTY: (None, "no content"),
     Reason.TOO_LARGE: (b"x" * 65_537, "65537 bytes"),
@@ -40,18 +40,18 @@ FAULTS = {
 
 
 @pytest.fixture(scope="module")
-def judge(registry):
-    """The judge over the packaged registry."""
+def validator(registry):
+    """The validator over the packaged registry."""
     return EventValidator(registry)
 
 
 @pytest.mark.parametrize("reason", list(FAULTS))
-def test_every_reason_has_its_message(judge, reason):
-    """Each reason of the closed list is given for its own fault, with a sentence that names the place."""
+def test_every_reason_has_its_message(validator, reason):
+    """Each reason of the closed list is given for its own fault, with a detail that names the field."""
     value, word = FAULTS[reason]
-    refusal = judge.validate(value, latest=LATEST)
-    assert refusal.reason is reason
-    assert word in refusal.detail
+    rejection = validator.validate(value, latest=LATEST)
+    assert rejection.reason is reason
+    assert word in rejection.detail
 
 
 def test_no_reason_is_forgotten():
@@ -69,17 +69,17 @@ def test_no_reason_is_forgotten():
         "9999-12-31 23:59Z",
     ],
 )
-def test_a_time_at_the_end_of_the_calendar_lies_in_the_future(judge, text):
-    """The last moments that a time can name, used for "no end date", are refused as in the future like any other."""
-    refusal = judge.validate(a_message(occurred_at=text), latest=LATEST)
-    assert refusal.reason is Reason.IN_THE_FUTURE
+def test_a_time_at_the_end_of_the_calendar_lies_in_the_future(validator, text):
+    """The last representable times, which some systems use for "no end date", are rejected as in the future."""
+    rejection = validator.validate(a_message(occurred_at=text), latest=LATEST)
+    assert rejection.reason is Reason.IN_THE_FUTURE
 
 
-def test_no_event_lies_beyond_the_days_that_tallies_can_hold(judge):
-    """Whatever tolerance is set, an event later than the last day of the tally tables is in the future."""
+def test_no_event_lies_beyond_the_days_that_tallies_can_hold(validator):
+    """At any tolerance, an event later than the last day of the tally tables is in the future."""
     latest = dt.datetime(2130, 1, 1, tzinfo=dt.UTC)
-    inside = judge.validate(a_message(occurred_at="2106-02-06T23:59:59.999+07:00"), latest=latest)
-    outside = judge.validate(a_message(occurred_at="2106-02-07T00:00:00.000+07:00"), latest=latest)
+    inside = validator.validate(a_message(occurred_at="2106-02-06T23:59:59.999+07:00"), latest=latest)
+    outside = validator.validate(a_message(occurred_at="2106-02-07T00:00:00.000+07:00"), latest=latest)
     assert inside.occurred_at == LAST_INSTANT
     assert outside.reason is Reason.IN_THE_FUTURE
 
@@ -94,7 +94,7 @@ class BrokenRegistry(AgencyRegistry):
 
 
 def broken(error):
-    """A judge that fails with ``error`` on every message that comes as far as its agency."""
+    """A validator that fails with ``error`` when it looks up the agency of a message."""
     registry = BrokenRegistry(AgencyRegistry.packaged())
     registry.error = error
     return EventValidator(registry)
@@ -116,42 +116,42 @@ class _UnreadableError(Exception):
     ],
 )
 def test_an_unforeseen_error_refuses_its_message(error, words):
-    """A fault of the program that one message brings to light is a refusal of that message, with the place and a short text."""
-    refusal = broken(error).validate(a_message(), latest=LATEST)
-    assert refusal.reason is Reason.UNFORESEEN
-    assert words in refusal.detail
-    assert refusal.detail.isascii()
-    assert refusal.detail.isprintable()
-    assert len(refusal.detail) < 500
+    """An error of the program that one message causes is a rejection of this message, with the place and a short text."""
+    rejection = broken(error).validate(a_message(), latest=LATEST)
+    assert rejection.reason is Reason.UNFORESEEN
+    assert words in rejection.detail
+    assert rejection.detail.isascii()
+    assert rejection.detail.isprintable()
+    assert len(rejection.detail) < 500
 
 
 @pytest.mark.parametrize("error", [MemoryError(), InvariantError("counted twice")])
 def test_an_error_of_the_process_is_no_refusal(error):
-    """No memory and a broken invariant are no fault of the message that happens to be judged: they stop the worker."""
+    """Lack of memory and a broken invariant are not the message's fault: they stop the worker."""
     with pytest.raises(type(error)):
         broken(error).validate(a_message(), latest=LATEST)
 
 
-def test_an_explanation_never_repeats_what_it_cannot_show(judge):
-    """Line breaks and long texts of a message do not reach an explanation."""
-    refusal = judge.validate(a_message(portal_id="\n\x1b[2J" + "ế" * 5_000), latest=LATEST)
-    assert refusal.reason is Reason.BAD_PORTAL_ID
-    assert len(refusal.detail) < 400
-    assert refusal.detail.isascii()
-    assert refusal.detail.isprintable()
+def test_the_detail_is_short_and_printable(validator):
+    """Line breaks and long texts of a message do not appear in the detail."""
+    rejection = validator.validate(a_message(portal_id="\n\x1b[2J" + "ế" * 5_000), latest=LATEST)
+    assert rejection.reason is Reason.BAD_PORTAL_ID
+    assert len(rejection.detail) < 400
+    assert rejection.detail.isascii()
+    assert rejection.detail.isprintable()
 
 
-def test_the_order_of_checks_is_fixed(judge):
-    """A message with several faults gets the first one's reason, field by field, then validity, then the future."""
+def test_the_order_of_checks_is_fixed(validator):
+    """A message with several faults gets the reason of the first: fields in order, then the future, then the agency."""
     value = a_message(event_id="x", status=0, occurred_at="x", agency_code="?")
-    assert judge.validate(value, latest=LATEST).reason is Reason.BAD_EVENT_ID
+    assert validator.validate(value, latest=LATEST).reason is Reason.BAD_EVENT_ID
     future = a_message(agency_code="H17", occurred_at="2030-01-01T00:00:00Z", portal_id=" ")
-    assert judge.validate(future, latest=LATEST).reason is Reason.BAD_PORTAL_ID
+    assert validator.validate(future, latest=LATEST).reason is Reason.BAD_PORTAL_ID
 
 
-def test_an_event_with_everything(judge):
+def test_an_event_with_everything(validator):
     """All fields arrive, the time in UTC and whole milliseconds, unknown fields left out."""
-    event = judge.validate(
+    event = validator.validate(
         a_message(
             occurred_at="2024-01-02T08:30:00.123999+07:00",
             legacy_level=4,
@@ -167,10 +167,10 @@ def test_an_event_with_everything(judge):
     assert "nobody" not in repr(event)
 
 
-def test_left_out_and_null_are_the_same(judge):
-    """An optional field that is null was not sent."""
+def test_left_out_and_null_are_the_same(validator):
+    """An optional field that is null counts as not sent."""
     null, left_out = (
-        judge.validate(
+        validator.validate(
             a_message(event_id="00000000-0000-0000-0000-000000000009", dossier_code="H17-240102-0001", **fields), latest=LATEST
         )
         for fields in ({"legacy_level": None, "returned_by": None, "portal_id": None}, {})
@@ -185,24 +185,24 @@ def test_left_out_and_null_are_the_same(judge):
         *("000.00.01.H26-260930-0012", "000.00.00.H05-260818-0001", "G09.20-20260609-0092637", "H55.242-250101-0001"),
     ],
 )
-def test_dossier_codes_seen_in_use(judge, code):
+def test_dossier_codes_seen_in_use(validator, code):
     """The codes that public systems print are accepted."""
-    assert isinstance(judge.validate(a_message(dossier_code=code), latest=LATEST), DossierEvent)
+    assert isinstance(validator.validate(a_message(dossier_code=code), latest=LATEST), DossierEvent)
 
 
 @pytest.mark.parametrize(
     "code", ["1.001612", "1.001612.000.00.00.H19", "H17-240102-001", "h17-240102-0001", "H17-2401021-0001", "H17-240102-0001\n"]
 )
-def test_other_codes_are_none(judge, code):
+def test_other_codes_are_none(validator, code):
     """Procedure codes and malformed dossier codes are refused."""
-    assert judge.validate(a_message(dossier_code=code), latest=LATEST).reason is Reason.BAD_DOSSIER_CODE
+    assert validator.validate(a_message(dossier_code=code), latest=LATEST).reason is Reason.BAD_DOSSIER_CODE
 
 
-def test_the_same_message_is_judged_alike_however_deep_the_caller_stands(judge):
-    """A message's verdict depends on the message alone, not on how many frames stand above the judge."""
+def test_the_verdict_does_not_depend_on_the_depth_of_the_stack(validator):
+    """The verdict depends on the message alone, not on the number of stack frames of the caller."""
     nested = a_message()[:-1] + b', "x": ' + b"[" * 700 + b"]" * 700 + b"}"
 
     def deeper(frames):
-        return judge.validate(nested, latest=LATEST) if frames == 0 else deeper(frames - 1)
+        return validator.validate(nested, latest=LATEST) if frames == 0 else deeper(frames - 1)
 
     assert type(deeper(600)) is type(deeper(0))

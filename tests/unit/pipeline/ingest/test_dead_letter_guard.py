@@ -1,4 +1,4 @@
-"""The guard of the dead-letter limit: in which order batches are judged."""
+"""The guard of the dead-letter limit: in which order batches are checked."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from tests.factories import LATEST, TOPIC
 from tests.fakes import MemoryStore
 
 
-def test_a_batch_waits_until_all_before_it_are_judged():
-    """Whichever batch is stored first, each is judged after those before it; one that waits when the worker stops is left."""
+def test_a_batch_waits_until_all_before_it_are_finished():
+    """Whichever batch is stored first, each is checked after the earlier ones; a stop ends the wait."""
     store, stopping = MemoryStore(), threading.Event()
     guard = DeadLetterGuard(DeadLetterLimit(0, 0, 0), store, retrying=StorageRetry(ManualClock(LATEST)), stopping=stopping)
     first, second = (guard.batch(number, [AssignedPart((TOPIC, 0), 2 * number, 2, 1)], [0, 1], []) for number in range(2))
-    stopping.set()  # nobody waits: who must is told so at once
+    stopping.set()  # a batch that must wait raises at once
     with pytest.raises(StoppedError):
         second.begin()
     first.begin()

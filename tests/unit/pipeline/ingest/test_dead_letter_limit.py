@@ -1,4 +1,4 @@
-"""When a worker stops because too much is set aside."""
+"""When a worker stops because there are too many dead letters."""
 
 from __future__ import annotations
 
@@ -15,38 +15,38 @@ NOTHING = PartitionCount()
 
 
 def refused_in(verdicts):
-    """Positions of the refused."""
+    """Positions of the refused messages."""
     return [position for position, refused in enumerate(verdicts) if refused]
 
 
-def judge(limit, batches, count=NOTHING, offset=0):
-    """The number of batches until the limit says stop, what it says, and the count after those before."""
+def check(limit, batches, count=NOTHING, offset=0):
+    """The number of batches before the limit is exceeded, the problem, and the count after these batches."""
     for number, batch in enumerate(batches):
-        judgement = BatchLimitCheck(limit, [Part(ONE, offset, len(batch))], refused_in(batch), {ONE: count})
-        excess = judgement.decide(len(batch))
+        limit_check = BatchLimitCheck(limit, [Part(ONE, offset, len(batch))], refused_in(batch), {ONE: count})
+        excess = limit_check.decide(len(batch))
         if excess is not None:
             return number, excess.problem, count
-        count = judgement.counted()[ONE]
+        count = limit_check.counted()[ONE]
         offset += len(batch)
     return None, "", count
 
 
 @given(BATCHES, st.integers(1, 20))
 def test_a_run_stops_wherever_the_batches_are_cut(batches, most):
-    """The consecutive limit stops in exactly the batch in which the run of refusals first reaches it."""
+    """The consecutive limit is exceeded in exactly the batch in which the run of refusals reaches it."""
     run, expected = 0, None
     for number, batch in enumerate(batches):
         for refused in batch:
             run = run + 1 if refused else 0
             if run >= most and expected is None:
                 expected = number
-    stopped, _, _ = judge(DeadLetterLimit(most, 0, 0), batches)
+    stopped, _, _ = check(DeadLetterLimit(most, 0, 0), batches)
     assert stopped == expected
 
 
 @given(BATCHES, st.floats(0.01, 0.99), st.integers(1, 30))
 def test_a_share_is_taken_over_the_latest_messages(batches, most, window):
-    """The ratio limit looks at the fewest latest batches that hold the window, and at nothing before it is filled."""
+    """The ratio limit covers the fewest latest batches that fill the window; before that it is never exceeded."""
     seen, expected = [], None
     for number, batch in enumerate(batches):
         if batch:
@@ -58,19 +58,19 @@ def test_a_share_is_taken_over_the_latest_messages(batches, most, window):
                 break
         if batch and len(latest) >= window and sum(latest) / len(latest) > most and expected is None:
             expected = number
-    stopped, _, _ = judge(DeadLetterLimit(0, most, window), batches)
+    stopped, _, _ = check(DeadLetterLimit(0, most, window), batches)
     assert stopped == expected
 
 
 @given(BATCHES)
 def test_zero_never_stops(batches):
-    """A limit of 0 is no limit."""
-    assert judge(DeadLetterLimit(0, 0, 0), batches)[:2] == (None, "")
-    assert judge(DeadLetterLimit(0, 0, 5), batches)[:2] == (None, "")
+    """0 switches a limit off."""
+    assert check(DeadLetterLimit(0, 0, 0), batches)[:2] == (None, "")
+    assert check(DeadLetterLimit(0, 0, 5), batches)[:2] == (None, "")
 
 
 @given(st.lists(st.lists(st.sampled_from([GOOD, BAD]), max_size=12), min_size=1, max_size=6), st.integers(1, 12))
-def test_interleaved_partitions_are_judged_each_by_itself(batches, most):
+def test_interleaved_partitions_are_counted_separately(batches, most):
     """Messages of another partition between two refusals neither end a run nor lengthen it."""
     limit = DeadLetterLimit(most, 0, 0)
     mixed = [(partition, number, batch) for number, batch in enumerate(batches) for partition in (ONE, OTHER)]
@@ -81,14 +81,14 @@ def test_interleaved_partitions_are_judged_each_by_itself(batches, most):
             refused += [position + at for at in refused_in(batch)]
         position += len(batch)
     excess = BatchLimitCheck(limit, parts, refused, {ONE: NOTHING, OTHER: NOTHING}).decide(position)
-    alone = judge(limit, [[refused for batch in batches for refused in batch]])[0]
+    alone = check(limit, [[refused for batch in batches for refused in batch]])[0]
     assert (excess is None) == (alone is None)
     assert excess is None or excess.partition == ONE
 
 
 @given(st.lists(st.sampled_from([GOOD, BAD]), max_size=40), st.lists(st.booleans(), min_size=40, max_size=40), st.integers(1, 9))
 def test_who_refuses_does_not_matter(verdicts, by_storage, most):
-    """Refusals of the storage, told one by one, make the same run and the same count as those of the decoder."""
+    """Refusals of the storage, reported one by one, make the same run and the same count as those of the decoder."""
     limit = DeadLetterLimit(most, 0.4, 10)
     together = BatchLimitCheck(limit, [Part(ONE, 0, len(verdicts))], refused_in(verdicts), {ONE: NOTHING})
     expected = together.decide(len(verdicts))
@@ -105,16 +105,16 @@ def test_who_refuses_does_not_matter(verdicts, by_storage, most):
 
 
 def test_a_limit_that_is_exceeded_for_certain_stops_early():
-    """The run, and the share that no further good message can bring down, are known before the batch is decided."""
+    """A run, and a share that further good messages cannot lower enough, exceed the limit before the whole batch is decided."""
     parts = [Part(ONE, 0, 1_000)]
-    judgement = BatchLimitCheck(DeadLetterLimit(5, 0, 0), parts, [], {ONE: NOTHING})
-    assert [judgement.decide(at + 1, [at]) is None for at in range(5)] == [True] * 4 + [False]
-    judgement = BatchLimitCheck(DeadLetterLimit(0, 0.01, 1_000), parts, [], {ONE: NOTHING})
-    assert [judgement.decide(2 * at + 1, [2 * at]) is None for at in range(11)] == [True] * 10 + [False]
+    limit_check = BatchLimitCheck(DeadLetterLimit(5, 0, 0), parts, [], {ONE: NOTHING})
+    assert [limit_check.decide(at + 1, [at]) is None for at in range(5)] == [True] * 4 + [False]
+    limit_check = BatchLimitCheck(DeadLetterLimit(0, 0.01, 1_000), parts, [], {ONE: NOTHING})
+    assert [limit_check.decide(2 * at + 1, [2 * at]) is None for at in range(11)] == [True] * 10 + [False]
 
 
 def test_the_count_goes_on_from_what_was_counted_before():
-    """A run that was counted before is continued; a good message ends it."""
+    """A run continues from the count before the batch; a good message ends it."""
     before = {ONE: PartitionCount(run=9)}
     excess = BatchLimitCheck(DeadLetterLimit(10, 0, 0), [Part(ONE, 50, 5)], [0], before).decide(5)
     assert excess.problem == "10 messages in a row were refused, the limit is 10"
@@ -123,26 +123,26 @@ def test_the_count_goes_on_from_what_was_counted_before():
 
 
 def test_what_was_accepted_is_not_counted():
-    """Messages below the accepted offset count in no limit, and with them goes what was counted before."""
+    """Messages below the accepted offset count in no limit, and the count before them is dropped."""
     limit, full = DeadLetterLimit(10, 0.5, 20), Window(((20, 10),))
     before = {ONE: PartitionCount(9, full, accepted_until=108)}
-    judgement = BatchLimitCheck(limit, [Part(ONE, 100, 10)], range(10), before)
-    assert judgement.decide(10) is None
-    assert judgement.counted() == {ONE: PartitionCount(2, Window(((2, 2),)), 108)}
+    limit_check = BatchLimitCheck(limit, [Part(ONE, 100, 10)], range(10), before)
+    assert limit_check.decide(10) is None
+    assert limit_check.counted() == {ONE: PartitionCount(2, Window(((2, 2),)), 108)}
     assert BatchLimitCheck(limit, [Part(ONE, 108, 1)], [0], before).decide(1).setting == "max_consecutive"
 
 
 def test_messages_that_will_not_be_acknowledged_are_not_counted():
     """A part that is not counted changes nothing of its partition."""
     before = {ONE: PartitionCount(9)}
-    judgement = BatchLimitCheck(DeadLetterLimit(10, 0, 0), [Part(ONE, 100, 5, counted=False)], range(5), before)
-    assert judgement.decide(5) is None
-    assert judgement.counted() == before
+    limit_check = BatchLimitCheck(DeadLetterLimit(10, 0, 0), [Part(ONE, 100, 5, counted=False)], range(5), before)
+    assert limit_check.decide(5) is None
+    assert limit_check.counted() == before
 
 
 @given(st.lists(st.tuples(st.integers(1, 500), st.floats(0, 1)), max_size=300))
 def test_a_window_stays_small(batches):
-    """However small the batches are, a window of 1,000 messages is kept in few groups and holds little more than its size."""
+    """However small the batches are, a window of 1,000 messages has few groups and holds few more messages than that."""
     window = Window()
     for messages, share in batches:
         window = window.extended(messages, int(messages * share), size=1_000)
@@ -153,7 +153,7 @@ def test_a_window_stays_small(batches):
 
 @pytest.mark.parametrize(("refused", "stops"), [(50_000, False), (50_001, True)])
 def test_more_than_half(refused, stops):
-    """Half of the window refused is still allowed, one more is not; the sentence names both figures."""
+    """Half of the window may be refused, one more message may not; the problem names both figures."""
     excess = BatchLimitCheck(DeadLetterLimit(0, 0.5, 100_000), [Part(ONE, 0, 100_000)], range(refused), {ONE: NOTHING}).decide(
         100_000
     )

@@ -1,4 +1,4 @@
-"""The delivery with its real threads: what is set aside, what stops it, what waits."""
+"""The ingest with its real threads: what becomes a dead letter, what stops it, what waits."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def until(condition, what):
 
 
 class Rig:
-    """A delivery over a store in memory, with what it acknowledged and how it failed."""
+    """A delivery over a store in memory, what it acknowledged and how it failed."""
 
     def __init__(self, store, decoder, settings=FAST, limit=NO_LIMIT):
         self.store = store
@@ -71,7 +71,7 @@ class Rig:
 
 @pytest.fixture
 def rig(registry):
-    """Make rigs; each is stopped at the end."""
+    """Creates rigs; each is stopped at the end."""
     rigs = []
 
     def make(store, limit=NO_LIMIT, **changes):
@@ -103,7 +103,7 @@ def test_good_and_bad_messages_are_stored_and_acknowledged(rig):
 
 
 def test_a_fetch_of_bad_messages_only(rig):
-    """Nothing but dead letters is acknowledged, too, once they are kept."""
+    """A fetch that holds only dead letters is acknowledged when they are stored."""
     store = MemoryStore()
     work = rig(store)
     work.offer("bad", b"{", b"[", None)
@@ -112,7 +112,7 @@ def test_a_fetch_of_bad_messages_only(rig):
 
 
 def test_an_empty_fetch(rig):
-    """A fetch without messages (control records only) is acknowledged, so that it holds nothing back."""
+    """A fetch without messages (control records only) is acknowledged, so that it does not block later ones."""
     work = rig(MemoryStore())
     work.offer("empty")
     work.offer("next", a_message())
@@ -120,7 +120,7 @@ def test_an_empty_fetch(rig):
 
 
 def test_refused_rows_are_halved_down_to_dead_letters(rig):
-    """Rows that the storage refuses are set aside one by one with the storage's words; every other row is stored."""
+    """Each row that the storage refuses becomes a dead letter with the storage's error; every other row is stored."""
     events = [an_event() for _ in range(100)]
     cursed = {events[number].event_id for number in (0, 33, 34, 99)}
     store = MemoryStore(cursed=cursed)
@@ -144,7 +144,7 @@ def test_refused_rows_are_halved_down_to_dead_letters(rig):
     ["insert_events", "insert_dead_letters", "recount_minutes", "roll_up_days", "recount_procedures", "insert_events:done"],
 )
 def test_an_unknown_error_stops_without_acknowledging(rig, step):
-    """An error that nobody knows stops the worker at any step; nothing of the batch is acknowledged or set aside for it."""
+    """An unknown error stops the worker at any step; nothing of the batch is acknowledged or dead-lettered because of it."""
     cause = Fatal("a table is missing")
     store = MemoryStore()
 
@@ -163,7 +163,7 @@ def test_an_unknown_error_stops_without_acknowledging(rig, step):
 
 
 class FaultyRegistry(AgencyRegistry):
-    """Answers for every agency but H05, which meets an error that nobody foresaw."""
+    """Answers for every agency but H05, which causes an unforeseen error."""
 
     def responsible(self, code, day):
         if code == "H05":
@@ -172,12 +172,12 @@ class FaultyRegistry(AgencyRegistry):
 
 
 def hidden(**changes):
-    """A message that the bulk path leaves to the judge: its number is escaped."""
+    """A message that the bulk path leaves to the validator: its date is a 29 February."""
     return a_message(dossier_code="H17-240229-0001", **changes)
 
 
-def test_an_unforeseen_error_sets_one_message_aside():
-    """An error in this program while one message is judged keeps that message as a dead letter; those beside it are counted."""
+def test_an_unforeseen_error_dead_letters_one_message():
+    """An error in this program while one message is validated makes it a dead letter; the messages beside it are counted."""
     store = MemoryStore()
     work = Rig(store, Decoder(FaultyRegistry.packaged()))
     try:
@@ -196,7 +196,7 @@ def test_an_unforeseen_error_sets_one_message_aside():
 
 
 def test_unforeseen_errors_count_for_the_limit():
-    """A fault of this program that every message brings to light stops the worker at the limit, like any other refusal."""
+    """An error of this program that every message causes stops the worker at the limit, like any other rejection."""
     store = MemoryStore()
     work = Rig(store, Decoder(FaultyRegistry.packaged()), limit=DeadLetterLimit(3, 0, 0))
     try:
@@ -229,7 +229,7 @@ def test_a_failing_bulk_decoder_is_reported(rig, monkeypatch):
 
 
 def test_refused_dead_letters_stop(rig):
-    """A dead letter that cannot be kept must not be lost: the worker stops."""
+    """A dead letter that cannot be stored must not be lost: the worker stops."""
     store = MemoryStore()
 
     def fault(at):
@@ -246,15 +246,15 @@ def test_refused_dead_letters_stop(rig):
 @pytest.mark.parametrize(
     "step", ["insert_events", "insert_dead_letters", "recount_minutes", "roll_up_days", "recount_procedures"]
 )
-def test_while_the_storage_is_away_nothing_is_acknowledged(rig, step):
-    """While any step is answered with Retryable the worker waits and says since when; then it goes on and ends exact."""
+def test_while_the_storage_is_unavailable_nothing_is_acknowledged(rig, step):
+    """While any step raises Retryable the worker waits and says since when; then it continues, and every tally is exact."""
     store, back = MemoryStore(), threading.Event()
     tried = []
 
     def fault(at):
         if at == step and not back.is_set():
             tried.append(at)
-            raise Retryable("away", retry_after=0.01)
+            raise Retryable("unavailable", retry_after=0.01)
 
     store.fault = fault
     work = rig(store)
@@ -269,13 +269,13 @@ def test_while_the_storage_is_away_nothing_is_acknowledged(rig, step):
     assert store.totals().tallied == 1
 
 
-def test_a_full_room_says_so(rig):
-    """Messages held in memory are counted until they are stored; a full room stops the fetching, and empties again."""
+def test_a_full_memory_budget_empties_again(rig):
+    """Messages in memory count until they are stored; a full budget stops the fetching, and empties again."""
     store, back = MemoryStore(), threading.Event()
 
     def fault(at):
         if at == "insert_events" and not back.is_set():
-            raise Retryable("away", retry_after=0.01)
+            raise Retryable("unavailable", retry_after=0.01)
 
     store.fault = fault
     work = rig(store, batch_rows=10, max_unstored_rows=40)
@@ -289,10 +289,12 @@ def test_a_full_room_says_so(rig):
     assert not work.delivery.budget.full
 
 
-def test_a_batch_of_bytes_may_fill_the_room_too(rig):
-    """Large messages fill the room before their number does."""
+def test_large_messages_fill_the_memory_budget(rig):
+    """Large messages fill the budget by their size before their number does."""
     store = MemoryStore()
-    store.fault = lambda at: (_ for _ in ()).throw(Retryable("away", retry_after=0.01)) if at == "insert_dead_letters" else None
+    store.fault = lambda at: (
+        (_ for _ in ()).throw(Retryable("unavailable", retry_after=0.01)) if at == "insert_dead_letters" else None
+    )
     work = rig(store, max_unstored_bytes=1 << 20)
     for number in range(17):
         work.offer(number, b"x" * 65_000)
@@ -300,7 +302,7 @@ def test_a_batch_of_bytes_may_fill_the_room_too(rig):
 
 
 def test_events_of_the_future_are_measured_by_the_wall_clock(rig):
-    """What is dated later than now plus the tolerance is set aside; what is within it is kept."""
+    """An event later than now plus the tolerance becomes a dead letter; an earlier one is stored."""
     store = MemoryStore()
     work = rig(store, future_tolerance_seconds=60.0)
     inside = a_message(occurred_at=(LATEST + dt.timedelta(seconds=60)).isoformat(timespec="milliseconds"))
@@ -313,7 +315,7 @@ def test_events_of_the_future_are_measured_by_the_wall_clock(rig):
 
 @pytest.mark.parametrize("step", ["insert_events", "recount_minutes", "roll_up_days", "recount_procedures"])
 def test_a_stop_leaves_the_rest_unacknowledged(rig, step):
-    """A stop while the storage is in the middle of a step acknowledges nothing that is not counted, and ends the threads."""
+    """A stop during a storage step acknowledges nothing that is not counted, and ends the threads."""
     store, reached, go_on = MemoryStore(), threading.Event(), threading.Event()
 
     def fault(at):
@@ -329,7 +331,7 @@ def test_a_stop_leaves_the_rest_unacknowledged(rig, step):
     assert not work.delivery.stop(grace=0), "a step that hangs is not waited for"
     go_on.set()
     assert work.delivery.stop(grace=PATIENCE)
-    # The step that was begun ends in order. It may have been the last one of the first fetch, never of the second.
+    # The step in progress is finished. It may have been the last one of the first fetch, never of the second.
     assert work.acknowledged in ([], ["one"])
     assert work.acknowledged == [] or store.totals().tallied == 1
     assert work.delivery.unacknowledged == 2 - len(work.acknowledged)
@@ -338,8 +340,8 @@ def test_a_stop_leaves_the_rest_unacknowledged(rig, step):
 @pytest.mark.parametrize(
     ("limit", "words"), [(DeadLetterLimit(3, 0, 0), "3 messages in a row"), (DeadLetterLimit(0, 0.5, 4), "3 of the latest 4")]
 )
-def test_too_much_set_aside_stops_before_anything_of_it_is_stored(rig, limit, words):
-    """A batch that goes beyond a limit is neither stored nor acknowledged nor set aside: the worker stops and says why."""
+def test_the_limit_stops_a_batch_before_anything_of_it_is_stored(rig, limit, words):
+    """A batch that exceeds a limit is neither stored nor acknowledged nor dead-lettered: the worker stops and says why."""
     store = MemoryStore()
     work = rig(store, limit)
     work.offer("fine", a_message())
@@ -354,7 +356,7 @@ def test_too_much_set_aside_stops_before_anything_of_it_is_stored(rig, limit, wo
 
 
 def test_the_limit_may_trip_on_a_good_batch(rig):
-    """The window may be filled by good messages: the sentence then has no example, and is still one."""
+    """When good messages fill the window, the error message has no example and is still complete."""
     work = rig(MemoryStore(), DeadLetterLimit(0, 0.5, 4))
     work.offer("bad", b"{", b"[", b"x")
     until(lambda: work.acknowledged == ["bad"], "below the window")
@@ -364,15 +366,15 @@ def test_the_limit_may_trip_on_a_good_batch(rig):
 
 
 def stopped(work):
-    """Wait until the limit has stopped a delivery; its error."""
+    """Wait until the limit has stopped a worker; returns the error message."""
     until(lambda: work.failures, "stopped")
     assert work.delivery.stop(grace=PATIENCE)
     assert isinstance(work.failures[0], DeadLetterLimitError)
     return str(work.failures[0])
 
 
-def test_what_the_storage_refuses_counts(rig):
-    """Rows that the storage refuses count like messages that are no events; at the limit none of them is set aside or tried."""
+def test_rows_that_the_storage_refuses_count(rig):
+    """Rows that the storage refuses count like rejected messages; at the limit no further row is tried or dead-lettered."""
     events, steps = [an_event() for _ in range(1_000)], []
     store = MemoryStore(cursed={event.event_id for event in events}, fault=steps.append)
     work = rig(store, DeadLetterLimit(8, 0, 0))
@@ -388,8 +390,8 @@ def test_what_the_storage_refuses_counts(rig):
     assert steps.count("insert_events") < 40
 
 
-def test_refused_rows_are_set_aside_in_one_insert(rig):
-    """Rows that the storage refuses become dead letters together, with the messages that were no events."""
+def test_refused_rows_become_dead_letters_in_one_insert(rig):
+    """Rows that the storage refuses and messages that are not events become dead letters in one insert."""
     events, steps = [an_event() for _ in range(64)], []
     store = MemoryStore(cursed={event.event_id for event in events[::4]}, fault=steps.append)
     work = rig(store)
@@ -400,7 +402,7 @@ def test_refused_rows_are_set_aside_in_one_insert(rig):
 
 
 def test_refusals_of_decoder_and_storage_make_one_run(rig):
-    """A run goes on through messages that are no events and rows that the storage refuses, in the order of their offsets."""
+    """Rejected messages and rows that the storage refuses make one run, in the order of their offsets."""
     events = [an_event() for _ in range(4)]
     store = MemoryStore(cursed={event.event_id for event in events[1:]})
     work = rig(store, DeadLetterLimit(5, 0, 0))
@@ -412,8 +414,8 @@ def test_refusals_of_decoder_and_storage_make_one_run(rig):
     assert len(store.letters) == 4
 
 
-def test_a_rotten_partition_beside_good_ones(rig):
-    """Good messages of other partitions do not hide a partition of which everything is refused."""
+def test_a_bad_partition_beside_good_ones(rig):
+    """Good messages of other partitions do not hide a partition whose messages are all refused."""
     store = MemoryStore()
     work = rig(store, DeadLetterLimit(10, 0, 0))
     for turn in range(3):
@@ -423,8 +425,8 @@ def test_a_rotten_partition_beside_good_ones(rig):
     assert len(store.letters) < 10
 
 
-def test_batches_are_judged_in_order_whichever_is_stored_first(rig):
-    """A run that ends one batch and begins the next is one run, also when the storage answers for the second one first."""
+def test_batches_are_checked_in_order_whichever_is_stored_first(rig):
+    """A run across the border of two batches is one run, also when the storage answers for the second batch first."""
     events = [an_event() for _ in range(5)]
     store, second = MemoryStore(cursed={event.event_id for event in events[1:4]}), threading.Event()
     first = []
@@ -448,8 +450,8 @@ def test_batches_are_judged_in_order_whichever_is_stored_first(rig):
     assert len(store.letters) == 2
 
 
-def test_a_supervisor_that_restarts_the_worker_sets_no_more_aside(rig):
-    """However often the worker starts again, all its lives together set aside no more than the limit allows."""
+def test_restarts_do_not_raise_the_limit(rig):
+    """However often the worker restarts, all its runs together make no more dead letters than the limit allows."""
     store, messages, committed = MemoryStore(), [a_message(), *[b"{"] * 30], 0
     for life in range(12):
         work = rig(store, DeadLetterLimit(10, 0, 0))
@@ -459,7 +461,7 @@ def test_a_supervisor_that_restarts_the_worker_sets_no_more_aside(rig):
             some = messages[position : position + size]
             work.offer(position + len(some), *some, offset=position)
             position += len(some)
-            until(lambda work=work, end=position: end in work.acknowledged or work.failures, "judged")
+            until(lambda work=work, end=position: end in work.acknowledged or work.failures, "decided")
             committed = max([committed, *work.acknowledged])
         work.delivery.stop(grace=PATIENCE)
     assert len(store.letters) == 9
@@ -467,7 +469,7 @@ def test_a_supervisor_that_restarts_the_worker_sets_no_more_aside(rig):
 
 
 def test_the_share_is_kept_over_restarts(rig):
-    """A worker that starts again takes the share over messages that its predecessor judged, the good ones since among them."""
+    """After a restart the share includes the messages of the previous run, also the good ones since its last checkpoint."""
     store, limit = MemoryStore(), DeadLetterLimit(0, 0.5, 8)
     first = rig(store, limit)
     first.offer("bad", a_message(), b"{", b"[", b"x", a_message(), b"{", b"x", a_message())
@@ -483,13 +485,13 @@ def test_the_share_is_kept_over_restarts(rig):
     assert "5 of the latest 8 messages" in stopped(second)
 
 
-def test_messages_that_come_again_are_not_counted_twice(rig):
-    """Refused messages that were set aside and not acknowledged before a crash come again, and count once."""
+def test_redelivered_messages_are_not_counted_twice(rig):
+    """Dead-lettered messages that were not acknowledged before a crash are redelivered, and count once."""
     store, bad = MemoryStore(), [b"{"] * 4
     for life in range(5):
         work = rig(store, DeadLetterLimit(6, 0, 0))
         work.offer(life, *bad)
-        until(lambda work=work, life=life: work.acknowledged == [life], "below the limit, however often it comes")
+        until(lambda work=work, life=life: work.acknowledged == [life], "below the limit, however often it is redelivered")
         assert work.delivery.stop(grace=PATIENCE)
     work.offer("again", *bad, assignment=1)  # stopped: nothing happens
     work = rig(store, DeadLetterLimit(6, 0, 0))
@@ -502,8 +504,8 @@ def test_messages_that_come_again_are_not_counted_twice(rig):
     assert "6 messages in a row" in stopped(work)
 
 
-def test_a_checkpoint_of_another_release_is_not_believed_twice(rig):
-    """Messages that a mended worker accepts, although one before had refused them, end the run also for its successors."""
+def test_a_checkpoint_of_another_release_is_replaced(rig):
+    """When a fixed release accepts messages that an earlier one refused, the run is over for later workers, too."""
     store, limit = MemoryStore(), DeadLetterLimit(5, 0, 0)
     store.insert_checkpoints([DeadLetterCheckpoint(TOPIC, 0, 7, 4, ())])
     work = rig(store, limit)
@@ -514,13 +516,13 @@ def test_a_checkpoint_of_another_release_is_not_believed_twice(rig):
     assert work.delivery.stop(grace=PATIENCE)
     work = rig(store, limit)
     work.offer("bad", *[b"{"] * 4, offset=12)
-    until(lambda: work.acknowledged == ["bad"] or work.failures, "judged")
+    until(lambda: work.acknowledged == ["bad"] or work.failures, "decided")
     assert work.acknowledged == ["bad"]
 
 
 @pytest.mark.parametrize("running", [True, False])
-def test_what_is_accepted_is_set_aside(rig, running):
-    """Messages below an accepted offset are set aside without a limit, accepted before the start or before the limit is met."""
+def test_accepted_messages_become_dead_letters(rig, running):
+    """Messages below an accepted offset become dead letters without a limit, accepted before the start or during the run."""
     store = MemoryStore()
     if not running:
         assert "20 messages in a row" in stopped(trip(rig(store, DeadLetterLimit(5, 0, 0))))
@@ -546,8 +548,8 @@ def trip(work):
     return work
 
 
-def test_another_partition_is_not_accepted_along(rig):
-    """What is accepted of one partition says nothing about another."""
+def test_accepting_one_partition_accepts_no_other(rig):
+    """Accepting messages of one partition does not change the limit of another."""
     store = MemoryStore()
     store.accept(TOPIC, 1, 1_000)
     assert "partition 0" in stopped(trip(rig(store, DeadLetterLimit(5, 0, 0))))

@@ -18,14 +18,14 @@ from tests.factories import an_event, events_table
     ),
     st.data(),
 )
-def test_every_event_gets_the_position_it_came_from(stretches, data):
-    """Topic, partition and offset of each event are those of its message, with refused messages in between left out."""
-    origin = [(topic, partition, first + n) for topic, partition, first, count in stretches for n in range(count)]
+def test_every_event_gets_the_position_it_came_from(ranges, data):
+    """Topic, partition and offset of each event are those of its message, also with rejected messages in between."""
+    origin = [(topic, partition, first + n) for topic, partition, first, count in ranges for n in range(count)]
     kept = sorted(data.draw(st.sets(st.integers(0, len(origin) - 1), min_size=1)))
     events = events_table([an_event() for _ in kept])
     at = events.column_names.index("position")
     events = events.set_column(at, events.schema.field(at), pa.array(kept, pa.int32()))
-    rows = with_positions(events, [OffsetRange(*stretch) for stretch in stretches])
+    rows = with_positions(events, [OffsetRange(*each) for each in ranges])
     found = [(row["topic"], row["partition"], row["offset"]) for row in rows.to_pylist()]
     assert found == [origin[position] for position in kept]
     assert "position" not in rows.column_names

@@ -1,4 +1,4 @@
-"""How the recounting rests."""
+"""How recounting rests."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ PACE = RestPolicy(0.25, 3.0, 9.0)
 
 
 class Hours:
-    """A clock that moves only while somebody waits for the end, and what is told at that time."""
+    """A clock that moves only during a wait, and the flood at that time."""
 
     def __init__(self, flood_until):
         self.now = 0.0
@@ -31,7 +31,7 @@ class Hours:
 
 
 def rested(flood_until, cost):
-    """Seconds that a recounter rests after a round of this cost, in a flood that ends at a moment."""
+    """Seconds that a recounter rests after a round of this duration, in a flood that ends at a given time."""
     hours = Hours(flood_until)
     recounter = Recounter(
         dirty_buckets=DirtyBuckets(),
@@ -61,52 +61,52 @@ def rested(flood_until, cost):
     ],
 )
 def test_a_rest_is_in_proportion_and_ends_with_the_flood(flood_until, cost, expected):
-    """In a flood nobody waits for the newest minute; once it is over everybody does."""
+    """A rest is a multiple of the round's duration, longer in a flood, and ends with the flood."""
     assert rested(flood_until, cost) == pytest.approx(expected, abs=0.051)
 
 
 class ProceduresStore:
-    """Notes which agencies are recounted; each costs a hundredth of a second."""
+    """Records which agencies are recounted; each takes a hundredth of a second."""
 
     def __init__(self, hours):
-        self.hours, self.pieces = hours, []
+        self.hours, self.groups = hours, []
 
     def recount_procedures(self, days):
-        self.pieces.append(days.agencies)
+        self.groups.append(days.agencies)
         self.hours.now += 0.01 * len(days.agencies)
 
 
-def test_procedures_are_recounted_in_pieces_with_rests():
-    """A day of many agencies is recounted piece by piece, every agency once, and counts only when all pieces are done."""
+def test_procedures_are_recounted_in_groups_with_rests():
+    """A day of many agencies is recounted in groups, every agency once, and counts only when all groups are done."""
     hours, codes, counted = Hours(flood_until=1e9), tuple(f"H{number:02d}" for number in range(90)), []
     hours.flooded = lambda: False
-    store, ledger = ProceduresStore(hours), DirtyBuckets()
+    store, buckets = ProceduresStore(hours), DirtyBuckets()
     recounter = Recounter(
-        dirty_buckets=ledger,
+        dirty_buckets=buckets,
         store=store,
         retrying=lambda call: call(),
         agencies=codes,
         minutes=PACE,
         days=PACE,
         procedures=PACE,
-        on_counted=lambda: counted.append(len(store.pieces)),
+        on_counted=lambda: counted.append(len(store.groups)),
         busy=lambda: True,
         flooded=hours.flooded,
         stopping=hours,
         monotonic=lambda: hours.now,
     )
     for _ in range(2):
-        ledger.batch_stored({480_000: DirtyHour(1, None)})
+        buckets.batch_stored({480_000: DirtyHour(1, None)})
         recounter.procedures_round()
-    assert store.pieces[0] == codes  # the cost is not known yet
-    assert len(store.pieces) == 1 + 7  # 0.9 s in pieces of about 0.15 s
-    assert tuple(code for piece in store.pieces[1:] for code in piece) == codes
+    assert store.groups[0] == codes  # the cost is not known yet
+    assert len(store.groups) == 1 + 7  # 0.9 s in groups of about 0.15 s
+    assert tuple(code for group in store.groups[1:] for code in group) == codes
     assert counted == [1, 8]
     assert hours.now == pytest.approx(2 * 0.9 * 4)  # a quarter of the time
 
 
 class ReturningStore:
-    """Away for a minute of the clock, then it answers at once."""
+    """Unavailable for a minute of the clock, then it answers at once."""
 
     def __init__(self, hours):
         self.hours = hours
@@ -120,21 +120,21 @@ class ReturningStore:
     recount_minutes = roll_up_days = recount_procedures = answer
 
 
-def patiently(call):
-    """Again until it succeeds, as while the storage is away."""
+def repeated(call):
+    """Repeats a call until it succeeds, as while the storage is unavailable."""
     while True:
         with suppress(TimeoutError):
             return call()
 
 
 @pytest.mark.parametrize("tier", ["minutes", "days", "procedures"])
-def test_waiting_for_the_storage_lengthens_no_rest(tier):
-    """A round that waited a minute for its storage cost only what it did in the end: the rest after it is as short as ever."""
-    hours, ledger = Hours(flood_until=0), DirtyBuckets()
+def test_an_outage_lengthens_no_rest(tier):
+    """The duration of a round excludes the wait for the storage, so the rest after it is as short as usual."""
+    hours, buckets = Hours(flood_until=0), DirtyBuckets()
     recounter = Recounter(
-        dirty_buckets=ledger,
+        dirty_buckets=buckets,
         store=ReturningStore(hours),
-        retrying=patiently,
+        retrying=repeated,
         agencies=("H01",),
         minutes=PACE,
         days=PACE,
@@ -145,7 +145,7 @@ def test_waiting_for_the_storage_lengthens_no_rest(tier):
         stopping=hours,
         monotonic=lambda: hours.now,
     )
-    ledger.batch_stored({480_000: DirtyHour(1, None)})
+    buckets.batch_stored({480_000: DirtyHour(1, None)})
     if tier != "minutes":
         hours.now = 60.0
         recounter.minutes_round()

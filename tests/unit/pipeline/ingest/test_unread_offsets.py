@@ -1,4 +1,4 @@
-"""The book of offsets that left the log before they were read."""
+"""Offsets that left the log before they were read."""
 
 from __future__ import annotations
 
@@ -27,17 +27,17 @@ def test_merged_ranges_hold_the_same_offsets(ranges):
 
 
 @given(RANGES)
-def test_what_is_noticed_twice_counts_once(ranges):
+def test_an_offset_that_is_added_twice_counts_once(ranges):
     """The counts that ``add`` returns add up to the number of different offsets, by partition and in total."""
-    book = UnreadOffsets()
-    new = sum(book.add(("t", 1), first, end) for first, end in ranges)
-    book.add(("t", 2), 5, 7)
-    assert new == book.count(("t", 1)) == len(offsets_of(ranges))
-    assert book.total == new + 2
-    assert book.count(("t", 3)) == 0
+    unread = UnreadOffsets()
+    new = sum(unread.add(("t", 1), first, end) for first, end in ranges)
+    unread.add(("t", 2), 5, 7)
+    assert new == unread.count(("t", 1)) == len(offsets_of(ranges))
+    assert unread.total == new + 2
+    assert unread.count(("t", 3)) == 0
 
 
-def test_the_sentence():
+def test_the_description():
     """It names the last offset, not the one after it, and does not claim that there were messages."""
     assert describe_unread(3, 10, 20) == (
         "Partition 3: offsets 10 to 19 left the log before they were read: their messages may be lost."
