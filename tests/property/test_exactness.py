@@ -427,13 +427,13 @@ def test_with_real_threads(seed):  # noqa: C901 - one scenario: a worker that re
         assert time.monotonic() < deadline
         assert not early, early
         ended = threading.Event()
-        life = {"alive": True}
+        worker_state = {"alive": True}
 
-        def acknowledge(fetches, life=life):
+        def acknowledge(fetches, worker_state=worker_state):
             try:
                 for fetch in fetches:
                     assert_counted(store, fetch)
-                    if life["alive"]:
+                    if worker_state["alive"]:
                         kafka.acknowledge(fetch)
             except AssertionError as error:
                 early.append(error)
@@ -463,7 +463,7 @@ def test_with_real_threads(seed):  # noqa: C901 - one scenario: a worker that re
                 if not delivery.budget.full and (fetch := kafka.fetch(partition, chance.randint(1, 40))) is not None:
                     delivery.offer(fetch)
             ended.wait(0.005)
-        life["alive"] = False
+        worker_state["alive"] = False
     for delivery in deliveries:
         assert delivery.stop(grace=10)
     assert not early

@@ -453,11 +453,11 @@ def test_batches_are_checked_in_order_whichever_is_stored_first(rig):
 def test_restarts_do_not_raise_the_limit(rig):
     """However often the worker restarts, all its runs together make no more dead letters than the limit allows."""
     store, messages, committed = MemoryStore(), [a_message(), *[b"{"] * 30], 0
-    for life in range(12):
+    for attempt in range(12):
         work = rig(store, DeadLetterLimit(10, 0, 0))
         position = committed
         while not work.failures and position < len(messages):
-            size = 1 + life % 3
+            size = 1 + attempt % 3
             some = messages[position : position + size]
             work.offer(position + len(some), *some, offset=position)
             position += len(some)
@@ -488,10 +488,12 @@ def test_the_share_is_kept_over_restarts(rig):
 def test_redelivered_messages_are_not_counted_twice(rig):
     """Dead-lettered messages that were not acknowledged before a crash are redelivered, and count once."""
     store, bad = MemoryStore(), [b"{"] * 4
-    for life in range(5):
+    for attempt in range(5):
         work = rig(store, DeadLetterLimit(6, 0, 0))
-        work.offer(life, *bad)
-        until(lambda work=work, life=life: work.acknowledged == [life], "below the limit, however often it is redelivered")
+        work.offer(attempt, *bad)
+        until(
+            lambda work=work, attempt=attempt: work.acknowledged == [attempt], "below the limit, however often it is redelivered"
+        )
         assert work.delivery.stop(grace=PATIENCE)
     work.offer("again", *bad, assignment=1)  # stopped: nothing happens
     work = rig(store, DeadLetterLimit(6, 0, 0))
