@@ -221,7 +221,7 @@ def _process(process: Process) -> Finding:
     """A worker or exporter: does it live, and is it ready. Without a stack it need not be there."""
     part = "Exporter and API"
     try:
-        process.demand_life()
+        process.require_alive()
     except AnotherProgramError as error:
         return Finding(part, "wrong" if process.folder is not None else "note", error.problem, error.remedy)
     except NotRunningError as error:

@@ -1,1 +1,1 @@
-"""The command line: one file a command; other folders add theirs through the entry-point group ``portalpulse.commands``."""
+"""The command line, one file a command. Other packages add commands through the entry-point group ``portalpulse.commands``."""

@@ -1,4 +1,4 @@
-"""The commands of this folder: worker, exporter, migrate, report, dead-letters, audit."""
+"""Registers the commands of this folder: worker, exporter, migrate, report, dead-letters, audit."""
 
 from __future__ import annotations
 

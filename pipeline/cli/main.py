@@ -1,4 +1,4 @@
-"""Builds the ``portalpulse`` command and turns every foreseen error into one line and an exit code."""
+"""Builds the ``portalpulse`` command and turns every error into one line and an exit code."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from pipeline.cli import streams
 
 #: Folders add their commands through this entry-point group; the value is a function ``register(app)``.
 COMMANDS = "portalpulse.commands"
-#: How the line of an error begins that nobody foresaw.
-UNFORESEEN = "An error that nobody foresaw:"
+#: Beginning of the message of an unexpected error.
+UNEXPECTED = "Unexpected error:"
 #: Exit status after Ctrl-C, as a shell reports it.
 INTERRUPTED = 130
 
@@ -45,7 +45,7 @@ def create_cli() -> typer.Typer:
     def root(
         *,
         _version_: Annotated[
-            bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and leave.")
+            bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
         ] = False,
     ) -> None:
         pass
@@ -58,10 +58,10 @@ def create_cli() -> typer.Typer:
 def main() -> None:
     """Run the command line. Every error becomes one line on the error stream and an exit code (docs/errors.md)."""
     streams.prepare()
-    # Their errors are raised, and told as ours. clickhouse-connect sets the level of "urllib3" itself, when it is imported.
-    for chatter in ("urllib3.connectionpool", "urllib3.util.retry", "clickhouse_connect"):
-        logging.getLogger(chatter).setLevel(logging.CRITICAL)
-    stamina.instrumentation.set_on_retry_hooks(())  # a command says how it ended; who writes a log sets a hook of their own
+    # Errors of these libraries are raised and reported here. clickhouse-connect sets the level of "urllib3" when it is imported.
+    for library in ("urllib3.connectionpool", "urllib3.util.retry", "clickhouse_connect"):
+        logging.getLogger(library).setLevel(logging.CRITICAL)
+    stamina.instrumentation.set_on_retry_hooks(())  # retries are logged only by commands that configure logging
     try:
         try:
             _refuse_empty(sys.argv[1:])
@@ -70,24 +70,24 @@ def main() -> None:
             streams.finish()
     except streams.OutputError as error:
         if not error.quiet:
-            _tell(str(error))
+            _print_error(str(error))
         sys.exit(error.exit_code)
     except PortalPulseError as error:
-        _tell(str(error))
+        _print_error(str(error))
         sys.exit(error.exit_code)
     except KeyboardInterrupt:  # before or after the command itself
         sys.exit(INTERRUPTED)
     except OSError as error:
-        _tell(_file_problem(error))
+        _print_error(_describe_os_error(error))
         correctable = error.filename or not _has_current_folder()
         sys.exit(ConfigurationError.exit_code if correctable else PortalPulseError.exit_code)
-    except Exception as error:  # noqa: BLE001 - the last resort: a sentence helps more than a traceback, and names the place
-        _tell(f"{UNFORESEEN} {describe_error(error)}. Nothing is wrong with your input that portalpulse knows of: report this.")
+    except Exception as error:  # noqa: BLE001 - last resort: one line that names the place, not a traceback
+        _print_error(f"{UNEXPECTED} {describe_error(error)}. This is probably a fault of portalpulse: report it.")
         sys.exit(PortalPulseError.exit_code)
 
 
 def _refuse_empty(arguments: list[str]) -> None:
-    """Nothing that a command takes may be empty: a shell variable that is not set would mean a default or the current folder.
+    """Refuse empty arguments: an unset shell variable would silently mean a default or the current folder.
 
     Raises:
         ConfigurationError: an argument is empty.
@@ -99,23 +99,23 @@ def _refuse_empty(arguments: list[str]) -> None:
             option = name or (before if before.startswith("-") and before != "-" else "")
             what = f"The value of {option}" if option else "An argument"
             raise ConfigurationError(
-                f"{what} is empty.", remedy="See whether a shell variable is not set; write it, or leave it out."
+                f"{what} is empty.", remedy="Check whether a shell variable is not set; give a value, or leave the option out."
             )
         before = argument
 
 
-def _tell(text: str) -> None:
-    """One line: whatever could move the cursor of a terminal is spelt out."""
-    shown = "".join(sign if sign.isprintable() else ascii(sign)[1:-1] for sign in text)
-    sys.stderr.write(f"portalpulse: {shown}\n")
+def _print_error(text: str) -> None:
+    """Print one line. Control characters are escaped, so that they cannot move the cursor of a terminal."""
+    escaped = "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
+    sys.stderr.write(f"portalpulse: {escaped}\n")
 
 
-def _file_problem(error: OSError) -> str:
-    """A file that cannot be used, where nobody knew better what it is for."""
+def _describe_os_error(error: OSError) -> str:
+    """The message of an error of the operating system that no command has handled."""
     if not error.filename and not _has_current_folder():
-        return "The folder that this command was started in is gone. Change to another one and start it again."
+        return "The current folder was deleted. Change to another one and run the command again."
     name = os.fsdecode(error.filename) if isinstance(error.filename, str | bytes | os.PathLike) else ""
-    return f"{name} cannot be used: {error.strerror}." if name else f"The system refuses a call: {error.strerror or error}."
+    return f"{name} cannot be used: {error.strerror}." if name else f"A system call failed: {error.strerror or error}."
 
 
 def _has_current_folder() -> bool:

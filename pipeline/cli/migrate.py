@@ -1,4 +1,4 @@
-"""``portalpulse migrate``: bring the tables up to date."""
+"""``portalpulse migrate``: apply missing migrations."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def register(app: typer.Typer) -> None:
 
     @app.command(rich_help_panel="Maintenance")
     def migrate() -> None:
-        """Apply the numbered SQL migrations that the database lacks. Workers do this at their start, too; no other command does.
+        """Apply the SQL migrations that the database lacks. Workers do this when they start; no other command does.
 
         Example: PORTALPULSE_CLICKHOUSE__URL=http://default@127.0.0.1:8123/portalpulse portalpulse migrate
         """

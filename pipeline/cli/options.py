@@ -1,4 +1,4 @@
-"""Values of options that several commands read alike."""
+"""Parsers of options that several commands share."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from domain.periods import parse_day
 
 
 def day(option: str, text: str) -> dt.date:
-    """The civil day that an option such as ``--from`` gives.
+    """Parse the civil day of an option such as ``--from``.
 
     Raises:
-        ConfigurationError: it is none; names the option.
+        ConfigurationError: it is not a day; names the option.
     """
     try:
         return parse_day(text)
     except ValueError as error:
-        raise ConfigurationError(f"{option} must be a day such as 2024-08-20, this is {text!r}.") from error
+        raise ConfigurationError(f"{option} must be a day such as 2024-08-20, not {text!r}.") from error

@@ -1,7 +1,6 @@
-"""How a command reaches the running process: its address, and one request whose every failure is one sentence.
+"""Requests of a command to the running process: its address, and errors of one sentence for every failure.
 
-Not running, hung and refused are errors of their own, because each has another remedy: a process that hangs is not helped by
-starting a second one.
+Not running, hung and refused are separate errors, because their remedies differ: a second process does not help a hung one.
 """
 
 from __future__ import annotations
@@ -17,24 +16,24 @@ from pipeline.addresses import SIGNATURE, owner_of, read_addresses
 from pipeline.hints import command
 from pipeline.settings import Settings
 
-#: A process that lives answers /healthz at once; this leaves room for a busy machine (seconds).
+#: Timeout of /healthz (seconds). A live process answers at once; this allows for a busy machine.
 _ALIVE_SECONDS: Final = 10.0
 
 
 class NotRunningError(UnavailableError):
-    """No process is there to be asked."""
+    """No process of portalpulse listens at the address."""
 
 
 class AnotherProgramError(NotRunningError):
-    """Another program answers at the address."""
+    """Another program listens at the address."""
 
 
 class HungError(UnavailableError):
-    """The process is there and does not answer in time."""
+    """The process runs but does not answer in time."""
 
 
 class AnswerError(UnavailableError):
-    """The process answers with an error. ``status`` is that of HTTP, ``code`` the process's own name of the error or empty."""
+    """The process answers with an error. ``status`` is the HTTP status, ``code`` the name of the error or empty."""
 
     def __init__(self, problem: str, *, status: int, code: str = "", remedy: str = "") -> None:
         super().__init__(problem, remedy=remedy)
@@ -43,9 +42,9 @@ class AnswerError(UnavailableError):
 
 @dataclass(frozen=True, slots=True)
 class Process:
-    """A process of portalpulse as a command sees it.
+    """A running process of portalpulse.
 
-    ``url`` has no path. ``folder``: the data folder whose addresses.json names it; None: the settings name it.
+    ``url`` has no path. ``folder``: the data folder whose addresses.json names the process, None when the settings name it.
     """
 
     url: str
@@ -53,12 +52,12 @@ class Process:
     token: str = ""
 
     def ask(self, method: str, path: str, *, timeout: float = 60.0, **request: Any) -> Any:
-        """The JSON that it answers at ``path``.
+        """Send a request; returns the JSON of the answer.
 
         Raises:
-            NotRunningError: nothing listens there, or another program.
-            HungError: it does not answer within ``timeout`` seconds.
-            AnswerError: it answers with an error; the message is the process's own.
+            NotRunningError: nothing listens at the address, or another program does.
+            HungError: the process does not answer within ``timeout`` seconds.
+            AnswerError: it answers with an error; the message is the one of the process.
         """
         answer = self._request(method, path, timeout=timeout, **request)
         try:
@@ -66,33 +65,33 @@ class Process:
         except ValueError:
             fields = None
         if answer.status_code == httpx.codes.OK:
-            self._demand_ours(answer)
+            self._require_signature(answer)
             if fields is not None:
                 return fields
-        said = fields if isinstance(fields, dict) else {}
-        text = said.get("error") or " ".join(answer.text.split())[:200] or "nothing"
+        answered_fields = fields if isinstance(fields, dict) else {}
+        text = answered_fields.get("error") or " ".join(answer.text.split())[:200] or "nothing"
         raise AnswerError(
             f"{self.url}{path.partition('?')[0]} answers {answer.status_code}: {text}",
             status=answer.status_code,
-            code=str(said.get("code", "")),
+            code=str(answered_fields.get("code", "")),
         )
 
-    def demand_life(self) -> None:
-        """Return when a process of portalpulse answers, well or not.
+    def require_alive(self) -> None:
+        """Return when a process of portalpulse answers, healthy or not.
 
         Raises:
-            NotRunningError: nothing listens there, or (AnotherProgramError) something that is none of ours.
-            HungError: it does not answer.
+            NotRunningError: nothing listens at the address, or (AnotherProgramError) another program does.
+            HungError: the process does not answer.
         """
-        self._demand_ours(self._request("GET", "/healthz", timeout=_ALIVE_SECONDS))
+        self._require_signature(self._request("GET", "/healthz", timeout=_ALIVE_SECONDS))
 
-    def _demand_ours(self, answer: httpx.Response) -> None:
+    def _require_signature(self, answer: httpx.Response) -> None:
         if SIGNATURE not in answer.headers:
             if self._gone:
                 raise self._not_running()
             raise AnotherProgramError(
                 f"Another program answers at {self.url} (status {answer.status_code}).",
-                remedy="Correct PORTALPULSE_HTTP__HOST and PORTALPULSE_HTTP__PORT, or name the folder of the stack with --data.",
+                remedy="Correct PORTALPULSE_HTTP__HOST and PORTALPULSE_HTTP__PORT, or give the folder of the stack with --data.",
             )
 
     def _request(self, method: str, path: str, *, timeout: float, **request: Any) -> httpx.Response:
@@ -104,27 +103,31 @@ class Process:
         except (httpx.TimeoutException, httpx.RemoteProtocolError, httpx.ReadError, httpx.WriteError) as error:
             if self._gone:
                 raise self._not_running() from error
-            what = f"did not answer within {timeout:g} s" if isinstance(error, httpx.TimeoutException) else "broke off its answer"
-            raise HungError(f"{self._name} {what}.", remedy=self._look) from error
+            what = (
+                f"did not answer within {timeout:g} s"
+                if isinstance(error, httpx.TimeoutException)
+                else "closed the connection during its answer"
+            )
+            raise HungError(f"{self._name} {what}.", remedy=self._remedy) from error
         except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
-            raise NotRunningError(f"{self.url} cannot be asked: {error}.", remedy="Correct the address.") from error
+            raise NotRunningError(f"{self.url} is not a usable address: {error}.", remedy="Correct the address.") from error
 
     def _not_running(self) -> NotRunningError:
         if self.folder is None:
             return NotRunningError(
                 f"Nothing listens at {self.url}.",
-                remedy="Start the stack with `portalpulse up`, or say with --data or PORTALPULSE_HTTP__PORT where it runs.",
+                remedy="Start the stack with `portalpulse up`, or give its folder (--data) or its port (PORTALPULSE_HTTP__PORT).",
             )
         if self._gone:
             return NotRunningError(
                 f"No stack runs on {self.folder}; the last one was killed.",
                 remedy=f"Start it with `{command('up', '--data', self.folder)}`.",
             )
-        return NotRunningError(f"{self._name} does not listen.", remedy=self._look)
+        return NotRunningError(f"{self._name} does not listen.", remedy=self._remedy)
 
     @property
     def _gone(self) -> bool:
-        """Whether the stack that wrote the address has ended."""
+        """Whether the stack that wrote the address ended."""
         return self.folder is not None and owner_of(self.folder) is None
 
     @property
@@ -134,27 +137,27 @@ class Process:
         return f"The stack on {self.folder}{_process(owner_of(self.folder))} runs, but its process at {self.url}"
 
     @property
-    def _look(self) -> str:
+    def _remedy(self) -> str:
         if self.folder is None:
-            return "It runs and is busy or hangs: see its log, and start it again when it hangs."
+            return "It is busy or hangs. Check its log, and restart it when it hangs."
         return (
-            f"`portalpulse up` starts again what ends or hangs: wait a minute. When it stays so, see {self.folder / 'logs'}, "
-            "end that stack with Ctrl-C and start it again."
+            f"`portalpulse up` restarts processes that end or hang: wait a minute. If it persists, check {self.folder / 'logs'}, "
+            "stop that stack with Ctrl-C and start it again."
         )
 
 
 def is_embedded(settings: Settings) -> bool:
-    """Whether the storage is a folder that one process owns."""
+    """Whether the storage is embedded: a folder that belongs to one process."""
     return settings.clickhouse.url.get_secret_value().startswith("chdb:")
 
 
 def running(settings: Settings, data: Path | None) -> Process:
-    """The process that runs on ``data``, or on the folder or port of the settings; it answers.
+    """The process that runs on ``data``, or on the folder or port of the settings. It has answered.
 
     Raises:
         NotRunningError: there is none.
         HungError: it does not answer.
-        ConfigurationError: the file of addresses cannot be read.
+        ConfigurationError: addresses.json cannot be read.
     """
     folder = data or settings.data_dir
     token = settings.http.token.get_secret_value()
@@ -171,18 +174,18 @@ def running(settings: Settings, data: Path | None) -> Process:
         if data is not None:
             raise NotRunningError(f"No stack runs on {data}.", remedy=f"Start it with `{command('up', '--data', data)}`.")
         process = Process(url_of(settings.http.host, settings.http.port), None, token)
-    process.demand_life()
+    process.require_alive()
     return process
 
 
 def url_of(host: str, port: int) -> str:
-    """The URL of a process that listens on ``host``; one that listens everywhere is asked on this machine."""
-    reached = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - nothing listens here
+    """The URL of a process that listens on ``host``. For one that listens on all addresses, that of this machine."""
+    reached = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - an address to connect to
     return f"http://[{reached}]:{port}" if ":" in reached and not reached.startswith("[") else f"http://{reached}:{port}"
 
 
 def is_absent(error: PortalPulseError, code: str) -> bool:
-    """Whether a process says that there is no such thing, by the name that it gives to that."""
+    """Whether the process answered 404 with this ``code``."""
     return isinstance(error, AnswerError) and error.status == httpx.codes.NOT_FOUND and error.code == code
 
 

@@ -1,4 +1,4 @@
-"""``portalpulse report``: the published figures of a period, asked from the running process."""
+"""``portalpulse report``: the published figures of a period, from the running process."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def register(app: typer.Typer) -> None:
     def report(
         first: Annotated[str, typer.Option("--from", help="First day, e.g. 2024-01-01.", metavar="DAY")],
         last: Annotated[str, typer.Option("--to", help="Last day, included.", metavar="DAY")],
-        form: Annotated[Format, typer.Option("--format", help="How to print it.")] = Format.TABLE,
+        form: Annotated[Format, typer.Option("--format", help="Output format.")] = Format.TABLE,
         data: Annotated[
             Path | None, typer.Option("--data", parser=folder, help="Folder of the running stack.", metavar="DIR")
         ] = None,
@@ -57,14 +57,14 @@ def register(app: typer.Typer) -> None:
 
 
 def fetch_report(process: Process, period: Period) -> Mapping[str, Any]:
-    """Ask ``process`` for the figures of ``period``.
+    """The figures of ``period`` from ``process``, as ``Report.as_dict`` gives them.
 
     Raises:
-        UnavailableError: it does not answer, or it cannot read its storage.
+        UnavailableError: it does not answer, or its storage does not.
     """
     figures = process.ask("GET", "/api/v1/report", params={"from": str(period.start), "to": str(period.end)})
     if not isinstance(figures, dict) or "rows" not in figures:
-        raise UnavailableError(f"What {process.url} answers is no report.", remedy="See whether another program answers there.")
+        raise UnavailableError(f"{process.url} did not answer with a report.", remedy="Check whether another program runs there.")
     return figures
 
 

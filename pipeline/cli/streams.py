@@ -1,8 +1,8 @@
-"""The standard streams of a command, whatever they are: closed, full, a pipe that nobody reads, or of a narrow encoding.
+"""Standard streams that may be closed, full, a pipe without a reader, or of a narrow encoding.
 
-A character that the encoding lacks is written as ``?``; commands write data for programs as UTF-8 bytes, whatever the locale is.
-Output that cannot be written is an error of one sentence. Messages on the error stream that cannot be written are left out: a
-full disk must not end a worker by its log.
+A character that the encoding lacks is written as ``?``. Commands write data for programs as UTF-8 bytes in every locale. Output
+that cannot be written is an error of one sentence. Messages on the error stream that cannot be written are dropped: a full disk
+must not end a worker through its log.
 """
 
 from __future__ import annotations
@@ -16,20 +16,23 @@ from typing import Any, Final, TextIO
 
 from domain.errors import PortalPulseError
 
-#: Columns that a person can read; what is said of a terminal beyond them is a mistake.
+#: Plausible widths of a terminal, as text. Other values of COLUMNS are mistakes.
 _WIDTHS: Final = frozenset(map(str, range(20, 1_001)))
 
 
 class OutputError(PortalPulseError):
-    """The standard output cannot be written (exit code 1). ``quiet``: its reader has gone and wants no more."""
+    """The standard output cannot be written (exit code 1). ``quiet``: its reader closed the pipe, so nothing is reported."""
 
     def __init__(self, error: OSError) -> None:
-        super().__init__(f"The output cannot be written: {error.strerror or error}.", remedy="See where it goes to.")
+        super().__init__(
+            f"The output cannot be written: {error.strerror or error}.",
+            remedy="Check the file or device that it is redirected to.",
+        )
         self.quiet = error.errno == errno.EPIPE
 
 
 class _Output(io.FileIO):
-    """A stream whose failures are ``OutputError``; what comes after the first one is dropped, so that the end is in order."""
+    """A stream whose failures are ``OutputError``. Later writes are dropped, so that the process can end normally."""
 
     failed = False
 
@@ -46,7 +49,7 @@ class _Output(io.FileIO):
 
 
 class _Messages(io.FileIO):
-    """A stream whose failures are nobody's concern."""
+    """A stream whose failures are ignored."""
 
     def write(self, data: Any, /) -> int:
         with suppress(OSError):
@@ -55,13 +58,13 @@ class _Messages(io.FileIO):
 
 
 def prepare() -> None:
-    """Make the standard streams of this process ready for whatever is written to them. Call once, first of all.
+    """Prepare the standard streams of this process. Call once, before anything else.
 
-    Streams that a test or an embedding program has put in the place of the process's own are left alone.
+    Streams that a test or an embedding program has replaced are left alone.
     """
     for number in range(3):
         _occupy(number)
-    _forget_odd_width()
+    _remove_implausible_width()
     if sys.stdout is sys.__stdout__:
         sys.stdout = _stream(_Output, 1, sys.stdout)
     if sys.stderr is sys.__stderr__:
@@ -69,7 +72,7 @@ def prepare() -> None:
 
 
 def finish() -> None:
-    """Write what is still buffered.
+    """Flush the output.
 
     Raises:
         OutputError: it cannot be written.
@@ -77,24 +80,24 @@ def finish() -> None:
     sys.stdout.flush()
 
 
-def _forget_odd_width() -> None:
-    """Leave the width to Rich, which asks the terminal, where COLUMNS holds none: at 0 columns it prints nothing at all."""
+def _remove_implausible_width() -> None:
+    """Remove an implausible COLUMNS, so that Rich asks the terminal: with 0 columns it would print nothing."""
     width = os.environ.get("COLUMNS")
     if width is not None and width not in _WIDTHS:
         del os.environ["COLUMNS"]
 
 
 def _occupy(number: int) -> None:
-    """Give a closed descriptor to a file that fails as a closed one does: else a socket would get it, and with it the output."""
+    """Occupy a closed descriptor with a file that fails like a closed one. Otherwise a socket could get it and receive output."""
     try:
         os.fstat(number)
     except OSError:
-        # Wrong way round on purpose: reading the input and writing the output fail. Messages go nowhere.
+        # Opened the wrong way on purpose: reading the input and writing the output fail. Messages are discarded.
         found = os.open(os.devnull, os.O_RDONLY if number == 1 else os.O_WRONLY)
         if found != number:
             os.dup2(found, number)
             os.close(found)
-        os.set_inheritable(number, True)  # noqa: FBT003 - it takes no name
+        os.set_inheritable(number, True)  # noqa: FBT003 - it takes no keyword
 
 
 def _stream(kind: type[io.FileIO], number: int, before: TextIO | None) -> TextIO:

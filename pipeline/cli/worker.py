@@ -18,18 +18,18 @@ def register(app: typer.Typer) -> None:
     def worker(
         *,
         all_in_one: Annotated[
-            bool, typer.Option("--all-in-one", help="Also serve the agencies' gauges and the report, as one process.")
+            bool, typer.Option("--all-in-one", help="Also serve the agencies' gauges and the report in this process.")
         ] = False,
         create_topic: Annotated[bool, typer.Option("--create-topic", help="Create the topic when it is missing.")] = False,
     ) -> None:
         """Read dossier events from Kafka and keep exact tallies in ClickHouse.
 
-        Start as many as there is work for, up to one a partition; they share the consumer group. Settings come from
-        PORTALPULSE_ variables, see docs/settings.md. With an embedded ClickHouse (chdb:FOLDER) use --all-in-one: one process
-        owns the folder.
+        Start as many as needed, up to one per partition; they share the consumer group. Settings come from PORTALPULSE_
+        variables, see docs/settings.md. With an embedded ClickHouse (chdb:FOLDER) use --all-in-one, because the folder belongs
+        to one process.
 
-        Exit status: 0 asked to stop, 1 failed, 2 something to correct, 3 the dead-letter limit is reached: too much of a
-        partition would be set aside. The last line says what it was and what to do.
+        Exit status: 0 stopped on request, 1 failed, 2 something to correct, 3 dead-letter limit reached: too many messages of
+        a partition are invalid. The last line of the log says what happened and what to do.
 
         Example: PORTALPULSE_CLICKHOUSE__URL=http://default@127.0.0.1:8123/portalpulse portalpulse worker
         """

@@ -12,7 +12,7 @@ from aiohttp import web
 
 from domain.errors import ConfigurationError
 from pipeline.dead_letters.service import MAX_PAGE_SIZE, DeadLetterService, parse_filter
-from pipeline.serving.access import demand_trust
+from pipeline.serving.access import require_trust
 from pipeline.serving.requests import Threads, answered, error_response, partition_number, trusted_json, whole_number
 from sinks.contract.dead_letters import Position
 
@@ -24,7 +24,7 @@ def dead_letter_routes(service: DeadLetterService, threads: Threads) -> list[web
     """The endpoints over ``service``."""
 
     async def page(request: web.Request) -> web.Response:
-        demand_trust(request)
+        require_trust(request)
         query = request.query
         fields: dict[str, Any] = {name: query[name] for name in ("from", "to") if name in query}
         fields |= {name: query.getall(name, []) for name in ("reason", "topic")}
@@ -33,7 +33,7 @@ def dead_letter_routes(service: DeadLetterService, threads: Threads) -> list[web
         return web.json_response(await threads.short(lambda: service.page(criteria, limit=limit, after=after)))
 
     async def show(request: web.Request) -> web.Response:
-        demand_trust(request)
+        require_trust(request)
         parts = request.match_info
         position = (parts["topic"], partition_number(parts["partition"]), whole_number("offset", parts["offset"]))
         dead_letter = await threads.short(lambda: service.show(position))

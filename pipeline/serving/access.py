@@ -1,8 +1,8 @@
-"""Who may read raw messages and ask for changes: this machine, or whoever has the token.
+"""Access to raw messages and changes: from this machine, or with the token.
 
-A peer's address proves nothing behind a reverse proxy on the same machine: every request then comes from the loopback
-address. Without a token a request that a proxy handed on is therefore refused. Not every proxy says so in a header, so a
-process behind one should have a token; with a token only the token counts.
+Behind a reverse proxy on the same machine every request comes from the loopback address, so the address proves nothing. Without
+a token, proxied requests are therefore refused. Not every proxy identifies itself in a header, so a process behind a proxy
+should have a token. With a token only the token counts.
 """
 
 from __future__ import annotations
@@ -17,37 +17,39 @@ from domain.errors import PortalPulseError
 
 #: Name of the token's setting, for messages.
 TOKEN_SETTING: Final = "PORTALPULSE_HTTP__TOKEN"  # noqa: S105 - the name of the variable, not the token
-#: Where a server keeps its token; empty: none is set.
+#: The token of a server; empty when none is set.
 TOKEN: Final = web.AppKey("token", str)
 _PROXY_HEADERS: Final = ("Forwarded", "Via", "X-Real-IP")
 _PROXY_PREFIX: Final = "x-forwarded-"
 
 
 class ForbiddenError(PortalPulseError):
-    """The request may not read raw messages or ask for changes."""
+    """The request may not read raw messages or make changes."""
 
 
-def demand_trust(request: web.Request) -> None:
-    """Return when the request may read raw messages and ask for changes.
+def require_trust(request: web.Request) -> None:
+    """Return when the request may read raw messages and make changes.
 
     Raises:
         ForbiddenError: it may not.
     """
     token = request.app[TOKEN]
     if token:
-        sent = request.headers.get("Authorization", "").encode(errors="surrogateescape")  # a header may hold any bytes
+        sent = request.headers.get("Authorization", "").encode(errors="surrogateescape")  # a header may contain any bytes
         if not hmac.compare_digest(sent, f"Bearer {token}".encode()):
-            raise ForbiddenError("This needs the token of the process.", remedy=f"Set {TOKEN_SETTING} to the same value here.")
+            raise ForbiddenError(
+                "This request needs the token of the process.", remedy=f"Set {TOKEN_SETTING} to the same value here."
+            )
         return
     if not _is_local(request.remote):
         raise ForbiddenError(
-            "Raw messages and changes are for this machine only.",
+            "Raw messages and changes are available on this machine only.",
             remedy=f"Run the command where the process runs, or set {TOKEN_SETTING} there and here.",
         )
     if _is_proxied(request):
         raise ForbiddenError(
-            "Raw messages and changes are not given through a proxy.",
-            remedy=f"Ask the process directly, or set {TOKEN_SETTING} there and send it as `Authorization: Bearer TOKEN`.",
+            "Raw messages and changes are not available through a proxy.",
+            remedy=f"Connect to the process directly, or set {TOKEN_SETTING} there and send it as `Authorization: Bearer TOKEN`.",
         )
 
 
@@ -59,6 +61,6 @@ def _is_local(peer: str | None) -> bool:
 
 
 def _is_proxied(request: web.Request) -> bool:
-    """Whether something says that a proxy handed the request on: a header, or HTTP/1.0, which nginx speaks by default."""
+    """Whether a proxy forwarded the request, by its headers or HTTP/1.0, the default of nginx."""
     named = any(name in request.headers for name in _PROXY_HEADERS)
     return named or request.version < HttpVersion11 or any(name.lower().startswith(_PROXY_PREFIX) for name in request.headers)

@@ -1,4 +1,4 @@
-"""The agencies' gauges, read from the tallies at scrape time. They fail with the storage; nothing old is repeated."""
+"""The gauges of agencies, read from the tallies at each scrape. When the storage fails they are absent, never stale."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ from domain.tiers import Tier
 from pipeline.settings import ThresholdPolicy
 from sinks.contract.tallies import Counts, TallyReader
 
-#: Window of the gauges that say how much was received and set aside lately.
-_LATELY = dt.timedelta(hours=1)
+#: Window of the gauges of recently received and dead-lettered messages.
+_RECENT_WINDOW = dt.timedelta(hours=1)
 
 
 class PolicyCollector(Collector):
-    """Exports the agencies in force and how they are judged. Reads no storage: an alert that fires holds while it is away."""
+    """Exports the agencies in force and their thresholds. Reads no storage, so that firing alerts persist during an outage."""
 
     def __init__(self, *, registry: AgencyRegistry, clock: Clock, policies: Iterable[ThresholdPolicy]) -> None:
         self._registry, self._clock, self._policies = registry, clock, tuple(policies)
 
     def collect(self) -> Iterator[Any]:
-        """The registry and the policies on the clock's day."""
+        """The registry and the policies on the clock's current day."""
         agencies = self._registry.in_force(civil_day(self._clock.now()))
         info = _gauge(names.AGENCY_INFO)
         for agency in agencies:
@@ -54,25 +54,25 @@ class PolicyCollector(Collector):
 
 
 class AgencyCollector(Collector):
-    """Exports the figures of every agency in force on the clock's day, with 0 of 0 when nothing is known.
+    """Exports the figures of every agency in force on the clock's current day, 0 of 0 for an agency without events.
 
-    A series that is missing would drop the worst agencies out of every rule.
+    A missing series would remove the worst agencies from every alert rule.
     """
 
     def __init__(self, reader: TallyReader, *, registry: AgencyRegistry, clock: Clock) -> None:
         self._reader, self._registry, self._clock = reader, registry, clock
 
     def describe(self) -> Iterable[Any]:
-        """Nothing beforehand: registering must not read the storage."""
+        """Empty, so that registering does not read the storage."""
         return []
 
     def collect(self) -> Iterator[Any]:
-        """Read everything that one scrape exports."""
+        """Read all figures of one scrape."""
         now = self._clock.now()
         codes = [agency.code for agency in self._registry.in_force(civil_day(now))]
         yield from self._figures(now, codes)
         yield from self._freshness(now, set(codes))
-        yield from self._losses()
+        yield from self._dead_letters()
 
     def _figures(self, now: dt.datetime, codes: list[str]) -> Iterator[Any]:
         numerator, denominator = _gauge(names.AGENCY_KPI_NUMERATOR), _gauge(names.AGENCY_KPI_DENOMINATOR)
@@ -102,23 +102,23 @@ class AgencyCollector(Collector):
         if events:
             newest.add_metric([], max(events.values()).timestamp())
         lag = _gauge(names.TALLY_LAG_ROWS)
-        standing = self._reader.totals()
-        lag.add_metric([], standing.stored - standing.tallied)
+        totals = self._reader.totals()
+        lag.add_metric([], totals.stored - totals.tallied)
         yield from (clock, last, newest, lag)
 
-    def _losses(self) -> Iterator[Any]:
-        letters = CounterMetricFamily(
+    def _dead_letters(self) -> Iterator[Any]:
+        dead_letters = CounterMetricFamily(
             names.DEAD_LETTERS.name.removesuffix("_total"), names.DEAD_LETTERS.help, labels=names.DEAD_LETTERS.labels
         )
         found = self._reader.dead_letters_by_reason()
         for reason in Reason:
-            letters.add_metric([reason.value], found.get(reason.value, 0))
-        yield letters
-        arrivals = self._reader.arrivals(_LATELY)
-        dead, received = _gauge(names.DEAD_LETTER_ROWS), _gauge(names.RECEIVED_ROWS)
-        dead.add_metric([Window.HOUR.value], arrivals.dead_letters)
+            dead_letters.add_metric([reason.value], found.get(reason.value, 0))
+        yield dead_letters
+        arrivals = self._reader.arrivals(_RECENT_WINDOW)
+        dead_lettered, received = _gauge(names.DEAD_LETTER_ROWS), _gauge(names.RECEIVED_ROWS)
+        dead_lettered.add_metric([Window.HOUR.value], arrivals.dead_letters)
         received.add_metric([Window.HOUR.value], arrivals.events + arrivals.dead_letters)
-        yield dead
+        yield dead_lettered
         yield received
 
 
@@ -138,7 +138,7 @@ class AuditCollector(Collector):
         self._state = state
 
     def collect(self) -> Iterator[Any]:
-        """The audit's state at this moment."""
+        """The current state of the audit."""
         state = self._state()
         drift, success = _gauge(names.AUDIT_DRIFT), _gauge(names.AUDIT_LAST_SUCCESS)
         for tier in Tier:
@@ -150,7 +150,7 @@ class AuditCollector(Collector):
 
 
 def storage_up(*, answers: bool) -> bytes:
-    """The exposition of the one gauge that says whether this scrape holds what is read from the storage."""
+    """The exposition of the gauge that says whether this scrape includes the figures of the storage."""
     registry = CollectorRegistry()
     Gauge(names.STORAGE_UP.name, names.STORAGE_UP.help, registry=registry).set(answers)
     return generate_latest(registry)

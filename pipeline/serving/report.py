@@ -1,4 +1,4 @@
-"""The published figures for any civil period: every agency, both blocks, the nation; sums first, then one division."""
+"""The published figures of a civil period: agencies, blocks, nation. Ratios divide sums; they are never averaged."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _BLOCK_NAMES = {"ministry": "Khối bộ, ngành", "province": "Khối địa ph
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One line of a report: a scope and its indicators."""
+    """One row of a report: an agency, a block or the nation, and its indicators."""
 
     scope: str  # agency, block or nation
     code: str
@@ -38,7 +38,7 @@ class Report:
     rows: tuple[Row, ...]
 
     def as_dict(self) -> dict[str, Any]:
-        """The JSON form, see docs/reports.md."""
+        """The report as plain values for JSON, see docs/reports.md."""
         return {
             "period": {"from": self.period.start.isoformat(), "to": self.period.end.isoformat()},
             "rows": [
@@ -61,10 +61,13 @@ class Report:
 
 
 def build_report(reader: TallyReader, registry: AgencyRegistry, period: Period) -> Report:
-    """Count the period from the day tallies.
+    """Build the report of a period from the day tallies.
 
-    Every agency in force on the last day is listed, and every other one that has figures: a unit merged away within the
-    period keeps its own line up to the merger.
+    Lists every agency in force on the last day, and every other one with figures: an agency that was merged within the period
+    keeps its own row until the merger.
+
+    Raises:
+        SinkError: the storage does not answer.
     """
     counts = reader.counts_of_days(period.start, period.end)
     listed = {agency.code: agency for agency in registry.in_force(period.end)}
@@ -94,7 +97,7 @@ def _nothing() -> dict[str, Ratio]:
 
 
 def to_csv(report: Mapping[str, Any]) -> str:
-    """A report (its JSON form) as CSV, a line for each row, two counts and a percentage for each indicator."""
+    """``Report.as_dict`` as CSV: one line per row, two counts and a percentage per indicator."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     parts = ("numerator", "denominator", "percent")
@@ -106,5 +109,5 @@ def to_csv(report: Mapping[str, Any]) -> str:
 
 
 def to_json(report: Mapping[str, Any]) -> str:
-    """A report (its JSON form) as text."""
+    """``Report.as_dict`` as JSON text."""
     return json.dumps(report, ensure_ascii=False, indent=2)

@@ -1,4 +1,4 @@
-"""How every endpoint reads its request and answers an error: parameters, bodies and statuses in one place."""
+"""Parameters, bodies and error answers of every endpoint, in one place."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from aiohttp import web
 
 from domain.errors import ConfigurationError, PortalPulseError
 from domain.periods import parse_day
-from pipeline.serving.access import ForbiddenError, demand_trust
+from pipeline.serving.access import ForbiddenError, require_trust
 from sinks.errors import SinkError
 
-#: What Kafka and ClickHouse can count: a larger number would turn into another one.
+#: Largest numbers of Kafka and ClickHouse; larger ones would overflow.
 MOST_PARTITION: Final = 2**31 - 1
 MOST_OFFSET: Final = 2**63 - 1
 _DAY_SECONDS: Final = 86_400.0
@@ -26,18 +26,18 @@ InThread = Callable[[Callable[[], Any]], Awaitable[Any]]
 
 @dataclass(frozen=True, slots=True)
 class Threads:
-    """Where a handler runs what blocks: ``short`` for figures that people wait for, ``long`` for what may take minutes."""
+    """Where a handler runs blocking work: ``short`` for figures that people wait for, ``long`` for work that may take minutes."""
 
     short: InThread
     long: InThread
 
 
-#: Makes the endpoints of one feature; the server adds them to its own.
+#: Creates the endpoints of one feature.
 Routes = Callable[[Threads], list[web.RouteDef]]
 
 
 def answered(handler: Handler) -> Handler:
-    """The handler with every foreseen error as a status and one sentence."""
+    """Wrap a handler: expected errors become a status and one sentence."""
 
     async def wrapped(request: web.Request) -> web.Response:
         try:
@@ -53,86 +53,86 @@ def answered(handler: Handler) -> Handler:
 
 
 def trusted(handler: Handler) -> Handler:
-    """``answered``, and only for requests that may read raw messages and ask for changes."""
+    """``answered``, only for requests that may read raw messages and make changes."""
 
     async def wrapped(request: web.Request) -> web.Response:
-        demand_trust(request)
+        require_trust(request)
         return await handler(request)
 
     return answered(wrapped)
 
 
 async def trusted_json(request: web.Request) -> dict[str, Any]:
-    """The JSON object that asks for a change.
+    """The JSON object in the body of a request that makes a change.
 
     Raises:
-        ForbiddenError: it may not ask for one.
-        ConfigurationError: it is not a JSON object.
+        ForbiddenError: the request may not make changes.
+        ConfigurationError: the body is not a JSON object.
     """
-    demand_trust(request)
+    require_trust(request)
     if request.content_type != "application/json":
-        raise ForbiddenError("Changes are asked for with Content-Type: application/json.")
+        raise ForbiddenError("A change must be sent with Content-Type: application/json.")
     try:
         fields = json.loads(await request.text())
-    except web.RequestPayloadError as error:  # it is not packed as its Content-Encoding says, or cut off
+    except web.RequestPayloadError as error:  # not compressed as its Content-Encoding says, or truncated
         raise ConfigurationError("The body of the request cannot be read.") from error
-    except (ValueError, LookupError, RecursionError) as error:  # no JSON, an unknown charset, nested too deep
-        raise ConfigurationError(f"This is no JSON: {error}.") from error
+    except (ValueError, LookupError, RecursionError) as error:  # not JSON, an unknown charset, or nested too deeply
+        raise ConfigurationError(f"The body is not JSON: {error}.") from error
     if not isinstance(fields, dict):
-        raise ConfigurationError("A JSON object is needed.")
+        raise ConfigurationError("The body must be a JSON object.")
     try:
         json.dumps(fields, ensure_ascii=False).encode()
     except UnicodeEncodeError as error:
-        raise ConfigurationError("A text holds half of a surrogate pair, which is no character.") from error
+        raise ConfigurationError("A text contains half of a surrogate pair, which is not a character.") from error
     return fields
 
 
 def error_response(status: int, text: str, *, code: str = "") -> web.Response:
-    """An error in the form of every endpoint; ``code`` names it for programs."""
+    """An error answer; ``code`` names the error for programs."""
     return web.json_response({"error": text} | ({"code": code} if code else {}), status=status)
 
 
 def whole_number(name: str, text: str, *, least: int = 0, most: int = MOST_OFFSET) -> int:
-    """A parameter that is a whole number from ``least`` to ``most``.
+    """Parse a whole number from ``least`` to ``most``.
 
     Raises:
-        ConfigurationError: it is not; names the parameter.
+        ConfigurationError: it is not one; names the parameter.
     """
     try:
         number = int(text)
     except ValueError as error:
-        raise ConfigurationError(f"{name} must be a whole number, this is {text[:40]!r}.") from error
+        raise ConfigurationError(f"{name} must be a whole number, not {text[:40]!r}.") from error
     if not least <= number <= most:
-        raise ConfigurationError(f"{name} must be from {least} to {most}, this is {text[:40]!r}.")
+        raise ConfigurationError(f"{name} must be from {least} to {most}, not {text[:40]!r}.")
     return number
 
 
 def partition_number(text: str) -> int:
-    """A parameter that is the number of a partition.
+    """Parse the number of a partition.
 
     Raises:
-        ConfigurationError: it is not.
+        ConfigurationError: it is not one.
     """
     return whole_number("partition", text, most=MOST_PARTITION)
 
 
 def day(text: str) -> dt.date:
-    """A parameter that is a civil day.
+    """Parse a civil day.
 
     Raises:
-        ConfigurationError: it is not.
+        ConfigurationError: it is not one.
     """
     try:
         return parse_day(text)
     except ValueError as error:
-        raise ConfigurationError(f"A day must be written as 2024-08-20, this is {text[:40]!r}.") from error
+        raise ConfigurationError(f"A day must be written as 2024-08-20, not {text[:40]!r}.") from error
 
 
 def days(request: web.Request) -> tuple[dt.date, dt.date]:
     """The parameters ``from`` and ``to``: two civil days.
 
     Raises:
-        ConfigurationError: one of them is missing or no day; names it.
+        ConfigurationError: one of them is missing or not a day; names it.
     """
     first, last = (_named_day(request, name) for name in ("from", "to"))
     return first, last
@@ -143,19 +143,19 @@ def _named_day(request: web.Request, name: str) -> dt.date:
     try:
         return parse_day(text)
     except ValueError as error:
-        raise ConfigurationError(f"The parameter {name!r} must be a day such as 2024-08-20, this is {text[:40]!r}.") from error
+        raise ConfigurationError(f"The parameter {name!r} must be a day such as 2024-08-20, not {text[:40]!r}.") from error
 
 
 def seconds(name: str, text: str) -> float:
-    """A parameter that is a number of seconds, at most a day.
+    """Parse a number of seconds, at most a day.
 
     Raises:
-        ConfigurationError: it is not; names the parameter.
+        ConfigurationError: it is not one; names the parameter.
     """
     try:
         number = float(text)
     except ValueError as error:
-        raise ConfigurationError(f"{name} must be a number of seconds, this is {text[:40]!r}.") from error
+        raise ConfigurationError(f"{name} must be a number of seconds, not {text[:40]!r}.") from error
     if not 0 <= number <= _DAY_SECONDS:
         raise ConfigurationError(f"{name} must be from 0 to {_DAY_SECONDS:.0f} seconds.")
     return number

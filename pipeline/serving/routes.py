@@ -10,7 +10,7 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from domain.errors import ConfigurationError
 from domain.periods import Period
 from pipeline.logs import get_logger
-from pipeline.serving.access import ForbiddenError, demand_trust
+from pipeline.serving.access import ForbiddenError, require_trust
 from pipeline.serving.api import Api
 from pipeline.serving.exporter import storage_up
 from pipeline.serving.report import build_report
@@ -128,7 +128,7 @@ class _ReaderEndpoints:
         Once the answer has begun, an error of the storage breaks it off: a shortened list must not look complete.
         """
         try:
-            demand_trust(request)
+            require_trust(request)
             period = Period(*days(request))
         except (ForbiddenError, ConfigurationError) as error:
             return error_response(403 if isinstance(error, ForbiddenError) else 400, str(error))

@@ -1,7 +1,7 @@
-"""One computation at a time for everybody who asks: the callers that wait share its answer.
+"""Shares one running computation among concurrent callers.
 
-A scrape or a probe that gave up cannot be taken back from the storage. Without this every impatient caller adds one more
-computation to the queue, and the queue feeds itself.
+A read of the storage cannot be cancelled when its scrape or probe gives up. Without sharing, every caller that retries would add
+another read to the queue, and the queue would never drain.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from typing import Final, Generic, TypeVar
 
 T = TypeVar("T")
 
-#: A caller joins a running computation only when it began at most this long before the call (seconds). Long enough for a
-#: computation that outlasts the patience of one scrape to answer the next one.
+#: A caller joins a running computation that is at most this old (seconds). Long enough for a computation that outlasts the
+#: timeout of one scrape to answer the next one.
 _JOIN_SECONDS: Final = 10.0
 
 
 class TooManyWaitingError(Exception):
-    """So many callers wait already that one more is turned away."""
+    """The limit of waiting callers is reached."""
 
 
 @dataclass(slots=True)
@@ -30,14 +30,14 @@ class _Run(Generic[T]):
 
 
 class SingleFlight(Generic[T]):
-    """Shares one computation among its callers. Belongs to one event loop.
+    """Runs one computation at a time and shares its result. Belongs to one event loop.
 
     Args:
-        compute: starts the computation; it goes on when its callers are gone.
+        compute: starts the computation; it continues when its callers are gone.
         most_waiting: callers that may wait at the same time.
-        join_seconds: the greatest age of a running computation that a new caller may join. An older one is waited for, and
-            the next one answers.
-        monotonic: a clock that never goes back (seconds).
+        join_seconds: greatest age of a running computation that a new caller may join. A caller waits for an older one to end,
+            and gets the result of the next one.
+        monotonic: a monotonic clock (seconds).
     """
 
     def __init__(
@@ -53,11 +53,11 @@ class SingleFlight(Generic[T]):
         self._waiting = 0
 
     async def get(self, *, within: float) -> T:
-        """The answer of a computation that runs or begins while the caller waits.
+        """The result of a running or new computation, or the error that it raised.
 
         Raises:
             TooManyWaitingError: too many callers wait.
-            TimeoutError: there is no answer after ``within`` seconds. The computation goes on.
+            TimeoutError: there is no result after ``within`` seconds. The computation continues.
         """
         if self._waiting >= self._most_waiting:
             raise TooManyWaitingError
@@ -74,13 +74,13 @@ class SingleFlight(Generic[T]):
                 break
             await asyncio.wait({run.task})
         else:
-            # A caller that gave up never comes here: nothing is computed for it.
+            # A caller that gave up does not get here, so nothing is computed for it.
             run = self._run = _Run(self._monotonic(), asyncio.ensure_future(self._compute()))
-            run.task.add_done_callback(_looked_at)
+            run.task.add_done_callback(_retrieve_error)
         return await asyncio.shield(run.task)
 
 
-def _looked_at(task: asyncio.Future[T]) -> None:
-    """Take note of an error that no caller is left to hear."""
+def _retrieve_error(task: asyncio.Future[T]) -> None:
+    """Retrieve an error that no caller is left to receive, so that asyncio does not log it."""
     if not task.cancelled():
         task.exception()

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 import typer
 
-from pipeline.cli.main import UNFORESEEN, create_cli
+from pipeline.cli.main import UNEXPECTED, create_cli
 
 ROOT = Path(__file__).parents[3]
 PERIOD = ("--from", "2024-01-01", "--to", "2024-01-02")
@@ -293,25 +293,25 @@ def outcomes(wrong_servers, tmp_path_factory):
 def problem_of(outcome):
     """What is wrong about an ending, or nothing."""
     errors, status, name = outcome["errors"], outcome["status"], outcome["name"]
-    said = [line for line in errors.splitlines() if line.startswith("portalpulse: ")]
-    heard = not any(words in name for words in ("output gone", "errors ", "everything closed"))
-    told_otherwise = "Usage: " in errors or name.startswith(("doctor", "audit"))  # findings are their output
+    messages = [line for line in errors.splitlines() if line.startswith("portalpulse: ")]
+    has_output = not any(words in name for words in ("output gone", "errors ", "everything closed"))
+    reported_otherwise = "Usage: " in errors or name.startswith(("doctor", "audit"))  # findings are their output
     lost = name.partition("| help, output ")[2] in ("closed", "full")
     wrong = {
         "a traceback": "Traceback" in errors + outcome["output"],
-        "an error that nobody foresaw": UNFORESEEN in errors,
+        "an unexpected error": UNEXPECTED in errors,
         "the password": "s3cret" in errors + outcome["output"],
         f"status {status}": status not in (0, 1, 2),
-        f"{len(said)} sentences": bool(status and heard and not told_otherwise and len(said) != 1),
-        "a sentence and status 0": bool(said and not status),
-        "lost output that nobody is told of": lost and not (status == 1 and "The output cannot be written" in errors),
+        f"{len(messages)} sentences": bool(status and has_output and not reported_otherwise and len(messages) != 1),
+        "a sentence and status 0": bool(messages and not status),
+        "lost output without an error": lost and not (status == 1 and "The output cannot be written" in errors),
         "a line of a library": "[urllib3" in errors,
     }
     return ", ".join(problem for problem, there in wrong.items() if there)
 
 
 def test_no_surroundings_make_a_traceback(outcomes):
-    """Whatever its surroundings, a command ends with a status of docs/errors.md and at most one sentence, no traceback."""
+    """In any surroundings a command ends with a status of docs/errors.md and at most one sentence, no traceback."""
     problems = [
         f"{outcome['name']}: {problem} (status {outcome['status']}): {outcome['errors'][-600:]}"
         for outcome in outcomes.values()
@@ -333,4 +333,4 @@ def test_a_current_folder_that_is_gone(tmp_path, words):
     ran = subprocess.run(command, cwd=tmp_path / "gone", env=environment, capture_output=True, text=True, timeout=60, check=False)
     assert ran.returncode == 2, ran.stderr
     assert ran.stderr.count("\n") == 1
-    assert "The folder that this command was started in is gone." in ran.stderr
+    assert "The current folder was deleted." in ran.stderr

@@ -20,7 +20,7 @@ from pipeline.dead_letters.routes import dead_letter_routes
 from pipeline.dead_letters.service import DeadLetterService
 from pipeline.decode.decoder import Decoder
 from pipeline.decode.validator import EventValidator
-from pipeline.serving.access import TOKEN, ForbiddenError, demand_trust
+from pipeline.serving.access import TOKEN, ForbiddenError, require_trust
 from pipeline.serving.api import Api, Health
 from pipeline.serving.server import HttpServer
 from pipeline.settings import HttpSettings
@@ -187,10 +187,10 @@ def test_another_machine_gets_no_raw_data(peer, trusted):
     app[TOKEN] = ""
     request = make_mocked_request("GET", "/", app=app, transport=transport, version=HttpVersion11)
     if trusted:
-        demand_trust(request)
+        require_trust(request)
     else:
         with pytest.raises(ForbiddenError, match="this machine only"):
-            demand_trust(request)
+            require_trust(request)
 
 
 def test_a_token_is_never_shown():
