@@ -122,7 +122,7 @@ def metric(worker: Worker, name: str, **labels: str) -> float:
 def away(worker: Worker) -> str:
     """What /readyz says when it says that the storage is away; else nothing."""
     said = worker.ready()[1]
-    return said if "the storage is away since" in said else ""
+    return said if "storage unreachable since" in said else ""
 
 
 def healthy(worker: Worker) -> bool:

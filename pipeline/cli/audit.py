@@ -18,7 +18,6 @@ from rich.table import Table
 from domain.errors import UnavailableError
 from domain.periods import Period
 from domain.tiers import Tier
-from pipeline import wiring
 from pipeline.audit.json_format import encode_report
 from pipeline.audit.report import SHOWN, AuditReport, KafkaAudit, RepairReport, unread_sentence
 from pipeline.audit.run import AuditOptions, KafkaCheck, run_audit
@@ -27,6 +26,7 @@ from pipeline.cli.remote_audit import RemoteAudit
 from pipeline.cli.services import opened_service
 from pipeline.folders import folder
 from pipeline.settings import load_settings
+from pipeline.wiring.features import audit_service
 from sinks.contract.audit import Repeats
 from sinks.errors import SinkError
 
@@ -86,7 +86,7 @@ def _audit(
     if days[0] is not None and days[1] is not None:
         Period(days[0], days[1])
     audit_options = AuditOptions(days[0], days[1], repair=repair, settle=settle, repeats=repeats, kafka=kafka)
-    audit = opened_service(load_settings(), data, local=wiring.audit_service, remote=RemoteAudit)
+    audit = opened_service(load_settings(), data, local=audit_service, remote=RemoteAudit)
     try:
         with audit as steps, _progress_bar() as progress:
             report = run_audit(steps, audit_options, wait=time.sleep, progress=progress)

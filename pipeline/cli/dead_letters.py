@@ -14,13 +14,13 @@ from rich.table import Table
 
 from domain.errors import ConfigurationError
 from domain.periods import VIETNAM
-from pipeline import wiring
 from pipeline.cli.remote_dead_letters import RemoteDeadLetters
 from pipeline.cli.services import opened_service
 from pipeline.dead_letters.service import DeadLetterService, parse_filter
 from pipeline.folders import folder
 from pipeline.logs import configure_logging
 from pipeline.settings import Settings, load_settings
+from pipeline.wiring.features import dead_letter_service
 from sinks.contract.dead_letters import DeadLetterFilter, Position
 
 Reasons = Annotated[list[str] | None, typer.Option("--reason", help="Only this reason; may be repeated.")]
@@ -181,7 +181,7 @@ def _service(
     return opened_service(
         settings or load_settings(),
         data,
-        local=wiring.dead_letter_service,
+        local=dead_letter_service,
         remote=RemoteDeadLetters,
         open_folder=open_folder,
     )

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import typer
 
-from pipeline import wiring
 from pipeline.settings import load_settings
+from pipeline.wiring.storage import migrate_storage
 
 
 def register(app: typer.Typer) -> None:
@@ -17,7 +17,7 @@ def register(app: typer.Typer) -> None:
 
         Example: PORTALPULSE_CLICKHOUSE__URL=http://default@127.0.0.1:8123/portalpulse portalpulse migrate
         """
-        applied = wiring.migrate_storage(load_settings())
+        applied = migrate_storage(load_settings())
         if not applied:
             typer.echo("The database is up to date.")
         for migration in applied:

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, TypeVar
 
 from pydantic import SecretStr
 
-from pipeline import wiring
 from pipeline.cli.remote import NotRunningError, Process, is_embedded, running
 from pipeline.settings import Settings
+from pipeline.wiring.storage import opened_storage, target_of
 
 if TYPE_CHECKING:  # only wiring knows the concrete destination
     from sinks.clickhouse.client import ClickHouse
@@ -45,11 +45,11 @@ def opened_service(
             if data is not None:
                 url = SecretStr(f"chdb:{data / 'clickhouse'}")
                 settings = settings.model_copy(update={"clickhouse": settings.clickhouse.model_copy(update={"url": url})})
-            folder = wiring.target_of(settings).folder
+            folder = target_of(settings).folder
             if not open_folder or folder is None or not folder.is_dir():
                 raise
     if process is not None:
         yield remote(process)
         return
-    with wiring.opened_storage(settings) as clickhouse:
+    with opened_storage(settings) as clickhouse:
         yield local(settings, clickhouse)

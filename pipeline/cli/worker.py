@@ -6,9 +6,10 @@ from typing import Annotated
 
 import typer
 
-from pipeline import wiring
 from pipeline.logs import configure_logging
 from pipeline.settings import load_settings
+from pipeline.wiring.exporter import run_exporter
+from pipeline.wiring.worker import run_worker
 
 
 def register(app: typer.Typer) -> None:
@@ -35,7 +36,7 @@ def register(app: typer.Typer) -> None:
         """
         settings = load_settings()
         configure_logging(settings.log)
-        wiring.run_worker(settings, all_in_one=all_in_one, create_topic=create_topic)
+        run_worker(settings, all_in_one=all_in_one, create_topic=create_topic)
 
     @app.command(rich_help_panel="Processes")
     def exporter() -> None:
@@ -45,4 +46,4 @@ def register(app: typer.Typer) -> None:
         """
         settings = load_settings()
         configure_logging(settings.log)
-        wiring.run_exporter(settings)
+        run_exporter(settings)

@@ -18,9 +18,9 @@ from deploy.native.services.clickhouse_server import ClickHouseServer
 from domain.errors import UnavailableError
 from domain.periods import civil_day
 from domain.tiers import Tier
-from pipeline import wiring
 from pipeline.cli import main as cli
 from pipeline.settings import load_settings
+from pipeline.wiring.storage import opened_storage
 from sinks.clickhouse import pinned_settings
 from sinks.clickhouse.audit import ClickHouseAudit
 from sinks.clickhouse.client import ClickHouse
@@ -442,7 +442,7 @@ def test_a_server_that_refuses_for_now_is_no_server_that_is_away(server, run):
     for _ in range(2):
         code, _, errors = run("spent", "whole", "audit")
         assert code == 2
-        assert "answers, and refuses for now: Code: 201" in errors
+        assert "answers but refuses for now: Code: 201" in errors
         assert "higher limit or quota" in errors
         assert "Start it" not in errors
 
@@ -453,7 +453,7 @@ def test_hidden_rows_are_refused(server, monkeypatch, user):
     monkeypatch.setenv("PORTALPULSE_CLICKHOUSE__URL", address(server, user, "whole"))
     with (
         pytest.raises(UnavailableError, match="a row policy hides rows of the table agency_minute"),
-        wiring.opened_storage(load_settings()),
+        opened_storage(load_settings()),
     ):
         raise AssertionError
 
@@ -495,7 +495,7 @@ def test_rows_hidden_after_the_start_are_refused(server, monkeypatch, table):
     with connected(server, "default", late) as plain:
         migrate(plain)
         monkeypatch.setenv("PORTALPULSE_CLICKHOUSE__URL", address(server, late, late))
-        with wiring.opened_storage(load_settings()) as clickhouse:
+        with opened_storage(load_settings()) as clickhouse:
             write(plain)
             ClickHouseDeadLetterLimits(plain).insert_checkpoints([DeadLetterCheckpoint(TOPIC, 0, 5, 1, ((1, 1),))])
             for make in FIGURES[table]:
@@ -602,5 +602,5 @@ def test_an_exporter_waits_for_the_first_worker(server, monkeypatch):
 
 
 def _open_and_read():
-    with wiring.opened_storage(load_settings(), wait=60) as clickhouse:
+    with opened_storage(load_settings(), wait=60) as clickhouse:
         return ClickHouseReader(clickhouse).counts_of_days(FIRST, LAST)

@@ -77,7 +77,7 @@ def test_a_silent_storage_costs_no_memory():
         assert observed.committed > 0
         assert 0 < observed.unstored <= most_unstored(world, message_bytes=300)
         assert observed.behind > 20_000
-        assert "the storage is away since" in observed.said
+        assert "storage unreachable since" in observed.said
         world.gate.open()
         world.await_exact()
         assert world.verdict().exact

@@ -138,7 +138,7 @@ def test_a_worker_outlives_its_storage(chain):
     worker = chain.worker()
     chain.server.kill()
     summary = _send(chain)
-    wait_until(lambda: "away since" in worker.ready()[1], timeout=150, what="/readyz to say since when the storage is away")
+    wait_until(lambda: "unreachable since" in worker.ready()[1], timeout=150, what="/readyz to say that it is unreachable")
     chain.server.restart()
     _await_all(chain, summary)
     wait_until(lambda: worker.ready()[0], timeout=90, what="the worker to be ready again")

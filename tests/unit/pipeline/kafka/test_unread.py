@@ -17,7 +17,7 @@ from pipeline.kafka.topic_identity import Look, TopicGoneError
 from pipeline.kafka.worker import Worker
 from pipeline.metrics import WorkerMetrics
 from pipeline.settings import load_settings
-from pipeline.wiring import worker_health
+from pipeline.wiring.worker import worker_health
 from sinks.contract.events import UnreadCause, UnreadRange
 from sinks.errors import Fatal
 from tests.factories import TOPIC

@@ -15,7 +15,7 @@ from pipeline.kafka.transport import ConsumerVitals
 from pipeline.kafka.worker import Worker
 from pipeline.metrics import WorkerMetrics
 from pipeline.settings import load_settings
-from pipeline.wiring import worker_health
+from pipeline.wiring.worker import worker_health
 from tests.factories import TOPIC
 from tests.fakes import MemoryStore
 
@@ -126,4 +126,4 @@ def test_a_worker_that_waits_for_its_storage_is_healthy(dog, monkeypatch):
     monkeypatch.setattr(dog.worker.delivery._steps.retrying, "unavailable_since", SystemClock().now())
     health = worker_health(dog.worker, 120)
     assert (health.healthy, health.ready) == (True, False)
-    assert "the storage is away since" in health.reason
+    assert "storage unreachable since" in health.reason

@@ -15,7 +15,7 @@ from pipeline.decode.decoder import Decoder
 from pipeline.kafka.worker import Worker
 from pipeline.metrics import WorkerMetrics
 from pipeline.settings import load_settings
-from pipeline.wiring import worker_health
+from pipeline.wiring.worker import worker_health
 from sinks.errors import Fatal
 from tests.fakes import MemoryStore
 

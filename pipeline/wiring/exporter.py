@@ -1,0 +1,64 @@
+"""Runs an exporter: a process that serves what the storage holds and counts nothing."""
+
+from __future__ import annotations
+
+import asyncio
+
+import setproctitle
+from prometheus_client import CollectorRegistry
+
+from domain.agencies import AgencyRegistry
+from domain.clock import parse_clock
+from pipeline.logs import get_logger
+from pipeline.serving.api import Api, Health
+from pipeline.serving.server import HttpServer
+from pipeline.settings import Settings
+from pipeline.shutdown import GracefulShutdown
+from pipeline.wiring.features import continuous_audit, feature_routes, figures_registry
+from pipeline.wiring.storage import opened_storage
+from sinks.clickhouse.client import ClickHouse
+from sinks.clickhouse.reader import ClickHouseReader
+
+log = get_logger("wiring")
+
+#: Longest wait for a worker that brings the schema up to date (seconds).
+_SCHEMA_SECONDS = 60.0
+
+
+def run_exporter(settings: Settings) -> None:
+    """Serve agency gauges and reports from a ClickHouse server until SIGTERM or Ctrl-C.
+
+    An exporter changes no table. It waits for a worker of its release that brings the schema up to date.
+    """
+    shutdown = GracefulShutdown()
+    shutdown.listen()
+    setproctitle.setproctitle("portalpulse exporter")
+    with opened_storage(settings, wait=_SCHEMA_SECONDS) as clickhouse:
+        asyncio.run(_run_exporter(settings, clickhouse, shutdown))
+
+
+async def _run_exporter(settings: Settings, clickhouse: ClickHouse, shutdown: GracefulShutdown) -> None:
+    stop = shutdown.event()
+    registry, agencies, clock = CollectorRegistry(), AgencyRegistry.packaged(), parse_clock(settings.clock)
+    reader = ClickHouseReader(clickhouse)
+    figures = figures_registry(settings, reader, registry)
+    server = HttpServer(
+        Api(
+            registry=registry,
+            agencies=agencies,
+            clock=clock,
+            health=lambda: Health(healthy=True, ready=True),
+            reader=reader,
+            figures=figures,
+            routes=feature_routes(settings, clickhouse),
+        ),
+        settings.http,
+    )
+    address = await server.start()
+    log.info("exporter_started", address=address, storage=clickhouse.target.display_name)
+    try:
+        with continuous_audit(settings, clickhouse, registry):
+            await stop.wait()
+    finally:
+        await server.close()
+    shutdown.finish()

@@ -1,0 +1,141 @@
+"""Opens ClickHouse: for processes that bring its schema up to date, and for those that only read."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from domain.agencies import AgencyRegistry
+from domain.errors import ConfigurationError, UnavailableError
+from pipeline.logs import get_logger
+from pipeline.settings import Settings
+from sinks.clickhouse.client import ClickHouse, Observer
+from sinks.clickhouse.expiring_rows import refuse_expiring_rows
+from sinks.clickhouse.migrate import Migration, migrate, missing_migrations
+from sinks.clickhouse.registry_writer import AgencyRow, write_agencies
+from sinks.clickhouse.row_policies import TABLES, refuse_hidden_rows
+from sinks.clickhouse.target import Target
+from sinks.errors import Retryable, SinkError
+
+log = get_logger("wiring")
+
+#: Pause between two checks of the schema while another process brings it up to date (seconds).
+_SCHEMA_POLL_SECONDS = 1.0
+
+
+def target_of(settings: Settings) -> Target:
+    """The ClickHouse server or folder of the settings.
+
+    Raises:
+        ConfigurationError: the address cannot be parsed.
+    """
+    try:
+        return Target.parse(settings.clickhouse.url.get_secret_value(), timeout=settings.clickhouse.timeout_seconds)
+    except ValueError as error:
+        raise ConfigurationError(f"PORTALPULSE_CLICKHOUSE__URL is wrong: {error}.") from error
+
+
+@contextmanager
+def migrated_storage(
+    settings: Settings, *, observer: Observer | None = None, applied: list[Migration] | None = None
+) -> Iterator[ClickHouse]:
+    """A ClickHouse client with the newest schema and registry, closed at the end. For workers and ``migrate``.
+
+    ``applied`` receives the migrations that were missing.
+
+    Raises:
+        UnavailableError: ClickHouse does not answer, refuses access or hides rows, or another process uses its folder.
+    """
+
+    def migrate_all(clickhouse: ClickHouse) -> None:
+        done = prepare(clickhouse)
+        if applied is not None:
+            applied.extend(done)
+
+    with _opened(settings, observer, migrate_all) as clickhouse:
+        yield clickhouse
+
+
+@contextmanager
+def opened_storage(settings: Settings, *, wait: float = 0.0) -> Iterator[ClickHouse]:
+    """A ClickHouse client with the schema of this release, closed at the end. Nothing is written.
+
+    ``wait``: seconds to wait for a worker that brings the schema up to date.
+
+    Raises:
+        UnavailableError: ClickHouse does not answer, refuses access, hides rows, or has an older or newer schema.
+    """
+    deadline = time.monotonic() + wait
+
+    def check_schema(clickhouse: ClickHouse) -> None:
+        while missing := missing_migrations(clickhouse):
+            if time.monotonic() >= deadline:
+                raise UnavailableError(
+                    f"The database {clickhouse.target.database!r} of {clickhouse.target.display_name} lacks migration "
+                    f"{missing[0].number:04d} of this program, and only workers and `portalpulse migrate` change its tables.",
+                    remedy="Start a worker of this release, run `portalpulse migrate`, or use the release of the workers.",
+                )
+            log.info("waiting_for_a_worker_to_migrate", migration=missing[0].number, database=clickhouse.target.database)
+            time.sleep(_SCHEMA_POLL_SECONDS)
+
+    with _opened(settings, None, check_schema) as clickhouse:
+        yield clickhouse
+
+
+@contextmanager
+def _opened(settings: Settings, observer: Observer | None, prepared: Callable[[ClickHouse], None]) -> Iterator[ClickHouse]:
+    target = target_of(settings)
+    try:
+        clickhouse = ClickHouse(target, observer=observer) if observer is not None else ClickHouse(target)
+    except SinkError as error:
+        raise UnavailableError(str(error)) from error
+    try:
+        try:
+            prepared(clickhouse)
+            refuse_hidden_rows(clickhouse, TABLES)
+            refuse_expiring_rows(clickhouse, TABLES)
+        except Retryable as error:
+            reason = str(error).removeprefix(f"{target.display_name}: ").rstrip(".")
+            if getattr(error.__cause__, "code", None) is not None:
+                raise UnavailableError(
+                    f"{target.display_name} answers but refuses for now: {reason}.",
+                    remedy="Try again later. If it persists, give this user a higher limit or quota, or the server more memory.",
+                ) from error
+            raise UnavailableError(
+                f"{target.display_name} does not answer: {reason}.", remedy="Start it, or correct PORTALPULSE_CLICKHOUSE__URL."
+            ) from error
+        except SinkError as error:
+            raise UnavailableError(str(error), remedy="`portalpulse doctor` checks each part.") from error
+        yield clickhouse
+    finally:
+        clickhouse.close()
+
+
+def migrate_storage(settings: Settings) -> tuple[Migration, ...]:
+    """Bring the schema up to date; returns the migrations that were applied."""
+    applied: list[Migration] = []
+    with migrated_storage(settings, applied=applied):
+        return tuple(applied)
+
+
+def prepare(clickhouse: ClickHouse) -> tuple[Migration, ...]:
+    """Apply missing migrations and write the registry of agencies; returns the migrations that were applied."""
+    done = migrate(clickhouse)
+    write_agencies(
+        clickhouse,
+        (
+            AgencyRow(
+                code=agency.code,
+                valid_from=agency.valid_from,
+                valid_to=agency.valid_to,
+                block=agency.block,
+                name_vi=agency.name_vi,
+                name_en=agency.name_en,
+                short_name_vi=agency.short_name_vi,
+                successor_code=agency.successor_code or "",
+            )
+            for agency in AgencyRegistry.packaged()
+        ),
+    )
+    return done

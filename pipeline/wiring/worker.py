@@ -1,0 +1,130 @@
+"""Runs a worker, and says how healthy it is."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from contextlib import nullcontext
+from dataclasses import replace
+from pathlib import Path
+
+import setproctitle
+from prometheus_client import CollectorRegistry
+
+from domain.agencies import AgencyRegistry
+from domain.clock import SystemClock, parse_clock
+from domain.errors import ConfigurationError
+from pipeline.decode.decoder import Decoder
+from pipeline.kafka.preflight import preflight
+from pipeline.kafka.record_batches import check_versions
+from pipeline.kafka.worker import Worker
+from pipeline.logs import get_logger
+from pipeline.metrics import WorkerMetrics
+from pipeline.serving.api import Api, Health, Progress
+from pipeline.serving.server import HttpServer
+from pipeline.settings import Settings
+from pipeline.shutdown import GracefulShutdown
+from pipeline.wiring.features import continuous_audit, feature_routes, figures_registry
+from pipeline.wiring.storage import migrated_storage
+from sinks.clickhouse.client import ClickHouse
+from sinks.clickhouse.dead_letter_limits import ClickHouseDeadLetterLimits
+from sinks.clickhouse.reader import ClickHouseReader
+from sinks.clickhouse.store import ClickHouseStore
+
+log = get_logger("wiring")
+
+
+def run_worker(settings: Settings, *, all_in_one: bool, create_topic: bool) -> None:
+    """Run a worker until SIGTERM or Ctrl-C; with ``all_in_one`` it also serves agency gauges and reports."""
+    shutdown = GracefulShutdown()
+    shutdown.listen()
+    check_versions()
+    _create_folder(settings.data_dir)
+    setproctitle.setproctitle("portalpulse worker")
+    metrics = WorkerMetrics(CollectorRegistry())
+    with migrated_storage(settings, observer=metrics.observe_store) as clickhouse:
+        store = ClickHouseStore(clickhouse)
+        asyncio.run(_run_worker(settings, store, clickhouse, metrics, shutdown, all_in_one=all_in_one, create_topic=create_topic))
+
+
+def _create_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigurationError(
+            f"The data folder {folder} cannot be created: {error.strerror}.", remedy="Set PORTALPULSE_DATA_DIR to another folder."
+        ) from error
+
+
+async def _run_worker(
+    settings: Settings,
+    store: ClickHouseStore,
+    clickhouse: ClickHouse,
+    metrics: WorkerMetrics,
+    shutdown: GracefulShutdown,
+    *,
+    all_in_one: bool,
+    create_topic: bool,
+) -> None:
+    agencies, clock = AgencyRegistry.packaged(), parse_clock(settings.clock)
+    checked = await preflight(settings.kafka, create_topic=create_topic)
+    stop = shutdown.event()  # nothing that needs an orderly stop was started before
+    worker = Worker(
+        settings,
+        decoder=Decoder(agencies),
+        store=store,
+        checkpoints=ClickHouseDeadLetterLimits(clickhouse),
+        metrics=metrics,
+        clock=SystemClock(),
+        reachable=checked.reachable,
+    )
+    reader = ClickHouseReader(clickhouse) if all_in_one else None
+    figures = None if reader is None else figures_registry(settings, reader, metrics.registry)
+    server = HttpServer(
+        Api(
+            registry=metrics.registry,
+            agencies=agencies,
+            clock=clock,
+            health=lambda: worker_health(worker, settings.watchdog.stall_seconds),
+            reader=reader,
+            figures=figures,
+            consumer_lag=lambda: worker.state.lag if worker.state.joined else None,
+            progress=lambda: Progress(worker.delivery.stored, worker.delivery.visible),
+            routes=feature_routes(settings, clickhouse) if all_in_one else (),
+        ),
+        settings.http,
+    )
+    address = await server.start()
+    log.info(
+        "worker_started",
+        address=address,
+        topic=settings.kafka.topic,
+        partitions=checked.partitions,
+        storage=clickhouse.target.display_name,
+    )
+    try:
+        with continuous_audit(settings, clickhouse, metrics.registry) if all_in_one else nullcontext():
+            await worker.run(stop, ending=shutdown.start_deadline)
+    finally:
+        await server.close()
+    log.info("worker_stopped")
+    shutdown.finish()
+
+
+def worker_health(worker: Worker, stall_seconds: float) -> Health:
+    """Healthy while the worker makes progress or has nothing to do; ready once it has joined the group."""
+    return replace(_worker_health(worker, stall_seconds), unread_offsets=worker.unread.total)
+
+
+def _worker_health(worker: Worker, stall_seconds: float) -> Health:
+    state = worker.state
+    idle = time.monotonic() - state.last_progress
+    if state.failure:
+        return Health(healthy=False, ready=False, reason=state.failure)
+    if since := worker.delivery.storage_unavailable_since:  # a restart of the worker would not help
+        return Health(healthy=True, ready=False, reason=f"storage unreachable since {since.isoformat(timespec='seconds')}")
+    if idle > stall_seconds:
+        return Health(healthy=False, ready=False, reason=f"no progress for {idle:.0f} s")
+    if not state.joined:
+        return Health(healthy=True, ready=False, reason="waiting for the consumer group")
+    return Health(healthy=True, ready=True)
