@@ -24,10 +24,10 @@ from domain.periods import VIETNAM_OFFSET_MINUTES
 
 #: Above this many agencies an entry means all of them: filtering would cost more than it saves.
 _MAX_AGENCIES = 64
-#: Dirty minutes with a smaller gap than this are recounted in one query, which costs less than two (minutes). Live minutes hold
-#: many events, the days of a backfill few.
+#: Dirty minutes at most this many minutes apart are recounted with the gap between them, because one query costs less than two.
+#: Live minutes hold many events, the days of a backfill few.
 _LIVE_MERGE_GAP, _BACKFILL_MERGE_GAP = 5, 1440
-#: Most spans in one piece of work. The narrowest gaps above this number are recounted, too.
+#: Most spans in one piece of work. When there are more, the narrowest gaps between them are recounted, too.
 _MAX_SPANS = 3
 _EPOCH_DAY = dt.date(1970, 1, 1)
 _UTC_EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)

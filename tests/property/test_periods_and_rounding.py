@@ -1,4 +1,4 @@
-"""Civil periods and printed percentages, against arithmetic done another way."""
+"""Civil periods and printed percentages, compared with independent arithmetic."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from domain.rounding import Rounding, percent, vietnamese
 
 SEVEN = dt.timedelta(hours=7)
 instants = st.datetimes(
-    dt.datetime(1990, 1, 1),  # noqa: DTZ001 - hypothesis wants the bounds without a zone
+    dt.datetime(1990, 1, 1),  # noqa: DTZ001 - hypothesis requires bounds without a zone
     dt.datetime(2100, 1, 1),  # noqa: DTZ001
     timezones=st.just(dt.UTC),
 )
@@ -42,7 +42,7 @@ def test_a_day_starts_where_the_day_before_ends(day):
 
 @given(days, st.integers(0, 800))
 def test_a_period_is_its_days_and_nothing_else(first, length):
-    """A period's instants hold exactly the instants of its days, both ends included."""
+    """The instants of a period are exactly those of its days, including the first and the last day."""
     last = first + dt.timedelta(days=length)
     period = Period(first, last)
     start, end = period.instants()
@@ -63,7 +63,7 @@ def test_a_period_backwards_is_refused(day):
 @example(dt.datetime(2023, 12, 31, 17, tzinfo=dt.UTC), Window.YEAR)
 @example(dt.datetime(2024, 2, 29, 17, tzinfo=dt.UTC), Window.MONTH)
 def test_windows_end_with_now(now, window):
-    """A window holds the present, is made of whole minutes, and a civil one begins at local midnight on the first."""
+    """A window contains now and consists of whole minutes; a civil window begins at local midnight on the first."""
     start, end = window.bounds(now)
     assert start < end
     assert start <= now < end
@@ -85,7 +85,7 @@ counts = st.integers(0, 10**13)
 
 
 def rounded(ratio: Ratio, decimals: int, rounding: Rounding) -> Fraction:
-    """The same by whole numbers alone."""
+    """The expected value, computed with whole numbers."""
     scaled = Fraction(100 * ratio.numerator * 10**decimals, ratio.denominator)
     whole = scaled.numerator // scaled.denominator
     if rounding is Rounding.HALF_UP and scaled - whole >= Fraction(1, 2):
@@ -99,7 +99,7 @@ def rounded(ratio: Ratio, decimals: int, rounding: Rounding) -> Fraction:
 @example(1, 800, 2, Rounding.HALF_UP)
 @example(10**12 + 1, 2 * 10**12, 4, Rounding.HALF_UP)
 def test_percent_is_exact(numerator, denominator, decimals, rounding):
-    """A printed percentage is the exact one, rounded once, with the decimals asked for."""
+    """A printed percentage is the exact value, rounded once to the requested decimals."""
     printed = percent(Ratio(numerator, denominator), decimals=decimals, rounding=rounding)
     assert Fraction(Decimal(printed)) == rounded(Ratio(numerator, denominator), decimals, rounding)
     assert len(printed.partition(".")[2]) == decimals
@@ -124,7 +124,7 @@ def test_percentages_as_published(numerator, denominator, decimals, rounding, pr
 
 
 def test_nothing_counted_is_not_zero():
-    """0 of 0 has no percentage; 0 of some has, and it is zero."""
+    """0 of 0 has no percentage; 0 of 1 is zero."""
     assert percent(Ratio(0, 0)) is None
     assert Ratio(0, 0).no_data
     assert percent(Ratio(0, 1)) == "0.00"
@@ -133,7 +133,7 @@ def test_nothing_counted_is_not_zero():
 
 @given(st.integers(0, 10**15), st.integers(0, 4), st.integers(0, 9999))
 def test_vietnamese_numbers(whole, decimals, fraction):
-    """Dots group thousands, a comma parts the decimals, and nothing else changes."""
+    """Dots group thousands, a comma separates the decimals, and nothing else changes."""
     digits = f"{fraction:04d}"[:decimals]
     shown = vietnamese(f"{whole}.{digits}" if digits else str(whole))
     head, _, tail = shown.partition(",")
@@ -162,7 +162,7 @@ def test_ratios_pool(pairs):
     "text", ["2024-W33", "2024-W33-1", "20240820", "2024-233", "２０２４-08-20", "2024-08-20T00:00", " 2024-08-20", ""]
 )
 def test_a_day_has_one_form(text):
-    """A week is no day, although ISO 8601 has a Monday for it: a question for weeks would get other days without a word."""
+    """Only YYYY-MM-DD is a day. An ISO 8601 week is refused: it would silently mean its Monday."""
     with pytest.raises(ValueError, match="2024-08-20"):
         parse_day(text)
     assert parse_day("2024-02-29") == dt.date(2024, 2, 29)
