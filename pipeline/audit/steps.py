@@ -16,7 +16,7 @@ from sinks.contract.audit import HashShard, Repeats
 
 @dataclass(frozen=True, slots=True)
 class RepeatedNames:
-    """Event ids that stand for several events, and dossiers that several events settle."""
+    """Event ids shared by several events, and dossiers settled by several events."""
 
     reused_event_ids: Repeats
     settled_twice: Repeats

@@ -23,13 +23,13 @@ from domain.errors import UnavailableError
 from domain.periods import Period
 from pipeline.addresses import FILE_NAME, LOCK_NAME, SIGNATURE, Addresses, write_addresses
 from pipeline.cli import main as cli
-from pipeline.cli import remote as asking
+from pipeline.cli import remote
 from pipeline.cli.report import as_table, fetch_report
 
 
 @pytest.fixture
 def _logging_as_it_was():
-    """Commands set logging up for their process; the next test gets what it had."""
+    """Restore logging after a command has configured it."""
     root = logging.getLogger()
     handlers, level = list(root.handlers), root.level
     yield
@@ -53,7 +53,7 @@ def run(monkeypatch, capsys, tmp_path, _logging_as_it_was):
 
 
 def free_port():
-    """A port that nobody listens on."""
+    """A port on which nothing listens."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
@@ -78,7 +78,7 @@ def one_line(errors):
     ],
 )
 def test_a_wrong_setting_is_one_line(run, monkeypatch, command):
-    """Every command names the wrong variable in one line and leaves with 2."""
+    """Every command names the wrong variable in one line and exits with 2."""
     monkeypatch.setenv("PORTALPULSE_KAFKA__PARTITIONS", "many")
     code, _, errors = run(*command)
     assert code == 2
@@ -108,14 +108,14 @@ def test_an_address_that_cannot_be_read(run, monkeypatch):
     [("2024-13-01", "2024-01-02", "--from"), ("2024-01-01", "x", "--to"), ("2024-02-01", "2024-01-01", "before it starts")],
 )
 def test_a_wrong_period_is_one_line(run, first, last, words):
-    """A day that is none, and a period backwards, are named with their option."""
+    """An impossible day, or a period that ends before it starts, is named with its option."""
     code, _, errors = run("report", "--from", first, "--to", last)
     assert code == 2
     assert words in one_line(errors)
 
 
 def test_nothing_runs(run, monkeypatch, tmp_path):
-    """Without a running process the report says what to start."""
+    """Without a running process the error says what to start."""
     monkeypatch.setenv("PORTALPULSE_HTTP__PORT", str(free_port()))
     code, _, errors = run("report", "--from", "2024-01-01", "--to", "2024-01-02")
     assert code == 2
@@ -127,11 +127,11 @@ def test_nothing_runs(run, monkeypatch, tmp_path):
 
 REPORT = ("report", "--from", "2024-01-01", "--to", "2024-01-02")
 #: Every command that asks a running process.
-ASKING = [REPORT, ("audit",), ("dead-letters", "list"), ("dead-letters", "show", "t", "0", "1")]
+REMOTE_COMMANDS = [REPORT, ("audit",), ("dead-letters", "list"), ("dead-letters", "show", "t", "0", "1")]
 
 
 class Listener(BaseHTTPRequestHandler):
-    """Answers every request with what its server holds."""
+    """Answers every request with the answer that the test has set."""
 
     def do_GET(self):
         status, body = self.server.answers
@@ -148,7 +148,7 @@ class Listener(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def listener():
-    """A program on a free port that answers what the test says."""
+    """A program on a free port that answers what the test sets."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), Listener)
     server.answers = (404, b"<html>not here</html>")
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
@@ -162,7 +162,7 @@ def listener():
 
 @pytest.fixture
 def silent():
-    """An address at which somebody listens and never answers, as a process that was stopped does."""
+    """An address where a process listens and never answers, like a suspended one."""
     with socket.create_server(("127.0.0.1", 0)) as waiting:
         yield f"http://127.0.0.1:{waiting.getsockname()[1]}"
 
@@ -186,9 +186,9 @@ def owned(tmp_path):
         lock.close()
 
 
-@pytest.mark.parametrize("command", ASKING, ids=lambda command: command[0])
+@pytest.mark.parametrize("command", REMOTE_COMMANDS, ids=lambda command: command[0])
 def test_a_stack_that_is_gone(run, tmp_path, command):
-    """An addresses file that outlived its stack: the stack is named as ended, and `up` is the remedy."""
+    """For an addresses file of a stack that ended, the error says so, and `up` is the remedy."""
     write_addresses(tmp_path, Addresses("", f"http://127.0.0.1:{free_port()}", "", ""))
     code, _, errors = run(*command, "--data", str(tmp_path))
     assert code == 2
@@ -196,10 +196,10 @@ def test_a_stack_that_is_gone(run, tmp_path, command):
     assert f"portalpulse up --data {tmp_path}" in errors
 
 
-@pytest.mark.parametrize("command", ASKING, ids=lambda command: command[0])
+@pytest.mark.parametrize("command", REMOTE_COMMANDS, ids=lambda command: command[0])
 def test_a_stack_whose_worker_is_hung(run, monkeypatch, owned, silent, command):
-    """A stack that runs and does not answer is called that, and nobody is told to start a second one."""
-    monkeypatch.setattr(asking, "_ALIVE_SECONDS", 0.3)
+    """For a stack that runs and does not answer the error says so, and does not advise to start a second one."""
+    monkeypatch.setattr(remote, "_ALIVE_SECONDS", 0.3)
     code, _, errors = run(*command, "--data", owned(silent))
     assert code == 2
     assert f"(process {os.getpid()}) runs, but its process at {silent} did not answer within 0.3 s" in one_line(errors)
@@ -207,9 +207,9 @@ def test_a_stack_whose_worker_is_hung(run, monkeypatch, owned, silent, command):
     assert "logs" in errors
 
 
-@pytest.mark.parametrize("command", ASKING, ids=lambda command: command[0])
+@pytest.mark.parametrize("command", REMOTE_COMMANDS, ids=lambda command: command[0])
 def test_a_stack_whose_worker_ended(run, owned, command):
-    """A stack that runs without its worker is told from a stack that does not run."""
+    """A stack without its worker is distinguished from a stack that does not run."""
     code, _, errors = run(*command, "--data", owned(f"http://127.0.0.1:{free_port()}"))
     assert code == 2
     assert "runs, but its process at" in one_line(errors)
@@ -227,9 +227,9 @@ def test_a_stack_that_starts(run, owned, tmp_path):
     assert "Start it with" not in errors
 
 
-@pytest.mark.parametrize("command", ASKING, ids=lambda command: command[0])
+@pytest.mark.parametrize("command", REMOTE_COMMANDS, ids=lambda command: command[0])
 def test_another_program_at_the_address(run, monkeypatch, listener, command):
-    """A program that is none of ours is called that, whatever it answers."""
+    """Another program at the address is reported as such, whatever it answers."""
     monkeypatch.setenv("PORTALPULSE_HTTP__PORT", str(listener.server_port))
     for answers in ((200, b"<html>welcome</html>"), (200, b"[]"), (404, b"{}"), (500, b"")):
         listener.answers = answers
@@ -239,7 +239,7 @@ def test_another_program_at_the_address(run, monkeypatch, listener, command):
 
 
 def test_an_answer_that_is_an_error(run, monkeypatch, listener):
-    """What our own process says of its trouble is passed on; an odd text of it decides nothing."""
+    """The error of a process of portalpulse is passed on; its text alone decides nothing."""
     monkeypatch.setenv("PORTALPULSE_HTTP__PORT", str(listener.server_port))
     listener.answers = (404, b'{"healthy": true, "error": "There is no such path."}')
     code, _, errors = run("dead-letters", "show", "t", "0", "1")
@@ -270,8 +270,8 @@ def test_an_empty_list_of_dead_letters(run, monkeypatch, listener):
     ],
 )
 def test_the_address_of_a_process(host, url):
-    """An address of version six gets its brackets; a process that listens everywhere is asked on this machine."""
-    assert asking.url_of(host, 80) == url
+    """An IPv6 address gets brackets; for a process that listens on all addresses it is the loopback address."""
+    assert remote.url_of(host, 80) == url
 
 
 def test_markup_in_an_error_is_text(run):
@@ -282,7 +282,7 @@ def test_markup_in_an_error_is_text(run):
 
 
 def test_no_arguments_show_the_commands(run):
-    """Alone, the command tells what there is."""
+    """Without arguments the commands are listed."""
     _, output, errors = run()
     for command in ("worker", "exporter", "migrate", "report"):
         assert command in output + errors
@@ -312,10 +312,10 @@ def test_as_a_program():
 @pytest.mark.parametrize("body", [b'{"error": "the storage is away"}', b"<html>bad gateway</html>", b"[]", b""])
 @pytest.mark.parametrize("status", [200, 503])
 def test_an_answer_that_is_no_report(listener, body, status):
-    """Whatever a server answers instead of a report becomes one sentence."""
+    """Any other answer than a report becomes one sentence."""
     listener.answers = (status, body)
     with pytest.raises(UnavailableError, match=r"Another program answers|answers 503: ") as caught:
-        fetch_report(asking.Process(listener.url), Period(dt.date(2024, 1, 1), dt.date(2024, 1, 2)))
+        fetch_report(remote.Process(listener.url), Period(dt.date(2024, 1, 1), dt.date(2024, 1, 2)))
     assert "\n" not in str(caught.value)
 
 
@@ -355,7 +355,7 @@ def test_a_table_for_people():
     ],
 )
 def test_an_empty_argument_is_refused(run, tmp_path, words, option):
-    """An empty argument, as of a shell variable that is not set, is named; it means no default and no current folder."""
+    """An empty argument, as of an unset shell variable, is refused; it means neither a default nor the current folder."""
     code, _, errors = run(*words)
     assert code == 2
     assert f"{option} is empty" in one_line(errors).replace("The value of ", "").replace("An argument", "an argument")
@@ -375,7 +375,7 @@ def test_an_empty_argument_is_refused(run, tmp_path, words, option):
     ],
 )
 def test_an_empty_folder_name_is_refused(words):
-    """A shell variable that is not set must not make the current folder the stack's."""
+    """An unset shell variable must not select the current folder."""
     done = CliRunner().invoke(cli.create_cli(), [*words, "--data", ""])
     assert done.exit_code == 2
     assert "the name of the folder is empty" in " ".join(re.sub(r"[^\x20-\x7e]", " ", done.output).split())
@@ -383,7 +383,7 @@ def test_an_empty_folder_name_is_refused(words):
 
 @pytest.mark.parametrize("columns", ["0", "1", "7", "-5", "x", "100000", "9" * 5_000])
 def test_an_odd_width_of_the_terminal_hides_nothing(run, monkeypatch, columns):
-    """A width that nobody can read, as some terminals without a size report it, is not used: output at 0 columns is empty."""
+    """An implausible width, as terminals without a size report it, is not used: output at 0 columns would be empty."""
     monkeypatch.setenv("COLUMNS", columns)
     code, output, _ = run("report", "--help")
     assert code == 0

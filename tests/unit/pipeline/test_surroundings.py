@@ -1,4 +1,4 @@
-"""Every command in every kind of surroundings that a user can bring about: one sentence and one status, never a traceback."""
+"""Every command in every kind of surroundings that a user can cause: one sentence and one status, never a traceback."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from pipeline.cli.main import UNEXPECTED, create_cli
 
 ROOT = Path(__file__).parents[3]
 PERIOD = ("--from", "2024-01-01", "--to", "2024-01-02")
-#: Arguments with which a command does something and needs no part that is away; FOLDER is a folder of the case.
+#: Arguments with which a command does something without other parts; FOLDER is the folder of the case.
 ARGUMENTS = {
     "worker": [],
     "exporter": [],
@@ -55,7 +55,7 @@ ASKING = [
     "dead-letters accept",
     "doctor",
 ]
-#: Hosts of all kinds: a process cannot be asked there, and says so.
+#: Hosts of all kinds where no process answers.
 HOSTS = ["fd00::2", "ví dụ", "::1", "[::1]", "no such host", "x" * 300, "", "%", "127.0.0.1:80", "http://h"]
 #: Commands that open a ClickHouse server.
 STORING = ["worker", "exporter", "migrate", "audit", "dead-letters list", "dead-letters accept", "doctor"]
@@ -64,7 +64,7 @@ FOLDERS = ["worker", "exporter", "migrate", "report", "audit", "dead-letters lis
 
 
 def commands():
-    """Every command that there is, by its words."""
+    """Every command, by its words."""
 
     def below(command, words):
         for name, inner in getattr(command, "commands", {}).items():
@@ -94,7 +94,7 @@ class Case:
 
 
 class WrongServer(threading.Thread):
-    """A server on loopback that is not what a command looks for; ``answer`` is sent to whoever says something, or at once."""
+    """A server on loopback that is another program; ``answer`` is sent to every client, after its request or at once."""
 
     def __init__(self, answer, *, greets=False, answers=True, tls=None):
         super().__init__(daemon=True)
@@ -143,7 +143,7 @@ pytestmark = pytest.mark.timeout(900)
 
 @pytest.fixture(scope="module")
 def wrong_servers(tmp_path_factory):
-    """Servers that are none of ours, by what they are."""
+    """Servers that are not part of portalpulse, by kind."""
     folder = tmp_path_factory.mktemp("tls")
     subprocess.run(
         [
@@ -178,7 +178,7 @@ def wrong_servers(tmp_path_factory):
         server.close()
 
 
-#: Settings with which no part is found by chance.
+#: Settings that point to no existing part.
 USUAL = {
     "PORTALPULSE_HTTP__PORT": "1",
     "PORTALPULSE_KAFKA__BOOTSTRAP": "127.0.0.1:1",
@@ -194,7 +194,7 @@ def a_case(command, surroundings, *more, environment=None, **streams):
 
 
 def streams_and_settings(command):
-    """Encodings, closed and full streams, and what no command takes."""
+    """Encodings, closed and full streams, and arguments that no command takes."""
     words = command.split()
     yield Case(command, "an unknown option", [*words, "--no-such-option"], USUAL)
     yield a_case(command, "a wrong setting", environment={"PORTALPULSE_KAFKA__PARTITIONS": "many"})
@@ -211,7 +211,7 @@ def streams_and_settings(command):
 
 
 def wrong_processes(command, servers):
-    """Other programs, and hosts of all kinds, in the place of the process that is asked."""
+    """Other programs, and hosts of all kinds, instead of the running process."""
     embedded = {"PORTALPULSE_CLICKHOUSE__URL": "chdb:no-such-folder"}
     for name, port in servers.items():
         yield a_case(command, f"{name} instead of the process", environment=embedded | {"PORTALPULSE_HTTP__PORT": str(port)})
@@ -220,7 +220,7 @@ def wrong_processes(command, servers):
 
 
 def wrong_storages(command, servers):
-    """Other programs, and addresses that are none, in the place of ClickHouse."""
+    """Other programs, and invalid addresses, instead of ClickHouse."""
     for name, port in servers.items():
         for scheme in ("http", "https") if command == "migrate" else ("http",):
             url = {"PORTALPULSE_CLICKHOUSE__URL": f"{scheme}://u:s3cret@127.0.0.1:{port}/x"}
@@ -230,7 +230,7 @@ def wrong_storages(command, servers):
 
 
 def wrong_folders(command):
-    """Files where folders are expected, folders that cannot be written, and links that lead nowhere."""
+    """Files instead of folders, folders that cannot be written, and broken links."""
     for folder in ("a-file", "/proc/none", "x" * 300, "loop") if command != "doctor" else ("a-file/below", "loop"):
         place = {"PORTALPULSE_DATA_DIR": folder, "PORTALPULSE_CLICKHOUSE__URL": f"chdb:{folder}"}
         yield a_case(command, f"data folder {folder[:20]}", environment=place)
@@ -239,7 +239,7 @@ def wrong_folders(command):
 
 
 def dashboards(servers):
-    """What the commands for boards and rules are pointed at."""
+    """Targets of the commands for boards and rules."""
     for out in ("a-file", "a-file/below", "/proc/none", "x" * 300):
         render = ["alerts", "render", "--webhook", "http://h/", "--out", out]
         yield Case("alerts render", f"--out {out[:20]}", render, USUAL)
@@ -291,7 +291,7 @@ def outcomes(wrong_servers, tmp_path_factory):
 
 
 def problem_of(outcome):
-    """What is wrong about an ending, or nothing."""
+    """What is wrong with an outcome; empty when nothing is."""
     errors, status, name = outcome["errors"], outcome["status"], outcome["name"]
     messages = [line for line in errors.splitlines() if line.startswith("portalpulse: ")]
     has_output = not any(words in name for words in ("output gone", "errors ", "everything closed"))
@@ -322,7 +322,7 @@ def test_no_surroundings_make_a_traceback(outcomes):
 
 @pytest.mark.parametrize("words", [["up"], ["doctor"]])
 def test_a_current_folder_that_is_gone(tmp_path, words):
-    """A command started in a folder that was deleted says so, with the status of what the user can correct."""
+    """A command in a deleted current folder says so, with the status of an error that the user can correct."""
     (tmp_path / "gone").mkdir()
     leave = (
         "import os, sys; os.rmdir('../gone')\n"

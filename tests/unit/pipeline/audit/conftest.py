@@ -10,7 +10,7 @@ from pipeline.audit.service import AuditService
 from pipeline.decode.decoder import Decoder
 from tests.factories import LATEST, TOPIC
 from tests.fakes import MemoryStore
-from tests.unit.pipeline.audit.helpers import DAY, Log, Quiet
+from tests.unit.pipeline.audit.helpers import DAY, Log, RecordedProgress
 
 
 @pytest.fixture
@@ -21,7 +21,7 @@ def clock():
 
 @pytest.fixture
 def store(clock):
-    """An empty double."""
+    """An empty store."""
     return MemoryStore(now=clock.now)
 
 
@@ -46,7 +46,7 @@ def service(registry):
 
 @pytest.fixture
 def audit(service, clock):
-    """Run a whole audit over a store; while it waits time goes by and ``meanwhile`` happens."""
+    """Run a whole audit over a store. While it waits, the clock advances and ``meanwhile`` is called."""
 
     def run(store, *, log=None, meanwhile=lambda: None, progress=None, **wanted):
         waits = []
@@ -56,7 +56,7 @@ def audit(service, clock):
             clock.advance(seconds)
             meanwhile()
 
-        report = run_audit(service(store, log), AuditOptions(**wanted), wait=wait, progress=progress or Quiet())
+        report = run_audit(service(store, log), AuditOptions(**wanted), wait=wait, progress=progress or RecordedProgress())
         return report, waits
 
     return run

@@ -1,4 +1,4 @@
-"""Parts of the audit's tests: a topic in memory, progress that remembers, a clock that is advanced by hand."""
+"""Doubles for the tests of the audit: a topic in memory, recorded progress, a manual clock."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ DAY = dt.timedelta(days=1)
 
 
 class Log:
-    """A topic in memory: per partition (begin, committed, messages from offset 0), and so many members of the group."""
+    """A topic in memory: per partition (begin, committed, messages from offset 0), and the number of members of the group."""
 
     def __init__(self, readers=0, **partitions):
         self.readers = readers
@@ -36,8 +36,8 @@ class Log:
             yield [(offset, kept[offset]) for offset in range(start, min(start + 3, end))]
 
 
-class Quiet:
-    """Progress that only remembers."""
+class RecordedProgress:
+    """Records progress."""
 
     def __init__(self):
         self.stages = []
@@ -55,17 +55,17 @@ def take(store, *events):
 
 
 def take_only(store, day):
-    """Recount what is stored of a day, as a worker does after it stored."""
+    """Recount the stored events of a day, as a worker does after an insert."""
     store.recount_minutes(Span(*Period(day, day).instants()))
     store.roll_up_days(Days((day,)))
     store.recount_procedures(Days((day,)))
 
 
-class Untold(Log):
-    """A topic whose coordinator does not tell who is in the group."""
+class UnknownMembers(Log):
+    """A topic whose coordinator does not list the members of the group."""
 
     def members(self):
-        raise UnavailableError("Kafka does not tell who is in the group.", remedy="See its log.")
+        raise UnavailableError("Kafka does not list the members of the group.", remedy="See its log.")
 
 
 class Unreachable:
@@ -75,8 +75,8 @@ class Unreachable:
         raise UnavailableError("No broker answers.", remedy="Start it.")
 
 
-class Ticking:
-    """Counts seconds by hand."""
+class ManualTicks:
+    """A monotonic clock that a test sets."""
 
     def __init__(self):
         self.now = 100.0
@@ -85,6 +85,6 @@ class Ticking:
         return self.now
 
 
-def asking(store, log):
-    """Asks Kafka about the topic that ``log`` makes, every time."""
+def asking_every_time(store, log):
+    """Asks Kafka on every call, about the topic that ``log`` creates."""
     return WorkInHand(store, (TOPIC, log), monotonic=itertools.count(0, 10).__next__)

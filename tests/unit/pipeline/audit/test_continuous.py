@@ -1,4 +1,4 @@
-"""The continuous audit over the double in memory."""
+"""The continuous audit over a store in memory."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from sinks.errors import Retryable
 from sinks.tables import EPOCH
 from tests.factories import LATEST, MORNING, an_event, rows_of
 from tests.fakes import Tally
-from tests.unit.pipeline.audit.helpers import DAY, TODAY, Log, Ticking, asking, take, take_only
+from tests.unit.pipeline.audit.helpers import DAY, TODAY, Log, ManualTicks, asking_every_time, take, take_only
 
 
 def continuous(store, *, interval=15.0, duty=20.0, settle=60.0, monotonic=None, in_hand=InHand):
-    """A continuous audit over a store, with the store's own idea of now; by default Kafka says nothing."""
+    """A continuous audit over a store. By default Kafka says nothing about events in hand."""
     return ContinuousAudit(
         store,
         interval=interval,
@@ -28,12 +28,12 @@ def continuous(store, *, interval=15.0, duty=20.0, settle=60.0, monotonic=None, 
         settle=settle,
         in_hand=in_hand,
         clock=ManualClock(LATEST),
-        monotonic=monotonic or Ticking(),
+        monotonic=monotonic or ManualTicks(),
     )
 
 
 def exported(audit):
-    """What a scrape shows of it."""
+    """What a scrape exports of it."""
     collectors = CollectorRegistry()
     collectors.register(AuditCollector(lambda: audit.state))
     families = text_string_to_metric_families(generate_latest(collectors).decode())
@@ -41,7 +41,7 @@ def exported(audit):
 
 
 def test_every_scope_is_exported_from_the_start(store):
-    """Before the first round each scope reads 0 and the last success is 0."""
+    """Before the first round each tier is 0 and the last success is 0."""
     assert exported(continuous(store)) == {
         ("portalpulse_audit_drift_events", "agency_minute"): 0,
         ("portalpulse_audit_drift_events", "agency_day"): 0,
@@ -52,7 +52,7 @@ def test_every_scope_is_exported_from_the_start(store):
 
 
 def test_drift_is_exported_after_two_rounds(store, clock):
-    """A tally that counts too much shows at the second round, in its own scope, and goes when it is right."""
+    """A tally that counts too much is exported after the second round, in its tier, until it is right."""
     take(store, an_event(occurred_at=MORNING - 100 * DAY), an_event())
     clock.advance(3600)
     store.days["H17", TODAY] = Tally(1, Counts(events=4, settled=1, settled_full=1), MORNING)
@@ -69,7 +69,7 @@ def test_drift_is_exported_after_two_rounds(store, clock):
 
 
 def test_what_is_younger_than_the_settling_time_is_not_drift(store, clock):
-    """Events that nobody has tallied yet are late for so long, and drift afterwards."""
+    """Events that are not tallied are late until the settling time is over, and drift afterwards."""
     store.insert_events(rows_of([an_event(), an_event()]))
     audit = continuous(store, settle=60)
     for _ in range(3):
@@ -83,10 +83,10 @@ def test_what_is_younger_than_the_settling_time_is_not_drift(store, clock):
 
 
 def test_workers_that_are_slow_cause_no_drift(store, clock):
-    """Events in hand are never drift, however old; acknowledged ones that no tally counts are."""
+    """Events in hand are never drift, however old; acknowledged events that no tally counts are."""
     store.insert_events(rows_of([an_event(), an_event()]))
     log = Log(1, p0=(0, 0, [b""] * 2))
-    audit = continuous(store, settle=60, in_hand=asking(store, lambda: log))
+    audit = continuous(store, settle=60, in_hand=asking_every_time(store, lambda: log))
     for _ in range(5):
         clock.advance(3600)
         audit.round()
@@ -99,11 +99,11 @@ def test_workers_that_are_slow_cause_no_drift(store, clock):
 
 
 def test_drift_that_does_not_go_away_is_found_while_events_keep_coming(store, clock):
-    """On a system that is never at rest a tally that no recount replaces is found, by no more than it is wrong for certain."""
+    """Under steady traffic a tally that no recount replaces is found, with the amount that is certain."""
     sent = [an_event() for _ in range(100)]
     take(store, *sent)
     store.days["H17", TODAY] = Tally(EPOCH, Counts(events=90, settled=90, settled_full=90), MORNING)
-    audit = continuous(store, in_hand=asking(store, lambda: Log(1, p0=(0, len(sent) - 5, [b""] * len(sent)))))
+    audit = continuous(store, in_hand=asking_every_time(store, lambda: Log(1, p0=(0, len(sent) - 5, [b""] * len(sent)))))
     drifts = []
     for _ in range(4):
         fresh = [an_event() for _ in range(5)]
@@ -118,7 +118,7 @@ def test_drift_that_does_not_go_away_is_found_while_events_keep_coming(store, cl
 
 
 def test_a_failing_audit_is_counted_and_goes_on(store):
-    """Whatever is raised, the loop lives, counts it, keeps what it knew, and succeeds when it can."""
+    """After any error the loop counts it, keeps its state, and succeeds again later."""
     take(store, an_event())
     audit = continuous(store)
     audit.round()
@@ -137,35 +137,35 @@ def test_a_failing_audit_is_counted_and_goes_on(store):
 
 
 def test_a_round_takes_a_bounded_share_of_the_time(store, clock):
-    """A round ends when it used its share of an interval, after one day of each kind; the rest is a multiple of its cost."""
+    """A round ends after its share of an interval and one day of each queue; the pause is a multiple of its duration."""
     take(store, *(an_event(occurred_at=MORNING + number * DAY) for number in range(40)))
-    ticking = Ticking()
-    looked = []
+    ticking = ManualTicks()
+    compared_days = []
     plain = store.compare
 
     def slow(tier, day, **options):
         ticking.now += 0.1
-        looked.append(day)
+        compared_days.append(day)
         return plain(tier, day, **options)
 
     store.compare = slow
-    clock.advance(86_400)  # nothing was touched lately
+    clock.advance(86_400)  # no events arrived recently
     audit = continuous(store, monotonic=ticking)
     assert audit.round() == pytest.approx(20 * 0.9)
-    assert len(looked) == 9  # three days of three scopes, 0.9 s: the share of 15 s is 0.75 s
+    assert len(compared_days) == 9  # three days of three scopes, 0.9 s: the share of 15 s is 0.75 s
     for _ in range(13):
         audit.round()
-    assert set(looked) == {TODAY + number * DAY for number in range(40)}  # every day has its turn
+    assert set(compared_days) == {TODAY + number * DAY for number in range(40)}  # every day is compared
 
 
-def test_a_cheap_round_rests_for_the_interval(store):
-    """The rest is never shorter than the interval."""
+def test_a_cheap_round_pauses_for_the_interval(store):
+    """The pause is never shorter than the interval."""
     take(store, an_event())
     assert continuous(store).round() == 15.0
 
 
 def test_it_stops_when_asked(store):
-    """The thread ends between two rounds, and its end is waited for."""
+    """The thread ends between two rounds, and stop waits for it."""
     take(store, an_event())
     audit = continuous(store, interval=3600.0)
     audit.start()

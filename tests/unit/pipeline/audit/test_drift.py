@@ -23,7 +23,7 @@ DAYS = [DAY + dt.timedelta(days=number) for number in range(6)]
 
 
 def a_difference(drift=1, *, tier=Tier.MINUTE, agency="H17"):
-    """A tally that is wrong by so many events."""
+    """A tally that is wrong by ``drift`` events."""
     return Difference(
         tier=tier,
         agency=agency,
@@ -53,7 +53,7 @@ def a_comparison(*differences, day=DAY, stuck=0, **totals):
     least=st.integers(0, 50), late=st.integers(0, 50), tallied=st.integers(0, 150), other=st.integers(0, 50), wrong=st.booleans()
 )
 def test_drift_is_the_distance_to_what_may_be(least, late, tallied, other, wrong):
-    """A count between what is due and what is stored is right; outside, its distance counts; of several counts the farthest."""
+    """A count between due and stored is right. Outside, its distance is the drift; of several counts the largest distance is."""
     due, stored = {"a": least, "b": other}, {"a": least + late, "b": other}
     drift = drift_of(due, stored, {"a": tallied, "b": other}, time_is_wrong=wrong)
     distance = min(abs(tallied - possible) for possible in range(least, least + late + 1))
@@ -109,7 +109,7 @@ def test_agencies_of_every_tier_are_known():
     assert comparison.agencies == ("G01", "H17")
 
 
-# ---- the tracker of days
+# ---- the tracker
 
 
 def test_every_tier_has_a_drift_from_the_start():
@@ -142,7 +142,7 @@ def test_drift_of_many_days_adds_up():
 
 
 def test_days_that_are_gone_take_their_drift_along():
-    """When a day is no longer there, neither is what was wrong with it."""
+    """The drift of a day that is gone is gone, too."""
     tracker = DriftTracker()
     for _ in range(2):
         tracker.record(a_comparison(a_difference()))

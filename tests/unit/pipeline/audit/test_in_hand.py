@@ -5,12 +5,12 @@ from __future__ import annotations
 from pipeline.audit.in_hand import InHand, WorkInHand
 from sinks.contract.audit import Acknowledged
 from tests.factories import LATEST, TOPIC
-from tests.unit.pipeline.audit.helpers import Log, Ticking
+from tests.unit.pipeline.audit.helpers import Log, ManualTicks
 
 
 def test_kafka_is_not_asked_for_every_day(store):
-    """One answer of Kafka serves all days that are looked at within a second, and is asked for again afterwards."""
-    asked, ticking = [], Ticking()
+    """One answer of Kafka serves all comparisons within a second; afterwards Kafka is asked again."""
+    asked, ticking = [], ManualTicks()
 
     def reader():
         asked.append(ticking.now)

@@ -25,9 +25,9 @@ from sinks.contract.tallies import Counts
 from sinks.errors import Retryable
 from tests.factories import LATEST, MORNING, TOPIC, a_message, an_event, rows_of
 from tests.fakes import MINUTE, MemoryStore, Tally
-from tests.unit.pipeline.audit.helpers import DAY, TODAY, Log, Quiet, take
+from tests.unit.pipeline.audit.helpers import DAY, TODAY, Log, RecordedProgress, take
 
-#: What was printed and answered when programs began to read it: the objects, their names in order.
+#: The reports and answers that programs rely on: their objects, with the fields in order.
 EXPECTED = json.loads(Path(__file__).with_name("json_format.json").read_text(encoding="utf-8"))
 STEPS = [name for name in EXPECTED if not name.startswith("report")]
 
@@ -76,13 +76,15 @@ def expected(name):
 
 
 def test_the_report(service, damaged, log, clock):
-    """The report of an audit has the names, the order and the forms of values that it always had."""
-    report = run_audit(service(damaged, log), AuditOptions(kafka=KafkaCheck.DEEP), wait=clock.advance, progress=Quiet())
+    """The report of an audit keeps the names, the order and the forms of its fields."""
+    report = run_audit(
+        service(damaged, log), AuditOptions(kafka=KafkaCheck.DEEP), wait=clock.advance, progress=RecordedProgress()
+    )
     assert printed(report) == expected("report")
 
 
 def test_the_report_of_a_repair(service, damaged, log, clock):
-    """So has the report of a repair, and of rows that could not be removed."""
+    """So does the report of a repair whose replaced rows could not be removed."""
 
     def fault(step):
         if step.startswith("purge"):
@@ -90,18 +92,20 @@ def test_the_report_of_a_repair(service, damaged, log, clock):
 
     damaged.fault = fault
     options = AuditOptions(repair=True, kafka=KafkaCheck.DEEP)
-    report = run_audit(service(damaged, log), options, wait=clock.advance, progress=Quiet())
+    report = run_audit(service(damaged, log), options, wait=clock.advance, progress=RecordedProgress())
     assert printed(report) == expected("report of a repair")
 
 
 def test_the_report_of_nothing(service, clock):
     """What was not asked for is null."""
-    report = run_audit(service(MemoryStore(now=clock.now)), AuditOptions(repeats=False), wait=clock.advance, progress=Quiet())
+    report = run_audit(
+        service(MemoryStore(now=clock.now)), AuditOptions(repeats=False), wait=clock.advance, progress=RecordedProgress()
+    )
     assert printed(report) == expected("report of an empty storage")
 
 
 async def test_every_step(service, damaged, log, registry):
-    """The answers to every step over HTTP have the names, the order and the forms of values that they always had."""
+    """The answer of every step over HTTP keeps the names, the order and the forms of its fields."""
     api = Api(
         registry=CollectorRegistry(),
         agencies=registry,

@@ -101,22 +101,22 @@ async def test_a_wrong_question_is_refused(served, path):
 
 
 async def test_a_repair_is_asked_for_as_json(served):
-    """A form of a foreign page cannot start a repair; wrong fields are refused."""
+    """A form of another website cannot start a repair; wrong fields are refused."""
     assert (await served.post("/api/v1/audit/repair", data={"day": "2024-01-02"})).status_code == 403
     assert (await served.post("/api/v1/audit/tidy", data={"days": "2024-01-02"})).status_code == 403
     assert (await served.post("/api/v1/audit/repair", json={"day": "x"})).status_code == 400
     assert (await served.post("/api/v1/audit/repair", json={"day": "2024-01-02", "agencies": "H17"})).status_code == 400
-    for day in ("0001-01-01", "1975-12-31", "2106-02-07", "9999-12-31"):  # nothing can lie there
+    for day in ("0001-01-01", "1975-12-31", "2106-02-07", "9999-12-31"):  # no table holds such a day
         assert (await served.post("/api/v1/audit/repair", json={"day": day, "agencies": None})).status_code == 400
 
 
-async def test_a_storage_that_is_away(served, store):
-    """A step that cannot be done is 503 with the reason."""
+async def test_a_storage_that_is_unavailable(served, store):
+    """A step that fails is 503 with the reason."""
 
-    def away(_):
+    def unavailable(_):
         raise Retryable("away")
 
     take(store, an_event())
-    store.fault = away
+    store.fault = unavailable
     answer = await served.get("/api/v1/audit/days/2024-01-02")
     assert (answer.status_code, answer.json()) == (503, {"error": "away"})

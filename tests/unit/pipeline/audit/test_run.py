@@ -1,4 +1,4 @@
-"""Whole audits over the double in memory: comparing, repair, repeats, Kafka."""
+"""Whole audits over a store in memory: comparison, repair, repeats, Kafka."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from sinks.errors import Retryable
 from sinks.tables import EPOCH
 from tests.factories import MORNING, TOPIC, a_message, an_event, rows_of
 from tests.fakes import MINUTE, Tally
-from tests.unit.pipeline.audit.helpers import DAY, TODAY, Log, Quiet, Unreachable, Untold, take
+from tests.unit.pipeline.audit.helpers import DAY, TODAY, Log, RecordedProgress, UnknownMembers, Unreachable, take
 
 
 def test_right_tallies_are_clean_at_once(audit, store):
-    """Without a difference nothing is waited for, everything was compared, and progress ends where it said."""
+    """Without a difference the audit compares everything and does not wait, and every stage of its progress completes."""
     take(store, an_event(), an_event(agency="G01", occurred_at=MORNING + 3 * DAY))
-    progress = Quiet()
+    progress = RecordedProgress()
     report, waits = audit(store, progress=progress)
     assert report.clean
     assert waits == []
@@ -43,7 +43,7 @@ def test_an_empty_storage_is_clean(audit, store):
 
 
 def test_what_is_late_is_not_wrong(audit, store):
-    """A difference that a worker settles meanwhile is gone at the second look."""
+    """A difference that a worker settles meanwhile is gone in the second comparison."""
     event = an_event()
     store.insert_events(rows_of([event]))
     report, waits = audit(store, meanwhile=lambda: take(store, event), settle=7)
@@ -52,10 +52,10 @@ def test_what_is_late_is_not_wrong(audit, store):
 
 
 def test_traffic_that_never_rests_is_not_wrong(audit, store):
-    """Under steady traffic every look finds something late; none of it is drift, for it is never old enough."""
+    """Under steady traffic every comparison finds late tallies. None is drift, because the events are never old enough."""
 
     def traffic():
-        take(store, *old)  # what came before is recounted, what comes now is not
+        take(store, *old)  # earlier events are recounted, new ones are not
         old[:] = [an_event()]
         store.insert_events(rows_of(old))
 
@@ -93,7 +93,7 @@ def test_what_the_workers_have_in_hand_is_late_however_long_it_takes(audit, stor
 
 
 def test_a_wrong_tally_beside_late_ones_is_found(audit, store):
-    """What the events in hand do not explain is drift, with its exact amount; so are acknowledged events that are not counted."""
+    """A difference beyond the events in hand is drift, with its exact amount; so are acknowledged events not counted."""
     store.insert_events(rows_of([an_event() for _ in range(10)]))
     report, _ = audit(store, log=Log(1, p0=(0, 4, [b""] * 10)))
     assert not report.clean
@@ -106,7 +106,7 @@ def test_a_wrong_tally_beside_late_ones_is_found(audit, store):
 
 
 def test_late_tallies_are_recounted_when_asked(audit, store):
-    """A repair counts what the workers have in hand, too: nobody needs to wait for a worker that does not come back."""
+    """A repair also counts what the workers have in hand, in case a worker does not come back."""
     store.insert_events(rows_of([an_event(), an_event(agency="G01")]))
     report, _ = audit(store, log=Log(1, p0=(0, 0, [b""] * 2)), repair=True)
     assert report.clean
@@ -120,7 +120,7 @@ def test_late_tallies_are_recounted_when_asked(audit, store):
     [
         (Log(0, p0=(0, 0, [b""] * 2)), "no worker is in the consumer group"),
         (Unreachable(), "No broker answers"),
-        (Untold(1, p0=(0, 0, [b""] * 2)), "Kafka does not tell who is in the group"),
+        (UnknownMembers(1, p0=(0, 0, [b""] * 2)), "Kafka does not list the members of the group"),
         (Log(1, p0=(0, 9, [b""] * 2)), None),  # committed in an earlier topic of the same name
     ],
 )
@@ -136,8 +136,8 @@ def test_where_kafka_tells_nothing_the_age_of_events_decides(audit, store, log, 
     assert (report.drift, report.late) == (dict.fromkeys(report.drift, 2), dict.fromkeys(report.drift, 1))
 
 
-def test_what_stays_wrong_is_told(audit, store):
-    """A tally that both looks find wrong makes the audit fail, with its amount, and is not touched."""
+def test_what_stays_wrong_is_reported(audit, store):
+    """A tally that both comparisons find wrong makes the audit fail, with its amount, and is not changed."""
     take(store, an_event(), an_event(agency="G01"))
     store.days["H17", TODAY] = Tally(9, Counts(events=4, settled=1, settled_full=1), MORNING)
     report, waits = audit(store)
@@ -155,7 +155,7 @@ def test_what_stays_wrong_is_told(audit, store):
 
 
 def test_only_the_days_asked_for_are_audited(audit, store):
-    """A wrong tally outside of the days is not looked at."""
+    """A wrong tally outside of the days is not compared."""
     take(store, an_event(), an_event(occurred_at=MORNING + DAY))
     store.days.clear()
     assert not audit(store, first=TODAY, last=TODAY)[0].clean
@@ -164,7 +164,7 @@ def test_only_the_days_asked_for_are_audited(audit, store):
 
 
 def test_a_plain_recount_repairs_without_a_new_epoch(audit, store):
-    """What a recount alone puts right raises no epoch; the second audit finds nothing."""
+    """A repair by plain recounts raises no epoch; the second audit finds nothing."""
     take(store, an_event())
     store.insert_events(rows_of([an_event(agency="G01")]))
     report, _ = audit(store, repair=True)
@@ -176,7 +176,7 @@ def test_a_plain_recount_repairs_without_a_new_epoch(audit, store):
 
 
 def test_too_high_and_orphaned_tallies_need_a_new_epoch(audit, store):
-    """Tallies that count too much, and tallies of nothing, are brought down after the epoch was raised once for all days."""
+    """Tallies that are too high, or have no events, are corrected after the epoch was raised once for all days."""
     take(store, an_event(), an_event(occurred_at=MORNING + DAY))
     store.minutes["H17", MORNING] = Tally(7 * EPOCH + 3, Counts(events=3), MORNING)
     store.procedures["H17", TODAY + DAY, "9.9"] = Tally(4, Counts(events=4), MORNING)
@@ -190,7 +190,7 @@ def test_too_high_and_orphaned_tallies_need_a_new_epoch(audit, store):
 
 
 def test_a_repair_recounts_the_differing_agencies_only(audit, store):
-    """Other agencies of the day are left alone, and other days, too."""
+    """Other agencies of the day, and other days, are not recounted."""
     take(store, an_event(), an_event(agency="G01"), an_event(agency="G01", occurred_at=MORNING + DAY))
     store.days["H17", TODAY] = Tally(1, Counts(events=2), MORNING)
     spans = []
@@ -202,7 +202,7 @@ def test_a_repair_recounts_the_differing_agencies_only(audit, store):
 
 
 def test_a_repair_is_done_again_when_a_slow_worker_spoils_it(audit, store):
-    """A recount that saw less may write after the repair; the look that follows finds it, and it is mended again."""
+    """A recount of older events may write after the repair; the next comparison finds it, and the repair is repeated."""
     take(store, an_event())
     store.days["H17", TODAY] = Tally(9, Counts(events=9), MORNING)
     plain, rolled_up = store.roll_up_days, []
@@ -220,8 +220,8 @@ def test_a_repair_is_done_again_when_a_slow_worker_spoils_it(audit, store):
     assert report.repaired.epochs == [1]
 
 
-def test_a_repair_that_does_not_help_is_told(audit, store):
-    """When tallies stay wrong the audit says so after a few attempts, instead of going on for ever."""
+def test_a_repair_that_does_not_help_is_reported(audit, store):
+    """When tallies stay wrong the audit reports it after a few attempts."""
     take(store, an_event())
     store.days.clear()
     store.roll_up_days = lambda _: None
@@ -231,8 +231,8 @@ def test_a_repair_that_does_not_help_is_told(audit, store):
     assert len(waits) == 1 + 3
 
 
-def test_what_cannot_be_tidied_is_told_and_no_failure(audit, store):
-    """When replaced rows cannot be removed now, the repair stands all the same and says it."""
+def test_rows_that_cannot_be_removed_are_reported_and_no_failure(audit, store):
+    """When replaced rows cannot be removed, the repair succeeds and reports it."""
     take(store, an_event())
     store.days["H17", TODAY] = Tally(9, Counts(events=9), MORNING)
 
@@ -256,7 +256,7 @@ def test_repeats_are_reported_and_not_judged(audit, store):
     report, _ = audit(store)
     assert report.clean
     assert (report.reused_event_ids.count, list(report.reused_event_ids.examples)) == (1, [str(one.event_id)])
-    # `again` carries a dossier code of its own, `twice` that of `one`
+    # `again` has its own dossier code, `twice` that of `one`
     assert (report.settled_twice.count, list(report.settled_twice.examples)) == (1, [one.dossier_code])
     assert (report.contradictions.count, list(report.contradictions.examples)) == (1, [str(one.event_id)])
     assert audit(store, repeats=False)[0].reused_event_ids is None
@@ -274,14 +274,14 @@ def test_repeats_are_reported_and_not_judged(audit, store):
     ],
 )
 def test_what_offsets_prove(begin, committed, end, words):
-    """An offset beyond the end, or below the beginning, is a fault; lag and a fresh group are none."""
+    """A committed offset beyond the end, or below the beginning, is a fault; lag and a new group are not."""
     faults = offset_faults(PartitionOffsets(2, begin, committed, end, None))
     assert bool(faults) == (words is not None)
     assert words is None or words in faults[0]
 
 
 def test_every_acknowledged_message_is_looked_up(audit, store):
-    """Deep: messages below the committed offset are events that are stored or letters that are kept; those above may wait."""
+    """Deep: messages below the committed offset are stored or dead-lettered; those above are not checked."""
     events = [an_event() for _ in range(7)]
     take(store, *events)
     kept = [a_message(event) for event in events]
@@ -294,7 +294,7 @@ def test_every_acknowledged_message_is_looked_up(audit, store):
 
 
 def test_an_acknowledged_message_that_is_gone(audit, store):
-    """Deep: an event that is not stored and a refused message without its letter make the audit fail, by position."""
+    """Deep: an event that is not stored, or an invalid message without a dead letter, makes the audit fail, by position."""
     stored, lost = an_event(), an_event()
     take(store, stored)
     log = Log(p3=(0, 4, [a_message(stored), a_message(lost), b"{", None, a_message()]))
@@ -305,13 +305,13 @@ def test_an_acknowledged_message_that_is_gone(audit, store):
     assert audit(store, log=log, kafka=KafkaCheck.OFFSETS)[0].clean
 
 
-def test_a_broker_that_is_away(audit, store):
-    """An audit of Kafka without Kafka ends with its reason; an audit without it does not ask."""
+def test_a_broker_that_is_unavailable(audit, store):
+    """An audit of Kafka fails with the reason when Kafka is unavailable; an audit without Kafka does not connect."""
 
-    class Away:
+    class Unavailable:
         def partitions(self):
             raise UnavailableError("No broker.")
 
     with pytest.raises(UnavailableError, match="No broker"):
-        audit(store, log=Away(), kafka=KafkaCheck.OFFSETS)
-    assert audit(store, log=Away())[0].clean
+        audit(store, log=Unavailable(), kafka=KafkaCheck.OFFSETS)
+    assert audit(store, log=Unavailable())[0].clean

@@ -1,4 +1,4 @@
-"""The steps of the audit over the double in memory."""
+"""The steps of the audit over a store in memory."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from tests.unit.pipeline.audit.helpers import TODAY, take
 
 
 def test_every_unread_range_is_listed(service):
-    """However many ranges of offsets left the log unread, none is left out of the report."""
+    """Every range of offsets that left the log unread is listed."""
     store = MemoryStore()
     store.insert_unread([UnreadRange(TOPIC, n % 64, n * 10, n * 10 + 1, "workers", UnreadCause.DELETED) for n in range(700)])
     assert len(service(store).unread().ranges) == 700
 
 
 def test_a_repair_leaves_time_for_recounts_under_way(service, store):
-    """Between a raised epoch and its recount lies a pause, in which a recount of the old epoch has seen what it will see."""
+    """Between a raised epoch and the recount there is a pause, in which running recounts of the old epoch read their events."""
     take(store, an_event())
     steps = []
     store.fault = steps.append

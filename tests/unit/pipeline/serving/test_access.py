@@ -1,4 +1,4 @@
-"""Raw messages and changes are for this machine, or for whoever has the token; a proxy on this machine is not this machine."""
+"""Raw messages and changes need this machine or the token; a proxy on this machine does not count as this machine."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from tests.fakes import MemoryStore
 
 NOW = dt.datetime(2024, 8, 20, 8, tzinfo=dt.UTC)
 SECRET = "a-token-of-sixteen"
-#: Every endpoint that tells raw messages or changes something.
+#: Every endpoint that gives raw messages or changes something.
 GUARDED = [
     ("GET", "/api/v1/events?from=2024-08-20&to=2024-08-20"),
     ("GET", "/api/v1/dead-letters"),
@@ -125,7 +125,7 @@ async def serve(registry):
 
 @pytest.mark.parametrize("headers", PROXIED, ids=lambda headers: next(iter(headers)))
 async def test_a_request_through_a_proxy_gets_no_raw_data(serve, headers):
-    """Behind a proxy on this machine every peer is 127.0.0.1: without a token nothing raw is given and nothing changed."""
+    """Behind a proxy on this machine every peer is 127.0.0.1: without a token, raw messages and changes are refused."""
     async with httpx.AsyncClient(base_url=await serve(), trust_env=False) as client:
         for method, path in GUARDED:
             answer = await client.request(method, path, headers=headers, **({"json": {}} if method == "POST" else {}))
@@ -136,7 +136,7 @@ async def test_a_request_through_a_proxy_gets_no_raw_data(serve, headers):
 
 
 async def test_nginx_as_it_comes(serve):
-    """By default nginx adds no header and speaks HTTP/1.0 to what is behind it: that is a proxy, too."""
+    """By default nginx adds no header and uses HTTP/1.0: such a request is recognised as proxied, too."""
     host, port = (await serve()).removeprefix("http://").split(":")
     for version, status in ((b"1.0", b" 403 "), (b"1.1", b" 200 ")):
         reading, writing = await asyncio.open_connection(host, int(port))
@@ -194,5 +194,5 @@ def test_another_machine_gets_no_raw_data(peer, trusted):
 
 
 def test_a_token_is_never_shown():
-    """The token is in no representation of the settings."""
+    """No representation of the settings contains the token."""
     assert SECRET not in repr(HttpSettings(token=SECRET))

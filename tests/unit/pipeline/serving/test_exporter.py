@@ -103,7 +103,7 @@ def test_the_worker_makes_what_is_declared():
 
 
 def test_the_workers_label_sets_are_complete_at_the_start():
-    """Every outcome of every operation is there before it happens, and others cannot come."""
+    """Every outcome of every operation is exported from the start, and no other label values are possible."""
     collectors = CollectorRegistry()
     metrics = WorkerMetrics(collectors)
 
@@ -181,7 +181,7 @@ def test_thresholds_stand_beside_every_agency(registry):
 
 
 def test_freshness_is_measured_by_the_clock(registry):
-    """The clock, the newest event and each agency's newest are exported; what lies after the clock is not heard of yet."""
+    """The clock, the newest event and each agency's newest event are exported; events after the clock are ignored."""
     store = filled(
         an_event(occurred_at=NOW - HOUR),
         an_event(agency="G01", occurred_at=NOW),
@@ -195,7 +195,7 @@ def test_freshness_is_measured_by_the_clock(registry):
 
 
 def test_lag(registry):
-    """What is stored and not yet tallied shows as lag, not as drift, and as nothing once it is; a tier too high is not hidden."""
+    """Stored events that are not tallied yet are lag; afterwards lag is 0, and a tier that is too high is not hidden."""
     store = MemoryStore(now=lambda: NOW)
     place = Place(store, store, dict, dict, lambda *_: None)
     event = an_event(occurred_at=NOW)
@@ -240,7 +240,7 @@ def test_the_registry_of_the_clocks_day_counts(registry):
 
 
 def test_a_scrape_fails_with_the_storage(registry):
-    """When the storage does not answer nothing is exported: old figures would look alive."""
+    """When the storage does not answer nothing is exported: old figures would look current."""
 
     class Away(MemoryStore):
         def last_events(self, *_):
@@ -251,7 +251,7 @@ def test_a_scrape_fails_with_the_storage(registry):
 
 
 def test_registering_reads_nothing(registry):
-    """A worker may start while the storage is away: registering the gauges asks it nothing."""
+    """A worker may start while the storage is unavailable: registering the gauges does not read it."""
 
     class Unreadable:
         def __getattr__(self, name):

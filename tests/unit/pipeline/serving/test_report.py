@@ -59,7 +59,7 @@ def test_no_data_is_no_zero(registry):
 
 
 def test_every_agency_in_force_is_listed(registry):
-    """Silent agencies have their line; order is agencies by code, blocks, nation."""
+    """Agencies without events have a row; the order is agencies by code, blocks, nation."""
     rows = build_report(Figures(), registry, YEAR).rows
     codes = [row.code for row in rows if row.scope == "agency"]
     assert codes == [agency.code for agency in registry.in_force(YEAR.end)]
@@ -77,7 +77,7 @@ def test_a_unit_merged_away_keeps_its_line(registry):
 
 
 def test_a_code_that_left_the_registry_is_not_lost_in_silence(registry):
-    """Figures under a code that the registry does not know are counted nowhere, so they must not stand in the tallies' sums."""
+    """Figures of a code that is not in the registry are in no row, so they must not be in the sums either."""
     rows = rows_of(build_report(Figures(X99=settled(5, 5)), registry, YEAR))
     assert ("agency", "X99") not in rows
     assert rows["nation", "VN"].indicators["I1"] == Ratio(0, 0)
@@ -100,7 +100,7 @@ def test_json_and_csv_hold_the_same(registry):
 
 @pytest.mark.parametrize("period", [YEAR, OVER_THE_MERGER])
 def test_the_nation_is_the_sum_of_its_agencies(registry, period):
-    """Whatever the figures, lines of agencies, blocks and the nation add up."""
+    """The rows of agencies, blocks and the nation add up for any figures."""
     reader = Figures(
         **{code: settled(number, 2 * number, online=number, submitted=3 * number) for number, code in enumerate(registry.codes)}
     )

@@ -1,4 +1,4 @@
-"""The HTTP endpoints, asked over HTTP."""
+"""The HTTP endpoints, over HTTP."""
 
 from __future__ import annotations
 
@@ -37,13 +37,13 @@ FREE = HttpSettings(port=0)
 FINE = Health(healthy=True, ready=True)
 
 
-class AwayStore(MemoryStore):
-    """A storage that is away."""
+class UnavailableStore(MemoryStore):
+    """A storage that does not answer."""
 
-    def _away(self, *_):
+    def _fail(self, *_):
         raise Retryable("ClickHouse at h:1: no answer")
 
-    ping = totals = counts_of_days = counts_between = last_events = dead_letters_by_reason = arrivals = _away
+    ping = totals = counts_of_days = counts_between = last_events = dead_letters_by_reason = arrivals = _fail
 
 
 @pytest.fixture
@@ -99,8 +99,8 @@ async def test_metrics(ask):
 
 
 async def test_metrics_without_the_storage(ask):
-    """A scrape that cannot read the storage says so and holds none of its figures; what the process knows itself stays."""
-    answer = await ask("/metrics", reader=AwayStore())
+    """A scrape that cannot read the storage says so and has none of its figures; the process's own metrics are there."""
+    answer = await ask("/metrics", reader=UnavailableStore())
     assert answer.status_code == 200
     names = {family.name for family in text_string_to_metric_families(answer.text)}
     assert {"alive", "agency_info", "agency_threshold_ratio", "agency_min_volume", "portalpulse_build_info"} <= names
@@ -109,20 +109,20 @@ async def test_metrics_without_the_storage(ask):
     assert "portalpulse_newest_event_timestamp_seconds" not in answer.text
 
 
-async def test_a_storage_that_breaks_off_within_a_scrape(ask):
-    """Of figures that were read in part none is served: a shortened list of agencies would look whole."""
+async def test_a_storage_that_fails_within_a_scrape(ask):
+    """Figures that were read partly are not served: a shortened list of agencies would look complete."""
 
-    class BreakingOff(MemoryStore):
+    class FailingMidway(MemoryStore):
         def arrivals(self, *_):
             raise Retryable("gone")
 
-    answer = await ask("/metrics", reader=BreakingOff())
+    answer = await ask("/metrics", reader=FailingMidway())
     assert "portalpulse_storage_up 0.0" in answer.text.splitlines()
     assert "agency_kpi" not in answer.text
 
 
 class Hanging(MemoryStore):
-    """A storage that answers nothing until it is let go; counts who asked."""
+    """A storage that does not answer until the test allows it; counts its calls."""
 
     def __init__(self):
         super().__init__(now=lambda: NOW)
@@ -192,15 +192,15 @@ async def given_up(client, path):
 
 
 async def test_a_hanging_storage_leaves_the_own_metrics(hanging):
-    """While the storage hangs a scrape answers, with what the process knows itself, before Prometheus gives up."""
-    # Far more than the second that the scrape waits, and less than the half minute of one that does not say how long.
+    """While the storage hangs a scrape answers with the process's own metrics before Prometheus gives up."""
+    # Far more than the second that the scrape waits, and less than the half minute of a scrape without the header.
     answer = await hanging.get("/metrics", headers={"X-Prometheus-Scrape-Timeout-Seconds": "1"}, timeout=20)
     assert answer.status_code == 200
     assert {"alive_total 0.0", "portalpulse_storage_up 0.0"} <= set(answer.text.splitlines())
 
 
 async def test_scrapes_that_were_given_up_are_not_computed(hanging):
-    """However many scrapes give up, one computation runs, and it answers the scrape that comes soon after them."""
+    """When scrapes give up, one computation keeps running, and it answers the scrape that comes soon after them."""
     for _ in range(5):
         await given_up(hanging, "/metrics")
     assert hanging.store.scrapes == 1
@@ -241,7 +241,7 @@ async def test_abandoned_long_requests_starve_nothing(hanging):
     assert (await hanging.get("/api/v1/report?from=2024-01-01&to=2024-01-02")).status_code == 200
     hanging.store.free.set()
     assert (await hanging.get("/api/v1/audit/days")).status_code == 200
-    assert hanging.store.steps == 5  # what was given up before it began was never begun
+    assert hanging.store.steps == 5  # a step whose client left before it began was never begun
 
 
 async def test_probes_of_a_hanging_storage(hanging):
@@ -253,14 +253,14 @@ async def test_probes_of_a_hanging_storage(hanging):
 
 
 async def test_a_hanging_scrape_starves_no_probe(hanging):
-    """The look at whether the storage answers has a thread of its own: it does not wait behind a scrape that hangs."""
+    """The probe of the storage has its own thread: it does not wait behind a scrape that hangs."""
     hanging.store.ping = lambda: None
     await given_up(hanging, "/metrics")
     assert (await hanging.get("/readyz")).status_code == 200
 
 
 async def test_a_worker_without_figures_still_has_metrics(ask):
-    """A process without a reader serves its own counters and says who has the figures."""
+    """A process without a reader serves its own counters and names the process that has the figures."""
     assert (await ask("/metrics")).status_code == 200
     for path in ("/api/v1/report?from=2024-01-01&to=2024-01-31", "/api/v1/status"):
         answer = await ask(path)
@@ -269,14 +269,14 @@ async def test_a_worker_without_figures_still_has_metrics(ask):
 
 
 async def test_every_answer_is_signed(ask):
-    """Commands tell a process of portalpulse from another program at its port by a header, also when it refuses."""
+    """Every answer, also a refusal, has the header by which commands recognise a process of portalpulse."""
     for path in ("/healthz", "/readyz", "/metrics", "/api/v1/status", "/api/v1/report", "/no-such-path"):
         assert SIGNATURE in (await ask(path, reader=filled())).headers, path
 
 
 async def test_healthz(ask):
-    """/healthz is about progress alone: the storage may be away."""
-    assert (await ask("/healthz", reader=AwayStore())).status_code == 200
+    """/healthz is about progress alone: the storage may be unavailable."""
+    assert (await ask("/healthz", reader=UnavailableStore())).status_code == 200
     sick = await ask("/healthz", health=Health(healthy=False, ready=True, reason="no progress for 130 s"))
     assert sick.status_code == 503
     assert sick.json() == {"healthy": False, "reason": "no progress for 130 s"}
@@ -287,9 +287,9 @@ async def test_readyz(ask):
     assert (await ask("/readyz", reader=filled())).json() == {"ready": True, "reason": "", "unread_offsets": 0}
     waiting = await ask("/readyz", reader=filled(), health=Health(healthy=True, ready=False, reason="waiting"))
     assert (waiting.status_code, waiting.json()) == (503, {"ready": False, "reason": "waiting", "unread_offsets": 0})
-    away = await ask("/readyz", reader=AwayStore())
-    assert away.status_code == 503
-    assert "no answer" in away.json()["reason"]
+    unavailable = await ask("/readyz", reader=UnavailableStore())
+    assert unavailable.status_code == 503
+    assert "no answer" in unavailable.json()["reason"]
     unread = await ask("/readyz", reader=filled(), health=Health(healthy=True, ready=True, unread_offsets=7))
     assert (unread.status_code, unread.json()["unread_offsets"]) == (200, 7)
 
@@ -326,14 +326,14 @@ async def test_report(ask):
     ],
 )
 async def test_a_wrong_period_is_a_400(ask, query):
-    """Missing, malformed, impossible and reversed days are the asker's fault and are told so, in bounded words."""
+    """Missing, malformed, impossible and reversed days are a 400 with a message of bounded length."""
     answer = await ask(f"/api/v1/report?{query}", reader=filled())
     assert answer.status_code == 400
     assert 10 < len(answer.json()["error"]) < 300
 
 
 async def test_a_parameter_given_twice_is_a_400(ask):
-    """Of two values for one parameter none is ignored without a word; agencies may be several."""
+    """A parameter with two values is refused, not silently ignored; agencies may be repeated."""
     answer = await ask("/api/v1/report?from=2024-01-01&from=2023-01-01&to=2024-08-20", reader=filled())
     assert answer.status_code == 400
     assert "'from'" in answer.json()["error"]
@@ -341,8 +341,8 @@ async def test_a_parameter_given_twice_is_a_400(ask):
     assert several.status_code == 200
 
 
-async def test_what_is_no_http_is_refused_without_a_traceback(registry, monkeypatch):
-    """A stranger's bytes get a 400 and leave no traceback in the log; a fault of ours does."""
+async def test_what_is_not_http_is_refused_without_a_traceback(registry, monkeypatch):
+    """Bytes that are not HTTP get a 400 and leave no traceback in the log; an error of the program does."""
     kept = []
     handler = logging.Handler()
     handler.emit = kept.append
@@ -383,14 +383,14 @@ async def test_status(ask):
 
 @pytest.mark.parametrize("path", ["/api/v1/report?from=2024-01-01&to=2024-01-31", "/api/v1/status"])
 async def test_figures_without_storage_are_a_503(ask, path):
-    """A storage that is away makes figures unavailable, not empty."""
-    answer = await ask(path, reader=AwayStore())
+    """Without the storage figures are unavailable, not empty."""
+    answer = await ask(path, reader=UnavailableStore())
     assert answer.status_code == 503
     assert "no answer" in answer.json()["error"]
 
 
 async def test_a_fault_of_ours_is_no_empty_answer(ask):
-    """An unknown storage error is a 503, too."""
+    """A fatal storage error is a 503, too."""
 
     class Broken(MemoryStore):
         def counts_of_days(self, *_):
@@ -416,39 +416,39 @@ async def test_events(ask):
     assert (await ask(f"/api/v1/events?{day}")).status_code == 404
 
 
-async def test_events_of_a_storage_that_is_away(ask):
+async def test_events_of_a_storage_that_is_unavailable(ask):
     """When the storage does not answer there is a 503, not an empty list of events."""
 
-    class Away(MemoryStore):
+    class Unavailable(MemoryStore):
         def events(self, *_):
             raise Retryable("no answer")
             yield b""
 
-    answer = await ask("/api/v1/events?from=2024-08-20&to=2024-08-20", reader=Away())
+    answer = await ask("/api/v1/events?from=2024-08-20&to=2024-08-20", reader=Unavailable())
     assert answer.status_code == 503
     assert "no answer" in answer.json()["error"]
 
 
-async def test_events_that_break_off(ask):
-    """A storage that goes away in the middle breaks the answer off; a shortened list never looks whole."""
+async def test_events_of_a_storage_that_fails_midway(ask):
+    """When the storage fails in the middle the connection is closed: a shortened list never looks complete."""
 
-    class BreakingOff(MemoryStore):
+    class FailingMidway(MemoryStore):
         def events(self, *_):
             yield b"{}\n" * 1000
             raise Retryable("gone")
 
     with pytest.raises(httpx.RemoteProtocolError):
-        await ask("/api/v1/events?from=2024-08-20&to=2024-08-20", reader=BreakingOff())
+        await ask("/api/v1/events?from=2024-08-20&to=2024-08-20", reader=FailingMidway())
 
 
 async def test_progress(ask):
-    """A worker says how far it is by its own counters; a process that counts nothing says so."""
+    """A worker reports its own counters; a process without counters says so."""
     assert (await ask("/api/v1/progress", progress=Progress(stored=7, visible=5))).json() == {"stored": 7, "tallied_minutes": 5}
     assert (await ask("/api/v1/progress")).status_code == 404
 
 
 async def test_a_taken_port_is_one_sentence(registry):
-    """A port in use is an error with a remedy, and the server gives up what it holds."""
+    """A port in use is an error with a remedy, and the server releases its resources."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         api = Api(registry=CollectorRegistry(), agencies=registry, clock=ManualClock(NOW), health=lambda: FINE)
         server = HttpServer(api, HttpSettings(port=taken.getsockname()[1]))
@@ -458,14 +458,14 @@ async def test_a_taken_port_is_one_sentence(registry):
 
 
 async def test_a_host_of_another_machine(registry):
-    """An address that this machine does not have is a setting to correct, and no port to change."""
+    """For an address that this machine does not have the remedy is the host, not the port."""
     api = Api(registry=CollectorRegistry(), agencies=registry, clock=ManualClock(NOW), health=lambda: FINE)
     with pytest.raises(UnavailableError, match=r"192\.0\.2\.1 cannot be used.*PORTALPULSE_HTTP__HOST"):
         await HttpServer(api, HttpSettings(host="192.0.2.1", port=0)).start()
 
 
 async def test_connections_that_are_never_used_leave_room(registry):
-    """Peers that connect and send half a request, or nothing, take no descriptor from the worker: the oldest are closed."""
+    """Idle connections do not exhaust the descriptors of the worker: beyond the limit the oldest are closed."""
     api = Api(registry=CollectorRegistry(), agencies=registry, clock=ManualClock(NOW), health=lambda: FINE)
     server = HttpServer(api, FREE)
     address = await server.start()
@@ -504,7 +504,7 @@ async def test_head_sends_no_body(registry):
 
 
 async def test_an_address_of_version_six(registry):
-    """On an IPv6 address the URL that is logged and written down can be asked."""
+    """On an IPv6 address the URL that is logged is usable."""
     api = Api(registry=CollectorRegistry(), agencies=registry, clock=ManualClock(NOW), health=lambda: FINE)
     server = HttpServer(api, HttpSettings(host="::1", port=0))
     try:

@@ -1,4 +1,4 @@
-"""One computation for all who wait, never one that is old, none for those who left."""
+"""Waiting callers share one computation; never an old one, and none is started for callers that left."""
 
 from __future__ import annotations
 
@@ -70,12 +70,12 @@ async def test_those_who_wait_share_one_answer(flight, computation):
 
 
 async def test_an_old_computation_is_not_joined(flight, computation, time):
-    """A caller that comes late to a slow computation waits for the next one, which begins once for all of them."""
+    """A caller that is too late to join a slow computation waits for the next one, which begins once for all of them."""
     first = await asking(flight)
     time.now = 5.1
     late = [await asking(flight) for _ in range(2)]
     assert len(computation.runs) == 1
-    time.now = 60.0  # the wait itself makes no answer old
+    time.now = 60.0  # waiting does not make an answer too old
     computation.end(0)
     assert await first == 0
     await asyncio.sleep(0)
@@ -99,7 +99,7 @@ async def test_nothing_is_computed_for_those_who_left(flight, computation, time)
 
 
 async def test_one_who_leaves_takes_nobody_along(flight, computation):
-    """The computation goes on when the caller that began it leaves."""
+    """The computation continues when the caller that started it leaves."""
     first, second = await asking(flight), await asking(flight)
     first.cancel()
     await asyncio.sleep(0)
@@ -108,7 +108,7 @@ async def test_one_who_leaves_takes_nobody_along(flight, computation):
 
 
 async def test_a_limit_on_the_wait(flight, computation):
-    """Whoever waits too long hears so; the computation goes on and answers the next."""
+    """A caller that waits too long gets a TimeoutError; the computation continues and answers the next caller."""
     with pytest.raises(TimeoutError):
         await flight.get(within=0.01)
     late = await asking(flight)
@@ -117,7 +117,7 @@ async def test_a_limit_on_the_wait(flight, computation):
 
 
 async def test_a_limit_on_those_who_wait(flight, computation):
-    """One caller too many is turned away; when others have left there is room again."""
+    """A caller beyond the limit is refused; when others have left, the next one may wait."""
     callers = [await asking(flight) for _ in range(3)]
     with pytest.raises(TooManyWaitingError):
         await flight.get(within=60)
