@@ -7,7 +7,6 @@ import json
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -24,7 +23,6 @@ from pipeline.audit.run import AuditOptions, KafkaCheck, run_audit
 from pipeline.cli import options
 from pipeline.cli.remote_audit import RemoteAudit
 from pipeline.cli.services import opened_service
-from pipeline.folders import folder
 from pipeline.settings import load_settings
 from pipeline.wiring.features import audit_service
 from sinks.contract.audit import Repeats
@@ -67,9 +65,7 @@ def _audit(
         KafkaCheck, typer.Option(help="offsets: check the group's offsets. deep: also look up every acknowledged message.")
     ] = KafkaCheck.NONE,
     form: Annotated[Format, typer.Option("--format", help="Output format.")] = Format.TABLE,
-    data: Annotated[
-        Path | None, typer.Option("--data", parser=folder, help="Folder of the running stack.", metavar="DIR")
-    ] = None,
+    data: options.Data = None,
 ) -> None:
     """Compare every tally (minute, day, procedure) with the distinct stored events, count by count.
 

@@ -14,10 +14,10 @@ from rich.table import Table
 
 from domain.errors import ConfigurationError
 from domain.periods import VIETNAM
+from pipeline.cli import options, streams
 from pipeline.cli.remote_dead_letters import RemoteDeadLetters
 from pipeline.cli.services import opened_service
 from pipeline.dead_letters.service import DeadLetterService, parse_filter
-from pipeline.folders import folder
 from pipeline.logs import configure_logging
 from pipeline.settings import Settings, load_settings
 from pipeline.wiring.features import dead_letter_service
@@ -27,7 +27,6 @@ Reasons = Annotated[list[str] | None, typer.Option("--reason", help="Only this r
 Topics = Annotated[list[str] | None, typer.Option("--topic", help="Only this topic; may be repeated.")]
 Since = Annotated[str | None, typer.Option("--from", help="First seen at or after this time.", metavar="TIME")]
 Until = Annotated[str | None, typer.Option("--to", help="First seen before this time.", metavar="TIME")]
-Data = Annotated[Path | None, typer.Option("--data", parser=folder, help="Folder of the running stack.", metavar="DIR")]
 
 
 def register(app: typer.Typer) -> None:
@@ -56,7 +55,7 @@ def _list(
     replayed: Annotated[bool, typer.Option("--replayed", help="Also dead letters that were replayed.")] = False,
     limit: Annotated[int, typer.Option(min=1, max=1000, help="Dead letters on the page.")] = 50,
     after: Annotated[str | None, typer.Option(help="Continue after this position.", metavar="TOPIC/PARTITION/OFFSET")] = None,
-    data: Data = None,
+    data: options.Data = None,
 ) -> None:
     """Print counts by reason, and a page of dead letters in the order of topic, partition and offset.
 
@@ -79,7 +78,7 @@ def _show(
     topic: Annotated[str, typer.Argument(help="Topic of the message.")],
     partition: Annotated[int, typer.Argument(help="Its partition.")],
     offset: Annotated[int, typer.Argument(help="Its offset.")],
-    data: Data = None,
+    data: options.Data = None,
 ) -> None:
     """Print one dead letter with key and value: as text when they are UTF-8, else in hexadecimal digits.
 
@@ -103,7 +102,7 @@ def _replay(
     until: Until = None,
     replayed: Annotated[bool, typer.Option("--replayed", help="Also dead letters that were replayed already.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Send nothing; print which messages would be valid now.")] = False,
-    data: Data = None,
+    data: options.Data = None,
 ) -> None:
     """Send the messages to their topic again, with the same bytes and key. An event that is sent twice counts once.
 
@@ -130,7 +129,7 @@ def _drop(
     until: Until = None,
     replayed: Annotated[bool, typer.Option("--replayed", help="Also dead letters that were replayed.")] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Confirm the removal.")] = False,
-    data: Data = None,
+    data: options.Data = None,
 ) -> None:
     """Remove dead letters permanently, with their bytes. They do not come back when their message is redelivered.
 
@@ -154,7 +153,7 @@ def _accept(
         int | None,
         typer.Option("--until", help="Accept messages below this offset, not beyond the end. Default: the end.", min=1),
     ] = None,
-    data: Data = None,
+    data: options.Data = None,
 ) -> None:
     """Let workers continue that stopped at the dead-letter limit: accept the messages that are in a partition now.
 
@@ -262,5 +261,4 @@ def _content(content: dict[str, str] | None) -> str:
 
 
 def _printable(text: str) -> str:
-    """Escape control characters: a message may hold anything, and must not move the cursor or change colours."""
-    return "".join(sign if sign.isprintable() or sign in "\n\t" else ascii(sign)[1:-1] for sign in text)
+    return streams.escaped(text, keep="\n\t")

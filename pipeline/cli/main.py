@@ -106,8 +106,7 @@ def _refuse_empty(arguments: list[str]) -> None:
 
 def _print_error(text: str) -> None:
     """Print one line. Control characters are escaped, so that they cannot move the cursor of a terminal."""
-    escaped = "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
-    sys.stderr.write(f"portalpulse: {escaped}\n")
+    sys.stderr.write(f"portalpulse: {streams.escaped(text)}\n")
 
 
 def _describe_os_error(error: OSError) -> str:

@@ -1,11 +1,18 @@
-"""Parsers of options that several commands share."""
+"""Options that several commands share, and their parsers."""
 
 from __future__ import annotations
 
 import datetime as dt
+from pathlib import Path
+from typing import Annotated
+
+import typer
 
 from domain.errors import ConfigurationError
 from domain.periods import parse_day
+from pipeline.folders import folder
+
+Data = Annotated[Path | None, typer.Option("--data", parser=folder, help="Folder of the running stack.", metavar="DIR")]
 
 
 def day(option: str, text: str) -> dt.date:

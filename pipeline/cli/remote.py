@@ -51,7 +51,7 @@ class Process:
     folder: Path | None = None
     token: str = ""
 
-    def ask(self, method: str, path: str, *, timeout: float = 60.0, **request: Any) -> Any:
+    def request_json(self, method: str, path: str, *, timeout: float = 60.0, **request: Any) -> Any:
         """Send a request; returns the JSON of the answer.
 
         Raises:

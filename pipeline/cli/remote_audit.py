@@ -17,7 +17,7 @@ _STEP_SECONDS: Final = 3_600.0
 
 
 class RemoteAudit:
-    """Implements ``pipeline.audit.steps.AuditSteps``; errors are those of ``Process.ask``."""
+    """Implements ``pipeline.audit.steps.AuditSteps``; errors are those of ``Process.request_json``."""
 
     def __init__(self, process: Process) -> None:
         self._process = process
@@ -64,7 +64,7 @@ class RemoteAudit:
         return json_format.decode_looked_up(self._get(f"partitions/{partition}", begin=begin, end=end))
 
     def _get(self, path: str, **query: Any) -> Any:
-        return self._process.ask("GET", f"/api/v1/audit/{path}", timeout=_STEP_SECONDS, params=query)
+        return self._process.request_json("GET", f"/api/v1/audit/{path}", timeout=_STEP_SECONDS, params=query)
 
     def _post(self, path: str, **fields: Any) -> Any:
-        return self._process.ask("POST", f"/api/v1/audit/{path}", timeout=_STEP_SECONDS, json=fields)
+        return self._process.request_json("POST", f"/api/v1/audit/{path}", timeout=_STEP_SECONDS, json=fields)

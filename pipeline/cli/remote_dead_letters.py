@@ -16,7 +16,7 @@ _PATH: Final = "/api/v1/dead-letters"
 
 
 class RemoteDeadLetters:
-    """Answers as ``pipeline.dead_letters.service.DeadLetterService`` does; errors are those of ``Process.ask``."""
+    """Answers as ``pipeline.dead_letters.service.DeadLetterService`` does; errors are those of ``Process.request_json``."""
 
     def __init__(self, process: Process) -> None:
         self._process = process
@@ -26,14 +26,14 @@ class RemoteDeadLetters:
         fields = filter_fields(criteria) | {"limit": limit, "replayed": "1" if criteria.replayed else "0"}
         if after is not None:
             fields["after"] = "/".join(map(str, after))
-        page: dict[str, Any] = self._process.ask("GET", _PATH, params=fields)
+        page: dict[str, Any] = self._process.request_json("GET", _PATH, params=fields)
         return page
 
     def show(self, position: Position) -> dict[str, Any] | None:
         """One dead letter with its bytes, or None."""
         topic, partition, offset = position
         try:
-            found: dict[str, Any] = self._process.ask("GET", f"{_PATH}/{quote(topic, safe='')}/{partition}/{offset}")
+            found: dict[str, Any] = self._process.request_json("GET", f"{_PATH}/{quote(topic, safe='')}/{partition}/{offset}")
         except AnswerError as error:
             if is_absent(error, NO_DEAD_LETTER):
                 return None
@@ -57,5 +57,5 @@ class RemoteDeadLetters:
         return self._change("accept", {"topic": topic, "partition": partition, "until": until})
 
     def _change(self, action: str, fields: dict[str, Any]) -> dict[str, Any]:
-        answer: dict[str, Any] = self._process.ask("POST", f"{_PATH}/{action}", timeout=_CHANGE_SECONDS, json=fields)
+        answer: dict[str, Any] = self._process.request_json("POST", f"{_PATH}/{action}", timeout=_CHANGE_SECONDS, json=fields)
         return answer

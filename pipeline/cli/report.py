@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -17,7 +16,6 @@ from domain.periods import Period
 from domain.rounding import vietnamese
 from pipeline.cli import options
 from pipeline.cli.remote import Process, running
-from pipeline.folders import folder
 from pipeline.serving.report import to_csv, to_json
 from pipeline.settings import load_settings
 
@@ -38,9 +36,7 @@ def register(app: typer.Typer) -> None:
         first: Annotated[str, typer.Option("--from", help="First day, e.g. 2024-01-01.", metavar="DAY")],
         last: Annotated[str, typer.Option("--to", help="Last day, included.", metavar="DAY")],
         form: Annotated[Format, typer.Option("--format", help="Output format.")] = Format.TABLE,
-        data: Annotated[
-            Path | None, typer.Option("--data", parser=folder, help="Folder of the running stack.", metavar="DIR")
-        ] = None,
+        data: options.Data = None,
     ) -> None:
         """Print the figures of whole civil days (Asia/Ho_Chi_Minh): agencies, blocks, nation.
 
@@ -62,7 +58,7 @@ def fetch_report(process: Process, period: Period) -> Mapping[str, Any]:
     Raises:
         UnavailableError: it does not answer, or its storage does not.
     """
-    figures = process.ask("GET", "/api/v1/report", params={"from": str(period.start), "to": str(period.end)})
+    figures = process.request_json("GET", "/api/v1/report", params={"from": str(period.start), "to": str(period.end)})
     if not isinstance(figures, dict) or "rows" not in figures:
         raise UnavailableError(f"{process.url} did not answer with a report.", remedy="Check whether another program runs there.")
     return figures
