@@ -35,15 +35,15 @@ _DAYS_AT_ONCE = 400
 
 @dataclass(frozen=True, slots=True)
 class RestPolicy:
-    """Rest after a round: ``interval`` seconds or ``duty`` times the round's duration, whichever is longer.
+    """Rest after a round: ``interval`` seconds or ``factor`` times the round's duration, whichever is longer.
 
-    ``flood_duty`` replaces ``duty`` while messages arrive faster than they can be stored: storing them is then more urgent than
+    ``flood_factor`` replaces ``factor`` while messages arrive faster than they can be stored: storing them is then more urgent than
     a fresh minute.
     """
 
     interval: float
-    duty: float
-    flood_duty: float
+    factor: float
+    flood_factor: float
 
 
 @dataclass(slots=True)
@@ -140,16 +140,16 @@ class Recounter:
             if start + size >= len(codes):
                 self._days_done(work)
             if self.busy():
-                self.rest(RestPolicy(0.0, self.procedures.duty, self.procedures.flood_duty), seconds)
+                self.rest(RestPolicy(0.0, self.procedures.factor, self.procedures.flood_factor), seconds)
         self._procedure_groups = min(_MAX_GROUPS, 1 + int(total / _GROUP_TARGET_SECONDS))
         return self.dirty_buckets.due()[2] > 0, total
 
     def rest(self, policy: RestPolicy, seconds: float) -> None:
         """Rest after a round that took ``seconds``; in a flood, until the flood is over at the latest."""
         if not self.flooded():
-            self.stopping.wait(max(policy.interval, policy.duty * seconds))
+            self.stopping.wait(max(policy.interval, policy.factor * seconds))
             return
-        end = self.monotonic() + max(policy.interval, policy.flood_duty * seconds)
+        end = self.monotonic() + max(policy.interval, policy.flood_factor * seconds)
         while self.busy() and (left := end - self.monotonic()) > 0:
             if self.stopping.wait(min(left, _FLOOD_CHECK_SECONDS)):
                 return

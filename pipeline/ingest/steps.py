@@ -36,7 +36,7 @@ NO_LIMIT = DeadLetterLimit(0, 0, 0)
 _BUSY_SECONDS = 1.0
 #: How long each tier rests after a round, in multiples of the round's duration; the second number applies in a flood. People
 #: wait for minutes, so these may take half of the time. Days may be late, and procedures scan whole days.
-_MINUTE_DUTY, _DAY_DUTY, _PROCEDURE_DUTY = (1.0, 9.0), (3.0, 9.0), (9.0, 27.0)
+_MINUTE_REST, _DAY_REST, _PROCEDURE_REST = (1.0, 9.0), (3.0, 9.0), (9.0, 27.0)
 
 
 class IngestSteps:
@@ -82,9 +82,9 @@ class IngestSteps:
             store=store,
             retrying=self.retrying,
             agencies=decoder.agencies,
-            minutes=RestPolicy(settings.minute_interval_ms / 1000, *_MINUTE_DUTY),
-            days=RestPolicy(settings.day_interval_ms / 1000, *_DAY_DUTY),
-            procedures=RestPolicy(settings.procedure_interval_ms / 1000, *_PROCEDURE_DUTY),
+            minutes=RestPolicy(settings.minute_interval_ms / 1000, *_MINUTE_REST),
+            days=RestPolicy(settings.day_interval_ms / 1000, *_DAY_REST),
+            procedures=RestPolicy(settings.procedure_interval_ms / 1000, *_PROCEDURE_REST),
             on_counted=self.acknowledger.acknowledge_counted,
             busy=self._is_busy,
             flooded=lambda: self.budget.rows > settings.max_unstored_rows // 2,
