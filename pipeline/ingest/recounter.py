@@ -37,8 +37,8 @@ _DAYS_AT_ONCE = 400
 class RestPolicy:
     """Rest after a round: ``interval`` seconds or ``factor`` times the round's duration, whichever is longer.
 
-    ``flood_factor`` replaces ``factor`` while messages arrive faster than they can be stored: storing them is then more urgent than
-    a fresh minute.
+    ``flood_factor`` replaces ``factor`` while messages arrive faster than they can be stored: storing them is then more urgent
+    than a fresh minute.
     """
 
     interval: float
