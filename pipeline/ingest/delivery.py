@@ -9,24 +9,16 @@ What the threads do, and in which order, is in ``pipeline.ingest.steps``.
 
 from __future__ import annotations
 
-import datetime as dt
 import queue
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
-from domain.clock import Clock
-from pipeline.decode.decoder import Decoder
 from pipeline.ingest.dead_letter_guard import StoppedError
-from pipeline.ingest.dead_letter_limit import DeadLetterLimit
 from pipeline.ingest.decode_step import DecodedBatch
 from pipeline.ingest.fetch import Fetch
-from pipeline.ingest.memory_budget import MemoryBudget
-from pipeline.ingest.steps import NO_LIMIT, IngestSteps
-from pipeline.metrics import WorkerMetrics
+from pipeline.ingest.steps import IngestSteps
 from pipeline.settings import IngestSettings
-from sinks.contract.dead_letters import DeadLetterLimitStore
-from sinks.contract.events import EventStore, UnreadRange
 
 _STORE_THREADS = 2
 #: How often a waiting thread checks whether the worker stops (seconds).
@@ -39,37 +31,14 @@ class Delivery:
     """Runs the threads. Construct, ``start``, ``offer`` fetches, ``stop``.
 
     Args:
+        steps: what the threads run.
+        settings: how fetches are gathered into batches.
         fail: called with the error that ended a thread; the worker must stop.
-
-    The other arguments are those of ``IngestSteps``.
     """
 
-    def __init__(
-        self,
-        *,
-        decoder: Decoder,
-        store: EventStore,
-        settings: IngestSettings,
-        metrics: WorkerMetrics,
-        clock: Clock,
-        acknowledge: Callable[[Sequence[Fetch]], None],
-        fail: Callable[[BaseException], None],
-        limit: DeadLetterLimit = NO_LIMIT,
-        checkpoints: DeadLetterLimitStore | None = None,
-    ) -> None:
-        self._store, self._settings, self._fail = store, settings, fail
-        self._stopping = threading.Event()
-        self._steps = IngestSteps(
-            decoder=decoder,
-            store=store,
-            settings=settings,
-            metrics=metrics,
-            clock=clock,
-            acknowledge=acknowledge,
-            stopping=self._stopping,
-            limit=limit,
-            checkpoints=checkpoints,
-        )
+    def __init__(self, steps: IngestSteps, *, settings: IngestSettings, fail: Callable[[BaseException], None]) -> None:
+        self.steps = steps
+        self._settings, self._fail, self._stopping = settings, fail, steps.stopping
         self._fetched: queue.Queue[Fetch] = queue.Queue()  # bounded by the memory budget
         self._decoded: queue.Queue[DecodedBatch] = queue.Queue(1)
         self._lock = threading.Lock()
@@ -77,35 +46,10 @@ class Delivery:
         self._threads = [
             self._thread("decode", self._decode_loop),
             *(self._thread(f"store-{number}", self._store_loop) for number in range(_STORE_THREADS)),
-            self._thread("recount-minutes", self._steps.recounter.run_minutes),
-            self._thread("roll-up-days", self._steps.recounter.run_days),
-            self._thread("recount-procedures", self._steps.recounter.run_procedures),
+            self._thread("recount-minutes", self.steps.recounter.run_minutes),
+            self._thread("roll-up-days", self.steps.recounter.run_days),
+            self._thread("recount-procedures", self.steps.recounter.run_procedures),
         ]
-
-    @property
-    def budget(self) -> MemoryBudget:
-        """The memory that fetched messages take. The consumer must not offer more while it is full."""
-        return self._steps.budget
-
-    @property
-    def storage_unavailable_since(self) -> dt.datetime | None:
-        """Since when the storage does not answer, or None."""
-        return self._steps.retrying.unavailable_since
-
-    @property
-    def unacknowledged(self) -> int:
-        """Messages offered and not yet acknowledged."""
-        return self._steps.acknowledger.unacknowledged
-
-    @property
-    def stored(self) -> int:
-        """Events stored by this worker, repeats included."""
-        return self._steps.acknowledger.stored
-
-    @property
-    def visible(self) -> int:
-        """Of the stored events, those in the minute tallies."""
-        return self._steps.acknowledger.visible
 
     def start(self) -> None:
         """Start the threads."""
@@ -113,13 +57,9 @@ class Delivery:
             thread.start()
 
     def offer(self, fetch: Fetch) -> None:
-        """Take over a fetch. Never blocks: the caller checks ``budget`` first."""
-        self._steps.offer(fetch)
+        """Take over a fetch. Never blocks: the caller checks ``steps.budget`` first."""
+        self.steps.offer(fetch)
         self._fetched.put(fetch)
-
-    def record_unread(self, ranges: Sequence[UnreadRange]) -> None:
-        """Record offsets that left the log before they were read. Waits while the storage is unavailable."""
-        self._steps.retrying(lambda: self._store.insert_unread(ranges))
 
     def stop(self, *, grace: float) -> bool:
         """Stop the threads; returns whether all of them ended within ``grace`` seconds. Unfinished fetches are redelivered."""
@@ -144,7 +84,7 @@ class Delivery:
         while not self._stopping.is_set():
             fetches = self._gather()
             if fetches:
-                batch = self._steps.decode(fetches)
+                batch = self.steps.decode(fetches)
                 while not self._stopping.is_set():
                     try:
                         self._decoded.put(batch, timeout=_STOP_CHECK_SECONDS)
@@ -181,7 +121,7 @@ class Delivery:
             with self._lock:
                 self._storing += 1
             try:
-                self._steps.store(batch)
+                self.steps.store(batch)
             except StoppedError:
                 return
             with self._lock:

@@ -28,9 +28,9 @@ from pipeline.ingest.store_step import StoreStep
 from pipeline.metrics import WorkerMetrics
 from pipeline.settings import IngestSettings
 from sinks.contract.dead_letters import DeadLetterLimitStore
-from sinks.contract.events import EventStore
+from sinks.contract.events import EventStore, UnreadRange
 
-#: Never stops, and so never needs checkpoints.
+#: Switches the limit off.
 NO_LIMIT = DeadLetterLimit(0, 0, 0)
 #: The worker is busy while its last fetch is younger than this (seconds).
 _BUSY_SECONDS = 1.0
@@ -45,7 +45,6 @@ class IngestSteps:
     Args:
         clock: the wall clock, also in a scenario: it decides only which events lie in the future.
         acknowledge: called with fetches that are stored and counted, from the thread that counted the last of them.
-        stopping: set when the worker stops; the steps then end without finishing their work.
         limit: stops the worker before it acknowledges a batch with too many dead letters.
         checkpoints: keeps what the limit counts across restarts.
     """
@@ -59,18 +58,19 @@ class IngestSteps:
         metrics: WorkerMetrics,
         clock: Clock,
         acknowledge: Callable[[Sequence[Fetch]], None],
-        stopping: threading.Event,
         limit: DeadLetterLimit = NO_LIMIT,
         checkpoints: DeadLetterLimitStore | None = None,
     ) -> None:
-        self._metrics = metrics
+        self._store, self._metrics = store, metrics
+        #: Set when the worker stops; the steps then end without finishing their work.
+        self.stopping = threading.Event()
         self._last_offer = -_BUSY_SECONDS
         self.budget = MemoryBudget(rows=settings.max_unstored_rows, size=settings.max_unstored_bytes)
         self.retrying = StorageRetry(clock)
         self.dirty_buckets = DirtyBuckets()
         self.decode = DecodeStep(
             decoder,
-            DeadLetterGuard(limit, checkpoints or NoCheckpoints(), retrying=self.retrying, stopping=stopping),
+            DeadLetterGuard(limit, checkpoints or NoCheckpoints(), retrying=self.retrying, stopping=self.stopping),
             clock=clock,
             future_tolerance=dt.timedelta(seconds=settings.future_tolerance_seconds),
             metrics=metrics,
@@ -88,7 +88,7 @@ class IngestSteps:
             on_counted=self.acknowledger.acknowledge_counted,
             busy=self._is_busy,
             flooded=lambda: self.budget.rows > settings.max_unstored_rows // 2,
-            stopping=stopping,
+            stopping=self.stopping,
         )
 
     def offer(self, fetch: Fetch) -> None:
@@ -111,6 +111,10 @@ class IngestSteps:
         self.recounter.wake()
         if not batch.dirty_hours:
             self.acknowledger.acknowledge_counted()
+
+    def record_unread(self, ranges: Sequence[UnreadRange]) -> None:
+        """Record offsets that left the log before they were read. Waits while the storage is unavailable."""
+        self.retrying(lambda: self._store.insert_unread(ranges))
 
     def _is_busy(self) -> bool:
         """Whether messages are waiting to be stored, or arrived a moment ago. Recounting must then leave time for storing."""

@@ -23,6 +23,7 @@ from pipeline.decode.decoder import Decoder
 from pipeline.ingest.dead_letter_limit import DeadLetterLimit
 from pipeline.ingest.delivery import Delivery
 from pipeline.ingest.fetch import Fetch
+from pipeline.ingest.steps import IngestSteps
 from pipeline.ingest.unread_offsets import UnreadOffsets, describe_unread
 from pipeline.kafka import errors as kafka_errors
 from pipeline.kafka.app import create_app
@@ -87,19 +88,19 @@ class Worker:
         self._failed: asyncio.Future[None] | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._app: Any = None
-        self.delivery = Delivery(
+        self.steps = IngestSteps(
             decoder=decoder,
             store=store,
             settings=settings.ingest,
             metrics=metrics,
             clock=clock,
             acknowledge=self._acknowledge_soon,
-            fail=self._fail_soon,
             limit=DeadLetterLimit(
                 settings.dead_letters.max_consecutive, settings.dead_letters.max_ratio, settings.dead_letters.window_messages
             ),
             checkpoints=checkpoints,
         )
+        self._delivery = Delivery(self.steps, settings=settings.ingest, fail=self._fail_soon)
 
     async def run(self, stop: asyncio.Event, *, ending: Callable[[PortalPulseError | None], None]) -> None:
         """Consume until ``stop`` is set. ``ending`` is told when the end begins, and why if it was not asked for.
@@ -144,12 +145,12 @@ class Worker:
             offer=self._offer,
             fail=self._fail,
             unread=self._left_unread,
-            room=self.delivery.budget,
+            room=self.steps.budget,
             data_dir=self._settings.data_dir / "faust",
             loop=asyncio.get_running_loop(),
         )
         self._app.finalize()
-        self.delivery.start()
+        self._delivery.start()
         return {
             asyncio.ensure_future(stop.wait()),
             asyncio.ensure_future(self._run_app()),
@@ -179,7 +180,7 @@ class Worker:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        self.delivery.stop(grace=_DELIVERY_STOP_SECONDS)
+        self._delivery.stop(grace=_DELIVERY_STOP_SECONDS)
         if self._app is None:
             return
         try:
@@ -190,7 +191,7 @@ class Worker:
 
     def _offer(self, fetch: Fetch) -> None:
         self.state.last_progress = time.monotonic()
-        self.delivery.offer(fetch)
+        self._delivery.offer(fetch)
 
     def _acknowledge_soon(self, fetches: Sequence[Fetch]) -> None:
         assert self._loop is not None
@@ -221,7 +222,7 @@ class Worker:
         self._note_unread(tp, first, end)
         record = UnreadRange(tp.topic, tp.partition, first, end, self._settings.kafka.group, cause)
         try:
-            await in_thread(lambda: self.delivery.record_unread([record]))
+            await in_thread(lambda: self.steps.record_unread([record]))
         except Exception as error:
             self._fail(error)
             raise
@@ -279,7 +280,7 @@ class Worker:
                 raise await self._explained(problem, "" if signs is None else kafka_errors.remedy(signs.error))
 
     def _publish(self, consumer: Any, signs: ConsumerVitals | None, now: float) -> None:
-        state, room, readable = self.state, self.delivery.budget, 0
+        state, room, readable = self.state, self.steps.budget, 0
         if signs is not None:
             state.joined = state.joined or signs.joined
             state.assigned = len(signs.fetches) if signs.joined else 0
@@ -294,8 +295,8 @@ class Worker:
         self._metrics.assigned.set(state.assigned)
         self._metrics.consumer_lag.set(state.lag)
         self._metrics.unstored.set(room.rows)
-        self._metrics.unacknowledged.set(self.delivery.unacknowledged)
-        if readable == 0 and self.delivery.unacknowledged == 0:
+        self._metrics.unacknowledged.set(self.steps.acknowledger.unacknowledged)
+        if readable == 0 and self.steps.acknowledger.unacknowledged == 0:
             state.last_progress = now  # nothing to do is fine
         self._metrics.last_progress.set(time.time() - (now - state.last_progress))
 
@@ -314,7 +315,7 @@ class Worker:
         if still.since("heartbeats", (signs.assignment, signs.heartbeats)) > limit:
             return f"The coordinator of the consumer group {kafka.group!r} did not answer for {limit:g} s."
         for tp, mark in signs.fetches.items():
-            if self.delivery.budget.full or self.delivery.storage_unavailable_since:
+            if self.steps.budget.full or self.steps.retrying.unavailable_since:
                 still.forget(tp)
             elif still.since(tp, (signs.assignment, mark)) > limit:
                 return f"Kafka gave no answer for partition {tp.partition} of {tp.topic!r} for {limit:g} s."

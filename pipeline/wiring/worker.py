@@ -89,7 +89,7 @@ async def _run_worker(
             reader=reader,
             figures=figures,
             consumer_lag=lambda: worker.state.lag if worker.state.joined else None,
-            progress=lambda: Progress(worker.delivery.stored, worker.delivery.visible),
+            progress=lambda: Progress(worker.steps.acknowledger.stored, worker.steps.acknowledger.visible),
             routes=feature_routes(settings, clickhouse) if all_in_one else (),
         ),
         settings.http,
@@ -121,7 +121,7 @@ def _worker_health(worker: Worker, stall_seconds: float) -> Health:
     idle = time.monotonic() - state.last_progress
     if state.failure:
         return Health(healthy=False, ready=False, reason=state.failure)
-    if since := worker.delivery.storage_unavailable_since:  # a restart of the worker would not help
+    if since := worker.steps.retrying.unavailable_since:  # a restart of the worker would not help
         return Health(healthy=True, ready=False, reason=f"storage unreachable since {since.isoformat(timespec='seconds')}")
     if idle > stall_seconds:
         return Health(healthy=False, ready=False, reason=f"no progress for {idle:.0f} s")

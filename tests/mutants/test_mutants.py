@@ -273,8 +273,8 @@ MUTANTS = [
     Mutant(
         "a worker whose storage is unavailable does not exit",
         "pipeline.kafka.worker",
-        "if self.delivery.budget.full or self.delivery.storage_unavailable_since:",
-        "if self.delivery.storage_unavailable_since:",
+        "if self.steps.budget.full or self.steps.retrying.unavailable_since:",
+        "if self.steps.retrying.unavailable_since:",
         "tests/unit/pipeline/kafka/test_watchdog.py::test_while_the_room_is_full_nothing_needs_to_be_fetched",
     ),
     Mutant(

@@ -186,7 +186,6 @@ class Worker:
             metrics=WorkerMetrics(CollectorRegistry()),
             clock=ManualClock(LATEST),
             acknowledge=self.acknowledge,
-            stopping=threading.Event(),
             limit=LIMIT,
             checkpoints=self.store,
         )
@@ -444,23 +443,23 @@ def test_with_real_threads(seed):  # noqa: C901 - one scenario: a worker that re
 
         for partition in PARTITIONS:
             kafka.assign(partition)
-        delivery = Delivery(
+        steps = IngestSteps(
             decoder=DECODER,
             store=store,
             settings=fast,
             metrics=WorkerMetrics(CollectorRegistry()),
             clock=ManualClock(LATEST),
             acknowledge=acknowledge,
-            fail=fail,
             limit=LIMIT,
             checkpoints=store,
         )
+        delivery = Delivery(steps, settings=fast, fail=fail)
         deliveries.append(delivery)
         delivery.start()
         while not ended.is_set() and kafka.committed != {partition: len(log) for partition, log in kafka.log.items()}:
             assert time.monotonic() < deadline
             for partition in PARTITIONS:
-                if not delivery.budget.full and (fetch := kafka.fetch(partition, chance.randint(1, 40))) is not None:
+                if not steps.budget.full and (fetch := kafka.fetch(partition, chance.randint(1, 40))) is not None:
                     delivery.offer(fetch)
             ended.wait(0.005)
         worker_state["alive"] = False

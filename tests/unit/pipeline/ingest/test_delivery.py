@@ -20,6 +20,7 @@ from pipeline.decode.decoder import Decoder
 from pipeline.ingest.dead_letter_limit import DeadLetterLimit
 from pipeline.ingest.delivery import Delivery
 from pipeline.ingest.fetch import Fetch
+from pipeline.ingest.steps import IngestSteps
 from pipeline.metrics import WorkerMetrics
 from pipeline.settings import IngestSettings
 from sinks.contract.dead_letters import DeadLetterCheckpoint
@@ -48,17 +49,17 @@ class Rig:
         self.acknowledged, self.failures = [], []
         self.metrics = WorkerMetrics(CollectorRegistry())
         self.clock = ManualClock(LATEST)
-        self.delivery = Delivery(
+        self.steps = IngestSteps(
             decoder=decoder,
             store=store,
             settings=settings,
             metrics=self.metrics,
             clock=self.clock,
             acknowledge=lambda fetches: self.acknowledged.extend(fetch.receipt for fetch in fetches),
-            fail=self.failures.append,
             limit=limit,
             checkpoints=store,
         )
+        self.delivery = Delivery(self.steps, settings=settings, fail=self.failures.append)
         self.delivery.start()
 
     def offer(self, receipt, *messages, partition=0, offset=0, assignment=0):
@@ -95,8 +96,8 @@ def test_good_and_bad_messages_are_stored_and_acknowledged(rig):
         (TOPIC, 2, 51): (b"key-51", bad, "not_utf8"),
         (TOPIC, 2, 53): (b"key-53", None, "empty"),
     }
-    until(lambda: work.delivery.unacknowledged == 0 and work.delivery.budget.rows == 0, "nothing is held any more")
-    assert work.delivery.budget.size == 0
+    until(lambda: work.steps.acknowledger.unacknowledged == 0 and work.steps.budget.rows == 0, "nothing is held any more")
+    assert work.steps.budget.size == 0
     assert work.sample("portalpulse_worker_events_total", outcome="stored") == 2
     assert work.sample("portalpulse_worker_events_total", outcome="dead_letter") == 2
     assert work.sample("portalpulse_worker_acknowledged_events_total") == 4
@@ -158,7 +159,7 @@ def test_an_unknown_error_stops_without_acknowledging(rig, step):
     until(lambda: work.failures, "failed")
     assert work.failures[0] is cause
     assert work.acknowledged == []
-    assert work.delivery.unacknowledged == 2
+    assert work.steps.acknowledger.unacknowledged == 2
     assert not any(letter.reason == "refused_by_storage" for letter, _ in store.letters.values())
 
 
@@ -262,10 +263,10 @@ def test_while_the_storage_is_unavailable_nothing_is_acknowledged(rig, step):
     until(lambda: len(tried) >= 3, "tried again and again")
     assert work.acknowledged == []
     assert work.failures == []
-    assert work.delivery.storage_unavailable_since == LATEST
+    assert work.steps.retrying.unavailable_since == LATEST
     back.set()
     until(lambda: work.acknowledged == ["one"], "acknowledged")
-    until(lambda: work.delivery.storage_unavailable_since is None, "the storage is back")
+    until(lambda: work.steps.retrying.unavailable_since is None, "the storage is back")
     assert store.totals().tallied == 1
 
 
@@ -280,13 +281,13 @@ def test_a_full_memory_budget_empties_again(rig):
     store.fault = fault
     work = rig(store, batch_rows=10, max_unstored_rows=40)
     for number in range(4):
-        assert not work.delivery.budget.full
+        assert not work.steps.budget.full
         work.offer(number, *(a_message() for _ in range(10)), offset=number * 10)
-    assert work.delivery.budget.full
-    assert work.delivery.budget.rows == 40
+    assert work.steps.budget.full
+    assert work.steps.budget.rows == 40
     back.set()
     until(lambda: sorted(work.acknowledged) == [0, 1, 2, 3], "all")
-    assert not work.delivery.budget.full
+    assert not work.steps.budget.full
 
 
 def test_large_messages_fill_the_memory_budget(rig):
@@ -298,7 +299,7 @@ def test_large_messages_fill_the_memory_budget(rig):
     work = rig(store, max_unstored_bytes=1 << 20)
     for number in range(17):
         work.offer(number, b"x" * 65_000)
-    assert work.delivery.budget.full
+    assert work.steps.budget.full
 
 
 def test_events_of_the_future_are_measured_by_the_wall_clock(rig):
@@ -334,7 +335,7 @@ def test_a_stop_leaves_the_rest_unacknowledged(rig, step):
     # The step in progress is finished. It may have been the last one of the first fetch, never of the second.
     assert work.acknowledged in ([], ["one"])
     assert work.acknowledged == [] or store.totals().tallied == 1
-    assert work.delivery.unacknowledged == 2 - len(work.acknowledged)
+    assert work.steps.acknowledger.unacknowledged == 2 - len(work.acknowledged)
 
 
 @pytest.mark.parametrize(

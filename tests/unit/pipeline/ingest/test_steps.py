@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import threading
-
 import pytest
 from prometheus_client import CollectorRegistry
 
@@ -29,7 +27,6 @@ class Rig:
             metrics=WorkerMetrics(CollectorRegistry()),
             clock=ManualClock(LATEST),
             acknowledge=lambda fetches: self.acknowledged.extend(fetch.receipt for fetch in fetches),
-            stopping=threading.Event(),
             checkpoints=self.store,
         )
 

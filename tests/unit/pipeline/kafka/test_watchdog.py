@@ -89,16 +89,16 @@ def test_one_partition_without_an_answer_ends_the_worker(dog):
 
 def test_while_the_room_is_full_nothing_needs_to_be_fetched(dog):
     """With the storage away nothing is fetched, however long; when there is room again the patience begins anew."""
-    dog.worker.delivery.budget.reserve(10**9, 0)
+    dog.worker.steps.budget.reserve(10**9, 0)
     nothing = dict.fromkeys((ONE, TWO), (3, 9))
     assert dog.watch(1_000, lambda second: replace(healthy(second), fetches=nothing))[0] is None
-    dog.worker.delivery.budget.release(10**9, 0)
+    dog.worker.steps.budget.release(10**9, 0)
     assert dog.watch(100, lambda second: replace(healthy(second), fetches=nothing))[1] == 42
 
 
 def test_heartbeats_without_an_answer_end_the_worker(dog):
     """A coordinator that is silent has given the partitions to others, whatever is still read, and also with a full room."""
-    dog.worker.delivery.budget.reserve(10**9, 0)
+    dog.worker.steps.budget.reserve(10**9, 0)
     problem, after = dog.watch(100, lambda second: replace(healthy(second), heartbeats=4))
     assert "The coordinator of the consumer group 'portalpulse' did not answer for 40 s." in problem
     assert after == 42
@@ -123,7 +123,7 @@ def test_a_worker_that_waits_for_its_storage_is_healthy(dog, monkeypatch):
     dog.worker.state.joined = True
     dog.worker.state.last_progress -= 10_000
     assert not worker_health(dog.worker, 120).healthy
-    monkeypatch.setattr(dog.worker.delivery._steps.retrying, "unavailable_since", SystemClock().now())
+    monkeypatch.setattr(dog.worker.steps.retrying, "unavailable_since", SystemClock().now())
     health = worker_health(dog.worker, 120)
     assert (health.healthy, health.ready) == (True, False)
     assert "storage unreachable since" in health.reason
