@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import datetime as dt
 import itertools
+import json
+from pathlib import Path
 
 from domain.errors import UnavailableError
 from domain.periods import Period, civil_day
@@ -88,3 +90,12 @@ class ManualTicks:
 def asking_every_time(store, log):
     """Asks Kafka on every call, about the topic that ``log`` creates."""
     return WorkInHand(store, (TOPIC, log), monotonic=itertools.count(0, 10).__next__)
+
+
+#: The reports and answers that programs rely on: their objects, with the fields in order.
+EXPECTED = json.loads(Path(__file__).with_name("json_format.json").read_text(encoding="utf-8"))
+
+
+def expected(name):
+    """What the command must print."""
+    return json.dumps(EXPECTED[name], ensure_ascii=False, indent=2)
