@@ -16,7 +16,7 @@ from importlib import resources
 from typing import Self
 
 from domain.errors import ConfigurationError
-from domain.periods import FIRST_DAY
+from domain.periods import FIRST_DAY, parse_day
 
 #: The two blocks for which figures are pooled: khối bộ, ngành and khối địa phương.
 BLOCKS = ("ministry", "province")
@@ -88,8 +88,8 @@ class AgencyRegistry:
                     name_en=fields["name_en"],
                     short_name_vi=fields["short_name_vi"],
                     block=fields["block"],
-                    valid_from=dt.date.fromisoformat(fields["valid_from"]),
-                    valid_to=dt.date.fromisoformat(fields["valid_to"]) if fields["valid_to"] else None,
+                    valid_from=parse_day(fields["valid_from"]),
+                    valid_to=parse_day(fields["valid_to"]) if fields["valid_to"] else None,
                     successor_code=fields["successor_code"] or None,
                 )
             except (KeyError, TypeError, ValueError) as error:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from domain.errors import ConfigurationError
-from domain.periods import FIRST_DAY, FIRST_INSTANT, LAST_DAY, LAST_INSTANT
+from domain.periods import FIRST_DAY, FIRST_INSTANT, LAST_DAY, LAST_INSTANT, parse_instant
 
 
 class Clock(Protocol):
@@ -61,7 +61,7 @@ def parse_clock(text: str) -> Clock:
     if text == "system":
         return SystemClock()
     try:
-        instant = dt.datetime.fromisoformat(text)
+        instant = parse_instant(text)
     except ValueError:
         instant = None
     if instant is None or instant.tzinfo is None:

@@ -19,6 +19,10 @@ VIETNAM = ZoneInfo("Asia/Ho_Chi_Minh")
 #: The same zone as a constant offset in minutes, for arithmetic on columns.
 VIETNAM_OFFSET_MINUTES = 7 * 60
 _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+#: A time of a day may follow, and an offset the time. ISO 8601 knows more forms, weeks among them.
+_INSTANT = re.compile(
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}([Tt ][0-9]{2}:[0-9]{2}(:[0-9]{2}([.,][0-9]+)?)?([Zz]|[+-][0-9]{2}:[0-9]{2}(:[0-9]{2})?)?)?"
+)
 _OFFSET = dt.timedelta(minutes=VIETNAM_OFFSET_MINUTES)
 #: The first and last civil day of an event. Earlier, Viet Nam had other offsets; later, the tables end (the minute of a tally is
 #: a DateTime, which ends at 2106-02-07T06:28:15Z).
@@ -42,6 +46,17 @@ def parse_day(text: str) -> dt.date:
     if _DAY.fullmatch(text) is None:
         raise ValueError("a day is written as 2024-08-20")
     return dt.date.fromisoformat(text)
+
+
+def parse_instant(text: str) -> dt.datetime:
+    """A day as ``parse_day`` reads it (its midnight), or a time of a day; without an offset in the text it has no zone.
+
+    Raises:
+        ValueError: it is none of the calendar, written as 2024-08-20, 2024-08-20 08:00 or 2024-08-20T08:00:00+07:00.
+    """
+    if _INSTANT.fullmatch(text) is None:
+        raise ValueError("a time is written as 2024-08-20T08:00:00+07:00")
+    return dt.datetime.fromisoformat(text.upper())
 
 
 def day_start(day: dt.date) -> dt.datetime:

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from domain.errors import ConfigurationError
-from domain.periods import VIETNAM
+from domain.periods import VIETNAM, parse_instant
 from pipeline.cli import options, streams
 from pipeline.cli.remote_dead_letters import RemoteDeadLetters
 from pipeline.cli.services import opened_service
@@ -207,7 +207,7 @@ def _filter(
 def _civil(text: str) -> str:
     """A time without an offset is in Viet Nam's time zone."""
     try:
-        instant = dt.datetime.fromisoformat(text)
+        instant = parse_instant(text)
     except ValueError:
         return text  # parse_filter refuses it by name
     return (instant if instant.tzinfo is not None else instant.replace(tzinfo=VIETNAM)).isoformat()

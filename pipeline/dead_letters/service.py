@@ -16,6 +16,7 @@ from typing import Any, Protocol
 from domain.clock import Clock
 from domain.errors import ConfigurationError, UnavailableError
 from domain.events import Reason, Rejection
+from domain.periods import parse_instant
 from pipeline.dead_letters.message import message_of, shown
 from pipeline.decode.validator import EventValidator
 from pipeline.logs import get_logger
@@ -220,7 +221,7 @@ def _instant(name: str, text: Any) -> dt.datetime | None:
     if text is None:
         return None
     try:
-        instant = dt.datetime.fromisoformat(str(text))
+        instant = parse_instant(str(text))
         if instant.tzinfo is not None:
             return instant.astimezone(dt.UTC)
     except (ValueError, OverflowError):  # not a time, or out of range in UTC

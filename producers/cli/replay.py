@@ -244,7 +244,7 @@ def _state(path: Path | None, *, plan: str, resume: bool) -> State:
 
 def _time(text: str | None, *, option: str, last: bool = False) -> dt.datetime | None:
     """A day (its start, or its end when it is the ``last``) or a time with an offset."""
-    from domain.periods import day_start, parse_day  # noqa: PLC0415 - as above
+    from domain.periods import day_start, parse_day, parse_instant  # noqa: PLC0415 - as above
 
     if text is None:
         return None
@@ -255,7 +255,7 @@ def _time(text: str | None, *, option: str, last: bool = False) -> dt.datetime |
                 return day_start(day + dt.timedelta(days=1 if last else 0))
             except OverflowError:  # the first day or the last one that there is: no bound
                 return dt.datetime.max.replace(tzinfo=dt.UTC) if last else dt.datetime.min.replace(tzinfo=dt.UTC)
-        instant = dt.datetime.fromisoformat(text)
+        instant: dt.datetime | None = parse_instant(text)
     except ValueError:
         instant = None
     if instant is None or instant.tzinfo is None:

@@ -178,6 +178,11 @@ FATAL: Final[dict[int, FatalCode]] = {
     ),
     167: FatalCode("TOO_DEEP_AST", "Parsers/IAST: max_ast_depth", _LIMIT),
     168: FatalCode("TOO_BIG_AST", "Parsers/IAST: max_ast_elements and max_expanded_ast_elements", _LIMIT),
+    181: FatalCode(
+        "ILLEGAL_FINAL",
+        "Planner: a table has another engine than the migrations of portalpulse create it with",
+        "Rename the table, run `portalpulse migrate` to create it again, and copy the rows of the renamed one into it.",
+    ),
     191: FatalCode(
         "SET_SIZE_LIMIT_EXCEEDED", "Interpreters/Set, HashJoin: max_rows_in_set, max_rows_in_join and similar settings", _LIMIT
     ),

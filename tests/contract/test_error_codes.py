@@ -120,6 +120,7 @@ CASES = {
     306: ("default:", "SELECT ((((1 + 1) + 1) + 1) + 1)", {"max_parser_depth": 5}),
     392: ("default:", "CREATE TABLE another (a UInt8) ENGINE = Memory", {"allow_ddl": 0}),
     164: ("reader:r", "INSERT INTO plain SELECT 1", {}),
+    181: ("default:", "SELECT * FROM plain FINAL", {}),
     191: ("default:", "SELECT count() FROM plain WHERE a IN (SELECT number FROM numbers(10))", {"max_rows_in_set": 2}),
     277: ("default:", "SELECT sum(a) FROM parted WHERE cityHash64(a) = 1", {"force_primary_key": 1}),
     396: ("default:", "SELECT number FROM numbers(1000)", {"max_result_rows": 10}),

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from domain.errors import ConfigurationError
 from domain.indicators import Ratio
-from domain.periods import Period, Window, civil_day, day_start, parse_day
+from domain.periods import VIETNAM, Period, Window, civil_day, day_start, parse_day, parse_instant
 from domain.rounding import Rounding, percent, vietnamese
 
 SEVEN = dt.timedelta(hours=7)
@@ -166,3 +166,32 @@ def test_a_day_has_one_form(text):
     with pytest.raises(ValueError, match="2024-08-20"):
         parse_day(text)
     assert parse_day("2024-02-29") == dt.date(2024, 2, 29)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("2024-W33", "2024-W33-1", "2024-W33T08:00", "20240820", "20240820T0800", "2024-08-20T08", "2024-08-20x08:00"),
+        *(
+            "2024-08-20T0800",
+            "2024-08-20T08:00+7",
+            "2024-08-20T08:00 +07:00",
+            "２０２４-08-20",
+            "2024-02-30",
+            "2024-08-20T25:00",
+            "",
+        ),
+    ],
+)
+def test_a_time_has_one_form(text):
+    """A week is no time either, nor what ISO 8601 writes without hyphens and colons."""
+    with pytest.raises(ValueError, match=r"."):
+        parse_instant(text)
+
+
+@given(st.datetimes(timezones=st.sampled_from([None, dt.UTC, VIETNAM, dt.timezone(dt.timedelta(hours=-5, minutes=-30))])))
+def test_a_time_survives_being_written(instant):
+    """What the standard library writes is read back, whole seconds and years before time zones included."""
+    for text in (instant.isoformat(), instant.isoformat(sep=" "), instant.isoformat().replace("+00:00", "z").lower()):
+        assert parse_instant(text) == instant
+    assert parse_instant(f"{instant.date()}") == dt.datetime.combine(instant.date(), dt.time())

@@ -54,6 +54,9 @@ _OTHERS: Final = (
     (b"portalpulse-batches-", "a file of record batches", "Name the recording it was made of, with --prebuilt."),
 )
 _OBJECT: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_TAR_HEADER: Final = 512
+#: Where the sum of all bytes of the header stands, in octal digits; for the sum these bytes count as spaces.
+_TAR_CHECKSUM: Final = slice(148, 156)
 _UTF16: Final = (b"\xff\xfe", b"\xfe\xff", b"\x00\x00\xfe\xff")
 
 
@@ -168,10 +171,19 @@ def _refuse_other_things(head: bytes, name: str) -> None:
     for magic, what, remedy in _OTHERS:
         if head.startswith(magic):
             raise ConfigurationError(f"{name} is {what}, not a recording of events.", remedy=remedy)
-    if head[257:262] == b"ustar":
+    if head[257:262] == b"ustar" or _begins_with_tar_header(head):
         raise ConfigurationError(f"{name} is a tar archive, not a recording of events.", remedy=_UNPACK)
     if head.startswith(_UTF16) or b"\x00" in head[:4]:
         raise ConfigurationError(f"{name} is written in UTF-16 or UTF-32, or is no text.", remedy=_UTF8)
+
+
+def _begins_with_tar_header(head: bytes) -> bool:
+    """Whether the checksum of a tar header is right. The oldest form of tar, v7, has nothing else to tell it by."""
+    header = head[:_TAR_HEADER]
+    stored = header[_TAR_CHECKSUM].strip(b" \0")
+    if len(header) < _TAR_HEADER or not stored or stored.strip(b"01234567"):
+        return False
+    return int(stored, 8) == sum(header) - sum(header[_TAR_CHECKSUM]) + 8 * ord(" ")
 
 
 def _refused(head: bytes, name: str, ending: str, wanted: Format | None) -> ConfigurationError:

@@ -100,6 +100,8 @@ def test_both_ends_of_a_span_are_in():
         ([row("A01", last="2020-01-01"), row("A01", first="2020-01-01")], "two rows for A01"),
         ([row("A01", last="2020-01-01", successor="Z99")], "names Z99 as successor of A01"),
         ([row("A01", first="01/04/2016")], "Line 2 of the agency registry cannot be read"),
+        ([row("A01", first="2016-W13")], "Line 2 of the agency registry cannot be read"),
+        ([row("A01", last="20161231")], "Line 2 of the agency registry cannot be read"),
         ([row("A01"), "A02,too,short"], "Line 3 of the agency registry cannot be read"),
         ([row("A01", block="city")], "unknown block 'city'"),
         ([row("A01", first="1975-12-31")], "in force from 1975-12-31, before 1976-01-01"),

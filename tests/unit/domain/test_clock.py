@@ -34,7 +34,9 @@ def test_a_scenario_stands_still():
     assert clock.now() == clock.now() == dt.datetime(2024, 8, 20, 16, 59, 59, tzinfo=dt.UTC)
 
 
-@pytest.mark.parametrize("text", ["", "now", "2024-08-20", "2024-08-20T23:59:59", "yesterday+07:00"])
+@pytest.mark.parametrize(
+    "text", ["", "now", "2024-08-20", "2024-08-20T23:59:59", "yesterday+07:00", "2024-W33T08:00+07:00", "20240820T080000Z"]
+)
 def test_anything_else_is_refused(text):
     """A time without an offset, or no time at all, is an error that shows how to write it."""
     with pytest.raises(ConfigurationError, match="PORTALPULSE_CLOCK="):

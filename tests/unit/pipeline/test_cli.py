@@ -251,6 +251,16 @@ def test_an_answer_that_is_an_error(run, monkeypatch, listener):
     assert "There is no dead letter at t/0/1." in one_line(errors)
 
 
+@pytest.mark.parametrize("command", ["list", "replay", "drop"])
+@pytest.mark.parametrize("option", ["--from", "--to"])
+@pytest.mark.parametrize("text", ["2024-W33", "2024-W33-1T08:00", "20240820"])
+def test_a_week_bounds_no_dead_letters(run, command, option, text):
+    """A week is no time: its Monday would bound what is listed, sent again or dropped."""
+    code, _, errors = run("dead-letters", command, option, text)
+    assert code == 2
+    assert f"'{option[2:]}' must be a time with an offset" in one_line(errors)
+
+
 def test_an_empty_list_of_dead_letters(run, monkeypatch, listener):
     """Without dead letters there is a sentence and no empty table."""
     monkeypatch.setenv("PORTALPULSE_HTTP__PORT", str(listener.server_port))

@@ -213,7 +213,9 @@ def test_filters_survive_json():
     assert parse_filter({}) == DeadLetterFilter()
 
 
-@pytest.mark.parametrize("fields", [{"reason": ["no_such"]}, {"from": "2024-08-20"}, {"to": "soon"}])
+@pytest.mark.parametrize(
+    "fields", [{"reason": ["no_such"]}, {"from": "2024-08-20"}, {"to": "soon"}, {"from": "2024-W33T00:00+07:00"}]
+)
 def test_filters_that_cannot_be_read(fields):
     """An unknown reason or a time without an offset is named, never ignored: a drop would take more than was meant."""
     with pytest.raises(ConfigurationError):

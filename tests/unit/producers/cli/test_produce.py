@@ -103,6 +103,8 @@ def test_wrong_options_are_refused_with_a_remedy(run, arguments, problem):
         (["--from-table", "--from", "May", "--to", "2024-05-01"], "no day"),
         (["--from-table", "--from", "2024-05-01", "--to", "2024-05-02"], "No running process"),
         (["--from-topic", "t", "--from", "2024-05-01T08:00:00"], "an offset"),
+        (["--from-topic", "t", "--from", "2024-W33T08:00:00+07:00"], "an offset"),
+        (["--from-topic", "t", "--to", "2024-W33-1"], "an offset"),
         (["e.ndjson", "--data", "nowhere"], "portalpulse up --data nowhere"),
     ],
 )

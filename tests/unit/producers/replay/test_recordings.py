@@ -10,6 +10,7 @@ import io
 import json
 import lzma
 import os
+import tarfile
 import threading
 import zipfile
 from contextlib import suppress
@@ -196,6 +197,25 @@ def test_zstd_data_that_need_more_than_themselves_are_not_called_damaged(tmp_pat
     assert "damaged" not in caught.value.problem
 
 
+def v7_tar():
+    """A tar archive of the oldest form, which has no magic: GNU's without its mark, summed up again."""
+    file = io.BytesIO()
+    with tarfile.open(fileobj=file, mode="w", format=tarfile.GNU_FORMAT) as archive:
+        member = tarfile.TarInfo("events.ndjson")
+        member.size = len(NDJSON)
+        archive.addfile(member, io.BytesIO(NDJSON))
+    data = bytearray(file.getvalue())
+    data[257:512] = bytes(255)
+    data[148:156] = b" " * 8
+    data[148:156] = b"%06o\0 " % sum(data[:512])
+    with tarfile.open(fileobj=io.BytesIO(data)) as archive:
+        assert archive.getnames() == ["events.ndjson"]
+    return bytes(data)
+
+
+V7_TAR = v7_tar()
+
+
 @pytest.mark.parametrize(
     ("name", "data", "words"),
     [
@@ -231,6 +251,8 @@ def test_zstd_data_that_need_more_than_themselves_are_not_called_damaged(tmp_pat
         ("e.avro", b"Obj\x01", "Avro"),
         ("e.db", b"SQLite format 3\0", "SQLite"),
         ("e.tar", b"x" * 257 + b"ustar" + bytes(100), "tar archive"),
+        ("e.tar", V7_TAR, "tar archive"),
+        ("e.tar.gz", gzip.compress(V7_TAR), "tar archive"),
         ("e.lz4", b"\x04\x22\x4d\x18" + bytes(20), "lz4"),
         ("e.json", b"[\n" + b",\n".join(NDJSON.splitlines()) + b"\n]\n", "JSON array"),
         ("e.json", b"[\n " + b"\n,".join(NDJSON.splitlines()) + b"\n]\n", "JSON array"),
