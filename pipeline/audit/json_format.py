@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 
+from domain.periods import parse_day
 from domain.tiers import Tier
 from pipeline.audit.drift import DayComparison
 from pipeline.audit.report import SHOWN, AuditReport, KafkaAudit, RepairReport
@@ -29,7 +30,7 @@ def encode_days(days: Mapping[dt.date, int]) -> dict[str, int]:
 
 def decode_days(fields: Mapping[str, int]) -> dict[dt.date, int]:
     """What ``encode_days`` gave."""
-    return {dt.date.fromisoformat(day): rows for day, rows in fields.items()}
+    return {parse_day(day): rows for day, rows in fields.items()}
 
 
 def encode_comparison(comparison: DayComparison) -> Fields:
@@ -63,7 +64,7 @@ def decode_comparison(fields: Mapping[str, Any]) -> DayComparison:
         )
         for tier, found in fields["scopes"].items()
     }
-    return DayComparison(dt.date.fromisoformat(fields["day"]), tiers, fields["by_time"])
+    return DayComparison(parse_day(fields["day"]), tiers, fields["by_time"])
 
 
 def encode_repeats(repeats: Repeats) -> Fields:

@@ -143,8 +143,8 @@ class DeadLetterService:
             if until is None:
                 raise UnavailableError(
                     error.problem,
-                    remedy="Start Kafka, or give --until OFFSET to accept the messages below it. The last line of the worker's "
-                    "log names the last message that it rejected.",
+                    remedy=f"{error.remedy} Or give --until OFFSET to accept the messages below it. The last line of the "
+                    "worker's log names the last message that it rejected.",
                 ) from error
             _require_numbers(partition, until)
         else:
