@@ -135,18 +135,20 @@ class DeadLetterService:
 
         Raises:
             ConfigurationError: the topic or the partition does not exist, or ends before ``until``.
-            UnavailableError: Kafka does not answer.
+            UnavailableError: Kafka does not answer, and no message is known to be at ``until`` or beyond.
         """
         try:
             ends = self._ends(topic)
         except UnavailableError as error:
-            if until is None:
+            _require_numbers(partition, 1 if until is None else until)
+            # Messages beyond the end have not come yet. An acceptance of them would switch the limit off when they come.
+            known = self._known_end(topic, partition)
+            if until is None or until > known:
+                otherwise = f" Without Kafka, --until may be at most {known}." if known else ""
                 raise UnavailableError(
-                    error.problem,
-                    remedy=f"{error.remedy} Or give --until OFFSET to accept the messages below it. The last line of the "
-                    "worker's log names the last message that it rejected.",
+                    f"{error.problem} The end of partition {partition} of {topic} is not known.",
+                    remedy=f"{error.remedy}{otherwise}",
                 ) from error
-            _require_numbers(partition, until)
         else:
             until = _accepted_end(topic, partition, until, ends)
         before = self._limits.limit_state(topic, partition, before=0).accepted_until
@@ -155,6 +157,11 @@ class DeadLetterService:
         until = max(until, before)
         log.warning("dead_letters_accepted", topic=topic, partition=partition, until=until)
         return {"topic": topic, "partition": partition, "until": until}
+
+    def _known_end(self, topic: str, partition: int) -> int:
+        """The offset after the latest message that the storage knows of, or what was accepted already."""
+        state = self._limits.limit_state(topic, partition, before=0)
+        return max(self._store.latest_offset(topic, partition) + 1, state.newest + 1, state.accepted_until)
 
     def _pages(self, criteria: DeadLetterFilter) -> Iterator[Sequence[DeadLetter]]:
         after: Position | None = None

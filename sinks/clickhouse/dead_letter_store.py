@@ -79,6 +79,16 @@ class ClickHouseDeadLetters:
             return None
         return _dead_letter(rows[0][:_DEAD_LETTER_COLUMNS]), self._with_marks([rows[0][_DEAD_LETTER_COLUMNS:]])[0]
 
+    def latest_offset(self, topic: str, partition: int) -> int:
+        """Offset of the latest dead letter; see the contract."""
+        rows = self._clickhouse.rows(
+            "read_dead_letters",
+            f"SELECT offset FROM {DEAD_LETTERS} WHERE topic = {{topic:String}} AND partition = {{partition:Int32}} "  # noqa: S608
+            "ORDER BY offset DESC LIMIT 1",  # read in the order of the table: it stops at the first
+            {"topic": topic, "partition": partition},
+        )
+        return int(rows[0][0]) if rows else -1
+
     def mark_replayed(self, dead_letters: Sequence[DeadLetter]) -> None:
         """Record what was sent again; see the contract."""
         if dead_letters:

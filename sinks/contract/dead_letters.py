@@ -82,6 +82,10 @@ class DeadLetterStore(Protocol):
         """One dead letter, replayed or not; None when there is none or it was dropped."""
         ...
 
+    def latest_offset(self, topic: str, partition: int) -> int:
+        """Offset of the latest dead letter of a partition, replayed or not; -1 when there is none."""
+        ...
+
     def mark_replayed(self, dead_letters: Sequence[DeadLetter]) -> None:
         """Record that these were sent again; dropped ones stay dropped."""
         ...

@@ -94,14 +94,30 @@ def test_a_look_costs_the_same_however_many_there_are(served, monkeypatch):
     assert max(read) < 100_000
 
 
+#: A worker has counted partition 3 up to offset 69. An embedded storage has a process of its own.
+KNOWN = """
+from pipeline.settings import load_settings
+from pipeline.wiring import opened_storage
+from sinks.clickhouse.dead_letter_limits import ClickHouseDeadLetterLimits
+from sinks.contract.dead_letters import DeadLetterCheckpoint
+with opened_storage(load_settings()) as clickhouse:
+    known = DeadLetterCheckpoint("dvc.dossier-events.v1", 3, 69, 0, ())
+    ClickHouseDeadLetterLimits(clickhouse).insert_checkpoints([known])
+"""
+
+
 def test_accepting_while_no_process_runs(tmp_path):
     """Beside an embedded storage that nobody has open the command accepts by itself, as often as it is asked."""
     folder = tmp_path / "clickhouse"
 
     def portalpulse(*arguments):
+        return run(sys.executable, "-m", "pipeline.cli", *arguments)
+
+    def run(*command):
         return subprocess.run(
-            [sys.executable, "-m", "pipeline.cli", *arguments],
-            env={"PATH": "/usr/bin:/bin", "PORTALPULSE_CLICKHOUSE__URL": f"chdb:{folder}", "PORTALPULSE_HTTP__PORT": "1"},
+            command,
+            env={"PATH": "/usr/bin:/bin", "PORTALPULSE_CLICKHOUSE__URL": f"chdb:{folder}", "PORTALPULSE_HTTP__PORT": "1"}
+            | {"PORTALPULSE_KAFKA__BOOTSTRAP": "127.0.0.1:9"},  # nobody listens there
             capture_output=True,
             text=True,
             timeout=120,
@@ -113,6 +129,11 @@ def test_accepting_while_no_process_runs(tmp_path):
     assert missing.returncode == 2
     assert "No stack runs" in missing.stderr
     assert portalpulse("migrate").returncode == 0
+    known = run(sys.executable, "-c", KNOWN)
+    assert known.returncode == 0, known.stderr
+    beyond = portalpulse(*accepting, "--until", "9223372036854775807")
+    assert beyond.returncode == 2
+    assert "Without Kafka, --until may be at most 70." in " ".join(beyond.stderr.split())
     for until, accepted in ((70, 70), (9, 70)):
         done = portalpulse(*accepting, "--until", str(until))
         assert done.returncode == 0, done.stderr

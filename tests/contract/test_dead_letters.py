@@ -73,6 +73,14 @@ def test_pages_hold_every_letter_once(letters, keep):
     assert [(letter.topic, letter.partition, letter.offset) for letter in whole] == seen[5:8]
 
 
+def test_the_latest_offset_of_a_partition(letters, keep):
+    """The latest dead letter of its own topic and partition counts, replayed or not."""
+    assert letters.latest_offset("a", 0) == -1
+    keep([a_letter(7), a_letter(2**40), a_letter(9, partition=1), a_letter(99, topic="b")])
+    letters.mark_replayed([a_letter(2**40)])
+    assert (letters.latest_offset("a", 0), letters.latest_offset("a", 1), letters.latest_offset("c", 0)) == (2**40, 9, -1)
+
+
 def test_filters(letters, keep):
     """Reason, topic and the time of the first sighting choose alike in counts, pages and drops."""
     keep([a_letter(1), a_letter(2, reason="empty"), a_letter(3, topic="b")])

@@ -21,7 +21,7 @@ from pipeline.ingest.dead_letter_rows import dead_letter_of_row
 from pipeline.serving.api import Api, Health
 from pipeline.serving.server import HttpServer
 from pipeline.settings import HttpSettings
-from sinks.contract.dead_letters import DeadLetter, DeadLetterEntry, DeadLetterFilter
+from sinks.contract.dead_letters import DeadLetter, DeadLetterCheckpoint, DeadLetterEntry, DeadLetterFilter
 from tests.factories import LATEST, TOPIC, a_message, an_event, rows_of
 from tests.fakes import MemoryStore
 
@@ -62,6 +62,9 @@ class MemoryDeadLetters:
 
     def find(self, position):
         return (self.kept[position][0], self._entry(self.kept[position][0])) if position in self.kept else None
+
+    def latest_offset(self, topic, partition):
+        return max((offset for *where, offset in self.kept if where == [topic, partition]), default=-1)
 
     def mark_replayed(self, dead_letters):
         self.replayed += [(dead_letter.topic, dead_letter.partition, dead_letter.offset) for dead_letter in dead_letters]
@@ -332,20 +335,43 @@ def test_future_messages_are_not_accepted(service, until):
     assert limits.accepted == {}
 
 
-def test_without_kafka_the_offset_must_be_given(service):
-    """Without Kafka the end of the partition is unknown: the error says how to accept without it."""
+@pytest.mark.parametrize("known_by", ["dead letter", "checkpoint", "acceptance"])
+@pytest.mark.parametrize("until", [10, 2**63 - 1, None])
+def test_without_kafka_only_known_messages_are_accepted(service, known_by, until):
+    """Without Kafka the end is unknown: an offset beyond the latest message in the storage could switch the limit off."""
+
+    def away(_topic):
+        raise UnavailableError("No broker answers.", remedy="Start it.")
+
+    store, limits = MemoryDeadLetters(a_dead_letter(50)), MemoryStore()  # of another topic
+    accepting = service(store, limits=limits)
+    accepting._ends = away
+    with pytest.raises(UnavailableError) as nothing_known:
+        accepting.accept("many", 1, until=1)
+    assert nothing_known.value.remedy == "Start it."
+    if known_by == "dead letter":
+        store.kept["many", 1, 8] = store.kept[TOPIC, 0, 50]
+    elif known_by == "checkpoint":
+        limits.insert_checkpoints([DeadLetterCheckpoint("many", 1, 8, 0, ())])
+    else:
+        limits.accept("many", 1, 9)
+    with pytest.raises(UnavailableError, match=r"No broker answers\. .* Start it\. Without Kafka, --until may be at most 9\."):
+        accepting.accept("many", 1, until=until)
+    assert limits.accepted == ({("many", 1): 9} if known_by == "acceptance" else {})
+    assert accepting.accept("many", 1, until=9)["until"] == 9
+
+
+@pytest.mark.parametrize(("partition", "until"), [(1, 2**63), (2**31, 9), (2**40, None), (-1, 9), (1, 0)])
+def test_numbers_that_the_storage_cannot_hold(service, partition, until):
+    """A number that is too large for the storage would turn into another one."""
 
     def away(_topic):
         raise UnavailableError("No broker answers.", remedy="Start it.")
 
     accepting = service(MemoryDeadLetters(), limits=MemoryStore())
     accepting._ends = away
-    with pytest.raises(UnavailableError, match=r"No broker answers\. Start Kafka, or give --until OFFSET"):
-        accepting.accept("many", 1)
-    assert accepting.accept("many", 1, until=9)["until"] == 9
-    for partition, until in ((1, 2**63), (2**31, 9), (-1, 9), (1, 0)):
-        with pytest.raises(ConfigurationError, match="whole number"):
-            accepting.accept("many", partition, until=until)
+    with pytest.raises(ConfigurationError, match="whole number"):
+        accepting.accept("many", partition, until=until)
 
 
 def test_a_partition_that_does_not_exist_is_not_accepted(service):
