@@ -18,12 +18,18 @@ if TYPE_CHECKING:
 
 #: Never written below ``info``: at debug it writes every request to Kafka as it is sent, and with it the password.
 _TALKS_OF_SECRETS = "aiokafka.conn"
+#: Logger of the client of those that send. What it repeats while brokers are away the senders say once.
+SENDING_LIBRARY = "aiokafka"
 
 
-def configure_logging(settings: LogSettings) -> None:
+def configure_logging(settings: LogSettings, *, silenced: str | None = None) -> None:
     """Set up structlog and route the standard library's loggers (Faust, aiokafka) through it. Call once, at start.
 
     Libraries write from ``warning`` on, and everything at ``debug``: what they tell at ``info`` helps nobody from day to day.
+
+    Args:
+        settings: level and form of the lines.
+        silenced: logger of a library that writes at ``debug`` only, because the program itself says what it would repeat.
     """
     level = logging.getLevelNamesMapping()[settings.level.upper()]
     shared: list[Processor] = [
@@ -54,6 +60,8 @@ def configure_logging(settings: LogSettings) -> None:
     root.handlers[:] = [handler]
     root.setLevel(level if level <= logging.DEBUG else max(level, logging.WARNING))
     logging.getLogger(_TALKS_OF_SECRETS).setLevel(max(root.level, logging.INFO))
+    if silenced is not None:
+        logging.getLogger(silenced).setLevel(root.level if level <= logging.DEBUG else logging.CRITICAL + 1)
     stamina.instrumentation.set_on_retry_hooks((_log_retry,))
 
 

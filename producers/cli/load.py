@@ -115,7 +115,7 @@ def load(
             "find-limit needs a running process to ask what is visible.", remedy="Name it with --http, or its stack with --data."
         )
     from domain.clock import parse_clock  # noqa: PLC0415 - numpy and Kafka, which --help need not load
-    from pipeline.logs import configure_logging, get_logger  # noqa: PLC0415
+    from pipeline.logs import SENDING_LIBRARY, configure_logging, get_logger  # noqa: PLC0415
     from pipeline.settings import load_settings  # noqa: PLC0415
     from pipeline.shutdown import interrupted_by  # noqa: PLC0415
     from producers.load.limit import Objective  # noqa: PLC0415
@@ -127,7 +127,7 @@ def load(
     from producers.sending.worker_processes import Broker  # noqa: PLC0415
 
     settings = load_settings()
-    configure_logging(settings.log)
+    configure_logging(settings.log, silenced=SENDING_LIBRARY)
     clock = parse_clock(settings.clock)
     broker = Broker(target.bootstrap, target.topic, target.security)
     asked = ProbeTarget(target.http, required=http is not None or shape is LoadShape.FIND_LIMIT)

@@ -274,12 +274,12 @@ def _sent(
     destination: _Destination, send: Callable[[Writer, RateProgress], Summary], *, title: str, rate: float | None
 ) -> Summary:
     """Open the destination and send, with progress on stderr; SIGTERM ends the sending as Ctrl-C does."""
-    from pipeline.logs import configure_logging, get_logger  # noqa: PLC0415 - as above
+    from pipeline.logs import SENDING_LIBRARY, configure_logging, get_logger  # noqa: PLC0415 - as above
     from pipeline.settings import load_settings  # noqa: PLC0415
     from pipeline.shutdown import interrupted_by  # noqa: PLC0415
     from producers.measuring.progress import shown  # noqa: PLC0415
 
-    configure_logging(load_settings().log)
+    configure_logging(load_settings().log, silenced=SENDING_LIBRARY)
     log = get_logger("producers")
     console = Console(stderr=True)
     with (

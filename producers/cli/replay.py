@@ -382,7 +382,7 @@ def _run(
     begun: State,
 ) -> Outcome:
     """Pack when ``files`` are to be packed, then send and measure."""
-    from pipeline.logs import configure_logging, get_logger  # noqa: PLC0415 - as above
+    from pipeline.logs import SENDING_LIBRARY, configure_logging, get_logger  # noqa: PLC0415 - as above
     from pipeline.settings import load_settings  # noqa: PLC0415
     from pipeline.shutdown import interrupted_by  # noqa: PLC0415
     from producers.measuring.measured_run import ProbeTarget, measure  # noqa: PLC0415
@@ -390,7 +390,7 @@ def _run(
     from producers.sending.checkpoint import Checkpoint  # noqa: PLC0415
     from producers.sending.worker_processes import Broker  # noqa: PLC0415
 
-    configure_logging(load_settings().log)
+    configure_logging(load_settings().log, silenced=SENDING_LIBRARY)
     broker = Broker(target.bootstrap, target.topic, target.security)
     task: Replay | PackedReplay = wanted
     total: int | None = getattr(wanted.source, "total", None)

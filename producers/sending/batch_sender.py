@@ -92,6 +92,7 @@ class BatchSender:
         self.limit = max_message_bytes(bootstrap, topic, security)
         self.problem = ""
         self.lost = False
+        self._waiting: set[int] = set()  # partitions whose batch was not taken yet
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="batch-sender", daemon=True)
         self._thread.start()
@@ -256,6 +257,7 @@ class BatchSender:
             except OSError as raised:
                 error = kafka_errors.KafkaConnectionError(raised)
             if error is None:
+                self._taken(partition)
                 return None
             if isinstance(error, _TOO_LARGE):
                 if batch.records == 1 and len(self.too_large) < _TOO_LARGE_KEPT:
@@ -268,10 +270,21 @@ class BatchSender:
                 self.lost = True
                 return error
             self.retries += 1
-            self._log.info("batch_repeated", partition=partition, reason=type(error).__name__)
+            self._not_taken(partition, error)
             await asyncio.sleep(wait)
             wait = min(wait * 2, _BACKOFF_SECONDS[1])
             self._client.force_metadata_update()
+
+    def _not_taken(self, partition: int, error: kafka_errors.KafkaError) -> None:
+        """Say it once, however many partitions wait and however often they try again."""
+        if not self._waiting:
+            self._log.warning("batches_not_taken", bootstrap=",".join(self._bootstrap), reason=type(error).__name__)
+        self._waiting.add(partition)
+
+    def _taken(self, partition: int) -> None:
+        if self._waiting == {partition}:
+            self._log.info("batches_taken_again")
+        self._waiting.discard(partition)
 
     async def _once(self, partition: int, data: bytearray) -> kafka_errors.KafkaError | None:
         leader = self._client.cluster.leader_for_partition(TopicPartition(self._topic, partition))

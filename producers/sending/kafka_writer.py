@@ -71,7 +71,7 @@ class KafkaWriter:
         self._acknowledged = 0
         self._failed = 0
         self._problem = ""
-        self._lost = False
+        self._lost = self._unreachable = False
         self._sent_since_poll = self._sent = 0
         self._log = get_logger("producers.sending.kafka_writer")
         require_topic(bootstrap, topic, security, create_partitions=create_partitions)
@@ -202,6 +202,7 @@ class KafkaWriter:
     def _delivered_alone(self, error: KafkaError | None, message: Any) -> None:
         if error is None:
             self._acknowledged += 1
+            self._unreachable = False
         else:
             self._fail(self._why(error, message.key(), message.value()), code=error.code())
 
@@ -226,7 +227,8 @@ class KafkaWriter:
 
     def _client_error(self, error: KafkaError) -> None:
         """Errors of the client itself: only fatal ones end it, librdkafka heals the others."""
-        if error.code() == KafkaError._ALL_BROKERS_DOWN:  # noqa: SLF001
+        if error.code() == KafkaError._ALL_BROKERS_DOWN and not self._unreachable:  # noqa: SLF001
+            self._unreachable = True  # said once, until a message is acknowledged
             self._log.warning("kafka_unreachable", bootstrap=self._bootstrap, detail=error.str())
         if error.fatal():
             self._end(error)

@@ -20,7 +20,8 @@ from typing import Any, Final
 
 from domain.errors import ConfigurationError, PortalPulseError, UnavailableError
 from pipeline.kafka.security import PLAINTEXT
-from pipeline.settings import KafkaSettings
+from pipeline.logs import SENDING_LIBRARY, configure_logging
+from pipeline.settings import KafkaSettings, load_settings
 from producers.sending.batch_sender import BatchSender
 from producers.sending.send_loop import ProgressReport, Run, SendResult, Task, drive, merged
 
@@ -159,6 +160,7 @@ def _child(task: Task, broker: Broker, share: tuple[int, int], answers: Connecti
     stop, together = signals
     # Ctrl-C reaches the whole group of processes; the parent alone decides what it means.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    configure_logging(load_settings().log, silenced=SENDING_LIBRARY)  # a spawned process has nothing of its parent's
     try:
         with broker.sender() as sender:
             run = Run(partitions=sender.partitions, share=share, pause=stop.wait, batch_bytes=sender.batch_bytes)
