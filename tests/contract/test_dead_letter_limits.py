@@ -97,7 +97,7 @@ def test_a_look_costs_the_same_however_many_there_are(served, monkeypatch):
 #: A worker has counted partition 3 up to offset 69. An embedded storage has a process of its own.
 KNOWN = """
 from pipeline.settings import load_settings
-from pipeline.wiring import opened_storage
+from pipeline.wiring.storage import opened_storage
 from sinks.clickhouse.dead_letter_limits import ClickHouseDeadLetterLimits
 from sinks.contract.dead_letters import DeadLetterCheckpoint
 with opened_storage(load_settings()) as clickhouse:
