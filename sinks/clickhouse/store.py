@@ -47,24 +47,24 @@ class ClickHouseStore:
         """Store events; see the contract."""
         self._clickhouse.insert("insert_events", DOSSIER_EVENTS, rows.column_names, arrow_stream(rows), "ArrowStream", **_WRITE)
 
-    def insert_dead_letters(self, letters: Sequence[DeadLetter]) -> None:
+    def insert_dead_letters(self, dead_letters: Sequence[DeadLetter]) -> None:
         """Store dead letters and count them; see the contract."""
         table = pa.table(
             {
-                "topic": pa.array([letter.topic for letter in letters], pa.string()),
-                "partition": pa.array([letter.partition for letter in letters], pa.int32()),
-                "offset": pa.array([letter.offset for letter in letters], pa.int64()),
-                "key": pa.array([letter.key or b"" for letter in letters], pa.binary()),
-                "value": pa.array([letter.value or b"" for letter in letters], pa.binary()),
-                "has_value": pa.array([letter.value is not None for letter in letters], pa.bool_()),
-                "reason": pa.array([letter.reason for letter in letters], pa.string()),
-                "error": pa.array([letter.error for letter in letters], pa.string()),
+                "topic": pa.array([letter.topic for letter in dead_letters], pa.string()),
+                "partition": pa.array([letter.partition for letter in dead_letters], pa.int32()),
+                "offset": pa.array([letter.offset for letter in dead_letters], pa.int64()),
+                "key": pa.array([letter.key or b"" for letter in dead_letters], pa.binary()),
+                "value": pa.array([letter.value or b"" for letter in dead_letters], pa.binary()),
+                "has_value": pa.array([letter.value is not None for letter in dead_letters], pa.bool_()),
+                "reason": pa.array([letter.reason for letter in dead_letters], pa.string()),
+                "error": pa.array([letter.error for letter in dead_letters], pa.string()),
             }
         )
         self._clickhouse.insert(
             "insert_dead_letters", DEAD_LETTERS, table.column_names, arrow_stream(table), "ArrowStream", **_WRITE
         )
-        positions = [(letter.topic, letter.partition, letter.offset) for letter in letters]
+        positions = [(letter.topic, letter.partition, letter.offset) for letter in dead_letters]
         recount_dead_letters(self._clickhouse, positions, _WRITE)
 
     def insert_unread(self, ranges: Sequence[UnreadRange]) -> None:

@@ -1,4 +1,4 @@
-"""What every destination must do for the audit, whoever implements it. ``test_audit.py`` runs this over each of them."""
+"""The contract of the audit of a destination. ``test_audit.py`` runs this suite on each implementation."""
 
 from __future__ import annotations
 
@@ -37,23 +37,23 @@ MESSAGE_FIELDS = [
 
 
 @dataclass
-class Place:
+class AuditUnderTest:
     """A destination under test, empty at the start, and ways to corrupt it."""
 
     store: EventStore
     reader: TallyReader
     audit: TallyAudit
     repair: TallyRepair
-    #: Write a tally row as it stands: (tier, (agency, bucket, procedure), counts, last event, version).
+    #: Write a tally row without a recount: (tier, (agency, bucket, procedure), counts, last event, version).
     write: Callable[[Tier, tuple[str, dt.datetime | dt.date, str], Counts, dt.datetime, int], None]
     #: Remove every row of a tier.
     clear: Callable[[Tier], None]
     #: Remove every event of an agency.
     delete_events: Callable[[str], None]
-    #: Make every event look as if it had been stored an hour earlier.
+    #: Backdate the storing of every event by an hour.
     age_events: Callable[[], None]
 
-    def take(self, events) -> None:
+    def store_and_recount(self, events) -> None:
         """Store the events and recount every tally they touch."""
         self.store.insert_events(rows_of(events))
         self.recount(sorted({civil_day(event.occurred_at) for event in events}))
@@ -66,16 +66,16 @@ class Place:
             self.store.roll_up_days(Days((day,)))
             self.store.recount_procedures(Days((day,)))
 
-    def look(self, day=TODAY, *, settle=AT_ONCE, limit=100, acknowledged=None):
+    def compare_tiers(self, day=TODAY, *, settle=AT_ONCE, limit=100, acknowledged=None):
         """Every tier of a day compared."""
         return {tier: self.audit.compare(tier, day, settle=settle, limit=limit, acknowledged=acknowledged) for tier in Tier}
 
     def drifts(self, day=TODAY, **options):
         """Drift by tier."""
-        return {tier: found.drift for tier, found in self.look(day, **options).items()}
+        return {tier: found.drift for tier, found in self.compare_tiers(day, **options).items()}
 
-    def mend(self, day=TODAY):
-        """What a repair does with a day: raise the epoch, recount, clear what is left."""
+    def repair_day(self, day=TODAY):
+        """Repair a day: raise the epoch, recount, clear the tallies that have no events."""
         self.repair.raise_epoch("test")
         start = dt.datetime.combine(day, dt.time(), dt.UTC) - dt.timedelta(hours=7)
         self.store.recount_minutes(Span(start, start + DAY))
@@ -88,7 +88,7 @@ class Place:
             self.repair.purge_superseded(tier, [day])
 
 
-NOTHING = dict.fromkeys(Tier, 0)
+NO_DRIFT = dict.fromkeys(Tier, 0)
 
 
 def bucket_of(tier, event):
@@ -109,25 +109,28 @@ def some_events():
 
 
 class AuditSuite:
-    """Run over a fixture ``place``."""
+    """Run over a fixture ``sink``."""
 
-    def test_right_tallies_show_no_difference(self, place):
-        """What was stored, repeated and recounted differs nowhere, and every bucket was compared."""
+    def test_right_tallies_show_no_difference(self, sink):
+        """Events that were stored, repeated and recounted show no difference, and every bucket is compared."""
         events = some_events()
-        place.take(events)
-        place.store.insert_events(rows_of(events[:4], offset=50))
-        found = place.look()
-        assert {tier: (look.buckets, look.differing, look.drift, look.stuck) for tier, look in found.items()} == {
+        sink.store_and_recount(events)
+        sink.store.insert_events(rows_of(events[:4], offset=50))
+        found = sink.compare_tiers()
+        assert {
+            tier: (comparison.buckets, comparison.differing, comparison.drift, comparison.stuck)
+            for tier, comparison in found.items()
+        } == {
             Tier.MINUTE: (4, 0, 0, 0),
             Tier.DAY: (2, 0, 0, 0),
             Tier.PROCEDURE: (3, 0, 0, 0),
         }
-        assert all(look.differences == () for look in found.values())
-        assert place.drifts(settle=LONG_AGO) == NOTHING
+        assert all(comparison.differences == () for comparison in found.values())
+        assert sink.drifts(settle=LONG_AGO) == NO_DRIFT
 
-    def test_a_day_that_no_table_can_hold_is_empty(self, place):
-        """Any day may be audited: one that no table can hold has no events and no tallies, and shows nothing of other days."""
-        place.take([an_event(occurred_at=at) for at in (day_start(FIRST_DAY), MORNING, LAST_INSTANT)])
+    def test_a_day_that_no_table_can_hold_is_empty(self, sink):
+        """Any day may be audited: one outside of the range of the tables has no events and no tallies, and none of other days."""
+        sink.store_and_recount([an_event(occurred_at=at) for at in (day_start(FIRST_DAY), MORNING, LAST_INSTANT)])
         for text in (
             "0001-01-01",
             "1899-12-31",
@@ -140,352 +143,352 @@ class AuditSuite:
         ):
             day = dt.date.fromisoformat(text)
             for tier in Tier:
-                found = place.audit.compare(tier, day, settle=AT_ONCE, limit=5)
+                found = sink.audit.compare(tier, day, settle=AT_ONCE, limit=5)
                 assert (found.buckets, found.drift) == (0, 0), (tier, day)
-                place.repair.clear_orphans(tier, day)
-                place.repair.purge_superseded(tier, [day])
-            assert place.audit.civil_days(day, day) == {}, day
-            assert place.audit.contradictions(day, limit=5) == Repeats(0, {}), day
-            assert place.audit.reused_event_ids((day, day), ALL, limit=5) == Repeats(0, {}), day
-        assert place.audit.civil_days() == {FIRST_DAY: 1, TODAY: 1, LAST_DAY: 1}
+                sink.repair.clear_orphans(tier, day)
+                sink.repair.purge_superseded(tier, [day])
+            assert sink.audit.civil_days(day, day) == {}, day
+            assert sink.audit.contradictions(day, limit=5) == Repeats(0, {}), day
+            assert sink.audit.reused_event_ids((day, day), ALL, limit=5) == Repeats(0, {}), day
+        assert sink.audit.civil_days() == {FIRST_DAY: 1, TODAY: 1, LAST_DAY: 1}
 
-    def test_the_days_at_both_ends_of_the_tables(self, place):
-        """The first and the last day that the tables hold are audited like any other, and so is every day at once."""
-        place.take([an_event(occurred_at=at) for at in (day_start(FIRST_DAY), MORNING, LAST_INSTANT)])
-        assert place.audit.civil_days(dt.date.min, dt.date.max) == {FIRST_DAY: 1, TODAY: 1, LAST_DAY: 1}
+    def test_the_days_at_both_ends_of_the_tables(self, sink):
+        """The first and the last day of the tables are audited like any other, also when all days are audited at once."""
+        sink.store_and_recount([an_event(occurred_at=at) for at in (day_start(FIRST_DAY), MORNING, LAST_INSTANT)])
+        assert sink.audit.civil_days(dt.date.min, dt.date.max) == {FIRST_DAY: 1, TODAY: 1, LAST_DAY: 1}
         for tier, day in itertools.product(Tier, (FIRST_DAY, LAST_DAY)):
-            found = place.audit.compare(tier, day, settle=AT_ONCE, limit=5)
+            found = sink.audit.compare(tier, day, settle=AT_ONCE, limit=5)
             assert (found.buckets, found.drift) == (1, 0)
-            place.repair.clear_orphans(tier, day)
-        assert place.audit.reused_event_ids((dt.date.min, dt.date.max), ALL, limit=5) == Repeats(0, {})
+            sink.repair.clear_orphans(tier, day)
+        assert sink.audit.reused_event_ids((dt.date.min, dt.date.max), ALL, limit=5) == Repeats(0, {})
 
-    def test_an_empty_place_shows_no_difference(self, place):
+    def test_an_empty_destination_shows_no_difference(self, sink):
         """Without events and tallies there are no days and nothing to compare."""
-        assert place.audit.civil_days() == {}
-        assert place.audit.recently_stored_days(LONG_AGO) == []
-        assert {look.buckets for look in place.look().values()} == {0}
+        assert sink.audit.civil_days() == {}
+        assert sink.audit.recently_stored_days(LONG_AGO) == []
+        assert {comparison.buckets for comparison in sink.compare_tiers().values()} == {0}
 
     @pytest.mark.parametrize("tier", list(Tier), ids=str)
     @pytest.mark.parametrize(("change", "drift"), [(+5, 5), (-1, 1)], ids=["too high", "too low"])
-    def test_a_wrong_number_of_events_is_found_and_repaired(self, place, tier, change, drift):
+    def test_a_wrong_number_of_events_is_found_and_repaired(self, sink, tier, change, drift):
         """A tally that counts too many or too few events is found with its amount, and a repair puts it right."""
         events = some_events()
-        place.take(events)
+        sink.store_and_recount(events)
         agency, bucket, procedure = bucket_of(tier, events[0])
         right = counts_of(event for event in events if bucket_of(tier, event) == (agency, bucket, procedure))
         wrong = dataclasses.replace(right, events=right.events + change)
-        place.write(tier, (agency, bucket, procedure), wrong, MORNING, EPOCH - 1)
-        look = place.look()[tier]
-        assert (look.differing, look.drift, look.stuck) == (1, drift, 1)
-        difference = look.differences[0]
+        sink.write(tier, (agency, bucket, procedure), wrong, MORNING, EPOCH - 1)
+        comparison = sink.compare_tiers()[tier]
+        assert (comparison.differing, comparison.drift, comparison.stuck) == (1, drift, 1)
+        difference = comparison.differences[0]
         assert (difference.tier, difference.agency, difference.bucket, difference.procedure) == (tier, agency, bucket, procedure)
         assert (difference.due, difference.stored, difference.tallied) == (right, right, wrong)
         assert difference.stored_last == max(e.occurred_at for e in events if bucket_of(tier, e) == (agency, bucket, procedure))
-        assert {other: n for other, n in place.drifts().items() if other is not tier} == {t: 0 for t in Tier if t is not tier}
-        place.recount([TODAY])
-        assert place.look()[tier].drift == drift  # its version is higher than a recount's
-        place.mend()
-        assert place.drifts() == NOTHING
+        assert {other: n for other, n in sink.drifts().items() if other is not tier} == {t: 0 for t in Tier if t is not tier}
+        sink.recount([TODAY])
+        assert sink.compare_tiers()[tier].drift == drift  # its version is higher than that of a recount
+        sink.repair_day()
+        assert sink.drifts() == NO_DRIFT
 
     @pytest.mark.parametrize("tier", list(Tier), ids=str)
-    def test_each_count_is_compared(self, place, tier):
+    def test_each_count_is_compared(self, sink, tier):
         """A tally with the right number of events and any one count wrong is found, and a plain recount repairs it."""
         event = an_event()
-        place.take([event])
+        sink.store_and_recount([event])
         right = counts_of([event])
         for name in set(Counts.__slots__) - {"events"}:
             wrong = dataclasses.replace(right, **{name: getattr(right, name) + 2})
-            place.write(tier, bucket_of(tier, event), wrong, event.occurred_at, 1)
-            look = place.audit.compare(tier, TODAY, settle=AT_ONCE, limit=100)
-            assert (look.differing, look.drift, look.stuck) == (1, 2, 0), name
-            assert look.differences[0].tallied == wrong
-        place.recount([TODAY])
-        assert place.drifts() == NOTHING
+            sink.write(tier, bucket_of(tier, event), wrong, event.occurred_at, 1)
+            comparison = sink.audit.compare(tier, TODAY, settle=AT_ONCE, limit=100)
+            assert (comparison.differing, comparison.drift, comparison.stuck) == (1, 2, 0), name
+            assert comparison.differences[0].tallied == wrong
+        sink.recount([TODAY])
+        assert sink.drifts() == NO_DRIFT
 
     @pytest.mark.parametrize("tier", list(Tier), ids=str)
     @pytest.mark.parametrize("shift", [-1, 1])
-    def test_the_time_of_the_newest_event_is_compared(self, place, tier, shift):
-        """A tally that is right save for the time of its newest event, by a millisecond, drifts by one."""
+    def test_the_time_of_the_newest_event_is_compared(self, sink, tier, shift):
+        """A tally whose only error is a millisecond in the time of its newest event drifts by one."""
         event = an_event(occurred_at=MORNING + dt.timedelta(seconds=7))
-        place.take([event])
+        sink.store_and_recount([event])
         wrong = event.occurred_at + dt.timedelta(milliseconds=shift)
-        place.write(tier, bucket_of(tier, event), counts_of([event]), wrong, 1)
-        look = place.look()[tier]
-        assert look.drift == 1
-        assert (look.differences[0].stored_last, look.differences[0].tallied_last) == (event.occurred_at, wrong)
-        place.recount([TODAY])
-        assert place.drifts() == NOTHING
+        sink.write(tier, bucket_of(tier, event), counts_of([event]), wrong, 1)
+        comparison = sink.compare_tiers()[tier]
+        assert comparison.drift == 1
+        assert (comparison.differences[0].stored_last, comparison.differences[0].tallied_last) == (event.occurred_at, wrong)
+        sink.recount([TODAY])
+        assert sink.drifts() == NO_DRIFT
 
-    def test_plus_and_minus_do_not_cancel(self, place):
+    def test_plus_and_minus_do_not_cancel(self, sink):
         """One tally too high and another too low by as much add up."""
         events = [an_event(), an_event(agency="G01"), an_event(agency="G01")]
-        place.take(events)
+        sink.store_and_recount(events)
         day, once = civil_day(MORNING), counts_of(events[:1])
         twice = counts_of(events[1:])
-        place.write(Tier.DAY, ("H17", day, ""), twice, MORNING, 2)
-        place.write(Tier.DAY, ("G01", day, ""), once, MORNING, 2)
-        assert place.drifts() == NOTHING | {Tier.DAY: 2}
+        sink.write(Tier.DAY, ("H17", day, ""), twice, MORNING, 2)
+        sink.write(Tier.DAY, ("G01", day, ""), once, MORNING, 2)
+        assert sink.drifts() == NO_DRIFT | {Tier.DAY: 2}
 
     @pytest.mark.parametrize("tier", list(Tier), ids=str)
-    def test_a_missing_tally_is_found_and_repaired(self, place, tier):
-        """Tallies that are not there drift by the events they should count; a plain recount makes them."""
-        place.take(some_events())
-        place.clear(tier)
-        look = place.look()[tier]
-        assert (look.differing, look.drift, look.stuck) == (look.buckets, 7, 0)
-        assert {difference.tallied for difference in look.differences} == {Counts()}
-        assert {difference.tallied_last for difference in look.differences} == {None}
-        place.recount([TODAY])
-        assert place.drifts() == NOTHING
+    def test_a_missing_tally_is_found_and_repaired(self, sink, tier):
+        """Missing tallies drift by the events that they should count; a plain recount creates them."""
+        sink.store_and_recount(some_events())
+        sink.clear(tier)
+        comparison = sink.compare_tiers()[tier]
+        assert (comparison.differing, comparison.drift, comparison.stuck) == (comparison.buckets, 7, 0)
+        assert {difference.tallied for difference in comparison.differences} == {Counts()}
+        assert {difference.tallied_last for difference in comparison.differences} == {None}
+        sink.recount([TODAY])
+        assert sink.drifts() == NO_DRIFT
 
     @pytest.mark.parametrize("tier", list(Tier), ids=str)
-    def test_an_orphan_is_found_and_cleared(self, place, tier):
+    def test_an_orphan_is_found_and_cleared(self, sink, tier):
         """A tally without any event drifts by what it counts; a repair leaves nothing of it for any reader."""
-        place.take([an_event()])
+        sink.store_and_recount([an_event()])
         last = MORNING + 3 * DAY
         stray = an_event(agency="H18", occurred_at=last, procedure_code="9.9")
         day = civil_day(last)
-        place.write(tier, bucket_of(tier, stray), Counts(events=4, settled=4), last, 4)
-        assert day in place.audit.civil_days()
-        assert place.audit.civil_days()[day] == 0
-        look = place.look(day)[tier]
-        assert (look.buckets, look.differing, look.drift, look.stuck) == (1, 1, 4, 1)
-        assert (look.differences[0].stored, look.differences[0].stored_last) == (Counts(), None)
-        place.mend(day)
-        assert place.drifts(day) == NOTHING
-        assert place.drifts() == NOTHING
-        assert place.reader.counts_of_days(day, day).get("H18", Counts()) == Counts()
-        assert place.reader.counts_between(last, last + MINUTE).get("H18", Counts()) == Counts()
-        assert set(place.reader.last_events(MORNING + 9 * DAY)) == {"H17"}
+        sink.write(tier, bucket_of(tier, stray), Counts(events=4, settled=4), last, 4)
+        assert day in sink.audit.civil_days()
+        assert sink.audit.civil_days()[day] == 0
+        comparison = sink.compare_tiers(day)[tier]
+        assert (comparison.buckets, comparison.differing, comparison.drift, comparison.stuck) == (1, 1, 4, 1)
+        assert (comparison.differences[0].stored, comparison.differences[0].stored_last) == (Counts(), None)
+        sink.repair_day(day)
+        assert sink.drifts(day) == NO_DRIFT
+        assert sink.drifts() == NO_DRIFT
+        assert sink.reader.counts_of_days(day, day).get("H18", Counts()) == Counts()
+        assert sink.reader.counts_between(last, last + MINUTE).get("H18", Counts()) == Counts()
+        assert set(sink.reader.last_events(MORNING + 9 * DAY)) == {"H17"}
 
-    def test_deleted_events_are_found_and_repaired(self, place):
-        """After events were deleted every tier counts too much; a repair brings them down, to nothing where none is left."""
+    def test_deleted_events_are_found_and_repaired(self, sink):
+        """After events were deleted every tier counts too much; a repair corrects them, to zero where no event is left."""
         kept, gone = [an_event(), an_event()], [an_event(agency="G01"), an_event(agency="G01", occurred_at=MORNING + MINUTE)]
-        place.take([*kept, *gone])
-        place.delete_events("G01")
-        assert place.drifts() == dict.fromkeys(Tier, 2)
-        place.recount([TODAY])
-        assert place.drifts() == dict.fromkeys(Tier, 2)
-        place.mend()
-        assert place.drifts() == NOTHING
-        assert place.reader.counts_of_days(TODAY, TODAY)["H17"] == counts_of(kept)
-        assert place.reader.counts_of_days(TODAY, TODAY).get("G01", Counts()) == Counts()
+        sink.store_and_recount([*kept, *gone])
+        sink.delete_events("G01")
+        assert sink.drifts() == dict.fromkeys(Tier, 2)
+        sink.recount([TODAY])
+        assert sink.drifts() == dict.fromkeys(Tier, 2)
+        sink.repair_day()
+        assert sink.drifts() == NO_DRIFT
+        assert sink.reader.counts_of_days(TODAY, TODAY)["H17"] == counts_of(kept)
+        assert sink.reader.counts_of_days(TODAY, TODAY).get("G01", Counts()) == Counts()
 
-    def test_after_a_repair_new_events_count(self, place):
-        """A store that was there before the epoch was raised goes on counting: what comes later wins over the repair."""
-        place.take([an_event()])
-        place.write(Tier.MINUTE, ("H17", MORNING, ""), Counts(events=9), MORNING, 7 * EPOCH + 9)
-        place.mend()
-        place.take([an_event(), an_event(agency="G01")])
-        assert place.drifts() == NOTHING
-        assert place.reader.counts_of_days(TODAY, TODAY)["H17"].events == 2
-        place.delete_events("G01")
-        place.mend()
-        place.take([an_event(agency="G01")])
-        assert place.drifts() == NOTHING
-        assert place.reader.counts_of_days(TODAY, TODAY)["G01"].events == 1
+    def test_after_a_repair_new_events_count(self, sink):
+        """A store that existed before the epoch was raised continues to count: later recounts win over the repair."""
+        sink.store_and_recount([an_event()])
+        sink.write(Tier.MINUTE, ("H17", MORNING, ""), Counts(events=9), MORNING, 7 * EPOCH + 9)
+        sink.repair_day()
+        sink.store_and_recount([an_event(), an_event(agency="G01")])
+        assert sink.drifts() == NO_DRIFT
+        assert sink.reader.counts_of_days(TODAY, TODAY)["H17"].events == 2
+        sink.delete_events("G01")
+        sink.repair_day()
+        sink.store_and_recount([an_event(agency="G01")])
+        assert sink.drifts() == NO_DRIFT
+        assert sink.reader.counts_of_days(TODAY, TODAY)["G01"].events == 1
 
-    def test_events_that_came_by_another_road(self, place):
+    def test_events_that_came_by_another_road(self, sink):
         """Events inserted into the raw table without a worker are missing in every tier until a recount."""
-        place.take([an_event()])
-        place.store.insert_events(rows_of([an_event(), an_event(agency="G22")]))
-        assert place.drifts() == dict.fromkeys(Tier, 2)
-        place.recount([TODAY])
-        assert place.drifts() == NOTHING
+        sink.store_and_recount([an_event()])
+        sink.store.insert_events(rows_of([an_event(), an_event(agency="G22")]))
+        assert sink.drifts() == dict.fromkeys(Tier, 2)
+        sink.recount([TODAY])
+        assert sink.drifts() == NO_DRIFT
 
-    def test_days_end_at_local_midnight(self, place):
+    def test_days_end_at_local_midnight(self, sink):
         """A day's tallies are compared with the events of the same local day, to the millisecond, across a month's end."""
         midnight = dt.datetime(2024, 2, 29, 17, tzinfo=dt.UTC)
         events = [an_event(occurred_at=midnight - dt.timedelta(milliseconds=1)), an_event(occurred_at=midnight)]
-        place.take(events)
+        sink.store_and_recount(events)
         leap, first = dt.date(2024, 2, 29), dt.date(2024, 3, 1)
-        assert place.audit.civil_days() == {leap: 1, first: 1}
+        assert sink.audit.civil_days() == {leap: 1, first: 1}
         for day in (leap, first):
-            assert {tier: look.buckets for tier, look in place.look(day).items()} == dict.fromkeys(Tier, 1)
-            assert place.drifts(day) == NOTHING
+            assert {tier: comparison.buckets for tier, comparison in sink.compare_tiers(day).items()} == dict.fromkeys(Tier, 1)
+            assert sink.drifts(day) == NO_DRIFT
 
-    def test_days_within_a_period(self, place):
+    def test_days_within_a_period(self, sink):
         """The days listed are those within the ends asked for, both included, with their rows."""
         events = [an_event(occurred_at=MORNING + number * DAY) for number in range(4)]
-        place.take(events)
+        sink.store_and_recount(events)
         days = [TODAY + number * DAY for number in range(4)]
-        assert place.audit.civil_days() == dict.fromkeys(days, 1)
-        assert place.audit.civil_days(days[1], days[2]) == dict.fromkeys(days[1:3], 1)
-        assert list(place.audit.civil_days(days[2])) == days[2:]
-        assert list(place.audit.civil_days(last=days[0])) == days[:1]
-        assert list(place.audit.civil_days(dt.date(1, 1, 1), dt.date(9999, 12, 31))) == days
+        assert sink.audit.civil_days() == dict.fromkeys(days, 1)
+        assert sink.audit.civil_days(days[1], days[2]) == dict.fromkeys(days[1:3], 1)
+        assert list(sink.audit.civil_days(days[2])) == days[2:]
+        assert list(sink.audit.civil_days(last=days[0])) == days[:1]
+        assert list(sink.audit.civil_days(dt.date(1, 1, 1), dt.date(9999, 12, 31))) == days
 
-    def test_touched_days_are_those_of_new_events(self, place):
-        """Days are touched by what was stored lately, however old the events are, and by nothing when the time is over."""
-        place.take([an_event(), an_event(occurred_at=MORNING - 300 * DAY)])
-        assert place.audit.recently_stored_days(LONG_AGO) == [civil_day(MORNING - 300 * DAY), TODAY]
-        assert place.audit.recently_stored_days(AT_ONCE) == []
+    def test_touched_days_are_those_of_new_events(self, sink):
+        """The days of recently stored events are listed, however old the events are, and no longer when the time is over."""
+        sink.store_and_recount([an_event(), an_event(occurred_at=MORNING - 300 * DAY)])
+        assert sink.audit.recently_stored_days(LONG_AGO) == [civil_day(MORNING - 300 * DAY), TODAY]
+        assert sink.audit.recently_stored_days(AT_ONCE) == []
 
-    def test_what_was_stored_just_now_is_not_due(self, place):
-        """Events younger than the settling time may be tallied or not; what is older, or tallied beyond them, drifts."""
+    def test_what_was_stored_just_now_is_not_due(self, sink):
+        """Events stored within the settling time may be tallied or not; older ones that are not, and excess tallies, drift."""
         settle = dt.timedelta(minutes=30)
-        place.take([an_event()])
-        place.age_events()
-        place.store.insert_events(rows_of([an_event(occurred_at=MORNING + dt.timedelta(seconds=1)), an_event(agency="G01")]))
-        assert place.drifts() == dict.fromkeys(Tier, 2)
-        assert place.drifts(settle=settle) == NOTHING
-        place.clear(Tier.DAY)
-        look = place.look(settle=settle)[Tier.DAY]
-        assert (look.differing, look.drift) == (1, 1)
-        assert (look.differences[0].due.events, look.differences[0].stored.events) == (1, 2)
-        place.recount([TODAY])
-        assert place.drifts(settle=settle) == NOTHING
-        place.write(Tier.DAY, ("G01", TODAY, ""), Counts(events=2), MORNING, 2)
-        assert place.drifts(settle=settle)[Tier.DAY] == 1
-        place.clear(Tier.DAY)
-        place.recount([TODAY])
-        place.clear(Tier.MINUTE)
-        assert place.drifts(settle=settle) == NOTHING | {Tier.MINUTE: 1}
-        place.age_events()
-        assert place.drifts(settle=settle) == NOTHING | {Tier.MINUTE: 3}
+        sink.store_and_recount([an_event()])
+        sink.age_events()
+        sink.store.insert_events(rows_of([an_event(occurred_at=MORNING + dt.timedelta(seconds=1)), an_event(agency="G01")]))
+        assert sink.drifts() == dict.fromkeys(Tier, 2)
+        assert sink.drifts(settle=settle) == NO_DRIFT
+        sink.clear(Tier.DAY)
+        comparison = sink.compare_tiers(settle=settle)[Tier.DAY]
+        assert (comparison.differing, comparison.drift) == (1, 1)
+        assert (comparison.differences[0].due.events, comparison.differences[0].stored.events) == (1, 2)
+        sink.recount([TODAY])
+        assert sink.drifts(settle=settle) == NO_DRIFT
+        sink.write(Tier.DAY, ("G01", TODAY, ""), Counts(events=2), MORNING, 2)
+        assert sink.drifts(settle=settle)[Tier.DAY] == 1
+        sink.clear(Tier.DAY)
+        sink.recount([TODAY])
+        sink.clear(Tier.MINUTE)
+        assert sink.drifts(settle=settle) == NO_DRIFT | {Tier.MINUTE: 1}
+        sink.age_events()
+        assert sink.drifts(settle=settle) == NO_DRIFT | {Tier.MINUTE: 3}
 
-    def test_what_the_workers_have_in_hand_is_not_due(self, place):
-        """Events from the committed offset to the end of the log are late however old; acknowledged ones are due at once."""
-        place.store.insert_events(rows_of([an_event() for _ in range(5)], offset=10))
-        place.store.insert_events(rows_of([an_event()], offset=10, partition=1))
-        place.age_events()
-        settle, as_of = dt.timedelta(minutes=1), place.audit.now()
+    def test_what_the_workers_have_in_hand_is_not_due(self, sink):
+        """Events from the committed offset to the end of the log are late, however old; acknowledged ones are due at once."""
+        sink.store.insert_events(rows_of([an_event() for _ in range(5)], offset=10))
+        sink.store.insert_events(rows_of([an_event()], offset=10, partition=1))
+        sink.age_events()
+        settle, as_of = dt.timedelta(minutes=1), sink.audit.now()
 
-        def look(p0, p1=(11, 11)):
-            told = place.look(settle=settle, acknowledged=Acknowledged(TOPIC, as_of, {0: p0, 1: p1}))
-            assert len({(found.drift, found.late, found.in_hand) for found in told.values()}) == 1
-            found = told[Tier.PROCEDURE]
+        def figures(p0, p1=(11, 11)):
+            comparisons = sink.compare_tiers(settle=settle, acknowledged=Acknowledged(TOPIC, as_of, {0: p0, 1: p1}))
+            assert len({(found.drift, found.late, found.in_hand) for found in comparisons.values()}) == 1
+            found = comparisons[Tier.PROCEDURE]
             return found.drift, found.late, found.in_hand
 
-        assert look((15, 15)) == (6, 0, 0)
-        assert look((10, 15)) == (1, 5, 5)
-        assert look((12, 15)) == (3, 3, 3)
-        assert look((0, 15), (0, 99)) == (0, 6, 6)
-        assert look((10, 13)) == (3, 3, 3)  # offsets beyond the end are of an earlier topic: their age decides
-        place.recount([TODAY])
-        assert look((12, 15)) == (0, 0, 3)
-        place.write(Tier.DAY, ("H17", TODAY, ""), Counts(events=9), MORNING, 9)
-        told = place.look(settle=settle, acknowledged=Acknowledged(TOPIC, as_of, {0: (0, 99), 1: (0, 99)}))
-        assert {tier: found.drift for tier, found in told.items()} == NOTHING | {Tier.DAY: 3}
+        assert figures((15, 15)) == (6, 0, 0)
+        assert figures((10, 15)) == (1, 5, 5)
+        assert figures((12, 15)) == (3, 3, 3)
+        assert figures((0, 15), (0, 99)) == (0, 6, 6)
+        assert figures((10, 13)) == (3, 3, 3)  # offsets beyond the end belong to an earlier topic, so their age decides
+        sink.recount([TODAY])
+        assert figures((12, 15)) == (0, 0, 3)
+        sink.write(Tier.DAY, ("H17", TODAY, ""), Counts(events=9), MORNING, 9)
+        comparisons = sink.compare_tiers(settle=settle, acknowledged=Acknowledged(TOPIC, as_of, {0: (0, 99), 1: (0, 99)}))
+        assert {tier: found.drift for tier, found in comparisons.items()} == NO_DRIFT | {Tier.DAY: 3}
 
-    def test_events_that_kafka_says_nothing_of_are_judged_by_their_age(self, place):
+    def test_events_that_kafka_says_nothing_of_are_judged_by_their_age(self, sink):
         """Of other topics and partitions nothing is known: their events are due when the settling time is over."""
-        settle, as_of = dt.timedelta(minutes=1), place.audit.now()
+        settle, as_of = dt.timedelta(minutes=1), sink.audit.now()
         known = Acknowledged(TOPIC, as_of, {0: (0, 5)})
-        assert place.drifts(settle=settle, acknowledged=known) == NOTHING
-        place.store.insert_events(rows_of([an_event()], topic="another"))
-        place.store.insert_events(rows_of([an_event()], partition=7))
-        assert place.drifts(settle=settle, acknowledged=known) == NOTHING
-        place.age_events()
-        assert place.drifts(settle=settle, acknowledged=known) == dict.fromkeys(Tier, 2)
-        assert place.drifts(settle=settle, acknowledged=Acknowledged(TOPIC, as_of, {})) == dict.fromkeys(Tier, 2)
+        assert sink.drifts(settle=settle, acknowledged=known) == NO_DRIFT
+        sink.store.insert_events(rows_of([an_event()], topic="another"))
+        sink.store.insert_events(rows_of([an_event()], partition=7))
+        assert sink.drifts(settle=settle, acknowledged=known) == NO_DRIFT
+        sink.age_events()
+        assert sink.drifts(settle=settle, acknowledged=known) == dict.fromkeys(Tier, 2)
+        assert sink.drifts(settle=settle, acknowledged=Acknowledged(TOPIC, as_of, {})) == dict.fromkeys(Tier, 2)
 
-    def test_what_was_stored_after_kafka_was_asked_is_in_hand(self, place):
+    def test_what_was_stored_after_kafka_was_asked_is_in_hand(self, sink):
         """An event that is younger than the answer of Kafka is not due, whatever its position and the settling time say."""
-        as_of = place.audit.now() - dt.timedelta(milliseconds=1)
-        place.store.insert_events(rows_of([an_event()], topic="another"))
-        place.store.insert_events(rows_of([an_event()]))
+        as_of = sink.audit.now() - dt.timedelta(milliseconds=1)
+        sink.store.insert_events(rows_of([an_event()], topic="another"))
+        sink.store.insert_events(rows_of([an_event()]))
         known = Acknowledged(TOPIC, as_of, {0: (5, 5)})
-        assert place.drifts(settle=dt.timedelta(milliseconds=1), acknowledged=known) == NOTHING
-        place.age_events()
-        assert place.drifts(settle=dt.timedelta(milliseconds=1), acknowledged=known) == dict.fromkeys(Tier, 2)
+        assert sink.drifts(settle=dt.timedelta(milliseconds=1), acknowledged=known) == NO_DRIFT
+        sink.age_events()
+        assert sink.drifts(settle=dt.timedelta(milliseconds=1), acknowledged=known) == dict.fromkeys(Tier, 2)
 
-    def test_the_newest_time_of_a_late_tally(self, place):
+    def test_the_newest_time_of_a_late_tally(self, sink):
         """A tally whose newest event lies before one that is in hand is late by one event, not wrong."""
         first, second = an_event(), an_event(occurred_at=MORNING + dt.timedelta(seconds=1))
-        place.store.insert_events(rows_of([first, second]))
-        place.write(Tier.DAY, ("H17", TODAY, ""), counts_of([first, second]), MORNING, 2)
+        sink.store.insert_events(rows_of([first, second]))
+        sink.write(Tier.DAY, ("H17", TODAY, ""), counts_of([first, second]), MORNING, 2)
         for committed, drift, late in ((1, 0, 1), (2, 1, 0)):
-            known = Acknowledged(TOPIC, place.audit.now(), {0: (committed, 2)})
-            found = place.look(settle=MINUTE, acknowledged=known)[Tier.DAY]
+            known = Acknowledged(TOPIC, sink.audit.now(), {0: (committed, 2)})
+            found = sink.compare_tiers(settle=MINUTE, acknowledged=known)[Tier.DAY]
             assert (found.drift, found.late) == (drift, late)
 
-    def test_a_time_before_that_of_a_due_event(self, place):
+    def test_a_time_before_that_of_a_due_event(self, sink):
         """The newest event's time may be any from the newest due event's to the newest of all, and no other."""
         settle = dt.timedelta(minutes=30)
         first, second, third = (an_event(occurred_at=MORNING + number * dt.timedelta(seconds=1)) for number in range(3))
-        place.take([first, second])
-        place.age_events()
-        place.store.insert_events(rows_of([third]))
+        sink.store_and_recount([first, second])
+        sink.age_events()
+        sink.store.insert_events(rows_of([third]))
         for event, drift in ((first, 1), (second, 0), (third, 0)):
-            place.clear(Tier.DAY)
-            place.write(Tier.DAY, ("H17", TODAY, ""), counts_of([first, second]), event.occurred_at, 2)
-            assert place.drifts(settle=settle)[Tier.DAY] == drift
+            sink.clear(Tier.DAY)
+            sink.write(Tier.DAY, ("H17", TODAY, ""), counts_of([first, second]), event.occurred_at, 2)
+            assert sink.drifts(settle=settle)[Tier.DAY] == drift
 
-    def test_totals_are_exact_beyond_the_limit(self, place):
-        """More differences than may be listed are counted all the same."""
-        place.store.insert_events(rows_of([an_event(occurred_at=MORNING + number * MINUTE) for number in range(30)]))
-        look = place.look(limit=4)[Tier.MINUTE]
-        assert (look.buckets, look.differing, look.drift, len(look.differences)) == (30, 30, 30, 4)
+    def test_totals_are_exact_beyond_the_limit(self, sink):
+        """Differences beyond the limit of the list are counted, too."""
+        sink.store.insert_events(rows_of([an_event(occurred_at=MORNING + number * MINUTE) for number in range(30)]))
+        comparison = sink.compare_tiers(limit=4)[Tier.MINUTE]
+        assert (comparison.buckets, comparison.differing, comparison.drift, len(comparison.differences)) == (30, 30, 30, 4)
 
-    def test_storage_and_core_measure_alike(self, place):
-        """Every listed difference drifts by what the audit's own rule says of its counts."""
+    def test_storage_and_core_measure_alike(self, sink):
+        """The drift of every listed difference is what the audit's own rule computes from its counts."""
         events = some_events()
-        place.take(events)
+        sink.store_and_recount(events)
         for number, counts in enumerate((Counts(events=3, refused=1), Counts(events=4, settled=9), Counts(submitted=2))):
-            place.write(Tier.MINUTE, ("H17", MORNING + number * MINUTE, ""), counts, MORNING + number * MINUTE, EPOCH + 1)
-        found = place.look()[Tier.MINUTE].differences
+            sink.write(Tier.MINUTE, ("H17", MORNING + number * MINUTE, ""), counts, MORNING + number * MINUTE, EPOCH + 1)
+        found = sink.compare_tiers()[Tier.MINUTE].differences
         assert len(found) == 3
         for difference in found:
             assert difference.drift == drift_of(*map(fields_of, (difference.due, difference.stored, difference.tallied)))
 
-    def test_a_repair_leaves_right_tallies_alone(self, place):
+    def test_a_repair_leaves_right_tallies_alone(self, sink):
         """Raising the epoch, recounting and clearing where nothing is wrong changes no figure."""
         events = some_events()
-        place.take(events)
-        before = place.reader.counts_of_days(TODAY, TODAY), place.reader.last_events(MORNING + DAY)
-        place.mend()
-        assert (place.reader.counts_of_days(TODAY, TODAY), place.reader.last_events(MORNING + DAY)) == before
-        assert place.drifts() == NOTHING
+        sink.store_and_recount(events)
+        before = sink.reader.counts_of_days(TODAY, TODAY), sink.reader.last_events(MORNING + DAY)
+        sink.repair_day()
+        assert (sink.reader.counts_of_days(TODAY, TODAY), sink.reader.last_events(MORNING + DAY)) == before
+        assert sink.drifts() == NO_DRIFT
 
-    def test_epochs_ascend(self, place):
+    def test_epochs_ascend(self, sink):
         """Each epoch is higher than every earlier one and than that of every tally."""
-        first = place.repair.raise_epoch("test")
-        assert place.repair.raise_epoch("test") == first + 1
-        place.write(Tier.PROCEDURE, ("H17", TODAY, "1"), Counts(), MORNING, 50 * EPOCH + 3)
-        assert place.repair.raise_epoch("test") == 51
+        first = sink.repair.raise_epoch("test")
+        assert sink.repair.raise_epoch("test") == first + 1
+        sink.write(Tier.PROCEDURE, ("H17", TODAY, "1"), Counts(), MORNING, 50 * EPOCH + 3)
+        assert sink.repair.raise_epoch("test") == 51
 
     # ---- repeats that contradict each other
 
-    def test_ids_of_several_events(self, place):
+    def test_ids_of_several_events(self, sink):
         """An id under another agency or another time is reported with its events; repeats of one event are not."""
         one, two = uuid.UUID(int=2**100), uuid.UUID(int=2**101)
         events = [an_event(event_id=one), an_event(event_id=one, agency="G01"), an_event()]
         events += [an_event(event_id=two), an_event(event_id=two, occurred_at=MORNING + 40 * DAY)]
-        place.store.insert_events(rows_of(events))
-        place.store.insert_events(rows_of([events[2], events[0]]))
-        found = self._shares(place.audit.reused_event_ids, None)
+        sink.store.insert_events(rows_of(events))
+        sink.store.insert_events(rows_of([events[2], events[0]]))
+        found = self._shares(sink.audit.reused_event_ids, None)
         assert found.count == 2
-        assert {name: [(s.agency, s.occurred_at) for s in sights] for name, sights in found.examples.items()} == {
+        assert {name: [(s.agency, s.occurred_at) for s in refs] for name, refs in found.examples.items()} == {
             str(one): [("G01", MORNING), ("H17", MORNING)],
             str(two): [("H17", MORNING), ("H17", MORNING + 40 * DAY)],
         }
-        assert set(self._shares(place.audit.reused_event_ids, (TODAY, TODAY + DAY)).examples) == {str(one)}
-        assert place.audit.reused_event_ids(None, ALL, limit=1).count == 2
-        assert len(place.audit.reused_event_ids(None, ALL, limit=1).examples) == 1
+        assert set(self._shares(sink.audit.reused_event_ids, (TODAY, TODAY + DAY)).examples) == {str(one)}
+        assert sink.audit.reused_event_ids(None, ALL, limit=1).count == 2
+        assert len(sink.audit.reused_event_ids(None, ALL, limit=1).examples) == 1
 
-    def test_dossiers_settled_twice(self, place):
+    def test_dossiers_settled_twice(self, sink):
         """A dossier with two settling events is reported; one that is settled once, repeated or returned is not."""
         twice, once = "H17.1-240102-7001", "H17.1-240102-7002"
         events = [an_event(dossier_code=twice), an_event(dossier_code=twice, occurred_at=MORNING + MINUTE)]
         single = an_event(dossier_code=once)
-        place.store.insert_events(rows_of([*events, single, an_event(dossier_code=once, status=10), an_event(status=4)]))
-        place.store.insert_events(rows_of([single]))
-        found = self._shares(place.audit.settled_twice, None)
+        sink.store.insert_events(rows_of([*events, single, an_event(dossier_code=once, status=10), an_event(status=4)]))
+        sink.store.insert_events(rows_of([single]))
+        found = self._shares(sink.audit.settled_twice, None)
         assert (found.count, set(found.examples)) == (1, {twice})
-        assert [sight.event_id for sight in found.examples[twice]] == [str(event.event_id) for event in events]
-        assert self._shares(place.audit.settled_twice, (TODAY + DAY, TODAY + DAY)).count == 0
+        assert [ref.event_id for ref in found.examples[twice]] == [str(event.event_id) for event in events]
+        assert self._shares(sink.audit.settled_twice, (TODAY + DAY, TODAY + DAY)).count == 0
 
-    def test_contradicting_contents(self, place):
+    def test_contradicting_contents(self, sink):
         """One event stored with two contents is reported on its day while both rows are there; a true repeat is not."""
         event = an_event()
-        place.store.insert_events(rows_of([event, an_event()]))
-        place.store.insert_events(rows_of([event], offset=9))
-        assert place.audit.contradictions(TODAY, limit=5).count == 0
-        place.store.insert_events(rows_of([dataclasses.replace(event, status=3)]))
-        found = place.audit.contradictions(TODAY, limit=5)
+        sink.store.insert_events(rows_of([event, an_event()]))
+        sink.store.insert_events(rows_of([event], offset=9))
+        assert sink.audit.contradictions(TODAY, limit=5).count == 0
+        sink.store.insert_events(rows_of([dataclasses.replace(event, status=3)]))
+        found = sink.audit.contradictions(TODAY, limit=5)
         assert (found.count, set(found.examples)) == (1, {str(event.event_id)})
-        assert place.audit.contradictions(TODAY + DAY, limit=5).count == 0
+        assert sink.audit.contradictions(TODAY + DAY, limit=5).count == 0
 
     @staticmethod
     def _shares(search, days) -> Repeats:
@@ -497,56 +500,56 @@ class AuditSuite:
 
     # ---- positions
 
-    def test_the_newest_positions(self, place):
-        """The highest offset of each partition is found among events and dead letters of that topic."""
-        assert place.audit.newest_positions(TOPIC) == {}
-        place.store.insert_events(rows_of([an_event(), an_event()], offset=10))
-        place.store.insert_events(rows_of([an_event()], offset=3, partition=1))
+    def test_the_newest_positions(self, sink):
+        """The highest offset of each partition is taken from events and dead letters of that topic."""
+        assert sink.audit.newest_positions(TOPIC) == {}
+        sink.store.insert_events(rows_of([an_event(), an_event()], offset=10))
+        sink.store.insert_events(rows_of([an_event()], offset=3, partition=1))
         letters = [DeadLetter(TOPIC, 1, 40, None, b"", "empty", ""), DeadLetter("other", 0, 99, None, b"", "empty", "")]
-        place.store.insert_dead_letters(letters)
-        assert place.audit.newest_positions(TOPIC) == {0: 11, 1: 40}
+        sink.store.insert_dead_letters(letters)
+        assert sink.audit.newest_positions(TOPIC) == {0: 11, 1: 40}
 
-    def test_unread_offsets_are_remembered(self, place):
-        """Ranges that nobody read come back, once each however often they were written, and only those of the topic asked for."""
+    def test_unread_offsets_are_remembered(self, sink):
+        """Unread ranges are returned once each, however often they were written, and only those of the given topic."""
         one = UnreadRange(TOPIC, 1, 7, 2**40, "workers", UnreadCause.DELETED)
         two = UnreadRange(TOPIC, 0, 0, 1, "others", UnreadCause.TRUNCATED)
         other = UnreadRange("other", 0, 5, 9, "workers", UnreadCause.RECREATED)
-        assert place.audit.unread(TOPIC) == []
-        place.store.insert_unread([one])
-        place.store.insert_unread([two, other])
-        place.store.insert_unread([one])
-        assert place.audit.unread(TOPIC) == [two, one]
+        assert sink.audit.unread(TOPIC) == []
+        sink.store.insert_unread([one])
+        sink.store.insert_unread([two, other])
+        sink.store.insert_unread([one])
+        assert sink.audit.unread(TOPIC) == [two, one]
 
-    def test_offsets_kept_within_ranges(self, place):
-        """Of each range it is known how many offsets are those of an event or a dead letter, its end not included."""
-        place.store.insert_events(rows_of([an_event(), an_event()], offset=10))
-        place.store.insert_events(rows_of([an_event()], offset=10, partition=1))
-        place.store.insert_dead_letters([DeadLetter(TOPIC, 0, 14, None, b"", "empty", "")])
+    def test_offsets_kept_within_ranges(self, sink):
+        """The number of offsets in a range that are stored as an event or a dead letter, its end not included."""
+        sink.store.insert_events(rows_of([an_event(), an_event()], offset=10))
+        sink.store.insert_events(rows_of([an_event()], offset=10, partition=1))
+        sink.store.insert_dead_letters([DeadLetter(TOPIC, 0, 14, None, b"", "empty", "")])
         ranges = [(0, 10, 15), (0, 11, 14), (0, 0, 10), (1, 0, 100), (2, 0, 100)]
-        assert list(place.audit.kept_within(TOPIC, ranges)) == [3, 1, 0, 1, 0]
-        assert list(place.audit.kept_within("other", [(0, 0, 100)])) == [0]
-        assert list(place.audit.kept_within(TOPIC, [])) == []
+        assert list(sink.audit.kept_within(TOPIC, ranges)) == [3, 1, 0, 1, 0]
+        assert list(sink.audit.kept_within("other", [(0, 0, 100)])) == [0]
+        assert list(sink.audit.kept_within(TOPIC, [])) == []
         many = [(0, first, first + 1) for first in range(2_000)]  # more than one statement may name
-        assert sum(place.audit.kept_within(TOPIC, many)) == 3
+        assert sum(sink.audit.kept_within(TOPIC, many)) == 3
 
-    def test_messages_that_are_kept_and_that_are_not(self, place):
-        """A message is kept as its event wherever that was read, or at its own position as an event or a dead letter."""
+    def test_messages_that_are_kept_and_that_are_not(self, sink):
+        """A message is kept when its event is stored from any position, or when its position is stored."""
         stored, elsewhere, never = an_event(), an_event(occurred_at=MORNING - DAY), an_event()
-        place.store.insert_events(rows_of([stored], offset=0))
-        place.store.insert_events(rows_of([elsewhere], offset=70, partition=2))
-        place.store.insert_dead_letters([DeadLetter(TOPIC, 0, 3, None, b"", "empty", "")])
+        sink.store.insert_events(rows_of([stored], offset=0))
+        sink.store.insert_events(rows_of([elsewhere], offset=70, partition=2))
+        sink.store.insert_dead_letters([DeadLetter(TOPIC, 0, 3, None, b"", "empty", "")])
 
-        def asked(*lines):
+        def missing(*lines):
             schema = pa.schema(MESSAGE_FIELDS)
             rows = [
                 (TOPIC, 0, offset, *((event.agency, event.occurred_at, str(event.event_id)) if event else (None, None, None)))
                 for offset, event in lines
             ]
-            return place.audit.missing(pa.table([list(column) for column in zip(*rows, strict=True)], schema=schema))
+            return sink.audit.missing(pa.table([list(column) for column in zip(*rows, strict=True)], schema=schema))
 
-        assert asked((0, stored), (1, elsewhere), (3, None)) == []
-        assert asked((0, None), (3, never)) == []  # judged otherwise today: its position tells
-        assert asked((0, stored), (1, never), (2, None), (3, None)) == [(0, 1), (0, 2)]
+        assert missing((0, stored), (1, elsewhere), (3, None)) == []
+        assert missing((0, None), (3, never)) == []  # rejected today, but its position was stored
+        assert missing((0, stored), (1, never), (2, None), (3, None)) == [(0, 1), (0, 2)]
         other = dataclasses.replace(stored, occurred_at=MORNING + MINUTE)
-        assert asked((5, other)) == [(0, 5)]
-        assert place.audit.missing(pa.table({"topic": pa.array([], pa.string())})) == []
+        assert missing((5, other)) == [(0, 5)]
+        assert sink.audit.missing(pa.table({"topic": pa.array([], pa.string())})) == []

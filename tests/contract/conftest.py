@@ -1,4 +1,4 @@
-"""ClickHouse in both of its forms, a database for every test that nobody else uses meanwhile."""
+"""ClickHouse, embedded and as a server, with a database for each test."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from sinks.errors import SinkError
 from sinks.tables import SCHEMA_MIGRATIONS
 
 _numbers = itertools.count(1)
-#: Databases that are migrated, empty and free, by form: making the tables takes a second, emptying them a moment.
+#: Databases that are migrated, empty and unused, by form. Creating the tables takes a second, truncating them little time.
 _free: dict[str, list[str]] = {"embedded": [], "served": []}
 
 
 def _tables(clickhouse):
-    """Every table of the database by name, as it is made."""
+    """The CREATE statement of every table of the database, by name."""
     sql = "SELECT name, create_table_query FROM system.tables WHERE database = currentDatabase() ORDER BY name"
     return {str(name): str(made) for name, made in clickhouse.rows("test", sql)}
 
@@ -32,7 +32,7 @@ def _filled(clickhouse):
 
 @contextmanager
 def _emptied(form, target_of):
-    """A client of an empty, migrated database. One that a test leaves with other tables is not used again."""
+    """A client of an empty, migrated database. A database whose tables a test changed is not reused."""
     name = _free[form].pop() if _free[form] else f"t{next(_numbers)}"
     clickhouse = ClickHouse(target_of(name))
     try:
@@ -45,14 +45,14 @@ def _emptied(form, target_of):
                     clickhouse.command("test", f"TRUNCATE TABLE {table}")
                 _free[form].append(name)
         except SinkError:
-            pass  # the test left it unreachable
+            pass  # the test made it unreachable
     finally:
         clickhouse.close()
 
 
 @pytest.fixture(scope="session")
 def embedded_folder(tmp_path_factory):
-    """The one folder of the embedded engine: a process can own only one."""
+    """The folder of the embedded engine; a process can use only one."""
     return tmp_path_factory.mktemp("embedded") / "clickhouse"
 
 

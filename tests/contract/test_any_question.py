@@ -1,4 +1,4 @@
-"""Every endpoint over a real ClickHouse, asked with the extremes of every parameter: an answer or a refusal, never a failure."""
+"""Every endpoint with a real ClickHouse and extreme values of every parameter: an answer or a refusal, never a failure."""
 
 from __future__ import annotations
 
@@ -125,20 +125,20 @@ def bodies():
         yield from ((path, {name: value, "dry_run": True}) for name in ("from", "to"))
 
 
-class Nowhere:
-    """Sends nothing: there is no dead letter."""
+class UnusedSender:
+    """A sender that is never used, since there is no dead letter."""
 
     def close(self):
         """Nothing to close."""
 
 
-class NoLimits:
-    """Keeps no limits."""
+class UnusedLimits:
+    """A store of limits that is never used."""
 
 
 @pytest.fixture
 async def client(clickhouse, registry):
-    """A client of a server over ClickHouse, whose Kafka does not answer."""
+    """A client of the HTTP server with ClickHouse, whose Kafka does not answer."""
     store, clock = ClickHouseStore(clickhouse), ManualClock(LATEST)
     kafka = KafkaTopicReader(KafkaSettings(bootstrap=("127.0.0.1:1",)), answer_seconds=0.2)
     api = Api(
@@ -154,8 +154,8 @@ async def client(clickhouse, registry):
                     ClickHouseDeadLetters(clickhouse),
                     validator=EventValidator(registry),
                     clock=clock,
-                    sender=Nowhere,
-                    limits=NoLimits(),
+                    sender=UnusedSender,
+                    limits=UnusedLimits(),
                     ends=lambda _: {},
                     future_tolerance=dt.timedelta(days=1),
                 ),
@@ -182,7 +182,7 @@ async def client(clickhouse, registry):
 
 
 async def test_any_question_is_answered_or_refused(client):
-    """No parameter of any address makes the server fail: it answers, or says in one sentence what is wrong with the question."""
+    """No parameter of any address makes the server fail: it answers, or says in one sentence what is wrong with the request."""
     wrong = []
     for question in questions():
         answer = await client.get(f"/api/v1/{question}")
@@ -215,7 +215,7 @@ async def test_any_change_is_made_or_refused(client):
     ],
 )
 async def test_a_body_that_is_no_json_is_refused(client, content, kind):
-    """Whatever stands in the body of a request for a change, it is refused in one sentence."""
+    """A body that is not a JSON object is refused in one sentence."""
     for path in ("audit/repair", "audit/tidy", "dead-letters/replay", "dead-letters/drop"):
         answer = await client.post(f"/api/v1/{path}", content=content, headers={"Content-Type": kind})
         assert answer.status_code == 400, answer.text[:150]
@@ -223,7 +223,7 @@ async def test_a_body_that_is_no_json_is_refused(client, content, kind):
 
 
 async def test_a_body_that_is_not_packed_as_it_says_is_refused(client):
-    """A body that its Content-Encoding does not fit is refused in one sentence, and is no fault of the process."""
+    """A body that does not match its Content-Encoding is refused in one sentence, and is not reported as a server error."""
     headers = {"Content-Type": "application/json", "Content-Encoding": "gzip"}
     for path in ("audit/repair", "audit/tidy", "dead-letters/replay", "dead-letters/drop", "dead-letters/accept"):
         answer = await client.post(f"/api/v1/{path}", content=b'{"day": 1}', headers=headers)

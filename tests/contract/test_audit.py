@@ -1,4 +1,4 @@
-"""The audit's suite over the embedded engine, a real server and the double in memory; what is ClickHouse's own below."""
+"""The audit's suite on the embedded engine, a real server and the double in memory; then tests specific to ClickHouse."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from sinks.clickhouse.repair import ClickHouseRepair
 from sinks.clickhouse.store import ClickHouseStore
 from sinks.contract.tallies import Counts
 from sinks.errors import Fatal
-from tests.contract.audit_suite import TODAY, AuditSuite, Place
+from tests.contract.audit_suite import TODAY, AuditSuite, AuditUnderTest
 from tests.factories import MORNING, an_event
 from tests.fakes import MemoryStore, Tally
 
 
-def in_clickhouse(clickhouse: ClickHouse) -> Place:
-    """A place in one ClickHouse database."""
+def in_clickhouse(clickhouse: ClickHouse) -> AuditUnderTest:
+    """The destination in a ClickHouse database."""
 
     def write(tier, name, counts, last, version):
         agency, bucket, procedure = name
@@ -37,7 +37,7 @@ def in_clickhouse(clickhouse: ClickHouse) -> Place:
             "test", f"INSERT INTO {tier.value} ({', '.join(columns)}) VALUES ({', '.join(quoted)}, '{at}', {version})"
         )
 
-    return Place(
+    return AuditUnderTest(
         ClickHouseStore(clickhouse),
         ClickHouseReader(clickhouse),
         ClickHouseAudit(clickhouse),
@@ -57,7 +57,7 @@ class TestEmbedded(AuditSuite):
     """chDB, the engine in this process."""
 
     @pytest.fixture
-    def place(self, embedded):
+    def sink(self, embedded):
         """An empty database."""
         return in_clickhouse(embedded)
 
@@ -66,16 +66,16 @@ class TestServer(AuditSuite):
     """ClickHouse over HTTP."""
 
     @pytest.fixture
-    def place(self, served):
+    def sink(self, served):
         """An empty database."""
         return in_clickhouse(served)
 
 
 class TestMemory(AuditSuite):
-    """The double that other tests trust: it keeps the same contract."""
+    """The test double, which fulfils the same contract."""
 
     @pytest.fixture
-    def place(self):
+    def sink(self):
         """A fresh double."""
         store = MemoryStore()
 
@@ -93,16 +93,18 @@ class TestMemory(AuditSuite):
             for key in store.arrived:
                 store.arrived[key] -= dt.timedelta(hours=1)
 
-        return Place(store, store, store, store, write, lambda tier: store._tier(tier).clear(), delete_events, age_events)
+        return AuditUnderTest(
+            store, store, store, store, write, lambda tier: store._tier(tier).clear(), delete_events, age_events
+        )
 
 
 def test_a_version_that_no_epoch_beats(clickhouse):
-    """A tally whose version leaves no room for a higher epoch is told as such, and no epoch is wasted on it."""
-    place = in_clickhouse(clickhouse)
-    place.take([an_event()])
-    place.write(Tier.DAY, ("H17", TODAY, ""), Counts(events=9), MORNING, 2**64 - 1)
+    """A tally whose version is too high for any epoch is reported, and no epoch is used."""
+    sink = in_clickhouse(clickhouse)
+    sink.store_and_recount([an_event()])
+    sink.write(Tier.DAY, ("H17", TODAY, ""), Counts(events=9), MORNING, 2**64 - 1)
     with pytest.raises(Fatal, match="no recount can beat"):
-        place.repair.raise_epoch("test")
+        sink.repair.raise_epoch("test")
     assert clickhouse.rows("test", "SELECT count() FROM tally_epochs")[0][0] == 0
 
 
@@ -112,10 +114,10 @@ def test_no_scratch_is_left(clickhouse):
     assert clickhouse.rows("test", "SHOW TABLES LIKE 'audit_%'") == []
 
 
-def test_a_tally_of_no_event_is_nobodys_newest(clickhouse):
-    """Readers of the newest event pass over a tally that a repair brought down to nothing."""
-    place = in_clickhouse(clickhouse)
+def test_a_tally_without_events_has_no_newest_event(clickhouse):
+    """Reading the newest events skips tallies that a repair cleared."""
+    sink = in_clickhouse(clickhouse)
     for tier, bucket in ((Tier.DAY, TODAY), (Tier.MINUTE, MORNING)):
-        place.write(tier, ("H18", bucket, ""), Counts(), dt.datetime.fromtimestamp(0, dt.UTC), 1)
+        sink.write(tier, ("H18", bucket, ""), Counts(), dt.datetime.fromtimestamp(0, dt.UTC), 1)
     for until in (MORNING + dt.timedelta(minutes=5), MORNING + dt.timedelta(days=2)):
-        assert place.reader.last_events(until) == {}
+        assert sink.reader.last_events(until) == {}

@@ -1,4 +1,4 @@
-"""Answers of ClickHouse that break off anywhere: an error that may be tried again, or the whole; never less as if it were all."""
+"""Answers of ClickHouse that are cut anywhere: either the complete answer or a retryable error, never a shorter answer."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from sinks.clickhouse.client import ClickHouse
 from sinks.clickhouse.target import Target
 from sinks.errors import Fatal, Retryable
 
-#: Every so manieth place to cut at: a prime, so that over the headers every kind of place is met.
+#: Distance of the cuts in bytes: a prime, so that the cuts in the headers hit every kind of position.
 STRIDE = 37
 
 CALLS = {
@@ -29,7 +29,7 @@ CALLS = {
 
 @pytest.fixture
 def gated(clickhouse_server, empty_url):
-    """A client through a gate, and the gate."""
+    """A client that connects through a gate, and the gate."""
     with Gate(clickhouse_server.http_port) as gate:
         target = Target.parse(empty_url.replace(str(clickhouse_server.http_port), str(gate.port)), timeout=5)
         clickhouse = ClickHouse(target)
@@ -43,7 +43,7 @@ def gated(clickhouse_server, empty_url):
 
 @pytest.mark.parametrize("call", CALLS)
 def test_an_answer_cut_anywhere_is_an_error_or_whole(gated, call):
-    """Cut after any number of bytes, headers or body, an answer is Retryable; only the whole one is taken."""
+    """An answer that is cut after any number of bytes, in headers or body, is Retryable; only a complete one is accepted."""
     clickhouse, gate = gated
     whole = CALLS[call](clickhouse)
     for cut in range(1, 10_000, STRIDE):
@@ -61,7 +61,7 @@ def test_an_answer_cut_anywhere_is_an_error_or_whole(gated, call):
 
 
 def test_a_request_cut_in_the_middle_stores_all_or_nothing(gated):
-    """An insert whose body breaks off is Retryable, and no row of it is stored."""
+    """An insert whose body is cut is Retryable, and none of its rows is stored."""
     clickhouse, gate = gated
     body = b"".join(b"%d\n" % number for number in range(100_000))
     for cut in (50, 1_000, len(body) // 2, len(body)):
@@ -76,7 +76,7 @@ def _name(text):
     return bytes([len(text)]) + text
 
 
-#: What a peer has sent, and how many bytes it has read, when it resets its connection; the port it speaks to.
+#: The port that a peer connects to, what it sends, and how many bytes it reads before it resets the connection.
 RESETS = {
     "http: nothing sent": ("http_port", b"", 0),
     "http: half of the headers": ("http_port", b"POST /?query=SELECT+1 HTTP/1.1\r\nHost: x\r\nContent-Le", 0),
@@ -103,7 +103,7 @@ RESETS = {
 
 @pytest.mark.parametrize("state", RESETS)
 def test_a_reset_connection_does_not_end_the_server(clickhouse_server, state):
-    """The test server outlives peers that reset their connection at any moment, as the real clickhouse-server does."""
+    """The test server survives peers that reset their connection at any moment, like the real clickhouse-server."""
     port, sent, awaited = RESETS[state]
     process = clickhouse_server.process.pid
     for _ in range(20):
@@ -118,7 +118,7 @@ def test_a_reset_connection_does_not_end_the_server(clickhouse_server, state):
 
 @contextmanager
 def answering(answer):
-    """The address of a server that answers this to everything and ends the connection."""
+    """The address of a server that sends this answer to every request and closes the connection."""
     with socket.create_server(("127.0.0.1", 0), backlog=16) as listener:
 
         def serve():
@@ -147,7 +147,7 @@ def answering(answer):
     ],
 )
 def test_an_answer_without_a_length_was_cut(headers):
-    """What some HTTP libraries make of cut headers, an answer that ends with its connection, is never taken as one."""
+    """Cut headers, which some HTTP libraries treat as an answer that ends with its connection, are never accepted."""
     with answering(headers) as url:
         clickhouse = ClickHouse(Target.parse(url, timeout=5))
         with pytest.raises(Retryable):
@@ -157,7 +157,7 @@ def test_an_answer_without_a_length_was_cut(headers):
 
 @pytest.mark.parametrize("status", [429, 502, 503, 504])
 def test_a_gateway_without_its_server_may_be_asked_again(status):
-    """A proxy that cannot reach ClickHouse says so by a status and no code: Retryable, as if nobody had answered."""
+    """A proxy that cannot reach ClickHouse answers with a status and no code: Retryable, like no answer."""
     with answering(b"HTTP/1.1 %d No\r\nContent-Length: 3\r\n\r\nbad" % status) as url:
         clickhouse = ClickHouse(Target.parse(url, timeout=5))
         with pytest.raises(Retryable):
@@ -167,7 +167,7 @@ def test_a_gateway_without_its_server_may_be_asked_again(status):
 
 @pytest.mark.parametrize("status", [401, 403, 404, 413])
 def test_a_gateway_that_refuses_us_stops(status):
-    """A proxy that wants a password or knows no such place needs a person: Fatal."""
+    """A proxy that requires a password or does not know the path needs a person: Fatal."""
     with answering(b"HTTP/1.1 %d No\r\nContent-Length: 3\r\n\r\nbad" % status) as url:
         clickhouse = ClickHouse(Target.parse(url, timeout=5))
         with pytest.raises(Fatal):

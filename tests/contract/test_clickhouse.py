@@ -1,4 +1,4 @@
-"""What is ClickHouse's own: migrations, errors by consequence, the lock on the folder."""
+"""Specific to ClickHouse: migrations, errors by consequence, the lock on the folder."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_an_edited_migration_is_refused(clickhouse):
 
 
 def test_a_newer_database_is_refused(clickhouse):
-    """A program older than its database does not touch it."""
+    """A program older than its database does not change it."""
     *older, newest = packaged_migrations()
     with pytest.raises(Fatal, match=f"has migration {newest.number:04d}, this program ends at {newest.number - 1:04d}"):
         migrate(clickhouse, tuple(older))
@@ -73,7 +73,7 @@ def _migrate_at(url, begin, answers):
     begin.wait()
     try:
         answers.put(len(migrate(clickhouse)))
-    except BaseException as error:  # noqa: BLE001 - the parent shall see whatever it is
+    except BaseException as error:  # noqa: BLE001 - the parent reports any error
         answers.put(repr(error))
     clickhouse.close()
 
@@ -131,14 +131,14 @@ def test_a_raised_epoch_beats_every_older_count(clickhouse):
 
 
 def seen_calls(clickhouse):
-    """The (operation, outcome) pairs that the observer is told from now on."""
+    """The (operation, outcome) pairs that the observer receives from now on."""
     seen = []
     clickhouse._observer = lambda operation, outcome, seconds: seen.append((operation, outcome, seconds >= 0))
     return seen
 
 
 def test_a_malformed_id_is_the_rows_fault(clickhouse):
-    """A bad UUID refuses these rows, nothing else."""
+    """A bad UUID is RefusedRows."""
     seen = seen_calls(clickhouse)
     rows = rows_of([an_event()])
     broken = rows.set_column(rows.column_names.index("event_id"), "event_id", [["no-uuid"]])
@@ -148,7 +148,7 @@ def test_a_malformed_id_is_the_rows_fault(clickhouse):
 
 
 def test_an_unknown_table_stops_the_worker(clickhouse):
-    """A missing table is nobody's rows and no waiting: Fatal."""
+    """A missing table is neither an error of the rows nor temporary: Fatal."""
     store = ClickHouseStore(clickhouse)
     seen = seen_calls(clickhouse)
     clickhouse.command("test", "DROP TABLE dossier_events SYNC")
@@ -163,20 +163,20 @@ def test_an_unknown_table_stops_the_worker(clickhouse):
 
 
 def test_an_unknown_column_stops_the_worker(clickhouse):
-    """A schema that does not fit is not the fault of the rows: nothing is set aside, the worker stops."""
+    """A schema that does not match is not an error of the rows: nothing is dead-lettered, and the worker stops."""
     rows = rows_of([an_event()])
     with pytest.raises(Fatal):
         ClickHouseStore(clickhouse).insert_events(rows.append_column("surprise", [["x"]]))
 
 
 def test_a_syntax_error_stops_the_worker(clickhouse):
-    """A statement that ClickHouse cannot read is a fault of ours, never of the rows."""
+    """A statement that ClickHouse cannot parse is an error of the program, never of the rows."""
     with pytest.raises(Fatal):
         clickhouse.command("test", "SELEKT 1")
 
 
 def test_a_query_over_its_limit_may_be_tried_again(clickhouse):
-    """Too slow or too large for now is Retryable, with the pause that the code asks for."""
+    """A query that is temporarily too slow or too large is Retryable, with the pause of its code."""
     with pytest.raises(Retryable) as slow:
         clickhouse.rows("test", "SELECT sum(cityHash64(number)) FROM numbers(100000000000)", max_execution_time=0.2)
     assert slow.value.retry_after == 2.0
@@ -199,7 +199,7 @@ def test_nobody_listens():
 
 
 def test_a_server_that_never_answers():
-    """A server that accepts and keeps silent is Retryable after the timeout, and is asked once."""
+    """A server that accepts the connection and never answers is Retryable after the timeout, and gets one request."""
     with socket.create_server(("127.0.0.1", 0), backlog=16) as silent:
         clickhouse = ClickHouse(Target.parse(f"http://127.0.0.1:{silent.getsockname()[1]}", timeout=1))
         with pytest.raises(Retryable):
@@ -234,7 +234,7 @@ def test_a_server_that_ends_in_mid_answer():
 
 
 def test_a_wrong_password_stops_and_is_not_shown(clickhouse_server):
-    """Refused credentials need a person; the message names the server, never the password."""
+    """Rejected credentials are Fatal; the message names the server, never the password."""
     url = clickhouse_server.url().replace("default:@", "nobody:s3cret@")
     clickhouse = ClickHouse(Target.parse(url, timeout=5))
     with pytest.raises(Fatal) as refused:
@@ -243,8 +243,8 @@ def test_a_wrong_password_stops_and_is_not_shown(clickhouse_server):
     clickhouse.close()
 
 
-def patiently(action):
-    """Call again while the storage asks for it."""
+def retried(action):
+    """Call until the error is no longer retryable."""
     deadline = time.monotonic() + 30
     while True:
         try:
@@ -255,7 +255,7 @@ def patiently(action):
 
 
 def test_a_killed_server_comes_back(clickhouse_server, served):
-    """Killed and started again, the server has what it acknowledged, and the same connection goes on."""
+    """A server that was killed and restarted has everything it acknowledged, and the same client continues."""
     store, reader = ClickHouseStore(served), ClickHouseReader(served)
     events = [an_event(), an_event()]
     store.insert_events(rows_of(events))
@@ -263,26 +263,26 @@ def test_a_killed_server_comes_back(clickhouse_server, served):
     with pytest.raises(Retryable):
         store.insert_events(rows_of(events))
     clickhouse_server.restart()
-    patiently(lambda: store.insert_events(rows_of(events)))
+    retried(lambda: store.insert_events(rows_of(events)))
     store.recount_minutes(Span(MORNING, MORNING + MINUTE))
     assert reader.counts_between(MORNING, MORNING + MINUTE)["H17"].events == 2
 
 
 def test_an_insert_over_a_dead_connection_is_whole_or_an_error(clickhouse_server, served):
-    """The first insert after the server was replaced under an open connection stores every row or says that it did not."""
+    """The first insert after the server was replaced under an open connection stores every row or fails."""
     store, reader = ClickHouseStore(served), ClickHouseReader(served)
     store.insert_events(rows_of([an_event(agency="G01")]))
     clickhouse_server.kill()
     clickhouse_server.restart()
     events = [an_event() for _ in range(50_000)]
-    patiently(lambda: store.insert_events(rows_of(events)))
-    patiently(lambda: store.recount_minutes(Span(MORNING, MORNING + MINUTE)))
+    retried(lambda: store.insert_events(rows_of(events)))
+    retried(lambda: store.recount_minutes(Span(MORNING, MORNING + MINUTE)))
     found = reader.counts_between(MORNING, MORNING + MINUTE)
     assert {agency: counts.events for agency, counts in found.items()} == {"G01": 1, "H17": 50_000}
 
 
 def test_readers_in_passing_threads_leave_nothing_behind(clickhouse):
-    """A thread that asked once and ended keeps no connection: a board that asks for days does not fill the process."""
+    """A thread that made a request and ended keeps no connection, so that connections do not accumulate for days."""
     store, reader = ClickHouseStore(clickhouse), ClickHouseReader(clickhouse)
     store.insert_events(rows_of([an_event()]))
 
@@ -315,7 +315,7 @@ ClickHouse(Target(timeout=5, folder=Path(sys.argv[1])))
 
 
 def test_a_folder_has_one_owner(embedded, embedded_folder):
-    """A second opener of the folder, in this process or another, is told who has it."""
+    """Opening a folder in use, in this process or another, names the process that uses it."""
     with pytest.raises(Fatal, match=f"in use by process {os.getpid()}"):
         ClickHouse(Target(timeout=5, folder=embedded_folder))
     other = subprocess.run(
@@ -332,7 +332,7 @@ def test_a_folder_has_one_owner(embedded, embedded_folder):
 
 
 def test_a_closed_folder_is_free_again(embedded_folder):
-    """Closing gives the folder back."""
+    """Closing releases the folder."""
     for _ in range(2):
         clickhouse = ClickHouse(Target(timeout=5, folder=embedded_folder))
         clickhouse.close()
@@ -340,7 +340,7 @@ def test_a_closed_folder_is_free_again(embedded_folder):
 
 @pytest.mark.parametrize("form", ["embedded", pytest.param("served", marks=pytest.mark.integration)])
 def test_a_late_thread_opens_nothing(request, embedded_folder, form):
-    """A thread that outlives close is refused; it opens no connection, and no folder that another process may own by then."""
+    """A call after close is refused; it opens no connection, and no folder that another process may use by then."""
     if form == "embedded":
         target = Target(timeout=5, folder=embedded_folder)
     else:

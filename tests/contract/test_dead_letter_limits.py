@@ -1,4 +1,4 @@
-"""What the dead-letter limit counted outlives its worker: the same over the embedded engine, a real server and the double."""
+"""The counts of the dead-letter limit survive their worker: on the embedded engine, a real server and the double."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ def at(offset, run=0, *groups, topic=TOPIC, partition=0):
 
 
 def test_nothing_is_known_at_first(limits):
-    """Without checkpoints and acceptances a count begins at nothing."""
+    """Without checkpoints and acceptances a count starts at zero."""
     assert limits.limit_state(TOPIC, 0, before=100) == DeadLetterLimitState(None, -1, 0)
     limits.insert_checkpoints([])
     assert limits.limit_state(TOPIC, 0, before=100) == DeadLetterLimitState(None, -1, 0)
 
 
 def test_the_latest_checkpoint_below_an_offset_counts(limits):
-    """A count begins at the latest checkpoint below its first message, of its own topic and partition only."""
+    """A count starts from the latest checkpoint below its first message, of the same topic and partition."""
     limits.insert_checkpoints([at(9, 2, (10, 2)), at(19, 12, (10, 2), (10, 10)), at(50, 99, partition=1), at(51, 98, topic="x")])
     limits.insert_checkpoints([at(29)])
     assert limits.limit_state(TOPIC, 0, before=9).checkpoint is None
@@ -53,7 +53,7 @@ def test_a_checkpoint_written_again_replaces_the_one_before(limits):
 
 
 def test_many_partitions_at_once(limits):
-    """A batch of as many partitions as a topic may have, each with the longest window, is kept in one piece."""
+    """A batch with the maximum number of partitions of a topic, each with the longest window, is stored completely."""
     groups = tuple((3_125 - number, 3_000) for number in range(66))
     limits.insert_checkpoints([at(10**12, 2**40, *groups, partition=partition) for partition in range(1_024)])
     for partition in (0, 1_023):
@@ -62,7 +62,7 @@ def test_many_partitions_at_once(limits):
 
 
 def test_what_was_accepted_stays_accepted(limits):
-    """Accepting is idempotent, goes up only, and concerns one partition."""
+    """Accepting is idempotent, only increases the offset, and applies to one partition."""
     limits.accept(TOPIC, 0, 500)
     limits.accept(TOPIC, 0, 500)
     limits.accept(TOPIC, 0, 400)
@@ -72,8 +72,8 @@ def test_what_was_accepted_stays_accepted(limits):
 
 
 @pytest.mark.integration
-def test_a_look_costs_the_same_however_many_there_are(served, monkeypatch):
-    """A look reads a few granules of the table, not the checkpoints of all times."""
+def test_the_cost_does_not_depend_on_the_number_of_checkpoints(served, monkeypatch):
+    """Reading the state reads a few granules of the table, not all checkpoints."""
     served.command(
         "test",
         "INSERT INTO dead_letter_checkpoints (topic, partition, offset, run) "
@@ -90,7 +90,7 @@ def test_a_look_costs_the_same_however_many_there_are(served, monkeypatch):
     monkeypatch.setattr(driver, "query", counted)
     state = ClickHouseDeadLetterLimits(served).limit_state("many", 2, before=500_000)
     assert state == DeadLetterLimitState(at(499_998, 1, topic="many", partition=2), 999_998, 0)
-    assert len(read) == 4  # three questions and the look for row policies
+    assert len(read) == 4  # three queries and the check for row policies
     assert max(read) < 100_000
 
 
@@ -107,7 +107,7 @@ with opened_storage(load_settings()) as clickhouse:
 
 
 def test_accepting_while_no_process_runs(tmp_path):
-    """Beside an embedded storage that nobody has open the command accepts by itself, as often as it is asked."""
+    """With an embedded storage that no process has open the command accepts by itself, any number of times."""
     folder = tmp_path / "clickhouse"
 
     def portalpulse(*arguments):

@@ -1,4 +1,4 @@
-"""Dead letters kept, looked at, marked and dropped: the same over the embedded engine and a real server."""
+"""Dead letters are stored, read, marked and dropped, on the embedded engine and a real server."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ BYTES = b"\x00\xff\n'\\\t{}" + "hồ sơ".encode()
 
 
 @pytest.fixture
-def letters(clickhouse):
-    """The dead letters under test."""
+def store(clickhouse):
+    """The store of dead letters under test."""
     return ClickHouseDeadLetters(clickhouse)
 
 
 @pytest.fixture
 def keep(clickhouse):
-    """Keep letters as a worker does."""
+    """Store dead letters as a worker does."""
     return ClickHouseStore(clickhouse).insert_dead_letters
 
 
@@ -37,108 +37,108 @@ def a_letter(offset, *, topic="a", partition=0, reason="not_json", value=b"{", k
     return DeadLetter(topic, partition, offset, key, value, reason, "why 'it' failed\n")
 
 
-def test_nothing(letters):
-    """Without letters everything is empty, and dropping drops none."""
-    assert letters.counts(WAITING) == {}
-    assert letters.entries(WAITING, limit=10) == []
-    assert letters.dead_letters(WAITING, limit=10) == []
-    assert letters.find(("a", 0, 1)) is None
-    letters.mark_replayed([])
-    assert letters.drop(DeadLetterFilter(reasons=("x",))) == 0
+def test_nothing(store):
+    """Without dead letters every answer is empty, and dropping removes none."""
+    assert store.counts(WAITING) == {}
+    assert store.entries(WAITING, limit=10) == []
+    assert store.dead_letters(WAITING, limit=10) == []
+    assert store.find(("a", 0, 1)) is None
+    store.mark_replayed([])
+    assert store.drop(DeadLetterFilter(reasons=("x",))) == 0
 
 
-def test_every_byte_comes_back(letters, keep):
-    """Key, value and error come back as they were; a tombstone differs from an empty message."""
+def test_every_byte_comes_back(store, keep):
+    """Key, value and error are returned unchanged; a tombstone differs from an empty message."""
     kept = [a_letter(1, value=BYTES, key=BYTES), a_letter(2, value=None), a_letter(3, value=b""), a_letter(4, key=None)]
     keep(kept)
-    assert letters.dead_letters(WAITING, limit=10) == kept
-    assert [entry.size for entry in letters.entries(WAITING, limit=10)] == [len(BYTES), None, 0, 1]
-    letter, entry = letters.find(("a", 0, 1))
+    assert store.dead_letters(WAITING, limit=10) == kept
+    assert [entry.size for entry in store.entries(WAITING, limit=10)] == [len(BYTES), None, 0, 1]
+    letter, entry = store.find(("a", 0, 1))
     assert letter == kept[0]
     assert (entry.position, entry.reason, entry.error) == (("a", 0, 1), "not_json", kept[0].error)
     assert dt.datetime.now(dt.UTC) - entry.first_seen < dt.timedelta(minutes=5)
 
 
-def test_pages_hold_every_letter_once(letters, keep):
-    """Pages ascend by topic, partition and offset, and together hold each letter once, redelivered or not."""
+def test_pages_hold_every_letter_once(store, keep):
+    """Pages ascend by topic, partition and offset, and together contain each dead letter once, redelivered or not."""
     kept = [a_letter(offset, topic=topic, partition=p) for topic in "ba" for p in (1, 0) for offset in (10, 9, 2)]
     keep(kept)
     keep(kept[:5])
     seen, after = [], None
-    while page := letters.entries(WAITING, limit=5, after=after):
+    while page := store.entries(WAITING, limit=5, after=after):
         seen += [entry.position for entry in page]
         after = seen[-1]
     assert seen == sorted((letter.topic, letter.partition, letter.offset) for letter in kept)
-    whole = letters.dead_letters(WAITING, limit=3, after=seen[4])
+    whole = store.dead_letters(WAITING, limit=3, after=seen[4])
     assert [(letter.topic, letter.partition, letter.offset) for letter in whole] == seen[5:8]
 
 
-def test_the_latest_offset_of_a_partition(letters, keep):
+def test_the_latest_offset_of_a_partition(store, keep):
     """The latest dead letter of its own topic and partition counts, replayed or not."""
-    assert letters.latest_offset("a", 0) == -1
+    assert store.latest_offset("a", 0) == -1
     keep([a_letter(7), a_letter(2**40), a_letter(9, partition=1), a_letter(99, topic="b")])
-    letters.mark_replayed([a_letter(2**40)])
-    assert (letters.latest_offset("a", 0), letters.latest_offset("a", 1), letters.latest_offset("c", 0)) == (2**40, 9, -1)
+    store.mark_replayed([a_letter(2**40)])
+    assert (store.latest_offset("a", 0), store.latest_offset("a", 1), store.latest_offset("c", 0)) == (2**40, 9, -1)
 
 
-def test_filters(letters, keep):
-    """Reason, topic and the time of the first sighting choose alike in counts, pages and drops."""
+def test_filters(store, keep):
+    """Reason, topic and the time of the first delivery select the same dead letters in counts, pages and drops."""
     keep([a_letter(1), a_letter(2, reason="empty"), a_letter(3, topic="b")])
     time.sleep(0.01)
-    between = letters.entries(DeadLetterFilter(topics=("b",)), limit=1)[0].first_seen + dt.timedelta(milliseconds=1)
+    between = store.entries(DeadLetterFilter(topics=("b",)), limit=1)[0].first_seen + dt.timedelta(milliseconds=1)
     time.sleep(0.01)
     keep([a_letter(4)])
-    keep([a_letter(1)])  # again: the first sighting counts
-    assert letters.counts(WAITING) == {"empty": 1, "not_json": 3}
-    assert letters.counts(DeadLetterFilter(reasons=("empty", "x"))) == {"empty": 1}
-    assert letters.counts(DeadLetterFilter(topics=("b",))) == {"not_json": 1}
-    assert letters.counts(DeadLetterFilter(since=between)) == {"not_json": 1}
-    assert letters.counts(DeadLetterFilter(until=between)) == {"empty": 1, "not_json": 2}
-    assert [entry.offset for entry in letters.entries(DeadLetterFilter(until=between, topics=("a",)), limit=9)] == [1, 2]
-    assert letters.drop(DeadLetterFilter(until=between, reasons=("not_json",))) == 2
-    assert [entry.offset for entry in letters.entries(WAITING, limit=9)] == [2, 4]
+    keep([a_letter(1)])  # redelivered: the first delivery counts
+    assert store.counts(WAITING) == {"empty": 1, "not_json": 3}
+    assert store.counts(DeadLetterFilter(reasons=("empty", "x"))) == {"empty": 1}
+    assert store.counts(DeadLetterFilter(topics=("b",))) == {"not_json": 1}
+    assert store.counts(DeadLetterFilter(since=between)) == {"not_json": 1}
+    assert store.counts(DeadLetterFilter(until=between)) == {"empty": 1, "not_json": 2}
+    assert [entry.offset for entry in store.entries(DeadLetterFilter(until=between, topics=("a",)), limit=9)] == [1, 2]
+    assert store.drop(DeadLetterFilter(until=between, reasons=("not_json",))) == 2
+    assert [entry.offset for entry in store.entries(WAITING, limit=9)] == [2, 4]
 
 
-def test_replayed_letters_are_hidden_but_kept(letters, keep):
-    """A replayed letter waits no more; asked for, it is there with the time; redelivery changes nothing."""
+def test_replayed_letters_are_hidden_but_kept(store, keep):
+    """A replayed dead letter is only selected on request, with its time; redelivery changes nothing."""
     keep([a_letter(1), a_letter(2)])
-    letters.mark_replayed([a_letter(1)])
+    store.mark_replayed([a_letter(1)])
     keep([a_letter(1)])
-    assert [entry.offset for entry in letters.entries(WAITING, limit=9)] == [2]
-    shown = letters.entries(ALL, limit=9)
+    assert [entry.offset for entry in store.entries(WAITING, limit=9)] == [2]
+    shown = store.entries(ALL, limit=9)
     assert [(entry.offset, entry.replayed_at is not None) for entry in shown] == [(1, True), (2, False)]
-    assert letters.find(("a", 0, 1))[1].replayed_at == shown[0].replayed_at
+    assert store.find(("a", 0, 1))[1].replayed_at == shown[0].replayed_at
     assert dt.datetime.now(dt.UTC) - shown[0].replayed_at < dt.timedelta(minutes=5)
 
 
-def test_a_dropped_letter_stays_dropped(letters, keep, clickhouse):
-    """Dropped letters are gone with their bytes, do not come back by redelivery, and cannot be marked back to life."""
+def test_a_dropped_letter_stays_dropped(store, keep, clickhouse):
+    """Dropped dead letters are deleted with their bytes, do not reappear by redelivery, and cannot be marked as replayed."""
     keep([a_letter(1), a_letter(2, reason="empty")])
-    assert letters.drop(DeadLetterFilter(reasons=("empty",))) == 1
+    assert store.drop(DeadLetterFilter(reasons=("empty",))) == 1
     assert clickhouse.rows("test", "SELECT offset FROM dead_letters") == [(1,)]
     keep([a_letter(2, reason="empty")])
-    letters.mark_replayed([a_letter(2)])
+    store.mark_replayed([a_letter(2)])
     for wanted in (WAITING, ALL):
-        assert [entry.offset for entry in letters.entries(wanted, limit=9)] == [1]
-        assert letters.counts(wanted) == {"not_json": 1}
-        assert [letter.offset for letter in letters.dead_letters(wanted, limit=9)] == [1]
-    assert letters.find(("a", 0, 2)) is None
-    assert letters.drop(ALL) == 1
+        assert [entry.offset for entry in store.entries(wanted, limit=9)] == [1]
+        assert store.counts(wanted) == {"not_json": 1}
+        assert [letter.offset for letter in store.dead_letters(wanted, limit=9)] == [1]
+    assert store.find(("a", 0, 2)) is None
+    assert store.drop(ALL) == 1
     assert clickhouse.rows("test", "SELECT offset FROM dead_letters") == []
 
 
-def test_the_counter_never_falls(letters, keep, clickhouse):
-    """What was set aside stays counted when it is replayed or dropped: Prometheus takes a falling counter for a restart."""
+def test_the_counter_never_falls(store, keep, clickhouse):
+    """A dead letter stays counted when it is replayed or dropped: Prometheus treats a falling counter as a restart."""
     keep([a_letter(1), a_letter(2), a_letter(3, reason="empty")])
     reader = ClickHouseReader(clickhouse)
     before = reader.dead_letters_by_reason()
-    letters.mark_replayed([a_letter(1)])
-    letters.drop(DeadLetterFilter(reasons=("not_json",), replayed=True))
+    store.mark_replayed([a_letter(1)])
+    store.drop(DeadLetterFilter(reasons=("not_json",), replayed=True))
     assert reader.dead_letters_by_reason() == before == {"not_json": 2, "empty": 1}
 
 
 def recounted_by_hand(clickhouse):
-    """Messages set aside by reason, from the letters and marks themselves: each message under its earliest reason."""
+    """Dead-lettered messages by reason, computed from dead letters and marks: each message under its earliest reason."""
     rows = clickhouse.rows(
         "test",
         "SELECT reason, count() FROM (SELECT argMin(reason, rank) AS reason FROM ("
@@ -148,27 +148,27 @@ def recounted_by_hand(clickhouse):
     return {str(reason): int(count) for reason, count in rows}
 
 
-def test_the_counter_is_exact_whatever_happens_to_the_letters(letters, keep, clickhouse):
-    """Redelivered, replayed, dropped or refused for another reason, a message counts once, under its first reason."""
+def test_the_counter_is_exact_whatever_happens_to_the_letters(store, keep, clickhouse):
+    """Redelivered, replayed, dropped or rejected for another reason, a message counts once, under its first reason."""
     reader = ClickHouseReader(clickhouse)
     offsets = (0, 1, 65_535, 65_536, 131_072, 2**40, 2**62)
     first = [a_letter(offset, topic=topic, partition=p) for topic in ("a", "b'\\") for p in (0, 1023) for offset in offsets]
     keep(first)
     keep(first[::2])
     assert reader.dead_letters_by_reason() == recounted_by_hand(clickhouse) == {"not_json": len(first)}
-    time.sleep(0.002)  # a sighting of the same millisecond is no later one
+    time.sleep(0.002)  # a delivery in the same millisecond is not later
     keep([a_letter(1, reason="empty"), a_letter(2, reason="empty")])
     assert reader.dead_letters_by_reason() == recounted_by_hand(clickhouse) == {"not_json": len(first), "empty": 1}
-    letters.mark_replayed(first[3:6])
-    assert letters.drop(DeadLetterFilter(topics=("a",), reasons=("not_json",))) > 0
+    store.mark_replayed(first[3:6])
+    assert store.drop(DeadLetterFilter(topics=("a",), reasons=("not_json",))) > 0
     assert reader.dead_letters_by_reason() == {"not_json": len(first), "empty": 1}
     keep([a_letter(1, reason="too_large"), a_letter(3, reason="too_large")])
     assert reader.dead_letters_by_reason() == recounted_by_hand(clickhouse)
     assert reader.dead_letters_by_reason() == {"not_json": len(first), "empty": 1, "too_large": 1}
 
 
-def test_workers_that_set_aside_beside_each_other(clickhouse):
-    """Letters that several workers write into one chunk at the same time are all counted."""
+def test_workers_that_write_at_the_same_time(clickhouse):
+    """Dead letters that several workers write into one chunk at the same time are all counted."""
     reader, store = ClickHouseReader(clickhouse), ClickHouseStore(clickhouse)
     with ThreadPoolExecutor(4) as workers:
         list(workers.map(lambda n: store.insert_dead_letters([a_letter(o) for o in range(n, n + 60)]), range(0, 800, 20)))
@@ -176,7 +176,7 @@ def test_workers_that_set_aside_beside_each_other(clickhouse):
 
 
 class Bounded(ClickHouse):
-    """Refuses a statement that reads more rows than it is told."""
+    """Refuses a statement that reads more than ``most`` rows."""
 
     most = 0
 
@@ -188,7 +188,7 @@ class Bounded(ClickHouse):
 
 
 def test_a_scrape_costs_the_same_after_millions_of_letters(served):
-    """The counters of a scrape read no letter of the past, and setting one more aside reads only its neighbours."""
+    """The counters of a scrape read no old dead letter, and storing another one reads only its chunk."""
     many = 2_000_000
     served.command(
         "test",
@@ -205,7 +205,7 @@ def test_a_scrape_costs_the_same_after_millions_of_letters(served):
         assert reader.dead_letters_by_reason() == {"not_json": many + 1}
         bounded.most = many // 10
         assert reader.arrivals(dt.timedelta(hours=1)).dead_letters == 1
-        with pytest.raises(Fatal, match="TOO_MANY_ROWS"):  # the control: the bound bites
+        with pytest.raises(Fatal, match="TOO_MANY_ROWS"):  # the control: the limit works
             bounded.rows("test", "SELECT uniqExact(topic, partition, offset) FROM dead_letters")
     finally:
         bounded.close()

@@ -1,4 +1,4 @@
-"""The tables of error codes against a real server: every name, every consequence, and errors brought about for real."""
+"""The tables of error codes compared with a real server: every name, every consequence, and real errors."""
 
 from __future__ import annotations
 
@@ -95,17 +95,17 @@ def test_every_line_is_the_servers(connect, code):
 
 
 CASES = {
-    # what may pass
+    # retryable
     159: ("default:", "SELECT sum(cityHash64(number)) FROM numbers(100000000000)", {"max_execution_time": 0.2}),
     241: ("default:", "SELECT groupArray(number) FROM numbers(50000000)", {"max_memory_usage": 20_000_000}),
     252: ("default:", "INSERT INTO parted SELECT 2", {}),
-    # the rows' own fault
+    # errors of the rows
     6: ("default:", "SELECT toUInt8('x')", {}),
     41: ("default:", "INSERT INTO typed (b) SELECT toDateTime('no time')", {}),
     376: ("default:", "INSERT INTO typed (a) SELECT toUUID('no uuid')", {}),
     469: ("default:", "INSERT INTO ruled SELECT 7", {}),
     691: ("default:", "INSERT INTO typed (c) SELECT 'y'", {}),
-    # what a person must mend
+    # what a person must fix
     16: ("default:", "INSERT INTO plain (nothing) SELECT 1", {}),
     47: ("default:", "SELECT nothing FROM plain", {}),
     60: ("default:", "SELECT * FROM nothing", {}),
@@ -133,7 +133,7 @@ CASES = {
 
 @pytest.mark.parametrize("code", CASES)
 def test_the_error_itself(connect, code):
-    """Brought about for real, the error has this code and this consequence; what stops names its remedy and no password."""
+    """The real error has this code and this consequence; a fatal one names its remedy and no password."""
     user, sql, settings = CASES[code]
     with pytest.raises(SinkError) as raised:
         connect(user).rows("test", sql, **settings) if sql.startswith("SELECT") else connect(user).command(
@@ -147,13 +147,13 @@ def test_the_error_itself(connect, code):
 
 
 def test_a_user_from_elsewhere_is_refused(connect):
-    """A user who may not come from this address needs a person."""
+    """A user who may not connect from this address is Fatal."""
     with pytest.raises(Fatal):
         connect("distant:d").rows("test", "SELECT 1")
 
 
 def test_a_killed_query_is_asked_again(connect):
-    """KILL QUERY by an operator: the same call again."""
+    """A query that an operator killed is Retryable."""
     victim, killer, found = connect(), connect(), []
 
     def run():
@@ -174,7 +174,7 @@ def test_a_killed_query_is_asked_again(connect):
 
 
 def test_too_many_queries_at_once(connect):
-    """A server that runs as many queries as it may is asked again."""
+    """A server at its limit of queries is Retryable."""
     first, second = connect(), connect()
     slow = "SELECT sleepEachRow(0.1) FROM numbers(2000) SETTINGS max_block_size = 1"
 
@@ -197,10 +197,10 @@ def test_too_many_queries_at_once(connect):
 
 
 def test_every_call_is_recorded(server):
-    """Whatever becomes of a call, its operation, outcome and time are told, and the time of one that failed is its own."""
-    told = []
+    """Operation, outcome and duration of every call are reported, and a failed call has its own duration."""
+    calls = []
     clickhouse = ClickHouse(
-        Target.parse(f"http://127.0.0.1:{server.http_port}/codes", timeout=20), observer=lambda *call: told.append(call)
+        Target.parse(f"http://127.0.0.1:{server.http_port}/codes", timeout=20), observer=lambda *call: calls.append(call)
     )
     clickhouse.rows("good", "SELECT 1")
     for operation, sql, settings in (
@@ -211,11 +211,11 @@ def test_every_call_is_recorded(server):
         with pytest.raises(SinkError):
             clickhouse.command(operation, sql, **settings)
     clickhouse.close()
-    assert [call[:2] for call in told] == [
+    assert [call[:2] for call in calls] == [
         ("good", "ok"),
         ("passing", "retryable"),
         ("refused", "refused"),
         ("stopping", "unknown"),
     ]
     # The server ended it after 0.2 s by a clock of its own; the call before it took some milliseconds.
-    assert told[1][2] >= 0.1
+    assert calls[1][2] >= 0.1

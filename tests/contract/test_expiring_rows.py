@@ -1,4 +1,4 @@
-"""A table that deletes rows by itself loses events that were acknowledged: it is refused."""
+"""A table that deletes rows by itself would lose acknowledged events, so it is refused."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from sinks.contract.tallies import Span
 from sinks.errors import Fatal
 from tests.factories import MORNING, an_event, rows_of
 
-pytestmark = pytest.mark.integration  # a server whose tables somebody changes
+pytestmark = pytest.mark.integration  # a server whose tables are changed
 
 OLD = "toDateTime(occurred_at) + INTERVAL 1 DAY"
 
 
 def test_a_ttl_that_deletes_is_refused_before_anything_is_acknowledged(served):
-    """An event that the table drops while it is stored ends the recount, so that it is not acknowledged."""
+    """When the table deletes an event on insert, the recount fails, so that the event is not acknowledged."""
     served.command("test", f"ALTER TABLE dossier_events MODIFY TTL {OLD}")
     store = ClickHouseStore(served)
     store.insert_events(rows_of([an_event()]))

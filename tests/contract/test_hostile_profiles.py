@@ -1,4 +1,4 @@
-"""Profiles and rights of the database user: none shortens or changes a figure unnoticed, and reading needs no right to write."""
+"""Profiles and permissions of the database user: none changes a figure without an error, and reading needs no write access."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ from tests.factories import MORNING, TOPIC, an_event, rows_of
 
 pytestmark = pytest.mark.integration  # a server with users of its own
 
-#: Profiles, each with the settings that would change something. A new pinned setting needs one line here.
+#: Profiles with settings that would change an answer. A new pinned setting needs one line here.
 HOSTILE = {
     "limit": {"limit": "20"},
     "offset": {"offset": "2"},
@@ -158,7 +158,7 @@ HOSTILE = {
         "deduplicate_insert_select": "enable_when_possible",
     },
 }
-#: Users that may not have their settings changed, and what the refusal names.
+#: Profiles that forbid changes of settings, and the setting that the error names.
 FORBIDDING = {
     "at least": ("<limit>5</limit><constraints><limit><min>5</min></limit></constraints>", "limit"),
     "fixed": (
@@ -167,7 +167,7 @@ FORBIDDING = {
     ),
     "reads only": ("<readonly>1</readonly><max_rows_to_group_by>5</max_rows_to_group_by>", "max_rows_to_group_by"),
 }
-#: What may look as if it shortened something, and does not change an answer of ours: costs, hints, formats we do not use.
+#: Settings with suspicious names that change no answer of portalpulse: costs, hints, unused formats.
 HARMLESS = re.compile(
     r"max_bytes_before_|max_bytes_ratio_|max_rows_in_set_to_optimize_join|_for_lazy_final|max_partitions_per_insert_block"
     r"|schema_inference|input_format_(parallel|with_|import|allow_seeks|custom|try_infer|values|avro|binary|native|geojson|max_block)"
@@ -195,8 +195,8 @@ EVENTS = [
     for number in range(52)
 ]
 LETTERS = [DeadLetter(TOPIC, number % 4, number, b"k", b"\xff", f"reason_{number % 3}", "e") for number in range(40)]
-#: Messages that an audit looks up: three that hold a stored event, a dead letter, and two that are nowhere.
-ASKED = pa.table(
+#: Messages that an audit looks up: three with a stored event, a dead letter, and two that are not stored.
+MESSAGES = pa.table(
     {
         "topic": [TOPIC] * 6,
         "partition": [7, 7, 7, 0, 7, 7],
@@ -207,12 +207,12 @@ ASKED = pa.table(
     }
 )
 _known: set[str] = set()
-#: A quota that the first statement uses up.
+#: A quota that the first statement exhausts.
 _SPENT = "<spent><interval><duration>3600</duration><queries>1</queries></interval></spent>"
 
 
 def users_file(known):
-    """Users of all kinds; settings that this release lacks are left out."""
+    """The users of this file; settings that this release lacks are left out."""
     bodies = {
         name: "<max_block_size>10</max_block_size>"
         + "".join(f"<{key}>{escape(value)}</{key}>" for key, value in settings.items() if key in known)
@@ -287,7 +287,7 @@ class connected:  # noqa: N801 - used as a function
 
 
 def write(clickhouse):
-    """Everything a worker writes, in several inserts, and some letters dropped as an operator does."""
+    """Write everything that a worker writes, in several inserts, and drop some dead letters like an operator."""
     store = ClickHouseStore(clickhouse)
     for part in range(3):
         store.insert_events(rows_of(EVENTS[part::3], offset=part * 1_000))
@@ -300,14 +300,14 @@ def write(clickhouse):
     days = Days(tuple(civil_day(day) for day in DAYS))
     store.roll_up_days(days)
     store.recount_procedures(days)
-    letters = ClickHouseDeadLetters(clickhouse)
-    letters.mark_replayed(LETTERS[3:5])
-    assert letters.drop(DeadLetterFilter(reasons=("reason_2",))) == 13
+    dead_letters = ClickHouseDeadLetters(clickhouse)
+    dead_letters.mark_replayed(LETTERS[3:5])
+    assert dead_letters.drop(DeadLetterFilter(reasons=("reason_2",))) == 13
 
 
 def read(clickhouse):
-    """Every answer that figures, audits and exports are made of."""
-    reader, letters, audit = ClickHouseReader(clickhouse), ClickHouseDeadLetters(clickhouse), ClickHouseAudit(clickhouse)
+    """Every answer from which figures, audits and exports are made."""
+    reader, dead_letters, audit = ClickHouseReader(clickhouse), ClickHouseDeadLetters(clickhouse), ClickHouseAudit(clickhouse)
     end = DAYS[-1] + dt.timedelta(hours=1)
     days = [civil_day(day) for day in DAYS]
     return {
@@ -315,15 +315,15 @@ def read(clickhouse):
         "days": reader.counts_of_days(FIRST, LAST),
         "last events": reader.last_events(end),
         "last events by the minute": reader.last_events(DAYS[-1] + dt.timedelta(seconds=30)),
-        "standing": reader.totals(),
+        "totals": reader.totals(),
         "reasons": reader.dead_letters_by_reason(),
         "arrivals": reader.arrivals(dt.timedelta(hours=1)),
         "events": b"".join(reader.events(FIRST, LAST, None)),
         "some events": b"".join(reader.events(FIRST, LAST, ["H01", "H02"])),
-        "letters": letters.dead_letters(DeadLetterFilter(), limit=1_000),
-        "all letters": letters.counts(DeadLetterFilter(replayed=True)),
-        "page": [entry.position for entry in letters.entries(DeadLetterFilter(reasons=("reason_0",)), limit=8)],
-        "replayed": [e.position for e in letters.entries(DeadLetterFilter(replayed=True), limit=99) if e.replayed_at],
+        "letters": dead_letters.dead_letters(DeadLetterFilter(), limit=1_000),
+        "all letters": dead_letters.counts(DeadLetterFilter(replayed=True)),
+        "page": [entry.position for entry in dead_letters.entries(DeadLetterFilter(reasons=("reason_0",)), limit=8)],
+        "replayed": [e.position for e in dead_letters.entries(DeadLetterFilter(replayed=True), limit=99) if e.replayed_at],
         "civil days": audit.civil_days(),
         "recently stored days": audit.recently_stored_days(dt.timedelta(hours=1)),
         "compared": [audit.compare(tier, day, settle=dt.timedelta(0), limit=100) for tier in Tier for day in days[::2]],
@@ -331,16 +331,16 @@ def read(clickhouse):
         "scattered": audit.reused_event_ids(None, HashShard(0, 1), limit=5),
         "settled twice": audit.settled_twice((FIRST, LAST), HashShard(0, 1), limit=5),
         "positions": audit.newest_positions(TOPIC),
-        "missing": audit.missing(ASKED),
+        "missing": audit.missing(MESSAGES),
     }
 
 
 @pytest.fixture(scope="module")
 def whole(server):
-    """What a user without a profile reads."""
+    """The answers for a user without a profile."""
     with connected(server, "default", "whole") as clickhouse:
         found = read(clickhouse)
-    assert found["standing"].stored == found["standing"].tallied == len(EVENTS)
+    assert found["totals"].stored == found["totals"].tallied == len(EVENTS)
     assert found["events"].count(b"\n") == len(EVENTS)
     assert len(found["days"]) == 26
     assert found["missing"] == [(7, 5), (7, 6)]
@@ -350,7 +350,7 @@ def whole(server):
 
 @pytest.mark.parametrize("profile", HOSTILE)
 def test_a_profile_shortens_nothing(server, whole, profile):
-    """Whatever a profile says, all tallies, reads, audits and exports are those of a user without one."""
+    """With any profile all tallies, reads, audits and exports are those of a user without one."""
     with connected(server, profile, "whole") as clickhouse:
         assert read(clickhouse) == whole
     with connected(server, "default", "written") as plain:
@@ -364,21 +364,21 @@ def test_a_profile_shortens_nothing(server, whole, profile):
 
 
 def test_every_pinned_setting_has_a_hostile_profile():
-    """A setting that is pinned is tried with another value."""
+    """Every pinned setting is tested with another value."""
     tried = {name: value for settings in HOSTILE.values() for name, value in settings.items()}
     assert READS.keys() | WRITES.keys() <= tried.keys()
     assert not {name for name, value in (READS | WRITES).items() if tried[name] == value}
 
 
 def test_every_setting_of_this_release_is_pinned_or_known_to_be_harmless(server):
-    """A release that brings a setting which sounds as if it shortened an answer fails here until it is judged."""
+    """A release with a new setting whose name suggests that it shortens an answer fails here until it is classified."""
     pinned = READS.keys() | WRITES.keys()
     assert not {name for name in _known - pinned if SUSPICIOUS.search(name) and not HARMLESS.search(name)}
 
 
 @pytest.mark.parametrize("profile", FORBIDDING)
 def test_a_profile_that_forbids_our_settings_is_refused(server, profile):
-    """A profile under which a statement cannot be made whole is refused with the first statement, by the setting's name."""
+    """A profile that forbids a pinned setting is refused with the first statement; the error names the setting."""
     with connected(server, profile, "whole") as clickhouse, pytest.raises(Fatal) as refused:
         clickhouse.rows("ping", "SELECT 1")
     assert f"{FORBIDDING[profile][1]}" in str(refused.value)
@@ -386,7 +386,7 @@ def test_a_profile_that_forbids_our_settings_is_refused(server, profile):
 
 
 def test_a_reader_needs_only_to_read(server, whole):
-    """A user with SELECT alone and readonly = 1 reads all there is, and writes nothing."""
+    """A user with only SELECT and readonly = 1 reads everything and writes nothing."""
     with connected(server, "reader", "whole") as clickhouse:
         assert read(clickhouse) == whole
         with pytest.raises(Fatal):
@@ -396,7 +396,7 @@ def test_a_reader_needs_only_to_read(server, whole):
 
 
 def test_settings_that_do_not_arrive_are_noticed(server, monkeypatch):
-    """A proxy that removes settings from requests is refused by the name of a setting that it removed."""
+    """A proxy that removes settings from requests is refused; the error names a removed setting."""
     with connected(server, "group", "whole") as clickhouse:
         pool, send = clickhouse._server.pool, clickhouse._server.pool.urlopen
 
@@ -413,11 +413,11 @@ def test_settings_that_do_not_arrive_are_noticed(server, monkeypatch):
             clickhouse.rows("ping", "SELECT 1")
 
 
-# ---- what comes short all the same
+# ---- answers that are shortened in spite of this
 
 
 def test_an_answer_that_is_cut_all_the_same_is_refused(server, monkeypatch):
-    """Even without the pinned settings a shortened answer is an error at its end, and never a figure."""
+    """Even without the pinned settings a shortened answer is an error, never a figure."""
     for pinned in (pinned_settings.READS, pinned_settings.WRITES):
         for name in list(pinned):
             monkeypatch.delitem(pinned, name)
@@ -438,7 +438,7 @@ def test_an_answer_that_is_cut_all_the_same_is_refused(server, monkeypatch):
 
 @pytest.mark.usefixtures("whole")
 def test_a_server_that_refuses_for_now_is_no_server_that_is_away(server, run):
-    """A quota or limit that stops a command at its start is told as such: the server need not be started."""
+    """A quota or limit that stops a command at startup is reported as such, without advice to start the server."""
     for _ in range(2):
         code, _, errors = run("spent", "whole", "audit")
         assert code == 2
@@ -449,7 +449,7 @@ def test_a_server_that_refuses_for_now_is_no_server_that_is_away(server, run):
 
 @pytest.mark.parametrize("user", ["veiled", "blinded"])
 def test_hidden_rows_are_refused(server, monkeypatch, user):
-    """A row policy that hides rows from the user is refused by the name of the table, before a figure is read."""
+    """A row policy that hides rows from the user is refused before a figure is read; the error names the table."""
     monkeypatch.setenv("PORTALPULSE_CLICKHOUSE__URL", address(server, user, "whole"))
     with (
         pytest.raises(UnavailableError, match="a row policy hides rows of the table agency_minute"),
@@ -458,7 +458,7 @@ def test_hidden_rows_are_refused(server, monkeypatch, user):
         raise AssertionError
 
 
-#: Tables, and everything that makes a figure of their rows.
+#: Tables, and every call that computes a figure from their rows.
 FIGURES = {
     DOSSIER_EVENTS: (
         lambda clickhouse: ClickHouseStore(clickhouse).recount_minutes(Span(DAYS[0], DAYS[0] + dt.timedelta(hours=1))),
@@ -490,7 +490,7 @@ FIGURES = {
 
 @pytest.mark.parametrize("table", FIGURES)
 def test_rows_hidden_after_the_start_are_refused(server, monkeypatch, table):
-    """A row policy that hides rows written after the start is an error of every recount and read, before a figure is believed."""
+    """A row policy that hides rows written after startup makes every recount and read fail before a figure is used."""
     late = f"late_{table}"
     with connected(server, "default", late) as plain:
         migrate(plain)
@@ -527,7 +527,7 @@ def run(server, monkeypatch, capsys, tmp_path):
 
 
 def state(server, database):
-    """All that a command could have changed."""
+    """Everything that a command could change."""
     return server.query(
         "SELECT name, total_rows, metadata_modification_time, create_table_query FROM system.tables "
         f"WHERE database = '{database}' ORDER BY name"
@@ -547,7 +547,7 @@ READING = {
 @pytest.mark.parametrize("user", ["reader", "chooser"])
 @pytest.mark.usefixtures("whole")
 def test_commands_that_read_need_no_right_to_write(server, run, command, user):
-    """Audit without --repair and looking at dead letters work for a user with SELECT alone, and change nothing."""
+    """Audit without --repair and reading dead letters work for a user with only SELECT, and change nothing."""
     before = state(server, "whole")
     code, output, errors = run(user, "whole", *READING[command])
     assert (code, errors) == (0, "") or (code == 0 and "Traceback" not in errors)
@@ -580,7 +580,7 @@ def uneven(server):
 )
 @pytest.mark.usefixtures("uneven")
 def test_only_workers_change_tables(server, run, command, found):
-    """A database of an older or newer release, or none, is named in one line and changed by worker and migrate alone."""
+    """A database of another release, or a missing one, is reported in one line; only worker and migrate change it."""
     database, words = found
     before = state(server, database)
     code, output, errors = run("default", database, *command)
@@ -592,7 +592,7 @@ def test_only_workers_change_tables(server, run, command, found):
 
 
 def test_an_exporter_waits_for_the_first_worker(server, monkeypatch):
-    """Who only reads waits, when asked to, until the tables are those of this program."""
+    """With ``wait`` a process that only reads waits until the tables match this program."""
     monkeypatch.setenv("PORTALPULSE_CLICKHOUSE__URL", address(server, "default", "awaited"))
     with ThreadPoolExecutor(1) as threads:
         waiting = threads.submit(_open_and_read)

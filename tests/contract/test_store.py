@@ -1,4 +1,4 @@
-"""The suite over the embedded engine, a real server and the double in memory."""
+"""The suite on the embedded engine, a real server and the double in memory."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from sinks.clickhouse.store import ClickHouseStore
 from sinks.contract.dead_letters import DeadLetter
 from sinks.contract.tallies import Counts, Days, Span
 from sinks.tables import AGENCY_DAY, AGENCY_DAY_PROCEDURE, AGENCY_MINUTE, COUNT_CONDITIONS, DEAD_LETTERS, EPOCH
-from tests.contract.store_suite import Place, StoreSuite
+from tests.contract.store_suite import StoreSuite, StoreUnderTest
 from tests.factories import MORNING, an_event, rows_of
 from tests.fakes import MemoryStore
 
 
-def in_clickhouse(clickhouse: ClickHouse) -> Place:
-    """A place in one ClickHouse database."""
+def in_clickhouse(clickhouse: ClickHouse) -> StoreUnderTest:
+    """The destination in a ClickHouse database."""
 
     def letters():
         rows = clickhouse.rows(
@@ -46,14 +46,14 @@ def in_clickhouse(clickhouse: ClickHouse) -> Place:
             f"VALUES ('{agency}', '{minute:%Y-%m-%d %H:%M:%S}', {events}, '{minute:%Y-%m-%d %H:%M:%S}', {events})",
         )
 
-    return Place(ClickHouseStore(clickhouse), ClickHouseReader(clickhouse), letters, procedures, late_recount)
+    return StoreUnderTest(ClickHouseStore(clickhouse), ClickHouseReader(clickhouse), letters, procedures, late_recount)
 
 
 class TestEmbedded(StoreSuite):
     """chDB, the engine in this process."""
 
     @pytest.fixture
-    def place(self, embedded):
+    def sink(self, embedded):
         """An empty database."""
         return in_clickhouse(embedded)
 
@@ -62,19 +62,19 @@ class TestServer(StoreSuite):
     """ClickHouse over HTTP."""
 
     @pytest.fixture
-    def place(self, served):
+    def sink(self, served):
         """An empty database."""
         return in_clickhouse(served)
 
 
 class TestMemory(StoreSuite):
-    """The double that other tests trust: it keeps the same contract."""
+    """The test double, which fulfils the same contract."""
 
     @pytest.fixture
-    def place(self):
+    def sink(self):
         """A fresh double."""
         store = MemoryStore()
-        return Place(
+        return StoreUnderTest(
             store,
             store,
             letters=lambda: {at: letter for at, (letter, _) in store.letters.items()},
@@ -86,9 +86,9 @@ class TestMemory(StoreSuite):
 
 
 def test_the_version_of_a_tally_is_its_number_of_events(embedded):
-    """Of two recounts the one that saw more must win, whatever clocks say: the version of a row is its number of events."""
-    place = in_clickhouse(embedded)
-    place.take([an_event(occurred_at=MORNING + dt.timedelta(minutes=number // 2)) for number in range(7)])
+    """Of two recounts the one that counted more events must win, without a clock: a row's version is its number of events."""
+    sink = in_clickhouse(embedded)
+    sink.store_and_recount([an_event(occurred_at=MORNING + dt.timedelta(minutes=number // 2)) for number in range(7)])
     for table in (AGENCY_MINUTE, AGENCY_DAY, AGENCY_DAY_PROCEDURE):
         rows = embedded.rows("test", f"SELECT events, bitAnd(version, {EPOCH - 1}) FROM {table} FINAL")
         assert sum(events for events, _ in rows) == 7
@@ -96,17 +96,17 @@ def test_the_version_of_a_tally_is_its_number_of_events(embedded):
 
 
 def test_a_day_alone_holds_its_hours_and_no_others(embedded):
-    """Of a single civil day every event between two midnights of Viet Nam is rolled up, and none beside it."""
-    place = in_clickhouse(embedded)
+    """A single civil day includes every event between two midnights of Viet Nam, and no other."""
+    sink = in_clickhouse(embedded)
     midnight = dt.datetime(2024, 3, 4, 17, tzinfo=dt.UTC)  # the fifth of March begins
     inside = (dt.timedelta(), dt.timedelta(hours=3), dt.timedelta(hours=24) - dt.timedelta(milliseconds=1))
     outside = (-dt.timedelta(milliseconds=1), dt.timedelta(hours=24))
     events = [an_event(occurred_at=midnight + offset) for offset in (*inside, *outside)]
-    place.store.insert_events(rows_of(events))
-    place.store.recount_minutes(Span(midnight - dt.timedelta(days=2), midnight + dt.timedelta(days=2)))
+    sink.store.insert_events(rows_of(events))
+    sink.store.recount_minutes(Span(midnight - dt.timedelta(days=2), midnight + dt.timedelta(days=2)))
     day = dt.date(2024, 3, 5)
-    place.store.roll_up_days(Days((day,)))
-    place.store.recount_procedures(Days((day,)))
-    around = place.reader.counts_of_days(day - dt.timedelta(days=1), day + dt.timedelta(days=1))
+    sink.store.roll_up_days(Days((day,)))
+    sink.store.recount_procedures(Days((day,)))
+    around = sink.reader.counts_of_days(day - dt.timedelta(days=1), day + dt.timedelta(days=1))
     assert around["H17"].events == len(inside)
-    assert {key[1]: counts.events for key, counts in place.procedures().items()} == {day: len(inside)}
+    assert {key[1]: counts.events for key, counts in sink.procedures().items()} == {day: len(inside)}

@@ -1,4 +1,4 @@
-"""Programs that the rule and route tests need: missing ones fail the tests, they never skip them."""
+"""Programs that the tests of rules and routes need. A missing program fails the tests, it never skips them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Alertmanager's configuration loads, and every alert reaches whom it should, in production and in the demo."""
+"""Alertmanager's configuration loads, and every alert reaches the right receiver, in production and in the demo."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def test_committed_is_regenerated():
 
 
 def test_alertmanager_accepts_the_configuration(amtool, config):
-    """Configuration and templates load, and the templates are found where they are."""
+    """Configuration and templates load, and the templates are found."""
     result = amtool("check-config", config)
     assert result.returncode == 0, result.stdout + result.stderr
     assert "1 templates" in result.stdout
@@ -59,19 +59,19 @@ def test_routes(amtool, config, receiver, labels):
 
 
 def test_every_agency_is_routed(amtool):
-    """Whatever agency of the registry it is about, a low rate reaches the agencies' receiver."""
+    """A low rate of any agency of the registry reaches the agencies' receiver."""
     for code in AgencyRegistry.packaged().codes:
         labels = {"alertname": "AgencyRateLow", "scope": "agency", "agency": code, "kpi": "I1", "window": "ytd"}
         assert _route(amtool, COMMITTED, "agencies", labels).returncode == 0, code
 
 
 def test_routes_can_fail(amtool, config):
-    """The control: a wrong expectation is refused."""
+    """The control: a wrong expectation fails."""
     assert _route(amtool, config, "ops", ROUTES[-1][1]).returncode != 0
 
 
 def test_demo_delivers_each_agency_promptly(tmp_path):
-    """In the demo one webhook hears each agency's alert by itself within seconds, and its end too."""
+    """In the demo one webhook receives each agency's alert separately within seconds, and its end too."""
     write_config(tmp_path / "a.yml", webhook_url=URL, timing=AlertTiming.demo())
     written = yaml.safe_load((tmp_path / "a.yml").read_text(encoding="utf-8"))
     agencies = next(route for route in written["route"]["routes"] if route["receiver"] == "agencies")
@@ -83,13 +83,13 @@ def test_demo_delivers_each_agency_promptly(tmp_path):
 
 
 def test_a_stall_silences_agencies_but_never_the_heartbeat():
-    """Only agency alerts are inhibited: the heartbeat must reach its checker whatever happens."""
+    """Only agency alerts are inhibited: the heartbeat must always reach its checker."""
     rules = yaml.safe_load(COMMITTED.read_text(encoding="utf-8"))["inhibit_rules"]
     assert [rule["target_matchers"] for rule in rules] == [['scope="agency"']]
 
 
 def test_repeats_stay_within_the_memory_of_alertmanager():
-    """A repeat interval beyond the retention (120 h) repeats too early; a heartbeat as long as its interval skips."""
+    """A repeat interval above the retention (120 h) repeats too early; a heartbeat with equal times skips."""
     timing = AlertTiming.production()
     repeats = (
         timing.repeat_interval_seconds,
@@ -101,7 +101,7 @@ def test_repeats_stay_within_the_memory_of_alertmanager():
 
 
 def test_a_password_is_never_written():
-    """Mail credentials are named by file, so that the configuration can be committed and shown."""
+    """Mail credentials are read from a file, so that the configuration can be committed and shown."""
     mail = Mail("m.example:587", "a@example.vn", ("b@example.vn", "c@example.vn"), "a@example.vn", "/run/secrets/mail")
     text = render(timing=AlertTiming.production(), webhook_url=None, mail=mail)
     assert "smtp_auth_password_file: /run/secrets/mail" in text
@@ -110,7 +110,7 @@ def test_a_password_is_never_written():
 
 
 def test_without_addresses_it_still_loads(amtool, tmp_path):
-    """A stack without any receiver shows its alerts in Alertmanager and Grafana; the configuration is valid."""
+    """A configuration without any receiver is valid; alerts are visible in Alertmanager and Grafana."""
     path = tmp_path / "alertmanager.yml"
     path.write_text(
         render(timing=AlertTiming.production(), webhook_url=None, templates=str(TEMPLATES / "*.tmpl")), encoding="utf-8"

@@ -1,4 +1,4 @@
-"""Board files are what the code makes and hold what Grafana and its readers need; checked without a Grafana."""
+"""Board files are up to date and contain what Grafana and its users need; checked without a Grafana."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from dashboards.queries import QUERIES
 
 COLUMNS = 24
 EXPRESSIONS = {query.promql for query in QUERIES.values()}
-#: Grafana's units and the form of a unit of one's own.
+#: Grafana's units, and the form of a custom unit.
 UNIT = re.compile(r"^(percent|locale|s|short|suffix: .+)$")
 
 
 def faults(board: dict) -> list[str]:
-    """Everything that is wrong with a board, in words."""
+    """Descriptions of everything that is wrong with a board."""
     found = []
     if not re.fullmatch(r"[A-Za-z0-9_-]{1,40}", board.get("uid") or ""):
         found.append("the uid is not 1 to 40 letters, digits, - and _")
@@ -75,7 +75,7 @@ def _panel_faults(panel: dict, variables: list[str]) -> list[str]:
 
 
 def test_committed_is_regenerated():
-    """The committed board files are exactly what the code makes."""
+    """The committed board files are exactly what the generator produces."""
     assert changed_files() == []
     assert sorted(path.name for path in COMMITTED.glob("*.json")) == sorted(render())
 
@@ -89,12 +89,12 @@ def test_an_edited_file_is_noticed(tmp_path):
 
 @pytest.mark.parametrize("path", sorted(COMMITTED.glob("*.json")), ids=lambda path: path.stem)
 def test_boards_have_no_faults(path):
-    """Uid, variables, ids, grid, queries, data sources, units, thresholds and descriptions are as they should be."""
+    """Uid, variables, ids, grid, queries, data sources, units, thresholds and descriptions are correct."""
     assert faults(json.loads(path.read_text(encoding="utf-8"))) == []
 
 
 def test_uids_are_unique():
-    """No two boards share a uid: the second would overwrite the first."""
+    """No two boards have the same uid, since the second would overwrite the first."""
     uids = [board["uid"] for board in boards()]
     assert len(set(uids)) == len(uids)
 
@@ -126,7 +126,7 @@ def test_a_malformed_board_is_noticed(spoil, fault):
 
 
 def test_no_data_is_never_shown_as_zero():
-    """Every panel says in words that there is nothing to show."""
+    """Every panel has a text for missing data."""
     for board in boards():
         for panel in board["panels"]:
             assert panel["fieldConfig"]["defaults"]["noValue"] in {"Chưa có dữ liệu", "—", "Không có"}, panel["title"]
@@ -139,7 +139,7 @@ def test_vietnamese_is_composed():
 
 
 def test_the_ranking_has_every_column():
-    """The table of agencies tells name, rate, numerator, denominator, threshold, deficit and state."""
+    """The table of agencies shows name, rate, numerator, denominator, threshold, deficit and state."""
     (board,) = boards()
     table = next(panel for panel in board["panels"] if panel["title"] == "Xếp hạng cơ quan")
     organize = next(step for step in table["transformations"] if step["id"] == "organize")["options"]

@@ -35,7 +35,7 @@ def test_check_accepts_the_committed_files(run, group):
 
 
 def test_check_refuses_a_stale_file(run, monkeypatch, tmp_path):
-    """`check` names the stale file and the command that mends it."""
+    """`check` names the outdated file and the command that regenerates it."""
     monkeypatch.setattr(generate, "changed_files", lambda: [tmp_path / "national.json"])
     error = run("boards", "check").exception
     assert isinstance(error, ConfigurationError)
@@ -45,7 +45,7 @@ def test_check_refuses_a_stale_file(run, monkeypatch, tmp_path):
 
 @pytest.mark.parametrize("demo", [True, False])
 def test_render_writes_what_prometheus_and_alertmanager_load(run, tmp_path, promtool, amtool, demo):
-    """`alerts render` writes rules and routes that both programs accept, at the speed asked for."""
+    """`alerts render` writes rules and routes that both programs accept, with the chosen timing."""
     options = ["--demo"] if demo else []
     result = run("alerts", "render", "--out", str(tmp_path), "--webhook", "http://127.0.0.1:1/x", *options)
     assert result.exit_code == 0, result.output
@@ -57,7 +57,7 @@ def test_render_writes_what_prometheus_and_alertmanager_load(run, tmp_path, prom
 
 
 def test_a_rendered_folder_can_be_copied(run, tmp_path, amtool):
-    """The folder names no path of this machine: moved elsewhere, Alertmanager loads it with its message templates."""
+    """The folder contains no path of this machine: Alertmanager loads it with its templates after it was moved."""
     result = run("alerts", "render", "--out", str(tmp_path / "here"), "--webhook", "https://alerts.example.vn/x")
     assert result.exit_code == 0, result.output
     assert "checked with amtool and promtool" in result.output
@@ -84,14 +84,14 @@ def test_a_webhook_that_alertmanager_refuses(run, tmp_path, url):
 
 
 def test_a_refusal_of_the_checkers_is_passed_on(tmp_path):
-    """A file that amtool or promtool refuses ends the command with their reason."""
+    """A file that amtool or promtool rejects ends the command with their reason."""
     (tmp_path / "alertmanager.yml").write_text("route: {}\n")
     with pytest.raises(ConfigurationError, match=r"amtool rejects the files in .*route"):
         verify_bundle(tmp_path)
 
 
 def test_without_the_checkers(run, monkeypatch, tmp_path):
-    """Where amtool and promtool are not installed, the files are written and it is said that nobody checked them."""
+    """Without amtool and promtool the files are written, and the output says that they were not checked."""
     monkeypatch.setenv("PATH", str(tmp_path))
     result = run("alerts", "render", "--out", str(tmp_path / "out"), "--webhook", "http://h/x")
     assert result.exit_code == 0, result.output
@@ -100,7 +100,7 @@ def test_without_the_checkers(run, monkeypatch, tmp_path):
 
 
 def test_a_folder_that_cannot_be_written(run, tmp_path):
-    """A file in the way is named in one sentence."""
+    """A folder that cannot be created is an error of one sentence."""
     (tmp_path / "file").touch()
     error = run("alerts", "render", "--out", str(tmp_path / "file" / "out"), "--webhook", "http://h/x").exception
     assert isinstance(error, ConfigurationError)
@@ -109,7 +109,7 @@ def test_a_folder_that_cannot_be_written(run, tmp_path):
 
 @pytest.mark.parametrize("dry", [True, False])
 def test_push_says_what_becomes_of_each_board(run, monkeypatch, dry):
-    """`boards push` prints a line a board, with the changes in a dry run, and what would keep the boards empty."""
+    """`boards push` prints a line for each board, with the changes in a dry run, and why boards would stay empty."""
     asked = {}
 
     def push(_boards, **options):
@@ -129,6 +129,6 @@ def test_push_says_what_becomes_of_each_board(run, monkeypatch, dry):
 
 
 def test_push_says_when_no_grafana_answers(run):
-    """`boards push` ends with a sentence when there is no Grafana."""
+    """`boards push` ends with one sentence when no Grafana answers."""
     error = run("boards", "push", "--url", "http://127.0.0.1:9", "--token", "x").exception
     assert isinstance(error, UnavailableError)

@@ -1,4 +1,4 @@
-"""Pushing boards is idempotent, and whatever goes wrong becomes one sentence with a remedy."""
+"""Pushing boards is idempotent, and every failure is one sentence with a remedy."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ TOKEN = "glsa_test"
 
 
 class FakeGrafana(BaseHTTPRequestHandler):
-    """The few calls of Grafana's API that a push makes; keeps what it is told like the real one (id, version)."""
+    """The calls of Grafana's API that a push makes; stores boards like the real one (id, version)."""
 
     def log_message(self, *_):
         pass
@@ -89,12 +89,12 @@ def grafana():
 
 
 def actions(pushed):
-    """What became of each board."""
+    """The action for each board."""
     return [one.action for one in pushed.boards]
 
 
 def test_a_second_push_changes_nothing(grafana):
-    """The first push makes folder and boards, the second finds them equal and writes nothing."""
+    """The first push creates folder and boards; the second finds them unchanged and writes nothing."""
     assert actions(push(boards(), url=grafana.url, token=TOKEN)) == ["created"]
     written = [call for call in grafana.calls if call[0] == "POST"]
     assert actions(push(boards(), url=grafana.url, token=TOKEN)) == ["unchanged"]
@@ -114,7 +114,7 @@ def test_a_changed_board_is_brought_back(grafana):
 
 @pytest.mark.parametrize("end", ["", "/"])
 def test_a_sub_path_is_kept(grafana, end):
-    """A Grafana below a sub-path is asked there, with or without a final slash."""
+    """A Grafana below a sub-path gets its requests there, with or without a final slash."""
     grafana.prefix = "/giam-sat"
     push(boards(), url=f"{grafana.url}/giam-sat{end}", token=TOKEN)
     assert all(path.startswith("/giam-sat/api/") for _, path in grafana.calls)
@@ -135,7 +135,7 @@ def test_a_sub_path_is_kept(grafana, end):
     ],
 )
 def test_refusals_carry_a_remedy(grafana, failure, problem, remedy):
-    """What Grafana answers becomes a sentence in its words and a remedy, never a form of a program; the token stays secret."""
+    """Grafana's error becomes a sentence with its message and a remedy, without JSON or HTML; the token is not shown."""
     grafana.fails_with = failure
     with pytest.raises(UnavailableError) as caught:
         push(boards(), url=grafana.url, token=TOKEN)
@@ -165,8 +165,8 @@ LOGIN = "<html><title>Sign in</title></html>"
     ],
     ids=str,
 )
-def test_what_is_no_grafana(grafana, says, words):
-    """A login page, a redirect, an empty object or any other answer ends with a sentence, and nothing is written."""
+def test_a_server_that_is_not_grafana(grafana, says, words):
+    """A login page, a redirect, an empty object or any other answer is an error, and nothing is written."""
     grafana.says = says
     with pytest.raises(UnavailableError) as caught:
         push(boards(), url=grafana.url, token=TOKEN)
@@ -175,7 +175,7 @@ def test_what_is_no_grafana(grafana, says, words):
 
 
 def test_a_login_page_behind_a_healthy_start(grafana):
-    """An answer that turns into something else after the first question ends with the same sentence, and nothing is written."""
+    """A wrong answer after the first request is the same error, and nothing is written."""
 
     def refused():
         with pytest.raises(UnavailableError, match="is not the API of Grafana"):
@@ -195,7 +195,7 @@ def test_a_login_page_behind_a_healthy_start(grafana):
 
 
 def test_a_dry_run_writes_nothing(grafana):
-    """A dry run says what would become of each board and shows the lines that differ; Grafana stays as it is."""
+    """A dry run reports what would happen to each board and shows the differences; Grafana is not changed."""
     assert actions(push(boards(), url=grafana.url, token=TOKEN, dry_run=True)) == ["created"]
     assert not [call for call in grafana.calls if call[0] == "POST"]
     push(boards(), url=grafana.url, token=TOKEN)
@@ -210,8 +210,8 @@ def test_a_dry_run_writes_nothing(grafana):
     assert stored["dashboard"]["title"] == "edited"
 
 
-def test_a_folder_of_ones_own(grafana):
-    """With another folder the boards go there, and it is made when it is missing."""
+def test_another_folder(grafana):
+    """The boards are pushed into the given folder, which is created when it is missing."""
     push(boards(), url=grafana.url, token=TOKEN, folder="giam-sat")
     assert set(grafana.folders) == {"giam-sat"}
     assert {board["meta"]["folderUid"] for board in grafana.boards.values()} == {"giam-sat"}
@@ -221,7 +221,7 @@ def test_a_folder_of_ones_own(grafana):
     ("version", "refused"), [("9.5.1", True), ("11.6.0", True), ("12.0.0", False), ("13.0.1", False), ("", False)]
 )
 def test_an_old_grafana_is_refused(grafana, version, refused):
-    """A Grafana that does not know what the boards use gets none of them; one that hides its version does."""
+    """A Grafana that is too old for the boards is refused; one that hides its version is not."""
     grafana.version = version
     if refused:
         with pytest.raises(ConfigurationError, match=f"is version {version}; the boards need 12"):
@@ -230,8 +230,8 @@ def test_an_old_grafana_is_refused(grafana, version, refused):
         assert actions(push(boards(), url=grafana.url, token=TOKEN)) == ["created"]
 
 
-def test_a_missing_data_source_is_said(grafana):
-    """Boards of a Grafana without Prometheus stay empty: the push says so."""
+def test_a_missing_data_source_is_reported(grafana):
+    """The push reports a Grafana without Prometheus, in which boards stay empty."""
     assert push(boards(), url=grafana.url, token=TOKEN).notes == ()
     grafana.settings = {"datasources": {"-- Grafana --": {"type": "datasource"}}}
     assert "no data source of the type prometheus" in push(boards(), url=grafana.url, token=TOKEN).notes[0]
@@ -257,8 +257,8 @@ def test_a_missing_data_source_is_said(grafana):
     ],
     ids=str,
 )
-def test_arguments_that_cannot_be_right(grafana, arguments, words):
-    """An address without scheme, an empty token and a title in place of a uid are named before anything is asked."""
+def test_invalid_arguments(grafana, arguments, words):
+    """An address without scheme, an empty token and a title instead of a uid are errors before any request."""
     with pytest.raises(ConfigurationError) as caught:
         push(boards(), **({"url": grafana.url, "token": TOKEN} | arguments))
     assert words in str(caught.value)
@@ -266,12 +266,12 @@ def test_arguments_that_cannot_be_right(grafana, arguments, words):
 
 
 def test_a_wrong_token_is_refused(grafana):
-    """A token that Grafana does not know is named as the cause."""
+    """An unknown token is named as the cause."""
     with pytest.raises(UnavailableError, match="does not accept the token"):
         push(boards(), url=grafana.url, token="glsa_other")
 
 
-def test_no_grafana_there():
-    """An address at which no Grafana answers is said in one sentence."""
+def test_no_grafana_answers():
+    """An address at which no Grafana answers is an error of one sentence."""
     with pytest.raises(UnavailableError, match="No Grafana answers"):
         push(boards(), url="http://127.0.0.1:9", token=TOKEN)

@@ -1,4 +1,4 @@
-"""Every PromQL of rules and boards parses and asks only for series that exist, by labels that they have."""
+"""Every PromQL expression of rules and boards parses, and its series and labels exist."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ RULES = [
     for rule in group["rules"]
 ]
 RECORDED = {rule["record"] for rule in RULES if "record" in rule}
-#: Series that Prometheus itself makes, with the labels that queries use.
+#: Series that Prometheus itself creates, with the labels that queries use.
 OWN = {"ALERTS": {"alertname", "alertstate", "severity", "scope", "agency", "kpi", "window"}}
-#: Labels of recorded series, by the level their name begins with.
+#: Labels of recorded series, by the level at the start of their name.
 LEVELS = {
     "agency": {"agency", "kpi", "window"},
     "block": {"block", "kpi", "window"},
@@ -41,7 +41,7 @@ def selectors(node) -> list:
 
 
 def labels_of(name: str) -> set[str]:
-    """The labels that a series of this name may be asked by."""
+    """The labels of the series with this name."""
     from domain.metric_names import METRICS
 
     if name in OWN:
@@ -69,14 +69,14 @@ def test_rules(rule):
 
 @pytest.mark.parametrize("query", board_queries(), ids=lambda query: query.name)
 def test_boards(query):
-    """A board's query parses once its variables are filled in, and asks for nothing that does not exist."""
+    """A board's query parses once its variables are filled in, and its series and labels exist."""
     assert "$" not in query.promql
     check(query.promql)
 
 
 @pytest.mark.parametrize("rule", [rule for rule in RULES if "alert" in rule], ids=lambda rule: rule["alert"])
 def test_annotations(rule):
-    """A query inside an alert's text parses and asks for nothing that does not exist."""
+    """A query inside an alert's text parses, and its series and labels exist."""
     texts = " ".join(rule["annotations"].values())
     asked = re.findall(r'\{\{[^}]*?query "([^"]+)"', texts)
     asked += [
@@ -88,14 +88,14 @@ def test_annotations(rule):
 
 
 def test_an_unknown_series_is_noticed():
-    """The control: a misspelt series or a label that it lacks fails the checks above."""
+    """The control: a misspelt series or an unknown label fails the checks above."""
     for wrong in ("max(agency:kpi:rate)", "portalpulse_tally_lag", 'national:kpi:ratio{agency="H17"}'):
         with pytest.raises(AssertionError):
             check(wrong)
 
 
 def test_figures_of_the_report_are_all_covered():
-    """Every figure of the report equals exactly one query, which the integration test compares."""
+    """Every figure of the report has exactly one query, which the integration test compares."""
     equal = [query.equals for query in QUERIES.values() if query.equals != "none"]
     assert sorted(equal) == sorted(FIGURES)
     for query in QUERIES.values():
@@ -104,15 +104,15 @@ def test_figures_of_the_report_are_all_covered():
             assert (f"by ({scope})" in query.promql) == (scope != "nation"), query.name
 
 
-def test_queries_are_told_apart():
-    """Names are unique and every query says what it means."""
+def test_queries_are_unique():
+    """Names are unique, and every query has its meaning."""
     queries = board_queries()
     assert len({query.name for query in queries}) == len({query.promql for query in queries}) == len(QUERIES)
     assert all(isinstance(query, BoardQuery) and query.meaning.endswith(".") for query in queries)
 
 
 def test_variables_are_filled():
-    """Both spellings of a variable are filled in; a variable nobody knows is an error, not an empty answer."""
+    """Both spellings of a variable are filled in; an unknown variable is an error, not an empty answer."""
     assert fill('x{a="$kpi",b="${window}"}', {"kpi": "I5", "window": "1d"}) == 'x{a="I5",b="1d"}'
     with pytest.raises(KeyError):
         fill("$nothing", {})

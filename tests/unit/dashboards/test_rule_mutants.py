@@ -1,6 +1,6 @@
-"""Removing one condition from a rule turns the promtool test that protects it red.
+"""Removing one condition from a rule makes the promtool test of that condition fail.
 
-Without this, a test that no longer tests anything would stay green for ever.
+This detects promtool tests that no longer test anything.
 """
 
 from __future__ import annotations
@@ -152,7 +152,7 @@ MUTANTS = [
 
 
 def _only(name: str) -> str:
-    """The promtool file that holds the test ``name``, cut down to that test and pointed at the current folder."""
+    """The promtool file with the test ``name``, reduced to that test and with the rules in the current folder."""
     for path in sorted((COMMITTED / "tests").glob("*_test.yml")):
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
         found = [test for test in content["tests"] if test["name"] == name]
@@ -164,7 +164,7 @@ def _only(name: str) -> str:
 
 def _without(text: str, mutant: Mutant) -> str:
     if mutant.old not in text:
-        pytest.fail(f"{mutant.file} no longer holds {mutant.old!r}: adapt the mutant")
+        pytest.fail(f"{mutant.file} no longer contains {mutant.old!r}: adapt the mutant")
     return text.replace(mutant.old, mutant.new, 1)
 
 
@@ -182,15 +182,15 @@ def _write(folder: Path, *, test: str, mutant: Mutant | None = None) -> Path:
 
 @pytest.fixture(scope="module")
 def verdicts(promtool, tmp_path_factory):
-    """What promtool says of every mutant, by what was removed; one run of promtool for all of them."""
+    """The output of promtool for every mutant, by what was removed; one run of promtool for all of them."""
     root = tmp_path_factory.mktemp("mutants")
     files = {mutant.what: _write(root / str(n), test=mutant.test, mutant=mutant) for n, mutant in enumerate(MUTANTS)}
     loads = promtool("check", "rules", *(files[mutant.what].with_name(mutant.file) for mutant in MUTANTS))
     assert loads.returncode == 0, f"a mutant does not load, so its test proves nothing: {loads.stdout}{loads.stderr}"
     run = promtool("test", "rules", *files.values())
     parts = re.split(r"(?m)^Unit Testing:  (.+)$", run.stdout)  # failures go to stderr, without the file's name
-    said = dict(zip(parts[1::2], parts[2::2], strict=True))
-    return {what: said[str(path)] for what, path in files.items()}
+    outputs = dict(zip(parts[1::2], parts[2::2], strict=True))
+    return {what: outputs[str(path)] for what, path in files.items()}
 
 
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.what)

@@ -1,4 +1,4 @@
-"""The rule files are what the generator makes, load, pass their own tests and carry what receivers rely on."""
+"""The rule files are up to date, load, pass their own tests and have the labels and texts that receivers rely on."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def alerts(timing: RuleTiming) -> dict[str, dict]:
 
 
 def test_committed_is_regenerated():
-    """The committed rule files are exactly what the generator makes with production's timing."""
+    """The committed rule files are exactly what the generator produces with the timing of production."""
     assert changed_files() == []
 
 
@@ -47,13 +47,13 @@ def test_an_edited_file_is_noticed(tmp_path):
 
 @pytest.mark.parametrize("timing", [RuleTiming.production(), RuleTiming.demo()], ids=["production", "demo"])
 def test_prometheus_accepts_the_rules(promtool, tmp_path, timing):
-    """Prometheus loads the rules of both timings without a complaint of its linter."""
+    """Prometheus loads the rules of both timings without a warning of its linter."""
     result = promtool("check", "rules", "--lint=all", "--lint-fatal", *write_rules(tmp_path, timing))
     assert result.returncode == 0, result.stdout + result.stderr
 
 
 def test_rule_tests_pass(promtool):
-    """Every promtool test passes: not yet, fires, holds, clears, zero, no data."""
+    """Every promtool test passes."""
     result = promtool("test", "rules", *sorted((COMMITTED / "tests").glob("*_test.yml")))
     assert result.returncode == 0, result.stdout + result.stderr
 
@@ -74,7 +74,7 @@ def test_demo_is_production_at_another_speed():
 
 
 def test_every_alert_says_what_receivers_need():
-    """Every alert has severity, scope, a Vietnamese and an English sentence and a link made of base and name."""
+    """Every alert has severity, scope, a Vietnamese and an English sentence, and a link to the runbook with its name."""
     found = alerts(RuleTiming(runbook_base_url="https://so-tay.example/"))
     assert set(found) == ALERTS
     for name, rule in found.items():
@@ -88,14 +88,14 @@ def test_every_alert_says_what_receivers_need():
 
 
 def test_no_rule_asks_the_machine_for_the_time():
-    """The present comes from portalpulse's clock, so that scenarios of the past alert as live data does."""
+    """The current time comes from portalpulse's clock, so that scenarios of the past alert like live data."""
     for rule in rules(RuleTiming.production()):
         texts = [rule["expr"], *rule.get("annotations", {}).values()]
         assert not any(re.search(r"\b(time|timestamp)\(|\boffset\b", text) for text in texts), rule
 
 
 def test_a_stall_is_known_before_an_agency_alert_is_due():
-    """Production notices a stalled pipeline sooner than any agency alert may start."""
+    """In production a stalled pipeline alerts before any agency alert can start."""
     timing = RuleTiming.production()
     assert timing.stall_for_seconds < timing.agency_for_seconds
 
@@ -110,7 +110,7 @@ def test_durations(seconds, text):
 
 @pytest.mark.parametrize(("value", "text"), [(0.01, "0.01"), (0.000001, "0.000001"), (1.0, "1"), (10.0, "10"), (0, "0")])
 def test_numbers(value, text):
-    """A limit is written without exponent, so that PromQL and people read the same."""
+    """A limit is written without exponent, for PromQL and for people."""
     assert number(value) == text
 
 
@@ -125,7 +125,7 @@ def test_test_files_name_the_generated_rules():
 
 @pytest.mark.parametrize("timing", [RuleTiming.production(), RuleTiming.demo()], ids=["production", "demo"])
 def test_an_exporter_that_vanishes_ends_no_alert_before_the_stall_is_known(promtool, tmp_path, timing):
-    """While nothing answers, an agency's alert is held until PipelineStalled silences it: "resolved" would be false."""
+    """While the exporter does not answer, an agency's alert continues until PipelineStalled inhibits it."""
     step, known = timing.evaluation_seconds, 3 * timing.agency_for_seconds
     labels = '{agency="H17",kpi="I1",window="1d"}'
     series = {

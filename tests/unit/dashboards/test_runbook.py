@@ -1,4 +1,4 @@
-"""Whoever gets an alert finds its heading in the runbook, with everything an entry must say."""
+"""The runbook has an entry for every alert, with all required parts."""
 
 from __future__ import annotations
 
@@ -32,19 +32,19 @@ def alert_names() -> list[str]:
 
 
 def test_one_heading_per_alert():
-    """The runbook has an entry for every alert, also for those of the local stack itself, and none for one that is gone."""
+    """The runbook has an entry for every alert, including those of the local stack, and for no other."""
     assert sorted(entries()) == sorted([*alert_names(), PART_PAGE, STOPPED])
 
 
 def test_the_entry_of_the_parts_names_each_of_their_alerts():
-    """Whoever searches the runbook for the name of a part's alert finds it."""
+    """The names of the alerts of all parts are in the runbook."""
     for part in ("Kafka", "The worker", "The exporter", "ClickHouse", "Prometheus", "Alertmanager"):
         assert f"`{alert_name(part)}`" in entries()[PART_PAGE]
 
 
 @pytest.mark.parametrize("name", [*alert_names(), PART_PAGE, STOPPED])
 def test_an_entry_says_everything(name):
-    """Meaning, first query, causes, who decides, how to silence and when it ends stand in every entry, in this order."""
+    """Meaning, first query, causes, who decides, how to silence and when it ends are in every entry, in this order."""
     found = re.findall(r"(?m)^\*\*(\w+(?: \w+){0,2})", entries()[name])
     order = [part for part in PARTS if any(heading.startswith(part) for heading in found)]
     assert order == list(PARTS), name

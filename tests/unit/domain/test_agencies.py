@@ -1,4 +1,4 @@
-"""The registry: who answers for a code on a day."""
+"""The registry: which agency is responsible for a code on a day."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_the_packaged_registry_before_and_after_the_mergers(registry):
 
 
 def test_the_packaged_successions_agree_with_the_registry(registry):
-    """Every merger of successions.csv ends the old code the day before and names the same heir."""
+    """Every merger of successions.csv ends the old code the day before and has the same successor."""
     text = resources.files("domain").joinpath("data/successions.csv").read_text(encoding="utf-8")
     mergers = [line for line in csv.DictReader(text.splitlines()) if line["old_code"] != line["new_code"]]
     assert len(mergers) > 30
@@ -47,8 +47,8 @@ def test_the_packaged_successions_agree_with_the_registry(registry):
         day = dt.date.fromisoformat(merger["effective_date"])
         assert registry.responsible(merger["old_code"], day).code == merger["new_code"]
         assert registry.responsible(merger["old_code"], day - dt.timedelta(days=1)).code == merger["old_code"]
-    heirs = {code for code in registry.codes if registry.responsible(code, dt.date(2030, 1, 1)).code != code}
-    assert heirs == {merger["old_code"] for merger in mergers}
+    merged = {code for code in registry.codes if registry.responsible(code, dt.date(2030, 1, 1)).code != code}
+    assert merged == {merger["old_code"] for merger in mergers}
 
 
 def test_a_renamed_agency_keeps_its_code(registry):
@@ -60,7 +60,7 @@ def test_a_renamed_agency_keeps_its_code(registry):
 
 
 def test_successions_may_be_chained():
-    """A unit merged into one that was merged later answers to the last of them, each from its own day."""
+    """A unit that was merged into one that was merged later belongs to the last one, each from its own day."""
     registry = a_registry(
         row("A01", last="2020-12-31", successor="B02"),
         row("B02", last="2022-12-31", successor="C03"),
@@ -70,13 +70,13 @@ def test_successions_may_be_chained():
 
 
 def test_successions_in_a_circle_end():
-    """Two ended units that name each other answer for nobody."""
+    """For two ended units that name each other as successor nobody is responsible."""
     registry = a_registry(row("A01", last="2020-12-31", successor="B02"), row("B02", last="2020-12-31", successor="A01"))
     assert registry.responsible("A01", dt.date(2021, 1, 1)) is None
 
 
-def test_a_code_of_the_future_or_of_nobody():
-    """Not yet in force, ended without an heir, and unknown all mean that nobody is responsible."""
+def test_codes_without_a_responsible_agency():
+    """A code that is not yet in force, ended without a successor, or unknown has no responsible agency."""
     registry = a_registry(row("A01", first="2025-01-01"), row("B02", last="2020-12-31"))
     assert registry.responsible("A01", dt.date(2024, 12, 31)) is None
     assert registry.responsible("B02", dt.date(2021, 1, 1)) is None
@@ -84,8 +84,8 @@ def test_a_code_of_the_future_or_of_nobody():
     assert registry.at("A01", dt.date(2024, 12, 31)) is None
 
 
-def test_both_ends_of_a_span_are_in():
-    """A row holds on its first and on its last day."""
+def test_both_ends_of_a_span_are_included():
+    """A row is valid on its first and on its last day."""
     registry = a_registry(row("A01", first="2020-01-01", last="2020-12-31"))
     inside = [
         bool(registry.at("A01", dt.date.fromisoformat(day))) for day in ("2019-12-31", "2020-01-01", "2020-12-31", "2021-01-01")
@@ -108,7 +108,7 @@ def test_both_ends_of_a_span_are_in():
     ],
 )
 def test_a_wrong_registry_is_refused(lines, words):
-    """Overlaps, unknown heirs, unreadable lines and unknown blocks are refused, each with its place and a remedy."""
+    """Overlaps, unknown successors, malformed lines and unknown blocks are errors, each with its location and a remedy."""
     with pytest.raises(ConfigurationError, match=words) as refused:
         a_registry(*lines)
     assert refused.value.remedy

@@ -1,4 +1,4 @@
-"""Clocks: live, standing still, and moved by hand."""
+"""Clocks: of the system, of a scenario, and of a test."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from domain.periods import FIRST_DAY, FIRST_INSTANT, LAST_DAY, LAST_INSTANT, Win
 
 
 def test_the_first_and_the_last_instant_are_those_of_their_days():
-    """The instants that an event may have begin with the first day and end just before the day behind the last one."""
+    """The instants that an event may have begin with the first day and end just before the day after the last one."""
     assert day_start(FIRST_DAY) == FIRST_INSTANT
     assert day_start(LAST_DAY + dt.timedelta(days=1)) - LAST_INSTANT == dt.timedelta(milliseconds=1)
     assert (civil_day(FIRST_INSTANT), civil_day(LAST_INSTANT)) == (FIRST_DAY, LAST_DAY)
 
 
 def test_system_is_the_present():
-    """``system`` tells the machine's time, in UTC."""
+    """``system`` returns the time of the machine, in UTC."""
     before = dt.datetime.now(dt.UTC)
     now = parse_clock("system").now()
     assert before <= now <= dt.datetime.now(dt.UTC)
@@ -27,8 +27,8 @@ def test_system_is_the_present():
     assert isinstance(parse_clock("system"), SystemClock)
 
 
-def test_a_scenario_stands_still():
-    """An instant with an offset is told in UTC, again and again."""
+def test_a_scenario_clock_is_constant():
+    """An instant with an offset is returned in UTC, the same each time."""
     clock = parse_clock("2024-08-20T23:59:59+07:00")
     assert clock == ScenarioClock(dt.datetime(2024, 8, 20, 16, 59, 59, tzinfo=dt.UTC))
     assert clock.now() == clock.now() == dt.datetime(2024, 8, 20, 16, 59, 59, tzinfo=dt.UTC)
@@ -62,7 +62,7 @@ def test_a_time_that_cannot_be_counted_is_refused(text):
 @pytest.mark.parametrize("day", [FIRST_DAY, LAST_DAY])
 @pytest.mark.parametrize("window", list(Window))
 def test_every_window_has_bounds_at_the_first_and_the_last_clock(day, window):
-    """At the ends of what a clock may tell every window still has a beginning and an end."""
+    """At the first and the last time that a clock may have, every window has a start and an end."""
     now = parse_clock(f"{day}T12:00:00+07:00").now()
     start, end = window.bounds(now)
     assert start < now < end
@@ -70,8 +70,8 @@ def test_every_window_has_bounds_at_the_first_and_the_last_clock(day, window):
     assert period is None or period.end == day
 
 
-def test_a_manual_clock_moves_when_told():
-    """A test's clock stands until it is moved."""
+def test_a_manual_clock_is_advanced():
+    """A manual clock changes only when it is advanced."""
     clock = ManualClock(dt.datetime(2024, 1, 1, tzinfo=dt.UTC))
     clock.advance(90.5)
     assert clock.now() == dt.datetime(2024, 1, 1, 0, 1, 30, 500_000, dt.UTC)

@@ -1,4 +1,4 @@
-"""Metric declarations keep the naming rules."""
+"""Metric declarations follow the naming rules."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from domain.metric_names import METRICS
 
 
 @pytest.mark.parametrize("metric", METRICS.values(), ids=METRICS)
-def test_a_metric_keeps_the_rules(metric):
+def test_a_metric_follows_the_rules(metric):
     """Prefix, base units, ``_total`` for counters and only for them, a sentence as help, no reserved label."""
     assert re.fullmatch(r"(portalpulse|agency)_[a-z_]+", metric.name)
     assert metric.name.endswith("_total") == (metric.kind == "counter")

@@ -22,8 +22,8 @@ def an_error(kind, code):
 
 
 @pytest.mark.parametrize("code", sorted(RETRYABLE))
-def test_a_passing_trouble_waits_its_pause(code):
-    """Every listed passing code is Retryable with its own pause."""
+def test_a_retryable_code_has_its_pause(code):
+    """Every listed retryable code is Retryable with its own pause."""
     found = translate(an_error(exceptions.DatabaseError, code), TARGET)
     assert type(found) is Retryable
     assert found.retry_after == RETRYABLE[code].pause
@@ -31,26 +31,26 @@ def test_a_passing_trouble_waits_its_pause(code):
 
 
 @pytest.mark.parametrize("code", sorted(REFUSED_ROWS))
-def test_a_fault_of_the_rows_is_theirs(code):
-    """Every listed code of unusable rows is RefusedRows."""
+def test_an_error_of_the_rows_is_refused_rows(code):
+    """Every listed code of invalid rows is RefusedRows."""
     assert type(translate(an_error(exceptions.DatabaseError, code), TARGET)) is RefusedRows
 
 
 def test_no_code_has_two_consequences():
-    """A code is in one list only."""
+    """A code is in one table only."""
     assert len({*RETRYABLE, *REFUSED_ROWS, *FATAL}) == len(RETRYABLE) + len(REFUSED_ROWS) + len(FATAL)
 
 
 @pytest.mark.parametrize("code", sorted(FATAL))
-def test_what_a_person_must_mend_says_how(code):
-    """A code that stops says in its sentence what has to be done."""
+def test_a_fatal_code_has_its_remedy(code):
+    """The message of a fatal code says what has to be done."""
     found = translate(an_error(exceptions.DatabaseError, code), TARGET)
     assert type(found) is Fatal
     assert str(found) == f"ClickHouse at h:1: Code: x. {FATAL[code].remedy}"
 
 
-def test_a_statement_that_was_cut_is_no_fault_of_the_release():
-    """A limit on the length of statements arrives as a syntax error; the sentence names the limit, not the release."""
+def test_a_statement_that_was_cut_names_the_limit():
+    """A limit on the length of statements arrives as a syntax error; the remedy is about the limit, not the release."""
     error = exceptions.DatabaseError(
         "Code: 62. DB::Exception: Max query size exceeded (...): Syntax error: failed at position 300."
     )
@@ -61,7 +61,7 @@ def test_a_statement_that_was_cut_is_no_fault_of_the_release():
 
 
 def test_every_line_has_its_source():
-    """Each line of the tables says where ClickHouse raises it and why it has this consequence; names are ClickHouse's."""
+    """Each line says where ClickHouse raises the code and why it has this consequence; names are ClickHouse's."""
     for line in (*RETRYABLE.values(), *REFUSED_ROWS.values(), *FATAL.values()):
         assert len(line.source) > 10, line
         assert line.name.isupper(), line
@@ -69,7 +69,7 @@ def test_every_line_has_its_source():
 
 @pytest.mark.parametrize("code", [36, 43, 49, 99, 457, 1002, 10**6, *sorted(FATAL)])
 def test_everything_else_stops(code):
-    """Rights, schema, settings and codes nobody listed are Fatal."""
+    """Errors of permissions, schema and settings, and unlisted codes, are Fatal."""
     for kind in (exceptions.DatabaseError, exceptions.OperationalError):
         assert type(translate(an_error(kind, code), TARGET)) is Fatal
 
@@ -95,11 +95,11 @@ def test_no_answer_at_all_is_retryable(error):
     "error", [exceptions.ProgrammingError("x"), exceptions.InterfaceError("x"), exceptions.DatabaseError("x")]
 )
 def test_a_misuse_of_the_client_stops(error):
-    """What the client refuses to send is a fault of ours."""
+    """An error of the client without a code is Fatal."""
     assert type(translate(error, TARGET)) is Fatal
 
 
-def test_the_text_is_one_line_and_names_the_place():
+def test_the_text_is_one_line_and_names_the_server():
     """The message names the server without the password, in one bounded line."""
     text = str(translate(an_error(exceptions.DatabaseError, 1), TARGET))
     assert text == "ClickHouse at h:1: Code: x"
@@ -110,7 +110,7 @@ def test_the_text_is_one_line_and_names_the_place():
 
 
 def test_the_tree():
-    """Every error of a destination is caught by its base."""
+    """Every error of a destination has the same base."""
     assert issubclass(Retryable, SinkError)
     assert issubclass(RefusedRows, SinkError)
     assert issubclass(Fatal, SinkError)

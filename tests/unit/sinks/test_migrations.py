@@ -25,15 +25,15 @@ from sinks.tables import COUNT_CONDITIONS, EPOCH
     ],
 )
 def test_statements_are_split_at_the_end_of_a_line(text, statements):
-    """A statement ends with a semicolon at the end of a line; comments and empty rests are none."""
+    """A statement ends with a semicolon at the end of a line; comments and empty remainders are not statements."""
     assert Migration(1, "x", text).statements == statements
 
 
 @pytest.mark.parametrize("migration", packaged_migrations(), ids=lambda migration: migration.name)
 def test_a_migration_may_run_twice(migration):
-    """Two workers may apply the same file at once, so every statement leaves alone what is there."""
+    """Two workers may apply the same file at once, so every statement can be repeated."""
     assert migration.statements
-    # Rows of a tally replace their repeats; an index that is made again is the same.
+    # Rows of a tally replace their repeats; an index that is created again is the same.
     harmless = re.compile(
         r"(CREATE|ALTER) .*IF NOT EXISTS |ALTER TABLE \w+ (MODIFY SETTING|MATERIALIZE INDEX) |INSERT INTO dead_letter_tallies ",
         re.DOTALL,
@@ -43,18 +43,18 @@ def test_a_migration_may_run_twice(migration):
 
 
 def test_the_fingerprint_is_of_the_whole_text():
-    """A changed comment changes the fingerprint, too: what was applied is what is written."""
+    """A changed comment changes the fingerprint, too."""
     migration = packaged_migrations()[0]
     assert migration.sha256 == dataclasses.replace(migration).sha256
     assert migration.sha256 != dataclasses.replace(migration, text=migration.text + "-- \n").sha256
 
 
 def test_counts_are_named_alike_everywhere():
-    """The counts of the contract are those of the tables, in their order."""
+    """The counts of the contract are those of the tables, in the same order."""
     assert [field.name for field in dataclasses.fields(Counts)] == ["events", *COUNT_CONDITIONS]
 
 
 def test_an_epoch_is_larger_than_any_count():
-    """No count of events reaches into the next epoch, and epochs fit the column."""
+    """A count of events never reaches the next epoch, and epochs fit into the column."""
     assert EPOCH > 10**12
     assert EPOCH * 2**20 < 2**64

@@ -34,7 +34,7 @@ def test_server_addresses(url, expected):
     ("url", "folder"), [("chdb:/a/b", "/a/b"), ("chdb:///a/b", "/a/b"), ("chdb:data", None), ("chdb://data", None)]
 )
 def test_folders(url, folder):
-    """A folder is made absolute at once: a later change of directory does not move the data."""
+    """A folder becomes absolute at once, so that a later change of directory has no effect."""
     target = Target.parse(url, timeout=3)
     assert target.folder == (Path(folder) if folder else Path.cwd() / "data")
     assert target.host == ""
@@ -61,13 +61,13 @@ def test_folders(url, folder):
     ],
 )
 def test_other_addresses_are_refused(url):
-    """An address that is neither raises a sentence, not a stack of causes."""
+    """An address of another form is an error of one sentence."""
     with pytest.raises(ValueError, match=r"\w"):
         Target.parse(url, timeout=3)
 
 
 def test_the_password_is_never_shown():
-    """Neither repr nor the form for people holds the password."""
+    """Neither repr nor the display name contains the password."""
     target = Target.parse("http://user:s3cret@h:1/db", timeout=3)
     assert "s3cret" not in repr(target)
     assert "s3cret" not in str(target)
@@ -79,7 +79,7 @@ def test_the_password_is_never_shown():
     "password", ["s3#cret", "s3/cret", "s3?cret", "s3#c:r@et", "s3/c@h:1/db", "s3[cret", "s3\u2100cret", "s3:cret#1"]
 )
 def test_a_password_that_is_not_encoded_is_never_shown(password):
-    """A password that breaks the address apart is refused with what to write, and no piece of it is in the error."""
+    """A password that makes the address ambiguous is an error with a remedy, and no part of it is in the error."""
     with pytest.raises(ValueError, match="percent-encoded") as refused:
         Target.parse(f"http://user:{password}@host:8123/db", timeout=3)
     shown = "".join(traceback.format_exception(refused.value))

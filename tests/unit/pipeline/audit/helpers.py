@@ -12,7 +12,7 @@ from domain.periods import Period, civil_day
 from pipeline.audit.in_hand import WorkInHand
 from pipeline.audit.topic_log import Partition
 from sinks.contract.tallies import Days, Span
-from tests.contract.store_suite import Place
+from tests.contract.store_suite import StoreUnderTest
 from tests.factories import MORNING, TOPIC
 
 TODAY = civil_day(MORNING)
@@ -53,7 +53,7 @@ class RecordedProgress:
 
 def take(store, *events):
     """Store and recount."""
-    Place(store, store, dict, dict, lambda *_: None).take(list(events))
+    StoreUnderTest(store, store, dict, dict, lambda *_: None).store_and_recount(list(events))
 
 
 def take_only(store, day):

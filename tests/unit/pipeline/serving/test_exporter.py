@@ -18,7 +18,7 @@ from pipeline.settings import ThresholdPolicy
 from sinks.contract.dead_letters import DeadLetter
 from sinks.contract.tallies import Counts, Span
 from sinks.errors import Retryable
-from tests.contract.store_suite import Place
+from tests.contract.store_suite import StoreUnderTest
 from tests.factories import TOPIC, an_event
 from tests.fakes import MemoryStore
 
@@ -60,7 +60,7 @@ def names_and_labels(samples):
 def filled(*events) -> MemoryStore:
     """A store with these events, recounted."""
     store = MemoryStore(now=lambda: NOW)
-    Place(store, store, dict, dict, lambda *_: None).take(list(events))
+    StoreUnderTest(store, store, dict, dict, lambda *_: None).store_and_recount(list(events))
     return store
 
 
@@ -197,9 +197,9 @@ def test_freshness_is_measured_by_the_clock(registry):
 def test_lag(registry):
     """Stored events that are not tallied yet are lag; afterwards lag is 0, and a tier that is too high is not hidden."""
     store = MemoryStore(now=lambda: NOW)
-    place = Place(store, store, dict, dict, lambda *_: None)
+    sink = StoreUnderTest(store, store, dict, dict, lambda *_: None)
     event = an_event(occurred_at=NOW)
-    place.take([event])
+    sink.store_and_recount([event])
     assert value(scrape(store, registry), "portalpulse_tally_lag_rows") == 0
     store.minutes.clear()
     samples = scrape(store, registry)
@@ -215,11 +215,11 @@ def test_losses(registry):
     """Every reason is there from the start; received counts good and bad of the last hour, and only of it."""
     clock = [NOW - 2 * HOUR]
     store = MemoryStore(now=lambda: clock[0])
-    place = Place(store, store, dict, dict, lambda *_: None)
-    place.take([an_event(occurred_at=NOW - DAY)])
+    sink = StoreUnderTest(store, store, dict, dict, lambda *_: None)
+    sink.store_and_recount([an_event(occurred_at=NOW - DAY)])
     store.insert_dead_letters([DeadLetter(TOPIC, 0, 1, None, b"", "empty", "")])
     clock[0] = NOW
-    place.take([an_event(occurred_at=NOW), an_event(occurred_at=NOW)])
+    sink.store_and_recount([an_event(occurred_at=NOW), an_event(occurred_at=NOW)])
     store.insert_dead_letters([DeadLetter(TOPIC, 0, 2, None, b"{", "not_json", "")])
     samples = scrape(store, registry)
     letters = {dict(labels)["reason"]: v for (name, labels), v in samples.items() if name == "portalpulse_dead_letters_total"}

@@ -28,7 +28,7 @@ from pipeline.serving.server import _CONNECTIONS, HttpServer
 from pipeline.settings import HttpSettings, ThresholdPolicy
 from sinks.contract.dead_letters import DeadLetter
 from sinks.errors import Fatal, Retryable
-from tests.contract.store_suite import Place
+from tests.contract.store_suite import StoreUnderTest
 from tests.factories import TOPIC, an_event
 from tests.fakes import MemoryStore
 
@@ -82,7 +82,7 @@ async def ask(registry):
 def filled() -> MemoryStore:
     """A store with three events and a dead letter."""
     store = MemoryStore(now=lambda: NOW)
-    Place(store, store, dict, dict, lambda *_: None).take(
+    StoreUnderTest(store, store, dict, dict, lambda *_: None).store_and_recount(
         [an_event(occurred_at=NOW), an_event(occurred_at=NOW, service_level="mot_phan"), an_event(agency="G01", occurred_at=NOW)]
     )
     store.insert_dead_letters([DeadLetter(TOPIC, 0, 7, None, b"{", "not_json", "")])
