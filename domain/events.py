@@ -52,8 +52,8 @@ class ReturnedBy(enum.StrEnum):
     COUNTER = "counter"
 
 
-#: The fields of a message, in the order in which they are validated. Other fields are ignored and never stored.
-FIELDS = (
+#: The fields that every message must have.
+REQUIRED_FIELDS = (
     "event_id",
     "dossier_code",
     "agency_code",
@@ -62,10 +62,9 @@ FIELDS = (
     "channel",
     "service_level",
     "occurred_at",
-    "legacy_level",
-    "returned_by",
-    "portal_id",
 )
+#: The fields of a message, in the order in which they are validated. Other fields are ignored and never stored.
+FIELDS = (*REQUIRED_FIELDS, "legacy_level", "returned_by", "portal_id")
 #: A larger message is rejected without being parsed (bytes).
 MAX_MESSAGE_BYTES = 65_536
 #: Deeper nesting is rejected, even in ignored fields. A parser's own limit would depend on the stack depth of its caller.
@@ -75,7 +74,7 @@ DOSSIER_CODE = r"^(?:[0-9A-Z]{2,3}\.){0,3}[A-Z][0-9]{2}(?:\.[0-9]{1,3}){0,4}-(?:
 #: Procedure codes (mã TTHC) differ between systems, so only length and characters are checked.
 PROCEDURE_CODE = r"^[0-9A-Za-z][0-9A-Za-z._-]{0,63}$"
 PORTAL_ID = r"^[0-9A-Za-z][0-9A-Za-z._:-]{0,63}$"
-#: An ISO 8601 / RFC 3339 time with an offset. The date is strict; seconds may be left out and a space may stand for the T.
+#: An ISO 8601 / RFC 3339 time with an offset. The date is strict; seconds may be left out and a space may replace the T.
 OCCURRED_AT = (
     r"^[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}(?::[0-9]{2}(?:\.[0-9]{1,9})?)?(?:Z|[+-][0-9]{2}(?::?[0-5][0-9])?)$"
 )

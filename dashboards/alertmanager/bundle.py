@@ -10,10 +10,10 @@ import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
-from urllib.parse import urlsplit
 
 from dashboards.alertmanager.generate import AlertTiming, write_config
 from dashboards.rules.generate import RuleTiming, write_rules
+from dashboards.urls import is_http_url
 from domain.errors import ConfigurationError
 
 #: Time limit of amtool and promtool (seconds).
@@ -46,12 +46,7 @@ def check_webhook(url: str) -> None:
     Raises:
         ConfigurationError: it would not.
     """
-    try:
-        parts = urlsplit(url)
-        valid = parts.scheme in {"http", "https"} and bool(parts.hostname) and (parts.port is None or parts.port > 0)
-    except ValueError:
-        valid = False
-    if not valid or not url.isprintable() or " " in url:
+    if not is_http_url(url) or not url.isprintable() or " " in url:
         raise ConfigurationError(
             f"--webhook {url[:80]!r} is not an address that Alertmanager can send to.",
             remedy="Write it as http://host:port/path or https://host/path.",

@@ -13,11 +13,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal
-from urllib.parse import urlsplit
 
 from grafana_client import GrafanaApi
 from grafana_client.client import GrafanaClientError, GrafanaException, GrafanaTimeoutError, GrafanaUnauthorizedError
 
+from dashboards.urls import is_http_url
 from domain.errors import ConfigurationError, UnavailableError
 
 FOLDER_UID = "portalpulse"
@@ -80,12 +80,7 @@ def push(boards: Sequence[dict[str, Any]], *, url: str, token: str, folder: str 
 
 
 def _check_arguments(url: str, token: str, folder: str) -> None:
-    try:
-        parts = urlsplit(url)
-        valid = parts.scheme in {"http", "https"} and bool(parts.hostname) and (parts.port is None or parts.port > 0)
-    except ValueError:
-        valid = False
-    if not valid:
+    if not is_http_url(url):
         remedy = f"Write http://{url} or https://{url}." if "://" not in url else "Write it as http://127.0.0.1:3000."
         raise ConfigurationError(f"--url {url!r} is not the address of a web server.", remedy=remedy)
     if not token.strip():

@@ -12,9 +12,10 @@ from collections.abc import Sequence
 
 import pyarrow as pa
 
+from domain.events import REQUIRED_FIELDS
 from pipeline.decode.agency_columns import AgencyColumns
 from pipeline.decode.column_checks import accepted
-from pipeline.decode.event_schema import MESSAGE_FIELDS, REQUIRED_FIELDS
+from pipeline.decode.event_schema import MESSAGE_FIELDS
 from pipeline.decode.json_parser import parse_in_pieces
 from pipeline.decode.templates import MessageTemplates
 

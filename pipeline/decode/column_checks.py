@@ -10,10 +10,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from domain.events import EVENT_ID, LEGACY_LEVELS, PORTAL_ID, PROCEDURE_CODE, Channel, Status
+from domain.events import EVENT_ID, LEGACY_LEVELS, PORTAL_ID, PROCEDURE_CODE, REQUIRED_FIELDS, Channel, Status
 from domain.periods import LAST_INSTANT
 from pipeline.decode.agency_columns import AgencyColumns
-from pipeline.decode.event_schema import EVENT_SCHEMA, MESSAGE_FIELDS, REQUIRED_FIELDS, RETURN_WAYS, SERVICE_LEVELS
+from pipeline.decode.event_schema import EVENT_SCHEMA, MESSAGE_FIELDS, RETURN_WAYS, SERVICE_LEVELS
 
 #: The dossier code with a calendar date, except 29 February: those rows go to the validator.
 _DOSSIER_CODE_AND_DATE: Final = (

@@ -43,13 +43,3 @@ MESSAGE_FIELDS: Final = (
     ("returned_by", pa.string()),
     ("portal_id", pa.string()),
 )
-REQUIRED_FIELDS: Final = (
-    "event_id",
-    "dossier_code",
-    "agency_code",
-    "procedure_code",
-    "status",
-    "channel",
-    "service_level",
-    "occurred_at",
-)

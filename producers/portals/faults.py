@@ -12,14 +12,11 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
-from domain.events import MAX_MESSAGE_BYTES, Reason
+from domain.events import MAX_MESSAGE_BYTES, REQUIRED_FIELDS, Reason
 from producers.messages import Kind, Message
 from producers.portals.catalogue import rng_of
 from producers.portals.event_encoding import EventIds
 
-_REQUIRED: Final = (
-    "event_id", "dossier_code", "agency_code", "procedure_code", "status", "channel", "service_level", "occurred_at",
-)  # fmt: skip
 #: Far beyond any parser's patience, far below the largest message.
 _DEPTH: Final = 20_000
 
@@ -95,8 +92,8 @@ FAULTS: Final[tuple[Fault, ...]] = (
     Fault("json_null", Reason.NOT_AN_OBJECT, _always(b"null")),
     Fault("json_in_a_string", Reason.NOT_AN_OBJECT, lambda fields: json.dumps(_bytes(fields).decode()).encode()),
     # Fields that are not there.
-    *(Fault(f"missing_{name}", Reason.MISSING_FIELD, _without(name)) for name in _REQUIRED),
-    *(Fault(f"null_{name}", Reason.MISSING_FIELD, _with(name, None)) for name in _REQUIRED),
+    *(Fault(f"missing_{name}", Reason.MISSING_FIELD, _without(name)) for name in REQUIRED_FIELDS),
+    *(Fault(f"null_{name}", Reason.MISSING_FIELD, _with(name, None)) for name in REQUIRED_FIELDS),
     Fault("empty_object", Reason.MISSING_FIELD, _always(b"{}")),
     # Fields of another type.
     Fault("status_as_text", Reason.WRONG_TYPE, _with("status", "9")),

@@ -184,7 +184,7 @@ def test_a_query_over_its_limit_may_be_tried_again(clickhouse):
         clickhouse.rows("test", "SELECT groupArray(number) FROM numbers(50000000)", max_memory_usage=20_000_000)
 
 
-def test_nobody_listens():
+def test_a_server_that_is_down():
     """A server that is down is Retryable at once, not after the timeout."""
     seen = []
     clickhouse = ClickHouse(
