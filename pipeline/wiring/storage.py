@@ -13,7 +13,7 @@ from pipeline.settings import Settings
 from sinks.clickhouse.client import ClickHouse, Observer
 from sinks.clickhouse.expiring_rows import refuse_expiring_rows
 from sinks.clickhouse.migrate import Migration, migrate, missing_migrations
-from sinks.clickhouse.registry_writer import AgencyRow, write_agencies
+from sinks.clickhouse.registry_writer import write_agencies
 from sinks.clickhouse.row_policies import TABLES, refuse_hidden_rows
 from sinks.clickhouse.target import Target
 from sinks.errors import Retryable, SinkError
@@ -122,20 +122,5 @@ def migrate_storage(settings: Settings) -> tuple[Migration, ...]:
 def prepare(clickhouse: ClickHouse) -> tuple[Migration, ...]:
     """Apply missing migrations and write the registry of agencies; returns the migrations that were applied."""
     done = migrate(clickhouse)
-    write_agencies(
-        clickhouse,
-        (
-            AgencyRow(
-                code=agency.code,
-                valid_from=agency.valid_from,
-                valid_to=agency.valid_to,
-                block=agency.block,
-                name_vi=agency.name_vi,
-                name_en=agency.name_en,
-                short_name_vi=agency.short_name_vi,
-                successor_code=agency.successor_code or "",
-            )
-            for agency in AgencyRegistry.packaged()
-        ),
-    )
+    write_agencies(clickhouse, AgencyRegistry.packaged())
     return done

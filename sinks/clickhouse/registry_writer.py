@@ -2,33 +2,22 @@
 
 from __future__ import annotations
 
-import datetime as dt
 from collections.abc import Iterable
-from dataclasses import dataclass
+from typing import Final
 
 import pyarrow as pa
 
+from domain.agencies import Agency
 from sinks.clickhouse.arrow import arrow_stream
 from sinks.clickhouse.client import ClickHouse
 from sinks.tables import AGENCIES
 
-
-@dataclass(frozen=True, slots=True)
-class AgencyRow:
-    """One row of the table ``agencies``."""
-
-    code: str
-    valid_from: dt.date
-    valid_to: dt.date | None
-    block: str
-    name_vi: str
-    name_en: str
-    short_name_vi: str
-    successor_code: str
+_COLUMNS: Final = ("code", "valid_from", "valid_to", "block", "name_vi", "name_en", "short_name_vi")
 
 
-def write_agencies(clickhouse: ClickHouse, rows: Iterable[AgencyRow]) -> None:
+def write_agencies(clickhouse: ClickHouse, agencies: Iterable[Agency]) -> None:
     """Store the registry. Idempotent."""
-    listed = list(rows)
-    table = pa.table({name: [getattr(row, name) for row in listed] for name in AgencyRow.__slots__})
+    rows = list(agencies)
+    columns = {name: [getattr(agency, name) for agency in rows] for name in _COLUMNS}
+    table = pa.table(columns | {"successor_code": [agency.successor_code or "" for agency in rows]})
     clickhouse.insert("write_agencies", AGENCIES, table.column_names, arrow_stream(table), "ArrowStream")

@@ -16,10 +16,11 @@ import time
 import pytest
 
 from deploy.native.ports import free_port
+from domain.agencies import Agency
 from sinks.clickhouse.client import ClickHouse
 from sinks.clickhouse.migrate import Migration, migrate, packaged_migrations
 from sinks.clickhouse.reader import ClickHouseReader
-from sinks.clickhouse.registry_writer import AgencyRow, write_agencies
+from sinks.clickhouse.registry_writer import write_agencies
 from sinks.clickhouse.store import ClickHouseStore
 from sinks.clickhouse.target import Target
 from sinks.contract.tallies import Days, Span
@@ -97,8 +98,9 @@ def test_two_processes_migrate_at_the_same_time(empty_url):
 
 def test_the_registry_is_written_once(clickhouse):
     """The same registry again changes nothing, a corrected row replaces the old one."""
-    row = AgencyRow("H17", dt.date(2016, 4, 1), None, "province", "Đà Nẵng", "Da Nang", "Đà Nẵng", "")
-    ended = AgencyRow("H47", dt.date(2016, 4, 1), dt.date(2025, 6, 30), "province", "Quảng Nam", "Quang Nam", "Quảng Nam", "H17")
+    start, end = dt.date(2016, 4, 1), dt.date(2025, 6, 30)
+    row = Agency("H17", "Đà Nẵng", "Da Nang", "Đà Nẵng", "province", start, None, None)
+    ended = Agency("H47", "Quảng Nam", "Quang Nam", "Quảng Nam", "province", start, end, "H17")
     for _ in range(2):
         write_agencies(clickhouse, [row, ended])
     time.sleep(0.002)  # written_at has whole milliseconds and decides which row is the newer
