@@ -38,10 +38,10 @@ def civil_day(instant: dt.datetime) -> dt.date:
 
 
 def parse_day(text: str) -> dt.date:
-    """A day in the one form that has one meaning: ISO 8601 also writes weeks, and 2024-W33 would be its Monday alone.
+    """A day written as 2024-08-20. Other forms of ISO 8601 are refused: 2024-W33 names a week but would be read as its Monday.
 
     Raises:
-        ValueError: it is not a day of the calendar, written as 2024-08-20.
+        ValueError: the text has another form, or there is no such day.
     """
     if _DAY.fullmatch(text) is None:
         raise ValueError("a day is written as 2024-08-20")
@@ -49,10 +49,10 @@ def parse_day(text: str) -> dt.date:
 
 
 def parse_instant(text: str) -> dt.datetime:
-    """A day as ``parse_day`` reads it (its midnight), or a time of a day; without an offset in the text it has no zone.
+    """A day in the form of ``parse_day`` (its midnight), or a day with a time. Without an offset the result has no time zone.
 
     Raises:
-        ValueError: it is none of the calendar, written as 2024-08-20, 2024-08-20 08:00 or 2024-08-20T08:00:00+07:00.
+        ValueError: the form is not 2024-08-20, 2024-08-20 08:00 or 2024-08-20T08:00:00+07:00, or there is no such time.
     """
     if _INSTANT.fullmatch(text) is None:
         raise ValueError("a time is written as 2024-08-20T08:00:00+07:00")

@@ -84,7 +84,7 @@ class ClickHouseDeadLetters:
         rows = self._clickhouse.rows(
             "read_dead_letters",
             f"SELECT offset FROM {DEAD_LETTERS} WHERE topic = {{topic:String}} AND partition = {{partition:Int32}} "  # noqa: S608
-            "ORDER BY offset DESC LIMIT 1",  # read in the order of the table: it stops at the first
+            "ORDER BY offset DESC LIMIT 1",  # in the order of the table, so reading stops at the first row
             {"topic": topic, "partition": partition},
         )
         return int(rows[0][0]) if rows else -1
