@@ -1,182 +1,175 @@
-"""Faults of Kafka: killed in the middle of a write, one of three lost, a partition more, the topic made anew."""
+"""Kafka faults: all brokers killed during a write, one of three brokers lost, a partition added, the topic recreated."""
 
 from __future__ import annotations
 
 import random
 import time
-from dataclasses import dataclass, field
-from typing import Final, Literal
+from dataclasses import dataclass
+from typing import Final
 
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import NewPartitions
 
-from bench.chaos.fault import Fault, Needs
+from bench.chaos.environment import PARTITIONS, Environment
+from bench.chaos.fault import THREE_BROKERS, Fault, Needs, RecoveryFrom
 from bench.chaos.segments import Segment, newest_segment, torn_batch
-from bench.chaos.world import PARTITIONS, World
 from deploy.native.processes import wait_until
 from deploy.native.services.kafka import admin_client
 from domain.errors import UnavailableError
 
 _ADMIN_SECONDS: Final = 30.0
-#: A worker notices a new partition or a new topic within its settings' metadata age; this is well above.
+#: A worker notices a new partition or a new topic within the metadata age of its settings; this is well above.
 _NOTICED_SECONDS: Final = 60.0
 _BURST: Final = 1_000
 
 
 @dataclass(frozen=True)
-class TornSegment:
-    """Kill -9 of every broker, as when the power of the room fails; the newest segments end in half a record batch.
+class TornSegment(Fault):
+    """Kill -9 of every broker, as in a power cut; the newest segments end in half a record batch.
 
-    The brokers must cut that off when they start, and nothing else: what they acknowledged is whole before it. The time to
-    recover begins when they are started.
+    At start the brokers must truncate exactly that half batch: every acknowledged message lies before it. The recovery time
+    starts when the brokers are started.
     """
 
     name: str = "torn-segment"
-    needs: Needs = field(default_factory=Needs)
-    recovery_from: Literal["inject"] = "inject"
+    recovery_from: RecoveryFrom = "inject"
 
-    def inject(self, world: World, source: random.Random) -> None:
-        """Kill, tear, start, and look whether the torn bytes are gone."""
-        world.kafka.kill()
+    def inject(self, env: Environment, source: random.Random) -> None:
+        """Kill, tear, start, and check that the torn bytes are gone."""
+        env.kafka.kill()
         torn: list[tuple[Segment, bytes]] = []
-        for node in world.nodes:
-            for folder in sorted(node.topic_folders.glob(f"{world.topic}-*")):
-                if not folder.name.removeprefix(f"{world.topic}-").isdigit():  # of a topic being deleted
+        for node in env.nodes:
+            for folder in sorted(node.topic_folders.glob(f"{env.topic}-*")):
+                if not folder.name.removeprefix(f"{env.topic}-").isdigit():  # of a topic that is being deleted
                     continue
                 try:
                     segment = newest_segment(folder)
-                except ValueError:  # nothing was ever written there, or a new segment has just begun
+                except ValueError:  # the partition is empty, or a new segment has just begun
                     continue
                 torn.append((segment, torn_batch(segment)))
                 with segment.path.open("r+b") as log:
-                    log.truncate(segment.size)  # kafka may have been torn by the kill itself; keep every whole batch
+                    log.truncate(segment.size)  # the kill itself may have torn a batch: keep the whole ones only
                     log.seek(segment.size)
                     log.write(torn[-1][1])
         if not torn:
             raise UnavailableError("No segment of the topic was found.")
         time.sleep(source.uniform(0.0, 5.0))
-        world.strike()
-        world.kafka.start()
+        env.mark_injected()
+        env.kafka.start()
         for segment, half in torn:
             with segment.path.open("rb") as log:
                 log.seek(segment.size)
                 if log.read(len(half)) == half:
                     raise UnavailableError(f"The broker kept half a batch at the end of {segment.path}.")
-        world.report(f"{self.name}: {len(torn)} segments were torn and mended")
+        env.report(f"{self.name}: {len(torn)} segments were torn and truncated by the brokers")
 
-    def heal(self, world: World) -> None:
-        """Start what does not run."""
-        start_brokers(world)
+    def heal(self, env: Environment) -> None:
+        """Start the brokers that do not run."""
+        start_brokers(env)
 
 
 @dataclass(frozen=True)
-class LostBroker:
-    """Kill -9 of one broker of three; the tallies must catch up before it comes back."""
+class LostBroker(Fault):
+    """Kill -9 of one broker of three; the tallies must catch up before it is restarted."""
 
     name: str = "one-broker-of-three-lost"
-    needs: Needs = field(default_factory=lambda: Needs(brokers=3))
-    recovery_from: Literal["inject"] = "inject"
+    needs: Needs = THREE_BROKERS
+    recovery_from: RecoveryFrom = "inject"
 
-    def inject(self, world: World, source: random.Random) -> None:
-        """Any of them: it leads partitions, may coordinate the group, and may be the controller."""
-        node = source.choice(world.nodes)
-        world.report(f"{self.name}: {node.process.name} is killed")
-        world.strike()
+    def inject(self, env: Environment, source: random.Random) -> None:
+        """Any broker: it leads partitions, and may be the group coordinator or the controller."""
+        node = source.choice(env.nodes)
+        env.report(f"{self.name}: killing {node.process.name}")
+        env.mark_injected()
         node.kill()
-        time.sleep(world.limits.live_seconds)  # what was read before is live for another moment
-        world.await_live()
-        world.recover()
+        time.sleep(env.limits.live_seconds)  # messages that were read before the kill keep the tallies live until then
+        env.await_live()
+        env.mark_recovered()
 
-    def heal(self, world: World) -> None:
-        """Start it again, and wait until every copy is in sync: the next fault may take another one."""
-        start_brokers(world)
-        admin = admin_client(world.kafka.bootstrap)
+    def heal(self, env: Environment) -> None:
+        """Restart it and wait until every replica is in sync, because the next fault may kill another broker."""
+        start_brokers(env)
+        admin = admin_client(env.kafka.bootstrap)
 
         def in_sync() -> bool:
             try:
-                parts = admin.list_topics(world.topic, timeout=5.0).topics[world.topic].partitions.values()
+                partitions = admin.list_topics(env.topic, timeout=5.0).topics[env.topic].partitions.values()
             except KafkaException:
                 return False
-            return all(len(part.isrs) == len(world.nodes) for part in parts)
+            return all(len(partition.isrs) == len(env.nodes) for partition in partitions)
 
-        wait_until(in_sync, timeout=world.limit(_NOTICED_SECONDS), what="every copy to be in sync")
+        wait_until(in_sync, timeout=env.limit(_NOTICED_SECONDS), what="every replica to be in sync")
 
 
 @dataclass(frozen=True)
-class AddedPartition:
-    """The topic gets one partition more; a worker must read it without a restart. Recovered: its first event is stored."""
+class AddedPartition(Fault):
+    """The topic gets one more partition; a worker must read it without a restart. Recovered: its first event is stored."""
 
     name: str = "added-partition"
-    needs: Needs = field(default_factory=Needs)
-    recovery_from: Literal["inject"] = "inject"
+    recovery_from: RecoveryFrom = "inject"
 
-    def inject(self, world: World, source: random.Random) -> None:  # noqa: ARG002 - nothing is left to chance
-        """Wait until something of the new partition is stored."""
-        admin = admin_client(world.kafka.bootstrap)
-        number = len(admin.list_topics(world.topic, timeout=10.0).topics[world.topic].partitions)
-        world.strike()
-        admin.create_partitions([NewPartitions(world.topic, number + 1)])[world.topic].result(_ADMIN_SECONDS)
+    def inject(self, env: Environment, source: random.Random) -> None:  # noqa: ARG002 - nothing is random here
+        """Wait until an event of the new partition is stored."""
+        admin = admin_client(env.kafka.bootstrap)
+        number = len(admin.list_topics(env.topic, timeout=10.0).topics[env.topic].partitions)
+        env.mark_injected()
+        admin.create_partitions([NewPartitions(env.topic, number + 1)])[env.topic].result(_ADMIN_SECONDS)
         wait_until(
-            lambda: sum(world.probe.numbers(f"SELECT count() FROM {world.database}.dossier_events WHERE partition = {number}")),
-            timeout=world.limit(_NOTICED_SECONDS),
+            lambda: sum(env.probe.numbers(f"SELECT count() FROM {env.database}.dossier_events WHERE partition = {number}")),
+            timeout=env.limit(_NOTICED_SECONDS),
             what=f"an event of the new partition {number} to be stored",
         )
 
-    def heal(self, world: World) -> None:
-        """A partition cannot be taken away."""
-
 
 @dataclass(frozen=True)
-class RecreatedTopic:
-    """The topic is deleted and made again under the same name while a worker reads it: offsets mean other messages now.
+class RecreatedTopic(Fault):
+    """The topic is deleted and recreated under the same name while a worker reads it: its offsets refer to other messages.
 
-    The worker must end and say so. The remedy that it names, another group, is followed.
+    The worker must end and say so. Its message names the remedy, a new group; ``heal`` applies it.
     """
 
     name: str = "recreated-topic"
-    needs: Needs = field(default_factory=Needs)
-    recovery_from: Literal["heal"] = "heal"
 
-    def inject(self, world: World, source: random.Random) -> None:  # noqa: ARG002 - nothing is left to chance
-        """Everything sent so far is counted before, for it is gone from Kafka afterwards."""
-        world.await_exact()
-        world.strike()
-        recreate_topic(world)
-        for worker in world.workers:
-            said = worker.await_end(frozenset({1, 2}), timeout=world.limit(_NOTICED_SECONDS))
+    def inject(self, env: Environment, source: random.Random) -> None:  # noqa: ARG002 - nothing is random here
+        """Wait until every sent event is tallied, because the deletion removes it from Kafka."""
+        env.await_exact()
+        env.mark_injected()
+        recreate_topic(env)
+        for worker in env.workers:
+            said = worker.await_end(frozenset({1, 2}), timeout=env.limit(_NOTICED_SECONDS))
             if "deleted and created again" not in said:
-                raise UnavailableError(f"{worker.name} ended without saying that the topic was made anew: {said!r}.")
-            world.report(f"{self.name}: noticed after {time.monotonic() - world.struck:.1f} s")
+                raise UnavailableError(f"{worker.name} ended without saying that the topic was recreated: {said!r}.")
+            env.report(f"{self.name}: noticed after {time.monotonic() - env.injected_at:.1f} s")
 
-    def heal(self, world: World) -> None:
-        """Another group begins at the beginning, and gets something to read."""
-        tallied = world.tallied()
-        world.regroup()
-        world.traffic.resume()
-        world.traffic.burst(_BURST)
+    def heal(self, env: Environment) -> None:
+        """Read the new topic with a new group and send a burst."""
+        tallied = env.tallied()
+        env.change_group()
+        env.traffic.resume()
+        env.traffic.burst(_BURST)
         wait_until(
-            lambda: world.tallied() >= tallied + _BURST // 2,
-            timeout=world.limit(_NOTICED_SECONDS),
+            lambda: env.tallied() >= tallied + _BURST // 2,
+            timeout=env.limit(_NOTICED_SECONDS),
             what="new events to be tallied",
         )
 
 
-def recreate_topic(world: World) -> None:
-    """Delete the topic and make it again as soon as the brokers let us; the traffic must be paused."""
-    admin = admin_client(world.kafka.bootstrap)
-    admin.delete_topics([world.topic])[world.topic].result(_ADMIN_SECONDS)
+def recreate_topic(env: Environment) -> None:
+    """Delete the topic and create it again as soon as the brokers allow it; the traffic must be paused."""
+    admin = admin_client(env.kafka.bootstrap)
+    admin.delete_topics([env.topic])[env.topic].result(_ADMIN_SECONDS)
 
     def gone() -> bool:
-        return world.topic not in admin.list_topics(timeout=5.0).topics
+        return env.topic not in admin.list_topics(timeout=5.0).topics
 
     wait_until(gone, timeout=_ADMIN_SECONDS, what="the topic to be deleted")
-    world.kafka.create_topic(world.topic, partitions=PARTITIONS)
+    env.kafka.create_topic(env.topic, partitions=PARTITIONS)
 
 
-def start_brokers(world: World) -> None:
+def start_brokers(env: Environment) -> None:
     """Start every Kafka node that does not run and wait until all of them answer."""
-    if not all(node.process.running for node in world.nodes):
-        world.kafka.start()
+    if not all(node.process.running for node in env.nodes):
+        env.kafka.start()
 
 
 FAULTS: tuple[Fault, ...] = (TornSegment(), LostBroker(), AddedPartition(), RecreatedTopic())

@@ -1,78 +1,78 @@
-"""What a fault is, which there are, and how one is put into a world: inject, heal, catch up, compare every number."""
+"""Faults: the base class, the registry of all faults, and one exercise (inject, heal, catch up, compare every number)."""
 
 from __future__ import annotations
 
 import importlib
 import pkgutil
 import random
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Final, Literal
 
 import bench.chaos
-from bench.chaos.verdict import Verdict
-from bench.chaos.world import World
+from bench.chaos.comparison import Comparison
+from bench.chaos.environment import Environment
 from domain.errors import ConfigurationError
+
+RecoveryFrom = Literal["inject", "heal"]
 
 
 @dataclass(frozen=True, slots=True)
 class Needs:
-    """The world that a fault needs: exactly so many workers, at least so many brokers."""
+    """The environment that a fault needs: exactly this many workers, at least this many brokers."""
 
     workers: int = 1
     brokers: int = 1
 
 
-class Fault(Protocol):
-    """One thing that goes wrong. An object keeps nothing between two injections."""
+ONE_WORKER: Final = Needs()
+TWO_WORKERS: Final = Needs(workers=2)
+THREE_BROKERS: Final = Needs(brokers=3)
 
-    @property
-    def name(self) -> str:
-        """Short, of the form a-b-c: chosen with --faults."""
-        ...
 
-    @property
-    def needs(self) -> Needs:
-        """The world it needs."""
-        ...
+@dataclass(frozen=True)
+class Fault(ABC):
+    """One thing that goes wrong. An object keeps no state between two injections.
 
-    @property
-    def recovery_from(self) -> Literal["inject", "heal"]:
-        """From when the time to recover counts.
+    ``name``: of the form a-b-c, chosen with --faults. ``needs``: the environment it needs.
 
-        inject: the fault strikes (``World.strike``, else ``inject`` begins); heal: ``heal`` begins. Until when: the tallies have
-        caught up with the traffic after ``heal``, or the fault said ``World.recover`` because the world recovered before.
-        """
-        ...
+    ``recovery_from``: where the recovery time starts. inject: at ``Environment.mark_injected``, else at the start of ``inject``;
+    heal: at the start of ``heal``. It ends when the tallies have caught up with the traffic after ``heal``, or earlier, at
+    ``Environment.mark_recovered``.
+    """
 
-    def inject(self, world: World, source: random.Random) -> None:
-        """Let it happen while the traffic flows; raises UnavailableError when it cannot be brought about."""
-        ...
+    name: str
+    needs: Needs = ONE_WORKER
+    recovery_from: RecoveryFrom = "heal"
 
-    def heal(self, world: World) -> None:
-        """Undo what does not pass by itself: start again what was killed, open what was shut."""
-        ...
+    @abstractmethod
+    def inject(self, env: Environment, source: random.Random) -> None:
+        """Cause the fault while the traffic flows; raises UnavailableError when that is not possible."""
+
+    def heal(self, env: Environment) -> None:  # noqa: B027 - most faults leave nothing to undo
+        """Undo what does not end by itself: restart what was killed, reopen what was closed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What one injection came to. ``recovery_seconds``: until the tallies had caught up with the flowing traffic."""
+    """The result of one injection. ``recovery_seconds``: until the tallies had caught up with the traffic."""
 
     fault: str
     recovery_seconds: float
-    verdict: Verdict
+    comparison: Comparison
     unexpected_ends: tuple[str, ...]
 
     @property
     def passed(self) -> bool:
-        """Whether every number is exact and every worker ended as it was meant to."""
-        return self.verdict.exact and not self.unexpected_ends
+        """Whether every number is exact and no worker ended unexpectedly."""
+        return self.comparison.exact and not self.unexpected_ends
 
 
 def all_faults() -> dict[str, Fault]:
-    """Every fault by its name: what the modules of this folder whose names end in ``_faults`` hold in ``FAULTS``.
+    """Every fault by its name, from ``FAULTS`` of each module of this folder whose name ends in ``_faults``.
 
     Raises:
-        ConfigurationError: two have the same name.
+        ConfigurationError: two faults have the same name.
     """
     found: dict[str, Fault] = {}
     for module in pkgutil.iter_modules(bench.chaos.__path__):
@@ -84,32 +84,32 @@ def all_faults() -> dict[str, Fault]:
     return found
 
 
-def exercise(world: World, fault: Fault, source: random.Random, *, timeout: float = 180.0) -> Outcome:
-    """Put one fault into a healthy world and wait until it is healthy again.
+def exercise(env: Environment, fault: Fault, source: random.Random, *, timeout: float = 180.0) -> Outcome:
+    """Inject one fault into a healthy environment and wait until it is healthy again.
 
-    The traffic flows from before the fault until the tallies have caught up; then it pauses, and every number is compared.
+    The traffic flows from before the fault until the tallies have caught up. Then it pauses and every number is compared.
 
     Raises:
-        UnavailableError: the fault could not be brought about, or the world did not recover within ``timeout`` seconds.
+        UnavailableError: the fault could not be caused, or the environment did not recover within ``timeout`` seconds.
     """
-    world.set_workers(fault.needs.workers)
-    world.traffic.resume()
-    world.await_live(timeout=timeout)
-    before = set(world.check())
-    world.report(f"{fault.name}: it happens")
-    world.strike()
+    env.set_workers(fault.needs.workers)
+    env.traffic.resume()
+    env.await_live(timeout=timeout)
+    before = set(env.check())
+    env.report(f"{fault.name}: injecting")
+    env.mark_injected()
     try:
-        fault.inject(world, source)
+        fault.inject(env, source)
     finally:
         if fault.recovery_from == "heal":
-            world.strike()
-        fault.heal(world)
-    world.report(f"{fault.name}: catching up")
-    world.await_live(timeout=timeout)
-    if world.recovered is None:
-        world.recover()
-    assert world.recovered is not None
-    recovered = world.recovered - world.struck
-    world.report(f"{fault.name}: comparing")
-    world.await_exact(timeout=timeout)
-    return Outcome(fault.name, recovered, world.verdict(), tuple(sorted(set(world.check()) - before)))
+            env.mark_injected()
+        fault.heal(env)
+    env.report(f"{fault.name}: catching up")
+    env.await_live(timeout=timeout)
+    if env.recovered_at is None:
+        env.mark_recovered()
+    assert env.recovered_at is not None
+    recovery_seconds = env.recovered_at - env.injected_at
+    env.report(f"{fault.name}: comparing")
+    env.await_exact(timeout=timeout)
+    return Outcome(fault.name, recovery_seconds, env.compare(), tuple(sorted(set(env.check()) - before)))

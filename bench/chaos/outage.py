@@ -1,4 +1,4 @@
-"""What must hold while the storage is away: nothing is acknowledged, memory is bounded, workers stay and say since when."""
+"""What must hold while the storage is unavailable: nothing is acknowledged, memory is bounded, workers stay and report it."""
 
 from __future__ import annotations
 
@@ -10,26 +10,28 @@ from typing import Final
 import httpx
 import psutil
 
+from bench.chaos.environment import Environment
 from bench.chaos.workers import Worker
-from bench.chaos.world import World
 from deploy.native.processes import wait_until
 from domain.errors import UnavailableError
 from pipeline.settings import ClickHouseSettings, IngestSettings, KafkaSettings
 
-#: What was acknowledged before the storage went is committed this soon (seconds): Faust commits every half second.
+#: Offsets acknowledged before the outage are committed within this time (seconds): Faust commits every half second.
 SETTLE_SECONDS: Final = 2.0
-#: A worker says that its storage is away this long after a call has failed (seconds).
-SAY_SECONDS: Final = 15.0
-#: Resident memory of a worker may grow by this much above what it may hold unstored (bytes): batches being decoded and sent.
+#: A worker reports that its storage is unavailable within this time after a call has failed (seconds).
+REPORT_SECONDS: Final = 15.0
+#: Resident memory of a worker may grow by this much above its limit for unstored messages (bytes): batches in progress.
 SLACK_BYTES: Final = 400 << 20
+#: Until workers have committed, retried or ended (seconds).
+_WAIT_SECONDS: Final = 60.0
 
 
 @dataclass(frozen=True, slots=True)
-class Observed:
-    """What was seen while the storage was away.
+class Observation:
+    """What was observed during an outage.
 
-    ``committed``: messages, the same from soon after the strike to the end. ``behind``: messages that waited in Kafka at the end.
-    ``unstored``: most messages that a worker held. ``grown_bytes``: by how much the largest worker grew. ``said``: by /readyz.
+    ``committed``: messages, constant from soon after the start to the end. ``behind``: messages waiting in Kafka at the end.
+    ``unstored``: most messages that a worker held. ``grown_bytes``: growth of the largest worker. ``reason``: of /readyz.
     """
 
     seconds: float
@@ -37,62 +39,110 @@ class Observed:
     behind: int
     unstored: int
     grown_bytes: int
-    said: str
+    reason: str
 
 
-def endure(world: World, seconds: float, *, settle: float = SETTLE_SECONDS, says: bool = True) -> Observed:
-    """Watch the workers for so long while their storage stores nothing.
+def run_for(env: Environment, seconds: float, *, settle: float = SETTLE_SECONDS, reported: bool = True) -> Observation:
+    """Observe the workers for some seconds while their storage stores nothing.
 
     Args:
-        world: ``World.strike`` has noted when the storage went.
-        seconds: from the strike to the end.
-        settle: from the strike until nothing more may be acknowledged; longer than usual when recounts still work.
-        says: whether /readyz must say it; a call that hangs is not known to have failed before its time is over.
+        env: ``Environment.mark_injected`` has noted the start of the outage.
+        seconds: from the start of the outage to the end.
+        settle: from the start until offsets must no longer change; longer than usual when recounts still work.
+        reported: whether /readyz must report it; a call that hangs has not failed before its timeout.
 
     Raises:
         UnavailableError: something did not hold.
     """
-    resident = {worker.name: memory(worker) for worker in world.workers}
-    time.sleep(max(0.0, world.struck + settle - time.monotonic()))
-    committed, deadline = world.offsets.committed(), world.struck + seconds
+    resident = {worker.name: memory(worker) for worker in env.workers}
+    time.sleep(max(0.0, env.injected_at + settle - time.monotonic()))
+    committed, deadline = env.offsets.committed(), env.injected_at + seconds
     unstored = grown = 0
     while True:
-        for worker in world.workers:
+        for worker in env.workers:
             worker.process.check()
             grown = max(grown, memory(worker) - resident[worker.name])
             unstored = max(unstored, int(metric(worker, "portalpulse_worker_unstored_events")))
         if time.monotonic() >= deadline:
             break
         time.sleep(0.2)
-    said = ""
-    for worker in world.workers if says else ():
-        what = f"{worker.name} to say that its storage is away"
-        said = wait_until(lambda worker=worker: away(worker), timeout=world.limit(SAY_SECONDS), what=what)  # type: ignore[misc]
-        _must(healthy(worker), f"{worker.name} calls itself unhealthy while it waits; it would be restarted for nothing.")
-    now = world.offsets.committed()
-    _must(now == committed, f"Offsets were committed while nothing could be stored: {committed} became {now}.")
-    _must(
-        all(metric(worker, "portalpulse_worker_assigned_partitions") > 0 for worker in world.workers),
+    reason = ""
+    for worker in env.workers if reported else ():
+        what = f"{worker.name} to report that its storage is unavailable"
+        reason = wait_until(
+            lambda worker=worker: storage_problem(worker),  # type: ignore[misc]
+            timeout=env.limit(REPORT_SECONDS),
+            what=what,
+        )
+        _require(worker.healthy(), f"{worker.name} reports itself unhealthy while it waits: a restart would not help.")
+    now = env.offsets.committed()
+    _require(now == committed, f"Offsets were committed while nothing could be stored: {committed} became {now}.")
+    _require(
+        all(metric(worker, "portalpulse_worker_assigned_partitions") > 0 for worker in env.workers),
         "A worker lost its partitions while it waited for its storage.",
     )
-    settings = world.settings()
+    settings = env.settings()
     limit = int(settings.get("PORTALPULSE_INGEST__MAX_UNSTORED_BYTES", IngestSettings().max_unstored_bytes))
-    _must(grown <= limit + SLACK_BYTES, f"A worker grew by {grown >> 20} MiB, it may hold {limit >> 20} MiB.")
-    behind = sum(end - now.get(number, 0) for number, end in world.offsets.ends().items())
-    return Observed(time.monotonic() - world.struck, sum(now.values()), behind, unstored, grown, said)
+    _require(grown <= limit + SLACK_BYTES, f"A worker grew by {grown >> 20} MiB, its limit is {limit >> 20} MiB.")
+    behind = sum(end - now.get(number, 0) for number, end in env.offsets.ends().items())
+    return Observation(time.monotonic() - env.injected_at, sum(now.values()), behind, unstored, grown, reason)
 
 
-def timeout_of(world: World) -> float:
-    """How long a worker of this world waits for an answer of its storage (seconds)."""
-    return float(world.settings().get("PORTALPULSE_CLICKHOUSE__TIMEOUT_SECONDS", ClickHouseSettings().timeout_seconds))
+def report_outage(env: Environment, name: str, observed: Observation) -> None:
+    """Report what was observed."""
+    grown = observed.grown_bytes / 2**20
+    env.report(
+        f"{name}: unavailable for {observed.seconds:.1f} s, committed {observed.committed:,} throughout,"
+        f" {observed.behind:,} behind, held {observed.unstored:,} unstored, grew by {grown:.0f} MiB;"
+        f" reason: {observed.reason or '-'}"
+    )
 
 
-def most_unstored(world: World, *, message_bytes: int) -> int:
+def await_commit(env: Environment) -> None:
+    """Wait until some offset is committed; before that, an unchanged offset proves nothing."""
+    wait_until(lambda: sum(env.offsets.committed().values()), timeout=env.limit(_WAIT_SECONDS), what="a committed offset")
+
+
+def await_retries(env: Environment, operation: str) -> None:
+    """Wait until every worker has retried this operation twice more."""
+
+    def retries(worker: Worker) -> float:
+        return metric(worker, "portalpulse_worker_store_seconds_count", operation=operation, outcome="retryable")
+
+    for worker, before in [(worker, retries(worker)) for worker in env.workers]:
+        wait_until(
+            lambda worker=worker, before=before: retries(worker) >= before + 2,  # type: ignore[misc]
+            timeout=env.limit(_WAIT_SECONDS),
+            what=f"{worker.name} to retry {operation}",
+        )
+
+
+def await_worker_ends(env: Environment, text: str, *, status: int = 1) -> None:
+    """Wait until every worker ends by itself, with this status and a message that contains ``text``."""
+    for worker in env.workers:
+        said = worker.await_end(frozenset({status}), timeout=env.limit(_WAIT_SECONDS) + timeout_of(env))
+        if text not in said:
+            raise UnavailableError(f"{worker.name} ended without saying {text}: {said!r}.")
+        env.report(said)
+
+
+def start_server(env: Environment) -> None:
+    """Start ClickHouse unless it runs."""
+    if not env.server.process.running:
+        env.server.start()
+
+
+def timeout_of(env: Environment) -> float:
+    """How long a worker waits for an answer of its storage (seconds)."""
+    return float(env.settings().get("PORTALPULSE_CLICKHOUSE__TIMEOUT_SECONDS", ClickHouseSettings().timeout_seconds))
+
+
+def most_unstored(env: Environment, *, message_bytes: int) -> int:
     """Messages that a worker may hold: fetching pauses above the limit, and one fetch of each partition may exceed it."""
-    settings = world.settings()
+    settings = env.settings()
     limit = int(settings.get("PORTALPULSE_INGEST__MAX_UNSTORED_ROWS", IngestSettings().max_unstored_rows))
     fetch = int(settings.get("PORTALPULSE_KAFKA__FETCH_BYTES", KafkaSettings().fetch_bytes))
-    return limit + len(world.offsets.ends()) * fetch // message_bytes
+    return limit + len(env.offsets.ends()) * fetch // message_bytes
 
 
 def memory(worker: Worker) -> int:
@@ -103,10 +153,10 @@ def memory(worker: Worker) -> int:
 
 
 def metric(worker: Worker, name: str, **labels: str) -> float:
-    """A number that a worker publishes, summed over the labels not given.
+    """A metric of a worker, summed over the labels that are not given.
 
     Raises:
-        UnavailableError: it publishes nothing of that name.
+        UnavailableError: it has no metric of that name.
     """
     text = httpx.get(f"{worker.url}/metrics", timeout=10, trust_env=False).text
     found = [
@@ -119,17 +169,12 @@ def metric(worker: Worker, name: str, **labels: str) -> float:
     return sum(found)
 
 
-def away(worker: Worker) -> str:
-    """What /readyz says when it says that the storage is away; else nothing."""
-    said = worker.ready()[1]
-    return said if "storage unreachable since" in said else ""
+def storage_problem(worker: Worker) -> str:
+    """The reason of /readyz when it names the storage and since when it is unavailable; else an empty text."""
+    reason = worker.readiness()[1]
+    return reason if re.search(r"\bstorage\b.* since \d", reason) else ""
 
 
-def healthy(worker: Worker) -> bool:
-    """Whether /healthz says yes."""
-    return httpx.get(f"{worker.url}/healthz", timeout=10, trust_env=False).status_code == httpx.codes.OK
-
-
-def _must(holds: object, otherwise: str) -> None:
-    if not holds:
-        raise UnavailableError(otherwise)
+def _require(condition: object, problem: str) -> None:
+    if not condition:
+        raise UnavailableError(problem)

@@ -17,9 +17,9 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from bench.chaos.environment import Environment
 from bench.chaos.fault import Fault, Outcome, all_faults, exercise
 from bench.chaos.schedule import Step, steps
-from bench.chaos.world import World
 from bench.measure import machine
 from domain.errors import ConfigurationError, UnavailableError
 
@@ -66,7 +66,7 @@ class Run:
                     "fault": outcome.fault,
                     "passed": outcome.passed,
                     "recovery_seconds": round(outcome.recovery_seconds, 2),
-                    **outcome.verdict.as_dict(),
+                    **outcome.comparison.as_dict(),
                 }
                 for outcome in self.outcomes
             ],
@@ -108,18 +108,18 @@ def register(app: typer.Typer) -> None:
                     console.print(f"{elapsed:6.1f} s  {words}")
 
             try:
-                world = World(
+                env = Environment(
                     brokers=max(f.needs.brokers for f in chosen.values()), rate=rate, seed=seed, keep_logs=logs, report=report
                 )
-                with world:
-                    run.limits = str(world.limits)
+                with env:
+                    run.limits = str(env.limits)
                     try:
-                        carry_out(world, chosen, steps(tuple(chosen), seed), run, until=began + minutes * 60, console=console)
+                        carry_out(env, chosen, steps(tuple(chosen), seed), run, until=began + minutes * 60, console=console)
                     finally:
                         report("stopping")
                         with suppress(UnavailableError):
-                            world.set_workers(0)
-                        run.unexpected_ends = world.check()
+                            env.set_workers(0)
+                        run.unexpected_ends = env.check()
             except KeyboardInterrupt:
                 run.interrupted = True
         console.print(table(run.outcomes))
@@ -146,21 +146,21 @@ def choose(names: str) -> dict[str, Fault]:
 
 
 def carry_out(
-    world: World, faults: dict[str, Fault], schedule: Iterator[Step], run: Run, *, until: float, console: Console
+    env: Environment, faults: dict[str, Fault], schedule: Iterator[Step], run: Run, *, until: float, console: Console
 ) -> None:
     """Step after step until the time is over (monotonic seconds) or the world does not recover; fills ``run``."""
     for step in schedule:
         if time.monotonic() >= until:
             return
-        world.report(f"{step.fault}: {step.pause:.1f} s of undisturbed traffic before it")
+        env.report(f"{step.fault}: {step.pause:.1f} s of undisturbed traffic before it")
         time.sleep(step.pause)
         try:
-            outcome = exercise(world, faults[step.fault], random.Random(step.seed))
+            outcome = exercise(env, faults[step.fault], random.Random(step.seed))
         except UnavailableError as error:
             run.broken = (step.fault, str(error))
             return
         run.outcomes.append(outcome)
-        found = outcome.verdict
+        found = outcome.comparison
         console.print(
             f"{'[green]exact[/]' if outcome.passed else '[red]wrong[/]'} {step.fault}: {found.messages:,} messages,"
             f" {found.tallied_minutes:,} tallied, lost {found.lost}, double {found.double},"
@@ -186,7 +186,7 @@ def table(outcomes: Sequence[Outcome]) -> Table:
         shown.add_column(heading, justify="left" if heading == "fault" else "right", no_wrap=True)
     for name in sorted({outcome.fault for outcome in outcomes}):
         mine = [outcome for outcome in outcomes if outcome.fault == name]
-        last = mine[-1].verdict
+        last = mine[-1].comparison
         seconds = [outcome.recovery_seconds for outcome in mine]
         tallied = sorted({last.tallied_minutes, last.tallied_days, last.tallied_procedures})
         shown.add_row(
@@ -196,8 +196,8 @@ def table(outcomes: Sequence[Outcome]) -> Table:
             f"{last.raw:,}",
             f"{last.distinct:,}",
             " / ".join(f"{events:,}" for events in tallied),
-            str(max(outcome.verdict.lost for outcome in mine)),
-            str(max(outcome.verdict.double for outcome in mine)),
+            str(max(outcome.comparison.lost for outcome in mine)),
+            str(max(outcome.comparison.double for outcome in mine)),
             f"{statistics.median(seconds):.1f}",
             f"{max(seconds):.1f}",
         )
@@ -209,7 +209,7 @@ def conclusion(run: Run, faults: dict[str, Fault]) -> Iterator[str]:
     if run.broken:
         yield f"[red]The world did not recover from {run.broken[0]}:[/] {run.broken[1]}"
     for outcome in run.outcomes:
-        if wrong := {tier: agencies for tier, agencies in outcome.verdict.wrong.items() if agencies}:
+        if wrong := {tier: agencies for tier, agencies in outcome.comparison.wrong.items() if agencies}:
             yield f"[red]{outcome.fault}: not exact:[/] {wrong}"
     for end in run.unexpected_ends:
         yield f"[red]{end}[/]"

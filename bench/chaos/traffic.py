@@ -193,7 +193,7 @@ class Traffic:
         index = bisect_right(history, tallied, key=lambda noted: noted[1]) - 1
         return time.monotonic() - history[max(index, 0)][0]
 
-    def made_before(self, moment: float) -> int:
+    def created_before(self, moment: float) -> int:
         """Events made until ``moment`` (of the monotonic clock), rounded up to the next turn; Kafka may not have taken them."""
         history = list(self._history)
         return history[min(bisect_right(history, (moment, 1 << 62)), len(history) - 1)][1]

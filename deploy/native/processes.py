@@ -16,6 +16,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
 
+import httpx
+
 from domain.errors import UnavailableError
 
 T = TypeVar("T")
@@ -224,3 +226,20 @@ def wait_until(condition: Callable[[], T | None], *, timeout: float, what: str, 
                 remedy=f"Look into {logs}." if logs else "Try again when the machine is less busy.",
             )
         time.sleep(POLL_SECONDS)
+
+
+def await_http(url: str, *, timeout: float, child: ChildProcess) -> None:
+    """Wait until ``url`` of ``child`` answers 200.
+
+    Raises:
+        UnavailableError: the child ended or did not answer so in time.
+    """
+
+    def answers() -> bool:
+        try:
+            return client.get(url).status_code == httpx.codes.OK
+        except httpx.HTTPError:
+            return False
+
+    with httpx.Client(timeout=5.0, trust_env=False) as client:
+        wait_until(answers, timeout=timeout, what=f"{child.name} to be ready at {url}", children=[child])

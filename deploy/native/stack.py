@@ -20,7 +20,6 @@ from dashboards.rules.generate import RuleTiming, write_rules
 from deploy.native.environment import child_environment, ignored_settings
 from deploy.native.folder import DataFolder
 from deploy.native.open_files import allow_open_files
-from deploy.native.ports import LOOPBACK, free_port
 from deploy.native.processes import ChildProcess, stop_all
 from deploy.native.service import Broker
 from deploy.native.services.alertmanager import AlertmanagerServer
@@ -294,7 +293,6 @@ class LocalStack:
 
     def _worker(self, command: str, *arguments: str, clickhouse: str) -> PortalPulseProcess:
         options = self._options
-        port = free_port()
         ours = {
             "DATA_DIR": str(self._folder.path),
             "CLOCK": options.clock,
@@ -303,11 +301,9 @@ class LocalStack:
             "KAFKA__GROUP": options.group,
             "KAFKA__PARTITIONS": str(options.partitions),
             "CLICKHOUSE__URL": clickhouse,
-            "HTTP__HOST": LOOPBACK,
-            "HTTP__PORT": str(port),
         }
         environment = child_environment(os.environ, ours=ours, inherit=options.inherit)
-        return PortalPulseProcess(command, arguments, address=f"{LOOPBACK}:{port}", environment=environment, log_dir=self._logs)
+        return PortalPulseProcess(command, arguments, environment=environment, log_dir=self._logs)
 
     @staticmethod
     def _started(part: T | None) -> T:

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from bench.chaos.gate import Gate
+from bench.chaos.tcp_proxy import TcpProxy
 from sinks.clickhouse.client import ClickHouse
 from sinks.clickhouse.target import Target
 from sinks.errors import Fatal, Retryable
@@ -29,14 +29,14 @@ CALLS = {
 
 @pytest.fixture
 def gated(clickhouse_server, empty_url):
-    """A client that connects through a gate, and the gate."""
-    with Gate(clickhouse_server.http_port) as gate:
-        target = Target.parse(empty_url.replace(str(clickhouse_server.http_port), str(gate.port)), timeout=5)
+    """A client that connects through a proxy, and the proxy."""
+    with TcpProxy(clickhouse_server.http_port) as proxy:
+        target = Target.parse(empty_url.replace(str(clickhouse_server.http_port), str(proxy.port)), timeout=5)
         clickhouse = ClickHouse(target)
         clickhouse.create_database()
         clickhouse.command("test", "CREATE TABLE IF NOT EXISTS cut (a UInt64) ENGINE = MergeTree ORDER BY a")
-        yield clickhouse, gate
-        gate.open()
+        yield clickhouse, proxy
+        proxy.open()
         clickhouse.command("test", f"DROP DATABASE {target.database}")
         clickhouse.close()
 
@@ -44,31 +44,31 @@ def gated(clickhouse_server, empty_url):
 @pytest.mark.parametrize("call", CALLS)
 def test_an_answer_cut_anywhere_is_an_error_or_whole(gated, call):
     """An answer that is cut after any number of bytes, in headers or body, is Retryable; only a complete one is accepted."""
-    clickhouse, gate = gated
+    clickhouse, proxy = gated
     whole = CALLS[call](clickhouse)
     for cut in range(1, 10_000, STRIDE):
-        gate.half_response(cut)
-        cuts = gate.counts["half_response"]
+        proxy.half_response(cut)
+        cuts = proxy.counts["half_response"]
         try:
             found = CALLS[call](clickhouse)
         except Retryable:
-            assert gate.counts["half_response"] > cuts
+            assert proxy.counts["half_response"] > cuts
         else:
             assert found == whole, f"cut after {cut} bytes"
-            if gate.counts["half_response"] == cuts:
+            if proxy.counts["half_response"] == cuts:
                 break  # it was shorter than the cut
     assert cut > 500  # the headers alone are longer
 
 
 def test_a_request_cut_in_the_middle_stores_all_or_nothing(gated):
     """An insert whose body is cut is Retryable, and none of its rows is stored."""
-    clickhouse, gate = gated
+    clickhouse, proxy = gated
     body = b"".join(b"%d\n" % number for number in range(100_000))
     for cut in (50, 1_000, len(body) // 2, len(body)):
-        gate.half_request(cut)
+        proxy.half_request(cut)
         with pytest.raises(Retryable):
             clickhouse.insert("test", "cut", ["a"], iter([body[:300_000], body[300_000:]]), "TSV")
-    gate.open()
+    proxy.open()
     assert clickhouse.rows("test", "SELECT count() FROM cut")[0][0] == 0
 
 

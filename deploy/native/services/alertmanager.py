@@ -8,10 +8,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from deploy.native.ports import LOOPBACK, free_port
-from deploy.native.processes import ChildProcess
+from deploy.native.processes import ChildProcess, await_http
 from deploy.native.programs import alertmanager_binary
 from deploy.native.service import Service
-from deploy.native.services.prometheus import await_http
 
 
 class AlertmanagerServer(Service):

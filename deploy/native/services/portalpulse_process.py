@@ -1,4 +1,4 @@
-"""A process of portalpulse itself (worker or exporter) as a part of the local stack."""
+"""A process of portalpulse itself (worker or exporter), as a service of the local stack, of the bench and of tests."""
 
 from __future__ import annotations
 
@@ -6,28 +6,46 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from deploy.native.processes import ChildProcess
+import httpx
+
+from deploy.native.ports import LOOPBACK, free_port
+from deploy.native.processes import ChildProcess, await_http
 from deploy.native.programs import PROJECT
 from deploy.native.service import Service
-from deploy.native.services.prometheus import await_http
 
 
 class PortalPulseProcess(Service):
-    """``portalpulse COMMAND``, ready when /readyz says so: a worker has its partitions and storage then."""
+    """``portalpulse COMMAND`` on a free loopback port. A worker is ready when it has its partitions and its storage."""
 
     start_seconds = 90.0
 
     def __init__(
-        self, command: str, arguments: Sequence[str], *, address: str, environment: Mapping[str, str], log_dir: Path
+        self,
+        command: str,
+        arguments: Sequence[str] = (),
+        *,
+        environment: Mapping[str, str],
+        log_dir: Path,
+        name: str | None = None,
+        directory: Path = PROJECT,
     ) -> None:
-        """Nothing is started yet; ``environment`` tells it to listen at ``address`` (host:port)."""
-        self.address = address
+        """Nothing is started yet.
+
+        Args:
+            command: for example worker.
+            arguments: after the command.
+            environment: all of it; the address that the process listens at is added.
+            log_dir: where its log goes, called after ``name``, else after the command.
+            name: what errors call it; None = "The COMMAND".
+            directory: its working directory.
+        """
+        self.address = f"{LOOPBACK}:{(port := free_port())}"
         self.process = ChildProcess(
-            f"The {command}",
+            name or f"The {command}",
             [sys.executable, "-m", "pipeline.cli", command, *arguments],
-            log=log_dir / f"{command}.log",
-            environment=environment,
-            directory=PROJECT,
+            log=log_dir / f"{name or command}.log",
+            environment={**environment, "PORTALPULSE_HTTP__HOST": LOOPBACK, "PORTALPULSE_HTTP__PORT": str(port)},
+            directory=directory,
         )
 
     @property
@@ -40,9 +58,21 @@ class PortalPulseProcess(Service):
         self.process.start()
 
     def await_ready(self, *, timeout: float | None = None) -> None:
-        """Wait until it takes part.
+        """Wait until /readyz says yes.
 
         Raises:
             UnavailableError: it ended or was not ready in time; with the end of its log.
         """
         await_http(f"{self.url}/readyz", timeout=timeout or self.start_seconds, child=self.process)
+
+    def readiness(self) -> tuple[bool, str]:
+        """Whether /readyz says yes, and its reason when it says no; without an answer no, and an empty reason."""
+        try:
+            answer = httpx.get(f"{self.url}/readyz", timeout=5, trust_env=False)
+        except httpx.HTTPError:
+            return False, ""
+        return answer.status_code == httpx.codes.OK, str(answer.json()["reason"])
+
+    def healthy(self) -> bool:
+        """Whether /healthz says yes."""
+        return httpx.get(f"{self.url}/healthz", timeout=10, trust_env=False).status_code == httpx.codes.OK

@@ -16,7 +16,7 @@ import httpx
 import yaml
 
 from deploy.native.ports import LOOPBACK, free_port
-from deploy.native.processes import ChildProcess, wait_until
+from deploy.native.processes import ChildProcess, await_http
 from deploy.native.programs import prometheus_binary
 from deploy.native.service import Service
 from domain.errors import UnavailableError
@@ -162,20 +162,3 @@ def rule_names(files: Sequence[Path]) -> Counter[tuple[str, str]]:
         for group in yaml.safe_load(path.read_text(encoding="utf-8"))["groups"]
         for rule in group["rules"]
     )
-
-
-def await_http(url: str, *, timeout: float, child: ChildProcess) -> None:
-    """Wait until ``url`` of ``child`` answers 200.
-
-    Raises:
-        UnavailableError: the child ended or did not answer so in time.
-    """
-
-    def answers() -> bool:
-        try:
-            return client.get(url).status_code == httpx.codes.OK
-        except httpx.HTTPError:
-            return False
-
-    with httpx.Client(timeout=5.0, trust_env=False) as client:
-        wait_until(answers, timeout=timeout, what=f"{child.name} to be ready at {url}", children=[child])

@@ -7,41 +7,41 @@ import random
 
 import pytest
 
+from bench.chaos.environment import Environment
 from bench.chaos.fault import all_faults, exercise
-from bench.chaos.world import World
 
 
-class Worlds:
+class Environments:
     """One world at a time; a test that fails may leave it broken, so the next test gets another."""
 
     def __init__(self, log_dir):
         self._log_dir = log_dir
-        self._world = None
+        self._env = None
 
-    def world(self, *, brokers=1):
+    def env(self, *, brokers=1):
         """A healthy world with at least so many brokers."""
-        if self._world is None or self._world.brokers < brokers:
+        if self._env is None or self._env.brokers < brokers:
             self.close()
-            self._world = World(brokers=brokers, keep_logs=self._log_dir).__enter__()
-        return self._world
+            self._env = Environment(brokers=brokers, keep_logs=self._log_dir).__enter__()
+        return self._env
 
     def close(self):
         """Stop the world there is."""
-        world, self._world = self._world, None
-        if world is not None:
-            world.__exit__()
+        env, self._env = self._env, None
+        if env is not None:
+            env.__exit__()
 
 
 @pytest.fixture(scope="session")
-def worlds(tmp_path_factory):
+def environments(tmp_path_factory):
     """The worlds of this session; the logs of their parts are kept among pytest's temporary folders."""
-    worlds = Worlds(tmp_path_factory.mktemp("worlds"))
-    yield worlds
-    worlds.close()
+    environments = Environments(tmp_path_factory.mktemp("worlds"))
+    yield environments
+    environments.close()
 
 
 @pytest.fixture
-def survives(worlds):
+def survives(environments):
     """``survives(name, seed=..., within=...)`` puts a fault into a world under traffic and returns the outcome.
 
     It must be exact in every number, and recover within so many seconds, or longer on a machine that is slow without faults.
@@ -50,15 +50,15 @@ def survives(worlds):
     def survives(name, *, seed=1, within=math.inf):
         fault = all_faults()[name]
         try:
-            outcome = exercise(worlds.world(brokers=fault.needs.brokers), fault, random.Random(seed))
-            assert outcome.verdict.lost == 0
-            assert outcome.verdict.double == 0
-            assert not any(outcome.verdict.wrong.values()), outcome.verdict.wrong
-            assert outcome.verdict.exact, outcome.verdict
+            outcome = exercise(environments.env(brokers=fault.needs.brokers), fault, random.Random(seed))
+            assert outcome.comparison.lost == 0
+            assert outcome.comparison.double == 0
+            assert not any(outcome.comparison.wrong.values()), outcome.comparison.wrong
+            assert outcome.comparison.exact, outcome.comparison
             assert not outcome.unexpected_ends, outcome.unexpected_ends
-            assert outcome.recovery_seconds < worlds.world().limit(within)
+            assert outcome.recovery_seconds < environments.env().limit(within)
         except BaseException:
-            worlds.close()
+            environments.close()
             raise
         return outcome
 

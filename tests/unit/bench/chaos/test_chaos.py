@@ -7,11 +7,11 @@ import struct
 
 import pytest
 
+from bench.chaos.comparison import Comparison, excess, wrong_agencies
 from bench.chaos.fault import Outcome, all_faults
 from bench.chaos.run import Run, choose
 from bench.chaos.schedule import LONGEST_PAUSE, steps
 from bench.chaos.segments import newest_segment, torn_batch
-from bench.chaos.verdict import Verdict, excess, wrong_agencies
 from domain.errors import ConfigurationError
 
 NAMES = ("a", "b", "c", "d", "e")
@@ -85,10 +85,10 @@ def test_an_empty_segment_is_not_torn(tmp_path):
         newest_segment(tmp_path)
 
 
-def a_verdict(**changes):
+def a_comparison(**changes):
     """An exact verdict with some numbers changed."""
     numbers = {"distinct": 9, "tallied_minutes": 9, "tallied_days": 9, "tallied_procedures": 9, "lost": 0, "double": 0}
-    return Verdict(**{"messages": 10, "expected": 9, "raw": 10, "wrong": {}} | numbers | changes)
+    return Comparison(**{"messages": 10, "expected": 9, "raw": 10, "wrong": {}} | numbers | changes)
 
 
 @pytest.mark.parametrize(
@@ -105,17 +105,17 @@ def a_verdict(**changes):
 )
 def test_one_wrong_number_is_not_exact(change):
     """Every number of the verdict counts."""
-    assert a_verdict().exact
-    assert not a_verdict(**change).exact
+    assert a_comparison().exact
+    assert not a_comparison(**change).exact
 
 
 def test_a_run_fails_for_every_reason_there_is():
     """Status 0 needs at least one fault, exact numbers after each, orderly ends, and a world that recovered."""
-    good = Outcome("zombie", 1.0, a_verdict(), ())
+    good = Outcome("zombie", 1.0, a_comparison(), ())
     assert Run(1, [good]).exit_status == 0
     assert Run(1).exit_status == 1
-    assert Run(1, [good, Outcome("zombie", 1.0, a_verdict(lost=1), ())]).exit_status == 1
-    assert Run(1, [good, Outcome("zombie", 1.0, a_verdict(), ("worker-1 ended by itself.",))]).exit_status == 1
+    assert Run(1, [good, Outcome("zombie", 1.0, a_comparison(lost=1), ())]).exit_status == 1
+    assert Run(1, [good, Outcome("zombie", 1.0, a_comparison(), ("worker-1 ended by itself.",))]).exit_status == 1
     assert Run(1, [good], broken=("zombie", "why")).exit_status == 1
     assert Run(1, [good], unexpected_ends=["worker-1 ended with 1, not 0."]).exit_status == 1
     assert Run(1, [good], interrupted=True).exit_status == 130

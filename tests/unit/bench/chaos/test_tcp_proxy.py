@@ -10,7 +10,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from bench.chaos.gate import Gate
+from bench.chaos.tcp_proxy import TcpProxy
 from deploy.native.ports import LOOPBACK
 
 #: What the server answers to every request, whatever it is.
@@ -56,16 +56,16 @@ def server():
 
 
 @pytest.fixture
-def gate(server):
+def proxy(server):
     """An open gate before the server."""
-    with Gate(server.port) as gate:
-        yield gate
+    with TcpProxy(server.port) as proxy:
+        yield proxy
 
 
 @contextmanager
-def connected(gate, *, timeout=60.0):
+def connected(proxy, *, timeout=60.0):
     """A connection to the gate."""
-    with socket.create_connection((LOOPBACK, gate.port), timeout=timeout) as connection:
+    with socket.create_connection((LOOPBACK, proxy.port), timeout=timeout) as connection:
         yield connection
 
 
@@ -93,116 +93,120 @@ def eventually(condition):
         time.sleep(0.005)
 
 
-def test_open_it_passes_everything_on(gate, server):
+def test_open_it_passes_everything_on(proxy, server):
     """Both directions arrive whole and in order, over one connection and over several."""
     for _ in range(2):
-        with connected(gate) as connection:
+        with connected(proxy) as connection:
             for request in (b"first", b"second"):
                 connection.sendall(request)
                 assert read(connection, len(ANSWER)) == ANSWER
     assert bytes(server.got) == b"firstsecond" * 2
-    assert gate.counts["accepted"] == 2
+    assert proxy.counts["accepted"] == 2
 
 
-def test_refusing_it_resets_and_listens_no_more(gate):
+def test_refusing_it_resets_and_listens_no_more(proxy):
     """A standing connection is reset, a new one refused at once; opened again, it listens on the same port."""
-    with connected(gate) as standing:
+    with connected(proxy) as standing:
         standing.sendall(b"x")
         assert read(standing, len(ANSWER)) == ANSWER
-        gate.refuse()
+        proxy.refuse()
         with pytest.raises(ConnectionResetError):
             standing.recv(1)
-        with pytest.raises(ConnectionRefusedError), connected(gate):
+        with pytest.raises(ConnectionRefusedError), connected(proxy):
             pass
-    gate.open()
-    with connected(gate) as connection:
+    proxy.open()
+    with connected(proxy) as connection:
         connection.sendall(b"x")
         assert read(connection, len(ANSWER)) == ANSWER
 
 
-def test_hanging_it_takes_everything_and_answers_nothing(gate, server):
+def test_hanging_it_takes_everything_and_answers_nothing(proxy, server):
     """Old and new connections stand still without an end; opened again, everything arrives late."""
-    with connected(gate) as standing, connected(gate) as second:
+    with connected(proxy) as standing, connected(proxy) as second:
         for connection in (standing, second):
             connection.sendall(b"a")
             assert read(connection, len(ANSWER)) == ANSWER
-        gate.hang()
+        proxy.hang()
         before = bytes(server.got)
-        with connected(gate) as new:
+        with connected(proxy) as new:
             for connection in (standing, new):
                 connection.settimeout(0.2)
                 connection.sendall(b"b")
                 with pytest.raises(TimeoutError):
                     connection.recv(1)
             assert bytes(server.got) == before
-            gate.open()
+            proxy.open()
             for connection in (standing, new):
                 connection.settimeout(5)
                 assert read(connection, len(ANSWER)) == ANSWER
     assert bytes(server.got) == before + b"bb"
 
 
-def test_what_hung_arrives_though_its_sender_has_gone(gate, server):
+def test_what_hung_arrives_though_its_sender_has_gone(proxy, server):
     """A request whose sender gave up is delivered when the gate opens: the server sees a ghost."""
-    gate.hang()
-    with connected(gate) as connection:
+    proxy.hang()
+    with connected(proxy) as connection:
         connection.sendall(b"ghost")
-    gate.open()
+    proxy.open()
     eventually(lambda: bytes(server.got) == b"ghost")
 
 
-def test_slow_it_keeps_to_its_rate(gate):
+def test_slow_it_keeps_to_its_rate(proxy):
     """So many bytes a second and not more; a switch ends the crawling at once."""
-    gate.slow(200)
-    with connected(gate) as connection:
+    proxy.slow(200)
+    with connected(proxy) as connection:
         connection.sendall(b"x")
         began = time.monotonic()
         assert read(connection, len(ANSWER)) == ANSWER
         assert time.monotonic() - began >= 0.35
-        gate.slow(1)
+        proxy.slow(1)
         connection.sendall(b"x")
         assert read(connection, 1) == ANSWER[:1]
-        gate.open()
+        proxy.open()
         began = time.monotonic()
         assert read(connection, len(ANSWER) - 1) == ANSWER[1:]
         assert time.monotonic() - began < 0.5 * len(ANSWER)
 
 
-def test_half_an_answer(gate, server):
+def test_half_an_answer(proxy, server):
     """The request arrives whole, so much of the answer comes back, then the connection ends, as if that were all."""
-    gate.half_response(37)
-    with connected(gate) as connection:
+    proxy.half_response(37)
+    with connected(proxy) as connection:
         connection.sendall(b"whole request")
         assert read(connection, len(ANSWER)) == ANSWER[:37]
         assert connection.recv(1) == b""
     assert bytes(server.got) == b"whole request"
-    assert gate.counts["half_response"] == 1
+    assert proxy.counts["half_response"] == 1
 
 
-def test_half_a_request(gate, server):
+def test_half_a_request(proxy, server):
     """So much of the request arrives, and its sender gets no answer."""
-    gate.half_request(5)
-    with connected(gate) as connection:
+    proxy.half_request(5)
+    with connected(proxy) as connection:
         connection.sendall(b"whole request")
         assert ended(connection)
     eventually(lambda: server.got)
     assert bytes(server.got) == b"whole"
-    assert gate.counts["half_request"] == 1
+    assert proxy.counts["half_request"] == 1
 
 
-def test_the_count_begins_with_the_switch(gate):
+def test_the_count_begins_with_the_switch(proxy):
     """A connection that stood before the switch is cut after so many further bytes, not at once."""
-    with connected(gate) as connection:
+    with connected(proxy) as connection:
         connection.sendall(b"x")
         assert read(connection, len(ANSWER)) == ANSWER
-        gate.half_response(7)
+        proxy.half_response(7)
         connection.sendall(b"x")
         assert read(connection, len(ANSWER)) == ANSWER[:7]
 
 
 def test_a_server_that_is_killed_resets_its_clients():
     """A connection reset by the server, as by one that was killed, ends at the client, too, who waits for an answer."""
-    with socket.create_server((LOOPBACK, 0)) as listener, Gate(listener.getsockname()[1]) as gate, connected(gate) as client:
+    with (
+        socket.create_server((LOOPBACK, 0)) as listener,
+        TcpProxy(listener.getsockname()[1]) as proxy,
+        connected(proxy) as client,
+    ):
         client.sendall(b"request")
         behind, _ = listener.accept()
         assert behind.recv(7) == b"request"
@@ -211,11 +215,11 @@ def test_a_server_that_is_killed_resets_its_clients():
         assert ended(client)
 
 
-def test_nobody_behind_the_gate(gate, server):
+def test_nobody_behind_the_gate(proxy, server):
     """A connection to a server that is gone ends without an answer."""
     with socket.create_server((LOOPBACK, 0)) as gone:
         port = gone.getsockname()[1]
-    with Gate(port) as lonely:
+    with TcpProxy(port) as lonely:
         try:
             with connected(lonely) as connection:
                 answered = not ended(connection)

@@ -1,4 +1,4 @@
-"""A world to break: Kafka, ClickHouse, workers between them, and traffic whose every event is known."""
+"""The environment of the chaos runs: Kafka, ClickHouse, workers between them, and traffic in which every event is known."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Final, Self
 
-from bench.chaos.gate import Gate
+from bench.chaos.comparison import Comparison, compare
 from bench.chaos.limits import Limits, measure
+from bench.chaos.tcp_proxy import TcpProxy
 from bench.chaos.traffic import Traffic
-from bench.chaos.verdict import Verdict, verdict
 from bench.chaos.workers import Worker
 from bench.folder import temporary_folder
 from bench.measure import Group, Probe
@@ -27,13 +27,13 @@ TOPIC: Final = "dvc.dossier-events.v1"
 PARTITIONS: Final = 4
 DATABASE: Final = "chaos"
 TIERS: Final = ("agency_minute", "agency_day", "agency_day_procedure")
-#: How long one look at the distance between traffic and tallies takes, and how often it is measured meanwhile (seconds).
-_LOOK_SECONDS, _POLL_SECONDS = 3.0, 0.05
+#: How long one measurement of the tallies' delay takes, and how often it samples (seconds).
+_MEASUREMENT_SECONDS, _POLL_SECONDS = 3.0, 0.05
 SESSION_SECONDS: Final = 6
 
 
-class World:
-    """A context manager; starts everything, traffic included, and stops it in good order.
+class Environment:
+    """A context manager; starts everything, traffic included, and stops it in order.
 
     Args:
         brokers: 1, or 3 for a cluster that keeps three copies.
@@ -42,7 +42,7 @@ class World:
         seed: of the traffic.
         settings: further PORTALPULSE_ variables of the workers.
         keep_logs: every process's log is copied there at the end.
-        report: hears of every step, in words.
+        report: called with a text for every step.
     """
 
     def __init__(
@@ -60,8 +60,8 @@ class World:
         self.brokers = brokers
         self.workers: list[Worker] = []
         self.group = "chaos-0"
-        #: When the fault under way struck, and when the world had recovered from it, by the monotonic clock.
-        self.struck, self.recovered = 0.0, None  # type: float, float | None
+        #: When the current fault was injected and when the environment had recovered from it, by the monotonic clock.
+        self.injected_at, self.recovered_at = 0.0, None  # type: float, float | None
         self.limits = Limits()  # measured when everything runs
         self._groups = 0
         self.topic, self.database = TOPIC, DATABASE
@@ -70,7 +70,7 @@ class World:
         self._faults: list[str] = []
         self._started = 0
         self._exit = ExitStack()
-        # Made here, for what follows is named within it; removed by __exit__, and when __enter__ fails.
+        # Created here because the services below need its path; removed by __exit__, and when __enter__ fails.
         self._temporary = ExitStack()
         self.folder = self._temporary.enter_context(temporary_folder("portalpulse-chaos-"))
         logs = self.folder / "logs"
@@ -80,8 +80,8 @@ class World:
             else KafkaCluster(data_dir=self.folder / "kafka", log_dir=logs, nodes=brokers)
         )
         self.server = ClickHouseServer(data_dir=self.folder / "clickhouse", log_dir=logs)
-        #: Between the workers and ClickHouse; what this module asks goes past it.
-        self.gate = Gate(self.server.http_port)
+        #: Between the workers and ClickHouse; the queries of this module bypass it.
+        self.proxy = TcpProxy(self.server.http_port)
         self.probe = Probe(self.server)
 
     def __enter__(self) -> Self:
@@ -94,14 +94,14 @@ class World:
             self.report("starting ClickHouse")
             self._exit.callback(self.server.stop)
             self.server.start()
-            self._exit.enter_context(self.gate)
+            self._exit.enter_context(self.proxy)
             self._exit.callback(self._stop_workers)
             self.traffic = self._exit.enter_context(Traffic(self.kafka.bootstrap, self.topic, rate=self._rate, seed=self._seed))
             self.report("starting workers")
             self.set_workers(self._first_workers)
             self.traffic.resume()
-            self.report("measuring how quick this machine is without faults")
-            self.limits = measure(self._most_behind, rate=self._rate)
+            self.report("measuring how fast this machine is without faults")
+            self.limits = measure(self._longest_delay, rate=self._rate)
             self.report(str(self.limits))
         except BaseException:
             self._exit.close()
@@ -111,7 +111,7 @@ class World:
     def __exit__(self, *_: object) -> None:
         self._exit.close()
 
-    # --- its parts --------------------------------------------------------------------------------------------------------
+    # --- services ---------------------------------------------------------------------------------------------------------
 
     @property
     def nodes(self) -> list[KafkaNode]:
@@ -124,18 +124,18 @@ class World:
         return Group(self.kafka.bootstrap, group=self.group, topic=self.topic)
 
     def settings(self) -> dict[str, str]:
-        """The variables of a worker of this world."""
+        """The PORTALPULSE_ variables of a worker."""
         return {
             "PORTALPULSE_KAFKA__BOOTSTRAP": self.kafka.bootstrap,
             "PORTALPULSE_KAFKA__TOPIC": self.topic,
             "PORTALPULSE_KAFKA__GROUP": self.group,
             "PORTALPULSE_KAFKA__SESSION_TIMEOUT_SECONDS": str(SESSION_SECONDS),
-            "PORTALPULSE_CLICKHOUSE__URL": f"http://default:@{LOOPBACK}:{self.gate.port}/{self.database}",
+            "PORTALPULSE_CLICKHOUSE__URL": f"http://default:@{LOOPBACK}:{self.proxy.port}/{self.database}",
             **self._more_settings,
         }
 
     def set_workers(self, number: int) -> None:
-        """Have exactly so many workers, all of them ready; those too many end in good order."""
+        """Run exactly this many workers, all of them ready; surplus workers are stopped."""
         self.check()
         for worker in self.workers[number:]:
             if worker.running:
@@ -148,20 +148,20 @@ class World:
             self.workers.append(Worker(name, self.settings(), folder=self.folder / "work" / name, log_dir=self.folder / "logs"))
         for worker in self.workers:
             if not worker.running:
-                worker.start()
+                worker.launch()
         for worker in self.workers:
             worker.await_ready()
 
-    def strike(self) -> None:
-        """Note that the fault strikes now: the time to recover begins."""
-        self.struck, self.recovered = time.monotonic(), None
+    def mark_injected(self) -> None:
+        """Note that the fault is injected now: the recovery time starts."""
+        self.injected_at, self.recovered_at = time.monotonic(), None
 
-    def recover(self) -> None:
-        """Note that the world has recovered, although the fault goes on: the time to recover ends."""
-        self.recovered = time.monotonic()
+    def mark_recovered(self) -> None:
+        """Note that the environment has recovered, although the fault continues: the recovery time ends."""
+        self.recovered_at = time.monotonic()
 
     def configure(self, **settings: str | None) -> None:
-        """Go on with new workers that have these variables; None takes one away. The old ones end in good order."""
+        """Replace the workers by new ones that have these variables; None removes a variable."""
         number = len(self.workers)
         self.set_workers(0)
         for name, value in settings.items():
@@ -171,8 +171,8 @@ class World:
                 self._more_settings[name] = value
         self.set_workers(number)
 
-    def regroup(self) -> None:
-        """Go on with workers of a new group, which reads the topic from its beginning; the old ones end in good order."""
+    def change_group(self) -> None:
+        """Replace the workers by workers of a new group, which reads the topic from its beginning."""
         number = len(self.workers)
         self.set_workers(0)
         self._groups += 1
@@ -180,7 +180,7 @@ class World:
         self.set_workers(number)
 
     def check(self) -> list[str]:
-        """Every end of a worker so far that nobody asked for, as sentences."""
+        """Every unexpected end of a worker so far, as sentences."""
         for worker in self.workers:
             worker.check()
         return [*self._faults, *(fault for worker in self.workers for fault in worker.faults)]
@@ -188,7 +188,7 @@ class World:
     # --- numbers ----------------------------------------------------------------------------------------------------------
 
     def number(self, sql: str) -> int:
-        """The single number that a question on this world's database (``{db}``) answers.
+        """The single number that a query on the database (``{db}``) returns.
 
         Raises:
             UnavailableError: ClickHouse does not answer.
@@ -196,35 +196,35 @@ class World:
         return int(self.server.query(sql.format(db=self.database)))
 
     def raw_rows(self) -> int:
-        """Rows stored, repeats included until they are merged; 0 while nothing answers."""
+        """Stored rows, including repeats that are not merged yet; 0 while ClickHouse does not answer."""
         return sum(self.probe.numbers(f"SELECT count() FROM {self.database}.dossier_events"))
 
     def tallied(self) -> int:
-        """Events in the minute tallies; 0 while nothing answers."""
+        """Events in the minute tallies; 0 while ClickHouse does not answer."""
         return sum(self.probe.numbers(f"SELECT sum(events) FROM {self.database}.agency_minute FINAL"))
 
-    def _most_behind(self) -> float:
-        """The farthest that the tallies are behind the traffic within some seconds (seconds)."""
-        end, most = time.monotonic() + _LOOK_SECONDS, 0.0
+    def _longest_delay(self) -> float:
+        """The longest delay of the tallies behind the traffic within some seconds (seconds)."""
+        end, longest = time.monotonic() + _MEASUREMENT_SECONDS, 0.0
         while time.monotonic() < end:
-            most = max(most, self.traffic.behind(self.tallied()))
+            longest = max(longest, self.traffic.behind(self.tallied()))
             time.sleep(_POLL_SECONDS)
-        return most
+        return longest
 
     def limit(self, seconds: float) -> float:
-        """A limit of so many seconds on a quick machine, as it holds on this one."""
+        """A time limit for a fast machine, extended for this one (seconds)."""
         return self.limits.of(seconds)
 
     def live(self) -> bool:
-        """Whether there is traffic, and what was made ``limits.live_seconds`` ago is tallied, whether Kafka took it or not."""
-        wanted = self.traffic.made_before(time.monotonic() - self.limits.live_seconds)
-        return 0 < wanted <= self.tallied()
+        """Whether there is traffic, and everything created ``limits.live_seconds`` ago is tallied, acknowledged or not."""
+        expected = self.traffic.created_before(time.monotonic() - self.limits.live_seconds)
+        return 0 < expected <= self.tallied()
 
     def await_live(self, *, timeout: float = 120.0) -> None:
-        """Wait until the workers have caught up with the traffic, which flows on.
+        """Wait until the workers have caught up with the traffic, which continues.
 
         Raises:
-            UnavailableError: they have not within ``timeout`` seconds, as multiplied by ``limit``.
+            UnavailableError: they have not within ``timeout`` seconds, as extended by ``limit``.
         """
         wait_until(self.live, timeout=self.limit(timeout), what="the tallies to catch up with the traffic")
 
@@ -232,13 +232,13 @@ class World:
         """Pause the traffic and wait until every tier has as many events as were sent; returns the seconds it took.
 
         Raises:
-            UnavailableError: they have not within ``timeout`` seconds, as multiplied by ``limit``, with the numbers; or more is
-                stored than the traffic knows of, at once, for then they never can.
+            UnavailableError: they have not within ``timeout`` seconds, as extended by ``limit``, with the numbers; or, at once,
+                more events are stored than were sent.
         """
         began = time.monotonic()
         self.traffic.pause(timeout=self.limit(timeout))
         expected = self.traffic.distinct
-        asked = ", ".join(
+        counts = ", ".join(
             [
                 f"(SELECT count() FROM {self.database}.dossier_events FINAL)",
                 *(f"(SELECT sum(events) FROM {self.database}.{tier} FINAL)" for tier in TIERS),
@@ -247,7 +247,7 @@ class World:
         found: list[int] = []
 
         def settled() -> bool:
-            found[:] = self.probe.numbers(f"SELECT {asked}")
+            found[:] = self.probe.numbers(f"SELECT {counts}")
             return found == [expected] * 4 or found[:1] > [expected]
 
         try:
@@ -259,22 +259,22 @@ class World:
             ) from error
         if found != [expected] * 4:
             raise UnavailableError(
-                f"{found[0]} events are stored, and the sender knows of only {expected} in Kafka.",
-                remedy="Its books are wrong, or something else sends to the topic: this is no fault of the workers.",
+                f"{found[0]} events are stored, but the sender counted only {expected} in Kafka.",
+                remedy="Check the sender's accounting and other senders to the topic; the workers are not the cause.",
             )
         return time.monotonic() - began
 
-    def verdict(self) -> Verdict:
-        """Every number of the storage against what was sent; pauses the traffic."""
+    def compare(self) -> Comparison:
+        """Compare every number of the storage with what was sent; pauses the traffic."""
         self.traffic.pause(timeout=self.limit(120.0))
-        return verdict(self.traffic, self.server, self.database)
+        return compare(self.traffic, self.server, self.database)
 
     # --- end --------------------------------------------------------------------------------------------------------------
 
     def _stop_workers(self) -> None:
-        self.gate.open()
+        self.proxy.open()
         for worker in self.workers:
-            worker.thaw()
+            worker.resume()
             if worker.running:
                 worker.stop()
 

@@ -36,7 +36,7 @@ class Mode:
     after: int = 0
 
 
-class Gate:
+class TcpProxy:
     """Listens on ``port`` for connections to ``target``; a context manager. Every method may be called from any thread.
 
     A switch holds for the connections that stand already, too. What hangs is not lost: opened again, the gate delivers it late,

@@ -1,4 +1,4 @@
-"""What is in ClickHouse against what was sent: nothing lost, nothing double, every agency exact in every tier."""
+"""Compares ClickHouse with what was sent: nothing lost, nothing double, every agency exact in every tier."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ _NUMBER = "reinterpretAsUInt64(reverse(unhex(substring(toString(event_id), 25, 1
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
-    """Totals, and what is wrong.
+class Comparison:
+    """Totals and differences.
 
     ``messages`` in Kafka (repeats included), ``expected`` distinct events of them, ``raw`` rows before merges, ``distinct``
     events stored, ``tallied`` by tier. ``lost``: expected events that are not stored. ``double``: events above the expected
@@ -47,11 +47,11 @@ class Verdict:
         return asdict(self)
 
 
-def verdict(traffic: Traffic, server: ClickHouseServer, database: str) -> Verdict:
+def compare(traffic: Traffic, server: ClickHouseServer, database: str) -> Comparison:
     """Compare every number; the traffic must be paused.
 
     Raises:
-        UnavailableError: ClickHouse refuses a question.
+        UnavailableError: ClickHouse refuses a query.
     """
     expected = traffic.expected()
 
@@ -85,7 +85,7 @@ def verdict(traffic: Traffic, server: ClickHouseServer, database: str) -> Verdic
     }
     stored = np.array([int(number) for (number,) in rows(f"SELECT {_NUMBER} FROM {{db}}.dossier_events FINAL")], np.int64)
     ((raw,),) = rows("SELECT count() FROM {db}.dossier_events")
-    return Verdict(
+    return Comparison(
         messages=traffic.messages,
         expected=len(expected.agency),
         raw=int(raw),
@@ -105,5 +105,5 @@ def excess(expected: Mapping[Any, int], found: Mapping[Any, int]) -> int:
 
 
 def wrong_agencies(expected: Mapping[Any, int], found: Mapping[Any, int]) -> tuple[str, ...]:
-    """Agencies (first part of every key) of which any key is not exact."""
+    """Agencies (first part of every key) with a number that is not exact."""
     return tuple(sorted({key[0] for key in {*expected, *found} if expected.get(key, 0) != found.get(key, 0)}))
