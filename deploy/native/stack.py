@@ -162,7 +162,7 @@ class LocalStack:
         return AlertTiming.demo() if self._options.quick else AlertTiming.production()
 
     @property
-    def forgets(self) -> bool:
+    def is_ephemeral(self) -> bool:
         """Whether the broker is the one in memory, which keeps little and loses it at the end."""
         return isinstance(self._broker, MemoryBroker)
 

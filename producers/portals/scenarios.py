@@ -7,6 +7,7 @@ exactly these figures back. So everything that can contradict itself in a file i
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import resources
 from typing import Any, Literal
@@ -37,6 +38,12 @@ class _Block(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     text: str = ""
 
 
+class _Printed(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    text: str
+    value: str
+    decimals: int
+
+
 class _Fact(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     indicator: str
     period: str
@@ -46,7 +53,7 @@ class _Fact(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     origin: str
     code: str = ""
     name: str = ""
-    printed: dict[str, Any] | None = None
+    printed: _Printed | None = None
     bound: dict[str, Any] | None = None
 
 
@@ -114,6 +121,7 @@ class Scenario:
     zero: frozenset[str]  # agencies at exactly 0 %
     above_0_below_5: frozenset[str]
     from_5_below_10: frozenset[str]
+    printed: Mapping[str, str]  # agency code or pooled scope -> percentage as the source prints it, with a decimal point
 
     def expected(self, scale: int = 1) -> dict[str, Share]:
         """What counting must give for each agency code, at ``scale`` times the volume."""
@@ -164,6 +172,11 @@ def _scenario(file: _File, name: str) -> Scenario:
     for fact in file.facts:
         _demand(0 <= fact.num <= fact.den, f"{fact.indicator} {fact.code or fact.scope}: {fact.num} of {fact.den}")
         _demand(fact.period == period.id, f"{fact.indicator} {fact.code or fact.scope}: unknown period {fact.period!r}")
+        if fact.printed is not None:
+            _demand(
+                len(fact.printed.value.partition(".")[2]) == fact.printed.decimals,
+                f"{fact.indicator} {fact.code or fact.scope}: {fact.printed.value} has not {fact.printed.decimals} decimals",
+            )
         _demand((fact.scope == "unit") == bool(fact.code), f"{fact.indicator} {fact.scope}: a code belongs to units only")
     units = tuple(
         Unit(fact.code, fact.name, BLOCKS[0] if fact.code.startswith("G") else BLOCKS[1], Share(fact.num, fact.den))
@@ -181,6 +194,7 @@ def _scenario(file: _File, name: str) -> Scenario:
         zero=frozenset(file.expected.zero),
         above_0_below_5=frozenset(file.expected.above_0_below_5),
         from_5_below_10=frozenset(file.expected.from_5_below_10),
+        printed={fact.code or fact.scope: fact.printed.value for fact in facts if fact.printed is not None},
     )
 
 

@@ -1,12 +1,12 @@
-"""What the demo shows at its end: the whole ranking beside the source's printed values, and the verdict."""
+"""What the demo prints at its end: the whole ranking beside the printed values of the source, and the result."""
 
 from __future__ import annotations
 
 from rich.panel import Panel
 from rich.table import Table
 
-from deploy.native.demo.figures import AlertVerdict, ComparisonRow, Scenario, all_hold, names, vietnamese
-from domain.agencies import AgencyRegistry
+from deploy.native.demo.figures import AlertComparison, ComparisonRow, Expectations, all_passed
+from domain.rounding import vietnamese
 
 CAPTION = (
     "Only rows with a printed value are figures of the source. The others are invented so that its sums close, and say"
@@ -14,8 +14,8 @@ CAPTION = (
 )
 
 
-def ranking(lines: tuple[ComparisonRow, ...]) -> Table:
-    """The whole ranking, with the source's printed value and whether the figure is exactly right."""
+def ranking(rows: tuple[ComparisonRow, ...]) -> Table:
+    """The whole ranking, with the printed value of the source and whether the figure is exactly right."""
     table = Table(
         title="Hồ sơ trực tuyến toàn trình, 01/01/2024 đến 20/08/2024",
         caption=CAPTION,
@@ -27,54 +27,57 @@ def ranking(lines: tuple[ComparisonRow, ...]) -> Table:
     for heading in ("Toàn trình / tổng", "Tỷ lệ", "Nguồn in"):
         table.add_column(heading, justify="right")
     table.add_column("")
-    blocks = {agency.code: agency.block for agency in AgencyRegistry.packaged()}
-    block_names = {"ministry": "bộ, ngành", "province": "địa phương"}
-    pooled = {"VN": "Cả nước", "ministry": "Khối bộ, ngành", "province": "Khối địa phương"}
+    blocks = {row.check.code: row.name.removeprefix("Khối ") for row in rows if row.check.scope == "block"}
     rank = 0
-    for line in lines:
-        fact = line.fact
-        agency = fact.scope == "agency"
-        rank += agency
-        counts = "—" if line.numerator is None else f"{line.numerator:,} / {line.denominator:,}".replace(",", ".")
+    for row in rows:
+        check, found = row.check, row.found
+        is_agency = check.scope == "agency"
+        rank += is_agency
         table.add_row(
-            str(rank) if agency else "",
-            fact.code if agency else "",
-            fact.name if agency else pooled[fact.code],
-            block_names.get(blocks.get(fact.code, ""), "") if agency else "",
-            counts,
-            vietnamese(line.percent),
-            "" if fact.printed is None else vietnamese(fact.printed),
-            "[green]✓[/green]" if line.holds else "[bold red]✗[/bold red]",
-            style="" if fact.printed is not None else "dim",
+            str(rank) if is_agency else "",
+            check.code if is_agency else "",
+            row.name,
+            blocks.get(check.block, "") if is_agency else "",
+            "—" if found is None else f"{vietnamese(str(found.numerator))} / {vietnamese(str(found.denominator))}",
+            _percentage(row.percent, missing="—"),
+            _percentage(check.printed, missing=""),
+            "[green]✓[/green]" if row.passed else "[bold red]✗[/bold red]",
+            style="" if check.printed is not None else "dim",
         )
     return table
 
 
-def verdict_panel(lines: tuple[ComparisonRow, ...], alerts: AlertVerdict, *, scenario: Scenario, seconds: float) -> Panel:
-    """The verdict, with everything that does not hold by name."""
-    known = names(scenario)
-    right = sum(line.holds for line in lines)
-    printed = [line for line in lines if line.fact.printed is not None]
-    below = len(scenario.below_threshold)
+def result_panel(
+    rows: tuple[ComparisonRow, ...], alerts: AlertComparison, *, expectations: Expectations, seconds: float
+) -> Panel:
+    """The result, with the name of everything that is wrong."""
+    names = expectations.names
+    right = sum(row.passed for row in rows)
+    printed = [row for row in rows if row.check.printed is not None]
+    below = len(expectations.below_threshold)
     others = f"{len(alerts.unexpected)} others" if alerts.unexpected else "no other"
-    right_printed = sum(line.holds for line in printed)
-    said = [
-        f"{right} of {len(lines)} figures exact; of those that the source prints, {right_printed} of {len(printed)}",
+    right_printed = sum(row.passed for row in printed)
+    lines = [
+        f"{right} of {len(rows)} figures exact; of those that the source prints, {right_printed} of {len(printed)}",
         f"{below - len(alerts.missing)} of {below} agencies below 5 % delivered by Alertmanager, and {others}",
     ]
-    said += [
-        f"[red]✗ {line.fact.name or line.fact.code}: {line.numerator} / {line.denominator}, "
-        f"expected {line.fact.numerator} / {line.fact.denominator}[/red]"
-        for line in lines
-        if not line.holds
+    lines += [
+        f"[red]✗ {row.name}: {'no figure' if row.found is None else f'{row.found.numerator} / {row.found.denominator}'},"
+        f" expected {row.check.expected.numerator} / {row.check.expected.denominator}[/red]"
+        for row in rows
+        if not row.passed
     ]
-    said += [f"[red]✗ no alert for {code} {known.get(code, '')}[/red]" for code in alerts.missing]
-    said += [f"[red]✗ alert for {code} {known.get(code, '')}, which is not below 5 %[/red]" for code in alerts.unexpected]
-    held = all_hold(lines) and alerts.holds
+    lines += [f"[red]✗ no alert for {code} {names.get(code, '')}[/red]" for code in alerts.missing]
+    lines += [f"[red]✗ alert for {code} {names.get(code, '')}, which is not below 5 %[/red]" for code in alerts.unexpected]
+    passed = all_passed(rows) and alerts.passed
     return Panel(
-        "\n".join(said),
-        title="[bold green]It holds[/bold green]" if held else "[bold red]It does not hold[/bold red]",
+        "\n".join(lines),
+        title="[bold green]Passed[/bold green]" if passed else "[bold red]Failed[/bold red]",
         subtitle=f"{seconds:.0f} s in all",
-        border_style="green" if held else "red",
+        border_style="green" if passed else "red",
         title_align="left",
     )
+
+
+def _percentage(value: str | None, *, missing: str) -> str:
+    return missing if value is None else f"{vietnamese(value)} %"

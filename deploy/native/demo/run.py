@@ -1,7 +1,7 @@
-"""``portalpulse demo``: the published figures of 2024 through every real part, and a verdict.
+"""``portalpulse demo``: reproduces the published figures of 2024 with every real service and compares the result.
 
-A fresh folder, the scenario's clock, alert rules in seconds instead of minutes. It holds when every figure comes out
-exactly and Alertmanager delivers the alert of exactly the agencies below their threshold.
+A fresh folder, the scenario's clock, alert rules in seconds instead of minutes. The demo passes when every figure is exact and
+Alertmanager delivers the alert of exactly the agencies below their threshold.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ import queue
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +17,8 @@ import httpx
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-from deploy.native.demo.comparison import ranking, verdict_panel
-from deploy.native.demo.figures import ALERT, WINDOW, AlertVerdict, Scenario, all_hold, compare, judge_alerts
+from deploy.native.demo.comparison import ranking, result_panel
+from deploy.native.demo.figures import ALERT, WINDOW, AlertComparison, Expectations, all_passed, compare, compare_alerts
 from deploy.native.processes import wait_until
 from deploy.native.services.receiver import Notification
 from deploy.native.stack import LocalStack, StackOptions
@@ -27,25 +26,26 @@ from deploy.native.up import addresses_text, follow, notification_line, say
 from domain.clock import parse_clock
 from domain.errors import UnavailableError
 from pipeline.shutdown import stopped_by_signals
+from producers.portals.scenarios import load_scenario
 from producers.portals.simulate import produce_scenario
 from producers.sending.kafka_writer import KafkaWriter
 
-#: The scenario and the moment its figures were taken.
+#: The scenario and the time at which its figures were taken.
 SCENARIO = "emc-2024"
 CLOCK = "2024-08-20T23:59:59+07:00"
 SEED = 1
 PARTITIONS = 4
-#: Messages a second into the in-memory broker: it drops what the worker does not fetch in time.
+#: Messages a second into the in-memory broker: it drops messages that the worker does not fetch in time.
 MEMORY_RATE = 20_000.0
 
 TALLY_SECONDS = 120.0
 ALERT_SECONDS = 90.0
-#: Evaluations of the rules that must pass without a new alert before nothing more is expected.
+#: Rule evaluations without a new alert after which no more alerts are expected.
 SETTLED_EVALUATIONS = 2
 
 
 def demo_options(data_dir: Path, *, topic: str, group: str, memory_broker: bool) -> StackOptions:
-    """The stack of the demo: nothing of the caller's settings changes a figure."""
+    """The stack of the demo: no setting of the caller changes a figure."""
     return StackOptions(
         data_dir=data_dir,
         topic=topic,
@@ -59,44 +59,43 @@ def demo_options(data_dir: Path, *, topic: str, group: str, memory_broker: bool)
 
 
 def demo(options: StackOptions, *, exit_when_done: bool, console: Console) -> bool:
-    """Run it and return whether everything held.
+    """Run it and return whether every figure and alert was right.
 
     Raises:
-        PortalPulseError: the stack cannot start, or a part ended by itself.
-        KeyboardInterrupt: stopped before there was a verdict.
+        PortalPulseError: the stack cannot start, or a service ended by itself.
+        KeyboardInterrupt: stopped before there was a result.
     """
-    with resources.as_file(resources.files("producers.portals") / "profiles" / f"{SCENARIO}.yaml") as path:
-        scenario = Scenario.read(path)
+    expectations = Expectations.of(load_scenario(SCENARIO))
     started = time.monotonic()
     delivered: queue.SimpleQueue[Notification] = queue.SimpleQueue()
-    verdict: bool | None = None
+    passed: bool | None = None
     try:
         with (
             stopped_by_signals(),
             LocalStack(options, on_delivery=delivered.put, on_step=lambda line: say(console, f"    {line}")) as stack,
         ):
             stack.folder.wipe_for_demo()
-            verdict = _run(stack, options, scenario=scenario, console=console, delivered=delivered, started=started)
+            passed = _run(stack, options, expectations=expectations, console=console, delivered=delivered, started=started)
             if not exit_when_done:
                 say(console, addresses_text(stack, topic=options.topic, clock=parse_clock(CLOCK)))
-                console.print("Everything stays up for you to look at; stop with Ctrl-C.")
+                console.print("Everything stays up; stop with Ctrl-C.")
                 follow(stack, delivered, console=console)
     except KeyboardInterrupt:
-        if verdict is None:
+        if passed is None:
             raise
-    return verdict
+    return passed
 
 
 def _run(
     stack: LocalStack,
     options: StackOptions,
     *,
-    scenario: Scenario,
+    expectations: Expectations,
     console: Console,
     delivered: queue.SimpleQueue[Notification],
     started: float,
 ) -> bool:
-    with _phase("Kafka, worker, Prometheus and Alertmanager", console=console), console.status("Starting every part"):
+    with _phase("Kafka, worker, Prometheus and Alertmanager", console=console), console.status("Starting every service"):
         stack.start()
     with _phase("Every dossier of the scenario, produced", console=console):
         distinct = _produce(stack, options.topic, console=console)
@@ -104,55 +103,55 @@ def _run(
         with _phase(f"{distinct:,} distinct events stored and tallied", console=console):
             _await_tallies(client, stack, distinct=distinct, console=console)
         with _phase("Report, compared with the source", console=console):
-            lines = compare(scenario, _report(client, stack, scenario))
-        console.print(ranking(lines))
+            rows = compare(expectations, _report(client, stack, expectations))
+        console.print(ranking(rows))
         with (
             _phase("Alerts of the agencies below 5 %, delivered by Alertmanager", console=console),
             console.status("Waiting until the rules have fired and settled"),
         ):
-            alerts = _await_alerts(client, stack, scenario)
-        lines = compare(scenario, _report(client, stack, scenario))  # what held once must still hold
+            alerts = _await_alerts(client, stack, expectations)
+        rows = compare(expectations, _report(client, stack, expectations))  # the figures must not have changed since
     while not delivered.empty():
         say(console, notification_line(delivered.get()))
-    console.print(verdict_panel(lines, alerts, scenario=scenario, seconds=time.monotonic() - started))
-    return all_hold(lines) and alerts.holds
+    console.print(result_panel(rows, alerts, expectations=expectations, seconds=time.monotonic() - started))
+    return all_passed(rows) and alerts.passed
 
 
 @contextmanager
 def _phase(title: str, *, console: Console) -> Iterator[None]:
-    """Say at its end what was done and how long it took; meanwhile the phase shows its own progress."""
+    """Print at the end what was done and how long it took; the phase shows its own progress meanwhile."""
     begun = time.monotonic()
     yield
     console.print(f"[green]✓[/green] {title} [dim]({time.monotonic() - begun:.1f} s)[/dim]", highlight=False)
 
 
 def _get(client: httpx.Client, url: str, **parameters: str) -> Any:
-    """A JSON answer.
+    """The JSON of an answer.
 
     Raises:
-        UnavailableError: there is none.
+        UnavailableError: there is no valid answer.
     """
     try:
         answer = client.get(url, params=parameters)
         answer.raise_for_status()
         return answer.json()
     except (httpx.HTTPError, ValueError) as error:
-        raise UnavailableError(f"{url} does not answer: {error}.", remedy="Look into the logs of the stack.") from error
+        raise UnavailableError(f"{url} does not answer: {error}.", remedy="See the logs of the stack.") from error
 
 
 class _Bar:
-    """Shows how far the sending is; what ``producers`` calls a Progress."""
+    """Shows how many messages were sent; implements the ``Progress`` of ``producers``."""
 
     def __init__(self, bar: Progress) -> None:
         self._bar = bar
         self._task = bar.add_task("produced", total=None)
 
     def expect(self, total: int | None) -> None:
-        """How many messages there will be."""
+        """Show the total number of messages."""
         self._bar.update(self._task, total=total)
 
     def update(self, sent: int) -> None:
-        """So many have been sent."""
+        """Show how many have been sent."""
         self._bar.update(self._task, completed=sent)
 
 
@@ -171,7 +170,7 @@ def _produce(stack: LocalStack, topic: str, *, console: Console) -> int:
         summary = produce_scenario(
             scenario=SCENARIO,
             seed=SEED,
-            rate=MEMORY_RATE if stack.forgets else None,
+            rate=MEMORY_RATE if stack.is_ephemeral else None,
             writer=writer,
             progress=_Bar(bar),
         )
@@ -179,7 +178,7 @@ def _produce(stack: LocalStack, topic: str, *, console: Console) -> int:
         raise UnavailableError(
             f"{summary.sent - summary.acknowledged:,} of {summary.sent:,} messages were not acknowledged"
             f" ({summary.problem or 'interrupted'}).",
-            remedy=f"Look into the logs below {stack.folder.path / 'logs'}.",
+            remedy=f"See the logs below {stack.folder.path / 'logs'}.",
         )
     return summary.distinct
 
@@ -198,20 +197,20 @@ def _await_tallies(client: httpx.Client, stack: LocalStack, *, distinct: int, co
         wait_until(complete, timeout=TALLY_SECONDS, what=f"{distinct:,} events to be tallied")
 
 
-def _report(client: httpx.Client, stack: LocalStack, scenario: Scenario) -> list[dict[str, Any]]:
-    period = {"from": scenario.first_day, "to": scenario.last_day}
+def _report(client: httpx.Client, stack: LocalStack, expectations: Expectations) -> list[dict[str, Any]]:
+    period = {"from": expectations.first_day, "to": expectations.last_day}
     rows: list[dict[str, Any]] = _get(client, f"{stack.api}/api/v1/report", **period)["rows"]
     return rows
 
 
-def _await_alerts(client: httpx.Client, stack: LocalStack, scenario: Scenario) -> AlertVerdict:
-    """Wait for the full set and then until Prometheus has nothing more to say; report what was delivered by then."""
+def _await_alerts(client: httpx.Client, stack: LocalStack, expectations: Expectations) -> AlertComparison:
+    """Wait for the full set, then until Prometheus has settled; compare what was delivered by then."""
     notifications = stack.receiver.notifications
     prometheus = stack.addresses.prometheus
 
     def complete() -> bool:
         stack.check()
-        return scenario.below_threshold <= notifications.agencies(ALERT, window=WINDOW)
+        return expectations.below_threshold <= notifications.agencies(ALERT, window=WINDOW)
 
     def evaluated() -> str:
         groups = _get(client, f"{prometheus}/api/v1/rules")["data"]["groups"]
@@ -229,7 +228,7 @@ def _await_alerts(client: httpx.Client, stack: LocalStack, scenario: Scenario) -
     seen: set[str] = set()
 
     def settled() -> bool:
-        """Nothing pending, everything that fires delivered, and both still so some evaluations later."""
+        """Nothing is pending and every firing alert was delivered, over several evaluations."""
         stack.check()
         last = evaluated()
         if in_state("pending") or in_state("firing") - notifications.agencies(ALERT, window=WINDOW):
@@ -242,5 +241,5 @@ def _await_alerts(client: httpx.Client, stack: LocalStack, scenario: Scenario) -
         wait_until(complete, timeout=ALERT_SECONDS, what="the alerts of all agencies below their threshold")
         wait_until(settled, timeout=ALERT_SECONDS, what="Prometheus to settle")
     except UnavailableError:
-        stack.check()  # a part that ended is the better explanation; else the verdict names what is missing
-    return judge_alerts(scenario, notifications.agencies(ALERT))
+        stack.check()  # a service that ended is the better explanation; else the comparison names what is missing
+    return compare_alerts(expectations, notifications.agencies(ALERT))
