@@ -28,7 +28,8 @@ from bench.folder import temporary_folder
 from deploy.native.ports import LOOPBACK
 from deploy.native.processes import ChildProcess
 from deploy.native.services.clickhouse_server import ClickHouseServer
-from deploy.native.services.kafka import KafkaNode, admin_client
+from deploy.native.services.kafka import KafkaNode
+from deploy.native.services.kafka_admin import admin_client
 from domain.errors import UnavailableError
 
 PARTITIONS = 4

@@ -14,7 +14,7 @@ from bench.chaos.environment import PARTITIONS, Environment
 from bench.chaos.fault import THREE_BROKERS, Fault, Needs, RecoveryFrom
 from bench.chaos.segments import Segment, newest_segment, torn_batch
 from deploy.native.processes import wait_until
-from deploy.native.services.kafka import admin_client
+from deploy.native.services.kafka_admin import admin_client
 from domain.errors import UnavailableError
 
 _ADMIN_SECONDS: Final = 30.0

@@ -22,7 +22,7 @@ from bench.chaos.fault import Fault
 from bench.chaos.outage import await_worker_ends
 from bench.environment import child_environment
 from deploy.native.processes import wait_until
-from deploy.native.services.kafka import admin_client
+from deploy.native.services.kafka_admin import admin_client
 from domain.errors import DeadLetterLimitError, UnavailableError
 from domain.periods import VIETNAM
 from pipeline.settings import DeadLetterSettings

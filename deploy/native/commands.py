@@ -61,7 +61,7 @@ def _up(
     quick_alerts: Annotated[bool, typer.Option("--quick-alerts", help="Alerts in seconds instead of minutes.")] = False,
 ) -> None:
     """Run the whole of portalpulse on this machine, in the foreground, until Ctrl-C."""
-    from deploy.native.stack import StackOptions  # noqa: PLC0415 - the other commands start faster without it
+    from deploy.native.stack_options import StackOptions  # noqa: PLC0415 - the other commands start faster without it
     from deploy.native.up import up  # noqa: PLC0415
 
     settings = load_settings()

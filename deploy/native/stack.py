@@ -1,7 +1,7 @@
 """The whole of portalpulse on one machine: Kafka, worker, Prometheus, Alertmanager and a receiver of notifications.
 
-Nothing is shared with other stacks: every port is free and chosen at start, everything lies below one folder, and when
-this process ends, in whatever way, so do its children.
+Nothing is shared with other stacks: ports are free ones, chosen at start, all files are below one folder, and the children end
+whenever this process ends.
 """
 
 from __future__ import annotations
@@ -9,10 +9,9 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Literal, Self, TypeVar
+from typing import Self, TypeVar
 
 from dashboards.alertmanager.generate import write_config
 from dashboards.alertmanager.timing import AlertTiming
@@ -29,39 +28,19 @@ from deploy.native.services.mock_kafka import WARNING, MemoryBroker
 from deploy.native.services.portalpulse_process import PortalPulseProcess
 from deploy.native.services.prometheus import DEMO, LIVE, PrometheusServer
 from deploy.native.services.receiver import FILE_NAME, Notification, NotificationReceiver
+from deploy.native.stack_options import StackOptions
 from domain.errors import ConfigurationError
 from pipeline.addresses import Addresses, remove_addresses, write_addresses
 from pipeline.shutdown import signals_deferred
 
 T = TypeVar("T")
 
-#: Seconds that our own processes get to end, and after them the broker, ClickHouse, Prometheus and Alertmanager.
+#: Seconds that the portalpulse processes get to end, and after them the broker, ClickHouse, Prometheus and Alertmanager.
 STOP_SECONDS = 8.0
 
 
-@dataclass(frozen=True, slots=True)
-class StackOptions:
-    """How to compose the stack.
-
-    ``broker``: kafka, memory, or kafka_if_possible (memory on a machine without Java).
-    ``clickhouse``: embedded in the one worker process, or a server with worker and exporter beside it.
-    ``quick``: seconds instead of minutes until an alert arrives; the rules are the same.
-    ``inherit``: whether settings of the shell that tune a worker reach it; see ``deploy.native.environment``.
-    """
-
-    data_dir: Path
-    topic: str
-    group: str
-    partitions: int
-    clock: str = "system"
-    broker: Literal["kafka", "memory", "kafka_if_possible"] = "kafka"
-    clickhouse: Literal["embedded", "server"] = "embedded"
-    quick: bool = False
-    inherit: bool = True
-
-
 class LocalStack:
-    """Enter it to own the folder, ``start`` it to run everything, leave it to stop everything.
+    """Entering it takes the folder, ``start`` starts everything, leaving it stops everything.
 
     with LocalStack(options) as stack:
         stack.start()
@@ -81,14 +60,14 @@ class LocalStack:
         Args:
             options: what to compose.
             on_delivery: called for every delivered notification, from another thread.
-            on_step: called with a line for people when a part is up.
+            on_step: called with a line for the terminal when a service is ready.
         """
         self._options = options
         self._on_delivery = on_delivery
         self._on_step = on_step or (lambda _line: None)
         self._folder = DataFolder(options.data_dir)
         self._exit = ExitStack()
-        self._first: list[ChildProcess] = []  # ended before the others: they use them
+        self._first: list[ChildProcess] = []  # stopped first, because they use the others
         self._last: list[ChildProcess] = []
         self._broker: Broker | None = None
         self._storage: ClickHouseServer | None = None
@@ -109,11 +88,11 @@ class LocalStack:
         remove_addresses(self._folder.path)  # of a stack that was killed
         ignored = ignored_settings(os.environ, inherit=self._options.inherit)
         if ignored:
-            self._on_step(f"Ignored, for this stack has its own: {', '.join(ignored)}")
+            self._on_step(f"Settings that are ignored, because this stack has its own: {', '.join(ignored)}")
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        """Stop everything, within 20 seconds; a signal does not interrupt that, a second one ends everything at once."""
+        """Stop everything within 20 seconds. One signal does not interrupt it; a second one ends everything at once."""
         with self._exit, signals_deferred():
             remove_addresses(self._folder.path)
             stop_all(self._first, grace=STOP_SECONDS)
@@ -133,7 +112,7 @@ class LocalStack:
 
     @property
     def broker(self) -> Broker:
-        """Kafka or its stand-in, after ``start_broker``."""
+        """Kafka or the in-memory broker, after ``start_broker``."""
         return self._started(self._broker)
 
     @property
@@ -143,7 +122,7 @@ class LocalStack:
 
     @property
     def workers(self) -> Sequence[PortalPulseProcess]:
-        """Our own processes, after ``start_counting``; the last one serves the API."""
+        """The portalpulse processes, after ``start_counting``; the last one serves the API."""
         return self._started(self._workers or None)
 
     @property
@@ -163,7 +142,7 @@ class LocalStack:
 
     @property
     def is_ephemeral(self) -> bool:
-        """Whether the broker is the one in memory, which keeps little and loses it at the end."""
+        """Whether events are kept in memory only, and are lost when the stack stops."""
         return isinstance(self._broker, MemoryBroker)
 
     @property
@@ -188,11 +167,11 @@ class LocalStack:
         self.start_watching()
 
     def start_broker(self) -> None:
-        """Start Kafka (or its stand-in) and create the topic.
+        """Start Kafka (or the in-memory broker) and create the topic.
 
         Raises:
             ConfigurationError: Java or the jars are missing.
-            UnavailableError: the broker does not come up.
+            UnavailableError: the broker does not start.
         """
         options = self._options
         broker = self._broker = self._choose_broker()
@@ -202,11 +181,11 @@ class LocalStack:
         self._on_step(f"{broker.process.name} is ready")
 
     def start_counting(self) -> None:
-        """Start the worker (and, with a ClickHouse server, server and exporter) and wait until it takes part.
+        """Start the worker (with a ClickHouse server also the server and the exporter) and wait until it is ready.
 
         Raises:
             ConfigurationError: the ClickHouse server's library is missing.
-            UnavailableError: a part does not come up; with the end of its log.
+            UnavailableError: a service does not start; with the end of its log.
         """
         workers = self._workers = self._portalpulse()
         for worker in workers:
@@ -221,7 +200,7 @@ class LocalStack:
 
         Raises:
             ConfigurationError: a program is missing.
-            UnavailableError: a part does not come up; with the end of its log.
+            UnavailableError: a service does not start; with the end of its log.
         """
         options, folder = self._options, self._folder.path
         receiver = self._receiver = NotificationReceiver(folder / FILE_NAME, on_delivery=self._on_delivery)
@@ -260,7 +239,7 @@ class LocalStack:
         write_addresses(folder, self._addresses)
 
     def check(self) -> None:
-        """Raises UnavailableError, with the end of its log, when a part has ended by itself."""
+        """Raises UnavailableError, with the end of its log, when a service has ended."""
         for process in [*self._first, *self._last]:
             process.check()
 
@@ -281,7 +260,7 @@ class LocalStack:
         return MemoryBroker(data_dir=self._folder.path / "memory-broker", log_dir=self._logs)
 
     def _portalpulse(self) -> list[PortalPulseProcess]:
-        """Our own processes; the last one serves the API."""
+        """The portalpulse processes; the last one serves the API."""
         if self._options.clickhouse == "embedded":
             return [self._worker("worker", "--all-in-one", clickhouse=f"chdb:{self._folder.path / 'clickhouse'}")]
         server = self._storage = ClickHouseServer(data_dir=self._folder.path / "clickhouse-server", log_dir=self._logs)
@@ -306,7 +285,7 @@ class LocalStack:
         return PortalPulseProcess(command, arguments, environment=environment, log_dir=self._logs)
 
     @staticmethod
-    def _started(part: T | None) -> T:
-        if part is None:
+    def _started(service: T | None) -> T:
+        if service is None:
             raise ConfigurationError("The stack was not started.")
-        return part
+        return service

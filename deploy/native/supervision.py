@@ -1,4 +1,4 @@
-"""The supervision of a running stack: which part needs which, and who hears of it: the terminal and the recipients of alerts."""
+"""Supervises a running stack: which service needs which, and what the terminal and the recipients of alerts are told."""
 
 from __future__ import annotations
 
@@ -17,15 +17,16 @@ from domain.errors import DeadLetterLimitError, UnavailableError
 
 #: Exit statuses of a worker after which a person has to decide.
 FINAL_STATUSES: Final = frozenset({DeadLetterLimitError.exit_code})
-#: Beyond the wait of its group, an alert fires at least this long, and its delivery is waited for this long.
+#: An alert fires at least this much longer than its group waits.
 _HOLD_SECONDS: Final = 5.0
+#: The delivery of the last alert may take this much longer than its group waits.
 _DELIVERY_SECONDS: Final = 20.0
-#: What of the last line of a log goes into a message: a reason with its remedy fits.
-_LONGEST_WORDS: Final = 500
+#: Characters of the last log line in a message: a reason with its remedy fits.
+_MAX_LINE: Final = 500
 
 
 class Supervision:
-    """Enter nothing, call ``tick`` about twice a second; ``say`` gets a line for people about everything that happens."""
+    """Call ``tick`` about twice a second; ``say`` is called with a line for the terminal about every event."""
 
     def __init__(self, stack: LocalStack, *, say: Callable[[str], None], monotonic: Callable[[], float] = time.monotonic) -> None:
         self._stack = stack
@@ -36,52 +37,52 @@ class Supervision:
             clock=SystemClock(),
             monotonic=monotonic,
             hold_seconds=self._group_wait + _HOLD_SECONDS,
-            last_words=self._last_words,
+            last_log_line=self._last_log_line,
         )
-        self._parts = _supervised(stack)
+        self._services = _supervised(stack)
         self._policy = RestartPolicy()
-        self._supervisor = Supervisor(self._parts, observer=self, monotonic=monotonic, policy=self._policy)
+        self._supervisor = Supervisor(self._services, observer=self, monotonic=monotonic, policy=self._policy)
 
     def tick(self) -> None:
-        """Look at every part once, restart what is due, and tell.
+        """Check every service once, restart what is due, and send alerts.
 
         Raises:
-            UnavailableError: a part ended that cannot or must not be started again. The recipients have been told, as far as
-                Alertmanager answers.
+            UnavailableError: a service ended that cannot or must not be restarted. The alert about it was delivered, unless
+                Alertmanager does not answer.
         """
         try:
             self._supervisor.tick()
         except UnavailableError:
-            self._tell_the_end()
+            self._deliver_last_alert()
             raise
         self._alerts.tick()
 
-    def ended(self, name: str, cause: str, *, pause: float, restart: int) -> None:
-        """Say and tell that a part is started again."""
+    def on_ended(self, name: str, cause: str, *, pause: float, restart: int) -> None:
+        """Report that a service ended and will be restarted."""
         minutes = self._policy.within_seconds / 60
         self._say(
-            f"{name} {cause}. Starting it again in {pause:.0f} s (restart {restart} of at most {self._policy.limit}"
+            f"{name} {cause}. Restarting it in {pause:.0f} s (restart {restart} of at most {self._policy.limit}"
             f" in {minutes:.0f} minutes)."
         )
-        words = self._last_words(name) if "exit code" in cause else ""
-        self._say(f"The end of {self._log(name)}: {words}" if words else f"Its log is {self._log(name)}.")
-        self._alerts.ended(name, cause, pause=pause, restart=restart)
+        line = self._last_log_line(name) if "exit code" in cause else ""
+        self._say(f"The end of {self._log(name)}: {line}" if line else f"Its log is {self._log(name)}.")
+        self._alerts.on_ended(name, cause, pause=pause, restart=restart)
 
-    def is_back(self, name: str, *, seconds: float) -> None:
-        """Say and tell that a part is back."""
+    def on_recovered(self, name: str, *, seconds: float) -> None:
+        """Report that a service answers again."""
         self._say(f"{name} answers again, {seconds:.0f} s after it ended.")
-        self._alerts.is_back(name, seconds=seconds)
+        self._alerts.on_recovered(name, seconds=seconds)
         if name == self._stack.alertmanager.process.name:
-            self._alerts.sends_again()
+            self._alerts.resend_all()
 
-    def gives_up(self, name: str, cause: str) -> None:
-        """Say and tell that the stack ends."""
-        self._say(f"{name} {cause}. It is not started again, so the stack ends; telling the recipients of alerts first.")
-        self._alerts.gives_up(name, cause)
+    def on_given_up(self, name: str, cause: str) -> None:
+        """Report that the stack ends."""
+        self._say(f"{name} {cause}. It is not restarted, so the stack ends; sending the last alert first.")
+        self._alerts.on_given_up(name, cause)
 
-    def _tell_the_end(self) -> None:
+    def _deliver_last_alert(self) -> None:
         if not self._stack.alertmanager.process.running:
-            self._say("Alertmanager does not run: nobody beyond this terminal hears of it.")
+            self._say("Alertmanager does not run: no alert about this is delivered.")
             return
         before = self._delivered_ends()
 
@@ -97,15 +98,15 @@ class Supervision:
         return sum(entry.alert == STOPPED and entry.status == "firing" for entry in notifications)
 
     def _log(self, name: str) -> str:
-        return next(str(supervised.part.process.log) for supervised in self._parts if supervised.name == name)
+        return next(str(supervised.service.process.log) for supervised in self._services if supervised.name == name)
 
-    def _last_words(self, name: str) -> str:
-        words = next(supervised.part.process.log_tail(1) for supervised in self._parts if supervised.name == name)
-        return words.strip()[:_LONGEST_WORDS]
+    def _last_log_line(self, name: str) -> str:
+        line = next(supervised.service.process.log_tail(1) for supervised in self._services if supervised.name == name)
+        return line.strip()[:_MAX_LINE]
 
 
 def _supervised(stack: LocalStack) -> list[Supervised]:
-    """Every part of the stack, those that others need first."""
+    """Every service of the stack; needed ones come first."""
     broker, storage = stack.broker, stack.storage
     needs = [broker] if storage is None else [broker, storage]
     return [

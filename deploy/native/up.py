@@ -12,7 +12,8 @@ from rich.console import Console
 from rich.text import Text
 
 from deploy.native.services.receiver import Notification
-from deploy.native.stack import LocalStack, StackOptions
+from deploy.native.stack import LocalStack
+from deploy.native.stack_options import StackOptions
 from deploy.native.supervision import Supervision
 from domain.clock import Clock, parse_clock
 from domain.periods import VIETNAM, civil_day

@@ -184,7 +184,7 @@ def test_a_part_that_cannot_come_back_ends_the_stack(start):
     up.ready()
     os.kill(up.child("mock_kafka").pid, signal.SIGKILL)
     assert up.process.wait(STOP_SECONDS + 30) == 2, up.said()
-    assert "The in-memory broker ended (signal 9). It cannot be started again" in up.said()
+    assert "The in-memory broker ended (signal 9). It cannot be restarted" in up.said()
     assert "StackStopped" in up.told()
     assert "Hệ thống dừng" in up.said()
     assert "Traceback" not in up.said()
@@ -211,7 +211,7 @@ def test_other_compositions_come_up(start, arguments):
     up = start(*arguments, settings=ANOTHER_SYSTEM)
     addresses = up.ready()
     assert httpx.get(f"{addresses.http}/api/v1/status", trust_env=False).json()["events"] == {"stored": 0, "tallied": 0}
-    assert f"Ignored, for this stack has its own: {', '.join(ANOTHER_SYSTEM)}\n" in up.said()
+    assert f"Settings that are ignored, because this stack has its own: {', '.join(ANOTHER_SYSTEM)}\n" in up.said()
     assert "secret" not in up.said()
     assert ("in memory only" in up.said()) == ("--memory-broker" in arguments)
     if "server" in arguments:

@@ -10,7 +10,8 @@ from confluent_kafka import Consumer, Producer
 from deploy.native.processes import wait_until
 from deploy.native.services.alertmanager import AlertmanagerServer
 from deploy.native.services.clickhouse_server import ClickHouseServer
-from deploy.native.services.kafka import KafkaNode, admin_client, ensure_topic
+from deploy.native.services.kafka import KafkaNode
+from deploy.native.services.kafka_admin import admin_client, ensure_topic
 from deploy.native.services.mock_kafka import MemoryBroker
 from deploy.native.services.prometheus import DEMO, PrometheusServer
 from deploy.native.services.receiver import NotificationReceiver

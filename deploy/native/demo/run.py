@@ -21,7 +21,8 @@ from deploy.native.demo.comparison import ranking, result_panel
 from deploy.native.demo.figures import ALERT, WINDOW, AlertComparison, Expectations, all_passed, compare, compare_alerts
 from deploy.native.processes import wait_until
 from deploy.native.services.receiver import Notification
-from deploy.native.stack import LocalStack, StackOptions
+from deploy.native.stack import LocalStack
+from deploy.native.stack_options import StackOptions
 from deploy.native.up import addresses_text, follow, notification_line, say
 from domain.clock import parse_clock
 from domain.errors import UnavailableError

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from deploy.native.ports import free_ports
 from deploy.native.processes import stop_all, wait_until
-from deploy.native.services.kafka import KafkaNode, Membership, admin_client, ensure_topic, new_cluster_id
+from deploy.native.services.kafka import KafkaNode, Membership, new_cluster_id
+from deploy.native.services.kafka_admin import admin_client, ensure_topic
 
 
 class KafkaCluster:

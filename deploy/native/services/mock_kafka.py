@@ -17,7 +17,7 @@ from confluent_kafka import KafkaException, Producer
 from deploy.native.processes import ChildProcess, wait_until
 from deploy.native.programs import PROJECT
 from deploy.native.service import Broker
-from deploy.native.services.kafka import admin_client, answers
+from deploy.native.services.kafka_admin import admin_client, answers
 from domain.errors import ConfigurationError
 
 WARNING = "Events are kept in memory only (no Kafka on this machine): they are lost when the stack stops."

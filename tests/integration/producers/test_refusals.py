@@ -9,7 +9,7 @@ from functools import partial
 import pytest
 from confluent_kafka.admin import NewTopic
 
-from deploy.native.services.kafka import admin_client
+from deploy.native.services.kafka_admin import admin_client
 from producers.messages import Kind, Message
 from producers.replay.task import Replay
 from producers.replay.transforms.spacing import Spacing

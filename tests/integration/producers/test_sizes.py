@@ -13,7 +13,7 @@ import pytest
 from confluent_kafka import Consumer, TopicPartition
 from confluent_kafka.admin import NewTopic
 
-from deploy.native.services.kafka import admin_client
+from deploy.native.services.kafka_admin import admin_client
 from domain.errors import UnavailableError
 from pipeline.kafka.resend import Resender
 from pipeline.settings import KafkaSettings

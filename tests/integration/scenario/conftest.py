@@ -6,7 +6,8 @@ import httpx
 import pytest
 
 from deploy.native.processes import wait_until
-from deploy.native.stack import LocalStack, StackOptions
+from deploy.native.stack import LocalStack
+from deploy.native.stack_options import StackOptions
 from producers.portals.scenarios import load_scenario
 from producers.portals.simulate import produce_scenario
 from producers.sending.kafka_writer import KafkaWriter

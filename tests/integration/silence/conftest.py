@@ -28,7 +28,8 @@ from confluent_kafka.admin import (
 
 from deploy.native.ports import LOOPBACK, free_port, free_ports
 from deploy.native.processes import ChildProcess, wait_until
-from deploy.native.services.kafka import KafkaNode, admin_client
+from deploy.native.services.kafka import KafkaNode
+from deploy.native.services.kafka_admin import admin_client
 from producers.sending.kafka_writer import KafkaWriter
 from tests.factories import a_message
 from tests.proxies import KafkaProxy, Proxy

@@ -15,7 +15,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from deploy.native.ports import free_port
 from deploy.native.processes import wait_until
-from deploy.native.services.kafka import admin_client
+from deploy.native.services.kafka_admin import admin_client
 from tests.factories import a_message
 from tests.proxies import Proxy
 

@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from dashboards.rules.generate import COMMITTED, RuleTiming, render
-from deploy.native.service_alerts import PART_PAGE, STOPPED, alert_name
+from deploy.native.service_alerts import SERVICE_PAGE, STOPPED, alert_name
 
 RUNBOOK = COMMITTED.parent / "runbook.md"
 PARTS = ("Meaning", "First query", "Causes", "Who decides", "How to silence", "When it ends")
@@ -33,16 +33,16 @@ def alert_names() -> list[str]:
 
 def test_one_heading_per_alert():
     """The runbook has an entry for every alert, including those of the local stack, and for no other."""
-    assert sorted(entries()) == sorted([*alert_names(), PART_PAGE, STOPPED])
+    assert sorted(entries()) == sorted([*alert_names(), SERVICE_PAGE, STOPPED])
 
 
 def test_the_entry_of_the_parts_names_each_of_their_alerts():
     """The names of the alerts of all parts are in the runbook."""
     for part in ("Kafka", "The worker", "The exporter", "ClickHouse", "Prometheus", "Alertmanager"):
-        assert f"`{alert_name(part)}`" in entries()[PART_PAGE]
+        assert f"`{alert_name(part)}`" in entries()[SERVICE_PAGE]
 
 
-@pytest.mark.parametrize("name", [*alert_names(), PART_PAGE, STOPPED])
+@pytest.mark.parametrize("name", [*alert_names(), SERVICE_PAGE, STOPPED])
 def test_an_entry_says_everything(name):
     """Meaning, first query, causes, who decides, how to silence and when it ends are in every entry, in this order."""
     found = re.findall(r"(?m)^\*\*(\w+(?: \w+){0,2})", entries()[name])

@@ -1,4 +1,4 @@
-"""Alerts about parts reach Alertmanager, are kept alive, end when the part is back, and survive an Alertmanager that was away."""
+"""Alerts about services are delivered, kept alive, resolved on recovery, and resent to an Alertmanager that was unavailable."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ HOLD = 15.0
 
 
 class Site:
-    """What an Alertmanager was sent: one list of alerts a request; ``refuses`` makes it answer with an error."""
+    """Records what an Alertmanager receives: one list of alerts a request; ``refuses`` makes it answer with an error."""
 
     def __init__(self):
         self.requests = []
@@ -84,13 +84,13 @@ def times():
 def alerts(site, times):
     """Alerts sent to the stand-in."""
     return ServiceAlerts(
-        site.url, clock=times.clock, monotonic=times, hold_seconds=HOLD, last_words=lambda name: f"log of {name}"
+        site.url, clock=times.clock, monotonic=times, hold_seconds=HOLD, last_log_line=lambda name: f"log of {name}"
     )
 
 
 def test_an_end_is_sent_with_part_cause_time_and_log(alerts, site):
-    """Recipients read in their language and time what ended, why, what is done and what it said last."""
-    alerts.ended("Kafka", "ended (signal 9)", pause=1.0, restart=1)
+    """Recipients read in their language and time what ended, why, and what is being done."""
+    alerts.on_ended("Kafka", "ended (signal 9)", pause=1.0, restart=1)
     alerts.tick()
     assert site.requests[-1][0] == "/api/v2/alerts"
     assert site.last["labels"] == {"alertname": "KafkaDown", "part": "Kafka", "severity": "critical", "scope": "pipeline"}
@@ -103,9 +103,9 @@ def test_an_end_is_sent_with_part_cause_time_and_log(alerts, site):
     assert site.last["annotations"]["runbook_url"].endswith("/StackPartDown")
 
 
-def test_a_part_that_ended_by_itself_is_quoted(alerts, site):
-    """The last line of its log is the reason; that of a killed part is only the last thing it did."""
-    alerts.ended("The worker", "ended (exit code 2)", pause=1.0, restart=1)
+def test_the_log_of_a_service_that_ended_by_itself_is_quoted(alerts, site):
+    """The last line of its log is the reason; the log of a killed service gives none."""
+    alerts.on_ended("The worker", "ended (exit code 2)", pause=1.0, restart=1)
     alerts.tick()
     assert "tự kết thúc với mã 2" in site.last["annotations"]["description"]
     assert "log of The worker" in site.last["annotations"]["description"]
@@ -121,33 +121,33 @@ def test_a_part_that_ended_by_itself_is_quoted(alerts, site):
         "cannot be started: Địa chỉ.",
     ],
 )
-def test_causes_are_told_in_the_language_of_the_recipients(cause):
-    """No cause of the supervision stays in English."""
+def test_causes_are_in_the_language_of_the_recipients(cause):
+    """No cause of the supervisor stays in English."""
     assert not re.search(r"ended|answer|started|signal|code", in_vietnamese(cause))
 
 
-def test_it_is_sent_again_until_it_is_over(alerts, site, times):
-    """Alertmanager forgets what is not sent again: a long outage keeps its alert, with the time that it began at."""
-    alerts.ended("Kafka", "ended (signal 9)", pause=1.0, restart=1)
+def test_an_alert_is_resent_until_it_is_resolved(alerts, site, times):
+    """Alertmanager drops what is not resent: a long outage keeps its alert, with the time at which it began."""
+    alerts.on_ended("Kafka", "ended (signal 9)", pause=1.0, restart=1)
     for _ in range(10):
         alerts.tick()
         times.passes(30.0)
     assert len(site.requests) == 5
-    alerts.ended("Kafka", "ended (signal 9)", pause=2.0, restart=2)
+    alerts.on_ended("Kafka", "ended (signal 9)", pause=2.0, restart=2)
     alerts.tick()
     assert dt.datetime.fromisoformat(site.last["startsAt"]) == NOON
     assert "lần 2" in site.last["annotations"]["description"]
 
 
-def test_it_ends_when_the_part_is_back_and_not_before_it_was_delivered(alerts, site, times):
-    """A part that is back within a second was down all the same: the alert outlives the wait of its group, then it ends."""
-    alerts.ended("Kafka", "ended (signal 9)", pause=1.0, restart=1)
+def test_an_alert_is_resolved_after_recovery_but_not_before_its_delivery(alerts, site, times):
+    """A service that recovers within a second was down: its alert fires longer than its group waits, then it is resolved."""
+    alerts.on_ended("Kafka", "ended (signal 9)", pause=1.0, restart=1)
     alerts.tick()
     times.passes(3.0)
-    alerts.is_back("Kafka", seconds=3.0)
+    alerts.on_recovered("Kafka", seconds=3.0)
     alerts.tick()
     assert len(site.requests) == 1
-    alerts.sends_again()
+    alerts.resend_all()
     alerts.tick()
     assert "đã dừng" in site.last["annotations"]["description"]
     times.passes(HOLD)
@@ -160,28 +160,28 @@ def test_it_ends_when_the_part_is_back_and_not_before_it_was_delivered(alerts, s
     assert len(site.requests) == 3
 
 
-@pytest.mark.parametrize("away", [False, True])
-def test_a_new_end_after_the_last_one_is_a_new_alert(alerts, site, times, away):
-    """The next outage begins when it begins, even when Alertmanager was away and never heard that the last one was over."""
-    alerts.ended("Kafka", "ended (signal 9)", pause=1.0, restart=1)
-    alerts.is_back("Kafka", seconds=3.0)
+@pytest.mark.parametrize("unavailable", [False, True])
+def test_the_next_end_is_a_new_alert(alerts, site, times, unavailable):
+    """The next outage has its own start, even when Alertmanager never received the end of the last one."""
+    alerts.on_ended("Kafka", "ended (signal 9)", pause=1.0, restart=1)
+    alerts.on_recovered("Kafka", seconds=3.0)
     times.passes(HOLD)
-    site.refuses = away
+    site.refuses = unavailable
     alerts.tick()
     site.refuses = False
     times.passes(3_600.0)
-    alerts.ended("Kafka", "ended (signal 9)", pause=1.0, restart=1)
+    alerts.on_ended("Kafka", "ended (signal 9)", pause=1.0, restart=1)
     alerts.tick()
     assert dt.datetime.fromisoformat(site.last["startsAt"]) == times.clock.now()
 
 
-def test_an_alertmanager_that_was_away_hears_everything(alerts, site, times):
-    """What it does not take is sent again soon, the end included; a fresh one is sent everything at once."""
+def test_an_alertmanager_that_was_unavailable_gets_everything(alerts, site, times):
+    """What it does not accept is resent soon, the end included; a restarted one gets everything at once."""
     site.refuses = True
-    alerts.ended("Alertmanager", "ended (signal 9)", pause=1.0, restart=1)
+    alerts.on_ended("Alertmanager", "ended (signal 9)", pause=1.0, restart=1)
     alerts.tick()
     times.passes(HOLD)
-    alerts.is_back("Alertmanager", seconds=2.0)
+    alerts.on_recovered("Alertmanager", seconds=2.0)
     alerts.tick()
     assert alerts.open == {"AlertmanagerDown"}
     site.refuses = False
@@ -189,36 +189,36 @@ def test_an_alertmanager_that_was_away_hears_everything(alerts, site, times):
     alerts.tick()
     assert "endsAt" in site.last
     assert alerts.open == frozenset()
-    alerts.ended("Kafka", "ended (signal 9)", pause=1.0, restart=1)
+    alerts.on_ended("Kafka", "ended (signal 9)", pause=1.0, restart=1)
     alerts.tick()
-    alerts.sends_again()
+    alerts.resend_all()
     alerts.tick()
     assert [request[1][0]["labels"]["alertname"] for request in site.requests[-2:]] == ["KafkaDown", "KafkaDown"]
 
 
-def test_nobody_listens(times):
+def test_an_alertmanager_that_does_not_listen(times):
     """An Alertmanager that refuses connections is tried again, and nothing is raised."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler)
     server.server_close()
     url = f"http://127.0.0.1:{server.server_address[1]}"
-    alerts = ServiceAlerts(url, clock=times.clock, monotonic=times, hold_seconds=HOLD, last_words=lambda _: "")
-    alerts.ended("Kafka", "ended (signal 9)", pause=1.0, restart=1)
+    alerts = ServiceAlerts(url, clock=times.clock, monotonic=times, hold_seconds=HOLD, last_log_line=lambda _: "")
+    alerts.on_ended("Kafka", "ended (signal 9)", pause=1.0, restart=1)
     alerts.tick()
     assert alerts.open == {"KafkaDown"}
 
 
 def test_the_end_of_the_stack_is_an_alert_of_its_own(alerts, site):
-    """Its name differs from the part's, so that Alertmanager tells it at once and not as news of a known group."""
-    alerts.ended("The worker", "ended (exit code 1)", pause=1.0, restart=5)
-    alerts.gives_up("The worker", "ended (exit code 1)")
+    """Its name differs from that of the service, so that Alertmanager delivers it at once, not as an update of a known group."""
+    alerts.on_ended("The worker", "ended (exit code 1)", pause=1.0, restart=5)
+    alerts.on_given_up("The worker", "ended (exit code 1)")
     alerts.tick()
     sent = {alert["labels"]["alertname"]: alert for alert in site.requests[-1][1]}
     assert set(sent) == {"WorkerDown", STOPPED}
     assert "Tiến trình xử lý sự kiện (worker) không khởi động lại được" in sent[STOPPED]["annotations"]["description"]
 
 
-def test_every_part_has_an_alert_of_its_own():
-    """Names are those that operators know from elsewhere."""
+def test_every_service_has_an_alert_of_its_own():
+    """The names follow the usual form: SomethingDown."""
     names = ["Kafka", "The worker", "The exporter", "ClickHouse", "Prometheus", "Alertmanager", "The in-memory broker"]
     assert [alert_name(name) for name in names] == [
         "KafkaDown",

@@ -1,4 +1,4 @@
-"""Which part needs which, what ends the stack, and what the terminal and the recipients hear of it."""
+"""Which service needs which, what ends the stack, and what the terminal and the recipients are told."""
 
 from __future__ import annotations
 
@@ -37,11 +37,11 @@ class Program(Service):
 
 @pytest.fixture
 def stack(tmp_path):
-    """The parts of a stack without a network; Alertmanager's address is nobody's."""
+    """The services of a stack without a network; nothing listens at Alertmanager's address."""
     receiver = NotificationReceiver(tmp_path / "notifications.ndjson")
-    parts = {name: Program(title, tmp_path) for name, title in (("broker", "Kafka"), ("alertmanager", "Alertmanager"))}
+    services = {name: Program(title, tmp_path) for name, title in (("broker", "Kafka"), ("alertmanager", "Alertmanager"))}
     stack = SimpleNamespace(
-        **parts,
+        **services,
         storage=None,
         prometheus=Program("Prometheus", tmp_path),
         workers=[Program("The worker", tmp_path)],
@@ -49,17 +49,17 @@ def stack(tmp_path):
         alert_timing=AlertTiming.demo(),
         addresses=SimpleNamespace(alertmanager="http://127.0.0.1:9"),
     )
-    started = [*parts.values(), stack.prometheus, *stack.workers]
-    for part in started:
-        part.launch()
+    started = [*services.values(), stack.prometheus, *stack.workers]
+    for service in started:
+        service.launch()
     yield stack
-    for part in started:
-        part.process.kill()
+    for service in started:
+        service.process.kill()
     receiver.stop()
 
 
 def replace_worker(stack, folder, code):
-    """The worker runs other code and has ended."""
+    """Replace the worker by other code that has ended."""
     stack.workers[0].process.kill()
     stack.workers[0].process = ChildProcess("The worker", [sys.executable, "-c", code], log=folder / "other.log")
     stack.workers[0].launch()
@@ -67,42 +67,42 @@ def replace_worker(stack, folder, code):
 
 
 @pytest.mark.parametrize("status", [1, 2])
-def test_a_worker_that_ends_is_said_with_its_reason(stack, tmp_path, status):
+def test_the_end_of_a_worker_is_reported_with_its_reason(stack, tmp_path, status):
     """The terminal gets cause, pause, limit and the last line of the log, which is the worker's own reason."""
     said = []
     supervision = Supervision(stack, say=said.append)
     replace_worker(stack, tmp_path, ENDS.format(status=status))
     supervision.tick()
     assert said == [
-        f"The worker ended (exit code {status}). Starting it again in 1 s (restart 1 of at most 5 in 10 minutes).",
+        f"The worker ended (exit code {status}). Restarting it in 1 s (restart 1 of at most 5 in 10 minutes).",
         f"The end of {tmp_path / 'other.log'}: the reason",
     ]
 
 
 def test_the_limit_of_dead_letters_ends_the_stack(stack, tmp_path):
-    """A worker that stopped before it set too much aside is not started again: a person has to decide."""
+    """A worker that stopped at the dead-letter limit is not restarted: a person has to decide."""
     said = []
     supervision = Supervision(stack, say=said.append)
     replace_worker(stack, tmp_path, ENDS.format(status=DeadLetterLimitError.exit_code))
     stack.alertmanager.process.kill()
-    with pytest.raises(UnavailableError, match="change nothing") as caught:
+    with pytest.raises(UnavailableError, match="fail in the same way") as caught:
         supervision.tick()
     assert "the reason" in str(caught.value)
-    assert said[-1] == "Alertmanager does not run: nobody beyond this terminal hears of it."
+    assert said[-1] == "Alertmanager does not run: no alert about this is delivered."
 
 
-def test_a_broker_in_memory_ends_the_stack(stack, tmp_path):
-    """Its messages went with it."""
+def test_the_end_of_the_in_memory_broker_ends_the_stack(stack, tmp_path):
+    """Its messages are lost with it."""
     stack.broker.process.kill()
     stack.broker = MemoryBroker(data_dir=tmp_path / "memory", log_dir=tmp_path)
     stack.alertmanager.process.kill()
-    with pytest.raises(UnavailableError, match="losing what it held"):
+    with pytest.raises(UnavailableError, match="losing the events"):
         Supervision(stack, say=lambda _line: None).tick()
 
 
 @pytest.mark.parametrize("name", ["broker", "alertmanager", "prometheus"])
-def test_every_other_part_is_started_again(stack, name):
-    """Killed, it runs again after a second, whichever it is."""
+def test_every_other_service_is_restarted(stack, name):
+    """Killed, it runs again after a second."""
     now = [100.0]
     supervision = Supervision(stack, say=lambda _line: None, monotonic=lambda: now[0])
     process = getattr(stack, name).process

@@ -1,0 +1,86 @@
+"""Administrative calls to a broker: an admin client, whether the broker answers, and topics."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from confluent_kafka import KafkaException
+from confluent_kafka.admin import AdminClient, NewTopic
+
+from deploy.native.processes import ChildProcess, wait_until
+from domain.errors import ConfigurationError, UnavailableError
+
+
+def admin_client(bootstrap: str) -> AdminClient:
+    """An admin client that retries fast and keeps connection errors to itself."""
+    return AdminClient(
+        {
+            "bootstrap.servers": bootstrap,
+            "socket.timeout.ms": 5_000,
+            "reconnect.backoff.ms": 50,
+            "reconnect.backoff.max.ms": 250,
+            "log_level": 0,
+            "error_cb": _ignore,
+        }
+    )
+
+
+def _ignore(_error: object) -> None:
+    """The caller asks again; librdkafka would print every refused connection of a starting broker."""
+
+
+def answers(admin: AdminClient) -> bool:
+    """Whether a broker lists its topics."""
+    try:
+        return bool(admin.list_topics(timeout=1.0).brokers)
+    except KafkaException:
+        return False
+
+
+def ensure_topic(
+    bootstrap: str,
+    topic: str,
+    *,
+    partitions: int,
+    replication: int = 1,
+    timeout: float = 30.0,
+    children: Sequence[ChildProcess] = (),
+) -> None:
+    """Create ``topic`` unless it is there, and wait until every partition has a leader.
+
+    ``children`` are the brokers' processes where they are ours: an error names their logs.
+
+    Raises:
+        UnavailableError: the broker does not answer in time or refuses.
+        ConfigurationError: the topic is there with another number of partitions.
+    """
+    admin = admin_client(bootstrap)
+
+    def leaders() -> int | None:
+        """The number of partitions, once all of them can be written to."""
+        try:
+            found = admin.list_topics(timeout=2.0).topics.get(topic)
+        except KafkaException:
+            return None
+        if found is None or found.error is not None or not found.partitions:
+            return None
+        return len(found.partitions) if all(part.leader >= 0 for part in found.partitions.values()) else None
+
+    existing = leaders()
+    if existing is None:
+        try:
+            admin.create_topics([NewTopic(topic, num_partitions=partitions, replication_factor=replication)])[topic].result(
+                timeout
+            )
+        except KafkaException as error:
+            if error.args[0].name() != "TOPIC_ALREADY_EXISTS":
+                raise UnavailableError(
+                    f"Topic {topic} cannot be created at {bootstrap}: {error.args[0].str()}.",
+                    remedy="Check that the broker runs and lets you create topics.",
+                ) from error
+        existing = wait_until(leaders, timeout=timeout, what=f"topic {topic} to have leaders", children=children)
+    if existing != partitions:
+        raise ConfigurationError(
+            f"Topic {topic} has {existing} partitions, not {partitions}.",
+            remedy=f"Set PORTALPULSE_KAFKA__PARTITIONS={existing} or use a fresh --data folder.",
+        )

@@ -1,0 +1,28 @@
+"""The options of a local stack."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+
+@dataclass(frozen=True, slots=True)
+class StackOptions:
+    """How to compose the stack.
+
+    ``broker``: kafka, memory, or kafka_if_possible (memory on a machine without Java).
+    ``clickhouse``: embedded in the one worker process, or a server with worker and exporter beside it.
+    ``quick``: seconds instead of minutes until an alert is delivered; the rules are the same.
+    ``inherit``: whether settings of the shell that tune a worker reach it; see ``deploy.native.environment``.
+    """
+
+    data_dir: Path
+    topic: str
+    group: str
+    partitions: int
+    clock: str = "system"
+    broker: Literal["kafka", "memory", "kafka_if_possible"] = "kafka"
+    clickhouse: Literal["embedded", "server"] = "embedded"
+    quick: bool = False
+    inherit: bool = True
