@@ -1,18 +1,22 @@
-"""One contender's run: timed from the first row seen to the last event counted, then stopped, set back and started again."""
+"""One run of a contender: timed from the first visible row to the last tallied event, then stopped, rewound and restarted."""
 
 from __future__ import annotations
 
 import time
 from dataclasses import dataclass
 
+from bench.consumer_group import ConsumerGroup
 from bench.contenders.contract import Contender
 from bench.corpus import Filled
-from bench.measure import STABLE_SECONDS, Group, Probe, Usage, usage, wait_for
+from bench.measure import Usage, usage
+from bench.probe import Probe, wait_for
 from domain.errors import UnavailableError
 
 #: Messages of every partition that are delivered a second time.
 REWIND = 25_000
 _CHECK_SECONDS = 180.0
+#: A count that has not changed for this long, with no lag, is final (seconds).
+_STABLE_SECONDS = 3.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,29 +24,29 @@ class Timing:
     """The timed part of a run."""
 
     events: int
-    at_first_sight: int  # rows stored or counted when the first was seen: their work is done, so they are no part of the rate
-    seconds: float  # from then to the last event counted
+    at_first_sample: int  # rows stored or tallied when the first was visible; they are not part of the rate
+    seconds: float  # from then to the last event tallied
     seconds_since_start: float  # from the start of the process, its imports and the group's assignment included
     own: Usage
     server_cpu_seconds: float
 
     @property
     def rate(self) -> float:
-        """Events a second, steady: what was counted while we watched."""
-        return (self.events - self.at_first_sight) / max(self.seconds, 0.001)
+        """Events a second, between the first visible row and the last tallied event."""
+        return (self.events - self.at_first_sample) / max(self.seconds, 0.001)
 
     @property
     def rate_since_start(self) -> float:
-        """Events a second, everything included."""
+        """Events a second, start-up included."""
         return self.events / self.seconds_since_start
 
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """What was counted after a part of the messages had come twice."""
+    """What was tallied after some of the messages were redelivered."""
 
     redelivered: int
-    excess: int  # counted less distinct events: above 0 counted twice, below 0 lost
+    excess: int  # tallied minus distinct events: positive: counted twice; negative: lost
     wrong_tallies: int  # of all (agency, minute)
     excess_before: int  # the same before the redelivery
 
@@ -53,19 +57,19 @@ class Check:
 
 
 def time_run(contender: Contender, filled: Filled, probe: Probe, *, deadline: float) -> Timing:
-    """Start it and watch until everything is counted; it keeps running.
+    """Start it and measure until everything is tallied; it keeps running.
 
     Raises:
         UnavailableError: it ended, or did not finish within ``deadline`` seconds.
     """
-    server = contender.place.stack.server.process
+    server = contender.context.stack.server.process
     server_before = usage([server]).cpu_seconds
-    at_first_sight = 0
+    at_first_sample = 0
 
     def rows_are_there() -> bool:
-        nonlocal at_first_sight
-        at_first_sight = max(probe.numbers(contender.progress), default=0)
-        return at_first_sight > 0
+        nonlocal at_first_sample
+        at_first_sample = max(probe.numbers(contender.progress), default=0)
+        return at_first_sample > 0
 
     def all_is_stored() -> bool:
         return sum(probe.numbers(contender.stored)) >= filled.events
@@ -78,16 +82,16 @@ def time_run(contender: Contender, filled: Filled, probe: Probe, *, deadline: fl
     contender.start()
     wait_for(rows_are_there, timeout=deadline, what="the first row", children=contender.children)
     first = time.perf_counter()
-    left = deadline - (first - started)
+    remaining = deadline - (first - started)
     what = f"the last event ({deadline:.0f} s since the start)"
-    wait_for(all_is_stored, timeout=left, what=what, children=contender.children)
+    wait_for(all_is_stored, timeout=remaining, what=what, children=contender.children)
     wait_for(all_is_counted, timeout=max(1.0, deadline - (time.perf_counter() - started)), what=what, children=contender.children)
     last = time.perf_counter()
-    if at_first_sight >= filled.events:
+    if at_first_sample >= filled.events:
         raise UnavailableError("All events became visible at once: too few for a rate.", remedy="Use more --events.")
     return Timing(
         events=filled.events,
-        at_first_sight=at_first_sight,
+        at_first_sample=at_first_sample,
         seconds=last - first,
         seconds_since_start=last - started,
         own=usage(contender.children),
@@ -96,13 +100,13 @@ def time_run(contender: Contender, filled: Filled, probe: Probe, *, deadline: fl
 
 
 def check_redelivery(contender: Contender, filled: Filled, probe: Probe) -> Check:
-    """Let it come to rest, stop it, set its group back, start it, let it come to rest, and compare every tally.
+    """Wait until it is idle, stop it, rewind its group, start it, wait until it is idle, and compare every tally.
 
     Raises:
-        UnavailableError: it does not come to rest, or does not leave its group.
+        UnavailableError: it does not become idle, or does not leave its group.
     """
-    place = contender.place
-    group = Group(place.stack.kafka.bootstrap, group=place.group, topic=place.topic)
+    context = contender.context
+    group = ConsumerGroup(context.stack.kafka.bootstrap, group=context.group, topic=context.topic)
     before = _settled(contender, group, probe)
     contender.stop()
     redelivered = group.rewind(REWIND)
@@ -116,16 +120,16 @@ def check_redelivery(contender: Contender, filled: Filled, probe: Probe) -> Chec
     return Check(redelivered, after - filled.events, wrong, before - filled.events)
 
 
-def _settled(contender: Contender, group: Group, probe: Probe) -> int:
-    """The events counted, once no message is left to read and the count does not move any more."""
-    seen, since = -1, time.monotonic()
+def _settled(contender: Contender, group: ConsumerGroup, probe: Probe) -> int:
+    """The events tallied, once the lag is 0 and the count no longer changes."""
+    last_count, since = -1, time.monotonic()
 
-    def at_rest() -> bool:
-        nonlocal seen, since
-        now = (probe.numbers(contender.progress) or [0, 0])[1]
-        if now != seen or group.lag() > 0:
-            seen, since = now, time.monotonic()
-        return time.monotonic() - since >= STABLE_SECONDS
+    def idle() -> bool:
+        nonlocal last_count, since
+        count = (probe.numbers(contender.progress) or [0, 0])[1]
+        if count != last_count or group.lag() > 0:
+            last_count, since = count, time.monotonic()
+        return time.monotonic() - since >= _STABLE_SECONDS
 
-    wait_for(at_rest, timeout=_CHECK_SECONDS, what="its lag to be 0", children=contender.children, poll=0.25)
-    return seen
+    wait_for(idle, timeout=_CHECK_SECONDS, what="its lag to be 0", children=contender.children, poll=0.25)
+    return last_count

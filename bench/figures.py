@@ -35,7 +35,7 @@ def register(app: typer.Typer) -> None:
 
     @app.command("figures")
     def redraw() -> None:
-        """Write docs/performance-peers.svg and the table in docs/performance.md anew from bench/results.json."""
+        """Rewrite docs/performance-peers.svg and the tables in docs/performance.md from bench/results.json."""
         write(Console())
 
 
@@ -101,7 +101,7 @@ def _soak_text(found: dict[str, Any]) -> str:
 
 
 def _outage_text(found: dict[str, Any]) -> str:
-    """How a backlog drains after ClickHouse was away."""
+    """How a backlog drains after an outage of ClickHouse."""
     normal = ", ".join(f"{speed:,}" for speed in found["normal_events_per_second"])
     return (
         f"{found['minutes']:g} minutes at {found['rate']:,} messages a second: {found['backlog']:,} waiting in Kafka at its "
@@ -198,11 +198,11 @@ def _verdict(run: dict[str, Any]) -> str:
     excess, wrong, redelivered = max(found, key=lambda one: (abs(one[0]), one[1]))
     if excess == 0:
         return f"no: {wrong:,} wrong tallies"
-    return f"no: {excess:+,} events ({redelivered:,} came again)"
+    return f"no: {excess:+,} events ({redelivered:,} redelivered)"
 
 
 def console_table(runs: list[dict[str, Any]]) -> Table:
-    """For the end of a run."""
+    """The table at the end of a run."""
     table = Table(title="Events a second from the first row seen to the last event counted")
     for heading in _HEADINGS:
         table.add_column(heading, justify="left" if heading == "contender" else "right")
@@ -212,7 +212,7 @@ def console_table(runs: list[dict[str, Any]]) -> Table:
 
 
 def markdown_table(document: dict[str, Any]) -> str:
-    """The table of the page, with where and how it was taken."""
+    """The table of the page, with the machine and the method."""
     machine = document["machine"]
     rows = [_HEADINGS, ("---", *["---:"] * (len(_HEADINGS) - 1)), *lines(document["runs"])]
     text = "\n".join(f"| {' | '.join(row)} |" for row in rows)

@@ -1,8 +1,8 @@
-"""``python -m bench latency``: from send to visible at a steady rate, and what the worker uses meanwhile.
+"""``python -m bench latency``: from send to visible at a steady rate, and the resource usage of the worker.
 
-The sender notes how many events it had sent at each moment; this process asks the worker's ``/api/v1/progress`` how many are in
+The sender logs how many events it had sent at each time; this process polls the worker's ``/api/v1/progress`` for how many are in
 the minute tallies. The k-th event became visible when that number reached k, so its latency is the distance between the two
-curves at height k. The answer is late by up to one look (25 ms) and early by nothing.
+curves at height k. It is overestimated by up to one sample interval (25 ms) and never underestimated.
 """
 
 from __future__ import annotations
@@ -18,12 +18,11 @@ import typer
 from rich.console import Console
 
 from bench import figures, results
-from bench.measure import Stack, machine, paced_sender, running, running_stack, usage, wait_for, worker, worker_settings
-from deploy.native.ports import LOOPBACK, free_port
+from bench.measure import Stack, machine, paced_sender, running, running_stack, usage, worker, worker_settings
 from deploy.native.processes import ChildProcess
 
 TOPIC = "dvc.dossier-events.v1"
-LOOK_SECONDS = 0.025
+SAMPLE_SECONDS = 0.025
 WARM_UP_SECONDS = 10.0
 
 
@@ -52,21 +51,21 @@ def register(app: typer.Typer) -> None:
 def measure(stack: Stack, *, rate: int, seconds: float) -> dict[str, Any]:
     """One rate on a fresh topic, group and database."""
     name = f"latency_{rate}"
-    topic, port = f"{TOPIC}.{rate}", free_port()
+    topic = f"{TOPIC}.{rate}"
     stack.kafka.create_topic(topic, partitions=4)
-    settings = worker_settings(stack, topic=topic, group=name, database=name) | {"PORTALPULSE_HTTP__PORT": str(port)}
-    child = worker(stack, settings)
+    service = worker(stack, worker_settings(stack, topic=topic, group=name, database=name))
+    child = service.process
     try:
-        with running(child), httpx.Client(base_url=f"http://{LOOPBACK}:{port}", timeout=10, trust_env=False) as client:
-            wait_for(lambda: _ready(client), timeout=90, what="the worker", children=[child])
-            return _watch(stack, child, client, topic=topic, rate=rate, seconds=seconds)
+        with running(child), httpx.Client(base_url=service.url, timeout=10, trust_env=False) as client:
+            service.await_ready()
+            return _measure(stack, child, client, topic=topic, rate=rate, seconds=seconds)
     finally:
         stack.drop_database(name)
 
 
-def _watch(stack: Stack, child: ChildProcess, client: httpx.Client, *, topic: str, rate: int, seconds: float) -> dict[str, Any]:
-    """Look all the time while a sender sends."""
-    looks: list[tuple[float, int]] = []
+def _measure(stack: Stack, child: ChildProcess, client: httpx.Client, *, topic: str, rate: int, seconds: float) -> dict[str, Any]:
+    """Sample while a sender sends."""
+    samples: list[tuple[float, int]] = []
     memory: list[int] = []
     notes = stack.folder / f"{topic}.txt"
     sending = paced_sender(bootstrap=stack.kafka.bootstrap, topic=topic, rate=rate, seconds=seconds, notes=notes)
@@ -76,17 +75,17 @@ def _watch(stack: Stack, child: ChildProcess, client: httpx.Client, *, topic: st
         ends_at = None
         while ends_at is None or time.monotonic() < ends_at:
             child.check()
-            # The moment after the answer: what it says was visible before it.
+            # Timed after the answer: the events were visible before.
             visible = client.get("/api/v1/progress").json()["tallied_minutes"]
-            looks.append((time.monotonic(), visible))
-            if len(looks) % 40 == 0:
+            samples.append((time.monotonic(), visible))
+            if len(samples) % 40 == 0:
                 memory.append(usage([child]).memory_bytes)
             if ends_at is None and sender.poll() is not None:
                 ends_at = time.monotonic() + 5
-            time.sleep(LOOK_SECONDS)
+            time.sleep(SAMPLE_SECONDS)
         spent = usage([child]).cpu_seconds - before.cpu_seconds
         elapsed = time.monotonic() - began
-    return _summary(rate, seconds, notes, looks) | {
+    return _summary(rate, seconds, notes, samples) | {
         "worker_cores": round(spent / elapsed, 3),
         "memory_mb_start": round(np.median(memory[: max(1, len(memory) // 10)]) / 1e6),
         "memory_mb_end": round(np.median(memory[-max(1, len(memory) // 10) :]) / 1e6),
@@ -95,25 +94,18 @@ def _watch(stack: Stack, child: ChildProcess, client: httpx.Client, *, topic: st
     }
 
 
-def _ready(client: httpx.Client) -> bool:
-    try:
-        return client.get("/readyz").status_code == httpx.codes.OK
-    except httpx.HTTPError:
-        return False
-
-
-def _summary(rate: int, seconds: float, notes: Path, looks: list[tuple[float, int]]) -> dict[str, Any]:
+def _summary(rate: int, seconds: float, notes: Path, samples: list[tuple[float, int]]) -> dict[str, Any]:
     """Percentiles over every event after the warm-up, in milliseconds."""
     sent_at, sent = np.loadtxt(notes, unpack=True)
-    looked_at, visible = np.array(looks).T
+    sampled_at, visible = np.array(samples).T
     total = int(sent[-1])
     if int(visible[-1]) != total:
         raise SystemExit(f"{total} events were sent and {int(visible[-1])} are visible")
     first = int(np.interp(sent_at[0] + WARM_UP_SECONDS, sent_at, sent))
     events = np.arange(first + 1, total + 1)
-    # An event was sent before the note that counts it, and is visible at the first look that counts it.
+    # An event was sent before the log entry that counts it, and is visible at the first sample that counts it.
     send = sent_at[np.searchsorted(sent, events)]
-    see = looked_at[np.searchsorted(visible, events)]
+    see = sampled_at[np.searchsorted(visible, events)]
     p50, p95, p99 = (round(float(value) * 1000) for value in np.percentile(see - send, (50, 95, 99)))
     return {
         "rate": rate,

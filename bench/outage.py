@@ -1,8 +1,7 @@
-"""``python -m bench outage``: ClickHouse is away for minutes under load; then the backlog is drained.
+"""``python -m bench outage``: ClickHouse is unavailable for minutes under load; then the backlog is drained.
 
-The normal speed is that of a fresh worker on the same topic, from its beginning to its end, in the same run: the same messages
-without an outage. Both count from the first row that is stored; how long the worker took to notice that its storage is back
-stands beside it.
+The normal rate is that of a new worker that reads the same topic from its beginning in the same run, without an outage. Both
+measurements start with the first row that is stored; how long the worker took to notice the recovery is reported separately.
 """
 
 from __future__ import annotations
@@ -16,30 +15,18 @@ from rich.console import Console
 from rich.table import Table
 
 from bench import figures, results
+from bench.consumer_group import ConsumerGroup
 from bench.corpus import Buckets
-from bench.measure import (
-    Group,
-    Probe,
-    Stack,
-    machine,
-    paced_sender,
-    readyz,
-    running,
-    running_stack,
-    usage,
-    wait_for,
-    worker,
-    worker_settings,
-)
-from deploy.native.ports import LOOPBACK, free_port
+from bench.measure import Stack, machine, paced_sender, running, running_stack, usage, worker, worker_settings
+from bench.probe import Probe, wait_for
 from deploy.native.processes import ChildProcess
 
 TOPIC = "dvc.dossier-events.v1"
-#: A backlog is drained at no less than this share of the normal speed.
+#: A backlog must be drained at this share of the normal rate at least.
 ENOUGH = 0.8
-#: Load before the outage, so that it strikes a worker at work (seconds).
+#: Load before the outage, so that the worker is busy when it starts (seconds).
 LEAD_SECONDS = 20
-#: What was acknowledged before the storage went is committed this soon (seconds).
+#: Offsets acknowledged before the outage are committed within this time (seconds).
 SETTLE_SECONDS = 3
 _TIMEOUT = 1_800.0
 
@@ -50,13 +37,13 @@ def register(app: typer.Typer) -> None:
     @app.command()
     def outage(
         *,
-        minutes: Annotated[float, typer.Option(help="How long ClickHouse is away.")] = 5.0,
+        minutes: Annotated[float, typer.Option(help="How long ClickHouse is unavailable.")] = 5.0,
         rate: Annotated[int, typer.Option(help="Messages a second meanwhile.")] = 25_000,
         runs: Annotated[int, typer.Option(help="Times that the same messages are drained without an outage.")] = 2,
     ) -> None:
-        """Kill ClickHouse under load, start it minutes later, and compare the draining with draining without an outage.
+        """Kill ClickHouse under load, restart it minutes later, and compare the draining with a run without an outage.
 
-        Status 1 when a number is not exact, something was committed while it was away, or the draining was too slow.
+        Status 1 when a number is not exact, offsets were committed during the outage, or the draining was too slow.
         """
         console = Console()
         with running_stack() as stack:
@@ -64,7 +51,7 @@ def register(app: typer.Typer) -> None:
             found, tallies = _outage(stack, minutes=minutes, rate=rate, console=console)
             normal = []
             for number in range(runs):
-                speed, others = _normal(stack, number, events=found["events"])
+                speed, others = _baseline(stack, number, events=found["events"])
                 found["exact"] = found["exact"] and others == tallies
                 normal.append(round(speed))
                 console.print(f"drained without an outage at {speed:,.0f} events/s")
@@ -79,39 +66,39 @@ def register(app: typer.Typer) -> None:
 
 def _outage(stack: Stack, *, minutes: float, rate: int, console: Console) -> tuple[dict[str, Any], Buckets]:
     """The figures of the outage and the draining, and the tallies at the end."""
-    database, port = "outage", free_port()
-    url = f"http://{LOOPBACK}:{port}"
+    database = "outage"
     settings = worker_settings(stack, topic=TOPIC, group=database, database=database)
-    child = worker(stack, settings | {"PORTALPULSE_HTTP__PORT": str(port)})
-    probe, offsets = Probe(stack.server), Group(stack.kafka.bootstrap, group=database, topic=TOPIC)
+    service = worker(stack, settings)
+    child = service.process
+    probe, offsets = Probe(stack.server), ConsumerGroup(stack.kafka.bootstrap, group=database, topic=TOPIC)
     seconds = LEAD_SECONDS + minutes * 60
     notes = stack.folder / "outage.txt"
     sending = paced_sender(bootstrap=stack.kafka.bootstrap, topic=TOPIC, rate=rate, seconds=seconds, notes=notes)
     with ExitStack() as cleanup:
         cleanup.callback(_drop, stack, database)
         cleanup.enter_context(running(child))
-        wait_for(lambda: readyz(url)[0], timeout=90, what="the worker", children=[child], poll=0.2)
+        wait_for(lambda: service.readiness()[0], timeout=90, what="the worker", children=[child], poll=0.2)
         began = time.monotonic()
         sender = cleanup.enter_context(sending)
         time.sleep(LEAD_SECONDS)
         memory_before = usage([child]).memory_bytes
         stack.server.kill()
-        console.print(f"ClickHouse is gone; {minutes:g} minutes of load follow")
+        console.print(f"ClickHouse was killed; {minutes:g} minutes of load follow")
         time.sleep(SETTLE_SECONDS)
-        committed, memory, said = offsets.committed(), 0, ""
+        committed, memory, reason = offsets.committed(), 0, ""
         while time.monotonic() < began + seconds:
             child.check()
             memory = max(memory, usage([child]).memory_bytes)
-            said = readyz(url)[1] or said
+            reason = service.readiness()[1] or reason
             time.sleep(1.0)
         if sender.wait(timeout=120):
             raise typer.Exit(1)
         events = int(notes.read_bytes().split()[-1])
         meanwhile = sum(offsets.committed().values()) - sum(committed.values())
         backlog = offsets.lag()
-        away = time.monotonic() - began - LEAD_SECONDS
+        outage_seconds = time.monotonic() - began - LEAD_SECONDS
         stack.server.start()
-        back = time.monotonic()
+        restarted = time.monotonic()
         rows = sum(probe.numbers(f"SELECT count() FROM {database}.dossier_events"))
         wait_for(
             lambda: sum(probe.numbers(f"SELECT count() FROM {database}.dossier_events")) > rows,
@@ -124,15 +111,15 @@ def _outage(stack: Stack, *, minutes: float, rate: int, console: Console) -> tup
         drained = time.monotonic() - first
         tallies = _tallies(probe, database)
         return {
-            "minutes": round(away / 60, 2),
+            "minutes": round(outage_seconds / 60, 2),
             "rate": rate,
             "events": events,
             "backlog": backlog,
             "committed_meanwhile": meanwhile,
-            "said": said,
+            "said": reason,
             "memory_mb_before": round(memory_before / 1e6),
             "memory_mb_most": round(memory / 1e6),
-            "resumed_after_seconds": round(first - back, 2),
+            "resumed_after_seconds": round(first - restarted, 2),
             "drained_seconds": round(drained, 1),
             "drained_events_per_second": round((events - seen) / drained),
             "exact": sum(tallies.values()) == events,
@@ -140,15 +127,15 @@ def _outage(stack: Stack, *, minutes: float, rate: int, console: Console) -> tup
 
 
 def _drop(stack: Stack, database: str) -> None:
-    """Drop the database, unless the outage was broken off and the server is still away."""
+    """Drop the database, unless the outage was interrupted and the server does not run."""
     if stack.server.process.running:
         stack.drop_database(database)
 
 
-def _normal(stack: Stack, number: int, *, events: int) -> tuple[float, Buckets]:
-    """Events a second of a fresh worker over the whole topic, and its tallies."""
+def _baseline(stack: Stack, number: int, *, events: int) -> tuple[float, Buckets]:
+    """Events a second of a new worker over the whole topic, and its tallies."""
     database = f"normal_{number}"
-    child = worker(stack, worker_settings(stack, topic=TOPIC, group=database, database=database), name=database)
+    child = worker(stack, worker_settings(stack, topic=TOPIC, group=database, database=database), name=database).process
     probe = Probe(stack.server)
     try:
         child.start()
@@ -174,17 +161,17 @@ def _tallies(probe: Probe, database: str) -> Buckets:
 
 
 def _table(found: dict[str, Any]) -> Table:
-    """The figures for people."""
+    """The figures as a table."""
     shown = Table(
-        title=f"ClickHouse away for {found['minutes']:g} minutes at {found['rate']:,} messages a second", show_header=False
+        title=f"ClickHouse unavailable for {found['minutes']:g} minutes at {found['rate']:,} messages a second", show_header=False
     )
     for line in (
         ("sent", f"{found['events']:,}"),
-        ("waiting in Kafka at its return", f"{found['backlog']:,}"),
-        ("committed while it was away", f"{found['committed_meanwhile']:,}"),
-        ("/readyz said", found["said"]),
+        ("waiting in Kafka at the end of it", f"{found['backlog']:,}"),
+        ("committed meanwhile", f"{found['committed_meanwhile']:,}"),
+        ("reason of /readyz", found["said"]),
         ("memory of the worker before, at most", f"{found['memory_mb_before']} MB, {found['memory_mb_most']} MB"),
-        ("first row after its return", f"{found['resumed_after_seconds']:g} s"),
+        ("first row after the restart", f"{found['resumed_after_seconds']:g} s"),
         ("drained", f"in {found['drained_seconds']:g} s, {found['drained_events_per_second']:,} events/s"),
         ("without an outage", ", ".join(f"{speed:,} events/s" for speed in found["normal_events_per_second"])),
         ("share of the faster of these", f"{found['share_of_normal']:.0%} (at least {ENOUGH:.0%})"),

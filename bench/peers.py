@@ -1,4 +1,4 @@
-"""The comparison: this pipeline and its peers on the same messages, in the same run, on the same machine, taking turns."""
+"""The comparison: this pipeline and its peers on the same messages, in the same run, on the same machine, in turns."""
 
 from __future__ import annotations
 
@@ -17,11 +17,12 @@ from rich.console import Console
 
 from bench import figures, results
 from bench.comparison import Check, Timing, check_redelivery, time_run
-from bench.contenders.contract import Contender, Place
+from bench.contenders.contract import Contender, RunContext
 from bench.contenders.registry import CONTENDERS, Entry
 from bench.corpus import Corpus, Filled
 from bench.environment import peers_python
-from bench.measure import PARTITIONS, Probe, Stack, machine, running_stack
+from bench.measure import PARTITIONS, Stack, machine, running_stack
+from bench.probe import Probe
 from domain.errors import ConfigurationError, PortalPulseError
 
 
@@ -57,7 +58,7 @@ def register(app: typer.Typer) -> None:
         with running_stack(keep_logs=logs) as stack:
             measured = [Measured(entry, _events(entry, events, slow_events)) for entry in chosen]
             _fill(stack, measured, minutes=minutes, console=console)
-            for number in range(runs):  # in turns, so that a slow minute of the machine hits all of them
+            for number in range(runs):  # in turns, so that a slow phase of the machine affects all of them
                 for contender in measured:
                     with console.status(f"run {number + 1} of {runs}: {contender.entry.title}"):
                         check = check_every_run or number == runs - 1
@@ -101,7 +102,7 @@ class Measured:
             "events_per_second": [round(timing.rate) for timing in self.timings],
             "events_per_second_since_start": [round(timing.rate_since_start) for timing in self.timings],
             "seconds_since_start": [round(timing.seconds_since_start, 2) for timing in self.timings],
-            "events_at_first_sight": [timing.at_first_sight for timing in self.timings],
+            "events_at_first_sight": [timing.at_first_sample for timing in self.timings],
             "cpu_seconds": [round(timing.own.cpu_seconds, 2) for timing in self.timings],
             "clickhouse_cpu_seconds": [round(timing.server_cpu_seconds, 2) for timing in self.timings],
             "memory_bytes": [timing.own.memory_bytes for timing in self.timings],
@@ -134,13 +135,13 @@ def _fill(stack: Stack, measured: list[Measured], *, minutes: int, console: Cons
 
 
 def _run(stack: Stack, measured: Measured, number: int, *, deadline: float, check: bool) -> str:
-    """One run of one contender; what goes wrong becomes a line of the table. Returns a sentence for the console."""
+    """One run of one contender; a failure becomes a line of the table. Returns a text for the console."""
     entry, filled = measured.entry, measured.filled
     assert filled is not None
     name = f"{entry.name}_{entry.workers}_{number}".replace("-", "_")
-    place = Place(stack=stack, topic=filled.topic, group=f"bench-{name}", database=f"bench_{name}")
+    context = RunContext(stack=stack, topic=filled.topic, group=f"bench-{name}", database=f"bench_{name}")
     probe = Probe(stack.server)
-    contender = entry.create(place)
+    contender = entry.create(context)
     said = ""
     try:
         contender.prepare()
@@ -150,24 +151,24 @@ def _run(stack: Stack, measured: Measured, number: int, *, deadline: float, chec
         if check:
             found = check_redelivery(contender, filled, probe)
             measured.checks.append(found)
-            said += f", after {found.redelivered:,} again: " + ("exact" if found.exact else f"{found.excess:+,} events")
+            said += f", after {found.redelivered:,} redelivered: " + ("exact" if found.exact else f"{found.excess:+,} events")
     except (PortalPulseError, KafkaException, httpx.HTTPError) as error:
         measured.failures.append(f"run {number + 1}: {error}")
         said += f" FAILED: {error}"
     finally:
-        _clean(contender, stack, place, probe)
+        _clean(contender, stack, context, probe)
     return said
 
 
-def _clean(contender: Contender, stack: Stack, place: Place, probe: Probe) -> None:
-    """Leave nothing behind that would disturb the next; a part that cannot be cleaned stops the benchmark."""
+def _clean(contender: Contender, stack: Stack, context: RunContext, probe: Probe) -> None:
+    """Remove everything that would disturb the next run; an error here stops the benchmark."""
     contender.stop()
     probe.close()
-    stack.drop_database(place.database)
+    stack.drop_database(context.database)
 
 
 def _document(measured: list[Measured], *, console: Console, output: Path) -> dict[str, Any]:
-    """The new content of results.json; contenders that were left out this time keep their old figures."""
+    """The new content of results.json; contenders that did not run keep their old figures."""
     new = [found.as_json() for found in measured]
     taken = {(found["name"], found["workers"]) for found in new}
     old_runs = [old for old in results.read(output).get("runs", []) if "redelivered" in old]  # of this form

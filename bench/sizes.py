@@ -1,7 +1,7 @@
-"""``python -m bench sizes``: what recounts, roll-ups and reports cost while one size grows and the others stand still.
+"""``python -m bench sizes``: what recounts, roll-ups and reports cost while one size grows and the others are constant.
 
-The rows are made by ClickHouse itself and lie in the working hours (08:00 to 16:00) of a year that ends now; on top come a minute
-of live events. Every operation is the product's own code against a ClickHouse server. Partitions are varied end to end.
+ClickHouse generates the rows in the working hours (08:00 to 16:00) of a year that ends now, plus one minute of live events. Every
+operation is the product's own code against a ClickHouse server. Partitions are varied end to end.
 """
 
 from __future__ import annotations
@@ -18,10 +18,12 @@ from rich.console import Console
 
 from bench import figures, results
 from bench.comparison import time_run
-from bench.contenders.contract import Place
+from bench.contenders.contract import RunContext
 from bench.contenders.portalpulse import PortalPulse
 from bench.corpus import Corpus
-from bench.measure import Probe, Stack, machine, running_stack
+from bench.measure import Stack, machine, running_stack
+from bench.preload import TIMEOUT_SECONDS, preload
+from bench.probe import Probe
 from domain.periods import VIETNAM, civil_day
 from sinks.clickhouse.client import ClickHouse
 from sinks.clickhouse.migrate import migrate
@@ -30,24 +32,11 @@ from sinks.clickhouse.store import ClickHouseStore
 from sinks.clickhouse.target import Target
 from sinks.contract.tallies import Days, Span
 
-#: What stands still while another size grows.
+#: The constant sizes while another one grows.
 BASE = {"agencies": 85, "procedures": 2_000, "rows": 1_000_000}
 LIVE_ROWS = 5_000
 _TIMES = 5
-_STEP = 5_000_000
 _YEAR = dt.timedelta(days=365)
-#: Preloading is no part of the measurement, but a hundred million rows take a while.
-_PRELOAD_SECONDS = 900.0
-_INSERT = """
-INSERT INTO {db}.dossier_events (agency, occurred_at, event_id, dossier_code, procedure_code, status, channel, service_level,
-  legacy_level, returned_by, portal_id, topic, partition, offset)
-SELECT concat('A', leftPad(toString(number % {agencies}), 5, '0')), {at},
-  generateUUIDv4(), concat('000.00.10.H01-250101-', leftPad(toString(number % 9999), 4, '0')),
-  concat('1.', leftPad(toString(rand(1) % {procedures}), 6, '0')), arrayElement([1, 2, 4, 9, 10], 1 + rand(2) % 5),
-  1 + rand(3) % 3, 'toan_trinh', 0, '', '', 'sizes', 0, number
-FROM numbers({first}, {count})
-SETTINGS max_partitions_per_insert_block = 0, optimize_on_insert = 0
-"""
 
 
 def register(app: typer.Typer) -> None:
@@ -88,7 +77,7 @@ class _Operation:
 def _measure_storage(stack: Stack, sizes: dict[str, int], console: Console) -> dict[str, Any]:
     """Median milliseconds of every operation on tables of these sizes."""
     database = "sizes_" + "_".join(str(value) for value in sizes.values())
-    clickhouse = ClickHouse(Target.parse(stack.server.url(database), timeout=_PRELOAD_SECONDS))
+    clickhouse = ClickHouse(Target.parse(stack.server.url(database), timeout=TIMEOUT_SECONDS))
     try:
         migrate(clickhouse)
         store, reader = ClickHouseStore(clickhouse), ClickHouseReader(clickhouse)
@@ -120,23 +109,25 @@ def _preload(stack: Stack, database: str, store: ClickHouseStore, sizes: dict[st
         f"toDateTime64('{midnight:%Y-%m-%d %H:%M:%S}', 3, 'UTC') + toIntervalDay(rand64(4) % 365)"
         " + toIntervalMillisecond(28800000 + rand64(5) % 28800000)"
     )
-    lately = (
+    last_minute = (
         f"toDateTime64('{now - dt.timedelta(minutes=1):%Y-%m-%d %H:%M:%S}', 3, 'UTC') + toIntervalMillisecond(rand64(4) % 60000)"
     )
-    for first in range(0, sizes["rows"], _STEP):
-        count = min(_STEP, sizes["rows"] - first)
-        stack.server.query(_INSERT.format(db=database, at=year, first=first, count=count, **_of(sizes)), timeout=_PRELOAD_SECONDS)
-    stack.server.query(_INSERT.format(db=database, at=lately, first=0, count=LIVE_ROWS, **_of(sizes)), timeout=_PRELOAD_SECONDS)
+    for rows, occurred_at in ((sizes["rows"], year), (LIVE_ROWS, last_minute)):
+        preload(
+            stack.server,
+            database,
+            rows=rows,
+            agency=f"concat('A', leftPad(toString(number % {sizes['agencies']}), 5, '0'))",
+            occurred_at=occurred_at,
+            procedure=f"rand(1) % {sizes['procedures']}",
+            topic="sizes",
+        )
     for start in range(0, 366, 30):
         days = tuple(civil_day(midnight + dt.timedelta(days=number, hours=1)) for number in range(start, min(start + 30, 366)))
         begin = midnight + dt.timedelta(days=start)
         store.recount_minutes(Span(begin, begin + dt.timedelta(days=len(days)), None))
         store.roll_up_days(Days(days, None))
         store.recount_procedures(Days(days, None))
-
-
-def _of(sizes: dict[str, int]) -> dict[str, int]:
-    return {"agencies": sizes["agencies"], "procedures": sizes["procedures"]}
 
 
 def _median(run: Callable[[], object]) -> float:
@@ -154,8 +145,8 @@ def _measure_partitions(stack: Stack, partitions: int, events: int) -> dict[str,
     topic = f"sizes.partitions.{partitions}"
     corpus = Corpus(events, 10, dt.datetime.now(dt.UTC).replace(second=0, microsecond=0))
     filled = stack.fill_topic(topic, corpus, partitions=partitions)
-    place = Place(stack=stack, topic=topic, group=f"sizes-{partitions}", database=f"sizes_partitions_{partitions}")
-    contender, probe = PortalPulse(place, workers=1), Probe(stack.server)
+    context = RunContext(stack=stack, topic=topic, group=f"sizes-{partitions}", database=f"sizes_partitions_{partitions}")
+    contender, probe = PortalPulse(context, workers=1), Probe(stack.server)
     try:
         contender.prepare()
         timing = time_run(contender, filled, probe, deadline=240)
@@ -164,4 +155,4 @@ def _measure_partitions(stack: Stack, partitions: int, events: int) -> dict[str,
     finally:
         contender.stop()
         probe.close()
-        stack.drop_database(place.database)
+        stack.drop_database(context.database)

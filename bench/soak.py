@@ -1,4 +1,4 @@
-"""``python -m bench soak``: many events flat out; exact at the end, and as fast in the last quarter as in the first."""
+"""``python -m bench soak``: many events at full speed; exact at the end, and as fast in the last quarter as in the first."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from rich.console import Console
 
 from bench import figures, results
 from bench.corpus import Corpus, Filled
-from bench.measure import Probe, Stack, machine, running, running_stack, usage, wait_for, worker, worker_settings
+from bench.measure import Stack, machine, running, running_stack, usage, worker, worker_settings
+from bench.probe import Probe, wait_for
 from deploy.native.processes import ChildProcess
 
 TOPIC = "dvc.dossier-events.v1"
@@ -26,13 +27,13 @@ def register(app: typer.Typer) -> None:
         events: Annotated[int, typer.Option(help="Messages.")] = 20_000_000,
         minutes: Annotated[int, typer.Option(help="Minutes that the events are spread over.")] = 200,
     ) -> None:
-        """Count many events flat out and compare the rate of the quarters."""
+        """Tally many events at full speed and compare the rates of the quarters."""
         console = Console()
         with running_stack() as stack:
             until = dt.datetime.now(dt.UTC).replace(second=0, microsecond=0)
             with console.status(f"sending {events:,} messages"):
                 filled = stack.fill_topic(TOPIC, Corpus(events, minutes, until))
-            child = worker(stack, worker_settings(stack, topic=TOPIC, group="soak", database="soak"))
+            child = worker(stack, worker_settings(stack, topic=TOPIC, group="soak", database="soak")).process
             with running(child):
                 found = _count(stack, child, filled)
         console.print(found)
@@ -43,28 +44,29 @@ def register(app: typer.Typer) -> None:
 
 
 def _count(stack: Stack, child: ChildProcess, filled: Filled) -> dict[str, Any]:
-    """Watch the worker until everything is counted."""
+    """Sample until everything is tallied."""
     events, probe = filled.events, Probe(stack.server)
     stored = "SELECT count() FROM soak.dossier_events"
-    looks: list[tuple[float, int]] = []
+    samples: list[tuple[float, int]] = []
     memory = 0
 
-    def look() -> bool:
+    def sample() -> bool:
         nonlocal memory
         numbers = probe.numbers(stored)
-        looks.append((time.monotonic(), numbers[0] if numbers else 0))
+        samples.append((time.monotonic(), numbers[0] if numbers else 0))
         memory = max(memory, usage([child]).memory_bytes)
-        return looks[-1][1] >= events
+        return samples[-1][1] >= events
 
-    wait_for(look, timeout=1_800, what="every event to be stored", children=[child], poll=0.1)
+    wait_for(sample, timeout=1_800, what="every event to be stored", children=[child], poll=0.1)
     counted = "SELECT sum(events) FROM soak.agency_minute FINAL"
     wait_for(lambda: probe.numbers(counted) == [events], timeout=300, what="every event to be tallied", children=[child])
     end = time.monotonic()
     tallies = probe.buckets("SELECT agency, toUnixTimestamp(minute), events FROM soak.agency_minute FINAL")
-    first = next(at for at, number in looks if number)
+    first = next(at for at, number in samples if number)
     quarters = []
     for quarter in range(4):
-        low, high = (next(at for at, number in looks if number >= max(1, events * part // 4)) for part in (quarter, quarter + 1))
+        bounds = (max(1, events * end // 4) for end in (quarter, quarter + 1))
+        low, high = (next(at for at, number in samples if number >= bound) for bound in bounds)
         quarters.append(round(events / 4 / (high - low)))
     return {
         "events": events,

@@ -14,8 +14,9 @@ from bench.chaos.limits import Limits, measure
 from bench.chaos.tcp_proxy import TcpProxy
 from bench.chaos.traffic import Traffic
 from bench.chaos.workers import Worker
+from bench.consumer_group import ConsumerGroup
 from bench.folder import temporary_folder
-from bench.measure import Group, Probe
+from bench.probe import Probe
 from deploy.native.ports import LOOPBACK
 from deploy.native.processes import wait_until
 from deploy.native.services.clickhouse_server import ClickHouseServer
@@ -119,9 +120,9 @@ class Environment:
         return self.kafka.nodes if isinstance(self.kafka, KafkaCluster) else [self.kafka]
 
     @property
-    def offsets(self) -> Group:
+    def offsets(self) -> ConsumerGroup:
         """The offsets that the workers' group has committed in the topic."""
-        return Group(self.kafka.bootstrap, group=self.group, topic=self.topic)
+        return ConsumerGroup(self.kafka.bootstrap, group=self.group, topic=self.topic)
 
     def settings(self) -> dict[str, str]:
         """The PORTALPULSE_ variables of a worker."""

@@ -1,4 +1,4 @@
-"""bytewax as its guide shows it: Kafka input, whole batches parsed by ``flat_map_batch``, a sink of one's own.
+"""bytewax as its guide shows it: Kafka input, whole batches parsed by ``flat_map_batch``, a custom sink.
 
 It reads from the offsets that its consumer group has committed (``OFFSET_STORED``), so that a redelivery can be forced as
 for the others; librdkafka commits what was read, not what was inserted. Its own recovery store would take time on top.

@@ -5,7 +5,7 @@ Blocks as large as the tuning in the project's design notes; DETACH and ATTACH a
 
 from __future__ import annotations
 
-from bench.contenders.contract import Contender, Place
+from bench.contenders.contract import Contender, RunContext
 from bench.contenders.peers import create_tables, increments, tallies
 from bench.contenders.tables import COLUMNS, FIELDS
 
@@ -15,27 +15,27 @@ _CONSUMERS = 2
 class KafkaEngine(Contender):
     """A Kafka table, a view into the events, and from there the view that counts, as for every other peer."""
 
-    def __init__(self, place: Place) -> None:
-        super().__init__(place)
-        self.progress = increments(place.database)
-        self.stored = f"SELECT count() FROM {place.database}.events"
-        self.tallies = tallies(place.database)
+    def __init__(self, context: RunContext) -> None:
+        super().__init__(context)
+        self.progress = increments(context.database)
+        self.stored = f"SELECT count() FROM {context.database}.events"
+        self.tallies = tallies(context.database)
         self._attached_before = False
 
     def prepare(self) -> None:
         """Create the tables that are written to."""
-        create_tables(self.place)
+        create_tables(self.context)
 
     def start(self) -> None:
-        """Create the reading side, the view last: it begins to read at that moment. Later: attach the table again."""
-        query, database = self.place.stack.server.query, self.place.database
+        """Create the Kafka table and then its view, which starts the reading. After a stop: attach the table again."""
+        query, database = self.context.stack.server.query, self.context.database
         if self._attached_before:
             query(f"ATTACH TABLE {database}.queue")
             return
         query(
             f"CREATE TABLE {database}.queue ({FIELDS}) ENGINE = Kafka SETTINGS"
-            f" kafka_broker_list = '{self.place.stack.kafka.bootstrap}',"
-            f" kafka_topic_list = '{self.place.topic}', kafka_group_name = '{self.place.group}',"
+            f" kafka_broker_list = '{self.context.stack.kafka.bootstrap}',"
+            f" kafka_topic_list = '{self.context.topic}', kafka_group_name = '{self.context.group}',"
             f" kafka_format = 'JSONEachRow', kafka_num_consumers = {_CONSUMERS}, kafka_max_block_size = 524288,"
             " kafka_poll_max_batch_size = 65536, kafka_flush_interval_ms = 1000, date_time_input_format = 'best_effort'"
         )
@@ -47,4 +47,4 @@ class KafkaEngine(Contender):
 
     def stop(self) -> None:
         """Detach: the consumers finish their block and leave the group."""
-        self.place.stack.server.query(f"DETACH TABLE IF EXISTS {self.place.database}.queue SYNC", timeout=120.0)
+        self.context.stack.server.query(f"DETACH TABLE IF EXISTS {self.context.database}.queue SYNC", timeout=120.0)

@@ -1,4 +1,4 @@
-"""What the comparison asks of a contender: get ready, start, stop, start again, and say how to read what it has counted."""
+"""The interface of a contender: prepare, start, stop, start again, and the queries that read what it has tallied."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from deploy.native.processes import ChildProcess, stop_all
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
-    """Where one run takes place; topic, group and database are for this run alone or shared read-only."""
+class RunContext:
+    """The stack, topic, group and database of one run; shared with other runs only for reading."""
 
     stack: Stack
     topic: str
@@ -23,15 +23,15 @@ class Place:
 class Contender(ABC):
     """One contender in one run."""
 
-    #: Rows stored and events counted, as one row of two numbers, so that both are of the same moment.
+    #: Rows stored and events tallied, as one row of two numbers, so that both are of the same time.
     progress: str
-    #: Rows stored alone: answered from metadata, so that looking often costs the contender nothing.
+    #: Rows stored, answered from metadata, so that frequent queries cost the contender nothing.
     stored: str
     #: (agency code, minute in seconds since 1970, events) for every tally.
     tallies: str
 
-    def __init__(self, place: Place) -> None:
-        self.place = place
+    def __init__(self, context: RunContext) -> None:
+        self.context = context
 
     @property
     def children(self) -> Sequence[ChildProcess]:
@@ -40,11 +40,11 @@ class Contender(ABC):
 
     @abstractmethod
     def prepare(self) -> None:
-        """Create what it needs; before the clock starts."""
+        """Create what it needs; not part of the measured time."""
 
     @abstractmethod
     def start(self) -> None:
-        """Begin to read where its group has committed, else at the beginning; returns at once."""
+        """Read from the committed offsets of its group, else from the beginning; returns at once."""
 
     @abstractmethod
     def stop(self) -> None:
@@ -65,5 +65,5 @@ class Programs(Contender):
             child.start()
 
     def stop(self) -> None:
-        """SIGTERM, and SIGKILL to those who do not obey."""
+        """SIGTERM, and SIGKILL to what still runs later."""
         stop_all(self.children, grace=STOP_SECONDS)

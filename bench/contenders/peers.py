@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from bench.contenders.contract import Place, Programs
+from bench.contenders.contract import Programs, RunContext
 from bench.contenders.tables import SCHEMA
 from bench.measure import python_child
 from deploy.native.processes import ChildProcess
@@ -15,21 +15,21 @@ from deploy.native.processes import ChildProcess
 class Peer(Programs):
     """One program of this folder."""
 
-    def __init__(self, place: Place, *, arguments: Sequence[str], python: str | Path = sys.executable) -> None:
-        super().__init__(place)
-        self.progress = increments(place.database)
-        self.stored = f"SELECT count() FROM {place.database}.events"
-        self.tallies = tallies(place.database)
+    def __init__(self, context: RunContext, *, arguments: Sequence[str], python: str | Path = sys.executable) -> None:
+        super().__init__(context)
+        self.progress = increments(context.database)
+        self.stored = f"SELECT count() FROM {context.database}.events"
+        self.tallies = tallies(context.database)
         self._child = python_child(
-            place.stack,
-            place.database,
+            context.stack,
+            context.database,
             arguments,
             environment={
-                "BENCH_KAFKA": place.stack.kafka.bootstrap,
-                "BENCH_TOPIC": place.topic,
-                "BENCH_GROUP": place.group,
-                "BENCH_CLICKHOUSE_PORT": str(place.stack.server.http_port),
-                "BENCH_DATABASE": place.database,
+                "BENCH_KAFKA": context.stack.kafka.bootstrap,
+                "BENCH_TOPIC": context.topic,
+                "BENCH_GROUP": context.group,
+                "BENCH_CLICKHOUSE_PORT": str(context.stack.server.http_port),
+                "BENCH_DATABASE": context.database,
             },
             python=str(python),
         )
@@ -41,13 +41,13 @@ class Peer(Programs):
 
     def prepare(self) -> None:
         """Create the tables."""
-        create_tables(self.place)
+        create_tables(self.context)
 
 
-def create_tables(place: Place) -> None:
+def create_tables(context: RunContext) -> None:
     """The database with events, tally and the view between them."""
     for statement in SCHEMA:
-        place.stack.server.query(statement.format(database=place.database))
+        context.stack.server.query(statement.format(database=context.database))
 
 
 def increments(database: str) -> str:

@@ -1,4 +1,4 @@
-"""quixstreams as its guide shows it: a JSON topic, a filter, and a sink of one's own on ``BatchingSink``.
+"""quixstreams as its guide shows it: a JSON topic, a filter, and a custom sink on ``BatchingSink``.
 
 The sink is flushed with every checkpoint, then the offsets are committed; a checkpoint is 100,000 messages or a second.
 Run as a program: ``python -m bench.contenders.quixstreams`` with BENCH_* in the environment.
@@ -25,7 +25,7 @@ class ClickHouseSink(BatchingSink):
         self._writer = Writer()
 
     def write(self, batch: SinkBatch) -> None:
-        """Insert; an error aborts the checkpoint, and the messages come again."""
+        """Insert; an error aborts the checkpoint, and the messages are redelivered."""
         for items in batch.iter_chunks(_ROWS):
             self._writer.write([item.value for item in items])
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from bench.contenders.clickhouse_kafka_engine import KafkaEngine
-from bench.contenders.contract import Contender, Place
+from bench.contenders.contract import Contender, RunContext
 from bench.contenders.peers import Peer
 from bench.contenders.portalpulse import PortalPulse
 from bench.environment import peers_python
@@ -23,7 +23,7 @@ class Entry:
     how: str  # for the table
     #: A slow contender gets fewer messages (a topic of its own, made in the same way), or a run would take minutes.
     most_events: int
-    create: Callable[[Place], Contender]
+    create: Callable[[RunContext], Contender]
 
     @property
     def is_slow(self) -> bool:
@@ -37,16 +37,16 @@ class Entry:
 
 
 CONTENDERS = (
-    Entry("portalpulse", 1, "one worker", _ALL, lambda place: PortalPulse(place, workers=1)),
-    Entry("portalpulse", 2, "two workers in one group", _ALL, lambda place: PortalPulse(place, workers=2)),
+    Entry("portalpulse", 1, "one worker", _ALL, lambda context: PortalPulse(context, workers=1)),
+    Entry("portalpulse", 2, "two workers in one group", _ALL, lambda context: PortalPulse(context, workers=2)),
     Entry("clickhouse-kafka-engine", 1, "2 consumers, materialized views, blocks of 524,288", _ALL, KafkaEngine),
     Entry(
         "bytewax",
         1,
         "batches of 20,000",
         1_000_000,
-        lambda place: Peer(
-            place, arguments=("-m", "bytewax.run", "bench.contenders.bytewax:create_flow()"), python=peers_python()
+        lambda context: Peer(
+            context, arguments=("-m", "bytewax.run", "bench.contenders.bytewax:create_flow()"), python=peers_python()
         ),
     ),
     Entry(
@@ -54,20 +54,20 @@ CONTENDERS = (
         1,
         "BatchingSink, checkpoints of 100,000",
         1_000_000,
-        lambda place: Peer(place, arguments=("-m", "bench.contenders.quixstreams"), python=peers_python()),
+        lambda context: Peer(context, arguments=("-m", "bench.contenders.quixstreams"), python=peers_python()),
     ),
     Entry(
         "aiokafka",
         1,
         "getmany of 50,000, clickhouse-connect, commit after insert",
         1_000_000,
-        lambda place: Peer(place, arguments=("-m", "bench.contenders.aiokafka_plain")),
+        lambda context: Peer(context, arguments=("-m", "bench.contenders.aiokafka_plain")),
     ),
     Entry(
         "faust-stock",
         1,
         "JSON topic, take(20,000), insert",
         200_000,
-        lambda place: Peer(place, arguments=("-m", "bench.contenders.faust_stock", "worker", "-l", "warn", "--without-web")),
+        lambda context: Peer(context, arguments=("-m", "bench.contenders.faust_stock", "worker", "-l", "warn", "--without-web")),
     ),
 )

@@ -1,7 +1,7 @@
 """What every peer that counts by increments shares: the same tables, the same fields, the same minimal validation.
 
-The events go into one table, a materialized view adds each inserted block to the tally per agency and minute: the way that
-ClickHouse's own guides show. All peers insert whole columns, which was the fastest way of clickhouse-connect here.
+The events go into one table, a materialized view adds each inserted block to the tally per agency and minute: as in
+ClickHouse's own guides. All peers insert whole columns, the fastest way of clickhouse-connect here.
 """
 
 from __future__ import annotations
@@ -68,6 +68,6 @@ class Writer:
         )
 
     def write(self, events: Sequence[dict[str, Any]]) -> None:
-        """Insert and wait for the server's word."""
+        """Insert and wait for the answer of the server."""
         if events:
             self._client.insert("events", columns(events), column_names=COLUMNS, column_oriented=True)

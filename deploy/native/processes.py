@@ -1,6 +1,6 @@
-"""Child processes that are never left behind: each in its own session, with a log file, stopped by id, dead with us.
+"""Child processes that are never left behind: each in its own session, with a log file, stopped by id, killed with this process.
 
-Only what was started here is ever stopped. Waiting means asking a real condition again and again until a deadline.
+Only processes started here are stopped. Waiting means polling a real condition until a deadline.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from domain.errors import UnavailableError
 
 T = TypeVar("T")
 
-#: Seconds between two looks at a condition.
+#: Seconds between two checks of a condition.
 POLL_SECONDS = 0.05
-#: Seconds that a child gets between SIGTERM and SIGKILL when nothing else is said.
+#: Default seconds between SIGTERM and SIGKILL.
 GRACE_SECONDS = 8.0
 #: Lines of a child's log that go into an error.
 TAIL_LINES = 12
 
-#: What every child gets: file names and logs in UTF-8, whatever the locale of this process is. Java has no other way to be told.
+#: For every child: file names and logs in UTF-8, whatever the locale of this process is. Java has no other setting for it.
 UTF8_ENVIRONMENT = {"LC_ALL": "C.UTF-8", "PYTHONUTF8": "1"}
 
 _LAUNCHER = Path(__file__).with_name("launch.py")
@@ -39,7 +39,7 @@ _LAUNCHER = Path(__file__).with_name("launch.py")
 def _spawner() -> ThreadPoolExecutor:
     """The one thread that forks.
 
-    The kernel kills a child when the *thread* that forked it ends, so a short-lived thread of a caller must not be it.
+    The kernel kills a child when the *thread* that forked it ends, so a short-lived thread of a caller must not fork.
     """
     return ThreadPoolExecutor(max_workers=1, thread_name_prefix="spawner")
 
@@ -47,10 +47,10 @@ def _spawner() -> ThreadPoolExecutor:
 class ChildProcess:
     """One program under supervision.
 
-    Its standard output and error are appended to ``log``. It leads a session and process group of its own, so Ctrl-C in
-    a terminal reaches only us and we stop it in good order; and the kernel kills it when this process ends in any way.
+    Its standard output and error are appended to ``log``. It leads a session and process group of its own, so Ctrl-C in a
+    terminal reaches this process only, which stops it in order. The kernel kills it when this process ends in any way.
 
-    Without an ``environment`` it inherits this process's, in UTF-8.
+    Without an ``environment`` it inherits that of this process, in UTF-8.
     """
 
     def __init__(
@@ -71,7 +71,7 @@ class ChildProcess:
         self._log_start = 0
 
     def start(self) -> None:
-        """Start the program; whether it works is for the caller to ask.
+        """Start the program; whether it works is for the caller to check.
 
         Raises:
             UnavailableError: it is already running, or the log file cannot be written.
@@ -115,7 +115,7 @@ class ChildProcess:
 
     @property
     def exit_code(self) -> int | None:
-        """How it ended (negative: by that signal); None while it runs or before it was started."""
+        """Its exit code (negative: ended by that signal); None while it runs or before it was started."""
         if self._process is None or self.running:
             return None
         self._reap()
@@ -123,7 +123,7 @@ class ChildProcess:
 
     @property
     def how_ended(self) -> str:
-        """What became of it, in words: "ended (signal 9)"."""
+        """Its state as a text: "ended (signal 9)"."""
         code = self.exit_code
         if code is None:
             return "runs" if self.running else "was not started"
@@ -134,12 +134,12 @@ class ChildProcess:
         stop_all([self], grace=grace)
 
     def kill(self) -> None:
-        """SIGKILL to the whole group, at once: what kill -9 or a power cut would do."""
+        """SIGKILL to the whole group: the same as kill -9."""
         self._signal(signal.SIGKILL)
         self._reap()
 
     def suspend(self) -> None:
-        """SIGSTOP: the process stays but does nothing, as in a long pause of a virtual machine."""
+        """SIGSTOP: the process exists and does nothing, as in a long pause of a virtual machine."""
         self._signal(signal.SIGSTOP)
 
     def resume(self) -> None:
@@ -147,7 +147,7 @@ class ChildProcess:
         self._signal(signal.SIGCONT)
 
     def log_tail(self, lines: int = TAIL_LINES) -> str:
-        """The last lines that this start of the program wrote."""
+        """The last lines of the log since the latest start."""
         try:
             with self.log.open("rb") as log:
                 log.seek(self._log_start)
@@ -165,7 +165,7 @@ class ChildProcess:
         raise UnavailableError(f"{self.name} {self.how_ended}.{said}", remedy=f"The whole log is {self.log}.")
 
     def _signal(self, number: signal.Signals) -> None:
-        # Only while our child is not yet reaped does its number surely belong to it.
+        # Until the child is reaped, its process id cannot belong to another process.
         if self._process is not None and self._process.returncode is None:
             try:
                 os.killpg(self._process.pid, number)
@@ -178,7 +178,7 @@ class ChildProcess:
 
     @staticmethod
     def _ended(process: subprocess.Popen[bytes]) -> bool:
-        """Whether it has ended, without reaping it: its process id stays taken until we are done with its group."""
+        """Whether it has ended, without reaping it: its process id stays reserved until its group has been stopped."""
         try:
             return os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
         except ChildProcessError:
@@ -188,34 +188,42 @@ class ChildProcess:
 
 def stop_all(children: Iterable[ChildProcess], *, grace: float = GRACE_SECONDS) -> None:
     """Stop several children together: all get SIGTERM at once and share one deadline."""
-    mine = list(children)
-    for child in mine:
+    stopping = list(children)
+    for child in stopping:
         child._signal(signal.SIGTERM)  # noqa: SLF001 - same module
-        child._signal(signal.SIGCONT)  # noqa: SLF001 - a suspended child could not obey
+        child._signal(signal.SIGCONT)  # noqa: SLF001 - a suspended child cannot handle SIGTERM
     deadline = time.monotonic() + grace
-    while any(child.running for child in mine) and time.monotonic() < deadline:
+    while any(child.running for child in stopping) and time.monotonic() < deadline:
         time.sleep(POLL_SECONDS)
-    for child in mine:
-        child.kill()  # also what a child left behind in its group
+    for child in stopping:
+        child.kill()  # also processes that a child left in its group
 
 
-def wait_until(condition: Callable[[], T | None], *, timeout: float, what: str, children: Sequence[ChildProcess] = ()) -> T:
-    """Ask ``condition`` until it answers something true, and return that.
+def wait_until(
+    condition: Callable[[], T | None],
+    *,
+    timeout: float,
+    what: str,
+    children: Sequence[ChildProcess] = (),
+    poll: float = POLL_SECONDS,
+) -> T:
+    """Call ``condition`` until it returns a true value, and return that.
 
     Args:
-        condition: returns a true value when met; it answers its own foreseen errors.
+        condition: returns a true value when met; it handles its own expected errors.
         timeout: seconds.
         what: names the condition in the error, as in "Kafka to answer".
         children: programs that must keep running meanwhile.
+        poll: seconds between two calls.
 
     Raises:
         UnavailableError: the time is over or a child ended; with the end of the child's log.
     """
     deadline = time.monotonic() + timeout
     while True:
-        answer = condition()
-        if answer:
-            return answer
+        result = condition()
+        if result:
+            return result
         for child in children:
             child.check()
         if time.monotonic() >= deadline:
@@ -223,9 +231,9 @@ def wait_until(condition: Callable[[], T | None], *, timeout: float, what: str, 
             logs = ", ".join(str(child.log) for child in children)
             raise UnavailableError(
                 f"Timed out after {timeout:g} s waiting for {what}.{tails}",
-                remedy=f"Look into {logs}." if logs else "Try again when the machine is less busy.",
+                remedy=f"See {logs}." if logs else "Try again when the machine is less busy.",
             )
-        time.sleep(POLL_SECONDS)
+        time.sleep(poll)
 
 
 def await_http(url: str, *, timeout: float, child: ChildProcess) -> None:

@@ -11,7 +11,7 @@ import pytest
 from bench.chaos.environment import Environment
 from bench.chaos.outage import await_commit, most_unstored, run_for
 from bench.chaos.workers import Worker
-from bench.measure import Group
+from bench.consumer_group import ConsumerGroup
 from deploy.native.processes import wait_until
 from deploy.native.services.clickhouse_server import ClickHouseServer
 from producers.sending.kafka_writer import KafkaWriter
@@ -149,7 +149,7 @@ def test_access_taken_away_at_run_time_stops_the_worker(kafka, tmp_path, changed
         assert remedy in said
         assert "one" not in said.partition("http")[2]
         assert not worker.faults
-        committed = Group(kafka.bootstrap, group=topic, topic=topic).committed()
+        committed = ConsumerGroup(kafka.bootstrap, group=topic, topic=topic).committed()
         assert sum(committed.values()) <= 100
         server.stop()
         users.write_text(USERS.format(**usual))
