@@ -1,4 +1,4 @@
-"""``python -m bench chaos``: fault after fault while events flow, in an order of chance; every number is compared after each."""
+"""``python -m bench chaos``: faults in random order while events flow; every number is compared after each."""
 
 from __future__ import annotations
 
@@ -24,27 +24,27 @@ from bench.measure import machine
 from domain.errors import ConfigurationError, UnavailableError
 
 _INTERRUPTED = 130
-#: Columns of what goes into a file: enough for the table.
+#: Columns when the output is a file: enough for the table.
 _WIDTH = 150
 
 
 @dataclass(slots=True)
 class Run:
-    """What has come out so far."""
+    """The results so far."""
 
     seed: int
     outcomes: list[Outcome] = field(default_factory=list)
-    #: How quick the machine is without faults, in words.
+    #: The time limits of this machine, as a text.
     limits: str = ""
-    #: The fault that the world did not survive, and why; nothing is tried after it.
+    #: The fault from which the environment did not recover, and why; the run ends with it.
     broken: tuple[str, str] | None = None
     interrupted: bool = False
-    #: Ends of workers that nobody asked for, also the last ones.
+    #: Unexpected ends of workers, also during the final stop.
     unexpected_ends: list[str] = field(default_factory=list)
 
     @property
     def exit_status(self) -> int:
-        """0 only when something was tried and every number was exact and every worker ended as it was meant to."""
+        """0 only when at least one fault was injected, every number was exact and no worker ended unexpectedly."""
         if self.broken or self.unexpected_ends or not all(outcome.passed for outcome in self.outcomes):
             return 1
         if self.interrupted:
@@ -79,12 +79,12 @@ def register(app: typer.Typer) -> None:
     @app.command()
     def chaos(
         *,
-        minutes: Annotated[float, typer.Option(help="No fault begins later than this.")] = 10.0,
+        minutes: Annotated[float, typer.Option(help="No fault is injected later than this.")] = 10.0,
         seed: Annotated[int, typer.Option(help="The same seed gives the same faults in the same order.")] = 1,
         faults: Annotated[str, typer.Option(help="Only these, separated by commas. See --list.")] = "",
         rate: Annotated[float, typer.Option(help="Messages a second.")] = 1_000.0,
         output: Annotated[Path | None, typer.Option(help="Write every outcome there, as JSON.")] = None,
-        logs: Annotated[Path | None, typer.Option(help="Copy the logs of every part there at the end.")] = None,
+        logs: Annotated[Path | None, typer.Option(help="Copy the logs of every service there at the end.")] = None,
         show: Annotated[bool, typer.Option("--list", help="Only list the faults.")] = False,
     ) -> None:
         """Break Kafka, ClickHouse, workers and messages while events flow; status 0 only when nothing is lost or double.
@@ -101,11 +101,11 @@ def register(app: typer.Typer) -> None:
         began = time.monotonic()
         with console.status("") as status:
 
-            def report(words: str) -> None:
+            def report(text: str) -> None:
                 elapsed = time.monotonic() - began
-                status.update(f"{elapsed / 60:.0f}:{elapsed % 60:02.0f} of {minutes:g} min   {words}")
+                status.update(f"{elapsed / 60:.0f}:{elapsed % 60:02.0f} of {minutes:g} min   {text}")
                 if not console.is_terminal:
-                    console.print(f"{elapsed:6.1f} s  {words}")
+                    console.print(f"{elapsed:6.1f} s  {text}")
 
             try:
                 env = Environment(
@@ -148,7 +148,7 @@ def choose(names: str) -> dict[str, Fault]:
 def carry_out(
     env: Environment, faults: dict[str, Fault], schedule: Iterator[Step], run: Run, *, until: float, console: Console
 ) -> None:
-    """Step after step until the time is over (monotonic seconds) or the world does not recover; fills ``run``."""
+    """Run steps until the time is over (monotonic seconds) or the environment does not recover; fills ``run``."""
     for step in schedule:
         if time.monotonic() >= until:
             return
@@ -160,16 +160,16 @@ def carry_out(
             run.broken = (step.fault, str(error))
             return
         run.outcomes.append(outcome)
-        found = outcome.comparison
+        compared = outcome.comparison
         console.print(
-            f"{'[green]exact[/]' if outcome.passed else '[red]wrong[/]'} {step.fault}: {found.messages:,} messages,"
-            f" {found.tallied_minutes:,} tallied, lost {found.lost}, double {found.double},"
+            f"{'[green]exact[/]' if outcome.passed else '[red]wrong[/]'} {step.fault}: {compared.messages:,} messages,"
+            f" {compared.tallied_minutes:,} tallied, lost {compared.lost}, double {compared.double},"
             f" recovered in {outcome.recovery_seconds:.1f} s"
         )
 
 
 def table(outcomes: Sequence[Outcome]) -> Table:
-    """One line a fault: numbers as they stood after its last time, the worst of what is wrong, and its times to recover."""
+    """One line a fault: the numbers after its last injection, the worst differences, and its recovery times."""
     shown = Table(title="After each fault: what was sent against what is stored and tallied")
     for heading in (
         "fault",
@@ -205,9 +205,9 @@ def table(outcomes: Sequence[Outcome]) -> Table:
 
 
 def conclusion(run: Run, faults: dict[str, Fault]) -> Iterator[str]:
-    """What the table does not say, in sentences."""
+    """What the table does not show, as sentences."""
     if run.broken:
-        yield f"[red]The world did not recover from {run.broken[0]}:[/] {run.broken[1]}"
+        yield f"[red]The environment did not recover from {run.broken[0]}:[/] {run.broken[1]}"
     for outcome in run.outcomes:
         if wrong := {tier: agencies for tier, agencies in outcome.comparison.wrong.items() if agencies}:
             yield f"[red]{outcome.fault}: not exact:[/] {wrong}"

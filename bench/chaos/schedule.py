@@ -1,4 +1,4 @@
-"""In which order faults come, and with what chance inside each: decided by a seed before anything runs."""
+"""The order of the faults and the random seed of each, decided by one seed before anything runs."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ LONGEST_PAUSE = 4.0
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One fault after ``pause`` seconds of undisturbed traffic; ``seed`` is for the chance inside the fault."""
+    """One fault after ``pause`` seconds of undisturbed traffic; ``seed`` is for the random choices of the fault."""
 
     fault: str
     pause: float
@@ -20,7 +20,7 @@ class Step:
 
 
 def steps(faults: Sequence[str], seed: int) -> Iterator[Step]:
-    """Endless: every fault once, in an order of chance, then every one again in another order.
+    """Endless: every fault once, in random order, then every one again in another order.
 
     The same names and the same seed give the same steps, whatever order the names are given in.
     """

@@ -1,4 +1,4 @@
-"""The files in which a broker keeps a partition: where the last whole record batch ends, and how a half written one looks."""
+"""The log files of a partition on a broker: where the last complete record batch ends, and a half-written batch."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-#: Base offset and length of what follows, in bytes; both stand in front of every batch.
+#: Base offset and length of the rest in bytes, at the start of every batch.
 _HEAD: Final = struct.Struct(">qi")
 #: After them: leader epoch, magic byte, checksum, attributes, last offset minus base offset.
 _REST: Final = struct.Struct(">ibihi")
@@ -15,12 +15,12 @@ _REST: Final = struct.Struct(">ibihi")
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """The newest log file of one partition of one broker. ``size``: bytes up to the end of the last whole batch."""
+    """The newest log file of one partition of one broker. ``size``: bytes up to the end of the last complete batch."""
 
     path: Path
     size: int
     end: int  # the offset after the last message
-    last: bytes  # the last whole batch
+    last: bytes  # the last complete batch
 
 
 def newest_segment(folder: Path) -> Segment:
@@ -48,5 +48,5 @@ def newest_segment(folder: Path) -> Segment:
 
 
 def torn_batch(segment: Segment) -> bytes:
-    """The first half of a batch that would come next: as it looks when the power fails during the write."""
+    """The first half of the next batch, as after a power cut during the write."""
     return (struct.pack(">q", segment.end) + segment.last[8:])[: max(_HEAD.size + 1, len(segment.last) // 2)]

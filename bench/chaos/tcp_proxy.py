@@ -1,7 +1,7 @@
-"""A gate on the way to a TCP server: passes everything on, until it is told to refuse, hang, crawl or cut in the middle.
+"""A TCP proxy that forwards everything until it is switched to refuse, hang, slow down or cut connections.
 
-It stands between workers and ClickHouse, so that the network misbehaves while both ends are untouched. Bytes are passed on as
-they come; the gate knows nothing of HTTP.
+It runs between workers and ClickHouse and simulates network faults while both ends are untouched. It forwards bytes and knows
+nothing of HTTP.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ from deploy.native.ports import LOOPBACK, free_port
 T = TypeVar("T")
 Kind = Literal["open", "refuse", "hang", "slow", "half_response", "half_request"]
 
-_PIECE: Final = 1 << 16
-#: A crawling connection passes on its bytes in so many pieces a second.
-_PIECES_PER_SECOND: Final = 10
+_CHUNK_BYTES: Final = 1 << 16
+#: A slow connection forwards its bytes in this many chunks a second.
+_CHUNKS_PER_SECOND: Final = 10
 _ANSWER_SECONDS: Final = 10.0
 
 
 @dataclass(frozen=True, slots=True)
 class Mode:
-    """What the gate does now. ``rate``: bytes a second and direction (slow); ``after``: bytes until the cut (half)."""
+    """What the proxy does now. ``rate``: bytes a second and direction (slow); ``after``: bytes until the cut (half)."""
 
     kind: Kind = "open"
     rate: int = 0
@@ -39,8 +39,8 @@ class Mode:
 class TcpProxy:
     """Listens on ``port`` for connections to ``target``; a context manager. Every method may be called from any thread.
 
-    A switch holds for the connections that stand already, too. What hangs is not lost: opened again, the gate delivers it late,
-    even when its sender has long gone.
+    A switch also affects existing connections. Bytes that hang are not lost: once open, the proxy delivers them late, even when
+    their sender has closed the connection.
     """
 
     def __init__(self, target: int, *, port: int | None = None) -> None:
@@ -50,7 +50,7 @@ class TcpProxy:
         #: How many connections were accepted, cut in a response, cut in a request, or dropped by refusing.
         self.counts: Counter[str] = Counter()
         self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, name="gate", daemon=True)
+        self._thread = threading.Thread(target=self._loop.run_forever, name="tcp-proxy", daemon=True)
         self._server: asyncio.Server | None = None
         self._changed = asyncio.Event()
         self._pairs: set[tuple[asyncio.StreamWriter, asyncio.StreamWriter]] = set()
@@ -75,27 +75,27 @@ class TcpProxy:
         return self._mode
 
     def open(self) -> None:
-        """Pass everything on."""
+        """Forward everything."""
         self._switch(Mode())
 
     def refuse(self) -> None:
-        """Reset every connection and listen no more: connecting is refused at once."""
+        """Reset every connection and stop listening: new connections are refused at once."""
         self._switch(Mode("refuse"))
 
     def hang(self) -> None:
-        """Accept connections and bytes, pass nothing on, answer nothing."""
+        """Accept connections and bytes, forward nothing, answer nothing."""
         self._switch(Mode("hang"))
 
     def slow(self, rate: int) -> None:
-        """Pass on ``rate`` bytes a second in each direction of each connection."""
+        """Forward ``rate`` bytes a second in each direction of each connection."""
         self._switch(Mode("slow", rate=rate))
 
     def half_response(self, after: int) -> None:
-        """End every connection when ``after`` bytes of its answers have passed since now; requests arrive whole."""
+        """End every connection when ``after`` bytes of its answers have been forwarded from now on; requests arrive whole."""
         self._switch(Mode("half_response", after=after))
 
     def half_request(self, after: int) -> None:
-        """End every connection when ``after`` bytes of its requests have passed since now."""
+        """End every connection when ``after`` bytes of its requests have been forwarded from now on."""
         self._switch(Mode("half_request", after=after))
 
     def _run(self, action: Coroutine[Any, Any, T]) -> T:
@@ -136,7 +136,7 @@ class TcpProxy:
         try:
             await self._serve(reader, writer)
         except asyncio.CancelledError:
-            writer.transport.abort()  # the gate closes
+            writer.transport.abort()  # the proxy closes
         finally:
             self._tasks.discard(task)
 
@@ -144,14 +144,16 @@ class TcpProxy:
         while self._mode.kind == "hang":
             await self._changed.wait()
         try:
-            back, forth = await asyncio.open_connection(LOOPBACK, self._target)
+            server_reader, server_writer = await asyncio.open_connection(LOOPBACK, self._target)
         except OSError:
-            _reset(writer)  # nobody behind the gate: as good as refused
+            _reset(writer)  # the server does not listen
             return
-        pair = (writer, forth)
+        pair = (writer, server_writer)
         self._pairs.add(pair)
         try:
-            await asyncio.gather(self._pump(reader, forth, pair, "half_request"), self._pump(back, writer, pair, "half_response"))
+            await asyncio.gather(
+                self._pump(reader, server_writer, pair, "half_request"), self._pump(server_reader, writer, pair, "half_response")
+            )
         finally:
             self._pairs.discard(pair)
             for end in pair:
@@ -165,60 +167,60 @@ class TcpProxy:
         cut_by: Kind,
     ) -> None:
         try:
-            await self._pass_on(source, sink, pair, cut_by)
-        except OSError:  # one end was reset, as by a process that was killed: the other must not wait for it
+            await self._forward(source, sink, pair, cut_by)
+        except OSError:  # one end was reset, for example by a killed process: the other must not wait for it
             for end in pair:
                 _reset(end)
 
-    async def _pass_on(
+    async def _forward(
         self,
         source: asyncio.StreamReader,
         sink: asyncio.StreamWriter,
         pair: tuple[asyncio.StreamWriter, asyncio.StreamWriter],
         cut_by: Kind,
     ) -> None:
-        """Pass on one direction until its end; ``cut_by`` is the mode that cuts this direction."""
-        passed, counted_in = 0, self._mode
-        while piece := await source.read(_PIECE):
-            while piece:
+        """Forward one direction until its end; ``cut_by`` is the mode that cuts this direction."""
+        forwarded, counted_in = 0, self._mode
+        while chunk := await source.read(_CHUNK_BYTES):
+            while chunk:
                 mode = self._mode
                 if mode is not counted_in:
-                    passed, counted_in = 0, mode
+                    forwarded, counted_in = 0, mode
                 if mode.kind == "hang":
                     await self._changed.wait()
                     continue
-                take = len(piece)
+                size = len(chunk)
                 if mode.kind == "slow":
-                    take = max(1, min(take, mode.rate // _PIECES_PER_SECOND))
+                    size = max(1, min(size, mode.rate // _CHUNKS_PER_SECOND))
                 elif mode.kind == cut_by:
-                    take = min(take, mode.after - passed)
-                sink.write(piece[:take])
+                    size = min(size, mode.after - forwarded)
+                sink.write(chunk[:size])
                 await sink.drain()
-                passed, piece = passed + take, piece[take:]
-                if mode.kind == cut_by and passed >= mode.after:
-                    # The half is delivered and ends in good order, as if it were the whole; the other side is reset.
+                forwarded, chunk = forwarded + size, chunk[size:]
+                if mode.kind == cut_by and forwarded >= mode.after:
+                    # The first half is delivered and the connection closed as if that were everything; the other side is reset.
                     self.counts[cut_by] += 1
                     sink.close()
                     _reset(next(end for end in pair if end is not sink))
                     return
                 if mode.kind == "slow":
-                    await self._pause(take / mode.rate)
+                    await self._pause(size / mode.rate)
         if sink.can_write_eof():
             sink.write_eof()
 
     async def _pause(self, seconds: float) -> None:
-        """Wait, but not longer than the mode holds."""
+        """Wait, but only until the mode changes."""
         with suppress(TimeoutError):
             await asyncio.wait_for(self._changed.wait(), seconds)
 
-    def _drop(self, pair: tuple[asyncio.StreamWriter, asyncio.StreamWriter], why: str) -> None:
-        self.counts[why] += 1
+    def _drop(self, pair: tuple[asyncio.StreamWriter, asyncio.StreamWriter], reason: str) -> None:
+        self.counts[reason] += 1
         for end in pair:
             _reset(end)
 
 
 def _reset(writer: asyncio.StreamWriter) -> None:
-    """End a connection by a reset, not by an orderly close: what the peer has not read is gone."""
+    """Reset a connection instead of closing it: bytes that the peer has not read are lost."""
     peer = writer.get_extra_info("socket")
     if peer is not None:
         with suppress(OSError):

@@ -1,6 +1,7 @@
-"""Known events on their way into Kafka, at a steady rate, some of them more than once; and what the tallies must say of them.
+"""Sends known events to Kafka at a steady rate, some of them more than once, and records what the tallies must be.
 
-An event's number stands in its ``event_id``, so what was sent is a range of numbers, and what is missing can be named.
+The ``event_id`` contains the number of the event, so the events that were sent are a range of numbers, and missing ones can be
+identified.
 """
 
 from __future__ import annotations
@@ -13,79 +14,39 @@ from array import array
 from bisect import bisect_right
 from collections import deque
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final, Self
 
 import numpy as np
 from confluent_kafka import KafkaError, KafkaException, Producer
 
+from bench.chaos.expected import PROCEDURES, Expected, procedure_code
 from domain.agencies import AgencyRegistry
 from domain.errors import UnavailableError
 from domain.periods import VIETNAM
 
-#: A turn sends what is due since the last one (seconds).
+#: Interval at which due messages are sent (seconds).
 TICK: Final = 0.02
-#: Of the new events: that happened within the last half hour, and within the last two months. The others happen now.
+#: Shares of the new events that happened within the last half hour, and within the last two months. The others happen now.
 _RECENT, _OLD = 0.08, 0.01
 _RECENT_SECONDS, _OLD_SECONDS = 1_800, 60 * 86_400
-#: Of the messages: that repeat one of the last so many.
+#: Share of the messages that repeat one of the latest messages, and how many of these are kept.
 _REPEATS: Final = 0.1
-_REMEMBERED: Final = 20_000
-PROCEDURES: Final = 20
+_KEPT: Final = 20_000
 _STATUSES = (1, 2, 4, 9, 10)
 _HISTORY_SECONDS: Final = 900.0
-_DAY_OFFSET: Final = 7 * 3600
-
-
-@dataclass(frozen=True, slots=True)
-class Expected:
-    """The distinct events that Kafka has acknowledged, one element each, in the order of their numbers."""
-
-    agencies: tuple[str, ...]
-    agency: np.ndarray[Any, Any]  # index into ``agencies``
-    at: np.ndarray[Any, Any]  # seconds since 1970
-    procedure: np.ndarray[Any, Any]  # below PROCEDURES
-
-    def minutes(self) -> dict[tuple[str, int], int]:
-        """(agency, start of the minute as seconds since 1970) -> events."""
-        return self._count(self.at // 60 * 60)
-
-    def days(self) -> dict[tuple[str, int], int]:
-        """(agency, civil day as days since 1970) -> events."""
-        return self._count((self.at + _DAY_OFFSET) // 86_400)
-
-    def procedures(self) -> dict[tuple[str, int, str], int]:
-        """(agency, civil day as days since 1970, procedure) -> events."""
-        days = (self.at + _DAY_OFFSET) // 86_400
-        return {
-            (agency, key // PROCEDURES, procedure_code(key % PROCEDURES)): events
-            for (agency, key), events in self._count(days * PROCEDURES + self.procedure).items()
-        }
-
-    def _count(self, key: np.ndarray[Any, Any]) -> dict[tuple[str, int], int]:
-        pairs, counts = np.unique(np.stack([self.agency.astype(np.int64), key]), axis=1, return_counts=True)
-        return {
-            (self.agencies[agency], int(value)): int(count)
-            for agency, value, count in zip(pairs[0], pairs[1], counts, strict=True)
-        }
-
-
-def procedure_code(number: int) -> str:
-    """The code of one of the few procedures that the events name."""
-    return f"1.{number:06d}"
 
 
 class Traffic:
-    """Sends from a thread of its own, acks=all, idempotent, until told to pause; a context manager.
+    """Sends from its own thread, acks=all, idempotent, until ``pause``; a context manager.
 
-    Every message is booked until Kafka has said what became of it, and one that Kafka does not acknowledge is sent again, for it
-    may be there or not: at a pause every event is in Kafka, some more than once. No producer is dropped with messages under way.
+    Every message is tracked until Kafka answers. A message without an acknowledgement may be in Kafka or not, so it is sent again:
+    after a pause every event is in Kafka, some more than once. No producer is replaced while messages are in flight.
 
     Args:
         rate: messages a second, repeats included.
         seed: the same seed gives the same agencies, procedures and repeats, in the same order.
-        new_producer: makes the producer out of its options.
+        new_producer: creates the producer from its options.
     """
 
     def __init__(
@@ -98,7 +59,7 @@ class Traffic:
         new_producer: Callable[[dict[str, Any]], Any] = Producer,
     ) -> None:
         self.rate = rate
-        self._make = new_producer
+        self._create = new_producer
         self._bootstrap, self._topic = bootstrap, topic
         self._source = random.Random(seed)
         self._salt = self._source.getrandbits(32)
@@ -111,14 +72,14 @@ class Traffic:
         self._shares = list(np.cumsum([1 / rank for rank in range(1, len(codes) + 1)]))  # few agencies send most
         self._agency, self._at, self._procedure = array("H"), array("q"), array("H")
         self._acknowledged = bytearray()  # by number: whether Kafka has it
-        self._recent: deque[tuple[int, bytes, bytes]] = deque(maxlen=_REMEMBERED)
-        self._again: deque[tuple[int, bytes, bytes]] = deque()  # not acknowledged, to be sent again
-        self._under_way = 0  # handed to a producer, without an answer
+        self._recent: deque[tuple[int, bytes, bytes]] = deque(maxlen=_KEPT)
+        self._resend: deque[tuple[int, bytes, bytes]] = deque()  # not acknowledged
+        self._in_flight = 0  # handed to a producer, without an answer
         self._history: deque[tuple[float, int]] = deque([(time.monotonic(), 0)])
         self._producer = self._new_producer()
         self._credit = 0.0
         self._flowing, self._idle, self._closed = threading.Event(), threading.Event(), threading.Event()
-        self._guard = threading.Lock()
+        self._lock = threading.Lock()
         self._thread = threading.Thread(target=self._run, name="traffic", daemon=True)
         self._error: BaseException | None = None
         self.messages = 0  # acknowledged, repeats included
@@ -136,10 +97,10 @@ class Traffic:
         self._producer.flush(1)
 
     def resume(self, *, timeout: float = 120.0) -> None:
-        """Send from now on; with a new producer, for the topic may have been made anew.
+        """Start sending, with a new producer, because the topic may have been recreated.
 
         Raises:
-            UnavailableError: the former producer's messages are not acknowledged within ``timeout`` seconds.
+            UnavailableError: the messages of the previous producer are not acknowledged within ``timeout`` seconds.
         """
         self._check()
         if not self._flowing.is_set():
@@ -149,63 +110,63 @@ class Traffic:
             self._flowing.set()
 
     def pause(self, *, timeout: float = 120.0) -> None:
-        """Stop sending and wait until Kafka has everything.
+        """Stop sending and wait until Kafka has acknowledged everything.
 
         Raises:
-            UnavailableError: it does not take it within ``timeout`` seconds.
+            UnavailableError: it has not within ``timeout`` seconds.
         """
         deadline = time.monotonic() + timeout
         self._flowing.clear()
         if not self._idle.wait(timeout):
             self._check()
-            raise UnavailableError("The sender does not pause.", remedy="The broker takes no messages; see its log.")
+            raise UnavailableError("The sender does not pause.", remedy="The broker accepts no messages; see its log.")
         self._settle(deadline - time.monotonic())
         self._check()
 
     def _settle(self, timeout: float) -> None:
-        """Wait until Kafka has acknowledged every message; nothing new may be sent meanwhile."""
+        """Wait until Kafka has acknowledged every message; no new message may be sent meanwhile."""
         deadline = time.monotonic() + timeout
-        while self._under_way or self._again:
+        while self._in_flight or self._resend:
             self._producer.flush(0.2)
-            while self._again:
-                self._send(*self._again.popleft())
-            if time.monotonic() > deadline and (missing := self._under_way + len(self._again)):
+            while self._resend:
+                self._send(*self._resend.popleft())
+            if time.monotonic() > deadline and (missing := self._in_flight + len(self._resend)):
                 raise UnavailableError(
                     f"Kafka has not acknowledged {missing} messages within {timeout:.0f} s.", remedy="See the broker's log."
                 )
 
     def burst(self, messages: int) -> None:
-        """Send so many messages on top of the rate, as fast as they can be made."""
-        with self._guard:
+        """Send this many messages in addition to the rate, as fast as possible."""
+        with self._lock:
             self._credit += messages
 
     def send_at(self, moments: Iterable[dt.datetime]) -> None:
-        """Send one event of each of these times (of Viet Nam), of agencies in force then; ask while paused."""
+        """Send one event of each of these times (of Viet Nam), of agencies in force then; call while paused."""
         registry = AgencyRegistry.packaged()
         for at in moments:
-            then = {agency.code for agency in registry.in_force(at.date())}
-            agency = self._source.choice([code for code in self.agencies if code in then])
+            in_force = {agency.code for agency in registry.in_force(at.date())}
+            agency = self._source.choice([code for code in self.agencies if code in in_force])
             self._send(*self._event(agency, at))
 
     def behind(self, tallied: int) -> float:
-        """How long ago so many events had been made (seconds): the age of the oldest event that is not among them, about."""
+        """How long ago ``tallied`` events had been created (seconds): about the age of the oldest event that is not tallied."""
         history = list(self._history)
-        index = bisect_right(history, tallied, key=lambda noted: noted[1]) - 1
+        index = bisect_right(history, tallied, key=lambda entry: entry[1]) - 1
         return time.monotonic() - history[max(index, 0)][0]
 
     def created_before(self, moment: float) -> int:
-        """Events made until ``moment`` (of the monotonic clock), rounded up to the next turn; Kafka may not have taken them."""
+        """Events created until ``moment`` (of the monotonic clock), rounded up to the next interval, acknowledged or not."""
         history = list(self._history)
         return history[min(bisect_right(history, (moment, 1 << 62)), len(history) - 1)][1]
 
     def expected(self) -> Expected:
-        """What the tallies must say now; ask while paused."""
+        """What the tallies must be now; call while paused."""
         known = np.frombuffer(bytes(self._acknowledged), np.uint8).astype(bool)
         columns = (np.array(column, np.int64)[: len(known)][known] for column in (self._agency, self._at, self._procedure))
         return Expected(self.agencies, *columns)
 
     def numbers(self) -> np.ndarray[Any, Any]:
-        """The numbers of the events that Kafka has, ascending; ask while paused."""
+        """The numbers of the events that Kafka has, ascending; call while paused."""
         return np.flatnonzero(np.frombuffer(bytes(self._acknowledged), np.uint8))
 
     def _check(self) -> None:
@@ -222,7 +183,7 @@ class Traffic:
                     last = time.monotonic()
                     continue
                 now = time.monotonic()
-                with self._guard:
+                with self._lock:
                     self._credit += (now - last) * self.rate
                     due = int(self._credit)
                     self._credit -= due
@@ -231,34 +192,34 @@ class Traffic:
                     if not self._flowing.is_set() or self._closed.is_set():
                         break
                     self._send(*self._next())
-                while self._again:
-                    self._send(*self._again.popleft())
+                while self._resend:
+                    self._send(*self._resend.popleft())
                 self._producer.poll(0)
                 self._history.append((now, len(self._agency)))
                 while self._history[0][0] < now - _HISTORY_SECONDS:
                     self._history.popleft()
                 self._closed.wait(TICK)
-        except BaseException as error:  # noqa: BLE001 - whoever waits for the sender must hear of it
+        except BaseException as error:  # noqa: BLE001 - raised in the thread that waits for the sender
             self._error = error
         finally:
             self._idle.set()
 
     def _next(self) -> tuple[int, bytes, bytes]:
-        """A new event, or one of the last ones again."""
+        """A new event, or a repeat of one of the latest."""
         source = self._source
         if self._recent and source.random() < _REPEATS:
             return source.choice(self._recent)
         index = bisect_right(self._shares, source.random() * self._shares[-1])
         agency = self.agencies[min(index, len(self.agencies) - 1)]
-        lot, age = source.random(), 0.0
-        if lot < _OLD:
+        draw, age = source.random(), 0.0
+        if draw < _OLD:
             age = source.random() * _OLD_SECONDS
-        elif lot < _OLD + _RECENT:
+        elif draw < _OLD + _RECENT:
             age = source.random() * _RECENT_SECONDS
         return self._event(agency, dt.datetime.fromtimestamp(round(time.time() - age, 3), VIETNAM))
 
     def _event(self, agency: str, at: dt.datetime) -> tuple[int, bytes, bytes]:
-        """A new event, noted as expected as soon as Kafka has it: its number, key and value."""
+        """A new event, expected as soon as Kafka has acknowledged it: its number, key and value."""
         number, source = len(self._agency), self._source
         procedure = source.randrange(PROCEDURES)
         dossier = f"{agency}.{number % 90 + 10}-{at:%y%m%d}-{number % 9999:04d}"
@@ -279,24 +240,24 @@ class Traffic:
         while not self._closed.is_set():
             try:
                 self._producer.produce(self._topic, value, key, on_delivery=partial(self._delivered, number, key, value))
-            except BufferError:  # the broker is away
+            except BufferError:  # the broker is unavailable
                 self._producer.poll(0.1)
             except KafkaException as error:
                 if not error.args[0].fatal():
                     raise
-                # What this producer had under way comes back as failed, and is sent again by the next one.
+                # The messages in flight of this producer fail, and are sent again by the next one.
                 self._producer.purge()
                 self._producer.flush(1)
                 self._producer = self._new_producer()
             else:
-                self._under_way += 1
+                self._in_flight += 1
                 return
 
     def _delivered(self, number: int, key: bytes, value: bytes, error: KafkaError | None, _message: object) -> None:
-        self._under_way -= 1
+        self._in_flight -= 1
         if error is not None:
             if not self._closed.is_set():
-                self._again.append((number, key, value))
+                self._resend.append((number, key, value))
             return
         self.messages += 1
         if not self._acknowledged[number]:
@@ -304,7 +265,7 @@ class Traffic:
             self.distinct += 1
 
     def _new_producer(self) -> Any:
-        return self._make(
+        return self._create(
             {
                 "bootstrap.servers": self._bootstrap,
                 "client.id": "chaos-traffic",
@@ -315,7 +276,7 @@ class Traffic:
                 "delivery.timeout.ms": 60_000,
                 "queue.buffering.max.messages": 1_000_000,
                 "partitioner": "murmur2_random",
-                "topic.metadata.refresh.interval.ms": 5_000,  # added partitions get messages soon
+                "topic.metadata.refresh.interval.ms": 5_000,  # so that added partitions get messages soon
                 "reconnect.backoff.max.ms": 500,
                 "log_level": 0,
                 "error_cb": _ignore,
@@ -324,4 +285,4 @@ class Traffic:
 
 
 def _ignore(_error: object) -> None:
-    """Brokers are killed on purpose here; what was not acknowledged is sent again."""
+    """Brokers are killed on purpose here; unacknowledged messages are sent again."""

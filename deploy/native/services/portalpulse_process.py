@@ -27,6 +27,7 @@ class PortalPulseProcess(Service):
         environment: Mapping[str, str],
         log_dir: Path,
         name: str | None = None,
+        port: int | None = None,
         directory: Path = PROJECT,
     ) -> None:
         """Nothing is started yet.
@@ -37,16 +38,23 @@ class PortalPulseProcess(Service):
             environment: all of it; the address that the process listens at is added.
             log_dir: where its log goes, called after ``name``, else after the command.
             name: what errors call it; None = "The COMMAND".
+            port: where it listens; None = a free one.
             directory: its working directory.
         """
-        self.address = f"{LOOPBACK}:{(port := free_port())}"
+        self.port = port or free_port()
+        self.environment = {**environment, "PORTALPULSE_HTTP__HOST": LOOPBACK, "PORTALPULSE_HTTP__PORT": str(self.port)}
         self.process = ChildProcess(
             name or f"The {command}",
             [sys.executable, "-m", "pipeline.cli", command, *arguments],
-            log=log_dir / f"{name or command}.log",
-            environment={**environment, "PORTALPULSE_HTTP__HOST": LOOPBACK, "PORTALPULSE_HTTP__PORT": str(port)},
+            log=log_dir / f"{(name or command).replace(' ', '-')}.log",
+            environment=self.environment,
             directory=directory,
         )
+
+    @property
+    def address(self) -> str:
+        """host:port."""
+        return f"{LOOPBACK}:{self.port}"
 
     @property
     def url(self) -> str:

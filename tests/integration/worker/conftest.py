@@ -2,41 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 import uuid
 
-import httpx
 import pytest
 
-from deploy.native.ports import LOOPBACK, free_port
-from deploy.native.processes import ChildProcess, wait_until
-
-
-class WorkerProcess:
-    """One `portalpulse worker` on its own port."""
-
-    def __init__(self, number, environment, log_dir):
-        self.port = free_port()
-        self.url = f"http://{LOOPBACK}:{self.port}"
-        self.process = ChildProcess(
-            f"worker {number}",
-            [sys.executable, "-m", "pipeline.cli", "worker"],
-            log=log_dir / f"worker-{number}.log",
-            environment=environment | {"PORTALPULSE_HTTP__PORT": str(self.port)},
-        )
-
-    def await_ready(self):
-        """Wait until it takes part in the group."""
-        wait_until(lambda: self.ready()[0], timeout=150, what="the worker to be ready", children=[self.process])
-        return self
-
-    def ready(self):
-        """Whether /readyz says yes, and its reason when not."""
-        try:
-            answer = httpx.get(f"{self.url}/readyz", timeout=5, trust_env=False)
-        except httpx.HTTPError as error:
-            return False, repr(error)
-        return answer.status_code == httpx.codes.OK, answer.json()["reason"]
+from deploy.native.services.portalpulse_process import PortalPulseProcess
 
 
 class Chain:
@@ -59,14 +29,17 @@ class Chain:
 
     def launch(self):
         """A further worker, started: it may end before it is ready."""
-        worker = WorkerProcess(len(self.workers), self.environment, self._log_dir)
+        name = f"worker {len(self.workers)}"
+        worker = PortalPulseProcess("worker", environment=self.environment, log_dir=self._log_dir, name=name)
         self.workers.append(worker)
-        worker.process.start()
+        worker.launch()
         return worker
 
     def worker(self):
         """A further worker, started and ready."""
-        return self.launch().await_ready()
+        worker = self.launch()
+        worker.await_ready(timeout=150)
+        return worker
 
     def number(self, sql):
         """The single number that a query on this chain's database answers."""
@@ -85,7 +58,7 @@ class Chain:
         return self.number("SELECT count() FROM {db}.dossier_events FINAL")
 
     def dead_letters(self):
-        """Messages set aside."""
+        """Dead-lettered messages."""
         return self.number("SELECT count() FROM {db}.dead_letters FINAL")
 
     def close(self):

@@ -11,8 +11,8 @@ import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from deploy.native.ports import LOOPBACK, free_port
-from deploy.native.processes import ChildProcess, wait_until
+from deploy.native.processes import wait_until
+from deploy.native.services.portalpulse_process import PortalPulseProcess
 from producers.portals.faults import malformed
 from producers.sending.kafka_writer import KafkaWriter
 from tests.factories import MORNING, a_message, an_event
@@ -59,24 +59,8 @@ def _await_acknowledged(chain):
     wait_until(acknowledged, timeout=150, what="everything to be acknowledged")
 
 
-class _Process:
-    """One more process of the product, with its own port."""
-
-    def __init__(self, name, arguments, environment, log_dir):
-        port = free_port()
-        self.url = f"http://{LOOPBACK}:{port}"
-        self.environment = environment | {"PORTALPULSE_HTTP__PORT": str(port)}
-        self.child = ChildProcess(
-            name, [sys.executable, "-m", "pipeline.cli", *arguments], log=log_dir / f"{name}.log", environment=self.environment
-        )
-        self.child.start()
-        wait_until(self._ready, timeout=90, what=f"the {name} to be ready", children=[self.child])
-
-    def _ready(self):
-        try:
-            return httpx.get(f"{self.url}/readyz", timeout=5, trust_env=False).status_code == httpx.codes.OK
-        except httpx.HTTPError:
-            return False
+class _Process(PortalPulseProcess):
+    """One more process of the product."""
 
     def metrics(self):
         """Samples by name and scope."""
@@ -90,13 +74,14 @@ def process(tmp_path):
     """Start further processes; they are stopped at the end."""
     started = []
 
-    def start(name, arguments, environment):
-        started.append(_Process(name, arguments, environment, tmp_path))
+    def start(command, *arguments, environment):
+        started.append(_Process(command, arguments, environment=environment, log_dir=tmp_path))
+        started[-1].start(timeout=150)
         return started[-1]
 
     yield start
     for one in started:
-        one.child.stop()
+        one.stop()
 
 
 def test_damage_is_found_and_repaired_by_the_command(chain):
@@ -236,7 +221,7 @@ def test_the_exporter_audits_all_the_time(chain, process):
     chain.worker()
     _send(chain, [an_event() for _ in range(5)])
     _await_tallied(chain, 5)
-    exporter = process("exporter", ["exporter"], chain.environment | quick)
+    exporter = process("exporter", environment=chain.environment | quick)
     name = "portalpulse_audit_drift_events"
     wait_until(
         lambda: exporter.metrics()["portalpulse_audit_last_success_timestamp_seconds", None] > 0,
@@ -261,7 +246,7 @@ def test_an_embedded_stack_is_asked_over_http(chain, process, tmp_path):
         "PORTALPULSE_CLICKHOUSE__URL": f"chdb:{tmp_path / 'clickhouse'}",
         "PORTALPULSE_DATA_DIR": str(tmp_path),
     }
-    worker = process("worker", ["worker", "--all-in-one"], environment)
+    worker = process("worker", "--all-in-one", environment=environment)
     events = [an_event() for _ in range(30)]
     _send(chain, [*events, an_event(event_id=events[0].event_id, agency="G01")])
     wait_until(

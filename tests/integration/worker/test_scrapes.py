@@ -2,33 +2,26 @@
 
 from __future__ import annotations
 
-import sys
 from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from deploy.native.ports import LOOPBACK, free_port
-from deploy.native.processes import ChildProcess, wait_until
+from deploy.native.processes import wait_until
+from deploy.native.services.portalpulse_process import PortalPulseProcess
 
 
 @pytest.fixture
 def url(chain, tmp_path):
     """The address of an all-in-one worker that has scraped its storage once."""
-    address = f"http://{LOOPBACK}:{(port := free_port())}"
-    child = ChildProcess(
-        "the all-in-one worker",
-        [sys.executable, "-m", "pipeline.cli", "worker", "--all-in-one"],
-        log=tmp_path / "all-in-one.log",
-        environment=chain.environment | {"PORTALPULSE_HTTP__PORT": str(port)},
-    )
-    child.start()
+    worker = PortalPulseProcess("worker", ["--all-in-one"], environment=chain.environment, log_dir=tmp_path)
+    worker.launch()
     try:
-        wait_until(lambda: _storage_up(address) == 1, timeout=90, what="a whole scrape", children=[child])
-        yield address
+        wait_until(lambda: _storage_up(worker.url) == 1, timeout=90, what="a whole scrape", children=[worker.process])
+        yield worker.url
     finally:
-        child.stop()
+        worker.stop()
 
 
 def _scrape(address, seconds=30.0):

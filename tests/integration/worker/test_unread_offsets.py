@@ -135,7 +135,7 @@ def test_deleted_while_the_storage_is_away(chain, log, way):
     assert _unread(worker) == _noticed(worker) == 0
     way.silent.set()
     log.send(5_000)
-    wait_until(lambda: not worker.ready()[0], timeout=150, what="the outage to be seen")
+    wait_until(lambda: not worker.readiness()[0], timeout=150, what="the outage to be seen")
     log.delete_below(4_000)
     wait_until(lambda: _noticed(worker) > 0, timeout=150, what="the deletion to be noticed while the storage is away")
     way.silent.clear()
@@ -143,7 +143,7 @@ def test_deleted_while_the_storage_is_away(chain, log, way):
     lost = log.sent - chain.stored()
     assert 0 < lost < 4_000
     assert _unread(worker) == _noticed(worker) == lost
-    assert worker.ready() == (True, "")
+    assert worker.readiness() == (True, "")
     worker.process.stop()
     restarted = _start(chain, way.url)
     assert _noticed(restarted) == 0
@@ -199,7 +199,7 @@ def test_a_topic_made_anew_loses_what_was_unread(chain, log, way):
     wait_until(lambda: _settled(chain), timeout=150, what="the first events")
     way.silent.set()
     log.send(3_000)
-    wait_until(lambda: not worker.ready()[0], timeout=150, what="the outage to be seen")
+    wait_until(lambda: not worker.readiness()[0], timeout=150, what="the outage to be seen")
     log.recreate()
     way.silent.clear()
     wait_until(lambda: not worker.process.running, timeout=150, what="the worker to end")

@@ -118,7 +118,7 @@ def test_no_message_stops_a_worker_by_what_it_holds(chain):
     text = chain.server.query(f"SELECT reason, count() FROM {chain.database}.dead_letters FINAL GROUP BY reason FORMAT TSV")
     assert {reason: int(count) for reason, count in (line.split("\t") for line in text.splitlines())} == refused
     assert chain.number("SELECT countIf(key = 'odd') FROM {db}.dead_letters FINAL") == 3
-    assert worker.ready()[0]
+    assert worker.readiness()[0]
 
 
 def test_a_worker_killed_at_work_loses_and_doubles_nothing(chain):
@@ -138,10 +138,10 @@ def test_a_worker_outlives_its_storage(chain):
     worker = chain.worker()
     chain.server.kill()
     summary = _send(chain)
-    wait_until(lambda: "unreachable since" in worker.ready()[1], timeout=150, what="/readyz to say that it is unreachable")
+    wait_until(lambda: "unreachable since" in worker.readiness()[1], timeout=150, what="/readyz to say that it is unreachable")
     chain.server.restart()
     _await_all(chain, summary)
-    wait_until(lambda: worker.ready()[0], timeout=90, what="the worker to be ready again")
+    wait_until(lambda: worker.readiness()[0], timeout=90, what="the worker to be ready again")
     assert worker.process.running
     assert _settled(chain) == _published()
 

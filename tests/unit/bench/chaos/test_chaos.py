@@ -1,4 +1,4 @@
-"""The pure parts of the fault tests: the schedule, what counts as lost or double, torn segments, and when a run has failed."""
+"""The pure functions of the chaos runs: the schedule, what counts as lost or double, torn segments, and when a run fails."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def test_the_same_seed_gives_the_same_schedule():
 
 
 def test_every_fault_comes_once_a_round():
-    """No fault starves: each round holds every one, and pauses stay short."""
+    """Each round holds every fault, and pauses stay short."""
     run = first(50)
     for start in range(0, 50, len(NAMES)):
         assert sorted(step.fault for step in run[start : start + len(NAMES)]) == sorted(NAMES)
@@ -37,19 +37,19 @@ def test_every_fault_comes_once_a_round():
     assert len({step.seed for step in run}) == 50
 
 
-def test_a_schedule_of_nothing_is_refused():
+def test_an_empty_schedule_is_rejected():
     """An endless search for a first fault would look like a quiet run."""
     with pytest.raises(ValueError, match="at least one"):
         next(steps((), 1))
 
 
 def test_events_above_the_expected_ones_are_double():
-    """What one key has too many is not made up for by what another lacks."""
+    """An excess of one key is not offset by a lack of another."""
     assert excess({("H17", 0): 5, ("H01", 0): 5}, {("H17", 0): 7, ("H01", 0): 3, ("H02", 0): 1}) == 3
 
 
 def test_an_agency_is_wrong_when_any_of_its_keys_is():
-    """Equal totals do not hide minutes that are wrong, and an agency nobody sent is wrong."""
+    """Equal totals do not hide wrong minutes, and an agency that was not sent is wrong."""
     expected = {("H17", 0): 5, ("H17", 60): 5, ("H01", 0): 1}
     assert wrong_agencies(expected, dict(expected)) == ()
     assert wrong_agencies(expected, {("H17", 0): 6, ("H17", 60): 4, ("H01", 0): 1}) == ("H17",)
@@ -58,13 +58,13 @@ def test_an_agency_is_wrong_when_any_of_its_keys_is():
 
 
 def a_batch(base, messages, size):
-    """A record batch as it stands in a segment, as far as its length and offsets go."""
+    """A record batch of a segment, reduced to its length and offsets."""
     body = struct.pack(">ibihi", 0, 2, 0, 0, messages - 1) + bytes(size)
     return struct.pack(">qi", base, len(body)) + body
 
 
 def test_a_torn_batch_follows_the_last_whole_one(tmp_path):
-    """The half written batch has the next offset and promises more bytes than there are; what was torn before is cut off."""
+    """The half-written batch has the next offset and a length beyond its bytes; an earlier torn batch is cut off."""
     whole = a_batch(0, 3, 40) + a_batch(3, 5, 80)
     (tmp_path / "00000000000000000000.log").write_bytes(b"older")
     (tmp_path / "00000000000000000007.log").write_bytes(whole + a_batch(8, 1, 90)[:50])
@@ -86,7 +86,7 @@ def test_an_empty_segment_is_not_torn(tmp_path):
 
 
 def a_comparison(**changes):
-    """An exact verdict with some numbers changed."""
+    """An exact comparison with some numbers changed."""
     numbers = {"distinct": 9, "tallied_minutes": 9, "tallied_days": 9, "tallied_procedures": 9, "lost": 0, "double": 0}
     return Comparison(**{"messages": 10, "expected": 9, "raw": 10, "wrong": {}} | numbers | changes)
 
@@ -104,13 +104,13 @@ def a_comparison(**changes):
     ],
 )
 def test_one_wrong_number_is_not_exact(change):
-    """Every number of the verdict counts."""
+    """Every number of the comparison counts."""
     assert a_comparison().exact
     assert not a_comparison(**change).exact
 
 
-def test_a_run_fails_for_every_reason_there_is():
-    """Status 0 needs at least one fault, exact numbers after each, orderly ends, and a world that recovered."""
+def test_a_run_fails_for_each_reason():
+    """Status 0 needs at least one fault, exact numbers after each, no unexpected end, and recovery."""
     good = Outcome("zombie", 1.0, a_comparison(), ())
     assert Run(1, [good]).exit_status == 0
     assert Run(1).exit_status == 1
@@ -122,7 +122,7 @@ def test_a_run_fails_for_every_reason_there_is():
 
 
 def test_faults_are_chosen_by_name():
-    """All of them when none is named; a name that is none ends the command with those there are."""
+    """All of them when none is named; an unknown name ends the command with the list of names."""
     assert list(choose("")) == list(all_faults())
     assert list(choose("zombie, kill-loop")) == ["zombie", "kill-loop"]
     with pytest.raises(ConfigurationError, match=r"no fault 'zombi'.*kill-loop"):

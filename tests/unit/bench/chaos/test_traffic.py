@@ -1,4 +1,4 @@
-"""The books of the traffic that faults are put into, over a producer in memory; and the limits that follow the machine."""
+"""The accounting of the chaos traffic, with a producer in memory, and the time limits scaled by the machine."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SILENT = object()
 
 
 class Broker:
-    """Takes what is flushed. ``answers`` decides about each message: None is taken, an error is not, SILENT is no answer."""
+    """Receives what is flushed. ``answers`` decides about each message: None accepts it, an error rejects it, SILENT gives no answer."""
 
     def __init__(self):
         self.taken, self.producers, self.answers = [], [], itertools.repeat(None)
@@ -75,18 +75,18 @@ def broker():
 
 @pytest.fixture
 def traffic(broker):
-    """Traffic that flows only when a test says so; its own events are at no rate."""
+    """Traffic at rate 0: only the events that a test sends."""
     with Traffic("nowhere", "topic", rate=0.0, seed=1, new_producer=broker.producer) as traffic:
         yield traffic
 
 
 def send(traffic, count):
-    """Send so many events while it pauses."""
+    """Send ``count`` events while it is paused."""
     traffic.send_at([NOW] * count)
 
 
-def test_a_producer_is_dropped_only_when_its_messages_are_booked(traffic, broker):
-    """Messages under way when the traffic goes on with another producer are waited for: Kafka takes them, so they are known."""
+def test_a_producer_is_replaced_only_when_its_messages_are_acknowledged(traffic, broker):
+    """Messages in flight are waited for before the next producer starts, so every message in Kafka is counted."""
     send(traffic, 300)
     assert traffic.distinct == 0
     traffic.resume()
@@ -95,8 +95,8 @@ def test_a_producer_is_dropped_only_when_its_messages_are_booked(traffic, broker
     assert len(broker.taken) == traffic.distinct == traffic.messages == len(traffic.numbers()) == 300
 
 
-def test_what_kafka_does_not_take_is_sent_again(traffic, broker):
-    """A message that failed may be in Kafka or not: it is sent until it is taken, and its event counts once."""
+def test_unacknowledged_messages_are_sent_again(traffic, broker):
+    """A message that failed may be in Kafka or not: it is sent until it is acknowledged, and its event counts once."""
     failed = KafkaError(KafkaError._MSG_TIMED_OUT, "too late")
     broker.answers = itertools.chain([failed, None, failed, failed], itertools.repeat(None))
     send(traffic, 3)
@@ -106,7 +106,7 @@ def test_what_kafka_does_not_take_is_sent_again(traffic, broker):
 
 
 def test_messages_without_an_answer_end_with_an_error(traffic, broker):
-    """Whether the traffic pauses or goes on, messages that Kafka never answers for are named within the limit."""
+    """Pausing and resuming both report messages without an answer within the time limit."""
     broker.answers = itertools.repeat(SILENT)
     send(traffic, 7)
     for action in (traffic.pause, traffic.resume):
@@ -115,8 +115,8 @@ def test_messages_without_an_answer_end_with_an_error(traffic, broker):
     assert len(broker.producers) == 1
 
 
-def test_a_producer_that_gives_up_for_good_is_replaced(traffic, broker):
-    """After a fatal error another producer sends what the first had under way, and the message that met the error."""
+def test_a_producer_with_a_fatal_error_is_replaced(traffic, broker):
+    """After a fatal error another producer sends the messages in flight of the first, and the one that met the error."""
     send(traffic, 4)
     broker.fatal = True
     send(traffic, 1)
@@ -126,15 +126,15 @@ def test_a_producer_that_gives_up_for_good_is_replaced(traffic, broker):
 
 
 def test_how_far_tallies_are_behind(traffic):
-    """It is the time since as many events had been made as are tallied."""
+    """The delay is the time since as many events had been created as are tallied."""
     traffic._history.clear()
     traffic._history.extend([(10.0, 0), (11.0, 100), (12.0, 200), (13.0, 200)])
     ages = [traffic.behind(tallied) for tallied in (0, 99, 100, 250)]
     assert [round(age - ages[-1], 3) for age in ages] == [3.0, 3.0, 2.0, 0.0]
 
 
-def looks(*seconds):
-    """A look that finds these in turn, the last for ever, and a clock by which each takes three seconds."""
+def measured(*seconds):
+    """Measure delays that take these values in turn, then the last one, with a clock by which each takes three seconds."""
     found = itertools.chain(seconds, itertools.repeat(seconds[-1]))
     clock = itertools.count(0.0, 3.0)
     return measure(lambda: next(found), rate=1_000, monotonic=lambda: next(clock))
@@ -150,8 +150,8 @@ def looks(*seconds):
     ],
 )
 def test_limits_follow_the_machine(found, behind):
-    """What tallies need without faults, once that is the same for some looks, decides what is live and how long a limit is."""
-    limits = looks(*found)
+    """The delay without faults, once some measurements agree, decides what is live and scales every limit."""
+    limits = measured(*found)
     assert limits == Limits(behind)
     assert limits.live_seconds == max(LIVE_SECONDS, 1.5 * behind)
     assert limits.of(60) == pytest.approx(60 * max(1, 1.5 * behind))
@@ -163,15 +163,15 @@ def test_limits_do_not_grow_beyond_measure():
     assert Limits(100.0).of(1.0) == 10.0
 
 
-def test_a_machine_that_is_now_quicker_and_now_slower_keeps_up():
-    """Where other programs take their share, looks never agree: the farthest of the latest ones decides."""
+def test_a_machine_of_varying_speed_keeps_up():
+    """When other programs use the machine, measurements never agree: the longest of the latest ones decides."""
     found, clock = itertools.cycle((2.0, 5.0, 3.0, 2.4, 4.0)), itertools.count(0.0, 3.0)
     limits = measure(lambda: next(found), rate=1_000, monotonic=lambda: next(clock))
     assert limits == Limits(5.0)
 
 
-def test_a_machine_that_does_not_keep_up_is_told_so():
-    """Tallies that fall further and further back without any fault end the run before the first fault, with a remedy."""
+def test_a_machine_that_does_not_keep_up_ends_the_run():
+    """A delay that keeps growing without any fault ends the run before the first fault, with a remedy."""
     with pytest.raises(UnavailableError, match="does not keep up") as raised:
-        looks(*(2.0**number for number in range(1, 60)))
+        measured(*(2.0**number for number in range(1, 60)))
     assert "--rate" in raised.value.remedy
