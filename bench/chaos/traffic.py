@@ -40,8 +40,8 @@ _HISTORY_SECONDS: Final = 900.0
 class Traffic:
     """Sends from its own thread, acks=all, idempotent, until ``pause``; a context manager.
 
-    Every message is tracked until Kafka answers. A message without an acknowledgement may be in Kafka or not, so it is sent again:
-    after a pause every event is in Kafka, some more than once. No producer is replaced while messages are in flight.
+    Every message is tracked until Kafka answers. A message without an acknowledgement may be in Kafka or not, so it is sent
+    again: after a pause every event is in Kafka, some more than once. No producer is replaced while messages are in flight.
 
     Args:
         rate: messages a second, repeats included.

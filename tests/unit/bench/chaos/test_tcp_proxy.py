@@ -1,4 +1,4 @@
-"""The gate: each way of misbehaving is what it says, and passes when it is opened again."""
+"""The TCP proxy: each mode does what it says, and ends when the proxy is opened again."""
 
 from __future__ import annotations
 
@@ -57,14 +57,14 @@ def server():
 
 @pytest.fixture
 def proxy(server):
-    """An open gate before the server."""
+    """An open proxy in front of the server."""
     with TcpProxy(server.port) as proxy:
         yield proxy
 
 
 @contextmanager
 def connected(proxy, *, timeout=60.0):
-    """A connection to the gate."""
+    """A connection to the proxy."""
     with socket.create_connection((LOOPBACK, proxy.port), timeout=timeout) as connection:
         yield connection
 
@@ -142,17 +142,17 @@ def test_hanging_it_takes_everything_and_answers_nothing(proxy, server):
     assert bytes(server.got) == before + b"bb"
 
 
-def test_what_hung_arrives_though_its_sender_has_gone(proxy, server):
-    """A request whose sender gave up is delivered when the gate opens: the server sees a ghost."""
+def test_a_request_that_hung_arrives_after_its_sender_has_left(proxy, server):
+    """A request whose sender gave up is delivered when the proxy opens."""
     proxy.hang()
     with connected(proxy) as connection:
-        connection.sendall(b"ghost")
+        connection.sendall(b"late")
     proxy.open()
-    eventually(lambda: bytes(server.got) == b"ghost")
+    eventually(lambda: bytes(server.got) == b"late")
 
 
 def test_slow_it_keeps_to_its_rate(proxy):
-    """So many bytes a second and not more; a switch ends the crawling at once."""
+    """No more bytes a second than the rate; a switch ends the slow mode at once."""
     proxy.slow(200)
     with connected(proxy) as connection:
         connection.sendall(b"x")
@@ -215,7 +215,7 @@ def test_a_server_that_is_killed_resets_its_clients():
         assert ended(client)
 
 
-def test_nobody_behind_the_gate(proxy, server):
+def test_a_server_that_does_not_listen(proxy, server):
     """A connection to a server that is gone ends without an answer."""
     with socket.create_server((LOOPBACK, 0)) as gone:
         port = gone.getsockname()[1]

@@ -20,7 +20,7 @@ SILENT = object()
 
 
 class Broker:
-    """Receives what is flushed. ``answers`` decides about each message: None accepts it, an error rejects it, SILENT gives no answer."""
+    """Receives what is flushed. ``answers``, one a message: None accepts it, an error rejects it, SILENT gives no answer."""
 
     def __init__(self):
         self.taken, self.producers, self.answers = [], [], itertools.repeat(None)
