@@ -16,19 +16,19 @@ from pipeline.folders import folder
 from pipeline.logs import configure_logging
 from pipeline.settings import Settings, load_settings
 
-#: What a shell reports for a program that Ctrl-C ended.
+#: The exit status of a shell for a program that Ctrl-C ended.
 INTERRUPTED = 130
 
 DataFolderOption = Annotated[
-    Path | None, typer.Option("--data", parser=folder, metavar="DIR", help="Folder that everything is written below.")
+    Path | None, typer.Option("--data", parser=folder, metavar="DIR", help="Folder for all files of the stack.")
 ]
 MemoryOption = Annotated[
-    bool, typer.Option("--memory-broker", help="Without Kafka and Java: a broker in memory that forgets at the end.")
+    bool, typer.Option("--memory-broker", help="Without Kafka and Java: a broker in memory; events are lost at the end.")
 ]
 
 
 class ClickHouseChoice(StrEnum):
-    """Where the events and tallies are kept."""
+    """Where the events and tallies are stored."""
 
     EMBEDDED = "embedded"
     SERVER = "server"
@@ -44,7 +44,7 @@ def register(app: typer.Typer) -> None:
 
 def _configure_logging(settings: Settings) -> None:
     configure_logging(settings.log)
-    # A producer that meets a broker in its first second warns about what it then mends by itself.
+    # A producer that connects to a broker in its first second logs warnings, although its retries succeed.
     logging.getLogger("librdkafka").setLevel(logging.ERROR)
 
 
@@ -56,11 +56,11 @@ def _up(
     ] = None,
     memory_broker: MemoryOption = False,
     clickhouse: Annotated[
-        ClickHouseChoice, typer.Option(help="The engine inside the worker, or a server beside it.")
+        ClickHouseChoice, typer.Option(help="The engine inside the worker, or a separate server.")
     ] = ClickHouseChoice.EMBEDDED,
     quick_alerts: Annotated[bool, typer.Option("--quick-alerts", help="Alerts in seconds instead of minutes.")] = False,
 ) -> None:
-    """Run the whole of portalpulse on this machine, in the foreground, until Ctrl-C."""
+    """Run all of portalpulse on this machine, in the foreground, until Ctrl-C."""
     from deploy.native.stack_options import StackOptions  # noqa: PLC0415 - the other commands start faster without it
     from deploy.native.up import up  # noqa: PLC0415
 
@@ -85,10 +85,10 @@ def _demo(
     data: DataFolderOption = None,
     memory_broker: MemoryOption = False,
     exit_when_done: Annotated[
-        bool, typer.Option("--exit-when-done", help="Leave with status 0 if everything held, 1 if not.")
+        bool, typer.Option("--exit-when-done", help="Exit with status 0 if every figure and alert is right, else 1.")
     ] = False,
 ) -> None:
-    """Show the published figures of 2024 come out exactly, through every real part, and the right agencies alert."""
+    """Reproduce the published figures of 2024 with every real service, and the alerts of the right agencies."""
     from deploy.native.demo.run import demo, demo_options  # noqa: PLC0415
 
     settings = load_settings()
@@ -100,18 +100,18 @@ def _demo(
         memory_broker=memory_broker,
     )
     try:
-        held = demo(options, exit_when_done=exit_when_done, console=Console())
+        passed = demo(options, exit_when_done=exit_when_done, console=Console())
     except KeyboardInterrupt:
         raise typer.Exit(INTERRUPTED) from None
-    raise typer.Exit(0 if held else 1)
+    raise typer.Exit(0 if passed else 1)
 
 
 def _doctor(
     *,
     data: DataFolderOption = None,
-    as_json: Annotated[bool, typer.Option("--json", help="For machines.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Look at every part and say what is wrong and what to do; leaves with status 2 when something is."""
+    """Check every part of the set-up and say what is wrong and what to do; status 2 when something is wrong."""
     from deploy.native import doctor  # noqa: PLC0415
 
     settings = load_settings()

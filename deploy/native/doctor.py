@@ -1,4 +1,4 @@
-"""``portalpulse doctor``: looks at every part and says in plain words what is wrong and what to do."""
+"""``portalpulse doctor``: checks every part of the set-up and reports what is wrong and what to do."""
 
 from __future__ import annotations
 
@@ -33,16 +33,16 @@ from pipeline.kafka.access import topics_of
 from pipeline.kafka.security import PLAINTEXT
 from pipeline.settings import KafkaSettings, Settings
 
-#: Ports that one stack takes.
+#: Ports of one stack.
 PORTS_NEEDED = 8
 _STACK = "Stack"
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What was found about one part.
+    """The state of one part of the set-up.
 
-    ``idle`` was not started and need not be; ``note`` is fine but worth knowing; only ``wrong`` makes the doctor unhappy.
+    ``idle``: not started, and it need not be. ``note``: no fault, but worth knowing. Only ``wrong`` is a fault.
     """
 
     part: str
@@ -52,7 +52,7 @@ class Finding:
 
 
 def examine(settings: Settings, *, data_dir: Path) -> list[Finding]:
-    """Look at everything; no part's trouble hides another's."""
+    """Check everything; one fault does not hide another."""
     try:
         addresses = read_addresses(data_dir)
         problem = None
@@ -77,16 +77,16 @@ def examine(settings: Settings, *, data_dir: Path) -> list[Finding]:
         return [*findings, *_by_the_settings(settings)]
     if addresses is None:
         return findings
-    look = f"See {data_dir / 'logs'}. `portalpulse up` starts again what ends or hangs; when it stays so, start it anew."
+    remedy = f"See {data_dir / 'logs'}. `portalpulse up` restarts what ends or hangs. If it stays so, restart `portalpulse up`."
     return [
         *findings,
         _broker(
-            (addresses.kafka,), settings, PLAINTEXT, Finding("Broker", "wrong", f"nothing listens at {addresses.kafka}", look)
+            (addresses.kafka,), settings, PLAINTEXT, Finding("Broker", "wrong", f"nothing listens at {addresses.kafka}", remedy)
         ),
-        _engine(addresses, data_dir, look),
+        _engine(addresses, data_dir, remedy),
         _process(Process(addresses.http, data_dir)),
-        _answers("Prometheus' pages", f"{addresses.prometheus}/-/ready", look),
-        _answers("Alertmanager's pages", f"{addresses.alertmanager}/-/ready", look),
+        _answers("Prometheus' pages", f"{addresses.prometheus}/-/ready", remedy),
+        _answers("Alertmanager's pages", f"{addresses.alertmanager}/-/ready", remedy),
     ]
 
 
@@ -105,11 +105,11 @@ def print_findings(findings: list[Finding], *, console: Console) -> None:
     for finding in findings:
         if finding.state != "ok" and finding.remedy:
             console.print(f"{marks[finding.state]} {finding.part}: {escape(finding.remedy)}", highlight=False)
-    console.print(verdict(findings), highlight=False)
+    console.print(summary(findings), highlight=False)
 
 
-def verdict(findings: list[Finding]) -> str:
-    """The last line: what all of it comes to."""
+def summary(findings: list[Finding]) -> str:
+    """The last line."""
     wrong = sum(finding.state == "wrong" for finding in findings)
     if wrong:
         return "1 thing is wrong." if wrong == 1 else f"{wrong} things are wrong."
@@ -119,7 +119,7 @@ def verdict(findings: list[Finding]) -> str:
 
 
 def as_json(findings: list[Finding]) -> dict[str, object]:
-    """The findings for machines."""
+    """The findings as JSON."""
     return {"healthy": healthy(findings), "findings": [asdict(finding) for finding in findings]}
 
 
@@ -130,9 +130,9 @@ def _python() -> Finding:
     return Finding("Python", "ok", f"{version} in {sys.prefix}")
 
 
-def _part(part: str, look: Callable[[], str], *, missing: Literal["note", "wrong"] = "wrong") -> Finding:
+def _part(part: str, locate: Callable[[], str], *, missing: Literal["note", "wrong"] = "wrong") -> Finding:
     try:
-        return Finding(part, "ok", look())
+        return Finding(part, "ok", locate())
     except PortalPulseError as error:
         return Finding(part, missing, error.problem, error.remedy)
 
@@ -140,7 +140,7 @@ def _part(part: str, look: Callable[[], str], *, missing: Literal["note", "wrong
 def _folder(path: Path) -> list[Finding]:
     part = "Data folder"
     above = (path.absolute(), *path.absolute().parents)
-    base = next(parent for parent in above if os.path.lexists(parent))  # a link that leads nowhere is in the way, too
+    base = next(parent for parent in above if os.path.lexists(parent))  # a dangling link blocks the path, too
     findings: list[Finding] = []
     try:
         probe = base / f".portalpulse-doctor-{os.getpid()}"
@@ -172,7 +172,7 @@ def _stack(owner: int | None, addresses: Addresses | None, data_dir: Path) -> Fi
 
 
 def _by_the_settings(settings: Settings) -> list[Finding]:
-    """What the settings name. What they do not name is part of a stack, and none runs."""
+    """The services that the settings name; the others belong to a stack, and none runs."""
     brokers = settings.kafka.bootstrap
     listed = ", ".join(brokers)
     if "bootstrap" in settings.kafka.model_fields_set:
@@ -218,7 +218,7 @@ def _engine(addresses: Addresses, data_dir: Path, remedy: str) -> Finding:
 
 
 def _process(process: Process) -> Finding:
-    """A worker or exporter: does it live, and is it ready. Without a stack it need not be there."""
+    """Whether a worker or exporter runs and is ready. Without a stack it need not run."""
     part = "Exporter and API"
     try:
         process.require_alive()
@@ -231,7 +231,7 @@ def _process(process: Process) -> Finding:
     except UnavailableError as error:
         return Finding(part, "wrong", error.problem, error.remedy)
     where = f"below {process.folder / 'logs'}" if process.folder is not None else "of the process"
-    return _answers(part, f"{process.url}/readyz", f"It says what it waits for; more is in the log {where}.")
+    return _answers(part, f"{process.url}/readyz", f"Its answer names what it waits for; see also the log {where}.")
 
 
 def _answers(part: str, url: str, remedy: str) -> Finding:

@@ -1,4 +1,4 @@
-"""The folder of a local stack: one owner at a time, writable, with room; and the demo's right to wipe its own."""
+"""The folder of a local stack: one owner at a time, writable, with free space; the demo may wipe its own."""
 
 from __future__ import annotations
 
@@ -14,27 +14,27 @@ from typing import Self
 from domain.errors import ConfigurationError
 from pipeline.addresses import LOCK_NAME
 
-#: Says that the demo made the folder and may empty it.
+#: Marks a folder that the demo created and may empty.
 DEMO_MARK = ".made-by-portalpulse-demo"
-#: Longest path that a Linux system call takes, and what the parts append to the folder: segments of a topic with a long name.
+#: Longest path of a Linux system call, and what the services append to the folder: segments of a topic with a long name.
 LONGEST_PATH = 4096
 LONGEST_BELOW = 640
-#: Kafka preallocates, ClickHouse merges; below this a stack fails soon after its start.
+#: Kafka preallocates and ClickHouse merges: with less than this a stack fails soon after its start.
 LEAST_FREE_BYTES = 1 << 30
 
 
 class DataFolder:
-    """Owns ``path`` while it is entered; the kernel gives it up with the process, however that ends."""
+    """Owns ``path`` while it is entered; the kernel releases it when the process ends in any way."""
 
     def __init__(self, path: Path, *, least_free_bytes: int = LEAST_FREE_BYTES) -> None:
-        """``path`` may be relative and lead through links.
+        """``path`` may be relative and contain links.
 
         Raises:
             ConfigurationError: the links of the path lead in a circle.
         """
         try:
             self.path = path.resolve()
-        except RuntimeError as error:  # what Python 3.11 makes of ELOOP
+        except RuntimeError as error:  # Python 3.11 raises it for ELOOP
             raise ConfigurationError(
                 f"The data folder {path} cannot be found: its symbolic links lead in a circle.",
                 remedy="Choose another with --data or correct the links.",
@@ -46,8 +46,8 @@ class DataFolder:
         """Take the folder.
 
         Raises:
-            ConfigurationError: no part could use its name, it cannot be written, has too little room or belongs to another
-                process.
+            ConfigurationError: a service could not use its name, it cannot be written, has too little free space or belongs to
+                another process.
         """
         check_name(self.path)
         try:
@@ -71,7 +71,7 @@ class DataFolder:
             ) from None
         self._lock = lock
         try:
-            self._check_room()
+            self._check_free_space()
             os.ftruncate(lock, 0)
             os.pwrite(lock, f"{os.getpid()}\n".encode("ascii"), 0)
         except BaseException:
@@ -80,14 +80,14 @@ class DataFolder:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        """Give the folder up."""
+        """Release the folder."""
         self._release()
 
     def wipe_for_demo(self) -> None:
-        """Empty the folder, if the demo made it.
+        """Empty the folder, if the demo created it.
 
         Raises:
-            ConfigurationError: it holds something that the demo did not make.
+            ConfigurationError: it contains something that the demo did not create.
         """
         mark = self.path / DEMO_MARK
         entries = [entry for entry in self.path.iterdir() if entry.name not in {LOCK_NAME, DEMO_MARK}]
@@ -103,7 +103,7 @@ class DataFolder:
             else:
                 entry.unlink()
 
-    def _check_room(self) -> None:
+    def _check_free_space(self) -> None:
         free = shutil.disk_usage(self.path).free
         if free < self._least_free_bytes:
             needed = self._least_free_bytes / 1e9
@@ -116,14 +116,14 @@ class DataFolder:
         if self._lock is not None:
             with suppress(OSError):
                 os.ftruncate(self._lock, 0)
-                # Closing is not enough: a child that is just being started may still hold a copy of the descriptor.
+                # Closing is not enough: a child that is being started may still have a copy of the descriptor.
                 fcntl.flock(self._lock, fcntl.LOCK_UN)
             os.close(self._lock)
             self._lock = None
 
 
 def check_name(path: Path) -> None:
-    """Refuse an absolute path that some part cannot use, before anything is written.
+    """Reject an absolute path that a service cannot use, before anything is written.
 
     Raises:
         ConfigurationError: the path is not UTF-8, holds control characters (a line break, for example) or is too long.
@@ -140,7 +140,7 @@ def check_name(path: Path) -> None:
         raise ConfigurationError(f"The data folder {shown} has a control character in its name.", remedy=remedy)
     if len(name) + LONGEST_BELOW > LONGEST_PATH:
         raise ConfigurationError(
-            f"The path of the data folder has {len(name):,} bytes; the parts need it to have"
+            f"The path of the data folder has {len(name):,} bytes; the services need it to have"
             f" at most {LONGEST_PATH - LONGEST_BELOW:,}: {shown[:60]}...",
             remedy=remedy,
         )

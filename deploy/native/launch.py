@@ -1,4 +1,4 @@
-"""Replaces itself with a program that dies when the process that asked for it dies, even by kill -9.
+"""Replaces itself with a program that is killed when its parent process ends, even by kill -9.
 
     python -I -S launch.py PARENT_PID PROGRAM [ARGUMENT...]
 
@@ -10,9 +10,9 @@ import os
 import signal
 import sys
 
-#: From linux/prctl.h: deliver a signal to this process when its parent ends. It survives exec.
+#: From linux/prctl.h: deliver a signal to this process when its parent ends. It stays in force after exec.
 PR_SET_PDEATHSIG = 1
-#: What a shell answers for a program that cannot be started.
+#: The exit status of a shell for a program that cannot be started.
 CANNOT_START = 127
 
 
@@ -21,7 +21,7 @@ def main(arguments: list[str]) -> int:
     parent, *command = arguments
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-    if os.getppid() != int(parent):  # the parent ended before the line above: nobody would stop us
+    if os.getppid() != int(parent):  # the parent ended before the line above: nothing would stop this process
         return 1
     try:
         os.execvp(command[0], command)  # noqa: S606 - becoming the program is what this file is for

@@ -1,4 +1,4 @@
-"""How many files this process and the parts that it starts may have open at once (``ulimit -n``)."""
+"""The limit on open files of this process and of the services that it starts (``ulimit -n``)."""
 
 from __future__ import annotations
 
@@ -7,38 +7,38 @@ from typing import Final
 
 from domain.errors import ConfigurationError
 
-#: Kafka's jars, segments and connections alone are hundreds.
+#: Kafka alone needs hundreds for its jars, segments and connections.
 LEAST_OPEN_FILES: Final = 1_024
-#: More is not asked for: some programs go through all numbers up to the limit.
-_WANTED: Final = 65_536
+#: No higher limit is set, because some programs iterate over all numbers up to the limit.
+_TARGET: Final = 65_536
 _REMEDY: Final = "Raise the limit, for example with `ulimit -n 4096`, or LimitNOFILE= of a systemd unit."
 
 
 def allow_open_files() -> int:
-    """Raise the limit of this process, which its children inherit, as far as it may; returns what it is then.
+    """Raise the limit of this process, which its children inherit, as far as allowed; returns the new limit.
 
     Raises:
-        ConfigurationError: too few for the parts.
+        ConfigurationError: it is too low for the services.
     """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if (wanted := _allowed(hard)) > _allowed(soft):
-        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+    if (target := _allowed(hard)) > _allowed(soft):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (target, hard))
     return require_open_files()
 
 
 def require_open_files() -> int:
-    """What the limit of this process can become.
+    """The highest limit that this process can set.
 
     Raises:
-        ConfigurationError: too few for the parts.
+        ConfigurationError: it is too low for the services.
     """
     allowed = _allowed(resource.getrlimit(resource.RLIMIT_NOFILE)[1])
     if allowed < LEAST_OPEN_FILES:
         raise ConfigurationError(
-            f"At most {allowed:,} files may be open at once (ulimit -n); the parts need {LEAST_OPEN_FILES:,}.", remedy=_REMEDY
+            f"At most {allowed:,} files may be open at once (ulimit -n); the services need {LEAST_OPEN_FILES:,}.", remedy=_REMEDY
         )
     return allowed
 
 
 def _allowed(limit: int) -> int:
-    return _WANTED if limit == resource.RLIM_INFINITY else min(limit, _WANTED)
+    return _TARGET if limit == resource.RLIM_INFINITY else min(limit, _TARGET)

@@ -9,21 +9,21 @@ from contextlib import ExitStack
 from domain.errors import UnavailableError
 
 LOOPBACK = "127.0.0.1"
-#: Below the range that Linux takes for outgoing connections, so that no client grabs a port between our look and its
-#: use, nor while a server restarts on the port it had.
+#: Below the range that Linux uses for outgoing connections, so that no client takes a port between the check and its use, nor
+#: while a server restarts.
 PORTS = range(15_000, 32_000)
 ATTEMPTS = 200
 
 
 def free_ports(count: int, *, source: random.Random | None = None) -> list[int]:
-    """``count`` different ports that nobody listens on.
+    """``count`` different ports that no program listens on.
 
     Raises:
         UnavailableError: too few were found.
     """
     source = source or random.SystemRandom()
     ports: list[int] = []
-    with ExitStack() as held:  # each stays taken until all are found, so no port comes twice
+    with ExitStack() as held:  # each stays bound until all are found, so no port is returned twice
         for port in source.sample(PORTS, ATTEMPTS):
             if len(ports) == count:
                 break
@@ -44,14 +44,14 @@ def free_ports(count: int, *, source: random.Random | None = None) -> list[int]:
 
 
 def free_port() -> int:
-    """One port that nobody listens on."""
+    """One port that no program listens on."""
     return free_ports(1)[0]
 
 
 def is_listening(port: int, *, host: str = LOOPBACK) -> bool:
-    """Whether something accepts connections there."""
+    """Whether a program accepts connections there."""
     try:
         with socket.create_connection((host, port), timeout=1.0):
             return True
-    except (OSError, UnicodeError):  # a name that no host can have
+    except (OSError, UnicodeError):  # not a valid host name
         return False

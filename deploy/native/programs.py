@@ -1,6 +1,6 @@
-"""Where the programs that portalpulse does not ship lie, and what to do when one is missing.
+"""Locates the programs that portalpulse does not ship, with a remedy when one is missing.
 
-Everything comes from ``deploy/setup.sh``: jars and the engine library below ``.cache``, the rest from the distribution.
+``deploy/setup.sh`` installs all of them: jars and the engine library below ``.cache``, the others from the distribution.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ def java_home(environment: Mapping[str, str] = os.environ, *, roots: Path = Path
 
 
 def _java_version(home: Path) -> int:
-    """The major version from the ``release`` file or, where a distribution leaves that out, the program; 0 = none."""
+    """The major version from the ``release`` file or, where a distribution has none, from the program; 0 = unknown."""
     release = home / "release"
     if release.is_file():
         text = release.read_text(encoding="utf-8", errors="replace")

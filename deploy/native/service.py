@@ -1,4 +1,4 @@
-"""What every real part of the local stack can do: start, answer, stop, be killed and come back."""
+"""The interface of every service of the local stack: start, wait until it is ready, stop, kill, restart."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from deploy.native.processes import ChildProcess
 
 
 class Service(ABC):
-    """One supervised program; its address and folder stay the same over restarts of the object."""
+    """One program; its address and folder stay the same over restarts of the object."""
 
     #: Seconds that it may take until it answers.
     start_seconds: ClassVar[float] = 60.0
-    #: Seconds that it gets for an orderly end.
+    #: Seconds that it gets for an orderly stop.
     stop_seconds: ClassVar[float] = 8.0
 
     process: ChildProcess
@@ -41,7 +41,7 @@ class Service(ABC):
         self.await_ready(timeout=timeout)
 
     def stop(self) -> None:
-        """An orderly end; harmless when it is not running."""
+        """Stop it in order; harmless when it is not running."""
         self.process.stop(grace=self.stop_seconds)
 
     def kill(self) -> None:
@@ -49,7 +49,7 @@ class Service(ABC):
         self.process.kill()
 
     def restart(self, *, while_down: Callable[[], None] | None = None, timeout: float | None = None) -> None:
-        """Stop it (or bury it, after ``kill``) and start it again; ``while_down`` is called in between."""
+        """Stop it, also after ``kill``, and start it again; ``while_down`` is called in between."""
         self.stop()
         if while_down is not None:
             while_down()
@@ -57,7 +57,7 @@ class Service(ABC):
 
 
 class Broker(Service):
-    """A part that speaks Kafka's protocol."""
+    """A service that speaks Kafka's protocol."""
 
     @property
     @abstractmethod
@@ -66,9 +66,9 @@ class Broker(Service):
 
     @abstractmethod
     def create_topic(self, name: str, *, partitions: int = 4) -> None:
-        """Create a topic unless it is there, and wait until it can be written to.
+        """Create a topic unless it exists, and wait until it can be written to.
 
         Raises:
-            ConfigurationError: it is there, or can only be made, with another number of partitions.
+            ConfigurationError: it exists, or can only be created, with another number of partitions.
             UnavailableError: the broker refuses or does not answer in time.
         """

@@ -14,7 +14,7 @@ class StackOptions:
     ``broker``: kafka, memory, or kafka_if_possible (memory on a machine without Java).
     ``clickhouse``: embedded in the one worker process, or a server with worker and exporter beside it.
     ``quick``: seconds instead of minutes until an alert is delivered; the rules are the same.
-    ``inherit``: whether settings of the shell that tune a worker reach it; see ``deploy.native.environment``.
+    ``inherit``: whether settings of the shell that tune a worker are passed on; see ``deploy.native.environment``.
     """
 
     data_dir: Path

@@ -20,20 +20,20 @@ from domain.periods import VIETNAM, civil_day
 from pipeline.hints import command
 from pipeline.shutdown import stopped_by_signals
 
-#: Seconds between two looks at whether all parts still run.
+#: Seconds between two checks of the services.
 CHECK_SECONDS = 0.5
-#: Pages of Prometheus and of Alertmanager by their builds, the richest first; Debian ships neither web application.
+#: Pages of Prometheus and of Alertmanager in their different builds, the best first; Debian ships neither web application.
 _PROMETHEUS_PAGES = ("/alerts", "/classic/alerts", "/api/v1/alerts")
 _ALERTMANAGER_PAGES = ("/", "/api/v2/alerts")
-#: What Debian's Alertmanager answers, with status 200, in place of its page.
+#: Debian's Alertmanager answers this, with status 200, instead of its page.
 _NO_PAGE = "does not include"
 
-#: What the first column of the addresses takes.
+#: Width of the first column of the addresses.
 _TITLE_WIDTH = 15
 
 
 def addresses_text(stack: LocalStack, *, topic: str, clock: Clock) -> Text:
-    """Every address of a running stack, one a line; print it with ``soft_wrap``, for a cut address helps nobody."""
+    """Every address of a running stack, one a line; print it with ``soft_wrap``, so that no address is cut."""
     addresses = stack.addresses
     today = civil_day(clock.now())
     rows = [
@@ -44,7 +44,7 @@ def addresses_text(stack: LocalStack, *, topic: str, clock: Clock) -> Text:
         ("Alertmanager", answering_page(addresses.alertmanager, _ALERTMANAGER_PAGES), "alerts that are being delivered"),
         ("Kafka", addresses.kafka, f"topic {topic}"),
         ("Notifications", str(stack.receiver.path), "every alert that was delivered"),
-        ("Logs", str(stack.folder.path / "logs"), "one file a part"),
+        ("Logs", str(stack.folder.path / "logs"), "one file a service"),
     ]
     text = Text("portalpulse is up", style="bold green")
     for title, value, what in rows:
@@ -56,35 +56,35 @@ def addresses_text(stack: LocalStack, *, topic: str, clock: Clock) -> Text:
 
 
 def answering_page(base: str, paths: Sequence[str]) -> str:
-    """The address of the first page that is there; ``base`` alone when none is."""
+    """The address of the first page that exists; ``base`` alone when none does."""
     with httpx.Client(base_url=base, timeout=5.0, trust_env=False, follow_redirects=True) as client:
         for path in paths:
             try:
-                answer = client.get(path)
+                response = client.get(path)
             except httpx.HTTPError:
                 continue
-            if answer.status_code == httpx.codes.OK and _NO_PAGE not in answer.text:
+            if response.status_code == httpx.codes.OK and _NO_PAGE not in response.text:
                 return f"{base}{path}"
     return base
 
 
 def notification_line(entry: Notification) -> Text:
-    """One delivered alert on one line, in the language and time of the people who get it."""
+    """One delivered alert on one line, in the language and time zone of its recipients."""
     firing = entry.status == "firing"
     at = dt.datetime.fromisoformat(entry.received_at).astimezone(VIETNAM)
     line = Text("● " if firing else "○ ", style="red" if firing else "green")
     line.append(f"{at:%H:%M:%S} ", style="dim")
     line.append("CẢNH BÁO " if firing else "KẾT THÚC ", style="bold")
-    said = entry.annotations.get("description") or entry.annotations.get("summary") or entry.alert
-    line.append(" ".join(said.split()))
+    text = entry.annotations.get("description") or entry.annotations.get("summary") or entry.alert
+    line.append(" ".join(text.split()))
     return line
 
 
 def up(options: StackOptions, *, console: Console) -> None:
-    """Run the stack until Ctrl-C, SIGTERM or the end of a part that cannot be started again.
+    """Run the stack until Ctrl-C, SIGTERM or the end of a service that cannot be restarted.
 
     Raises:
-        PortalPulseError: the stack cannot start, or a part ended and cannot be started again.
+        PortalPulseError: the stack cannot start, or a service ended and cannot be restarted.
     """
     delivered: queue.SimpleQueue[Notification] = queue.SimpleQueue()
     try:
@@ -97,27 +97,27 @@ def up(options: StackOptions, *, console: Console) -> None:
                 say(console, text)
             follow(stack, delivered, console=console)
     except KeyboardInterrupt:
-        say(console, "Stopped; the data stays.")
+        say(console, "Stopped; the data is kept.")
 
 
 def started(stack: LocalStack, options: StackOptions) -> Iterator[str | Text]:
-    """What a person wants to know about a stack that has just come up."""
+    """The texts to print when a stack has started."""
     yield addresses_text(stack, topic=options.topic, clock=parse_clock(options.clock))
     produce = command("produce", "--scenario", "live", "--data", stack.folder.path)
-    yield f"Next, beside it: {produce}"
+    yield f"Next, in another terminal: {produce}"
     yield "Stop with Ctrl-C. Notifications follow."
 
 
 def say(console: Console, text: str | Text) -> None:
-    """Print a line as it is: no markup is read from it, and no path is cut or wrapped."""
+    """Print a line unchanged: without markup, cuts or wraps."""
     console.print(text, soft_wrap=True, markup=False, highlight=False)
 
 
 def follow(stack: LocalStack, delivered: queue.SimpleQueue[Notification], *, console: Console) -> None:
-    """Print notifications and keep every part running, until KeyboardInterrupt.
+    """Print notifications and supervise every service, until KeyboardInterrupt.
 
     Raises:
-        UnavailableError: a part ended that cannot be started again.
+        UnavailableError: a service ended that cannot be restarted.
     """
     supervision = Supervision(stack, say=lambda line: say(console, f"  {line}"))
     try:

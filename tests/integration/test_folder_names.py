@@ -86,7 +86,7 @@ def test_a_folder_may_have_any_name_under_any_locale(tmp_path, first, second):
         assert len(printed) == 5
         for url in printed:
             assert httpx.get(url, trust_env=False, timeout=60, follow_redirects=True).status_code == 200, url
-        (hint,) = re.findall(r"^Next, beside it: (.*)$", started[0].said(), re.MULTILINE)
+        (hint,) = re.findall(r"^Next, in another terminal: (.*)$", started[0].said(), re.MULTILINE)
         run(*shlex.split(hint), "--rate", "200", "--shape", "steady", "--duration", "2", cwd=elsewhere, locale="POSIX")
         count = wait_until(lambda: stored(addresses), timeout=150, what="the events to be counted")
         assert count > 200

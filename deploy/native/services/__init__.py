@@ -1,1 +1,1 @@
-"""Every program that the local stack starts, one file each."""
+"""The services of the local stack, one file each."""

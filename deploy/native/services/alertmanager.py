@@ -1,6 +1,6 @@
-"""An Alertmanager on a loopback port, alone (no cluster), with whatever configuration was written for it.
+"""An Alertmanager on a loopback port, without a cluster; its configuration is written by the caller.
 
-It runs in its own folder and reads relative names only: the names of its template files are patterns to it.
+It runs in its own folder and reads relative names only, because it treats the names of template files as patterns.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class AlertmanagerServer(Service):
 
     @property
     def url(self) -> str:
-        """Where its pages and API are."""
+        """The address of its pages and API."""
         return f"http://{self.address}"
 
     def launch(self) -> None:
@@ -55,9 +55,9 @@ class AlertmanagerServer(Service):
         self.process.start()
 
     def await_ready(self, *, timeout: float | None = None) -> None:
-        """Wait until it says that it is ready.
+        """Wait until it reports that it is ready.
 
         Raises:
-            UnavailableError: it ended (a faulty configuration, say) or did not answer in time.
+            UnavailableError: it ended (for example because of a wrong configuration) or did not answer in time.
         """
         await_http(f"{self.url}/-/ready", timeout=timeout or self.start_seconds, child=self.process)

@@ -1,8 +1,8 @@
-"""The process behind ``ClickHouseServer``: turns the engine library into an HTTP server and never returns by itself.
+"""The process of ``ClickHouseServer``: runs the engine library as an HTTP server until it is killed.
 
     python -m deploy.native.services.clickhouse_child LIBRARY DATA_DIR HTTP_PORT TCP_PORT [OPTION...]
 
-The library runs clickhouse-local; its session sleeps for ever while the listeners answer.
+The library runs clickhouse-local; its session sleeps while the listeners answer.
 
 Standard input is a pseudo-terminal and the session is interactive: otherwise clickhouse-local installs an error handler that ends
 the whole process (SIGABRT) when a peer resets a connection while the server waits for a request.
@@ -16,7 +16,7 @@ import pty
 import signal
 import sys
 
-SERVE_FOR_EVER = (
+SERVE = (
     "SYSTEM START LISTEN HTTP; SYSTEM START LISTEN TCP; SELECT sleepEachRow(3) FROM system.numbers"
     " SETTINGS max_block_size=1, function_sleep_max_microseconds_per_block=0 FORMAT Null"
 )
@@ -30,13 +30,13 @@ def main(arguments: list[str]) -> int:
     library.chdb_query_cmdline.argtypes = [ctypes.c_int, ctypes.POINTER(ctypes.c_char_p)]
     library.chdb_result_error.restype = ctypes.c_char_p
     library.chdb_result_error.argtypes = [ctypes.c_void_p]
-    # The controlling end stays open as long as this process: a closed one would end the session.
+    # The controlling end must stay open as long as this process, else the session ends.
     _, terminal = pty.openpty()
     os.dup2(terminal, 0)
-    # Python's own handlers never run while the library has the main thread: leave the signals to the kernel.
+    # Python's handlers never run while the library occupies the main thread: the default actions end the process.
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.SIG_DFL)
-    os.chdir(folder)  # its name is read by nobody: the engine would fill in "${...}", for example
+    os.chdir(folder)  # the engine gets no absolute path: it would expand "${...}" in the name, for example
     command = [
         "clickhouse",
         "--path=./",
@@ -47,11 +47,11 @@ def main(arguments: list[str]) -> int:
         "--disable_suggestion",
         "--progress=off",
         *options,
-        # It is also the default format of HTTP answers: "Null" would make every answer empty.
+        # Also the default format of HTTP answers: with "Null" every answer would be empty.
         "--output-format=TabSeparated",
-        f"--query={SERVE_FOR_EVER}",
+        f"--query={SERVE}",
     ]
-    argv = (ctypes.c_char_p * len(command))(*[os.fsencode(part) for part in command])
+    argv = (ctypes.c_char_p * len(command))(*[os.fsencode(argument) for argument in command])
     result = library.chdb_query_cmdline(len(command), argv)
     sys.stderr.write(f"{library.chdb_result_error(result)!r}\n")
     return 1

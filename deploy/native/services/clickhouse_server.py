@@ -1,4 +1,4 @@
-"""A real ClickHouse HTTP server on one machine, as a supervised child: for tests, the bench and several workers."""
+"""A real ClickHouse HTTP server as a child process: for tests, the bench and several workers."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from domain.errors import UnavailableError
 
 
 class ClickHouseServer(Service):
-    """One server on loopback ports below ``data_dir``; user ``default``, no password, reachable from here only."""
+    """One server on loopback ports below ``data_dir``; user ``default``, no password, reachable from this machine only."""
 
     def __init__(self, *, data_dir: Path, log_dir: Path, library: Path | None = None, options: Sequence[str] = ()) -> None:
         """Find the engine library.
@@ -31,7 +31,7 @@ class ClickHouseServer(Service):
             ConfigurationError: it is missing.
         """
         self._library = library or clickhouse_library()
-        #: Its data; stays over restarts.
+        #: Its data; kept over restarts.
         self.folder = data_dir.resolve()
         self.http_port, self.tcp_port = free_ports(2)
         self.process = ChildProcess(
@@ -46,7 +46,7 @@ class ClickHouseServer(Service):
 
     @property
     def http_url(self) -> str:
-        """The server without a database, e.g. for a raw query."""
+        """The server without a database, for example for a raw query."""
         return f"http://{LOOPBACK}:{self.http_port}"
 
     def url(self, database: str = "portalpulse") -> str:
@@ -76,11 +76,11 @@ class ClickHouseServer(Service):
         """Run a statement and return the answer as tab-separated text without the last line break.
 
         Raises:
-            UnavailableError: the server refused it.
+            UnavailableError: the server rejected it.
         """
         answer = httpx.post(self.http_url, content=sql.encode(), timeout=timeout, trust_env=False)
         if answer.is_error:
-            raise UnavailableError(f"ClickHouse refused a statement: {answer.text.strip()}.", remedy=sql)
+            raise UnavailableError(f"ClickHouse rejected a statement: {answer.text.strip()}.", remedy=sql)
         return answer.text.rstrip("\n")
 
 

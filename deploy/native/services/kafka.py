@@ -1,10 +1,10 @@
-"""An Apache Kafka node (KRaft: broker and controller in one) from the jars, as a supervised child; alone it is the cluster.
+"""An Apache Kafka node (KRaft: broker and controller in one) from the jars, as a child process; one node is a cluster by itself.
 
-The folder is formatted once and keeps its cluster id; a restart finds its topics again, on the same ports while the
-object lives and on new ones otherwise. Readiness is asked from the broker, never guessed from its log.
+The folder is formatted once and keeps its cluster id and its topics over restarts. Ports stay the same as long as the object
+exists. The broker itself is asked whether it is ready, not its log.
 
-Java runs in the node's folder and reads short plain names only: a properties file knows no commas, backslashes or letters beyond
-ISO-8859-1 within a path.
+Java runs in the node's folder and reads relative ASCII names only: in a properties file a path cannot contain commas, backslashes
+or characters beyond ISO-8859-1.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from deploy.native.processes import ChildProcess, wait_until
 from deploy.native.programs import java_home, kafka_libraries
 from deploy.native.service import Broker
 from deploy.native.services.kafka_admin import admin_client, answers, ensure_topic
-from deploy.native.services.kafka_misplaced import bring_home
+from deploy.native.services.kafka_misplaced import restore_messages
 from domain.errors import UnavailableError
 
 FORMAT_SECONDS = 60.0
@@ -31,7 +31,7 @@ LOGS = "logs"
 
 _LOG4J = Path(__file__).with_name("kafka_distribution") / "log4j2.xml"
 
-#: Why each line differs from Kafka's default: one node, one machine, and messages that carry dates of the past.
+#: Differences from Kafka's defaults: few nodes, one machine, and messages with old timestamps.
 _PROPERTIES = """\
 process.roles=broker,controller
 node.id={number}
@@ -43,7 +43,7 @@ listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
 log.dirs={logs}
 num.partitions=4
 auto.create.topics.enable=false
-# one node holds the only copy; of three every one, and two must have a message before it is acknowledged
+# one node has the only copy; with three, each has a copy, and two must have a message before it is acknowledged
 default.replication.factor={copies}
 min.insync.replicas={in_sync}
 offsets.topic.replication.factor={copies}
@@ -51,23 +51,23 @@ transaction.state.log.replication.factor={copies}
 transaction.state.log.min.isr={in_sync}
 share.coordinator.state.topic.replication.factor={copies}
 share.coordinator.state.topic.min.isr={in_sync}
-# fewer internal partitions: the first consumer group of a fresh node waits for all of them
+# fewer internal partitions: the first consumer group of a new node waits for all of them
 offsets.topic.num.partitions=4
 transaction.state.log.num.partitions=4
 group.initial.rebalance.delay.ms=0
-# by size, not by time: replayed events are old, their messages must not be
+# by size, not by time: replayed events have old timestamps
 log.retention.ms=-1
 log.retention.bytes=8589934592
-# a killed node may come back after this long; with the default of 9 s it waits for its own shadow
+# a killed node can register again after this long; the default is 9 s
 broker.session.timeout.ms=3000
 broker.heartbeat.interval.ms=500
-# the default of 128 MiB has ended a node with a small heap
+# the default of 128 MiB has crashed a node with a small heap
 log.cleaner.dedupe.buffer.size=16777216
 """
 
 
 def new_cluster_id() -> str:
-    """An id for a new cluster, in the form that Kafka's tools take; it may begin with a hyphen."""
+    """An id for a new cluster, in the form of Kafka's tools; it may begin with a hyphen."""
     return base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
 
 
@@ -83,7 +83,7 @@ class Membership:
 
     @property
     def copies(self) -> int:
-        """Copies kept of everything: one on each node, three at most."""
+        """The replication factor: one copy on each node, three at most."""
         return min(3, len(self.controllers))
 
 
@@ -140,16 +140,16 @@ class KafkaNode(Broker):
 
     @property
     def topic_folders(self) -> Path:
-        """Where the segments of every partition lie, in a folder ``<topic>-<partition>`` each."""
+        """The folder of the partitions; each has its segments in ``<topic>-<partition>``."""
         return self._folder / LOGS
 
     @property
     def cluster_id(self) -> str:
-        """The id that the folder is formatted with."""
+        """The id with which the folder is formatted."""
         return self._membership.cluster_id
 
     def _own_cluster_id(self) -> str:
-        """The id of a node by itself, kept in its folder; made on first use."""
+        """The cluster id of a single node, kept in its folder; created on first use."""
         path = self._folder / "cluster-id"
         if not path.exists():
             self._folder.mkdir(parents=True, exist_ok=True)
@@ -160,10 +160,10 @@ class KafkaNode(Broker):
         """Format the folder if it is new and start the node; returns before it answers.
 
         Raises:
-            ConfigurationError: an earlier version put the folder's messages elsewhere.
+            ConfigurationError: an earlier version put the messages into several other folders.
             UnavailableError: the folder cannot be formatted.
         """
-        bring_home(self._folder, cluster_id=self.cluster_id)
+        restore_messages(self._folder, cluster_id=self.cluster_id)
         self._configure()
         self._format()
         self.process.start()
@@ -183,7 +183,7 @@ class KafkaNode(Broker):
         )
 
     def create_topic(self, name: str, *, partitions: int = 4) -> None:
-        """Create a topic unless it is there, and wait for its leaders."""
+        """Create a topic unless it exists, and wait for its leaders."""
         ensure_topic(self.bootstrap, name, partitions=partitions, children=[self.process])
 
     @property
@@ -202,17 +202,17 @@ class KafkaNode(Broker):
         ]
 
     def _configure(self) -> None:
-        """Write the settings anew: the ports differ from the last time this folder was used."""
+        """Write the settings at every start, because the ports differ from the last use of this folder."""
         self._folder.mkdir(parents=True, exist_ok=True)
-        mine = self._membership
+        membership = self._membership
         text = _PROPERTIES.format(
             host=LOOPBACK,
-            number=mine.number,
-            port=mine.port,
-            controller_port=mine.controller_port,
-            voters=",".join(f"{number}@{LOOPBACK}:{port}" for number, port in mine.controllers.items()),
-            copies=mine.copies,
-            in_sync=max(1, mine.copies - 1),
+            number=membership.number,
+            port=membership.port,
+            controller_port=membership.controller_port,
+            voters=",".join(f"{number}@{LOOPBACK}:{port}" for number, port in membership.controllers.items()),
+            copies=membership.copies,
+            in_sync=max(1, membership.copies - 1),
             logs=LOGS,
         )
         self._properties.write_text(text, encoding="ascii")
@@ -220,23 +220,23 @@ class KafkaNode(Broker):
     def _format(self) -> None:
         if (self.topic_folders / "meta.properties").exists():
             return
-        # A single-threaded, interpreted-first JVM: formatting is all start-up.
+        # Options for a short-lived JVM: formatting is mostly start-up.
         java, *options = self._jvm("128m")
         command = [java, "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", *options, "kafka.tools.StorageTool", "format"]
-        format_ = ChildProcess(
+        tool = ChildProcess(
             "Kafka's storage tool",
             # One argument: the id may begin with a hyphen.
             [*command, "--ignore-formatted", f"--cluster-id={self.cluster_id}", "-c", PROPERTIES],
             log=self._log_dir / "kafka-format.log",
             directory=self._folder,
         )
-        format_.start()
+        tool.start()
         try:
-            wait_until(lambda: not format_.running, timeout=FORMAT_SECONDS, what="Kafka's folder to be formatted")
+            wait_until(lambda: not tool.running, timeout=FORMAT_SECONDS, what="Kafka's folder to be formatted")
         finally:
-            format_.kill()
-        if format_.exit_code != 0:
+            tool.kill()
+        if tool.exit_code != 0:
             raise UnavailableError(
-                f"Kafka's folder {self._folder} cannot be formatted:\n{format_.log_tail()}\n",
+                f"Kafka's folder {self._folder} cannot be formatted:\n{tool.log_tail()}\n",
                 remedy="Use an empty --data folder with at least 1 GB free.",
             )

@@ -12,7 +12,7 @@ from domain.errors import ConfigurationError, UnavailableError
 
 
 def admin_client(bootstrap: str) -> AdminClient:
-    """An admin client that retries fast and keeps connection errors to itself."""
+    """An admin client that reconnects quickly and does not print connection errors."""
     return AdminClient(
         {
             "bootstrap.servers": bootstrap,
@@ -26,7 +26,7 @@ def admin_client(bootstrap: str) -> AdminClient:
 
 
 def _ignore(_error: object) -> None:
-    """The caller asks again; librdkafka would print every refused connection of a starting broker."""
+    """The caller retries; librdkafka would print every refused connection of a starting broker."""
 
 
 def answers(admin: AdminClient) -> bool:
@@ -46,13 +46,13 @@ def ensure_topic(
     timeout: float = 30.0,
     children: Sequence[ChildProcess] = (),
 ) -> None:
-    """Create ``topic`` unless it is there, and wait until every partition has a leader.
+    """Create ``topic`` unless it exists, and wait until every partition has a leader.
 
-    ``children`` are the brokers' processes where they are ours: an error names their logs.
+    ``children``: the processes of the brokers, if they were started here; an error names their logs.
 
     Raises:
         UnavailableError: the broker does not answer in time or refuses.
-        ConfigurationError: the topic is there with another number of partitions.
+        ConfigurationError: the topic exists with another number of partitions.
     """
     admin = admin_client(bootstrap)
 
@@ -64,7 +64,7 @@ def ensure_topic(
             return None
         if found is None or found.error is not None or not found.partitions:
             return None
-        return len(found.partitions) if all(part.leader >= 0 for part in found.partitions.values()) else None
+        return len(found.partitions) if all(partition.leader >= 0 for partition in found.partitions.values()) else None
 
     existing = leaders()
     if existing is None:
@@ -76,7 +76,7 @@ def ensure_topic(
             if error.args[0].name() != "TOPIC_ALREADY_EXISTS":
                 raise UnavailableError(
                     f"Topic {topic} cannot be created at {bootstrap}: {error.args[0].str()}.",
-                    remedy="Check that the broker runs and lets you create topics.",
+                    remedy="Check that the broker runs and allows the creation of topics.",
                 ) from error
         existing = wait_until(leaders, timeout=timeout, what=f"topic {topic} to have leaders", children=children)
     if existing != partitions:

@@ -1,4 +1,4 @@
-"""Several Kafka nodes of one cluster on this machine: three copies of everything, acknowledged once two nodes have it."""
+"""A Kafka cluster of several nodes on this machine: three copies of each message, acknowledged once two nodes have it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from deploy.native.services.kafka_admin import admin_client, ensure_topic
 
 
 class KafkaCluster:
-    """``nodes``: every one broker and controller; ``bootstrap``: all their addresses, separated by commas."""
+    """``nodes``: each is broker and controller; ``bootstrap``: all their addresses, separated by commas."""
 
     def __init__(self, *, data_dir: Path, log_dir: Path, nodes: int = 3, heap: str = "256m") -> None:
         """Find Java and the jars.
@@ -20,7 +20,7 @@ class KafkaCluster:
         Args:
             data_dir: every node gets a folder below it.
             log_dir: where kafka-1.log and so on go.
-            nodes: how many; an odd number, for the controllers vote.
+            nodes: how many; an odd number, because the controllers vote.
             heap: each node's -Xmx.
 
         Raises:
@@ -64,14 +64,14 @@ class KafkaCluster:
         )
 
     def stop(self) -> None:
-        """An orderly end of all nodes at once; harmless for those that do not run."""
+        """Stop all nodes at once, in order; harmless for those that do not run."""
         stop_all([node.process for node in self.nodes], grace=KafkaNode.stop_seconds)
 
     def kill(self) -> None:
-        """Kill -9 of every node, as when the power of the room fails."""
+        """Kill -9 of every node, as in a power cut."""
         for node in self.nodes:
             node.kill()
 
     def create_topic(self, name: str, *, partitions: int = 4) -> None:
-        """Create a topic with a copy on each of three nodes unless it is there, and wait for its leaders."""
+        """Create a topic with a copy on each of three nodes unless it exists, and wait for its leaders."""
         ensure_topic(self.bootstrap, name, partitions=partitions, replication=min(3, len(self.nodes)))

@@ -1,7 +1,7 @@
-"""Finds the messages of a node whose folder's name an earlier version handed to Java unescaped, and brings them home.
+"""Moves the messages of a node back to its folder if an earlier version stored them elsewhere.
 
-``log.dirs`` held the whole path then. Java read it as ISO-8859-1, took backslashes for escapes and commas for separators, so the
-messages of a folder with such a name lie in another one.
+That version wrote the whole path to ``log.dirs`` without escaping. Java read it as ISO-8859-1, with backslashes as escapes and
+commas as separators, so the messages of a folder with such a name are in another one.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ _META = "meta.properties"
 _ESCAPES = {"t": "\t", "n": "\n", "r": "\r", "f": "\f"}
 
 
-def bring_home(folder: Path, *, cluster_id: str) -> None:
-    """Move the messages of the node in ``folder`` to where they belong, if they lie in one other folder.
+def restore_messages(folder: Path, *, cluster_id: str) -> None:
+    """Move the messages of the node in ``folder`` back to it, if they are in one other folder.
 
     Raises:
-        ConfigurationError: they lie in several folders (the name holds a comma).
+        ConfigurationError: they are in several folders (the name contains a comma).
     """
     properties = folder / _PROPERTIES
     home = folder / _LOGS
@@ -34,16 +34,16 @@ def bring_home(folder: Path, *, cluster_id: str) -> None:
     if not found:
         return
     if len(entries) > 1:
-        places = " and ".join(str(entry) for entry in entries)
+        paths = " and ".join(str(entry) for entry in entries)
         raise ConfigurationError(
-            f"Kafka's messages of {folder} lie in {places}: an earlier version took the comma in the name for a separator.",
-            remedy="What was counted is kept in the events of ClickHouse. Start with a new --data folder"
-            " and send the events again (portalpulse replay), or go on with the version that made the folder.",
+            f"Kafka's messages of {folder} are in {paths}: an earlier version treated the comma in the name as a separator.",
+            remedy="Stored events are still in ClickHouse. Start with a new --data folder"
+            " and send the events again (portalpulse replay), or use the version that created the folder.",
         )
     with suppress(OSError):
         home.rmdir()
     shutil.move(found[0], home)
-    for parent in found[0].parents:  # folders that only the wrong name had made
+    for parent in found[0].parents:  # folders that exist only because of the wrong name
         try:
             parent.rmdir()
         except OSError:

@@ -1,7 +1,7 @@
-"""The last resort: a Kafka-compatible broker in the memory of a child process, for a machine without Java.
+"""A Kafka-compatible broker in the memory of a child process, for a machine without Java.
 
-It is librdkafka's own test cluster. Everything is lost when it stops; it keeps only the newest 5 MB of each partition,
-has always four partitions a topic and creates topics when a producer asks for them. Whoever uses it tells the user so.
+It is librdkafka's test cluster. It keeps only the newest 5 MB of each partition, loses everything when it stops, has always four
+partitions a topic, and creates topics on request of a producer. Callers must show ``WARNING`` to the user.
 
     python -m deploy.native.services.mock_kafka ADDRESS_FILE          the child; it writes host:port into the file and stays
 """
@@ -21,12 +21,12 @@ from deploy.native.services.kafka_admin import admin_client, answers
 from domain.errors import ConfigurationError
 
 WARNING = "Events are kept in memory only (no Kafka on this machine): they are lost when the stack stops."
-#: The test cluster cannot be told otherwise.
+#: Fixed in the test cluster.
 PARTITIONS = 4
 
 
 class MemoryBroker(Broker):
-    """The in-memory broker with the interface of ``KafkaNode``, as far as it can keep it."""
+    """The in-memory broker."""
 
     def __init__(self, *, data_dir: Path, log_dir: Path) -> None:
         self._address_file = data_dir.resolve() / "address"
@@ -65,10 +65,10 @@ class MemoryBroker(Broker):
         wait_until(lambda: answers(admin), timeout=timeout or self.start_seconds, what=what, children=[self.process])
 
     def create_topic(self, name: str, *, partitions: int = PARTITIONS) -> None:
-        """Create a topic by asking for it; the number of partitions is always four.
+        """Create a topic by requesting its metadata; it always has four partitions.
 
         Raises:
-            ConfigurationError: another number was wanted.
+            ConfigurationError: another number was requested.
         """
         if partitions != PARTITIONS:
             raise ConfigurationError(
@@ -77,14 +77,14 @@ class MemoryBroker(Broker):
             )
         admin = admin_client(self.bootstrap)
 
-        def is_there() -> bool:
+        def exists() -> bool:
             try:
                 topic = admin.list_topics(name, timeout=2.0).topics[name]
             except KafkaException:
                 return False
             return topic.error is None and len(topic.partitions) == PARTITIONS
 
-        wait_until(is_there, timeout=30.0, what=f"topic {name}", children=[self.process])
+        wait_until(exists, timeout=30.0, what=f"topic {name}", children=[self.process])
 
     def _read_address(self) -> str:
         try:
@@ -95,7 +95,7 @@ class MemoryBroker(Broker):
 
 def main(address_file: Path) -> None:
     """Run the broker in this process until it is killed."""
-    # The address is ignored: the setting below replaces the cluster by one in this process.
+    # The address is not used: the second setting starts a test cluster in this process.
     owner = Producer({"bootstrap.servers": "localhost:1", "test.mock.num.brokers": 1, "log_level": 3})
     broker = next(iter(owner.list_topics(timeout=10.0).brokers.values()))
     scratch = address_file.with_suffix(".new")

@@ -1,6 +1,6 @@
 """A Prometheus server on a loopback port: scrapes the exporter, evaluates the rules, hands alerts to Alertmanager.
 
-It runs in its own folder and reads relative names only: rule files are patterns to it, and a folder may be called ``[1]``.
+It runs in its own folder and reads relative names only: it treats rule files as patterns, and a folder may be called ``[1]``.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from deploy.native.programs import prometheus_binary
 from deploy.native.service import Service
 from domain.errors import UnavailableError
 
-#: Rules compare with 30 days ago; Prometheus' own default forgets after 15.
+#: Rules compare with 30 days ago; Prometheus keeps 15 days by default.
 RETENTION = "40d"
 #: An alert that fires before Prometheus has found the Alertmanager is lost until it is sent again; the default is 1m.
 RESEND_DELAY = "5s"
@@ -35,10 +35,9 @@ class Pace:
     evaluate: int
 
 
-#: A nation: agencies change within minutes.
+#: For `up`: agencies change within minutes.
 LIVE = Pace(scrape=5, evaluate=5)
-#: A demonstration: nobody wants to wait. A scrape takes up to a second and more on a busy machine, and one that comes too
-#: late counts as none.
+#: For the demo: quick. A scrape can take more than a second on a busy machine, and a late one counts as failed.
 DEMO = Pace(scrape=3, evaluate=1)
 
 
@@ -107,7 +106,7 @@ class PrometheusServer(Service):
 
     @property
     def url(self) -> str:
-        """Where its pages and API are."""
+        """The address of its pages and API."""
         return f"http://{self.address}"
 
     def configure(
@@ -121,36 +120,36 @@ class PrometheusServer(Service):
         self.config.write_text(text, encoding="utf-8")
 
     def launch(self) -> None:
-        """Start it; returns before it answers. Its configuration must be there."""
+        """Start it; returns before it answers. Call ``configure`` first."""
         self.process.start()
 
     def await_ready(self, *, timeout: float | None = None) -> None:
-        """Wait until it says that it is ready, and see that it loaded the rules that it was given.
+        """Wait until it reports that it is ready, and check that it loaded all configured rules.
 
         Raises:
-            UnavailableError: it ended (a faulty rule file, say), did not answer in time or has not loaded every rule: a rule
-                file that it does not find is no error to Prometheus, and without rules nothing would ever alert.
+            UnavailableError: it ended (for example because of a wrong rule file), did not answer in time, or has not loaded every
+                rule: Prometheus ignores missing rule files, and without rules there would be no alerts.
         """
         await_http(f"{self.url}/-/ready", timeout=timeout or self.start_seconds, child=self.process)
         missing = rule_names(self._rules) - self._loaded_rules() if self._rules else None
         if missing:
             raise UnavailableError(
                 f"Prometheus has not loaded {missing.total()} of its rules, among them {min(missing)[1]}.",
-                remedy=f"Compare rule_files in {self.config} with the files, and see {self.process.log}.",
+                remedy=f"Compare rule_files in {self.config} with the existing files, and see {self.process.log}.",
             )
 
     def _loaded_rules(self) -> Counter[tuple[str, str]]:
         """(group, rule) of every rule that it evaluates.
 
         Raises:
-            UnavailableError: it does not say.
+            UnavailableError: it gives no valid answer.
         """
         try:
             answer = httpx.get(f"{self.url}/api/v1/rules", timeout=10.0, trust_env=False).raise_for_status().json()
             return Counter((group["name"], rule["name"]) for group in answer["data"]["groups"] for rule in group["rules"])
         except (httpx.HTTPError, ValueError, KeyError, TypeError) as error:
             raise UnavailableError(
-                f"Prometheus does not say which rules it loaded: {error}.", remedy=f"See {self.process.log}."
+                f"Prometheus does not report which rules it loaded: {error}.", remedy=f"See {self.process.log}."
             ) from error
 
 

@@ -1,6 +1,6 @@
-"""Where the local Alertmanager delivers: a webhook on loopback that keeps every notification and shows it.
+"""The webhook of the local Alertmanager: stores every notification in a file and passes it on.
 
-It stands for the mail, chat and duty phones of a real deployment. A delivery is acknowledged only once it is on disk.
+It replaces the mail, chat and phones of a real deployment. A delivery is acknowledged only after it was written.
 """
 
 from __future__ import annotations
@@ -46,13 +46,13 @@ class Notification:
 
 
 class Notifications:
-    """Reads what was delivered."""
+    """Reads the delivered notifications."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
 
     def read(self) -> tuple[Notification, ...]:
-        """Everything so far, in the order of delivery; a line being written at this moment is left out."""
+        """Everything so far, in the order of delivery; an incomplete last line is left out."""
         try:
             text = self._path.read_text(encoding="utf-8")
         except FileNotFoundError:
@@ -61,7 +61,7 @@ class Notifications:
         return tuple(Notification(**json.loads(line)) for line in whole.splitlines())
 
     def agencies(self, alert: str, *, window: str | None = None) -> frozenset[str]:
-        """The agencies that ``alert`` was delivered for as firing, over ``window`` or over any."""
+        """The agencies for which ``alert`` was delivered as firing, for ``window`` or for any window."""
         return frozenset(
             entry.agency
             for entry in self.read()
@@ -79,7 +79,7 @@ class NotificationReceiver:
         on_delivery: Callable[[Notification], None] | None = None,
         clock: Clock | None = None,
     ) -> None:
-        """Listen at once, answer from ``start`` on.
+        """Listen at once; answer after ``start``.
 
         Args:
             path: the file that notifications are appended to, one JSON object a line.
@@ -87,7 +87,7 @@ class NotificationReceiver:
             clock: stamps ``received_at``.
 
         Raises:
-            UnavailableError: the file or the port cannot be had.
+            UnavailableError: the file cannot be opened, or no port is free.
         """
         self.path = path
         self._on_delivery = on_delivery
@@ -106,16 +106,16 @@ class NotificationReceiver:
 
     @property
     def url(self) -> str:
-        """Where Alertmanager posts to."""
+        """The address for Alertmanager."""
         return f"http://{LOOPBACK}:{self._server.server_address[1]}/notifications"
 
     @property
     def notifications(self) -> Notifications:
-        """What was delivered."""
+        """The delivered notifications."""
         return Notifications(self.path)
 
     def start(self) -> None:
-        """Begin to answer."""
+        """Start answering."""
         self._thread.start()
 
     def stop(self) -> None:
@@ -150,7 +150,7 @@ class NotificationReceiver:
 
 def _handler(deliver: Callable[[dict[str, Any]], None]) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
-        """Takes Alertmanager's POST; a body that is not one of its messages is refused."""
+        """Accepts Alertmanager's POST; any other body is rejected."""
 
         timeout = 10.0
 
@@ -160,7 +160,7 @@ def _handler(deliver: Callable[[dict[str, Any]], None]) -> type[BaseHTTPRequestH
                 deliver(json.loads(self.rfile.read(min(length, LARGEST_BODY))))
             except (ValueError, KeyError, TypeError, AttributeError):
                 self._answer(HTTPStatus.BAD_REQUEST)
-            except OSError:  # the disk is full: Alertmanager tries again
+            except OSError:  # the disk is full: Alertmanager retries
                 self._answer(HTTPStatus.INSUFFICIENT_STORAGE)
             else:
                 self._answer(HTTPStatus.OK)
@@ -171,6 +171,6 @@ def _handler(deliver: Callable[[dict[str, Any]], None]) -> type[BaseHTTPRequestH
             self.end_headers()
 
         def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the name http.server uses
-            """Nothing: every delivery is in the file."""
+            """No log: every delivery is in the file."""
 
     return Handler

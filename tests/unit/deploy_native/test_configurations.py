@@ -12,7 +12,7 @@ from dashboards.rules.generate import RuleTiming, write_rules
 from deploy.native.environment import child_environment, ignored_settings
 from deploy.native.services.alertmanager import AlertmanagerServer
 from deploy.native.services.kafka import KafkaNode
-from deploy.native.services.kafka_misplaced import bring_home, read_as_java
+from deploy.native.services.kafka_misplaced import read_as_java, restore_messages
 from deploy.native.services.prometheus import DEMO, LIVE, PrometheusServer, as_pattern, render_config, rule_names
 from domain.errors import ConfigurationError
 from pipeline.settings import PREFIX, Settings
@@ -143,10 +143,10 @@ def test_messages_that_an_earlier_version_put_elsewhere_come_home(tmp_path):
     folder = tmp_path / "dữ" / "kafka"
     misplaced = tmp_path / "d\u00e1\u00bb\u00af" / "kafka" / "logs"
     old_node(folder, logs=[misplaced])
-    bring_home(folder, cluster_id="c1")
+    restore_messages(folder, cluster_id="c1")
     assert (folder / "logs" / "events-0").is_dir()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["dữ"]
-    bring_home(folder, cluster_id="c1")
+    restore_messages(folder, cluster_id="c1")
     assert (folder / "logs" / "events-0").is_dir()
 
 
@@ -155,7 +155,7 @@ def test_messages_in_two_folders_are_named(tmp_path):
     folder = tmp_path / "f,g" / "kafka"
     old_node(folder, logs=[tmp_path / "f"])
     with pytest.raises(ConfigurationError, match="comma") as caught:
-        bring_home(folder, cluster_id="c1")
+        restore_messages(folder, cluster_id="c1")
     assert str(tmp_path / "f") in str(caught.value)
     assert (tmp_path / "f" / "events-0").is_dir()
 
@@ -165,7 +165,7 @@ def test_messages_of_another_cluster_are_left_alone(tmp_path):
     folder = tmp_path / "dữ" / "kafka"
     misplaced = tmp_path / "d\u00e1\u00bb\u00af" / "kafka" / "logs"
     old_node(folder, logs=[misplaced], cluster="another")
-    bring_home(folder, cluster_id="c1")
+    restore_messages(folder, cluster_id="c1")
     assert (misplaced / "events-0").is_dir()
     assert not (folder / "logs").exists()
 

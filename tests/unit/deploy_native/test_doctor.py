@@ -1,4 +1,4 @@
-"""The doctor finds each trouble, says it in words with a remedy, and never stops at the first."""
+"""The doctor reports each problem with a remedy and does not stop at the first."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from pipeline.settings import HttpSettings, load_settings
 
 @pytest.fixture
 def settings(tmp_path):
-    """Settings that point to nothing running."""
+    """Settings with addresses at which nothing listens."""
     return load_settings(
         data_dir=tmp_path / "data",
         kafka={"bootstrap": f"127.0.0.1:{free_port()}"},
@@ -38,7 +38,7 @@ def settings(tmp_path):
 
 @pytest.fixture
 def not_ready():
-    """A process of ours that lives and says that it is not ready."""
+    """A portalpulse process that runs and reports that it is not ready."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self):
@@ -68,7 +68,7 @@ def by_part(findings):
 
 @pytest.fixture
 def running(settings):
-    """Make the data folder that of a running stack with these addresses; parts not given do not listen."""
+    """Create the data folder of a running stack with these addresses; nothing listens at the others."""
     with ExitStack() as owned:
 
         def make(**addresses):
@@ -81,7 +81,7 @@ def running(settings):
 
 
 def test_a_machine_without_a_stack_is_ready(tmp_path):
-    """Before the first start nothing is wrong and nothing is warned of: the last line says what to do."""
+    """Before the first start there is no fault and no warning: the last line says what to do."""
     settings = load_settings(data_dir=tmp_path / "data", clickhouse={"url": f"chdb:{tmp_path / 'data' / 'clickhouse'}"})
     found = by_part(doctor.examine(settings, data_dir=settings.data_dir))
     assert found["Stack"].state == "idle"
@@ -89,12 +89,12 @@ def test_a_machine_without_a_stack_is_ready(tmp_path):
         assert found[part].state in {"idle", "ok", "note"}  # ok or note: something listens at the default port of this machine
         assert "portalpulse up" not in found[part].remedy
     parts = [doctor.Finding("Python", "ok", ""), found["Stack"], found["ClickHouse"]]
-    assert doctor.verdict(parts) == "This machine is ready. No stack runs: start it with `portalpulse up`."
+    assert doctor.summary(parts) == "This machine is ready. No stack runs: start it with `portalpulse up`."
     assert found["ClickHouse"].state == "idle"
 
 
-def test_what_the_settings_name_must_answer(settings):
-    """A broker and a ClickHouse server that the settings name must be there; a process may be started later."""
+def test_addresses_in_the_settings_must_answer(settings):
+    """A broker and a ClickHouse server in the settings must answer; a process may be started later."""
     found = by_part(doctor.examine(settings, data_dir=settings.data_dir))
     assert found["Broker"].state == "wrong"
     assert "PORTALPULSE_KAFKA__BOOTSTRAP" in found["Broker"].remedy
@@ -106,7 +106,7 @@ def test_what_the_settings_name_must_answer(settings):
 
 
 def test_a_running_stack_that_does_not_answer_is_a_fault(settings, not_ready, running):
-    """Every part of a running stack must answer; what it says of itself is passed on; nobody is told to start a stack."""
+    """Every service of a running stack must answer; its own reason is shown; no remedy is to start a stack."""
     folder = running(http=not_ready, alertmanager=not_ready)
     found = by_part(doctor.examine(settings, data_dir=folder))
     assert found["Stack"].state == "ok"
@@ -118,8 +118,8 @@ def test_a_running_stack_that_does_not_answer_is_a_fault(settings, not_ready, ru
     assert "no partitions assigned" in found["Exporter and API"].says
 
 
-def test_a_hung_worker_is_told_from_one_that_is_gone(settings, running, monkeypatch):
-    """A worker that takes connections and answers nothing runs; one that does not listen is called that."""
+def test_a_hung_worker_differs_from_one_that_does_not_run(settings, running, monkeypatch):
+    """A worker that accepts connections and answers nothing is reported as running; one that does not listen is not."""
     monkeypatch.setattr(asking, "_ALIVE_SECONDS", 0.3)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         folder = running(http=f"http://127.0.0.1:{silent.getsockname()[1]}")
@@ -133,15 +133,15 @@ def test_a_hung_worker_is_told_from_one_that_is_gone(settings, running, monkeypa
 
 @pytest.mark.parametrize("body", [b'{"ready": false}', b"<html>"])
 def test_another_program_at_the_port(settings, not_ready, monkeypatch, body):
-    """Without a stack, another program at the port is worth knowing; nothing is called ours that is not."""
+    """Without a stack, another program at the port is a note; it is not taken for portalpulse."""
     settings = settings.model_copy(update={"http": HttpSettings(port=int(not_ready.rpartition(":")[2]))})
     monkeypatch.setattr(httpx, "request", lambda *_, **__: httpx.Response(200, content=body))
     found = by_part(doctor.examine(settings, data_dir=settings.data_dir))["Exporter and API"]
     assert (found.state, "Another program answers" in found.says) == ("note", True)
 
 
-def test_the_engine_is_called_what_it_is(settings, not_ready, running):
-    """`up --clickhouse server` has a server that must answer; otherwise the engine lives in the worker."""
+def test_the_storage_engine_is_named(settings, not_ready, running):
+    """`up --clickhouse server` has a server that must answer; otherwise the engine runs in the worker."""
     folder = running()
     assert by_part(doctor.examine(settings, data_dir=folder))["ClickHouse"].says.startswith("embedded")
     write_addresses(folder, replace(read_addresses(folder), clickhouse=not_ready))
@@ -151,7 +151,7 @@ def test_the_engine_is_called_what_it_is(settings, not_ready, running):
 
 
 def test_a_stack_that_starts_and_one_that_was_killed(settings, running):
-    """A stack without addresses is starting; addresses without an owner are what a killed one left."""
+    """A stack without addresses is starting; addresses without an owner are left from a killed one."""
     folder = running()
     (folder / "addresses.json").unlink()
     found = by_part(doctor.examine(settings, data_dir=folder))
@@ -172,12 +172,12 @@ def test_a_stack_that_starts_and_one_that_was_killed(settings, running):
     ],
 )
 def test_the_last_line(states, words):
-    """The verdict counts in grammar."""
-    assert doctor.verdict([doctor.Finding("Part", state, "") for state in states]) == words
+    """The summary has the right grammatical number."""
+    assert doctor.summary([doctor.Finding("Part", state, "") for state in states]) == words
 
 
-def test_a_broken_addresses_file_is_told_and_the_rest_is_examined(settings):
-    """One unreadable file hides nothing else."""
+def test_an_invalid_addresses_file_is_reported_and_the_rest_is_checked(settings):
+    """One unreadable file does not hide other problems."""
     settings.data_dir.mkdir()
     (settings.data_dir / "addresses.json").write_text("{")
     found = by_part(doctor.examine(settings, data_dir=settings.data_dir))
@@ -185,8 +185,8 @@ def test_a_broken_addresses_file_is_told_and_the_rest_is_examined(settings):
     assert found["Python"].state == "ok"
 
 
-def test_missing_programs_are_told(settings, monkeypatch, tmp_path):
-    """Prometheus and Alertmanager are needed; without Java there is still the in-memory broker."""
+def test_missing_programs_are_reported(settings, monkeypatch, tmp_path):
+    """Prometheus and Alertmanager are required; without Java the in-memory broker can be used."""
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setattr(doctor, "java_home", lambda: (_ for _ in ()).throw(doctor.PortalPulseError("No Java.", remedy="x")))
     found = by_part(doctor.examine(settings, data_dir=settings.data_dir))
@@ -195,7 +195,7 @@ def test_missing_programs_are_told(settings, monkeypatch, tmp_path):
 
 
 def test_a_folder_in_use_names_the_owner(settings):
-    """Who owns the folder is worth knowing and no fault."""
+    """The owner of the folder is shown; it is no fault."""
     with DataFolder(settings.data_dir):
         found = by_part(doctor.examine(settings, data_dir=settings.data_dir))
     assert found["Data folder"].state == "ok"
@@ -203,14 +203,14 @@ def test_a_folder_in_use_names_the_owner(settings):
 
 
 def test_a_folder_that_cannot_be_used_is_a_fault(settings, tmp_path):
-    """A file in the way is told before a start would fail on it."""
+    """A file of the same name is reported before a start would fail on it."""
     (tmp_path / "file").touch()
     found = by_part(doctor.examine(settings, data_dir=tmp_path / "file" / "below"))
     assert found["Data folder"].state == "wrong"
 
 
-def test_the_verdict_is_in_the_exit_code_and_the_json(tmp_path, monkeypatch):
-    """0 when nothing is wrong, 2 when something is; --json says the same to machines."""
+def test_the_exit_code_and_the_json_give_the_result(tmp_path, monkeypatch):
+    """Status 0 when nothing is wrong, else 2; --json gives the same."""
     app = typer.Typer()
     register(app)
     good = [doctor.Finding("Python", "ok", "3.11"), doctor.Finding("Java", "note", "none", "Install it.")]
@@ -224,8 +224,8 @@ def test_the_verdict_is_in_the_exit_code_and_the_json(tmp_path, monkeypatch):
     assert '"remedy": "Run deploy/setup.sh."' in answer.output
 
 
-def test_the_page_for_people_has_a_remedy_for_everything_that_is_not_in_order():
-    """Each note and fault comes with what to do; the last line counts the faults."""
+def test_every_finding_that_is_not_ok_is_printed_with_its_remedy():
+    """Each note and fault is printed with its remedy; the last line counts the faults."""
     console = Console(width=120, no_color=True)
     with console.capture() as captured:
         doctor.print_findings([doctor.Finding("Java", "wrong", "none", "Install it.")], console=console)
@@ -235,8 +235,8 @@ def test_the_page_for_people_has_a_remedy_for_everything_that_is_not_in_order():
 
 
 @pytest.mark.parametrize("name", ["[/b]", "d [1]", "[red]x"])
-def test_a_path_is_no_markup(name):
-    """What the terminal library takes for markup in a folder's name is printed as it is."""
+def test_a_path_is_not_interpreted_as_markup(name):
+    """Markup of the terminal library in a folder's name is printed unchanged."""
     file = io.StringIO()
     finding = doctor.Finding("Data folder", "wrong", f"/srv/{name} is in use", f"Look below /srv/{name}/logs.")
     doctor.print_findings([finding], console=Console(file=file, width=200))

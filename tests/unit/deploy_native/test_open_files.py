@@ -1,4 +1,4 @@
-"""The limit on open files: raised where it may be, and named where it is too low."""
+"""The limit on open files: raised where allowed, and reported where it is too low."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 
 @pytest.fixture
 def run(tmp_path):
-    """Run a program in a process that may have so many files open; returns status, output and errors."""
+    """Run a program in a process with this limit on open files; returns status, output and errors."""
 
     def limited(soft, hard, *arguments):
         def limit():
@@ -34,26 +34,26 @@ def run(tmp_path):
 
 
 @pytest.mark.parametrize("command", ["up", "demo"])
-def test_too_few_open_files_are_refused_before_anything_is_written(run, tmp_path, command):
-    """A limit that no part could work with is named with its remedy; Java would only say that it finds no classes."""
+def test_a_low_limit_is_rejected_before_anything_is_written(run, tmp_path, command):
+    """A limit too low for the services is reported with its remedy; Java would only report missing classes."""
     code, _, errors = run(64, 64, "-m", "pipeline.cli", command, "--data", "d")
     assert code == 2
     assert errors == (
-        "portalpulse: At most 64 files may be open at once (ulimit -n); the parts need 1,024."
+        "portalpulse: At most 64 files may be open at once (ulimit -n); the services need 1,024."
         " Raise the limit, for example with `ulimit -n 4096`, or LimitNOFILE= of a systemd unit.\n"
     )
     assert not list(tmp_path.iterdir())
 
 
 def test_the_doctor_names_the_limit(run):
-    """`doctor` does not call such a machine ready."""
+    """`doctor` reports it as wrong."""
     code, output, _ = run(64, 64, "-m", "pipeline.cli", "doctor", "--json")
     assert code == 2
     assert "At most 64 files may be open at once" in output
 
 
-def test_a_low_limit_is_raised_as_far_as_it_may(run):
-    """What the parts inherit is more than the 256 of some systems, where nothing forbids it."""
+def test_a_low_limit_is_raised_as_far_as_allowed(run):
+    """The services inherit more than the 256 of some systems, where that is allowed."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     assert hard == resource.RLIM_INFINITY or hard >= 2_048, "this machine allows too few open files for the test"
     look = (

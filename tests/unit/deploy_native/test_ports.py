@@ -1,4 +1,4 @@
-"""Ports are free, different and out of the way of outgoing connections."""
+"""Ports are free, different and outside the range of outgoing connections."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from domain.errors import UnavailableError
 
 
 def test_ports_are_different_and_can_be_listened_on():
-    """Every port given can be taken, all at the same time."""
+    """All returned ports can be bound at the same time."""
     ports = free_ports(20)
     sockets = []
     for port in ports:
@@ -25,7 +25,7 @@ def test_ports_are_different_and_can_be_listened_on():
         server.close()
 
 
-def test_a_port_in_use_is_not_given():
+def test_a_port_in_use_is_not_returned():
     """With the same random source the next port is chosen once the first is taken."""
     (first,) = free_ports(1, source=random.Random(7))
     with socket.create_server(("127.0.0.1", first)):
@@ -34,12 +34,12 @@ def test_a_port_in_use_is_not_given():
 
 
 def test_too_many_ports_is_an_error_of_ours():
-    """More than can be found is refused, with a remedy."""
+    """More ports than can be found is an error with a remedy."""
     with pytest.raises(UnavailableError, match="free ports"):
         free_ports(ATTEMPTS + 1)
 
 
 def test_ports_lie_below_those_of_outgoing_connections():
-    """A client's connection never takes a port between our look and its use, nor during a restart."""
+    """The connection of a client never takes a port between the check and its use, nor during a restart."""
     lowest = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
     assert lowest >= PORTS.stop

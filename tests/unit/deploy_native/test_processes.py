@@ -43,14 +43,14 @@ def gone(pid):
 
 @pytest.fixture
 def sleeper(tmp_path):
-    """A running child that obeys."""
+    """A running child that ends on SIGTERM."""
     process = started(child(tmp_path, SLEEPER))
     yield process
     process.kill()
 
 
 def test_a_child_writes_its_log_and_ends_on_sigterm(sleeper):
-    """Output goes to the log file; SIGTERM is enough for a child that obeys, and its end is known."""
+    """Output goes to the log file; SIGTERM ends a usual child, and its end is known."""
     assert sleeper.log.read_text() == "ready\n"
     assert sleeper.running
     assert sleeper.pid is not None
@@ -58,8 +58,8 @@ def test_a_child_writes_its_log_and_ends_on_sigterm(sleeper):
     assert (sleeper.running, sleeper.pid, sleeper.exit_code) == (False, None, -signal.SIGTERM)
 
 
-def test_a_stubborn_child_is_killed_after_its_grace(tmp_path):
-    """A child that ignores SIGTERM gets SIGKILL, and not before its grace is over."""
+def test_a_child_that_ignores_sigterm_is_killed_after_its_grace(tmp_path):
+    """It gets SIGKILL, but not before its grace is over."""
     process = started(child(tmp_path, STUBBORN))
     begun = time.monotonic()
     process.stop(grace=0.5)
@@ -68,7 +68,7 @@ def test_a_stubborn_child_is_killed_after_its_grace(tmp_path):
 
 
 def test_several_children_share_one_grace(tmp_path):
-    """Stopping many stubborn children takes one grace, not one each."""
+    """Stopping several children that ignore SIGTERM takes one grace, not one each."""
     processes = [started(child(tmp_path, STUBBORN, name=f"child-{number}")) for number in range(9)]
     begun = time.monotonic()
     stop_all(processes, grace=1.5)
@@ -77,7 +77,7 @@ def test_several_children_share_one_grace(tmp_path):
 
 
 def test_stopping_reaches_the_whole_group_and_nothing_else(tmp_path, sleeper):
-    """What the child started in its group ends with it; another child of ours is not touched."""
+    """Processes in the group of the child end with it; other children keep running."""
     process = started(child(tmp_path, WITH_GRANDCHILD, name="parent"))
     grandchild = int(process.log_tail(1).split()[1])
     process.stop(grace=2.0)
@@ -86,7 +86,7 @@ def test_stopping_reaches_the_whole_group_and_nothing_else(tmp_path, sleeper):
 
 
 def test_a_suspended_child_can_be_stopped(sleeper):
-    """SIGSTOP does not make a child immortal."""
+    """A stop also ends a child after SIGSTOP."""
     sleeper.suspend()
     wait_until(lambda: psutil.Process(sleeper.pid).status() == psutil.STATUS_STOPPED, timeout=60, what="the pause")
     sleeper.stop()
@@ -94,7 +94,7 @@ def test_a_suspended_child_can_be_stopped(sleeper):
 
 
 def test_stopping_twice_or_before_the_start_is_harmless(tmp_path):
-    """``stop`` and ``kill`` may always be called."""
+    """``stop`` and ``kill`` may be called at any time."""
     process = child(tmp_path, SLEEPER)
     process.stop()
     process.start()
@@ -104,8 +104,8 @@ def test_stopping_twice_or_before_the_start_is_harmless(tmp_path):
     assert process.exit_code == -signal.SIGKILL
 
 
-def test_a_stopped_child_can_start_again_with_a_log_of_both_lives(sleeper):
-    """A second start appends to the log, and the tail is of the second life only."""
+def test_a_stopped_child_can_start_again_with_a_log_of_both_runs(sleeper):
+    """A second start appends to the log, and the tail is of the second run only."""
     sleeper.stop()
     started(sleeper)
     assert sleeper.running
@@ -121,7 +121,7 @@ def test_a_running_child_is_not_started_twice(sleeper):
 
 @pytest.mark.parametrize("fatal", [signal.SIGKILL, signal.SIGTERM])
 def test_children_die_with_their_parent(tmp_path, fatal):
-    """Not even kill -9 of the parent leaves a child behind."""
+    """Also after kill -9 of the parent no child is left."""
     code = (
         "import sys, time; from pathlib import Path; from deploy.native.processes import ChildProcess\n"
         f"process = ChildProcess('c', [sys.executable, '-c', {SLEEPER!r}], log=Path({str(tmp_path / 'child.log')!r}))\n"
@@ -135,7 +135,7 @@ def test_children_die_with_their_parent(tmp_path, fatal):
 
 
 def test_children_outlive_the_thread_that_started_them(tmp_path):
-    """The kernel ties a child to the forking thread: that must never be a caller's short-lived one."""
+    """The kernel ties a child to the forking thread, which must not be a short-lived thread of a caller."""
     process = child(tmp_path, SLEEPER)
     thread = threading.Thread(target=process.start)
     thread.start()
@@ -145,8 +145,8 @@ def test_children_outlive_the_thread_that_started_them(tmp_path):
     process.kill()
 
 
-def test_waiting_for_a_child_that_ended_reports_its_words_at_once(tmp_path):
-    """An early end is not waited out: the error has the exit code, the last lines and where the log is."""
+def test_waiting_for_a_child_that_ended_fails_at_once(tmp_path):
+    """The error has the exit code, the last lines of the log and its path."""
     process = child(tmp_path, "import sys; print('one'); print('port in use', file=sys.stderr); sys.exit(3)", name="Broker")
     process.start()
     begun = time.monotonic()
@@ -158,15 +158,15 @@ def test_waiting_for_a_child_that_ended_reports_its_words_at_once(tmp_path):
 
 
 def test_a_program_that_does_not_exist_is_reported(tmp_path):
-    """A missing program is an error with its name, not a traceback of ours."""
+    """A missing program is an error with its name, not a traceback."""
     process = ChildProcess("Broker", [tmp_path / "no-such-program"], log=tmp_path / "broker.log")
     process.start()
     with pytest.raises(UnavailableError, match="no-such-program cannot be started"):
         wait_until(lambda: False, timeout=30, what="Broker", children=[process])
 
 
-def test_waiting_in_vain_says_for_what(sleeper):
-    """The deadline is kept and the error names the condition and the log."""
+def test_a_timeout_names_the_condition(sleeper):
+    """The wait ends at the deadline, and the error names the condition and the log."""
     with pytest.raises(UnavailableError, match=r"Timed out after 0\.2 s waiting for the moon") as caught:
         wait_until(lambda: False, timeout=0.2, what="the moon", children=[sleeper])
     assert str(sleeper.log) in str(caught.value)

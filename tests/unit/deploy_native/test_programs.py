@@ -1,4 +1,4 @@
-"""Missing programs are found missing, with a remedy; versions are pinned in one place each and agree."""
+"""Missing programs are reported with a remedy; pinned versions agree."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def fake_java(home, *, release):
 
 
 def test_java_is_found_by_java_home_and_below_the_usual_folder(tmp_path):
-    """JAVA_HOME wins; without it the newest usable one below the distribution's folder is taken."""
+    """JAVA_HOME has priority; without it the newest usable one below the distribution's folder is used."""
     old = fake_java(tmp_path / "jvm" / "java-11", release='JAVA_VERSION="11.0.2"\n')
     new = fake_java(tmp_path / "jvm" / "java-21", release='JAVA_VERSION="21.0.1"\n')
     own = fake_java(tmp_path / "own", release='JAVA_VERSION="17"\n')
@@ -42,8 +42,8 @@ def test_java_is_found_by_java_home_and_below_the_usual_folder(tmp_path):
     assert java_home({"PATH": nowhere}, roots=tmp_path / "jvm") == new
 
 
-def test_java_that_is_too_old_or_missing_is_said_so(tmp_path):
-    """The error names what was found and what to do."""
+def test_java_that_is_too_old_or_missing_is_reported(tmp_path):
+    """The error names the versions that were found and a remedy."""
     with pytest.raises(ConfigurationError, match="no Java was found") as caught:
         java_home({"PATH": str(tmp_path)}, roots=tmp_path / "jvm")
     assert "setup.sh" in caught.value.remedy
@@ -63,7 +63,7 @@ def test_missing_downloads_name_the_command_that_fetches_them(tmp_path):
 
 
 def test_missing_programs_name_the_command_that_installs_them(monkeypatch, tmp_path):
-    """A machine without Prometheus or Alertmanager gets one sentence for each."""
+    """A missing Prometheus or Alertmanager is reported in one sentence each."""
     monkeypatch.setenv("PATH", str(tmp_path))
     for find in (parts.prometheus_binary, parts.alertmanager_binary):
         with pytest.raises(ConfigurationError, match="not installed") as caught:
@@ -72,7 +72,7 @@ def test_missing_programs_name_the_command_that_installs_them(monkeypatch, tmp_p
 
 
 def test_versions_agree():
-    """setup.sh, the pom and the code look for the same Kafka and the same ClickHouse library."""
+    """setup.sh, the pom and the code name the same versions of Kafka and of the ClickHouse library."""
     properties = {node.tag.rpartition("}")[2]: node.text for node in ET.parse(POM).getroot().iter()}
     assert properties["kafka.version"] == KAFKA_VERSION
     script = SETUP.read_text(encoding="utf-8")
@@ -80,15 +80,15 @@ def test_versions_agree():
 
 
 def test_setup_is_plain_shell_and_names_no_registry():
-    """It parses as POSIX sh, pins the one package without a lock file and leaves the choice of hosts to the clients."""
+    """It parses as POSIX sh, pins the one package without a lock file, and names no registry host."""
     subprocess.run(["sh", "-n", SETUP], check=True)
     script = SETUP.read_text(encoding="utf-8")
     assert not re.search(r"https?://", script)
     assert re.search(r"^CHDB_SHA256='[0-9a-f]{64}'$", script, re.MULTILINE)
 
 
-def test_setup_refuses_an_unknown_option():
-    """A typing error does not install anything."""
+def test_setup_rejects_an_unknown_option():
+    """A typing error installs nothing."""
     answer = subprocess.run([SETUP, "--test"], capture_output=True, text=True, check=False, timeout=60)
     assert answer.returncode == 2
     assert "unknown option --test" in answer.stderr

@@ -1,4 +1,4 @@
-"""What ``up`` prints can be copied, followed and read."""
+"""The output of ``up`` can be copied and read."""
 
 from __future__ import annotations
 
@@ -20,29 +20,29 @@ from pipeline.hints import command, program
 
 @pytest.fixture
 def narrow():
-    """A narrow terminal and what was printed to it."""
+    """A narrow terminal and its output."""
     file = io.StringIO()
     return Console(file=file, width=40, force_terminal=False), file
 
 
 @pytest.mark.parametrize("name", ["d [1]", "[/b]", "[red]x", "n" * 120, "a 'b' \"c\" $HOME `x` \\t", "dữ liệu"])
-def test_a_path_is_printed_whole_and_as_it_is(narrow, name):
-    """No markup is read from a path, and none is cut or wrapped, however narrow the terminal."""
+def test_a_path_is_printed_unchanged(narrow, name):
+    """No path is interpreted as markup, cut or wrapped, even in a narrow terminal."""
     console, file = narrow
     say(console, f"/srv/{name}")
     assert file.getvalue() == f"/srv/{name}\n"
 
 
 @pytest.mark.parametrize("name", ["plain", "d [1]", "a 'b' \"c\" $HOME `x` \\t", "-x", "~", "a;b&c|d>e", "*", "dữ liệu"])
-def test_a_hint_can_be_typed(name):
-    """The shell reads from a hint what was meant, whatever the folder is called."""
+def test_a_hint_can_be_pasted_into_a_shell(name):
+    """The shell parses a hint correctly for any name of the folder."""
     words = shlex.split(command("produce", "--data", Path("/srv") / name))
     assert words[-3:] == ["produce", "--data", f"/srv/{name}"]
     assert os.access(words[0], os.X_OK) or words[0] == "portalpulse"
 
 
-def test_the_program_is_named_as_this_shell_finds_it(tmp_path):
-    """By name when it is the one on PATH, else by its place; without a script by its module."""
+def test_the_program_is_named_as_the_shell_finds_it(tmp_path):
+    """By name when it is on PATH, else by its path; without a script as a module."""
     (tmp_path / "bin").mkdir()
     script = tmp_path / "bin" / "portalpulse"
     python = str(tmp_path / "bin" / "python")
@@ -68,8 +68,8 @@ def test_the_program_is_named_as_this_shell_finds_it(tmp_path):
         ("firing", {}, "● 05:13:32 CẢNH BÁO AgencyRateLow"),
     ],
 )
-def test_a_notification_speaks_one_language_and_the_time_of_viet_nam(status, said, expected):
-    """Vietnamese words and Vietnamese time, as in the message itself."""
+def test_a_notification_has_one_language_and_the_time_of_viet_nam(status, said, expected):
+    """Vietnamese text and time, as in the message itself."""
     entry = Notification("2026-11-25T22:13:32.500+00:00", "agencies", status, {"alertname": "AgencyRateLow"}, said)
     assert notification_line(entry).plain == expected
 
@@ -96,8 +96,8 @@ def site():
     server.server_close()
 
 
-def test_the_richest_page_that_exists_is_named(site):
-    """A page that is missing, or that only says that it was left out, is passed over."""
+def test_the_best_page_that_exists_is_named(site):
+    """A page that is missing, or that only says that it is not included, is skipped."""
     base, pages = site
     assert answering_page(base, ("/", "/api")) == base
     pages["/"] = "The Debian package of the alertmanager does not include a web application."
