@@ -1,9 +1,9 @@
 #!/bin/sh
-# Prepares a bare Debian 12 or Ubuntu machine for portalpulse. Run it again at any time: what is there is not fetched twice.
+# Prepares a bare Debian 12 or Ubuntu machine for portalpulse. Run it again at any time: what is present is not fetched again.
 #
 #   deploy/setup.sh             what `portalpulse demo` and `up` need: Python packages, Java and Kafka, Prometheus, Alertmanager
-#   deploy/setup.sh --tests     and what the tests need: a ClickHouse server library (Node's npm) and Chromium
-#   deploy/setup.sh --no-apt    never install system packages (or PORTALPULSE_NO_APT=1); says what to install instead
+#   deploy/setup.sh --tests     also what the tests need: a ClickHouse server library (from npm) and Chromium
+#   deploy/setup.sh --no-apt    never install system packages (or PORTALPULSE_NO_APT=1); prints what to install
 #
 # Exit code 0: ready. 2: something must be installed by hand; the last line says what.
 set -eu
@@ -37,7 +37,7 @@ done
 
 mkdir -p "$LOGS"
 
-# One set-up at a time: two would write the same folders.
+# One set-up at a time: two would write to the same folders.
 if [ -z "${PORTALPULSE_SETUP_LOCKED:-}" ] && command -v flock >/dev/null 2>&1; then
     PORTALPULSE_SETUP_LOCKED=1
     export PORTALPULSE_SETUP_LOCKED
@@ -65,7 +65,7 @@ trap finish EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM
 
-# run NAME COMMAND...: the output goes to a log; a failure shows its end.
+# run NAME COMMAND...: the output goes to a log; after a failure its end is printed.
 run() {
     name=$1
     shift
@@ -78,7 +78,7 @@ run() {
 checksum() { cat "$@" | sha256sum | cut -d' ' -f1; }
 stamped() { [ -f "$1" ] && [ "$(cat "$1")" = "$2" ]; }
 
-# --- what is there --------------------------------------------------------------------------------------------------------
+# --- what is present -----------------------------------------------------------------------------------------------------
 
 find_python() {
     for candidate in python3 python3.11 python3.12 python3.13; do
@@ -122,8 +122,8 @@ install_python_packages() {
             --require-hashes -r requirements.lock || return 1
         echo "$sum" >"$VENV/.lock.sha256"
     fi
-    # The project itself, without a download: its build backend is in the lock. "compat" puts the folder on the path as it
-    # is; the default would remember today's list of packages and miss those of tomorrow.
+    # The project itself, without a download: its build backend is in the lock. "compat" puts the folder on the path
+    # itself; the default records the present list of packages and would miss new ones.
     sum=$( (checksum pyproject.toml; echo "$ROOT") | sha256sum | cut -d' ' -f1)
     if ! stamped "$VENV/.project.sha256" "$sum"; then
         run project "$VENV/bin/pip" install --disable-pip-version-check --no-input --no-index --no-deps \
@@ -168,10 +168,10 @@ first_known() {
 }
 
 install_system_packages() {
-    say "system packages: fetching the lists, then installing$MISSING"
+    say "system packages: updating the package lists, then installing$MISSING"
     DEBIAN_FRONTEND=noninteractive
     export DEBIAN_FRONTEND
-    run apt-update as_root apt-get update -qq || say "system packages: the lists could not be renewed; trying with the old ones"
+    run apt-update as_root apt-get update -qq || say "system packages: the package lists could not be updated; trying with the old ones"
     packages=''
     for part in $MISSING; do
         case $part in
@@ -185,7 +185,7 @@ install_system_packages() {
             *) packages="$packages $(first_known "$part")" ;;
         esac
     done
-    # Debian would start Prometheus and Alertmanager as services on fixed ports; ours run on free ones, when asked to.
+    # Debian would start Prometheus and Alertmanager as system services on fixed ports; the stack starts its own on free ports.
     if [ ! -e /usr/sbin/policy-rc.d ]; then
         GUARD=/usr/sbin/policy-rc.d
         printf '#!/bin/sh\nexit 101\n' | as_root tee "$GUARD" >/dev/null
@@ -228,7 +228,7 @@ install_chdb() {
     say "ClickHouse server library: ready"
 }
 
-# --- the order of work: what needs no system package first, in the background ---------------------------------------------
+# --- the order: what needs no system package first, in the background ------------------------------------------
 
 missing_packages
 PIP_JOB=''
@@ -269,7 +269,7 @@ if [ -n "$KAFKA_JOB" ]; then wait "$KAFKA_JOB" || true; fi
 if [ -n "$CHDB_JOB" ]; then wait "$CHDB_JOB" || true; fi
 JOBS=''
 
-# --- the verdict ----------------------------------------------------------------------------------------------------------
+# --- the result ---------------------------------------------------------------------------------------------------------
 
 [ -z "$FAILED" ] || stop "The Python packages could not be installed (see above). Check the network and run this again."
 

@@ -1,4 +1,4 @@
-"""``portalpulse demo``: the promise to every newcomer, kept by the real parts and in bounded time."""
+"""``portalpulse demo`` with every real service, in bounded time."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ def demo(folder, *arguments, output):
 
 
 @pytest.mark.timeout(DEMO_SECONDS + 60)
-def test_the_demo_holds_and_leaves_with_status_0(tmp_path):
-    """Every figure is exact, exactly the agencies below 5 % are delivered, and nothing runs on afterwards."""
+def test_the_demo_passes_with_status_0(tmp_path):
+    """Every figure is exact, exactly the agencies below 5 % are delivered, and nothing keeps running."""
     folder = tmp_path / "demo"
     with demo(folder, "--exit-when-done", output=subprocess.PIPE) as process:
         said, _ = process.communicate(timeout=DEMO_SECONDS)
@@ -50,7 +50,7 @@ def test_the_demo_holds_and_leaves_with_status_0(tmp_path):
 
 @pytest.mark.timeout(DEMO_SECONDS + 60)
 def test_without_the_flag_everything_stays_up_until_ctrl_c(tmp_path):
-    """After the verdict the figures can be looked at; Ctrl-C ends it with the verdict's status; a second run starts anew."""
+    """After the result the stack keeps running; Ctrl-C ends it with the status of the result."""
     folder = tmp_path / "demo"
     log = tmp_path / "demo.out"
     with log.open("w") as output, demo(folder, output=output) as process:
@@ -59,7 +59,7 @@ def test_without_the_flag_everything_stays_up_until_ctrl_c(tmp_path):
             assert process.poll() is None, log.read_text()
             return "stop with Ctrl-C" in log.read_text() and read_addresses(folder)
 
-        addresses = wait_until(up, timeout=DEMO_SECONDS, what="the demo's verdict")
+        addresses = wait_until(up, timeout=DEMO_SECONDS, what="the demo's result")
         report = httpx.get(
             f"{addresses.http}/api/v1/report", params={"from": "2024-01-01", "to": "2024-08-20"}, trust_env=False
         ).json()
@@ -69,8 +69,8 @@ def test_without_the_flag_everything_stays_up_until_ctrl_c(tmp_path):
         assert process.wait(90) == 0, log.read_text()
 
 
-def test_the_demo_does_not_touch_a_folder_of_somebody_else(tmp_path):
-    """A folder with files in it that the demo did not make is refused with status 2 and stays as it is."""
+def test_the_demo_does_not_touch_another_folder(tmp_path):
+    """A folder with files that the demo did not create is rejected with status 2 and not changed."""
     (tmp_path / "thesis.txt").write_text("years of work")
     with demo(tmp_path, "--exit-when-done", output=subprocess.PIPE) as process:
         said, _ = process.communicate(timeout=60)

@@ -1,4 +1,4 @@
-"""A stack keeps everything in its own folder and works whole, whatever the folder and the locale are called."""
+"""A stack keeps everything in its own folder and works with any name of the folder and any locale."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ COMMAND = [sys.executable, "-m", "pipeline.cli"]
 
 
 def environment(locale):
-    """This process's, in another locale."""
+    """The environment of this process, in another locale."""
     return {name: value for name, value in os.environ.items() if not name.startswith(("LC_", "LANG"))} | {"LC_ALL": locale}
 
 
 def run(*words, cwd, locale):
-    """A command to its end."""
+    """Run a command."""
     ran = subprocess.run(words, cwd=cwd, env=environment(locale), capture_output=True, text=True, timeout=120, check=False)
     assert ran.returncode == 0, ran.stdout + ran.stderr
     return ran.stdout
@@ -71,7 +71,7 @@ def stored(addresses):
 
 @pytest.mark.parametrize(("first", "second"), [("C", "C.UTF-8")])
 def test_a_folder_may_have_any_name_under_any_locale(tmp_path, first, second):
-    """Rules are loaded, events are counted, hints can be typed, addresses answer; a restart elsewhere finds everything again."""
+    """Rules are loaded, events are counted, hints can be pasted, addresses answer; a restart from elsewhere finds the data."""
     base, elsewhere = tmp_path / "base", tmp_path / "elsewhere"
     base.mkdir()
     elsewhere.mkdir()

@@ -1,4 +1,4 @@
-"""``portalpulse up`` with every real part: addresses, failures, signals, and nothing left behind."""
+"""``portalpulse up`` with every real service: addresses, failures, signals, and nothing left behind."""
 
 from __future__ import annotations
 
@@ -43,26 +43,26 @@ class Up:
 
         found = wait_until(addresses, timeout=120, what="addresses.json")
         wait_until(lambda: "Notifications follow" in self.said(), timeout=90, what="the last line of the start")
-        self.meet()
+        self.record_children()
         return found
 
-    def meet(self):
-        """Know the children that there are now, beside those known before."""
+    def record_children(self):
+        """Record the present children in addition to those recorded before."""
         self.family = list({*self.family, *psutil.Process(self.process.pid).children(recursive=True)})
 
     def said(self):
         return self.output.read_text(encoding="utf-8", errors="replace")
 
     def child(self, word):
-        self.meet()
-        (found,) = [process for process in self.left() if word in " ".join(process.cmdline())]
+        self.record_children()
+        (found,) = [process for process in self.running_children() if word in " ".join(process.cmdline())]
         return found
 
-    def told(self, *, status="firing"):
+    def delivered(self, *, status="firing"):
         """The alerts that were delivered."""
         return {entry.alert for entry in Notifications(self.folder / FILE_NAME).read() if entry.status == status}
 
-    def left(self):
+    def running_children(self):
         return [process for process in self.family if process.is_running() and process.status() != psutil.STATUS_ZOMBIE]
 
 
@@ -84,15 +84,15 @@ def start(tmp_path):
     yield go
     for up in started:
         if up.process.poll() is None:
-            up.meet()
+            up.record_children()
         up.process.kill()
         up.process.wait()
-        wait_until(lambda up=up: not up.left(), timeout=90, what="the children to die")
+        wait_until(lambda up=up: not up.running_children(), timeout=90, what="the children to die")
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_stack_is_up_where_it_says_and_gone_when_asked(start, number):
-    """addresses.json names parts that answer; Ctrl-C and SIGTERM end all of them in time, with status 0."""
+def test_a_stack_answers_at_its_addresses_and_ends_on_a_signal(start, number):
+    """addresses.json names services that answer; Ctrl-C and SIGTERM end all of them in time, with status 0."""
     up = start()
     addresses = up.ready()
     for url in (f"{addresses.http}/readyz", f"{addresses.prometheus}/-/ready", f"{addresses.alertmanager}/-/ready"):
@@ -102,7 +102,7 @@ def test_a_stack_is_up_where_it_says_and_gone_when_asked(start, number):
     assert owner_of(up.folder) == up.process.pid
     up.process.send_signal(number)
     assert up.process.wait(STOP_SECONDS) == 0, up.said()
-    assert up.left() == []
+    assert up.running_children() == []
     assert read_addresses(up.folder) is None
     assert addresses.prometheus in up.said()
 
@@ -114,14 +114,14 @@ def test_kill_9_leaves_no_child_and_no_lock(start):
     assert len(up.family) == 4
     up.process.kill()
     up.process.wait()
-    wait_until(lambda: not up.left(), timeout=90, what="the children to die")
+    wait_until(lambda: not up.running_children(), timeout=90, what="the children to die")
     assert owner_of(up.folder) is None
     again = start()
     again.ready()
 
 
 def test_a_second_stack_on_the_same_folder_is_refused(start):
-    """The error is one sentence with the owner's process id; the first stack goes on."""
+    """The error is one sentence with the owner's process id; the first stack keeps running."""
     up = start()
     up.ready()
     second = start()
@@ -131,8 +131,8 @@ def test_a_second_stack_on_the_same_folder_is_refused(start):
     assert read_addresses(up.folder) is not None
 
 
-#: The parts by a word of their command line, with what the terminal calls them and the alert about them.
-PARTS = {
+#: The services by a word of their command line, with their name in the terminal and the alert about them.
+SERVICES = {
     "kafka.Kafka": ("Kafka", "KafkaDown"),
     "worker": ("The worker", "WorkerDown"),
     "prometheus.yml": ("Prometheus", "PrometheusDown"),
@@ -152,47 +152,50 @@ def counted(up, addresses):
     return wait_until(stored, timeout=150, what="the events to be counted")
 
 
-def test_parts_that_die_or_freeze_come_back(start):
-    """Killed all at once, or frozen, they work again at the same addresses; recipients hear of every end and every return."""
+def test_services_that_die_or_hang_are_restarted(start):
+    """Killed all at once, or suspended, they work again at the same addresses; every end and every recovery is delivered."""
     up = start("--quick-alerts", settings={"PORTALPULSE_WATCHDOG__STALL_SECONDS": "15"})
     addresses = up.ready()
     before = counted(up, addresses)
-    for child in [up.child(word) for word in PARTS]:
+    for child in [up.child(word) for word in SERVICES]:
         child.kill()
-    wait_until(
-        lambda: all(f"{name} answers again" in up.said() for name, _ in PARTS.values()), timeout=180, what="every part to return"
-    )
-    for name, _ in PARTS.values():
+    names = [name for name, _ in SERVICES.values()]
+    wait_until(lambda: all(f"{name} answers again" in up.said() for name in names), timeout=180, what="every service to recover")
+    for name in names:
         assert f"{name} ended (signal 9)" in up.said()
     between = counted(up, addresses)
     assert between > before
-    alerts = {alert for _, alert in PARTS.values()}
-    wait_until(lambda: alerts <= up.told() & up.told(status="resolved"), timeout=90, what="every end and return to be told")
+    alerts = {alert for _, alert in SERVICES.values()}
+    wait_until(
+        lambda: alerts <= up.delivered() & up.delivered(status="resolved"),
+        timeout=90,
+        what="every end and recovery to be delivered",
+    )
     os.kill(up.child("kafka.Kafka").pid, signal.SIGSTOP)
-    wait_until(lambda: up.said().count("The worker answers again") == 2, timeout=240, what="the worker to return")
+    wait_until(lambda: up.said().count("The worker answers again") == 2, timeout=240, what="the worker to recover")
     assert "Kafka ran without answering" in up.said()
     assert counted(up, addresses) > between
     up.process.send_signal(signal.SIGINT)
     assert up.process.wait(STOP_SECONDS) == 0, up.said()
-    assert up.left() == []
+    assert up.running_children() == []
     assert "Traceback" not in up.said()
 
 
-def test_a_part_that_cannot_come_back_ends_the_stack(start):
-    """The recipients are told first; then everything ends with status 2 and the cause."""
+def test_a_service_that_cannot_be_restarted_ends_the_stack(start):
+    """The alert is delivered first; then everything ends with status 2 and the cause."""
     up = start("--memory-broker", "--quick-alerts")
     up.ready()
     os.kill(up.child("mock_kafka").pid, signal.SIGKILL)
     assert up.process.wait(STOP_SECONDS + 30) == 2, up.said()
     assert "The in-memory broker ended (signal 9). It cannot be restarted" in up.said()
-    assert "StackStopped" in up.told()
+    assert "StackStopped" in up.delivered()
     assert "Hệ thống dừng" in up.said()
     assert "Traceback" not in up.said()
-    assert up.left() == []
+    assert up.running_children() == []
     assert read_addresses(up.folder) is None
 
 
-#: What somebody's shell may hold for a cluster of theirs; 192.0.2.1 belongs to nobody.
+#: Settings of a shell for another system; 192.0.2.1 is reserved for documentation.
 ANOTHER_SYSTEM = {
     "PORTALPULSE_CLICKHOUSE__URL": "https://prod:secret@192.0.2.1:8443/portalpulse",
     "PORTALPULSE_KAFKA__BOOTSTRAP": "192.0.2.1:9093",
@@ -203,10 +206,10 @@ ANOTHER_SYSTEM = {
 
 
 @pytest.mark.parametrize("arguments", [("--memory-broker",), ("--clickhouse", "server")])
-def test_other_compositions_come_up(start, arguments):
-    """The in-memory broker and the ClickHouse server fit into the same stack, and the server comes back after kill -9.
+def test_other_compositions_start(start, arguments):
+    """The in-memory broker and the ClickHouse server work in the same stack, and the server is restarted after kill -9.
 
-    Settings of the shell for another system reach no part and are named; no secret is printed.
+    Settings of the shell for another system are ignored and named; no secret is printed.
     """
     up = start(*arguments, settings=ANOTHER_SYSTEM)
     addresses = up.ready()
@@ -219,5 +222,5 @@ def test_other_compositions_come_up(start, arguments):
         for child in [up.child("clickhouse_child"), up.child("exporter")]:
             child.kill()
         names = ("ClickHouse", "The exporter")
-        wait_until(lambda: all(f"{name} answers again" in up.said() for name in names), timeout=120, what="both to return")
+        wait_until(lambda: all(f"{name} answers again" in up.said() for name in names), timeout=120, what="both to recover")
         assert counted(up, addresses) > before

@@ -1,4 +1,4 @@
-"""Every real part starts, answers, stops and comes back with its data."""
+"""Every real service starts, answers, stops and restarts with its data."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def consume(bootstrap, topic, count):
 
 
 def test_kafka_keeps_its_messages_and_address_over_kill_and_restart(tmp_path):
-    """A killed node comes back on the same address with every acknowledged message and the same cluster id."""
+    """A killed node restarts on the same address with every acknowledged message and the same cluster id."""
     node = KafkaNode(data_dir=tmp_path / "kafka", log_dir=tmp_path / "logs", heap="256m")
     try:
         node.start()
@@ -101,7 +101,7 @@ def test_kafka_folder_moves_to_new_ports(tmp_path):
 
 
 def test_a_topic_with_other_partitions_is_reported(kafka):
-    """A topic with another number of partitions is an error that names both numbers, not a surprise later."""
+    """A topic with another number of partitions is an error that names both numbers."""
     kafka.create_topic("narrow", partitions=2)
     kafka.create_topic("narrow", partitions=2)
     with pytest.raises(ConfigurationError, match="has 2 partitions, not 4"):
@@ -114,7 +114,7 @@ def test_kafka_writes_a_log(kafka, parts_dir):
 
 
 def test_the_memory_broker_serves_producers_and_groups(tmp_path):
-    """The stand-in for Kafka takes idempotent producers and consumer groups, and says that four is its only width."""
+    """It accepts idempotent producers and consumer groups, and reports that it always has four partitions."""
     broker = MemoryBroker(data_dir=tmp_path / "memory", log_dir=tmp_path / "logs")
     try:
         broker.start()
@@ -129,7 +129,7 @@ def test_the_memory_broker_serves_producers_and_groups(tmp_path):
 
 @pytest.mark.parametrize("name", ["clickhouse", "q?x=1#c%20 [1]*{a,b} ${HOME}\\t'\",;: dữ liệu"])
 def test_clickhouse_keeps_its_rows_over_kill_and_restart(tmp_path, name):
-    """Rows of an answered insert are there after kill -9, on the same address, in a folder of any name."""
+    """Rows of a confirmed insert exist after kill -9, on the same address, in a folder of any name."""
     server = ClickHouseServer(data_dir=tmp_path / name, log_dir=tmp_path / "logs")
     try:
         server.start()
@@ -147,8 +147,8 @@ def test_clickhouse_keeps_its_rows_over_kill_and_restart(tmp_path, name):
         server.stop()
 
 
-def test_a_refused_statement_is_an_error_of_ours(clickhouse_server):
-    """What ClickHouse refuses arrives with its own words."""
+def test_a_rejected_statement_is_an_unavailable_error(clickhouse_server):
+    """The error contains the message of ClickHouse."""
     with pytest.raises(UnavailableError, match="UNKNOWN_TABLE"):
         clickhouse_server.query("SELECT * FROM nowhere")
 
@@ -182,7 +182,7 @@ def test_an_alert_travels_from_prometheus_to_the_receiver(tmp_path, prometheus_p
 
 @pytest.mark.parametrize("lost", ["the file", "a rule"])
 def test_rules_that_are_not_loaded_fail_the_start(tmp_path, prometheus_program, lost):
-    """Prometheus takes a pattern without a file for no error: without its rules it would watch nothing, so it does not start."""
+    """Prometheus ignores a pattern without a file; without its rules there would be no alerts, so the start fails."""
     prometheus = PrometheusServer(data_dir=tmp_path / "prom", log_dir=tmp_path / "logs", binary=prometheus_program)
     rules = tmp_path / "rules.yml"
     rules.write_text(RULES, encoding="utf-8")
@@ -202,8 +202,8 @@ def test_rules_that_are_not_loaded_fail_the_start(tmp_path, prometheus_program, 
         prometheus.stop()
 
 
-def test_a_faulty_configuration_is_reported_with_its_words(tmp_path, prometheus_program):
-    """A Prometheus that refuses its configuration ends the wait at once, with the line that it complained about."""
+def test_a_wrong_configuration_is_reported_with_its_message(tmp_path, prometheus_program):
+    """A Prometheus that rejects its configuration ends the wait at once, with its message."""
     prometheus = PrometheusServer(data_dir=tmp_path / "prom", log_dir=tmp_path / "logs", binary=prometheus_program)
     prometheus.config.parent.mkdir()
     prometheus.config.write_text("scrape_configs: {}\n", encoding="utf-8")

@@ -18,7 +18,7 @@ CLOCK = "2024-08-20T23:59:59+07:00"
 
 
 class LoadedStack:
-    """A running stack whose clock stands at the end of the scenario, and what was sent into it."""
+    """A running stack with the clock at the end of the scenario, and what was sent to it."""
 
     def __init__(self, stack):
         self.stack = stack
@@ -37,7 +37,7 @@ class LoadedStack:
         return self.http.get(f"{self.stack.api}/api/v1/status").raise_for_status().json()
 
     def await_tallies(self):
-        """Wait until everything sent is stored and tallied, and nothing waits in Kafka."""
+        """Wait until everything sent is stored and tallied, and the lag is 0."""
 
         def complete():
             status = self.status()

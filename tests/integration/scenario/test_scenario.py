@@ -1,4 +1,4 @@
-"""The published figures of 2024 through every real part: report, gauges, board queries, notifications."""
+"""The published figures of 2024 with every real service: report, gauges, board queries, notifications."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ PRINTED = {
 }
 
 
-def test_printed_figures_come_out_to_the_last_digit(loaded):
+def test_printed_figures_are_exact_to_the_last_digit(loaded):
     """The report shows the rates that the source document prints."""
     rows = loaded.figures()
     assert {code: rows[code]["indicators"]["I1"]["percent"] for code in PRINTED} == PRINTED
@@ -83,7 +83,7 @@ def test_every_board_query_returns_what_the_report_says(loaded, kpi):
 
 
 def test_alertmanager_notifies_for_those_below_five_percent_and_no_others(loaded):
-    """Every agency below 5 % of the year to date is notified once the figures stand, none above it is."""
+    """Every agency below 5 % of the year to date is notified once all figures are tallied, no other one is."""
     expected = loaded.scenario.zero | loaded.scenario.above_0_below_5
 
     def notified():

@@ -1,4 +1,4 @@
-"""deploy/compose.yaml is a valid Compose file that pins, checks, mounts and publishes as it should; no containers needed."""
+"""deploy/compose.yaml is a valid Compose file with pinned images, health checks, mounts and local ports; nothing is started."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ DEPLOY = ROOT / "deploy"
 SCHEMA = ROOT / "tests" / "data" / "compose-spec"
 COMPOSE = yaml.safe_load((DEPLOY / "compose.yaml").read_text(encoding="utf-8"))
 SERVICES = COMPOSE["services"]
-#: Built here; every other image comes from elsewhere and is pinned.
+#: Built here; every other image is pulled and pinned.
 OWN_IMAGE = "portalpulse:"
-#: Ends by itself, so nothing asks whether it is well.
+#: Ends by itself, so it has no health check.
 ONE_SHOT = {"produce"}
 #: Added to the specification after the vendored schema: the name of the project.
 LATER = {"name"}
@@ -64,16 +64,16 @@ def test_it_is_a_compose_file():
         lambda compose: compose.update(servces={}),
     ],
 )
-def test_a_malformed_file_is_noticed(spoil):
-    """The control: a misspelt key or value is refused."""
+def test_a_malformed_file_is_rejected(spoil):
+    """The control: a misspelt key or value is rejected."""
     content = copy.deepcopy(COMPOSE)
     spoil(content)
     with pytest.raises(jsonschema.ValidationError):
         validate(content)
 
 
-def test_every_part_is_there():
-    """The stack has every part of the product; traffic is made only when asked for."""
+def test_every_service_is_present():
+    """The stack has every process of the product; sample traffic is optional."""
     assert set(SERVICES) == {
         "kafka",
         "clickhouse",
@@ -96,8 +96,8 @@ def test_images_are_pinned(name):
 
 
 @pytest.mark.parametrize("name", sorted(set(SERVICES) - ONE_SHOT))
-def test_every_service_says_whether_it_is_well(name):
-    """Readiness is asked for, never guessed from time passed; a service that ends is started again."""
+def test_every_service_has_a_health_check(name):
+    """Readiness is checked, not assumed after some time; a service that ends is restarted."""
     check = SERVICES[name]["healthcheck"]
     assert check["test"][0] == "CMD"
     assert {"interval", "timeout", "retries"} <= set(check)
@@ -105,7 +105,7 @@ def test_every_service_says_whether_it_is_well(name):
 
 
 def test_dependencies_wait_for_health():
-    """A service waits until what it needs is well, and needs only what exists."""
+    """A service waits until the services that it needs are healthy, and needs only services that exist."""
     for name, service in SERVICES.items():
         for needed, how in service.get("depends_on", {}).items():
             assert how == {"condition": "service_healthy"}, name
@@ -139,8 +139,8 @@ def test_mounted_files_exist():
     assert named == set(COMPOSE["volumes"])
 
 
-def test_secrets_are_asked_for():
-    """No password stands in the file; a missing one stops with a hint, and the example names every variable."""
+def test_passwords_are_required():
+    """The file contains no password; a missing one is an error with a hint, and the example names every variable."""
     text = (DEPLOY / "compose.yaml").read_text(encoding="utf-8")
     example = (DEPLOY / "compose" / "env.example").read_text(encoding="utf-8")
     variables = set(re.findall(r"\$\{(\w+)", text))
@@ -186,7 +186,7 @@ def test_commands_exist(name):
 
 
 def test_prometheus_loads_its_configuration(tmp_path):
-    """Prometheus accepts prometheus.yml with the rules where the container has them, and asks only services that exist."""
+    """Prometheus accepts prometheus.yml with the rules at their path in the container, and scrapes only services that exist."""
     import shutil
     import subprocess
 
@@ -214,7 +214,7 @@ def test_prometheus_loads_its_configuration(tmp_path):
 
 
 def test_alertmanager_loads_its_configuration(tmp_path):
-    """Alertmanager accepts the mounted alertmanager.yml with the templates where the container has them."""
+    """Alertmanager accepts the mounted alertmanager.yml with the templates at their path in the container."""
     import subprocess
 
     text = (DEPLOY / "compose" / "alertmanager.yml").read_text(encoding="utf-8")
@@ -227,8 +227,8 @@ def test_alertmanager_loads_its_configuration(tmp_path):
     assert "1 templates" in checked.stdout
 
 
-def test_the_image_is_what_it_should_be():
-    """The image has a pinned base, only locked packages checked by hash, what it copies exists, and no root."""
+def test_the_image_is_pinned_and_without_root():
+    """The image has a pinned base and only locked packages checked by hash, copies files that exist, and does not run as root."""
     text = (DEPLOY / "Dockerfile").read_text(encoding="utf-8")
     lines = [
         line.split(maxsplit=1) for line in re.sub(r"\\\n", " ", text).splitlines() if line.strip() and not line.startswith("#")
@@ -249,7 +249,7 @@ def test_the_image_is_what_it_should_be():
                 assert f"!{source}\n" in ignored, f"the build context leaves {source} out"
 
 
-def test_the_reader_of_grafana_changes_nothing():
+def test_the_user_of_grafana_is_read_only():
     """Grafana's ClickHouse user reads only, takes its password from the environment and has a time limit."""
     from xml.etree import ElementTree as ET
 

@@ -1,4 +1,4 @@
-"""Grafana's provisioning files say what Grafana reads, name services that exist and fit the boards."""
+"""Grafana's provisioning files have the keys that Grafana reads, name services that exist and match the boards."""
 
 from __future__ import annotations
 
@@ -174,8 +174,8 @@ def test_boards_are_found(providers):
         lambda content: content["datasources"][2]["secureJsonData"].update(password="open sesame"),
     ],
 )
-def test_a_malformed_file_is_noticed(spoil):
-    """The control: a missing or misspelt key, Grafana-managed alerts or a written-out password are refused."""
+def test_a_malformed_file_is_rejected(spoil):
+    """The control: a missing or misspelt key, Grafana-managed alerts or a literal password are rejected."""
     content = yaml.safe_load((PROVISIONING / "datasources" / "portalpulse.yaml").read_text(encoding="utf-8"))
     spoil(content)
     with pytest.raises(ValidationError):

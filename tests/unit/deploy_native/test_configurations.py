@@ -1,4 +1,4 @@
-"""What is written for Prometheus, Kafka and our own processes is what they need."""
+"""The configurations of Prometheus, Kafka and the portalpulse processes."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from domain.errors import ConfigurationError
 from pipeline.settings import PREFIX, Settings
 
 
-def test_prometheus_is_told_targets_rules_alertmanager_and_pace():
-    """Every argument of the rendering arrives in prometheus.yml."""
+def test_prometheus_gets_targets_rules_alertmanager_and_intervals():
+    """Every argument appears in prometheus.yml."""
     text = render_config(
         targets={"portalpulse": ["127.0.0.1:1", "127.0.0.1:2"], "prometheus": ["127.0.0.1:3"]},
         rules=["../rules/agency.yml", "../rules/pipeline.yml"],
@@ -34,20 +34,20 @@ def test_prometheus_is_told_targets_rules_alertmanager_and_pace():
     assert jobs == {"portalpulse": ["127.0.0.1:1", "127.0.0.1:2"], "prometheus": ["127.0.0.1:3"]}
 
 
-def test_a_scrape_never_outlasts_its_interval():
-    """Prometheus refuses a timeout above the interval."""
+def test_a_scrape_timeout_never_exceeds_its_interval():
+    """Prometheus rejects a timeout above the interval."""
     for pace in (DEMO, LIVE):
         config = yaml.safe_load(render_config(targets={}, rules=[], alertmanager="127.0.0.1:4", pace=pace))
         assert config["global"]["scrape_timeout"] <= config["global"]["scrape_interval"]
 
 
 def test_quick_alerts_need_more_than_one_scrape():
-    """One scrape of a half-loaded system must not alert, in quick mode either."""
+    """One scrape of a half-loaded system must not alert, also in quick mode."""
     assert RuleTiming.demo().agency_for_seconds >= 3 * DEMO.scrape
 
 
-def test_kafka_never_forgets_by_age_and_listens_on_loopback_only(tmp_path):
-    """Replayed events are old; their messages must outlive that. Nothing is reachable from other machines."""
+def test_kafka_has_no_retention_by_time_and_listens_on_loopback_only(tmp_path):
+    """Replayed events have old timestamps and must be kept. Nothing is reachable from other machines."""
     libraries = tmp_path / "libs"
     node = KafkaNode(data_dir=tmp_path / "kafka", log_dir=tmp_path / "logs", libraries=libraries, home=tmp_path)
     node._configure()
@@ -62,7 +62,7 @@ def test_kafka_never_forgets_by_age_and_listens_on_loopback_only(tmp_path):
 
 
 def test_a_kafka_folder_keeps_its_cluster_id(tmp_path):
-    """The id is made once and read ever after, by this object and the next."""
+    """The id is created once and read at every later start."""
 
     def node():
         return KafkaNode(data_dir=tmp_path, log_dir=tmp_path / "logs", libraries=tmp_path, home=tmp_path)
@@ -72,15 +72,15 @@ def test_a_kafka_folder_keeps_its_cluster_id(tmp_path):
     assert node().cluster_id == first
 
 
-def test_a_folder_in_the_name_of_a_rule_file_is_no_pattern():
-    """Prometheus takes rule files for patterns: what its own folder and theirs share is left out, the rest is escaped."""
+def test_a_folder_in_the_path_of_a_rule_file_is_not_a_pattern():
+    """Prometheus treats rule files as patterns: the path is relative to its folder, and special characters are escaped."""
     folder = Path("/srv/d [1]*?/prometheus")
     assert as_pattern(Path("/srv/d [1]*?/rules/agency.yml"), directory=folder) == "../rules/agency.yml"
     assert as_pattern(Path("/srv/d [1]*?/prometheus/a[1]?.yml"), directory=folder) == r"a\[1]\?.yml"
 
 
 def test_rules_are_known_by_group_and_name(tmp_path):
-    """What Prometheus must have loaded is read from the files themselves, twice where a name stands twice."""
+    """The rules that Prometheus must have loaded are read from the files, with duplicates."""
     path = tmp_path / "rules.yml"
     path.write_text("groups: [{name: g, rules: [{record: a:b:c, expr: '1'}, {alert: A, expr: '1'}, {alert: A, expr: '2'}]}]")
     assert rule_names([path]) == {("g", "a:b:c"): 1, ("g", "A"): 2}
@@ -90,8 +90,8 @@ NASTY = ("d [1]", "f,g", "a\\tb", "dữ liệu", "q?x=1#c%20", "$HOME ${a}", "-r
 
 
 @pytest.mark.parametrize("name", NASTY)
-def test_no_folder_stands_in_a_file_for_kafka_prometheus_or_alertmanager(tmp_path, name):
-    """Each program runs in its folder: no name of a folder has to survive the syntax of their files and options."""
+def test_no_folder_appears_in_a_file_for_kafka_prometheus_or_alertmanager(tmp_path, name):
+    """Each program runs in its folder, so that no folder name has to be escaped in their files and options."""
     folder = tmp_path / name
     kafka = KafkaNode(data_dir=folder / "kafka", log_dir=tmp_path, libraries=tmp_path, home=tmp_path)
     kafka._configure()
@@ -108,7 +108,7 @@ def test_no_folder_stands_in_a_file_for_kafka_prometheus_or_alertmanager(tmp_pat
 
 
 def java_properties(text):
-    """A line of an earlier version, as it was written: in UTF-8, with nothing escaped."""
+    """A line of an earlier version: in UTF-8, without escapes."""
     return f"node.id=1\nlog.dirs={text}\nnum.partitions=4\n".encode()
 
 
@@ -124,7 +124,7 @@ def java_properties(text):
     ],
 )
 def test_old_properties_are_read_as_java_read_them(written, read):
-    """Escapes, commas and letters beyond ISO-8859-1: the folder that Java made of the path is known."""
+    """Escapes, commas and characters beyond ISO-8859-1 are read as Java read them."""
     assert read_as_java(java_properties(written)) == [Path(path) for path in read]
 
 
@@ -138,8 +138,8 @@ def old_node(folder, *, logs, cluster="c1"):
         (path / "events-0").mkdir()
 
 
-def test_messages_that_an_earlier_version_put_elsewhere_come_home(tmp_path):
-    """The folder with the wrong name is moved to the right place, and nothing is left of the wrong name."""
+def test_messages_that_an_earlier_version_put_elsewhere_are_restored(tmp_path):
+    """The folder with the wrong name is moved back, and nothing is left of the wrong name."""
     folder = tmp_path / "dữ" / "kafka"
     misplaced = tmp_path / "d\u00e1\u00bb\u00af" / "kafka" / "logs"
     old_node(folder, logs=[misplaced])
@@ -151,7 +151,7 @@ def test_messages_that_an_earlier_version_put_elsewhere_come_home(tmp_path):
 
 
 def test_messages_in_two_folders_are_named(tmp_path):
-    """A comma had split the messages in two: the start is refused with both places, and nothing is moved."""
+    """A comma had split the messages: the start fails with both paths, and nothing is moved."""
     folder = tmp_path / "f,g" / "kafka"
     old_node(folder, logs=[tmp_path / "f"])
     with pytest.raises(ConfigurationError, match="comma") as caught:
@@ -161,7 +161,7 @@ def test_messages_in_two_folders_are_named(tmp_path):
 
 
 def test_messages_of_another_cluster_are_left_alone(tmp_path):
-    """A folder that only happens to have the wrong name is not this node's."""
+    """A folder of the wrong name that belongs to another cluster is not moved."""
     folder = tmp_path / "dữ" / "kafka"
     misplaced = tmp_path / "d\u00e1\u00bb\u00af" / "kafka" / "logs"
     old_node(folder, logs=[misplaced], cluster="another")
@@ -173,8 +173,8 @@ def test_messages_of_another_cluster_are_left_alone(tmp_path):
 UTF8 = {"LC_ALL": "C.UTF-8", "PYTHONUTF8": "1"}
 
 
-def test_settings_of_the_stack_win_and_the_demo_inherits_none():
-    """A variable left in the shell cannot bend the demo's figures; how the log is written may be chosen."""
+def test_settings_of_the_stack_have_priority_and_the_demo_inherits_none():
+    """A variable of the shell cannot change the demo's figures; the log format may be chosen."""
     base = {
         "PATH": "/bin",
         "LC_ALL": "C",
@@ -223,8 +223,8 @@ def test_settings_of_another_system_do_not_reach_the_stack():
     assert "PORTALPULSE_KAFKA__TOPIC" not in ignored_settings(base, inherit=False)
 
 
-def test_every_setting_of_a_section_with_addresses_is_either_followed_or_ignored_on_purpose():
-    """A new setting of Kafka, ClickHouse or HTTP must be put on one side here before it can reach the stack."""
+def test_every_setting_of_a_section_with_addresses_is_classified():
+    """A new setting of Kafka, ClickHouse or HTTP must be listed here as followed or ignored."""
     expected = {
         "KAFKA": "TOPIC GROUP PARTITIONS SESSION_TIMEOUT_SECONDS FETCH_BYTES FETCH_MIN_BYTES FETCH_MAX_WAIT_MS"
         " METADATA_MAX_AGE_SECONDS",

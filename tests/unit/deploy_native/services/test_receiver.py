@@ -1,4 +1,4 @@
-"""Every delivered alert is on disk before it is acknowledged, and shown."""
+"""Every delivered alert is written before it is acknowledged, and passed on."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def alert(agency, *, name="AgencyRateLow", status="firing", window="ytd"):
 
 @pytest.fixture
 def shown():
-    """What the receiver handed on."""
+    """The notifications that the receiver passed on."""
     return []
 
 
@@ -68,14 +68,14 @@ def test_agencies_are_those_that_fired_over_the_window(receiver):
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b"[]", b'{"alerts": [{}]}', b'{"alerts": 7}'])
-def test_what_is_no_message_is_refused_and_not_kept(receiver, body):
+def test_an_invalid_body_is_rejected(receiver, body):
     """A malformed body gets 400 and leaves no entry; the next delivery works."""
     assert post(receiver, body) == 400
     assert receiver.notifications.read() == ()
     assert post(receiver, message(alert("G08"))) == 200
 
 
-def test_entries_of_earlier_runs_stay(tmp_path):
+def test_entries_of_earlier_runs_are_kept(tmp_path):
     """The file is appended to, never emptied."""
     path = tmp_path / "notifications.ndjson"
     for agency in ("G08", "G10"):
@@ -86,7 +86,7 @@ def test_entries_of_earlier_runs_stay(tmp_path):
     assert Notifications(path).agencies("AgencyRateLow") == {"G08", "G10"}
 
 
-def test_a_line_being_written_is_left_out(tmp_path):
+def test_an_incomplete_line_is_left_out(tmp_path):
     """A reader never sees half an entry."""
     path = tmp_path / "notifications.ndjson"
     assert Notifications(path).read() == ()
