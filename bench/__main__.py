@@ -29,11 +29,11 @@ def create_app() -> typer.Typer:
 
 
 def _no_command() -> None:
-    """Keeps the commands' names even while there is only one."""
+    """Keeps the commands' names even when there is only one."""
 
 
 def main() -> None:
-    """Run a command; an expected failure is one sentence, not a traceback."""
+    """Run a command; an expected failure is printed as one sentence, without a traceback."""
     try:
         with stopped_by_signals():  # SIGTERM ends it as Ctrl-C does: parts are stopped, folders removed
             create_app()()

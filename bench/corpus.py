@@ -1,4 +1,4 @@
-"""The messages of a benchmark: valid dossier events, the same for every contender, made from a seed."""
+"""The messages of a benchmark: valid dossier events, the same for every contender, generated from a seed."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _CHANNELS = (1, 2, 2, 2, 3)
 _LEVELS = ("toan_trinh", "toan_trinh", "mot_phan")
 _DELIVERY_SECONDS = 300.0
 
-#: (agency code, start of the minute as seconds since 1970) -> events: what every tally must say.
+#: (agency code, start of the minute as seconds since 1970) -> events: what every tally must be.
 Buckets = Counter[tuple[str, int]]
 
 
@@ -33,7 +33,7 @@ class Corpus:
     seed: int = 1
 
     def messages(self) -> Iterator[tuple[str, int, str, bytes]]:
-        """(agency, minute, key, value) of every message, in the order of time; the identities are all different."""
+        """(agency, minute, key, value) of every message, in time order; all event ids are different."""
         source = random.Random(self.seed)
         draw = source.random
         today = self.until.astimezone(VIETNAM).date()
@@ -65,7 +65,7 @@ class Corpus:
 
 @dataclass(frozen=True, slots=True)
 class Filled:
-    """What is in a topic."""
+    """The content of a topic."""
 
     topic: str
     events: int
@@ -74,7 +74,7 @@ class Filled:
 
 
 def fill(bootstrap: str, topic: str, corpus: Corpus) -> Filled:
-    """Send the corpus to a topic that is there.
+    """Send the corpus to an existing topic.
 
     Raises:
         SystemExit: messages could not be delivered.
@@ -87,7 +87,7 @@ def fill(bootstrap: str, topic: str, corpus: Corpus) -> Filled:
             "compression.type": "lz4",
             "queue.buffering.max.messages": 2_000_000,
             "enable.idempotence": True,
-            "log_level": 3,  # a fresh broker is asked again for a while, which is no news
+            "log_level": 3,  # retries at a new broker would be logged
         }
     )
     size = 0
@@ -102,7 +102,7 @@ def fill(bootstrap: str, topic: str, corpus: Corpus) -> Filled:
             except BufferError:
                 producer.poll(0.05)
         producer.poll(0)
-    left = producer.flush(_DELIVERY_SECONDS)
-    if left:
-        raise SystemExit(f"{left} messages could not be sent to {bootstrap}")
+    remaining = producer.flush(_DELIVERY_SECONDS)
+    if remaining:
+        raise SystemExit(f"{remaining} messages could not be sent to {bootstrap}")
     return Filled(topic, corpus.events, size / corpus.events, buckets)

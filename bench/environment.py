@@ -1,4 +1,4 @@
-"""A virtual environment of their own for the peers and the plot, so that nothing of theirs enters the product's lock."""
+"""A separate virtual environment for the peers and the plot, so that their packages are not in the product's lock file."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def register(app: typer.Typer) -> None:
 
 
 def peers_python() -> Path:
-    """The interpreter of the peers; installs them from the hashed lock when that is new. Processes wait for each other.
+    """The interpreter of the peers; installs them when the lock file has changed. Processes wait for each other.
 
     Raises:
         UnavailableError: they cannot be installed.
@@ -42,8 +42,8 @@ def peers_python() -> Path:
 def _installed() -> Path:
     python = VENV / "bin" / "python"
     stamp = VENV / "lock.sha256"
-    wanted = hashlib.sha256(LOCK.read_bytes() + sys.version.encode()).hexdigest()
-    if python.exists() and stamp.exists() and stamp.read_text() == wanted:
+    digest = hashlib.sha256(LOCK.read_bytes() + sys.version.encode()).hexdigest()
+    if python.exists() and stamp.exists() and stamp.read_text() == digest:
         return python
     stamp.unlink(missing_ok=True)
     pip = (str(python), "-m", "pip", "install", "--disable-pip-version-check", "--no-input", "--quiet", "--require-hashes")
@@ -54,11 +54,11 @@ def _installed() -> Path:
                 f"The peers of the benchmark cannot be installed:\n{done.stderr[-2000:]}\n",
                 remedy="Check the network and run it again.",
             )
-    stamp.write_text(wanted)
+    stamp.write_text(digest)
     return python
 
 
 def child_environment(**more: str) -> dict[str, str]:
-    """Our environment for a child, without settings of the product that a developer may have set."""
-    mine = {name: value for name, value in os.environ.items() if not name.startswith("PORTALPULSE_")}
-    return mine | {"PYTHONPATH": str(PROJECT), "PYTHONDONTWRITEBYTECODE": "1"} | more
+    """The environment of this process for a child, without PORTALPULSE_ settings of the shell."""
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("PORTALPULSE_")}
+    return inherited | {"PYTHONPATH": str(PROJECT), "PYTHONDONTWRITEBYTECODE": "1"} | more

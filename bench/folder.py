@@ -1,4 +1,4 @@
-"""Temporary folders that do not pile up: removed at the end, and by the next benchmark when a killed one left them behind."""
+"""Temporary folders, removed at the end or, after a kill, by the next benchmark."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ _LOCK: Final = "owner.lock"
 def temporary_folder(prefix: str, *, parent: Path | None = None) -> Iterator[Path]:
     """A new folder below ``parent`` (default: the system's), removed at the end with everything in it.
 
-    Folders of the same prefix whose processes were killed are removed first. A folder belongs to a live process while its lock
-    is held; the kernel gives the lock back however the process ends.
+    Folders of the same prefix whose processes were killed are removed first. A folder belongs to a running process while its lock
+    is held; the kernel releases the lock when the process ends in any way.
     """
     where = Path(tempfile.gettempdir()) if parent is None else parent
-    for left in where.glob(f"{prefix}*/{_LOCK}"):
-        _remove_if_left(left)
+    for lock_file in where.glob(f"{prefix}*/{_LOCK}"):
+        _remove_if_abandoned(lock_file)
     folder = Path(tempfile.mkdtemp(prefix=prefix, dir=where))
     with (folder / _LOCK).open("w") as lock:
         _lock(lock)
@@ -32,17 +32,17 @@ def temporary_folder(prefix: str, *, parent: Path | None = None) -> Iterator[Pat
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def _remove_if_left(path: Path) -> None:
+def _remove_if_abandoned(path: Path) -> None:
     try:
         with path.open("r+") as lock:
             if _lock(lock):
                 shutil.rmtree(path.parent, ignore_errors=True)
     except OSError:
-        return  # somebody else's, or removed meanwhile
+        return  # of another user, or removed meanwhile
 
 
 def _lock(file: IO[str]) -> bool:
-    """Whether the lock is ours now; children do not inherit it."""
+    """Whether this process has the lock now; children do not inherit it."""
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

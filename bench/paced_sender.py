@@ -1,6 +1,6 @@
-"""Sends live events at a steady rate and notes how many were sent when: ``python -m bench.paced_sender`` (a child of latency).
+"""Sends live events at a steady rate and logs how many were sent when: ``python -m bench.paced_sender`` (a child of latency).
 
-A process of its own, so that measuring and sending do not wait for each other.
+A separate process, so that measuring and sending do not wait for each other.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from confluent_kafka import Producer
 from domain.agencies import AgencyRegistry
 from domain.periods import VIETNAM
 
-#: A turn sends what is due since the last one (seconds).
+#: Interval at which due events are sent (seconds).
 TICK = 0.01
 
 
 def main() -> None:
-    """Send until the time is over; print ``<clock> <sent so far>`` after every turn."""
+    """Send until the time is over; then print ``<clock> <sent so far>`` for every interval."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--bootstrap", required=True)
     parser.add_argument("--topic", required=True)
@@ -59,7 +59,7 @@ def main() -> None:
         notes.append(f"{now:.4f} {sent}")
         time.sleep(max(0.0, TICK - (time.monotonic() - now)))
     if producer.flush(60):
-        sys.exit("not everything was sent")
+        sys.exit("some events were not acknowledged")
     sys.stdout.write("\n".join(notes) + "\n")
 
 

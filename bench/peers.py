@@ -117,7 +117,7 @@ class Measured:
 
 def _events(entry: Entry, events: int, slow_events: int) -> int:
     """The messages for one contender."""
-    limit = min(entry.most_events, slow_events) if slow_events and entry.is_slow else entry.most_events
+    limit = min(entry.max_events, slow_events) if slow_events and entry.is_slow else entry.max_events
     return min(events, limit)
 
 

@@ -1,4 +1,4 @@
-"""``bench/results.json``: every benchmark has its own keys in it and leaves the others alone."""
+"""``bench/results.json``: every benchmark replaces its own keys only."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ RESULTS = Path(__file__).with_name("results.json")
 
 
 def read(path: Path = RESULTS) -> dict[str, Any]:
-    """What is known; empty when there is no file."""
+    """All results; empty when there is no file."""
     return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
 
 

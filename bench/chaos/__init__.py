@@ -1,1 +1,1 @@
-"""Faults on real parts: what may go wrong between portals, Kafka, workers and ClickHouse, and what must hold meanwhile."""
+"""Faults with real services: failures of messages, Kafka, workers and ClickHouse, and what must hold meanwhile."""

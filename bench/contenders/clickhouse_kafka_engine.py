@@ -13,7 +13,7 @@ _CONSUMERS = 2
 
 
 class KafkaEngine(Contender):
-    """A Kafka table, a view into the events, and from there the view that counts, as for every other peer."""
+    """A Kafka table, a view that fills the events, and the view that counts them, as for every other peer."""
 
     def __init__(self, context: RunContext) -> None:
         super().__init__(context)

@@ -1,4 +1,4 @@
-"""The peers that are programs: each fills the same two tables and counts by increments (tables.py)."""
+"""The peers that are programs: each fills the same two tables with incremental counts (tables.py)."""
 
 from __future__ import annotations
 

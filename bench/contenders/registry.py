@@ -1,4 +1,4 @@
-"""All contenders: their names in the results, and how many messages each gets at most."""
+"""All contenders: their names in the results, and their maximum number of messages."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ class Entry:
     name: str
     workers: int
     how: str  # for the table
-    #: A slow contender gets fewer messages (a topic of its own, made in the same way), or a run would take minutes.
-    most_events: int
+    #: A slow contender gets fewer messages, in a separate topic, else a run would take minutes.
+    max_events: int
     create: Callable[[RunContext], Contender]
 
     @property
     def is_slow(self) -> bool:
-        """Whether it gets fewer messages than asked for."""
-        return self.most_events < _ALL
+        """Whether it gets fewer messages than requested."""
+        return self.max_events < _ALL
 
     @property
     def title(self) -> str:

@@ -1,4 +1,4 @@
-"""What every peer that counts by increments shares: the same tables, the same fields, the same minimal validation.
+"""Shared by every peer with incremental counts: the tables, the fields, the minimal validation.
 
 The events go into one table, a materialized view adds each inserted block to the tally per agency and minute: as in
 ClickHouse's own guides. All peers insert whole columns, the fastest way of clickhouse-connect here.

@@ -15,8 +15,8 @@ _OURS, _EXACT, _WRONG = "#0b6e4f", "#4c78a8", "#b9b9b9"
 
 
 def draw(runs: list[dict[str, Any]], target: Path) -> None:
-    """Medians as bars, least to most as whiskers; the colour says who is exact after a redelivery."""
-    # The same figures give the same file: text stays text, no date, no random ids.
+    """Medians as bars, ranges as whiskers; the colour shows which contenders are exact after a redelivery."""
+    # Reproducible output: text as text, no date, no random ids.
     mpl.rcParams |= {"svg.fonttype": "none", "svg.hashsalt": "portalpulse", "font.family": "sans-serif", "font.size": 10}
     shown = sorted((run for run in runs if run["events_per_second"]), key=lambda run: statistics.median(run["events_per_second"]))
     figure = Figure(figsize=(8.6, 0.55 * len(shown) + 1.5), layout="constrained")

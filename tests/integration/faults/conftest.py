@@ -1,4 +1,4 @@
-"""Worlds to break: real Kafka, ClickHouse and workers, with traffic whose every event is known. Tests share a healthy one."""
+"""Chaos environments: real Kafka, ClickHouse and workers, with traffic of known events. Tests share a healthy one."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from bench.chaos.fault import all_faults, exercise
 
 
 class Environments:
-    """One world at a time; a test that fails may leave it broken, so the next test gets another."""
+    """One environment at a time; a failed test may leave it broken, so the next test gets a new one."""
 
     def __init__(self, log_dir):
         self._log_dir = log_dir
         self._env = None
 
     def env(self, *, brokers=1):
-        """A healthy world with at least so many brokers."""
+        """A healthy environment with at least this many brokers."""
         if self._env is None or self._env.brokers < brokers:
             self.close()
             self._env = Environment(brokers=brokers, keep_logs=self._log_dir).__enter__()
         return self._env
 
     def close(self):
-        """Stop the world there is."""
+        """Stop the present environment."""
         env, self._env = self._env, None
         if env is not None:
             env.__exit__()
@@ -34,7 +34,7 @@ class Environments:
 
 @pytest.fixture(scope="session")
 def environments(tmp_path_factory):
-    """The worlds of this session; the logs of their parts are kept among pytest's temporary folders."""
+    """The environments of this session; the logs of their services are kept in pytest's temporary folders."""
     environments = Environments(tmp_path_factory.mktemp("worlds"))
     yield environments
     environments.close()
@@ -42,9 +42,9 @@ def environments(tmp_path_factory):
 
 @pytest.fixture
 def survives(environments):
-    """``survives(name, seed=..., within=...)`` puts a fault into a world under traffic and returns the outcome.
+    """``survives(name, seed=..., within=...)`` injects a fault under traffic and returns the outcome.
 
-    It must be exact in every number, and recover within so many seconds, or longer on a machine that is slow without faults.
+    Every number must be exact, and the recovery must take at most ``within`` seconds, or longer on a slow machine.
     """
 
     def survives(name, *, seed=1, within=math.inf):

@@ -1,4 +1,4 @@
-"""Benchmarks leave nothing behind: no folder, no process, no half installed environment."""
+"""Benchmarks leave nothing behind: no folder, no process, no partly installed environment."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from bench.measure import paced_sender, running
 from deploy.native.processes import ChildProcess
 
 SLEEPS = "import time; time.sleep(600)"
-#: A command of the benchmark that has made a folder and works.
+#: A command of the benchmark that has created a folder and works.
 WORKS = """
 import sys, time
 from pathlib import Path
@@ -49,14 +49,14 @@ def work(tmp_path):
 
 
 def fail_within(manager, meanwhile):
-    """Work that fails after ``meanwhile`` looked at what the context manager gave."""
+    """Raise RuntimeError in the context, after ``meanwhile`` got its value."""
     with manager as given:
         meanwhile(given)
         raise RuntimeError
 
 
 def test_a_folder_is_removed_at_the_end(tmp_path):
-    """With everything in it, and also when the work failed."""
+    """With everything in it, also after a failure."""
     with pytest.raises(RuntimeError):
         fail_within(temporary_folder("work-", parent=tmp_path), lambda folder: (folder / "data").mkdir())
     assert list(tmp_path.iterdir()) == []
@@ -64,16 +64,16 @@ def test_a_folder_is_removed_at_the_end(tmp_path):
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_a_command_that_is_ended_removes_its_folder(work, tmp_path, number):
-    """A signal that asks for the end ends the command in order."""
+    """A signal ends the command in order."""
     process = work()
     assert len(list(tmp_path.iterdir())) == 1
     process.send_signal(number)
-    process.wait(120)
-    assert list(tmp_path.iterdir()) == []
+    status = process.wait(120)
+    assert list(tmp_path.iterdir()) == [], status
 
 
-def test_what_a_killed_command_left_is_removed_by_the_next(work, tmp_path):
-    """The folder of a killed command goes when another begins; that of a command that works stays."""
+def test_the_folder_of_a_killed_command_is_removed_by_the_next(work, tmp_path):
+    """The folder of a running command is kept."""
     killed, at_work = work(), work()
     assert len(list(tmp_path.iterdir())) == 2
     killed.kill()
@@ -86,7 +86,7 @@ def test_what_a_killed_command_left_is_removed_by_the_next(work, tmp_path):
 
 
 def test_a_program_does_not_outlive_a_failure(tmp_path):
-    """A worker under measurement is stopped when the measurement fails."""
+    """A measured worker is stopped when the measurement fails."""
     child = ChildProcess("sleeper", [sys.executable, "-c", SLEEPS], log=tmp_path / "log")
     alive = []
     with pytest.raises(RuntimeError):
@@ -95,7 +95,7 @@ def test_a_program_does_not_outlive_a_failure(tmp_path):
 
 
 def test_a_sender_does_not_outlive_a_failure(tmp_path):
-    """The same of the process that sends."""
+    """The same for the process that sends."""
     sending = paced_sender(bootstrap="127.0.0.1:1", topic="t", rate=1, seconds=600, notes=tmp_path / "notes")
     senders = []
     with pytest.raises(RuntimeError):
@@ -104,7 +104,7 @@ def test_a_sender_does_not_outlive_a_failure(tmp_path):
 
 
 def test_the_peers_are_installed_by_one_at_a_time(tmp_path, monkeypatch):
-    """Two benchmarks that start together install the peers one after the other, so neither removes what the other makes."""
+    """Two benchmarks that start together install the peers one after the other, so neither removes files of the other."""
     inside, most, second_came = [], [], threading.Event()
 
     def install():
