@@ -1,4 +1,4 @@
-"""The first example of the README, as it stands there, shows an alert within two minutes, in the middle of a Sunday night."""
+"""The first example of the README, unchanged, shows an alert within two minutes, even on a Sunday night."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ WITHIN = 120.0
 
 
 def example(command):
-    """The words of the first line of the README's "Use it" that runs ``command``, without the program."""
+    """The arguments of the first line of the README's "Use it" that runs ``command``, without the program."""
     block = re.search(r"## Use it\n\n((?: {4}.*\n)+)", (PROJECT / "README.md").read_text(encoding="utf-8"))[1]
     line = next(line for line in block.splitlines() if line.split()[:2] == ["portalpulse", command])
     return shlex.split(line.partition("#")[0])[1:]

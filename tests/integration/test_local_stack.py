@@ -16,7 +16,7 @@ from deploy.native.programs import PROJECT
 from deploy.native.services.receiver import FILE_NAME, Notifications
 from pipeline.addresses import owner_of, read_addresses
 
-#: A stack must be gone this long after it was asked to end (it takes a few seconds; a stop that hangs takes for ever).
+#: A stack must have ended this long after a signal (it takes a few seconds; a stop that hangs never ends).
 STOP_SECONDS = 60
 
 

@@ -35,7 +35,7 @@ class Environments:
 @pytest.fixture(scope="session")
 def environments(tmp_path_factory):
     """The environments of this session; the logs of their services are kept in pytest's temporary folders."""
-    environments = Environments(tmp_path_factory.mktemp("worlds"))
+    environments = Environments(tmp_path_factory.mktemp("environments"))
     yield environments
     environments.close()
 

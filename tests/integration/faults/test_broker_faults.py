@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-#: A world allows itself more time on a slow machine (``World.limit``).
+#: An environment extends its limits on a slow machine (``Environment.limit``).
 pytestmark = pytest.mark.timeout(900)
 
 
@@ -18,7 +18,7 @@ def test_a_partition_is_added(survives):
     survives("added-partition", within=30)
 
 
-def test_a_topic_made_anew_stops_the_worker(survives):
+def test_a_recreated_topic_stops_the_worker(survives):
     """A worker whose topic was deleted and created again says so and ends; another group, the remedy it names, loses nothing."""
     survives("recreated-topic")
 
@@ -26,7 +26,7 @@ def test_a_topic_made_anew_stops_the_worker(survives):
 @pytest.mark.chaos
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_one_broker_of_three_is_lost(survives, seed):
-    """Whichever it is, the tallies catch up with the traffic before it comes back."""
+    """The tallies catch up with the traffic before the broker is restarted."""
     survives("one-broker-of-three-lost", seed=seed)
 
 

@@ -1,7 +1,7 @@
-"""ClickHouse killed, silent, slow, half, full and read-only under traffic: lost 0, double 0, every agency exact in every tier.
+"""ClickHouse killed, hanging, slow, cut off, full and read-only: lost 0, double 0, every agency exact in every tier.
 
 Each fault checks by itself that nothing is committed while nothing can be stored, that workers keep their partitions, stay below
-their memory limit and say since when (``bench.chaos.outage``).
+their memory limit and report since when (``bench.chaos.outage``).
 """
 
 from __future__ import annotations
@@ -17,27 +17,27 @@ from deploy.native.services.clickhouse_server import ClickHouseServer
 from producers.sending.kafka_writer import KafkaWriter
 from tests.factories import a_message
 
-#: A world allows itself more time on a slow machine (``World.limit``).
+#: An environment extends its limits on a slow machine (``Environment.limit``).
 pytestmark = pytest.mark.timeout(900)
 
 
 def test_killed_in_the_middle_of_an_insert(survives):
-    """ClickHouse dies with half an insert's body received and comes back: workers waited, acknowledged nothing and go on."""
+    """ClickHouse is killed in the middle of an insert and restarted: workers wait, acknowledge nothing and continue."""
     survives("clickhouse-killed", within=30)
 
 
 def test_answers_that_break_off(survives):
-    """Answers that end anywhere in their headers or bodies are neither taken for whole nor for a reason to stop."""
+    """Answers that end anywhere in their headers or bodies are not treated as complete, and workers retry."""
     survives("clickhouse-half-answers")
 
 
 def test_a_read_only_table_stops_the_worker(survives):
-    """Somebody made the table read-only: the worker ends with status 1, names it, and after it is undone nothing is missing."""
+    """The worker ends with status 1 and names the cause; once the table is writable again, nothing is missing."""
     survives("clickhouse-read-only")
 
 
 def test_a_full_disk(survives):
-    """Without a byte left on its disk ClickHouse refuses, workers wait; freed, all is counted without a restart."""
+    """ClickHouse refuses inserts without a free byte, workers wait; once space is free, all is counted without a restart."""
     survives("clickhouse-disk-full")
 
 
@@ -54,13 +54,13 @@ def test_a_full_disk(survives):
         "clickhouse-too-many-parts",
     ],
 )
-def test_the_way_to_clickhouse_misbehaves(survives, name, seed):
+def test_the_connection_to_clickhouse_misbehaves(survives, name, seed):
     """Refused, hanging, slow, cut or overloaded: processing resumes by itself."""
     survives(name, seed=seed)
 
 
-def test_a_silent_storage_costs_no_memory():
-    """While ClickHouse hangs, a worker gives up calls in time, holds no more than it may, and leaves the rest in Kafka."""
+def test_a_hanging_storage_costs_no_memory():
+    """While ClickHouse hangs, a worker times out its calls, stays below its limits, and leaves the rest in Kafka."""
     settings = {
         "PORTALPULSE_CLICKHOUSE__TIMEOUT_SECONDS": "3",
         "PORTALPULSE_INGEST__MAX_UNSTORED_ROWS": "10000",

@@ -1,15 +1,15 @@
-"""Workers that are killed, frozen and restarted while events flow: lost 0, double 0, every agency exact in every tier."""
+"""Workers that are killed, suspended and restarted while events flow: lost 0, double 0, every agency exact in every tier."""
 
 from __future__ import annotations
 
 import pytest
 
-#: A world allows itself more time on a slow machine (``World.limit``).
+#: An environment extends its limits on a slow machine (``Environment.limit``).
 pytestmark = pytest.mark.timeout(900)
 
 
-def test_a_whole_topic_comes_again(survives):
-    """A new group reads every message once more and no tally moves."""
+def test_a_whole_topic_is_redelivered(survives):
+    """A new group reads every message again and no tally changes."""
     survives("redelivery")
 
 
@@ -19,7 +19,7 @@ def test_a_worker_killed_between_insert_and_commit(survives):
 
 
 def test_a_zombie_harms_nothing(survives):
-    """A worker frozen past its session finishes what it had begun although others have its partitions, and goes on."""
+    """A worker suspended past its session finishes its batch although others have its partitions, and continues."""
     survives("zombie")
 
 

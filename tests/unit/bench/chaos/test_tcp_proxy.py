@@ -121,7 +121,7 @@ def test_refusing_it_resets_and_listens_no_more(proxy):
 
 
 def test_hanging_it_takes_everything_and_answers_nothing(proxy, server):
-    """Old and new connections stand still without an end; opened again, everything arrives late."""
+    """Old and new connections hang without ending; once it is open again, everything arrives late."""
     with connected(proxy) as standing, connected(proxy) as second:
         for connection in (standing, second):
             connection.sendall(b"a")
@@ -169,7 +169,7 @@ def test_slow_it_keeps_to_its_rate(proxy):
 
 
 def test_half_an_answer(proxy, server):
-    """The request arrives whole, so much of the answer comes back, then the connection ends, as if that were all."""
+    """The request arrives whole; the answer ends after some bytes, as if it were complete."""
     proxy.half_response(37)
     with connected(proxy) as connection:
         connection.sendall(b"whole request")
@@ -191,7 +191,7 @@ def test_half_a_request(proxy, server):
 
 
 def test_the_count_begins_with_the_switch(proxy):
-    """A connection that stood before the switch is cut after so many further bytes, not at once."""
+    """An existing connection is cut after that many further bytes, not at once."""
     with connected(proxy) as connection:
         connection.sendall(b"x")
         assert read(connection, len(ANSWER)) == ANSWER
@@ -216,7 +216,7 @@ def test_a_server_that_is_killed_resets_its_clients():
 
 
 def test_a_server_that_does_not_listen(proxy, server):
-    """A connection to a server that is gone ends without an answer."""
+    """A connection to a server that does not listen ends without an answer."""
     with socket.create_server((LOOPBACK, 0)) as gone:
         port = gone.getsockname()[1]
     with TcpProxy(port) as lonely:
