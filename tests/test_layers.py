@@ -53,7 +53,7 @@ KAFKA_CLIENTS = frozenset(
     | {"create_conn"}
 )
 #: The local stack's own broker is plain.
-PLAIN = {"deploy/native/services/kafka.py", "deploy/native/services/mock_kafka.py", "deploy/native/services/kafka_cluster.py"}
+PLAIN = {"deploy/native/services/kafka_admin.py", "deploy/native/services/mock_kafka.py"}
 OPTIONS = "kafka_options("
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final, Self
 
 from bench.chaos.comparison import Comparison, compare
+from bench.chaos.kafka_cluster import KafkaCluster
 from bench.chaos.limits import Limits, measure
 from bench.chaos.tcp_proxy import TcpProxy
 from bench.chaos.traffic import Traffic
@@ -21,7 +22,6 @@ from deploy.native.ports import LOOPBACK
 from deploy.native.processes import wait_until
 from deploy.native.services.clickhouse_server import ClickHouseServer
 from deploy.native.services.kafka import KafkaNode
-from deploy.native.services.kafka_cluster import KafkaCluster
 from domain.errors import UnavailableError
 
 TOPIC: Final = "dvc.dossier-events.v1"
