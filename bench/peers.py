@@ -62,8 +62,8 @@ def register(app: typer.Typer) -> None:
                 for contender in measured:
                     with console.status(f"run {number + 1} of {runs}: {contender.entry.title}"):
                         check = check_every_run or number == runs - 1
-                        said = _run(stack, contender, number, deadline=deadline, check=check)
-                    console.print(f"  {contender.entry.title:26} {said}", highlight=False, soft_wrap=True)
+                        message = _run(stack, contender, number, deadline=deadline, check=check)
+                    console.print(f"  {contender.entry.title:26} {message}", highlight=False, soft_wrap=True)
         results.update(_document(measured, console=console, output=output), output)
         console.print(f"written to {output} after {time.monotonic() - began:.0f} s")
         if output == results.RESULTS:
@@ -142,22 +142,22 @@ def _run(stack: Stack, measured: Measured, number: int, *, deadline: float, chec
     context = RunContext(stack=stack, topic=filled.topic, group=f"bench-{name}", database=f"bench_{name}")
     probe = Probe(stack.server)
     contender = entry.create(context)
-    said = ""
+    message = ""
     try:
         contender.prepare()
         timing = time_run(contender, filled, probe, deadline=deadline)
         measured.timings.append(timing)
-        said = f"{timing.rate:>9,.0f} events/s, {timing.seconds_since_start:5.1f} s since start"
+        message = f"{timing.rate:>9,.0f} events/s, {timing.seconds_since_start:5.1f} s since start"
         if check:
             found = check_redelivery(contender, filled, probe)
             measured.checks.append(found)
-            said += f", after {found.redelivered:,} redelivered: " + ("exact" if found.exact else f"{found.excess:+,} events")
+            message += f", after {found.redelivered:,} redelivered: " + ("exact" if found.exact else f"{found.excess:+,} events")
     except (PortalPulseError, KafkaException, httpx.HTTPError) as error:
         measured.failures.append(f"run {number + 1}: {error}")
-        said += f" FAILED: {error}"
+        message += f" FAILED: {error}"
     finally:
         _clean(contender, stack, context, probe)
-    return said
+    return message
 
 
 def _clean(contender: Contender, stack: Stack, context: RunContext, probe: Probe) -> None:

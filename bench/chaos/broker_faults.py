@@ -136,9 +136,9 @@ class RecreatedTopic(Fault):
         env.mark_injected()
         recreate_topic(env)
         for worker in env.workers:
-            said = worker.await_end(frozenset({1, 2}), timeout=env.limit(_NOTICED_SECONDS))
-            if "deleted and created again" not in said:
-                raise UnavailableError(f"{worker.name} ended without saying that the topic was recreated: {said!r}.")
+            message = worker.await_end(frozenset({1, 2}), timeout=env.limit(_NOTICED_SECONDS))
+            if "deleted and created again" not in message:
+                raise UnavailableError(f"{worker.name} ended without saying that the topic was recreated: {message!r}.")
             env.report(f"{self.name}: noticed after {time.monotonic() - env.injected_at:.1f} s")
 
     def heal(self, env: Environment) -> None:

@@ -120,10 +120,10 @@ def await_retries(env: Environment, operation: str) -> None:
 def await_worker_ends(env: Environment, text: str, *, status: int = 1) -> None:
     """Wait until every worker ends by itself, with this status and a message that contains ``text``."""
     for worker in env.workers:
-        said = worker.await_end(frozenset({status}), timeout=env.limit(_WAIT_SECONDS) + timeout_of(env))
-        if text not in said:
-            raise UnavailableError(f"{worker.name} ended without saying {text}: {said!r}.")
-        env.report(said)
+        message = worker.await_end(frozenset({status}), timeout=env.limit(_WAIT_SECONDS) + timeout_of(env))
+        if text not in message:
+            raise UnavailableError(f"{worker.name} ended without saying {text}: {message!r}.")
+        env.report(message)
 
 
 def start_server(env: Environment) -> None:

@@ -152,8 +152,8 @@ def _folder(path: Path) -> list[Finding]:
         else:
             findings.append(Finding(part, "ok", f"{path} is in use by the stack of process {owner or 'unknown'}"))
     except OSError as error:
-        said = f"{base} cannot be written: {error.strerror}"
-        findings.append(Finding(part, "wrong", said, "Choose another folder with --data or change its owner."))
+        message = f"{base} cannot be written: {error.strerror}"
+        findings.append(Finding(part, "wrong", message, "Choose another folder with --data or change its owner."))
     free = shutil.disk_usage(next(parent for parent in above if os.path.isdir(parent))).free  # noqa: PTH112 - no name is too long for it
     state: Literal["ok", "wrong"] = "ok" if free >= LEAST_FREE_BYTES else "wrong"
     remedy = "" if state == "ok" else "Free some space or choose a folder on another disk with --data."
@@ -206,8 +206,8 @@ def _broker(brokers: Sequence[str], settings: Settings, security: KafkaSettings,
         return Finding("Broker", "wrong", error.problem, error.remedy)
     topic = topics.get(settings.kafka.topic)
     if topic is None:
-        said = f"{bootstrap} answers but has no topic {settings.kafka.topic}"
-        return Finding("Broker", "note", said, "`portalpulse up` creates it, and so does `portalpulse worker --create-topic`.")
+        message = f"{bootstrap} answers but has no topic {settings.kafka.topic}"
+        return Finding("Broker", "note", message, "`portalpulse up` creates it, and so does `portalpulse worker --create-topic`.")
     return Finding("Broker", "ok", f"{bootstrap} answers; {settings.kafka.topic} has {len(topic.partitions)} partitions")
 
 
@@ -243,5 +243,5 @@ def _answers(part: str, url: str, remedy: str) -> Finding:
         return Finding(part, "wrong", f"{url} cannot be reached: {error}", remedy)
     if answer.is_success:
         return Finding(part, "ok", f"{url} answers")
-    said = " ".join(answer.text.split())[:200]
-    return Finding(part, "wrong", f"{url} answers {answer.status_code}: {said}", remedy)
+    message = " ".join(answer.text.split())[:200]
+    return Finding(part, "wrong", f"{url} answers {answer.status_code}: {message}", remedy)

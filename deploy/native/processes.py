@@ -161,8 +161,8 @@ class ChildProcess:
         if self.running:
             return
         tail = self.log_tail()
-        said = f" The end of its log:\n{tail}\n" if tail else ""
-        raise UnavailableError(f"{self.name} {self.how_ended}.{said}", remedy=f"The whole log is {self.log}.")
+        log_end = f" The end of its log:\n{tail}\n" if tail else ""
+        raise UnavailableError(f"{self.name} {self.how_ended}.{log_end}", remedy=f"The whole log is {self.log}.")
 
     def _signal(self, number: signal.Signals) -> None:
         # Until the child is reaped, its process id cannot belong to another process.

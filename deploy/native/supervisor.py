@@ -201,8 +201,8 @@ class Supervisor:
         if why_not:
             self._observer.on_given_up(supervised.name, cause)
             tail = process.log_tail()
-            said = f" The end of its log:\n{tail}\n" if tail else " "
-            raise UnavailableError(f"{supervised.name} {cause}. {why_not}{said}", remedy=f"The whole log is {process.log}.")
+            log_end = f" The end of its log:\n{tail}\n" if tail else " "
+            raise UnavailableError(f"{supervised.name} {cause}. {why_not}{log_end}", remedy=f"The whole log is {process.log}.")
         pause = policy.pause(recent)
         supervised.state, supervised.since, supervised.due = "waiting", now, now + pause
         self._observer.on_ended(supervised.name, cause, pause=pause, restart=recent + 1)
