@@ -201,7 +201,7 @@ def _broker(brokers: Sequence[str], settings: Settings, security: KafkaSettings,
     if not any(is_listening(int(port), host=host.strip("[]")) for host, _, port in addresses):
         return missing
     try:
-        topics = topics_of(brokers, security, timeout=3.0)
+        topics = topics_of(brokers, security, used=settings.kafka.topic, timeout=3.0)
     except PortalPulseError as error:
         return Finding("Broker", "wrong", error.problem, error.remedy)
     topic = topics.get(settings.kafka.topic)

@@ -1,5 +1,8 @@
 """Asks the brokers whether they let us in, and says in one sentence why not: librdkafka itself only reports a missing answer.
 
+Every command that speaks Kafka asks here first. Brokers also name the addresses at which clients have to reach them. A client
+that cannot reach these waits until its time is up, so they are tried here.
+
 A refused password, a certificate that is not accepted or a wrong protocol reaches a librdkafka client through its ``error_cb``
 alone, while the call that waits ends with "broker transport failure". ``Reports`` keeps what came that way.
 """
@@ -7,12 +10,15 @@ alone, while the call that waits ends with "broker transport failure". ``Reports
 from __future__ import annotations
 
 import logging
+import queue
+import socket
+import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final
 
 from confluent_kafka import KafkaError, KafkaException
-from confluent_kafka.admin import AdminClient, TopicMetadata
+from confluent_kafka.admin import AdminClient, BrokerMetadata, ClusterMetadata, TopicMetadata
 
 from domain.errors import UnavailableError
 from pipeline.kafka.security import librdkafka_options
@@ -22,6 +28,8 @@ from pipeline.settings import KafkaSettings
 ANSWER_SECONDS: Final = 10.0
 #: The first look at what was reported meanwhile; each wait is twice as long as the one before (seconds).
 _FIRST_LOOK: Final = 0.5
+#: Longest wait for one connection to a broker that was named (seconds).
+_CONNECT_SECONDS: Final = 5.0
 _PROTOCOL: Final = "Set PORTALPULSE_KAFKA__SECURITY_PROTOCOL to what this port expects, or name another port."
 #: What waiting will not change.
 _DECIDED: Final = frozenset({KafkaError._AUTHENTICATION, KafkaError._SSL})  # noqa: SLF001 - public names with an underscore
@@ -76,6 +84,7 @@ def topics_of(
     bootstrap: Sequence[str],
     security: KafkaSettings,
     *,
+    used: str,
     timeout: float = ANSWER_SECONDS,
     client: Callable[[dict[str, Any]], Any] = AdminClient,
 ) -> dict[str, TopicMetadata]:
@@ -84,11 +93,12 @@ def topics_of(
     Args:
         bootstrap: broker addresses, host:port.
         security: whose protocol, login and certificate authorities are used.
+        used: the topic that will be read or written: the leaders of its partitions have to be reachable.
         timeout: longest wait for an answer, in seconds.
         client: makes an admin client; a test passes its own.
 
     Raises:
-        UnavailableError: no broker answers, or it refuses us; the sentence says which.
+        UnavailableError: no broker answers, it refuses us, or a broker that it names cannot be reached; the sentence says which.
         ConfigurationError: the file of authorities cannot be read.
     """
     reports = Reports()
@@ -103,17 +113,80 @@ def topics_of(
         }
     )
     deadline, look = time.monotonic() + timeout, _FIRST_LOOK
+    unreached = 0
     while True:
         left = deadline - time.monotonic()
         try:
-            topics: dict[str, TopicMetadata] = admin.list_topics(timeout=max(min(look, left), 0.1)).topics
+            found: ClusterMetadata = admin.list_topics(timeout=max(min(look, left), 0.1))
         except KafkaException as error:
             admin.poll(0)
             if left <= look or any(report.code() in _DECIDED for report in reports):
                 raise refusal(error.args[0], bootstrap, security, reports=reports) from error
             look *= 2
-        else:
+            continue
+        needed = _needed(found, used)
+        deadline = min(deadline, time.monotonic() + ANSWER_SECONDS)
+        problem = _connection_problem(needed, timeout=min(max(deadline - time.monotonic(), _FIRST_LOOK), _CONNECT_SECONDS))
+        if problem is None:
+            topics: dict[str, TopicMetadata] = found.topics
             return topics
+        unreached += 1
+        # A broker that just ended is named for some seconds, until another one leads. An only one has just answered.
+        if time.monotonic() + look >= deadline or (len(found.brokers) == 1 and unreached > 1):
+            raise unreachable(bootstrap, needed, problem)
+        time.sleep(look)
+
+
+def unreachable(bootstrap: Sequence[str], named: Iterable[str], problem: str) -> UnavailableError:
+    """What is said when brokers answer and name an address that cannot be reached.
+
+    Args:
+        bootstrap: the addresses that were asked, and answer.
+        named: the addresses that they name, host:port.
+        problem: what a connection to one of them ended with.
+    """
+    return UnavailableError(
+        f"Kafka at {', '.join(bootstrap)} answers, but a broker that it names cannot be reached"
+        f" (it names {', '.join(sorted(named)) or 'none'}): {problem}.",
+        remedy="Start that broker, or correct advertised.listeners, which has to name addresses that this machine reaches.",
+    )
+
+
+def _needed(found: ClusterMetadata, topic: str) -> list[str]:
+    """Addresses of the brokers that lead the partitions of a topic, or of the one that would create it."""
+    known = found.topics.get(topic)
+    numbers = {found.controller_id} if known is None else {part.leader for part in known.partitions.values()}
+    needed: list[BrokerMetadata] = [broker for number, broker in found.brokers.items() if number in numbers]
+    return [f"{broker.host}:{broker.port}" for broker in needed or found.brokers.values()]
+
+
+def _connection_problem(addresses: Sequence[str], *, timeout: float) -> str | None:
+    """Try to connect to all of them at once; returns why one cannot be reached, or None.
+
+    The threads are not waited for: resolving a name may take longer than anybody wants to wait.
+    """
+    answers: queue.SimpleQueue[str | None] = queue.SimpleQueue()
+
+    def connect(address: str) -> None:
+        host, _, port = address.rpartition(":")
+        try:
+            socket.create_connection((host.strip("[]"), int(port)), timeout=timeout).close()
+        except (OSError, UnicodeError, OverflowError) as error:
+            answers.put(f"{address}: {getattr(error, 'strerror', None) or error or type(error).__name__}")
+        else:
+            answers.put(None)
+
+    for address in addresses:
+        threading.Thread(target=connect, args=(address,), name="broker-reachable", daemon=True).start()
+    deadline = time.monotonic() + timeout + _FIRST_LOOK
+    for _ in addresses:
+        try:
+            problem = answers.get(timeout=max(deadline - time.monotonic(), 0.01))
+        except queue.Empty:
+            return f"no connection within {timeout:.0f} s"
+        if problem is not None:
+            return problem
+    return None
 
 
 def refusal(

@@ -45,6 +45,7 @@ from aiokafka.protocol.metadata import MetadataRequest
 
 from domain.errors import ConfigurationError, UnavailableError
 from pipeline.kafka import errors as kafka_errors
+from pipeline.kafka.access import unreachable
 from pipeline.kafka.group_members import Group, describe_group, refusal
 from pipeline.kafka.security import aiokafka_options
 from pipeline.settings import KafkaSettings
@@ -128,12 +129,8 @@ def _refusal(error: Exception, settings: KafkaSettings, client: AIOKafkaAdminCli
             remedy="See whether one of its brokers hangs: its log says what it waits for.",
         )
     if isinstance(error, KafkaConnectionError | NodeNotReadyError | OSError):
-        named = ", ".join(sorted(f"{broker.host}:{broker.port}" for broker in client._client.cluster.brokers()))  # noqa: SLF001
-        return UnavailableError(
-            f"Kafka at {shown} answers, but a broker that it names cannot be reached (it names {named or 'none'}):"
-            f" {_words(error)}.",
-            remedy="Start that broker, or correct advertised.listeners, which has to name addresses that this machine reaches.",
-        )
+        named = [f"{broker.host}:{broker.port}" for broker in client._client.cluster.brokers()]  # noqa: SLF001
+        return unreachable(settings.bootstrap, named, _words(error))
     if kafka_errors.is_retryable(error):
         return UnavailableError(
             f"Kafka at {shown} answers but is not ready: {_words(error)}.",

@@ -12,6 +12,7 @@ from typing import Any
 from confluent_kafka import KafkaError, KafkaException, Producer
 
 from domain.errors import UnavailableError
+from pipeline.kafka.access import topics_of
 from pipeline.kafka.security import librdkafka_options
 from pipeline.settings import KafkaSettings
 from sinks.contract.dead_letters import DeadLetter
@@ -24,7 +25,8 @@ class Resender:
     """Sends to the topic each letter came from."""
 
     def __init__(self, settings: KafkaSettings) -> None:
-        self._shown = ", ".join(settings.bootstrap)
+        self._shown, self._settings = ", ".join(settings.bootstrap), settings
+        self._reached: set[str] = set()
         self._problem, self._too_large = "", False
         self._producer = Producer(
             {
@@ -49,6 +51,9 @@ class Resender:
         Raises:
             UnavailableError: at least one was not; sending all of them again does no harm.
         """
+        for topic in {letter.topic for letter in letters} - self._reached:
+            topics_of(self._settings.bootstrap, self._settings, used=topic)  # says at once why no message would arrive
+            self._reached.add(topic)
         self._problem, self._too_large = "", False
         try:
             for letter, message in zip(letters, messages, strict=True):

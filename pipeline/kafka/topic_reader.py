@@ -46,7 +46,7 @@ class KafkaTopicReader:
             ConfigurationError: the topic does not exist.
         """
         topic = self._settings.topic
-        known = topics_of(self._settings.bootstrap, self._settings, timeout=self._answer_seconds).get(topic)
+        known = topics_of(self._settings.bootstrap, self._settings, used=topic, timeout=self._answer_seconds).get(topic)
         if known is None or known.error is not None or not known.partitions:
             raise ConfigurationError(f"The topic {topic!r} does not exist.", remedy="Set PORTALPULSE_KAFKA__TOPIC.")
         with closing(self._consumer(self._settings.group)) as consumer:

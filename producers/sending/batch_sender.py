@@ -21,6 +21,7 @@ from aiokafka.protocol.produce import ProduceRequest
 from aiokafka.structs import TopicPartition
 
 from domain.errors import ConfigurationError, UnavailableError
+from pipeline.kafka.access import unreachable
 from pipeline.kafka.security import PLAINTEXT, aiokafka_options
 from pipeline.logs import get_logger
 from pipeline.settings import KafkaSettings
@@ -167,12 +168,16 @@ class BatchSender:
         try:
             await self._client.bootstrap()
             self._client.set_topics([self._topic])
-            await self._client.force_metadata_update()
+            updated = await self._client.force_metadata_update()
         except kafka_errors.KafkaError as error:
             await self._client.close()
             raise UnavailableError(
                 f"Kafka at {address} does not answer: {error}.", remedy="Wait until its brokers are up; see the broker's log."
             ) from error
+        if not updated:  # aiokafka keeps the cause to its log
+            named = [f"{broker.host}:{broker.port}" for broker in self._client.cluster.brokers()]
+            await self._client.close()
+            raise unreachable(self._bootstrap, named, "no answer about the topic")
         partitions = self._client.cluster.partitions_for_topic(self._topic)
         if not partitions:
             await self._client.close()

@@ -271,11 +271,11 @@ def require_topic(
     """Return when the topic is there, created if so many partitions are given.
 
     Raises:
-        UnavailableError: no broker answers or it refuses us, or the topic may not be created.
+        UnavailableError: no broker answers or it refuses us, a leader of the topic cannot be reached, or it may not be created.
         ConfigurationError: the topic does not exist.
     """
     address = ", ".join(bootstrap)
-    if topic in topics_of(bootstrap, security, timeout=timeout or _METADATA_SECONDS):
+    if topic in topics_of(bootstrap, security, used=topic, timeout=timeout or _METADATA_SECONDS):
         return
     if create_partitions is None:
         raise ConfigurationError(

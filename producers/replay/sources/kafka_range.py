@@ -186,7 +186,7 @@ class KafkaRange:
         return _Read(written, number, message.offset(), read._replace(key=message.key(), occurred_at=read.occurred_at or written))
 
     def _partitions(self) -> list[int]:
-        known = self.topics(self.bootstrap, self.security).get(self.topic)
+        known = self.topics(self.bootstrap, self.security, used=self.topic).get(self.topic)
         if known is None or known.error is not None or not known.partitions:
             raise ConfigurationError(f"The topic {self.topic!r} does not exist.", remedy="Name one with --from-topic.")
         return sorted(known.partitions)

@@ -37,6 +37,8 @@ from tests.proxies import KafkaProxy, Proxy
 #: Longest session timeout that this broker takes, shorter than the longest that the settings take (milliseconds).
 SESSION_LIMITS = (7_000, 40_000)
 PASSWORD = "correct horse"
+#: Addresses that the broker names at two of its doors: nobody listens there, and no name server knows it.
+NOBODY, NO_NAME = f"{LOOPBACK}:9", "broker.invalid:9092"
 PERMANENT = 4_000  # days
 
 
@@ -73,12 +75,15 @@ class Authority:
 
 
 class GuardedKafka(KafkaNode):
-    """One node with four doors: plain and all-powerful (for the test), through a proxy, with a password, with TLS besides."""
+    """One node with six doors: plain and all-powerful (for the test), through a proxy, with a password, with TLS besides.
+
+    Behind the last two the broker names an address that nobody reaches, and one that does not resolve.
+    """
 
     def __init__(self, *, authority, **options):
         super().__init__(**options)
         self.authority = authority
-        self._behind_proxy, self.proxied, self.sasl, self.tls = free_ports(4)
+        self._behind_proxy, self.proxied, self.sasl, self.tls, self.lost, self.nameless = free_ports(6)
         self.proxy = KafkaProxy(self.proxied, self._behind_proxy)
         authority.certify()
 
@@ -86,10 +91,16 @@ class GuardedKafka(KafkaNode):
         super()._configure()
         plain, controller = self._membership.port, self._membership.controller_port
         login = "scram-sha-512.sasl.jaas.config=org.apache.kafka.common.security.scram.ScramLoginModule required;"
-        doors = {"PLAINTEXT": plain, "PROXIED": self._behind_proxy, "PASSWORD": self.sasl, "TLS": self.tls}
-        listeners = ",".join(f"{name}://{LOOPBACK}:{port}" for name, port in (doors | {"CONTROLLER": controller}).items())
-        advertised = ",".join(f"{name}://{LOOPBACK}:{port}" for name, port in (doors | {"PROXIED": self.proxied}).items())
-        kinds = "PLAINTEXT:PLAINTEXT,PROXIED:PLAINTEXT,PASSWORD:SASL_PLAINTEXT,TLS:SASL_SSL,CONTROLLER:PLAINTEXT"
+        ports = {"PLAINTEXT": plain, "PROXIED": self._behind_proxy, "PASSWORD": self.sasl, "TLS": self.tls}
+        ports |= {"LOST": self.lost, "NAMELESS": self.nameless}
+        doors = {name: f"{LOOPBACK}:{port}" for name, port in ports.items()}
+        listeners = ",".join(f"{name}://{at}" for name, at in (doors | {"CONTROLLER": f"{LOOPBACK}:{controller}"}).items())
+        named = doors | {"PROXIED": f"{LOOPBACK}:{self.proxied}", "LOST": NOBODY, "NAMELESS": NO_NAME}
+        advertised = ",".join(f"{name}://{at}" for name, at in named.items())
+        kinds = (
+            "PLAINTEXT:PLAINTEXT,PROXIED:PLAINTEXT,PASSWORD:SASL_PLAINTEXT,TLS:SASL_SSL,CONTROLLER:PLAINTEXT,"
+            "LOST:PLAINTEXT,NAMELESS:PLAINTEXT"
+        )
         low, high = SESSION_LIMITS
         with self._properties.open("a") as file:  # the later of two lines counts
             file.write(
@@ -167,7 +178,8 @@ class Site:
     def through(self, door):
         """Use one of the broker's doors; returns itself."""
         kafka = self.kafka
-        address = {"plain": kafka.bootstrap, "proxy": f"{LOOPBACK}:{kafka.proxied}"}.get(door)
+        ports = {"proxy": kafka.proxied, "lost": kafka.lost, "nameless": kafka.nameless}
+        address = kafka.bootstrap if door == "plain" else f"{LOOPBACK}:{ports[door]}" if door in ports else None
         if address is None:
             kafka.add_user(self.user)
             kafka.allow(self.user, "TOPIC", self.topic, "READ")

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 
+from domain.errors import UnavailableError
+from pipeline.kafka.resend import Resender
+from pipeline.settings import KafkaSettings
 from tests.factories import a_message
+from tests.integration.silence.conftest import NO_NAME, NOBODY
 
 EVENTS = 6
 #: Arguments of every command that opens a connection to the brokers; FILE and TOPIC are put in.
@@ -20,22 +25,25 @@ COMMANDS = {
     "audit": ("audit", "--kafka", "deep"),
     "doctor": ("doctor",),
 }
+#: The others that need the brokers.
+OTHERS = {
+    "produce to a new topic": (*COMMANDS["produce"], "--topic", "new", "--create-topic"),
+    "replay to a new topic": ("replay", "FILE", "--topic", "new", "--create-topic"),
+    "accept": ("dead-letters", "accept", "--partition", "0"),
+}
 
 
 @pytest.fixture
-def run(site, tmp_path):
-    """Runs a command with password and TLS on a topic that holds a few events, with no right but those that it needs."""
-    site.through("tls")
+def runner(site, tmp_path):
+    """Runs a command on a topic that holds a few events."""
     site.send(EVENTS)
-    for operation in ("READ", "WRITE"):
-        site.kafka.allow(site.user, "TOPIC", site.topic, operation)
     file = tmp_path / "events.ndjson"
     file.write_bytes(b"".join(a_message() + b"\n" for _ in range(EVENTS)))
 
-    def runner(name, **changes):
-        if name == "audit":
-            call(("migrate",))  # the audit only reads, and wants the tables to be there
-        return call(COMMANDS[name], **changes)
+    def run(name, **changes):
+        if name in {"audit", "accept"}:
+            call(("migrate",))  # they make no tables
+        return call((COMMANDS | OTHERS | {"worker": ("worker",)})[name], **changes)
 
     def call(arguments, **changes):
         words = {"FILE": str(file), "TOPIC": site.topic}
@@ -50,6 +58,15 @@ def run(site, tmp_path):
             check=False,
         )
 
+    return run
+
+
+@pytest.fixture
+def run(site, runner):
+    """Runs a command with password and TLS, with no right but those that it needs."""
+    site.through("tls")
+    for operation in ("READ", "WRITE"):
+        site.kafka.allow(site.user, "TOPIC", site.topic, operation)
     return runner
 
 
@@ -115,3 +132,36 @@ def test_a_right_that_is_missing_is_named(site, run, name):
         f"does not let user '{site.user}' write to the topic {site.topic}: grant WRITE on the topic"
         in ended.stdout + ended.stderr
     )
+
+
+@pytest.mark.parametrize(
+    ("name", "door"),
+    [
+        *((name, "lost") for name in COMMANDS | OTHERS),
+        pytest.param("worker", "lost", marks=pytest.mark.chaos),  # it waits longer: 20 s
+        ("replay of a file", "nameless"),
+    ],
+)
+def test_an_address_that_nobody_reaches_is_named(site, runner, name, door):
+    """Brokers that answer and name an address that cannot be reached: every command says so in one sentence, with the remedy."""
+    site.through(door)
+    ended = runner(name)
+    said = ended.stdout + ended.stderr
+    named = NOBODY if door == "lost" else NO_NAME
+    at = site.environment["PORTALPULSE_KAFKA__BOOTSTRAP"]
+    sentence = f"Kafka at {at} answers, but a broker that it names cannot be reached (it names {named}): "
+    remedy = "Start that broker, or correct advertised.listeners, which has to name addresses that this machine reaches."
+    assert said.count(sentence) == 1, said
+    assert remedy in said
+    assert ended.returncode in ((1, 2) if name == "audit" else (2,)), said  # the tallies are audited all the same
+    assert "Traceback" not in said
+    assert "Unable" not in said or name == "worker"  # whose log is written while it waits for a broker that starts
+
+
+def test_dead_letters_are_not_sent_to_an_address_that_nobody_reaches(site):
+    """The same when dead letters are sent again; none of them is taken for sent."""
+    site.through("lost")
+    bootstrap = (site.environment["PORTALPULSE_KAFKA__BOOTSTRAP"],)
+    letter = SimpleNamespace(topic=site.topic, key=b"k", partition=0, offset=0)
+    with pytest.raises(UnavailableError, match=f"answers, but a broker that it names cannot be reached .it names {NOBODY}"):
+        Resender(KafkaSettings(bootstrap=bootstrap, topic=site.topic)).send([letter], [b"{}"])

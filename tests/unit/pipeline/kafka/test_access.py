@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import threading
+from types import SimpleNamespace
 
 import pytest
 from confluent_kafka import KafkaError
@@ -108,8 +109,57 @@ def test_a_broker_that_ends_the_connection_speaks_something_else():
         threading.Thread(target=hang_up, daemon=True).start()
         address = f"127.0.0.1:{server.getsockname()[1]}"
         with pytest.raises(UnavailableError, match=f"Kafka at {address} does not speak PLAINTEXT on this port"):
-            topics_of([address], PLAINTEXT, timeout=2.0)
+            topics_of([address], PLAINTEXT, used="t", timeout=2.0)
         server.shutdown(socket.SHUT_RDWR)
+
+
+NOBODY = 9  # a port of 127.0.0.1 that nobody listens on
+
+
+def admin_of(leaders, *, ports, controller=1):
+    """Makes an admin client whose brokers, by number, are at ``ports``; ``leaders`` by topic."""
+    topics = {
+        name: SimpleNamespace(partitions={at: SimpleNamespace(leader=number) for at, number in enumerate(numbers)})
+        for name, numbers in leaders.items()
+    }
+    brokers = {number: SimpleNamespace(host="127.0.0.1", port=port) for number, port in ports.items()}
+    found = SimpleNamespace(topics=topics, brokers=brokers, controller_id=controller)
+    return lambda _: SimpleNamespace(list_topics=lambda **_: found, poll=lambda _: None)
+
+
+@pytest.mark.parametrize(
+    ("leaders", "controller", "reached"),
+    [
+        ({"t": [1, 1]}, 2, True),  # the other broker is not needed
+        ({"t": [1, 2]}, 1, False),
+        ({"t": [1, -1]}, 1, True),  # a partition without a leader names no address
+        ({"t": [-1]}, 1, False),  # without any leader all brokers are asked for one
+        ({"other": [2]}, 1, True),  # the topic is still to be created, by the controller
+        ({"other": [1]}, 2, False),
+    ],
+)
+def test_a_broker_that_is_needed_has_to_be_reachable(leaders, controller, reached):
+    """Brokers that answer and name an unreachable leader of the topic, or creator of it, are refused with all that they name."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        admin = admin_of(leaders, ports={1: server.getsockname()[1], 2: NOBODY}, controller=controller)
+        if reached:
+            assert topics_of(["b:1"], PLAINTEXT, used="t", timeout=0.5, client=admin).keys() == leaders.keys()
+            return
+        with pytest.raises(UnavailableError) as caught:
+            topics_of(["b:1"], PLAINTEXT, used="t", timeout=0.5, client=admin)
+    assert caught.value.problem.startswith("Kafka at b:1 answers, but a broker that it names cannot be reached (it names ")
+    assert caught.value.problem.endswith(f"127.0.0.1:{NOBODY}): 127.0.0.1:{NOBODY}: Connection refused.")
+    assert "correct advertised.listeners" in caught.value.remedy
+
+
+def test_a_broker_that_ended_is_waited_for():
+    """A leader that is down is named until another one is elected: brokers are asked again before they are refused."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        answers = [admin_of({"t": [2]}, ports={1: port, 2: NOBODY})({}), admin_of({"t": [1]}, ports={1: port})({})]
+        admin = SimpleNamespace(list_topics=lambda **_: answers.pop(0).list_topics(), poll=lambda _: None)
+        assert topics_of(["b:1"], PLAINTEXT, used="t", timeout=60.0, client=lambda _: admin)
+    assert not answers
 
 
 def test_what_is_reported_is_bounded():

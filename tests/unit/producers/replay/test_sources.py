@@ -248,7 +248,7 @@ class FakeConsumer:
 def topic_range(bounds, topic="t"):
     """A range of a topic with two partitions."""
     found = type("Topic", (), {"error": None, "partitions": {0: None, 1: None}})
-    return KafkaRange(("b:1",), topic, bounds, FakeConsumer, topics=lambda *_: {"t": found})
+    return KafkaRange(("b:1",), topic, bounds, FakeConsumer, topics=lambda *_, **__: {"t": found})
 
 
 @pytest.mark.parametrize(
@@ -307,7 +307,7 @@ def test_a_replay_that_sends_slowly_is_no_stall(monkeypatch, hand_clock):
         last = 5
 
     found = type("Topic", (), {"error": None, "partitions": {0: None}})
-    source = KafkaRange(("b:1",), "t", Bounds(), Slow, topics=lambda *_: {"t": found}).resolved()
+    source = KafkaRange(("b:1",), "t", Bounds(), Slow, topics=lambda *_, **__: {"t": found}).resolved()
     for _ in source():
         hand_clock.seconds += 1_000
     Slow.last = 3
