@@ -155,7 +155,7 @@ def _accept(
     ] = None,
     data: options.Data = None,
 ) -> None:
-    """Let workers continue that stopped at the dead-letter limit: accept the messages that are in a partition now.
+    """Let workers that stopped at the dead-letter limit continue: accept the messages that are in a partition now.
 
     Of these messages, invalid ones become dead letters without a limit, and valid ones are counted as usual. The limit
     applies again to later messages. Accepting twice is harmless. A running or restarted worker notices it by itself. Works
