@@ -1,4 +1,4 @@
-"""What every source of traffic hands over and every writer takes: one message for the topic."""
+"""A message for the topic, as every source of traffic produces it."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from typing import NamedTuple
 
 
 class Kind(enum.Enum):
-    """What a message is to the count of what was sent."""
+    """How a message is counted."""
 
     EVENT = "event"
-    REPEAT = "repeat"  # the very same event once more, as a redelivery
+    REPEAT = "repeat"  # the same event again, as a redelivery
     MALFORMED = "malformed"
     RAW = "raw"  # a line of a replayed file, whatever it is
 

@@ -25,6 +25,55 @@ def test_nothing_imports_upwards(monkeypatch, capsys):
     assert lint_imports(no_cache=True) == 0, capsys.readouterr().out
 
 
+#: What the folders beside the pipeline may import of it; a name stands for the module and what is below it.
+ALLOWED_OF_PIPELINE = {
+    "producers": (
+        "addresses",
+        "folders",
+        "hints",
+        "kafka.access",
+        "kafka.security",
+        "logs",
+        "settings",
+        "shutdown",
+    ),
+    "dashboards": ("folders", "logs", "settings"),
+}
+
+
+def imported_modules(text: str) -> set[str]:
+    """Every module that a source text imports, those for annotations as well; ``from a import b`` may be the module ``a.b``."""
+    found = set()
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.Import):
+            found |= {name.name for name in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found |= {f"{node.module}.{name.name}" for name in node.names}
+    return found
+
+
+def forbidden_imports(folder: str, text: str) -> set[str]:
+    """Of the modules that a file of ``folder`` imports, those of the pipeline and the sinks that are not on its list."""
+    allowed = tuple(f"pipeline.{name}." for name in ALLOWED_OF_PIPELINE[folder])
+    ours = {name for name in imported_modules(text) if name.split(".")[0] in {"pipeline", "sinks"}}
+    return {name for name in ours if not f"{name}.".startswith(allowed)}
+
+
+@pytest.mark.parametrize("path", [path for path in MODULES if path.relative_to(ROOT).parts[0] in ALLOWED_OF_PIPELINE], ids=shown)
+def test_producers_and_dashboards_import_only_what_is_listed(path):
+    """Producers and dashboards use the pipeline's settings, logs and access to Kafka, and nothing else of it."""
+    assert not forbidden_imports(path.relative_to(ROOT).parts[0], path.read_text(encoding="utf-8"))
+
+
+def test_an_import_that_is_not_listed_is_found():
+    """Any way to write the import is noticed, a name that begins like an allowed one too."""
+    for text in ("import pipeline.wiring", "from pipeline import wiring", "from pipeline.wiring import x", "import sinks"):
+        assert forbidden_imports("producers", text), text
+    assert forbidden_imports("dashboards", "from pipeline.settings_file import x")
+    assert forbidden_imports("dashboards", "def f():\n    from pipeline.kafka.security import x")
+    assert not forbidden_imports("producers", "from pipeline.kafka import security\nfrom pipeline.settings import Settings")
+
+
 @pytest.mark.parametrize("path", MODULES, ids=shown)
 def test_a_module_says_what_it_is_for(path):
     """A module opens with a docstring, and its name says what it holds."""

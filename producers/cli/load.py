@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import signal
 from contextlib import ExitStack
 from dataclasses import replace
@@ -23,17 +22,16 @@ from producers.cli.options import (
     ReportOption,
     TargetOptions,
     TopicOption,
-    require_report_place,
 )
-from producers.cli.replay import publish, write_report
+from producers.cli.reports import publish, require_report_place
 
 if TYPE_CHECKING:
     from producers.load.limit import Limit, Objective
     from producers.load.profiles import Profile
     from producers.load.traffic import Load
     from producers.measuring.measured_run import ProbeTarget
-    from producers.measuring.progress import RateProgress
     from producers.measuring.result import Outcome
+    from producers.sending.progress import Progress
     from producers.sending.worker_processes import Broker
 
 LOAD_HELP: Final = (
@@ -41,7 +39,7 @@ LOAD_HELP: Final = (
     "[bold]portalpulse load --shape ramp --from-rate 1000 --rate 20000 --duration 120[/bold] goes from 1,000 to 20,000 events "
     "a second in two minutes.\n\n"
     "[bold]portalpulse load --shape find-limit --objective 0.75[/bold] raises the rate until 1 of 100 events takes longer than "
-    "0.75 s to become visible, and prints the knee.\n\n"
+    "0.75 s to become visible, and prints the highest rate that keeps the objective.\n\n"
     "All events are new and count: use a stack of its own (`portalpulse up --data DIR`)."
 )
 
@@ -68,7 +66,7 @@ _SECONDS: Final = {
     LoadShape.FIND_LIMIT: 10.0,
     LoadShape.SOAK: 3_600.0,
 }
-#: The beginning of a trial does not count: connections open, a first recount is due (seconds, and part of the trial at most).
+#: The start of a trial is not measured, while connections open and the first recount runs: seconds, largest part of the trial.
 _WARM_UP: Final = (2.0, 0.3)
 
 
@@ -91,7 +89,7 @@ def load(
     ] = 0.75,
     max_rate: Annotated[float, typer.Option(min=1.0, metavar="N", help="find-limit only: never send more.")] = 500_000.0,
     precision: Annotated[
-        float, typer.Option(min=1.01, max=2.0, metavar="X", help="find-limit only: stop when the knee is known to this factor.")
+        float, typer.Option(min=1.01, max=2.0, metavar="X", help="find-limit only: stop when the limit is known to this factor.")
     ] = 1.1,
     seed: Annotated[int, typer.Option(min=0, help="Agencies, rates and dossiers follow from it; event ids never repeat.")] = 1,
     processes: ProcessesOption = 1,
@@ -103,7 +101,7 @@ def load(
     create_topic: CreateTopicOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Send a load; ``LOAD_HELP`` says it to the user."""
+    """Send a load; ``LOAD_HELP`` is the text for users."""
     low = rate / 10 if from_rate is None else from_rate
     if from_rate is not None and shape not in {LoadShape.RAMP, LoadShape.STEP, LoadShape.SPIKE}:
         raise ConfigurationError("--from-rate belongs to ramp, step and spike.", remedy="Leave it out.")
@@ -123,14 +121,14 @@ def load(
     from producers.load.traffic import Load  # noqa: PLC0415
     from producers.measuring.measured_run import ProbeTarget, measure  # noqa: PLC0415
     from producers.measuring.progress import shown  # noqa: PLC0415
-    from producers.sending.kafka_writer import create_topic as create  # noqa: PLC0415
+    from producers.sending.topics import create_topic as create  # noqa: PLC0415
     from producers.sending.worker_processes import Broker  # noqa: PLC0415
 
     settings = load_settings()
     configure_logging(settings.log, silenced=SENDING_LIBRARY)
     clock = parse_clock(settings.clock)
     broker = Broker(target.bootstrap, target.topic, target.security)
-    asked = ProbeTarget(target.http, required=http is not None or shape is LoadShape.FIND_LIMIT)
+    probe = ProbeTarget(target.http, required=http is not None or shape is LoadShape.FIND_LIMIT)
     if options.partitions is not None:
         create(bootstrap=target.bootstrap, topic=target.topic, partitions=options.partitions, security=target.security)
     profile = _profile(shape, low=low, rate=rate, seconds=duration or _SECONDS[shape], steps=steps)
@@ -138,29 +136,27 @@ def load(
     log = get_logger("producers").info
     with ExitStack() as stack:
         stack.enter_context(interrupted_by(signal.SIGTERM))
-        progress = stack.enter_context(shown(Console(stderr=True), log, title=task.label, rate=None))
+        progress = stack.enter_context(shown(Console(stderr=True), log, title=task.label))
         if shape is LoadShape.FIND_LIMIT:
             limit = _limit(
                 task,
                 broker=broker,
                 processes=processes,
-                asked=asked,
+                probe=probe,
                 progress=progress,
                 objective=Objective(objective),
                 rates=(rate, max_rate, precision),
             )
         else:
             progress.expect(round(profile.count(profile.seconds)))
-            outcome = measure(task, broker=broker, processes=processes, asked=asked, progress=progress, windows=profile.windows)
+            outcome = measure(task, broker=broker, processes=processes, probe=probe, progress=progress, windows=profile.windows)
             limit = None
     if limit is not None:
-        text = json.dumps(limit.as_dict(), ensure_ascii=False)
-        typer.echo(text.encode() if as_json else limit.text())
-        write_report(report, text)
-        if limit.knee is None:
+        publish(limit, as_json=as_json, path=report)
+        if limit.max_sustainable_rate is None:
             raise typer.Exit(1)
         return
-    publish(outcome, as_json=as_json, report=report)
+    publish(outcome, as_json=as_json, path=report)
     if not outcome.complete:
         raise typer.Exit(1)
 
@@ -188,12 +184,12 @@ def _limit(
     *,
     broker: Broker,
     processes: int,
-    asked: ProbeTarget,
-    progress: RateProgress,
+    probe: ProbeTarget,
+    progress: Progress,
     objective: Objective,
     rates: tuple[float, float, float],
 ) -> Limit:
-    """Trials with pools of their own ids, each on a pipeline that has caught up."""
+    """Run the trials, each with new event ids, on a pipeline that has caught up."""
     from producers.load.limit import Trial, find_limit  # noqa: PLC0415 - as above
     from producers.load.pool import Pool  # noqa: PLC0415
     from producers.load.profiles import steady  # noqa: PLC0415
@@ -207,10 +203,10 @@ def _limit(
         profile = steady(rate, seconds, name=f"find-limit {rate:,.0f}/s")
         progress.expect(round(rate * seconds))
         outcome: Outcome = measure(
-            replace(task, profile=profile, pool=Pool.renewed(task.pool)),
+            replace(task, profile=profile, pool=Pool.with_new_ids(task.pool)),
             broker=broker,
             processes=processes,
-            asked=asked,
+            probe=probe,
             progress=progress,
             windows=[Window("measured", warm, seconds, rate)],
         )

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
@@ -17,7 +15,7 @@ from pipeline.hints import command
 if TYPE_CHECKING:
     from pipeline.settings import KafkaSettings
 
-#: What a shell reports for a program that Ctrl-C ended.
+#: Exit status of a program that Ctrl-C ended, as shells report it.
 INTERRUPTED: Final = 130
 
 DataOption = Annotated[
@@ -46,7 +44,7 @@ class Target:
         bootstrap: broker addresses, host:port.
         topic: of the dossier events.
         http: the running process; None: none is known.
-        security: whose protocol, login and certificate authorities hold for the brokers.
+        security: protocol, login and certificate authorities for the brokers.
     """
 
     bootstrap: tuple[str, ...]
@@ -68,7 +66,7 @@ class TargetOptions:
     def resolve(self) -> Target:
         """--bootstrap wins over the running local stack, which wins over the settings.
 
-        TLS and login of the settings hold for every broker but the local stack's own, which is plain.
+        TLS and login of the settings apply to every broker except that of the local stack, which uses neither.
 
         Raises:
             ConfigurationError: --data names a folder on which nothing runs.
@@ -97,14 +95,14 @@ class TargetOptions:
 
     @property
     def partitions(self) -> int | None:
-        """With how many partitions a missing topic is to be created; None: not at all."""
+        """How many partitions a missing topic is created with; None: it is not created."""
         from pipeline.settings import load_settings  # noqa: PLC0415 - as above
 
         return load_settings().kafka.partitions if self.create_topic else None
 
 
 def brokers_named(text: str, *, option: str) -> tuple[str, ...]:
-    """The addresses of brokers in an option.
+    """The broker addresses in the text of an option.
 
     Raises:
         ConfigurationError: it holds none, or one that is not host:port.
@@ -117,32 +115,6 @@ def brokers_named(text: str, *, option: str) -> tuple[str, ...]:
     except ValueError as error:
         raise ConfigurationError(f"{option} is wrong: {error}.", remedy=f"Write {option} HOST:PORT,HOST:PORT.") from error
     return addresses
-
-
-def require_report_place(report: Path | None, *, sources: Sequence[str] = (), state: Path | None = None) -> None:
-    """Look at where the report is to be written, before anything is sent.
-
-    Raises:
-        ConfigurationError: it would replace what is replayed or its state, or cannot be written.
-    """
-    if report is None:
-        return
-    remedy = "Give --report another file."
-    if any(_same_file(report, Path(source)) for source in sources):
-        raise ConfigurationError(f"{report} is replayed; the report would replace it.", remedy=remedy)
-    if state is not None and _same_file(report, state):
-        raise ConfigurationError(f"{report} is the file of --state; the report would replace it.", remedy=remedy)
-    place = report if report.exists() else report.parent
-    if report.is_dir() or not place.exists() or not os.access(place, os.W_OK):
-        reason = "it is a folder" if report.is_dir() else "no right to write" if place.exists() else f"there is no folder {place}"
-        raise ConfigurationError(f"{report} cannot be written: {reason}.", remedy=remedy)
-
-
-def _same_file(first: Path, second: Path) -> bool:
-    try:
-        return first.samefile(second)
-    except OSError:  # one of them is not there yet
-        return first.resolve() == second.resolve()
 
 
 def number(text: str | None, *, option: str) -> float | None:

@@ -1,16 +1,15 @@
-"""The commands of this folder: ``produce`` (simulated portals) here; ``replay`` and ``load`` have modules of their own."""
+"""The command ``produce``: simulated portals. It also registers the commands of this folder."""
 
 from __future__ import annotations
 
 import datetime as dt
-import itertools
 import json
 import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
@@ -30,22 +29,20 @@ from producers.cli.options import (
     number,
 )
 from producers.cli.replay import REPLAY_HELP, replay
-from producers.sending.stream import Summary, Writer
 
 if TYPE_CHECKING:
     from pipeline.settings import Settings
-    from producers.measuring.progress import RateProgress
     from producers.portals.live import LiveTraffic
+    from producers.portals.produce import ProduceReport, Send
+    from producers.sending.message_stream import MessageStream
 
 #: The name of the endless scenario beside the packaged ones.
 LIVE: Final = "live"
 #: Messages a second of live traffic at the busiest hour, unless said otherwise.
 _LIVE_RATE: Final = 50.0
-#: From a low rate to the delivered alert, as the alert rules have it (a test compares): scrape, evaluation, waiting times.
+#: From a low rate to the delivered alert: scrape, evaluation and waiting times of the alert rules (a test compares them).
 QUICK_ALERT_SECONDS: Final = 20.0
 ALERT_SECONDS: Final = 700.0
-#: In live traffic every so many-th message is followed by one of the malformed ones asked for.
-_FAULT_EVERY: Final = 20
 
 
 class LiveShape(StrEnum):
@@ -86,7 +83,7 @@ def _produce(
         int, typer.Option(min=0, max=1_000_000, metavar="N", help="Mix N malformed messages of many kinds in.")
     ] = 0,
     duration: Annotated[
-        float | None, typer.Option(min=0, metavar="SECONDS", help="live only: stop after so long. Default: at Ctrl-C.")
+        float | None, typer.Option(min=0, metavar="SECONDS", help="live only: stop after this time. Default: at Ctrl-C.")
     ] = None,
     shape: Annotated[
         LiveShape | None,
@@ -94,7 +91,9 @@ def _produce(
     ] = None,
     collapse: Annotated[
         str | None,
-        typer.Option(metavar="CODE[:SHARE]", help="live only: this agency sends much and its online share collapses (to 0.01)."),
+        typer.Option(
+            metavar="CODE[:SHARE]", help="live only: this agency sends much traffic and its online share collapses (to 0.01)."
+        ),
     ] = None,
     collapse_after: Annotated[float, typer.Option(min=0, metavar="SECONDS", help="live only: when the collapse begins.")] = 0.0,
     output: Annotated[
@@ -106,7 +105,7 @@ def _produce(
     create_topic: CreateTopicOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Send simulated traffic; ``_PRODUCE_HELP`` says it to the user."""
+    """Send simulated traffic; ``_PRODUCE_HELP`` is the text for users."""
     wanted = number(rate, option="--rate")
     if scenario != LIVE and (duration is not None or collapse is not None):
         raise ConfigurationError("--duration and --collapse belong to live traffic.", remedy="Add --scenario live.")
@@ -116,77 +115,59 @@ def _produce(
         raise ConfigurationError(
             "--faults cannot go into a file: some malformed messages are no lines.", remedy="Leave --output out."
         )
-    destination = _Destination(output, TargetOptions(data=data, bootstrap=bootstrap, topic=topic, create_topic=create_topic))
+    options = TargetOptions(data=data, bootstrap=bootstrap, topic=topic, create_topic=create_topic)
+    from pipeline.logs import SENDING_LIBRARY, configure_logging  # noqa: PLC0415 - numpy and Kafka, which --help need not load
+    from pipeline.settings import load_settings  # noqa: PLC0415
+    from pipeline.shutdown import interrupted_by  # noqa: PLC0415
+    from producers.portals.produce import live_stream, scenario_stream  # noqa: PLC0415
+
+    stream: Callable[[], MessageStream]
     if scenario == LIVE:
-        live = _live_traffic(
+        traffic = _live_traffic(
             seed=seed,
             rate=_LIVE_RATE if rate is None else wanted,
             shape=shape or (LiveShape.OFFICE if collapse is None else LiveShape.STEADY),
-            duration=duration,
             collapse=collapse,
             collapse_after=collapse_after,
-            faults=faults,
         )
-        summary = _sent(destination, live, title="live traffic", rate=None)
+        stream = partial(live_stream, traffic, label=LIVE, seed=seed, duration=duration, faults=faults)
     else:
-
-        def send(writer: Writer, progress: RateProgress) -> Summary:
-            from producers.portals.simulate import produce_scenario  # noqa: PLC0415 - numpy, which --help need not load
-
-            return produce_scenario(
-                scenario=scenario, seed=seed, rate=wanted, writer=writer, progress=progress, scale=scale, faults=faults
-            )
-
         _known_scenario(scenario)
-        summary = _sent(destination, send, title=scenario, rate=wanted)
-    _report(summary, as_json=as_json, to_stderr=output == "-", may_be_interrupted=scenario == LIVE)
+        stream = partial(scenario_stream, scenario, seed=seed, rate=wanted, scale=scale, faults=faults)
+    configure_logging(load_settings().log, silenced=SENDING_LIBRARY)
+    with interrupted_by(signal.SIGTERM), _destination(output, options) as send:
+        report = _sent(stream, send, title="live traffic" if scenario == LIVE else scenario, seed=seed)
+    _report(report, as_json=as_json, to_stderr=output == "-", may_be_interrupted=scenario == LIVE)
 
 
-def _live_traffic(
-    *,
-    seed: int,
-    rate: float | None,
-    shape: LiveShape,
-    duration: float | None,
-    collapse: str | None,
-    collapse_after: float,
-    faults: int,
-) -> Callable[[Writer, RateProgress], Summary]:
-    """Live traffic on the settings' clock, ready to be sent; wrong options are refused before a broker is asked."""
+def _live_traffic(*, seed: int, rate: float | None, shape: LiveShape, collapse: str | None, collapse_after: float) -> LiveTraffic:
+    """Live traffic on the settings' clock; wrong options are refused before a connection is opened."""
     from domain.agencies import AgencyRegistry  # noqa: PLC0415 - as above
     from domain.clock import parse_clock  # noqa: PLC0415
     from pipeline.settings import load_settings  # noqa: PLC0415
-    from producers.portals.faults import malformed, mix  # noqa: PLC0415
-    from producers.portals.live import LiveTraffic, parse_collapse  # noqa: PLC0415
+    from producers.portals.collapse import parse_collapse  # noqa: PLC0415
+    from producers.portals.live import LiveTraffic  # noqa: PLC0415
     from producers.portals.load_shapes import SHAPES  # noqa: PLC0415
-    from producers.sending.stream import send_all  # noqa: PLC0415
 
     settings = load_settings()
+    clock = parse_clock(settings.clock)
     traffic = LiveTraffic(
         registry=AgencyRegistry.packaged(),
-        clock=parse_clock(settings.clock),
+        clock=clock,
         seed=seed,
         rate=rate,
         shape=SHAPES[shape],
         collapse=None if collapse is None else parse_collapse(collapse, after=collapse_after),
-        duration=duration,
     )
-
-    for line in _live_lines(traffic, rate=rate, shape=shape, now=parse_clock(settings.clock).now(), settings=settings):
+    for line in _live_lines(traffic, rate=rate, shape=shape, now=clock.now(), settings=settings):
         typer.echo(line, err=True)
-
-    def send(writer: Writer, progress: RateProgress) -> Summary:
-        progress.aim_by(lambda _: traffic.rate_now())
-        messages = mix(traffic, malformed(seed, faults), positions=itertools.count(_FAULT_EVERY, _FAULT_EVERY))
-        return send_all(messages, source=LIVE, seed=seed, writer=writer, progress=progress)
-
-    return send
+    return traffic
 
 
 def _live_lines(
     traffic: LiveTraffic, *, rate: float | None, shape: LiveShape, now: dt.datetime, settings: Settings
 ) -> Iterator[str]:
-    """What to expect of the traffic: how much of it there is now, and when a collapse is told."""
+    """What to expect of the traffic: its rate now, and when a collapse raises its alert."""
     from domain.periods import VIETNAM  # noqa: PLC0415 - as above
 
     current = traffic.rate_now()
@@ -225,85 +206,54 @@ def _known_scenario(name: str) -> None:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class _Destination:
-    """Where the options say that the messages go."""
+@contextmanager
+def _destination(output: str | None, options: TargetOptions) -> Iterator[Send]:
+    """Where the messages go: a file, or the topic that --bootstrap, the running local stack or the settings name."""
+    from producers.portals.produce import to_broker, to_file  # noqa: PLC0415 - as above
 
-    output: str | None
-    options: TargetOptions
-
-    @contextmanager
-    def writer(self) -> Iterator[Writer]:
-        """An open writer; for Kafka, --bootstrap wins over the running local stack, which wins over the settings."""
-        if self.output is not None:
-            with self._file(self.output) as writer:
-                yield writer
-            return
-        from producers.sending.kafka_writer import KafkaWriter  # noqa: PLC0415 - as above
-
-        target = self.options.resolve()
-        with KafkaWriter(
-            bootstrap=target.bootstrap,
-            topic=target.topic,
-            create_partitions=self.options.partitions,
-            security=target.security,
-        ) as writer:
-            yield writer
-
-    @staticmethod
-    @contextmanager
-    def _file(name: str) -> Iterator[Writer]:
-        from producers.files import FileWriter  # noqa: PLC0415 - as above
-
-        if name == "-":
-            yield FileWriter(sys.stdout.buffer, name="standard output")
-            return
+    if output == "-":
+        yield to_file(sys.stdout.buffer, name="standard output")
+        return
+    if output is not None:
         try:
-            file = Path(name).open("wb")  # noqa: SIM115 - closed below; only opening is answered here
+            file = Path(output).open("wb")  # noqa: SIM115 - closed below; only opening is answered here
         except OSError as error:
-            raise ConfigurationError(f"{name} cannot be written: {error.strerror}.", remedy="Choose another file.") from error
+            raise ConfigurationError(f"{output} cannot be written: {error.strerror}.", remedy="Choose another file.") from error
         try:
-            yield FileWriter(file, name=name)
+            yield to_file(file, name=output)
         finally:
-            # Whoever finished sending has flushed; after a full disk the error is on its way already.
+            # Everything was flushed, or the error of a full disk is raised already.
             with suppress(OSError):
                 file.close()
+        return
+    from producers.sending.topics import create_topic  # noqa: PLC0415 - as above
+    from producers.sending.worker_processes import Broker  # noqa: PLC0415
+
+    target = options.resolve()
+    if options.partitions is not None:
+        create_topic(bootstrap=target.bootstrap, topic=target.topic, partitions=options.partitions, security=target.security)
+    yield to_broker(Broker(target.bootstrap, target.topic, target.security))
 
 
-def _sent(
-    destination: _Destination, send: Callable[[Writer, RateProgress], Summary], *, title: str, rate: float | None
-) -> Summary:
-    """Open the destination and send, with progress on stderr; SIGTERM ends the sending as Ctrl-C does."""
-    from pipeline.logs import SENDING_LIBRARY, configure_logging, get_logger  # noqa: PLC0415 - as above
-    from pipeline.settings import load_settings  # noqa: PLC0415
-    from pipeline.shutdown import interrupted_by  # noqa: PLC0415
+def _sent(stream: Callable[[], MessageStream], send: Send, *, title: str, seed: int) -> ProduceReport:
+    """Send with progress on stderr."""
+    from pipeline.logs import get_logger  # noqa: PLC0415 - as above
     from producers.measuring.progress import shown  # noqa: PLC0415
+    from producers.portals.produce import produce  # noqa: PLC0415
 
-    configure_logging(load_settings().log, silenced=SENDING_LIBRARY)
-    log = get_logger("producers")
-    console = Console(stderr=True)
-    with (
-        interrupted_by(signal.SIGTERM),
-        destination.writer() as writer,
-        shown(console, log.info, title=title, rate=rate) as progress,
-    ):
-        return send(writer, progress)
+    with shown(Console(stderr=True), get_logger("producers").info, title=title) as progress:
+        return produce(stream(), seed=seed, send=send, progress=progress)
 
 
-def _report(summary: Summary, *, as_json: bool, to_stderr: bool, may_be_interrupted: bool) -> None:
-    """Print the summary and leave with 1 when anything failed, 130 when a finite stream was cut off."""
+def _report(report: ProduceReport, *, as_json: bool, to_stderr: bool, may_be_interrupted: bool) -> None:
+    """Print the report and exit with 1 when anything failed, with 130 when a finite stream was interrupted."""
     if as_json:
-        typer.echo(json.dumps(summary.as_dict(), ensure_ascii=False).encode(), err=to_stderr)
+        typer.echo(json.dumps(report.as_dict(), ensure_ascii=False).encode(), err=to_stderr)
     else:
-        typer.echo(
-            f"{summary.source}: sent {summary.sent:,} messages ({summary.distinct:,} distinct, {summary.repeated:,} repeated, "
-            f"{summary.malformed:,} malformed), acknowledged {summary.acknowledged:,}, failed {summary.failed:,}, "
-            f"in {summary.seconds:.1f} s ({summary.rate:,.0f}/s).",
-            err=to_stderr,
-        )
-        if summary.problem:
-            typer.echo(f"First failure: {summary.problem}.", err=True)
-    if not summary.complete:
+        typer.echo(report.text(), err=to_stderr)
+        if report.result.problem:
+            typer.echo(f"First failure: {report.result.problem}.", err=True)
+    if not report.complete:
         raise typer.Exit(1)
-    if summary.interrupted and not may_be_interrupted:
+    if report.result.interrupted and not may_be_interrupted:
         raise typer.Exit(INTERRUPTED)

@@ -1,4 +1,4 @@
-"""Finds the rate at which freshness breaks its objective: raised geometrically until it breaks, then halved in between."""
+"""Finds the highest rate that keeps the latency objective: raises the rate until the objective is missed, then bisects."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from typing import Any, Final
 
 from producers.measuring.latency import Latency
 
-#: A trial in which less than this part of the wanted rate went out has not held it.
+#: A trial that sent less than this part of its target rate has missed it.
 _REACHED: Final = 0.95
-#: The search gives up below this part of the rate it began with.
+#: The search ends below this part of its first rate.
 _LOWEST: Final = 1 / 64
 
 
@@ -24,28 +24,28 @@ class Objective:
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """One rate that was tried: messages a second wanted and reached, and the latency seen."""
+    """One rate that was tried: target and reached messages a second, and the measured latency."""
 
     wanted: float
     reached: float
     latency: Latency | None
 
     def broken_by(self, objective: Objective) -> str:
-        """Why the objective was missed; empty when it held."""
+        """Why the objective was missed; empty when it was kept."""
         if self.reached < self.wanted * _REACHED:
             return "rate not reached"
         if self.latency is None or self.latency.unseen:
             return "not all became visible"
-        # A NaN is no quantile that held.
+        # A NaN never keeps the objective.
         return "" if self.latency.p99 <= objective.seconds else f"p99 {self.latency.p99 * 1000:,.0f} ms"
 
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """The knee: the highest rate that held (None: none did), and every trial. ``open_ended``: nothing broke it."""
+    """The highest rate that kept the objective (None: none did), and every trial. ``open_ended``: no rate missed it."""
 
     objective: Objective
-    knee: float | None
+    max_sustainable_rate: float | None
     open_ended: bool
     trials: Sequence[Trial]
 
@@ -53,7 +53,7 @@ class Limit:
         """For the JSON report."""
         return {
             "objective_p99_seconds": self.objective.seconds,
-            "knee_rate": None if self.knee is None else round(self.knee, 1),
+            "knee_rate": None if self.max_sustainable_rate is None else round(self.max_sustainable_rate, 1),
             "open_ended": self.open_ended,
             "trials": [
                 {
@@ -77,11 +77,11 @@ class Limit:
             verdict = trial.broken_by(self.objective) or "holds"
             lines.append(f"{trial.wanted:>10,.0f} {trial.reached:>12,.0f} {figures}   {verdict}")
         said = f"p99 <= {self.objective.seconds:g} s"
-        if self.knee is None:
+        if self.max_sustainable_rate is None:
             lines.append(f"No rate held {said}.")
         else:
             more = " and was not broken" if self.open_ended else ""
-            lines.append(f"Knee: {self.knee:,.0f} events/s held {said}{more}.")
+            lines.append(f"Knee: {self.max_sustainable_rate:,.0f} events/s held {said}{more}.")
         return "\n".join(lines)
 
 
@@ -94,10 +94,10 @@ def find_limit(
     factor: float = 1.5,
     precision: float = 1.1,
 ) -> Limit:
-    """Search the knee between ``start`` / 64 and ``most`` messages a second.
+    """Search between ``start`` / 64 and ``most`` messages a second.
 
-    A rate that breaks is tried once more before it counts: a machine has bad seconds. The search ends when the lowest rate
-    that broke is at most ``precision`` times the highest that held.
+    A rate that misses the objective is tried once more, because a machine may have been busy. The search ends when the lowest
+    rate that missed is at most ``precision`` times the highest that kept it.
     """
     trials: list[Trial] = []
     good: float | None = None

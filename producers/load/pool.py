@@ -1,7 +1,7 @@
-"""Live events made ahead, whose ids and times are written anew each time they are sent: ten times as fast as making them.
+"""Live events made in advance; each time one is sent it gets a new id and time. This is ten times as fast as making events.
 
-A sent event differs from its model in event id and time only, so agencies, procedures, steps and rates stay those of live
-traffic. Dossiers come round again when the pool is used up; every event has an id that no other event has.
+A sent event differs from its model in id and time only, so agencies, procedures, steps and rates are those of live traffic.
+Dossiers repeat when the pool is used up; every event has an id of its own.
 """
 
 from __future__ import annotations
@@ -15,10 +15,11 @@ from typing import Final, NamedTuple
 from domain.agencies import AgencyRegistry
 from domain.clock import Clock
 from producers.messages import Kind, Message
+from producers.portals.event_ids import uuid8_prefix
 from producers.portals.live import LiveTraffic
 from producers.portals.load_shapes import steady
 
-#: Events made ahead: about ten thousand dossiers, made in a second.
+#: Events made in advance: about ten thousand dossiers, made in a second.
 SIZE: Final = 50_000
 _HEAD: Final = b'{"event_id":"'
 _ID: Final = 36
@@ -36,7 +37,7 @@ class Model(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Pool:
-    """Models, and the beginning of every id of this run: 72 random bits, version and variant."""
+    """Models, and the first 24 characters of every id of this run: 72 random bits, version and variant."""
 
     models: tuple[Model, ...]
     prefix: bytes
@@ -47,16 +48,16 @@ class Pool:
 
         Args:
             messages: what to take as models.
-            nonce: 9 bytes that no other run has; None draws them.
+            nonce: 9 bytes that no other run has; None: random bytes.
         """
-        return cls(tuple(_model(message) for message in messages), _prefix(nonce or secrets.token_bytes(9)))
+        return cls(tuple(_model(message) for message in messages), uuid8_prefix(nonce or secrets.token_bytes(9)))
 
     @classmethod
-    def renewed(cls, pool: Pool, *, nonce: bytes | None = None) -> Pool:
+    def with_new_ids(cls, pool: Pool, *, nonce: bytes | None = None) -> Pool:
         """The same models for another run, with ids of its own."""
-        return cls(pool.models, _prefix(nonce or secrets.token_bytes(9)))
+        return cls(pool.models, uuid8_prefix(nonce or secrets.token_bytes(9)))
 
-    def fresh(self, rows: Iterable[int], *, at: bytes, number: int) -> Iterator[Message]:
+    def new_events(self, rows: Iterable[int], *, at: bytes, number: int) -> Iterator[Message]:
         """The models of some rows as new events, dated ``at``; ids count up from ``number`` (48 bits)."""
         prefix, models = _HEAD + self.prefix, self.models
         for count, row in enumerate(rows, number):
@@ -68,11 +69,6 @@ def live_pool(*, clock: Clock, seed: int, size: int = SIZE) -> Pool:
     """A pool of live traffic of the agencies in force on the clock's day."""
     traffic = LiveTraffic(registry=AgencyRegistry.packaged(), clock=clock, seed=seed, rate=None, shape=steady)
     return Pool.made(islice(traffic, size))
-
-
-def _prefix(nonce: bytes) -> bytes:
-    digits = nonce.hex()
-    return f"{digits[:8]}-{digits[8:12]}-8{digits[12:15]}-a{digits[15:18]}-".encode("ascii")
 
 
 def _model(message: Message) -> Model:

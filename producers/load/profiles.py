@@ -1,4 +1,4 @@
-"""Load shapes: the wanted rate over time as a line with corners, so that any moment and any sum is exact."""
+"""Load shapes: the target rate over time as straight lines, so that the rate at a moment and the count up to it are exact."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from typing import Final
 from producers.measuring.result import Window
 from producers.portals.load_shapes import FLOOR, OFFICE_HOURS
 
-#: A soak reports its latency for every so many seconds, so that a slow decay shows.
+#: Length of the windows of a soak (seconds): a slow decay shows from window to window.
 _SOAK_WINDOW: Final = 60.0
-#: A ramp is reported in so many parts.
+#: Number of windows of a ramp.
 _RAMP_PARTS: Final = 10
 
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """Wanted messages a second over time: straight lines between ``points`` (seconds, rate); a jump is two of one time."""
+    """Target messages a second over time: straight lines between ``points`` (seconds, rate); a jump is two points of one time."""
 
     name: str
     points: tuple[tuple[float, float], ...]
@@ -30,7 +30,7 @@ class Profile:
         return self.points[-1][0]
 
     def rate(self, at: float) -> float:
-        """The wanted rate at a moment; 0 after the end."""
+        """The target rate at a moment; 0 after the end."""
         if at >= self.seconds:
             return 0.0
         after = bisect_right(self.points, at, key=lambda point: point[0])
@@ -38,7 +38,7 @@ class Profile:
         return low + (high - low) * (at - left) / (right - left)
 
     def count(self, until: float) -> float:
-        """Messages wanted from the start until a moment."""
+        """Messages to be sent from the start until a moment."""
         total = 0.0
         for (left, low), (right, high) in pairwise(self.points):
             if until <= left:
@@ -56,7 +56,7 @@ def steady(rate: float, seconds: float, *, name: str = "steady") -> Profile:
 
 
 def ramp(low: float, high: float, seconds: float) -> Profile:
-    """From one rate to another, evenly."""
+    """From one rate to another at a constant slope."""
     windows = []
     for part in range(_RAMP_PARTS):
         start, end = seconds * part / _RAMP_PARTS, seconds * (part + 1) / _RAMP_PARTS
@@ -77,7 +77,7 @@ def step(low: float, high: float, seconds: float, *, steps: int) -> Profile:
 
 
 def spike(base: float, peak: float, seconds: float) -> Profile:
-    """A base rate, a sudden peak for the middle fifth, and the base rate again: does it recover?"""
+    """A base rate, a sudden peak for the middle fifth, and the base rate again."""
     rise, fall = seconds * 0.4, seconds * 0.6
     return Profile(
         "spike",
@@ -98,7 +98,7 @@ def daily(peak: float, seconds: float) -> Profile:
 
 
 def soak(rate: float, seconds: float) -> Profile:
-    """The same rate for long, reported minute by minute."""
+    """The same rate for a long time, reported minute by minute."""
     windows: list[Window] = []
     start = 0.0
     while start < seconds:

@@ -15,7 +15,7 @@ from producers.sending.partitions import partitions_of
 from producers.sending.record_batches import Batch, Packer
 from producers.sending.send_loop import CHUNK, TICK, Run
 
-#: What could not be sent in time is caught up to so many seconds; more is given up, and the rate shows it.
+#: Late events are sent at once up to this many seconds of them; the rest is skipped, which the measured rate shows.
 _MOST_CATCHING_UP: Final = 1.0
 
 
@@ -33,51 +33,51 @@ class Load:
         return f"{self.profile.name} load"
 
     @property
-    def asked(self) -> float | None:
+    def target_rate(self) -> float | None:
         """The mean rate of the profile."""
         return self.profile.count(self.profile.seconds) / self.profile.seconds
 
-    def target(self, elapsed: float) -> float | None:
+    def target_rate_at(self, elapsed: float) -> float | None:
         """The rate of the profile now."""
         return self.profile.rate(elapsed)
 
-    def place_of(self, place: int) -> str:
-        """The event at a place of the load, for a sentence."""
-        return f"{self.label}, event {place + 1:,}"
+    def describe(self, index: int) -> str:
+        """An event by its index, for a sentence."""
+        return f"{self.label}, event {index + 1:,}"
 
     def batches(self, run: Run) -> Iterator[Batch]:
         """This process's part: the models of its partitions, at their share of the rate."""
-        of_model = partitions_of([model.key for model in self.pool.models], run.partitions)
-        rows = [row for row, partition in enumerate(of_model) if run.mine(partition)]
-        part = len(rows) / len(of_model)
+        partition_of_model = partitions_of([model.key for model in self.pool.models], run.partitions)
+        rows = [row for row, partition in enumerate(partition_of_model) if run.owns(partition)]
+        part = len(rows) / len(partition_of_model)
         turn = cycle(rows)
         packer = Packer(run.partitions, batch_bytes=run.batch_bytes)
-        number = first = run.share[0] << 40  # processes count in ranges of their own
-        given_up = 0.0
+        number = first = run.share[0] << 40  # each process numbers its events in a range of its own
+        skipped = 0.0
         run.started = run.monotonic()
         while rows:
             elapsed = min(run.elapsed, self.profile.seconds)
-            wanted = self.profile.count(elapsed) * part - given_up
+            wanted = self.profile.count(elapsed) * part - skipped
             most = self.profile.rate(min(elapsed, self.profile.seconds - TICK)) * part * _MOST_CATCHING_UP + 1
             owed = wanted - (number - first)
             if owed > most:
-                given_up += owed - most
+                skipped += owed - most
                 owed = most
             left = round(owed) if elapsed >= self.profile.seconds else int(owed)
             while left > 0:
                 count = min(left, CHUNK)
                 chosen = list(islice(turn, count))
-                messages = list(self.pool.fresh(chosen, at=self._now(), number=number))
+                messages = list(self.pool.new_events(chosen, at=self._now(), number=number))
                 number += count
                 left -= count
                 yield from packer.add(
                     messages,
-                    places=range(number - first - count, number - first),
+                    indexes=range(number - first - count, number - first),
                     distinct=(True,) * count,
-                    partitions=[of_model[row] for row in chosen],
+                    partitions=[partition_of_model[row] for row in chosen],
                 )
-            yield from packer.rest()
-            run.next_place = number - first
+            yield from packer.flush()
+            run.next_index = number - first
             if elapsed >= self.profile.seconds or run.pause(TICK):
                 return
 

@@ -1,1 +1,1 @@
-"""What became of what was sent: progress, latency from send to visible, and the result."""
+"""Measures what was sent: progress, latency from send to visible, and the result."""

@@ -1,13 +1,13 @@
 """How long it takes from sending an event until the tallies count it, by counting alone.
 
-Nothing is put into the events. Two curves are compared: how many events were sent (and acknowledged in the end) by each moment,
-and how many more the running process has counted since the start. A worker's own progress counts repeats as well; the status of
+The events carry nothing for this. Two curves are compared: how many of the acknowledged events were sent by each moment, and how
+many more the running process has counted since the start. A worker's own progress counts repeats as well; the status of
 the storage counts distinct events, so there repeats are left out of both curves. The k-th event is visible when the second curve
 reaches k; its latency is the horizontal distance of the curves at k.
 
-What that means: exact when events become visible in the order of sending. Events overtake each other between partitions and
-within one recount; that swaps latencies among them, so the mean is right and the quantiles are those of the queue as a whole.
-The reading is off by up to one poll (20 ms, evenly spread in between). Other traffic at the same time spoils it.
+This is exact when events become visible in the order of sending. Events overtake each other between partitions and within
+one recount; that swaps latencies among them, so the mean is right and the quantiles are those of the queue as a whole.
+A reading is late by up to one poll (20 ms). Other traffic at the same time makes it wrong.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ from domain.errors import UnavailableError
 from producers.measuring.service import Service
 
 POLL_SECONDS: Final = 0.02
-#: How often a process is asked that counts by scanning.
+#: Poll interval for a process that counts by scanning (seconds).
 _COSTLY_POLL_SECONDS: Final = 0.25
 #: Points of a curve: more than 40 minutes of polls are kept one by one.
 _MOST_POINTS: Final = 1 << 17
-#: When nothing became visible for this long, nothing more is waited for (seconds).
-_PATIENCE_SECONDS: Final = 10.0
+#: The wait ends when nothing became visible for this long (seconds).
+_STALL_SECONDS: Final = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,12 +53,12 @@ class Latency:
 
 
 class Curve:
-    """A count that only grows, as (seconds, count) points in bounded memory.
+    """A count that never falls, as (seconds, count) points in bounded memory.
 
     Args:
         points: the first ones.
-        most: points kept. When there are more, those nearest to each other in time are left out; in between, the count is
-            taken to grow evenly.
+        most: points kept. When there are more, those nearest to each other in time are dropped; between two points the
+            count is taken to grow linearly.
     """
 
     def __init__(self, points: Iterable[tuple[float, int]] = (), *, most: int = _MOST_POINTS) -> None:
@@ -69,7 +69,7 @@ class Curve:
 
     @classmethod
     def of_sends(cls, sends: Iterable[tuple[float, int]]) -> Curve:
-        """Steps of (moment, so many more) in any order."""
+        """The curve of (moment, increment) steps in any order."""
         curve, total = cls(), 0
         for moment, more in sorted(sends):
             if more:
@@ -78,7 +78,7 @@ class Curve:
         return curve
 
     def add(self, moment: float, count: int) -> None:
-        """One reading; a count below the last one (a restarted process) is left out."""
+        """Add a reading; a count below the last one (a restarted process) is dropped."""
         if self._counts and count < self._counts[-1]:
             return
         moments, counts = self._moments, self._counts
@@ -120,7 +120,7 @@ class Curve:
 def latency(sent: Curve, visible: Curve, *, since: float = float("-inf"), until: float = float("inf")) -> Latency | None:
     """The latency of the events sent from ``since`` up to, not including, ``until``; None when there are none.
 
-    Sends are steps: all events of a batch left when it was handed over. Between two polls visibility is taken as even.
+    All events of a batch count as sent when it was handed over. Between two polls the visible count is taken to grow linearly.
     """
     moments, counts = sent.counts()
     if not len(moments):
@@ -131,7 +131,7 @@ def latency(sent: Curve, visible: Curve, *, since: float = float("-inf"), until:
         return None
     seen_at, seen = visible.counts()
     weights = (counts - before)[chosen]
-    # At most 64 ranks of a batch stand for all of it: quantiles of millions of events from thousands of points.
+    # At most 64 ranks represent a batch: quantiles of millions of events from thousands of points.
     steps = np.minimum(weights, 64).astype(np.int64)
     batch = np.repeat(np.flatnonzero(chosen), steps)
     place = np.concatenate([(np.arange(step) + 1) / step for step in steps.tolist()])
@@ -147,7 +147,7 @@ def latency(sent: Curve, visible: Curve, *, since: float = float("-inf"), until:
 
 
 def _first_at(moments: np.ndarray, counts: np.ndarray, ranks: np.ndarray) -> np.ndarray:
-    """When the curve first reached each rank, evenly between the readings around it."""
+    """When the curve first reached each rank, interpolated between the readings around it."""
     after = np.searchsorted(counts, ranks, side="left")
     earlier = np.maximum(after - 1, 0)
     rise = counts[after] - counts[earlier]
@@ -159,8 +159,8 @@ def _first_at(moments: np.ndarray, counts: np.ndarray, ranks: np.ndarray) -> np.
 def _quantiles(values: np.ndarray, weights: np.ndarray, wanted: Sequence[float]) -> list[float]:
     order = np.argsort(values)
     cumulated = np.cumsum(weights[order])
-    places = np.searchsorted(cumulated, np.array(wanted) * cumulated[-1] - 1e-9, side="left")
-    return [float(values[order[min(place, len(order) - 1)]]) for place in places.tolist()]
+    indexes = np.searchsorted(cumulated, np.array(wanted) * cumulated[-1] - 1e-9, side="left")
+    return [float(values[order[min(place, len(order) - 1)]]) for place in indexes.tolist()]
 
 
 class Watch:
@@ -168,7 +168,7 @@ class Watch:
 
     Attributes:
         visible: events that became visible since the start.
-        problem: why polling failed, the last time it did.
+        problem: why the last failed poll failed.
     """
 
     def __init__(
@@ -177,9 +177,9 @@ class Watch:
         *,
         poll: float = POLL_SECONDS,
         monotonic: Callable[[], float] = time.monotonic,
-        patience: float = _PATIENCE_SECONDS,
+        stall_seconds: float = _STALL_SECONDS,
     ) -> None:
-        self._service, self._poll, self._monotonic, self._patience = service, poll, monotonic, patience
+        self._service, self._poll, self._monotonic, self._stall_seconds = service, poll, monotonic, stall_seconds
         self._stop = threading.Event()
         self._grown = threading.Condition()
         self._thread = threading.Thread(target=self._run, name="visibility", daemon=True)
@@ -202,7 +202,7 @@ class Watch:
 
     @property
     def method(self) -> str:
-        """How it was measured and how far off it may be."""
+        """How it was measured, and the largest error."""
         how = "polling /api/v1/progress" if self._service.cheap else "polling /api/v1/status, which may itself lag"
         return f"{how} every {self._poll * 1000:.0f} ms; by counts, k-th sent against k-th visible; late by up to one poll"
 
@@ -219,7 +219,7 @@ class Watch:
                 self._grown.wait(self._poll)
                 if self.visible.total > last:
                     last, since = self.visible.total, self._monotonic()
-                elif self._monotonic() - since > self._patience:
+                elif self._monotonic() - since > self._stall_seconds:
                     return False
         return True
 

@@ -1,4 +1,4 @@
-"""Sends a task and measures it: how far it is, meanwhile; what became of it and how soon it was visible, in the end."""
+"""Sends a task, shows its progress, and measures how soon its events were visible."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ from dataclasses import dataclass
 
 from domain.errors import UnavailableError
 from producers.measuring.latency import Watch, latency
-from producers.measuring.progress import RateProgress
 from producers.measuring.result import Outcome, Window, measured, sent_curve
 from producers.measuring.service import Service
 from producers.sending.batch_sender import TooLarge
 from producers.sending.checkpoint import Checkpoint
+from producers.sending.progress import Progress
 from producers.sending.send_loop import ProgressReport, SendResult, Task
 from producers.sending.worker_processes import Broker, run_task
 
-#: Runs a task; ``fleet.run_task`` in real life.
+#: Runs a task: ``run_task``; a test passes its own.
 Runner = Callable[..., SendResult]
 
 
 @dataclass(frozen=True, slots=True)
 class ProbeTarget:
-    """The running process to ask what is visible; ``required`` when a person named it: then it must answer."""
+    """The running process to ask what is visible; ``required``: the user named it, so it must answer."""
 
     url: str | None
     required: bool = False
@@ -33,8 +33,8 @@ def measure(
     *,
     broker: Broker,
     processes: int,
-    asked: ProbeTarget,
-    progress: RateProgress,
+    probe: ProbeTarget,
+    progress: Progress,
     windows: Sequence[Window] = (),
     checkpoint: Checkpoint | None = None,
     runner: Runner = run_task,
@@ -43,40 +43,40 @@ def measure(
     """Send all of ``task`` and wait until it is visible, or until nothing more becomes visible.
 
     Raises:
-        UnavailableError: the broker, or the process that a person named, does not answer.
+        UnavailableError: the broker, or the process that the user named, does not answer.
         ConfigurationError: the topic is missing.
     """
     with ExitStack() as stack:
-        watching, note = _watched(stack, asked, watch)
+        watching, note = _start_watch(stack, probe, watch)
 
-        def tell(told: ProgressReport) -> None:
-            progress.update(told.sent)
+        def on_progress(report: ProgressReport) -> None:
+            progress.update(report.sent)
             if checkpoint is not None:
-                checkpoint.reached(told.position)
+                checkpoint.reached(report.position)
 
-        progress.aim_by(task.target)
-        sent = runner(task, broker=broker, processes=processes, tell=tell)
+        progress.set_target(task.target_rate_at)
+        sent = runner(task, broker=broker, processes=processes, on_progress=on_progress)
         if checkpoint is not None:
             checkpoint.reached(sent.position)
             checkpoint.close(finished=not sent.interrupted and sent.failed == 0 and sent.broken is None)
-        too_large = [_named(task, item) for item in sent.too_large]
+        too_large = [_describe_too_large(task, item) for item in sent.too_large]
         if watching is None:
             return Outcome(
                 source=task.label,
                 sent=sent,
-                target=task.asked,
+                target=task.target_rate,
                 processes=processes,
                 note=note,
                 windows=measured(sent, None, windows),
                 too_large=too_large,
             )
-        with suppress(KeyboardInterrupt):  # whoever does not want to wait gets what is known
+        with suppress(KeyboardInterrupt):  # a second Ctrl-C ends the wait, and the report says what is known
             watching.wait_for(sent.events if watching.counts_repeats else sent.distinct)
         visible, repeats = watching.visible, watching.counts_repeats
         return Outcome(
             source=task.label,
             sent=sent,
-            target=task.asked,
+            target=task.target_rate,
             processes=processes,
             visible=min(visible.total, sent.events if repeats else sent.distinct),
             latency=latency(sent_curve(sent, repeats=repeats), visible),
@@ -86,18 +86,18 @@ def measure(
         )
 
 
-def _named(task: Task, item: TooLarge) -> str:
-    """A message that the topic does not take, for people."""
-    where = task.label if item.place is None else task.place_of(item.place)
+def _describe_too_large(task: Task, item: TooLarge) -> str:
+    """A message that is too large for the topic, for people."""
+    where = task.label if item.source_index is None else task.describe(item.source_index)
     return f"{where}: {item.size:,} bytes, key {(item.key or b'').decode('utf-8', 'replace')!r}"
 
 
-def _watched(stack: ExitStack, asked: ProbeTarget, watch: Callable[[Service], Watch]) -> tuple[Watch | None, str]:
-    if asked.url is None:
+def _start_watch(stack: ExitStack, probe: ProbeTarget, watch: Callable[[Service], Watch]) -> tuple[Watch | None, str]:
+    if probe.url is None:
         return None, "nothing: no running process is known (portalpulse up, or --http)"
     try:
-        return stack.enter_context(watch(Service(asked.url))), ""
+        return stack.enter_context(watch(Service(probe.url))), ""
     except UnavailableError as error:
-        if asked.required:
+        if probe.required:
             raise
         return None, f"nothing: {error.problem}"

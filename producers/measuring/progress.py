@@ -1,4 +1,4 @@
-"""Shows how far the sending is: a bar for a person at a terminal, a log line every few seconds for everyone else."""
+"""Shows how far the sending is: a bar on a terminal, a log line every few seconds elsewhere."""
 
 from __future__ import annotations
 
@@ -6,62 +6,45 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Final, Protocol
+from typing import Final
 
+from rich import progress as bars
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from producers.sending import stream as sending
+from producers.sending.progress import Progress, TargetRate
 
 #: Seconds between two log lines.
 _LOG_EVERY: Final = 5.0
-#: The rate reached is that of the last so many seconds.
+#: The displayed rate is the mean over this many seconds.
 _RATE_OVER: Final = 2.0
 
-#: Logs a constant event with numbers; ``structlog``'s bound ``info`` fits.
+#: Logs an event with numbers, as ``structlog``'s bound ``info`` does.
 Log = Callable[..., object]
-#: The rate wanted at a moment (seconds after the start); None: as many as possible.
-Target = Callable[[float], float | None]
-
-
-class RateProgress(sending.Progress, Protocol):
-    """Progress that also shows the wanted rate beside the reached one."""
-
-    def aim_by(self, target: Target) -> None:
-        """What to ask for the wanted rate."""
-        ...
-
-
-class NullProgress(sending.NullProgress):
-    """Progress that nobody watches."""
-
-    def aim_by(self, target: Target) -> None:
-        """Show nothing."""
 
 
 class Bar:
-    """A bar with the rate reached, the rate wanted and the time left."""
+    """A bar with the rate reached, the target rate and the time left."""
 
-    def __init__(self, progress: Progress, task: TaskID, *, monotonic: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, progress: bars.Progress, task: bars.TaskID, *, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._progress = progress
         self._task = task
         self._monotonic = monotonic
         self._started = monotonic()
-        self._target: Target = lambda _: None
+        self._target: TargetRate = lambda _: None
         self._recent: deque[tuple[float, int]] = deque([(self._started, 0)])
 
     def expect(self, total: int | None) -> None:
-        """How many messages there will be; None: no end is known."""
+        """Set how many messages there will be; None: no end is known."""
         self._progress.update(self._task, total=total)
         self._started = self._monotonic()
         self._recent = deque([(self._started, 0)])
 
-    def aim_by(self, target: Target) -> None:
-        """What to ask for the wanted rate."""
+    def set_target(self, target: TargetRate) -> None:
+        """Set what is displayed as the target rate."""
         self._target = target
 
     def update(self, sent: int) -> None:
-        """So many messages have been handed to the writer."""
+        """Set how many messages were handed to the sender."""
         now = self._monotonic()
         recent = self._recent
         recent.append((now, sent))
@@ -83,20 +66,20 @@ class LogLines:
         self._total: int | None = None
         self._started = monotonic()
         self._last = (self._started, 0)
-        self._target: Target = lambda _: None
+        self._target: TargetRate = lambda _: None
 
     def expect(self, total: int | None) -> None:
-        """How many messages there will be; None: no end is known."""
+        """Set how many messages there will be; None: no end is known."""
         self._total = total
         self._started = self._monotonic()
         self._last = (self._started, 0)
 
-    def aim_by(self, target: Target) -> None:
-        """What to ask for the wanted rate."""
+    def set_target(self, target: TargetRate) -> None:
+        """Set what is displayed as the target rate."""
         self._target = target
 
     def update(self, sent: int) -> None:
-        """So many messages have been handed to the writer."""
+        """Set how many messages were handed to the sender."""
         now = self._monotonic()
         since, before = self._last
         if now - since >= _LOG_EVERY:
@@ -108,22 +91,18 @@ class LogLines:
 
 
 @contextmanager
-def shown(console: Console, log: Log, *, title: str, rate: float | None) -> Iterator[RateProgress]:
+def shown(console: Console, log: Log, *, title: str) -> Iterator[Progress]:
     """The progress that fits the console: a bar on a terminal, log lines elsewhere."""
     if not console.is_terminal:
-        lines = LogLines(log)
-        lines.aim_by(lambda _: rate)
-        yield lines
+        yield LogLines(log)
         return
     columns = (
-        TextColumn("[bold]{task.description}"),
-        BarColumn(),
-        TextColumn("{task.completed:,}"),
-        TextColumn("{task.fields[rate]}"),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
+        bars.TextColumn("[bold]{task.description}"),
+        bars.BarColumn(),
+        bars.TextColumn("{task.completed:,}"),
+        bars.TextColumn("{task.fields[rate]}"),
+        bars.TimeElapsedColumn(),
+        bars.TimeRemainingColumn(),
     )
-    with Progress(*columns, console=console, transient=True) as progress:
-        bar = Bar(progress, progress.add_task(title, total=None, rate=""))
-        bar.aim_by(lambda _: rate)
-        yield bar
+    with bars.Progress(*columns, console=console, transient=True) as progress:
+        yield Bar(progress, progress.add_task(title, total=None, rate=""))

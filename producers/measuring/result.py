@@ -1,4 +1,4 @@
-"""What a replay or a load came to, as text for people and as JSON for programs."""
+"""The report of a replay or a load, as text for people and as JSON for programs."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from producers.sending.send_loop import SendResult
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """A stretch of the run: from ``start`` to ``end`` (seconds after its begin) at ``target`` messages a second (None: max)."""
+    """A part of the run: from ``start`` to ``end`` (seconds after its begin) at ``target`` messages a second (None: max)."""
 
     name: str
     start: float
@@ -23,7 +23,7 @@ class Window:
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """A window and what happened in it: messages sent a second, and the latency of what was sent then."""
+    """A window with its messages sent a second, and the latency of the events sent in it."""
 
     window: Window
     rate: float
@@ -43,7 +43,7 @@ class Measured:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """The end report. ``visible`` and ``latency`` are None when no running process was asked; ``note`` says why or how."""
+    """The report at the end. ``visible`` and ``latency`` are None when no process was asked; ``note`` says why, or how it was."""
 
     source: str
     sent: SendResult
@@ -58,7 +58,7 @@ class Outcome:
     @property
     def complete(self) -> bool:
         """Whether everything sent is durable."""
-        return self.sent.failed == 0 and self.sent.acknowledged == self.sent.sent
+        return self.sent.complete
 
     def as_dict(self) -> dict[str, Any]:
         """The report for ``--json`` and ``--report``; times in seconds."""
@@ -124,7 +124,7 @@ def measured(sent: SendResult, visible: Curve | None, windows: Sequence[Window],
 
 
 def sent_curve(sent: SendResult, *, repeats: bool) -> Curve:
-    """Events sent, with or without repeats, by the moment they were handed over; those never acknowledged are left out."""
+    """Events sent, with or without repeats, by the moment they were handed over; only acknowledged ones."""
     return Curve.of_sends((item.sent_at, item.events if repeats else item.distinct) for item in sent.acknowledgements)
 
 

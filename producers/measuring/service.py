@@ -1,4 +1,4 @@
-"""The HTTP face of the running process, as far as senders need it: how much it has counted, and the events it holds.
+"""Client of the running process's HTTP API: how much it has counted, and the events it holds.
 
     GET /api/v1/progress                    {"stored": int, "tallied_minutes": int}: events handled by this worker since its
                                             start, repeats included; cheap enough to be asked every 20 ms
@@ -29,7 +29,7 @@ EVENTS: Final = "/api/v1/events"
 
 
 class Service:
-    """One running process. Not for several threads at once; a context manager.
+    """One running process; not thread-safe; a context manager.
 
     Args:
         url: its address, e.g. ``http://127.0.0.1:8080``.
@@ -52,7 +52,7 @@ class Service:
         self.close()
 
     def close(self) -> None:
-        """Give the connection back."""
+        """Close the connection."""
         if self._kept is not None:
             self._kept.close()
             self._kept = None
@@ -132,7 +132,7 @@ class Service:
 
 
 def _lines(response: http.client.HTTPResponse) -> Iterator[bytes]:
-    """Lines of a stream. Its own iterator takes a stream that was cut off for one that ended; reading blocks does not."""
+    """Lines of a stream. Unlike the response's own iterator, this notices a stream that was cut off."""
     rest = b""
     while block := response.read(_BLOCK_BYTES):
         *lines, rest = (rest + block).split(b"\n")

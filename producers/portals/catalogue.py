@@ -22,7 +22,7 @@ _SERIES: Final = (0.70, 0.25, 0.05)
 
 
 def rng_of(seed: int, *names: str) -> np.random.Generator:
-    """A generator that depends on the seed and the names alone, never on what was drawn before it."""
+    """A generator that depends on the seed and the names only, not on earlier draws."""
     digest = hashlib.blake2b("\0".join((str(seed), *names)).encode(), digest_size=16).digest()
     return np.random.Generator(np.random.PCG64(int.from_bytes(digest, "big")))
 

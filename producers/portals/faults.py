@@ -1,7 +1,7 @@
-"""Malformed messages as real portals send them, each with the reason that it must be refused with.
+"""Malformed messages as real portals send them, each with the reason of its rejection.
 
-Every fault is one deliberate defect in an otherwise valid event. The expected reason is part of the contract: a test holds
-this list against ``pipeline.decode.validator``.
+Every fault is one deliberate defect in an otherwise valid event. The expected reason is part of the contract: a test compares
+this list with ``pipeline.decode.validator``.
 """
 
 from __future__ import annotations
@@ -15,17 +15,17 @@ from typing import Any, Final, NamedTuple
 from domain.events import MAX_MESSAGE_BYTES, REQUIRED_FIELDS, Reason
 from producers.messages import Kind, Message
 from producers.portals.catalogue import rng_of
-from producers.portals.event_encoding import EventIds
+from producers.portals.event_ids import EventIds
 
-#: Far beyond any parser's patience, far below the largest message.
+#: Deeper than any parser accepts, shorter than the largest message.
 _DEPTH: Final = 20_000
 
 _Fields = dict[str, Any]
-_Spoil = Callable[[_Fields], bytes | None]
+_Corrupt = Callable[[_Fields], bytes | None]
 
 
 class Malformed(NamedTuple):
-    """One message that must be set aside, what is wrong with it and the reason to be given."""
+    """One message that must become a dead letter: its defect and the expected reason."""
 
     kind: str
     reason: Reason
@@ -35,37 +35,37 @@ class Malformed(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """A way to spoil an event: its name, the reason it is refused with, and how the bytes come about."""
+    """A defect: its name, the reason of the rejection, and how the bytes are made from valid fields."""
 
     kind: str
     reason: Reason
-    spoil: _Spoil
+    corrupt: _Corrupt
 
 
 def _bytes(fields: _Fields) -> bytes:
     return json.dumps(fields, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogatepass")
 
 
-def _with(name: str, value: Any) -> _Spoil:
+def _with(name: str, value: Any) -> _Corrupt:
     """The event with another value in one field."""
     return lambda fields: _bytes({**fields, name: value})
 
 
-def _without(name: str) -> _Spoil:
+def _without(name: str) -> _Corrupt:
     """The event without one field."""
     return lambda fields: _bytes({key: value for key, value in fields.items() if key != name})
 
 
-def _literal(name: str, text: str) -> _Spoil:
+def _literal(name: str, text: str) -> _Corrupt:
     """The event with raw JSON text in place of one value."""
     return lambda fields: _bytes({**fields, name: "@@"}).replace(b'"@@"', text.encode("ascii"))
 
 
-def _always(value: bytes | None) -> _Spoil:
+def _always(value: bytes | None) -> _Corrupt:
     return lambda _fields: value
 
 
-#: Every fault. Order of the checks: size, encoding, syntax, then field by field, then the agency's day and the future.
+#: Every fault, in the order of the checks: size, encoding, syntax, then field by field, then the agency's day and the future.
 FAULTS: Final[tuple[Fault, ...]] = (
     # The message as a whole.
     Fault("tombstone", Reason.EMPTY, _always(None)),
@@ -91,11 +91,11 @@ FAULTS: Final[tuple[Fault, ...]] = (
     Fault("scalar", Reason.NOT_AN_OBJECT, _always(b"9")),
     Fault("json_null", Reason.NOT_AN_OBJECT, _always(b"null")),
     Fault("json_in_a_string", Reason.NOT_AN_OBJECT, lambda fields: json.dumps(_bytes(fields).decode()).encode()),
-    # Fields that are not there.
+    # Missing fields.
     *(Fault(f"missing_{name}", Reason.MISSING_FIELD, _without(name)) for name in REQUIRED_FIELDS),
     *(Fault(f"null_{name}", Reason.MISSING_FIELD, _with(name, None)) for name in REQUIRED_FIELDS),
     Fault("empty_object", Reason.MISSING_FIELD, _always(b"{}")),
-    # Fields of another type.
+    # Fields of a wrong type.
     Fault("status_as_text", Reason.WRONG_TYPE, _with("status", "9")),
     Fault("status_with_fraction", Reason.WRONG_TYPE, _with("status", 9.5)),
     Fault("status_as_decimal", Reason.WRONG_TYPE, _with("status", 9.0)),
@@ -105,7 +105,7 @@ FAULTS: Final[tuple[Fault, ...]] = (
     Fault("agency_code_as_object", Reason.WRONG_TYPE, _with("agency_code", {"code": "H26"})),
     Fault("procedure_code_as_number", Reason.WRONG_TYPE, _with("procedure_code", 1.001612)),
     Fault("occurred_at_as_number", Reason.WRONG_TYPE, _with("occurred_at", 1_714_613_400_000)),
-    # Fields with a value that is none.
+    # Fields with an invalid value.
     Fault("event_id_no_uuid", Reason.BAD_EVENT_ID, _with("event_id", "17")),
     Fault("event_id_in_braces", Reason.BAD_EVENT_ID, lambda fields: _bytes({**fields, "event_id": f"{{{fields['event_id']}}}"})),
     Fault("dossier_code_no_date", Reason.BAD_DOSSIER_CODE, _with("dossier_code", "000.00.00.H26-0001")),
@@ -132,7 +132,7 @@ FAULTS: Final[tuple[Fault, ...]] = (
     Fault("legacy_level_7", Reason.UNKNOWN_LEGACY_LEVEL, _with("legacy_level", 7)),
     Fault("returned_by_pigeon", Reason.UNKNOWN_RETURN, _with("returned_by", "pigeon")),
     Fault("portal_id_with_slash", Reason.BAD_PORTAL_ID, _with("portal_id", "https://dvc.example/")),
-    # An event that is well-formed and cannot be.
+    # A well-formed event at an impossible time.
     Fault("before_the_agency", Reason.AGENCY_NOT_IN_FORCE, _with("occurred_at", "2015-05-04T08:30:00.000+07:00")),
     Fault("year_2100", Reason.IN_THE_FUTURE, _with("occurred_at", "2100-01-04T08:30:00.000+07:00")),
     Fault("end_of_the_calendar", Reason.IN_THE_FUTURE, _with("occurred_at", "9999-12-31T23:59:59.999Z")),
@@ -140,7 +140,7 @@ FAULTS: Final[tuple[Fault, ...]] = (
 
 
 def malformed(seed: int, count: int) -> Iterator[Malformed]:
-    """``count`` malformed messages, every kind in turn, each from an event of its own; a pure function of the seed."""
+    """``count`` malformed messages, each kind in turn, each from another event; a pure function of the seed."""
     rng = rng_of(seed, "malformed")
     ids = EventIds(seed, "malformed")
     for number, fault in enumerate(itertools.islice(itertools.cycle(FAULTS), count), start=1):
@@ -156,15 +156,15 @@ def malformed(seed: int, count: int) -> Iterator[Malformed]:
             "occurred_at": "2024-05-02T08:30:00.000+07:00",
             "returned_by": "online",
         }
-        # Broken senders set no key either, some of them.
+        # Some broken senders set no key either.
         key = None if rng.random() < 0.3 else code.encode()
-        yield Malformed(fault.kind, fault.reason, key, fault.spoil(fields))
+        yield Malformed(fault.kind, fault.reason, key, fault.corrupt(fields))
 
 
 def mix(messages: Iterable[Message], faults: Iterable[Malformed], *, positions: Iterable[int]) -> Iterator[Message]:
     """The messages with a fault before each of the ascending ``positions`` (several may share one).
 
-    When either side ends early, the other goes on alone; positions beyond the end are never reached.
+    When either side ends, the other continues alone; positions beyond the end are not used.
     """
     due = iter(positions)
     spoiled = iter(faults)

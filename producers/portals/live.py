@@ -1,8 +1,8 @@
 """Endless traffic of the agencies in force today, at the clock's now.
 
-Every agency keeps a few dossiers open and each message moves one of them on or registers a new one, so a dossier is settled
-soon after it was submitted and every rate can be watched from the first minute. Agencies keep close to a rate of their own;
-one of them can be made to collapse.
+Every agency keeps a few dossiers open. Each message moves one of them to its next step or registers a new one, so a dossier is
+settled soon after it was submitted and every rate is visible from the first minute. Each agency keeps close to a rate of its
+own; one of them can be made to collapse.
 """
 
 from __future__ import annotations
@@ -23,10 +23,11 @@ from domain.errors import ConfigurationError
 from domain.events import Channel, ReturnedBy, ServiceLevel, Status
 from domain.periods import VIETNAM, civil_day
 from producers.messages import Kind, Message
-from producers.portals import event_encoding as wire
+from producers.portals import event_encoding as encoding
 from producers.portals.catalogue import Catalogue, catalogue_of, rng_of
+from producers.portals.collapse import Collapse
+from producers.portals.event_ids import EventIds
 from producers.portals.load_shapes import Shape
-from producers.sending.pacing import Pacer, Unpaced
 
 #: Share of all dossiers that ministries send, within the 60 to 68 % seen since 2024.
 MINISTRY_SHARE: Final = 0.64
@@ -34,10 +35,8 @@ MINISTRY_SHARE: Final = 0.64
 _ZIPF: Final = 1.0
 #: Rates of the agencies by block, all far from any alert threshold (full online service, of settled).
 _RATES: Final = {BLOCKS[0]: (0.45, 0.80), BLOCKS[1]: (0.15, 0.60)}
-#: Rate of a collapsed agency when none is asked for.
-COLLAPSED_SHARE: Final = 0.01
-#: Share of all messages that a collapsed agency sends, if it does not send more anyway: most send less than 1 %, and nobody waits
-#: hours for the dossiers that show a collapse.
+#: Smallest share of all messages that a collapsed agency sends: most agencies send less than 1 %, and the collapse would take
+#: hours to show.
 _COLLAPSED_TRAFFIC: Final = 0.4
 #: Mean number of messages of a dossier, and the share of dossiers that are settled (see ``_steps``).
 _MESSAGES_PER_DOSSIER: Final = 5.1
@@ -45,38 +44,10 @@ _MESSAGES_PER_DOSSIER: Final = 5.1
 _OPEN_DOSSIERS: Final = 6
 #: Of the dossiers, how many end as refused, withdrawn or stopped.
 _OTHER_END: Final = 0.04
-#: Procedures are drawn ahead in packs, for drawing one at a time is slow.
+#: Procedures are drawn in packs, because drawing one at a time is slow.
 _PACK: Final = 256
-#: How long the shape of the day is taken as constant (seconds of the clock).
+#: How long the intensity of the day is taken as constant (seconds).
 _SHAPE_SECONDS: Final = 1.0
-
-
-@dataclass(frozen=True, slots=True)
-class Collapse:
-    """From ``after`` seconds on, only ``share`` of the agency's settled dossiers are full online service."""
-
-    agency: str
-    share: float = COLLAPSED_SHARE
-    after: float = 0.0
-
-
-def parse_collapse(text: str, *, after: float = 0.0) -> Collapse:
-    """``CODE`` or ``CODE:SHARE``, e.g. ``H26`` or ``H26:0.02``.
-
-    Raises:
-        ConfigurationError: the text is neither.
-    """
-    agency, _, share = text.partition(":")
-    try:
-        collapse = Collapse(agency.strip().upper(), float(share) if share else COLLAPSED_SHARE, after)
-    except ValueError:
-        collapse = Collapse("", -1.0)
-    if not collapse.agency or not 0.0 <= collapse.share <= 1.0:
-        raise ConfigurationError(
-            f"--collapse {text!r} is neither CODE nor CODE:SHARE with a share from 0 to 1.",
-            remedy="Write for example --collapse H26 or --collapse H26:0.02.",
-        )
-    return collapse
 
 
 @dataclass(slots=True)
@@ -90,7 +61,7 @@ class _Dossier:
 
 
 class _Portal:
-    """The open dossiers of one agency and the rate it keeps to."""
+    """The open dossiers of one agency, and its rate."""
 
     def __init__(self, agency: Agency, *, seed: int) -> None:
         rng = rng_of(seed, "live", agency.code)
@@ -99,17 +70,17 @@ class _Portal:
         self._catalogue: Catalogue = catalogue_of(agency.code, seed=seed)
         self._draws = rng
         self._packs: dict[ServiceLevel, list[int]] = {level: [] for level in ServiceLevel}
-        self._owed = float(rng.random())
+        self._carry = float(rng.random())
         self.open: deque[_Dossier] = deque()
         self.prefix = f"{agency.code}.{int(rng.integers(1, 400))}"
         self.portal_id = f"dvc.{agency.code.lower()}"
 
     def full(self, rate: float) -> bool:
-        """Whether the next dossier is full online service: evenly spread, so that few dossiers already show the rate."""
-        self._owed += rate
-        if self._owed < 1.0:
+        """Whether the next dossier is full online service: evenly spread, so that few dossiers show the rate."""
+        self._carry += rate
+        if self._carry < 1.0:
             return False
-        self._owed -= 1.0
+        self._carry -= 1.0
         return True
 
     def procedure(self, level: ServiceLevel) -> str:
@@ -121,18 +92,16 @@ class _Portal:
 
 
 class LiveTraffic:
-    """Messages without end; iterate once.
+    """Messages without end, each made and dated at the moment it is asked for; iterate once.
 
     Args:
-        registry: who may report; only agencies in force on the clock's day do.
+        registry: the agencies; those in force on the clock's day report.
         clock: the present that events are dated with.
         seed: agencies, rates and draws; event ids also depend on the start, so two runs never share one.
         rate: messages a second at the busiest hour; None: as fast as possible.
         shape: intensity over the day.
         collapse: which agency collapses and when.
-        duration: seconds until the stream ends; None: never.
-        monotonic: seconds of a clock that never goes back, for pace and duration.
-        sleep: waits for so many seconds.
+        monotonic: seconds of a clock that never goes back, for the start of the collapse.
 
     Raises:
         ConfigurationError: the agency to collapse is not in force today.
@@ -147,9 +116,7 @@ class LiveTraffic:
         rate: float | None,
         shape: Shape,
         collapse: Collapse | None = None,
-        duration: float | None = None,
         monotonic: Callable[[], float] = time.monotonic,
-        sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._registry = registry
         self._clock = clock
@@ -157,12 +124,11 @@ class LiveTraffic:
         self._rate = rate
         self._shape = shape
         self._collapse = collapse
-        self._duration = duration
         self._monotonic = monotonic
         self._random = random.Random(seed)
         start = clock.now()
-        self._ids = wire.EventIds(seed, f"live {start.isoformat()}")
-        # Sequences start where the day stands, in steps of 10 ms: two runs on one day do not share dossier codes.
+        self._ids = EventIds(seed, f"live {start.isoformat()}")
+        # Sequences start at the time of day in steps of 10 ms, so that two runs on one day do not share dossier codes.
         local = start.astimezone(VIETNAM)
         self._sequence = int((local - local.replace(hour=0, minute=0, second=0, microsecond=0)).total_seconds() * 100)
         self._portals: dict[str, _Portal] = {}
@@ -170,14 +136,9 @@ class LiveTraffic:
         self._codes: list[str] = []
         self._weights: list[float] = []
         self._own_share = 0.0  # of the agency that collapses
-        self._extra = 0.0  # share of messages that a collapsed agency sends beside its own
+        self._extra = 0.0  # share of messages that a collapsed agency sends in addition
         self._intensity = (0.0, 1.0)  # (until, level)
-        self._pace = (
-            Unpaced(monotonic=monotonic)
-            if rate is None
-            else Pacer(lambda: rate * self._level(), monotonic=monotonic, sleep=sleep)
-        )
-        self._open_for_business(civil_day(start))
+        self._set_day(civil_day(start))
         if collapse is not None and collapse.agency not in self._codes:
             raise ConfigurationError(
                 f"--collapse names {collapse.agency}, which is no agency in force on {civil_day(start)}.",
@@ -190,13 +151,13 @@ class LiveTraffic:
         return self._collapse
 
     def rate_now(self) -> float | None:
-        """Messages a second that the shape of the day allows now; None: as many as possible."""
-        return None if self._rate is None else self._rate * self._shape(self._clock.now())
+        """Messages a second at this hour of the day; None: as many as possible."""
+        return None if self._rate is None else self._rate * self._level()
 
     def seconds_until_low(self, *, ratio: float, min_volume: int) -> float | None:
         """When the collapsed agency is expected to be below ``ratio`` on ``min_volume`` dossiers, in seconds after the start.
 
-        Taken for a system without earlier events, and for the intensity of this moment. None: never, or nothing collapses.
+        Assumes a system without earlier events, and the present intensity. None: never, or nothing collapses.
         """
         collapse, rate = self._collapse, self.rate_now()
         if collapse is None or collapse.share >= ratio:
@@ -212,18 +173,17 @@ class LiveTraffic:
 
     def __iter__(self) -> Iterator[Message]:
         started = self._monotonic()
-        until = None if self._duration is None else started + self._duration
-        while self._pace.wait(until=until):
+        while True:
             elapsed = self._monotonic() - started
             now = self._clock.now()
             day = civil_day(now)
             if day != self._day:
-                self._open_for_business(day)
+                self._set_day(day)
                 self._sequence = 0
             yield self._next(now, elapsed)
 
     def _level(self) -> float:
-        """Intensity now; asked of the shape once a second at most."""
+        """Intensity now; computed once a second at most."""
         until, level = self._intensity
         now = self._monotonic()
         if now >= until:
@@ -231,7 +191,7 @@ class LiveTraffic:
             self._intensity = (now + _SHAPE_SECONDS, level)
         return level
 
-    def _open_for_business(self, day: dt.date) -> None:
+    def _set_day(self, day: dt.date) -> None:
         """The agencies of ``day`` and their shares; agencies that stay keep their open dossiers."""
         agencies = self._registry.in_force(day)
         self._day = day
@@ -259,7 +219,7 @@ class LiveTraffic:
         if dossier.steps:
             portal.open.append(dossier)
         local = now.astimezone(VIETNAM)
-        value = wire.event(
+        value = encoding.event(
             event_id=self._ids.of(dossier.code, dossier.done),
             dossier_code=dossier.code,
             origin=dossier.origin,
@@ -282,11 +242,11 @@ class LiveTraffic:
         self._sequence += 1
         return _Dossier(
             code=f"{portal.prefix}-{now.astimezone(VIETNAM):%Y%m%d}-{self._sequence % 10_000_000:07d}",
-            origin=wire.origin(portal.code, portal.procedure(level)),
-            attributes=wire.attributes(channel, level),
+            origin=encoding.origin(portal.code, portal.procedure(level)),
+            attributes=encoding.attributes(channel, level),
             endings=(
-                wire.extras(legacy_level=0, returned_by="", portal_id=portal.portal_id),
-                wire.extras(legacy_level=0, returned_by=returned_by, portal_id=portal.portal_id),
+                encoding.extras(legacy_level=0, returned_by="", portal_id=portal.portal_id),
+                encoding.extras(legacy_level=0, returned_by=returned_by, portal_id=portal.portal_id),
             ),
             steps=self._steps(channel, other_end=other_end),
         )
@@ -297,9 +257,9 @@ class LiveTraffic:
         collapsed = collapse is not None and collapse.agency == portal.code and elapsed >= collapse.after
         if collapse is not None and collapsed:
             rate = collapse.share
-        if not other_end and portal.full(rate):  # only dossiers that will be settled weigh on the rate
+        if not other_end and portal.full(rate):  # only dossiers that will be settled count for the rate
             return Channel.ONLINE, ServiceLevel.FULL, self._random.choice((ReturnedBy.ONLINE, ReturnedBy.POST))
-        # A portal that broke down sends people to the counter; otherwise partial services go on online.
+        # While a portal is broken people go to the counter; otherwise some use partial services online.
         if not collapsed and self._random.random() < 0.4:
             return Channel.ONLINE, ServiceLevel.PARTIAL, ReturnedBy.COUNTER
         channel = Channel.IN_PERSON if self._random.random() < 0.85 else Channel.POST

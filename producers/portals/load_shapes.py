@@ -1,7 +1,7 @@
-"""How much traffic there is at which hour: shapes over the local day, relative to a working morning.
+"""Intensity of traffic over the local day, relative to a working morning.
 
 Shapes are derived from office hours of Vietnamese one-stop desks (8:00-11:30, 13:30-17:00, Monday to Friday) and from online
-registrations that go on in the evening; they are assumptions for simulation, not measurements.
+registrations, which continue in the evening. They are assumptions for simulation, not measurements.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ ONLINE_HOURS: Final = (
 )  # fmt: skip
 #: Saturday and Sunday against a working day.
 WEEKEND: Final = 0.08
-#: No shape falls lower: a live demonstration at night still shows traffic.
+#: Lowest intensity of any shape, so that a demonstration at night shows traffic.
 FLOOR: Final = 0.05
 
 
@@ -37,9 +37,9 @@ def steady(_instant: dt.datetime) -> float:
 
 
 def office_hours(instant: dt.datetime) -> float:
-    """Intensity at ``instant`` (aware) by the local hour, gliding from hour to hour; low at night and at weekends."""
+    """Intensity at ``instant`` (aware) by the local hour, interpolated between hours; low at night and at weekends."""
     local = instant.astimezone(VIETNAM)
-    position = local.hour + local.minute / 60 + local.second / 3600 - 0.5  # an hour's value stands at its middle
+    position = local.hour + local.minute / 60 + local.second / 3600 - 0.5  # the value of an hour applies at its middle
     hour = int(position // 1)
     between = position - hour
     level = OFFICE_HOURS[hour % 24] * (1 - between) + OFFICE_HOURS[(hour + 1) % 24] * between

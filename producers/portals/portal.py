@@ -1,8 +1,8 @@
 """One simulated portal: the whole life of every dossier of one agency, from registration to the returned result.
 
-Everything is drawn as columns, for a nation's dossiers have to be made in seconds. The columns follow from the seed and the
-agency alone. How many dossiers are settled within the period, and how many of them online and end to end, is not drawn: the
-scenario fixes both. All instants are epoch milliseconds (UTC).
+Everything is drawn as columns, so that the dossiers of all agencies are made in seconds. The columns depend on the seed and the
+agency only. The scenario fixes how many dossiers are settled within the period, and how many of them online and end to
+end. All instants are epoch milliseconds (UTC).
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ import numpy as np
 from domain.events import Channel, ReturnedBy, ServiceLevel, Status
 from domain.periods import Period
 from producers.portals.catalogue import Catalogue, catalogue_of, rng_of
+from producers.portals.dossier_codes import prefixes_of, sequences_of
 from producers.portals.scenarios import Share, Unit
 from producers.portals.schedule import (
     DAY_MS,
     HOUR_MS,
     bounds,
     durations,
-    local_day,
     outside_instants,
     return_gaps,
     settlement_instants,
@@ -51,14 +51,14 @@ _OTHERS: Final = (
 #: Between receipt and end: one or two steps of processing, sometimes with a pause for papers or payment.
 _MIDDLES: Final = np.array([(4, 0, 0), (4, 4, 0), (4, 5, 4), (4, 6, 4)], dtype=np.int8)
 _MIDDLE_SHARES: Final = (0.58, 0.26, 0.09, 0.07)
-#: Dossiers that end otherwise, and their share of the settled ones.
+#: Other ends of dossiers, and their share of the settled ones.
 _OTHER_ENDS: Final = np.array([Status.REFUSED, Status.WITHDRAWN, Status.STOPPED], dtype=np.int8)
 _OTHER_END_SHARES: Final = (0.5, 0.3, 0.2)
 _OTHER_END_RATIO: Final = 0.04
 _OPEN_RATIO: Final = 0.03
 _OPEN_DAYS: Final = 20
-#: The newest event of a portal at the end of the period: within these (ms before midnight), mostly a few minutes.
-_VIGIL_MS: Final = (2_000, 12 * HOUR_MS)
+#: The newest event of a portal: between these limits before the end of the period (ms), mostly a few minutes.
+_LAST_EVENT_MS: Final = (2_000, 12 * HOUR_MS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +70,7 @@ class Portal:
     #: What dossier codes start with, up to the date; and whether that date has four digits for the year.
     prefixes: tuple[str, ...]
     long_codes: bool
-    portal_id: str  # "": this portal does not say
+    portal_id: str  # "": the portal sends none
     sends_legacy_level: bool
     # Dossiers.
     prefix: np.ndarray  # index into prefixes
@@ -88,7 +88,7 @@ class Portal:
 
 
 @dataclass(frozen=True, slots=True)
-class _Lives:
+class _DossierGroup:
     """A group of dossiers before they get codes: attributes, and a table of steps (0: no such step)."""
 
     submitted: np.ndarray
@@ -110,19 +110,22 @@ def build_portal(unit: Unit, period: Period, *, seed: int, scale: int = 1) -> Po
     _, end = bounds(period)
     groups = [
         _settled(rng, settlement_instants(rng, period, goal.denominator), goal),
-        *(_settled(rng, instants, _aside(goal, len(instants))) for instants in outside_instants(rng, period, goal.denominator)),
+        *(
+            _settled(rng, instants, _outside_goal(goal, len(instants)))
+            for instants in outside_instants(rng, period, goal.denominator)
+        ),
         _ended_otherwise(rng, working_instants(rng, period, max(3, round(goal.denominator * _OTHER_END_RATIO)))),
         _open(rng, end, max(3, round(goal.denominator * _OPEN_RATIO))),
     ]
     return _with_codes(rng, unit.code, catalogue, groups, horizon=end + DAY_MS - 1_000)
 
 
-def _aside(goal: Share, count: int) -> Share:
-    """About the goal's rate on ``count`` dossiers, rounded up: counted by mistake, they would show."""
+def _outside_goal(goal: Share, count: int) -> Share:
+    """About the goal's rate on ``count`` dossiers, rounded up so that wrongly counting them changes the figure."""
     return Share(-(-goal.numerator * count // max(goal.denominator, 1)), count)
 
 
-def _settled(rng: np.random.Generator, settled: np.ndarray, goal: Share) -> _Lives:
+def _settled(rng: np.random.Generator, settled: np.ndarray, goal: Share) -> _DossierGroup:
     """Dossiers that are settled at the given sorted instants, ``goal.numerator`` of them in full online service."""
     count = len(settled)
     full = _evenly_spread(rng, goal.numerator, count)
@@ -136,7 +139,7 @@ def _settled(rng: np.random.Generator, settled: np.ndarray, goal: Share) -> _Liv
     channel, level, returned = chosen.T
     submitted = submissions(rng, settled, online=channel == Channel.ONLINE)
     gaps = return_gaps(rng, count)
-    return _lives(
+    return _dossier_group(
         rng,
         submitted,
         settled,
@@ -153,8 +156,8 @@ def _settled(rng: np.random.Generator, settled: np.ndarray, goal: Share) -> _Liv
 def _evenly_spread(rng: np.random.Generator, chosen: int, count: int) -> np.ndarray:
     """A mask with exactly ``chosen`` of ``count`` set, at about the same rate everywhere.
 
-    Evenly, so that an agency's daily rate stays close to the rate of the whole period, as it does in reality: a rule that
-    watches one day must not fire by the luck of a draw.
+    Evenly, so that the daily rate of an agency stays close to the rate of the whole period, as in reality: an alert rule for one
+    day must not fire by chance.
     """
     mask = np.zeros(count, dtype=bool)
     if chosen:
@@ -162,16 +165,16 @@ def _evenly_spread(rng: np.random.Generator, chosen: int, count: int) -> np.ndar
     return mask[np.argsort(np.arange(count) + rng.random(count) * 16, kind="stable")]
 
 
-def _ended_otherwise(rng: np.random.Generator, ended: np.ndarray) -> _Lives:
+def _ended_otherwise(rng: np.random.Generator, ended: np.ndarray) -> _DossierGroup:
     """Dossiers that are refused, withdrawn or stopped at the given instants; they never reach status 9."""
     count = len(ended)
     end = _OTHER_ENDS[rng.choice(len(_OTHER_ENDS), size=count, p=_OTHER_END_SHARES)]
     refused = end == Status.REFUSED
-    # Only what came in online can be refused before it is received (1 -> 3).
+    # Only online dossiers can be refused before they are received (1 -> 3).
     channel = np.where(refused, Channel.ONLINE, rng.choice([1, 2, 3], size=count, p=[0.5, 0.42, 0.08])).astype(np.int8)
     middle = np.zeros((count, 3), dtype=np.int8)
     middle[:, 0] = np.where(~refused & ((end == Status.STOPPED) | (rng.random(count) < 0.5)), Status.PROCESSING, 0)
-    return _lives(
+    return _dossier_group(
         rng,
         submissions(rng, ended, online=channel == Channel.ONLINE),
         ended,
@@ -185,18 +188,18 @@ def _ended_otherwise(rng: np.random.Generator, ended: np.ndarray) -> _Lives:
     )
 
 
-def _open(rng: np.random.Generator, end: int, count: int) -> _Lives:
+def _open(rng: np.random.Generator, end: int, count: int) -> _DossierGroup:
     """Dossiers of the last weeks that are still registered, received or being processed when the period ends."""
     submitted = end - 1 - (rng.random(count) * _OPEN_DAYS * DAY_MS).astype(np.int64)
     channel = rng.choice(np.array([1, 2, 3], dtype=np.int8), size=count, p=[0.35, 0.57, 0.08])
-    nearest, farthest = _VIGIL_MS
+    nearest, farthest = _LAST_EVENT_MS
     submitted[-1] = end - nearest - int(rng.random() ** 4 * farthest)
-    channel[-1] = Channel.ONLINE  # somebody registers from home, close to midnight
+    channel[-1] = Channel.ONLINE  # a registration from home, close to midnight
     stage = rng.integers(0, 3, size=count)
     stage[-1] = 0
     middle = np.zeros((count, 3), dtype=np.int8)
     middle[:, 0] = np.where(stage == 2, Status.PROCESSING, 0)
-    return _lives(
+    return _dossier_group(
         rng,
         submitted,
         submitted + durations(rng, count),
@@ -211,13 +214,13 @@ def _open(rng: np.random.Generator, end: int, count: int) -> _Lives:
 
 
 def _any_level(rng: np.random.Generator, channel: np.ndarray) -> np.ndarray:
-    """Levels at random; information-only services cannot be asked for online."""
+    """Random levels; information-only services do not exist online."""
     drawn = rng.choice(3, size=len(channel), p=[0.4, 0.45, 0.15])
     drawn[(channel == Channel.ONLINE) & (drawn == _INFORMATION)] = _PARTIAL
     return drawn.astype(np.int8)
 
 
-def _lives(
+def _dossier_group(
     rng: np.random.Generator,
     submitted: np.ndarray,
     ended: np.ndarray,
@@ -229,8 +232,8 @@ def _lives(
     middle: np.ndarray,
     end: np.ndarray,
     returned_at: np.ndarray | None,
-) -> _Lives:
-    """Lay the steps out: registered (online only), received, up to three in between, the end, the result returned."""
+) -> _DossierGroup:
+    """The table of steps: registered (online only), received, up to three in between, the end, the result returned."""
     count = len(submitted)
     online = channel == Channel.ONLINE
     status = np.zeros((count, 7), dtype=np.int8)
@@ -240,7 +243,7 @@ def _lives(
     status[:, 5] = end
     at = np.empty((count, 7), dtype=np.int64)
     at[:, 0] = submitted
-    # The shortest life is ten minutes, so within 99 % of it there is room for a millisecond between any two steps.
+    # The shortest life is ten minutes: 99 % of it leave at least a millisecond between any two steps.
     shares = np.sort(rng.random((count, 4)) * 0.99, axis=1)
     shares[:, 0] = np.where(online, shares[:, 0], 0.0)
     at[:, 1:5] = submitted[:, None] + (shares * (ended - submitted)[:, None]).astype(np.int64)
@@ -250,11 +253,13 @@ def _lives(
     if returned_at is not None:
         status[:, 6] = Status.RETURNED
         at[:, 6] = returned_at
-    return _Lives(submitted, channel, level, returned, status, at)
+    return _DossierGroup(submitted, channel, level, returned, status, at)
 
 
-def _with_codes(rng: np.random.Generator, agency: str, catalogue: Catalogue, groups: list[_Lives], *, horizon: int) -> Portal:
-    """Put the groups together, give every dossier its code and procedure, and drop steps later than ``horizon``."""
+def _with_codes(
+    rng: np.random.Generator, agency: str, catalogue: Catalogue, groups: list[_DossierGroup], *, horizon: int
+) -> Portal:
+    """Join the groups, give every dossier its code and procedure, and drop steps later than ``horizon``."""
     submitted = np.concatenate([group.submitted for group in groups])
     level = np.concatenate([group.level for group in groups])
     status = np.concatenate([group.status for group in groups])
@@ -264,7 +269,7 @@ def _with_codes(rng: np.random.Generator, agency: str, catalogue: Catalogue, gro
     for number, name in enumerate(LEVELS):
         mask = level == number
         procedure[mask] = catalogue.draw(rng, name, int(mask.sum()))
-    prefixes, long_codes = _prefixes(rng, agency)
+    prefixes, long_codes = prefixes_of(rng, agency)
     prefix = np.minimum(rng.geometric(0.45, size=count) - 1, len(prefixes) - 1).astype(np.int16)
     happened = (status > 0) & (at <= horizon)
     dossier, column = np.nonzero(happened)
@@ -276,7 +281,7 @@ def _with_codes(rng: np.random.Generator, agency: str, catalogue: Catalogue, gro
         portal_id=f"dvc.{agency.lower()}" if rng.random() < 0.6 else "",
         sends_legacy_level=bool(rng.random() < 0.3),
         prefix=prefix,
-        sequence=_sequences(prefix, submitted),
+        sequence=sequences_of(prefix, submitted),
         submitted=submitted,
         procedure=procedure,
         channel=np.concatenate([group.channel for group in groups]),
@@ -287,25 +292,3 @@ def _with_codes(rng: np.random.Generator, agency: str, catalogue: Catalogue, gro
         status=status[happened],
         at=at[dossier, column],
     )
-
-
-def _prefixes(rng: np.random.Generator, agency: str) -> tuple[tuple[str, ...], bool]:
-    """What the agency's receiving units put before the date, in one of the three styles in use."""
-    units = int(rng.integers(2, 9))
-    style = int(rng.choice(3, p=[0.5, 0.35, 0.15]))
-    if style == 0:
-        return tuple(f"000.00.{number:02d}.{agency}" for number in range(units)), False
-    numbers = np.sort(rng.choice(np.arange(1, 400), size=units, replace=False)).tolist()
-    return tuple(f"{agency}.{number}" for number in numbers), style == 2
-
-
-def _sequences(prefix: np.ndarray, submitted: np.ndarray) -> np.ndarray:
-    """Running numbers that start from 1 on every local day of every receiving unit, in the order of submission."""
-    group = local_day(submitted) * 1_000 + prefix
-    order = np.lexsort((submitted, group))
-    ordered = group[order]
-    starts = np.r_[0, np.flatnonzero(np.diff(ordered)) + 1]
-    lengths = np.diff(np.r_[starts, len(ordered)])
-    sequence = np.empty(len(order), dtype=np.int32)
-    sequence[order] = np.arange(len(order)) - np.repeat(starts, lengths) + 1
-    return sequence

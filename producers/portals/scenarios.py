@@ -1,7 +1,7 @@
-"""Scenario files (``profiles/*.yaml``): read, typed and checked before a single event is made from them.
+"""Scenario files (``profiles/*.yaml``): read, typed and checked before any event is made.
 
-A scenario states figures that were really published; the simulated portals are built so that counting their events gives
-exactly these figures back. So everything that can contradict itself in a file is refused here.
+A scenario states published figures; counting the events of the simulated portals gives exactly these figures. A file that
+contradicts itself is refused here.
 """
 
 from __future__ import annotations
@@ -101,7 +101,7 @@ class Share:
 
 @dataclass(frozen=True, slots=True)
 class Unit:
-    """One reporting agency of a scenario, with the figure that its events must add up to."""
+    """One reporting agency of a scenario, with the figure that counting its events must give."""
 
     code: str
     name: str
@@ -111,7 +111,7 @@ class Unit:
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """A checked scenario: who reports, for which civil period, with which result."""
+    """A checked scenario: agencies, civil period and expected figures."""
 
     name: str
     title: str
@@ -164,27 +164,27 @@ def read_scenario(text: str, *, name: str, registry: AgencyRegistry) -> Scenario
 
 
 def _scenario(file: _File, name: str) -> Scenario:
-    _demand(file.schema == _SCHEMA, f"schema is {file.schema}, not {_SCHEMA}")
-    _demand(file.timezone == _ZONE, f"timezone is {file.timezone!r}, not {_ZONE!r}")
-    _demand(len(file.periods) == 1, "exactly one period is needed")
+    _require(file.schema == _SCHEMA, f"schema is {file.schema}, not {_SCHEMA}")
+    _require(file.timezone == _ZONE, f"timezone is {file.timezone!r}, not {_ZONE!r}")
+    _require(len(file.periods) == 1, "exactly one period is needed")
     period = file.periods[0]
     facts = [fact for fact in file.facts if fact.indicator == INDICATOR]
     for fact in file.facts:
-        _demand(0 <= fact.num <= fact.den, f"{fact.indicator} {fact.code or fact.scope}: {fact.num} of {fact.den}")
-        _demand(fact.period == period.id, f"{fact.indicator} {fact.code or fact.scope}: unknown period {fact.period!r}")
+        _require(0 <= fact.num <= fact.den, f"{fact.indicator} {fact.code or fact.scope}: {fact.num} of {fact.den}")
+        _require(fact.period == period.id, f"{fact.indicator} {fact.code or fact.scope}: unknown period {fact.period!r}")
         if fact.printed is not None:
-            _demand(
+            _require(
                 len(fact.printed.value.partition(".")[2]) == fact.printed.decimals,
                 f"{fact.indicator} {fact.code or fact.scope}: {fact.printed.value} has not {fact.printed.decimals} decimals",
             )
-        _demand((fact.scope == "unit") == bool(fact.code), f"{fact.indicator} {fact.scope}: a code belongs to units only")
+        _require((fact.scope == "unit") == bool(fact.code), f"{fact.indicator} {fact.scope}: a code belongs to units only")
     units = tuple(
         Unit(fact.code, fact.name, BLOCKS[0] if fact.code.startswith("G") else BLOCKS[1], Share(fact.num, fact.den))
         for fact in facts
         if fact.scope == "unit"
     )
     pooled: dict[str, Share] = {fact.scope: Share(fact.num, fact.den) for fact in facts if fact.scope != "unit"}
-    _demand(len(units) + len(pooled) == len(facts), f"{INDICATOR}: two figures for one block or the nation")
+    _require(len(units) + len(pooled) == len(facts), f"{INDICATOR}: two figures for one block or the nation")
     return Scenario(
         name=name,
         title=file.title,
@@ -199,33 +199,33 @@ def _scenario(file: _File, name: str) -> Scenario:
 
 
 def _check(file: _File, scenario: Scenario, registry: AgencyRegistry) -> None:
-    """Hold the figures against each other, the ladder of expectations and the registry."""
+    """Compare the figures with each other, with the expected groups and with the registry."""
     codes = [unit.code for unit in scenario.units]
-    _demand(len(set(codes)) == len(codes), f"{INDICATOR}: an agency is listed twice")
-    _demand(INDICATOR in file.additive, f"{INDICATOR} must be additive to be simulated")
+    _require(len(set(codes)) == len(codes), f"{INDICATOR}: an agency is listed twice")
+    _require(INDICATOR in file.additive, f"{INDICATOR} must be additive to be simulated")
     for unit in scenario.units:
         for day in (scenario.period.start, scenario.period.end):
             row = registry.at(unit.code, day)
-            _demand(row is not None, f"{unit.code} is not in force on {day}")
+            _require(row is not None, f"{unit.code} is not in force on {day}")
             assert row is not None
-            _demand(row.block == unit.block, f"{unit.code} belongs to the block {row.block}")
+            _require(row.block == unit.block, f"{unit.code} belongs to the block {row.block}")
     for block in file.blocks:
         found = sum(unit.block == block.block for unit in scenario.units)
-        _demand(found == block.units, f"{found} units in the block {block.block}, not {block.units}")
+        _require(found == block.units, f"{found} units in the block {block.block}, not {block.units}")
     for scope, figure in scenario.pooled.items():
         total = sum((unit.settled for unit in scenario.units if scope in {unit.block, "nation"}), Share(0, 0))
-        _demand(total == figure, f"{scope}: the units add up to {total.numerator} of {total.denominator}")
+        _require(total == figure, f"{scope}: the units add up to {total.numerator} of {total.denominator}")
     # Rates are compared as integers: 5 % exactly is not below 5 %.
     below = {unit.code: [unit.settled.numerator * 100 < p * unit.settled.denominator for p in (5, 10)]
              for unit in scenario.units}  # fmt: skip
     zero = frozenset(unit.code for unit in scenario.units if unit.settled.numerator == 0 < unit.settled.denominator)
-    _demand(scenario.zero == zero, "expected.zero does not follow from the facts")
+    _require(scenario.zero == zero, "expected.zero does not follow from the facts")
     low = frozenset(code for code, (below_5, _) in below.items() if below_5) - zero
-    _demand(scenario.above_0_below_5 == low, "expected.above_0_below_5 does not follow from the facts")
+    _require(scenario.above_0_below_5 == low, "expected.above_0_below_5 does not follow from the facts")
     medium = frozenset(code for code, (below_5, below_10) in below.items() if below_10 and not below_5)
-    _demand(scenario.from_5_below_10 == medium, "expected.from_5_below_10 does not follow from the facts")
+    _require(scenario.from_5_below_10 == medium, "expected.from_5_below_10 does not follow from the facts")
 
 
-def _demand(holds: bool, problem: str) -> None:  # noqa: FBT001 - reads as a sentence: demand that ..., else ...
+def _require(holds: bool, problem: str) -> None:  # noqa: FBT001 - reads as a sentence
     if not holds:
         raise ValueError(problem)

@@ -1,4 +1,4 @@
-"""When things happen around a simulated desk: office hours, holidays, how long a dossier takes, and the midnights.
+"""When simulated dossiers are submitted, settled and returned: office hours, holidays, durations, and the bounds of a period.
 
 All instants are epoch milliseconds (UTC), drawn as columns.
 """
@@ -19,7 +19,7 @@ _MINUTE_MS: Final = 60_000
 OFFSET_MS: Final = VIETNAM_OFFSET_MINUTES * _MINUTE_MS
 _EPOCH: Final = dt.date(1970, 1, 1)
 
-#: Public holidays of the simulated spans: hardly anything is settled then (Tết Giáp Thìn was 8 to 14 February 2024).
+#: Public holidays of the simulated periods: little is settled then (Tết Giáp Thìn was 8 to 14 February 2024).
 _HOLIDAYS: Final = frozenset(
     [dt.date(2024, 1, 1), dt.date(2024, 4, 18), dt.date(2024, 4, 29), dt.date(2024, 4, 30), dt.date(2024, 5, 1)]
     + [dt.date(2024, 2, day) for day in range(8, 15)]
@@ -33,9 +33,9 @@ _DURATION_MS: Final = (10 * _MINUTE_MS, 38 * DAY_MS)
 _RETURN_MEDIAN_MS: Final = 5 * HOUR_MS
 _RETURN_SIGMA: Final = 1.4
 _RETURN_MS: Final = (_MINUTE_MS, 20 * DAY_MS)
-#: Of the settled ones, how many are settled on the day before and again on the day after the period.
+#: Dossiers settled on the day before the period, and on the day after it, relative to those settled in it.
 _OUTSIDE_RATIO: Final = 0.004
-#: How far from a midnight the first and the last dossier of the period are settled (ms).
+#: How far from the bounds of the period its first and last dossier are settled (ms).
 _NEAR_MIDNIGHT: Final = (0, 1, 999, 30_000, 240_000)
 
 
@@ -46,7 +46,7 @@ def bounds(period: Period) -> tuple[int, int]:
 
 
 def settlement_instants(rng: np.random.Generator, period: Period, count: int) -> np.ndarray:
-    """Sorted instants of settlement within the period; the outermost ones hug the midnights that bound it."""
+    """Sorted instants of settlement within the period; the first and the last lie close to its bounds."""
     instants = working_instants(rng, period, count)
     first, end = bounds(period)
     if count >= 2:
@@ -78,7 +78,7 @@ def times_of_day(rng: np.random.Generator, count: int, hours: tuple[float, ...])
 
 
 def outside_instants(rng: np.random.Generator, period: Period, settled: int) -> tuple[np.ndarray, np.ndarray]:
-    """Instants of settlement on the day before and the day after the period, up to the very midnights."""
+    """Instants of settlement on the day before and the day after the period, including both of its bounds."""
     first, end = bounds(period)
     count = max(2, round(settled * _OUTSIDE_RATIO))
     before = first - DAY_MS + times_of_day(rng, count, OFFICE_HOURS)
@@ -104,7 +104,7 @@ def _log_normal(rng: np.random.Generator, count: int, median: int, sigma: float,
 
 
 def submissions(rng: np.random.Generator, ended: np.ndarray, *, online: np.ndarray) -> np.ndarray:
-    """When the dossiers that end at ``ended`` were handed in: at desk hours, or at any hour when online."""
+    """When the dossiers that end at ``ended`` were submitted: at office hours, or at any hour when online."""
     rough = ended - durations(rng, len(ended))
     midnight = (rough + OFFSET_MS) // DAY_MS * DAY_MS - OFFSET_MS
     at_home, at_desk = (times_of_day(rng, len(ended), hours) for hours in (ONLINE_HOURS, OFFICE_HOURS))

@@ -1,9 +1,7 @@
-"""A scenario as a stream of messages in the order in which they would really have arrived.
+"""A scenario as a stream of messages in a realistic order of arrival.
 
-Most events arrive seconds after they happened; some portals hand over what they gathered every few hours; a few events are
-delivered twice. The bytes depend on scenario, seed and scale alone.
-
-For programs: ``produce_scenario(scenario="emc-2024", seed=1, rate=None, writer=writer, progress=Silent())``.
+Most events arrive seconds after they happened; some portals send what they gathered every few hours; a few events are
+delivered twice. The bytes depend on scenario, seed and scale only.
 """
 
 from __future__ import annotations
@@ -16,19 +14,17 @@ import numpy as np
 
 from domain.periods import VIETNAM_OFFSET_MINUTES
 from producers.messages import Kind, Message
-from producers.portals import event_encoding as wire
+from producers.portals import event_encoding as encoding
 from producers.portals.catalogue import rng_of
-from producers.portals.faults import malformed, mix
+from producers.portals.event_ids import EventIds
 from producers.portals.portal import LEVELS, RETURNS, Portal, build_portal
-from producers.portals.scenarios import Scenario, Share, load_scenario
+from producers.portals.scenarios import Scenario, Share
 from producers.portals.schedule import date_of, local_day
-from producers.sending.pacing import paced
-from producers.sending.stream import Progress, Summary, Writer, send_all
 
 #: Share of portals that synchronise in bursts, and how many hours apart.
 _BURST_PORTALS: Final = 0.12
 _BURST_HOURS: Final = (2, 4, 6)
-#: Otherwise the way to the topic takes this long: median, spread (log-normal), longest (ms).
+#: Delay of the other portals: median, spread (log-normal), longest (ms).
 _DELAY_MEDIAN_MS: Final = 4_000
 _DELAY_SIGMA: Final = 1.3
 _DELAY_MOST_MS: Final = 30 * 60_000
@@ -36,7 +32,7 @@ _DELAY_MOST_MS: Final = 30 * 60_000
 _REPEATS: Final = 0.003
 _REPEAT_MOST_MS: Final = 6 * 3_600_000
 
-#: Rows that are turned into bytes at once: enough to be quick, too few to be felt in memory.
+#: Rows that are turned into bytes at once: enough to be fast, few enough to need little memory.
 _CHUNK: Final = 4_096
 _SETTLED: Final = 9
 _LEGACY: Final = {"toan_trinh": 4, "mot_phan": 3, "cung_cap_thong_tin": 2}
@@ -68,7 +64,6 @@ class ScenarioStream:
     """The messages of one scenario; iterate as often as needed, the bytes are the same every time.
 
     Attributes:
-        distinct_events: events that exist, each counted once.
         total: messages, repeats included.
         expected: what counting I1 over the scenario's period must give for each agency code.
     """
@@ -77,7 +72,7 @@ class ScenarioStream:
         # Volumes differ in content, so they must not share event ids.
         self._stream = scenario.name if scale == 1 else f"{scenario.name} x{scale}"
         portals = [build_portal(unit, scenario.period, seed=seed, scale=scale) for unit in scenario.units]
-        self._ids = wire.EventIds(seed, self._stream)
+        self._ids = EventIds(seed, self._stream)
         self._columns, self._texts = _tables(portals)
         offsets = np.cumsum([0, *(len(portal.submitted) for portal in portals)])
         dossier = np.concatenate([p.dossier + offset for p, offset in zip(portals, offsets[:-1], strict=True)])
@@ -93,7 +88,6 @@ class ScenarioStream:
         self._ordinal = np.concatenate([portal.ordinal for portal in portals])[row]
         self._status = np.concatenate([portal.status for portal in portals])[row]
         self._at = at[row]
-        self.distinct_events = len(at)
         self.total = len(row)
         self.expected: dict[str, Share] = scenario.expected(scale)
 
@@ -108,7 +102,7 @@ class ScenarioStream:
         extras = columns.extras[dossier] + np.where(status >= _SETTLED, columns.returned[dossier], 0)
         days = columns.day[dossier]
         dates = {day: f"{date_of(day):%Y%m%d}" for day in np.unique(days).tolist()}
-        event, of, heads = wire.event, self._ids.of, texts.heads
+        event, of, heads = encoding.event, self._ids.of, texts.heads
         origins, attributes, endings = texts.origins, texts.attributes, texts.extras
         for head, day, long_code, sequence, step, origin, number, attribute, text, extra, instant, repeat in zip(
             columns.head[dossier].tolist(),
@@ -140,13 +134,13 @@ class ScenarioStream:
 
 
 def _tables(portals: list[Portal]) -> tuple[_Columns, _Texts]:
-    """The dossiers of all portals under each other, and the texts that their indices stand for."""
+    """The dossiers of all portals as one table, and the texts that its indices refer to."""
     texts = _Texts(
         heads=[prefix for portal in portals for prefix in portal.prefixes],
-        origins=[wire.origin(portal.agency, code) for portal in portals for code in portal.procedures],
-        attributes=[wire.attributes(channel, level) for channel in (1, 2, 3) for level in LEVELS],
+        origins=[encoding.origin(portal.agency, code) for portal in portals for code in portal.procedures],
+        attributes=[encoding.attributes(channel, level) for channel in (1, 2, 3) for level in LEVELS],
         extras=[
-            wire.extras(
+            encoding.extras(
                 legacy_level=_LEGACY[level] if portal.sends_legacy_level else 0,
                 returned_by=returned or "",
                 portal_id=portal.portal_id,
@@ -185,41 +179,3 @@ def _arrivals(portal: Portal, seed: int) -> np.ndarray:
     else:
         arrivals = portal.at + delays.astype(np.int64)
     return arrivals
-
-
-def produce_scenario(
-    *,
-    scenario: str,
-    seed: int,
-    rate: float | None,
-    writer: Writer,
-    progress: Progress,
-    scale: int = 1,
-    faults: int = 0,
-) -> Summary:
-    """Send a whole scenario and wait until everything is acknowledged or has failed.
-
-    Args:
-        scenario: name of a packaged scenario, e.g. ``emc-2024``.
-        seed: same seed, same bytes; a second run with it only repeats what is there.
-        rate: messages a second; None: as fast as the writer takes them.
-        writer: where the messages go; it stays open.
-        progress: told how far the sending is.
-        scale: whole factor on every volume; no rate changes.
-        faults: malformed messages to spread over the stream.
-
-    Raises:
-        ConfigurationError: the scenario is unknown or its file contradicts itself.
-        UnavailableError: the writer's destination is gone for good.
-    """
-    stream = ScenarioStream(load_scenario(scenario), seed=seed, scale=scale)
-    progress.expect(stream.total + faults)
-    positions = np.sort(rng_of(seed, "faults", scenario).integers(0, stream.total, size=faults)).tolist()
-    pacer = paced(rate)
-
-    def due() -> Iterator[Message]:
-        for message in mix(stream, malformed(seed, faults), positions=positions):
-            pacer.wait()
-            yield message
-
-    return send_all(due(), source=scenario, seed=seed, writer=writer, progress=progress)

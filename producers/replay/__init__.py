@@ -1,1 +1,1 @@
-"""Recorded events, sent again: where they are read from, and what happens to them on the way."""
+"""Recorded events, sent again: their sources, and how they are transformed."""

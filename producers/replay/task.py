@@ -1,38 +1,32 @@
-"""A replay: a source of recorded events, played in loops at a pace, in original or present time, as record batches."""
+"""A replay as a task: a source of recorded events, sent in loops at a pace, in original or present time."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
-from pathlib import Path
 from typing import Protocol
 
 from domain.errors import ConfigurationError, PortalPulseError
 from producers.messages import Message
-from producers.replay.transforms.loops import RepeatedMessage, looped, renamed
+from producers.replay.transforms.loops import RepeatedMessage, repeated, with_new_event_id
 from producers.replay.transforms.rebase import rebased
-from producers.replay.transforms.spacing import Due, Queue, Spacing
-from producers.sending import batch_file
+from producers.replay.transforms.spacing import Due, DueQueue, Spacing
+from producers.sending.pacing import AT_ONCE
 from producers.sending.partitions import partitions_of
 from producers.sending.record_batches import Batch, Distinct, Packer
-from producers.sending.send_loop import AT_ONCE, CHUNK, TICK, Run
+from producers.sending.send_loop import CHUNK, TICK, Run
 
 
 class Source(Protocol):
-    """Recorded messages; calling it reads them from the start, always in the same order."""
+    """Recorded messages; calling it reads them from the start, each time in the same order."""
 
     @property
     def label(self) -> str:
-        """What the summary calls it."""
+        """Its name in the report."""
         ...
 
-    @property
-    def repeatable(self) -> bool:
-        """Whether it can be read more than once."""
-        ...
-
-    def place_of(self, index: int) -> str:
+    def describe(self, index: int) -> str:
         """A message by its number (from 0), for a sentence."""
         ...
 
@@ -43,10 +37,10 @@ class Source(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Replay:
-    """A source to be played. ``skip`` messages at the start were acknowledged by an earlier run.
+    """A source to be sent. An earlier run got the first ``skip`` messages acknowledged.
 
     With original spacing or a rate, messages that are due within 10 ms leave together; a run that falls behind sends as fast
-    as it can and shows it in its rate.
+    as possible, and its rate shows it.
     """
 
     source: Source
@@ -57,41 +51,47 @@ class Replay:
 
     @property
     def label(self) -> str:
-        """What the summary calls it."""
+        """Its name in the report."""
         return self.source.label
 
     @property
-    def asked(self) -> float | None:
+    def total(self) -> int | None:
+        """How many messages will be sent; None: the source does not know, or there is no end."""
+        known: int | None = getattr(self.source, "total", None)
+        return None if known is None else max(known * self.loops - self.skip, 0) or None
+
+    @property
+    def target_rate(self) -> float | None:
         """The rate asked for."""
         return self.spacing.rate
 
-    def target(self, _elapsed: float) -> float | None:
+    def target_rate_at(self, _elapsed: float) -> float | None:
         """The rate asked for, at any moment."""
         return self.spacing.rate
 
-    def place_of(self, place: int) -> str:
-        """The message at a place of the replay, for a sentence: of one loop, where it stands in the source."""
-        return self.source.place_of(place) if self.loops == 1 else f"{self.label}, message {place + 1:,} of the replay"
+    def describe(self, index: int) -> str:
+        """A message by its index, for a sentence; with one loop, by its position in the source."""
+        return self.source.describe(index) if self.loops == 1 else f"{self.label}, message {index + 1:,} of the replay"
 
     def batches(self, run: Run) -> Iterator[Batch]:
-        """Packs what is due and hands it out; flat out, only full batches leave before the end."""
+        """The record batches, each when it is due; without a pace, only full batches leave before the end."""
         packer, distinct = Packer(run.partitions, batch_bytes=run.batch_bytes), Distinct()
-        run.next_place = self.skip
-        queue = Queue(self._left(self.spacing.due(self._played(run)), run))
-        while (chunk := queue.take(until=run.elapsed + AT_ONCE, most=CHUNK)) or queue.next_after is not None:
-            place = run.next_place
-            yield from self._packed(chunk, place, run=run, packer=packer, distinct=distinct)
-            run.next_place = place + len(chunk)
+        run.next_index = self.skip
+        queue = DueQueue(self._remaining(self.spacing.due(self._repeated(run)), run))
+        while (chunk := queue.take(until=run.elapsed + AT_ONCE, most=CHUNK)) or queue.next_due is not None:
+            index = run.next_index
+            yield from self._packed(chunk, index, run=run, packer=packer, distinct=distinct)
+            run.next_index = index + len(chunk)
             run.packed = packer.oldest
-            if self.spacing.flat_out:
+            if self.spacing.unpaced:
                 continue
-            yield from self._rest(packer, run)
-            if self._waited(queue, run, least=TICK if chunk else 0.0):
+            yield from self._flush(packer, run)
+            if self._wait_until_due(queue, run, least=TICK if chunk else 0.0):
                 return
-        yield from self._rest(packer, run)
+        yield from self._flush(packer, run)
 
-    def _left(self, due: Iterator[Due], run: Run) -> Iterator[Due]:
-        """What an earlier run has not sent. A source that is shorter than that is another one."""
+    def _remaining(self, due: Iterator[Due], run: Run) -> Iterator[Due]:
+        """What an earlier run has not sent. A source that is shorter than what was sent has changed."""
         found = sum(1 for _ in islice(due, self.skip))
         if found < self.skip and run.broken is None:
             run.broken = ConfigurationError(
@@ -100,23 +100,23 @@ class Replay:
             )
         yield from due
 
-    def _played(self, run: Run) -> Iterator[RepeatedMessage]:
-        """The loops of the source. One that breaks ends them, so that everything before it is sent."""
+    def _repeated(self, run: Run) -> Iterator[RepeatedMessage]:
+        """The loops of the source. An error of the source ends them, so that everything before it is sent."""
         try:
-            yield from looped(self.source, loops=self.loops)
+            yield from repeated(self.source, loops=self.loops)
         except PortalPulseError as error:
             run.broken = error
 
     @staticmethod
-    def _rest(packer: Packer, run: Run) -> Iterator[Batch]:
-        for batch in packer.rest():
+    def _flush(packer: Packer, run: Run) -> Iterator[Batch]:
+        for batch in packer.flush():
             yield batch
             run.packed = packer.oldest
 
     @staticmethod
-    def _waited(queue: Queue, run: Run, *, least: float) -> bool:
+    def _wait_until_due(queue: DueQueue, run: Run, *, least: float) -> bool:
         """Wait until the next message is due; returns whether the run is to stop."""
-        due = queue.next_after
+        due = queue.next_due
         if due is None:  # more is due already, or nothing is left
             return run.pause(0.0)
         stopped = run.pause(max(due - run.elapsed, least))
@@ -124,24 +124,24 @@ class Replay:
             stopped = run.pause(due - run.elapsed)
         return stopped
 
-    def _packed(self, chunk: list[Due], place: int, *, run: Run, packer: Packer, distinct: Distinct) -> Iterator[Batch]:
-        places: list[int] = list(range(place, place + len(chunk)))
+    def _packed(self, chunk: list[Due], index: int, *, run: Run, packer: Packer, distinct: Distinct) -> Iterator[Batch]:
+        indexes: list[int] = list(range(index, index + len(chunk)))
         if run.share[1] > 1:
-            chosen = partitions_of([item.played.message.key for item in chunk], run.partitions, turn=place)
-            kept = [(item, at) for item, at, partition in zip(chunk, places, chosen, strict=True) if run.mine(partition)]
-            chunk, places = [item for item, _ in kept], [at for _, at in kept]
-        messages = [self._moved(item) for item in chunk]
-        # While a full batch waits for room, the earliest message packed is the earliest of what is left in the packer.
-        yield from packer.add(messages, places=places, distinct=distinct.new(messages))
+            chosen = partitions_of([item.repeated.message.key for item in chunk], run.partitions, start=index)
+            kept = [(item, at) for item, at, partition in zip(chunk, indexes, chosen, strict=True) if run.owns(partition)]
+            chunk, indexes = [item for item, _ in kept], [at for _, at in kept]
+        messages = [self._transformed(item) for item in chunk]
+        # While a full batch waits in the sender, the earliest packed message is the earliest that is left in the packer.
+        yield from packer.add(messages, indexes=indexes, distinct=distinct.new(messages))
 
-    def _moved(self, item: Due) -> Message:
-        message, loop = item.played
+    def _transformed(self, item: Due) -> Message:
+        message, loop = item.repeated
         if self.rebase is None:
-            return renamed(message, loop)
+            return with_new_event_id(message, loop)
         return rebased(message, loop, start=self.rebase, after=item.after)
 
     def packed(self, partitions: int) -> Iterator[Batch]:
-        """Everything as full batches, for a file of batches: places are kept, nobody waits.
+        """Everything as full batches, for a file of batches, without waiting; the indexes are kept.
 
         Raises:
             PortalPulseError: the source cannot be read to its end.
@@ -150,56 +150,3 @@ class Replay:
         yield from Replay(self.source, Spacing(), loops=self.loops).batches(run)
         if run.broken is not None:
             raise run.broken
-
-
-@dataclass(frozen=True, slots=True)
-class PackedReplay:
-    """A file of record batches, sent as it is: flat out, or ``rate`` messages a second to within a batch.
-
-    Places count batches here, so ``skip`` does as well.
-    """
-
-    path: Path
-    label: str
-    rate: float | None = None
-    skip: int = 0
-
-    @property
-    def asked(self) -> float | None:
-        """The rate asked for."""
-        return self.rate
-
-    def target(self, _elapsed: float) -> float | None:
-        """The rate asked for, at any moment."""
-        return self.rate
-
-    def place_of(self, place: int) -> str:
-        """A batch by its number, for a sentence."""
-        return f"{self.label}, batch {place + 1:,}"
-
-    def batches(self, run: Run) -> Iterator[Batch]:
-        """The batches of this process's partitions."""
-        before = 0
-        run.next_place = self.skip
-        for place, batch in enumerate(batch_file.read(self.path)):
-            if place < self.skip:
-                continue
-            if self.rate is not None:
-                due = before / self.rate
-                while due - run.elapsed > AT_ONCE:
-                    if run.pause(due - run.elapsed):
-                        return
-            before += batch.records
-            if run.mine(batch.partition):
-                run.packed = place
-                yield batch._replace(first=place)
-                run.packed = None
-            run.next_place = place + 1
-
-
-def prebuilt(replay: Replay, *, path: Path, origin: str, partitions: int) -> tuple[batch_file.Contents, bool]:
-    """The file of batches of a replay; made when there is none, or none of this origin. Also says whether it was made now."""
-    known = batch_file.read_contents(path)
-    if known is not None and (known.origin, known.partitions) == (origin, partitions):
-        return known, False
-    return batch_file.write(path, replay.packed(partitions), origin=origin, partitions=partitions), True

@@ -1,1 +1,1 @@
-"""How messages reach the topic: packed into record batches, sent at a pace, by one process or several."""
+"""Sends messages to the topic: packed into record batches, at a pace, by one process or several."""

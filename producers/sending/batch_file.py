@@ -1,7 +1,7 @@
-"""A file of record batches: a recording packed once, for sending at wire speed as often as wanted.
+"""A file of record batches: a recording packed once, to be sent at wire speed any number of times.
 
 Layout: ``MAGIC``, a JSON header with its length, then the batches, each behind its partition, records, events, distinct events,
-place and length. A file is written under another name and renamed when it is whole, so a half-written one is never read.
+first index and length. A file is written under another name and renamed when it is complete, so a partial one is never read.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _ENTRY: Final = struct.Struct(">IIIIQI")
 
 @dataclass(frozen=True, slots=True)
 class Contents:
-    """What the batches were made from; a file whose ``origin`` differs from the source of today is packed anew."""
+    """What the batches were made from; a file whose ``origin`` differs from the present source is written again."""
 
     origin: str
     partitions: int
@@ -36,7 +36,7 @@ class Contents:
 
 
 def origin_of(files: Iterable[str], *, variant: str = "") -> str:
-    """Names, sizes and times of change of the files, and how they were transformed."""
+    """Names, sizes and modification times of the files, and how they were transformed."""
     parts = []
     for file in files:
         try:
@@ -48,10 +48,10 @@ def origin_of(files: Iterable[str], *, variant: str = "") -> str:
 
 
 def write(path: Path, batches: Iterable[Batch], *, origin: str, partitions: int) -> Contents:
-    """Write all batches and say what they hold.
+    """Write all batches and return what they hold.
 
     Raises:
-        UnavailableError: the folder takes no more.
+        UnavailableError: the file cannot be written.
     """
     scratch = path.with_name(path.name + ".new")
     records = distinct = 0
@@ -98,22 +98,22 @@ def read(path: Path) -> Iterator[Batch]:
     try:
         with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
             if mapped[: len(MAGIC)] != MAGIC:
-                raise ConfigurationError(f"{path} is no file of record batches.", remedy="Delete it; it is made again.")
+                raise ConfigurationError(f"{path} is no file of record batches.", remedy="Delete it; it is then written again.")
             at = len(MAGIC)
             at += _LENGTH.size + _LENGTH.unpack_from(mapped, at)[0]
             while at < len(mapped):
                 partition, records, events, distinct, first, length = _ENTRY.unpack_from(mapped, at)
                 at += _ENTRY.size
                 if at + length > len(mapped):
-                    raise ConfigurationError(f"{path} is cut off.", remedy="Delete it; it is made again.")
+                    raise ConfigurationError(f"{path} is cut off.", remedy="Delete it; it is then written again.")
                 yield Batch(partition, records, events, distinct, first, mapped[at : at + length])
                 at += length
     except (OSError, ValueError, struct.error) as error:
-        raise ConfigurationError(f"{path} cannot be read: {error}.", remedy="Delete it; it is made again.") from error
+        raise ConfigurationError(f"{path} cannot be read: {error}.", remedy="Delete it; it is then written again.") from error
 
 
 def _header(contents: Contents) -> bytes:
-    """Always the same length for one origin, so that it can be written over when the counts are known."""
+    """Has the same length for one origin, so that it can be overwritten when the counts are known."""
     text = msgspec.json.encode(asdict(contents)) + b"\n"
     text = text.ljust(len(contents.origin.encode()) * 6 + 256)
     return MAGIC + _LENGTH.pack(len(text)) + text

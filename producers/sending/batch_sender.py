@@ -1,8 +1,8 @@
-"""Sends record batches to the leaders of their partitions and keeps account of what was acknowledged.
+"""Sends record batches to the leaders of their partitions and counts what was acknowledged.
 
-Delivery guarantee: at least once. Every batch asks for acks=all and is sent again after a lost answer, so a batch may stand in
-the topic twice; the pipeline counts events by their ids and absorbs that. A batch is either acknowledged or counted as failed,
-never forgotten. Of each partition one batch is under way at a time, so their order holds.
+Delivery guarantee: at least once. Every batch asks for acks=all and is sent again after a lost answer, so a batch may be in the
+topic twice; the pipeline counts events by their ids, so a repeat changes nothing. A batch is either acknowledged or counted as
+failed. One batch per partition is in flight at a time, so their order holds.
 """
 
 from __future__ import annotations
@@ -25,44 +25,44 @@ from pipeline.kafka.access import unreachable
 from pipeline.kafka.security import PLAINTEXT, aiokafka_options
 from pipeline.logs import get_logger
 from pipeline.settings import KafkaSettings
-from producers.sending.kafka_writer import max_message_bytes, no_right_to_write, require_topic
-from producers.sending.record_batches import BATCH_BYTES, Batch, dated, halved, records_of
-from producers.sending.refusals import error_of, why_refused
+from producers.sending.record_batches import BATCH_BYTES, Batch, records_of, split_in_half, with_timestamp
+from producers.sending.refusals import error_of, no_right_to_write, refusal_reason
 from producers.sending.timeline import Acknowledged, Timeline
+from producers.sending.topics import max_message_bytes, require_topic
 
 #: A batch that could not be delivered for this long has failed (seconds).
 _DELIVERY_SECONDS: Final = 60.0
 _REQUEST_SECONDS: Final = 20.0
 _BACKOFF_SECONDS: Final = (0.05, 1.0)
-#: Bytes under way at most; above it ``submit`` blocks.
-_UNDER_WAY_BYTES: Final = 48 << 20
+#: Largest number of bytes in flight; above it ``submit`` blocks.
+_MAX_IN_FLIGHT_BYTES: Final = 48 << 20
 #: A batch above max.message.bytes of the topic, or above the size of a segment.
 _TOO_LARGE: Final = (kafka_errors.MessageSizeTooLargeError, kafka_errors.RecordListTooLargeError)
-#: Messages that are too large are named up to this many; all are counted.
+#: How many messages that are too large are named; all are counted.
 _TOO_LARGE_KEPT: Final = 10
 
 
 class TooLarge(NamedTuple):
-    """A message that the topic does not take: its place in the source (None: not known), its key and its bytes."""
+    """A message that is too large for the topic: its index in the source (None: unknown), its key and its size in bytes."""
 
-    place: int | None
+    source_index: int | None
     key: bytes | None
     size: int
 
 
 class BatchSender:
-    """Sends batches from one thread over connections of its own; a context manager, leaving it flushes.
+    """Sends batches from one thread over its own connections; a context manager that closes them. Call ``flush`` first.
 
     Args:
         bootstrap: broker addresses, host:port.
         topic: it must exist.
-        security: whose protocol, login and certificate authorities are used.
-        under_way_bytes: bound on memory and on how far the sender may run ahead of the broker.
+        security: protocol, login and certificate authorities.
+        max_in_flight_bytes: bound on memory and on how far the sender may run ahead of the broker.
         monotonic: seconds of a clock that never goes back.
         now: seconds since the epoch, for the time that records carry.
 
     Raises:
-        UnavailableError: no broker answers, or it refuses us.
+        UnavailableError: no broker answers, or it refuses access.
         ConfigurationError: the topic does not exist.
     """
 
@@ -72,28 +72,28 @@ class BatchSender:
         bootstrap: Sequence[str],
         topic: str,
         security: KafkaSettings = PLAINTEXT,
-        under_way_bytes: int = _UNDER_WAY_BYTES,
+        max_in_flight_bytes: int = _MAX_IN_FLIGHT_BYTES,
         monotonic: Callable[[], float] = time.monotonic,
         now: Callable[[], float] = time.time,
     ) -> None:
         self._bootstrap, self._topic, self._security = list(bootstrap), topic, security
         self._monotonic, self._now = monotonic, now
-        self._most_bytes = under_way_bytes
-        # aiokafka keeps to its log why no broker lets it in; this says it.
+        self._max_in_flight_bytes = max_in_flight_bytes
+        # aiokafka only logs why a broker refuses access; this raises it.
         require_topic(bootstrap, topic, security, timeout=_REQUEST_SECONDS / 2)
-        self._room = threading.Condition()
+        self._changed = threading.Condition()
         self._bytes = 0
-        self._places: dict[int, int] = {}  # handed over and not acknowledged: number of the batch -> place in the source
+        self._unacknowledged: dict[int, int] = {}  # number of the batch -> index in the source
         self._submitted = 0
         self._log = get_logger("producers.batch_sender")
         self.acknowledgements = Timeline()
         self.acknowledged = self.failed = self.retries = 0
-        #: The first messages that are too large for the topic, and its limit in bytes where that may be seen.
+        #: The first messages that are too large for the topic, and its limit in bytes where it is known.
         self.too_large: list[TooLarge] = []
         self.limit = max_message_bytes(bootstrap, topic, security)
         self.problem = ""
-        self.lost = False
-        self._waiting: set[int] = set()  # partitions whose batch was not taken yet
+        self.unreachable = False
+        self._retrying: set[int] = set()  # partitions whose batch is sent again
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="batch-sender", daemon=True)
         self._thread.start()
@@ -107,44 +107,42 @@ class BatchSender:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        if kind is None:
-            self.flush()
         self.close()
 
     @property
     def batch_bytes(self) -> int:
-        """Size of a batch before compression that the topic takes, whatever compression comes to."""
+        """Size of a batch before compression that the topic accepts even when nothing can be compressed."""
         return BATCH_BYTES if self.limit is None else max(min(BATCH_BYTES, self.limit - self.limit // 50 - 200), 1)
 
     @property
     def oldest(self) -> int | None:
-        """Place in the source of the earliest message that is handed over and not acknowledged."""
-        with self._room:
-            return min(self._places.values(), default=None)
+        """Index of the earliest message that was handed over and is not acknowledged."""
+        with self._changed:
+            return min(self._unacknowledged.values(), default=None)
 
     def submit(self, batch: Batch) -> None:
-        """Hand a batch over; blocks while too much is under way. A lost broker fails it at once."""
+        """Hand a batch over; blocks while too much is in flight. After an unrecoverable error it fails at once."""
         sent_at = self._monotonic()
-        with self._room:
-            while self._bytes and self._bytes + len(batch.data) > self._most_bytes and not self.lost:
-                self._room.wait(0.5)
+        with self._changed:
+            while self._bytes and self._bytes + len(batch.data) > self._max_in_flight_bytes and not self.unreachable:
+                self._changed.wait(0.5)
             number = self._submitted
             self._submitted += 1
             self._bytes += len(batch.data)
-            self._places[number] = batch.first
+            self._unacknowledged[number] = batch.first
         self._loop.call_soon_threadsafe(self._enqueue, number, batch, sent_at)
 
     def flush(self, *, timeout: float = _DELIVERY_SECONDS + _REQUEST_SECONDS + 5.0) -> None:
         """Return when every batch is acknowledged or has failed."""
         until = self._monotonic() + timeout
-        with self._room:
+        with self._changed:
             while self._bytes and self._monotonic() < until:
-                self._room.wait(0.2)
+                self._changed.wait(0.2)
 
     def close(self) -> None:
-        """Close the connections; what is still under way is given up and stays unacknowledged."""
+        """Close the connections; batches that are still in flight stay unacknowledged."""
         if self._thread.is_alive():
-            asyncio.run_coroutine_threadsafe(self._shut(), self._loop).result(_REQUEST_SECONDS)
+            asyncio.run_coroutine_threadsafe(self._close_client(), self._loop).result(_REQUEST_SECONDS)
             self._stop()
 
     def _stop(self) -> None:
@@ -182,12 +180,12 @@ class BatchSender:
         if not partitions:
             await self._client.close()
             raise ConfigurationError(
-                f"The topic {self._topic!r} on {address} has no partitions that may be seen.",
+                f"The topic {self._topic!r} on {address} has no partitions that are visible.",
                 remedy="Wait until its brokers are up; see the broker's log.",
             )
         return len(partitions)
 
-    async def _shut(self) -> None:
+    async def _close_client(self) -> None:
         for worker in self._workers.values():
             worker.cancel()
         await asyncio.gather(*self._workers.values(), return_exceptions=True)
@@ -204,27 +202,27 @@ class BatchSender:
         while queue:
             number, batch, sent_at = queue.popleft()
             failed = await self._send_parts(partition, batch, sent_at)
-            with self._room:
+            with self._changed:
                 self._bytes -= len(batch.data)
                 if failed is None:
-                    del self._places[number]
+                    del self._unacknowledged[number]
                 else:
-                    self._places[number] = failed
-                self._room.notify_all()
+                    self._unacknowledged[number] = failed
+                self._changed.notify_all()
 
     async def _send_parts(self, partition: int, batch: Batch, sent_at: float) -> int | None:
-        """Send a batch, in halves when the topic refuses it as too large; returns the place of the first part that failed."""
+        """Send a batch, in halves when the topic refuses it as too large; returns the index of the first message that failed."""
         failed: int | None = None
         parts = [batch]
         while parts:
             part = parts.pop()
-            error = None if self.lost else await self._deliver(partition, part)
+            error = None if self.unreachable else await self._deliver(partition, part)
             if isinstance(error, _TOO_LARGE) and part.records > 1:
-                parts += reversed(halved(part))
+                parts += reversed(split_in_half(part))
                 continue
             now = self._monotonic()
-            with self._room:
-                if self.lost or error is not None:
+            with self._changed:
+                if self.unreachable or error is not None:
                     failed = part.first if failed is None else min(failed, part.first)
                     self.failed += part.records
                     self.problem = self.problem or self._why(error)
@@ -239,59 +237,62 @@ class BatchSender:
             return no_right_to_write(self._topic, self._security)
         if error is None:
             return ""
-        if refused := why_refused(error.errno, self._topic):
+        if refused := refusal_reason(error.errno, self._topic):
             return refused
         if not isinstance(error, _TOO_LARGE):
             return f"{type(error).__name__}: {error}"
         limit = "" if self.limit is None else f" ({self.limit:,} bytes)"
+        first = self.too_large[0]
+        key = (first.key or b"").decode("utf-8", "replace")
         return (
-            f"a message is larger than the topic {self._topic} takes{limit}: "
+            f"the message with key {key!r} has {first.size:,} bytes, more than the topic {self._topic} takes{limit}: "
             "raise its max.message.bytes, or leave the message out; the others are sent"
         )
 
     async def _deliver(self, partition: int, batch: Batch) -> kafka_errors.KafkaError | None:
-        """Send until acknowledged; returns why it never was."""
+        """Send until acknowledged; returns the error that prevented it."""
         deadline = self._monotonic() + _DELIVERY_SECONDS
-        data = dated(batch.data, int(self._now() * 1000))
+        data = with_timestamp(batch.data, int(self._now() * 1000))
         wait = _BACKOFF_SECONDS[0]
         while True:
             try:
-                error = await self._once(partition, data)
+                error = await self._produce(partition, data)
             except kafka_errors.KafkaError as raised:  # no answer: the batch may have arrived
                 error = raised
             except OSError as raised:
                 error = kafka_errors.KafkaConnectionError(raised)
             if error is None:
-                self._taken(partition)
+                self._note_success(partition)
                 return None
             if isinstance(error, _TOO_LARGE):
                 if batch.records == 1 and len(self.too_large) < _TOO_LARGE_KEPT:
-                    (key, value), place = records_of(batch.data)[0], batch.places[0] if batch.places else None
-                    self.too_large.append(TooLarge(place, key, len(key or b"") + len(value or b"")))
+                    (key, value), index = records_of(batch.data)[0], batch.indexes[0] if batch.indexes else None
+                    self.too_large.append(TooLarge(index, key, len(key or b"") + len(value or b"")))
                 return error
             if not error.retriable:
+                self.unreachable = self.unreachable or isinstance(error, kafka_errors.TopicAuthorizationFailedError)
                 return error
             if self._monotonic() >= deadline:
-                self.lost = True
+                self.unreachable = True
                 return error
             self.retries += 1
-            self._not_taken(partition, error)
+            self._note_retry(partition, error)
             await asyncio.sleep(wait)
             wait = min(wait * 2, _BACKOFF_SECONDS[1])
             self._client.force_metadata_update()
 
-    def _not_taken(self, partition: int, error: kafka_errors.KafkaError) -> None:
-        """Say it once, however many partitions wait and however often they try again."""
-        if not self._waiting:
+    def _note_retry(self, partition: int, error: kafka_errors.KafkaError) -> None:
+        """Log once that batches are not accepted, whatever the number of partitions and attempts."""
+        if not self._retrying:
             self._log.warning("batches_not_taken", bootstrap=",".join(self._bootstrap), reason=type(error).__name__)
-        self._waiting.add(partition)
+        self._retrying.add(partition)
 
-    def _taken(self, partition: int) -> None:
-        if self._waiting == {partition}:
+    def _note_success(self, partition: int) -> None:
+        if self._retrying == {partition}:
             self._log.info("batches_taken_again")
-        self._waiting.discard(partition)
+        self._retrying.discard(partition)
 
-    async def _once(self, partition: int, data: bytearray) -> kafka_errors.KafkaError | None:
+    async def _produce(self, partition: int, data: bytearray) -> kafka_errors.KafkaError | None:
         leader = self._client.cluster.leader_for_partition(TopicPartition(self._topic, partition))
         if not self._client.cluster.partitions_for_topic(self._topic):
             return kafka_errors.UnknownTopicOrPartitionError()

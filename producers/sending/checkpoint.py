@@ -1,6 +1,6 @@
-"""Where a replay stands, in a file: everything before ``position`` of the source is acknowledged, whatever ended the run.
+"""The position of a replay, in a file: everything before ``position`` is acknowledged, however the run ended.
 
-A replay that goes on there sends some messages again, those that were under way; the pipeline absorbs them.
+A replay that resumes there sends the messages again that were in flight; the pipeline counts them once.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _Partition = Annotated[str, msgspec.Meta(pattern="^[0-9]{1,9}$")]
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """What a replay was and how far it came. ``plan`` names source, loops and times: another plan has other places."""
+    """A replay and its position. ``plan`` names source, loops and times: another plan has other positions."""
 
     plan: str
     position: _Place = 0
@@ -33,7 +33,7 @@ class State:
 
 
 class Checkpoint:
-    """Writes the state once a second at most, in one step each time."""
+    """Writes the state atomically, once a second at most."""
 
     def __init__(self, path: Path, state: State, *, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._path, self._state, self._monotonic = path, state, monotonic
@@ -43,7 +43,7 @@ class Checkpoint:
         """Write the first state, before a message is sent.
 
         Raises:
-            ConfigurationError: the file cannot be written, or holds something else.
+            ConfigurationError: the file cannot be written, or is no state.
         """
         _require_place(self._path)
         self._write()
@@ -73,11 +73,11 @@ class Checkpoint:
 
 
 def _require_place(path: Path) -> None:
-    """Raises: ConfigurationError: what stands there is no state and would be lost, be it a device, a folder or a recording."""
+    """Raises: ConfigurationError: the path is no state and would be overwritten: a device, a folder or a recording."""
     try:
         there = path.exists()
         if there and not path.is_file():
-            raise ConfigurationError(f"{path} is no file that a position can be kept in.", remedy="Give --state another file.")
+            raise ConfigurationError(f"{path} is no file.", remedy="Give --state another file.")
         if there and path.stat().st_size:
             read_state(path)
     except OSError as error:
@@ -101,7 +101,7 @@ def read_state(path: Path) -> State:
 
 
 def resumed(path: Path, *, plan: str) -> State:
-    """The state to go on from.
+    """The state to resume from.
 
     Raises:
         ConfigurationError: it is of another plan, or finished.

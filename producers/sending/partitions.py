@@ -1,6 +1,6 @@
-"""Which partition a key belongs to: murmur2 as Kafka's own clients compute it, for many keys at once.
+"""The partition of a key: murmur2 as Kafka's own clients compute it, for many keys at once.
 
-A dossier keeps its partition whichever sender is used: librdkafka in ``kafka_writer``, or the record batches packed here.
+A dossier keeps its partition whichever Kafka client sends it.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ def murmur2(keys: Sequence[bytes]) -> np.ndarray:
     return hashes
 
 
-def partitions_of(keys: Sequence[bytes | None], count: int, *, turn: int = 0) -> list[int]:
-    """The partition of each key among ``count``; messages without a key take turns, beginning with number ``turn``."""
+def partitions_of(keys: Sequence[bytes | None], count: int, *, start: int = 0) -> list[int]:
+    """The partition of each key among ``count``; messages without a key are spread evenly, from partition ``start`` on."""
     hashes = murmur2([key or b"" for key in keys])
     chosen: list[int] = ((hashes & np.uint32(0x7FFFFFFF)) % np.uint32(count)).tolist()
     for row, key in enumerate(keys):
         if key is None:
-            chosen[row] = (turn + row) % count
+            chosen[row] = (start + row) % count
     return chosen
 
 

@@ -1,4 +1,4 @@
-"""Why a topic refuses what is sent to it, by the code of the protocol, in words that say what to do."""
+"""Why a topic refuses a message, by the error code of the protocol, with what to do."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from typing import Final
 
 from aiokafka import errors as kafka_errors
 from confluent_kafka import KafkaError
+
+from pipeline.settings import KafkaSettings
 
 _GONE: Final = "the topic {topic} is not there any more: it was deleted; create it and send again"
 _REFUSED: Final[dict[int, str]] = {
@@ -20,17 +22,23 @@ _REFUSED: Final[dict[int, str]] = {
 
 
 class InvalidRecordError(kafka_errors.BrokerResponseError):  # type: ignore[misc] # aiokafka has no types
-    """What aiokafka has no class for: the broker's checks refuse a record of the batch."""
+    """The broker's checks refuse a record of the batch; aiokafka has no class for this code."""
 
     errno = KafkaError.INVALID_RECORD
     message = "INVALID_RECORD"
 
 
 def error_of(code: int) -> kafka_errors.KafkaError:
-    """The error of a code in an answer, as aiokafka has it."""
+    """The aiokafka error of a code in an answer."""
     return InvalidRecordError() if code == InvalidRecordError.errno else kafka_errors.for_code(code)()
 
 
-def why_refused(code: int | None, topic: str) -> str:
-    """A sentence about a code without its full stop; nothing for other codes."""
+def refusal_reason(code: int | None, topic: str) -> str:
+    """A sentence about a code without its full stop; empty for other codes."""
     return "" if code is None else _REFUSED.get(code, "").format(topic=topic)
+
+
+def no_right_to_write(topic: str, security: KafkaSettings) -> str:
+    """A sentence for a user who may see the topic and not write to it, without its full stop."""
+    who = f" user {security.user!r}" if security.user else " this user"
+    return f"Kafka does not let{who} write to the topic {topic}: grant WRITE on the topic"

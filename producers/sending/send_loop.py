@@ -1,4 +1,4 @@
-"""Drives one stream of record batches into one sender, keeps account of it and can be stopped at any time."""
+"""Sends the record batches of one task with one sender; defines the protocols of both and the result."""
 
 from __future__ import annotations
 
@@ -10,21 +10,20 @@ from typing import Final, Protocol
 from domain.errors import PortalPulseError
 from producers.sending.batch_sender import TooLarge
 from producers.sending.record_batches import BATCH_BYTES, Batch
-from producers.sending.stream import STOP_SECONDS
 from producers.sending.timeline import Timeline
 
-#: How often progress is told (seconds).
-_TELL_EVERY: Final = 0.1
-#: Messages that are due within so many seconds leave together.
+#: How often progress is reported (seconds).
+_PROGRESS_EVERY: Final = 0.1
+#: After Ctrl-C, how long unacknowledged batches are waited for (seconds): supervisors kill a process after twenty.
+STOP_SECONDS: Final = 10.0
+#: Messages that are due within this time leave together (seconds).
 TICK: Final = 0.01
-#: What is due sooner than this is due now: no clock is asked to wait for less (seconds).
-AT_ONCE: Final = 1e-4
 #: Messages that are handled at once.
 CHUNK: Final = 4_096
 
 
 class Sender(Protocol):
-    """Takes batches and gets them acknowledged (``producers.sending.batch_sender``)."""
+    """Sends batches until they are acknowledged (``producers.sending.batch_sender``)."""
 
     @property
     def partitions(self) -> int:
@@ -33,7 +32,7 @@ class Sender(Protocol):
 
     @property
     def oldest(self) -> int | None:
-        """Place of the earliest message that is handed over and not acknowledged."""
+        """Index of the earliest message that was handed over and is not acknowledged."""
         ...
 
     @property
@@ -43,12 +42,12 @@ class Sender(Protocol):
 
     @property
     def failed(self) -> int:
-        """Messages given up."""
+        """Messages that failed."""
         ...
 
     @property
     def retries(self) -> int:
-        """Batches sent once more."""
+        """How often a batch was sent again."""
         ...
 
     @property
@@ -57,8 +56,8 @@ class Sender(Protocol):
         ...
 
     @property
-    def lost(self) -> bool:
-        """Whether going on is useless."""
+    def unreachable(self) -> bool:
+        """Whether every further batch would fail."""
         ...
 
     @property
@@ -68,30 +67,30 @@ class Sender(Protocol):
 
     @property
     def too_large(self) -> list[TooLarge]:
-        """The first messages that the topic does not take."""
+        """The first messages that are too large for the topic."""
         ...
 
     def submit(self, batch: Batch) -> None:
-        """Hand a batch over; blocks while too much is under way."""
+        """Hand a batch over; blocks while too much is in flight."""
         ...
 
     def flush(self, *, timeout: float = ...) -> None:
-        """Return when every batch is acknowledged or has failed, after so many seconds at the latest."""
+        """Return when every batch is acknowledged or has failed, or after ``timeout`` seconds."""
         ...
 
 
 @dataclass(slots=True)
 class Run:
-    """What a task needs to know about the process it runs in.
+    """The process that a task runs in.
 
     Attributes:
         partitions: of the topic.
-        share: this process's number, and how many there are; it sends the partitions that leave its number as remainder.
-        pause: waits for so many seconds, or less when the run is to stop; returns whether it is.
+        share: number of this process, and how many there are; it sends the partitions whose remainder is its number.
+        pause: waits some seconds, or less when the run must stop; returns whether it must.
         started: reading of ``monotonic`` at the common start of all processes.
-        packed: place of the earliest message that is packed and not handed out, kept by the task.
-        next_place: place of the next message that the task will look at, kept by the task.
-        broken: why the source could not be read to its end, kept by the task.
+        packed: index of the earliest message that is packed and not yielded, set by the task.
+        next_index: index of the next message of the source, set by the task.
+        broken: why the source could not be read to its end, set by the task.
         batch_bytes: size of a batch before compression.
     """
 
@@ -101,7 +100,7 @@ class Run:
     monotonic: Callable[[], float] = time.monotonic
     started: float = 0.0
     packed: int | None = None
-    next_place: int = 0
+    next_index: int = 0
     broken: PortalPulseError | None = None
     batch_bytes: int = BATCH_BYTES
 
@@ -110,7 +109,7 @@ class Run:
         """Seconds since the start."""
         return self.monotonic() - self.started
 
-    def mine(self, partition: int) -> bool:
+    def owns(self, partition: int) -> bool:
         """Whether this process sends the partition."""
         number, of = self.share
         return partition % of == number
@@ -121,30 +120,30 @@ class Task(Protocol):
 
     @property
     def label(self) -> str:
-        """What the summary calls it."""
+        """Its name in the report."""
         ...
 
     @property
-    def asked(self) -> float | None:
-        """Messages a second wanted over the whole of it; None: as many as possible."""
+    def target_rate(self) -> float | None:
+        """The target rate over the whole task in messages a second; None: as fast as possible."""
         ...
 
     def batches(self, run: Run) -> Iterator[Batch]:
         """The batches of this process, each when it is due."""
         ...
 
-    def target(self, elapsed: float) -> float | None:
-        """Messages a second wanted at this moment, by all processes; None: as many as possible."""
+    def target_rate_at(self, elapsed: float) -> float | None:
+        """The target rate of all processes at a moment; None: as fast as possible."""
         ...
 
-    def place_of(self, place: int) -> str:
-        """The message at a place of the source, for a sentence."""
+    def describe(self, index: int) -> str:
+        """A message by its index in the source, for a sentence."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class ProgressReport:
-    """How far a process is. ``position``: everything before this place of the source is acknowledged."""
+    """How far a process is. ``position``: everything before this index is acknowledged."""
 
     sent: int
     acknowledged: int
@@ -155,7 +154,8 @@ class ProgressReport:
 class SendResult:
     """What one process, or all together, sent. Moments are monotonic seconds, the same in all processes of a machine.
 
-    ``broken`` says why the source could not be read to its end; everything before that was sent.
+    ``broken`` says why the source could not be read to its end; everything before that was sent. Of what was sent, ``repeated``
+    and ``malformed`` messages were made so on purpose.
     """
 
     sent: int = 0
@@ -170,6 +170,8 @@ class SendResult:
     ended: float = 0.0
     acknowledgements: Timeline = field(default_factory=Timeline)
     too_large: Sequence[TooLarge] = ()
+    repeated: int = 0
+    malformed: int = 0
 
     @property
     def distinct(self) -> int:
@@ -180,6 +182,11 @@ class SendResult:
     def events(self) -> int:
         """Acknowledged events, repeats included."""
         return self.acknowledgements.events
+
+    @property
+    def complete(self) -> bool:
+        """Whether everything sent is durable."""
+        return self.failed == 0 and self.acknowledged == self.sent
 
     @property
     def seconds(self) -> float:
@@ -207,27 +214,31 @@ def merged(parts: list[SendResult]) -> SendResult:
         ended=max(part.ended for part in parts),
         acknowledgements=Timeline.merged(part.acknowledgements for part in parts),
         too_large=[item for part in parts for item in part.too_large],
+        repeated=sum(part.repeated for part in parts),
+        malformed=sum(part.malformed for part in parts),
     )
 
 
-def drive(task: Task, *, sender: Sender, run: Run, tell: Callable[[ProgressReport], None]) -> SendResult:
-    """Send until the task ends, the run is stopped (Ctrl-C, or ``pause`` says so) or the broker is lost; then flush."""
-    sent = 0
+def send_task(task: Task, *, sender: Sender, run: Run, on_progress: Callable[[ProgressReport], None]) -> SendResult:
+    """Send until the task ends, the run is stopped (Ctrl-C or ``pause``) or the broker is unreachable; then flush."""
+    sent = repeated = malformed = 0
     interrupted = False
-    tell_at = run.started
+    next_report_at = run.started
     batches = task.batches(run)
     try:
         for batch in batches:
             sender.submit(batch)
             sent += batch.records
+            repeated += batch.repeated
+            malformed += batch.malformed
             now = run.monotonic()
-            if now >= tell_at:
-                tell_at = now + _TELL_EVERY
-                tell(ProgressReport(sent, sender.acknowledged, _position(run, sender)))
+            if now >= next_report_at:
+                next_report_at = now + _PROGRESS_EVERY
+                on_progress(ProgressReport(sent, sender.acknowledged, _position(run, sender)))
                 if run.pause(0.0):
                     interrupted = True
                     break
-            if sender.lost:
+            if sender.unreachable:
                 break
         else:
             interrupted = run.pause(0.0)
@@ -238,11 +249,13 @@ def drive(task: Task, *, sender: Sender, run: Run, tell: Callable[[ProgressRepor
     else:
         sender.flush()
     position = _position(run, sender)
-    tell(ProgressReport(sent, sender.acknowledged, position))
+    on_progress(ProgressReport(sent, sender.acknowledged, position))
+    acknowledged = sender.acknowledged
     return SendResult(
         sent=sent,
-        acknowledged=sender.acknowledged,
-        failed=sender.failed,
+        acknowledged=acknowledged,
+        # A batch that was not answered when the flush ended has failed, too.
+        failed=max(sender.failed, sent - acknowledged),
         retries=sender.retries,
         problem=sender.problem,
         interrupted=interrupted,
@@ -252,10 +265,12 @@ def drive(task: Task, *, sender: Sender, run: Run, tell: Callable[[ProgressRepor
         ended=run.monotonic() if sender.acknowledgements.ended is None else sender.acknowledgements.ended,
         acknowledgements=sender.acknowledgements,
         too_large=list(sender.too_large),
+        repeated=repeated,
+        malformed=malformed,
     )
 
 
 def _position(run: Run, sender: Sender) -> int:
-    """Everything before this place is acknowledged; the order of reading matters: packed first, then under way."""
-    known = [place for place in (run.packed, sender.oldest) if place is not None]
-    return min([run.next_place, *known])
+    """Everything before this index is acknowledged. The order of reading matters: packed first, then in flight."""
+    known = [index for index in (run.packed, sender.oldest) if index is not None]
+    return min([run.next_index, *known])

@@ -1,7 +1,7 @@
-"""How much was sent when, in bounded memory: counts by the moment of sending, in buckets that grow wider as they get too many.
+"""How much was sent when, in bounded memory: counts by the moment of sending, in buckets that are merged when there are too many.
 
 Buckets begin a millisecond wide, so a short run is kept batch by batch. Each holds the mean moment of its messages; a run of an
-hour ends with buckets of 32 ms, about as wide as the time between two looks at what is visible.
+hour ends with buckets of 32 ms, about the interval of polls for visible events.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from typing import Final, NamedTuple, Self
 
 _WIDTH: Final = 0.001
-_MOST: Final = 1 << 17
+_MAX_BUCKETS: Final = 1 << 17
 
 
 class Acknowledged(NamedTuple):
@@ -24,7 +24,7 @@ class Acknowledged(NamedTuple):
 
 
 class Sends(NamedTuple):
-    """What was sent at about the same moment (monotonic seconds) and acknowledged in the end."""
+    """Acknowledged messages that were sent at about the same moment (monotonic seconds)."""
 
     sent_at: float
     records: int
@@ -36,17 +36,17 @@ class Timeline:
     """Acknowledged batches by the moment they were handed over; iterating gives them in order of time.
 
     Args:
-        most: buckets kept; when there are more, two become one.
+        max_buckets: buckets kept; when there are more, pairs are merged.
 
     Attributes:
         records: messages acknowledged.
         events: of these, messages that may be events.
-        distinct: of these, events that were not sent before.
+        distinct: of these, events for the first time.
         ended: when the last acknowledgement came; None while there is none.
     """
 
-    def __init__(self, *, most: int = _MOST) -> None:
-        self._most, self._width = most, _WIDTH
+    def __init__(self, *, max_buckets: int = _MAX_BUCKETS) -> None:
+        self._max_buckets, self._width = max_buckets, _WIDTH
         self._buckets: dict[int, Sends] = {}
         self.records = self.events = self.distinct = 0
         self.ended: float | None = None
@@ -92,7 +92,7 @@ class Timeline:
         self.events += sends.events
         self.distinct += sends.distinct
         self._put(sends)
-        while len(self._buckets) > self._most:
+        while len(self._buckets) > self._max_buckets:
             self._widen_to(self._width * 2)
 
     def _put(self, sends: Sends) -> None:

@@ -1,7 +1,7 @@
-"""Runs one task in one or several processes, each with connections and partitions of its own, and puts their accounts together.
+"""Runs one task in one or several processes, each with connections and partitions of its own, and merges their results.
 
-Partitions are divided, not messages: a partition is sent by one process, so its order holds. Every process reads the whole source
-and sends its part of it. They start together, on the machine's monotonic clock.
+A partition is sent by one process, so its order holds. Every process reads the whole source and sends its part of it. They start
+together, on the machine's monotonic clock.
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ from pipeline.kafka.security import PLAINTEXT
 from pipeline.logs import SENDING_LIBRARY, configure_logging
 from pipeline.settings import KafkaSettings, load_settings
 from producers.sending.batch_sender import BatchSender
-from producers.sending.send_loop import ProgressReport, Run, SendResult, Task, drive, merged
+from producers.sending.send_loop import ProgressReport, Run, SendResult, Task, merged, send_task
 
 #: Longest time that starting all processes may take (seconds).
 _START_SECONDS: Final = 60.0
-#: How often the processes are looked at (seconds).
-_LOOK_EVERY: Final = 0.5
+#: Longest wait for a message of a process (seconds).
+_POLL_SECONDS: Final = 0.5
 
 
 @dataclass(frozen=True, slots=True)
 class Broker:
-    """Where to send: addresses (host:port) and topic, and whose protocol, login and certificate authorities are used."""
+    """Where to send: addresses (host:port), topic, and protocol, login and certificate authorities."""
 
     bootstrap: tuple[str, ...]
     topic: str
@@ -43,17 +43,17 @@ class Broker:
         """A new sender.
 
         Raises:
-            UnavailableError: no broker answers, or it refuses us.
+            UnavailableError: no broker answers, or it refuses access.
             ConfigurationError: the topic is missing.
         """
         return BatchSender(bootstrap=self.bootstrap, topic=self.topic, security=self.security)
 
 
-def run_task(task: Task, *, broker: Broker, processes: int, tell: Callable[[ProgressReport], None]) -> SendResult:
-    """Send a task; Ctrl-C stops it in good order.
+def run_task(task: Task, *, broker: Broker, processes: int, on_progress: Callable[[ProgressReport], None]) -> SendResult:
+    """Send a task; Ctrl-C stops it with a result.
 
     Raises:
-        UnavailableError: the broker does not answer, or a process ended by itself.
+        UnavailableError: the broker does not answer, or a process ended unexpectedly.
         ConfigurationError: the topic is missing, or has fewer partitions than there are processes.
     """
     if processes == 1:
@@ -66,8 +66,8 @@ def run_task(task: Task, *, broker: Broker, processes: int, tell: Callable[[Prog
                 started=time.monotonic(),
                 batch_bytes=sender.batch_bytes,
             )
-            return drive(task, sender=sender, run=run, tell=tell)
-    return _in_processes(task, broker=broker, processes=processes, tell=tell)
+            return send_task(task, sender=sender, run=run, on_progress=on_progress)
+    return _in_processes(task, broker=broker, processes=processes, on_progress=on_progress)
 
 
 def partitions_of_topic(broker: Broker) -> int:
@@ -81,20 +81,20 @@ def partitions_of_topic(broker: Broker) -> int:
         return sender.partitions
 
 
-def _in_processes(task: Task, *, broker: Broker, processes: int, tell: Callable[[ProgressReport], None]) -> SendResult:
+def _in_processes(task: Task, *, broker: Broker, processes: int, on_progress: Callable[[ProgressReport], None]) -> SendResult:
     partitions = partitions_of_topic(broker)
     if processes > partitions:
         raise ConfigurationError(
             f"{processes} processes cannot share {partitions} partitions.", remedy=f"Give --processes at most {partitions}."
         )
     context = multiprocessing.get_context("spawn")
-    stop, together = context.Event(), context.Barrier(processes)
+    stop, barrier = context.Event(), context.Barrier(processes)
     children: dict[Connection, BaseProcess] = {}
     for number in range(processes):
         ours, theirs = context.Pipe(duplex=False)
         child: BaseProcess = context.Process(
             target=_child,
-            args=(task, broker, (number, processes), theirs, (stop, together)),
+            args=(task, broker, (number, processes), theirs, (stop, barrier)),
             name=f"sender-{number}",
             daemon=True,
         )
@@ -102,7 +102,7 @@ def _in_processes(task: Task, *, broker: Broker, processes: int, tell: Callable[
         theirs.close()
         children[ours] = child
     try:
-        return merged(list(_heard(children, stop=stop, tell=tell)))
+        return merged(list(_results(children, stop=stop, on_progress=on_progress)))
     finally:
         stop.set()
         for child in children.values():
@@ -111,15 +111,15 @@ def _in_processes(task: Task, *, broker: Broker, processes: int, tell: Callable[
                 child.kill()
 
 
-def _heard(
-    children: dict[Connection, BaseProcess], *, stop: Event, tell: Callable[[ProgressReport], None]
+def _results(
+    children: dict[Connection, BaseProcess], *, stop: Event, on_progress: Callable[[ProgressReport], None]
 ) -> Iterator[SendResult]:
-    """The accounts of the children, as they end; meanwhile tells how far they are together."""
+    """The results of the children, as they end; reports their common progress until then."""
     last: dict[Connection, ProgressReport] = {}
     waiting = dict(children)
     while waiting:
         try:
-            ready = wait(list(waiting), timeout=_LOOK_EVERY)
+            ready = wait(list(waiting), timeout=_POLL_SECONDS)
         except KeyboardInterrupt:
             if stop.is_set():
                 raise
@@ -133,13 +133,13 @@ def _heard(
                 child = waiting.pop(connection)
                 child.join(1)
                 raise UnavailableError(
-                    f"The process {child.name} ended by itself (exit code {child.exitcode}).",
-                    remedy="Start again; with --state and --resume it goes on where it stopped.",
+                    f"The process {child.name} ended unexpectedly (exit code {child.exitcode}).",
+                    remedy="Start again; with --state and --resume it continues where it stopped.",
                 ) from None
             if isinstance(heard, ProgressReport):
                 last[connection] = heard
                 if len(last) == len(children):
-                    tell(_together(list(last.values())))
+                    on_progress(_together(list(last.values())))
             else:
                 del waiting[connection]
                 if isinstance(heard, PortalPulseError):
@@ -147,30 +147,30 @@ def _heard(
                 yield heard
 
 
-def _together(told: list[ProgressReport]) -> ProgressReport:
+def _together(report: list[ProgressReport]) -> ProgressReport:
     return ProgressReport(
-        sent=sum(item.sent for item in told),
-        acknowledged=sum(item.acknowledged for item in told),
-        position=min(item.position for item in told),
+        sent=sum(item.sent for item in report),
+        acknowledged=sum(item.acknowledged for item in report),
+        position=min(item.position for item in report),
     )
 
 
-def _child(task: Task, broker: Broker, share: tuple[int, int], answers: Connection, signals: tuple[Event, Barrier]) -> None:
-    """The body of a process: sends its part and answers with its account, or with the error that ended it."""
-    stop, together = signals
-    # Ctrl-C reaches the whole group of processes; the parent alone decides what it means.
+def _child(task: Task, broker: Broker, share: tuple[int, int], results: Connection, signals: tuple[Event, Barrier]) -> None:
+    """The body of a process: sends its part and returns its result, or the error that ended it."""
+    stop, barrier = signals
+    # Ctrl-C reaches the whole process group; only the parent handles it.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     configure_logging(load_settings().log, silenced=SENDING_LIBRARY)  # a spawned process has nothing of its parent's
     try:
         with broker.sender() as sender:
             run = Run(partitions=sender.partitions, share=share, pause=stop.wait, batch_bytes=sender.batch_bytes)
-            together.wait(_START_SECONDS)
+            barrier.wait(_START_SECONDS)
             run.started = time.monotonic()
-            sent = drive(task, sender=sender, run=run, tell=answers.send)
-        answers.send(sent)
+            sent = send_task(task, sender=sender, run=run, on_progress=results.send)
+        results.send(sent)
     except PortalPulseError as error:
-        together.abort()
+        barrier.abort()
         with contextlib.suppress(OSError):
-            answers.send(error)
+            results.send(error)
     except threading.BrokenBarrierError:
-        answers.send(UnavailableError("The processes could not start together.", remedy="Give fewer --processes."))
+        results.send(UnavailableError("The processes could not start together.", remedy="Give fewer --processes."))

@@ -27,9 +27,10 @@ from deploy.native.up import addresses_text, follow, notification_line, say
 from domain.clock import parse_clock
 from domain.errors import UnavailableError
 from pipeline.shutdown import stopped_by_signals
+from producers.portals.produce import produce_scenario
 from producers.portals.scenarios import load_scenario
-from producers.portals.simulate import produce_scenario
-from producers.sending.kafka_writer import KafkaWriter
+from producers.sending.progress import TargetRate
+from producers.sending.worker_processes import Broker
 
 #: The scenario and the time at which its figures were taken.
 SCENARIO = "emc-2024"
@@ -151,6 +152,9 @@ class _Bar:
         """Show the total number of messages."""
         self._bar.update(self._task, total=total)
 
+    def set_target(self, target: TargetRate) -> None:
+        """The target rate is not displayed."""
+
     def update(self, sent: int) -> None:
         """Show how many have been sent."""
         self._bar.update(self._task, completed=sent)
@@ -167,21 +171,21 @@ def _produce(stack: LocalStack, topic: str, *, console: Console) -> int:
     Raises:
         UnavailableError: not every message was acknowledged.
     """
-    with _progress(console) as bar, KafkaWriter(bootstrap=[stack.bootstrap], topic=topic) as writer:
-        summary = produce_scenario(
+    with _progress(console) as bar:
+        report = produce_scenario(
             scenario=SCENARIO,
             seed=SEED,
             rate=MEMORY_RATE if stack.is_ephemeral else None,
-            writer=writer,
+            broker=Broker((stack.bootstrap,), topic),
             progress=_Bar(bar),
         )
-    if not summary.complete:
+    if not report.complete:
         raise UnavailableError(
-            f"{summary.sent - summary.acknowledged:,} of {summary.sent:,} messages were not acknowledged"
-            f" ({summary.problem or 'interrupted'}).",
+            f"{report.sent - report.result.acknowledged:,} of {report.sent:,} messages were not acknowledged"
+            f" ({report.result.problem or 'interrupted'}).",
             remedy=f"See the logs below {stack.folder.path / 'logs'}.",
         )
-    return summary.distinct
+    return report.distinct
 
 
 def _await_tallies(client: httpx.Client, stack: LocalStack, *, distinct: int, console: Console) -> None:

@@ -1,7 +1,7 @@
-"""Rows of columns as the JSON objects that a portal would have sent: what CSV and Parquet have in common.
+"""Rows as the JSON objects that a portal would have sent, for CSV and Parquet.
 
-A row whose values are odd becomes the message that it is, so that the worker keeps it as a dead letter with its reason. An empty
-cell is a field that was not sent.
+A row with invalid values becomes a message all the same, and the worker dead-letters it with its reason. An empty cell is a
+field that was not sent.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from producers.replay.sources.lines import message_of
 
 #: Fields that are numbers in an event.
 _NUMBERS: Final = frozenset({"status", "channel", "legacy_level"})
-#: A longer number is none that a field can hold; it is sent as text (digits).
+#: A longer number fits no field; it is sent as text (digits).
 _LONGEST_NUMBER: Final = 18
 _EXACT: Final = 2**53
 
@@ -36,7 +36,7 @@ def require_columns(found: Sequence[str], name: str, *, how: str = "") -> None:
         how: how they were read, for the sentence.
 
     Raises:
-        ConfigurationError: one that an event needs is missing, one stands twice, or one is nearly a field and would be ignored.
+        ConfigurationError: a required column is missing, a column is there twice, or a misspelt column would be ignored.
     """
     if missing := REQUIRED - set(found):
         shown = ", ".join(found[:8]) + (", ..." if len(found) > 8 else "") if found else "none"
@@ -74,7 +74,7 @@ def _value(name: str, cell: Any) -> Any:
     if name in _NUMBERS:
         if isinstance(cell, str) and len(cell.strip()) <= _LONGEST_NUMBER and cell.isascii() and cell.strip().isdigit():
             return int(cell)
-        # Tools that know no missing integers write 9.0.
+        # Tools without missing integers write 9.0.
         if isinstance(cell, (float, Decimal)) and math.isfinite(cell) and -_EXACT < cell < _EXACT and cell == int(cell):
             return int(cell)
     if isinstance(cell, float) and math.isinf(cell):

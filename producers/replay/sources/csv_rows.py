@@ -1,6 +1,6 @@
 """Events from CSV: a header line, UTF-8 with or without a byte order mark, fields between commas, semicolons, tabs or bars.
 
-What breaks the format itself is refused with its line: a quote that is not closed would otherwise swallow the rows behind it.
+Malformed CSV is refused with its line: an unclosed quote would otherwise swallow the rows after it.
 """
 
 from __future__ import annotations
@@ -14,19 +14,19 @@ from domain.errors import ConfigurationError
 from producers.messages import Message
 from producers.replay.sources.columns import message_of_row, require_columns
 from producers.replay.sources.formats import DELIMITERS, delimiter_of, header_line
-from producers.replay.sources.place import SourcePosition
+from producers.replay.sources.position import SourcePosition
 
-#: A field longer than this is a quote that was not closed (characters).
+#: A field longer than this has an unclosed quote (characters).
 _LONGEST_FIELD: Final = 1 << 20
 _FIX: Final = "Correct the line, or write the file again."
 
 
-def read_csv(file: BinaryIO, place: SourcePosition, *, head: bytes, delimiter: str | None) -> Iterator[Message]:
-    """The messages of a CSV; ``place`` counts its lines.
+def read_csv(file: BinaryIO, position: SourcePosition, *, head: bytes, delimiter: str | None) -> Iterator[Message]:
+    """The messages of a CSV; ``position`` counts its lines.
 
     Args:
         file: the unpacked bytes.
-        place: where the reading is, for sentences.
+        position: the line that was read last, for sentences.
         head: the first bytes, with the header.
         delimiter: between fields; None: what the header uses.
 
@@ -37,14 +37,14 @@ def read_csv(file: BinaryIO, place: SourcePosition, *, head: bytes, delimiter: s
     chosen = delimiter or delimiter_of(head) or DELIMITERS[0]
     text = io.TextIOWrapper(file, encoding="utf-8-sig", errors="surrogateescape", newline="")
     try:
-        rows = csv.reader(_lines(text, place), delimiter=chosen, strict=True)
-        yield from _messages(rows, place, delimiter=chosen)
+        rows = csv.reader(_lines(text, position), delimiter=chosen, strict=True)
+        yield from _messages(rows, position, delimiter=chosen)
     finally:
         text.detach()  # the caller closes the file
 
 
 def check_header(head: bytes, name: str, *, delimiter: str | None) -> None:
-    """Look at the header before anything is sent.
+    """Check the header before anything is sent.
 
     Raises:
         ConfigurationError: a column that an event needs is missing.
@@ -52,7 +52,7 @@ def check_header(head: bytes, name: str, *, delimiter: str | None) -> None:
     line = header_line(head) or ""
     chosen = delimiter or delimiter_of(head)
     if line.lower().startswith("sep=") and chosen is not None:
-        return  # the header comes after it
+        return  # the header is the next line
     try:
         columns = next(csv.reader([line], delimiter=chosen or DELIMITERS[0]), [])
     except csv.Error:
@@ -61,40 +61,40 @@ def check_header(head: bytes, name: str, *, delimiter: str | None) -> None:
     require_columns(columns, name, how=how)
 
 
-def _messages(rows: Iterator[list[str]], place: SourcePosition, *, delimiter: str) -> Iterator[Message]:
+def _messages(rows: Iterator[list[str]], position: SourcePosition, *, delimiter: str) -> Iterator[Message]:
     header: list[str] | None = None
-    begin = 1  # the line at which the row begins that is read next
+    begin = 1  # first line of the next row
     while True:
         try:
             row = next(rows, None)
         except csv.Error as error:
-            raise _refused(place, begin, _reason(str(error), place.number)) from error
+            raise _refused(position, begin, _reason(str(error), position.number)) from error
         if row is None:
             return
         if not row or (header is None and row[0].lower().startswith("sep=")):
             pass
         elif header is None:
             header = row
-            require_columns(header, place.name, how=f" between delimiters {delimiter!r}")
+            require_columns(header, position.name, how=f" between delimiters {delimiter!r}")
         elif len(row) != len(header):
-            raise _refused(place, begin, f"it has {len(row)} fields, the header has {len(header)}")
-        elif place.number > begin and _swallowed(row, delimiter, len(header)):
-            raise _refused(place, begin, f"a quoted field goes on to line {place.number} and holds whole rows")
+            raise _refused(position, begin, f"it has {len(row)} fields, the header has {len(header)}")
+        elif position.number > begin and _swallowed(row, delimiter, len(header)):
+            raise _refused(position, begin, f"a quoted field goes on to line {position.number} and holds whole rows")
         else:
             yield message_of_row(dict(zip(header, row, strict=True)))
-        begin = place.number + 1
+        begin = position.number + 1
 
 
-def _lines(text: io.TextIOWrapper, place: SourcePosition) -> Iterator[str]:
+def _lines(text: io.TextIOWrapper, position: SourcePosition) -> Iterator[str]:
     for line in text:
-        place.number += 1
+        position.number += 1
         if not line.isascii():
             try:
-                line.encode("utf-8")  # a byte that is no UTF-8 was read as half of a surrogate pair
+                line.encode("utf-8")  # an invalid byte was read as half of a surrogate pair
             except UnicodeEncodeError as error:
-                raise _refused(place, place.number, "it is not UTF-8", remedy="Save the file as UTF-8.") from error
+                raise _refused(position, position.number, "it is not UTF-8", remedy="Save the file as UTF-8.") from error
         if "\0" in line:
-            raise _refused(place, place.number, "it holds a NUL character")
+            raise _refused(position, position.number, "it holds a NUL character")
         yield line
 
 
@@ -111,5 +111,5 @@ def _reason(error: str, last: int) -> str:
     return f"{error} (at line {last})"
 
 
-def _refused(place: SourcePosition, line: int, reason: str, *, remedy: str = _FIX) -> ConfigurationError:
-    return ConfigurationError(f"{place.name}, line {line}, is not well-formed CSV: {reason}.", remedy=remedy)
+def _refused(position: SourcePosition, line: int, reason: str, *, remedy: str = _FIX) -> ConfigurationError:
+    return ConfigurationError(f"{position.name}, line {line}, is not well-formed CSV: {reason}.", remedy=remedy)

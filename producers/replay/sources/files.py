@@ -1,7 +1,7 @@
-"""Recorded events from files: NDJSON, CSV or Parquet, plain or packed; ``-`` is standard input, a pipe is read once.
+"""Recorded events from files: NDJSON, CSV or Parquet, plain or compressed; ``-`` is standard input, a pipe is read once.
 
-Everything is looked at before the first message is sent (``FileSource.check``). What breaks later ends with a sentence that names
-the line; the messages before it are sent.
+Every file is checked before the first message is sent (``FileSource.check``). A later error names its line; the messages before
+it are sent.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ from producers.replay.sources.csv_rows import check_header, read_csv
 from producers.replay.sources.formats import BOM, Format, format_of
 from producers.replay.sources.lines import message_of
 from producers.replay.sources.packing import ENDINGS, UNPACKING_ERRORS, Packing, packing_of, peeked, unpacked
-from producers.replay.sources.place import SourcePosition
+from producers.replay.sources.position import SourcePosition
 
 STDIN: Final = "-"
-#: A longer line is no event: the file is something else (bytes).
+#: A longer line is no event, and the file no recording (bytes).
 _LONGEST_LINE: Final = 64 << 20
 
-#: What zstd says of data that are whole and need more than the data, why they cannot be read, and what to do.
+#: Errors of zstd about undamaged data: its text, why the data cannot be read, and what to do.
 _BEYOND_ZSTD: Final = (
     (
         "Dictionary mismatch",
@@ -47,21 +47,21 @@ _BEYOND_ZSTD: Final = (
 
 @dataclass(slots=True)
 class _Input:
-    """A file that was looked at: its unpacked bytes, how they begin, and what closes it."""
+    """A checked file: its uncompressed bytes, the first of them, and what closes it."""
 
     name: str
     file: BinaryIO
     head: bytes
     format: Format
     packing: Packing | None
-    regular: BinaryIO | None  # the file itself when it can be read from any place
-    before: tuple[int, int, int] | None  # what the file was like
+    regular: BinaryIO | None  # the file itself when it is seekable
+    before: tuple[int, int, int] | None  # its signature when it was opened
     closing: ExitStack
 
 
 @dataclass(frozen=True, slots=True)
 class FileSource:
-    """The events of some files, one after the other; may be iterated as often as wanted when ``repeatable``.
+    """The events of some files, one after the other; may be iterated several times when ``repeatable``.
 
     Args:
         names: of the files; ``-`` is standard input.
@@ -77,7 +77,7 @@ class FileSource:
 
     @property
     def label(self) -> str:
-        """What the summary calls it."""
+        """Its name in the report."""
         first = _shown(self.names[0])
         return first if len(self.names) == 1 else f"{first} and {len(self.names) - 1} more"
 
@@ -87,7 +87,7 @@ class FileSource:
         return all(_is_regular(name) for name in self.names)
 
     def check(self) -> None:
-        """Look at every file; what can be read once stays open for the reading.
+        """Check every file; one that can be read only once stays open.
 
         Raises:
             ConfigurationError: a file cannot be read, or is no recording of events.
@@ -108,49 +108,49 @@ class FileSource:
         """The messages, in the order of the files.
 
         Raises:
-            ConfigurationError: a file cannot be read to its end; the sentence says how far it was read.
+            ConfigurationError: a file cannot be read to its end; the error says how far it was read.
         """
         for number, name in enumerate(self.names):
             yield from self._read(number, SourcePosition(_shown(name)))
 
-    def place_of(self, index: int) -> str:
+    def describe(self, index: int) -> str:
         """File and line of a message by its number in the recording (from 0), for a sentence; reads up to there."""
         if self.repeatable:
             left = index
             for number, name in enumerate(self.names):
-                place = SourcePosition(name)
-                for _ in self._read(number, place):
+                position = SourcePosition(name)
+                for _ in self._read(number, position):
                     if left == 0:
-                        return str(place)
+                        return str(position)
                     left -= 1
         return f"{self.label}, message {index + 1:,}"
 
-    def _read(self, number: int, place: SourcePosition) -> Iterator[Message]:
+    def _read(self, number: int, position: SourcePosition) -> Iterator[Message]:
         found = self._waiting.pop(number, None) or self._opened(self.names[number])
         with found.closing:
             if found.before != self._known.get(number, found.before):
-                raise _changed(place)
+                raise _changed(position)
             try:
-                yield from self._messages(found, place)
+                yield from self._messages(found, position)
             except UNPACKING_ERRORS as error:
-                raise _broken(place, found.packing, error) from error
+                raise _broken(position, found.packing, error) from error
             if found.regular is not None and _signature(found.regular) != found.before:
-                raise _changed(place)
+                raise _changed(position)
 
-    def _messages(self, found: _Input, place: SourcePosition) -> Iterator[Message]:
+    def _messages(self, found: _Input, position: SourcePosition) -> Iterator[Message]:
         match found.format:
             case Format.CSV:
-                return read_csv(found.file, place, head=found.head, delimiter=self.delimiter)
+                return read_csv(found.file, position, head=found.head, delimiter=self.delimiter)
             case Format.PARQUET:
                 from producers.replay.sources.parquet_rows import opened_parquet, read_parquet  # noqa: PLC0415 - see packing.py
 
-                place.unit = "row"
-                return read_parquet(opened_parquet(found.file, found.name), place)
+                position.unit = "row"
+                return read_parquet(opened_parquet(found.file, found.name), position)
             case _:
-                return _ndjson(found.file, place)
+                return _ndjson(found.file, position)
 
     def _opened(self, name: str) -> _Input:
-        """Open a file and look at its beginning.
+        """Open a file and check its beginning.
 
         Raises:
             ConfigurationError: it cannot be read, or is no recording of events.
@@ -188,14 +188,14 @@ class FileSource:
         raise AssertionError  # the block above returns or raises
 
 
-def _ndjson(file: BinaryIO, place: SourcePosition) -> Iterator[Message]:
-    """One message for each line that is not blank. A line that is no event goes out as it is, without a key."""
-    for place.number, raw in enumerate(iter(partial(file.readline, _LONGEST_LINE + 1), b""), 1):
+def _ndjson(file: BinaryIO, position: SourcePosition) -> Iterator[Message]:
+    """One message for each line that is not blank. A line that is no event is sent unchanged, without a key."""
+    for position.number, raw in enumerate(iter(partial(file.readline, _LONGEST_LINE + 1), b""), 1):
         if len(raw) > _LONGEST_LINE:
             raise ConfigurationError(
-                f"{place} is longer than {_LONGEST_LINE >> 20} MiB: no event is.", remedy="Give a file with an event a line."
+                f"{position} is longer than {_LONGEST_LINE >> 20} MiB: no event is.", remedy="Give a file with an event a line."
             )
-        line = raw.removeprefix(BOM).rstrip(b"\r\n")  # files that were joined have one in the middle
+        line = raw.removeprefix(BOM).rstrip(b"\r\n")  # joined files have one in the middle
         if line.strip():
             yield message_of(line)
 
@@ -222,7 +222,7 @@ def _file(name: str) -> AbstractContextManager[BinaryIO]:
 
 
 def _seekable(file: BinaryIO, regular: BinaryIO | None, closing: ExitStack) -> BinaryIO:
-    """The bytes of ``file`` in a file that can be read from any place: Parquet is read from its end."""
+    """The bytes of ``file`` in a seekable file: Parquet is read from its end."""
     if regular is not None:
         regular.seek(0)
         return regular
@@ -233,7 +233,7 @@ def _seekable(file: BinaryIO, regular: BinaryIO | None, closing: ExitStack) -> B
 
 
 def _is_regular(name: str) -> bool:
-    """Whether a file can be read again. What is not there is told when it is opened."""
+    """Whether a file can be read again. A missing file is reported when it is opened."""
     try:
         return name != STDIN and stat.S_ISREG(Path(name).stat().st_mode)
     except OSError:
@@ -250,7 +250,7 @@ def _identity(name: str) -> object:
 
 
 def _signature(file: BinaryIO) -> tuple[int, int, int]:
-    """What changes when somebody writes to a file or puts another in its place."""
+    """What changes when a file is written to or replaced."""
     found = os.fstat(file.fileno())
     return found.st_ino, found.st_size, found.st_mtime_ns
 
@@ -259,14 +259,14 @@ def _shown(name: str) -> str:
     return "Standard input" if name == STDIN else name
 
 
-def _changed(place: SourcePosition) -> ConfigurationError:
+def _changed(position: SourcePosition) -> ConfigurationError:
     return ConfigurationError(
-        f"{place.name} changed while it was replayed.", remedy="Replay it again when nobody writes to it any more."
+        f"{position.name} changed while it was replayed.", remedy="Replay it again when no process writes to it any more."
     )
 
 
-def _broken(place: SourcePosition, packing: Packing | None, error: Exception) -> ConfigurationError:
-    """Why reading ended, and how far it came."""
+def _broken(position: SourcePosition, packing: Packing | None, error: Exception) -> ConfigurationError:
+    """The error that ended the reading, and how far it was read."""
     cut_off = isinstance(error, EOFError) or "Truncated" in str(error) or "ended before" in str(error)
     remedy = "Copy or download it again."
     if isinstance(error, OSError) and error.strerror:
@@ -277,5 +277,5 @@ def _broken(place: SourcePosition, packing: Packing | None, error: Exception) ->
         reason = f"its {packing.name} data are cut off" if cut_off else f"its {packing.name} data are damaged ({error})"
     else:
         reason = str(error) or type(error).__name__
-    beyond = f" beyond {place.unit} {place.number:,}" if place.number else ""
-    return ConfigurationError(f"{place.name} cannot be read{beyond}: {reason}.", remedy=remedy)
+    beyond = f" beyond {position.unit} {position.number:,}" if position.number else ""
+    return ConfigurationError(f"{position.name} cannot be read{beyond}: {reason}.", remedy=remedy)

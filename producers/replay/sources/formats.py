@@ -1,7 +1,7 @@
-"""Tells by its first bytes what a recording is: NDJSON, CSV or Parquet. Anything else is refused before a message is sent.
+"""Detects by its first bytes whether a recording is NDJSON, CSV or Parquet. Anything else is refused before the first message.
 
-The content decides; the name of a file only helps to say what is wrong. A recording of lines is NDJSON when one of its first
-lines is a JSON object: lines beside it that are none are messages all the same, for judging them is the worker's business.
+The content decides; the name of a file only helps to describe a problem. Lines are NDJSON when one of the first is a JSON
+object; the others are sent all the same, because the worker validates messages.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ from producers.replay.sources.packing import ENDINGS, HEAD_BYTES
 BOM: Final = b"\xef\xbb\xbf"
 REQUIRED: Final = frozenset({"event_id", "dossier_code", "occurred_at"})
 DELIMITERS: Final = (",", ";", "\t", "|")
-#: The line that Excel writes in front of the header to name the delimiter.
+#: The line that Excel writes before the header to name the delimiter.
 _SEP: Final = "sep="
-_LINES_LOOKED_AT: Final = 1_000
+_LINES_EXAMINED: Final = 1_000
 _SHOWN: Final = 40
 _GIVE: Final = "Give NDJSON (a JSON object a line), CSV or Parquet, plain or packed with gzip, zstd, xz or bzip2."
 _UTF8: Final = "Convert it to UTF-8 first, for example with `iconv -f UTF-16 -t UTF-8`."
 _UNPACK: Final = "Unpack it and give the files in it."
 
-#: First bytes of other things, what they are, and what to do.
+#: First bytes of other formats, their names, and what to do.
 _OTHERS: Final = (
     (b"PK\x03\x04", "a ZIP archive or an Excel workbook", "Unpack it and give the files in it, or save the sheet as CSV."),
     (b"PK\x05\x06", "a ZIP archive without files", "Pack it again, or give the files themselves."),
@@ -55,7 +55,7 @@ _OTHERS: Final = (
 )
 _OBJECT: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _TAR_HEADER: Final = 512
-#: Where the sum of all bytes of the header stands, in octal digits; for the sum these bytes count as spaces.
+#: Where the sum of all header bytes is, in octal digits; in the sum, these bytes count as spaces.
 _TAR_CHECKSUM: Final = slice(148, 156)
 _UTF16: Final = (b"\xff\xfe", b"\xfe\xff", b"\x00\x00\xfe\xff")
 
@@ -69,12 +69,12 @@ class Format(StrEnum):
 
 
 def format_of(head: bytes, name: str, *, wanted: Format | None = None) -> Format:
-    """What a recording is.
+    """The format of a recording.
 
     Args:
         head: its first bytes, unpacked; all of them when they are fewer than ``HEAD_BYTES``.
         name: of the file, for the sentence.
-        wanted: what the user says that it is; None: the content decides.
+        wanted: the format that the user names; None: the content decides.
 
     Raises:
         ConfigurationError: it is none of the formats.
@@ -120,7 +120,7 @@ def _of_text(head: bytes, ending: str) -> Format | None:
     if any(map(_is_object, lines)):
         return None if _is_a_document(lines) else Format.NDJSON
     if len(lines) == 1 and len(head) >= HEAD_BYTES and lines[0].startswith(b"{"):
-        # One object that is longer than what was looked at; not several objects without a line end between them.
+        # One object that is longer than the examined bytes; not several objects without a line end between them.
         return None if _begins_with_whole_object(lines[0]) else Format.NDJSON
     if ending in {".csv", ".tsv"} or delimiter_of(head) is not None:
         return Format.CSV
@@ -138,7 +138,7 @@ def _is_object(line: bytes) -> bool:
 
 
 def _is_a_document(lines: list[bytes]) -> bool:
-    """Whether lines that are objects are the elements of one document: of all but the last or the first, a comma is part."""
+    """Whether the objects are elements of one JSON document: all but the last or the first have a comma."""
     objects = sum(map(_is_object, lines))
     elements = sum(_is_object(line.strip(b", \t")) for line in lines if line.startswith(b",") or line.endswith(b","))
     opened = not _is_object(lines[0]) and lines[0].startswith((b"[", b"{"))
@@ -163,7 +163,7 @@ def _lines(head: bytes) -> Iterator[bytes]:
         if line.strip():
             count += 1
             yield line.strip()
-        if count == _LINES_LOOKED_AT:
+        if count == _LINES_EXAMINED:
             return
 
 
@@ -178,7 +178,7 @@ def _refuse_other_things(head: bytes, name: str) -> None:
 
 
 def _begins_with_tar_header(head: bytes) -> bool:
-    """Whether the checksum of a tar header is right. The oldest form of tar, v7, has nothing else to tell it by."""
+    """Whether the checksum of a tar header is right. The oldest form of tar, v7, has no other mark."""
     header = head[:_TAR_HEADER]
     stored = header[_TAR_CHECKSUM].strip(b" \0")
     if len(header) < _TAR_HEADER or not stored or stored.strip(b"01234567"):
@@ -198,7 +198,7 @@ def _refused(head: bytes, name: str, ending: str, wanted: Format | None) -> Conf
     elif text.startswith(b"["):
         problem, remedy = f"{name} is a JSON array, not an object a line.", "Convert it with `jq -c '.[]'`."
     elif text.startswith(b"{"):
-        problem, remedy = f"{name} holds no JSON object that stands on one line.", "Convert it with `jq -c .`."
+        problem, remedy = f"{name} holds no JSON object on one line.", "Convert it with `jq -c .`."
     elif text.startswith(b"<"):
         problem, remedy = f"{name} is HTML or XML.", "It may be an error page or a login page: download the recording again."
     else:

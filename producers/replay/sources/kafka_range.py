@@ -1,7 +1,7 @@
 """Events from a range of a Kafka topic, by offsets or by times, in one order that is the same every time.
 
-Partitions are merged by the time their messages were written, then by partition and offset: a replay that stopped finds its place
-again. Nothing is committed; the topic does not notice that it was read.
+Partitions are merged by the time their messages were written, then by partition and offset, so that a stopped replay can resume.
+No offset is committed.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ from producers.messages import Kind, Message
 from producers.replay.sources.lines import message_of
 
 _ANSWER_SECONDS: Final = 10.0
-#: A range whose next messages do not come for this long is given up (seconds).
+#: Reading fails when no message of a range arrives for this long (seconds).
 _STALL_SECONDS: Final = 30.0
 _MESSAGES_AT_ONCE: Final = 2_000
-#: ``consume`` waits for a full portion; one that is not full by then is taken as it is (seconds).
-_LOOK_SECONDS: Final = 0.1
-#: A new topic has no leaders for a moment, and one whose broker was lost neither: asked again, they are there.
+#: ``consume`` returns fewer messages than asked for after this time (seconds).
+_CONSUME_SECONDS: Final = 0.1
+#: A new topic, or one whose broker failed, has no leaders for a moment: these errors are retried.
 _ELECTION: Final = frozenset(
     {KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEADER_NOT_AVAILABLE, KafkaError.UNKNOWN_TOPIC_OR_PART}
 )
@@ -39,7 +39,7 @@ _ELECTION: Final = frozenset(
 class Bounds:
     """Where to begin and where to end, in every partition: offsets, or times in epoch milliseconds; the end is excluded.
 
-    None: the first and the last message there is when the replay starts.
+    None: the first and the last message when the replay starts.
     """
 
     from_offset: int | None = None
@@ -54,7 +54,7 @@ class Bounds:
 
 
 class _Read(NamedTuple):
-    """What orders the merge, then the message."""
+    """A message behind the values that order the merge."""
 
     written: int
     partition: int
@@ -64,12 +64,12 @@ class _Read(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class KafkaRange:
-    """The messages of ``topic`` within ``bounds``; may be iterated as often as wanted, the range is fixed by ``resolved``.
+    """The messages of ``topic`` within ``bounds``; may be iterated several times; ``resolved`` fixes the range.
 
     Args:
         consumer: makes a consumer; a test passes its own.
-        security: whose protocol, login and certificate authorities are used.
-        topics: asks for the topics that may be seen; a test passes its own.
+        security: protocol, login and certificate authorities.
+        topics: lists the visible topics; a test passes its own.
     """
 
     bootstrap: tuple[str, ...]
@@ -81,16 +81,14 @@ class KafkaRange:
 
     @property
     def label(self) -> str:
-        """What the summary calls it."""
+        """Its name in the report."""
         return f"topic {self.topic}"
-
-    repeatable = True
 
     def ranges(self) -> dict[int, tuple[int, int]]:
         """First offset and the offset after the last, by partition.
 
         Raises:
-            UnavailableError: the broker does not answer or refuses us.
+            UnavailableError: the broker does not answer or refuses access.
             ConfigurationError: the topic does not exist.
         """
         partitions = self._partitions()
@@ -98,15 +96,15 @@ class KafkaRange:
             until = time.monotonic() + _ANSWER_SECONDS
             while True:
                 try:
-                    marks, begins, ends = self._marks(opened.consumer, partitions)
+                    offsets_found, begins, ends = self._offsets(opened.consumer, partitions)
                 except KafkaException as error:
                     if error.args[0].code() not in _ELECTION or time.monotonic() > until:
                         raise self._unavailable(error, opened.reports) from error
-                    time.sleep(_LOOK_SECONDS)
+                    time.sleep(_CONSUME_SECONDS)
                 else:
                     break
         ranges = {}
-        for number, (low, high) in marks.items():
+        for number, (low, high) in offsets_found.items():
             begin = self.bounds.from_offset if self.bounds.from_offset is not None else begins.get(number, low)
             end = self.bounds.to_offset if self.bounds.to_offset is not None else ends.get(number, high)
             # librdkafka answers -1 for a time after the last message.
@@ -115,16 +113,16 @@ class KafkaRange:
             ranges[number] = (begin, max(begin, end))
         return ranges
 
-    def _marks(
+    def _offsets(
         self, consumer: Any, partitions: Sequence[int]
     ) -> tuple[dict[int, tuple[int, int]], dict[int, int], dict[int, int]]:
         """First offset and end of each partition; offsets at the times of the bounds."""
-        marks = {
+        offsets_found = {
             number: consumer.get_watermark_offsets(TopicPartition(self.topic, number), timeout=_ANSWER_SECONDS)
             for number in partitions
         }
         return (
-            marks,
+            offsets_found,
             self._at_time(consumer, partitions, self.bounds.from_time),
             self._at_time(consumer, partitions, self.bounds.to_time),
         )
@@ -137,10 +135,10 @@ class KafkaRange:
         """The messages of the ranges, merged.
 
         Raises:
-            UnavailableError: the broker does not answer or refuses us, or a range is not wholly in the log any more.
+            UnavailableError: the broker does not answer or refuses access, or part of the range was deleted from the log.
         """
         with ExitStack() as stack:
-            # All are opened before the first is read, so that their messages are on the way at the same time.
+            # All are opened before the first is read, so that they fetch at the same time.
             parts = [
                 self._partition(self._assigned(stack, number, begin), number, begin, end)
                 for number, (begin, end) in sorted(ranges.items())
@@ -158,21 +156,21 @@ class KafkaRange:
         stalled_at = time.monotonic() + _STALL_SECONDS
         try:
             while begin < end:
-                found, log_end = _messages(opened.consumer.consume(min(_MESSAGES_AT_ONCE, end - begin), _LOOK_SECONDS))
+                found, log_end = _messages(opened.consumer.consume(min(_MESSAGES_AT_ONCE, end - begin), _CONSUME_SECONDS))
                 for message in found:
                     if message.offset() >= end:
                         return
                     begin = message.offset() + 1
                     yield self._as_read(message, number)
-                # The last offsets of a range may be markers of transactions, aborted or compacted messages: nothing comes.
+                # The last offsets may be transaction markers, or aborted or compacted messages, which are never delivered.
                 if log_end is not None and log_end >= end:
                     return
                 if found:
                     stalled_at = time.monotonic() + _STALL_SECONDS
                 elif time.monotonic() > stalled_at:
                     raise UnavailableError(
-                        f"No more messages of {self.topic} come: partition {number} stops at offset {begin} of {end}.",
-                        remedy="See the broker's log. A replay with --state goes on there with --resume.",
+                        f"Partition {number} of {self.topic} delivers no more messages: it stops at offset {begin} of {end}.",
+                        remedy="See the broker's log. A replay with --state continues there with --resume.",
                     )
         except KafkaException as error:
             raise self._unavailable(error, opened.reports) from error
@@ -182,7 +180,7 @@ class KafkaRange:
         written = message.timestamp()[1]
         value: bytes | None = message.value()
         read = message_of(value) if value is not None else Message(None, None, 0, Kind.RAW)
-        # The key goes on as it was: it has decided the partition once and decides it again.
+        # The key stays as it was, so that the message keeps its partition.
         return _Read(written, number, message.offset(), read._replace(key=message.key(), occurred_at=read.occurred_at or written))
 
     def _partitions(self) -> list[int]:
@@ -202,7 +200,7 @@ class KafkaRange:
         config = {
             **librdkafka_options(self.security),
             "bootstrap.servers": ",".join(self.bootstrap),
-            "group.id": "portalpulse-replay",  # asked for by the library, never joined
+            "group.id": "portalpulse-replay",  # required by the library, never joined
             "enable.auto.commit": False,
             "enable.auto.offset.store": False,
             "enable.partition.eof": True,
@@ -218,7 +216,7 @@ class KafkaRange:
         reason: KafkaError = error.args[0]
         if reason.code() == KafkaError._AUTO_OFFSET_RESET:  # noqa: SLF001 - the library's own name for it
             return UnavailableError(
-                f"Topic {self.topic} does not hold the whole range any more: {reason.str()}.",
+                f"Part of the range was deleted from topic {self.topic}: {reason.str()}.",
                 remedy="Its retention deleted messages meanwhile. Start again without --resume to send what is left.",
             )
         return refusal(
@@ -232,11 +230,10 @@ class FixedRange:
 
     source: KafkaRange
     ranges: dict[int, tuple[int, int]]
-    repeatable = True
 
     @property
     def label(self) -> str:
-        """What the summary calls it."""
+        """Its name in the report."""
         return self.source.label
 
     @property
@@ -244,7 +241,7 @@ class FixedRange:
         """Offsets in the range; a compacted or transactional topic holds fewer messages."""
         return sum(end - begin for begin, end in self.ranges.values())
 
-    def place_of(self, index: int) -> str:
+    def describe(self, index: int) -> str:
         """A message by its number (from 0), for a sentence."""
         return f"{self.label}, message {index + 1:,}"
 
@@ -254,7 +251,7 @@ class FixedRange:
 
 
 def _messages(found: Sequence[Any]) -> tuple[list[Any], int | None]:
-    """The messages among what came, and the end of the log when it was reached; any other error is raised."""
+    """The messages of an answer, and the end of the log when it was reached; any other error is raised."""
     messages, log_end = [], None
     for message in found:
         error = message.error()
@@ -268,7 +265,7 @@ def _messages(found: Sequence[Any]) -> tuple[list[Any], int | None]:
 
 
 class _Opened:
-    """A consumer and what it reported, as a context manager."""
+    """A consumer and its error reports, as a context manager."""
 
     def __init__(self, consumer: Any, reports: Reports) -> None:
         self.consumer = consumer

@@ -1,4 +1,4 @@
-"""Events as lines of JSON: what files, standard input and the running process hand over."""
+"""Events as lines of JSON, from files, standard input and the running process."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _DECODER: Final = msgspec.json.Decoder(_Line)
 
 
 def read_messages(lines: Iterable[bytes]) -> Iterator[Message]:
-    """One message for each line that is not blank. A line that is no event goes out as it is, without a key."""
+    """One message for each line that is not blank. A line that is no event is sent unchanged, without a key."""
     for raw in lines:
         line = raw.rstrip(b"\r\n")
         if line.strip():
@@ -28,7 +28,7 @@ def read_messages(lines: Iterable[bytes]) -> Iterator[Message]:
 
 
 def message_of(line: bytes) -> Message:
-    """One line as a message; setting aside what is no event is the worker's decision."""
+    """One line as a message; the worker dead-letters a line that is no event."""
     try:
         fields = _DECODER.decode(line)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):

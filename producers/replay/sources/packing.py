@@ -1,4 +1,4 @@
-"""Unpacks what is packed. The first bytes decide, not the name: gzip, zstd, xz and bzip2, alone or in several members."""
+"""Decompresses gzip, zstd, xz and bzip2, in one or several members. The first bytes decide, not the name."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import zlib
 from collections.abc import Callable
 from typing import BinaryIO, Final, NamedTuple, Protocol, cast
 
-#: What unpacking raises when the data are cut off or damaged.
+#: Errors of decompression when the data are cut off or damaged.
 UNPACKING_ERRORS: Final = (OSError, EOFError, zlib.error, lzma.LZMAError)
-#: Bytes that are looked at before the first message is sent, of the file and of what it holds.
+#: Bytes that are examined before the first message is sent, of the file and of its decompressed content.
 HEAD_BYTES: Final = 1 << 16
 _BLOCK_BYTES: Final = 1 << 16
 
@@ -31,7 +31,7 @@ def _gzip(file: BinaryIO) -> BinaryIO:
 
 
 def _zstd(file: BinaryIO) -> BinaryIO:
-    import pyarrow as pa  # noqa: PLC0415 - costs a third of a second that other files need not pay
+    import pyarrow as pa  # noqa: PLC0415 - takes a third of a second that other files do not need
 
     return cast("BinaryIO", pa.input_stream(file, compression="zstd"))
 
@@ -58,7 +58,7 @@ ENDINGS: Final = {ending: packing.name for packing in PACKINGS for ending in pac
 
 
 def packing_of(head: bytes) -> Packing | None:
-    """How data that begin with ``head`` are packed; None: not at all, or in a way that is not known here."""
+    """The compression of data that begin with ``head``; None: none, or an unknown one."""
     return next((packing for packing in PACKINGS if head.startswith(packing.magic)), None)
 
 
@@ -70,7 +70,7 @@ def unpacked(file: BinaryIO, packing: Packing) -> BinaryIO:
 def peeked(file: BinaryIO) -> tuple[bytes, BinaryIO]:
     """The first bytes of a stream, and the stream with these bytes still in it.
 
-    Returns when a whole line, ``HEAD_BYTES`` or the end was seen: a pipe whose writer pauses is not waited for longer.
+    Returns after a whole line, ``HEAD_BYTES`` or the end, so that a pipe whose writer pauses does not block it.
 
     Raises:
         OSError, EOFError, zlib.error, lzma.LZMAError: it cannot be read.
@@ -89,13 +89,13 @@ def _may_become_packed(head: bytes) -> bool:
 
 
 def _read_some(file: BinaryIO) -> bytes:
-    """What is there, without waiting for a full block."""
+    """The available bytes, without waiting for a full block."""
     read = getattr(file, "read1", file.read)
     return cast("bytes", read(_BLOCK_BYTES))
 
 
 class _Decompressor(Protocol):
-    """What unpacks one member."""
+    """Decompresses one member."""
 
     @property
     def eof(self) -> bool: ...
@@ -109,8 +109,8 @@ class _Decompressor(Protocol):
 class _Members(io.RawIOBase):
     """The unpacked bytes of all members of a packed file.
 
-    The readers of the standard library take what follows a member for padding unless it begins another one, and so drop the rest
-    of a file that is damaged there. Padding is zero bytes, as xz and tapes write them; anything else is an error.
+    The readers of the standard library ignore anything after a member that does not begin another one, and so drop the rest of a
+    damaged file. Here only zero bytes are padding, as xz and tapes write them; anything else is an error.
     """
 
     def __init__(self, file: BinaryIO, start: Callable[[], _Decompressor]) -> None:
@@ -145,7 +145,7 @@ class _Members(io.RawIOBase):
                 return data
 
     def _next_member(self) -> bool:
-        """Read up to the first byte that is no padding; returns whether there is one."""
+        """Skip the padding; returns whether another member follows."""
         while not (packed := self._packed.lstrip(b"\0")):
             self._packed = _read_some(self._file)
             if not self._packed:
@@ -155,7 +155,7 @@ class _Members(io.RawIOBase):
 
 
 class _Prefixed(io.RawIOBase):
-    """A stream with some bytes put back in front of it."""
+    """A stream with some bytes put back before it."""
 
     def __init__(self, head: bytes, file: BinaryIO) -> None:
         self._head, self._file = memoryview(head), file

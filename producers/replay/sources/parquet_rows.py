@@ -1,4 +1,4 @@
-"""Events from Parquet, whatever types the columns have. What JSON cannot express is refused with its row and column."""
+"""Events from Parquet with columns of any type. A value that JSON cannot express is refused with its row and column."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from domain.errors import ConfigurationError
 from domain.periods import VIETNAM
 from producers.messages import Message
 from producers.replay.sources.columns import message_of_row, require_columns
-from producers.replay.sources.place import SourcePosition
+from producers.replay.sources.position import SourcePosition
 
 _ROWS_AT_ONCE: Final = 8_192
 _EPOCH: Final = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
@@ -38,11 +38,11 @@ def opened_parquet(file: BinaryIO, name: str) -> pq.ParquetFile:
     return table
 
 
-def read_parquet(table: pq.ParquetFile, place: SourcePosition) -> Iterator[Message]:
-    """The messages of a Parquet file; ``place`` counts its rows.
+def read_parquet(table: pq.ParquetFile, position: SourcePosition) -> Iterator[Message]:
+    """The messages of a Parquet file; ``position`` counts its rows.
 
     Raises:
-        ConfigurationError: a value cannot be expressed, or the file is damaged; the sentence names the row.
+        ConfigurationError: a value cannot be expressed, or the file is damaged; the error names the row.
     """
     batches = table.iter_batches(_ROWS_AT_ONCE)
     names = table.schema_arrow.names
@@ -51,24 +51,24 @@ def read_parquet(table: pq.ParquetFile, place: SourcePosition) -> Iterator[Messa
             batch = next(batches, None)
         except (pa.ArrowException, OSError, ValueError) as error:
             raise ConfigurationError(
-                f"{place.name} is damaged after row {place.number:,}: {_short(error)}.", remedy="Write the file again."
+                f"{position.name} is damaged after row {position.number:,}: {_short(error)}.", remedy="Write the file again."
             ) from error
         if batch is None:
             return
-        # Without column by column, one value that Python cannot hold would hide where it stands.
-        columns = [_cells(batch.column(at), names[at], place) for at in range(batch.num_columns)]
+        # Column by column, so that a value that Python cannot hold is found with its row.
+        columns = [_cells(batch.column(at), names[at], position) for at in range(batch.num_columns)]
         for cells in zip(*columns, strict=True):
-            place.number += 1
+            position.number += 1
             try:
                 message = message_of_row(dict(zip(names, cells, strict=True)))
             except (ValueError, TypeError) as error:
                 raise ConfigurationError(
-                    f"{place} cannot be written as JSON: {_short(error)}.", remedy="Correct the row, or leave it out."
+                    f"{position} cannot be written as JSON: {_short(error)}.", remedy="Correct the row, or leave it out."
                 ) from error
             yield message
 
 
-def _cells(column: Any, name: str, place: SourcePosition) -> list[Any]:
+def _cells(column: Any, name: str, position: SourcePosition) -> list[Any]:
     """A column of a batch as Python values; times as texts."""
     convert = _times if pa.types.is_timestamp(column.type) else pa.Array.to_pylist
     try:
@@ -81,7 +81,8 @@ def _cells(column: Any, name: str, place: SourcePosition) -> list[Any]:
             cells += convert(column.slice(at, 1))
         except _UNREADABLE as error:
             raise ConfigurationError(
-                f"{place.name}, row {place.number + at + 1:,}, column {name}: the value cannot be expressed ({_short(error)}).",
+                f"{position.name}, row {position.number + at + 1:,}, column {name}: "
+                f"the value cannot be expressed ({_short(error)}).",
                 remedy="Correct the row, or leave it out.",
             ) from error
     return cells
@@ -100,7 +101,7 @@ def _time(value: int, unit: str) -> str:
         local = instant.astimezone(VIETNAM)
     except OverflowError:  # the last hours of the year 9999
         local = instant
-    # Before time zones there were offsets with seconds, which RFC 3339 has no form for.
+    # Historical offsets have seconds, which RFC 3339 cannot express.
     whole = not (local.utcoffset() or dt.timedelta()) % dt.timedelta(minutes=1)
     return (local if whole else instant).isoformat(timespec="milliseconds")
 

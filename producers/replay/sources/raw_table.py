@@ -1,4 +1,4 @@
-"""Events from the raw table, through the running process: it alone owns the storage, and hands it out as the contract's lines."""
+"""Events from the raw table, read through the running process, which owns the storage."""
 
 from __future__ import annotations
 
@@ -24,14 +24,13 @@ class RawTable:
     last: dt.date
     agencies: tuple[str, ...] = ()
     service: Callable[[str], Service] = Service
-    repeatable = True
 
     @property
     def label(self) -> str:
-        """What the summary calls it."""
+        """Its name in the report."""
         return f"raw table of {self.url}"
 
-    def place_of(self, index: int) -> str:
+    def describe(self, index: int) -> str:
         """A message by its number (from 0), for a sentence."""
         return f"{self.label}, message {index + 1:,}"
 

@@ -1,1 +1,1 @@
-"""What happens to recorded events on their way: other ids for another loop, other times, another pace."""
+"""Changes recorded events: new ids for a further loop, new times, another pace."""

@@ -1,7 +1,7 @@
-"""Plays a recording several times, so that each time counts.
+"""Repeats a recording so that each loop counts as new events.
 
-The first loop is the recording as it is. In loop 2 and later every event gets an id that follows from its old id and the number
-of the loop alone: the loop adds its events to the tallies, and playing the same loops again changes nothing.
+The first loop is the recording unchanged. From loop 2 on, every event gets an id that depends only on its old id and the number
+of the loop: the loop adds its events to the tallies, and repeating the same loops changes nothing.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ class RepeatedMessage(NamedTuple):
     loop: int
 
 
-def looped(recording: Callable[[], Iterable[Message]], *, loops: int) -> Iterator[RepeatedMessage]:
-    """The recording ``loops`` times (0: without end); it is opened anew for every loop. An empty one ends at once."""
+def repeated(recording: Callable[[], Iterable[Message]], *, loops: int) -> Iterator[RepeatedMessage]:
+    """The recording ``loops`` times (0: without end); every loop opens it again. An empty recording ends at once."""
     for loop in itertools.count(1) if loops == 0 else range(1, loops + 1):
         empty = True
         for message in recording():
@@ -32,16 +32,16 @@ def looped(recording: Callable[[], Iterable[Message]], *, loops: int) -> Iterato
             return
 
 
-def label_of(loop: int, *, rebased: str = "") -> str | None:
-    """What the ids of a loop are derived from; None: the ids stay. A rebased event is another event, in every loop."""
+def id_label(loop: int, *, rebased: str = "") -> str | None:
+    """The label that derives the ids of a loop; None: the ids stay. A rebased event is a new event in every loop."""
     if loop == 1 and not rebased:
         return None
     return f"loop {loop} {rebased}".rstrip()
 
 
-def renamed(message: Message, loop: int) -> Message:
+def with_new_event_id(message: Message, loop: int) -> Message:
     """The message in its original time, with the id of its loop."""
-    label = label_of(loop)
+    label = id_label(loop)
     if label is None or message.key is None or message.value is None:
         return message
     return message._replace(value=rewritten(message.value, label=label))

@@ -1,15 +1,15 @@
-"""Gives a recorded event another id or another time and leaves every other byte of its message as it is."""
+"""Gives a recorded event another id or time and leaves every other byte of its message unchanged."""
 
 from __future__ import annotations
 
 import datetime as dt
-import hashlib
 import re
 from typing import Any, Final
 
 import msgspec
 
 from domain.periods import VIETNAM
+from producers.portals.event_ids import derived_id
 
 _ID: Final = re.compile(rb'"event_id"\s*:\s*"([^"\\]*)"')
 _TIME: Final = re.compile(rb'"occurred_at"\s*:\s*"([^"\\]*)"')
@@ -23,16 +23,10 @@ class _Fields(msgspec.Struct):
 _DECODER: Final = msgspec.json.Decoder(_Fields)
 
 
-def derived_id(event_id: str, label: str) -> str:
-    """The id of the same event under ``label``, a UUID of version 8: always the same for the same two texts."""
-    text = hashlib.blake2b(f"{label}\0{event_id.lower()}".encode(), digest_size=16).hexdigest()
-    return f"{text[:8]}-{text[8:12]}-8{text[13:16]}-a{text[17:20]}-{text[20:]}"
-
-
 def rewritten(value: bytes, *, label: str | None = None, at: int | None = None) -> bytes:
     """The message with its id derived under ``label`` and its time set to ``at`` (epoch milliseconds); None leaves it.
 
-    A message that is no event comes back as it is: judging it is the worker's business.
+    A message that is no event is returned unchanged: the worker validates messages.
     """
     try:
         fields = _DECODER.decode(value)
@@ -48,7 +42,7 @@ def rewritten(value: bytes, *, label: str | None = None, at: int | None = None) 
         if found == [before.encode("utf-8")]:
             start, end = pattern.search(value).span(1)  # type: ignore[union-attr]  # findall has just found it
             value = value[:start] + after.encode("ascii") + value[end:]
-        else:  # escaped, nested or said twice: only a JSON library can tell
+        else:  # escaped, nested or there twice: only a JSON library finds it
             whole: dict[str, Any] = msgspec.json.decode(value)
             whole[name] = after
             value = msgspec.json.encode(whole)

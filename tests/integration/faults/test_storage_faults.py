@@ -14,8 +14,8 @@ from bench.chaos.workers import Worker
 from bench.consumer_group import ConsumerGroup
 from deploy.native.processes import wait_until
 from deploy.native.services.clickhouse_server import ClickHouseServer
-from producers.sending.kafka_writer import KafkaWriter
 from tests.factories import a_message
+from tests.sending import send
 
 #: An environment extends its limits on a slow machine (``Environment.limit``).
 pytestmark = pytest.mark.timeout(900)
@@ -127,10 +127,8 @@ def test_access_taken_away_at_run_time_stops_the_worker(kafka, tmp_path, changed
         log_dir=tmp_path,
     )
 
-    def send(messages):
-        with KafkaWriter(bootstrap=[kafka.bootstrap], topic=topic) as writer:
-            for _ in range(messages):
-                writer.send(None, a_message())
+    def send_events(count):
+        assert send(kafka.bootstrap, topic, ((None, a_message()) for _ in range(count))).complete
 
     def tallied():
         return int(server.query("SELECT sum(events) FROM pulse.agency_minute FINAL"))
@@ -138,12 +136,12 @@ def test_access_taken_away_at_run_time_stops_the_worker(kafka, tmp_path, changed
     try:
         worker.launch()
         worker.await_ready()
-        send(100)
+        send_events(100)
         wait_until(lambda: tallied() == 100, timeout=150, what="a hundred events")
         server.kill()
         users.write_text(USERS.format(**usual | changed))
         server.start()
-        send(50)
+        send_events(50)
         said = worker.await_end(frozenset({1}), timeout=60)
         assert name in said
         assert remedy in said

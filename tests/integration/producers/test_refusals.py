@@ -15,7 +15,7 @@ from producers.replay.task import Replay
 from producers.replay.transforms.spacing import Spacing
 from producers.sending import batch_sender
 from producers.sending.batch_sender import BatchSender
-from producers.sending.kafka_writer import KafkaWriter
+from producers.sending.message_stream import MessageStream
 from producers.sending.worker_processes import Broker, run_task
 
 
@@ -23,7 +23,6 @@ class Recorded:
     """Messages kept in memory."""
 
     label = "recorded"
-    repeatable = True
 
     def __init__(self, messages):
         self.messages = messages
@@ -31,7 +30,7 @@ class Recorded:
     def __call__(self):
         return iter(self.messages)
 
-    def place_of(self, index):
+    def describe(self, index):
         return f"message {index}"
 
 
@@ -43,25 +42,24 @@ def topic_with(kafka, **config):
     return name
 
 
+def problem_of(task, kafka, topic):
+    """Why the first message failed."""
+    return run_task(task, broker=Broker((kafka.bootstrap,), topic), processes=1, on_progress=lambda _: None).problem
+
+
 def replayed(kafka, topic, messages):
-    """Why the first message of a replay failed."""
-    return run_task(
-        Replay(Recorded(messages), Spacing()), broker=Broker((kafka.bootstrap,), topic), processes=1, tell=lambda _: None
-    ).problem
+    """The problem of a replay."""
+    return problem_of(Replay(Recorded(messages), Spacing()), kafka, topic)
 
 
 def produced(kafka, topic, messages):
-    """The same of simulated traffic."""
-    with KafkaWriter(bootstrap=[kafka.bootstrap], topic=topic) as writer:
-        for message in messages:
-            writer.send(message.key, message.value)
-        writer.flush()
-        return writer.problem
+    """The problem of simulated traffic."""
+    return problem_of(MessageStream("simulated", messages), kafka, topic)
 
 
 @pytest.mark.parametrize("send", [replayed, produced])
 def test_a_compacted_topic_wants_keys(kafka, send):
-    """A message without a key that a compacted topic refuses is told by that, not by a code."""
+    """A compacted topic that refuses a message without a key is reported with that reason, not with a code."""
     topic = topic_with(kafka, **{"cleanup.policy": "compact"})
     problem = send(kafka, topic, [Message(None, b"{}", 0, Kind.RAW)])
     assert f"the topic {topic} refuses a message" in problem
@@ -70,7 +68,7 @@ def test_a_compacted_topic_wants_keys(kafka, send):
 
 @pytest.mark.parametrize("send", [replayed, produced])
 def test_a_topic_that_bounds_times(kafka, monkeypatch, send):
-    """A clock that the topic does not accept is told with the settings of the topic that bound it."""
+    """A clock that the topic does not accept is reported with the settings of the topic that bound it."""
     topic = topic_with(kafka, **{"message.timestamp.before.max.ms": "0"})
     behind = partial(BatchSender, now=lambda: time.time() - 60)
     monkeypatch.setattr(Broker, "sender", lambda broker: behind(bootstrap=broker.bootstrap, topic=broker.topic))

@@ -21,7 +21,7 @@ from producers.messages import Kind, Message
 from producers.replay.task import Replay
 from producers.replay.transforms.spacing import Spacing
 from producers.sending.batch_sender import TooLarge
-from producers.sending.kafka_writer import KafkaWriter
+from producers.sending.message_stream import MessageStream
 from producers.sending.worker_processes import Broker, run_task
 
 LIMIT = 100_000
@@ -40,7 +40,6 @@ class Recorded:
     """Messages kept in memory."""
 
     label = "recorded"
-    repeatable = True
 
     def __init__(self, messages):
         self.messages = messages
@@ -48,7 +47,7 @@ class Recorded:
     def __call__(self):
         return iter(self.messages)
 
-    def place_of(self, index):
+    def describe(self, index):
         return f"message {index}"
 
 
@@ -80,7 +79,6 @@ def known(request, monkeypatch):
     """Once a sender may ask for the topic's limit, once it may not."""
     if request.param == "limit not known":
         monkeypatch.setattr("producers.sending.batch_sender.max_message_bytes", lambda *_: None)
-        monkeypatch.setattr("producers.sending.kafka_writer.max_message_bytes", lambda *_: None)
     return request.param == "limit known"
 
 
@@ -88,7 +86,7 @@ def test_batches_fit_the_topic_or_are_split(kafka, topic, known):
     """Flat out, every message that the topic takes arrives once; the two that it does not take are named."""
     messages = [a_message(number, size=150_000 if number in {17, 4_000} else 480) for number in range(MESSAGES)]
     sent = run_task(
-        Replay(Recorded(messages), Spacing()), broker=Broker((kafka.bootstrap,), topic), processes=1, tell=lambda _: None
+        Replay(Recorded(messages), Spacing()), broker=Broker((kafka.bootstrap,), topic), processes=1, on_progress=lambda _: None
     )
     large = [messages[17], messages[4_000]]
     assert (sent.sent, sent.acknowledged, sent.failed) == (MESSAGES, MESSAGES - 2, 2)
@@ -102,15 +100,13 @@ def test_batches_fit_the_topic_or_are_split(kafka, topic, known):
     assert (sent.distinct, sent.position) == (MESSAGES - 2, 17)
 
 
-def test_a_writer_of_messages_fits_the_topic(kafka, topic, known):
-    """The same holds for simulated traffic, which is written message by message."""
+def test_simulated_traffic_fits_the_topic(kafka, topic, known):
+    """The same holds for simulated traffic; the message that is too large is named in the sentence about the failure."""
     messages = [a_message(number, size=150_000 if number == 17 else 480) for number in range(MESSAGES)]
-    with KafkaWriter(bootstrap=[kafka.bootstrap], topic=topic) as writer:
-        for message in messages:
-            writer.send(message.key, message.value)
-        writer.flush()
-        assert (writer.acknowledged, writer.failed, writer.lost) == (MESSAGES - 1, 1, False)
-        assert f"key 'H26-000017' has {len(messages[17].value) + 10:,} bytes, more than the topic {topic}" in writer.problem
+    stream = MessageStream("simulated", messages)
+    sent = run_task(stream, broker=Broker((kafka.bootstrap,), topic), processes=1, on_progress=lambda _: None)
+    assert (sent.sent, sent.acknowledged, sent.failed) == (MESSAGES, MESSAGES - 1, 1)
+    assert f"key 'H26-000017' has {len(messages[17].value) + 10:,} bytes, more than the topic {topic}" in sent.problem
     assert held(kafka, topic) == sorted(message.value for number, message in enumerate(messages) if number != 17)
 
 

@@ -35,7 +35,7 @@ def transaction(kafka, topic, values, *, commit):
 
 
 def test_a_range_that_ends_in_markers_is_read_at_once(kafka, topic):
-    """Few messages in 16 partitions, whose last offsets are markers and aborted messages: all come, and nobody waits for more."""
+    """All of a few messages in 16 partitions, whose last offsets are markers and aborted messages, are read without a wait."""
     sent = [b"%d" % number for number in range(40)]
     transaction(kafka, topic, sent, commit=True)
     transaction(kafka, topic, [b"taken back"] * PARTITIONS, commit=False)

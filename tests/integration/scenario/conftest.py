@@ -8,10 +8,9 @@ import pytest
 from deploy.native.processes import wait_until
 from deploy.native.stack import LocalStack
 from deploy.native.stack_options import StackOptions
+from producers.portals.produce import produce_scenario
 from producers.portals.scenarios import load_scenario
-from producers.portals.simulate import produce_scenario
-from producers.sending.kafka_writer import KafkaWriter
-from producers.sending.stream import NullProgress
+from producers.sending.worker_processes import Broker
 
 TOPIC = "dvc.dossier-events.v1"
 CLOCK = "2024-08-20T23:59:59+07:00"
@@ -29,8 +28,7 @@ class LoadedStack:
 
     def produce(self):
         """Send the scenario; the same seed every time, so the same messages."""
-        with KafkaWriter(bootstrap=[self.stack.bootstrap], topic=TOPIC) as writer:
-            return produce_scenario(scenario="emc-2024", seed=1, rate=None, writer=writer, progress=NullProgress())
+        return produce_scenario(scenario="emc-2024", seed=1, rate=None, broker=Broker((self.stack.bootstrap,), TOPIC))
 
     def status(self):
         """What /api/v1/status says."""

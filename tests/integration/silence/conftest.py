@@ -30,9 +30,9 @@ from deploy.native.ports import LOOPBACK, free_port, free_ports
 from deploy.native.processes import ChildProcess, wait_until
 from deploy.native.services.kafka import KafkaNode
 from deploy.native.services.kafka_admin import admin_client
-from producers.sending.kafka_writer import KafkaWriter
 from tests.factories import a_message
 from tests.proxies import KafkaProxy, Proxy
+from tests.sending import send
 
 #: Longest session timeout that this broker takes, shorter than the longest that the settings take (milliseconds).
 SESSION_LIMITS = (7_000, 40_000)
@@ -208,9 +208,7 @@ class Site:
 
     def send(self, count=1):
         """Send so many events."""
-        with KafkaWriter(bootstrap=[self.kafka.bootstrap], topic=self.topic) as writer:
-            for _ in range(count):
-                writer.send(None, a_message())
+        assert send(self.kafka.bootstrap, self.topic, ((None, a_message()) for _ in range(count))).complete
 
     def await_messages(self, count):
         """Wait until the topic holds so many messages, whoever sent them."""

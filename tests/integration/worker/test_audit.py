@@ -14,8 +14,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from deploy.native.processes import wait_until
 from deploy.native.services.portalpulse_process import PortalPulseProcess
 from producers.portals.faults import malformed
-from producers.sending.kafka_writer import KafkaWriter
 from tests.factories import MORNING, a_message, an_event
+from tests.sending import send
 
 EPOCH = 2**40
 
@@ -33,11 +33,9 @@ def _drift(report):
 
 
 def _send(chain, events, extra=()):
-    with KafkaWriter(bootstrap=[chain.kafka.bootstrap], topic=chain.topic) as writer:
-        for event in events:
-            writer.send(event.dossier_code.encode(), a_message(event))
-        for message in extra:
-            writer.send(message.key, message.value)
+    pairs = [(event.dossier_code.encode(), a_message(event)) for event in events]
+    pairs += [(message.key, message.value) for message in extra]
+    assert send(chain.kafka.bootstrap, chain.topic, pairs).complete
 
 
 def _await_tallied(chain, count):
@@ -118,13 +116,11 @@ def test_a_repair_beside_running_workers(chain):
     sent = []
 
     def traffic():
-        with KafkaWriter(bootstrap=[chain.kafka.bootstrap], topic=chain.topic) as writer:
-            while not done.is_set():
-                sent.append(an_event(agency=("H17", "G01")[len(sent) % 2]))
-                writer.send(sent[-1].dossier_code.encode(), a_message(sent[-1]))
-                done.wait(0.002)
+        while not done.is_set():
+            sent.append(an_event(agency=("H17", "G01")[len(sent) % 2]))
+            yield sent[-1].dossier_code.encode(), a_message(sent[-1])
 
-    sender = threading.Thread(target=traffic)
+    sender = threading.Thread(target=send, args=(chain.kafka.bootstrap, chain.topic, traffic()), kwargs={"rate": 500.0})
     sender.start()
     try:
         wait_until(lambda: chain.tallied() > 100, timeout=150, what="some events to be tallied")

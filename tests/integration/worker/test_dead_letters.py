@@ -10,8 +10,8 @@ import sys
 from confluent_kafka import Consumer, Producer, TopicPartition
 
 from deploy.native.processes import wait_until
-from producers.sending.kafka_writer import KafkaWriter
 from tests.factories import MORNING, a_message, an_event
+from tests.sending import send
 
 
 def _portalpulse(chain, *arguments):
@@ -20,9 +20,7 @@ def _portalpulse(chain, *arguments):
 
 
 def _send(chain, *messages):
-    with KafkaWriter(bootstrap=[chain.kafka.bootstrap], topic=chain.topic) as writer:
-        for message in messages:
-            writer.send(b"H17.1-240102-0001", message)
+    assert send(chain.kafka.bootstrap, chain.topic, [(b"H17.1-240102-0001", message) for message in messages]).complete
 
 
 def _committed(chain):

@@ -11,18 +11,17 @@ from confluent_kafka import Producer
 
 from deploy.native.processes import wait_until
 from producers.portals.faults import malformed
+from producers.portals.produce import produce_scenario
 from producers.portals.scenarios import load_scenario
-from producers.portals.simulate import produce_scenario
-from producers.sending.kafka_writer import KafkaWriter
-from producers.sending.stream import NullProgress
+from producers.sending.worker_processes import Broker
 from tests.factories import a_message
 
 FAULTS = 1_000
 
 
 def _send(chain, *, faults=0):
-    with KafkaWriter(bootstrap=[chain.kafka.bootstrap], topic=chain.topic) as writer:
-        summary = produce_scenario(scenario="emc-2024", seed=7, rate=None, writer=writer, progress=NullProgress(), faults=faults)
+    broker = Broker((chain.kafka.bootstrap,), chain.topic)
+    summary = produce_scenario(scenario="emc-2024", seed=7, rate=None, broker=broker, faults=faults)
     assert summary.complete
     return summary
 

@@ -16,38 +16,6 @@ from producers.sending.timeline import Acknowledged, Timeline
 
 
 @dataclass
-class RecordingWriter:
-    """Keeps what it is given; messages after ``breaks_after`` fail."""
-
-    messages: list = field(default_factory=list)
-    breaks_after: int | None = None
-    problem: str = ""
-    flushed: int = 0
-    flushed_within: float | None = None
-
-    @property
-    def acknowledged(self):
-        return len(self.messages) - self.failed
-
-    @property
-    def failed(self):
-        return 0 if self.breaks_after is None else max(0, len(self.messages) - self.breaks_after)
-
-    @property
-    def lost(self):
-        return self.failed > 0
-
-    def send(self, key, value):
-        self.messages.append((key, value))
-        if self.failed:
-            self.problem = "broken"
-
-    def flush(self, *, timeout=None):
-        self.flushed += 1
-        self.flushed_within = timeout
-
-
-@dataclass
 class RecordingSender:
     """Takes batches and acknowledges them at once; after ``breaks_after`` batches it is lost and acknowledges nothing."""
 
@@ -62,22 +30,22 @@ class RecordingSender:
     problem: str = ""
     flushed: int = 0
     flushed_within: float | None = None
-    places: list = field(default_factory=list)
+    indexes: list = field(default_factory=list)
     clock: object = None
 
     @property
-    def lost(self):
+    def unreachable(self):
         return bool(self.problem)
 
     @property
     def oldest(self):
-        return min(self.places, default=None)
+        return min(self.indexes, default=None)
 
     def submit(self, batch):
         if self.breaks_after is not None and len(self.batches) >= self.breaks_after:
             self.failed += batch.records
             self.problem = "broken"
-            self.places.append(batch.first)
+            self.indexes.append(batch.first)
             return
         self.batches.append(batch)
         self.acknowledged += batch.records
@@ -99,7 +67,7 @@ def unpacked(batch):
 
 
 class HandClock:
-    """A monotonic clock that only moves when somebody sleeps on it, and remembers how long they slept."""
+    """A monotonic clock that moves only when a run waits on it, and remembers the waits."""
 
     def __init__(self) -> None:
         self.seconds = 1_000.0
@@ -108,13 +76,9 @@ class HandClock:
     def monotonic(self) -> float:
         return self.seconds
 
-    def sleep(self, seconds: float) -> None:
-        assert seconds > 0
-        self.sleeps.append(seconds)
-        self.seconds += seconds
-
     def pause(self, seconds: float) -> bool:
-        """What a run that nobody stops waits with."""
+        """What a run that is not stopped waits with."""
+        self.sleeps.append(seconds)
         self.seconds += seconds
         return False
 
@@ -123,12 +87,6 @@ class HandClock:
 def hand_clock():
     """A clock of its own for each test."""
     return HandClock()
-
-
-@pytest.fixture
-def recording_writer():
-    """A writer that keeps everything."""
-    return RecordingWriter()
 
 
 @pytest.fixture

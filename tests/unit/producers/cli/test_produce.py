@@ -14,9 +14,9 @@ from dashboards.rules.timing import RuleTiming
 from domain.errors import ConfigurationError, UnavailableError
 from producers.cli import produce as commands
 from producers.cli.produce import ALERT_SECONDS, QUICK_ALERT_SECONDS
-from producers.portals import simulate
+from producers.portals import produce as portals
+from producers.portals.produce import live_stream
 from producers.replay.sources.kafka_range import KafkaRange
-from producers.sending.stream import NullProgress
 
 
 @pytest.fixture
@@ -47,7 +47,7 @@ def test_a_live_file_holds_the_events_that_the_summary_counts(run, tmp_path):
 
 def test_a_whole_scenario_can_be_written_to_a_file(run, tmp_path, monkeypatch, small_scenario):
     """The file holds the scenario, and nothing failed."""
-    monkeypatch.setattr(simulate, "load_scenario", lambda _: small_scenario)
+    monkeypatch.setattr(portals, "load_scenario", lambda _: small_scenario)
     path = tmp_path / "scenario.ndjson"
     result = run("produce", "--output", str(path), "--seed", "3")
     assert result.exit_code == 0
@@ -129,7 +129,7 @@ def test_wrong_replays_are_refused_with_a_remedy(run, tmp_path, arguments, probl
     ],
 )
 def test_a_report_replaces_no_recording(run, tmp_path, report, problem):
-    """A report is never written over what is replayed or its state, and its place is looked at before anything is sent."""
+    """A report is never written over what is replayed or its state, and its path is checked before anything is sent."""
     (tmp_path / "e.ndjson").write_bytes(b"{}\n")
     (tmp_path / "link").symlink_to("e.ndjson")
     (tmp_path / "sub").mkdir()
@@ -161,12 +161,12 @@ def test_any_day_bounds_a_topic(run, monkeypatch):
         raise ConfigurationError(f"asked from {whole.bounds.from_time} to {whole.bounds.to_time}")
 
     monkeypatch.setattr(KafkaRange, "resolved", resolved)
-    for first, last, asked in (
+    for first, last, target_rate in (
         ("0001-01-01", "9999-12-31", "from 0 to 253402300800000"),
         ("1969-12-31", "2024-05-01", "from 0 to 1714582800000"),
         ("0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00", "from 0 to 253402351199000"),
     ):
-        with pytest.raises(ConfigurationError, match=asked):
+        with pytest.raises(ConfigurationError, match=target_rate):
             run("replay", "--from-topic", "t", "--bootstrap", "h:1", "--topic", "u", "--from", first, "--to", last)
 
 
@@ -201,7 +201,7 @@ def test_a_full_disk_is_one_sentence(run):
     ],
 )
 def test_a_collapse_says_when_its_alert_is_expected(run, tmp_path, arguments, expected):
-    """Who asks for a collapse is told what to wait for, and how long."""
+    """A collapse prints which alert to expect, and when."""
     result = run("produce", "--scenario", "live", "--duration", "0.1", "--output", str(tmp_path / "x"), *arguments)
     assert re.search(expected, result.stderr), result.stderr
 
@@ -232,17 +232,9 @@ def test_the_promised_times_are_those_of_the_rules():
         assert least <= promised <= 1.5 * least
 
 
-def test_the_progress_of_live_traffic_knows_the_rate_of_the_hour(monkeypatch, recording_writer):
-    """What is sent stands beside what the shape of the day wants now: 3/s at night is no fault."""
+def test_the_target_of_live_traffic_is_the_rate_of_the_hour(run, monkeypatch):
+    """What is sent is displayed beside what the shape of the day asks for now: 3/s at night is no fault."""
     monkeypatch.setenv("PORTALPULSE_CLOCK", "2026-03-01T03:00:00+07:00")
-    targets = []
-
-    class Shown(NullProgress):
-        def aim_by(self, target):
-            targets.append(target(0.0))
-
-    send = commands._live_traffic(
-        seed=1, rate=50.0, shape=commands.LiveShape.OFFICE, duration=0.01, collapse=None, collapse_after=0.0, faults=0
-    )
-    send(recording_writer, Shown())
-    assert targets == [2.5]
+    office = commands.LiveShape.OFFICE
+    traffic = commands._live_traffic(seed=1, rate=50.0, shape=office, collapse=None, collapse_after=0.0)
+    assert live_stream(traffic, label="live", seed=1, duration=None, faults=0).target_rate_at(0.0) == 2.5

@@ -1,4 +1,4 @@
-"""Load shapes ask for what they say, the pool makes new live events, and the search finds the knee."""
+"""Load shapes ask for what they say, the pool makes new live events, and the search finds the highest sustainable rate."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from producers.load.limit import Objective, Trial, find_limit
 from producers.load.pool import Pool, live_pool
 from producers.load.traffic import Load
 from producers.measuring.latency import Latency
-from producers.sending.send_loop import drive
+from producers.sending.send_loop import send_task
 
 MONDAY = dt.datetime.fromisoformat("2026-03-02T09:30:00+07:00")
 SHAPES = (
@@ -69,7 +69,7 @@ def test_pool_events_are_valid_live_events_with_ids_of_their_own(pool):
     judge = EventValidator(AgencyRegistry.packaged())
     at = b"2026-03-02T09:31:00.000+07:00"
     rows = [row for _ in range(3) for row in range(len(pool.models))]
-    messages = list(pool.fresh(rows, at=at, number=5))
+    messages = list(pool.new_events(rows, at=at, number=5))
     assert len({json.loads(message.value)["event_id"] for message in messages}) == 9_000
     later = MONDAY + dt.timedelta(minutes=2)
     verdicts = [judge.validate(message.value, latest=later) for message in messages[:3_000]]
@@ -77,7 +77,7 @@ def test_pool_events_are_valid_live_events_with_ids_of_their_own(pool):
     assert {verdict.occurred_at for verdict in verdicts} == {MONDAY + dt.timedelta(minutes=1)}
     counts = Counter(verdict.agency[0] for verdict in verdicts)
     assert 0.55 < counts["G"] / counts.total() < 0.73
-    assert Pool.renewed(pool).prefix != pool.prefix
+    assert Pool.with_new_ids(pool).prefix != pool.prefix
 
 
 @pytest.fixture
@@ -93,7 +93,7 @@ def test_a_load_sends_what_its_profile_wants(pool, run_of, senders_on_clock, unp
     for number in range(shares):
         sender = senders_on_clock()
         load = Load(profiles.ramp(0.0, 2_000.0, 4.0), pool, ManualClock(MONDAY))
-        account = drive(load, sender=sender, run=run_of(share=(number, shares)), tell=lambda _: None)
+        account = send_task(load, sender=sender, run=run_of(share=(number, shares)), on_progress=lambda _: None)
         values += [value for batch in sender.batches for _, value in unpack(batch)]
         moments += [(item.sent_at - account.started, item.records) for item in account.acknowledgements]
     assert len(set(values)) == len(values) == pytest.approx(4_000, abs=shares)
@@ -110,7 +110,7 @@ def test_a_stalled_sender_catches_up_one_second_at_most(pool, hand_clock, run_of
 
     sender = sender_type(clock=hand_clock)
     load = Load(profiles.steady(100.0, 20.0), pool, ManualClock(MONDAY))
-    drive(load, sender=sender, run=run_of(pause=pause), tell=lambda _: None)
+    send_task(load, sender=sender, run=run_of(pause=pause), on_progress=lambda _: None)
     assert sender.acknowledged == pytest.approx(2_000 - 900, abs=15)
 
 
@@ -119,18 +119,21 @@ def lag(p99, unseen=0):
     return Latency(1_000, unseen, p99 / 2, p99, p99, p99)
 
 
-@given(knee=st.floats(100.0, 400_000.0), start=st.floats(500.0, 50_000.0))
-def test_the_search_finds_the_knee(knee, start):
-    """Wherever the knee is, the answer holds, and a rate 10 % above it does not."""
+@given(max_sustainable_rate=st.floats(100.0, 400_000.0), start=st.floats(500.0, 50_000.0))
+def test_the_search_finds_the_highest_rate(max_sustainable_rate, start):
+    """The rate that is found keeps the objective, and a rate 10 % above it does not."""
     limit = find_limit(
-        lambda rate: Trial(rate, rate, lag(0.5 if rate <= knee else 2.0)), objective=Objective(), start=start, most=500_000.0
+        lambda rate: Trial(rate, rate, lag(0.5 if rate <= max_sustainable_rate else 2.0)),
+        objective=Objective(),
+        start=start,
+        most=500_000.0,
     )
-    if limit.knee is None:
-        assert knee < start / 28
+    if limit.max_sustainable_rate is None:
+        assert max_sustainable_rate < start / 28
     else:
-        assert knee / 1.1 <= limit.knee <= knee
+        assert max_sustainable_rate / 1.1 <= limit.max_sustainable_rate <= max_sustainable_rate
         assert not limit.open_ended
-        assert f"{limit.knee:,.0f}" in limit.text()
+        assert f"{limit.max_sustainable_rate:,.0f}" in limit.text()
 
 
 def test_one_bad_trial_is_forgiven_and_an_unbroken_machine_is_said_to_be():
@@ -141,7 +144,7 @@ def test_one_bad_trial_is_forgiven_and_an_unbroken_machine_is_said_to_be():
         return Trial(rate, rate, lag(9.0 if next(bad, False) else 0.1))
 
     limit = find_limit(trial, objective=Objective(), start=1_000.0, most=2_000.0)
-    assert (limit.knee, limit.open_ended) == (2_000.0, True)
+    assert (limit.max_sustainable_rate, limit.open_ended) == (2_000.0, True)
     assert limit.as_dict()["trials"][0]["broken_by"] == "p99 9,000 ms"
 
 

@@ -11,8 +11,9 @@ import pytest
 from domain.errors import UnavailableError
 from producers.measuring.latency import Curve, Watch, latency
 from producers.measuring.measured_run import ProbeTarget, measure
-from producers.measuring.progress import LogLines, NullProgress
+from producers.measuring.progress import LogLines
 from producers.measuring.result import Outcome, Window, measured, sent_curve
+from producers.sending.progress import NullProgress
 from producers.sending.send_loop import SendResult, merged
 from producers.sending.timeline import Acknowledged, Timeline
 
@@ -86,10 +87,10 @@ class FakeService:
 
 
 def test_a_watch_waits_until_all_is_visible_or_nothing_more_comes(monkeypatch):
-    """It survives failed polls, and gives up when the count stands still."""
+    """It survives failed polls, and ends when the count no longer grows."""
     monkeypatch.setattr("producers.measuring.latency._COSTLY_POLL_SECONDS", 0.001)
     service = FakeService()
-    with Watch(service, poll=0.001, patience=0.05) as watch:
+    with Watch(service, poll=0.001, stall_seconds=0.05) as watch:
         assert watch.wait_for(40)
         assert not watch.wait_for(41)
         assert watch.visible.total == 40
@@ -109,16 +110,16 @@ class Task:
     """Something that was sent."""
 
     label = "task"
-    asked = 100.0
+    target_rate = 100.0
 
-    def target(self, _elapsed):
+    def target_rate_at(self, _elapsed):
         return 100.0
 
 
 def test_without_a_running_process_the_report_says_what_is_missing():
     """Nothing is invented: no visible count, no latency, and why."""
     outcome = measure(
-        Task(), broker=None, processes=1, asked=ProbeTarget(None), progress=NullProgress(), runner=lambda *_, **__: account()
+        Task(), broker=None, processes=1, probe=ProbeTarget(None), progress=NullProgress(), runner=lambda *_, **__: account()
     )
     assert outcome.as_dict()["latency_seconds"] is None
     assert "not measured" in outcome.text()
@@ -130,8 +131,8 @@ def test_a_process_that_a_person_named_must_answer():
     down = "http://127.0.0.1:1"
     runner = {"runner": lambda *_, **__: account(), "progress": NullProgress(), "broker": None, "processes": 1}
     with pytest.raises(UnavailableError):
-        measure(Task(), asked=ProbeTarget(down, required=True), **runner)
-    assert "does not answer" in measure(Task(), asked=ProbeTarget(down), **runner).note
+        measure(Task(), probe=ProbeTarget(down, required=True), **runner)
+    assert "does not answer" in measure(Task(), probe=ProbeTarget(down), **runner).note
 
 
 def test_with_a_process_the_report_has_counts_and_quantiles(monkeypatch):
@@ -139,7 +140,7 @@ def test_with_a_process_the_report_has_counts_and_quantiles(monkeypatch):
     made = []
 
     def watch(_service):
-        made.append(Watch(FakeService(most=19 + 10), poll=0.001, patience=0.05, monotonic=lambda: 200.0))
+        made.append(Watch(FakeService(most=19 + 10), poll=0.001, stall_seconds=0.05, monotonic=lambda: 200.0))
         return made[0]
 
     monkeypatch.setattr("producers.measuring.latency._COSTLY_POLL_SECONDS", 0.001)
@@ -147,7 +148,7 @@ def test_with_a_process_the_report_has_counts_and_quantiles(monkeypatch):
         Task(),
         broker=None,
         processes=1,
-        asked=ProbeTarget("http://127.0.0.1:1"),
+        probe=ProbeTarget("http://127.0.0.1:1"),
         progress=NullProgress(),
         runner=lambda *_, **__: account(),
         watch=watch,
@@ -170,10 +171,10 @@ def test_accounts_of_processes_add_up():
 
 
 def test_log_lines_name_the_wanted_rate(hand_clock):
-    """Target and achieved rate stand side by side; a total that nobody knows is left out."""
+    """Target and achieved rate stand side by side; an unknown total is left out."""
     lines = []
     progress = LogLines(lambda event, **fields: lines.append((event, fields)), monotonic=hand_clock.monotonic)
-    progress.aim_by(lambda elapsed: 100.0 * elapsed)
+    progress.set_target(lambda elapsed: 100.0 * elapsed)
     progress.expect(None)
     hand_clock.seconds += 5.0
     progress.update(600)
@@ -182,7 +183,7 @@ def test_log_lines_name_the_wanted_rate(hand_clock):
 
 def test_a_million_acknowledgements_stay_small():
     """Memory is bounded however many batches are acknowledged, and counts and rates of windows stay what they are."""
-    timeline, sizes = Timeline(most=1_000), []
+    timeline, sizes = Timeline(max_buckets=1_000), []
     for number in range(1_000_000):
         timeline.add(Acknowledged(number / 400, number / 400 + 0.01, 5, 4, 3))
         if number % 100_000 == 0:
@@ -200,7 +201,7 @@ def test_a_million_acknowledgements_stay_small():
 
 def test_latency_over_long_runs_is_that_of_short_ones():
     """A run whose batches and readings were put together measures what one measures that keeps them all, to within a bucket."""
-    bounded, whole = (Timeline(most=most) for most in (2_000, 1 << 20))
+    bounded, whole = (Timeline(max_buckets=most) for most in (2_000, 1 << 20))
     curves = Curve(most=2_000), Curve()
     for number in range(100_000):
         moment = number / 100
@@ -242,7 +243,7 @@ def test_a_curve_of_polls_is_bounded_and_keeps_its_ends():
 
 def test_processes_add_up_to_one_timeline():
     """What several processes sent is one timeline, as wide as the widest of them."""
-    parts = [Timeline(most=10), Timeline()]
+    parts = [Timeline(max_buckets=10), Timeline()]
     for number in range(100):
         for part in parts:
             part.add(Acknowledged(float(number), number + 0.5, 2, 1, 1))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import itertools
 from collections import Counter
+from itertools import chain
 
 import msgspec
 import pytest
@@ -14,8 +15,10 @@ from domain.clock import ManualClock
 from domain.errors import ConfigurationError
 from domain.events import DossierEvent
 from pipeline.decode.validator import EventValidator
-from producers.portals.live import Collapse, LiveTraffic, parse_collapse
+from producers.portals.collapse import Collapse, parse_collapse
+from producers.portals.live import LiveTraffic
 from producers.portals.load_shapes import FLOOR, office_hours, steady
+from producers.portals.produce import live_stream
 
 REGISTRY = AgencyRegistry.packaged()
 MONDAY = dt.datetime.fromisoformat("2026-03-02T09:30:00+07:00")
@@ -117,17 +120,12 @@ def test_a_new_day_brings_its_agencies():
     assert after <= {agency.code for agency in REGISTRY.in_force(dt.date(2025, 7, 1))}
 
 
-def test_rate_follows_the_shape_and_duration_ends_the_stream(hand_clock):
+def test_rate_follows_the_shape_and_duration_ends_the_stream(hand_clock, run_of):
     """At half the intensity half as many messages come; after the duration none."""
     for level, expected in ((1.0, 200), (0.5, 100)):
-        stream = traffic(
-            rate=20.0,
-            shape=lambda _instant, level=level: level,
-            duration=10.0,
-            monotonic=hand_clock.monotonic,
-            sleep=hand_clock.sleep,
-        )
-        assert len(list(stream)) == pytest.approx(expected, abs=1)
+        made = traffic(rate=20.0, shape=lambda _instant, level=level: level, monotonic=hand_clock.monotonic)
+        stream = live_stream(made, label="live", seed=1, duration=10.0, faults=0)
+        assert sum(map(len, stream.chunks(run_of()))) == pytest.approx(expected, abs=1)
 
 
 def test_office_hours_are_busy_by_day_and_quiet_at_night_and_at_weekends():
@@ -159,20 +157,12 @@ def test_a_collapse_needs_an_agency_of_today():
 SUNDAY_NIGHT = dt.datetime.fromisoformat("2026-03-01T03:00:00+07:00")
 
 
-def followed(hand_clock, *, collapse, start=MONDAY, rate=50.0, shape=steady, seconds=120.0, seed=1):
+def followed(hand_clock, run_of, *, collapse, start=MONDAY, rate=50.0, shape=steady, seconds=120.0, seed=1):
     """(seconds, full, settled) of the collapsed agency after each of its settled dossiers, on a clock that only waiting moves."""
-    stream = traffic(
-        clock=ManualClock(start),
-        seed=seed,
-        rate=rate,
-        shape=shape,
-        collapse=collapse,
-        duration=seconds,
-        monotonic=hand_clock.monotonic,
-        sleep=hand_clock.sleep,
-    )
+    made = traffic(clock=ManualClock(start), seed=seed, rate=rate, shape=shape, collapse=collapse, monotonic=hand_clock.monotonic)
+    stream = live_stream(made, label="live", seed=seed, duration=seconds, faults=0)
     begun, full, settled = hand_clock.seconds, 0, 0
-    for message in stream:
+    for message in chain.from_iterable(stream.chunks(run_of())):
         event = msgspec.json.decode(message.value)
         if (event["agency_code"], event["status"]) == (collapse.agency, 9):
             settled += 1
@@ -190,14 +180,14 @@ def low_since(steps):
 
 
 @pytest.mark.parametrize("code", ["H17", "H29", "G01", "H60", "G02"])
-def test_a_collapse_from_the_start_shows_within_half_a_minute(hand_clock, code):
+def test_a_collapse_from_the_start_shows_within_half_a_minute(hand_clock, run_of, code):
     """However little an agency sends otherwise: it is below 5 % on 30 dossiers long before two minutes are over."""
-    assert low_since(followed(hand_clock, collapse=Collapse(code))) < 30
+    assert low_since(followed(hand_clock, run_of, collapse=Collapse(code))) < 30
 
 
-def test_a_collapse_after_a_minute_shows_within_the_next(hand_clock):
+def test_a_collapse_after_a_minute_shows_within_the_next(hand_clock, run_of):
     """What a small agency settled at its old rate is outweighed soon."""
-    assert 60 < low_since(followed(hand_clock, collapse=Collapse("H17", after=60.0))) < 100
+    assert 60 < low_since(followed(hand_clock, run_of, collapse=Collapse("H17", after=60.0))) < 100
 
 
 @pytest.mark.parametrize(
@@ -210,11 +200,13 @@ def test_a_collapse_after_a_minute_shows_within_the_next(hand_clock):
         (Collapse("H26", share=0.03, after=30.0), MONDAY, steady, 1_200.0),
     ],
 )
-def test_the_expected_time_is_about_right(hand_clock, collapse, start, shape, seconds):
+def test_the_expected_time_is_about_right(  # noqa: PLR0917 - two fixtures beside the parameters
+    hand_clock, run_of, collapse, start, shape, seconds
+):
     """What is promised at the start is what happens, within a third and ten seconds, at night as well."""
     stream = traffic(clock=ManualClock(start), rate=50.0, shape=shape, collapse=collapse)
     expected = stream.seconds_until_low(ratio=0.05, min_volume=30)
-    found = low_since(followed(hand_clock, collapse=collapse, start=start, shape=shape, seconds=seconds))
+    found = low_since(followed(hand_clock, run_of, collapse=collapse, start=start, shape=shape, seconds=seconds))
     assert found == pytest.approx(expected, rel=0.34, abs=10.0)
 
 

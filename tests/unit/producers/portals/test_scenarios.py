@@ -28,7 +28,7 @@ def test_the_scenario_of_2024_states_84_units_that_add_up(scenario):
 
 
 def test_an_unknown_scenario_is_answered_with_the_known_ones():
-    """Whoever misspells a scenario learns which there are."""
+    """A misspelt scenario is answered with the names of all scenarios."""
     with pytest.raises(ConfigurationError, match="emc-2024") as caught:
         load_scenario("emc-2025")
     assert caught.value.exit_code == 2

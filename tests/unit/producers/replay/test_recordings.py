@@ -85,7 +85,7 @@ def source_of(tmp_path, name, data, **options):
 
 
 def events_of(source):
-    """What it sends after it was looked at."""
+    """What it sends after the check."""
     source.check()
     return [msgspec.json.decode(message.value) for message in source()]  # as the worker does; json would take a byte order mark
 
@@ -176,8 +176,8 @@ def test_what_follows_a_member_is_read_or_named(tmp_path, packing, damage):
     """Nothing behind a whole member is dropped without a word: it is another member, padding, or an error after its messages."""
     large = b"".join(json.dumps({"n": number}).encode() + b"\n" for number in range(20_000))
     second = PACK[packing](NDJSON)
-    rest = {"other bytes": NDJSON, "a damaged head": second[:1] + b"!" + second[2:], "a head that is cut off": second[:2]}[damage]
-    messages, sentence = sent_before(source_of(tmp_path, "e", PACK[packing](large) + rest))
+    tail = {"other bytes": NDJSON, "a damaged head": second[:1] + b"!" + second[2:], "a head that is cut off": second[:2]}[damage]
+    messages, sentence = sent_before(source_of(tmp_path, "e", PACK[packing](large) + tail))
     assert 0 < len(messages) <= 20_000
     assert f"its {packing} data are" in sentence
 
@@ -237,7 +237,7 @@ V7_TAR = v7_tar()
         ("e.csv", in_columns().decode().encode("utf-32"), "UTF-16 or UTF-32"),
         ("e.json", json.dumps(EVENTS).encode(), "JSON array"),
         ("e.json", json.dumps(EVENTS, indent=1).encode(), "JSON array"),
-        ("e.json", json.dumps(EVENTS[0], indent=1).encode(), "stands on one line"),
+        ("e.json", json.dumps(EVENTS[0], indent=1).encode(), "JSON object on one line"),
         ("e.ndjson", NDJSON.replace(b"\n", b"\r"), "carriage return"),
         ("e.txt", b"dear all,\nplease find attached\n", "begins with 'dear all,'"),
         ("e.parquet", parquet()[:-20], "no Parquet file, or a damaged one"),
@@ -257,10 +257,10 @@ V7_TAR = v7_tar()
         ("e.json", b"[\n" + b",\n".join(NDJSON.splitlines()) + b"\n]\n", "JSON array"),
         ("e.json", b"[\n " + b"\n,".join(NDJSON.splitlines()) + b"\n]\n", "JSON array"),
         ("e.json", b"[\n" + b",\n".join(NDJSON.splitlines()[:2]) + b"\n]\n", "JSON array"),
-        ("e.json", b'{"events": [\n' + b",\n".join(NDJSON.splitlines()[:2]) + b"\n]}\n", "stands on one line"),
-        ("e.json", b",\n".join(NDJSON.splitlines()), "stands on one line"),
-        ("e.ndjson", NDJSON.replace(b"\n", b"") * 100, "stands on one line"),
-        ("e.ndjson", NDJSON.replace(b"\n", b" ") * 100, "stands on one line"),
+        ("e.json", b'{"events": [\n' + b",\n".join(NDJSON.splitlines()[:2]) + b"\n]}\n", "JSON object on one line"),
+        ("e.json", b",\n".join(NDJSON.splitlines()), "JSON object on one line"),
+        ("e.ndjson", NDJSON.replace(b"\n", b"") * 100, "JSON object on one line"),
+        ("e.ndjson", NDJSON.replace(b"\n", b" ") * 100, "JSON object on one line"),
         ("e.ndjson", NDJSON.replace(b"\n", b"\r") * 100, "carriage return"),
         ("e.lzma", lzma.compress(NDJSON, format=lzma.FORMAT_ALONE), "packed with lzma"),
         ("e.zip", b"PK\x05\x06" + bytes(18), "ZIP archive without files"),
@@ -275,7 +275,7 @@ def test_what_is_no_recording_is_refused_before_the_first_message(tmp_path, name
 
 
 def test_every_file_is_looked_at_before_the_first_is_sent(tmp_path):
-    """A second file that is no recording is found before a message of the first one goes out."""
+    """A second file that is no recording is found before a message of the first one is sent."""
     good = source_of(tmp_path, "good.ndjson", NDJSON)
     bad = source_of(tmp_path, "bad.ndjson", b"\x89PNG\r\n")
     assert "bad.ndjson is a PNG" in refusal_of(FileSource(good.names + bad.names))
@@ -363,7 +363,7 @@ def test_a_csv_that_is_not_well_formed_ends_at_its_line(tmp_path, broken, line, 
     [("9", 9), (" 9 ", 9), ("²", "²"), ("٣", "٣"), ("9" * 5_000, "9" * 5_000), ("-1", "-1"), ("9.0", "9.0"), ("nine", "nine")],
 )
 def test_an_odd_value_is_sent_as_it_is(tmp_path, cell, sent):
-    """What is no number of an event goes out as the text that it is: the worker keeps it as a dead letter."""
+    """A cell that is no number is sent as text: the worker dead-letters it."""
     events = events_of(source_of(tmp_path, "e.csv", in_columns(events=[EVENTS[0] | {"status": cell}])))
     assert events == [EVENTS[0] | {"status": sent}]
 
@@ -474,7 +474,7 @@ def test_a_file_that_changes_is_named(tmp_path):
 @pytest.mark.parametrize("packing", [None, *PACK])
 @pytest.mark.parametrize("form", ["ndjson", "csv", "parquet"])
 def test_a_pipe_is_read_once_and_whole(tmp_path, packing, form):
-    """What was looked at before the first message is not lost for the reading."""
+    """Bytes that were examined before the first message are read again."""
     data = {"ndjson": NDJSON, "csv": in_columns(), "parquet": parquet()}[form]
     path = tmp_path / "pipe"
     os.mkfifo(path)
@@ -532,8 +532,8 @@ def test_a_message_is_found_again_by_its_number(tmp_path):
     first = source_of(tmp_path, "a.ndjson", b"\n" + NDJSON)
     second = source_of(tmp_path, "b.csv", in_columns())
     both = FileSource(first.names + second.names)
-    assert both.place_of(1).endswith("a.ndjson, line 3")
-    assert both.place_of(6).endswith("b.csv, line 3")
+    assert both.describe(1).endswith("a.ndjson, line 3")
+    assert both.describe(6).endswith("b.csv, line 3")
 
 
 @given(st.binary(max_size=200), st.sampled_from(["e.ndjson", "e.csv", "e.parquet", "e.gz", "e"]))

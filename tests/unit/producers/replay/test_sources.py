@@ -99,7 +99,7 @@ def test_an_unreadable_file_is_a_configuration_error(tmp_path, name, content, pr
 
 
 def test_the_key_is_the_dossier_code_or_nothing():
-    """A line that is no event goes out as it is, without a key; blank lines are no messages."""
+    """A line that is no event is sent unchanged, without a key; blank lines are no messages."""
     lines = [
         LINES[0] + b"\r\n",
         b"\n",

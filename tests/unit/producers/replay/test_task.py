@@ -10,10 +10,11 @@ from hypothesis import strategies as st
 
 from domain.errors import ConfigurationError
 from producers.messages import Kind, Message
-from producers.replay.task import PackedReplay, Replay, prebuilt
+from producers.replay.prebuilt import PackedReplay, packed_file
+from producers.replay.task import Replay
 from producers.replay.transforms.spacing import Spacing
 from producers.sending import batch_file
-from producers.sending.send_loop import Run, drive
+from producers.sending.send_loop import Run, send_task
 
 BASE = 1_714_613_400_000
 ID = "0190163d-8694-8f6a-a123-{:012x}"
@@ -30,7 +31,6 @@ class Recorded:
     """Messages kept in memory."""
 
     label = "recorded"
-    repeatable = True
 
     def __init__(self, messages):
         self.messages = messages
@@ -41,7 +41,7 @@ class Recorded:
 
 def sent(replay, run, sender, unpack):
     """Everything a replay sends, as (key, value), and its account."""
-    account = drive(replay, sender=sender, run=run, tell=lambda _: None)
+    account = send_task(replay, sender=sender, run=run, on_progress=lambda _: None)
     return [pair for batch in sender.batches for pair in unpack(batch)], account
 
 
@@ -118,7 +118,7 @@ def test_stopped_and_resumed_sends_what_an_unbroken_replay_sends(sender_type, un
         replay = Replay(
             Recorded([message(number) for number in range(20)]), Spacing(rate=10.0), loops=loops, skip=skip, rebase=rebase
         )
-        account = drive(replay, sender=sender, run=run, tell=lambda _: None)
+        account = send_task(replay, sender=sender, run=run, on_progress=lambda _: None)
         return {pair for batch in sender.batches for pair in unpack(batch)}, account
 
     whole, _ = run_to(0, None)
@@ -134,7 +134,7 @@ def test_shares_divide_the_partitions_and_send_everything_once(run_of, sender_ty
     found, partitions = [], []
     for number in range(2):
         sender = sender_type()
-        drive(Replay(Recorded(messages), Spacing()), sender=sender, run=run_of(share=(number, 2)), tell=lambda _: None)
+        send_task(Replay(Recorded(messages), Spacing()), sender=sender, run=run_of(share=(number, 2)), on_progress=lambda _: None)
         found += [pair for batch in sender.batches for pair in unpack(batch)]
         partitions.append({batch.partition for batch in sender.batches})
     assert sorted(found) == sorted((item.key, item.value) for item in messages)
@@ -145,10 +145,12 @@ def test_a_lost_broker_ends_an_endless_replay_and_the_position_stays_before_the_
     """What failed is behind the position, so that resuming sends it again."""
     recording_sender.breaks_after = 3
     messages = [message(number) for number in range(5_000)]
-    account = drive(Replay(Recorded(messages), Spacing(), loops=0), sender=recording_sender, run=run_of(), tell=lambda _: None)
+    account = send_task(
+        Replay(Recorded(messages), Spacing(), loops=0), sender=recording_sender, run=run_of(), on_progress=lambda _: None
+    )
     assert account.failed > 0
     assert account.problem == "broken"
-    assert account.position <= min(recording_sender.places)
+    assert account.position <= min(recording_sender.indexes)
 
 
 def test_ctrl_c_flushes_and_reports(run_of, recording_sender):
@@ -162,10 +164,10 @@ def test_ctrl_c_flushes_and_reports(run_of, recording_sender):
         def __call__(self):
             return cut_off()
 
-    account = drive(Replay(CutOff([]), Spacing()), sender=recording_sender, run=run_of(), tell=lambda _: None)
+    account = send_task(Replay(CutOff([]), Spacing()), sender=recording_sender, run=run_of(), on_progress=lambda _: None)
     assert account.interrupted
     assert recording_sender.flushed == 1
-    assert recording_sender.flushed_within < 20  # whoever stops processes kills then
+    assert recording_sender.flushed_within < 20  # a supervisor kills then
     assert account.position == 0
 
 
@@ -173,11 +175,11 @@ def test_a_prebuilt_file_sends_the_same_and_is_packed_once(tmp_path, run_of, rec
     """Packed and sent are the messages of all loops; the same source is not packed again, another one is."""
     replay = Replay(Recorded([message(number) for number in range(3_000)]), Spacing(), loops=2)
     path = tmp_path / "events.ndjson.batches"
-    contents, made = prebuilt(replay, path=path, origin="a", partitions=4)
+    contents, made = packed_file(replay, path=path, origin="a", partitions=4)
     assert made
     assert (contents.records, contents.distinct) == (6_000, 6_000)
-    assert prebuilt(replay, path=path, origin="a", partitions=4) == (contents, False)
-    assert prebuilt(replay, path=path, origin="b", partitions=4)[1]
+    assert packed_file(replay, path=path, origin="a", partitions=4) == (contents, False)
+    assert packed_file(replay, path=path, origin="b", partitions=4)[1]
     pairs, account = sent(PackedReplay(path, "packed"), run_of(), recording_sender, unpack)
     direct = [pair for batch in replay.packed(4) for pair in unpack(batch)]
     assert sorted(pairs) == sorted(direct)
@@ -188,7 +190,7 @@ def test_a_prebuilt_file_keeps_a_rate_and_resumes_by_batches(tmp_path, hand_cloc
     """Batches leave when their messages are due; skipped batches are not sent."""
     replay = Replay(Recorded([message(number) for number in range(40_000)]), Spacing())
     path = tmp_path / "x.batches"
-    prebuilt(replay, path=path, origin="a", partitions=4)
+    packed_file(replay, path=path, origin="a", partitions=4)
     begun = hand_clock.seconds
     sent(PackedReplay(path, "packed", rate=1_000.0), run_of(), recording_sender, unpack)
     last = recording_sender.batches[-1].records
@@ -200,7 +202,7 @@ def test_a_prebuilt_file_keeps_a_rate_and_resumes_by_batches(tmp_path, hand_cloc
 
 
 class Broken(Recorded):
-    """Messages kept in memory, and an end that is none."""
+    """Messages kept in memory, followed by an error."""
 
     def __call__(self):
         yield from self.messages
@@ -221,7 +223,7 @@ def test_a_source_that_breaks_off_is_not_packed(tmp_path):
     """Half a recording becomes no file of batches: it would be taken for the whole one the next time."""
     path = tmp_path / "e.batches"
     with pytest.raises(ConfigurationError, match="beyond line"):
-        prebuilt(Replay(Broken([message(1)]), Spacing()), path=path, origin="e", partitions=4)
+        packed_file(Replay(Broken([message(1)]), Spacing()), path=path, origin="e", partitions=4)
     assert list(tmp_path.iterdir()) == []
 
 

@@ -9,9 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from producers.messages import Kind, Message
-from producers.replay.transforms.loops import RepeatedMessage, label_of, looped, renamed
-from producers.replay.transforms.rewriting import derived_id, local_text, rewritten
-from producers.replay.transforms.spacing import Queue, Spacing
+from producers.portals.event_ids import derived_id
+from producers.replay.transforms.loops import RepeatedMessage, id_label, repeated, with_new_event_id
+from producers.replay.transforms.rewriting import local_text, rewritten
+from producers.replay.transforms.spacing import DueQueue, Spacing
 
 OLD = "0190163d-8694-8f6a-a123-0000000000ff"
 VALUE = b'{"event_id": "%s","x":{"y":"\\u1ea1"},"occurred_at":"2024-05-02T08:30:00Z"}' % OLD.encode()
@@ -54,41 +55,41 @@ def test_derived_ids_are_uuids_that_follow_from_both_texts():
 def test_the_first_loop_is_the_recording_and_an_empty_one_ends():
     """Ids change from the second loop on, or in every loop when the events are rebased."""
     message = Message(b"k", VALUE, 1, Kind.RAW)
-    assert [label_of(1), label_of(2)] == [None, "loop 2"]
-    assert label_of(1, rebased="t") == "loop 1 t"
-    assert renamed(message, 1) is message
-    assert renamed(message, 2).value != VALUE
-    assert [item.loop for item in looped(lambda: [message], loops=3)] == [1, 2, 3]
-    assert list(looped(list, loops=0)) == []
+    assert [id_label(1), id_label(2)] == [None, "loop 2"]
+    assert id_label(1, rebased="t") == "loop 1 t"
+    assert with_new_event_id(message, 1) is message
+    assert with_new_event_id(message, 2).value != VALUE
+    assert [item.loop for item in repeated(lambda: [message], loops=3)] == [1, 2, 3]
+    assert list(repeated(list, loops=0)) == []
 
 
 def test_spacing_follows_the_newest_time_and_goes_on_in_the_next_loop():
     """Late and undated messages are due together with those before them; a loop begins where the last one ended."""
-    played = [
+    repeated = [
         RepeatedMessage(Message(None, b"", at, Kind.RAW), loop)
         for loop in (1, 2)
         for at in (100_000, 110_000, 95_000, 0, 120_000)
     ]
-    due = [item.after for item in Spacing(speed=2.0).due(played)]
+    due = [item.after for item in Spacing(speed=2.0).due(repeated)]
     assert due == [0, 5, 5, 5, 10, 10, 15, 15, 15, 20]
-    assert [item.after for item in Spacing(rate=4.0).due(played)][:3] == [0, 0.25, 0.5]
-    assert {item.after for item in Spacing().due(played)} == {0.0}
+    assert [item.after for item in Spacing(rate=4.0).due(repeated)][:3] == [0, 0.25, 0.5]
+    assert {item.after for item in Spacing().due(repeated)} == {0.0}
 
 
 def test_a_time_that_no_event_can_have_holds_nothing_back():
-    """An event of the year 9999, or of the year 1, is due with those before it and delays nobody behind it."""
+    """An event of the year 9999, or of the year 1, is due with those before it and delays none after it."""
     now, year = 1_714_613_400_000, 31_536_000_000
     times = (-62_135_596_800_000, now, 253_402_300_799_000, now + 10_000)
-    played = [RepeatedMessage(Message(None, b"", at, Kind.RAW), 1) for at in times]
-    assert [item.after for item in Spacing(speed=1.0, dated=(now - year, now + year)).due(played)] == [0, 0, 0, 10]
+    repeated = [RepeatedMessage(Message(None, b"", at, Kind.RAW), 1) for at in times]
+    assert [item.after for item in Spacing(speed=1.0, valid_times=(now - year, now + year)).due(repeated)] == [0, 0, 0, 10]
 
 
 def test_a_queue_hands_out_what_is_due_and_says_when_the_next_is():
-    """Times count from the first message taken; at most so many at once."""
-    queue = Queue(Spacing(rate=1.0).due(RepeatedMessage(Message(None, b"", 0, Kind.RAW), 1) for _ in range(4)))
+    """Times count from the first message taken; at most ``most`` at once."""
+    queue = DueQueue(Spacing(rate=1.0).due(RepeatedMessage(Message(None, b"", 0, Kind.RAW), 1) for _ in range(4)))
     assert len(queue.take(until=0.0, most=10)) == 1
-    assert queue.next_after == 1.0
+    assert queue.next_due == 1.0
     assert len(queue.take(until=5.0, most=2)) == 2
-    assert queue.next_after is None
+    assert queue.next_due is None
     assert len(queue.take(until=5.0, most=2)) == 1
     assert queue.take(until=9.0, most=2) == []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import threading
 
 import pytest
 from aiokafka.partitioner import murmur2 as murmur2_of_one
@@ -15,14 +16,14 @@ from producers.messages import Kind, Message
 from producers.sending import batch_file, batch_sender
 from producers.sending.batch_sender import BatchSender
 from producers.sending.partitions import murmur2, partitions_of
-from producers.sending.record_batches import Distinct, Packer, dated, halved
+from producers.sending.record_batches import Distinct, Packer, split_in_half, with_timestamp
 
 
 def packed(messages, **options):
     """All batches of the messages."""
     packer = Packer(4, **options)
-    batches = list(packer.add(messages, places=range(len(messages)), distinct=Distinct().new(messages)))
-    return batches + list(packer.rest())
+    batches = list(packer.add(messages, indexes=range(len(messages)), distinct=Distinct().new(messages)))
+    return batches + list(packer.flush())
 
 
 def event(number, size=20):
@@ -38,7 +39,7 @@ def test_the_hash_is_the_one_of_kafka_s_clients(keys):
 
 def test_messages_without_a_key_take_turns():
     """They are spread evenly, and depend on their place alone."""
-    assert partitions_of([None] * 6, 4, turn=3) == [3, 0, 1, 2, 3, 0]
+    assert partitions_of([None] * 6, 4, start=3) == [3, 0, 1, 2, 3, 0]
 
 
 def test_batches_hold_every_message_in_order_and_stay_below_their_size(unpack):
@@ -52,7 +53,7 @@ def test_batches_hold_every_message_in_order_and_stay_below_their_size(unpack):
 
 
 def test_empty_keys_and_values_survive(unpack):
-    """No key, an empty key and no value are told apart."""
+    """No key, an empty key and no value stay different."""
     messages = [Message(None, b"v", 0, Kind.RAW), Message(b"", b"v", 0, Kind.RAW), Message(b"k", None, 0, Kind.RAW)]
     pairs = [pair for batch in packed(messages) for pair in unpack(batch)]
     assert sorted(pairs, key=repr) == sorted([(None, b"v"), (b"", b"v"), (b"k", None)], key=repr)
@@ -61,7 +62,7 @@ def test_empty_keys_and_values_survive(unpack):
 def test_a_dated_batch_carries_the_time_and_a_valid_checksum():
     """Packed long ago, its records are of today."""
     batch = packed([event(number) for number in range(50)])[0]
-    again = MemoryRecords(bytes(dated(batch.data, 1_714_613_400_000))).next_batch()
+    again = MemoryRecords(bytes(with_timestamp(batch.data, 1_714_613_400_000))).next_batch()
     assert again.validate_crc()
     assert {record.timestamp for record in again} == {1_714_613_400_000}
 
@@ -70,7 +71,6 @@ def test_distinct_counts_ids_and_gives_up_counting_when_there_are_too_many():
     """The same id is old the second time, whatever else the message says; beyond the bound everything is new."""
     distinct = Distinct(most=2)
     assert distinct.new([event(1), event(1, size=3), event(2), Message(None, b"", 0, Kind.RAW)]) == [True, False, True, False]
-    assert not distinct.exact
     assert distinct.new([event(3), event(3)]) == [True, True]
 
 
@@ -79,7 +79,7 @@ def test_a_file_of_batches_gives_back_what_was_written(tmp_path):
     batches = packed([event(number) for number in range(200)], batch_bytes=2_000)
     path = tmp_path / "x.batches"
     contents = batch_file.write(path, batches, origin="söurce", partitions=4)
-    assert list(batch_file.read(path)) == [batch._replace(places=()) for batch in batches]
+    assert list(batch_file.read(path)) == [batch._replace(indexes=()) for batch in batches]
     assert batch_file.read_contents(path) == contents
     assert (contents.records, contents.distinct) == (200, 200)
     path.write_bytes(path.read_bytes()[:-5])
@@ -92,7 +92,7 @@ def test_a_file_of_batches_gives_back_what_was_written(tmp_path):
 
 
 def test_another_size_or_variant_is_another_origin(tmp_path):
-    """A changed source, or other loops, are packed anew."""
+    """A changed source, or other loops, are packed again."""
     path = tmp_path / "e.ndjson"
     path.write_bytes(b"1")
     before = batch_file.origin_of([str(path)], variant="loops 1")
@@ -103,13 +103,15 @@ def test_another_size_or_variant_is_another_origin(tmp_path):
 
 
 def test_an_unreachable_broker_is_one_sentence(monkeypatch):
-    """The sender of batches answers as the writer of messages does."""
+    """An unreachable broker is reported within the metadata timeout, with its address and what to do."""
     monkeypatch.setattr(batch_sender, "_REQUEST_SECONDS", 0.5)
     with socket.socket() as bound:
         bound.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{bound.getsockname()[1]}"
-        with pytest.raises(UnavailableError, match=address):
+        with pytest.raises(UnavailableError, match=address) as caught:
             BatchSender(bootstrap=[address], topic="t")
+    assert "portalpulse up" in caught.value.remedy
+    assert "portalpulse doctor" in caught.value.remedy
 
 
 #: An event, the same one again, a message without a key, and a tombstone.
@@ -122,11 +124,38 @@ def test_halves_of_a_batch_are_the_batch(unpack, kinds):
     others = {"repeat": event(0), "raw": Message(None, b"x", 0, Kind.RAW), "tombstone": Message(b"k", None, 0, Kind.RAW)}
     messages = [others.get(kind) or event(number) for number, kind in enumerate(kinds)]
     packer = Packer(1)
-    assert list(packer.add(messages, places=range(10, 10 + len(messages)), distinct=Distinct().new(messages))) == []
-    (whole,) = packer.rest()
-    first, second = halved(whole)
+    assert list(packer.add(messages, indexes=range(10, 10 + len(messages)), distinct=Distinct().new(messages))) == []
+    (whole,) = packer.flush()
+    first, second = split_in_half(whole)
     assert unpack(first) + unpack(second) == unpack(whole) == [(message.key, message.value) for message in messages]
-    assert [*first.places, *second.places] == list(range(10, 10 + len(messages)))
+    assert [*first.indexes, *second.indexes] == list(range(10, 10 + len(messages)))
     assert (first.first, second.first) == (10, 10 + len(messages) // 2)
     for name in ("records", "events", "distinct"):
         assert getattr(first, name) + getattr(second, name) == getattr(whole, name)
+
+
+def test_leaving_a_sender_does_not_wait(monkeypatch):
+    """The wait after Ctrl-C is bounded: closing gives up what was not acknowledged by then instead of waiting again."""
+    closed = object.__new__(BatchSender)
+    closed._thread = threading.Thread()
+    monkeypatch.setattr(BatchSender, "flush", lambda *_, **__: pytest.fail("it waited again"))
+    closed.__exit__(None, None, None)
+
+
+@given(st.lists(st.binary(max_size=300), min_size=1, max_size=40))
+def test_fast_compression_changes_no_record(unpack, values):
+    """A batch at the fast level has a valid checksum and the records of the other level, whether compression helps or not."""
+    messages = [Message(b"k", value, 0, Kind.RAW) for value in values]
+    made = []
+    for fast in (False, True):
+        packer = Packer(1, fast=fast)
+        assert list(packer.add(messages, indexes=range(len(messages)), distinct=[False] * len(messages))) == []
+        made += packer.flush()
+    assert unpack(made[0]) == unpack(made[1]) == [(b"k", value) for value in values]
+    for data in (made[1].data, with_timestamp(made[1].data, 1_714_613_400_000)):
+        again = MemoryRecords(bytes(data))
+        assert again.size_in_bytes() == len(data)
+        batch = again.next_batch()
+        assert batch.validate_crc()
+        assert batch.next_offset == len(values)
+        assert not again.has_next()

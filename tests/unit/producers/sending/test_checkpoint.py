@@ -55,7 +55,7 @@ def test_another_plan_a_finished_one_or_no_file_is_refused(tmp_path):
     ],
 )
 def test_places_that_cannot_be_are_no_state(tmp_path, content):
-    """A state that somebody wrote by hand is used or refused."""
+    """A state that was written by hand is used or refused."""
     path = tmp_path / "state.json"
     path.write_text(content)
     with pytest.raises(ConfigurationError, match="no state"):

@@ -1,4 +1,4 @@
-"""Messages go out at their due times, whatever the clock does."""
+"""Messages are due at their times, whatever the clock does."""
 
 from __future__ import annotations
 
@@ -6,65 +6,47 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from producers.sending.pacing import Pacer, Unpaced, paced
+from producers.sending.pacing import Pacer
+
+MOST = 10_000
 
 
 @given(rate=st.floats(0.5, 400), count=st.integers(2, 300))
 def test_messages_are_spread_evenly_over_time(rate, count):
-    """N messages at rate R take (N - 1) / R seconds, to within one wait that is not worth making."""
-    seconds = 0.0
-
-    def sleep(wait):
-        nonlocal seconds
-        seconds += wait
-
-    pacer = Pacer(lambda: rate, monotonic=lambda: seconds, sleep=sleep)
-    for _ in range(count):
-        assert pacer.wait()
-    assert seconds == pytest.approx((count - 1) / rate, abs=0.0021)
+    """N messages at rate R take (N - 1) / R seconds when each due time is waited for."""
+    seconds, taken = 0.0, 0
+    pacer = Pacer(lambda: rate)
+    while (taken := taken + pacer.take(seconds, most=MOST)) < count:
+        seconds = pacer.next_due
+    assert seconds == pytest.approx((count - 1) / rate, abs=1e-3)
 
 
-def test_fast_rates_wait_seldom_but_keep_the_mean(hand_clock):
-    """Above 500 a second several messages share one wait."""
-    pacer = Pacer(lambda: 10_000.0, monotonic=hand_clock.monotonic, sleep=hand_clock.sleep)
-    for _ in range(10_001):
-        pacer.wait()
-    assert hand_clock.seconds - 1_000.0 == pytest.approx(1.0, abs=0.003)
-    assert len(hand_clock.sleeps) <= 500
+def test_late_messages_are_due_together():
+    """Asked every 10 ms, the pacer gives portions whose mean is the rate."""
+    pacer = Pacer(lambda: 10_000.0)
+    assert sum(pacer.take(tick / 100, most=MOST) for tick in range(101)) == pytest.approx(10_000, abs=2)
 
 
-def test_a_short_delay_is_caught_up_and_a_long_one_is_not(hand_clock):
-    """After a stall at most one second of messages goes out at once, then the rate holds again."""
-    pacer = Pacer(lambda: 10.0, monotonic=hand_clock.monotonic, sleep=hand_clock.sleep)
-    pacer.wait()
-    for stall, at_once in ((0.5, 5), (60.0, 11)):
-        hand_clock.seconds += stall
-        before, sent = len(hand_clock.sleeps), 0
-        while len(hand_clock.sleeps) == before:
-            pacer.wait()
-            sent += 1
-        assert sent - 1 == pytest.approx(at_once, abs=1)
+def test_a_short_delay_is_caught_up_and_a_long_one_is_not():
+    """After a stall at most one second of messages is due at once, then the rate holds again."""
+    pacer = Pacer(lambda: 10.0)
+    pacer.take(0.0, most=MOST)
+    assert pacer.take(0.5, most=MOST) == 5
+    assert pacer.take(60.5, most=MOST) == 11
+    assert pacer.take(61.5, most=MOST) == pytest.approx(10, abs=1)
 
 
-def test_a_rate_that_changes_holds_from_the_next_message_on(hand_clock):
+def test_a_rate_that_changes_holds_from_the_next_message_on():
     """The pacer reads its rate again for each message."""
     rates = iter([1.0, 1.0, 4.0, 4.0, 4.0])
-    pacer = Pacer(lambda: next(rates), monotonic=hand_clock.monotonic, sleep=hand_clock.sleep)
-    for _ in range(5):
-        pacer.wait()
-    assert hand_clock.sleeps == pytest.approx([1.0, 1.0, 0.25, 0.25])
+    pacer, due = Pacer(lambda: next(rates)), [0.0]
+    for _ in range(4):
+        assert pacer.take(due[-1], most=MOST) == 1
+        due.append(pacer.next_due)
+    assert due == pytest.approx([0.0, 1.0, 2.0, 2.25, 2.5])
 
 
-def test_waiting_ends_at_the_end(hand_clock):
-    """A message that is due only after the end is not waited for longer than until the end."""
-    pacer = Pacer(lambda: 0.1, monotonic=hand_clock.monotonic, sleep=hand_clock.sleep)
-    assert pacer.wait(until=1_003.0)
-    assert not pacer.wait(until=1_003.0)
-    assert hand_clock.seconds == pytest.approx(1_003.0)
-
-
-def test_without_a_rate_nobody_waits():
-    """``max`` is no pace at all."""
-    assert isinstance(paced(None), Unpaced)
-    assert paced(None).wait()
-    assert not Unpaced(monotonic=lambda: 5.0).wait(until=5.0)
+def test_no_more_is_taken_than_fits():
+    """What is due and was not taken is due afterwards."""
+    pacer = Pacer(lambda: 100.0)
+    assert [pacer.take(0.5, most=20) for _ in range(4)] == [20, 20, 11, 0]

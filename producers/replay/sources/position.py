@@ -1,4 +1,4 @@
-"""Where a reader is in its file: the line or row that was read last, for sentences about what comes after it."""
+"""The position of a reader in its file, for errors about what follows it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(slots=True)
 class SourcePosition:
-    """Line or row ``number`` of the file ``name`` was read last; 0: none was read."""
+    """The line or row ``number`` of the file ``name`` that was read last; 0: none was read."""
 
     name: str
     unit: str = "line"

@@ -1,0 +1,67 @@
+"""Prints the report of a command and writes it to the file of ``--report``."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import typer
+
+from domain.errors import ConfigurationError, UnavailableError
+
+
+class Report(Protocol):
+    """The end of a run, for people and for programs."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """The report as JSON values."""
+        ...
+
+    def text(self) -> str:
+        """The report as text."""
+        ...
+
+
+def publish(report: Report, *, as_json: bool, path: Path | None) -> None:
+    """Print the report, and write it as JSON to ``path`` when one is given.
+
+    Raises:
+        UnavailableError: the file cannot be written.
+    """
+    text = json.dumps(report.as_dict(), ensure_ascii=False)
+    typer.echo(text.encode() if as_json else report.text())
+    if path is None:
+        return
+    try:
+        path.write_text(text + "\n", encoding="utf-8")
+    except OSError as error:
+        raise UnavailableError(f"{path} cannot be written: {error.strerror}.", remedy="Name another file.") from error
+
+
+def require_report_place(report: Path | None, *, sources: Sequence[str] = (), state: Path | None = None) -> None:
+    """Check where the report will be written, before anything is sent.
+
+    Raises:
+        ConfigurationError: it would replace the recording or the state, or cannot be written.
+    """
+    if report is None:
+        return
+    remedy = "Give --report another file."
+    if any(_same_file(report, Path(source)) for source in sources):
+        raise ConfigurationError(f"{report} is replayed; the report would replace it.", remedy=remedy)
+    if state is not None and _same_file(report, state):
+        raise ConfigurationError(f"{report} is the file of --state; the report would replace it.", remedy=remedy)
+    place = report if report.exists() else report.parent
+    if report.is_dir() or not place.exists() or not os.access(place, os.W_OK):
+        reason = "it is a folder" if report.is_dir() else "no right to write" if place.exists() else f"there is no folder {place}"
+        raise ConfigurationError(f"{report} cannot be written: {reason}.", remedy=remedy)
+
+
+def _same_file(first: Path, second: Path) -> bool:
+    try:
+        return first.samefile(second)
+    except OSError:  # one of them does not exist
+        return first.resolve() == second.resolve()

@@ -1,0 +1,175 @@
+"""Sends simulated traffic to Kafka or to a file, and reports what became of it.
+
+For programs: ``produce_scenario(scenario="emc-2024", seed=1, rate=None, broker=Broker(("localhost:9092",), "events"))``.
+"""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, BinaryIO, Final
+
+import numpy as np
+
+from producers.portals.catalogue import rng_of
+from producers.portals.faults import malformed, mix
+from producers.portals.live import LiveTraffic
+from producers.portals.scenarios import load_scenario
+from producers.portals.simulate import ScenarioStream
+from producers.sending.line_file import write_lines
+from producers.sending.message_stream import MessageStream
+from producers.sending.progress import NullProgress, Progress
+from producers.sending.send_loop import ProgressReport, SendResult
+from producers.sending.worker_processes import Broker, run_task
+
+#: In live traffic, each of the malformed messages follows this many messages.
+_FAULT_EVERY: Final = 20
+
+#: Sends a stream; ``on_progress`` is called with the progress.
+Send = Callable[[MessageStream, Callable[[ProgressReport], None]], SendResult]
+
+
+@dataclass(frozen=True, slots=True)
+class ProduceReport:
+    """What was sent. ``distinct`` counts events once; ``seconds`` run from the start until everything is decided."""
+
+    source: str
+    seed: int
+    result: SendResult
+    seconds: float
+
+    @property
+    def sent(self) -> int:
+        """Messages handed to the destination."""
+        return self.result.sent
+
+    @property
+    def repeated(self) -> int:
+        """Of these, events that were sent before."""
+        return self.result.repeated
+
+    @property
+    def malformed(self) -> int:
+        """Of these, messages that are no valid events."""
+        return self.result.malformed
+
+    @property
+    def distinct(self) -> int:
+        """Of these, events that were not sent before."""
+        return self.sent - self.repeated - self.malformed
+
+    @property
+    def complete(self) -> bool:
+        """Whether everything sent is durable."""
+        return self.result.complete
+
+    @property
+    def rate(self) -> float:
+        """Messages acknowledged a second, over the whole time."""
+        return self.result.acknowledged / self.seconds if self.seconds > 0 else 0.0
+
+    def as_dict(self) -> dict[str, Any]:
+        """The report for ``--json``."""
+        return {
+            "source": self.source,
+            "seed": self.seed,
+            "sent": self.sent,
+            "distinct": self.distinct,
+            "repeated": self.repeated,
+            "malformed": self.malformed,
+            "acknowledged": self.result.acknowledged,
+            "failed": self.result.failed,
+            "seconds": round(self.seconds, 3),
+            "rate": round(self.rate, 1),
+            "interrupted": self.result.interrupted,
+            "problem": self.result.problem,
+        }
+
+    def text(self) -> str:
+        """The report for people."""
+        return (
+            f"{self.source}: sent {self.sent:,} messages ({self.distinct:,} distinct, {self.repeated:,} repeated, "
+            f"{self.malformed:,} malformed), acknowledged {self.result.acknowledged:,}, failed {self.result.failed:,}, "
+            f"in {self.seconds:.1f} s ({self.rate:,.0f}/s)."
+        )
+
+
+def scenario_stream(name: str, *, seed: int, rate: float | None, scale: int = 1, faults: int = 0) -> MessageStream:
+    """A whole scenario with ``faults`` malformed messages spread over it.
+
+    Raises:
+        ConfigurationError: the scenario is unknown or its file contradicts itself.
+    """
+    stream = ScenarioStream(load_scenario(name), seed=seed, scale=scale)
+    positions = np.sort(rng_of(seed, "faults", name).integers(0, stream.total, size=faults)).tolist()
+    return MessageStream(
+        name,
+        mix(stream, malformed(seed, faults), positions=positions),
+        total=stream.total + faults,
+        rate=None if rate is None else lambda: rate,
+    )
+
+
+def live_stream(traffic: LiveTraffic, *, label: str, seed: int, duration: float | None, faults: int) -> MessageStream:
+    """Live traffic for ``duration`` seconds (None: until it is stopped), with ``faults`` malformed messages in between."""
+    messages = mix(traffic, malformed(seed, faults), positions=itertools.count(_FAULT_EVERY, _FAULT_EVERY))
+    rate = traffic.rate_now
+    return MessageStream(label, messages, rate=None if rate() is None else lambda: rate() or 0.0, duration=duration)
+
+
+def to_broker(broker: Broker) -> Send:
+    """Sends a stream to a topic; the topic must exist.
+
+    Raises:
+        UnavailableError: when sending, no broker answers or the broker refuses access.
+        ConfigurationError: when sending, the topic does not exist.
+    """
+    return lambda stream, on_progress: run_task(stream, broker=broker, processes=1, on_progress=on_progress)
+
+
+def to_file(file: BinaryIO, *, name: str) -> Send:
+    """Writes a stream to an open file.
+
+    Raises:
+        UnavailableError: when writing, the file cannot be written.
+    """
+    return lambda stream, on_progress: write_lines(stream, file, name=name, on_progress=on_progress)
+
+
+def produce(stream: MessageStream, *, seed: int, send: Send, progress: Progress) -> ProduceReport:
+    """Send a stream and wait until every message is acknowledged or has failed. Ctrl-C ends it in good order."""
+    progress.expect(stream.total)
+    progress.set_target(stream.target_rate_at)
+    result = send(stream, lambda report: progress.update(report.sent))
+    return ProduceReport(stream.label, seed, result, time.monotonic() - result.started)
+
+
+def produce_scenario(
+    *,
+    scenario: str,
+    seed: int,
+    rate: float | None,
+    broker: Broker,
+    progress: Progress | None = None,
+    scale: int = 1,
+    faults: int = 0,
+) -> ProduceReport:
+    """Send a whole scenario to a topic and wait until everything is acknowledged or has failed.
+
+    Args:
+        scenario: name of a packaged scenario, e.g. ``emc-2024``.
+        seed: same seed, same bytes; a second run with it only repeats the same events.
+        rate: messages a second; None: as fast as possible.
+        broker: where the messages go; the topic must exist.
+        progress: displays how far the sending is; None: it is not displayed.
+        scale: whole factor on every volume; no rate changes.
+        faults: malformed messages to spread over the stream.
+
+    Raises:
+        ConfigurationError: the scenario or the topic does not exist, or the scenario's file contradicts itself.
+        UnavailableError: no broker answers.
+    """
+    stream = scenario_stream(scenario, seed=seed, rate=rate, scale=scale, faults=faults)
+    return produce(stream, seed=seed, send=to_broker(broker), progress=progress or NullProgress())

@@ -1,0 +1,19 @@
+"""Sends a few messages to a topic for tests, with the sender that the commands use."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from producers.messages import Kind, Message
+from producers.sending.message_stream import MessageStream
+from producers.sending.send_loop import SendResult
+from producers.sending.worker_processes import Broker, run_task
+
+
+def send(
+    bootstrap: str, topic: str, pairs: Iterable[tuple[bytes | None, bytes | None]], *, rate: float | None = None
+) -> SendResult:
+    """Send (key, value) pairs and return when each is acknowledged or has failed; with a rate, each leaves when it is due."""
+    messages = (Message(key, value, 0, Kind.RAW) for key, value in pairs)
+    stream = MessageStream("test", messages, rate=None if rate is None else lambda: rate)
+    return run_task(stream, broker=Broker((bootstrap,), topic), processes=1, on_progress=lambda _: None)
