@@ -10,9 +10,9 @@ from domain.errors import UnavailableError
 from producers.measuring.latency import Watch, latency
 from producers.measuring.result import Outcome, Window, measured, sent_curve
 from producers.measuring.service import Service
-from producers.sending.batch_sender import TooLarge
 from producers.sending.checkpoint import Checkpoint
 from producers.sending.progress import Progress
+from producers.sending.refusals import TooLarge
 from producers.sending.send_loop import ProgressReport, SendResult, Task
 from producers.sending.worker_processes import Broker, run_task
 

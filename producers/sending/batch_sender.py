@@ -13,7 +13,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from types import TracebackType
-from typing import Any, Final, NamedTuple, Self
+from typing import Any, Final, Self
 
 from aiokafka import errors as kafka_errors
 from aiokafka.client import AIOKafkaClient
@@ -26,7 +26,7 @@ from pipeline.kafka.security import PLAINTEXT, aiokafka_options
 from pipeline.logs import get_logger
 from pipeline.settings import KafkaSettings
 from producers.sending.record_batches import BATCH_BYTES, Batch, records_of, split_in_half, with_timestamp
-from producers.sending.refusals import error_of, no_right_to_write, refusal_reason
+from producers.sending.refusals import TOO_LARGE, TooLarge, error_of, failure_reason
 from producers.sending.timeline import Acknowledged, Timeline
 from producers.sending.topics import max_message_bytes, require_topic
 
@@ -36,18 +36,8 @@ _REQUEST_SECONDS: Final = 20.0
 _BACKOFF_SECONDS: Final = (0.05, 1.0)
 #: Largest number of bytes in flight; above it ``submit`` blocks.
 _MAX_IN_FLIGHT_BYTES: Final = 48 << 20
-#: A batch above max.message.bytes of the topic, or above the size of a segment.
-_TOO_LARGE: Final = (kafka_errors.MessageSizeTooLargeError, kafka_errors.RecordListTooLargeError)
 #: How many messages that are too large are named; all are counted.
 _TOO_LARGE_KEPT: Final = 10
-
-
-class TooLarge(NamedTuple):
-    """A message that is too large for the topic: its index in the source (None: unknown), its key and its size in bytes."""
-
-    source_index: int | None
-    key: bytes | None
-    size: int
 
 
 class BatchSender:
@@ -217,7 +207,7 @@ class BatchSender:
         while parts:
             part = parts.pop()
             error = None if self.unreachable else await self._deliver(partition, part)
-            if isinstance(error, _TOO_LARGE) and part.records > 1:
+            if isinstance(error, TOO_LARGE) and part.records > 1:
                 parts += reversed(split_in_half(part))
                 continue
             now = self._monotonic()
@@ -225,29 +215,15 @@ class BatchSender:
                 if self.unreachable or error is not None:
                     failed = part.first if failed is None else min(failed, part.first)
                     self.failed += part.records
-                    self.problem = self.problem or self._why(error)
+                    self.problem = self.problem or self._reason(error)
                 else:
                     self.acknowledged += part.records
                     self.acknowledgements.add(Acknowledged(sent_at, now, part.records, part.events, part.distinct))
         return failed
 
-    def _why(self, error: kafka_errors.KafkaError | None) -> str:
-        """Why a batch failed, with what to do where that is known."""
-        if isinstance(error, kafka_errors.TopicAuthorizationFailedError):
-            return no_right_to_write(self._topic, self._security)
-        if error is None:
-            return ""
-        if refused := refusal_reason(error.errno, self._topic):
-            return refused
-        if not isinstance(error, _TOO_LARGE):
-            return f"{type(error).__name__}: {error}"
-        limit = "" if self.limit is None else f" ({self.limit:,} bytes)"
-        first = self.too_large[0]
-        key = (first.key or b"").decode("utf-8", "replace")
-        return (
-            f"the message with key {key!r} has {first.size:,} bytes, more than the topic {self._topic} takes{limit}: "
-            "raise its max.message.bytes, or leave the message out; the others are sent"
-        )
+    def _reason(self, error: kafka_errors.KafkaError | None) -> str:
+        first = self.too_large[0] if self.too_large else None
+        return failure_reason(error, topic=self._topic, security=self._security, too_large=first, limit=self.limit)
 
     async def _deliver(self, partition: int, batch: Batch) -> kafka_errors.KafkaError | None:
         """Send until acknowledged; returns the error that prevented it."""
@@ -264,7 +240,7 @@ class BatchSender:
             if error is None:
                 self._note_success(partition)
                 return None
-            if isinstance(error, _TOO_LARGE):
+            if isinstance(error, TOO_LARGE):
                 if batch.records == 1 and len(self.too_large) < _TOO_LARGE_KEPT:
                     (key, value), index = records_of(batch.data)[0], batch.indexes[0] if batch.indexes else None
                     self.too_large.append(TooLarge(index, key, len(key or b"") + len(value or b"")))

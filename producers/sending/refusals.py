@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, NamedTuple
 
 from aiokafka import errors as kafka_errors
 from confluent_kafka import KafkaError
@@ -19,6 +19,18 @@ _REFUSED: Final[dict[int, str]] = {
     KafkaError.INVALID_RECORD: "the topic {topic} refuses a message, and with it its batch: with cleanup.policy=compact every"
     " message needs a key, and message.timestamp.before.max.ms and message.timestamp.after.max.ms bound its time",
 }
+
+
+#: A batch above max.message.bytes of the topic, or above the size of a segment.
+TOO_LARGE: Final = (kafka_errors.MessageSizeTooLargeError, kafka_errors.RecordListTooLargeError)
+
+
+class TooLarge(NamedTuple):
+    """A message that is too large for the topic: its index in the source (None: unknown), its key and its size in bytes."""
+
+    source_index: int | None
+    key: bytes | None
+    size: int
 
 
 class InvalidRecordError(kafka_errors.BrokerResponseError):  # type: ignore[misc] # aiokafka has no types
@@ -42,3 +54,31 @@ def no_right_to_write(topic: str, security: KafkaSettings) -> str:
     """A sentence for a user who may see the topic and not write to it, without its full stop."""
     who = f" user {security.user!r}" if security.user else " this user"
     return f"Kafka does not let{who} write to the topic {topic}: grant WRITE on the topic"
+
+
+def failure_reason(
+    error: kafka_errors.KafkaError | None, *, topic: str, security: KafkaSettings, too_large: TooLarge | None, limit: int | None
+) -> str:
+    """Why a batch failed, with what to do where that is known, without its full stop.
+
+    Args:
+        error: of the batch; None: it was not sent because an earlier batch failed.
+        topic: that was sent to.
+        security: whose user is named.
+        too_large: the first message that is too large for the topic.
+        limit: the largest batch that the topic accepts; None: unknown.
+    """
+    if isinstance(error, kafka_errors.TopicAuthorizationFailedError):
+        return no_right_to_write(topic, security)
+    if error is None:
+        return ""
+    if refused := refusal_reason(error.errno, topic):
+        return refused
+    if not isinstance(error, TOO_LARGE) or too_large is None:
+        return f"{type(error).__name__}: {error}"
+    key = (too_large.key or b"").decode("utf-8", "replace")
+    accepted = "" if limit is None else f" ({limit:,} bytes)"
+    return (
+        f"the message with key {key!r} has {too_large.size:,} bytes, more than the topic {topic} takes{accepted}: "
+        "raise its max.message.bytes, or leave the message out; the others are sent"
+    )

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 from domain.errors import PortalPulseError
-from producers.sending.batch_sender import TooLarge
 from producers.sending.record_batches import BATCH_BYTES, Batch
+from producers.sending.refusals import TooLarge
 from producers.sending.timeline import Timeline
 
 #: How often progress is reported (seconds).

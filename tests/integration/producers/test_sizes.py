@@ -20,8 +20,8 @@ from pipeline.settings import KafkaSettings
 from producers.messages import Kind, Message
 from producers.replay.task import Replay
 from producers.replay.transforms.spacing import Spacing
-from producers.sending.batch_sender import TooLarge
 from producers.sending.message_stream import MessageStream
+from producers.sending.refusals import TooLarge
 from producers.sending.worker_processes import Broker, run_task
 
 LIMIT = 100_000
