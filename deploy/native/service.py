@@ -6,7 +6,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import ClassVar
 
-from deploy.native.processes import ChildProcess
+from deploy.native.ports import LOOPBACK
+from deploy.native.processes import ChildProcess, await_http
 
 
 class Service(ABC):
@@ -54,6 +55,40 @@ class Service(ABC):
         if while_down is not None:
             while_down()
         self.start(timeout=timeout)
+
+
+class HttpService(Service):
+    """A service that answers over HTTP on a loopback port.
+
+    Attributes:
+        port: where it listens.
+        ready_path: the path that answers with success once it is ready.
+    """
+
+    port: int
+    ready_path: ClassVar[str] = "/-/ready"
+
+    @property
+    def address(self) -> str:
+        """host:port."""
+        return f"{LOOPBACK}:{self.port}"
+
+    @property
+    def url(self) -> str:
+        """The address of its pages and API."""
+        return f"http://{self.address}"
+
+    def launch(self) -> None:
+        """Start it; returns before it answers."""
+        self.process.start()
+
+    def await_ready(self, *, timeout: float | None = None) -> None:
+        """Wait until it reports that it is ready.
+
+        Raises:
+            UnavailableError: it ended (for example because of a wrong configuration) or did not answer in time.
+        """
+        await_http(f"{self.url}{self.ready_path}", timeout=timeout or self.start_seconds, child=self.process)
 
 
 class Broker(Service):

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from deploy.native.ports import LOOPBACK, free_port
-from deploy.native.processes import ChildProcess, await_http
+from deploy.native.ports import free_port
+from deploy.native.processes import ChildProcess
 from deploy.native.programs import alertmanager_binary
-from deploy.native.service import Service
+from deploy.native.service import HttpService
 
 
-class AlertmanagerServer(Service):
+class AlertmanagerServer(HttpService):
     """One Alertmanager below ``data_dir``; write ``config`` before ``launch``."""
 
     def __init__(self, *, data_dir: Path, log_dir: Path, binary: Path | None = None) -> None:
@@ -39,25 +39,7 @@ class AlertmanagerServer(Service):
             directory=self._folder,
         )
 
-    @property
-    def address(self) -> str:
-        """host:port."""
-        return f"{LOOPBACK}:{self.port}"
-
-    @property
-    def url(self) -> str:
-        """The address of its pages and API."""
-        return f"http://{self.address}"
-
     def launch(self) -> None:
         """Start it; returns before it answers."""
         self._folder.mkdir(parents=True, exist_ok=True)
-        self.process.start()
-
-    def await_ready(self, *, timeout: float | None = None) -> None:
-        """Wait until it reports that it is ready.
-
-        Raises:
-            UnavailableError: it ended (for example because of a wrong configuration) or did not answer in time.
-        """
-        await_http(f"{self.url}/-/ready", timeout=timeout or self.start_seconds, child=self.process)
+        super().launch()

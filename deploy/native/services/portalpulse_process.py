@@ -9,13 +9,15 @@ from pathlib import Path
 import httpx
 
 from deploy.native.ports import LOOPBACK, free_port
-from deploy.native.processes import ChildProcess, await_http
+from deploy.native.processes import ChildProcess
 from deploy.native.programs import PROJECT
-from deploy.native.service import Service
+from deploy.native.service import HttpService
 
 
-class PortalPulseProcess(Service):
+class PortalPulseProcess(HttpService):
     """``portalpulse COMMAND`` on a free loopback port. A worker is ready when it has its partitions and its storage."""
+
+    ready_path = "/readyz"
 
     start_seconds = 90.0
 
@@ -50,28 +52,6 @@ class PortalPulseProcess(Service):
             environment=self.environment,
             directory=directory,
         )
-
-    @property
-    def address(self) -> str:
-        """host:port."""
-        return f"{LOOPBACK}:{self.port}"
-
-    @property
-    def url(self) -> str:
-        """Where it serves."""
-        return f"http://{self.address}"
-
-    def launch(self) -> None:
-        """Start it; returns before it answers."""
-        self.process.start()
-
-    def await_ready(self, *, timeout: float | None = None) -> None:
-        """Wait until /readyz says yes.
-
-        Raises:
-            UnavailableError: it ended or was not ready in time; with the end of its log.
-        """
-        await_http(f"{self.url}/readyz", timeout=timeout or self.start_seconds, child=self.process)
 
     def readiness(self) -> tuple[bool, str]:
         """Whether /readyz says yes, and its reason when it says no; without an answer no, and an empty reason."""

@@ -15,10 +15,10 @@ from pathlib import Path
 import httpx
 import yaml
 
-from deploy.native.ports import LOOPBACK, free_port
-from deploy.native.processes import ChildProcess, await_http
+from deploy.native.ports import free_port
+from deploy.native.processes import ChildProcess
 from deploy.native.programs import prometheus_binary
-from deploy.native.service import Service
+from deploy.native.service import HttpService
 from domain.errors import UnavailableError
 
 #: Rules compare with 30 days ago; Prometheus keeps 15 days by default.
@@ -71,7 +71,7 @@ def render_config(*, targets: dict[str, Sequence[str]], rules: Sequence[str], al
     return text
 
 
-class PrometheusServer(Service):
+class PrometheusServer(HttpService):
     """One Prometheus below ``data_dir``; write its configuration with ``configure`` before ``launch``."""
 
     def __init__(self, *, data_dir: Path, log_dir: Path, binary: Path | None = None) -> None:
@@ -99,16 +99,6 @@ class PrometheusServer(Service):
             directory=self._folder,
         )
 
-    @property
-    def address(self) -> str:
-        """host:port."""
-        return f"{LOOPBACK}:{self.port}"
-
-    @property
-    def url(self) -> str:
-        """The address of its pages and API."""
-        return f"http://{self.address}"
-
     def configure(
         self, *, targets: dict[str, Sequence[str]], rules: Sequence[Path], alertmanager: str, pace: Pace = LIVE
     ) -> None:
@@ -119,10 +109,6 @@ class PrometheusServer(Service):
         text = render_config(targets=targets, rules=patterns, alertmanager=alertmanager, pace=pace)
         self.config.write_text(text, encoding="utf-8")
 
-    def launch(self) -> None:
-        """Start it; returns before it answers. Call ``configure`` first."""
-        self.process.start()
-
     def await_ready(self, *, timeout: float | None = None) -> None:
         """Wait until it reports that it is ready, and check that it loaded all configured rules.
 
@@ -130,7 +116,7 @@ class PrometheusServer(Service):
             UnavailableError: it ended (for example because of a wrong rule file), did not answer in time, or has not loaded every
                 rule: Prometheus ignores missing rule files, and without rules there would be no alerts.
         """
-        await_http(f"{self.url}/-/ready", timeout=timeout or self.start_seconds, child=self.process)
+        super().await_ready(timeout=timeout)
         missing = rule_names(self._rules) - self._loaded_rules() if self._rules else None
         if missing:
             raise UnavailableError(
