@@ -24,6 +24,7 @@ from bench.chaos.expected import PROCEDURES, Expected, procedure_code
 from domain.agencies import AgencyRegistry
 from domain.errors import UnavailableError
 from domain.periods import VIETNAM
+from pipeline.kafka.security import SILENT_LIBRDKAFKA
 
 #: Interval at which due messages are sent (seconds).
 TICK: Final = 0.02
@@ -278,11 +279,6 @@ class Traffic:
                 "partitioner": "murmur2_random",
                 "topic.metadata.refresh.interval.ms": 5_000,  # so that added partitions get messages soon
                 "reconnect.backoff.max.ms": 500,
-                "log_level": 0,
-                "error_cb": _ignore,
+                **SILENT_LIBRDKAFKA,
             }
         )
-
-
-def _ignore(_error: object) -> None:
-    """Brokers are killed on purpose here; unacknowledged messages are sent again."""

@@ -17,8 +17,8 @@ from pipeline.kafka.group_members import CLIENT_ID
 from pipeline.kafka.transport import BatchTransport, Unread
 from pipeline.settings import KafkaSettings
 
-#: Longest time between two fetches before the group gives the partitions away (seconds). A worker that waits for its
-#: storage keeps sending heartbeats and must keep them, however long the storage is away.
+#: Longest time between two fetches before the group reassigns the partitions (seconds). A worker that waits for its storage
+#: sends heartbeats and must keep its partitions, however long the storage is unavailable.
 _MAX_POLL_INTERVAL = 86_400.0
 
 
@@ -28,14 +28,20 @@ def create_app(
     offer: Callable[[Fetch], None],
     fail: Callable[[BaseException], None],
     unread: Unread,
-    room: MemoryBudget,
+    budget: MemoryBudget,
     data_dir: Path,
     loop: asyncio.AbstractEventLoop,
 ) -> faust.App:
-    """The app with its one agent, which hands every fetch to ``offer`` and acknowledges nothing by itself.
+    """The app with its one agent, which passes every fetch to ``offer`` and acknowledges nothing by itself.
 
-    ``data_dir`` is Faust's own and stays empty. ``fail`` hears of an error in the agent: Faust would start the agent again,
-    and again, behind the messages it had. ``unread``: see ``BatchTransport``.
+    Args:
+        settings: brokers, topic and group.
+        offer: receives every fetch.
+        fail: called with an error of the agent; Faust would restart the agent after the messages that it had.
+        unread: see ``BatchTransport``.
+        budget: nothing is fetched while it is full.
+        data_dir: Faust's own folder; stays empty.
+        loop: the event loop of the worker.
     """
     url = [yarl.URL(f"kafka://{address}") for address in settings.bootstrap]
     app = faust.App(
@@ -45,9 +51,9 @@ def create_app(
         broker_credentials=faust_credentials(settings),
         loop=loop,
         store="memory://",
-        datadir=_literal(data_dir),  # else Faust makes a folder wherever the process was started
+        datadir=_literal(data_dir),  # otherwise Faust creates a folder in the working directory
         web_enabled=False,
-        # Workers share a group and nothing else: no leader topic, no tables, no assignor of Faust's own.
+        # Workers share only a group: no leader topic, no tables.
         topic_disable_leader=True,
         topic_allow_declare=False,
         topic_partitions=settings.partitions,
@@ -58,16 +64,16 @@ def create_app(
         broker_commit_interval=0.5,
         consumer_max_fetch_size=settings.fetch_bytes,
         consumer_metadata_max_age_ms=int(settings.metadata_max_age_seconds * 1000),
-        stream_wait_empty=False,  # what is not counted yet comes again; waiting would only delay the stop
+        stream_wait_empty=False,  # what is not counted is redelivered; waiting would only delay the stop
         stream_buffer_maxsize=100_000,
-        stream_processing_timeout=_MAX_POLL_INTERVAL,  # the watchdog knows better when a worker is stuck
+        stream_processing_timeout=_MAX_POLL_INTERVAL,  # the watchdog detects stuck workers
         broker_commit_livelock_soft_timeout=_MAX_POLL_INTERVAL,
     )
     app.transport = BatchTransport(
         url,
         app,
         topic=settings.topic,
-        room=room,
+        budget=budget,
         unread=unread,
         fetch_min_bytes=settings.fetch_min_bytes,
         fetch_max_wait_ms=settings.fetch_max_wait_ms,
@@ -87,12 +93,12 @@ def create_app(
 
 
 def _literal(folder: Path) -> Path:
-    """A folder as Faust must be told it: Faust fills in braces and expands a tilde."""
+    """The folder escaped for Faust, which formats braces and expands a tilde."""
     return Path(str(folder.absolute()).replace("{", "{{").replace("}", "}}"))
 
 
 def _fetch_of(event: Any) -> Fetch:
-    """The fetch of an event, which gives up its batches: it lives until it is acknowledged, seconds after they are stored."""
+    """The fetch of an event. The event drops its batches: it lives until it is acknowledged, long after they are stored."""
     message = event.message
     batches: Sequence[Any] = message.value
     event.value = message.value = None

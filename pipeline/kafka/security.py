@@ -1,6 +1,6 @@
-"""How every Kafka client proves itself to the brokers: the same settings in the words of aiokafka and librdkafka.
+"""The options of every Kafka client for encryption and login, for aiokafka and for librdkafka.
 
-Whoever creates a Kafka client adds these options; ``tests/test_layers.py`` looks for clients without them.
+Every Kafka client must be created with them; ``tests/test_layers.py`` looks for clients without them.
 """
 
 from __future__ import annotations
@@ -11,8 +11,16 @@ from typing import Any, Final
 from domain.errors import ConfigurationError
 from pipeline.settings import KafkaSettings
 
-#: Neither encrypted nor with a password: what the local stack's own broker speaks.
+#: Without encryption and login, as the local stack's own broker.
 PLAINTEXT: Final = KafkaSettings()
+
+
+def _ignore(_error: object) -> None:
+    pass
+
+
+#: A librdkafka client that prints and reports no lost connections.
+SILENT_LIBRDKAFKA: Final[dict[str, Any]] = {"log_level": 0, "error_cb": _ignore}
 
 
 def aiokafka_options(settings: KafkaSettings) -> dict[str, Any]:
@@ -37,7 +45,7 @@ def librdkafka_options(settings: KafkaSettings) -> dict[str, Any]:
     Raises:
         ConfigurationError: the file of authorities cannot be read.
     """
-    tls_context(settings)  # librdkafka would only say that no client can be created
+    tls_context(settings)  # librdkafka would only report that no client can be created
     options: dict[str, Any] = {"security.protocol": settings.security_protocol}
     if uses_sasl(settings):
         options |= {
@@ -51,7 +59,7 @@ def librdkafka_options(settings: KafkaSettings) -> dict[str, Any]:
 
 
 def tls_context(settings: KafkaSettings) -> ssl.SSLContext | None:
-    """What checks the brokers' certificates and names; None when nothing is encrypted.
+    """Checks the certificates and host names of brokers; None without encryption.
 
     Raises:
         ConfigurationError: the file of authorities cannot be read.

@@ -1,4 +1,4 @@
-"""How long something has stood still, in seconds that this process was awake to see it."""
+"""How long a value has not changed, in seconds during which this process was running."""
 
 from __future__ import annotations
 
@@ -9,32 +9,32 @@ _NEVER: Final = object()
 
 
 class StallDetector:
-    """Marks that should change, and since when each has not. Not thread-safe.
+    """Progress tokens by key, and since when each is unchanged. Not thread-safe.
 
-    Time is counted in steps of at most ``longest_step`` seconds: a process that was suspended for an hour (a paused virtual
-    machine) has seen nothing stand still meanwhile.
+    One tick counts at most ``longest_tick`` seconds: time during which the process was suspended (for example in a paused
+    virtual machine) is not counted.
     """
 
-    def __init__(self, *, longest_step: float) -> None:
-        self._longest_step = longest_step
+    def __init__(self, *, longest_tick: float) -> None:
+        self._longest_tick = longest_tick
         self._last: float | None = None
         self._awake = 0.0
         self._seen: dict[Hashable, tuple[Hashable, float]] = {}
 
-    def step(self, now: float) -> None:
-        """Time has come to ``now`` (monotonic seconds); call it before a round of ``since``."""
+    def tick(self, now: float) -> None:
+        """Advance to ``now`` (monotonic seconds). Call it before each round of ``unchanged_seconds``."""
         if self._last is not None:
-            self._awake += min(now - self._last, self._longest_step)
+            self._awake += min(now - self._last, self._longest_tick)
         self._last = now
 
-    def since(self, what: Hashable, mark: Hashable) -> float:
-        """Seconds that ``mark`` has been the same for ``what``; 0 when it just changed."""
-        known, at = self._seen.get(what, (_NEVER, 0.0))
-        if known != mark:
-            self._seen[what] = (mark, self._awake)
+    def unchanged_seconds(self, key: Hashable, token: Hashable) -> float:
+        """Seconds since the token of ``key`` was first equal to ``token``; 0 when it has just changed."""
+        known, since = self._seen.get(key, (_NEVER, 0.0))
+        if known != token:
+            self._seen[key] = (token, self._awake)
             return 0.0
-        return self._awake - at
+        return self._awake - since
 
-    def forget(self, what: Hashable) -> None:
-        """It need not change for now; the next ``since`` begins anew."""
-        self._seen.pop(what, None)
+    def reset(self, key: Hashable) -> None:
+        """Start at 0 again for ``key``: it need not change for now."""
+        self._seen.pop(key, None)

@@ -174,7 +174,7 @@ async def test_the_folder_of_faust_is_the_one_that_it_was_given(tmp_path, monkey
             offer=print,
             fail=print,
             unread=print,
-            room=MemoryBudget(rows=1, size=1),
+            budget=MemoryBudget(rows=1, size=1),
             data_dir=folder / "faust",
             loop=asyncio.get_running_loop(),
         )
@@ -188,7 +188,7 @@ async def test_our_app(tmp_path):
         offer=print,
         fail=print,
         unread=print,
-        room=MemoryBudget(rows=1, size=1),
+        budget=MemoryBudget(rows=1, size=1),
         data_dir=tmp_path,
         loop=asyncio.get_running_loop(),
     )

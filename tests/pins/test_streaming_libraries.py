@@ -29,8 +29,9 @@ from hypothesis import strategies as st
 
 from domain.errors import ConfigurationError
 from pipeline.kafka import record_batches, transport
+from pipeline.kafka.consumer_thread import BatchConsumerThread
 from pipeline.kafka.record_batches import BatchPartitionRecords, KeptRecords, RecordBatch, check_versions, install
-from pipeline.kafka.transport import BatchConsumer, BatchConsumerThread, BatchTransport
+from pipeline.kafka.transport import BatchConsumer, BatchTransport
 from tests.budget import examples
 
 TOPIC = "pinned"
@@ -295,11 +296,11 @@ def test_where_the_signs_of_life_are_read():
 
 
 @pytest.mark.parametrize("made", [None, SimpleNamespace(_coordinator=None, _fetcher=None)])
-def test_before_aiokafka_has_its_parts_there_are_no_signs(made):
-    """Faust calls its app started before anything runs: until a first broker has answered there are no signs to read."""
+def test_before_aiokafka_has_its_parts_there_are_no_vitals(made):
+    """Faust calls its app started before anything runs: until a first broker has answered there are no vitals."""
     consumer = a_consumer()
-    consumer._thread = SimpleNamespace(_consumer=made)
-    assert consumer.signs() is None
+    consumer._thread, consumer.joined = SimpleNamespace(_consumer=made, heartbeats=0), False
+    assert consumer.vitals() is None
     source = inspect.getsource(AIOKafkaConsumer.__init__)
     assert "self._coordinator = None" in source
     assert "self._fetcher = None" in source
@@ -327,7 +328,7 @@ def a_consumer() -> BatchConsumer:
     consumer._handed_out = defaultdict(deque)
     consumer._acked, consumer._acked_index = defaultdict(list), defaultdict(set)
     consumer.assignment_epoch = 0
-    consumer._through, consumer._beyond, consumer._unsure = {}, defaultdict(int), False
+    consumer._through, consumer._beyond, consumer._incomplete = {}, defaultdict(int), False
     return consumer
 
 
@@ -411,7 +412,7 @@ class Thread:
     def __init__(self, begin, end, committed=None):
         self.begin, self.end, self.asked = begin, end, []
         self._committed = committed
-        self.positions, self.outside = {}, {}
+        self.positions, self.out_of_range = {}, {}
 
     async def bounds(self, partitions):
         return dict.fromkeys(partitions, (self.begin, self.end))
@@ -457,7 +458,7 @@ async def test_where_to_read_on(monkeypatch, position, asked):
     """What left the log is recorded before the jump; a group without an offset begins at the beginning and says so at once."""
     thread = Thread(10, 20)
     consumer = a_reader(thread, monkeypatch)
-    await consumer._read_on({TP: position})
+    await consumer._find_positions({TP: position})
     assert thread.asked == asked
     assert not consumer._beyond
 
@@ -467,11 +468,11 @@ async def test_a_position_behind_the_end_is_believed_late(monkeypatch):
     thread = Thread(10, 20, committed=15)
     consumer = a_reader(thread, monkeypatch)
     consumer._handed_out[TP].append(21)
-    for _ in range(transport._BEYOND_LOOKS - 1):
-        await consumer._read_on({TP: 22})
+    for _ in range(transport._BEYOND_READINGS - 1):
+        await consumer._find_positions({TP: 22})
         assert thread.asked == []
     epoch = consumer.assignment_epoch
-    await consumer._read_on({TP: 22})
+    await consumer._find_positions({TP: 22})
     assert thread.asked == [("truncated", 22, 25), ("seek to committed", 15)]
     assert consumer.assignment_epoch == epoch + 1, "what was handed out of the old log is not acknowledged to the new one"
 
@@ -480,8 +481,8 @@ async def test_a_truncated_log_without_a_committed_offset_is_read_from_its_begin
     """Whatever was not acknowledged is read again, also before the first acknowledgement."""
     thread = Thread(10, 20)
     consumer = a_reader(thread, monkeypatch)
-    for _ in range(transport._BEYOND_LOOKS):
-        await consumer._read_on({TP: 22})
+    for _ in range(transport._BEYOND_READINGS):
+        await consumer._find_positions({TP: 22})
     assert thread.asked[-2:] == [("seek to committed", None), ("seek", 10)]
 
 
@@ -493,7 +494,7 @@ async def test_a_question_without_an_answer_is_asked_again(monkeypatch):
         raise KafkaConnectionError
 
     thread.bounds = fails
-    await a_reader(thread, monkeypatch)._read_on({TP: 4})
+    await a_reader(thread, monkeypatch)._find_positions({TP: 4})
     assert thread.asked == []
 
 
@@ -508,9 +509,9 @@ async def test_a_position_outside_of_the_log_is_met_by_the_fetch(monkeypatch, er
 
     monkeypatch.setattr(driver.AIOKafkaConsumerThread, "_fetch_records", fetched)
     thread = BatchConsumerThread.__new__(BatchConsumerThread)
-    thread.positions, thread.outside = {}, {}
+    thread.positions, thread.out_of_range = {}, {}
     assert await thread._fetch_records(None, {TP, OTHER}, timeout=1.0) == {}
-    assert thread.outside == outside
+    assert thread.out_of_range == outside
     source = inspect.getsource(fetcher.Fetcher)
     assert "Errors.OffsetOutOfRangeError({tp: fetch_offset})" in source
     assert "Errors.NoOffsetForPartitionError(tp)" in source
@@ -532,9 +533,9 @@ async def drained(consumer, *, take=None):
 def a_fetching_consumer(records, positions):
     """A consumer whose next fetch brings these record batches, and these positions behind them."""
     consumer = a_consumer()
-    consumer._thread = SimpleNamespace(positions={}, outside={})
+    consumer._thread = SimpleNamespace(positions={}, out_of_range={})
     consumer._read_offset = defaultdict(lambda: None)
-    consumer.transport = SimpleNamespace(room=SimpleNamespace(full=False))
+    consumer.transport = SimpleNamespace(budget=SimpleNamespace(full=False))
     consumer.app = SimpleNamespace(consumer_generation_id=1)
     consumer.flow_active = True
     consumer._stopped = SimpleNamespace(is_set=lambda: False)

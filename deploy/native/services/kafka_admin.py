@@ -9,6 +9,7 @@ from confluent_kafka.admin import AdminClient, NewTopic
 
 from deploy.native.processes import ChildProcess, wait_until
 from domain.errors import ConfigurationError, UnavailableError
+from pipeline.kafka.security import SILENT_LIBRDKAFKA
 
 
 def admin_client(bootstrap: str) -> AdminClient:
@@ -19,14 +20,9 @@ def admin_client(bootstrap: str) -> AdminClient:
             "socket.timeout.ms": 5_000,
             "reconnect.backoff.ms": 50,
             "reconnect.backoff.max.ms": 250,
-            "log_level": 0,
-            "error_cb": _ignore,
+            **SILENT_LIBRDKAFKA,
         }
     )
-
-
-def _ignore(_error: object) -> None:
-    """The caller retries; librdkafka would print every refused connection of a starting broker."""
 
 
 def answers(admin: AdminClient) -> bool:

@@ -1,4 +1,4 @@
-"""A worker is held to the topic it began with; brokers that do not know it for a moment change nothing."""
+"""A worker ends when its topic is replaced; brokers that do not know the topic for a moment change nothing."""
 
 from __future__ import annotations
 
@@ -11,25 +11,25 @@ from confluent_kafka import KafkaError, KafkaException
 
 from domain.errors import ConfigurationError, UnavailableError
 from pipeline.kafka import topic_identity
-from pipeline.kafka.topic_identity import Look, TopicIdentity
+from pipeline.kafka.topic_identity import TopicIdentity, TopicSnapshot
 from pipeline.settings import KafkaSettings
 
-GOOD = Look("one", {0: 5, 1: 0}, {0: 0, 1: 0}, {0: 5, 1: 9})
-BEYOND = Look("one", {0: 5, 1: 10}, {0: 0, 1: 0}, {0: 5, 1: 9})
-GONE = Look("", {}, {}, {})
-OTHER = Look("two", {}, {}, {})
+GOOD = TopicSnapshot("one", {0: 5, 1: 0}, {0: 0, 1: 0}, {0: 5, 1: 9})
+BEYOND = TopicSnapshot("one", {0: 5, 1: 10}, {0: 0, 1: 0}, {0: 5, 1: 9})
+GONE = TopicSnapshot("", {}, {}, {})
+OTHER = TopicSnapshot("two", {}, {}, {})
 SILENCE = KafkaException(KafkaError(KafkaError._ALL_BROKERS_DOWN))
 
 
 @pytest.fixture
 def identity(monkeypatch):
-    """``identity(*looks)``: what the brokers say, look after look, without waiting; the last one stays."""
-    for name in ("LOOK_SECONDS", "_QUICK_LOOK_SECONDS"):
+    """``identity(*snapshots)``: what the brokers say at each check, without waiting; the last one is repeated."""
+    for name in ("CHECK_SECONDS", "_RETRY_SECONDS"):
         monkeypatch.setattr(topic_identity, name, 0.0)
 
-    def identity(*looks):
+    def identity(*snapshots):
         made = TopicIdentity(KafkaSettings(topic="events", group="counters"))
-        answers = list(looks)
+        answers = list(snapshots)
 
         def ask():
             answer = answers.pop(0) if len(answers) > 1 else answers[0]
@@ -45,7 +45,7 @@ def identity(monkeypatch):
 
 
 async def watched(identity, *, seconds=60.0):
-    """Begin and watch; what the watch raises."""
+    """Begin and watch; the error that ends the watch."""
     await identity.begin()
     with pytest.raises(ConfigurationError) as raised:
         await asyncio.wait_for(identity.watch(), seconds)
@@ -58,7 +58,7 @@ async def test_offsets_inside_the_log_begin(identity):
 
 
 async def test_offsets_beyond_the_end_stop_the_start(identity):
-    """They belong to a topic that is gone; the sentence names partition, offset, end and the way out."""
+    """They belong to a deleted topic; the sentence names partition, offset, end and the way out."""
     with pytest.raises(ConfigurationError, match=r"partition 1 of 'events' up to offset 10, but it ends at 9.*KAFKA__GROUP"):
         await identity(BEYOND).begin()
 
@@ -69,18 +69,18 @@ async def test_an_end_that_comes_late_stops_nothing(identity):
 
 
 async def test_brokers_that_stay_silent_stop_the_start(identity):
-    """Without an answer nobody knows which topic this is."""
-    with pytest.raises(UnavailableError, match="does not say what the topic 'events' is"):
+    """Without an answer the identity of the topic is unknown."""
+    with pytest.raises(UnavailableError, match="did not describe the topic 'events'"):
         await identity(SILENCE).begin()
 
 
 async def test_a_topic_created_again_ends_the_worker(identity):
-    """Another identity under the same name is certain at the first look, whatever its offsets are."""
+    """Another identity under the same name is certain at the first check, whatever its offsets are."""
     assert "deleted and created again while" in await watched(identity(GOOD, GOOD, OTHER))
 
 
 async def test_a_deleted_topic_ends_the_worker(identity):
-    """Three looks in a row find none."""
+    """Three consecutive checks find no topic."""
     assert "was deleted. Start" in await watched(identity(GOOD, GOOD, GONE))
 
 
@@ -90,7 +90,7 @@ async def test_a_log_that_became_shorter_ends_the_worker(identity):
 
 
 async def test_doubts_that_pass_end_nothing(identity):
-    """Two odd looks and silence are no proof; the watch goes on."""
+    """Two odd snapshots and silence prove nothing; the watch continues."""
     mostly = [GOOD, GONE, GONE, GOOD, BEYOND, BEYOND, SILENCE, GOOD] * 20
     watching = identity(*mostly)
     await watching.begin()
@@ -99,15 +99,15 @@ async def test_doubts_that_pass_end_nothing(identity):
 
 
 async def test_brokers_without_identities_are_read_all_the_same(identity):
-    """A mock cluster of librdkafka names no controller to ask; offsets are still held to the log."""
+    """A mock cluster of librdkafka names no controller to ask; offsets are still compared with the log."""
     nameless = identity(GOOD)
     nameless._has_controller = lambda: False
     await nameless.begin()
-    assert not nameless._told
+    assert not nameless._has_identities
 
 
 async def test_a_stop_does_not_wait_for_brokers_that_are_away(identity):
-    """A look that hangs hangs in a thread that nobody waits for."""
+    """A check that hangs does so in a thread that the stop does not wait for."""
     hanging, released = identity(GOOD), threading.Event()
     await hanging.begin()
     hanging._ask = lambda: released.wait(200)

@@ -1,4 +1,4 @@
-"""What the watchdog takes for a standstill, and what not."""
+"""When the watchdog ends a worker, and when it does not."""
 
 from __future__ import annotations
 
@@ -10,8 +10,7 @@ from prometheus_client import CollectorRegistry
 
 from domain.clock import SystemClock
 from pipeline.decode.decoder import Decoder
-from pipeline.kafka.stall_detector import StallDetector
-from pipeline.kafka.transport import ConsumerVitals
+from pipeline.kafka.consumer_vitals import ConsumerVitals
 from pipeline.kafka.worker import Worker
 from pipeline.metrics import WorkerMetrics
 from pipeline.settings import load_settings
@@ -36,15 +35,14 @@ class Dog:
             metrics=metrics,
             clock=SystemClock(),
         )
-        self.still = StallDetector(longest_step=2.0)
         self.now = 1_000.0
 
-    def watch(self, seconds, signs):
-        """The first problem within so many seconds, and after how many; ``signs`` of the second."""
+    def watch(self, seconds, vitals):
+        """The first problem within a number of seconds, and the second at which it was found; ``vitals`` of the second."""
         for second in range(1, seconds + 1):
             self.now += 1
-            self.still.step(self.now)
-            if problem := self.worker._standstill(self.still, signs(second)):
+            self.worker.watchdog.detector.tick(self.now)
+            if problem := self.worker.watchdog.problem(vitals(second)):
                 return problem, second
         return None, seconds
 
@@ -58,7 +56,7 @@ def healthy(second):
 
 @pytest.fixture
 def dog(registry):
-    """A watchdog of little patience."""
+    """A watchdog with short limits."""
     return Dog(registry)
 
 
@@ -67,15 +65,15 @@ def test_an_idle_worker_is_healthy(dog):
     assert dog.watch(1_000, healthy) == (None, 1_000)
 
 
-@pytest.mark.parametrize("signs", [None, replace(healthy(1), joined=False, fetches={})])
-def test_a_group_that_gives_no_partitions(dog, signs):
-    """At the start the patience is that of the assignment, after a first one that of a stall."""
-    problem, after = dog.watch(100, lambda _: signs)
+@pytest.mark.parametrize("vitals", [None, replace(healthy(1), joined=False, fetches={})])
+def test_a_group_that_gives_no_partitions(dog, vitals):
+    """Before the first assignment its own limit applies, afterwards the limit of a stall."""
+    problem, after = dog.watch(100, lambda _: vitals)
     assert "gave this worker no partitions for 20 s" in problem
     assert after == 22
     dog.watch(5, healthy)
     dog.worker.state.joined = True
-    problem, after = dog.watch(100, lambda _: signs)
+    problem, after = dog.watch(100, lambda _: vitals)
     assert "for 40 s" in problem
     assert after == 42
 
@@ -87,8 +85,8 @@ def test_one_partition_without_an_answer_ends_the_worker(dog):
     assert after == 42
 
 
-def test_while_the_room_is_full_nothing_needs_to_be_fetched(dog):
-    """With the storage away nothing is fetched, however long; when there is room again the patience begins anew."""
+def test_while_the_budget_is_full_nothing_needs_to_be_fetched(dog):
+    """While the storage is unavailable nothing is fetched, however long; afterwards the time limit starts again."""
     dog.worker.steps.budget.reserve(10**9, 0)
     nothing = dict.fromkeys((ONE, TWO), (3, 9))
     assert dog.watch(1_000, lambda second: replace(healthy(second), fetches=nothing))[0] is None
@@ -97,29 +95,29 @@ def test_while_the_room_is_full_nothing_needs_to_be_fetched(dog):
 
 
 def test_heartbeats_without_an_answer_end_the_worker(dog):
-    """A coordinator that is silent has given the partitions to others, whatever is still read, and also with a full room."""
+    """A silent coordinator has reassigned the partitions, even if messages still arrive or the memory budget is full."""
     dog.worker.steps.budget.reserve(10**9, 0)
     problem, after = dog.watch(100, lambda second: replace(healthy(second), heartbeats=4))
     assert "The coordinator of the consumer group 'portalpulse' did not answer for 40 s." in problem
     assert after == 42
 
 
-def test_a_new_assignment_begins_anew(dog):
-    """Marks of an earlier assignment say nothing about the present one."""
+def test_a_new_assignment_starts_again(dog):
+    """Tokens of an earlier assignment are not compared with those of the current one."""
     frozen = {ONE: (3, 7)}
     assert dog.watch(39, lambda second: replace(healthy(second), fetches=frozen))[0] is None
     assert dog.watch(39, lambda second: replace(healthy(second), fetches=frozen, assignment=2))[0] is None
 
 
 def test_what_ended_the_consumers_own_tasks_ends_the_worker(dog):
-    """An error that aiokafka keeps for a caller that never comes ends the worker at once."""
+    """An error that aiokafka keeps for a caller that Faust never makes ends the worker at once."""
     problem, after = dog.watch(100, lambda second: replace(healthy(second), error=ValueError("group")))
     assert problem == "The Kafka consumer gave up: ValueError('group')."
     assert after == 1
 
 
 def test_a_worker_that_waits_for_its_storage_is_healthy(dog, monkeypatch):
-    """Restarting a worker brings no storage back: it is healthy and not ready, however long it has made no progress."""
+    """A restart of the worker would not bring the storage back: it is healthy and not ready, however long."""
     dog.worker.state.joined = True
     dog.worker.state.last_progress -= 10_000
     assert not worker_health(dog.worker, 120).healthy

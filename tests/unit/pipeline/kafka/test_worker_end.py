@@ -1,4 +1,4 @@
-"""How a worker ends: every error has its cause in the log and in the health, and an exit status; nothing hangs unsaid."""
+"""How a worker ends: every error has its cause in the log and in the health, and an exit status."""
 
 from __future__ import annotations
 
@@ -35,11 +35,11 @@ def a_worker(registry, tmp_path):
 async def ended(worker, begin):
     """Run the worker with other parts than Faust's; what it raised, what it logged, and what its health said then."""
     worker._begin = begin
-    told = []
+    calls = []
     with capture_logs() as logs, pytest.raises(PortalPulseError) as raised:
-        await worker.run(asyncio.Event(), ending=lambda error: told.append((error, worker_health(worker, 60))))
+        await worker.run(asyncio.Event(), ending=lambda error: calls.append((error, worker_health(worker, 60))))
     reasons = [entry["reason"] for entry in logs if entry["event"] == "worker_ends"]
-    ((error, health),) = told
+    ((error, health),) = calls
     assert error is raised.value
     assert reasons == [str(error)]
     assert (health.healthy, health.reason) == (False, str(error))
@@ -72,7 +72,7 @@ async def test_an_unforeseen_error_of_a_task_is_told(registry, tmp_path, error):
 
 
 async def test_a_foreseen_error_keeps_its_words(registry, tmp_path):
-    """An error with a remedy is told as it is, with its own status."""
+    """An error with a remedy is reported unchanged, with its own status."""
     raised = await ended(a_worker(registry, tmp_path), tasks_of(UnavailableError("Kafka is gone.", remedy="Start it.")))
     assert (str(raised), raised.exit_code) == ("Kafka is gone. Start it.", 2)
 
@@ -85,7 +85,7 @@ async def test_an_error_of_the_storage_is_told(registry, tmp_path):
 
 
 async def test_an_error_of_the_start_is_told(registry, tmp_path):
-    """What goes wrong before anything runs is told in the same way."""
+    """An error before anything runs is reported in the same way."""
 
     async def begin(_stop):
         raise RuntimeError("Faust cannot be made")
@@ -95,7 +95,7 @@ async def test_an_error_of_the_start_is_told(registry, tmp_path):
 
 
 async def test_a_cancelled_task_is_told(registry, tmp_path):
-    """A task that somebody else cancelled does not end the worker in silence."""
+    """A task that other code cancelled ends the worker with a message."""
 
     async def begin(_stop):
         task = asyncio.ensure_future(asyncio.sleep(60))
@@ -108,7 +108,7 @@ async def test_a_cancelled_task_is_told(registry, tmp_path):
 
 @pytest.mark.parametrize("error", [StopIteration(7), SystemExit(3), KeyboardInterrupt(), GeneratorExit()])
 async def test_an_odd_error_of_a_thread_is_told(registry, tmp_path, error):
-    """What a future would not take, or what passes by every handler, ends the worker like any other error of a thread."""
+    """An error that a future refuses, or that is no Exception, ends the worker like any other error of a thread."""
     worker = a_worker(registry, tmp_path)
 
     async def begin(_stop):
@@ -121,7 +121,7 @@ async def test_an_odd_error_of_a_thread_is_told(registry, tmp_path, error):
 
 async def test_an_asked_for_end_is_no_failure(registry, tmp_path):
     """A worker that was asked to stop ends without a reason."""
-    worker, stop, told = a_worker(registry, tmp_path), asyncio.Event(), []
+    worker, stop, calls = a_worker(registry, tmp_path), asyncio.Event(), []
 
     async def begin(stop):
         stop.set()
@@ -129,6 +129,6 @@ async def test_an_asked_for_end_is_no_failure(registry, tmp_path):
 
     worker._begin = begin
     with contextlib.suppress(TimeoutError):
-        await worker.run(stop, ending=told.append)
-    assert told == [None]
+        await worker.run(stop, ending=calls.append)
+    assert calls == [None]
     assert worker.state.failure == ""

@@ -1,0 +1,91 @@
+"""Finds out which of the bootstrap addresses answer."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Final
+
+from aiokafka.conn import create_conn
+from aiokafka.errors import KafkaError, KafkaTimeoutError
+from aiokafka.protocol.metadata import MetadataRequest
+
+from domain.errors import UnavailableError
+from pipeline.kafka.preflight_messages import connection_error
+from pipeline.kafka.security import aiokafka_options
+from pipeline.settings import KafkaSettings
+
+#: After the first address has answered, how much longer the others may take (seconds).
+_OTHERS_SECONDS: Final = 1.0
+_START: Final = "Start it (`portalpulse up` starts a local one) or correct PORTALPULSE_KAFKA__BOOTSTRAP."
+
+
+async def reachable_addresses(settings: KafkaSettings, *, client_id: str, answer_seconds: float) -> tuple[str, ...]:
+    """The addresses that answer. All are asked at once, so that a dead one does not delay the others.
+
+    aiokafka's own clients only log why no address answers.
+
+    Args:
+        settings: addresses, encryption and login.
+        client_id: shown in the log of the brokers.
+        answer_seconds: longest wait for an answer.
+
+    Raises:
+        UnavailableError: none answers; with the first cause that is known.
+    """
+    asked = {asyncio.ensure_future(_ask(address, settings, client_id, answer_seconds)): address for address in settings.bootstrap}
+    waiting: set[asyncio.Future[None]] = set(asked)
+    try:
+        while waiting and not any(_has_answered(task) for task in asked):
+            _, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        if waiting:
+            await asyncio.wait(waiting, timeout=_OTHERS_SECONDS)
+        if reachable := tuple(address for task, address in asked.items() if _has_answered(task)):
+            return reachable
+        errors = [(address, task.exception()) for task, address in asked.items()]
+    finally:
+        for task in asked:
+            task.cancel()
+        await asyncio.gather(*asked, return_exceptions=True)
+    for address, error in errors:
+        if isinstance(error, (KafkaError, OSError, TimeoutError)):
+            if isinstance(error, TimeoutError | KafkaTimeoutError) and not await _accepts_connections(address):
+                continue
+            if cause := connection_error(error, address, settings):
+                raise cause from error
+        elif error is not None:
+            raise error
+    raise UnavailableError(f"No Kafka broker answers at {', '.join(settings.bootstrap)}.", remedy=_START)
+
+
+def _has_answered(task: asyncio.Future[None]) -> bool:
+    return task.done() and not task.cancelled() and task.exception() is None
+
+
+async def _ask(address: str, settings: KafkaSettings, client_id: str, answer_seconds: float) -> None:
+    """Return when the broker at this address has answered a request that requires the login."""
+    connection = await create_conn(
+        *_host_and_port(address),
+        client_id=client_id,
+        request_timeout_ms=int(answer_seconds * 1000),
+        **aiokafka_options(settings),
+    )
+    try:
+        await connection.send(MetadataRequest([]))
+    finally:
+        connection.close()
+
+
+def _host_and_port(address: str) -> tuple[str, int]:
+    host, _, port = address.rpartition(":")
+    return host.strip("[]"), int(port)
+
+
+async def _accepts_connections(address: str) -> bool:
+    """Whether a process listens: an address that drops packets otherwise looks like a broker that hangs."""
+    try:
+        async with asyncio.timeout(_OTHERS_SECONDS):
+            _, writer = await asyncio.open_connection(*_host_and_port(address))
+    except (OSError, TimeoutError):
+        return False
+    writer.close()
+    return True

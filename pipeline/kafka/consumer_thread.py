@@ -1,0 +1,77 @@
+"""Faust's consumer thread, with what Faust does not pass on to aiokafka: fetch sizes, whole transactions, heartbeats."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Collection
+from typing import Any
+
+from aiokafka.errors import NoOffsetForPartitionError, OffsetOutOfRangeError
+from faust.transport.drivers import aiokafka as driver
+
+from pipeline.kafka.consumer_vitals import partition_states
+
+#: Longest wait for the bounds of logs (seconds).
+_BOUNDS_SECONDS = 10.0
+
+
+class BatchConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
+    """See the module. ``BatchConsumer`` clears ``positions`` and ``out_of_range`` before each fetch and reads them after it."""
+
+    heartbeats = 0
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        #: Positions of all partitions after the last fetch was returned.
+        self.positions: dict[Any, int] = {}
+        #: Positions outside of the log that the last fetch met; None where the group has no committed offset.
+        self.out_of_range: dict[Any, int | None] = {}
+
+    def _create_worker_consumer(self, transport: Any) -> Any:
+        consumer = super()._create_worker_consumer(transport)
+        consumer._fetch_min_bytes = transport.fetch_min_bytes  # noqa: SLF001 - read when the consumer starts
+        consumer._fetch_max_wait_ms = transport.fetch_max_wait_ms  # noqa: SLF001
+        consumer._isolation_level = "read_committed"  # noqa: SLF001
+        consumer._auto_offset_reset = "none"  # noqa: SLF001 - see transport
+        return consumer
+
+    async def _fetch_records(self, consumer: Any, partitions: Any, timeout: float = 0.0, **kwargs: Any) -> Any:  # noqa: ASYNC109
+        """Records, and the positions after them; ``BatchConsumer`` handles positions outside of the log."""
+        records: Any = {}
+        try:
+            records = await super()._fetch_records(consumer, partitions, timeout=timeout, **kwargs)
+        except OffsetOutOfRangeError as error:
+            self.out_of_range.update(error.args[0])
+        except NoOffsetForPartitionError as error:
+            self.out_of_range[error.args[0]] = None
+        self.positions = {tp: state._position for tp, state in partition_states(consumer) if state._position is not None}  # noqa: SLF001
+        return records
+
+    async def bounds(self, partitions: Collection[Any]) -> dict[Any, tuple[int, int]]:
+        """First offset in the log of each partition, and the offset after the last.
+
+        Raises:
+            TimeoutError: the brokers do not answer.
+        """
+        consumer = self._ensure_consumer()
+
+        async def ask() -> dict[Any, tuple[int, int]]:
+            async with asyncio.timeout(_BOUNDS_SECONDS):
+                begins, ends = await consumer.beginning_offsets(partitions), await consumer.end_offsets(partitions)
+            return {tp: (begins[tp], ends[tp]) for tp in partitions}
+
+        bounds: dict[Any, tuple[int, int]] = await self.call_thread(ask)
+        return bounds
+
+    async def on_start(self) -> None:
+        """Start the consumer; its answered heartbeats are counted from then on."""
+        await super().on_start()
+        coordinator = self._consumer._coordinator  # noqa: SLF001
+        beat = coordinator._do_heartbeat  # noqa: SLF001
+
+        async def counted() -> bool:
+            answered = bool(await beat())
+            self.heartbeats += answered
+            return answered
+
+        coordinator._do_heartbeat = counted  # noqa: SLF001

@@ -1,0 +1,61 @@
+"""Reads how a running aiokafka consumer is doing, from its internals; changes nothing. tests/pins hold the places it reads."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pipeline.kafka import record_batches
+
+
+@dataclass(frozen=True, slots=True)
+class ConsumerVitals:
+    """Progress tokens of a consumer. They change whenever the broker answers; compare them only for equality.
+
+    Attributes:
+        assignment: number of the current assignment; tokens of different assignments cannot be compared.
+        joined: the group has assigned partitions, perhaps none, since the last rebalance began.
+        heartbeats: token of the coordinator.
+        fetches: token of each assigned partition.
+        error: what ended the consumer's own tasks; Faust does not check them.
+    """
+
+    assignment: int
+    joined: bool
+    heartbeats: int
+    fetches: Mapping[Any, tuple[int | None, int | None]]
+    error: BaseException | None
+
+
+def read_vitals(consumer: Any, *, assignment: int, joined: bool, heartbeats: int) -> ConsumerVitals | None:
+    """The vitals now; None until aiokafka has contacted a first broker and created its coordinator and fetcher."""
+    coordinator, fetcher = getattr(consumer, "_coordinator", None), getattr(consumer, "_fetcher", None)
+    if coordinator is None or fetcher is None:
+        return None
+    error = coordinator._pending_exception  # noqa: SLF001
+    for task in (coordinator._coordination_task, fetcher._fetch_task):  # noqa: SLF001
+        if error is None and task.done() and not task.cancelled():
+            error = task.exception()
+    fetches = {tp: (state.timestamp, state._position) for tp, state in partition_states(consumer)}  # noqa: SLF001
+    return ConsumerVitals(assignment, joined, heartbeats, fetches, error)
+
+
+def read_through(consumer: Any) -> dict[Any, int]:
+    """Offset before which each partition was read, perhaps only into memory; partitions without a position are left out."""
+    found = {}
+    for tp, state in partition_states(consumer):
+        position, fetched = state._position, consumer._fetcher._records.get(tp)  # noqa: SLF001
+        if position is not None:
+            packed = getattr(getattr(fetched, "_partition_records", None), "_records", None)
+            found[tp] = max(position, 0 if packed is None else record_batches.end_of(packed.data))
+    return found
+
+
+def partition_states(consumer: Any) -> Iterator[tuple[Any, Any]]:
+    """Each assigned partition with aiokafka's state of it; none before the consumer is started."""
+    subscription = None if consumer is None else consumer._subscription.subscription  # noqa: SLF001
+    assignment = None if subscription is None else subscription.assignment
+    if assignment is not None:
+        for tp in assignment.tps:
+            yield tp, assignment.state_value(tp)

@@ -1,0 +1,109 @@
+"""What the preflight says: one sentence for each cause, and what to do about it."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Sequence
+from typing import Any
+
+from aiokafka.errors import (
+    AuthenticationFailedError,
+    GroupAuthorizationFailedError,
+    IllegalSaslStateError,
+    KafkaConnectionError,
+    KafkaTimeoutError,
+    NodeNotReadyError,
+    RequestTimedOutError,
+    SaslAuthenticationFailed,
+    TopicAuthorizationFailedError,
+    UnsupportedSaslMechanismError,
+)
+
+from domain.errors import UnavailableError
+from pipeline.kafka import errors as kafka_errors
+from pipeline.kafka.access import unreachable
+from pipeline.settings import KafkaSettings
+
+
+def connection_error(error: Exception, address: str, settings: KafkaSettings) -> UnavailableError | None:
+    """Why the broker at this address cannot be used; None when no process listens there."""
+    protocol, expected = settings.security_protocol, "set PORTALPULSE_KAFKA__SECURITY_PROTOCOL to what this port expects."
+    causes: tuple[tuple[Any, str, str], ...] = (
+        (
+            ssl.SSLCertVerificationError,
+            f"The certificate of Kafka at {address} is not accepted: {getattr(error, 'verify_message', '')}.",
+            "Renew it, or name the authority that signed it in PORTALPULSE_KAFKA__CA_FILE.",
+        ),
+        (
+            AuthenticationFailedError | SaslAuthenticationFailed,
+            f"Kafka at {address} refuses user {settings.user!r} ({settings.sasl_mechanism}).",
+            "Correct PORTALPULSE_KAFKA__USER and PORTALPULSE_KAFKA__PASSWORD.",
+        ),
+        (
+            UnsupportedSaslMechanismError,
+            f"Kafka at {address} does not take {settings.sasl_mechanism}.",
+            "Set PORTALPULSE_KAFKA__SASL_MECHANISM to one that it takes.",
+        ),
+        (
+            TimeoutError | KafkaTimeoutError,
+            f"Kafka at {address} takes connections and does not answer ({protocol}).",
+            f"See whether the broker hangs, or {expected}",
+        ),
+        (
+            # The broker closed the connection: TLS met plain text, or it expected a login.
+            ssl.SSLError | ConnectionResetError | BrokenPipeError | KafkaConnectionError | IllegalSaslStateError | EOFError,
+            f"Kafka at {address} does not speak {protocol} on this port: it ended the connection.",
+            f"See the broker's log, or {expected}",
+        ),
+    )
+    for kinds, problem, remedy in causes:
+        if isinstance(error, kinds):
+            return UnavailableError(problem, remedy=remedy)
+    return None
+
+
+def request_error(error: Exception, settings: KafkaSettings, *, brokers: Sequence[str], limit: float) -> UnavailableError:
+    """Why brokers that answer do not let a worker start.
+
+    Args:
+        error: what a request ended with.
+        settings: broker, topic and group.
+        brokers: the addresses that the brokers name.
+        limit: how long an answer was awaited (seconds).
+    """
+    shown = ", ".join(settings.bootstrap)
+    if isinstance(error, GroupAuthorizationFailedError):
+        return UnavailableError(
+            f"Kafka refuses access to the consumer group {settings.group!r}{as_user(settings)}.",
+            remedy="Grant READ on the group to this user.",
+        )
+    if isinstance(error, TopicAuthorizationFailedError):
+        return UnavailableError(
+            f"Kafka refuses access to the topic {settings.topic!r}{as_user(settings)}.",
+            remedy="Grant READ on the topic to this user.",
+        )
+    if isinstance(error, TimeoutError | KafkaTimeoutError | RequestTimedOutError):
+        return UnavailableError(
+            f"Kafka at {shown} answers some requests and leaves others without an answer for {limit:g} s.",
+            remedy="Check whether one of its brokers hangs; see its log.",
+        )
+    if isinstance(error, KafkaConnectionError | NodeNotReadyError | OSError):
+        return unreachable(settings.bootstrap, brokers, _described(error))
+    if kafka_errors.is_retryable(error):
+        return UnavailableError(
+            f"Kafka at {shown} answers but is not ready: {_described(error)}.",
+            remedy="Wait until its brokers are up, then restart the worker; see the broker's log.",
+        )
+    remedy = kafka_errors.remedy(error) or "See the broker's log."
+    return UnavailableError(f"Kafka at {shown} refuses: {_described(error)}.", remedy=remedy)
+
+
+def as_user(settings: KafkaSettings) -> str:
+    """The user, for the end of a sentence; empty without a login."""
+    return f" as user {settings.user!r}" if settings.user else ""
+
+
+def _described(error: Exception) -> str:
+    name = kafka_errors.name(error) or type(error).__name__
+    details = ", ".join(str(part) for part in error.args)
+    return f"{name} ({details})" if details else name

@@ -1,0 +1,105 @@
+"""Finds offsets that left the log before this worker read them; counts, logs and records them."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from typing import Any
+
+from pipeline.ingest.unread_offsets import UnreadOffsets, describe_unread
+from pipeline.kafka.daemon_thread import in_daemon_thread
+from pipeline.kafka.topic_identity import CHECK_SECONDS, TopicSnapshot
+from pipeline.logs import get_logger
+from pipeline.metrics import WorkerMetrics
+from sinks.contract.events import UnreadCause, UnreadRange
+
+#: Longest wait for the storage when the topic is gone and the worker ends (seconds).
+_RECORD_SECONDS = 5.0
+
+log = get_logger("worker")
+
+
+class UnreadTracker:
+    """Runs in the event loop of the worker.
+
+    Args:
+        group: consumer group of the worker.
+        metrics: where unread offsets are counted.
+        record: records ranges in the storage; blocks while it is unavailable.
+        fail: called with the error when ranges cannot be recorded; the worker must stop.
+    """
+
+    def __init__(
+        self,
+        group: str,
+        *,
+        metrics: WorkerMetrics,
+        record: Callable[[Sequence[UnreadRange]], None],
+        fail: Callable[[BaseException], None],
+    ) -> None:
+        self._group, self._metrics, self._record, self._fail = group, metrics, record, fail
+        self.offsets = UnreadOffsets()
+        self._read_through: Mapping[Any, int] = {}  # at the previous check
+        self._checked_at = 0.0
+        self._ends: dict[Any, int] = {}  # highest end of each assigned partition
+        self._committed: dict[Any, int] = {}
+
+    async def record(self, tp: Any, first: int, end: int, cause: UnreadCause) -> None:
+        """Record offsets that left the log unread. Returns when they are stored; later offsets must not be read before.
+
+        Raises:
+            SinkError: they cannot be recorded.
+        """
+        if cause is UnreadCause.TRUNCATED:
+            log.error("log_truncated", topic=tp.topic, partition=tp.partition, position=first, end=end)
+        if first >= end:
+            return
+        self._count(tp, first, end)
+        unread = UnreadRange(tp.topic, tp.partition, first, end, self._group, cause)
+        try:
+            await in_daemon_thread(lambda: self._record([unread]))
+        except Exception as error:
+            self._fail(error)
+            raise
+
+    def compare(self, snapshot: TopicSnapshot, read_through: Mapping[Any, int]) -> None:
+        """Count what left the log while nothing is fetched, for example while the storage is unavailable.
+
+        It is recorded when reading continues. A fetch may be in progress, so only what two consecutive checks find below the
+        first offset of the log at the same position is certainly unread. Checks far apart prove nothing: this process may have
+        been suspended and another worker may have read its partitions.
+
+        Args:
+            snapshot: what the brokers say.
+            read_through: offset before which each assigned partition was read.
+        """
+        now = time.monotonic()
+        before = self._read_through if now - self._checked_at < 3 * CHECK_SECONDS else {}
+        for tp, offset in read_through.items():
+            self._ends[tp] = max(snapshot.ends.get(tp.partition, 0), self._ends.get(tp, 0))
+            if before.get(tp) == offset:
+                first = max(offset, snapshot.committed.get(tp.partition, 0))
+                self._count(tp, first, snapshot.first.get(tp.partition, 0))
+        self._read_through, self._checked_at = read_through, now
+
+    def update(self, ends: Mapping[Any, int], committed: Mapping[Any, int]) -> None:
+        """Remember the last known end and committed offset of every assigned partition."""
+        if ends:  # a deleted topic's last values stay: its partitions are revoked before the worker ends
+            self._ends = {tp: max(end, self._ends.get(tp, 0)) for tp, end in ends.items()}
+            self._committed = {tp: max(committed.get(tp, 0), self._committed.get(tp, 0)) for tp in ends}
+        for tp in ends:  # the series exists before anything is counted
+            self._metrics.unread.labels(topic=tp.topic, partition=tp.partition)
+
+    async def record_deleted_topic(self) -> None:
+        """Record everything of a deleted topic that was not committed; while the storage is unavailable it is only logged."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_RECORD_SECONDS):
+                for tp, offset in self._committed.items():
+                    await self.record(tp, offset, self._ends.get(tp, 0), UnreadCause.RECREATED)
+
+    def _count(self, tp: Any, first: int, end: int) -> None:
+        if new := self.offsets.add((tp.topic, tp.partition), first, end):
+            self._metrics.unread.labels(topic=tp.topic, partition=tp.partition).inc(new)
+            log.error("offsets_left_the_log_unread", topic=tp.topic, reason=describe_unread(tp.partition, first, end))
