@@ -13,7 +13,7 @@ import psutil
 from domain.errors import ConfigurationError
 
 FILE_NAME = "addresses.json"
-#: Header of every answer of a process of portalpulse: who asks a wrong address must not take a stranger's answer for ours.
+#: Header of every answer of a process of portalpulse: an answer without it comes from another program.
 SIGNATURE = "Portalpulse-Version"
 #: Locked by the stack that owns the folder; holds its process id.
 LOCK_NAME = "stack.lock"
@@ -66,12 +66,12 @@ def write_addresses(data_dir: Path, addresses: Addresses) -> None:
 
 
 def remove_addresses(data_dir: Path) -> None:
-    """Say that nothing runs on ``data_dir`` any more."""
+    """Record that nothing runs on ``data_dir`` any more."""
     (data_dir / FILE_NAME).unlink(missing_ok=True)
 
 
 def owner_of(data_dir: Path) -> int | None:
-    """The process id of the stack that owns the folder now, 0 when the owner cannot be told, None without an owner."""
+    """The process id of the stack that owns the folder now, 0 when the owner is unknown, None without an owner."""
     try:
         lock = os.open(data_dir / LOCK_NAME, os.O_RDONLY | os.O_CLOEXEC)
     except OSError:

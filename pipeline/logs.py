@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 #: Never written below ``info``: at debug it writes every request to Kafka as it is sent, and with it the password.
-_TALKS_OF_SECRETS = "aiokafka.conn"
+_LOGS_SECRETS = "aiokafka.conn"
 #: Logger of the client of those that send. What it repeats while brokers are away the senders say once.
 SENDING_LIBRARY = "aiokafka"
 
@@ -25,7 +25,7 @@ SENDING_LIBRARY = "aiokafka"
 def configure_logging(settings: LogSettings, *, silenced: str | None = None) -> None:
     """Set up structlog and route the standard library's loggers (Faust, aiokafka) through it. Call once, at start.
 
-    Libraries write from ``warning`` on, and everything at ``debug``: what they tell at ``info`` helps nobody from day to day.
+    Libraries write from ``warning`` on, and everything at ``debug``: their lines at ``info`` do not help in daily operation.
 
     Args:
         settings: level and form of the lines.
@@ -59,14 +59,14 @@ def configure_logging(settings: LogSettings, *, silenced: str | None = None) -> 
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level if level <= logging.DEBUG else max(level, logging.WARNING))
-    logging.getLogger(_TALKS_OF_SECRETS).setLevel(max(root.level, logging.INFO))
+    logging.getLogger(_LOGS_SECRETS).setLevel(max(root.level, logging.INFO))
     if silenced is not None:
         logging.getLogger(silenced).setLevel(root.level if level <= logging.DEBUG else logging.CRITICAL + 1)
     stamina.instrumentation.set_on_retry_hooks((_log_retry,))
 
 
 def _log_retry(details: RetryDetails) -> None:
-    """Say that a call is repeated: at repetition 1, 2, 4, 8 and so on, for an outage may last hours."""
+    """Log that a call is repeated, at repetition 1, 2, 4, 8 and so on: an outage may last hours."""
     if details.retry_num & (details.retry_num - 1) == 0:
         get_logger("retry").warning(
             "call_repeated",

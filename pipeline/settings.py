@@ -1,6 +1,6 @@
 """Settings: typed, checked once at start, read from ``PORTALPULSE_...`` variables (nested with ``__``).
 
-Nothing reads the environment elsewhere. docs/settings.md lists every setting; a test holds the two together.
+No other module reads the environment. docs/settings.md lists every setting; a test compares the two.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from pipeline.setting_messages import explained, unknown_variable, unreadable
 
 #: Prefix of every variable.
 PREFIX = "PORTALPULSE_"
-#: A token that can be guessed protects nothing (characters).
+#: Shortest token (characters): shorter ones can be guessed.
 _LEAST_TOKEN = 16
 #: Names of hosts in any language, IPv4 and IPv6 addresses: no blanks, and no signs of an URL or a list.
 _HOST = re.compile(r"[^\s/;,@?#]+")
@@ -55,9 +55,9 @@ class KafkaSettings(BaseModel):
     group: str = Field("portalpulse", min_length=1, max_length=249, description="Consumer group of the workers.")
     partitions: int = Field(4, ge=1, le=1024, description="Partitions of the topic when portalpulse creates it.")
     session_timeout_seconds: float = Field(
-        10.0, ge=6.0, le=90.0, description="A worker silent for this long loses its partitions."
+        10.0, ge=6.0, le=90.0, description="A worker that sends no heartbeat for this long loses its partitions."
     )
-    fetch_bytes: int = Field(4 << 20, ge=1 << 16, le=1 << 27, description="Most bytes fetched per partition and request.")
+    fetch_bytes: int = Field(4 << 20, ge=1 << 16, le=1 << 27, description="Maximum bytes fetched per partition and request.")
     fetch_min_bytes: int = Field(
         1 << 18, ge=1, le=1 << 24, description="The broker waits for this much, or for fetch_max_wait_ms."
     )
@@ -68,17 +68,17 @@ class KafkaSettings(BaseModel):
     security_protocol: str = Field(
         "PLAINTEXT",
         pattern="^(PLAINTEXT|SSL|SASL_PLAINTEXT|SASL_SSL)$",
-        description="How brokers are spoken to: SSL encrypts, SASL proves user and password.",
+        description="Protocol of the brokers: SSL encrypts, SASL logs in with user and password.",
     )
     sasl_mechanism: str = Field(
         "SCRAM-SHA-512",
         pattern="^(PLAIN|SCRAM-SHA-256|SCRAM-SHA-512)$",
-        description="How user and password are proven to the brokers.",
+        description="How the login to the brokers works.",
     )
-    user: str = Field("", description="User of the brokers; wanted with SASL only.")
+    user: str = Field("", description="User for the brokers; only used with SASL.")
     password: SecretStr = Field(SecretStr(""), description="Password of that user; never printed or logged.")
     ca_file: str = Field(
-        "", description="File (PEM) of the authorities that sign the brokers' certificates; empty takes the system's."
+        "", description="File (PEM) of the authorities that sign the brokers' certificates; empty: those of the system."
     )
 
     @field_validator("bootstrap", mode="before")
@@ -94,11 +94,11 @@ class KafkaSettings(BaseModel):
 
     @model_validator(mode="after")
     def _nothing_is_left_unused(self) -> KafkaSettings:
-        """A password that is set and not sent, or a certificate nobody checks, is a mistake that would never show."""
-        given, wanted = bool(self.user or self.password.get_secret_value()), self.security_protocol.startswith("SASL_")
-        if wanted and not (self.user and self.password.get_secret_value()):
+        """A password that is not sent, or a certificate that is not checked, is a mistake that would go unnoticed."""
+        given, needed = bool(self.user or self.password.get_secret_value()), self.security_protocol.startswith("SASL_")
+        if needed and not (self.user and self.password.get_secret_value()):
             raise ValueError(f"{self.security_protocol} needs user and password")
-        if given and not wanted:
+        if given and not needed:
             raise ValueError(f"user and password are not sent with {self.security_protocol}, choose SASL_SSL")
         if self.ca_file and not self.security_protocol.endswith("SSL"):
             raise ValueError(f"ca_file is not used with {self.security_protocol}, choose SSL or SASL_SSL")
@@ -133,7 +133,7 @@ class HttpSettings(BaseModel):
     port: int = Field(8080, ge=0, le=65_535, description="Port to listen on; 0 takes a free one.")
     token: SecretStr = Field(
         SecretStr(""),
-        description="Who sends it may read raw messages and ask for changes; empty allows this machine only. Never printed.",
+        description="Requests with it may read raw messages and make changes; empty: only this machine may. Never printed.",
     )
 
     @field_validator("token")
@@ -150,19 +150,19 @@ class IngestSettings(BaseModel):
 
     model_config = {"extra": "forbid"}
 
-    batch_rows: int = Field(100_000, ge=1, le=1_000_000, description="Most rows decoded and inserted at once.")
+    batch_rows: int = Field(100_000, ge=1, le=1_000_000, description="Maximum number of rows decoded and inserted at once.")
     linger_ms: int = Field(100, ge=0, le=10_000, description="While the storage is busy: longest wait for a batch to fill.")
     max_unstored_rows: int = Field(
-        400_000, ge=1, le=10_000_000, description="Rows held in memory at most; fetching pauses above it."
+        400_000, ge=1, le=10_000_000, description="Maximum number of rows in memory; fetching pauses above it."
     )
     max_unstored_bytes: int = Field(
         128 << 20,
         ge=1 << 20,
         le=1 << 33,
-        description="Bytes of messages held in memory at most; fetching pauses above it.",
+        description="Maximum size of messages in memory (bytes); fetching pauses above it.",
     )
     future_tolerance_seconds: float = Field(
-        86_400.0, ge=0, le=3.2e9, description="An event dated later than now plus this is set aside as in_the_future."
+        86_400.0, ge=0, le=3.2e9, description="An event dated later than now plus this is dead-lettered as in_the_future."
     )
     minute_interval_ms: int = Field(250, ge=10, le=60_000, description="Shortest time between recounts of minute tallies.")
     day_interval_ms: int = Field(1_000, ge=10, le=600_000, description="Shortest time between roll-ups of days.")
@@ -176,7 +176,7 @@ class IngestSettings(BaseModel):
 
 
 class DeadLetterSettings(BaseModel):
-    """When a worker stops because too much is set aside: a bad deploy must not empty the topic into the dead letters."""
+    """When a worker stops because too many messages are dead-lettered: a bad deploy must not empty the topic."""
 
     model_config = {"extra": "forbid"}
 
@@ -184,30 +184,28 @@ class DeadLetterSettings(BaseModel):
         10_000,
         ge=0,
         le=1_000_000_000,
-        description="A worker stops at so many refused messages of a partition in a row; 0 never stops it.",
+        description="Stop after this many consecutive refused messages of a partition; 0 switches it off.",
     )
     max_ratio: float = Field(
-        0.5, ge=0, le=1, description="A worker stops when more than this share of window_messages is refused; 0 never stops it."
+        0.5, ge=0, le=1, description="Stop when more than this share of window_messages is refused; 0 switches it off."
     )
     window_messages: int = Field(
         100_000,
         ge=0,
         le=1_000_000_000,
-        description="Latest messages of a partition that max_ratio is taken over; 0 switches it off.",
+        description="Number of the latest messages of a partition that max_ratio refers to; 0 switches it off.",
     )
 
 
 class WatchdogSettings(BaseModel):
-    """When a worker that makes no progress is ended."""
+    """When a worker exits because its broker does not answer."""
 
     model_config = {"extra": "forbid"}
 
     assignment_seconds: float = Field(
-        60.0, gt=0, description="A worker that is given no partitions for this long after the start ends."
+        60.0, gt=0, description="Exit when the group assigns no partitions for this long after the start."
     )
-    stall_seconds: float = Field(
-        120.0, gt=0, description="A worker whose heartbeats or fetches stay without an answer for this long ends."
-    )
+    stall_seconds: float = Field(120.0, gt=0, description="Exit when the broker answers no heartbeat or fetch for this long.")
 
 
 class AuditSettings(BaseModel):
@@ -216,14 +214,14 @@ class AuditSettings(BaseModel):
     model_config = {"extra": "forbid"}
 
     interval_seconds: float = Field(
-        15.0, ge=0, le=86_400, description="Least rest between rounds of the continuous audit; 0 switches it off."
+        15.0, ge=0, le=86_400, description="Shortest pause between rounds of the continuous audit; 0 switches it off."
     )
-    duty: float = Field(20.0, ge=1, le=10_000, description="A rest is at least so many times as long as its round.")
+    duty: float = Field(20.0, ge=1, le=10_000, description="Pause at least this many times the duration of the last audit round.")
     settle_seconds: float = Field(
         120.0,
         ge=0,
         le=86_400,
-        description="Where Kafka does not tell what the workers have in hand, an event stored for this long must be tallied.",
+        description="Where Kafka does not say what workers have in hand: events stored longer ago than this must be tallied.",
     )
 
 
@@ -235,7 +233,7 @@ class ThresholdPolicy(BaseModel):
     kpi: str = Field("I1", pattern="^(I1|I5)$", description="Indicator.")
     window: str = Field("1d", pattern="^(1h|1d|7d|month|ytd)$", description="Window of the gauge.")
     ratio: float = Field(0.05, gt=0, le=1, description="Alert below this ratio (strictly).")
-    min_volume: int = Field(30, ge=1, description="Judge nothing on fewer dossiers than this.")
+    min_volume: int = Field(30, ge=1, description="No alert on fewer dossiers than this.")
 
 
 class LogSettings(BaseModel):
@@ -258,7 +256,7 @@ class Settings(BaseSettings):
         env_prefix=PREFIX, env_nested_delimiter="__", extra="ignore", nested_model_default_partial_update=True
     )
 
-    data_dir: Path = Field(Path(".portalpulse"), description="Folder that everything local is written below.")
+    data_dir: Path = Field(Path(".portalpulse"), description="Folder for all local data.")
     clock: str = Field("system", description="system, or the fixed instant of a scenario (RFC 3339 with offset).")
     kafka: KafkaSettings = KafkaSettings()
     clickhouse: ClickHouseSettings = ClickHouseSettings()
@@ -310,11 +308,11 @@ def load_settings(**overrides: Any) -> Settings:
             that no setting reads.
     """
     if unknown := unknown_variable(os.environ, Settings, PREFIX):
-        raise ConfigurationError(unknown, remedy="docs/settings.md lists every setting; take the variable away or correct it.")
+        raise ConfigurationError(unknown, remedy="docs/settings.md lists every setting; remove the variable or correct it.")
     try:
         return Settings(**overrides)
     except ValidationError as error:
-        # Values are looked at to say what to write; secrets are left out there.
+        # The messages may quote wrong values, but never secrets.
         wrong = error.errors(include_url=False)
         more = f" {len(wrong) - 1} more are wrong." if len(wrong) > 1 else ""
         raise ConfigurationError(

@@ -1,11 +1,11 @@
-"""Kafka errors by consequence: ask again, or stop with a sentence. What is not listed as passing stops.
+"""Kafka errors by consequence: retry, or stop with a message. Errors that are not listed as retryable stop.
 
 ``RETRYABLE`` and ``FATAL`` hold codes of the Kafka protocol under the names of its own table of error codes; a test compares
-names and the flag *retriable* with the table that the broker's jars print. The two client libraries have errors of their own,
-which never crossed a wire; they stand in ``OF_AIOKAFKA`` and ``OF_LIBRDKAFKA``. docs/errors.md shows the same tables.
+names and the flag *retriable* with the table that the broker's jars print. The errors that the two client libraries raise
+without an answer of a broker are in ``OF_AIOKAFKA`` and ``OF_LIBRDKAFKA``. docs/errors.md shows the same tables.
 
-Inside a running consumer Faust and aiokafka repeat by themselves; these tables decide where portalpulse asks a broker itself, and
-what it says when a consumer or a sender has ended.
+Inside a running consumer Faust and aiokafka retry by themselves. These tables decide where portalpulse sends requests itself, and
+what it reports when a consumer or a sender has ended.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from confluent_kafka import KafkaError
 
 
 class RetryCode(NamedTuple):
-    """Asking again may help. ``retriable``: whether Kafka's own table says so; where it does not, ``source`` says why we do."""
+    """A retry may help. ``retriable``: whether Kafka's own table says so; where it does not, ``source`` says why we retry."""
 
     name: str
     source: str
@@ -25,19 +25,19 @@ class RetryCode(NamedTuple):
 
 
 class FatalCode(NamedTuple):
-    """Asking again will not help; ``remedy``: what a person has to do."""
+    """A retry will not help. ``remedy``: what to do."""
 
     name: str
     source: str
     remedy: str
 
 
-_ELECTION: Final = "a leader is being elected or moved; metadata is asked again"
+_ELECTION: Final = "a leader is being elected or moved; metadata is requested again"
 _COORDINATOR: Final = "the group's coordinator moves or starts"
-_REJOIN: Final = "not retriable as it is: the member joins anew, and then goes on"
+_REJOIN: Final = "not retriable as it is: the member rejoins the group and continues"
 
 RETRYABLE: Final[dict[int, RetryCode]] = {
-    2: RetryCode("CORRUPT_MESSAGE", "a checksum failed on the way; read again it may be right"),
+    2: RetryCode("CORRUPT_MESSAGE", "a checksum failed; reading again may succeed"),
     3: RetryCode("UNKNOWN_TOPIC_OR_PARTITION", "a new topic is not known everywhere at once; whether it exists is asked first"),
     5: RetryCode("LEADER_NOT_AVAILABLE", _ELECTION),
     6: RetryCode("NOT_LEADER_OR_FOLLOWER", _ELECTION),
@@ -47,8 +47,8 @@ RETRYABLE: Final[dict[int, RetryCode]] = {
     14: RetryCode("COORDINATOR_LOAD_IN_PROGRESS", _COORDINATOR),
     15: RetryCode("COORDINATOR_NOT_AVAILABLE", _COORDINATOR),
     16: RetryCode("NOT_COORDINATOR", _COORDINATOR),
-    19: RetryCode("NOT_ENOUGH_REPLICAS", "brokers are away; the others wait for them"),
-    20: RetryCode("NOT_ENOUGH_REPLICAS_AFTER_APPEND", "brokers are away; the message comes again"),
+    19: RetryCode("NOT_ENOUGH_REPLICAS", "brokers are unavailable; the others wait for them"),
+    20: RetryCode("NOT_ENOUGH_REPLICAS_AFTER_APPEND", "brokers are unavailable; the message is sent again"),
     22: RetryCode("ILLEGAL_GENERATION", _REJOIN, retriable=False),
     25: RetryCode("UNKNOWN_MEMBER_ID", _REJOIN, retriable=False),
     27: RetryCode("REBALANCE_IN_PROGRESS", _REJOIN, retriable=False),
@@ -63,7 +63,7 @@ RETRYABLE: Final[dict[int, RetryCode]] = {
     79: RetryCode("MEMBER_ID_REQUIRED", _REJOIN, retriable=False),
     89: RetryCode("THROTTLING_QUOTA_EXCEEDED", "a quota refills with time"),
     100: RetryCode("UNKNOWN_TOPIC_ID", "a new topic is not known everywhere at once"),
-    103: RetryCode("INCONSISTENT_TOPIC_ID", "metadata is old; it is asked again"),
+    103: RetryCode("INCONSISTENT_TOPIC_ID", "metadata is outdated; it is requested again"),
 }
 
 _RIGHTS: Final = "Grant this user the right; docs/settings.md names the rights of a worker."
@@ -78,7 +78,7 @@ FATAL: Final[dict[int, FatalCode]] = {
     1: FatalCode(
         "OFFSET_OUT_OF_RANGE",
         "a committed offset is not in the log: messages were deleted before they were read",
-        "Raise the retention of the topic; what is gone has to be sent again.",
+        "Raise the retention of the topic; deleted messages must be sent again.",
     ),
     10: FatalCode(
         "MESSAGE_TOO_LARGE",
@@ -104,12 +104,12 @@ FATAL: Final[dict[int, FatalCode]] = {
     30: FatalCode("GROUP_AUTHORIZATION_FAILED", "a right on the group is missing", _RIGHTS),
     31: FatalCode("CLUSTER_AUTHORIZATION_FAILED", "a right on the cluster is missing", _RIGHTS),
     33: FatalCode("UNSUPPORTED_SASL_MECHANISM", "the broker offers others", _LOGIN),
-    34: FatalCode("ILLEGAL_SASL_STATE", "a login was wanted and none came, or the other way round", _LOGIN),
+    34: FatalCode("ILLEGAL_SASL_STATE", "the broker expected a login and none came, or the reverse", _LOGIN),
     35: FatalCode(
         "UNSUPPORTED_VERSION", "the broker is too old or too new for the client", "Use a broker that the client supports."
     ),
     40: FatalCode("INVALID_CONFIG", "a setting of the topic that the broker refuses", "Correct it; the text names it."),
-    44: FatalCode("POLICY_VIOLATION", "a policy of the cluster forbids it", "Ask whoever runs the brokers."),
+    44: FatalCode("POLICY_VIOLATION", "a policy of the cluster forbids it", "Ask the administrator of the brokers."),
     58: FatalCode("SASL_AUTHENTICATION_FAILED", "wrong user or password", _LOGIN),
     82: FatalCode("FENCED_INSTANCE_ID", "another member with the same static id joined", "Give each worker an id of its own."),
 }
@@ -120,9 +120,9 @@ OF_AIOKAFKA: Final[dict[type[Exception], str]] = {
     aiokafka_errors.NoBrokersAvailable: "none of the brokers answers",
     aiokafka_errors.NodeNotReadyError: "the connection is being made",
     aiokafka_errors.KafkaTimeoutError: "no answer in time",
-    aiokafka_errors.StaleMetadata: "metadata is old; it is asked again",
+    aiokafka_errors.StaleMetadata: "metadata is outdated; it is requested again",
     aiokafka_errors.MetadataEmptyBrokerList: "a broker that starts knows none yet",
-    aiokafka_errors.CorrelationIdError: "answers out of step; the connection is made anew",
+    aiokafka_errors.CorrelationIdError: "answers out of order; the connection is reopened",
     aiokafka_errors.TooManyInFlightRequests: "the connection is busy",
     aiokafka_errors.Cancelled: "the request was given up because its connection closed",
 }
@@ -136,13 +136,13 @@ OF_LIBRDKAFKA: Final[dict[int, tuple[str, str]]] = {
     KafkaError._TIMED_OUT_QUEUE: ("_TIMED_OUT_QUEUE", "a request waited too long to be sent"),  # noqa: SLF001
     KafkaError._RESOLVE: ("_RESOLVE", "the name of a broker cannot be resolved for now"),  # noqa: SLF001
     KafkaError._QUEUE_FULL: ("_QUEUE_FULL", "more messages wait than fit"),  # noqa: SLF001
-    KafkaError._WAIT_COORD: ("_WAIT_COORD", "the coordinator is looked for"),  # noqa: SLF001
+    KafkaError._WAIT_COORD: ("_WAIT_COORD", "the coordinator is being determined"),  # noqa: SLF001
     KafkaError._RETRY: ("_RETRY", "librdkafka asks to repeat"),  # noqa: SLF001
 }
 
 
 def is_retryable(error: Any) -> bool:
-    """Whether asking again may help; ``error`` is one of aiokafka's exceptions or a ``confluent_kafka.KafkaError``."""
+    """Whether a retry may help; ``error`` is one of aiokafka's exceptions or a ``confluent_kafka.KafkaError``."""
     code = code_of(error)
     if code is None:
         return type(error) in OF_AIOKAFKA
@@ -150,7 +150,7 @@ def is_retryable(error: Any) -> bool:
 
 
 def remedy(error: Any) -> str:
-    """What a person has to do about it; nothing when waiting is enough or nobody knows."""
+    """What to do about the error; empty when waiting is enough or nothing is known."""
     code = code_of(error)
     return FATAL[code].remedy if code in FATAL else ""
 
@@ -164,6 +164,6 @@ def name(error: Any) -> str:
 
 
 def code_of(error: Any) -> int | None:
-    """The code of the protocol (librdkafka's own are negative), or None for an error that never crossed a wire."""
+    """The code of the protocol (librdkafka's own are negative), or None for an error that no broker sent."""
     code = error.code() if isinstance(error, KafkaError) else getattr(error, "errno", None)
     return code if isinstance(code, int) and isinstance(error, (KafkaError, aiokafka_errors.KafkaError)) else None

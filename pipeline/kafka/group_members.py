@@ -1,11 +1,11 @@
-"""Who is in the consumer group: what another program reads there, this one never counts.
+"""Describes the consumer group, to detect other programs in it: what they read would never be counted.
 
-The group of running workers takes in nobody else: their assignor is Faust's, which other programs do not have, and brokers do not
-turn such a group into one of the newer protocol. A group without members takes anybody in. So the group is described before a
-worker joins it, and when its consumer has ended.
+No other program can join the group of running workers: their assignor is Faust's, which other programs do not have, and brokers
+do not convert such a group to the newer protocol. A group without members accepts any program. So the group is described before
+a worker joins it, and when its consumer has ended.
 
-aiokafka asks, not librdkafka: librdkafka's admin requests to a coordinator fail an assertion when the coordinator is lost and
-answers after the time limit, and that ends the process.
+aiokafka sends the requests. librdkafka's admin requests to a coordinator fail an assertion, which ends the process, when the
+coordinator is lost and answers after the time limit.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _STABLE: Final = "Stable"
 #: What brokers answer that have no such group of the newer protocol, or no such protocol.
 _NOT_NEWER: Final = (GroupIdNotFound, UnsupportedVersionError)
 
-#: What a request about the group may raise: brokers that are away, silent, or refuse it.
+#: What a request about the group may raise: brokers that are unavailable, silent, or refuse it.
 REQUEST_ERRORS: Final = (KafkaError, OSError, TimeoutError)
 
 
@@ -101,7 +101,7 @@ async def describe_group(client: AIOKafkaAdminClient, group: str) -> Group:
     """Ask the coordinator of the group. A group that does not exist has no members.
 
     Raises:
-        KafkaError: it does not answer, moves, or refuses to tell.
+        KafkaError: it does not answer, moves, or refuses.
     """
     coordinator = await client.find_coordinator(group)
     # aiokafka's own method asks in the same way, and for several groups; no public method sends a request that aiokafka lacks.

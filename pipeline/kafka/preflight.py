@@ -144,7 +144,7 @@ async def _create(client: AIOKafkaAdminClient, settings: KafkaSettings) -> None:
         error = for_code(code)
         if error is TopicAuthorizationFailedError:
             raise UnavailableError(
-                f"The topic {topic!r} does not exist, and Kafka does not allow this worker to create it{as_user(settings)}.",
+                f"The topic {topic!r} does not exist, and Kafka does not let this worker create it{as_user(settings)}.",
                 remedy="Create it, or grant CREATE on it to this user.",
             )
         if error not in (NoError, TopicAlreadyExistsError):  # another worker may have created it

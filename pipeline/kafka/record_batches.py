@@ -46,7 +46,7 @@ class RecordBatch:
     base: int
     end: int  # offset after the last message
     timestamp: int  # of the newest message, milliseconds
-    size: int  # bytes as fetched; the first batch of a response answers for all of it, the others read 0
+    size: int  # bytes as fetched; the the first batch of a response holds all of it, the others 0
     packed: Any  # aiokafka's DefaultRecordBatch; iterating it unpacks, once
     response: bytes  # what the batch was read from
 

@@ -1,7 +1,7 @@
 """Sends messages again: a small idempotent producer that waits for every acknowledgement.
 
-The worker reads with aiokafka inside Faust; this is a rare, deliberate act outside of any event loop, so it uses librdkafka,
-whose ``flush`` simply waits. Messages go to the partition of their key, as the portals' own do.
+The worker reads with aiokafka inside Faust; resending is rare and runs outside of any event loop, so it uses librdkafka,
+whose ``flush`` blocks. Messages go to the partition of their key, as those of the portals do.
 """
 
 from __future__ import annotations

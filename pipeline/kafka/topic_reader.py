@@ -1,7 +1,7 @@
 """Reads the topic itself for the audit: its offsets, the group's, and ranges of messages. Nothing is joined or committed.
 
-The worker reads with aiokafka inside Faust; this is a rare, deliberate act outside of any event loop, so it uses librdkafka. Only
-who is in the group is asked by aiokafka: see group_members.
+The worker reads with aiokafka inside Faust. The audit reads rarely and outside of any event loop, so it uses librdkafka; only the
+group is described by aiokafka, see group_members.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ from pipeline.settings import KafkaSettings
 
 _CLIENT: Final = "portalpulse-audit"
 _ANSWER_SECONDS: Final = 20.0
-#: A range whose next messages do not come for this long is given up (seconds).
+#: Longest wait for the next messages of a range (seconds).
 _STALL_SECONDS: Final = 30.0
-#: A portion that is not full by then is taken as it is (seconds).
-_LOOK_SECONDS: Final = 1.0
+#: Longest wait for a portion to fill (seconds).
+_PORTION_SECONDS: Final = 1.0
 #: Messages in memory at once.
 _PORTION: Final = 50_000
 
@@ -52,7 +52,7 @@ class KafkaTopicReader:
         with closing(self._consumer(self._settings.group)) as consumer:
             try:
                 asked = [TopicPartition(topic, number) for number in sorted(known.partitions)]
-                for attempt in stamina.retry_context(on=_passes, attempts=None, timeout=self._answer_seconds, wait_max=1.0):
+                for attempt in stamina.retry_context(on=_is_retryable, attempts=None, timeout=self._answer_seconds, wait_max=1.0):
                     with attempt:
                         # Committed first: what is committed now was written before the ends are asked for.
                         found = consumer.committed(asked, timeout=self._answer_seconds)
@@ -72,13 +72,13 @@ class KafkaTopicReader:
         """How many members of the group read the topic, or may read it when the group is being rebalanced.
 
         Raises:
-            UnavailableError: the brokers do not tell.
+            UnavailableError: the brokers do not describe the group.
         """
         try:
             found = asyncio.run(self._described())
         except REQUEST_ERRORS as error:
             raise UnavailableError(
-                f"Kafka does not tell who is in the consumer group {self._settings.group!r}: {error!r}.",
+                f"Kafka does not describe the consumer group {self._settings.group!r}: {error!r}.",
                 remedy=kafka_errors.remedy(error) or "See the broker's log.",
             ) from error
         return found.readers(self._settings.topic)
@@ -103,17 +103,17 @@ class KafkaTopicReader:
                 consumer.assign([TopicPartition(self._settings.topic, partition, begin)])
                 stalled = 0.0
                 while begin < end:
-                    found, at_the_end = _messages(consumer.consume(min(_PORTION, end - begin), _LOOK_SECONDS))
+                    found, at_the_end = _messages(consumer.consume(min(_PORTION, end - begin), _PORTION_SECONDS))
                     if found:
                         begin, stalled = found[-1].offset() + 1, 0.0
                         yield [(message.offset(), message.value()) for message in found if message.offset() < end]
                     if at_the_end:
                         return  # the last offsets may belong to markers of transactions, which are no messages
-                    stalled += 0.0 if found else _LOOK_SECONDS
+                    stalled += 0.0 if found else _PORTION_SECONDS
                     if stalled >= _STALL_SECONDS:
                         raise UnavailableError(
                             f"No more messages of {self._settings.topic} come: partition {partition} stops at {begin} of {end}.",
-                            remedy="Look after the broker and audit again.",
+                            remedy="Check the broker, then audit again.",
                         )
             except KafkaException as error:
                 raise self._unavailable(error) from error
@@ -135,13 +135,15 @@ class KafkaTopicReader:
                 "enable.auto.offset.store": False,
                 "enable.partition.eof": True,
                 "auto.offset.reset": "error",
-                "isolation.level": "read_committed",  # what was taken back need not be kept
+                "isolation.level": "read_committed",  # aborted transactions were never sent
                 "queued.max.messages.kbytes": 16_384,
             }
         )
 
     def _unavailable(self, error: KafkaException) -> UnavailableError:
-        if kafka_errors.is_retryable(error.args[0]) and error.args[0].code() > 0:  # a broker answered, and goes on answering so
+        if (
+            kafka_errors.is_retryable(error.args[0]) and error.args[0].code() > 0
+        ):  # a broker answered, and keeps answering like this
             return UnavailableError(
                 f"Kafka at {', '.join(self._settings.bootstrap)} answers but is not ready: {error.args[0].str()}.",
                 remedy="Wait until its brokers are up, then try again; see the broker's log.",
@@ -150,7 +152,7 @@ class KafkaTopicReader:
         return refusal(error.args[0], self._settings.bootstrap, self._settings, what=what)
 
 
-def _passes(error: Exception) -> bool:
+def _is_retryable(error: Exception) -> bool:
     return isinstance(error, KafkaException) and kafka_errors.is_retryable(error.args[0])
 
 

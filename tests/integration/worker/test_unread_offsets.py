@@ -174,7 +174,7 @@ def test_deleted_while_the_worker_is_frozen(chain, log):
     assert _noticed(worker) == _unread(worker) == 250
     assert [(unread["first"], unread["end"]) for unread in _kafka(chain)[1]["unread"]["ranges"]] == [(100, 350)]
     text = worker.process.log.read_text()
-    assert re.search(r"The process stood still for \d+ s and rejoins the group\.", text)
+    assert re.search(r"The process was suspended for \d+ s and rejoins the group\.", text)
     assert "keepalive" not in text
     assert "aiokafka" not in text
 
