@@ -211,7 +211,7 @@ class Site:
         assert send(self.kafka.bootstrap, self.topic, ((None, a_message()) for _ in range(count))).complete
 
     def await_messages(self, count):
-        """Wait until the topic holds so many messages, whoever sent them."""
+        """Wait until the topic holds this many messages, from any sender."""
         parts = {TopicPartition(self.topic, number): OffsetSpec.latest() for number in range(2)}
 
         def held():

@@ -181,7 +181,7 @@ def test_fetches_that_hang(site):
 
 @pytest.mark.chaos
 def test_a_group_that_never_gives_partitions(site):
-    """A worker that joins in vain ends after its patience with the start."""
+    """A worker that gets no partitions ends after the limit for the assignment."""
     site.through("proxy")
     site.kafka.proxy.muted |= {14}  # SyncGroup: the last step, which no preflight can prove
     said = site.launch().await_end()

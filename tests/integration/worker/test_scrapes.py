@@ -49,7 +49,7 @@ def _given_up(address, path):
 
 
 def test_a_storage_that_stands_still(url, chain):
-    """The worker's own metrics and its health are there throughout, whoever gave up, and the figures come back by themselves."""
+    """The worker's own metrics and its health stay available, whichever client gave up, and the figures return by themselves."""
     chain.server.process.suspend()
     try:
         with ThreadPoolExecutor(12) as impatient:
