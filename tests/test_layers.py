@@ -135,7 +135,7 @@ def clients_without_options(text: str) -> list[int]:
 
 @pytest.mark.parametrize("path", [path for path in MODULES if shown(path) not in PLAIN], ids=shown)
 def test_a_kafka_client_proves_itself(path):
-    """Whoever makes a Kafka client gives it the settings' protocol, login and certificate authorities."""
+    """Every Kafka client is created with the settings' protocol, login and certificate authorities."""
     assert clients_without_options(path.read_text(encoding="utf-8")) == []
 
 

@@ -82,7 +82,7 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
                 await self._find_positions(out_of_range)
             if not self.flow_active:  # a rebalance began meanwhile: another member may own these now
                 self.forget()
-                await self.perform_seek()
+                await self._seek_to_committed()
                 return
             for tp, message in self._messages(records, active):
                 yield tp, message
@@ -92,6 +92,17 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
                 self._incomplete = self._incomplete or not whole
                 if not self._incomplete:
                     self._handed_out_through({tp: positions[tp] for tp in positions.keys() - out_of_range.keys()})
+
+    async def _seek_to_committed(self) -> None:
+        """Read again from the committed offsets; harmless when the assignment changes meanwhile.
+
+        Faust seeks again after each assignment, and aiokafka starts newly assigned partitions at their committed offsets. A
+        partition that was revoked in between is an IllegalStateError in aiokafka, an empty assignment an AssertionError.
+        """
+        try:
+            await self.perform_seek()
+        except (IllegalStateError, AssertionError) as error:
+            log.info("assignment_changed_during_seek", error=repr(error))
 
     def _messages(self, records: Mapping[Any, Any], active: Any) -> Iterator[tuple[Any, Any]]:
         """A message for the record batches of each partition; ends early when a rebalance begins."""

@@ -17,7 +17,13 @@ import faust
 import pytest
 from aiokafka import AIOKafkaConsumer
 from aiokafka.consumer import fetcher, group_coordinator, subscription_state
-from aiokafka.errors import CorruptRecordException, KafkaConnectionError, NoOffsetForPartitionError, OffsetOutOfRangeError
+from aiokafka.errors import (
+    CorruptRecordException,
+    IllegalStateError,
+    KafkaConnectionError,
+    NoOffsetForPartitionError,
+    OffsetOutOfRangeError,
+)
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
 from aiokafka.record.memory_records import MemoryRecords
 from aiokafka.structs import TopicPartition
@@ -571,6 +577,21 @@ async def test_a_fetch_that_breaks_off_moves_nothing():
     consumer.forget()  # a new assignment begins at the committed offsets
     await drained(consumer)
     assert consumer._through == {TP: 7, OTHER: 5}
+
+
+@pytest.mark.parametrize("error", [IllegalStateError("No current assignment for partition"), AssertionError("none assigned")])
+async def test_an_assignment_that_changes_during_a_rebalance_ends_no_worker(error):
+    """Messages fetched before a rebalance are dropped, and a partition that is revoked meanwhile is no error."""
+    consumer = a_fetching_consumer(FETCHED, {TP: 7, OTHER: 5})
+    consumer.flow_active = False
+
+    async def perform_seek():
+        raise error
+
+    consumer.perform_seek = perform_seek
+    assert await drained(consumer) == []
+    assert consumer._through == {}
+    assert not any(consumer._handed_out.values())
 
 
 async def test_a_fetch_that_is_cancelled_moves_nothing():
