@@ -73,7 +73,7 @@ class GracefulShutdown:
         target = self._target
         if target is None:
             _exit(128 + number)
-        log.info("stop_asked_for", signal=signal.Signals(number).name)
+        log.info("stop_requested", signal=signal.Signals(number).name)
         self.start_deadline()
         loop, stop = target
         with suppress(RuntimeError):  # the loop has just ended by itself

@@ -14,7 +14,7 @@ from rich.text import Text
 from deploy.native.services.receiver import Notification
 from deploy.native.stack import LocalStack
 from deploy.native.stack_options import StackOptions
-from deploy.native.supervision import Supervision
+from deploy.native.stack_supervision import Supervision
 from domain.clock import Clock, parse_clock
 from domain.periods import VIETNAM, civil_day
 from pipeline.hints import command

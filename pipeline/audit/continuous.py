@@ -89,7 +89,7 @@ class ContinuousAudit:
         before, self._in_hand = self._in_hand, self._ask_in_hand()
         reason = self._in_hand.fallback_reason
         if reason != before.fallback_reason:
-            log.info("audit_judges_by", kafka=not reason, reason=reason, settle_seconds=self._settle.total_seconds())
+            log.info("audit_basis", kafka=not reason, reason=reason, settle_seconds=self._settle.total_seconds())
 
     def _compare_days(self, began: float) -> None:
         if self._tracker.round_done:

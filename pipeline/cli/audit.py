@@ -54,8 +54,8 @@ def _audit(
             min=0,
             max=86_400,
             metavar="SECONDS",
-            help="Compare differences again after this delay, so that tallies in progress are not reported. When Kafka cannot "
-            "say which events the workers have in hand, events stored within this time need not be tallied.",
+            help="Compare differences again after this many seconds; only those that remain are reported. If Kafka cannot tell "
+            "which events are unacknowledged, events stored within this time are not expected in the tallies.",
         ),
     ] = 10.0,
     repeats: Annotated[

@@ -36,7 +36,7 @@ from domain.errors import ConfigurationError, PortalPulseError, UnavailableError
 from pipeline.kafka import errors as kafka_errors
 from pipeline.kafka.bootstrap import reachable_addresses
 from pipeline.kafka.group_members import Group, describe_group, refusal
-from pipeline.kafka.preflight_messages import as_user, request_error
+from pipeline.kafka.preflight_messages import missing_topic, request_error, topic_not_created
 from pipeline.kafka.security import aiokafka_options
 from pipeline.settings import KafkaSettings
 
@@ -112,10 +112,7 @@ async def _check(client: AIOKafkaAdminClient, settings: KafkaSettings, *, create
         await _create(client, settings)
         raise UnknownTopicOrPartitionError(settings.topic)  # retried until every broker knows it
     if error is UnknownTopicOrPartitionError:
-        raise ConfigurationError(
-            f"The topic {settings.topic!r} does not exist on {', '.join(settings.bootstrap)}.",
-            remedy="Create it, or start the worker with --create-topic.",
-        )
+        raise missing_topic(settings)
     if error is not NoError:
         raise error(settings.topic)
     led = [TopicPartition(settings.topic, part["partition"]) for part in described["partitions"] if part["leader"] >= 0]
@@ -143,10 +140,7 @@ async def _create(client: AIOKafkaAdminClient, settings: KafkaSettings) -> None:
     for topic, code, *_ in answer.topic_errors:
         error = for_code(code)
         if error is TopicAuthorizationFailedError:
-            raise UnavailableError(
-                f"The topic {topic!r} does not exist, and Kafka does not let this worker create it{as_user(settings)}.",
-                remedy="Create it, or grant CREATE on it to this user.",
-            )
+            raise topic_not_created(settings)
         if error not in (NoError, TopicAlreadyExistsError):  # another worker may have created it
             raise error(topic)
 

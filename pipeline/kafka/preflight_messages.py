@@ -19,7 +19,7 @@ from aiokafka.errors import (
     UnsupportedSaslMechanismError,
 )
 
-from domain.errors import UnavailableError
+from domain.errors import ConfigurationError, UnavailableError
 from pipeline.kafka import errors as kafka_errors
 from pipeline.kafka.access import unreachable
 from pipeline.settings import KafkaSettings
@@ -96,6 +96,22 @@ def request_error(error: Exception, settings: KafkaSettings, *, brokers: Sequenc
         )
     remedy = kafka_errors.remedy(error) or "See the broker's log."
     return UnavailableError(f"Kafka at {shown} refuses: {_described(error)}.", remedy=remedy)
+
+
+def missing_topic(settings: KafkaSettings) -> ConfigurationError:
+    """The topic does not exist, and the worker was not asked to create it."""
+    return ConfigurationError(
+        f"The topic {settings.topic!r} does not exist on {', '.join(settings.bootstrap)}.",
+        remedy="Create it, or start the worker with --create-topic.",
+    )
+
+
+def topic_not_created(settings: KafkaSettings) -> UnavailableError:
+    """The topic does not exist, and this user may not create it."""
+    return UnavailableError(
+        f"The topic {settings.topic!r} does not exist, and Kafka does not let this worker create it{as_user(settings)}.",
+        remedy="Create it, or grant CREATE on it to this user.",
+    )
 
 
 def as_user(settings: KafkaSettings) -> str:

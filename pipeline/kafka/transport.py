@@ -234,7 +234,7 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
         return {tp: state.highwater for tp, state in self._states() if state.highwater is not None}
 
     def vitals(self) -> ConsumerVitals | None:
-        """The vitals now; None until the consumer has contacted a first broker."""
+        """Progress tokens of the consumer, for the stall detector; None until it has contacted a broker."""
         thread = self._thread
         return read_vitals(
             thread._consumer,  # noqa: SLF001

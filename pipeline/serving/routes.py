@@ -11,7 +11,7 @@ from domain.errors import ConfigurationError
 from domain.periods import Period
 from pipeline.logs import get_logger
 from pipeline.serving.access import ForbiddenError, require_trust
-from pipeline.serving.api import Api
+from pipeline.serving.answer_sources import Api
 from pipeline.serving.exporter import storage_up
 from pipeline.serving.report import build_report
 from pipeline.serving.requests import Threads, answered, days, error_response, trusted

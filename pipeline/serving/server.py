@@ -23,7 +23,7 @@ from domain.errors import UnavailableError
 from pipeline.addresses import SIGNATURE
 from pipeline.logs import get_logger
 from pipeline.serving.access import TOKEN
-from pipeline.serving.api import Api
+from pipeline.serving.answer_sources import Api
 from pipeline.serving.requests import InThread, Threads, error_response
 from pipeline.serving.routes import base_routes
 from pipeline.serving.scrape import StorageFigures, StorageProbe

@@ -10,7 +10,7 @@ from prometheus_client import CollectorRegistry
 from domain.agencies import AgencyRegistry
 from domain.clock import parse_clock
 from pipeline.logs import get_logger
-from pipeline.serving.api import Api, Health
+from pipeline.serving.answer_sources import Api, Health
 from pipeline.serving.server import HttpServer
 from pipeline.settings import Settings
 from pipeline.shutdown import GracefulShutdown

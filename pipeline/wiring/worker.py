@@ -20,7 +20,7 @@ from pipeline.kafka.record_batches import check_versions
 from pipeline.kafka.worker import Worker
 from pipeline.logs import get_logger
 from pipeline.metrics import WorkerMetrics
-from pipeline.serving.api import Api, Health, Progress
+from pipeline.serving.answer_sources import Api, Health, Progress
 from pipeline.serving.server import HttpServer
 from pipeline.settings import Settings
 from pipeline.shutdown import GracefulShutdown

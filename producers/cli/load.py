@@ -74,15 +74,22 @@ def load(
     *,
     shape: Annotated[LoadShape, typer.Option(help="How the rate changes over the run.")] = LoadShape.STEADY,
     rate: Annotated[
-        float, typer.Option(min=0.1, metavar="N", help="Events a second; the highest of a shape, the first of find-limit.")
+        float,
+        typer.Option(
+            min=0.1, metavar="N", help="Events per second: the peak of the shape; for find-limit, the rate to start with."
+        ),
     ] = 5_000.0,
     from_rate: Annotated[
         float | None, typer.Option(min=0.0, metavar="N", help="Lowest rate of ramp, step and spike. Default: a tenth of --rate.")
     ] = None,
-    steps: Annotated[int, typer.Option(min=1, max=100, metavar="N", help="step only: how many.")] = 5,
+    steps: Annotated[int, typer.Option(min=1, max=100, metavar="N", help="Number of steps; only for step.")] = 5,
     duration: Annotated[
         float | None,
-        typer.Option(min=1.0, metavar="SECONDS", help="Of the run (60 to 240, soak 3600); of find-limit, one trial (10)."),
+        typer.Option(
+            min=1.0,
+            metavar="SECONDS",
+            help="Length of the run (60 to 240, soak 3600) or of a trial of find-limit (10).",
+        ),
     ] = None,
     objective: Annotated[
         float, typer.Option(min=0.01, metavar="SECONDS", help="find-limit only: p99 from send to visible.")
@@ -110,7 +117,7 @@ def load(
     target = options.resolve()
     if shape is LoadShape.FIND_LIMIT and target.http is None:
         raise ConfigurationError(
-            "find-limit needs a running process to ask what is visible.", remedy="Name it with --http, or its stack with --data."
+            "find-limit needs a running process to ask what is visible.", remedy="Pass --http URL or --data DIR."
         )
     from domain.clock import parse_clock  # noqa: PLC0415 - numpy and Kafka, which --help need not load
     from pipeline.logs import SENDING_LIBRARY, configure_logging, get_logger  # noqa: PLC0415

@@ -146,8 +146,8 @@ def _live_traffic(*, seed: int, rate: float | None, shape: LiveShape, collapse: 
     from domain.clock import parse_clock  # noqa: PLC0415
     from pipeline.settings import load_settings  # noqa: PLC0415
     from producers.portals.collapse import parse_collapse  # noqa: PLC0415
+    from producers.portals.daily_traffic import SHAPES  # noqa: PLC0415
     from producers.portals.live import LiveTraffic  # noqa: PLC0415
-    from producers.portals.load_shapes import SHAPES  # noqa: PLC0415
 
     settings = load_settings()
     clock = parse_clock(settings.clock)

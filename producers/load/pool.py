@@ -15,9 +15,9 @@ from typing import Final, NamedTuple
 from domain.agencies import AgencyRegistry
 from domain.clock import Clock
 from producers.messages import Kind, Message
+from producers.portals.daily_traffic import steady
 from producers.portals.event_ids import uuid8_prefix
 from producers.portals.live import LiveTraffic
-from producers.portals.load_shapes import steady
 
 #: Events made in advance: about ten thousand dossiers, made in a second.
 SIZE: Final = 50_000

@@ -8,7 +8,7 @@ from itertools import pairwise
 from typing import Final
 
 from producers.measuring.result import Window
-from producers.portals.load_shapes import FLOOR, OFFICE_HOURS
+from producers.portals.daily_traffic import FLOOR, OFFICE_HOURS
 
 #: Length of the windows of a soak (seconds): a slow decay shows from window to window.
 _SOAK_WINDOW: Final = 60.0
@@ -87,7 +87,7 @@ def spike(base: float, peak: float, seconds: float) -> Profile:
 
 
 def daily(peak: float, seconds: float) -> Profile:
-    """A working day by the hour (``load_shapes.OFFICE_HOURS``), compressed into ``seconds``; ``peak`` at its busiest hour."""
+    """A working day by the hour (``daily_traffic.OFFICE_HOURS``), compressed into ``seconds``; ``peak`` at its busiest hour."""
     levels = [max(level, FLOOR) * peak for level in OFFICE_HOURS]
     hour = seconds / 24
     middles = [((number + 0.5) * hour, level) for number, level in enumerate(levels)]

@@ -26,8 +26,8 @@ from producers.messages import Kind, Message
 from producers.portals import event_encoding as encoding
 from producers.portals.catalogue import Catalogue, catalogue_of, rng_of
 from producers.portals.collapse import Collapse
+from producers.portals.daily_traffic import Shape
 from producers.portals.event_ids import EventIds
-from producers.portals.load_shapes import Shape
 
 #: Share of all dossiers that ministries send, within the 60 to 68 % seen since 2024.
 MINISTRY_SHARE: Final = 0.64

@@ -47,17 +47,17 @@ class ProduceReport:
 
     @property
     def repeated(self) -> int:
-        """Of these, events that were sent before."""
+        """Messages that repeat, on purpose, an event already sent in this run."""
         return self.result.repeated
 
     @property
     def malformed(self) -> int:
-        """Of these, messages that are no valid events."""
+        """Messages that are not valid events, on purpose."""
         return self.result.malformed
 
     @property
     def distinct(self) -> int:
-        """Of these, events that were not sent before."""
+        """Events, each counted once."""
         return self.sent - self.repeated - self.malformed
 
     @property

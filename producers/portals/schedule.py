@@ -11,7 +11,7 @@ from typing import Final
 import numpy as np
 
 from domain.periods import VIETNAM_OFFSET_MINUTES, Period, day_start
-from producers.portals.load_shapes import OFFICE_HOURS, ONLINE_HOURS, WEEKEND
+from producers.portals.daily_traffic import OFFICE_HOURS, ONLINE_HOURS, WEEKEND
 
 DAY_MS: Final = 86_400_000
 HOUR_MS: Final = 3_600_000

@@ -260,12 +260,12 @@ class BatchSender:
     def _note_retry(self, partition: int, error: kafka_errors.KafkaError) -> None:
         """Log once that batches are not accepted, whatever the number of partitions and attempts."""
         if not self._retrying:
-            self._log.warning("batches_not_taken", bootstrap=",".join(self._bootstrap), reason=type(error).__name__)
+            self._log.warning("brokers_do_not_accept", bootstrap=",".join(self._bootstrap), reason=type(error).__name__)
         self._retrying.add(partition)
 
     def _note_success(self, partition: int) -> None:
         if self._retrying == {partition}:
-            self._log.info("batches_taken_again")
+            self._log.info("brokers_accept_again")
         self._retrying.discard(partition)
 
     async def _produce(self, partition: int, data: bytearray) -> kafka_errors.KafkaError | None:

@@ -83,7 +83,7 @@ class Timeline:
         return self._width
 
     def add(self, batch: Acknowledged) -> None:
-        """Count one more batch."""
+        """Add an acknowledged batch: its messages count at the moment the batch was sent."""
         self._count(Sends(batch.sent_at, batch.records, batch.events, batch.distinct))
         self.ended = max(batch.acknowledged_at, self.ended or batch.acknowledged_at)
 

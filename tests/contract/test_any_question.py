@@ -20,7 +20,7 @@ from pipeline.dead_letters.service import DeadLetterService
 from pipeline.decode.decoder import Decoder
 from pipeline.decode.validator import EventValidator
 from pipeline.kafka.topic_reader import KafkaTopicReader
-from pipeline.serving.api import Api, Health
+from pipeline.serving.answer_sources import Api, Health
 from pipeline.serving.server import HttpServer
 from pipeline.settings import HttpSettings, KafkaSettings
 from sinks.clickhouse.audit import ClickHouseAudit

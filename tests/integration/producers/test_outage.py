@@ -39,7 +39,7 @@ def test_brokers_that_end_while_a_replay_sends(tmp_path, processes):
         try:
             wait_until(lambda: "sending" in log.read_text(), timeout=150, what="the replay to send")
             cluster.kill()
-            wait_until(lambda: said(log)["batches_not_taken"] == int(processes), timeout=150, what="the line of each process")
+            wait_until(lambda: said(log)["brokers_do_not_accept"] == int(processes), timeout=150, what="the line of each process")
             before = said(log)["sending"]  # a line every few seconds: meanwhile batches are tried again many times
             wait_until(lambda: said(log)["sending"] > before, timeout=150, what="the replay to go on")
         finally:
@@ -47,7 +47,7 @@ def test_brokers_that_end_while_a_replay_sends(tmp_path, processes):
             replay.wait()
             cluster.kill()
     lines = said(log)
-    assert lines["batches_not_taken"] == int(processes), log.read_text()
+    assert lines["brokers_do_not_accept"] == int(processes), log.read_text()
     assert lines["aiokafka"] == lines["batch_repeated"] == 0, log.read_text()
 
 
@@ -55,5 +55,5 @@ def said(log):
     """How many lines hold each of these words."""
     lines = log.read_text().splitlines()
     return Counter(
-        {word: sum(word in line for line in lines) for word in ("batches_not_taken", "batch_repeated", "sending", "aiokafka")}
+        {word: sum(word in line for line in lines) for word in ("brokers_do_not_accept", "batch_repeated", "sending", "aiokafka")}
     )

@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 from domain.clock import ManualClock
 from pipeline.audit.routes import audit_routes
 from pipeline.cli import main as cli
-from pipeline.serving.api import Api, Health
+from pipeline.serving.answer_sources import Api, Health
 from pipeline.serving.server import HttpServer
 from pipeline.settings import HttpSettings
 from tests.factories import LATEST

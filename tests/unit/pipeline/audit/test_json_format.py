@@ -12,7 +12,7 @@ from domain.clock import ManualClock
 from pipeline.audit.json_format import encode_report
 from pipeline.audit.routes import audit_routes
 from pipeline.audit.run import AuditOptions, KafkaCheck, run_audit
-from pipeline.serving.api import Api, Health
+from pipeline.serving.answer_sources import Api, Health
 from pipeline.serving.server import HttpServer
 from pipeline.settings import HttpSettings
 from sinks.errors import Retryable

@@ -14,7 +14,7 @@ from domain.clock import ManualClock
 from pipeline.audit.routes import audit_routes
 from pipeline.cli.remote import Process
 from pipeline.cli.remote_audit import RemoteAudit
-from pipeline.serving.api import Api, Health
+from pipeline.serving.answer_sources import Api, Health
 from pipeline.serving.server import HttpServer
 from pipeline.settings import HttpSettings
 from sinks.contract.audit import HashShard

@@ -18,7 +18,7 @@ from pipeline.dead_letters.routes import dead_letter_routes
 from pipeline.dead_letters.service import DeadLetterService, filter_fields, parse_filter
 from pipeline.decode.validator import EventValidator
 from pipeline.ingest.dead_letter_rows import dead_letter_of_row
-from pipeline.serving.api import Api, Health
+from pipeline.serving.answer_sources import Api, Health
 from pipeline.serving.server import HttpServer
 from pipeline.settings import HttpSettings
 from sinks.contract.dead_letters import DeadLetter, DeadLetterCheckpoint, DeadLetterEntry, DeadLetterFilter

@@ -21,7 +21,7 @@ from pipeline.dead_letters.service import DeadLetterService
 from pipeline.decode.decoder import Decoder
 from pipeline.decode.validator import EventValidator
 from pipeline.serving.access import TOKEN, ForbiddenError, require_trust
-from pipeline.serving.api import Api, Health
+from pipeline.serving.answer_sources import Api, Health
 from pipeline.serving.server import HttpServer
 from pipeline.settings import HttpSettings
 from tests.factories import TOPIC

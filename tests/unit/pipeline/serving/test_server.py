@@ -22,7 +22,7 @@ from pipeline.addresses import SIGNATURE
 from pipeline.audit.routes import audit_routes
 from pipeline.audit.service import AuditService
 from pipeline.decode.decoder import Decoder
-from pipeline.serving.api import Api, Health, Progress
+from pipeline.serving.answer_sources import Api, Health, Progress
 from pipeline.serving.exporter import AgencyCollector, PolicyCollector
 from pipeline.serving.server import _CONNECTIONS, HttpServer
 from pipeline.settings import HttpSettings, ThresholdPolicy

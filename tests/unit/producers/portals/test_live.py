@@ -16,8 +16,8 @@ from domain.errors import ConfigurationError
 from domain.events import DossierEvent
 from pipeline.decode.validator import EventValidator
 from producers.portals.collapse import Collapse, parse_collapse
+from producers.portals.daily_traffic import FLOOR, office_hours, steady
 from producers.portals.live import LiveTraffic
-from producers.portals.load_shapes import FLOOR, office_hours, steady
 from producers.portals.produce import live_stream
 
 REGISTRY = AgencyRegistry.packaged()

@@ -14,7 +14,7 @@ from deploy.native.processes import ChildProcess, wait_until
 from deploy.native.service import Service
 from deploy.native.services.mock_kafka import MemoryBroker
 from deploy.native.services.receiver import NotificationReceiver
-from deploy.native.supervision import Supervision
+from deploy.native.stack_supervision import Supervision
 from domain.errors import DeadLetterLimitError, UnavailableError
 
 SLEEPS = "import sys, time; print('the reason', flush=True); time.sleep(600)"

@@ -8,10 +8,10 @@ from contextlib import suppress
 from typing import Final
 
 from deploy.native.processes import wait_until
+from deploy.native.restarts import RestartPolicy, Supervised, Supervisor
 from deploy.native.service_alerts import STOPPED, ServiceAlerts
 from deploy.native.services.mock_kafka import MemoryBroker
 from deploy.native.stack import LocalStack
-from deploy.native.supervisor import RestartPolicy, Supervised, Supervisor
 from domain.clock import SystemClock
 from domain.errors import DeadLetterLimitError, UnavailableError
 

@@ -9,8 +9,7 @@ import sys
 import pytest
 
 from deploy.native.processes import ChildProcess, wait_until
-from deploy.native.service import Service
-from deploy.native.supervisor import (
+from deploy.native.restarts import (
     CHECK_SECONDS,
     HANG_SECONDS,
     MAX_REFUSALS,
@@ -19,6 +18,7 @@ from deploy.native.supervisor import (
     Supervised,
     Supervisor,
 )
+from deploy.native.service import Service
 from domain.errors import UnavailableError
 
 #: Reads its exit status at each start; without one it runs until it is killed.
