@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -26,7 +27,12 @@ def pytest_addoption(parser):
 
 
 def pytest_configure(config):
-    """The number of examples is decided before the test modules are imported."""
+    """The number of examples is decided before the test modules are imported.
+
+    A shell lets its background jobs ignore Ctrl-C, and programs that the tests start would inherit that.
+    """
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     if config.getoption("--long") and "HYPOTHESIS_PROFILE" not in os.environ:
         settings.load_profile("long")
 
