@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 
 import pytest
+import structlog
 from hypothesis import HealthCheck, settings
 
 from deploy.native.services.clickhouse_server import ClickHouseServer
@@ -18,6 +20,17 @@ settings.register_profile("gate", derandomize=True, **_PATIENT)
 settings.register_profile("long", derandomize=True, **_PATIENT)
 settings.register_profile("explore", max_examples=2_000, print_blob=True, **_PATIENT)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "gate"))
+
+
+@pytest.fixture(autouse=True)
+def _logging_as_before():
+    """Restore the process's logging: a command that sets it up writes to a stream that is closed after its test."""
+    root = logging.getLogger()
+    level, handlers, configured = root.level, root.handlers[:], structlog.get_config()
+    yield
+    root.setLevel(level)
+    root.handlers[:] = handlers
+    structlog.configure(**configured)
 
 
 def pytest_addoption(parser):

@@ -17,3 +17,19 @@ def send(
     messages = (Message(key, value, 0, Kind.RAW) for key, value in pairs)
     stream = MessageStream("test", messages, rate=None if rate is None else lambda: rate)
     return run_task(stream, broker=Broker((bootstrap,), topic), processes=1, on_progress=lambda _: None)
+
+
+class Recorded:
+    """A source of replays: messages kept in memory."""
+
+    label = "recorded"
+
+    def __init__(self, messages):
+        self.messages = messages
+
+    def __call__(self):
+        return iter(self.messages)
+
+    def describe(self, index):
+        """The place of a message, for sentences."""
+        return f"message {index}"

@@ -118,18 +118,13 @@ class KafkaTopicReader:
             except KafkaException as error:
                 raise self._unavailable(error) from error
 
-    def _options(self) -> dict[str, Any]:
-        return {
-            **librdkafka_options(self._settings),
-            "bootstrap.servers": ",".join(self._settings.bootstrap),
-            "client.id": _CLIENT,
-            "log_level": 2,
-        }
-
     def _consumer(self, group: str) -> Any:
         return Consumer(
             {
-                **self._options(),
+                **librdkafka_options(self._settings),
+                "bootstrap.servers": ",".join(self._settings.bootstrap),
+                "client.id": _CLIENT,
+                "log_level": 2,
                 "group.id": group,  # asked about, never joined
                 "enable.auto.commit": False,
                 "enable.auto.offset.store": False,
@@ -141,9 +136,8 @@ class KafkaTopicReader:
         )
 
     def _unavailable(self, error: KafkaException) -> UnavailableError:
-        if (
-            kafka_errors.is_retryable(error.args[0]) and error.args[0].code() > 0
-        ):  # a broker answered, and keeps answering like this
+        # A broker answered, and keeps answering like this.
+        if kafka_errors.is_retryable(error.args[0]) and error.args[0].code() > 0:
             return UnavailableError(
                 f"Kafka at {', '.join(self._settings.bootstrap)} answers but is not ready: {error.args[0].str()}.",
                 remedy="Wait until its brokers are up, then try again; see the broker's log.",

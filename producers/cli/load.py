@@ -128,7 +128,6 @@ def load(
     from producers.load.traffic import Load  # noqa: PLC0415
     from producers.measuring.measured_run import ProbeTarget, measure  # noqa: PLC0415
     from producers.measuring.progress import shown  # noqa: PLC0415
-    from producers.sending.topics import create_topic as create  # noqa: PLC0415
     from producers.sending.worker_processes import Broker  # noqa: PLC0415
 
     settings = load_settings()
@@ -136,8 +135,7 @@ def load(
     clock = parse_clock(settings.clock)
     broker = Broker(target.bootstrap, target.topic, target.security)
     probe = ProbeTarget(target.http, required=http is not None or shape is LoadShape.FIND_LIMIT)
-    if options.partitions is not None:
-        create(bootstrap=target.bootstrap, topic=target.topic, partitions=options.partitions, security=target.security)
+    options.create_missing_topic(target)
     profile = _profile(shape, low=low, rate=rate, seconds=duration or _SECONDS[shape], steps=steps)
     task = Load(profile, live_pool(clock=clock, seed=seed), clock)
     log = get_logger("producers").info

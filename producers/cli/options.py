@@ -93,12 +93,20 @@ class TargetOptions:
         http = self.http or (running.http if running else None)
         return Target(brokers, self.topic or settings.kafka.topic, http, security)
 
-    @property
-    def partitions(self) -> int | None:
-        """How many partitions a missing topic is created with; None: it is not created."""
-        from pipeline.settings import load_settings  # noqa: PLC0415 - as above
+    def create_missing_topic(self, target: Target) -> None:
+        """With --create-topic, create the topic of ``target`` unless it exists.
 
-        return load_settings().kafka.partitions if self.create_topic else None
+        Raises:
+            ConfigurationError: it exists with another number of partitions.
+            UnavailableError: the brokers do not answer, or refuse it.
+        """
+        if not self.create_topic:
+            return
+        from pipeline.settings import load_settings  # noqa: PLC0415 - as above
+        from producers.sending.topics import create_topic  # noqa: PLC0415
+
+        partitions = load_settings().kafka.partitions
+        create_topic(bootstrap=target.bootstrap, topic=target.topic, partitions=partitions, security=target.security)
 
 
 def brokers_named(text: str, *, option: str) -> tuple[str, ...]:

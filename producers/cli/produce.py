@@ -226,12 +226,10 @@ def _destination(output: str | None, options: TargetOptions) -> Iterator[Send]:
             with suppress(OSError):
                 file.close()
         return
-    from producers.sending.topics import create_topic  # noqa: PLC0415 - as above
-    from producers.sending.worker_processes import Broker  # noqa: PLC0415
+    from producers.sending.worker_processes import Broker  # noqa: PLC0415 - as above
 
     target = options.resolve()
-    if options.partitions is not None:
-        create_topic(bootstrap=target.bootstrap, topic=target.topic, partitions=options.partitions, security=target.security)
+    options.create_missing_topic(target)
     yield to_broker(Broker(target.bootstrap, target.topic, target.security))
 
 

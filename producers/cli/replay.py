@@ -117,7 +117,6 @@ def replay(
     """Send recorded events; ``REPLAY_HELP`` is the text for users."""
     from producers.measuring.measured_run import ProbeTarget  # noqa: PLC0415 - numpy and Kafka, which --help need not load
     from producers.replay.plan import ReplayOptions, plan_replay  # noqa: PLC0415
-    from producers.sending.topics import create_topic as create  # noqa: PLC0415
     from producers.sending.worker_processes import Broker  # noqa: PLC0415
 
     target_options = TargetOptions(data=data, bootstrap=bootstrap, topic=topic, create_topic=create_topic, http=http)
@@ -152,8 +151,7 @@ def replay(
     same_topic = source_topic is not None and (source_topic.bootstrap, source_topic.topic) == (broker.bootstrap, broker.topic)
     if same_topic and not options.present_time and times == 1:
         Console(stderr=True).print("Source and target are the same topic: every event is sent again and changes no figure.")
-    if target_options.partitions is not None:
-        create(bootstrap=target.bootstrap, topic=target.topic, partitions=target_options.partitions, security=target.security)
+    target_options.create_missing_topic(target)
     probe = ProbeTarget(target.http, required=http is not None)
     outcome = _run(planned, options=options, broker=broker, probe=probe, begun=begun)
     publish(outcome, as_json=as_json, path=report)

@@ -17,21 +17,7 @@ from producers.sending import batch_sender
 from producers.sending.batch_sender import BatchSender
 from producers.sending.message_stream import MessageStream
 from producers.sending.worker_processes import Broker, run_task
-
-
-class Recorded:
-    """Messages kept in memory."""
-
-    label = "recorded"
-
-    def __init__(self, messages):
-        self.messages = messages
-
-    def __call__(self):
-        return iter(self.messages)
-
-    def describe(self, index):
-        return f"message {index}"
+from tests.sending import Recorded
 
 
 def topic_with(kafka, **config):

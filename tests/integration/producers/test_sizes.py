@@ -23,6 +23,7 @@ from producers.replay.transforms.spacing import Spacing
 from producers.sending.message_stream import MessageStream
 from producers.sending.refusals import TooLarge
 from producers.sending.worker_processes import Broker, run_task
+from tests.sending import Recorded
 
 LIMIT = 100_000
 MESSAGES = 8_000
@@ -34,21 +35,6 @@ def a_message(number, size=480):
     filler = os.urandom(size).hex()[: size - 80]
     value = json.dumps({"event_id": str(uuid.UUID(int=number)), "dossier_code": key, "x": filler})
     return Message(key.encode(), value.encode(), 0, Kind.RAW)
-
-
-class Recorded:
-    """Messages kept in memory."""
-
-    label = "recorded"
-
-    def __init__(self, messages):
-        self.messages = messages
-
-    def __call__(self):
-        return iter(self.messages)
-
-    def describe(self, index):
-        return f"message {index}"
 
 
 @pytest.fixture

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 
 import pytest
-import structlog
 
 from pipeline.logs import configure_logging, get_logger
 from pipeline.settings import LogSettings
@@ -14,16 +13,11 @@ LEVELS = ("debug", "info", "warning", "error")
 
 
 @pytest.fixture(autouse=True)
-def _logging_as_before():
-    """Leave the process's logging as it was."""
-    root = logging.getLogger()
-    before, structured = (root.level, root.handlers[:]), structlog.get_config()
+def _levels_as_before():
+    """Leave the levels of the libraries' loggers as they were."""
     yield
-    root.setLevel(before[0])
-    root.handlers[:] = before[1]
     for name in ("some_library", "aiokafka.conn", "faust.app"):
         logging.getLogger(name).setLevel(logging.NOTSET)
-    structlog.configure(**structured)
 
 
 @pytest.mark.parametrize("form", ["console", "json"])

@@ -15,6 +15,7 @@ from producers.replay.task import Replay
 from producers.replay.transforms.spacing import Spacing
 from producers.sending import batch_file
 from producers.sending.send_loop import Run, send_task
+from tests.sending import Recorded
 
 BASE = 1_714_613_400_000
 ID = "0190163d-8694-8f6a-a123-{:012x}"
@@ -25,18 +26,6 @@ def message(number, *, seconds=None):
     at = BASE + 1000 * (number if seconds is None else seconds)
     value = json.dumps({"event_id": ID.format(number), "dossier_code": f"H26-240502-{number % 50:04d}", "occurred_at": "x"})
     return Message(f"H26-240502-{number % 50:04d}".encode(), value.encode(), at, Kind.RAW)
-
-
-class Recorded:
-    """Messages kept in memory."""
-
-    label = "recorded"
-
-    def __init__(self, messages):
-        self.messages = messages
-
-    def __call__(self):
-        return iter(self.messages)
 
 
 def sent(replay, run, sender, unpack):
