@@ -21,6 +21,9 @@ AGENCIES: Final = "agencies"
 TALLY_EPOCHS: Final = "tally_epochs"
 SCHEMA_MIGRATIONS: Final = "schema_migrations"
 
+#: The columns that identify a dead letter. Another message has the same offset after a topic was recreated or truncated.
+DEAD_LETTER_IDENTITY: Final = "topic, partition, offset, content_hash"
+
 
 def _sql(condition: Condition) -> str:
     """The SQL of a condition on an event's columns."""

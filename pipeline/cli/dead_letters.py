@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
@@ -88,6 +89,13 @@ def _show(
         entry = service.show((topic, partition, offset))
     if entry is None:
         raise ConfigurationError(f"There is no dead letter at {topic}/{partition}/{offset}.")
+    _print_dead_letter(entry)
+    for earlier in entry.get("earlier", ()):
+        typer.echo("\nAn earlier dead letter at the same offset, from before the topic was recreated or truncated:")
+        _print_dead_letter(earlier)
+
+
+def _print_dead_letter(entry: Mapping[str, Any]) -> None:
     for name in ("reason", "error", "first_seen", "replayed_at"):
         typer.echo(f"{name}: {_printable(str(entry[name] or '-'))}")
     for name in ("key", "value"):

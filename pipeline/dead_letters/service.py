@@ -76,16 +76,19 @@ class DeadLetterService:
         return {
             "counts": dict(self._store.counts(criteria)),
             "letters": [_entry(entry) for entry in entries],
-            "next": list(entries[-1].position) if len(entries) == limit else None,
+            "next": list(entries[-1].position) if len(entries) >= limit else None,
         }
 
     def show(self, position: Position) -> dict[str, Any] | None:
-        """One dead letter with its bytes, or None."""
-        found = self._store.find(position)
-        if found is None:
-            return None
-        dead_letter, entry = found
-        return _entry(entry) | {"key": shown(dead_letter.key), "value": shown(dead_letter.value)}
+        """The latest dead letter at a position with its bytes, or None.
+
+        ``earlier``: dead letters that had the same position before the topic was recreated or truncated, the latest first.
+        """
+        found = [
+            _entry(entry) | {"key": shown(dead_letter.key), "value": shown(dead_letter.value)}
+            for dead_letter, entry in self._store.find(position)
+        ]
+        return found[0] | {"earlier": found[1:]} if found else None
 
     def preview(self, criteria: DeadLetterFilter) -> dict[str, Any]:
         """What the current validation would make of the messages; nothing is sent."""

@@ -11,21 +11,23 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sinks.clickhouse.client import ClickHouse
+from sinks.clickhouse.dead_letter_marks import is_marked
 from sinks.clickhouse.times import aware, clamped, to_milliseconds
 from sinks.contract.dead_letters import DeadLetter, DeadLetterEntry, DeadLetterFilter, Position
-from sinks.tables import DEAD_LETTER_MARKS, DEAD_LETTERS
+from sinks.tables import DEAD_LETTER_IDENTITY, DEAD_LETTER_MARKS, DEAD_LETTERS
 
-_KEY = "(topic, partition, offset)"
-_DROPPED = f"SELECT topic, partition, offset FROM {DEAD_LETTER_MARKS} WHERE state = 'dropped'"  # noqa: S608 - names are constants
-_REPLAYED = f"SELECT topic, partition, offset FROM {DEAD_LETTER_MARKS} WHERE state = 'replayed'"  # noqa: S608
-_ENTRY = "topic, partition, offset, reason, error, first_seen, if(has_value, length(value), NULL)"
+#: Topic, partition, offset and hash of the content.
+_Identity = tuple[str, int, int, int]
+
+_POSITION = "(topic, partition, offset)"
+_ENTRY = "topic, partition, offset, content_hash, reason, error, first_seen, if(has_value, length(value), NULL)"
 #: Keys and values are arbitrary bytes; hexadecimal digits pass every client unchanged.
 _DEAD_LETTER = "topic, partition, offset, hex(key), if(has_value, hex(value), NULL), reason, error"
 _DEAD_LETTER_COLUMNS = 7
-#: A condition on positions, which are three parallel arrays.
+#: The identities of dead letters as a table, from four parallel arrays.
 _LISTED = (
-    f"{_KEY} IN (SELECT t, p, o FROM (SELECT {{topics:Array(String)}} AS ts, {{partitions:Array(Int32)}} AS ps, "  # noqa: S608
-    "{offsets:Array(Int64)} AS os) ARRAY JOIN ts AS t, ps AS p, os AS o)"
+    "(SELECT t, p, o, h FROM (SELECT {topics:Array(String)} AS ts, {partitions:Array(Int32)} AS ps, "
+    "{offsets:Array(Int64)} AS os, {hashes:Array(UInt64)} AS hs) ARRAY JOIN ts AS t, ps AS p, os AS o, hs AS h)"
 )
 
 
@@ -50,7 +52,7 @@ class ClickHouseDeadLetters:
         where, parameters = _where(criteria, after)
         rows = self._clickhouse.rows(
             "list_dead_letters",
-            f"SELECT {_ENTRY} FROM {DEAD_LETTERS} FINAL WHERE {where} ORDER BY {_KEY} LIMIT {limit:d}",  # noqa: S608
+            _page(_ENTRY, where, limit),
             parameters,
         )
         return self._with_marks(rows)
@@ -60,24 +62,23 @@ class ClickHouseDeadLetters:
         where, parameters = _where(criteria, after)
         rows = self._clickhouse.rows(
             "read_dead_letters",
-            f"SELECT {_DEAD_LETTER} FROM {DEAD_LETTERS} FINAL WHERE {where} ORDER BY {_KEY} LIMIT {limit:d}",  # noqa: S608
+            _page(_DEAD_LETTER, where, limit),
             parameters,
         )
         return [_dead_letter(row) for row in rows]
 
-    def find(self, position: Position) -> tuple[DeadLetter, DeadLetterEntry] | None:
-        """One dead letter; see the contract."""
+    def find(self, position: Position) -> Sequence[tuple[DeadLetter, DeadLetterEntry]]:
+        """The dead letters at a position; see the contract."""
         topic, partition, offset = position
         rows = self._clickhouse.rows(
             "read_dead_letters",
             f"SELECT {_DEAD_LETTER}, {_ENTRY} FROM {DEAD_LETTERS} FINAL "  # noqa: S608
             "WHERE topic = {topic:String} AND partition = {partition:Int32} AND offset = {offset:Int64} "
-            f"AND {_KEY} NOT IN ({_DROPPED})",
+            f"AND NOT {is_marked('dropped')} ORDER BY first_seen DESC",
             {"topic": topic, "partition": partition, "offset": offset},
         )
-        if not rows:
-            return None
-        return _dead_letter(rows[0][:_DEAD_LETTER_COLUMNS]), self._with_marks([rows[0][_DEAD_LETTER_COLUMNS:]])[0]
+        entries = self._with_marks([row[_DEAD_LETTER_COLUMNS:] for row in rows])
+        return [(_dead_letter(row[:_DEAD_LETTER_COLUMNS]), entry) for row, entry in zip(rows, entries, strict=True)]
 
     def latest_offset(self, topic: str, partition: int) -> int:
         """Offset of the latest dead letter; see the contract."""
@@ -94,9 +95,10 @@ class ClickHouseDeadLetters:
         if dead_letters:
             self._clickhouse.command(
                 "mark_dead_letters",
-                f"INSERT INTO {DEAD_LETTER_MARKS} (topic, partition, offset, state, reason) "  # noqa: S608
-                f"SELECT topic, partition, offset, 'replayed', reason FROM {DEAD_LETTERS} FINAL WHERE {_LISTED}",
-                _listed([(letter.topic, letter.partition, letter.offset) for letter in dead_letters]),
+                f"INSERT INTO {DEAD_LETTER_MARKS} ({DEAD_LETTER_IDENTITY}, state, reason) "  # noqa: S608
+                f"SELECT {DEAD_LETTER_IDENTITY}, 'replayed', reason FROM {DEAD_LETTERS} FINAL "
+                f"WHERE ({DEAD_LETTER_IDENTITY}) IN {_LISTED}",
+                _listed([(*_position_of(letter), letter.content_hash) for letter in dead_letters]),
             )
 
     def drop(self, criteria: DeadLetterFilter) -> int:
@@ -108,43 +110,66 @@ class ClickHouseDeadLetters:
         count = sum(self.counts(criteria).values())
         self._clickhouse.command(
             "mark_dead_letters",
-            f"INSERT INTO {DEAD_LETTER_MARKS} (topic, partition, offset, state, reason) "  # noqa: S608
-            f"SELECT topic, partition, offset, 'dropped', reason FROM {DEAD_LETTERS} FINAL WHERE {where}",
+            f"INSERT INTO {DEAD_LETTER_MARKS} ({DEAD_LETTER_IDENTITY}, state, reason) "  # noqa: S608
+            f"SELECT {DEAD_LETTER_IDENTITY}, 'dropped', reason FROM {DEAD_LETTERS} FINAL WHERE {where}",
             parameters,
         )
         # This also deletes rows that were dropped earlier and redelivered since.
-        self._clickhouse.command("drop_dead_letters", f"DELETE FROM {DEAD_LETTERS} WHERE {_KEY} IN ({_DROPPED})")  # noqa: S608
+        self._clickhouse.command("drop_dead_letters", f"DELETE FROM {DEAD_LETTERS} WHERE {is_marked('dropped')}")  # noqa: S608
         return count
 
     def _with_marks(self, rows: Sequence[Sequence[Any]]) -> list[DeadLetterEntry]:
-        positions = [(str(topic), int(partition), int(offset)) for topic, partition, offset, *_ in rows]
-        marked: dict[Position, dt.datetime] = {}
-        if positions:
+        identities = [_identity(row) for row in rows]
+        marked: dict[_Identity, dt.datetime] = {}
+        if identities:
+            # A mark without a hash holds for every message at its offset; see ``is_marked``.
             found = self._clickhouse.rows(
                 "list_dead_letters",
-                f"SELECT topic, partition, offset, max(marked_at) FROM {DEAD_LETTER_MARKS} WHERE state = 'replayed' "  # noqa: S608
-                f"AND {_LISTED} GROUP BY topic, partition, offset",
-                _listed(positions),
+                f"SELECT {DEAD_LETTER_IDENTITY}, max(marked_at) FROM {DEAD_LETTER_MARKS} WHERE state = 'replayed' "  # noqa: S608
+                f"AND (({DEAD_LETTER_IDENTITY}) IN {_LISTED} "
+                f"OR content_hash = 0 AND {_POSITION} IN (SELECT t, p, o FROM {_LISTED})) GROUP BY {DEAD_LETTER_IDENTITY}",
+                _listed(identities),
             )
-            marked = {(str(topic), int(partition), int(offset)): aware(at) for topic, partition, offset, at in found}
+            marked = {
+                (str(topic), int(partition), int(offset), int(content)): aware(at)
+                for topic, partition, offset, content, at in found
+            }
         return [
             DeadLetterEntry(
-                *position,
+                *identity[:3],
                 reason=str(reason),
                 error=str(error),
                 first_seen=aware(first_seen),
                 size=None if size is None else int(size),
-                replayed_at=marked.get(position),
+                replayed_at=marked.get(identity) or marked.get((*identity[:3], 0)),
             )
-            for position, (_, _, _, reason, error, first_seen, size) in zip(positions, rows, strict=True)
+            for identity, (*_, reason, error, first_seen, size) in zip(identities, rows, strict=True)
         ]
 
 
+def _identity(row: Sequence[Any]) -> _Identity:
+    """The identity in the first columns of a row."""
+    topic, partition, offset, content, *_ = row
+    return str(topic), int(partition), int(offset), int(content)
+
+
+def _position_of(dead_letter: DeadLetter) -> Position:
+    return dead_letter.topic, dead_letter.partition, dead_letter.offset
+
+
+def _page(columns: str, where: str, limit: int) -> str:
+    """A page that does not end between two dead letters of one position; the first seen of them first."""
+    return (
+        f"SELECT {columns} FROM (SELECT * FROM {DEAD_LETTERS} FINAL WHERE {where} "  # noqa: S608 - names are constants
+        f"ORDER BY topic, partition, offset LIMIT {limit:d} WITH TIES) ORDER BY topic, partition, offset, first_seen"
+    )
+
+
 def _where(criteria: DeadLetterFilter, after: Position | None = None) -> tuple[str, dict[str, Any]]:
-    conditions = [f"{_KEY} NOT IN ({_DROPPED})"]
+    conditions = [f"NOT {is_marked('dropped')}"]
     parameters: dict[str, Any] = {}
     if not criteria.replayed:
-        conditions.append(f"{_KEY} NOT IN ({_REPLAYED})")
+        conditions.append(f"NOT {is_marked('replayed')}")
     if criteria.reasons:
         conditions.append("reason IN {reasons:Array(String)}")
         parameters["reasons"] = list(criteria.reasons)
@@ -156,14 +181,14 @@ def _where(criteria: DeadLetterFilter, after: Position | None = None) -> tuple[s
             conditions.append(f"first_seen {sign} toDateTime64({{{name}:String}}, 3, 'UTC')")
             parameters[name] = to_milliseconds(clamped(instant))
     if after is not None:
-        conditions.append(f"{_KEY} > ({{topic:String}}, {{partition:Int32}}, {{offset:Int64}})")
+        conditions.append(f"{_POSITION} > ({{topic:String}}, {{partition:Int32}}, {{offset:Int64}})")
         parameters |= {"topic": after[0], "partition": after[1], "offset": after[2]}
     return " AND ".join(conditions), parameters
 
 
-def _listed(positions: Sequence[Position]) -> dict[str, Any]:
-    topics, partitions, offsets = zip(*positions, strict=True)
-    return {"topics": list(topics), "partitions": list(partitions), "offsets": list(offsets)}
+def _listed(identities: Sequence[_Identity]) -> dict[str, Any]:
+    topics, partitions, offsets, hashes = zip(*identities, strict=True)
+    return {"topics": list(topics), "partitions": list(partitions), "offsets": list(offsets), "hashes": list(hashes)}
 
 
 def _dead_letter(row: Sequence[Any]) -> DeadLetter:

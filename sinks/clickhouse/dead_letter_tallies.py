@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from sinks.clickhouse.client import ClickHouse
+from sinks.clickhouse.dead_letter_marks import is_marked
 from sinks.clickhouse.row_policies import refuse_hidden_rows
 from sinks.contract.dead_letters import Position
 from sinks.tables import DEAD_LETTER_MARKS, DEAD_LETTER_TALLIES, DEAD_LETTERS
@@ -19,7 +20,6 @@ from sinks.tables import DEAD_LETTER_MARKS, DEAD_LETTER_TALLIES, DEAD_LETTERS
 CHUNK: Final = 65_536
 #: Chunks recounted by one statement.
 _CHUNKS_PER_STATEMENT: Final = 200
-_DROPPED: Final = f"SELECT topic, partition, offset FROM {DEAD_LETTER_MARKS} WHERE state = 'dropped'"  # noqa: S608 - names are constants
 
 
 def recount_dead_letters(clickhouse: ClickHouse, positions: Iterable[Position], settings: Mapping[str, Any]) -> None:
@@ -47,7 +47,7 @@ def _recount(clickhouse: ClickHouse, topic: str, chunks: list[tuple[int, int]], 
         # A dead letter that is redelivered after it was dropped is counted by its mark.
         f"SELECT topic, partition, offset, reason FROM {DEAD_LETTER_MARKS} FINAL WHERE state = 'dropped' AND {where} "
         f"UNION ALL SELECT topic, partition, offset, reason FROM {DEAD_LETTERS} FINAL WHERE {where} "
-        f"AND (topic, partition, offset) NOT IN ({_DROPPED} AND {where})) GROUP BY topic, partition, chunk",
+        f"AND NOT {is_marked('dropped', where)}) GROUP BY topic, partition, chunk",
         {"topic": topic},
         **settings,
     )

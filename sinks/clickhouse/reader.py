@@ -14,7 +14,7 @@ from sinks.clickhouse.tally_sql import COUNT_NAMES
 from sinks.clickhouse.times import aware, clamped, storable_days, to_milliseconds, to_seconds
 from sinks.contract.tallies import Arrivals, Counts, TallyTotals
 from sinks.errors import Fatal
-from sinks.tables import AGENCY_DAY, AGENCY_MINUTE, DEAD_LETTERS, DOSSIER_EVENTS
+from sinks.tables import AGENCY_DAY, AGENCY_MINUTE, DEAD_LETTER_IDENTITY, DEAD_LETTERS, DOSSIER_EVENTS
 
 _SUMS = ", ".join(f"sum({name})" for name in COUNT_NAMES)
 
@@ -103,7 +103,7 @@ class ClickHouseReader:
             "SELECT name FROM system.parts WHERE active AND database = currentDatabase() AND table = {events:String} "
             f"AND modification_time > toDateTime({since}))), "
             # The index on first_seen skips older dead letters.
-            f"(SELECT uniqExact(topic, partition, offset) FROM {DEAD_LETTERS} WHERE first_seen > {since})",
+            f"(SELECT uniqExact({DEAD_LETTER_IDENTITY}) FROM {DEAD_LETTERS} WHERE first_seen > {since})",
             {"seconds": seconds, "events": DOSSIER_EVENTS},
         )
         refuse_hidden_rows(self._clickhouse, (DOSSIER_EVENTS, DEAD_LETTERS))

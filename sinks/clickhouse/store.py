@@ -54,6 +54,7 @@ class ClickHouseStore:
                 "topic": pa.array([letter.topic for letter in dead_letters], pa.string()),
                 "partition": pa.array([letter.partition for letter in dead_letters], pa.int32()),
                 "offset": pa.array([letter.offset for letter in dead_letters], pa.int64()),
+                "content_hash": pa.array([letter.content_hash for letter in dead_letters], pa.uint64()),
                 "key": pa.array([letter.key or b"" for letter in dead_letters], pa.binary()),
                 "value": pa.array([letter.value or b"" for letter in dead_letters], pa.binary()),
                 "has_value": pa.array([letter.value is not None for letter in dead_letters], pa.bool_()),

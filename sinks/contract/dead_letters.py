@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -10,7 +11,11 @@ from typing import Protocol
 
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
-    """A complete message that is not a valid event: raw bytes, position and reason. (topic, partition, offset) identifies it."""
+    """A complete message that is not a valid event: raw bytes, position and reason.
+
+    Position and ``content_hash`` identify it. The position alone does not: after a topic is recreated or truncated, another
+    message has the same offset.
+    """
 
     topic: str
     partition: int
@@ -20,8 +25,15 @@ class DeadLetter:
     reason: str
     error: str
 
+    @property
+    def content_hash(self) -> int:
+        """64 bits of the SHA-256 of key and value; never 0. The tables compute the same number (migration 0010)."""
+        key, value = self.key or b"", self.value or b""
+        content = f"{int(self.value is not None)}{len(key)}:".encode() + key + value
+        return int.from_bytes(hashlib.sha256(content).digest()[:8], "little") or 1
 
-#: What identifies a dead letter: topic, partition, offset.
+
+#: Where a message was: topic, partition, offset.
 Position = tuple[str, int, int]
 
 
@@ -59,12 +71,16 @@ class DeadLetterEntry:
 
     @property
     def position(self) -> Position:
-        """What identifies it."""
+        """Where the message was."""
         return self.topic, self.partition, self.offset
 
 
 class DeadLetterStore(Protocol):
-    """Where dead letters are read, marked and dropped. Pages ascend by position and continue after ``after``."""
+    """Where dead letters are read, marked and dropped.
+
+    Pages ascend by position and continue after the position ``after``. A page ends between two positions, so it can be longer
+    than ``limit`` where several messages had the same offset.
+    """
 
     def counts(self, criteria: DeadLetterFilter) -> Mapping[str, int]:
         """Dead letters by reason."""
@@ -78,8 +94,8 @@ class DeadLetterStore(Protocol):
         """A page of complete dead letters. An empty key is returned as None, like a missing one."""
         ...
 
-    def find(self, position: Position) -> tuple[DeadLetter, DeadLetterEntry] | None:
-        """One dead letter, replayed or not; None when there is none or it was dropped."""
+    def find(self, position: Position) -> Sequence[tuple[DeadLetter, DeadLetterEntry]]:
+        """The dead letters at a position, replayed or not, the latest first. More than one after a topic was recreated."""
         ...
 
     def latest_offset(self, topic: str, partition: int) -> int:

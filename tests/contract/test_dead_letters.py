@@ -11,10 +11,12 @@ import pytest
 from sinks.clickhouse.client import ClickHouse
 from sinks.clickhouse.dead_letter_store import ClickHouseDeadLetters
 from sinks.clickhouse.dead_letter_tallies import CHUNK, recount_dead_letters
+from sinks.clickhouse.migrate import migrate, packaged_migrations
 from sinks.clickhouse.reader import ClickHouseReader
 from sinks.clickhouse.store import ClickHouseStore
 from sinks.contract.dead_letters import DeadLetter, DeadLetterFilter
 from sinks.errors import Fatal
+from sinks.tables import DEAD_LETTER_IDENTITY
 
 WAITING, ALL = DeadLetterFilter(), DeadLetterFilter(replayed=True)
 BYTES = b"\x00\xff\n'\\\t{}" + "hồ sơ".encode()
@@ -42,7 +44,7 @@ def test_nothing(store):
     assert store.counts(WAITING) == {}
     assert store.entries(WAITING, limit=10) == []
     assert store.dead_letters(WAITING, limit=10) == []
-    assert store.find(("a", 0, 1)) is None
+    assert store.find(("a", 0, 1)) == []
     store.mark_replayed([])
     assert store.drop(DeadLetterFilter(reasons=("x",))) == 0
 
@@ -53,7 +55,7 @@ def test_every_byte_comes_back(store, keep):
     keep(kept)
     assert store.dead_letters(WAITING, limit=10) == kept
     assert [entry.size for entry in store.entries(WAITING, limit=10)] == [len(BYTES), None, 0, 1]
-    letter, entry = store.find(("a", 0, 1))
+    [(letter, entry)] = store.find(("a", 0, 1))
     assert letter == kept[0]
     assert (entry.position, entry.reason, entry.error) == (("a", 0, 1), "not_json", kept[0].error)
     assert dt.datetime.now(dt.UTC) - entry.first_seen < dt.timedelta(minutes=5)
@@ -107,7 +109,7 @@ def test_replayed_letters_are_hidden_but_kept(store, keep):
     assert [entry.offset for entry in store.entries(WAITING, limit=9)] == [2]
     shown = store.entries(ALL, limit=9)
     assert [(entry.offset, entry.replayed_at is not None) for entry in shown] == [(1, True), (2, False)]
-    assert store.find(("a", 0, 1))[1].replayed_at == shown[0].replayed_at
+    assert store.find(("a", 0, 1))[0][1].replayed_at == shown[0].replayed_at
     assert dt.datetime.now(dt.UTC) - shown[0].replayed_at < dt.timedelta(minutes=5)
 
 
@@ -122,7 +124,7 @@ def test_a_dropped_letter_stays_dropped(store, keep, clickhouse):
         assert [entry.offset for entry in store.entries(wanted, limit=9)] == [1]
         assert store.counts(wanted) == {"not_json": 1}
         assert [letter.offset for letter in store.dead_letters(wanted, limit=9)] == [1]
-    assert store.find(("a", 0, 2)) is None
+    assert store.find(("a", 0, 2)) == []
     assert store.drop(ALL) == 1
     assert clickhouse.rows("test", "SELECT offset FROM dead_letters") == []
 
@@ -137,13 +139,108 @@ def test_the_counter_never_falls(store, keep, clickhouse):
     assert reader.dead_letters_by_reason() == before == {"not_json": 2, "empty": 1}
 
 
+OLD, NEW = a_letter(5, value=b"of the old topic"), a_letter(5, value=b"of the new topic", reason="empty")
+
+
+def test_a_recreated_topic_hides_no_dead_letter(store, keep, clickhouse):
+    """Two messages that had the same offset, before and after the topic was recreated, are two dead letters."""
+    for letter in (OLD, NEW, OLD, NEW):  # the last two are redelivered
+        keep([letter])
+        time.sleep(0.002)
+    assert store.counts(WAITING) == ClickHouseReader(clickhouse).dead_letters_by_reason() == {"not_json": 1, "empty": 1}
+    assert [entry.reason for entry in store.entries(WAITING, limit=9)] == ["not_json", "empty"]
+    assert store.dead_letters(WAITING, limit=9) == [OLD, NEW]
+    assert [letter for letter, _ in store.find(("a", 0, 5))] == [NEW, OLD]
+    assert ClickHouseReader(clickhouse).arrivals(dt.timedelta(hours=1)).dead_letters == 2
+
+
+def test_a_page_never_ends_between_two_dead_letters_of_one_offset(store, keep):
+    """Dead letters with the same offset are on the same page, because the next page continues after this offset."""
+    keep([a_letter(4), OLD, a_letter(6)])
+    keep([NEW])
+    pages, after = [], None
+    while page := store.dead_letters(WAITING, limit=2, after=after):
+        assert [letter.offset for letter in page] == [entry.offset for entry in store.entries(WAITING, limit=2, after=after)]
+        pages.append([letter.offset for letter in page])
+        after = ("a", 0, page[-1].offset)
+    assert pages == [[4, 5, 5], [6]]
+
+
+@pytest.mark.parametrize("mark", ["replayed", "dropped"])
+def test_a_mark_holds_for_one_message_of_an_offset(store, keep, clickhouse, mark):
+    """A message that was replayed or dropped hides no message that has the same offset in a recreated topic."""
+    keep([OLD])
+    if mark == "replayed":
+        store.mark_replayed([OLD])
+    else:
+        assert store.drop(DeadLetterFilter(reasons=("not_json",))) == 1
+    keep([NEW, OLD])
+    assert store.dead_letters(WAITING, limit=9) == [NEW]
+    assert store.counts(WAITING) == {"empty": 1}
+    assert [entry.replayed_at is None for entry in store.entries(ALL, limit=9)] == (
+        [False, True] if mark == "replayed" else [True]
+    )
+    assert ClickHouseReader(clickhouse).dead_letters_by_reason() == {"not_json": 1, "empty": 1}
+
+
+def test_python_and_sql_hash_a_message_alike(keep, clickhouse):
+    """A row that is written without its hash, by an older worker, gets the hash that Python computes."""
+    letters = [a_letter(1, value=BYTES, key=BYTES), a_letter(2, value=None), a_letter(3, value=b""), a_letter(4, key=None)]
+    keep(letters)
+    clickhouse.command(
+        "test",
+        "INSERT INTO dead_letters (topic, partition, offset, key, value, has_value, reason, error) "
+        "SELECT 'b', partition, offset, key, value, has_value, reason, error FROM dead_letters",
+    )
+    hashes = dict(clickhouse.rows("test", "SELECT offset, content_hash FROM dead_letters WHERE topic = 'b'"))
+    assert hashes == {letter.offset: letter.content_hash for letter in letters}
+    assert len(set(hashes.values())) == len(letters)
+
+
+def test_dead_letters_of_an_older_version_keep_their_identity(clickhouse):
+    """The migration gives stored dead letters their hash, so a redelivered one is not doubled; what was dropped stays dropped."""
+    first = [migration for migration in packaged_migrations() if migration.number < 10]
+    clickhouse.command("test", f"DROP DATABASE {clickhouse.target.database}")
+    migrate(clickhouse, tuple(first))
+    old = [a_letter(1, value=BYTES), a_letter(2, value=None), a_letter(3), a_letter(4)]
+    for letter in old[:3]:
+        clickhouse.command(
+            "test",
+            "INSERT INTO dead_letters (topic, partition, offset, key, value, has_value, reason, error, first_seen) VALUES "
+            "('a', 0, {offset:Int64}, 'k', unhex({value:String}), {has:Bool}, 'not_json', {error:String}, now64(3) - 3600)",
+            {
+                "offset": letter.offset,
+                "value": (letter.value or b"").hex(),
+                "has": letter.value is not None,
+                "error": letter.error,
+            },
+        )
+    clickhouse.command(
+        "test",
+        "INSERT INTO dead_letter_marks (topic, partition, offset, state, reason) VALUES "
+        "('a', 0, 3, 'replayed', 'not_json'), ('a', 0, 4, 'dropped', 'not_json')",
+    )
+    assert [migration.number for migration in migrate(clickhouse)][:1] == [10]
+    store, reader = ClickHouseDeadLetters(clickhouse), ClickHouseReader(clickhouse)
+    before = store.entries(WAITING, limit=9)
+    ClickHouseStore(clickhouse).insert_dead_letters(old)
+    assert store.dead_letters(WAITING, limit=9) == old[:2]
+    assert store.entries(WAITING, limit=9) == before
+    assert [entry.offset for entry in store.entries(ALL, limit=9)] == [1, 2, 3]
+    assert reader.dead_letters_by_reason() == {"not_json": 4}
+    # Statements that were applied before the migration was recorded are applied again.
+    clickhouse.command("test", "DELETE FROM schema_migrations WHERE number = 10")
+    migrate(clickhouse)
+    assert store.entries(WAITING, limit=9) == before
+
+
 def recounted_by_hand(clickhouse):
     """Dead-lettered messages by reason, computed from dead letters and marks: each message under its earliest reason."""
     rows = clickhouse.rows(
         "test",
         "SELECT reason, count() FROM (SELECT argMin(reason, rank) AS reason FROM ("
-        "SELECT topic, partition, offset, reason, 0 AS rank FROM dead_letter_marks FINAL WHERE state = 'dropped' UNION ALL "
-        "SELECT topic, partition, offset, reason, 1 FROM dead_letters FINAL) GROUP BY topic, partition, offset) GROUP BY reason",
+        f"SELECT {DEAD_LETTER_IDENTITY}, reason, 0 AS rank FROM dead_letter_marks FINAL WHERE state = 'dropped' UNION ALL "
+        f"SELECT {DEAD_LETTER_IDENTITY}, reason, 1 FROM dead_letters FINAL) GROUP BY {DEAD_LETTER_IDENTITY}) GROUP BY reason",
     )
     return {str(reason): int(count) for reason, count in rows}
 

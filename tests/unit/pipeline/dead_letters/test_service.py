@@ -61,7 +61,7 @@ class MemoryDeadLetters:
         return [self._entry(dead_letter) for dead_letter in self.dead_letters(criteria, limit=limit, after=after)]
 
     def find(self, position):
-        return (self.kept[position][0], self._entry(self.kept[position][0])) if position in self.kept else None
+        return [(self.kept[position][0], self._entry(self.kept[position][0]))] if position in self.kept else []
 
     def latest_offset(self, topic, partition):
         return max((offset for *where, offset in self.kept if where == [topic, partition]), default=-1)
@@ -120,6 +120,16 @@ def service(registry):
         )
 
     return make
+
+
+def test_every_message_that_had_an_offset_is_shown(service):
+    """After a topic was recreated, the latest dead letter at an offset is shown with the earlier ones."""
+    store = MemoryDeadLetters()
+    kept = [a_dead_letter(1, value) for value in (b"new", b"old")]
+    store.find = lambda _position: [(dead_letter, store._entry(dead_letter)) for dead_letter in kept]
+    found = service(store).show((TOPIC, 0, 1))
+    assert found["value"]["text"] == "new"
+    assert [earlier["value"]["text"] for earlier in found["earlier"]] == ["old"]
 
 
 def test_replaying_sends_raw_bytes_with_their_key_and_marks_them(service):
