@@ -42,7 +42,7 @@ def unknown_variable(environment: Mapping[str, str], model: type[BaseModel], pre
             rest = upper.removeprefix(prefix)
             link = _KUBERNETES_LINK.search(rest) and environment[name].startswith(("tcp://", "udp://", "sctp://"))
             if rest not in _FOREIGN and not _KUBERNETES.search(rest) and not link:
-                return f"The variable {name} is no setting of portalpulse{_meant(rest, variables_of(model, ''), prefix)}."
+                return f"The variable {name} is not a setting of portalpulse{_meant(rest, variables_of(model, ''), prefix)}."
     return None
 
 
@@ -58,35 +58,35 @@ def explained(error: Mapping[str, Any], model: type[BaseModel], prefix: str) -> 
             return f"Setting {variable} is wrong: {wrong}; it knows {', '.join(fields)}."
         section, _, wrong = variable.rpartition("__")
         meant = _meant(wrong, [name.upper() for name in fields], f"{section}__")
-        return f"The variable {variable} is no setting of portalpulse{meant}."
+        return f"The variable {variable} is not a setting of portalpulse{meant}."
     secret = field is not None and _is_secret(field)
-    told = _Told(
+    wrong_value = _WrongValue(
         name=str(error["loc"][-1]).lower(),
         value=None if secret or not _is_plain(error["input"]) else error["input"],
         limits=context,
         form=_object_form((None if field is None else _section(field)) or owner) if kind == "model_type" else _list_form(field),
     )
-    words = _WORDS.get(kind)
-    text = words(told) if words is not None else error["msg"].removeprefix("Value error, ")
-    if place and field is not None and not text.startswith(told.name):
-        place = f"{place}{told.name}: "
+    sentence = _SENTENCES.get(kind)
+    text = sentence(wrong_value) if sentence is not None else error["msg"].removeprefix("Value error, ")
+    if place and field is not None and not text.startswith(wrong_value.name):
+        place = f"{place}{wrong_value.name}: "
     return f"Setting {variable} is wrong: {place}{text}."
 
 
 def unreadable(field: str, prefix: str, model: type[BaseModel]) -> str:
-    """A sentence about a variable that should hold JSON and does not."""
+    """A sentence about a variable that must hold JSON and does not."""
     variable = prefix + field.upper()
     info = model.model_fields.get(field)
     section = None if info is None else _section(info)
     if section is not None:
         part = next(iter(section.model_fields)).upper()
         return f"Setting {variable} is wrong: it is a group; write its parts, such as {variable}__{part}."
-    return f"Setting {variable} is wrong: it wants {_list_form(info)}, and this is no JSON."
+    return f"Setting {variable} is wrong: it wants {_list_form(info)}, and this is not JSON."
 
 
 @dataclass(frozen=True, slots=True)
-class _Told:
-    """What a sentence is made of. ``value``: None when it must not be shown."""
+class _WrongValue:
+    """A value that a setting does not accept, with what the setting expects. ``value``: None when it must not be shown."""
 
     name: str
     value: Any
@@ -102,43 +102,43 @@ class _Told:
         return "the value" if self.value is None else repr(self.value)[:42]
 
 
-def _above(told: _Told) -> str:
-    text = f"{told.named} is above {told.limits['le']:,.12g}"
-    number = _number(told.value)
-    if told.name.endswith("ratio") and number is not None and 1 < number <= _PERCENT:
+def _above(wrong_value: _WrongValue) -> str:
+    text = f"{wrong_value.named} is above {wrong_value.limits['le']:,.12g}"
+    number = _number(wrong_value.value)
+    if wrong_value.name.endswith("ratio") and number is not None and 1 < number <= _PERCENT:
         text += f": write {number / 100:.12g} for {number:.12g} %"
     return text
 
 
-def _too_short(told: _Told) -> str:
-    least = told.limits["min_length"]
-    return f"it must have at least {least} character{'s' if least > 1 else ''}"
+def _too_short(wrong_value: _WrongValue) -> str:
+    minimum = wrong_value.limits["min_length"]
+    return f"it must have at least {minimum} character{'s' if minimum > 1 else ''}"
 
 
-def _no_match(told: _Told) -> str:
-    choices = _CHOICES.match(told.limits["pattern"])
+def _no_match(wrong_value: _WrongValue) -> str:
+    choices = _CHOICES.match(wrong_value.limits["pattern"])
     known = choices[1].split("|") if choices else []
-    text = f"is none of {', '.join(known)}" if choices else f"does not match {told.limits['pattern']}"
-    return f"{told.quoted} {text}{_meant(str(told.value), known)}"
+    text = f"is none of {', '.join(known)}" if choices else f"does not match {wrong_value.limits['pattern']}"
+    return f"{wrong_value.quoted} {text}{_meant(str(wrong_value.value), known)}"
 
 
-def _no_integer(told: _Told) -> str:
-    return f"{told.quoted} is no whole number"
+def _no_integer(wrong_value: _WrongValue) -> str:
+    return f"{wrong_value.quoted} is not a whole number"
 
 
-def _no_number(told: _Told) -> str:
-    return f"{told.quoted} is no number"
+def _no_number(wrong_value: _WrongValue) -> str:
+    return f"{wrong_value.quoted} is not a number"
 
 
-def _another_form(told: _Told) -> str:
-    return f"it wants {told.form}, and this is {'something else' if told.value is None else told.quoted}"
+def _another_form(wrong_value: _WrongValue) -> str:
+    return f"it wants {wrong_value.form}, and this is {'something else' if wrong_value.value is None else wrong_value.quoted}"
 
 
-#: Sentences by pydantic's names of errors; any other error is told in pydantic's words.
-_WORDS: Final[dict[str, Callable[[_Told], str]]] = {
+#: Sentences by pydantic's names of errors; any other error keeps pydantic's message.
+_SENTENCES: Final[dict[str, Callable[[_WrongValue], str]]] = {
     "less_than_equal": _above,
-    "greater_than_equal": lambda told: f"{told.named} is below {told.limits['ge']:,.12g}",
-    "greater_than": lambda told: f"{told.named} must be above {told.limits['gt']:,.12g}",
+    "greater_than_equal": lambda wrong_value: f"{wrong_value.named} is below {wrong_value.limits['ge']:,.12g}",
+    "greater_than": lambda wrong_value: f"{wrong_value.named} must be above {wrong_value.limits['gt']:,.12g}",
     "int_parsing": _no_integer,
     "int_type": _no_integer,
     "int_from_float": _no_integer,
@@ -146,7 +146,7 @@ _WORDS: Final[dict[str, Callable[[_Told], str]]] = {
     "float_type": _no_number,
     "finite_number": _no_number,
     "string_too_short": _too_short,
-    "string_too_long": lambda told: f"it must have at most {told.limits['max_length']} characters",
+    "string_too_long": lambda wrong_value: f"it must have at most {wrong_value.limits['max_length']} characters",
     "string_pattern_mismatch": _no_match,
     "tuple_type": _another_form,
     "model_type": _another_form,
@@ -174,7 +174,7 @@ def _find(
 
 
 def _is_read(rest: str, model: type[BaseModel]) -> bool:
-    """Whether a variable without its prefix belongs to a setting; wrong fields of a known group are told by pydantic."""
+    """Whether a variable without its prefix belongs to a setting; pydantic reports wrong fields of a known group."""
     group, nested, _ = rest.partition("__")
     field = model.model_fields.get(group.lower())
     return field is not None and (not nested or _section(field) is not None)

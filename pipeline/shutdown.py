@@ -4,7 +4,7 @@
 
 Signals are read by a thread of their own. A handler in Python waits until the main thread runs Python, and that may be inside a
 call to a storage that never answers. The interpreter writes the number of a signal to a file (``signal.set_wakeup_fd``) at once,
-whichever thread received it. Blocking signals is no alternative: threads that libraries start on import do not block them.
+whichever thread received it. Blocking signals is not an alternative: threads that libraries start on import do not block them.
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ STACKS = (
 LONG_FIRST = (
     "tests/integration/faults/test_worker_faults.py",  # reads a whole topic, which grows with each fault
     *STACKS,
-    "tests/unit/pipeline/test_surroundings.py",
+    "tests/unit/pipeline/cli/test_surroundings.py",
     "tests/integration/silence/",
     "tests/integration/",
     "tests/mutants/",

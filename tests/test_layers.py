@@ -84,7 +84,7 @@ def test_a_module_says_what_it_is_for(path):
 def test_only_the_settings_read_the_environment():
     """Settings come in one way; no other module of the product's core asks the environment.
 
-    The width of a terminal is no setting: the module that prepares the streams sees to it that it can be used.
+    The width of a terminal is not a setting: the module that prepares the streams sees to it that it can be used.
     """
     may = {ROOT / "pipeline" / "settings.py", ROOT / "pipeline" / "cli" / "streams.py"}
     for folder in ("pipeline", "sinks"):

@@ -47,7 +47,7 @@ class Progress(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class AuditOptions:
-    """What to audit. ``first`` and ``last`` are included, None is no bound; ``settle`` in seconds."""
+    """What to audit. ``first`` and ``last`` are included, None means no bound; ``settle`` in seconds."""
 
     first: dt.date | None = None
     last: dt.date | None = None

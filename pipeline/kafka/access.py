@@ -1,10 +1,10 @@
-"""Asks the brokers whether they let us in, and says in one sentence why not: librdkafka itself only reports a missing answer.
+"""Checks that the brokers can be used, and says in one sentence why not: librdkafka itself only reports a missing answer.
 
-Every command that speaks Kafka asks here first. Brokers also name the addresses at which clients have to reach them. A client
-that cannot reach these waits until its time is up, so they are tried here.
+Every command that uses Kafka checks here first. Brokers also advertise the addresses at which clients have to reach them. A
+client that cannot reach these waits until its timeout, so they are tried here.
 
-A refused password, a certificate that is not accepted or a wrong protocol reaches a librdkafka client through its ``error_cb``
-alone, while the call that waits ends with "broker transport failure". ``Reports`` keeps what came that way.
+A refused password, a certificate that is not accepted or a wrong protocol reaches a librdkafka client only through its
+``error_cb``, while the waiting call ends with "broker transport failure". ``Reports`` keeps these errors.
 """
 
 from __future__ import annotations
@@ -21,17 +21,18 @@ from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient, BrokerMetadata, ClusterMetadata, TopicMetadata
 
 from domain.errors import UnavailableError
+from pipeline.kafka import errors as kafka_errors
 from pipeline.kafka.security import librdkafka_options
 from pipeline.settings import KafkaSettings
 
 #: Longest wait for the first answer of a broker (seconds).
 ANSWER_SECONDS: Final = 10.0
-#: The first look at what was reported meanwhile; each wait is twice as long as the one before (seconds).
-_FIRST_LOOK: Final = 0.5
+#: First interval between checks of what was reported; it doubles with each check (seconds).
+_FIRST_CHECK: Final = 0.5
 #: Longest wait for one connection to a broker that was named (seconds).
 _CONNECT_SECONDS: Final = 5.0
 _PROTOCOL: Final = "Set PORTALPULSE_KAFKA__SECURITY_PROTOCOL to what this port expects, or name another port."
-#: What waiting will not change.
+#: Errors that do not pass by waiting.
 _DECIDED: Final = frozenset({KafkaError._AUTHENTICATION, KafkaError._SSL})  # noqa: SLF001 - public names with an underscore
 _NOT_AUTHORIZED: Final = frozenset(
     {
@@ -50,7 +51,7 @@ class Reports(list[KafkaError]):
         lines: the latest lines of its log, when ``logger`` was given to it: a broker that ends the connection stands only there.
     """
 
-    _MOST: Final = 50
+    _LIMIT: Final = 50
 
     def __init__(self) -> None:
         super().__init__()
@@ -59,25 +60,25 @@ class Reports(list[KafkaError]):
     def add(self, error: KafkaError) -> None:
         """Keep one more error."""
         self.append(error)
-        del self[: -self._MOST]
+        del self[: -self._LIMIT]
 
     def logger(self) -> logging.Logger:
         """A logger that keeps its lines here and writes nothing."""
         logger = logging.Logger("portalpulse.kafka_access")  # noqa: LOG001 - of one client, known to nobody else
-        logger.addHandler(_Kept(self.lines, self._MOST))
+        logger.addHandler(_ListHandler(self.lines, self._LIMIT))
         return logger
 
 
-class _Kept(logging.Handler):
+class _ListHandler(logging.Handler):
     """Keeps the latest messages in a list."""
 
-    def __init__(self, lines: list[str], most: int) -> None:
+    def __init__(self, lines: list[str], limit: int) -> None:
         super().__init__()
-        self._lines, self._most = lines, most
+        self._lines, self._limit = lines, limit
 
     def emit(self, record: logging.LogRecord) -> None:
         self._lines.append(record.getMessage())
-        del self._lines[: -self._most]
+        del self._lines[: -self._limit]
 
 
 def topics_of(
@@ -98,7 +99,7 @@ def topics_of(
         client: makes an admin client; a test passes its own.
 
     Raises:
-        UnavailableError: no broker answers, it refuses us, or a broker that it names cannot be reached; the sentence says which.
+        UnavailableError: no broker answers, it refuses access, or a broker that it advertises cannot be reached.
         ConfigurationError: the file of authorities cannot be read.
     """
     reports = Reports()
@@ -112,33 +113,33 @@ def topics_of(
             "error_cb": reports.add,
         }
     )
-    deadline, look = time.monotonic() + timeout, _FIRST_LOOK
+    deadline, interval = time.monotonic() + timeout, _FIRST_CHECK
     unreached = 0
     while True:
         left = deadline - time.monotonic()
         try:
-            found: ClusterMetadata = admin.list_topics(timeout=max(min(look, left), 0.1))
+            found: ClusterMetadata = admin.list_topics(timeout=max(min(interval, left), 0.1))
         except KafkaException as error:
             admin.poll(0)
-            if left <= look or any(report.code() in _DECIDED for report in reports):
+            if left <= interval or any(report.code() in _DECIDED for report in reports):
                 raise refusal(error.args[0], bootstrap, security, reports=reports) from error
-            look *= 2
+            interval *= 2
             continue
         needed = _needed(found, used)
         deadline = min(deadline, time.monotonic() + ANSWER_SECONDS)
-        problem = _connection_problem(needed, timeout=min(max(deadline - time.monotonic(), _FIRST_LOOK), _CONNECT_SECONDS))
+        problem = _connection_problem(needed, timeout=min(max(deadline - time.monotonic(), _FIRST_CHECK), _CONNECT_SECONDS))
         if problem is None:
             topics: dict[str, TopicMetadata] = found.topics
             return topics
         unreached += 1
         # A broker that just ended is named for some seconds, until another one leads. An only one has just answered.
-        if time.monotonic() + look >= deadline or (len(found.brokers) == 1 and unreached > 1):
+        if time.monotonic() + interval >= deadline or (len(found.brokers) == 1 and unreached > 1):
             raise unreachable(bootstrap, needed, problem)
-        time.sleep(look)
+        time.sleep(interval)
 
 
 def unreachable(bootstrap: Sequence[str], named: Iterable[str], problem: str) -> UnavailableError:
-    """What is said when brokers answer and name an address that cannot be reached.
+    """The error for brokers that answer and advertise an address that cannot be reached.
 
     Args:
         bootstrap: the addresses that were asked, and answer.
@@ -149,6 +150,19 @@ def unreachable(bootstrap: Sequence[str], named: Iterable[str], problem: str) ->
         f"Kafka at {', '.join(bootstrap)} answers, but a broker that it names cannot be reached"
         f" (it names {', '.join(sorted(named)) or 'none'}): {problem}.",
         remedy="Start that broker, or correct advertised.listeners, which has to name addresses that this machine reaches.",
+    )
+
+
+def not_ready(bootstrap: Sequence[str], reason: str) -> UnavailableError:
+    """The error for brokers that answer, but with an error that passes, such as a partition without a leader.
+
+    Args:
+        bootstrap: the addresses that were asked.
+        reason: what the brokers answered.
+    """
+    return UnavailableError(
+        f"Kafka at {', '.join(bootstrap)} answers but is not ready: {reason}.",
+        remedy="Wait until its brokers are up, then try again; see the broker's log.",
     )
 
 
@@ -163,7 +177,7 @@ def _needed(found: ClusterMetadata, topic: str) -> list[str]:
 def _connection_problem(addresses: Sequence[str], *, timeout: float) -> str | None:
     """Try to connect to all of them at once; returns why one cannot be reached, or None.
 
-    The threads are not waited for: resolving a name may take longer than anybody wants to wait.
+    The threads are not joined: resolving a name may take longer than ``timeout``.
     """
     answers: queue.SimpleQueue[str | None] = queue.SimpleQueue()
 
@@ -178,7 +192,7 @@ def _connection_problem(addresses: Sequence[str], *, timeout: float) -> str | No
 
     for address in addresses:
         threading.Thread(target=connect, args=(address,), name="broker-reachable", daemon=True).start()
-    deadline = time.monotonic() + timeout + _FIRST_LOOK
+    deadline = time.monotonic() + timeout + _FIRST_CHECK
     for _ in addresses:
         try:
             problem = answers.get(timeout=max(deadline - time.monotonic(), 0.01))
@@ -209,7 +223,7 @@ def refusal(
         option: of the command line, that names the addresses.
     """
     address, protocol = ", ".join(bootstrap), security.security_protocol
-    found = _telling([*reports, error])
+    found = _root_cause([*reports, error])
     code, text = found.code(), found.str().rstrip(".")
     if code == KafkaError._AUTHENTICATION and "mechanism" in text and "nsupported" in text:  # noqa: SLF001
         problem = f"Kafka at {address} does not take {security.sasl_mechanism}."
@@ -220,12 +234,14 @@ def refusal(
     elif code == KafkaError._SSL and "certificate verify failed" in text:  # noqa: SLF001
         problem = f"The certificate of Kafka at {address} is not accepted."
         remedy = "Renew it, or name the authority that signed it in PORTALPULSE_KAFKA__CA_FILE."
-    elif _speaks_otherwise(found) or any(map(_was_ended, getattr(reports, "lines", ()))):
+    elif _protocol_mismatch(found) or any(map(_disconnected_in_handshake, getattr(reports, "lines", ()))):
         problem, remedy = f"Kafka at {address} does not speak {protocol} on this port: it ended the connection.", _PROTOCOL
     elif code in _NOT_AUTHORIZED:
         to, who = f" to {what}" if what else "", f" as user {security.user!r}" if security.user else ""
         problem = f"Kafka at {address} refuses access{to}{who}: {text}."
         remedy = "Grant this user the right: READ on the topic to read it, WRITE to send to it, CREATE to create it."
+    elif code > 0 and kafka_errors.is_retryable(found):
+        return not_ready(bootstrap, text)
     elif found.retriable() or code < 0:
         problem = f"No Kafka broker answers at {address}: {text}."
         remedy = (
@@ -240,25 +256,25 @@ def refusal(
     return UnavailableError(problem, remedy=remedy)
 
 
-def _telling(errors: Sequence[KafkaError]) -> KafkaError:
-    """The error that tells the cause: a refusal before a broken connection, a broken connection before a missing answer."""
-    for says_it in (
+def _root_cause(errors: Sequence[KafkaError]) -> KafkaError:
+    """The error nearest to the cause: a refusal before a broken connection, a broken connection before a missing answer."""
+    for is_cause in (
         lambda error: error.code() in _DECIDED or error.code() in _NOT_AUTHORIZED,
-        _speaks_otherwise,
+        _protocol_mismatch,
         lambda error: error.code() == KafkaError._RESOLVE,  # noqa: SLF001
     ):
-        if found := next((error for error in reversed(errors) if says_it(error)), None):
+        if found := next((error for error in reversed(errors) if is_cause(error)), None):
             return found
     return errors[-1]
 
 
-def _speaks_otherwise(error: KafkaError) -> bool:
-    """TLS met plain text, or a login was wanted and none came: librdkafka guesses so in its text."""
+def _protocol_mismatch(error: KafkaError) -> bool:
+    """TLS met plain text, or the broker expected a login and got none: librdkafka guesses so in its text."""
     return error.code() == KafkaError._SSL or "security.protocol" in error.str()  # noqa: SLF001
 
 
-def _was_ended(line: str) -> bool:
-    """Whether a broker ended a connection before the two had understood each other."""
+def _disconnected_in_handshake(line: str) -> bool:
+    """Whether this line says that a broker closed a connection before the handshake was over."""
     return "isconnected" in line and any(state in line for state in ("APIVERSION", "AUTH", "SSL_HANDSHAKE"))
 
 

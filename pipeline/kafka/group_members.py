@@ -69,7 +69,7 @@ class Group:
 
     @property
     def others(self) -> tuple[str, ...]:
-        """The members that are no workers, each once."""
+        """The members that are not workers, each once."""
         return tuple(sorted({member.shown for member in self.members if not member.client_id.startswith(_OURS)}))
 
     def readers(self, topic: str) -> int:

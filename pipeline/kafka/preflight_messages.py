@@ -21,7 +21,7 @@ from aiokafka.errors import (
 
 from domain.errors import ConfigurationError, UnavailableError
 from pipeline.kafka import errors as kafka_errors
-from pipeline.kafka.access import unreachable
+from pipeline.kafka.access import not_ready, unreachable
 from pipeline.settings import KafkaSettings
 
 
@@ -90,10 +90,7 @@ def request_error(error: Exception, settings: KafkaSettings, *, brokers: Sequenc
     if isinstance(error, KafkaConnectionError | NodeNotReadyError | OSError):
         return unreachable(settings.bootstrap, brokers, _described(error))
     if kafka_errors.is_retryable(error):
-        return UnavailableError(
-            f"Kafka at {shown} answers but is not ready: {_described(error)}.",
-            remedy="Wait until its brokers are up, then restart the worker; see the broker's log.",
-        )
+        return not_ready(settings.bootstrap, _described(error))
     remedy = kafka_errors.remedy(error) or "See the broker's log."
     return UnavailableError(f"Kafka at {shown} refuses: {_described(error)}.", remedy=remedy)
 

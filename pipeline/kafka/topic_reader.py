@@ -108,7 +108,7 @@ class KafkaTopicReader:
                         begin, stalled = found[-1].offset() + 1, 0.0
                         yield [(message.offset(), message.value()) for message in found if message.offset() < end]
                     if at_the_end:
-                        return  # the last offsets may belong to markers of transactions, which are no messages
+                        return  # the last offsets may belong to markers of transactions, which are not messages
                     stalled += 0.0 if found else _PORTION_SECONDS
                     if stalled >= _STALL_SECONDS:
                         raise UnavailableError(
@@ -136,12 +136,6 @@ class KafkaTopicReader:
         )
 
     def _unavailable(self, error: KafkaException) -> UnavailableError:
-        # A broker answered, and keeps answering like this.
-        if kafka_errors.is_retryable(error.args[0]) and error.args[0].code() > 0:
-            return UnavailableError(
-                f"Kafka at {', '.join(self._settings.bootstrap)} answers but is not ready: {error.args[0].str()}.",
-                remedy="Wait until its brokers are up, then try again; see the broker's log.",
-            )
         what = f"topic {self._settings.topic} or group {self._settings.group}"
         return refusal(error.args[0], self._settings.bootstrap, self._settings, what=what)
 

@@ -138,5 +138,5 @@ def number(text: str | None, *, option: str) -> float | None:
     except ValueError:
         value = 0.0
     if not 0.0 < value < float("inf"):
-        raise ConfigurationError(f"{option} {text!r} is no positive number.", remedy=f"Write {option} 5000 or {option} max.")
+        raise ConfigurationError(f"{option} {text!r} is not a positive number.", remedy=f"Write {option} 5000 or {option} max.")
     return value

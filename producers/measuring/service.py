@@ -38,7 +38,9 @@ class Service:
     def __init__(self, url: str, *, timeout: float = _ANSWER_SECONDS) -> None:
         parts = urlsplit(url)
         if parts.scheme not in {"http", "https"} or not parts.hostname:
-            raise ConfigurationError(f"{url!r} is no address of a running process.", remedy="Write --http http://127.0.0.1:8080.")
+            raise ConfigurationError(
+                f"{url!r} is not an address of a running process.", remedy="Write --http http://127.0.0.1:8080."
+            )
         self._url, self._prefix, self._timeout = url, parts.path.rstrip("/"), timeout
         kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
         self._kind, self._host, self._port = kind, parts.hostname, parts.port

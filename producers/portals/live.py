@@ -141,7 +141,7 @@ class LiveTraffic:
         self._set_day(civil_day(start))
         if collapse is not None and collapse.agency not in self._codes:
             raise ConfigurationError(
-                f"--collapse names {collapse.agency}, which is no agency in force on {civil_day(start)}.",
+                f"--collapse names {collapse.agency}, which is not an agency in force on {civil_day(start)}.",
                 remedy=f"Choose one of: {' '.join(sorted(self._codes))}.",
             )
 

@@ -150,7 +150,7 @@ def read_scenario(text: str, *, name: str, registry: AgencyRegistry) -> Scenario
     """The scenario in the YAML ``text``.
 
     Raises:
-        ConfigurationError: the text is no scenario; the problem names the first contradiction.
+        ConfigurationError: the text is not a scenario; the problem names the first contradiction.
     """
     try:
         file = msgspec.convert(yaml.safe_load(text), _File)

@@ -221,5 +221,5 @@ def _day(text: str | None, *, option: str) -> dt.date | None:
         return None if text is None else parse_day(text)
     except ValueError as error:
         raise ConfigurationError(
-            f"{option} {text!r} is no day; the table is read by whole days.", remedy=f"Write {option} 2024-05-01."
+            f"{option} {text!r} is not a day; the table is read by whole days.", remedy=f"Write {option} 2024-05-01."
         ) from error

@@ -98,7 +98,9 @@ def read(path: Path) -> Iterator[Batch]:
     try:
         with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
             if mapped[: len(MAGIC)] != MAGIC:
-                raise ConfigurationError(f"{path} is no file of record batches.", remedy="Delete it; it is then written again.")
+                raise ConfigurationError(
+                    f"{path} is not a file of record batches.", remedy="Delete it; it is then written again."
+                )
             at = len(MAGIC)
             at += _LENGTH.size + _LENGTH.unpack_from(mapped, at)[0]
             while at < len(mapped):

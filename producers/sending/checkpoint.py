@@ -43,7 +43,7 @@ class Checkpoint:
         """Write the first state, before a message is sent.
 
         Raises:
-            ConfigurationError: the file cannot be written, or is no state.
+            ConfigurationError: the file cannot be written, or is not a state.
         """
         _require_place(self._path)
         self._write()
@@ -73,11 +73,11 @@ class Checkpoint:
 
 
 def _require_place(path: Path) -> None:
-    """Raises: ConfigurationError: the path is no state and would be overwritten: a device, a folder or a recording."""
+    """Raises: ConfigurationError: the path is not a state and would be overwritten: a device, a folder or a recording."""
     try:
         there = path.exists()
         if there and not path.is_file():
-            raise ConfigurationError(f"{path} is no file.", remedy="Give --state another file.")
+            raise ConfigurationError(f"{path} is not a file.", remedy="Give --state another file.")
         if there and path.stat().st_size:
             read_state(path)
     except OSError as error:
@@ -96,7 +96,7 @@ def read_state(path: Path) -> State:
         raise ConfigurationError(f"There is no {path} to resume from.", remedy="Leave --resume out to start a replay.") from None
     except (OSError, msgspec.DecodeError) as error:
         raise ConfigurationError(
-            f"{path} is no state of a replay: {error}.", remedy="Give --state another file, or delete it."
+            f"{path} is not a state of a replay: {error}.", remedy="Give --state another file, or delete it."
         ) from error
 
 

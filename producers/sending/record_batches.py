@@ -114,7 +114,7 @@ class Distinct:
         self._most = most
 
     def new(self, messages: Iterable[Message]) -> list[bool]:
-        """For each message whether it is an event that is new. A message without a key is no event."""
+        """For each message whether it is an event that is new. A message without a key is not an event."""
         seen = self._seen
         answers = []
         for message in messages:

@@ -256,7 +256,7 @@ MUTANTS = [
         f"{PINS}test_an_aborted_transaction_is_left_out",
     ),
     Mutant(
-        "the end of a transaction is no message that waits",
+        "the end of a transaction is not a message that waits",
         "pipeline.kafka.transport",
         "total += max(0, end - position)",
         "total += max(0, end - position + 1)",

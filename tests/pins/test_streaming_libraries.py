@@ -316,7 +316,7 @@ def test_before_aiokafka_has_its_parts_there_are_no_vitals(made):
     ("position", "highwater", "lso", "unread", "readable"), [(7, 7, 7, 0, 0), (5, 9, 7, 4, 2), (None, 9, 9, 0, 0)]
 )
 def test_what_is_unread_is_measured_from_the_position_of_the_fetcher(position, highwater, lso, unread, readable):
-    """The end of a transaction takes an offset, is skipped by the fetcher, and is no message that waits."""
+    """The end of a transaction takes an offset, is skipped by the fetcher, and is not a message that waits."""
     state = SimpleNamespace(_position=position, highwater=highwater, lso=lso, timestamp=None)
     assignment = SimpleNamespace(tps={TP}, state_value=lambda _: state)
     consumer = a_consumer()
@@ -383,7 +383,7 @@ def test_an_older_assignment_acknowledges_nothing():
     assert not consumer._handed_out
 
 
-# ---- offsets that are no messages, and offsets that are gone
+# ---- offsets that are not messages, and offsets that are gone
 
 
 def test_the_end_of_the_whole_batches_of_a_response():
@@ -581,7 +581,7 @@ async def test_a_fetch_that_breaks_off_moves_nothing():
 
 @pytest.mark.parametrize("error", [IllegalStateError("No current assignment for partition"), AssertionError("none assigned")])
 async def test_an_assignment_that_changes_during_a_rebalance_ends_no_worker(error):
-    """Messages fetched before a rebalance are dropped, and a partition that is revoked meanwhile is no error."""
+    """Messages fetched before a rebalance are dropped, and a partition that is revoked meanwhile is not an error."""
     consumer = a_fetching_consumer(FETCHED, {TP: 7, OTHER: 5})
     consumer.flow_active = False
 

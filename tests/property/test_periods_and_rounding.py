@@ -184,7 +184,7 @@ def test_a_day_has_one_form(text):
     ],
 )
 def test_a_time_has_one_form(text):
-    """A week is no time either, nor what ISO 8601 writes without hyphens and colons."""
+    """A week is not a time either, nor what ISO 8601 writes without hyphens and colons."""
     with pytest.raises(ValueError, match=r"."):
         parse_instant(text)
 

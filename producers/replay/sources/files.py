@@ -27,7 +27,7 @@ from producers.replay.sources.packing import ENDINGS, UNPACKING_ERRORS, Packing,
 from producers.replay.sources.position import SourcePosition
 
 STDIN: Final = "-"
-#: A longer line is no event, and the file no recording (bytes).
+#: A longer line is not an event, and its file is not a recording (bytes).
 _LONGEST_LINE: Final = 64 << 20
 
 #: Errors of zstd about undamaged data: its text, why the data cannot be read, and what to do.
@@ -90,7 +90,7 @@ class FileSource:
         """Check every file; one that can be read only once stays open.
 
         Raises:
-            ConfigurationError: a file cannot be read, or is no recording of events.
+            ConfigurationError: a file cannot be read, or is not a recording of events.
         """
         once = [name for name in self.names if not _is_regular(name)]
         if len({_identity(name) for name in once}) < len(once):
@@ -153,7 +153,7 @@ class FileSource:
         """Open a file and check its beginning.
 
         Raises:
-            ConfigurationError: it cannot be read, or is no recording of events.
+            ConfigurationError: it cannot be read, or is not a recording of events.
         """
         packing: Packing | None = None
         shown = _shown(name)
@@ -189,7 +189,7 @@ class FileSource:
 
 
 def _ndjson(file: BinaryIO, position: SourcePosition) -> Iterator[Message]:
-    """One message for each line that is not blank. A line that is no event is sent unchanged, without a key."""
+    """One message for each line that is not blank. A line that is not an event is sent unchanged, without a key."""
     for position.number, raw in enumerate(iter(partial(file.readline, _LONGEST_LINE + 1), b""), 1):
         if len(raw) > _LONGEST_LINE:
             raise ConfigurationError(

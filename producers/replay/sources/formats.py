@@ -102,7 +102,7 @@ def delimiter_of(head: bytes) -> str | None:
     for delimiter in DELIMITERS:
         try:
             columns = next(csv.reader([line], delimiter=delimiter), [])
-        except csv.Error:  # a line that is no CSV
+        except csv.Error:  # a line that is not CSV
             continue
         if set(columns) >= REQUIRED:
             return delimiter
@@ -174,7 +174,7 @@ def _refuse_other_things(head: bytes, name: str) -> None:
     if head[257:262] == b"ustar" or _begins_with_tar_header(head):
         raise ConfigurationError(f"{name} is a tar archive, not a recording of events.", remedy=_UNPACK)
     if head.startswith(_UTF16) or b"\x00" in head[:4]:
-        raise ConfigurationError(f"{name} is written in UTF-16 or UTF-32, or is no text.", remedy=_UTF8)
+        raise ConfigurationError(f"{name} is written in UTF-16 or UTF-32, or is not text.", remedy=_UTF8)
 
 
 def _begins_with_tar_header(head: bytes) -> bool:
@@ -192,7 +192,7 @@ def _refused(head: bytes, name: str, ending: str, wanted: Format | None) -> Conf
     if wanted is not None:
         problem, remedy = f"{name} is a Parquet file, not {wanted.upper()}.", "Leave --format out."
     elif ending in {".parquet", ".pq"}:
-        problem, remedy = f"{name} is no Parquet file.", "Write it again, or give a file its right ending."
+        problem, remedy = f"{name} is not a Parquet file.", "Write it again, or give a file its right ending."
     elif b"\r" in text.strip() and b"\n" not in text:
         problem, remedy = f"The lines of {name} end with a carriage return alone.", "Convert it with `tr '\\r' '\\n'`."
     elif text.startswith(b"["):
@@ -204,7 +204,7 @@ def _refused(head: bytes, name: str, ending: str, wanted: Format | None) -> Conf
     else:
         shown = text.splitlines()[0][:_SHOWN].decode("utf-8", "backslashreplace") if text else ""
         named = f"; its name says {packed}, and it is not packed" if packed else ""
-        problem = f"{name} is no recording of events: it begins with {shown!r}{named}."
+        problem = f"{name} is not a recording of events: it begins with {shown!r}{named}."
         remedy = f"{_GIVE} With --format ndjson its lines are sent as they are."
     return ConfigurationError(problem, remedy=remedy)
 

@@ -20,7 +20,7 @@ _DECODER: Final = msgspec.json.Decoder(_Line)
 
 
 def read_messages(lines: Iterable[bytes]) -> Iterator[Message]:
-    """One message for each line that is not blank. A line that is no event is sent unchanged, without a key."""
+    """One message for each line that is not blank. A line that is not an event is sent unchanged, without a key."""
     for raw in lines:
         line = raw.rstrip(b"\r\n")
         if line.strip():
@@ -28,7 +28,7 @@ def read_messages(lines: Iterable[bytes]) -> Iterator[Message]:
 
 
 def message_of(line: bytes) -> Message:
-    """One line as a message; the worker dead-letters a line that is no event."""
+    """One line as a message; the worker dead-letters a line that is not an event."""
     try:
         fields = _DECODER.decode(line)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):

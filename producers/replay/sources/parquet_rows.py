@@ -25,14 +25,15 @@ def opened_parquet(file: BinaryIO, name: str) -> pq.ParquetFile:
     """A Parquet file with the columns of events.
 
     Raises:
-        ConfigurationError: it is no Parquet file, or lacks a column.
+        ConfigurationError: it is not a Parquet file, or lacks a column.
     """
     try:
         table = pq.ParquetFile(file, page_checksum_verification=True)  # most writers add them
         columns = table.schema_arrow.names
     except (pa.ArrowException, OSError, ValueError) as error:
         raise ConfigurationError(
-            f"{name} is no Parquet file, or a damaged one: {_short(error)}.", remedy="Write it again; it may have been cut off."
+            f"{name} is not a Parquet file, or a damaged one: {_short(error)}.",
+            remedy="Write it again; it may have been cut off.",
         ) from error
     require_columns(columns, name)
     return table

@@ -26,7 +26,7 @@ _DECODER: Final = msgspec.json.Decoder(_Fields)
 def rewritten(value: bytes, *, label: str | None = None, at: int | None = None) -> bytes:
     """The message with its id derived under ``label`` and its time set to ``at`` (epoch milliseconds); None leaves it.
 
-    A message that is no event is returned unchanged: the worker validates messages.
+    A message that is not an event is returned unchanged: the worker validates messages.
     """
     try:
         fields = _DECODER.decode(value)

@@ -1,4 +1,4 @@
-"""A replay reads a range of a topic with a real consumer: at once, whole, and past whatever is no message."""
+"""A replay reads a range of a topic with a real consumer: at once, whole, and past whatever is not a message."""
 
 from __future__ import annotations
 

@@ -282,7 +282,7 @@ class Process:
         began = time.monotonic()
         for _ in range(signals):
             self.child._signal(15)
-            time.sleep(0.2)  # two at once would be one: a pending signal is no queue
+            time.sleep(0.2)  # two at once would be one: a pending signal is not a queue
         wait_until(lambda: not self.child.running, timeout=90, what=f"the {self.child.name} to obey SIGTERM")
         return time.monotonic() - began
 

@@ -56,7 +56,7 @@ def test_a_group_that_another_program_uses(site, options):
 
 
 def test_a_group_that_another_program_has_left(site):
-    """A group that a program of the newer protocol used before is no obstacle."""
+    """A worker joins a group that a program of the newer protocol used before."""
     with another_program(site, **NEWER) as other:
         wait_until(lambda: _has_partitions(other), timeout=150, what="the other program to have partitions")
     worker = site.worker()

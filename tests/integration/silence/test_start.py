@@ -54,7 +54,7 @@ def test_a_slow_way_to_the_brokers(site):
 
 @pytest.mark.chaos
 def test_a_slow_way_with_tls_and_password(site):
-    """Handshake and login take several round trips each: a slow first broker is no broker that is away."""
+    """Handshake and login take several round trips each: the worker waits for a slow first broker."""
     site.through("tls")
     proxy = Proxy(free_port(), site.kafka.tls)
     proxy.delay = 0.3

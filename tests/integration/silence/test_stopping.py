@@ -149,7 +149,7 @@ def test_the_stack_while_it_starts(tmp_path, signals, limit):
         began = time.monotonic()
         for _ in range(signals):
             up.send_signal(signal.SIGTERM)
-            time.sleep(0.2)  # two at once would be one: a pending signal is no queue
+            time.sleep(0.2)  # two at once would be one: a pending signal is not a queue
         # A second signal may come when everything is ended and only the interpreter is left: it dies of it, as of any other.
         assert up.wait(timeout=90) in ({0} if signals == 1 else {128 + 15, -15}), up.stderr.read()
         assert time.monotonic() - began < limit

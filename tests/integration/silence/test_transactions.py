@@ -48,7 +48,7 @@ def test_aborted_messages_are_not_counted(site):
     wait_until(lambda: _stored(site) == 3 * (10 + 5), timeout=90, what="the committed messages to be stored")
     wait_until(lambda: _lag(worker) == 0, timeout=90, what="nothing to wait")
     began = time.monotonic()
-    while time.monotonic() - began < STALL + 4:  # each partition ends in the end of a transaction, which is no message
+    while time.monotonic() - began < STALL + 4:  # each partition ends in the end of a transaction, which is not a message
         assert worker.child.running, worker.log()
         assert worker.healthy()
         time.sleep(0.5)

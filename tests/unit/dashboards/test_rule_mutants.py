@@ -117,7 +117,7 @@ MUTANTS = [
         "agency.yml",
         f"agency:kpi_threshold:ratio\n        {FIRING}",
         f"agency:kpi_nothing:ratio\n        {FIRING}",
-        "no data is no recovery",
+        "no data is not a recovery",
     ),
     Mutant("keep_firing_for", "agency.yml", "    keep_firing_for: 15m\n", "", "a missed scrape ends nothing"),
     Mutant(
@@ -135,11 +135,11 @@ MUTANTS = [
         "a vanished exporter is a stall",
     ),
     Mutant(
-        "events in flight are no drift",
+        "events in flight are not drift",
         "pipeline.yml",
         "pipeline:audit_drift:events > pipeline:in_flight:events",
         "pipeline:audit_drift:events > 0",
-        "a difference that is being worked on is no drift",
+        "a difference that is being worked on is not drift",
     ),
     Mutant(
         "missing configuration per window",

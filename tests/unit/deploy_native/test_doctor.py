@@ -195,7 +195,7 @@ def test_missing_programs_are_reported(settings, monkeypatch, tmp_path):
 
 
 def test_a_folder_in_use_names_the_owner(settings):
-    """The owner of the folder is shown; it is no fault."""
+    """The owner of the folder is shown; it is not a fault."""
     with DataFolder(settings.data_dir):
         found = by_part(doctor.examine(settings, data_dir=settings.data_dir))
     assert found["Data folder"].state == "ok"

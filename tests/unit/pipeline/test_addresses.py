@@ -47,14 +47,14 @@ def test_a_damaged_file_is_one_sentence(tmp_path, text):
 
 
 def test_bytes_that_are_no_text(tmp_path):
-    """Bytes that are no UTF-8 are a damaged file, too."""
+    """Bytes that are not UTF-8 are a damaged file, too."""
     (tmp_path / FILE_NAME).write_bytes(b"\xff\xfe")
     with pytest.raises(ConfigurationError):
         read_addresses(tmp_path)
 
 
 def test_a_file_that_cannot_be_read_is_not_called_damaged(tmp_path):
-    """Where the system refuses the file, deleting it is no remedy: the folder is the wrong one."""
+    """Where the system refuses the file, deleting it is not a remedy: the folder is the wrong one."""
     (tmp_path / "loop").symlink_to("loop")
     (tmp_path / "file").touch()
     (tmp_path / "folder" / FILE_NAME).mkdir(parents=True)

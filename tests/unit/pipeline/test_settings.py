@@ -29,14 +29,14 @@ WRONG = [
     ("KAFKA__TOPIC", "x" * 250, "at most 249"),
     ("KAFKA__GROUP", "", "at least 1 character"),
     ("KAFKA__PARTITIONS", "0", "is below 1"),
-    ("KAFKA__PARTITIONS", "four", "is no whole number"),
-    ("KAFKA__PARTITIONS", "true", "is no whole number"),
+    ("KAFKA__PARTITIONS", "four", "is not a whole number"),
+    ("KAFKA__PARTITIONS", "true", "is not a whole number"),
     ("KAFKA__SESSION_TIMEOUT_SECONDS", "5.9", "session_timeout_seconds 5.9 is below 6"),
     ("KAFKA__SESSION_TIMEOUT_SECONDS", "91", "is above 90"),
     ("KAFKA__SESSION_TIMEOUT_SECONDS", "nan", ""),
     ("KAFKA__FETCH_BYTES", "1", "is below 65,536"),
     ("KAFKA__FETCH_MIN_BYTES", "-1", "is below 1"),
-    ("KAFKA__FETCH_MAX_WAIT_MS", "1.5", "is no whole number"),
+    ("KAFKA__FETCH_MAX_WAIT_MS", "1.5", "is not a whole number"),
     ("KAFKA__TOPC", "x", "did you mean PORTALPULSE_KAFKA__TOPIC?"),
     ("CLICKHOUSE__URL", "localhost:8123", "must start with chdb:, http:// or https://"),
     ("CLICKHOUSE__URL", "", "must start with"),
@@ -44,13 +44,13 @@ WRONG = [
     ("CLICKHOUSE__TIMEOUT_SECONDS", "inf", "is above 600"),
     ("HTTP__PORT", "65536", "port 65536 is above 65,535"),
     ("HTTP__PORT", "-1", "is below 0"),
-    ("HTTP__PORT", "false", "is no whole number"),
+    ("HTTP__PORT", "false", "is not a whole number"),
     ("HTTP__TOKEN", "short", "at least 16 characters"),
     ("HTTP__TOKEN", "a token with blanks", "visible ones of ASCII"),
     ("INGEST__BATCH_ROWS", "0", "is below 1"),
     ("INGEST__MAX_UNSTORED_ROWS", "10", "max_unstored_rows must be at least batch_rows"),
     ("INGEST__MAX_UNSTORED_BYTES", "1", "is below 1,048,576"),
-    ("INGEST__LINGER_MS", "soon", "is no whole number"),
+    ("INGEST__LINGER_MS", "soon", "is not a whole number"),
     ("INGEST__FUTURE_TOLERANCE_SECONDS", "-1", "is below 0"),
     ("INGEST__FUTURE_TOLERANCE_SECONDS", "inf", ""),
     ("INGEST__FUTURE_TOLERANCE_SECONDS", "1e300", ""),
@@ -58,12 +58,12 @@ WRONG = [
     ("INGEST__DAY_INTERVAL_MS", "0", "is below 10"),
     ("INGEST__PROCEDURE_INTERVAL_MS", "0", "is below 10"),
     ("WATCHDOG__ASSIGNMENT_SECONDS", "0", "must be above 0"),
-    ("WATCHDOG__STALL_SECONDS", "never", "'never' is no number"),
+    ("WATCHDOG__STALL_SECONDS", "never", "'never' is not a number"),
     ("LOG__LEVEL", "verbose", "'verbose' is none of debug, info, warning, error"),
     ("LOG__LEVEL", "warn", "did you mean warning?"),
     ("LOG__LEVEL", "DEBUG", "did you mean debug?"),
     ("KAFKA", "[1]", "it wants an object {bootstrap, topic, group,"),
-    ("KAFKA", '{"topc": "x"}', "no setting of portalpulse"),
+    ("KAFKA", '{"topc": "x"}', "not a setting of portalpulse"),
     ("LOG__FORMAT", "xml", "'xml' is none of console, json"),
     ("DEAD_LETTERS__MAX_RATIO", "50", "max_ratio 50 is above 1: write 0.5 for 50 %"),
     ("THRESHOLDS", '[{"kpi": "I9"}]', "policy 1: kpi: 'I9' is none of I1, I5"),
@@ -79,18 +79,18 @@ WRONG = [
     ("THRESHOLDS", '{"kpi": "I1"}', "wants a JSON list of {kpi, window, ratio, min_volume}"),
     ("THRESHOLDS", "[5]", "policy 1: it wants an object {kpi, window, ratio, min_volume}, and this is 5"),
     ("THRESHOLDS", '[{"kpi": 5}]', "policy 1: kpi: Input should be a valid string"),
-    ("THRESHOLDS", '[{"min_volume": 1.5}]', "policy 1: min_volume: 1.5 is no whole number"),
+    ("THRESHOLDS", '[{"min_volume": 1.5}]', "policy 1: min_volume: 1.5 is not a whole number"),
     ("THRESHOLDS", "[null]", "policy 1: it wants an object {kpi, window, ratio, min_volume}"),
     ("THRESHOLDS", '[{}, {"ratio": 0.1}]', "policy 2 is a second one for I1 over 1d"),
-    ("THRESHOLDS", "=5", "wants a JSON list of {kpi, window, ratio, min_volume}, and this is no JSON"),
-    ("THRESHOLDS__0__RATIO", "0.1", "no setting of portalpulse"),
+    ("THRESHOLDS", "=5", "wants a JSON list of {kpi, window, ratio, min_volume}, and this is not JSON"),
+    ("THRESHOLDS__0__RATIO", "0.1", "not a setting of portalpulse"),
     ("KAFKA", "kafka-1:9092", "write its parts, such as PORTALPULSE_KAFKA__BOOTSTRAP"),
     ("KAFAK__BOOTSTRAP", "a:1", "did you mean PORTALPULSE_KAFKA__BOOTSTRAP?"),
     ("KAFKA_BOOTSTRAP", "a:1", "did you mean PORTALPULSE_KAFKA__BOOTSTRAP?"),
     ("HTTP_PORT", "8080", "did you mean PORTALPULSE_HTTP__PORT?"),
     ("CLOK", "system", "did you mean PORTALPULSE_CLOCK?"),
-    ("CLOCK__NOW", "system", "no setting of portalpulse"),
-    ("SOMETHING_ELSE", "x", "The variable PORTALPULSE_SOMETHING_ELSE is no setting of portalpulse."),
+    ("CLOCK__NOW", "system", "not a setting of portalpulse"),
+    ("SOMETHING_ELSE", "x", "The variable PORTALPULSE_SOMETHING_ELSE is not a setting of portalpulse."),
 ]
 
 
@@ -111,7 +111,7 @@ def test_a_wrong_value_is_one_line_that_names_its_variable(monkeypatch, name, va
 
 @pytest.mark.parametrize("text", ["[", "{'kpi': 'I1'}", "yes"])
 def test_what_should_be_json_and_is_not(monkeypatch, text):
-    """A list that is no JSON is one line, too, names the setting and says its form."""
+    """A list that is not JSON is one line, too, names the setting and says its form."""
     monkeypatch.setenv("PORTALPULSE_THRESHOLDS", text)
     with pytest.raises(ConfigurationError, match=r"PORTALPULSE_THRESHOLDS is wrong: it wants a JSON list of \{kpi") as refused:
         load_settings()

@@ -41,18 +41,23 @@ def said(code, text, *, address=REMOTE, security=LOGIN, reports=(), **options):
             "refuses access to topic t as user 'sender'",
         ),
         (KafkaError._TRANSPORT, "Connect failed", "No Kafka broker answers"),
+        (
+            KafkaError.COORDINATOR_NOT_AVAILABLE,
+            "Broker: Coordinator not available",
+            "answers but is not ready: Broker: Coordinator not available. Wait until its brokers are up",
+        ),
         (KafkaError.POLICY_VIOLATION, "Broker: Policy violation", "refuses: Broker: Policy violation. See the broker's log."),
     ],
 )
 def test_a_refusal_names_its_cause(code, text, words):
-    """Login, mechanism, certificate, protocol, rights and silence are told apart, without advice for a local stack."""
+    """Every cause has a sentence of its own, and none advises to start the local stack."""
     sentence = said(code, text, what="topic t")
     assert words in sentence
     for word in ("portalpulse up", "hunter2", ".."):
         assert word not in sentence
 
 
-def test_a_cause_is_told_before_a_missing_answer():
+def test_a_cause_is_named_before_a_missing_answer():
     """What the client reported meanwhile says more than that no answer came, wherever it stands among other reports."""
     reports = [
         KafkaError(KafkaError._TRANSPORT, "x"),

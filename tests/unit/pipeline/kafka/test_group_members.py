@@ -60,7 +60,7 @@ NOBODY = classic(state="Dead"), newer(error=NO_SUCH_GROUP, state="")
 
 @pytest.mark.parametrize("clients", [(CLIENT_ID, CLIENT_ID), ("faust-0.15.3",), ("portalpulse-preflight",)])
 async def test_workers_among_themselves(clients):
-    """Workers, those of earlier releases and the preflight are no other program."""
+    """Workers, also of earlier releases, and the preflight do not count as another program."""
     found = await describe_group(Brokers(classic(*clients)), "g")
     assert not found.newer_protocol
     assert refusal(KafkaSettings(), found) is None

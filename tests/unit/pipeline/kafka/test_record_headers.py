@@ -47,7 +47,7 @@ def read(response, fetch_offset, monkeypatch):
 @pytest.mark.parametrize("name", [NAME, ODD])
 @pytest.mark.parametrize("fetch_offset", [0, 12, 14, 17])
 def test_names_of_headers_may_be_any_bytes(monkeypatch, name, fetch_offset):
-    """A header whose name is no UTF-8 hides no message: values, keys and offsets are read from the first one wanted."""
+    """A header whose name is not UTF-8 does not hide a message: values, keys and offsets are read from the first one wanted."""
     starts = [start for start in (7, 12, 17) if start + len(VALUES) > fetch_offset]  # a broker sends no earlier ones
     response = b"".join(batch(start, name=name if start == 12 else NAME) for start in starts)
     wanted = [(number % 5, 7 + number) for number in range(15) if 7 + number >= fetch_offset]

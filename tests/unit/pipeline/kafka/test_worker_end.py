@@ -108,7 +108,7 @@ async def test_a_cancelled_task_is_told(registry, tmp_path):
 
 @pytest.mark.parametrize("error", [StopIteration(7), SystemExit(3), KeyboardInterrupt(), GeneratorExit()])
 async def test_an_odd_error_of_a_thread_is_told(registry, tmp_path, error):
-    """An error that a future refuses, or that is no Exception, ends the worker like any other error of a thread."""
+    """An error that a future refuses, or that is not an Exception, ends the worker like any other error of a thread."""
     worker = a_worker(registry, tmp_path)
 
     async def begin(_stop):

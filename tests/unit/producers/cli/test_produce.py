@@ -100,7 +100,7 @@ def test_wrong_options_are_refused_with_a_remedy(run, arguments, problem):
         (["e.ndjson", "--delimiter", ";;"], "not one character"),
         (["e.ndjson", "page.gz"], "page.gz is HTML"),
         (["--from-table", "--from", "2024-05-01"], "--from and --to"),
-        (["--from-table", "--from", "May", "--to", "2024-05-01"], "no day"),
+        (["--from-table", "--from", "May", "--to", "2024-05-01"], "not a day"),
         (["--from-table", "--from", "2024-05-01", "--to", "2024-05-02"], "No running process"),
         (["--from-topic", "t", "--from", "2024-05-01T08:00:00"], "an offset"),
         (["--from-topic", "t", "--from", "2024-W33T08:00:00+07:00"], "an offset"),
@@ -233,7 +233,7 @@ def test_the_promised_times_are_those_of_the_rules():
 
 
 def test_the_target_of_live_traffic_is_the_rate_of_the_hour(run, monkeypatch):
-    """What is sent is displayed beside what the shape of the day asks for now: 3/s at night is no fault."""
+    """What is sent is displayed beside what the shape of the day asks for now: 3/s at night is not a fault."""
     monkeypatch.setenv("PORTALPULSE_CLOCK", "2026-03-01T03:00:00+07:00")
     office = commands.LiveShape.OFFICE
     traffic = commands._live_traffic(seed=1, rate=50.0, shape=office, collapse=None, collapse_after=0.0)

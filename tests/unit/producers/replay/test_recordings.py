@@ -142,7 +142,7 @@ def test_a_packed_file_of_nothing_holds_no_message(tmp_path, packing):
 
 @pytest.mark.parametrize("packing", [None, *PACK])
 def test_files_that_were_joined_keep_no_mark(tmp_path, packing):
-    """A byte order mark in front of any line is no part of an event: joined files have one where each of them began."""
+    """A byte order mark in front of any line is not part of an event: joined files have one where each of them began."""
     pack = PACK[packing] if packing else bytes
     assert events_of(source_of(tmp_path, "e.ndjson", pack(BOM + NDJSON) + pack(BOM + NDJSON))) == EVENTS + EVENTS
 
@@ -220,7 +220,7 @@ V7_TAR = v7_tar()
     ("name", "data", "words"),
     [
         ("e.zip", zipped(NDJSON), "ZIP archive"),
-        ("e.ndjson", bytes(range(128, 256)) * 600, "no recording of events"),
+        ("e.ndjson", bytes(range(128, 256)) * 600, "not a recording of events"),
         ("e.ndjson.gz", gzip.compress(gzip.compress(NDJSON)), "packed twice: gzip in gzip"),
         ("e.ndjson.gz", gzip.compress(lzma.compress(NDJSON)), "packed twice: xz in gzip"),
         ("e.ndjson.gz", b"", "is empty, and a gzip file is not"),
@@ -240,8 +240,8 @@ V7_TAR = v7_tar()
         ("e.json", json.dumps(EVENTS[0], indent=1).encode(), "JSON object on one line"),
         ("e.ndjson", NDJSON.replace(b"\n", b"\r"), "carriage return"),
         ("e.txt", b"dear all,\nplease find attached\n", "begins with 'dear all,'"),
-        ("e.parquet", parquet()[:-20], "no Parquet file, or a damaged one"),
-        ("e.parquet", b"", "no Parquet file"),
+        ("e.parquet", parquet()[:-20], "not a Parquet file, or a damaged one"),
+        ("e.parquet", b"", "not a Parquet file"),
         ("e.parquet", parquet(event_id=None), "no column event_id"),
         ("e.csv", b"", "has no column"),
         ("e.csv", b"\n\n", "has no column"),
@@ -275,7 +275,7 @@ def test_what_is_no_recording_is_refused_before_the_first_message(tmp_path, name
 
 
 def test_every_file_is_looked_at_before_the_first_is_sent(tmp_path):
-    """A second file that is no recording is found before a message of the first one is sent."""
+    """A second file that is not a recording is found before a message of the first one is sent."""
     good = source_of(tmp_path, "good.ndjson", NDJSON)
     bad = source_of(tmp_path, "bad.ndjson", b"\x89PNG\r\n")
     assert "bad.ndjson is a PNG" in refusal_of(FileSource(good.names + bad.names))
@@ -363,7 +363,7 @@ def test_a_csv_that_is_not_well_formed_ends_at_its_line(tmp_path, broken, line, 
     [("9", 9), (" 9 ", 9), ("²", "²"), ("٣", "٣"), ("9" * 5_000, "9" * 5_000), ("-1", "-1"), ("9.0", "9.0"), ("nine", "nine")],
 )
 def test_an_odd_value_is_sent_as_it_is(tmp_path, cell, sent):
-    """A cell that is no number is sent as text: the worker dead-letters it."""
+    """A cell that is not a number is sent as text: the worker dead-letters it."""
     events = events_of(source_of(tmp_path, "e.csv", in_columns(events=[EVENTS[0] | {"status": cell}])))
     assert events == [EVENTS[0] | {"status": sent}]
 
@@ -419,7 +419,7 @@ def test_columns_of_any_type_are_sent(tmp_path, column, kind, values, sent):
     ],
 )
 def test_what_json_cannot_express_is_named_with_row_and_column(tmp_path, column, kind, values):
-    """A year beyond 9999 or bytes that are no text end the reading with file, row and column."""
+    """A year beyond 9999 or bytes that are not text end the reading with file, row and column."""
     _, said = sent_before(source_of(tmp_path, "e.parquet", parquet(**{column: pa.array(values, kind)})))
     assert "e.parquet, row 3" in said
     assert "column" not in said or f"column {column}" in said
@@ -523,7 +523,7 @@ def test_a_pipe_that_is_named_twice_is_refused(tmp_path):
 
 
 def test_a_folder_is_named(tmp_path):
-    """A folder is no recording; the sentence says how to name its files."""
+    """A folder is not a recording; the sentence says how to name its files."""
     assert f"{tmp_path} is a folder. Name its files" in refusal_of(FileSource((str(tmp_path),)))
 
 

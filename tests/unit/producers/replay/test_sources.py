@@ -85,7 +85,7 @@ def test_several_files_are_one_recording(tmp_path):
         ("missing.ndjson", None, "cannot be read"),
         ("broken.gz", b"no gzip", "says gzip, and it is not packed"),
         ("other.csv", b"a,b\n1,2\n", "no column"),
-        ("broken.parquet", b"no parquet", "no Parquet"),
+        ("broken.parquet", b"no parquet", "not a Parquet"),
         ("latin.csv", b"event_id,dossier_code,occurred_at\n\xff,1,2\n", "line 2, is not well-formed CSV: it is not UTF-8"),
     ],
 )
@@ -99,7 +99,7 @@ def test_an_unreadable_file_is_a_configuration_error(tmp_path, name, content, pr
 
 
 def test_the_key_is_the_dossier_code_or_nothing():
-    """A line that is no event is sent unchanged, without a key; blank lines are no messages."""
+    """A line that is not an event is sent unchanged, without a key; blank lines are not messages."""
     lines = [
         LINES[0] + b"\r\n",
         b"\n",

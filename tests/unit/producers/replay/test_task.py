@@ -58,7 +58,7 @@ def test_each_further_loop_is_new_events_and_the_same_ones_every_time(run_of, re
 
 
 def test_repeats_in_a_recording_are_events_but_not_distinct(run_of, recording_sender, unpack):
-    """A line that comes twice and a line that is no event are sent, and counted for what they are."""
+    """A line that comes twice and a line that is not an event are sent, and counted for what they are."""
     messages = [message(1), message(1), message(2), Message(None, b"no json", 0, Kind.RAW)]
     _, account = sent(Replay(Recorded(messages), Spacing()), run_of(), recording_sender, unpack)
     assert (account.sent, account.events, account.distinct) == (4, 3, 2)

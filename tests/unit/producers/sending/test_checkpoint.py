@@ -35,7 +35,7 @@ def test_another_plan_a_finished_one_or_no_file_is_refused(tmp_path):
     with pytest.raises(ConfigurationError, match="finished"):
         resumed(path, plan="plan")
     path.write_text("[]")
-    with pytest.raises(ConfigurationError, match="no state"):
+    with pytest.raises(ConfigurationError, match="not a state"):
         read_state(path)
     with pytest.raises(ConfigurationError, match="cannot be written"):
         Checkpoint(tmp_path / "missing" / "x", State("plan")).close(finished=True)
@@ -58,7 +58,7 @@ def test_places_that_cannot_be_are_no_state(tmp_path, content):
     """A state that was written by hand is used or refused."""
     path = tmp_path / "state.json"
     path.write_text(content)
-    with pytest.raises(ConfigurationError, match="no state"):
+    with pytest.raises(ConfigurationError, match="not a state"):
         resumed(path, plan="plan")
 
 

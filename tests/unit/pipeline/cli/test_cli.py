@@ -255,7 +255,7 @@ def test_an_answer_that_is_an_error(run, monkeypatch, listener):
 @pytest.mark.parametrize("option", ["--from", "--to"])
 @pytest.mark.parametrize("text", ["2024-W33", "2024-W33-1T08:00", "20240820"])
 def test_a_week_bounds_no_dead_letters(run, command, option, text):
-    """A week is no time: its Monday would bound what is listed, sent again or dropped."""
+    """A week is not a time: its Monday would bound what is listed, sent again or dropped."""
     code, _, errors = run("dead-letters", command, option, text)
     assert code == 2
     assert f"'{option[2:]}' must be a time with an offset" in one_line(errors)

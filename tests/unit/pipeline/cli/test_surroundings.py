@@ -17,7 +17,7 @@ import typer
 
 from pipeline.cli.main import UNEXPECTED, create_cli
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[4]
 PERIOD = ("--from", "2024-01-01", "--to", "2024-01-02")
 #: Arguments with which a command does something without other parts; FOLDER is the folder of the case.
 ARGUMENTS = {
