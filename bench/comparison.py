@@ -107,12 +107,12 @@ def check_redelivery(contender: Contender, filled: Filled, probe: Probe) -> Chec
     """
     context = contender.context
     group = ConsumerGroup(context.stack.kafka.bootstrap, group=context.group, topic=context.topic)
-    before = _settled(contender, group, probe)
+    before = _stable_count(contender, group, probe)
     contender.stop()
     redelivered = group.rewind(REWIND)
     contender.start()
     try:
-        after = _settled(contender, group, probe)
+        after = _stable_count(contender, group, probe)
         found = probe.buckets(contender.tallies)
     finally:
         contender.stop()
@@ -120,7 +120,7 @@ def check_redelivery(contender: Contender, filled: Filled, probe: Probe) -> Chec
     return Check(redelivered, after - filled.events, wrong, before - filled.events)
 
 
-def _settled(contender: Contender, group: ConsumerGroup, probe: Probe) -> int:
+def _stable_count(contender: Contender, group: ConsumerGroup, probe: Probe) -> int:
     """The events tallied, once the lag is 0 and the count no longer changes."""
     last_count, since = -1, time.monotonic()
 

@@ -33,7 +33,7 @@ class ConsumerGroup:
         return {partition.partition: future.result(10).offset for partition, future in futures.items()}
 
     def committed(self) -> dict[int, int]:
-        """Partition -> the committed offset; partitions without one are left out."""
+        """Partition -> the committed offset; partitions without one are omitted."""
         try:
             partitions = self._admin.list_topics(self._topic, timeout=10).topics[self._topic].partitions
             found = self._consumer.committed([TopicPartition(self._topic, number) for number in partitions], timeout=10)

@@ -27,7 +27,7 @@ ENOUGH = 0.8
 #: Load before the outage, so that the worker is busy when it starts (seconds).
 LEAD_SECONDS = 20
 #: Offsets acknowledged before the outage are committed within this time (seconds).
-SETTLE_SECONDS = 3
+COMMIT_SECONDS = 3
 _TIMEOUT = 1_800.0
 
 
@@ -84,7 +84,7 @@ def _outage(stack: Stack, *, minutes: float, rate: int, console: Console) -> tup
         memory_before = usage([child]).memory_bytes
         stack.server.kill()
         console.print(f"ClickHouse was killed; {minutes:g} minutes of load follow")
-        time.sleep(SETTLE_SECONDS)
+        time.sleep(COMMIT_SECONDS)
         committed, memory, reason = offsets.committed(), 0, ""
         while time.monotonic() < began + seconds:
             child.check()

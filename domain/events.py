@@ -74,7 +74,7 @@ DOSSIER_CODE = r"^(?:[0-9A-Z]{2,3}\.){0,3}[A-Z][0-9]{2}(?:\.[0-9]{1,3}){0,4}-(?:
 #: Procedure codes (mã TTHC) differ between systems, so only length and characters are checked.
 PROCEDURE_CODE = r"^[0-9A-Za-z][0-9A-Za-z._-]{0,63}$"
 PORTAL_ID = r"^[0-9A-Za-z][0-9A-Za-z._:-]{0,63}$"
-#: An ISO 8601 / RFC 3339 time with an offset. The date is strict; seconds may be left out and a space may replace the T.
+#: An ISO 8601 / RFC 3339 time with an offset. The date is strict; seconds may be omitted and a space may replace the T.
 OCCURRED_AT = (
     r"^[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}(?::[0-9]{2}(?:\.[0-9]{1,9})?)?(?:Z|[+-][0-9]{2}(?::?[0-5][0-9])?)$"
 )

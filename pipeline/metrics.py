@@ -47,7 +47,7 @@ class WorkerMetrics:
                 self._store_seconds.labels(operation=operation, outcome=outcome)
 
     def observe_store(self, operation: str, outcome: str, seconds: float) -> None:
-        """Record one call to the storage, failed ones too; calls that are not the worker's own are left out."""
+        """Record one call to the storage, failed ones too; calls that are not the worker's own are omitted."""
         if operation in OPERATIONS:
             self._store_seconds.labels(operation=operation, outcome=outcome).observe(seconds)
 

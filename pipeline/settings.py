@@ -40,7 +40,7 @@ def require_addresses(addresses: tuple[str, ...]) -> None:
         if _HOST.fullmatch(host) and port.isascii() and port.isdigit() and 0 < int(port) < 65_536:
             continue
         scheme, found, _ = address.partition("://")
-        advice = f": leave {scheme}:// out" if found else ": separate addresses with commas" if ";" in address else ""
+        advice = f": omit {scheme}://" if found else ": separate addresses with commas" if ";" in address else ""
         raise ValueError(f"{address!r} is not host:port{advice}")
 
 

@@ -1,4 +1,4 @@
-"""How processes hear SIGTERM, SIGINT and SIGHUP, and end in time: in order after one signal, at once after the second.
+"""How processes hear SIGTERM, SIGINT and SIGHUP, and end in time: cleanly after the first signal, at once after the second.
 
 ``GracefulShutdown`` is for processes with an event loop, ``stopped_by_signals`` and ``interrupted_by`` are for the others.
 
@@ -23,7 +23,7 @@ from typing import Final, NoReturn
 from domain.errors import PortalPulseError
 from pipeline.logs import get_logger
 
-#: An orderly stop takes a second or two; supervisors kill after twenty.
+#: A clean stop takes a second or two; supervisors kill after twenty.
 STOP_SECONDS: Final = 18.0
 #: How long the interpreter may take to end when all work is done; a thread may still hang in a call.
 _EXIT_SECONDS: Final = 3.0
@@ -131,7 +131,7 @@ def interrupted_by(*numbers: signal.Signals) -> Iterator[None]:
 
 @contextmanager
 def signals_deferred() -> Iterator[None]:
-    """SIGINT, SIGTERM and SIGHUP do not interrupt the block, for example an orderly stop."""
+    """SIGINT, SIGTERM and SIGHUP do not interrupt the block, for example a clean stop."""
     if threading.current_thread() is not threading.main_thread():  # handlers can only be set and run there
         yield
         return

@@ -59,7 +59,7 @@ def pytest_xdist_make_scheduler(config, log):
 
 
 def pytest_collection_modifyitems(config, items):
-    """Leave out what is marked chaos or long unless it is asked for; a marker expression (-m) stays free for other things.
+    """Deselect what is marked chaos or long unless it is asked for; a marker expression (-m) stays free for other things.
 
     A test that uses the ClickHouse server starts a real part, wherever it lies.
     """

@@ -57,7 +57,7 @@ def fields_of(event: DossierEvent) -> dict[str, object]:
 
 
 def a_message(event: DossierEvent | None = None, **changes) -> bytes:
-    """The message of ``event`` with some fields changed; a field changed to ... is left out."""
+    """The message of ``event`` with some fields changed; a field changed to ... is omitted."""
     fields = fields_of(event or an_event()) | changes
     return json.dumps({name: value for name, value in fields.items() if value is not ...}).encode()
 

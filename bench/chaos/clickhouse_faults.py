@@ -77,7 +77,7 @@ class TooManyParts(Fault):
         )
         env.mark_injected()
         await_retries(env, "insert_events")
-        report_outage(env, self.name, run_for(env, self.seconds, settle=_RECOUNTED_SECONDS))
+        report_outage(env, self.name, run_for(env, self.seconds, commit_seconds=_RECOUNTED_SECONDS))
 
     def heal(self, env: Environment) -> None:
         """Allow as many parts as before."""

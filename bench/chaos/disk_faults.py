@@ -84,7 +84,7 @@ def move_to_small_disk(folder: Path) -> None:
         original.rename(folder)
         raise ConfigurationError(
             f"No file system can be mounted here: {mounted.stderr.strip()}.",
-            remedy="Run this as root of a machine or container that may mount, or leave clickhouse-disk-full out by --faults.",
+            remedy="Run this as root of a machine or container that may mount, or omit clickhouse-disk-full from --faults.",
         )
     shutil.copytree(original, folder, dirs_exist_ok=True, symlinks=True)
     shutil.rmtree(original)

@@ -34,7 +34,7 @@ SESSION_SECONDS: Final = 6
 
 
 class Environment:
-    """A context manager; starts everything, traffic included, and stops it in order.
+    """A context manager; starts everything, traffic included, and stops it cleanly.
 
     Args:
         brokers: 1, or 3 for a cluster that keeps three copies.
@@ -247,12 +247,12 @@ class Environment:
         )
         found: list[int] = []
 
-        def settled() -> bool:
+        def all_tallied() -> bool:
             found[:] = self.probe.numbers(f"SELECT {counts}")
             return found == [expected] * 4 or found[:1] > [expected]
 
         try:
-            wait_until(settled, timeout=self.limit(timeout), what=f"{expected} events in every tier")
+            wait_until(all_tallied, timeout=self.limit(timeout), what=f"{expected} events in every tier")
         except UnavailableError as error:
             raise UnavailableError(
                 f"{error.problem} Found (stored, minutes, days, procedures): {found}. {' '.join(self.check())}",

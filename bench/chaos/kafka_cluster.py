@@ -64,7 +64,7 @@ class KafkaCluster:
         )
 
     def stop(self) -> None:
-        """Stop all nodes at once, in order; harmless for those that do not run."""
+        """Stop all nodes cleanly and at the same time; nodes that do not run are skipped."""
         stop_all([node.process for node in self.nodes], grace=KafkaNode.stop_seconds)
 
     def kill(self) -> None:

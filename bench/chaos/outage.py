@@ -17,7 +17,7 @@ from domain.errors import UnavailableError
 from pipeline.settings import ClickHouseSettings, IngestSettings, KafkaSettings
 
 #: Offsets acknowledged before the outage are committed within this time (seconds): Faust commits every half second.
-SETTLE_SECONDS: Final = 2.0
+COMMIT_SECONDS: Final = 2.0
 #: A worker reports that its storage is unavailable within this time after a call has failed (seconds).
 REPORT_SECONDS: Final = 15.0
 #: Resident memory of a worker may grow by this much above its limit for unstored messages (bytes): batches in progress.
@@ -42,20 +42,20 @@ class Observation:
     reason: str
 
 
-def run_for(env: Environment, seconds: float, *, settle: float = SETTLE_SECONDS, reported: bool = True) -> Observation:
+def run_for(env: Environment, seconds: float, *, commit_seconds: float = COMMIT_SECONDS, reported: bool = True) -> Observation:
     """Observe the workers for some seconds while their storage stores nothing.
 
     Args:
         env: ``Environment.mark_injected`` has noted the start of the outage.
         seconds: from the start of the outage to the end.
-        settle: from the start until offsets must no longer change; longer than usual when recounts still work.
+        commit_seconds: from the start until offsets must no longer change; longer than usual when recounts still work.
         reported: whether /readyz must report it; a call that hangs has not failed before its timeout.
 
     Raises:
         UnavailableError: something did not hold.
     """
     resident = {worker.name: memory(worker) for worker in env.workers}
-    time.sleep(max(0.0, env.injected_at + settle - time.monotonic()))
+    time.sleep(max(0.0, env.injected_at + commit_seconds - time.monotonic()))
     committed, deadline = env.offsets.committed(), env.injected_at + seconds
     unstored = grown = 0
     while True:

@@ -105,7 +105,7 @@ class Traffic:
         """
         self._check()
         if not self._flowing.is_set():
-            self._settle(timeout)
+            self._await_acknowledged(timeout)
             self._producer = self._new_producer()
             self._idle.clear()
             self._flowing.set()
@@ -121,10 +121,10 @@ class Traffic:
         if not self._idle.wait(timeout):
             self._check()
             raise UnavailableError("The sender does not pause.", remedy="The broker accepts no messages; see its log.")
-        self._settle(deadline - time.monotonic())
+        self._await_acknowledged(deadline - time.monotonic())
         self._check()
 
-    def _settle(self, timeout: float) -> None:
+    def _await_acknowledged(self, timeout: float) -> None:
         """Wait until Kafka has acknowledged every message; no new message may be sent meanwhile."""
         deadline = time.monotonic() + timeout
         while self._in_flight or self._resend:

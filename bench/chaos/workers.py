@@ -11,7 +11,7 @@ from bench.environment import child_environment
 from deploy.native.processes import wait_until
 from deploy.native.services.portalpulse_process import PortalPulseProcess
 
-#: An orderly end takes at most this long, else it counts as hung.
+#: A clean stop takes at most this long, else it counts as hung.
 STOP_SECONDS: Final = 20.0
 
 

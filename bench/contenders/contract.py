@@ -48,7 +48,7 @@ class Contender(ABC):
 
     @abstractmethod
     def stop(self) -> None:
-        """An orderly end that leaves the consumer group."""
+        """A clean stop that leaves the consumer group."""
 
 
 class Programs(Contender):

@@ -115,7 +115,7 @@ def summary(findings: list[Finding]) -> str:
         return "1 thing is wrong." if wrong == 1 else f"{wrong} things are wrong."
     if any(finding.part == _STACK and finding.state == "idle" for finding in findings):
         return "This machine is ready. No stack runs: start it with `portalpulse up`."
-    return "Everything is in order."
+    return "No problem found."
 
 
 def as_json(findings: list[Finding]) -> dict[str, object]:

@@ -48,7 +48,7 @@ class ChildProcess:
     """One program under supervision.
 
     Its standard output and error are appended to ``log``. It leads a session and process group of its own, so Ctrl-C in a
-    terminal reaches this process only, which stops it in order. The kernel kills it when this process ends in any way.
+    terminal reaches this process only, which stops it cleanly. The kernel kills it when this process ends in any way.
 
     Without an ``environment`` it inherits that of this process, in UTF-8.
     """

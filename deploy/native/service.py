@@ -15,7 +15,7 @@ class Service(ABC):
 
     #: Seconds that it may take until it answers.
     start_seconds: ClassVar[float] = 60.0
-    #: Seconds that it gets for an orderly stop.
+    #: Seconds that it gets for a clean stop.
     stop_seconds: ClassVar[float] = 8.0
 
     process: ChildProcess
@@ -42,7 +42,7 @@ class Service(ABC):
         self.await_ready(timeout=timeout)
 
     def stop(self) -> None:
-        """Stop it in order; harmless when it is not running."""
+        """Stop it cleanly; nothing happens when it is not running."""
         self.process.stop(grace=self.stop_seconds)
 
     def kill(self) -> None:

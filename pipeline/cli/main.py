@@ -99,7 +99,7 @@ def _refuse_empty(arguments: list[str]) -> None:
             option = name or (before if before.startswith("-") and before != "-" else "")
             what = f"The value of {option}" if option else "An argument"
             raise ConfigurationError(
-                f"{what} is empty.", remedy="Check whether a shell variable is not set; give a value, or leave the option out."
+                f"{what} is empty.", remedy="Check whether a shell variable is not set; give a value, or omit the option."
             )
         before = argument
 

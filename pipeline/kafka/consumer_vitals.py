@@ -42,7 +42,7 @@ def read_vitals(consumer: Any, *, assignment: int, joined: bool, heartbeats: int
 
 
 def read_through(consumer: Any) -> dict[Any, int]:
-    """Offset before which each partition was read, perhaps only into memory; partitions without a position are left out."""
+    """Offset before which each partition was read, perhaps only into memory; partitions without a position are omitted."""
     found = {}
     for tp, state in partition_states(consumer):
         position, fetched = state._position, consumer._fetcher._records.get(tp)  # noqa: SLF001

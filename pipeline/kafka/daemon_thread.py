@@ -16,7 +16,7 @@ async def in_daemon_thread(action: Callable[[], T]) -> T:
     loop = asyncio.get_running_loop()
     result: asyncio.Future[T] = loop.create_future()
 
-    def settle(value: T | None, error: BaseException | None) -> None:
+    def resolve(value: T | None, error: BaseException | None) -> None:
         if result.cancelled():
             return
         if error is not None:
@@ -26,11 +26,11 @@ async def in_daemon_thread(action: Callable[[], T]) -> T:
 
     def run() -> None:
         try:
-            outcome: tuple[T | None, BaseException | None] = (action(), None)
+            value_or_error: tuple[T | None, BaseException | None] = (action(), None)
         except Exception as error:  # noqa: BLE001 - raised where the result is awaited
-            outcome = (None, error)
+            value_or_error = (None, error)
         with suppress(RuntimeError):  # the loop is closed
-            loop.call_soon_threadsafe(settle, *outcome)
+            loop.call_soon_threadsafe(resolve, *value_or_error)
 
     threading.Thread(target=run, name="kafka-call", daemon=True).start()
     return await result

@@ -83,7 +83,7 @@ FATAL: Final[dict[int, FatalCode]] = {
     10: FatalCode(
         "MESSAGE_TOO_LARGE",
         "a message above max.message.bytes",
-        "Raise max.message.bytes of the topic, or leave the message out.",
+        "Raise max.message.bytes of the topic, or omit the message.",
     ),
     17: FatalCode(
         "INVALID_TOPIC_EXCEPTION", "no topic can have this name", "Correct the name of the topic (PORTALPULSE_KAFKA__TOPIC)."

@@ -186,7 +186,7 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
             await self._thread.seek_wait({tp: begin for tp, (begin, _) in bounds.items()})
 
     def read_through(self) -> dict[Any, int]:
-        """Offset before which each partition was read, perhaps only into memory; partitions without a position are left out."""
+        """Offset before which each partition was read, perhaps only into memory; partitions without a position are omitted."""
         return read_through(self._thread._consumer)  # noqa: SLF001
 
     def committed(self) -> dict[Any, int]:

@@ -1,4 +1,4 @@
-"""Runs one worker: Faust reads, the delivery stores and counts, the watchdog checks both, and all of them stop in order."""
+"""Runs one worker: Faust reads, the delivery stores and counts, the watchdog checks both, and all of them stop cleanly."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from sinks.contract.dead_letters import DeadLetterLimitStore
 from sinks.contract.events import EventStore
 from sinks.errors import SinkError
 
-#: Time for the delivery's threads and for Faust to stop in order (seconds); together less than ``shutdown.STOP_SECONDS``.
+#: Time for the delivery's threads and for Faust to stop cleanly (seconds); together less than ``shutdown.STOP_SECONDS``.
 _DELIVERY_STOP_SECONDS = 5.0
 _APP_STOP_SECONDS = 8.0
 

@@ -121,7 +121,7 @@ def _runner_in(pool: ThreadPoolExecutor) -> InThread:
 
 
 def _is_our_error(record: logging.LogRecord) -> bool:
-    """Leave out requests that are not HTTP: they are answered with 400, and a traceback for each would flood the log."""
+    """Drop requests that are not HTTP: they are answered with 400, and a traceback for each would flood the log."""
     error = record.exc_info[1] if record.exc_info else None
     return not isinstance(error, HttpProcessingError)
 

@@ -68,7 +68,7 @@ async def _run_worker(
 ) -> None:
     agencies, clock = AgencyRegistry.packaged(), parse_clock(settings.clock)
     checked = await preflight(settings.kafka, create_topic=create_topic)
-    stop = shutdown.event()  # nothing that needs an orderly stop was started before
+    stop = shutdown.event()  # nothing that needs a clean stop was started before
     worker = Worker(
         settings,
         decoder=Decoder(agencies),

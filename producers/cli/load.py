@@ -111,7 +111,7 @@ def load(
     """Send a load; ``LOAD_HELP`` is the text for users."""
     low = rate / 10 if from_rate is None else from_rate
     if from_rate is not None and shape not in {LoadShape.RAMP, LoadShape.STEP, LoadShape.SPIKE}:
-        raise ConfigurationError("--from-rate belongs to ramp, step and spike.", remedy="Leave it out.")
+        raise ConfigurationError("--from-rate belongs to ramp, step and spike.", remedy="Omit it.")
     require_report_place(report)
     options = TargetOptions(data=data, bootstrap=bootstrap, topic=topic, create_topic=create_topic, http=http)
     target = options.resolve()

@@ -113,7 +113,7 @@ def _produce(
         raise ConfigurationError("--scale belongs to a scenario.", remedy="Give live traffic a --rate instead.")
     if output is not None and faults:
         raise ConfigurationError(
-            "--faults cannot go into a file: some malformed messages are not lines.", remedy="Leave --output out."
+            "--faults cannot go into a file: some malformed messages are not lines.", remedy="Omit --output."
         )
     options = TargetOptions(data=data, bootstrap=bootstrap, topic=topic, create_topic=create_topic)
     from pipeline.logs import SENDING_LIBRARY, configure_logging  # noqa: PLC0415 - numpy and Kafka, which --help need not load

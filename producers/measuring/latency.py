@@ -2,7 +2,7 @@
 
 The events carry nothing for this. Two curves are compared: how many of the acknowledged events were sent by each moment, and how
 many more the running process has counted since the start. A worker's own progress counts repeats as well; the status of
-the storage counts distinct events, so there repeats are left out of both curves. The k-th event is visible when the second curve
+the storage counts distinct events, so there repeats are omitted of both curves. The k-th event is visible when the second curve
 reaches k; its latency is the horizontal distance of the curves at k.
 
 This is exact when events become visible in the order of sending. Events overtake each other between partitions and within

@@ -17,7 +17,7 @@ def origin(agency_code: str, procedure_code: str) -> str:
 
 
 def extras(*, legacy_level: int, returned_by: str, portal_id: str) -> str:
-    """The wire text of the optional fields (0 and "": left out) with the end of the object."""
+    """The wire text of the optional fields (0 and "": omitted) with the end of the object."""
     legacy = f',"legacy_level":{legacy_level}' if legacy_level else ""
     returned = f',"returned_by":"{returned_by}"' if returned_by else ""
     portal = f',"portal_id":"{portal_id}"' if portal_id else ""

@@ -76,20 +76,20 @@ class ReplayOptions:
             (
                 self.rate_text is not None and self.speed_text != "max",
                 "A replay has a --speed or a --rate.",
-                "Leave one of them out.",
+                "Omit one of them.",
             ),
-            (bool(self.agencies) and not table, "--agency belongs to --from-table.", "Leave it out, or read from the table."),
-            (by_offset and not topic, "Offsets belong to --from-topic.", "Leave them out, or name a topic."),
+            (bool(self.agencies) and not table, "--agency belongs to --from-table.", "Omit it, or read from the table."),
+            (by_offset and not topic, "Offsets belong to --from-topic.", "Omit them, or name a topic."),
             (
                 bool(self.start or self.end) and bool(self.files),
                 "--from and --to belong to --from-topic and --from-table.",
-                "Leave them out.",
+                "Omit them.",
             ),
             (self.resume and self.state is None, "--resume needs --state.", "Name the file in which the position was kept."),
             (
                 self.prebuilt and not_packable,
                 "--prebuilt is for files, in original time, with an end, at a --rate or as fast as possible.",
-                "Leave --prebuilt out.",
+                "Omit --prebuilt.",
             ),
         )
         for broken, problem, remedy in rules:

@@ -70,7 +70,7 @@ def write(path: Path, batches: Iterable[Batch], *, origin: str, partitions: int)
         scratch.replace(path)
     except OSError as error:
         raise UnavailableError(
-            f"{path} cannot be written: {error.strerror}.", remedy="Free some space or leave --prebuilt out."
+            f"{path} cannot be written: {error.strerror}.", remedy="Free some space or omit --prebuilt."
         ) from error
     finally:
         scratch.unlink(missing_ok=True)

@@ -93,7 +93,7 @@ def read_state(path: Path) -> State:
     try:
         return msgspec.json.decode(path.read_bytes(), type=State)
     except FileNotFoundError:
-        raise ConfigurationError(f"There is no {path} to resume from.", remedy="Leave --resume out to start a replay.") from None
+        raise ConfigurationError(f"There is no {path} to resume from.", remedy="Omit --resume to start a replay.") from None
     except (OSError, msgspec.DecodeError) as error:
         raise ConfigurationError(
             f"{path} is not a state of a replay: {error}.", remedy="Give --state another file, or delete it."
@@ -113,5 +113,5 @@ def resumed(path: Path, *, plan: str) -> State:
             remedy="Resume with the same source, --topic, --times, --speed or --rate and --time, or start without --resume.",
         )
     if state.finished:
-        raise ConfigurationError(f"The replay of {path} is finished.", remedy="Leave --resume out to start it again.")
+        raise ConfigurationError(f"The replay of {path} is finished.", remedy="Omit --resume to start it again.")
     return state

@@ -1,4 +1,4 @@
-"""Writes a stream of messages to a file as NDJSON, a line each. Keys are left out: they repeat the dossier code."""
+"""Writes a stream of messages to a file as NDJSON, a line each. Keys are omitted: they repeat the dossier code."""
 
 from __future__ import annotations
 

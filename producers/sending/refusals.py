@@ -80,5 +80,5 @@ def failure_reason(
     accepted = "" if limit is None else f" ({limit:,} bytes)"
     return (
         f"the message with key {key!r} has {too_large.size:,} bytes, more than the topic {topic} takes{accepted}: "
-        "raise its max.message.bytes, or leave the message out; the others are sent"
+        "raise its max.message.bytes, or omit the message; the others are sent"
     )

@@ -30,7 +30,7 @@ class ServerConnection:
         self._pinned = False
 
     def connect(self, database: str) -> Any:
-        """A new client. Pinned settings that an older release does not have are left out: it lacks what they would undo."""
+        """A new client. Pinned settings that an older release does not have are omitted: it lacks what they would undo."""
         target = self._target
         while True:
             try:

@@ -28,7 +28,7 @@ EVENT_KEY: Final = "agency, occurred_at, event_id"
 def days_condition(column: str, days: Days) -> str:
     """The days as ranges of instants, neighbouring days joined, so that the primary key can skip everything else.
 
-    Days that no table can hold are left out.
+    Days that no table can hold are omitted.
     """
     ranges: list[list[int]] = []
     for day in days.days:

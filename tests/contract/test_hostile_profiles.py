@@ -212,7 +212,7 @@ _SPENT = "<spent><interval><duration>3600</duration><queries>1</queries></interv
 
 
 def users_file(known):
-    """The users of this file; settings that this release lacks are left out."""
+    """The users of this file; settings that this release lacks are omitted."""
     bodies = {
         name: "<max_block_size>10</max_block_size>"
         + "".join(f"<{key}>{escape(value)}</{key}>" for key, value in settings.items() if key in known)

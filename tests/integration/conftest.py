@@ -14,7 +14,7 @@ from deploy.native.services.kafka import KafkaNode
 
 
 def pytest_collection_modifyitems(items):
-    """Mark everything below this folder, so that ``-m 'not integration'`` leaves it out."""
+    """Mark everything below this folder, so that ``-m 'not integration'`` deselects it."""
     here = Path(__file__).parent
     for item in items:
         if here in item.path.parents:

@@ -208,7 +208,7 @@ def test_whole_batches_come_out():
 
 @pytest.mark.usefixtures("_batch_topic")
 def test_a_fetch_may_begin_in_the_middle_of_a_batch():
-    """What is before the offset asked for is left out of values, keys and offsets."""
+    """What is before the offset asked for is omitted of values, keys and offsets."""
     _, (batch,) = unpacked(packed(100, [b"a", b"b", b"c", b"d"]), 102)
     assert (batch.first_offset, batch.messages, batch.values()) == (102, 2, [b"c", b"d"])
     assert batch.keys_and_offsets() == [(b"k102", 102), (b"k103", 103)]
@@ -277,7 +277,7 @@ def test_an_aborted_transaction_is_left_out():
 
 
 def test_whole_transactions_are_asked_for(monkeypatch):
-    """The consumer that Faust makes is told to leave aborted transactions out before it starts, where aiokafka reads it."""
+    """The consumer that Faust makes is set to skip aborted transactions before it starts, where aiokafka reads it."""
     made = SimpleNamespace()
     monkeypatch.setattr(driver.AIOKafkaConsumerThread, "_create_worker_consumer", lambda *_: made)
     settings = SimpleNamespace(fetch_min_bytes=1, fetch_max_wait_ms=2)
@@ -369,7 +369,7 @@ def test_only_unbroken_runs_are_committed(sizes, chance, data):
 
 
 def test_an_older_assignment_acknowledges_nothing():
-    """A fetch handed out before partitions came or went is left out, however late it is acknowledged."""
+    """A fetch handed out before partitions came or went is omitted, however late it is acknowledged."""
     consumer = a_consumer()
     acked = []
     consumer.ack = lambda message: acked.append(message) or True

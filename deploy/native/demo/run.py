@@ -43,7 +43,7 @@ MEMORY_RATE = 20_000.0
 TALLY_SECONDS = 120.0
 ALERT_SECONDS = 90.0
 #: Rule evaluations without a new alert after which no more alerts are expected.
-SETTLED_EVALUATIONS = 2
+STABLE_EVALUATIONS = 2
 
 
 def demo_options(data_dir: Path, *, topic: str, group: str, memory_broker: bool) -> StackOptions:
@@ -109,7 +109,7 @@ def _run(
         console.print(ranking(rows))
         with (
             _phase("Alerts of the agencies below 5 %, delivered by Alertmanager", console=console),
-            console.status("Waiting until the rules have fired and settled"),
+            console.status("Waiting until the rules have fired and are stable"),
         ):
             alerts = _await_alerts(client, stack, expectations)
         rows = compare(expectations, _report(client, stack, expectations))  # the figures must not have changed since
@@ -209,7 +209,7 @@ def _report(client: httpx.Client, stack: LocalStack, expectations: Expectations)
 
 
 def _await_alerts(client: httpx.Client, stack: LocalStack, expectations: Expectations) -> AlertComparison:
-    """Wait for the full set, then until Prometheus has settled; compare what was delivered by then."""
+    """Wait for the full set, then until its alerts are stable; compare what was delivered by then."""
     notifications = stack.receiver.notifications
     prometheus = stack.addresses.prometheus
 
@@ -232,7 +232,7 @@ def _await_alerts(client: httpx.Client, stack: LocalStack, expectations: Expecta
 
     seen: set[str] = set()
 
-    def settled() -> bool:
+    def stable() -> bool:
         """Nothing is pending and every firing alert was delivered, over several evaluations."""
         stack.check()
         last = evaluated()
@@ -240,11 +240,11 @@ def _await_alerts(client: httpx.Client, stack: LocalStack, expectations: Expecta
             seen.clear()
             return False
         seen.add(last)
-        return len(seen) > SETTLED_EVALUATIONS
+        return len(seen) > STABLE_EVALUATIONS
 
     try:
         wait_until(complete, timeout=ALERT_SECONDS, what="the alerts of all agencies below their threshold")
-        wait_until(settled, timeout=ALERT_SECONDS, what="Prometheus to settle")
+        wait_until(stable, timeout=ALERT_SECONDS, what="the alerts to be stable")
     except UnavailableError:
         stack.check()  # a service that ended is the better explanation; else the comparison names what is missing
     return compare_alerts(expectations, notifications.agencies(ALERT))

@@ -52,7 +52,7 @@ class Notifications:
         self._path = path
 
     def read(self) -> tuple[Notification, ...]:
-        """Everything so far, in the order of delivery; an incomplete last line is left out."""
+        """Everything so far, in the order of delivery; an incomplete last line is omitted."""
         try:
             text = self._path.read_text(encoding="utf-8")
         except FileNotFoundError:

@@ -45,12 +45,12 @@ def require_columns(found: Sequence[str], name: str, *, how: str = "") -> None:
             remedy="Columns are named as the fields of the event contract.",
         )
     if twice := sorted({column for column in found if column and found.count(column) > 1}):
-        raise ConfigurationError(f"{name} has the column {twice[0]} twice.", remedy="Leave one of them out.")
+        raise ConfigurationError(f"{name} has the column {twice[0]} twice.", remedy="Omit one of them.")
     for column in found:
         if column not in FIELDS and (meant := unicodedata.normalize("NFKC", column).strip().casefold()) in FIELDS:
             raise ConfigurationError(
                 f"{name} has the column {column!r}, which no event has: its values would be ignored.",
-                remedy=f"Write it as {meant}, or leave it out.",
+                remedy=f"Write it as {meant}, or omit it.",
             )
 
 

@@ -190,7 +190,7 @@ def _refused(head: bytes, name: str, ending: str, wanted: Format | None) -> Conf
     text = head.lstrip()
     packed = ENDINGS.get(Path(name).suffix.lower())
     if wanted is not None:
-        problem, remedy = f"{name} is a Parquet file, not {wanted.upper()}.", "Leave --format out."
+        problem, remedy = f"{name} is a Parquet file, not {wanted.upper()}.", "Omit --format."
     elif ending in {".parquet", ".pq"}:
         problem, remedy = f"{name} is not a Parquet file.", "Write it again, or give a file its right ending."
     elif b"\r" in text.strip() and b"\n" not in text:

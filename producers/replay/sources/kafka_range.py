@@ -50,7 +50,7 @@ class Bounds:
     def __post_init__(self) -> None:
         by_offset = (self.from_offset, self.to_offset) != (None, None)
         if by_offset and (self.from_time, self.to_time) != (None, None):
-            raise ConfigurationError("A range has offsets or times, not both.", remedy="Leave one kind of bounds out.")
+            raise ConfigurationError("A range has offsets or times, not both.", remedy="Omit one kind of bounds.")
 
 
 class _Read(NamedTuple):

@@ -64,7 +64,7 @@ def read_parquet(table: pq.ParquetFile, position: SourcePosition) -> Iterator[Me
                 message = message_of_row(dict(zip(names, cells, strict=True)))
             except (ValueError, TypeError) as error:
                 raise ConfigurationError(
-                    f"{position} cannot be written as JSON: {_short(error)}.", remedy="Correct the row, or leave it out."
+                    f"{position} cannot be written as JSON: {_short(error)}.", remedy="Correct the row, or omit it."
                 ) from error
             yield message
 
@@ -84,7 +84,7 @@ def _cells(column: Any, name: str, position: SourcePosition) -> list[Any]:
             raise ConfigurationError(
                 f"{position.name}, row {position.number + at + 1:,}, column {name}: "
                 f"the value cannot be expressed ({_short(error)}).",
-                remedy="Correct the row, or leave it out.",
+                remedy="Correct the row, or omit it.",
             ) from error
     return cells
 

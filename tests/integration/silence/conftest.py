@@ -121,20 +121,20 @@ class GuardedKafka(KafkaNode):
     def add_user(self, name, password=PASSWORD):
         """Create the user, or change the password."""
         info = ScramCredentialInfo(ScramMechanism.SCRAM_SHA_512, 4096)
-        self._settle(self.admin.alter_user_scram_credentials([UserScramCredentialUpsertion(name, info, password.encode())]))
+        self._await_all(self.admin.alter_user_scram_credentials([UserScramCredentialUpsertion(name, info, password.encode())]))
 
     def remove_user(self, name):
         """Delete the user."""
         deletion = UserScramCredentialDeletion(name, ScramMechanism.SCRAM_SHA_512)
-        self._settle(self.admin.alter_user_scram_credentials([deletion]))
+        self._await_all(self.admin.alter_user_scram_credentials([deletion]))
 
     def allow(self, user, kind, name, operation):
         """Grant one right."""
-        self._settle(self.admin.create_acls([AclBinding(*self._acl(user, kind, name, operation))]))
+        self._await_all(self.admin.create_acls([AclBinding(*self._acl(user, kind, name, operation))]))
 
     def forbid(self, user, kind, name, operation):
         """Take one right back."""
-        self._settle(self.admin.delete_acls([AclBindingFilter(*self._acl(user, kind, name, operation))]))
+        self._await_all(self.admin.delete_acls([AclBindingFilter(*self._acl(user, kind, name, operation))]))
 
     @staticmethod
     def _acl(user, kind, name, operation):
@@ -149,7 +149,7 @@ class GuardedKafka(KafkaNode):
         )
 
     @staticmethod
-    def _settle(futures):
+    def _await_all(futures):
         for future in futures.values():
             future.result(60)
 

@@ -23,7 +23,7 @@ def _storage(site, proxy, **more):
 
 
 def test_an_idle_worker(site):
-    """An idle worker ends in order."""
+    """An idle worker stops cleanly."""
     worker = site.worker()
     assert worker.stop() < AT_ONCE
     assert worker.child.exit_code == 0
@@ -31,7 +31,7 @@ def test_an_idle_worker(site):
 
 @pytest.mark.parametrize("command", ["worker", "exporter"])
 def test_while_the_storage_hangs_at_the_start(site, storage_proxy, command):
-    """A process that waits for the storage at its start has nothing to put in order and ends at once."""
+    """A process that waits for the storage at its start has nothing to clean up and ends at once."""
     storage_proxy.silent.set()
     process = site.launch(command, **_storage(site, storage_proxy))
     wait_until(lambda: storage_proxy._open, timeout=90, what="it to ask the storage")
@@ -64,7 +64,7 @@ def test_while_the_storage_hangs(site, storage_proxy, command):
 
 @pytest.mark.chaos
 def test_under_load(site):
-    """A worker in the middle of its work ends in order."""
+    """A worker in the middle of its work stops cleanly."""
     site.send(20_000)
     worker = site.worker(PORTALPULSE_INGEST__BATCH_ROWS="100", PORTALPULSE_INGEST__MAX_UNSTORED_ROWS="1000")
     assert worker.stop() < LIMIT
@@ -83,7 +83,7 @@ def test_while_the_broker_hangs(site):
 
 
 def test_twice_means_now(site):
-    """While the orderly end hangs, a second signal ends it at once."""
+    """While the clean stop hangs, a second signal ends the process at once."""
     worker = site.through("proxy").worker(PORTALPULSE_WATCHDOG__STALL_SECONDS="120")
     site.kafka.proxy.silent.set()
     try:
@@ -95,7 +95,7 @@ def test_twice_means_now(site):
 
 @pytest.mark.chaos
 def test_while_the_broker_is_gone(site):
-    """A worker without its broker ends in order."""
+    """A worker without its broker stops cleanly."""
     worker = site.worker(PORTALPULSE_WATCHDOG__STALL_SECONDS="120")
     site.kafka.kill()
     try:
@@ -121,7 +121,7 @@ def test_a_producer_whose_broker_hangs(site):
 
 @pytest.mark.chaos
 def test_embedded(site):
-    """A worker that owns an embedded ClickHouse ends in order, too."""
+    """A worker that owns an embedded ClickHouse stops cleanly, too."""
     embedded = f"chdb:{site._folder / 'clickhouse'}"
     worker = site.launch("worker", "--all-in-one", PORTALPULSE_CLICKHOUSE__URL=embedded).await_ready()
     site.send(10)

@@ -88,7 +88,7 @@ def _kafka(chain):
     return code, json.loads(text)
 
 
-def _settled(chain):
+def _all_acknowledged(chain):
     """Whether everything in the log is acknowledged."""
     return all(part["committed"] == part["end"] for part in _kafka(chain)[1]["kafka"]["partitions"])
 
@@ -139,7 +139,7 @@ def test_deleted_while_the_storage_is_away(chain, log, way):
     log.delete_below(4_000)
     wait_until(lambda: _noticed(worker) > 0, timeout=150, what="the deletion to be noticed while the storage is away")
     way.silent.clear()
-    wait_until(lambda: _settled(chain), timeout=90, what="the rest to be counted")
+    wait_until(lambda: _all_acknowledged(chain), timeout=90, what="the rest to be counted")
     lost = log.sent - chain.stored()
     assert 0 < lost < 4_000
     assert _unread(worker) == _noticed(worker) == lost
@@ -163,14 +163,14 @@ def test_deleted_while_the_worker_is_frozen(chain, log):
     """A worker that was suspended while messages were deleted says so when it goes on."""
     worker = _start(chain, chain.environment["PORTALPULSE_CLICKHOUSE__URL"])
     log.send(100)
-    wait_until(lambda: _settled(chain), timeout=150, what="the first events")
+    wait_until(lambda: _all_acknowledged(chain), timeout=150, what="the first events")
     worker.process.suspend()
     log.send(300)
     log.delete_below(350)
     wait_until(lambda: not log.members(), timeout=150, what="the group to go on without the worker")
     worker.process.resume()
     wait_until(lambda: chain.stored() == 150, timeout=90, what="the rest")
-    wait_until(lambda: _settled(chain), timeout=150, what="the rest to be acknowledged")
+    wait_until(lambda: _all_acknowledged(chain), timeout=150, what="the rest to be acknowledged")
     assert _noticed(worker) == _unread(worker) == 250
     assert [(unread["first"], unread["end"]) for unread in _kafka(chain)[1]["unread"]["ranges"]] == [(100, 350)]
     text = worker.process.log.read_text()
@@ -182,7 +182,7 @@ def test_deleted_while_the_worker_is_frozen(chain, log):
 def test_deleted_while_no_worker_runs(chain, log):
     """What left the log between two workers is named by the second, before it acknowledges anything behind it."""
     first = _start(chain, chain.environment["PORTALPULSE_CLICKHOUSE__URL"])
-    wait_until(lambda: _settled(chain), timeout=150, what="the group to have offsets")
+    wait_until(lambda: _all_acknowledged(chain), timeout=150, what="the group to have offsets")
     first.process.stop()
     log.send(80)
     log.delete_below(50)
@@ -196,7 +196,7 @@ def test_a_topic_made_anew_loses_what_was_unread(chain, log, way):
     """When a topic is deleted and created again, what was not acknowledged of it is recorded up to the end last seen."""
     worker = _start(chain, way.url)
     log.send(100)
-    wait_until(lambda: _settled(chain), timeout=150, what="the first events")
+    wait_until(lambda: _all_acknowledged(chain), timeout=150, what="the first events")
     way.silent.set()
     log.send(3_000)
     wait_until(lambda: not worker.readiness()[0], timeout=150, what="the outage to be seen")
@@ -221,7 +221,7 @@ def test_ends_of_transactions_are_no_messages(chain, log):
             producer.produce(chain.topic, a_message(), partition=partition)
         producer.flush(30)
         producer.abort_transaction(30)
-    wait_until(lambda: chain.stored() == 10 and _settled(chain), timeout=150, what="nothing to wait")
+    wait_until(lambda: chain.stored() == 10 and _all_acknowledged(chain), timeout=150, what="nothing to wait")
     parts = {part["partition"]: part for part in _kafka(chain)[1]["kafka"]["partitions"]}
     assert (parts[0]["committed"], parts[1]["committed"]) == (14, 4)
     log.delete_below(14)

@@ -1,4 +1,4 @@
-"""A worker process between the real Kafka and the real ClickHouse server: bad messages, crashes, outages, an orderly end."""
+"""A worker process between the real Kafka and the real ClickHouse server: bad messages, crashes, outages, a clean stop."""
 
 from __future__ import annotations
 

@@ -64,7 +64,7 @@ def test_a_folder_is_removed_at_the_end(tmp_path):
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_a_command_that_is_ended_removes_its_folder(work, tmp_path, number):
-    """A signal ends the command in order."""
+    """A signal stops the command cleanly."""
     process = work()
     assert len(list(tmp_path.iterdir())) == 1
     process.send_signal(number)

@@ -246,7 +246,7 @@ def test_the_image_is_pinned_and_without_root():
             *sources, _ = shlex.split(rest)
             for source in sources:
                 assert (ROOT / source).exists(), f"the image copies {source}, which does not exist"
-                assert f"!{source}\n" in ignored, f"the build context leaves {source} out"
+                assert f"!{source}\n" in ignored, f"the build context omits {source}"
 
 
 def test_the_user_of_grafana_is_read_only():

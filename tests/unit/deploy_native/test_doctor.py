@@ -166,7 +166,7 @@ def test_a_stack_that_starts_and_one_that_was_killed(settings, running):
 @pytest.mark.parametrize(
     ("states", "words"),
     [
-        (["ok", "note"], "Everything is in order."),
+        (["ok", "note"], "No problem found."),
         (["wrong"], "1 thing is wrong."),
         (["wrong", "ok", "wrong"], "2 things are wrong."),
     ],

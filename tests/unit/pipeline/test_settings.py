@@ -17,7 +17,7 @@ WRONG = [
     ("KAFKA__BOOTSTRAP", ":9092", "is not host:port"),
     ("KAFKA__BOOTSTRAP", "localhost:²", "'localhost:²' is not host:port"),
     ("KAFKA__BOOTSTRAP", "localhost:٣", "is not host:port"),
-    ("KAFKA__BOOTSTRAP", "PLAINTEXT://localhost:9092", "is not host:port: leave PLAINTEXT:// out"),
+    ("KAFKA__BOOTSTRAP", "PLAINTEXT://localhost:9092", "is not host:port: omit PLAINTEXT://"),
     ("KAFKA__BOOTSTRAP", "kafka 1:9092", "'kafka 1:9092' is not host:port"),
     ("KAFKA__BOOTSTRAP", "kafka-1:9092;kafka-2:9092", "is not host:port: separate addresses with commas"),
     ("DATA_DIR", "", "it is empty; the current folder is called ."),

@@ -23,13 +23,13 @@ def ready(): print("ready", flush=True)
 LOOP = "async def main():\n stop = stopping.event(); ready(); {}\nasyncio.run(main())\n"
 PATIENT = "pipeline.shutdown._EXIT_SECONDS = 0.2\n"
 THREAD = "threading.Thread(target=time.sleep, args=(600,)).start()"
-#: Limits in seconds: one that no orderly end may need, and one that is over soon. A hang lasts longer than the test waits.
+#: Limits in seconds: one that no clean stop may need, and one that is over soon. A hang lasts longer than the test waits.
 LONG, SHORT, PATIENCE = 60.0, 0.5, 150
 #: (what the process does, its limit, signals sent, status). A status tells the ways to end apart: an end that its limit forces
-#: has status 1, one in order 0, one by the signal itself 128 + 15.
+#: has status 1, a clean one 0, one by the signal itself 128 + 15.
 CASES = {
     "before there is anything to end": ("ready()\ntime.sleep(600)", LONG, 1, 128 + 15),
-    "in order": (LOOP.format("await stop.wait()"), LONG, 1, 0),
+    "cleanly": (LOOP.format("await stop.wait()"), LONG, 1, 0),
     "an end that hangs": (LOOP.format("await stop.wait(); time.sleep(600)"), SHORT, 1, 1),
     "a loop that hangs": (LOOP.format("time.sleep(600)"), SHORT, 1, 1),
     "twice": (LOOP.format("await stop.wait(); print('stopping', flush=True); time.sleep(600)"), LONG, 2, 128 + 15),
@@ -48,7 +48,7 @@ except KeyboardInterrupt:
  pass
 """
 BLOCKS = {
-    "in order": ("stopped_by_signals()", signal.SIGTERM),
+    "cleanly": ("stopped_by_signals()", signal.SIGTERM),
     "a closing terminal": ("stopped_by_signals()", signal.SIGHUP),
     "without a deadline": ("interrupted_by(signal.SIGTERM)", signal.SIGTERM),
 }
@@ -89,7 +89,7 @@ def test_sigterm(does, limit, signals, status):
 
 
 def test_the_reason_is_told_although_the_end_hangs():
-    """A process that ends by itself says why, with the status of its error, also when its orderly end never comes."""
+    """A process that ends by itself says why, with the status of its error, also when its clean stop hangs."""
     does = head(SHORT) + "stopping.start_deadline(UnavailableError('Kafka is gone.', remedy='Start it.'))\ntime.sleep(600)"
     ended = subprocess.run([sys.executable, "-c", does], capture_output=True, text=True, timeout=PATIENCE, check=False)
     assert ended.returncode == 2

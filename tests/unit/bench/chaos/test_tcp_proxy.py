@@ -78,7 +78,7 @@ def read(connection, size):
 
 
 def ended(connection):
-    """Whether the connection ends without a byte, in order or by a reset."""
+    """Whether the connection ends without a byte, by a normal close or by a reset."""
     try:
         return connection.recv(1) == b""
     except ConnectionResetError:

@@ -43,7 +43,7 @@ def test_an_empty_storage_is_clean(audit, store):
 
 
 def test_what_is_late_is_not_wrong(audit, store):
-    """A difference that a worker settles meanwhile is gone in the second comparison."""
+    """A difference that a worker corrects meanwhile is gone in the second comparison."""
     event = an_event()
     store.insert_events(rows_of([event]))
     report, waits = audit(store, meanwhile=lambda: take(store, event), settle=7)

@@ -150,7 +150,7 @@ def test_the_order_of_checks_is_fixed(validator):
 
 
 def test_an_event_with_everything(validator):
-    """All fields arrive, the time in UTC and whole milliseconds, unknown fields left out."""
+    """All fields arrive, the time in UTC and whole milliseconds, unknown fields omitted."""
     event = validator.validate(
         a_message(
             occurred_at="2024-01-02T08:30:00.123999+07:00",

@@ -171,7 +171,7 @@ def test_accounts_of_processes_add_up():
 
 
 def test_log_lines_name_the_wanted_rate(hand_clock):
-    """Target and achieved rate stand side by side; an unknown total is left out."""
+    """Target and achieved rate stand side by side; an unknown total is omitted."""
     lines = []
     progress = LogLines(lambda event, **fields: lines.append((event, fields)), monotonic=hand_clock.monotonic)
     progress.set_target(lambda elapsed: 100.0 * elapsed)

@@ -162,7 +162,7 @@ def test_a_damaged_page_of_parquet_is_no_value(tmp_path):
 @pytest.mark.parametrize("column", ["portal_id ", " portal_id", "Portal_ID", "portal_id\u00a0", "\uff50ortal_id"])
 @pytest.mark.parametrize("form", ["csv", "parquet"])
 def test_a_column_that_is_nearly_a_field_is_refused(tmp_path, column, form):
-    """A column whose name differs from a field by case, spaces or width is named: its values would be left out without a word."""
+    """A column whose name differs from a field by case, spaces or width is named: its values would be omitted without a word."""
     data = {
         "csv": in_columns().replace(b"portal_id", column.encode()),
         "parquet": parquet(portal_id=None, **{column: pa.array(["p"] * 5)}),

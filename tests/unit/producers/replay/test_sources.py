@@ -65,7 +65,7 @@ def write(path, form, packing):
 @pytest.mark.parametrize("packing", ["", ".gz", ".zst"])
 @pytest.mark.parametrize("form", ["ndjson", "csv", "parquet"])
 def test_every_form_and_packing_gives_the_same_events(tmp_path, form, packing):
-    """Plain, gzip or zstd, as lines or as columns: the same fields, keys and times come out; empty cells are left out."""
+    """Plain, gzip or zstd, as lines or as columns: the same fields, keys and times come out; empty cells are omitted."""
     messages = list(FileSource((write(tmp_path, form, packing),))())
     assert [json.loads(message.value) for message in messages] == EVENTS
     assert [message.key.decode() for message in messages] == [event["dossier_code"] for event in EVENTS]
