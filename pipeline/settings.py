@@ -21,7 +21,7 @@ from pipeline.setting_messages import explained, unknown_variable, unreadable
 #: Prefix of every variable.
 PREFIX = "PORTALPULSE_"
 #: Shortest token (characters): shorter ones can be guessed.
-_LEAST_TOKEN = 16
+_MIN_TOKEN = 16
 #: Names of hosts in any language, IPv4 and IPv6 addresses: no blanks, and no signs of an URL or a list.
 _HOST = re.compile(r"[^\s/;,@?#]+")
 
@@ -141,8 +141,8 @@ class HttpSettings(BaseModel):
     @classmethod
     def _fits_a_header(cls, value: SecretStr) -> SecretStr:
         token = value.get_secret_value()
-        if token and (len(token) < _LEAST_TOKEN or not all("!" <= sign <= "~" for sign in token)):
-            raise ValueError(f"it must have at least {_LEAST_TOKEN} characters, visible ones of ASCII")
+        if token and (len(token) < _MIN_TOKEN or not all("!" <= sign <= "~" for sign in token)):
+            raise ValueError(f"it must have at least {_MIN_TOKEN} characters, visible ones of ASCII")
         return value
 
 

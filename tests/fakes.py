@@ -236,9 +236,9 @@ class MemoryStore:
             tally = tallies.get(name)
             counts = [counts_of(due[name]), counts_of(stored[name]), tally.counts if tally else Counts()]
             newest = max((event.occurred_at for event in stored[name]), default=None)
-            least = max((event.occurred_at for event in due[name]), default=dt.datetime.min.replace(tzinfo=dt.UTC))
+            earliest = max((event.occurred_at for event in due[name]), default=dt.datetime.min.replace(tzinfo=dt.UTC))
             last = tally.last_event_at if tally and tally.counts.events else None
-            wrong = newest is not None and last is not None and not least <= last <= newest
+            wrong = newest is not None and last is not None and not earliest <= last <= newest
             drift = drift_of(*map(fields_of, counts), time_is_wrong=wrong)
             exact = fields_of(counts[1])
             late = newest is not None and last is not None and last != newest

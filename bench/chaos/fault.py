@@ -54,7 +54,7 @@ class Fault(ABC):
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class FaultResult:
     """The result of one injection. ``recovery_seconds``: until the tallies had caught up with the traffic."""
 
     fault: str
@@ -84,7 +84,7 @@ def all_faults() -> dict[str, Fault]:
     return found
 
 
-def exercise(env: Environment, fault: Fault, source: random.Random, *, timeout: float = 180.0) -> Outcome:
+def exercise(env: Environment, fault: Fault, source: random.Random, *, timeout: float = 180.0) -> FaultResult:
     """Inject one fault into a healthy environment and wait until it is healthy again.
 
     The traffic flows from before the fault until the tallies have caught up. Then it pauses and every number is compared.
@@ -112,4 +112,4 @@ def exercise(env: Environment, fault: Fault, source: random.Random, *, timeout: 
     recovery_seconds = env.recovered_at - env.injected_at
     env.report(f"{fault.name}: comparing")
     env.await_exact(timeout=timeout)
-    return Outcome(fault.name, recovery_seconds, env.compare(), tuple(sorted(set(env.check()) - before)))
+    return FaultResult(fault.name, recovery_seconds, env.compare(), tuple(sorted(set(env.check()) - before)))

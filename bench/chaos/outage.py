@@ -137,7 +137,7 @@ def timeout_of(env: Environment) -> float:
     return float(env.settings().get("PORTALPULSE_CLICKHOUSE__TIMEOUT_SECONDS", ClickHouseSettings().timeout_seconds))
 
 
-def most_unstored(env: Environment, *, message_bytes: int) -> int:
+def max_unstored(env: Environment, *, message_bytes: int) -> int:
     """Messages that a worker may hold: fetching pauses above the limit, and one fetch of each partition may exceed it."""
     settings = env.settings()
     limit = int(settings.get("PORTALPULSE_INGEST__MAX_UNSTORED_ROWS", IngestSettings().max_unstored_rows))

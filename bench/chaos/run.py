@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.table import Table
 
 from bench.chaos.environment import Environment
-from bench.chaos.fault import Fault, Outcome, all_faults, exercise
+from bench.chaos.fault import Fault, FaultResult, all_faults, exercise
 from bench.chaos.schedule import Step, steps
 from bench.measure import machine
 from domain.errors import ConfigurationError, UnavailableError
@@ -33,11 +33,11 @@ class Run:
     """The results so far."""
 
     seed: int
-    outcomes: list[Outcome] = field(default_factory=list)
+    outcomes: list[FaultResult] = field(default_factory=list)
     #: The time limits of this machine, as a text.
     limits: str = ""
     #: The fault from which the environment did not recover, and why; the run ends with it.
-    broken: tuple[str, str] | None = None
+    unrecovered: tuple[str, str] | None = None
     interrupted: bool = False
     #: Unexpected ends of workers, also during the final stop.
     unexpected_ends: list[str] = field(default_factory=list)
@@ -45,7 +45,7 @@ class Run:
     @property
     def exit_status(self) -> int:
         """0 only when at least one fault was injected, every number was exact and no worker ended unexpectedly."""
-        if self.broken or self.unexpected_ends or not all(outcome.passed for outcome in self.outcomes):
+        if self.unrecovered or self.unexpected_ends or not all(outcome.passed for outcome in self.outcomes):
             return 1
         if self.interrupted:
             return _INTERRUPTED
@@ -58,7 +58,7 @@ class Run:
             "machine": machine(),
             "limits": self.limits,
             "exit_status": self.exit_status,
-            "broken": self.broken,
+            "broken": self.unrecovered,
             "interrupted": self.interrupted,
             "unexpected_ends": self.unexpected_ends,
             "outcomes": [
@@ -157,7 +157,7 @@ def carry_out(
         try:
             outcome = exercise(env, faults[step.fault], random.Random(step.seed))
         except UnavailableError as error:
-            run.broken = (step.fault, str(error))
+            run.unrecovered = (step.fault, str(error))
             return
         run.outcomes.append(outcome)
         compared = outcome.comparison
@@ -168,7 +168,7 @@ def carry_out(
         )
 
 
-def table(outcomes: Sequence[Outcome]) -> Table:
+def table(outcomes: Sequence[FaultResult]) -> Table:
     """One line a fault: the numbers after its last injection, the worst differences, and its recovery times."""
     shown = Table(title="After each fault: what was sent against what is stored and tallied")
     for heading in (
@@ -206,8 +206,8 @@ def table(outcomes: Sequence[Outcome]) -> Table:
 
 def conclusion(run: Run, faults: dict[str, Fault]) -> Iterator[str]:
     """What the table does not show, as sentences."""
-    if run.broken:
-        yield f"[red]The environment did not recover from {run.broken[0]}:[/] {run.broken[1]}"
+    if run.unrecovered:
+        yield f"[red]The environment did not recover from {run.unrecovered[0]}:[/] {run.unrecovered[1]}"
     for outcome in run.outcomes:
         if wrong := {tier: agencies for tier, agencies in outcome.comparison.wrong.items() if agencies}:
             yield f"[red]{outcome.fault}: not exact:[/] {wrong}"

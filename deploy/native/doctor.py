@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from deploy.native.folder import LEAST_FREE_BYTES
+from deploy.native.folder import MIN_FREE_BYTES
 from deploy.native.open_files import require_open_files
 from deploy.native.ports import free_ports, is_listening
 from deploy.native.programs import (
@@ -155,7 +155,7 @@ def _folder(path: Path) -> list[Finding]:
         message = f"{base} cannot be written: {error.strerror}"
         findings.append(Finding(part, "wrong", message, "Choose another folder with --data or change its owner."))
     free = shutil.disk_usage(next(parent for parent in above if os.path.isdir(parent))).free  # noqa: PTH112 - no name is too long for it
-    state: Literal["ok", "wrong"] = "ok" if free >= LEAST_FREE_BYTES else "wrong"
+    state: Literal["ok", "wrong"] = "ok" if free >= MIN_FREE_BYTES else "wrong"
     remedy = "" if state == "ok" else "Free some space or choose a folder on another disk with --data."
     findings.append(Finding("Disk", state, f"{free / 1e9:.1f} GB free for {path}", remedy))
     return findings

@@ -20,13 +20,13 @@ DEMO_MARK = ".made-by-portalpulse-demo"
 LONGEST_PATH = 4096
 LONGEST_BELOW = 640
 #: Kafka preallocates and ClickHouse merges: with less than this a stack fails soon after its start.
-LEAST_FREE_BYTES = 1 << 30
+MIN_FREE_BYTES = 1 << 30
 
 
 class DataFolder:
     """Owns ``path`` while it is entered; the kernel releases it when the process ends in any way."""
 
-    def __init__(self, path: Path, *, least_free_bytes: int = LEAST_FREE_BYTES) -> None:
+    def __init__(self, path: Path, *, min_free_bytes: int = MIN_FREE_BYTES) -> None:
         """``path`` may be relative and contain links.
 
         Raises:
@@ -39,7 +39,7 @@ class DataFolder:
                 f"The data folder {path} cannot be found: its symbolic links lead in a circle.",
                 remedy="Choose another with --data or correct the links.",
             ) from error
-        self._least_free_bytes = least_free_bytes
+        self._min_free_bytes = min_free_bytes
         self._lock: int | None = None
 
     def __enter__(self) -> Self:
@@ -105,8 +105,8 @@ class DataFolder:
 
     def _check_free_space(self) -> None:
         free = shutil.disk_usage(self.path).free
-        if free < self._least_free_bytes:
-            needed = self._least_free_bytes / 1e9
+        if free < self._min_free_bytes:
+            needed = self._min_free_bytes / 1e9
             raise ConfigurationError(
                 f"The disk of {self.path} has {free / 1e9:.1f} GB left; {needed:.1f} GB are needed.",
                 remedy="Free some space or choose a folder on another disk with --data.",

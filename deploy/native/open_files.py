@@ -8,7 +8,7 @@ from typing import Final
 from domain.errors import ConfigurationError
 
 #: Kafka alone needs hundreds for its jars, segments and connections.
-LEAST_OPEN_FILES: Final = 1_024
+MIN_OPEN_FILES: Final = 1_024
 #: No higher limit is set, because some programs iterate over all numbers up to the limit.
 _TARGET: Final = 65_536
 _REMEDY: Final = "Raise the limit, for example with `ulimit -n 4096`, or LimitNOFILE= of a systemd unit."
@@ -33,9 +33,9 @@ def require_open_files() -> int:
         ConfigurationError: it is too low for the services.
     """
     allowed = _allowed(resource.getrlimit(resource.RLIMIT_NOFILE)[1])
-    if allowed < LEAST_OPEN_FILES:
+    if allowed < MIN_OPEN_FILES:
         raise ConfigurationError(
-            f"At most {allowed:,} files may be open at once (ulimit -n); the services need {LEAST_OPEN_FILES:,}.", remedy=_REMEDY
+            f"At most {allowed:,} files may be open at once (ulimit -n); the services need {MIN_OPEN_FILES:,}.", remedy=_REMEDY
         )
     return allowed
 

@@ -20,7 +20,7 @@ CACHE = PROJECT / ".cache"
 
 KAFKA_VERSION = "4.1.0"
 CLICKHOUSE_LIBRARY_VERSION = "26.7.3-stable.1"
-JAVA_AT_LEAST = 17
+MIN_JAVA = 17
 
 SETUP = "Run deploy/setup.sh"
 SETUP_TESTS = "Run deploy/setup.sh --tests"
@@ -71,12 +71,12 @@ def java_home(environment: Mapping[str, str] = os.environ, *, roots: Path = Path
         if not (home / "bin" / "java").is_file():
             continue
         version = _java_version(home)
-        if version >= JAVA_AT_LEAST:
+        if version >= MIN_JAVA:
             return home
         versions[home] = version
     found = ", ".join(f"{home} is Java {version}" for home, version in versions.items())
     raise ConfigurationError(
-        f"Kafka needs Java {JAVA_AT_LEAST} or newer; {found or 'no Java was found'}.",
+        f"Kafka needs Java {MIN_JAVA} or newer; {found or 'no Java was found'}.",
         remedy=f"{SETUP} as root, or install a JRE and set JAVA_HOME; `--memory-broker` does without Kafka.",
     )
 

@@ -68,7 +68,7 @@ def dead_letter_routes(service: DeadLetterService, threads: Threads) -> list[web
 
 
 def _limit(text: str) -> int:
-    return whole_number("limit", text, least=1, most=MAX_PAGE_SIZE)
+    return whole_number("limit", text, minimum=1, maximum=MAX_PAGE_SIZE)
 
 
 def _position(text: str | None) -> Position | None:

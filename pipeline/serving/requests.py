@@ -16,8 +16,8 @@ from pipeline.serving.access import ForbiddenError, require_trust
 from sinks.errors import SinkError
 
 #: Largest numbers of Kafka and ClickHouse; larger ones would overflow.
-MOST_PARTITION: Final = 2**31 - 1
-MOST_OFFSET: Final = 2**63 - 1
+MAX_PARTITION: Final = 2**31 - 1
+MAX_OFFSET: Final = 2**63 - 1
 _DAY_SECONDS: Final = 86_400.0
 
 Handler = Callable[[web.Request], Awaitable[web.Response]]
@@ -92,8 +92,8 @@ def error_response(status: int, text: str, *, code: str = "") -> web.Response:
     return web.json_response({"error": text} | ({"code": code} if code else {}), status=status)
 
 
-def whole_number(name: str, text: str, *, least: int = 0, most: int = MOST_OFFSET) -> int:
-    """Parse a whole number from ``least`` to ``most``.
+def whole_number(name: str, text: str, *, minimum: int = 0, maximum: int = MAX_OFFSET) -> int:
+    """Parse a whole number from ``minimum`` to ``maximum``.
 
     Raises:
         ConfigurationError: it is not one; names the parameter.
@@ -102,8 +102,8 @@ def whole_number(name: str, text: str, *, least: int = 0, most: int = MOST_OFFSE
         number = int(text)
     except ValueError as error:
         raise ConfigurationError(f"{name} must be a whole number, not {text[:40]!r}.") from error
-    if not least <= number <= most:
-        raise ConfigurationError(f"{name} must be from {least} to {most}, not {text[:40]!r}.")
+    if not minimum <= number <= maximum:
+        raise ConfigurationError(f"{name} must be from {minimum} to {maximum}, not {text[:40]!r}.")
     return number
 
 
@@ -113,7 +113,7 @@ def partition_number(text: str) -> int:
     Raises:
         ConfigurationError: it is not one.
     """
-    return whole_number("partition", text, most=MOST_PARTITION)
+    return whole_number("partition", text, maximum=MAX_PARTITION)
 
 
 def day(text: str) -> dt.date:

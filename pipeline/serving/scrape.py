@@ -28,7 +28,7 @@ class StorageFigures:
     def __init__(self, registry: CollectorRegistry) -> None:
         self._registry = registry
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="scrape")
-        self._shared: SingleFlight[bytes] = SingleFlight(self._read, most_waiting=SCRAPES_WAITING)
+        self._shared: SingleFlight[bytes] = SingleFlight(self._read, max_waiting=SCRAPES_WAITING)
 
     async def read(self, *, within: float) -> bytes:
         """The exposition of every metric.
@@ -54,7 +54,7 @@ class StorageProbe:
     def __init__(self, reader: TallyReader) -> None:
         self._reader = reader
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="probe")
-        self._shared: SingleFlight[None] = SingleFlight(self._ping, most_waiting=_PROBES_WAITING)
+        self._shared: SingleFlight[None] = SingleFlight(self._ping, max_waiting=_PROBES_WAITING)
 
     async def ping(self) -> None:
         """Return when the storage answers.

@@ -34,7 +34,7 @@ class SingleFlight(Generic[T]):
 
     Args:
         compute: starts the computation; it continues when its callers are gone.
-        most_waiting: callers that may wait at the same time.
+        max_waiting: callers that may wait at the same time.
         join_seconds: greatest age of a running computation that a new caller may join. A caller waits for an older one to end,
             and gets the result of the next one.
         monotonic: a monotonic clock (seconds).
@@ -44,11 +44,11 @@ class SingleFlight(Generic[T]):
         self,
         compute: Callable[[], Awaitable[T]],
         *,
-        most_waiting: int,
+        max_waiting: int,
         join_seconds: float = _JOIN_SECONDS,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._compute, self._most_waiting, self._join_seconds, self._monotonic = compute, most_waiting, join_seconds, monotonic
+        self._compute, self._max_waiting, self._join_seconds, self._monotonic = compute, max_waiting, join_seconds, monotonic
         self._run: _Run[T] | None = None
         self._waiting = 0
 
@@ -59,7 +59,7 @@ class SingleFlight(Generic[T]):
             TooManyWaitingError: too many callers wait.
             TimeoutError: there is no result after ``within`` seconds. The computation continues.
         """
-        if self._waiting >= self._most_waiting:
+        if self._waiting >= self._max_waiting:
             raise TooManyWaitingError
         self._waiting += 1
         try:

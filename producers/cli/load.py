@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from producers.load.profiles import Profile
     from producers.load.traffic import Load
     from producers.measuring.measured_run import ProbeTarget
-    from producers.measuring.result import Outcome
+    from producers.measuring.result import SendReport
     from producers.sending.progress import Progress
     from producers.sending.worker_processes import Broker
 
@@ -154,15 +154,15 @@ def load(
             )
         else:
             progress.expect(round(profile.count(profile.seconds)))
-            outcome = measure(task, broker=broker, processes=processes, probe=probe, progress=progress, windows=profile.windows)
+            result = measure(task, broker=broker, processes=processes, probe=probe, progress=progress, windows=profile.windows)
             limit = None
     if limit is not None:
         publish(limit, as_json=as_json, path=report)
         if limit.max_sustainable_rate is None:
             raise typer.Exit(1)
         return
-    publish(outcome, as_json=as_json, path=report)
-    if not outcome.complete:
+    publish(result, as_json=as_json, path=report)
+    if not result.complete:
         raise typer.Exit(1)
 
 
@@ -207,7 +207,7 @@ def _limit(
     def trial(rate: float) -> Trial:
         profile = steady(rate, seconds, name=f"find-limit {rate:,.0f}/s")
         progress.expect(round(rate * seconds))
-        outcome: Outcome = measure(
+        result: SendReport = measure(
             replace(task, profile=profile, pool=Pool.with_new_ids(task.pool)),
             broker=broker,
             processes=processes,
@@ -215,9 +215,9 @@ def _limit(
             progress=progress,
             windows=[Window("measured", warm, seconds, rate)],
         )
-        if outcome.sent.interrupted:
+        if result.sent.interrupted:
             raise KeyboardInterrupt
-        return Trial(rate, outcome.windows[0].rate, outcome.windows[0].latency)
+        return Trial(rate, result.windows[0].rate, result.windows[0].latency)
 
-    start, most, precision = rates
-    return find_limit(trial, objective=objective, start=start, most=most, precision=precision)
+    start, max_rate, precision = rates
+    return find_limit(trial, objective=objective, start=start, max_rate=max_rate, precision=precision)

@@ -31,7 +31,7 @@ from producers.cli.reports import publish, require_report_place
 
 if TYPE_CHECKING:
     from producers.measuring.measured_run import ProbeTarget
-    from producers.measuring.result import Outcome
+    from producers.measuring.result import SendReport
     from producers.replay.plan import ReplayOptions
     from producers.replay.prebuilt import PackedReplay
     from producers.replay.task import Replay
@@ -153,9 +153,9 @@ def replay(
         Console(stderr=True).print("Source and target are the same topic: every event is sent again and changes no figure.")
     target_options.create_missing_topic(target)
     probe = ProbeTarget(target.http, required=http is not None)
-    outcome = _run(planned, options=options, broker=broker, probe=probe, begun=begun)
-    publish(outcome, as_json=as_json, path=report)
-    _exit(outcome, options)
+    result = _run(planned, options=options, broker=broker, probe=probe, begun=begun)
+    publish(result, as_json=as_json, path=report)
+    _exit(result, options)
 
 
 def _source_topic(topic: str, bootstrap: str | None, target: Broker) -> Broker:
@@ -169,7 +169,7 @@ def _source_topic(topic: str, bootstrap: str | None, target: Broker) -> Broker:
     )
 
 
-def _run(planned: Replay, *, options: ReplayOptions, broker: Broker, probe: ProbeTarget, begun: State) -> Outcome:
+def _run(planned: Replay, *, options: ReplayOptions, broker: Broker, probe: ProbeTarget, begun: State) -> SendReport:
     """Send and measure; with --prebuilt, pack first."""
     from pipeline.logs import SENDING_LIBRARY, configure_logging, get_logger  # noqa: PLC0415 - as above
     from pipeline.settings import load_settings  # noqa: PLC0415
@@ -206,21 +206,21 @@ def _packed(planned: Replay, broker: Broker) -> tuple[PackedReplay, int | None]:
     return made.task, made.messages if planned.skip == 0 else None
 
 
-def _exit(outcome: Outcome, options: ReplayOptions) -> None:
-    """End the command as the outcome asks for: with the error of a broken source, with a status, or normally."""
-    if outcome.sent.broken is not None:
-        raise _broken_off(outcome.sent.broken, outcome, options)
-    if not outcome.complete:
+def _exit(result: SendReport, options: ReplayOptions) -> None:
+    """End the command as the result requires: with the error of a broken source, with a status, or normally."""
+    if result.sent.source_error is not None:
+        raise _with_progress(result.sent.source_error, result, options)
+    if not result.complete:
         raise typer.Exit(1)
-    if outcome.sent.interrupted and options.times != 0:
+    if result.sent.interrupted and options.times != 0:
         raise typer.Exit(INTERRUPTED)
 
 
-def _broken_off(broken: PortalPulseError, outcome: Outcome, options: ReplayOptions) -> PortalPulseError:
+def _with_progress(error: PortalPulseError, result: SendReport, options: ReplayOptions) -> PortalPulseError:
     """Why the source ended too early, how many messages are in the topic by then, and how to continue."""
-    sent = outcome.sent
+    sent = result.sent
     if sent.acknowledged == 0:
-        return ConfigurationError(f"{broken.problem} Nothing was sent.", remedy=broken.remedy)
+        return ConfigurationError(f"{error.problem} Nothing was sent.", remedy=error.remedy)
     if options.state is not None:
         way_on = f"Then run the same command with --resume: it continues at message {sent.position:,} ({options.state})."
     elif options.present_time:
@@ -228,5 +228,5 @@ def _broken_off(broken: PortalPulseError, outcome: Outcome, options: ReplayOptio
     else:
         way_on = "Then replay it again: what is in the topic already changes no figure."
     return ConfigurationError(
-        f"{broken.problem} The {sent.acknowledged:,} messages before that are in the topic.", remedy=f"{broken.remedy} {way_on}"
+        f"{error.problem} The {sent.acknowledged:,} messages before that are in the topic.", remedy=f"{error.remedy} {way_on}"
     )

@@ -90,11 +90,11 @@ def find_limit(
     *,
     objective: Objective,
     start: float,
-    most: float,
+    max_rate: float,
     factor: float = 1.5,
     precision: float = 1.1,
 ) -> Limit:
-    """Search between ``start`` / 64 and ``most`` messages a second.
+    """Search between ``start`` / 64 and ``max_rate`` messages a second.
 
     A rate that misses the objective is tried once more, because a machine may have been busy. The search ends when the lowest
     rate that missed is at most ``precision`` times the highest that kept it.
@@ -102,13 +102,13 @@ def find_limit(
     trials: list[Trial] = []
     good: float | None = None
     bad: float | None = None
-    rate: float | None = min(start, most)
+    rate: float | None = min(start, max_rate)
     while rate is not None:
         if _holds(rate, trial, objective, trials):
             good = rate
         else:
             bad = rate
-        rate = _next_rate(good, bad, rate, bounds=(start * _LOWEST, most), factor=factor, precision=precision)
+        rate = _next_rate(good, bad, rate, bounds=(start * _LOWEST, max_rate), factor=factor, precision=precision)
     return Limit(objective, good, open_ended=good is not None and bad is None, trials=trials)
 
 
@@ -124,10 +124,10 @@ def _next_rate(
     good: float | None, bad: float | None, rate: float, *, bounds: tuple[float, float], factor: float, precision: float
 ) -> float | None:
     """The next rate to try; None: the search is over."""
-    lowest, most = bounds
+    lowest, max_rate = bounds
     if good is None:
         lower = rate / (factor * factor)
         return lower if lower >= lowest else None
     if bad is None:
-        return min(rate * factor, most) if rate < most else None
+        return min(rate * factor, max_rate) if rate < max_rate else None
     return math.sqrt(good * bad) if bad / good > precision else None

@@ -16,7 +16,7 @@ from producers.sending.record_batches import Batch, Packer
 from producers.sending.send_loop import CHUNK, TICK, Run
 
 #: Late events are sent at once up to this many seconds of them; the rest is skipped, which the measured rate shows.
-_MOST_CATCHING_UP: Final = 1.0
+_MAX_CATCH_UP: Final = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,11 +58,11 @@ class Load:
         while rows:
             elapsed = min(run.elapsed, self.profile.seconds)
             wanted = self.profile.count(elapsed) * part - skipped
-            most = self.profile.rate(min(elapsed, self.profile.seconds - TICK)) * part * _MOST_CATCHING_UP + 1
+            max_owed = self.profile.rate(min(elapsed, self.profile.seconds - TICK)) * part * _MAX_CATCH_UP + 1
             owed = wanted - (number - first)
-            if owed > most:
-                skipped += owed - most
-                owed = most
+            if owed > max_owed:
+                skipped += owed - max_owed
+                owed = max_owed
             left = round(owed) if elapsed >= self.profile.seconds else int(owed)
             while left > 0:
                 count = min(left, CHUNK)

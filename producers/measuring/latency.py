@@ -2,7 +2,7 @@
 
 The events carry nothing for this. Two curves are compared: how many of the acknowledged events were sent by each moment, and how
 many more the running process has counted since the start. A worker's own progress counts repeats as well; the status of
-the storage counts distinct events, so there repeats are omitted of both curves. The k-th event is visible when the second curve
+the storage counts distinct events, so there repeats are omitted from both curves. The k-th event is visible when the second curve
 reaches k; its latency is the horizontal distance of the curves at k.
 
 This is exact when events become visible in the order of sending. Events overtake each other between partitions and within
@@ -28,7 +28,7 @@ POLL_SECONDS: Final = 0.02
 #: Poll interval for a process that counts by scanning (seconds).
 _COSTLY_POLL_SECONDS: Final = 0.25
 #: Points of a curve: more than 40 minutes of polls are kept one by one.
-_MOST_POINTS: Final = 1 << 17
+_MAX_POINTS: Final = 1 << 17
 #: The wait ends when nothing became visible for this long (seconds).
 _STALL_SECONDS: Final = 10.0
 
@@ -42,11 +42,11 @@ class Latency:
     p50: float
     p95: float
     p99: float
-    most: float
+    maximum: float
 
     def as_dict(self) -> dict[str, Any]:
         """For the JSON report, in seconds."""
-        quantiles = {"p50": self.p50, "p95": self.p95, "p99": self.p99, "max": self.most}
+        quantiles = {"p50": self.p50, "p95": self.p95, "p99": self.p99, "max": self.maximum}
         # JSON has no NaN: nothing was seen.
         figures = {name: round(value, 4) if value == value else None for name, value in quantiles.items()}  # noqa: PLR0124
         return {"events": self.events, "unseen": self.unseen, **figures}
@@ -57,12 +57,12 @@ class Curve:
 
     Args:
         points: the first ones.
-        most: points kept. When there are more, those nearest to each other in time are dropped; between two points the
+        max_points: points kept. When there are more, those nearest to each other in time are dropped; between two points the
             count is taken to grow linearly.
     """
 
-    def __init__(self, points: Iterable[tuple[float, int]] = (), *, most: int = _MOST_POINTS) -> None:
-        self._most, self._spacing = max(most, 4), 0.0
+    def __init__(self, points: Iterable[tuple[float, int]] = (), *, max_points: int = _MAX_POINTS) -> None:
+        self._max_points, self._spacing = max(max_points, 4), 0.0
         self._moments, self._counts = array("d"), array("q")
         for moment, count in points:
             self._append(moment, count)
@@ -87,7 +87,7 @@ class Curve:
             moments[-1], counts[-1] = moment, count
             return
         self._append(moment, count)
-        if len(moments) > self._most:
+        if len(moments) > self._max_points:
             self._thin()
 
     @property
@@ -109,7 +109,7 @@ class Curve:
     def _thin(self) -> None:
         """Keep half of the points at most, the first and the last among them."""
         moments, counts = self._moments, self._counts
-        self._spacing = max(2 * self._spacing, 2 * (moments[-1] - moments[0]) / self._most)
+        self._spacing = max(2 * self._spacing, 2 * (moments[-1] - moments[0]) / self._max_points)
         self._moments, self._counts = array("d", moments[:1]), array("q", counts[:1])
         for moment, count in zip(moments[1:-1], counts[1:-1], strict=True):
             if moment - self._moments[-1] >= self._spacing:

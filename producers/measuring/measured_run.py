@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from domain.errors import UnavailableError
 from producers.measuring.latency import Watch, latency
-from producers.measuring.result import Outcome, Window, measured, sent_curve
+from producers.measuring.result import SendReport, Window, measured, sent_curve
 from producers.measuring.service import Service
 from producers.sending.checkpoint import Checkpoint
 from producers.sending.progress import Progress
@@ -39,7 +39,7 @@ def measure(
     checkpoint: Checkpoint | None = None,
     runner: Runner = run_task,
     watch: Callable[[Service], Watch] = Watch,
-) -> Outcome:
+) -> SendReport:
     """Send all of ``task`` and wait until it is visible, or until nothing more becomes visible.
 
     Raises:
@@ -58,10 +58,10 @@ def measure(
         sent = runner(task, broker=broker, processes=processes, on_progress=on_progress)
         if checkpoint is not None:
             checkpoint.reached(sent.position)
-            checkpoint.close(finished=not sent.interrupted and sent.failed == 0 and sent.broken is None)
+            checkpoint.close(finished=not sent.interrupted and sent.failed == 0 and sent.source_error is None)
         too_large = [_describe_too_large(task, item) for item in sent.too_large]
         if watching is None:
-            return Outcome(
+            return SendReport(
                 source=task.label,
                 sent=sent,
                 target=task.target_rate,
@@ -73,7 +73,7 @@ def measure(
         with suppress(KeyboardInterrupt):  # a second Ctrl-C ends the wait, and the report says what is known
             watching.wait_for(sent.events if watching.counts_repeats else sent.distinct)
         visible, repeats = watching.visible, watching.counts_repeats
-        return Outcome(
+        return SendReport(
             source=task.label,
             sent=sent,
             target=task.target_rate,

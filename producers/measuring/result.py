@@ -42,7 +42,7 @@ class Measured:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class SendReport:
     """The report at the end. ``visible`` and ``latency`` are None when no process was asked; ``note`` says why, or how it was."""
 
     source: str
@@ -79,7 +79,7 @@ class Outcome:
             "processes": self.processes,
             "position": sent.position,
             "interrupted": sent.interrupted,
-            "broken": None if sent.broken is None else sent.broken.problem,
+            "broken": None if sent.source_error is None else sent.source_error.problem,
             "problem": sent.problem,
             "too_large": list(self.too_large),
             "windows": [window.as_dict() for window in self.windows],
@@ -136,7 +136,7 @@ def _window_text(item: Measured) -> str:
 def _latency_text(lag: Latency | None) -> str:
     if lag is None or math.isnan(lag.p50):
         return "not measured" if lag is None else f"nothing became visible ({lag.unseen:,} waited for)"
-    figures = (("p50", lag.p50), ("p95", lag.p95), ("p99", lag.p99), ("max", lag.most))
+    figures = (("p50", lag.p50), ("p95", lag.p95), ("p99", lag.p99), ("max", lag.maximum))
     text = "  ".join(f"{name} {value * 1000:,.0f} ms" for name, value in figures)
     return f"{text}, {lag.unseen:,} never seen" if lag.unseen else text
 

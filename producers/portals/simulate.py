@@ -27,10 +27,10 @@ _BURST_HOURS: Final = (2, 4, 6)
 #: Delay of the other portals: median, spread (log-normal), longest (ms).
 _DELAY_MEDIAN_MS: Final = 4_000
 _DELAY_SIGMA: Final = 1.3
-_DELAY_MOST_MS: Final = 30 * 60_000
+_MAX_DELAY_MS: Final = 30 * 60_000
 #: Share of events that are delivered a second time, and how much later at most (ms).
 _REPEATS: Final = 0.003
-_REPEAT_MOST_MS: Final = 6 * 3_600_000
+_MAX_REPEAT_MS: Final = 6 * 3_600_000
 
 #: Rows that are turned into bytes at once: enough to be fast, few enough to need little memory.
 _CHUNK: Final = 4_096
@@ -80,7 +80,7 @@ class ScenarioStream:
         arrival = np.concatenate([_arrivals(portal, seed) for portal in portals])
         rng = rng_of(seed, "repeats", self._stream)
         again = np.flatnonzero(rng.random(len(at)) < _REPEATS)
-        repeated_at = arrival[again] + rng.integers(1_000, _REPEAT_MOST_MS, size=len(again))
+        repeated_at = arrival[again] + rng.integers(1_000, _MAX_REPEAT_MS, size=len(again))
         order = np.argsort(np.concatenate([arrival, repeated_at]), kind="stable")
         row = np.concatenate([np.arange(len(at), dtype=np.int32), again.astype(np.int32)])[order]
         self._repeat = order >= len(at)
@@ -172,7 +172,7 @@ def _tables(portals: list[Portal]) -> tuple[_Columns, _Texts]:
 def _arrivals(portal: Portal, seed: int) -> np.ndarray:
     """When each step of a portal reaches the topic (epoch ms, not before it happened)."""
     rng = rng_of(seed, "arrivals", portal.agency)
-    delays = np.minimum(_DELAY_MEDIAN_MS * rng.lognormal(0.0, _DELAY_SIGMA, size=len(portal.at)), _DELAY_MOST_MS)
+    delays = np.minimum(_DELAY_MEDIAN_MS * rng.lognormal(0.0, _DELAY_SIGMA, size=len(portal.at)), _MAX_DELAY_MS)
     if rng.random() < _BURST_PORTALS:
         every = int(rng.choice(_BURST_HOURS)) * 3_600_000
         arrivals: np.ndarray = -(-portal.at // every) * every + delays.astype(np.int64) // 10

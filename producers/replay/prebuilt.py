@@ -54,9 +54,9 @@ class PackedReplay:
                         return
             before += batch.records
             if run.owns(batch.partition):
-                run.packed = index
-                yield batch._replace(first=index)
-                run.packed = None
+                run.oldest_packed = index
+                yield batch._replace(first_index=index)
+                run.oldest_packed = None
             run.next_index = index + 1
 
 
@@ -90,4 +90,4 @@ def packed_file(replay: Replay, *, path: Path, origin: str, partitions: int) -> 
     known = batch_file.read_contents(path)
     if known is not None and (known.origin, known.partitions) == (origin, partitions):
         return known, False
-    return batch_file.write(path, replay.packed(partitions), origin=origin, partitions=partitions), True
+    return batch_file.write(path, replay.full_batches(partitions), origin=origin, partitions=partitions), True

@@ -78,23 +78,23 @@ class Replay:
         packer, distinct = Packer(run.partitions, batch_bytes=run.batch_bytes), Distinct()
         run.next_index = self.skip
         queue = DueQueue(self._remaining(self.spacing.due(self._repeated(run)), run))
-        while (chunk := queue.take(until=run.elapsed + AT_ONCE, most=CHUNK)) or queue.next_due is not None:
+        while (chunk := queue.take(until=run.elapsed + AT_ONCE, limit=CHUNK)) or queue.next_due is not None:
             index = run.next_index
             yield from self._packed(chunk, index, run=run, packer=packer, distinct=distinct)
             run.next_index = index + len(chunk)
-            run.packed = packer.oldest
+            run.oldest_packed = packer.oldest
             if self.spacing.unpaced:
                 continue
             yield from self._flush(packer, run)
-            if self._wait_until_due(queue, run, least=TICK if chunk else 0.0):
+            if self._wait_until_due(queue, run, minimum=TICK if chunk else 0.0):
                 return
         yield from self._flush(packer, run)
 
     def _remaining(self, due: Iterator[Due], run: Run) -> Iterator[Due]:
         """What an earlier run has not sent. A source that is shorter than what was sent has changed."""
         found = sum(1 for _ in islice(due, self.skip))
-        if found < self.skip and run.broken is None:
-            run.broken = ConfigurationError(
+        if found < self.skip and run.source_error is None:
+            run.source_error = ConfigurationError(
                 f"{self.label} holds {found:,} messages, and the replay that is resumed had sent {self.skip:,}: it has changed.",
                 remedy="Start again without --resume; what is in the topic already changes no figure.",
             )
@@ -105,21 +105,21 @@ class Replay:
         try:
             yield from repeated(self.source, loops=self.loops)
         except PortalPulseError as error:
-            run.broken = error
+            run.source_error = error
 
     @staticmethod
     def _flush(packer: Packer, run: Run) -> Iterator[Batch]:
         for batch in packer.flush():
             yield batch
-            run.packed = packer.oldest
+            run.oldest_packed = packer.oldest
 
     @staticmethod
-    def _wait_until_due(queue: DueQueue, run: Run, *, least: float) -> bool:
+    def _wait_until_due(queue: DueQueue, run: Run, *, minimum: float) -> bool:
         """Wait until the next message is due; returns whether the run is to stop."""
         due = queue.next_due
         if due is None:  # more is due already, or nothing is left
             return run.pause(0.0)
-        stopped = run.pause(max(due - run.elapsed, least))
+        stopped = run.pause(max(due - run.elapsed, minimum))
         while not stopped and due - run.elapsed > AT_ONCE:
             stopped = run.pause(due - run.elapsed)
         return stopped
@@ -140,7 +140,7 @@ class Replay:
             return with_new_event_id(message, loop)
         return rebased(message, loop, start=self.rebase, after=item.after)
 
-    def packed(self, partitions: int) -> Iterator[Batch]:
+    def full_batches(self, partitions: int) -> Iterator[Batch]:
         """Everything as full batches, for a file of batches, without waiting; the indexes are kept.
 
         Raises:
@@ -148,5 +148,5 @@ class Replay:
         """
         run = Run(partitions=partitions, share=(0, 1), pause=lambda _: False, monotonic=lambda: 0.0)
         yield from Replay(self.source, Spacing(), loops=self.loops).batches(run)
-        if run.broken is not None:
-            raise run.broken
+        if run.source_error is not None:
+            raise run.source_error

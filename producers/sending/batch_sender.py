@@ -119,7 +119,7 @@ class BatchSender:
             number = self._submitted
             self._submitted += 1
             self._bytes += len(batch.data)
-            self._unacknowledged[number] = batch.first
+            self._unacknowledged[number] = batch.first_index
         self._loop.call_soon_threadsafe(self._enqueue, number, batch, sent_at)
 
     def flush(self, *, timeout: float = _DELIVERY_SECONDS + _REQUEST_SECONDS + 5.0) -> None:
@@ -213,7 +213,7 @@ class BatchSender:
             now = self._monotonic()
             with self._changed:
                 if self.unreachable or error is not None:
-                    failed = part.first if failed is None else min(failed, part.first)
+                    failed = part.first_index if failed is None else min(failed, part.first_index)
                     self.failed += part.records
                     self.problem = self.problem or self._reason(error)
                 else:

@@ -58,7 +58,7 @@ class MessageStream:
         messages = iter(self.messages)
         pacer = None if self.rate is None else Pacer(self.rate)
         while self.duration is None or run.elapsed < self.duration:
-            due = _CHUNK if pacer is None else pacer.take(run.elapsed, most=_CHUNK)
+            due = _CHUNK if pacer is None else pacer.take(run.elapsed, limit=_CHUNK)
             chunk = list(islice(messages, due))
             if chunk:
                 yield chunk
@@ -87,9 +87,9 @@ class MessageStream:
             if self.rate is not None:
                 yield from (_counted(batch, others) for batch in packer.flush())
             run.next_index = first + len(chunk)
-            run.packed = packer.oldest
+            run.oldest_packed = packer.oldest
         yield from (_counted(batch, others) for batch in packer.flush())
-        run.packed = None
+        run.oldest_packed = None
 
 
 def _counted(batch: Batch, others: dict[int, Kind]) -> Batch:

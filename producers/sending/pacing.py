@@ -28,11 +28,11 @@ class Pacer:
         self._max_catch_up = max_catch_up
         self.next_due = 0.0
 
-    def take(self, elapsed: float, *, most: int) -> int:
-        """How many messages are due ``elapsed`` seconds after the start, at most ``most``; they count as sent."""
+    def take(self, elapsed: float, *, limit: int) -> int:
+        """How many messages are due ``elapsed`` seconds after the start, at most ``limit``; they count as sent."""
         self.next_due = max(self.next_due, elapsed - self._max_catch_up)
         count = 0
-        while count < most and self.next_due <= elapsed + AT_ONCE:
+        while count < limit and self.next_due <= elapsed + AT_ONCE:
             self.next_due += 1.0 / self._rate()
             count += 1
         return count

@@ -36,7 +36,7 @@ _TIMES_AT: Final = 27  # first and newest timestamp, milliseconds
 class Batch(NamedTuple):
     """Messages of one partition as one record batch.
 
-    ``first`` is the index of its earliest message in the source (see ``checkpoint``). Of its ``records``, ``events``
+    ``first_index`` is the index of its earliest message in the source (see ``checkpoint``). Of its ``records``, ``events``
     may be events (they have a key), ``distinct`` of them were not packed before. ``indexes`` are those of all, where known.
     ``repeated`` and ``malformed`` count the records that simulated traffic made so on purpose.
     """
@@ -45,7 +45,7 @@ class Batch(NamedTuple):
     records: int
     events: int
     distinct: int
-    first: int
+    first_index: int
     data: bytes
     indexes: Sequence[int] = ()
     repeated: int = 0
@@ -100,18 +100,18 @@ class Packer:
     @property
     def oldest(self) -> int | None:
         """Index of the earliest message that is packed and not yielded."""
-        return min((batch.first for batch in self._open.values()), default=None)
+        return min((batch.first_index for batch in self._open.values()), default=None)
 
 
 class Distinct:
     """Finds the messages that are events for the first time, by their event ids.
 
-    Ids are kept as 64-bit hashes, about 100 bytes each: after ``most`` of them every event counts as new.
+    Ids are kept as 64-bit hashes, about 100 bytes each: after ``limit`` of them every event counts as new.
     """
 
-    def __init__(self, *, most: int = 10_000_000) -> None:
+    def __init__(self, *, limit: int = 10_000_000) -> None:
         self._seen: set[int] = set()
-        self._most = most
+        self._limit = limit
 
     def new(self, messages: Iterable[Message]) -> list[bool]:
         """For each message whether it is an event that is new. A message without a key is not an event."""
@@ -123,7 +123,7 @@ class Distinct:
                 continue
             identity = hash(_identity(message.value))
             fresh = identity not in seen
-            if fresh and len(seen) < self._most:
+            if fresh and len(seen) < self._limit:
                 seen.add(identity)
             answers.append(fresh)
         return answers
@@ -157,7 +157,7 @@ def split_in_half(batch: Batch) -> tuple[Batch, Batch]:
     made = []
     for begin, end in ((0, half), (half, len(records))):
         indexes = batch.indexes[begin:end]
-        part = _Open(indexes[0] if indexes else batch.first, _UNBOUNDED)
+        part = _Open(indexes[0] if indexes else batch.first_index, _UNBOUNDED)
         for key, value in records[begin:end]:
             part.append(Message(key, value, 0, Kind.RAW), 0, new=key is not None and distinct > 0)
             distinct -= key is not None and distinct > 0
@@ -174,10 +174,10 @@ def _identity(value: bytes) -> bytes:
 class _Open:
     """A batch to which messages can be added."""
 
-    __slots__ = ("_builder", "_distinct", "_events", "_fast", "_indexes", "_records", "first")
+    __slots__ = ("_builder", "_distinct", "_events", "_fast", "_indexes", "_records", "first_index")
 
-    def __init__(self, first: int, batch_bytes: int, *, fast: bool = False) -> None:
-        self.first = first
+    def __init__(self, first_index: int, batch_bytes: int, *, fast: bool = False) -> None:
+        self.first_index = first_index
         self._fast = fast
         self._records = 0
         self._events = 0
@@ -199,7 +199,7 @@ class _Open:
         data = bytes(self._builder.build())
         if self._fast:
             data = _compressed(data)
-        return Batch(partition, self._records, self._events, self._distinct, self.first, data, self._indexes)
+        return Batch(partition, self._records, self._events, self._distinct, self.first_index, data, self._indexes)
 
 
 def _compressed(data: bytes) -> bytes:

@@ -88,9 +88,9 @@ class Run:
         share: number of this process, and how many there are; it sends the partitions whose remainder is its number.
         pause: waits some seconds, or less when the run must stop; returns whether it must.
         started: reading of ``monotonic`` at the common start of all processes.
-        packed: index of the earliest message that is packed and not yielded, set by the task.
+        oldest_packed: index of the earliest message that is packed and not yielded, set by the task.
         next_index: index of the next message of the source, set by the task.
-        broken: why the source could not be read to its end, set by the task.
+        source_error: why the source could not be read to its end, set by the task.
         batch_bytes: size of a batch before compression.
     """
 
@@ -99,9 +99,9 @@ class Run:
     pause: Callable[[float], bool]
     monotonic: Callable[[], float] = time.monotonic
     started: float = 0.0
-    packed: int | None = None
+    oldest_packed: int | None = None
     next_index: int = 0
-    broken: PortalPulseError | None = None
+    source_error: PortalPulseError | None = None
     batch_bytes: int = BATCH_BYTES
 
     @property
@@ -154,8 +154,8 @@ class ProgressReport:
 class SendResult:
     """What one process, or all together, sent. Moments are monotonic seconds, the same in all processes of a machine.
 
-    ``broken`` says why the source could not be read to its end; everything before that was sent. Of what was sent, ``repeated``
-    and ``malformed`` messages were made so on purpose.
+    ``source_error`` says why the source could not be read to its end; everything before that was sent. Of what was sent,
+    ``repeated`` and ``malformed`` messages were made so on purpose.
     """
 
     sent: int = 0
@@ -165,7 +165,7 @@ class SendResult:
     problem: str = ""
     interrupted: bool = False
     position: int = 0
-    broken: PortalPulseError | None = None
+    source_error: PortalPulseError | None = None
     started: float = 0.0
     ended: float = 0.0
     acknowledgements: Timeline = field(default_factory=Timeline)
@@ -209,7 +209,7 @@ def merged(parts: list[SendResult]) -> SendResult:
         problem=next((part.problem for part in parts if part.problem), ""),
         interrupted=any(part.interrupted for part in parts),
         position=min(part.position for part in parts),
-        broken=next((part.broken for part in parts if part.broken), None),
+        source_error=next((part.source_error for part in parts if part.source_error), None),
         started=min(part.started for part in parts),
         ended=max(part.ended for part in parts),
         acknowledgements=Timeline.merged(part.acknowledgements for part in parts),
@@ -260,7 +260,7 @@ def send_task(task: Task, *, sender: Sender, run: Run, on_progress: Callable[[Pr
         problem=sender.problem,
         interrupted=interrupted,
         position=position,
-        broken=run.broken,
+        source_error=run.source_error,
         started=run.started,
         ended=run.monotonic() if sender.acknowledgements.ended is None else sender.acknowledgements.ended,
         acknowledgements=sender.acknowledgements,
@@ -272,5 +272,5 @@ def send_task(task: Task, *, sender: Sender, run: Run, on_progress: Callable[[Pr
 
 def _position(run: Run, sender: Sender) -> int:
     """Everything before this index is acknowledged. The order of reading matters: packed first, then in flight."""
-    known = [index for index in (run.packed, sender.oldest) if index is not None]
+    known = [index for index in (run.oldest_packed, sender.oldest) if index is not None]
     return min([run.next_index, *known])

@@ -20,8 +20,8 @@ def storable_days(first: dt.date, last: dt.date) -> tuple[dt.date, dt.date] | No
 
 def clamped(instant: dt.datetime) -> dt.datetime:
     """The nearest instant that is within the days of a Date in every time zone."""
-    least, most = (dt.datetime.combine(day, dt.time(tzinfo=dt.UTC)) for day in (FIRST_DAY + dt.timedelta(days=1), LAST_DAY))
-    return min(max(instant, least), most)
+    earliest, latest = (dt.datetime.combine(day, dt.time(tzinfo=dt.UTC)) for day in (FIRST_DAY + dt.timedelta(days=1), LAST_DAY))
+    return min(max(instant, earliest), latest)
 
 
 def aware(instant: dt.datetime) -> dt.datetime:

@@ -13,8 +13,8 @@ with atheris.instrument_imports(include=["domain", "pipeline.decode"]):
 from tests.fuzz.mutations import mutated
 
 
-def _mutate(data: bytes, most: int, seed: int) -> bytes:
-    return mutated(data, random.Random(seed), lambda piece: atheris.Mutate(piece, most))[:most]
+def _mutate(data: bytes, max_bytes: int, seed: int) -> bytes:
+    return mutated(data, random.Random(seed), lambda piece: atheris.Mutate(piece, max_bytes))[:max_bytes]
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ from tests.fuzz.target import CORPUS, check, corpus
 #: Folders whose lines count as covered.
 _COVERED = ("/domain/", "/pipeline/decode/")
 _FOLDER = Path(".cache/fuzz/decode")
-_MOST_BYTES = 16_384
+_MAX_BYTES = 16_384
 #: Longer inputs are not kept in the repository (bytes).
 _LONGEST = 1_024
 
@@ -72,7 +72,7 @@ def _steps(data: bytes) -> set[object]:
 def _one_round(found: Path, *, seconds: int, seed: int) -> bool:
     """Fuzz in a process of its own, adding to the folder; returns whether there was no finding."""
     options = {
-        "max_len": _MOST_BYTES,
+        "max_len": _MAX_BYTES,
         "artifact_prefix": f"{_FOLDER}/",
         "timeout": 600,  # of one input, on a machine that does other things
         "rss_limit_mb": 4_096,

@@ -208,7 +208,7 @@ def test_whole_batches_come_out():
 
 @pytest.mark.usefixtures("_batch_topic")
 def test_a_fetch_may_begin_in_the_middle_of_a_batch():
-    """What is before the offset asked for is omitted of values, keys and offsets."""
+    """What is before the offset asked for is omitted from values, keys and offsets."""
     _, (batch,) = unpacked(packed(100, [b"a", b"b", b"c", b"d"]), 102)
     assert (batch.first_offset, batch.messages, batch.values()) == (102, 2, [b"c", b"d"])
     assert batch.keys_and_offsets() == [(b"k102", 102), (b"k103", 103)]

@@ -71,9 +71,9 @@ class DirtyBucketsMachine(RuleBasedStateMachine):
             self.under_way.append((tier, work, self.tick(), dict(self.begun["minute"])))
 
     @precondition(lambda self: self.buckets.due()[0])
-    @rule(live=st.booleans(), most=st.sampled_from([1, 15, 60, 1440, 1440 * 400]))
-    def take_minutes(self, live, most):
-        work = self.buckets.take_live_minutes(most) if live else self.buckets.take_backfill_minutes(most)
+    @rule(live=st.booleans(), limit=st.sampled_from([1, 15, 60, 1440, 1440 * 400]))
+    def take_minutes(self, live, limit):
+        work = self.buckets.take_live_minutes(limit) if live else self.buckets.take_backfill_minutes(limit)
         assert work is not None, "when something is due, there is work"
         assert 1 <= len(work.spans) <= 3, "a piece of work is a few ranges at most"
         assert all(span.start < span.end for span in work.spans)
@@ -81,14 +81,14 @@ class DirtyBucketsMachine(RuleBasedStateMachine):
         self.take("minute", work)
 
     @precondition(lambda self: self.buckets.due()[1])
-    @rule(most=st.sampled_from([1, 2, 400]))
-    def take_days(self, most):
-        self.take("day", self.buckets.take_days(most))
+    @rule(limit=st.sampled_from([1, 2, 400]))
+    def take_days(self, limit):
+        self.take("day", self.buckets.take_days(limit))
 
     @precondition(lambda self: self.buckets.due()[2])
-    @rule(most=st.sampled_from([1, 2, 400]))
-    def take_procedures(self, most):
-        self.take("procedure", self.buckets.take_procedures(most))
+    @rule(limit=st.sampled_from([1, 2, 400]))
+    def take_procedures(self, limit):
+        self.take("procedure", self.buckets.take_procedures(limit))
 
     @precondition(lambda self: self.under_way)
     @rule(data=st.data())
@@ -157,13 +157,13 @@ TestDirtyBuckets.settings = settings(max_examples=examples(300), stateful_step_c
 @given(
     st.lists(st.one_of(small_batches, large_batches), min_size=1, max_size=5), st.sampled_from([1, 15, 1440 * 400]), st.booleans()
 )
-def test_every_dirty_minute_lies_in_a_span(batches, most, live):
+def test_every_dirty_minute_lies_in_a_span(batches, limit, live):
     """Doing all due work covers every dirty minute of every agency, and spans begin and end with dirty minutes."""
     buckets = DirtyBuckets()
     for pairs in batches:
         buckets.batch_stored(dirtied(pairs))
     spans = []
-    while (work := buckets.take_live_minutes(most) if live else buckets.take_backfill_minutes(most)) is not None:
+    while (work := buckets.take_live_minutes(limit) if live else buckets.take_backfill_minutes(limit)) is not None:
         spans.extend(work.spans)
         buckets.minutes_recounted(work)
     for pairs in batches:

@@ -93,11 +93,11 @@ class Kafka:
             self.handed_out[partition].clear()
             self.acked[partition].clear()
 
-    def fetch(self, partition, most):
+    def fetch(self, partition, limit):
         """The next messages of one partition, or None."""
         with self.guard:
             first = self.position[partition]
-            values = tuple(self.log[partition][first : first + most])
+            values = tuple(self.log[partition][first : first + limit])
             if not values:
                 return None
             self.position[partition] = first + len(values)
@@ -196,8 +196,8 @@ class Worker:
             if self.alive:
                 self.kafka.acknowledge(fetch)
 
-    def fetch(self, partition, most):
-        fetch = self.kafka.fetch(partition, most)
+    def fetch(self, partition, limit):
+        fetch = self.kafka.fetch(partition, limit)
         if fetch is not None:
             self.steps.offer(fetch)
             self.fetched.append(fetch)
@@ -270,20 +270,20 @@ class ExactnessMachine(RuleBasedStateMachine):
             if self.owner[partition] == number:
                 self.kafka.assign(partition)
 
-    @rule(partition=st.sampled_from(PARTITIONS), values=values_, most=st.integers(1, 6))
-    def arrive(self, partition, values, most):
+    @rule(partition=st.sampled_from(PARTITIONS), values=values_, limit=st.integers(1, 6))
+    def arrive(self, partition, values, limit):
         """Messages are produced, and some unread ones are fetched."""
         self.kafka.log[partition] += values
-        self.workers[self.owner[partition]].fetch(partition, most)
+        self.workers[self.owner[partition]].fetch(partition, limit)
 
     def unread(self):
         return [partition for partition in PARTITIONS if self.kafka.position[partition] < len(self.kafka.log[partition])]
 
     @precondition(lambda self: self.unread())
-    @rule(data=st.data(), most=st.integers(1, 6))
-    def fetch(self, data, most):
+    @rule(data=st.data(), limit=st.integers(1, 6))
+    def fetch(self, data, limit):
         partition = data.draw(st.sampled_from(self.unread()))
-        self.workers[self.owner[partition]].fetch(partition, most)
+        self.workers[self.owner[partition]].fetch(partition, limit)
 
     def with_fetched(self):
         return [number for number in (0, 1) if self.workers[number].fetched]

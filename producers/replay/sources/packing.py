@@ -126,7 +126,7 @@ class _Members(io.RawIOBase):
         buffer[: len(data)] = data
         return len(data)
 
-    def _unpacked(self, most: int) -> bytes:
+    def _unpacked(self, max_bytes: int) -> bytes:
         """The next bytes; none at the end."""
         while True:
             if self._member is None:
@@ -137,7 +137,7 @@ class _Members(io.RawIOBase):
                 self._packed = _read_some(self._file)
                 if not self._packed:
                     raise EOFError("The packed data ended before their end mark.")
-            data = self._member.decompress(self._packed, most)
+            data = self._member.decompress(self._packed, max_bytes)
             self._packed = b""
             if self._member.eof:
                 self._packed, self._member = self._member.unused_data, None

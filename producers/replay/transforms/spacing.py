@@ -79,10 +79,10 @@ class DueQueue:
         self.next_due: float | None = None
         self._first = True
 
-    def take(self, *, until: float, most: int) -> list[Due]:
-        """The messages due by ``until`` seconds, ``most`` of them at most; an empty list also when none is left."""
+    def take(self, *, until: float, limit: int) -> list[Due]:
+        """The messages due by ``until`` seconds, ``limit`` of them at most; an empty list also when none is left."""
         taken: list[Due] = []
-        while len(taken) < most:
+        while len(taken) < limit:
             item = self._pending or next(self._due, None)
             self._pending = None
             self.next_due = None

@@ -9,7 +9,7 @@ from __future__ import annotations
 import pytest
 
 from bench.chaos.environment import Environment
-from bench.chaos.outage import await_commit, most_unstored, run_for
+from bench.chaos.outage import await_commit, max_unstored, run_for
 from bench.chaos.workers import Worker
 from bench.consumer_group import ConsumerGroup
 from deploy.native.processes import wait_until
@@ -74,7 +74,7 @@ def test_a_hanging_storage_costs_no_memory():
         env.traffic.burst(60_000)
         observed = run_for(env, 12.0)
         assert observed.committed > 0
-        assert 0 < observed.unstored <= most_unstored(env, message_bytes=300)
+        assert 0 < observed.unstored <= max_unstored(env, message_bytes=300)
         assert observed.behind > 20_000
         assert observed.reason
         env.proxy.open()

@@ -64,7 +64,7 @@ def test_the_lock_is_not_inherited_by_children(tmp_path):
 
 def test_too_little_free_space_is_reported_in_numbers(tmp_path):
     """A disk that would soon be full is reported before anything starts, and the folder is released."""
-    with pytest.raises(ConfigurationError, match="GB left") as caught, DataFolder(tmp_path, least_free_bytes=1 << 60):
+    with pytest.raises(ConfigurationError, match="GB left") as caught, DataFolder(tmp_path, min_free_bytes=1 << 60):
         pass
     assert "--data" in caught.value.remedy
     assert owner_of(tmp_path) is None

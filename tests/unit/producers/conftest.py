@@ -45,7 +45,7 @@ class RecordingSender:
         if self.breaks_after is not None and len(self.batches) >= self.breaks_after:
             self.failed += batch.records
             self.problem = "broken"
-            self.indexes.append(batch.first)
+            self.indexes.append(batch.first_index)
             return
         self.batches.append(batch)
         self.acknowledged += batch.records

@@ -8,7 +8,7 @@ import struct
 import pytest
 
 from bench.chaos.comparison import Comparison, excess, wrong_agencies
-from bench.chaos.fault import Outcome, all_faults
+from bench.chaos.fault import FaultResult, all_faults
 from bench.chaos.run import Run, choose
 from bench.chaos.schedule import LONGEST_PAUSE, steps
 from bench.chaos.segments import newest_segment, torn_batch
@@ -111,12 +111,12 @@ def test_one_wrong_number_is_not_exact(change):
 
 def test_a_run_fails_for_each_reason():
     """Status 0 needs at least one fault, exact numbers after each, no unexpected end, and recovery."""
-    good = Outcome("zombie", 1.0, a_comparison(), ())
+    good = FaultResult("zombie", 1.0, a_comparison(), ())
     assert Run(1, [good]).exit_status == 0
     assert Run(1).exit_status == 1
-    assert Run(1, [good, Outcome("zombie", 1.0, a_comparison(lost=1), ())]).exit_status == 1
-    assert Run(1, [good, Outcome("zombie", 1.0, a_comparison(), ("worker-1 ended by itself.",))]).exit_status == 1
-    assert Run(1, [good], broken=("zombie", "why")).exit_status == 1
+    assert Run(1, [good, FaultResult("zombie", 1.0, a_comparison(lost=1), ())]).exit_status == 1
+    assert Run(1, [good, FaultResult("zombie", 1.0, a_comparison(), ("worker-1 ended by itself.",))]).exit_status == 1
+    assert Run(1, [good], unrecovered=("zombie", "why")).exit_status == 1
     assert Run(1, [good], unexpected_ends=["worker-1 ended with 1, not 0."]).exit_status == 1
     assert Run(1, [good], interrupted=True).exit_status == 130
 

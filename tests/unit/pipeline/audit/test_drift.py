@@ -50,13 +50,17 @@ def a_comparison(*differences, day=DAY, stuck=0, **totals):
 
 
 @given(
-    least=st.integers(0, 50), late=st.integers(0, 50), tallied=st.integers(0, 150), other=st.integers(0, 50), wrong=st.booleans()
+    minimum=st.integers(0, 50),
+    late=st.integers(0, 50),
+    tallied=st.integers(0, 150),
+    other=st.integers(0, 50),
+    wrong=st.booleans(),
 )
-def test_drift_is_the_distance_to_what_may_be(least, late, tallied, other, wrong):
+def test_drift_is_the_distance_to_what_may_be(minimum, late, tallied, other, wrong):
     """A count between due and stored is right. Outside, its distance is the drift; of several counts the largest distance is."""
-    due, stored = {"a": least, "b": other}, {"a": least + late, "b": other}
+    due, stored = {"a": minimum, "b": other}, {"a": minimum + late, "b": other}
     drift = drift_of(due, stored, {"a": tallied, "b": other}, time_is_wrong=wrong)
-    distance = min(abs(tallied - possible) for possible in range(least, least + late + 1))
+    distance = min(abs(tallied - possible) for possible in range(minimum, minimum + late + 1))
     assert drift == max(distance, int(wrong))
     assert drift_of(due, stored, {"a": tallied, "b": other + 1000}) == 1000
 

@@ -32,20 +32,20 @@ def check(limit, batches, count=NOTHING, offset=0):
 
 
 @given(BATCHES, st.integers(1, 20))
-def test_a_run_stops_wherever_the_batches_are_cut(batches, most):
+def test_a_run_stops_wherever_the_batches_are_cut(batches, maximum):
     """The consecutive limit is exceeded in exactly the batch in which the run of refusals reaches it."""
     run, expected = 0, None
     for number, batch in enumerate(batches):
         for refused in batch:
             run = run + 1 if refused else 0
-            if run >= most and expected is None:
+            if run >= maximum and expected is None:
                 expected = number
-    stopped, _, _ = check(DeadLetterLimit(most, 0, 0), batches)
+    stopped, _, _ = check(DeadLetterLimit(maximum, 0, 0), batches)
     assert stopped == expected
 
 
 @given(BATCHES, st.floats(0.01, 0.99), st.integers(1, 30))
-def test_a_share_is_taken_over_the_latest_messages(batches, most, window):
+def test_a_share_is_taken_over_the_latest_messages(batches, maximum, window):
     """The ratio limit covers the fewest latest batches that fill the window; before that it is never exceeded."""
     seen, expected = [], None
     for number, batch in enumerate(batches):
@@ -56,9 +56,9 @@ def test_a_share_is_taken_over_the_latest_messages(batches, most, window):
             latest += earlier
             if len(latest) >= window:
                 break
-        if batch and len(latest) >= window and sum(latest) / len(latest) > most and expected is None:
+        if batch and len(latest) >= window and sum(latest) / len(latest) > maximum and expected is None:
             expected = number
-    stopped, _, _ = check(DeadLetterLimit(0, most, window), batches)
+    stopped, _, _ = check(DeadLetterLimit(0, maximum, window), batches)
     assert stopped == expected
 
 
@@ -70,9 +70,9 @@ def test_zero_never_stops(batches):
 
 
 @given(st.lists(st.lists(st.sampled_from([GOOD, BAD]), max_size=12), min_size=1, max_size=6), st.integers(1, 12))
-def test_interleaved_partitions_are_counted_separately(batches, most):
+def test_interleaved_partitions_are_counted_separately(batches, maximum):
     """Messages of another partition between two refusals neither end a run nor lengthen it."""
-    limit = DeadLetterLimit(most, 0, 0)
+    limit = DeadLetterLimit(maximum, 0, 0)
     mixed = [(partition, number, batch) for number, batch in enumerate(batches) for partition in (ONE, OTHER)]
     parts, refused, position = [], [], 0
     for partition, number, batch in mixed:
@@ -87,9 +87,9 @@ def test_interleaved_partitions_are_counted_separately(batches, most):
 
 
 @given(st.lists(st.sampled_from([GOOD, BAD]), max_size=40), st.lists(st.booleans(), min_size=40, max_size=40), st.integers(1, 9))
-def test_who_refuses_does_not_matter(verdicts, by_storage, most):
+def test_who_refuses_does_not_matter(verdicts, by_storage, maximum):
     """Refusals of the storage, reported one by one, make the same run and the same count as those of the decoder."""
-    limit = DeadLetterLimit(most, 0.4, 10)
+    limit = DeadLetterLimit(maximum, 0.4, 10)
     together = BatchLimitCheck(limit, [Part(ONE, 0, len(verdicts))], refused_in(verdicts), {ONE: NOTHING})
     expected = together.decide(len(verdicts))
     late = [position for position in refused_in(verdicts) if by_storage[position]]

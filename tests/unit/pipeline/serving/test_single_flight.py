@@ -47,7 +47,7 @@ def time():
 @pytest.fixture
 def flight(computation, time):
     """At most three may wait; a run older than five seconds is not joined."""
-    return SingleFlight(computation, most_waiting=3, join_seconds=5.0, monotonic=time)
+    return SingleFlight(computation, max_waiting=3, join_seconds=5.0, monotonic=time)
 
 
 async def asking(flight, within=60.0):

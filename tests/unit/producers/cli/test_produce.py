@@ -228,8 +228,8 @@ def test_the_promised_times_are_those_of_the_rules():
         (RuleTiming.demo(), AlertTiming.demo(), 3, QUICK_ALERT_SECONDS),
         (RuleTiming.production(), AlertTiming.production(), 5, ALERT_SECONDS),
     ):
-        least = scrape + rules.evaluation_seconds + rules.agency_for_seconds + routes.group_wait_seconds
-        assert least <= promised <= 1.5 * least
+        minimum = scrape + rules.evaluation_seconds + rules.agency_for_seconds + routes.group_wait_seconds
+        assert minimum <= promised <= 1.5 * minimum
 
 
 def test_the_target_of_live_traffic_is_the_rate_of_the_hour(run, monkeypatch):

@@ -126,7 +126,7 @@ def test_the_search_finds_the_highest_rate(max_sustainable_rate, start):
         lambda rate: Trial(rate, rate, lag(0.5 if rate <= max_sustainable_rate else 2.0)),
         objective=Objective(),
         start=start,
-        most=500_000.0,
+        max_rate=500_000.0,
     )
     if limit.max_sustainable_rate is None:
         assert max_sustainable_rate < start / 28
@@ -143,7 +143,7 @@ def test_one_bad_trial_is_forgiven_and_an_unbroken_machine_is_said_to_be():
     def trial(rate):
         return Trial(rate, rate, lag(9.0 if next(bad, False) else 0.1))
 
-    limit = find_limit(trial, objective=Objective(), start=1_000.0, most=2_000.0)
+    limit = find_limit(trial, objective=Objective(), start=1_000.0, max_rate=2_000.0)
     assert (limit.max_sustainable_rate, limit.open_ended) == (2_000.0, True)
     assert limit.as_dict()["trials"][0]["broken_by"] == "p99 9,000 ms"
 

@@ -12,7 +12,7 @@ from domain.errors import UnavailableError
 from producers.measuring.latency import Curve, Watch, latency
 from producers.measuring.measured_run import ProbeTarget, measure
 from producers.measuring.progress import LogLines
-from producers.measuring.result import Outcome, Window, measured, sent_curve
+from producers.measuring.result import SendReport, Window, measured, sent_curve
 from producers.sending.progress import NullProgress
 from producers.sending.send_loop import SendResult, merged
 from producers.sending.timeline import Acknowledged, Timeline
@@ -24,7 +24,7 @@ def test_a_constant_delay_is_found():
     visible = Curve([(0.0, 0), *((second / 100 + 0.5, 10 * (second + 1)) for second in range(1_000))])
     lag = latency(sent, visible)
     assert (lag.events, lag.unseen) == (10_000, 0)
-    assert [lag.p50, lag.p95, lag.p99, lag.most] == pytest.approx([0.5] * 4, abs=0.011)
+    assert [lag.p50, lag.p95, lag.p99, lag.maximum] == pytest.approx([0.5] * 4, abs=0.011)
 
 
 def test_a_stall_shows_in_the_tail_only():
@@ -44,8 +44,8 @@ def test_windows_are_those_of_sending():
     """A window counts what was sent in it, whenever it became visible."""
     sent = Curve.of_sends([(0.0, 100), (10.0, 100)])
     visible = Curve([(0.0, 0), (1.0, 100), (10.0, 100), (14.0, 200)])
-    assert latency(sent, visible, until=5.0).most == pytest.approx(1.0)
-    assert latency(sent, visible, since=5.0).most == pytest.approx(4.0)
+    assert latency(sent, visible, until=5.0).maximum == pytest.approx(1.0)
+    assert latency(sent, visible, since=5.0).maximum == pytest.approx(4.0)
     assert latency(sent, visible, since=20.0) is None
 
 
@@ -73,14 +73,14 @@ class FakeService:
 
     cheap = True
 
-    def __init__(self, *, most=50):
-        self.asked, self.most, self.closed = 0, most, False
+    def __init__(self, *, limit=50):
+        self.asked, self.limit, self.closed = 0, limit, False
 
     def tallied(self):
         self.asked += 1
         if self.asked % 3 == 0:
             raise UnavailableError("restarting", remedy="")
-        return 1_000 + min(self.asked * 10, self.most)
+        return 1_000 + min(self.asked * 10, self.limit)
 
     def close(self):
         self.closed = True
@@ -140,7 +140,7 @@ def test_with_a_process_the_report_has_counts_and_quantiles(monkeypatch):
     made = []
 
     def watch(_service):
-        made.append(Watch(FakeService(most=19 + 10), poll=0.001, stall_seconds=0.05, monotonic=lambda: 200.0))
+        made.append(Watch(FakeService(limit=19 + 10), poll=0.001, stall_seconds=0.05, monotonic=lambda: 200.0))
         return made[0]
 
     monkeypatch.setattr("producers.measuring.latency._COSTLY_POLL_SECONDS", 0.001)
@@ -166,7 +166,7 @@ def test_accounts_of_processes_add_up():
     both = merged([account(position=7, problem=""), account(position=3, interrupted=True, failed=1, problem="x", ended=105.0)])
     assert (both.sent, both.position, both.interrupted, both.problem, both.seconds) == (40, 3, True, "x", 5.0)
     assert both.rate == 8.0
-    assert not Outcome("s", both, None, 2).complete
+    assert not SendReport("s", both, None, 2).complete
     assert measured(both, None, [Window("w", 0.0, 1.0, None)])[0].rate == 20.0
 
 
@@ -201,8 +201,8 @@ def test_a_million_acknowledgements_stay_small():
 
 def test_latency_over_long_runs_is_that_of_short_ones():
     """A run whose batches and readings were put together measures what one measures that keeps them all, to within a bucket."""
-    bounded, whole = (Timeline(max_buckets=most) for most in (2_000, 1 << 20))
-    curves = Curve(most=2_000), Curve()
+    bounded, whole = (Timeline(max_buckets=count) for count in (2_000, 1 << 20))
+    curves = Curve(max_points=2_000), Curve()
     for number in range(100_000):
         moment = number / 100
         for timeline in (bounded, whole):
@@ -222,7 +222,7 @@ def test_latency_over_long_runs_is_that_of_short_ones():
 
 def test_a_curve_of_polls_is_bounded_and_keeps_its_ends():
     """Days of polling cost what an hour costs; level stretches cost two points; the last count is always the newest."""
-    curve = Curve(most=100)
+    curve = Curve(max_points=100)
     for number in range(10_000):
         curve.add(number * 0.02, number)
         assert curve.total == number
@@ -230,7 +230,7 @@ def test_a_curve_of_polls_is_bounded_and_keeps_its_ends():
     moments, counts = curve.counts()
     assert (moments[0], counts[0], counts[-1]) == (0.0, 0, 9_999)
     assert np.interp(100.0, moments, counts) == pytest.approx(5_000, abs=2)
-    bent = Curve(most=100)
+    bent = Curve(max_points=100)
     for number in range(10_000):
         bent.add(number * 0.02, number**2)
     for number in (500, 5_000, 9_500):

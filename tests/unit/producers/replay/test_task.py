@@ -170,7 +170,7 @@ def test_a_prebuilt_file_sends_the_same_and_is_packed_once(tmp_path, run_of, rec
     assert packed_file(replay, path=path, origin="a", partitions=4) == (contents, False)
     assert packed_file(replay, path=path, origin="b", partitions=4)[1]
     pairs, account = sent(PackedReplay(path, "packed"), run_of(), recording_sender, unpack)
-    direct = [pair for batch in replay.packed(4) for pair in unpack(batch)]
+    direct = [pair for batch in replay.full_batches(4) for pair in unpack(batch)]
     assert sorted(pairs) == sorted(direct)
     assert account.position == len(list(batch_file.read(path)))
 
@@ -204,7 +204,7 @@ def test_a_source_that_breaks_off_is_sent_up_to_there(run_of, recording_sender, 
     messages = [message(number) for number in range(5_000)]
     pairs, account = sent(Replay(Broken(messages), spacing, loops=3), run_of(), recording_sender, unpack)
     assert sorted(value for _, value in pairs) == sorted(item.value for item in messages)
-    assert account.broken.problem == "e.ndjson cannot be read beyond line 5,000."
+    assert account.source_error.problem == "e.ndjson cannot be read beyond line 5,000."
     assert (account.acknowledged, account.position, account.interrupted) == (5_000, 5_000, False)
 
 
@@ -221,6 +221,6 @@ def test_a_source_that_became_shorter_than_what_was_sent_is_named(run_of, record
     messages = [message(number) for number in range(3)]
     pairs, account = sent(Replay(Recorded(messages), Spacing(), skip=5), run_of(), recording_sender, unpack)
     assert pairs == []
-    assert "holds 3 messages, and the replay that is resumed had sent 5" in account.broken.problem
+    assert "holds 3 messages, and the replay that is resumed had sent 5" in account.source_error.problem
     pairs, account = sent(Replay(Recorded(messages), Spacing(), skip=3), run_of(), recording_sender, unpack)
-    assert (pairs, account.broken) == ([], None)
+    assert (pairs, account.source_error) == ([], None)

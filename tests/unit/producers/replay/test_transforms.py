@@ -85,11 +85,11 @@ def test_a_time_that_no_event_can_have_holds_nothing_back():
 
 
 def test_a_queue_hands_out_what_is_due_and_says_when_the_next_is():
-    """Times count from the first message taken; at most ``most`` at once."""
+    """Times count from the first message taken; at most ``limit`` at once."""
     queue = DueQueue(Spacing(rate=1.0).due(RepeatedMessage(Message(None, b"", 0, Kind.RAW), 1) for _ in range(4)))
-    assert len(queue.take(until=0.0, most=10)) == 1
+    assert len(queue.take(until=0.0, limit=10)) == 1
     assert queue.next_due == 1.0
-    assert len(queue.take(until=5.0, most=2)) == 2
+    assert len(queue.take(until=5.0, limit=2)) == 2
     assert queue.next_due is None
-    assert len(queue.take(until=5.0, most=2)) == 1
-    assert queue.take(until=9.0, most=2) == []
+    assert len(queue.take(until=5.0, limit=2)) == 1
+    assert queue.take(until=9.0, limit=2) == []

@@ -49,7 +49,7 @@ def test_batches_hold_every_message_in_order_and_stay_below_their_size(unpack):
     assert sorted(pair for batch in batches for pair in unpack(batch)) == sorted((m.key, m.value) for m in messages)
     assert all(batch.records == len(unpack(batch)) for batch in batches)
     assert max(batch.records for batch in batches) < 20
-    assert min(batch.first for batch in batches) == 0
+    assert min(batch.first_index for batch in batches) == 0
 
 
 def test_empty_keys_and_values_survive(unpack):
@@ -69,7 +69,7 @@ def test_a_dated_batch_carries_the_time_and_a_valid_checksum():
 
 def test_distinct_counts_ids_and_gives_up_counting_when_there_are_too_many():
     """The same id is old the second time, whatever else the message says; beyond the bound everything is new."""
-    distinct = Distinct(most=2)
+    distinct = Distinct(limit=2)
     assert distinct.new([event(1), event(1, size=3), event(2), Message(None, b"", 0, Kind.RAW)]) == [True, False, True, False]
     assert distinct.new([event(3), event(3)]) == [True, True]
 
@@ -129,7 +129,7 @@ def test_halves_of_a_batch_are_the_batch(unpack, kinds):
     first, second = split_in_half(whole)
     assert unpack(first) + unpack(second) == unpack(whole) == [(message.key, message.value) for message in messages]
     assert [*first.indexes, *second.indexes] == list(range(10, 10 + len(messages)))
-    assert (first.first, second.first) == (10, 10 + len(messages) // 2)
+    assert (first.first_index, second.first_index) == (10, 10 + len(messages) // 2)
     for name in ("records", "events", "distinct"):
         assert getattr(first, name) + getattr(second, name) == getattr(whole, name)
 
