@@ -185,10 +185,10 @@ class DeadLetterSettings(BaseModel):
         10_000,
         ge=0,
         le=1_000_000_000,
-        description="Stop after this many consecutive refused messages of a partition; 0 switches it off.",
+        description="Stop after this many consecutive rejected messages of a partition; 0 switches it off.",
     )
     max_ratio: float = Field(
-        0.5, ge=0, le=1, description="Stop when more than this share of window_messages is refused; 0 switches it off."
+        0.5, ge=0, le=1, description="Stop when more than this share of window_messages is rejected; 0 switches it off."
     )
     window_messages: int = Field(
         100_000,

@@ -86,13 +86,13 @@ class OnlyPoison(Fault):
         partition = source.choice(sorted(env.offsets.ends()))
         send(env, malformed_messages, partition=partition)
         for _ in range(2):
-            await_worker_ends(env, f"in a row were refused, the limit is {limit}", status=DeadLetterLimitError.exit_code)
+            await_worker_ends(env, f"in a row were rejected, the limit is {limit}", status=DeadLetterLimitError.exit_code)
             kept = sum(dead_letters_by_reason(env).values()) - before
             if kept >= limit:
                 raise UnavailableError(f"The workers dead-lettered {kept} messages before they stopped, the limit is {limit}.")
             for worker in env.workers:
                 worker.launch()
-        await_worker_ends(env, f"in a row were refused, the limit is {limit}", status=DeadLetterLimitError.exit_code)
+        await_worker_ends(env, f"in a row were rejected, the limit is {limit}", status=DeadLetterLimitError.exit_code)
         accept(env, partition)
         for worker in env.workers:
             worker.launch()

@@ -106,6 +106,6 @@ def _expect_each_once(table: pa.Table, rejections: Sequence[tuple[int, Rejection
     seen = np.bincount(np.concatenate([table.column("position").to_numpy(), rejected]), minlength=count)
     if len(seen) != count or not (seen == 1).all():
         raise InvariantError(
-            f"Of {count} messages {table.num_rows} were decoded as events and {len(rejections)} were refused.",
+            f"Of {count} messages {table.num_rows} were decoded as events and {len(rejections)} were rejected.",
             remedy="Nothing of this batch is acknowledged. Please report it with the messages at these offsets.",
         )

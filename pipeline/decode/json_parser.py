@@ -22,7 +22,7 @@ from pipeline.decode.validator import known_fields
 
 #: Most messages in one text.
 MAX_MESSAGES: Final = 32_000
-#: A text that is refused is parsed again in pieces of this many messages, so that a bad message slows only its own piece.
+#: A text that does not parse is parsed again in pieces of this many messages, so that a bad message slows only its own piece.
 _PIECE: Final = 2_000
 _PARSE: Final = pj.ParseOptions(
     explicit_schema=pa.schema([("n", pa.int32()), ("v", pa.struct(list(MESSAGE_FIELDS)))]), unexpected_field_behavior="error"

@@ -80,17 +80,17 @@ class DeadLetterGuard:
         self._changed = threading.Condition()
 
     def batch(
-        self, number: int, parts: Sequence[AssignedPart], refused: Sequence[int], dead_letters: Sequence[DeadLetter]
+        self, number: int, parts: Sequence[AssignedPart], rejected: Sequence[int], dead_letters: Sequence[DeadLetter]
     ) -> BatchGuard:
         """The guard of one batch.
 
         Args:
             number: its number in the order of all batches, from 0.
             parts: its messages in order.
-            refused: positions of the messages that are not events, ascending.
+            rejected: positions of the messages that are not events, ascending.
             dead_letters: the dead letters of these messages.
         """
-        return BatchGuard(self, number, parts, refused, dead_letters)
+        return BatchGuard(self, number, parts, rejected, dead_letters)
 
     def await_turn(self, number: int) -> None:
         """Wait until all batches before this one are finished.
@@ -127,10 +127,10 @@ class DeadLetterGuard:
             counted.append(Part(part.partition, part.offset, part.messages, counted=current))
         return counted
 
-    def limit_check(self, parts: Sequence[Part], refused: Sequence[int]) -> BatchLimitCheck:
+    def limit_check(self, parts: Sequence[Part], rejected: Sequence[int]) -> BatchLimitCheck:
         """A new check of a batch. ``parts_of`` must have loaded its partitions."""
         counts = {part.partition: self._counts[part.partition].count for part in parts}
-        return BatchLimitCheck(self._limit, parts, refused, counts)
+        return BatchLimitCheck(self._limit, parts, rejected, counts)
 
     def accepted_meanwhile(self, parts: Sequence[AssignedPart], partition: Partition) -> bool:
         """Whether an operator accepted more messages of the partition since its count was loaded. If so, loads it again."""
@@ -155,7 +155,7 @@ class DeadLetterGuard:
             if partition not in firsts:
                 continue
             tracked = self._counts[partition]
-            if check.refusals(partition) or count.run != tracked.count.run or firsts[partition] <= tracked.newest:
+            if check.rejections(partition) or count.run != tracked.count.run or firsts[partition] <= tracked.newest:
                 checkpoints.append(DeadLetterCheckpoint(*partition, lasts[partition], count.run, count.window.groups))
             tracked.count = count
         if checkpoints:
@@ -173,7 +173,7 @@ class DeadLetterGuard:
             log.warning("dead_letters_accepted", topic=topic, partition=number, until=accepted)
         count = PartitionCount(accepted_until=accepted)
         if checkpoint is not None and checkpoint.offset >= accepted:
-            # A batch without a refusal writes no checkpoint: the messages since then were good.
+            # A batch without a rejection writes no checkpoint: the messages since then were good.
             good = part.offset - checkpoint.offset - 1
             window = Window(checkpoint.groups).extended(good, 0, size=self._limit.window)
             count = PartitionCount(checkpoint.run, window, accepted)
@@ -181,17 +181,17 @@ class DeadLetterGuard:
 
 
 class BatchGuard:
-    """Enforces the limit on one batch: ``check`` and ``refuse`` while it is stored, ``finish`` when it is."""
+    """Enforces the limit on one batch: ``check`` and ``reject`` while it is stored, ``finish`` when it is."""
 
     def __init__(
         self,
         guard: DeadLetterGuard,
         number: int,
         parts: Sequence[AssignedPart],
-        refused: Sequence[int],
+        rejected: Sequence[int],
         dead_letters: Sequence[DeadLetter],
     ) -> None:
-        self._guard, self._number, self._assigned, self._refused = guard, number, parts, refused
+        self._guard, self._number, self._assigned, self._rejected = guard, number, parts, rejected
         self._dead_letters = list(dead_letters)
         self._messages = sum(part.messages for part in parts)
         self._refused_by_storage: list[int] = []
@@ -207,7 +207,7 @@ class BatchGuard:
         if self._check is None:
             self._guard.await_turn(self._number)
             self._parts = self._guard.parts_of(self._assigned)
-            self._check = self._guard.limit_check(self._parts, self._refused)
+            self._check = self._guard.limit_check(self._parts, self._rejected)
 
     def check(self) -> None:
         """Check, before anything is stored, whether the messages that are not events exceed a limit.
@@ -217,9 +217,9 @@ class BatchGuard:
         """
         self.begin()
         self._decide(self._messages)
-        self._check = self._guard.limit_check(self._parts, self._refused)
+        self._check = self._guard.limit_check(self._parts, self._rejected)
 
-    def refuse(self, position: int, dead_letter: DeadLetter) -> None:
+    def reject(self, position: int, dead_letter: DeadLetter) -> None:
         """The storage refuses the message at this position; all messages before it are decided.
 
         Raises:
@@ -242,7 +242,7 @@ class BatchGuard:
         self._guard.pass_turn()
 
     def decide_all(self) -> None:
-        """All events of the batch are stored or refused.
+        """All events of the batch are stored or rejected.
 
         Raises:
             DeadLetterLimitError: a limit is exceeded.
@@ -256,7 +256,7 @@ class BatchGuard:
         while excess is not None:
             if not self._guard.accepted_meanwhile(self._assigned, excess.partition):
                 raise self._error(excess)
-            self._check = self._guard.limit_check(self._parts, self._refused)
+            self._check = self._guard.limit_check(self._parts, self._rejected)
             excess = self._check.decide(until, self._refused_by_storage)
 
     def _error(self, excess: Excess) -> DeadLetterLimitError:

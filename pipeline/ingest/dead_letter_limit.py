@@ -1,10 +1,10 @@
 """The dead-letter limit: after a bad deploy a worker must stop instead of turning the whole topic into dead letters.
 
-There are two limits: a run of refusals without a good message in between, and the share of refusals among the latest messages.
-Both count the messages of one partition in the order of their offsets, so that good partitions do not hide a bad one. A count
-depends on the messages below its offset and on nothing else, not even a clock. It is stored with that offset as a checkpoint
-(``sinks.contract.dead_letters.DeadLetterCheckpoint``), so that another process continues correctly, also with redelivered
-messages.
+There are two limits: a run of rejections without a good message in between, and the share of rejections among the latest
+messages. Both count the messages of one partition in the order of their offsets, so that good partitions do not hide a bad
+one. A count depends on the messages below its offset and on nothing else, not even a clock. It is stored with that offset as
+a checkpoint (``sinks.contract.dead_letters.DeadLetterCheckpoint``), so that another process continues correctly, also with
+redelivered messages.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ Partition = tuple[str, int]
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """The latest messages of a partition, in groups, oldest first: (messages, how many of them were refused)."""
+    """The latest messages of a partition, in groups, oldest first: (messages, how many of them were rejected)."""
 
     groups: tuple[tuple[int, int], ...] = ()
 
@@ -34,18 +34,18 @@ class Window:
         return sum(messages for messages, _ in self.groups)
 
     @property
-    def refused(self) -> int:
-        """Refusals in all groups."""
-        return sum(refused for _, refused in self.groups)
+    def rejected(self) -> int:
+        """Rejections in all groups."""
+        return sum(rejected for _, rejected in self.groups)
 
-    def extended(self, messages: int, refused: int, *, size: int) -> Window:
+    def extended(self, messages: int, rejected: int, *, size: int) -> Window:
         """With further messages, and without the oldest groups that a window of ``size`` messages does not need."""
         groups = list(self.groups)
         if groups and groups[-1][0] + messages <= size // _GROUPS:
             before = groups.pop()
-            messages, refused = before[0] + messages, before[1] + refused
+            messages, rejected = before[0] + messages, before[1] + rejected
         if messages:
-            groups.append((messages, refused))
+            groups.append((messages, rejected))
         total = sum(count for count, _ in groups)
         while groups and total - groups[0][0] >= size:
             total -= groups.pop(0)[0]
@@ -54,11 +54,11 @@ class Window:
 
 @dataclass(frozen=True, slots=True)
 class PartitionCount:
-    """The count of a partition so far. ``run``: refusals in a row at its end."""
+    """The count of a partition so far. ``run``: rejections in a row at its end."""
 
     run: int = 0
     window: Window = Window()
-    #: Refusals below this offset were accepted by an operator and are not counted.
+    #: Rejections below this offset were accepted by an operator and are not counted.
     accepted_until: int = 0
 
 
@@ -76,8 +76,8 @@ class DeadLetterLimit:
     """The limits; 0 switches a limit off.
 
     Args:
-        max_consecutive: this many refusals in a row exceed the limit.
-        max_ratio: a larger share of refusals than this exceeds the limit, once ``window`` messages are counted.
+        max_consecutive: this many rejections in a row exceed the limit.
+        max_ratio: a larger share of rejections than this exceeds the limit, once ``window`` messages are counted.
         window: number of the latest messages that the share is computed over (slightly more: whole groups are counted).
     """
 
@@ -102,19 +102,19 @@ class _Tally:
 
     before: PartitionCount
     run: int
-    window: Window  # with the messages of the batch, and without its refusals
-    refused: int = 0  # messages of the batch that are known to be refused
+    window: Window  # with the messages of the batch, and without its rejections
+    rejected: int = 0  # messages of the batch that are known to be rejected
     decided: int = 0  # messages of the batch that are decided and counted in this partition
-    last: int = -1  # number of the last refused message among them
+    last: int = -1  # number of the last rejected message among them
     longest: int = 0  # run
 
 
 class BatchLimitCheck:
-    """Checks one batch against the limits while its messages are being decided, that is, stored or refused.
+    """Checks one batch against the limits while its messages are being decided, that is, stored or rejected.
 
     Args:
         parts: the messages of the batch, in order.
-        refused: positions in the batch of messages that are not events, ascending.
+        rejected: positions in the batch of messages that are not events, ascending.
         counts: the count of each partition before the batch.
     """
 
@@ -122,13 +122,13 @@ class BatchLimitCheck:
         self,
         limit: DeadLetterLimit,
         parts: Sequence[Part],
-        refused: Sequence[int],
+        rejected: Sequence[int],
         counts: Mapping[Partition, PartitionCount],
     ) -> None:
-        self._limit, self._parts, self._refused = limit, parts, refused
+        self._limit, self._parts, self._rejected = limit, parts, rejected
         self._starts = [0, *accumulate(part.messages for part in parts)]
         self._skipped = [_skipped(part, counts[part.partition].accepted_until) for part in parts]
-        self._next = 0  # index into ``refused``
+        self._next = 0  # index into ``rejected``
         self._part = 0  # index of the part with the first undecided message
         self._decided = 0  # messages that are decided
         messages: dict[Partition, int] = {part.partition: 0 for part in parts}
@@ -143,7 +143,7 @@ class BatchLimitCheck:
             )
             for partition, count in messages.items()
         }
-        self._count_refused(refused)
+        self._count_rejected(rejected)
 
     def decide(self, until: int, refused_by_storage: Sequence[int] = ()) -> Excess | None:
         """Mark the messages before position ``until`` as decided.
@@ -155,12 +155,12 @@ class BatchLimitCheck:
         Returns:
             The limit that is exceeded whatever happens to the rest of the batch, or None.
         """
-        self._count_refused(refused_by_storage)
-        refused = list(refused_by_storage)
-        while self._next < len(self._refused) and self._refused[self._next] < until:
-            refused.append(self._refused[self._next])
+        self._count_rejected(refused_by_storage)
+        rejected = list(refused_by_storage)
+        while self._next < len(self._rejected) and self._rejected[self._next] < until:
+            rejected.append(self._rejected[self._next])
             self._next += 1
-        self._count_runs(until, sorted(refused))
+        self._count_runs(until, sorted(rejected))
         return self._excess()
 
     def counted(self) -> Mapping[Partition, PartitionCount]:
@@ -168,7 +168,7 @@ class BatchLimitCheck:
         return {
             partition: PartitionCount(
                 tally.run if tally.last == tally.decided - 1 else 0,
-                tally.before.window.extended(tally.decided, tally.refused, size=self._limit.window),
+                tally.before.window.extended(tally.decided, tally.rejected, size=self._limit.window),
                 tally.before.accepted_until,
             )
             for partition, tally in self._tallies.items()
@@ -178,27 +178,27 @@ class BatchLimitCheck:
         """The count of a partition before the batch."""
         return self._tallies[partition].before
 
-    def refusals(self, partition: Partition) -> int:
-        """Counted refusals of the batch in this partition that are known so far."""
-        return self._tallies[partition].refused
+    def rejections(self, partition: Partition) -> int:
+        """Counted rejections of the batch in this partition that are known so far."""
+        return self._tallies[partition].rejected
 
-    def _count_refused(self, positions: Sequence[int]) -> None:
+    def _count_rejected(self, positions: Sequence[int]) -> None:
         for position in positions:
             index = bisect_right(self._starts, position) - 1
             if position - self._starts[index] >= self._skipped[index]:
-                self._tallies[self._parts[index].partition].refused += 1
+                self._tallies[self._parts[index].partition].rejected += 1
 
-    def _count_runs(self, until: int, refused: Sequence[int]) -> None:
-        """Count the newly decided messages; those at the positions ``refused`` are refused."""
+    def _count_runs(self, until: int, rejected: Sequence[int]) -> None:
+        """Count the newly decided messages; those at the positions ``rejected`` are rejected."""
         taken = 0
         while self._decided < until:
             part, start = self._parts[self._part], self._starts[self._part]
             end = min(until, start + part.messages)
             low = max(self._decided, start + self._skipped[self._part])
             tally = self._tallies[part.partition]
-            while taken < len(refused) and refused[taken] < end:
-                if refused[taken] >= low:
-                    number = tally.decided + refused[taken] - low
+            while taken < len(rejected) and rejected[taken] < end:
+                if rejected[taken] >= low:
+                    number = tally.decided + rejected[taken] - low
                     tally.run = tally.run + 1 if number == tally.last + 1 else 1
                     tally.last, tally.longest = number, max(tally.longest, tally.run)
                 taken += 1
@@ -213,14 +213,14 @@ class BatchLimitCheck:
                 return Excess(
                     partition,
                     "max_consecutive",
-                    f"{tally.longest} messages in a row were refused, the limit is {limit.max_consecutive}",
+                    f"{tally.longest} messages in a row were rejected, the limit is {limit.max_consecutive}",
                 )
-            messages, refused = tally.window.messages, tally.window.refused + tally.refused
-            if 0 < limit.window <= messages and 0 < limit.max_ratio < refused / messages:
+            messages, rejected = tally.window.messages, tally.window.rejected + tally.rejected
+            if 0 < limit.window <= messages and 0 < limit.max_ratio < rejected / messages:
                 return Excess(
                     partition,
                     "max_ratio",
-                    f"{refused} of the latest {messages} messages were refused, the limit is {limit.max_ratio * 100:g} %",
+                    f"{rejected} of the latest {messages} messages were rejected, the limit is {limit.max_ratio * 100:g} %",
                 )
         return None
 

@@ -1,4 +1,4 @@
-"""Builds dead letters from refused messages and from rows that the storage refused."""
+"""Builds dead letters from rejected messages and from rows that the storage refused."""
 
 from __future__ import annotations
 

@@ -43,7 +43,7 @@ class DecodeStep:
     """Decodes fetches. Runs in one thread: the batches are numbered in the order of the calls.
 
     Args:
-        clock: the wall clock; an event later than its time plus ``future_tolerance`` is refused.
+        clock: the wall clock; an event later than its time plus ``future_tolerance`` is rejected.
     """
 
     def __init__(

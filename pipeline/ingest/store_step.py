@@ -62,4 +62,4 @@ class StoreStep:
                 self._insert(rows.slice(half), positions[half:], guard, refused)
                 return
             refused.append(dead_letter_of_row(rows, str(error)))
-            guard.refuse(int(positions[0]), refused[-1])
+            guard.reject(int(positions[0]), refused[-1])

@@ -115,7 +115,7 @@ RETRYABLE: Final[dict[int, RetryCode]] = {
     733: RetryCode("TABLE_IS_BEING_RESTARTED", 1.0, "Interpreters/InterpreterSystemQuery: SYSTEM RESTART REPLICA is running"),
     735: RetryCode("QUERY_WAS_CANCELLED_BY_CLIENT", 1.0, "Interpreters/ProcessList: a connection between servers was closed"),
     745: RetryCode(
-        "SERVER_OVERLOADED", 1.0, "Interpreters/ProcessList: the server rejects queries while its processors are busy"
+        "SERVER_OVERLOADED", 1.0, "Interpreters/ProcessList: the server refuses queries while its processors are busy"
     ),
     999: RetryCode("KEEPER_EXCEPTION", 2.0, "Common/ZooKeeper: Keeper does not answer or elects a leader"),
 }

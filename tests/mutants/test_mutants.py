@@ -194,7 +194,7 @@ MUTANTS = [
     Mutant(
         "what the storage refuses counts in the limit",
         "pipeline.ingest.store_step",
-        "            guard.refuse(int(positions[0]), refused[-1])\n",
+        "            guard.reject(int(positions[0]), refused[-1])\n",
         "",
         f"{DELIVERY}test_rows_that_the_storage_refuses_count",
     ),

@@ -41,10 +41,10 @@ def agree(values, *, latest=LATEST):
     assert Reason.UNFORESEEN not in {rejection.reason for _, rejection in decoded.rejections}
     verdicts = {position: VALIDATOR.validate(value, latest=latest) for position, value in enumerate(values)}
     positions = decoded.events.column("position").to_pylist()
-    refused = [position for position, _ in decoded.rejections]
+    rejected = [position for position, _ in decoded.rejections]
     assert positions == sorted(positions)
-    assert refused == sorted(refused)
-    assert sorted([*positions, *refused]) == list(range(len(values))), "every message is in exactly one of the two"
+    assert rejected == sorted(rejected)
+    assert sorted([*positions, *rejected]) == list(range(len(values))), "every message is in exactly one of the two"
     assert events_of(decoded.events) == {at: verdict for at, verdict in verdicts.items() if isinstance(verdict, DossierEvent)}
     assert dict(decoded.rejections) == {at: verdict for at, verdict in verdicts.items() if not isinstance(verdict, DossierEvent)}
     return decoded
@@ -509,7 +509,7 @@ def test_no_memory_and_broken_invariants_stop_the_decoder(monkeypatch, step, err
 
 
 @pytest.mark.parametrize("position", [0, 3, 6])
-def test_an_event_that_fits_no_column_is_refused_alone(monkeypatch, position):
+def test_an_event_that_fits_no_column_is_rejected_alone(monkeypatch, position):
     """An event of the validator that cannot become a row is rejected as unforeseen; the other events are kept."""
     values = [a_message(dossier_code="H17-240229-0001") for _ in range(7)]  # left to the validator
     whole = event_tables.table_of

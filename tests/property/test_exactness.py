@@ -134,17 +134,17 @@ def assert_counted(store, fetch):
 
 
 def assert_limit_is_right(store, kafka):
-    """A worker that starts at a committed offset, or at any checkpoint, continues with the refusals before it."""
+    """A worker that starts at a committed offset, or at any checkpoint, continues with the rejections before it."""
     for partition, log in kafka.log.items():
-        refused = [EVENT_OF.get(value) is None or EVENT_OF[value].event_id in store.cursed for value in log]
+        rejected = [EVENT_OF.get(value) is None or EVENT_OF[value].event_id in store.cursed for value in log]
         for begin in {kafka.committed[partition], *(offset + 1 for offset in store.checkpoints[TOPIC, partition])}:
             guard = DeadLetterGuard(LIMIT, store, retrying=StorageRetry(ManualClock(LATEST)), stopping=threading.Event())
             parts = [AssignedPart((TOPIC, partition), begin, 1, 1)]
             count = guard.limit_check(guard.parts_of(parts), []).before((TOPIC, partition))
-            assert count.run == len(list(itertools.takewhile(bool, reversed(refused[:begin]))))
-            latest = refused[:begin][-count.window.messages or begin :]
-            assert count.window.refused == sum(latest)
-            assert count.window.refused >= sum(refused[:begin][-LIMIT.window :])
+            assert count.run == len(list(itertools.takewhile(bool, reversed(rejected[:begin]))))
+            latest = rejected[:begin][-count.window.messages or begin :]
+            assert count.window.rejected == sum(latest)
+            assert count.window.rejected >= sum(rejected[:begin][-LIMIT.window :])
 
 
 def assert_exact(store, kafka):

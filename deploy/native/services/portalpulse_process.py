@@ -63,4 +63,4 @@ class PortalPulseProcess(HttpService):
 
     def healthy(self) -> bool:
         """Whether /healthz says yes."""
-        return httpx.get(f"{self.url}/healthz", timeout=10, trust_env=False).status_code == httpx.codes.OK
+        return httpx.get(f"{self.url}/healthz", timeout=60, trust_env=False).status_code == httpx.codes.OK

@@ -1,12 +1,10 @@
-"""A Kafka with passwords, TLS and rights, and workers that have little patience."""
+"""A Kafka with passwords, TLS and access rights, and workers with short timeouts."""
 
 from __future__ import annotations
 
 import subprocess
-import sys
 import time
 import uuid
-from contextlib import suppress
 from functools import cached_property
 
 import httpx
@@ -27,23 +25,24 @@ from confluent_kafka.admin import (
 )
 
 from deploy.native.ports import LOOPBACK, free_port, free_ports
-from deploy.native.processes import ChildProcess, wait_until
+from deploy.native.processes import wait_until
 from deploy.native.services.kafka import KafkaNode
 from deploy.native.services.kafka_admin import admin_client
+from deploy.native.services.portalpulse_process import PortalPulseProcess
 from tests.factories import a_message
 from tests.proxies import KafkaProxy, Proxy
 from tests.sending import send
 
-#: Longest session timeout that this broker takes, shorter than the longest that the settings take (milliseconds).
+#: Shortest and longest session timeout that this broker accepts; the settings accept longer ones (milliseconds).
 SESSION_LIMITS = (7_000, 40_000)
 PASSWORD = "correct horse"
-#: Addresses that the broker names at two of its doors: nobody listens there, and no name server knows it.
+#: Addresses that the broker advertises at two of its listeners: no process listens at the first, the second does not resolve.
 NOBODY, NO_NAME = f"{LOOPBACK}:9", "broker.invalid:9092"
 PERMANENT = 4_000  # days
 
 
 class Authority:
-    """A certificate authority of openssl's, and a broker's certificate by it."""
+    """A certificate authority made with openssl, and a broker certificate that it signed."""
 
     def __init__(self, folder):
         self.folder = folder
@@ -52,7 +51,7 @@ class Authority:
         self._run("req", "-x509", *self._key("ca"), "-out", self.file, "-days", str(PERMANENT), "-subj", "/CN=authority")
 
     def certify(self, *, start="20200101000000Z", end="20400101000000Z"):
-        """Write broker.pem (key and certificate) with that validity; a later one replaces it."""
+        """Write broker.pem (key and certificate) with this validity, replacing an earlier one."""
         (self.folder / "index.txt").write_text("")
         (self.folder / "ca.cnf").write_text(
             f"[ca]\ndefault_ca=c\n[c]\ndatabase={self.folder}/index.txt\nrand_serial=yes\nunique_subject=no\n"
@@ -75,9 +74,9 @@ class Authority:
 
 
 class GuardedKafka(KafkaNode):
-    """One node with six doors: plain and all-powerful (for the test), through a proxy, with a password, with TLS besides.
+    """One node with six listeners: plain with all rights (for the test), behind a proxy, with a password, with password and TLS.
 
-    Behind the last two the broker names an address that nobody reaches, and one that does not resolve.
+    Through the last two the broker advertises an address at which no process listens, and one that does not resolve.
     """
 
     def __init__(self, *, authority, **options):
@@ -93,9 +92,9 @@ class GuardedKafka(KafkaNode):
         login = "scram-sha-512.sasl.jaas.config=org.apache.kafka.common.security.scram.ScramLoginModule required;"
         ports = {"PLAINTEXT": plain, "PROXIED": self._behind_proxy, "PASSWORD": self.sasl, "TLS": self.tls}
         ports |= {"LOST": self.lost, "NAMELESS": self.nameless}
-        doors = {name: f"{LOOPBACK}:{port}" for name, port in ports.items()}
-        listeners = ",".join(f"{name}://{at}" for name, at in (doors | {"CONTROLLER": f"{LOOPBACK}:{controller}"}).items())
-        named = doors | {"PROXIED": f"{LOOPBACK}:{self.proxied}", "LOST": NOBODY, "NAMELESS": NO_NAME}
+        addresses = {name: f"{LOOPBACK}:{port}" for name, port in ports.items()}
+        listeners = ",".join(f"{name}://{at}" for name, at in (addresses | {"CONTROLLER": f"{LOOPBACK}:{controller}"}).items())
+        named = addresses | {"PROXIED": f"{LOOPBACK}:{self.proxied}", "LOST": NOBODY, "NAMELESS": NO_NAME}
         advertised = ",".join(f"{name}://{at}" for name, at in named.items())
         kinds = (
             "PLAINTEXT:PLAINTEXT,PROXIED:PLAINTEXT,PASSWORD:SASL_PLAINTEXT,TLS:SASL_SSL,CONTROLLER:PLAINTEXT,"
@@ -115,7 +114,7 @@ class GuardedKafka(KafkaNode):
 
     @cached_property
     def admin(self):
-        """An admin client of the all-powerful door; one for all, for its answers end with it."""
+        """An admin client with all rights. It is kept, because its futures end with it."""
         return admin_client(self.bootstrap)
 
     def add_user(self, name, password=PASSWORD):
@@ -133,7 +132,7 @@ class GuardedKafka(KafkaNode):
         self._await_all(self.admin.create_acls([AclBinding(*self._acl(user, kind, name, operation))]))
 
     def forbid(self, user, kind, name, operation):
-        """Take one right back."""
+        """Revoke one right."""
         self._await_all(self.admin.delete_acls([AclBindingFilter(*self._acl(user, kind, name, operation))]))
 
     @staticmethod
@@ -155,7 +154,7 @@ class GuardedKafka(KafkaNode):
 
 
 class Site:
-    """A topic, a group and a user who may use both, and the worker's environment for it."""
+    """A topic, a group, a user who may use both, and the environment of a worker that uses them."""
 
     def __init__(self, kafka, server, database, folder):
         name = uuid.uuid4().hex[:8]
@@ -173,45 +172,59 @@ class Site:
             "PORTALPULSE_WATCHDOG__STALL_SECONDS": "6",
         }
         self.through("plain")
-        self._workers = []
+        self._processes = []
 
-    def through(self, door):
-        """Use one of the broker's doors; returns itself."""
+    def through(self, listener):
+        """Use one of the broker's listeners; returns itself."""
         kafka = self.kafka
         ports = {"proxy": kafka.proxied, "lost": kafka.lost, "nameless": kafka.nameless}
-        address = kafka.bootstrap if door == "plain" else f"{LOOPBACK}:{ports[door]}" if door in ports else None
+        address = kafka.bootstrap if listener == "plain" else f"{LOOPBACK}:{ports[listener]}" if listener in ports else None
         if address is None:
             kafka.add_user(self.user)
             kafka.allow(self.user, "TOPIC", self.topic, "READ")
             kafka.allow(self.user, "GROUP", self.group, "READ")
-            address = f"{LOOPBACK}:{kafka.tls if door == 'tls' else kafka.sasl}"
+            address = f"{LOOPBACK}:{kafka.tls if listener == 'tls' else kafka.sasl}"
             self.environment |= {
-                "PORTALPULSE_KAFKA__SECURITY_PROTOCOL": "SASL_SSL" if door == "tls" else "SASL_PLAINTEXT",
+                "PORTALPULSE_KAFKA__SECURITY_PROTOCOL": "SASL_SSL" if listener == "tls" else "SASL_PLAINTEXT",
                 "PORTALPULSE_KAFKA__USER": self.user,
                 "PORTALPULSE_KAFKA__PASSWORD": PASSWORD,
             }
-        if door == "tls":
+        if listener == "tls":
             self.environment["PORTALPULSE_KAFKA__CA_FILE"] = str(kafka.authority.file)
         self.environment["PORTALPULSE_KAFKA__BOOTSTRAP"] = address
         return self
 
     def launch(self, command="worker", *arguments, **changes):
-        """A process, started: it may end before it is ready."""
-        made = Process(command, arguments, self.environment | changes, self._folder / f"{command}-{len(self._workers)}.log")
-        self._workers.append(made)
-        made.child.start()
+        """A started process. It may end before it is ready."""
+        environment = self.environment | changes
+        made = ObservedProcess(
+            command,
+            arguments,
+            environment=environment,
+            log_dir=self._folder,
+            name=f"{command}-{len(self._processes)}",
+            port=int(environment.get("PORTALPULSE_HTTP__PORT", "0")) or None,
+        )
+        self._processes.append(made)
+        made.launch()
+        return made
+
+    def start(self, command="worker", *arguments, **changes):
+        """A process that is ready."""
+        made = self.launch(command, *arguments, **changes)
+        made.await_ready()
         return made
 
     def worker(self, **changes):
         """A worker that takes part in the group."""
-        return self.launch(**changes).await_ready()
+        return self.start(**changes)
 
     def send(self, count=1):
-        """Send so many events."""
+        """Send ``count`` events."""
         assert send(self.kafka.bootstrap, self.topic, ((None, a_message()) for _ in range(count))).complete
 
     def await_messages(self, count):
-        """Wait until the topic holds this many messages, from any sender."""
+        """Wait until the topic holds ``count`` messages."""
         parts = {TopicPartition(self.topic, number): OffsetSpec.latest() for number in range(2)}
 
         def held():
@@ -223,67 +236,45 @@ class Site:
         wait_until(lambda: held() >= count, timeout=150, what=f"{count} messages")
 
     def close(self):
-        """End what still runs."""
-        for process in self._workers:
-            process.child.kill()
+        """Kill the processes that still run."""
+        for process in self._processes:
+            process.kill()
 
 
-class Process:
-    """One of our long-running commands."""
+class ObservedProcess(PortalPulseProcess):
+    """One of our long-running commands, with what it logged and how it ended."""
 
-    def __init__(self, command, arguments, environment, log):
-        self.port = int(environment.get("PORTALPULSE_HTTP__PORT") or free_port())
-        self.child = ChildProcess(
-            command,
-            [sys.executable, "-m", "pipeline.cli", command, *arguments],
-            log=log,
-            environment=environment | {"PORTALPULSE_HTTP__PORT": str(self.port)},
-        )
-
-    def await_ready(self):
-        """Wait until /readyz says yes."""
-        wait_until(self.ready, timeout=150, what=f"the {self.child.name} to be ready", children=[self.child])
-        return self
-
-    def ready(self):
-        """Whether /readyz says yes."""
-        with suppress(httpx.HTTPError):
-            return httpx.get(f"http://{LOOPBACK}:{self.port}/readyz", timeout=5, trust_env=False).is_success
-        return False
-
-    def healthy(self):
-        """Whether /healthz says yes."""
-        return httpx.get(f"http://{LOOPBACK}:{self.port}/healthz", timeout=60, trust_env=False).is_success
+    start_seconds = 150.0
 
     def gauge(self, name):
         """A gauge of the process, without labels."""
-        text = httpx.get(f"http://{LOOPBACK}:{self.port}/metrics", timeout=60, trust_env=False).text
+        text = httpx.get(f"{self.url}/metrics", timeout=60, trust_env=False).text
         return next(float(line.split()[1]) for line in text.splitlines() if line.startswith(f"{name} "))
 
     def log(self):
-        """All that it wrote."""
-        return self.child.log.read_text()
+        """Its whole log."""
+        return self.process.log.read_text()
 
     def said(self):
-        """Its last sentence, when it ended with status 2 and exactly one."""
+        """The message with which it ended: status 2 and exactly one line of portalpulse."""
         sentences = [line for line in self.log().splitlines() if line.startswith("portalpulse: ")]
-        assert self.child.exit_code == 2, self.log()
+        assert self.process.exit_code == 2, self.log()
         assert len(sentences) == 1, self.log()
-        assert "Traceback" not in self.log() or "worker_started" in self.log()  # from then on Faust logs its own
+        assert "Traceback" not in self.log() or "worker_started" in self.log()  # a started worker logs tracebacks of Faust
         return sentences[0]
 
     def await_end(self, *, within=60):
-        """Wait until it has ended by itself; returns its sentence."""
-        wait_until(lambda: not self.child.running, timeout=within, what=f"the {self.child.name} to end")
+        """Wait until it has ended by itself; returns its message."""
+        wait_until(lambda: not self.process.running, timeout=within, what=f"the {self.process.name} to end")
         return self.said()
 
-    def stop(self, signals=1):
-        """SIGTERM, so many times; returns the seconds until it had ended."""
+    def terminate(self, signals=1):
+        """Send SIGTERM ``signals`` times; returns the seconds until it has ended."""
         began = time.monotonic()
         for _ in range(signals):
-            self.child._signal(15)
-            time.sleep(0.2)  # two at once would be one: a pending signal is not a queue
-        wait_until(lambda: not self.child.running, timeout=90, what=f"the {self.child.name} to obey SIGTERM")
+            self.process._signal(15)
+            time.sleep(0.2)  # two pending signals of one kind are delivered as one
+        wait_until(lambda: not self.process.running, timeout=90, what=f"the {self.process.name} to obey SIGTERM")
         return time.monotonic() - began
 
 
@@ -300,7 +291,7 @@ def guarded_kafka(parts_dir):
 
 @pytest.fixture(scope="module")
 def database(clickhouse_node):
-    """One database for all: what is tested ends before anything is counted, or counts its own topic."""
+    """One database for the module; each test counts only its own topic."""
     name = f"silence_{uuid.uuid4().hex[:8]}"
     yield name
     clickhouse_node.query(f"DROP DATABASE IF EXISTS {name}")

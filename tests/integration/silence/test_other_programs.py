@@ -70,10 +70,10 @@ def test_another_program_that_comes_later(site, options):
     with another_program(site, **options) as refused, pytest.raises(UnavailableError, match="Timed out"):
         wait_until(lambda: _has_partitions(refused), timeout=90, what="the group to let it in")
     assert worker.gauge("portalpulse_worker_assigned_partitions") == 2
-    worker.child.suspend()
+    worker.process.suspend()
     wait_until(lambda: not _members(site), timeout=150, what="the group to give the worker up")
     with another_program(site, **options) as other:
         wait_until(lambda: _has_partitions(other), timeout=150, what="the other program to have partitions")
-        worker.child.resume()
-        wait_until(lambda: _polled(other) and not worker.child.running, timeout=90, what="the worker to notice it")
+        worker.process.resume()
+        wait_until(lambda: _polled(other) and not worker.process.running, timeout=90, what="the worker to notice it")
         assert _named(site, worker.said())

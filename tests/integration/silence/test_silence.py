@@ -210,7 +210,7 @@ def test_a_storage_that_is_away_ends_no_worker(site, storage_proxy):
     wait_until(lambda: worker.gauge("portalpulse_worker_unstored_events") >= 10, timeout=90, what="the room to be full")
     began = time.monotonic()
     while time.monotonic() - began < 15:
-        assert worker.child.running, worker.log()
+        assert worker.process.running, worker.log()
         assert worker.healthy()
         time.sleep(0.5)
     storage_proxy.silent.clear()
@@ -230,7 +230,7 @@ def test_a_worker_listens_on_its_own_port_only(site):
         worker = site.worker()
         listening = {
             connection.laddr.port
-            for process in (psutil.Process(worker.child.pid), *psutil.Process(worker.child.pid).children(recursive=True))
+            for process in (psutil.Process(worker.process.pid), *psutil.Process(worker.process.pid).children(recursive=True))
             for connection in process.net_connections()
             if connection.status == psutil.CONN_LISTEN
         }

@@ -25,8 +25,8 @@ def _storage(site, proxy, **more):
 def test_an_idle_worker(site):
     """An idle worker stops cleanly."""
     worker = site.worker()
-    assert worker.stop() < AT_ONCE
-    assert worker.child.exit_code == 0
+    assert worker.terminate() < AT_ONCE
+    assert worker.process.exit_code == 0
 
 
 @pytest.mark.parametrize("command", ["worker", "exporter"])
@@ -35,8 +35,8 @@ def test_while_the_storage_hangs_at_the_start(site, storage_proxy, command):
     storage_proxy.silent.set()
     process = site.launch(command, **_storage(site, storage_proxy))
     wait_until(lambda: storage_proxy._open, timeout=90, what="it to ask the storage")
-    assert process.stop() < AT_ONCE
-    assert process.child.exit_code == 128 + 15
+    assert process.terminate() < AT_ONCE
+    assert process.process.exit_code == 128 + 15
 
 
 def test_while_the_broker_hangs_at_the_start(site):
@@ -44,22 +44,22 @@ def test_while_the_broker_hangs_at_the_start(site):
     site.through("proxy")
     site.kafka.proxy.muted |= {3, 18}  # metadata, versions
     process = site.launch()
-    wait_until(site.kafka.proxy.muted_requests, timeout=150, what="it to ask the broker", children=[process.child])
-    assert process.stop() < AT_ONCE
+    wait_until(site.kafka.proxy.muted_requests, timeout=150, what="it to ask the broker", children=[process.process])
+    assert process.terminate() < AT_ONCE
 
 
 @pytest.mark.parametrize("command", ["worker", "exporter"])
 def test_while_the_storage_hangs(site, storage_proxy, command):
     """A storage that takes requests and never answers, with calls that may last ten minutes, holds nothing up."""
-    process = site.launch(command, **_storage(site, storage_proxy, PORTALPULSE_CLICKHOUSE__TIMEOUT_SECONDS="600")).await_ready()
+    process = site.start(command, **_storage(site, storage_proxy, PORTALPULSE_CLICKHOUSE__TIMEOUT_SECONDS="600"))
     storage_proxy.silent.set()
     if command == "worker":
         site.send(100)
         wait_until(lambda: process.gauge("portalpulse_worker_unstored_events") > 0, timeout=90, what="it to hang in an insert")
     else:
-        assert not process.ready()  # a thread hangs in this question
-    assert process.stop() < LIMIT
-    assert process.child.exit_code == 0
+        assert not process.readiness()[0]  # a thread hangs in this question
+    assert process.terminate() < LIMIT
+    assert process.process.exit_code == 0
 
 
 @pytest.mark.chaos
@@ -67,8 +67,8 @@ def test_under_load(site):
     """A worker in the middle of its work stops cleanly."""
     site.send(20_000)
     worker = site.worker(PORTALPULSE_INGEST__BATCH_ROWS="100", PORTALPULSE_INGEST__MAX_UNSTORED_ROWS="1000")
-    assert worker.stop() < LIMIT
-    assert worker.child.exit_code == 0
+    assert worker.terminate() < LIMIT
+    assert worker.process.exit_code == 0
 
 
 @pytest.mark.chaos
@@ -77,7 +77,7 @@ def test_while_the_broker_hangs(site):
     worker = site.through("proxy").worker(PORTALPULSE_WATCHDOG__STALL_SECONDS="120")
     site.kafka.proxy.silent.set()
     try:
-        assert worker.stop() < LIMIT
+        assert worker.terminate() < LIMIT
     finally:
         site.kafka.proxy.silent.clear()
 
@@ -87,8 +87,8 @@ def test_twice_means_now(site):
     worker = site.through("proxy").worker(PORTALPULSE_WATCHDOG__STALL_SECONDS="120")
     site.kafka.proxy.silent.set()
     try:
-        assert worker.stop(signals=2) < AT_ONCE
-        assert worker.child.exit_code == 128 + 15
+        assert worker.terminate(signals=2) < AT_ONCE
+        assert worker.process.exit_code == 128 + 15
     finally:
         site.kafka.proxy.silent.clear()
 
@@ -99,7 +99,7 @@ def test_while_the_broker_is_gone(site):
     worker = site.worker(PORTALPULSE_WATCHDOG__STALL_SECONDS="120")
     site.kafka.kill()
     try:
-        assert worker.stop() < LIMIT
+        assert worker.terminate() < LIMIT
     finally:
         site.kafka.restart()
 
@@ -113,8 +113,8 @@ def test_a_producer_whose_broker_hangs(site):
     try:
         told = producer.log().count("sent=")
         wait_until(lambda: producer.log().count("sent=") > told, timeout=90, what="some messages to be under way")
-        assert producer.stop() < LIMIT
-        assert producer.child.exit_code == 1
+        assert producer.terminate() < LIMIT
+        assert producer.process.exit_code == 1
     finally:
         site.kafka.process.resume()
 
@@ -123,11 +123,11 @@ def test_a_producer_whose_broker_hangs(site):
 def test_embedded(site):
     """A worker that owns an embedded ClickHouse stops cleanly, too."""
     embedded = f"chdb:{site._folder / 'clickhouse'}"
-    worker = site.launch("worker", "--all-in-one", PORTALPULSE_CLICKHOUSE__URL=embedded).await_ready()
+    worker = site.start("worker", "--all-in-one", PORTALPULSE_CLICKHOUSE__URL=embedded)
     site.send(10)
     wait_until(lambda: worker.gauge("portalpulse_worker_acknowledged_events_total") == 10, timeout=90, what="events counted")
-    assert worker.stop() < LIMIT
-    assert worker.child.exit_code == 0
+    assert worker.terminate() < LIMIT
+    assert worker.process.exit_code == 0
 
 
 def _up(folder):

@@ -49,7 +49,7 @@ def test_aborted_messages_are_not_counted(site):
     wait_until(lambda: _lag(worker) == 0, timeout=90, what="nothing to wait")
     began = time.monotonic()
     while time.monotonic() - began < STALL + 4:  # each partition ends in the end of a transaction, which is not a message
-        assert worker.child.running, worker.log()
+        assert worker.process.running, worker.log()
         assert worker.healthy()
         time.sleep(0.5)
     assert _stored(site) == 3 * (10 + 5)
@@ -66,7 +66,7 @@ def test_an_open_transaction_waits_and_shows(site):
     wait_until(lambda: _lag(worker) >= 10, timeout=90, what="the messages to be seen to wait")
     began = time.monotonic()
     while time.monotonic() - began < STALL + 4:
-        assert worker.child.running, worker.log()
+        assert worker.process.running, worker.log()
         assert worker.healthy()
         time.sleep(0.5)
     assert _stored(site) <= 4

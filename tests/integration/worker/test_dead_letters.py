@@ -1,4 +1,4 @@
-"""Dead letters end to end: sent again they become events, and a worker that refuses everything stops."""
+"""Dead letters end to end: sent again they become events, and a worker that rejects everything stops."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def _committed(chain):
 
 
 def test_replayed_letters_become_events(chain):
-    """Letters that the rules accept now become events, once; those still refused are new letters; dropped ones stay away."""
+    """Replayed dead letters that are valid now become events once; others become new dead letters; dropped ones do not return."""
     good = [an_event() for _ in range(3)]
     bad = [b"{", b"\xff\x00"]
     chain.worker()
@@ -76,19 +76,19 @@ def _ended(worker):
     return said[0]
 
 
-def test_a_worker_that_refuses_everything_stops(chain):
-    """At the limit the worker ends with one sentence; what it refused is neither set aside nor acknowledged."""
+def test_a_worker_that_rejects_everything_stops(chain):
+    """At the limit the worker ends with one sentence; what it rejected is neither dead-lettered nor acknowledged."""
     chain.environment |= {"PORTALPULSE_DEAD_LETTERS__MAX_CONSECUTIVE": "500"}
     _send(chain, *[b"{"] * 2_000)
-    assert "in a row were refused, the limit is 500" in _ended(chain.launch())
+    assert "in a row were rejected, the limit is 500" in _ended(chain.launch())
     assert chain.dead_letters() < 500
     assert _committed(chain) < 500
 
 
 def test_a_new_constraint_stops_the_worker_until_it_is_accepted(chain):
-    """A constraint that refuses one partition of four stops the worker, again after each restart without setting more aside.
+    """A constraint that refuses one partition of four stops the worker, again after each restart without dead-lettering more.
 
-    Once what stands there is accepted, all of it is set aside, everything else is counted, and the limit holds again.
+    Once an operator accepts what is there, all of it is dead-lettered, everything else is counted, and the limit holds again.
     """
     chain.environment |= {"PORTALPULSE_DEAD_LETTERS__MAX_CONSECUTIVE": "20", "PORTALPULSE_INGEST__BATCH_ROWS": "40"}
     rotten, each = 2, 150
@@ -108,7 +108,7 @@ def test_a_new_constraint_stops_the_worker_until_it_is_accepted(chain):
     send(0, rotten, 1)
     said = _ended(first)
     assert f"partition {rotten} of '{chain.topic}'" in said
-    assert "20 messages in a row were refused, the limit is 20" in said
+    assert "20 messages in a row were rejected, the limit is 20" in said
     assert "refused_by_storage" in said
     assert "none_of_it" in said
     before = chain.dead_letters()
@@ -122,7 +122,7 @@ def test_a_new_constraint_stops_the_worker_until_it_is_accepted(chain):
         assert f"messages below offset {2 * each} may be dead-lettered" in accepted.stdout
         assert accepted.stderr.count("dead_letters_accepted") == 1
     last = chain.worker()
-    wait_until(lambda: chain.dead_letters() == each, timeout=150, what="what was accepted to be set aside")
+    wait_until(lambda: chain.dead_letters() == each, timeout=150, what="the accepted messages to be dead-lettered")
     wait_until(lambda: chain.rolled_up() == chain.tallied() == chain.stored() == 6 * each, timeout=150, what="the good events")
     wait_until(lambda: _committed(chain) == 7 * each, timeout=150, what="everything to be acknowledged")
     assert last.process.log.read_text().count("dead_letters_accepted") == 1

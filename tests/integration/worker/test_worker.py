@@ -54,7 +54,7 @@ def test_bad_messages_are_kept_whole_and_move_no_figure(chain):
     summary = _send(chain, faults=FAULTS)
     chain.worker()
     _await_all(chain, summary)
-    wait_until(lambda: chain.dead_letters() == FAULTS, timeout=150, what="every malformed message to be set aside")
+    wait_until(lambda: chain.dead_letters() == FAULTS, timeout=150, what="every malformed message to be dead-lettered")
     assert _settled(chain) == _published()
     text = chain.server.query(
         f"SELECT hex(value), has_value, hex(key), reason FROM {chain.database}.dead_letters FINAL FORMAT TSV"
@@ -72,7 +72,7 @@ def test_bad_messages_are_kept_whole_and_move_no_figure(chain):
     assert kept == wanted
 
 
-#: Times at the ends of the calendar, of numbers and of tables; each is refused, none may stop a worker.
+#: Times at the ends of the calendar, of numbers and of tables; each is rejected, none may stop a worker.
 EXTREME_TIMES = {
     "9999-12-31T16:59:59.999Z": "in_the_future",
     "9999-12-31T17:00:00Z": "in_the_future",
@@ -112,10 +112,10 @@ def test_no_message_stops_a_worker_by_what_it_holds(chain):
         what="every event to be tallied",
         children=[worker.process],
     )
-    refused = Counter([*EXTREME_TIMES.values(), "not_json", "not_json", "not_json", "empty"])
-    wait_until(lambda: chain.dead_letters() == refused.total(), timeout=150, what="every other message to be set aside")
+    rejected = Counter([*EXTREME_TIMES.values(), "not_json", "not_json", "not_json", "empty"])
+    wait_until(lambda: chain.dead_letters() == rejected.total(), timeout=150, what="every other message to be dead-lettered")
     text = chain.server.query(f"SELECT reason, count() FROM {chain.database}.dead_letters FINAL GROUP BY reason FORMAT TSV")
-    assert {reason: int(count) for reason, count in (line.split("\t") for line in text.splitlines())} == refused
+    assert {reason: int(count) for reason, count in (line.split("\t") for line in text.splitlines())} == rejected
     assert chain.number("SELECT countIf(key = 'odd') FROM {db}.dead_letters FINAL") == 3
     assert worker.readiness()[0]
 

@@ -115,7 +115,7 @@ class _UnreadableError(Exception):
         (_UnreadableError(), "cannot be read"),
     ],
 )
-def test_an_unforeseen_error_refuses_its_message(error, words):
+def test_an_unforeseen_error_rejects_its_message(error, words):
     """An error of the program that one message causes is a rejection of this message, with the place and a short text."""
     rejection = broken(error).validate(a_message(), latest=LATEST)
     assert rejection.reason is Reason.UNFORESEEN

@@ -14,15 +14,15 @@ ONE, OTHER = ("topic", 0), ("topic", 1)
 NOTHING = PartitionCount()
 
 
-def refused_in(verdicts):
-    """Positions of the refused messages."""
-    return [position for position, refused in enumerate(verdicts) if refused]
+def rejected_in(verdicts):
+    """Positions of the rejected messages."""
+    return [position for position, rejected in enumerate(verdicts) if rejected]
 
 
 def check(limit, batches, count=NOTHING, offset=0):
     """The number of batches before the limit is exceeded, the problem, and the count after these batches."""
     for number, batch in enumerate(batches):
-        limit_check = BatchLimitCheck(limit, [Part(ONE, offset, len(batch))], refused_in(batch), {ONE: count})
+        limit_check = BatchLimitCheck(limit, [Part(ONE, offset, len(batch))], rejected_in(batch), {ONE: count})
         excess = limit_check.decide(len(batch))
         if excess is not None:
             return number, excess.problem, count
@@ -33,11 +33,11 @@ def check(limit, batches, count=NOTHING, offset=0):
 
 @given(BATCHES, st.integers(1, 20))
 def test_a_run_stops_wherever_the_batches_are_cut(batches, maximum):
-    """The consecutive limit is exceeded in exactly the batch in which the run of refusals reaches it."""
+    """The consecutive limit is exceeded in exactly the batch in which the run of rejections reaches it."""
     run, expected = 0, None
     for number, batch in enumerate(batches):
-        for refused in batch:
-            run = run + 1 if refused else 0
+        for rejected in batch:
+            run = run + 1 if rejected else 0
             if run >= maximum and expected is None:
                 expected = number
     stopped, _, _ = check(DeadLetterLimit(maximum, 0, 0), batches)
@@ -71,29 +71,29 @@ def test_zero_never_stops(batches):
 
 @given(st.lists(st.lists(st.sampled_from([GOOD, BAD]), max_size=12), min_size=1, max_size=6), st.integers(1, 12))
 def test_interleaved_partitions_are_counted_separately(batches, maximum):
-    """Messages of another partition between two refusals neither end a run nor lengthen it."""
+    """Messages of another partition between two rejections neither end a run nor lengthen it."""
     limit = DeadLetterLimit(maximum, 0, 0)
     mixed = [(partition, number, batch) for number, batch in enumerate(batches) for partition in (ONE, OTHER)]
-    parts, refused, position = [], [], 0
+    parts, rejected, position = [], [], 0
     for partition, number, batch in mixed:
         parts.append(Part(partition, 100 * number, len(batch)))
         if partition == ONE:
-            refused += [position + at for at in refused_in(batch)]
+            rejected += [position + at for at in rejected_in(batch)]
         position += len(batch)
-    excess = BatchLimitCheck(limit, parts, refused, {ONE: NOTHING, OTHER: NOTHING}).decide(position)
-    alone = check(limit, [[refused for batch in batches for refused in batch]])[0]
+    excess = BatchLimitCheck(limit, parts, rejected, {ONE: NOTHING, OTHER: NOTHING}).decide(position)
+    alone = check(limit, [[rejected for batch in batches for rejected in batch]])[0]
     assert (excess is None) == (alone is None)
     assert excess is None or excess.partition == ONE
 
 
 @given(st.lists(st.sampled_from([GOOD, BAD]), max_size=40), st.lists(st.booleans(), min_size=40, max_size=40), st.integers(1, 9))
-def test_who_refuses_does_not_matter(verdicts, by_storage, maximum):
-    """Refusals of the storage, reported one by one, make the same run and the same count as those of the decoder."""
+def test_who_rejects_does_not_matter(verdicts, by_storage, maximum):
+    """Rejections of the storage, reported one by one, make the same run and the same count as those of the decoder."""
     limit = DeadLetterLimit(maximum, 0.4, 10)
-    together = BatchLimitCheck(limit, [Part(ONE, 0, len(verdicts))], refused_in(verdicts), {ONE: NOTHING})
+    together = BatchLimitCheck(limit, [Part(ONE, 0, len(verdicts))], rejected_in(verdicts), {ONE: NOTHING})
     expected = together.decide(len(verdicts))
-    late = [position for position in refused_in(verdicts) if by_storage[position]]
-    early = [position for position in refused_in(verdicts) if not by_storage[position]]
+    late = [position for position in rejected_in(verdicts) if by_storage[position]]
+    early = [position for position in rejected_in(verdicts) if not by_storage[position]]
     apart = BatchLimitCheck(limit, [Part(ONE, 0, len(verdicts))], early, {ONE: NOTHING})
     excess = None
     for position in late:
@@ -117,7 +117,7 @@ def test_the_count_goes_on_from_what_was_counted_before():
     """A run continues from the count before the batch; a good message ends it."""
     before = {ONE: PartitionCount(run=9)}
     excess = BatchLimitCheck(DeadLetterLimit(10, 0, 0), [Part(ONE, 50, 5)], [0], before).decide(5)
-    assert excess.problem == "10 messages in a row were refused, the limit is 10"
+    assert excess.problem == "10 messages in a row were rejected, the limit is 10"
     assert (excess.partition, excess.setting) == (ONE, "max_consecutive")
     assert BatchLimitCheck(DeadLetterLimit(10, 0, 0), [Part(ONE, 50, 5)], [1], before).decide(5) is None
 
@@ -151,12 +151,12 @@ def test_a_window_stays_small(batches):
     assert sum(messages for messages, _ in batches) < 1_000 or window.messages >= 1_000
 
 
-@pytest.mark.parametrize(("refused", "stops"), [(50_000, False), (50_001, True)])
-def test_more_than_half(refused, stops):
-    """Half of the window may be refused, one more message may not; the problem names both figures."""
-    excess = BatchLimitCheck(DeadLetterLimit(0, 0.5, 100_000), [Part(ONE, 0, 100_000)], range(refused), {ONE: NOTHING}).decide(
+@pytest.mark.parametrize(("rejected", "stops"), [(50_000, False), (50_001, True)])
+def test_more_than_half(rejected, stops):
+    """Half of the window may be rejected, one more message may not; the problem names both figures."""
+    excess = BatchLimitCheck(DeadLetterLimit(0, 0.5, 100_000), [Part(ONE, 0, 100_000)], range(rejected), {ONE: NOTHING}).decide(
         100_000
     )
     assert (excess is not None) == stops
     if stops:
-        assert excess.problem == "50001 of the latest 100000 messages were refused, the limit is 50 %"
+        assert excess.problem == "50001 of the latest 100000 messages were rejected, the limit is 50 %"

@@ -382,7 +382,7 @@ def test_rows_that_the_storage_refuses_count(rig):
     work.offer("all", *map(a_message, events), partition=3, offset=50)
     said = stopped(work)
     assert "partition 3 of 'dvc.dossier-events.v1'" in said
-    assert "8 messages in a row were refused, the limit is 8" in said
+    assert "8 messages in a row were rejected, the limit is 8" in said
     assert "the last at offset 57: refused_by_storage, VIOLATED_CONSTRAINT" in said
     assert "portalpulse dead-letters accept --partition 3" in said
     assert "PORTALPULSE_DEAD_LETTERS__MAX_CONSECUTIVE" in said
@@ -416,7 +416,7 @@ def test_refusals_of_decoder_and_storage_make_one_run(rig):
 
 
 def test_a_bad_partition_beside_good_ones(rig):
-    """Good messages of other partitions do not hide a partition whose messages are all refused."""
+    """Good messages of other partitions do not hide a partition whose messages are all rejected."""
     store = MemoryStore()
     work = rig(store, DeadLetterLimit(10, 0, 0))
     for turn in range(3):
@@ -508,7 +508,7 @@ def test_redelivered_messages_are_not_counted_twice(rig):
 
 
 def test_a_checkpoint_of_another_release_is_replaced(rig):
-    """When a fixed release accepts messages that an earlier one refused, the run is over for later workers, too."""
+    """When a fixed release accepts messages that an earlier one rejected, the run is over for later workers, too."""
     store, limit = MemoryStore(), DeadLetterLimit(5, 0, 0)
     store.insert_checkpoints([DeadLetterCheckpoint(TOPIC, 0, 7, 4, ())])
     work = rig(store, limit)

@@ -1,4 +1,4 @@
-"""Malformed messages are refused by the judge for exactly the reason they were made for."""
+"""The validator rejects each malformed message for the reason that it was made for."""
 
 from __future__ import annotations
 
