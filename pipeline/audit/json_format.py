@@ -106,7 +106,7 @@ def decode_offsets(fields: Mapping[str, Any]) -> TopicOffsets:
 
 
 def encode_unread(unread: UnreadLog) -> Fields:
-    """Offsets that left the log unread."""
+    """Unread offsets."""
     return asdict(unread)
 
 

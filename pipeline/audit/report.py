@@ -108,6 +108,6 @@ def worst(comparisons: Iterable[DayComparison]) -> list[Difference]:
 
 
 def unread_sentence(unread: UnreadOffsets) -> str:
-    """A recorded range of offsets that left the log unread, as one or two sentences."""
+    """A recorded range of unread offsets, as one or two sentences."""
     text = describe_unread(unread.partition, unread.first, unread.end)
     return f"{text} Of these {unread.kept:,} are kept." if unread.kept else text

@@ -43,7 +43,7 @@ class TopicOffsets:
 
 @dataclass(frozen=True, slots=True)
 class UnreadOffsets:
-    """Offsets from ``first`` up to, not including, ``end`` that left the log unread. ``kept``: how many are stored anyway."""
+    """Unread offsets from ``first`` up to, not including, ``end``. ``kept``: how many are stored anyway."""
 
     partition: int
     first: int

@@ -1,4 +1,4 @@
-"""Offsets that left the log before they were read: their ranges, and the sentence that logs and reports print about them."""
+"""Unread offsets, which left the log before they were read: their ranges, and the sentence about them in logs and reports."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ from pipeline.ingest.fetch import Fetch
 from pipeline.ingest.memory_budget import MemoryBudget
 from pipeline.kafka.faust_credentials import faust_credentials
 from pipeline.kafka.group_members import CLIENT_ID
-from pipeline.kafka.transport import BatchTransport, Unread
+from pipeline.kafka.transport import BatchTransport, RecordUnread
 from pipeline.settings import KafkaSettings
 
 #: Longest time between two fetches before the group reassigns the partitions (seconds). A worker that waits for its storage
@@ -27,7 +27,7 @@ def create_app(
     *,
     offer: Callable[[Fetch], None],
     fail: Callable[[BaseException], None],
-    unread: Unread,
+    record_unread: RecordUnread,
     budget: MemoryBudget,
     data_dir: Path,
     loop: asyncio.AbstractEventLoop,
@@ -38,7 +38,7 @@ def create_app(
         settings: brokers, topic and group.
         offer: receives every fetch.
         fail: called with an error of the agent; Faust would restart the agent after the messages that it had.
-        unread: see ``BatchTransport``.
+        record_unread: see ``BatchTransport``.
         budget: nothing is fetched while it is full.
         data_dir: Faust's own folder; stays empty.
         loop: the event loop of the worker.
@@ -74,7 +74,7 @@ def create_app(
         app,
         topic=settings.topic,
         budget=budget,
-        unread=unread,
+        record_unread=record_unread,
         fetch_min_bytes=settings.fetch_min_bytes,
         fetch_max_wait_ms=settings.fetch_max_wait_ms,
     )

@@ -6,8 +6,8 @@ unbroken runs of acknowledged fetches are committed. Messages of committed trans
 never delivered (read_committed).
 
 aiokafka would silently skip deleted messages, so it never chooses where to continue. A position outside of the log is handled
-here: what left the log unread is recorded before later offsets are read (``unread``). Offsets that are not messages (ends of
-transactions, aborted messages) are committed as soon as everything before them is.
+here: unread offsets, which left the log before they were read, are recorded before later offsets are read (``record_unread``).
+Offsets that are not messages (ends of transactions, aborted messages) are committed as soon as everything before them is.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _BEYOND_READINGS = 5
 _BEYOND_PAUSE = 1.0
 
 #: Called with a partition, the first offset, the offset after the last, and how they left the log.
-Unread = Callable[[Any, int, int, UnreadCause], Awaitable[None]]
+RecordUnread = Callable[[Any, int, int, UnreadCause], Awaitable[None]]
 
 log = get_logger("transport")
 
@@ -169,10 +169,10 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
             self._beyond[tp] += 1
             await asyncio.sleep(_BEYOND_PAUSE)
             if self._beyond[tp] >= _BEYOND_READINGS and before == self.assignment_epoch:
-                await self.transport.unread(tp, position, self._thread.highwater(tp) or 0, UnreadCause.TRUNCATED)
+                await self.transport.record_unread(tp, position, self._thread.highwater(tp) or 0, UnreadCause.TRUNCATED)
                 await self._read_committed_again()
         elif position < begin:  # otherwise the log holds it now
-            await self.transport.unread(tp, position, begin, UnreadCause.DELETED)
+            await self.transport.record_unread(tp, position, begin, UnreadCause.DELETED)
             if before == self.assignment_epoch:
                 await self._thread.seek_wait({tp: begin})
 
@@ -221,12 +221,12 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
         await super().on_partitions_assigned(assigned, generation_id)
         self.joined = True
 
-    def unread(self) -> int:
+    def lag(self) -> int:
         """Known offsets of the assigned partitions that are not fetched yet, including open transactions."""
         return self._behind(lambda state: state.highwater)
 
     def readable(self) -> int:
-        """Those of them before any open transaction: what the next fetch can return."""
+        """The part of the lag before any open transaction: what the next fetch can return."""
         return self._behind(lambda state: state.lso)
 
     def ends(self) -> dict[Any, int]:
@@ -286,12 +286,12 @@ class BatchTransport(driver.Transport):  # type: ignore[misc]
         budget: MemoryBudget,
         fetch_min_bytes: int,
         fetch_max_wait_ms: int,
-        unread: Unread,
+        record_unread: RecordUnread,
     ) -> None:
-        """``unread`` is awaited with offsets that left the log unread, before later offsets are read."""
+        """``record_unread`` is awaited with unread offsets before later offsets are read."""
         record_batches.install(topic)
         super().__init__(url, app)
         self.budget = budget
-        self.unread = unread
+        self.record_unread = record_unread
         self.fetch_min_bytes = fetch_min_bytes
         self.fetch_max_wait_ms = fetch_max_wait_ms

@@ -1,4 +1,4 @@
-"""Finds offsets that left the log before this worker read them; counts, logs and records them."""
+"""Finds unread offsets, which left the log before this worker read them; counts, logs and records them."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class UnreadTracker:
         self._committed: dict[Any, int] = {}
 
     async def record(self, tp: Any, first: int, end: int, cause: UnreadCause) -> None:
-        """Record offsets that left the log unread. Returns when they are stored; later offsets must not be read before.
+        """Record unread offsets. Returns when they are stored; later offsets must not be read before.
 
         Raises:
             SinkError: they cannot be recorded.
@@ -65,9 +65,9 @@ class UnreadTracker:
             raise
 
     def compare(self, snapshot: TopicSnapshot, read_through: Mapping[Any, int]) -> None:
-        """Count what left the log while nothing is fetched, for example while the storage is unavailable.
+        """Count unread offsets while nothing is fetched, for example while the storage is unavailable.
 
-        It is recorded when reading continues. A fetch may be in progress, so only what two consecutive checks find below the
+        They are recorded when reading continues. A fetch may be in progress, so only what two consecutive checks find below the
         first offset of the log at the same position is certainly unread. Checks far apart prove nothing: this process may have
         been suspended and another worker may have read its partitions.
 

@@ -105,7 +105,7 @@ class Watchdog:
         if vitals is not None:
             state.joined = state.joined or vitals.joined
             state.assigned = len(vitals.fetches) if vitals.joined else 0
-            state.lag, readable = consumer.unread(), consumer.readable()
+            state.lag, readable = consumer.lag(), consumer.readable()
             self._unread.update(consumer.ends(), consumer.committed())
         self._metrics.assigned.set(state.assigned)
         self._metrics.consumer_lag.set(state.lag)

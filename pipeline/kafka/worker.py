@@ -122,7 +122,7 @@ class Worker:
             self._settings.kafka.model_copy(update={"bootstrap": self._reachable}),
             offer=self._offer,
             fail=self._fail,
-            unread=self._unread.record,
+            record_unread=self._unread.record,
             budget=self.steps.budget,
             data_dir=self._settings.data_dir / "faust",
             loop=asyncio.get_running_loop(),

@@ -1,4 +1,4 @@
-"""The store of events: inserts, recounts of tallies, and offsets that left the log before they were read."""
+"""The store of events: inserts, recounts of tallies, and unread offsets."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class EventStore(Protocol):
         ...
 
     def insert_unread(self, ranges: Sequence[UnreadRange]) -> None:
-        """Record offsets that left the log before they were read. Durable when it returns."""
+        """Record unread offsets. Durable when it returns."""
         ...
 
     def recount_minutes(self, span: Span) -> None:

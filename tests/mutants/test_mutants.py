@@ -260,7 +260,7 @@ MUTANTS = [
         "pipeline.kafka.transport",
         "total += max(0, end - position)",
         "total += max(0, end - position + 1)",
-        f"{PINS}test_what_is_unread_is_measured_from_the_position_of_the_fetcher",
+        f"{PINS}test_the_lag_is_measured_from_the_position_of_the_fetcher",
     ),
     # ---- the watchdog
     Mutant(

@@ -313,16 +313,16 @@ def test_before_aiokafka_has_its_parts_there_are_no_vitals(made):
 
 
 @pytest.mark.parametrize(
-    ("position", "highwater", "lso", "unread", "readable"), [(7, 7, 7, 0, 0), (5, 9, 7, 4, 2), (None, 9, 9, 0, 0)]
+    ("position", "highwater", "lso", "lag", "readable"), [(7, 7, 7, 0, 0), (5, 9, 7, 4, 2), (None, 9, 9, 0, 0)]
 )
-def test_what_is_unread_is_measured_from_the_position_of_the_fetcher(position, highwater, lso, unread, readable):
+def test_the_lag_is_measured_from_the_position_of_the_fetcher(position, highwater, lso, lag, readable):
     """The end of a transaction takes an offset, is skipped by the fetcher, and is not a message that waits."""
     state = SimpleNamespace(_position=position, highwater=highwater, lso=lso, timestamp=None)
     assignment = SimpleNamespace(tps={TP}, state_value=lambda _: state)
     consumer = a_consumer()
     subscription = SimpleNamespace(subscription=SimpleNamespace(assignment=assignment))
     consumer._thread = SimpleNamespace(_consumer=SimpleNamespace(_subscription=subscription))
-    assert (consumer.unread(), consumer.readable()) == (unread, readable)
+    assert (consumer.lag(), consumer.readable()) == (lag, readable)
 
 
 # ---- which offset is committed
@@ -447,7 +447,7 @@ def a_reader(thread, monkeypatch):
     async def unread(tp, first, end, cause):
         thread.asked.append((str(cause), first, end))
 
-    consumer.transport = SimpleNamespace(unread=unread)
+    consumer.transport = SimpleNamespace(record_unread=unread)
     return consumer
 
 

@@ -272,17 +272,17 @@ class ExactnessMachine(RuleBasedStateMachine):
 
     @rule(partition=st.sampled_from(PARTITIONS), values=values_, limit=st.integers(1, 6))
     def arrive(self, partition, values, limit):
-        """Messages are produced, and some unread ones are fetched."""
+        """Messages are produced, and some that were not read yet are fetched."""
         self.kafka.log[partition] += values
         self.workers[self.owner[partition]].fetch(partition, limit)
 
-    def unread(self):
+    def with_lag(self):
         return [partition for partition in PARTITIONS if self.kafka.position[partition] < len(self.kafka.log[partition])]
 
-    @precondition(lambda self: self.unread())
+    @precondition(lambda self: self.with_lag())
     @rule(data=st.data(), limit=st.integers(1, 6))
     def fetch(self, data, limit):
-        partition = data.draw(st.sampled_from(self.unread()))
+        partition = data.draw(st.sampled_from(self.with_lag()))
         self.workers[self.owner[partition]].fetch(partition, limit)
 
     def with_fetched(self):

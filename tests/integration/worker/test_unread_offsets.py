@@ -192,7 +192,7 @@ def test_deleted_while_no_worker_runs(chain, log):
     assert [(unread["first"], unread["end"]) for unread in _kafka(chain)[1]["unread"]["ranges"]] == [(0, 50)]
 
 
-def test_a_topic_made_anew_loses_what_was_unread(chain, log, way):
+def test_the_unread_offsets_of_a_recreated_topic_are_recorded(chain, log, way):
     """When a topic is deleted and created again, what was not acknowledged of it is recorded up to the end last seen."""
     worker = _start(chain, way.url)
     log.send(100)
