@@ -11,7 +11,7 @@ import socket
 import struct
 import threading
 from collections import Counter
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Coroutine
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final, Literal, Self, TypeVar
@@ -152,25 +152,13 @@ class TcpProxy:
         self._pairs.add(pair)
         try:
             await asyncio.gather(
-                self._pump(reader, server_writer, pair, "half_request"), self._pump(server_reader, writer, pair, "half_response")
+                _until_reset(self._forward(reader, server_writer, pair, "half_request"), pair),
+                _until_reset(self._forward(server_reader, writer, pair, "half_response"), pair),
             )
         finally:
             self._pairs.discard(pair)
             for end in pair:
                 end.transport.abort() if end.transport.is_closing() else end.close()
-
-    async def _pump(
-        self,
-        source: asyncio.StreamReader,
-        sink: asyncio.StreamWriter,
-        pair: tuple[asyncio.StreamWriter, asyncio.StreamWriter],
-        cut_by: Kind,
-    ) -> None:
-        try:
-            await self._forward(source, sink, pair, cut_by)
-        except OSError:  # one end was reset, for example by a killed process: the other must not wait for it
-            for end in pair:
-                _reset(end)
 
     async def _forward(
         self,
@@ -215,6 +203,15 @@ class TcpProxy:
 
     def _drop(self, pair: tuple[asyncio.StreamWriter, asyncio.StreamWriter], reason: str) -> None:
         self.counts[reason] += 1
+        for end in pair:
+            _reset(end)
+
+
+async def _until_reset(forwarding: Awaitable[None], pair: tuple[asyncio.StreamWriter, asyncio.StreamWriter]) -> None:
+    """Await one direction. When an end is reset, for example by a killed process, the other must not wait for it."""
+    try:
+        await forwarding
+    except OSError:
         for end in pair:
             _reset(end)
 

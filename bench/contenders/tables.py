@@ -13,6 +13,7 @@ from typing import Any
 
 import clickhouse_connect
 
+#: As ``domain.events.REQUIRED_FIELDS``. The peers run in a Python environment of their own, without portalpulse.
 COLUMNS = (
     "event_id",
     "dossier_code",

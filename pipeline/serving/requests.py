@@ -116,16 +116,16 @@ def partition_number(text: str) -> int:
     return whole_number("partition", text, maximum=MAX_PARTITION)
 
 
-def day(text: str) -> dt.date:
+def day(text: str, *, name: str = "A day") -> dt.date:
     """Parse a civil day.
 
     Raises:
-        ConfigurationError: it is not one.
+        ConfigurationError: it is not one; the message begins with ``name``.
     """
     try:
         return parse_day(text)
     except ValueError as error:
-        raise ConfigurationError(f"A day must be written as 2024-08-20, not {text[:40]!r}.") from error
+        raise ConfigurationError(f"{name} must be written as 2024-08-20, not {text[:40]!r}.") from error
 
 
 def days(request: web.Request) -> tuple[dt.date, dt.date]:
@@ -134,16 +134,8 @@ def days(request: web.Request) -> tuple[dt.date, dt.date]:
     Raises:
         ConfigurationError: one of them is missing or not a day; names it.
     """
-    first, last = (_named_day(request, name) for name in ("from", "to"))
+    first, last = (day(request.query.get(name, ""), name=f"The parameter {name!r}") for name in ("from", "to"))
     return first, last
-
-
-def _named_day(request: web.Request, name: str) -> dt.date:
-    text = request.query.get(name, "")
-    try:
-        return parse_day(text)
-    except ValueError as error:
-        raise ConfigurationError(f"The parameter {name!r} must be a day such as 2024-08-20, not {text[:40]!r}.") from error
 
 
 def seconds(name: str, text: str) -> float:

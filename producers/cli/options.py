@@ -1,4 +1,7 @@
-"""What the commands of this folder share: their options, and the brokers and processes that these name."""
+"""What the commands of this folder share: their options, and the brokers and processes that these name.
+
+Typer reads the options of a command from its signature, so every command lists them by name. Each is defined here once.
+"""
 
 from __future__ import annotations
 
