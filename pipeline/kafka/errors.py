@@ -37,7 +37,10 @@ _COORDINATOR: Final = "the group's coordinator moves or starts"
 _REJOIN: Final = "not retriable as it is: the member rejoins the group and continues"
 
 RETRYABLE: Final[dict[int, RetryCode]] = {
-    2: RetryCode("CORRUPT_MESSAGE", "a checksum failed; reading again may succeed"),
+    2: RetryCode(
+        "CORRUPT_MESSAGE",
+        "a checksum failed; reading again may succeed. A worker that reads such a batch ends and names its offsets",
+    ),
     3: RetryCode("UNKNOWN_TOPIC_OR_PARTITION", "a new topic is not known everywhere at once; whether it exists is asked first"),
     5: RetryCode("LEADER_NOT_AVAILABLE", _ELECTION),
     6: RetryCode("NOT_LEADER_OR_FOLLOWER", _ELECTION),

@@ -1,7 +1,8 @@
-"""Reads keys, values and offsets of a record batch without its headers.
+"""Reads keys, values and offsets of a record batch that aiokafka cannot read, although Kafka accepted it.
 
 aiokafka decodes the name of every header as UTF-8 and raises when it is not. Kafka and other clients take any bytes there, and
-portalpulse does not look at headers, so such a batch must be readable. This reader is slow; it is used for those batches only.
+portalpulse does not look at headers. It also refuses compressed records that are followed by anything (``decompression``). This
+reader is slow; it is used for such batches only.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from aiokafka.record import default_records
 from aiokafka.record.util import decode_varint
 
 from domain.errors import InvariantError
+from pipeline.kafka.decompression import decompress
 
 _START: Final = struct.Struct(">qi")  # base offset, bytes behind these two fields
 
@@ -22,6 +24,14 @@ class _Batch(default_records._DefaultRecordBatchPy):  # type: ignore[misc]  # no
     """aiokafka's batch; a record is (key, value, offset)."""
 
     _pos: int
+    _buffer: bytearray
+    _decompressed: bool
+
+    def _maybe_uncompress(self) -> None:
+        if not self._decompressed and self.compression_type:
+            self._buffer = bytearray(decompress(self.compression_type, bytes(self._buffer[self._pos :])))
+            self._pos = 0
+        self._decompressed = True
 
     def _read_msg(self) -> tuple[bytes | None, bytes | None, int]:
         length, start = decode_varint(self._buffer, self._pos)

@@ -19,7 +19,7 @@ from aiokafka.consumer import fetcher
 from aiokafka.errors import CorruptRecordException
 from aiokafka.record.memory_records import MemoryRecords
 
-from domain.errors import ConfigurationError
+from domain.errors import ConfigurationError, InvariantError
 from pipeline.kafka.headerless import records_without_headers
 
 #: Releases that the replaced places (here and in ``transport``) are tested with.
@@ -49,6 +49,7 @@ class RecordBatch:
     size: int  # bytes as fetched; the the first batch of a response holds all of it, the others 0
     packed: Any  # aiokafka's DefaultRecordBatch; iterating it unpacks, once
     response: bytes  # what the batch was read from
+    place: str  # topic and partition, for errors
 
     @property
     def first_offset(self) -> int:
@@ -61,25 +62,47 @@ class RecordBatch:
         return self.end - self.first_offset
 
     def values(self) -> list[bytes | None]:
-        """The values; may be asked once. No record object stays alive: holding 100,000 of them halves a worker's speed."""
+        """The values; may be asked once. No record object stays alive: holding 100,000 of them halves a worker's speed.
+
+        Raises:
+            InvariantError: the batch cannot be read; names its offsets.
+        """
         try:
             if self.first <= self.base:
                 return [record.value for record in self.packed]
             return [record.value for record in self.packed if record.offset >= self.first]
-        except UnicodeDecodeError:  # a header's name; headers are not looked at
-            return [value for _, value, offset in records_without_headers(self.response, self.base) if offset >= self.first]
+        except MemoryError:
+            raise
+        except Exception:  # noqa: BLE001 - a header's name, or whatever a codec raises; Kafka accepted the batch
+            return [value for _, value, offset in self._slowly() if offset >= self.first]
 
     def keys_and_offsets(self) -> list[tuple[bytes | None, int]]:
-        """Key and offset of every message of ``values``, in its order; reads the response again."""
+        """Key and offset of every message of ``values``, in its order; reads the response again.
+
+        Raises:
+            InvariantError: as ``values``.
+        """
         records = MemoryRecords(self.response)
         while records.has_next():
             packed = records.next_batch()
             if packed.base_offset == self.base:
                 try:
                     return [(record.key, record.offset) for record in packed if record.offset >= self.first]
-                except UnicodeDecodeError:  # as above
+                except MemoryError:
+                    raise
+                except Exception:  # noqa: BLE001 - as above
                     break
-        return [(key, offset) for key, _, offset in records_without_headers(self.response, self.base) if offset >= self.first]
+        return [(key, offset) for key, _, offset in self._slowly() if offset >= self.first]
+
+    def _slowly(self) -> list[tuple[bytes | None, bytes | None, int]]:
+        """Key, value and offset of every record, by the reader for batches that aiokafka cannot read."""
+        try:
+            return list(records_without_headers(self.response, self.base))
+        except CorruptRecordException as error:
+            raise InvariantError(
+                f"The record batch at the offsets {self.base} to {self.end - 1} of {self.place} cannot be read: {error.args[0]}.",
+                remedy=unreadable_remedy(self.end),
+            ) from error
 
 
 class KeptRecords(MemoryRecords):  # type: ignore[misc]
@@ -101,7 +124,7 @@ class BatchPartitionRecords(fetcher.PartitionRecords):  # type: ignore[misc]
         while self._records.has_next():
             packed = self._records.next_batch()
             if self._check_crcs and not packed.validate_crc():
-                raise CorruptRecordException(f"Invalid CRC - {self._tp}")
+                raise DamagedBatchError(packed.base_offset, packed.next_offset, _place(self._tp))
             if self._aborted(packed) or packed.is_control_batch:
                 self.next_fetch_offset = packed.next_offset
                 continue
@@ -113,6 +136,7 @@ class BatchPartitionRecords(fetcher.PartitionRecords):  # type: ignore[misc]
                 size,
                 packed,
                 self._records.data,
+                _place(self._tp),
             )
             size = 0
             self.next_fetch_offset = packed.next_offset
@@ -126,6 +150,35 @@ class BatchPartitionRecords(fetcher.PartitionRecords):  # type: ignore[misc]
         if packed.is_control_batch and self._contains_abort_marker(packed):
             self._aborted_producers.discard(packed.producer_id)
         return bool(packed.is_transactional and packed.producer_id in self._aborted_producers)
+
+
+class DamagedBatchError(CorruptRecordException):  # type: ignore[misc]
+    """The checksum of a record batch is wrong: it was damaged on the disk of the broker or on the way.
+
+    Args:
+        first: offset of its first record.
+        end: offset after its last one.
+        place: topic and partition.
+    """
+
+    def __init__(self, first: int, end: int, place: str) -> None:
+        super().__init__(f"the checksum of the record batch at the offsets {first} to {end - 1} of {place} is wrong")
+        self.remedy = (
+            "Restart the worker. When that does not help, the log on the broker is damaged: make another replica the leader."
+            f" {unreadable_remedy(end)}"
+        )
+
+
+def unreadable_remedy(end: int) -> str:
+    """How to go on behind a batch that cannot be read; ``end`` is the offset after it."""
+    return (
+        f"To go on without these messages, stop the workers and set the group's offset of the partition to {end}"
+        f" (kafka-consumer-groups.sh --reset-offsets --to-offset {end}); ask the sender for them."
+    )
+
+
+def _place(tp: Any) -> str:
+    return f"partition {tp.partition} of {tp.topic!r}"
 
 
 def end_of(response: bytes) -> int:

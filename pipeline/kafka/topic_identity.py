@@ -128,8 +128,12 @@ class TopicIdentity:
         topic, group = self._settings.topic, self._settings.group
         beyond = snapshot.offset_beyond_end()
         if not snapshot.topic_id:
-            problem = f"The topic {topic!r} was deleted."
-        elif snapshot.topic_id != self._topic_id:
+            return TopicGoneError(
+                f"The topic {topic!r} was deleted.",
+                remedy="Create it again, then start the worker with another PORTALPULSE_KAFKA__GROUP. Messages of the"
+                " deleted topic that this group had not read must be sent again.",
+            )
+        if snapshot.topic_id != self._topic_id:
             problem = f"The topic {topic!r} was deleted and created again while this worker was reading it."
         else:
             assert beyond is not None

@@ -20,6 +20,7 @@ from pipeline.ingest.unread_offsets import UnreadOffsets
 from pipeline.kafka import errors as kafka_errors
 from pipeline.kafka.app import create_app
 from pipeline.kafka.preflight import explained
+from pipeline.kafka.record_batches import DamagedBatchError
 from pipeline.kafka.topic_identity import TopicGoneError, TopicIdentity, TopicSnapshot
 from pipeline.kafka.unread_tracker import UnreadTracker
 from pipeline.kafka.watchdog import Watchdog, WorkerState
@@ -144,7 +145,10 @@ class Worker:
             reason = getattr(self._app, "_crash_reason", None)  # Faust has no public name for it
         except KafkaError as error:
             reason = error
-        raise await explained(f"The Kafka consumer ended: {reason!r}.", self._settings.kafka, remedy=kafka_errors.remedy(reason))
+        problem, remedy = f"The Kafka consumer ended: {reason!r}.", kafka_errors.remedy(reason)
+        if isinstance(reason, DamagedBatchError):
+            problem, remedy = f"The Kafka consumer ended: {reason.args[0]}.", reason.remedy
+        raise await explained(problem, self._settings.kafka, remedy=remedy)
 
     async def _stop(self, tasks: set[asyncio.Future[Any]]) -> None:
         for task in tasks:

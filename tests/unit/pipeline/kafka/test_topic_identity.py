@@ -81,7 +81,7 @@ async def test_a_topic_created_again_ends_the_worker(identity):
 
 async def test_a_deleted_topic_ends_the_worker(identity):
     """Three consecutive checks find no topic."""
-    assert "was deleted. Start" in await watched(identity(GOOD, GOOD, GONE))
+    assert "was deleted. Create it again" in await watched(identity(GOOD, GOOD, GONE))
 
 
 async def test_a_log_that_became_shorter_ends_the_worker(identity):
