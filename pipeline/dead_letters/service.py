@@ -182,7 +182,7 @@ def _accepted_end(topic: str, partition: int, until: int | None, ends: Mapping[i
     if until is not None and until > ends[partition]:
         raise ConfigurationError(
             f"Partition {partition} of {topic} ends at offset {ends[partition]}: there are no messages beyond it yet.",
-            remedy="Leave --until out to accept every message that is there now.",
+            remedy="Omit --until to accept every message that is there now.",
         )
     return ends[partition] if until is None else until
 

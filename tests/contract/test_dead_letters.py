@@ -273,15 +273,15 @@ def test_workers_that_write_at_the_same_time(clickhouse):
 
 
 class Bounded(ClickHouse):
-    """Refuses a statement that reads more than ``most`` rows."""
+    """Refuses a statement that reads more than ``max_rows`` rows."""
 
-    most = 0
+    max_rows = 0
 
     def rows(self, operation, sql, parameters=None, **settings):
-        return super().rows(operation, sql, parameters, max_rows_to_read=self.most, read_overflow_mode="throw", **settings)
+        return super().rows(operation, sql, parameters, max_rows_to_read=self.max_rows, read_overflow_mode="throw", **settings)
 
     def command(self, operation, sql, parameters=None, **settings):
-        super().command(operation, sql, parameters, max_rows_to_read=self.most, read_overflow_mode="throw", **settings)
+        super().command(operation, sql, parameters, max_rows_to_read=self.max_rows, read_overflow_mode="throw", **settings)
 
 
 def test_a_scrape_costs_the_same_after_millions_of_letters(served):
@@ -295,12 +295,12 @@ def test_a_scrape_costs_the_same_after_millions_of_letters(served):
     recount_dead_letters(served, [("a", 0, offset) for offset in range(0, many, CHUNK)], {})
     bounded = Bounded(served.target)
     try:
-        bounded.most = 4 * CHUNK
+        bounded.max_rows = 4 * CHUNK
         ClickHouseStore(bounded).insert_dead_letters([a_letter(many)])
         reader = ClickHouseReader(bounded)
-        bounded.most = 1_000
+        bounded.max_rows = 1_000
         assert reader.dead_letters_by_reason() == {"not_json": many + 1}
-        bounded.most = many // 10
+        bounded.max_rows = many // 10
         assert reader.arrivals(dt.timedelta(hours=1)).dead_letters == 1
         with pytest.raises(Fatal, match="TOO_MANY_ROWS"):  # the control: the limit works
             bounded.rows("test", "SELECT uniqExact(topic, partition, offset) FROM dead_letters")

@@ -138,7 +138,7 @@ HOSTILE = {
     },
     "compatibility": {"compatibility": "21.8"},
     "late inserts": {"async_insert": "1", "wait_for_async_insert": "0", "async_insert_busy_timeout_max_ms": "20000"},
-    "rows left out": {
+    "rows omitted": {
         "input_format_connection_handling": "1",
         "input_format_allow_errors_num": "1000",
         "input_format_allow_errors_ratio": "1",

@@ -22,7 +22,7 @@ DEMO_SECONDS = 240
 
 
 def demo(folder, *arguments, output):
-    """A demo on ``folder``, started."""
+    """A started demo on ``folder``."""
     return subprocess.Popen(
         [sys.executable, "-m", "pipeline.cli", "demo", "--data", folder, *arguments],
         cwd=PROJECT,
@@ -34,7 +34,7 @@ def demo(folder, *arguments, output):
 
 @pytest.mark.timeout(DEMO_SECONDS + 60)
 def test_the_demo_passes_with_status_0(tmp_path):
-    """Every figure is exact, exactly the agencies below 5 % are delivered, and nothing keeps running."""
+    """Every figure is exact, exactly the agencies below 5 % are notified, and no process is left."""
     folder = tmp_path / "demo"
     with demo(folder, "--exit-when-done", output=subprocess.PIPE) as process:
         said, _ = process.communicate(timeout=DEMO_SECONDS)
@@ -70,7 +70,7 @@ def test_without_the_flag_everything_stays_up_until_ctrl_c(tmp_path):
 
 
 def test_the_demo_does_not_touch_another_folder(tmp_path):
-    """A folder with files that the demo did not create is rejected with status 2 and not changed."""
+    """A folder with files of others is refused with status 2 and not changed."""
     (tmp_path / "thesis.txt").write_text("years of work")
     with demo(tmp_path, "--exit-when-done", output=subprocess.PIPE) as process:
         said, _ = process.communicate(timeout=60)

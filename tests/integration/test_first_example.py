@@ -1,4 +1,4 @@
-"""The first example of the README, unchanged, shows an alert within two minutes, even on a Sunday night."""
+"""The first example of the README shows an alert within two minutes, even on a Sunday night."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def example(command):
 
 @pytest.fixture
 def launched(tmp_path):
-    """Starts commands of ours at night, with their output in files, and ends them."""
+    """Starts commands with a clock that shows night and with their output in files; stops them at the end."""
     processes = []
 
     def launch(*words):
@@ -50,7 +50,7 @@ def launched(tmp_path):
 
 
 def test_the_first_example_alerts_within_two_minutes(launched, tmp_path):
-    """`up` and `produce` as the README writes them: the agency's alert is delivered, and no other agency's."""
+    """After `up` and `produce` as in the README exactly the alert of the named agency is delivered."""
     folder = tmp_path / "stack"
     up = launched(*example("up"))
 

@@ -1,4 +1,4 @@
-"""A stack keeps everything in its own folder and works with any name of the folder and any locale."""
+"""A stack keeps everything in its own folder and works with any folder name and any locale."""
 
 from __future__ import annotations
 
@@ -64,14 +64,14 @@ class Stack:
 
 
 def stored(addresses):
-    """Events in the database, when all of them are tallied."""
+    """The number of events in the database once all of them are tallied."""
     events = httpx.get(f"{addresses.http}/api/v1/status", trust_env=False, timeout=60).json()["events"]
     return events["stored"] if events["stored"] == events["tallied"] else 0
 
 
 @pytest.mark.parametrize(("first", "second"), [("C", "C.UTF-8")])
 def test_a_folder_may_have_any_name_under_any_locale(tmp_path, first, second):
-    """Rules are loaded, events are counted, hints can be pasted, addresses answer; a restart from elsewhere finds the data."""
+    """Under any name rules load, events count, hints can be pasted and addresses answer; a restart elsewhere finds the data."""
     base, elsewhere = tmp_path / "base", tmp_path / "elsewhere"
     base.mkdir()
     elsewhere.mkdir()

@@ -13,7 +13,7 @@ from pipeline.kafka.errors import FATAL, RETRYABLE
 
 @pytest.fixture(scope="module")
 def official():
-    """Code -> (name, retriable), as the class that defines them prints it."""
+    """Code -> (name, retriable), as printed by Kafka's class that defines them."""
     printed = subprocess.run(
         [java_home() / "bin" / "java", "-cp", f"{kafka_libraries()}/*", "org.apache.kafka.common.protocol.Errors"],
         capture_output=True,
@@ -27,11 +27,11 @@ def official():
 
 
 def test_every_passing_code_is_kafkas(official):
-    """Names are Kafka's, and so is the flag: a code that is not retriable passes only where the table says that it is not."""
+    """Names and retriable flags of the codes after which a worker retries are Kafka's own."""
     assert len(official) > 100
     assert {code: (line.name, line.retriable) for code, line in RETRYABLE.items()} == {code: official[code] for code in RETRYABLE}
 
 
 def test_every_stopping_code_is_kafkas(official):
-    """Names are Kafka's, and none of what stops is retriable."""
+    """Names of the codes that stop a worker are Kafka's own, and none of them is retriable."""
     assert {code: (line.name, False) for code, line in FATAL.items()} == {code: official[code] for code in FATAL}

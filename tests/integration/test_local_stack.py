@@ -1,4 +1,4 @@
-"""``portalpulse up`` with every real service: addresses, failures, signals, and nothing left behind."""
+"""``portalpulse up`` with every real service: addresses, failures, signals, and no process left."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def scraped(prometheus):
 
 @pytest.fixture
 def start(tmp_path):
-    """Starts stacks and makes sure that none survives the test."""
+    """A factory of stacks; all of them are stopped at the end."""
     started = []
 
     def go(*arguments, name="stack", settings=None):
@@ -108,7 +108,7 @@ def test_a_stack_answers_at_its_addresses_and_ends_on_a_signal(start, number):
 
 
 def test_kill_9_leaves_no_child_and_no_lock(start):
-    """After kill -9 every child is gone and the folder can be used again at once, with its data."""
+    """After kill -9 every child has ended and the folder with its data can be used again at once."""
     up = start()
     up.ready()
     assert len(up.family) == 4
@@ -121,7 +121,7 @@ def test_kill_9_leaves_no_child_and_no_lock(start):
 
 
 def test_a_second_stack_on_the_same_folder_is_refused(start):
-    """The error is one sentence with the owner's process id; the first stack keeps running."""
+    """A second stack on a folder gets one sentence with the owner's process id; the first stack keeps running."""
     up = start()
     up.ready()
     second = start()
@@ -153,7 +153,7 @@ def counted(up, addresses):
 
 
 def test_services_that_die_or_hang_are_restarted(start):
-    """Killed all at once, or suspended, they work again at the same addresses; every end and every recovery is delivered."""
+    """Services that are killed together or suspended work again at the same addresses; every end and recovery is notified."""
     up = start("--quick-alerts", settings={"PORTALPULSE_WATCHDOG__STALL_SECONDS": "15"})
     addresses = up.ready()
     before = counted(up, addresses)
@@ -182,7 +182,7 @@ def test_services_that_die_or_hang_are_restarted(start):
 
 
 def test_a_service_that_cannot_be_restarted_ends_the_stack(start):
-    """The alert is delivered first; then everything ends with status 2 and the cause."""
+    """When a service cannot be restarted the alert is delivered first; then the stack ends with status 2 and the cause."""
     up = start("--memory-broker", "--quick-alerts")
     up.ready()
     os.kill(up.child("mock_kafka").pid, signal.SIGKILL)

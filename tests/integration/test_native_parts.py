@@ -80,7 +80,7 @@ def test_kafka_keeps_its_messages_and_address_over_kill_and_restart(tmp_path):
 
 
 def test_kafka_folder_moves_to_new_ports(tmp_path):
-    """The folder of an earlier run is used again on other ports, and its id, which may begin with a hyphen, is kept."""
+    """A folder can be used again on other ports and keeps its cluster id, which may begin with a hyphen."""
     (tmp_path / "kafka").mkdir()
     (tmp_path / "kafka" / "cluster-id").write_text("-kLm3nOpQrStUvWxYz0123")
     first = KafkaNode(data_dir=tmp_path / "kafka", log_dir=tmp_path / "logs", heap="256m")
@@ -114,7 +114,7 @@ def test_kafka_writes_a_log(kafka, parts_dir):
 
 
 def test_the_memory_broker_serves_producers_and_groups(tmp_path):
-    """It accepts idempotent producers and consumer groups, and reports that it always has four partitions."""
+    """The in-memory broker accepts idempotent producers and consumer groups, and says that it always has four partitions."""
     broker = MemoryBroker(data_dir=tmp_path / "memory", log_dir=tmp_path / "logs")
     try:
         broker.start()
@@ -129,7 +129,7 @@ def test_the_memory_broker_serves_producers_and_groups(tmp_path):
 
 @pytest.mark.parametrize("name", ["clickhouse", "q?x=1#c%20 [1]*{a,b} ${HOME}\\t'\",;: dữ liệu"])
 def test_clickhouse_keeps_its_rows_over_kill_and_restart(tmp_path, name):
-    """Rows of a confirmed insert exist after kill -9, on the same address, in a folder of any name."""
+    """Confirmed rows exist after kill -9 and restart, on the same address, in a folder of any name."""
     server = ClickHouseServer(data_dir=tmp_path / name, log_dir=tmp_path / "logs")
     try:
         server.start()
@@ -154,7 +154,7 @@ def test_a_rejected_statement_is_an_unavailable_error(clickhouse_server):
 
 
 def test_an_alert_travels_from_prometheus_to_the_receiver(tmp_path, prometheus_program, alertmanager_program):
-    """A rule that fires is delivered through Alertmanager to the receiver's file, with labels and annotations."""
+    """A firing rule reaches the receiver's file through Alertmanager, with labels and annotations."""
     receiver = NotificationReceiver(tmp_path / "notifications.ndjson")
     receiver.start()
     alertmanager = AlertmanagerServer(data_dir=tmp_path / "am", log_dir=tmp_path / "logs", binary=alertmanager_program)
@@ -182,7 +182,7 @@ def test_an_alert_travels_from_prometheus_to_the_receiver(tmp_path, prometheus_p
 
 @pytest.mark.parametrize("lost", ["the file", "a rule"])
 def test_rules_that_are_not_loaded_fail_the_start(tmp_path, prometheus_program, lost):
-    """Prometheus ignores a pattern without a file; without its rules there would be no alerts, so the start fails."""
+    """The start fails when Prometheus has not loaded every rule, because it would raise no alert without saying so."""
     prometheus = PrometheusServer(data_dir=tmp_path / "prom", log_dir=tmp_path / "logs", binary=prometheus_program)
     rules = tmp_path / "rules.yml"
     rules.write_text(RULES, encoding="utf-8")

@@ -12,7 +12,7 @@ from bench.chaos.fault import all_faults, exercise
 
 
 class Environments:
-    """One environment at a time; a failed test may leave it broken, so the next test gets a new one."""
+    """Keeps one environment at a time; after a failed test the next test gets a new one."""
 
     def __init__(self, log_dir):
         self._log_dir = log_dir
@@ -42,7 +42,7 @@ def environments(tmp_path_factory):
 
 @pytest.fixture
 def survives(environments):
-    """``survives(name, seed=..., within=...)`` injects a fault under traffic and returns the outcome.
+    """``survives(name, seed=..., within=...)`` injects a fault under traffic and returns its result.
 
     Every number must be exact, and the recovery must take at most ``within`` seconds, or longer on a slow machine.
     """

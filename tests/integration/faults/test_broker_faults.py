@@ -1,4 +1,4 @@
-"""Kafka killed, torn, changed and replaced while events flow: lost 0, double 0, every agency exact in every tier."""
+"""Kafka is killed, truncated, changed and replaced while events flow: lost 0, double 0, every agency exact in every tier."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ pytestmark = pytest.mark.timeout(900)
 
 
 def test_a_segment_torn_by_a_power_cut(survives):
-    """The broker cuts off the half written batch when it starts; every acknowledged message is tallied."""
+    """After kill -9 leaves half a batch at the end of the log, every acknowledged message is tallied."""
     survives("torn-segment")
 
 
@@ -19,7 +19,7 @@ def test_a_partition_is_added(survives):
 
 
 def test_a_recreated_topic_stops_the_worker(survives):
-    """A worker whose topic was deleted and created again says so and ends; another group, the remedy it names, loses nothing."""
+    """A worker ends and says that its topic was recreated; a worker with another group, as it advises, loses nothing."""
     survives("recreated-topic")
 
 
@@ -32,5 +32,5 @@ def test_one_broker_of_three_is_lost(survives, seed):
 
 @pytest.mark.chaos
 def test_all_three_brokers_lose_power(survives):
-    """Every copy ends in half a batch; what two of three had acknowledged is tallied."""
+    """When every replica ends in half a batch, messages that two of three had acknowledged are tallied."""
     survives("torn-segment", seed=2)

@@ -1,4 +1,4 @@
-"""Messages with wrong clocks, some malformed, all malformed, huge: they do not affect the others; lost 0, double 0."""
+"""Messages with wrong clocks, malformed or huge ones do not affect the others: lost 0, double 0."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ def test_clocks_that_are_wrong_by_years(survives):
 
 
 def test_one_message_in_a_hundred_is_malformed(survives):
-    """Each is dead-lettered with every byte and its reason; every other message is tallied."""
+    """Each malformed message is dead-lettered with every byte and its reason; every other message is tallied."""
     survives("one-percent-poison")
 
 
 def test_every_message_is_malformed(survives):
-    """Workers stop at the limit, again after a restart, and say so; once accepted, all are dead-lettered and none is lost."""
+    """Workers stop at the limit at every start and say so; once an operator accepts the messages, all are dead-lettered."""
     survives("all-poison")
 
 
 def test_messages_of_ten_megabytes(survives):
-    """A message larger than a whole fetch is fetched and dead-lettered with every byte; messages after it do not stall."""
+    """A message larger than a fetch is dead-lettered with every byte, and messages after it do not stall."""
     survives("ten-megabyte-messages")
 
 
@@ -32,5 +32,5 @@ def test_messages_of_ten_megabytes(survives):
 @pytest.mark.parametrize("seed", [2, 3])
 @pytest.mark.parametrize("name", ["clocks-wrong-by-years", "one-percent-poison", "all-poison", "ten-megabyte-messages"])
 def test_other_seeds(survives, name, seed):
-    """The same with other messages at other moments."""
+    """The rules above hold with other messages at other moments."""
     survives(name, seed=seed)

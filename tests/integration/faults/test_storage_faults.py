@@ -1,4 +1,4 @@
-"""ClickHouse killed, hanging, slow, cut off, full and read-only: lost 0, double 0, every agency exact in every tier.
+"""ClickHouse is killed, hangs, is slow, cut off, full or read-only: lost 0, double 0, every agency exact in every tier.
 
 Each fault checks by itself that nothing is committed while nothing can be stored, that workers keep their partitions, stay below
 their memory limit and report since when (``bench.chaos.outage``).
@@ -22,12 +22,12 @@ pytestmark = pytest.mark.timeout(900)
 
 
 def test_killed_in_the_middle_of_an_insert(survives):
-    """ClickHouse is killed in the middle of an insert and restarted: workers wait, acknowledge nothing and continue."""
+    """When ClickHouse is killed during an insert, workers wait, acknowledge nothing and continue after its restart."""
     survives("clickhouse-killed", within=30)
 
 
 def test_answers_that_break_off(survives):
-    """Answers that end anywhere in their headers or bodies are not treated as complete, and workers retry."""
+    """Workers retry after an answer that ends anywhere in its headers or body."""
     survives("clickhouse-half-answers")
 
 
@@ -37,7 +37,7 @@ def test_a_read_only_table_stops_the_worker(survives):
 
 
 def test_a_full_disk(survives):
-    """ClickHouse refuses inserts without a free byte, workers wait; once space is free, all is counted without a restart."""
+    """Workers wait while the disk is full; once there is space, everything is counted without a restart."""
     survives("clickhouse-disk-full")
 
 
@@ -55,7 +55,7 @@ def test_a_full_disk(survives):
     ],
 )
 def test_the_connection_to_clickhouse_misbehaves(survives, name, seed):
-    """Refused, hanging, slow, cut or overloaded: processing resumes by itself."""
+    """Processing resumes by itself after ClickHouse was refusing, hanging, slow, cut off or overloaded."""
     survives(name, seed=seed)
 
 
@@ -105,7 +105,7 @@ RIGHTS = "SELECT, INSERT, ALTER, CREATE, DROP"
     ],
 )
 def test_access_taken_away_at_run_time_stops_the_worker(kafka, tmp_path, changed, name, remedy):
-    """A changed password or a right taken away ends a running worker with one sentence; given back, nothing is missing."""
+    """A changed password or a revoked right ends a running worker with one sentence; after the correction nothing is missing."""
     topic = f"access-{name.lower()}"
     kafka.create_topic(topic, partitions=4)
     users, config = tmp_path / "users.xml", tmp_path / "config.xml"

@@ -1,4 +1,4 @@
-"""What those that send write while their brokers are away: one line, and none of the libraries."""
+"""What senders log while their brokers are unavailable: one line of ours and none of the libraries."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ sys.stdin.read()
 
 @pytest.mark.parametrize("processes", ["1", "2"])
 def test_brokers_that_end_while_a_replay_sends(tmp_path, processes):
-    """However many batches wait and are tried again, each process writes one line, and the libraries write none."""
+    """Each process logs one line, no matter how many batches it retries, and the libraries log none."""
     file, log = tmp_path / "events.ndjson", tmp_path / "log"
     file.write_bytes(b"".join(a_message() + b"\n" for _ in range(20_000)))
     environment = {"PATH": "/usr/bin:/bin", "PORTALPULSE_DATA_DIR": str(tmp_path / "none")}
@@ -52,7 +52,7 @@ def test_brokers_that_end_while_a_replay_sends(tmp_path, processes):
 
 
 def said(log):
-    """How many lines hold each of these words."""
+    """For each of these words, the number of lines that contain it."""
     lines = log.read_text().splitlines()
     return Counter(
         {word: sum(word in line for line in lines) for word in ("brokers_do_not_accept", "batch_repeated", "sending", "aiokafka")}

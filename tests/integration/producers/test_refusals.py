@@ -1,4 +1,4 @@
-"""A topic that refuses messages is named with what it refuses and what to do, whichever sender meets it."""
+"""Every sender names the topic that refuses its messages, the reason and the remedy."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def test_a_topic_that_bounds_times(kafka, monkeypatch, send):
 
 
 def test_a_topic_that_is_deleted_while_a_replay_sends(kafka, monkeypatch):
-    """A topic that is gone is called deleted, not a leader that is not available."""
+    """A deleted topic is reported as deleted, not as a missing leader."""
     topic = topic_with(kafka)
     admin = admin_client(kafka.bootstrap)
     monkeypatch.setattr(batch_sender, "_DELIVERY_SECONDS", 3.0)

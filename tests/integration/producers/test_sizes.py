@@ -1,4 +1,4 @@
-"""Whatever a topic takes, every message that fits arrives: batches fit or are split, and a message that is too large is named."""
+"""Every message that fits the topic arrives, in batches that fit or are split, and a message that is too large is named."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ MESSAGES = 8_000
 
 
 def a_message(number, size=480):
-    """A message of random bytes: compression does not make it fit."""
+    """A message of random bytes, which compression does not make smaller."""
     key = f"H26-{number:06d}"
     filler = os.urandom(size).hex()[: size - 80]
     value = json.dumps({"event_id": str(uuid.UUID(int=number)), "dossier_code": key, "x": filler})
@@ -39,7 +39,7 @@ def a_message(number, size=480):
 
 @pytest.fixture
 def topic(kafka):
-    """A topic of two partitions that takes batches of 100,000 bytes."""
+    """A topic of two partitions that accepts batches of up to 100,000 bytes."""
     name = f"sizes-{uuid.uuid4().hex[:8]}"
     config = {"max.message.bytes": str(LIMIT)}
     admin = admin_client(kafka.bootstrap)  # its answers end with it
@@ -48,7 +48,7 @@ def topic(kafka):
 
 
 def held(kafka, topic):
-    """The values in the topic."""
+    """The values of all messages in the topic."""
     consumer = Consumer({"bootstrap.servers": kafka.bootstrap, "group.id": "sizes"})
     parts = [TopicPartition(topic, number, 0) for number in range(2)]
     ends = {part.partition: consumer.get_watermark_offsets(part, timeout=30)[1] for part in parts}
@@ -62,14 +62,14 @@ def held(kafka, topic):
 
 @pytest.fixture(params=["limit known", "limit not known"])
 def known(request, monkeypatch):
-    """Once a sender may ask for the topic's limit, once it may not."""
+    """Whether the sender may read the topic's limit."""
     if request.param == "limit not known":
         monkeypatch.setattr("producers.sending.batch_sender.max_message_bytes", lambda *_: None)
     return request.param == "limit known"
 
 
 def test_batches_fit_the_topic_or_are_split(kafka, topic, known):
-    """Flat out, every message that the topic takes arrives once; the two that it does not take are named."""
+    """At full speed every message that the topic accepts arrives once, and the two that it refuses are named."""
     messages = [a_message(number, size=150_000 if number in {17, 4_000} else 480) for number in range(MESSAGES)]
     sent = run_task(
         Replay(Recorded(messages), Spacing()), broker=Broker((kafka.bootstrap,), topic), processes=1, on_progress=lambda _: None
@@ -87,7 +87,7 @@ def test_batches_fit_the_topic_or_are_split(kafka, topic, known):
 
 
 def test_simulated_traffic_fits_the_topic(kafka, topic, known):
-    """The same holds for simulated traffic; the message that is too large is named in the sentence about the failure."""
+    """Simulated traffic that fits arrives once, and the error names the message that is too large."""
     messages = [a_message(number, size=150_000 if number == 17 else 480) for number in range(MESSAGES)]
     stream = MessageStream("simulated", messages)
     sent = run_task(stream, broker=Broker((kafka.bootstrap,), topic), processes=1, on_progress=lambda _: None)
@@ -119,7 +119,7 @@ def test_the_command_names_the_line(kafka, topic, tmp_path):
 
 
 def test_dead_letters_that_are_sent_again_fit_the_topic(kafka, topic):
-    """Letters that are too large together are taken one by one; one that is too large is named with what to do."""
+    """Dead letters that are too large for one batch are sent one by one, and one that is too large is named with the remedy."""
     resender = Resender(KafkaSettings(bootstrap=(kafka.bootstrap,), topic=topic))
     letters = [SimpleNamespace(topic=topic, key=b"k", partition=0, offset=number) for number in range(4)]
     values = [a_message(number, size=60_000).value for number in range(4)]

@@ -1,4 +1,4 @@
-"""A replay reads a range of a topic with a real consumer: at once, whole, and past whatever is not a message."""
+"""A replay reads a range of a topic with a real consumer: at once, completely, and past offsets that are not messages."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def transaction(kafka, topic, values, *, commit):
 
 
 def test_a_range_that_ends_in_markers_is_read_at_once(kafka, topic):
-    """All of a few messages in 16 partitions, whose last offsets are markers and aborted messages, are read without a wait."""
+    """A few messages in 16 partitions are read without waiting, although the last offsets are markers and aborted messages."""
     sent = [b"%d" % number for number in range(40)]
     transaction(kafka, topic, sent, commit=True)
     transaction(kafka, topic, [b"taken back"] * PARTITIONS, commit=False)
@@ -47,7 +47,7 @@ def test_a_range_that_ends_in_markers_is_read_at_once(kafka, topic):
 
 
 def test_a_range_that_ends_before_the_log_does_is_read_at_once(kafka, topic):
-    """What lies behind the range is neither read nor waited for, also when nothing but markers lies before its end."""
+    """Messages behind the range are neither read nor awaited, even when the range ends in markers."""
     transaction(kafka, topic, [b"first"] * PARTITIONS, commit=True)
     fixed = KafkaRange((kafka.bootstrap,), topic, Bounds()).resolved()
     transaction(kafka, topic, [b"later"] * PARTITIONS, commit=True)

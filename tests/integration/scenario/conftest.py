@@ -1,4 +1,4 @@
-"""The whole local stack, loaded with the published scenario of 2024, shared by the tests of this folder."""
+"""The whole local stack with the published scenario of 2024, shared by the tests of this folder."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ class LoadedStack:
         self.await_tallies()
 
     def produce(self):
-        """Send the scenario; the same seed every time, so the same messages."""
+        """Send the scenario, with the same seed and therefore the same messages each time."""
         return produce_scenario(scenario="emc-2024", seed=1, rate=None, broker=Broker((self.stack.bootstrap,), TOPIC))
 
     def status(self):
-        """What /api/v1/status says."""
+        """The answer of /api/v1/status."""
         return self.http.get(f"{self.stack.api}/api/v1/status").raise_for_status().json()
 
     def await_tallies(self):

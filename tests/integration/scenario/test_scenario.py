@@ -70,7 +70,7 @@ def test_sending_the_scenario_again_changes_nothing(loaded):
 
 @pytest.mark.parametrize("kpi", ["I1", "I5"])
 def test_every_board_query_returns_what_the_report_says(loaded, kpi):
-    """Each query of the board, run on the real Prometheus, answers and equals the report where it claims to."""
+    """Each query of the board gets an answer from the real Prometheus, and the figures that the report has too are equal."""
     rows = loaded.figures()
     for query in board_queries(kpi=kpi, window="ytd"):
         expected = _expected(query.equals, rows, kpi)
@@ -83,7 +83,7 @@ def test_every_board_query_returns_what_the_report_says(loaded, kpi):
 
 
 def test_alertmanager_notifies_for_those_below_five_percent_and_no_others(loaded):
-    """Every agency below 5 % of the year to date is notified once all figures are tallied, no other one is."""
+    """Once all figures are tallied, exactly the agencies below 5 % of the year to date are notified."""
     expected = loaded.scenario.zero | loaded.scenario.above_0_below_5
 
     def notified():

@@ -1,4 +1,4 @@
-"""Every command that speaks Kafka proves itself as the settings say, and says in one sentence why it is refused."""
+"""Every command that uses Kafka logs in as the settings say, and says in one sentence why it is refused."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def runner(site, tmp_path):
 
 @pytest.fixture
 def run(site, runner):
-    """Runs a command with password and TLS, with no right but those that it needs."""
+    """Runs a command with password and TLS and only the access rights that it needs."""
     site.through("tls")
     for operation in ("READ", "WRITE"):
         site.kafka.allow(site.user, "TOPIC", site.topic, operation)
@@ -87,7 +87,7 @@ def test_a_command_works_with_password_and_tls(site, run, name):
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_a_wrong_password_is_one_sentence(site, run, name):
-    """A refused login is named with user and mechanism, at once, without the password and without advice for a local stack."""
+    """A refused login is reported at once with user and mechanism, without the password and without advice for a local stack."""
     ended = run(name, PORTALPULSE_KAFKA__PASSWORD="hunter2")
     said = ended.stdout + ended.stderr
     assert ended.returncode == 2, said
@@ -115,7 +115,7 @@ def test_a_wrong_password_is_one_sentence(site, run, name):
     ],
 )
 def test_what_does_not_fit_is_named(run, changes, sentence):
-    """A certificate, a mechanism or a protocol that does not fit is named with the setting to change."""
+    """A wrong certificate, mechanism or protocol is named together with the setting to change."""
     ended = run("replay of a file", **changes)
     assert ended.returncode == 2
     assert sentence in ended.stderr
@@ -124,7 +124,7 @@ def test_what_does_not_fit_is_named(run, changes, sentence):
 
 @pytest.mark.parametrize("name", ["produce", "replay of a file"])
 def test_a_right_that_is_missing_is_named(site, run, name):
-    """A sender that may read and not write is told so, with topic and user."""
+    """A sender that may read but not write gets an error that names the topic and the user."""
     site.kafka.forbid(site.user, "TOPIC", site.topic, "WRITE")
     ended = run(name)
     assert ended.returncode == 1
@@ -135,19 +135,19 @@ def test_a_right_that_is_missing_is_named(site, run, name):
 
 
 @pytest.mark.parametrize(
-    ("name", "door"),
+    ("name", "listener"),
     [
         *((name, "lost") for name in COMMANDS | OTHERS),
         pytest.param("worker", "lost", marks=pytest.mark.chaos),  # it waits longer: 20 s
         ("replay of a file", "nameless"),
     ],
 )
-def test_an_address_that_nobody_reaches_is_named(site, runner, name, door):
-    """Brokers that answer and name an address that cannot be reached: every command says so in one sentence, with the remedy."""
-    site.through(door)
+def test_an_address_that_nobody_reaches_is_named(site, runner, name, listener):
+    """When brokers advertise an address that cannot be reached, every command says so in one sentence with the remedy."""
+    site.through(listener)
     ended = runner(name)
     said = ended.stdout + ended.stderr
-    named = NOBODY if door == "lost" else NO_NAME
+    named = NOBODY if listener == "lost" else NO_NAME
     at = site.environment["PORTALPULSE_KAFKA__BOOTSTRAP"]
     sentence = f"Kafka at {at} answers, but a broker that it names cannot be reached (it names {named}): "
     remedy = "Start that broker, or correct advertised.listeners, which has to name addresses that this machine reaches."
@@ -159,7 +159,7 @@ def test_an_address_that_nobody_reaches_is_named(site, runner, name, door):
 
 
 def test_dead_letters_are_not_sent_to_an_address_that_nobody_reaches(site):
-    """The same when dead letters are sent again; none of them is taken for sent."""
+    """A replay of dead letters says so too, and counts none of them as sent."""
     site.through("lost")
     bootstrap = (site.environment["PORTALPULSE_KAFKA__BOOTSTRAP"],)
     letter = SimpleNamespace(topic=site.topic, key=b"k", partition=0, offset=0)

@@ -1,4 +1,4 @@
-"""Another program in the consumer group takes messages that are then never counted: it is named, and the worker ends."""
+"""Messages that another program in the consumer group reads are never counted, so it is named and the worker ends."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def _named(site, said):
 
 @pytest.mark.parametrize("options", [CLASSIC, SAME_ASSIGNOR, NEWER], ids=["range", "roundrobin", "newer protocol"])
 def test_a_group_that_another_program_uses(site, options):
-    """Whatever its protocol and assignor, another program that holds the group is named at the start with the way out."""
+    """At the start another program in the group is named with the remedy, for every protocol and assignor."""
     with another_program(site, **options) as other:
         wait_until(lambda: _has_partitions(other), timeout=150, what="the other program to have partitions")
         assert _named(site, site.launch().await_end())
@@ -65,7 +65,7 @@ def test_a_group_that_another_program_has_left(site):
 
 @pytest.mark.parametrize("options", [SAME_ASSIGNOR, NEWER], ids=["roundrobin", "newer protocol"])
 def test_another_program_that_comes_later(site, options):
-    """The workers' group takes in no other program; one that took it over while they stood still is named, and they end."""
+    """Another program cannot join the group of a worker; a worker whose group it took over meanwhile names it and ends."""
     worker = site.worker()
     with another_program(site, **options) as refused, pytest.raises(UnavailableError, match="Timed out"):
         wait_until(lambda: _has_partitions(refused), timeout=90, what="the group to let it in")

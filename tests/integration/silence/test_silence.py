@@ -1,6 +1,6 @@
-"""Never idle in silence, never loop for ever: each start and failure after which a plain Faust worker only waits, on real parts.
+"""Starts and failures, on real parts, after which a plain Faust worker would wait without a message.
 
-A worker that cannot work says why in one sentence and ends with status 2; one whose storage is away waits.
+A worker that cannot work says why in one sentence and ends with status 2; it waits while its storage is unavailable.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ PATIENT = {"PORTALPULSE_WATCHDOG__STALL_SECONDS": "20"}
 
 
 def test_a_missing_topic(site):
-    """A worker whose topic does not exist says so; Faust would wait for it in silence."""
+    """A worker says that its topic does not exist; Faust would wait without a message."""
     process = site.launch(PORTALPULSE_KAFKA__TOPIC="no-such-topic")
     assert "The topic 'no-such-topic' does not exist" in process.await_end()
     assert "--create-topic" in process.said()
@@ -30,7 +30,7 @@ def test_a_missing_topic(site):
 
 @pytest.mark.parametrize("right", [None, "DESCRIBE"])
 def test_no_right_to_read_the_topic(site, right):
-    """A worker that may not read its topic says so, also when it may see it; Faust would be ready and idle."""
+    """A worker says that it may not read its topic, even if it may describe it; Faust would be ready and idle."""
     site.through("password")
     site.kafka.forbid(site.user, "TOPIC", site.topic, "READ")
     if right:
@@ -41,7 +41,7 @@ def test_no_right_to_read_the_topic(site, right):
 
 @pytest.mark.parametrize("right", [None, "DESCRIBE"])
 def test_no_right_to_read_the_group(site, right):
-    """A worker that may not use its group says so, also when it may see it; Faust would be idle without a line."""
+    """A worker says that it may not use its group, even if it may describe it; Faust would be idle without a message."""
     site.through("password")
     site.kafka.forbid(site.user, "GROUP", site.group, "READ")
     if right:
@@ -51,7 +51,7 @@ def test_no_right_to_read_the_group(site, right):
 
 
 def test_no_right_to_create_the_topic(site):
-    """With --create-topic a worker that may not create it says so, instead of asking again and again."""
+    """With --create-topic a worker says that it may not create the topic, instead of retrying."""
     site.through("password")
     absent = f"absent-{site.topic}"
     site.kafka.allow(site.user, "TOPIC", absent, "DESCRIBE")
@@ -61,61 +61,61 @@ def test_no_right_to_create_the_topic(site):
 
 @pytest.mark.parametrize("seconds", ["6", "60"])
 def test_a_session_timeout_outside_of_the_brokers_limits(site, seconds):
-    """A session timeout that the broker refuses is named with the broker's limits; Faust would log one line and be idle."""
+    """A session timeout that the broker refuses is reported with the broker's limits; Faust would log one line and be idle."""
     said = site.launch(PORTALPULSE_KAFKA__SESSION_TIMEOUT_SECONDS=seconds).await_end()
     assert f"Kafka refuses a session timeout of {seconds} s, it allows 7 to 40 s." in said
     assert "PORTALPULSE_KAFKA__SESSION_TIMEOUT_SECONDS" in said
 
 
 def test_the_limits_are_left_out_where_they_may_not_be_asked(site):
-    """Without the right to see the broker's configuration the sentence only names the setting."""
+    """Without the right to read the broker's configuration the message names only the setting."""
     said = site.through("password").launch(PORTALPULSE_KAFKA__SESSION_TIMEOUT_SECONDS="6").await_end()
     assert "Kafka refuses a session timeout of 6 s. Set PORTALPULSE_KAFKA__SESSION_TIMEOUT_SECONDS" in said
 
 
 def test_a_wrong_password(site):
-    """A wrong password is named as such, and is not shown."""
+    """A wrong password is reported as the cause and is not shown."""
     process = site.through("password").launch(PORTALPULSE_KAFKA__PASSWORD="hunter2")
     assert f"refuses user '{site.user}' (SCRAM-SHA-512). Correct PORTALPULSE_KAFKA__USER" in process.await_end()
     assert "hunter2" not in process.log()
 
 
 def test_an_unknown_user(site):
-    """An unknown user is refused with the same words: brokers do not tell the two apart."""
+    """An unknown user gets the message of a wrong password, because brokers answer both alike."""
     assert "refuses user 'nobody'" in site.through("password").launch(PORTALPULSE_KAFKA__USER="nobody").await_end()
 
 
 def test_a_mechanism_that_the_broker_does_not_take(site):
-    """A mechanism that is switched off on the broker is named."""
+    """A mechanism that the broker does not offer is named."""
     said = site.through("password").launch(PORTALPULSE_KAFKA__SASL_MECHANISM="PLAIN").await_end()
     assert "does not take PLAIN. Set PORTALPULSE_KAFKA__SASL_MECHANISM" in said
 
 
-@pytest.mark.parametrize("door", ["tls", "sasl"])
-def test_plain_text_to_a_port_that_wants_more(site, door):
-    """Plain text to a port that expects TLS or a password is named as the wrong protocol, not as a broker that is away."""
-    port = getattr(site.kafka, door)
+@pytest.mark.parametrize("listener", ["tls", "sasl"])
+def test_plain_text_to_a_port_that_wants_more(site, listener):
+    """Plain text to a port that expects TLS or a password is reported as the wrong protocol, not as a missing broker."""
+    port = getattr(site.kafka, listener)
     said = site.launch(PORTALPULSE_KAFKA__BOOTSTRAP=f"{LOOPBACK}:{port}").await_end()
     assert f"Kafka at {LOOPBACK}:{port} does not speak PLAINTEXT on this port" in said
     assert "PORTALPULSE_KAFKA__SECURITY_PROTOCOL" in said
 
 
 def test_tls_to_a_plain_port(site):
-    """TLS to a port that speaks plain text is named as the wrong protocol."""
+    """TLS to a plain text port is reported as the wrong protocol."""
     site.through("tls")
     said = site.launch(PORTALPULSE_KAFKA__BOOTSTRAP=site.kafka.bootstrap).await_end()
     assert f"Kafka at {site.kafka.bootstrap} does not speak SASL_SSL on this port" in said
 
 
 def test_an_authority_that_did_not_sign(site):
-    """A certificate of an authority that is not named is not accepted, with the setting that names one."""
+    """A certificate of an unknown authority is not accepted, and the message names the setting for authorities."""
     said = site.through("tls").launch(PORTALPULSE_KAFKA__CA_FILE="").await_end()
     assert "is not accepted: " in said
     assert "PORTALPULSE_KAFKA__CA_FILE" in said
 
 
 def test_a_worker_with_password_and_tls_counts(site):
-    """With every setting right a worker with just the two READ rights works over TLS."""
+    """With correct settings a worker with only the two READ rights works over TLS."""
     site.through("tls").worker()
     site.send(50)
     sql = f"SELECT sum(events) FROM {site.database}.agency_minute FINAL"
@@ -126,7 +126,7 @@ def test_a_worker_with_password_and_tls_counts(site):
 
 @pytest.mark.chaos
 def test_a_certificate_that_has_expired(site):
-    """A certificate that expires ends a running worker after its next reconnection, and a new one at its start."""
+    """An expired certificate ends a running worker after its next reconnection, and a new worker at its start."""
     worker = site.through("tls").worker(**PATIENT)
     try:
         site.kafka.restart(while_down=lambda: site.kafka.authority.certify(start="20200101000000Z", end="20210101000000Z"))
@@ -139,7 +139,7 @@ def test_a_certificate_that_has_expired(site):
 
 @pytest.mark.chaos
 def test_a_password_changed_while_running(site):
-    """A worker whose password was changed ends after its next reconnection and says so; Faust would loop on errors."""
+    """A worker whose password was changed ends after its next reconnection with the cause; Faust would repeat errors forever."""
     worker = site.through("password").worker(**PATIENT)
     site.kafka.add_user(site.user, "another one")
     site.kafka.restart()
@@ -163,7 +163,7 @@ def test_the_right_to_the_group_removed_while_running(site):
 
 @pytest.mark.chaos
 def test_a_coordinator_that_hangs(site):
-    """A worker whose coordinator does not answer ends, though fetches are answered: the group gave its partitions away."""
+    """A worker whose coordinator does not answer ends, even if fetches are answered: its partitions were reassigned."""
     worker = site.through("proxy").worker()
     site.kafka.proxy.muted |= GROUP
     assert f"The coordinator of the consumer group '{site.group}' did not answer for 6 s." in worker.await_end(within=SOON + 20)
@@ -171,7 +171,7 @@ def test_a_coordinator_that_hangs(site):
 
 @pytest.mark.chaos
 def test_fetches_that_hang(site):
-    """A worker whose fetches are not answered ends, though heartbeats are: messages may be waiting."""
+    """A worker whose fetches are not answered ends, even if heartbeats are answered: messages may be waiting."""
     worker = site.through("proxy").worker()
     site.kafka.proxy.muted |= {FETCH}
     said = worker.await_end(within=SOON + 20)
@@ -190,7 +190,7 @@ def test_a_group_that_never_gives_partitions(site):
 
 @pytest.mark.chaos
 def test_a_broker_that_stays_away(site):
-    """A worker goes on when its broker comes back in time, and ends with a sentence when it stays away."""
+    """A worker continues when its broker returns in time, and otherwise ends with a message."""
     worker = site.worker(PORTALPULSE_WATCHDOG__STALL_SECONDS="12")
     site.kafka.restart()
     site.send(5)
@@ -201,13 +201,15 @@ def test_a_broker_that_stays_away(site):
 
 @pytest.mark.chaos
 def test_a_storage_that_is_away_ends_no_worker(site, storage_proxy):
-    """With a full room and nothing fetched a worker waits for its storage, healthy, far beyond the watchdog's limits."""
+    """A worker that fetches nothing because its memory budget is used up stays healthy while its storage is unavailable."""
     url = f"http://default:@{LOOPBACK}:{storage_proxy.port}/{site.database}"
     few = {"PORTALPULSE_INGEST__BATCH_ROWS": "10", "PORTALPULSE_INGEST__MAX_UNSTORED_ROWS": "10"}
     worker = site.worker(PORTALPULSE_CLICKHOUSE__URL=url, PORTALPULSE_CLICKHOUSE__TIMEOUT_SECONDS="2", **few)
     storage_proxy.silent.set()
     site.send(200)
-    wait_until(lambda: worker.gauge("portalpulse_worker_unstored_events") >= 10, timeout=90, what="the room to be full")
+    wait_until(
+        lambda: worker.gauge("portalpulse_worker_unstored_events") >= 10, timeout=90, what="the memory budget to be used up"
+    )
     began = time.monotonic()
     while time.monotonic() - began < 15:
         assert worker.process.running, worker.log()
@@ -218,14 +220,14 @@ def test_a_storage_that_is_away_ends_no_worker(site, storage_proxy):
 
 
 def test_a_worker_listens_on_its_own_port_only(site):
-    """Faust opens no port of its own: port 6066 may be taken, and a worker does not take it."""
+    """Faust opens no port: a worker starts while port 6066 is in use, and does not use it itself."""
     taken = socket.socket()
     taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         taken.bind((LOOPBACK, 6066))
         taken.listen(1)
     except OSError:
-        pass  # somebody has it: as good
+        pass  # another program uses it, which serves the test as well
     with taken:
         worker = site.worker()
         listening = {
@@ -238,7 +240,7 @@ def test_a_worker_listens_on_its_own_port_only(site):
 
 
 def test_the_preflight_does_not_disturb_the_group(site):
-    """Asking to join as nobody changes nothing: the members keep their partitions and their generation."""
+    """The preflight's request to join without a member id changes nothing: members keep their partitions and generation."""
     worker = site.worker()
 
     def members():

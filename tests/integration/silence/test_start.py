@@ -1,4 +1,4 @@
-"""From the start of the process until partitions are assigned: brokers that are slow, silent, dead or refuse, on real parts."""
+"""Starts until partitions are assigned, on real parts, with brokers that are slow, silent, dead or refuse."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ sys.stdin.read()
 
 @contextmanager
 def silent_address():
-    """An address that takes connections and never answers."""
+    """An address that accepts connections and never answers."""
     with socket.create_server((LOOPBACK, 0)) as listener:
         yield f"{LOOPBACK}:{listener.getsockname()[1]}"
 
 
 def test_a_broker_far_away(site):
-    """A worker whose broker answers after 300 ms starts: nothing is asked of parts that aiokafka has not made yet."""
+    """A worker whose broker answers after 300 ms starts, although parts of aiokafka are created late."""
     with subprocess.Popen(
         [sys.executable, "-c", FAR_BROKER, site.topic], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as broker:
@@ -45,7 +45,7 @@ def test_a_broker_far_away(site):
 
 
 def test_a_slow_way_to_the_brokers(site):
-    """The same with a real broker whose every answer is late, preflight and joining included."""
+    """A worker starts with a real broker that answers every request late, in the preflight and when joining."""
     site.through("proxy").kafka.proxy.delay = 0.3
     worker = site.worker(PORTALPULSE_WATCHDOG__ASSIGNMENT_SECONDS="60")
     site.send(4)
@@ -54,7 +54,7 @@ def test_a_slow_way_to_the_brokers(site):
 
 @pytest.mark.chaos
 def test_a_slow_way_with_tls_and_password(site):
-    """Handshake and login take several round trips each: the worker waits for a slow first broker."""
+    """A worker waits for a slow first broker, although handshake and login take several round trips each."""
     site.through("tls")
     proxy = Proxy(free_port(), site.kafka.tls)
     proxy.delay = 0.3
@@ -64,10 +64,10 @@ def test_a_slow_way_with_tls_and_password(site):
         proxy.close()
 
 
-@pytest.mark.parametrize("door", ["plain", pytest.param("tls", marks=pytest.mark.chaos)])
-def test_silent_and_dead_addresses_beside_a_living_one(site, door):
-    """Addresses that never answer or refuse, first in the list, neither stop nor delay a start beyond the watchdog's patience."""
-    site.through(door)
+@pytest.mark.parametrize("listener", ["plain", pytest.param("tls", marks=pytest.mark.chaos)])
+def test_silent_and_dead_addresses_beside_a_living_one(site, listener):
+    """Silent or refusing addresses at the head of the list delay a start by less than the limit of the watchdog."""
+    site.through(listener)
     with silent_address() as first, silent_address() as second:
         addresses = f"{first},{second},{LOOPBACK}:1,{site.environment['PORTALPULSE_KAFKA__BOOTSTRAP']}"
         worker = site.worker(PORTALPULSE_KAFKA__BOOTSTRAP=addresses)
@@ -77,21 +77,21 @@ def test_silent_and_dead_addresses_beside_a_living_one(site, door):
 
 
 def test_only_silent_and_dead_addresses(site):
-    """Where none answers, the sentence says of the silent one that it takes connections."""
+    """When no address answers, the message says which one accepts connections."""
     with silent_address() as silent:
         said = site.launch(PORTALPULSE_KAFKA__BOOTSTRAP=f"{LOOPBACK}:1,{silent}").await_end()
     assert f"Kafka at {silent} takes connections and does not answer (PLAINTEXT)." in said
 
 
 def test_only_dead_addresses(site):
-    """Where nobody listens, all addresses are named."""
+    """When no process listens at any address, all addresses are named."""
     said = site.launch(PORTALPULSE_KAFKA__BOOTSTRAP=f"{LOOPBACK}:1,{LOOPBACK}:2").await_end()
     assert f"No Kafka broker answers at {LOOPBACK}:1, {LOOPBACK}:2." in said
 
 
 @pytest.mark.chaos
 def test_a_broker_that_falls_silent_between_two_requests(site):
-    """A broker that answers metadata and leaves fetches without an answer is said to hang; no consumer is left open."""
+    """A broker that answers metadata but not fetches is reported as hanging, and no consumer stays open."""
     site.through("proxy").kafka.proxy.muted |= {1}
     process = site.launch()
     said = process.await_end()
@@ -100,6 +100,6 @@ def test_a_broker_that_falls_silent_between_two_requests(site):
 
 
 def test_a_name_that_no_topic_can_have(site):
-    """A refusal prints what to do about it, not that the broker is not ready."""
+    """A refusal is reported with its remedy, not as a broker that is not ready."""
     said = site.launch(PORTALPULSE_KAFKA__TOPIC="a/b").await_end()
     assert "refuses: INVALID_TOPIC_EXCEPTION (a/b). Correct the name of the topic (PORTALPULSE_KAFKA__TOPIC)." in said

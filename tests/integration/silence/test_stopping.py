@@ -1,4 +1,4 @@
-"""SIGTERM ends every process within twenty seconds, whatever it waits for; a second one ends it at once."""
+"""SIGTERM ends every process within twenty seconds, whatever it waits for; a second SIGTERM ends it at once."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_while_the_storage_hangs_at_the_start(site, storage_proxy, command):
 
 
 def test_while_the_broker_hangs_at_the_start(site):
-    """A worker in its preflight, with a broker that takes connections and does not answer, ends at once."""
+    """A worker ends at once in its preflight while the broker accepts connections and does not answer."""
     site.through("proxy")
     site.kafka.proxy.muted |= {3, 18}  # metadata, versions
     process = site.launch()
@@ -50,7 +50,7 @@ def test_while_the_broker_hangs_at_the_start(site):
 
 @pytest.mark.parametrize("command", ["worker", "exporter"])
 def test_while_the_storage_hangs(site, storage_proxy, command):
-    """A storage that takes requests and never answers, with calls that may last ten minutes, holds nothing up."""
+    """A storage that never answers does not delay the stop, even if calls may take ten minutes."""
     process = site.start(command, **_storage(site, storage_proxy, PORTALPULSE_CLICKHOUSE__TIMEOUT_SECONDS="600"))
     storage_proxy.silent.set()
     if command == "worker":
@@ -73,7 +73,7 @@ def test_under_load(site):
 
 @pytest.mark.chaos
 def test_while_the_broker_hangs(site):
-    """A consumer thread that waits for an answer of the coordinator for ninety seconds does not hold the end up."""
+    """A consumer thread that waits ninety seconds for the coordinator does not delay the stop."""
     worker = site.through("proxy").worker(PORTALPULSE_WATCHDOG__STALL_SECONDS="120")
     site.kafka.proxy.silent.set()
     try:
@@ -106,7 +106,7 @@ def test_while_the_broker_is_gone(site):
 
 @pytest.mark.chaos
 def test_a_producer_whose_broker_hangs(site):
-    """A sender whose messages are never acknowledged gives them up in time, and says that they failed."""
+    """A sender gives up unacknowledged messages in time and reports them as failed."""
     producer = site.launch("produce", "--scenario", "live", "--rate", "200", "--shape", "steady")
     site.await_messages(100)
     site.kafka.process.suspend()
@@ -136,13 +136,13 @@ def _up(folder):
 
 
 def _parts(up):
-    """The programs of a stack: its children that have become something else than Python."""
+    """The Java programs of a stack."""
     return [child for child in psutil.Process(up.pid).children() if "java" in child.name()]
 
 
 @pytest.mark.parametrize(("signals", "limit"), [(1, LIMIT), (2, AT_ONCE)])
 def test_the_stack_while_it_starts(tmp_path, signals, limit):
-    """`portalpulse up` ends in the middle of its start, and at once when asked twice; no part is left behind."""
+    """`portalpulse up` can be stopped while it starts, at once with a second signal, and leaves no process behind."""
     with _up(tmp_path) as up:
         wait_until(lambda: _parts(up), timeout=90, what="a part to be started")
         parts = psutil.Process(up.pid).children(recursive=True)

@@ -1,4 +1,4 @@
-"""Senders that use transactions: what they commit counts, what they take back does not, and neither makes a worker look stuck."""
+"""Senders that use transactions: committed messages count, aborted ones do not, and neither looks like a stall."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def _lag(worker):
 
 @pytest.mark.chaos
 def test_aborted_messages_are_not_counted(site):
-    """Of interleaved transactions those committed are counted and those aborted are not; at the end nothing waits."""
+    """Of interleaved transactions only the committed ones are counted, and the lag returns to 0."""
     worker = site.worker()
     one, other = _producer(site, "one"), _producer(site, "other")
     for _ in range(3):
@@ -58,7 +58,7 @@ def test_aborted_messages_are_not_counted(site):
 
 @pytest.mark.chaos
 def test_an_open_transaction_waits_and_shows(site):
-    """Messages of a transaction that is left open are seen to wait, end no worker, and are counted when it is committed."""
+    """Messages of an open transaction show as lag, do not end a worker, and are counted after the commit."""
     worker = site.worker()
     producer = _producer(site, "slow")
     _begin(producer, site, 10)

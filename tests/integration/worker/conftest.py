@@ -28,7 +28,7 @@ class Chain:
         self.workers = []
 
     def launch(self):
-        """A further worker, started: it may end before it is ready."""
+        """A further, started worker. It may end before it is ready."""
         name = f"worker {len(self.workers)}"
         worker = PortalPulseProcess("worker", environment=self.environment, log_dir=self._log_dir, name=name)
         self.workers.append(worker)
@@ -36,13 +36,13 @@ class Chain:
         return worker
 
     def worker(self):
-        """A further worker, started and ready."""
+        """A further worker that is ready."""
         worker = self.launch()
         worker.await_ready(timeout=150)
         return worker
 
     def number(self, sql):
-        """The single number that a query on this chain's database answers."""
+        """The single number that a query on this chain's database returns."""
         return int(self.server.query(sql.format(db=self.database)).strip() or 0)
 
     def tallied(self):

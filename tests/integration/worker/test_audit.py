@@ -21,7 +21,7 @@ EPOCH = 2**40
 
 
 def _audit(chain, *arguments, **changes):
-    """Run the command; returns its exit code and what it found."""
+    """Run the command; returns its exit code and its report."""
     command = [sys.executable, "-m", "pipeline.cli", "audit", "--format", "json", "--settle", "2", *arguments]
     done = subprocess.run(command, env=chain.environment | changes, capture_output=True, text=True, timeout=280, check=False)
     assert done.returncode in {0, 1}, done.stderr
@@ -58,7 +58,7 @@ def _await_acknowledged(chain):
 
 
 class _Process(PortalPulseProcess):
-    """One more process of the product."""
+    """A process whose metrics can be read."""
 
     def metrics(self):
         """Samples by name and scope."""
@@ -69,7 +69,7 @@ class _Process(PortalPulseProcess):
 
 @pytest.fixture
 def process(tmp_path):
-    """Start further processes; they are stopped at the end."""
+    """A factory of further processes; they are stopped at the end."""
     started = []
 
     def start(command, *arguments, environment):
@@ -83,7 +83,7 @@ def process(tmp_path):
 
 
 def test_damage_is_found_and_repaired_by_the_command(chain):
-    """After a worker counted, the audit is clean; damage of every tier is found with its amounts, and one repair ends it."""
+    """The audit is clean after a worker has counted; it finds damage in every tier with amounts, and one repair corrects it."""
     events = [an_event(), an_event(), an_event(agency="G01"), an_event(procedure_code="2.000815", status=1)]
     chain.worker()
     _send(chain, events)
@@ -109,7 +109,7 @@ def test_damage_is_found_and_repaired_by_the_command(chain):
 
 
 def test_a_repair_beside_running_workers(chain):
-    """While two workers count live traffic, repairs that raise the epoch lose nothing and leave nothing wrong."""
+    """Repairs that raise the epoch while two workers count live traffic lose no event and leave every tally correct."""
     for _ in range(2):
         chain.worker()
     done = threading.Event()
@@ -140,7 +140,7 @@ def test_a_repair_beside_running_workers(chain):
 
 
 def test_workers_that_are_late_are_not_called_wrong(chain):
-    """Events that a worker has not counted yet, for minutes, are late; damage beside them is drift, with its exact amount."""
+    """Events that a worker has not counted for minutes are late; damage to other tallies is drift with its exact amount."""
     chain.environment["PORTALPULSE_INGEST__PROCEDURE_INTERVAL_MS"] = "600000"
     chain.worker()
     _send(chain, [an_event()])
@@ -177,7 +177,7 @@ def test_workers_that_are_late_are_not_called_wrong(chain):
 
 
 def test_without_a_worker_the_age_of_events_decides(chain):
-    """When no worker is in the group, nothing is in hand: what is stored and not tallied is drift, and the audit says so."""
+    """Without a worker in the group nothing is in hand, so events that are stored and not tallied are drift."""
     chain.worker()
     _send(chain, [an_event()])
     _await_tallied(chain, 1)
@@ -189,7 +189,7 @@ def test_without_a_worker_the_age_of_events_decides(chain):
 
 
 def test_acknowledged_messages_are_looked_up(chain):
-    """Every acknowledged message, good or bad, is found kept; one whose event was deleted is named, and its tallies, too."""
+    """Every acknowledged message is found in the storage; a deleted event is named together with its tallies."""
     events = [an_event() for _ in range(200)]
     bad = list(malformed(3, 50))
     chain.worker()
@@ -212,7 +212,7 @@ def test_acknowledged_messages_are_looked_up(chain):
 
 
 def test_the_exporter_audits_all_the_time(chain, process):
-    """Drift appears on the exporter by scope without anybody asking, and goes away after a repair."""
+    """The exporter's continuous audit shows drift by scope, and shows none after a repair."""
     quick = {"PORTALPULSE_AUDIT__INTERVAL_SECONDS": "0.2", "PORTALPULSE_AUDIT__SETTLE_SECONDS": "1"}
     chain.worker()
     _send(chain, [an_event() for _ in range(5)])
@@ -237,7 +237,7 @@ def test_the_exporter_audits_all_the_time(chain, process):
 
 
 def test_an_embedded_stack_is_asked_over_http(chain, process, tmp_path):
-    """Where one process owns the storage the command asks it: clean after counting, Kafka included, and after a repair."""
+    """The command asks the process that owns an embedded storage; the audit is clean after counting and after a repair."""
     environment = chain.environment | {
         "PORTALPULSE_CLICKHOUSE__URL": f"chdb:{tmp_path / 'clickhouse'}",
         "PORTALPULSE_DATA_DIR": str(tmp_path),

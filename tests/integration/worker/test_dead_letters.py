@@ -1,4 +1,4 @@
-"""Dead letters end to end: sent again they become events, and a worker that rejects everything stops."""
+"""Dead letters end to end: replayed ones become events, and a worker that rejects everything stops."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def test_replayed_letters_become_events(chain):
 
 
 def _ended(worker):
-    """Wait until a worker has stopped at the limit; the one line that it says."""
+    """Wait until a worker has stopped at the limit; returns its message."""
     wait_until(lambda: not worker.process.running, timeout=150, what="the worker to stop")
     assert worker.process.exit_code == 3, worker.process.log.read_text()
     said = [line for line in worker.process.log.read_text().splitlines() if line.startswith("portalpulse:")]
@@ -77,7 +77,7 @@ def _ended(worker):
 
 
 def test_a_worker_that_rejects_everything_stops(chain):
-    """At the limit the worker ends with one sentence; what it rejected is neither dead-lettered nor acknowledged."""
+    """At the limit the worker ends with one sentence and neither dead-letters nor acknowledges the messages."""
     chain.environment |= {"PORTALPULSE_DEAD_LETTERS__MAX_CONSECUTIVE": "500"}
     _send(chain, *[b"{"] * 2_000)
     assert "in a row were rejected, the limit is 500" in _ended(chain.launch())
@@ -86,9 +86,9 @@ def test_a_worker_that_rejects_everything_stops(chain):
 
 
 def test_a_new_constraint_stops_the_worker_until_it_is_accepted(chain):
-    """A constraint that refuses one partition of four stops the worker, again after each restart without dead-lettering more.
+    """A constraint that refuses one partition of four stops the worker at every start, without further dead letters.
 
-    Once an operator accepts what is there, all of it is dead-lettered, everything else is counted, and the limit holds again.
+    After an operator has accepted these messages they are dead-lettered, all others are counted, and the limit holds again.
     """
     chain.environment |= {"PORTALPULSE_DEAD_LETTERS__MAX_CONSECUTIVE": "20", "PORTALPULSE_INGEST__BATCH_ROWS": "40"}
     rotten, each = 2, 150

@@ -1,4 +1,4 @@
-"""Scrapes of a real worker while the real ClickHouse server stands still."""
+"""Scrapes of a real worker while the real ClickHouse server is suspended."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def url(chain, tmp_path):
 
 
 def _scrape(address, seconds=30.0):
-    """A scrape as Prometheus makes it, with so much time; None when there is no answer."""
+    """A scrape as Prometheus makes it, with this timeout; None when there is no answer."""
     headers = {"X-Prometheus-Scrape-Timeout-Seconds": f"{seconds:g}"}
     try:
         answer = httpx.get(f"{address}/metrics", headers=headers, timeout=60, trust_env=False)
@@ -40,7 +40,7 @@ def _storage_up(address):
 
 
 def _given_up(address, path):
-    """Ask and leave before the answer; only a refusal, because too many wait already, may come so soon."""
+    """Ask and disconnect before the answer; only a refusal, because too many wait already, may arrive that early."""
     try:
         answer = httpx.get(f"{address}{path}", timeout=httpx.Timeout(60, read=0.2), trust_env=False)
     except httpx.HTTPError:
@@ -49,7 +49,7 @@ def _given_up(address, path):
 
 
 def test_a_storage_that_stands_still(url, chain):
-    """The worker's own metrics and its health stay available, whichever client gave up, and the figures return by themselves."""
+    """The worker's own metrics and health stay available after clients gave up, and the figures return by themselves."""
     chain.server.process.suspend()
     try:
         with ThreadPoolExecutor(12) as impatient:

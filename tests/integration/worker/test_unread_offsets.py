@@ -1,4 +1,4 @@
-"""Messages that leave the log before they are read: noticed, counted exactly, remembered; and nothing else is called so."""
+"""Unread offsets are noticed, counted exactly and recorded, and no other offsets are."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ UNREAD = "portalpulse_worker_unread_offsets_total"
 
 
 class Log:
-    """Partition 0 of a topic, and what a test does to it."""
+    """Partition 0 of a topic, with the changes that tests make to it."""
 
     def __init__(self, chain):
         self.chain, self.admin = chain, admin_client(chain.kafka.bootstrap)
         self.sent = 0
 
     def send(self, count):
-        """Send so many different events."""
+        """Send ``count`` different events."""
         producer = Producer({"bootstrap.servers": self.chain.kafka.bootstrap, "batch.num.messages": 50, "linger.ms": 0})
         for _ in range(count):
             producer.produce(self.chain.topic, a_message(), partition=0)
@@ -67,12 +67,12 @@ def _samples(worker):
 
 
 def _unread(worker):
-    """Offsets of partition 0 that the worker's counter names."""
+    """The worker's counter of unread offsets of partition 0."""
     return sum(sample.value for sample in _samples(worker) if sample.name == UNREAD and sample.labels["partition"] == "0")
 
 
 def _noticed(worker):
-    """The field of /readyz."""
+    """The unread offsets in /readyz."""
     return httpx.get(f"{worker.url}/readyz", timeout=60, trust_env=False).json()["unread_offsets"]
 
 
@@ -94,7 +94,7 @@ def _all_acknowledged(chain):
 
 
 def _start(chain, url, **changes):
-    """A worker with little room, whose way to ClickHouse is ``url``."""
+    """A worker with a small memory budget that reaches ClickHouse at ``url``."""
     little = {
         "PORTALPULSE_CLICKHOUSE__URL": url,
         "PORTALPULSE_CLICKHOUSE__TIMEOUT_SECONDS": "2",
@@ -118,7 +118,7 @@ def log(chain):
 
 @pytest.fixture
 def way(chain):
-    """A way to ClickHouse that can be cut."""
+    """A proxy in front of ClickHouse."""
     proxy = Proxy(free_port(), int(chain.server.http_url.rpartition(":")[2]))
     proxy.url = chain.environment["PORTALPULSE_CLICKHOUSE__URL"].replace(
         chain.server.http_url.rpartition(":")[2], str(proxy.port)
@@ -128,7 +128,7 @@ def way(chain):
 
 
 def test_deleted_while_the_storage_is_away(chain, log, way):
-    """Messages deleted during an outage of the storage are noticed during it, counted exactly, and named after a restart."""
+    """Messages deleted during an outage of the storage are noticed during it, counted exactly, and reported after a restart."""
     worker = _start(chain, way.url)
     log.send(100)
     wait_until(lambda: chain.stored() == 100, timeout=150, what="the first events")
@@ -160,7 +160,7 @@ def test_deleted_while_the_storage_is_away(chain, log, way):
 
 
 def test_deleted_while_the_worker_is_frozen(chain, log):
-    """A worker that was suspended while messages were deleted says so when it goes on."""
+    """A worker that was suspended while messages were deleted reports them when it continues."""
     worker = _start(chain, chain.environment["PORTALPULSE_CLICKHOUSE__URL"])
     log.send(100)
     wait_until(lambda: _all_acknowledged(chain), timeout=150, what="the first events")
@@ -180,7 +180,7 @@ def test_deleted_while_the_worker_is_frozen(chain, log):
 
 
 def test_deleted_while_no_worker_runs(chain, log):
-    """What left the log between two workers is named by the second, before it acknowledges anything behind it."""
+    """The second worker reports offsets that left the log before it started, before it acknowledges later offsets."""
     first = _start(chain, chain.environment["PORTALPULSE_CLICKHOUSE__URL"])
     wait_until(lambda: _all_acknowledged(chain), timeout=150, what="the group to have offsets")
     first.process.stop()
@@ -193,7 +193,7 @@ def test_deleted_while_no_worker_runs(chain, log):
 
 
 def test_the_unread_offsets_of_a_recreated_topic_are_recorded(chain, log, way):
-    """When a topic is deleted and created again, what was not acknowledged of it is recorded up to the end last seen."""
+    """When a topic is recreated, its unacknowledged offsets are recorded up to the last known end."""
     worker = _start(chain, way.url)
     log.send(100)
     wait_until(lambda: _all_acknowledged(chain), timeout=150, what="the first events")
@@ -210,7 +210,7 @@ def test_the_unread_offsets_of_a_recreated_topic_are_recorded(chain, log, way):
 
 
 def test_ends_of_transactions_are_no_messages(chain, log):
-    """Aborted messages and the ends of transactions are acknowledged with what is before them, and are never called lost."""
+    """Aborted messages and ends of transactions are acknowledged with the offsets before them and never reported as unread."""
     worker = _start(chain, chain.environment["PORTALPULSE_CLICKHOUSE__URL"])
     log.send(10)
     producer = Producer({"bootstrap.servers": chain.kafka.bootstrap, "transactional.id": chain.topic})

@@ -48,7 +48,7 @@ def _await_all(chain, summary):
 
 
 def test_bad_messages_are_kept_whole_and_move_no_figure(chain):
-    """A thousand malformed messages of many kinds end in dead_letters, raw and with their reasons; the figures stay exact."""
+    """A thousand malformed messages of many kinds become dead letters with bytes and reason, and the figures stay exact."""
     sent = list(malformed(7, FAULTS))
     assert len({message.kind for message in sent}) >= 12
     summary = _send(chain, faults=FAULTS)
@@ -91,7 +91,7 @@ EXTREME_TIMES = {
 
 
 def test_no_message_stops_a_worker_by_what_it_holds(chain):
-    """Times, headers and timestamps at their extremes end as dead letters or events; what is behind them is counted."""
+    """Messages with extreme times, headers and timestamps become dead letters or events; messages after them are counted."""
     producer = Producer({"bootstrap.servers": chain.kafka.bootstrap, "linger.ms": 100})
     for number in range(50):
         producer.produce(chain.topic, a_message(), key=b"%d" % number)
@@ -121,7 +121,7 @@ def test_no_message_stops_a_worker_by_what_it_holds(chain):
 
 
 def test_a_worker_killed_at_work_loses_and_doubles_nothing(chain):
-    """After kill -9 in the middle of the load, a fresh worker ends at the published figures."""
+    """After kill -9 under load, a new worker reaches the published figures."""
     summary = _send(chain)
     first = chain.worker()
     wait_until(lambda: chain.stored() > 50_000, timeout=150, what="a part of the events to be stored")
@@ -133,7 +133,7 @@ def test_a_worker_killed_at_work_loses_and_doubles_nothing(chain):
 
 
 def test_a_worker_outlives_its_storage(chain):
-    """While ClickHouse is away the worker waits, says since when, and goes on by itself when it is back."""
+    """While ClickHouse is unavailable the worker waits and says since when; afterwards it continues by itself."""
     worker = chain.worker()
     chain.server.kill()
     summary = _send(chain)
@@ -145,8 +145,8 @@ def test_a_worker_outlives_its_storage(chain):
     assert _settled(chain) == _published()
 
 
-def test_a_worker_ends_in_order_on_sigterm(chain):
-    """SIGTERM ends a worker within twenty seconds, with status 0, and it gives its partitions back."""
+def test_a_worker_stops_cleanly_on_sigterm(chain):
+    """SIGTERM ends a worker within twenty seconds with status 0."""
     worker = chain.worker()
     worker.process.stop(grace=20)
     assert worker.process.exit_code == 0
@@ -163,7 +163,7 @@ def test_a_worker_ends_in_order_on_sigterm(chain):
     ],
 )
 def test_what_cannot_start_says_why_in_one_line(chain, change, words):
-    """A worker that cannot start prints one line with the cause and the remedy and leaves with status 2."""
+    """A worker that cannot start prints one line with cause and remedy and ends with status 2."""
     ended = subprocess.run(
         [sys.executable, "-m", "pipeline.cli", "worker"],
         env=chain.environment | {"PORTALPULSE_HTTP__PORT": "0"} | change,

@@ -105,12 +105,12 @@ def test_a_sender_does_not_outlive_a_failure(tmp_path):
 
 def test_the_peers_are_installed_by_one_at_a_time(tmp_path, monkeypatch):
     """Two benchmarks that start together install the peers one after the other, so neither removes files of the other."""
-    inside, most, second_came = [], [], threading.Event()
+    inside, together, second_came = [], [], threading.Event()
 
     def install():
         inside.append(1)
-        most.append(len(inside))
-        if len(most) == 2:
+        together.append(len(inside))
+        if len(together) == 2:
             second_came.set()
         second_came.wait(1.0)  # it cannot come while the first is here
         inside.pop()
@@ -122,4 +122,4 @@ def test_the_peers_are_installed_by_one_at_a_time(tmp_path, monkeypatch):
         thread.start()
     for thread in threads:
         thread.join()
-    assert most == [1, 1]
+    assert together == [1, 1]

@@ -9,7 +9,7 @@ from tests.unit.pipeline.audit.helpers import TODAY, take
 
 
 def test_every_unread_range_is_listed(service):
-    """Every range of offsets that left the log unread is listed."""
+    """Every range of unread offsets is listed."""
     store = MemoryStore()
     store.insert_unread([UnreadRange(TOPIC, n % 64, n * 10, n * 10 + 1, "workers", UnreadCause.DELETED) for n in range(700)])
     assert len(service(store).unread().ranges) == 700

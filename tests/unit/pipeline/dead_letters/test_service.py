@@ -211,7 +211,7 @@ def test_bytes_are_shown_without_loss():
 
 
 def test_dropping_needs_a_filter(service):
-    """Without criteria nothing is dropped; 'replayed' widens the selection and is no criterion."""
+    """Without criteria nothing is dropped; 'replayed' widens the selection and is not a criterion."""
     store = MemoryDeadLetters(a_dead_letter(1))
     for criteria in (DeadLetterFilter(), DeadLetterFilter(replayed=True)):
         with pytest.raises(ConfigurationError):
@@ -340,7 +340,7 @@ def test_accepting_covers_what_is_in_the_partition_now(service):
 def test_future_messages_are_not_accepted(service, until):
     """An offset beyond the end would switch the limit off for messages that are sent later."""
     limits = MemoryStore()
-    with pytest.raises(ConfigurationError, match=r"Partition 1 of many ends at offset 7.*Leave --until out"):
+    with pytest.raises(ConfigurationError, match=r"Partition 1 of many ends at offset 7.*Omit --until"):
         service(MemoryDeadLetters(), limits=limits).accept("many", 1, until=until)
     assert limits.accepted == {}
 
