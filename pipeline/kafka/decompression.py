@@ -49,7 +49,7 @@ def decompress(compression: int, data: bytes) -> bytes:
 
 
 def _gzip(data: bytes) -> bytes:
-    """All members; what follows them and is no member is left out."""
+    """All members; bytes after them that are not a member are ignored."""
     parts: list[bytes] = []
     while data:
         member = zlib.decompressobj(_GZIP_MEMBER)
