@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 #: Never written below ``info``: at debug it writes every request to Kafka as it is sent, and with it the password.
 _LOGS_SECRETS = "aiokafka.conn"
-#: Logger of the client of those that send. What it repeats while brokers are away the senders say once.
+#: Logger of the client that senders use. Senders log once what it repeats while brokers are unavailable.
 SENDING_LIBRARY = "aiokafka"
 
 

@@ -35,7 +35,7 @@ def variables_of(model: type[BaseModel], prefix: str) -> Iterator[str]:
 
 
 def unknown_variable(environment: Mapping[str, str], model: type[BaseModel], prefix: str) -> str | None:
-    """A sentence about the first variable that begins with ``prefix`` and that nobody reads, or None."""
+    """A sentence about the first variable that begins with ``prefix`` and that no setting reads, or None."""
     for name in sorted(environment):
         upper = name.upper()
         if upper.startswith(prefix) and not _is_read(upper.removeprefix(prefix), model):

@@ -1,4 +1,4 @@
-"""Supervises a running stack: which service needs which, and what the terminal and the recipients of alerts are told."""
+"""Supervises a running stack: which service needs which, and the messages to the terminal and to the recipients of alerts."""
 
 from __future__ import annotations
 

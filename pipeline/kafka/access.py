@@ -64,7 +64,7 @@ class Reports(list[KafkaError]):
 
     def logger(self) -> logging.Logger:
         """A logger that keeps its lines here and writes nothing."""
-        logger = logging.Logger("portalpulse.kafka_access")  # noqa: LOG001 - of one client, known to nobody else
+        logger = logging.Logger("portalpulse.kafka_access")  # noqa: LOG001 - it belongs to one client and is not registered
         logger.addHandler(_ListHandler(self.lines, self._LIMIT))
         return logger
 

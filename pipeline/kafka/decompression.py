@@ -2,7 +2,7 @@
 
 A broker unpacks every compressed batch before it accepts it, but it reads no further than the last record. What follows it - a
 checksum, further bytes, a further frame - may be wrong. A batch that Kafka accepted must be readable: otherwise one sender stops
-every worker for good. Slow; used only for batches that aiokafka could not read.
+every worker permanently. Slow; used only for batches that aiokafka could not read.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ def _gzip(data: bytes) -> bytes:
 
 
 def _snappy(data: bytes) -> bytes:
-    """One block, or the blocks of a stream as snappy-java writes it; bytes behind the last whole block are left out."""
+    """One block, or the blocks of a stream as snappy-java writes it; bytes behind the last whole block are ignored."""
     if not codec._detect_xerial_stream(data):  # noqa: SLF001 - the release is pinned
         return bytes(cramjam.snappy.decompress_raw(data))
     parts: list[bytes] = []

@@ -22,7 +22,7 @@ _DELIVERY_SECONDS = 30.0
 
 
 class Resender:
-    """Sends to the topic each letter came from."""
+    """Sends each dead letter to the topic that it came from."""
 
     def __init__(self, settings: KafkaSettings) -> None:
         self._shown, self._settings = ", ".join(settings.bootstrap), settings

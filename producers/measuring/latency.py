@@ -82,7 +82,7 @@ class Curve:
         if self._counts and count < self._counts[-1]:
             return
         moments, counts = self._moments, self._counts
-        level = len(counts) > 1 and counts[-1] == counts[-2] == count  # only the ends of a level stretch matter
+        level = len(counts) > 1 and counts[-1] == counts[-2] == count  # only the ends of a constant section matter
         if level or (len(moments) > 1 and moment - moments[-2] < self._spacing):
             moments[-1], counts[-1] = moment, count
             return
