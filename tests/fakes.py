@@ -177,6 +177,9 @@ class MemoryStore:
             self.write(self.procedures, key, counts_of(events), *_seen(events))
         self.fault("recount_procedures:done")
 
+    def check_tables(self) -> None:
+        self.fault("check_tables")
+
     def write(self, tier, key, counts: Counts, last: dt.datetime, seen: frozenset = frozenset()) -> None:
         """Write a tally row: of two versions the larger wins, of equal ones the later."""
         with self.guard:

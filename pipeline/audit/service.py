@@ -92,10 +92,13 @@ class AuditService:
         chosen = None if agencies is None else tuple(agencies)
         days = Days((day,), chosen)
         self._store.recount_minutes(Span(*Period(day, day).instants(), chosen))
+        self._store.check_tables()  # hidden events must not make a tally an orphan
         self._repair.clear_orphans(Tier.MINUTE, day)
         self._store.roll_up_days(days)
+        self._store.check_tables()
         self._repair.clear_orphans(Tier.DAY, day)
         self._store.recount_procedures(days)
+        self._store.check_tables()
         self._repair.clear_orphans(Tier.PROCEDURE, day)
         return epoch
 

@@ -1,4 +1,8 @@
-"""The acknowledge step: which fetches are stored and counted in every tier, so that Kafka need not deliver them again."""
+"""The acknowledge step: which fetches are stored and counted in every tier, so that Kafka need not deliver them again.
+
+The tables are checked once before each acknowledgement, which covers all recounts since the one before. A check after every
+recount would cost more than the recount of a quiet minute.
+"""
 
 from __future__ import annotations
 
@@ -18,12 +22,20 @@ class Acknowledger:
     Args:
         dirty_buckets: what must still be recounted.
         acknowledge: called with fetches that are stored and counted, from the thread that counted the last of them.
+        check_tables: raises when the recounts may have missed events (``EventStore.check_tables``); nothing is then acknowledged.
     """
 
     def __init__(
-        self, dirty_buckets: DirtyBuckets, acknowledge: Callable[[Sequence[Fetch]], None], metrics: WorkerMetrics
+        self,
+        dirty_buckets: DirtyBuckets,
+        acknowledge: Callable[[Sequence[Fetch]], None],
+        metrics: WorkerMetrics,
+        *,
+        check_tables: Callable[[], None],
     ) -> None:
         self._dirty_buckets, self._acknowledge, self._metrics = dirty_buckets, acknowledge, metrics
+        self._check_tables = check_tables
+        self._acknowledging = threading.Lock()  # held during a check, so that fetches are acknowledged in order
         self._lock = threading.Lock()
         self._uncounted: deque[tuple[int, tuple[Fetch, ...]]] = deque()  # (batch, its fetches), in order
         self._invisible: deque[tuple[int, int]] = deque()  # (batch, events) not yet in the minute tallies
@@ -46,16 +58,25 @@ class Acknowledger:
             self.stored += events
 
     def acknowledge_counted(self) -> None:
-        """Acknowledge every fetch that is counted in all tiers."""
-        counted, visible = self._dirty_buckets.counted_through(), self._dirty_buckets.minutes_through()
-        done: list[Fetch] = []
+        """Acknowledge every fetch that is counted in all tiers, when the tables are as they must be.
+
+        Raises:
+            Fatal: they are not.
+        """
+        visible = self._dirty_buckets.minutes_through()
         with self._lock:
             while self._invisible and self._invisible[0][0] <= visible:
                 self.visible += self._invisible.popleft()[1]
-            while self._uncounted and self._uncounted[0][0] <= counted:
-                done.extend(self._uncounted.popleft()[1])
-            messages = sum(fetch.messages for fetch in done)
-            self.unacknowledged -= messages
-        if done:
+        with self._acknowledging:
+            counted = self._dirty_buckets.counted_through()
+            with self._lock:
+                batches = sum(1 for batch, _ in self._uncounted if batch <= counted)
+            if not batches:
+                return
+            self._check_tables()  # after the last recount of these batches; batches counted meanwhile wait for the next check
+            with self._lock:
+                done = [fetch for _ in range(batches) for fetch in self._uncounted.popleft()[1]]
+                messages = sum(fetch.messages for fetch in done)
+                self.unacknowledged -= messages
             self._metrics.acknowledged.inc(messages)
             self._acknowledge(done)

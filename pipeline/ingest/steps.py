@@ -76,7 +76,9 @@ class IngestSteps:
             metrics=metrics,
         )
         self._store_step = StoreStep(store, self.retrying)
-        self.acknowledger = Acknowledger(self.dirty_buckets, acknowledge, metrics)
+        self.acknowledger = Acknowledger(
+            self.dirty_buckets, acknowledge, metrics, check_tables=lambda: self.retrying(store.check_tables)
+        )
         self.recounter = Recounter(
             dirty_buckets=self.dirty_buckets,
             store=store,

@@ -1,8 +1,8 @@
 """Refuses row policies that hide rows from the database user: counts would be too low, without an error.
 
 A user may not be allowed to read ``system.row_policies``, but may always read the plan of a query, which names the filter that a
-policy adds. The plan of an empty table names none, and a policy may be added at any time. So each computation of a figure checks
-again after it has read the rows.
+policy adds. The plan of an empty table names none, and a policy may be added at any time. So each read of a figure checks again
+after it has read the rows, and a worker checks again after its recounts, before it acknowledges the events.
 """
 
 from __future__ import annotations

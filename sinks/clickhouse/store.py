@@ -32,7 +32,9 @@ from sinks.tables import (
 _WRITE: Final[dict[str, Any]] = {"optimize_on_insert": 0, "max_partitions_per_insert_block": 0}
 #: Recounts of days and procedures scan more.
 _BACKGROUND_WRITE: Final = _WRITE | BACKGROUND
-_COUNTED_TABLES: Final = (DOSSIER_EVENTS, AGENCY_MINUTE, AGENCY_DAY, AGENCY_DAY_PROCEDURE, TALLY_EPOCHS)
+#: What recounts read, and what must keep its rows.
+_RECOUNTED_TABLES: Final = (DOSSIER_EVENTS, AGENCY_MINUTE, TALLY_EPOCHS)
+_COUNTED_TABLES: Final = (*_RECOUNTED_TABLES, AGENCY_DAY, AGENCY_DAY_PROCEDURE)
 _COLUMNS: Final = ", ".join((*COUNT_NAMES, "last_event_at", "version"))
 _COUNTED: Final = ", ".join(("count()", *(f"countIf({condition})" for condition in COUNT_CONDITIONS.values())))
 
@@ -95,8 +97,6 @@ class ClickHouseStore:
             {"start": f"{span.start:%Y-%m-%d %H:%M:%S}", "end": f"{span.end:%Y-%m-%d %H:%M:%S}"} | _parameters(span.agencies),
             **_WRITE,
         )
-        refuse_hidden_rows(self._clickhouse, (DOSSIER_EVENTS, TALLY_EPOCHS))
-        refuse_expiring_rows(self._clickhouse, _COUNTED_TABLES)  # every event is recounted here before it is acknowledged
 
     def roll_up_days(self, days: Days) -> None:
         """Sum the minutes of each civil day; see the contract."""
@@ -110,7 +110,6 @@ class ClickHouseStore:
             _parameters(days.agencies),
             **_BACKGROUND_WRITE,
         )
-        refuse_hidden_rows(self._clickhouse, (AGENCY_MINUTE, TALLY_EPOCHS))
 
     def recount_procedures(self, days: Days) -> None:
         """Recount each procedure of each civil day from the distinct events; see the contract."""
@@ -123,7 +122,11 @@ class ClickHouseStore:
             _parameters(days.agencies),
             **_BACKGROUND_WRITE,
         )
-        refuse_hidden_rows(self._clickhouse, (DOSSIER_EVENTS, TALLY_EPOCHS))
+
+    def check_tables(self) -> None:
+        """Refuse row policies and TTLs; see the contract. Two requests."""
+        refuse_hidden_rows(self._clickhouse, _RECOUNTED_TABLES)
+        refuse_expiring_rows(self._clickhouse, _COUNTED_TABLES)
 
 
 def _agencies(agencies: tuple[str, ...] | None) -> str:

@@ -37,7 +37,7 @@ class UnreadRange:
 
 
 class EventStore(Protocol):
-    """Where a worker writes. Order of use: events, then their minutes, then their days and procedures."""
+    """Where a worker writes. Order of use: events, then their minutes, then their days and procedures, then ``check_tables``."""
 
     def insert_events(self, rows: pa.Table) -> None:
         """Store events (``pipeline.ingest.event_rows.ROW_SCHEMA``). Durable when it returns."""
@@ -61,4 +61,15 @@ class EventStore(Protocol):
 
     def recount_procedures(self, days: Days) -> None:
         """Recount the distinct events of every (agency, civil day, procedure)."""
+        ...
+
+    def check_tables(self) -> None:
+        """Check that nothing hides stored events from the recounts, and that no table deletes rows by itself.
+
+        Somebody may change that at any time. So the result of a recount holds, and what it counted may be acknowledged, only when
+        a call that began after the recount has returned.
+
+        Raises:
+            Fatal: rows are hidden or deleted.
+        """
         ...

@@ -2,31 +2,50 @@
 
 from __future__ import annotations
 
-import datetime as dt
-
 import pytest
+from prometheus_client import CollectorRegistry
 
+from domain.clock import ManualClock
+from pipeline.decode.decoder import Decoder
+from pipeline.ingest.fetch import Fetch
+from pipeline.ingest.steps import IngestSteps
+from pipeline.metrics import WorkerMetrics
+from pipeline.settings import IngestSettings
 from sinks.clickhouse.expiring_rows import refuse_expiring_rows
 from sinks.clickhouse.row_policies import TABLES
 from sinks.clickhouse.store import ClickHouseStore
-from sinks.contract.tallies import Span
 from sinks.errors import Fatal
-from tests.factories import MORNING, an_event, rows_of
+from tests.factories import LATEST, TOPIC, a_message
+from tests.fakes import MemoryBatch
 
 pytestmark = pytest.mark.integration  # a server whose tables are changed
 
 OLD = "toDateTime(occurred_at) + INTERVAL 1 DAY"
 
 
-def test_a_ttl_that_deletes_is_refused_before_anything_is_acknowledged(served):
-    """When the table deletes an event by a merge, the recount fails, so that the event is not acknowledged."""
+def test_a_ttl_that_deletes_is_refused_before_anything_is_acknowledged(served, registry):
+    """A TTL that comes when an event is stored and counted, and deletes it by a merge: the event is not acknowledged."""
+    acknowledged = []
+    steps = IngestSteps(
+        decoder=Decoder(registry),
+        store=ClickHouseStore(served),
+        settings=IngestSettings(),
+        metrics=WorkerMetrics(CollectorRegistry()),
+        clock=ManualClock(LATEST),
+        acknowledge=acknowledged.extend,
+    )
+    message = a_message()
+    fetch = Fetch(TOPIC, 0, [MemoryBatch(0, (message,))], 1, len(message), "receipt")
+    steps.offer(fetch)
+    steps.store(steps.decode([fetch]))
+    steps.recounter.minutes_round()
+    steps.recounter.days_round()
     served.command("test", f"ALTER TABLE dossier_events MODIFY TTL {OLD}")
-    store = ClickHouseStore(served)
-    store.insert_events(rows_of([an_event()]))
     served.command("test", "OPTIMIZE TABLE dossier_events FINAL")  # a merge in the background would do the same some time
     assert served.rows("test", "SELECT count() FROM dossier_events") == [(0,)]
     with pytest.raises(Fatal, match="a TTL deletes rows or values of the table dossier_events"):
-        store.recount_minutes(Span(MORNING, MORNING + dt.timedelta(minutes=1)))
+        steps.recounter.procedures_round()
+    assert acknowledged == []
 
 
 def test_what_deletes_is_told_from_what_moves(served):

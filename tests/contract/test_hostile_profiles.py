@@ -13,13 +13,19 @@ from xml.sax.saxutils import escape
 import pyarrow as pa
 import pytest
 import structlog
+from prometheus_client import CollectorRegistry
 
 from deploy.native.services.clickhouse_server import ClickHouseServer
+from domain.clock import ManualClock
 from domain.errors import UnavailableError
 from domain.periods import civil_day
 from domain.tiers import Tier
 from pipeline.cli import main as cli
-from pipeline.settings import load_settings
+from pipeline.decode.decoder import Decoder
+from pipeline.ingest.fetch import Fetch
+from pipeline.ingest.steps import IngestSteps
+from pipeline.metrics import WorkerMetrics
+from pipeline.settings import IngestSettings, load_settings
 from pipeline.wiring.storage import opened_storage
 from sinks.clickhouse import pinned_settings
 from sinks.clickhouse.audit import ClickHouseAudit
@@ -44,7 +50,8 @@ from sinks.tables import (
     DOSSIER_EVENTS,
     SCHEMA_MIGRATIONS,
 )
-from tests.factories import MORNING, TOPIC, an_event, rows_of
+from tests.factories import LATEST, MORNING, TOPIC, a_message, an_event, rows_of
+from tests.fakes import MemoryBatch
 
 pytestmark = pytest.mark.integration  # a server with users of its own
 
@@ -461,15 +468,14 @@ def test_hidden_rows_are_refused(server, monkeypatch, user):
 #: Tables, and every call that computes a figure from their rows.
 FIGURES = {
     DOSSIER_EVENTS: (
-        lambda clickhouse: ClickHouseStore(clickhouse).recount_minutes(Span(DAYS[0], DAYS[0] + dt.timedelta(hours=1))),
-        lambda clickhouse: ClickHouseStore(clickhouse).recount_procedures(Days((FIRST,))),
+        lambda clickhouse: ClickHouseStore(clickhouse).check_tables(),  # after every recount, before what it counted is used
         lambda clickhouse: ClickHouseReader(clickhouse).last_events(DAYS[-1]),
         lambda clickhouse: ClickHouseReader(clickhouse).totals(),
         lambda clickhouse: ClickHouseReader(clickhouse).arrivals(dt.timedelta(hours=1)),
         lambda clickhouse: list(ClickHouseReader(clickhouse).events(FIRST, LAST, None)),
     ),
     AGENCY_MINUTE: (
-        lambda clickhouse: ClickHouseStore(clickhouse).roll_up_days(Days((FIRST,))),
+        lambda clickhouse: ClickHouseStore(clickhouse).check_tables(),
         lambda clickhouse: ClickHouseReader(clickhouse).counts_between(DAYS[0], DAYS[-1]),
         lambda clickhouse: ClickHouseReader(clickhouse).last_events(DAYS[-1]),
         lambda clickhouse: ClickHouseReader(clickhouse).totals(),
@@ -490,7 +496,7 @@ FIGURES = {
 
 @pytest.mark.parametrize("table", FIGURES)
 def test_rows_hidden_after_the_start_are_refused(server, monkeypatch, table):
-    """A row policy that hides rows written after startup makes every recount and read fail before a figure is used."""
+    """A row policy that hides rows written after startup makes every check and read fail before a figure is used."""
     late = f"late_{table}"
     with connected(server, "default", late) as plain:
         migrate(plain)
@@ -501,6 +507,55 @@ def test_rows_hidden_after_the_start_are_refused(server, monkeypatch, table):
             for make in FIGURES[table]:
                 with pytest.raises(Fatal, match=f"a row policy hides rows of the table {table} "):
                     make(clickhouse)
+
+
+class LatePolicy:
+    """An ``EventStore`` of a user, and from the end of one of its calls on of another user, from whom a row policy hides rows.
+
+    The servers of the tests know only the policies that they were started with.
+    """
+
+    def __init__(self, before, after, comes_with):
+        self._current, self._after, self._comes_with = ClickHouseStore(before), ClickHouseStore(after), comes_with
+
+    def __getattr__(self, name):
+        def call(*arguments):
+            getattr(self._current, name)(*arguments)
+            if name == self._comes_with:
+                self._current = self._after
+
+        return call
+
+
+def recount_every_tier(recounter):
+    """One round of each tier; the last one acknowledges."""
+    recounter.minutes_round()
+    recounter.days_round()
+    recounter.procedures_round()
+
+
+@pytest.mark.parametrize("call", ["insert_events", "recount_minutes", "roll_up_days", "recount_procedures"])
+def test_a_policy_that_comes_while_a_worker_runs_is_noticed_before_the_acknowledgement(server, registry, call):
+    """After whichever step of a fetch a row policy comes, before the first or after the last recount, nothing is acknowledged."""
+    user = database = f"late_{DOSSIER_EVENTS}"
+    acknowledged = []
+    with connected(server, "default", database) as plain, connected(server, user, database) as veiled:
+        migrate(plain)
+        steps = IngestSteps(
+            decoder=Decoder(registry),
+            store=LatePolicy(plain, veiled, call),
+            settings=IngestSettings(),
+            metrics=WorkerMetrics(CollectorRegistry()),
+            clock=ManualClock(LATEST),
+            acknowledge=acknowledged.extend,
+        )
+        message = a_message()
+        fetch = Fetch(TOPIC, 0, [MemoryBatch(0, (message,))], 1, len(message), "receipt")
+        steps.offer(fetch)
+        steps.store(steps.decode([fetch]))
+        with pytest.raises(Fatal, match=f"a row policy hides rows of the table {DOSSIER_EVENTS} "):
+            recount_every_tier(steps.recounter)
+    assert acknowledged == []
 
 
 # ---- commands that only read

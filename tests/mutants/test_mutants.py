@@ -45,16 +45,23 @@ MUTANTS = [
     Mutant(
         "nothing is acknowledged before it is counted",
         "pipeline.ingest.acknowledger",
-        "self._uncounted[0][0] <= counted",
-        "self._uncounted[0][0] <= 1 << 60",
+        "batch <= counted",
+        "batch <= 1 << 60",
         f"{DELIVERY}test_while_the_storage_is_unavailable_nothing_is_acknowledged[roll_up_days]",
     ),
     Mutant(
         "a message is acknowledged when every tier has counted it, not when it is visible",
         "pipeline.ingest.acknowledger",
-        "self._uncounted[0][0] <= counted",
-        "self._uncounted[0][0] <= visible",
+        "batch <= counted",
+        "batch <= visible",
         f"{DELIVERY}test_while_the_storage_is_unavailable_nothing_is_acknowledged[recount_procedures]",
+    ),
+    Mutant(
+        "nothing is acknowledged before the tables are checked for row policies and TTLs",
+        "pipeline.ingest.acknowledger",
+        "            self._check_tables()",
+        "            pass",
+        f"{DELIVERY}test_an_unknown_error_stops_without_acknowledging[check_tables]",
     ),
     Mutant(
         "tallies are recounted, not incremented",

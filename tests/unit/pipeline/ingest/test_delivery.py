@@ -142,7 +142,10 @@ def test_refused_rows_are_halved_down_to_dead_letters(rig):
 
 @pytest.mark.parametrize(
     "step",
-    ["insert_events", "insert_dead_letters", "recount_minutes", "roll_up_days", "recount_procedures", "insert_events:done"],
+    [
+        *("insert_events", "insert_dead_letters", "recount_minutes", "roll_up_days", "recount_procedures", "check_tables"),
+        "insert_events:done",
+    ],
 )
 def test_an_unknown_error_stops_without_acknowledging(rig, step):
     """An unknown error stops the worker at any step; nothing of the batch is acknowledged or dead-lettered because of it."""
@@ -245,7 +248,7 @@ def test_refused_dead_letters_stop(rig):
 
 
 @pytest.mark.parametrize(
-    "step", ["insert_events", "insert_dead_letters", "recount_minutes", "roll_up_days", "recount_procedures"]
+    "step", ["insert_events", "insert_dead_letters", "recount_minutes", "roll_up_days", "recount_procedures", "check_tables"]
 )
 def test_while_the_storage_is_unavailable_nothing_is_acknowledged(rig, step):
     """While any step raises Retryable the worker waits and says since when; then it continues, and every tally is exact."""
@@ -314,7 +317,7 @@ def test_events_of_the_future_are_measured_by_the_wall_clock(rig):
     assert [letter.reason for letter, _ in store.letters.values()] == ["in_the_future"]
 
 
-@pytest.mark.parametrize("step", ["insert_events", "recount_minutes", "roll_up_days", "recount_procedures"])
+@pytest.mark.parametrize("step", ["insert_events", "recount_minutes", "roll_up_days", "recount_procedures", "check_tables"])
 def test_a_stop_leaves_the_rest_unacknowledged(rig, step):
     """A stop during a storage step acknowledges nothing that is not counted, and ends the threads."""
     store, reached, go_on = MemoryStore(), threading.Event(), threading.Event()

@@ -11,6 +11,7 @@ from pipeline.ingest.fetch import Fetch
 from pipeline.ingest.steps import IngestSteps
 from pipeline.metrics import WorkerMetrics
 from pipeline.settings import IngestSettings
+from sinks.errors import Fatal
 from tests.factories import LATEST, TOPIC, a_message
 from tests.fakes import MemoryBatch, MemoryStore
 
@@ -35,6 +36,11 @@ class Rig:
         self.steps.offer(fetch)
         self.steps.store(self.steps.decode([fetch]))
 
+    def recount(self):
+        recounter = self.steps.recounter
+        for recount in (recounter.minutes_round, recounter.days_round, recounter.procedures_round):
+            recount()
+
 
 @pytest.fixture
 def rig(registry):
@@ -54,6 +60,60 @@ def test_a_fetch_is_acknowledged_when_every_tier_has_counted_it(rig):
     assert rig.acknowledged == []
     recounter.procedures_round()
     assert (rig.acknowledged, acknowledger.unacknowledged) == (["one"], 0)
+
+
+def test_the_tables_are_checked_once_before_each_acknowledgement(rig):
+    """However many recounts there were, the tables are checked once, after all of them and before the acknowledgement."""
+    steps = []
+    rig.store.fault = lambda step: steps.append((step, len(rig.acknowledged)))
+    recounter = rig.steps.recounter
+    for receipt in ("one", "two", "three"):
+        rig.store_fetch(receipt, a_message())
+        recounter.minutes_round()
+        recounter.days_round()
+    assert "check_tables" not in dict(steps), "nothing can be acknowledged yet"
+    recounter.procedures_round()
+    assert rig.acknowledged == ["one", "two", "three"]
+    assert [step for step, _ in steps].count("check_tables") == 1
+    assert steps[-1] == ("check_tables", 0), "after the last recount, before the acknowledgement"
+
+
+def test_what_is_counted_during_a_check_waits_for_the_next(rig):
+    """A recount that ends while the tables are checked is not covered by that check: its fetch waits for another one."""
+    acknowledged_at_checks = []
+    buckets = rig.steps.dirty_buckets
+
+    def fault(step):
+        if step == "check_tables":
+            acknowledged_at_checks.append(list(rig.acknowledged))
+            if len(acknowledged_at_checks) == 1:
+                rig.store_fetch("two", a_message())
+                buckets.minutes_recounted(buckets.take_live_minutes(15))  # as the other loops do meanwhile
+                buckets.days_recounted(buckets.take_days(9))
+                buckets.days_recounted(buckets.take_procedures(9))
+                assert buckets.counted_through() == 2
+
+    rig.store.fault = fault
+    rig.store_fetch("one", a_message())
+    rig.recount()
+    assert rig.acknowledged == ["one"]
+    rig.steps.acknowledger.acknowledge_counted()
+    assert rig.acknowledged == ["one", "two"]
+    assert acknowledged_at_checks == [[], ["one"]]
+
+
+def test_a_failed_check_acknowledges_nothing(rig):
+    """When the check of the tables fails, nothing is acknowledged, and nothing is taken as acknowledged."""
+
+    def fault(step):
+        if step == "check_tables":
+            raise Fatal("a row policy hides rows")
+
+    rig.store_fetch("one", a_message())
+    rig.store.fault = fault
+    with pytest.raises(Fatal, match="row policy"):
+        rig.recount()
+    assert (rig.acknowledged, rig.steps.acknowledger.unacknowledged) == ([], 1)
 
 
 def test_a_fetch_without_events_needs_no_recount(rig):
