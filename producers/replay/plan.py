@@ -136,6 +136,8 @@ def plan_replay(options: ReplayOptions, *, target: str, source_topic: Broker | N
         source, state = _topic_range(options, source_topic, state)
     elif options.files:
         source = _files(options)
+        if options.state is not None:
+            state = _with_contents(source, state)
     else:
         source = _table(options, http)
     if options.present_time and state.rebase is None:
@@ -181,6 +183,23 @@ def _files(options: ReplayOptions) -> FileSource:
         raise ConfigurationError(f"{source.label} can be read once, by one process.", remedy="Write it to a file first.")
     source.check()
     return source
+
+
+def _with_contents(files: FileSource, state: State) -> State:
+    """The state with the contents of the files. Files may have grown since the replay began.
+
+    Raises:
+        ConfigurationError: a file has changed in any other way, so that the position in the state means other messages.
+    """
+    known = state.contents
+    found = files.contents(None if known is None else [size for size, _ in known])
+    for name, before, now in zip(files.names, known or (), found, strict=False):
+        if before != now:
+            raise ConfigurationError(
+                f"{name} has changed since the replay began that is resumed.",
+                remedy="Start again without --resume; what is in the topic already changes no figure.",
+            )
+    return state if known is not None else replace(state, contents=found)
 
 
 def _table(options: ReplayOptions, http: str | None) -> RawTable:

@@ -18,6 +18,8 @@ from domain.errors import ConfigurationError
 #: How often the file is written (seconds).
 _EVERY: Final = 1.0
 _Place = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
+#: Size of a file (bytes) and the digest of its content.
+Content = tuple[_Place, str]
 _Partition = Annotated[str, msgspec.Meta(pattern="^[0-9]{1,9}$")]
 
 
@@ -30,6 +32,7 @@ class State:
     rebase: int | None = None  # start of the replay that dates its events with now (epoch ms)
     ranges: dict[_Partition, tuple[_Place, _Place]] | None = None
     finished: bool = False
+    contents: tuple[Content, ...] | None = None  # of the files; another content has other messages at the same positions
 
 
 class Checkpoint:

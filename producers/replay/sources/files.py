@@ -6,12 +6,13 @@ it are sent.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import stat
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
@@ -25,10 +26,13 @@ from producers.replay.sources.formats import BOM, Format, format_of
 from producers.replay.sources.lines import message_of
 from producers.replay.sources.packing import ENDINGS, UNPACKING_ERRORS, Packing, packing_of, peeked, unpacked
 from producers.replay.sources.position import SourcePosition
+from producers.sending.checkpoint import Content
 
 STDIN: Final = "-"
 #: A longer line is not an event, and its file is not a recording (bytes).
 _LONGEST_LINE: Final = 64 << 20
+#: Bytes read at once for a digest.
+_DIGESTED_AT_ONCE: Final = 1 << 20
 
 #: Errors of zstd about undamaged data: its text, why the data cannot be read, and what to do.
 _BEYOND_ZSTD: Final = (
@@ -103,6 +107,13 @@ class FileSource:
             else:
                 self._known[number] = found.before
                 found.closing.close()
+
+    def contents(self, sizes: Sequence[int] | None = None) -> tuple[Content, ...]:
+        """Size and digest of every file, which must be ``repeatable``.
+
+        ``sizes``: read only so much of each (bytes); a file that is shorter has its own size.
+        """
+        return tuple(_content(name, None if sizes is None else sizes[number]) for number, name in enumerate(self.names))
 
     def __call__(self) -> Iterator[Message]:
         """The messages, in the order of the files.
@@ -198,6 +209,23 @@ def _ndjson(file: BinaryIO, position: SourcePosition) -> Iterator[Message]:
         line = raw.removeprefix(BOM).rstrip(b"\r\n")  # joined files have one in the middle
         if line.strip():
             yield message_of(line)
+
+
+def _content(name: str, most: int | None) -> Content:
+    """Size and digest of the first ``most`` bytes of a file; None: of all.
+
+    Raises:
+        ConfigurationError: it cannot be read.
+    """
+    digest, size = hashlib.blake2b(digest_size=16), 0
+    try:
+        with _file(name) as file:
+            while chunk := file.read(_DIGESTED_AT_ONCE if most is None else min(_DIGESTED_AT_ONCE, most - size)):
+                digest.update(chunk)
+                size += len(chunk)
+    except OSError as error:
+        raise _broken(SourcePosition(name), None, error) from error
+    return size, digest.hexdigest()
 
 
 def _file(name: str) -> AbstractContextManager[BinaryIO]:
