@@ -111,10 +111,6 @@ class Reason(enum.StrEnum):
     REFUSED_BY_STORAGE = "refused_by_storage"
 
 
-#: Reasons that do not follow from the content of a message: an error of this program, and a refusal by the storage.
-NOT_FROM_CONTENT = frozenset({Reason.UNFORESEEN, Reason.REFUSED_BY_STORAGE})
-
-
 @dataclass(frozen=True, slots=True)
 class DossierEvent:
     """One valid event. ``agency`` is responsible for it on its day: ``agency_code`` or its successor."""

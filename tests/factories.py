@@ -9,7 +9,7 @@ import uuid
 
 import pyarrow as pa
 
-from domain.events import DossierEvent
+from domain.events import DossierEvent, Reason
 from pipeline.decode.event_schema import EVENT_SCHEMA
 from pipeline.ingest.event_rows import OffsetRange, with_positions
 
@@ -18,6 +18,8 @@ LATEST = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
 #: 08:30 of Viet Nam on a working day.
 MORNING = dt.datetime(2024, 1, 2, 1, 30, tzinfo=dt.UTC)
 TOPIC = "dvc.dossier-events.v1"
+#: Reasons that do not follow from the content of a message: an error of this program, and a row that the storage refuses.
+NOT_FROM_CONTENT = frozenset({Reason.UNFORESEEN, Reason.REFUSED_BY_STORAGE})
 
 _numbers = itertools.count(1)
 

@@ -32,6 +32,7 @@ ALLOWED_OF_PIPELINE = {
         "folders",
         "hints",
         "kafka.access",
+        "kafka.access_errors",
         "kafka.security",
         "logs",
         "settings",

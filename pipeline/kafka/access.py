@@ -14,7 +14,7 @@ import queue
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from confluent_kafka import KafkaError, KafkaException
@@ -22,6 +22,14 @@ from confluent_kafka.admin import AdminClient, BrokerMetadata, ClusterMetadata, 
 
 from domain.errors import UnavailableError
 from pipeline.kafka import errors as kafka_errors
+from pipeline.kafka.access_errors import (
+    certificate_not_accepted,
+    login_refused,
+    mechanism_refused,
+    not_ready,
+    unreachable,
+    wrong_protocol,
+)
 from pipeline.kafka.security import librdkafka_options
 from pipeline.settings import KafkaSettings
 
@@ -31,7 +39,6 @@ ANSWER_SECONDS: Final = 10.0
 _FIRST_CHECK: Final = 0.5
 #: Longest wait for one connection to a broker that was named (seconds).
 _CONNECT_SECONDS: Final = 5.0
-_PROTOCOL: Final = "Set PORTALPULSE_KAFKA__SECURITY_PROTOCOL to what this port expects, or name another port."
 #: Errors that do not pass by waiting.
 _DECIDED: Final = frozenset({KafkaError._AUTHENTICATION, KafkaError._SSL})  # noqa: SLF001 - public names with an underscore
 _NOT_AUTHORIZED: Final = frozenset(
@@ -138,34 +145,6 @@ def topics_of(
         time.sleep(interval)
 
 
-def unreachable(bootstrap: Sequence[str], named: Iterable[str], problem: str) -> UnavailableError:
-    """The error for brokers that answer and advertise an address that cannot be reached.
-
-    Args:
-        bootstrap: the addresses that were asked, and answer.
-        named: the addresses that they name, host:port.
-        problem: what a connection to one of them ended with.
-    """
-    return UnavailableError(
-        f"Kafka at {', '.join(bootstrap)} answers, but a broker that it names cannot be reached"
-        f" (it names {', '.join(sorted(named)) or 'none'}): {problem}.",
-        remedy="Start that broker, or correct advertised.listeners, which has to name addresses that this machine reaches.",
-    )
-
-
-def not_ready(bootstrap: Sequence[str], reason: str) -> UnavailableError:
-    """The error for brokers that answer, but with an error that passes, such as a partition without a leader.
-
-    Args:
-        bootstrap: the addresses that were asked.
-        reason: what the brokers answered.
-    """
-    return UnavailableError(
-        f"Kafka at {', '.join(bootstrap)} answers but is not ready: {reason}.",
-        remedy="Wait until its brokers are up, then try again; see the broker's log.",
-    )
-
-
 def _needed(found: ClusterMetadata, topic: str) -> list[str]:
     """Addresses of the brokers that lead the partitions of a topic, or of the one that would create it."""
     known = found.topics.get(topic)
@@ -222,21 +201,18 @@ def refusal(
         what: what was asked for, for the sentence.
         option: of the command line, that names the addresses.
     """
-    address, protocol = ", ".join(bootstrap), security.security_protocol
+    address = ", ".join(bootstrap)
     found = _root_cause([*reports, error])
     code, text = found.code(), found.str().rstrip(".")
     if code == KafkaError._AUTHENTICATION and "mechanism" in text and "nsupported" in text:  # noqa: SLF001
-        problem = f"Kafka at {address} does not take {security.sasl_mechanism}."
-        remedy = "Set PORTALPULSE_KAFKA__SASL_MECHANISM to one that it takes."
-    elif code == KafkaError._AUTHENTICATION:  # noqa: SLF001
-        problem = f"Kafka at {address} refuses user {security.user!r} ({security.sasl_mechanism})."
-        remedy = "Correct PORTALPULSE_KAFKA__USER and PORTALPULSE_KAFKA__PASSWORD."
-    elif code == KafkaError._SSL and "certificate verify failed" in text:  # noqa: SLF001
-        problem = f"The certificate of Kafka at {address} is not accepted."
-        remedy = "Renew it, or name the authority that signed it in PORTALPULSE_KAFKA__CA_FILE."
-    elif _protocol_mismatch(found) or any(map(_disconnected_in_handshake, getattr(reports, "lines", ()))):
-        problem, remedy = f"Kafka at {address} does not speak {protocol} on this port: it ended the connection.", _PROTOCOL
-    elif code in _NOT_AUTHORIZED:
+        return mechanism_refused(address, security)
+    if code == KafkaError._AUTHENTICATION:  # noqa: SLF001
+        return login_refused(address, security)
+    if code == KafkaError._SSL and "certificate verify failed" in text:  # noqa: SLF001
+        return certificate_not_accepted(address)
+    if _protocol_mismatch(found) or any(map(_disconnected_in_handshake, getattr(reports, "lines", ()))):
+        return wrong_protocol(address, security)
+    if code in _NOT_AUTHORIZED:
         to, who = f" to {what}" if what else "", f" as user {security.user!r}" if security.user else ""
         problem = f"Kafka at {address} refuses access{to}{who}: {text}."
         remedy = "Grant this user the right: READ on the topic to read it, WRITE to send to it, CREATE to create it."
@@ -247,7 +223,7 @@ def refusal(
         remedy = (
             f"Start the local stack with `portalpulse up`, name the broker with {option}, "
             "or let `portalpulse doctor` look for the cause."
-            if _is_local(bootstrap) and protocol == "PLAINTEXT"
+            if _is_local(bootstrap) and security.security_protocol == "PLAINTEXT"
             else f"See whether the broker runs and can be reached from here, or correct its address "
             f"({option}, PORTALPULSE_KAFKA__BOOTSTRAP)."
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Sequence
-from typing import Any
+from typing import Final
 
 from aiokafka.errors import (
     AuthenticationFailedError,
@@ -21,44 +21,43 @@ from aiokafka.errors import (
 
 from domain.errors import ConfigurationError, UnavailableError
 from pipeline.kafka import errors as kafka_errors
-from pipeline.kafka.access import not_ready, unreachable
+from pipeline.kafka.access_errors import (
+    certificate_not_accepted,
+    login_refused,
+    mechanism_refused,
+    not_ready,
+    unreachable,
+    wrong_protocol,
+)
 from pipeline.settings import KafkaSettings
+
+#: The broker closed the connection: TLS met plain text, or it expected a login.
+_CONNECTION_ENDED: Final = (
+    ssl.SSLError,
+    ConnectionResetError,
+    BrokenPipeError,
+    KafkaConnectionError,
+    IllegalSaslStateError,
+    EOFError,
+)
 
 
 def connection_error(error: Exception, address: str, settings: KafkaSettings) -> UnavailableError | None:
     """Why the broker at this address cannot be used; None when no process listens there."""
-    protocol, expected = settings.security_protocol, "set PORTALPULSE_KAFKA__SECURITY_PROTOCOL to what this port expects."
-    causes: tuple[tuple[Any, str, str], ...] = (
-        (
-            ssl.SSLCertVerificationError,
-            f"The certificate of Kafka at {address} is not accepted: {getattr(error, 'verify_message', '')}.",
-            "Renew it, or name the authority that signed it in PORTALPULSE_KAFKA__CA_FILE.",
-        ),
-        (
-            AuthenticationFailedError | SaslAuthenticationFailed,
-            f"Kafka at {address} refuses user {settings.user!r} ({settings.sasl_mechanism}).",
-            "Correct PORTALPULSE_KAFKA__USER and PORTALPULSE_KAFKA__PASSWORD.",
-        ),
-        (
-            UnsupportedSaslMechanismError,
-            f"Kafka at {address} does not take {settings.sasl_mechanism}.",
-            "Set PORTALPULSE_KAFKA__SASL_MECHANISM to one that it takes.",
-        ),
-        (
-            TimeoutError | KafkaTimeoutError,
+    protocol = settings.security_protocol
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return certificate_not_accepted(address, getattr(error, "verify_message", ""))
+    if isinstance(error, AuthenticationFailedError | SaslAuthenticationFailed):
+        return login_refused(address, settings)
+    if isinstance(error, UnsupportedSaslMechanismError):
+        return mechanism_refused(address, settings)
+    if isinstance(error, TimeoutError | KafkaTimeoutError):
+        return UnavailableError(
             f"Kafka at {address} takes connections and does not answer ({protocol}).",
-            f"See whether the broker hangs, or {expected}",
-        ),
-        (
-            # The broker closed the connection: TLS met plain text, or it expected a login.
-            ssl.SSLError | ConnectionResetError | BrokenPipeError | KafkaConnectionError | IllegalSaslStateError | EOFError,
-            f"Kafka at {address} does not speak {protocol} on this port: it ended the connection.",
-            f"See the broker's log, or {expected}",
-        ),
-    )
-    for kinds, problem, remedy in causes:
-        if isinstance(error, kinds):
-            return UnavailableError(problem, remedy=remedy)
+            remedy="See whether the broker hangs, or set PORTALPULSE_KAFKA__SECURITY_PROTOCOL to what this port expects.",
+        )
+    if isinstance(error, _CONNECTION_ENDED):
+        return wrong_protocol(address, settings)
     return None
 
 

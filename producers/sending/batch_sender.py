@@ -21,7 +21,7 @@ from aiokafka.protocol.produce import ProduceRequest
 from aiokafka.structs import TopicPartition
 
 from domain.errors import ConfigurationError, UnavailableError
-from pipeline.kafka.access import unreachable
+from pipeline.kafka.access_errors import unreachable
 from pipeline.kafka.security import PLAINTEXT, aiokafka_options
 from pipeline.logs import get_logger
 from pipeline.settings import KafkaSettings

@@ -8,10 +8,10 @@ import pytest
 
 from domain.agencies import AgencyRegistry
 from domain.errors import InvariantError
-from domain.events import NOT_FROM_CONTENT, DossierEvent, Reason
+from domain.events import DossierEvent, Reason
 from domain.periods import LAST_INSTANT
 from pipeline.decode.validator import EventValidator
-from tests.factories import LATEST, a_message
+from tests.factories import LATEST, NOT_FROM_CONTENT, a_message
 
 #: A message for every reason that a message can have by its content, and a text that its detail must contain.
 FAULTS = {

@@ -10,10 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from domain.agencies import AgencyRegistry
-from domain.events import NOT_FROM_CONTENT, Reason, Rejection
+from domain.events import Reason, Rejection
 from pipeline.decode.validator import EventValidator
 from producers.messages import Kind, Message
 from producers.portals.faults import FAULTS, malformed, mix
+from tests.factories import NOT_FROM_CONTENT
 
 LATEST = dt.datetime(2024, 8, 21, 17, tzinfo=dt.UTC)
 

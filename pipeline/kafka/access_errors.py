@@ -1,0 +1,68 @@
+"""The errors for brokers that cannot be used: one sentence and one remedy for each cause, for every client library."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from domain.errors import UnavailableError
+from pipeline.settings import KafkaSettings
+
+
+def unreachable(bootstrap: Sequence[str], named: Iterable[str], problem: str) -> UnavailableError:
+    """The error for brokers that answer and advertise an address that cannot be reached.
+
+    Args:
+        bootstrap: the addresses that were asked, and answer.
+        named: the addresses that they name, host:port.
+        problem: what a connection to one of them ended with.
+    """
+    return UnavailableError(
+        f"Kafka at {', '.join(bootstrap)} answers, but a broker that it names cannot be reached"
+        f" (it names {', '.join(sorted(named)) or 'none'}): {problem}.",
+        remedy="Start that broker, or correct advertised.listeners, which has to name addresses that this machine reaches.",
+    )
+
+
+def login_refused(address: str, security: KafkaSettings) -> UnavailableError:
+    """The error for brokers that refuse the user or the password."""
+    return UnavailableError(
+        f"Kafka at {address} refuses user {security.user!r} ({security.sasl_mechanism}).",
+        remedy="Correct PORTALPULSE_KAFKA__USER and PORTALPULSE_KAFKA__PASSWORD.",
+    )
+
+
+def mechanism_refused(address: str, security: KafkaSettings) -> UnavailableError:
+    """The error for brokers that do not offer the SASL mechanism."""
+    return UnavailableError(
+        f"Kafka at {address} does not take {security.sasl_mechanism}.",
+        remedy="Set PORTALPULSE_KAFKA__SASL_MECHANISM to one that it takes.",
+    )
+
+
+def certificate_not_accepted(address: str, reason: str = "") -> UnavailableError:
+    """The error for a broker certificate that is expired or signed by an unknown authority."""
+    return UnavailableError(
+        f"The certificate of Kafka at {address} is not accepted{f': {reason}' if reason else ''}.",
+        remedy="Renew it, or name the authority that signed it in PORTALPULSE_KAFKA__CA_FILE.",
+    )
+
+
+def wrong_protocol(address: str, security: KafkaSettings) -> UnavailableError:
+    """The error for a broker that ended the connection: TLS met plain text, or it expected a login."""
+    return UnavailableError(
+        f"Kafka at {address} does not speak {security.security_protocol} on this port: it ended the connection.",
+        remedy="Set PORTALPULSE_KAFKA__SECURITY_PROTOCOL to what this port expects, or name another port.",
+    )
+
+
+def not_ready(bootstrap: Sequence[str], reason: str) -> UnavailableError:
+    """The error for brokers that answer, but with an error that passes, such as a partition without a leader.
+
+    Args:
+        bootstrap: the addresses that were asked.
+        reason: what the brokers answered.
+    """
+    return UnavailableError(
+        f"Kafka at {', '.join(bootstrap)} answers but is not ready: {reason}.",
+        remedy="Wait until its brokers are up, then try again; see the broker's log.",
+    )
