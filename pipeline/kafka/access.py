@@ -21,15 +21,8 @@ from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient, BrokerMetadata, ClusterMetadata, TopicMetadata
 
 from domain.errors import UnavailableError
+from pipeline.kafka import access_errors
 from pipeline.kafka import errors as kafka_errors
-from pipeline.kafka.access_errors import (
-    certificate_not_accepted,
-    login_refused,
-    mechanism_refused,
-    not_ready,
-    unreachable,
-    wrong_protocol,
-)
 from pipeline.kafka.security import librdkafka_options
 from pipeline.settings import KafkaSettings
 
@@ -141,7 +134,7 @@ def topics_of(
         unreached += 1
         # A broker that just ended is named for some seconds, until another one leads. An only one has just answered.
         if time.monotonic() + interval >= deadline or (len(found.brokers) == 1 and unreached > 1):
-            raise unreachable(bootstrap, needed, problem)
+            raise access_errors.unreachable(bootstrap, needed, problem)
         time.sleep(interval)
 
 
@@ -205,19 +198,19 @@ def refusal(
     found = _root_cause([*reports, error])
     code, text = found.code(), found.str().rstrip(".")
     if code == KafkaError._AUTHENTICATION and "mechanism" in text and "nsupported" in text:  # noqa: SLF001
-        return mechanism_refused(address, security)
+        return access_errors.mechanism_refused(address, security)
     if code == KafkaError._AUTHENTICATION:  # noqa: SLF001
-        return login_refused(address, security)
+        return access_errors.login_refused(address, security)
     if code == KafkaError._SSL and "certificate verify failed" in text:  # noqa: SLF001
-        return certificate_not_accepted(address)
+        return access_errors.certificate_not_accepted(address)
     if _protocol_mismatch(found) or any(map(_disconnected_in_handshake, getattr(reports, "lines", ()))):
-        return wrong_protocol(address, security)
+        return access_errors.wrong_protocol(address, security)
     if code in _NOT_AUTHORIZED:
         to, who = f" to {what}" if what else "", f" as user {security.user!r}" if security.user else ""
         problem = f"Kafka at {address} refuses access{to}{who}: {text}."
         remedy = "Grant this user the right: READ on the topic to read it, WRITE to send to it, CREATE to create it."
     elif code > 0 and kafka_errors.is_retryable(found):
-        return not_ready(bootstrap, text)
+        return access_errors.not_ready(bootstrap, text)
     elif found.retriable() or code < 0:
         problem = f"No Kafka broker answers at {address}: {text}."
         remedy = (

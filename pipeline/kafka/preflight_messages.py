@@ -20,15 +20,8 @@ from aiokafka.errors import (
 )
 
 from domain.errors import ConfigurationError, UnavailableError
+from pipeline.kafka import access_errors
 from pipeline.kafka import errors as kafka_errors
-from pipeline.kafka.access_errors import (
-    certificate_not_accepted,
-    login_refused,
-    mechanism_refused,
-    not_ready,
-    unreachable,
-    wrong_protocol,
-)
 from pipeline.settings import KafkaSettings
 
 #: The broker closed the connection: TLS met plain text, or it expected a login.
@@ -46,18 +39,18 @@ def connection_error(error: Exception, address: str, settings: KafkaSettings) ->
     """Why the broker at this address cannot be used; None when no process listens there."""
     protocol = settings.security_protocol
     if isinstance(error, ssl.SSLCertVerificationError):
-        return certificate_not_accepted(address, getattr(error, "verify_message", ""))
+        return access_errors.certificate_not_accepted(address, getattr(error, "verify_message", ""))
     if isinstance(error, AuthenticationFailedError | SaslAuthenticationFailed):
-        return login_refused(address, settings)
+        return access_errors.login_refused(address, settings)
     if isinstance(error, UnsupportedSaslMechanismError):
-        return mechanism_refused(address, settings)
+        return access_errors.mechanism_refused(address, settings)
     if isinstance(error, TimeoutError | KafkaTimeoutError):
         return UnavailableError(
             f"Kafka at {address} takes connections and does not answer ({protocol}).",
             remedy="See whether the broker hangs, or set PORTALPULSE_KAFKA__SECURITY_PROTOCOL to what this port expects.",
         )
     if isinstance(error, _CONNECTION_ENDED):
-        return wrong_protocol(address, settings)
+        return access_errors.wrong_protocol(address, settings)
     return None
 
 
@@ -87,9 +80,9 @@ def request_error(error: Exception, settings: KafkaSettings, *, brokers: Sequenc
             remedy="Check whether one of its brokers hangs; see its log.",
         )
     if isinstance(error, KafkaConnectionError | NodeNotReadyError | OSError):
-        return unreachable(settings.bootstrap, brokers, _described(error))
+        return access_errors.unreachable(settings.bootstrap, brokers, _described(error))
     if kafka_errors.is_retryable(error):
-        return not_ready(settings.bootstrap, _described(error))
+        return access_errors.not_ready(settings.bootstrap, _described(error))
     remedy = kafka_errors.remedy(error) or "See the broker's log."
     return UnavailableError(f"Kafka at {shown} refuses: {_described(error)}.", remedy=remedy)
 
