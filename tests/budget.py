@@ -1,10 +1,10 @@
-"""How many examples a property looks at: a quarter in `make test`, all of them in `make test-long`, more when exploring."""
+"""How many examples a property tries: a quarter in `make test`, all of them in `make test-long`, more when exploring."""
 
 from __future__ import annotations
 
 from hypothesis import settings
 
-#: The fast run looks at this share of a property's examples, and at this many at least (or all, where there are fewer).
+#: The fast run tries this share of a property's examples, and at least this many (or all, where there are fewer).
 _FAST_SHARE, _MIN_FAST = 4, 50
 _EXPLORING = 10
 

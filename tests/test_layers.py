@@ -141,7 +141,7 @@ def test_a_kafka_client_proves_itself(path):
 
 
 def test_a_kafka_client_that_does_not_prove_itself_is_found():
-    """The look at the sources finds a client without the options, made at once or handed on."""
+    """The check of the sources finds a client without the options, whether it is created in place or passed on."""
     imports = "from confluent_kafka import Consumer\n"
     assert clients_without_options(f'{imports}Consumer({{"bootstrap.servers": "b"}})') == [2]
     assert clients_without_options(f"{imports}def read(make=Consumer): ...") == [2]

@@ -1,4 +1,4 @@
-"""The scenario of 2024, produced once for every test that looks at it."""
+"""The scenario of 2024, produced once for all tests that use it."""
 
 from __future__ import annotations
 
