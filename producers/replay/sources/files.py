@@ -211,8 +211,8 @@ def _ndjson(file: BinaryIO, position: SourcePosition) -> Iterator[Message]:
             yield message_of(line)
 
 
-def _content(name: str, most: int | None) -> Content:
-    """Size and digest of the first ``most`` bytes of a file; None: of all.
+def _content(name: str, limit: int | None) -> Content:
+    """Size and digest of the first ``limit`` bytes of a file; None: of all.
 
     Raises:
         ConfigurationError: it cannot be read.
@@ -220,7 +220,7 @@ def _content(name: str, most: int | None) -> Content:
     digest, size = hashlib.blake2b(digest_size=16), 0
     try:
         with _file(name) as file:
-            while chunk := file.read(_DIGESTED_AT_ONCE if most is None else min(_DIGESTED_AT_ONCE, most - size)):
+            while chunk := file.read(_DIGESTED_AT_ONCE if limit is None else min(_DIGESTED_AT_ONCE, limit - size)):
                 digest.update(chunk)
                 size += len(chunk)
     except OSError as error:
