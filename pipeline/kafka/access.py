@@ -32,6 +32,8 @@ ANSWER_SECONDS: Final = 10.0
 _FIRST_CHECK: Final = 0.5
 #: Longest wait for one connection to a broker that was named (seconds).
 _CONNECT_SECONDS: Final = 5.0
+#: In librdkafka's text when a port without SASL is asked for a login.
+_NO_LOGIN: Final = "not valid in current SASL state"
 #: Errors that do not pass by waiting.
 _DECIDED: Final = frozenset({KafkaError._AUTHENTICATION, KafkaError._SSL})  # noqa: SLF001 - public names with an underscore
 _NOT_AUTHORIZED: Final = frozenset(
@@ -200,7 +202,8 @@ def refusal(
     if code == KafkaError._AUTHENTICATION and "mechanism" in text and "nsupported" in text:  # noqa: SLF001
         return access_errors.mechanism_refused(address, security)
     if code == KafkaError._AUTHENTICATION:  # noqa: SLF001
-        return access_errors.login_refused(address, security)
+        refused = access_errors.no_login_here if _NO_LOGIN in text else access_errors.login_refused
+        return refused(address, security)
     if code == KafkaError._SSL and "certificate verify failed" in text:  # noqa: SLF001
         return access_errors.certificate_not_accepted(address)
     if _protocol_mismatch(found) or any(map(_disconnected_in_handshake, getattr(reports, "lines", ()))):

@@ -31,6 +31,14 @@ def login_refused(address: str, security: KafkaSettings) -> UnavailableError:
     )
 
 
+def no_login_here(address: str, security: KafkaSettings) -> UnavailableError:
+    """The error for a port that takes no logins, when one was tried."""
+    return UnavailableError(
+        f"Kafka at {address} takes no login on this port ({security.security_protocol} was tried).",
+        remedy="Set PORTALPULSE_KAFKA__SECURITY_PROTOCOL to what this port expects, or name another port.",
+    )
+
+
 def mechanism_refused(address: str, security: KafkaSettings) -> UnavailableError:
     """The error for brokers that do not offer the SASL mechanism."""
     return UnavailableError(

@@ -122,6 +122,19 @@ def test_what_does_not_fit_is_named(run, changes, sentence):
     assert "Traceback" not in ended.stderr
 
 
+@pytest.mark.parametrize("name", ["produce", "audit", "doctor"])
+def test_a_login_at_a_port_without_one_is_named(site, run, name):
+    """A port that takes no logins refuses the protocol, not the user: the sentence names the setting of the protocol."""
+    plain = {"PORTALPULSE_KAFKA__SECURITY_PROTOCOL": "SASL_PLAINTEXT", "PORTALPULSE_KAFKA__CA_FILE": ""}
+    ended = run(name, PORTALPULSE_KAFKA__BOOTSTRAP=site.kafka.bootstrap, **plain)
+    said = ended.stdout + ended.stderr
+    assert ended.returncode == 2, said
+    assert "takes no login on this port (SASL_PLAINTEXT was tried)" in said
+    assert "Set PORTALPULSE_KAFKA__SECURITY_PROTOCOL" in said
+    for word in ("refuses user", "KAFKA__PASSWORD", "Traceback"):
+        assert word not in said
+
+
 @pytest.mark.parametrize("name", ["produce", "replay of a file"])
 def test_a_right_that_is_missing_is_named(site, run, name):
     """A sender that may read but not write gets an error that names the topic and the user."""

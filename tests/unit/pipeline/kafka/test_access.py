@@ -32,6 +32,11 @@ def said(code, text, *, address=REMOTE, security=LOGIN, reports=(), **options):
             "refuses user 'sender' (SCRAM-SHA-512). Correct PORTALPULSE_KAFKA__USER",
         ),
         (KafkaError._AUTHENTICATION, "mechanism handshake failed: Unsupported SASL mechanism", "does not take SCRAM-SHA-512"),
+        (
+            KafkaError._AUTHENTICATION,
+            "handshake failed: Broker: Request not valid in current SASL state: broker's supported mechanisms: ",
+            "takes no login on this port (SASL_SSL was tried). Set PORTALPULSE_KAFKA__SECURITY_PROTOCOL",
+        ),
         (KafkaError._SSL, "certificate verify failed", "is not accepted. Renew it"),
         (KafkaError._SSL, "handshake failed: wrong version number", "does not speak SASL_SSL"),
         (KafkaError._TRANSPORT, "verify that security.protocol is correctly configured", "does not speak SASL_SSL"),
