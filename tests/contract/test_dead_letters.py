@@ -228,10 +228,17 @@ def test_dead_letters_of_an_older_version_keep_their_identity(clickhouse):
     assert store.entries(WAITING, limit=9) == before
     assert [entry.offset for entry in store.entries(ALL, limit=9)] == [1, 2, 3]
     assert reader.dead_letters_by_reason() == {"not_json": 4}
+    # A worker of the version before writes no hash; what it wrote before the default was there is copied, never lost.
+    clickhouse.command(
+        "test",
+        "INSERT INTO dead_letters (topic, partition, offset, content_hash, key, value, has_value, reason, error) "
+        "VALUES ('a', 0, 9, 0, 'k', '{', true, 'not_json', '')",
+    )
     # Statements that were applied before the migration was recorded are applied again.
     clickhouse.command("test", "DELETE FROM schema_migrations WHERE number = 10")
     migrate(clickhouse)
-    assert store.entries(WAITING, limit=9) == before
+    assert [entry.offset for entry in store.entries(WAITING, limit=9)] == [*(entry.offset for entry in before), 9]
+    assert clickhouse.rows("test", "SELECT count() FROM dead_letters WHERE content_hash = 0") == [(0,)]
 
 
 def recounted_by_hand(clickhouse):
