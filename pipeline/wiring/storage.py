@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -22,6 +23,8 @@ log = get_logger("wiring")
 
 #: Pause between two checks of the schema while another process brings it up to date (seconds).
 _SCHEMA_POLL_SECONDS = 1.0
+#: In the text of an answer that began and did not end.
+_BROKEN_OFF = re.compile(r"without sending complete|[Ii]ncomplete ?[Rr]ead|InvalidChunkLength|incomplete chunked")
 
 
 def target_of(settings: Settings) -> Target:
@@ -101,6 +104,12 @@ def _opened(settings: Settings, observer: Observer | None, prepared: Callable[[C
                 raise UnavailableError(
                     f"{target.display_name} answers but refuses for now: {reason}.",
                     remedy="Try again later. If it persists, give this user a higher limit or quota, or the server more memory.",
+                ) from error
+            if _BROKEN_OFF.search(reason):
+                raise UnavailableError(
+                    f"{target.display_name} breaks off its answers: {reason}.",
+                    remedy="Look in the log of ClickHouse for the cause: a limit in the profile of this user, such as"
+                    " max_execution_time, a server that ends, or a proxy in between.",
                 ) from error
             raise UnavailableError(
                 f"{target.display_name} does not answer: {reason}.", remedy="Start it, or correct PORTALPULSE_CLICKHOUSE__URL."

@@ -231,6 +231,7 @@ def users_file(known):
         "chooser": "<readonly>2</readonly><limit>20</limit>",
         "veiled": "",
         "blinded": "",
+        "hasty": "<max_execution_time>0.001</max_execution_time>",
     }
     bodies |= {f"late_{table}": "" for table in FIGURES} | {"spent": ""}
     names = {name: name.replace(" ", "_") for name in bodies}
@@ -452,6 +453,16 @@ def test_a_server_that_refuses_for_now_is_no_server_that_is_away(server, run):
         assert "answers but refuses for now: Code: 201" in errors
         assert "higher limit or quota" in errors
         assert "Start it" not in errors
+
+
+@pytest.mark.usefixtures("whole")
+def test_a_limit_on_time_is_named(server, run):
+    """A statement that takes too long ends with the limit, also when the answer had begun and is broken off without a code."""
+    for _ in range(5):
+        code, _, errors = run("hasty", "whole", "audit")
+        assert code == 2
+        assert "TIMEOUT_EXCEEDED" in errors or "max_execution_time" in errors
+        assert "does not answer" not in errors
 
 
 @pytest.mark.parametrize("user", ["veiled", "blinded"])
