@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
-from typing import Final, NoReturn
+from typing import Any, Final, NoReturn
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicCollection, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec
@@ -60,12 +60,7 @@ class TopicIdentity:
     def __init__(self, settings: KafkaSettings, *, checked: Callable[[TopicSnapshot], None] = lambda _: None) -> None:
         """``checked`` is called with every snapshot of ``watch`` that shows the same topic."""
         self._settings, self._checked = settings, checked
-        options = {
-            **librdkafka_options(settings),
-            "bootstrap.servers": ",".join(settings.bootstrap),
-            "client.id": "portalpulse-topic",
-            **SILENT_LIBRDKAFKA,  # the consumer's watchdog reports outages
-        }
+        options = _options(settings)
         self._admin = AdminClient(options)
         # A consumer without a subscription joins no group. The admin client's request for committed offsets crashes librdkafka
         # (an assertion, or a segmentation fault) when a coordinator is lost and answers after the time limit.
@@ -102,6 +97,11 @@ class TopicIdentity:
                 if attempt == _FIRST_READINGS:
                     raise self._problem(snapshot)
             await asyncio.sleep(_RETRY_SECONDS)
+
+    @property
+    def topic_id(self) -> str:
+        """The identity that ``begin`` found."""
+        return self._topic_id
 
     async def watch(self) -> NoReturn:
         """Check the topic until the worker stops.
@@ -149,8 +149,7 @@ class TopicIdentity:
         )
 
     def _has_controller(self) -> bool:
-        found = self._admin.list_topics(timeout=_ANSWER_SECONDS)
-        return found.controller_id in found.brokers
+        return _has_controller(self._admin)
 
     def _ask(self) -> TopicSnapshot:
         topic = self._settings.topic
@@ -165,15 +164,7 @@ class TopicIdentity:
 
     def _described(self) -> tuple[str, list[int]]:
         """Identity and partitions; empty for a topic that the brokers do not know."""
-        topic = self._settings.topic
-        asked = self._admin.describe_topics(TopicCollection([topic]), request_timeout=_ANSWER_SECONDS)[topic]
-        try:
-            description = asked.result(2 * _ANSWER_SECONDS)
-        except KafkaException as error:
-            if error.args[0].code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
-                return "", []
-            raise
-        return str(description.topic_id), [part.id for part in description.partitions]
+        return _described(self._admin, self._settings.topic)
 
     def _listed(self) -> tuple[str, list[int]]:
         """The same for brokers that do not support identities."""
@@ -187,3 +178,39 @@ class TopicIdentity:
             {TopicPartition(self._settings.topic, part): which for part in partitions}, request_timeout=_ANSWER_SECONDS
         )
         return {where.partition: future.result(2 * _ANSWER_SECONDS).offset for where, future in asked.items()}
+
+
+def topic_id_of(settings: KafkaSettings) -> str:
+    """The id of the topic of the settings now, as ``TopicIdentity.topic_id`` gives it; "" when the brokers do not tell it."""
+    admin = AdminClient(_options(settings))
+    try:
+        return _described(admin, settings.topic)[0] if _has_controller(admin) else _UNKNOWN
+    except (KafkaException, TimeoutError) as error:
+        log.info("topic_not_described", error=repr(error))
+        return ""
+
+
+def _options(settings: KafkaSettings) -> dict[str, Any]:
+    return {
+        **librdkafka_options(settings),
+        "bootstrap.servers": ",".join(settings.bootstrap),
+        "client.id": "portalpulse-topic",
+        **SILENT_LIBRDKAFKA,  # the consumer's watchdog reports outages
+    }
+
+
+def _has_controller(admin: AdminClient) -> bool:
+    found = admin.list_topics(timeout=_ANSWER_SECONDS)
+    return found.controller_id in found.brokers
+
+
+def _described(admin: AdminClient, topic: str) -> tuple[str, list[int]]:
+    """Identity and partitions; empty for a topic that the brokers do not know."""
+    asked = admin.describe_topics(TopicCollection([topic]), request_timeout=_ANSWER_SECONDS)[topic]
+    try:
+        description = asked.result(2 * _ANSWER_SECONDS)
+    except KafkaException as error:
+        if error.args[0].code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
+            return "", []
+        raise
+    return str(description.topic_id), [part.id for part in description.partitions]

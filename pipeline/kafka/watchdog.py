@@ -38,6 +38,7 @@ class WorkerState:
     lag: int = 0
     last_progress: float = field(default_factory=time.monotonic)
     failure: str = ""
+    topic_id: str = ""  # known before the first message is read
 
 
 class Watchdog:

@@ -119,6 +119,7 @@ class Worker:
         """Start every part; returns the tasks of which the first to end ends the worker."""
         identity = TopicIdentity(self._settings.kafka, checked=self._compare)
         await identity.begin()
+        self.state.topic_id = identity.topic_id
         self._app = create_app(
             self._settings.kafka.model_copy(update={"bootstrap": self._reachable}),
             offer=self._offer,

@@ -20,6 +20,7 @@ from pipeline.dead_letters.service import DeadLetterService
 from pipeline.decode.decoder import Decoder
 from pipeline.decode.validator import EventValidator
 from pipeline.kafka.resend import Resender
+from pipeline.kafka.topic_identity import topic_id_of
 from pipeline.kafka.topic_reader import KafkaTopicReader
 from pipeline.serving.exporter import AgencyCollector, AuditCollector, PolicyCollector
 from pipeline.serving.requests import Routes
@@ -39,25 +40,37 @@ _AUDIT_STOP_SECONDS = 3.0
 
 
 def dead_letter_service(settings: Settings, clickhouse: ClickHouse) -> DeadLetterService:
-    """The service over this storage. It connects to Kafka only to send messages again."""
+    """The service over this storage. It connects to Kafka only to send messages again and to accept dead letters."""
+    topics = _Topics(settings)
     return DeadLetterService(
         ClickHouseDeadLetters(clickhouse),
         validator=EventValidator(AgencyRegistry.packaged()),
         clock=SystemClock(),
         sender=lambda: Resender(settings.kafka),
-        limits=ClickHouseDeadLetterLimits(clickhouse),
-        ends=lambda topic: _end_offsets(settings, topic),
+        limits=ClickHouseDeadLetterLimits(clickhouse, topic_id=topics.topic_id),
+        ends=topics.ends,
         future_tolerance=dt.timedelta(seconds=settings.ingest.future_tolerance_seconds),
     )
 
 
-def _end_offsets(settings: Settings, topic: str) -> dict[int, int]:
-    """The end offset of each partition of a topic."""
-    kafka = settings.kafka.model_copy(update={"topic": topic})
-    return {
-        partition.number: partition.end
-        for partition in KafkaTopicReader(kafka, answer_seconds=_SHORT_ANSWER_SECONDS).partitions()
-    }
+class _Topics:
+    """The ends and ids of topics, from Kafka."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._ids: dict[str, str] = {}
+
+    def ends(self, topic: str) -> dict[int, int]:
+        """The end offset of each partition."""
+        self._ids.pop(topic, None)
+        kafka = self._settings.kafka.model_copy(update={"topic": topic})
+        partitions = KafkaTopicReader(kafka, answer_seconds=_SHORT_ANSWER_SECONDS).partitions()
+        self._ids[topic] = topic_id_of(kafka)
+        return {partition.number: partition.end for partition in partitions}
+
+    def topic_id(self, topic: str) -> str:
+        """The id at the last call of ``ends``, or "" when Kafka did not answer."""
+        return self._ids.get(topic, "")
 
 
 def audit_service(settings: Settings, clickhouse: ClickHouse) -> AuditService:

@@ -73,7 +73,7 @@ async def _run_worker(
         settings,
         decoder=Decoder(agencies),
         store=store,
-        checkpoints=ClickHouseDeadLetterLimits(clickhouse),
+        checkpoints=ClickHouseDeadLetterLimits(clickhouse, topic_id=lambda _topic: worker.state.topic_id),
         metrics=metrics,
         clock=SystemClock(),
         reachable=checked.reachable,

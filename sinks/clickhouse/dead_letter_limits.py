@@ -5,7 +5,7 @@ Both are read by topic, partition and offset, which is the order of the tables, 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -16,18 +16,27 @@ from sinks.clickhouse.row_policies import refuse_hidden_rows
 from sinks.contract.dead_letters import DeadLetterCheckpoint, DeadLetterLimitState
 from sinks.tables import DEAD_LETTER_ACCEPTANCES, DEAD_LETTER_CHECKPOINTS
 
-_OF_PARTITION = "topic = {topic:String} AND partition = {partition:Int32}"
+_OF_PARTITION = (
+    "topic = {topic:String} AND partition = {partition:Int32} AND (topic_id IN ('', {topic_id:String}) OR {topic_id:String} = '')"
+)
 
 
 class ClickHouseDeadLetterLimits:
-    """A ``DeadLetterLimitStore``. Several threads may use it at once."""
+    """A ``DeadLetterLimitStore``. Several threads may use it at once.
 
-    def __init__(self, clickhouse: ClickHouse) -> None:
-        self._clickhouse = clickhouse
+    A topic that was deleted and created again has another id, and nothing that is kept of the topic before applies to it.
+
+    Args:
+        clickhouse: the database.
+        topic_id: the id of a topic now, or "" while Kafka does not tell it: then what is kept of any topic of the name applies.
+    """
+
+    def __init__(self, clickhouse: ClickHouse, *, topic_id: Callable[[str], str] = lambda _topic: "") -> None:
+        self._clickhouse, self._topic_id = clickhouse, topic_id
 
     def limit_state(self, topic: str, partition: int, *, before: int) -> DeadLetterLimitState:
         """The state below an offset; see the contract."""
-        where: dict[str, Any] = {"topic": topic, "partition": partition}
+        where: dict[str, Any] = {"topic": topic, "partition": partition, "topic_id": self._topic_id(topic)}
         table = f"FROM {DEAD_LETTER_CHECKPOINTS} WHERE {_OF_PARTITION}"
         last = "ORDER BY offset DESC LIMIT 1"  # in the order of the table, so reading stops at the first row
         found = self._clickhouse.rows(
@@ -64,6 +73,7 @@ class ClickHouseDeadLetterLimits:
                 "run": pa.array([checkpoint.run for checkpoint in checkpoints], pa.uint64()),
                 "messages": pa.array([messages for messages, _ in groups], pa.list_(pa.uint64())),
                 "refused": pa.array([refused for _, refused in groups], pa.list_(pa.uint64())),
+                "topic_id": pa.array([self._topic_id(checkpoint.topic) for checkpoint in checkpoints], pa.string()),
             }
         )
         self._clickhouse.insert(
@@ -74,7 +84,9 @@ class ClickHouseDeadLetterLimits:
         """Record an acceptance; see the contract."""
         self._clickhouse.command(
             "accept_dead_letters",
-            f"INSERT INTO {DEAD_LETTER_ACCEPTANCES} (topic, partition, until) "  # noqa: S608
-            "VALUES ({topic:String}, {partition:Int32}, {until:Int64})",
-            {"topic": topic, "partition": partition, "until": until},
+            # Without Kafka the messages are those that a worker counted last.
+            f"INSERT INTO {DEAD_LETTER_ACCEPTANCES} (topic, partition, until, topic_id) "  # noqa: S608
+            "SELECT {topic:String}, {partition:Int32}, {until:Int64}, if({topic_id:String} != '', {topic_id:String}, "
+            f"(SELECT argMax(topic_id, written_at) FROM {DEAD_LETTER_CHECKPOINTS} WHERE {_OF_PARTITION}))",
+            {"topic": topic, "partition": partition, "until": until, "topic_id": self._topic_id(topic)},
         )

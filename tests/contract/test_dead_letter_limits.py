@@ -71,6 +71,34 @@ def test_what_was_accepted_stays_accepted(limits):
     assert limits.limit_state("x", 0, before=1).accepted_until == 0
 
 
+@pytest.mark.parametrize("form", ["embedded", pytest.param("served", marks=pytest.mark.integration)])
+def test_nothing_of_a_topic_applies_to_another_with_its_name(request, form):
+    """After a topic is created again, checkpoints and acceptances of the one before neither stop a worker nor let it continue."""
+    clickhouse = request.getfixturevalue(form)
+    old, new, unknown = (
+        ClickHouseDeadLetterLimits(clickhouse, topic_id=lambda _topic, name=name: name) for name in ("a", "b", "")
+    )
+    old.insert_checkpoints([at(9, 7, (10, 7)), at(90, 8, (10, 8))])
+    old.accept(TOPIC, 0, 500)
+    assert new.limit_state(TOPIC, 0, before=100) == DeadLetterLimitState(None, -1, 0)
+    new.insert_checkpoints([at(9, 1, (10, 1))])
+    assert new.limit_state(TOPIC, 0, before=100) == DeadLetterLimitState(at(9, 1, (10, 1)), 9, 0)
+    # Without Kafka an acceptance is for the messages that a worker counted last.
+    unknown.accept(TOPIC, 0, 50)
+    assert new.limit_state(TOPIC, 0, before=100).accepted_until == 50
+    assert old.limit_state(TOPIC, 0, before=100) == DeadLetterLimitState(at(90, 8, (10, 8)), 90, 500)
+
+
+@pytest.mark.parametrize("form", ["embedded", pytest.param("served", marks=pytest.mark.integration)])
+def test_what_an_older_version_kept_still_applies(request, form):
+    """Rows without a topic id hold for any topic of the name."""
+    clickhouse = request.getfixturevalue(form)
+    before, now = ClickHouseDeadLetterLimits(clickhouse), ClickHouseDeadLetterLimits(clickhouse, topic_id=lambda _topic: "a")
+    before.insert_checkpoints([at(9, 7, (10, 7))])
+    before.accept(TOPIC, 0, 5)
+    assert now.limit_state(TOPIC, 0, before=100) == DeadLetterLimitState(at(9, 7, (10, 7)), 9, 5)
+
+
 @pytest.mark.integration
 def test_the_cost_does_not_depend_on_the_number_of_checkpoints(served, monkeypatch):
     """Reading the state reads a few granules of the table, not all checkpoints."""

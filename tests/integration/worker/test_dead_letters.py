@@ -10,6 +10,7 @@ import sys
 from confluent_kafka import Consumer, Producer, TopicPartition
 
 from deploy.native.processes import wait_until
+from deploy.native.services.kafka_admin import admin_client
 from tests.factories import MORNING, a_message, an_event
 from tests.sending import send
 
@@ -83,6 +84,33 @@ def test_a_worker_that_rejects_everything_stops(chain):
     assert "in a row were rejected, the limit is 500" in _ended(chain.launch())
     assert chain.dead_letters() < 500
     assert _committed(chain) < 500
+
+
+def test_an_acceptance_ends_with_its_topic(chain):
+    """After the topic was created again, messages at accepted offsets are other ones: the limit holds for them."""
+    chain.environment |= {"PORTALPULSE_DEAD_LETTERS__MAX_CONSECUTIVE": "20", "PORTALPULSE_INGEST__BATCH_ROWS": "10"}
+
+    def send_malformed():
+        producer = Producer({"bootstrap.servers": chain.kafka.bootstrap})
+        for number in range(60):
+            producer.produce(chain.topic, b"{%d" % number, partition=0)
+        assert producer.flush(30) == 0
+
+    send_malformed()
+    assert "the limit is 20" in _ended(chain.launch())
+    accepted = _portalpulse(chain, "dead-letters", "accept", "--partition", "0")
+    assert accepted.returncode == 0, accepted.stderr
+    worker = chain.worker()
+    wait_until(lambda: chain.dead_letters() == 60, timeout=150, what="the accepted messages to be dead-lettered")
+    worker.stop()
+    admin = admin_client(chain.kafka.bootstrap)
+    admin.delete_topics([chain.topic])[chain.topic].result(60)
+    wait_until(lambda: chain.topic not in admin.list_topics(timeout=10).topics, timeout=60, what="the topic to be deleted")
+    chain.kafka.create_topic(chain.topic, partitions=4)
+    chain.environment |= {"PORTALPULSE_KAFKA__GROUP": f"{chain.group}-2"}
+    send_malformed()
+    assert "in a row were rejected, the limit is 20" in _ended(chain.launch())
+    assert chain.dead_letters() < 60 + 20
 
 
 def test_a_new_constraint_stops_the_worker_until_it_is_accepted(chain):
