@@ -117,6 +117,7 @@ def topics_of(
     )
     deadline, interval = time.monotonic() + timeout, _FIRST_CHECK
     unreached = 0
+    named: tuple[list[str], str] | None = None  # brokers that were named and cannot be reached, and why
     while True:
         left = deadline - time.monotonic()
         try:
@@ -124,6 +125,8 @@ def topics_of(
         except KafkaException as error:
             admin.poll(0)
             if left <= interval or any(report.code() in _DECIDED for report in reports):
+                if named is not None:  # the client asks the brokers that were named from now on, so it gets no second answer
+                    raise access_errors.unreachable(bootstrap, *named) from error
                 raise refusal(error.args[0], bootstrap, security, reports=reports) from error
             interval *= 2
             continue
@@ -133,7 +136,7 @@ def topics_of(
         if problem is None:
             topics: dict[str, TopicMetadata] = found.topics
             return topics
-        unreached += 1
+        unreached, named = unreached + 1, (needed, problem)
         # A broker that just ended is named for some seconds, until another one leads. An only one has just answered.
         if time.monotonic() + interval >= deadline or (len(found.brokers) == 1 and unreached > 1):
             raise access_errors.unreachable(bootstrap, needed, problem)

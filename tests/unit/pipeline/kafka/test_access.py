@@ -7,7 +7,7 @@ import threading
 from types import SimpleNamespace
 
 import pytest
-from confluent_kafka import KafkaError
+from confluent_kafka import KafkaError, KafkaException
 
 from domain.errors import UnavailableError
 from pipeline.kafka.access import Reports, refusal, topics_of
@@ -170,6 +170,23 @@ def test_a_broker_that_ended_is_waited_for():
         admin = SimpleNamespace(list_topics=lambda **_: answers.pop(0).list_topics(), poll=lambda _: None)
         assert topics_of(["b:1"], PLAINTEXT, used="t", timeout=60.0, client=lambda _: admin)
     assert not answers
+
+
+def test_a_client_that_is_led_to_nobody_names_the_address():
+    """After the first answer the client asks the brokers that were named: when they do not answer, the address is the cause."""
+    first = admin_of({"t": [1]}, ports={1: NOBODY, 2: NOBODY})({})
+    answers = iter([first.list_topics])
+
+    def list_topics(**_):
+        answer = next(answers, None)
+        if answer is None:
+            raise KafkaException(KafkaError(KafkaError._TIMED_OUT))
+        return answer()
+
+    admin = SimpleNamespace(list_topics=list_topics, poll=lambda _: None)
+    with pytest.raises(UnavailableError) as caught:
+        topics_of(["b:1"], PLAINTEXT, used="t", timeout=2.0, client=lambda _: admin)
+    assert f"a broker that it names cannot be reached (it names 127.0.0.1:{NOBODY})" in caught.value.problem
 
 
 def test_what_is_reported_is_bounded():
