@@ -60,7 +60,7 @@ class TopicIdentity:
     def __init__(self, settings: KafkaSettings, *, checked: Callable[[TopicSnapshot], None] = lambda _: None) -> None:
         """``checked`` is called with every snapshot of ``watch`` that shows the same topic."""
         self._settings, self._checked = settings, checked
-        options = _options(settings)
+        options = _kafka_options(settings)
         self._admin = AdminClient(options)
         # A consumer without a subscription joins no group. The admin client's request for committed offsets crashes librdkafka
         # (an assertion, or a segmentation fault) when a coordinator is lost and answers after the time limit.
@@ -182,7 +182,7 @@ class TopicIdentity:
 
 def topic_id_of(settings: KafkaSettings) -> str:
     """The id of the topic of the settings now, as ``TopicIdentity.topic_id`` gives it; "" when the brokers do not tell it."""
-    admin = AdminClient(_options(settings))
+    admin = AdminClient(_kafka_options(settings))
     try:
         return _described(admin, settings.topic)[0] if _has_controller(admin) else _UNKNOWN
     except (KafkaException, TimeoutError) as error:
@@ -190,7 +190,7 @@ def topic_id_of(settings: KafkaSettings) -> str:
         return ""
 
 
-def _options(settings: KafkaSettings) -> dict[str, Any]:
+def _kafka_options(settings: KafkaSettings) -> dict[str, Any]:
     return {
         **librdkafka_options(settings),
         "bootstrap.servers": ",".join(settings.bootstrap),
