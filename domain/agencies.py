@@ -139,6 +139,23 @@ class AgencyRegistry:
             return None
         return self._responsible(code, day)
 
+    def succeeds(self, later: str, earlier: str) -> bool:
+        """Whether ``later`` took over ``earlier``, directly or through further successions. No code succeeds itself."""
+        seen = {earlier}
+        code: str | None = earlier
+        while code is not None:
+            code = next((row.successor_code for row in reversed(self.spans(code)) if row.successor_code is not None), None)
+            if code == later:
+                return later != earlier
+            if code in seen:
+                return False
+            seen.add(code or "")
+        return False
+
+    def linked(self, one: str, other: str) -> bool:
+        """Whether the codes are equal or one of them took over the other."""
+        return one == other or self.succeeds(one, other) or self.succeeds(other, one)
+
     def _find_responsible(self, code: str, day: dt.date) -> Agency | None:
         seen: set[str] = set()
         while code not in seen:

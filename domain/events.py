@@ -120,12 +120,14 @@ class DossierEvent:
     agency: str
     procedure_code: str
     status: int
-    channel: int
-    service_level: str
+    channel: int  # 0: not sent
+    service_level: str  # "": not sent
     occurred_at: dt.datetime  # UTC, whole milliseconds
     legacy_level: int = 0  # 0: not sent
     returned_by: str = ""  # "": not sent
     portal_id: str = ""
+    due_at: dt.datetime | None = None  # UTC, whole milliseconds; None: not sent
+    named_by_code: bool = True  # whether the dossier code names the agency; see ``domain.units``
 
 
 @dataclass(frozen=True, slots=True)

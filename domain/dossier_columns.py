@@ -1,0 +1,247 @@
+"""The rules of ``domain.dossiers`` for many dossiers at once, on numpy columns.
+
+The worker, the audit and the repair use it; ``domain.dossiers.judge`` stays the statement of the rules, and a property test
+compares the two.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import Final
+
+import numpy as np
+
+from domain.dossiers import ENDS_UNSETTLED, MAX_EVENTS, TAKES_UP
+from domain.events import Channel, Status
+
+#: What a message can count as: a bit of its number for each name, from the lowest. ``repeat``: another message of the same event
+#: (unit, dossier, time, id, status) counts in ``events`` instead of this one.
+BITS: Final = (
+    "submitted",
+    "submitted_online",
+    "settled",
+    "settled_full",
+    "settled_full_any_return",
+    "refused",
+    "withdrawn",
+    "stopped",
+    "given_back",
+    "repeat",
+)
+_BIT: Final = {name: 1 << position for position, name in enumerate(BITS)}
+#: Ranks of levels and of ways of return in the order of their text. 0: missing.
+LEVEL_RANKS: Final = ("", "cung_cap_thong_tin", "mot_phan", "toan_trinh")
+RETURN_RANKS: Final = ("", "counter", "online", "post")
+_FULL: Final = LEVEL_RANKS.index("toan_trinh")
+_COUNTER: Final = RETURN_RANKS.index("counter")
+#: The value of ``due`` for a message without a due date: before every other.
+NO_DUE: Final = np.iinfo(np.int64).min
+
+
+@dataclass(frozen=True, slots=True)
+class MessageColumns:
+    """The messages of whole dossiers; every array has one element for each message.
+
+    Attributes:
+        dossier: number of the dossier, int64; any numbers.
+        occurred_at, due: epoch milliseconds, int64; ``NO_DUE`` for a missing due date.
+        status, channel, legacy: as sent, 0 for a missing value.
+        level, returned: positions in ``LEVEL_RANKS`` and ``RETURN_RANKS``.
+        named: whether the dossier code names the unit.
+        id_high, id_low: the halves of the event id, uint64; together ordered like its text.
+        procedure, unit: ranks in the order of their text.
+    """
+
+    dossier: np.ndarray
+    occurred_at: np.ndarray
+    status: np.ndarray
+    channel: np.ndarray
+    level: np.ndarray
+    returned: np.ndarray
+    legacy: np.ndarray
+    due: np.ndarray
+    named: np.ndarray
+    id_high: np.ndarray
+    id_low: np.ndarray
+    procedure: np.ndarray
+    unit: np.ndarray
+
+    @property
+    def small(self) -> tuple[np.ndarray, ...]:
+        """The columns of few values."""
+        return self.legacy, self.returned, self.level, self.channel, self.named, self.status
+
+    def take(self, positions: np.ndarray) -> MessageColumns:
+        """The messages at these positions."""
+        return MessageColumns(*(getattr(self, field.name)[positions] for field in fields(self)))
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """What follows from the messages of whole dossiers; every array has one element for each message.
+
+    Attributes:
+        bits: what the message counts as (bits of ``BITS``), uint16.
+        messages: number of distinct messages of its dossier.
+        several: whether another message of its dossier has the same id and status.
+    """
+
+    bits: np.ndarray
+    messages: np.ndarray
+    several: np.ndarray
+
+
+def count_bits(sent: MessageColumns) -> Judged:
+    """What each message counts as, given all messages of its dossier.
+
+    Args:
+        sent: distinct messages; two messages differ in at least one column.
+    """
+    rows = len(sent.dossier)
+    bits = np.zeros(rows, dtype=np.uint16)
+    if not rows:
+        return Judged(bits, np.zeros(0, dtype=np.int64), np.zeros(0, dtype=bool))
+    counting, messages, several = _counting(sent, bits)
+    _judge(sent, counting, bits)
+    return Judged(bits, messages, several)
+
+
+def _counting(sent: MessageColumns, bits: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The messages that count, one for each event, and ``messages`` and ``several`` of ``Judged``. Sets the bit of repeats."""
+    rows = len(sent.dossier)
+    order = np.lexsort((sent.status, sent.id_low, sent.id_high, sent.dossier))
+    dossier = sent.dossier[order]
+    same_dossier = dossier[1:] == dossier[:-1]
+    same_event = same_dossier.copy()
+    for column in (sent.id_high, sent.id_low, sent.status):
+        ordered = column[order]
+        same_event &= ordered[1:] == ordered[:-1]
+    sizes = np.diff(np.flatnonzero(np.r_[True, ~same_dossier, True]))
+    messages, several = np.empty(rows, dtype=np.int64), np.zeros(rows, dtype=bool)
+    messages[order] = np.repeat(sizes, sizes)
+    if not same_event.any():
+        return order, messages, several
+    several[order] = np.r_[False, same_event] | np.r_[same_event, False]
+    alike = np.flatnonzero(several)
+    return np.r_[np.flatnonzero(~several), alike[_preferred(sent, alike, bits)]], messages, several
+
+
+def _preferred(sent: MessageColumns, alike: np.ndarray, bits: np.ndarray) -> np.ndarray:
+    """Of the messages at ``alike``, which share their event with others, the greatest of each event. Sets the bit of repeats."""
+    # The greatest message of an event is the last of them in this order.
+    keys = (
+        *(sent.unit, sent.legacy, sent.due, sent.procedure, sent.returned, sent.level, sent.channel, sent.named),
+        *(sent.occurred_at, sent.status, sent.id_low, sent.id_high, sent.dossier),
+    )
+    preference = np.lexsort([key[alike] for key in keys])
+    same_event = np.ones(len(alike) - 1, dtype=bool)
+    for column in keys[-4:]:
+        ordered = column[alike][preference]
+        same_event &= ordered[1:] == ordered[:-1]
+    rows = alike[preference]
+    bits[rows[:-1][_repeats(sent, rows, same_event)]] = _BIT["repeat"]
+    found: np.ndarray = preference[np.r_[~same_event, True]]
+    return found
+
+
+def _repeats(sent: MessageColumns, preference: np.ndarray, same_event: np.ndarray) -> np.ndarray:
+    """Which messages, but the last in order, have a greater one with the same id, status, time and unit."""
+    found = np.zeros(len(same_event), dtype=bool)
+    if not same_event.any():
+        return found
+    # Messages of one id, status and time are neighbours; those of one unit need not be.
+    instants, units = sent.occurred_at[preference], sent.unit[preference]
+    for position in np.flatnonzero(same_event & (instants[1:] == instants[:-1])):
+        later = position + 1
+        while later < len(preference) and same_event[later - 1] and instants[later] == instants[position]:
+            if units[later] == units[position]:
+                found[position] = True
+                break
+            later += 1
+    return found
+
+
+def _judge(sent: MessageColumns, counting: np.ndarray, bits: np.ndarray) -> None:
+    """Set the bits of the milestones. ``counting``: the messages that count, one for each event."""
+    order = counting[
+        np.lexsort(
+            (
+                sent.unit[counting],
+                sent.id_low[counting],
+                sent.id_high[counting],
+                ~sent.named[counting],
+                sent.status[counting],
+                sent.occurred_at[counting],
+                sent.dossier[counting],
+            )
+        )
+    ]
+    dossiers = _Dossiers(sent.dossier[order])
+    status, channel, level = sent.status[order], sent.channel[order], sent.level[order]
+    judged = dossiers.sizes <= MAX_EVENTS
+
+    def mark(name: str, at: np.ndarray, where: np.ndarray) -> None:
+        chosen = where & judged
+        bits[order[at[chosen]]] |= _BIT[name]
+
+    with_channel, has_channel = dossiers.first(channel > 0)
+    online = has_channel & (channel[np.minimum(with_channel, len(order) - 1)] == Channel.ONLINE)
+    everywhere = np.ones(len(judged), dtype=bool)
+    mark("submitted", dossiers.starts, everywhere)
+    mark("submitted_online", dossiers.starts, online)
+    for name, code in (("refused", Status.REFUSED), ("withdrawn", Status.WITHDRAWN), ("stopped", Status.STOPPED)):
+        mark(name, *dossiers.first(status == code))
+
+    unsettled = np.isin(status, list(ENDS_UNSETTLED))
+    # For each event: the latest one before it that is not a 10. A 10 that it precedes directly returns refused papers.
+    before = dossiers.latest_before(status != Status.RETURNED)
+    returns_unsettled = (before >= 0) & unsettled[np.maximum(before, 0)]
+    nine, has_nine = dossiers.first(status == Status.SETTLED)
+    ten, has_ten = dossiers.first((status == Status.RETURNED) & ~returns_unsettled)
+    settled_at, settled = np.where(has_nine, nine, ten), has_nine | has_ten
+    mark("settled", settled_at, settled)
+    with_level = dossiers.latest_before(level > 0, including=True)
+    at = np.minimum(settled_at, len(order) - 1)
+    nearest = with_level[at]
+    full = settled & online & (nearest >= 0) & (level[np.maximum(nearest, 0)] == _FULL)
+    counter = dossiers.any((sent.returned[order] == _COUNTER) & ((status == Status.SETTLED) | (status == Status.RETURNED)))
+    mark("settled_full_any_return", settled_at, full)
+    mark("settled_full", settled_at, full & ~counter)
+
+    taken_up = dossiers.last(np.isin(status, list(TAKES_UP)))
+    positions = np.arange(len(order))
+    given_back, has = dossiers.first(unsettled & (positions > np.repeat(taken_up, dossiers.sizes)))
+    mark("given_back", given_back, has & ~settled)
+
+
+class _Dossiers:
+    """Questions about rows that are sorted by dossier. A position of a row that does not exist is the number of rows, or -1."""
+
+    def __init__(self, dossier: np.ndarray) -> None:
+        self._rows = len(dossier)
+        self.starts = np.flatnonzero(np.r_[True, dossier[1:] != dossier[:-1]])
+        self.sizes = np.diff(np.r_[self.starts, self._rows])
+        self._positions = np.arange(self._rows)
+
+    def first(self, condition: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """For each dossier the position of the first row for which the condition holds, and whether there is one."""
+        found = np.minimum.reduceat(np.where(condition, self._positions, self._rows), self.starts)
+        return found, found < self._rows
+
+    def last(self, condition: np.ndarray) -> np.ndarray:
+        """For each dossier the position of the last row for which the condition holds, or -1."""
+        found: np.ndarray = np.maximum.reduceat(np.where(condition, self._positions, -1), self.starts)
+        return found
+
+    def any(self, condition: np.ndarray) -> np.ndarray:
+        """For each dossier whether the condition holds for one of its rows."""
+        found: np.ndarray = np.logical_or.reduceat(condition, self.starts)
+        return found
+
+    def latest_before(self, condition: np.ndarray, *, including: bool = False) -> np.ndarray:
+        """For each row the position of the latest row before it (or itself) in its dossier with the condition, or -1."""
+        latest = np.maximum.accumulate(np.where(condition, self._positions, -1))
+        if not including:
+            latest = np.r_[-1, latest[:-1]]
+        found: np.ndarray = np.where(latest >= np.repeat(self.starts, self.sizes), latest, -1)
+        return found

@@ -1,0 +1,227 @@
+"""What the events of one dossier (hồ sơ) say: its milestones, each of which counts once.
+
+``judge`` is the only statement of these rules. SQL and columnar code are compared with it by tests. It depends on the set of
+events alone: their order of arrival, and repeats of them, never matter.
+Source of the rules: docs/domain.md, "Dossiers".
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from domain.events import Channel, DossierEvent, ReturnedBy, ServiceLevel, Status
+
+#: A code with more distinct events does not name a dossier, but a test system or a portal with one code for everything.
+MAX_EVENTS: Final = 10_000
+
+#: A dossier with such an event is given back, unless it is taken up again or settled.
+ENDS_UNSETTLED: Final = frozenset({Status.REFUSED, Status.WITHDRAWN, Status.STOPPED})
+#: An event after which a dossier that was refused, withdrawn or stopped is open again.
+TAKES_UP: Final = frozenset(
+    {Status.REGISTERED, Status.RECEIVED, Status.PROCESSING, Status.SUPPLEMENT_REQUESTED, Status.PAYMENT_REQUESTED}
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """The time between a request for a supplement and the next event; ``end`` is None while there is none."""
+
+    start: dt.datetime
+    end: dt.datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Dossier:
+    """A dossier and the events that made its milestones.
+
+    Day, unit and procedure of a milestone are those of its event. ``events`` are the distinct events in order.
+    """
+
+    code: str
+    events: tuple[DossierEvent, ...]
+    channel: int  # of the dossier; 0: no event has one
+    submitted: DossierEvent
+    settled: DossierEvent | None
+    level: str  # of the settled dossier; "": unknown, or not settled
+    returned_at_counter: bool  # a 9 or a 10 says so
+    refused: DossierEvent | None
+    withdrawn: DossierEvent | None
+    stopped: DossierEvent | None
+    given_back: DossierEvent | None
+    due_at: dt.datetime | None
+    waiting: tuple[Waiting, ...]  # one for each 5, or run of several
+    first_answer: DossierEvent | None  # of a dossier whose first event is a 1: the first event of another status
+
+    @property
+    def online(self) -> bool:
+        """Whether the dossier was submitted online."""
+        return self.channel == Channel.ONLINE
+
+    @property
+    def settled_full_any_return(self) -> bool:
+        """Settled toàn trình, however the result was returned."""
+        return self.settled is not None and self.online and self.level == ServiceLevel.FULL
+
+    @property
+    def settled_full(self) -> bool:
+        """Settled toàn trình, and the result was not handed out at the counter."""
+        return self.settled_full_any_return and not self.returned_at_counter
+
+    @property
+    def closed(self) -> DossierEvent | None:
+        """The event that closed the dossier: settled or given back."""
+        return self.settled or self.given_back
+
+    def counts_of(self, event: DossierEvent) -> frozenset[str]:
+        """The names of the counts in which one of ``events`` is included as a milestone of this dossier."""
+        found = {name for name in ("submitted", "settled", "refused", "withdrawn", "stopped") if getattr(self, name) is event}
+        if "submitted" in found and self.online:
+            found.add("submitted_online")
+        if "settled" in found:
+            found |= {name for name in ("settled_full", "settled_full_any_return") if getattr(self, name)}
+        return frozenset(found)
+
+
+@dataclass(frozen=True, slots=True)
+class TooManyEvents:
+    """A code with more than ``MAX_EVENTS`` distinct events. It is part of no figure but ``events``."""
+
+    code: str
+    events: int
+
+
+def judge(messages: Iterable[DossierEvent]) -> Dossier | TooManyEvents:
+    """The milestones of a dossier.
+
+    Args:
+        messages: every known event of one dossier code, at least one; repeats and corrections included.
+    """
+    events = distinct_events(messages)
+    code = events[0].dossier_code
+    if len(events) > MAX_EVENTS:
+        return TooManyEvents(code, len(events))
+    channel = next((event.channel for event in events if event.channel), 0)
+    settled_at = _settled(events)
+    settled = None if settled_at is None else events[settled_at]
+    given_back = None if settled else _given_back(events)
+    return Dossier(
+        code=code,
+        events=events,
+        channel=channel,
+        submitted=events[0],
+        settled=settled,
+        level="" if settled_at is None else _level(events, settled_at),
+        returned_at_counter=any(
+            event.returned_by == ReturnedBy.COUNTER for event in events if event.status in (Status.SETTLED, Status.RETURNED)
+        ),
+        refused=_first(events, Status.REFUSED),
+        withdrawn=_first(events, Status.WITHDRAWN),
+        stopped=_first(events, Status.STOPPED),
+        given_back=given_back,
+        due_at=_due_at(events, settled or given_back),
+        waiting=_waiting(events),
+        first_answer=_first_answer(events),
+    )
+
+
+def distinct_events(messages: Iterable[DossierEvent]) -> tuple[DossierEvent, ...]:
+    """The distinct events of one dossier, in order. Of several messages with one id and status, one counts."""
+    counting: dict[tuple[bytes, int], DossierEvent] = {}
+    for message in messages:
+        identity = (message.event_id.bytes, message.status)
+        other = counting.get(identity)
+        if other is None or _preference(message) > _preference(other):
+            counting[identity] = message
+    return tuple(sorted(counting.values(), key=order))
+
+
+def order(event: DossierEvent) -> tuple[dt.datetime, int, bool, str, str]:
+    """The order of events within a dossier: time, status, named by the code before others, id as text, unit."""
+    return event.occurred_at, event.status, not event.named_by_code, event.event_id.hex, event.agency
+
+
+def _preference(message: DossierEvent) -> tuple[object, ...]:
+    """Of two messages with one id and status, the one with the greater value counts. A missing value is the smallest."""
+    return (
+        message.occurred_at,
+        message.named_by_code,
+        str(message.channel or ""),
+        message.service_level,
+        message.returned_by,
+        message.procedure_code,
+        message.due_at is not None,
+        message.due_at or message.occurred_at,
+        str(message.legacy_level or ""),
+        message.agency,
+    )
+
+
+def _first(events: Sequence[DossierEvent], status: Status) -> DossierEvent | None:
+    return next((event for event in events if event.status == status), None)
+
+
+def _settled(events: Sequence[DossierEvent]) -> int | None:
+    """The position of the first 9; without one, that of the first 10 that does not return a dossier that ended unsettled."""
+    by_ten = None
+    for position, event in enumerate(events):
+        if event.status == Status.SETTLED:
+            return position
+        if by_ten is None and event.status == Status.RETURNED and not returns_unsettled(events, position):
+            by_ten = position
+    return by_ten
+
+
+def returns_unsettled(events: Sequence[DossierEvent], position: int) -> bool:
+    """Whether the 10 at a position returns a dossier that was refused, withdrawn or stopped.
+
+    It does when the event directly before it, not counting other 10s, is a 3, 7 or 8.
+    """
+    before = next((event for event in reversed(events[:position]) if event.status != Status.RETURNED), None)
+    return before is not None and before.status in ENDS_UNSETTLED
+
+
+def _level(events: Sequence[DossierEvent], settled_at: int) -> str:
+    """The level of the settled event, else that of the nearest event before it that has one."""
+    return next((event.service_level for event in reversed(events[: settled_at + 1]) if event.service_level), "")
+
+
+def _given_back(events: Sequence[DossierEvent]) -> DossierEvent | None:
+    """The first 3, 7 or 8 after which the dossier is not taken up again."""
+    found = None
+    for event in reversed(events):
+        if event.status in TAKES_UP:
+            break
+        if event.status in ENDS_UNSETTLED:
+            found = event
+    return found
+
+
+def _due_at(events: Sequence[DossierEvent], closed: DossierEvent | None) -> dt.datetime | None:
+    """The due date of the last event that has one, up to the event that closed the dossier."""
+    due = None
+    for event in events:
+        due = event.due_at or due
+        if event is closed:
+            break
+    return due
+
+
+def _waiting(events: Sequence[DossierEvent]) -> tuple[Waiting, ...]:
+    found: list[Waiting] = []
+    since: dt.datetime | None = None
+    for event in events:
+        if event.status == Status.SUPPLEMENT_REQUESTED:
+            since = since or event.occurred_at
+        elif since is not None:
+            found.append(Waiting(since, event.occurred_at))
+            since = None
+    return (*found, Waiting(since, None)) if since is not None else tuple(found)
+
+
+def _first_answer(events: Sequence[DossierEvent]) -> DossierEvent | None:
+    if events[0].status != Status.REGISTERED:
+        return None
+    return next((event for event in events if event.status != Status.REGISTERED), None)

@@ -1,0 +1,150 @@
+"""Findings: what is unusual about a dossier, for the people who keep a portal's data in order.
+
+Each kind counts a dossier once, on the day and for the unit of the event that shows it. No finding changes a figure.
+Source: docs/domain.md, "Findings".
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+from domain.agencies import AgencyRegistry
+from domain.dossiers import ENDS_UNSETTLED, Dossier, TooManyEvents, judge, returns_unsettled
+from domain.events import DossierEvent, Status
+
+_SUBMISSIONS = frozenset({Status.REGISTERED, Status.RECEIVED})
+
+
+class FindingKind(enum.StrEnum):
+    """The closed list of findings that follow from the events of one dossier."""
+
+    SETTLED_TWICE = "settled_twice"
+    SETTLED_BY_RETURN = "settled_by_return"
+    RETURNED_AFTER_REFUSAL = "returned_after_refusal"
+    RESUBMITTED = "resubmitted"
+    REOPENED = "reopened"
+    FIRST_SEEN_LATE = "first_seen_late"
+    SETTLED_BEFORE_SUBMITTED = "settled_before_submitted"
+    SEVERAL_CHANNELS = "several_channels"
+    SEVERAL_UNITS = "several_units"
+    OTHER_UNIT_THAN_CODE = "other_unit_than_code"
+    CORRECTED_TIME = "corrected_time"
+    NO_CHANNEL = "no_channel"
+    NO_LEVEL = "no_level"
+    TOO_MANY_EVENTS = "too_many_events"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """A finding about a dossier. ``event`` gives day and unit; None for a code that has no day."""
+
+    kind: FindingKind
+    dossier_code: str
+    event: DossierEvent | None
+
+
+def findings(messages: Iterable[DossierEvent], registry: AgencyRegistry) -> tuple[Finding, ...]:
+    """Every finding about one dossier, in the order of ``FindingKind``.
+
+    Args:
+        messages: every known event of one dossier code, at least one; repeats and corrections included.
+        registry: knows which units a succession links.
+    """
+    messages = tuple(messages)
+    dossier = judge(messages)
+    if isinstance(dossier, TooManyEvents):
+        return (Finding(FindingKind.TOO_MANY_EVENTS, dossier.code, None),)
+    found: dict[FindingKind, DossierEvent | None] = {kind: rule(dossier) for kind, rule in _RULES.items()}
+    found[FindingKind.SEVERAL_UNITS] = _first(
+        dossier.events, lambda event: not registry.linked(event.agency, dossier.submitted.agency)
+    )
+    found[FindingKind.CORRECTED_TIME] = _corrected(dossier, messages)
+    return tuple(Finding(kind, dossier.code, event) for kind in FindingKind if (event := found.get(kind)) is not None)
+
+
+def _first(events: Iterable[DossierEvent], condition: Callable[[DossierEvent], bool]) -> DossierEvent | None:
+    return next((event for event in events if condition(event)), None)
+
+
+def _after(events: Sequence[DossierEvent], statuses: frozenset[Status]) -> Sequence[DossierEvent]:
+    """The events after the first one with one of these statuses."""
+    start = next((position for position, event in enumerate(events) if event.status in statuses), len(events))
+    return events[start + 1 :]
+
+
+def _settled_twice(dossier: Dossier) -> DossierEvent | None:
+    return _first(_after(dossier.events, frozenset({Status.SETTLED})), lambda event: event.status == Status.SETTLED)
+
+
+def _settled_by_return(dossier: Dossier) -> DossierEvent | None:
+    return dossier.settled if dossier.settled and dossier.settled.status == Status.RETURNED else None
+
+
+def _returned_after_refusal(dossier: Dossier) -> DossierEvent | None:
+    return next(
+        (
+            event
+            for position, event in enumerate(dossier.events)
+            if event.status == Status.RETURNED and returns_unsettled(dossier.events, position)
+        ),
+        None,
+    )
+
+
+def _resubmitted(dossier: Dossier) -> DossierEvent | None:
+    return _first(_after(dossier.events, ENDS_UNSETTLED), lambda event: event.status in _SUBMISSIONS)
+
+
+def _reopened(dossier: Dossier) -> DossierEvent | None:
+    return _first(_after(dossier.events, frozenset({Status.SETTLED})), lambda event: event.status < Status.SETTLED)
+
+
+def _first_seen_late(dossier: Dossier) -> DossierEvent | None:
+    return dossier.submitted if dossier.submitted.status not in _SUBMISSIONS else None
+
+
+def _settled_before_submitted(dossier: Dossier) -> DossierEvent | None:
+    first = _first(dossier.events, lambda event: event is dossier.settled or event.status in _SUBMISSIONS)
+    submission_exists = any(event.status in _SUBMISSIONS for event in dossier.events)
+    return first if first is not None and first is dossier.settled and submission_exists else None
+
+
+def _several_channels(dossier: Dossier) -> DossierEvent | None:
+    return _first(dossier.events, lambda event: event.channel not in (0, dossier.channel))
+
+
+def _other_unit_than_code(dossier: Dossier) -> DossierEvent | None:
+    return _first(dossier.events, lambda event: not event.named_by_code)
+
+
+def _no_channel(dossier: Dossier) -> DossierEvent | None:
+    return dossier.submitted if dossier.channel == 0 else None
+
+
+def _no_level(dossier: Dossier) -> DossierEvent | None:
+    return dossier.settled if not dossier.level else None
+
+
+_RULES: dict[FindingKind, Callable[[Dossier], DossierEvent | None]] = {
+    FindingKind.SETTLED_TWICE: _settled_twice,
+    FindingKind.SETTLED_BY_RETURN: _settled_by_return,
+    FindingKind.RETURNED_AFTER_REFUSAL: _returned_after_refusal,
+    FindingKind.RESUBMITTED: _resubmitted,
+    FindingKind.REOPENED: _reopened,
+    FindingKind.FIRST_SEEN_LATE: _first_seen_late,
+    FindingKind.SETTLED_BEFORE_SUBMITTED: _settled_before_submitted,
+    FindingKind.SEVERAL_CHANNELS: _several_channels,
+    FindingKind.OTHER_UNIT_THAN_CODE: _other_unit_than_code,
+    FindingKind.NO_CHANNEL: _no_channel,
+    FindingKind.NO_LEVEL: _no_level,
+}
+
+
+def _corrected(dossier: Dossier, messages: Sequence[DossierEvent]) -> DossierEvent | None:
+    """The first counting event of which a message with another time is known."""
+    times: dict[tuple[bytes, int], set[object]] = {}
+    for message in messages:
+        times.setdefault((message.event_id.bytes, message.status), set()).add(message.occurred_at)
+    return _first(dossier.events, lambda event: len(times[event.event_id.bytes, event.status]) > 1)

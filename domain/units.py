@@ -1,0 +1,69 @@
+"""The unit of an event: the agency that it is stored and counted for.
+
+It is decided once, when the event is read, from three things: the agency code sent, the agency code inside the dossier code, and
+the event's day. History that a successor sends again under its own code therefore counts for the unit that did the work.
+Source: docs/domain.md, "Units".
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+from dataclasses import dataclass
+from typing import Final
+
+from domain.agencies import AgencyRegistry
+
+#: A full agency code. Level 1 is its last group of a letter and two digits: 000.00.12.H17 (old form) and H17.12 (new form).
+AGENCY_CODE: Final = r"(?:[0-9A-Z]{2,3}\.){0,3}([A-Z][0-9]{2})(?:\.[0-9]{1,3}){0,4}"
+_AGENCY_CODE: Final = re.compile(AGENCY_CODE, re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class EventUnit:
+    """The unit of an event, and whether the dossier code names it."""
+
+    code: str
+    named_by_code: bool
+
+
+def level_one(code: str) -> str | None:
+    """The level-1 agency code inside a full agency code or a dossier code; None when the form is wrong.
+
+    >>> level_one("000.00.12.H17"), level_one("H17.12"), level_one("000.00.16.H62-250601-0002")
+    ('H17', 'H17', 'H62')
+    """
+    found = _AGENCY_CODE.fullmatch(code.partition("-")[0])
+    return found[1] if found else None
+
+
+def unit_of_event(registry: AgencyRegistry, *, agency_code: str, dossier_code: str, day: dt.date) -> EventUnit | None:
+    """The unit of an event, or None when the agency code is unknown, or nobody was responsible for it on that day.
+
+    The unit is the level-1 code in ``agency_code``, followed through the successions to the unit in force on ``day``. Exception:
+    when the dossier code contains a unit that was itself in force on that day, and the unit found is its successor, the unit of
+    the dossier code is meant. The successor may be newer than the day: its history is older than itself.
+
+    Args:
+        registry: of the agencies.
+        agency_code: as sent; a full code or only its level 1.
+        dossier_code: well-formed.
+        day: civil day of the event.
+    """
+    sent, named = level_one(agency_code), level_one(dossier_code)
+    if sent is None or sent not in registry:
+        return None
+    found = registry.responsible(sent, day)
+    unit = found.code if found else sent
+    if named is not None and registry.at(named, day) is not None and registry.succeeds(unit, named):
+        return EventUnit(named, named_by_code=True)
+    if found is None:
+        return None
+    return EventUnit(unit, named_by_code=names(registry, dossier_code, unit, day))
+
+
+def names(registry: AgencyRegistry, dossier_code: str, unit: str, day: dt.date) -> bool:
+    """Whether the dossier code names the unit: its level-1 code, followed through the successions to ``day``, is that unit."""
+    named = level_one(dossier_code)
+    responsible = registry.responsible(named, day) if named is not None else None
+    return responsible is not None and responsible.code == unit

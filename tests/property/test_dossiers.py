@@ -1,0 +1,156 @@
+"""Milestones and findings depend on the set of a dossier's messages alone."""
+
+from __future__ import annotations
+
+import datetime as dt
+import uuid
+from dataclasses import replace
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from domain.agencies import AgencyRegistry
+from domain.dossier_columns import BITS, LEVEL_RANKS, NO_DUE, RETURN_RANKS, MessageColumns, count_bits
+from domain.dossiers import MAX_EVENTS, judge
+from domain.findings import findings
+from tests.factories import MORNING, an_event
+
+REGISTRY = AgencyRegistry.packaged()
+
+MESSAGES = st.builds(
+    an_event,
+    event_id=st.integers(1, 4).map(lambda number: uuid.UUID(int=number << 64 | 9 - number)),
+    dossier_code=st.just("H62-240102-0001"),
+    status=st.integers(1, 10),
+    occurred_at=st.integers(0, 3).map(lambda hours: MORNING + dt.timedelta(hours=hours)),
+    channel=st.integers(0, 3),
+    service_level=st.sampled_from(["", "toan_trinh", "mot_phan"]),
+    returned_by=st.sampled_from(["", "post", "counter"]),
+    agency=st.sampled_from(["H62", "H44", "H29"]),
+    named_by_code=st.booleans(),
+    due_at=st.sampled_from([None, MORNING, MORNING + dt.timedelta(days=1)]),
+)
+
+
+#: Messages of one event that differ in one or two fields, so that the rules of preference decide.
+_CHANGES = (
+    {"occurred_at": MORNING + dt.timedelta(hours=1)},
+    {"named_by_code": False},
+    {"channel": 0},
+    {"service_level": "mot_phan"},
+    {"returned_by": "counter"},
+    {"procedure_code": "1.000002"},
+    {"due_at": MORNING},
+    {"legacy_level": 4},
+    {"agency": "H44"},
+)
+ALIKE = st.lists(st.sampled_from(_CHANGES), max_size=2).map(
+    lambda changes: an_event(
+        event_id=uuid.UUID(int=7),
+        dossier_code="H62-240102-0001",
+        **{"agency": "H62"} | {name: value for change in changes for name, value in change.items()},
+    )
+)
+DOSSIERS = st.lists(st.lists(st.one_of(MESSAGES, ALIKE), min_size=1, max_size=10, unique=True), min_size=1, max_size=5)
+
+
+@given(
+    st.lists(MESSAGES, min_size=1, max_size=12).flatmap(
+        lambda sent: st.tuples(st.just(sent), st.permutations(sent), st.sets(st.sampled_from(sent)))
+    )
+)
+def test_order_and_repeats_change_nothing(case):
+    """Any permutation and any repetition of the messages gives the same milestones and findings."""
+    sent, permuted, again = case
+    assert judge(permuted + list(again)) == judge(sent)
+    assert findings([*again, *permuted], REGISTRY) == findings(sent, REGISTRY)
+
+
+@given(st.lists(MESSAGES, min_size=1, max_size=12))
+def test_each_milestone_counts_once(messages):
+    """At most one event makes each milestone, one event makes submitted, and full is part of settled."""
+    dossier = judge(messages)
+    counts = [dossier.counts_of(event) for event in dossier.events]
+    for name in ("submitted_online", "settled", "settled_full", "settled_full_any_return", "refused", "withdrawn", "stopped"):
+        assert sum(name in found for found in counts) <= 1
+    assert sum("submitted" in found for found in counts) == 1
+    assert all("settled" in found for found in counts if "settled_full_any_return" in found)
+    assert all("settled_full_any_return" in found for found in counts if "settled_full" in found)
+    assert dossier.given_back is None or dossier.settled is None
+
+
+def columns_of(messages):
+    """Messages of one or more dossiers as columns."""
+
+    def ranks(values):
+        ordered = sorted(set(values))
+        return np.array([ordered.index(value) for value in values], dtype=np.int64)
+
+    def array(values, kind=np.int64):
+        return np.array(list(values), dtype=kind)
+
+    return MessageColumns(
+        dossier=ranks([message.dossier_code for message in messages]),
+        occurred_at=array(int(message.occurred_at.timestamp() * 1000) for message in messages),
+        status=array((message.status for message in messages), np.uint8),
+        channel=array((message.channel for message in messages), np.uint8),
+        level=array((LEVEL_RANKS.index(message.service_level) for message in messages), np.uint8),
+        returned=array((RETURN_RANKS.index(message.returned_by) for message in messages), np.uint8),
+        legacy=array((message.legacy_level for message in messages), np.uint8),
+        due=array(NO_DUE if message.due_at is None else int(message.due_at.timestamp() * 1000) for message in messages),
+        named=array((message.named_by_code for message in messages), bool),
+        id_high=array((message.event_id.int >> 64 for message in messages), np.uint64),
+        id_low=array((message.event_id.int & (1 << 64) - 1 for message in messages), np.uint64),
+        procedure=ranks([message.procedure_code for message in messages]),
+        unit=ranks([message.agency for message in messages]),
+    )
+
+
+def expected_bits(messages):
+    """What each message counts as, by ``judge``."""
+    dossier = judge(messages)
+    bits = []
+    for message in messages:
+        counts = dossier.counts_of(message) if message in dossier.events else frozenset()
+        found = sum(1 << BITS.index(name) for name in counts)
+        found |= (message == dossier.given_back) << BITS.index("given_back")
+        bits.append(found)
+    return bits
+
+
+def event_of(message):
+    """What identifies an event in the count of events."""
+    return message.agency, message.dossier_code, message.occurred_at, message.event_id, message.status
+
+
+@settings(max_examples=400)
+@given(DOSSIERS, st.randoms())
+def test_columns_follow_the_rules(dossiers, shuffler):
+    """Many dossiers judged on columns, in any order of rows, count as ``judge`` says."""
+    codes = [f"H62-240102-{number:04d}" for number in range(len(dossiers))]
+    dossiers = [
+        [replace(message, dossier_code=code) for message in messages] for code, messages in zip(codes, dossiers, strict=True)
+    ]
+    expected = {message: bits for messages in dossiers for message, bits in zip(messages, expected_bits(messages), strict=True)}
+    rows = [message for messages in dossiers for message in messages]
+    shuffler.shuffle(rows)
+    judged = count_bits(columns_of(rows))
+    repeat = 1 << BITS.index("repeat")
+    assert [int(bits) & ~repeat for bits in judged.bits] == [expected[message] for message in rows]
+    events = [event_of(message) for message, bits in zip(rows, judged.bits, strict=True) if not bits & repeat]
+    assert sorted(events, key=str) == sorted({event_of(message) for message in rows}, key=str)
+    assert list(judged.messages) == [sum(row.dossier_code == message.dossier_code for row in rows) for message in rows]
+
+
+def test_no_messages():
+    """Nothing counts as nothing."""
+    assert len(count_bits(columns_of([])).bits) == 0
+
+
+def test_too_many_events_count_as_nothing():
+    """A code with more than the largest number of events has no milestone; a dossier beside it has its own."""
+    poison = [an_event(dossier_code="H62-240102-0001") for _ in range(MAX_EVENTS + 1)]
+    judged = count_bits(columns_of([*poison, an_event(dossier_code="H62-240102-0002")]))
+    assert not judged.bits[:-1].any()
+    assert judged.bits[-1] == sum(1 << BITS.index(name) for name in BITS[:5])
