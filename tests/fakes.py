@@ -7,8 +7,8 @@ import threading
 import uuid
 import zlib
 from collections import Counter, defaultdict
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 
 from domain.events import DossierEvent, Status
 from domain.periods import civil_day
@@ -413,6 +413,16 @@ class MemoryBatch:
 
     first_offset: int
     messages: tuple[bytes | None, ...]
+    piece_size: int = 1 << 30
+    whole_sizes: Mapping[int, int] = field(default_factory=dict)
+
+    @property
+    def size(self) -> int:
+        return sum(len(message or b"") for message in self.messages)
+
+    def pieces(self) -> Iterator[MemoryBatch]:
+        for at in range(0, len(self.messages), self.piece_size):
+            yield replace(self, first_offset=self.first_offset + at, messages=self.messages[at : at + self.piece_size])
 
     def values(self) -> list[bytes | None]:
         return list(self.messages)

@@ -37,7 +37,7 @@ class Acknowledger:
         self._check_tables = check_tables
         self._acknowledging = threading.Lock()  # held during a check, so that fetches are acknowledged in order
         self._lock = threading.Lock()
-        self._uncounted: deque[tuple[int, tuple[Fetch, ...]]] = deque()  # (batch, its fetches), in order
+        self._uncounted: deque[tuple[int, tuple[Fetch, ...]]] = deque()  # (batch, the fetches it completed), in order
         self._invisible: deque[tuple[int, int]] = deque()  # (batch, events) not yet in the minute tallies
         self.unacknowledged = 0  # messages offered and not yet acknowledged
         self.stored = 0  # events stored by this worker, repeats included
@@ -48,14 +48,22 @@ class Acknowledger:
         with self._lock:
             self.unacknowledged += messages
 
-    def batch_stored(self, batch: DecodedBatch, *, refused: int) -> None:
-        """A batch is durable: what it touched must be recounted. ``refused``: rows of it kept as dead letters."""
+    def batch_stored(self, batch: DecodedBatch, *, refused: int) -> tuple[Fetch, ...]:
+        """A batch is durable: what it touched must be recounted. ``refused``: rows of it kept as dead letters.
+
+        Returns:
+            The fetches that are now stored as a whole. Batches of one fetch may be stored in any order.
+        """
         events = batch.rows.num_rows - refused
         with self._lock:  # the batch numbers must enter the deques in order
             number = self._dirty_buckets.batch_stored(batch.dirty_hours)
-            self._uncounted.append((number, batch.fetches))
+            for fetch in batch.fetches:
+                fetch.stored_batches += 1
+            whole = tuple(fetch for fetch in batch.fetches if fetch.stored)
+            self._uncounted.append((number, whole))
             self._invisible.append((number, events))
             self.stored += events
+        return whole
 
     def acknowledge_counted(self) -> None:
         """Acknowledge every fetch that is counted in all tiers, when the tables are as they must be.

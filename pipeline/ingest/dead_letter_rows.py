@@ -7,9 +7,9 @@ from collections.abc import Sequence
 
 import pyarrow as pa
 
-from domain.events import Reason, Rejection
+from domain.events import MAX_MESSAGE_BYTES, Reason, Rejection
 from pipeline.ingest.event_rows import OffsetRange
-from pipeline.ingest.fetch import MessageBatch
+from pipeline.ingest.fetch import MessagePiece
 from sinks.contract.dead_letters import DeadLetter
 
 _MAX_ERROR_LENGTH = 500
@@ -19,35 +19,38 @@ def dead_letters_of(
     rejections: Sequence[tuple[int, Rejection]],
     values: Sequence[bytes | None],
     ranges: Sequence[OffsetRange],
-    batches: Sequence[MessageBatch],
+    pieces: Sequence[MessagePiece],
 ) -> tuple[DeadLetter, ...]:
-    """Dead letters with the whole message, its key and its exact offset.
+    """Dead letters with the whole message, its key and its exact offset; of a message that is too large to hold, its beginning.
 
     Args:
         rejections: positions in ``values`` and reasons, ascending.
-        values: the message values of all ``batches``.
-        ranges: the offsets of each batch; same length as ``batches``.
-        batches: the batches that ``values`` came from.
+        values: the message values of all ``pieces``.
+        ranges: the offsets of each piece; same length as ``pieces``.
+        pieces: the pieces that ``values`` came from.
     """
     dead_letters = []
-    index, start = 0, 0  # of the batch that holds the position
+    index, start = 0, 0  # of the piece that holds the position
     keys_and_offsets: list[tuple[bytes | None, int]] = []
     for position, rejection in rejections:
         while position >= start + ranges[index].count:
             start += ranges[index].count
             index += 1
             keys_and_offsets = []
-        keys_and_offsets = keys_and_offsets or batches[index].keys_and_offsets()
+        keys_and_offsets = keys_and_offsets or pieces[index].keys_and_offsets()
         key, offset = keys_and_offsets[position - start]
+        value, error, whole = values[position], rejection.detail, pieces[index].whole_sizes.get(offset)
+        if whole is not None:
+            error = f"{whole} bytes; the limit is {MAX_MESSAGE_BYTES}; the first {len(value or b'')} bytes are kept"
         dead_letters.append(
             DeadLetter(
                 topic=ranges[index].topic,
                 partition=ranges[index].partition,
                 offset=offset,
                 key=key,
-                value=values[position],
+                value=value,
                 reason=str(rejection.reason),
-                error=rejection.detail,
+                error=error,
             )
         )
     return tuple(dead_letters)

@@ -1,9 +1,9 @@
-"""The decode step: fetches become one batch of event rows and dead letters."""
+"""The decode step: fetches become batches of event rows and dead letters, usually one."""
 
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,7 +16,7 @@ from pipeline.ingest.dead_letter_guard import AssignedPart, BatchGuard, DeadLett
 from pipeline.ingest.dead_letter_rows import dead_letters_of
 from pipeline.ingest.dirty_buckets import DirtyHour, dirty_hours
 from pipeline.ingest.event_rows import OffsetRange, with_positions
-from pipeline.ingest.fetch import Fetch, MessageBatch
+from pipeline.ingest.fetch import Fetch, MessagePiece
 from pipeline.logs import get_logger
 from pipeline.metrics import WorkerMetrics
 from sinks.contract.dead_letters import DeadLetter
@@ -25,11 +25,13 @@ log = get_logger("delivery")
 
 #: At most this many record batches are named in one log line.
 _MAX_LOGGED_BATCHES = 5
+#: Largest size of the unpacked messages of one batch. Four batches may be in memory: decoded, waiting, and two being stored.
+_MAX_BYTES = 64 << 20
 
 
 @dataclass(frozen=True, slots=True)
 class DecodedBatch:
-    """The messages of some fetches, decoded and not yet stored."""
+    """The messages of some fetches, decoded and not yet stored. Large fetches are in several batches."""
 
     rows: pa.Table
     positions: np.ndarray  # of the rows among the messages of the batch, ascending
@@ -44,6 +46,7 @@ class DecodeStep:
 
     Args:
         clock: the wall clock; an event later than its time plus ``future_tolerance`` is rejected.
+        max_rows: most messages in a batch, where a piece does not hold more.
     """
 
     def __init__(
@@ -53,33 +56,57 @@ class DecodeStep:
         *,
         clock: Clock,
         future_tolerance: dt.timedelta,
+        max_rows: int,
         metrics: WorkerMetrics,
     ) -> None:
         self._decoder, self._guard, self._clock, self._metrics = decoder, guard, clock, metrics
-        self._future_tolerance = future_tolerance
+        self._future_tolerance, self._max_rows = future_tolerance, max_rows
         self._batches = 0  # decoded so far
 
-    def __call__(self, fetches: Sequence[Fetch]) -> DecodedBatch:
-        """Decode all messages of ``fetches``; their packed messages are dropped."""
+    def __call__(self, fetches: Sequence[Fetch]) -> Iterator[DecodedBatch]:
+        """Decode all messages of ``fetches``; their packed messages are dropped.
+
+        Usually to one batch. Messages that are large or many when they are unpacked become several, one at a time: the next
+        one is unpacked when it is asked for.
+        """
+        pieces: list[tuple[Fetch, MessagePiece, list[bytes | None]]] = []
+        begun: list[Fetch] = []  # fetches of ``pieces``, in order
+        rows = size = 0
+        for fetch in fetches:
+            begun.append(fetch)
+            fetch.row_batches += 1
+            for batch in fetch.batches:
+                for piece in batch.pieces():
+                    values = piece.values()
+                    if not values:
+                        continue
+                    if pieces and (size + piece.size > _MAX_BYTES or rows + len(values) > self._max_rows):
+                        yield self._decoded(pieces, begun)
+                        pieces, begun, rows, size = [], [fetch], 0, 0
+                        fetch.row_batches += 1
+                    pieces.append((fetch, piece, values))
+                    rows, size = rows + len(values), size + piece.size
+            fetch.batches = ()  # the packed messages are no longer needed
+            fetch.decoded = True  # last: a store thread may look at it at any time
+        yield self._decoded(pieces, begun)
+
+    def _decoded(self, pieces: list[tuple[Fetch, MessagePiece, list[bytes | None]]], fetches: Sequence[Fetch]) -> DecodedBatch:
+        """The messages of ``pieces``, which is emptied, as one batch."""
         with self._metrics.decode_seconds.time():
             values: list[bytes | None] = []
             ranges: list[OffsetRange] = []
             parts: list[AssignedPart] = []
-            batches: list[MessageBatch] = []
-            for fetch in fetches:
-                for batch in fetch.batches:
-                    unpacked = batch.values()
-                    if unpacked:
-                        values += unpacked
-                        ranges.append(OffsetRange(fetch.topic, fetch.partition, batch.first_offset, len(unpacked)))
-                        parts.append(
-                            AssignedPart((fetch.topic, fetch.partition), batch.first_offset, len(unpacked), fetch.assignment)
-                        )
-                        batches.append(batch)
+            unpacked: list[MessagePiece] = []
+            for fetch, piece, some in pieces:
+                values += some
+                ranges.append(OffsetRange(fetch.topic, fetch.partition, piece.first_offset, len(some)))
+                parts.append(AssignedPart((fetch.topic, fetch.partition), piece.first_offset, len(some), fetch.assignment))
+                unpacked.append(piece)
+            pieces.clear()
             decoded = self._decoder.decode(values, latest=self._clock.now() + self._future_tolerance)
             self._report_internal_errors(decoded, len(values), ranges)
-            dead_letters = dead_letters_of(decoded.rejections, values, ranges, batches)
-            del values, batches  # half of the memory of a batch
+            dead_letters = dead_letters_of(decoded.rejections, values, ranges, unpacked)
+            del values, unpacked  # half of the memory of a batch
             positions = decoded.events.column("position").to_numpy()
             rows = with_positions(decoded.events, ranges) if decoded.events.num_rows else decoded.events
             touched = dirty_hours(
@@ -88,8 +115,6 @@ class DecodeStep:
                 else pa.array([], pa.int32()).to_numpy(),
                 rows.column("occurred_at").cast(pa.int64()).to_numpy(),
             )
-        for fetch in fetches:
-            fetch.batches = ()  # the packed messages are no longer needed
         self._metrics.slow_path.inc(decoded.validated)
         guard = self._guard.batch(self._batches, parts, [position for position, _ in decoded.rejections], dead_letters)
         self._batches += 1

@@ -1,6 +1,6 @@
 """The threads of one worker, each bounded by the one before it.
 
-    decode       fetches -> one batch of columns (mostly outside the interpreter lock)
+    decode       fetches -> batches of columns (mostly outside the interpreter lock)
     store (2)    events and dead letters -> ClickHouse
     recount (3)  one for each tier of tallies, and the acknowledging
 
@@ -84,13 +84,19 @@ class Delivery:
         while not self._stopping.is_set():
             fetches = self._gather()
             if fetches:
-                batch = self.steps.decode(fetches)
-                while not self._stopping.is_set():
-                    try:
-                        self._decoded.put(batch, timeout=_STOP_CHECK_SECONDS)
-                        break
-                    except queue.Full:
-                        continue
+                for batch in self.steps.decode(fetches):
+                    self._hand_on(batch)
+                    if self._stopping.is_set():
+                        return
+
+    def _hand_on(self, batch: DecodedBatch) -> None:
+        """Wait until the batch can be stored, or the worker stops."""
+        while not self._stopping.is_set():
+            try:
+                self._decoded.put(batch, timeout=_STOP_CHECK_SECONDS)
+            except queue.Full:
+                continue
+            return
 
     def _gather(self) -> list[Fetch]:
         """Fetches for one batch: those that are waiting, and while the storage is busy also those of the next ``linger_ms``.

@@ -2,21 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 
-class MessageBatch(Protocol):
-    """Consecutive messages of one partition, unpacked on request."""
+class MessagePiece(Protocol):
+    """Consecutive messages of one partition, unpacked: a part of a batch that is small enough to be held in memory."""
 
     @property
     def first_offset(self) -> int:
         """Offset of the first message."""
         ...
 
+    @property
+    def size(self) -> int:
+        """Bytes in memory."""
+        ...
+
+    @property
+    def whole_sizes(self) -> Mapping[int, int]:
+        """Offset -> size (bytes) of every value that was too large to be held: ``values`` has only its beginning."""
+        ...
+
     def values(self) -> list[bytes | None]:
-        """The message values. May be called once."""
+        """The message values."""
         ...
 
     def keys_and_offsets(self) -> list[tuple[bytes | None, int]]:
@@ -24,9 +34,20 @@ class MessageBatch(Protocol):
         ...
 
 
+class MessageBatch(Protocol):
+    """Consecutive messages of one partition, unpacked on request."""
+
+    def pieces(self) -> Iterator[MessagePiece]:
+        """The messages in order, unpacked in pieces of bounded size. A piece may hold none."""
+        ...
+
+
 @dataclass(slots=True)
 class Fetch:
-    """The answer to one fetch request for one partition. It is acknowledged as a whole by its ``receipt``."""
+    """The answer to one fetch request for one partition. It is acknowledged as a whole by its ``receipt``.
+
+    A fetch that is large when unpacked is decoded into several batches of rows; they may be stored in any order.
+    """
 
     topic: str
     partition: int
@@ -35,3 +56,12 @@ class Fetch:
     size: int  # bytes, as fetched
     receipt: Any
     assignment: int = 0  # increases with every change of the assigned partitions
+    #: Batches of rows that hold messages of it: counted by the decode step, and those stored by the acknowledger.
+    row_batches: int = 0
+    stored_batches: int = 0
+    decoded: bool = False  # all of its messages; ``row_batches`` is then final
+
+    @property
+    def stored(self) -> bool:
+        """Whether all of its messages are stored."""
+        return self.decoded and self.stored_batches == self.row_batches

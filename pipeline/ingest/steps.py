@@ -73,6 +73,7 @@ class IngestSteps:
             DeadLetterGuard(limit, checkpoints or NoCheckpoints(), retrying=self.retrying, stopping=self.stopping),
             clock=clock,
             future_tolerance=dt.timedelta(seconds=settings.future_tolerance_seconds),
+            max_rows=2 * settings.batch_rows,  # gathered up to batch_rows, and the last fetch as a whole
             metrics=metrics,
         )
         self._store_step = StoreStep(store, self.retrying)
@@ -108,8 +109,8 @@ class IngestSteps:
         refused = self._store_step(batch)
         self._metrics.events.labels(outcome="stored").inc(batch.rows.num_rows - refused)
         self._metrics.events.labels(outcome="dead_letter").inc(len(batch.dead_letters) + refused)
-        self.acknowledger.batch_stored(batch, refused=refused)
-        self.budget.release(sum(fetch.messages for fetch in batch.fetches), sum(fetch.size for fetch in batch.fetches))
+        whole = self.acknowledger.batch_stored(batch, refused=refused)
+        self.budget.release(sum(fetch.messages for fetch in whole), sum(fetch.size for fetch in whole))
         self.recounter.wake()
         if not batch.dirty_hours:
             self.acknowledger.acknowledge_counted()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+
 import numpy as np
 import pyarrow as pa
 
@@ -13,8 +15,9 @@ from sinks.contract.dead_letters import DeadLetter
 from sinks.contract.events import EventStore
 from sinks.errors import RefusedRows
 
-#: Most dead letters in one insert. Each holds a message, which may be as large as the broker allows.
+#: Most dead letters in one insert, and the size of their messages after which it ends (bytes).
 _MAX_DEAD_LETTERS_PER_INSERT = 10_000
+_MAX_BYTES_PER_INSERT = 16 << 20
 
 
 class StoreStep:
@@ -40,8 +43,7 @@ class StoreStep:
             self._insert(batch.rows, batch.positions, batch.guard, refused)
         batch.guard.decide_all()
         dead_letters = [*batch.dead_letters, *refused]
-        for start in range(0, len(dead_letters), _MAX_DEAD_LETTERS_PER_INSERT):
-            some = dead_letters[start : start + _MAX_DEAD_LETTERS_PER_INSERT]
+        for some in _inserts(dead_letters):
             self._retrying(lambda some=some: self._store.insert_dead_letters(some))  # type: ignore[misc]
         batch.guard.finish()
         return len(refused)
@@ -63,3 +65,13 @@ class StoreStep:
                 return
             refused.append(dead_letter_of_row(rows, str(error)))
             guard.reject(int(positions[0]), refused[-1])
+
+
+def _inserts(dead_letters: Sequence[DeadLetter]) -> Iterator[Sequence[DeadLetter]]:
+    """Dead letters that are inserted together, in order."""
+    start = size = 0
+    for end, dead_letter in enumerate(dead_letters, 1):
+        size += len(dead_letter.value or b"") + len(dead_letter.key or b"")
+        if size >= _MAX_BYTES_PER_INSERT or end - start == _MAX_DEAD_LETTERS_PER_INSERT or end == len(dead_letters):
+            yield dead_letters[start:end]
+            start, size = end, 0

@@ -37,7 +37,7 @@ def test_a_ttl_that_deletes_is_refused_before_anything_is_acknowledged(served, r
     message = a_message()
     fetch = Fetch(TOPIC, 0, [MemoryBatch(0, (message,))], 1, len(message), "receipt")
     steps.offer(fetch)
-    steps.store(steps.decode([fetch]))
+    steps.store(*steps.decode([fetch]))
     steps.recounter.minutes_round()
     steps.recounter.days_round()
     served.command("test", f"ALTER TABLE dossier_events MODIFY TTL {OLD}")

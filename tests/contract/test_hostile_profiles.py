@@ -563,7 +563,7 @@ def test_a_policy_that_comes_while_a_worker_runs_is_noticed_before_the_acknowled
         message = a_message()
         fetch = Fetch(TOPIC, 0, [MemoryBatch(0, (message,))], 1, len(message), "receipt")
         steps.offer(fetch)
-        steps.store(steps.decode([fetch]))
+        steps.store(*steps.decode([fetch]))
         with pytest.raises(Fatal, match=f"a row policy hides rows of the table {DOSSIER_EVENTS} "):
             recount_every_tier(steps.recounter)
     assert acknowledged == []

@@ -205,7 +205,7 @@ class Worker:
     def store_next(self, fetches=2):
         if self.fetched:
             taken = [self.fetched.popleft() for _ in range(min(fetches, len(self.fetched)))]
-            self.steps.store(self.steps.decode(taken))
+            self.steps.store(*self.steps.decode(taken))
 
     def round(self, tier):
         recounter = self.steps.recounter

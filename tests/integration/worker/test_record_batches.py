@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 import struct
+from pathlib import Path
 
+import cramjam
+from aiokafka.record.util import encode_varint
 from confluent_kafka import Producer
 
 from deploy.native.processes import wait_until
 from tests.factories import a_message
-from tests.raw_batches import codec_oddities, packed_records, raw_batch, send_raw
+from tests.raw_batches import ZSTD, codec_oddities, packed_records, raw_batch, send_raw
 
 #: Base offset and length of a batch; a byte of its records, from its end.
 _BASE_AND_LENGTH = struct.Struct(">qi")
@@ -56,3 +59,53 @@ def test_a_damaged_log_is_named(chain):
     assert f"the checksum of the record batch at the offsets 1 to 1 of partition 0 of '{chain.topic}' is wrong" in said[0]
     assert "--to-offset 2" in said[0]
     assert chain.stored() <= 1
+
+
+def test_records_that_unpack_to_gigabytes_are_read_in_pieces(chain):
+    """A megabyte that unpacks to gigabytes costs a worker bounded memory, in one record or in many; all are counted."""
+    worker = chain.worker()
+    process = Path(f"/proc/{worker.process.pid}/status")
+    before = _peak_rss(process)
+    one_value = _zeros(1 << 30, key=b"one", value=True)
+    one_header = _zeros(1 << 30, key=b"header", value=False)
+    many = packed_records([bytes(70_000)] * 6_000)  # 420 MB
+    for records, count in ((one_value, 1), (one_header, 1), ((many,), 6_000)):
+        packer = cramjam.zstd.Compressor()
+        for part in records:
+            packer.compress(part)
+        payload = bytes(packer.finish())
+        assert send_raw(chain.kafka.bootstrap, chain.topic, 0, raw_batch(payload, count, ZSTD)) == 0
+    wait_until(
+        lambda: chain.tallied() == 1 and chain.dead_letters() == 6_001,
+        timeout=200,
+        what="every message to be counted",
+        children=[worker.process],
+    )
+    assert (_peak_rss(process) - before) >> 20 < 1_200
+    found = chain.server.query(f"SELECT length(value), error FROM {chain.database}.dead_letters FINAL WHERE offset = 0")
+    assert found == f"{8 << 20}\t1073741824 bytes; the limit is 65536; the first 8388608 bytes are kept"
+
+
+def _peak_rss(status):
+    """The largest resident memory of a process so far (bytes)."""
+    return next(int(line.split()[1]) for line in status.read_text().splitlines() if line.startswith("VmHWM:")) << 10
+
+
+def _zeros(size, *, key, value):
+    """The parts of one record: ``size`` zeros as its value, or as the value of a header beside a good event."""
+    fixed = b"\x00\x00\x00" + _varint(len(key)) + key
+    if value:
+        head, behind = fixed + _varint(size), b"\x00"
+    else:
+        event = a_message()
+        head, behind = fixed + _varint(len(event)) + event + _varint(1) + _varint(1) + b"h" + _varint(size), b""
+    yield _varint(len(head) + size + len(behind)) + head
+    for _ in range(size >> 20):
+        yield bytes(1 << 20)
+    yield behind
+
+
+def _varint(number):
+    made = bytearray()
+    encode_varint(number, made.append)
+    return bytes(made)

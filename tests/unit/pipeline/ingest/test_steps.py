@@ -7,6 +7,7 @@ from prometheus_client import CollectorRegistry
 
 from domain.clock import ManualClock
 from pipeline.decode.decoder import Decoder
+from pipeline.ingest import decode_step
 from pipeline.ingest.fetch import Fetch
 from pipeline.ingest.steps import IngestSteps
 from pipeline.metrics import WorkerMetrics
@@ -34,7 +35,7 @@ class Rig:
     def store_fetch(self, receipt, *messages):
         fetch = Fetch(TOPIC, 0, [MemoryBatch(0, messages)], len(messages), sum(map(len, messages)), receipt)
         self.steps.offer(fetch)
-        self.steps.store(self.steps.decode([fetch]))
+        self.steps.store(*self.steps.decode([fetch]))
 
     def recount(self):
         recounter = self.steps.recounter
@@ -127,7 +128,46 @@ def test_an_offered_fetch_takes_memory_until_it_is_stored(rig):
     """The memory budget counts a fetch from the offer to the end of the store step."""
     fetch = Fetch(TOPIC, 0, [MemoryBatch(0, (a_message(),))], 1, 300, "one")
     rig.steps.offer(fetch)
-    batch = rig.steps.decode([fetch])
+    (batch,) = rig.steps.decode([fetch])
     assert (rig.steps.budget.rows, rig.steps.budget.size) == (1, 300)
     rig.steps.store(batch)
     assert (rig.steps.budget.rows, rig.steps.budget.size) == (0, 0)
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2), (2, 1, 0), (1, 2, 0)])
+def test_a_fetch_in_several_batches_is_acknowledged_when_all_are_stored(rig, monkeypatch, order):
+    """A large fetch is decoded in parts. Whichever is stored last, the fetch is acknowledged only then."""
+    monkeypatch.setattr(decode_step, "_MAX_BYTES", 1)
+    fetch = Fetch(TOPIC, 0, [MemoryBatch(0, (b"{", b"[", b"x"), piece_size=1)], 3, 300, "large")
+    rig.steps.offer(fetch)
+    batches = list(rig.steps.decode([fetch]))
+    assert len(batches) == 3
+    acknowledger, stored = rig.steps.acknowledger, []
+    for number in order:  # two threads store, and either may come here first
+        assert (stored, rig.acknowledged) == ([], [])
+        stored += acknowledger.batch_stored(batches[number], refused=0)
+        acknowledger.acknowledge_counted()
+    assert (stored, rig.acknowledged) == ([fetch], ["large"])
+
+
+def test_a_part_that_is_stored_early_acknowledges_nothing(rig, monkeypatch):
+    """Every part that exists is stored before the next one is decoded: the fetch waits for the parts that do not exist yet."""
+    monkeypatch.setattr(decode_step, "_MAX_BYTES", 1)
+    fetch = Fetch(TOPIC, 0, [MemoryBatch(0, (b"{", b"[", b"x"), piece_size=1)], 3, 300, "large")
+    rig.steps.offer(fetch)
+    seen = []
+    for batch in rig.steps.decode([fetch]):
+        rig.steps.store(batch)
+        seen.append((list(rig.acknowledged), rig.steps.budget.size))
+    assert seen == [([], 300), ([], 300), (["large"], 0)]
+    assert len(rig.store.letters) == 3
+
+
+def test_the_whole_size_of_a_cut_value_is_told(rig):
+    """The dead letter of a value that was too large to hold tells its whole size and how much is kept."""
+    fetch = Fetch(TOPIC, 0, [MemoryBatch(7, (bytes(100_000),), whole_sizes={7: 1 << 30})], 1, 300, "one")
+    rig.steps.offer(fetch)
+    rig.steps.store(*rig.steps.decode([fetch]))
+    [(letter, _)] = rig.store.letters.values()
+    assert (letter.offset, letter.reason, len(letter.value)) == (7, "too_large", 100_000)
+    assert letter.error == "1073741824 bytes; the limit is 65536; the first 100000 bytes are kept"

@@ -1,0 +1,261 @@
+"""Cuts the records of a batch into pieces of bounded size, so that a batch of any size is read with bounded memory.
+
+A compressed batch of a megabyte may hold gigabytes: one record, or millions. Its records are decompressed chunk by chunk and cut
+between records. Each piece becomes an uncompressed batch of its own, which aiokafka reads. Of a record that is larger than a
+piece, its key and value are kept up to ``MAX_KEPT`` bytes each; its headers are skipped. Such a value is far larger than an event
+may be (``MAX_MESSAGE_BYTES``), so the part of it that is kept is rejected as ``too_large`` like the whole.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from itertools import chain
+from typing import Any, Final
+
+from aiokafka.errors import CorruptRecordException
+from aiokafka.record.default_records import DefaultRecordBatch, DefaultRecordBatchBuilder
+from aiokafka.record.util import decode_varint
+
+from domain.errors import InvariantError
+from pipeline.kafka.decompression import UNCOMPRESSED, decompressed
+from pipeline.kafka.headerless import records_without_headers
+
+#: Records of a piece end at this size, and it holds at most this many.
+MAX_PIECE: Final = 8 << 20
+MAX_RECORDS: Final = 100_000
+#: Largest part of a key or value that is kept of a record above ``MAX_PIECE`` (bytes).
+MAX_KEPT: Final = 8 << 20
+
+_HEAD_SIZE: Final = 61
+_BASE: Final = struct.Struct(">q")
+_ATTRIBUTES: Final = struct.Struct(">h")
+_ATTRIBUTES_AT: Final = 21
+_CODEC_MASK: Final = 7
+_COUNT: Final = struct.Struct(">i")
+_COUNT_AT: Final = 57
+_LONGEST_VARINT: Final = 10
+#: Makes the error that names a batch from the reason why it cannot be read.
+Unreadable = Callable[[CorruptRecordException], InvariantError]
+
+
+@dataclass(frozen=True, slots=True)
+class RecordPiece:
+    """Consecutive messages of a batch, unpacked.
+
+    ``first`` is later than the first record when the fetch began in the middle of the piece.
+    """
+
+    first: int
+    first_offset: int  # of the first message wanted
+    data: bytes  # an uncompressed record batch
+    unreadable: Unreadable
+    #: Offset -> whole size of a value of which only the beginning is kept.
+    whole_sizes: Mapping[int, int] = field(default_factory=dict)
+
+    @property
+    def size(self) -> int:
+        """Bytes in memory."""
+        return len(self.data)
+
+    def values(self) -> list[bytes | None]:
+        """The values. No record object stays alive: holding 100,000 of them halves a worker's speed.
+
+        Raises:
+            InvariantError: the records are not what their lengths say.
+        """
+        try:
+            packed = DefaultRecordBatch(self.data)
+            if self.first <= packed.base_offset:
+                return [record.value for record in packed]
+            return [record.value for record in packed if record.offset >= self.first]
+        except MemoryError:
+            raise
+        except Exception:  # noqa: BLE001 - the name of a header, see ``headerless``
+            return [value for _, value, offset in self._slowly() if offset >= self.first]
+
+    def keys_and_offsets(self) -> list[tuple[bytes | None, int]]:
+        """Key and offset of every message of ``values``, in its order.
+
+        Raises:
+            InvariantError: as ``values``.
+        """
+        try:
+            return [(record.key, record.offset) for record in DefaultRecordBatch(self.data) if record.offset >= self.first]
+        except MemoryError:
+            raise
+        except Exception:  # noqa: BLE001 - as above
+            return [(key, offset) for key, _, offset in self._slowly() if offset >= self.first]
+
+    def _slowly(self) -> list[tuple[bytes | None, bytes | None, int]]:
+        try:
+            return list(records_without_headers(self.data))
+        except CorruptRecordException as error:
+            raise self.unreadable(error) from error
+
+
+def pieces_of(batch: bytes, first: int, unreadable: Unreadable) -> Iterator[RecordPiece]:
+    """The records of a batch in order, in pieces.
+
+    Args:
+        batch: a record batch of format 2, as fetched.
+        first: offset of the first record wanted; pieces may begin and end earlier.
+        unreadable: makes the error that is raised.
+
+    Raises:
+        InvariantError: the records cannot be read from here on.
+    """
+    try:
+        yield from _pieces(batch, first, unreadable)
+    except CorruptRecordException as error:
+        raise unreadable(error) from error
+
+
+def _pieces(batch: bytes, first: int, unreadable: Unreadable) -> Iterator[RecordPiece]:
+    (base,) = _BASE.unpack_from(batch)
+    (attributes,) = _ATTRIBUTES.unpack_from(batch, _ATTRIBUTES_AT)
+    (count,) = _COUNT.unpack_from(batch, _COUNT_AT)
+    codec = attributes & _CODEC_MASK
+    few = count <= MAX_RECORDS
+    if codec == UNCOMPRESSED and len(batch) <= MAX_PIECE and few:
+        yield RecordPiece(first, max(first, base), batch, unreadable)
+        return
+    head = bytearray(batch[:_HEAD_SIZE])
+    _ATTRIBUTES.pack_into(head, _ATTRIBUTES_AT, attributes & ~_CODEC_MASK)
+    chunks = decompressed(codec, batch[_HEAD_SIZE:])
+    begun: list[bytes] = []
+    for chunk in chunks:
+        begun.append(chunk)
+        if not few or sum(map(len, begun)) > MAX_PIECE:
+            break
+    else:
+        yield RecordPiece(first, max(first, base), b"".join((head, *begun)), unreadable)
+        return
+    stream = _Stream(chain(begun, chunks))
+    del begun, chunk
+    while count > 0:
+        taken, records = stream.take_records(count)
+        if taken:
+            _COUNT.pack_into(head, _COUNT_AT, taken)
+            begin = base + _offset_of(records)
+            yield RecordPiece(first, max(first, begin), b"".join((head, records)), unreadable)
+            count -= taken
+        else:
+            offset, size, made = _cut_record(stream)
+            _BASE.pack_into(made, 0, base)
+            whole_sizes = {base + offset: size} if size > MAX_KEPT else {}
+            yield RecordPiece(first, max(first, base + offset), bytes(made), unreadable, whole_sizes)
+            count -= 1
+
+
+class _Stream:
+    """Reads bytes that come in chunks. Never holds more than what is asked for and two chunks.
+
+    Raises (every method):
+        CorruptRecordException: the chunks end before the records do.
+    """
+
+    def __init__(self, chunks: Iterable[bytes]) -> None:
+        self._chunks = iter(chunks)
+        self._buffer = bytearray()
+        self._at = 0
+        self._passed = 0  # bytes dropped from the buffer
+
+    @property
+    def position(self) -> int:
+        """Bytes read so far."""
+        return self._passed + self._at
+
+    def take_records(self, count: int) -> tuple[int, bytes]:
+        """At most ``count`` records that together fit a piece: how many, and their bytes. None if the next one is too large."""
+        self._drop()
+        taken = at = 0
+        while taken < min(count, MAX_RECORDS):
+            self._fill(at + _LONGEST_VARINT, least=at + 1)
+            length, behind = _varint(self._buffer, at)
+            if length < 0:
+                raise CorruptRecordException(f"A record has the length {length}.")
+            if behind + length > MAX_PIECE:
+                break
+            self._fill(behind + length)
+            at, taken = behind + length, taken + 1
+        self._at = at
+        return taken, bytes(memoryview(self._buffer)[:at])
+
+    def varint(self) -> int:
+        """The next number."""
+        self._fill(self._at + _LONGEST_VARINT, least=self._at + 1)
+        number, self._at = _varint(self._buffer, self._at)
+        return number
+
+    def text(self, size: int) -> bytes | None:
+        """The beginning of the next ``size`` bytes, up to ``MAX_KEPT``; the rest is skipped. None for a negative size."""
+        if size < 0:
+            return None
+        kept = min(size, MAX_KEPT)
+        self._drop()
+        self._fill(kept)
+        found = bytes(memoryview(self._buffer)[:kept])
+        self.skip_to(self.position + size)
+        return found
+
+    def skip_to(self, position: int) -> None:
+        """Read on without keeping anything."""
+        while self.position < position:
+            step = min(position - self.position, len(self._buffer) - self._at)
+            self._at += step
+            if not step:
+                self._drop()
+                self._fill(1)
+
+    def _drop(self) -> None:
+        del self._buffer[: self._at]
+        self._passed += self._at
+        self._at = 0
+
+    def _fill(self, size: int, *, least: int | None = None) -> None:
+        """Have ``size`` bytes in the buffer, or as many as there are when ``least`` is given and reached."""
+        while len(self._buffer) < size:
+            chunk = next(self._chunks, None)
+            if chunk is None:
+                if least is not None and len(self._buffer) >= least:
+                    return
+                raise CorruptRecordException("The records end too early.")
+            self._buffer += chunk
+
+
+def _varint(buffer: bytes | bytearray, at: int) -> tuple[int, int]:
+    try:
+        number, behind = decode_varint(buffer, at)
+    except (ValueError, IndexError) as error:
+        raise CorruptRecordException(f"The records cannot be read: {error!r}.") from error
+    return int(number), int(behind)
+
+
+def _offset_of(records: bytes) -> int:
+    """Offset of the first of some records, relative to the base."""
+    at = 0
+    for _ in ("length", "attributes", "timestamp"):
+        _, at = _varint(records, at)
+    return _varint(records, at)[0]
+
+
+def _cut_record(stream: _Stream) -> tuple[int, int, bytearray]:
+    """The next record of the stream, which does not fit a piece.
+
+    Returns:
+        Its offset relative to the base, the whole size of its value, and a batch of this record without headers.
+    """
+    length = stream.varint()
+    end = stream.position + length
+    stream.varint()  # attributes: one byte, 0
+    stream.varint()  # timestamp
+    offset = stream.varint()
+    key = stream.text(stream.varint())
+    size = stream.varint()
+    value = stream.text(size)
+    stream.skip_to(end)
+    builder: Any = DefaultRecordBatchBuilder(2, 0, 0, -1, -1, -1, 1 << 30)
+    builder.append(offset, timestamp=0, key=key, value=value, headers=[])
+    return offset, size, bytearray(builder.build())
