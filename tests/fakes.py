@@ -118,7 +118,9 @@ class MemoryStore:
             raise RefusedRows("VIOLATED_CONSTRAINT")
         with self.guard:
             for row, event_id in zip(listed, ids, strict=True):
-                event = DossierEvent(**{name: row[name] for name in DossierEvent.__slots__} | {"event_id": event_id})
+                event = DossierEvent(
+                    **{name: row[name] for name in DossierEvent.__slots__ if name in row} | {"event_id": event_id}
+                )
                 self.kept[key_of(event)] = event
                 self.contents[key_of(event)].add(event)
                 self.positions[row["topic"], row["partition"], row["offset"]] = key_of(event)
