@@ -36,6 +36,8 @@ _CONNECT_SECONDS: Final = 5.0
 _NO_LOGIN: Final = "not valid in current SASL state"
 #: Errors that do not pass by waiting.
 _DECIDED: Final = frozenset({KafkaError._AUTHENTICATION, KafkaError._SSL})  # noqa: SLF001 - public names with an underscore
+#: A batch came and cannot be read: librdkafka unpacks none that is larger than an answer may be.
+_UNREADABLE: Final = frozenset({KafkaError._BAD_COMPRESSION, KafkaError._BAD_MSG})  # noqa: SLF001 - as above
 _NOT_AUTHORIZED: Final = frozenset(
     {
         KafkaError.TOPIC_AUTHORIZATION_FAILED,
@@ -217,6 +219,12 @@ def refusal(
         remedy = "Grant this user the right: READ on the topic to read it, WRITE to send to it, CREATE to create it."
     elif code > 0 and kafka_errors.is_retryable(found):
         return access_errors.not_ready(bootstrap, text)
+    elif code in _UNREADABLE:
+        problem = f"A record batch from Kafka at {address} cannot be unpacked by this command: {text}."
+        remedy = (
+            "Skip it: replay before it (--to-offset) and behind it (--from-offset), audit without --kafka deep."
+            " It may unpack to more than 100 MB."
+        )
     elif found.retriable() or code < 0:
         problem = f"No Kafka broker answers at {address}: {text}."
         remedy = (

@@ -172,7 +172,7 @@ class _Stream:
         self._drop()
         taken = at = 0
         while taken < min(count, MAX_RECORDS):
-            self._fill(at + _LONGEST_VARINT, least=at + 1)
+            self._fill(at + _LONGEST_VARINT, minimum=at + 1)
             length, behind = _varint(self._buffer, at)
             if length < 0:
                 raise CorruptRecordException(f"A record has the length {length}.")
@@ -185,7 +185,7 @@ class _Stream:
 
     def varint(self) -> int:
         """The next number."""
-        self._fill(self._at + _LONGEST_VARINT, least=self._at + 1)
+        self._fill(self._at + _LONGEST_VARINT, minimum=self._at + 1)
         number, self._at = _varint(self._buffer, self._at)
         return number
 
@@ -214,12 +214,12 @@ class _Stream:
         self._passed += self._at
         self._at = 0
 
-    def _fill(self, size: int, *, least: int | None = None) -> None:
-        """Have ``size`` bytes in the buffer, or as many as there are when ``least`` is given and reached."""
+    def _fill(self, size: int, *, minimum: int | None = None) -> None:
+        """Have ``size`` bytes in the buffer, or as many as there are when ``minimum`` is given and reached."""
         while len(self._buffer) < size:
             chunk = next(self._chunks, None)
             if chunk is None:
-                if least is not None and len(self._buffer) >= least:
+                if minimum is not None and len(self._buffer) >= minimum:
                     return
                 raise CorruptRecordException("The records end too early.")
             self._buffer += chunk

@@ -7,10 +7,14 @@ import struct
 from pathlib import Path
 
 import cramjam
+import pytest
 from aiokafka.record.util import encode_varint
 from confluent_kafka import Producer
 
 from deploy.native.processes import wait_until
+from domain.errors import UnavailableError
+from pipeline.kafka.topic_reader import KafkaTopicReader
+from pipeline.settings import KafkaSettings
 from tests.factories import a_message
 from tests.raw_batches import ZSTD, codec_oddities, packed_records, raw_batch, send_raw
 
@@ -84,6 +88,9 @@ def test_records_that_unpack_to_gigabytes_are_read_in_pieces(chain):
     assert (_peak_rss(process) - before) >> 20 < 1_200
     found = chain.server.query(f"SELECT length(value), error FROM {chain.database}.dead_letters FINAL WHERE offset = 0")
     assert found == f"{8 << 20}\t1073741824 bytes; the limit is 65536; the first 8388608 bytes are kept"
+    audited = KafkaTopicReader(KafkaSettings(bootstrap=chain.kafka.bootstrap, topic=chain.topic))
+    with pytest.raises(UnavailableError, match="cannot be unpacked by this command"):  # librdkafka has a limit
+        list(audited.messages(0, 0, 1))
 
 
 def _peak_rss(status):

@@ -37,6 +37,12 @@ def said(code, text, *, address=REMOTE, security=LOGIN, reports=(), **options):
             "handshake failed: Broker: Request not valid in current SASL state: broker's supported mechanisms: ",
             "takes no login on this port (SASL_SSL was tried). Set PORTALPULSE_KAFKA__SECURITY_PROTOCOL",
         ),
+        (
+            KafkaError._BAD_COMPRESSION,
+            "of message at 0 failed",
+            "cannot be unpacked by this command: of message at 0 failed. Skip it",
+        ),
+        (KafkaError._BAD_MSG, "Bad message format", "cannot be unpacked by this command: Bad message format. Skip it"),
         (KafkaError._SSL, "certificate verify failed", "is not accepted. Renew it"),
         (KafkaError._SSL, "handshake failed: wrong version number", "does not speak SASL_SSL"),
         (KafkaError._TRANSPORT, "verify that security.protocol is correctly configured", "does not speak SASL_SSL"),
