@@ -204,9 +204,11 @@ class WatchdogSettings(BaseModel):
     model_config = {"extra": "forbid"}
 
     assignment_seconds: float = Field(
-        60.0, gt=0, description="Exit when the group assigns no partitions for this long after the start."
+        60.0, ge=1, le=86_400, description="Exit when the group assigns no partitions for this long after the start."
     )
-    stall_seconds: float = Field(120.0, gt=0, description="Exit when the broker answers no heartbeat or fetch for this long.")
+    stall_seconds: float = Field(
+        120.0, ge=1, le=86_400, description="Exit when the broker answers no heartbeat or fetch for this long."
+    )
 
 
 class AuditSettings(BaseModel):

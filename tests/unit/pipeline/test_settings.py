@@ -5,9 +5,10 @@ from __future__ import annotations
 import traceback
 
 import pytest
+from pydantic import BaseModel
 
 from domain.errors import ConfigurationError
-from pipeline.settings import ThresholdPolicy, load_settings
+from pipeline.settings import Settings, ThresholdPolicy, load_settings
 
 WRONG = [
     ("KAFKA__BOOTSTRAP", "", "at least one host:port"),
@@ -57,7 +58,7 @@ WRONG = [
     ("INGEST__MINUTE_INTERVAL_MS", "1", "is below 10"),
     ("INGEST__DAY_INTERVAL_MS", "0", "is below 10"),
     ("INGEST__PROCEDURE_INTERVAL_MS", "0", "is below 10"),
-    ("WATCHDOG__ASSIGNMENT_SECONDS", "0", "must be above 0"),
+    ("WATCHDOG__ASSIGNMENT_SECONDS", "0", "0 is below 1"),
     ("WATCHDOG__STALL_SECONDS", "never", "'never' is not a number"),
     ("LOG__LEVEL", "verbose", "'verbose' is none of debug, info, warning, error"),
     ("LOG__LEVEL", "warn", "did you mean warning?"),
@@ -107,6 +108,24 @@ def test_a_wrong_value_is_one_line_that_names_its_variable(monkeypatch, name, va
     assert "\n" not in text
     assert "docs/settings.md" in text
     assert refused.value.exit_code == 2
+
+
+def _numbers(model, prefix=""):
+    """The names of all numeric settings."""
+    for name, found in model.model_fields.items():
+        if found.annotation in {int, float}:
+            yield prefix + name.upper()
+        elif isinstance(found.annotation, type) and issubclass(found.annotation, BaseModel):
+            yield from _numbers(found.annotation, f"{prefix}{name.upper()}__")
+
+
+@pytest.mark.parametrize("name", list(_numbers(Settings)))
+@pytest.mark.parametrize("value", ["inf", "-inf", "nan", "1e400", "-1", "9" * 30])
+def test_every_number_has_bounds(monkeypatch, name, value):
+    """No numeric setting takes a number without end, not a number, a negative one or one beyond all measure."""
+    monkeypatch.setenv(f"PORTALPULSE_{name}", value)
+    with pytest.raises(ConfigurationError, match=name):
+        load_settings()
 
 
 @pytest.mark.parametrize("text", ["[", "{'kpi': 'I1'}", "yes"])
