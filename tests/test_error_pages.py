@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from pipeline.ingest.storage_retry import LONGEST_PAUSE
+from pipeline.ingest.storage_retry import BACKOFF_LIMIT
 from pipeline.kafka import errors as kafka_errors
-from sinks.clickhouse.codes import FATAL, REFUSED_ROWS, RETRYABLE
+from sinks.clickhouse.error_codes import FATAL, REFUSED_ROWS, RETRYABLE
 
 PAGE = (Path(__file__).parent.parent / "docs" / "errors.md").read_text(encoding="utf-8")
 
@@ -48,4 +48,4 @@ def test_the_page_shows_every_code_of_kafka():
 
 def test_the_page_names_the_cap():
     """The longest pause of the page is the one of the code."""
-    assert re.search(rf"up to {LONGEST_PAUSE:g} s", PAGE)
+    assert re.search(rf"up to {BACKOFF_LIMIT:g} s", PAGE)

@@ -1,4 +1,7 @@
-"""The whole of portalpulse on one machine: Kafka, worker, Prometheus, Alertmanager and a receiver of notifications.
+"""All of portalpulse on one machine.
+
+The parts: Kafka or the in-memory broker, the worker, Prometheus, Alertmanager and a receiver of notifications; with
+``StackOptions.clickhouse`` "server" also a ClickHouse server and an exporter.
 
 Nothing is shared with other stacks: ports are free ones, chosen at start, all files are below one folder, and the children end
 whenever this process ends.
@@ -71,7 +74,7 @@ class LocalStack:
         self._last: list[ChildProcess] = []
         self._broker: Broker | None = None
         self._storage: ClickHouseServer | None = None
-        self._workers: list[PortalPulseProcess] = []
+        self._portalpulse_processes: list[PortalPulseProcess] = []
         self._prometheus: PrometheusServer | None = None
         self._alertmanager: AlertmanagerServer | None = None
         self._addresses: Addresses | None = None
@@ -121,9 +124,9 @@ class LocalStack:
         return self._storage
 
     @property
-    def workers(self) -> Sequence[PortalPulseProcess]:
-        """The portalpulse processes, after ``start_counting``; the last one serves the API."""
-        return self._started(self._workers or None)
+    def portalpulse_processes(self) -> Sequence[PortalPulseProcess]:
+        """Worker and, with a ClickHouse server, exporter, after ``start_counting``; the last one serves the API."""
+        return self._started(self._portalpulse_processes or None)
 
     @property
     def prometheus(self) -> PrometheusServer:
@@ -148,7 +151,7 @@ class LocalStack:
     @property
     def api(self) -> str:
         """Where figures and metrics are served, after ``start_counting``."""
-        return self.workers[-1].url
+        return self.portalpulse_processes[-1].url
 
     @property
     def addresses(self) -> Addresses:
@@ -187,13 +190,13 @@ class LocalStack:
             ConfigurationError: the ClickHouse server's library is missing.
             UnavailableError: a service does not start; with the end of its log.
         """
-        workers = self._workers = self._portalpulse()
-        for worker in workers:
-            self._first.append(worker.process)
-            worker.launch()
-        for worker in workers:
-            worker.await_ready()
-            self._on_step(f"{worker.process.name} is ready")
+        processes = self._portalpulse_processes = self._create_processes()
+        for portalpulse in processes:
+            self._first.append(portalpulse.process)
+            portalpulse.launch()
+        for portalpulse in processes:
+            portalpulse.await_ready()
+            self._on_step(f"{portalpulse.process.name} is ready")
 
     def start_watching(self) -> None:
         """Start Prometheus, Alertmanager and the receiver of notifications, and write addresses.json.
@@ -214,7 +217,7 @@ class LocalStack:
         )
         prometheus.configure(
             targets={
-                "portalpulse": [worker.address for worker in self._workers],
+                "portalpulse": [portalpulse.address for portalpulse in self._portalpulse_processes],
                 "prometheus": [prometheus.address],
                 "alertmanager": [alertmanager.address],
             },
@@ -259,18 +262,18 @@ class LocalStack:
         self._on_step(WARNING)
         return MemoryBroker(data_dir=self._folder.path / "memory-broker", log_dir=self._logs)
 
-    def _portalpulse(self) -> list[PortalPulseProcess]:
+    def _create_processes(self) -> list[PortalPulseProcess]:
         """The portalpulse processes; the last one serves the API."""
         if self._options.clickhouse == "embedded":
-            return [self._worker("worker", "--all-in-one", clickhouse=f"chdb:{self._folder.path / 'clickhouse'}")]
+            return [self._create_process("worker", "--all-in-one", clickhouse=f"chdb:{self._folder.path / 'clickhouse'}")]
         server = self._storage = ClickHouseServer(data_dir=self._folder.path / "clickhouse-server", log_dir=self._logs)
         self._last.append(server.process)
         server.start()
         server.query("CREATE DATABASE IF NOT EXISTS portalpulse")
         self._on_step("ClickHouse is ready")
-        return [self._worker(command, clickhouse=server.url()) for command in ("worker", "exporter")]
+        return [self._create_process(command, clickhouse=server.url()) for command in ("worker", "exporter")]
 
-    def _worker(self, command: str, *arguments: str, clickhouse: str) -> PortalPulseProcess:
+    def _create_process(self, command: str, *arguments: str, clickhouse: str) -> PortalPulseProcess:
         options = self._options
         ours = {
             "DATA_DIR": str(self._folder.path),

@@ -112,7 +112,7 @@ def _supervised(stack: LocalStack) -> list[Supervised]:
     return [
         Supervised(broker, restartable=not isinstance(broker, MemoryBroker)),
         *([] if storage is None else [Supervised(storage)]),
-        *(Supervised(worker, needs=needs, final=FINAL_STATUSES) for worker in stack.workers),
+        *(Supervised(process, needs=needs, final=FINAL_STATUSES) for process in stack.portalpulse_processes),
         Supervised(stack.alertmanager, watched=True),
         Supervised(stack.prometheus, watched=True),
     ]

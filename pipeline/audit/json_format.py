@@ -86,7 +86,7 @@ def decode_repeats(fields: Mapping[str, Any]) -> Repeats:
 
 
 def encode_names(names: RepeatedNames) -> Fields:
-    """Repeated names within a share."""
+    """Repeats within one hash shard."""
     return {"scattered": encode_repeats(names.reused_event_ids), "settled_twice": encode_repeats(names.settled_twice)}
 
 

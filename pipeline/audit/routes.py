@@ -23,8 +23,8 @@ from pipeline.serving.requests import (
 )
 from sinks.contract.audit import HashShard
 
-#: Most shares of all names: the storage counts them in 32 bits, and a larger number would overflow.
-_MAX_SHARES = 2**32 - 1
+#: Most hash shards of all event ids and dossier codes: the storage counts them in 32 bits, and a larger number would overflow.
+_MAX_SHARDS = 2**32 - 1
 
 
 def audit_routes(steps: AuditSteps, threads: Threads) -> list[web.RouteDef]:
@@ -53,7 +53,7 @@ def _comparison_routes(steps: AuditSteps, in_thread: InThread) -> list[web.Route
         query = request.query
         period = (day(query["from"]), day(query["to"])) if "from" in query and "to" in query else None
         number, of = (
-            whole_number(name, query.get(name, default), maximum=_MAX_SHARES) for name, default in (("number", "0"), ("of", "1"))
+            whole_number(name, query.get(name, default), maximum=_MAX_SHARDS) for name, default in (("number", "0"), ("of", "1"))
         )
         if not number < of:
             raise ConfigurationError("The parameter number must be less than the parameter of.")

@@ -17,8 +17,8 @@ from pipeline.audit.steps import AuditSteps, PartitionOffsets, TopicOffsets, Unr
 from pipeline.ingest.unread_offsets import describe_unread
 from sinks.contract.audit import HashShard, Repeats
 
-#: Rows of events in one share of all names, about: a hundred bytes of memory each.
-_SHARE_ROWS = 5_000_000
+#: Rows of events in one hash shard of all event ids and dossier codes, about: a hundred bytes of memory each.
+_SHARD_ROWS = 5_000_000
 #: Messages looked up in one step of the deep check.
 _STEP_MESSAGES = 200_000
 #: Attempts of a repair: a worker may write a tally that it counted before the epoch was raised.
@@ -154,7 +154,7 @@ class _Audit:
         for day, count in rows.items():
             contradictions = _added(contradictions, self._steps.contradictions(day))
             self._progress.advance(count + 1)
-        shards = max(1, -(-report.rows // _SHARE_ROWS))
+        shards = max(1, -(-report.rows // _SHARD_ROWS))
         self._progress.begin("searching repeated ids and dossiers", shards)
         reused, settled_twice = Repeats(0, {}), Repeats(0, {})
         for number in range(shards):

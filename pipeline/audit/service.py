@@ -72,7 +72,7 @@ class AuditService:
         return self._audit.contradictions(day, limit=_EXAMPLES)
 
     def repeats(self, days: tuple[dt.date, dt.date] | None, shard: HashShard) -> RepeatedNames:
-        """Repeated names within one share of all names."""
+        """Repeats within one hash shard of all event ids and dossier codes."""
         return RepeatedNames(
             self._audit.reused_event_ids(days, shard, limit=_EXAMPLES), self._audit.settled_twice(days, shard, limit=_EXAMPLES)
         )

@@ -1,4 +1,6 @@
-"""The steps of an audit and what they return. Each step is small: one day, one share of all names, one range of offsets.
+"""The steps of an audit and what they return.
+
+Each step is small: one day, one hash shard of all event ids and dossier codes, or one range of offsets.
 
 ``pipeline.audit.service`` does them; ``pipeline.cli.remote_audit`` asks a running process to.
 """
@@ -88,7 +90,7 @@ class AuditSteps(Protocol):
         ...
 
     def repeats(self, days: tuple[dt.date, dt.date] | None, shard: HashShard) -> RepeatedNames:
-        """Repeated names within one share of all names; ``days``: both ends included, None for all."""
+        """Repeats within one hash shard of all event ids and dossier codes; ``days``: both ends included, None for all."""
         ...
 
     def repair(self, day: dt.date, agencies: Sequence[str] | None, *, raise_epoch: bool) -> int | None:

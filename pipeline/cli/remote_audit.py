@@ -36,7 +36,7 @@ class RemoteAudit:
         return json_format.decode_repeats(self._get(f"days/{day.isoformat()}/contradictions"))
 
     def repeats(self, days: tuple[dt.date, dt.date] | None, shard: HashShard) -> RepeatedNames:
-        """Repeated names within one share of all names."""
+        """Repeats within one hash shard of all event ids and dossier codes."""
         bounds = {} if days is None else {"from": days[0].isoformat(), "to": days[1].isoformat()}
         return json_format.decode_names(self._get("repeats", number=shard.index, of=shard.count, **bounds))
 

@@ -38,13 +38,13 @@ class Acknowledger:
         self._acknowledging = threading.Lock()  # held during a check, so that fetches are acknowledged in order
         self._lock = threading.Lock()
         self._uncounted: deque[tuple[int, tuple[Fetch, ...]]] = deque()  # (batch, the fetches it completed), in order
-        self._invisible: deque[tuple[int, int]] = deque()  # (batch, events) not yet in the minute tallies
-        self.unacknowledged = 0  # messages offered and not yet acknowledged
+        self._not_in_minutes: deque[tuple[int, int]] = deque()  # (batch, events) not yet in the minute tallies
+        self.unacknowledged = 0  # messages fetched and not yet acknowledged
         self.stored = 0  # events stored by this worker, repeats included
         self.visible = 0  # of these, events in the minute tallies
 
-    def offered(self, messages: int) -> None:
-        """Messages were fetched."""
+    def fetched(self, messages: int) -> None:
+        """Count these messages as unacknowledged."""
         with self._lock:
             self.unacknowledged += messages
 
@@ -61,7 +61,7 @@ class Acknowledger:
                 fetch.stored_batches += 1
             whole = tuple(fetch for fetch in batch.fetches if fetch.stored)
             self._uncounted.append((number, whole))
-            self._invisible.append((number, events))
+            self._not_in_minutes.append((number, events))
             self.stored += events
         return whole
 
@@ -73,8 +73,8 @@ class Acknowledger:
         """
         visible = self._dirty_buckets.minutes_through()
         with self._lock:
-            while self._invisible and self._invisible[0][0] <= visible:
-                self.visible += self._invisible.popleft()[1]
+            while self._not_in_minutes and self._not_in_minutes[0][0] <= visible:
+                self.visible += self._not_in_minutes.popleft()[1]
         with self._acknowledging:
             counted = self._dirty_buckets.counted_through()
             with self._lock:

@@ -3,6 +3,8 @@
 There is a loop for each of the three tiers of ``DirtyBuckets``. One pass of a loop is a *round*. After a round the loop rests for
 its interval or for a multiple of the round's duration, whichever is longer. So a round covers many batches, and recounting takes
 a bounded share of the database's time however large a bucket is.
+
+In a *flood* messages arrive faster than they can be stored. Loops then rest longer, because storing is more urgent.
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Final
 
 from pipeline.ingest.dirty_buckets import DayWork, DirtyBuckets, MinuteWork
 from pipeline.ingest.storage_retry import StorageRetry
@@ -37,13 +40,19 @@ _DAYS_AT_ONCE = 400
 class RestPolicy:
     """Rest after a round: ``interval`` seconds or ``factor`` times the round's duration, whichever is longer.
 
-    ``flood_factor`` replaces ``factor`` while messages arrive faster than they can be stored: storing them is then more urgent
-    than a fresh minute.
+    ``flood_factor`` replaces ``factor`` in a flood.
     """
 
     interval: float
     factor: float
     flood_factor: float
+
+
+#: ``factor`` and ``flood_factor`` of each tier. People wait for minutes, so these may take half of the time. Days may be late,
+#: and procedures scan whole days.
+MINUTE_REST: Final = (1.0, 9.0)
+DAY_REST: Final = (3.0, 9.0)
+PROCEDURE_REST: Final = (9.0, 27.0)
 
 
 @dataclass(slots=True)

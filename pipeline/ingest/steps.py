@@ -22,7 +22,7 @@ from pipeline.ingest.decode_step import DecodedBatch, DecodeStep
 from pipeline.ingest.dirty_buckets import DirtyBuckets
 from pipeline.ingest.fetch import Fetch
 from pipeline.ingest.memory_budget import MemoryBudget
-from pipeline.ingest.recounter import Recounter, RestPolicy
+from pipeline.ingest.recounter import DAY_REST, MINUTE_REST, PROCEDURE_REST, Recounter, RestPolicy
 from pipeline.ingest.storage_retry import StorageRetry
 from pipeline.ingest.store_step import StoreStep
 from pipeline.metrics import WorkerMetrics
@@ -34,9 +34,6 @@ from sinks.contract.events import EventStore, UnreadRange
 NO_LIMIT = DeadLetterLimit(0, 0, 0)
 #: The worker is busy while its last fetch is younger than this (seconds).
 _BUSY_SECONDS = 1.0
-#: How long each tier rests after a round, in multiples of the round's duration; the second number applies in a flood. People
-#: wait for minutes, so these may take half of the time. Days may be late, and procedures scan whole days.
-_MINUTE_REST, _DAY_REST, _PROCEDURE_REST = (1.0, 9.0), (3.0, 9.0), (9.0, 27.0)
 
 
 class IngestSteps:
@@ -85,9 +82,9 @@ class IngestSteps:
             store=store,
             retrying=self.retrying,
             agencies=decoder.agencies,
-            minutes=RestPolicy(settings.minute_interval_ms / 1000, *_MINUTE_REST),
-            days=RestPolicy(settings.day_interval_ms / 1000, *_DAY_REST),
-            procedures=RestPolicy(settings.procedure_interval_ms / 1000, *_PROCEDURE_REST),
+            minutes=RestPolicy(settings.minute_interval_ms / 1000, *MINUTE_REST),
+            days=RestPolicy(settings.day_interval_ms / 1000, *DAY_REST),
+            procedures=RestPolicy(settings.procedure_interval_ms / 1000, *PROCEDURE_REST),
             on_counted=self.acknowledger.acknowledge_counted,
             busy=self._is_busy,
             flooded=lambda: self.budget.rows > settings.max_unstored_rows // 2,
@@ -97,7 +94,7 @@ class IngestSteps:
     def offer(self, fetch: Fetch) -> None:
         """Take over a fetch: it counts in the memory budget until it is stored."""
         self.budget.reserve(fetch.messages, fetch.size)
-        self.acknowledger.offered(fetch.messages)
+        self.acknowledger.fetched(fetch.messages)
         self._last_offer = time.monotonic()
 
     def store(self, batch: DecodedBatch) -> None:

@@ -15,8 +15,8 @@ from sinks.errors import Retryable
 
 T = TypeVar("T")
 
-#: Pauses double from the one that the error asks for up to this (seconds), so that work resumes soon after an outage.
-LONGEST_PAUSE: Final = 2.0
+#: Pauses double from the one that the error asks for. Growth stops here (seconds); the pause of a code may be longer.
+BACKOFF_LIMIT: Final = 2.0
 
 
 class StorageRetry:
@@ -69,5 +69,5 @@ class StorageRetry:
 
 
 def pause_before(repetition: int, retry_after: float) -> float:
-    """Seconds to wait before a repetition (the first is 0): doubles up to ``LONGEST_PAUSE``, and is at least ``retry_after``."""
-    return max(retry_after, min(LONGEST_PAUSE, retry_after * 2.0 ** min(repetition, 32)))
+    """Seconds to wait before a repetition (the first is 0): doubles up to ``BACKOFF_LIMIT``, and is at least ``retry_after``."""
+    return max(retry_after, min(BACKOFF_LIMIT, retry_after * 2.0 ** min(repetition, 32)))

@@ -82,7 +82,7 @@ class BatchSender:
         self.too_large: list[TooLarge] = []
         self.limit = max_message_bytes(bootstrap, topic, security)
         self.problem = ""
-        self.unreachable = False
+        self.gave_up = False
         self._retrying: set[int] = set()  # partitions whose batch is sent again
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="batch-sender", daemon=True)
@@ -114,7 +114,7 @@ class BatchSender:
         """Hand a batch over; blocks while too much is in flight. After an unrecoverable error it fails at once."""
         sent_at = self._monotonic()
         with self._changed:
-            while self._bytes and self._bytes + len(batch.data) > self._max_in_flight_bytes and not self.unreachable:
+            while self._bytes and self._bytes + len(batch.data) > self._max_in_flight_bytes and not self.gave_up:
                 self._changed.wait(0.5)
             number = self._submitted
             self._submitted += 1
@@ -206,13 +206,13 @@ class BatchSender:
         parts = [batch]
         while parts:
             part = parts.pop()
-            error = None if self.unreachable else await self._deliver(partition, part)
+            error = None if self.gave_up else await self._deliver(partition, part)
             if isinstance(error, TOO_LARGE) and part.records > 1:
                 parts += reversed(split_in_half(part))
                 continue
             now = self._monotonic()
             with self._changed:
-                if self.unreachable or error is not None:
+                if self.gave_up or error is not None:
                     failed = part.first_index if failed is None else min(failed, part.first_index)
                     self.failed += part.records
                     self.problem = self.problem or self._reason(error)
@@ -246,10 +246,10 @@ class BatchSender:
                     self.too_large.append(TooLarge(index, key, len(key or b"") + len(value or b"")))
                 return error
             if not error.retriable:
-                self.unreachable = self.unreachable or isinstance(error, kafka_errors.TopicAuthorizationFailedError)
+                self.gave_up = self.gave_up or isinstance(error, kafka_errors.TopicAuthorizationFailedError)
                 return error
             if self._monotonic() >= deadline:
-                self.unreachable = True
+                self.gave_up = True
                 return error
             self.retries += 1
             self._note_retry(partition, error)

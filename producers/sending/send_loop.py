@@ -56,7 +56,7 @@ class Sender(Protocol):
         ...
 
     @property
-    def unreachable(self) -> bool:
+    def gave_up(self) -> bool:
         """Whether every further batch would fail."""
         ...
 
@@ -220,7 +220,7 @@ def merged(parts: list[SendResult]) -> SendResult:
 
 
 def send_task(task: Task, *, sender: Sender, run: Run, on_progress: Callable[[ProgressReport], None]) -> SendResult:
-    """Send until the task ends, the run is stopped (Ctrl-C or ``pause``) or the broker is unreachable; then flush."""
+    """Send until the task ends, the run is stopped (Ctrl-C or ``pause``) or the sender gave up; then flush."""
     sent = repeated = malformed = 0
     interrupted = False
     next_report_at = run.started
@@ -238,7 +238,7 @@ def send_task(task: Task, *, sender: Sender, run: Run, on_progress: Callable[[Pr
                 if run.pause(0.0):
                     interrupted = True
                     break
-            if sender.unreachable:
+            if sender.gave_up:
                 break
         else:
             interrupted = run.pause(0.0)

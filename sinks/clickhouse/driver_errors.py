@@ -8,7 +8,7 @@ from typing import Final
 from clickhouse_connect.driver import exceptions as driver_exceptions
 from urllib3.exceptions import HTTPError
 
-from sinks.clickhouse.codes import FATAL, QUERY_CUT, QUERY_CUT_REMEDY, REFUSED_ROWS, RETRYABLE
+from sinks.clickhouse.error_codes import FATAL, QUERY_CUT, QUERY_CUT_REMEDY, REFUSED_ROWS, RETRYABLE
 from sinks.clickhouse.target import Target
 from sinks.errors import Fatal, RefusedRows, Retryable, SinkError
 
@@ -31,7 +31,7 @@ _CONNECTION = re.compile(
 
 
 def translate(error: Exception, target: Target) -> SinkError:
-    """The error as a ``SinkError``, see ``sinks.clickhouse.codes``. A code that is not listed there is Fatal."""
+    """The error as a ``SinkError``, see ``sinks.clickhouse.error_codes``. A code that is not listed there is Fatal."""
     code = getattr(error, "code", None)
     text = f"{target.display_name}: {_first_line(error)}"
     if code in RETRYABLE:

@@ -10,7 +10,7 @@ import pytest
 
 from deploy.native.services.clickhouse_server import ClickHouseServer
 from sinks.clickhouse.client import ClickHouse
-from sinks.clickhouse.codes import FATAL, REFUSED_ROWS, RETRYABLE
+from sinks.clickhouse.error_codes import FATAL, REFUSED_ROWS, RETRYABLE
 from sinks.clickhouse.target import Target
 from sinks.errors import Fatal, RefusedRows, Retryable, SinkError
 

@@ -44,12 +44,12 @@ def stack(tmp_path):
         **services,
         storage=None,
         prometheus=Program("Prometheus", tmp_path),
-        workers=[Program("The worker", tmp_path)],
+        portalpulse_processes=[Program("The worker", tmp_path)],
         receiver=receiver,
         alert_timing=AlertTiming.demo(),
         addresses=SimpleNamespace(alertmanager="http://127.0.0.1:9"),
     )
-    started = [*services.values(), stack.prometheus, *stack.workers]
+    started = [*services.values(), stack.prometheus, *stack.portalpulse_processes]
     for service in started:
         service.launch()
     yield stack
@@ -60,10 +60,10 @@ def stack(tmp_path):
 
 def replace_worker(stack, folder, code):
     """Replace the worker by other code that has ended."""
-    stack.workers[0].process.kill()
-    stack.workers[0].process = ChildProcess("The worker", [sys.executable, "-c", code], log=folder / "other.log")
-    stack.workers[0].launch()
-    wait_until(lambda: not stack.workers[0].process.running, timeout=30, what="the end of the worker")
+    stack.portalpulse_processes[0].process.kill()
+    stack.portalpulse_processes[0].process = ChildProcess("The worker", [sys.executable, "-c", code], log=folder / "other.log")
+    stack.portalpulse_processes[0].launch()
+    wait_until(lambda: not stack.portalpulse_processes[0].process.running, timeout=30, what="the end of the worker")
 
 
 @pytest.mark.parametrize("status", [1, 2])

@@ -34,7 +34,7 @@ class RecordingSender:
     clock: object = None
 
     @property
-    def unreachable(self):
+    def gave_up(self):
         return bool(self.problem)
 
     @property

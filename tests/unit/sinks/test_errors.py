@@ -6,8 +6,8 @@ import pytest
 from clickhouse_connect.driver import exceptions
 from urllib3.exceptions import ProtocolError
 
-from sinks.clickhouse.codes import FATAL, REFUSED_ROWS, RETRYABLE
 from sinks.clickhouse.driver_errors import translate
+from sinks.clickhouse.error_codes import FATAL, REFUSED_ROWS, RETRYABLE
 from sinks.clickhouse.target import Target
 from sinks.errors import Fatal, RefusedRows, Retryable, SinkError
 

@@ -9,7 +9,7 @@ import time
 import pytest
 
 from domain.clock import ManualClock
-from pipeline.ingest.storage_retry import LONGEST_PAUSE, StorageRetry, pause_before
+from pipeline.ingest.storage_retry import BACKOFF_LIMIT, StorageRetry, pause_before
 from sinks.errors import Fatal, RefusedRows, Retryable
 
 NOW = dt.datetime(2024, 1, 1, tzinfo=dt.UTC)
@@ -55,8 +55,8 @@ def test_the_pause_is_at_least_the_one_of_the_error():
 @pytest.mark.parametrize(
     ("retry_after", "pauses"),
     [
-        (0.25, [0.25, 0.5, 1.0, LONGEST_PAUSE, LONGEST_PAUSE]),
-        (1.5, [1.5, LONGEST_PAUSE, LONGEST_PAUSE]),
+        (0.25, [0.25, 0.5, 1.0, BACKOFF_LIMIT, BACKOFF_LIMIT]),
+        (1.5, [1.5, BACKOFF_LIMIT, BACKOFF_LIMIT]),
         (5.0, [5.0, 5.0]),
         (8.0, [8.0, 8.0]),
     ],
