@@ -22,7 +22,7 @@ help:
 	@echo '  make bench     speed, latency and the comparison with other engines (ARGS=...)'
 	@echo '  make chaos     faults in real Kafka, ClickHouse and workers while events flow; every number is compared after each'
 	@echo '                 (ARGS="--minutes 10 --seed 7 --faults zombie,kill-loop")'
-	@echo '  make fuzz      random messages, guided by the code they reach, through decoder and judge (ARGS="--minutes 60")'
+	@echo '  make fuzz      random messages, guided by the code they reach, through decoder and validator (ARGS="--minutes 60")'
 	@echo '  make clean     removes .venv, .cache and tool caches; the data in .portalpulse stays'
 	@echo
 	@echo 'Next: make demo'

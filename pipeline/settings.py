@@ -219,7 +219,12 @@ class AuditSettings(BaseModel):
     interval_seconds: float = Field(
         15.0, ge=0, le=86_400, description="Shortest pause between rounds of the continuous audit; 0 switches it off."
     )
-    duty: float = Field(20.0, ge=1, le=10_000, description="Pause at least this many times the duration of the last audit round.")
+    duty: float = Field(
+        20.0,
+        ge=1,
+        le=10_000,
+        description="Pause at least this many times the duration of the last audit round: a larger value means less work.",
+    )
     settle_seconds: float = Field(
         120.0,
         ge=0,

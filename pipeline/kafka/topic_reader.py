@@ -112,7 +112,8 @@ class KafkaTopicReader:
                     stalled += 0.0 if found else _PORTION_SECONDS
                     if stalled >= _STALL_SECONDS:
                         raise UnavailableError(
-                            f"No more messages of {self._settings.topic} come: partition {partition} stops at {begin} of {end}.",
+                            f"No message of {self._settings.topic}, partition {partition}, came for {_STALL_SECONDS:g} s; "
+                            f"reading stopped at offset {begin}, before {end}.",
                             remedy="Check the broker, then audit again.",
                         )
             except KafkaException as error:

@@ -159,10 +159,11 @@ class Worker:
         if self._app is None:
             return
         try:
-            async with asyncio.timeout(_APP_STOP_SECONDS):
+            async with asyncio.timeout(_APP_STOP_SECONDS) as deadline:
                 await self._app.stop()
         except (TimeoutError, Exception) as error:  # noqa: BLE001 - Faust's own stop may fail; the process ends anyway
-            log.warning("consumer_did_not_stop_cleanly", error=repr(error))
+            cause = f"not stopped within {_APP_STOP_SECONDS:g} s" if deadline.expired() else repr(error)
+            log.warning("consumer_did_not_stop_cleanly", error=cause, remedy="none: the process ends anyway")
 
     def _offer(self, fetch: Fetch) -> None:
         self.state.last_progress = time.monotonic()

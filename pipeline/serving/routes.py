@@ -123,7 +123,7 @@ class _ReaderEndpoints:
         return web.json_response(await self._threads.short(read) | {"consumer_lag": self._api.consumer_lag()})
 
     async def events(self, request: web.Request) -> web.StreamResponse:
-        """Stored events of whole civil days as they were sent, one JSON object a line, in the order of time.
+        """Distinct stored events of whole civil days as messages of the event contract: one JSON object a line, ordered by time.
 
         Once the answer has begun, an error of the storage breaks it off: a shortened list must not look complete.
         """

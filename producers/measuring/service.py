@@ -85,10 +85,10 @@ class Service:
         raise UnavailableError(f"{self._url}{self._path} has no figures (status {status}).", remedy="Ask the worker or exporter.")
 
     def events(self, *, first: dt.date, last: dt.date, agencies: Sequence[str] = ()) -> Iterator[bytes]:
-        """The lines of the raw table for whole civil days, both included, of some agencies (none named: of all).
+        """Distinct stored events of whole civil days as NDJSON lines. Both days are included; no agency named: all agencies.
 
         Raises:
-            UnavailableError: it does not answer, refuses, or stops before its end.
+            UnavailableError: the process does not answer, refuses, or breaks the answer off.
         """
         connection = self._kind(self._host, self._port, timeout=_STREAM_SECONDS)
         query = urlencode([("from", first.isoformat()), ("to", last.isoformat()), *(("agency", code) for code in agencies)])

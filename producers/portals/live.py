@@ -95,7 +95,7 @@ class LiveTraffic:
     """Messages without end, each made and dated at the moment it is asked for; iterate once.
 
     Args:
-        registry: the agencies; those in force on the clock's day report.
+        registry: the agencies; those in force on the clock's day send events.
         clock: the present that events are dated with.
         seed: agencies, rates and draws; event ids also depend on the start, so two runs never share one.
         rate: messages a second at the busiest hour; None: as fast as possible.

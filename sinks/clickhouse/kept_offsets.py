@@ -65,7 +65,7 @@ class KeptOffsets:
         ]
 
     def kept_within(self, topic: str, ranges: Sequence[tuple[int, int, int]]) -> Sequence[int]:
-        """How many offsets of each range are kept; see the contract. Each query scans all positions once."""
+        """For each range, how many distinct offsets are accounted for; see the contract. Each query scans all positions once."""
         parts = (ranges[start : start + _RANGES_PER_QUERY] for start in range(0, len(ranges), _RANGES_PER_QUERY))
         return [count for part in parts for count in self._kept_within(topic, part)]
 

@@ -163,8 +163,9 @@ class TallyAudit(Protocol):
         ...
 
     def kept_within(self, topic: str, ranges: Sequence[tuple[int, int, int]]) -> Sequence[int]:
-        """For each (partition, first, end): how many of its offsets are stored as an event or a dead letter.
+        """For each (partition, first, end), how many distinct offsets are accounted for.
 
+        An offset is accounted for by a stored event, a dead letter, or the mark of a dropped or replayed one.
         Of an event that was sent twice only one offset is stored.
         """
         ...

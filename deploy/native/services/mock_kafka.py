@@ -73,7 +73,7 @@ class MemoryBroker(Broker):
         if partitions != PARTITIONS:
             raise ConfigurationError(
                 f"The in-memory broker has {PARTITIONS} partitions a topic, not {partitions}.",
-                remedy=f"Set PORTALPULSE_KAFKA__PARTITIONS={PARTITIONS} or install Java for the real Kafka.",
+                remedy=f"Set PORTALPULSE_KAFKA__PARTITIONS={PARTITIONS}, or use the real Kafka (no --memory-broker; needs Java).",
             )
         admin = admin_client(self.bootstrap)
 
