@@ -14,10 +14,12 @@ from domain.errors import ConfigurationError
 from pipeline.dead_letters.service import MAX_PAGE_SIZE, DeadLetterService, parse_filter
 from pipeline.serving.access import require_trust
 from pipeline.serving.requests import Threads, answered, error_response, partition_number, trusted_json, whole_number
-from sinks.contract.dead_letters import Position
+from sinks.contract.dead_letters import DeadLetterFilter, Position
 
 #: Code of the answer that a dead letter does not exist: a status of 404 alone may come from another program.
 NO_DEAD_LETTER = "no_dead_letter"
+
+_PAGE_PARAMETERS = frozenset({"reason", "topic", "from", "to", "replayed", "limit", "after"})
 
 
 def dead_letter_routes(service: DeadLetterService, threads: Threads) -> list[web.RouteDef]:
@@ -25,11 +27,7 @@ def dead_letter_routes(service: DeadLetterService, threads: Threads) -> list[web
 
     async def page(request: web.Request) -> web.Response:
         require_trust(request)
-        query = request.query
-        fields: dict[str, Any] = {name: query[name] for name in ("from", "to") if name in query}
-        fields |= {name: query.getall(name, []) for name in ("reason", "topic")}
-        fields["replayed"] = query.get("replayed", "") == "1"
-        criteria, limit, after = parse_filter(fields), _limit(query.get("limit", "50")), _position(query.get("after"))
+        criteria, limit, after = _page_of(request)
         return web.json_response(await threads.short(lambda: service.page(criteria, limit=limit, after=after)))
 
     async def show(request: web.Request) -> web.Response:
@@ -43,8 +41,11 @@ def dead_letter_routes(service: DeadLetterService, threads: Threads) -> list[web
 
     async def replay(request: web.Request) -> web.Response:
         fields = await trusted_json(request)
+        dry_run = fields.pop("dry_run", False)
+        if not isinstance(dry_run, bool):
+            raise ConfigurationError("dry_run must be true or false.")
         criteria = parse_filter(fields)
-        action = service.preview if fields.get("dry_run") else service.replay
+        action = service.preview if dry_run else service.replay
         return web.json_response(await threads.long(lambda: action(criteria)))
 
     async def drop(request: web.Request) -> web.Response:
@@ -77,3 +78,18 @@ def _position(text: str | None) -> Position | None:
     topic, _, rest = text.partition("/")
     partition, _, offset = rest.partition("/")
     return topic, partition_number(partition), whole_number("offset", offset)
+
+
+def _page_of(request: web.Request) -> tuple[DeadLetterFilter, int, Position | None]:
+    """Filter, limit and position of a page."""
+    query = request.query
+    if unknown := sorted(set(query) - _PAGE_PARAMETERS):
+        raise ConfigurationError(
+            f"There is no parameter {unknown[0][:40]!r}.", remedy=f"Parameters: {', '.join(sorted(_PAGE_PARAMETERS))}."
+        )
+    if query.get("replayed", "0") not in ("0", "1"):
+        raise ConfigurationError("replayed must be 0 or 1.")
+    fields: dict[str, Any] = {name: query[name] for name in ("from", "to") if name in query}
+    fields |= {name: query.getall(name, []) for name in ("reason", "topic")}
+    fields["replayed"] = query.get("replayed", "") == "1"
+    return parse_filter(fields), _limit(query.get("limit", "50")), _position(query.get("after"))

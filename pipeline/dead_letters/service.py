@@ -196,12 +196,19 @@ def _require_numbers(partition: int, until: int) -> None:
         )
 
 
+_FILTER_FIELDS = frozenset({"reason", "topic", "from", "to", "replayed"})
+
+
 def parse_filter(fields: Mapping[str, Any]) -> DeadLetterFilter:
     """Parse a filter from JSON or a query: reason and topic (lists), from and to (RFC 3339 with offset), replayed.
 
     Raises:
-        ConfigurationError: a reason does not exist, or a field has the wrong form.
+        ConfigurationError: a field or a reason does not exist, or a field has the wrong form.
     """
+    if unknown := sorted(fields.keys() - _FILTER_FIELDS):  # without it, a wrong name would select every dead letter
+        raise ConfigurationError(f"There is no field {unknown[0]!r}.", remedy=f"Fields: {', '.join(sorted(_FILTER_FIELDS))}.")
+    if not isinstance(fields.get("replayed", False), bool):
+        raise ConfigurationError("replayed must be true or false.")
     for name in ("reason", "topic"):
         if not isinstance(fields.get(name, ()), (list, tuple)):
             raise ConfigurationError(f"{name} must be a list.")
@@ -214,7 +221,7 @@ def parse_filter(fields: Mapping[str, Any]) -> DeadLetterFilter:
         topics=tuple(str(topic) for topic in fields.get("topic", ())),
         since=_instant("from", fields.get("from")),
         until=_instant("to", fields.get("to")),
-        replayed=bool(fields.get("replayed", False)),
+        replayed=fields.get("replayed", False),
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, Final
@@ -19,6 +20,8 @@ from sinks.errors import SinkError
 MAX_PARTITION: Final = 2**31 - 1
 MAX_OFFSET: Final = 2**63 - 1
 _DAY_SECONDS: Final = 86_400.0
+#: Not longer than the largest number that is allowed.
+_WHOLE_NUMBER: Final = re.compile(r"-?[0-9]{1,20}", re.ASCII)
 
 Handler = Callable[[web.Request], Awaitable[web.Response]]
 InThread = Callable[[Callable[[], Any]], Awaitable[Any]]
@@ -98,10 +101,9 @@ def whole_number(name: str, text: str, *, minimum: int = 0, maximum: int = MAX_O
     Raises:
         ConfigurationError: it is not one; names the parameter.
     """
-    try:
-        number = int(text)
-    except ValueError as error:
-        raise ConfigurationError(f"{name} must be a whole number, not {text[:40]!r}.") from error
+    if _WHOLE_NUMBER.fullmatch(text) is None:  # int() takes more: other digits, underscores, spaces
+        raise ConfigurationError(f"{name} must be a whole number, not {text[:40]!r}.")
+    number = int(text)
     if not minimum <= number <= maximum:
         raise ConfigurationError(f"{name} must be from {minimum} to {maximum}, not {text[:40]!r}.")
     return number

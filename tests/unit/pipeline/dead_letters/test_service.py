@@ -304,6 +304,9 @@ async def test_accepting_over_http(client):
         ({"json": {}}, 400),
         ({"json": []}, 400),
         ({"json": {"reason": ["nonsense"]}}, 400),
+        ({"json": {"reasons": ["not_json"], "from": "2020-01-01T00:00:00+07:00"}}, 400),
+        ({"json": {"reason": ["not_json"], "replayed": "false"}}, 400),
+        ({"json": {"reason": ["not_json"], "dry_run": True}}, 400),
         ({"content": b"{", "headers": {"Content-Type": "application/json"}}, 400),
         ({"data": {"reason": "not_json"}}, 403),
         ({"content": b'{"reason": ["not_json"]}', "headers": {"Content-Type": "text/plain"}}, 403),
@@ -317,7 +320,17 @@ async def test_changes_that_are_refused(client, request_, status):
     assert len(client.store.kept) == 3
 
 
-@pytest.mark.parametrize("query", ["limit=0", "limit=x", "limit=9999", "after=x", "from=yesterday", "reason=none"])
+async def test_a_replay_with_an_unknown_field_sends_nothing(client):
+    """A field with a wrong name would be an empty filter, which selects every dead letter."""
+    for fields in ({"reasons": ["unknown_agency"]}, {"dry_run": "yes"}):
+        assert (await client.post("/api/v1/dead-letters/replay", json=fields)).status_code == 400
+    assert client.outbox.sent == []
+
+
+@pytest.mark.parametrize(
+    "query",
+    ["limit=0", "limit=x", "limit=9999", "limit=٣", "after=x", "from=yesterday", "reason=none", "reasons=empty", "replayed=yes"],
+)
 async def test_pages_that_cannot_be_read(client, query):
     """A wrong parameter is a 400 with a sentence."""
     answer = await client.get(f"/api/v1/dead-letters?{query}")
