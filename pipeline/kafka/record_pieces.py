@@ -26,7 +26,7 @@ from pipeline.kafka.headerless import records_without_headers
 MAX_PIECE: Final = 8 << 20
 MAX_RECORDS: Final = 100_000
 #: Largest part of a key or value that is kept of a record above ``MAX_PIECE`` (bytes).
-MAX_KEPT: Final = 8 << 20
+MAX_KEPT: Final = 64 << 20
 
 _HEAD_SIZE: Final = 61
 _BASE: Final = struct.Struct(">q")

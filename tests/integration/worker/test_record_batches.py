@@ -87,7 +87,7 @@ def test_records_that_unpack_to_gigabytes_are_read_in_pieces(chain):
     )
     assert (_peak_rss(process) - before) >> 20 < 1_200
     found = chain.server.query(f"SELECT length(value), error FROM {chain.database}.dead_letters FINAL WHERE offset = 0")
-    assert found == f"{8 << 20}\t1073741824 bytes; the limit is 65536; the first 8388608 bytes are kept"
+    assert found == f"{64 << 20}\t1073741824 bytes; the limit is 65536; the first 67108864 bytes are kept"
     audited = KafkaTopicReader(KafkaSettings(bootstrap=chain.kafka.bootstrap, topic=chain.topic))
     with pytest.raises(UnavailableError, match="cannot be unpacked by this command"):  # librdkafka has a limit
         list(audited.messages(0, 0, 1))

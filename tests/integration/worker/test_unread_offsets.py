@@ -169,7 +169,7 @@ def test_deleted_while_the_worker_is_frozen(chain, log):
     log.delete_below(350)
     wait_until(lambda: not log.members(), timeout=150, what="the group to go on without the worker")
     worker.process.resume()
-    wait_until(lambda: chain.stored() == 150, timeout=90, what="the rest")
+    wait_until(lambda: chain.stored() == 150, timeout=150, what="the rest")
     wait_until(lambda: _all_acknowledged(chain), timeout=150, what="the rest to be acknowledged")
     assert _noticed(worker) == _unread(worker) == 250
     assert [(unread["first"], unread["end"]) for unread in _kafka(chain)[1]["unread"]["ranges"]] == [(100, 350)]
