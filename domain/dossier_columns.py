@@ -1,12 +1,11 @@
 """The rules of ``domain.dossiers`` for many dossiers at once, on numpy columns.
 
-The worker, the audit and the repair use it; ``domain.dossiers.judge`` stays the statement of the rules, and a property test
-compares the two.
+``domain.dossiers.judge`` is the statement of the rules, and a property test compares the two.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -65,15 +64,6 @@ class MessageColumns:
     id_low: np.ndarray
     procedure: np.ndarray
     unit: np.ndarray
-
-    @property
-    def small(self) -> tuple[np.ndarray, ...]:
-        """The columns of few values."""
-        return self.legacy, self.returned, self.level, self.channel, self.named, self.status
-
-    def take(self, positions: np.ndarray) -> MessageColumns:
-        """The messages at these positions."""
-        return MessageColumns(*(getattr(self, field.name)[positions] for field in fields(self)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,8 +137,6 @@ def _preferred(sent: MessageColumns, alike: np.ndarray, bits: np.ndarray) -> np.
 def _repeats(sent: MessageColumns, preference: np.ndarray, same_event: np.ndarray) -> np.ndarray:
     """Which messages, but the last in order, have a greater one with the same id, status, time and unit."""
     found = np.zeros(len(same_event), dtype=bool)
-    if not same_event.any():
-        return found
     # Messages of one id, status and time are neighbours; those of one unit need not be.
     instants, units = sent.occurred_at[preference], sent.unit[preference]
     for position in np.flatnonzero(same_event & (instants[1:] == instants[:-1])):

@@ -19,8 +19,6 @@ from sinks.contract.dead_letters import DeadLetterFilter, Position
 #: Code of the answer that a dead letter does not exist: a status of 404 alone may come from another program.
 NO_DEAD_LETTER = "no_dead_letter"
 
-_PAGE_PARAMETERS = frozenset({"reason", "topic", "from", "to", "replayed", "limit", "after"})
-
 
 def dead_letter_routes(service: DeadLetterService, threads: Threads) -> list[web.RouteDef]:
     """The endpoints over ``service``."""
@@ -83,13 +81,10 @@ def _position(text: str | None) -> Position | None:
 def _page_of(request: web.Request) -> tuple[DeadLetterFilter, int, Position | None]:
     """Filter, limit and position of a page."""
     query = request.query
-    if unknown := sorted(set(query) - _PAGE_PARAMETERS):
-        raise ConfigurationError(
-            f"There is no parameter {unknown[0][:40]!r}.", remedy=f"Parameters: {', '.join(sorted(_PAGE_PARAMETERS))}."
-        )
     if query.get("replayed", "0") not in ("0", "1"):
         raise ConfigurationError("replayed must be 0 or 1.")
-    fields: dict[str, Any] = {name: query[name] for name in ("from", "to") if name in query}
+    # Parameters that do not exist are fields that do not exist: ``parse_filter`` refuses them.
+    fields: dict[str, Any] = {name: query[name] for name in query if name not in ("limit", "after")}
     fields |= {name: query.getall(name, []) for name in ("reason", "topic")}
     fields["replayed"] = query.get("replayed", "") == "1"
     return parse_filter(fields), _limit(query.get("limit", "50")), _position(query.get("after"))

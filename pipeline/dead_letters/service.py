@@ -170,7 +170,7 @@ class DeadLetterService:
         after: Position | None = None
         while page := self._store.dead_letters(criteria, limit=_BATCH_SIZE, after=after):
             yield page
-            after = (page[-1].topic, page[-1].partition, page[-1].offset)
+            after = page[-1].position
 
 
 def _accepted_end(topic: str, partition: int, until: int | None, ends: Mapping[int, int]) -> int:

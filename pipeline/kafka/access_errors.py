@@ -7,6 +7,8 @@ from collections.abc import Iterable, Sequence
 from domain.errors import UnavailableError
 from pipeline.settings import KafkaSettings
 
+_SET_PROTOCOL = "Set PORTALPULSE_KAFKA__SECURITY_PROTOCOL to what this port expects, or name another port."
+
 
 def unreachable(bootstrap: Sequence[str], named: Iterable[str], problem: str) -> UnavailableError:
     """The error for brokers that answer and advertise an address that cannot be reached.
@@ -35,7 +37,7 @@ def no_login_here(address: str, security: KafkaSettings) -> UnavailableError:
     """The error for a port that takes no logins, when one was tried."""
     return UnavailableError(
         f"Kafka at {address} takes no login on this port ({security.security_protocol} was tried).",
-        remedy="Set PORTALPULSE_KAFKA__SECURITY_PROTOCOL to what this port expects, or name another port.",
+        remedy=_SET_PROTOCOL,
     )
 
 
@@ -59,7 +61,7 @@ def wrong_protocol(address: str, security: KafkaSettings) -> UnavailableError:
     """The error for a broker that ended the connection: TLS met plain text, or it expected a login."""
     return UnavailableError(
         f"Kafka at {address} does not speak {security.security_protocol} on this port: it ended the connection.",
-        remedy="Set PORTALPULSE_KAFKA__SECURITY_PROTOCOL to what this port expects, or name another port.",
+        remedy=_SET_PROTOCOL,
     )
 
 

@@ -153,7 +153,7 @@ class TopicIdentity:
 
     def _ask(self) -> TopicSnapshot:
         topic = self._settings.topic
-        topic_id, partitions = self._described() if self._has_identities else self._listed()
+        topic_id, partitions = _described(self._admin, topic) if self._has_identities else self._listed()
         if not topic_id or topic_id != (self._topic_id or topic_id):
             return TopicSnapshot(topic_id, {}, {}, {})  # offsets of another topic mean nothing and may be unavailable for a while
         found = self._group_offsets.committed([TopicPartition(topic, part) for part in partitions], timeout=_ANSWER_SECONDS)
@@ -162,12 +162,8 @@ class TopicIdentity:
         ends = self._offsets(committed, OffsetSpec.latest())
         return TopicSnapshot(topic_id, committed, self._offsets(partitions, OffsetSpec.earliest()), ends)
 
-    def _described(self) -> tuple[str, list[int]]:
-        """Identity and partitions; empty for a topic that the brokers do not know."""
-        return _described(self._admin, self._settings.topic)
-
     def _listed(self) -> tuple[str, list[int]]:
-        """The same for brokers that do not support identities."""
+        """``_described`` for brokers that do not support identities."""
         found = self._admin.list_topics(timeout=_ANSWER_SECONDS).topics.get(self._settings.topic)
         return (_UNKNOWN, list(found.partitions)) if found is not None and found.error is None else ("", [])
 

@@ -98,7 +98,7 @@ class ClickHouseDeadLetters:
                 f"INSERT INTO {DEAD_LETTER_MARKS} ({DEAD_LETTER_IDENTITY}, state, reason) "  # noqa: S608
                 f"SELECT {DEAD_LETTER_IDENTITY}, 'replayed', reason FROM {DEAD_LETTERS} FINAL "
                 f"WHERE ({DEAD_LETTER_IDENTITY}) IN {_LISTED}",
-                _listed([(*_position_of(letter), letter.content_hash) for letter in dead_letters]),
+                _listed([(*letter.position, letter.content_hash) for letter in dead_letters]),
             )
 
     def drop(self, criteria: DeadLetterFilter) -> int:
@@ -151,10 +151,6 @@ def _identity(row: Sequence[Any]) -> _Identity:
     """The identity in the first columns of a row."""
     topic, partition, offset, content, *_ = row
     return str(topic), int(partition), int(offset), int(content)
-
-
-def _position_of(dead_letter: DeadLetter) -> Position:
-    return dead_letter.topic, dead_letter.partition, dead_letter.offset
 
 
 def _page(columns: str, where: str, limit: int) -> str:

@@ -67,8 +67,7 @@ class ClickHouseStore:
         self._clickhouse.insert(
             "insert_dead_letters", DEAD_LETTERS, table.column_names, arrow_stream(table), "ArrowStream", **_WRITE
         )
-        positions = [(letter.topic, letter.partition, letter.offset) for letter in dead_letters]
-        recount_dead_letters(self._clickhouse, positions, _WRITE)
+        recount_dead_letters(self._clickhouse, [letter.position for letter in dead_letters], _WRITE)
 
     def insert_unread(self, ranges: Sequence[UnreadRange]) -> None:
         """Record offsets that were never read; see the contract."""

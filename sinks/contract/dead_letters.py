@@ -8,6 +8,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+#: Where a message was: topic, partition, offset.
+Position = tuple[str, int, int]
+
 
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
@@ -26,15 +29,16 @@ class DeadLetter:
     error: str
 
     @property
+    def position(self) -> Position:
+        """Where the message was."""
+        return self.topic, self.partition, self.offset
+
+    @property
     def content_hash(self) -> int:
         """64 bits of the SHA-256 of key and value; never 0. The tables compute the same number (migration 0010)."""
         key, value = self.key or b"", self.value or b""
         content = f"{int(self.value is not None)}{len(key)}:".encode() + key + value
         return int.from_bytes(hashlib.sha256(content).digest()[:8], "little") or 1
-
-
-#: Where a message was: topic, partition, offset.
-Position = tuple[str, int, int]
 
 
 @dataclass(frozen=True, slots=True)

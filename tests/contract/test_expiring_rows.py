@@ -3,20 +3,12 @@
 from __future__ import annotations
 
 import pytest
-from prometheus_client import CollectorRegistry
 
-from domain.clock import ManualClock
-from pipeline.decode.decoder import Decoder
-from pipeline.ingest.fetch import Fetch
-from pipeline.ingest.steps import IngestSteps
-from pipeline.metrics import WorkerMetrics
-from pipeline.settings import IngestSettings
 from sinks.clickhouse.expiring_rows import refuse_expiring_rows
 from sinks.clickhouse.row_policies import TABLES
 from sinks.clickhouse.store import ClickHouseStore
 from sinks.errors import Fatal
-from tests.factories import LATEST, TOPIC, a_message
-from tests.fakes import MemoryBatch
+from tests.contract.one_message import stored_message
 
 pytestmark = pytest.mark.integration  # a server whose tables are changed
 
@@ -26,18 +18,7 @@ OLD = "toDateTime(occurred_at) + INTERVAL 1 DAY"
 def test_a_ttl_that_deletes_is_refused_before_anything_is_acknowledged(served, registry):
     """A TTL that comes when an event is stored and counted, and deletes it by a merge: the event is not acknowledged."""
     acknowledged = []
-    steps = IngestSteps(
-        decoder=Decoder(registry),
-        store=ClickHouseStore(served),
-        settings=IngestSettings(),
-        metrics=WorkerMetrics(CollectorRegistry()),
-        clock=ManualClock(LATEST),
-        acknowledge=acknowledged.extend,
-    )
-    message = a_message()
-    fetch = Fetch(TOPIC, 0, [MemoryBatch(0, (message,))], 1, len(message), "receipt")
-    steps.offer(fetch)
-    steps.store(*steps.decode([fetch]))
+    steps = stored_message(ClickHouseStore(served), registry, acknowledged.extend)
     steps.recounter.minutes_round()
     steps.recounter.days_round()
     served.command("test", f"ALTER TABLE dossier_events MODIFY TTL {OLD}")

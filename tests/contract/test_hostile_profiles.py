@@ -13,19 +13,13 @@ from xml.sax.saxutils import escape
 import pyarrow as pa
 import pytest
 import structlog
-from prometheus_client import CollectorRegistry
 
 from deploy.native.services.clickhouse_server import ClickHouseServer
-from domain.clock import ManualClock
 from domain.errors import UnavailableError
 from domain.periods import civil_day
 from domain.tiers import Tier
 from pipeline.cli import main as cli
-from pipeline.decode.decoder import Decoder
-from pipeline.ingest.fetch import Fetch
-from pipeline.ingest.steps import IngestSteps
-from pipeline.metrics import WorkerMetrics
-from pipeline.settings import IngestSettings, load_settings
+from pipeline.settings import load_settings
 from pipeline.wiring.storage import opened_storage
 from sinks.clickhouse import pinned_settings
 from sinks.clickhouse.audit import ClickHouseAudit
@@ -50,8 +44,8 @@ from sinks.tables import (
     DOSSIER_EVENTS,
     SCHEMA_MIGRATIONS,
 )
-from tests.factories import LATEST, MORNING, TOPIC, a_message, an_event, rows_of
-from tests.fakes import MemoryBatch
+from tests.contract.one_message import stored_message
+from tests.factories import MORNING, TOPIC, an_event, rows_of
 
 pytestmark = pytest.mark.integration  # a server with users of its own
 
@@ -552,18 +546,7 @@ def test_a_policy_that_comes_while_a_worker_runs_is_noticed_before_the_acknowled
     acknowledged = []
     with connected(server, "default", database) as plain, connected(server, user, database) as veiled:
         migrate(plain)
-        steps = IngestSteps(
-            decoder=Decoder(registry),
-            store=LatePolicy(plain, veiled, call),
-            settings=IngestSettings(),
-            metrics=WorkerMetrics(CollectorRegistry()),
-            clock=ManualClock(LATEST),
-            acknowledge=acknowledged.extend,
-        )
-        message = a_message()
-        fetch = Fetch(TOPIC, 0, [MemoryBatch(0, (message,))], 1, len(message), "receipt")
-        steps.offer(fetch)
-        steps.store(*steps.decode([fetch]))
+        steps = stored_message(LatePolicy(plain, veiled, call), registry, acknowledged.extend)
         with pytest.raises(Fatal, match=f"a row policy hides rows of the table {DOSSIER_EVENTS} "):
             recount_every_tier(steps.recounter)
     assert acknowledged == []
