@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import random
+from pathlib import Path
 
 import pytest
 
@@ -30,6 +31,12 @@ class Environments:
         env, self._env = self._env, None
         if env is not None:
             env.__exit__()
+
+
+def pytest_runtest_teardown(item, nextitem):
+    """Stop the environment after the last test of this folder: it would take a part of the machine from the tests that follow."""
+    if "environments" in item.funcargs and (nextitem is None or Path(__file__).parent not in nextitem.path.parents):
+        item.funcargs["environments"].close()
 
 
 @pytest.fixture(scope="session")

@@ -55,7 +55,7 @@ class LoadedStack:
         return [(sample["metric"], float(sample["value"][1])) for sample in answer.raise_for_status().json()["data"]["result"]]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # its programs would take a part of the machine from all tests that follow
 def loaded(tmp_path_factory):
     """Kafka, worker with embedded ClickHouse, Prometheus and Alertmanager, with the scenario in them."""
     options = StackOptions(

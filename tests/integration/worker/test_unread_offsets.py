@@ -169,10 +169,13 @@ def test_deleted_while_the_worker_is_frozen(chain, log):
     log.delete_below(350)
     wait_until(lambda: not log.members(), timeout=150, what="the group to go on without the worker")
     worker.process.resume()
-    wait_until(lambda: chain.stored() == 150, timeout=150, what="the rest")
+    # A fetch that was open during the suspension may have been answered with some of the deleted messages.
+    wait_until(lambda: chain.stored() >= 150, timeout=150, what="the rest")
     wait_until(lambda: _all_acknowledged(chain), timeout=150, what="the rest to be acknowledged")
-    assert _noticed(worker) == _unread(worker) == 250
-    assert [(unread["first"], unread["end"]) for unread in _kafka(chain)[1]["unread"]["ranges"]] == [(100, 350)]
+    ((first, end, kept),) = [(unread["first"], unread["end"], unread["kept"]) for unread in _kafka(chain)[1]["unread"]["ranges"]]
+    assert end == 350
+    assert end - first - kept == 400 - chain.stored() > 0
+    assert _noticed(worker) == _unread(worker) == end - first
     text = worker.process.log.read_text()
     assert re.search(r"The process was suspended for \d+ s and rejoins the group\.", text)
     assert "keepalive" not in text
