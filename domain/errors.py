@@ -26,6 +26,8 @@ class PortalPulseError(Exception):
     exit_code = 1
 
     def __init__(self, problem: str, *, remedy: str = "") -> None:
+        if remedy and not problem.endswith((".", "!", "?")):  # often the text of another error
+            problem += "."
         super().__init__(problem)
         self.problem = problem
         self.remedy = remedy

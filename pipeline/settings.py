@@ -106,16 +106,27 @@ class KafkaSettings(BaseModel):
         return self
 
 
+#: Without an address ClickHouse is embedded, in this folder of the data folder.
+_EMBEDDED = "chdb:{data_dir}/clickhouse"
+
+
+def embedded_url(data_dir: Path) -> str:
+    """The address of the embedded ClickHouse of a data folder."""
+    folder = str(data_dir / "clickhouse")
+    return f"chdb://{folder}" if folder.startswith("//") else f"chdb:{folder}"  # "chdb://" is read as "chdb:"
+
+
 class ClickHouseSettings(BaseModel):
     """Where the events and tallies are kept."""
 
     model_config = {"extra": "forbid"}
 
     url: SecretStr = Field(
-        SecretStr("chdb:.portalpulse/clickhouse"),
-        description="chdb:FOLDER for the embedded engine, http(s)://user:password@host:port/database for a server.",
+        SecretStr(_EMBEDDED),
+        description="chdb:FOLDER for the embedded engine, http(s)://user:password@host:port/database for a server. "
+        "{data_dir} in the default is PORTALPULSE_DATA_DIR.",
     )
-    timeout_seconds: float = Field(60.0, gt=0, le=600, description="Longest wait for any answer of ClickHouse.")
+    timeout_seconds: float = Field(60.0, ge=0.1, le=600, description="Longest wait for any answer of ClickHouse.")
 
     @field_validator("url")
     @classmethod
@@ -241,7 +252,7 @@ class ThresholdPolicy(BaseModel):
     kpi: str = Field("I1", pattern="^(I1|I5)$", description="Indicator.")
     window: str = Field("1d", pattern="^(1h|1d|7d|month|ytd)$", description="Window of the gauge.")
     ratio: float = Field(0.05, gt=0, le=1, description="Alert below this ratio (strictly).")
-    min_volume: int = Field(30, ge=1, description="No alert on fewer dossiers than this.")
+    min_volume: int = Field(30, ge=1, le=1_000_000_000, description="No alert on fewer dossiers than this.")
 
 
 class LogSettings(BaseModel):
@@ -286,6 +297,13 @@ class Settings(BaseSettings):
         if value == "":
             raise ValueError("it is empty; the current folder is called .")
         return value
+
+    @model_validator(mode="after")
+    def _all_local_data_is_in_one_folder(self) -> Settings:
+        if self.clickhouse.url.get_secret_value() == _EMBEDDED:
+            url = SecretStr(embedded_url(self.data_dir))
+            self.clickhouse = self.clickhouse.model_copy(update={"url": url})
+        return self
 
     @field_validator("clock")
     @classmethod

@@ -34,6 +34,7 @@ from deploy.native.services.receiver import FILE_NAME, Notification, Notificatio
 from deploy.native.stack_options import StackOptions
 from domain.errors import ConfigurationError
 from pipeline.addresses import Addresses, remove_addresses, write_addresses
+from pipeline.settings import embedded_url
 from pipeline.shutdown import signals_deferred
 
 T = TypeVar("T")
@@ -265,7 +266,7 @@ class LocalStack:
     def _create_processes(self) -> list[PortalPulseProcess]:
         """The portalpulse processes; the last one serves the API."""
         if self._options.clickhouse == "embedded":
-            return [self._create_process("worker", "--all-in-one", clickhouse=f"chdb:{self._folder.path / 'clickhouse'}")]
+            return [self._create_process("worker", "--all-in-one", clickhouse=embedded_url(self._folder.path))]
         server = self._storage = ClickHouseServer(data_dir=self._folder.path / "clickhouse-server", log_dir=self._logs)
         self._last.append(server.process)
         server.start()

@@ -17,10 +17,12 @@ from pipeline.serving.requests import (
     day,
     partition_number,
     seconds,
+    takes,
     trusted,
     trusted_json,
     whole_number,
 )
+from pipeline.serving.requests import days as period_of
 from sinks.contract.audit import HashShard
 
 #: Most hash shards of all event ids and dossier codes: the storage counts them in 32 bits, and a larger number would overflow.
@@ -37,10 +39,12 @@ def audit_routes(steps: AuditSteps, threads: Threads) -> list[web.RouteDef]:
 
 
 def _comparison_routes(steps: AuditSteps, in_thread: InThread) -> list[web.RouteDef]:
+    @takes("from", "to")
     async def days(request: web.Request) -> web.Response:
         first, last = (day(request.query[name]) if name in request.query else None for name in ("from", "to"))
         return web.json_response(await in_thread(lambda: json_format.encode_days(steps.days(first, last))))
 
+    @takes("settle")
     async def compare(request: web.Request) -> web.Response:
         chosen, settle = day(request.match_info["day"]), seconds("settle", request.query.get("settle", "0"))
         return web.json_response(await in_thread(lambda: json_format.encode_comparison(steps.compare(chosen, settle=settle))))
@@ -49,9 +53,10 @@ def _comparison_routes(steps: AuditSteps, in_thread: InThread) -> list[web.Route
         chosen = day(request.match_info["day"])
         return web.json_response(await in_thread(lambda: json_format.encode_repeats(steps.contradictions(chosen))))
 
+    @takes("from", "to", "number", "of")
     async def repeats(request: web.Request) -> web.Response:
         query = request.query
-        period = (day(query["from"]), day(query["to"])) if "from" in query and "to" in query else None
+        period = period_of(request) if "from" in query or "to" in query else None
         number, of = (
             whole_number(name, query.get(name, default), maximum=_MAX_SHARDS) for name, default in (("number", "0"), ("of", "1"))
         )
@@ -70,15 +75,17 @@ def _comparison_routes(steps: AuditSteps, in_thread: InThread) -> list[web.Route
 
 def _repair_routes(steps: AuditSteps, in_thread: InThread) -> list[web.RouteDef]:
     async def repair(request: web.Request) -> web.Response:
-        fields = await trusted_json(request)
+        fields = await trusted_json(request, fields=("day", "agencies", "raise_epoch"))
         chosen, agencies = day(str(fields.get("day"))), fields.get("agencies")
         if agencies is not None and not (isinstance(agencies, list) and all(isinstance(code, str) for code in agencies)):
             raise ConfigurationError("agencies must be a list of codes, or null for all.")
-        raise_epoch = fields.get("raise_epoch") is True
+        raise_epoch = fields.get("raise_epoch", False)
+        if not isinstance(raise_epoch, bool):
+            raise ConfigurationError("raise_epoch must be true or false.")
         return web.json_response({"epoch": await in_thread(lambda: steps.repair(chosen, agencies, raise_epoch=raise_epoch))})
 
     async def compact(request: web.Request) -> web.Response:
-        listed = (await trusted_json(request)).get("days", [])
+        listed = (await trusted_json(request, fields=("days",))).get("days")
         if not isinstance(listed, list):
             raise ConfigurationError("days must be a list of days.")
         chosen = [day(str(text)) for text in listed]
@@ -94,6 +101,7 @@ def _kafka_routes(steps: AuditSteps, in_thread: InThread) -> list[web.RouteDef]:
     async def unread(_: web.Request) -> web.Response:
         return web.json_response(await in_thread(lambda: json_format.encode_unread(steps.unread())))
 
+    @takes("begin", "end")
     async def verify(request: web.Request) -> web.Response:
         partition = partition_number(request.match_info["partition"])
         begin, end = (whole_number(name, request.query.get(name, "")) for name in ("begin", "end"))

@@ -83,17 +83,25 @@ def _audit(
         Period(days[0], days[1])
     audit_options = AuditOptions(days[0], days[1], repair=repair, settle=settle, repeats=repeats, kafka=kafka)
     audit = opened_service(load_settings(), data, local=audit_service, remote=RemoteAudit)
-    try:
-        with audit as steps, _progress_bar() as progress:
+    with audit as steps, _progress_bar() as progress:
+        try:
             report = run_audit(steps, audit_options, wait=time.sleep, progress=progress)
-    except SinkError as error:
-        raise UnavailableError(f"The audit failed: {error}", remedy="`portalpulse doctor` checks each part.") from error
+        except (SinkError, UnavailableError) as error:
+            raise _interrupted(error, repair=repair) from error
     if form is Format.JSON:
         typer.echo(json.dumps(encode_report(report), ensure_ascii=False, indent=2).encode())
     else:
         _print(report, Console())
     if not report.clean:
         raise typer.Exit(1)
+
+
+def _interrupted(error: SinkError | UnavailableError, *, repair: bool) -> UnavailableError:
+    """What stopped an audit, and how to continue."""
+    remedy = (error.remedy if isinstance(error, UnavailableError) else "") or "`portalpulse doctor` checks each part."
+    again = "Run it again: it repairs what is still wrong." if repair else "Then run it again."
+    problem = error.problem if isinstance(error, UnavailableError) else str(error)
+    return UnavailableError(f"The audit was interrupted: {problem}", remedy=f"{remedy} {again}")
 
 
 class _ProgressBar:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 from pydantic import SecretStr
 
 from pipeline.cli.remote import NotRunningError, Process, is_embedded, running
-from pipeline.settings import Settings
+from pipeline.settings import Settings, embedded_url
 from pipeline.wiring.storage import opened_storage, target_of
 
 if TYPE_CHECKING:  # only wiring knows the concrete destination
@@ -43,7 +43,7 @@ def opened_service(
             process = running(settings, data)
         except NotRunningError:
             if data is not None:
-                url = SecretStr(f"chdb:{data / 'clickhouse'}")
+                url = SecretStr(embedded_url(data))
                 settings = settings.model_copy(update={"clickhouse": settings.clickhouse.model_copy(update={"url": url})})
             folder = target_of(settings).folder
             if not open_folder or folder is None or not folder.is_dir():

@@ -11,9 +11,9 @@ from typing import Any
 from aiohttp import web
 
 from domain.errors import ConfigurationError
-from pipeline.dead_letters.service import MAX_PAGE_SIZE, DeadLetterService, parse_filter
+from pipeline.dead_letters.service import FILTER_FIELDS, MAX_PAGE_SIZE, DeadLetterService, parse_filter
 from pipeline.serving.access import require_trust
-from pipeline.serving.requests import Threads, answered, error_response, partition_number, trusted_json, whole_number
+from pipeline.serving.requests import Threads, answered, error_response, partition_number, takes, trusted_json, whole_number
 from sinks.contract.dead_letters import DeadLetterFilter, Position
 
 #: Code of the answer that a dead letter does not exist: a status of 404 alone may come from another program.
@@ -23,6 +23,7 @@ NO_DEAD_LETTER = "no_dead_letter"
 def dead_letter_routes(service: DeadLetterService, threads: Threads) -> list[web.RouteDef]:
     """The endpoints over ``service``."""
 
+    @takes(*FILTER_FIELDS, "limit", "after")
     async def page(request: web.Request) -> web.Response:
         require_trust(request)
         criteria, limit, after = _page_of(request)
@@ -38,7 +39,7 @@ def dead_letter_routes(service: DeadLetterService, threads: Threads) -> list[web
         return web.json_response(dead_letter)
 
     async def replay(request: web.Request) -> web.Response:
-        fields = await trusted_json(request)
+        fields = await trusted_json(request, fields=FILTER_FIELDS | {"dry_run"})
         dry_run = fields.pop("dry_run", False)
         if not isinstance(dry_run, bool):
             raise ConfigurationError("dry_run must be true or false.")
@@ -47,11 +48,11 @@ def dead_letter_routes(service: DeadLetterService, threads: Threads) -> list[web
         return web.json_response(await threads.long(lambda: action(criteria)))
 
     async def drop(request: web.Request) -> web.Response:
-        criteria = parse_filter(await trusted_json(request))
+        criteria = parse_filter(await trusted_json(request, fields=FILTER_FIELDS))
         return web.json_response(await threads.long(lambda: service.drop(criteria)))
 
     async def accept(request: web.Request) -> web.Response:
-        fields = await trusted_json(request)
+        fields = await trusted_json(request, fields=("topic", "partition", "until"))
         topic, partition, until = fields.get("topic"), fields.get("partition"), fields.get("until")
         if not isinstance(topic, str) or type(partition) is not int or type(until) not in (int, type(None)):
             raise ConfigurationError("Give topic (text) and partition (whole number); until (whole number) is optional.")
@@ -83,7 +84,6 @@ def _page_of(request: web.Request) -> tuple[DeadLetterFilter, int, Position | No
     query = request.query
     if query.get("replayed", "0") not in ("0", "1"):
         raise ConfigurationError("replayed must be 0 or 1.")
-    # Parameters that do not exist are fields that do not exist: ``parse_filter`` refuses them.
     fields: dict[str, Any] = {name: query[name] for name in query if name not in ("limit", "after")}
     fields |= {name: query.getall(name, []) for name in ("reason", "topic")}
     fields["replayed"] = query.get("replayed", "") == "1"

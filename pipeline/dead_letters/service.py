@@ -196,7 +196,8 @@ def _require_numbers(partition: int, until: int) -> None:
         )
 
 
-_FILTER_FIELDS = frozenset({"reason", "topic", "from", "to", "replayed"})
+#: What a filter may have, see ``parse_filter``.
+FILTER_FIELDS = frozenset({"reason", "topic", "from", "to", "replayed"})
 
 
 def parse_filter(fields: Mapping[str, Any]) -> DeadLetterFilter:
@@ -205,8 +206,8 @@ def parse_filter(fields: Mapping[str, Any]) -> DeadLetterFilter:
     Raises:
         ConfigurationError: a field or a reason does not exist, or a field has the wrong form.
     """
-    if unknown := sorted(fields.keys() - _FILTER_FIELDS):  # without it, a wrong name would select every dead letter
-        raise ConfigurationError(f"There is no field {unknown[0]!r}.", remedy=f"Fields: {', '.join(sorted(_FILTER_FIELDS))}.")
+    if unknown := sorted(fields.keys() - FILTER_FIELDS):  # without it, a wrong name would select every dead letter
+        raise ConfigurationError(f"There is no field {unknown[0]!r}.", remedy=f"Fields: {', '.join(sorted(FILTER_FIELDS))}.")
     if not isinstance(fields.get("replayed", False), bool):
         raise ConfigurationError("replayed must be true or false.")
     for name in ("reason", "topic"):

@@ -168,22 +168,25 @@ class TopicIdentity:
         return (_UNKNOWN, list(found.partitions)) if found is not None and found.error is None else ("", [])
 
     def _offsets(self, partitions: Collection[int], which: OffsetSpec) -> dict[int, int]:
-        if not partitions:
-            return {}
-        asked = self._admin.list_offsets(
-            {TopicPartition(self._settings.topic, part): which for part in partitions}, request_timeout=_ANSWER_SECONDS
-        )
-        return {where.partition: future.result(2 * _ANSWER_SECONDS).offset for where, future in asked.items()}
+        return _offsets_of(self._admin, self._settings.topic, partitions, which)
 
 
-def topic_id_of(settings: KafkaSettings) -> str:
-    """The id of the topic of the settings now, as ``TopicIdentity.topic_id`` gives it; "" when the brokers do not tell it."""
+def topic_ends(settings: KafkaSettings, partitions: Collection[int]) -> tuple[str, dict[int, int]]:
+    """The id of the topic of the settings, as ``TopicIdentity.topic_id`` gives it, and the ends of ``partitions``.
+
+    The id is "" when the brokers do not tell it. It is requested first: when the topic is created again in between, the new ends
+    are paired with the id of the old topic, and what is recorded under that id applies to no message.
+
+    Raises:
+        KafkaException, TimeoutError: the brokers do not tell the ends.
+    """
     admin = AdminClient(_kafka_options(settings))
     try:
-        return _described(admin, settings.topic)[0] if _has_controller(admin) else _UNKNOWN
+        topic_id = _described(admin, settings.topic)[0] if _has_controller(admin) else _UNKNOWN
     except (KafkaException, TimeoutError) as error:
         log.info("topic_not_described", error=repr(error))
-        return ""
+        topic_id = ""
+    return topic_id, _offsets_of(admin, settings.topic, partitions, OffsetSpec.latest())
 
 
 def _kafka_options(settings: KafkaSettings) -> dict[str, Any]:
@@ -210,3 +213,10 @@ def _described(admin: AdminClient, topic: str) -> tuple[str, list[int]]:
             return "", []
         raise
     return str(description.topic_id), [part.id for part in description.partitions]
+
+
+def _offsets_of(admin: AdminClient, topic: str, partitions: Collection[int], which: OffsetSpec) -> dict[int, int]:
+    if not partitions:
+        return {}
+    asked = admin.list_offsets({TopicPartition(topic, part): which for part in partitions}, request_timeout=_ANSWER_SECONDS)
+    return {where.partition: future.result(2 * _ANSWER_SECONDS).offset for where, future in asked.items()}

@@ -20,6 +20,7 @@ from pipeline.kafka import errors as kafka_errors
 from pipeline.kafka.access import refusal, topics_of
 from pipeline.kafka.group_members import REQUEST_ERRORS, Group, admin_client, describe_group
 from pipeline.kafka.security import librdkafka_options
+from pipeline.kafka.topic_identity import topic_ends
 from pipeline.settings import KafkaSettings
 
 _CLIENT: Final = "portalpulse-audit"
@@ -45,13 +46,10 @@ class KafkaTopicReader:
             UnavailableError: no broker answers.
             ConfigurationError: the topic does not exist.
         """
-        topic = self._settings.topic
-        known = topics_of(self._settings.bootstrap, self._settings, used=topic, timeout=self._answer_seconds).get(topic)
-        if known is None or known.error is not None or not known.partitions:
-            raise ConfigurationError(f"The topic {topic!r} does not exist.", remedy="Set PORTALPULSE_KAFKA__TOPIC.")
+        topic, numbers = self._settings.topic, self._numbers()
         with closing(self._consumer(self._settings.group)) as consumer:
             try:
-                asked = [TopicPartition(topic, number) for number in sorted(known.partitions)]
+                asked = [TopicPartition(topic, number) for number in numbers]
                 for attempt in stamina.retry_context(on=_is_retryable, attempts=None, timeout=self._answer_seconds, wait_max=1.0):
                     with attempt:
                         # Committed first: what is committed now was written before the ends are asked for.
@@ -67,6 +65,30 @@ class KafkaTopicReader:
             Partition(number, low, high, None if committed[number] in {OFFSET_INVALID, -1} else committed[number])
             for number, (low, high) in marks.items()
         ]
+
+    def ends(self) -> tuple[str, dict[int, int]]:
+        """The id of the topic ("" when the brokers do not tell it) and the end of each partition; needs no right on the group.
+
+        Raises:
+            UnavailableError: no broker answers.
+            ConfigurationError: the topic does not exist.
+        """
+        try:
+            return topic_ends(self._settings, self._numbers())
+        except KafkaException as error:
+            raise self._unavailable(error) from error
+        except TimeoutError as error:
+            raise UnavailableError(
+                f"Kafka does not tell where the partitions of {self._settings.topic} end.", remedy="See the broker's log."
+            ) from error
+
+    def _numbers(self) -> Sequence[int]:
+        """The numbers of the partitions."""
+        topic = self._settings.topic
+        known = topics_of(self._settings.bootstrap, self._settings, used=topic, timeout=self._answer_seconds).get(topic)
+        if known is None or known.error is not None or not known.partitions:
+            raise ConfigurationError(f"The topic {topic!r} does not exist.", remedy="Set PORTALPULSE_KAFKA__TOPIC.")
+        return sorted(known.partitions)
 
     def members(self) -> int:
         """How many members of the group read the topic, or may read it when the group is being rebalanced.

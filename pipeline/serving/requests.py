@@ -5,9 +5,10 @@ from __future__ import annotations
 import datetime as dt
 import json
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass
-from typing import Any, Final
+from functools import wraps
+from typing import Any, Final, TypeVar
 
 from aiohttp import web
 
@@ -20,10 +21,17 @@ from sinks.errors import SinkError
 MAX_PARTITION: Final = 2**31 - 1
 MAX_OFFSET: Final = 2**63 - 1
 _DAY_SECONDS: Final = 86_400.0
+#: Where the addresses of figures, steps and changes begin. Metrics and health ignore parameters: probes may add their own.
+API: Final = "/api/"
+#: Parameters that a request may repeat.
+_REPEATABLE: Final = frozenset({"agency", "reason", "topic"})
 #: Not longer than the largest number that is allowed.
 _WHOLE_NUMBER: Final = re.compile(r"-?[0-9]{1,20}", re.ASCII)
 
 Handler = Callable[[web.Request], Awaitable[web.Response]]
+#: The attribute of a handler that names its parameters.
+_PARAMETERS: Final = "__parameters__"
+_Handler = TypeVar("_Handler", bound=Callable[..., Any])
 InThread = Callable[[Callable[[], Any]], Awaitable[Any]]
 
 
@@ -39,9 +47,46 @@ class Threads:
 Routes = Callable[[Threads], list[web.RouteDef]]
 
 
+def takes(*names: str) -> Callable[[_Handler], _Handler]:
+    """Name the parameters of a handler. A request with another one is refused (``refuse_wrong_parameters``)."""
+
+    def named(handler: _Handler) -> _Handler:
+        setattr(handler, _PARAMETERS, frozenset(names))
+        return handler
+
+    return named
+
+
+@web.middleware
+async def refuse_wrong_parameters(request: web.Request, handler: Callable[..., Any]) -> web.StreamResponse:
+    """Refuse a parameter that the endpoint does not have, or a second value where only one is read.
+
+    Ignored silently, a misspelt name would give other figures than those that were asked for.
+    """
+    endpoint = request.match_info
+    if endpoint.http_exception is None and request.path.startswith(API):
+        query = request.query
+        try:
+            refuse_unknown("parameter", set(query), getattr(endpoint.handler, _PARAMETERS, frozenset()))
+        except ConfigurationError as error:
+            return error_response(400, str(error))
+        if repeated := sorted(name for name in set(query) - _REPEATABLE if len(query.getall(name)) > 1):
+            return error_response(400, f"The parameter {repeated[0][:40]!r} is given more than once. Give it once.")
+    response: web.StreamResponse = await handler(request)
+    return response
+
+
+def refuse_unknown(what: str, given: Collection[str], known: Collection[str]) -> None:
+    """Raises: ConfigurationError: there is no ``what`` (parameter, field) of a name that is given."""
+    if unknown := sorted(set(given) - set(known)):
+        listed = f"{what.capitalize()}s: {', '.join(sorted(known))}." if known else f"There are no {what}s here."
+        raise ConfigurationError(f"There is no {what} {unknown[0][:40]!r}.", remedy=listed)
+
+
 def answered(handler: Handler) -> Handler:
     """Wrap a handler: expected errors become a status and one sentence."""
 
+    @wraps(handler)
     async def wrapped(request: web.Request) -> web.Response:
         try:
             return await handler(request)
@@ -58,6 +103,7 @@ def answered(handler: Handler) -> Handler:
 def trusted(handler: Handler) -> Handler:
     """``answered``, only for requests that may read raw messages and make changes."""
 
+    @wraps(handler)
     async def wrapped(request: web.Request) -> web.Response:
         require_trust(request)
         return await handler(request)
@@ -65,29 +111,30 @@ def trusted(handler: Handler) -> Handler:
     return answered(wrapped)
 
 
-async def trusted_json(request: web.Request) -> dict[str, Any]:
-    """The JSON object in the body of a request that makes a change.
+async def trusted_json(request: web.Request, *, fields: Collection[str] = ()) -> dict[str, Any]:
+    """The JSON object in the body of a request that makes a change. It has no other ``fields`` than these.
 
     Raises:
         ForbiddenError: the request may not make changes.
-        ConfigurationError: the body is not a JSON object.
+        ConfigurationError: the body is not a JSON object, or has another field.
     """
     require_trust(request)
     if request.content_type != "application/json":
         raise ForbiddenError("A change must be sent with Content-Type: application/json.")
     try:
-        fields = json.loads(await request.text())
+        found = json.loads(await request.text())
     except web.RequestPayloadError as error:  # not compressed as its Content-Encoding says, or truncated
         raise ConfigurationError("The body of the request cannot be read.") from error
     except (ValueError, LookupError, RecursionError) as error:  # not JSON, an unknown charset, or nested too deeply
         raise ConfigurationError(f"The body is not JSON: {error}.") from error
-    if not isinstance(fields, dict):
+    if not isinstance(found, dict):
         raise ConfigurationError("The body must be a JSON object.")
     try:
-        json.dumps(fields, ensure_ascii=False).encode()
+        json.dumps(found, ensure_ascii=False).encode()
     except UnicodeEncodeError as error:
         raise ConfigurationError("A text contains half of a surrogate pair, which is not a character.") from error
-    return fields
+    refuse_unknown("field", found.keys(), fields)
+    return found
 
 
 def error_response(status: int, text: str, *, code: str = "") -> web.Response:

@@ -14,7 +14,7 @@ from pipeline.serving.access import ForbiddenError, require_trust
 from pipeline.serving.answer_sources import Api
 from pipeline.serving.exporter import storage_up
 from pipeline.serving.report import build_report
-from pipeline.serving.requests import Threads, answered, days, error_response, trusted
+from pipeline.serving.requests import Threads, answered, days, error_response, takes, trusted
 from pipeline.serving.scrape import PING_SECONDS, SCRAPES_WAITING, StorageFigures, StorageProbe, scrape_wait
 from pipeline.serving.single_flight import TooManyWaitingError
 from pipeline.serving.streaming import iterate_in_thread
@@ -101,6 +101,7 @@ class _ReaderEndpoints:
     def __init__(self, api: Api, reader: TallyReader, threads: Threads) -> None:
         self._api, self._reader, self._threads = api, reader, threads
 
+    @takes("from", "to")
     async def report(self, request: web.Request) -> web.Response:
         period = Period(*days(request))
         found = await self._threads.short(lambda: build_report(self._reader, self._api.agencies, period))
@@ -122,6 +123,7 @@ class _ReaderEndpoints:
 
         return web.json_response(await self._threads.short(read) | {"consumer_lag": self._api.consumer_lag()})
 
+    @takes("from", "to", "agency")
     async def events(self, request: web.Request) -> web.StreamResponse:
         """Distinct stored events of whole civil days as messages of the event contract: one JSON object a line, ordered by time.
 
@@ -130,10 +132,10 @@ class _ReaderEndpoints:
         try:
             require_trust(request)
             period = Period(*days(request))
+            agencies = self._agencies_of(request)
         except (ForbiddenError, ConfigurationError) as error:
             return error_response(403 if isinstance(error, ForbiddenError) else 400, str(error))
-        agencies = tuple(code for text in request.query.getall("agency", []) for code in text.split(",") if code)
-        chunks = iterate_in_thread(self._reader.events(period.start, period.end, agencies or None))
+        chunks = iterate_in_thread(self._reader.events(period.start, period.end, agencies))
         try:
             chunk = await anext(chunks, b"")
         except SinkError as error:
@@ -146,6 +148,19 @@ class _ReaderEndpoints:
         await response.write_eof()
         return response
 
+    def _agencies_of(self, request: web.Request) -> tuple[str, ...] | None:
+        """The agencies that are asked for, None for all.
 
+        Raises:
+            ConfigurationError: there is no agency of a code.
+        """
+        codes = tuple(code for text in request.query.getall("agency", []) for code in text.split(",") if code)
+        for code in codes:
+            if not self._api.agencies.spans(code):
+                raise ConfigurationError(f"There is no agency {code[:40]!r}.", remedy="Codes look like H17 or G01.")
+        return codes or None
+
+
+@takes("from", "to", "agency")
 async def _no_figures(_: web.Request) -> web.Response:
     return error_response(404, "This process serves no figures. Ask the exporter.")

@@ -17,14 +17,13 @@ from typing import Any, Final
 
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
-from aiohttp.typedefs import Handler
 
 from domain.errors import UnavailableError
 from pipeline.addresses import SIGNATURE
 from pipeline.logs import get_logger
 from pipeline.serving.access import TOKEN
 from pipeline.serving.answer_sources import Api
-from pipeline.serving.requests import InThread, Threads, error_response
+from pipeline.serving.requests import InThread, Threads, refuse_wrong_parameters
 from pipeline.serving.routes import base_routes
 from pipeline.serving.scrape import StorageFigures, StorageProbe
 from pipeline.settings import HttpSettings
@@ -35,8 +34,6 @@ log = get_logger("api")
 _THREADS: Final = 4
 #: Most connections. Those of peers that disappeared without closing would stay until the process has no descriptor left.
 _CONNECTIONS: Final = 128
-#: Parameters that a request may repeat.
-_REPEATABLE: Final = frozenset({"agency", "reason", "topic"})
 
 
 class HttpServer:
@@ -60,7 +57,7 @@ class HttpServer:
             UnavailableError: the port is taken or may not be used.
         """
         threads = Threads(_runner_in(self._short), _runner_in(self._long))
-        app = web.Application(middlewares=[_refuse_repeated])
+        app = web.Application(middlewares=[refuse_wrong_parameters])
         app[TOKEN] = self._settings.token.get_secret_value()
         app.on_response_prepare.append(_sign)
         app.add_routes(base_routes(self._api, self._figures, self._probe, threads))
@@ -124,15 +121,6 @@ def _is_our_error(record: logging.LogRecord) -> bool:
     """Drop requests that are not HTTP: they are answered with 400, and a traceback for each would flood the log."""
     error = record.exc_info[1] if record.exc_info else None
     return not isinstance(error, HttpProcessingError)
-
-
-@web.middleware
-async def _refuse_repeated(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Refuse a parameter that is given twice but has one value: one of the two would be ignored silently."""
-    query = request.query
-    if repeated := sorted(name for name in set(query) - _REPEATABLE if len(query.getall(name)) > 1):
-        return error_response(400, f"The parameter {repeated[0][:40]!r} is given more than once. Give it once.")
-    return await handler(request)
 
 
 async def _sign(_: web.Request, response: web.StreamResponse) -> None:

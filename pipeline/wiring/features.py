@@ -20,7 +20,6 @@ from pipeline.dead_letters.service import DeadLetterService
 from pipeline.decode.decoder import Decoder
 from pipeline.decode.validator import EventValidator
 from pipeline.kafka.resend import Resender
-from pipeline.kafka.topic_identity import topic_id_of
 from pipeline.kafka.topic_reader import KafkaTopicReader
 from pipeline.serving.exporter import AgencyCollector, AuditCollector, PolicyCollector
 from pipeline.serving.requests import Routes
@@ -64,9 +63,8 @@ class _Topics:
         """The end offset of each partition."""
         self._ids.pop(topic, None)
         kafka = self._settings.kafka.model_copy(update={"topic": topic})
-        partitions = KafkaTopicReader(kafka, answer_seconds=_SHORT_ANSWER_SECONDS).partitions()
-        self._ids[topic] = topic_id_of(kafka)
-        return {partition.number: partition.end for partition in partitions}
+        self._ids[topic], ends = KafkaTopicReader(kafka, answer_seconds=_SHORT_ANSWER_SECONDS).ends()
+        return ends
 
     def topic_id(self, topic: str) -> str:
         """The id at the last call of ``ends``, or "" when Kafka did not answer."""

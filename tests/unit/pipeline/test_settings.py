@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import traceback
+from pathlib import Path
 
 import pytest
 from pydantic import BaseModel
 
 from domain.errors import ConfigurationError
 from pipeline.settings import Settings, ThresholdPolicy, load_settings
+from pipeline.wiring.storage import target_of
 
 WRONG = [
     ("KAFKA__BOOTSTRAP", "", "at least one host:port"),
@@ -41,7 +43,8 @@ WRONG = [
     ("KAFKA__TOPC", "x", "did you mean PORTALPULSE_KAFKA__TOPIC?"),
     ("CLICKHOUSE__URL", "localhost:8123", "must start with chdb:, http:// or https://"),
     ("CLICKHOUSE__URL", "", "must start with"),
-    ("CLICKHOUSE__TIMEOUT_SECONDS", "0", "must be above 0"),
+    ("CLICKHOUSE__TIMEOUT_SECONDS", "0", "is below 0.1"),
+    ("CLICKHOUSE__TIMEOUT_SECONDS", "5e-324", "is below 0.1"),
     ("CLICKHOUSE__TIMEOUT_SECONDS", "inf", "is above 600"),
     ("HTTP__PORT", "65536", "port 65536 is above 65,535"),
     ("HTTP__PORT", "-1", "is below 0"),
@@ -74,6 +77,7 @@ WRONG = [
     ("THRESHOLDS", '[{"ratio": 101}]', "ratio 101 is above 1."),
     ("THRESHOLDS", '[{"ratio": 0}]', "ratio 0 must be above 0"),
     ("THRESHOLDS", '[{"min_volume": 0}]', "min_volume 0 is below 1"),
+    ("THRESHOLDS", '[{"min_volume": 1' + "0" * 400 + "}]", "is above 1,000,000,000"),
     ("THRESHOLDS", '[{"agency": "H17"}]', "does not know the field 'agency'; it knows kpi, window, ratio, min_volume"),
     ("THRESHOLDS", '[{"ration": 0.05}]', "does not know the field 'ration' (did you mean ratio?)"),
     ("THRESHOLDS", "0.05", "wants a JSON list of {kpi, window, ratio, min_volume}, and this is 0.05"),
@@ -195,6 +199,16 @@ def test_what_is_set_is_read(monkeypatch):
     assert settings.kafka.topic == "dvc.dossier-events.v1"
     assert str(settings.data_dir) == "/data"
     assert settings.thresholds == (ThresholdPolicy(kpi="I5", window="7d", ratio=0.5, min_volume=10),)
+
+
+@pytest.mark.parametrize("folder", ["/data", "here", "//data"])
+def test_the_embedded_storage_is_in_the_data_folder(monkeypatch, folder):
+    """A worker, `migrate` and commands without a running process use the folder that `up` uses."""
+    monkeypatch.setenv("PORTALPULSE_DATA_DIR", folder)
+    monkeypatch.setenv("PORTALPULSE_CLICKHOUSE__TIMEOUT_SECONDS", "5")
+    assert target_of(load_settings()).folder == Path(folder, "clickhouse").absolute()
+    monkeypatch.setenv("PORTALPULSE_CLICKHOUSE__URL", "chdb:.portalpulse/clickhouse")
+    assert target_of(load_settings()).folder == Path(".portalpulse/clickhouse").absolute()
 
 
 def test_no_thresholds_is_a_choice(monkeypatch):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import json
 import threading
 from functools import partial
@@ -18,6 +19,7 @@ from pipeline.cli import main as cli
 from pipeline.serving.answer_sources import Api, Health
 from pipeline.serving.server import HttpServer
 from pipeline.settings import HttpSettings
+from sinks.errors import Retryable
 from tests.factories import LATEST
 from tests.unit.pipeline.audit.helpers import expected
 
@@ -96,3 +98,21 @@ def test_repair(audit):
     assert "Raised the epoch to" in done.stdout
     assert "offsets 0 to 4 left the log before they were read" in done.stdout
     assert "Every tally is right." in done.stdout
+
+
+@pytest.mark.parametrize("repair", [False, True])
+def test_an_audit_that_is_interrupted_says_how_to_continue(audit, damaged, repair):
+    """When the storage goes away in between, the text has the cause, where to look, and that the audit must be run again."""
+    comparisons = itertools.count()
+
+    def gone(operation):
+        if operation == "compare" and next(comparisons) >= 8:  # a repair has begun
+            raise Retryable("ClickHouse at db:8123: Connection refused")
+
+    damaged.fault = gone
+    done = audit(*["--repair"] * repair)
+    said = str(done.exception)
+    assert done.exception.exit_code == 2
+    assert said.startswith("The audit was interrupted: http://127.0.0.1:")
+    assert "answers 503: ClickHouse at db:8123: Connection refused. `portalpulse doctor` checks each part." in said
+    assert said.endswith("Run it again: it repairs what is still wrong." if repair else "Then run it again.")

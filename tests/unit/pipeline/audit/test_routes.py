@@ -89,6 +89,7 @@ async def test_every_step_is_answered_over_http(served, service, store):
         "days/2024-01-01?settle=-1",
         "repeats?number=2&of=2",
         "repeats?number=x",
+        "repeats?from=2024-01-01",
         "partitions/x?begin=0&end=1",
         "partitions/0?begin=0",
     ],
@@ -106,6 +107,8 @@ async def test_a_repair_is_asked_for_as_json(served):
     assert (await served.post("/api/v1/audit/tidy", data={"days": "2024-01-02"})).status_code == 403
     assert (await served.post("/api/v1/audit/repair", json={"day": "x"})).status_code == 400
     assert (await served.post("/api/v1/audit/repair", json={"day": "2024-01-02", "agencies": "H17"})).status_code == 400
+    assert (await served.post("/api/v1/audit/repair", json={"day": "2024-01-02", "raise_epoch": "true"})).status_code == 400
+    assert (await served.post("/api/v1/audit/tidy", json={})).status_code == 400
     for day in ("0001-01-01", "1975-12-31", "2106-02-07", "9999-12-31"):  # no table holds such a day
         assert (await served.post("/api/v1/audit/repair", json={"day": day, "agencies": None})).status_code == 400
 

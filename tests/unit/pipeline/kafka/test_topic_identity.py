@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
+from concurrent.futures import Future
+from types import SimpleNamespace
 
 import pytest
 from confluent_kafka import KafkaError, KafkaException
@@ -120,3 +122,31 @@ async def test_a_stop_does_not_wait_for_brokers_that_are_away(identity):
     await asyncio.get_running_loop().shutdown_default_executor()
     assert time.monotonic() - before < 100
     released.set()
+
+
+def test_the_id_of_a_new_topic_is_never_paired_with_ends_of_the_old_one(monkeypatch):
+    """When the topic is created again between the two requests, the id is the old one: what is accepted applies to no message."""
+
+    class Recreated:
+        """Brokers on which the topic is created again, with fewer messages, after the first request about it."""
+
+        def __init__(self, _options):
+            self.topics = [("old", 100), ("new", 7)]
+
+        def _answer(self, value):
+            future = Future()
+            future.set_result(value)
+            return future
+
+        def list_topics(self, **_):
+            return SimpleNamespace(controller_id=1, brokers={1: "b"})
+
+        def describe_topics(self, _topics, **_options):
+            return {"events": self._answer(SimpleNamespace(topic_id=self.topics.pop(0)[0], partitions=[]))}
+
+        def list_offsets(self, asked, **_):
+            end = self.topics.pop(0)[1]
+            return {where: self._answer(SimpleNamespace(offset=end)) for where in asked}
+
+    monkeypatch.setattr(topic_identity, "AdminClient", Recreated)
+    assert topic_identity.topic_ends(KafkaSettings(topic="events"), [0]) == ("old", {0: 7})

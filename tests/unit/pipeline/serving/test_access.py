@@ -153,6 +153,19 @@ async def test_without_a_proxy_this_machine_is_served(serve):
             assert answer.status_code != 403, path
 
 
+async def test_a_parameter_or_field_that_does_not_exist_is_refused(serve):
+    """Ignored, a misspelt name would select other figures, or more to change, than was meant. Probes may add parameters."""
+    async with httpx.AsyncClient(base_url=await serve(), trust_env=False) as client:
+        for method, path in [*GUARDED, *(("GET", path) for path in [*OPEN, "/api/v1/progress"])]:
+            answer = await client.request(method, f"{path}{'&' if '?' in path else '?'}form=x", json={})
+            wanted = 400 if path.startswith("/api/") else 200
+            assert answer.status_code == wanted, path
+            assert wanted == 200 or "There is no parameter 'form'." in answer.json()["error"], path
+        for _, path in (each for each in GUARDED if each[0] == "POST"):
+            answer = await client.post(path, json={"form": 1})
+            assert (answer.status_code, "There is no field 'form'." in answer.text) == (400, True), path
+
+
 async def test_with_a_token_only_the_token_counts(serve):
     """With a token set, this machine is refused without it, and a proxy is served with it; figures stay open."""
     async with httpx.AsyncClient(base_url=await serve(token=SECRET), trust_env=False) as client:

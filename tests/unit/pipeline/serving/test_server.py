@@ -413,6 +413,8 @@ async def test_events(ask):
     none = await ask("/api/v1/events?from=2020-01-01&to=2020-01-01", reader=filled())
     assert (none.status_code, none.text) == (200, "")
     assert (await ask("/api/v1/events?from=x&to=y", reader=filled())).status_code == 400
+    misspelt = await ask(f"/api/v1/events?{day}&agency=h17", reader=filled())
+    assert (misspelt.status_code, misspelt.json()["error"][:26]) == (400, "There is no agency 'h17'. ")
     assert (await ask(f"/api/v1/events?{day}")).status_code == 404
 
 
