@@ -107,8 +107,9 @@ class DeadLetterService:
         Raises:
             UnavailableError: Kafka did not acknowledge all messages of a batch. Earlier batches stay marked.
         """
-        now = self._clock.now()
-        # A message that is rejected again becomes a new dead letter. Without this bound it would be sent in a loop.
+        # A message that is rejected again becomes a new dead letter. Without this bound it would be sent in a loop. The storage's
+        # clock dates dead letters: with a server ahead of this machine none would be sent, with one behind the loop would begin.
+        now = self._store.now()
         before = replace(criteria, until=now if criteria.until is None else min(now, criteria.until))
         sent, sender = 0, None
         for page in self._pages(before):

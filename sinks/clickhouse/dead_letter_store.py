@@ -90,6 +90,10 @@ class ClickHouseDeadLetters:
         )
         return int(rows[0][0]) if rows else -1
 
+    def now(self) -> dt.datetime:
+        """The server's clock; see the contract."""
+        return aware(self._clickhouse.rows("read_dead_letters", "SELECT now64(3, 'UTC')")[0][0])
+
     def mark_replayed(self, dead_letters: Sequence[DeadLetter]) -> None:
         """Record what was sent again; see the contract."""
         if dead_letters:

@@ -23,6 +23,8 @@ _NO_ANSWER = (driver_exceptions.OperationalError, HTTPError, OSError)
 _GATEWAY = re.compile(r"received HTTP status (?:408|429|502|503|504)\b")
 #: What the driver and the server write around the error itself.
 _WRAPPING = re.compile(r"^Received ClickHouse exception, code: \d+, server response: | \(version [^)]*\)| \(for url [^)]*\)$")
+#: What the driver writes around the cause when a connection breaks.
+_BROKEN_CONNECTION = re.compile(r"^Error (.*) executing HTTP request attempt \d+ \(http[^)]*\)$")
 #: What urllib3 and the driver write around the cause when there is no connection.
 _CONNECTION = re.compile(
     r"HTTPS?ConnectionPool\([^)]*\): (?:Max retries exceeded .*Caused by \w+\(['\"]?(?:<[^>]*>|\w*\([^)]*\)): )?"
@@ -48,7 +50,7 @@ def translate(error: Exception, target: Target) -> SinkError:
 
 
 def _first_line(error: Exception) -> str:
-    lines = str(error).strip().splitlines()
+    lines = _BROKEN_CONNECTION.sub(r"\1", str(error).strip()).splitlines()
     if lines and (found := _CONNECTION.search(lines[0])):
         return found[1]
     return _WRAPPING.sub("", lines[0])[:500] if lines else type(error).__name__

@@ -106,6 +106,10 @@ class DeadLetterStore(Protocol):
         """Offset of the latest dead letter of a partition, replayed or not; -1 when there is none."""
         ...
 
+    def now(self) -> dt.datetime:
+        """The storage's clock, which dates the dead letters."""
+        ...
+
     def mark_replayed(self, dead_letters: Sequence[DeadLetter]) -> None:
         """Record that these were sent again; dropped ones stay dropped."""
         ...

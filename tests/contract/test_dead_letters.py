@@ -101,6 +101,14 @@ def test_filters(store, keep):
     assert [entry.offset for entry in store.entries(WAITING, limit=9)] == [2, 4]
 
 
+def test_the_clock_of_the_store_dates_the_letters(store, keep):
+    """A dead letter is older than what the store then calls now, and no older than what it called now before."""
+    before = store.now()
+    keep([a_letter(1)])
+    time.sleep(0.01)
+    assert store.counts(DeadLetterFilter(since=before, until=store.now())) == {"not_json": 1}
+
+
 def test_replayed_letters_are_hidden_but_kept(store, keep):
     """A replayed dead letter is only selected on request, with its time; redelivery changes nothing."""
     keep([a_letter(1), a_letter(2)])

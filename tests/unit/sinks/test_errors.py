@@ -106,6 +106,10 @@ def test_the_text_is_one_line_and_names_the_server():
     assert len(str(translate(exceptions.DatabaseError("x" * 10_000), TARGET))) < 600
     wrapped = "Received ClickHouse exception, code: 6, server response: Code: 6. X. (Y) (version 1.2) (for url http://h:1)"
     assert str(translate(exceptions.DatabaseError(wrapped), TARGET)) == "ClickHouse at h:1: Code: 6. X. (Y)"
+    broken = "Error Remote end closed connection without response executing HTTP request attempt 1 (http://h:1)"
+    assert str(translate(exceptions.OperationalError(broken), TARGET)) == (
+        "ClickHouse at h:1: Remote end closed connection without response"
+    )
     assert str(translate(exceptions.DatabaseError(""), TARGET)) == "ClickHouse at h:1: DatabaseError"
 
 
