@@ -18,6 +18,7 @@ from producers.replay.sources.position import SourcePosition
 
 #: A field longer than this has an unclosed quote (characters).
 _LONGEST_FIELD: Final = 1 << 20
+_MARK: Final = "\ufeff"
 _FIX: Final = "Correct the line, or write the file again."
 
 
@@ -35,10 +36,11 @@ def read_csv(file: BinaryIO, position: SourcePosition, *, head: bytes, delimiter
     """
     csv.field_size_limit(_LONGEST_FIELD)
     chosen = delimiter or delimiter_of(head) or DELIMITERS[0]
-    text = io.TextIOWrapper(file, encoding="utf-8-sig", errors="surrogateescape", newline="")
+    text = io.TextIOWrapper(file, encoding="utf-8", errors="surrogateescape", newline="")
     try:
-        rows = csv.reader(_lines(text, position), delimiter=chosen, strict=True)
-        yield from _messages(rows, position, delimiter=chosen)
+        lines = _Lines(text, position)
+        rows = csv.reader(lines, delimiter=chosen, strict=True)
+        yield from _messages(rows, lines, position, delimiter=chosen)
     finally:
         text.detach()  # the caller closes the file
 
@@ -61,10 +63,11 @@ def check_header(head: bytes, name: str, *, delimiter: str | None) -> None:
     require_columns(columns, name, how=how)
 
 
-def _messages(rows: Iterator[list[str]], position: SourcePosition, *, delimiter: str) -> Iterator[Message]:
+def _messages(rows: Iterator[list[str]], lines: _Lines, position: SourcePosition, *, delimiter: str) -> Iterator[Message]:
     header: list[str] | None = None
     begin = 1  # first line of the next row
     while True:
+        lines.begins_row = True
         try:
             row = next(rows, None)
         except csv.Error as error:
@@ -85,8 +88,18 @@ def _messages(rows: Iterator[list[str]], position: SourcePosition, *, delimiter:
         begin = position.number + 1
 
 
-def _lines(text: io.TextIOWrapper, position: SourcePosition) -> Iterator[str]:
-    for line in text:
+class _Lines:
+    """The lines of a CSV. A byte order mark at the beginning of a row is left out: joined files have one in the middle."""
+
+    def __init__(self, text: io.TextIOWrapper, position: SourcePosition) -> None:
+        self._text, self._position = text, position
+        self.begins_row = True
+
+    def __iter__(self) -> Iterator[str]:
+        return self
+
+    def __next__(self) -> str:
+        line, position = next(self._text), self._position
         position.number += 1
         if not line.isascii():
             try:
@@ -95,7 +108,9 @@ def _lines(text: io.TextIOWrapper, position: SourcePosition) -> Iterator[str]:
                 raise _refused(position, position.number, "it is not UTF-8", remedy="Save the file as UTF-8.") from error
         if "\0" in line:
             raise _refused(position, position.number, "it holds a NUL character")
-        yield line
+        if self.begins_row:
+            line, self.begins_row = line.lstrip(_MARK), False
+        return line
 
 
 def _swallowed(row: list[str], delimiter: str, columns: int) -> bool:

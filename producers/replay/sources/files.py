@@ -22,7 +22,7 @@ from typing import BinaryIO, Final, cast
 from domain.errors import ConfigurationError
 from producers.messages import Message
 from producers.replay.sources.csv_rows import check_header, read_csv
-from producers.replay.sources.formats import BOM, Format, format_of
+from producers.replay.sources.formats import Format, format_of, without_marks
 from producers.replay.sources.lines import message_of
 from producers.replay.sources.packing import ENDINGS, UNPACKING_ERRORS, Packing, packing_of, peeked, unpacked
 from producers.replay.sources.position import SourcePosition
@@ -206,7 +206,7 @@ def _ndjson(file: BinaryIO, position: SourcePosition) -> Iterator[Message]:
             raise ConfigurationError(
                 f"{position} is longer than {_LONGEST_LINE >> 20} MiB: no event is.", remedy="Give a file with an event a line."
             )
-        line = raw.removeprefix(BOM).rstrip(b"\r\n")  # joined files have one in the middle
+        line = without_marks(raw).rstrip(b"\r\n")  # joined files have one in the middle
         if line.strip():
             yield message_of(line)
 

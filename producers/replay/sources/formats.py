@@ -86,10 +86,17 @@ def format_of(head: bytes, name: str, *, wanted: Format | None = None) -> Format
         found = wanted
     else:
         _refuse_other_things(head, name)
-        found = _of_text(head.removeprefix(BOM), ending)
+        found = _of_text(without_marks(head), ending)
     if found is None or (wanted is not None and wanted is not found):
-        raise _refused(head.removeprefix(BOM), name, ending, wanted)
+        raise _refused(without_marks(head), name, ending, wanted)
     return found
+
+
+def without_marks(line: bytes) -> bytes:
+    """A line without byte order marks at its beginning. Tools add another one to a file that has one."""
+    while line.startswith(BOM):
+        line = line.removeprefix(BOM)
+    return line
 
 
 def delimiter_of(head: bytes) -> str | None:
@@ -111,7 +118,7 @@ def delimiter_of(head: bytes) -> str | None:
 
 def header_line(head: bytes) -> str | None:
     """The first line that is not blank; None when there is none."""
-    text = head.removeprefix(BOM).decode("utf-8", "replace")
+    text = without_marks(head).decode("utf-8", "replace")
     return next((line for line in text.splitlines() if line.strip()), None)
 
 
@@ -173,6 +180,11 @@ def _refuse_other_things(head: bytes, name: str) -> None:
             raise ConfigurationError(f"{name} is {what}, not a recording of events.", remedy=remedy)
     if head[257:262] == b"ustar" or _begins_with_tar_header(head):
         raise ConfigurationError(f"{name} is a tar archive, not a recording of events.", remedy=_UNPACK)
+    if len(head) >= _TAR_HEADER and not head[:_TAR_HEADER].strip(b"\0"):
+        raise ConfigurationError(
+            f"{name} begins with zero bytes: it is an empty tar archive, or was not copied completely.",
+            remedy="Copy or download it again.",
+        )
     if head.startswith(_UTF16) or b"\x00" in head[:4]:
         raise ConfigurationError(f"{name} is written in UTF-16 or UTF-32, or is not text.", remedy=_UTF8)
 

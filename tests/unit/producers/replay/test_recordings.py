@@ -142,9 +142,11 @@ def test_a_packed_file_of_nothing_holds_no_message(tmp_path, packing):
 
 @pytest.mark.parametrize("packing", [None, *PACK])
 def test_files_that_were_joined_keep_no_mark(tmp_path, packing):
-    """A byte order mark in front of any line is not part of an event: joined files have one where each of them began."""
+    """A byte order mark in front of a line is not part of an event: joined files have one where each of them began."""
     pack = PACK[packing] if packing else bytes
-    assert events_of(source_of(tmp_path, "e.ndjson", pack(BOM + NDJSON) + pack(BOM + NDJSON))) == EVENTS + EVENTS
+    for data in (NDJSON, in_columns(), in_columns(quoting=csv.QUOTE_ALL)):
+        more = data if data == NDJSON else data.split(b"\r\n", 1)[1]  # without the header
+        assert events_of(source_of(tmp_path, "e", pack(BOM + BOM + data) + pack(BOM + more))) == EVENTS + EVENTS
 
 
 def test_a_damaged_page_of_parquet_is_no_value(tmp_path):
@@ -253,6 +255,8 @@ V7_TAR = v7_tar()
         ("e.tar", b"x" * 257 + b"ustar" + bytes(100), "tar archive"),
         ("e.tar", V7_TAR, "tar archive"),
         ("e.tar.gz", gzip.compress(V7_TAR), "tar archive"),
+        ("e.tar", bytes(10_240), "an empty tar archive, or was not copied completely"),
+        ("e.ndjson", bytes(1 << 20) + NDJSON, "begins with zero bytes"),
         ("e.lz4", b"\x04\x22\x4d\x18" + bytes(20), "lz4"),
         ("e.json", b"[\n" + b",\n".join(NDJSON.splitlines()) + b"\n]\n", "JSON array"),
         ("e.json", b"[\n " + b"\n,".join(NDJSON.splitlines()) + b"\n]\n", "JSON array"),
