@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, TypeVar
 
 from pydantic import SecretStr
 
+from domain.errors import UnavailableError
 from pipeline.cli.remote import NotRunningError, Process, is_embedded, running
 from pipeline.settings import Settings, embedded_url
 from pipeline.wiring.storage import opened_storage, target_of
+from sinks.errors import SinkError
 
 if TYPE_CHECKING:  # only wiring knows the concrete destination
     from sinks.clickhouse.client import ClickHouse
@@ -52,4 +54,9 @@ def opened_service(
         yield remote(process)
         return
     with opened_storage(settings) as clickhouse:
-        yield local(settings, clickhouse)
+        try:
+            yield local(settings, clickhouse)
+        except SinkError as error:  # it went away, or refuses, after the command had begun
+            raise UnavailableError(
+                str(error), remedy="`portalpulse doctor` checks each part. Then run the command again."
+            ) from error
