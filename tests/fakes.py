@@ -196,8 +196,12 @@ class MemoryStore:
         with self.guard:
             kept = self.checkpoints[topic, partition]
             below = max((offset for offset in kept if offset < before), default=None)
+            newest = max(kept, default=-1)
             return DeadLetterLimitState(
-                None if below is None else kept[below], max(kept, default=-1), self.accepted.get((topic, partition), 0)
+                None if below is None else kept[below],
+                newest,
+                self.accepted.get((topic, partition), 0),
+                kept[newest].run if kept else 0,
             )
 
     def insert_checkpoints(self, checkpoints) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from domain.errors import DeadLetterLimitError
 from pipeline.ingest.dead_letter_limit import BatchLimitCheck, DeadLetterLimit, Excess, Part, Partition, PartitionCount, Window
@@ -177,6 +177,10 @@ class DeadLetterGuard:
             good = part.offset - checkpoint.offset - 1
             window = Window(checkpoint.groups).extended(good, 0, size=self._limit.window)
             count = PartitionCount(checkpoint.run, window, accepted)
+        # Messages that left the log are not redelivered. Those of the newest run that are before this message count all the same.
+        gone = min(state.newest_run - (state.newest - part.offset + 1), part.offset - accepted)
+        if gone > count.run and state.newest >= part.offset:
+            count = replace(count, run=gone)
         return _TrackedCount(part.assignment, count, state.newest)
 
 

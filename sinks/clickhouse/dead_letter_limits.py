@@ -46,7 +46,11 @@ class ClickHouseDeadLetterLimits:
             "ORDER BY written_at DESC LIMIT 1",  # the newest of several unmerged rows at one offset
             where | {"before": before},
         )
-        newest = self._clickhouse.rows("read_checkpoints", f"SELECT offset {table} {last}", where)
+        newest = self._clickhouse.rows(
+            "read_checkpoints",
+            f"SELECT offset, run {table} AND offset = (SELECT offset {table} {last}) ORDER BY written_at DESC LIMIT 1",
+            where,
+        )
         accepted = self._clickhouse.rows(
             "read_checkpoints",
             f"SELECT max(until) FROM {DEAD_LETTER_ACCEPTANCES} WHERE {_OF_PARTITION}",  # noqa: S608 - names are constants
@@ -58,7 +62,8 @@ class ClickHouseDeadLetterLimits:
             offset, run, messages, refused = found[0]
             groups = tuple((int(count), int(bad)) for count, bad in zip(messages, refused, strict=True))
             checkpoint = DeadLetterCheckpoint(topic, partition, int(offset), int(run), groups)
-        return DeadLetterLimitState(checkpoint, int(newest[0][0]) if newest else -1, int(accepted[0][0]) if accepted else 0)
+        newest_offset, newest_run = map(int, newest[0]) if newest else (-1, 0)
+        return DeadLetterLimitState(checkpoint, newest_offset, int(accepted[0][0]) if accepted else 0, newest_run)
 
     def insert_checkpoints(self, checkpoints: Sequence[DeadLetterCheckpoint]) -> None:
         """Store checkpoints; see the contract."""

@@ -137,13 +137,15 @@ class DeadLetterCheckpoint:
 class DeadLetterLimitState:
     """The state of a partition below some offset.
 
-    ``checkpoint``: the latest one below it. ``newest``: offset of the latest checkpoint of all, -1 when there is none.
+    ``checkpoint``: the latest one below it. ``newest``: offset of the latest checkpoint of all, -1 when there is none;
+    ``newest_run``: its ``run``.
     ``accepted_until``: messages below this offset may be dead-lettered without a limit.
     """
 
     checkpoint: DeadLetterCheckpoint | None = None
     newest: int = -1
     accepted_until: int = 0
+    newest_run: int = 0
 
 
 class DeadLetterLimitStore(Protocol):

@@ -42,7 +42,8 @@ def test_the_latest_checkpoint_below_an_offset_counts(limits):
     assert limits.limit_state(TOPIC, 0, before=10).checkpoint == at(9, 2, (10, 2))
     assert limits.limit_state(TOPIC, 0, before=20).checkpoint == at(19, 12, (10, 2), (10, 10))
     assert limits.limit_state(TOPIC, 0, before=2**62) == DeadLetterLimitState(at(29), 29, 0)
-    assert limits.limit_state(TOPIC, 0, before=5).newest == 29
+    state = limits.limit_state(TOPIC, 0, before=5)
+    assert (state.newest, state.newest_run) == (29, limits.limit_state(TOPIC, 0, before=30).checkpoint.run)
 
 
 def test_a_checkpoint_written_again_replaces_the_one_before(limits):
@@ -82,11 +83,11 @@ def test_nothing_of_a_topic_applies_to_another_with_its_name(request, form):
     old.accept(TOPIC, 0, 500)
     assert new.limit_state(TOPIC, 0, before=100) == DeadLetterLimitState(None, -1, 0)
     new.insert_checkpoints([at(9, 1, (10, 1))])
-    assert new.limit_state(TOPIC, 0, before=100) == DeadLetterLimitState(at(9, 1, (10, 1)), 9, 0)
+    assert new.limit_state(TOPIC, 0, before=100) == DeadLetterLimitState(at(9, 1, (10, 1)), 9, 0, 1)
     # Without Kafka an acceptance is for the messages that a worker counted last.
     unknown.accept(TOPIC, 0, 50)
     assert new.limit_state(TOPIC, 0, before=100).accepted_until == 50
-    assert old.limit_state(TOPIC, 0, before=100) == DeadLetterLimitState(at(90, 8, (10, 8)), 90, 500)
+    assert old.limit_state(TOPIC, 0, before=100) == DeadLetterLimitState(at(90, 8, (10, 8)), 90, 500, 8)
 
 
 @pytest.mark.parametrize("form", ["embedded", pytest.param("served", marks=pytest.mark.integration)])
@@ -96,7 +97,7 @@ def test_what_an_older_version_kept_still_applies(request, form):
     before, now = ClickHouseDeadLetterLimits(clickhouse), ClickHouseDeadLetterLimits(clickhouse, topic_id=lambda _topic: "a")
     before.insert_checkpoints([at(9, 7, (10, 7))])
     before.accept(TOPIC, 0, 5)
-    assert now.limit_state(TOPIC, 0, before=100) == DeadLetterLimitState(at(9, 7, (10, 7)), 9, 5)
+    assert now.limit_state(TOPIC, 0, before=100) == DeadLetterLimitState(at(9, 7, (10, 7)), 9, 5, 7)
 
 
 @pytest.mark.integration
@@ -117,7 +118,7 @@ def test_the_cost_does_not_depend_on_the_number_of_checkpoints(served, monkeypat
 
     monkeypatch.setattr(driver, "query", counted)
     state = ClickHouseDeadLetterLimits(served).limit_state("many", 2, before=500_000)
-    assert state == DeadLetterLimitState(at(499_998, 1, topic="many", partition=2), 999_998, 0)
+    assert state == DeadLetterLimitState(at(499_998, 1, topic="many", partition=2), 999_998, 0, 1)
     assert len(read) == 4  # three queries and the check for row policies
     assert max(read) < 100_000
 

@@ -472,6 +472,28 @@ def test_restarts_do_not_raise_the_limit(rig):
     assert committed == 10
 
 
+@pytest.mark.parametrize(("accepted", "dead_letters"), [(0, 9), (4, 13), (6, 15), (8, 17)])
+def test_messages_that_left_the_log_keep_their_run(rig, accepted, dead_letters):
+    """Messages of a run that were dead-lettered, not acknowledged, and deleted from Kafka before a restart still count.
+
+    What was accepted meanwhile does not.
+    """
+    store = MemoryStore()
+    first = rig(store, DeadLetterLimit(10, 0, 0))
+    first.offer("bad", *[b"{"] * 8)
+    until(lambda: first.acknowledged == ["bad"], "below the limit")
+    assert first.delivery.stop(grace=PATIENCE)
+    if accepted:
+        store.accept(TOPIC, 0, accepted)
+    second = rig(store, DeadLetterLimit(10, 0, 0))
+    for number in range(6, 30):  # those below 6 left the log
+        if not second.failures:
+            second.offer(number, b"{", offset=number)
+            until(lambda number=number: number in second.acknowledged or second.failures, "decided")
+    assert "in a row were rejected, the limit is 10" in stopped(second)
+    assert len(store.letters) == dead_letters
+
+
 def test_the_share_is_kept_over_restarts(rig):
     """After a restart the share includes the messages of the previous run, also the good ones since its last checkpoint."""
     store, limit = MemoryStore(), DeadLetterLimit(0, 0.5, 8)
