@@ -15,6 +15,13 @@ CLASSIC = {"session.timeout.ms": 10_000}
 SAME_ASSIGNOR = CLASSIC | {"partition.assignment.strategy": "roundrobin"}
 
 
+def _poll(consumer, on_error):
+    """Let the client work for a moment; an error is handed out once, as a message."""
+    message = consumer.poll(0.2)
+    if message is not None and message.error():
+        on_error(message.error())
+
+
 @contextmanager
 def another_program(site, on_error=lambda _: None, **options):
     """A consumer of the worker's topic in the worker's group; ``on_error`` is called with what the client reports."""
@@ -22,7 +29,7 @@ def another_program(site, on_error=lambda _: None, **options):
     consumer = Consumer(usual | options)
     consumer.subscribe([site.topic])
     try:
-        consumer.poll(0.1)
+        _poll(consumer, on_error)
         yield consumer
     finally:
         consumer.close()
@@ -39,9 +46,7 @@ def _has_partitions(consumer):
 
 def _is_refused(consumer, errors):
     """Whether the brokers answered that the group does not take the consumer."""
-    message = consumer.poll(0.2)
-    if message is not None and message.error():
-        errors.append(message.error())
+    _poll(consumer, errors.append)
     assert not consumer.assignment()
     return any(error.code() in (KafkaError.INCONSISTENT_GROUP_PROTOCOL, KafkaError._FATAL) for error in errors)
 
