@@ -89,7 +89,7 @@ def _messages(rows: Iterator[list[str]], lines: _Lines, position: SourcePosition
 
 
 class _Lines:
-    """The lines of a CSV. A byte order mark at the beginning of a row is left out: joined files have one in the middle."""
+    """The lines of a CSV. A byte order mark at the beginning of a row is omitted: joined files have one in the middle."""
 
     def __init__(self, text: io.TextIOWrapper, position: SourcePosition) -> None:
         self._text, self._position = text, position
