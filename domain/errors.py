@@ -13,6 +13,7 @@ not exceptions.
 from __future__ import annotations
 
 import traceback
+from collections.abc import Collection
 from pathlib import PurePath
 from typing import Final
 
@@ -72,3 +73,10 @@ def describe_error(error: BaseException) -> str:
     except Exception:  # noqa: BLE001 - converting an unknown error to text may fail, too
         text = "its text cannot be read"
     return f"{type(error).__name__}{location}: {ascii(text[:_MAX_TEXT])[1:-1]}"
+
+
+def refuse_unknown(what: str, given: Collection[str], known: Collection[str]) -> None:
+    """Raises: ConfigurationError: there is no ``what`` (parameter, field) of a name that is given."""
+    if unknown := sorted(set(given) - set(known)):
+        listed = f"{what.capitalize()}s: {', '.join(sorted(known))}." if known else f"There are no {what}s here."
+        raise ConfigurationError(f"There is no {what} {unknown[0][:40]!r}.", remedy=listed)

@@ -14,7 +14,7 @@ from dataclasses import asdict, replace
 from typing import Any, Protocol
 
 from domain.clock import Clock
-from domain.errors import ConfigurationError, UnavailableError
+from domain.errors import ConfigurationError, UnavailableError, refuse_unknown
 from domain.events import Reason, Rejection
 from domain.periods import parse_instant
 from pipeline.dead_letters.message import message_of, shown
@@ -207,8 +207,7 @@ def parse_filter(fields: Mapping[str, Any]) -> DeadLetterFilter:
     Raises:
         ConfigurationError: a field or a reason does not exist, or a field has the wrong form.
     """
-    if unknown := sorted(fields.keys() - FILTER_FIELDS):  # without it, a wrong name would select every dead letter
-        raise ConfigurationError(f"There is no field {unknown[0]!r}.", remedy=f"Fields: {', '.join(sorted(FILTER_FIELDS))}.")
+    refuse_unknown("field", fields.keys(), FILTER_FIELDS)  # without it, a wrong name would select every dead letter
     if not isinstance(fields.get("replayed", False), bool):
         raise ConfigurationError("replayed must be true or false.")
     for name in ("reason", "topic"):

@@ -12,7 +12,7 @@ from typing import Any, Final, TypeVar
 
 from aiohttp import web
 
-from domain.errors import ConfigurationError, PortalPulseError
+from domain.errors import ConfigurationError, PortalPulseError, refuse_unknown
 from domain.periods import parse_day
 from pipeline.serving.access import ForbiddenError, require_trust
 from sinks.errors import SinkError
@@ -74,13 +74,6 @@ async def refuse_wrong_parameters(request: web.Request, handler: Callable[..., A
             return error_response(400, f"The parameter {repeated[0][:40]!r} is given more than once. Give it once.")
     response: web.StreamResponse = await handler(request)
     return response
-
-
-def refuse_unknown(what: str, given: Collection[str], known: Collection[str]) -> None:
-    """Raises: ConfigurationError: there is no ``what`` (parameter, field) of a name that is given."""
-    if unknown := sorted(set(given) - set(known)):
-        listed = f"{what.capitalize()}s: {', '.join(sorted(known))}." if known else f"There are no {what}s here."
-        raise ConfigurationError(f"There is no {what} {unknown[0][:40]!r}.", remedy=listed)
 
 
 def answered(handler: Handler) -> Handler:
