@@ -32,6 +32,8 @@ READS: Final[dict[str, str]] = {
     "result_overflow_mode": "throw",
     "timeout_overflow_mode": "throw",
     "extremes": "0",
+    # An answer may not go through a file of the server; see ``strict_pool``.
+    "http_wait_end_of_query": "0",
     # Limits, and what happens above them.
     "max_rows_to_read_leaf": "0",
     "max_bytes_to_read_leaf": "0",

@@ -7,6 +7,9 @@ Python's HTTP client treats the end of a connection as the end of the headers, a
 with the connection. A ClickHouse server that died while answering would then have returned "200, no rows". What urllib3 does in
 this case depends on its release, and on whether urllib3-future has replaced it. ClickHouse sends either a Content-Length or a
 chunked body, after its own headers, so an answer with neither was cut off.
+
+For most reads the driver asks the server to hold the answer back until it is whole. The server holds it in a file. On a full disk
+it then sends what fits, even nothing, with status 200. So it is asked to hold such answers in memory.
 """
 
 from __future__ import annotations
@@ -20,6 +23,9 @@ from urllib3 import PoolManager
 from urllib3.exceptions import ProtocolError
 
 _STATUSES_WITHOUT_BODY = frozenset({204, 304})
+_HELD_BACK = "wait_end_of_query=1"
+#: Bytes that the server may hold in memory. These are parameters of the request, which a read-only user may send, not settings.
+_IN_MEMORY = f"buffer_size={1 << 40}"
 
 
 class StrictPoolManager(PoolManager):
@@ -35,7 +41,8 @@ class StrictPoolManager(PoolManager):
     def urlopen(self, method: str, url: str, *args: Any, **kwargs: Any) -> Any:
         """Like urllib3's method, with the pinned settings and the check of the headers."""
         base, _, query = url.partition("?")
-        url = f"{base}?{urlencode(self.settings)}{'&' if query else ''}{query}"
+        held_back = _IN_MEMORY if _HELD_BACK in query.split("&") else ""
+        url = f"{base}?{'&'.join(filter(None, (urlencode(self.settings), held_back, query)))}"
         response: Any = super().urlopen(method, url, *args, **kwargs)
         if method != "HEAD" and response.status not in _STATUSES_WITHOUT_BODY and not _has_length(response.headers):
             response.close()

@@ -129,6 +129,7 @@ HOSTILE = {
     },
     "forms": {
         "extremes": "1",
+        "http_wait_end_of_query": "1",
         "low_cardinality_allow_in_native_format": "0",
         "output_format_native_encode_types_in_binary_format": "1",
         "output_format_json_array_of_rows": "1",

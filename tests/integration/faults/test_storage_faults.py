@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import pytest
 
+from bench.chaos.disk_faults import fill_disk, move_to_large_disk, move_to_small_disk
 from bench.chaos.environment import Environment
 from bench.chaos.outage import await_commit, max_unstored, run_for
 from bench.chaos.workers import Worker
 from bench.consumer_group import ConsumerGroup
 from deploy.native.processes import wait_until
 from deploy.native.services.clickhouse_server import ClickHouseServer
+from sinks.clickhouse.client import ClickHouse
+from sinks.clickhouse.target import Target
 from tests.factories import a_message
 from tests.sending import send
 
@@ -39,6 +42,26 @@ def test_a_read_only_table_stops_the_worker(survives):
 def test_a_full_disk(survives):
     """Workers wait while the disk is full; once there is space, everything is counted without a restart."""
     survives("clickhouse-disk-full")
+
+
+def test_answers_are_whole_while_the_disk_is_full(tmp_path):
+    """Every way of reading returns all rows of small and large answers, or an error: a full disk shortens nothing."""
+    server = ClickHouseServer(data_dir=tmp_path / "data", log_dir=tmp_path / "logs")
+    server.start()
+    clickhouse = ClickHouse(Target.parse(server.url("default"), timeout=60))
+    server.stop()
+    move_to_small_disk(server.folder)
+    try:
+        server.start()
+        fill_disk(server.folder / "ballast")
+        for rows in (1, 1_000, 3_000_000):
+            sql = f"SELECT number AS n FROM numbers({rows})"
+            assert len(clickhouse.rows("test", sql)) == rows
+            assert b"".join(clickhouse.stream("test", sql, None, "TSV")).count(b"\n") == rows
+    finally:
+        clickhouse.close()
+        server.stop()
+        move_to_large_disk(server.folder)
 
 
 @pytest.mark.chaos
