@@ -24,8 +24,8 @@ from urllib3.exceptions import ProtocolError
 
 _STATUSES_WITHOUT_BODY = frozenset({204, 304})
 _HELD_BACK = "wait_end_of_query=1"
-#: Bytes that the server may hold in memory. These are parameters of the request, which a read-only user may send, not settings.
-_IN_MEMORY = f"buffer_size={1 << 40}"
+#: Bytes of it that the server may hold in memory. Both are parameters of a request, not settings: a read-only user may send them.
+_IN_MEMORY = {"buffer_size": str(1 << 40)}
 
 
 class StrictPoolManager(PoolManager):
@@ -41,8 +41,8 @@ class StrictPoolManager(PoolManager):
     def urlopen(self, method: str, url: str, *args: Any, **kwargs: Any) -> Any:
         """Like urllib3's method, with the pinned settings and the check of the headers."""
         base, _, query = url.partition("?")
-        held_back = _IN_MEMORY if _HELD_BACK in query.split("&") else ""
-        url = f"{base}?{'&'.join(filter(None, (urlencode(self.settings), held_back, query)))}"
+        sent = {**self.settings, **_IN_MEMORY} if _HELD_BACK in query.split("&") else self.settings
+        url = f"{base}?{urlencode(sent)}{'&' if query else ''}{query}"
         response: Any = super().urlopen(method, url, *args, **kwargs)
         if method != "HEAD" and response.status not in _STATUSES_WITHOUT_BODY and not _has_length(response.headers):
             response.close()
