@@ -41,7 +41,7 @@ class FullDisk(Fault):
         env.await_live()
         env.server.query("SYSTEM STOP MERGES")  # a merge that ends would free some space
         env.mark_injected()
-        fill_disk(folder / _FILLER)
+        fill_disk(folder)
         env.traffic.burst(_BURST)
         await_retries(env, "insert_events")
         refused = env.number("SELECT sum(value) FROM system.errors WHERE code = 243")
@@ -52,7 +52,7 @@ class FullDisk(Fault):
     def heal(self, env: Environment) -> None:
         """Free the space; once the tallies have caught up, move back to the large disk."""
         folder = env.server.folder
-        (folder / _FILLER).unlink(missing_ok=True)
+        free_disk(folder)
         start_server(env)
         env.server.query("SYSTEM START MERGES")
         if folder.is_mount():
@@ -99,16 +99,21 @@ def move_to_large_disk(folder: Path) -> None:
     original.rename(folder)
 
 
-def fill_disk(filler: Path) -> None:
-    """Write a file until no byte is left."""
+def fill_disk(folder: Path) -> None:
+    """Write a file into the folder until no byte is left; ``free_disk`` removes it."""
     block = bytes(1 << 16)
-    with filler.open("wb", buffering=0) as file:
+    with (folder / _FILLER).open("wb", buffering=0) as file:
         while True:
             try:
                 if not file.write(block):
                     return
             except OSError:
                 return
+
+
+def free_disk(folder: Path) -> None:
+    """Give back what ``fill_disk`` took."""
+    (folder / _FILLER).unlink(missing_ok=True)
 
 
 FAULTS: tuple[Fault, ...] = (FullDisk(),)

@@ -53,7 +53,7 @@ def test_answers_are_whole_while_the_disk_is_full(tmp_path):
     move_to_small_disk(server.folder)
     try:
         server.start()
-        fill_disk(server.folder / "ballast")
+        fill_disk(server.folder)
         for rows in (1, 1_000, 3_000_000):
             sql = f"SELECT number AS n FROM numbers({rows})"
             assert len(clickhouse.rows("test", sql)) == rows

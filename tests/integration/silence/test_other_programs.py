@@ -15,11 +15,12 @@ CLASSIC = {"session.timeout.ms": 10_000}
 SAME_ASSIGNOR = CLASSIC | {"partition.assignment.strategy": "roundrobin"}
 
 
-def _poll(consumer, on_error):
-    """Let the client work for a moment; an error is handed out once, as a message."""
+def _polled(consumer, on_error=lambda _: None):
+    """Let the client work for a moment, as joining goes on meanwhile; an error is handed out once, as a message."""
     message = consumer.poll(0.2)
     if message is not None and message.error():
         on_error(message.error())
+    return True
 
 
 @contextmanager
@@ -29,15 +30,10 @@ def another_program(site, on_error=lambda _: None, **options):
     consumer = Consumer(usual | options)
     consumer.subscribe([site.topic])
     try:
-        _poll(consumer, on_error)
+        _polled(consumer, on_error)
         yield consumer
     finally:
         consumer.close()
-
-
-def _polled(consumer):
-    consumer.poll(0.2)  # a message, or that it does not know the topic yet: joining goes on meanwhile
-    return True
 
 
 def _has_partitions(consumer):
@@ -46,7 +42,7 @@ def _has_partitions(consumer):
 
 def _is_refused(consumer, errors):
     """Whether the brokers answered that the group does not take the consumer."""
-    _poll(consumer, errors.append)
+    _polled(consumer, errors.append)
     assert not consumer.assignment()
     return any(error.code() in (KafkaError.INCONSISTENT_GROUP_PROTOCOL, KafkaError._FATAL) for error in errors)
 
