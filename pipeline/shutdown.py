@@ -10,6 +10,7 @@ whichever thread received it. Blocking signals is not an alternative: threads th
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import signal
 import socket
@@ -137,6 +138,18 @@ def signals_deferred() -> Iterator[None]:
         return
     with _handled(_TERMINAL_SIGNALS, _noop_handler):
         yield
+
+
+def leave(code: int) -> NoReturn:
+    """End the process with this exit code; daemon threads that still run are left where they are. The output must be flushed.
+
+    Such a thread may hang in a library, for example in a call to a storage that never answers. When the interpreter ends, it
+    ends the thread where it next asks for the interpreter's lock. Inside C++ code, as that of pyarrow, this aborts the process.
+    """
+    if any(thread.daemon for thread in threading.enumerate()):
+        logging.shutdown()
+        _exit(code)
+    sys.exit(code)
 
 
 class _SignalListener:

@@ -70,8 +70,7 @@ def _run(case, output, errors) -> None:
         sys.argv = ["portalpulse", *case["arguments"]]
         _streams_as_at_the_start(case["encoding"])
         try:
-            cli.main()
-            status = 0
+            status = cli.run()
         except SystemExit as ended:
             status = ended.code if isinstance(ended.code, int) else int(ended.code is not None)
         for stream in (sys.stdout, sys.stderr):

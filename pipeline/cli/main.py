@@ -6,13 +6,14 @@ import logging
 import os
 import sys
 from importlib import metadata
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import stamina.instrumentation
 import typer
 
 from domain.errors import ConfigurationError, PortalPulseError, describe_error
 from pipeline.cli import streams
+from pipeline.shutdown import leave
 
 #: Folders add their commands through this entry-point group; the value is a function ``register(app)``.
 COMMANDS = "portalpulse.commands"
@@ -55,8 +56,13 @@ def create_cli() -> typer.Typer:
     return app
 
 
-def main() -> None:
-    """Run the command line. Every error becomes one line on the error stream and an exit code (docs/errors.md)."""
+def main() -> NoReturn:
+    """Run the command line, and end the process with its exit code."""
+    leave(run())
+
+
+def run() -> int:
+    """Run the command line; returns the exit code. Every error becomes one line on the error stream (docs/errors.md)."""
     streams.prepare()
     # Errors of these libraries are raised and reported here. clickhouse-connect sets the level of "urllib3" when it is imported.
     for library in ("urllib3.connectionpool", "urllib3.util.retry", "clickhouse_connect"):
@@ -68,22 +74,27 @@ def main() -> None:
             create_cli()()
         finally:
             streams.finish()
-    except streams.OutputError as error:
-        if not error.quiet:
+    except SystemExit as end:
+        return int(end.code or 0)
+    except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - one line that names the place, not a traceback
+        return _report(error)
+    return 0
+
+
+def _report(error: BaseException) -> int:
+    """Print the line of an error; returns the exit code."""
+    if isinstance(error, KeyboardInterrupt):  # before or after the command itself
+        return INTERRUPTED
+    if isinstance(error, streams.OutputError | PortalPulseError):
+        if not (isinstance(error, streams.OutputError) and error.quiet):
             _print_error(str(error))
-        sys.exit(error.exit_code)
-    except PortalPulseError as error:
-        _print_error(str(error))
-        sys.exit(error.exit_code)
-    except KeyboardInterrupt:  # before or after the command itself
-        sys.exit(INTERRUPTED)
-    except OSError as error:
+        return error.exit_code
+    if isinstance(error, OSError):
         _print_error(_describe_os_error(error))
         correctable = error.filename or not _has_current_folder()
-        sys.exit(ConfigurationError.exit_code if correctable else PortalPulseError.exit_code)
-    except Exception as error:  # noqa: BLE001 - last resort: one line that names the place, not a traceback
-        _print_error(f"{UNEXPECTED} {describe_error(error)}. This is probably a fault of portalpulse: report it.")
-        sys.exit(PortalPulseError.exit_code)
+        return ConfigurationError.exit_code if correctable else PortalPulseError.exit_code
+    _print_error(f"{UNEXPECTED} {describe_error(error)}. This is probably a fault of portalpulse: report it.")
+    return PortalPulseError.exit_code
 
 
 def _refuse_empty(arguments: list[str]) -> None:

@@ -566,10 +566,9 @@ def run(server, monkeypatch, capsys, tmp_path):
     def command(user, database, *arguments):
         monkeypatch.setenv("PORTALPULSE_CLICKHOUSE__URL", address(server, user, database))
         monkeypatch.setattr(sys, "argv", ["portalpulse", *arguments])
-        with pytest.raises(SystemExit) as ended:
-            cli.main()
+        status = cli.run()
         output, errors = capsys.readouterr()
-        return ended.value.code or 0, output, errors
+        return status, output, errors
 
     yield command
     root.handlers[:], root.level = handlers, level

@@ -66,6 +66,21 @@ with pipeline.shutdown.stopped_by_signals():
    print("stopping", flush=True)
    time.sleep(600)
 """
+#: pyarrow reads in its C++ code from a file in Python that never answers.
+INSIDE_CPP = """
+import io, threading, time
+import pyarrow
+from pipeline.shutdown import leave
+reading = threading.Event()
+class Silent(io.RawIOBase):
+ def readable(self): return True
+ def read(self, size=-1):
+  reading.set()
+  while True: time.sleep(0.0001)
+threading.Thread(target=lambda: pyarrow.ipc.open_stream(Silent()), daemon=True).start()
+reading.wait()
+leave(7)
+"""
 
 
 def head(limit):
@@ -112,6 +127,12 @@ def test_an_error_after_the_signal_is_told():
     ended = subprocess.run([sys.executable, "-c", does], capture_output=True, text=True, timeout=PATIENCE, check=False)
     assert ended.returncode == 2
     assert ended.stderr.endswith("portalpulse: Kafka is gone.\n")
+
+
+def test_a_thread_that_hangs_in_cpp_does_not_abort_the_end():
+    """A process with a daemon thread inside C++ code ends with its exit code and without a word."""
+    ended = subprocess.run([sys.executable, "-c", INSIDE_CPP], capture_output=True, text=True, timeout=PATIENCE, check=False)
+    assert (ended.returncode, ended.stderr) == (7, "")
 
 
 def stopped(program, *, number, signals):

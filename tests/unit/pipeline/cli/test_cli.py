@@ -44,10 +44,9 @@ def run(monkeypatch, capsys, tmp_path, _logging_as_it_was):
 
     def command(*arguments):
         monkeypatch.setattr(sys, "argv", ["portalpulse", *arguments])
-        with pytest.raises(SystemExit) as ended:
-            cli.main()
+        status = cli.run()
         output, errors = capsys.readouterr()
-        return ended.value.code or 0, output, errors
+        return status, output, errors
 
     return command
 
