@@ -1,11 +1,12 @@
 """The rules of ``domain.dossiers`` for many dossiers at once, on numpy columns.
 
-``domain.dossiers.judge`` is the statement of the rules, and a property test compares the two.
+The worker, the audit and the repair use it; ``domain.dossiers.judge`` stays the statement of the rules, and a property test
+compares the two.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Final
 
 import numpy as np
@@ -13,8 +14,8 @@ import numpy as np
 from domain.dossiers import ENDS_UNSETTLED, MAX_EVENTS, TAKES_UP
 from domain.events import Channel, Status
 
-#: What a message can count as: a bit of its number for each name, from the lowest. ``repeat``: another message of the same event
-#: (unit, dossier, time, id, status) counts in ``events`` instead of this one.
+#: What a message can count as: name i stands for bit i. ``repeat``: another message with the same unit, dossier, time, id and
+#: status counts in ``events`` instead of this one.
 BITS: Final = (
     "submitted",
     "submitted_online",
@@ -65,6 +66,45 @@ class MessageColumns:
     procedure: np.ndarray
     unit: np.ndarray
 
+    @property
+    def small(self) -> tuple[np.ndarray, ...]:
+        """The columns of few values."""
+        return self.legacy, self.returned, self.level, self.channel, self.named, self.status
+
+    def take(self, positions: np.ndarray) -> MessageColumns:
+        """The messages at these positions."""
+        return MessageColumns(*(getattr(self, field.name)[positions] for field in fields(self)))
+
+
+@dataclass(frozen=True, slots=True)
+class DecisionColumns:
+    """Operators' decisions about dossiers (``domain.exclusions``); every array has one element for each distinct decision.
+
+    Attributes:
+        dossier: number of the dossier, as in ``MessageColumns``.
+        decided_at: epoch milliseconds, int64.
+        id_high, id_low: the halves of the id of the decision, uint64; together ordered like its text.
+        excluded: whether it excludes the dossier; otherwise it includes it again.
+    """
+
+    dossier: np.ndarray
+    decided_at: np.ndarray
+    id_high: np.ndarray
+    id_low: np.ndarray
+    excluded: np.ndarray
+
+    def counted_of(self, dossier: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """For each of these dossiers the number of its decisions, and whether the last of them excludes it."""
+        order = np.lexsort((self.id_low, self.id_high, self.decided_at, self.dossier))
+        decided = self.dossier[order]
+        last = np.flatnonzero(np.r_[decided[1:] != decided[:-1], True]) if len(decided) else np.zeros(0, dtype=np.int64)
+        numbers, sizes = decided[last], np.diff(np.r_[-1, last])
+        if not len(numbers):
+            return np.zeros(len(dossier), dtype=np.int64), np.zeros(len(dossier), dtype=bool)
+        at = np.minimum(np.searchsorted(numbers, dossier), len(numbers) - 1)
+        known = numbers[at] == dossier
+        return np.where(known, sizes[at], 0), known & self.excluded[order][last][at]
+
 
 @dataclass(frozen=True, slots=True)
 class Judged:
@@ -72,7 +112,7 @@ class Judged:
 
     Attributes:
         bits: what the message counts as (bits of ``BITS``), uint16.
-        messages: number of distinct messages of its dossier.
+        messages: number of distinct messages of its dossier, and of decisions about it. It only ever grows.
         several: whether another message of its dossier has the same id and status.
     """
 
@@ -81,11 +121,12 @@ class Judged:
     several: np.ndarray
 
 
-def count_bits(sent: MessageColumns) -> Judged:
-    """What each message counts as, given all messages of its dossier.
+def count_bits(sent: MessageColumns, decisions: DecisionColumns | None = None) -> Judged:
+    """What each message counts as, given all messages of its dossier. Messages of an excluded dossier are at most repeats.
 
     Args:
         sent: distinct messages; two messages differ in at least one column.
+        decisions: the operators' decisions about these dossiers, and perhaps others.
     """
     rows = len(sent.dossier)
     bits = np.zeros(rows, dtype=np.uint16)
@@ -93,6 +134,10 @@ def count_bits(sent: MessageColumns) -> Judged:
         return Judged(bits, np.zeros(0, dtype=np.int64), np.zeros(0, dtype=bool))
     counting, messages, several = _counting(sent, bits)
     _judge(sent, counting, bits)
+    if decisions is not None and len(decisions.dossier):
+        number, excluded = decisions.counted_of(sent.dossier)
+        messages += number
+        bits[excluded] &= _BIT["repeat"]
     return Judged(bits, messages, several)
 
 
@@ -135,8 +180,10 @@ def _preferred(sent: MessageColumns, alike: np.ndarray, bits: np.ndarray) -> np.
 
 
 def _repeats(sent: MessageColumns, preference: np.ndarray, same_event: np.ndarray) -> np.ndarray:
-    """Which messages, but the last in order, have a greater one with the same id, status, time and unit."""
+    """For each message except the last: whether a later one in this order has the same id, status, time and unit."""
     found = np.zeros(len(same_event), dtype=bool)
+    if not same_event.any():
+        return found
     # Messages of one id, status and time are neighbours; those of one unit need not be.
     instants, units = sent.occurred_at[preference], sent.unit[preference]
     for position in np.flatnonzero(same_event & (instants[1:] == instants[:-1])):
@@ -181,7 +228,8 @@ def _judge(sent: MessageColumns, counting: np.ndarray, bits: np.ndarray) -> None
         mark(name, *dossiers.first(status == code))
 
     unsettled = np.isin(status, list(ENDS_UNSETTLED))
-    # For each event: the latest one before it that is not a 10. A 10 that it precedes directly returns refused papers.
+    # For each event: the latest one before it that is not a 10. A 10 returns the papers of an unsettled dossier when
+    # that event is a 3, 7 or 8.
     before = dossiers.latest_before(status != Status.RETURNED)
     returns_unsettled = (before >= 0) & unsettled[np.maximum(before, 0)]
     nine, has_nine = dossiers.first(status == Status.SETTLED)
@@ -203,7 +251,10 @@ def _judge(sent: MessageColumns, counting: np.ndarray, bits: np.ndarray) -> None
 
 
 class _Dossiers:
-    """Questions about rows that are sorted by dossier. A position of a row that does not exist is the number of rows, or -1."""
+    """Questions about rows that are sorted by dossier.
+
+    When there is no such row, ``first`` gives the number of rows, ``last`` and ``latest_before`` give -1.
+    """
 
     def __init__(self, dossier: np.ndarray) -> None:
         self._rows = len(dossier)

@@ -1,7 +1,7 @@
 """What the events of one dossier (hồ sơ) say: its milestones, each of which counts once.
 
 ``judge`` is the only statement of these rules. SQL and columnar code are compared with it by tests. It depends on the set of
-events alone: their order of arrival, and repeats of them, never matter.
+events and of operators' decisions alone: their order of arrival, and repeats of them, never matter.
 Source of the rules: docs/domain.md, "Dossiers".
 """
 
@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from domain.events import Channel, DossierEvent, ReturnedBy, ServiceLevel, Status
+from domain.exclusions import ExclusionDecision, is_excluded
 
 #: A code with more distinct events does not name a dossier, but a test system or a portal with one code for everything.
 MAX_EVENTS: Final = 10_000
@@ -93,14 +94,27 @@ class TooManyEvents:
     events: int
 
 
-def judge(messages: Iterable[DossierEvent]) -> Dossier | TooManyEvents:
+@dataclass(frozen=True, slots=True)
+class ExcludedDossier:
+    """A dossier that an operator excluded. It has no milestones, and is part of no figure but ``events``."""
+
+    code: str
+    events: int
+
+
+def judge(
+    messages: Iterable[DossierEvent], decisions: Iterable[ExclusionDecision] = ()
+) -> Dossier | TooManyEvents | ExcludedDossier:
     """The milestones of a dossier.
 
     Args:
         messages: every known event of one dossier code, at least one; repeats and corrections included.
+        decisions: every decision of operators about it.
     """
     events = distinct_events(messages)
     code = events[0].dossier_code
+    if is_excluded(decisions):
+        return ExcludedDossier(code, len(events))
     if len(events) > MAX_EVENTS:
         return TooManyEvents(code, len(events))
     channel = next((event.channel for event in events if event.channel), 0)

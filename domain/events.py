@@ -59,12 +59,12 @@ REQUIRED_FIELDS = (
     "agency_code",
     "procedure_code",
     "status",
-    "channel",
-    "service_level",
     "occurred_at",
 )
-#: The fields of a message, in the order in which they are validated. Other fields are ignored and never stored.
-FIELDS = (*REQUIRED_FIELDS, "legacy_level", "returned_by", "portal_id")
+#: The fields that a message may have. An absent, null or empty one is missing; the dossier counts all the same.
+OPTIONAL_FIELDS = ("channel", "service_level", "legacy_level", "returned_by", "due_at", "portal_id")
+#: The fields that are read. Other fields are ignored and never stored.
+FIELDS = (*REQUIRED_FIELDS, *OPTIONAL_FIELDS)
 #: A larger message is rejected without being parsed (bytes).
 MAX_MESSAGE_BYTES = 65_536
 #: Deeper nesting is rejected, even in ignored fields. A parser's own limit would depend on the stack depth of its caller.
@@ -105,6 +105,7 @@ class Reason(enum.StrEnum):
     UNKNOWN_LEGACY_LEVEL = "unknown_legacy_level"
     UNKNOWN_RETURN = "unknown_return"
     BAD_OCCURRED_AT = "bad_occurred_at"
+    BAD_DUE_AT = "bad_due_at"
     IN_THE_FUTURE = "in_the_future"
     BAD_PORTAL_ID = "bad_portal_id"
     UNFORESEEN = "unforeseen"

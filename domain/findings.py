@@ -7,18 +7,30 @@ Source: docs/domain.md, "Findings".
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Final
 
 from domain.agencies import AgencyRegistry
-from domain.dossiers import ENDS_UNSETTLED, Dossier, TooManyEvents, judge, returns_unsettled
+from domain.dossiers import (
+    ENDS_UNSETTLED,
+    MAX_EVENTS,
+    Dossier,
+    ExcludedDossier,
+    TooManyEvents,
+    distinct_events,
+    judge,
+    returns_unsettled,
+)
 from domain.events import DossierEvent, Status
+from domain.exclusions import ExclusionDecision
 
 _SUBMISSIONS = frozenset({Status.REGISTERED, Status.RECEIVED})
 
 
 class FindingKind(enum.StrEnum):
-    """The closed list of findings that follow from the events of one dossier."""
+    """The closed list of findings that follow from the events of one dossier, and from what operators decided about it."""
 
     SETTLED_TWICE = "settled_twice"
     SETTLED_BY_RETURN = "settled_by_return"
@@ -34,6 +46,33 @@ class FindingKind(enum.StrEnum):
     NO_CHANNEL = "no_channel"
     NO_LEVEL = "no_level"
     TOO_MANY_EVENTS = "too_many_events"
+    EXCLUDED = "excluded"
+
+
+#: Kinds that are about a code, not about an event: they have no day and no unit.
+WITHOUT_EVENT: Final = frozenset({FindingKind.TOO_MANY_EVENTS, FindingKind.EXCLUDED})
+
+
+#: What each kind means, in words for operators, with the Vietnamese term of the regulations where they have one.
+MEANINGS: Final[Mapping[FindingKind, str]] = MappingProxyType(
+    {
+        FindingKind.SETTLED_TWICE: "a second 9 (đã giải quyết); the dossier counts as settled at the first",
+        FindingKind.SETTLED_BY_RETURN: "no 9, so the 10 (trả kết quả) settles the dossier",
+        FindingKind.RETURNED_AFTER_REFUSAL: "a 10 after a 3, 7 or 8 (từ chối, rút, dừng): the papers are handed back",
+        FindingKind.RESUBMITTED: "a 1 or 2 (nộp, tiếp nhận lại) after a 3, 7 or 8: the same code is used again",
+        FindingKind.REOPENED: "a status from 1 to 8 after a 9",
+        FindingKind.FIRST_SEEN_LATE: "the first event is neither 1 nor 2: the portal did not send the beginning",
+        FindingKind.SETTLED_BEFORE_SUBMITTED: "settled at a time before every 1 and 2",
+        FindingKind.SEVERAL_CHANNELS: "an event has another channel (kênh tiếp nhận) than the dossier",
+        FindingKind.SEVERAL_UNITS: "an event of a unit (cơ quan) that no succession links to the first one",
+        FindingKind.OTHER_UNIT_THAN_CODE: "an event of a unit that the dossier code (mã hồ sơ) does not name",
+        FindingKind.CORRECTED_TIME: "an event was sent again with another time; the latest counts",
+        FindingKind.NO_CHANNEL: "no event has a channel: the dossier counts as not online",
+        FindingKind.NO_LEVEL: "settled, and no event up to then has a level (mức độ): not toàn trình",
+        FindingKind.TOO_MANY_EVENTS: f"more than {MAX_EVENTS:,} events with one code: part of no figure but events",
+        FindingKind.EXCLUDED: "excluded by an operator (loại khỏi thống kê): part of no figure but events",
+    }
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,15 +84,20 @@ class Finding:
     event: DossierEvent | None
 
 
-def findings(messages: Iterable[DossierEvent], registry: AgencyRegistry) -> tuple[Finding, ...]:
+def findings(
+    messages: Iterable[DossierEvent], registry: AgencyRegistry, decisions: Iterable[ExclusionDecision] = ()
+) -> tuple[Finding, ...]:
     """Every finding about one dossier, in the order of ``FindingKind``.
 
     Args:
         messages: every known event of one dossier code, at least one; repeats and corrections included.
         registry: knows which units a succession links.
+        decisions: every decision of operators about it.
     """
     messages = tuple(messages)
-    dossier = judge(messages)
+    dossier = judge(messages, decisions)
+    if isinstance(dossier, ExcludedDossier):
+        return (Finding(FindingKind.EXCLUDED, dossier.code, None),)
     if isinstance(dossier, TooManyEvents):
         return (Finding(FindingKind.TOO_MANY_EVENTS, dossier.code, None),)
     found: dict[FindingKind, DossierEvent | None] = {kind: rule(dossier) for kind, rule in _RULES.items()}
@@ -62,6 +106,22 @@ def findings(messages: Iterable[DossierEvent], registry: AgencyRegistry) -> tupl
     )
     found[FindingKind.CORRECTED_TIME] = _corrected(dossier, messages)
     return tuple(Finding(kind, dossier.code, event) for kind in FindingKind if (event := found.get(kind)) is not None)
+
+
+def needed_messages(messages: Iterable[DossierEvent]) -> tuple[DossierEvent, ...]:
+    """A part of the messages of a dossier that has the same findings, also together with further messages of it.
+
+    At most two for each distinct event: the one that counts, and one with another time. So the memory that a dossier needs
+    depends on its events, not on how often they were sent.
+    """
+    messages = tuple(messages)
+    counting = {(event.event_id.bytes, event.status): event for event in distinct_events(messages)}
+    others: dict[tuple[bytes, int], DossierEvent] = {}
+    for message in messages:
+        identity = message.event_id.bytes, message.status
+        if message.occurred_at != counting[identity].occurred_at:
+            others.setdefault(identity, message)
+    return *counting.values(), *others.values()
 
 
 def _first(events: Iterable[DossierEvent], condition: Callable[[DossierEvent], bool]) -> DossierEvent | None:

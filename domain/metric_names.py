@@ -55,12 +55,24 @@ DEAD_LETTERS = _exporter("portalpulse_dead_letters_total", "Dead-lettered messag
 DEAD_LETTER_ROWS = _exporter("portalpulse_dead_letter_rows", "Messages dead-lettered within the window.", "window")
 RECEIVED_ROWS = _exporter("portalpulse_received_rows", "Messages received within the window, valid or not.", "window")
 AUDIT_DRIFT = _exporter(
-    "portalpulse_audit_drift_events", "Tally error confirmed by two consecutive audit rounds, in events; should be 0.", "scope"
+    "portalpulse_audit_drift_events",
+    "Confirmed faults, in events: tallies that are off; scope dossiers: messages that count otherwise than right. Should be 0.",
+    "scope",
 )
 AUDIT_LAST_SUCCESS = _exporter(
     "portalpulse_audit_last_success_timestamp_seconds", "Time of the end of the last audit round; 0 before the first."
 )
 AUDIT_FAILURES = _exporter("portalpulse_audit_failures_total", "Audit rounds that failed.", kind="counter")
+AGENCY_FINDINGS = _exporter(
+    "agency_findings",
+    "Dossiers with a finding of the clock's civil day, by kind; absent until the first search of the day has ended.",
+    "agency",
+    "kind",
+)
+FINDINGS_LAST_SUCCESS = _exporter(
+    "portalpulse_findings_last_success_timestamp_seconds", "Time of the end of the last search for findings; 0 before the first."
+)
+FINDINGS_FAILURES = _exporter("portalpulse_findings_failures_total", "Searches for findings that failed.", kind="counter")
 STORAGE_UP = _exporter(
     "portalpulse_storage_up", "Whether the storage answered this scrape: 1, or 0 when it did not and its figures are absent."
 )
@@ -72,6 +84,17 @@ WORKER_ACKNOWLEDGED = _worker(
 )
 WORKER_UNACKNOWLEDGED = _worker(
     "portalpulse_worker_unacknowledged_events", "gauge", "Messages fetched from Kafka and not yet acknowledged."
+)
+WORKER_UNTALLIED = _worker(
+    "portalpulse_worker_untallied_events",
+    "gauge",
+    "Messages fetched from Kafka that are not yet tallied by minute and day, or whose dossiers are not resolved.",
+)
+WORKER_UNRESOLVED = _worker(
+    "portalpulse_worker_unresolved_messages", "gauge", "Stored messages whose dossiers are not resolved yet."
+)
+WORKER_UNRESOLVED_AGE = _worker(
+    "portalpulse_worker_oldest_unresolved_seconds", "gauge", "Since when the oldest of these messages is stored; 0 without any."
 )
 WORKER_UNSTORED = _worker("portalpulse_worker_unstored_events", "gauge", "Messages held in memory, not yet stored.")
 WORKER_STORE_SECONDS = _worker(

@@ -66,7 +66,7 @@ _SUBMITTED_ONLINE: Final = (_is("status", Status.REGISTERED), _ONLINE)
 _SUBMITTED_OTHERWISE: Final = (_is("status", Status.RECEIVED), _is("channel", Channel.IN_PERSON, Channel.POST))
 _SETTLED: Final = _is("status", Status.SETTLED)
 
-#: The counts of a tally besides its number of events: name -> rule. Sources: docs/domain.md.
+#: What a message counts as by itself, besides as an event: name -> rule. ``domain.corrections`` says what its dossier changes.
 COUNTS: Final[Mapping[str, Rule]] = {
     "submitted": Rule((_SUBMITTED_ONLINE, _SUBMITTED_OTHERWISE)),
     "submitted_online": Rule((_SUBMITTED_ONLINE,)),
@@ -82,7 +82,9 @@ COUNTS: Final[Mapping[str, Rule]] = {
             ),
         )
     ),
+    "settled_full_any_return": Rule(((_SETTLED, _ONLINE, _is("service_level", ServiceLevel.FULL)),)),
     "refused": Rule(((_is("status", Status.REFUSED),),)),
     "withdrawn": Rule(((_is("status", Status.WITHDRAWN),),)),
     "stopped": Rule(((_is("status", Status.STOPPED),),)),
+    "given_back": Rule(((_is("status", Status.REFUSED, Status.WITHDRAWN, Status.STOPPED),),)),
 }

@@ -15,7 +15,7 @@ from typing import Final
 from domain.agencies import AgencyRegistry
 
 #: A full agency code. Level 1 is its last group of a letter and two digits: 000.00.12.H17 (old form) and H17.12 (new form).
-AGENCY_CODE: Final = r"(?:[0-9A-Z]{2,3}\.){0,3}([A-Z][0-9]{2})(?:\.[0-9]{1,3}){0,4}"
+AGENCY_CODE: Final = r"(?:[0-9A-Z]{2,3}\.){0,3}(?P<unit>[A-Z][0-9]{2})(?:\.[0-9]{1,3}){0,4}"
 _AGENCY_CODE: Final = re.compile(AGENCY_CODE, re.ASCII)
 
 
@@ -34,7 +34,12 @@ def level_one(code: str) -> str | None:
     ('H17', 'H17', 'H62')
     """
     found = _AGENCY_CODE.fullmatch(code.partition("-")[0])
-    return found[1] if found else None
+    return found["unit"] if found else None
+
+
+def agency_level_one(agency_code: str) -> str | None:
+    """The level-1 code inside an agency code as sent; None when it has another form, for example that of a dossier code."""
+    return None if "-" in agency_code else level_one(agency_code)
 
 
 def unit_of_event(registry: AgencyRegistry, *, agency_code: str, dossier_code: str, day: dt.date) -> EventUnit | None:
@@ -50,7 +55,7 @@ def unit_of_event(registry: AgencyRegistry, *, agency_code: str, dossier_code: s
         dossier_code: well-formed.
         day: civil day of the event.
     """
-    sent, named = level_one(agency_code), level_one(dossier_code)
+    sent, named = agency_level_one(agency_code), level_one(dossier_code)
     if sent is None or sent not in registry:
         return None
     found = registry.responsible(sent, day)

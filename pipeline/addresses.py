@@ -48,7 +48,8 @@ def read_addresses(data_dir: Path) -> Addresses | None:
         return None
     except OSError as error:
         raise ConfigurationError(
-            f"{path} cannot be read: {error.strerror or error}.", remedy="Choose another folder with --data or change its owner."
+            f"{path} cannot be read: {error.strerror or error}.",
+            remedy="Make it readable for this user, or name another folder with --data.",
         ) from error
     except (ValueError, KeyError, TypeError) as error:
         raise ConfigurationError(

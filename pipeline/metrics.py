@@ -16,6 +16,12 @@ OPERATIONS = (
     "insert_checkpoints",
     "read_checkpoints",
     "recount_dead_letters",
+    "index_messages",
+    "find_suspects",
+    "read_histories",
+    "claim_corrections",
+    "insert_corrections",
+    "confirm_corrections",
     "recount_minutes",
     "roll_up_days",
     "recount_procedures",
@@ -33,7 +39,10 @@ class WorkerMetrics:
         self.slow_path = _counter(names.WORKER_SLOW_PATH_EVENTS, registry)
         self.bulk_failures = _counter(names.WORKER_BULK_FAILURES, registry)
         self.unacknowledged = _gauge(names.WORKER_UNACKNOWLEDGED, registry)
+        self.untallied = _gauge(names.WORKER_UNTALLIED, registry)
         self.unstored = _gauge(names.WORKER_UNSTORED, registry)
+        self.unresolved = _gauge(names.WORKER_UNRESOLVED, registry)
+        self.unresolved_age = _gauge(names.WORKER_UNRESOLVED_AGE, registry)
         self.consumer_lag = _gauge(names.WORKER_CONSUMER_LAG, registry)
         self.assigned = _gauge(names.WORKER_ASSIGNED, registry)
         self.unread = _counter(names.WORKER_UNREAD, registry)

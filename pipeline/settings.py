@@ -176,6 +176,9 @@ class IngestSettings(BaseModel):
     future_tolerance_seconds: float = Field(
         86_400.0, ge=0, le=3.2e9, description="An event dated later than now plus this is dead-lettered as in_the_future."
     )
+    dossier_interval_ms: int = Field(
+        500, ge=10, le=60_000, description="Shortest time between two looks at dossiers of stored messages."
+    )
     minute_interval_ms: int = Field(250, ge=10, le=60_000, description="Shortest time between recounts of minute tallies.")
     day_interval_ms: int = Field(1_000, ge=10, le=600_000, description="Shortest time between roll-ups of days.")
     procedure_interval_ms: int = Field(5_000, ge=10, le=600_000, description="Shortest time between roll-ups of procedures.")
@@ -244,6 +247,22 @@ class AuditSettings(BaseModel):
     )
 
 
+class FindingSettings(BaseModel):
+    """How often an exporter or all-in-one worker searches the findings of the current day."""
+
+    model_config = {"extra": "forbid"}
+
+    interval_seconds: float = Field(
+        60.0, ge=0, le=86_400, description="Shortest pause between searches for today's findings; 0 switches their metric off."
+    )
+    duty: float = Field(
+        20.0,
+        ge=1,
+        le=10_000,
+        description="Pause at least this many times the duration of the last search: a larger value means less work.",
+    )
+
+
 class ThresholdPolicy(BaseModel):
     """When an agency counts as fallen behind: one indicator over one window."""
 
@@ -284,6 +303,7 @@ class Settings(BaseSettings):
     dead_letters: DeadLetterSettings = DeadLetterSettings()
     watchdog: WatchdogSettings = WatchdogSettings()
     audit: AuditSettings = AuditSettings()
+    findings: FindingSettings = FindingSettings()
     log: LogSettings = LogSettings()
     thresholds: tuple[ThresholdPolicy, ...] = Field(
         (ThresholdPolicy(window="1d"), ThresholdPolicy(window="ytd")),

@@ -7,7 +7,7 @@ from typing import Final
 
 from domain.tiers import COUNTS, Condition, Rule, Tier
 
-DOSSIER_EVENTS: Final = "dossier_events"
+DOSSIER_MESSAGES: Final = "dossier_messages"
 AGENCY_MINUTE: Final = Tier.MINUTE.value
 AGENCY_DAY: Final = Tier.DAY.value
 AGENCY_DAY_PROCEDURE: Final = Tier.PROCEDURE.value
@@ -17,6 +17,9 @@ DEAD_LETTER_CHECKPOINTS: Final = "dead_letter_checkpoints"
 DEAD_LETTER_ACCEPTANCES: Final = "dead_letter_acceptances"
 DEAD_LETTER_TALLIES: Final = "dead_letter_tallies"
 UNREAD_OFFSETS: Final = "unread_offsets"
+DOSSIER_INDEX: Final = "dossier_index"
+DOSSIER_CORRECTIONS: Final = "dossier_corrections"
+DOSSIER_EXCLUSIONS: Final = "dossier_exclusions"
 AGENCIES: Final = "agencies"
 TALLY_EPOCHS: Final = "tally_epochs"
 SCHEMA_MIGRATIONS: Final = "schema_migrations"

@@ -37,6 +37,7 @@ def pytest_addoption(parser):
     """What takes long is run only on demand."""
     parser.addoption("--chaos", action="store_true", help="also run the tests marked chaos: slow faults on real parts")
     parser.addoption("--long", action="store_true", help="also run the tests marked long, and properties with all examples")
+    parser.addoption("--model-cases", metavar="FIRST-LAST", help="cases of the model of dossiers to run on a ClickHouse server")
 
 
 def pytest_configure(config):

@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from domain.events import DossierEvent, Reason
 from pipeline.decode.event_schema import EVENT_SCHEMA
+from pipeline.decode.event_tables import NOT_SENT
 from pipeline.ingest.event_rows import OffsetRange, with_positions
 
 #: Later than every event a test makes.
@@ -48,12 +49,13 @@ def fields_of(event: DossierEvent) -> dict[str, object]:
         "agency_code": event.agency,
         "procedure_code": event.procedure_code,
         "status": event.status,
-        "channel": event.channel,
-        "service_level": event.service_level,
+        "channel": event.channel or None,
+        "service_level": event.service_level or None,
         "occurred_at": event.occurred_at.isoformat(timespec="milliseconds"),
         "legacy_level": event.legacy_level or None,
         "returned_by": event.returned_by or None,
         "portal_id": event.portal_id or None,
+        "due_at": event.due_at and event.due_at.isoformat(timespec="milliseconds"),
     }
     return {name: value for name, value in sent.items() if value is not None}
 
@@ -78,6 +80,8 @@ def events_table(events: list[DossierEvent]) -> pa.Table:
         "legacy_level": [event.legacy_level for event in events],
         "returned_by": [event.returned_by for event in events],
         "portal_id": [event.portal_id for event in events],
+        "due_at": [event.due_at or NOT_SENT for event in events],
+        "named_by_code": [event.named_by_code for event in events],
         "position": list(range(len(events))),
     }
     arrays = []
@@ -90,10 +94,15 @@ def events_table(events: list[DossierEvent]) -> pa.Table:
 
 
 def rows_of(events: list[DossierEvent], *, offset: int = 0, partition: int = 0, topic: str = TOPIC) -> pa.Table:
-    """Events as rows of ``dossier_events``."""
+    """Events as rows of ``dossier_messages``."""
     return with_positions(events_table(events), [OffsetRange(topic, partition, offset, len(events))])
 
 
 def events_of(table: pa.Table) -> dict[int, DossierEvent]:
     """The events of a decoded table by position."""
-    return {row.pop("position"): DossierEvent(**row | {"event_id": uuid.UUID(row["event_id"])}) for row in table.to_pylist()}
+    return {row.pop("position"): _event_of(row) for row in table.to_pylist()}
+
+
+def _event_of(row: dict[str, object]) -> DossierEvent:
+    due_at = None if row["due_at"] == NOT_SENT else row["due_at"]
+    return DossierEvent(**row | {"event_id": uuid.UUID(row["event_id"]), "due_at": due_at})

@@ -2,31 +2,43 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime as dt
+import hashlib
 import threading
 import uuid
 import zlib
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import NamedTuple
 
-from domain.events import DossierEvent, Status
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from domain.dossier_columns import BITS, LEVEL_RANKS, RETURN_RANKS
+from domain.events import DossierEvent
+from domain.exclusions import ExclusionDecision, last_decision
 from domain.periods import civil_day
 from domain.tiers import COUNTS, Tier
+from sinks.contract import dossiers
 from sinks.contract.audit import Comparison, Difference, EventRef, Repeats
 from sinks.contract.dead_letters import DeadLetter, DeadLetterCheckpoint, DeadLetterLimitState
 from sinks.contract.events import UnreadRange
+from sinks.contract.findings import HISTORY_COLUMNS
 from sinks.contract.tallies import Arrivals, Counts, Span, TallyTotals
 from sinks.errors import RefusedRows
 from sinks.tables import EPOCH
-from tests.factories import a_message
+from tests.factories import NOT_SENT, a_message
+from tests.right_counts import right_counts
 
 MINUTE = dt.timedelta(minutes=1)
 
 
 @dataclass
 class Tally:
-    """One tally row: its version is the epoch and the number of distinct events it has seen. ``seen`` names them, for proofs."""
+    """One tally row. ``seen`` names the messages and corrections that it counts, for proofs."""
 
     version: int
     counts: Counts
@@ -34,9 +46,56 @@ class Tally:
     seen: frozenset = frozenset()
 
 
-def key_of(event: DossierEvent) -> tuple[str, dt.datetime, uuid.UUID]:
-    """What makes two events the same."""
-    return (event.agency, event.occurred_at, event.event_id)
+class MessageKey(NamedTuple):
+    """What makes two messages the same: the key of the table of messages."""
+
+    agency: str
+    occurred_at: dt.datetime
+    event_id: uuid.UUID
+    dossier_code: str
+    status: int
+    channel: int
+    service_level: str
+    returned_by: str
+    procedure_code: str
+    due_at: dt.datetime | None
+    legacy_level: int
+
+
+class IndexedMessage(NamedTuple):
+    """A message as the index of dossiers identifies it."""
+
+    dossier: bytes
+    occurred_at: dt.datetime
+    event_id: uuid.UUID
+    agency: str
+    procedure_code: str
+    due_at: dt.datetime  # NOT_SENT: not sent
+    facts: int
+
+
+class Correction(NamedTuple):
+    """What a message counts as more or less than by itself. ``seen``: the number of messages that its writer saw."""
+
+    message: IndexedMessage
+    plus: int
+    minus: int
+    seen: int
+
+
+def key_of(event: DossierEvent) -> MessageKey:
+    """The key of a message."""
+    return MessageKey(*(getattr(event, name) for name in MessageKey._fields))
+
+
+def is_decision(indexed: IndexedMessage) -> bool:
+    """Whether a row of the index is a decision of an operator."""
+    return indexed.facts & 15 == 0
+
+
+def dossier_of(code: str) -> bytes:
+    """The 16 bytes that stand for a dossier code in the double. Another storage may use others."""
+    return hashlib.blake2b(code.encode(), digest_size=16).digest()
 
 
 def minute_of(instant: dt.datetime) -> dt.datetime:
@@ -48,6 +107,16 @@ def counts_of(events) -> Counts:
     """The counts of a tally row over these events."""
     listed = list(events)
     return Counts(events=len(listed), **{name: sum(map(rule, listed)) for name, rule in COUNTS.items()})
+
+
+def corrected(counts: Counts, corrections: Iterable[Correction]) -> Counts:
+    """Counts with corrections. A count is never negative."""
+    total = Counter(fields_of(counts))
+    for correction in corrections:
+        for position, name in enumerate(BITS):
+            change = (correction.plus >> position & 1) - (correction.minus >> position & 1)
+            total["events" if name == "repeat" else name] += -change if name == "repeat" else change
+    return Counts(**{name: max(0, count) for name, count in total.items()})
 
 
 def fields_of(counts: Counts) -> dict[str, int]:
@@ -64,6 +133,16 @@ def drift_of(due, stored, tallied, *, time_is_wrong: bool = False) -> int:
     return max(*outside, int(time_is_wrong))
 
 
+def counts_alone(event: DossierEvent) -> frozenset[str]:
+    """The names of the counts in which a message is included by itself."""
+    return frozenset({"events", *(name for name, rule in COUNTS.items() if rule(event))})
+
+
+def _halves(event_id: uuid.UUID) -> bytes:
+    """An id as two little-endian halves, the first half of the text first."""
+    return (event_id.int >> 64).to_bytes(8, "little") + (event_id.int & (1 << 64) - 1).to_bytes(8, "little")
+
+
 def summed(counts) -> Counts:
     """The sum of several counts."""
     total = Counter()
@@ -72,8 +151,25 @@ def summed(counts) -> Counts:
     return Counts(**total)
 
 
-def _seen(events) -> tuple[dt.datetime, frozenset]:
-    return max(event.occurred_at for event in events), frozenset(map(key_of, events))
+@dataclass
+class _Bucket:
+    """The messages and corrections of one tally."""
+
+    events: list[DossierEvent] = field(default_factory=list)
+    corrections: list[Correction] = field(default_factory=list)
+
+    @property
+    def counts(self) -> Counts:
+        return corrected(counts_of(self.events), self.corrections)
+
+    @property
+    def looks(self) -> int:
+        """What the version grows with: every message, and every look that a correction comes from."""
+        return len(self.events) + sum(correction.seen for correction in self.corrections)
+
+    @property
+    def seen(self) -> frozenset:
+        return frozenset({*map(key_of, self.events), *self.corrections})
 
 
 def _nothing(step: str) -> None:
@@ -82,8 +178,9 @@ def _nothing(step: str) -> None:
 
 @dataclass
 class MemoryStore:
-    """An ``EventStore``, a ``TallyReader`` with its audit and repair: a set of events, rows that only a larger version replaces.
+    """An ``EventStore`` and ``DossierIndex``, a ``TallyReader`` with its audit and repair.
 
+    It is a set of messages, an index of them by dossier, and rows that only a larger version replaces.
     ``fault`` is told every step before and after it took effect (``insert_events``, ``insert_events:done``, ...) and may
     raise; ``cursed`` events are refused with every row beside them; ``now`` tells when something arrived.
     """
@@ -91,13 +188,18 @@ class MemoryStore:
     fault: Callable[[str], None] = _nothing
     now: Callable[[], dt.datetime] = lambda: dt.datetime.now(dt.UTC)
     cursed: set[uuid.UUID] = field(default_factory=set)
-    kept: dict[tuple[str, dt.datetime, uuid.UUID], DossierEvent] = field(default_factory=dict)
-    arrived: dict[tuple[str, dt.datetime, uuid.UUID], dt.datetime] = field(default_factory=dict)
+    kept: dict[MessageKey, DossierEvent] = field(default_factory=dict)
+    arrived: dict[MessageKey, dt.datetime] = field(default_factory=dict)
+    #: Every message, and every claim (0: the message itself), by whether it is confirmed.
+    index: dict[tuple[IndexedMessage, int, bool], None] = field(default_factory=dict)  # in the order of arrival
+    corrections: dict[IndexedMessage, Correction] = field(default_factory=dict)
+    codes: dict[bytes, str] = field(default_factory=dict)
+    exclusions: dict[str, list[ExclusionDecision]] = field(default_factory=lambda: defaultdict(list))
     minutes: dict[tuple[str, dt.datetime], Tally] = field(default_factory=dict)
     days: dict[tuple[str, dt.date], Tally] = field(default_factory=dict)
     procedures: dict[tuple[str, dt.date, str], Tally] = field(default_factory=dict)
     letters: dict[tuple[str, int, int], tuple[DeadLetter, dt.datetime]] = field(default_factory=dict)
-    positions: dict[tuple[str, int, int], tuple[str, dt.datetime, uuid.UUID]] = field(default_factory=dict)
+    positions: dict[tuple[str, int, int], MessageKey] = field(default_factory=dict)
     contents: dict[tuple[str, dt.datetime, uuid.UUID], set[DossierEvent]] = field(default_factory=lambda: defaultdict(set))
     checkpoints: dict[tuple[str, int], dict[int, DeadLetterCheckpoint]] = field(default_factory=lambda: defaultdict(dict))
     accepted: dict[tuple[str, int], int] = field(default_factory=dict)
@@ -118,11 +220,14 @@ class MemoryStore:
             raise RefusedRows("VIOLATED_CONSTRAINT")
         with self.guard:
             for row, event_id in zip(listed, ids, strict=True):
+                due_at = None if row["due_at"] == NOT_SENT else row["due_at"]
                 event = DossierEvent(
-                    **{name: row[name] for name in DossierEvent.__slots__ if name in row} | {"event_id": event_id}
+                    **{name: row[name] for name in DossierEvent.__slots__ if name in row}
+                    | {"event_id": event_id, "due_at": due_at}
                 )
                 self.kept[key_of(event)] = event
-                self.contents[key_of(event)].add(event)
+                name = (event.agency, event.occurred_at, event.event_id, event.dossier_code, event.status)
+                self.contents[name].add(dataclasses.replace(event, portal_id=""))
                 self.positions[row["topic"], row["partition"], row["offset"]] = key_of(event)
                 self.arrived[key_of(event)] = self.now()
         self.fault("insert_events:done")
@@ -142,14 +247,12 @@ class MemoryStore:
 
     def recount_minutes(self, span: Span) -> None:
         self.fault("recount_minutes")
-        with self.guard:
-            seen = defaultdict(list)
-            for event in self.kept.values():
-                if span.start <= event.occurred_at < span.end and (span.agencies is None or event.agency in span.agencies):
-                    seen[event.agency, minute_of(event.occurred_at)].append(event)
+        buckets = self._buckets(
+            lambda at: span.start <= at.occurred_at < span.end and (span.agencies is None or at.agency in span.agencies),
+            lambda at: (at.agency, minute_of(at.occurred_at)),
+        )
         self.fault("recount_minutes:read")  # a slow recount writes what it saw before others wrote
-        for key, events in seen.items():
-            self.write(self.minutes, key, counts_of(events), *_seen(events))
+        self._write_buckets(self.minutes, buckets)
         self.fault("recount_minutes:done")
 
     def roll_up_days(self, days) -> None:
@@ -162,32 +265,194 @@ class MemoryStore:
                     seen[agency, day].append(tally)
         self.fault("roll_up_days:read")
         for key, tallies in seen.items():
-            seen = frozenset().union(*(tally.seen for tally in tallies))
-            self.write(self.days, key, summed(t.counts for t in tallies), max(t.last_event_at for t in tallies), seen)
+            self.write(
+                self.days,
+                key,
+                summed(tally.counts for tally in tallies),
+                max(tally.last_event_at for tally in tallies),
+                frozenset().union(*(tally.seen for tally in tallies)),
+                looks=sum(tally.version % EPOCH for tally in tallies),
+            )
         self.fault("roll_up_days:done")
 
     def recount_procedures(self, days) -> None:
         self.fault("recount_procedures")
-        with self.guard:
-            seen = defaultdict(list)
-            for event in self.kept.values():
-                day = civil_day(event.occurred_at)
-                if day in days.days and (days.agencies is None or event.agency in days.agencies):
-                    seen[event.agency, day, event.procedure_code].append(event)
+        buckets = self._buckets(
+            lambda at: civil_day(at.occurred_at) in days.days and (days.agencies is None or at.agency in days.agencies),
+            lambda at: (at.agency, civil_day(at.occurred_at), at.procedure_code),
+        )
         self.fault("recount_procedures:read")
-        for key, events in seen.items():
-            self.write(self.procedures, key, counts_of(events), *_seen(events))
+        self._write_buckets(self.procedures, buckets)
         self.fault("recount_procedures:done")
+
+    def _buckets(self, chosen, name_of) -> dict[tuple, _Bucket]:
+        """The messages and corrections for which ``chosen`` is true, by ``name_of``; messages are read first."""
+        found: dict[tuple, _Bucket] = defaultdict(_Bucket)
+        with self.guard:
+            for event in self.kept.values():
+                if chosen(event):
+                    found[name_of(event)].events.append(event)
+            for correction in self.corrections.values():
+                if chosen(correction.message):
+                    found[name_of(correction.message)].corrections.append(correction)
+        return found
+
+    def _write_buckets(self, tier, buckets: dict[tuple, _Bucket]) -> None:
+        for key, bucket in buckets.items():
+            if bucket.events:
+                last = max(event.occurred_at for event in bucket.events)
+                self.write(tier, key, bucket.counts, last, bucket.seen, looks=bucket.looks)
 
     def check_tables(self) -> None:
         self.fault("check_tables")
 
-    def write(self, tier, key, counts: Counts, last: dt.datetime, seen: frozenset = frozenset()) -> None:
-        """Write a tally row: of two versions the larger wins, of equal ones the later."""
+    def write(
+        self, tier, key, counts: Counts, last: dt.datetime, seen: frozenset = frozenset(), *, looks: int | None = None
+    ) -> None:
+        """Write a tally row: of two versions the larger wins, of equal ones the later.
+
+        ``looks``: the version without the epoch; the number of events where it is not given.
+        """
         with self.guard:
-            known, version = tier.get(key), self.epoch * EPOCH + counts.events
+            known, version = tier.get(key), self.epoch * EPOCH + (counts.events if looks is None else looks)
             if known is None or version >= known.version:
                 tier[key] = Tally(version, counts, last, seen)
+
+    # ---- DossierIndex
+
+    def add(self, messages) -> None:
+        self.fault("add")
+        with self.guard:
+            for row in messages.to_pylist():
+                dossier = dossier_of(row["dossier_code"])
+                self.codes[dossier] = row["dossier_code"]
+                self.index[self._indexed(row, dossier), 0, False] = None
+        self.fault("add:done")
+
+    def suspects(self, codes) -> pa.Table:
+        """The dossiers with claims, and those of which ``judge`` says that a message counts otherwise than by itself."""
+        self.fault("suspects")
+        found = []
+        with self.guard:
+            for row in codes.to_pylist():
+                dossier = dossier_of(row["dossier_code"])
+                rows = [key for key in self.index if key[0].dossier == dossier]
+                if any(claim or is_decision(message) for message, claim, _ in rows) or self._is_corrected(
+                    [message for message, _, _ in rows]
+                ):
+                    found.append(dossier)
+        self.fault("suspects:read")
+        return pa.table({"dossier": pa.array(found, pa.binary(16))})
+
+    def histories(self, suspects) -> pa.Table:
+        self.fault("histories")
+        chosen = set(suspects.column("dossier").to_pylist())
+        with self.guard:
+            rows = [key for key in self.index if key[0].dossier in chosen]
+        self.fault("histories:read")
+        messages = [message for message, _, _ in rows]
+        return pa.table(
+            {
+                "dossier": pa.array([message.dossier for message in messages], pa.binary(16)),
+                "occurred_at": pa.array([message.occurred_at for message in messages], pa.timestamp("ms", "UTC")),
+                "event_id": pa.array([str(message.event_id) for message in messages], pa.string()),
+                "id": pa.array([_halves(message.event_id) for message in messages], pa.binary(16)),
+                "agency": pa.array([message.agency for message in messages], pa.string()).dictionary_encode(),
+                "procedure_code": pa.array([message.procedure_code for message in messages], pa.string()),
+                "due_at": pa.array([message.due_at for message in messages], pa.timestamp("ms", "UTC")),
+                "facts": pa.array([message.facts for message in messages], pa.uint16()),
+                "claim": pa.array([claim for _, claim, _ in rows], pa.uint16()),
+                "confirmed": pa.array([confirmed for _, _, confirmed in rows], pa.bool_()),
+            }
+        )
+
+    def claim(self, claims) -> None:
+        self._claim("claim", claims)
+
+    def confirm(self, claims) -> None:
+        self._claim("confirm", claims)
+
+    def _claim(self, step: str, claims) -> None:
+        self.fault(step)
+        with self.guard:
+            for row in claims.to_pylist():
+                self.index[self._indexed(row, row["dossier"]), row["claim"], step == "confirm"] = None
+        self.fault(f"{step}:done")
+
+    def correct(self, corrections) -> None:
+        self.fault("correct")
+        with self.guard:
+            for row in corrections.to_pylist():
+                message = self._indexed(row, row["dossier"])
+                known = self.corrections.get(message)
+                if known is None or row["seen"] >= known.seen:
+                    self.corrections[message] = Correction(message, row["plus"], row["minus"], row["seen"])
+        self.fault("correct:done")
+
+    def messages(self, code):
+        """The distinct messages of a dossier: the double is a ``DossierReader``, too."""
+        self.fault("messages")
+        with self.guard:
+            dossier = dossier_of(code)
+            return [
+                self.message_of(message)
+                for message, claim, _ in self.index
+                if message.dossier == dossier and not claim and not is_decision(message)
+            ]
+
+    def messages_of(self, codes):
+        """The same of several dossiers."""
+        return {code: messages for code in codes if (messages := self.messages(code))}
+
+    # ---- ExclusionStore
+
+    def decide(self, code, *, excluded, reason, name) -> ExclusionDecision:
+        self.fault("decide")
+        with self.guard:
+            known = self.exclusions[code]
+            now = max([self.now(), *(decision.decided_at + dt.timedelta(milliseconds=1) for decision in known)])
+            now -= dt.timedelta(microseconds=now.microsecond % 1000)
+            known.append(ExclusionDecision(now, uuid.uuid4(), excluded, reason, name))
+        self.fault("decide:done")
+        return known[-1]
+
+    def decisions(self, code):
+        self.fault("decisions")
+        return list(self.exclusions.get(code, ()))
+
+    def excluded(self):
+        self.fault("excluded")
+        last = {code: last_decision(decisions) for code, decisions in self.exclusions.items()}
+        return {code: decision for code, decision in last.items() if decision is not None and decision.excluded}
+
+    @staticmethod
+    def _indexed(row, dossier: bytes) -> IndexedMessage:
+        return IndexedMessage(dossier, *(row[name] for name in IndexedMessage._fields[1:]))._replace(
+            event_id=uuid.UUID(row["event_id"])
+        )
+
+    def message_of(self, indexed: IndexedMessage) -> DossierEvent:
+        """An indexed message as an event, without its portal."""
+        small = {name: column[0] for name, column in dossiers.fields_of(np.array([indexed.facts], np.uint16)).items()}
+        return DossierEvent(
+            event_id=indexed.event_id,
+            dossier_code=self.codes[indexed.dossier],
+            agency=indexed.agency,
+            procedure_code=indexed.procedure_code,
+            status=int(small["status"]),
+            channel=int(small["channel"]),
+            service_level=LEVEL_RANKS[small["level"]],
+            occurred_at=indexed.occurred_at,
+            legacy_level=int(small["legacy"]),
+            returned_by=RETURN_RANKS[small["returned"]],
+            due_at=None if indexed.due_at == NOT_SENT else indexed.due_at,
+            named_by_code=bool(small["named"]),
+        )
+
+    def _is_corrected(self, indexed: list[IndexedMessage]) -> bool:
+        """Whether a message counts otherwise than by itself."""
+        messages = [self.message_of(message) for message in set(indexed)]
+        return any(names != counts_alone(message) for message, names in right_counts(messages).items())
 
     # ---- DeadLetterLimitStore
 
@@ -219,7 +484,7 @@ class MemoryStore:
     # ---- TallyAudit and TallyRepair (the clock that it reads is the field ``now``)
 
     def civil_days(self, first=None, last=None):
-        found = Counter(civil_day(at) for _, at, _ in self.kept)
+        found = Counter(civil_day(key.occurred_at) for key in self.kept)
         for tier in Tier:
             found.update({self._day_of(tier, key): 0 for key in self._tier(tier)})
         return {day: found[day] for day in sorted(found) if (first or day) <= day <= (last or day)}
@@ -231,21 +496,17 @@ class MemoryStore:
     def compare(self, tier, day, *, settle, limit, acknowledged=None) -> Comparison:
         self.fault("compare")
         is_due = self._is_due(settle, acknowledged)
-        stored, due = defaultdict(list), defaultdict(list)
-        for key, event in self.kept.items():
-            if civil_day(event.occurred_at) == day:
-                bucket = minute_of(event.occurred_at) if tier is Tier.MINUTE else day
-                name = (event.agency, bucket, event.procedure_code if tier is Tier.PROCEDURE else "")
-                stored[name].append(event)
-                if is_due(key):
-                    due[name].append(event)
+        chosen = self._chosen(day)
+        name_of = self._name_of(tier)
+        stored = self._buckets(chosen, name_of)
+        due = self._buckets(lambda at: chosen(at) and (not isinstance(at, DossierEvent) or is_due(key_of(at))), name_of)
         tallies = {(*key, "")[:3]: tally for key, tally in self._tier(tier).items() if self._day_of(tier, key) == day}
         differences, stuck, off = [], 0, 0
         for name in sorted({*stored, *tallies}, key=lambda name: (str(name[1]), name[0], name[2])):
             tally = tallies.get(name)
-            counts = [counts_of(due[name]), counts_of(stored[name]), tally.counts if tally else Counts()]
-            newest = max((event.occurred_at for event in stored[name]), default=None)
-            earliest = max((event.occurred_at for event in due[name]), default=dt.datetime.min.replace(tzinfo=dt.UTC))
+            counts = [due[name].counts, stored[name].counts, tally.counts if tally else Counts()]
+            newest = max((event.occurred_at for event in stored[name].events), default=None)
+            earliest = max((event.occurred_at for event in due[name].events), default=dt.datetime.min.replace(tzinfo=dt.UTC))
             last = tally.last_event_at if tally and tally.counts.events else None
             wrong = newest is not None and last is not None and not earliest <= last <= newest
             drift = drift_of(*map(fields_of, counts), time_is_wrong=wrong)
@@ -253,13 +514,25 @@ class MemoryStore:
             late = newest is not None and last is not None and last != newest
             off += drift_of(exact, exact, fields_of(counts[2]), time_is_wrong=late)
             if drift:
-                stuck += tally is not None and tally.version > self.epoch * EPOCH + counts[1].events
+                stuck += tally is not None and tally.version > self.epoch * EPOCH + stored[name].looks
                 differences.append(Difference(tier, *name, *counts, newest, last, drift))
         total = sum(difference.drift for difference in differences)
-        in_hand = sum(map(len, stored.values())) - sum(map(len, due.values()))
+        in_hand = sum(len(bucket.events) for bucket in stored.values()) - sum(len(bucket.events) for bucket in due.values())
         return Comparison(
             len({*stored, *tallies}), len(differences), total, stuck, tuple(differences[:limit]), off - total, in_hand
         )
+
+    @staticmethod
+    def _chosen(day: dt.date):
+        return lambda at: civil_day(at.occurred_at) == day
+
+    @staticmethod
+    def _name_of(tier: Tier):
+        def name_of(at):
+            bucket = minute_of(at.occurred_at) if tier is Tier.MINUTE else civil_day(at.occurred_at)
+            return at.agency, bucket, at.procedure_code if tier is Tier.PROCEDURE else ""
+
+        return name_of
 
     def _is_due(self, settle, acknowledged):
         """Which stored events must be tallied; see the contract."""
@@ -281,18 +554,26 @@ class MemoryStore:
 
     def contradictions(self, day, *, limit):
         found = {
-            str(key[2]): (EventRef(key[0], key[1], str(key[2])),)
+            str(key[2]): (EventRef(key[0], key[1], str(key[2]), key[3]),)
             for key, contents in self.contents.items()
             if civil_day(key[1]) == day and len(contents) > 1
         }
         return self._repeats(found, limit)
 
     def reused_event_ids(self, days, shard, *, limit):
-        return self._repeats(self._named_twice(self.kept.values(), lambda event: str(event.event_id), days, shard), limit)
-
-    def settled_twice(self, days, shard, *, limit):
-        settled = [event for event in self.kept.values() if event.status == Status.SETTLED]
-        return self._repeats(self._named_twice(settled, lambda event: event.dossier_code, days, shard), limit)
+        found = defaultdict(list)
+        for event in self.kept.values():
+            inside = days is None or days[0] <= civil_day(event.occurred_at) <= days[1]
+            if inside and zlib.crc32(event.event_id.bytes) % shard.count == shard.index:
+                found[str(event.event_id)].append(
+                    EventRef(event.agency, event.occurred_at, str(event.event_id), event.dossier_code)
+                )
+        several = {
+            name: tuple(sorted(refs, key=lambda ref: (ref.occurred_at, ref.agency, ref.event_id)))
+            for name, refs in sorted(found.items())
+            if len({ref.dossier_code for ref in refs}) > 1
+        }
+        return self._repeats(several, limit)
 
     def newest_positions(self, topic):
         found = {}
@@ -311,10 +592,11 @@ class MemoryStore:
         return [sum((topic, partition, offset) in known for offset in range(first, end)) for partition, first, end in ranges]
 
     def missing(self, messages):
+        stored = {key[:3] for key in self.kept}
         return [
             (row["partition"], row["offset"])
             for row in messages.to_pylist()
-            if (row["event_id"] is None or (row["agency"], row["occurred_at"], uuid.UUID(row["event_id"])) not in self.kept)
+            if (row["event_id"] is None or (row["agency"], row["occurred_at"], uuid.UUID(row["event_id"])) not in stored)
             and (row["topic"], row["partition"], row["offset"]) not in {*self.positions, *self.letters}
         ]
 
@@ -345,20 +627,6 @@ class MemoryStore:
     @staticmethod
     def _day_of(tier, key) -> dt.date:
         return civil_day(key[1]) if tier is Tier.MINUTE else key[1]
-
-    @staticmethod
-    def _named_twice(events, name_of, days, shard):
-        found = defaultdict(list)
-        for event in events:
-            name = name_of(event)
-            inside = days is None or days[0] <= civil_day(event.occurred_at) <= days[1]
-            if inside and zlib.crc32(name.encode()) % shard.count == shard.index:
-                found[name].append(EventRef(event.agency, event.occurred_at, str(event.event_id)))
-        return {
-            name: tuple(sorted(sights, key=lambda sight: (sight.occurred_at, sight.agency, sight.event_id)))
-            for name, sights in sorted(found.items())
-            if len(sights) > 1
-        }
 
     @staticmethod
     def _repeats(found, limit) -> Repeats:
@@ -413,6 +681,43 @@ class MemoryStore:
         return {agency: summed(counts) for agency, counts in found.items()}
 
 
+class MemoryFindingReader:
+    """A ``FindingReader`` on a store in memory: every dossier may have a finding."""
+
+    def __init__(self, store: MemoryStore) -> None:
+        self._store = store
+
+    def messages_within(self, scope):
+        return sum(self._is_within(event, scope) for event in self._store.kept.values())
+
+    def histories(self, scope, shard):
+        chosen = {dossier_of(event.dossier_code) for event in self._store.kept.values() if self._is_within(event, scope)}
+        here = sorted(dossier for dossier in chosen if int.from_bytes(dossier, "little") % shard.count == shard.index)
+        if not here:
+            return
+        rows = self._store.histories(pa.table({"dossier": pa.array(here, pa.binary(16))}))
+        rows = rows.filter(pc.equal(rows.column("claim"), 0)).sort_by("dossier").select(list(HISTORY_COLUMNS))
+        yield from rows.to_batches(max_chunksize=7)
+
+    def codes_of(self, messages):
+        return {dossier: self._store.codes[dossier] for dossier in messages}
+
+    @staticmethod
+    def _is_within(event, scope) -> bool:
+        inside = scope.period.start <= civil_day(event.occurred_at) <= scope.period.end
+        return inside and (scope.agencies is None or event.agency in scope.agencies)
+
+
+class NothingToCheck:
+    """A ``DossierAudit`` of a storage without dossiers."""
+
+    def stored_dossiers(self, _selection, *, settle, acknowledged=None):  # noqa: ARG002
+        yield from ()
+
+    def codes(self, _dossiers):
+        return {}
+
+
 @dataclass(frozen=True)
 class MemoryBatch:
     """Consecutive messages of one partition, as the stream hands them out."""
@@ -428,7 +733,8 @@ class MemoryBatch:
 
     def pieces(self) -> Iterator[MemoryBatch]:
         for at in range(0, len(self.messages), self.piece_size):
-            yield replace(self, first_offset=self.first_offset + at, messages=self.messages[at : at + self.piece_size])
+            messages = self.messages[at : at + self.piece_size]
+            yield dataclasses.replace(self, first_offset=self.first_offset + at, messages=messages)
 
     def values(self) -> list[bytes | None]:
         return list(self.messages)

@@ -14,6 +14,7 @@ from pydantic import BaseModel, SecretStr
 from bench.chaos.fault import all_faults
 from domain import events
 from domain.agencies import AgencyRegistry
+from domain.findings import MEANINGS
 from domain.indicators import INDICATORS, Ratio
 from domain.metric_names import METRICS
 from domain.periods import Period
@@ -24,7 +25,7 @@ from sinks.contract.tallies import Counts
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
-PAGES = ("settings", "metrics", "glossary", "domain", "guarantees", "reports", "audit")
+PAGES = ("messages", "settings", "metrics", "glossary", "domain", "guarantees", "reports", "audit")
 
 
 def page(name: str) -> str:
@@ -118,6 +119,13 @@ def test_every_metric_is_documented():
     head, tail = text.split("## Worker", maxsplit=1)
     assert table_lines(head) == metric_lines("exporter")
     assert [line for line in table_lines(tail) if "portalpulse_" in line] == metric_lines("worker")
+
+
+def test_the_kinds_of_findings_are_documented():
+    """Every kind of finding has its line in docs/domain.md with the meaning that the help gives, and there is no other."""
+    section = page("domain").split("### Findings", maxsplit=1)[1].split("\n## ", maxsplit=1)[0]
+    listed = re.findall(r"^\| `([a-z_]+)` \| (.+?)\. \| ", section, re.MULTILINE)
+    assert listed == [(kind.value, meaning[0].upper() + meaning[1:]) for kind, meaning in MEANINGS.items()]
 
 
 def test_the_reasons_of_dead_letters_are_documented():

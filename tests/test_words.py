@@ -33,7 +33,6 @@ NAMES = {
     "Room": "MemoryBudget",
     "Touch": "DirtyHour",
     "touched_hours": "dirty_hours",
-    "Ledger": "DirtyBuckets",
     "Stillness": "StallDetector",
     "Signs": "ConsumerVitals",
     "Patience": "StorageRetry",

@@ -29,13 +29,14 @@ def _records() -> list[Rule]:
         # Events that workers are processing, including stored events that are not yet tallied. A difference up to this number is
         # not an error.
         record("pipeline:in_flight:events", "sum(portalpulse_worker_unacknowledged_events) or vector(0)"),
-        # All events between Kafka and the tallies. Without worker metrics only the lag of the tallies.
+        # All events between Kafka and the tallies that rates are read from. They are acknowledged later, when the procedures of
+        # their days are recounted. Without worker metrics only the lag of the tallies.
         record(
             "pipeline:backlog:events",
             """
             pipeline:tally_lag:rows
             + (sum(portalpulse_worker_consumer_lag_events) or vector(0))
-            + pipeline:in_flight:events
+            + (sum(portalpulse_worker_untallied_events) or vector(0))
             """,
         ),
         record(

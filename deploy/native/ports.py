@@ -37,7 +37,7 @@ def free_ports(count: int, *, source: random.Random | None = None) -> list[int]:
             ports.append(port)
     if len(ports) < count:
         raise UnavailableError(
-            f"No {count} free ports were found on {LOOPBACK} between {PORTS.start} and {PORTS.stop - 1}.",
+            f"Only {len(ports)} of {count} free ports were found on {LOOPBACK} between {PORTS.start} and {PORTS.stop - 1}.",
             remedy="Stop programs that listen on many ports.",
         )
     return ports

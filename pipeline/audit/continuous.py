@@ -1,4 +1,4 @@
-"""The continuous audit: a background thread that compares one day after the other at a bounded cost."""
+"""The continuous audit: a background thread that compares days and checks dossiers, a part at a time, at a bounded cost."""
 
 from __future__ import annotations
 
@@ -9,11 +9,14 @@ from collections.abc import Callable
 
 from domain.clock import Clock
 from pipeline.audit.compare import compare_day
-from pipeline.audit.drift import DriftTracker
+from pipeline.audit.dossier_check import DossierFaults, check_share
+from pipeline.audit.drift import DriftTracker, ShareTracker
 from pipeline.audit.in_hand import InHand
+from pipeline.audit.run import DOSSIER_SHARD_ROWS
 from pipeline.logs import get_logger
 from pipeline.serving.exporter import AuditState
 from sinks.contract.audit import TallyAudit
+from sinks.contract.dossier_audit import DossierAudit, DossierSelection
 
 log = get_logger("audit")
 
@@ -22,7 +25,9 @@ _INSERT_GRACE = dt.timedelta(seconds=30)
 
 
 class ContinuousAudit:
-    """Compares days that received events, days that looked wrong, and in turn all others. Reads only.
+    """Compares days that received events, days that looked wrong, and in turn all others; checks all dossiers, share by share.
+
+    Reads only. Days and dossiers have a budget each, so that a long share delays no day for longer than it takes.
 
     Every error is counted, logged and followed by the next round: an audit never stops the process it runs in.
 
@@ -38,6 +43,7 @@ class ContinuousAudit:
         self,
         audit: TallyAudit,
         *,
+        dossiers: DossierAudit,
         interval: float,
         duty: float,
         settle: float,
@@ -46,6 +52,8 @@ class ContinuousAudit:
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._audit, self._interval, self._duty = audit, interval, duty
+        self._dossiers, self._shares = dossiers, ShareTracker()
+        self._next_share_at = 0.0
         self._settle = dt.timedelta(seconds=settle)
         self._clock, self._monotonic = clock, monotonic
         self._ask_in_hand, self._in_hand = in_hand, InHand()
@@ -77,11 +85,14 @@ class ContinuousAudit:
             self._update_in_hand()
             began = self._monotonic()  # waiting for Kafka costs the storage nothing
             self._compare_days(began)
+            compared = self._monotonic()
+            self._check_dossiers()
         except Exception as error:  # noqa: BLE001 - see the class
-            self.state = AuditState(self.state.drift, self.state.last_success, self.state.failures + 1)
+            self.state = AuditState(self.state.drift, self.state.last_success, self.state.failures + 1, self.state.dossiers)
             log.warning("audit_failed", error=str(error) or repr(error), failures=self.state.failures)
         else:
-            self.state = AuditState(self._tracker.drift(), self._clock.now(), self.state.failures)
+            self.state = AuditState(self._tracker.drift(), self._clock.now(), self.state.failures, self._shares.faults)
+            return max(self._interval, self._duty * (compared - began))
         return max(self._interval, self._duty * (self._monotonic() - began))
 
     def _update_in_hand(self) -> None:
@@ -106,6 +117,34 @@ class ContinuousAudit:
                     return
                 if number < len(queue):
                     self._compare(queue[number])
+
+    def _check_dossiers(self) -> None:
+        """Check shares of the dossiers until the budget is used, one at least; then rest for ``duty`` times the cost."""
+        began = self._monotonic()
+        if began < self._next_share_at:
+            return
+        budget = self._interval / self._duty
+        if self._shares.round_done:
+            self._shares.begin_round(max(1, -(-sum(self._audit.civil_days().values()) // DOSSIER_SHARD_ROWS)))
+        for shard in self._shares.plan():
+            before = self._shares.faults
+            found = check_share(self._dossiers, DossierSelection(shard), settle=self._settle, in_hand=self._in_hand)
+            self._log_dossiers(before, self._shares.record(shard, found))
+            if self._stopping.is_set() or self._monotonic() - began > budget:
+                break
+        self._next_share_at = self._monotonic() + self._duty * (self._monotonic() - began)
+
+    def _log_dossiers(self, before: int, found: DossierFaults) -> None:
+        if self._shares.faults == before:
+            return
+        if not self._shares.faults:
+            log.info("audit_dossier_faults_gone")
+            return
+        fields: dict[str, int | str] = {fault.value: count for fault, count in found.faults.items() if count}
+        if found.examples:
+            example = found.examples[0]
+            fields |= {"agency": example.message.agency, "dossier": example.message.dossier_code, "fault": example.fault.value}
+        log.error("audit_dossier_faults", faults=self._shares.faults, remedy="portalpulse audit --repair", **fields)
 
     def _compare(self, day: dt.date) -> None:
         before = self._tracker.confirmed_drift(day)

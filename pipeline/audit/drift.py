@@ -15,7 +15,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from domain.tiers import Tier
-from sinks.contract.audit import Comparison
+from pipeline.audit.dossier_check import DossierFaults
+from sinks.contract.audit import Comparison, HashShard
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,3 +135,53 @@ class DriftTracker:
     def drift(self) -> dict[Tier, int]:
         """Confirmed drift in events, by tier; every tier is present."""
         return {tier: sum(found.tiers[tier].drift for found in self._confirmed.values() if tier in found.tiers) for tier in Tier}
+
+
+@dataclass(slots=True)
+class ShareTracker:
+    """The memory of the continuous audit about dossiers: the shares, what is checked of them, and their confirmed faults.
+
+    The faults of a share stand until a later check no longer finds them. When there are more dossiers the shares are divided
+    again, at the beginning of a round; faults then count again after two checks.
+    """
+
+    _count: int = 0
+    _waiting: list[HashShard] = field(default_factory=list)
+    _suspects: dict[HashShard, DossierFaults] = field(default_factory=dict)
+    _confirmed: dict[HashShard, DossierFaults] = field(default_factory=dict)
+
+    @property
+    def round_done(self) -> bool:
+        """Whether every share was checked since ``begin_round``."""
+        return not self._waiting
+
+    @property
+    def faults(self) -> int:
+        """Confirmed faults of all shares."""
+        return sum(found.total for found in self._confirmed.values())
+
+    def begin_round(self, shares: int) -> None:
+        """Check every share once more."""
+        if shares > self._count or shares < self._count // 2:
+            self._count = shares
+            self._suspects.clear()
+            self._confirmed.clear()
+        self._waiting = [HashShard(number, self._count) for number in range(self._count)]
+
+    def plan(self) -> list[HashShard]:
+        """Shares to check next: suspects first, then those that wait."""
+        suspects = list(self._suspects)
+        return suspects + [shard for shard in self._waiting if shard not in self._suspects]
+
+    def record(self, shard: HashShard, found: DossierFaults) -> DossierFaults:
+        """Add a check; returns what is confirmed of its share from now on."""
+        self._waiting = [other for other in self._waiting if other != shard]
+        before = self._suspects.pop(shard, DossierFaults())
+        confirmed = found.confirming(before)
+        if found.total:
+            self._suspects[shard] = found
+        if confirmed.total:
+            self._confirmed[shard] = confirmed
+        else:
+            self._confirmed.pop(shard, None)
+        return confirmed

@@ -14,9 +14,11 @@ import msgspec
 
 from domain.periods import parse_day
 from domain.tiers import Tier
+from pipeline.audit.dossier_check import DossierFault, DossierFaults, FaultyMessage
+from pipeline.audit.dossier_repair import RepairedDossiers
 from pipeline.audit.drift import DayComparison
 from pipeline.audit.report import SHOWN, AuditReport, KafkaAudit, RepairReport
-from pipeline.audit.steps import LookedUp, RepeatedNames, TopicOffsets, UnreadLog
+from pipeline.audit.steps import LookedUp, TopicOffsets, UnreadLog
 from sinks.contract.audit import Comparison, Difference, EventRef, Repeats
 from sinks.contract.tallies import Counts
 
@@ -69,30 +71,73 @@ def decode_comparison(fields: Mapping[str, Any]) -> DayComparison:
 
 def encode_repeats(repeats: Repeats) -> Fields:
     """How many names are repeated, and examples with their events."""
-    examples = {
-        name: [{"agency": ref.agency, "occurred_at": _time(ref.occurred_at), "id": ref.event_id} for ref in refs]
-        for name, refs in repeats.examples.items()
-    }
+    examples = {name: [_encode_ref(ref) for ref in refs] for name, refs in repeats.examples.items()}
     return {"count": repeats.count, "examples": examples}
 
 
 def decode_repeats(fields: Mapping[str, Any]) -> Repeats:
     """What ``encode_repeats`` gave."""
-    examples = {
-        name: tuple(EventRef(ref["agency"], dt.datetime.fromisoformat(ref["occurred_at"]), ref["id"]) for ref in refs)
-        for name, refs in fields["examples"].items()
-    }
+    examples = {name: tuple(_decode_ref(ref) for ref in refs) for name, refs in fields["examples"].items()}
     return Repeats(fields["count"], examples)
 
 
-def encode_names(names: RepeatedNames) -> Fields:
-    """Repeats within one hash shard."""
-    return {"scattered": encode_repeats(names.reused_event_ids), "settled_twice": encode_repeats(names.settled_twice)}
+def _encode_ref(ref: EventRef) -> Fields:
+    return {"agency": ref.agency, "occurred_at": _time(ref.occurred_at), "id": ref.event_id, "dossier": ref.dossier_code}
 
 
-def decode_names(fields: Mapping[str, Any]) -> RepeatedNames:
-    """What ``encode_names`` gave."""
-    return RepeatedNames(decode_repeats(fields["scattered"]), decode_repeats(fields["settled_twice"]))
+def _decode_ref(fields: Mapping[str, Any]) -> EventRef:
+    return EventRef(fields["agency"], dt.datetime.fromisoformat(fields["occurred_at"]), fields["id"], fields["dossier"])
+
+
+def encode_dossiers(found: DossierFaults) -> Fields:
+    """Checked dossiers."""
+    examples = [
+        {
+            "fault": example.fault.value,
+            "message": _encode_ref(example.message),
+            "counted": list(example.counted),
+            "right": list(example.right),
+        }
+        for example in found.examples
+    ]
+    return {
+        "messages": found.messages,
+        "dossiers": found.dossiers,
+        "in_hand": found.in_hand,
+        "faults": {fault.value: found.faults[fault] for fault in DossierFault},
+        "examples": examples,
+        "by_time": found.fallback_reason,
+    }
+
+
+def decode_dossiers(fields: Mapping[str, Any]) -> DossierFaults:
+    """What ``encode_dossiers`` gave."""
+    examples = tuple(
+        FaultyMessage(
+            DossierFault(example["fault"]), _decode_ref(example["message"]), tuple(example["counted"]), tuple(example["right"])
+        )
+        for example in fields["examples"]
+    )
+    return DossierFaults(
+        fields["messages"],
+        fields["dossiers"],
+        fields["in_hand"],
+        {DossierFault(fault): count for fault, count in fields["faults"].items()},
+        examples,
+        fields["by_time"],
+    )
+
+
+def encode_repaired_dossiers(repaired: RepairedDossiers) -> Fields:
+    """Repaired dossiers, and the days to recount."""
+    days = {day.isoformat(): sorted(repaired.days[day]) for day in sorted(repaired.days)}
+    return {"dossiers": repaired.dossiers, "deleted": repaired.deleted, "days": days}
+
+
+def decode_repaired_dossiers(fields: Mapping[str, Any]) -> RepairedDossiers:
+    """What ``encode_repaired_dossiers`` gave."""
+    days = {parse_day(day): frozenset(agencies) for day, agencies in fields["days"].items()}
+    return RepairedDossiers(fields["dossiers"], fields["deleted"], days)
 
 
 def encode_offsets(offsets: TopicOffsets) -> Fields:
@@ -141,12 +186,12 @@ def encode_report(report: AuditReport) -> Fields:
             }
             for tier in report.buckets
         },
+        "dossiers": encode_dossiers(report.dossiers),
         "by_time": report.fallback_reason,
         "findings": _encode_differences(report.findings[:SHOWN]),
         "repaired": None if report.repaired is None else _encode_repair(report.repaired),
         "contradictions": _encode_optional(report.contradictions),
-        "scattered": _encode_optional(report.reused_event_ids),
-        "settled_twice": _encode_optional(report.settled_twice),
+        "reused_event_ids": _encode_optional(report.reused_event_ids),
         "unread": None if report.unread is None else encode_unread(report.unread),
         "kafka": None if report.kafka is None else _encode_kafka(report.kafka),
     }
@@ -158,6 +203,7 @@ def _encode_repair(repair: RepairReport) -> Fields:
         "findings": _encode_differences(repair.findings),
         "drift": {tier.value: events for tier, events in repair.drift.items()},
         "late": {tier.value: events for tier, events in repair.late.items()},
+        "dossiers": repair.dossiers,
         "epochs": repair.epochs,
         "problem": repair.problem,
     }

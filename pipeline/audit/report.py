@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Self
 
 from domain.tiers import Tier
+from pipeline.audit.dossier_check import DossierFaults
 from pipeline.audit.drift import DayComparison
 from pipeline.audit.steps import TopicOffsets, UnreadLog, UnreadOffsets
 from pipeline.ingest.unread_offsets import describe_unread
@@ -23,18 +24,22 @@ def _zeros() -> dict[Tier, int]:
 
 @dataclass(slots=True)
 class RepairReport:
-    """What a repair began with, the epochs it raised, and why replaced rows could not be removed (empty: they were)."""
+    """What a repair began with, the epochs it raised, and why replaced rows could not be removed (empty: they were).
+
+    ``dossiers``: how many dossiers it repaired.
+    """
 
     days: tuple[dt.date, ...]
     findings: tuple[Difference, ...]
     drift: Mapping[Tier, int]
     late: Mapping[Tier, int]
+    dossiers: int = 0
     epochs: list[int] = field(default_factory=list)
     problem: str = ""
 
     @classmethod
     def before(cls, wrong: Sequence[DayComparison]) -> Self:
-        """The state before the repair."""
+        """The state before the repair: what is wrong or late."""
         return cls(
             days=tuple(sorted(found.day for found in wrong)),
             findings=tuple(worst(wrong)[:SHOWN]),
@@ -75,19 +80,20 @@ class AuditReport:
     differing: dict[Tier, int] = field(default_factory=_zeros)
     late: dict[Tier, int] = field(default_factory=_zeros)
     in_hand: dict[Tier, int] = field(default_factory=_zeros)
+    dossiers: DossierFaults = field(default_factory=DossierFaults)
     fallback_reason: str | None = None
     findings: list[Difference] = field(default_factory=list)
     repaired: RepairReport | None = None
     contradictions: Repeats | None = None
     reused_event_ids: Repeats | None = None
-    settled_twice: Repeats | None = None
     unread: UnreadLog | None = None
     kafka: KafkaAudit | None = None
 
     @property
     def clean(self) -> bool:
-        """Whether every tally is right and no acknowledged message is missing."""
-        return not any(self.differing.values()) and not (self.kafka is not None and self.kafka.faults)
+        """Whether every tally and every dossier is right and no acknowledged message is missing."""
+        wrong = any(self.differing.values()) or self.dossiers.total
+        return not wrong and not (self.kafka is not None and self.kafka.faults)
 
     def add(self, wrong: Sequence[DayComparison]) -> None:
         """Add days whose tallies are wrong or late."""

@@ -5,6 +5,9 @@ Answers name events and dossiers, and steps cost time: all but ``unread`` need t
 
 from __future__ import annotations
 
+import datetime as dt
+from collections.abc import Mapping
+
 from aiohttp import web
 
 from domain.errors import ConfigurationError
@@ -22,11 +25,12 @@ from pipeline.serving.requests import (
     trusted_json,
     whole_number,
 )
-from pipeline.serving.requests import days as period_of
 from sinks.contract.audit import HashShard
+from sinks.contract.dossier_audit import DossierSelection
 
 #: Most hash shards of all event ids and dossier codes: the storage counts them in 32 bits, and a larger number would overflow.
 _MAX_SHARDS = 2**32 - 1
+_DOSSIER_FIELDS = ("from", "to", "number", "of", "settle")
 
 
 def audit_routes(steps: AuditSteps, threads: Threads) -> list[web.RouteDef]:
@@ -55,22 +59,38 @@ def _comparison_routes(steps: AuditSteps, in_thread: InThread) -> list[web.Route
 
     @takes("from", "to", "number", "of")
     async def repeats(request: web.Request) -> web.Response:
-        query = request.query
-        period = period_of(request) if "from" in query or "to" in query else None
-        number, of = (
-            whole_number(name, query.get(name, default), maximum=_MAX_SHARDS) for name, default in (("number", "0"), ("of", "1"))
-        )
-        if not number < of:
-            raise ConfigurationError("The parameter number must be less than the parameter of.")
-        shard = HashShard(number, of)
-        return web.json_response(await in_thread(lambda: json_format.encode_names(steps.repeats(period, shard))))
+        period, shard = _period(request.query), _shard(request.query)
+        return web.json_response(await in_thread(lambda: json_format.encode_repeats(steps.reused_event_ids(period, shard))))
+
+    @takes(*_DOSSIER_FIELDS)
+    async def dossiers(request: web.Request) -> web.Response:
+        selection = DossierSelection(_shard(request.query), _period(request.query))
+        settle = seconds("settle", request.query.get("settle", "0"))
+        return web.json_response(await in_thread(lambda: json_format.encode_dossiers(steps.dossiers(selection, settle=settle))))
 
     return [
         web.get("/api/v1/audit/days", trusted(days)),
         web.get("/api/v1/audit/days/{day}", trusted(compare)),
         web.get("/api/v1/audit/days/{day}/contradictions", trusted(contradictions)),
         web.get("/api/v1/audit/repeats", trusted(repeats)),
+        web.get("/api/v1/audit/dossiers", trusted(dossiers)),
     ]
+
+
+def _period(query: Mapping[str, str]) -> tuple[dt.date, dt.date] | None:
+    if "from" not in query and "to" not in query:
+        return None
+    first, last = (day(query.get(name, ""), name=f"The parameter {name!r}") for name in ("from", "to"))
+    return first, last
+
+
+def _shard(query: Mapping[str, str]) -> HashShard:
+    number, of = (
+        whole_number(name, query.get(name, default), maximum=_MAX_SHARDS) for name, default in (("number", "0"), ("of", "1"))
+    )
+    if not number < of:
+        raise ConfigurationError("The parameter number must be less than the parameter of.")
+    return HashShard(number, of)
 
 
 def _repair_routes(steps: AuditSteps, in_thread: InThread) -> list[web.RouteDef]:
@@ -84,6 +104,13 @@ def _repair_routes(steps: AuditSteps, in_thread: InThread) -> list[web.RouteDef]
             raise ConfigurationError("raise_epoch must be true or false.")
         return web.json_response({"epoch": await in_thread(lambda: steps.repair(chosen, agencies, raise_epoch=raise_epoch))})
 
+    async def repair_dossiers(request: web.Request) -> web.Response:
+        fields = {name: str(value) for name, value in (await trusted_json(request, fields=_DOSSIER_FIELDS)).items()}
+        selection = DossierSelection(_shard(fields), _period(fields))
+        settle = seconds("settle", fields.get("settle", "0"))
+        repaired = await in_thread(lambda: steps.repair_dossiers(selection, settle=settle))
+        return web.json_response(json_format.encode_repaired_dossiers(repaired))
+
     async def compact(request: web.Request) -> web.Response:
         listed = (await trusted_json(request, fields=("days",))).get("days")
         if not isinstance(listed, list):
@@ -91,7 +118,11 @@ def _repair_routes(steps: AuditSteps, in_thread: InThread) -> list[web.RouteDef]
         chosen = [day(str(text)) for text in listed]
         return web.json_response({"problem": await in_thread(lambda: steps.compact(chosen))})
 
-    return [web.post("/api/v1/audit/repair", trusted(repair)), web.post("/api/v1/audit/tidy", trusted(compact))]
+    return [
+        web.post("/api/v1/audit/repair", trusted(repair)),
+        web.post("/api/v1/audit/dossiers/repair", trusted(repair_dossiers)),
+        web.post("/api/v1/audit/tidy", trusted(compact)),
+    ]
 
 
 def _kafka_routes(steps: AuditSteps, in_thread: InThread) -> list[web.RouteDef]:

@@ -1,4 +1,4 @@
-"""One whole audit: compare every day, compare again what differed, repair if asked, then search repeats and check Kafka.
+"""One whole audit: check all dossiers, compare every day, check again what differed, repair if asked, then repeats and Kafka.
 
 Works through ``AuditSteps``, in this process or over HTTP, one small step at a time, so that progress is known.
 """
@@ -11,14 +11,18 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from pipeline.audit.dossier_check import DossierFaults
 from pipeline.audit.drift import DayComparison, confirmed
 from pipeline.audit.report import SHOWN, AuditReport, DeepCheck, KafkaAudit, RepairReport, unread_sentence
 from pipeline.audit.steps import AuditSteps, PartitionOffsets, TopicOffsets, UnreadOffsets
 from pipeline.ingest.unread_offsets import describe_unread
 from sinks.contract.audit import HashShard, Repeats
+from sinks.contract.dossier_audit import DossierSelection
 
-#: Rows of events in one hash shard of all event ids and dossier codes, about: a hundred bytes of memory each.
+#: Rows of events in one hash shard of all event ids, about: a hundred bytes of memory each.
 _SHARD_ROWS = 5_000_000
+#: Rows of messages in one hash shard of all dossiers, about. A shard is streamed, so this only divides the time.
+DOSSIER_SHARD_ROWS = 1_000_000
 #: Messages looked up in one step of the deep check.
 _STEP_MESSAGES = 200_000
 #: Attempts of a repair: a worker may write a tally that it counted before the epoch was raised.
@@ -82,10 +86,16 @@ class _Audit:
     def run(self) -> AuditReport:
         rows = self._steps.days(self._options.first, self._options.last)
         report = AuditReport(days=len(rows), rows=sum(rows.values()))
-        wrong = self._compare_again(self._compare(rows, report))
-        if self._options.repair and wrong:
-            report.repaired = RepairReport.before(wrong)
-            wrong = self._repair(wrong, report.repaired)
+        shares = max(1, -(-report.rows // DOSSIER_SHARD_ROWS))
+        found = self._look_at([DossierSelection(HashShard(number, shares), self._options.period) for number in range(shares)])
+        compared = self._compare(rows, report)
+        if compared or any(faults.total for faults in found.values()):
+            self._wait(self._options.settle)  # once for both: what workers have in hand is then passed over
+        checked = self._confirm(found)
+        wrong = self._compare_again(compared)
+        if self._options.repair and (wrong or any(faults.total for faults in checked.values())):
+            wrong = self._repair(wrong, checked, rows, report)
+        report.dossiers = sum(checked.values(), DossierFaults())
         report.add(wrong)
         if self._options.repeats:
             self._search_repeats(rows, report)
@@ -93,6 +103,76 @@ class _Audit:
         if self._options.kafka is not KafkaCheck.NONE:
             report.kafka = self._audit_kafka(report.unread.ranges)
         return report
+
+    def _look_at(self, selections: Sequence[DossierSelection]) -> dict[DossierSelection, DossierFaults]:
+        """Everything that is wrong about dossiers now, also what workers have in hand."""
+        self._progress.begin("checking dossiers", len(selections))
+        found = {}
+        for selection in selections:
+            found[selection] = self._steps.dossiers(selection, settle=0.0)
+            self._progress.advance(1)
+        return found
+
+    def _confirm(self, found: Mapping[DossierSelection, DossierFaults]) -> dict[DossierSelection, DossierFaults]:
+        """What is still wrong about dossiers after the settling time."""
+        suspects = [selection for selection, faults in found.items() if faults.total]
+        self._progress.begin("checking dossiers again", len(suspects))
+        confirmed_faults = dict(found)
+        for selection in suspects:
+            again = self._steps.dossiers(selection, settle=self._options.settle)
+            confirmed_faults[selection] = again.confirming(found[selection])
+            self._progress.advance(1)
+        return confirmed_faults
+
+    def _repair(
+        self,
+        wrong: Sequence[DayComparison],
+        checked: dict[DossierSelection, DossierFaults],
+        rows: Mapping[dt.date, int],
+        report: AuditReport,
+    ) -> list[DayComparison]:
+        """Repair dossiers, then days; returns the days that are still wrong or late, and updates ``checked`` and ``report``."""
+        repair = report.repaired = RepairReport.before(wrong)
+        # Dossiers first: a tally must agree with their corrections.
+        days = self._repair_dossiers(checked, repair)
+        if days:
+            report.buckets = dict.fromkeys(report.buckets, 0)
+            compared = self._compare(rows, report)
+            if compared:
+                self._wait(self._options.settle)
+            wrong = self._compare_again(compared)
+        if wrong:
+            days |= {comparison.day for comparison in wrong}
+            wrong = self._repair_days(wrong, repair)
+        if repair.epochs:
+            self._progress.begin("removing replaced rows", 1)
+            repair.problem = self._steps.compact(sorted(days))
+            self._progress.advance(1)
+        return list(wrong)
+
+    def _repair_dossiers(self, checked: dict[DossierSelection, DossierFaults], report: RepairReport) -> set[dt.date]:
+        """Repair the shares with faults and recount what they touched, a few times at most; returns the days."""
+        days: set[dt.date] = set()
+        for _ in range(_REPAIRS):
+            wrong = [selection for selection, faults in checked.items() if faults.total]
+            if not wrong:
+                break
+            self._progress.begin("repairing dossiers", len(wrong))
+            for selection in wrong:
+                repaired = self._steps.repair_dossiers(selection, settle=self._options.settle)
+                report.dossiers += repaired.dossiers
+                raise_epoch = repaired.deleted
+                for day in sorted(repaired.days):
+                    epoch = self._steps.repair(day, sorted(repaired.days[day]), raise_epoch=raise_epoch)
+                    report.epochs += [] if epoch is None else [epoch]
+                    raise_epoch = False
+                days |= set(repaired.days)
+                self._progress.advance(1)
+            found = self._look_at(wrong)
+            if any(faults.total for faults in found.values()):
+                self._wait(self._options.settle)
+            checked |= self._confirm(found)
+        return days
 
     def _compare(self, rows: Mapping[dt.date, int], report: AuditReport) -> list[DayComparison]:
         """Days with a tally that does not count every stored event."""
@@ -113,7 +193,6 @@ class _Audit:
             return []
         settle = self._options.settle
         self._progress.begin("comparing again", len(wrong))
-        self._wait(settle)
         still = []
         for comparison in wrong:
             found = confirmed(comparison, self._steps.compare(comparison.day, settle=settle))
@@ -122,9 +201,10 @@ class _Audit:
             self._progress.advance(1)
         return still
 
-    def _repair(self, wrong: Sequence[DayComparison], report: RepairReport) -> list[DayComparison]:
+    def _repair_days(self, wrong: Sequence[DayComparison], report: RepairReport) -> list[DayComparison]:
         """Repair until nothing is wrong, a few times at most; returns what is still wrong or late."""
         remaining = list(wrong)
+        days = sorted({comparison.day for comparison in wrong})
         for _ in range(_REPAIRS):
             self._progress.begin("repairing", len(remaining))
             raise_epoch = any(comparison.stuck for comparison in remaining)
@@ -134,18 +214,17 @@ class _Audit:
                     report.epochs.append(epoch)
                 raise_epoch = False
                 self._progress.advance(1)
-            self._progress.begin("comparing again", len(report.days))
+            self._progress.begin("comparing again", len(days))
             compared = []
-            for day in report.days:
+            for day in days:
                 compared.append(self._steps.compare(day, settle=0.0))
                 self._progress.advance(1)
-            remaining = self._compare_again([comparison for comparison in compared if comparison.drift])
+            wrong_still = [comparison for comparison in compared if comparison.drift]
+            if wrong_still:
+                self._wait(self._options.settle)
+            remaining = self._compare_again(wrong_still)
             if not any(comparison.drift for comparison in remaining):
                 break
-        if report.epochs:
-            self._progress.begin("removing replaced rows", 1)
-            report.problem = self._steps.compact(report.days)
-            self._progress.advance(1)
         return remaining
 
     def _search_repeats(self, rows: Mapping[dt.date, int], report: AuditReport) -> None:
@@ -155,13 +234,12 @@ class _Audit:
             contradictions = _added(contradictions, self._steps.contradictions(day))
             self._progress.advance(count + 1)
         shards = max(1, -(-report.rows // _SHARD_ROWS))
-        self._progress.begin("searching repeated ids and dossiers", shards)
-        reused, settled_twice = Repeats(0, {}), Repeats(0, {})
+        self._progress.begin("searching repeated ids", shards)
+        reused = Repeats(0, {})
         for number in range(shards):
-            found = self._steps.repeats(self._options.period, HashShard(number, shards))
-            reused, settled_twice = _added(reused, found.reused_event_ids), _added(settled_twice, found.settled_twice)
+            reused = _added(reused, self._steps.reused_event_ids(self._options.period, HashShard(number, shards)))
             self._progress.advance(1)
-        report.contradictions, report.reused_event_ids, report.settled_twice = contradictions, reused, settled_twice
+        report.contradictions, report.reused_event_ids = contradictions, reused
 
     def _audit_kafka(self, recorded: Sequence[UnreadOffsets]) -> KafkaAudit:
         """The offsets, and on request every acknowledged message that is still in the log."""

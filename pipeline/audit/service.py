@@ -13,13 +13,17 @@ from domain.errors import ConfigurationError
 from domain.periods import FIRST_DAY, LAST_DAY, Period
 from domain.tiers import Tier
 from pipeline.audit.compare import compare_day
+from pipeline.audit.dossier_check import DossierFaults, check_share
+from pipeline.audit.dossier_repair import DossierRepair, RepairedDossiers
 from pipeline.audit.drift import DayComparison
 from pipeline.audit.in_hand import InHand, WorkInHand
-from pipeline.audit.steps import LookedUp, PartitionOffsets, RepeatedNames, TopicOffsets, UnreadLog, UnreadOffsets
+from pipeline.audit.steps import LookedUp, PartitionOffsets, TopicOffsets, UnreadLog, UnreadOffsets
 from pipeline.audit.topic_log import TopicReader
 from pipeline.decode.decoder import Decoder
 from pipeline.ingest.unread_offsets import merged_ranges
 from sinks.contract.audit import HashShard, Repeats, TallyAudit, TallyRepair
+from sinks.contract.dossier_audit import DossierAudit, DossierSelection
+from sinks.contract.dossiers import DossierIndex
 from sinks.contract.events import EventStore
 from sinks.contract.tallies import Days, Span
 from sinks.errors import SinkError
@@ -47,6 +51,8 @@ class AuditService:
         *,
         store: EventStore,
         repair: TallyRepair,
+        dossiers: DossierAudit,
+        index: DossierIndex,
         topic: tuple[str, Callable[[], TopicReader]],
         decoder: Decoder,
         clock: Clock,
@@ -54,6 +60,7 @@ class AuditService:
         wait: Callable[[float], None] = time.sleep,
     ) -> None:
         self._audit, self._store, self._repair, self._wait = audit, store, repair, wait
+        self._dossiers, self._dossier_repair = dossiers, DossierRepair(dossiers, index)
         self._topic, self._topic_reader = topic
         self._in_hand = WorkInHand(audit, topic)
         self._decoder, self._clock, self._future_tolerance = decoder, clock, future_tolerance
@@ -64,18 +71,29 @@ class AuditService:
 
     def compare(self, day: dt.date, *, settle: float) -> DayComparison:
         """Compare a day."""
-        in_hand = self._in_hand() if settle else InHand()
-        return compare_day(self._audit, day, settle=dt.timedelta(seconds=settle), in_hand=in_hand)
+        return compare_day(self._audit, day, settle=dt.timedelta(seconds=settle), in_hand=self._in_hand_at(settle))
 
     def contradictions(self, day: dt.date) -> Repeats:
         """Events of a day stored with different contents."""
         return self._audit.contradictions(day, limit=_EXAMPLES)
 
-    def repeats(self, days: tuple[dt.date, dt.date] | None, shard: HashShard) -> RepeatedNames:
-        """Repeats within one hash shard of all event ids and dossier codes."""
-        return RepeatedNames(
-            self._audit.reused_event_ids(days, shard, limit=_EXAMPLES), self._audit.settled_twice(days, shard, limit=_EXAMPLES)
-        )
+    def reused_event_ids(self, days: tuple[dt.date, dt.date] | None, shard: HashShard) -> Repeats:
+        """Ids in several dossiers, of one hash shard of all ids."""
+        return self._audit.reused_event_ids(days, shard, limit=_EXAMPLES)
+
+    def dossiers(self, selection: DossierSelection, *, settle: float) -> DossierFaults:
+        """Check dossiers."""
+        in_hand = self._in_hand_at(settle)
+        return check_share(self._dossiers, selection, settle=dt.timedelta(seconds=settle), in_hand=in_hand)
+
+    def repair_dossiers(self, selection: DossierSelection, *, settle: float) -> RepairedDossiers:
+        """Repair dossiers."""
+        in_hand = self._in_hand_at(settle)
+        return self._dossier_repair(selection, settle=dt.timedelta(seconds=settle), in_hand=in_hand)
+
+    def _in_hand_at(self, settle: float) -> InHand:
+        """What the workers have in hand; without a settling time everything is due, and Kafka is not asked."""
+        return self._in_hand() if settle else InHand()
 
     def repair(self, day: dt.date, agencies: Sequence[str] | None, *, raise_epoch: bool) -> int | None:
         """Recount a day in every tier.

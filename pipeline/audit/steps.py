@@ -12,16 +12,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from pipeline.audit.dossier_check import DossierFaults
+from pipeline.audit.dossier_repair import RepairedDossiers
 from pipeline.audit.drift import DayComparison
 from sinks.contract.audit import HashShard, Repeats
-
-
-@dataclass(frozen=True, slots=True)
-class RepeatedNames:
-    """Event ids shared by several events, and dossiers settled by several events."""
-
-    reused_event_ids: Repeats
-    settled_twice: Repeats
+from sinks.contract.dossier_audit import DossierSelection
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,8 +84,16 @@ class AuditSteps(Protocol):
         """Events of a day that are stored with different contents."""
         ...
 
-    def repeats(self, days: tuple[dt.date, dt.date] | None, shard: HashShard) -> RepeatedNames:
-        """Repeats within one hash shard of all event ids and dossier codes; ``days``: both ends included, None for all."""
+    def reused_event_ids(self, days: tuple[dt.date, dt.date] | None, shard: HashShard) -> Repeats:
+        """Ids that are used in several dossiers, of one hash shard of all ids; ``days``: both ends included, None for all."""
+        ...
+
+    def dossiers(self, selection: DossierSelection, *, settle: float) -> DossierFaults:
+        """Check the index rows and corrections of the selected dossiers. ``settle`` as in ``compare``."""
+        ...
+
+    def repair_dossiers(self, selection: DossierSelection, *, settle: float) -> RepairedDossiers:
+        """Repair the index rows and corrections of the selected dossiers. Recount the days that it returns afterwards."""
         ...
 
     def repair(self, day: dt.date, agencies: Sequence[str] | None, *, raise_epoch: bool) -> int | None:

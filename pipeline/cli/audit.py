@@ -6,21 +6,21 @@ import enum
 import json
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from domain.errors import UnavailableError
-from domain.periods import Period
+from domain.periods import Period, civil_day
 from domain.tiers import Tier
+from pipeline.audit.dossier_check import DossierFault, DossierFaults
 from pipeline.audit.json_format import encode_report
 from pipeline.audit.report import SHOWN, AuditReport, KafkaAudit, RepairReport, unread_sentence
 from pipeline.audit.run import AuditOptions, KafkaCheck, run_audit
 from pipeline.cli import options
+from pipeline.cli.progress import progress_bar
 from pipeline.cli.remote_audit import RemoteAudit
 from pipeline.cli.services import opened_service
 from pipeline.settings import load_settings
@@ -47,7 +47,9 @@ def _audit(
     *,
     first: Annotated[str | None, typer.Option("--from", help="First civil day. Default: the earliest.", metavar="DAY")] = None,
     last: Annotated[str | None, typer.Option("--to", help="Last civil day, included.", metavar="DAY")] = None,
-    repair: Annotated[bool, typer.Option("--repair", help="Recount tallies that differ, then compare again.")] = False,
+    repair: Annotated[
+        bool, typer.Option("--repair", help="Correct wrong dossiers, recount tallies that differ, then compare again.")
+    ] = False,
     settle: Annotated[
         float,
         typer.Option(
@@ -59,7 +61,7 @@ def _audit(
         ),
     ] = 10.0,
     repeats: Annotated[
-        bool, typer.Option("--repeats/--no-repeats", help="Also search repeated ids and dossiers that contradict each other.")
+        bool, typer.Option("--repeats/--no-repeats", help="Also search repeated events and ids that contradict each other.")
     ] = True,
     kafka: Annotated[
         KafkaCheck, typer.Option(help="offsets: check the group's offsets. deep: also look up every acknowledged message.")
@@ -67,13 +69,15 @@ def _audit(
     form: Annotated[Format, typer.Option("--format", help="Output format.")] = Format.TABLE,
     data: options.Data = None,
 ) -> None:
-    """Compare every tally (minute, day, procedure) with the distinct stored events, count by count.
+    """Compare every tally (minute, day, procedure) with the stored messages and the corrections of their dossiers.
 
-    Exit code 0: no tally is wrong, or --repair corrected all of them; tallies may be late by what the workers have in hand.
+    The corrections themselves are compared with what the rules give for all messages of each dossier.
+
+    Exit code 0: nothing is wrong, or --repair corrected it; tallies may be late by what the workers have in hand.
     1: something is wrong. 2: the audit could not run.
 
-    Events repeated with another agency, time or content, and dossiers settled by several events, are listed and never
-    changed: only their senders know which one is true.
+    Events sent again with other contents, and ids that are used in several dossiers, are listed and never changed: only
+    their senders know what is true.
 
     Examples: [bold]portalpulse audit[/bold], [bold]portalpulse audit --from 2024-08-01 --repair[/bold],
     [bold]portalpulse audit --kafka deep[/bold] (is every acknowledged message stored?)
@@ -83,7 +87,7 @@ def _audit(
         Period(days[0], days[1])
     audit_options = AuditOptions(days[0], days[1], repair=repair, settle=settle, repeats=repeats, kafka=kafka)
     audit = opened_service(load_settings(), data, local=audit_service, remote=RemoteAudit)
-    with audit as steps, _progress_bar() as progress:
+    with audit as steps, progress_bar() as progress:
         try:
             report = run_audit(steps, audit_options, wait=time.sleep, progress=progress)
         except (SinkError, UnavailableError) as error:
@@ -104,32 +108,8 @@ def _interrupted(error: SinkError | UnavailableError, *, repair: bool) -> Unavai
     return UnavailableError(f"The audit was interrupted: {problem}", remedy=f"{remedy} {again}")
 
 
-class _ProgressBar:
-    """Progress on standard error; each stage replaces the one before."""
-
-    def __init__(self, bar: Progress) -> None:
-        self._bar = bar
-        self._task: TaskID | None = None
-
-    def begin(self, stage: str, total: int) -> None:
-        if self._task is not None:
-            self._bar.remove_task(self._task)
-        self._task = self._bar.add_task(stage, total=total)
-
-    def advance(self, steps: int) -> None:
-        if self._task is not None:
-            self._bar.advance(self._task, steps)
-
-
-@contextmanager
-def _progress_bar() -> Iterator[_ProgressBar]:
-    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        yield _ProgressBar(bar)
-
-
 def _print(report: AuditReport, console: Console) -> None:
-    table = Table(title=f"{report.days} days, {report.rows:,} rows of events")
+    table = Table(title=f"{report.days} days, {report.rows:,} rows of messages")
     table.add_column("tallies")
     for name in ("compared", "wrong", "events off", "events late"):
         table.add_column(name, justify="right")
@@ -137,15 +117,13 @@ def _print(report: AuditReport, console: Console) -> None:
     for tier in report.buckets:
         table.add_row(tier.value, *(f"{column[tier]:,}" for column in columns))
     console.print(table)
+    _print_dossiers(report.dossiers, console)
     if report.findings:
         console.print(_findings(report))
     if report.repaired is not None:
         _print_repair(report.repaired, console)
-    _print_repeats(
-        "events stored with different contents (only rows that are not merged yet are seen)", report.contradictions, console
-    )
-    _print_repeats("event ids under several agencies or times", report.reused_event_ids, console)
-    _print_repeats("dossiers settled by several events", report.settled_twice, console)
+    _print_repeats("events stored with different contents", report.contradictions, console)
+    _print_repeats("event ids in several dossiers", report.reused_event_ids, console)
     if report.kafka is not None:  # its faults include the unread offsets
         _print_kafka(report.kafka, console)
     elif report.unread is not None:
@@ -155,9 +133,40 @@ def _print(report: AuditReport, console: Console) -> None:
         console.print(line, soft_wrap=True)
 
 
+_FAULTS = {
+    DossierFault.WRONG: "with a wrong correction",
+    DossierFault.MISSING: "without the correction that they need",
+    DossierFault.SURPLUS: "with a correction that they do not need, or that are deleted",
+    DossierFault.UNINDEXED: "missing in the index, or not claimed there",
+    DossierFault.ORPHANED: "in the index that are not stored",
+}
+
+
+def _print_dossiers(found: DossierFaults, console: Console) -> None:
+    console.print(
+        f"{found.dossiers:,} dossiers with {found.messages:,} messages checked; workers have {found.in_hand:,} in hand."
+    )
+    for fault, words in _FAULTS.items():
+        if found.faults[fault]:
+            console.print(f"{found.faults[fault]:,} messages {words}")
+        for example in found.examples:
+            if example.fault is fault:
+                ref = example.message
+                at = ref.occurred_at.isoformat(timespec="milliseconds")
+                console.print(
+                    f"  {ref.agency} {civil_day(ref.occurred_at)} {ref.dossier_code or '(deleted dossier)'} {at} {ref.event_id}: "
+                    f"counts as {', '.join(example.counted) or 'nothing'}; right: {', '.join(example.right) or 'nothing'}",
+                    markup=False,
+                    soft_wrap=True,
+                )
+
+
 def _print_repair(repaired: RepairReport, console: Console) -> None:
     drift, late = sum(repaired.drift.values()), sum(repaired.late.values())
-    console.print(f"Repaired {len(repaired.days)} days. Before, tallies were {drift:,} events off and {late:,} late.")
+    if repaired.dossiers:
+        console.print(f"Repaired {repaired.dossiers:,} dossiers, and recounted their days.")
+    if repaired.days:
+        console.print(f"Repaired {len(repaired.days)} days. Before, tallies were {drift:,} events off and {late:,} late.")
     if repaired.epochs:
         console.print(f"Raised the epoch to {repaired.epochs[-1]}, because some tallies were too high.")
     if repaired.problem:
@@ -167,6 +176,8 @@ def _print_repair(repaired: RepairReport, console: Console) -> None:
 def verdict(report: AuditReport) -> Iterator[str]:
     """What the audit says about the tallies, in sentences."""
     late = {tier: events for tier, events in report.late.items() if events}
+    if report.dossiers.total:
+        yield f"{report.dossiers.total:,} messages count as something else than their dossiers say. Correct them with --repair."
     if any(report.differing.values()):
         yield "Tallies are wrong. Recount them with --repair."
     elif not late:
@@ -205,7 +216,9 @@ def _print_repeats(title: str, found: Repeats | None, console: Console) -> None:
         return
     console.print(f"{found.count:,} {title}")
     for name, refs in found.examples.items():
-        events = ", ".join(f"{ref.agency} {ref.occurred_at.isoformat(timespec='milliseconds')} {ref.event_id}" for ref in refs)
+        events = ", ".join(
+            f"{ref.agency} {ref.occurred_at.isoformat(timespec='milliseconds')} {ref.event_id} {ref.dossier_code}" for ref in refs
+        )
         console.print(f"  {name}: {events}", markup=False, soft_wrap=True)
 
 

@@ -1,10 +1,10 @@
-"""Registers the commands of this folder: worker, exporter, migrate, report, dead-letters, audit."""
+"""Registers the commands of this folder: worker, exporter, migrate, report, dead-letters, audit, dossier, findings, schema."""
 
 from __future__ import annotations
 
 import typer
 
-from pipeline.cli import audit, dead_letters, migrate, report, worker
+from pipeline.cli import audit, dead_letters, dossier, findings, migrate, report, schema, worker
 
 
 def register(app: typer.Typer) -> None:
@@ -14,3 +14,6 @@ def register(app: typer.Typer) -> None:
     report.register(app)
     dead_letters.register(app)
     audit.register(app)
+    dossier.register(app)
+    findings.register(app)
+    schema.register(app)

@@ -7,10 +7,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from pipeline.audit import json_format
+from pipeline.audit.dossier_check import DossierFaults
+from pipeline.audit.dossier_repair import RepairedDossiers
 from pipeline.audit.drift import DayComparison
-from pipeline.audit.steps import LookedUp, RepeatedNames, TopicOffsets, UnreadLog
+from pipeline.audit.steps import LookedUp, TopicOffsets, UnreadLog
 from pipeline.cli.remote import Process
 from sinks.contract.audit import HashShard, Repeats
+from sinks.contract.dossier_audit import DossierSelection
 
 #: A single step may scan a day of a large table.
 _STEP_SECONDS: Final = 3_600.0
@@ -35,10 +38,18 @@ class RemoteAudit:
         """Events of a day stored with different contents."""
         return json_format.decode_repeats(self._get(f"days/{day.isoformat()}/contradictions"))
 
-    def repeats(self, days: tuple[dt.date, dt.date] | None, shard: HashShard) -> RepeatedNames:
-        """Repeats within one hash shard of all event ids and dossier codes."""
-        bounds = {} if days is None else {"from": days[0].isoformat(), "to": days[1].isoformat()}
-        return json_format.decode_names(self._get("repeats", number=shard.index, of=shard.count, **bounds))
+    def reused_event_ids(self, days: tuple[dt.date, dt.date] | None, shard: HashShard) -> Repeats:
+        """Ids in several dossiers, of one hash shard of all ids."""
+        return json_format.decode_repeats(self._get("repeats", **_parameters(days, shard)))
+
+    def dossiers(self, selection: DossierSelection, *, settle: float) -> DossierFaults:
+        """Check dossiers."""
+        return json_format.decode_dossiers(self._get("dossiers", settle=settle, **_parameters(selection.days, selection.shard)))
+
+    def repair_dossiers(self, selection: DossierSelection, *, settle: float) -> RepairedDossiers:
+        """Repair dossiers."""
+        parameters = _parameters(selection.days, selection.shard)
+        return json_format.decode_repaired_dossiers(self._post("dossiers/repair", settle=settle, **parameters))
 
     def repair(self, day: dt.date, agencies: Sequence[str] | None, *, raise_epoch: bool) -> int | None:
         """Recount a day in every tier."""
@@ -68,3 +79,8 @@ class RemoteAudit:
 
     def _post(self, path: str, **fields: Any) -> Any:
         return self._process.request_json("POST", f"/api/v1/audit/{path}", timeout=_STEP_SECONDS, json=fields)
+
+
+def _parameters(days: tuple[dt.date, dt.date] | None, shard: HashShard) -> dict[str, Any]:
+    bounds = {} if days is None else {"from": days[0].isoformat(), "to": days[1].isoformat()}
+    return {"number": shard.index, "of": shard.count, **bounds}

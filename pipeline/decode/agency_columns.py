@@ -40,6 +40,8 @@ class AgencyColumns:
         self._first = np.array(first, dtype=np.int64)
         self._last = np.array(last, dtype=np.int64)
         self._successor = np.array(successors, dtype=np.int32)
+        #: Whether the first code succeeds the second one.
+        self._succeeds = np.array([[registry.succeeds(later, earlier) for earlier in self.codes] for later in self.codes])
 
     def responsible(self, sent: np.ndarray, instants: np.ndarray) -> np.ndarray:
         """Index of the agency responsible for each row, or -1.
@@ -61,6 +63,25 @@ class AgencyColumns:
             & (days <= self._last[successor])
         )
         return np.where(own, sent, np.where(succeeded, successor, -1)).astype(np.int32)
+
+    def units(self, sent: np.ndarray, named: np.ndarray, instants: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The unit of each row, or -1 where the validator decides; and whether the dossier code names it (``domain.units``).
+
+        Args:
+            sent: index of the level-1 code in each row's agency_code, -1 when unknown.
+            named: index of the level-1 code in each row's dossier code, negative when unknown.
+            instants: epoch milliseconds.
+        """
+        units = self.responsible(sent, instants)
+        if np.array_equal(sent, named):
+            return units, np.ones(len(sent), dtype=bool)
+        known = named >= 0
+        of_code = np.where(known, self.responsible(np.maximum(named, 0), instants), -1)
+        units = np.where(known & (of_code < 0) & (sent != named), -1, units)
+        # Another unit is in force under the code inside the dossier code: a successor speaks for it.
+        spoken = known & (units >= 0) & (of_code == named) & self._succeeds[np.maximum(units, 0), np.maximum(named, 0)]
+        units = np.where(spoken, named, units).astype(np.int32)
+        return units, (sent == named) | (known & (of_code == units))
 
 
 def _day_number(day: dt.date) -> int:

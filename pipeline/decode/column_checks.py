@@ -11,16 +11,21 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from domain.events import EVENT_ID, LEGACY_LEVELS, PORTAL_ID, PROCEDURE_CODE, REQUIRED_FIELDS, Channel, Status
-from domain.periods import LAST_INSTANT
+from domain.periods import FIRST_INSTANT, LAST_INSTANT
+from domain.units import AGENCY_CODE
 from pipeline.decode.agency_columns import AgencyColumns
 from pipeline.decode.event_schema import EVENT_SCHEMA, MESSAGE_FIELDS, RETURN_WAYS, SERVICE_LEVELS
 
 #: The dossier code with a calendar date, except 29 February: those rows go to the validator.
 _DOSSIER_CODE_AND_DATE: Final = (
-    r"^(?:[0-9A-Z]{2,3}\.){0,3}[A-Z][0-9]{2}(?:\.[0-9]{1,3}){0,4}-(?:[0-9]{2}|[1-9][0-9]{3})"
+    rf"^{AGENCY_CODE}-(?:[0-9]{{2}}|[1-9][0-9]{{3}})"
     r"(?:(?:0[13578]|1[02])(?:0[1-9]|[12][0-9]|3[01])|(?:0[469]|11)(?:0[1-9]|[12][0-9]|30)|02(?:0[1-9]|1[0-9]|2[0-8]))"
     r"-[0-9]{4,7}$"
 )
+_NO_MATCH: Final = -2
+_PORTAL_ID_OR_EMPTY: Final = f"^$|{PORTAL_ID}"
+#: The bounds of a due date, epoch milliseconds.
+_FIRST, _LAST = (int(instant.timestamp() * 1000) for instant in (FIRST_INSTANT, LAST_INSTANT))
 #: What Arrow can convert: OCCURRED_AT with at most six digits of a second and without the year 0.
 _OCCURRED_AT_ARROW: Final = (
     r"^[1-9][0-9]{3}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}(?::[0-9]{2}(?:\.[0-9]{1,6})?)?(?:Z|[+-][0-9]{2}(?::?[0-5][0-9])?)$"
@@ -51,27 +56,26 @@ def accepted(
         if columns[name].null_count:
             good &= pc.is_valid(columns[name]).to_numpy()
     good &= matches(columns["event_id"], EVENT_ID)
-    good &= matches(columns["dossier_code"], _DOSSIER_CODE_AND_DATE)
+    named = _named_units(columns["dossier_code"], agencies)
+    good &= named != _NO_MATCH
     good &= _few_distinct_match(columns["procedure_code"], PROCEDURE_CODE)
-    good &= _few_distinct_match(columns["portal_id"], PORTAL_ID, null_is_valid=True)
+    good &= _few_distinct_match(columns["portal_id"], _PORTAL_ID_OR_EMPTY, null_is_valid=True)
     good &= _within(columns["status"], len(Status))
-    good &= _within(columns["channel"], len(Channel))
-    levels = _index_in(columns["service_level"], SERVICE_LEVELS)
+    channel = columns["channel"]
+    good &= _within(channel, len(Channel), null_is_valid=True)
+    levels = _optional(columns["service_level"], SERVICE_LEVELS)
     good &= levels >= 0
     legacy = columns["legacy_level"]
     if legacy.null_count < len(legacy):
         good &= _within(legacy, len(LEGACY_LEVELS), null_is_valid=True)
-    returned = np.zeros(rows, dtype=np.int32)
-    if columns["returned_by"].null_count < rows:
-        found = _index_in(columns["returned_by"], RETURN_WAYS)
-        given = pc.is_valid(columns["returned_by"]).to_numpy()
-        good &= ~given | (found > 0)
-        returned = np.where(given, found, 0)
+    returned = _optional(columns["returned_by"], RETURN_WAYS)
+    good &= returned >= 0
     good &= matches(columns["occurred_at"], _OCCURRED_AT_ARROW)
     milliseconds = instants(columns["occurred_at"], good)
     good &= milliseconds <= int(min(latest, LAST_INSTANT).timestamp() * 1000)
-    responsible = agencies.responsible(_index_in(columns["agency_code"], agencies.array), milliseconds)
-    good &= responsible >= 0
+    due = _due(columns["due_at"], good)
+    units, by_code = agencies.units(_sent_units(columns["agency_code"], agencies), named, milliseconds)
+    good &= units >= 0
     all_good = bool(good.all())
     keep = None if all_good else pa.array(np.flatnonzero(good))
 
@@ -88,20 +92,61 @@ def accepted(
         [
             kept(columns["event_id"]),
             kept(columns["dossier_code"]),
-            coded(responsible, agencies.array),
+            coded(units, agencies.array),
             kept(columns["procedure_code"]),
             kept(columns["status"]),
-            kept(columns["channel"]),
+            pc.fill_null(kept(channel), 0),
             coded(levels, SERVICE_LEVELS),
             pa.array(kept_array(milliseconds), pa.int64()).cast(EVENT_SCHEMA.field("occurred_at").type),
             pc.fill_null(kept(legacy), 0),
             coded(returned, RETURN_WAYS),
             pc.fill_null(kept(columns["portal_id"]), ""),
+            pa.array(kept_array(due), pa.int64()).cast(EVENT_SCHEMA.field("due_at").type),
+            pa.array(kept_array(by_code), pa.bool_()),
             pa.array(kept_array(positions) + first, pa.int32()),
         ],
         schema=EVENT_SCHEMA,
     )
     return table, [] if all_good else positions[~good].tolist()
+
+
+def _named_units(codes: pa.ChunkedArray, agencies: AgencyColumns) -> np.ndarray:
+    """Index of the level-1 code in each dossier code; -1 for an unknown one, ``_NO_MATCH`` where the form is another."""
+    found = pc.struct_field(pc.extract_regex(codes, _DOSSIER_CODE_AND_DATE), "unit")
+    indices = _index_in(found, agencies.array)
+    return np.where(pc.is_valid(found).to_numpy(), indices, _NO_MATCH)
+
+
+def _sent_units(codes: pa.ChunkedArray, agencies: AgencyColumns) -> np.ndarray:
+    """The index of the level-1 code in each agency code, bare or full; -1 where there is none."""
+    indices = _index_in(codes, agencies.array)
+    if (indices >= 0).all():
+        return indices
+    parts = []
+    for chunk in codes.chunks:  # a portal sends few different codes
+        encoded = chunk.dictionary_encode()
+        found = pc.struct_field(pc.extract_regex(encoded.dictionary, f"^{AGENCY_CODE}$"), "unit")
+        of_code = np.append(_index_in(pa.chunked_array([found]), agencies.array), np.int32(-1))
+        parts.append(of_code[pc.fill_null(encoded.indices, len(of_code) - 1).to_numpy()])
+    return np.concatenate(parts)
+
+
+def _optional(column: pa.ChunkedArray, dictionary: pa.Array) -> np.ndarray:
+    """Index of each value in a dictionary that begins with the empty text; 0 for null, -1 for a value that is not in it."""
+    if column.null_count == len(column):
+        return np.zeros(len(column), dtype=np.int32)
+    return np.where(pc.is_valid(column).to_numpy(), _index_in(column, dictionary), 0).astype(np.int32, copy=False)
+
+
+def _due(column: pa.ChunkedArray, good: np.ndarray) -> np.ndarray:
+    """Epoch milliseconds of the due dates, 0 where none was sent. A row with another text is marked as not good."""
+    if column.null_count == len(column):
+        return np.zeros(len(column), dtype=np.int64)
+    sent = pc.fill_null(pc.not_equal(column, ""), fill_value=False).to_numpy()
+    readable = sent & matches(column, _OCCURRED_AT_ARROW)
+    due = instants(column, readable)
+    good &= ~sent | (readable & (due >= _FIRST) & (due <= _LAST))
+    return due
 
 
 def matches(column: pa.ChunkedArray, pattern: str) -> np.ndarray:

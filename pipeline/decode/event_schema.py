@@ -6,7 +6,7 @@ from typing import Final
 
 import pyarrow as pa
 
-from domain.events import ReturnedBy, ServiceLevel
+from domain.dossier_columns import LEVEL_RANKS, RETURN_RANKS
 
 #: Columns of accepted events. ``position`` is the index of the message among the values given to the decoder.
 EVENT_SCHEMA: Final = pa.schema(
@@ -22,12 +22,14 @@ EVENT_SCHEMA: Final = pa.schema(
         ("legacy_level", pa.uint8()),
         ("returned_by", pa.dictionary(pa.int32(), pa.string())),
         ("portal_id", pa.string()),
+        ("due_at", pa.timestamp("ms", "UTC")),  # 1970-01-01T00:00:00Z: not sent
+        ("named_by_code", pa.bool_()),
         ("position", pa.int32()),
     ]
 )
-#: Dictionaries of the columns ``service_level`` and ``returned_by``.
-SERVICE_LEVELS: Final = pa.array([str(level) for level in ServiceLevel])
-RETURN_WAYS: Final = pa.array(["", *(str(way) for way in ReturnedBy)])
+#: Dictionaries of the columns ``service_level`` and ``returned_by``; "": not sent.
+SERVICE_LEVELS: Final = pa.array(LEVEL_RANKS)
+RETURN_WAYS: Final = pa.array(RETURN_RANKS)
 
 #: Fields of a message and their types.
 MESSAGE_FIELDS: Final = (
@@ -42,4 +44,5 @@ MESSAGE_FIELDS: Final = (
     ("legacy_level", pa.uint8()),
     ("returned_by", pa.string()),
     ("portal_id", pa.string()),
+    ("due_at", pa.string()),
 )

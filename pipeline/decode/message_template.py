@@ -53,6 +53,9 @@ def infer_template(message: bytes, *, texts: frozenset[str], numbers: frozenset[
     while member := _MEMBER.match(message, at):
         lead, key, colon, text, number, null, trail, closing = member.groups()
         name = key.decode()
+        if text == b"" and name in numbers:  # missing, as null is
+            text, null = None, b'""'
+            quotes += 2
         if key in seen or (number is not None and name not in numbers) or (text is not None and name in numbers):
             return None
         seen.add(key)

@@ -9,8 +9,10 @@ from __future__ import annotations
 import datetime as dt
 import re
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Final, cast
+from functools import partial
+from typing import Any, Final, TypeVar, cast
 
 import msgspec
 
@@ -35,7 +37,10 @@ from domain.events import (
     Status,
     dossier_date_exists,
 )
-from domain.periods import LAST_INSTANT, civil_day
+from domain.periods import FIRST_DAY, FIRST_INSTANT, LAST_DAY, LAST_INSTANT, civil_day
+from domain.units import agency_level_one, unit_of_event
+
+_Value = TypeVar("_Value")
 
 
 class _RejectedError(Exception):
@@ -66,11 +71,14 @@ _JSON_KINDS: Final = {
 #: Each known field as raw JSON, absent when it was not sent.
 _KNOWN: Final = msgspec.defstruct("_Known", [(name, msgspec.Raw | msgspec.UnsetType, msgspec.UNSET) for name in FIELDS], gc=False)
 _KNOWN_DECODER: Final = msgspec.json.Decoder(_KNOWN)
+_OPTIONAL_NUMBERS: Final = ("channel", "legacy_level")
+_EMPTY_TEXT: Final = msgspec.Raw(b'""')
 _ENCODER: Final = msgspec.json.Encoder()
 
 _STATUSES = frozenset(int(status) for status in Status)
 _CHANNELS = frozenset(int(channel) for channel in Channel)
 _SERVICE_LEVELS = frozenset(str(level) for level in ServiceLevel)
+_LEGACY_LEVELS = frozenset(LEGACY_LEVELS)
 _RETURNS = frozenset(str(way) for way in ReturnedBy)
 
 
@@ -104,43 +112,29 @@ class EventValidator:
 
     def _event(self, fields: dict[str, Any], latest: dt.datetime) -> DossierEvent:
         event_id = _text(fields, "event_id", _EVENT_ID, Reason.BAD_EVENT_ID)
-        dossier_code = _text(fields, "dossier_code", _DOSSIER_CODE, Reason.BAD_DOSSIER_CODE)
-        if not dossier_date_exists(dossier_code):
-            raise _RejectedError(Reason.IMPOSSIBLE_DATE, f"dossier_code {dossier_code!r} contains a date that does not exist")
-        agency_code = _required(fields, "agency_code", str)
-        if agency_code not in self.registry:
-            raise _RejectedError(Reason.UNKNOWN_AGENCY, f"agency_code {_shown(agency_code)} is not in the registry")
+        dossier_code = _dossier_code(fields)
+        agency_code = self._agency_code(fields)
         procedure_code = _text(fields, "procedure_code", _PROCEDURE_CODE, Reason.BAD_PROCEDURE_CODE)
         status = _member(fields, "status", _STATUSES, Reason.UNKNOWN_STATUS)
-        channel = _member(fields, "channel", _CHANNELS, Reason.UNKNOWN_CHANNEL)
-        service_level = _required(fields, "service_level", str)
-        if service_level not in _SERVICE_LEVELS:
-            raise _RejectedError(Reason.UNKNOWN_SERVICE_LEVEL, f"service_level {_shown(service_level)} is not in the code list")
-        occurred_at = _instant(_text(fields, "occurred_at", _OCCURRED_AT, Reason.BAD_OCCURRED_AT))
-        legacy_level = 0
-        if fields.get("legacy_level") is not None:
-            legacy_level = _member(fields, "legacy_level", frozenset(LEGACY_LEVELS), Reason.UNKNOWN_LEGACY_LEVEL)
-        returned_by = ""
-        if fields.get("returned_by") is not None:
-            returned_by = _required(fields, "returned_by", str)
-            if returned_by not in _RETURNS:
-                raise _RejectedError(Reason.UNKNOWN_RETURN, f"returned_by {_shown(returned_by)} is not in the code list")
-        portal_id = ""
-        if fields.get("portal_id") is not None:
-            portal_id = _text(fields, "portal_id", _PORTAL_ID, Reason.BAD_PORTAL_ID)
+        channel = _if_sent(fields, "channel", _READ_CHANNEL, 0)
+        service_level = _if_sent(fields, "service_level", _READ_SERVICE_LEVEL, "")
+        occurred_at = _instant(fields, "occurred_at", Reason.BAD_OCCURRED_AT)
+        legacy_level = _if_sent(fields, "legacy_level", _READ_LEGACY_LEVEL, 0)
+        returned_by = _if_sent(fields, "returned_by", _READ_RETURNED_BY, "")
+        due_at = _due_at(fields)
+        portal_id = _if_sent(fields, "portal_id", _READ_PORTAL_ID, "")
         if occurred_at > latest:  # before the civil day is computed: the calendar ends with the year 9999
             raise _RejectedError(
                 Reason.IN_THE_FUTURE, f"occurred_at {occurred_at.isoformat()} is later than {latest.isoformat()}"
             )
-        agency = self.registry.responsible(agency_code, civil_day(occurred_at))
-        if agency is None:
-            raise _RejectedError(
-                Reason.AGENCY_NOT_IN_FORCE, f"agency_code {agency_code} was not in force on {civil_day(occurred_at)}"
-            )
+        day = civil_day(occurred_at)
+        unit = unit_of_event(self.registry, agency_code=agency_code, dossier_code=dossier_code, day=day)
+        if unit is None:
+            raise _RejectedError(Reason.AGENCY_NOT_IN_FORCE, f"agency_code {agency_code} was not in force on {day}")
         return DossierEvent(
             event_id=uuid.UUID(event_id),
             dossier_code=dossier_code,
-            agency=agency.code,
+            agency=unit.code,
             procedure_code=procedure_code,
             status=status,
             channel=channel,
@@ -149,7 +143,16 @@ class EventValidator:
             legacy_level=legacy_level,
             returned_by=returned_by,
             portal_id=portal_id,
+            due_at=due_at,
+            named_by_code=unit.named_by_code,
         )
+
+    def _agency_code(self, fields: dict[str, Any]) -> str:
+        """The agency code as sent, bare or full; its level 1 is in the registry."""
+        agency_code: str = _required(fields, "agency_code", str)
+        if (agency_level_one(agency_code) or "") not in self.registry:
+            raise _RejectedError(Reason.UNKNOWN_AGENCY, f"agency_code {_shown(agency_code)} is not in the registry")
+        return agency_code
 
 
 def _json_object(value: bytes | None) -> dict[str, Any]:
@@ -173,12 +176,18 @@ def _json_object(value: bytes | None) -> dict[str, Any]:
 
 
 def known_fields(value: bytes) -> bytes:
-    """The message without unknown fields. Their content only has to be well-formed JSON.
+    """The message without unknown fields, and without optional numbers that are empty texts, which no column could hold.
+
+    The content of unknown fields only has to be well-formed JSON.
 
     Raises:
         msgspec.DecodeError: the message is not one JSON object.
     """
-    return _ENCODER.encode(_KNOWN_DECODER.decode(value))
+    known = _KNOWN_DECODER.decode(value)
+    for name in _OPTIONAL_NUMBERS:
+        if getattr(known, name) == _EMPTY_TEXT:
+            setattr(known, name, msgspec.UNSET)
+    return _ENCODER.encode(known)
 
 
 def _not_an_object(value: bytes, error: msgspec.ValidationError) -> _RejectedError:
@@ -234,12 +243,54 @@ def _member(fields: dict[str, Any], name: str, allowed: frozenset[int], reason: 
     return value
 
 
-def _instant(text: str) -> dt.datetime:
+def _word(fields: dict[str, Any], name: str, allowed: frozenset[str], reason: Reason) -> str:
+    value: str = _required(fields, name, str)
+    if value not in allowed:
+        raise _RejectedError(reason, f"{name} {_shown(value)} is not in the code list")
+    return value
+
+
+def _if_sent(fields: dict[str, Any], name: str, read: Callable[[dict[str, Any], str], _Value], missing: _Value) -> _Value:
+    """The value that ``read`` gives for an optional field; ``missing`` when it is absent, null or empty."""
+    return read(fields, name) if _is_sent(fields, name) else missing
+
+
+#: How each optional field is read when it is sent.
+_READ_CHANNEL: Final = partial(_member, allowed=_CHANNELS, reason=Reason.UNKNOWN_CHANNEL)
+_READ_SERVICE_LEVEL: Final = partial(_word, allowed=_SERVICE_LEVELS, reason=Reason.UNKNOWN_SERVICE_LEVEL)
+_READ_LEGACY_LEVEL: Final = partial(_member, allowed=_LEGACY_LEVELS, reason=Reason.UNKNOWN_LEGACY_LEVEL)
+_READ_RETURNED_BY: Final = partial(_word, allowed=_RETURNS, reason=Reason.UNKNOWN_RETURN)
+_READ_PORTAL_ID: Final = partial(_text, pattern=_PORTAL_ID, reason=Reason.BAD_PORTAL_ID)
+
+
+def _is_sent(fields: dict[str, Any], name: str) -> bool:
+    """Whether an optional field has a value: it is neither absent nor null nor empty."""
+    return fields.get(name) not in (None, "")
+
+
+def _dossier_code(fields: dict[str, Any]) -> str:
+    dossier_code = _text(fields, "dossier_code", _DOSSIER_CODE, Reason.BAD_DOSSIER_CODE)
+    if not dossier_date_exists(dossier_code):
+        raise _RejectedError(Reason.IMPOSSIBLE_DATE, f"dossier_code {dossier_code!r} contains a date that does not exist")
+    return dossier_code
+
+
+def _due_at(fields: dict[str, Any]) -> dt.datetime | None:
+    if not _is_sent(fields, "due_at"):
+        return None
+    due_at = _instant(fields, "due_at", Reason.BAD_DUE_AT)
+    if not FIRST_INSTANT <= due_at <= LAST_INSTANT:
+        raise _RejectedError(Reason.BAD_DUE_AT, f"due_at {due_at.isoformat()} is outside of {FIRST_DAY} to {LAST_DAY}")
+    return due_at
+
+
+def _instant(fields: dict[str, Any], name: str, malformed: Reason) -> dt.datetime:
     """The time in UTC, cut to whole milliseconds."""
+    text = _text(fields, name, _OCCURRED_AT, malformed)
     try:
         instant = dt.datetime.fromisoformat(text).astimezone(dt.UTC)
     except (ValueError, OverflowError) as error:
-        raise _RejectedError(Reason.IMPOSSIBLE_DATE, f"occurred_at {text!r} is a date or time that does not exist") from error
+        raise _RejectedError(Reason.IMPOSSIBLE_DATE, f"{name} {text!r} is a date or time that does not exist") from error
     return instant.replace(microsecond=instant.microsecond // 1000 * 1000)
 
 

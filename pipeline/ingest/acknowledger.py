@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 
 from pipeline.ingest.decode_step import DecodedBatch
 from pipeline.ingest.dirty_buckets import DirtyBuckets
+from pipeline.ingest.dossier_resolver import TouchedDossiers
 from pipeline.ingest.fetch import Fetch
 from pipeline.metrics import WorkerMetrics
 
@@ -23,6 +24,7 @@ class Acknowledger:
         dirty_buckets: what must still be recounted.
         acknowledge: called with fetches that are stored and counted, from the thread that counted the last of them.
         check_tables: raises when the recounts may have missed events (``EventStore.check_tables``); nothing is then acknowledged.
+        confirm: called with the number of the last batch that is counted in every tier (``DossierTier.confirm``).
     """
 
     def __init__(
@@ -32,14 +34,17 @@ class Acknowledger:
         metrics: WorkerMetrics,
         *,
         check_tables: Callable[[], None],
+        confirm: Callable[[int], None],
     ) -> None:
         self._dirty_buckets, self._acknowledge, self._metrics = dirty_buckets, acknowledge, metrics
-        self._check_tables = check_tables
+        self._check_tables, self._confirm = check_tables, confirm
         self._acknowledging = threading.Lock()  # held during a check, so that fetches are acknowledged in order
         self._lock = threading.Lock()
         self._uncounted: deque[tuple[int, tuple[Fetch, ...]]] = deque()  # (batch, the fetches it completed), in order
         self._not_in_minutes: deque[tuple[int, int]] = deque()  # (batch, events) not yet in the minute tallies
+        self._untallied: deque[tuple[int, int]] = deque()  # (batch, messages of the fetches it completed), in order
         self.unacknowledged = 0  # messages fetched and not yet acknowledged
+        self.untallied = 0  # messages fetched and not yet tallied by minute and day, with their dossiers resolved
         self.stored = 0  # events stored by this worker, repeats included
         self.visible = 0  # of these, events in the minute tallies
 
@@ -47,21 +52,28 @@ class Acknowledger:
         """Count these messages as unacknowledged."""
         with self._lock:
             self.unacknowledged += messages
+            self.untallied += messages
 
-    def batch_stored(self, batch: DecodedBatch, *, refused: int) -> tuple[Fetch, ...]:
-        """A batch is durable: what it touched must be recounted. ``refused``: rows of it kept as dead letters.
+    def batch_stored(self, batch: DecodedBatch, dossiers: TouchedDossiers, *, defer: bool) -> tuple[Fetch, ...]:
+        """A batch is durable: its dossiers must be resolved, and what it touched must be recounted.
+
+        Args:
+            batch: the batch.
+            dossiers: the dossiers of its stored rows.
+            defer: recount only after the dossiers are resolved.
 
         Returns:
             The fetches that are now stored as a whole. Batches of one fetch may be stored in any order.
         """
-        events = batch.rows.num_rows - refused
+        events = dossiers.messages
         with self._lock:  # the batch numbers must enter the deques in order
-            number = self._dirty_buckets.batch_stored(batch.dirty_hours)
+            number = self._dirty_buckets.batch_stored(batch.dirty_hours, dossiers, defer=defer)
             for fetch in batch.fetches:
                 fetch.stored_batches += 1
             whole = tuple(fetch for fetch in batch.fetches if fetch.stored)
             self._uncounted.append((number, whole))
             self._not_in_minutes.append((number, events))
+            self._untallied.append((number, sum(fetch.messages for fetch in whole)))
             self.stored += events
         return whole
 
@@ -71,10 +83,12 @@ class Acknowledger:
         Raises:
             Fatal: they are not.
         """
-        visible = self._dirty_buckets.minutes_through()
+        visible, tallied = self._dirty_buckets.minutes_through(), self._dirty_buckets.tallied_through()
         with self._lock:
             while self._not_in_minutes and self._not_in_minutes[0][0] <= visible:
                 self.visible += self._not_in_minutes.popleft()[1]
+            while self._untallied and self._untallied[0][0] <= tallied:
+                self.untallied -= self._untallied.popleft()[1]
         with self._acknowledging:
             counted = self._dirty_buckets.counted_through()
             with self._lock:
@@ -88,3 +102,4 @@ class Acknowledger:
                 self.unacknowledged -= messages
             self._metrics.acknowledged.inc(messages)
             self._acknowledge(done)
+            self._confirm(counted)

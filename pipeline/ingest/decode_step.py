@@ -14,9 +14,9 @@ from domain.events import Reason
 from pipeline.decode.decoder import Decoded, Decoder
 from pipeline.ingest.dead_letter_guard import AssignedPart, BatchGuard, DeadLetterGuard
 from pipeline.ingest.dead_letter_rows import dead_letters_of
-from pipeline.ingest.dirty_buckets import DirtyHour, dirty_hours
 from pipeline.ingest.event_rows import OffsetRange, with_positions
 from pipeline.ingest.fetch import Fetch, MessagePiece
+from pipeline.ingest.minute_spans import DirtyHour, dirty_hours
 from pipeline.logs import get_logger
 from pipeline.metrics import WorkerMetrics
 from sinks.contract.dead_letters import DeadLetter

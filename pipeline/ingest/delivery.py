@@ -2,6 +2,7 @@
 
     decode       fetches -> batches of columns (mostly outside the interpreter lock)
     store (2)    events and dead letters -> ClickHouse
+    resolve      what the dossiers of the messages correct
     recount (3)  one for each tier of tallies, and the acknowledging
 
 What the threads do, and in which order, is in ``pipeline.ingest.steps``.
@@ -46,6 +47,7 @@ class Delivery:
         self._threads = [
             self._thread("decode", self._decode_loop),
             *(self._thread(f"store-{number}", self._store_loop) for number in range(_STORE_THREADS)),
+            self._thread("resolve-dossiers", self.steps.dossiers.run),
             self._thread("recount-minutes", self.steps.recounter.run_minutes),
             self._thread("roll-up-days", self.steps.recounter.run_days),
             self._thread("recount-procedures", self.steps.recounter.run_procedures),

@@ -1,10 +1,12 @@
 """Which tallies must still be recounted, and which stored batches are counted in every tier.
 
-Pure bookkeeping, thread-safe, without a clock or a database. The three tiers depend on each other:
+Pure bookkeeping, thread-safe, without a clock or a database. The tiers depend on each other:
 
-    minutes      (agency, minute) of the events just stored
+    dossiers     the messages just stored; what their dossiers correct makes further hours due
+    minutes      (agency, minute) of the messages just stored, and of corrections
     days         (agency, civil day), summed from the minutes, so due only after those were recounted
-    procedures   (agency, civil day, procedure), counted from the events
+    procedures   (agency, civil day, procedure), counted from messages and corrections; due only after dossiers, because it is the
+                 dearest tier and nobody watches it to the second
 
 Stored batches are numbered from 1. Every due entry holds the lowest batch number that it covers. A batch may be acknowledged when
 every entry of every tier, due or being recounted, has a higher number. Recounting is idempotent: an entry may be recounted more
@@ -15,85 +17,48 @@ from __future__ import annotations
 
 import datetime as dt
 import threading
+from collections import deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-import numpy as np
-
 from domain.periods import VIETNAM_OFFSET_MINUTES
+from pipeline.ingest.dossier_resolver import TouchedDossiers
+from pipeline.ingest.minute_spans import DirtyHour, MinuteSpan, limited, minute_spans, union_of, width_of
 
-#: Above this many agencies an entry means all of them: filtering would cost more than it saves.
-_MAX_AGENCIES = 64
 #: Dirty minutes at most this many minutes apart are recounted with the gap between them, because one query costs less than two.
 #: Live minutes hold many events, the days of a backfill few.
 _LIVE_MERGE_GAP, _BACKFILL_MERGE_GAP = 5, 1440
-#: Most spans in one piece of work. When there are more, the narrowest gaps between them are recounted, too.
-_MAX_SPANS = 3
 _EPOCH_DAY = dt.date(1970, 1, 1)
-_UTC_EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 
 
 @dataclass(slots=True)
-class DirtyHour:
-    """What must be recounted of one hour: a bit for each minute, and the agencies (None: all of them)."""
-
-    minutes: int
-    agencies: frozenset[int] | None
-
-
-def dirty_hours(agencies: np.ndarray, instants: np.ndarray) -> dict[int, DirtyHour]:
-    """The hours (since the epoch) that hold events.
-
-    Args:
-        agencies: index of each event's agency, int.
-        instants: epoch milliseconds of each event, int64.
-    """
-    if not len(instants):
-        return {}
-    minutes = instants // 60_000
-    hours: dict[int, int] = {}
-    for minute in _distinct(minutes):
-        hours[minute // 60] = hours.get(minute // 60, 0) | 1 << minute % 60
-    width = int(agencies.max()) + 1
-    members: dict[int, list[int]] = {}
-    for pair in _distinct((minutes // 60) * width + agencies):
-        members.setdefault(pair // width, []).append(pair % width)
-    return {
-        hour: DirtyHour(bits, frozenset(members[hour]) if len(members[hour]) <= _MAX_AGENCIES else None)
-        for hour, bits in hours.items()
-    }
-
-
-def _distinct(numbers: np.ndarray) -> list[int]:
-    """The distinct numbers, ascending. Numbers that lie close together, as in live data, need no sorting."""
-    low, high = int(numbers.min()), int(numbers.max())
-    if high - low < 4 * len(numbers) + 10_000:
-        present = np.zeros(high - low + 1, dtype=bool)
-        present[numbers - low] = True
-        found: list[int] = (np.flatnonzero(present) + low).tolist()
-        return found
-    spread: list[int] = np.unique(numbers).tolist()
-    return spread
+class _Entry(DirtyHour):
+    first_batch: int
 
 
 @dataclass(frozen=True, slots=True)
-class MinuteSpan:
-    """Minutes since the epoch, from ``start`` up to but not including ``end``. ``agencies`` None means all."""
+class _Unresolved:
+    """A stored batch whose dossiers must be resolved.
 
-    start: int
-    end: int
-    agencies: frozenset[int] | None
+    Its procedures become due only then; its hours (``dirty``) too if they are ``deferred``.
+    """
 
-    def instants(self) -> tuple[dt.datetime, dt.datetime]:
-        """``start`` and ``end`` as aware UTC datetimes."""
-        return _UTC_EPOCH + dt.timedelta(minutes=self.start), _UTC_EPOCH + dt.timedelta(minutes=self.end)
+    batch: int
+    dossiers: TouchedDossiers
+    dirty: Mapping[int, DirtyHour]
+    deferred: bool
 
 
-@dataclass(slots=True)
-class _Entry:
-    minutes: int
-    agencies: frozenset[int] | None
-    first_batch: int
+@dataclass(frozen=True, slots=True)
+class DossierWork:
+    """Stored batches taken for one resolution. Call ``DirtyBuckets.dossiers_resolved`` when it is done."""
+
+    batches: tuple[_Unresolved, ...]
+
+    @property
+    def dossiers(self) -> TouchedDossiers:
+        """The dossiers of all batches."""
+        return TouchedDossiers.merged([batch.dossiers for batch in self.batches])
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +71,10 @@ class MinuteWork:
 
 @dataclass(frozen=True, slots=True)
 class DayWork:
-    """Civil days taken for one recount. Call ``DirtyBuckets.days_recounted`` when it is done. ``agencies`` None means all."""
+    """Civil days taken for one recount; ``agencies`` None means all.
+
+    Call ``DirtyBuckets.days_recounted`` or ``procedures_recounted`` when it is done.
+    """
 
     days: tuple[dt.date, ...]
     agencies: frozenset[int] | None
@@ -114,7 +82,7 @@ class DayWork:
 
 
 class DirtyBuckets:
-    """Keeps the due entries of the three tiers. Thread-safe."""
+    """Keeps the due entries of the tiers. Thread-safe."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -122,19 +90,55 @@ class DirtyBuckets:
         self._hours: dict[int, _Entry] = {}
         self._days: dict[int, _Entry] = {}
         self._procedures: dict[int, _Entry] = {}
-        self._days_in_progress: list[int] = []  # lowest batch of each recount of days or procedures in progress
-        self._minutes_in_progress: list[int] = []  # lowest batch of each recount of minutes in progress
+        # The lowest batch of each recount in progress, by tier.
+        self._minutes_in_progress: list[int] = []
+        self._days_in_progress: list[int] = []
+        self._procedures_in_progress: list[int] = []
+        self._unresolved: deque[_Unresolved] = deque()
+        self._resolving: list[_Unresolved] = []
         self._sweep = 0  # the hour at which the next backfill work starts
 
-    def batch_stored(self, dirty: Mapping[int, DirtyHour]) -> int:
-        """A batch is durable and has events in these hours. Returns its number."""
+    def batch_stored(
+        self, dirty: Mapping[int, DirtyHour], dossiers: TouchedDossiers | None = None, *, defer: bool = False
+    ) -> int:
+        """A batch is durable and has messages in these hours. Returns its number.
+
+        Args:
+            dirty: the hours of its messages.
+            dossiers: the dossiers of its messages, which must be resolved; None: there is nothing to resolve.
+            defer: the hours become due only when the dossiers are resolved, so that they are recounted once.
+        """
         with self._lock:
             self._batches += 1
             batch = self._batches
-            for hour, content in dirty.items():
-                _add(self._hours, hour, content.minutes, content.agencies, batch)
-                _add(self._procedures, _civil_day_of(hour), 0, content.agencies, batch)
+            if dossiers is not None and dossiers.messages:
+                self._unresolved.append(_Unresolved(batch, dossiers, dirty, defer))
+                if not defer:
+                    self._make_hours_due(dirty, batch)
+            else:
+                self._make_due(dirty, batch)
             return batch
+
+    def take_dossiers(self, max_messages: int) -> DossierWork | None:
+        """The oldest stored batches whose dossiers must be resolved, about ``max_messages`` at most."""
+        with self._lock:
+            chosen: list[_Unresolved] = []
+            taken = 0
+            while self._unresolved and (not chosen or taken + self._unresolved[0].dossiers.messages <= max_messages):
+                chosen.append(self._unresolved.popleft())
+                taken += chosen[-1].dossiers.messages
+            self._resolving += chosen
+            return DossierWork(tuple(chosen)) if chosen else None
+
+    def dossiers_resolved(self, work: DossierWork, corrected: Mapping[int, DirtyHour]) -> None:
+        """The corrections of ``work`` are stored; they changed these hours, which become due."""
+        with self._lock:
+            self._make_due(corrected, work.batches[0].batch)
+            for each in work.batches:
+                if each.deferred:
+                    self._make_hours_due(each.dirty, each.batch)
+                self._make_procedures_due(each.dirty, each.batch)
+                self._resolving.remove(each)
 
     def take_live_minutes(self, max_minutes: int) -> MinuteWork | None:
         """The newest due minutes, about ``max_minutes`` at most: live traffic, which must be fresh."""
@@ -142,7 +146,7 @@ class DirtyBuckets:
             chosen: list[int] = []
             total = 0
             for hour in sorted(self._hours, reverse=True):
-                total += _width(self._hours[hour].minutes)
+                total += width_of(self._hours[hour].minutes)
                 if chosen and total > max_minutes:
                     break
                 chosen.append(hour)
@@ -173,52 +177,96 @@ class DirtyBuckets:
 
     def take_days(self, max_days: int) -> DayWork | None:
         """The newest ``max_days`` civil days whose minutes are recounted."""
-        return self._take_days(self._days, max_days)
+        return self._take_days(self._days, self._days_in_progress, max_days)
 
     def take_procedures(self, max_days: int) -> DayWork | None:
         """The newest ``max_days`` civil days whose procedures must be recounted."""
-        return self._take_days(self._procedures, max_days)
+        return self._take_days(self._procedures, self._procedures_in_progress, max_days)
 
     def days_recounted(self, work: DayWork) -> None:
-        """The days of ``work`` are recounted, in the tier that they were taken from."""
+        """The days of ``work``, which ``take_days`` gave, are recounted."""
         with self._lock:
             self._days_in_progress.remove(work.first_batch)
 
-    def counted_through(self) -> int:
-        """The highest batch number up to which every batch is counted in every tier."""
+    def procedures_recounted(self, work: DayWork) -> None:
+        """The procedures of ``work``, which ``take_procedures`` gave, are recounted."""
         with self._lock:
-            due = [entry.first_batch for tier in (self._hours, self._days, self._procedures) for entry in tier.values()]
-            return min([*due, *self._minutes_in_progress, *self._days_in_progress], default=self._batches + 1) - 1
+            self._procedures_in_progress.remove(work.first_batch)
+
+    def counted_through(self) -> int:
+        """The highest batch number up to which every batch is counted in every tier, dossiers resolved."""
+        with self._lock:
+            due = [entry.first_batch for entry in self._procedures.values()]
+            return min([*due, *self._procedures_in_progress, self._tallied_through() + 1]) - 1
+
+    def tallied_through(self) -> int:
+        """The highest batch number up to which every batch is counted by minute and by day, dossiers resolved.
+
+        The figures of all procedures together contain it.
+        """
+        with self._lock:
+            return self._tallied_through()
+
+    def _tallied_through(self) -> int:
+        due = [entry.first_batch for tier in (self._hours, self._days) for entry in tier.values()]
+        due += [each.batch for each in (*self._unresolved, *self._resolving)]
+        return min([*due, *self._minutes_in_progress, *self._days_in_progress], default=self._batches + 1) - 1
 
     def minutes_through(self) -> int:
-        """The highest batch number up to which every batch is counted in the minute tallies, and so visible."""
+        """The highest batch number up to which every batch is counted in the minute tallies, and so visible.
+
+        A visible batch whose dossiers are not resolved yet counts by its messages alone.
+        """
         with self._lock:
-            due = (entry.first_batch for entry in self._hours.values())
+            due = [entry.first_batch for entry in self._hours.values()]
+            due += [each.batch for each in (*self._unresolved, *self._resolving) if each.deferred]
             return min([*due, *self._minutes_in_progress], default=self._batches + 1) - 1
+
+    def unresolved_messages(self) -> int:
+        """Number of stored messages whose dossiers are not resolved."""
+        with self._lock:
+            return sum(each.dossiers.messages for each in (*self._unresolved, *self._resolving))
+
+    def oldest_unresolved(self) -> float | None:
+        """When the oldest messages were stored whose dossiers are not resolved; None without any."""
+        with self._lock:
+            return min((each.dossiers.stored_at for each in (*self._unresolved, *self._resolving)), default=None)
 
     def due(self) -> tuple[int, int, int]:
         """Number of due hours, due days, and days with due procedures."""
         with self._lock:
             return len(self._hours), len(self._days), len(self._procedures)
 
+    def _make_due(self, dirty: Mapping[int, DirtyHour], batch: int) -> None:
+        self._make_hours_due(dirty, batch)
+        self._make_procedures_due(dirty, batch)
+
+    def _make_hours_due(self, dirty: Mapping[int, DirtyHour], batch: int) -> None:
+        for hour, content in dirty.items():
+            _add(self._hours, hour, content.minutes, content.agencies, batch)
+
+    def _make_procedures_due(self, dirty: Mapping[int, DirtyHour], batch: int) -> None:
+        for hour, content in dirty.items():
+            _add(self._procedures, _civil_day_of(hour), 0, content.agencies, batch)
+
     def _take_hours(self, hours: Iterable[int], merge_gap: int) -> MinuteWork | None:
         entries = {hour: self._hours.pop(hour) for hour in hours}
         if not entries:
             return None
         self._minutes_in_progress.append(min(entry.first_batch for entry in entries.values()))
-        return MinuteWork(tuple(_limited(_spans(entries, merge_gap))), entries)
+        return MinuteWork(tuple(limited(minute_spans(entries, merge_gap))), entries)
 
-    def _take_days(self, tier: dict[int, _Entry], max_days: int) -> DayWork | None:
+    def _take_days(self, tier: dict[int, _Entry], in_progress: list[int], max_days: int) -> DayWork | None:
         with self._lock:
             chosen = sorted(tier, reverse=True)[:max_days]
             if not chosen:
                 return None
             entries = [tier.pop(day) for day in chosen]
             first = min(entry.first_batch for entry in entries)
-            self._days_in_progress.append(first)
+            in_progress.append(first)
             agencies: frozenset[int] | None = frozenset()
             for entry in entries:
-                agencies = _union(agencies, entry.agencies)
+                agencies = union_of(agencies, entry.agencies)
             return DayWork(tuple(_EPOCH_DAY + dt.timedelta(days=day) for day in sorted(chosen)), agencies, first)
 
 
@@ -228,58 +276,10 @@ def _add(tier: dict[int, _Entry], key: int, minutes: int, agencies: frozenset[in
         tier[key] = _Entry(minutes, agencies, batch)
         return
     entry.minutes |= minutes
-    entry.agencies = _union(entry.agencies, agencies)
+    entry.agencies = union_of(entry.agencies, agencies)
     entry.first_batch = min(entry.first_batch, batch)
-
-
-def _union(left: frozenset[int] | None, right: frozenset[int] | None) -> frozenset[int] | None:
-    if left is None or right is None:
-        return None
-    both = left | right
-    return both if len(both) <= _MAX_AGENCIES else None
 
 
 def _civil_day_of(hour: int) -> int:
     """The civil day (since the epoch) of an hour. Viet Nam is a whole number of hours ahead of UTC, so there is exactly one."""
     return (hour + VIETNAM_OFFSET_MINUTES // 60) // 24
-
-
-def _width(bits: int) -> int:
-    """Number of minutes from the first to the last bit."""
-    return bits.bit_length() - ((bits & -bits).bit_length() - 1)
-
-
-def _spans(entries: Mapping[int, _Entry], merge_gap: int) -> list[MinuteSpan]:
-    """Runs of dirty minutes, ascending. Runs with at most ``merge_gap`` minutes between them are merged."""
-    spans: list[MinuteSpan] = []
-    for hour in sorted(entries):
-        entry = entries[hour]
-        bits, base = entry.minutes, hour * 60
-        while bits:
-            start = (bits & -bits).bit_length() - 1
-            length = ((bits >> start) + 1 & -((bits >> start) + 1)).bit_length() - 1  # number of trailing ones
-            _append_merged(spans, MinuteSpan(base + start, base + start + length, entry.agencies), merge_gap)
-            bits &= ~((1 << start + length) - 1)
-    return spans
-
-
-def _append_merged(spans: list[MinuteSpan], span: MinuteSpan, merge_gap: int) -> None:
-    if spans and span.start - spans[-1].end <= merge_gap:
-        last = spans.pop()
-        span = MinuteSpan(last.start, span.end, _union(last.agencies, span.agencies))
-    spans.append(span)
-
-
-def _limited(spans: list[MinuteSpan]) -> list[MinuteSpan]:
-    """The same minutes in at most ``_MAX_SPANS`` spans: all gaps but the widest are filled."""
-    if len(spans) <= _MAX_SPANS:
-        return spans
-    gaps = sorted(range(1, len(spans)), key=lambda index: spans[index].start - spans[index - 1].end, reverse=True)
-    cuts = sorted(gaps[: _MAX_SPANS - 1])
-    merged = []
-    for first, after in zip([0, *cuts], [*cuts, len(spans)], strict=True):
-        agencies: frozenset[int] | None = frozenset()
-        for span in spans[first:after]:
-            agencies = _union(agencies, span.agencies)
-        merged.append(MinuteSpan(spans[first].start, spans[after - 1].end, agencies))
-    return merged

@@ -1,4 +1,4 @@
-"""Decoded events to rows of ``dossier_events``: adds topic, partition and offset."""
+"""Decoded events to rows of ``dossier_messages``: adds topic, partition and offset."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def with_positions(events: pa.Table, ranges: Sequence[OffsetRange]) -> pa.Table:
     """Replace ``position``, an index into the messages of all ``ranges`` in order, by topic, partition and offset.
 
     Returns:
-        The columns of ``dossier_events`` except ``ingested_at``, which ClickHouse sets.
+        The columns of ``dossier_messages`` except ``ingested_at``, which ClickHouse sets.
     """
     counts = np.array([each.count for each in ranges], dtype=np.int64)
     starts = np.concatenate(([0], np.cumsum(counts)[:-1]))

@@ -9,11 +9,13 @@ In a *flood* messages arrive faster than they can be stored. Loops then rest lon
 
 from __future__ import annotations
 
+import datetime as dt
+import math
 import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, TypeVar
 
 from pipeline.ingest.dirty_buckets import DayWork, DirtyBuckets, MinuteWork
 from pipeline.ingest.storage_retry import StorageRetry
@@ -24,16 +26,23 @@ from sinks.contract.tallies import Days, Span
 _LIVE_MINUTES = 15
 #: Backfill work starts with one civil day and grows or shrinks towards this duration (seconds).
 _BACKFILL_TARGET_SECONDS = 0.25
+#: Where even the shortest recount of minutes takes long, a piece may take this many times as long: smaller pieces would cost more
+#: time than they leave to others.
+_SHORTEST_RECOUNTS = 3.0
+#: How much the shortest recount that is remembered grows with each recount, so that a machine may become slower.
+_SHORTEST_GROWTH = 1.02
 _MIN_BACKFILL_MINUTES, _FIRST_BACKFILL_MINUTES, _MAX_BACKFILL_MINUTES = 60, 1440, 1440 * 400
-#: Procedures are recounted in groups of agencies that take about this long each (seconds), and at most in this many groups.
-_GROUP_TARGET_SECONDS = 0.15
-_MAX_GROUPS = 16
+#: Procedures are recounted in pieces that take about this long each (seconds), and at most in this many.
+_PIECE_TARGET_SECONDS = 0.15
+_MAX_PIECES = 16
 #: While resting in a flood, how often to check whether it is over (seconds).
 _FLOOD_CHECK_SECONDS = 0.05
 #: How often an idle loop checks whether the worker stops (seconds).
 _STOP_CHECK_SECONDS = 0.5
 #: Most days taken at once. A day is cheap in the day tier, and a scan of all its events in the procedure tier.
 _DAYS_AT_ONCE = 400
+
+_Item = TypeVar("_Item")
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +92,8 @@ class Recounter:
     _days_due: threading.Event = field(default_factory=threading.Event)
     _procedures_due: threading.Event = field(default_factory=threading.Event)
     _backfill_minutes: int = _FIRST_BACKFILL_MINUTES
-    _procedure_groups: int = 1
+    _procedure_pieces: int = 1
+    _shortest_recount: float = math.inf  # seconds
 
     def wake(self) -> None:
         """Start a round: a batch was stored."""
@@ -114,7 +124,7 @@ class Recounter:
         if backfill is not None:
             seconds = self._recount_minutes(backfill)
             total += seconds
-            if seconds < _BACKFILL_TARGET_SECONDS:
+            if seconds < max(_BACKFILL_TARGET_SECONDS, self._slow_seconds()):
                 self._backfill_minutes = min(_MAX_BACKFILL_MINUTES, self._backfill_minutes * 2)
             else:
                 self._backfill_minutes = max(_MIN_BACKFILL_MINUTES, self._backfill_minutes // 2)
@@ -126,31 +136,31 @@ class Recounter:
         work = self.dirty_buckets.take_days(_DAYS_AT_ONCE)
         if work is not None:
             seconds = self._timed(lambda: self.store.roll_up_days(self._days(work)))
-            self._days_done(work)
+            self.dirty_buckets.days_recounted(work)
+            self.on_counted()
         return self.dirty_buckets.due()[1] > 0, seconds
 
     def procedures_round(self) -> tuple[bool, float]:
-        """Recount the procedures of the due days, in groups of agencies with a rest after each.
+        """Recount the procedures of the due days, piece by piece with a rest after each.
 
-        A whole day at once would make live minutes wait for seconds.
+        All at once would make live minutes wait for seconds.
         """
         work = self.dirty_buckets.take_procedures(_DAYS_AT_ONCE)
         if work is None:
             return False, 0.0
-        codes = self._codes(work.agencies) or self.agencies
-        size = -(-len(codes) // self._procedure_groups)
+        pieces = _pieces(work.days, self._codes(work.agencies) or self.agencies, self._procedure_pieces)
         total = 0.0
-        for start in range(0, len(codes), size):
+        for number, days in enumerate(pieces, 1):
             if self.stopping.is_set():
                 return False, total  # unfinished, so unacknowledged
-            days = Days(work.days, codes[start : start + size])
             seconds = self._timed(lambda days=days: self.store.recount_procedures(days))  # type: ignore[misc]
             total += seconds
-            if start + size >= len(codes):
-                self._days_done(work)
+            if number == len(pieces):
+                self.dirty_buckets.procedures_recounted(work)
+                self.on_counted()
             if self.busy():
                 self.rest(RestPolicy(0.0, self.procedures.factor, self.procedures.flood_factor), seconds)
-        self._procedure_groups = min(_MAX_GROUPS, 1 + int(total / _GROUP_TARGET_SECONDS))
+        self._procedure_pieces = min(_MAX_PIECES, 1 + int(total / max(_PIECE_TARGET_SECONDS, self._slow_seconds())))
         return self.dirty_buckets.due()[2] > 0, total
 
     def rest(self, policy: RestPolicy, seconds: float) -> None:
@@ -163,6 +173,10 @@ class Recounter:
             if self.stopping.wait(min(left, _FLOOD_CHECK_SECONDS)):
                 return
 
+    def _slow_seconds(self) -> float:
+        """The duration of a piece of work below which smaller pieces gain nothing; 0 when it is not known."""
+        return 0.0 if math.isinf(self._shortest_recount) else _SHORTEST_RECOUNTS * self._shortest_recount
+
     def _run(self, due: threading.Event, policy: RestPolicy, one_round: Callable[[], tuple[bool, float]]) -> None:
         while not self.stopping.is_set():
             if not due.wait(timeout=_STOP_CHECK_SECONDS):
@@ -173,7 +187,8 @@ class Recounter:
                 due.set()
                 if not self.busy():
                     continue  # no new batches arrive that the next round could cover as well
-            self.rest(policy, seconds)
+            if seconds:  # without work there is nothing to rest from, and work may come at once
+                self.rest(policy, seconds)
 
     def _timed(self, action: Callable[[], None]) -> float:
         """Run ``action`` with retries; return the duration of the successful attempt only, so that outages do not slow rounds."""
@@ -189,18 +204,31 @@ class Recounter:
         total = 0.0
         for each in work.spans:
             span = Span(*each.instants(), self._codes(each.agencies))
-            total += self._timed(lambda span=span: self.store.recount_minutes(span))  # type: ignore[misc]
+            seconds = self._timed(lambda span=span: self.store.recount_minutes(span))  # type: ignore[misc]
+            self._shortest_recount = min(self._shortest_recount * _SHORTEST_GROWTH, seconds)
+            total += seconds
         self.dirty_buckets.minutes_recounted(work)
         self._days_due.set()
         self.on_counted()
         return total
-
-    def _days_done(self, work: DayWork) -> None:
-        self.dirty_buckets.days_recounted(work)
-        self.on_counted()
 
     def _days(self, work: DayWork) -> Days:
         return Days(work.days, self._codes(work.agencies))
 
     def _codes(self, agencies: frozenset[int] | None) -> tuple[str, ...] | None:
         return None if agencies is None else tuple(sorted(self.agencies[index] for index in agencies))
+
+
+def _pieces(days: tuple[dt.date, ...], agencies: tuple[str, ...], count: int) -> list[Days]:
+    """Days and agencies in about ``count`` pieces, of whole days where there are several.
+
+    The time of a query grows with its days. A day of some agencies takes hardly less than the day of all, unless it is large.
+    """
+    chunks = _chunks(days, min(count, len(days)))
+    return [Days(chunk, codes) for chunk in chunks for codes in _chunks(agencies, max(1, count // len(chunks)))]
+
+
+def _chunks(items: tuple[_Item, ...], count: int) -> list[tuple[_Item, ...]]:
+    """The items in at most ``count`` parts of nearly equal size."""
+    size = -(-len(items) // count)
+    return [items[start : start + size] for start in range(0, len(items), size)]

@@ -20,6 +20,7 @@ from pipeline.ingest.dead_letter_guard import DeadLetterGuard, NoCheckpoints
 from pipeline.ingest.dead_letter_limit import DeadLetterLimit
 from pipeline.ingest.decode_step import DecodedBatch, DecodeStep
 from pipeline.ingest.dirty_buckets import DirtyBuckets
+from pipeline.ingest.dossier_tier import DossierTier
 from pipeline.ingest.fetch import Fetch
 from pipeline.ingest.memory_budget import MemoryBudget
 from pipeline.ingest.recounter import DAY_REST, MINUTE_REST, PROCEDURE_REST, Recounter, RestPolicy
@@ -28,12 +29,15 @@ from pipeline.ingest.store_step import StoreStep
 from pipeline.metrics import WorkerMetrics
 from pipeline.settings import IngestSettings
 from sinks.contract.dead_letters import DeadLetterLimitStore
+from sinks.contract.dossiers import DossierIndex
 from sinks.contract.events import EventStore, UnreadRange
 
 #: Switches the limit off.
 NO_LIMIT = DeadLetterLimit(0, 0, 0)
 #: The worker is busy while its last fetch is younger than this (seconds).
 _BUSY_SECONDS = 1.0
+#: While too many dossiers wait to be resolved: how often to check whether storing may continue (seconds).
+_FULL_CHECK_SECONDS = 0.01
 
 
 class IngestSteps:
@@ -51,6 +55,7 @@ class IngestSteps:
         *,
         decoder: Decoder,
         store: EventStore,
+        index: DossierIndex,
         settings: IngestSettings,
         metrics: WorkerMetrics,
         clock: Clock,
@@ -62,6 +67,7 @@ class IngestSteps:
         #: Set when the worker stops; the steps then end without finishing their work.
         self.stopping = threading.Event()
         self._last_offer = -_BUSY_SECONDS
+        self._flood_rows, self._large_batch = settings.max_unstored_rows // 2, settings.batch_rows // 2
         self.budget = MemoryBudget(rows=settings.max_unstored_rows, size=settings.max_unstored_bytes)
         self.retrying = StorageRetry(clock)
         self.dirty_buckets = DirtyBuckets()
@@ -74,8 +80,22 @@ class IngestSteps:
             metrics=metrics,
         )
         self._store_step = StoreStep(store, self.retrying)
+        self.dossiers = DossierTier(
+            dirty_buckets=self.dirty_buckets,
+            index=index,
+            retrying=self.retrying,
+            agencies=decoder.agencies,
+            interval=settings.dossier_interval_ms / 1000,
+            on_resolved=self._resolved,
+            flooded=self._is_flooded,
+            stopping=self.stopping,
+        )
         self.acknowledger = Acknowledger(
-            self.dirty_buckets, acknowledge, metrics, check_tables=lambda: self.retrying(store.check_tables)
+            self.dirty_buckets,
+            acknowledge,
+            metrics,
+            check_tables=lambda: self.retrying(store.check_tables),
+            confirm=self.dossiers.confirm,
         )
         self.recounter = Recounter(
             dirty_buckets=self.dirty_buckets,
@@ -87,7 +107,7 @@ class IngestSteps:
             procedures=RestPolicy(settings.procedure_interval_ms / 1000, *PROCEDURE_REST),
             on_counted=self.acknowledger.acknowledge_counted,
             busy=self._is_busy,
-            flooded=lambda: self.budget.rows > settings.max_unstored_rows // 2,
+            flooded=self._is_flooded,
             stopping=self.stopping,
         )
 
@@ -103,11 +123,15 @@ class IngestSteps:
         Raises:
             DeadLetterLimitError, StoppedError: see ``StoreStep``. Nothing of the batch is acknowledged.
         """
-        refused = self._store_step(batch)
-        self._metrics.events.labels(outcome="stored").inc(batch.rows.num_rows - refused)
-        self._metrics.events.labels(outcome="dead_letter").inc(len(batch.dead_letters) + refused)
-        whole = self.acknowledger.batch_stored(batch, refused=refused)
+        while self.dossiers.full and not self.stopping.wait(_FULL_CHECK_SECONDS):
+            pass
+        stored = self._store_step(batch)
+        self._metrics.events.labels(outcome="stored").inc(stored.num_rows)
+        self._metrics.events.labels(outcome="dead_letter").inc(len(batch.dead_letters) + batch.rows.num_rows - stored.num_rows)
+        defer = self._is_flooded() or stored.num_rows >= self._large_batch
+        whole = self.acknowledger.batch_stored(batch, self.dossiers.add(stored, at_once=defer), defer=defer)
         self.budget.release(sum(fetch.messages for fetch in whole), sum(fetch.size for fetch in whole))
+        self.dossiers.wake()
         self.recounter.wake()
         if not batch.dirty_hours:
             self.acknowledger.acknowledge_counted()
@@ -115,6 +139,15 @@ class IngestSteps:
     def record_unread(self, ranges: Sequence[UnreadRange]) -> None:
         """Record offsets that left the log before they were read. Waits while the storage is unavailable."""
         self.retrying(lambda: self._store.insert_unread(ranges))
+
+    def _resolved(self) -> None:
+        """Dossiers were resolved: what they corrected is due, and batches without due hours may be acknowledged."""
+        self.recounter.wake()
+        self.acknowledger.acknowledge_counted()
+
+    def _is_flooded(self) -> bool:
+        """Whether messages arrive faster than they can be stored."""
+        return self.budget.rows > self._flood_rows
 
     def _is_busy(self) -> bool:
         """Whether messages are waiting to be stored, or arrived a moment ago. Recounting must then leave time for storing."""

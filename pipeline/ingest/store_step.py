@@ -26,11 +26,11 @@ class StoreStep:
     def __init__(self, store: EventStore, retrying: StorageRetry) -> None:
         self._store, self._retrying = store, retrying
 
-    def __call__(self, batch: DecodedBatch) -> int:
+    def __call__(self, batch: DecodedBatch) -> pa.Table:
         """Store the rows and the dead letters of a batch. Waits while the storage is unavailable.
 
         Returns:
-            Number of rows that the storage refused; they are kept as dead letters.
+            The stored rows: all but those that the storage refused, which are kept as dead letters.
 
         Raises:
             DeadLetterLimitError: a limit is exceeded. No dead letter of the batch is stored.
@@ -39,16 +39,24 @@ class StoreStep:
         if batch.dead_letters:
             batch.guard.check()
         refused: list[DeadLetter] = []
+        stored: list[pa.Table] = [batch.rows.slice(0, 0)]
         if batch.rows.num_rows:
-            self._insert(batch.rows, batch.positions, batch.guard, refused)
+            self._insert(batch.rows, batch.positions, batch.guard, refused, stored)
         batch.guard.decide_all()
         dead_letters = [*batch.dead_letters, *refused]
         for some in _inserts(dead_letters):
             self._retrying(lambda some=some: self._store.insert_dead_letters(some))  # type: ignore[misc]
         batch.guard.finish()
-        return len(refused)
+        return pa.concat_tables(stored)
 
-    def _insert(self, rows: pa.Table, positions: np.ndarray, guard: BatchGuard, refused: list[DeadLetter]) -> None:
+    def _insert(
+        self,
+        rows: pa.Table,
+        positions: np.ndarray,
+        guard: BatchGuard,
+        refused: list[DeadLetter],
+        stored: list[pa.Table],
+    ) -> None:
         """Insert rows. When the storage refuses them, insert each half alone; a single refused row is added to ``refused``.
 
         Raises:
@@ -56,12 +64,13 @@ class StoreStep:
         """
         try:
             self._retrying(lambda: self._store.insert_events(rows))
+            stored.append(rows)
         except RefusedRows as error:
             guard.begin()
             if rows.num_rows > 1:
                 half = rows.num_rows // 2
-                self._insert(rows.slice(0, half), positions[:half], guard, refused)
-                self._insert(rows.slice(half), positions[half:], guard, refused)
+                self._insert(rows.slice(0, half), positions[:half], guard, refused, stored)
+                self._insert(rows.slice(half), positions[half:], guard, refused, stored)
                 return
             refused.append(dead_letter_of_row(rows, str(error)))
             guard.reject(int(positions[0]), refused[-1])

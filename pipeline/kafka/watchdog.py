@@ -111,6 +111,9 @@ class Watchdog:
         self._metrics.assigned.set(state.assigned)
         self._metrics.consumer_lag.set(state.lag)
         self._metrics.unstored.set(self._steps.budget.rows)
+        self._metrics.unresolved.set(self._steps.dirty_buckets.unresolved_messages())
+        self._metrics.unresolved_age.set(self._steps.dossiers.oldest_seconds())
+        self._metrics.untallied.set(self._steps.acknowledger.untallied)
         self._metrics.unacknowledged.set(self._steps.acknowledger.unacknowledged)
         if readable == 0 and self._steps.acknowledger.unacknowledged == 0:
             state.last_progress = now  # there is nothing to do

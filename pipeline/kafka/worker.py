@@ -28,6 +28,7 @@ from pipeline.logs import get_logger
 from pipeline.metrics import WorkerMetrics
 from pipeline.settings import Settings
 from sinks.contract.dead_letters import DeadLetterLimitStore
+from sinks.contract.dossiers import DossierIndex
 from sinks.contract.events import EventStore
 from sinks.errors import SinkError
 
@@ -47,6 +48,7 @@ class Worker:
         *,
         decoder: Decoder,
         store: EventStore,
+        index: DossierIndex,
         checkpoints: DeadLetterLimitStore,
         metrics: WorkerMetrics,
         clock: Clock,
@@ -62,6 +64,7 @@ class Worker:
         self.steps = IngestSteps(
             decoder=decoder,
             store=store,
+            index=index,
             settings=settings.ingest,
             metrics=metrics,
             clock=clock,

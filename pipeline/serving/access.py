@@ -53,6 +53,15 @@ def require_trust(request: web.Request) -> None:
         )
 
 
+def is_trusted(request: web.Request) -> bool:
+    """Whether the request may read what identifies people; see ``require_trust``."""
+    try:
+        require_trust(request)
+    except ForbiddenError:
+        return False
+    return True
+
+
 def _is_local(peer: str | None) -> bool:
     try:
         return ipaddress.ip_address(peer or "").is_loopback

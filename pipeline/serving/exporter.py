@@ -17,6 +17,7 @@ from domain import metric_names as names
 from domain.agencies import AgencyRegistry
 from domain.clock import Clock
 from domain.events import Reason
+from domain.findings import WITHOUT_EVENT, FindingKind
 from domain.indicators import INDICATORS, ratio_of
 from domain.metric_names import Metric
 from domain.periods import Window, civil_day
@@ -122,13 +123,21 @@ class AgencyCollector(Collector):
         yield received
 
 
+#: The scope of the audit that is not a tier.
+_DOSSIERS = "dossiers"
+
+
 @dataclass(frozen=True, slots=True)
 class AuditState:
-    """What the continuous audit exports: confirmed drift in events by tier, time of its last success, number of failures."""
+    """What the continuous audit exports: confirmed drift in events by tier, time of its last success, number of failures.
+
+    ``dossiers``: messages that count as something else than their dossiers say, or are not in the index, as confirmed.
+    """
 
     drift: Mapping[Tier, int] = field(default_factory=lambda: dict.fromkeys(Tier, 0))
     last_success: dt.datetime | None = None
     failures: int = 0
+    dossiers: int = 0
 
 
 class AuditCollector(Collector):
@@ -143,10 +152,51 @@ class AuditCollector(Collector):
         drift, success = _gauge(names.AUDIT_DRIFT), _gauge(names.AUDIT_LAST_SUCCESS)
         for tier in Tier:
             drift.add_metric([tier.value], state.drift[tier])
+        drift.add_metric([_DOSSIERS], state.dossiers)
         success.add_metric([], 0 if state.last_success is None else state.last_success.timestamp())
         failures = CounterMetricFamily(names.AUDIT_FAILURES.name.removesuffix("_total"), names.AUDIT_FAILURES.help)
         failures.add_metric([], state.failures)
         yield from (drift, success, failures)
+
+
+@dataclass(frozen=True, slots=True)
+class FindingState:
+    """The findings of one civil day: (agency, kind) -> dossiers above 0; agency "" for a finding that belongs to no agency.
+
+    ``day`` is None before the first search. Time of its last success, number of failures.
+    """
+
+    day: dt.date | None = None
+    dossiers: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    last_success: dt.datetime | None = None
+    failures: int = 0
+
+
+class FindingCollector(Collector):
+    """Exports findings of the clock's day for every agency in force and every kind. Reads no storage.
+
+    There are no series before the first search of a day has ended: 0 would say that there are no findings.
+    """
+
+    def __init__(self, state: Callable[[], FindingState], *, registry: AgencyRegistry, clock: Clock) -> None:
+        self._state, self._registry, self._clock = state, registry, clock
+
+    def collect(self) -> Iterator[Any]:
+        """The findings of today, if they are known."""
+        state, today = self._state(), civil_day(self._clock.now())
+        findings, success = _gauge(names.AGENCY_FINDINGS), _gauge(names.FINDINGS_LAST_SUCCESS)
+        if state.day == today:
+            agencies = {agency.code for agency in self._registry.in_force(today)}
+            for agency in sorted(agencies | {agency for agency, _ in state.dossiers if agency}):
+                for kind in FindingKind:
+                    if kind not in WITHOUT_EVENT:
+                        findings.add_metric([agency, kind.value], state.dossiers.get((agency, kind.value), 0))
+            for name in sorted(WITHOUT_EVENT):
+                findings.add_metric(["", name.value], state.dossiers.get(("", name.value), 0))
+        success.add_metric([], 0 if state.last_success is None else state.last_success.timestamp())
+        failures = CounterMetricFamily(names.FINDINGS_FAILURES.name.removesuffix("_total"), names.FINDINGS_FAILURES.help)
+        failures.add_metric([], state.failures)
+        yield from (findings, success, failures)
 
 
 def storage_up(*, answers: bool) -> bytes:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,6 +36,7 @@ class Report:
 
     period: Period
     rows: tuple[Row, ...]
+    excluded: tuple[Mapping[str, Any], ...] = ()  # excluded dossiers that would have changed the figures
 
     def as_dict(self) -> dict[str, Any]:
         """The report as plain values for JSON, see docs/reports.md."""
@@ -57,14 +58,23 @@ class Report:
                 }
                 for row in self.rows
             ],
+            "excluded": list(self.excluded),
         }
 
 
-def build_report(reader: TallyReader, registry: AgencyRegistry, period: Period) -> Report:
+def build_report(
+    reader: TallyReader, registry: AgencyRegistry, period: Period, excluded: Sequence[Mapping[str, Any]] = ()
+) -> Report:
     """Build the report of a period from the day tallies.
 
     Lists every agency in force on the last day, and every other one with figures: an agency that was merged within the period
     keeps its own row until the merger.
+
+    Args:
+        reader: reads the tallies.
+        registry: the agencies.
+        period: whole civil days.
+        excluded: the excluded dossiers that would have changed the figures, as plain values.
 
     Raises:
         SinkError: the storage does not answer.
@@ -89,7 +99,7 @@ def build_report(reader: TallyReader, registry: AgencyRegistry, period: Period) 
         for name in INDICATORS:
             nation[name] += pooled[block][name]
     rows.append(Row("nation", NATION_CODE, "Toàn quốc", "", nation))
-    return Report(period, tuple(rows))
+    return Report(period, tuple(rows), tuple(excluded))
 
 
 def _nothing() -> dict[str, Ratio]:

@@ -10,7 +10,7 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from domain.errors import ConfigurationError
 from domain.periods import Period
 from pipeline.logs import get_logger
-from pipeline.serving.access import ForbiddenError, require_trust
+from pipeline.serving.access import ForbiddenError, is_trusted, require_trust
 from pipeline.serving.answer_sources import Api
 from pipeline.serving.exporter import storage_up
 from pipeline.serving.report import build_report
@@ -25,6 +25,9 @@ log = get_logger("api")
 
 #: The header in which Prometheus sends its timeout.
 _SCRAPE_TIMEOUT_HEADER: Final = "X-Prometheus-Scrape-Timeout-Seconds"
+
+#: What a report says of an excluded dossier to trusted requests only: it may identify people.
+_OF_PEOPLE: Final = ("dossier_code", "reason", "name")
 
 
 def base_routes(api: Api, figures: StorageFigures | None, probe: StorageProbe | None, threads: Threads) -> list[web.RouteDef]:
@@ -104,8 +107,14 @@ class _ReaderEndpoints:
     @takes("from", "to")
     async def report(self, request: web.Request) -> web.Response:
         period = Period(*days(request))
-        found = await self._threads.short(lambda: build_report(self._reader, self._api.agencies, period))
-        return web.json_response(found.as_dict())
+        is_shown = is_trusted(request)
+
+        def read() -> dict[str, Any]:
+            excluded = self._api.excluded(period)
+            shown = excluded if is_shown else [{**each, **dict.fromkeys(_OF_PEOPLE)} for each in excluded]
+            return build_report(self._reader, self._api.agencies, period, shown).as_dict()
+
+        return web.json_response(await self._threads.short(read))
 
     async def status(self, _: web.Request) -> web.Response:
         now = self._api.clock.now()

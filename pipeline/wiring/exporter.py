@@ -14,7 +14,7 @@ from pipeline.serving.answer_sources import Api, Health
 from pipeline.serving.server import HttpServer
 from pipeline.settings import Settings
 from pipeline.shutdown import GracefulShutdown
-from pipeline.wiring.features import continuous_audit, feature_routes, figures_registry
+from pipeline.wiring.features import background_work, excluded_dossiers, feature_routes, figures_registry
 from pipeline.wiring.storage import opened_storage
 from sinks.clickhouse.client import ClickHouse
 from sinks.clickhouse.reader import ClickHouseReader
@@ -49,6 +49,7 @@ async def _run_exporter(settings: Settings, clickhouse: ClickHouse, shutdown: Gr
             clock=clock,
             health=lambda: Health(healthy=True, ready=True),
             reader=reader,
+            excluded=excluded_dossiers(clickhouse).within,
             figures=figures,
             routes=feature_routes(settings, clickhouse),
         ),
@@ -57,7 +58,7 @@ async def _run_exporter(settings: Settings, clickhouse: ClickHouse, shutdown: Gr
     address = await server.start()
     log.info("exporter_started", address=address, storage=clickhouse.target.display_name)
     try:
-        with continuous_audit(settings, clickhouse, registry):
+        with background_work(settings, clickhouse, registry):
             await stop.wait()
     finally:
         await server.close()

@@ -1,4 +1,4 @@
-"""The features that both processes serve, over one storage: dead letters, the audit, agency gauges."""
+"""The features that both processes serve, over one storage: dead letters, the audit, dossiers, findings, agency gauges."""
 
 from __future__ import annotations
 
@@ -19,23 +19,36 @@ from pipeline.dead_letters.routes import dead_letter_routes
 from pipeline.dead_letters.service import DeadLetterService
 from pipeline.decode.decoder import Decoder
 from pipeline.decode.validator import EventValidator
+from pipeline.dossiers.excluded import ExcludedDossiers
+from pipeline.dossiers.exclusion import ExclusionService
+from pipeline.dossiers.routes import dossier_routes
+from pipeline.dossiers.service import DossierService
+from pipeline.findings.current import CurrentFindings
+from pipeline.findings.routes import finding_routes
+from pipeline.findings.service import FindingService
 from pipeline.kafka.resend import Resender
 from pipeline.kafka.topic_reader import KafkaTopicReader
-from pipeline.serving.exporter import AgencyCollector, AuditCollector, PolicyCollector
+from pipeline.serving.exporter import AgencyCollector, AuditCollector, FindingCollector, PolicyCollector
 from pipeline.serving.requests import Routes
 from pipeline.settings import Settings
 from sinks.clickhouse.audit import ClickHouseAudit
 from sinks.clickhouse.client import ClickHouse
 from sinks.clickhouse.dead_letter_limits import ClickHouseDeadLetterLimits
 from sinks.clickhouse.dead_letter_store import ClickHouseDeadLetters
+from sinks.clickhouse.dossier_audit import ClickHouseDossierAudit
+from sinks.clickhouse.dossier_index import ClickHouseDossierIndex
+from sinks.clickhouse.dossier_reader import ClickHouseDossierReader
+from sinks.clickhouse.exclusions import ClickHouseExclusions
+from sinks.clickhouse.finding_reader import ClickHouseFindingReader
 from sinks.clickhouse.reader import ClickHouseReader
 from sinks.clickhouse.repair import ClickHouseRepair
 from sinks.clickhouse.store import ClickHouseStore
 
 #: Time limit for Kafka's answers where they are optional or requested in every round (seconds).
 _SHORT_ANSWER_SECONDS = 5.0
-#: Longest wait for a running audit query when the process stops (seconds).
+#: Longest wait for a running query of background work when the process stops (seconds).
 _AUDIT_STOP_SECONDS = 3.0
+_FINDINGS_STOP_SECONDS = 1.0
 
 
 def dead_letter_service(settings: Settings, clickhouse: ClickHouse) -> DeadLetterService:
@@ -77,6 +90,8 @@ def audit_service(settings: Settings, clickhouse: ClickHouse) -> AuditService:
         ClickHouseAudit(clickhouse),
         store=ClickHouseStore(clickhouse),
         repair=ClickHouseRepair(clickhouse),
+        dossiers=ClickHouseDossierAudit(clickhouse),
+        index=ClickHouseDossierIndex(clickhouse),
         topic=(settings.kafka.topic, lambda: KafkaTopicReader(settings.kafka)),
         decoder=Decoder(AgencyRegistry.packaged()),
         clock=SystemClock(),
@@ -84,10 +99,67 @@ def audit_service(settings: Settings, clickhouse: ClickHouse) -> AuditService:
     )
 
 
+def dossier_service(settings: Settings, clickhouse: ClickHouse) -> DossierService:  # noqa: ARG001 - like the other services
+    """The service over this storage."""
+    return DossierService(ClickHouseDossierReader(clickhouse), ClickHouseExclusions(clickhouse), AgencyRegistry.packaged())
+
+
+def excluded_dossiers(clickhouse: ClickHouse) -> ExcludedDossiers:
+    """Finds the excluded dossiers of a report in this storage."""
+    return ExcludedDossiers(ClickHouseExclusions(clickhouse), ClickHouseDossierReader(clickhouse))
+
+
+def exclusion_service(settings: Settings, clickhouse: ClickHouse) -> ExclusionService:
+    """The service over this storage. It recounts as a repair does, without a raised epoch: what comes later wins over it."""
+    audit = audit_service(settings, clickhouse)
+    return ExclusionService(
+        ClickHouseExclusions(clickhouse),
+        reader=ClickHouseDossierReader(clickhouse),
+        index=ClickHouseDossierIndex(clickhouse),
+        recount=partial(audit.repair, raise_epoch=False),
+    )
+
+
+def finding_service(settings: Settings, clickhouse: ClickHouse) -> FindingService:  # noqa: ARG001 - like the other services
+    """The service over this storage."""
+    return FindingService(ClickHouseFindingReader(clickhouse), AgencyRegistry.packaged())
+
+
 def feature_routes(settings: Settings, clickhouse: ClickHouse) -> tuple[Routes, ...]:
-    """The routes of the features: dead letters and the steps of an audit."""
-    dead_letters, audit = dead_letter_service(settings, clickhouse), audit_service(settings, clickhouse)
-    return partial(dead_letter_routes, dead_letters), partial(audit_routes, audit)
+    """The routes of the features: dead letters, the steps of an audit, dossiers and findings."""
+    return (
+        partial(dead_letter_routes, dead_letter_service(settings, clickhouse)),
+        partial(audit_routes, audit_service(settings, clickhouse)),
+        partial(dossier_routes, dossier_service(settings, clickhouse), exclusion_service(settings, clickhouse)),
+        partial(finding_routes, finding_service(settings, clickhouse)),
+    )
+
+
+@contextmanager
+def background_work(settings: Settings, clickhouse: ClickHouse, registry: CollectorRegistry) -> Iterator[None]:
+    """Audits, and searches the findings of the current day, in the background, until the block ends."""
+    with continuous_audit(settings, clickhouse, registry), current_findings(settings, clickhouse, registry):
+        yield
+
+
+@contextmanager
+def current_findings(settings: Settings, clickhouse: ClickHouse, registry: CollectorRegistry) -> Iterator[None]:
+    """Searches the findings of the current day in the background and exports them until the block ends."""
+    clock = parse_clock(settings.clock)
+    current = CurrentFindings(
+        finding_service(settings, clickhouse),
+        interval=settings.findings.interval_seconds,
+        duty=settings.findings.duty,
+        clock=clock,
+        wall_clock=SystemClock(),
+    )
+    registry.register(FindingCollector(lambda: current.state, registry=AgencyRegistry.packaged(), clock=clock))
+    if settings.findings.interval_seconds:
+        current.start()
+    try:
+        yield
+    finally:
+        current.stop(grace=_FINDINGS_STOP_SECONDS)
 
 
 @contextmanager
@@ -96,6 +168,7 @@ def continuous_audit(settings: Settings, clickhouse: ClickHouse, registry: Colle
     tallies = ClickHouseAudit(clickhouse)
     audit = ContinuousAudit(
         tallies,
+        dossiers=ClickHouseDossierAudit(clickhouse),
         interval=settings.audit.interval_seconds,
         duty=settings.audit.duty,
         settle=settings.audit.settle_seconds,

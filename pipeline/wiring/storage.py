@@ -11,6 +11,7 @@ from domain.agencies import AgencyRegistry
 from domain.errors import ConfigurationError, UnavailableError
 from pipeline.logs import get_logger
 from pipeline.settings import Settings
+from pipeline.wiring.recount_dossiers import recount_dossiers
 from sinks.clickhouse.client import ClickHouse, Observer
 from sinks.clickhouse.expiring_rows import refuse_expiring_rows
 from sinks.clickhouse.migrate import Migration, migrate, missing_migrations
@@ -130,6 +131,7 @@ def migrate_storage(settings: Settings) -> tuple[Migration, ...]:
 
 def prepare(clickhouse: ClickHouse) -> tuple[Migration, ...]:
     """Apply missing migrations and write the registry of agencies; returns the migrations that were applied."""
-    done = migrate(clickhouse)
-    write_agencies(clickhouse, AgencyRegistry.packaged())
+    registry = AgencyRegistry.packaged()
+    done = migrate(clickhouse, steps={13: lambda: recount_dossiers(clickhouse, registry)})
+    write_agencies(clickhouse, registry)
     return done

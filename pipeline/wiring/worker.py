@@ -24,10 +24,11 @@ from pipeline.serving.answer_sources import Api, Health, Progress
 from pipeline.serving.server import HttpServer
 from pipeline.settings import Settings
 from pipeline.shutdown import GracefulShutdown
-from pipeline.wiring.features import continuous_audit, feature_routes, figures_registry
+from pipeline.wiring.features import background_work, excluded_dossiers, feature_routes, figures_registry
 from pipeline.wiring.storage import migrated_storage
 from sinks.clickhouse.client import ClickHouse
 from sinks.clickhouse.dead_letter_limits import ClickHouseDeadLetterLimits
+from sinks.clickhouse.dossier_index import ClickHouseDossierIndex
 from sinks.clickhouse.reader import ClickHouseReader
 from sinks.clickhouse.store import ClickHouseStore
 
@@ -73,6 +74,7 @@ async def _run_worker(
         settings,
         decoder=Decoder(agencies),
         store=store,
+        index=ClickHouseDossierIndex(clickhouse),
         checkpoints=ClickHouseDeadLetterLimits(clickhouse, topic_id=lambda _topic: worker.state.topic_id),
         metrics=metrics,
         clock=SystemClock(),
@@ -87,6 +89,7 @@ async def _run_worker(
             clock=clock,
             health=lambda: worker_health(worker, settings.watchdog.stall_seconds),
             reader=reader,
+            excluded=excluded_dossiers(clickhouse).within,
             figures=figures,
             consumer_lag=lambda: worker.state.lag if worker.state.joined else None,
             progress=lambda: Progress(worker.steps.acknowledger.stored, worker.steps.acknowledger.visible),
@@ -103,7 +106,7 @@ async def _run_worker(
         storage=clickhouse.target.display_name,
     )
     try:
-        with continuous_audit(settings, clickhouse, metrics.registry) if all_in_one else nullcontext():
+        with background_work(settings, clickhouse, metrics.registry) if all_in_one else nullcontext():
             await worker.run(stop, ending=shutdown.start_deadline)
     finally:
         await server.close()

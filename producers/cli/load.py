@@ -6,24 +6,33 @@ import signal
 from contextlib import ExitStack
 from dataclasses import replace
 from enum import StrEnum
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 from rich.console import Console
 
-from domain.errors import ConfigurationError
+from domain.errors import ConfigurationError, UnavailableError
 from producers.cli.options import (
+    FAULT_HELP,
     BootstrapOption,
     CreateTopicOption,
     DataOption,
+    FaultOption,
     HttpOption,
     JsonOption,
     ProcessesOption,
+    ProfileOption,
     ReportOption,
     TargetOptions,
     TopicOption,
+    TruthOption,
+    fault_shares,
 )
-from producers.cli.reports import publish, require_report_place
+from producers.cli.options import (
+    Profile as DossierProfile,
+)
+from producers.cli.reports import publish, require_place, require_report_place
 
 if TYPE_CHECKING:
     from producers.load.limit import Limit, Objective
@@ -40,7 +49,9 @@ LOAD_HELP: Final = (
     "a second in two minutes.\n\n"
     "[bold]portalpulse load --shape find-limit --objective 0.75[/bold] raises the rate until 1 of 100 events takes longer than "
     "0.75 s to become visible, and prints the highest rate that keeps the objective.\n\n"
-    "All events are new and count: use a stack of its own (`portalpulse up --data DIR`)."
+    "All events are new and count: use a stack of its own (`portalpulse up --data DIR`).\n\n"
+    "[bold]portalpulse load --profile realistic --truth truth.json[/bold] sends dossiers with the faults of real portals, all of "
+    "them to their end, and writes what must be counted.\n\n" + FAULT_HELP
 )
 
 
@@ -99,6 +110,9 @@ def load(
         float, typer.Option(min=1.01, max=2.0, metavar="X", help="find-limit only: stop when the limit is known to this factor.")
     ] = 1.1,
     seed: Annotated[int, typer.Option(min=0, help="Agencies, rates and dossiers follow from it; event ids never repeat.")] = 1,
+    profile: ProfileOption = DossierProfile.REGULAR,
+    fault: FaultOption = None,
+    truth: TruthOption = None,
     processes: ProcessesOption = 1,
     http: HttpOption = None,
     report: ReportOption = None,
@@ -112,7 +126,14 @@ def load(
     low = rate / 10 if from_rate is None else from_rate
     if from_rate is not None and shape not in {LoadShape.RAMP, LoadShape.STEP, LoadShape.SPIKE}:
         raise ConfigurationError("--from-rate belongs to ramp, step and spike.", remedy="Omit it.")
+    if truth is not None and (processes != 1 or shape is LoadShape.FIND_LIMIT):
+        raise ConfigurationError(
+            "--truth is known for one process and one run only.",
+            remedy="Omit --processes, and choose another --shape.",
+        )
+    shares = fault_shares(profile, fault)
     require_report_place(report)
+    require_place(truth, option="--truth")
     options = TargetOptions(data=data, bootstrap=bootstrap, topic=topic, create_topic=create_topic, http=http)
     target = options.resolve()
     if shape is LoadShape.FIND_LIMIT and target.http is None:
@@ -136,8 +157,8 @@ def load(
     broker = Broker(target.bootstrap, target.topic, target.security)
     probe = ProbeTarget(target.http, required=http is not None or shape is LoadShape.FIND_LIMIT)
     options.create_missing_topic(target)
-    profile = _profile(shape, low=low, rate=rate, seconds=duration or _SECONDS[shape], steps=steps)
-    task = Load(profile, live_pool(clock=clock, seed=seed), clock)
+    rates = _profile(shape, low=low, rate=rate, seconds=duration or _SECONDS[shape], steps=steps)
+    task = Load(rates, live_pool(clock=clock, seed=seed, shares=shares), clock, whole_rounds=truth is not None)
     log = get_logger("producers").info
     with ExitStack() as stack:
         stack.enter_context(interrupted_by(signal.SIGTERM))
@@ -153,8 +174,8 @@ def load(
                 rates=(rate, max_rate, precision),
             )
         else:
-            progress.expect(round(profile.count(profile.seconds)))
-            result = measure(task, broker=broker, processes=processes, probe=probe, progress=progress, windows=profile.windows)
+            progress.expect(round(rates.count(rates.seconds)))
+            result = measure(task, broker=broker, processes=processes, probe=probe, progress=progress, windows=rates.windows)
             limit = None
     if limit is not None:
         publish(limit, as_json=as_json, path=report)
@@ -164,6 +185,24 @@ def load(
     publish(result, as_json=as_json, path=report)
     if not result.complete:
         raise typer.Exit(1)
+    if truth is not None:
+        _write_truth(task, result, truth)
+
+
+def _write_truth(task: Load, result: SendReport, path: Path) -> None:
+    """Write what must be counted.
+
+    Raises:
+        UnavailableError: it is not known, or cannot be written.
+    """
+    from domain.periods import civil_day  # noqa: PLC0415 - as above
+
+    pool = task.pool
+    rounds, rest = divmod(result.sent.sent, len(pool.models))
+    if rest or pool.merged or civil_day(task.clock.now()) != pool.day:
+        reason = "the load was interrupted" if rest else "an agency ends today" if pool.merged else "it went on over midnight"
+        raise UnavailableError(f"There is no truth of this load: {reason}.", remedy="Run it again.")
+    pool.truth(rounds, source=task.label).write(path)
 
 
 def _profile(shape: LoadShape, *, low: float, rate: float, seconds: float, steps: int) -> Profile:
@@ -196,7 +235,6 @@ def _limit(
 ) -> Limit:
     """Run the trials, each with new event ids, on a pipeline that has caught up."""
     from producers.load.limit import Trial, find_limit  # noqa: PLC0415 - as above
-    from producers.load.pool import Pool  # noqa: PLC0415
     from producers.load.profiles import steady  # noqa: PLC0415
     from producers.measuring.measured_run import measure  # noqa: PLC0415
     from producers.measuring.result import Window  # noqa: PLC0415
@@ -208,7 +246,7 @@ def _limit(
         profile = steady(rate, seconds, name=f"find-limit {rate:,.0f}/s")
         progress.expect(round(rate * seconds))
         result: SendReport = measure(
-            replace(task, profile=profile, pool=Pool.with_new_ids(task.pool)),
+            replace(task, profile=profile, pool=task.pool.with_new_ids()),
             broker=broker,
             processes=processes,
             probe=probe,

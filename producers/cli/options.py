@@ -6,6 +6,7 @@ Typer reads the options of a command from its signature, so every command lists 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
@@ -14,12 +15,21 @@ import typer
 from domain.errors import ConfigurationError
 from pipeline.folders import folder
 from pipeline.hints import command
+from producers.portals.dossier_faults import DESCRIPTIONS, PROFILES, FaultShares
 
 if TYPE_CHECKING:
     from pipeline.settings import KafkaSettings
 
 #: Exit status of a program that Ctrl-C ended, as shells report it.
 INTERRUPTED: Final = 130
+
+
+class Profile(StrEnum):
+    """How regular the dossiers are; ``producers.portals.dossier_faults.PROFILES`` has their shares."""
+
+    REGULAR = "regular"
+    REALISTIC = "realistic"
+
 
 DataOption = Annotated[
     Path | None,
@@ -36,6 +46,20 @@ HttpOption = Annotated[
     typer.Option("--http", metavar="URL", help="The running process to ask what is visible. Default: that of the local stack."),
 ]
 ProcessesOption = Annotated[int, typer.Option(min=1, max=64, metavar="N", help="Sending processes; they divide the partitions.")]
+ProfileOption = Annotated[
+    Profile, typer.Option("--profile", help="Dossiers without faults, or as portals really send them: each fault in 5 %.")
+]
+FaultOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--fault",
+        metavar="NAME=SHARE",
+        help="Change one share of the profile (repeatable). Names: above.",
+    ),
+]
+TruthOption = Annotated[
+    Path | None, typer.Option("--truth", metavar="FILE", help="Write the counts and findings that are true, by unit and day.")
+]
 ReportOption = Annotated[Path | None, typer.Option("--report", metavar="FILE", help="Also write the report as JSON to a file.")]
 
 
@@ -143,3 +167,16 @@ def number(text: str | None, *, option: str) -> float | None:
     if not 0.0 < value < float("inf"):
         raise ConfigurationError(f"{option} {text!r} is not a positive number.", remedy=f"Write {option} 5000 or {option} max.")
     return value
+
+
+def fault_shares(profile: Profile, faults: list[str] | None) -> FaultShares:
+    """The shares that --profile and --fault ask for.
+
+    Raises:
+        ConfigurationError: a --fault is not NAME=SHARE.
+    """
+    return PROFILES[profile].changed(faults or ())
+
+
+#: The names of --fault for a help text.
+FAULT_HELP: Final = "Names of --fault:\n\n" + "\n\n".join(f"[bold]{name}[/bold]: {text}" for name, text in DESCRIPTIONS.items())

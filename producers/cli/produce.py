@@ -5,9 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import json
 import signal
-import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
 from enum import StrEnum
 from functools import partial
 from pathlib import Path
@@ -17,21 +15,30 @@ import typer
 from rich.console import Console
 
 from domain.errors import ConfigurationError
+from producers.cli.destination import destination
 from producers.cli.load import LOAD_HELP, load
 from producers.cli.options import (
+    FAULT_HELP,
     INTERRUPTED,
     BootstrapOption,
     CreateTopicOption,
     DataOption,
+    FaultOption,
     JsonOption,
+    Profile,
+    ProfileOption,
     TargetOptions,
     TopicOption,
+    TruthOption,
+    fault_shares,
     number,
 )
 from producers.cli.replay import REPLAY_HELP, replay
+from producers.cli.reports import require_place
 
 if TYPE_CHECKING:
     from pipeline.settings import Settings
+    from producers.portals.dossier_faults import FaultShares
     from producers.portals.live import LiveTraffic
     from producers.portals.produce import ProduceReport, Send
     from producers.sending.message_stream import MessageStream
@@ -57,7 +64,10 @@ _PRODUCE_HELP: Final = (
     "[bold]portalpulse produce[/bold] sends the 84 agencies of 1 January to 20 August 2024; counted, they give the "
     "published rates. Sent again with the same seed it changes nothing: the events are the same.\n\n"
     "[bold]portalpulse produce --scenario live --rate 200 --collapse H26 --collapse-after 60[/bold] sends live traffic, "
-    "and after a minute the online share of Hà Nội collapses."
+    "and after a minute the online share of Hà Nội collapses.\n\n"
+    "[bold]portalpulse produce --scenario feb-2025 --events 1000000 --profile realistic --truth truth.json[/bold] sends every "
+    "agency of February 2025 with the faults of real portals; six ministries are merged on 1 March, and their successors send "
+    "the month again. The file says what must be counted.\n\n" + FAULT_HELP
 )
 
 
@@ -71,8 +81,21 @@ def register(app: typer.Typer) -> None:
 def _produce(
     *,
     scenario: Annotated[
-        str, typer.Option(metavar="NAME", help="A packaged scenario (emc-2024), or live: endless traffic, now.")
+        str,
+        typer.Option(metavar="NAME", help="A packaged scenario (emc-2024), a month (feb-2025), or live: endless traffic, now."),
     ] = "emc-2024",
+    profile: ProfileOption = Profile.REGULAR,
+    fault: FaultOption = None,
+    events: Annotated[
+        int | None,
+        typer.Option(min=1, max=100_000_000, metavar="N", help="feb-2025 only: at least so many messages. Default: 50000."),
+    ] = None,
+    shuffle: Annotated[bool, typer.Option("--shuffle", help="Send a scenario in any order, not as its messages arrive.")] = False,
+    truth: TruthOption = None,
+    truth_dossiers: Annotated[
+        Path | None,
+        typer.Option("--truth-dossiers", metavar="FILE", help="Write what is true of each dossier, a line of JSON each."),
+    ] = None,
     rate: Annotated[
         str | None,
         typer.Option(metavar="N|max", help="Messages a second. Default: max; for live 50 at the busiest hour."),
@@ -111,6 +134,18 @@ def _produce(
         raise ConfigurationError("--duration and --collapse belong to live traffic.", remedy="Add --scenario live.")
     if scenario == LIVE and scale != 1:
         raise ConfigurationError("--scale belongs to a scenario.", remedy="Give live traffic a --rate instead.")
+    if scenario == LIVE and (shuffle or truth_dossiers is not None):
+        raise ConfigurationError("--shuffle and --truth-dossiers belong to a scenario.", remedy="Omit them.")
+    from producers.portals.months import MONTHS  # noqa: PLC0415 - numpy and Kafka, which --help need not load
+
+    if scenario not in MONTHS and events is not None:
+        raise ConfigurationError(
+            "--events needs a scenario that is a month.",
+            remedy="Add --scenario feb-2025, or omit --events: other scenarios take --scale, live traffic --rate and --duration.",
+        )
+    shares = fault_shares(profile, fault)
+    for place in (truth, truth_dossiers):
+        require_place(place, option="--truth")
     if output is not None and faults:
         raise ConfigurationError(
             "--faults cannot go into a file: some malformed messages are not lines.", remedy="Omit --output."
@@ -119,7 +154,7 @@ def _produce(
     from pipeline.logs import SENDING_LIBRARY, configure_logging  # noqa: PLC0415 - numpy and Kafka, which --help need not load
     from pipeline.settings import load_settings  # noqa: PLC0415
     from pipeline.shutdown import interrupted_by  # noqa: PLC0415
-    from producers.portals.produce import live_stream, scenario_stream  # noqa: PLC0415
+    from producers.portals.produce import live_stream  # noqa: PLC0415
 
     stream: Callable[[], MessageStream]
     if scenario == LIVE:
@@ -133,9 +168,21 @@ def _produce(
         stream = partial(live_stream, traffic, label=LIVE, seed=seed, duration=duration, faults=faults)
     else:
         _known_scenario(scenario)
-        stream = partial(scenario_stream, scenario, seed=seed, rate=wanted, scale=scale, faults=faults)
+        stream = partial(
+            _scenario_stream,
+            scenario,
+            seed=seed,
+            rate=wanted,
+            scale=scale,
+            events=events,
+            shares=shares,
+            shuffled=shuffle,
+            faults=faults,
+            truth=truth,
+            truth_dossiers=truth_dossiers,
+        )
     configure_logging(load_settings().log, silenced=SENDING_LIBRARY)
-    with interrupted_by(signal.SIGTERM), _destination(output, options) as send:
+    with interrupted_by(signal.SIGTERM), destination(output, options) as send:
         report = _sent(stream, send, title="live traffic" if scenario == LIVE else scenario, seed=seed)
     _report(report, as_json=as_json, to_stderr=output == "-", may_be_interrupted=scenario == LIVE)
 
@@ -198,39 +245,36 @@ def _duration(seconds: float) -> str:
 
 
 def _known_scenario(name: str) -> None:
-    from producers.portals.scenarios import available_scenarios  # noqa: PLC0415 - as above
+    from producers.portals.months import MONTHS  # noqa: PLC0415 - as above
+    from producers.portals.scenarios import available_scenarios  # noqa: PLC0415
 
-    if name not in available_scenarios():
-        raise ConfigurationError(
-            f"There is no scenario {name!r}.", remedy=f"Choose one of: {', '.join(available_scenarios())}, {LIVE}."
-        )
+    if name not in (known := (*available_scenarios(), *MONTHS)):
+        raise ConfigurationError(f"There is no scenario {name!r}.", remedy=f"Choose one of: {', '.join(known)}, {LIVE}.")
 
 
-@contextmanager
-def _destination(output: str | None, options: TargetOptions) -> Iterator[Send]:
-    """Where the messages go: a file, or the topic that --bootstrap, the running local stack or the settings name."""
-    from producers.portals.produce import to_broker, to_file  # noqa: PLC0415 - as above
+def _scenario_stream(
+    name: str,
+    *,
+    seed: int,
+    rate: float | None,
+    scale: int,
+    events: int | None,
+    shares: FaultShares,
+    shuffled: bool,
+    faults: int,
+    truth: Path | None,
+    truth_dossiers: Path | None,
+) -> MessageStream:
+    """Plan a scenario; its truth is written before anything is sent."""
+    from producers.portals.produce import scenario_messages, stream_of  # noqa: PLC0415 - as above
+    from producers.portals.truth import Truth, write_dossiers  # noqa: PLC0415
 
-    if output == "-":
-        yield to_file(sys.stdout.buffer, name="standard output")
-        return
-    if output is not None:
-        try:
-            file = Path(output).open("wb")  # noqa: SIM115 - closed below; only opening is answered here
-        except OSError as error:
-            raise ConfigurationError(f"{output} cannot be written: {error.strerror}.", remedy="Choose another file.") from error
-        try:
-            yield to_file(file, name=output)
-        finally:
-            # Everything was flushed, or the error of a full disk is raised already.
-            with suppress(OSError):
-                file.close()
-        return
-    from producers.sending.worker_processes import Broker  # noqa: PLC0415 - as above
-
-    target = options.resolve()
-    options.create_missing_topic(target)
-    yield to_broker(Broker(target.bootstrap, target.topic, target.security))
+    messages = scenario_messages(name, seed=seed, scale=scale, events=events, shares=shares, shuffled=shuffled)
+    if truth is not None:
+        Truth.of(messages, seed=seed).write(truth)
+    if truth_dossiers is not None:
+        write_dossiers(messages, truth_dossiers)
+    return stream_of(messages, seed=seed, rate=rate, faults=faults)
 
 
 def _sent(stream: Callable[[], MessageStream], send: Send, *, title: str, seed: int) -> ProduceReport:

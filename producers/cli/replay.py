@@ -13,6 +13,7 @@ import typer
 from rich.console import Console
 
 from domain.errors import ConfigurationError, PortalPulseError
+from producers.cli.check import check_files
 from producers.cli.options import (
     INTERRUPTED,
     BootstrapOption,
@@ -45,7 +46,10 @@ REPLAY_HELP: Final = (
     "[bold]portalpulse replay events.ndjson --prebuilt[/bold] packs the file once and sends it at wire speed.\n\n"
     "[bold]portalpulse replay --from-table --from 2024-05-01 --to 2024-05-31 --agency H26 --time now --rate 200[/bold] sends a "
     "month of Hà Nội as if it happened now.\n\n"
-    "Every message is acknowledged by all replicas. After a lost answer it may be sent twice; it counts once."
+    "Every message is acknowledged by all replicas. After a lost answer it may be sent twice; it counts once.\n\n"
+    "[bold]portalpulse replay events.ndjson --check[/bold] sends nothing and says what a worker would make of the file: rejected "
+    "messages by reason with their lines, repeats, dossiers, and what is unusual about them. Status 0: no message is rejected; "
+    "1: some are; 2: the file cannot be read to its end. [bold]portalpulse schema[/bold] prints the message contract."
 )
 
 
@@ -57,11 +61,15 @@ class EventTime(StrEnum):
 
 
 def replay(
+    context: typer.Context,
     files: Annotated[
         list[str] | None,
         typer.Argument(metavar="FILE", help="NDJSON, CSV or Parquet; plain, gzip, zstd, xz or bzip2; - is standard input."),
     ] = None,
     *,
+    check: Annotated[
+        bool, typer.Option("--check", help="Files only: judge them, send nothing; status 1 when a message is rejected.")
+    ] = False,
     from_topic: Annotated[str | None, typer.Option(metavar="NAME", help="Read this topic instead of files.")] = None,
     from_bootstrap: Annotated[
         str | None, typer.Option(metavar="HOST:PORT", help="Brokers of --from-topic. Default: the brokers that are sent to.")
@@ -142,6 +150,9 @@ def replay(
         state=state,
         resume=resume,
     )
+    if check:
+        check_files(context, options, as_json=as_json, report=report)
+        return
     options.check()
     require_report_place(report, sources=options.files, state=state)
     target = target_options.resolve()

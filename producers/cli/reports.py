@@ -54,10 +54,21 @@ def require_report_place(report: Path | None, *, sources: Sequence[str] = (), st
         raise ConfigurationError(f"{report} is replayed; the report would replace it.", remedy=remedy)
     if state is not None and _same_file(report, state):
         raise ConfigurationError(f"{report} is the file of --state; the report would replace it.", remedy=remedy)
-    place = report if report.exists() else report.parent
-    if report.is_dir() or not place.exists() or not os.access(place, os.W_OK):
-        reason = "it is a folder" if report.is_dir() else "no right to write" if place.exists() else f"there is no folder {place}"
-        raise ConfigurationError(f"{report} cannot be written: {reason}.", remedy=remedy)
+    require_place(report, option="--report")
+
+
+def require_place(path: Path | None, *, option: str) -> None:
+    """Check that a file can be written, before anything is sent. None: nothing is written.
+
+    Raises:
+        ConfigurationError: it cannot be written.
+    """
+    if path is None:
+        return
+    place = path if path.exists() else path.parent
+    if path.is_dir() or not place.exists() or not os.access(place, os.W_OK):
+        reason = "it is a folder" if path.is_dir() else "no right to write" if place.exists() else f"there is no folder {place}"
+        raise ConfigurationError(f"{path} cannot be written: {reason}.", remedy=f"Give {option} another file.")
 
 
 def _same_file(first: Path, second: Path) -> bool:

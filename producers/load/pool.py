@@ -1,78 +1,178 @@
-"""Live events made in advance; each time one is sent it gets a new id and time. This is ten times as fast as making events.
+"""Dossiers made in advance; each round sends them as new dossiers, with new codes, ids and times. Making new ones would be slow.
 
-A sent event differs from its model in id and time only, so agencies, procedures, steps and rates are those of live traffic.
-Dossiers repeat when the pool is used up; every event has an id of its own.
+A sent event differs from its model in dossier code, id and time only, so agencies, procedures, steps, faults and rates are those
+of the simulated portals. Within a dossier times ascend by a millisecond at least, whatever the rate.
 """
 
 from __future__ import annotations
 
+import datetime as dt
 import secrets
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
-from itertools import islice
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Final, NamedTuple
 
-from domain.agencies import AgencyRegistry
 from domain.clock import Clock
+from domain.periods import civil_day
 from producers.messages import Kind, Message
-from producers.portals.daily_traffic import steady
+from producers.portals.dossier_faults import FaultShares
 from producers.portals.event_ids import uuid8_prefix
-from producers.portals.live import LiveTraffic
+from producers.portals.months import day_stream
+from producers.portals.simulate import ScenarioStream
+from producers.portals.truth import Place, Truth, counts_of
+from producers.replay.transforms.rewriting import local_text
 
-#: Events made in advance: about ten thousand dossiers, made in a second.
-SIZE: Final = 50_000
+#: Events made in advance: about three thousand dossiers, made in a second.
+SIZE: Final = 20_000
 _HEAD: Final = b'{"event_id":"'
 _ID: Final = 36
+_CODE: Final = b'","dossier_code":"'
 _TIME: Final = b'"occurred_at":"'
 _TIME_LENGTH: Final = len("2026-03-02T09:30:00.000+07:00")
+_NONCE_BYTES: Final = 9
+#: Running numbers of dossiers: three digits before the date, seven behind it.
+_NUMBERS: Final = 10**10
+_LOW: Final = 10**7
 
 
 class Model(NamedTuple):
-    """An event without its id and its time: the bytes between them and after them."""
+    """An event without what a round changes: the bytes between its id, its dossier's number, its time, and its end."""
 
-    key: bytes
+    dossier: int  # among those of the pool
+    order: int  # of the event within its dossier
+    event: int  # a wrong time and its correction are one event
+    code: bytes  # the dossier code up to the number before the date
+    date: bytes
     between: bytes
     after: bytes
 
 
 @dataclass(frozen=True, slots=True)
 class Pool:
-    """Models, and the first 24 characters of every id of this run: 72 random bits, version and variant."""
+    """Models in the order of sending, and what is unique in a run.
+
+    Attributes:
+        models: of whole dossiers.
+        dossiers: how many there are.
+        prefix: the first 24 characters of every id of this run.
+        first: number of the first dossier of this run.
+        day: for which the models are made.
+        counts: (unit, day) -> what one round must count as.
+        merged: whether an agency ends on that day; then the counts may be those of its successor.
+        seed: that the models are made with.
+    """
 
     models: tuple[Model, ...]
+    dossiers: int
     prefix: bytes
+    first: int
+    day: dt.date
+    counts: dict[Place, dict[str, int]]
+    merged: bool
+    seed: int
 
-    @classmethod
-    def made(cls, messages: Iterable[Message], *, nonce: bytes | None = None) -> Pool:
-        """A pool of the messages, which must be of ``producers.portals.live``.
+    def with_new_ids(self, *, nonce: bytes | None = None) -> Pool:
+        """The same models for another run, with ids and dossiers of its own.
 
         Args:
-            messages: what to take as models.
             nonce: 9 bytes that no other run has; None: random bytes.
         """
-        return cls(tuple(_model(message) for message in messages), uuid8_prefix(nonce or secrets.token_bytes(9)))
+        nonce = nonce or secrets.token_bytes(_NONCE_BYTES)
+        return replace(self, prefix=uuid8_prefix(nonce), first=int.from_bytes(nonce) % _NUMBERS)
 
-    @classmethod
-    def with_new_ids(cls, pool: Pool, *, nonce: bytes | None = None) -> Pool:
-        """The same models for another run, with ids of its own."""
-        return cls(pool.models, uuid8_prefix(nonce or secrets.token_bytes(9)))
+    def new_events(self, chosen: Iterable[tuple[int, int]], *, at: int, number: int) -> Iterator[Message]:
+        """Some models as new events.
 
-    def new_events(self, rows: Iterable[int], *, at: bytes, number: int) -> Iterator[Message]:
-        """The models of some rows as new events, dated ``at``; ids count up from ``number`` (48 bits)."""
-        prefix, models = _HEAD + self.prefix, self.models
-        for count, row in enumerate(rows, number):
-            key, between, after = models[row]
-            yield Message(key, b"%b%012x%b%b%b" % (prefix, count, between, at, after), 0, Kind.EVENT)
+        Args:
+            chosen: number of the model and of the round, for each event.
+            at: epoch milliseconds; the events of a dossier are dated up to a few milliseconds later.
+            number: added to the ids of the events, so that two processes share none (48 bits).
+        """
+        head, size = _HEAD + self.prefix, len(self.models)
+        times: dict[int, bytes] = {}
+        for row, turn in chosen:
+            model = self.models[row]
+            time = times.get(model.order)
+            if time is None:
+                time = times[model.order] = local_text(at + model.order).encode("ascii")
+            high, low = divmod((self.first + turn * self.dossiers + model.dossier) % _NUMBERS, _LOW)
+            key = b"%b.%d%b%07d" % (model.code, high, model.date, low)
+            value = b"%b%012x%b%b%b%b%b" % (
+                head,
+                number + turn * size + model.event,
+                _CODE,
+                key,
+                model.between,
+                time,
+                model.after,
+            )
+            yield Message(key, value, 0, Kind.EVENT)
+
+    def truth(self, rounds: int, *, source: str) -> Truth:
+        """What a number of whole rounds must count as."""
+        by_place = {place: {name: number * rounds for name, number in counts.items()} for place, counts in self.counts.items()}
+        return Truth(source, self.seed, self.dossiers * rounds, len(self.models) * rounds, by_place if rounds else {})
 
 
-def live_pool(*, clock: Clock, seed: int, size: int = SIZE) -> Pool:
-    """A pool of live traffic of the agencies in force on the clock's day."""
-    traffic = LiveTraffic(registry=AgencyRegistry.packaged(), clock=clock, seed=seed, rate=None, shape=steady)
-    return Pool.made(islice(traffic, size))
+def live_pool(*, clock: Clock, seed: int, size: int = SIZE, shares: FaultShares | None = None) -> Pool:
+    """A pool of about ``size`` events of the agencies in force on the clock's day."""
+    day = civil_day(clock.now())
+    stream = day_stream(day, events=size, seed=seed, shares=shares or FaultShares.regular())
+    pool = Pool(
+        models=tuple(_models(stream)),
+        dossiers=int(stream.offsets[-1]),
+        prefix=b"",
+        first=0,
+        day=day,
+        counts=_counts(stream, day),
+        merged=any(portal.succession.merged for portal in stream.portals),
+        seed=seed,
+    )
+    return pool.with_new_ids()
 
 
-def _model(message: Message) -> Model:
-    assert message.key is not None
-    assert message.value is not None
-    time = message.value.index(_TIME) + len(_TIME)
-    return Model(message.key, message.value[len(_HEAD) + _ID : time], message.value[time + _TIME_LENGTH :])
+def _models(stream: ScenarioStream) -> Iterator[Model]:
+    orders: Counter[int] = Counter()
+    events: dict[bytes, int] = {}
+    for message, dossier in zip(stream, stream.dossiers().tolist(), strict=True):
+        assert message.key is not None
+        assert message.value is not None
+        code, date, _ = message.key.rsplit(b"-", 2)
+        start = len(_HEAD) + _ID + len(_CODE) + len(message.key)
+        time = message.value.index(_TIME) + len(_TIME)
+        yield Model(
+            dossier=dossier,
+            order=orders[dossier],
+            event=events.setdefault(message.value[len(_HEAD) : len(_HEAD) + _ID], len(events)),
+            code=code,
+            date=b"-" + date + b"-",
+            between=message.value[start:time],
+            after=message.value[time + _TIME_LENGTH :],
+        )
+        orders[dossier] += 1
+
+
+def _counts(stream: ScenarioStream, day: dt.date) -> dict[Place, dict[str, int]]:
+    """What one round counts as when all of it happens on one day."""
+    sums: dict[Place, dict[str, int]] = {}
+
+    def add(unit: str, name: str, number: int) -> None:
+        counts = sums.setdefault((unit, day), {})
+        counts[name] = counts.get(name, 0) + number
+
+    for (unit, _), number in stream.events_by_day().items():
+        add(unit, "events", number)
+    for ledger in stream.ledgers:
+        for (unit, _), name, number in counts_of(ledger):
+            add(unit, name, number)
+    return sums
+
+
+def rows_and_rounds(rows: Sequence[int]) -> Iterator[tuple[int, int]]:
+    """The rows again and again, each with the number of the round."""
+    turn = 0
+    while rows:
+        for row in rows:
+            yield row, turn
+        turn += 1

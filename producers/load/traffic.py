@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import cycle, islice
+from itertools import islice
 from typing import Final
 
 from domain.clock import Clock
-from producers.load.pool import Pool
+from producers.load.pool import Pool, rows_and_rounds
 from producers.load.profiles import Profile
-from producers.replay.transforms.rewriting import local_text
 from producers.sending.partitions import partitions_of
 from producers.sending.record_batches import Batch, Packer
 from producers.sending.send_loop import CHUNK, TICK, Run
@@ -21,11 +20,15 @@ _MAX_CATCH_UP: Final = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """New events of ``pool`` at the rate of ``profile``, dated by ``clock`` when they are packed."""
+    """New events of ``pool`` at the rate of ``profile``, dated by ``clock`` when they are packed.
+
+    ``whole_rounds``: at the end the rest of the last round is sent at once, so that every dossier is complete.
+    """
 
     profile: Profile
     pool: Pool
     clock: Clock
+    whole_rounds: bool = False
 
     @property
     def label(self) -> str:
@@ -47,10 +50,12 @@ class Load:
 
     def batches(self, run: Run) -> Iterator[Batch]:
         """This process's part: the models of its partitions, at their share of the rate."""
-        partition_of_model = partitions_of([model.key for model in self.pool.models], run.partitions)
+        # All events of a dossier keep the partition of their model in every round.
+        keys = [b"%b%b%d" % (model.code, model.date, model.dossier) for model in self.pool.models]
+        partition_of_model = partitions_of(keys, run.partitions)
         rows = [row for row, partition in enumerate(partition_of_model) if run.owns(partition)]
         part = len(rows) / len(partition_of_model)
-        turn = cycle(rows)
+        turn = rows_and_rounds(rows)
         packer = Packer(run.partitions, batch_bytes=run.batch_bytes)
         number = first = run.share[0] << 40  # each process numbers its events in a range of its own
         skipped = 0.0
@@ -64,22 +69,24 @@ class Load:
                 skipped += owed - max_owed
                 owed = max_owed
             left = round(owed) if elapsed >= self.profile.seconds else int(owed)
+            if self.whole_rounds and elapsed >= self.profile.seconds:
+                left += -(number - first + left) % len(rows)
             while left > 0:
                 count = min(left, CHUNK)
                 chosen = list(islice(turn, count))
-                messages = list(self.pool.new_events(chosen, at=self._now(), number=number))
+                messages = list(self.pool.new_events(chosen, at=self._now(), number=first))
                 number += count
                 left -= count
                 yield from packer.add(
                     messages,
                     indexes=range(number - first - count, number - first),
                     distinct=(True,) * count,
-                    partitions=[partition_of_model[row] for row in chosen],
+                    partitions=[partition_of_model[row] for row, _ in chosen],
                 )
             yield from packer.flush()
             run.next_index = number - first
             if elapsed >= self.profile.seconds or run.pause(TICK):
                 return
 
-    def _now(self) -> bytes:
-        return local_text(int(self.clock.now().timestamp() * 1000)).encode("ascii")
+    def _now(self) -> int:
+        return int(self.clock.now().timestamp() * 1000)

@@ -5,15 +5,52 @@ A formatted text is four times as fast as a JSON library; none of its parts need
 
 from __future__ import annotations
 
+from typing import Final
 
-def attributes(channel: int, service_level: str) -> str:
-    """The wire text of channel and level, made once for many events."""
-    return f'"channel":{channel},"service_level":"{service_level}","occurred_at":"'
+#: Forms of an agency code: bare, with the levels below it in front (old), and behind it (new).
+CODE_FORMS: Final = 3
+#: What follows the procedure code.
+STATUS: Final = '","status":'
+
+
+def code_forms(code: str) -> tuple[str, str, str]:
+    """The forms of a level-1 agency code."""
+    return code, f"000.00.{int(code[1:]) % 90 + 10}.{code}", f"{code}.{int(code[1:]) % 90 + 10}"
+
+
+def attributes(channel: int, service_level: str, *, missing: str = "") -> str:
+    """The wire text of channel and level, made once for many events.
+
+    Args:
+        channel: 0: not sent.
+        service_level: empty: not sent.
+        missing: the JSON text of a field that is not sent; empty: the field is omitted.
+    """
+    return f'{_optional("channel", str(channel) if channel else "", missing)}{_level(service_level, missing)}"occurred_at":"'
+
+
+def _level(service_level: str, missing: str) -> str:
+    return _optional("service_level", f'"{service_level}"' if service_level else "", missing)
+
+
+def _optional(name: str, value: str, missing: str) -> str:
+    text = value or missing
+    return f'"{name}":{text},' if text else ""
+
+
+def agency(code: str) -> str:
+    """The wire text up to the procedure code."""
+    return f'","agency_code":"{code}","procedure_code":"'
 
 
 def origin(agency_code: str, procedure_code: str) -> str:
     """The wire text of agency and procedure, made once for many events."""
-    return f'","agency_code":"{agency_code}","procedure_code":"{procedure_code}","status":'
+    return f"{agency(agency_code)}{procedure_code}{STATUS}"
+
+
+def due(at: str) -> str:
+    """The wire text of a due date in local time with seconds, to stand before the other extras."""
+    return f'","due_at":"{at}+07:00'
 
 
 def extras(*, legacy_level: int, returned_by: str, portal_id: str) -> str:

@@ -1,21 +1,36 @@
 """One simulated portal: the whole life of every dossier of one agency, from registration to the returned result.
 
-Everything is drawn as columns, so that the dossiers of all agencies are made in seconds. The columns depend on the seed and the
-agency only. The scenario fixes how many dossiers are settled within the period, and how many of them online and end to
-end. All instants are epoch milliseconds (UTC).
+Everything is drawn as columns, so that the dossiers of all agencies are made in seconds. The columns depend on the seed, the
+agency and the shares of faults only. The scenario fixes how many dossiers are settled within the period, and how many of them
+online and end to end; faults do not change that. All instants are epoch milliseconds (UTC).
 """
 
 from __future__ import annotations
 
+import datetime as dt
 from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 
-from domain.events import Channel, ReturnedBy, ServiceLevel, Status
+from domain.agencies import AgencyRegistry
+from domain.events import Channel, Status
 from domain.periods import Period
 from producers.portals.catalogue import Catalogue, catalogue_of, rng_of
 from producers.portals.dossier_codes import prefixes_of, sequences_of
+from producers.portals.dossier_faults import FaultShares
+from producers.portals.dossier_plan import (
+    FULL,
+    INFORMATION,
+    LEVELS,
+    PARTIAL,
+    RETURN_COUNTER,
+    RETURN_ONLINE,
+    RETURN_POST,
+    Plan,
+)
+from producers.portals.dossier_planning import planned
+from producers.portals.outline import Outline
 from producers.portals.scenarios import Share, Unit
 from producers.portals.schedule import (
     DAY_MS,
@@ -28,25 +43,20 @@ from producers.portals.schedule import (
     submissions,
     working_instants,
 )
-
-#: Code lists as the columns index them. Index 0 of RETURNS: not returned yet, or not said.
-LEVELS: Final = (ServiceLevel.FULL, ServiceLevel.PARTIAL, ServiceLevel.INFORMATION)
-RETURNS: Final = (None, ReturnedBy.ONLINE, ReturnedBy.POST, ReturnedBy.COUNTER)
-_FULL, _PARTIAL, _INFORMATION = range(3)
-_ONLINE, _POST, _COUNTER = 1, 2, 3
+from producers.portals.succession import Succession
 
 #: What settled dossiers that are not full online service look like: (channel, level, returned by) -> share.
 _OTHERS: Final = (
-    ((Channel.ONLINE, _FULL, _COUNTER), 0.10),
-    ((Channel.ONLINE, _PARTIAL, _COUNTER), 0.18),
-    ((Channel.ONLINE, _PARTIAL, _POST), 0.07),
-    ((Channel.ONLINE, _PARTIAL, _ONLINE), 0.05),
-    ((Channel.IN_PERSON, _FULL, _COUNTER), 0.15),
-    ((Channel.IN_PERSON, _PARTIAL, _COUNTER), 0.22),
-    ((Channel.IN_PERSON, _INFORMATION, _COUNTER), 0.13),
-    ((Channel.POST, _FULL, _POST), 0.03),
-    ((Channel.POST, _PARTIAL, _POST), 0.05),
-    ((Channel.POST, _INFORMATION, _POST), 0.02),
+    ((Channel.ONLINE, FULL, RETURN_COUNTER), 0.10),
+    ((Channel.ONLINE, PARTIAL, RETURN_COUNTER), 0.18),
+    ((Channel.ONLINE, PARTIAL, RETURN_POST), 0.07),
+    ((Channel.ONLINE, PARTIAL, RETURN_ONLINE), 0.05),
+    ((Channel.IN_PERSON, FULL, RETURN_COUNTER), 0.15),
+    ((Channel.IN_PERSON, PARTIAL, RETURN_COUNTER), 0.22),
+    ((Channel.IN_PERSON, INFORMATION, RETURN_COUNTER), 0.13),
+    ((Channel.POST, FULL, RETURN_POST), 0.03),
+    ((Channel.POST, PARTIAL, RETURN_POST), 0.05),
+    ((Channel.POST, INFORMATION, RETURN_POST), 0.02),
 )
 #: Between receipt and end: one or two steps of processing, sometimes with a pause for papers or payment.
 _MIDDLES: Final = np.array([(4, 0, 0), (4, 4, 0), (4, 5, 4), (4, 6, 4)], dtype=np.int8)
@@ -57,58 +67,51 @@ _OTHER_END_SHARES: Final = (0.5, 0.3, 0.2)
 _OTHER_END_RATIO: Final = 0.04
 _OPEN_RATIO: Final = 0.03
 _OPEN_DAYS: Final = 20
+#: Dossiers of a period, and wrong times of their events, begin at most this many days before it.
+_LONGEST_DAYS: Final = 45
 #: The newest event of a portal: between these limits before the end of the period (ms), mostly a few minutes.
 _LAST_EVENT_MS: Final = (2_000, 12 * HOUR_MS)
 
 
 @dataclass(frozen=True, slots=True)
 class Portal:
-    """The dossiers of one agency and their steps, as columns of equal length each."""
+    """The dossiers of one agency, and how its portal writes them. Arrays have one element for each dossier."""
 
     agency: str
+    succession: Succession
     procedures: tuple[str, ...]
     #: What dossier codes start with, up to the date; and whether that date has four digits for the year.
     prefixes: tuple[str, ...]
     long_codes: bool
     portal_id: str  # "": the portal sends none
     sends_legacy_level: bool
-    # Dossiers.
+    missing: str  # how an optional field without a value is written: "" (omitted), null or an empty text
+    foreign: str  # the unrelated agency of ``plan.foreign_step``
     prefix: np.ndarray  # index into prefixes
     sequence: np.ndarray  # running number of the day and prefix, from 1
-    submitted: np.ndarray
-    procedure: np.ndarray  # index into procedures
-    channel: np.ndarray
-    level: np.ndarray  # index into LEVELS
-    returned: np.ndarray  # index into RETURNS; said from status 9 on
-    # Steps, grouped by dossier and in the order of each dossier's life.
-    dossier: np.ndarray
-    ordinal: np.ndarray  # number of the step within its dossier, from 1
-    status: np.ndarray
-    at: np.ndarray
+    plan: Plan
 
 
-@dataclass(frozen=True, slots=True)
-class _DossierGroup:
-    """A group of dossiers before they get codes: attributes, and a table of steps (0: no such step)."""
-
-    submitted: np.ndarray
-    channel: np.ndarray
-    level: np.ndarray
-    returned: np.ndarray
-    status: np.ndarray  # (dossiers, 7)
-    at: np.ndarray  # (dossiers, 7)
-
-
-def build_portal(unit: Unit, period: Period, *, seed: int, scale: int = 1) -> Portal:
-    """All dossiers of ``unit`` around ``period``; their events count to ``unit.settled.times(scale)``, exactly.
+def build_portal(
+    unit: Unit,
+    period: Period,
+    *,
+    seed: int,
+    scale: int = 1,
+    shares: FaultShares | None = None,
+    registry: AgencyRegistry | None = None,
+) -> Portal:
+    """All dossiers of ``unit`` around ``period``; those settled in it count to ``unit.settled.times(scale)``, exactly.
 
     The last instants of a portal lie before the end of the day after the period: later steps have not happened yet.
     """
     rng = rng_of(seed, "portal", unit.code)
     catalogue = catalogue_of(unit.code, seed=seed)
+    registry = registry or AgencyRegistry.packaged()
+    succession = Succession.of(registry, unit.code, period)
     goal = unit.settled.times(scale)
     _, end = bounds(period)
-    groups = [
+    outlines = [
         _settled(rng, settlement_instants(rng, period, goal.denominator), goal),
         *(
             _settled(rng, instants, _outside_goal(goal, len(instants)))
@@ -117,7 +120,77 @@ def build_portal(unit: Unit, period: Period, *, seed: int, scale: int = 1) -> Po
         _ended_otherwise(rng, working_instants(rng, period, max(3, round(goal.denominator * _OTHER_END_RATIO)))),
         _open(rng, end, max(3, round(goal.denominator * _OPEN_RATIO))),
     ]
-    return _with_codes(rng, unit.code, catalogue, groups, horizon=end + DAY_MS - 1_000)
+    outline = Outline.joined(outlines)
+    plan = planned(
+        rng,
+        outline,
+        shares or FaultShares.regular(),
+        horizon=end + DAY_MS - 1_000,
+        merged=succession.merged,
+        procedure=_procedures(rng, catalogue, outline.level),
+    )
+    return _portal(rng, succession, catalogue, plan, registry=registry, period=period)
+
+
+def _procedures(rng: np.random.Generator, catalogue: Catalogue, level: np.ndarray) -> np.ndarray:
+    """A procedure of the level for each dossier, the popular ones more often."""
+    procedure = np.zeros(len(level), dtype=np.int16)
+    for number, name in enumerate(LEVELS[1:], 1):
+        mask = level == number
+        procedure[mask] = catalogue.draw(rng, name, int(mask.sum()))
+    return procedure
+
+
+def _portal(
+    rng: np.random.Generator,
+    succession: Succession,
+    catalogue: Catalogue,
+    plan: Plan,
+    *,
+    registry: AgencyRegistry,
+    period: Period,
+) -> Portal:
+    """Give every dossier its code, and the portal its habits."""
+    agency = succession.codes[0]
+    prefixes, long_codes = prefixes_of(rng, agency)
+    prefix = np.minimum(rng.geometric(0.45, size=len(plan)) - 1, len(prefixes) - 1).astype(np.int16)
+    foreign, named = unrelated_agencies(rng, registry, succession, period)
+    # Numbers above those of an agency's own receiving units, one for each agency that uses them.
+    other = f"{named}.{400 + registry.codes.index(agency)}"
+    prefix[plan.other_code] = len(prefixes)
+    return Portal(
+        agency=agency,
+        succession=succession,
+        procedures=catalogue.codes,
+        prefixes=(*prefixes, other),
+        long_codes=long_codes,
+        portal_id=f"dvc.{agency.lower()}" if rng.random() < 0.6 else "",
+        sends_legacy_level=bool(rng.random() < 0.3),
+        missing=str(rng.choice(("", "null", '""'))),
+        foreign=foreign,
+        prefix=prefix,
+        sequence=sequences_of(prefix, plan.submitted),
+        plan=plan,
+    )
+
+
+def unrelated_agencies(
+    rng: np.random.Generator, registry: AgencyRegistry, succession: Succession, period: Period
+) -> tuple[str, str]:
+    """Two agencies that no succession links with this one or with each other, and that stay what they are."""
+    related: list[str] = list(succession.codes)
+    found: list[str] = []
+    later = period.end + dt.timedelta(days=1)
+    candidates = [row.code for row in registry.in_force(period.start - dt.timedelta(days=_LONGEST_DAYS))]
+    for code in rng.permutation(candidates).tolist():
+        row = registry.at(code, later)
+        if row is None or any(registry.linked(code, other) for other in related):
+            continue
+        found.append(code)
+        related.append(code)
+        if len(found) == 2:
+            break
+    return found[0], found[1]
 
 
 def _outside_goal(goal: Share, count: int) -> Share:
@@ -125,31 +198,30 @@ def _outside_goal(goal: Share, count: int) -> Share:
     return Share(-(-goal.numerator * count // max(goal.denominator, 1)), count)
 
 
-def _settled(rng: np.random.Generator, settled: np.ndarray, goal: Share) -> _DossierGroup:
+def _settled(rng: np.random.Generator, settled: np.ndarray, goal: Share) -> Outline:
     """Dossiers that are settled at the given sorted instants, ``goal.numerator`` of them in full online service."""
     count = len(settled)
     full = _evenly_spread(rng, goal.numerator, count)
-    others = [(kind, share) for kind, share in _OTHERS if goal.numerator or kind[1] != _FULL]
+    others = [(kind, share) for kind, share in _OTHERS if goal.numerator or kind[1] != FULL]
     shares = np.array([share for _, share in others])
     kinds = np.array([kind for kind, _ in others], dtype=np.int8)
     chosen = kinds[rng.choice(len(others), size=count, p=shares / shares.sum())]
-    chosen[full] = (Channel.ONLINE, _FULL, _ONLINE)
+    chosen[full] = (Channel.ONLINE, FULL, RETURN_ONLINE)
     by_post = full & (rng.random(count) < 0.3)
-    chosen[by_post, 2] = _POST
+    chosen[by_post, 2] = RETURN_POST
     channel, level, returned = chosen.T
     submitted = submissions(rng, settled, online=channel == Channel.ONLINE)
-    gaps = return_gaps(rng, count)
-    return _dossier_group(
-        rng,
-        submitted,
-        settled,
+    return Outline(
+        submitted=submitted,
+        ended=settled,
         channel=channel,
         level=level,
         returned=returned,
         received=np.ones(count, dtype=bool),
         middle=_MIDDLES[rng.choice(len(_MIDDLES), size=count, p=_MIDDLE_SHARES)],
         end=np.full(count, Status.SETTLED, dtype=np.int8),
-        returned_at=settled + gaps,
+        returned_at=settled + return_gaps(rng, count),
+        full=full,
     )
 
 
@@ -165,7 +237,7 @@ def _evenly_spread(rng: np.random.Generator, chosen: int, count: int) -> np.ndar
     return mask[np.argsort(np.arange(count) + rng.random(count) * 16, kind="stable")]
 
 
-def _ended_otherwise(rng: np.random.Generator, ended: np.ndarray) -> _DossierGroup:
+def _ended_otherwise(rng: np.random.Generator, ended: np.ndarray) -> Outline:
     """Dossiers that are refused, withdrawn or stopped at the given instants; they never reach status 9."""
     count = len(ended)
     end = _OTHER_ENDS[rng.choice(len(_OTHER_ENDS), size=count, p=_OTHER_END_SHARES)]
@@ -174,21 +246,21 @@ def _ended_otherwise(rng: np.random.Generator, ended: np.ndarray) -> _DossierGro
     channel = np.where(refused, Channel.ONLINE, rng.choice([1, 2, 3], size=count, p=[0.5, 0.42, 0.08])).astype(np.int8)
     middle = np.zeros((count, 3), dtype=np.int8)
     middle[:, 0] = np.where(~refused & ((end == Status.STOPPED) | (rng.random(count) < 0.5)), Status.PROCESSING, 0)
-    return _dossier_group(
-        rng,
-        submissions(rng, ended, online=channel == Channel.ONLINE),
-        ended,
+    return Outline(
+        submitted=submissions(rng, ended, online=channel == Channel.ONLINE),
+        ended=ended,
         channel=channel,
         level=_any_level(rng, channel),
         returned=np.zeros(count, dtype=np.int8),
         received=~refused,
         middle=middle,
         end=end,
-        returned_at=None,
+        returned_at=ended + return_gaps(rng, count),
+        full=np.zeros(count, dtype=bool),
     )
 
 
-def _open(rng: np.random.Generator, end: int, count: int) -> _DossierGroup:
+def _open(rng: np.random.Generator, end: int, count: int) -> Outline:
     """Dossiers of the last weeks that are still registered, received or being processed when the period ends."""
     submitted = end - 1 - (rng.random(count) * _OPEN_DAYS * DAY_MS).astype(np.int64)
     channel = rng.choice(np.array([1, 2, 3], dtype=np.int8), size=count, p=[0.35, 0.57, 0.08])
@@ -199,96 +271,23 @@ def _open(rng: np.random.Generator, end: int, count: int) -> _DossierGroup:
     stage[-1] = 0
     middle = np.zeros((count, 3), dtype=np.int8)
     middle[:, 0] = np.where(stage == 2, Status.PROCESSING, 0)
-    return _dossier_group(
-        rng,
-        submitted,
-        submitted + durations(rng, count),
+    ended = submitted + durations(rng, count)
+    return Outline(
+        submitted=submitted,
+        ended=ended,
         channel=channel,
         level=_any_level(rng, channel),
         returned=np.zeros(count, dtype=np.int8),
         received=(stage > 0) | (channel != Channel.ONLINE),
         middle=middle,
         end=np.zeros(count, dtype=np.int8),
-        returned_at=None,
+        returned_at=ended,
+        full=np.zeros(count, dtype=bool),
     )
 
 
 def _any_level(rng: np.random.Generator, channel: np.ndarray) -> np.ndarray:
     """Random levels; information-only services do not exist online."""
-    drawn = rng.choice(3, size=len(channel), p=[0.4, 0.45, 0.15])
-    drawn[(channel == Channel.ONLINE) & (drawn == _INFORMATION)] = _PARTIAL
+    drawn = rng.choice((FULL, PARTIAL, INFORMATION), size=len(channel), p=[0.4, 0.45, 0.15])
+    drawn[(channel == Channel.ONLINE) & (drawn == INFORMATION)] = PARTIAL
     return drawn.astype(np.int8)
-
-
-def _dossier_group(
-    rng: np.random.Generator,
-    submitted: np.ndarray,
-    ended: np.ndarray,
-    *,
-    channel: np.ndarray,
-    level: np.ndarray,
-    returned: np.ndarray,
-    received: np.ndarray,
-    middle: np.ndarray,
-    end: np.ndarray,
-    returned_at: np.ndarray | None,
-) -> _DossierGroup:
-    """The table of steps: registered (online only), received, up to three in between, the end, the result returned."""
-    count = len(submitted)
-    online = channel == Channel.ONLINE
-    status = np.zeros((count, 7), dtype=np.int8)
-    status[:, 0] = np.where(online, Status.REGISTERED, 0)
-    status[:, 1] = np.where(received, Status.RECEIVED, 0)
-    status[:, 2:5] = middle
-    status[:, 5] = end
-    at = np.empty((count, 7), dtype=np.int64)
-    at[:, 0] = submitted
-    # The shortest life is ten minutes: 99 % of it leave at least a millisecond between any two steps.
-    shares = np.sort(rng.random((count, 4)) * 0.99, axis=1)
-    shares[:, 0] = np.where(online, shares[:, 0], 0.0)
-    at[:, 1:5] = submitted[:, None] + (shares * (ended - submitted)[:, None]).astype(np.int64)
-    at[:, 1:5] += np.arange(4) + online[:, None]
-    at[:, 5] = ended
-    at[:, 6] = ended
-    if returned_at is not None:
-        status[:, 6] = Status.RETURNED
-        at[:, 6] = returned_at
-    return _DossierGroup(submitted, channel, level, returned, status, at)
-
-
-def _with_codes(
-    rng: np.random.Generator, agency: str, catalogue: Catalogue, groups: list[_DossierGroup], *, horizon: int
-) -> Portal:
-    """Join the groups, give every dossier its code and procedure, and drop steps later than ``horizon``."""
-    submitted = np.concatenate([group.submitted for group in groups])
-    level = np.concatenate([group.level for group in groups])
-    status = np.concatenate([group.status for group in groups])
-    at = np.concatenate([group.at for group in groups])
-    count = len(submitted)
-    procedure = np.zeros(count, dtype=np.int32)
-    for number, name in enumerate(LEVELS):
-        mask = level == number
-        procedure[mask] = catalogue.draw(rng, name, int(mask.sum()))
-    prefixes, long_codes = prefixes_of(rng, agency)
-    prefix = np.minimum(rng.geometric(0.45, size=count) - 1, len(prefixes) - 1).astype(np.int16)
-    happened = (status > 0) & (at <= horizon)
-    dossier, column = np.nonzero(happened)
-    return Portal(
-        agency=agency,
-        procedures=catalogue.codes,
-        prefixes=prefixes,
-        long_codes=long_codes,
-        portal_id=f"dvc.{agency.lower()}" if rng.random() < 0.6 else "",
-        sends_legacy_level=bool(rng.random() < 0.3),
-        prefix=prefix,
-        sequence=sequences_of(prefix, submitted),
-        submitted=submitted,
-        procedure=procedure,
-        channel=np.concatenate([group.channel for group in groups]),
-        level=level,
-        returned=np.concatenate([group.returned for group in groups]),
-        dossier=dossier.astype(np.int32),
-        ordinal=np.cumsum(happened, axis=1, dtype=np.int8)[happened],
-        status=status[happened],
-        at=at[dossier, column],
-    )

@@ -8,16 +8,19 @@ from __future__ import annotations
 import itertools
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, BinaryIO, Final
 
 import numpy as np
 
 from producers.portals.catalogue import rng_of
+from producers.portals.dossier_faults import FaultShares
 from producers.portals.faults import malformed, mix
 from producers.portals.live import LiveTraffic
+from producers.portals.months import DEFAULT_EVENTS, MONTHS, month_stream
 from producers.portals.scenarios import load_scenario
 from producers.portals.simulate import ScenarioStream
+from producers.portals.truth import Truth
 from producers.sending.line_file import write_lines
 from producers.sending.message_stream import MessageStream
 from producers.sending.progress import NullProgress, Progress
@@ -33,12 +36,17 @@ Send = Callable[[MessageStream, Callable[[ProgressReport], None]], SendResult]
 
 @dataclass(frozen=True, slots=True)
 class ProduceReport:
-    """What was sent. ``distinct`` counts events once; ``seconds`` run from the start until everything is decided."""
+    """What was sent.
+
+    ``distinct`` counts events once; ``seconds`` run from the start until everything is decided; ``truth`` says what a scenario
+    must count as, when all of it was sent.
+    """
 
     source: str
     seed: int
     result: SendResult
     seconds: float
+    truth: Truth | None = None
 
     @property
     def sent(self) -> int:
@@ -96,18 +104,42 @@ class ProduceReport:
         )
 
 
-def scenario_stream(name: str, *, seed: int, rate: float | None, scale: int = 1, faults: int = 0) -> MessageStream:
-    """A whole scenario with ``faults`` malformed messages spread over it.
+def scenario_messages(
+    name: str,
+    *,
+    seed: int,
+    scale: int = 1,
+    events: int | None = None,
+    shares: FaultShares | None = None,
+    shuffled: bool = False,
+) -> ScenarioStream:
+    """The messages of a scenario, with the plans of its dossiers and their ledger.
+
+    Args:
+        name: a packaged scenario, or a month of ``producers.portals.months``.
+        seed: same seed, same bytes.
+        scale: whole factor on every volume.
+        events: of a month: at least so many messages; None: ``DEFAULT_EVENTS``.
+        shares: of the dossiers' faults; None: every dossier is regular.
+        shuffled: whether messages come in any order instead of that of their arrival.
 
     Raises:
         ConfigurationError: the scenario is unknown or its file contradicts itself.
     """
-    stream = ScenarioStream(load_scenario(name), seed=seed, scale=scale)
-    positions = np.sort(rng_of(seed, "faults", name).integers(0, stream.total, size=faults)).tolist()
+    if name in MONTHS:
+        wanted = (DEFAULT_EVENTS if events is None else events) * scale
+        return month_stream(name, events=wanted, seed=seed, shares=shares or FaultShares.regular(), shuffled=shuffled)
+    return ScenarioStream(load_scenario(name), seed=seed, scale=scale, shares=shares, shuffled=shuffled)
+
+
+def stream_of(messages: ScenarioStream, *, seed: int, rate: float | None, faults: int = 0) -> MessageStream:
+    """The messages of a scenario with ``faults`` malformed messages spread over them."""
+    name = messages.scenario.name
+    positions = np.sort(rng_of(seed, "faults", name).integers(0, messages.total, size=faults)).tolist()
     return MessageStream(
         name,
-        mix(stream, malformed(seed, faults), positions=positions),
-        total=stream.total + faults,
+        mix(messages, malformed(seed, faults), positions=positions),
+        total=messages.total + faults,
         rate=None if rate is None else lambda: rate,
     )
 
@@ -154,22 +186,30 @@ def produce_scenario(
     broker: Broker,
     progress: Progress | None = None,
     scale: int = 1,
+    events: int | None = None,
+    shares: FaultShares | None = None,
+    shuffled: bool = False,
     faults: int = 0,
 ) -> ProduceReport:
     """Send a whole scenario to a topic and wait until everything is acknowledged or has failed.
 
     Args:
-        scenario: name of a packaged scenario, e.g. ``emc-2024``.
+        scenario: name of a scenario, e.g. ``emc-2024``.
         seed: same seed, same bytes; a second run with it only repeats the same events.
         rate: messages a second; None: as fast as possible.
         broker: where the messages go; the topic must exist.
         progress: displays how far the sending is; None: it is not displayed.
         scale: whole factor on every volume; no rate changes.
+        events: of a month (``feb-2025``): at least so many messages.
+        shares: of the dossiers' faults; None: every dossier is regular.
+        shuffled: whether messages come in any order instead of that of their arrival.
         faults: malformed messages to spread over the stream.
 
     Raises:
         ConfigurationError: the scenario or the topic does not exist, or the scenario's file contradicts itself.
         UnavailableError: no broker answers.
     """
-    stream = scenario_stream(scenario, seed=seed, rate=rate, scale=scale, faults=faults)
-    return produce(stream, seed=seed, send=to_broker(broker), progress=progress or NullProgress())
+    messages = scenario_messages(scenario, seed=seed, scale=scale, events=events, shares=shares, shuffled=shuffled)
+    stream = stream_of(messages, seed=seed, rate=rate, faults=faults)
+    report = produce(stream, seed=seed, send=to_broker(broker), progress=progress or NullProgress())
+    return replace(report, truth=Truth.of(messages, seed=seed))

@@ -19,10 +19,12 @@ _MINUTE_MS: Final = 60_000
 OFFSET_MS: Final = VIETNAM_OFFSET_MINUTES * _MINUTE_MS
 _EPOCH: Final = dt.date(1970, 1, 1)
 
-#: Public holidays of the simulated periods: little is settled then (Tết Giáp Thìn was 8 to 14 February 2024).
+#: Public holidays of the simulated periods: little is settled then (Tết Giáp Thìn was 8 to 14 February 2024, Tết Ất Tỵ 25 January
+#: to 2 February 2025).
 _HOLIDAYS: Final = frozenset(
     [dt.date(2024, 1, 1), dt.date(2024, 4, 18), dt.date(2024, 4, 29), dt.date(2024, 4, 30), dt.date(2024, 5, 1)]
     + [dt.date(2024, 2, day) for day in range(8, 15)]
+    + [dt.date(2025, 1, 25) + dt.timedelta(days=day) for day in range(9)]
 )
 _HOLIDAY: Final = 0.02
 #: From submission to the end of a dossier: median, spread (log-normal), bounds.
@@ -122,3 +124,8 @@ def local_day(instants: np.ndarray) -> np.ndarray:
 def date_of(day: int) -> dt.date:
     """The date of a number from ``local_day``."""
     return _EPOCH + dt.timedelta(days=day)
+
+
+def day_number(day: dt.date) -> int:
+    """The number of a date, as ``local_day`` gives it."""
+    return (day - _EPOCH).days

@@ -135,7 +135,7 @@ def plan_replay(options: ReplayOptions, *, target: str, source_topic: Broker | N
     if source_topic is not None:
         source, state = _topic_range(options, source_topic, state)
     elif options.files:
-        source = _files(options)
+        source = file_source(options)
         if options.state is not None:
             state = _with_contents(source, state)
     else:
@@ -165,7 +165,12 @@ def _topic_range(options: ReplayOptions, topic: Broker, state: State) -> tuple[F
     return fixed, replace(state, ranges={str(number): offsets for number, offsets in fixed.ranges.items()})
 
 
-def _files(options: ReplayOptions) -> FileSource:
+def file_source(options: ReplayOptions) -> FileSource:
+    """The files of a replay, checked: they can be opened, and are recordings of events.
+
+    Raises:
+        ConfigurationError: a file or an option about files cannot be used.
+    """
     try:
         wanted = None if options.format is None else Format(options.format.lower())
     except ValueError as error:

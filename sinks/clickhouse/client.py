@@ -6,15 +6,20 @@ inserts would wait for the recounts.
 
 from __future__ import annotations
 
+import io
 import os
 import threading
 import time
 import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import IO, Any, Final, Protocol
 
 import clickhouse_connect
+import pyarrow as pa
+from clickhouse_connect.driver.external import ExternalData
 
+from sinks.clickhouse.arrow import arrow_stream
 from sinks.clickhouse.driver_errors import DRIVER_ERRORS, OUTCOMES, translate
 from sinks.clickhouse.embedded_path import engine_path, open_folder
 from sinks.clickhouse.folder_lock import lock_folder
@@ -27,6 +32,40 @@ from sinks.errors import Fatal
 _TUNING: Final[dict[str, Any]] = {"do_not_merge_across_partitions_select_final": 1}
 #: Bytes read at a time from a streamed result.
 _CHUNK_BYTES: Final = 1 << 18
+
+
+@dataclass(frozen=True, slots=True)
+class ExternalTable:
+    """Rows that are sent with a query and can be read by it under a name; ``structure``: columns and types as in CREATE TABLE."""
+
+    name: str
+    structure: str
+    rows: pa.Table
+
+
+class _ChunkReader(io.RawIOBase):
+    """A readable file over chunks of bytes."""
+
+    def __init__(self, chunks: Iterator[bytes]) -> None:
+        self._chunks, self._rest = chunks, b""
+
+    def readable(self) -> bool:
+        """Always."""
+        return True
+
+    def read(self, size: int = -1) -> bytes:
+        """At most ``size`` bytes, fewer only at the end."""
+        parts, missing = [self._rest], size - len(self._rest)
+        while size < 0 or missing > 0:
+            chunk = next(self._chunks, b"")
+            if not chunk:
+                break
+            parts.append(chunk)
+            missing -= len(chunk)
+        joined = b"".join(parts)
+        end = len(joined) if size < 0 else size
+        self._rest = joined[end:]
+        return joined[:end]
 
 
 class Observer(Protocol):
@@ -50,6 +89,7 @@ class ClickHouse:
         self._local = threading.local()
         self._clients: weakref.WeakSet[Any] = weakref.WeakSet()  # a client is released with its thread
         self._guard = threading.Lock()
+        self._external = threading.Lock()  # held while an embedded engine has an external table
         self._closed = False
         self._server = ServerConnection(target)
         self._folder_lock: IO[str] | None = None
@@ -123,6 +163,49 @@ class ClickHouse:
             raise translate(error, self.target) from error
         finally:
             source.close()
+
+    def batches(
+        self, operation: str, sql: str, parameters: Mapping[str, Any] | None = None, **settings: Any
+    ) -> Iterator[pa.RecordBatch]:
+        """Run a query and yield its result as Arrow record batches, within one thread."""
+        settings |= {"output_format_arrow_string_as_string": 1, "output_format_arrow_low_cardinality_as_dictionary": 1}
+        chunks = self.stream(operation, sql, parameters, "ArrowStream", **settings)
+        try:
+            with pa.ipc.open_stream(pa.PythonFile(_ChunkReader(chunks), mode="r")) as reader:
+                yield from reader
+        finally:
+            chunks.close()  # type: ignore[attr-defined]
+
+    def table(self, operation: str, sql: str, external: ExternalTable | None = None, **settings: Any) -> pa.Table:
+        """Run a query and return its result as an Arrow table. Texts are strings, UInt128 is fixed-size binary.
+
+        Args:
+            operation: names it in metrics.
+            sql: the query.
+            external: a table that this query alone can read, sent with it.
+            settings: of this call.
+        """
+        body: bytes = self._call(operation, lambda client: self._table(client, sql, external, self._call_settings(settings)))
+        if not body:
+            raise Fatal(f"{self.target.display_name}: an answer without a schema arrived ({operation}).")
+        return pa.ipc.open_stream(body).read_all()
+
+    def _table(self, client: Any, sql: str, external: ExternalTable | None, settings: Mapping[str, Any]) -> bytes:
+        options = {**settings, "output_format_arrow_string_as_string": 1, "output_format_arrow_low_cardinality_as_dictionary": 1}
+        if external is None:
+            return bytes(client.raw_query(sql, settings=options, fmt="ArrowStream"))
+        body = b"".join(arrow_stream(external.rows))
+        if self.target.folder is None:
+            data = ExternalData(file_name=external.name, data=body, fmt="ArrowStream", structure=external.structure)
+            return bytes(client.raw_query(sql, settings=options, fmt="ArrowStream", external_data=data))
+        # The embedded engine takes no tables with a query. A table in memory ends with this process, which owns the folder.
+        with self._external:
+            client.command(f"CREATE OR REPLACE TABLE {external.name} ({external.structure}) ENGINE = Memory")
+            try:
+                client.raw_insert(external.name, column_names=external.rows.column_names, insert_block=body, fmt="ArrowStream")
+                return bytes(client.raw_query(sql, settings=options, fmt="ArrowStream"))
+            finally:
+                client.command(f"DROP TABLE {external.name}")
 
     def create_database(self) -> None:
         """Create the target's database if it is missing."""

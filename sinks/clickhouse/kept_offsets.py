@@ -11,11 +11,11 @@ from sinks.clickhouse.client import ClickHouse
 from sinks.clickhouse.tally_sql import BACKGROUND, BACKGROUND_SPILLING, EVENT_KEY
 from sinks.clickhouse.times import UNIX_EPOCH, to_milliseconds
 from sinks.contract.events import UnreadCause, UnreadRange
-from sinks.tables import DEAD_LETTER_MARKS, DEAD_LETTERS, DOSSIER_EVENTS, UNREAD_OFFSETS
+from sinks.tables import DEAD_LETTER_MARKS, DEAD_LETTERS, DOSSIER_MESSAGES, UNREAD_OFFSETS
 
 _POSITION: Final = "(topic, partition, offset)"
 #: Tables whose rows carry the position of a message that was processed.
-_TABLES: Final = (DOSSIER_EVENTS, DEAD_LETTERS, DEAD_LETTER_MARKS)
+_TABLES: Final = (DOSSIER_MESSAGES, DEAD_LETTERS, DEAD_LETTER_MARKS)
 #: Messages in one query. They are part of the URL of a request, which may be about a megabyte long.
 _MESSAGES_PER_QUERY: Final = 2_000
 #: Ranges of offsets in one query; a thousand would exceed max_ast_elements and max_query_size.
@@ -104,13 +104,13 @@ class KeptOffsets:
         }
         event = f"({EVENT_KEY})"
         stored = (
-            f"SELECT {EVENT_KEY} FROM {DOSSIER_EVENTS} WHERE occurred_at >= toDateTime64({{earliest:String}}, 3, 'UTC') "  # noqa: S608
+            f"SELECT {EVENT_KEY} FROM {DOSSIER_MESSAGES} WHERE occurred_at >= toDateTime64({{earliest:String}}, 3, 'UTC') "  # noqa: S608
             f"AND occurred_at <= toDateTime64({{latest:String}}, 3, 'UTC') "
             f"AND {event} IN (SELECT {EVENT_KEY} FROM {_MESSAGES} WHERE held)"
         )
         # Dead letters are few. Finding the positions of events is a scan, made only for messages that are still in doubt.
         in_doubt = f"SELECT partition, offset FROM {_MESSAGES} WHERE NOT held OR {event} NOT IN ({stored})"  # noqa: S608
-        for tables in ((DEAD_LETTERS, DEAD_LETTER_MARKS), (DOSSIER_EVENTS,)):
+        for tables in ((DEAD_LETTERS, DEAD_LETTER_MARKS), (DOSSIER_MESSAGES,)):
             kept = " UNION ALL ".join(
                 f"SELECT partition, offset FROM {table} WHERE {_POSITION} IN (SELECT {_POSITION} FROM {_MESSAGES})"  # noqa: S608
                 for table in tables

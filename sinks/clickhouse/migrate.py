@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib import resources
 
@@ -44,8 +45,18 @@ def packaged_migrations() -> tuple[Migration, ...]:
     return tuple(sorted(found, key=lambda migration: migration.number))
 
 
-def migrate(clickhouse: ClickHouse, migrations: tuple[Migration, ...] | None = None) -> tuple[Migration, ...]:
+def migrate(
+    clickhouse: ClickHouse,
+    migrations: tuple[Migration, ...] | None = None,
+    *,
+    steps: Mapping[int, Callable[[], None]] | None = None,
+) -> tuple[Migration, ...]:
     """Apply the missing migrations in order; returns those that were applied.
+
+    Args:
+        clickhouse: the database.
+        migrations: those that ship with this program, unless given.
+        steps: what must be done after the statements of a migration and before it is recorded, by its number.
 
     Raises:
         Fatal: an applied migration was edited, or the database is newer than this program.
@@ -70,6 +81,8 @@ def migrate(clickhouse: ClickHouse, migrations: tuple[Migration, ...] | None = N
             continue
         for statement in migration.statements:
             clickhouse.command("migrate", statement)
+        if steps and migration.number in steps:
+            steps[migration.number]()
         clickhouse.command(
             "migrate",
             f"INSERT INTO {SCHEMA_MIGRATIONS} (number, name, sha256) VALUES "  # noqa: S608

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from sinks.clickhouse.client import ClickHouse
+from sinks.clickhouse.tally_sql import correction
 from sinks.contract.tallies import TallyTotals
-from sinks.tables import AGENCY_DAY, AGENCY_MINUTE, DOSSIER_EVENTS
+from sinks.tables import AGENCY_DAY, AGENCY_MINUTE, DOSSIER_CORRECTIONS, DOSSIER_MESSAGES
 
 #: A partition is counted again after this many times the duration of its last count, at the earliest.
 _REST_FACTOR: Final = 20.0
@@ -62,7 +63,7 @@ class MonthlyTotals:
             return TallyTotals(stored=stored, tallied=max(tiers, key=lambda tallied: abs(stored - tallied)))
 
     def _fingerprints(self) -> dict[int, tuple[object, ...]]:
-        """Per month a value that changes whenever rows are added to or removed from the events or the minute tallies.
+        """Per month a value that changes whenever messages, their corrections or minute tallies are added or removed.
 
         Merges do not change it. Deleting rows is a mutation, whose number is higher than that of every block it changed.
         """
@@ -70,15 +71,20 @@ class MonthlyTotals:
         rows = self._clickhouse.rows(
             "read_parts",
             "SELECT toUInt32OrZero(partition) AS month, maxIf(max_block_number, table = {events:String}), "  # noqa: S608
-            f"maxIf(max_block_number, table = {{minutes:String}}), max({mutation}) "
-            "FROM system.parts WHERE active AND database = currentDatabase() AND table IN ({events:String}, {minutes:String}) "
+            f"maxIf(max_block_number, table = {{minutes:String}}), max({mutation}), "
+            "maxIf(max_block_number, table = {corrections:String}) "
+            "FROM system.parts WHERE active AND database = currentDatabase() "
+            "AND table IN ({events:String}, {minutes:String}, {corrections:String}) "
             "GROUP BY month HAVING month > 0",
-            {"events": DOSSIER_EVENTS, "minutes": AGENCY_MINUTE},
+            {"events": DOSSIER_MESSAGES, "minutes": AGENCY_MINUTE, "corrections": DOSSIER_CORRECTIONS},
         )
         return {int(month): tuple(fingerprint) for month, *fingerprint in rows}
 
     def _count(self, month: int) -> TallyTotals:
-        """Tallies first: events that arrive between the two counts appear as late, never as counted twice."""
+        """Tallies first: events that arrive between the two counts appear as late, never as counted twice.
+
+        A message that repeats an event with other contents is corrected, and counts as no event of its own.
+        """
         tallied = self._clickhouse.rows(
             "read_tallied",
             f"SELECT sum(events) FROM {AGENCY_MINUTE} FINAL WHERE toYYYYMM(minute) = {{month:UInt32}}",  # noqa: S608
@@ -86,7 +92,9 @@ class MonthlyTotals:
         )
         stored = self._clickhouse.rows(
             "read_stored",
-            f"SELECT count() FROM {DOSSIER_EVENTS} FINAL WHERE toYYYYMM(occurred_at) = {{month:UInt32}}",  # noqa: S608
+            f"SELECT toInt64(count()) + assumeNotNull((SELECT sum({correction('events')}) FROM {DOSSIER_CORRECTIONS} FINAL "  # noqa: S608
+            "WHERE toYYYYMM(occurred_at) = {month:UInt32})) "
+            f"FROM {DOSSIER_MESSAGES} FINAL WHERE toYYYYMM(occurred_at) = {{month:UInt32}}",
             {"month": month},
         )
         return TallyTotals(stored=int(stored[0][0]), tallied=int(tallied[0][0]))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Final
 
 from domain.periods import Period, civil_day, day_start
 from sinks.clickhouse.client import ClickHouse
@@ -14,9 +15,15 @@ from sinks.clickhouse.tally_sql import COUNT_NAMES
 from sinks.clickhouse.times import aware, clamped, storable_days, to_milliseconds, to_seconds
 from sinks.contract.tallies import Arrivals, Counts, TallyTotals
 from sinks.errors import Fatal
-from sinks.tables import AGENCY_DAY, AGENCY_MINUTE, DEAD_LETTER_IDENTITY, DEAD_LETTERS, DOSSIER_EVENTS
+from sinks.tables import AGENCY_DAY, AGENCY_MINUTE, DEAD_LETTER_IDENTITY, DEAD_LETTERS, DOSSIER_MESSAGES
 
 _SUMS = ", ".join(f"sum({name})" for name in COUNT_NAMES)
+
+#: A time as in a message: Vietnamese local time with milliseconds.
+_TIME: Final = (
+    "concat(formatDateTime({column}, '%FT%T', 'Asia/Ho_Chi_Minh'), '.', "
+    "leftPad(toString(toUnixTimestamp64Milli({column}) % 1000), 3, '0'), '+07:00')"
+)
 
 
 class ClickHouseReader:
@@ -69,7 +76,7 @@ class ClickHouseReader:
             f"UNION ALL SELECT agency, max(last_event_at) FROM {AGENCY_MINUTE} "
             "WHERE minute >= toDateTime({midnight:String}, 'UTC') AND minute < toDateTime({minute:String}, 'UTC') "
             "AND events > 0 GROUP BY agency "
-            f"UNION ALL SELECT agency, max(occurred_at) FROM {DOSSIER_EVENTS} "
+            f"UNION ALL SELECT agency, max(occurred_at) FROM {DOSSIER_MESSAGES} "
             "WHERE occurred_at >= toDateTime64({minute:String}, 3, 'UTC') "
             "AND occurred_at <= toDateTime64({until:String}, 3, 'UTC') GROUP BY agency) GROUP BY agency",
             {
@@ -79,13 +86,13 @@ class ClickHouseReader:
                 "until": to_milliseconds(until),
             },
         )
-        refuse_hidden_rows(self._clickhouse, (AGENCY_DAY, AGENCY_MINUTE, DOSSIER_EVENTS))
+        refuse_hidden_rows(self._clickhouse, (AGENCY_DAY, AGENCY_MINUTE, DOSSIER_MESSAGES))
         return {str(agency): aware(at) for agency, at in rows}
 
     def totals(self) -> TallyTotals:
         """Distinct events stored and tallied; see the contract."""
         totals = self._monthly_totals.read()
-        refuse_hidden_rows(self._clickhouse, (AGENCY_DAY, AGENCY_MINUTE, DOSSIER_EVENTS))
+        refuse_hidden_rows(self._clickhouse, (AGENCY_DAY, AGENCY_MINUTE, DOSSIER_MESSAGES))
         return totals
 
     def dead_letters_by_reason(self) -> Mapping[str, int]:
@@ -99,14 +106,14 @@ class ClickHouseReader:
         rows = self._clickhouse.rows(
             "read_arrivals",
             # Only parts written since then can hold such rows, so the cost does not depend on the size of the table.
-            f"SELECT (SELECT uniq(event_id) FROM {DOSSIER_EVENTS} WHERE ingested_at > {since} AND _part IN ("  # noqa: S608
+            f"SELECT (SELECT uniq(event_id) FROM {DOSSIER_MESSAGES} WHERE ingested_at > {since} AND _part IN ("  # noqa: S608
             "SELECT name FROM system.parts WHERE active AND database = currentDatabase() AND table = {events:String} "
             f"AND modification_time > toDateTime({since}))), "
             # The index on first_seen skips older dead letters.
             f"(SELECT uniqExact({DEAD_LETTER_IDENTITY}) FROM {DEAD_LETTERS} WHERE first_seen > {since})",
-            {"seconds": seconds, "events": DOSSIER_EVENTS},
+            {"seconds": seconds, "events": DOSSIER_MESSAGES},
         )
-        refuse_hidden_rows(self._clickhouse, (DOSSIER_EVENTS, DEAD_LETTERS))
+        refuse_hidden_rows(self._clickhouse, (DOSSIER_MESSAGES, DEAD_LETTERS))
         return Arrivals(events=int(rows[0][0]), dead_letters=int(rows[0][1]))
 
     def events(self, first: dt.date, last: dt.date, agencies: Sequence[str] | None) -> Iterator[bytes]:
@@ -117,7 +124,7 @@ class ClickHouseReader:
         start, end = Period(*days).instants()
         of_agencies = "1" if agencies is None else "agency IN {agencies:Array(String)}"
         source = (
-            f"FROM {DOSSIER_EVENTS} AS stored FINAL WHERE stored.occurred_at >= toDateTime64({{start:String}}, 3, 'UTC') "
+            f"FROM {DOSSIER_MESSAGES} AS stored FINAL WHERE stored.occurred_at >= toDateTime64({{start:String}}, 3, 'UTC') "
             f"AND stored.occurred_at < toDateTime64({{end:String}}, 3, 'UTC') AND {of_agencies}"
         )
         parameters = {"start": to_seconds(start), "end": to_seconds(end), "agencies": list(agencies or ())}
@@ -126,17 +133,18 @@ class ClickHouseReader:
         exported = 0
         for chunk in self._clickhouse.stream(
             "read_events",
-            "SELECT toString(event_id) AS event_id, dossier_code, agency AS agency_code, procedure_code, status, channel, "
-            "service_level, concat(formatDateTime(occurred_at, '%FT%T', 'Asia/Ho_Chi_Minh'), '.', "
-            "leftPad(toString(toUnixTimestamp64Milli(occurred_at) % 1000), 3, '0'), '+07:00') AS occurred_at, "
-            "nullIf(legacy_level, 0) AS legacy_level, nullIf(toString(returned_by), '') AS returned_by, "
+            "SELECT toString(event_id) AS event_id, dossier_code, agency AS agency_code, procedure_code, status, "
+            "nullIf(channel, 0) AS channel, nullIf(toString(service_level), '') AS service_level, "
+            f"{_TIME.format(column='stored.occurred_at')} AS occurred_at, nullIf(legacy_level, 0) AS legacy_level, "
+            "nullIf(toString(returned_by), '') AS returned_by, "
+            f"if(toUnixTimestamp64Milli(due_at) = 0, NULL, {_TIME.format(column='stored.due_at')}) AS due_at, "
             f"nullIf(toString(portal_id), '') AS portal_id {source} ORDER BY stored.occurred_at, stored.event_id",
             parameters,
             "JSONEachRow",
         ):
             exported += chunk.count(b"\n")
             yield chunk
-        refuse_hidden_rows(self._clickhouse, (DOSSIER_EVENTS,))
+        refuse_hidden_rows(self._clickhouse, (DOSSIER_MESSAGES,))
         if exported < counted:
             raise Fatal(
                 f"Only {exported} of {counted} events arrived from {self._clickhouse.target.display_name}. Events were deleted "

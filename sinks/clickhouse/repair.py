@@ -12,7 +12,7 @@ from sinks.clickhouse.tally_sql import BACKGROUND, CIVIL_DAY, COUNT_NAMES, VERSI
 from sinks.clickhouse.times import storable_days
 from sinks.contract.tallies import Days
 from sinks.errors import Fatal
-from sinks.tables import DOSSIER_EVENTS, EPOCH, TALLY_EPOCHS
+from sinks.tables import DOSSIER_MESSAGES, EPOCH, TALLY_EPOCHS
 
 _CLEARING: Final[dict[str, Any]] = BACKGROUND | {"max_partitions_per_insert_block": 0}
 #: Key of a tally, and the same of an event, by tier.
@@ -62,7 +62,7 @@ class ClickHouseRepair:
             f"INSERT INTO {tier.value} ({key}, {counts}, last_event_at, version) "  # noqa: S608
             f"SELECT {key}, {', '.join('0' for _ in COUNT_NAMES)}, toDateTime64(0, 3, 'UTC'), {VERSION} FROM {tier.value} FINAL "
             f"PREWHERE {tally_day_condition(tier, day)} WHERE greatest({counts}) > 0 AND ({key}) NOT IN ("
-            f"SELECT {event_key} FROM {DOSSIER_EVENTS} WHERE {days_condition('occurred_at', Days((day,)))})",
+            f"SELECT {event_key} FROM {DOSSIER_MESSAGES} WHERE {days_condition('occurred_at', Days((day,)))})",
             **_CLEARING,
         )
 

@@ -1,10 +1,9 @@
-"""Finds repeats that should not be there: one event with several contents, one id or one settled dossier with several events."""
+"""Finds repeats that should not be there: one event with several contents, one id in several dossiers."""
 
 from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, Final
 
 from sinks.clickhouse.client import ClickHouse
@@ -12,22 +11,14 @@ from sinks.clickhouse.tally_sql import BACKGROUND_SPILLING, CIVIL_DAY, EVENT_KEY
 from sinks.clickhouse.times import aware, storable_days
 from sinks.contract.audit import EventRef, HashShard, Repeats
 from sinks.contract.tallies import Days
-from sinks.tables import DOSSIER_EVENTS
+from sinks.tables import DOSSIER_MESSAGES
 
-_CONTENT: Final = "dossier_code, procedure_code, status, channel, service_level, legacy_level, returned_by, portal_id"
-_EVENT_REF: Final = "(toString(agency), occurred_at, toString(event_id))"
+_CONTENT: Final = "procedure_code, channel, service_level, legacy_level, returned_by, due_at"
+#: The columns whose values all messages of one event share, besides their contents.
+_EVENT: Final = f"{EVENT_KEY}, dossier_code, status"
+_EVENT_REF: Final = "(toString(agency), occurred_at, toString(event_id), dossier_code)"
 #: Events listed for one repeated value.
 _EVENTS_LISTED: Final = 5
-
-
-@dataclass(frozen=True, slots=True)
-class _UniqueColumn:
-    """A column whose values should belong to one event each: its type, which events count, and what tells two events apart."""
-
-    column: str
-    kind: str
-    condition: str
-    identity: str
 
 
 class RepeatSearch:
@@ -37,39 +28,26 @@ class RepeatSearch:
         self._clickhouse = clickhouse
 
     def contradictions(self, day: dt.date, *, limit: int) -> Repeats:
-        """Unmerged rows of one event with different contents; see the contract."""
+        """Events with different contents; see the contract."""
         content = f"cityHash64({_CONTENT})"
         rows = self._clickhouse.rows(
             "audit_contradictions",
-            f"SELECT count(), groupArray({limit:d})((toString(event_id), [{_EVENT_REF}])) FROM (SELECT {EVENT_KEY} "  # noqa: S608
-            f"FROM {DOSSIER_EVENTS} WHERE {days_condition('occurred_at', Days((day,)))} "
-            f"GROUP BY {EVENT_KEY} HAVING min({content}) != max({content}))",
+            f"SELECT count(), groupArray({limit:d})((toString(event_id), [{_EVENT_REF}])) FROM (SELECT {_EVENT} "  # noqa: S608
+            f"FROM {DOSSIER_MESSAGES} WHERE {days_condition('occurred_at', Days((day,)))} "
+            f"GROUP BY {_EVENT} HAVING min({content}) != max({content}))",
             **BACKGROUND_SPILLING,
         )
         count, examples = rows[0]
         return Repeats(int(count), _examples(sorted(examples)))
 
     def reused_event_ids(self, days: tuple[dt.date, dt.date] | None, shard: HashShard, *, limit: int) -> Repeats:
-        """Event ids of several events; see the contract."""
-        column = _UniqueColumn("event_id", "UUID", "1", "cityHash64(agency, occurred_at)")
-        return self._repeats("audit_scattered", column, days, shard, limit)
-
-    def settled_twice(self, days: tuple[dt.date, dt.date] | None, shard: HashShard, *, limit: int) -> Repeats:
-        """Dossiers settled by several events; see the contract."""
-        column = _UniqueColumn("dossier_code", "String", "status = 9", f"cityHash64({EVENT_KEY})")
-        return self._repeats("audit_settled_twice", column, days, shard, limit)
-
-    def _repeats(
-        self, operation: str, unique: _UniqueColumn, days: tuple[dt.date, dt.date] | None, shard: HashShard, limit: int
-    ) -> Repeats:
-        """Values of one shard that belong to events of different identities. Repeated rows of one event have one identity."""
-        column = unique.column
-        where = f"cityHash64({column}) % {{count:UInt32}} = {{index:UInt32}} AND {unique.condition} AND {_between(days)}"
-        parameters = {"count": shard.count, "index": shard.index, "limit": limit}
+        """Event ids in several dossiers; see the contract."""
+        where = f"cityHash64(event_id) % {{count:UInt32}} = {{index:UInt32}} AND {between(days)}"
+        parameters = {"count": shard.count, "index": shard.index}
         rows = self._clickhouse.rows(
-            operation,
-            f"SELECT count(), groupArraySorted({limit:d})(name) FROM (SELECT toString({column}) AS name FROM {DOSSIER_EVENTS} "  # noqa: S608
-            f"WHERE {where} GROUP BY {column} HAVING min({unique.identity}) != max({unique.identity}))",
+            "audit_reused_ids",
+            f"SELECT count(), groupArraySorted({limit:d})(name) FROM (SELECT toString(event_id) AS name FROM {DOSSIER_MESSAGES} "  # noqa: S608
+            f"WHERE {where} GROUP BY event_id HAVING min(dossier_code) != max(dossier_code))",
             parameters,
             **BACKGROUND_SPILLING,
         )
@@ -77,17 +55,18 @@ class RepeatSearch:
         if not count:
             return Repeats(0, {})
         rows = self._clickhouse.rows(
-            operation,
-            f"SELECT toString({column}) AS name, groupUniqArray({_EVENTS_LISTED})({_EVENT_REF}) FROM {DOSSIER_EVENTS} "  # noqa: S608
-            f"WHERE {where} AND {column} IN (SELECT CAST(arrayJoin({{names:Array(String)}}), '{unique.kind}')) "
-            f"GROUP BY {column} ORDER BY name",
+            "audit_reused_ids",
+            f"SELECT toString(event_id) AS name, groupUniqArray({_EVENTS_LISTED})({_EVENT_REF}) FROM {DOSSIER_MESSAGES} "  # noqa: S608
+            f"WHERE {where} AND event_id IN (SELECT CAST(arrayJoin({{names:Array(String)}}), 'UUID')) "
+            "GROUP BY event_id ORDER BY name",
             {**parameters, "names": list(names)},
             **BACKGROUND_SPILLING,
         )
         return Repeats(int(count), _examples(rows))
 
 
-def _between(days: tuple[dt.date, dt.date] | None) -> str:
+def between(days: tuple[dt.date, dt.date] | None) -> str:
+    """The condition that a message happened on one of some civil days, both ends included."""
     if days is None:
         return "1"
     period = storable_days(*days)
@@ -99,12 +78,8 @@ def _between(days: tuple[dt.date, dt.date] | None) -> str:
 
 def _examples(rows: Sequence[Sequence[Any]]) -> dict[str, tuple[EventRef, ...]]:
     """Repeated values and their events, in the order of time."""
-    return {
-        str(name): tuple(EventRef(str(agency), aware(at), str(event_id)) for agency, at, event_id in sorted(refs, key=_by_time))
-        for name, refs in rows
-    }
-
-
-def _by_time(ref: tuple[str, dt.datetime, str]) -> tuple[dt.datetime, str, str]:
-    agency, at, event_id = ref
-    return at, agency, event_id
+    found = {}
+    for name, refs in rows:
+        events = (EventRef(str(agency), aware(at), str(event_id), str(code)) for agency, at, event_id, code in refs)
+        found[str(name)] = tuple(sorted(events, key=lambda ref: (ref.occurred_at, ref.agency, ref.event_id, ref.dossier_code)))
+    return found

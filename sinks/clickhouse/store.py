@@ -12,7 +12,7 @@ from sinks.clickhouse.client import ClickHouse
 from sinks.clickhouse.dead_letter_tallies import recount_dead_letters
 from sinks.clickhouse.expiring_rows import refuse_expiring_rows
 from sinks.clickhouse.row_policies import refuse_hidden_rows
-from sinks.clickhouse.tally_sql import BACKGROUND, CIVIL_DAY, COUNT_NAMES, VERSION, days_condition
+from sinks.clickhouse.tally_sql import BACKGROUND, CIVIL_DAY, COUNT_NAMES, VERSION, days_condition, recount_sql
 from sinks.contract.dead_letters import DeadLetter
 from sinks.contract.events import UnreadRange
 from sinks.contract.tallies import Days, Span
@@ -20,9 +20,12 @@ from sinks.tables import (
     AGENCY_DAY,
     AGENCY_DAY_PROCEDURE,
     AGENCY_MINUTE,
-    COUNT_CONDITIONS,
     DEAD_LETTERS,
-    DOSSIER_EVENTS,
+    DOSSIER_CORRECTIONS,
+    DOSSIER_EXCLUSIONS,
+    DOSSIER_INDEX,
+    DOSSIER_MESSAGES,
+    EPOCH,
     TALLY_EPOCHS,
     UNREAD_OFFSETS,
 )
@@ -33,10 +36,9 @@ _WRITE: Final[dict[str, Any]] = {"optimize_on_insert": 0, "max_partitions_per_in
 #: Recounts of days and procedures scan more.
 _BACKGROUND_WRITE: Final = _WRITE | BACKGROUND
 #: What recounts read, and what must keep its rows.
-_RECOUNTED_TABLES: Final = (DOSSIER_EVENTS, AGENCY_MINUTE, TALLY_EPOCHS)
-_COUNTED_TABLES: Final = (*_RECOUNTED_TABLES, AGENCY_DAY, AGENCY_DAY_PROCEDURE)
+_RECOUNTED_TABLES: Final = (DOSSIER_MESSAGES, DOSSIER_CORRECTIONS, AGENCY_MINUTE, TALLY_EPOCHS)
+_COUNTED_TABLES: Final = (*_RECOUNTED_TABLES, DOSSIER_INDEX, DOSSIER_EXCLUSIONS, AGENCY_DAY, AGENCY_DAY_PROCEDURE)
 _COLUMNS: Final = ", ".join((*COUNT_NAMES, "last_event_at", "version"))
-_COUNTED: Final = ", ".join(("count()", *(f"countIf({condition})" for condition in COUNT_CONDITIONS.values())))
 
 
 class ClickHouseStore:
@@ -47,7 +49,7 @@ class ClickHouseStore:
 
     def insert_events(self, rows: pa.Table) -> None:
         """Store events; see the contract."""
-        self._clickhouse.insert("insert_events", DOSSIER_EVENTS, rows.column_names, arrow_stream(rows), "ArrowStream", **_WRITE)
+        self._clickhouse.insert("insert_events", DOSSIER_MESSAGES, rows.column_names, arrow_stream(rows), "ArrowStream", **_WRITE)
 
     def insert_dead_letters(self, dead_letters: Sequence[DeadLetter]) -> None:
         """Store dead letters and count them; see the contract."""
@@ -87,12 +89,12 @@ class ClickHouseStore:
         """Recount the minutes of ``span`` from the distinct events; see the contract."""
         self._clickhouse.command(
             "recount_minutes",
-            f"INSERT INTO {AGENCY_MINUTE} (agency, minute, {_COLUMNS}) "  # noqa: S608 - names are constants
-            f"SELECT agency, toStartOfMinute(occurred_at) AS minute, {_COUNTED}, max(occurred_at), {VERSION} + count() "
-            f"FROM {DOSSIER_EVENTS} FINAL "
-            "PREWHERE occurred_at >= toDateTime64({start:String}, 3, 'UTC') "
-            "AND occurred_at < toDateTime64({end:String}, 3, 'UTC') "
-            f"WHERE {_agencies(span.agencies)} GROUP BY agency, minute",
+            f"INSERT INTO {AGENCY_MINUTE} (agency, minute, {_COLUMNS}) "
+            + recount_sql(
+                {"agency": "agency", "minute": "toStartOfMinute(occurred_at)"},
+                "occurred_at >= toDateTime64({start:String}, 3, 'UTC') AND occurred_at < toDateTime64({end:String}, 3, 'UTC')",
+                _agencies(span.agencies),
+            ),
             {"start": f"{span.start:%Y-%m-%d %H:%M:%S}", "end": f"{span.end:%Y-%m-%d %H:%M:%S}"} | _parameters(span.agencies),
             **_WRITE,
         )
@@ -103,7 +105,7 @@ class ClickHouseStore:
             "roll_up_days",
             f"INSERT INTO {AGENCY_DAY} (agency, day, {_COLUMNS}) "  # noqa: S608
             f"SELECT agency, {CIVIL_DAY.format(column='minute')} AS day, "
-            f"{', '.join(f'sum({name})' for name in COUNT_NAMES)}, max(last_event_at), {VERSION} + sum(events) "
+            f"{', '.join(f'sum({name})' for name in COUNT_NAMES)}, max(last_event_at), {VERSION} + sum(version % {EPOCH}) "
             f"FROM {AGENCY_MINUTE} FINAL WHERE {days_condition('minute', days)} AND {_agencies(days.agencies)} "
             "GROUP BY agency, day",
             _parameters(days.agencies),
@@ -114,10 +116,12 @@ class ClickHouseStore:
         """Recount each procedure of each civil day from the distinct events; see the contract."""
         self._clickhouse.command(
             "recount_procedures",
-            f"INSERT INTO {AGENCY_DAY_PROCEDURE} (agency, day, procedure_code, {_COLUMNS}) "  # noqa: S608
-            f"SELECT agency, {CIVIL_DAY.format(column='occurred_at')} AS day, procedure_code, {_COUNTED}, max(occurred_at), "
-            f"{VERSION} + count() FROM {DOSSIER_EVENTS} FINAL "
-            f"WHERE {days_condition('occurred_at', days)} AND {_agencies(days.agencies)} GROUP BY agency, day, procedure_code",
+            f"INSERT INTO {AGENCY_DAY_PROCEDURE} (agency, day, procedure_code, {_COLUMNS}) "
+            + recount_sql(
+                {"agency": "agency", "day": CIVIL_DAY.format(column="occurred_at"), "procedure_code": "procedure_code"},
+                days_condition("occurred_at", days),
+                _agencies(days.agencies),
+            ),
             _parameters(days.agencies),
             **_BACKGROUND_WRITE,
         )

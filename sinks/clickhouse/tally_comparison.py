@@ -1,4 +1,4 @@
-"""Compares the tallies of a civil day with the distinct events that they should count."""
+"""Compares the tallies of a civil day with the messages and corrections that they should count."""
 
 from __future__ import annotations
 
@@ -8,21 +8,34 @@ from typing import Any, Final
 
 from domain.tiers import Tier
 from sinks.clickhouse.client import ClickHouse
+from sinks.clickhouse.dossier_index import DOSSIER
+from sinks.clickhouse.dossier_sql import FIELDS_OF_FACTS as _FIELDS
+from sinks.clickhouse.due import OLD, due_condition, due_parameters, milliseconds
 from sinks.clickhouse.tally_sql import (
     BACKGROUND,
     BACKGROUND_SPILLING,
     CIVIL_DAY,
     COUNT_NAMES,
     VERSION,
+    correction,
     days_condition,
     tally_day_condition,
 )
 from sinks.clickhouse.times import FIRST_DAY, LAST_DAY, aware, storable_days
 from sinks.contract.audit import Acknowledged, Comparison, Difference
 from sinks.contract.tallies import Counts, Days
-from sinks.tables import AGENCY_DAY, AGENCY_DAY_PROCEDURE, AGENCY_MINUTE, COUNT_CONDITIONS, DOSSIER_EVENTS
+from sinks.tables import AGENCY_DAY, AGENCY_DAY_PROCEDURE, AGENCY_MINUTE, COUNT_CONDITIONS, DOSSIER_CORRECTIONS, DOSSIER_MESSAGES
 
 _CONDITIONS: Final = {"events": "1", **COUNT_CONDITIONS}
+#: Arrays of counts, in the order of ``COUNT_NAMES``: what is due, what is stored, and between what a right tally lies.
+_SIDES: Final = ("due", "stored", "minimum", "maximum")
+#: The messages that can count as something, whatever their dossier says; any message can be submitted.
+_POSSIBLE: Final = {
+    **dict.fromkeys(("settled", "settled_full", "settled_full_any_return"), "status IN (9, 10)"),
+    **{name: COUNT_CONDITIONS[name] for name in ("refused", "withdrawn", "stopped", "given_back")},
+}
+#: What a correction changes in each count.
+_CHANGES: Final = ", ".join(f"{correction(name)} AS changed_{name}" for name in COUNT_NAMES)
 _NEVER: Final = "toDateTime64(0, 3, 'UTC')"
 #: Bucket and procedure of an event, then of a tally, by tier.
 _KEYS: Final = {
@@ -44,7 +57,7 @@ class TallyComparison:
         if days is None:
             return {}
         sources = (
-            (DOSSIER_EVENTS, CIVIL_DAY.format(column="occurred_at"), "count()"),
+            (DOSSIER_MESSAGES, CIVIL_DAY.format(column="occurred_at"), "count()"),
             (AGENCY_MINUTE, CIVIL_DAY.format(column="minute"), "0"),
             (AGENCY_DAY, "day", "0"),
             (AGENCY_DAY_PROCEDURE, "day", "0"),
@@ -65,14 +78,17 @@ class TallyComparison:
     def recently_stored_days(self, within: dt.timedelta) -> Sequence[dt.date]:
         """Civil days of events that were stored recently; see the contract."""
         since = "now64(3) - toIntervalMillisecond({within:UInt64})"
+        union = " UNION DISTINCT ".join(
+            # Only parts written since then can hold such rows.
+            f"SELECT DISTINCT {CIVIL_DAY.format(column='occurred_at')} AS civil FROM {table} "  # noqa: S608
+            f"WHERE {written} > {since} AND _part IN (SELECT name FROM system.parts WHERE active "
+            f"AND database = currentDatabase() AND table = '{table}' AND modification_time >= toDateTime({since}))"
+            for table, written in ((DOSSIER_MESSAGES, "ingested_at"), (DOSSIER_CORRECTIONS, "written_at"))
+        )
         rows = self._clickhouse.rows(
             "audit_touched",
-            # Only parts written since then can hold such rows.
-            f"SELECT DISTINCT {CIVIL_DAY.format(column='occurred_at')} AS civil FROM {DOSSIER_EVENTS} "  # noqa: S608
-            f"WHERE ingested_at > {since} AND _part IN (SELECT name FROM system.parts WHERE active "
-            "AND database = currentDatabase() AND table = {events:String} "
-            f"AND modification_time >= toDateTime({since})) ORDER BY civil",
-            {"within": _milliseconds(within), "events": DOSSIER_EVENTS},
+            f"SELECT civil FROM ({union}) ORDER BY civil",  # noqa: S608
+            {"within": milliseconds(within)},
             **BACKGROUND,
         )
         return [day for (day,) in rows]
@@ -85,16 +101,33 @@ class TallyComparison:
         self, tier: Tier, day: dt.date, *, settle: dt.timedelta, limit: int, acknowledged: Acknowledged | None = None
     ) -> Comparison:
         """Compare one tier of a day; see the contract."""
-        as_of = {"topic": acknowledged.topic, "as_of": acknowledged.as_of} if acknowledged is not None else {}
+        due = due_condition(acknowledged) if settle else None
+        found = self._compare(
+            tier, day, settle, limit, acknowledged, due, _correction_due(day, acknowledged, look_at_dossiers=False)
+        )
+        if not (found.drift and due and acknowledged):
+            return found
+        dossiers_too = _correction_due(day, acknowledged, look_at_dossiers=True)
+        return self._compare(tier, day, settle, limit, acknowledged, due, dossiers_too)
+
+    def _compare(  # noqa: PLR0917 - the caller repeats one call
+        self,
+        tier: Tier,
+        day: dt.date,
+        settle: dt.timedelta,
+        limit: int,
+        acknowledged: Acknowledged | None,
+        due: str | None,
+        correction_due: str,
+    ) -> Comparison:
         rows = self._clickhouse.rows(
             "audit_compare",
             f"WITH {VERSION} AS epoch SELECT count(), countIf(drift > 0), sum(drift), "  # noqa: S608
-            "countIf(drift > 0 AND version > epoch + stored_events), groupArrayIf({limit:UInt32})(tuple("
-            "toString(agency), bucket, procedure, drift, stored_last, tallied_last, "
-            f"{', '.join(f'{side}_{name}' for side in ('due', 'stored', 'tallied') for name in COUNT_NAMES)}), drift > 0), "
-            "sum(deviation - drift), sum(stored_events - due_events) "
-            f"FROM ({_compared(tier, day, due=_due(acknowledged) if settle else None)})",
-            {"limit": limit, "settle": _milliseconds(settle), **as_of},
+            "countIf(drift > 0 AND version > epoch + recounted), groupArrayIf({limit:UInt32})(tuple("
+            "toString(agency), bucket, procedure, drift, stored_last, tallied_last, due, stored, tallied), drift > 0), "
+            "sum(greatest(deviation - drift, 0)), sum(messages - due_messages) "
+            f"FROM ({_compared(tier, day, due=due, correction_due=correction_due)})",
+            {"limit": limit, **due_parameters(settle, acknowledged)},
             **BACKGROUND_SPILLING,
         )
         buckets, differing, drift, stuck, listed, late, in_hand = rows[0]
@@ -114,68 +147,104 @@ class TallyComparison:
         )
 
 
-def _milliseconds(span: dt.timedelta) -> int:
-    return round(span.total_seconds() * 1000)
+def _correction_due(day: dt.date, acknowledged: Acknowledged | None, *, look_at_dossiers: bool) -> str:
+    """The condition under which a stored correction must be counted.
 
-
-def _due(acknowledged: Acknowledged | None) -> str:
-    """The condition under which a stored event must be tallied; see the contract."""
-    old = "ingested_at <= now64(3) - toIntervalMillisecond({settle:UInt64})"
-    if acknowledged is None or not acknowledged.partitions:
+    A worker writes a correction for a message of its batch in the same dossier, and acknowledges this message after it recounted.
+    So a correction is in progress while a message of its dossier is. Finding these dossiers is a scan of all messages.
+    """
+    old = OLD.format(column="written_at")
+    if acknowledged is None:
         return old
-    partitions = sorted(acknowledged.partitions)
-    committed, ends = (
-        f"transform(partition, {partitions}, [{', '.join(f'toInt64({acknowledged.partitions[n][side]})' for n in partitions)}], "
-        "toInt64(-1))"
-        for side in (0, 1)
-    )
-    known = f"topic = {{topic:String}} AND offset < {ends}"
-    return f"ingested_at <= {{as_of:DateTime64(3, 'UTC')}} AND if({known}, offset < {committed}, {old})"
+    condition = f"written_at <= {{as_of:DateTime64(3, 'UTC')}} AND {old}"
+    if look_at_dossiers:
+        of_the_day = f"SELECT dossier FROM {DOSSIER_CORRECTIONS} WHERE {days_condition('occurred_at', Days((day,)))}"  # noqa: S608
+        condition += (
+            f" AND dossier NOT IN (SELECT {DOSSIER} FROM {DOSSIER_MESSAGES} "  # noqa: S608
+            f"WHERE NOT ({due_condition(acknowledged)}) AND {DOSSIER} IN ({of_the_day}))"
+        )
+    return condition
 
 
-def _compared(tier: Tier, day: dt.date, *, due: str | None) -> str:
-    """Every bucket of the day: its due, stored and tallied counts, how far its tally deviates from the events, and its drift.
+def _compared(tier: Tier, day: dt.date, *, due: str | None, correction_due: str) -> str:
+    """Every bucket of the day: its due, stored and tallied counts, how far its tally deviates from what is stored, and its drift.
 
-    ``due``: the condition under which an event must be tallied; None for every event. The day is part of every key, so rows may
-    be filtered by it before they are merged. The tallies come before the events, so that ClickHouse takes the snapshot of their
-    table first, and a recount that ends in between cannot make a tally look too high.
+    ``due``: the condition under which a message must be counted; None for every message and correction. The day is part of every
+    key, so rows may be filtered by it before they are merged. The tallies come before the messages, so that ClickHouse takes the
+    snapshot of their table first, and a recount that ends in between cannot make a tally look too high.
+
+    A right tally lies between ``minimum`` and ``maximum``. What is due counts in both; a message that is not due may count what
+    it counts by itself; and a message whose correction is not due may count as anything that its status allows, because an
+    earlier correction may have been counted before.
     """
     bucket, procedure, tally_bucket, tally_procedure = _KEYS[tier]
-    stored = ", ".join(f"countIf({condition}) AS stored_{name}" for name, condition in _CONDITIONS.items())
-    due_counts = ", ".join(
-        f"stored_{name} AS due_{name}" if due is None else f"countIf(({condition}) AND ({due})) AS due_{name}"
-        for name, condition in _CONDITIONS.items()
+    day_condition = days_condition("occurred_at", Days((day,)))
+    zeros = f"arrayWithConstant({len(COUNT_NAMES)}, toInt64(0))"
+    nothing = ", ".join(f"{zeros} AS {side}" for side in _SIDES)
+    sums = ", ".join(f"sumForEach({side}) AS {side}" for side in (*_SIDES, "tallied"))
+    clipped = ", ".join(
+        f"arrayMap(found -> if(messages > 0, greatest(toInt64(0), found), toInt64(0)), {side}) AS {side}" for side in _SIDES
     )
-    last = "max(occurred_at) AS stored_last, " + ("stored_last" if due is None else f"maxIf(occurred_at, {due})") + " AS due_last"
-    no_tally = ", ".join(f"0 AS tallied_{name}" for name in COUNT_NAMES)
-    no_events = ", ".join(f"0 AS {side}_{name}" for side in ("stored", "due") for name in COUNT_NAMES)
-    tallied = ", ".join(f"{name} AS tallied_{name}" for name in COUNT_NAMES)
-    sums = ", ".join(f"sum({side}_{name}) AS {side}_{name}" for side in ("stored", "due", "tallied") for name in COUNT_NAMES)
-    outside = ", ".join(
-        f"toInt64(due_{name}) - toInt64(tallied_{name}), toInt64(tallied_{name}) - toInt64(stored_{name})" for name in COUNT_NAMES
-    )
-    deviations = ", ".join(f"toInt64(abs(toInt64(tallied_{name}) - toInt64(stored_{name})))" for name in COUNT_NAMES)
-    both = "stored_events > 0 AND tallied_events > 0"
+    below, above = "arrayMax(arrayMap(minus, minimum, tallied))", "arrayMax(arrayMap(minus, tallied, maximum))"
+    apart = "arrayMax(arrayMap((one, other) -> toInt64(abs(one - other)), tallied, stored))"
+    both = "stored[1] > 0 AND tallied[1] > 0"  # the events
     time_is_wrong = f"toInt64({both} AND (tallied_last > stored_last OR tallied_last < due_last))"
+    counted = f"[{', '.join(f'toInt64({name})' for name in COUNT_NAMES)}]"
     return (
-        f"SELECT *, greatest({outside}, {time_is_wrong}, toInt64(0)) AS drift, "  # noqa: S608
-        f"greatest({deviations}, toInt64({both} AND tallied_last != stored_last)) AS deviation FROM ("
-        f"SELECT agency, bucket, procedure, {sums}, max(stored_last) AS stored_last, max(due_last) AS due_last, "
+        f"SELECT *, greatest({below}, {above}, {time_is_wrong}, toInt64(0)) AS drift, "  # noqa: S608
+        # A late tally may be outside of what is stored by more than it is outside of what is allowed, never by less.
+        f"greatest({apart}, toInt64({both} AND tallied_last != stored_last)) AS deviation FROM ("
+        f"SELECT agency, bucket, procedure, {clipped}, tallied, "
+        "messages, due_messages, if(messages > 0, recounted, 0) AS recounted, stored_last, due_last, tallied_last, version FROM ("
+        f"SELECT agency, bucket, procedure, {sums}, sum(messages) AS messages, sum(due_messages) AS due_messages, "
+        "sum(recounted) AS recounted, max(stored_last) AS stored_last, max(due_last) AS due_last, "
         "max(tallied_last) AS tallied_last, max(version) AS version FROM ("
-        f"SELECT agency, {tally_bucket} AS bucket, {tally_procedure} AS procedure, {no_events}, {tallied}, "
+        f"SELECT agency, {tally_bucket} AS bucket, {tally_procedure} AS procedure, {nothing}, {counted} AS tallied, "
+        "toUInt64(0) AS messages, toUInt64(0) AS due_messages, toUInt64(0) AS recounted, "
         f"{_NEVER} AS stored_last, {_NEVER} AS due_last, last_event_at AS tallied_last, version FROM {tier.value} FINAL "
         f"PREWHERE {tally_day_condition(tier, day)} UNION ALL "
-        f"SELECT agency, {bucket} AS bucket, {procedure} AS procedure, {stored}, {due_counts}, {no_tally}, {last}, "
-        f"{_NEVER} AS tallied_last, toUInt64(0) AS version FROM {DOSSIER_EVENTS} FINAL "
-        f"PREWHERE {days_condition('occurred_at', Days((day,)))} GROUP BY agency, bucket, procedure) "
-        "GROUP BY agency, bucket, procedure)"
+        f"SELECT agency, {bucket} AS bucket, {procedure} AS procedure, {_message_counts()}, {zeros} AS tallied, "
+        f"count() AS messages, countIf(is_due) AS due_messages, count() AS recounted, "
+        f"max(occurred_at) AS stored_last, maxIf(occurred_at, is_due) AS due_last, "
+        f"{_NEVER} AS tallied_last, toUInt64(0) AS version "
+        f"FROM (SELECT *, ({due or 1}) AS is_due FROM {DOSSIER_MESSAGES} FINAL PREWHERE {day_condition}) "
+        "GROUP BY agency, bucket, procedure UNION ALL "
+        f"SELECT agency, {bucket} AS bucket, {procedure} AS procedure, {_correction_counts()}, {zeros} AS tallied, "
+        "toUInt64(0) AS messages, toUInt64(0) AS due_messages, sum(seen) AS recounted, "
+        f"{_NEVER} AS stored_last, {_NEVER} AS due_last, {_NEVER} AS tallied_last, toUInt64(0) AS version "
+        f"FROM (SELECT *, {_FIELDS}, {_CHANGES}, ({correction_due if due else 1}) AS is_due "
+        f"FROM {DOSSIER_CORRECTIONS} FINAL PREWHERE {day_condition}) GROUP BY agency, bucket, procedure) "
+        "GROUP BY agency, bucket, procedure))"
     )
+
+
+def _message_counts() -> str:
+    """What the messages of a bucket count by themselves: the array of each side."""
+    stored = [f"toInt64(countIf({condition}))" for condition in _CONDITIONS.values()]
+    due = [f"toInt64(countIf(({condition}) AND is_due))" for condition in _CONDITIONS.values()]
+    return _arrays({"stored": stored, "due": due, "minimum": due, "maximum": stored})
+
+
+def _correction_counts() -> str:
+    """What the corrections of a bucket change: the array of each side."""
+    sides: dict[str, list[str]] = {side: [] for side in _SIDES}
+    for name, condition in _CONDITIONS.items():
+        change = f"changed_{name}"
+        sides["stored"].append(f"sum({change})")
+        sides["due"].append(f"sumIf({change}, is_due)")
+        sides["minimum"].append(f"sum(if(is_due, {change}, -toInt64({condition})))")
+        sides["maximum"].append(f"sum(if(is_due, {change}, toInt64({_POSSIBLE.get(name, '1')}) - toInt64({condition})))")
+    return _arrays(sides)
+
+
+def _arrays(sides: Mapping[str, Sequence[str]]) -> str:
+    """Columns in the order that every part of the union has."""
+    return ", ".join(f"[{', '.join(sides[side])}] AS {side}" for side in _SIDES)
 
 
 def _difference(tier: Tier, fields: Sequence[Any]) -> Difference:
     agency, bucket, procedure, drift, stored_last, tallied_last, *counts = fields
-    width = len(COUNT_NAMES)
-    due, stored, tallied = (Counts(*map(int, counts[start : start + width])) for start in range(0, 3 * width, width))
+    due, stored, tallied = (Counts(*map(int, side)) for side in counts)
     return Difference(
         tier=tier,
         agency=str(agency),

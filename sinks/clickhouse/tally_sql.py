@@ -3,24 +3,69 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Mapping
 from typing import Any, Final
 
+from domain.dossier_columns import BITS
 from domain.tiers import Tier
 from sinks.clickhouse.times import storable_days
 from sinks.contract.tallies import Days
-from sinks.tables import COUNT_CONDITIONS, EPOCH, TALLY_EPOCHS
+from sinks.tables import COUNT_CONDITIONS, DOSSIER_CORRECTIONS, DOSSIER_MESSAGES, EPOCH, TALLY_EPOCHS
 
 #: The civil day of Viet Nam that an instant in ``column`` falls on.
 CIVIL_DAY: Final = "toDate({column}, 'Asia/Ho_Chi_Minh')"
-#: The version of a recount without its number of events. The recount itself reads the epoch, so that a raised epoch applies to
-#: every recount that sees an event stored later.
+#: The epoch's part of a version; a recount adds the number of its messages and what its corrections saw. The recount itself reads
+#: the epoch, so that a raised epoch applies to every recount that sees a message stored later.
 VERSION: Final = f"assumeNotNull((SELECT max(epoch) FROM {TALLY_EPOCHS})) * {EPOCH}"  # noqa: S608 - names are constants
 #: The counts of a tally, in the order of ``Counts``.
 COUNT_NAMES: Final = ("events", *COUNT_CONDITIONS)
+#: What messages count as by themselves.
+_ALONE: Final = ", ".join(
+    ("toInt64(count()) AS events", *(f"toInt64(countIf({rule})) AS {name}" for name, rule in COUNT_CONDITIONS.items()))
+)
+
+
+def correction(name: str) -> str:
+    """What a correction changes in a count: -1, 0 or 1."""
+    more, less, bit = ("minus", "plus", BITS.index("repeat")) if name == "events" else ("plus", "minus", BITS.index(name))
+    return f"(toInt64(bitTest({more}, {bit})) - toInt64(bitTest({less}, {bit})))"
+
+
+#: What the dossiers of the messages change.
+_CORRECTIONS: Final = ", ".join(f"sum({correction(name)}) AS {name}" for name in COUNT_NAMES)
+#: A reader between a message and its corrections may see one without the other; a count is never negative.
+_SUMMED: Final = ", ".join(f"greatest(0, sum({name}))" for name in COUNT_NAMES)
+
+
+def recount_sql(bucket: Mapping[str, str], prewhere: str, where: str) -> str:
+    """The query that recounts buckets: their keys, the counts, the time of the last event, and the version.
+
+    The version grows with every message and with every look at a dossier that a correction comes from, so whatever is inserted
+    last into a bucket is followed by a recount with the highest version. A bucket with messages that are all repeats counts 0.
+
+    Args:
+        bucket: key column -> its expression on the columns of a message.
+        prewhere: the messages of the buckets, a condition on ``occurred_at``.
+        where: a further condition, on ``agency``.
+    """
+    keys = ", ".join(bucket)
+    expressions = ", ".join(name if name == expression else f"{expression} AS {name}" for name, expression in bucket.items())
+    source = f"FINAL PREWHERE {prewhere} WHERE {where} GROUP BY {keys}"
+    return (
+        f"SELECT {keys}, {_SUMMED}, max(last), {VERSION} + sum(seen_here) FROM ("  # noqa: S608 - names are constants
+        f"SELECT {expressions}, {_ALONE}, max(occurred_at) AS last, count() AS here, here AS seen_here "
+        f"FROM {DOSSIER_MESSAGES} {source} UNION ALL "
+        f"SELECT {expressions}, {_CORRECTIONS}, toDateTime64(0, 3, 'UTC') AS last, 0 AS here, sum(seen) AS seen_here "
+        f"FROM {DOSSIER_CORRECTIONS} {source}"
+        f") GROUP BY {keys} HAVING sum(here) > 0"
+    )
+
+
 #: Runs beside live traffic: one thread, at a lower priority than everything else.
 BACKGROUND: Final[dict[str, Any]] = {"max_threads": 1, "os_thread_priority": 10}
 #: The same, and above this much memory a GROUP BY continues on disk.
 BACKGROUND_SPILLING: Final = BACKGROUND | {"max_bytes_before_external_group_by": 1 << 30}
+_EPOCH_ORDINAL: Final = dt.date(1970, 1, 1).toordinal()
 #: The columns that identify an event.
 EVENT_KEY: Final = "agency, occurred_at, event_id"
 
@@ -30,6 +75,7 @@ def days_condition(column: str, days: Days) -> str:
 
     Days that no table can hold are omitted.
     """
+    midnight = _midnight_minute if column == "minute" else _midnight
     ranges: list[list[int]] = []
     for day in days.days:
         if storable_days(day, day) is None:
@@ -41,7 +87,7 @@ def days_condition(column: str, days: Days) -> str:
             ranges.append([number, number + 1])
     if not ranges:
         return "0"
-    return "(" + " OR ".join(f"({column} >= {_midnight(low)} AND {column} < {_midnight(high)})" for low, high in ranges) + ")"
+    return "(" + " OR ".join(f"({column} >= {midnight(low)} AND {column} < {midnight(high)})" for low, high in ranges) + ")"
 
 
 def tally_day_condition(tier: Tier, day: dt.date) -> str:
@@ -51,6 +97,14 @@ def tally_day_condition(tier: Tier, day: dt.date) -> str:
     return days_condition("minute", Days((day,))) if tier is Tier.MINUTE else f"day = '{day.isoformat()}'"
 
 
+# Literals: with a function call, a condition on many days takes twice the time to plan.
+
+
 def _midnight(ordinal: int) -> str:
-    """Local midnight as an instant: 17:00 UTC of the day before."""
-    return f"toDateTime64('{dt.date.fromordinal(ordinal - 1).isoformat()} 17:00:00', 3, 'UTC')"
+    """Local midnight, 17:00 UTC of the day before, for a comparison with a ``DateTime64`` in UTC."""
+    return f"'{dt.date.fromordinal(ordinal - 1).isoformat()} 17:00:00'"
+
+
+def _midnight_minute(ordinal: int) -> str:
+    """Local midnight for a comparison with a ``DateTime``: a number of seconds, because later texts than it holds would wrap."""
+    return str((ordinal - _EPOCH_ORDINAL) * 86_400 - 7 * 3_600)

@@ -16,11 +16,11 @@ from sinks.contract.tallies import Counts
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """A tally that does not match the stored events.
+    """A tally that does not match the stored messages and corrections.
 
-    Every count of a correct tally is between ``due`` (events that must be counted by now) and ``stored`` (all events), and so is
-    its time of the newest event. ``drift`` is the number of events by which the tally is outside: the largest deviation of
-    any count, and 1 when only the time is wrong.
+    ``stored``: what all of them give; ``due``: what those give that must be counted by now. ``drift`` is the number of events by
+    which the tally is outside of what they allow (see ``TallyAudit.compare``): the largest deviation of any count, and 1 when
+    only the time of the newest event is wrong.
 
     ``bucket``: the minute (aware) or the civil day. ``procedure`` is empty except in the procedure tier. A time is None where
     there is no event or no tally.
@@ -90,11 +90,12 @@ class Comparison:
 
 @dataclass(frozen=True, slots=True)
 class EventRef:
-    """What identifies an event, as an example in a report."""
+    """What identifies an event, as an example in a report. ``dossier_code`` is empty when it is not known."""
 
     agency: str
     occurred_at: dt.datetime
     event_id: str
+    dossier_code: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,14 +115,14 @@ class HashShard:
 
 
 class TallyAudit(Protocol):
-    """Compares the tallies with the distinct events that they count. Only reads."""
+    """Compares the tallies with the messages that they count, and the corrections of their dossiers. Only reads."""
 
     def civil_days(self, first: dt.date | None = None, last: dt.date | None = None) -> Mapping[dt.date, int]:
-        """Every civil day with events or tallies of any tier, ascending, and its rows of events, repeats included."""
+        """Every civil day with events or tallies of any tier, ascending, and its rows of messages, repeats included."""
         ...
 
     def recently_stored_days(self, within: dt.timedelta) -> Sequence[dt.date]:
-        """Civil days of the events that were stored within the last ``within``, by the storage's clock; ascending."""
+        """Civil days of the messages and corrections stored within the last ``within``, by the storage's clock; ascending."""
         ...
 
     def now(self) -> dt.datetime:
@@ -131,27 +132,27 @@ class TallyAudit(Protocol):
     def compare(
         self, tier: Tier, day: dt.date, *, settle: dt.timedelta, limit: int, acknowledged: Acknowledged | None = None
     ) -> Comparison:
-        """Compare every (agency, bucket) of a day.
+        """Compare every (agency, bucket) of a day: with what its messages count as by themselves, and their corrections.
 
-        Events that need not be tallied yet: none with ``settle`` 0. With ``acknowledged``, those that the group has not
-        acknowledged. Of events that it does not cover, and of all events without it, those stored within the last ``settle``.
+        Messages that need not be tallied yet: none with ``settle`` 0. With ``acknowledged``, those that the group has not
+        acknowledged. Of messages that it does not cover, and of all messages without it, those stored within the last ``settle``.
         It does not cover other topics and partitions, nor offsets beyond the end of the log, which belong to an earlier topic of
-        the same name.
+        the same name. Corrections that need not be tallied yet: those written within the last ``settle``, and with
+        ``acknowledged`` those of a dossier with a message that need not be.
+
+        A message that need not be tallied may count as nothing, or as what it counts as by itself. A message whose correction
+        need not be tallied may count as anything that its status allows: the tally may have an earlier correction.
 
         Totals are exact; at most ``limit`` differences are listed.
         """
         ...
 
     def contradictions(self, day: dt.date, *, limit: int) -> Repeats:
-        """Events of a day that are stored more than once with different contents; visible only until the storage merges them."""
+        """Events (agency, time, id, dossier, status) of a day that were sent with different contents. The greatest one counts."""
         ...
 
     def reused_event_ids(self, days: tuple[dt.date, dt.date] | None, shard: HashShard, *, limit: int) -> Repeats:
-        """Event ids shared by events of different agencies or times. ``days`` None: all; both ends included."""
-        ...
-
-    def settled_twice(self, days: tuple[dt.date, dt.date] | None, shard: HashShard, *, limit: int) -> Repeats:
-        """Dossiers that are settled by more than one event. ``days`` None: all; both ends included."""
+        """Event ids that are used in several dossiers. ``days`` None: all; both ends included."""
         ...
 
     def newest_positions(self, topic: str) -> Mapping[int, int]:

@@ -39,9 +39,11 @@ class Counts:
     submitted_online: int = 0
     settled: int = 0
     settled_full: int = 0
+    settled_full_any_return: int = 0
     refused: int = 0
     withdrawn: int = 0
     stopped: int = 0
+    given_back: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -450,42 +450,31 @@ class AuditSuite:
 
     # ---- repeats that contradict each other
 
-    def test_ids_of_several_events(self, sink):
-        """An id under another agency or another time is reported with its events; repeats of one event are not."""
+    def test_ids_in_several_dossiers(self, sink):
+        """An id that is used in two dossiers is reported with its events; repeats and other statuses in one dossier are not."""
         one, two = uuid.UUID(int=2**100), uuid.UUID(int=2**101)
         events = [an_event(event_id=one), an_event(event_id=one, agency="G01"), an_event()]
         events += [an_event(event_id=two), an_event(event_id=two, occurred_at=MORNING + 40 * DAY)]
         sink.store.insert_events(rows_of(events))
-        sink.store.insert_events(rows_of([events[2], events[0]]))
+        same = dataclasses.replace(events[2], occurred_at=MORNING + MINUTE, status=10)
+        sink.store.insert_events(rows_of([events[2], events[0], same]))
         found = self._shares(sink.audit.reused_event_ids, None)
         assert found.count == 2
-        assert {name: [(s.agency, s.occurred_at) for s in refs] for name, refs in found.examples.items()} == {
-            str(one): [("G01", MORNING), ("H17", MORNING)],
-            str(two): [("H17", MORNING), ("H17", MORNING + 40 * DAY)],
+        assert {name: [(s.agency, s.occurred_at, s.dossier_code) for s in refs] for name, refs in found.examples.items()} == {
+            str(one): [("G01", MORNING, events[1].dossier_code), ("H17", MORNING, events[0].dossier_code)],
+            str(two): [("H17", MORNING, events[3].dossier_code), ("H17", MORNING + 40 * DAY, events[4].dossier_code)],
         }
         assert set(self._shares(sink.audit.reused_event_ids, (TODAY, TODAY + DAY)).examples) == {str(one)}
         assert sink.audit.reused_event_ids(None, ALL, limit=1).count == 2
         assert len(sink.audit.reused_event_ids(None, ALL, limit=1).examples) == 1
 
-    def test_dossiers_settled_twice(self, sink):
-        """A dossier with two settling events is reported; one that is settled once, repeated or returned is not."""
-        twice, once = "H17.1-240102-7001", "H17.1-240102-7002"
-        events = [an_event(dossier_code=twice), an_event(dossier_code=twice, occurred_at=MORNING + MINUTE)]
-        single = an_event(dossier_code=once)
-        sink.store.insert_events(rows_of([*events, single, an_event(dossier_code=once, status=10), an_event(status=4)]))
-        sink.store.insert_events(rows_of([single]))
-        found = self._shares(sink.audit.settled_twice, None)
-        assert (found.count, set(found.examples)) == (1, {twice})
-        assert [ref.event_id for ref in found.examples[twice]] == [str(event.event_id) for event in events]
-        assert self._shares(sink.audit.settled_twice, (TODAY + DAY, TODAY + DAY)).count == 0
-
     def test_contradicting_contents(self, sink):
-        """One event stored with two contents is reported on its day while both rows are there; a true repeat is not."""
+        """One event stored with two contents is reported on its day; a true repeat is not."""
         event = an_event()
         sink.store.insert_events(rows_of([event, an_event()]))
         sink.store.insert_events(rows_of([event], offset=9))
         assert sink.audit.contradictions(TODAY, limit=5).count == 0
-        sink.store.insert_events(rows_of([dataclasses.replace(event, status=3)]))
+        sink.store.insert_events(rows_of([dataclasses.replace(event, service_level="mot_phan")]))
         found = sink.audit.contradictions(TODAY, limit=5)
         assert (found.count, set(found.examples)) == (1, {str(event.event_id)})
         assert sink.audit.contradictions(TODAY + DAY, limit=5).count == 0

@@ -14,11 +14,12 @@ from tests.factories import LATEST, TOPIC, a_message
 from tests.fakes import MemoryBatch
 
 
-def stored_message(store, registry, acknowledge):
-    """Steps over ``store`` after one message was fetched, decoded and stored; ``acknowledge`` as in ``IngestSteps``."""
+def stored_message(store, index, registry, acknowledge):
+    """Steps that have stored one message and resolved its dossier, and counted nothing; ``acknowledge`` as in ``IngestSteps``."""
     steps = IngestSteps(
         decoder=Decoder(registry),
         store=store,
+        index=index,
         settings=IngestSettings(),
         metrics=WorkerMetrics(CollectorRegistry()),
         clock=ManualClock(LATEST),
@@ -28,4 +29,5 @@ def stored_message(store, registry, acknowledge):
     fetch = Fetch(TOPIC, 0, [MemoryBatch(0, (message,))], 1, len(message), "receipt")
     steps.offer(fetch)
     steps.store(*steps.decode([fetch]))
+    steps.dossiers.round()
     return steps

@@ -455,18 +455,19 @@ class StoreSuite:
             status=10,
             channel=3,
         )
-        plain = an_event(agency="G01", service_level="cung_cap_thong_tin", occurred_at=midnight)
+        plain = an_event(agency="G01", named_by_code=False, service_level="cung_cap_thong_tin", occurred_at=midnight)
         outside = [an_event(occurred_at=midnight - dt.timedelta(milliseconds=1)), an_event(occurred_at=midnight + DAY)]
-        sink.store.insert_events(rows_of([full, plain, *outside, full]))
+        bare = an_event(occurred_at=MORNING + 2 * MINUTE, channel=0, service_level="", due_at=MORNING + DAY)
+        sink.store.insert_events(rows_of([full, plain, *outside, full, bare]))
         validator = EventValidator(AgencyRegistry.packaged())
 
         def sent(first, last, agencies=None):
             lines = b"".join(sink.reader.events(first, last, agencies)).splitlines()
             return [validator.validate(line, latest=LATEST) for line in lines]
 
-        assert sent(TODAY, TODAY) == [plain, full]
-        assert sent(TODAY, TODAY, ("H17", "H18")) == [full]
-        assert len(sent(TODAY - DAY, TODAY + DAY)) == 4
+        assert sent(TODAY, TODAY) == [plain, full, bare]
+        assert sent(TODAY, TODAY, ("H17", "H18")) == [full, bare]
+        assert len(sent(TODAY - DAY, TODAY + DAY)) == 5
         assert sent(TODAY + 9 * DAY, TODAY + 9 * DAY) == []
 
     @pytest.mark.parametrize(("first", "last"), [("0001-01-01", "9999-12-31"), ("1900-01-01", "2299-12-31")])

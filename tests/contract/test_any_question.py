@@ -19,12 +19,22 @@ from pipeline.dead_letters.routes import dead_letter_routes
 from pipeline.dead_letters.service import DeadLetterService
 from pipeline.decode.decoder import Decoder
 from pipeline.decode.validator import EventValidator
+from pipeline.dossiers.exclusion import ExclusionService
+from pipeline.dossiers.routes import dossier_routes
+from pipeline.dossiers.service import DossierService
+from pipeline.findings.routes import finding_routes
+from pipeline.findings.service import FindingService
 from pipeline.kafka.topic_reader import KafkaTopicReader
 from pipeline.serving.answer_sources import Api, Health
 from pipeline.serving.server import HttpServer
 from pipeline.settings import HttpSettings, KafkaSettings
 from sinks.clickhouse.audit import ClickHouseAudit
 from sinks.clickhouse.dead_letter_store import ClickHouseDeadLetters
+from sinks.clickhouse.dossier_audit import ClickHouseDossierAudit
+from sinks.clickhouse.dossier_index import ClickHouseDossierIndex
+from sinks.clickhouse.dossier_reader import ClickHouseDossierReader
+from sinks.clickhouse.exclusions import ClickHouseExclusions
+from sinks.clickhouse.finding_reader import ClickHouseFindingReader
 from sinks.clickhouse.reader import ClickHouseReader
 from sinks.clickhouse.repair import ClickHouseRepair
 from sinks.clickhouse.store import ClickHouseStore
@@ -99,11 +109,16 @@ def questions():
         yield f"audit/repeats?from={quoted(day)}&to={quoted(day)}"
     yield from (f"audit/days/2024-01-02?settle={quoted(number)}" for number in ODD_NUMBERS)
     yield from (f"audit/repeats?number=0&of={quoted(number)}" for number in ODD_NUMBERS)
+    yield from (f"audit/dossiers?settle={quoted(number)}&number=0&of={quoted(number)}" for number in ODD_NUMBERS)
     yield from (f"audit/repeats?number={quoted(number)}&of=4294967295" for number in ODD_NUMBERS)
+    within = "findings?from=2024-01-02&to=2024-01-03"
+    yield from (f"{within}&number=0&of={quoted(number)}" for number in ODD_NUMBERS)
+    yield from (f"{within}&{name}={quoted(text)}" for name in ("agency", "by") for text in TEXTS)
     for number in filter(str.strip, ODD_NUMBERS):
         yield f"audit/partitions/{quoted(number)}?begin=5&end=4"
         yield f"dead-letters/topic/{quoted(number)}/{quoted(number)}"
     yield from (f"audit/partitions/0?begin={quoted(number)}&end={quoted(number)}" for number in ODD_NUMBERS)
+    yield from (f"dossiers/{quoted(text)}" for text in filter(str.strip, TEXTS))
     yield from (f"dead-letters?limit={quoted(number)}" for number in ODD_NUMBERS)
     yield from (f"dead-letters?after=t/{quoted(number)}/{quoted(number)}" for number in ODD_NUMBERS)
     yield from (f"dead-letters?{name}={quoted(text)}" for name in ("reason", "topic", "after", "replayed") for text in TEXTS)
@@ -119,6 +134,10 @@ def bodies():
     for value in (*TEXTS, 5, [], [5], {}):
         yield "audit/repair", {"day": "2024-01-02", "agencies": value}
         yield "audit/repair", {"day": "2024-01-02", "agencies": [value]}
+    for text in filter(str.strip, TEXTS):
+        yield f"dossiers/{quoted(text)}/exclusion", {"excluded": True, "reason": "a test", "name": "a test"}
+    for name, value in itertools.product(("excluded", "reason", "name"), (*TEXTS, 5, 1e400, None, [], {}, True, False)):
+        yield "dossiers/H17-240102-0001/exclusion", {"excluded": True, "reason": "a test", "name": "a test"} | {name: value}
     for path, value in itertools.product(("dead-letters/replay", "dead-letters/drop"), (*TEXTS, 5, None, [], {}, [5], [None])):
         yield from ((path, {name: value, "dry_run": True}) for name in ("reason", "topic", "from", "to", "replayed"))
     for path, value in itertools.product(("dead-letters/replay", "dead-letters/drop"), INSTANTS):
@@ -160,12 +179,25 @@ async def client(clickhouse, registry):
                     future_tolerance=dt.timedelta(days=1),
                 ),
             ),
+            partial(finding_routes, FindingService(ClickHouseFindingReader(clickhouse), registry)),
+            partial(
+                dossier_routes,
+                DossierService(ClickHouseDossierReader(clickhouse), ClickHouseExclusions(clickhouse), registry),
+                ExclusionService(
+                    ClickHouseExclusions(clickhouse),
+                    reader=ClickHouseDossierReader(clickhouse),
+                    index=ClickHouseDossierIndex(clickhouse),
+                    recount=lambda _day, _agencies: None,
+                ),
+            ),
             partial(
                 audit_routes,
                 AuditService(
                     ClickHouseAudit(clickhouse),
                     store=store,
                     repair=ClickHouseRepair(clickhouse),
+                    dossiers=ClickHouseDossierAudit(clickhouse),
+                    index=ClickHouseDossierIndex(clickhouse),
                     topic=(TOPIC, lambda: kafka),
                     decoder=Decoder(registry),
                     clock=clock,

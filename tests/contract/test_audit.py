@@ -45,10 +45,10 @@ def in_clickhouse(clickhouse: ClickHouse) -> AuditUnderTest:
         write,
         clear=lambda tier: clickhouse.command("test", f"TRUNCATE TABLE {tier.value}"),
         delete_events=lambda agency: clickhouse.command(
-            "test", f"ALTER TABLE dossier_events DELETE WHERE agency = '{agency}'", mutations_sync=2
+            "test", f"ALTER TABLE dossier_messages DELETE WHERE agency = '{agency}'", mutations_sync=2
         ),
         age_events=lambda: clickhouse.command(
-            "test", "ALTER TABLE dossier_events UPDATE ingested_at = ingested_at - INTERVAL 1 HOUR WHERE 1", mutations_sync=2
+            "test", "ALTER TABLE dossier_messages UPDATE ingested_at = ingested_at - INTERVAL 1 HOUR WHERE 1", mutations_sync=2
         ),
     )
 
@@ -121,3 +121,21 @@ def test_a_tally_without_events_has_no_newest_event(clickhouse):
         sink.write(tier, ("H18", bucket, ""), Counts(), dt.datetime.fromtimestamp(0, dt.UTC), 1)
     for until in (MORNING + dt.timedelta(minutes=5), MORNING + dt.timedelta(days=2)):
         assert sink.reader.last_events(until) == {}
+
+
+def test_days_beyond_the_last_minute_of_a_tally_have_none(clickhouse):
+    """A day that a ``DateTime`` cannot hold selects no minutes, and never those of another day."""
+    audit = ClickHouseAudit(clickhouse)
+    columns = "agency, minute, events, last_event_at, version"
+    for minute in ("1970-01-01 00:00:00", "2013-04-28 10:31:44", "2106-02-07 06:28:00"):
+        clickhouse.command("test", f"INSERT INTO agency_minute ({columns}) VALUES ('H17', '{minute}', 1, 0, 1)")
+    for day, tallies in {
+        dt.date(2149, 6, 6): 0,
+        dt.date(2149, 6, 5): 0,
+        dt.date(2106, 2, 8): 0,
+        dt.date(2106, 2, 7): 1,
+        dt.date(2013, 4, 28): 1,
+        dt.date(1970, 1, 1): 1,
+    }.items():
+        found = audit.compare(Tier.MINUTE, day, settle=dt.timedelta(0), limit=9)
+        assert found.buckets == tallies, day

@@ -118,7 +118,7 @@ def test_a_raised_epoch_beats_every_older_count(clickhouse):
     events = [an_event(), an_event(), an_event()]
     store.insert_events(rows_of(events))
     store.recount_minutes(Span(MORNING, MORNING + MINUTE))
-    clickhouse.command("test", "TRUNCATE TABLE dossier_events")
+    clickhouse.command("test", "TRUNCATE TABLE dossier_messages")
     clickhouse.command("test", "INSERT INTO tally_epochs (epoch, reason) VALUES (1, 'test')")
     again = ClickHouseStore(clickhouse)
     again.insert_events(rows_of(events[:1]))
@@ -153,7 +153,7 @@ def test_an_unknown_table_stops_the_worker(clickhouse):
     """A missing table is neither an error of the rows nor temporary: Fatal."""
     store = ClickHouseStore(clickhouse)
     seen = seen_calls(clickhouse)
-    clickhouse.command("test", "DROP TABLE dossier_events SYNC")
+    clickhouse.command("test", "DROP TABLE dossier_messages SYNC")
     for action in (
         lambda: store.insert_events(rows_of([an_event()])),
         lambda: store.recount_minutes(Span(MORNING, MORNING + MINUTE)),

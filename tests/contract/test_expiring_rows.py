@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from sinks.clickhouse.dossier_index import ClickHouseDossierIndex
 from sinks.clickhouse.expiring_rows import refuse_expiring_rows
 from sinks.clickhouse.row_policies import TABLES
 from sinks.clickhouse.store import ClickHouseStore
@@ -18,13 +19,13 @@ OLD = "toDateTime(occurred_at) + INTERVAL 1 DAY"
 def test_a_ttl_that_deletes_is_refused_before_anything_is_acknowledged(served, registry):
     """A TTL that comes when an event is stored and counted, and deletes it by a merge: the event is not acknowledged."""
     acknowledged = []
-    steps = stored_message(ClickHouseStore(served), registry, acknowledged.extend)
+    steps = stored_message(ClickHouseStore(served), ClickHouseDossierIndex(served), registry, acknowledged.extend)
     steps.recounter.minutes_round()
     steps.recounter.days_round()
-    served.command("test", f"ALTER TABLE dossier_events MODIFY TTL {OLD}")
-    served.command("test", "OPTIMIZE TABLE dossier_events FINAL")  # a merge in the background would do the same some time
-    assert served.rows("test", "SELECT count() FROM dossier_events") == [(0,)]
-    with pytest.raises(Fatal, match="a TTL deletes rows or values of the table dossier_events"):
+    served.command("test", f"ALTER TABLE dossier_messages MODIFY TTL {OLD}")
+    served.command("test", "OPTIMIZE TABLE dossier_messages FINAL")  # a merge in the background would do the same some time
+    assert served.rows("test", "SELECT count() FROM dossier_messages") == [(0,)]
+    with pytest.raises(Fatal, match="a TTL deletes rows or values of the table dossier_messages"):
         steps.recounter.procedures_round()
     assert acknowledged == []
 
@@ -44,11 +45,11 @@ def test_what_deletes_is_told_from_what_moves(served):
         f"MODIFY COLUMN portal_id LowCardinality(String) TTL {OLD}",
     )
     for change in harmless:
-        served.command("test", f"ALTER TABLE dossier_events {change}")
+        served.command("test", f"ALTER TABLE dossier_messages {change}")
         refuse_expiring_rows(served, TABLES)
     for change in deleting:
-        served.command("test", f"ALTER TABLE dossier_events {change}")
-        with pytest.raises(Fatal, match="table dossier_events,"):
+        served.command("test", f"ALTER TABLE dossier_messages {change}")
+        with pytest.raises(Fatal, match="table dossier_messages,"):
             refuse_expiring_rows(served, TABLES)
         if "MODIFY TTL" in change:
-            served.command("test", "ALTER TABLE dossier_events REMOVE TTL")
+            served.command("test", "ALTER TABLE dossier_messages REMOVE TTL")

@@ -19,6 +19,7 @@ from domain.errors import UnavailableError
 from domain.periods import civil_day
 from domain.tiers import Tier
 from pipeline.cli import main as cli
+from pipeline.ingest.dossier_resolver import DossierResolver
 from pipeline.settings import load_settings
 from pipeline.wiring.storage import opened_storage
 from sinks.clickhouse import pinned_settings
@@ -26,6 +27,7 @@ from sinks.clickhouse.audit import ClickHouseAudit
 from sinks.clickhouse.client import ClickHouse
 from sinks.clickhouse.dead_letter_limits import ClickHouseDeadLetterLimits
 from sinks.clickhouse.dead_letter_store import ClickHouseDeadLetters
+from sinks.clickhouse.dossier_index import ClickHouseDossierIndex
 from sinks.clickhouse.migrate import migrate, packaged_migrations
 from sinks.clickhouse.pinned_settings import READS, WRITES
 from sinks.clickhouse.reader import ClickHouseReader
@@ -41,7 +43,7 @@ from sinks.tables import (
     DEAD_LETTER_CHECKPOINTS,
     DEAD_LETTER_TALLIES,
     DEAD_LETTERS,
-    DOSSIER_EVENTS,
+    DOSSIER_MESSAGES,
     SCHEMA_MIGRATIONS,
 )
 from tests.contract.one_message import stored_message
@@ -68,7 +70,7 @@ HOSTILE = {
     "partitions": {"max_partitions_to_read": "1"},
     "no data": {"discard_query_data": "1"},
     "filters": {
-        "additional_table_filters": "{'whole.dossier_events': 'status != 9', 'written.dossier_events': 'status != 9', "
+        "additional_table_filters": "{'whole.dossier_messages': 'status != 9', 'written.dossier_messages': 'status != 9', "
         "'whole.agency_day': 'events > 8', 'written.agency_day': 'events > 8'}"
     },
     "result filter": {"additional_result_filter": "0"},
@@ -292,8 +294,11 @@ class connected:  # noqa: N801 - used as a function
 def write(clickhouse):
     """Write everything that a worker writes, in several inserts, and drop some dead letters like an operator."""
     store = ClickHouseStore(clickhouse)
+    resolver = DossierResolver(ClickHouseDossierIndex(clickhouse))
     for part in range(3):
-        store.insert_events(rows_of(EVENTS[part::3], offset=part * 1_000))
+        rows = rows_of(EVENTS[part::3], offset=part * 1_000)
+        store.insert_events(rows)
+        resolver.confirm(resolver.resolve(resolver.add(rows)))
     for part in range(2):
         store.insert_dead_letters(LETTERS[part::2])
     minutes = sorted({event.occurred_at.replace(second=0, microsecond=0) for event in EVENTS})
@@ -331,8 +336,7 @@ def read(clickhouse):
         "recently stored days": audit.recently_stored_days(dt.timedelta(hours=1)),
         "compared": [audit.compare(tier, day, settle=dt.timedelta(0), limit=100) for tier in Tier for day in days[::2]],
         "contradictions": audit.contradictions(days[0], limit=5),
-        "scattered": audit.reused_event_ids(None, HashShard(0, 1), limit=5),
-        "settled twice": audit.settled_twice((FIRST, LAST), HashShard(0, 1), limit=5),
+        "reused ids": audit.reused_event_ids(None, HashShard(0, 1), limit=5),
         "positions": audit.newest_positions(TOPIC),
         "missing": audit.missing(MESSAGES),
     }
@@ -473,7 +477,7 @@ def test_hidden_rows_are_refused(server, monkeypatch, user):
 
 #: Tables, and every call that computes a figure from their rows.
 FIGURES = {
-    DOSSIER_EVENTS: (
+    DOSSIER_MESSAGES: (
         lambda clickhouse: ClickHouseStore(clickhouse).check_tables(),  # after every recount, before what it counted is used
         lambda clickhouse: ClickHouseReader(clickhouse).last_events(DAYS[-1]),
         lambda clickhouse: ClickHouseReader(clickhouse).totals(),
@@ -543,12 +547,12 @@ def recount_every_tier(recounter):
 @pytest.mark.parametrize("call", ["insert_events", "recount_minutes", "roll_up_days", "recount_procedures"])
 def test_a_policy_that_comes_while_a_worker_runs_is_noticed_before_the_acknowledgement(server, registry, call):
     """After whichever step of a fetch a row policy comes, before the first or after the last recount, nothing is acknowledged."""
-    user = database = f"late_{DOSSIER_EVENTS}"
+    user = database = f"late_{DOSSIER_MESSAGES}"
     acknowledged = []
     with connected(server, "default", database) as plain, connected(server, user, database) as veiled:
         migrate(plain)
-        steps = stored_message(LatePolicy(plain, veiled, call), registry, acknowledged.extend)
-        with pytest.raises(Fatal, match=f"a row policy hides rows of the table {DOSSIER_EVENTS} "):
+        steps = stored_message(LatePolicy(plain, veiled, call), ClickHouseDossierIndex(plain), registry, acknowledged.extend)
+        with pytest.raises(Fatal, match=f"a row policy hides rows of the table {DOSSIER_MESSAGES} "):
             recount_every_tier(steps.recounter)
     assert acknowledged == []
 

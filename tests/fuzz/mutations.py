@@ -11,7 +11,7 @@ from tests.fuzz.target import SEPARATOR, TOMBSTONE
 
 FIELDS = (
     *("event_id", "dossier_code", "agency_code", "procedure_code", "status", "channel", "service_level", "occurred_at"),
-    *("legacy_level", "returned_by", "portal_id", "n", "v", "z", ""),
+    *("legacy_level", "returned_by", "due_at", "portal_id", "n", "v", "z", ""),
 )
 SOUND = {
     "event_id": "00000000-0000-0000-0000-000000000001",
@@ -34,7 +34,10 @@ TIMES = (
     *("23:59:59.999999999", "23:60:00", "12:00:00.1", "12:00:00.1234567", "12:00:61", "-1:00", "99:99:99"),
 )
 OFFSETS = ("Z", "z", "+07:00", "+0700", "+07", "-07:00", "+14:00", "-12:00", "+23:59", "-23:59", "+24:00", "-00:00", "+99:59", "")
-CODES = ("H17", "H02", "H05", "G14", "G24", "H57", "H30", "H99", "h17", " H17", "H17\u0000", "\u0048\uff117")
+CODES = (
+    *("H17", "H02", "H05", "G14", "G24", "H57", "H30", "H99", "h17", " H17", "H17\u0000", "\u0048\uff117"),
+    *("000.00.12.H02", "H05.12", "000.00.12.H99", "H17-240102-0001"),
+)
 LEVELS = ('"toan_trinh"', '"mot_phan"', '"cung_cap_thong_tin"', '"toan\\u005ftrinh"', '"TOAN_TRINH"')
 TEXTS = (
     *(
@@ -193,6 +196,7 @@ def _a_code(source: random.Random) -> str:
 
 _NEAR: dict[str, Callable[[random.Random], str]] = {
     "occurred_at": _a_time,
+    "due_at": _a_time,
     "dossier_code": _a_dossier_code,
     "event_id": _an_id,
     "status": _a_code,

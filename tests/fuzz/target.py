@@ -17,8 +17,9 @@ from domain.periods import LAST_INSTANT
 from pipeline.dead_letters.message import message_of, shown
 from pipeline.decode.decoder import Decoder
 from pipeline.decode.validator import EventValidator
-from pipeline.ingest.dirty_buckets import DirtyBuckets, dirty_hours
+from pipeline.ingest.dirty_buckets import DirtyBuckets
 from pipeline.ingest.event_rows import OffsetRange, with_positions
+from pipeline.ingest.minute_spans import dirty_hours
 from tests.factories import LATEST, TOPIC, events_of
 
 SEPARATOR, TOMBSTONE = b"\x1e", b"\x1d"

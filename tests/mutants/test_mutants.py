@@ -22,6 +22,8 @@ DELIVERY = "tests/unit/pipeline/ingest/test_delivery.py::"
 DIRTY_BUCKETS = "tests/property/test_dirty_buckets.py::"
 PINS = "tests/pins/test_streaming_libraries.py::"
 STORE = "tests/contract/test_store.py::TestEmbedded::"
+EXACTNESS = "tests/property/test_exactness.py::"
+TIER = "tests/unit/pipeline/ingest/test_dossier_tier.py::"
 
 
 @dataclass(frozen=True)
@@ -38,8 +40,8 @@ MUTANTS = [
     Mutant(
         "nothing is acknowledged before it is stored",
         "pipeline.ingest.steps",
-        "        refused = self._store_step(batch)",
-        "        self.acknowledger._acknowledge(batch.fetches)\n        refused = self._store_step(batch)",
+        "        stored = self._store_step(batch)",
+        "        self.acknowledger._acknowledge(batch.fetches)\n        stored = self._store_step(batch)",
         f"{DELIVERY}test_while_the_storage_is_unavailable_nothing_is_acknowledged[insert_events]",
     ),
     Mutant(
@@ -65,31 +67,130 @@ MUTANTS = [
     ),
     Mutant(
         "tallies are recounted, not incremented",
-        "sinks.clickhouse.store",
-        '_COUNTED: Final = ", ".join(("count()", *',
-        '_COUNTED: Final = ", ".join((f"count() + (SELECT sum(events) FROM {AGENCY_MINUTE} FINAL)", *',
+        "sinks.clickhouse.tally_sql",
+        '("toInt64(count()) AS events", *',
+        '("toInt64(count() + (SELECT sum(events) FROM agency_minute FINAL)) AS events", *',
         f"{STORE}test_the_same_events_again_change_nothing",
     ),
     Mutant(
-        "the version of a tally is the number of events, not a clock",
-        "sinks.clickhouse.store",
-        'max(occurred_at), {VERSION} + count() "',
-        'max(occurred_at), toUnixTimestamp64Milli(now64(3)) "',
+        "the version of a tally is what its recount saw, not a clock",
+        "sinks.clickhouse.tally_sql",
+        "max(last), {VERSION} + sum(seen_here)",
+        "max(last), toUnixTimestamp64Milli(now64(3))",
         "tests/contract/test_store.py::test_the_version_of_a_tally_is_its_number_of_events",
     ),
     Mutant(
-        "a recount sees each event once (FINAL)",
-        "sinks.clickhouse.store",
-        'f"FROM {DOSSIER_EVENTS} FINAL "\n            "PREWHERE',
-        'f"FROM {DOSSIER_EVENTS} "\n            "PREWHERE',
-        f"{STORE}test_the_same_events_again_change_nothing",
+        "the version of a tally grows with every look that a correction comes from",
+        "sinks.clickhouse.tally_sql",
+        "0 AS here, sum(seen) AS seen_here",
+        "0 AS here, 0 AS seen_here",
+        "tests/contract/test_dossier_index.py::test_a_recount_that_saw_a_correction_wins[embedded]",
     ),
     Mutant(
-        "a recount of procedures sees each event once (FINAL)",
-        "sinks.clickhouse.store",
-        '{VERSION} + count() FROM {DOSSIER_EVENTS} FINAL "',
-        '{VERSION} + count() FROM {DOSSIER_EVENTS} "',
+        "a recount sees each message once (FINAL)",
+        "sinks.clickhouse.tally_sql",
+        'source = f"FINAL PREWHERE',
+        'source = f"PREWHERE',
         f"{STORE}test_the_same_events_again_change_nothing",
+    ),
+    # ---- dossiers
+    Mutant(
+        "a correction is claimed before it is written",
+        "domain.corrections",
+        "    return Decision(correct, correct & ~same)",
+        "    return Decision(correct, correct & same & ~same)",
+        f"{EXACTNESS}test_a_dossier_that_two_workers_resolve_at_once[True-2]",
+    ),
+    Mutant(
+        "a claim alone is not relied on",
+        "domain.corrections",
+        "& ~(confirmed & ~other)",
+        "& ~(same & ~other)",
+        f"{EXACTNESS}test_a_claim_of_a_worker_that_ends_afterwards_is_not_relied_on",
+    ),
+    Mutant(
+        "what is confirmed is not relied on beside another claim",
+        "domain.corrections",
+        "& ~(confirmed & ~other)",
+        "& ~confirmed",
+        "tests/unit/domain/test_corrections.py::test_a_confirmed_claim_is_not_relied_on_beside_another_one[other0]",
+    ),
+    Mutant(
+        "a dossier is looked at again after a claim",
+        "pipeline.ingest.dossier_resolver",
+        "            suspects = look.claimed_dossiers()",
+        "            suspects = look.claimed_dossiers().slice(0, 0)",
+        f"{TIER}test_a_round_resolves_what_waits_and_makes_corrected_hours_due",
+    ),
+    Mutant(
+        "a correction is confirmed only when it is counted",
+        "pipeline.ingest.dossier_tier",
+        "self._unconfirmed[0][0] <= counted",
+        "self._unconfirmed[0][0] <= counted + 1",
+        f"{TIER}test_a_correction_is_confirmed_when_it_is_counted",
+    ),
+    Mutant(
+        "messages are indexed after they are stored, and before they are counted",
+        "pipeline.ingest.dossier_tier",
+        "            return replace(self._resolver.add(rows), stored_at=self.monotonic())",
+        "            return TouchedDossiers.of(rows)",
+        f"{TIER}test_indexing_is_repeated_while_the_storage_is_unavailable",
+    ),
+    Mutant(
+        "rows that waited are indexed before their dossiers are looked at",
+        "pipeline.ingest.dossier_tier",
+        "        if dossiers.unindexed:",
+        "        if False:",
+        f"{TIER}test_small_batches_are_indexed_together",
+    ),
+    Mutant(
+        "a batch is not counted while its dossiers are being resolved",
+        "pipeline.ingest.dirty_buckets",
+        "(*self._unresolved, *self._resolving)]\n",
+        "self._unresolved]\n",
+        f"{TIER}test_a_batch_is_not_counted_while_its_dossiers_are_resolved",
+    ),
+    Mutant(
+        "what a correction changes is recounted",
+        "pipeline.ingest.dirty_buckets",
+        "            self._make_due(corrected, work.batches[0].batch)",
+        "            self._make_due({}, work.batches[0].batch)",
+        f"{TIER}test_a_round_resolves_what_waits_and_makes_corrected_hours_due",
+    ),
+    Mutant(
+        "a dossier that does not begin with its submission is a suspect",
+        "sinks.clickhouse.dossier_index",
+        '"bitAnd(first, 1) != 0"',
+        '"0"',
+        "tests/contract/test_dossier_index.py::test_a_dossier_with_a_claim_is_always_looked_at[embedded]",
+    ),
+    Mutant(
+        "of several decisions about a dossier the last one holds, at equal times by id",
+        "domain.exclusions",
+        "(decision.decided_at, decision.id.hex)",
+        "decision.decided_at",
+        "tests/property/test_dossiers.py::test_the_last_decision_holds_in_any_order",
+    ),
+    Mutant(
+        "a correction after a decision saw more than every one before it",
+        "domain.dossier_columns",
+        "        messages += number\n",
+        "        messages += number * 0\n",
+        "tests/property/test_dossiers.py::test_columns_follow_the_decisions",
+    ),
+    Mutant(
+        "what a decision changes is recounted before the command returns",
+        "pipeline.dossiers.exclusion",
+        "        for day, agencies in days.items():\n            self._recount",
+        "        for day, agencies in ():\n            self._recount",
+        "tests/contract/test_exclusions.py::test_a_dossier_of_two_units_counts_for_neither[memory]",
+    ),
+    Mutant(
+        "a dossier about which an operator decided is a suspect, also after a repair",
+        "sinks.contract.dossiers",
+        "    flags[status == 0] = CLAIM\n",
+        "",
+        "tests/contract/test_exclusions.py::test_a_decision_that_waits_survives_a_repair[embedded]",
     ),
     Mutant(
         "a day is the sum of the newest row of each minute (FINAL)",
@@ -180,7 +281,7 @@ MUTANTS = [
     Mutant(
         "both halves of refused rows are stored",
         "pipeline.ingest.store_step",
-        "                self._insert(rows.slice(half), positions[half:], guard, refused)\n",
+        "                self._insert(rows.slice(half), positions[half:], guard, refused, stored)\n",
         "",
         f"{DELIVERY}test_refused_rows_are_halved_down_to_dead_letters",
     ),

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from domain.agencies import Agency, AgencyRegistry
 from domain.errors import InvariantError
-from domain.events import OCCURRED_AT, DossierEvent, Reason, Rejection
+from domain.events import FIELDS, OCCURRED_AT, DossierEvent, Reason, Rejection
 from domain.periods import LAST_INSTANT, civil_day
 from pipeline.decode import bulk, column_checks, event_tables, json_parser
 from pipeline.decode.agency_columns import AgencyColumns
@@ -118,6 +118,9 @@ odd_moments = st.one_of(
             "9999-12-31T23:59:59-23:59",
             "1899-12-31T23:59:59Z",
             "1900-01-01T00:00:00Z",
+            "1975-12-31T16:59:59.999Z",
+            "1975-12-31T17:00:00Z",
+            "1976-01-01T00:00:00+07:00",
             "1969-12-31T16:59:59Z",
             "1969-12-31T23:59:59.9999Z",
             "1970-01-01T00:00:00Z",
@@ -163,10 +166,37 @@ odd_moments = st.one_of(
 )
 
 
+#: Level-1 codes: every one, those of mergers more often, and some that the registry does not have.
+unit_codes = st.one_of(
+    st.sampled_from(REGISTRY.codes),
+    st.sampled_from(["H02", "H05", "H30", "H13", "G14", "G06", "G24", "G12", "H57", "H17"]),
+    st.sampled_from(["H17", "H02", "H05", "Z99", "H00"]),
+)
+
+
+def full_codes(codes):
+    """Level-1 codes bare, in the old form behind groups of a higher level, and in the new form before those of a lower one."""
+    return st.builds(
+        lambda before, code, after: before + code + after,
+        st.sampled_from(["", "", "", "000.00.12.", "12.", "A1.B2."]),
+        codes,
+        st.sampled_from(["", "", "", ".12", ".1.22.333.4"]),
+    )
+
+
+#: Agency codes as portals send them, and texts that are nearly one.
+agency_codes = st.one_of(
+    st.sampled_from([*REGISTRY.codes, "H17", "H17"]),
+    full_codes(unit_codes),
+    full_codes(unit_codes),
+    st.sampled_from(["", "h17", "H17.", "H17 ", "H17-240102-0001", "1.2.3.4.H17", "H17.1234", "H17\n", "\uff28\uff11\uff17"]),
+)
+
+
 @st.composite
 def dossier_codes(draw):
     """Dossier codes in old and new form, with every date of the calendar and some of none."""
-    head = draw(st.sampled_from(["000.00.00.H26", "000.A0.01.H26", "38.98.H29", "G09.20", "H55.242", "H17", "H17.1.22.333.4"]))
+    head = draw(st.one_of(full_codes(unit_codes), st.sampled_from(["000.A0.01.H26", "38.98.H29", "A05.B06.C99.H17.1.22.333.4"])))
     year, month, day = draw(st.integers(0, 9999)), draw(st.integers(0, 13)), draw(st.integers(0, 32))
     if draw(st.booleans()):
         year, month, day = (
@@ -177,7 +207,14 @@ def dossier_codes(draw):
     return f"{head}-{date if draw(st.booleans()) else date[2:]}-{draw(st.integers(1, 9_999_999)):04d}"
 
 
-agency_codes = st.sampled_from([*REGISTRY.codes, "H02", "G14", "G24", "H57", "H30", "H17", "H17", "H17"])
+optional_values = {
+    "channel": st.integers(1, 3),
+    "service_level": st.sampled_from(["toan_trinh", "mot_phan", "cung_cap_thong_tin"]),
+    "legacy_level": st.integers(1, 4),
+    "returned_by": st.sampled_from(["online", "post", "counter"]),
+    "due_at": st.one_of(moments(), moments(), odd_moments),
+    "portal_id": st.sampled_from(["dvc.gov.vn", "p:1_2-3.4"]),
+}
 
 
 @st.composite
@@ -189,18 +226,14 @@ def sound_fields(draw):
         "agency_code": draw(agency_codes),
         "procedure_code": draw(st.sampled_from(["1.001612", "2.000889.000.00.00.H19", "A", "x" * 64])),
         "status": draw(st.integers(1, 10)),
-        "channel": draw(st.integers(1, 3)),
-        "service_level": draw(st.sampled_from(["toan_trinh", "mot_phan", "cung_cap_thong_tin"])),
         "occurred_at": draw(st.one_of(moments(), moments(), odd_moments)),
     }
-    optional = {
-        "legacy_level": st.one_of(st.none(), st.integers(1, 4)),
-        "returned_by": st.sampled_from([None, "online", "post", "counter"]),
-        "portal_id": st.sampled_from([None, "dvc.gov.vn", "p:1_2-3.4"]),
-    }
-    for name, values in optional.items():
-        if draw(st.booleans()):
-            fields[name] = draw(values)
+    if draw(st.booleans()):  # both codes name units that a succession may link
+        fields["dossier_code"] = draw(full_codes(unit_codes)) + "-240102-0001"
+    for name, values in optional_values.items():
+        value = draw(st.one_of(values, values, st.sampled_from([None, "", ...])))
+        if value is not ...:
+            fields[name] = value
     if draw(st.booleans()):
         fields["event_id"] = fields["event_id"].upper()
     return fields
@@ -270,10 +303,6 @@ fragments = st.one_of(
     st.sampled_from(OTHERS),
     st.text(max_size=8).map(encoded),
     st.binary(max_size=6),
-)
-FIELDS = (
-    *("event_id", "dossier_code", "agency_code", "procedure_code", "status", "channel", "service_level", "occurred_at"),
-    *("legacy_level", "returned_by", "portal_id"),
 )
 names = st.sampled_from(FIELDS)
 #: Ends of what JSON, a computer's numbers, the calendar and a column can hold, and the texts just beside them.
@@ -425,7 +454,7 @@ def test_times_at_the_edge_of_the_future(text, microseconds):
 @settings(max_examples=examples(200))
 @given(
     st.lists(
-        st.one_of(st.tuples(names, extremes), st.tuples(st.just("occurred_at"), odd_moments.map(encoded))),
+        st.one_of(st.tuples(names, extremes), st.tuples(st.sampled_from(["occurred_at", "due_at"]), odd_moments.map(encoded))),
         min_size=1,
         max_size=8,
     ),
@@ -598,10 +627,29 @@ def test_sound_messages_take_the_fast_path():
         a_message(returned_by="post", legacy_level=4, portal_id="dvc.danang.gov.vn"),
         a_message(returned_by=None, legacy_level=None, portal_id=None),
         a_message(event_id=str(uuid.uuid4()).upper()),
+        a_message(channel=..., service_level=...),
+        a_message(agency_code="000.00.12.H17", due_at="2024-01-12T17:00:00+07:00"),
+        # The successor's history: before the merger it speaks for the unit of the dossier code.
+        a_message(agency_code="H05", dossier_code="000.00.12.H02-250601-0001", occurred_at="2025-06-30T08:00:00.000+07:00"),
+        a_message(agency_code="H05", dossier_code="000.00.12.H02-250601-0001", occurred_at="2025-07-01T08:00:00.000+07:00"),
+        a_message(agency_code="H26.7", dossier_code="H17.1-240102-0001"),
     ]
     decoded = agree(values)
     assert decoded.validated == 0
-    assert decoded.events.column("agency").to_pylist() == ["H17", "H05", "G14", "H57", "H17", "H17", "H17"]
+    assert decoded.events.column("agency").to_pylist() == ["H17", "H05", "G14", "H57", *["H17"] * 5, "H02", "H05", "H26"]
+    assert decoded.events.column("named_by_code").to_pylist() == [True, False, False, False, *[True] * 7, False]
+
+
+@pytest.mark.parametrize("name", optional_values)
+@pytest.mark.parametrize("value", [..., None, ""], ids=["absent", "null", "empty"])
+@pytest.mark.parametrize("other", [None, "", "sent"])
+def test_missing_optional_fields_take_the_fast_path(name, value, other):
+    """A portal that always leaves a field out, or sends null or an empty text for it, does not need the validator."""
+    more = {"legacy_level": 4, "returned_by": "post", "portal_id": "p", "due_at": "2024-02-01T17:00:00+07:00"}
+    if other != "sent":
+        more = dict.fromkeys(more, other)
+    decoded = agree([a_message(**more | {name: value}) for _ in range(200)])
+    assert (decoded.events.num_rows, decoded.validated) == (200, 0)
 
 
 def test_leap_day_in_a_dossier_code():
@@ -684,6 +732,37 @@ def registries(draw):
 
 
 _DAY = dt.date(2024, 1, 1)
+_known = st.sampled_from(["A01", "B02", "C03", "D04"])
+
+
+@settings(max_examples=examples(1_200))
+@given(
+    registries(),
+    st.lists(
+        st.tuples(
+            *[st.one_of(_known, _known, full_codes(st.sampled_from(["A01", "B02", "C03", "D04", "Z99"])))] * 2,
+            st.integers(-2, 30),
+            st.sampled_from(["00:00:00.000", "00:00:00.001", "23:59:59.999"]),
+        ),
+        min_size=4,
+        max_size=12,
+    ),
+)
+def test_units_in_bulk_are_those_of_the_validator(registry, sent):
+    """Unit and "named by the code" are the same from both, for every registry: gaps, chains, rings, later successors."""
+    values = [
+        a_message(
+            agency_code=agency_code,
+            dossier_code=f"{code}-240102-0001",
+            occurred_at=f"{_DAY + dt.timedelta(days=day)}T{time}+07:00",
+        )
+        for agency_code, code, day, time in sent
+    ]
+    decoded = Decoder(registry).decode(values, latest=LATEST)
+    assert decoded.bulk_error == ""
+    validator = EventValidator(registry)
+    verdicts = {position: validator.validate(value, latest=LATEST) for position, value in enumerate(values)}
+    assert {**events_of(decoded.events), **dict(decoded.rejections)} == verdicts
 
 
 @settings(max_examples=examples(500))

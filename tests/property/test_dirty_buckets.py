@@ -6,12 +6,15 @@ import datetime as dt
 import itertools
 
 import numpy as np
+import pyarrow as pa
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from domain.periods import civil_day
-from pipeline.ingest.dirty_buckets import DirtyBuckets, MinuteSpan, dirty_hours
+from pipeline.ingest.dirty_buckets import DirtyBuckets
+from pipeline.ingest.dossier_resolver import TouchedDossiers
+from pipeline.ingest.minute_spans import MinuteSpan, dirty_hours
 from tests.budget import examples
 
 EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
@@ -41,7 +44,7 @@ def covers(span: MinuteSpan, agency: int, minute: int) -> bool:
 
 
 class DirtyBucketsMachine(RuleBasedStateMachine):
-    """Batches are stored while work of three tiers is taken, finished in any order, or lost in a crash."""
+    """Batches are stored; dossiers are resolved, and work of three tiers is taken, finished in any order, or lost in a crash."""
 
     @initialize()
     def begin(self):
@@ -49,6 +52,9 @@ class DirtyBucketsMachine(RuleBasedStateMachine):
         self.step = 0
         self.batches = []  # the (agency, minute) pairs of each batch
         self.stored_at = []
+        self.corrected = []  # the pairs that corrections of each batch's dossiers changed, None until they are resolved
+        self.corrected_at = []  # the step at which each batch was resolved, or stored if it has no dossiers
+        self.resolving = []
         self.begun = {"minute": {}, "day": {}, "procedure": {}}  # key -> step at which the newest finished recount began
         self.under_way = []  # (tier, work, step at which it was taken, the minutes as they were then)
         self.crashed = False
@@ -57,13 +63,42 @@ class DirtyBucketsMachine(RuleBasedStateMachine):
         self.step += 1
         return self.step
 
-    @rule(pairs=st.one_of(small_batches, large_batches))
-    def store(self, pairs):
+    @rule(pairs=st.one_of(small_batches, large_batches), dossiers=st.booleans(), defer=st.booleans())
+    def store(self, pairs, dossiers, defer):
         """A batch becomes durable; its number is the next one."""
-        number = self.buckets.batch_stored(dirtied(pairs))
+        indexed = TouchedDossiers(pa.array(["A"]), 1) if dossiers and pairs else None
+        number = self.buckets.batch_stored(dirtied(pairs), indexed, defer=defer)
         self.batches.append(set(pairs))
         self.stored_at.append(self.tick())
+        self.corrected.append(None if indexed else set())
+        self.corrected_at.append(self.step)
         assert number == len(self.batches)
+
+    @precondition(lambda self: any(pairs is None and not self.is_resolving(n) for n, pairs in enumerate(self.corrected, 1)))
+    @rule(limit=st.sampled_from([1, 2, 100]))
+    def take_dossiers(self, limit):
+        """The oldest unresolved batches are taken, in their order."""
+        work = self.buckets.take_dossiers(limit)
+        numbers = [each.batch for each in work.batches]
+        waiting = [n for n, pairs in enumerate(self.corrected, 1) if pairs is None and not self.is_resolving(n)]
+        assert numbers == waiting[: len(numbers)]
+        self.resolving.append(work)
+
+    def is_resolving(self, number):
+        return any(number == each.batch for work in self.resolving for each in work.batches)
+
+    @precondition(lambda self: self.resolving)
+    @rule(pairs=small_batches, data=st.data())
+    def resolve(self, pairs, data):
+        """Corrections of taken batches are stored; they changed any minutes."""
+        self.resolved(self.resolving[data.draw(st.integers(0, len(self.resolving) - 1))], pairs)
+
+    def resolved(self, work, pairs):
+        self.resolving = [other for other in self.resolving if other is not work]
+        self.buckets.dossiers_resolved(work, dirtied(pairs))
+        now = self.tick()
+        for each in work.batches:
+            self.corrected[each.batch - 1], self.corrected_at[each.batch - 1] = set(pairs), now
 
     def take(self, tier, work):
         """Work is taken. It will see what is stored and recounted now."""
@@ -97,8 +132,8 @@ class DirtyBucketsMachine(RuleBasedStateMachine):
         self.done(*self.under_way.pop(data.draw(st.integers(0, len(self.under_way) - 1))))
 
     def done(self, tier, work, began, minutes_then):
-        for pairs in self.batches:
-            for agency, minute in pairs:
+        for pairs in (*self.batches, *self.corrected):
+            for agency, minute in pairs or ():
                 key = (agency, minute)
                 if tier == "minute":
                     covered = any(covers(span, agency, minute) for span in work.spans)
@@ -107,10 +142,12 @@ class DirtyBucketsMachine(RuleBasedStateMachine):
                 if covered:
                     seen = minutes_then.get(key, 0) if tier == "day" else began
                     self.begun[tier][key] = max(seen, self.begun[tier].get(key, 0))
-        if tier == "minute":
-            self.buckets.minutes_recounted(work)
-        else:
-            self.buckets.days_recounted(work)
+        finished = {
+            "minute": self.buckets.minutes_recounted,
+            "day": self.buckets.days_recounted,
+            "procedure": self.buckets.procedures_recounted,
+        }
+        finished[tier](work)
 
     @precondition(lambda self: self.under_way)
     @rule(data=st.data())
@@ -121,13 +158,23 @@ class DirtyBucketsMachine(RuleBasedStateMachine):
 
     @invariant()
     def never_ahead(self):
-        """A batch is counted, or visible, only when all of it was recounted since it was stored."""
+        """A batch is visible only when its minutes were recounted since it was stored.
+
+        It is counted only when every tier of it was, and of what its dossiers corrected, since they were resolved.
+        """
         counted, visible = self.buckets.counted_through(), self.buckets.minutes_through()
         assert 0 <= counted <= visible <= len(self.batches)
         for number in range(visible):
             for key in self.batches[number]:
                 for tier in ("minute", "day", "procedure") if number < counted else ("minute",):
                     assert self.begun[tier].get(key, 0) > self.stored_at[number], f"batch {number + 1}: {tier} of {key}"
+        for number in range(counted):
+            assert self.corrected[number] is not None, f"batch {number + 1}: its dossiers are not resolved"
+            for key in self.corrected[number]:
+                for tier in ("minute", "day", "procedure"):
+                    assert self.begun[tier].get(key, 0) > self.corrected_at[number], (
+                        f"batch {number + 1}: correction, {tier} of {key}"
+                    )
 
     def teardown(self):
         """When all work is finished, every batch is counted, unless work was lost."""
@@ -137,6 +184,10 @@ class DirtyBucketsMachine(RuleBasedStateMachine):
             for piece in self.under_way:
                 self.done(*piece)
             self.under_way.clear()
+            if (work := self.buckets.take_dossiers(100)) is not None:
+                self.resolving.append(work)
+            for work in tuple(self.resolving):
+                self.resolved(work, [(1, 28_401_000)])
             if self.buckets.due() == (0, 0, 0):
                 break
             self.take("minute", self.buckets.take_live_minutes(15))
@@ -191,9 +242,10 @@ def test_the_last_batch_is_reached(batches):
         for take in (lambda: buckets.take_live_minutes(15), lambda: buckets.take_backfill_minutes(60)):
             if (minutes_due := take()) is not None:
                 buckets.minutes_recounted(minutes_due)
-        for days_due in (buckets.take_days(1), buckets.take_procedures(1)):
-            if days_due is not None:
-                buckets.days_recounted(days_due)
+        if (days_due := buckets.take_days(1)) is not None:
+            buckets.days_recounted(days_due)
+        if (procedures_due := buckets.take_procedures(1)) is not None:
+            buckets.procedures_recounted(procedures_due)
     assert buckets.counted_through() == len(batches)
 
 
@@ -206,8 +258,10 @@ def test_a_crash_holds_back_only_what_it_lost():
     assert buckets.take_live_minutes(15) is not None, "this one is lost"
     assert first is not None
     buckets.minutes_recounted(first)
-    while (work := buckets.take_days(400)) is not None or (work := buckets.take_procedures(400)) is not None:
+    while (work := buckets.take_days(400)) is not None:
         buckets.days_recounted(work)
+    while (work := buckets.take_procedures(400)) is not None:
+        buckets.procedures_recounted(work)
     assert buckets.counted_through() == 1
 
 

@@ -11,9 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from domain.agencies import AgencyRegistry
-from domain.dossier_columns import BITS, LEVEL_RANKS, NO_DUE, RETURN_RANKS, MessageColumns, count_bits
-from domain.dossiers import MAX_EVENTS, judge
-from domain.findings import findings
+from domain.dossier_columns import BITS, LEVEL_RANKS, NO_DUE, RETURN_RANKS, DecisionColumns, MessageColumns, count_bits
+from domain.dossiers import MAX_EVENTS, ExcludedDossier, judge
+from domain.exclusions import ExclusionDecision
+from domain.findings import Finding, FindingKind, findings
 from tests.factories import MORNING, an_event
 
 REGISTRY = AgencyRegistry.packaged()
@@ -65,6 +66,38 @@ def test_order_and_repeats_change_nothing(case):
     sent, permuted, again = case
     assert judge(permuted + list(again)) == judge(sent)
     assert findings([*again, *permuted], REGISTRY) == findings(sent, REGISTRY)
+
+
+#: Decisions with few times and ids, so that several share a time. One id is one decision.
+DECISIONS = st.lists(
+    st.builds(
+        ExclusionDecision,
+        decided_at=st.integers(0, 2).map(lambda hours: MORNING + dt.timedelta(hours=hours)),
+        id=st.integers(1, 5).map(lambda number: uuid.UUID(int=number << 64 | 9 - number)),
+        excluded=st.booleans(),
+    ),
+    max_size=5,
+    unique_by=lambda decision: decision.id,
+)
+
+
+@given(
+    st.tuples(st.lists(MESSAGES, min_size=1, max_size=8), DECISIONS).flatmap(
+        lambda sent: st.tuples(st.just(sent), st.permutations(sent[0]), st.permutations(sent[1]))
+    )
+)
+def test_the_last_decision_holds_in_any_order(case):
+    """An excluded dossier has no milestone and no finding but that; order and repeats of messages and decisions never matter."""
+    (messages, decisions), permuted, shuffled = case
+    dossier, found = judge(messages, decisions), findings(messages, REGISTRY, decisions)
+    assert judge(permuted + messages, shuffled + decisions) == dossier
+    assert findings(permuted + messages, REGISTRY, shuffled + decisions) == found
+    in_order = sorted(decisions, key=lambda decision: (decision.decided_at, str(decision.id)))
+    if in_order and in_order[-1].excluded:
+        assert isinstance(dossier, ExcludedDossier)
+        assert found == (Finding(FindingKind.EXCLUDED, messages[0].dossier_code, None),)
+    else:
+        assert (dossier, found) == (judge(messages), findings(messages, REGISTRY))
 
 
 @given(st.lists(MESSAGES, min_size=1, max_size=12))
@@ -141,6 +174,45 @@ def test_columns_follow_the_rules(dossiers, shuffler):
     events = [event_of(message) for message, bits in zip(rows, judged.bits, strict=True) if not bits & repeat]
     assert sorted(events, key=str) == sorted({event_of(message) for message in rows}, key=str)
     assert list(judged.messages) == [sum(row.dossier_code == message.dossier_code for row in rows) for message in rows]
+
+
+def decisions_as_columns(decided):
+    """Pairs of the number of a dossier and a decision, as columns."""
+
+    def array(values, kind):
+        return np.array(list(values), dtype=kind)
+
+    return DecisionColumns(
+        dossier=array((number for number, _ in decided), np.int64),
+        decided_at=array((int(decision.decided_at.timestamp() * 1000) for _, decision in decided), np.int64),
+        id_high=array((decision.id.int >> 64 for _, decision in decided), np.uint64),
+        id_low=array((decision.id.int & (1 << 64) - 1 for _, decision in decided), np.uint64),
+        excluded=array((decision.excluded for _, decision in decided), bool),
+    )
+
+
+@settings(max_examples=200)
+@given(
+    st.lists(st.tuples(st.lists(st.one_of(MESSAGES, ALIKE), min_size=1, max_size=6, unique=True), DECISIONS), max_size=5),
+    st.randoms(),
+)
+def test_columns_follow_the_decisions(drawn, shuffler):
+    """Messages of excluded dossiers count as nothing, repeats stay repeats, and every decision is counted as one more message."""
+    dossiers = [
+        ([replace(message, dossier_code=f"H62-240102-{number:04d}") for message in messages], decisions)
+        for number, (messages, decisions) in enumerate(drawn)
+    ]
+    rows = [(message, decisions, len(messages)) for messages, decisions in dossiers for message in messages]
+    decided = [(number, decision) for number, (_, decisions) in enumerate(dossiers) for decision in decisions]
+    decided.append((len(dossiers) + 7, ExclusionDecision(MORNING, uuid.UUID(int=1), excluded=True)))  # of a dossier elsewhere
+    shuffler.shuffle(rows)
+    shuffler.shuffle(decided)
+    sent = columns_of([message for message, _, _ in rows])
+    alone, judged = count_bits(sent), count_bits(sent, decisions_as_columns(decided))
+    for place, (message, decisions, known) in enumerate(rows):
+        is_excluded = isinstance(judge([message], decisions), ExcludedDossier)
+        right = alone.bits[place] & (1 << BITS.index("repeat")) if is_excluded else alone.bits[place]
+        assert (judged.bits[place], judged.messages[place]) == (right, known + len(decisions))
 
 
 def test_no_messages():

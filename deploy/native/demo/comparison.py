@@ -5,8 +5,9 @@ from __future__ import annotations
 from rich.panel import Panel
 from rich.table import Table
 
-from deploy.native.demo.figures import AlertComparison, ComparisonRow, Expectations, all_passed
+from deploy.native.demo.figures import AlertComparison, ComparisonRow, Expectations, SimulatedFigures, all_passed
 from domain.rounding import vietnamese
+from producers.portals.truth_comparison import shortened
 
 CAPTION = (
     "Only rows with a printed value are figures of the source. The others are invented so that its sums close, and say"
@@ -48,7 +49,12 @@ def ranking(rows: tuple[ComparisonRow, ...]) -> Table:
 
 
 def result_panel(
-    rows: tuple[ComparisonRow, ...], alerts: AlertComparison, *, expectations: Expectations, seconds: float
+    rows: tuple[ComparisonRow, ...],
+    alerts: AlertComparison,
+    *,
+    expectations: Expectations,
+    simulated: SimulatedFigures,
+    seconds: float,
 ) -> Panel:
     """The result, with the name of everything that is wrong."""
     names = expectations.names
@@ -67,9 +73,14 @@ def result_panel(
         for row in rows
         if not row.passed
     ]
+    lines += (
+        [f"{simulated.dossiers:,} simulated dossiers with real faults: I1, I5 right in {simulated.periods} periods"]
+        if simulated.passed
+        else [f"[red]✗ {difference}[/red]" for difference in shortened(simulated.differences)]
+    )
     lines += [f"[red]✗ no alert for {code} {names.get(code, '')}[/red]" for code in alerts.missing]
     lines += [f"[red]✗ alert for {code} {names.get(code, '')}, which is not below 5 %[/red]" for code in alerts.unexpected]
-    passed = all_passed(rows) and alerts.passed
+    passed = all_passed(rows) and alerts.passed and simulated.passed
     return Panel(
         "\n".join(lines),
         title="[bold green]Passed[/bold green]" if passed else "[bold red]Failed[/bold red]",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
@@ -65,6 +66,17 @@ class Expectations:
             below_threshold=scenario.zero | scenario.above_0_below_5,
         )
 
+    def periods(self) -> tuple[tuple[dt.date, dt.date], ...]:
+        """The whole period, then each of its months, as first and last day."""
+        first, last = dt.date.fromisoformat(self.first_day), dt.date.fromisoformat(self.last_day)
+        found = [(first, last)]
+        start = first
+        while start <= last:
+            later = (start.replace(day=1) + dt.timedelta(days=31)).replace(day=1)
+            found.append((start, min(later - dt.timedelta(days=1), last)))
+            start = later
+        return tuple(found)
+
 
 @dataclass(frozen=True, slots=True)
 class ComparisonRow:
@@ -97,6 +109,20 @@ def compare(expectations: Expectations, rows: Iterable[Mapping[str, Any]]) -> tu
         name = row.get("name") or expectations.names.get(check.code, check.code)
         compared.append(ComparisonRow(check, name, found))
     return tuple(sorted(compared, key=lambda row: (_SCOPE_ORDER[row.check.scope], -_rate(row.found), row.check.code)))
+
+
+@dataclass(frozen=True, slots=True)
+class SimulatedFigures:
+    """The report compared with the truth of the simulated dossiers: how many of them, in how many periods, and what differs."""
+
+    dossiers: int
+    periods: int
+    differences: tuple[str, ...] = ()
+
+    @property
+    def passed(self) -> bool:
+        """Whether nothing differs."""
+        return not self.differences
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,15 +1,17 @@
 """``portalpulse demo``: reproduces the published figures of 2024 with every real service and compares the result.
 
-A fresh folder, the scenario's clock, alert rules in seconds instead of minutes. The demo passes when every figure is exact and
-Alertmanager delivers the alert of exactly the agencies below their threshold.
+A fresh folder, the scenario's clock, alert rules in seconds instead of minutes. The portals are realistic: one dossier in two has
+a fault that misleads a count of events. The demo passes when every figure is exact, the figures of every agency and month are
+those of the truth that the portals know, and Alertmanager delivers the alert of exactly the agencies below their threshold.
 """
 
 from __future__ import annotations
 
+import datetime as dt
 import queue
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,17 +20,30 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from deploy.native.demo.comparison import ranking, result_panel
-from deploy.native.demo.figures import ALERT, WINDOW, AlertComparison, Expectations, all_passed, compare, compare_alerts
+from deploy.native.demo.figures import (
+    ALERT,
+    WINDOW,
+    AlertComparison,
+    Expectations,
+    SimulatedFigures,
+    all_passed,
+    compare,
+    compare_alerts,
+)
 from deploy.native.processes import wait_until
 from deploy.native.services.receiver import Notification
 from deploy.native.stack import LocalStack
 from deploy.native.stack_options import StackOptions
 from deploy.native.up import addresses_text, follow, notification_line, say
+from domain.agencies import AgencyRegistry
 from domain.clock import parse_clock
 from domain.errors import UnavailableError
 from pipeline.shutdown import stopped_by_signals
+from producers.portals.dossier_faults import FaultShares
 from producers.portals.produce import produce_scenario
 from producers.portals.scenarios import load_scenario
+from producers.portals.truth import Truth
+from producers.portals.truth_comparison import report_differences
 from producers.sending.progress import TargetRate
 from producers.sending.worker_processes import Broker
 
@@ -41,6 +56,7 @@ PARTITIONS = 4
 MEMORY_RATE = 20_000.0
 
 TALLY_SECONDS = 120.0
+CORRECTION_SECONDS = 60.0
 ALERT_SECONDS = 90.0
 #: Rule evaluations without a new alert after which no more alerts are expected.
 STABLE_EVALUATIONS = 2
@@ -100,11 +116,11 @@ def _run(
     with _phase("Kafka, worker, Prometheus and Alertmanager", console=console), console.status("Starting every service"):
         stack.start()
     with _phase("Every dossier of the scenario, produced", console=console):
-        distinct = _produce(stack, options.topic, console=console)
+        truth = _produce(stack, options.topic, console=console)
     with httpx.Client(timeout=10.0, trust_env=False) as client:
-        with _phase(f"{distinct:,} distinct events stored and tallied", console=console):
-            _await_tallies(client, stack, distinct=distinct, console=console)
-        with _phase("Report, compared with the source", console=console):
+        with _phase(f"{truth.events:,} distinct events of {truth.dossiers:,} dossiers stored and tallied", console=console):
+            _await_tallies(client, stack, truth, expectations, console=console)
+        with _phase("Report, compared with the source and with the simulated portals", console=console):
             rows = compare(expectations, _report(client, stack, expectations))
         console.print(ranking(rows))
         with (
@@ -113,10 +129,13 @@ def _run(
         ):
             alerts = _await_alerts(client, stack, expectations)
         rows = compare(expectations, _report(client, stack, expectations))  # the figures must not have changed since
+        differences = _differences(client, stack, truth, expectations.periods())
     while not delivered.empty():
         say(console, notification_line(delivered.get()))
-    console.print(result_panel(rows, alerts, expectations=expectations, seconds=time.monotonic() - started))
-    return all_passed(rows) and alerts.passed
+    simulated = SimulatedFigures(truth.dossiers, len(expectations.periods()), tuple(differences))
+    seconds = time.monotonic() - started
+    console.print(result_panel(rows, alerts, expectations=expectations, simulated=simulated, seconds=seconds))
+    return all_passed(rows) and alerts.passed and simulated.passed
 
 
 @contextmanager
@@ -165,8 +184,8 @@ def _progress(console: Console) -> Progress:
     return Progress(*columns, console=console, transient=True)
 
 
-def _produce(stack: LocalStack, topic: str, *, console: Console) -> int:
-    """Send the scenario; returns how many distinct events it has.
+def _produce(stack: LocalStack, topic: str, *, console: Console) -> Truth:
+    """Send the scenario; returns what it must count as.
 
     Raises:
         UnavailableError: not every message was acknowledged.
@@ -178,6 +197,7 @@ def _produce(stack: LocalStack, topic: str, *, console: Console) -> int:
             rate=MEMORY_RATE if stack.is_ephemeral else None,
             broker=Broker((stack.bootstrap,), topic),
             progress=_Bar(bar),
+            shares=FaultShares.realistic(),
         )
     if not report.complete:
         raise UnavailableError(
@@ -185,27 +205,54 @@ def _produce(stack: LocalStack, topic: str, *, console: Console) -> int:
             f" ({report.result.problem or 'interrupted'}).",
             remedy=f"See the logs below {stack.folder.path / 'logs'}.",
         )
-    return report.distinct
+    assert report.truth is not None
+    return report.truth
 
 
-def _await_tallies(client: httpx.Client, stack: LocalStack, *, distinct: int, console: Console) -> None:
+def _await_tallies(
+    client: httpx.Client, stack: LocalStack, truth: Truth, expectations: Expectations, *, console: Console
+) -> None:
+    """Wait until every event is tallied and the corrections of its dossier are. What is wrong after the time is compared."""
     url = f"{stack.api}/api/v1/status"
     with _progress(console) as bar:
-        task = bar.add_task("tallied", total=distinct)
+        task = bar.add_task("tallied", total=truth.events)
 
-        def complete() -> bool:
+        def tallied() -> bool:
             stack.check()
             events = _get(client, url)["events"]
             bar.update(task, completed=events["tallied"])
-            return bool(events["stored"] >= distinct and events["tallied"] == events["stored"])
+            return bool(events["stored"] >= truth.events and events["tallied"] >= truth.events)
 
-        wait_until(complete, timeout=TALLY_SECONDS, what=f"{distinct:,} events to be tallied")
+        def corrected() -> bool:
+            return tallied() and not _differences(client, stack, truth, expectations.periods()[:1])
+
+        wait_until(tallied, timeout=TALLY_SECONDS, what=f"{truth.events:,} events to be tallied")
+        with suppress(UnavailableError):  # the comparison names what is wrong
+            wait_until(corrected, timeout=CORRECTION_SECONDS, what="the corrections of all dossiers")
+    stack.check()
 
 
 def _report(client: httpx.Client, stack: LocalStack, expectations: Expectations) -> list[dict[str, Any]]:
-    period = {"from": expectations.first_day, "to": expectations.last_day}
-    rows: list[dict[str, Any]] = _get(client, f"{stack.api}/api/v1/report", **period)["rows"]
+    return _report_of(client, stack, expectations.first_day, expectations.last_day)
+
+
+def _report_of(client: httpx.Client, stack: LocalStack, first: str, last: str) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = _get(client, f"{stack.api}/api/v1/report", **{"from": first, "to": last})["rows"]
     return rows
+
+
+def _differences(
+    client: httpx.Client, stack: LocalStack, truth: Truth, periods: tuple[tuple[dt.date, dt.date], ...]
+) -> list[str]:
+    """Every indicator of an agency and period that is not the true one."""
+    registry = AgencyRegistry.packaged()
+    return [
+        difference
+        for first, last in periods
+        for difference in report_differences(
+            truth, _report_of(client, stack, str(first), str(last)), first=first, last=last, registry=registry
+        )
+    ]
 
 
 def _await_alerts(client: httpx.Client, stack: LocalStack, expectations: Expectations) -> AlertComparison:

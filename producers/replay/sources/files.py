@@ -7,28 +7,23 @@ it are sent.
 from __future__ import annotations
 
 import hashlib
-import os
-import shutil
-import stat
-import sys
-import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack, nullcontext
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import BinaryIO, Final, cast
+from typing import BinaryIO, Final
 
 from domain.errors import ConfigurationError
 from producers.messages import Message
 from producers.replay.sources.csv_rows import check_header, read_csv
 from producers.replay.sources.formats import Format, format_of, without_marks
 from producers.replay.sources.lines import message_of
+from producers.replay.sources.opening import identity, is_regular, opened_file, seekable, shown_name, signature
 from producers.replay.sources.packing import ENDINGS, UNPACKING_ERRORS, Packing, packing_of, peeked, unpacked
 from producers.replay.sources.position import SourcePosition
 from producers.sending.checkpoint import Content
 
-STDIN: Final = "-"
 #: A longer line is not an event, and its file is not a recording (bytes).
 _LONGEST_LINE: Final = 64 << 20
 #: Bytes read at once for a digest.
@@ -82,13 +77,13 @@ class FileSource:
     @property
     def label(self) -> str:
         """Its name in the report."""
-        first = _shown(self.names[0])
+        first = shown_name(self.names[0])
         return first if len(self.names) == 1 else f"{first} and {len(self.names) - 1} more"
 
     @property
     def repeatable(self) -> bool:
         """Whether it can be read again from the start: standard input and pipes cannot."""
-        return all(_is_regular(name) for name in self.names)
+        return all(is_regular(name) for name in self.names)
 
     def check(self) -> None:
         """Check every file; one that can be read only once stays open.
@@ -96,9 +91,9 @@ class FileSource:
         Raises:
             ConfigurationError: a file cannot be read, or is not a recording of events.
         """
-        once = [name for name in self.names if not _is_regular(name)]
-        if len({_identity(name) for name in once}) < len(once):
-            named = ", ".join(map(_shown, once))
+        once = [name for name in self.names if not is_regular(name)]
+        if len({identity(name) for name in once}) < len(once):
+            named = ", ".join(map(shown_name, once))
             raise ConfigurationError(f"A pipe can be read once, and one is named twice ({named}).", remedy="Name it once.")
         for number, name in enumerate(self.names):
             found = self._opened(name)
@@ -121,8 +116,23 @@ class FileSource:
         Raises:
             ConfigurationError: a file cannot be read to its end; the error says how far it was read.
         """
+        for message, _ in self.positioned():
+            yield message
+
+    def positioned(self) -> Iterator[tuple[Message, SourcePosition]]:
+        """Each message and where it stands: one position for each file, which the reader moves on.
+
+        Raises:
+            ConfigurationError: a file cannot be read to its end; the error says how far it was read.
+        """
         for number, name in enumerate(self.names):
-            yield from self._read(number, SourcePosition(_shown(name)))
+            position = SourcePosition(shown_name(name))
+            for message in self._read(number, position):
+                yield message, position
+
+    def sizes(self) -> tuple[int | None, ...]:
+        """The bytes of every file, as it is packed; None where it cannot be known."""
+        return tuple(Path(name).stat().st_size if is_regular(name) and Path(name).exists() else None for name in self.names)
 
     def describe(self, index: int) -> str:
         """File and line of a message by its number in the recording (from 0), for a sentence; reads up to there."""
@@ -141,11 +151,12 @@ class FileSource:
         with found.closing:
             if found.before != self._known.get(number, found.before):
                 raise _changed(position)
+            position.file = found.regular
             try:
                 yield from self._messages(found, position)
             except UNPACKING_ERRORS as error:
                 raise _broken(position, found.packing, error) from error
-            if found.regular is not None and _signature(found.regular) != found.before:
+            if found.regular is not None and signature(found.regular) != found.before:
                 raise _changed(position)
 
     def _messages(self, found: _Input, position: SourcePosition) -> Iterator[Message]:
@@ -167,12 +178,12 @@ class FileSource:
             ConfigurationError: it cannot be read, or is not a recording of events.
         """
         packing: Packing | None = None
-        shown = _shown(name)
+        shown = shown_name(name)
         with ExitStack() as closing:
             try:
-                raw = closing.enter_context(_file(name))
-                regular = raw if _is_regular(name) else None
-                before = None if regular is None else _signature(regular)
+                raw = closing.enter_context(opened_file(name))
+                regular = raw if is_regular(name) else None
+                before = None if regular is None else signature(regular)
                 head, file = peeked(raw)
                 if not head and (ending := Path(name).suffix.lower()) in ENDINGS:
                     raise ConfigurationError(
@@ -191,7 +202,7 @@ class FileSource:
                 elif kind is Format.PARQUET:
                     from producers.replay.sources.parquet_rows import opened_parquet  # noqa: PLC0415 - see packing.py
 
-                    file = _seekable(file, regular if packing is None else None, closing)
+                    file = seekable(file, regular if packing is None else None, closing)
                     opened_parquet(file, shown)
             except UNPACKING_ERRORS as error:
                 raise _broken(SourcePosition(shown), packing, error) from error
@@ -219,72 +230,13 @@ def _content(name: str, limit: int | None) -> Content:
     """
     digest, size = hashlib.blake2b(digest_size=16), 0
     try:
-        with _file(name) as file:
+        with opened_file(name) as file:
             while chunk := file.read(_DIGESTED_AT_ONCE if limit is None else min(_DIGESTED_AT_ONCE, limit - size)):
                 digest.update(chunk)
                 size += len(chunk)
     except OSError as error:
         raise _broken(SourcePosition(name), None, error) from error
     return size, digest.hexdigest()
-
-
-def _file(name: str) -> AbstractContextManager[BinaryIO]:
-    """A file or standard input, opened.
-
-    Raises:
-        ConfigurationError: there is none, or it is a folder.
-    """
-    if name == STDIN:
-        if sys.stdin is None or sys.stdin.closed:  # as cron and services start programs
-            raise ConfigurationError("Standard input is closed.", remedy="Name a file, or write `< FILE` behind the command.")
-        return nullcontext(cast("BinaryIO", sys.stdin.buffer))
-    path = Path(name)
-    if path.is_dir():
-        raise ConfigurationError(
-            f"{name} is a folder.", remedy=f"Name its files in the order in which they are to be sent: {path}/*"
-        )
-    try:
-        return cast("AbstractContextManager[BinaryIO]", path.open("rb", buffering=1 << 20))
-    except FileNotFoundError as error:
-        raise ConfigurationError(f"{name} cannot be read: there is no such file.", remedy="Name an existing file.") from error
-
-
-def _seekable(file: BinaryIO, regular: BinaryIO | None, closing: ExitStack) -> BinaryIO:
-    """The bytes of ``file`` in a seekable file: Parquet is read from its end."""
-    if regular is not None:
-        regular.seek(0)
-        return regular
-    whole = closing.enter_context(tempfile.TemporaryFile())  # noqa: SIM115 - it is entered here
-    shutil.copyfileobj(file, whole, 1 << 20)
-    whole.seek(0)
-    return cast("BinaryIO", whole)
-
-
-def _is_regular(name: str) -> bool:
-    """Whether a file can be read again. A missing file is reported when it is opened."""
-    try:
-        return name != STDIN and stat.S_ISREG(Path(name).stat().st_mode)
-    except OSError:
-        return True
-
-
-def _identity(name: str) -> object:
-    """The same for two names of one pipe."""
-    try:
-        found = os.fstat(sys.stdin.fileno()) if name == STDIN else Path(name).stat()
-    except (OSError, ValueError, AttributeError):  # a standard input that is closed, or no file of the system
-        return name
-    return found.st_dev, found.st_ino
-
-
-def _signature(file: BinaryIO) -> tuple[int, int, int]:
-    """What changes when a file is written to or replaced."""
-    found = os.fstat(file.fileno())
-    return found.st_ino, found.st_size, found.st_mtime_ns
-
-
-def _shown(name: str) -> str:
-    return "Standard input" if name == STDIN else name
 
 
 def _changed(position: SourcePosition) -> ConfigurationError:

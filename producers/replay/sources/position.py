@@ -1,8 +1,9 @@
-"""The position of a reader in its file, for errors about what follows it."""
+"""The position of a reader in its file, for errors about what follows it and for sentences about a message."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import BinaryIO
 
 
 @dataclass(slots=True)
@@ -12,6 +13,16 @@ class SourcePosition:
     name: str
     unit: str = "line"
     number: int = 0
+    file: BinaryIO | None = None  # packed as it is; None: it cannot say how far it was read
 
     def __str__(self) -> str:
-        return f"{self.name}, {self.unit} {self.number:,}"
+        return self.at(self.number)
+
+    def at(self, number: int) -> str:
+        """Another line or row of the same file, for a sentence."""
+        return f"{self.name}, {self.unit} {number:,}"
+
+    @property
+    def bytes_read(self) -> int:
+        """How far the file was read (bytes, as it is packed); 0 where it cannot say."""
+        return 0 if self.file is None else self.file.tell()

@@ -6,6 +6,7 @@ their memory limit and report since when (``bench.chaos.outage``).
 
 from __future__ import annotations
 
+import pyarrow as pa
 import pytest
 
 from bench.chaos.disk_faults import fill_disk, move_to_large_disk, move_to_small_disk
@@ -15,7 +16,7 @@ from bench.chaos.workers import Worker
 from bench.consumer_group import ConsumerGroup
 from deploy.native.processes import wait_until
 from deploy.native.services.clickhouse_server import ClickHouseServer
-from sinks.clickhouse.client import ClickHouse
+from sinks.clickhouse.client import ClickHouse, ExternalTable
 from sinks.clickhouse.target import Target
 from tests.factories import a_message
 from tests.sending import send
@@ -54,9 +55,13 @@ def test_answers_are_whole_while_the_disk_is_full(tmp_path):
     try:
         server.start()
         fill_disk(server.folder)
+        one = ExternalTable("one", "text String", pa.table({"text": ["a"]}))
         for rows in (1, 1_000, 3_000_000):
             sql = f"SELECT number AS n FROM numbers({rows})"
             assert len(clickhouse.rows("test", sql)) == rows
+            assert clickhouse.table("test", sql).num_rows == rows
+            assert clickhouse.table("test", f"{sql} WHERE toString(n) NOT IN (SELECT text FROM one)", one).num_rows == rows
+            assert sum(batch.num_rows for batch in clickhouse.batches("test", sql)) == rows
             assert b"".join(clickhouse.stream("test", sql, None, "TSV")).count(b"\n") == rows
     finally:
         clickhouse.close()

@@ -119,7 +119,7 @@ def test_a_worker_with_password_and_tls_counts(site):
     site.through("tls").worker()
     site.send(50)
     sql = f"SELECT sum(events) FROM {site.database}.agency_minute FINAL"
-    sent = f"SELECT count() FROM {site.database}.dossier_events FINAL WHERE topic = '{site.topic}'"
+    sent = f"SELECT count() FROM {site.database}.dossier_messages FINAL WHERE topic = '{site.topic}'"
     wait_until(lambda: site.server.query(sent) == "50", timeout=90, what="the events")
     wait_until(lambda: int(site.server.query(sql) or 0) >= 50, timeout=90, what="their tallies")
 

@@ -27,7 +27,7 @@ def _begin(producer, site, count):
 
 
 def _stored(site):
-    return int(site.server.query(f"SELECT count() FROM {site.database}.dossier_events FINAL WHERE topic = '{site.topic}'"))
+    return int(site.server.query(f"SELECT count() FROM {site.database}.dossier_messages FINAL WHERE topic = '{site.topic}'"))
 
 
 def _lag(worker):

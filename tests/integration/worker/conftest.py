@@ -55,7 +55,7 @@ class Chain:
 
     def stored(self):
         """Distinct events stored."""
-        return self.number("SELECT count() FROM {db}.dossier_events FINAL")
+        return self.number("SELECT count() FROM {db}.dossier_messages FINAL")
 
     def dead_letters(self):
         """Dead-lettered messages."""

@@ -132,7 +132,7 @@ def test_a_new_constraint_stops_the_worker_until_it_is_accepted(chain):
     first = chain.worker()
     send(0, 1, rotten, 3)
     wait_until(lambda: _committed(chain) == 4 * each, timeout=150, what="the events to be counted and acknowledged")
-    chain.server.query(f"ALTER TABLE {chain.database}.dossier_events ADD CONSTRAINT none_of_it CHECK partition != {rotten}")
+    chain.server.query(f"ALTER TABLE {chain.database}.dossier_messages ADD CONSTRAINT none_of_it CHECK partition != {rotten}")
     send(0, rotten, 1)
     said = _ended(first)
     assert f"partition {rotten} of '{chain.topic}'" in said

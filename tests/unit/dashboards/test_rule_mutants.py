@@ -142,6 +142,20 @@ MUTANTS = [
         "a difference that is being worked on is not drift",
     ),
     Mutant(
+        "what waits in workers is a backlog",
+        "pipeline.yml",
+        "+ (sum(portalpulse_worker_untallied_events) or vector(0))",
+        "",
+        "a half-loaded backlog starts no alert",
+    ),
+    Mutant(
+        "what waits only for its acknowledgement is not a backlog",
+        "pipeline.yml",
+        "sum(portalpulse_worker_untallied_events) or vector(0)",
+        "pipeline:in_flight:events",
+        "what is tallied and not yet acknowledged delays no alert",
+    ),
+    Mutant(
         "missing configuration per window",
         "pipeline.yml",
         "    unless on (agency, kpi, window)\n",

@@ -47,6 +47,7 @@ def test_level_one_of_full_codes(code, level):
         ("H62", "Z99-250601-0001", BEFORE, EventUnit("H62", named_by_code=False)),
         ("Z99", "H62-250601-0001", BEFORE, None),
         ("nonsense", "H62-250601-0001", BEFORE, None),
+        ("H62-250601-0001", "H62-250601-0001", BEFORE, None),
         ("H62", "H62-150601-0001", dt.date(2010, 1, 1), None),
     ],
 )

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import datetime as dt
+import itertools
 
 import pytest
 from rich.console import Console
 
 from deploy.native.demo.comparison import ranking, result_panel
-from deploy.native.demo.figures import Check, Expectations, all_passed, compare, compare_alerts
+from deploy.native.demo.figures import Check, Expectations, SimulatedFigures, all_passed, compare, compare_alerts
 from domain.agencies import AgencyRegistry
 from domain.indicators import Ratio
 from domain.periods import Period
@@ -139,17 +140,39 @@ def test_the_table_marks_what_is_wrong_and_what_is_invented(expectations, rows):
 def test_the_result_names_every_fault(expectations, rows):
     """The last panel alone says what is wrong."""
     alerts = compare_alerts(expectations, expectations.below_threshold)
-    good = result_panel(compare(expectations, rows), alerts, expectations=expectations, seconds=1)
+    right = SimulatedFigures(107_874, 9)
+    good = result_panel(compare(expectations, rows), alerts, expectations=expectations, simulated=right, seconds=1)
     assert "Passed" in shown(good)
+    assert "107,874 simulated dossiers" in shown(good)
     nation = next(row for row in rows if row["scope"] == "nation")
     nation["indicators"]["I1"]["numerator"] += 1
     bad = result_panel(
         compare(expectations, rows),
         compare_alerts(expectations, (expectations.below_threshold - {"G10"}) | {"H54"}),
         expectations=expectations,
+        simulated=right,
         seconds=1,
     )
     text = shown(bad)
     assert "Failed" in text
     for part in ("Toàn quốc: 43001 / 100000", "no alert for G10 Bộ Nông nghiệp", "alert for H54 Thái Bình"):
         assert part in text
+
+
+def test_a_figure_that_is_not_the_true_one_fails(expectations, rows):
+    """Right figures of the source do not pass when another period or indicator differs from the simulated dossiers."""
+    wrong = SimulatedFigures(10, 9, tuple(f"H17 from 2024-0{month}-01: I5 is wrong." for month in range(1, 9)) * 2)
+    alerts = compare_alerts(expectations, expectations.below_threshold)
+    text = shown(result_panel(compare(expectations, rows), alerts, expectations=expectations, simulated=wrong, seconds=1))
+    assert "Failed" in text
+    assert "H17 from 2024-03-01: I5 is wrong." in text
+    assert "6 more differences" in text
+
+
+def test_every_month_of_the_period_is_compared(expectations):
+    """The whole period, seven whole months and the days of August, without a gap."""
+    whole, *months = expectations.periods()
+    assert whole == (dt.date(2024, 1, 1), dt.date(2024, 8, 20))
+    assert len(months) == 8
+    assert (months[0][0], months[1], months[-1][1]) == (whole[0], (dt.date(2024, 2, 1), dt.date(2024, 2, 29)), whole[1])
+    assert all(later[0] - earlier[1] == dt.timedelta(days=1) for earlier, later in itertools.pairwise(months))

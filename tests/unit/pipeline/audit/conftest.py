@@ -15,7 +15,7 @@ from pipeline.decode.decoder import Decoder
 from sinks.contract.events import UnreadCause, UnreadRange
 from sinks.contract.tallies import Counts
 from tests.factories import LATEST, MORNING, TOPIC, a_message, an_event, rows_of
-from tests.fakes import MINUTE, MemoryStore, Tally
+from tests.fakes import MINUTE, MemoryStore, NothingToCheck, Tally
 from tests.unit.pipeline.audit.helpers import DAY, TODAY, Log, RecordedProgress, take
 
 
@@ -40,6 +40,8 @@ def service(registry):
             store,
             store=store,
             repair=store,
+            dossiers=NothingToCheck(),
+            index=store,
             topic=(TOPIC, lambda: log or Log()),
             decoder=Decoder(registry),
             clock=ManualClock(LATEST),
@@ -86,7 +88,9 @@ def damaged(store):
         named(5, occurred_at=MORNING + DAY),
     )
     store.insert_events(rows_of([dataclasses.replace(one, portal_id="p")]))
-    store.days["H17", TODAY] = Tally(9_000_000_000, Counts(events=4, settled=1, settled_full=1), MORNING)
+    store.days["H17", TODAY] = Tally(
+        9_000_000_000, Counts(events=4, settled=1, settled_full=1, settled_full_any_return=1), MORNING
+    )
     last = MORNING + dt.timedelta(milliseconds=7)
     store.minutes["H17", MORNING] = Tally(1, store.minutes["H17", MORNING].counts, last)
     store.procedures["G01", TODAY + DAY, "9.9"] = Tally(4, Counts(events=4), MORNING)

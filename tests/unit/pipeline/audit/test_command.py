@@ -78,11 +78,10 @@ def test_table(audit):
     done = audit("--kafka", "deep")
     assert done.exit_code == 1
     for text in (
-        "2 days, 5 rows of events",
+        "2 days, 5 rows of messages",
         "newest event: 2024-01-02T01:30:00.000+00:00 / 2024-01-02T01:30:00.007+00:00",
         "events: 0 / 4",
-        "1 event ids under several agencies or times",
-        "1 dossiers settled by several events",
+        "1 event ids in several dossiers",
         "Partition 2 ends at 9, but 12 was acknowledged",
         "neither stored nor dead-lettered",
         "Tallies are wrong. Recount them with --repair.",

@@ -15,7 +15,7 @@ from sinks.contract.tallies import Counts
 from sinks.errors import Retryable
 from sinks.tables import EPOCH
 from tests.factories import LATEST, MORNING, an_event, rows_of
-from tests.fakes import Tally
+from tests.fakes import NothingToCheck, Tally
 from tests.unit.pipeline.audit.helpers import DAY, TODAY, Log, ManualTicks, asking_every_time, take, take_only
 
 
@@ -23,6 +23,7 @@ def continuous(store, *, interval=15.0, duty=20.0, settle=60.0, monotonic=None, 
     """A continuous audit over a store. By default Kafka says nothing about events in hand."""
     return ContinuousAudit(
         store,
+        dossiers=NothingToCheck(),
         interval=interval,
         duty=duty,
         settle=settle,
@@ -41,11 +42,12 @@ def exported(audit):
 
 
 def test_every_scope_is_exported_from_the_start(store):
-    """Before the first round each tier is 0 and the last success is 0."""
+    """Before the first round each scope is 0 and the last success is 0."""
     assert exported(continuous(store)) == {
         ("portalpulse_audit_drift_events", "agency_minute"): 0,
         ("portalpulse_audit_drift_events", "agency_day"): 0,
         ("portalpulse_audit_drift_events", "agency_day_procedure"): 0,
+        ("portalpulse_audit_drift_events", "dossiers"): 0,
         ("portalpulse_audit_last_success_timestamp_seconds", None): 0,
         ("portalpulse_audit_failures_total", None): 0,
     }
@@ -55,7 +57,7 @@ def test_drift_is_exported_after_two_rounds(store, clock):
     """A tally that counts too much is exported after the second round, in its tier, until it is right."""
     take(store, an_event(occurred_at=MORNING - 100 * DAY), an_event())
     clock.advance(3600)
-    store.days["H17", TODAY] = Tally(1, Counts(events=4, settled=1, settled_full=1), MORNING)
+    store.days["H17", TODAY] = Tally(1, Counts(events=4, settled=1, settled_full=1, settled_full_any_return=1), MORNING)
     audit = continuous(store)
     audit.round()
     assert audit.state.drift == dict.fromkeys(Tier, 0)
@@ -63,7 +65,7 @@ def test_drift_is_exported_after_two_rounds(store, clock):
     assert audit.state.drift == dict.fromkeys(Tier, 0) | {Tier.DAY: 3}
     assert exported(audit)["portalpulse_audit_last_success_timestamp_seconds", None] == LATEST.timestamp()
     take(store, an_event())
-    store.days["H17", TODAY] = Tally(2, Counts(events=2, settled=2, settled_full=2), MORNING)
+    store.days["H17", TODAY] = Tally(2, Counts(events=2, settled=2, settled_full=2, settled_full_any_return=2), MORNING)
     audit.round()
     assert audit.state.drift == dict.fromkeys(Tier, 0)
 
@@ -102,7 +104,7 @@ def test_drift_that_does_not_go_away_is_found_while_events_keep_coming(store, cl
     """Under steady traffic a tally that no recount replaces is found, with the amount that is certain."""
     sent = [an_event() for _ in range(100)]
     take(store, *sent)
-    store.days["H17", TODAY] = Tally(EPOCH, Counts(events=90, settled=90, settled_full=90), MORNING)
+    store.days["H17", TODAY] = Tally(EPOCH, Counts(events=90, settled=90, settled_full=90, settled_full_any_return=90), MORNING)
     audit = continuous(store, in_hand=asking_every_time(store, lambda: Log(1, p0=(0, len(sent) - 5, [b""] * len(sent)))))
     drifts = []
     for _ in range(4):

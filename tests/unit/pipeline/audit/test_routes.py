@@ -18,6 +18,7 @@ from pipeline.serving.answer_sources import Api, Health
 from pipeline.serving.server import HttpServer
 from pipeline.settings import HttpSettings
 from sinks.contract.audit import HashShard
+from sinks.contract.dossier_audit import DossierSelection
 from sinks.contract.events import UnreadCause, UnreadRange
 from sinks.contract.tallies import Counts
 from sinks.errors import Retryable
@@ -68,9 +69,11 @@ async def test_every_step_is_answered_over_http(served, service, store):
     assert await same("days", TODAY - DAY, None) == {TODAY: 2}
     assert await same("days", None, TODAY - DAY) == {}
     assert (await same("compare", TODAY, settle=0.0)).drift
-    assert (await same("contradictions", TODAY)).count == 2
+    await same("contradictions", TODAY)
     for days in (None, (TODAY - DAY, TODAY)):
-        await same("repeats", days, HashShard(0, 2))
+        await same("reused_event_ids", days, HashShard(0, 2))
+        await same("dossiers", DossierSelection(HashShard(0, 2), days), settle=0.0)
+        await same("repair_dossiers", DossierSelection(HashShard(0, 2), days), settle=0.0)
     assert (await same("partitions")).partitions[0].committed == 1
     assert (await same("unread")).ranges[0].end == 9
     assert (await same("verify", 5, 0, 1)).missing == 1
@@ -89,7 +92,10 @@ async def test_every_step_is_answered_over_http(served, service, store):
         "days/2024-01-01?settle=-1",
         "repeats?number=2&of=2",
         "repeats?number=x",
+        "dossiers?number=2&of=2",
+        "dossiers?settle=soon",
         "repeats?from=2024-01-01",
+        "dossiers?from=2024-01-01",
         "partitions/x?begin=0&end=1",
         "partitions/0?begin=0",
     ],

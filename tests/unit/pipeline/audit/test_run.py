@@ -100,7 +100,7 @@ def test_a_wrong_tally_beside_late_ones_is_found(audit, store):
     assert report.drift == dict.fromkeys(report.drift, 4)
     assert report.late == dict.fromkeys(report.drift, 6)
     assert next(iter(verdict(report))) == "Tallies are wrong. Recount them with --repair."
-    store.days["H17", TODAY] = Tally(1, Counts(events=13, settled=10, settled_full=10), MORNING)
+    store.days["H17", TODAY] = Tally(1, Counts(events=13, settled=10, settled_full=10, settled_full_any_return=10), MORNING)
     report, _ = audit(store, log=Log(1, p0=(0, 0, [b""] * 10)))
     assert report.drift == {"agency_minute": 0, "agency_day": 3, "agency_day_procedure": 0}
 
@@ -139,7 +139,7 @@ def test_where_kafka_tells_nothing_the_age_of_events_decides(audit, store, log, 
 def test_what_stays_wrong_is_reported(audit, store):
     """A tally that both comparisons find wrong makes the audit fail, with its amount, and is not changed."""
     take(store, an_event(), an_event(agency="G01"))
-    store.days["H17", TODAY] = Tally(9, Counts(events=4, settled=1, settled_full=1), MORNING)
+    store.days["H17", TODAY] = Tally(9, Counts(events=4, settled=1, settled_full=1, settled_full_any_return=1), MORNING)
     report, waits = audit(store)
     assert not report.clean
     assert (report.differing, report.drift) == (
@@ -247,17 +247,15 @@ def test_rows_that_cannot_be_removed_are_reported_and_no_failure(audit, store):
 
 
 def test_repeats_are_reported_and_not_judged(audit, store):
-    """Ids of several events, dossiers settled twice and contradicting contents are listed; the tallies are right."""
+    """Ids in several dossiers and contradicting contents are listed; the tallies are right."""
     one = an_event()
     again = an_event(event_id=one.event_id, agency="G01")
-    twice = an_event(dossier_code=one.dossier_code, occurred_at=MORNING + MINUTE)
-    take(store, one, again, twice, an_event(status=4))
-    store.insert_events(rows_of([dataclasses.replace(one, portal_id="p")]))
+    moved = an_event(event_id=again.event_id, dossier_code=one.dossier_code, occurred_at=MORNING + MINUTE)
+    take(store, one, again, moved, an_event(status=4))
+    take(store, dataclasses.replace(one, legacy_level=4))
     report, _ = audit(store)
     assert report.clean
     assert (report.reused_event_ids.count, list(report.reused_event_ids.examples)) == (1, [str(one.event_id)])
-    # `again` has its own dossier code, `twice` that of `one`
-    assert (report.settled_twice.count, list(report.settled_twice.examples)) == (1, [one.dossier_code])
     assert (report.contradictions.count, list(report.contradictions.examples)) == (1, [str(one.event_id)])
     assert audit(store, repeats=False)[0].reused_event_ids is None
 

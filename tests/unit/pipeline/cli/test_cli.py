@@ -20,11 +20,12 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from domain.errors import UnavailableError
+from domain.message_schema import schema_text
 from domain.periods import Period
 from pipeline.addresses import FILE_NAME, LOCK_NAME, SIGNATURE, Addresses, write_addresses
 from pipeline.cli import main as cli
 from pipeline.cli import remote
-from pipeline.cli.report import as_table, fetch_report
+from pipeline.cli.report import as_table, excluded_table, fetch_report
 
 
 @pytest.fixture
@@ -297,6 +298,15 @@ def test_no_arguments_show_the_commands(run):
         assert command in output + errors
 
 
+def test_the_message_contract_is_printed(run):
+    """`schema` prints the JSON Schema that ships with portalpulse, to the byte, and its help says what it cannot express."""
+    status, out, _ = run("schema")
+    assert (status, out) == (0, schema_text())
+    status, out, _ = run("schema", "--help")
+    assert status == 0
+    assert "--check" in out
+
+
 def test_version(run):
     """--version prints one line."""
     code, output, _ = run("--version")
@@ -348,6 +358,23 @@ def test_a_table_for_people():
     console.print(as_table(figures))
     text = console.export_text()
     for part in ("Đà Nẵng", "32.470", "50.000", "64,94", "—"):
+        assert part in text
+
+
+def test_excluded_dossiers_for_people():
+    """Each with what it would count as; what an untrusted reader may not know is a dash, and nothing is read as markup."""
+    place = {"name": "settled", "unit": "H17", "day": "2024-08-20", "procedure": "1.000"}
+    known = {
+        "dossier_code": "H17-240820-0001",
+        "reason": "a [bold]test",
+        "name": "Lan",
+        "decided_at": "2024-09-01T08:00:00.000+07:00",
+    }
+    hidden = known | dict.fromkeys(("dossier_code", "reason", "name"))
+    console = Console(width=160, record=True, file=io.StringIO())
+    console.print(excluded_table({"excluded": [each | {"milestones": [place]} for each in (known, hidden)]}))
+    text = console.export_text()
+    for part in ("H17-240820-0001", "settled H17 2024-08-20", "a [bold]test", "Lan", "2024-09-01T08:00:00", "—"):
         assert part in text
 
 

@@ -26,6 +26,9 @@ ARGUMENTS = {
     "migrate": [],
     "report": [*PERIOD],
     "audit": [],
+    "dossier": ["000.00.12.H17-240102-0001"],
+    "findings": [*PERIOD],
+    "schema": [],
     "produce": ["--scenario", "emc-2024", "--limit", "50", "--output", "-"],
     "replay": ["no-such-file.ndjson"],
     "load": ["--help"],
@@ -48,6 +51,8 @@ ARGUMENTS = {
 ASKING = [
     "report",
     "audit",
+    "dossier",
+    "findings",
     "dead-letters list",
     "dead-letters show",
     "dead-letters replay",
@@ -58,9 +63,21 @@ ASKING = [
 #: Hosts of all kinds where no process answers.
 HOSTS = ["fd00::2", "ví dụ", "::1", "[::1]", "no such host", "x" * 300, "", "%", "127.0.0.1:80", "http://h"]
 #: Commands that open a ClickHouse server.
-STORING = ["worker", "exporter", "migrate", "audit", "dead-letters list", "dead-letters accept", "doctor"]
+STORING = ["worker", "exporter", "migrate", "audit", "findings", "dead-letters list", "dead-letters accept", "doctor"]
 #: Commands that read or write below the data folder.
-FOLDERS = ["worker", "exporter", "migrate", "report", "audit", "dead-letters list", "dead-letters accept", "up", "demo", "doctor"]
+FOLDERS = [
+    "worker",
+    "exporter",
+    "migrate",
+    "report",
+    "audit",
+    "findings",
+    "dead-letters list",
+    "dead-letters accept",
+    "up",
+    "demo",
+    "doctor",
+]
 
 
 def commands():

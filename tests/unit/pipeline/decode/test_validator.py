@@ -8,8 +8,8 @@ import pytest
 
 from domain.agencies import AgencyRegistry
 from domain.errors import InvariantError
-from domain.events import DossierEvent, Reason
-from domain.periods import LAST_INSTANT
+from domain.events import REQUIRED_FIELDS, DossierEvent, Reason
+from domain.periods import FIRST_INSTANT, LAST_INSTANT
 from pipeline.decode.validator import EventValidator
 from tests.factories import LATEST, NOT_FROM_CONTENT, a_message
 
@@ -20,7 +20,7 @@ FAULTS = {
     Reason.NOT_UTF8: (b'{"a": "\xff"}', "utf-8"),
     Reason.NOT_JSON: (b"{", "truncated"),
     Reason.NOT_AN_OBJECT: (b"[1]", "array"),
-    Reason.MISSING_FIELD: (a_message(channel=...), "channel"),
+    Reason.MISSING_FIELD: (a_message(status=...), "status"),
     Reason.WRONG_TYPE: (a_message(status="9"), "status must be a whole number"),
     Reason.BAD_EVENT_ID: (a_message(event_id="{00000000-0000-0000-0000-000000000001}"), "event_id"),
     Reason.BAD_DOSSIER_CODE: (a_message(dossier_code="1.001612.000.00.00.H19"), "dossier_code"),
@@ -32,8 +32,9 @@ FAULTS = {
     Reason.UNKNOWN_CHANNEL: (a_message(channel=0), "channel"),
     Reason.UNKNOWN_SERVICE_LEVEL: (a_message(service_level="TOAN_TRINH"), "TOAN_TRINH"),
     Reason.UNKNOWN_LEGACY_LEVEL: (a_message(legacy_level=5), "legacy_level"),
-    Reason.UNKNOWN_RETURN: (a_message(returned_by=""), "returned_by"),
+    Reason.UNKNOWN_RETURN: (a_message(returned_by="pigeon"), "returned_by"),
     Reason.BAD_OCCURRED_AT: (a_message(occurred_at="2024-01-02T08:30:00"), "occurred_at"),
+    Reason.BAD_DUE_AT: (a_message(due_at="2024-01-12"), "due_at"),
     Reason.IN_THE_FUTURE: (a_message(occurred_at="2026-01-01T00:00:00.001Z"), "later than"),
     Reason.BAD_PORTAL_ID: (a_message(portal_id=" "), "portal_id"),
 }
@@ -157,25 +158,104 @@ def test_an_event_with_everything(validator):
             legacy_level=4,
             returned_by="post",
             portal_id="dvc:1",
+            due_at="2024-01-12 17:00+07",
             applicant={"name": "nobody"},
         ),
         latest=LATEST,
     )
     assert isinstance(event, DossierEvent)
     assert event.occurred_at == dt.datetime(2024, 1, 2, 1, 30, 0, 123_000, dt.UTC)
+    assert event.due_at == dt.datetime(2024, 1, 12, 10, tzinfo=dt.UTC)
     assert (event.legacy_level, event.returned_by, event.portal_id) == (4, "post", "dvc:1")
     assert "nobody" not in repr(event)
 
 
-def test_left_out_and_null_are_the_same(validator):
-    """An optional field that is null counts as not sent."""
-    null, left_out = (
-        validator.validate(
-            a_message(event_id="00000000-0000-0000-0000-000000000009", dossier_code="H17-240102-0001", **fields), latest=LATEST
-        )
-        for fields in ({"legacy_level": None, "returned_by": None, "portal_id": None}, {})
-    )
-    assert null == left_out
+MISSING = {"channel": 0, "service_level": "", "legacy_level": 0, "returned_by": "", "due_at": None, "portal_id": ""}
+
+
+@pytest.mark.parametrize("name", MISSING)
+@pytest.mark.parametrize("value", [..., None, ""], ids=["absent", "null", "empty"])
+def test_a_missing_optional_field_is_accepted(validator, name, value):
+    """An optional field that is absent, null or empty is missing, and the message is an event."""
+    event = validator.validate(a_message(**{name: value}), latest=LATEST)
+    assert isinstance(event, DossierEvent), event
+    assert getattr(event, name) == MISSING[name]
+
+
+@pytest.mark.parametrize("name", MISSING)
+@pytest.mark.parametrize("value", [" ", [], {}, False, 0.0, "null"], ids=repr)
+def test_an_optional_field_with_another_value_is_not_missing(validator, name, value):
+    """Only absent, null and empty text mean missing: other values that stand for nothing are rejected."""
+    event = validator.validate(a_message(**{name: value}), latest=LATEST)
+    if (name, value) == ("portal_id", "null"):  # a text like any other
+        assert event.portal_id == "null"
+    else:
+        assert event.reason in {
+            *(Reason.WRONG_TYPE, Reason.UNKNOWN_SERVICE_LEVEL, Reason.UNKNOWN_RETURN, Reason.BAD_DUE_AT, Reason.BAD_PORTAL_ID),
+        }
+
+
+@pytest.mark.parametrize("name", REQUIRED_FIELDS)
+@pytest.mark.parametrize("value", [..., None], ids=["absent", "null"])
+def test_a_required_field_must_be_sent(validator, name, value):
+    """Without a required field a message is not an event."""
+    assert validator.validate(a_message(**{name: value}), latest=LATEST).reason is Reason.MISSING_FIELD
+
+
+@pytest.mark.parametrize(
+    ("text", "due"),
+    [
+        ("2024-01-12T17:00:00.123999+07:00", dt.datetime(2024, 1, 12, 10, 0, 0, 123_000, dt.UTC)),
+        ("2023-12-01 08:00Z", dt.datetime(2023, 12, 1, 8, tzinfo=dt.UTC)),
+        ("2090-01-01T00:00:00Z", dt.datetime(2090, 1, 1, tzinfo=dt.UTC)),
+        ("1976-01-01T00:00:00+07:00", FIRST_INSTANT),
+        ("2106-02-06T23:59:59.999+07:00", LAST_INSTANT),
+    ],
+)
+def test_a_due_date_may_lie_before_the_event_and_in_the_future(validator, text, due):
+    """A due date has the forms of every time, and may be any instant that tables can hold."""
+    assert validator.validate(a_message(due_at=text), latest=LATEST).due_at == due
+
+
+@pytest.mark.parametrize(
+    "text", ["1975-12-31T16:59:59.999Z", "2106-02-06T17:00:00Z", "0001-01-01T00:00:00Z", "9999-12-31T00:00Z"]
+)
+def test_a_due_date_that_no_table_holds_is_rejected(validator, text):
+    """Due dates before 1976 and after the last day of the tables, often placeholders for "none", are rejected by name."""
+    rejection = validator.validate(a_message(due_at=text), latest=LATEST)
+    assert rejection.reason is Reason.BAD_DUE_AT
+    assert "outside of 1976-01-01 to 2106-02-06" in rejection.detail
+
+
+@pytest.mark.parametrize(
+    ("agency_code", "dossier_code", "at", "expected"),
+    [
+        ("000.00.12.H17", "H17-240102-0001", "2024-01-02", ("H17", True)),
+        ("H17.12", "H17.12-240102-0001", "2024-01-02", ("H17", True)),
+        ("H17.1.22.333.4", "H17-240102-0001", "2024-01-02", ("H17", True)),
+        ("000.00.12.H02", "000.00.12.H02-250630-0001", "2025-06-30", ("H02", True)),
+        ("000.00.12.H02", "000.00.12.H02-250630-0001", "2025-07-01", ("H05", True)),
+        # The successor sends the history again, under its own code.
+        ("H05", "H02-250601-0001", "2025-06-30", ("H02", True)),
+        ("000.00.12.H05", "H02.7-250601-0001", "2025-06-30", ("H02", True)),
+        ("H05", "H02-250601-0001", "2025-07-01", ("H05", True)),
+        # Units that no succession links.
+        ("H17", "H26-240102-0001", "2024-01-02", ("H17", False)),
+        ("H02", "H05-250601-0001", "2025-06-30", ("H02", False)),
+        ("H17", "Z99-240102-0001", "2024-01-02", ("H17", False)),
+    ],
+)
+def test_the_unit_of_an_event(validator, agency_code, dossier_code, at, expected):
+    """The unit is found from both codes and the day: full codes, mergers, and history that a successor sends."""
+    sent = a_message(agency_code=agency_code, dossier_code=dossier_code, occurred_at=f"{at}T12:00:00+07:00")
+    event = validator.validate(sent, latest=LATEST)
+    assert (event.agency, event.named_by_code) == expected
+
+
+@pytest.mark.parametrize("code", ["", "h17", "H17 ", "H17.", ".H17", "12.H17.1234", "1.2.3.4.H17", "H17-1", "000.00.12.Z99"])
+def test_other_agency_codes_are_unknown(validator, code):
+    """A text that is not an agency code, or whose level 1 is not in the registry, is rejected."""
+    assert validator.validate(a_message(agency_code=code), latest=LATEST).reason is Reason.UNKNOWN_AGENCY
 
 
 @pytest.mark.parametrize(

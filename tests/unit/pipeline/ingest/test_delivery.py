@@ -29,7 +29,7 @@ from tests.factories import LATEST, TOPIC, a_message, an_event
 from tests.fakes import MemoryBatch, MemoryStore
 
 NO_LIMIT = DeadLetterLimit(0, 0, 0)
-FAST = IngestSettings(linger_ms=0, minute_interval_ms=10, day_interval_ms=10, procedure_interval_ms=10)
+FAST = IngestSettings(linger_ms=0, minute_interval_ms=10, day_interval_ms=10, procedure_interval_ms=10, dossier_interval_ms=10)
 PATIENCE = 60.0
 
 
@@ -52,6 +52,7 @@ class Rig:
         self.steps = IngestSteps(
             decoder=decoder,
             store=store,
+            index=store,
             settings=settings,
             metrics=self.metrics,
             clock=self.clock,

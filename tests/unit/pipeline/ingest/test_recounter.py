@@ -6,7 +6,8 @@ from contextlib import suppress
 
 import pytest
 
-from pipeline.ingest.dirty_buckets import DirtyBuckets, DirtyHour
+from pipeline.ingest.dirty_buckets import DirtyBuckets
+from pipeline.ingest.minute_spans import DirtyHour
 from pipeline.ingest.recounter import Recounter, RestPolicy
 
 PACE = RestPolicy(0.25, 3.0, 9.0)
@@ -103,6 +104,77 @@ def test_procedures_are_recounted_in_groups_with_rests():
     assert tuple(code for group in store.groups[1:] for code in group) == codes
     assert counted == [1, 8]
     assert hours.now == pytest.approx(2 * 0.9 * 4)  # a quarter of the time
+
+
+class SteadyStore:
+    """Records what is recounted; each query takes a fixed time, and more for each day."""
+
+    def __init__(self, hours, query, day=0.0):
+        self.hours, self.query, self.day, self.pieces = hours, query, day, []
+
+    def recount_minutes(self, span):
+        self.pieces.append(span)
+        self.hours.now += self.query + self.day * span.minutes / 1440
+
+    def recount_procedures(self, days):
+        self.pieces.append(days)
+        self.hours.now += self.query + self.day * len(days.days)
+
+
+def recounting(store, buckets, hours, agencies=("H01", "H02")):
+    """A recounter of a worker that is busy and not flooded."""
+    return Recounter(
+        dirty_buckets=buckets,
+        store=store,
+        retrying=lambda call: call(),
+        agencies=agencies,
+        minutes=PACE,
+        days=PACE,
+        procedures=PACE,
+        on_counted=lambda: None,
+        busy=lambda: True,
+        flooded=lambda: False,
+        stopping=hours,
+        monotonic=lambda: hours.now,
+    )
+
+
+def test_procedures_of_many_days_are_recounted_in_pieces_of_days():
+    """The time of a query grows with its days, so pieces are made of whole days, and no day is counted twice."""
+    hours, buckets = Hours(flood_until=0), DirtyBuckets()
+    store = SteadyStore(hours, query=0.01, day=0.03)
+    recounter = recounting(store, buckets, hours)
+    for _ in range(2):
+        buckets.batch_stored({480_000 + 24 * day: DirtyHour(1, None) for day in range(30)})
+        store.pieces.clear()
+        recounter.procedures_round()
+    assert len(store.pieces) == 6  # 0.9 s in pieces of about 0.15 s, in chunks of equal size
+    assert {piece.agencies for piece in store.pieces} == {("H01", "H02")}
+    assert len({day for piece in store.pieces for day in piece.days}) == sum(len(piece.days) for piece in store.pieces) == 30
+
+
+def test_backfill_is_swept_in_few_pieces_where_every_query_takes_long():
+    """Pieces grow although each takes longer than the target, when a query of one minute takes as long: others gain nothing."""
+    hours, buckets = Hours(flood_until=0), DirtyBuckets()
+    store = SteadyStore(hours, query=0.4)
+    recounter = recounting(store, buckets, hours)
+    buckets.batch_stored({480_000 + hour: DirtyHour(1, frozenset({1})) for hour in range(24 * 28)})
+    rounds = 0
+    while buckets.due()[0]:
+        recounter.minutes_round()
+        rounds += 1
+    assert rounds < 20
+
+
+def test_backfill_shrinks_where_its_own_size_costs_the_time():
+    """A day that takes seconds is recounted in smaller pieces, because live minutes wait for each."""
+    hours, buckets = Hours(flood_until=0), DirtyBuckets()
+    store = SteadyStore(hours, query=0.02, day=3.0)
+    recounter = recounting(store, buckets, hours)
+    buckets.batch_stored({480_000 + hour: DirtyHour((1 << 60) - 1, frozenset({1})) for hour in range(24 * 14)})
+    while buckets.due()[0]:
+        recounter.minutes_round()
+    assert max(span.end - span.start for span in store.pieces[-20:]).total_seconds() <= 6 * 3600
 
 
 class ReturningStore:

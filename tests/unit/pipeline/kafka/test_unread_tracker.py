@@ -40,6 +40,7 @@ def worker(registry, store):
         load_settings(),
         decoder=Decoder(registry),
         store=store,
+        index=store,
         checkpoints=store,
         metrics=WorkerMetrics(CollectorRegistry()),
         clock=SystemClock(),

@@ -31,6 +31,7 @@ class Dog:
             settings,
             decoder=Decoder(registry),
             store=MemoryStore(),
+            index=MemoryStore(),
             checkpoints=MemoryStore(),
             metrics=metrics,
             clock=SystemClock(),

@@ -26,6 +26,7 @@ def a_worker(registry, tmp_path):
         load_settings(kafka={"bootstrap": "127.0.0.1:1"}, data_dir=tmp_path),
         decoder=Decoder(registry),
         store=MemoryStore(),
+        index=MemoryStore(),
         checkpoints=MemoryStore(),
         metrics=WorkerMetrics(CollectorRegistry()),
         clock=SystemClock(),

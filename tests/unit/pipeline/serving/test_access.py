@@ -20,12 +20,17 @@ from pipeline.dead_letters.routes import dead_letter_routes
 from pipeline.dead_letters.service import DeadLetterService
 from pipeline.decode.decoder import Decoder
 from pipeline.decode.validator import EventValidator
+from pipeline.dossiers.exclusion import ExclusionService
+from pipeline.dossiers.routes import dossier_routes
+from pipeline.dossiers.service import DossierService
+from pipeline.findings.routes import finding_routes
+from pipeline.findings.service import FindingService
 from pipeline.serving.access import TOKEN, ForbiddenError, require_trust
 from pipeline.serving.answer_sources import Api, Health
 from pipeline.serving.server import HttpServer
 from pipeline.settings import HttpSettings
 from tests.factories import TOPIC
-from tests.fakes import MemoryStore
+from tests.fakes import MemoryFindingReader, MemoryStore, NothingToCheck
 
 NOW = dt.datetime(2024, 8, 20, 8, tzinfo=dt.UTC)
 SECRET = "a-token-of-sixteen"
@@ -43,6 +48,10 @@ GUARDED = [
     ("GET", "/api/v1/audit/repeats"),
     ("GET", "/api/v1/audit/partitions"),
     ("GET", "/api/v1/audit/partitions/0?begin=0&end=1"),
+    ("GET", "/api/v1/findings?from=2024-08-20&to=2024-08-20"),
+    ("GET", "/api/v1/findings/shards?from=2024-08-20&to=2024-08-20"),
+    ("GET", "/api/v1/dossiers/H17-240102-0001"),
+    ("POST", "/api/v1/dossiers/H17-240102-0001/exclusion"),
     ("POST", "/api/v1/audit/repair"),
     ("POST", "/api/v1/audit/tidy"),
 ]
@@ -101,12 +110,20 @@ async def serve(registry):
                         future_tolerance=dt.timedelta(1),
                     ),
                 ),
+                partial(finding_routes, FindingService(MemoryFindingReader(store), registry)),
+                partial(
+                    dossier_routes,
+                    DossierService(store, store, registry),
+                    ExclusionService(store, reader=store, index=store, recount=Mock()),
+                ),
                 partial(
                     audit_routes,
                     AuditService(
                         store,
                         store=store,
                         repair=store,
+                        dossiers=NothingToCheck(),
+                        index=store,
                         topic=(TOPIC, Mock),
                         decoder=Decoder(registry),
                         clock=ManualClock(NOW),

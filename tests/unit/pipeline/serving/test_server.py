@@ -30,7 +30,7 @@ from sinks.contract.dead_letters import DeadLetter
 from sinks.errors import Fatal, Retryable
 from tests.contract.store_suite import StoreUnderTest
 from tests.factories import TOPIC, an_event
-from tests.fakes import MemoryStore
+from tests.fakes import MemoryStore, NothingToCheck
 
 NOW = dt.datetime(2024, 8, 20, 8, tzinfo=dt.UTC)
 FREE = HttpSettings(port=0)
@@ -51,7 +51,7 @@ async def ask(registry):
     """Start a server over what a test gives and ask it for one path."""
     servers = []
 
-    async def request(path, *, reader=None, health=FINE, lag=None, progress=None):
+    async def request(path, *, reader=None, health=FINE, lag=None, progress=None, excluded=lambda _: (), headers=None):
         collectors = CollectorRegistry()
         Counter("alive", "Always.", registry=collectors)
         figures = None
@@ -65,6 +65,7 @@ async def ask(registry):
             clock=ManualClock(NOW),
             health=lambda: health,
             reader=reader,
+            excluded=excluded,
             figures=figures,
             consumer_lag=lambda: lag,
             progress=None if progress is None else lambda: progress,
@@ -72,7 +73,7 @@ async def ask(registry):
         server = HttpServer(api, FREE)
         servers.append(server)
         async with httpx.AsyncClient(base_url=await server.start(), trust_env=False) as client:
-            return await client.get(path)
+            return await client.get(path, headers=headers)
 
     yield request
     for server in servers:
@@ -169,6 +170,8 @@ async def hanging(registry):
                     store,
                     store=store,
                     repair=store,
+                    dossiers=NothingToCheck(),
+                    index=store,
                     topic=(TOPIC, lambda: None),
                     decoder=Decoder(registry),
                     clock=ManualClock(NOW),
@@ -304,6 +307,24 @@ async def test_report(ask):
     assert rows["agency", "H17"]["indicators"]["I1"] == {"numerator": 1, "denominator": 2, "percent": "50.00"}
     assert rows["nation", "VN"]["indicators"]["I1"] == {"numerator": 2, "denominator": 3, "percent": "66.67"}
     assert rows["agency", "H18"]["indicators"]["I1"]["percent"] is None
+
+
+async def test_a_report_names_excluded_dossiers_only_to_trusted_requests(ask):
+    """Everybody sees how many there are and what they would count as; code, reason and name may identify people."""
+    whole = {"dossier_code": "H17-240820-0001", "reason": "a test", "name": "an operator", "milestones": []}
+    for headers, listed in (
+        ({}, whole),
+        ({"Via": "1.1 proxy"}, {"dossier_code": None, "reason": None, "name": None, "milestones": []}),
+    ):
+        asked = []
+        answer = await ask(
+            "/api/v1/report?from=2024-08-19&to=2024-08-20",
+            reader=filled(),
+            excluded=lambda period, asked=asked: asked.append(period) or [whole],
+            headers=headers,
+        )
+        assert answer.json()["excluded"] == [listed]
+        assert [(str(period.start), str(period.end)) for period in asked] == [("2024-08-19", "2024-08-20")]
 
 
 @pytest.mark.parametrize(

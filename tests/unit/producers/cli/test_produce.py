@@ -16,6 +16,7 @@ from producers.cli import produce as commands
 from producers.cli.produce import ALERT_SECONDS, QUICK_ALERT_SECONDS
 from producers.portals import produce as portals
 from producers.portals.produce import live_stream
+from producers.portals.truth import Truth
 from producers.replay.sources.kafka_range import KafkaRange
 
 
@@ -56,10 +57,31 @@ def test_a_whole_scenario_can_be_written_to_a_file(run, tmp_path, monkeypatch, s
     assert settled > sum(unit.settled.denominator for unit in small_scenario.units) > 0
 
 
+def test_a_month_is_sent_by_one_command_with_its_truth(run, tmp_path):
+    """Agencies, faults, volume and truth follow from options; the truth counts the events that the summary counts."""
+    options = ["--scenario", "feb-2025", "--events", "8000", "--profile", "realistic", "--fault", "resubmitted=0.3", "--shuffle"]
+    truth, dossiers, sent = tmp_path / "truth.json", tmp_path / "dossiers.ndjson", tmp_path / "sent.ndjson"
+    places = ["--truth", str(truth), "--truth-dossiers", str(dossiers), "--output", str(sent)]
+    summary = json.loads(run("produce", *options, *places, "--json").stdout)
+    known = Truth.read(truth)
+    assert summary["sent"] == known.messages == len(sent.read_bytes().splitlines())
+    assert 8_000 <= known.messages <= 8_400
+    assert summary["distinct"] == known.events
+    assert known.dossiers == known.total("submitted") == len(dossiers.read_bytes().splitlines())
+    assert known.total("resubmitted") > 3 * known.total("no_level") > 0
+
+
 @pytest.mark.parametrize(
     ("arguments", "problem"),
     [
-        (["--scenario", "emc-2025"], "emc-2024, live"),
+        (["--scenario", "emc-2025"], "emc-2024, feb-2025, live"),
+        (["--events", "5"], "feb-2025"),
+        (["--fault", "resubmitted"], "--fault resubmitted=0.1"),
+        (["--fault", "resubmitted=1.5"], "from 0 to 1"),
+        (["--fault", "rain=0.5"], "again_seconds"),
+        (["--fault", "again_same_ids=0.6", "--fault", "again_new_ids=0.6"], "add up to 1"),
+        (["--truth", "missing/truth.json"], "cannot be written"),
+        (["--scenario", "live", "--shuffle"], "--shuffle"),
         (["--rate", "fast"], "--rate"),
         (["--rate", "0"], "--rate"),
         (["--rate", "nan"], "--rate"),

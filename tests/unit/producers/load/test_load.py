@@ -13,13 +13,16 @@ from hypothesis import strategies as st
 
 from domain.agencies import AgencyRegistry
 from domain.clock import ManualClock
+from domain.dossiers import judge
 from domain.events import DossierEvent
+from domain.findings import findings
 from pipeline.decode.validator import EventValidator
 from producers.load import profiles
 from producers.load.limit import Objective, Trial, find_limit
-from producers.load.pool import Pool, live_pool
+from producers.load.pool import live_pool, rows_and_rounds
 from producers.load.traffic import Load
 from producers.measuring.latency import Latency
+from producers.portals.dossier_faults import PROFILES
 from producers.sending.send_loop import send_task
 
 MONDAY = dt.datetime.fromisoformat("2026-03-02T09:30:00+07:00")
@@ -67,17 +70,65 @@ def test_shapes_are_what_their_names_say():
 def test_pool_events_are_valid_live_events_with_ids_of_their_own(pool):
     """The judge accepts them now; agencies keep their shares; three rounds of the pool never repeat an id."""
     judge = EventValidator(AgencyRegistry.packaged())
-    at = b"2026-03-02T09:31:00.000+07:00"
-    rows = [row for _ in range(3) for row in range(len(pool.models))]
-    messages = list(pool.new_events(rows, at=at, number=5))
-    assert len({json.loads(message.value)["event_id"] for message in messages}) == 9_000
+    at = int((MONDAY + dt.timedelta(minutes=1)).timestamp() * 1000)
+    size = len(pool.models)
+    chosen = list(itertools.islice(rows_and_rounds(range(size)), 3 * size))
+    messages = list(pool.new_events(chosen, at=at, number=5))
+    assert len({json.loads(message.value)["event_id"] for message in messages}) == 3 * size
     later = MONDAY + dt.timedelta(minutes=2)
-    verdicts = [judge.validate(message.value, latest=later) for message in messages[:3_000]]
+    verdicts = [judge.validate(message.value, latest=later) for message in messages[:size]]
     assert all(isinstance(verdict, DossierEvent) for verdict in verdicts)
-    assert {verdict.occurred_at for verdict in verdicts} == {MONDAY + dt.timedelta(minutes=1)}
+    assert all(0 <= (verdict.occurred_at.timestamp() * 1000 - at) < 20 for verdict in verdicts)
+    assert all(message.key.decode() == verdict.dossier_code for message, verdict in zip(messages, verdicts, strict=False))
     counts = Counter(verdict.agency[0] for verdict in verdicts)
-    assert 0.55 < counts["G"] / counts.total() < 0.73
-    assert Pool.with_new_ids(pool).prefix != pool.prefix
+    assert 0.5 < counts["G"] / counts.total() < 0.73
+    assert pool.with_new_ids().prefix != pool.prefix
+
+
+def test_each_round_has_dossiers_of_its_own(pool):
+    """Two rounds, and two runs, share no dossier; times within a dossier ascend in the order of sending."""
+    size = len(pool.models)
+    chosen = list(itertools.islice(rows_and_rounds(range(size)), 2 * size))
+    events = [json.loads(message.value) for message in pool.new_events(chosen, at=1_772_418_600_000, number=0)]
+    first, second = ({event["dossier_code"] for event in part} for part in (events[:size], events[size:]))
+    assert len(first) == len(second) == pool.dossiers
+    assert not first & second
+    lives = {}
+    for event in events:
+        lives.setdefault(event["dossier_code"], []).append(event["occurred_at"])
+    assert all(life == sorted(set(life)) for life in lives.values())
+    other = [json.loads(message.value) for message in pool.with_new_ids().new_events(chosen, at=0, number=0)]
+    assert not {event["dossier_code"] for event in other} & (first | second)
+
+
+@pytest.mark.parametrize("profile", ["regular", "realistic"])
+def test_the_truth_of_a_load_is_what_its_events_say(run_of, senders_on_clock, unpack, profile):
+    """A load that ends with whole dossiers counts, by the rules of the product, as its truth says."""
+    pool = live_pool(clock=ManualClock(MONDAY), seed=1, size=2_000, shares=PROFILES[profile])
+    sender = senders_on_clock()
+    load = Load(profiles.steady(1_000.0, 4.0), pool, ManualClock(MONDAY), whole_rounds=True)
+    sent = send_task(load, sender=sender, run=run_of(), on_progress=lambda _: None).sent
+    rounds, rest = divmod(sent, len(pool.models))
+    assert rest == 0
+    assert rounds >= 2
+    validator, registry = EventValidator(AgencyRegistry.packaged()), AgencyRegistry.packaged()
+    dossiers = {}
+    for batch in sender.batches:
+        for _, value in unpack(batch):
+            event = validator.validate(value, latest=MONDAY + dt.timedelta(minutes=1))
+            dossiers.setdefault(event.dossier_code, []).append(event)
+    found = Counter()
+    for events in dossiers.values():
+        dossier = judge(events)
+        found.update((event.agency, name) for event in dossier.events for name in dossier.counts_of(event))
+        found.update((finding.event.agency, finding.kind.value) for finding in findings(events, registry))
+        found.update((event.agency, "events") for event in events)
+        if dossier.given_back is not None:
+            found[dossier.given_back.agency, "given_back"] += 1
+    truth = pool.truth(rounds, source="load")
+    assert found == {(unit, name): number for (unit, _), counts in truth.by_place.items() for name, number in counts.items()}
+    assert truth.dossiers == len(dossiers)
+    assert (truth.total("reopened") > 0) == (profile == "realistic")
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import io
 import json
 
 from producers.portals import produce as portals
-from producers.portals.produce import produce, scenario_stream, to_file
+from producers.portals.produce import produce, scenario_messages, stream_of, to_file
 from producers.sending.progress import NullProgress
 from producers.sending.send_loop import send_task
 
@@ -14,7 +14,7 @@ from producers.sending.send_loop import send_task
 def test_a_scenario_is_sent_with_its_faults(monkeypatch, small_scenario, recording_sender, run_of, unpack):
     """Every message and every fault is sent and flushed, and the report adds up."""
     monkeypatch.setattr(portals, "load_scenario", lambda _: small_scenario)
-    stream = scenario_stream("emc-2024", seed=1, rate=None, faults=500)
+    stream = stream_of(scenario_messages("emc-2024", seed=1), seed=1, rate=None, faults=500)
     report = produce(
         stream,
         seed=1,
@@ -34,8 +34,9 @@ def test_a_file_holds_the_same_messages(monkeypatch, small_scenario):
     monkeypatch.setattr(portals, "load_scenario", lambda _: small_scenario)
     file = io.BytesIO()
     send = to_file(file, name="file")
-    report = produce(scenario_stream("emc-2024", seed=1, rate=None), seed=1, send=send, progress=NullProgress())
+    messages = scenario_messages("emc-2024", seed=1)
+    report = produce(stream_of(messages, seed=1, rate=None), seed=1, send=send, progress=NullProgress())
     lines = file.getvalue().splitlines()
-    assert [message.value for message in scenario_stream("emc-2024", seed=1, rate=None).messages] == lines
+    assert [message.value for message in scenario_messages("emc-2024", seed=1)] == lines
     assert report.sent == report.result.acknowledged == len(lines)
     assert report.distinct == len({json.loads(line)["event_id"] for line in lines})

@@ -24,6 +24,7 @@ from domain.events import (
 )
 from pipeline.decode.validator import EventValidator
 from producers.messages import Kind
+from producers.portals.dossier_plan import FULL, RETURN_ONLINE, RETURN_POST
 from producers.portals.portal import build_portal
 from producers.portals.scenarios import Share, Unit
 from producers.portals.simulate import ScenarioStream
@@ -119,7 +120,8 @@ def test_the_feed_is_fresh_on_the_scenario_clock(scenario, seed):
     clock = int(dt.datetime.fromisoformat("2024-08-20T23:59:59+07:00").timestamp() * 1000)
     newest = {}
     for unit in scenario.units:
-        at = build_portal(unit, scenario.period, seed=seed).at
+        plan = build_portal(unit, scenario.period, seed=seed).plan
+        at = plan.at[plan.status > 0]
         newest[unit.code] = int(at[at <= clock].max())
     assert clock - max(newest.values()) <= 5 * 60_000
     assert clock - min(newest.values()) <= 86_400_000
@@ -185,14 +187,15 @@ def test_any_figure_comes_out_exactly(scenario, seed, scale, figure):
     unit = Unit("H26", "Hà Nội", "province", Share(*figure))
     portal = build_portal(unit, scenario.period, seed=seed, scale=scale)
     first, end = (int(instant.timestamp() * 1000) for instant in scenario.period.instants())
-    inside = portal.dossier[(portal.status == 9) & (first <= portal.at) & (portal.at < end)]
-    online = (portal.channel[inside] == 2) & (portal.level[inside] == 0)
-    full = online & np.isin(portal.returned[inside], (1, 2))
+    plan = portal.plan
+    inside = np.flatnonzero(((plan.status == 9) & (first <= plan.at) & (plan.at < end)).any(axis=1))
+    online = (plan.channel[inside] == 2) & (plan.level[inside] == FULL)
+    full = online & np.isin(plan.returned[inside], (RETURN_ONLINE, RETURN_POST))
     assert (int(full.sum()), len(inside)) == (figure[0] * scale, figure[1] * scale)
-    assert len(set(inside.tolist())) == len(inside)
-    days = (portal.submitted + 7 * 3_600_000) // 86_400_000
+    assert ((plan.status == 9).sum(axis=1) <= 1).all()
+    days = (plan.submitted + 7 * 3_600_000) // 86_400_000
     codes = set(zip(portal.prefix.tolist(), days.tolist(), portal.sequence.tolist(), strict=True))
-    assert len(codes) == len(portal.submitted)
+    assert len(codes) == len(plan)
 
 
 def test_a_day_s_rate_stays_near_the_period_s_rate(events):

@@ -1,0 +1,36 @@
+"""The progress bar of commands that may take minutes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+
+class ProgressBar:
+    """Progress on standard error; each stage replaces the one before."""
+
+    def __init__(self, bar: Progress) -> None:
+        self._bar = bar
+        self._task: TaskID | None = None
+
+    def begin(self, stage: str, total: int) -> None:
+        """A stage of ``total`` steps begins."""
+        if self._task is not None:
+            self._bar.remove_task(self._task)
+        self._task = self._bar.add_task(stage, total=total)
+
+    def advance(self, steps: int) -> None:
+        """Some steps are done."""
+        if self._task is not None:
+            self._bar.advance(self._task, steps)
+
+
+@contextmanager
+def progress_bar() -> Iterator[ProgressBar]:
+    """A bar on standard error until the block ends."""
+    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        yield ProgressBar(bar)

@@ -1,0 +1,1 @@
+"""What is known of single dossiers: the service, and its routes."""

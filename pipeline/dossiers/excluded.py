@@ -1,0 +1,59 @@
+"""The excluded dossiers that would have changed the figures of a period, for its report."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+from domain.dossiers import Dossier, judge
+from domain.events import DossierEvent
+from domain.periods import Period, civil_day
+from pipeline.dossiers.exclusion import as_dict, milestones_of
+from sinks.contract.dossiers import DossierReader
+from sinks.contract.exclusions import ExclusionStore
+
+#: The milestones that indicators of a report count.
+REPORTED: Final = ("submitted", "settled")
+#: Dossiers that are read at once.
+_AT_ONCE: Final = 1_000
+
+
+class ExcludedDossiers:
+    """Finds excluded dossiers by what they would count as."""
+
+    def __init__(self, exclusions: ExclusionStore, reader: DossierReader) -> None:
+        self._exclusions, self._reader = exclusions, reader
+
+    def within(self, period: Period) -> list[dict[str, Any]]:
+        """Every excluded dossier that is submitted or settled in the period, by code: see "Reports" in docs/reports.md.
+
+        Raises:
+            SinkError: the storage does not answer.
+        """
+        decisions = self._exclusions.excluded()
+        codes = sorted(decisions)
+        found = []
+        for start in range(0, len(codes), _AT_ONCE):
+            chosen = codes[start : start + _AT_ONCE]
+            histories = self._reader.messages_of(chosen)
+            for code in chosen:
+                milestones = _within(histories.get(code, ()), period)
+                if milestones:
+                    decision = as_dict(decisions[code])
+                    found.append(
+                        {"dossier_code": code}
+                        | {name: decision[name] for name in ("reason", "name", "decided_at")}
+                        | {"milestones": milestones}
+                    )
+        return found
+
+
+def _within(messages: Sequence[DossierEvent], period: Period) -> list[dict[str, Any]]:
+    dossier = judge(messages) if messages else None
+    if not isinstance(dossier, Dossier):  # too many events: it counts as nothing anyway
+        return []
+    return [
+        milestone
+        for milestone in milestones_of(dossier, REPORTED)
+        if period.start <= civil_day(getattr(dossier, milestone["name"]).occurred_at) <= period.end
+    ]

@@ -1,0 +1,157 @@
+"""Excludes a dossier from every figure except events, or includes it again, when an operator decides so.
+
+The order is that of a worker: the decision is stored, then indexed, then the dossier is resolved, then what this touched is
+recounted, then the corrections are confirmed. Each step may be repeated, so the same command again completes one that broke
+off. Workers may write meanwhile: for them a decision is one more row of the dossier. DECISIONS.md says why that is enough.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+from collections.abc import Callable, Generator, Mapping, Sequence
+from typing import Any, cast
+
+from domain.dossiers import Dossier, judge
+from domain.errors import ConfigurationError, UnavailableError
+from domain.events import DOSSIER_CODE, DossierEvent
+from domain.exclusions import ExclusionDecision, checked_text, last_decision
+from domain.periods import VIETNAM, civil_day
+from pipeline.ingest.dossier_resolver import Corrected, DossierResolver
+from sinks.contract.dossiers import DossierIndex, DossierReader
+from sinks.contract.exclusions import ExclusionStore
+from sinks.errors import SinkError
+
+#: Milestones of a dossier that figures count.
+MILESTONES = ("submitted", "settled", "refused", "withdrawn", "stopped", "given_back")
+
+
+class ExclusionService:
+    """Returns plain values, ready for JSON.
+
+    Args:
+        exclusions: where decisions are stored.
+        reader: reads the messages of the dossier, to tell what changed.
+        index: the index of dossiers.
+        recount: counts a civil day of some agencies again in every tier.
+    """
+
+    def __init__(
+        self,
+        exclusions: ExclusionStore,
+        *,
+        reader: DossierReader,
+        index: DossierIndex,
+        recount: Callable[[dt.date, Sequence[str]], object],
+    ) -> None:
+        self._exclusions, self._reader, self._recount = exclusions, reader, recount
+        self._resolver = DossierResolver(index)
+
+    def change(self, code: str, *, excluded: bool, reason: str = "", name: str) -> dict[str, Any]:
+        """Exclude a dossier, or include it again; see ``steps``.
+
+        Raises:
+            ConfigurationError: the code, the reason or the name is wrong, or there is nothing to include again.
+            UnavailableError: the storage failed midway. The same call again completes it.
+        """
+        steps = self.steps(code, excluded=excluded, reason=reason, name=name)
+        while True:
+            try:
+                next(steps)
+            except StopIteration as end:
+                return cast("dict[str, Any]", end.value)
+            except SinkError as error:
+                raise UnavailableError(
+                    f"Dossier {code} is perhaps not {'excluded' if excluded else 'included'} in every figure yet: {error}",
+                    remedy="Run the same command again when the storage answers: it completes what is missing.",
+                ) from error
+
+    def steps(self, code: str, *, excluded: bool, reason: str = "", name: str) -> Generator[str, None, dict[str, Any]]:
+        """The steps of ``change``, pausing between any two effects, so that a test can end them anywhere.
+
+        Returns ``code``, ``excluded``, ``decision``, ``repeated`` (whether the decision had been made before), ``messages``
+        (their number), ``milestones`` (what the exclusion removes or the inclusion restores) and ``recounted``.
+        """
+        decision, known = self._known(code, excluded=excluded, reason=reason, name=name)
+        repeated = decision is not None
+        if decision is None:
+            decision = self._exclusions.decide(code, excluded=excluded, reason=reason.strip(), name=name.strip())
+            known = [*known, decision]
+            yield "decided"
+        # All of them: an earlier command may have ended before it indexed its decision.
+        indexed = self._resolver.add_decisions(code, known)
+        yield "indexed"
+        corrected = yield from self._resolver.steps(indexed)
+        days = _days_of(corrected)
+        for day, agencies in days.items():
+            self._recount(day, agencies)
+            yield "recounted"
+        if corrected.claims.num_rows:
+            self._resolver.confirm(corrected)
+            yield "confirmed"
+        messages = self._reader.messages(code)
+        return {
+            "code": code,
+            "excluded": excluded,
+            "decision": as_dict(decision),
+            "repeated": repeated,
+            "messages": len(messages),
+            "milestones": _milestones(messages),
+            "recounted": [{"day": day.isoformat(), "units": list(agencies)} for day, agencies in days.items()],
+        }
+
+    def _known(
+        self, code: str, *, excluded: bool, reason: str, name: str
+    ) -> tuple[ExclusionDecision | None, Sequence[ExclusionDecision]]:
+        """The decision that holds if it is the one that is asked for, and all decisions.
+
+        Raises:
+            ConfigurationError: see ``change``.
+        """
+        if re.fullmatch(DOSSIER_CODE, code) is None:
+            raise ConfigurationError(
+                f"{code[:80]!r} is not a dossier code, so no message can have it.", remedy="Codes look like H62-250105-0007."
+            )
+        name = checked_text("The name", name)
+        reason = checked_text("The reason", reason) if excluded else ""
+        known = self._exclusions.decisions(code)
+        last = last_decision(known)
+        if last is None and not excluded:
+            raise ConfigurationError(f"Dossier {code} was never excluded, so there is nothing to include again.")
+        if last is None or last.excluded != excluded or (excluded and (last.reason, last.name) != (reason, name)):
+            return None, known
+        return last, known
+
+
+def as_dict(decision: ExclusionDecision) -> dict[str, Any]:
+    """A decision as plain values."""
+    return {
+        "excluded": decision.excluded,
+        "reason": decision.reason or None,
+        "name": decision.name,
+        "decided_at": str(decision.decided_at.astimezone(VIETNAM).isoformat(timespec="milliseconds")),
+    }
+
+
+def _days_of(corrected: Corrected) -> Mapping[dt.date, tuple[str, ...]]:
+    """The civil days of corrected messages, ascending, and the agencies of each."""
+    found: dict[dt.date, set[str]] = {}
+    for milliseconds, agency in zip(corrected.instants.tolist(), corrected.agencies.to_pylist(), strict=True):
+        day = civil_day(dt.datetime.fromtimestamp(milliseconds / 1000, dt.UTC))
+        found.setdefault(day, set()).add(agency)
+    return {day: tuple(sorted(found[day])) for day in sorted(found)}
+
+
+def _milestones(messages: Sequence[DossierEvent]) -> list[dict[str, Any]]:
+    """The milestones that a dossier has unless it is excluded."""
+    dossier = judge(messages) if messages else None
+    return milestones_of(dossier, MILESTONES) if isinstance(dossier, Dossier) else []  # with too many events it counts as nothing
+
+
+def milestones_of(dossier: Dossier, names: Sequence[str]) -> list[dict[str, Any]]:
+    """The milestones with these names that a dossier has: name, day, unit and procedure of each."""
+    found = [(name, event) for name in names if (event := getattr(dossier, name)) is not None]
+    return [
+        {"name": name, "day": civil_day(event.occurred_at).isoformat(), "unit": event.agency, "procedure": event.procedure_code}
+        for name, event in found
+    ]

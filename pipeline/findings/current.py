@@ -1,0 +1,101 @@
+"""The findings of the current civil day for the metrics: a background thread that searches them again at a bounded cost."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+
+from domain.clock import Clock
+from domain.findings import FindingKind
+from domain.periods import Period, civil_day
+from pipeline.findings.found import Found
+from pipeline.findings.service import FindingSteps
+from pipeline.logs import get_logger
+from pipeline.serving.exporter import FindingState
+from sinks.contract.audit import HashShard
+from sinks.contract.findings import FindingScope
+
+log = get_logger("findings")
+
+
+class CurrentFindings:
+    """Searches the findings of the clock's day, and rests.
+
+    Reads only. Every error is counted, logged and followed by the next search: it never stops the process it runs in.
+
+    Args:
+        steps: searches.
+        interval: shortest pause between two searches (seconds).
+        duty: a pause lasts at least this many times the duration of the search, so that it takes a bounded part of the time.
+        clock: the clock of the gauges: its day is searched.
+        wall_clock: the time of the last success.
+        monotonic: seconds, for durations.
+    """
+
+    def __init__(
+        self,
+        steps: FindingSteps,
+        *,
+        interval: float,
+        duty: float,
+        clock: Clock,
+        wall_clock: Clock,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._steps, self._interval, self._duty = steps, interval, duty
+        self._clock, self._wall_clock, self._monotonic = clock, wall_clock, monotonic
+        self._stopping = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._warned: frozenset[str] = frozenset()
+        self.state = FindingState()  # replaced as a whole, so that readers need no lock
+
+    def start(self) -> None:
+        """Start the thread; returns at once."""
+        self._thread = threading.Thread(target=self._run, name="findings", daemon=True)
+        self._thread.start()
+
+    def stop(self, *, grace: float) -> None:
+        """Stop, and wait at most ``grace`` seconds. The thread only reads, so it may be left running."""
+        self._stopping.set()
+        if self._thread is not None:
+            self._thread.join(grace)
+
+    def _run(self) -> None:
+        while not self._stopping.is_set():
+            self._stopping.wait(self.round())
+
+    def round(self) -> float:
+        """Search once; returns the pause until the next search (seconds)."""
+        began = self._monotonic()
+        try:
+            self._search()
+        except Exception as error:  # noqa: BLE001 - see the class
+            before = self.state
+            self.state = FindingState(before.day, before.dossiers, before.last_success, before.failures + 1)
+            log.warning("findings_failed", error=str(error) or repr(error), failures=self.state.failures)
+        return max(self._interval, self._duty * (self._monotonic() - began))
+
+    def _search(self) -> None:
+        today = civil_day(self._clock.now())
+        scope = FindingScope(Period(today, today))
+        count = self._steps.shards(scope)
+        total = Found()
+        for index in range(count):
+            if self._stopping.is_set():
+                return
+            total += self._steps.found(scope, HashShard(index, count))
+        dossiers = {(place.agency or "", str(kind)): number for (place, kind), number in total.without_days().dossiers.items()}
+        self.state = FindingState(today, dossiers, self._wall_clock.now(), self.state.failures)
+        self._warn(total)
+
+    def _warn(self, total: Found) -> None:
+        """Name the codes with too many events, once each time that there are others."""
+        codes = frozenset(example.code for example in total.examples.get(FindingKind.TOO_MANY_EVENTS, ()))
+        if codes - self._warned:
+            log.warning(
+                "too_many_events",
+                codes=sorted(codes),
+                remedy="They count only as events: ask the portal why it uses one code for all.",
+            )
+        self._warned = codes

@@ -1,0 +1,96 @@
+"""Turns the rows of ``FindingReader.histories`` into dossiers, one at a time, each in bounded memory."""
+
+from __future__ import annotations
+
+import datetime as dt
+import uuid
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Final
+
+import numpy as np
+import pyarrow as pa
+
+from domain.dossier_columns import LEVEL_RANKS, RETURN_RANKS
+from domain.dossiers import MAX_EVENTS
+from domain.events import DossierEvent
+from domain.exclusions import ExclusionDecision, last_decision
+from domain.findings import needed_messages
+from sinks.contract.dossiers import fields_of
+from sinks.contract.exclusions import excludes
+
+#: With more messages of one dossier than this, those that decide nothing are dropped. Two for each event that a dossier may have.
+_MAX_MESSAGES: Final = 2 * (MAX_EVENTS + 1)
+_NOT_SENT: Final = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
+
+
+@dataclass(slots=True)
+class History:
+    """A dossier: its number, its messages, or enough of them for the same findings, and the decision that holds if there is one.
+
+    ``dossier_code`` of the messages is the number as text. There may be no message yet.
+    """
+
+    dossier: bytes
+    messages: list[DossierEvent] = field(default_factory=list)
+    decision: ExclusionDecision | None = None
+
+    @property
+    def decisions(self) -> tuple[ExclusionDecision, ...]:
+        """The decision that holds, as the rules take it."""
+        return () if self.decision is None else (self.decision,)
+
+
+def dossiers_in(batches: Iterable[pa.RecordBatch]) -> Iterator[History]:
+    """Each dossier with its messages and what was decided about it."""
+    current: History | None = None
+    limit = _MAX_MESSAGES
+    for batch in batches:
+        for dossier, row in _rows(batch):
+            if current is None or dossier != current.dossier:
+                if current is not None:
+                    yield current
+                current, limit = History(dossier), _MAX_MESSAGES
+            if isinstance(row, ExclusionDecision):
+                current.decision = last_decision((row, *current.decisions))
+                continue
+            messages = current.messages
+            messages.append(row)
+            if len(messages) > limit:
+                messages = list(needed_messages(messages))
+                if len({(known.event_id, known.status) for known in messages}) > MAX_EVENTS:
+                    messages = messages[: MAX_EVENTS + 1]  # which is too many, whatever follows
+                current.messages, limit = messages, len(messages) + _MAX_MESSAGES
+    if current is not None:
+        yield current
+
+
+def _rows(batch: pa.RecordBatch) -> Iterator[tuple[bytes, DossierEvent | ExclusionDecision]]:
+    columns = [batch.column(name).to_pylist() for name in ("dossier", "occurred_at", "id", "agency", "procedure_code", "due_at")]
+    numbers = batch.column("facts").to_numpy(zero_copy_only=False).astype(np.uint16)
+    facts = fields_of(numbers)
+    small = [facts[name].tolist() for name in ("status", "channel", "level", "returned", "legacy", "named")]
+    for dossier, occurred_at, halves, agency, procedure, due_at, status, channel, level, returned, legacy, named, excluded in zip(
+        *columns, *small, excludes(numbers).tolist(), strict=True
+    ):
+        identity = uuid.UUID(int=int.from_bytes(halves[:8], "little") << 64 | int.from_bytes(halves[8:], "little"))
+        if not status:
+            yield dossier, ExclusionDecision(occurred_at, identity, excluded=excluded)
+            continue
+        yield (
+            dossier,
+            DossierEvent(
+                event_id=identity,
+                dossier_code=dossier.hex(),
+                agency=agency,
+                procedure_code=procedure,
+                status=status,
+                channel=channel,
+                service_level=LEVEL_RANKS[level],
+                occurred_at=occurred_at,
+                legacy_level=legacy,
+                returned_by=RETURN_RANKS[returned],
+                due_at=None if due_at == _NOT_SENT else due_at,
+                named_by_code=named,
+            ),
+        )

@@ -1,0 +1,58 @@
+"""Findings over HTTP. Examples name dossiers, and a search costs time: only trusted requests are answered."""
+
+from __future__ import annotations
+
+from aiohttp import web
+
+from domain.errors import ConfigurationError
+from domain.periods import Period
+from pipeline.findings.service import FindingSteps, found_in_all
+from pipeline.serving.requests import Threads, days, takes, trusted, whole_number
+from sinks.contract.audit import HashShard
+from sinks.contract.findings import FindingScope
+
+#: Most hash shards: the storage counts them in 32 bits, and a larger number would overflow.
+_MAX_SHARDS = 2**32 - 1
+
+
+def finding_routes(steps: FindingSteps, threads: Threads) -> list[web.RouteDef]:
+    """The endpoints over ``steps``.
+
+    The findings of a period, and for a caller that shows progress the same in parts: the number of shards, and one shard.
+    """
+
+    @takes("from", "to", "agency")
+    async def shards(request: web.Request) -> web.Response:
+        scope = _scope(request)
+        return web.json_response({"shards": await threads.long(lambda: steps.shards(scope))})
+
+    @takes("from", "to", "agency", "by", "number", "of")
+    async def found(request: web.Request) -> web.Response:
+        scope, shard, by_day = _scope(request), _shard(request), _by_day(request)
+        result = await threads.long(lambda: found_in_all(steps, scope) if shard is None else steps.found(scope, shard))
+        shown = result if by_day else result.without_days()
+        period = {"from": scope.period.start.isoformat(), "to": scope.period.end.isoformat()}
+        return web.json_response({"period": period, **shown.as_dict()})
+
+    return [web.get("/api/v1/findings", trusted(found)), web.get("/api/v1/findings/shards", trusted(shards))]
+
+
+def _scope(request: web.Request) -> FindingScope:
+    agencies = tuple(code for text in request.query.getall("agency", []) for code in text.split(",") if code)
+    return FindingScope(Period(*days(request)), agencies or None)
+
+
+def _by_day(request: web.Request) -> bool:
+    by = request.query.get("by", "period")
+    if by not in ("period", "day"):
+        raise ConfigurationError(f"The parameter 'by' must be period or day, not {by[:40]!r}.")
+    return by == "day"
+
+
+def _shard(request: web.Request) -> HashShard | None:
+    if "number" not in request.query and "of" not in request.query:
+        return None
+    number, of = (whole_number(name, request.query.get(name, ""), maximum=_MAX_SHARDS) for name in ("number", "of"))
+    if not number < of:
+        raise ConfigurationError("The parameter number must be less than the parameter of.")
+    return HashShard(number, of)

@@ -1,0 +1,118 @@
+"""Counts findings, one hash shard of dossiers at a time. Nothing is stored: the rules are applied when somebody asks."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Callable
+from typing import Final, Protocol
+
+from domain.agencies import AgencyRegistry
+from domain.errors import ConfigurationError
+from domain.events import DossierEvent
+from domain.findings import FindingKind, findings
+from domain.periods import civil_day
+from pipeline.findings.found import Example, Found, Place, examples_of
+from pipeline.findings.histories import dossiers_in
+from sinks.contract.audit import HashShard
+from sinks.contract.findings import FindingReader, FindingScope
+
+#: Messages of the period in one shard, about. ClickHouse remembers the dossiers of a shard: 50 bytes for each.
+SHARD_MESSAGES: Final = 2_000_000
+
+
+class FindingSteps(Protocol):
+    """The steps of a search for findings, here or in a running process."""
+
+    def shards(self, scope: FindingScope) -> int:
+        """In how many shards to search."""
+        ...
+
+    def found(self, scope: FindingScope, shard: HashShard) -> Found:
+        """The findings of a shard, with their days."""
+        ...
+
+
+def found_in_all(
+    steps: FindingSteps, scope: FindingScope, *, advance: Callable[[int, int], None] = lambda _done, _of: None
+) -> Found:
+    """The findings of all shards.
+
+    Args:
+        steps: searches.
+        scope: what is asked for.
+        advance: is told after each shard, and before the first, how many shards are done and how many there are.
+    """
+    count = steps.shards(scope)
+    total = Found()
+    advance(0, count)
+    for index in range(count):
+        total += steps.found(scope, HashShard(index, count))
+        advance(index + 1, count)
+    return total
+
+
+class FindingService:
+    """Implements ``FindingSteps`` on the storage."""
+
+    def __init__(self, reader: FindingReader, registry: AgencyRegistry, *, shard_messages: int = SHARD_MESSAGES) -> None:
+        self._reader, self._registry, self._shard_messages = reader, registry, shard_messages
+
+    def shards(self, scope: FindingScope) -> int:
+        """In how many shards to search.
+
+        Raises:
+            ConfigurationError: an agency is unknown.
+        """
+        self._require_known(scope)
+        return max(1, -(-self._reader.messages_within(scope) // self._shard_messages))
+
+    def found(self, scope: FindingScope, shard: HashShard) -> Found:
+        """The findings of a shard.
+
+        A finding about a code, not about an event, is listed for every scope in which the code has a message.
+
+        Raises:
+            ConfigurationError: an agency is unknown.
+            SinkError: the storage does not answer.
+        """
+        self._require_known(scope)
+        counted: Counter[tuple[Place, FindingKind]] = Counter()
+        examples: dict[FindingKind, list[tuple[bytes, Place]]] = defaultdict(list)
+        named: dict[bytes, DossierEvent] = {}
+        for history in dossiers_in(self._reader.histories(scope, shard)):
+            if not history.messages:  # its first message is not indexed yet
+                continue
+            for finding in findings(history.messages, self._registry, history.decisions):
+                place = Place(None, None)
+                if finding.event is not None:
+                    place = Place(finding.event.agency, civil_day(finding.event.occurred_at))
+                    if not _within(place, scope):
+                        continue
+                counted[place, finding.kind] += 1
+                if len(examples[finding.kind]) < examples_of(finding.kind):
+                    examples[finding.kind].append((history.dossier, place))
+                    named[history.dossier] = finding.event or history.messages[0]
+        codes = self._reader.codes_of(named)
+        return Found(
+            dict(counted),
+            {
+                kind: tuple(Example(codes.get(dossier, ""), place) for dossier, place in examples[kind])
+                for kind in FindingKind
+                if kind in examples
+            },
+        )
+
+    def _require_known(self, scope: FindingScope) -> None:
+        for code in scope.agencies or ():
+            if code not in self._registry:
+                raise ConfigurationError(
+                    f"There is no agency with the code {code[:40]!r}.", remedy="Write a level-1 code such as H17 or G01."
+                )
+
+
+def _within(place: Place, scope: FindingScope) -> bool:
+    return (
+        place.day is not None
+        and scope.period.start <= place.day <= scope.period.end
+        and (scope.agencies is None or place.agency in scope.agencies)
+    )

@@ -1,0 +1,137 @@
+"""Reads all dossiers of a share from the messages, the decisions, the index and the corrections, for the audit and its repair."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final
+
+import pyarrow as pa
+
+from sinks.clickhouse.client import ClickHouse
+from sinks.clickhouse.dossier_index import DOSSIER as _NUMBER
+from sinks.clickhouse.dossier_sql import FACTS
+from sinks.clickhouse.due import OLD, due_condition, due_parameters
+from sinks.clickhouse.repeat_search import between
+from sinks.clickhouse.tally_sql import BACKGROUND_SPILLING
+from sinks.contract.audit import Acknowledged
+from sinks.contract.dossier_audit import DossierSelection
+from sinks.contract.exclusions import EXCLUDED_FACT
+from sinks.tables import DOSSIER_CORRECTIONS, DOSSIER_EXCLUSIONS, DOSSIER_INDEX, DOSSIER_MESSAGES
+
+#: The number of the dossier of a message.
+_DOSSIER: Final = f"({_NUMBER})"
+#: A sort of more than this continues on disk, too.
+_SPILLING: Final = BACKGROUND_SPILLING | {"max_bytes_before_external_sort": 1 << 30, "max_block_size": 65_536}
+#: What identifies a message in the index and the corrections, besides its dossier.
+_IDENTITY: Final = "occurred_at, event_id, agency, procedure_code, due_at"
+_MESSAGE: Final = (
+    "dossier, occurred_at, event_id, reinterpretAsFixedString(event_id) AS id, agency, procedure_code, due_at, facts"
+)
+#: A stored decision in the columns of ``_MESSAGE`` without ``id``, as it is in the index.
+_DECISION: Final = (
+    "dossier, decided_at AS occurred_at, id AS event_id, toLowCardinality('') AS agency, toLowCardinality('') AS procedure_code, "
+    f"toDateTime64(0, 3, 'UTC') AS due_at, toUInt16(if(excluded, {EXCLUDED_FACT}, 0)) AS facts"
+)
+#: Dossiers in one statement: they are part of it.
+_DOSSIERS_PER_STATEMENT: Final = 1_000
+
+
+class ClickHouseDossierAudit:
+    """A ``DossierAudit``. Several threads may use it at once."""
+
+    def __init__(self, clickhouse: ClickHouse) -> None:
+        self._clickhouse = clickhouse
+
+    def stored_dossiers(
+        self, selection: DossierSelection, *, settle: dt.timedelta, acknowledged: Acknowledged | None = None
+    ) -> Iterator[pa.RecordBatch]:
+        """Everything about the selected dossiers; see the contract. ClickHouse takes the snapshots in the order of the union."""
+        in_hand = f"NOT ({due_condition(acknowledged)})" if settle else "0"
+        in_hand_decision = f"NOT ({OLD.format(column='decided_at')})" if settle else "0"
+        chosen, of_messages = _selected("dossier", selection), _selected(_DOSSIER, selection)
+        return self._clickhouse.batches(
+            "audit_dossiers",
+            f"SELECT {_MESSAGE}, max(s) AS stored, max(i) AS indexed, max(c) AS corrected, max(p) AS plus, max(m) AS minus, "  # noqa: S608
+            "max(n) AS seen, groupUniqArrayIf(v, v > 0) AS claims, max(h) AS in_hand FROM ("
+            f"SELECT dossier, {_IDENTITY}, facts, toUInt8(0) AS s, toUInt8(0) AS i, toUInt8(1) AS c, plus AS p, minus AS m, "
+            f"seen AS n, toUInt16(0) AS v, toUInt8(0) AS h FROM {DOSSIER_CORRECTIONS} FINAL WHERE {chosen} UNION ALL "
+            f"SELECT dossier, {_IDENTITY}, facts, 0, toUInt8(claim = 0), 0, toUInt16(0), toUInt16(0), toUInt32(0), claim, 0 "
+            f"FROM {DOSSIER_INDEX} WHERE {chosen} UNION ALL "
+            f"SELECT {_DOSSIER}, {_IDENTITY}, {FACTS}, 1, 0, 0, toUInt16(0), toUInt16(0), toUInt32(0), toUInt16(0), "
+            f"toUInt8({in_hand}) "
+            f"FROM {DOSSIER_MESSAGES} WHERE {of_messages} UNION ALL "
+            f"SELECT {_DECISION}, 1, 0, 0, toUInt16(0), toUInt16(0), toUInt32(0), toUInt16(0), "
+            f"toUInt8({in_hand_decision}) FROM {DOSSIER_EXCLUSIONS} WHERE {chosen}) "
+            f"GROUP BY dossier, {_IDENTITY}, facts ORDER BY dossier",
+            {"count": selection.shard.count, "index": selection.shard.index, **due_parameters(settle, acknowledged)},
+            **_SPILLING,
+        )
+
+    def stored_messages(self, dossiers: Sequence[bytes]) -> pa.Table:
+        """The distinct stored messages of dossiers; see the contract. Scans the codes of all messages."""
+        parts = [
+            self._clickhouse.table(
+                "audit_messages",
+                f"SELECT {_MESSAGE} FROM (SELECT DISTINCT {_DOSSIER} AS dossier, {_IDENTITY}, {FACTS} AS facts "  # noqa: S608
+                f"FROM {DOSSIER_MESSAGES} WHERE {_DOSSIER} IN ({_listed(some)}) UNION ALL "
+                f"SELECT {_DECISION} FROM {DOSSIER_EXCLUSIONS} WHERE dossier IN ({_listed(some)}))",
+                **_SPILLING,
+            )
+            for some in _portions(dossiers)
+        ]
+        return pa.concat_tables(parts).unify_dictionaries()
+
+    def codes(self, dossiers: Sequence[bytes]) -> Mapping[bytes, str]:
+        """The codes of dossiers; see the contract. Scans the codes of all messages."""
+        numbers = {_number(dossier): dossier for dossier in dossiers}
+        found: dict[bytes, str] = {}
+        for some in _portions(dossiers):
+            rows = self._clickhouse.rows(
+                "audit_codes",
+                f"SELECT dossier, any(code) FROM (SELECT {_DOSSIER} AS dossier, dossier_code AS code FROM {DOSSIER_MESSAGES} "  # noqa: S608
+                f"WHERE {_DOSSIER} IN ({_listed(some)}) UNION ALL "
+                f"SELECT dossier, dossier_code FROM {DOSSIER_EXCLUSIONS} WHERE dossier IN ({_listed(some)})) GROUP BY dossier",
+                **BACKGROUND_SPILLING,
+            )
+            found |= {numbers[int(number)]: str(code) for number, code in rows}
+        return found
+
+    def forget(self, dossiers: Sequence[bytes]) -> None:
+        """Delete dossiers from the index and the corrections; see the contract."""
+        for some in _portions(dossiers):
+            for table in (DOSSIER_INDEX, DOSSIER_CORRECTIONS):
+                self._clickhouse.command(
+                    "repair_dossiers",
+                    f"DELETE FROM {table} WHERE dossier IN ({_listed(some)})",  # noqa: S608 - names are constants
+                    **_DELETING,
+                )
+
+
+#: Deleted rows are gone when the statement returns.
+_DELETING: Final[dict[str, Any]] = {"lightweight_deletes_sync": 2}
+
+
+def _selected(dossier: str, selection: DossierSelection) -> str:
+    """The condition that a dossier is selected."""
+    share = f"{dossier} % {{count:UInt32}} = {{index:UInt32}}"
+    if selection.days is None:
+        return share
+    within = between(selection.days)
+    sources = " UNION ALL ".join(
+        f"SELECT {number} AS dossier FROM {table} WHERE {within} AND {number} % {{count:UInt32}} = {{index:UInt32}}"  # noqa: S608
+        for table, number in ((DOSSIER_MESSAGES, _DOSSIER), (DOSSIER_INDEX, "dossier"), (DOSSIER_CORRECTIONS, "dossier"))
+    )
+    return f"{share} AND {dossier} IN ({sources})"
+
+
+def _portions(dossiers: Sequence[bytes]) -> list[Sequence[bytes]]:
+    return [dossiers[start : start + _DOSSIERS_PER_STATEMENT] for start in range(0, len(dossiers), _DOSSIERS_PER_STATEMENT)]
+
+
+def _listed(dossiers: Sequence[bytes]) -> str:
+    return ", ".join(f"toUInt128('{_number(dossier)}')" for dossier in dossiers)
+
+
+def _number(dossier: bytes) -> int:
+    return int.from_bytes(dossier, "little")

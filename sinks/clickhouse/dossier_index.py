@@ -1,0 +1,126 @@
+"""The index of messages by dossier, the claims, and the corrections: what the dossier tier of a worker reads and writes."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+import pyarrow as pa
+
+from domain.dossiers import ENDS_UNSETTLED
+from domain.events import Status
+from sinks.clickhouse.arrow import arrow_stream
+from sinks.clickhouse.client import ClickHouse, ExternalTable
+from sinks.contract.dossiers import BARE_NINE, CLAIM, COUNTER_TEN, FULL_NINE, ONLINE, OTHER_CHANNEL, SUBMISSION
+from sinks.tables import DOSSIER_CORRECTIONS, DOSSIER_INDEX
+
+_WRITE: Final = {
+    "optimize_on_insert": 0,
+    "max_partitions_per_insert_block": 0,
+    "max_insert_threads": 1,
+    "min_insert_block_size_rows": 1 << 20,
+}
+_BATCH: Final = "batch"
+_BATCH_STRUCTURE: Final = "dossier_code String"
+#: The number of a dossier; the same as the default of the column (migration 0012).
+DOSSIER: Final = (
+    "bitShiftLeft(toUInt128(toUInt32OrZero(reverse("
+    "substring(reverse(dossier_code), position(reverse(dossier_code), '-') + 1, 6)))), 96) "
+    "+ bitShiftRight(reinterpretAsUInt128(sipHash128(dossier_code)), 32)"
+)
+
+_STATUS: Final = "bitAnd(facts, 15)"
+#: Sort key of a message within its dossier: time, status, then 0 for a submission and 1 for others. So the minimum is that of the
+#: first message and tells whether it is a submission.
+_ORDER: Final = f"(toUnixTimestamp64Milli(occurred_at) * 32 + {_STATUS} * 2 + if(bitAnd(flags, {SUBMISSION}) != 0, 0, 1))"
+#: Ten counters of six bits in one number: how many messages have each status.
+_LANE: Final = f"bitShiftLeft(toUInt64(1), toUInt8(({_STATUS} - 1) * 6))"
+#: With more messages a counter could overflow.
+_MAX_PLAIN: Final = 60
+#: The bits of a counter that is larger than 1.
+_MORE_THAN_ONE: Final = sum(62 << lane * 6 for lane in range(10))
+
+
+def _has(*statuses: Status) -> str:
+    """Whether there is a message with one of the statuses, when no counter is larger than 1."""
+    return f"bitAnd(lanes, {sum(1 << (status - 1) * 6 for status in statuses)}) != 0"
+
+
+#: A dossier is plain when every message of it counts as by itself. This may call a plain dossier a suspect, never the reverse.
+_SUSPECT: Final = " OR ".join(
+    (
+        f"n > {_MAX_PLAIN}",
+        # A message may have a correction, or an operator decided about the dossier.
+        f"bitAnd(all_flags, {CLAIM}) != 0",
+        # Several messages have one status, perhaps because one was sent twice.
+        f"bitAnd(lanes, {_MORE_THAN_ONE}) != 0",
+        # Its first message is not a submission.
+        "bitAnd(first, 1) != 0",
+        # Messages have different channels. With one channel no later message is a submission.
+        f"bitAnd(all_flags, {ONLINE | OTHER_CHANNEL}) = {ONLINE | OTHER_CHANNEL}",
+        # A 10 settles when there is no 9.
+        f"({_has(Status.RETURNED)} AND NOT {_has(Status.SETTLED)})",
+        # The channel or level of the 9 comes from other messages, or the way of return is known later.
+        f"bitAnd(all_flags, {BARE_NINE}) != 0",
+        f"bitAnd(all_flags, {FULL_NINE | COUNTER_TEN}) = {FULL_NINE | COUNTER_TEN}",
+        # It may have been taken up again or settled afterwards.
+        f"({_has(*ENDS_UNSETTLED)} AND n > 2)",
+    )
+)
+_FIND_SUSPECTS: Final = f"""
+SELECT dossier FROM (
+  SELECT dossier, count() AS n, sum(if(flags >= {CLAIM}, toUInt64(0), {_LANE})) AS lanes,
+    groupBitOr(flags) AS all_flags, min({_ORDER}) AS first
+  FROM {DOSSIER_INDEX} PREWHERE dossier IN (SELECT {DOSSIER} FROM {_BATCH}) GROUP BY dossier
+) WHERE {_SUSPECT}
+"""  # noqa: S608 - names are constants
+_HISTORY: Final = (
+    "dossier, occurred_at, event_id, reinterpretAsFixedString(event_id) AS id, agency, procedure_code, due_at, facts"
+)
+_SUSPECTS: Final = "suspects"
+_SUSPECTS_STRUCTURE: Final = "dossier UInt128"
+
+
+class ClickHouseDossierIndex:
+    """A ``DossierIndex``. Several threads may use it at once."""
+
+    def __init__(self, clickhouse: ClickHouse) -> None:
+        self._clickhouse = clickhouse
+
+    def add(self, messages: pa.Table) -> None:
+        """Index messages; see the contract."""
+        self._insert("index_messages", DOSSIER_INDEX, messages)
+
+    def suspects(self, codes: pa.Table) -> pa.Table:
+        """The dossiers that are not plain; see the contract."""
+        return self._clickhouse.table("find_suspects", _FIND_SUSPECTS, ExternalTable(_BATCH, _BATCH_STRUCTURE, codes))
+
+    def histories(self, suspects: pa.Table) -> pa.Table:
+        """All messages and claims of the suspects; see the contract."""
+        return self._clickhouse.table(
+            "read_histories",
+            f"SELECT {_HISTORY}, claim, confirmed FROM {DOSSIER_INDEX} "  # noqa: S608 - names are constants
+            f"PREWHERE dossier IN (SELECT dossier FROM {_SUSPECTS})",
+            ExternalTable(_SUSPECTS, _SUSPECTS_STRUCTURE, suspects),
+        )
+
+    def claim(self, claims: pa.Table) -> None:
+        """Record claims; see the contract."""
+        self._insert("claim_corrections", DOSSIER_INDEX, _claims(claims, confirmed=False))
+
+    def confirm(self, claims: pa.Table) -> None:
+        """Confirm claims; see the contract."""
+        self._insert("confirm_corrections", DOSSIER_INDEX, _claims(claims, confirmed=True))
+
+    def correct(self, corrections: pa.Table) -> None:
+        """Store corrections; see the contract."""
+        self._insert("insert_corrections", DOSSIER_CORRECTIONS, corrections)
+
+    def _insert(self, operation: str, table: str, rows: pa.Table) -> None:
+        self._clickhouse.insert(operation, table, rows.column_names, arrow_stream(rows), "ArrowStream", **_WRITE)
+
+
+def _claims(claims: pa.Table, *, confirmed: bool) -> pa.Table:
+    rows = claims.num_rows
+    flags, is_confirmed = pa.array(np.full(rows, CLAIM, dtype=np.uint8)), pa.array(np.full(rows, confirmed))
+    return claims.append_column("flags", flags).append_column("confirmed", is_confirmed)

@@ -1,0 +1,82 @@
+"""Reads the messages of one dossier."""
+
+from __future__ import annotations
+
+import datetime as dt
+import uuid
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+import numpy as np
+import pyarrow as pa
+
+from domain.dossier_columns import LEVEL_RANKS, RETURN_RANKS
+from domain.events import DossierEvent
+from sinks.clickhouse.client import ClickHouse, ExternalTable
+from sinks.clickhouse.dossier_index import DOSSIER
+from sinks.clickhouse.times import aware
+from sinks.contract.dossiers import fields_of
+from sinks.tables import DOSSIER_INDEX
+
+_MESSAGE: Final = "occurred_at, toString(event_id) AS id, agency, procedure_code, due_at, facts"
+_FIELDS: Final = "occurred_at, id, agency, procedure_code, due_at, facts"
+#: Rows that are neither claims nor decisions.
+_IS_MESSAGE: Final = "claim = 0 AND bitAnd(facts, 15) != 0"
+_CODES: Final = "codes"
+#: Messages of each dossier that are read together with those of others.
+_READ_AT_ONCE: Final = 20_000
+_NOT_SENT = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
+
+
+class ClickHouseDossierReader:
+    """A ``DossierReader``. Several threads may use it at once."""
+
+    def __init__(self, clickhouse: ClickHouse) -> None:
+        self._clickhouse = clickhouse
+
+    def messages(self, code: str) -> Sequence[DossierEvent]:
+        """The distinct messages of a dossier; see the contract."""
+        rows = self._clickhouse.counted_rows(
+            "read_dossier",
+            f"SELECT {_FIELDS}, count() OVER () FROM (SELECT DISTINCT {_MESSAGE} FROM {DOSSIER_INDEX} "  # noqa: S608
+            f"WHERE {_IS_MESSAGE} AND dossier = (SELECT {DOSSIER} FROM (SELECT {{code:String}} AS dossier_code)))",
+            {"code": code},
+        )
+        return [_event(code, row) for row in rows]
+
+    def messages_of(self, codes: Sequence[str]) -> Mapping[str, Sequence[DossierEvent]]:
+        """The distinct messages of several dossiers; see the contract."""
+        rows = self._clickhouse.table(
+            "read_dossiers",
+            f"SELECT dossier_code, {_FIELDS} FROM "  # noqa: S608
+            f"(SELECT DISTINCT dossier, {_MESSAGE} FROM {DOSSIER_INDEX} PREWHERE dossier IN (SELECT {DOSSIER} FROM {_CODES}) "
+            f"WHERE {_IS_MESSAGE} LIMIT {_READ_AT_ONCE} BY dossier) AS found "
+            f"INNER JOIN (SELECT dossier_code, {DOSSIER} AS dossier FROM {_CODES}) AS wanted USING dossier",
+            ExternalTable(_CODES, "dossier_code String", pa.table({"dossier_code": pa.array(codes, pa.string())})),
+        )
+        found: dict[str, list[DossierEvent]] = {}
+        for row in rows.to_pylist():
+            code = row.pop("dossier_code")
+            found.setdefault(code, []).append(_event(code, list(row.values())))
+        # One portal may use a code for everything: such a dossier is read alone.
+        return {code: self.messages(code) if len(events) == _READ_AT_ONCE else events for code, events in found.items()}
+
+
+def _event(code: str, row: Sequence[object]) -> DossierEvent:
+    occurred_at, event_id, agency, procedure, due_at, facts = row
+    fields = {name: column[0] for name, column in fields_of(np.array([facts], dtype=np.uint16)).items()}
+    due = aware(due_at)  # type: ignore[arg-type]
+    return DossierEvent(
+        event_id=uuid.UUID(str(event_id)),
+        dossier_code=code,
+        agency=str(agency),
+        procedure_code=str(procedure),
+        status=int(fields["status"]),
+        channel=int(fields["channel"]),
+        service_level=LEVEL_RANKS[fields["level"]],
+        occurred_at=aware(occurred_at),  # type: ignore[arg-type]
+        legacy_level=int(fields["legacy"]),
+        returned_by=RETURN_RANKS[fields["returned"]],
+        due_at=None if due == _NOT_SENT else due,
+        named_by_code=bool(fields["named"]),
+    )

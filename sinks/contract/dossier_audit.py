@@ -1,0 +1,53 @@
+"""The audit of dossiers: everything that is stored about the dossiers of a share, side by side, and what a repair deletes."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import pyarrow as pa
+
+from sinks.contract.audit import Acknowledged, HashShard
+
+
+@dataclass(frozen=True, slots=True)
+class DossierSelection:
+    """A share of all dossiers; of these, the ones that have something on certain civil days (both ends included, None: all)."""
+
+    shard: HashShard
+    days: tuple[dt.date, dt.date] | None = None
+
+
+class DossierAudit(Protocol):
+    """Reads dossiers from the stored messages, the index and the corrections."""
+
+    def stored_dossiers(
+        self, selection: DossierSelection, *, settle: dt.timedelta, acknowledged: Acknowledged | None = None
+    ) -> Iterator[pa.RecordBatch]:
+        """Everything about the selected dossiers, dossier by dossier, one row for each message or decision known anywhere.
+
+        The corrections are read before the index, and the index before the messages. Writers store in the opposite order, so
+        whatever a correction or the index knew is among the messages, unless somebody deleted it.
+
+        Yields:
+            ``dossier``, ``occurred_at``, ``event_id``, ``id``, ``agency``, ``procedure_code``, ``due_at``, ``facts`` as
+            ``DossierIndex.histories``; ``stored``, ``indexed``, ``corrected``: 1 when the message is in that table; ``plus``,
+            ``minus``, ``seen`` of the correction, 0 without one; ``claims``: every claimed value (1 + bits); ``in_hand``: 1 when
+            the message need not be counted yet (``TallyAudit.compare``). Decisions of operators are rows as in
+            ``sinks.contract.exclusions``; a younger one than ``settle`` is in hand.
+        """
+        ...
+
+    def stored_messages(self, dossiers: Sequence[bytes]) -> pa.Table:
+        """The distinct stored messages and decisions of dossiers, as the index identifies them: the columns up to ``facts``."""
+        ...
+
+    def codes(self, dossiers: Sequence[bytes]) -> Mapping[bytes, str]:
+        """The codes of dossiers that have a stored message or decision."""
+        ...
+
+    def forget(self, dossiers: Sequence[bytes]) -> None:
+        """Delete everything about dossiers from the index and the corrections. Rows that are written during the call may stay."""
+        ...

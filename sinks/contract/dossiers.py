@@ -1,0 +1,144 @@
+"""The index of messages by dossier: what the dossier tier of a worker reads and writes.
+
+It also holds the decisions of operators about dossiers, as rows without a status (``sinks.contract.exclusions``).
+
+Order of use for a batch of stored messages: ``add``, ``suspects``, then for these ``histories``, ``claim`` and ``histories``
+again until nothing new is claimed, and ``correct``; ``confirm`` when the tallies were recounted. Everything is durable
+when a call returns, and may be repeated.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Final, Protocol
+
+import numpy as np
+import pyarrow as pa
+
+from domain.corrections import is_submission
+from domain.dossier_columns import LEVEL_RANKS, RETURN_RANKS
+from domain.events import Channel, DossierEvent, Status
+
+#: Flags of an indexed message: what decides whether its dossier is plain.
+SUBMISSION, ONLINE, OTHER_CHANNEL, FULL_NINE, COUNTER_TEN, BARE_NINE, CLAIM = 1, 2, 4, 8, 16, 32, 128
+
+_FULL, _COUNTER = LEVEL_RANKS.index("toan_trinh"), RETURN_RANKS.index("counter")
+#: Columns of a message in the index.
+INDEX_SCHEMA: Final = pa.schema(
+    [
+        ("dossier_code", pa.string()),
+        ("occurred_at", pa.timestamp("ms", "UTC")),
+        ("event_id", pa.string()),
+        ("agency", pa.dictionary(pa.int32(), pa.string())),
+        ("procedure_code", pa.string()),
+        ("due_at", pa.timestamp("ms", "UTC")),  # 1970-01-01: not sent
+        ("facts", pa.uint16()),
+        ("flags", pa.uint8()),
+    ]
+)
+
+
+def facts_of(
+    *,
+    status: np.ndarray,
+    channel: np.ndarray,
+    level: np.ndarray,
+    returned: np.ndarray,
+    legacy: np.ndarray,
+    named: np.ndarray,
+) -> np.ndarray:
+    """The small fields of messages in one number each, uint16.
+
+    Bits 0-3: status, 4-5: channel, 6-7: level, 8-9: way of return, 10-12: legacy level, 13: the dossier code names the unit.
+    """
+    fields = ((status, 0), (channel, 4), (level, 6), (returned, 8), (legacy, 10), (named, 13))
+    found = np.zeros(len(status), dtype=np.uint16)
+    for column, shift in fields:
+        found |= column.astype(np.uint16) << np.uint16(shift)
+    return found
+
+
+def fields_of(facts: np.ndarray) -> dict[str, np.ndarray]:
+    """The reverse of ``facts_of``."""
+    shifts = {"status": (0, 15), "channel": (4, 3), "level": (6, 3), "returned": (8, 3), "legacy": (10, 7), "named": (13, 1)}
+    found = {name: (facts >> np.uint16(shift)) & np.uint16(mask) for name, (shift, mask) in shifts.items()}
+    return found | {"named": found["named"].astype(bool)}
+
+
+def flags_of(*, status: np.ndarray, channel: np.ndarray, level: np.ndarray, returned: np.ndarray) -> np.ndarray:
+    """The flags of messages, uint8; of a decision row (``sinks.contract.exclusions``), which has no status, ``CLAIM``."""
+    online, nine = channel == Channel.ONLINE, status == Status.SETTLED
+    conditions = {
+        SUBMISSION: is_submission(status, channel),
+        ONLINE: online,
+        OTHER_CHANNEL: (channel != 0) & ~online,
+        FULL_NINE: nine & online & (level == _FULL) & (returned != _COUNTER),
+        COUNTER_TEN: (status == Status.RETURNED) & (returned == _COUNTER),
+        BARE_NINE: nine & ((channel == 0) | (level == 0)),
+    }
+    flags = np.zeros(len(status), dtype=np.uint8)
+    for flag, condition in conditions.items():
+        flags[condition] |= flag
+    flags[status == 0] = CLAIM
+    return flags
+
+
+class DossierIndex(Protocol):
+    """Reads and writes messages by dossier."""
+
+    def add(self, messages: pa.Table) -> None:
+        """Index messages and decisions (``INDEX_SCHEMA``)."""
+        ...
+
+    def suspects(self, codes: pa.Table) -> pa.Table:
+        """The dossiers of which a message may count otherwise than by itself: among them all about which somebody decided.
+
+        Args:
+            codes: ``dossier_code``, each once.
+
+        Returns:
+            ``dossier`` (16 bytes).
+        """
+        ...
+
+    def histories(self, suspects: pa.Table) -> pa.Table:
+        """The messages, decisions and claims of dossiers, in any order. A row may be there several times.
+
+        Returns:
+            ``dossier``, ``occurred_at``, ``event_id``, ``id`` (two little-endian halves, the first half of the text first),
+            ``agency``, ``procedure_code``, ``due_at``, ``facts``; ``claim``: 0 for a message, else 1 + bits; ``confirmed``.
+        """
+        ...
+
+    def claim(self, claims: pa.Table) -> None:
+        """Record what messages are going to count as.
+
+        Args:
+            claims: ``dossier``, ``occurred_at``, ``event_id``, ``agency``, ``procedure_code``, ``due_at``, ``facts`` and
+                ``claim`` as in ``histories``.
+        """
+        ...
+
+    def confirm(self, claims: pa.Table) -> None:
+        """Record that the corrections of these claims are stored, and that all tallies were recounted since.
+
+        Args:
+            claims: as for ``claim``.
+        """
+        ...
+
+    def correct(self, corrections: pa.Table) -> None:
+        """Store corrections. Of two for one message the one that saw more messages holds."""
+        ...
+
+
+class DossierReader(Protocol):
+    """Reads single dossiers."""
+
+    def messages(self, code: str) -> Sequence[DossierEvent]:
+        """The distinct messages with a dossier code, in any order, without ``portal_id``; empty for an unknown code."""
+        ...
+
+    def messages_of(self, codes: Sequence[str]) -> Mapping[str, Sequence[DossierEvent]]:
+        """The same for several codes at once; unknown codes are omitted."""
+        ...

@@ -1,0 +1,68 @@
+"""Operators' decisions to exclude a dossier from the figures or to include it again, and how the index of dossiers holds them.
+
+The decisions themselves are the truth. Each is also a row of the index, so that each look at a dossier sees it as it sees
+messages: a *decision row* has no status, claims nothing, and makes its dossier a suspect.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Mapping, Sequence
+from typing import Final, Protocol
+
+import numpy as np
+import pyarrow as pa
+
+from domain.exclusions import ExclusionDecision
+from sinks.contract.dossiers import CLAIM, INDEX_SCHEMA
+
+#: The bit of ``facts`` that says that a decision excludes its dossier. The bits of the status are 0.
+EXCLUDED_FACT: Final = 16
+_NO_DUE_DATE: Final = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
+
+
+def is_decision(facts: np.ndarray) -> np.ndarray:
+    """Whether each row of the index is a decision: it has no status."""
+    found: np.ndarray = (facts & np.uint16(15)) == 0
+    return found
+
+
+def excludes(facts: np.ndarray) -> np.ndarray:
+    """Whether each decision row excludes its dossier."""
+    found: np.ndarray = (facts & np.uint16(EXCLUDED_FACT)) != 0
+    return found
+
+
+def decision_rows(code: str, decisions: Sequence[ExclusionDecision]) -> pa.Table:
+    """Decisions about a dossier as the index takes them (``INDEX_SCHEMA``)."""
+    rows = [
+        {
+            "dossier_code": code,
+            "occurred_at": decision.decided_at,
+            "event_id": str(decision.id),
+            "agency": "",
+            "procedure_code": "",
+            "due_at": _NO_DUE_DATE,
+            "facts": EXCLUDED_FACT if decision.excluded else 0,
+            "flags": CLAIM,
+        }
+        for decision in decisions
+    ]
+    plain = pa.schema([field.with_type(pa.string()) if field.name == "agency" else field for field in INDEX_SCHEMA])
+    return pa.Table.from_pylist(rows, plain).cast(INDEX_SCHEMA)
+
+
+class ExclusionStore(Protocol):
+    """Keeps decisions. None is ever changed or deleted."""
+
+    def decide(self, code: str, *, excluded: bool, reason: str, name: str) -> ExclusionDecision:
+        """Store a decision; returns it with its time and id. It is durable then, and later than every decision before it."""
+        ...
+
+    def decisions(self, code: str) -> Sequence[ExclusionDecision]:
+        """All decisions about a dossier, in any order."""
+        ...
+
+    def excluded(self) -> Mapping[str, ExclusionDecision]:
+        """Every dossier that is excluded now: its code -> the decision that holds."""
+        ...

@@ -1,0 +1,30 @@
+"""Dossiers are counted once by several writers, on a real server and, in long runs, on the embedded engine.
+
+Many cases on the server: ``pytest tests/contract/test_dossiers.py -k served --model-cases 1000-1499``.
+"""
+
+from __future__ import annotations
+
+from tests.contract.breadth import mainly_served, seeds
+from tests.contract.dossier_model import Model
+
+
+def pytest_generate_tests(metafunc):
+    """The seeds of the cases: a few, or those that were asked for."""
+    first, _, last = (metafunc.config.getoption("--model-cases") or "").partition("-")
+    chosen = seeds(int(first), count=int(last) - int(first) + 1, short=None) if first else seeds(0, count=12, short=3)
+    metafunc.parametrize("seed", chosen)
+
+
+@mainly_served
+def test_several_writers_count_each_dossier_once(clickhouse, seed):
+    """Interleaved, crashed and frozen writers leave the tallies that the rules give for all messages."""
+    assert Model(clickhouse).run(seed) == []
+
+
+@mainly_served
+def test_excluded_dossiers_count_as_nothing_among_several_writers(clickhouse, seed):
+    """Decisions of operators between any steps of writers, and commands that break off, leave the tallies of the rules."""
+    model = Model(clickhouse, deciding=True)
+    assert model.run(seed) == []
+    assert model.seen["decisions"]
