@@ -20,7 +20,7 @@ help:
 	@echo '  make test      make check, and the tests of everything (what CI runs; ARGS=--chaos adds the slow faults)'
 	@echo '  make test-long the same with every mutant, and properties with four times the examples'
 	@echo '  make bench     speed, latency and the comparison with other engines (ARGS=...)'
-	@echo '  make chaos     faults in real Kafka, ClickHouse and workers while events flow; every number is compared after each'
+	@echo '  make chaos     faults in real Kafka, ClickHouse and workers while dossiers flow; every figure is compared after each'
 	@echo '                 (ARGS="--minutes 10 --seed 7 --faults zombie,kill-loop")'
 	@echo '  make fuzz      random messages, guided by the code they reach, through decoder and validator (ARGS="--minutes 60")'
 	@echo '  make clean     removes .venv, .cache and tool caches; the data in .portalpulse stays'

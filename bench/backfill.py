@@ -89,7 +89,7 @@ def _measure(stack: Stack, topic: str, database: str, filled: Any) -> tuple[floa
     probe = Probe(stack.server)
     try:
         child.start()
-        stored = f"SELECT count() FROM {database}.dossier_events"
+        stored = f"SELECT count() FROM {database}.dossier_messages"
         wait_for(lambda: sum(probe.numbers(stored)) > 0, timeout=120, what="the first event", children=[child])
         first, seen = time.monotonic(), sum(probe.numbers(stored))
         counted = (
@@ -136,14 +136,14 @@ def _measure_onto(
         bootstrap=stack.kafka.bootstrap, topic=topic, rate=1_000, seconds=3_600, notes=stack.folder / f"{database}.txt"
     )
     with live, running(child):
-        stored = f"SELECT count() FROM {database}.dossier_events WHERE topic != '{_PRELOADED}'"
+        stored = f"SELECT count() FROM {database}.dossier_messages WHERE topic != '{_PRELOADED}'"
         wait_for(lambda: sum(probe.numbers(stored)) > 0, timeout=120, what="the first event", children=[child])
         began, seen = time.monotonic(), sum(probe.numbers(stored))
         fresh: list[float] = []
         behind = (
             f"SELECT toUnixTimestamp64Milli(now64(3)) - toUnixTimestamp64Milli(max(last_event_at)) FROM {database}.agency_minute"
         )
-        backfilled = f"SELECT count() FROM {database}.dossier_events WHERE topic != '{_PRELOADED}' AND occurred_at < {end}"
+        backfilled = f"SELECT count() FROM {database}.dossier_messages WHERE topic != '{_PRELOADED}' AND occurred_at < {end}"
 
         def sample() -> bool:
             fresh.extend(number / 1000 for number in probe.numbers(behind))
@@ -153,8 +153,8 @@ def _measure_onto(
         found["stored_events_per_second"] = round((events - seen) / (time.monotonic() - began))
         drift = (
             f"SELECT count() FROM (SELECT agency, toStartOfMinute(occurred_at) AS minute, count() AS events "
-            f"FROM {database}.dossier_events FINAL WHERE (agency, toStartOfMinute(occurred_at)) IN "
-            f"(SELECT agency, toStartOfMinute(occurred_at) FROM {database}.dossier_events WHERE topic != '{_PRELOADED}' "
+            f"FROM {database}.dossier_messages FINAL WHERE (agency, toStartOfMinute(occurred_at)) IN "
+            f"(SELECT agency, toStartOfMinute(occurred_at) FROM {database}.dossier_messages WHERE topic != '{_PRELOADED}' "
             f"AND occurred_at < {end}) GROUP BY agency, minute "
             "SETTINGS do_not_merge_across_partitions_select_final = 1) AS truth LEFT JOIN "
             f"(SELECT agency, minute, events FROM {database}.agency_minute FINAL) AS tally USING (agency, minute) "

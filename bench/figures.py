@@ -62,6 +62,8 @@ def contents(document: dict[str, Any]) -> dict[str, str]:
         found["soak"] = _soak_text(document["soak"])
     if backfills := [document[name] for name in sorted(document) if name.startswith("backfill")]:
         found["backfill"] = "".join(_backfill_text(one) for one in backfills)
+    if dossiers := [document[name] for name in sorted(document) if name.startswith("dossiers_onto_")]:
+        found["dossiers"] = _dossiers_text(sorted(dossiers, key=lambda one: one["onto"]))
     if "outage" in document:
         found["outage"] = _outage_text(document["outage"])
     if "sizes" in document:
@@ -124,6 +126,52 @@ def _backfill_text(found: dict[str, Any]) -> str:
         f"- {found['events']:,} events scattered onto {found['onto']:,}: stored at {found['stored_events_per_second']:,}"
         f" events/s, all tallied after {found['tallied_seconds']:,} s; age of the newest live tally meanwhile"
         f" p50 {found['live_age_p50_s']} s, p99 {found['live_age_p99_s']} s; {found['drifting_minutes']} minutes differ.\n"
+    )
+
+
+def _dossiers_text(found: Sequence[dict[str, Any]]) -> str:
+    """Speed, processor time and memory of realistic feeds, and what counting when asked takes."""
+    headings = (
+        "feed",
+        "onto messages",
+        "runs",
+        "messages/s until exact in minutes",
+        "messages/s until acknowledged",
+        "worker µs a message",
+        "ClickHouse µs a message",
+        "worker at most MB",
+    )
+
+    def median(runs: list[dict[str, Any]], name: str) -> float:
+        return float(statistics.median(run[name] for run in runs))
+
+    rows = [
+        (
+            kind.replace("_", " "),
+            f"{one['onto']:,}",
+            str(len(one[kind])),
+            *(f"{median(one[kind], name):,.0f}" for name in ("per_second_exact", "per_second_acknowledged")),
+            *(f"{median(one[kind], name):.1f}" for name in ("worker_microseconds", "server_microseconds")),
+            f"{max(run['worker_peak_mb'] for run in one[kind]):,}",
+        )
+        for one in found
+        for kind in ("in_order", "delivered_again", "scattered")
+        if one[kind]
+    ]
+    return _markdown(headings, rows) + "".join(f"\n{_query_time_text(one)}\n" for one in found if one["peer"])
+
+
+def _query_time_text(found: dict[str, Any]) -> str:
+    """What the peer took: plain SQL that counts the dossiers when asked."""
+    stored = f"With {found['onto']:,} other messages stored" if found["onto"] else "With the feed in order stored"
+    answered = [one for one in found["peer"] if "seconds" in one]
+    if not answered:
+        return f"{stored}, plain SQL does not count the dossiers: {found['peer'][0]['failed']}"
+    seconds, tallies = (statistics.median(one[name] for one in answered) for name in ("seconds", "tally_seconds"))
+    exact = "exact" if all(one["exact"] for one in answered) else "NOT exact"
+    return (
+        f"{stored}, plain SQL counts the dossiers of every agency and day in {seconds:.1f} s ({exact}); "
+        f"reading the tallies takes {tallies * 1000:.0f} ms."
     )
 
 

@@ -99,14 +99,14 @@ def _outage(stack: Stack, *, minutes: float, rate: int, console: Console) -> tup
         outage_seconds = time.monotonic() - began - LEAD_SECONDS
         stack.server.start()
         restarted = time.monotonic()
-        rows = sum(probe.numbers(f"SELECT count() FROM {database}.dossier_events"))
+        rows = sum(probe.numbers(f"SELECT count() FROM {database}.dossier_messages"))
         wait_for(
-            lambda: sum(probe.numbers(f"SELECT count() FROM {database}.dossier_events")) > rows,
+            lambda: sum(probe.numbers(f"SELECT count() FROM {database}.dossier_messages")) > rows,
             timeout=120,
             what="the first row after the outage",
             children=[child],
         )
-        first, seen = time.monotonic(), sum(probe.numbers(f"SELECT count() FROM {database}.dossier_events FINAL"))
+        first, seen = time.monotonic(), sum(probe.numbers(f"SELECT count() FROM {database}.dossier_messages FINAL"))
         _await_tallied(probe, database, events, child)
         drained = time.monotonic() - first
         tallies = _tallies(probe, database)
@@ -139,7 +139,7 @@ def _baseline(stack: Stack, number: int, *, events: int) -> tuple[float, Buckets
     probe = Probe(stack.server)
     try:
         child.start()
-        stored = f"SELECT count() FROM {database}.dossier_events"
+        stored = f"SELECT count() FROM {database}.dossier_messages"
         wait_for(lambda: sum(probe.numbers(stored)) > 0, timeout=120, what="the first row", children=[child])
         first, seen = time.monotonic(), sum(probe.numbers(stored))
         _await_tallied(probe, database, events, child)

@@ -11,7 +11,7 @@ _STEP = 5_000_000
 #: A hundred million rows take a while.
 TIMEOUT_SECONDS = 900.0
 _INSERT = """
-INSERT INTO {database}.dossier_events (agency, occurred_at, event_id, dossier_code, procedure_code, status, channel,
+INSERT INTO {database}.dossier_messages (agency, occurred_at, event_id, dossier_code, procedure_code, status, channel,
   service_level, legacy_level, returned_by, portal_id, topic, partition, offset)
 SELECT {agency}, {occurred_at},
   generateUUIDv4(), concat('000.00.10.H01-250101-', leftPad(toString(number % 9999), 4, '0')),

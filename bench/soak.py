@@ -46,7 +46,7 @@ def register(app: typer.Typer) -> None:
 def _count(stack: Stack, child: ChildProcess, filled: Filled) -> dict[str, Any]:
     """Sample until everything is tallied."""
     events, probe = filled.events, Probe(stack.server)
-    stored = "SELECT count() FROM soak.dossier_events"
+    stored = "SELECT count() FROM soak.dossier_messages"
     samples: list[tuple[float, int]] = []
     memory = 0
 

@@ -115,7 +115,7 @@ class AddedPartition(Fault):
         env.mark_injected()
         admin.create_partitions([NewPartitions(env.topic, number + 1)])[env.topic].result(_ADMIN_SECONDS)
         wait_until(
-            lambda: sum(env.probe.numbers(f"SELECT count() FROM {env.database}.dossier_events WHERE partition = {number}")),
+            lambda: sum(env.probe.numbers(f"SELECT count() FROM {env.database}.dossier_messages WHERE partition = {number}")),
             timeout=env.limit(_NOTICED_SECONDS),
             what=f"an event of the new partition {number} to be stored",
         )

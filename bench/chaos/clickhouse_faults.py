@@ -14,7 +14,7 @@ from deploy.native.processes import wait_until
 
 _BURST: Final = 5_000
 _INSERT_SECONDS: Final = 60.0
-_INSERTING: Final = "SELECT count() FROM system.processes WHERE query_kind = 'Insert' AND query LIKE '%dossier_events%'"
+_INSERTING: Final = "SELECT count() FROM system.processes WHERE query_kind = 'Insert' AND query LIKE '%dossier_messages%'"
 #: Batches stored before inserts were refused are recounted, and so acknowledged, within this time (seconds).
 _RECOUNTED_SECONDS: Final = 10.0
 
@@ -53,13 +53,13 @@ class ReadOnlyTable(Fault):
 
     def inject(self, env: Environment, source: random.Random) -> None:  # noqa: ARG002 - nothing is random here
         """Every worker must end with status 1 and the name of the error."""
-        env.server.query(f"ALTER TABLE {env.database}.dossier_events MODIFY SETTING table_readonly = 1")
+        env.server.query(f"ALTER TABLE {env.database}.dossier_messages MODIFY SETTING table_readonly = 1")
         env.mark_injected()
         await_worker_ends(env, "TABLE_IS_PERMANENTLY_READ_ONLY")
 
     def heal(self, env: Environment) -> None:
         """Undo it and start the workers."""
-        env.server.query(f"ALTER TABLE {env.database}.dossier_events RESET SETTING table_readonly")
+        env.server.query(f"ALTER TABLE {env.database}.dossier_messages RESET SETTING table_readonly")
         env.set_workers(len(env.workers))
 
 
@@ -73,7 +73,8 @@ class TooManyParts(Fault):
     def inject(self, env: Environment, source: random.Random) -> None:  # noqa: ARG002 - nothing is random here
         """Workers wait and acknowledge nothing."""
         env.server.query(
-            f"ALTER TABLE {env.database}.dossier_events MODIFY SETTING parts_to_throw_insert = 1, parts_to_delay_insert = 1000000"
+            f"ALTER TABLE {env.database}.dossier_messages "
+            "MODIFY SETTING parts_to_throw_insert = 1, parts_to_delay_insert = 1000000"
         )
         env.mark_injected()
         await_retries(env, "insert_events")
@@ -81,7 +82,9 @@ class TooManyParts(Fault):
 
     def heal(self, env: Environment) -> None:
         """Allow as many parts as before."""
-        env.server.query(f"ALTER TABLE {env.database}.dossier_events RESET SETTING parts_to_throw_insert, parts_to_delay_insert")
+        env.server.query(
+            f"ALTER TABLE {env.database}.dossier_messages RESET SETTING parts_to_throw_insert, parts_to_delay_insert"
+        )
 
 
 FAULTS: tuple[Fault, ...] = (KilledInMidInsert(), ReadOnlyTable(), TooManyParts())

@@ -5,11 +5,12 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Callable, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Final, Self
 
 from bench.chaos.comparison import Comparison, compare
+from bench.chaos.feed import Feed
 from bench.chaos.kafka_cluster import KafkaCluster
 from bench.chaos.limits import Limits, measure
 from bench.chaos.tcp_proxy import TcpProxy
@@ -23,6 +24,7 @@ from deploy.native.processes import wait_until
 from deploy.native.services.clickhouse_server import ClickHouseServer
 from deploy.native.services.kafka import KafkaNode
 from domain.errors import UnavailableError
+from producers.portals.tier_truth import Tables, figure_differences, read_table, table_sql
 
 TOPIC: Final = "dvc.dossier-events.v1"
 PARTITIONS: Final = 4
@@ -31,6 +33,8 @@ TIERS: Final = ("agency_minute", "agency_day", "agency_day_procedure")
 #: How long one measurement of the tallies' delay takes, and how often it samples (seconds).
 _MEASUREMENT_SECONDS, _POLL_SECONDS = 3.0, 0.05
 SESSION_SECONDS: Final = 6
+#: Dossiers are corrected within about a second after their events are counted; this is what is waited for at most (seconds).
+_CORRECTED_SECONDS: Final = 60.0
 
 
 class Environment:
@@ -38,7 +42,7 @@ class Environment:
 
     Args:
         brokers: 1, or 3 for a cluster that keeps three copies.
-        workers: how many at the start; ``set_workers`` changes it.
+        workers: how many there are unless a fault needs more, or exactly as many as it says.
         rate: messages a second.
         seed: of the traffic.
         settings: further PORTALPULSE_ variables of the workers.
@@ -66,7 +70,7 @@ class Environment:
         self.limits = Limits()  # measured when everything runs
         self._groups = 0
         self.topic, self.database = TOPIC, DATABASE
-        self._keep_logs, self._first_workers, self._rate, self._seed = keep_logs, workers, rate, seed
+        self._keep_logs, self.usual_workers, self._rate, self._seed = keep_logs, workers, rate, seed
         self._more_settings = dict(settings or {})
         self._faults: list[str] = []
         self._started = 0
@@ -97,9 +101,9 @@ class Environment:
             self.server.start()
             self._exit.enter_context(self.proxy)
             self._exit.callback(self._stop_workers)
-            self.traffic = self._exit.enter_context(Traffic(self.kafka.bootstrap, self.topic, rate=self._rate, seed=self._seed))
+            self.traffic = self._exit.enter_context(self._new_traffic())
             self.report("starting workers")
-            self.set_workers(self._first_workers)
+            self.set_workers(self.usual_workers)
             self.traffic.resume()
             self.report("measuring how fast this machine is without faults")
             self.limits = measure(self._longest_delay, rate=self._rate)
@@ -111,6 +115,10 @@ class Environment:
 
     def __exit__(self, *_: object) -> None:
         self._exit.close()
+
+    def _new_traffic(self) -> Traffic:
+        self.report("planning dossiers")
+        return Traffic(self.kafka.bootstrap, self.topic, rate=self._rate, seed=self._seed, feed=Feed(seed=self._seed))
 
     # --- services ---------------------------------------------------------------------------------------------------------
 
@@ -198,7 +206,7 @@ class Environment:
 
     def raw_rows(self) -> int:
         """Stored rows, including repeats that are not merged yet; 0 while ClickHouse does not answer."""
-        return sum(self.probe.numbers(f"SELECT count() FROM {self.database}.dossier_events"))
+        return sum(self.probe.numbers(f"SELECT count() FROM {self.database}.dossier_messages"))
 
     def tallied(self) -> int:
         """Events in the minute tallies; 0 while ClickHouse does not answer."""
@@ -230,7 +238,9 @@ class Environment:
         wait_until(self.live, timeout=self.limit(timeout), what="the tallies to catch up with the traffic")
 
     def await_exact(self, timeout: float = 120.0) -> float:
-        """Pause the traffic and wait until every tier has as many events as were sent; returns the seconds it took.
+        """Pause the traffic and wait until every tier counts as many events as were sent, and every figure is the true one.
+
+        ``compare`` tells figures that stay wrong for the rest of the time. Returns the seconds it took.
 
         Raises:
             UnavailableError: they have not within ``timeout`` seconds, as extended by ``limit``, with the numbers; or, at once,
@@ -238,10 +248,10 @@ class Environment:
         """
         began = time.monotonic()
         self.traffic.pause(timeout=self.limit(timeout))
-        expected = self.traffic.distinct
+        expected, events = self.traffic.distinct, self.traffic.events
         counts = ", ".join(
             [
-                f"(SELECT count() FROM {self.database}.dossier_events FINAL)",
+                f"(SELECT count() FROM {self.database}.dossier_messages FINAL)",
                 *(f"(SELECT sum(events) FROM {self.database}.{tier} FINAL)" for tier in TIERS),
             ]
         )
@@ -249,21 +259,35 @@ class Environment:
 
         def all_tallied() -> bool:
             found[:] = self.probe.numbers(f"SELECT {counts}")
-            return found == [expected] * 4 or found[:1] > [expected]
+            return found == [expected, *[events] * 3] or found[:1] > [expected]
 
         try:
-            wait_until(all_tallied, timeout=self.limit(timeout), what=f"{expected} events in every tier")
+            wait_until(all_tallied, timeout=self.limit(timeout), what=f"{events} events in every tier")
         except UnavailableError as error:
             raise UnavailableError(
                 f"{error.problem} Found (stored, minutes, days, procedures): {found}. {' '.join(self.check())}",
                 remedy="The workers' logs say what they did.",
             ) from error
-        if found != [expected] * 4:
+        if found[0] != expected:
             raise UnavailableError(
-                f"{found[0]} events are stored, but the sender counted only {expected} in Kafka.",
+                f"{found[0]} messages are stored, but the sender counted only {expected} in Kafka.",
                 remedy="Check the sender's accounting and other senders to the topic; the workers are not the cause.",
             )
+        tables = self.traffic.tables()
+        with suppress(UnavailableError):
+            wait_until(
+                lambda: self._true(tables), timeout=self.limit(_CORRECTED_SECONDS), what="every figure to be true", poll=0.5
+            )
         return time.monotonic() - began
+
+    def _true(self, tables: Tables) -> bool:
+        """Whether every figure in every tier is the one of the ledger."""
+        return all(
+            not figure_differences(
+                tables[table], read_table(table, self.server.query(table_sql(self.database, table), timeout=60))
+            )
+            for table in tables
+        )
 
     def compare(self) -> Comparison:
         """Compare every number of the storage with what was sent; pauses the traffic."""

@@ -19,13 +19,19 @@ RecoveryFrom = Literal["inject", "heal"]
 
 @dataclass(frozen=True, slots=True)
 class Needs:
-    """The environment that a fault needs: exactly this many workers, at least this many brokers."""
+    """The environment that a fault needs: at least this many workers (``exactly``: no more) and at least this many brokers."""
 
     workers: int = 1
     brokers: int = 1
+    exactly: bool = False
+
+    def workers_of(self, usual: int) -> int:
+        """How many workers there are, in an environment that usually has ``usual``."""
+        return self.workers if self.exactly else max(self.workers, usual)
 
 
-ONE_WORKER: Final = Needs()
+ANY_WORKERS: Final = Needs()
+ONE_WORKER: Final = Needs(exactly=True)
 TWO_WORKERS: Final = Needs(workers=2)
 THREE_BROKERS: Final = Needs(brokers=3)
 
@@ -42,7 +48,7 @@ class Fault(ABC):
     """
 
     name: str
-    needs: Needs = ONE_WORKER
+    needs: Needs = ANY_WORKERS
     recovery_from: RecoveryFrom = "heal"
 
     @abstractmethod
@@ -92,7 +98,7 @@ def exercise(env: Environment, fault: Fault, source: random.Random, *, timeout: 
     Raises:
         UnavailableError: the fault could not be caused, or the environment did not recover within ``timeout`` seconds.
     """
-    env.set_workers(fault.needs.workers)
+    env.set_workers(fault.needs.workers_of(env.usual_workers))
     env.traffic.resume()
     env.await_live(timeout=timeout)
     before = set(env.check())

@@ -18,7 +18,7 @@ from confluent_kafka import KafkaError, Producer
 from confluent_kafka.admin import AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
 
 from bench.chaos.environment import Environment
-from bench.chaos.fault import Fault
+from bench.chaos.fault import ONE_WORKER, Fault, Needs
 from bench.chaos.outage import await_worker_ends
 from bench.environment import child_environment
 from deploy.native.processes import wait_until
@@ -75,6 +75,7 @@ class OnlyPoison(Fault):
     """Every message is malformed, as after a bad release of a portal: workers stop at the limit; once accepted, none is lost."""
 
     name: str = "all-poison"
+    needs: Needs = ONE_WORKER
 
     def inject(self, env: Environment, source: random.Random) -> None:
         """More than the limit in a row; every worker must end, also after each restart, without dead-lettering more."""

@@ -1,4 +1,4 @@
-"""``python -m bench chaos``: faults in random order while events flow; every number is compared after each."""
+"""``python -m bench chaos``: faults in random order while events flow; every figure is compared with the ledger after each."""
 
 from __future__ import annotations
 
@@ -83,6 +83,7 @@ def register(app: typer.Typer) -> None:
         seed: Annotated[int, typer.Option(help="The same seed gives the same faults in the same order.")] = 1,
         faults: Annotated[str, typer.Option(help="Only these, separated by commas. See --list.")] = "",
         rate: Annotated[float, typer.Option(help="Messages a second.")] = 1_000.0,
+        workers: Annotated[int, typer.Option(help="Workers, unless a fault needs more or exactly one.")] = 2,
         output: Annotated[Path | None, typer.Option(help="Write every outcome there, as JSON.")] = None,
         logs: Annotated[Path | None, typer.Option(help="Copy the logs of every service there at the end.")] = None,
         show: Annotated[bool, typer.Option("--list", help="Only list the faults.")] = False,
@@ -109,7 +110,12 @@ def register(app: typer.Typer) -> None:
 
             try:
                 env = Environment(
-                    brokers=max(f.needs.brokers for f in chosen.values()), rate=rate, seed=seed, keep_logs=logs, report=report
+                    brokers=max(f.needs.brokers for f in chosen.values()),
+                    workers=workers,
+                    rate=rate,
+                    seed=seed,
+                    keep_logs=logs,
+                    report=report,
                 )
                 with env:
                     run.limits = str(env.limits)
@@ -163,7 +169,8 @@ def carry_out(
         compared = outcome.comparison
         console.print(
             f"{'[green]exact[/]' if outcome.passed else '[red]wrong[/]'} {step.fault}: {compared.messages:,} messages,"
-            f" {compared.tallied_minutes:,} tallied, lost {compared.lost}, double {compared.double},"
+            f" {compared.tallied_minutes:,} events tallied, {compared.figures:,} figures compared,"
+            f" lost {compared.lost}, double {compared.double},"
             f" recovered in {outcome.recovery_seconds:.1f} s"
         )
 
@@ -174,10 +181,11 @@ def table(outcomes: Sequence[FaultResult]) -> Table:
     for heading in (
         "fault",
         "times",
-        "events in",
+        "messages",
         "raw rows",
         "distinct",
         "tallied",
+        "figures",
         "lost",
         "double",
         "recovered in s: median",
@@ -196,6 +204,7 @@ def table(outcomes: Sequence[FaultResult]) -> Table:
             f"{last.raw:,}",
             f"{last.distinct:,}",
             " / ".join(f"{events:,}" for events in tallied),
+            f"{last.figures:,}",
             str(max(outcome.comparison.lost for outcome in mine)),
             str(max(outcome.comparison.double for outcome in mine)),
             f"{statistics.median(seconds):.1f}",
@@ -211,6 +220,7 @@ def conclusion(run: Run, faults: dict[str, Fault]) -> Iterator[str]:
     for outcome in run.outcomes:
         if wrong := {tier: agencies for tier, agencies in outcome.comparison.wrong.items() if agencies}:
             yield f"[red]{outcome.fault}: not exact:[/] {wrong}"
+            yield from outcome.comparison.differences
     for end in run.unexpected_ends:
         yield f"[red]{end}[/]"
     if missing := sorted(set(faults) - {outcome.fault for outcome in run.outcomes}):
@@ -218,4 +228,7 @@ def conclusion(run: Run, faults: dict[str, Fault]) -> Iterator[str]:
     if run.interrupted:
         yield "Interrupted."
     if run.exit_status == 0:
-        yield f"[green]{len(run.outcomes)} faults, lost 0, double 0, every agency exact in every tier.[/] Seed {run.seed}."
+        yield (
+            f"[green]{len(run.outcomes)} faults, lost 0, double 0, every figure in every tier equals the ledger.[/]"
+            f" Seed {run.seed}."
+        )

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from bench.chaos.environment import SESSION_SECONDS, Environment
-from bench.chaos.fault import TWO_WORKERS, Fault, Needs, RecoveryFrom
+from bench.chaos.fault import ONE_WORKER, TWO_WORKERS, Fault, Needs, RecoveryFrom
 from deploy.native.processes import wait_until
 from domain.errors import UnavailableError
 
@@ -143,11 +143,11 @@ def uncommitted_rows(env: Environment) -> int:
     """Stored rows whose messages will be redelivered: at or above the committed offset of their partition."""
     committed = env.offsets.committed()
     above = " OR ".join(f"(partition = {number} AND offset >= {committed.get(number, 0)})" for number in env.offsets.ends())
-    return env.number(f"SELECT count() FROM {{db}}.dossier_events WHERE topic = '{env.topic}' AND ({above})")
+    return env.number(f"SELECT count() FROM {{db}}.dossier_messages WHERE topic = '{env.topic}' AND ({above})")
 
 
 FAULTS: tuple[Fault, ...] = (
-    KillUncommitted("kill-only-worker"),
+    KillUncommitted("kill-only-worker", ONE_WORKER),
     KillUncommitted("kill-one-of-two", TWO_WORKERS),
     KillLoop(),
     Zombie(),

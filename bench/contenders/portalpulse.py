@@ -16,9 +16,9 @@ class PortalPulse(Programs):
         super().__init__(context)
         database = context.database
         self.progress = (
-            f"SELECT (SELECT count() FROM {database}.dossier_events), (SELECT sum(events) FROM {database}.agency_minute FINAL)"
+            f"SELECT (SELECT count() FROM {database}.dossier_messages), (SELECT sum(events) FROM {database}.agency_minute FINAL)"
         )
-        self.stored = f"SELECT count() FROM {database}.dossier_events"
+        self.stored = f"SELECT count() FROM {database}.dossier_messages"
         self.tallies = f"SELECT agency, toUnixTimestamp(minute), events FROM {database}.agency_minute FINAL"
         settings = worker_settings(context.stack, topic=context.topic, group=context.group, database=database)
         names = [context.database if workers == 1 else f"{context.database}-worker{number + 1}" for number in range(workers)]

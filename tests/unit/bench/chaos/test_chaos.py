@@ -8,7 +8,7 @@ import struct
 import pytest
 
 from bench.chaos.comparison import Comparison, excess, wrong_agencies
-from bench.chaos.fault import FaultResult, all_faults
+from bench.chaos.fault import ANY_WORKERS, ONE_WORKER, TWO_WORKERS, FaultResult, all_faults
 from bench.chaos.run import Run, choose
 from bench.chaos.schedule import LONGEST_PAUSE, steps
 from bench.chaos.segments import newest_segment, torn_batch
@@ -87,8 +87,9 @@ def test_an_empty_segment_is_not_torn(tmp_path):
 
 def a_comparison(**changes):
     """An exact comparison with some numbers changed."""
-    numbers = {"distinct": 9, "tallied_minutes": 9, "tallied_days": 9, "tallied_procedures": 9, "lost": 0, "double": 0}
-    return Comparison(**{"messages": 10, "expected": 9, "raw": 10, "wrong": {}} | numbers | changes)
+    tallied = {"events": 8, "tallied_minutes": 8, "tallied_days": 8, "tallied_procedures": 8, "figures": 80, "wrong": {}}
+    numbers = {"messages": 10, "expected": 9, "raw": 10, "distinct": 9, "lost": 0, "double": 0}
+    return Comparison(**tallied | numbers | changes)
 
 
 @pytest.mark.parametrize(
@@ -97,10 +98,11 @@ def a_comparison(**changes):
         {"lost": 1},
         {"double": 1},
         {"distinct": 8},
-        {"tallied_minutes": 8},
-        {"tallied_days": 10},
-        {"tallied_procedures": 8},
+        {"tallied_minutes": 7},
+        {"tallied_days": 9},
+        {"tallied_procedures": 7},
         {"wrong": {"agency_day": ("H17",)}},
+        {"differences": ("agency_day: H17 2025-02-01: settled is 2, the truth is 1.",)},
     ],
 )
 def test_one_wrong_number_is_not_exact(change):
@@ -119,6 +121,12 @@ def test_a_run_fails_for_each_reason():
     assert Run(1, [good], unrecovered=("zombie", "why")).exit_status == 1
     assert Run(1, [good], unexpected_ends=["worker-1 ended with 1, not 0."]).exit_status == 1
     assert Run(1, [good], interrupted=True).exit_status == 130
+
+
+def test_a_fault_gets_the_workers_that_it_needs():
+    """Usually as many as the run has; more when the fault needs them, and exactly one for a fault of the only worker."""
+    assert [needs.workers_of(2) for needs in (ANY_WORKERS, ONE_WORKER, TWO_WORKERS)] == [2, 1, 2]
+    assert [needs.workers_of(1) for needs in (ANY_WORKERS, ONE_WORKER, TWO_WORKERS)] == [1, 1, 2]
 
 
 def test_faults_are_chosen_by_name():
