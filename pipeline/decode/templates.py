@@ -21,10 +21,10 @@ import pyarrow as pa
 from pipeline.decode.message_block import Flags, MessageBlock, Positions, are_numbers, equals_at, numbers_in, texts_in
 from pipeline.decode.message_template import MessageTemplate, infer_template
 
-#: Messages in one block: their bytes and quotation marks stay in the second-level cache.
-_BLOCK: Final = 4_096
+#: Messages in one block. Portals have many templates, and each costs a few calls for each block that it is in.
+_BLOCK: Final = 32_768
 #: Templates kept, and how many are inferred at most from one block.
-_MAX_TEMPLATES, _INFERRED_PER_BLOCK = 32, 4
+_MAX_TEMPLATES, _INFERRED_PER_BLOCK = 64, 4
 
 
 class Group:
