@@ -42,11 +42,12 @@ class Acknowledger:
         self._lock = threading.Lock()
         self._uncounted: deque[tuple[int, tuple[Fetch, ...]]] = deque()  # (batch, the fetches it completed), in order
         self._not_in_minutes: deque[tuple[int, int]] = deque()  # (batch, events) not yet in the minute tallies
-        self._untallied: deque[tuple[int, int]] = deque()  # (batch, messages of the fetches it completed), in order
+        self._untallied: deque[tuple[int, int, int]] = deque()  # (batch, messages of the fetches it completed, events), in order
         self.unacknowledged = 0  # messages fetched and not yet acknowledged
         self.untallied = 0  # messages fetched and not yet tallied by minute and day, with their dossiers resolved
         self.stored = 0  # events stored by this worker, repeats included
         self.visible = 0  # of these, events in the minute tallies
+        self.exact = 0  # of these, events tallied by minute and day, with their dossiers resolved
 
     def fetched(self, messages: int) -> None:
         """Count these messages as unacknowledged."""
@@ -73,7 +74,7 @@ class Acknowledger:
             whole = tuple(fetch for fetch in batch.fetches if fetch.stored)
             self._uncounted.append((number, whole))
             self._not_in_minutes.append((number, events))
-            self._untallied.append((number, sum(fetch.messages for fetch in whole)))
+            self._untallied.append((number, sum(fetch.messages for fetch in whole), events))
             self.stored += events
         return whole
 
@@ -88,7 +89,9 @@ class Acknowledger:
             while self._not_in_minutes and self._not_in_minutes[0][0] <= visible:
                 self.visible += self._not_in_minutes.popleft()[1]
             while self._untallied and self._untallied[0][0] <= tallied:
-                self.untallied -= self._untallied.popleft()[1]
+                _, messages, events = self._untallied.popleft()
+                self.untallied -= messages
+                self.exact += events
         with self._acknowledging:
             counted = self._dirty_buckets.counted_through()
             with self._lock:

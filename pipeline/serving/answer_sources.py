@@ -30,10 +30,17 @@ class Health:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """A worker's own counters since its start: events stored, and how many of these are in the minute tallies."""
+    """A worker's own counters since its start, repeats included.
+
+    Attributes:
+        stored: events stored.
+        visible: of these, events in the minute tallies.
+        exact: of these, events in the tallies of minutes and days, with their dossiers resolved.
+    """
 
     stored: int
     visible: int
+    exact: int
 
 
 @dataclass(frozen=True, slots=True)

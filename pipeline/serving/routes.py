@@ -95,7 +95,7 @@ class _ProcessEndpoints:
         if self._api.progress is None:
             return error_response(404, "This process has no counters of events. Ask a worker.")
         progress = self._api.progress()
-        return web.json_response({"stored": progress.stored, "tallied_minutes": progress.visible})
+        return web.json_response({"stored": progress.stored, "tallied_minutes": progress.visible, "exact": progress.exact})
 
 
 class _ReaderEndpoints:

@@ -92,7 +92,7 @@ async def _run_worker(
             excluded=excluded_dossiers(clickhouse).within,
             figures=figures,
             consumer_lag=lambda: worker.state.lag if worker.state.joined else None,
-            progress=lambda: Progress(worker.steps.acknowledger.stored, worker.steps.acknowledger.visible),
+            progress=lambda: _progress(worker),
             routes=feature_routes(settings, clickhouse) if all_in_one else (),
         ),
         settings.http,
@@ -131,3 +131,8 @@ def _worker_health(worker: Worker, stall_seconds: float) -> Health:
     if not state.joined:
         return Health(healthy=True, ready=False, reason="waiting for the consumer group")
     return Health(healthy=True, ready=True)
+
+
+def _progress(worker: Worker) -> Progress:
+    counted = worker.steps.acknowledger
+    return Progress(counted.stored, counted.visible, counted.exact)

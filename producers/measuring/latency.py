@@ -22,7 +22,7 @@ from typing import Any, Final, Self
 import numpy as np
 
 from domain.errors import UnavailableError
-from producers.measuring.service import Service
+from producers.measuring.service import Counted, Service
 
 POLL_SECONDS: Final = 0.02
 #: Poll interval for a process that counts by scanning (seconds).
@@ -168,6 +168,7 @@ class Watch:
 
     Attributes:
         visible: events that became visible since the start.
+        exact: of these, those whose dossiers are resolved; None when the process does not say.
         problem: why the last failed poll failed.
     """
 
@@ -184,14 +185,18 @@ class Watch:
         self._grown = threading.Condition()
         self._thread = threading.Thread(target=self._run, name="visibility", daemon=True)
         self.visible = Curve()
+        self.exact: Curve | None = None
         self.problem = ""
-        self._baseline = 0
+        self._baseline = Counted(0, None)
 
     def __enter__(self) -> Self:
-        self._baseline = self._service.tallied()
+        self._baseline = self._service.counted()
         if not self._service.cheap:
             self._poll = max(self._poll, _COSTLY_POLL_SECONDS)
-        self.visible.add(self._monotonic(), 0)
+        now = self._monotonic()
+        self.visible.add(now, 0)
+        if self._baseline.exact is not None:
+            self.exact = Curve([(now, 0)])
         self._thread.start()
         return self
 
@@ -212,13 +217,14 @@ class Watch:
         return self._service.cheap
 
     def wait_for(self, count: int) -> bool:
-        """Return when ``count`` events are visible (True) or nothing more becomes visible (False)."""
+        """Return when ``count`` events are visible, and exact (True), or nothing more becomes so (False)."""
+        curve = self.visible if self.exact is None else self.exact
         with self._grown:
-            last, since = self.visible.total, self._monotonic()
-            while self.visible.total < count:
+            last, since = curve.total, self._monotonic()
+            while curve.total < count:
                 self._grown.wait(self._poll)
-                if self.visible.total > last:
-                    last, since = self.visible.total, self._monotonic()
+                if curve.total > last:
+                    last, since = curve.total, self._monotonic()
                 elif self._monotonic() - since > self._stall_seconds:
                     return False
         return True
@@ -228,14 +234,17 @@ class Watch:
         while not self._stop.is_set():
             try:
                 asked = self._monotonic()
-                count = self._service.tallied() - self._baseline
+                count = self._service.counted()
                 answered = self._monotonic()
             except UnavailableError as error:
                 self.problem = str(error)
                 self._stop.wait(_COSTLY_POLL_SECONDS)
                 continue
             with self._grown:
-                self.visible.add((asked + answered) / 2, count)
+                moment = (asked + answered) / 2
+                self.visible.add(moment, count.visible - self._baseline.visible)
+                if self.exact is not None and count.exact is not None and self._baseline.exact is not None:
+                    self.exact.add(moment, count.exact - self._baseline.exact)
                 self._grown.notify_all()
             due = max(due + self._poll, answered)
             self._stop.wait(max(0.0, due - self._monotonic()))

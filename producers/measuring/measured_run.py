@@ -80,6 +80,7 @@ def measure(
             processes=processes,
             visible=min(visible.total, sent.events if repeats else sent.distinct),
             latency=latency(sent_curve(sent, repeats=repeats), visible),
+            exact_latency=None if watching.exact is None else latency(sent_curve(sent, repeats=repeats), watching.exact),
             note=watching.method + (f"; last problem: {watching.problem}" if watching.problem else ""),
             windows=measured(sent, visible, windows, repeats=repeats),
             too_large=too_large,

@@ -43,7 +43,14 @@ class Measured:
 
 @dataclass(frozen=True, slots=True)
 class SendReport:
-    """The report at the end. ``visible`` and ``latency`` are None when no process was asked; ``note`` says why, or how it was."""
+    """The report at the end.
+
+    Attributes:
+        visible: events that became visible; None when no process was asked.
+        latency: from send to the first figure that contains an event; None likewise.
+        exact_latency: from send to the figure in which its dossier is resolved; None when the process does not say.
+        note: why no process was asked, or how it was measured.
+    """
 
     source: str
     sent: SendResult
@@ -51,6 +58,7 @@ class SendReport:
     processes: int
     visible: int | None = None
     latency: Latency | None = None
+    exact_latency: Latency | None = None
     note: str = ""
     windows: Sequence[Measured] = ()
     too_large: Sequence[str] = ()
@@ -75,6 +83,7 @@ class SendReport:
             "rate": round(sent.rate, 1),
             "target_rate": _rounded(self.target),
             "latency_seconds": self.latency.as_dict() if self.latency else None,
+            "exact_latency_seconds": self.exact_latency.as_dict() if self.exact_latency else None,
             "method": self.note,
             "processes": self.processes,
             "position": sent.position,
@@ -98,6 +107,7 @@ class SendReport:
             f"  visible       {visible:>14}",
             f"  rate          {sent.rate:>12,.0f}/s   ({wanted}, {sent.seconds:.1f} s)",
             f"  send->visible {_latency_text(self.latency)}",
+            *([f"  send->exact   {_latency_text(self.exact_latency)}"] if self.exact_latency else []),
         ]
         if self.note:
             lines.append(f"  measured by   {self.note}")

@@ -1,7 +1,7 @@
 """Client of the running process's HTTP API: how much it has counted, and the events it holds.
 
-    GET /api/v1/progress                    {"stored": int, "tallied_minutes": int}: events handled by this worker since its
-                                            start, repeats included; cheap enough to be asked every 20 ms
+    GET /api/v1/progress                    {"stored": int, "tallied_minutes": int, "exact": int}: events handled by this worker
+                                            since its start, repeats included; cheap enough to be asked every 20 ms
     GET /api/v1/status                      events.tallied: distinct events; asked when a process has no progress
     GET /api/v1/events?from=&to=&agency=    NDJSON in the form of the event contract; whole days, in the order of time
 
@@ -15,7 +15,7 @@ import http.client
 import json
 from collections.abc import Iterator, Sequence
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final, NamedTuple, Self
 from urllib.parse import urlencode, urlsplit
 
 from domain.errors import ConfigurationError, UnavailableError
@@ -26,6 +26,18 @@ _BLOCK_BYTES: Final = 1 << 18
 PROGRESS: Final = "/api/v1/progress"
 STATUS: Final = "/api/v1/status"
 EVENTS: Final = "/api/v1/events"
+
+
+class Counted(NamedTuple):
+    """How many events the figures contain.
+
+    Attributes:
+        visible: those in the minute tallies.
+        exact: of these, those whose dossiers are resolved; None when the process does not say.
+    """
+
+    visible: int
+    exact: int | None
 
 
 class Service:
@@ -61,11 +73,11 @@ class Service:
 
     @property
     def cheap(self) -> bool:
-        """Whether the process has ``/api/v1/progress``, which is cheap and counts repeats. Known after the first ``tallied``."""
+        """Whether the process has ``/api/v1/progress``, which is cheap and counts repeats. Known after the first ``counted``."""
         return self._path == PROGRESS
 
-    def tallied(self) -> int:
-        """Events that its minute tallies count now.
+    def counted(self) -> Counted:
+        """Events that its figures contain now.
 
         Raises:
             UnavailableError: it does not answer, or has no figures.
@@ -74,12 +86,12 @@ class Service:
             status, answer = self._get(PROGRESS)
             if status == http.HTTPStatus.OK and isinstance(answer.get("tallied_minutes"), int):
                 self._path = PROGRESS
-                return int(answer["tallied_minutes"])
+                return _progress(answer)
             self._path = STATUS
         status, answer = self._get(self._path)
         try:
             if status == http.HTTPStatus.OK:
-                return int(answer["tallied_minutes"] if self._path == PROGRESS else answer["events"]["tallied"])
+                return _progress(answer) if self._path == PROGRESS else Counted(int(answer["events"]["tallied"]), None)
         except (KeyError, TypeError, ValueError):
             pass
         raise UnavailableError(f"{self._url}{self._path} has no figures (status {status}).", remedy="Ask the worker or exporter.")
@@ -131,6 +143,11 @@ class Service:
             f"{self._url} does not answer: {error or type(error).__name__}.",
             remedy="Start the local stack with `portalpulse up`, or name the process with --http.",
         )
+
+
+def _progress(answer: dict[str, Any]) -> Counted:
+    exact = answer.get("exact")
+    return Counted(int(answer["tallied_minutes"]), exact if isinstance(exact, int) else None)
 
 
 def _lines(response: http.client.HTTPResponse) -> Iterator[bytes]:

@@ -67,9 +67,9 @@ def test_a_fetch_is_acknowledged_when_every_tier_has_counted_it(rig):
     recounter.minutes_round()
     assert (acknowledger.visible, rig.acknowledged) == (1, [])
     recounter.days_round()
-    assert acknowledger.untallied == 2
+    assert (acknowledger.untallied, acknowledger.exact) == (2, 0)
     assert not rig.steps.dossiers.round()
-    assert (acknowledger.untallied, acknowledger.unacknowledged, rig.acknowledged) == (0, 2, [])
+    assert (acknowledger.untallied, acknowledger.exact, acknowledger.unacknowledged, rig.acknowledged) == (0, 1, 2, [])
     recounter.procedures_round()
     assert (rig.acknowledged, acknowledger.unacknowledged) == (["one"], 0)
 

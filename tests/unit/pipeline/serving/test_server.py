@@ -466,7 +466,8 @@ async def test_events_of_a_storage_that_fails_midway(ask):
 
 async def test_progress(ask):
     """A worker reports its own counters; a process without counters says so."""
-    assert (await ask("/api/v1/progress", progress=Progress(stored=7, visible=5))).json() == {"stored": 7, "tallied_minutes": 5}
+    answer = await ask("/api/v1/progress", progress=Progress(stored=7, visible=5, exact=4))
+    assert answer.json() == {"stored": 7, "tallied_minutes": 5, "exact": 4}
     assert (await ask("/api/v1/progress")).status_code == 404
 
 

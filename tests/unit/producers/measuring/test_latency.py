@@ -13,6 +13,7 @@ from producers.measuring.latency import Curve, Watch, latency
 from producers.measuring.measured_run import ProbeTarget, measure
 from producers.measuring.progress import LogLines
 from producers.measuring.result import SendReport, Window, measured, sent_curve
+from producers.measuring.service import Counted
 from producers.sending.progress import NullProgress
 from producers.sending.send_loop import SendResult, merged
 from producers.sending.timeline import Acknowledged, Timeline
@@ -69,18 +70,19 @@ def test_a_count_that_falls_is_left_out():
 
 
 class FakeService:
-    """Counts up by 10 each time it is asked, up to 50; fails every third time."""
+    """Counts up by 10 each time it is asked, up to 50, of which ``halves`` leaves half inexact; fails every third time."""
 
     cheap = True
 
-    def __init__(self, *, limit=50):
-        self.asked, self.limit, self.closed = 0, limit, False
+    def __init__(self, *, limit=50, halves=False):
+        self.asked, self.limit, self.halves, self.closed = 0, limit, halves, False
 
-    def tallied(self):
+    def counted(self):
         self.asked += 1
         if self.asked % 3 == 0:
             raise UnavailableError("restarting", remedy="")
-        return 1_000 + min(self.asked * 10, self.limit)
+        visible = min(self.asked * 10, self.limit)
+        return Counted(1_000 + visible, 500 + visible // 2 if self.halves else None)
 
     def close(self):
         self.closed = True
@@ -96,6 +98,15 @@ def test_a_watch_waits_until_all_is_visible_or_nothing_more_comes(monkeypatch):
         assert watch.visible.total == 40
     assert service.closed
     assert watch.problem.startswith("restarting")
+
+
+def test_a_watch_also_waits_for_exact_figures(monkeypatch):
+    """Where the process says how many events are exact, the wait is for these, and both curves are known."""
+    monkeypatch.setattr("producers.measuring.latency._COSTLY_POLL_SECONDS", 0.001)
+    with Watch(FakeService(halves=True), poll=0.001, stall_seconds=0.05) as watch:
+        assert watch.wait_for(20)
+        assert not watch.wait_for(21)
+        assert (watch.visible.total, watch.exact.total) == (40, 20)
 
 
 def account(**changes):

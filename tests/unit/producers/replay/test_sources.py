@@ -184,13 +184,13 @@ def test_progress_is_asked_first_and_status_when_there_is_none(process):
     """A worker counts cheaply; an exporter is asked for its standing; a process without figures is refused."""
     process.answers["/api/v1/status"] = (200, b'{"events": {"stored": 9, "tallied": 7}}')
     with Service(process.url) as service:
-        assert (service.tallied(), service.cheap) == (7, False)
-    process.answers["/api/v1/progress"] = (200, b'{"stored": 9, "tallied_minutes": 8}')
+        assert (service.counted(), service.cheap) == ((7, None), False)
+    process.answers["/api/v1/progress"] = (200, b'{"stored": 9, "tallied_minutes": 8, "exact": 6}')
     with Service(process.url) as service:
-        assert (service.tallied(), service.tallied(), service.cheap) == (8, 8, True)
+        assert (service.counted(), service.counted(), service.cheap) == ((8, 6), (8, 6), True)
     process.answers.clear()
     with Service(process.url) as service, pytest.raises(UnavailableError, match="no figures"):
-        service.tallied()
+        service.counted()
     with pytest.raises(ConfigurationError):
         Service("nowhere")
 
