@@ -24,9 +24,9 @@ from pipeline.ingest.storage_retry import StorageRetry
 from sinks.contract.dossiers import DossierIndex
 
 #: Messages resolved at once. More share the cost of a look, and need more memory.
-_MAX_MESSAGES = 2_000_000
+_MAX_MESSAGES = 400_000
 #: In a flood, wait for this many messages, or for this long (seconds): one look at a dossier then covers more of its messages.
-_FLOOD_MESSAGES, _FLOOD_SECONDS = 1_000_000, 5.0
+_FLOOD_MESSAGES, _FLOOD_SECONDS = 300_000, 5.0
 #: While waiting in a flood, how often to check whether it is over (seconds).
 _FLOOD_CHECK_SECONDS = 0.05
 #: Stored messages that may wait to be resolved; above that storing waits.

@@ -15,6 +15,7 @@ from domain.agencies import AgencyRegistry
 from domain.clock import SystemClock, parse_clock
 from domain.errors import ConfigurationError
 from pipeline.decode.decoder import Decoder
+from pipeline.freed_memory import return_freed_memory
 from pipeline.kafka.preflight import preflight
 from pipeline.kafka.record_batches import check_versions
 from pipeline.kafka.worker import Worker
@@ -40,6 +41,7 @@ def run_worker(settings: Settings, *, all_in_one: bool, create_topic: bool) -> N
     shutdown = GracefulShutdown()
     shutdown.listen()
     check_versions()
+    return_freed_memory()
     _create_folder(settings.data_dir)
     setproctitle.setproctitle("portalpulse worker")
     metrics = WorkerMetrics(CollectorRegistry())
