@@ -77,16 +77,28 @@ def _markdown(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def _latency_table(found: dict[str, Any]) -> str:
-    """Freshness at a steady rate, and what the worker uses."""
-    headings = ("events/s", "seconds", "p50 ms", "p95 ms", "p99 ms", "most ms", "worker cores", "worker MB, start / end / most")
+    """Freshness at a steady rate, and what the worker and the server use."""
+    headings = (
+        "messages/s",
+        "seconds",
+        "first figure, p50 / p95 / p99 / most ms",
+        "exact figure, p50 / p95 / p99 / most ms",
+        "worker cores",
+        "ClickHouse cores",
+        "worker MB, start / end / most",
+    )
     return _markdown(
         headings,
         (
             (
                 f"{run['rate']:,}",
                 f"{run['seconds']:.0f}",
-                *(f"{run[name]:,}" for name in ("p50_ms", "p95_ms", "p99_ms", "most_ms")),
+                *(
+                    "-" if run[name] is None else " / ".join(f"{value:,}" for value in run[name].values())
+                    for name in ("first", "exact")
+                ),
                 f"{run['worker_cores']:.3f}",
+                f"{run['server_cores']:.3f}",
                 f"{run['memory_mb_start']} / {run['memory_mb_end']} / {run['memory_mb_most']}",
             )
             for run in found["runs"]

@@ -1,29 +1,35 @@
-"""``python -m bench latency``: from send to visible at a steady rate, and the resource usage of the worker.
+"""``python -m bench latency``: from send to the first and to the exact figure at a steady rate, and the processors that it takes.
 
-The sender logs how many events it had sent at each time; this process polls the worker's ``/api/v1/progress`` for how many are in
-the minute tallies. The k-th event became visible when that number reached k, so its latency is the distance between the two
-curves at height k. It is overestimated by up to one sample interval (25 ms) and never underestimated.
+``portalpulse load`` sends realistic dossiers and measures; docs/load.md says how. Rate 0 measures what an idle worker costs.
 """
 
 from __future__ import annotations
 
 import datetime as dt
+import json
+import subprocess
+import sys
+import threading
 import time
-from pathlib import Path
-from typing import Annotated, Any
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Annotated, Any, Final
 
-import httpx
 import numpy as np
 import typer
 from rich.console import Console
 
 from bench import figures, results
-from bench.measure import Stack, machine, paced_sender, running, running_stack, usage, worker, worker_settings
+from bench.environment import child_environment
+from bench.measure import Stack, machine, running, running_stack, usage, worker, worker_settings
 from deploy.native.processes import ChildProcess
+from domain.errors import UnavailableError
 
-TOPIC = "dvc.dossier-events.v1"
-SAMPLE_SECONDS = 0.025
-WARM_UP_SECONDS = 10.0
+TOPIC: Final = "dvc.dossier-events.v1"
+#: Connections, plans and caches are as in a long run after this (seconds).
+WARM_UP_SECONDS: Final = 15.0
+_MEMORY_SECONDS: Final = 1.0
+_MOST_WAITING_SECONDS: Final = 120.0
 
 
 def register(app: typer.Typer) -> None:
@@ -32,10 +38,16 @@ def register(app: typer.Typer) -> None:
     @app.command()
     def latency(
         *,
-        rate: Annotated[list[int], typer.Option(help="Events a second; may be given several times.")] = [5_000, 20_000],  # noqa: B006
-        seconds: Annotated[float, typer.Option(help="Length of each run.")] = 600.0,
+        rate: Annotated[list[int], typer.Option(help="Messages a second; may be given several times.")] = [  # noqa: B006
+            0,
+            50,
+            200,
+            5_000,
+            20_000,
+        ],
+        seconds: Annotated[float, typer.Option(help="Length of each run.")] = 300.0,
     ) -> None:
-        """Pace events through one worker and report p50, p95, p99 from send to visible, processor and memory."""
+        """Pace realistic dossiers through one worker: p50, p95, p99 of the first and the exact figure, processors and memory."""
         console = Console()
         found = []
         with running_stack() as stack:
@@ -50,70 +62,82 @@ def register(app: typer.Typer) -> None:
 
 def measure(stack: Stack, *, rate: int, seconds: float) -> dict[str, Any]:
     """One rate on a fresh topic, group and database."""
-    name = f"latency_{rate}"
-    topic = f"{TOPIC}.{rate}"
+    name, topic = f"latency_{rate}", f"{TOPIC}.{rate}"
     stack.kafka.create_topic(topic, partitions=4)
     service = worker(stack, worker_settings(stack, topic=topic, group=name, database=name))
     child = service.process
     try:
-        with running(child), httpx.Client(base_url=service.url, timeout=10, trust_env=False) as client:
+        with running(child):
             service.await_ready()
-            return _measure(stack, child, client, topic=topic, rate=rate, seconds=seconds)
+            _send(stack, service.url, topic=topic, rate=rate, seconds=WARM_UP_SECONDS)
+            before, began = (usage([child]), usage([stack.server.process])), time.monotonic()
+            with _memory_of(child) as memory:
+                sent = _send(stack, service.url, topic=topic, rate=rate, seconds=seconds)
+            after, elapsed = (usage([child]), usage([stack.server.process])), time.monotonic() - began
     finally:
         stack.drop_database(name)
-
-
-def _measure(stack: Stack, child: ChildProcess, client: httpx.Client, *, topic: str, rate: int, seconds: float) -> dict[str, Any]:
-    """Sample while a sender sends."""
-    samples: list[tuple[float, int]] = []
-    memory: list[int] = []
-    notes = stack.folder / f"{topic}.txt"
-    sending = paced_sender(bootstrap=stack.kafka.bootstrap, topic=topic, rate=rate, seconds=seconds, notes=notes)
-    with sending as sender:
-        before = usage([child])
-        began = time.monotonic()
-        ends_at = None
-        while ends_at is None or time.monotonic() < ends_at:
-            child.check()
-            # Timed after the answer: the events were visible before.
-            visible = client.get("/api/v1/progress").json()["tallied_minutes"]
-            samples.append((time.monotonic(), visible))
-            if len(samples) % 40 == 0:
-                memory.append(usage([child]).memory_bytes)
-            if ends_at is None and sender.poll() is not None:
-                ends_at = time.monotonic() + 5
-            time.sleep(SAMPLE_SECONDS)
-        spent = usage([child]).cpu_seconds - before.cpu_seconds
-        elapsed = time.monotonic() - began
-    return _summary(rate, seconds, notes, samples) | {
-        "worker_cores": round(spent / elapsed, 3),
-        "memory_mb_start": round(np.median(memory[: max(1, len(memory) // 10)]) / 1e6),
-        "memory_mb_end": round(np.median(memory[-max(1, len(memory) // 10) :]) / 1e6),
-        "memory_mb_most": round(max(memory) / 1e6),
-        "taken_at": dt.datetime.now(dt.UTC).isoformat(timespec="minutes"),
-    }
-
-
-def _summary(rate: int, seconds: float, notes: Path, samples: list[tuple[float, int]]) -> dict[str, Any]:
-    """Percentiles over every event after the warm-up, in milliseconds."""
-    sent_at, sent = np.loadtxt(notes, unpack=True)
-    sampled_at, visible = np.array(samples).T
-    total = int(sent[-1])
-    if int(visible[-1]) != total:
-        raise SystemExit(f"{total} events were sent and {int(visible[-1])} are visible")
-    first = int(np.interp(sent_at[0] + WARM_UP_SECONDS, sent_at, sent))
-    events = np.arange(first + 1, total + 1)
-    # An event was sent before the log entry that counts it, and is visible at the first sample that counts it.
-    send = sent_at[np.searchsorted(sent, events)]
-    see = sampled_at[np.searchsorted(visible, events)]
-    p50, p95, p99 = (round(float(value) * 1000) for value in np.percentile(see - send, (50, 95, 99)))
+    cores = [round((end.cpu_seconds - start.cpu_seconds) / elapsed, 3) for start, end in zip(before, after, strict=True)]
     return {
         "rate": rate,
-        "achieved": round(total / (sent_at[-1] - sent_at[0])),
         "seconds": seconds,
-        "events": total,
-        "p50_ms": p50,
-        "p95_ms": p95,
-        "p99_ms": p99,
-        "most_ms": round(float((see - send).max()) * 1000),
+        "taken_at": dt.datetime.now(dt.UTC).isoformat(timespec="minutes"),
+        "first": _milliseconds(sent.get("latency_seconds")),
+        "exact": _milliseconds(sent.get("exact_latency_seconds")),
+        "events": sent.get("distinct", 0),
+        "achieved": round(sent.get("rate", 0)),
+        "worker_cores": cores[0],
+        "server_cores": cores[1],
+        "memory_mb_start": round(np.median(memory[: max(1, len(memory) // 10)])),
+        "memory_mb_end": round(np.median(memory[-max(1, len(memory) // 10) :])),
+        "memory_mb_most": round(max(memory)),
     }
+
+
+def _send(stack: Stack, url: str, *, topic: str, rate: int, seconds: float) -> dict[str, Any]:
+    """The report of a load; with rate 0 nothing is sent.
+
+    Raises:
+        UnavailableError: not everything was sent or became visible.
+    """
+    if not rate:
+        time.sleep(seconds)
+        return {}
+    command = [sys.executable, "-m", "pipeline.cli", "load", "--profile", "realistic", "--json", "--http", url]
+    command += ["--bootstrap", stack.kafka.bootstrap, "--topic", topic, "--rate", str(rate), "--duration", str(seconds)]
+    ended = subprocess.run(
+        command,
+        env=child_environment(),
+        cwd=stack.working_directory(),
+        capture_output=True,
+        text=True,
+        timeout=seconds + _MOST_WAITING_SECONDS,
+        check=False,
+    )
+    if ended.returncode:
+        raise UnavailableError(f"The load ended with status {ended.returncode}: {ended.stderr.strip()[-300:]}")
+    report: dict[str, Any] = json.loads(ended.stdout)
+    if report["latency_seconds"]["unseen"] or report["exact_latency_seconds"]["unseen"]:
+        raise UnavailableError(f"Not every event became visible and exact: {report}")
+    return report
+
+
+def _milliseconds(lag: dict[str, Any] | None) -> dict[str, int] | None:
+    return None if lag is None else {name: round(lag[name] * 1000) for name in ("p50", "p95", "p99", "max")}
+
+
+@contextmanager
+def _memory_of(child: ChildProcess) -> Iterator[list[float]]:
+    """Samples of a process's resident memory (MB), until the block ends."""
+    samples, stop = [usage([child]).memory_bytes / 1e6], threading.Event()
+
+    def sample() -> None:
+        while not stop.wait(_MEMORY_SECONDS):
+            samples.append(usage([child]).memory_bytes / 1e6)
+
+    thread = threading.Thread(target=sample, name="memory", daemon=True)
+    thread.start()
+    try:
+        yield samples
+    finally:
+        stop.set()
+        thread.join()
