@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import threading
 import time
 from collections.abc import Callable
 
@@ -13,6 +12,7 @@ from pipeline.audit.dossier_check import DossierFaults, check_share
 from pipeline.audit.drift import DriftTracker, ShareTracker
 from pipeline.audit.in_hand import InHand
 from pipeline.audit.run import DOSSIER_SHARD_ROWS
+from pipeline.background import BackgroundRounds
 from pipeline.logs import get_logger
 from pipeline.serving.exporter import AuditState
 from sinks.contract.audit import TallyAudit
@@ -24,7 +24,7 @@ log = get_logger("audit")
 _INSERT_GRACE = dt.timedelta(seconds=30)
 
 
-class ContinuousAudit:
+class ContinuousAudit(BackgroundRounds):
     """Compares days that received events, days that looked wrong, and in turn all others; checks all dossiers, share by share.
 
     Reads only. Days and dossiers have a budget each, so that a long share delays no day for longer than it takes.
@@ -51,6 +51,7 @@ class ContinuousAudit:
         clock: Clock,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
+        super().__init__("audit")
         self._audit, self._interval, self._duty = audit, interval, duty
         self._dossiers, self._shares = dossiers, ShareTracker()
         self._next_share_at = 0.0
@@ -58,25 +59,8 @@ class ContinuousAudit:
         self._clock, self._monotonic = clock, monotonic
         self._ask_in_hand, self._in_hand = in_hand, InHand()
         self._tracker = DriftTracker()
-        self._stopping = threading.Event()
-        self._thread: threading.Thread | None = None
         self._listed_at: float | None = None  # when the days with new events were last listed
         self.state = AuditState()  # replaced as a whole, so that readers need no lock
-
-    def start(self) -> None:
-        """Start the thread; returns at once."""
-        self._thread = threading.Thread(target=self._run, name="audit", daemon=True)
-        self._thread.start()
-
-    def stop(self, *, grace: float) -> None:
-        """Stop, and wait at most ``grace`` seconds. The thread only reads, so it may be left running."""
-        self._stopping.set()
-        if self._thread is not None:
-            self._thread.join(grace)
-
-    def _run(self) -> None:
-        while not self._stopping.is_set():
-            self._stopping.wait(self.round())
 
     def round(self) -> float:
         """Compare as many days as one round may; returns the pause until the next one (seconds)."""
@@ -113,7 +97,7 @@ class ContinuousAudit:
         budget = self._interval / self._duty
         for number in range(max(map(len, queues), default=0)):
             for queue in queues:
-                if self._stopping.is_set() or (number and self._monotonic() - began > budget):
+                if self.stopping or (number and self._monotonic() - began > budget):
                     return
                 if number < len(queue):
                     self._compare(queue[number])
@@ -130,7 +114,7 @@ class ContinuousAudit:
             before = self._shares.faults
             found = check_share(self._dossiers, DossierSelection(shard), settle=self._settle, in_hand=self._in_hand)
             self._log_dossiers(before, self._shares.record(shard, found))
-            if self._stopping.is_set() or self._monotonic() - began > budget:
+            if self.stopping or self._monotonic() - began > budget:
                 break
         self._next_share_at = self._monotonic() + self._duty * (self._monotonic() - began)
 

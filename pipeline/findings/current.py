@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable
 
 from domain.clock import Clock
 from domain.findings import FindingKind
 from domain.periods import Period, civil_day
+from pipeline.background import BackgroundRounds
 from pipeline.findings.found import Found
 from pipeline.findings.service import FindingSteps
 from pipeline.logs import get_logger
@@ -19,7 +19,7 @@ from sinks.contract.findings import FindingScope
 log = get_logger("findings")
 
 
-class CurrentFindings:
+class CurrentFindings(BackgroundRounds):
     """Searches the findings of the clock's day, and rests.
 
     Reads only. Every error is counted, logged and followed by the next search: it never stops the process it runs in.
@@ -43,27 +43,11 @@ class CurrentFindings:
         wall_clock: Clock,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
+        super().__init__("findings")
         self._steps, self._interval, self._duty = steps, interval, duty
         self._clock, self._wall_clock, self._monotonic = clock, wall_clock, monotonic
-        self._stopping = threading.Event()
-        self._thread: threading.Thread | None = None
         self._warned: frozenset[str] = frozenset()
         self.state = FindingState()  # replaced as a whole, so that readers need no lock
-
-    def start(self) -> None:
-        """Start the thread; returns at once."""
-        self._thread = threading.Thread(target=self._run, name="findings", daemon=True)
-        self._thread.start()
-
-    def stop(self, *, grace: float) -> None:
-        """Stop, and wait at most ``grace`` seconds. The thread only reads, so it may be left running."""
-        self._stopping.set()
-        if self._thread is not None:
-            self._thread.join(grace)
-
-    def _run(self) -> None:
-        while not self._stopping.is_set():
-            self._stopping.wait(self.round())
 
     def round(self) -> float:
         """Search once; returns the pause until the next search (seconds)."""
@@ -82,7 +66,7 @@ class CurrentFindings:
         count = self._steps.shards(scope)
         total = Found()
         for index in range(count):
-            if self._stopping.is_set():
+            if self.stopping:
                 return
             total += self._steps.found(scope, HashShard(index, count))
         dossiers = {(place.agency or "", str(kind)): number for (place, kind), number in total.without_days().dossiers.items()}
