@@ -65,6 +65,8 @@ REQUIRED_FIELDS = (
 OPTIONAL_FIELDS = ("channel", "service_level", "legacy_level", "returned_by", "due_at", "portal_id")
 #: The fields that are read. Other fields are ignored and never stored.
 FIELDS = (*REQUIRED_FIELDS, *OPTIONAL_FIELDS)
+#: What columns and tables hold as the due date where none was sent.
+DUE_NOT_SENT = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 #: A larger message is rejected without being parsed (bytes).
 MAX_MESSAGE_BYTES = 65_536
 #: Deeper nesting is rejected, even in ignored fields. A parser's own limit would depend on the stack depth of its caller.

@@ -9,9 +9,8 @@ import uuid
 
 import pyarrow as pa
 
-from domain.events import DossierEvent, Reason
+from domain.events import DUE_NOT_SENT, DossierEvent, Reason
 from pipeline.decode.event_schema import EVENT_SCHEMA
-from pipeline.decode.event_tables import NOT_SENT
 from pipeline.ingest.event_rows import OffsetRange, with_positions
 
 #: Later than every event a test makes.
@@ -80,7 +79,7 @@ def events_table(events: list[DossierEvent]) -> pa.Table:
         "legacy_level": [event.legacy_level for event in events],
         "returned_by": [event.returned_by for event in events],
         "portal_id": [event.portal_id for event in events],
-        "due_at": [event.due_at or NOT_SENT for event in events],
+        "due_at": [event.due_at or DUE_NOT_SENT for event in events],
         "named_by_code": [event.named_by_code for event in events],
         "position": list(range(len(events))),
     }
@@ -104,5 +103,5 @@ def events_of(table: pa.Table) -> dict[int, DossierEvent]:
 
 
 def _event_of(row: dict[str, object]) -> DossierEvent:
-    due_at = None if row["due_at"] == NOT_SENT else row["due_at"]
+    due_at = None if row["due_at"] == DUE_NOT_SENT else row["due_at"]
     return DossierEvent(**row | {"event_id": uuid.UUID(row["event_id"]), "due_at": due_at})

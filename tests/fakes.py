@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from domain.dossier_columns import BITS, LEVEL_RANKS, RETURN_RANKS
-from domain.events import DossierEvent
+from domain.events import DUE_NOT_SENT, DossierEvent
 from domain.exclusions import ExclusionDecision, last_decision
 from domain.periods import civil_day
 from domain.tiers import COUNTS, Tier
@@ -30,7 +30,7 @@ from sinks.contract.findings import HISTORY_COLUMNS
 from sinks.contract.tallies import Arrivals, Counts, Span, TallyTotals
 from sinks.errors import RefusedRows
 from sinks.tables import EPOCH
-from tests.factories import NOT_SENT, a_message
+from tests.factories import a_message
 from tests.right_counts import right_counts
 
 MINUTE = dt.timedelta(minutes=1)
@@ -70,7 +70,7 @@ class IndexedMessage(NamedTuple):
     event_id: uuid.UUID
     agency: str
     procedure_code: str
-    due_at: dt.datetime  # NOT_SENT: not sent
+    due_at: dt.datetime  # DUE_NOT_SENT: not sent
     facts: int
 
 
@@ -220,7 +220,7 @@ class MemoryStore:
             raise RefusedRows("VIOLATED_CONSTRAINT")
         with self.guard:
             for row, event_id in zip(listed, ids, strict=True):
-                due_at = None if row["due_at"] == NOT_SENT else row["due_at"]
+                due_at = None if row["due_at"] == DUE_NOT_SENT else row["due_at"]
                 event = DossierEvent(
                     **{name: row[name] for name in DossierEvent.__slots__ if name in row}
                     | {"event_id": event_id, "due_at": due_at}
@@ -445,7 +445,7 @@ class MemoryStore:
             occurred_at=indexed.occurred_at,
             legacy_level=int(small["legacy"]),
             returned_by=RETURN_RANKS[small["returned"]],
-            due_at=None if indexed.due_at == NOT_SENT else indexed.due_at,
+            due_at=None if indexed.due_at == DUE_NOT_SENT else indexed.due_at,
             named_by_code=bool(small["named"]),
         )
 

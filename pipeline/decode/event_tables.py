@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import datetime as dt
-
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from domain.errors import FATAL, describe_error
-from domain.events import DossierEvent, Reason, Rejection
+from domain.events import DUE_NOT_SENT, DossierEvent, Reason, Rejection
 from pipeline.decode.agency_columns import AgencyColumns
 from pipeline.decode.event_schema import EVENT_SCHEMA, RETURN_WAYS, SERVICE_LEVELS
 
-#: What ``due_at`` contains when it was not sent.
-NOT_SENT = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 #: An event and the position of its message.
 PositionedEvent = tuple[int, DossierEvent]
 
@@ -53,7 +49,7 @@ def table_of(events: list[PositionedEvent], agencies: AgencyColumns) -> pa.Table
             pa.array([row.legacy_level for row in rows], pa.uint8()),
             pa.DictionaryArray.from_arrays(pc.index_in(pa.array([row.returned_by for row in rows]), RETURN_WAYS), RETURN_WAYS),
             pa.array([row.portal_id for row in rows], pa.string()),
-            pa.array([row.due_at or NOT_SENT for row in rows], EVENT_SCHEMA.field("due_at").type),
+            pa.array([row.due_at or DUE_NOT_SENT for row in rows], EVENT_SCHEMA.field("due_at").type),
             pa.array([row.named_by_code for row in rows], pa.bool_()),
             pa.array([position for position, _ in events], pa.int32()),
         ],

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import uuid
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -13,7 +12,7 @@ import pyarrow as pa
 
 from domain.dossier_columns import LEVEL_RANKS, RETURN_RANKS
 from domain.dossiers import MAX_EVENTS
-from domain.events import DossierEvent
+from domain.events import DUE_NOT_SENT, DossierEvent
 from domain.exclusions import ExclusionDecision, last_decision
 from domain.findings import needed_messages
 from sinks.contract.dossiers import fields_of
@@ -21,7 +20,6 @@ from sinks.contract.exclusions import excludes
 
 #: With more messages of one dossier than this, those that decide nothing are dropped. Two for each event that a dossier may have.
 _MAX_MESSAGES: Final = 2 * (MAX_EVENTS + 1)
-_NOT_SENT: Final = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 
 
 @dataclass(slots=True)
@@ -90,7 +88,7 @@ def _rows(batch: pa.RecordBatch) -> Iterator[tuple[bytes, DossierEvent | Exclusi
                 occurred_at=occurred_at,
                 legacy_level=legacy,
                 returned_by=RETURN_RANKS[returned],
-                due_at=None if due_at == _NOT_SENT else due_at,
+                due_at=None if due_at == DUE_NOT_SENT else due_at,
                 named_by_code=named,
             ),
         )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import uuid
 from collections.abc import Mapping, Sequence
 from typing import Final
@@ -11,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from domain.dossier_columns import LEVEL_RANKS, RETURN_RANKS
-from domain.events import DossierEvent
+from domain.events import DUE_NOT_SENT, DossierEvent
 from sinks.clickhouse.client import ClickHouse, ExternalTable
 from sinks.clickhouse.dossier_index import DOSSIER
 from sinks.clickhouse.times import aware
@@ -25,7 +24,6 @@ _IS_MESSAGE: Final = "claim = 0 AND bitAnd(facts, 15) != 0"
 _CODES: Final = "codes"
 #: Messages of each dossier that are read together with those of others.
 _READ_AT_ONCE: Final = 20_000
-_NOT_SENT = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 
 
 class ClickHouseDossierReader:
@@ -77,6 +75,6 @@ def _event(code: str, row: Sequence[object]) -> DossierEvent:
         occurred_at=aware(occurred_at),  # type: ignore[arg-type]
         legacy_level=int(fields["legacy"]),
         returned_by=RETURN_RANKS[fields["returned"]],
-        due_at=None if due == _NOT_SENT else due,
+        due_at=None if due == DUE_NOT_SENT else due,
         named_by_code=bool(fields["named"]),
     )

@@ -6,19 +6,18 @@ messages: a *decision row* has no status, claims nothing, and makes its dossier 
 
 from __future__ import annotations
 
-import datetime as dt
 from collections.abc import Mapping, Sequence
 from typing import Final, Protocol
 
 import numpy as np
 import pyarrow as pa
 
+from domain.events import DUE_NOT_SENT
 from domain.exclusions import ExclusionDecision
 from sinks.contract.dossiers import CLAIM, INDEX_SCHEMA
 
 #: The bit of ``facts`` that says that a decision excludes its dossier. The bits of the status are 0.
 EXCLUDED_FACT: Final = 16
-_NO_DUE_DATE: Final = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 
 
 def is_decision(facts: np.ndarray) -> np.ndarray:
@@ -42,7 +41,7 @@ def decision_rows(code: str, decisions: Sequence[ExclusionDecision]) -> pa.Table
             "event_id": str(decision.id),
             "agency": "",
             "procedure_code": "",
-            "due_at": _NO_DUE_DATE,
+            "due_at": DUE_NOT_SENT,
             "facts": EXCLUDED_FACT if decision.excluded else 0,
             "flags": CLAIM,
         }

@@ -20,11 +20,10 @@ import pyarrow.compute as pc
 
 from domain.agencies import AgencyRegistry
 from domain.dossiers import MAX_EVENTS
-from domain.events import DossierEvent
+from domain.events import DUE_NOT_SENT, DossierEvent
 from domain.findings import FindingKind, findings, needed_messages
 from domain.periods import civil_day
 from pipeline.decode.event_schema import EVENT_SCHEMA
-from pipeline.decode.event_tables import NOT_SENT
 from producers.replay.checking.partitions import Partition, TemporaryRows
 
 #: Rows that are held in memory at once.
@@ -259,14 +258,14 @@ def _shape_codes(table: pa.Table) -> np.ndarray:
 def _events(table: pa.Table) -> list[DossierEvent]:
     """The events of rows."""
     columns = {name: _values(table.column(name)) for name in _FIELDS}
-    columns["due_at"] = [None if due_at == NOT_SENT else due_at for due_at in columns["due_at"]]
+    columns["due_at"] = [None if due_at == DUE_NOT_SENT else due_at for due_at in columns["due_at"]]
     return [DossierEvent(uuid.UUID(event_id), *others) for event_id, *others in zip(*columns.values(), strict=True)]
 
 
 def _values(column: pa.ChunkedArray) -> list[Any]:
     """A column as Python values; several times as fast as ``to_pylist``."""
     if pa.types.is_timestamp(column.type):
-        return [NOT_SENT + dt.timedelta(milliseconds=number) for number in column.cast(pa.int64()).to_numpy().tolist()]
+        return [DUE_NOT_SENT + dt.timedelta(milliseconds=number) for number in column.cast(pa.int64()).to_numpy().tolist()]
     if pa.types.is_dictionary(column.type):
         column = column.cast(pa.string())
     found: list[Any] = column.to_numpy().tolist()
