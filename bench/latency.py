@@ -21,7 +21,7 @@ from rich.console import Console
 
 from bench import figures, results
 from bench.environment import child_environment
-from bench.measure import Stack, machine, running, running_stack, usage, worker, worker_settings
+from bench.measure import PARTITIONS, Stack, machine, running, running_stack, usage, worker, worker_settings
 from deploy.native.processes import ChildProcess
 from domain.errors import UnavailableError
 
@@ -63,7 +63,7 @@ def register(app: typer.Typer) -> None:
 def measure(stack: Stack, *, rate: int, seconds: float) -> dict[str, Any]:
     """One rate on a fresh topic, group and database."""
     name, topic = f"latency_{rate}", f"{TOPIC}.{rate}"
-    stack.kafka.create_topic(topic, partitions=4)
+    stack.kafka.create_topic(topic, partitions=PARTITIONS)
     service = worker(stack, worker_settings(stack, topic=topic, group=name, database=name))
     child = service.process
     try:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import datetime as dt
 from typing import Any, Final
 
-from domain.dossiers import Dossier, judge
-from domain.events import DossierEvent
-from domain.periods import Period, civil_day
+from domain.periods import Period
 from pipeline.dossiers.exclusion import as_dict, milestones_of
 from sinks.contract.dossiers import DossierReader
 from sinks.contract.exclusions import ExclusionStore
@@ -37,7 +35,11 @@ class ExcludedDossiers:
             chosen = codes[start : start + _AT_ONCE]
             histories = self._reader.messages_of(chosen)
             for code in chosen:
-                milestones = _within(histories.get(code, ()), period)
+                milestones = [
+                    each
+                    for each in milestones_of(histories.get(code, ()), REPORTED)
+                    if period.start <= dt.date.fromisoformat(each["day"]) <= period.end
+                ]
                 if milestones:
                     decision = as_dict(decisions[code])
                     found.append(
@@ -46,14 +48,3 @@ class ExcludedDossiers:
                         | {"milestones": milestones}
                     )
         return found
-
-
-def _within(messages: Sequence[DossierEvent], period: Period) -> list[dict[str, Any]]:
-    dossier = judge(messages) if messages else None
-    if not isinstance(dossier, Dossier):  # too many events: it counts as nothing anyway
-        return []
-    return [
-        milestone
-        for milestone in milestones_of(dossier, REPORTED)
-        if period.start <= civil_day(getattr(dossier, milestone["name"]).occurred_at) <= period.end
-    ]

@@ -96,7 +96,7 @@ class ExclusionService:
             "decision": as_dict(decision),
             "repeated": repeated,
             "messages": len(messages),
-            "milestones": _milestones(messages),
+            "milestones": milestones_of(messages, MILESTONES),
             "recounted": [{"day": day.isoformat(), "units": list(agencies)} for day, agencies in days.items()],
         }
 
@@ -142,14 +142,11 @@ def _days_of(corrected: Corrected) -> Mapping[dt.date, tuple[str, ...]]:
     return {day: tuple(sorted(found[day])) for day in sorted(found)}
 
 
-def _milestones(messages: Sequence[DossierEvent]) -> list[dict[str, Any]]:
-    """The milestones that a dossier has unless it is excluded."""
+def milestones_of(messages: Sequence[DossierEvent], names: Sequence[str]) -> list[dict[str, Any]]:
+    """The milestones with these names that a dossier has unless it is excluded: name, day, unit and procedure of each."""
     dossier = judge(messages) if messages else None
-    return milestones_of(dossier, MILESTONES) if isinstance(dossier, Dossier) else []  # with too many events it counts as nothing
-
-
-def milestones_of(dossier: Dossier, names: Sequence[str]) -> list[dict[str, Any]]:
-    """The milestones with these names that a dossier has: name, day, unit and procedure of each."""
+    if not isinstance(dossier, Dossier):  # too many events: it counts as nothing anyway
+        return []
     found = [(name, event) for name in names if (event := getattr(dossier, name)) is not None]
     return [
         {"name": name, "day": civil_day(event.occurred_at).isoformat(), "unit": event.agency, "procedure": event.procedure_code}

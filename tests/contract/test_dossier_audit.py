@@ -368,30 +368,22 @@ def test_nothing_is_reported_while_writers_run(clickhouse, seed):
     assert check_share(dossiers, ALL, settle=NOW, in_hand=NOTHING).total == 0
 
 
-@mainly_served
-@pytest.mark.parametrize("seed", seeds(200, count=6, short=1))
-def test_a_repair_beside_writers(clickhouse, seed):
-    """Repairs that delete, index and correct any dossiers again while workers write leave exactly what the rules give."""
-    destination, model = Destination(clickhouse), Model(clickhouse)
-    running = []
-    seen = Counter()
+def run_beside_repairs(destination, model, seed) -> None:
+    """Run a model's writers beside repairs of all dossiers, as if all were stale."""
+    clickhouse, running, repairs = destination.clickhouse, [], []
 
     def repairing():
-        """The steps of a repair, on all dossiers, as if all were stale."""
-        numbers = [
-            number.to_bytes(16, "little")
-            for (number,) in clickhouse.rows("test", f"SELECT DISTINCT {DOSSIER} FROM dossier_messages")
-        ]
+        found = clickhouse.rows("test", f"SELECT DISTINCT {DOSSIER} FROM dossier_messages")
+        numbers = [number.to_bytes(16, "little") for (number,) in found]
         if not numbers:
             return
         clickhouse.command("test", "SYSTEM START MERGES")  # a deletion waits for them
         destination.dossiers.forget(numbers)
         yield "forgotten"
-        messages = destination.dossiers.stored_messages(numbers)
-        destination.index.add(as_indexed(messages))
+        destination.index.add(as_indexed(destination.dossiers.stored_messages(numbers)))
         yield "indexed"
         yield from DossierResolver(destination.index).rewrite_steps(pa.array(numbers, pa.binary(16)))
-        seen["repairs"] += 1
+        repairs.append(numbers)
 
     def act(source):
         if not running and source.random() < 0.1:
@@ -403,7 +395,15 @@ def test_a_repair_beside_writers(clickhouse, seed):
     model.run(seed)
     for steps in running:
         list(steps)
-    assert seen["repairs"]
+    assert repairs
+
+
+@mainly_served
+@pytest.mark.parametrize("seed", seeds(200, count=6, short=1))
+def test_a_repair_beside_writers(clickhouse, seed):
+    """Repairs that delete, index and correct any dossiers again while workers write leave exactly what the rules give."""
+    destination, model = Destination(clickhouse), Model(clickhouse)
+    run_beside_repairs(destination, model, seed)
     ClickHouseRepair(clickhouse).raise_epoch("test")
     destination.recount()
     assert destination.faults() == {}

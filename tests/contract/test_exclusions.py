@@ -8,7 +8,6 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-import pyarrow as pa
 import pytest
 
 from domain.agencies import AgencyRegistry
@@ -17,7 +16,6 @@ from domain.exclusions import MAX_TEXT
 from domain.findings import FindingKind
 from domain.periods import Period, civil_day
 from pipeline.audit.dossier_check import DossierFault
-from pipeline.audit.dossier_repair import as_indexed
 from pipeline.dossiers.excluded import ExcludedDossiers
 from pipeline.dossiers.exclusion import ExclusionService
 from pipeline.dossiers.service import DossierService
@@ -27,8 +25,6 @@ from pipeline.ingest.dossier_resolver import DossierResolver
 from pipeline.settings import load_settings
 from pipeline.wiring.features import dossier_service, exclusion_service
 from sinks.clickhouse import dossier_reader
-from sinks.clickhouse.dossier_audit import ClickHouseDossierAudit
-from sinks.clickhouse.dossier_index import DOSSIER
 from sinks.clickhouse.dossier_reader import ClickHouseDossierReader
 from sinks.clickhouse.exclusions import ClickHouseExclusions
 from sinks.clickhouse.finding_reader import ClickHouseFindingReader
@@ -40,7 +36,7 @@ from sinks.contract.tallies import Days, Span
 from sinks.errors import Retryable
 from tests.contract.breadth import mainly_served, seeds
 from tests.contract.dossier_model import Model, expected, tallied
-from tests.contract.test_dossier_audit import Destination
+from tests.contract.test_dossier_audit import Destination, run_beside_repairs
 from tests.factories import MORNING, an_event, rows_of
 from tests.fakes import MemoryFindingReader, MemoryStore, fields_of
 
@@ -527,32 +523,7 @@ def test_a_decision_that_was_just_made_is_in_hand(clickhouse):
 def test_a_repair_beside_writers_and_operators(clickhouse, seed):
     """Repairs that delete and index any dossiers again while workers and operators write lose no decision."""
     destination, model = Destination(clickhouse), Model(clickhouse, deciding=True)
-    audit, running, seen = ClickHouseDossierAudit(clickhouse), [], Counter()
-
-    def repairing():
-        found = clickhouse.rows("test", f"SELECT DISTINCT {DOSSIER} FROM dossier_messages")
-        numbers = [number.to_bytes(16, "little") for (number,) in found]
-        if not numbers:
-            return
-        clickhouse.command("test", "SYSTEM START MERGES")  # a deletion waits for them
-        audit.forget(numbers)
-        yield "forgotten"
-        destination.index.add(as_indexed(audit.stored_messages(numbers)))
-        yield "indexed"
-        yield from DossierResolver(destination.index).rewrite_steps(pa.array(numbers, pa.binary(16)))
-        seen["repairs"] += 1
-
-    def act(source):
-        if not running and source.random() < 0.1:
-            running.append(repairing())
-        if running and source.random() < 0.5 and next(running[0], None) is None:
-            running.clear()
-
-    model.after_step = act
-    model.run(seed)
-    for steps in running:
-        list(steps)
-    assert seen["repairs"]
+    run_beside_repairs(destination, model, seed)
     ClickHouseRepair(clickhouse).raise_epoch("test")
     destination.recount()
     assert destination.faults() == {}
