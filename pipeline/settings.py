@@ -164,6 +164,9 @@ class IngestSettings(BaseModel):
 
     batch_rows: int = Field(100_000, ge=1, le=1_000_000, description="Maximum number of rows decoded and inserted at once.")
     linger_ms: int = Field(100, ge=0, le=10_000, description="While the storage is busy: longest wait for a batch to fill.")
+    store_interval_ms: int = Field(
+        200, ge=0, le=10_000, description="Shortest time between the starts of two batches, unless a batch is full."
+    )
     max_unstored_rows: int = Field(
         400_000, ge=1, le=10_000_000, description="Maximum number of rows in memory; fetching pauses above it."
     )
@@ -177,11 +180,15 @@ class IngestSettings(BaseModel):
         86_400.0, ge=0, le=3.2e9, description="An event dated later than now plus this is dead-lettered as in_the_future."
     )
     dossier_interval_ms: int = Field(
-        500, ge=10, le=60_000, description="Shortest time between two looks at dossiers of stored messages."
+        400, ge=10, le=60_000, description="Shortest time between the starts of two looks at dossiers of stored messages."
     )
-    minute_interval_ms: int = Field(250, ge=10, le=60_000, description="Shortest time between recounts of minute tallies.")
-    day_interval_ms: int = Field(1_000, ge=10, le=600_000, description="Shortest time between roll-ups of days.")
-    procedure_interval_ms: int = Field(5_000, ge=10, le=600_000, description="Shortest time between roll-ups of procedures.")
+    minute_interval_ms: int = Field(
+        150, ge=10, le=60_000, description="Shortest time between the starts of two recounts of minute tallies."
+    )
+    day_interval_ms: int = Field(400, ge=10, le=600_000, description="Shortest time between the starts of two roll-ups of days.")
+    procedure_interval_ms: int = Field(
+        5_000, ge=10, le=600_000, description="Shortest time between the starts of two recounts of procedures."
+    )
 
     @model_validator(mode="after")
     def _a_batch_fits(self) -> IngestSettings:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Sequence
+from typing import Final
 
 import numpy as np
 import pyarrow as pa
@@ -20,12 +21,20 @@ from pipeline.decode.event_schema import MESSAGE_FIELDS
 from pipeline.decode.json_parser import Columns, parse_in_pieces
 from pipeline.decode.templates import MessageTemplates
 
+#: Messages from which matching costs less than parsing when a batch holds those of a dozen serialisers.
+MIN_MATCHED: Final = 3_000
+
 
 class BulkDecoder:
-    """Decodes what it is sure about. Safe to use from several threads."""
+    """Decodes what it is sure about. Safe to use from several threads.
 
-    def __init__(self, agencies: AgencyColumns) -> None:
-        self._agencies = agencies
+    Args:
+        agencies: the registry.
+        min_matched: messages from which a batch is matched with templates; a smaller one is parsed.
+    """
+
+    def __init__(self, agencies: AgencyColumns, *, min_matched: int = MIN_MATCHED) -> None:
+        self._agencies, self._min_matched = agencies, min_matched
         self._templates = MessageTemplates(
             texts=[name for name, kind in MESSAGE_FIELDS if kind == pa.string()],
             numbers=[name for name, kind in MESSAGE_FIELDS if kind != pa.string()],
@@ -42,10 +51,10 @@ class BulkDecoder:
         """
         tables: list[pa.Table] = []
         doubtful: list[int] = []
-        groups, others = self._templates.split(values)
-        pieces = _joined([(group.positions, {name: group.column(name) for name, _ in MESSAGE_FIELDS}) for group in groups])
+        groups, others = self._templates.split(values) if len(values) >= self._min_matched else ([], np.arange(len(values)))
+        pieces = [(group.positions, {name: group.column(name) for name, _ in MESSAGE_FIELDS}) for group in groups]
         pieces += parse_in_pieces(values, others, doubtful)
-        for positions, columns in pieces:
+        for positions, columns in _joined(pieces):
             table, doubts = accepted(columns, positions, self._agencies, first=first, latest=latest)
             tables += [table] if table.num_rows else []
             doubtful += doubts

@@ -1,7 +1,7 @@
 """Message values to event columns: the bulk path first, then the validator for every message that the bulk path doubts.
 
 Only the validator rejects a message. When the bulk path fails with an unforeseen error, the validator decides about every
-message of the batch.
+message of the batch. It also decides about every message of a batch of few: one call of the bulk path costs as much as these.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 import pyarrow as pa
@@ -18,29 +19,39 @@ from domain.errors import FATAL, InvariantError, describe_error
 from domain.events import DossierEvent, Rejection
 from pipeline.decode import json_parser
 from pipeline.decode.agency_columns import AgencyColumns
-from pipeline.decode.bulk import BulkDecoder
+from pipeline.decode.bulk import MIN_MATCHED, BulkDecoder
 from pipeline.decode.event_schema import EVENT_SCHEMA
 from pipeline.decode.event_tables import tables_of
 from pipeline.decode.validator import EventValidator
+
+#: Messages from which a batch is decoded in bulk.
+_MIN_BULK: Final = 100
 
 
 @dataclass(frozen=True, slots=True)
 class Decoded:
     """A decoded batch. Every message is either among the events or among the rejections."""
 
-    events: pa.Table  # EVENT_SCHEMA, in the order of ``position``
+    events: pa.Table  # EVENT_SCHEMA, in any order
     rejections: tuple[tuple[int, Rejection], ...]  # (position, rejection), ascending
-    validated: int  # messages that the validator decided
+    validated: int  # messages that the validator decided because the bulk path did not
     bulk_error: str = ""  # the unforeseen error of the bulk path; empty: none
 
 
 class Decoder:
-    """Decodes batches against one registry. Safe to use from several threads."""
+    """Decodes batches against one registry. Safe to use from several threads.
 
-    def __init__(self, registry: AgencyRegistry) -> None:
+    Args:
+        registry: the agencies.
+        min_bulk: messages from which a batch is decoded in bulk.
+        min_matched: messages from which a batch is matched with templates (``BulkDecoder``).
+    """
+
+    def __init__(self, registry: AgencyRegistry, *, min_bulk: int = _MIN_BULK, min_matched: int = MIN_MATCHED) -> None:
+        self._min_bulk = min_bulk
         self._validator = EventValidator(registry)
         self._agencies = AgencyColumns(registry)
-        self._bulk = BulkDecoder(self._agencies)
+        self._bulk = BulkDecoder(self._agencies, min_matched=min_matched)
 
     @property
     def agencies(self) -> tuple[str, ...]:
@@ -57,7 +68,10 @@ class Decoder:
         Raises:
             MemoryError, InvariantError: the process is at fault, not a message. Nothing of the batch may be acknowledged.
         """
-        tables: list[pa.Table] = []
+        if len(values) < self._min_bulk:
+            tables, rejections = self._validated(values, range(len(values)), latest)
+            return self._decoded(tables, rejections, len(values), validated=0)
+        tables = []
         doubtful: list[int] = []
         bulk_error = ""
         step = json_parser.MAX_MESSAGES  # Arrow's text columns end at 2 GiB; this many messages of MAX_MESSAGE_BYTES stay below
@@ -71,12 +85,20 @@ class Decoder:
         except Exception as error:  # noqa: BLE001 - one message must not stop the batch; the validator finds out which it is
             tables, doubtful, bulk_error = [], list(range(len(values))), describe_error(error)
         found, rejections = self._validated(values, sorted(doubtful), latest)
-        tables += found
+        return self._decoded([*tables, *found], rejections, len(values), validated=len(doubtful), bulk_error=bulk_error)
+
+    def _decoded(
+        self,
+        tables: Sequence[pa.Table],
+        rejections: Sequence[tuple[int, Rejection]],
+        messages: int,
+        *,
+        validated: int,
+        bulk_error: str = "",
+    ) -> Decoded:
         table = pa.concat_tables(tables) if tables else EVENT_SCHEMA.empty_table()
-        if len(tables) > 1:
-            table = _sorted(table)
-        _expect_each_once(table, rejections, len(values))
-        return Decoded(table, tuple(rejections), len(doubtful), bulk_error)
+        _expect_each_once(table, rejections, messages)
+        return Decoded(table, tuple(rejections), validated, bulk_error)
 
     def _validated(
         self, values: Sequence[bytes | None], positions: Iterable[int], latest: dt.datetime
@@ -92,12 +114,6 @@ class Decoder:
                 events.append((position, verdict))
         tables, unfit = tables_of(events, self._agencies)
         return tables, sorted([*rejections, *unfit], key=lambda rejected: rejected[0])
-
-
-def _sorted(table: pa.Table) -> pa.Table:
-    """The table in the order of ``position``."""
-    positions = table.column("position").to_numpy()
-    return table if (positions[1:] > positions[:-1]).all() else table.sort_by("position")
 
 
 def _expect_each_once(table: pa.Table, rejections: Sequence[tuple[int, Rejection]], count: int) -> None:

@@ -34,7 +34,7 @@ class DecodedBatch:
     """The messages of some fetches, decoded and not yet stored. Large fetches are in several batches."""
 
     rows: pa.Table
-    positions: np.ndarray  # of the rows among the messages of the batch, ascending
+    positions: np.ndarray  # of each row among the messages of the batch
     dead_letters: tuple[DeadLetter, ...]
     dirty_hours: dict[int, DirtyHour]
     fetches: tuple[Fetch, ...]

@@ -24,7 +24,7 @@ from pipeline.settings import IngestSettings
 _STORE_THREADS = 2
 #: How often a waiting thread checks whether the worker stops (seconds).
 _STOP_CHECK_SECONDS = 0.2
-#: While a batch is gathered: how long to wait for a further fetch before checking whether the storage is idle (seconds).
+#: While a batch is gathered: how long to wait for a further fetch before checking whether to wait longer (seconds).
 _GATHER_SECONDS = 0.01
 
 
@@ -44,6 +44,7 @@ class Delivery:
         self._decoded: queue.Queue[DecodedBatch] = queue.Queue(1)
         self._lock = threading.Lock()
         self._storing = 0  # batches being stored now
+        self._next_batch = 0.0  # before this time only a full batch is handed on
         self._threads = [
             self._thread("decode", self._decode_loop),
             *(self._thread(f"store-{number}", self._store_loop) for number in range(_STORE_THREADS)),
@@ -101,23 +102,26 @@ class Delivery:
             return
 
     def _gather(self) -> list[Fetch]:
-        """Fetches for one batch: those that are waiting, and while the storage is busy also those of the next ``linger_ms``.
+        """Fetches for one batch: those that arrive until ``store_interval_ms`` after the start of the batch before.
 
-        So batches are small and early under light load, large and few under heavy load.
+        So the first message after a pause is stored at once, and a steady flow costs few statements. While the storage is busy,
+        a batch waits ``linger_ms`` at least. A full batch waits for nothing.
         """
         try:
             fetches = [self._fetched.get(timeout=_STOP_CHECK_SECONDS)]
         except queue.Empty:
             return []
         messages = fetches[0].messages
-        deadline = time.monotonic() + self._settings.linger_ms / 1000
+        lingered = time.monotonic() + self._settings.linger_ms / 1000
         while messages < self._settings.batch_rows:
+            left = (max(self._next_batch, lingered) if self._storing else self._next_batch) - time.monotonic()
             try:
-                fetches.append(self._fetched.get(timeout=_GATHER_SECONDS if self._storing else 0.0))
+                fetches.append(self._fetched.get(timeout=max(0.0, min(left, _GATHER_SECONDS))))
                 messages += fetches[-1].messages
             except queue.Empty:
-                if not self._storing or time.monotonic() >= deadline:
+                if left <= 0 or self._stopping.is_set():
                     break
+        self._next_batch = time.monotonic() + self._settings.store_interval_ms / 1000
         return fetches
 
     def _store_loop(self) -> None:

@@ -18,7 +18,7 @@ from __future__ import annotations
 import datetime as dt
 import threading
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from domain.periods import VIETNAM_OFFSET_MINUTES
@@ -152,15 +152,16 @@ class DirtyBuckets:
                 chosen.append(hour)
             return self._take_hours(chosen, _LIVE_MERGE_GAP)
 
-    def take_backfill_minutes(self, max_minutes: int) -> MinuteWork | None:
+    def take_backfill_minutes(self, max_minutes: int, *, besides: Container[int] = ()) -> MinuteWork | None:
         """The next due hours in a sweep through time, ``max_minutes`` long at most: late data and backfill.
+
+        Hours in ``besides`` are not taken.
 
         The sweep leaves the other hours time to collect more batches, so that one recount covers many batches.
         """
         with self._lock:
-            ahead = sorted(hour for hour in self._hours if hour >= self._sweep)
-            if not ahead:
-                ahead = sorted(self._hours)
+            due = sorted(hour for hour in self._hours if hour not in besides)
+            ahead = [hour for hour in due if hour >= self._sweep] or due
             if not ahead:
                 return None
             limit = ahead[0] + max(1, max_minutes // 60)

@@ -1,8 +1,8 @@
 """Keeps the tallies exact: recounts what new events made dirty, the newest minutes first, in a limited share of the time.
 
-There is a loop for each of the three tiers of ``DirtyBuckets``. One pass of a loop is a *round*. After a round the loop rests for
-its interval or for a multiple of the round's duration, whichever is longer. So a round covers many batches, and recounting takes
-a bounded share of the database's time however large a bucket is.
+There is a loop for each of the three tiers of ``DirtyBuckets``. One pass of a loop is a *round*. After a round the loop rests
+until its interval has passed since the round began, or for a multiple of the round's duration, whichever is longer. So a round
+covers many batches, and recounting takes a bounded share of the database's time however large a bucket is.
 
 In a *flood* messages arrive faster than they can be stored. Loops then rest longer, because storing is more urgent.
 """
@@ -47,7 +47,7 @@ _Item = TypeVar("_Item")
 
 @dataclass(frozen=True, slots=True)
 class RestPolicy:
-    """Rest after a round: ``interval`` seconds or ``factor`` times the round's duration, whichever is longer.
+    """Rest after a round: what is left of ``interval`` seconds, or ``factor`` times the round's duration, whichever is longer.
 
     ``flood_factor`` replaces ``factor`` in a flood.
     """
@@ -55,6 +55,10 @@ class RestPolicy:
     interval: float
     factor: float
     flood_factor: float
+
+    def seconds(self, taken: float, *, flooded: bool) -> float:
+        """The rest after a round that took ``taken`` seconds."""
+        return max(self.interval - taken, (self.flood_factor if flooded else self.factor) * taken)
 
 
 #: ``factor`` and ``flood_factor`` of each tier. People wait for minutes, so these may take half of the time. Days may be late,
@@ -120,7 +124,8 @@ class Recounter:
         live = self.dirty_buckets.take_live_minutes(_LIVE_MINUTES)
         if live is not None:
             total += self._recount_minutes(live)
-        backfill = self.dirty_buckets.take_backfill_minutes(self._backfill_minutes)
+        # Live hours are soon due again: recounting them twice in a round would leave less time to every other hour.
+        backfill = self.dirty_buckets.take_backfill_minutes(self._backfill_minutes, besides=live.entries if live else ())
         if backfill is not None:
             seconds = self._recount_minutes(backfill)
             total += seconds
@@ -166,9 +171,9 @@ class Recounter:
     def rest(self, policy: RestPolicy, seconds: float) -> None:
         """Rest after a round that took ``seconds``; in a flood, until the flood is over at the latest."""
         if not self.flooded():
-            self.stopping.wait(max(policy.interval, policy.factor * seconds))
+            self.stopping.wait(policy.seconds(seconds, flooded=False))
             return
-        end = self.monotonic() + max(policy.interval, policy.flood_factor * seconds)
+        end = self.monotonic() + policy.seconds(seconds, flooded=True)
         while self.busy() and (left := end - self.monotonic()) > 0:
             if self.stopping.wait(min(left, _FLOOD_CHECK_SECONDS)):
                 return

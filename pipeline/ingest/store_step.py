@@ -41,7 +41,12 @@ class StoreStep:
         refused: list[DeadLetter] = []
         stored: list[pa.Table] = [batch.rows.slice(0, 0)]
         if batch.rows.num_rows:
-            self._insert(batch.rows, batch.positions, batch.guard, refused, stored)
+            try:
+                self._retrying(lambda: self._store.insert_events(batch.rows))
+                stored.append(batch.rows)
+            except RefusedRows:
+                order = np.argsort(batch.positions)  # rejections are counted in the order of the messages
+                self._insert(batch.rows.take(pa.array(order)), batch.positions[order], batch.guard, refused, stored)
         batch.guard.decide_all()
         dead_letters = [*batch.dead_letters, *refused]
         for some in _inserts(dead_letters):
@@ -57,7 +62,9 @@ class StoreStep:
         refused: list[DeadLetter],
         stored: list[pa.Table],
     ) -> None:
-        """Insert rows. When the storage refuses them, insert each half alone; a single refused row is added to ``refused``.
+        """Insert rows, in the order of ``positions``. When the storage refuses them, insert each half alone.
+
+        A single refused row is added to ``refused``.
 
         Raises:
             DeadLetterLimitError: a limit is exceeded; the remaining rows are not tried.

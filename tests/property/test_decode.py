@@ -7,6 +7,7 @@ import json
 import sys
 import threading
 import uuid
+from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
@@ -28,7 +29,10 @@ from tests.budget import examples
 from tests.factories import LATEST, a_message, an_event, events_of
 
 REGISTRY = AgencyRegistry.packaged()
-DECODER, VALIDATOR = Decoder(REGISTRY), EventValidator(REGISTRY)
+#: Small batches of tests take every path of large ones.
+DECODER, VALIDATOR = Decoder(REGISTRY, min_bulk=1, min_matched=1), EventValidator(REGISTRY)
+#: Batches that size alone sends to the parser, or to the validator.
+PARSING, VALIDATING = Decoder(REGISTRY, min_bulk=1), Decoder(REGISTRY)
 
 
 def agree(values, *, latest=LATEST):
@@ -36,18 +40,18 @@ def agree(values, *, latest=LATEST):
 
     Neither of them may meet an unforeseen error.
     """
-    decoded = DECODER.decode(values, latest=latest)
-    assert decoded.bulk_error == ""
-    assert Reason.UNFORESEEN not in {rejection.reason for _, rejection in decoded.rejections}
     verdicts = {position: VALIDATOR.validate(value, latest=latest) for position, value in enumerate(values)}
-    positions = decoded.events.column("position").to_pylist()
-    rejected = [position for position, _ in decoded.rejections]
-    assert positions == sorted(positions)
-    assert rejected == sorted(rejected)
-    assert sorted([*positions, *rejected]) == list(range(len(values))), "every message is in exactly one of the two"
-    assert events_of(decoded.events) == {at: verdict for at, verdict in verdicts.items() if isinstance(verdict, DossierEvent)}
-    assert dict(decoded.rejections) == {at: verdict for at, verdict in verdicts.items() if not isinstance(verdict, DossierEvent)}
-    return decoded
+    for decoder in (PARSING, VALIDATING, DECODER):
+        decoded = decoder.decode(values, latest=latest)
+        assert decoded.bulk_error == ""
+        assert Reason.UNFORESEEN not in {rejection.reason for _, rejection in decoded.rejections}
+        positions = decoded.events.column("position").to_pylist()
+        rejected = [position for position, _ in decoded.rejections]
+        assert rejected == sorted(rejected)
+        assert sorted([*positions, *rejected]) == list(range(len(values))), "every message is in exactly one of the two"
+        assert events_of(decoded.events) == {at: each for at, each in verdicts.items() if isinstance(each, DossierEvent)}
+        assert dict(decoded.rejections) == {at: each for at, each in verdicts.items() if not isinstance(each, DossierEvent)}
+    return replace(decoded, events=decoded.events.sort_by("position"))
 
 
 # ---- messages ----------------------------------------------------------------------------------------------------------
@@ -514,7 +518,7 @@ def broken(monkeypatch, step, error):
         raise error
 
     monkeypatch.setattr(*STEPS[step], fails)
-    return Decoder(REGISTRY)
+    return Decoder(REGISTRY, min_bulk=1, min_matched=1)
 
 
 @pytest.mark.parametrize("step", STEPS)
@@ -694,8 +698,9 @@ def test_bad_messages_in_a_large_batch(bad):
         values[position] = value
     decoded = DECODER.decode(values, latest=LATEST)
     kept = [position for position in range(len(values)) if position not in bad]
-    assert decoded.events.column("position").to_pylist() == kept
-    assert [uuid.UUID(text).int for text in decoded.events.column("event_id").to_pylist()] == kept
+    events = decoded.events.sort_by("position")
+    assert events.column("position").to_pylist() == kept
+    assert [uuid.UUID(text).int for text in events.column("event_id").to_pylist()] == kept
     assert [position for position, _ in decoded.rejections] == sorted(bad)
     assert decoded.validated <= 2_000 * len(bad)
     assert isinstance(decoded.events, pa.Table)
@@ -758,7 +763,7 @@ def test_units_in_bulk_are_those_of_the_validator(registry, sent):
         )
         for agency_code, code, day, time in sent
     ]
-    decoded = Decoder(registry).decode(values, latest=LATEST)
+    decoded = Decoder(registry, min_bulk=1, min_matched=1).decode(values, latest=LATEST)
     assert decoded.bulk_error == ""
     validator = EventValidator(registry)
     verdicts = {position: validator.validate(value, latest=LATEST) for position, value in enumerate(values)}

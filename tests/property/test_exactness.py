@@ -38,7 +38,7 @@ from tests.factories import LATEST, MORNING, TOPIC, a_message, an_event
 from tests.fakes import MemoryBatch, MemoryStore, corrected, counts_of, fields_of, key_of, minute_of
 from tests.right_counts import right_counts
 
-DECODER = Decoder(AgencyRegistry.packaged())
+DECODER = Decoder(AgencyRegistry.packaged(), min_bulk=1, min_matched=1)
 PARTITIONS = (0, 1)
 SECOND, MINUTE, DAY = dt.timedelta(seconds=1), dt.timedelta(minutes=1), dt.timedelta(days=1)
 #: Few events, so that repeats are common: several in one minute of one agency, an edge of civil days, years apart.
@@ -560,7 +560,7 @@ def test_with_real_threads(seed):  # noqa: C901 - one scenario: a worker that re
                 raise CrashError
 
     store.fault = fault
-    intervals = {f"{tier}_interval_ms": 10 for tier in ("dossier", "minute", "day", "procedure")}
+    intervals = {f"{tier}_interval_ms": 10 for tier in ("store", "dossier", "minute", "day", "procedure")}
     fast = IngestSettings(linger_ms=0, batch_rows=50, **intervals)
     deliveries = []
     deadline = time.monotonic() + 60

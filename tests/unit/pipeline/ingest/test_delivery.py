@@ -29,7 +29,11 @@ from tests.factories import LATEST, TOPIC, a_message, an_event
 from tests.fakes import MemoryBatch, MemoryStore
 
 NO_LIMIT = DeadLetterLimit(0, 0, 0)
-FAST = IngestSettings(linger_ms=0, minute_interval_ms=10, day_interval_ms=10, procedure_interval_ms=10, dossier_interval_ms=10)
+FAST = IngestSettings(
+    linger_ms=0, store_interval_ms=0, minute_interval_ms=10, day_interval_ms=10, procedure_interval_ms=10, dossier_interval_ms=10
+)
+#: The small batches of tests are decoded as large ones are.
+IN_BULK = {"min_bulk": 1, "min_matched": 1}
 PATIENCE = 60.0
 
 
@@ -77,7 +81,7 @@ def rig(registry):
     rigs = []
 
     def make(store, limit=NO_LIMIT, **changes):
-        rigs.append(Rig(store, Decoder(registry), FAST.model_copy(update=changes), limit))
+        rigs.append(Rig(store, Decoder(registry, **IN_BULK), FAST.model_copy(update=changes), limit))
         return rigs[-1]
 
     yield make
@@ -184,7 +188,7 @@ def hidden(**changes):
 def test_an_unforeseen_error_dead_letters_one_message():
     """An error in this program while one message is validated makes it a dead letter; the messages beside it are counted."""
     store = MemoryStore()
-    work = Rig(store, Decoder(FaultyRegistry.packaged()))
+    work = Rig(store, Decoder(FaultyRegistry.packaged(), **IN_BULK))
     try:
         bad = hidden(agency_code="H05")
         with capture_logs() as logs:
@@ -203,7 +207,7 @@ def test_an_unforeseen_error_dead_letters_one_message():
 def test_unforeseen_errors_count_for_the_limit():
     """An error of this program that every message causes stops the worker at the limit, like any other rejection."""
     store = MemoryStore()
-    work = Rig(store, Decoder(FaultyRegistry.packaged()), limit=DeadLetterLimit(3, 0, 0))
+    work = Rig(store, Decoder(FaultyRegistry.packaged(), **IN_BULK), limit=DeadLetterLimit(3, 0, 0))
     try:
         work.offer("bad", *(hidden(agency_code="H05") for _ in range(3)))
         until(lambda: work.failures, "stopped")
@@ -417,6 +421,54 @@ def test_refusals_of_decoder_and_storage_make_one_run(rig):
     work.offer("five", cursed[2], offset=5)
     assert "5 messages in a row" in stopped(work)
     assert len(store.letters) == 4
+
+
+def test_a_run_of_refusals_is_counted_whichever_serialiser_wrote_them(rig):
+    """Rows that the storage refuses are counted in the order of their offsets when messages of two serialisers alternate."""
+    events = [an_event() for _ in range(400)]
+    written = [(a_message, compact)[number % 2](event) for number, event in enumerate(events)]
+    work = rig(MemoryStore(cursed={event.event_id for event in events[100:108]}), DeadLetterLimit(8, 0, 0))
+    work.offer("first", *written)
+    assert "8 messages in a row" in stopped(work)
+    work = rig(MemoryStore(cursed={event.event_id for event in events[100:107]}), DeadLetterLimit(8, 0, 0))
+    work.offer("second", *written)
+    until(lambda: work.acknowledged == ["second"], "seven in a row are fewer than eight")
+
+
+def compact(event):
+    """The message of another serialiser: without spaces."""
+    return json.dumps(json.loads(a_message(event)), separators=(",", ":")).encode()
+
+
+def test_a_steady_flow_is_stored_in_few_batches(rig):
+    """The first message after a pause is stored at once; those of the next interval together, or when they fill a batch."""
+    sizes = []
+    store = MemoryStore()
+    insert = store.insert_events
+    store.insert_events = lambda rows: (sizes.append(rows.num_rows), insert(rows))
+    work = rig(store, store_interval_ms=10_000, batch_rows=5)
+    work.offer("one", a_message())
+    until(lambda: work.acknowledged == ["one"], "the first is stored at once")
+    for name, count in (("two", 2), ("three", 1), ("four", 2)):
+        work.offer(name, *(a_message() for _ in range(count)))
+    until(lambda: work.acknowledged == ["one", "two", "three", "four"], "a full batch waits for nothing")
+    assert sizes == [1, 5]
+
+
+def test_a_batch_that_is_not_full_waits_for_the_interval(rig):
+    """What does not fill a batch is stored when the interval has passed, and a stop does not wait for it."""
+    work = rig(MemoryStore(), store_interval_ms=300)
+    began = time.monotonic()
+    work.offer("one", a_message())
+    until(lambda: work.acknowledged == ["one"], "stored")
+    work.offer("two", a_message())
+    until(lambda: work.acknowledged == ["one", "two"], "stored")
+    assert time.monotonic() - began >= 0.3
+    work = rig(MemoryStore(), store_interval_ms=10_000)
+    work.offer("one", a_message())
+    until(lambda: work.acknowledged == ["one"], "stored")
+    work.offer("two", a_message())
+    assert work.delivery.stop(grace=5.0)
 
 
 def test_a_bad_partition_beside_good_ones(rig):
