@@ -53,6 +53,7 @@ def in_clickhouse(clickhouse: ClickHouse) -> AuditUnderTest:
     )
 
 
+@pytest.mark.long  # the same statements as on the server
 class TestEmbedded(AuditSuite):
     """chDB, the engine in this process."""
 

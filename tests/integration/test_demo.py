@@ -48,6 +48,7 @@ def test_the_demo_passes_with_status_0(tmp_path):
     assert read_addresses(folder) is None
 
 
+@pytest.mark.long
 @pytest.mark.timeout(DEMO_SECONDS + 60)
 def test_without_the_flag_everything_stays_up_until_ctrl_c(tmp_path):
     """After the result the stack keeps running; Ctrl-C ends it with the status of the result."""
