@@ -16,32 +16,13 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from domain.clock import parse_clock
 from domain.errors import ConfigurationError
+from pipeline.broker_addresses import addresses_in, require_addresses
 from pipeline.setting_messages import explained, unknown_variable, unreadable
 
 #: Prefix of every variable.
 PREFIX = "PORTALPULSE_"
 #: Shortest token (characters): shorter ones can be guessed.
 _MIN_TOKEN = 16
-#: Names of hosts in any language, IPv4 and IPv6 addresses: no blanks, and no signs of an URL or a list.
-_HOST = re.compile(r"[^\s/;,@?#]+")
-
-
-def addresses_in(text: str) -> tuple[str, ...]:
-    """The addresses of brokers in a text, separated by commas."""
-    return tuple(part.strip() for part in text.split(",") if part.strip())
-
-
-def require_addresses(addresses: tuple[str, ...]) -> None:
-    """Raises: ValueError: there is none, or one that is not host:port."""
-    if not addresses:
-        raise ValueError("at least one host:port is needed")
-    for address in addresses:
-        host, _, port = address.rpartition(":")
-        if _HOST.fullmatch(host) and port.isascii() and port.isdigit() and 0 < int(port) < 65_536:
-            continue
-        scheme, found, _ = address.partition("://")
-        advice = f": omit {scheme}://" if found else ": separate addresses with commas" if ";" in address else ""
-        raise ValueError(f"{address!r} is not host:port{advice}")
 
 
 class KafkaSettings(BaseModel):

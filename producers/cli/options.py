@@ -142,7 +142,7 @@ def brokers_named(text: str, *, option: str) -> tuple[str, ...]:
     Raises:
         ConfigurationError: it holds none, or one that is not host:port.
     """
-    from pipeline.settings import addresses_in, require_addresses  # noqa: PLC0415 - as above
+    from pipeline.broker_addresses import addresses_in, require_addresses  # noqa: PLC0415 - as above
 
     addresses = addresses_in(text)
     try:

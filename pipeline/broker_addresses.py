@@ -1,0 +1,27 @@
+"""Addresses of brokers as people write them, in a setting or an option: host:port, separated by commas."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+#: Names of hosts in any language, IPv4 and IPv6 addresses: no blanks, and no signs of an URL or a list.
+_HOST: Final = re.compile(r"[^\s/;,@?#]+")
+
+
+def addresses_in(text: str) -> tuple[str, ...]:
+    """The addresses of brokers in a text, separated by commas."""
+    return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
+def require_addresses(addresses: tuple[str, ...]) -> None:
+    """Raises: ValueError: there is none, or one that is not host:port."""
+    if not addresses:
+        raise ValueError("at least one host:port is needed")
+    for address in addresses:
+        host, _, port = address.rpartition(":")
+        if _HOST.fullmatch(host) and port.isascii() and port.isdigit() and 0 < int(port) < 65_536:
+            continue
+        scheme, found, _ = address.partition("://")
+        advice = f": omit {scheme}://" if found else ": separate addresses with commas" if ";" in address else ""
+        raise ValueError(f"{address!r} is not host:port{advice}")
