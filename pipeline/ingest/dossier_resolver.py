@@ -20,6 +20,8 @@ from pipeline.ingest.dossier_rows import decision_columns, distinct_messages, in
 from sinks.contract.dossiers import DossierIndex
 from sinks.contract.exclusions import decision_rows, is_decision
 
+#: Dossiers whose messages are in memory at once. The storage keeps neighbouring numbers together, so pieces cost little more.
+_SUSPECTS_AT_ONCE: Final = 20_000
 #: What identifies a message in the index.
 _IDENTITY: Final = ("dossier", "occurred_at", "event_id", "agency", "procedure_code", "due_at", "facts")
 
@@ -150,16 +152,18 @@ class DossierResolver:
     def _correct(self, suspects: pa.Table, decide_on: _Decide) -> Generator[str, None, Corrected]:
         """Look, claim and look again at the claimed dossiers until nothing new is claimed; then correct them all at once."""
         corrections, corrected = [], []
-        while suspects.num_rows:
-            look = _Look(self._index.histories(suspects), decide_on)
-            yield "judged"
-            if look.ready.any():
-                corrections.append(look.corrections())
-                corrected.append(look.corrected())
-            if look.decision.claim.any():
-                self._index.claim(look.claims(look.decision.claim))
-                yield "claimed"
-            suspects = look.claimed_dossiers()
+        for start in range(0, suspects.num_rows, _SUSPECTS_AT_ONCE):
+            piece = suspects.slice(start, _SUSPECTS_AT_ONCE)
+            while piece.num_rows:
+                look = _Look(self._index.histories(piece), decide_on)
+                yield "judged"
+                if look.ready.any():
+                    corrections.append(look.corrections())
+                    corrected.append(look.corrected())
+                if look.decision.claim.any():
+                    self._index.claim(look.claims(look.decision.claim))
+                    yield "claimed"
+                piece = look.claimed_dossiers()
         if not corrected:
             return NOTHING
         self._index.correct(pa.concat_tables(corrections).unify_dictionaries())

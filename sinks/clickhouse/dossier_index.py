@@ -72,7 +72,7 @@ SELECT dossier FROM (
   SELECT dossier, count() AS n, sum(if(flags >= {CLAIM}, toUInt64(0), {_LANE})) AS lanes,
     groupBitOr(flags) AS all_flags, min({_ORDER}) AS first
   FROM {DOSSIER_INDEX} PREWHERE dossier IN (SELECT {DOSSIER} FROM {_BATCH}) GROUP BY dossier
-) WHERE {_SUSPECT}
+) WHERE {_SUSPECT} ORDER BY dossier
 """  # noqa: S608 - names are constants
 _HISTORY: Final = (
     "dossier, occurred_at, event_id, reinterpretAsFixedString(event_id) AS id, agency, procedure_code, due_at, facts"

@@ -97,7 +97,7 @@ class DossierIndex(Protocol):
             codes: ``dossier_code``, each once.
 
         Returns:
-            ``dossier`` (16 bytes).
+            ``dossier`` (16 bytes), in an order in which ``histories`` of neighbours are cheap.
         """
         ...
 

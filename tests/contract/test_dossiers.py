@@ -5,6 +5,9 @@ Many cases on the server: ``pytest tests/contract/test_dossiers.py -k served --m
 
 from __future__ import annotations
 
+import pytest
+
+from pipeline.ingest import dossier_resolver
 from tests.contract.breadth import mainly_served, seeds
 from tests.contract.dossier_model import Model
 
@@ -14,6 +17,12 @@ def pytest_generate_tests(metafunc):
     first, _, last = (metafunc.config.getoption("--model-cases") or "").partition("-")
     chosen = seeds(int(first), count=int(last) - int(first) + 1, short=None) if first else seeds(0, count=12, short=3)
     metafunc.parametrize("seed", chosen)
+
+
+@pytest.fixture(autouse=True)
+def _small_pieces(monkeypatch, seed):
+    """The few dossiers of a case are resolved one by one or two by two."""
+    monkeypatch.setattr(dossier_resolver, "_SUSPECTS_AT_ONCE", 1 + seed % 2)
 
 
 @mainly_served

@@ -118,8 +118,8 @@ MUTANTS = [
     Mutant(
         "a dossier is looked at again after a claim",
         "pipeline.ingest.dossier_resolver",
-        "            suspects = look.claimed_dossiers()",
-        "            suspects = look.claimed_dossiers().slice(0, 0)",
+        "                piece = look.claimed_dossiers()",
+        "                piece = look.claimed_dossiers().slice(0, 0)",
         f"{TIER}test_a_round_resolves_what_waits_and_makes_corrected_hours_due",
     ),
     Mutant(
