@@ -161,12 +161,12 @@ class IngestSettings(BaseModel):
         86_400.0, ge=0, le=3.2e9, description="An event dated later than now plus this is dead-lettered as in_the_future."
     )
     dossier_interval_ms: int = Field(
-        400, ge=10, le=60_000, description="Shortest time between the starts of two looks at dossiers of stored messages."
+        500, ge=10, le=60_000, description="Shortest time between the starts of two looks at dossiers of stored messages."
     )
     minute_interval_ms: int = Field(
-        150, ge=10, le=60_000, description="Shortest time between the starts of two recounts of minute tallies."
+        250, ge=10, le=60_000, description="Shortest time between the starts of two recounts of minute tallies."
     )
-    day_interval_ms: int = Field(400, ge=10, le=600_000, description="Shortest time between the starts of two roll-ups of days.")
+    day_interval_ms: int = Field(600, ge=10, le=600_000, description="Shortest time between the starts of two roll-ups of days.")
     procedure_interval_ms: int = Field(
         5_000, ge=10, le=600_000, description="Shortest time between the starts of two recounts of procedures."
     )
