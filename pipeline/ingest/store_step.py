@@ -41,12 +41,7 @@ class StoreStep:
         refused: list[DeadLetter] = []
         stored: list[pa.Table] = [batch.rows.slice(0, 0)]
         if batch.rows.num_rows:
-            try:
-                self._retrying(lambda: self._store.insert_events(batch.rows))
-                stored.append(batch.rows)
-            except RefusedRows:
-                order = np.argsort(batch.positions)  # rejections are counted in the order of the messages
-                self._insert(batch.rows.take(pa.array(order)), batch.positions[order], batch.guard, refused, stored)
+            self._insert(batch.rows, batch.positions, batch.guard, refused, stored)
         batch.guard.decide_all()
         dead_letters = [*batch.dead_letters, *refused]
         for some in _inserts(dead_letters):
@@ -62,7 +57,7 @@ class StoreStep:
         refused: list[DeadLetter],
         stored: list[pa.Table],
     ) -> None:
-        """Insert rows, in the order of ``positions``. When the storage refuses them, insert each half alone.
+        """Insert rows. When the storage refuses them, insert each half alone, in the order of ``positions``.
 
         A single refused row is added to ``refused``.
 
@@ -75,6 +70,9 @@ class StoreStep:
         except RefusedRows as error:
             guard.begin()
             if rows.num_rows > 1:
+                if (positions[1:] < positions[:-1]).any():  # rejections are counted in the order of the messages
+                    order = np.argsort(positions)
+                    rows, positions = rows.take(pa.array(order)), positions[order]
                 half = rows.num_rows // 2
                 self._insert(rows.slice(0, half), positions[:half], guard, refused, stored)
                 self._insert(rows.slice(half), positions[half:], guard, refused, stored)
