@@ -117,10 +117,15 @@ def _selected(dossier: str, selection: DossierSelection) -> str:
     share = f"{dossier} % {{count:UInt32}} = {{index:UInt32}}"
     if selection.days is None:
         return share
-    within = between(selection.days)
     sources = " UNION ALL ".join(
-        f"SELECT {number} AS dossier FROM {table} WHERE {within} AND {number} % {{count:UInt32}} = {{index:UInt32}}"  # noqa: S608
-        for table, number in ((DOSSIER_MESSAGES, _DOSSIER), (DOSSIER_INDEX, "dossier"), (DOSSIER_CORRECTIONS, "dossier"))
+        f"SELECT {number} AS dossier FROM {table} WHERE {between(selection.days, at)} "  # noqa: S608
+        f"AND {number} % {{count:UInt32}} = {{index:UInt32}}"
+        for table, number, at in (
+            (DOSSIER_MESSAGES, _DOSSIER, "occurred_at"),
+            (DOSSIER_INDEX, "dossier", "occurred_at"),
+            (DOSSIER_CORRECTIONS, "dossier", "occurred_at"),
+            (DOSSIER_EXCLUSIONS, "dossier", "decided_at"),
+        )
     )
     return f"{share} AND {dossier} IN ({sources})"
 

@@ -65,15 +65,15 @@ class RepeatSearch:
         return Repeats(int(count), _examples(rows))
 
 
-def between(days: tuple[dt.date, dt.date] | None) -> str:
-    """The condition that a message happened on one of some civil days, both ends included."""
+def between(days: tuple[dt.date, dt.date] | None, column: str = "occurred_at") -> str:
+    """The condition that a time is on one of some civil days, both ends included; the column of a message by default."""
     if days is None:
         return "1"
     period = storable_days(*days)
     if period is None:
         return "0"
     first, last = period
-    return f"{CIVIL_DAY.format(column='occurred_at')} BETWEEN '{first.isoformat()}' AND '{last.isoformat()}'"
+    return f"{CIVIL_DAY.format(column=column)} BETWEEN '{first.isoformat()}' AND '{last.isoformat()}'"
 
 
 def _examples(rows: Sequence[Sequence[Any]]) -> dict[str, tuple[EventRef, ...]]:

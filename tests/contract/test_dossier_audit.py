@@ -27,6 +27,7 @@ from sinks.clickhouse.audit import ClickHouseAudit
 from sinks.clickhouse.client import ClickHouse
 from sinks.clickhouse.dossier_audit import ClickHouseDossierAudit
 from sinks.clickhouse.dossier_index import DOSSIER, ClickHouseDossierIndex
+from sinks.clickhouse.exclusions import ClickHouseExclusions
 from sinks.clickhouse.repair import ClickHouseRepair
 from sinks.clickhouse.store import ClickHouseStore
 from sinks.contract.audit import Acknowledged, HashShard
@@ -321,6 +322,17 @@ def test_only_dossiers_of_the_days_are_checked(destination):
     assert destination.audit(first=TODAY + 50 * DAY).clean
     assert destination.audit(first=TODAY, last=TODAY, repair=True).clean
     assert destination.faults() == {DossierFault.MISSING: 1}
+
+
+def test_a_decision_that_was_never_indexed_is_found_on_its_day(destination):
+    """With days, a dossier is checked that an operator decided about on one of them, although nothing else of it is there."""
+    destination.take(MESSAGES)
+    code = PLAIN[0].dossier_code
+    decision = ClickHouseExclusions(destination.clickhouse).decide(code, excluded=True, reason="test", name="Lan")
+    decided = civil_day(decision.decided_at)
+    checks = [destination.check(DossierSelection(HashShard(0, 1), (day, day))) for day in (decided, decided + DAY)]
+    assert [(check.dossiers, check.faults[DossierFault.UNINDEXED]) for check in checks] == [(1, 1), (0, 0)]
+    assert checks[0].faults[DossierFault.MISSING] > 0
 
 
 def test_what_is_in_hand_is_passed_over(destination):
