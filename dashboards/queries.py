@@ -42,12 +42,14 @@ class BoardQuery:
 
 _AT = 'kpi="$kpi",window="$window"'
 _AGENCY = f'{_AT},agency=~"$agency"'
+#: Every agency has thresholds, but one that is not expected to report and never sent has no figures, also not 0 of 0.
+_FIGURES = f"agency:kpi_denominator:max{{{_AT}}}"
 _FIRING = f'ALERTS{{alertname="AgencyRateLow",alertstate="firing",{_AGENCY}}}'
 
 AGENCY_NAME = BoardQuery(
     "agency_name",
-    'max by (agency, name, block) (agency_info{agency=~"$agency"})',
-    "Always 1; the labels are name and block of every agency in force.",
+    f'max by (agency, name, block) (agency_info{{agency=~"$agency"}} and on (agency) {_FIGURES})',
+    "Always 1; the labels are name and block of every agency that is expected to report or has sent an event.",
 )
 AGENCY_PERCENT = BoardQuery(
     "agency_percent",
@@ -69,8 +71,8 @@ AGENCY_DENOMINATOR = BoardQuery(
 )
 AGENCY_THRESHOLD = BoardQuery(
     "agency_threshold",
-    f"100 * max by (agency) (agency:kpi_threshold:ratio{{{_AGENCY}}})",
-    "Threshold of an agency; absent when the window has none.",
+    f"100 * max by (agency) (agency:kpi_threshold:ratio{{{_AGENCY}}} and on (agency) {_FIGURES})",
+    "Threshold of an agency; absent when the window has none, or the agency neither reports nor needs to.",
     may_be_empty=True,
 )
 AGENCY_DEFICIT = BoardQuery(

@@ -7,103 +7,48 @@ Source: the reorganisations of 01/03/2025 (ministries) and 01/07/2025 (provinces
 
 from __future__ import annotations
 
-import csv
 import datetime as dt
 import functools
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from importlib import resources
 from typing import Self
 
+from domain.agency_rows import BLOCKS, Agency, first_fault
 from domain.errors import ConfigurationError
-from domain.periods import FIRST_DAY, parse_day
+from domain.registry_file import read_rows
 
-#: The two blocks for which figures are pooled: khối bộ, ngành and khối địa phương.
-BLOCKS = ("ministry", "province")
-
-
-@dataclass(frozen=True, slots=True)
-class Agency:
-    """One row of the registry: an agency with its name for a span of days."""
-
-    code: str
-    name_vi: str
-    name_en: str
-    short_name_vi: str
-    block: str
-    valid_from: dt.date
-    valid_to: dt.date | None
-    successor_code: str | None
-
-    def in_force(self, day: dt.date) -> bool:
-        """Whether this row is valid on ``day`` (both ends included)."""
-        return self.valid_from <= day and (self.valid_to is None or day <= self.valid_to)
+__all__ = ["BLOCKS", "Agency", "AgencyRegistry"]
 
 
 class AgencyRegistry:
-    """The rows of the registry, by code and day."""
+    """The rows of the registry, by code and day.
+
+    Raises:
+        ConfigurationError: two rows contradict each other; the error names the code (``domain.agency_rows``).
+    """
 
     def __init__(self, rows: Iterable[Agency]) -> None:
+        given = tuple(rows)
+        if fault := first_fault(given):
+            raise ConfigurationError(f"The registry of agencies is wrong: {fault.problem}.", remedy=fault.remedy)
         self._rows: dict[str, list[Agency]] = {}
         self._responsible = functools.lru_cache(maxsize=1 << 16)(self._find_responsible)
-        for row in sorted(rows, key=lambda row: (row.code, row.valid_from)):
-            spans = self._rows.setdefault(row.code, [])
-            if spans and (spans[-1].valid_to is None or spans[-1].valid_to >= row.valid_from):
-                raise ConfigurationError(
-                    f"The registry has two rows for {row.code} on {row.valid_from}.",
-                    remedy="End the earlier row (valid_to) before the later one starts.",
-                )
-            if row.valid_from < FIRST_DAY:
-                raise ConfigurationError(
-                    f"The registry has {row.code} in force from {row.valid_from}, before {FIRST_DAY}.",
-                    remedy=f"Set valid_from to {FIRST_DAY} or later: no event before that day can be counted.",
-                )
-            spans.append(row)
-        for row in self:
-            if row.successor_code is not None and row.successor_code not in self._rows:
-                raise ConfigurationError(
-                    f"The registry names {row.successor_code} as successor of {row.code}, but has no such code.",
-                    remedy="Add the successor or correct successor_code.",
-                )
+        for row in sorted(given, key=lambda row: (row.code, row.valid_from)):
+            self._rows.setdefault(row.code, []).append(row)
 
     @classmethod
     def packaged(cls) -> Self:
         """The registry that ships with portalpulse."""
-        text = resources.files("domain").joinpath("data/agencies.csv").read_text(encoding="utf-8")
-        return cls.from_csv(text)
+        return cls.from_csv(resources.files("domain").joinpath("data/agencies.csv").read_bytes(), name="agencies.csv")
 
     @classmethod
-    def from_csv(cls, text: str) -> Self:
-        """Read a registry in the columns of ``data/agencies.csv``.
+    def from_csv(cls, content: bytes | str, *, name: str = "The registry of agencies") -> Self:
+        """Read a registry in the columns of ``data/agencies.csv``; bytes are UTF-8. ``name``: of the file, for errors.
 
         Raises:
-            ConfigurationError: a row is malformed, overlaps another or names an unknown block or successor.
+            ConfigurationError: a line is malformed or contradicts another; the error names file, line and column.
         """
-        rows = []
-        for number, fields in enumerate(csv.DictReader(text.splitlines()), start=2):
-            try:
-                row = Agency(
-                    code=fields["code"],
-                    name_vi=fields["name_vi"],
-                    name_en=fields["name_en"],
-                    short_name_vi=fields["short_name_vi"],
-                    block=fields["block"],
-                    valid_from=parse_day(fields["valid_from"]),
-                    valid_to=parse_day(fields["valid_to"]) if fields["valid_to"] else None,
-                    successor_code=fields["successor_code"] or None,
-                )
-            except (KeyError, TypeError, ValueError) as error:
-                raise ConfigurationError(
-                    f"Line {number} of the agency registry cannot be read: {error}.",
-                    remedy="Compare it with domain/data/agencies.csv.",
-                ) from error
-            if row.block not in BLOCKS:
-                raise ConfigurationError(
-                    f"Line {number} of the agency registry has the unknown block {row.block!r}.",
-                    remedy=f"Use one of {', '.join(BLOCKS)}.",
-                )
-            rows.append(row)
-        return cls(rows)
+        return cls(read_rows(content, name=name))
 
     def __iter__(self) -> Iterator[Agency]:
         for spans in self._rows.values():
@@ -128,6 +73,10 @@ class AgencyRegistry:
     def in_force(self, day: dt.date) -> tuple[Agency, ...]:
         """Every agency in force on ``day``, sorted by code."""
         return tuple(row for row in self if row.in_force(day))
+
+    def expected(self, day: dt.date) -> tuple[Agency, ...]:
+        """Every agency in force on ``day`` that is expected to report then, sorted by code."""
+        return tuple(row for row in self if row.is_expected(day))
 
     def responsible(self, code: str, day: dt.date) -> Agency | None:
         """The agency that is responsible for ``code`` on ``day``: itself, or its successor after a merger.

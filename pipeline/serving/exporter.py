@@ -57,7 +57,8 @@ class PolicyCollector(Collector):
 class AgencyCollector(Collector):
     """Exports the figures of every agency in force on the clock's current day, 0 of 0 for an agency without events.
 
-    A missing series would remove the worst agencies from every alert rule.
+    A missing series would remove the worst agencies from every alert rule. An agency that is not expected to report has series
+    once it has sent an event.
     """
 
     def __init__(self, reader: TallyReader, *, registry: AgencyRegistry, clock: Clock) -> None:
@@ -70,17 +71,20 @@ class AgencyCollector(Collector):
     def collect(self) -> Iterator[Any]:
         """Read all figures of one scrape."""
         now = self._clock.now()
-        codes = [agency.code for agency in self._registry.in_force(civil_day(now))]
-        yield from self._figures(now, codes)
-        yield from self._freshness(now, set(codes))
+        counts = {window: self._counts(window, now) for window in Window}
+        events = self._reader.last_events(now)
+        sent = set(events).union(*counts.values())
+        today = civil_day(now)
+        codes = [agency.code for agency in self._registry.in_force(today) if agency.is_expected(today) or agency.code in sent]
+        yield from self._figures(counts, codes)
+        yield from self._freshness(now, events, set(codes))
         yield from self._dead_letters()
 
-    def _figures(self, now: dt.datetime, codes: list[str]) -> Iterator[Any]:
+    def _figures(self, counts: Mapping[Window, Mapping[str, Counts]], codes: list[str]) -> Iterator[Any]:
         numerator, denominator = _gauge(names.AGENCY_KPI_NUMERATOR), _gauge(names.AGENCY_KPI_DENOMINATOR)
         for window in Window:
-            counts = self._counts(window, now)
             for code in codes:
-                row = counts.get(code, Counts())
+                row = counts[window].get(code, Counts())
                 for kpi, indicator in INDICATORS.items():
                     ratio = ratio_of(indicator, row)
                     numerator.add_metric([code, kpi, window.value], ratio.numerator)
@@ -94,10 +98,9 @@ class AgencyCollector(Collector):
             return self._reader.counts_of_days(period.start, period.end)
         return self._reader.counts_between(*window.bounds(now))
 
-    def _freshness(self, now: dt.datetime, codes: set[str]) -> Iterator[Any]:
+    def _freshness(self, now: dt.datetime, events: Mapping[str, dt.datetime], codes: set[str]) -> Iterator[Any]:
         clock, last, newest = _gauge(names.CLOCK), _gauge(names.AGENCY_LAST_EVENT), _gauge(names.NEWEST_EVENT)
         clock.add_metric([], now.timestamp())
-        events = self._reader.last_events(now)
         for code in sorted(codes & set(events)):
             last.add_metric([code], events[code].timestamp())
         if events:
@@ -173,9 +176,9 @@ class FindingState:
 
 
 class FindingCollector(Collector):
-    """Exports findings of the clock's day for every agency in force and every kind. Reads no storage.
+    """Exports findings of the clock's day for every agency that is expected to report or has some, and every kind.
 
-    There are no series before the first search of a day has ended: 0 would say that there are no findings.
+    Reads no storage. There are no series before the first search of a day has ended: 0 would say that there are no findings.
     """
 
     def __init__(self, state: Callable[[], FindingState], *, registry: AgencyRegistry, clock: Clock) -> None:
@@ -186,7 +189,7 @@ class FindingCollector(Collector):
         state, today = self._state(), civil_day(self._clock.now())
         findings, success = _gauge(names.AGENCY_FINDINGS), _gauge(names.FINDINGS_LAST_SUCCESS)
         if state.day == today:
-            agencies = {agency.code for agency in self._registry.in_force(today)}
+            agencies = {agency.code for agency in self._registry.expected(today)}
             for agency in sorted(agencies | {agency for agency, _ in state.dossiers if agency}):
                 for kind in FindingKind:
                     if kind not in WITHOUT_EVENT:

@@ -67,8 +67,8 @@ def build_report(
 ) -> Report:
     """Build the report of a period from the day tallies.
 
-    Lists every agency in force on the last day, and every other one with figures: an agency that was merged within the period
-    keeps its own row until the merger.
+    Lists every agency that is in force and expected to report on the last day, and every other one with figures: an agency that
+    was merged within the period keeps its own row until the merger.
 
     Args:
         reader: reads the tallies.
@@ -80,11 +80,11 @@ def build_report(
         SinkError: the storage does not answer.
     """
     counts = reader.counts_of_days(period.start, period.end)
-    listed = {agency.code: agency for agency in registry.in_force(period.end)}
+    listed = {agency.code: agency for agency in registry.expected(period.end)}
     for code in counts:
-        spans = registry.spans(code)
-        if spans:
-            listed.setdefault(code, spans[-1])
+        agency = registry.at(code, period.end) or next(reversed(registry.spans(code)), None)
+        if agency is not None and counts[code] != Counts():  # a tally that a repair cleared has no figures
+            listed.setdefault(code, agency)
     rows: list[Row] = []
     pooled: dict[str, dict[str, Ratio]] = {block: _nothing() for block in BLOCKS}
     for code in sorted(listed):

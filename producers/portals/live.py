@@ -95,7 +95,7 @@ class LiveTraffic:
     """Messages without end, each made and dated at the moment it is asked for; iterate once.
 
     Args:
-        registry: the agencies; those in force on the clock's day send events.
+        registry: the agencies; those that are expected to report on the clock's day send events.
         clock: the present that events are dated with.
         seed: agencies, rates and draws; event ids also depend on the start, so two runs never share one.
         rate: messages a second at the busiest hour; None: as fast as possible.
@@ -104,7 +104,7 @@ class LiveTraffic:
         monotonic: seconds of a clock that never goes back, for the start of the collapse.
 
     Raises:
-        ConfigurationError: the agency to collapse is not in force today.
+        ConfigurationError: the agency to collapse is not in force today, or not expected to report.
     """
 
     def __init__(
@@ -141,7 +141,7 @@ class LiveTraffic:
         self._set_day(civil_day(start))
         if collapse is not None and collapse.agency not in self._codes:
             raise ConfigurationError(
-                f"--collapse names {collapse.agency}, which is not an agency in force on {civil_day(start)}.",
+                f"--collapse names {collapse.agency}, which is not an agency that is expected to report on {civil_day(start)}.",
                 remedy=f"Choose one of: {' '.join(sorted(self._codes))}.",
             )
 
@@ -193,7 +193,7 @@ class LiveTraffic:
 
     def _set_day(self, day: dt.date) -> None:
         """The agencies of ``day`` and their shares; agencies that stay keep their open dossiers."""
-        agencies = self._registry.in_force(day)
+        agencies = self._registry.expected(day)
         self._day = day
         self._codes = [agency.code for agency in agencies]
         self._portals = {agency.code: self._portals.get(agency.code) or _Portal(agency, seed=self._seed) for agency in agencies}

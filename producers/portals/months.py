@@ -42,13 +42,13 @@ def period_scenario(name: str, period: Period, *, settled: int, seed: int, regis
 
     Args:
         name: of the scenario.
-        period: every agency in force on its first day takes part.
+        period: every agency that is expected to report on its first day takes part.
         settled: each agency settles at least one dossier.
         seed: sizes and rates of the agencies follow from it.
         registry: of the agencies; None: the packaged one.
     """
     registry = registry or AgencyRegistry.packaged()
-    agencies = registry.in_force(period.start)
+    agencies = registry.expected(period.start)
     units = []
     for block, share in zip(BLOCKS, (_MINISTRY_SHARE, 1 - _MINISTRY_SHARE), strict=True):
         members = [agency for agency in agencies if agency.block == block]
@@ -91,13 +91,16 @@ def month_stream(
     return stream
 
 
-def day_stream(day: dt.date, *, events: int, seed: int, shares: FaultShares) -> ScenarioStream:
+def day_stream(
+    day: dt.date, *, events: int, seed: int, shares: FaultShares, registry: AgencyRegistry | None = None
+) -> ScenarioStream:
     """About ``events`` messages of whole dossiers of the agencies of one day, for traffic that is dated again when it is sent.
 
     Dossiers are interleaved, each in the order of its steps. No message is delivered twice or sent again by a successor.
     """
-    scenario = period_scenario("load", Period(day, day), settled=max(1, round(events / _MESSAGES)), seed=seed)
-    return ScenarioStream(scenario, seed=seed, shares=shares.without_copies(), interleaved=True)
+    settled = max(1, round(events / _MESSAGES))
+    scenario = period_scenario("load", Period(day, day), settled=settled, seed=seed, registry=registry)
+    return ScenarioStream(scenario, seed=seed, shares=shares.without_copies(), interleaved=True, registry=registry)
 
 
 def _unit(agency: Agency, count: int, rate: float) -> Unit:

@@ -181,7 +181,7 @@ def unrelated_agencies(
     related: list[str] = list(succession.codes)
     found: list[str] = []
     later = period.end + dt.timedelta(days=1)
-    candidates = [row.code for row in registry.in_force(period.start - dt.timedelta(days=_LONGEST_DAYS))]
+    candidates = [row.code for row in registry.expected(period.start - dt.timedelta(days=_LONGEST_DAYS))]
     for code in rng.permutation(candidates).tolist():
         row = registry.at(code, later)
         if row is None or any(registry.linked(code, other) for other in related):

@@ -87,6 +87,33 @@ def test_annotations(rule):
         check(promql)
 
 
+def test_an_agency_without_figures_is_not_in_the_table(promtool, tmp_path):
+    """No query by agency returns one that has name and thresholds only: it is not expected to report, and never sent."""
+    where = 'kpi="I1",window="ytd"'
+    series = [
+        *(f'agency_info{{agency="{code}",block="ministry",name="{code}"}}' for code in ("G02", "G27")),
+        *(f'agency:kpi_threshold:ratio{{agency="{code}",{where}}}' for code in ("G02", "G27")),
+        *(f'agency:kpi_denominator:max{{agency="G02",{where}}}', f'agency:kpi_numerator:max{{agency="G02",{where}}}'),
+    ]
+    tables = [query for query in board_queries() if query.name in {"agency_name", "agency_threshold", "agency_state"}]
+    labels = {"agency_name": '{agency="G02",block="ministry",name="G02"}', "agency_threshold": '{agency="G02"}'}
+    found = {"agency_name": 1, "agency_threshold": 100, "agency_state": -1}
+    cases = [
+        {
+            "expr": query.promql,
+            "eval_time": "0s",
+            "exp_samples": [{"labels": labels.get(query.name, '{agency="G02"}'), "value": found[query.name]}],
+        }
+        for query in tables
+    ]
+    file = tmp_path / "test.yml"
+    values = [{"series": name, "values": "0" if "kpi_" in name and "threshold" not in name else "1"} for name in series]
+    file.write_text(yaml.safe_dump({"tests": [{"interval": "1m", "input_series": values, "promql_expr_test": cases}]}))
+    assert len(cases) == 3
+    answer = promtool("test", "rules", file)
+    assert answer.returncode == 0, answer.stdout + answer.stderr
+
+
 def test_an_unknown_series_is_noticed():
     """The control: a misspelt series or an unknown label fails the checks above."""
     for wrong in ("max(agency:kpi:rate)", "portalpulse_tally_lag", 'national:kpi:ratio{agency="H17"}'):

@@ -143,6 +143,14 @@ def test_one_id_with_one_status_is_one_event():
     assert len(judge([early, an_event(event_id=same, status=10)]).events) == 2
 
 
+def test_sending_an_event_again_does_not_move_it_to_the_unit_of_another_registry():
+    """Of one event at two units, both named by the code, the greater unit counts: not always the one that was sent last."""
+    before, again = (
+        an_event(event_id=uuid.UUID(int=1), dossier_code="H62-250701-0001", agency=agency) for agency in ("H62", "H44")
+    )
+    assert judge([before, again]).submitted.agency == judge([again, before]).submitted.agency == "H62"
+
+
 def test_at_equal_times_the_message_with_more_counts():
     """At equal times the unit that the code names wins, then the greatest fields; a missing value is the smallest."""
     same = uuid.UUID(int=7)

@@ -57,10 +57,10 @@ def test_the_unit_of_an_event(agency_code, dossier_code, day, unit):
 
 
 CHAIN = AgencyRegistry.from_csv(
-    """code,name_vi,name_en,short_name_vi,block,valid_from,valid_to,successor_code
-H91,A,A,A,province,2020-01-01,2020-12-31,H92
-H92,B,B,B,province,2020-01-01,2021-12-31,H93
-H93,C,C,C,province,2022-01-01,,
+    """code,name_vi,name_en,short_name_vi,official_name_vi,block,valid_from,valid_to,successor_code,reports_from
+H91,A,A,A,A,province,2020-01-01,2020-12-31,H92,
+H92,B,B,B,B,province,2020-01-01,2021-12-31,H93,
+H93,C,C,C,C,province,2022-01-01,,,
 """
 )
 

@@ -33,6 +33,8 @@ from tests.fakes import MemoryStore
 
 #: 15:00 in Viet Nam on 20 August 2024.
 NOW = dt.datetime(2024, 8, 20, 8, tzinfo=dt.UTC)
+#: In force and not expected to report.
+SILENT = {"G27", "G28", "G30"}
 HOUR, DAY = dt.timedelta(hours=1), dt.timedelta(days=1)
 POLICIES = (ThresholdPolicy(window="1d"), ThresholdPolicy(kpi="I5", window="ytd", ratio=0.5, min_volume=7))
 
@@ -75,9 +77,9 @@ def filled(*events) -> MemoryStore:
 
 
 def test_every_agency_is_initialised(registry):
-    """Before the first event every agency in force has 0 of 0 for each indicator and window: silence is not absence."""
+    """Before the first event every agency that reports has 0 of 0 for each indicator and window: silence is not absence."""
     samples = scrape(MemoryStore(), registry)
-    codes = {agency.code for agency in registry.in_force(civil_day(NOW))}
+    codes = {agency.code for agency in registry.expected(civil_day(NOW))}
     assert len(codes) == 86
     for code in codes:
         for kpi in ("I1", "I5"):
@@ -85,7 +87,7 @@ def test_every_agency_is_initialised(registry):
                 assert value(samples, "agency_kpi_numerator", agency=code, kpi=kpi, window=window) == 0
                 assert value(samples, "agency_kpi_denominator", agency=code, kpi=kpi, window=window) == 0
     info = {dict(labels)["agency"]: dict(labels) for name, labels in samples if name == "agency_info"}
-    assert set(info) == codes
+    assert set(info) == codes | SILENT
     assert (info["H17"]["block"], info["H17"]["name"]) == ("province", "Đà Nẵng")
     assert not any(name == "agency_last_event_timestamp_seconds" for name, _ in samples)
     assert not any(name == "portalpulse_newest_event_timestamp_seconds" for name, _ in samples)
@@ -159,6 +161,40 @@ def test_label_sets_are_closed(registry):
             assert name in {"name", "version"} or label in allowed[name], (name, label)
 
 
+def series_of(samples, agency):
+    """The metrics that have a series of this agency."""
+    return {name for name, labels in samples if dict(labels).get("agency") == agency}
+
+
+def test_an_agency_that_need_not_report_has_no_zeros(registry):
+    """An agency that is not expected to report and never sent has its name and thresholds, and no figures of 0."""
+    samples = scrape(filled(an_event()), registry)
+    for code in SILENT:
+        assert series_of(samples, code) == {"agency_info", "agency_threshold_ratio", "agency_min_volume"}
+
+
+@pytest.mark.parametrize("occurred_at", [NOW - 3 * HOUR, NOW - 400 * DAY, NOW + HOUR])
+def test_an_agency_that_need_not_report_and_does_is_like_any_other(registry, occurred_at):
+    """Once an agency that is not expected to report has sent an event, it has every series of figures; the others do not."""
+    samples = scrape(filled(an_event(agency="G27", occurred_at=occurred_at)), registry)
+    assert series_of(samples, "G27") | {"agency_findings", "agency_last_event_timestamp_seconds"} == series_of(
+        scrape(filled(an_event(agency="H17")), registry), "H17"
+    )
+    year = value(samples, "agency_kpi_denominator", agency="G27", kpi="I1", window="ytd")
+    assert year == (occurred_at > NOW - 200 * DAY)
+    assert "agency_kpi_denominator" not in series_of(samples, "G28")
+
+
+def test_findings_of_an_agency_that_need_not_report(registry):
+    """Findings of such an agency are exported when it has some."""
+    found = FindingState(civil_day(NOW), {("G27", "no_channel"): 2})
+    collectors = CollectorRegistry()
+    collectors.register(FindingCollector(lambda: found, registry=registry, clock=ManualClock(NOW)))
+    lines = [line for line in generate_latest(collectors).decode().splitlines() if 'agency="G2' in line]
+    assert 'agency_findings{agency="G27",kind="no_channel"} 2.0' in lines
+    assert not any('agency="G28"' in line for line in lines)
+
+
 def test_windows(registry):
     """Each window counts what it holds: an hour, a day and a week back to the minute, a month and a year by civil days."""
     at = {
@@ -182,7 +218,7 @@ def test_thresholds_stand_beside_every_agency(registry):
     """Each policy is exported for each agency with its own indicator and window, and no other."""
     samples = scrape(MemoryStore(), registry)
     ratios = [(dict(labels), v) for (name, labels), v in samples.items() if name == "agency_threshold_ratio"]
-    assert len(ratios) == 2 * 86
+    assert len(ratios) == 2 * 89
     assert value(samples, "agency_threshold_ratio", agency="H17", kpi="I1", window="1d") == 0.05
     assert value(samples, "agency_threshold_ratio", agency="H17", kpi="I5", window="ytd") == 0.5
     assert value(samples, "agency_min_volume", agency="G01", kpi="I5", window="ytd") == 7

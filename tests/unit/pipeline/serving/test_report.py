@@ -58,13 +58,23 @@ def test_no_data_is_no_zero(registry):
     assert found["H18"]["I1"]["percent"] is None
 
 
-def test_every_agency_in_force_is_listed(registry):
+def test_every_agency_that_reports_is_listed(registry):
     """Agencies without events have a row; the order is agencies by code, blocks, nation."""
     rows = build_report(Figures(), registry, YEAR).rows
     codes = [row.code for row in rows if row.scope == "agency"]
-    assert codes == [agency.code for agency in registry.in_force(YEAR.end)]
+    assert codes == [agency.code for agency in registry.expected(YEAR.end)]
+    assert len(codes) == 86
     assert [(row.scope, row.code) for row in rows[-3:]] == [("block", "ministry"), ("block", "province"), ("nation", "VN")]
     assert all(set(row.indicators) == set(INDICATORS) for row in rows)
+
+
+def test_an_agency_that_need_not_report(registry):
+    """An agency that is not expected to report is listed only with figures, and then its block contains them."""
+    assert ("agency", "G27") not in rows_of(build_report(Figures(), registry, YEAR))
+    assert ("agency", "G27") not in rows_of(build_report(Figures(G27=Counts()), registry, YEAR))
+    rows = rows_of(build_report(Figures(G27=settled(3, 10)), registry, YEAR))
+    assert rows["agency", "G27"].indicators["I1"] == rows["block", "ministry"].indicators["I1"] == Ratio(3, 10)
+    assert ("agency", "G28") not in rows
 
 
 def test_a_unit_merged_away_keeps_its_line(registry):

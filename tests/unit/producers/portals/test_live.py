@@ -52,13 +52,13 @@ def full_share(events, agency):
     return len(full), len(settled)
 
 
-def test_only_agencies_in_force_today_report_and_the_judge_accepts_them():
-    """Every event is valid now, and each agency in force is heard of in the end."""
+def test_only_agencies_that_report_today_send_and_the_judge_accepts_them():
+    """Every event is valid now, and each agency that is expected to report is heard of in the end, and no other."""
     judge = EventValidator(REGISTRY)
     messages = list(itertools.islice(traffic(), 15_000))
     verdicts = [judge.validate(message.value, latest=MONDAY) for message in messages]
     assert all(isinstance(verdict, DossierEvent) for verdict in verdicts)
-    assert {verdict.agency for verdict in verdicts} == {agency.code for agency in REGISTRY.in_force(MONDAY.date())}
+    assert {verdict.agency for verdict in verdicts} == {agency.code for agency in REGISTRY.expected(MONDAY.date())}
     assert all(verdict.occurred_at == MONDAY for verdict in verdicts)
 
 
