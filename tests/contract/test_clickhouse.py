@@ -96,19 +96,46 @@ def test_two_processes_migrate_at_the_same_time(empty_url):
     clickhouse.close()
 
 
+def _registry_rows(clickhouse):
+    """The stored registry."""
+    columns = "code, valid_to, name_vi, name_en, official_name_vi, successor_code, reports_from"
+    return [tuple(row) for row in clickhouse.rows("test", f"SELECT {columns} FROM {AGENCIES} FINAL ORDER BY code, valid_from")]
+
+
+_START, _END = dt.date(2016, 4, 1), dt.date(2025, 6, 30)
+_DA_NANG = Agency("H17", "Đà Nẵng", "Da Nang", "Đà Nẵng", "Thành phố Đà Nẵng", "province", _START, None, None, _START)
+_QUANG_NAM = Agency("H47", "Quảng Nam", "Quang Nam", "Quảng Nam", "Tỉnh Quảng Nam", "province", _START, _END, "H17", None)
+
+
 def test_the_registry_is_written_once(clickhouse):
     """The same registry again changes nothing, a corrected row replaces the old one."""
-    start, end = dt.date(2016, 4, 1), dt.date(2025, 6, 30)
-    row = Agency("H17", "Đà Nẵng", "Da Nang", "Đà Nẵng", "province", start, None, None)
-    ended = Agency("H47", "Quảng Nam", "Quang Nam", "Quảng Nam", "province", start, end, "H17")
     for _ in range(2):
-        write_agencies(clickhouse, [row, ended])
+        write_agencies(clickhouse, [_DA_NANG, _QUANG_NAM])
     time.sleep(0.002)  # written_at has whole milliseconds and decides which row is the newer
-    write_agencies(clickhouse, [dataclasses.replace(row, name_en="Danang")])
-    rows = clickhouse.rows("test", f"SELECT code, valid_to, name_vi, name_en, successor_code FROM {AGENCIES} FINAL ORDER BY code")
-    assert [tuple(found) for found in rows] == [
-        ("H17", None, "Đà Nẵng", "Danang", ""),
-        ("H47", dt.date(2025, 6, 30), "Quảng Nam", "Quang Nam", "H17"),
+    write_agencies(clickhouse, [dataclasses.replace(_DA_NANG, name_en="Danang"), _QUANG_NAM])
+    assert _registry_rows(clickhouse) == [
+        ("H17", None, "Đà Nẵng", "Danang", "Thành phố Đà Nẵng", "", _START),
+        ("H47", _END, "Quảng Nam", "Quang Nam", "Tỉnh Quảng Nam", "H17", None),
+    ]
+
+
+def test_another_registry_replaces_the_stored_one(clickhouse):
+    """Rows that the registry in force does not have are not left behind, and a registry may lack every optional day."""
+    write_agencies(clickhouse, [_DA_NANG, _QUANG_NAM])
+    later = dataclasses.replace(_QUANG_NAM, valid_from=dt.date(2020, 1, 1), valid_to=None, successor_code=None)
+    write_agencies(clickhouse, [later])
+    assert _registry_rows(clickhouse) == [("H47", None, "Quảng Nam", "Quang Nam", "Tỉnh Quảng Nam", "", None)]
+
+
+def test_the_packaged_registry_is_stored_whole(clickhouse, registry):
+    """Every row of the packaged registry is stored, in the order of codes and days."""
+    write_agencies(clickhouse, registry)
+    assert _registry_rows(clickhouse) == [
+        (
+            *(agency.code, agency.valid_to, agency.name_vi, agency.name_en, agency.official_name_vi),
+            *(agency.successor_code or "", agency.reports_from),
+        )
+        for agency in registry
     ]
 
 
