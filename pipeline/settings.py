@@ -284,6 +284,9 @@ class Settings(BaseSettings):
 
     data_dir: Path = Field(Path(".portalpulse"), description="Folder for all local data.")
     clock: str = Field("system", description="system, or the fixed instant of a scenario (RFC 3339 with offset).")
+    registry_file: str = Field(
+        "", description="File (CSV) that replaces the packaged registry of agencies for new events; empty: the packaged one."
+    )
     kafka: KafkaSettings = KafkaSettings()
     clickhouse: ClickHouseSettings = ClickHouseSettings()
     http: HttpSettings = HttpSettings()

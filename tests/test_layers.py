@@ -36,6 +36,7 @@ ALLOWED_OF_PIPELINE = {
         "kafka.access_errors",
         "kafka.security",
         "logs",
+        "registry",
         "settings",
         "shutdown",
     ),

@@ -14,6 +14,7 @@ from rich.console import Console
 from domain.clock import parse_clock
 from pipeline.folders import folder
 from pipeline.logs import configure_logging
+from pipeline.registry import registry_of
 from pipeline.settings import Settings, load_settings
 
 #: The exit status of a shell for a program that Ctrl-C ended.
@@ -67,12 +68,14 @@ def _up(
     settings = load_settings()
     _configure_logging(settings)
     parse_clock(clock or settings.clock)
+    registry_of(settings)  # the processes read it, too, and would only be restarted
     options = StackOptions(
         data_dir=data or settings.data_dir,
         topic=settings.kafka.topic,
         group=settings.kafka.group,
         partitions=settings.kafka.partitions,
         clock=clock or settings.clock,
+        registry_file=str(Path(settings.registry_file).absolute()) if settings.registry_file else "",
         broker="memory" if memory_broker else "kafka",
         clickhouse=clickhouse.value,
         quick=quick_alerts,

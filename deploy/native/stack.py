@@ -279,6 +279,7 @@ class LocalStack:
         ours = {
             "DATA_DIR": str(self._folder.path),
             "CLOCK": options.clock,
+            "REGISTRY_FILE": options.registry_file,  # in place of a relative one: processes have another current folder
             "KAFKA__BOOTSTRAP": self.bootstrap,
             "KAFKA__TOPIC": options.topic,
             "KAFKA__GROUP": options.group,

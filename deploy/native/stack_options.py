@@ -14,6 +14,7 @@ class StackOptions:
     ``broker``: kafka, memory, or kafka_if_possible (memory on a machine without Java).
     ``clickhouse``: embedded in the one worker process, or a server with worker and exporter beside it.
     ``quick``: seconds instead of minutes until an alert is delivered; the rules are the same.
+    ``registry_file``: the absolute path of a registry of agencies; "" for the packaged one.
     ``inherit``: whether settings of the shell that tune a worker are passed on; see ``deploy.native.environment``.
     """
 
@@ -22,6 +23,7 @@ class StackOptions:
     group: str
     partitions: int
     clock: str = "system"
+    registry_file: str = ""
     broker: Literal["kafka", "memory", "kafka_if_possible"] = "kafka"
     clickhouse: Literal["embedded", "server"] = "embedded"
     quick: bool = False

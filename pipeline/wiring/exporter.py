@@ -7,9 +7,9 @@ import asyncio
 import setproctitle
 from prometheus_client import CollectorRegistry
 
-from domain.agencies import AgencyRegistry
 from domain.clock import parse_clock
 from pipeline.logs import get_logger
+from pipeline.registry import registry_of
 from pipeline.serving.answer_sources import Api, Health
 from pipeline.serving.server import HttpServer
 from pipeline.settings import Settings
@@ -39,7 +39,7 @@ def run_exporter(settings: Settings) -> None:
 
 async def _run_exporter(settings: Settings, clickhouse: ClickHouse, shutdown: GracefulShutdown) -> None:
     stop = shutdown.event()
-    registry, agencies, clock = CollectorRegistry(), AgencyRegistry.packaged(), parse_clock(settings.clock)
+    registry, agencies, clock = CollectorRegistry(), registry_of(settings), parse_clock(settings.clock)
     reader = ClickHouseReader(clickhouse)
     figures = figures_registry(settings, reader, registry)
     server = HttpServer(

@@ -9,7 +9,6 @@ from functools import partial
 
 from prometheus_client import CollectorRegistry
 
-from domain.agencies import AgencyRegistry
 from domain.clock import SystemClock, parse_clock
 from pipeline.audit.continuous import ContinuousAudit
 from pipeline.audit.in_hand import WorkInHand
@@ -28,6 +27,7 @@ from pipeline.findings.routes import finding_routes
 from pipeline.findings.service import FindingService
 from pipeline.kafka.resend import Resender
 from pipeline.kafka.topic_reader import KafkaTopicReader
+from pipeline.registry import registry_of
 from pipeline.serving.exporter import AgencyCollector, AuditCollector, FindingCollector, PolicyCollector
 from pipeline.serving.requests import Routes
 from pipeline.settings import Settings
@@ -56,7 +56,7 @@ def dead_letter_service(settings: Settings, clickhouse: ClickHouse) -> DeadLette
     topics = _Topics(settings)
     return DeadLetterService(
         ClickHouseDeadLetters(clickhouse),
-        validator=EventValidator(AgencyRegistry.packaged()),
+        validator=EventValidator(registry_of(settings)),
         clock=SystemClock(),
         sender=lambda: Resender(settings.kafka),
         limits=ClickHouseDeadLetterLimits(clickhouse, topic_id=topics.topic_id),
@@ -93,15 +93,15 @@ def audit_service(settings: Settings, clickhouse: ClickHouse) -> AuditService:
         dossiers=ClickHouseDossierAudit(clickhouse),
         index=ClickHouseDossierIndex(clickhouse),
         topic=(settings.kafka.topic, lambda: KafkaTopicReader(settings.kafka)),
-        decoder=Decoder(AgencyRegistry.packaged()),
+        decoder=Decoder(registry_of(settings)),
         clock=SystemClock(),
         future_tolerance=dt.timedelta(seconds=settings.ingest.future_tolerance_seconds),
     )
 
 
-def dossier_service(settings: Settings, clickhouse: ClickHouse) -> DossierService:  # noqa: ARG001 - like the other services
+def dossier_service(settings: Settings, clickhouse: ClickHouse) -> DossierService:
     """The service over this storage."""
-    return DossierService(ClickHouseDossierReader(clickhouse), ClickHouseExclusions(clickhouse), AgencyRegistry.packaged())
+    return DossierService(ClickHouseDossierReader(clickhouse), ClickHouseExclusions(clickhouse), registry_of(settings))
 
 
 def excluded_dossiers(clickhouse: ClickHouse) -> ExcludedDossiers:
@@ -120,9 +120,9 @@ def exclusion_service(settings: Settings, clickhouse: ClickHouse) -> ExclusionSe
     )
 
 
-def finding_service(settings: Settings, clickhouse: ClickHouse) -> FindingService:  # noqa: ARG001 - like the other services
+def finding_service(settings: Settings, clickhouse: ClickHouse) -> FindingService:
     """The service over this storage."""
-    return FindingService(ClickHouseFindingReader(clickhouse), AgencyRegistry.packaged())
+    return FindingService(ClickHouseFindingReader(clickhouse), registry_of(settings))
 
 
 def feature_routes(settings: Settings, clickhouse: ClickHouse) -> tuple[Routes, ...]:
@@ -153,7 +153,7 @@ def current_findings(settings: Settings, clickhouse: ClickHouse, registry: Colle
         clock=clock,
         wall_clock=SystemClock(),
     )
-    registry.register(FindingCollector(lambda: current.state, registry=AgencyRegistry.packaged(), clock=clock))
+    registry.register(FindingCollector(lambda: current.state, registry=registry_of(settings), clock=clock))
     if settings.findings.interval_seconds:
         current.start()
     try:
@@ -188,7 +188,7 @@ def continuous_audit(settings: Settings, clickhouse: ClickHouse, registry: Colle
 
 def figures_registry(settings: Settings, reader: ClickHouseReader, process: CollectorRegistry) -> CollectorRegistry:
     """A registry of the gauges that need the storage; those that do not are added to the registry of the ``process``."""
-    agencies, clock = AgencyRegistry.packaged(), parse_clock(settings.clock)
+    agencies, clock = registry_of(settings), parse_clock(settings.clock)
     process.register(PolicyCollector(registry=agencies, clock=clock, policies=settings.thresholds))
     figures = CollectorRegistry()
     figures.register(AgencyCollector(reader, registry=agencies, clock=clock))

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from domain.agencies import AgencyRegistry
 from domain.errors import ConfigurationError, UnavailableError
 from pipeline.logs import get_logger
+from pipeline.registry import registry_of
 from pipeline.settings import Settings
 from pipeline.wiring.recount_dossiers import recount_dossiers
 from sinks.clickhouse.client import ClickHouse, Observer
@@ -49,11 +50,13 @@ def migrated_storage(
     ``applied`` receives the migrations that were missing.
 
     Raises:
+        ConfigurationError: the registry of the settings cannot be used.
         UnavailableError: ClickHouse does not answer, refuses access or hides rows, or another process uses its folder.
     """
+    registry = registry_of(settings)
 
     def migrate_all(clickhouse: ClickHouse) -> None:
-        done = prepare(clickhouse)
+        done = prepare(clickhouse, registry)
         if applied is not None:
             applied.extend(done)
 
@@ -68,8 +71,10 @@ def opened_storage(settings: Settings, *, wait: float = 0.0) -> Iterator[ClickHo
     ``wait``: seconds to wait for a worker that brings the schema up to date.
 
     Raises:
+        ConfigurationError: the registry of the settings cannot be used.
         UnavailableError: ClickHouse does not answer, refuses access, hides rows, or has an older or newer schema.
     """
+    registry_of(settings)  # a wrong file is a mistake of the settings: it is reported before anything is opened
     deadline = time.monotonic() + wait
 
     def check_schema(clickhouse: ClickHouse) -> None:
@@ -129,9 +134,8 @@ def migrate_storage(settings: Settings) -> tuple[Migration, ...]:
         return tuple(applied)
 
 
-def prepare(clickhouse: ClickHouse) -> tuple[Migration, ...]:
+def prepare(clickhouse: ClickHouse, registry: AgencyRegistry) -> tuple[Migration, ...]:
     """Apply missing migrations and write the registry of agencies; returns the migrations that were applied."""
-    registry = AgencyRegistry.packaged()
     done = migrate(clickhouse, steps={13: lambda: recount_dossiers(clickhouse, registry)})
     write_agencies(clickhouse, registry)
     return done

@@ -11,7 +11,6 @@ from pathlib import Path
 import setproctitle
 from prometheus_client import CollectorRegistry
 
-from domain.agencies import AgencyRegistry
 from domain.clock import SystemClock, parse_clock
 from domain.errors import ConfigurationError
 from pipeline.decode.decoder import Decoder
@@ -21,6 +20,7 @@ from pipeline.kafka.record_batches import check_versions
 from pipeline.kafka.worker import Worker
 from pipeline.logs import get_logger
 from pipeline.metrics import WorkerMetrics
+from pipeline.registry import registry_of
 from pipeline.serving.answer_sources import Api, Health, Progress
 from pipeline.serving.server import HttpServer
 from pipeline.settings import Settings
@@ -69,7 +69,7 @@ async def _run_worker(
     all_in_one: bool,
     create_topic: bool,
 ) -> None:
-    agencies, clock = AgencyRegistry.packaged(), parse_clock(settings.clock)
+    agencies, clock = registry_of(settings), parse_clock(settings.clock)
     checked = await preflight(settings.kafka, create_topic=create_topic)
     stop = shutdown.event()  # nothing that needs a clean stop was started before
     worker = Worker(

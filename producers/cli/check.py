@@ -58,9 +58,9 @@ def check_files(context: typer.Context, options: ReplayOptions, *, as_json: bool
 
 
 def _judged(options: ReplayOptions) -> CheckResult:
-    from domain.agencies import AgencyRegistry  # noqa: PLC0415 - numpy and Arrow, which --help need not load
-    from domain.clock import SystemClock  # noqa: PLC0415
+    from domain.clock import SystemClock  # noqa: PLC0415 - numpy and Arrow, which --help need not load
     from pipeline.logs import configure_logging, get_logger  # noqa: PLC0415
+    from pipeline.registry import registry_of  # noqa: PLC0415
     from pipeline.settings import load_settings  # noqa: PLC0415
     from pipeline.shutdown import interrupted_by  # noqa: PLC0415
     from producers.replay.checking.check import check  # noqa: PLC0415
@@ -68,11 +68,12 @@ def _judged(options: ReplayOptions) -> CheckResult:
 
     settings = load_settings()
     configure_logging(settings.log)
+    registry = registry_of(settings)
     # As a worker does: the future begins after the present, whatever clock figures have.
     latest = SystemClock().now() + dt.timedelta(seconds=settings.ingest.future_tolerance_seconds)
     source = file_source(options)
     with interrupted_by(signal.SIGTERM), _progress(Console(stderr=True), get_logger("producers").info) as progress:
-        return check(source, registry=AgencyRegistry.packaged(), latest=latest, progress=progress)
+        return check(source, registry=registry, latest=latest, progress=progress)
 
 
 class _Bar:

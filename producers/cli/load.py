@@ -142,6 +142,7 @@ def load(
         )
     from domain.clock import parse_clock  # noqa: PLC0415 - numpy and Kafka, which --help need not load
     from pipeline.logs import SENDING_LIBRARY, configure_logging, get_logger  # noqa: PLC0415
+    from pipeline.registry import registry_of  # noqa: PLC0415
     from pipeline.settings import load_settings  # noqa: PLC0415
     from pipeline.shutdown import interrupted_by  # noqa: PLC0415
     from producers.load.limit import Objective  # noqa: PLC0415
@@ -158,11 +159,15 @@ def load(
     probe = ProbeTarget(target.http, required=http is not None or shape is LoadShape.FIND_LIMIT)
     options.create_missing_topic(target)
     rates = _profile(shape, low=low, rate=rate, seconds=duration or _SECONDS[shape], steps=steps)
-    task = Load(rates, live_pool(clock=clock, seed=seed, shares=shares), clock, whole_rounds=truth is not None)
-    log = get_logger("producers").info
+    task = Load(
+        rates,
+        live_pool(clock=clock, seed=seed, shares=shares, registry=registry_of(settings)),
+        clock,
+        whole_rounds=truth is not None,
+    )
     with ExitStack() as stack:
         stack.enter_context(interrupted_by(signal.SIGTERM))
-        progress = stack.enter_context(shown(Console(stderr=True), log, title=task.label))
+        progress = stack.enter_context(shown(Console(stderr=True), get_logger("producers").info, title=task.label))
         if shape is LoadShape.FIND_LIMIT:
             limit = _limit(
                 task,

@@ -37,6 +37,7 @@ from producers.cli.replay import REPLAY_HELP, replay
 from producers.cli.reports import require_place
 
 if TYPE_CHECKING:
+    from domain.agencies import AgencyRegistry
     from pipeline.settings import Settings
     from producers.portals.dossier_faults import FaultShares
     from producers.portals.live import LiveTraffic
@@ -152,6 +153,7 @@ def _produce(
         )
     options = TargetOptions(data=data, bootstrap=bootstrap, topic=topic, create_topic=create_topic)
     from pipeline.logs import SENDING_LIBRARY, configure_logging  # noqa: PLC0415 - numpy and Kafka, which --help need not load
+    from pipeline.registry import registry_of  # noqa: PLC0415
     from pipeline.settings import load_settings  # noqa: PLC0415
     from pipeline.shutdown import interrupted_by  # noqa: PLC0415
     from producers.portals.produce import live_stream  # noqa: PLC0415
@@ -180,6 +182,7 @@ def _produce(
             faults=faults,
             truth=truth,
             truth_dossiers=truth_dossiers,
+            registry=registry_of(load_settings()),
         )
     configure_logging(load_settings().log, silenced=SENDING_LIBRARY)
     with interrupted_by(signal.SIGTERM), destination(output, options) as send:
@@ -189,8 +192,8 @@ def _produce(
 
 def _live_traffic(*, seed: int, rate: float | None, shape: LiveShape, collapse: str | None, collapse_after: float) -> LiveTraffic:
     """Live traffic on the settings' clock; wrong options are refused before a connection is opened."""
-    from domain.agencies import AgencyRegistry  # noqa: PLC0415 - as above
-    from domain.clock import parse_clock  # noqa: PLC0415
+    from domain.clock import parse_clock  # noqa: PLC0415 - as above
+    from pipeline.registry import registry_of  # noqa: PLC0415
     from pipeline.settings import load_settings  # noqa: PLC0415
     from producers.portals.collapse import parse_collapse  # noqa: PLC0415
     from producers.portals.daily_traffic import SHAPES  # noqa: PLC0415
@@ -199,7 +202,7 @@ def _live_traffic(*, seed: int, rate: float | None, shape: LiveShape, collapse: 
     settings = load_settings()
     clock = parse_clock(settings.clock)
     traffic = LiveTraffic(
-        registry=AgencyRegistry.packaged(),
+        registry=registry_of(settings),
         clock=clock,
         seed=seed,
         rate=rate,
@@ -264,12 +267,13 @@ def _scenario_stream(
     faults: int,
     truth: Path | None,
     truth_dossiers: Path | None,
+    registry: AgencyRegistry,
 ) -> MessageStream:
     """Plan a scenario; its truth is written before anything is sent."""
     from producers.portals.produce import scenario_messages, stream_of  # noqa: PLC0415 - as above
     from producers.portals.truth import Truth, write_dossiers  # noqa: PLC0415
 
-    messages = scenario_messages(name, seed=seed, scale=scale, events=events, shares=shares, shuffled=shuffled)
+    messages = scenario_messages(name, seed=seed, scale=scale, events=events, shares=shares, shuffled=shuffled, registry=registry)
     if truth is not None:
         Truth.of(messages, seed=seed).write(truth)
     if truth_dossiers is not None:

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, NamedTuple
 
+from domain.agencies import AgencyRegistry
 from domain.clock import Clock
 from domain.periods import civil_day
 from producers.messages import Kind, Message
@@ -115,10 +116,15 @@ class Pool:
         return Truth(source, self.seed, self.dossiers * rounds, len(self.models) * rounds, by_place if rounds else {})
 
 
-def live_pool(*, clock: Clock, seed: int, size: int = SIZE, shares: FaultShares | None = None) -> Pool:
-    """A pool of about ``size`` events of the agencies in force on the clock's day."""
+def live_pool(
+    *, clock: Clock, seed: int, size: int = SIZE, shares: FaultShares | None = None, registry: AgencyRegistry | None = None
+) -> Pool:
+    """A pool of about ``size`` events of the agencies that are expected to report on the clock's day.
+
+    ``registry``: of the agencies; None: the packaged one.
+    """
     day = civil_day(clock.now())
-    stream = day_stream(day, events=size, seed=seed, shares=shares or FaultShares.regular())
+    stream = day_stream(day, events=size, seed=seed, shares=shares or FaultShares.regular(), registry=registry)
     pool = Pool(
         models=tuple(_models(stream)),
         dossiers=int(stream.offsets[-1]),

@@ -13,6 +13,7 @@ from typing import Any, BinaryIO, Final
 
 import numpy as np
 
+from domain.agencies import AgencyRegistry
 from producers.portals.catalogue import rng_of
 from producers.portals.dossier_faults import FaultShares
 from producers.portals.faults import malformed, mix
@@ -112,6 +113,7 @@ def scenario_messages(
     events: int | None = None,
     shares: FaultShares | None = None,
     shuffled: bool = False,
+    registry: AgencyRegistry | None = None,
 ) -> ScenarioStream:
     """The messages of a scenario, with the plans of its dossiers and their ledger.
 
@@ -122,14 +124,17 @@ def scenario_messages(
         events: of a month: at least so many messages; None: ``DEFAULT_EVENTS``.
         shares: of the dossiers' faults; None: every dossier is regular.
         shuffled: whether messages come in any order instead of that of their arrival.
+        registry: of the agencies; None: the packaged one.
 
     Raises:
-        ConfigurationError: the scenario is unknown or its file contradicts itself.
+        ConfigurationError: the scenario is unknown or its file contradicts itself or the registry.
     """
     if name in MONTHS:
         wanted = (DEFAULT_EVENTS if events is None else events) * scale
-        return month_stream(name, events=wanted, seed=seed, shares=shares or FaultShares.regular(), shuffled=shuffled)
-    return ScenarioStream(load_scenario(name), seed=seed, scale=scale, shares=shares, shuffled=shuffled)
+        shares = shares or FaultShares.regular()
+        return month_stream(name, events=wanted, seed=seed, shares=shares, shuffled=shuffled, registry=registry)
+    scenario = load_scenario(name, registry=registry)
+    return ScenarioStream(scenario, seed=seed, scale=scale, shares=shares, shuffled=shuffled, registry=registry)
 
 
 def stream_of(messages: ScenarioStream, *, seed: int, rate: float | None, faults: int = 0) -> MessageStream:

@@ -158,7 +158,8 @@ def read_scenario(text: str, *, name: str, registry: AgencyRegistry) -> Scenario
         _check(file, scenario, registry)
     except (yaml.YAMLError, msgspec.ValidationError, ValueError) as error:
         raise ConfigurationError(
-            f"The scenario {name!r} cannot be used: {error}.", remedy=f"Correct profiles/{name}.yaml."
+            f"The scenario {name!r} cannot be used: {error}.",
+            remedy=f"Correct profiles/{name}.yaml, or the registry of agencies if PORTALPULSE_REGISTRY_FILE is set.",
         ) from error
     return scenario
 

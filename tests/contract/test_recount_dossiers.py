@@ -79,9 +79,10 @@ def test_stored_events_are_counted_as_dossiers(clickhouse):
     """Every tally is what the rules give for the stored events, and an agency without events has none."""
     events = old_events(1)
     store_as_before(clickhouse, events)
-    assert [migration.number for migration in prepare(clickhouse)] == [12, 13, 14]
+    later = [migration.number for migration in packaged_migrations() if migration.number >= 12]
+    assert [migration.number for migration in prepare(clickhouse, REGISTRY)] == later
     assert non_zero(tallied(clickhouse)) == expected(events)
-    assert prepare(clickhouse) == ()
+    assert prepare(clickhouse, REGISTRY) == ()
 
 
 @mainly_served
@@ -103,9 +104,9 @@ def test_it_goes_on_where_it_ended(clickhouse, ends_at):
 
     clickhouse.command = ending
     with pytest.raises(Fatal, match="was killed"):
-        prepare(clickhouse)
+        prepare(clickhouse, REGISTRY)
     clickhouse.command = command
-    prepare(clickhouse)
+    prepare(clickhouse, REGISTRY)
     assert non_zero(tallied(clickhouse)) == expected(events)
 
 

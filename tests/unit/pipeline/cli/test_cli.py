@@ -85,6 +85,37 @@ def test_a_wrong_setting_is_one_line(run, monkeypatch, command):
     assert "PORTALPULSE_KAFKA__PARTITIONS" in one_line(errors)
 
 
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("worker",),
+        ("worker", "--all-in-one"),
+        ("exporter",),
+        ("migrate",),
+        ("dossier", "H17-240102-0001"),
+        ("findings",),
+        ("audit",),
+        ("dead-letters", "list"),
+        ("produce", "--bootstrap", "127.0.0.1:1"),
+        ("produce", "--bootstrap", "127.0.0.1:1", "--scenario", "live"),
+        ("load", "--bootstrap", "127.0.0.1:1"),
+        ("replay", "events.ndjson", "--check"),
+        ("up",),
+    ],
+    ids=" ".join,
+)
+def test_a_wrong_registry_is_one_line(run, monkeypatch, tmp_path, command):
+    """Every command that uses the registry reads it at its start: a fault is named before anything is opened or sent."""
+    (tmp_path / "events.ndjson").write_text("{}\n")
+    (tmp_path / "units.csv").write_text("code,name_vi\n")
+    monkeypatch.setenv("PORTALPULSE_REGISTRY_FILE", "units.csv")
+    monkeypatch.setenv("PORTALPULSE_CLICKHOUSE__URL", f"http://127.0.0.1:{free_port()}/x")
+    code, _, errors = run(*command)
+    assert code == 2
+    assert f"{tmp_path}/units.csv, line 1: the column name_en is missing." in errors.splitlines()[-1]
+    assert "Traceback" not in errors
+
+
 @pytest.mark.parametrize("command", [("worker",), ("exporter",), ("migrate",)])
 def test_an_absent_server_is_one_line(run, monkeypatch, command):
     """A ClickHouse that does not answer is named in one line, without its password."""

@@ -48,7 +48,7 @@ def test_a_live_file_holds_the_events_that_the_summary_counts(run, tmp_path):
 
 def test_a_whole_scenario_can_be_written_to_a_file(run, tmp_path, monkeypatch, small_scenario):
     """The file holds the scenario, and nothing failed."""
-    monkeypatch.setattr(portals, "load_scenario", lambda _: small_scenario)
+    monkeypatch.setattr(portals, "load_scenario", lambda _, **__: small_scenario)
     path = tmp_path / "scenario.ndjson"
     result = run("produce", "--output", str(path), "--seed", "3")
     assert result.exit_code == 0

@@ -13,7 +13,7 @@ from producers.sending.send_loop import send_task
 
 def test_a_scenario_is_sent_with_its_faults(monkeypatch, small_scenario, recording_sender, run_of, unpack):
     """Every message and every fault is sent and flushed, and the report adds up."""
-    monkeypatch.setattr(portals, "load_scenario", lambda _: small_scenario)
+    monkeypatch.setattr(portals, "load_scenario", lambda _, **__: small_scenario)
     stream = stream_of(scenario_messages("emc-2024", seed=1), seed=1, rate=None, faults=500)
     report = produce(
         stream,
@@ -31,7 +31,7 @@ def test_a_scenario_is_sent_with_its_faults(monkeypatch, small_scenario, recordi
 
 def test_a_file_holds_the_same_messages(monkeypatch, small_scenario):
     """Written to a file, each message is a line, in the order of the stream."""
-    monkeypatch.setattr(portals, "load_scenario", lambda _: small_scenario)
+    monkeypatch.setattr(portals, "load_scenario", lambda _, **__: small_scenario)
     file = io.BytesIO()
     send = to_file(file, name="file")
     messages = scenario_messages("emc-2024", seed=1)
