@@ -640,6 +640,9 @@ class MemoryStore:
     def counts_of_days(self, first, last):
         return self._by_agency((key[0], tally) for key, tally in self.days.items() if first <= key[1] <= last)
 
+    def events_by_day(self):
+        return {key: tally.counts.events for key, tally in self.days.items() if tally.counts.events}
+
     def last_events(self, until):
         newest: dict[str, dt.datetime] = {}
         for event in self.kept.values():

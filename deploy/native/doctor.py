@@ -28,14 +28,22 @@ from deploy.native.programs import (
 )
 from domain.errors import PortalPulseError, UnavailableError
 from pipeline.addresses import Addresses, owner_of, read_addresses
-from pipeline.cli.remote import AnotherProgramError, NotRunningError, Process, url_of
+from pipeline.cli.remote import AnotherProgramError, AnswerError, NotRunningError, Process, url_of
 from pipeline.kafka.access import topics_of
 from pipeline.kafka.security import PLAINTEXT
+from pipeline.registry import registry_of
 from pipeline.settings import KafkaSettings, Settings
 
 #: Ports of one stack.
 PORTS_NEEDED = 8
 _STACK = "Stack"
+#: Units of misplaced events that are named.
+_SHOWN_UNITS = 5
+_RECOUNT = (
+    "A registry applies to new events. To count all events by it, start a worker on an empty database and with a new group: "
+    "`PORTALPULSE_CLICKHOUSE__URL=URL PORTALPULSE_KAFKA__GROUP=NAME portalpulse worker` reads the topic from its beginning; "
+    "`portalpulse replay` sends what Kafka does not keep any more."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +75,7 @@ def examine(settings: Settings, *, data_dir: Path) -> list[Finding]:
         _part("ClickHouse server library (tests only)", lambda: str(clickhouse_library()), missing="note"),
         _part("Free ports", lambda: f"{len(free_ports(PORTS_NEEDED))} found on 127.0.0.1"),
         _part("Open files", lambda: f"{require_open_files():,} at once"),
+        _part("Registry of agencies", lambda: _registry(settings)),
         *_folder(data_dir),
     ]
     if problem is not None:
@@ -84,7 +93,7 @@ def examine(settings: Settings, *, data_dir: Path) -> list[Finding]:
             (addresses.kafka,), settings, PLAINTEXT, Finding("Broker", "wrong", f"nothing listens at {addresses.kafka}", remedy)
         ),
         _engine(addresses, data_dir, remedy),
-        _process(Process(addresses.http, data_dir)),
+        *_process(Process(addresses.http, data_dir, settings.http.token.get_secret_value())),
         _answers("Prometheus' pages", f"{addresses.prometheus}/-/ready", remedy),
         _answers("Alertmanager's pages", f"{addresses.alertmanager}/-/ready", remedy),
     ]
@@ -192,7 +201,7 @@ def _by_the_settings(settings: Settings) -> list[Finding]:
         wrong = Finding("ClickHouse", "wrong", "the address of the server cannot be read", remedy)
         storage = _answers("ClickHouse", shown, remedy) if shown else wrong
     process = Process(url_of(settings.http.host, settings.http.port))
-    return [_broker(brokers, settings, settings.kafka, missing), storage, _process(process)]
+    return [_broker(brokers, settings, settings.kafka, missing), storage, *_process(process)]
 
 
 def _broker(brokers: Sequence[str], settings: Settings, security: KafkaSettings, missing: Finding) -> Finding:
@@ -217,7 +226,40 @@ def _engine(addresses: Addresses, data_dir: Path, remedy: str) -> Finding:
     return Finding("ClickHouse", "ok", f"embedded; {data_dir / 'clickhouse'} belongs to the running worker")
 
 
-def _process(process: Process) -> Finding:
+def _registry(settings: Settings) -> str:
+    agencies = len(registry_of(settings).codes)
+    return f"{agencies} codes in {settings.registry_file or 'the packaged one'}"
+
+
+def _process(process: Process) -> list[Finding]:
+    """The state of the running worker or exporter, and of the units of what it has stored."""
+    answers = _is_ready(process)
+    return [answers, *_units(process)] if answers.state == "ok" else [answers]
+
+
+def _units(process: Process) -> list[Finding]:
+    """Whether events are stored under units that the registry in force does not have on their day."""
+    part = "Units of stored events"
+    try:
+        units = process.request_json("GET", "/api/v1/misplaced")["units"]
+    except AnswerError as error:
+        # A worker beside an exporter has no figures.
+        return [] if error.status == httpx.codes.NOT_FOUND else [Finding(part, "wrong", error.problem, error.remedy)]
+    except UnavailableError as error:
+        return [Finding(part, "wrong", error.problem, error.remedy)]
+    if not units:
+        return [Finding(part, "ok", "each was in force on the day of its events")]
+    shown = [
+        f"{unit['events']:,} of {unit['stored_unit']} ({unit['from']} to {unit['to']}) belong to {unit['unit'] or 'no agency'}"
+        for unit in units[:_SHOWN_UNITS]
+    ]
+    more = f"; {len(units) - _SHOWN_UNITS} more units" if len(units) > _SHOWN_UNITS else ""
+    total = sum(unit["events"] for unit in units)
+    says = f"{total:,} events are stored under units that were not in force on their day: {'; '.join(shown)}{more}"
+    return [Finding(part, "note", says, _RECOUNT)]
+
+
+def _is_ready(process: Process) -> Finding:
     """Whether a worker or exporter runs and is ready. Without a stack it need not run."""
     part = "Exporter and API"
     try:

@@ -13,6 +13,7 @@ from pipeline.logs import get_logger
 from pipeline.serving.access import ForbiddenError, is_trusted, require_trust
 from pipeline.serving.answer_sources import Api
 from pipeline.serving.exporter import storage_up
+from pipeline.serving.misplaced import misplaced_events
 from pipeline.serving.report import build_report
 from pipeline.serving.requests import Threads, answered, days, error_response, takes, trusted
 from pipeline.serving.scrape import PING_SECONDS, SCRAPES_WAITING, StorageFigures, StorageProbe, scrape_wait
@@ -40,13 +41,14 @@ def base_routes(api: Api, figures: StorageFigures | None, probe: StorageProbe | 
         web.get("/api/v1/progress", process.progress),
     ]
     if api.reader is None:
-        paths = {"report": _no_figures, "status": _no_figures, "events": trusted(_no_figures)}
+        paths = {"report": _no_figures, "status": _no_figures, "misplaced": _no_figures, "events": trusted(_no_figures)}
         return [*routes, *(web.get(f"/api/v1/{name}", paths[name], allow_head=name != "events") for name in paths)]
     reader = _ReaderEndpoints(api, api.reader, threads)
     return [
         *routes,
         web.get("/api/v1/report", answered(reader.report)),
         web.get("/api/v1/status", answered(reader.status)),
+        web.get("/api/v1/misplaced", answered(reader.misplaced)),
         web.get("/api/v1/events", reader.events, allow_head=False),  # a HEAD request would get a body
     ]
 
@@ -131,6 +133,10 @@ class _ReaderEndpoints:
             }
 
         return web.json_response(await self._threads.short(read) | {"consumer_lag": self._api.consumer_lag()})
+
+    async def misplaced(self, _: web.Request) -> web.Response:
+        found = await self._threads.short(lambda: misplaced_events(self._reader, self._api.agencies))
+        return web.json_response({"units": [events.as_dict() for events in found]})
 
     @takes("from", "to", "agency")
     async def events(self, request: web.Request) -> web.StreamResponse:

@@ -58,6 +58,15 @@ class ClickHouseReader:
         refuse_hidden_rows(self._clickhouse, (AGENCY_DAY,))
         return {str(agency): Counts(*map(int, counts)) for agency, *counts in rows}
 
+    def events_by_day(self) -> Mapping[tuple[str, dt.date], int]:
+        """Events by agency and day from the day tallies; see the contract."""
+        rows = self._clickhouse.counted_rows(
+            "read_days",
+            f"SELECT agency, day, events, count() OVER () FROM {AGENCY_DAY} FINAL WHERE events > 0",  # noqa: S608
+        )
+        refuse_hidden_rows(self._clickhouse, (AGENCY_DAY,))
+        return {(str(agency), day): int(events) for agency, day, events in rows}
+
     def last_events(self, until: dt.datetime) -> Mapping[str, dt.datetime]:
         """Time of each agency's newest event up to ``until``; see the contract.
 

@@ -77,6 +77,10 @@ class TallyReader(Protocol):
         """Counts by agency from the day tallies, both days included."""
         ...
 
+    def events_by_day(self) -> Mapping[tuple[str, dt.date], int]:
+        """Distinct events by agency and civil day, from all day tallies; nothing where there are none."""
+        ...
+
     def last_events(self, until: dt.datetime) -> Mapping[str, dt.datetime]:
         """Time of each agency's newest event that is not later than ``until``."""
         ...

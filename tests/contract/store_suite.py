@@ -354,6 +354,14 @@ class StoreSuite:
         sink.store_and_recount(events)
         assert sink.reader.counts_of_days(period.start, period.end)["H17"].events == 2
 
+    def test_events_by_day(self, sink):
+        """Every agency and civil day with events has their distinct number; the day ends at midnight of Viet Nam."""
+        midnight = day_start(TODAY + DAY)
+        events = [an_event(), an_event(), an_event(occurred_at=midnight), an_event(agency="H18", occurred_at=midnight)]
+        assert sink.reader.events_by_day() == {}
+        sink.store_and_recount([*events, *events])
+        assert sink.reader.events_by_day() == {("H17", TODAY): 2, ("H17", TODAY + DAY): 1, ("H18", TODAY + DAY): 1}
+
     @pytest.mark.parametrize(("first", "last"), [("1900-01-01", "2300-12-31"), ("0001-01-01", "9999-12-31")])
     def test_periods_beyond_what_can_be_stored(self, sink, first, last):
         """A period that exceeds the range of dates of a store finds all events."""

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import socket
 import threading
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -36,14 +37,14 @@ def settings(tmp_path):
     )
 
 
-@pytest.fixture
-def not_ready():
-    """A portalpulse process that runs and reports that it is not ready."""
+@contextmanager
+def portalpulse_process(answer_of):
+    """A portalpulse process that answers a path with (status, body); its address."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self):
-            body = b'{"healthy": true, "ready": false, "reason": "no partitions assigned"}'
-            self.send_response(503)
+            status, body = answer_of(self.path)
+            self.send_response(status)
             self.send_header("Content-Length", str(len(body)))
             self.send_header(SIGNATURE, "0")
             self.end_headers()
@@ -55,10 +56,19 @@ def not_ready():
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
-    yield f"http://127.0.0.1:{server.server_address[1]}"
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    try:
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+@pytest.fixture
+def not_ready():
+    """A portalpulse process that runs and reports that it is not ready."""
+    with portalpulse_process(lambda _: (503, b'{"healthy": true, "ready": false, "reason": "no partitions assigned"}')) as url:
+        yield url
 
 
 def by_part(findings):
@@ -129,6 +139,61 @@ def test_a_hung_worker_differs_from_one_that_does_not_run(settings, running, mon
     assert "did not answer within 0.3 s" in found.says
     gone = by_part(doctor.examine(settings, data_dir=folder))["Exporter and API"]
     assert "does not listen" in gone.says
+
+
+def units_of_stored_events(settings, running, status, answer):
+    """What the doctor says of the units, when the process of the stack answers this."""
+
+    def answer_of(path):
+        return (status, json.dumps(answer).encode()) if path == "/api/v1/misplaced" else (200, b"{}")
+
+    with portalpulse_process(answer_of) as url:
+        return by_part(doctor.examine(settings, data_dir=running(http=url))).get("Units of stored events")
+
+
+def test_events_at_units_that_were_not_in_force(settings, running):
+    """Events that the registry would place at another unit are counted, with units and days; the remedy recounts all."""
+    units = [{"stored_unit": "H62", "unit": "H44", "from": "2025-07-01", "to": "2025-07-09", "events": 1234}]
+    units.append({"stored_unit": "X99", "unit": None, "from": "2024-01-02", "to": "2024-01-02", "events": 1})
+    found = units_of_stored_events(settings, running, 200, {"units": units})
+    assert found.state == "note"
+    assert found.says.startswith("1,235 events are stored under units that were not in force on their day: ")
+    assert found.says.endswith(
+        ": 1,234 of H62 (2025-07-01 to 2025-07-09) belong to H44; 1 of X99 (2024-01-02 to 2024-01-02) belong to no agency"
+    )
+    assert "PORTALPULSE_KAFKA__GROUP=NAME portalpulse worker" in found.remedy
+
+
+def test_many_units_are_not_all_named(settings, running):
+    """Five units are named, the others are counted."""
+    units = [{"stored_unit": f"X{n}", "unit": None, "from": "2024-01-02", "to": "2024-01-02", "events": 1} for n in range(10, 17)]
+    found = units_of_stored_events(settings, running, 200, {"units": units})
+    assert found.says.startswith("7 events")
+    assert found.says.endswith("X14 (2024-01-02 to 2024-01-02) belong to no agency; 2 more units")
+
+
+@pytest.mark.parametrize(
+    ("status", "answer", "state"),
+    [
+        (200, {"units": []}, "ok"),
+        (404, {"error": "This process serves no figures."}, None),
+        (503, {"error": "no answer"}, "wrong"),
+    ],
+)
+def test_units_of_stored_events(settings, running, status, answer, state):
+    """Without such events all is well; a process without figures says nothing of them; a storage that fails is a fault."""
+    found = units_of_stored_events(settings, running, status, answer)
+    assert (None if found is None else found.state) == state
+
+
+def test_the_registry_is_checked(settings, tmp_path):
+    """A registry that cannot be used is a fault with its place; one that can is named."""
+    assert "the packaged one" in by_part(doctor.examine(settings, data_dir=settings.data_dir))["Registry of agencies"].says
+    file = tmp_path / "units.csv"
+    file.write_text("code\n")
+    wrong = settings.model_copy(update={"registry_file": str(file)})
+    found = by_part(doctor.examine(wrong, data_dir=settings.data_dir))["Registry of agencies"]
+    assert (found.state, found.says) == ("wrong", f"{file}, line 1: the column name_vi is missing.")
 
 
 @pytest.mark.parametrize("body", [b'{"ready": false}', b"<html>"])

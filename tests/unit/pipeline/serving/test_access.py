@@ -55,7 +55,10 @@ GUARDED = [
     ("POST", "/api/v1/audit/repair"),
     ("POST", "/api/v1/audit/tidy"),
 ]
-OPEN = ["/metrics", "/healthz", "/readyz", "/api/v1/status", "/api/v1/report?from=2024-08-20&to=2024-08-20"]
+OPEN = [
+    *("/metrics", "/healthz", "/readyz", "/api/v1/status", "/api/v1/misplaced"),
+    "/api/v1/report?from=2024-08-20&to=2024-08-20",
+]
 PROXIED = [
     {"Forwarded": "for=192.0.2.1"},
     {"Via": "1.1 gateway"},

@@ -27,6 +27,7 @@ from pipeline.serving.exporter import AgencyCollector, PolicyCollector
 from pipeline.serving.server import _CONNECTIONS, HttpServer
 from pipeline.settings import HttpSettings, ThresholdPolicy
 from sinks.contract.dead_letters import DeadLetter
+from sinks.contract.tallies import Counts
 from sinks.errors import Fatal, Retryable
 from tests.contract.store_suite import StoreUnderTest
 from tests.factories import TOPIC, an_event
@@ -265,7 +266,7 @@ async def test_a_hanging_scrape_starves_no_probe(hanging):
 async def test_a_worker_without_figures_still_has_metrics(ask):
     """A process without a reader serves its own counters and names the process that has the figures."""
     assert (await ask("/metrics")).status_code == 200
-    for path in ("/api/v1/report?from=2024-01-01&to=2024-01-31", "/api/v1/status"):
+    for path in ("/api/v1/report?from=2024-01-01&to=2024-01-31", "/api/v1/status", "/api/v1/misplaced"):
         answer = await ask(path)
         assert answer.status_code == 404
         assert "exporter" in answer.json()["error"]
@@ -402,7 +403,17 @@ async def test_status(ask):
     assert (empty["newest_event"], empty["consumer_lag"], empty["events"]) == (None, None, {"stored": 0, "tallied": 0})
 
 
-@pytest.mark.parametrize("path", ["/api/v1/report?from=2024-01-01&to=2024-01-31", "/api/v1/status"])
+async def test_misplaced_events(ask):
+    """The answer names each unit with events of days on which it was not in force, and the agency responsible for them."""
+    store = filled()
+    assert (await ask("/api/v1/misplaced", reader=store)).json() == {"units": []}
+    store.write(store.days, ("H62", dt.date(2025, 7, 1)), Counts(events=4), NOW)
+    assert (await ask("/api/v1/misplaced", reader=store)).json() == {
+        "units": [{"stored_unit": "H62", "unit": "H44", "from": "2025-07-01", "to": "2025-07-01", "events": 4}]
+    }
+
+
+@pytest.mark.parametrize("path", ["/api/v1/report?from=2024-01-01&to=2024-01-31", "/api/v1/status", "/api/v1/misplaced"])
 async def test_figures_without_storage_are_a_503(ask, path):
     """Without the storage figures are unavailable, not empty."""
     answer = await ask(path, reader=UnavailableStore())
