@@ -17,6 +17,9 @@ import pytest
 
 from deploy.native.ports import free_port
 from domain.agencies import Agency
+from domain.registry_file import COLUMNS
+from pipeline.settings import load_settings
+from pipeline.wiring.storage import migrate_storage
 from sinks.clickhouse.client import ClickHouse
 from sinks.clickhouse.migrate import Migration, migrate, packaged_migrations
 from sinks.clickhouse.reader import ClickHouseReader
@@ -137,6 +140,19 @@ def test_the_packaged_registry_is_stored_whole(clickhouse, registry):
         )
         for agency in registry
     ]
+
+
+@pytest.mark.integration
+def test_migrate_stores_the_registry_of_the_settings(empty_url, tmp_path):
+    """The file that replaces the packaged registry is what the table of agencies holds after `portalpulse migrate`."""
+    file = tmp_path / "units.csv"
+    file.write_text(",".join(COLUMNS) + "\nA01,An,An,An,Tỉnh An,province,2016-04-01,,,\n", encoding="utf-8")
+    settings = {"clickhouse": {"url": empty_url}}
+    migrate_storage(load_settings(**settings))
+    migrate_storage(load_settings(registry_file=str(file), **settings))
+    clickhouse = ClickHouse(Target.parse(empty_url, timeout=60))
+    assert _registry_rows(clickhouse) == [("A01", None, "An", "An", "Tỉnh An", "", None)]
+    clickhouse.close()
 
 
 def test_a_raised_epoch_beats_every_older_count(clickhouse):

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from importlib import resources
 from pathlib import Path
 
 import pytest
+import typer
 import yaml
+from typer.testing import CliRunner
 
 from dashboards.alertmanager.generate import AlertTiming, write_config
 from dashboards.rules.generate import RuleTiming, write_rules
+from deploy.native.commands import register
 from deploy.native.environment import child_environment, ignored_settings
 from deploy.native.services.alertmanager import AlertmanagerServer
 from deploy.native.services.kafka import KafkaNode
 from deploy.native.services.kafka_misplaced import read_as_java, restore_messages
 from deploy.native.services.prometheus import DEMO, LIVE, PrometheusServer, as_pattern, render_config, rule_names
+from deploy.native.stack import LocalStack
 from domain.errors import ConfigurationError
 from pipeline.settings import PREFIX, Settings
 
@@ -191,6 +196,24 @@ def test_settings_of_the_stack_have_priority_and_the_demo_inherits_none():
         "PORTALPULSE_LOG__LEVEL": "debug",
         "PORTALPULSE_CLOCK": "2024-08-20T23:59:59+07:00",
     }
+
+
+def test_the_processes_of_a_stack_read_the_registry_that_it_read(monkeypatch, tmp_path):
+    """The registry reaches the processes by its absolute path: they have another current folder. Without one it is empty."""
+    given = {}
+    monkeypatch.setattr(LocalStack, "bootstrap", "127.0.0.1:1")
+    monkeypatch.setattr("deploy.native.stack.PortalPulseProcess", lambda *_, **named: given.update(named["environment"]))
+    monkeypatch.setattr("deploy.native.up.up", lambda options, **_: LocalStack(options)._create_process("worker", clickhouse="x"))
+    monkeypatch.chdir(tmp_path)
+    packaged = resources.files("domain").joinpath("data/agencies.csv").read_bytes()
+    (tmp_path / "units.csv").write_bytes(packaged)
+    app = typer.Typer()
+    register(app)
+    for setting, reached in (("units.csv", str(tmp_path / "units.csv")), ("", "")):
+        monkeypatch.setenv("PORTALPULSE_REGISTRY_FILE", setting)
+        answer = CliRunner().invoke(app, ["up", "--data", str(tmp_path / "data")])
+        assert answer.exit_code == 0, answer.output
+        assert given["PORTALPULSE_REGISTRY_FILE"] == reached
 
 
 def test_settings_of_another_system_do_not_reach_the_stack():

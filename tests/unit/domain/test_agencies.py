@@ -193,7 +193,7 @@ def test_a_registry_may_come_from_a_spreadsheet():
     """A mark at the beginning, other line ends and columns, and letters that are composed of several characters are accepted."""
     columns = HEADER.strip().split(",")
     values = dict(zip(columns, row("A01").split(","), strict=True)) | {"name_vi": "Hue\u0302\u0301", "official_name_vi": "A, B"}
-    lines = [",".join(["note", *reversed(columns)]), ",".join(["", *(f'"{values[name]}"' for name in reversed(columns))])]
+    lines = [",".join([*reversed(columns), "note"]), ",".join([*(f'"{values[name]}"' for name in reversed(columns)), ""])]
     (agency,) = AgencyRegistry.from_csv(("\ufeff" + "\r\n".join(lines)).encode())
     assert (agency.name_vi, agency.official_name_vi, agency.reports_from) == ("Huế", "A, B", None)
 

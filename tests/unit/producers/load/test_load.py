@@ -14,8 +14,10 @@ from hypothesis import strategies as st
 from domain.agencies import AgencyRegistry
 from domain.clock import ManualClock
 from domain.dossiers import judge
+from domain.errors import ConfigurationError
 from domain.events import DossierEvent
 from domain.findings import findings
+from domain.registry_file import COLUMNS
 from pipeline.decode.validator import EventValidator
 from producers.load import profiles
 from producers.load.limit import Objective, Trial, find_limit
@@ -23,6 +25,7 @@ from producers.load.pool import live_pool, rows_and_rounds
 from producers.load.traffic import Load
 from producers.measuring.latency import Latency
 from producers.portals.dossier_faults import PROFILES
+from producers.portals.produce import scenario_messages
 from producers.sending.send_loop import send_task
 
 MONDAY = dt.datetime.fromisoformat("2026-03-02T09:30:00+07:00")
@@ -40,6 +43,19 @@ SHAPES = (
 def pool():
     """A small pool of a Monday morning."""
     return live_pool(clock=ManualClock(MONDAY), seed=1, size=3_000)
+
+
+def test_the_pool_and_scenarios_have_the_agencies_of_the_registry():
+    """Agencies of the registry that is given send events; a scenario that contradicts it is refused."""
+    lines = [f"H{n},a,a,a,a,province,2016-04-01,,,{'2016-04-01' if n < 95 else ''}" for n in range(90, 98)]
+    lines.append("G91,a,a,a,a,ministry,2016-04-01,,,2016-04-01")
+    registry = AgencyRegistry.from_csv("\n".join([",".join(COLUMNS), *lines]))
+    small = live_pool(clock=ManualClock(MONDAY), seed=1, size=2_000, registry=registry)
+    assert {unit for unit, _ in small.counts} == {"G91", *(f"H{n}" for n in range(90, 95))}
+    month = scenario_messages("feb-2025", seed=1, events=2_000, registry=registry)
+    assert set(month.expected) == {"G91", *(f"H{n}" for n in range(90, 95))}
+    with pytest.raises(ConfigurationError, match=r"is not in force on 2024-01-01.*PORTALPULSE_REGISTRY_FILE"):
+        scenario_messages("emc-2024", seed=1, registry=registry)
 
 
 @pytest.mark.parametrize("profile", SHAPES, ids=lambda profile: profile.name)
