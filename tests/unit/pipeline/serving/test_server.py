@@ -44,7 +44,7 @@ class UnavailableStore(MemoryStore):
     def _fail(self, *_):
         raise Retryable("ClickHouse at h:1: no answer")
 
-    ping = totals = counts_of_days = counts_between = last_events = dead_letters_by_reason = arrivals = _fail
+    ping = totals = counts_of_days = counts_between = events_by_day = last_events = dead_letters_by_reason = arrivals = _fail
 
 
 @pytest.fixture
