@@ -12,24 +12,24 @@ from sinks.clickhouse.arrow import arrow_stream
 from sinks.clickhouse.client import ClickHouse
 from sinks.tables import AGENCIES
 
-#: Types are given: of a column in which every day is missing they would be unknown.
-_SCHEMA: Final = pa.schema(
-    {
-        **dict.fromkeys(("code", "block", "name_vi", "name_en", "short_name_vi", "official_name_vi"), pa.string()),
-        **dict.fromkeys(("valid_from", "valid_to", "reports_from"), pa.date32()),
-    }
+_COLUMNS: Final = (
+    *("code", "valid_from", "valid_to", "block", "name_vi", "name_en", "short_name_vi", "official_name_vi"),
+    "reports_from",
 )
 
 
 def write_agencies(clickhouse: ClickHouse, agencies: Iterable[Agency]) -> None:
     """Store the registry in place of the one that is there. Idempotent."""
     rows = list(agencies)
-    table = pa.table({name: [getattr(agency, name) for agency in rows] for name in _SCHEMA.names}, schema=_SCHEMA)
-    successors = pa.array([agency.successor_code or "" for agency in rows], pa.string())
-    table = table.append_column("successor_code", successors)
+    columns = {name: [getattr(agency, name) for agency in rows] for name in _COLUMNS}
+    table = pa.table(columns | {"successor_code": [agency.successor_code or "" for agency in rows]})
     clickhouse.insert("write_agencies", AGENCIES, table.column_names, arrow_stream(table), "ArrowStream")
-    kept = {"kept": [f"{agency.code} {agency.valid_from}" for agency in rows]}
-    others = "concat(code, ' ', toString(valid_from)) NOT IN {kept:Array(String)}"
+    kept = {(agency.code, agency.valid_from) for agency in rows}
+    stored = clickhouse.rows("write_agencies", f"SELECT DISTINCT code, valid_from FROM {AGENCIES}")  # noqa: S608 - a constant
     # Rows of another registry. Most starts find none, and a deletion writes parts again.
-    if clickhouse.rows("write_agencies", f"SELECT count() FROM {AGENCIES} WHERE {others}", kept)[0][0]:  # noqa: S608
-        clickhouse.command("write_agencies", f"DELETE FROM {AGENCIES} WHERE {others}", kept)  # noqa: S608 - names are constants
+    if others := [f"{code} {begin}" for code, begin in stored if (code, begin) not in kept]:
+        clickhouse.command(
+            "write_agencies",
+            f"DELETE FROM {AGENCIES} WHERE concat(code, ' ', toString(valid_from)) IN {{others:Array(String)}}",  # noqa: S608
+            {"others": others},
+        )

@@ -155,6 +155,18 @@ def test_migrate_stores_the_registry_of_the_settings(empty_url, tmp_path):
     clickhouse.close()
 
 
+def test_events_by_day_are_those_of_the_newest_tally(clickhouse):
+    """Of several tallies of one day that are not merged yet the one with the greatest version says how many events there are."""
+    store = ClickHouseStore(clickhouse)
+    store.insert_events(rows_of([an_event(), an_event(), an_event()]))
+    store.recount_minutes(Span(MORNING, MORNING + MINUTE))
+    older = f"INSERT INTO agency_day (agency, day, events, version) VALUES ('H17', '{MORNING.date()}', 1, 1)"
+    clickhouse.command("test", older)
+    store.roll_up_days(Days((MORNING.date(),)))
+    clickhouse.command("test", older)
+    assert ClickHouseReader(clickhouse).events_by_day() == {("H17", MORNING.date()): 3}
+
+
 def test_a_raised_epoch_beats_every_older_count(clickhouse):
     """After a deliberate purge the new epoch's smaller counts win over the old ones."""
     store = ClickHouseStore(clickhouse)

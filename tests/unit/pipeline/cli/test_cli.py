@@ -113,6 +113,7 @@ def test_a_wrong_registry_is_one_line(run, monkeypatch, tmp_path, command):
     code, _, errors = run(*command)
     assert code == 2
     assert f"{tmp_path}/units.csv, line 1: the column name_en is missing." in one_line(errors)
+    assert command != ("up",) or not (tmp_path / ".portalpulse").exists()
 
 
 @pytest.mark.parametrize("command", [("worker",), ("exporter",), ("migrate",)])
