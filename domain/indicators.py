@@ -32,7 +32,7 @@ INDICATORS: Final[Mapping[str, Indicator]] = {
 
 @dataclass(frozen=True, slots=True)
 class Ratio:
-    """A numerator and a denominator, both numbers of dossiers."""
+    """A numerator and a denominator, both whole numbers (of dossiers, procedures or services)."""
 
     numerator: int
     denominator: int

@@ -1,0 +1,161 @@
+"""The indicators of what is offered online, I2 to I4, from a catalogue and the services that had dossiers.
+
+I2a tỷ lệ DVCTT toàn trình:                 procedures offered toàn trình / all procedures
+I2b the same, of procedures with dossiers:   ... / procedures with a dossier in the period
+I2c the same, of eligible procedures:        ... / procedures that may be offered toàn trình
+I3  tỷ lệ TTHC cung cấp DVCTT:               procedures offered một phần or toàn trình / all procedures
+I4  tỷ lệ DVCTT có phát sinh hồ sơ:          online services with a dossier submitted online / online services
+
+All of them are about the entries in force on one day, the last of the period. I4 counts services, so it sums over units. I2 and
+I3 count a procedure code once in each unit, block and the nation, at its highest level there, so they sum over nothing.
+Source of the rules: docs/catalogue.md.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from domain.agencies import BLOCKS, AgencyRegistry
+from domain.catalogue import LEVELS, Catalogue, ServiceKey, level_of
+from domain.events import ServiceLevel
+from domain.indicators import Ratio
+
+_RANKS: Final = {str(level): rank for rank, level in enumerate(LEVELS)}
+_PARTIAL: Final = _RANKS[ServiceLevel.PARTIAL]
+_FULL: Final = _RANKS[ServiceLevel.FULL]
+#: Which unit of a map an agency of the day belongs to; None: the map does not have it.
+UnitMap = Mapping[str, str] | Callable[[str], str | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Supply:
+    """The indicators of a unit, a block or the nation. Numerators and denominators are procedures, for I4 services."""
+
+    i2a: Ratio
+    i2b: Ratio
+    i2c: Ratio
+    i3: Ratio
+    i4: Ratio
+
+
+@dataclass(frozen=True, slots=True)
+class SupplyFigures:
+    """The indicators of every unit that has an entry, of both blocks, and of the nation."""
+
+    units: Mapping[str, Supply]
+    blocks: Mapping[str, Supply]
+    nation: Supply
+
+
+@dataclass(frozen=True, slots=True)
+class _Service:
+    """A service of the day; ``rank`` of its level among ``LEVELS``."""
+
+    key: ServiceKey
+    block: str
+    rank: int
+    eligible: bool
+    submitted: bool
+    submitted_online: bool
+
+
+def procedures_of(
+    catalogue: Catalogue,
+    *,
+    day: dt.date,
+    registry: AgencyRegistry,
+    units: UnitMap | None = None,
+    submitted: Collection[tuple[str, str]] = (),
+    submitted_online: Collection[tuple[str, str]] = (),
+) -> SupplyFigures:
+    """The indicators I2a, I2b, I2c, I3 and I4 of a period that ends on ``day``.
+
+    Agencies of entries and of dossiers are followed through the successions to ``day``, so a dossier that was submitted to a
+    merged agency belongs to the service of its successor, and an entry of a merged agency that has no end is one of the
+    successor. Where two agencies bring the same procedure to one successor, it is one service, at the higher level. An agency
+    for which nobody is responsible on ``day`` has no service.
+
+    Args:
+        catalogue: of any agencies and days.
+        day: the last civil day of the period.
+        registry: of the agencies and their successions.
+        units: for each agency in force on ``day`` its unit in the map of the figures; None: each is its own unit.
+        submitted: (agency, procedure) with a dossier submitted in the period; the agency is that of the submitted event.
+        submitted_online: the same, of dossiers submitted online.
+    """
+    services = _services(
+        catalogue, day, registry, _followed(submitted, day, registry), _followed(submitted_online, day, registry)
+    )
+    unit_of = units if callable(units) else (lambda code: code) if units is None else units.get
+    by_unit: dict[str, list[_Service]] = defaultdict(list)
+    for service in services:
+        unit = unit_of(service.key.agency)
+        if unit is not None:
+            by_unit[unit].append(service)
+    shown = [service for members in by_unit.values() for service in members]
+    return SupplyFigures(
+        units={unit: _supply(by_unit[unit]) for unit in sorted(by_unit)},
+        blocks={block: _supply([service for service in shown if service.block == block]) for block in BLOCKS},
+        nation=_supply(shown),
+    )
+
+
+def _followed(keys: Iterable[tuple[str, str]], day: dt.date, registry: AgencyRegistry) -> frozenset[ServiceKey]:
+    """Services by the agencies that are responsible on ``day``."""
+    found = ((registry.responsible(agency, day), procedure) for agency, procedure in keys)
+    return frozenset(ServiceKey(agency.code, procedure) for agency, procedure in found if agency is not None)
+
+
+def _services(
+    catalogue: Catalogue,
+    day: dt.date,
+    registry: AgencyRegistry,
+    submitted: frozenset[ServiceKey],
+    submitted_online: frozenset[ServiceKey],
+) -> list[_Service]:
+    found: dict[ServiceKey, _Service] = {}
+    for entry in catalogue.in_force(day):
+        agency = registry.responsible(entry.agency, day)
+        if agency is None:
+            continue
+        key = ServiceKey(agency.code, entry.procedure_code)
+        known = found.get(key)
+        found[key] = _Service(
+            key,
+            agency.block,
+            max(_RANKS[level_of(entry)], known.rank if known else 0),
+            eligible=bool(entry.eligible) or (known is not None and known.eligible),
+            submitted=key in submitted,
+            submitted_online=key in submitted_online,
+        )
+    return list(found.values())
+
+
+def _supply(services: Iterable[_Service]) -> Supply:
+    """The indicators of some services together: procedures once at their highest level, services each."""
+    ranks: dict[str, int] = defaultdict(int)
+    with_dossier, eligible, online = set(), set(), []
+    for service in services:
+        procedure = service.key.procedure_code
+        ranks[procedure] = max(ranks[procedure], service.rank)
+        if service.submitted:
+            with_dossier.add(procedure)
+        if service.eligible:
+            eligible.add(procedure)
+        if service.rank >= _PARTIAL:
+            online.append(service)
+
+    def at_least(rank: int, procedures: Collection[str]) -> Ratio:
+        return Ratio(sum(ranks[procedure] >= rank for procedure in procedures), len(procedures))
+
+    return Supply(
+        i2a=at_least(_FULL, ranks.keys()),
+        i2b=at_least(_FULL, with_dossier),
+        i2c=at_least(_FULL, eligible),
+        i3=at_least(_PARTIAL, ranks.keys()),
+        i4=Ratio(sum(service.submitted_online for service in online), len(online)),
+    )
