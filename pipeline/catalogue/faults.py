@@ -1,0 +1,65 @@
+"""What is wrong with the rows of a catalogue: all of it is collected, so that a file can be corrected in one go."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Final
+
+from domain.errors import ConfigurationError
+
+#: Faults of a file that are listed; more are only counted.
+MAX_LISTED: Final = 20
+_SHOWN: Final = 60
+
+
+class WrongValueError(ValueError):
+    """A value that its column cannot have: what is wrong with it, and what to write."""
+
+    def __init__(self, problem: str, remedy: str) -> None:
+        super().__init__(problem)
+        self.problem, self.remedy = problem, remedy
+
+
+@dataclass(slots=True)
+class Faults:
+    """The faults of one source, in the order in which they are found.
+
+    Attributes:
+        source: name of the file, for sentences.
+        total: their number.
+        listed: the sentences of the first ``MAX_LISTED`` of them.
+    """
+
+    source: str
+    total: int = 0
+    listed: list[str] = field(default_factory=list)
+
+    def add(self, place: str, column: str, value: object, wrong: WrongValueError) -> None:
+        """Note a wrong value. ``place`` is the line, row or entry; ``value`` None or "" is one that is missing."""
+        shown = "it" if value is None or value == "" else f"'{value}'" if isinstance(value, str) else str(value)
+        short = shown if len(shown) <= _SHOWN else f"{shown[:_SHOWN]}...'"
+        self.add_sentence(f"{place}, column {column}", f"{short} {wrong.problem}", wrong.remedy)
+
+    def add_sentence(self, place: str, problem: str, remedy: str) -> None:
+        """Note a fault that is not that of one value."""
+        self.total += 1
+        if len(self.listed) < MAX_LISTED:
+            self.listed.append(f"{self.source}, {place}: {problem}; {remedy}.")
+
+    def refuse(self) -> None:
+        """Return when there are none.
+
+        Raises:
+            CatalogueFaultsError: there are some.
+        """
+        if self.total:
+            raise CatalogueFaultsError(self)
+
+
+class CatalogueFaultsError(ConfigurationError):
+    """A catalogue has faults, and no row of it is loaded."""
+
+    def __init__(self, faults: Faults) -> None:
+        self.faults = faults
+        number = "a fault" if faults.total == 1 else f"{faults.total} faults"
+        super().__init__(f"{faults.source} has {number}, and nothing is loaded. {faults.listed[0]}")

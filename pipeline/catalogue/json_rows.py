@@ -1,0 +1,49 @@
+"""The rows of JSON: an array of objects, or one object a line (NDJSON)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from domain.errors import ConfigurationError
+from pipeline.catalogue.faults import Faults
+from pipeline.catalogue.rows import Row
+
+_FORM = 'Write an array of objects, or one object a line, such as {"agency_code": "H55", ...}.'
+
+
+def json_rows(text: str, faults: Faults) -> Iterator[Row]:
+    """The rows. What is not an object is noted as a fault; a line that is not JSON, too.
+
+    Raises:
+        ConfigurationError: an array is not JSON; names the line.
+    """
+    if text.lstrip().startswith("["):
+        try:
+            items = json.loads(text)
+        except json.JSONDecodeError as error:
+            raise ConfigurationError(
+                f"{faults.source}, line {error.lineno}, is not JSON: {error.msg}.", remedy="Correct the line."
+            ) from error
+        except (ValueError, RecursionError) as error:
+            raise ConfigurationError(f"{faults.source} is not JSON that can be read: {error}.", remedy=_FORM) from error
+        yield from (row for number, item in enumerate(items, 1) if (row := _row(f"entry {number}", item, faults)))
+        return
+    for number, line in enumerate(text.split("\n"), 1):
+        if not line.strip():
+            continue
+        try:
+            item = json.loads(line)
+        except (ValueError, RecursionError) as error:
+            faults.add_sentence(f"line {number}", f"it is not JSON: {getattr(error, 'msg', error)}", "write one object a line")
+            continue
+        if row := _row(f"line {number}", item, faults):
+            yield row
+
+
+def _row(place: str, item: Any, faults: Faults) -> Row | None:
+    if isinstance(item, dict):
+        return Row(place, {str(column).strip().casefold(): value for column, value in item.items()})
+    faults.add_sentence(place, "it is not an object", 'write {"agency_code": "H55", ...}')
+    return None
