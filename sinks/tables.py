@@ -21,6 +21,8 @@ DOSSIER_INDEX: Final = "dossier_index"
 DOSSIER_CORRECTIONS: Final = "dossier_corrections"
 DOSSIER_EXCLUSIONS: Final = "dossier_exclusions"
 AGENCIES: Final = "agencies"
+CATALOGUE_ENTRIES: Final = "catalogue_entries"
+CATALOGUE_LOADS: Final = "catalogue_loads"
 TALLY_EPOCHS: Final = "tally_epochs"
 SCHEMA_MIGRATIONS: Final = "schema_migrations"
 

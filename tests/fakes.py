@@ -17,6 +17,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from domain.catalogue import Catalogue, CatalogueEntry
+from domain.catalogue_changes import changes, with_rows
 from domain.dossier_columns import BITS, LEVEL_RANKS, RETURN_RANKS
 from domain.events import DUE_NOT_SENT, DossierEvent
 from domain.exclusions import ExclusionDecision, last_decision
@@ -24,6 +26,7 @@ from domain.periods import civil_day
 from domain.tiers import COUNTS, Tier
 from sinks.contract import dossiers
 from sinks.contract.audit import Comparison, Difference, EventRef, Repeats
+from sinks.contract.catalogue import CatalogueLoad
 from sinks.contract.dead_letters import DeadLetter, DeadLetterCheckpoint, DeadLetterLimitState
 from sinks.contract.events import UnreadRange
 from sinks.contract.findings import HISTORY_COLUMNS
@@ -709,6 +712,36 @@ class MemoryFindingReader:
     def _is_within(event, scope) -> bool:
         inside = scope.period.start <= civil_day(event.occurred_at) <= scope.period.end
         return inside and (scope.agencies is None or event.agency in scope.agencies)
+
+
+class MemoryCatalogue:
+    """A ``CatalogueStore`` in memory."""
+
+    def __init__(self) -> None:
+        self.stored: tuple[CatalogueEntry, ...] = ()
+        self.sources: list[str] = []
+        self.fault: Callable[[], None] = lambda: None
+
+    def load(self, entries, *, add=False, source=""):
+        self.fault()
+        agencies = {entry.agency for entry in entries}
+        before = [entry for entry in self.stored if entry.agency in agencies]
+        after = tuple(Catalogue(with_rows(before, entries) if add else entries))
+        found = changes(before, after)
+        if found:
+            others = [entry for entry in self.stored if entry.agency not in agencies]
+            self.stored = tuple(Catalogue([*others, *after]))
+            self.sources.append(source)
+        return CatalogueLoad(found, len(after))
+
+    def entries(self, period=None, *, agencies=None):
+        self.fault()
+        return tuple(
+            entry
+            for entry in self.stored
+            if (agencies is None or entry.agency in agencies)
+            and (period is None or (entry.valid_from <= period.end and (not entry.valid_to or entry.valid_to >= period.start)))
+        )
 
 
 class NothingToCheck:
