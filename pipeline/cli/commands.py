@@ -1,10 +1,10 @@
-"""Registers the commands of this folder: worker, exporter, migrate, report, dead-letters, audit, dossier, findings, schema."""
+"""Registers the commands of this folder: worker, exporter, migrate, report, audit, dossier, findings, catalogue and others."""
 
 from __future__ import annotations
 
 import typer
 
-from pipeline.cli import audit, dead_letters, dossier, findings, migrate, report, schema, worker
+from pipeline.cli import audit, catalogue, dead_letters, dossier, findings, migrate, report, schema, worker
 
 
 def register(app: typer.Typer) -> None:
@@ -16,4 +16,5 @@ def register(app: typer.Typer) -> None:
     audit.register(app)
     dossier.register(app)
     findings.register(app)
+    catalogue.register(app)
     schema.register(app)

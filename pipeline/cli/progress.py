@@ -16,8 +16,8 @@ class ProgressBar:
         self._bar = bar
         self._task: TaskID | None = None
 
-    def begin(self, stage: str, total: int) -> None:
-        """A stage of ``total`` steps begins."""
+    def begin(self, stage: str, total: int | None) -> None:
+        """A stage of ``total`` steps begins; None: nobody knows how many."""
         if self._task is not None:
             self._bar.remove_task(self._task)
         self._task = self._bar.add_task(stage, total=total)
@@ -30,7 +30,8 @@ class ProgressBar:
 
 @contextmanager
 def progress_bar() -> Iterator[ProgressBar]:
-    """A bar on standard error until the block ends."""
+    """A bar on standard error until the block ends; none where that is not a terminal."""
     columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
         yield ProgressBar(bar)

@@ -104,8 +104,12 @@ def trusted(handler: Handler) -> Handler:
     return answered(wrapped)
 
 
-async def trusted_json(request: web.Request, *, fields: Collection[str] = ()) -> dict[str, Any]:
+async def trusted_json(
+    request: web.Request, *, fields: Collection[str] = (), in_thread: InThread | None = None
+) -> dict[str, Any]:
     """The JSON object in the body of a request that makes a change. It has no other ``fields`` than these.
+
+    ``in_thread`` parses a body that may be large.
 
     Raises:
         ForbiddenError: the request may not make changes.
@@ -115,10 +119,20 @@ async def trusted_json(request: web.Request, *, fields: Collection[str] = ()) ->
     if request.content_type != "application/json":
         raise ForbiddenError("A change must be sent with Content-Type: application/json.")
     try:
-        found = json.loads(await request.text())
+        text = await request.text()
     except web.RequestPayloadError as error:  # not compressed as its Content-Encoding says, or truncated
         raise ConfigurationError("The body of the request cannot be read.") from error
-    except (ValueError, LookupError, RecursionError) as error:  # not JSON, an unknown charset, or nested too deeply
+    except (ValueError, LookupError) as error:  # not text, or an unknown charset
+        raise ConfigurationError(f"The body is not JSON: {error}.") from error
+    found: dict[str, Any] = _json_object(text) if in_thread is None else await in_thread(lambda: _json_object(text))
+    refuse_unknown("field", found.keys(), fields)
+    return found
+
+
+def _json_object(text: str) -> dict[str, Any]:
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError) as error:  # not JSON, or nested too deeply
         raise ConfigurationError(f"The body is not JSON: {error}.") from error
     if not isinstance(found, dict):
         raise ConfigurationError("The body must be a JSON object.")
@@ -126,7 +140,6 @@ async def trusted_json(request: web.Request, *, fields: Collection[str] = ()) ->
         json.dumps(found, ensure_ascii=False).encode()
     except UnicodeEncodeError as error:
         raise ConfigurationError("A text contains half of a surrogate pair, which is not a character.") from error
-    refuse_unknown("field", found.keys(), fields)
     return found
 
 

@@ -1,4 +1,4 @@
-"""The features that both processes serve, over one storage: dead letters, the audit, dossiers, findings, agency gauges."""
+"""The features that both processes serve, over one storage: dead letters, audit, dossiers, findings, catalogue, agency gauges."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ from pipeline.audit.continuous import ContinuousAudit
 from pipeline.audit.in_hand import WorkInHand
 from pipeline.audit.routes import audit_routes
 from pipeline.audit.service import AuditService
+from pipeline.catalogue.routes import catalogue_routes
+from pipeline.catalogue.service import CatalogueService
 from pipeline.dead_letters.routes import dead_letter_routes
 from pipeline.dead_letters.service import DeadLetterService
 from pipeline.decode.decoder import Decoder
@@ -32,6 +34,7 @@ from pipeline.serving.exporter import AgencyCollector, AuditCollector, FindingCo
 from pipeline.serving.requests import Routes
 from pipeline.settings import Settings
 from sinks.clickhouse.audit import ClickHouseAudit
+from sinks.clickhouse.catalogue_store import ClickHouseCatalogue
 from sinks.clickhouse.client import ClickHouse
 from sinks.clickhouse.dead_letter_limits import ClickHouseDeadLetterLimits
 from sinks.clickhouse.dead_letter_store import ClickHouseDeadLetters
@@ -125,13 +128,19 @@ def finding_service(settings: Settings, clickhouse: ClickHouse) -> FindingServic
     return FindingService(ClickHouseFindingReader(clickhouse), registry_of(settings))
 
 
+def catalogue_service(settings: Settings, clickhouse: ClickHouse) -> CatalogueService:
+    """The service over this storage."""
+    return CatalogueService(ClickHouseCatalogue(clickhouse), AgencyRegistry.packaged(), parse_clock(settings.clock))
+
+
 def feature_routes(settings: Settings, clickhouse: ClickHouse) -> tuple[Routes, ...]:
-    """The routes of the features: dead letters, the steps of an audit, dossiers and findings."""
+    """The routes of the features: dead letters, the steps of an audit, dossiers, findings and the catalogue."""
     return (
         partial(dead_letter_routes, dead_letter_service(settings, clickhouse)),
         partial(audit_routes, audit_service(settings, clickhouse)),
         partial(dossier_routes, dossier_service(settings, clickhouse), exclusion_service(settings, clickhouse)),
         partial(finding_routes, finding_service(settings, clickhouse)),
+        partial(catalogue_routes, catalogue_service(settings, clickhouse)),
     )
 
 

@@ -10,14 +10,20 @@ from dataclasses import replace
 
 import pytest
 
+from domain.agencies import AgencyRegistry
 from domain.catalogue import CatalogueEntry, OverlapError
 from domain.catalogue_changes import ChangeKind
 from domain.periods import Period
+from pipeline.catalogue.files import read_catalogue
+from pipeline.catalogue.json_format import entry_as_dict
+from pipeline.settings import load_settings
+from pipeline.wiring.features import catalogue_service
 from sinks.clickhouse.catalogue_store import ClickHouseCatalogue
 from sinks.clickhouse.client import ClickHouse
 from sinks.clickhouse.migrate import migrate, packaged_migrations
 from sinks.clickhouse.target import Target
 from sinks.errors import Fatal, Retryable
+from tests.cases import FOLDER
 from tests.fakes import MemoryCatalogue
 
 FIRST = dt.date(2018, 1, 1)
@@ -231,6 +237,16 @@ def test_every_agency_fits_into_one_load(clickhouse):
     store = ClickHouseCatalogue(clickhouse)
     assert store.load(entries).entries == 9_900
     assert len(ClickHouseCatalogue(clickhouse).entries()) == 9_900
+
+
+def test_the_recorded_catalogue_is_loaded_by_the_service(clickhouse):
+    """As a process wires it: 261 of the services of Thái Nguyên are online on the last day of 2018, 169 of them toàn trình."""
+    service = catalogue_service(load_settings(), clickhouse)
+    file = read_catalogue(FOLDER / "02_thai_nguyen_catalogue.csv.gz", AgencyRegistry.packaged())
+    load = service.load([entry_as_dict(entry) for entry in file.entries], source=file.name)
+    assert (load["changed"], load["agencies"]) == (True, [{"agency_code": "H55", "opened": 1_756, "closed": 0, "changed": 0}])
+    counts = service.show(day=dt.date(2018, 12, 31))["counts"]
+    assert (counts["services"], counts["toan_trinh"], counts["mot_phan"]) == (1_756, 169, 261 - 169)
 
 
 @pytest.mark.integration
