@@ -27,6 +27,18 @@ LEVEL_OF_LEGACY: Final[Mapping[int, str]] = {
 }
 #: The levels from the lowest to the highest; an unknown one is the lowest.
 LEVELS: Final = ("", ServiceLevel.INFORMATION, ServiceLevel.PARTIAL, ServiceLevel.FULL)
+#: The columns of a file that holds a catalogue, in the order in which they are written.
+COLUMNS: Final = (
+    "agency_code",
+    "procedure_code",
+    "name",
+    "service_level",
+    "legacy_level",
+    "eligible",
+    "longest_days",
+    "valid_from",
+    "valid_to",
+)
 _ONE_DAY: Final = dt.timedelta(days=1)
 
 

@@ -7,10 +7,10 @@ import io
 from collections.abc import Iterator, Sequence
 from typing import Final
 
+from domain.catalogue import COLUMNS
 from domain.errors import ConfigurationError
 from pipeline.catalogue.faults import Faults
 from pipeline.catalogue.rows import Row
-from pipeline.catalogue.values import COLUMNS
 
 DELIMITERS: Final = (",", ";", "\t")
 #: A field longer than this has an unclosed quote (characters).

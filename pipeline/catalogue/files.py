@@ -9,14 +9,14 @@ from pathlib import Path
 from typing import Final, Protocol
 
 from domain.agencies import AgencyRegistry
-from domain.catalogue import CatalogueEntry, level_of
+from domain.catalogue import COLUMNS, CatalogueEntry, level_of
 from domain.errors import ConfigurationError
 from pipeline.catalogue.csv_rows import csv_rows
 from pipeline.catalogue.faults import Faults
 from pipeline.catalogue.json_rows import json_rows
 from pipeline.catalogue.opening import MAX_ROWS, Format, opened, text_of
 from pipeline.catalogue.rows import Row, RowChecker
-from pipeline.catalogue.values import COLUMNS, require_columns
+from pipeline.catalogue.values import require_columns
 from pipeline.catalogue.workbook import Workbook
 
 #: Rows between two reports of progress.

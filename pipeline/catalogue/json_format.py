@@ -9,9 +9,8 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
-from domain.catalogue import CatalogueEntry, services_by_level
+from domain.catalogue import COLUMNS, CatalogueEntry, services_by_level
 from domain.catalogue_changes import ChangeKind, EntryChange
-from pipeline.catalogue.values import COLUMNS
 from sinks.contract.catalogue import CatalogueLoad
 
 #: Columns of a file that are named otherwise in ``CatalogueEntry``.

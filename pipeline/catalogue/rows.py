@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import Any, Final, cast
 
 from domain.agencies import AgencyRegistry
-from domain.catalogue import CatalogueEntry, span_text
+from domain.catalogue import COLUMNS, CatalogueEntry, span_text
 from pipeline.catalogue.faults import Faults, WrongValueError
-from pipeline.catalogue.values import COLUMNS, REQUIRED, is_missing, parsers, require_in_force
+from pipeline.catalogue.values import REQUIRED, is_missing, parsers, require_in_force
 
 #: What to write where a row needs a value.
 _NEEDED: Final[Mapping[str, str]] = {

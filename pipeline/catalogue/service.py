@@ -8,13 +8,12 @@ from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from domain.agencies import AgencyRegistry
-from domain.catalogue import CatalogueEntry
+from domain.catalogue import COLUMNS, CatalogueEntry
 from domain.clock import Clock
 from domain.errors import ConfigurationError, refuse_unknown
 from domain.periods import Period, civil_day
 from pipeline.catalogue.json_format import counts_as_dict, entry_as_dict, load_as_dict
 from pipeline.catalogue.rows import Row, checked_entries
-from pipeline.catalogue.values import COLUMNS
 from sinks.contract.catalogue import CatalogueStore
 
 #: Longest name of a source that is kept beside a load (characters).

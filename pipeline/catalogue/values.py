@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from domain.agencies import AgencyRegistry
+from domain.catalogue import COLUMNS
 from domain.errors import ConfigurationError
 from domain.events import LEGACY_LEVELS, PROCEDURE_CODE, ServiceLevel
 from domain.periods import FIRST_DAY, LAST_DAY, parse_day
@@ -212,18 +213,6 @@ def _text(value: object) -> str:
     return value.strip()
 
 
-#: The columns of a catalogue, in the order in which they are written; agency, procedure and first day are read by ``rows``.
-COLUMNS: Final = (
-    "agency_code",
-    "procedure_code",
-    "name",
-    "service_level",
-    "legacy_level",
-    "eligible",
-    "longest_days",
-    "valid_from",
-    "valid_to",
-)
 #: Columns that every row must have a value in.
 REQUIRED: Final = ("agency_code", "procedure_code", "valid_from")
 #: A file has at least one of these columns.

@@ -13,11 +13,11 @@ from rich.markup import escape
 from rich.table import Table
 
 from domain.agencies import AgencyRegistry
+from domain.catalogue import COLUMNS
 from domain.errors import ConfigurationError, UnavailableError
 from pipeline.catalogue.faults import CatalogueFaultsError
 from pipeline.catalogue.files import CatalogueFile, read_catalogue
 from pipeline.catalogue.json_format import counts_as_dict, entry_as_dict, to_csv
-from pipeline.catalogue.values import COLUMNS
 from pipeline.cli import options, streams
 from pipeline.cli.progress import progress_bar
 from pipeline.cli.remote import Process

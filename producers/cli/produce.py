@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import json
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from enum import StrEnum
 from functools import partial
 from pathlib import Path
@@ -15,7 +14,9 @@ import typer
 from rich.console import Console
 
 from domain.errors import ConfigurationError
+from producers.cli.catalogue_file import write_catalogue
 from producers.cli.destination import destination
+from producers.cli.live_expectations import expectations
 from producers.cli.load import LOAD_HELP, load
 from producers.cli.options import (
     FAULT_HELP,
@@ -48,9 +49,6 @@ if TYPE_CHECKING:
 LIVE: Final = "live"
 #: Messages a second of live traffic at the busiest hour, unless said otherwise.
 _LIVE_RATE: Final = 50.0
-#: From a low rate to the delivered alert: scrape, evaluation and waiting times of the alert rules (a test compares them).
-QUICK_ALERT_SECONDS: Final = 20.0
-ALERT_SECONDS: Final = 700.0
 
 
 class LiveShape(StrEnum):
@@ -68,7 +66,9 @@ _PRODUCE_HELP: Final = (
     "and after a minute the online share of Hà Nội collapses.\n\n"
     "[bold]portalpulse produce --scenario feb-2025 --events 1000000 --profile realistic --truth truth.json[/bold] sends every "
     "agency of February 2025 with the faults of real portals; six ministries are merged on 1 March, and their successors send "
-    "the month again. The file says what must be counted.\n\n" + FAULT_HELP
+    "the month again. The file says what must be counted.\n\n"
+    "[bold]portalpulse produce --scenario feb-2025 --catalogue catalogue.csv[/bold] writes which procedures these agencies offer "
+    "at which level, for [bold]portalpulse catalogue load[/bold].\n\n" + FAULT_HELP
 )
 
 
@@ -120,6 +120,10 @@ def _produce(
         ),
     ] = None,
     collapse_after: Annotated[float, typer.Option(min=0, metavar="SECONDS", help="live only: when the collapse begins.")] = 0.0,
+    catalogue: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Write the service catalogue of the simulated agencies as CSV, and send nothing."),
+    ] = None,
     output: Annotated[
         str | None, typer.Option(metavar="FILE|-", help="Write NDJSON to a file or standard output, not to Kafka.")
     ] = None,
@@ -145,8 +149,11 @@ def _produce(
             remedy="Add --scenario feb-2025, or omit --events: other scenarios take --scale, live traffic --rate and --duration.",
         )
     shares = fault_shares(profile, fault)
-    for place in (truth, truth_dossiers):
-        require_place(place, option="--truth")
+    for option, place in (("--truth", truth), ("--truth-dossiers", truth_dossiers), ("--catalogue", catalogue)):
+        require_place(place, option=option)
+    if catalogue is not None:
+        _write_catalogue(catalogue, scenario, seed=seed, unused=(output, truth, truth_dossiers))
+        return
     if output is not None and faults:
         raise ConfigurationError(
             "--faults cannot go into a file: some malformed messages are not lines.", remedy="Omit --output."
@@ -209,42 +216,21 @@ def _live_traffic(*, seed: int, rate: float | None, shape: LiveShape, collapse: 
         shape=SHAPES[shape],
         collapse=None if collapse is None else parse_collapse(collapse, after=collapse_after),
     )
-    for line in _live_lines(traffic, rate=rate, shape=shape, now=clock.now(), settings=settings):
+    office = shape is LiveShape.OFFICE
+    for line in expectations(traffic, rate=rate, office=office, now=clock.now(), policies=settings.thresholds):
         typer.echo(line, err=True)
     return traffic
 
 
-def _live_lines(
-    traffic: LiveTraffic, *, rate: float | None, shape: LiveShape, now: dt.datetime, settings: Settings
-) -> Iterator[str]:
-    """What to expect of the traffic: its rate now, and when a collapse raises its alert."""
-    from domain.periods import VIETNAM  # noqa: PLC0415 - as above
-
-    current = traffic.rate_now()
-    if rate is not None and current is not None and shape is LiveShape.OFFICE:
-        yield (
-            f"At {now.astimezone(VIETNAM):%H:%M} in Viet Nam the office shape sends {current / rate:.0%} of"
-            f" {rate:g} messages/s: {current:.2g}/s. --shape steady sends all of them."
+def _write_catalogue(path: Path, scenario: str, *, seed: int, unused: tuple[object, ...]) -> None:
+    """Write the catalogue; ``unused`` are options of what is sent."""
+    if any(option is not None for option in unused):
+        raise ConfigurationError(
+            "--catalogue sends nothing.", remedy="Omit --output and --truth; send with a command of its own."
         )
-    collapse = traffic.collapse
-    if collapse is None:
-        return
-    policies = [policy for policy in settings.thresholds if policy.kpi == "I1"]
-    expected = [traffic.seconds_until_low(ratio=policy.ratio, min_volume=policy.min_volume) for policy in policies]
-    low = min((seconds for seconds in expected if seconds is not None), default=None)
-    if low is None:
-        yield f"{collapse.agency} falls to {collapse.share:.2%}, which is below no threshold: there will be no alert."
-        return
-    yield (
-        f"{collapse.agency} falls to {collapse.share:.2%}"
-        + (f" after {collapse.after:g} s" if collapse.after else "")
-        + f". Without earlier events, expect its alert after about {_duration(low + QUICK_ALERT_SECONDS)} with"
-        f" `portalpulse up --quick-alerts`, and {_duration(low + ALERT_SECONDS)} without."
-    )
-
-
-def _duration(seconds: float) -> str:
-    return f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.0f} min" if seconds < 7_200 else f"{seconds / 3_600:.0f} h"
+    if scenario != LIVE:
+        _known_scenario(scenario)
+    write_catalogue(path, scenario=scenario, live=scenario == LIVE, seed=seed)
 
 
 def _known_scenario(name: str) -> None:

@@ -14,12 +14,12 @@ from prometheus_client import CollectorRegistry
 from typer.testing import CliRunner
 
 from domain.agencies import AgencyRegistry
+from domain.catalogue import COLUMNS
 from domain.clock import ManualClock
 from domain.errors import ConfigurationError, UnavailableError
 from pipeline.catalogue import json_format, routes
 from pipeline.catalogue.routes import catalogue_routes
 from pipeline.catalogue.service import CatalogueService
-from pipeline.catalogue.values import COLUMNS
 from pipeline.cli import catalogue as command
 from pipeline.cli.catalogue import _Remote
 from pipeline.cli.main import create_cli

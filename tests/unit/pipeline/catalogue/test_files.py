@@ -12,12 +12,11 @@ import openpyxl
 import pytest
 
 from domain.agencies import AgencyRegistry
-from domain.catalogue import CatalogueEntry
+from domain.catalogue import COLUMNS, CatalogueEntry
 from domain.errors import ConfigurationError
 from pipeline.catalogue import files, opening
 from pipeline.catalogue.faults import MAX_LISTED, CatalogueFaultsError
 from pipeline.catalogue.files import read_catalogue
-from pipeline.catalogue.values import COLUMNS
 from tests.cases import FOLDER
 
 REGISTRY = AgencyRegistry.packaged()

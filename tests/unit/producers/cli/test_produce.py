@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 import re
 
@@ -11,13 +12,19 @@ from typer.testing import CliRunner
 
 from dashboards.alertmanager.generate import AlertTiming
 from dashboards.rules.timing import RuleTiming
+from domain.agencies import AgencyRegistry
+from domain.catalogue import Catalogue, is_full
 from domain.errors import ConfigurationError, UnavailableError
+from domain.units import level_one
+from pipeline.catalogue.files import read_catalogue
 from producers.cli import produce as commands
-from producers.cli.produce import ALERT_SECONDS, QUICK_ALERT_SECONDS
+from producers.cli.live_expectations import ALERT_SECONDS, QUICK_ALERT_SECONDS
 from producers.portals import produce as portals
 from producers.portals.produce import live_stream
 from producers.portals.truth import Truth
 from producers.replay.sources.kafka_range import KafkaRange
+
+REGISTRY = AgencyRegistry.packaged()
 
 
 @pytest.fixture
@@ -71,6 +78,35 @@ def test_a_month_is_sent_by_one_command_with_its_truth(run, tmp_path):
     assert known.total("resubmitted") > 3 * known.total("no_level") > 0
 
 
+@pytest.mark.parametrize(("scenario", "agencies"), [("emc-2024", 84), ("feb-2025", 86), ("live", 51)])
+def test_the_simulated_portals_have_a_catalogue(run, tmp_path, monkeypatch, scenario, agencies):
+    """Every agency offers sixty procedures; the same seed gives the same bytes, and the file can be loaded."""
+    monkeypatch.setenv("PORTALPULSE_CLOCK", "2025-09-01T08:00:00+07:00")
+    path, again, other = (tmp_path / name for name in ("one.csv", "again.csv", "other.csv"))
+    output = run("produce", "--scenario", scenario, "--catalogue", str(path), "--seed", "3").stdout
+    assert f"{agencies * 60:,} services of {agencies} agencies. Load them with `portalpulse catalogue load" in output
+    run("produce", "--scenario", scenario, "--catalogue", str(again), "--seed", "3")
+    run("produce", "--scenario", scenario, "--catalogue", str(other), "--seed", "4")
+    assert path.read_bytes() == again.read_bytes() != other.read_bytes()
+    found = read_catalogue(path, REGISTRY)
+    assert (len(found.entries), found.warnings) == (agencies * 60, ())
+    assert len({entry.agency for entry in found.entries}) == agencies
+
+
+def test_simulated_dossiers_are_those_of_the_catalogue(run, tmp_path):
+    """Procedure and level of every settled dossier of a regular month stand in the catalogue of its seed."""
+    path, sent = tmp_path / "catalogue.csv", tmp_path / "sent.ndjson"
+    run("produce", "--scenario", "feb-2025", "--catalogue", str(path), "--seed", "3")
+    run("produce", "--scenario", "feb-2025", "--events", "3000", "--seed", "3", "--output", str(sent))
+    catalogue = Catalogue(read_catalogue(path, REGISTRY).entries)
+    settled = [fields for line in sent.read_bytes().splitlines() if (fields := json.loads(line))["status"] == 9]
+    assert len(settled) > 100
+    for fields in settled:
+        entry = catalogue.entry(level_one(fields["dossier_code"]), fields["procedure_code"], dt.date(2025, 2, 1))
+        assert entry is not None
+        assert (entry.service_level, is_full(entry)) == (fields["service_level"], entry.legacy_level == 4)
+
+
 @pytest.mark.parametrize(
     ("arguments", "problem"),
     [
@@ -92,6 +128,9 @@ def test_a_month_is_sent_by_one_command_with_its_truth(run, tmp_path):
         (["--faults", "5", "--output", "x.ndjson"], "--output"),
         (["--output", "missing/x.ndjson"], "cannot be written"),
         (["--data", "nowhere"], "portalpulse up --data nowhere"),
+        (["--catalogue", "missing/x.csv"], "cannot be written: .*Give --catalogue another file"),
+        (["--catalogue", "x.csv", "--output", "y.ndjson"], "--catalogue sends nothing"),
+        (["--catalogue", "x.csv", "--scenario", "emc-2025"], "emc-2024, feb-2025, live"),
     ],
 )
 def test_wrong_options_are_refused_with_a_remedy(run, arguments, problem):
