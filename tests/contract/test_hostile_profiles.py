@@ -15,6 +15,7 @@ import pytest
 import structlog
 
 from deploy.native.services.clickhouse_server import ClickHouseServer
+from domain.catalogue import CatalogueEntry
 from domain.errors import UnavailableError
 from domain.periods import civil_day
 from domain.tiers import Tier
@@ -24,6 +25,7 @@ from pipeline.settings import load_settings
 from pipeline.wiring.storage import opened_storage
 from sinks.clickhouse import pinned_settings
 from sinks.clickhouse.audit import ClickHouseAudit
+from sinks.clickhouse.catalogue_store import ClickHouseCatalogue
 from sinks.clickhouse.client import ClickHouse
 from sinks.clickhouse.dead_letter_limits import ClickHouseDeadLetterLimits
 from sinks.clickhouse.dead_letter_store import ClickHouseDeadLetters
@@ -40,6 +42,8 @@ from sinks.errors import Fatal
 from sinks.tables import (
     AGENCY_DAY,
     AGENCY_MINUTE,
+    CATALOGUE_ENTRIES,
+    CATALOGUE_LOADS,
     DEAD_LETTER_CHECKPOINTS,
     DEAD_LETTER_TALLIES,
     DEAD_LETTERS,
@@ -199,6 +203,24 @@ EVENTS = [
     for number in range(52)
 ]
 LETTERS = [DeadLetter(TOPIC, number % 4, number, b"k", b"\xff", f"reason_{number % 3}", "e") for number in range(40)]
+#: Entries of three agencies, with and without every field that may be missing, in the order in which they are read.
+CATALOGUE = sorted(
+    (
+        CatalogueEntry(
+            f"H{number % 3 + 1:02d}",
+            f"1.{number:06d}",
+            FIRST + dt.timedelta(days=number),
+            LAST + dt.timedelta(days=number) if number % 2 else None,
+            name="Cấp đất" if number % 5 else "",
+            service_level=("toan_trinh", "mot_phan", "")[number % 3],
+            legacy_level=number % 5,
+            eligible=(None, True, False)[number % 3],
+            longest_days=number if number % 4 else None,
+        )
+        for number in range(80)
+    ),
+    key=lambda entry: (entry.agency, entry.procedure_code),
+)
 #: Messages that an audit looks up: three with a stored event, a dead letter, and two that are not stored.
 MESSAGES = pa.table(
     {
@@ -311,6 +333,9 @@ def write(clickhouse):
     dead_letters = ClickHouseDeadLetters(clickhouse)
     dead_letters.mark_replayed(LETTERS[3:5])
     assert dead_letters.drop(DeadLetterFilter(reasons=("reason_2",))) == 13
+    catalogue = ClickHouseCatalogue(clickhouse)
+    assert len(catalogue.load(CATALOGUE[:60]).changes) == 60
+    assert len(catalogue.load(CATALOGUE[60:], add=True).changes) == 20
 
 
 def read(clickhouse):
@@ -339,6 +364,7 @@ def read(clickhouse):
         "reused ids": audit.reused_event_ids(None, HashShard(0, 1), limit=5),
         "positions": audit.newest_positions(TOPIC),
         "missing": audit.missing(MESSAGES),
+        "catalogue": ClickHouseCatalogue(clickhouse).entries(),
     }
 
 
@@ -352,6 +378,7 @@ def whole(server):
     assert len(found["days"]) == 26
     assert found["missing"] == [(7, 5), (7, 6)]
     assert sum(found["all letters"].values()) == len(found["letters"]) + 2 == 27
+    assert list(found["catalogue"]) == CATALOGUE
     return found
 
 
@@ -501,6 +528,8 @@ FIGURES = {
     ),
     DEAD_LETTER_TALLIES: (lambda clickhouse: ClickHouseReader(clickhouse).dead_letters_by_reason(),),
     DEAD_LETTER_CHECKPOINTS: (lambda clickhouse: ClickHouseDeadLetterLimits(clickhouse).limit_state(TOPIC, 0, before=9),),
+    CATALOGUE_LOADS: (lambda clickhouse: ClickHouseCatalogue(clickhouse).entries(),),
+    CATALOGUE_ENTRIES: (lambda clickhouse: ClickHouseCatalogue(clickhouse).entries(),),
 }
 
 
