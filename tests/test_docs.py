@@ -14,6 +14,7 @@ from pydantic import BaseModel, SecretStr
 from bench.chaos.fault import all_faults
 from domain import events
 from domain.agencies import AgencyRegistry
+from domain.catalogue import COLUMNS
 from domain.findings import MEANINGS
 from domain.indicators import INDICATORS, Ratio
 from domain.metric_names import METRICS
@@ -25,7 +26,7 @@ from sinks.contract.tallies import Counts
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
-PAGES = ("messages", "settings", "metrics", "glossary", "domain", "guarantees", "reports", "audit")
+PAGES = ("messages", "settings", "metrics", "glossary", "domain", "guarantees", "reports", "audit", "catalogue")
 
 
 def page(name: str) -> str:
@@ -126,6 +127,12 @@ def test_the_kinds_of_findings_are_documented():
     section = page("domain").split("### Findings", maxsplit=1)[1].split("\n## ", maxsplit=1)[0]
     listed = re.findall(r"^\| `([a-z_]+)` \| (.+?)\. \| ", section, re.MULTILINE)
     assert listed == [(kind.value, meaning[0].upper() + meaning[1:]) for kind, meaning in MEANINGS.items()]
+
+
+def test_the_columns_of_the_catalogue_are_documented():
+    """Every column of a catalogue's file has its line in docs/catalogue.md, in order, and there is no other."""
+    lines = table_lines(page("catalogue"))
+    assert tuple(re.findall(r"`([a-z_]+)`", " ".join(line.split("|")[1] for line in lines))) == COLUMNS
 
 
 def test_the_reasons_of_dead_letters_are_documented():

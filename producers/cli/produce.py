@@ -39,7 +39,6 @@ from producers.cli.reports import require_place
 
 if TYPE_CHECKING:
     from domain.agencies import AgencyRegistry
-    from pipeline.settings import Settings
     from producers.portals.dossier_faults import FaultShares
     from producers.portals.live import LiveTraffic
     from producers.portals.produce import ProduceReport, Send
