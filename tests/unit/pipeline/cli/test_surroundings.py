@@ -16,6 +16,7 @@ import pytest
 import typer
 
 from pipeline.cli.main import UNEXPECTED, create_cli
+from tests.cases import FOLDER
 
 ROOT = Path(__file__).parents[4]
 PERIOD = ("--from", "2024-01-01", "--to", "2024-01-02")
@@ -28,6 +29,9 @@ ARGUMENTS = {
     "audit": [],
     "dossier": ["000.00.12.H17-240102-0001"],
     "findings": [*PERIOD],
+    "catalogue load": [str(FOLDER / "02_thai_nguyen_catalogue.csv.gz")],
+    "catalogue show": [],
+    "catalogue check": [str(FOLDER / "02_thai_nguyen_catalogue.csv.gz")],
     "schema": [],
     "produce": ["--scenario", "emc-2024", "--limit", "50", "--output", "-"],
     "replay": ["no-such-file.ndjson"],
@@ -53,6 +57,8 @@ ASKING = [
     "audit",
     "dossier",
     "findings",
+    "catalogue load",
+    "catalogue show",
     "dead-letters list",
     "dead-letters show",
     "dead-letters replay",
@@ -63,7 +69,10 @@ ASKING = [
 #: Hosts of all kinds where no process answers.
 HOSTS = ["fd00::2", "ví dụ", "::1", "[::1]", "no such host", "x" * 300, "", "%", "127.0.0.1:80", "http://h"]
 #: Commands that open a ClickHouse server.
-STORING = ["worker", "exporter", "migrate", "audit", "findings", "dead-letters list", "dead-letters accept", "doctor"]
+STORING = [
+    *("worker", "exporter", "migrate", "audit", "findings", "catalogue load", "catalogue show"),
+    *("dead-letters list", "dead-letters accept", "doctor"),
+]
 #: Commands that read or write below the data folder.
 FOLDERS = [
     "worker",
@@ -72,6 +81,7 @@ FOLDERS = [
     "report",
     "audit",
     "findings",
+    "catalogue load",
     "dead-letters list",
     "dead-letters accept",
     "up",
