@@ -36,9 +36,7 @@ class Faults:
 
     def add(self, place: str, column: str, value: object, wrong: WrongValueError) -> None:
         """Note a wrong value. ``place`` is the line, row or entry; ``value`` None or "" is one that is missing."""
-        shown = "it" if value is None or value == "" else f"'{value}'" if isinstance(value, str) else str(value)
-        short = shown if len(shown) <= _SHOWN else f"{shown[:_SHOWN]}...'"
-        self.add_sentence(f"{place}, column {column}", f"{short} {wrong.problem}", wrong.remedy)
+        self.add_sentence(f"{place}, column {column}", f"{_shown(value)} {wrong.problem}", wrong.remedy)
 
     def add_sentence(self, place: str, problem: str, remedy: str) -> None:
         """Note a fault that is not that of one value."""
@@ -54,6 +52,14 @@ class Faults:
         """
         if self.total:
             raise CatalogueFaultsError(self)
+
+
+def _shown(value: object) -> str:
+    if value is None or value == "":
+        return "it"
+    text = str(value)
+    short = text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
+    return f"'{short}'" if isinstance(value, str) else short
 
 
 class CatalogueFaultsError(ConfigurationError):

@@ -388,6 +388,19 @@ def test_a_sheet_that_lies_about_its_size_is_read_whole(read):
         assert len(read(lying, "c.xlsx").entries) == 5
 
 
+def test_a_sheet_with_impossible_places_costs_nothing(read):
+    """A row beyond those of Excel and a cell in its last column are not waited for; a cell beyond it is a damaged workbook."""
+    rows = [COLUMNS, tuple(FIELDS.values())]
+    with zipfile.ZipFile(io.BytesIO(workbook(*rows))) as archive:
+        sheet = archive.read("xl/worksheets/sheet1.xml")
+    end = b"</sheetData>"
+    for cell in (b'<row r="999999999999"><c><v>1</v></c></row>', b'<row r="3"><c r="XFD3"><v>1</v></c></row>'):
+        assert read(in_workbook(xl__worksheets__sheet1=sheet.replace(end, cell + end)), "c.xlsx").entries == (ENTRY,)
+    damaged = sheet.replace(end, b'<row r="3"><c r="ZZZZZ3"><v>1</v></c></row>' + end)
+    with pytest.raises(ConfigurationError, match="is a damaged workbook"):
+        read(in_workbook(xl__worksheets__sheet1=damaged), "c.xlsx")
+
+
 def test_a_file_that_is_not_there_is_one_sentence(tmp_path):
     """A missing file and a folder are named."""
     with pytest.raises(ConfigurationError, match=r"x\.csv cannot be read: No such file"):
