@@ -11,6 +11,7 @@ import numpy as np
 
 from domain.agencies import BLOCKS, Agency, AgencyRegistry
 from domain.periods import Period
+from domain.rounding import Rounding
 from producers.portals.catalogue import rng_of
 from producers.portals.dossier_faults import FaultShares
 from producers.portals.scenarios import Scenario, Share, Unit
@@ -70,6 +71,7 @@ def period_scenario(name: str, period: Period, *, settled: int, seed: int, regis
         zero=frozenset(),
         above_0_below_5=frozenset(),
         from_5_below_10=frozenset(),
+        rounding=Rounding.CUT,
         printed={},
     )
 

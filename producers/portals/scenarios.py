@@ -18,11 +18,14 @@ import yaml
 from domain.agencies import BLOCKS, AgencyRegistry
 from domain.errors import ConfigurationError
 from domain.periods import Period
+from domain.rounding import Rounding
 
 #: The indicator that the simulated dossiers reproduce: settled online and end to end, of all settled.
 INDICATOR = "I1"
 _SCHEMA = 1
 _ZONE = "Asia/Ho_Chi_Minh"
+#: How a source reduces percentages to their decimals.
+_ROUNDINGS = {"HU": Rounding.HALF_UP, "TR": Rounding.CUT}
 
 
 class _Period(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
@@ -121,6 +124,7 @@ class Scenario:
     zero: frozenset[str]  # agencies at exactly 0 %
     above_0_below_5: frozenset[str]
     from_5_below_10: frozenset[str]
+    rounding: Rounding  # of the percentages that the source prints
     printed: Mapping[str, str]  # agency code or pooled scope -> percentage as the source prints it, with a decimal point
 
     def expected(self, scale: int = 1) -> dict[str, Share]:
@@ -169,6 +173,7 @@ def _scenario(file: _File, name: str) -> Scenario:
     _require(file.timezone == _ZONE, f"timezone is {file.timezone!r}, not {_ZONE!r}")
     _require(len(file.periods) == 1, "exactly one period is needed")
     period = file.periods[0]
+    _require(file.rounding.get("mode") in _ROUNDINGS, f"rounding.mode is not one of {', '.join(_ROUNDINGS)}")
     facts = [fact for fact in file.facts if fact.indicator == INDICATOR]
     for fact in file.facts:
         _require(0 <= fact.num <= fact.den, f"{fact.indicator} {fact.code or fact.scope}: {fact.num} of {fact.den}")
@@ -195,6 +200,7 @@ def _scenario(file: _File, name: str) -> Scenario:
         zero=frozenset(file.expected.zero),
         above_0_below_5=frozenset(file.expected.above_0_below_5),
         from_5_below_10=frozenset(file.expected.from_5_below_10),
+        rounding=_ROUNDINGS[file.rounding["mode"]],
         printed={fact.code or fact.scope: fact.printed.value for fact in facts if fact.printed is not None},
     )
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from domain.errors import ConfigurationError
 from domain.indicators import Ratio
 from domain.periods import VIETNAM, Period, Window, civil_day, day_start, parse_day, parse_instant
-from domain.rounding import Rounding, percent, vietnamese
+from domain.rounding import Rounding, change_in_percent, change_in_points, percent, vietnamese
 
 SEVEN = dt.timedelta(hours=7)
 instants = st.datetimes(
@@ -94,7 +94,7 @@ def rounded(ratio: Ratio, decimals: int, rounding: Rounding) -> Fraction:
 
 
 @given(counts, counts.filter(bool), st.integers(0, 4), st.sampled_from(list(Rounding)))
-@example(380, 1709, 2, Rounding.TRUNCATE)
+@example(380, 1709, 2, Rounding.CUT)
 @example(1, 8, 0, Rounding.HALF_UP)
 @example(1, 800, 2, Rounding.HALF_UP)
 @example(10**12 + 1, 2 * 10**12, 4, Rounding.HALF_UP)
@@ -109,9 +109,9 @@ def test_percent_is_exact(numerator, denominator, decimals, rounding):
 @pytest.mark.parametrize(
     ("numerator", "denominator", "decimals", "rounding", "printed"),
     [
-        (380, 1709, 2, Rounding.TRUNCATE, "22.23"),
+        (380, 1709, 2, Rounding.CUT, "22.23"),
         (380, 1709, 2, Rounding.HALF_UP, "22.24"),
-        (3500, 33680, 1, Rounding.TRUNCATE, "10.3"),
+        (3500, 33680, 1, Rounding.CUT, "10.3"),
         (3247, 5000, 2, Rounding.HALF_UP, "64.94"),
         (48, 965, 1, Rounding.HALF_UP, "5.0"),
         (0, 12, 2, Rounding.HALF_UP, "0.00"),
@@ -195,3 +195,31 @@ def test_a_time_survives_being_written(instant):
     for text in (instant.isoformat(), instant.isoformat(sep=" "), instant.isoformat().replace("+00:00", "z").lower()):
         assert parse_instant(text) == instant
     assert parse_instant(f"{instant.date()}") == dt.datetime.combine(instant.date(), dt.time())
+
+
+ratios = st.builds(lambda part, rest: Ratio(part, part + rest), st.integers(0, 10**9), st.integers(0, 10**9))
+
+
+@given(ratios, ratios, st.integers(0, 4))
+@example(Ratio(1, 3), Ratio(1, 3), 2)
+@example(Ratio(2, 3), Ratio(1, 3), 2)
+def test_a_change_in_points_is_the_exact_difference_cut_towards_zero(before, after, decimals):
+    """The difference is computed before it is cut: never the difference of two printed rates."""
+    printed = change_in_points(before, after, decimals=decimals)
+    if before.no_data or after.no_data:
+        assert printed is None
+        return
+    exact = 100 * (Fraction(after.numerator, after.denominator) - Fraction(before.numerator, before.denominator))
+    shown = Fraction(Decimal(printed))
+    assert abs(shown) <= abs(exact) < abs(shown) + Fraction(1, 10**decimals)
+    assert shown * exact >= 0
+    assert printed[0] == {True: "+", False: "-"}[shown > 0] if shown else printed[0] == "0"
+
+
+def test_points_and_percent_are_two_things():
+    """From 12 % to 24 % are 12 points and 100 percent; from nothing there is no percentage of change."""
+    assert change_in_points(Ratio(12, 100), Ratio(24, 100)) == "+12.00"
+    assert change_in_percent(Ratio(12, 100), Ratio(24, 100)) == "+100.00"
+    assert change_in_percent(Ratio(0, 100), Ratio(24, 100)) is None
+    assert vietnamese(change_in_points(Ratio(5, 100), Ratio(672, 10_000))) == "+1,72"
+    assert vietnamese(change_in_points(Ratio(672, 10_000), Ratio(5, 100))) == "-1,72"

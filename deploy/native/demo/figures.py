@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 from domain.indicators import Ratio
-from domain.rounding import percent
+from domain.rounding import Rounding, percent
 from producers.portals.scenarios import INDICATOR, Scenario, Share
 
 #: The alert and window that the demo compares.
@@ -24,17 +24,23 @@ _SCOPE_ORDER = {"nation": 0, "block": 1, "agency": 2}
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One expected figure. ``printed``: the percentage in the source, with a decimal point; None when it prints none."""
+    """One expected figure.
+
+    ``printed``: the percentage in the source, with a decimal point; None when it prints none. ``rounding``: that of the source.
+    """
 
     scope: str
     code: str
     block: str  # "" for the nation
     expected: Ratio
     printed: str | None = None
+    rounding: Rounding = Rounding.CUT
 
     def percent(self, ratio: Ratio) -> str | None:
-        """A ratio in percent with as many decimals as the source prints; None without data."""
-        return percent(ratio, decimals=_DECIMALS if self.printed is None else len(self.printed.partition(".")[2]))
+        """A ratio in percent as the source prints it, or as the product does where it prints none; None without data."""
+        if self.printed is None:
+            return percent(ratio, decimals=_DECIMALS)
+        return percent(ratio, decimals=len(self.printed.partition(".")[2]), rounding=self.rounding)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,11 +58,14 @@ class Expectations:
         """The expectations that follow from a scenario."""
         printed = scenario.printed
         pooled = [
-            Check(scope, code, code if scope == "block" else "", _ratio(scenario.pooled[name]), printed.get(name))
+            Check(
+                scope, code, code if scope == "block" else "", _ratio(scenario.pooled[name]), printed.get(name), scenario.rounding
+            )
             for name, (scope, code) in _POOLED.items()
         ]
         agencies = [
-            Check("agency", unit.code, unit.block, _ratio(unit.settled), printed.get(unit.code)) for unit in scenario.units
+            Check("agency", unit.code, unit.block, _ratio(unit.settled), printed.get(unit.code), scenario.rounding)
+            for unit in scenario.units
         ]
         return cls(
             first_day=scenario.period.start.isoformat(),

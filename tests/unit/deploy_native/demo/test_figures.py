@@ -10,11 +10,10 @@ from rich.console import Console
 
 from deploy.native.demo.comparison import ranking, result_panel
 from deploy.native.demo.figures import Check, Expectations, SimulatedFigures, all_passed, compare, compare_alerts
-from domain.agencies import AgencyRegistry
 from domain.indicators import Ratio
-from domain.periods import Period
-from pipeline.serving.report import build_report
+from domain.rounding import Rounding
 from producers.portals.scenarios import load_scenario
+from tests.reports import report_of
 
 
 @pytest.fixture(scope="module")
@@ -29,13 +28,14 @@ class NoTallies:
     def counts_of_days(self, _first, _last):
         return {}
 
+    days_with_events = counts_of_days
+
 
 @pytest.fixture
 def rows(expectations):
     """A report in the product's own form whose figures are all as expected."""
     first, last = expectations.first_day, expectations.last_day
-    period = Period(dt.date.fromisoformat(first), dt.date.fromisoformat(last))
-    report = build_report(NoTallies(), AgencyRegistry.packaged(), period).as_dict()["rows"]
+    report = report_of(NoTallies(), from_=first, to=last).as_dict()["rows"]
     expected = {(check.scope, check.code): check.expected for check in expectations.checks}
     found = []
     for row in report:
@@ -108,8 +108,8 @@ def test_alerts_must_be_exactly_the_right_ones(expectations):
 
 @pytest.mark.parametrize(("printed", "percent"), [(None, "12.50"), ("13", "13"), ("12.5", "12.5")])
 def test_a_percentage_has_as_many_decimals_as_the_source_prints(printed, percent):
-    """Two where the source prints none; rounded half up, once, from the counts."""
-    check = Check("agency", "H17", "province", Ratio(1, 8), printed)
+    """As many decimals as the source prints, reduced as the source does; two, and cut, where it prints none."""
+    check = Check("agency", "H17", "province", Ratio(1, 8), printed, Rounding.HALF_UP)
     assert check.percent(Ratio(1, 8)) == percent
     assert check.percent(Ratio(0, 0)) is None
 
