@@ -39,8 +39,8 @@ class UnitMap:
         return EVENT_DAY if self.day is None else self.day.isoformat()
 
     def listed(self) -> tuple[Agency, ...]:
-        """Every unit that a report lists even without figures, by code."""
-        return self.registry.in_force(self.day or self.last)
+        """Every unit that a report lists even without figures: those that are expected to report. By code."""
+        return self.registry.expected(self.day or self.last)
 
     def codes_of(self, unit: str) -> tuple[str, ...]:
         """The codes whose figures belong to a unit, ascending."""

@@ -646,6 +646,22 @@ class MemoryStore:
     def events_by_day(self):
         return {key: tally.counts.events for key, tally in self.days.items() if tally.counts.events}
 
+    def counts_of_procedures(self, agencies, first, last):
+        """See TallyReader."""
+        found = defaultdict(list)
+        for (agency, day, procedure), tally in self.procedures.items():
+            if agency in agencies and first <= day <= last:
+                found[procedure].append(tally.counts)
+        return {procedure: summed(counts) for procedure, counts in found.items()}
+
+    def days_with_events(self, first, last):
+        """See TallyReader."""
+        days = {}
+        for (agency, day), tally in self.days.items():
+            if first <= day <= last and tally.counts.events:
+                days.setdefault(agency, set()).add(day)
+        return {agency: sorted(found) for agency, found in days.items()}
+
     def last_events(self, until):
         newest: dict[str, dt.datetime] = {}
         for event in self.kept.values():

@@ -18,11 +18,10 @@ from domain.catalogue import COLUMNS
 from domain.findings import MEANINGS
 from domain.indicators import INDICATORS, Ratio
 from domain.metric_names import METRICS
-from domain.periods import Period
 from domain.rounding import Rounding, percent
-from pipeline.serving.report import build_report
 from pipeline.settings import PREFIX, Settings, ThresholdPolicy
 from sinks.contract.tallies import Counts
+from tests.reports import report_of
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
@@ -191,7 +190,7 @@ def test_the_domain_page_rounds_as_the_code_does():
     assert len(found) >= 3
     for numerator, denominator, half_up, truncated in found:
         ratio = Ratio(int(numerator.replace(",", "")), int(denominator.replace(",", "")))
-        for printed, rounding in ((half_up, Rounding.HALF_UP), (truncated, Rounding.TRUNCATE)):
+        for printed, rounding in ((half_up, Rounding.HALF_UP), (truncated, Rounding.CUT)):
             decimals = len(printed.partition(".")[2])
             assert percent(ratio, decimals=decimals, rounding=rounding) == printed
 
@@ -233,14 +232,16 @@ def test_every_fault_is_documented():
 
 class _Figures:
     def counts_of_days(self, *_):
-        return {"H17": Counts(settled=5000, settled_full=3247)}
+        return {"H17": Counts(events=9000, settled=5000, settled_full=3247)}
+
+    def days_with_events(self, *_):
+        return {"H17": [dt.date(2024, 8, 20)]}
 
 
 def test_the_example_of_a_report_is_one():
     """The JSON of docs/reports.md has exactly the fields of a real report, and its lines are lines of one."""
     example = json.loads(re.search(r"```json\n(.*?)```", page("reports"), re.DOTALL)[1])
-    period = Period(dt.date.fromisoformat(example["period"]["from"]), dt.date.fromisoformat(example["period"]["to"]))
-    real = build_report(_Figures(), AgencyRegistry.packaged(), period).as_dict()
+    real = report_of(_Figures(), from_=example["period"]["from"], to=example["period"]["to"]).as_dict()
     assert set(example) == set(real)
     assert {row["scope"] for row in example["rows"]} == {"agency", "block", "nation"}
     for row in example["rows"]:

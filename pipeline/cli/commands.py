@@ -1,10 +1,21 @@
-"""Registers the commands of this folder: worker, exporter, migrate, report, audit, dossier, findings, catalogue and others."""
+"""Registers the commands of this folder, one file each."""
 
 from __future__ import annotations
 
 import typer
 
-from pipeline.cli import audit, catalogue, dead_letters, dossier, findings, migrate, report, schema, worker
+from pipeline.cli import (
+    audit,
+    catalogue,
+    dead_letters,
+    dossier,
+    findings,
+    indicators,
+    migrate,
+    report,
+    schema,
+    worker,
+)
 
 
 def register(app: typer.Typer) -> None:
@@ -17,4 +28,5 @@ def register(app: typer.Typer) -> None:
     dossier.register(app)
     findings.register(app)
     catalogue.register(app)
+    indicators.register(app)
     schema.register(app)

@@ -33,11 +33,14 @@ class HungError(UnavailableError):
 
 
 class AnswerError(UnavailableError):
-    """The process answers with an error. ``status`` is the HTTP status, ``code`` the name of the error or empty."""
+    """The process answers with an error.
 
-    def __init__(self, problem: str, *, status: int, code: str = "", remedy: str = "") -> None:
+    ``status`` is the HTTP status, ``code`` the name of the error or empty, ``text`` what the process itself says, or empty.
+    """
+
+    def __init__(self, problem: str, *, status: int, code: str = "", remedy: str = "", text: str = "") -> None:
         super().__init__(problem, remedy=remedy)
-        self.status, self.code = status, code
+        self.status, self.code, self.text = status, code, text
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +77,7 @@ class Process:
             f"{self.url}{path.partition('?')[0]} answers {answer.status_code}: {text}",
             status=answer.status_code,
             code=str(answered_fields.get("code", "")),
+            text=str(answered_fields.get("error", "")),
         )
 
     def require_alive(self) -> None:

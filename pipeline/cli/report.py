@@ -2,103 +2,169 @@
 
 from __future__ import annotations
 
-import enum
-from collections.abc import Mapping
-from typing import Annotated, Any
+from pathlib import Path
+from typing import Annotated, Final
 
 import typer
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 
-from domain.errors import UnavailableError
+from domain.calendars import Calendar
+from domain.clock import parse_clock
+from domain.errors import ConfigurationError
 from domain.indicators import INDICATORS
-from domain.periods import Period
-from domain.rounding import vietnamese
+from domain.periods import civil_day
+from domain.rounding import Rounding
+from domain.unit_maps import EVENT_DAY
 from pipeline.cli import options
-from pipeline.cli.remote import Process, running
-from pipeline.serving.report import to_csv, to_json
+from pipeline.cli.remote import running
+from pipeline.cli.remote_report import fetch_report
+from pipeline.cli.report_output import Format, print_explanation, print_report
+from pipeline.report.formats.choice import Order, choice
+from pipeline.report.formats.csv_file import CsvForm
+from pipeline.report.formats.style import MAX_DECIMALS, Language, Style
+from pipeline.report.request import ParameterReader
 from pipeline.settings import load_settings
 
-
-class Format(enum.StrEnum):
-    """How a report is printed."""
-
-    TABLE = "table"
-    JSON = "json"
-    CSV = "csv"
+#: Exit status: the figures are not final (docs/errors.md).
+NOT_FINAL: Final = 3
+_PERIOD, _PRINT, _COMPLETE = "Period", "Printing", "Completeness"
 
 
 def register(app: typer.Typer) -> None:
     """Add the command to the command line."""
-
-    @app.command(rich_help_panel="Figures")
-    def report(
-        first: Annotated[str, typer.Option("--from", help="First day, e.g. 2024-01-01.", metavar="DAY")],
-        last: Annotated[str, typer.Option("--to", help="Last day, included.", metavar="DAY")],
-        form: Annotated[Format, typer.Option("--format", help="Output format.")] = Format.TABLE,
-        data: options.Data = None,
-    ) -> None:
-        """Print the figures of whole civil days (Asia/Ho_Chi_Minh): agencies, blocks, nation.
-
-        All figures count dossiers, each once; "events" counts distinct events. Excluded dossiers that would have changed the
-        figures are listed below them (with --format csv on the error stream).
-
-        Example: portalpulse report --from 2024-01-01 --to 2024-08-20 --format csv > emc.csv
-        """
-        period = Period(options.day("--from", first), options.day("--to", last))
-        figures = fetch_report(running(load_settings(), data), period)
-        if form is Format.JSON:
-            typer.echo(to_json(figures).encode())
-            return
-        if form is Format.CSV:
-            typer.echo(to_csv(figures).encode(), nl=False)
-        else:
-            Console().print(as_table(figures))
-        if figures["excluded"]:  # beside the figures of a CSV, not among them
-            Console(stderr=form is Format.CSV).print(excluded_table(figures))
+    app.command("report", rich_help_panel="Figures")(_report)
 
 
-def fetch_report(process: Process, period: Period) -> Mapping[str, Any]:
-    """The figures of ``period`` from ``process``, as ``Report.as_dict`` gives them.
+def _report(
+    *,
+    first: Annotated[str | None, typer.Option("--from", help="First day.", metavar="DAY", rich_help_panel=_PERIOD)] = None,
+    last: Annotated[
+        str | None, typer.Option("--to", help="Last day, included; also of --ytd.", metavar="DAY", rich_help_panel=_PERIOD)
+    ] = None,
+    day: Annotated[str | None, typer.Option(help="2024-08-20 or 20/08/2024.", metavar="DAY", rich_help_panel=_PERIOD)] = None,
+    month: Annotated[str | None, typer.Option(help="2024-08 or 08/2024.", metavar="MONTH", rich_help_panel=_PERIOD)] = None,
+    quarter: Annotated[str | None, typer.Option(help="2024-Q3 or Q3/2024.", metavar="QUARTER", rich_help_panel=_PERIOD)] = None,
+    half: Annotated[str | None, typer.Option(help="2024-H2 or H2/2024.", metavar="HALF", rich_help_panel=_PERIOD)] = None,
+    year: Annotated[str | None, typer.Option(help="2024.", metavar="YEAR", rich_help_panel=_PERIOD)] = None,
+    ytd: Annotated[
+        bool, typer.Option("--ytd", help="From the first day of the year to yesterday, or to --to.", rich_help_panel=_PERIOD)
+    ] = False,
+    rolling: Annotated[
+        int | None, typer.Option("--last", help="The last N days, to yesterday.", metavar="N", rich_help_panel=_PERIOD)
+    ] = None,
+    calendar: Annotated[
+        Calendar,
+        typer.Option(help="nd09: months end on the 14th (Nghị định 09/2019/NĐ-CP).", rich_help_panel=_PERIOD),
+    ] = Calendar.CIVIL,
+    compare: Annotated[
+        str | None,
+        typer.Option(help="Compare with previous, last-year, or two days FROM..TO.", metavar="PERIOD", rich_help_panel=_PERIOD),
+    ] = None,
+    units: Annotated[
+        str,
+        typer.Option(
+            help="By the units of the events' days (event), of today, or of a day from the end of the period on.",
+            metavar="event|today|DAY",
+            rich_help_panel=_PERIOD,
+        ),
+    ] = EVENT_DAY,
+    indicators: Annotated[
+        list[str] | None,
+        typer.Option("--indicator", help=f"{', '.join(INDICATORS)}; may be repeated.", metavar="CODE", rich_help_panel=_PRINT),
+    ] = None,
+    agencies: Annotated[
+        list[str] | None,
+        typer.Option("--agency", help="Only this agency, e.g. H17; may be repeated.", metavar="CODE", rich_help_panel=_PRINT),
+    ] = None,
+    block: Annotated[
+        str | None, typer.Option(help="Only this block.", metavar="ministry|province", rich_help_panel=_PRINT)
+    ] = None,
+    sort: Annotated[
+        Order, typer.Option(help="Order of the agencies; rank and volume by the first indicator.", rich_help_panel=_PRINT)
+    ] = Order.CODE,
+    min_volume: Annotated[
+        int, typer.Option(min=1, help="No rank for an agency with fewer dossiers.", rich_help_panel=_PRINT)
+    ] = 1,
+    decimals: Annotated[
+        int, typer.Option(min=0, max=MAX_DECIMALS, help="Decimals of rates and changes.", rich_help_panel=_PRINT)
+    ] = 2,
+    rounding: Annotated[
+        Rounding, typer.Option("--round", help="How rates are reduced to their decimals.", rich_help_panel=_PRINT)
+    ] = Rounding.CUT,
+    language: Annotated[
+        Language, typer.Option("--lang", help="Language of names, headings and numbers.", rich_help_panel=_PRINT)
+    ] = Language.VI,
+    form: Annotated[
+        Format, typer.Option("--format", help="html is one page to print; xlsx needs --output.", rich_help_panel=_PRINT)
+    ] = Format.TABLE,
+    csv_form: Annotated[
+        CsvForm,
+        typer.Option(
+            "--csv", help="excel: for a Vietnamese Excel (; and decimal comma); plain: for programs.", rich_help_panel=_PRINT
+        ),
+    ] = CsvForm.EXCEL,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Write to this file.", metavar="FILE", rich_help_panel=_PRINT)
+    ] = None,
+    explained: Annotated[
+        str | None,
+        typer.Option(
+            "--explain",
+            help="With --compare: which procedures of this agency moved its rate, the largest contribution first.",
+            metavar="CODE",
+            rich_help_panel=_PERIOD,
+        ),
+    ] = None,
+    partial: Annotated[
+        bool, typer.Option("--partial", help="End with status 0 although the figures are not final.", rich_help_panel=_COMPLETE)
+    ] = False,
+    wait: Annotated[
+        bool,
+        typer.Option("--wait", help="Wait as long as it takes for messages that are not counted yet.", rich_help_panel=_COMPLETE),
+    ] = False,
+    data: options.Data = None,
+) -> None:
+    """Print the figures of whole civil days (Asia/Ho_Chi_Minh): agencies, blocks, nation.
 
-    Raises:
-        UnavailableError: it does not answer, or its storage does not.
+    All figures count dossiers, each once. Rates are cut, not rounded, unless --round says so.
+
+    Figures are final when the period is over and every message that lay in Kafka when the report was asked for is counted.
+    Otherwise the first line says so (with CSV, XLSX and HTML on the error stream) and the exit status is 3, unless --partial is
+    given.
+
+    Example: portalpulse report --month 2024-08 --compare last-year --sort rank
+
+    Example: portalpulse report --month 2024-08 --compare previous --explain H17
+
+    Example: portalpulse report --ytd --units today --format html --output bulletin.html
     """
-    figures = process.request_json("GET", "/api/v1/report", params={"from": str(period.start), "to": str(period.end)})
-    if not isinstance(figures, dict) or not {"rows", "excluded"} <= figures.keys():
-        raise UnavailableError(f"{process.url} did not answer with a report.", remedy="Check whether another program runs there.")
-    return figures
+    if form is Format.XLSX and output is None:
+        raise ConfigurationError("--format xlsx writes a binary file.", remedy="Give its name: --output report.xlsx.")
+    chosen = choice(indicators=indicators or (), units=agencies or (), block=block, order=sort)
+    style = Style(decimals, rounding, language)
+    named = {"day": day, "month": month, "quarter": quarter, "half": half, "year": year, "from": first}
+    parameters = {name: text for name, text in named.items() if text is not None}
+    if ytd:
+        parameters["ytd"] = last or "yesterday"
+    elif last is not None:
+        parameters["to"] = last
+    if rolling is not None:
+        parameters["last"] = str(rolling)
+    if compare is not None:
+        parameters["compare"] = compare
+    parameters |= {"calendar": calendar.value, "units": units, "min_volume": str(min_volume)}
+    settings = load_settings()
+    # Before any process is asked, so that errors name options.
+    asked = ParameterReader(parameters, civil_day(parse_clock(settings.clock).now()), _option)
+    asked.compared(asked.period())
+    process = running(settings, data)
+    report = fetch_report(process, parameters, wait=wait)
+    if explained is not None:
+        print_explanation(process, parameters, report, unit=explained, chosen=chosen, style=style, as_json=form is Format.JSON)
+    else:
+        print_report(report, form=form, csv_form=csv_form, chosen=chosen, style=style, output=output)
+    if not (partial or report["completeness"]["final"]):
+        raise typer.Exit(NOT_FINAL)
 
 
-def as_table(figures: Mapping[str, Any]) -> Table:
-    """A report for people, percentages in Vietnamese form."""
-    period = figures["period"]
-    table = Table(title=f"{period['from']} - {period['to']}")
-    table.add_column("Mã")
-    table.add_column("Tên")
-    for name in INDICATORS:
-        table.add_column(f"{name} tử số", justify="right")
-        table.add_column("mẫu số", justify="right")
-        table.add_column("%", justify="right")
-    for row in figures["rows"]:
-        cells = []
-        for name in INDICATORS:
-            figure = row["indicators"][name]
-            rate = figure["percent"]
-            cells += [vietnamese(str(figure["numerator"])), vietnamese(str(figure["denominator"]))]
-            cells.append("—" if rate is None else vietnamese(rate))
-        table.add_row(row["code"], row["name"], *cells, style=None if row["scope"] == "agency" else "bold")
-    return table
-
-
-def excluded_table(figures: Mapping[str, Any]) -> Table:
-    """The excluded dossiers that would have changed the figures, for people."""
-    table = Table(title=f"Hồ sơ bị loại khỏi thống kê (excluded): {len(figures['excluded'])}")
-    for title in ("Mã hồ sơ", "Lẽ ra được tính (would count)", "Lý do", "Người quyết định", "Thời điểm"):
-        table.add_column(title, overflow="fold")
-    for dossier in figures["excluded"]:
-        places = [f"{each['name']} {each['unit']} {each['day']}" for each in dossier["milestones"]]
-        cells = (dossier["dossier_code"], "\n".join(places), dossier["reason"], dossier["name"], dossier["decided_at"][:19])
-        table.add_row(*(escape(cell or "—") for cell in cells))
-    return table
+def _option(name: str) -> str:
+    return f"--{name.replace('_', '-')}"

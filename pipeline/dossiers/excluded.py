@@ -10,8 +10,8 @@ from pipeline.dossiers.exclusion import as_dict, milestones_of
 from sinks.contract.dossiers import DossierReader
 from sinks.contract.exclusions import ExclusionStore
 
-#: The milestones that indicators of a report count.
-REPORTED: Final = ("submitted", "settled")
+#: The milestones that a report counts.
+REPORTED: Final = ("submitted", "settled", "refused", "withdrawn", "stopped", "given_back")
 #: Dossiers that are read at once.
 _AT_ONCE: Final = 1_000
 
@@ -23,7 +23,7 @@ class ExcludedDossiers:
         self._exclusions, self._reader = exclusions, reader
 
     def within(self, period: Period) -> list[dict[str, Any]]:
-        """Every excluded dossier that is submitted or settled in the period, by code: see "Reports" in docs/reports.md.
+        """Every excluded dossier with a milestone in the period that a report counts, by code: see "Reports" in docs/reports.md.
 
         Raises:
             SinkError: the storage does not answer.

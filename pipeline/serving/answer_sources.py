@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from prometheus_client import CollectorRegistry
 
 from domain.agencies import AgencyRegistry
 from domain.clock import Clock
-from domain.periods import Period
 from pipeline.serving.requests import Routes
 from sinks.contract.tallies import TallyReader
 
@@ -50,7 +48,6 @@ class Api:
     Args:
         registry: the process's own metrics; its collectors must not block.
         reader: None in a worker that serves no figures.
-        excluded: the excluded dossiers that would have changed the figures of a period, as plain values.
         figures: metrics that are read from the storage at each scrape, and served completely or not at all.
         routes: factories of the endpoints of other features.
     """
@@ -60,7 +57,6 @@ class Api:
     clock: Clock
     health: Callable[[], Health]
     reader: TallyReader | None = None
-    excluded: Callable[[Period], Sequence[Mapping[str, Any]]] = lambda _: ()
     figures: CollectorRegistry | None = None
     consumer_lag: Callable[[], int | None] = lambda: None
     progress: Callable[[], Progress] | None = None

@@ -57,6 +57,12 @@ def takes(*names: str) -> Callable[[_Handler], _Handler]:
     return named
 
 
+def takes_any(handler: _Handler) -> _Handler:
+    """Name no parameters: a handler that says that the process does not have the endpoint."""
+    setattr(handler, _PARAMETERS, None)
+    return handler
+
+
 @web.middleware
 async def refuse_wrong_parameters(request: web.Request, handler: Callable[..., Any]) -> web.StreamResponse:
     """Refuse a parameter that the endpoint does not have, or a second value where only one is read.
@@ -64,10 +70,11 @@ async def refuse_wrong_parameters(request: web.Request, handler: Callable[..., A
     Ignored silently, a misspelt name would give other figures than those that were asked for.
     """
     endpoint = request.match_info
-    if endpoint.http_exception is None and request.path.startswith(API):
+    known: Collection[str] | None = getattr(endpoint.handler, _PARAMETERS, frozenset())
+    if endpoint.http_exception is None and request.path.startswith(API) and known is not None:
         query = request.query
         try:
-            refuse_unknown("parameter", set(query), getattr(endpoint.handler, _PARAMETERS, frozenset()))
+            refuse_unknown("parameter", set(query), known)
         except ConfigurationError as error:
             return error_response(400, str(error))
         if repeated := sorted(name for name in set(query) - _REPEATABLE if len(query.getall(name)) > 1):

@@ -1,4 +1,4 @@
-"""The endpoints of every worker and exporter: metrics, health, report, status, progress, events."""
+"""The endpoints of every worker and exporter: metrics, health, status, progress, events."""
 
 from __future__ import annotations
 
@@ -10,12 +10,11 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from domain.errors import ConfigurationError
 from domain.periods import Period
 from pipeline.logs import get_logger
-from pipeline.serving.access import ForbiddenError, is_trusted, require_trust
+from pipeline.serving.access import ForbiddenError, require_trust
 from pipeline.serving.answer_sources import Api
 from pipeline.serving.exporter import storage_up
 from pipeline.serving.misplaced import misplaced_events
-from pipeline.serving.report import build_report
-from pipeline.serving.requests import Threads, answered, days, error_response, takes, trusted
+from pipeline.serving.requests import Threads, answered, days, error_response, takes, takes_any, trusted
 from pipeline.serving.scrape import PING_SECONDS, SCRAPES_WAITING, StorageFigures, StorageProbe, scrape_wait
 from pipeline.serving.single_flight import TooManyWaitingError
 from pipeline.serving.streaming import iterate_in_thread
@@ -26,9 +25,6 @@ log = get_logger("api")
 
 #: The header in which Prometheus sends its timeout.
 _SCRAPE_TIMEOUT_HEADER: Final = "X-Prometheus-Scrape-Timeout-Seconds"
-
-#: What a report says of an excluded dossier to trusted requests only: it may identify people.
-_OF_PEOPLE: Final = ("dossier_code", "reason", "name")
 
 
 def base_routes(api: Api, figures: StorageFigures | None, probe: StorageProbe | None, threads: Threads) -> list[web.RouteDef]:
@@ -46,7 +42,6 @@ def base_routes(api: Api, figures: StorageFigures | None, probe: StorageProbe | 
     reader = _ReaderEndpoints(api, api.reader, threads)
     return [
         *routes,
-        web.get("/api/v1/report", answered(reader.report)),
         web.get("/api/v1/status", answered(reader.status)),
         web.get("/api/v1/misplaced", answered(reader.misplaced)),
         web.get("/api/v1/events", reader.events, allow_head=False),  # a HEAD request would get a body
@@ -106,18 +101,6 @@ class _ReaderEndpoints:
     def __init__(self, api: Api, reader: TallyReader, threads: Threads) -> None:
         self._api, self._reader, self._threads = api, reader, threads
 
-    @takes("from", "to")
-    async def report(self, request: web.Request) -> web.Response:
-        period = Period(*days(request))
-        is_shown = is_trusted(request)
-
-        def read() -> dict[str, Any]:
-            excluded = self._api.excluded(period)
-            shown = excluded if is_shown else [{**each, **dict.fromkeys(_OF_PEOPLE)} for each in excluded]
-            return build_report(self._reader, self._api.agencies, period, shown).as_dict()
-
-        return web.json_response(await self._threads.short(read))
-
     async def status(self, _: web.Request) -> web.Response:
         now = self._api.clock.now()
 
@@ -176,6 +159,6 @@ class _ReaderEndpoints:
         return codes or None
 
 
-@takes("from", "to", "agency")
+@takes_any
 async def _no_figures(_: web.Request) -> web.Response:
     return error_response(404, "This process serves no figures. Ask the exporter.")

@@ -14,7 +14,7 @@ from pipeline.serving.answer_sources import Api, Health
 from pipeline.serving.server import HttpServer
 from pipeline.settings import Settings
 from pipeline.shutdown import GracefulShutdown
-from pipeline.wiring.features import background_work, excluded_dossiers, feature_routes, figures_registry
+from pipeline.wiring.features import background_work, feature_routes, figures_registry
 from pipeline.wiring.storage import opened_storage
 from sinks.clickhouse.client import ClickHouse
 from sinks.clickhouse.reader import ClickHouseReader
@@ -49,7 +49,6 @@ async def _run_exporter(settings: Settings, clickhouse: ClickHouse, shutdown: Gr
             clock=clock,
             health=lambda: Health(healthy=True, ready=True),
             reader=reader,
-            excluded=excluded_dossiers(clickhouse).within,
             figures=figures,
             routes=feature_routes(settings, clickhouse),
         ),

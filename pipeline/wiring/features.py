@@ -30,6 +30,8 @@ from pipeline.findings.service import FindingService
 from pipeline.kafka.resend import Resender
 from pipeline.kafka.topic_reader import KafkaTopicReader
 from pipeline.registry import registry_of
+from pipeline.report.completeness import TopicOffsets
+from pipeline.report.routes import ReportSources, report_routes
 from pipeline.serving.exporter import AgencyCollector, AuditCollector, FindingCollector, PolicyCollector
 from pipeline.serving.requests import Routes
 from pipeline.settings import Settings
@@ -107,9 +109,24 @@ def dossier_service(settings: Settings, clickhouse: ClickHouse) -> DossierServic
     return DossierService(ClickHouseDossierReader(clickhouse), ClickHouseExclusions(clickhouse), registry_of(settings))
 
 
-def excluded_dossiers(clickhouse: ClickHouse) -> ExcludedDossiers:
-    """Finds the excluded dossiers of a report in this storage."""
-    return ExcludedDossiers(ClickHouseExclusions(clickhouse), ClickHouseDossierReader(clickhouse))
+def report_sources(settings: Settings, clickhouse: ClickHouse) -> ReportSources:
+    """What reports are made of. They ask Kafka how much of the topic is counted."""
+    topic = KafkaTopicReader(settings.kafka, answer_seconds=_SHORT_ANSWER_SECONDS)
+
+    def offsets() -> TopicOffsets:
+        partitions = topic.partitions()
+        return TopicOffsets(
+            {each.number: each.end for each in partitions}, {each.number: each.committed or 0 for each in partitions}
+        )
+
+    return ReportSources(
+        reader=ClickHouseReader(clickhouse),
+        agencies=registry_of(settings),
+        clock=parse_clock(settings.clock),
+        wall_clock=SystemClock(),
+        offsets=offsets,
+        excluded=ExcludedDossiers(ClickHouseExclusions(clickhouse), ClickHouseDossierReader(clickhouse)).within,
+    )
 
 
 def exclusion_service(settings: Settings, clickhouse: ClickHouse) -> ExclusionService:
@@ -130,12 +147,13 @@ def finding_service(settings: Settings, clickhouse: ClickHouse) -> FindingServic
 
 def catalogue_service(settings: Settings, clickhouse: ClickHouse) -> CatalogueService:
     """The service over this storage."""
-    return CatalogueService(ClickHouseCatalogue(clickhouse), AgencyRegistry.packaged(), parse_clock(settings.clock))
+    return CatalogueService(ClickHouseCatalogue(clickhouse), registry_of(settings), parse_clock(settings.clock))
 
 
 def feature_routes(settings: Settings, clickhouse: ClickHouse) -> tuple[Routes, ...]:
-    """The routes of the features: dead letters, the steps of an audit, dossiers, findings and the catalogue."""
+    """The routes of the features: reports, dead letters, audit steps, dossiers, findings and the catalogue."""
     return (
+        partial(report_routes, report_sources(settings, clickhouse)),
         partial(dead_letter_routes, dead_letter_service(settings, clickhouse)),
         partial(audit_routes, audit_service(settings, clickhouse)),
         partial(dossier_routes, dossier_service(settings, clickhouse), exclusion_service(settings, clickhouse)),

@@ -25,7 +25,7 @@ from pipeline.serving.answer_sources import Api, Health, Progress
 from pipeline.serving.server import HttpServer
 from pipeline.settings import Settings
 from pipeline.shutdown import GracefulShutdown
-from pipeline.wiring.features import background_work, excluded_dossiers, feature_routes, figures_registry
+from pipeline.wiring.features import background_work, feature_routes, figures_registry
 from pipeline.wiring.storage import migrated_storage
 from sinks.clickhouse.client import ClickHouse
 from sinks.clickhouse.dead_letter_limits import ClickHouseDeadLetterLimits
@@ -91,7 +91,6 @@ async def _run_worker(
             clock=clock,
             health=lambda: worker_health(worker, settings.watchdog.stall_seconds),
             reader=reader,
-            excluded=excluded_dossiers(clickhouse).within,
             figures=figures,
             consumer_lag=lambda: worker.state.lag if worker.state.joined else None,
             progress=lambda: _progress(worker),

@@ -15,7 +15,7 @@ from sinks.clickhouse.tally_sql import COUNT_NAMES
 from sinks.clickhouse.times import aware, clamped, storable_days, to_milliseconds, to_seconds
 from sinks.contract.tallies import Arrivals, Counts, TallyTotals
 from sinks.errors import Fatal
-from sinks.tables import AGENCY_DAY, AGENCY_MINUTE, DEAD_LETTER_IDENTITY, DEAD_LETTERS, DOSSIER_MESSAGES
+from sinks.tables import AGENCY_DAY, AGENCY_DAY_PROCEDURE, AGENCY_MINUTE, DEAD_LETTER_IDENTITY, DEAD_LETTERS, DOSSIER_MESSAGES
 
 _SUMS = ", ".join(f"sum({name})" for name in COUNT_NAMES)
 
@@ -66,6 +66,34 @@ class ClickHouseReader:
         )
         refuse_hidden_rows(self._clickhouse, (AGENCY_DAY,))
         return {(str(agency), day): int(events) for agency, day, events in rows}
+
+    def counts_of_procedures(self, agencies: Sequence[str], first: dt.date, last: dt.date) -> Mapping[str, Counts]:
+        """Counts by procedure; see the contract."""
+        days = storable_days(first, last)
+        if days is None:
+            return {}
+        rows = self._clickhouse.counted_rows(
+            "read_procedures",
+            f"SELECT procedure_code, {_SUMS}, count() OVER () FROM {AGENCY_DAY_PROCEDURE} FINAL "  # noqa: S608
+            "WHERE day >= {first:Date} AND day <= {last:Date} AND agency IN {agencies:Array(String)} GROUP BY procedure_code",
+            {"first": days[0], "last": days[1], "agencies": list(agencies)},
+        )
+        refuse_hidden_rows(self._clickhouse, (AGENCY_DAY_PROCEDURE,))
+        return {str(procedure): Counts(*map(int, counts)) for procedure, *counts in rows}
+
+    def days_with_events(self, first: dt.date, last: dt.date) -> Mapping[str, Sequence[dt.date]]:
+        """Days with an event by agency; see the contract."""
+        days = storable_days(first, last)
+        if days is None:
+            return {}
+        rows = self._clickhouse.counted_rows(
+            "read_active_days",
+            f"SELECT agency, groupUniqArray(day) AS days, count() OVER () FROM {AGENCY_DAY} FINAL "  # noqa: S608
+            "WHERE day >= {first:Date} AND day <= {last:Date} AND events > 0 GROUP BY agency",
+            {"first": days[0], "last": days[1]},
+        )
+        refuse_hidden_rows(self._clickhouse, (AGENCY_DAY,))
+        return {str(agency): sorted(found) for agency, found in rows}
 
     def last_events(self, until: dt.datetime) -> Mapping[str, dt.datetime]:
         """Time of each agency's newest event up to ``until``; see the contract.

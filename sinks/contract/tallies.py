@@ -81,6 +81,14 @@ class TallyReader(Protocol):
         """Distinct events by agency and civil day, from all day tallies; nothing where there are none."""
         ...
 
+    def counts_of_procedures(self, agencies: Sequence[str], first: dt.date, last: dt.date) -> Mapping[str, Counts]:
+        """Counts by procedure of some agencies together, from the procedure tallies, both days included."""
+        ...
+
+    def days_with_events(self, first: dt.date, last: dt.date) -> Mapping[str, Sequence[dt.date]]:
+        """The civil days from ``first`` to ``last`` on which an agency has an event, by agency, ascending."""
+        ...
+
     def last_events(self, until: dt.datetime) -> Mapping[str, dt.datetime]:
         """Time of each agency's newest event that is not later than ``until``."""
         ...

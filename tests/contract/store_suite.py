@@ -112,6 +112,31 @@ class StoreSuite:
             assert sink.reader.counts_of_days(first, last).get("H17", Counts()).events == count, (first, last)
             assert len(b"".join(sink.reader.events(first, last, None)).splitlines()) == count, (first, last)
 
+    def test_days_with_events(self, sink):
+        """The days of a period on which an agency has an event, ascending; no other agency and no other day."""
+        events = [an_event(occurred_at=MORNING + number * dt.timedelta(days=1)) for number in (2, 0, 5)]
+        sink.store_and_recount([*events, an_event(agency="G01")])
+        days = [TODAY + dt.timedelta(days=number) for number in (0, 2, 5)]
+        found = sink.reader.days_with_events(TODAY, TODAY + dt.timedelta(days=4))
+        assert {agency: list(active) for agency, active in found.items()} == {"H17": days[:2], "G01": [TODAY]}
+        for first, last, count in ANY_DAYS:
+            assert bool(sink.reader.days_with_events(first, last)) <= bool(count), (first, last)
+
+    def test_counts_of_procedures(self, sink):
+        """Counts by procedure of the agencies that are asked for, summed over them and over the days."""
+        events = [
+            an_event(procedure_code="1.000001"),
+            an_event(procedure_code="1.000001", agency="H18", occurred_at=MORNING + dt.timedelta(days=1)),
+            an_event(procedure_code="2.000002", service_level="mot_phan"),
+            an_event(procedure_code="2.000002", agency="G01"),
+            an_event(procedure_code="3.000003", occurred_at=MORNING + dt.timedelta(days=9)),
+        ]
+        sink.store_and_recount(events)
+        found = sink.reader.counts_of_procedures(["H17", "H18"], TODAY, TODAY + dt.timedelta(days=1))
+        counted = {procedure: (counts.settled_full, counts.settled) for procedure, counts in found.items()}
+        assert counted == {"1.000001": (2, 2), "2.000002": (0, 1)}
+        assert sink.reader.counts_of_procedures([], TODAY, TODAY) == {}
+
     def test_a_clock_may_tell_any_time(self, sink):
         """Before every event there is none yet; after all of them the newest one is returned, at any time."""
         sink.store_and_recount([an_event(), an_event(occurred_at=LAST_INSTANT)])

@@ -99,7 +99,7 @@ def test_a_map_puts_every_code_in_one_unit_of_its_block(code, last, later):
     if responsible is None:
         return
     unit = units.unit_of(responsible.code)
-    assert unit in units.listed()
+    assert unit.in_force(units.day)
     assert unit.block == responsible.block
     assert units.unit_of(code) == unit
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import fcntl
-import io
 import logging
 import os
 import re
@@ -16,16 +14,14 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 import structlog
-from rich.console import Console
 from typer.testing import CliRunner
 
 from domain.errors import UnavailableError
 from domain.message_schema import schema_text
-from domain.periods import Period
 from pipeline.addresses import FILE_NAME, LOCK_NAME, SIGNATURE, Addresses, write_addresses
 from pipeline.cli import main as cli
 from pipeline.cli import remote
-from pipeline.cli.report import as_table, excluded_table, fetch_report
+from pipeline.cli.remote_report import fetch_report
 
 
 @pytest.fixture
@@ -365,48 +361,8 @@ def test_an_answer_that_is_no_report(listener, body, status):
     """Any other answer than a report becomes one sentence."""
     listener.answers = (status, body)
     with pytest.raises(UnavailableError, match=r"Another program answers|answers 503: ") as caught:
-        fetch_report(remote.Process(listener.url), Period(dt.date(2024, 1, 1), dt.date(2024, 1, 2)))
+        fetch_report(remote.Process(listener.url), {"from": "2024-01-01", "to": "2024-01-02"})
     assert "\n" not in str(caught.value)
-
-
-def test_a_table_for_people():
-    """Percentages are in Vietnamese form, and no data is a dash."""
-    figures = {
-        "period": {"from": "2024-01-01", "to": "2024-08-20"},
-        "rows": [
-            {
-                "scope": "agency",
-                "code": "H17",
-                "name": "Đà Nẵng",
-                "indicators": {
-                    "I1": {"numerator": 32470, "denominator": 50000, "percent": "64.94"},
-                    "I5": {"numerator": 0, "denominator": 0, "percent": None},
-                },
-            }
-        ],
-    }
-    console = Console(width=120, record=True, file=io.StringIO())
-    console.print(as_table(figures))
-    text = console.export_text()
-    for part in ("Đà Nẵng", "32.470", "50.000", "64,94", "—"):
-        assert part in text
-
-
-def test_excluded_dossiers_for_people():
-    """Each with what it would count as; what an untrusted reader may not know is a dash, and nothing is read as markup."""
-    place = {"name": "settled", "unit": "H17", "day": "2024-08-20", "procedure": "1.000"}
-    known = {
-        "dossier_code": "H17-240820-0001",
-        "reason": "a [bold]test",
-        "name": "Lan",
-        "decided_at": "2024-09-01T08:00:00.000+07:00",
-    }
-    hidden = known | dict.fromkeys(("dossier_code", "reason", "name"))
-    console = Console(width=160, record=True, file=io.StringIO())
-    console.print(excluded_table({"excluded": [each | {"milestones": [place]} for each in (known, hidden)]}))
-    text = console.export_text()
-    for part in ("H17-240820-0001", "settled H17 2024-08-20", "a [bold]test", "Lan", "2024-09-01T08:00:00", "—"):
-        assert part in text
 
 
 @pytest.mark.parametrize(

@@ -31,6 +31,7 @@ from pipeline.serving.server import HttpServer
 from pipeline.settings import HttpSettings
 from tests.factories import TOPIC
 from tests.fakes import MemoryFindingReader, MemoryStore, NothingToCheck
+from tests.reports import report_route
 
 NOW = dt.datetime(2024, 8, 20, 8, tzinfo=dt.UTC)
 SECRET = "a-token-of-sixteen"
@@ -101,6 +102,7 @@ async def serve(registry):
             health=lambda: Health(healthy=True, ready=True),
             reader=store,
             routes=(
+                report_route(store, registry, NOW),
                 partial(
                     dead_letter_routes,
                     DeadLetterService(

@@ -1,0 +1,43 @@
+"""``portalpulse indicators``: every published indicator, with its definition and source."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from domain.indicators import INDICATORS
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to the command line."""
+    app.command("indicators", rich_help_panel="Figures")(_indicators)
+
+
+def _indicators(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:  # noqa: FBT002 - an option
+    """Print what each indicator divides, by which day a dossier is placed in a period, and who publishes it.
+
+    The names of the counts are those of the report's JSON; docs/domain.md says what they count.
+
+    Example: portalpulse indicators --json
+    """
+    if as_json:
+        typer.echo(json.dumps([dataclasses.asdict(each) for each in INDICATORS.values()], ensure_ascii=False, indent=2).encode())
+        return
+    console = Console()
+    for each in INDICATORS.values():
+        console.print(f"{each.code}  {each.name_vi}", style="bold", highlight=False, markup=False, soft_wrap=True)
+        for name, text in (
+            ("", each.name_en),
+            ("numerator", each.numerator),
+            ("denominator", each.denominator),
+            ("placed by", each.placed_by),
+            ("source", each.source),
+            ("remarks", each.remarks),
+        ):
+            if text:
+                label = f"{name}: " if name else ""
+                console.print(f"    {label}{text}", highlight=False, markup=False, soft_wrap=True)

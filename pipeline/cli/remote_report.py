@@ -1,0 +1,63 @@
+"""Asks a running process for a report."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import httpx
+
+from domain.errors import ConfigurationError, UnavailableError
+from pipeline.cli.progress import progress_bar
+from pipeline.cli.remote import AnswerError, Process
+
+#: How long one request waits for messages that are not counted yet, and how long its answer may take (seconds).
+_WAIT_SECONDS, _ANSWER_SECONDS = 10.0, 120.0
+
+
+def fetch_report(process: Process, parameters: Mapping[str, str], *, wait: bool = False) -> Mapping[str, Any]:
+    """The figures from ``process``, as ``Report.as_dict`` gives them.
+
+    Args:
+        process: a worker or exporter.
+        parameters: those of ``GET /api/v1/report``.
+        wait: ask again until every message that lay in Kafka is counted, with a progress bar.
+
+    Raises:
+        ConfigurationError: the process refuses a parameter.
+        UnavailableError: it does not answer, or its storage does not.
+    """
+    report = _asked(process, parameters)
+    if not (wait and report["completeness"]["messages_waiting"]):
+        return report
+    with progress_bar() as bar:
+        waiting = total = int(report["completeness"]["messages_waiting"])
+        bar.begin("messages not counted yet", total)
+        while waiting:
+            report = _asked(process, parameters)
+            now = int(report["completeness"]["messages_waiting"] or 0)  # None: Kafka does not say any more
+            bar.advance(max(0, waiting - now))
+            waiting = min(waiting, now)
+    return report
+
+
+def ask(process: Process, path: str, parameters: Mapping[str, str]) -> Any:
+    """The JSON of an answer to a GET request.
+
+    Raises:
+        ConfigurationError: the process refuses a parameter; its own sentence.
+        UnavailableError: it does not answer, or its storage does not.
+    """
+    try:
+        return process.request_json("GET", path, timeout=_ANSWER_SECONDS, params=dict(parameters))
+    except AnswerError as error:
+        if error.status == httpx.codes.BAD_REQUEST and error.text:
+            raise ConfigurationError(error.text) from error
+        raise
+
+
+def _asked(process: Process, parameters: Mapping[str, str]) -> Mapping[str, Any]:
+    report = ask(process, "/api/v1/report", {**parameters, "wait": f"{_WAIT_SECONDS:g}"})
+    if not isinstance(report, dict) or not {"rows", "excluded", "completeness"} <= report.keys():
+        raise UnavailableError(f"{process.url} did not answer with a report.", remedy="Check whether another program runs there.")
+    return report

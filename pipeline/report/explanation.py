@@ -1,0 +1,73 @@
+"""What moved the rate of a unit between two periods: the counts of each procedure in both."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from domain.contributions import Contribution, contributions
+from domain.errors import ConfigurationError
+from domain.indicators import INDICATORS, Indicator, Ratio, ratio_of
+from pipeline.report.request import ReportRequest
+from sinks.contract.tallies import TallyReader
+
+
+def explain(reader: TallyReader, request: ReportRequest, *, unit: str, indicator: str) -> dict[str, Any]:
+    """The procedures of a unit with their counts in both periods, as plain values.
+
+    Args:
+        reader: reads the tallies.
+        request: the period, and the one that it is compared with.
+        unit: a code of the request's units.
+        indicator: its code.
+
+    Raises:
+        ConfigurationError: nothing to compare with, no such unit or indicator.
+        SinkError: the storage does not answer.
+    """
+    if request.compared is None:
+        raise ConfigurationError("An explanation needs two periods.", remedy="Give compare, for example compare=previous.")
+    if indicator not in INDICATORS:
+        raise ConfigurationError(f"There is no indicator {indicator[:40]!r}.", remedy=f"Write one of {', '.join(INDICATORS)}.")
+    codes = request.units.codes_of(unit)
+    if not codes:
+        known = [agency.code for agency in request.units.listed()]
+        raise ConfigurationError(
+            f"There is no unit {unit[:40]!r} in the report.", remedy=f"Codes look like {known[0] if known else 'H17'}."
+        )
+    chosen = INDICATORS[indicator]
+    before, after = (
+        _ratios(reader, codes, chosen, period.period.start, period.period.end) for period in (request.compared, request.period)
+    )
+    return {
+        "unit": unit,
+        "indicator": indicator,
+        "procedures": [
+            {"procedure": procedure, "before": _plain(before.get(procedure)), "after": _plain(after.get(procedure))}
+            for procedure in sorted({*before, *after})
+        ],
+    }
+
+
+def contributions_of(explanation: Mapping[str, Any]) -> tuple[Contribution, ...]:
+    """The contribution of each procedure of an explanation to the change of the rate, the largest first."""
+    found = {
+        when: {
+            str(each["procedure"]): Ratio(int(each[when]["numerator"]), int(each[when]["denominator"]))
+            for each in explanation["procedures"]
+        }
+        for when in ("before", "after")
+    }
+    return contributions(found["before"], found["after"])
+
+
+def _ratios(reader: TallyReader, codes: Sequence[str], indicator: Indicator, first: dt.date, last: dt.date) -> dict[str, Ratio]:
+    counts = reader.counts_of_procedures(codes, first, last)
+    ratios = {procedure: ratio_of(indicator, found) for procedure, found in counts.items()}
+    return {procedure: ratio for procedure, ratio in ratios.items() if not ratio.no_data or ratio.numerator}
+
+
+def _plain(ratio: Ratio | None) -> dict[str, int]:
+    found = ratio or Ratio(0, 0)
+    return {"numerator": found.numerator, "denominator": found.denominator}

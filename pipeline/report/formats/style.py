@@ -1,0 +1,195 @@
+"""Decimals, rounding and language of a printed report, and the words of both languages."""
+
+from __future__ import annotations
+
+import datetime as dt
+import enum
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from domain.calendars import PeriodKind
+from domain.indicators import INDICATORS, Ratio
+from domain.periods import VIETNAM
+from domain.rounding import Rounding, change_in_percent, change_in_points, percent, vietnamese
+from domain.targets import RateClass
+from pipeline.report.completeness import NotFinal
+
+#: Shown where there is no data.
+NO_DATA: Final = "—"
+#: Kinds of periods that are named by their days.
+_UNNAMED: Final = frozenset({PeriodKind.DAY.value, PeriodKind.DAYS.value, PeriodKind.YEAR_TO_DATE.value})
+#: Most decimals of a printed rate.
+MAX_DECIMALS: Final = 6
+
+
+class Language(enum.StrEnum):
+    """The language of headings, names and numbers."""
+
+    VI = "vi"
+    EN = "en"
+
+
+#: Headings and sentences: key -> (Vietnamese, English).
+_WORDS: Final[Mapping[str, tuple[str, str]]] = {
+    "rank": ("Hạng", "Rank"),
+    "code": ("Mã", "Code"),
+    "unit": ("Đơn vị", "Unit"),
+    "block": ("Khối", "Block"),
+    "numerator": ("tử số", "numerator"),
+    "denominator": ("mẫu số", "denominator"),
+    "rate": ("tỷ lệ (%)", "rate (%)"),
+    "class": ("Mức", "Class"),
+    "points": ("điểm", "points"),
+    "points_long": ("thay đổi (điểm phần trăm)", "change (percentage points)"),
+    "relative": ("thay đổi so với kỳ trước (%)", "change relative to before (%)"),
+    "before": ("kỳ so sánh", "period compared with"),
+    "before_short": ("trước, %", "before, %"),
+    "procedure": ("Thủ tục", "Procedure"),
+    "before_short_counts": ("kỳ trước", "before"),
+    "after_short_counts": ("kỳ này", "after"),
+    "contribution": ("đóng góp (điểm)", "contribution (points)"),
+    "others": ("các thủ tục khác", "other procedures"),
+    "no_change": ("một trong hai kỳ không có dữ liệu", "one of the periods has no data"),
+    "target": ("chỉ tiêu (%)", "target (%)"),
+    "submitted": ("Hồ sơ nộp", "Submitted"),
+    "submitted_online": ("Nộp trực tuyến", "Submitted online"),
+    "settled": ("Đã giải quyết", "Settled"),
+    "settled_full": ("Toàn trình", "Toàn trình"),
+    "settled_full_any_return": ("Toàn trình, mọi cách trả", "Toàn trình, any return"),
+    "refused": ("Không tiếp nhận", "Refused"),
+    "withdrawn": ("Công dân rút", "Withdrawn"),
+    "stopped": ("Dừng xử lý", "Stopped"),
+    "given_back": ("Trả lại", "Given back"),
+    "final": ("Số liệu đã chốt.", "The figures are final."),
+    "not_final": ("SỐ LIỆU CHƯA CHỐT", "NOT FINAL"),
+    "title": ("Báo cáo dịch vụ công trực tuyến", "Online public services"),
+    "period": ("Kỳ báo cáo", "Period"),
+    "compared": ("So với", "Compared with"),
+    "units": ("Đơn vị tính theo", "Units of"),
+    "units_event": ("ngày phát sinh", "the day of each event"),
+    "silent": ("Không gửi dữ liệu trong kỳ", "Sent nothing in the period"),
+    "interrupted": ("Gián đoạn", "Interrupted"),
+    "excluded": ("Hồ sơ bị loại khỏi thống kê", "Excluded dossiers"),
+    "map": ("Bản đồ tỷ lệ", "Map of rates"),
+    "ranking": ("Xếp hạng", "Ranking"),
+    "nation": ("Toàn quốc", "Nation"),
+    "printed_cut": ("Tỷ lệ in ra được cắt, không làm tròn.", "Printed rates are cut, not rounded."),
+    "printed_half_up": ("Tỷ lệ in ra được làm tròn số học.", "Printed rates are rounded half-up."),
+    "asked_at": ("Số liệu tính đến", "Counted up to"),
+    "count": ("Số hồ sơ", "Dossiers"),
+}
+_CLASSES: Final[Mapping[RateClass, tuple[str, str]]] = {
+    RateClass.ZERO: ("bằng 0", "zero"),
+    RateClass.BELOW_5: ("dưới 5 %", "below 5 %"),
+    RateClass.BELOW_10: ("dưới 10 %", "below 10 %"),
+    RateClass.BELOW_TARGET: ("dưới chỉ tiêu", "below target"),
+    RateClass.MET: ("đạt", "met"),
+    RateClass.NO_TARGET: ("không có chỉ tiêu", "no target"),
+    RateClass.NO_DATA: ("không có dữ liệu", "no data"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Style:
+    """How figures are printed. Rates are computed from the integers of the report, so they are exact at any decimals."""
+
+    decimals: int = 2
+    rounding: Rounding = Rounding.CUT
+    language: Language = Language.VI
+
+    def word(self, key: str) -> str:
+        """A heading or sentence."""
+        vietnamese_word, english = _WORDS[key]
+        return vietnamese_word if self.language is Language.VI else english
+
+    def class_word(self, name: str) -> str:
+        """The name of a class of ``domain.targets``."""
+        return _CLASSES[RateClass(name)][self.language is Language.EN]
+
+    def indicator(self, code: str) -> str:
+        """The name of an indicator."""
+        indicator = INDICATORS[code]
+        return indicator.name_vi if self.language is Language.VI else indicator.name_en
+
+    def name(self, row: Mapping[str, Any]) -> str:
+        """The name of a row's unit, block or nation."""
+        return str(row["name"] if self.language is Language.VI else row["name_en"])
+
+    def short_name(self, row: Mapping[str, Any]) -> str:
+        """A name for narrow columns; in English there is only one."""
+        return str(row["short_name"] if self.language is Language.VI else row["name_en"])
+
+    def day(self, text: str) -> str:
+        """A day of a report: 20/08/2024 in Vietnamese."""
+        return f"{text[8:10]}/{text[5:7]}/{text[:4]}" if self.language is Language.VI else text
+
+    def instant(self, text: str) -> str:
+        """A time of a report, in the local time of Viet Nam, to the second."""
+        local = dt.datetime.fromisoformat(text).astimezone(VIETNAM)
+        return f"{local:%H:%M:%S} {self.day(local.date().isoformat())}"
+
+    def period(self, named: Mapping[str, Any]) -> str:
+        """A period by its days, with its name before them where it has one: 2024-Q3 (01/07/2024 - 30/09/2024)."""
+        first, last = named["from"], named["to"]
+        days = self.day(first) if first == last else f"{self.day(first)} - {self.day(last)}"
+        return days if named["kind"] in _UNNAMED else f"{named['name']} ({days})"
+
+    def warning(self, report: Mapping[str, Any]) -> str:
+        """Why the figures of a report are not final; empty when they are."""
+        completeness = report["completeness"]
+        if completeness["final"]:
+            return ""
+        sentences = [reason["text"] for reason in completeness["reasons"]]
+        if self.language is Language.VI:
+            sentences = [self._reason(reason, report) for reason in completeness["reasons"]]
+        return f"{self.word('not_final')}: {' '.join(sentences)}"
+
+    def _reason(self, reason: Mapping[str, Any], report: Mapping[str, Any]) -> str:
+        """A reason in Vietnamese."""
+        if reason["code"] == NotFinal.PERIOD_NOT_OVER:
+            return f"Kỳ báo cáo đến hết ngày {self.day(report['period']['to'])} chưa kết thúc."
+        if reason["code"] == NotFinal.MESSAGES_WAITING:
+            return f"Còn {self.count(report['completeness']['messages_waiting'])} bản tin chưa được tính."
+        return f"Chưa xác định được mọi bản tin đã được tính hay chưa. ({reason['text']})"
+
+    def number(self, text: str) -> str:
+        """A number with a decimal point in the language's notation."""
+        if self.language is Language.VI:
+            return vietnamese(text)
+        sign = text[:1] if text[:1] in {"+", "-"} else ""
+        whole, point, fraction = text.removeprefix(sign).partition(".")
+        return f"{sign}{int(whole):,}{point}{fraction}"
+
+    def count(self, number: int) -> str:
+        """A number of dossiers."""
+        return self.number(str(number))
+
+    def rate(self, figure: Mapping[str, Any]) -> str:
+        """The rate of a figure with ``numerator`` and ``denominator``, in percent, without the sign of percent."""
+        printed = percent(ratio_of(figure), decimals=self.decimals, rounding=self.rounding)
+        return NO_DATA if printed is None else self.number(printed)
+
+    def points(self, figure: Mapping[str, Any]) -> str:
+        """The change of a figure in percentage points; empty without a comparison."""
+        if "before" not in figure:
+            return ""
+        printed = change_in_points(ratio_of(figure["before"]), ratio_of(figure), decimals=self.decimals)
+        return NO_DATA if printed is None else self.number(printed)
+
+    def relative(self, figure: Mapping[str, Any]) -> str:
+        """The change of a figure in percent of what it was; empty without a comparison."""
+        if "before" not in figure:
+            return ""
+        printed = change_in_percent(ratio_of(figure["before"]), ratio_of(figure), decimals=self.decimals)
+        return NO_DATA if printed is None else self.number(printed)
+
+    @property
+    def rounding_note(self) -> str:
+        """How printed rates are reduced to their decimals."""
+        return self.word("printed_cut" if self.rounding is Rounding.CUT else "printed_half_up")
+
+
+def ratio_of(figure: Mapping[str, Any]) -> Ratio:
+    """The two integers of a figure."""
+    return Ratio(int(figure["numerator"]), int(figure["denominator"]))

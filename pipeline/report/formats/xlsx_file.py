@@ -1,0 +1,149 @@
+"""A report as an Excel workbook. Counts are numbers, and each rate is a formula that cuts or rounds exactly as the report does.
+
+The only module that knows XlsxWriter.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final
+
+import xlsxwriter
+from xlsxwriter.utility import xl_rowcol_to_cell
+
+from domain.rounding import Rounding, percent
+from pipeline.report.formats.choice import Choice
+from pipeline.report.formats.style import NO_DATA, Style, ratio_of
+
+#: Rows above the headings.
+_TITLE_ROWS: Final = 4
+_CODE_WIDTH, _NAME_WIDTH, _NUMBER_WIDTH = 9, 36, 13
+_A4: Final = 9
+#: Names of the registry are texts, never formulas or links.
+_OPTIONS: Final = {"in_memory": True, "strings_to_formulas": False, "strings_to_urls": False, "strings_to_numbers": False}
+#: Counts that the second sheet lists.
+_COUNTS: Final = (
+    "submitted", "submitted_online", "settled", "settled_full", "settled_full_any_return",
+    "refused", "withdrawn", "stopped", "given_back",
+)  # fmt: skip
+
+
+def to_xlsx(report: Mapping[str, Any], *, choice: Choice, style: Style) -> bytes:
+    """The workbook: a sheet of indicators and a sheet of counts.
+
+    Raises:
+        ConfigurationError: as ``Choice.rows``.
+    """
+    rows = choice.rows(report)
+    body = io.BytesIO()
+    with xlsxwriter.Workbook(body, _OPTIONS) as book:
+        formats = {
+            "title": book.add_format({"bold": True, "font_size": 14}),
+            "head": book.add_format({"bold": True, "text_wrap": True, "bottom": 1, "valign": "top"}),
+            "warning": book.add_format({"bold": True, "font_color": "#9C0006"}),
+            "text": book.add_format({}),
+            "bold": book.add_format({"bold": True, "top": 1}),
+            "count": book.add_format({"num_format": "#,##0"}),
+            "rate": book.add_format({"num_format": "0." + "0" * style.decimals if style.decimals else "0"}),
+        }
+        sheets = [_Sheet(book.add_worksheet(style.word(key)), style, formats) for key in ("ranking", "count")]
+        for sheet in sheets:
+            sheet.title(report)
+        sheets[0].indicators(rows, choice.indicators, compared=report["compared_with"] is not None)
+        sheets[1].counts(rows)
+    return body.getvalue()
+
+
+def rate_formula(numerator: str, denominator: str, style: Style) -> str:
+    """The formula of a rate from two cells. A cell format would round."""
+    shift = 10**style.decimals
+    if style.rounding is Rounding.HALF_UP:
+        return f"=ROUND({numerator}*100/{denominator},{style.decimals})"
+    return f"=TRUNC({numerator}*{100 * shift}/{denominator})/{shift}"
+
+
+class _Sheet:
+    """Writes one sheet."""
+
+    def __init__(self, sheet: Any, style: Style, formats: Mapping[str, Any]) -> None:
+        self._sheet, self._style, self._formats = sheet, style, formats
+
+    def title(self, report: Mapping[str, Any]) -> None:
+        """What the report is, and what its figures are worth."""
+        word, period, compared = self._style.word, report["period"], report["compared_with"]
+        self._sheet.write_string(0, 0, word("title"), self._formats["title"])
+        text = f"{word('period')}: {self._style.period(period)}"
+        if compared is not None:
+            text += f"; {word('compared').lower()} {self._style.period(compared)}"
+        self._sheet.write_string(1, 0, text)
+        warning = self._style.warning(report)
+        self._sheet.write_string(2, 0, warning or word("final"), self._formats["warning" if warning else "text"])
+
+    def indicators(self, rows: Sequence[Mapping[str, Any]], indicators: Sequence[str], *, compared: bool) -> None:
+        """Rank, counts, rate and class of each indicator, and with a comparison those of before and the change."""
+        word = self._style.word
+        heads = []
+        for name in indicators:
+            heads += [f"{name} {word('rank').lower()}"]
+            heads += [f"{name} {word(part)}" for part in ("numerator", "denominator", "rate")]
+            heads += [f"{name} {word('class').lower()}"]
+            if compared:
+                heads += [f"{name} {word('before')}: {word(part)}" for part in ("numerator", "denominator", "rate")]
+                heads += [f"{name} {word('points_long')}"]
+        for number, row in self._table(heads, rows):
+            column = 2
+            for name in indicators:
+                column = self._figure(number, column, row["indicators"][name], compared=compared)
+
+    def counts(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        """The numbers of dossiers."""
+        for number, row in self._table([self._style.word(name) for name in _COUNTS], rows):
+            for column, name in enumerate(_COUNTS, start=2):
+                self._sheet.write_number(number, column, row["counts"][name], self._formats["count"])
+
+    def _table(self, heads: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> Iterable[tuple[int, Mapping[str, Any]]]:
+        """Write headings, codes and names; yields the number of each row of the sheet, and the row."""
+        sheet, last = self._sheet, len(heads) + 1
+        for column, head in enumerate((self._style.word("code"), self._style.word("unit"), *heads)):
+            sheet.write_string(_TITLE_ROWS, column, head, self._formats["head"])
+        for column, until, width in ((0, 0, _CODE_WIDTH), (1, 1, _NAME_WIDTH), (2, last, _NUMBER_WIDTH)):
+            sheet.set_column(column, until, width)
+        for number, row in enumerate(rows, start=_TITLE_ROWS + 1):
+            cell = self._formats["text" if row["scope"] == "agency" else "bold"]
+            sheet.write_string(number, 0, row["code"], cell)
+            sheet.write_string(number, 1, self._style.name(row), cell)
+            yield number, row
+        sheet.freeze_panes(_TITLE_ROWS + 1, 2)
+        sheet.autofilter(_TITLE_ROWS, 0, _TITLE_ROWS + max(1, len(rows)), last)
+        sheet.repeat_rows(_TITLE_ROWS)
+        sheet.set_landscape()
+        sheet.set_paper(_A4)
+        sheet.fit_to_pages(1, 0)
+
+    def _figure(self, row: int, column: int, figure: Mapping[str, Any], *, compared: bool) -> int:
+        """Write one indicator; returns the next column."""
+        if figure["rank"] is not None:
+            self._sheet.write_number(row, column, figure["rank"], self._formats["count"])
+        self._ratio(row, column + 1, figure)
+        self._sheet.write_string(row, column + 4, self._style.class_word(figure["class"]))
+        if not compared:
+            return column + 5
+        self._ratio(row, column + 5, figure["before"])
+        if figure["change_points"] is None:
+            self._sheet.write_string(row, column + 8, NO_DATA)
+        else:
+            self._sheet.write_number(row, column + 8, float(figure["change_points"]), self._formats["rate"])
+        return column + 9
+
+    def _ratio(self, row: int, column: int, figure: Mapping[str, Any]) -> None:
+        """Numerator, denominator and rate in three cells."""
+        self._sheet.write_number(row, column, figure["numerator"], self._formats["count"])
+        self._sheet.write_number(row, column + 1, figure["denominator"], self._formats["count"])
+        printed = percent(ratio_of(figure), decimals=self._style.decimals, rounding=self._style.rounding)
+        if printed is None:
+            self._sheet.write_string(row, column + 2, NO_DATA)
+            return
+        cells = (xl_rowcol_to_cell(row, column), xl_rowcol_to_cell(row, column + 1))
+        formula = rate_formula(*cells, self._style)
+        self._sheet.write_formula(row, column + 2, formula, self._formats["rate"], float(printed))

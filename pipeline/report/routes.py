@@ -1,0 +1,79 @@
+"""Reports over HTTP."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from aiohttp import web
+
+from domain.agencies import AgencyRegistry
+from domain.clock import Clock
+from domain.periods import Period, civil_day
+from pipeline.report.completeness import CompletenessCheck, TopicOffsets
+from pipeline.report.explanation import explain
+from pipeline.report.figures import build_report
+from pipeline.report.request import PARAMETERS, read_request
+from pipeline.serving.access import is_trusted
+from pipeline.serving.requests import Threads, answered, seconds, takes
+from sinks.contract.tallies import TallyReader
+
+#: What a report says of an excluded dossier to trusted requests only: it may identify people.
+_OF_PEOPLE: Final = ("dossier_code", "reason", "name")
+#: How long a report waits for messages that are not counted yet, unless it is asked to wait longer (seconds).
+WAIT_SECONDS: Final = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class ReportSources:
+    """What a report is made of.
+
+    Attributes:
+        reader: the tallies.
+        agencies: the registry.
+        clock: the system's, or that of a scenario: says what today is.
+        wall_clock: the system's.
+        offsets: asks Kafka for the ends of the topic and for what is acknowledged; blocks.
+        excluded: the excluded dossiers that would have changed the figures of a period, as plain values.
+    """
+
+    reader: TallyReader
+    agencies: AgencyRegistry
+    clock: Clock
+    wall_clock: Clock
+    offsets: Callable[[], TopicOffsets]
+    excluded: Callable[[Period], Sequence[Mapping[str, Any]]]
+
+
+def report_routes(sources: ReportSources, threads: Threads) -> list[web.RouteDef]:
+    """The endpoints of reports: the figures, and what moved a rate."""
+    check = CompletenessCheck(sources.offsets, now=sources.wall_clock.now, in_thread=threads.short)
+
+    @takes(*PARAMETERS, "wait")
+    async def report(request: web.Request) -> web.Response:
+        today = civil_day(sources.clock.now())
+        asked = read_request(request.query, registry=sources.agencies, today=today)
+        wait = seconds("The parameter 'wait'", request.query["wait"]) if "wait" in request.query else WAIT_SECONDS
+        ends: list[dt.date] = [each.period.end for each in (asked.period, asked.compared) if each is not None]
+        completeness = await check(ends, today=today, wait=wait)
+        is_shown = is_trusted(request)
+
+        def read() -> dict[str, Any]:
+            excluded = sources.excluded(asked.period.period)
+            shown = excluded if is_shown else [{**each, **dict.fromkeys(_OF_PEOPLE)} for each in excluded]
+            return build_report(sources.reader, asked, completeness, excluded=shown, today=today).as_dict()
+
+        return web.json_response(await threads.short(read))
+
+    @takes(*PARAMETERS, "agency", "indicator")
+    async def explanation(request: web.Request) -> web.Response:
+        asked = read_request(request.query, registry=sources.agencies, today=civil_day(sources.clock.now()))
+        unit, indicator = request.query.get("agency", ""), request.query.get("indicator", "I1")
+        return web.json_response(await threads.short(lambda: explain(sources.reader, asked, unit=unit, indicator=indicator)))
+
+    return [
+        web.get("/api/v1/report", answered(report)),
+        web.get("/api/v1/report/explanation", answered(explanation)),
+    ]

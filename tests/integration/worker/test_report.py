@@ -1,0 +1,86 @@
+"""Reports beside a real worker: what is final, and every form of what is printed."""
+
+from __future__ import annotations
+
+import dataclasses
+import subprocess
+import sys
+import uuid
+
+import httpx
+import openpyxl
+import pytest
+from confluent_kafka import Producer
+
+from deploy.native.programs import PROJECT
+from deploy.native.services.portalpulse_process import PortalPulseProcess
+from domain.events import ServiceLevel
+from tests.factories import MORNING, a_message, an_event
+
+DAY = MORNING.date().isoformat()
+FULL, PARTIAL = ServiceLevel.FULL, ServiceLevel.PARTIAL
+
+
+@pytest.fixture
+def exporter(chain, tmp_path):
+    """A factory of an exporter over the chain's database."""
+    started = []
+
+    def start():
+        process = PortalPulseProcess("exporter", environment=chain.environment, log_dir=tmp_path, name="exporter")
+        started.append(process)
+        process.launch()
+        process.await_ready(timeout=150)
+        return process.url
+
+    yield start
+    for process in started:
+        process.process.stop()
+
+
+def test_a_report_is_final_only_when_the_worker_has_counted(chain, exporter, tmp_path):
+    """While messages wait the report says how many and the command ends with 3; afterwards all of them are in every form."""
+    worker = chain.worker()
+    url = exporter()
+    worker.process.suspend()
+    producer = Producer({"bootstrap.servers": chain.kafka.bootstrap})
+    events = [an_event(agency=code, service_level=level) for code, level in (("H17", FULL), ("H17", PARTIAL), ("G01", FULL))]
+    for number, event in enumerate(events * 100):
+        message = dataclasses.replace(event, dossier_code=f"{event.agency}-240102-{number:04d}", event_id=uuid.uuid4())
+        producer.produce(chain.topic, a_message(message), key=message.dossier_code)
+    assert producer.flush(60) == 0
+
+    def report():
+        parameters = {"day": DAY, "wait": "0"}
+        return httpx.get(f"{url}/api/v1/report", params=parameters, timeout=150, trust_env=False).json()
+
+    def command(*more):
+        environment = chain.environment | {"PORTALPULSE_HTTP__PORT": url.rpartition(":")[2]}
+        arguments = [sys.executable, "-m", "pipeline.cli", "report", *more]
+        return subprocess.run(arguments, env=environment, capture_output=True, timeout=150, check=False, cwd=PROJECT)
+
+    early = report()["completeness"]
+    assert (early["final"], early["messages_waiting"]) == (False, 300)
+    ended = command("--day", DAY, "--format", "csv")
+    assert ended.returncode == 3
+    assert ended.stderr.decode() == "SỐ LIỆU CHƯA CHỐT: Còn 300 bản tin chưa được tính.\n"
+
+    worker.process.resume()
+    ended = command("--day", DAY, "--wait", "--sort", "rank")
+    assert ended.returncode == 0, ended.stderr.decode()
+    lines = ended.stdout.decode().splitlines()
+    assert [line.split()[-4:-2] for line in lines if "H17" in line] == [["100/200", "50,00"]]
+    late = report()
+    assert late["completeness"]["final"], late["completeness"]
+    figures = {row["code"]: row["indicators"]["I1"] for row in late["rows"]}
+    assert (figures["VN"]["numerator"], figures["VN"]["denominator"], figures["VN"]["percent"]) == (200, 300, "66.66")
+
+    ended = command("--day", DAY, "--format", "xlsx", "--output", str(tmp_path / "report.xlsx"))
+    assert ended.returncode == 0
+    sheet = openpyxl.load_workbook(tmp_path / "report.xlsx").worksheets[0]
+    cells = {row[0]: row[3:5] for row in sheet.iter_rows(min_row=6, values_only=True)}
+    assert cells == {code: (figure["numerator"], figure["denominator"]) for code, figure in figures.items()}
+
+    ended = command("--from", "2024-01-01", "--to", DAY, "--compare", f"{DAY}..{DAY}", "--explain", "H17", "--indicator", "I1")
+    assert ended.returncode == 0, ended.stderr.decode()
+    assert "100/200" in ended.stdout.decode()

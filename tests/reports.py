@@ -1,0 +1,32 @@
+"""Reports of tests: what they are made of, and one that is built at once."""
+
+from __future__ import annotations
+
+import datetime as dt
+from functools import partial
+
+from domain.agencies import AgencyRegistry
+from domain.clock import ManualClock
+from pipeline.report.completeness import Completeness, TopicOffsets
+from pipeline.report.figures import build_report
+from pipeline.report.request import read_request
+from pipeline.report.routes import ReportSources, report_routes
+
+#: Long after every period of the tests.
+LATER = dt.date(2030, 1, 1)
+FINAL = Completeness(dt.datetime(2030, 1, 1, tzinfo=dt.UTC), 0, ())
+ALL_COUNTED = TopicOffsets({0: 7}, {0: 7})
+
+
+def report_route(reader, registry, now, *, offsets=lambda: ALL_COUNTED, excluded=lambda _: ()):
+    """The endpoint of reports over a reader; every message is counted unless ``offsets`` says otherwise."""
+    clock = ManualClock(now)
+    return partial(report_routes, ReportSources(reader, registry, clock, clock, offsets, excluded))
+
+
+def report_of(reader, *, registry=None, today=LATER, completeness=FINAL, excluded=(), **parameters):
+    """The report of some parameters; ``from_`` stands for ``from``."""
+    registry = registry or AgencyRegistry.packaged()
+    asked = {name.rstrip("_"): str(text) for name, text in parameters.items()}
+    request = read_request(asked, registry=registry, today=today)
+    return build_report(reader, request, completeness, excluded=excluded, today=today)

@@ -1,0 +1,89 @@
+"""Whether the figures of a report are final."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+import pytest
+
+from domain.errors import UnavailableError
+from pipeline.report.completeness import CompletenessCheck, NotFinal, TopicOffsets
+
+NOW = dt.datetime(2024, 9, 1, tzinfo=dt.UTC)
+TODAY, AUGUST = dt.date(2024, 9, 1), [dt.date(2024, 8, 31)]
+
+
+class Clock:
+    """Time that passes only while somebody sleeps."""
+
+    def __init__(self):
+        self.seconds = 0.0
+
+    async def sleep(self, seconds):
+        self.seconds += seconds
+
+
+def checked(*answers):
+    """A check whose Kafka gives these answers, the last one for ever; and its clock."""
+    waiting = list(answers)
+
+    def offsets():
+        answer = waiting.pop(0) if len(waiting) > 1 else waiting[0]
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    async def here(action):
+        return action()
+
+    clock = Clock()
+    check = CompletenessCheck(offsets, now=lambda: NOW, in_thread=here, monotonic=lambda: clock.seconds, sleep=clock.sleep)
+    return check, clock
+
+
+async def test_final_when_everything_before_the_question_is_counted():
+    """Messages that come after the question do not matter; those before it are waited for."""
+    check, clock = checked(
+        TopicOffsets({0: 10, 1: 5}, {0: 7, 1: 5}),
+        TopicOffsets({0: 20, 1: 9}, {0: 9, 1: 5}),
+        TopicOffsets({0: 30, 1: 9}, {0: 12, 1: 5}),
+    )
+    found = await check(AUGUST, today=TODAY, wait=10)
+    assert (found.final, found.waiting, found.asked_at) == (True, 0, NOW)
+    assert 0 < clock.seconds < 2
+
+
+async def test_not_final_while_messages_wait():
+    """After the longest wait the figures are not final, and the number of messages is named."""
+    check, clock = checked(TopicOffsets({0: 1_010}, {0: 7}))
+    found = await check(AUGUST, today=TODAY, wait=10)
+    assert [(reason.code, "1,003" in reason.text) for reason in found.reasons] == [(NotFinal.MESSAGES_WAITING, True)]
+    assert found.waiting == 1_003
+    assert 10 <= clock.seconds < 11
+    check, clock = checked(TopicOffsets({0: 10}, {0: 7}))
+    assert not (await check(AUGUST, today=TODAY, wait=0)).final
+    assert clock.seconds == 0
+
+
+async def test_an_offset_of_an_earlier_topic_counts_for_nothing():
+    """A committed offset beyond the end belongs to a topic that was deleted: all messages wait."""
+    check, _ = checked(TopicOffsets({0: 5}, {0: 9}))
+    assert (await check(AUGUST, today=TODAY, wait=0)).waiting == 5
+
+
+async def test_not_final_when_kafka_does_not_say():
+    """Without an answer of Kafka nobody knows, so the figures are not final; the cause is named."""
+    check, _ = checked(UnavailableError("No broker answers at k:9092.", remedy="Start it."))
+    found = await check(AUGUST, today=TODAY, wait=10)
+    assert [reason.code for reason in found.reasons] == [NotFinal.UNKNOWN]
+    assert "No broker answers at k:9092." in found.reasons[0].text
+    assert found.waiting is None
+
+
+@pytest.mark.parametrize(("last", "final"), [(dt.date(2024, 8, 31), True), (TODAY, False), (dt.date(2024, 12, 31), False)])
+async def test_not_final_before_the_period_is_over(last, final):
+    """A period is over when its last day is before today; that of a comparison as well."""
+    check, _ = checked(TopicOffsets({0: 5}, {0: 5}))
+    found = await check([last, *AUGUST], today=TODAY, wait=10)
+    assert found.final is final
+    assert [reason.code for reason in found.reasons] == ([] if final else [NotFinal.PERIOD_NOT_OVER])

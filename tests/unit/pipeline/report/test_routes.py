@@ -1,0 +1,110 @@
+"""Reports over HTTP."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+import httpx
+import pytest
+from prometheus_client import CollectorRegistry
+
+from domain.clock import ManualClock
+from domain.errors import UnavailableError
+from pipeline.report.completeness import TopicOffsets
+from pipeline.serving.answer_sources import Api, Health
+from pipeline.serving.server import HttpServer
+from pipeline.settings import HttpSettings
+from tests.contract.store_suite import StoreUnderTest
+from tests.factories import an_event
+from tests.fakes import MemoryStore
+from tests.reports import report_route
+
+EVENTS = dt.datetime(2024, 8, 20, 8, tzinfo=dt.UTC)
+NOW = EVENTS + dt.timedelta(days=1)
+PATH = "/api/v1/report?day=2024-08-20"
+
+
+def filled():
+    """A store with three settled dossiers."""
+    store = MemoryStore(now=lambda: EVENTS)
+    events = [an_event(occurred_at=EVENTS), an_event(occurred_at=EVENTS, service_level="mot_phan")]
+    events.append(an_event(agency="G01", occurred_at=EVENTS))
+    StoreUnderTest(store, store, dict, dict, lambda *_: None).store_and_recount(events)
+    return store
+
+
+@pytest.fixture
+async def ask(registry):
+    """Start a process over a store and ask it for a path."""
+    servers = []
+
+    async def request(path=PATH, *, reader=None, headers=None, **sources):
+        api = Api(
+            registry=CollectorRegistry(),
+            agencies=registry,
+            clock=ManualClock(NOW),
+            health=lambda: Health(healthy=True, ready=True),
+            reader=reader or filled(),
+            routes=(report_route(reader or filled(), registry, NOW, **sources),),
+        )
+        servers.append(HttpServer(api, HttpSettings(port=0)))
+        async with httpx.AsyncClient(base_url=await servers[-1].start(), trust_env=False, timeout=30) as client:
+            return await client.get(path, headers=headers)
+
+    yield request
+    for server in servers:
+        await server.close()
+
+
+async def test_report(ask):
+    """The report has the form that docs/reports.md describes."""
+    answer = await ask()
+    assert answer.status_code == 200
+    report = answer.json()
+    assert report["period"] == {
+        "kind": "day", "name": "2024-08-20", "calendar": "civil", "from": "2024-08-20", "to": "2024-08-20",
+    }  # fmt: skip
+    rows = {(row["scope"], row["code"]): row for row in report["rows"]}
+    figure = rows["agency", "H17"]["indicators"]["I1"]
+    assert (figure["numerator"], figure["denominator"], figure["percent"], figure["rank"]) == (1, 2, "50.00", 2)
+    figure = rows["nation", "VN"]["indicators"]["I1"]
+    assert (figure["numerator"], figure["denominator"], figure["percent"]) == (2, 3, "66.66")
+    assert rows["agency", "H18"]["indicators"]["I1"]["percent"] is None
+    assert rows["agency", "H17"]["counts"]["settled"] == 2
+    assert report["completeness"]["final"]
+
+
+async def test_a_report_says_what_is_not_counted(ask):
+    """Messages that lie in the topic uncounted, and a period that is not over, are named; ``wait`` limits the wait."""
+    report = (await ask(f"{PATH}&wait=0", offsets=lambda: TopicOffsets({0: 9}, {0: 2}))).json()
+    assert [reason["code"] for reason in report["completeness"]["reasons"]] == ["messages_waiting"]
+    assert report["completeness"]["messages_waiting"] == 7
+    report = (await ask("/api/v1/report?month=2024-08")).json()
+    assert [reason["code"] for reason in report["completeness"]["reasons"]] == ["period_not_over"]
+
+    def unavailable():
+        raise UnavailableError("No broker answers.")
+
+    report = (await ask(offsets=unavailable)).json()
+    assert [reason["code"] for reason in report["completeness"]["reasons"]] == ["unknown"]
+
+
+async def test_a_report_names_excluded_dossiers_only_to_trusted_requests(ask):
+    """Everybody sees how many there are and what they would count as; code, reason and name may identify people."""
+    whole = {"dossier_code": "H17-240820-0001", "reason": "a test", "name": "an operator", "milestones": []}
+    for headers, listed in (
+        ({}, whole),
+        ({"Via": "1.1 proxy"}, {"dossier_code": None, "reason": None, "name": None, "milestones": []}),
+    ):
+        asked = []
+        answer = await ask(excluded=lambda period, asked=asked: asked.append(period) or [whole], headers=headers)
+        assert answer.json()["excluded"] == [listed]
+        assert [(str(period.start), str(period.end)) for period in asked] == [("2024-08-20", "2024-08-20")]
+
+
+@pytest.mark.parametrize("query", ["", "month=2024-13", "ytd=x", "day=2024-08-20&wait=-1", "day=2024-08-20&month=2024-08", "x=1"])
+async def test_a_wrong_request_is_a_400(ask, query):
+    """One sentence that says what is wrong."""
+    answer = await ask(f"/api/v1/report?{query}")
+    assert answer.status_code == 400
+    assert 10 < len(answer.json()["error"]) < 300
