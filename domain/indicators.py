@@ -1,7 +1,8 @@
-"""The published indicators: which counts (domain.tiers) they divide, as numerator over denominator.
+"""The published indicators: what they divide, by which day a dossier is placed, and who publishes them.
 
-Numerators and denominators are summed over agencies and then divided; ratios are never averaged. A denominator of 0 means
-"no data", never 0 %. Sources and open questions: docs/domain.md.
+Those of ``INDICATORS`` divide two counts of dossiers (domain.tiers). Those of ``SUPPLY_INDICATORS`` are about what is offered
+(domain.supply), from the service catalogue of the last day. Numerators and denominators are summed over agencies and then
+divided; ratios are never averaged. A denominator of 0 means "no data", never 0 %. Sources and open questions: docs/domain.md.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ class Indicator:
     Attributes:
         code: as in reports, metrics and settings.
         name_vi, name_en: official name, and in English.
-        numerator, denominator: names of the two counts of ``domain.tiers`` that it divides.
+        numerator, denominator: what it divides; of ``INDICATORS`` the names of two counts of ``domain.tiers``.
         placed_by: the day that places a dossier in a period.
         source: who publishes it, or where its rule comes from.
         remarks: what is open or to be known.
@@ -56,6 +57,64 @@ INDICATORS: Final[Mapping[str, Indicator]] = {
         remarks="Not to be mixed with I1: localities reported 83 % here while their I1 was 17,9 %.",
     ),
 }
+
+
+_AT_THE_END: Final = "the last day of the period, by the service catalogue"
+_PROCEDURES: Final = "A procedure counts once in a unit, a block and the nation, at its highest level there: sums over nothing."
+SUPPLY_INDICATORS: Final[Mapping[str, Indicator]] = {
+    "I2a": Indicator(
+        "I2a",
+        "Tỷ lệ DVCTT toàn trình trên tổng số TTHC",
+        "Procedures offered toàn trình, of all",
+        "procedures offered toàn trình",
+        "all procedures",
+        placed_by=_AT_THE_END,
+        source="EMC (all TTHC: 04/2025, 50,4 %)",
+        remarks=_PROCEDURES,
+    ),
+    "I2b": Indicator(
+        "I2b",
+        "Tỷ lệ DVCTT toàn trình trên số TTHC có phát sinh hồ sơ",
+        "Procedures offered toàn trình, of those with dossiers",
+        "procedures offered toàn trình",
+        "procedures with a dossier submitted in the period",
+        placed_by=_AT_THE_END + "; dossiers by the submitted event",
+        source="EMC (08/2024: 55,5 %)",
+        remarks=_PROCEDURES,
+    ),
+    "I2c": Indicator(
+        "I2c",
+        "Tỷ lệ DVCTT toàn trình trên số TTHC đủ điều kiện",
+        "Procedures offered toàn trình, of those eligible",
+        "procedures offered toàn trình",
+        "procedures that may be offered toàn trình",
+        placed_by=_AT_THE_END,
+        source="formula 3.1 of the 766 index; EMC (04/2023: over 84 %)",
+        remarks=_PROCEDURES,
+    ),
+    "I3": Indicator(
+        "I3",
+        "Tỷ lệ TTHC cung cấp DVCTT",
+        "Procedures offered online",
+        "procedures offered một phần or toàn trình",
+        "all procedures",
+        placed_by=_AT_THE_END,
+        source="EMC",
+        remarks=_PROCEDURES,
+    ),
+    "I4": Indicator(
+        "I4",
+        "Tỷ lệ DVCTT có phát sinh hồ sơ",
+        "Online services with dossiers",
+        "online services with a dossier submitted online in the period",
+        "services offered một phần or toàn trình",
+        placed_by=_AT_THE_END + "; dossiers by the submitted event",
+        source="EMC; legacy levels 3 and 4 before 2022",
+        remarks="A service is a procedure at a unit: sums over units, never over periods.",
+    ),
+}
+#: Every indicator by its code.
+ALL_INDICATORS: Final[Mapping[str, Indicator]] = {**INDICATORS, **SUPPLY_INDICATORS}
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,6 +41,11 @@ class Supply:
     i3: Ratio
     i4: Ratio
 
+    def ratio(self, indicator: str) -> Ratio:
+        """The numerator and denominator of an indicator, by its code: I2a, I2b, I2c, I3 or I4."""
+        found: Ratio = getattr(self, indicator.lower())
+        return found
+
 
 @dataclass(frozen=True, slots=True)
 class SupplyFigures:

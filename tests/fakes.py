@@ -30,7 +30,7 @@ from sinks.contract.catalogue import CatalogueLoad
 from sinks.contract.dead_letters import DeadLetter, DeadLetterCheckpoint, DeadLetterLimitState
 from sinks.contract.events import UnreadRange
 from sinks.contract.findings import HISTORY_COLUMNS
-from sinks.contract.tallies import Arrivals, Counts, Span, TallyTotals
+from sinks.contract.tallies import Arrivals, Counts, ServicesWithDossiers, Span, TallyTotals
 from sinks.errors import RefusedRows
 from sinks.tables import EPOCH
 from tests.factories import a_message
@@ -653,6 +653,18 @@ class MemoryStore:
             if agency in agencies and first <= day <= last:
                 found[procedure].append(tally.counts)
         return {procedure: summed(counts) for procedure, counts in found.items()}
+
+    def services_with_dossiers(self, first, last):
+        """See TallyReader."""
+        found = {
+            name: frozenset(
+                (agency, procedure)
+                for (agency, day, procedure), tally in self.procedures.items()
+                if first <= day <= last and getattr(tally.counts, name)
+            )
+            for name in ("submitted", "submitted_online")
+        }
+        return ServicesWithDossiers(**found)
 
     def days_with_events(self, first, last):
         """See TallyReader."""

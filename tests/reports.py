@@ -18,15 +18,15 @@ FINAL = Completeness(dt.datetime(2030, 1, 1, tzinfo=dt.UTC), 0, ())
 ALL_COUNTED = TopicOffsets({0: 7}, {0: 7})
 
 
-def report_route(reader, registry, now, *, offsets=lambda: ALL_COUNTED, excluded=lambda _: ()):
+def report_route(reader, registry, now, *, offsets=lambda: ALL_COUNTED, excluded=lambda _: (), catalogue=lambda _: ()):
     """The endpoint of reports over a reader; every message is counted unless ``offsets`` says otherwise."""
     clock = ManualClock(now)
-    return partial(report_routes, ReportSources(reader, registry, clock, clock, offsets, excluded))
+    return partial(report_routes, ReportSources(reader, registry, clock, clock, offsets, excluded, catalogue))
 
 
-def report_of(reader, *, registry=None, today=LATER, completeness=FINAL, excluded=(), **parameters):
+def report_of(reader, *, registry=None, today=LATER, completeness=FINAL, excluded=(), catalogue=None, **parameters):
     """The report of some parameters; ``from_`` stands for ``from``."""
     registry = registry or AgencyRegistry.packaged()
     asked = {name.rstrip("_"): str(text) for name, text in parameters.items()}
     request = read_request(asked, registry=registry, today=today)
-    return build_report(reader, request, completeness, excluded=excluded, today=today)
+    return build_report(reader, request, completeness, excluded=excluded, catalogue=catalogue, today=today)

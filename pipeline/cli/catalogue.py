@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -21,7 +22,6 @@ from pipeline.catalogue.json_format import counts_as_dict, entry_as_dict, to_csv
 from pipeline.cli import options, streams
 from pipeline.cli.progress import progress_bar
 from pipeline.cli.remote import Process
-from pipeline.cli.report import Format
 from pipeline.cli.services import opened_service
 from pipeline.settings import load_settings
 from pipeline.wiring.features import catalogue_service
@@ -42,6 +42,14 @@ _LEVELS: Final = {
 File = Annotated[
     Path, typer.Argument(help="CSV (commas, semicolons or tabs; .gz too), JSON, or an Excel workbook.", show_default=False)
 ]
+
+
+class Format(enum.StrEnum):
+    """How a catalogue is printed."""
+
+    TABLE = "table"
+    JSON = "json"
+    CSV = "csv"
 
 
 def register(app: typer.Typer) -> None:

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from domain.indicators import INDICATORS
+from domain.indicators import ALL_INDICATORS
 
 
 def register(app: typer.Typer) -> None:
@@ -25,10 +25,12 @@ def _indicators(as_json: Annotated[bool, typer.Option("--json", help="Print JSON
     Example: portalpulse indicators --json
     """
     if as_json:
-        typer.echo(json.dumps([dataclasses.asdict(each) for each in INDICATORS.values()], ensure_ascii=False, indent=2).encode())
+        typer.echo(
+            json.dumps([dataclasses.asdict(each) for each in ALL_INDICATORS.values()], ensure_ascii=False, indent=2).encode()
+        )
         return
     console = Console()
-    for each in INDICATORS.values():
+    for each in ALL_INDICATORS.values():
         console.print(f"{each.code}  {each.name_vi}", style="bold", highlight=False, markup=False, soft_wrap=True)
         for name, text in (
             ("", each.name_en),

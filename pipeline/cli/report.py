@@ -10,7 +10,7 @@ import typer
 from domain.calendars import Calendar
 from domain.clock import parse_clock
 from domain.errors import ConfigurationError
-from domain.indicators import INDICATORS
+from domain.indicators import ALL_INDICATORS
 from domain.periods import civil_day
 from domain.rounding import Rounding
 from domain.unit_maps import EVENT_DAY
@@ -69,7 +69,9 @@ def _report(
     ] = EVENT_DAY,
     indicators: Annotated[
         list[str] | None,
-        typer.Option("--indicator", help=f"{', '.join(INDICATORS)}; may be repeated.", metavar="CODE", rich_help_panel=_PRINT),
+        typer.Option(
+            "--indicator", help=f"{', '.join(ALL_INDICATORS)}; may be repeated.", metavar="CODE", rich_help_panel=_PRINT
+        ),
     ] = None,
     agencies: Annotated[
         list[str] | None,

@@ -9,6 +9,7 @@ from typing import Any
 from domain.contributions import Contribution, contributions
 from domain.errors import ConfigurationError
 from domain.indicators import INDICATORS, Indicator, Ratio, ratio_of
+from pipeline.report.formats.choice import nearest
 from pipeline.report.request import ReportRequest
 from sinks.contract.tallies import TallyReader
 
@@ -32,9 +33,11 @@ def explain(reader: TallyReader, request: ReportRequest, *, unit: str, indicator
         raise ConfigurationError(f"There is no indicator {indicator[:40]!r}.", remedy=f"Write one of {', '.join(INDICATORS)}.")
     codes = request.units.codes_of(unit)
     if not codes:
-        known = [agency.code for agency in request.units.listed()]
+        joined = request.units.unit_of(unit)
+        best = joined.code if joined is not None else nearest(unit, {agency.code for agency in request.units.listed()})
         raise ConfigurationError(
-            f"There is no unit {unit[:40]!r} in the report.", remedy=f"Codes look like {known[0] if known else 'H17'}."
+            f"There is no unit {unit[:40]!r} in the report.",
+            remedy=f"It is part of {best}." if joined is not None else f"Write one of its codes, for example {best}.",
         )
     chosen = INDICATORS[indicator]
     before, after = (

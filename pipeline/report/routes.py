@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 from aiohttp import web
 
 from domain.agencies import AgencyRegistry
+from domain.catalogue import Catalogue, CatalogueEntry
 from domain.clock import Clock
 from domain.periods import Period, civil_day
 from pipeline.report.completeness import CompletenessCheck, TopicOffsets
@@ -37,6 +38,7 @@ class ReportSources:
         wall_clock: the system's.
         offsets: asks Kafka for the ends of the topic and for what is acknowledged; blocks.
         excluded: the excluded dossiers that would have changed the figures of a period, as plain values.
+        catalogue: what agencies offer on some day of a period.
     """
 
     reader: TallyReader
@@ -45,6 +47,7 @@ class ReportSources:
     wall_clock: Clock
     offsets: Callable[[], TopicOffsets]
     excluded: Callable[[Period], Sequence[Mapping[str, Any]]]
+    catalogue: Callable[[Period], Iterable[CatalogueEntry]]
 
 
 def report_routes(sources: ReportSources, threads: Threads) -> list[web.RouteDef]:
@@ -63,7 +66,10 @@ def report_routes(sources: ReportSources, threads: Threads) -> list[web.RouteDef
         def read() -> dict[str, Any]:
             excluded = sources.excluded(asked.period.period)
             shown = excluded if is_shown else [{**each, **dict.fromkeys(_OF_PEOPLE)} for each in excluded]
-            return build_report(sources.reader, asked, completeness, excluded=shown, today=today).as_dict()
+            days = Period(min(ends), max(ends))
+            catalogue = Catalogue(sources.catalogue(days))
+            report = build_report(sources.reader, asked, completeness, excluded=shown, catalogue=catalogue, today=today)
+            return report.as_dict()
 
         return web.json_response(await threads.short(read))
 

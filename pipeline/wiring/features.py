@@ -126,6 +126,7 @@ def report_sources(settings: Settings, clickhouse: ClickHouse) -> ReportSources:
         wall_clock=SystemClock(),
         offsets=offsets,
         excluded=ExcludedDossiers(ClickHouseExclusions(clickhouse), ClickHouseDossierReader(clickhouse)).within,
+        catalogue=ClickHouseCatalogue(clickhouse).entries,
     )
 
 

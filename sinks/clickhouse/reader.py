@@ -13,7 +13,7 @@ from sinks.clickhouse.monthly_totals import MonthlyTotals
 from sinks.clickhouse.row_policies import refuse_hidden_rows
 from sinks.clickhouse.tally_sql import COUNT_NAMES
 from sinks.clickhouse.times import aware, clamped, storable_days, to_milliseconds, to_seconds
-from sinks.contract.tallies import Arrivals, Counts, TallyTotals
+from sinks.contract.tallies import Arrivals, Counts, ServicesWithDossiers, TallyTotals
 from sinks.errors import Fatal
 from sinks.tables import AGENCY_DAY, AGENCY_DAY_PROCEDURE, AGENCY_MINUTE, DEAD_LETTER_IDENTITY, DEAD_LETTERS, DOSSIER_MESSAGES
 
@@ -80,6 +80,23 @@ class ClickHouseReader:
         )
         refuse_hidden_rows(self._clickhouse, (AGENCY_DAY_PROCEDURE,))
         return {str(procedure): Counts(*map(int, counts)) for procedure, *counts in rows}
+
+    def services_with_dossiers(self, first: dt.date, last: dt.date) -> ServicesWithDossiers:
+        """Services with a dossier; see the contract."""
+        days = storable_days(first, last)
+        if days is None:
+            return ServicesWithDossiers(frozenset(), frozenset())
+        rows = self._clickhouse.counted_rows(
+            "read_services",
+            f"SELECT agency, procedure_code, sum(submitted_online) > 0, count() OVER () FROM {AGENCY_DAY_PROCEDURE} FINAL "  # noqa: S608
+            "WHERE day >= {first:Date} AND day <= {last:Date} GROUP BY agency, procedure_code HAVING sum(submitted) > 0",
+            {"first": days[0], "last": days[1]},
+        )
+        refuse_hidden_rows(self._clickhouse, (AGENCY_DAY_PROCEDURE,))
+        found = [((str(agency), str(procedure)), bool(online)) for agency, procedure, online in rows]
+        return ServicesWithDossiers(
+            frozenset(service for service, _ in found), frozenset(service for service, online in found if online)
+        )
 
     def days_with_events(self, first: dt.date, last: dt.date) -> Mapping[str, Sequence[dt.date]]:
         """Days with an event by agency; see the contract."""

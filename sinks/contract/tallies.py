@@ -66,6 +66,14 @@ class Arrivals:
     dead_letters: int
 
 
+@dataclass(frozen=True, slots=True)
+class ServicesWithDossiers:
+    """Services, as (agency, procedure), that had a dossier submitted, and submitted online; the agency of the submitted event."""
+
+    submitted: frozenset[tuple[str, str]]
+    submitted_online: frozenset[tuple[str, str]]
+
+
 class TallyReader(Protocol):
     """Where figures are read. Tallies are recounts of the stored events, never sums of increments."""
 
@@ -83,6 +91,10 @@ class TallyReader(Protocol):
 
     def counts_of_procedures(self, agencies: Sequence[str], first: dt.date, last: dt.date) -> Mapping[str, Counts]:
         """Counts by procedure of some agencies together, from the procedure tallies, both days included."""
+        ...
+
+    def services_with_dossiers(self, first: dt.date, last: dt.date) -> ServicesWithDossiers:
+        """The services with a dossier in a period, from the procedure tallies, both days included."""
         ...
 
     def days_with_events(self, first: dt.date, last: dt.date) -> Mapping[str, Sequence[dt.date]]:

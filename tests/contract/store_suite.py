@@ -137,6 +137,20 @@ class StoreSuite:
         assert counted == {"1.000001": (2, 2), "2.000002": (0, 1)}
         assert sink.reader.counts_of_procedures([], TODAY, TODAY) == {}
 
+    def test_services_with_dossiers(self, sink):
+        """The procedures of each agency with a dossier submitted in the period, and with one submitted online."""
+        events = [
+            an_event(procedure_code="1.000001", status=1),
+            an_event(procedure_code="1.000001", status=1),
+            an_event(procedure_code="2.000002", status=2, channel=1),
+            an_event(procedure_code="1.000001", status=2, channel=3, agency="G01"),
+            an_event(procedure_code="3.000003", status=1, occurred_at=MORNING + dt.timedelta(days=1)),
+        ]
+        sink.store_and_recount(events)
+        found = sink.reader.services_with_dossiers(TODAY, TODAY)
+        assert found.submitted == {("H17", "1.000001"), ("H17", "2.000002"), ("G01", "1.000001")}
+        assert found.submitted_online == {("H17", "1.000001")}
+
     def test_a_clock_may_tell_any_time(self, sink):
         """Before every event there is none yet; after all of them the newest one is returned, at any time."""
         sink.store_and_recount([an_event(), an_event(occurred_at=LAST_INSTANT)])

@@ -10,7 +10,7 @@ from typing import Any
 
 from domain.agencies import BLOCKS
 from domain.errors import ConfigurationError
-from domain.indicators import INDICATORS
+from domain.indicators import ALL_INDICATORS, INDICATORS
 
 
 class Order(enum.StrEnum):
@@ -42,8 +42,13 @@ class Choice:
         """The rows to print: agencies in order, then blocks and nation.
 
         Raises:
-            ConfigurationError: the report has no agency of a code; names the nearest.
+            ConfigurationError: the report has no agency of a code, or no catalogue for an indicator.
         """
+        if missing := [name for name in self.indicators if name not in report["rows"][0]["indicators"]]:
+            raise ConfigurationError(
+                f"There is no service catalogue on {report['period']['to']}, which {', '.join(missing)} needs.",
+                remedy="Load one: `portalpulse catalogue load FILE`.",
+            )
         agencies = [row for row in report["rows"] if row["scope"] == "agency"]
         known = {row["code"] for row in agencies}
         for code in self.units:
@@ -74,10 +79,10 @@ def choice(*, indicators: Sequence[str], units: Sequence[str], block: str | None
         ConfigurationError: an indicator or block does not exist; names the nearest.
     """
     for code in indicators:
-        if code not in INDICATORS:
+        if code not in ALL_INDICATORS:
             raise ConfigurationError(
                 f"There is no indicator {code[:40]!r}.",
-                remedy=f"Write one of {', '.join(INDICATORS)}; see `portalpulse indicators`.",
+                remedy=f"Write one of {', '.join(ALL_INDICATORS)}; see `portalpulse indicators`.",
             )
     if block and block not in BLOCKS:
         raise ConfigurationError(f"There is no block {block[:40]!r}.", remedy=f"Write {' or '.join(BLOCKS)}.")

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from domain.calendars import PeriodKind
-from domain.indicators import INDICATORS, Ratio
+from domain.indicators import ALL_INDICATORS, Ratio
 from domain.periods import VIETNAM
 from domain.rounding import Rounding, change_in_percent, change_in_points, percent, vietnamese
 from domain.targets import RateClass
@@ -109,7 +109,7 @@ class Style:
 
     def indicator(self, code: str) -> str:
         """The name of an indicator."""
-        indicator = INDICATORS[code]
+        indicator = ALL_INDICATORS[code]
         return indicator.name_vi if self.language is Language.VI else indicator.name_en
 
     def name(self, row: Mapping[str, Any]) -> str:

@@ -7,10 +7,15 @@ import json
 
 import pytest
 
+from domain.agencies import AgencyRegistry
+from domain.catalogue import Catalogue, CatalogueEntry
 from domain.errors import ConfigurationError
 from domain.indicators import INDICATORS, Ratio
+from pipeline.report.explanation import contributions_of, explain
+from pipeline.report.formats.choice import Choice
 from pipeline.report.gaps import interruptions
-from sinks.contract.tallies import Counts
+from pipeline.report.request import read_request
+from sinks.contract.tallies import Counts, ServicesWithDossiers
 from tests.reports import report_of
 
 YEAR = {"from_": "2024-01-01", "to": "2024-08-20"}
@@ -180,3 +185,70 @@ def test_a_wrong_request_names_parameter_and_remedy(parameters, problem, remedy)
         report_of(Figures(), **parameters)
     assert problem in caught.value.problem
     assert remedy in caught.value.remedy
+
+
+def a_catalogue():
+    """Three procedures of Bắc Giang and two of Bắc Ninh; one procedure is offered by both, at other levels."""
+    begin = dt.date(2020, 1, 1)
+    offered = (("H02", "1.1", "toan_trinh"), ("H02", "1.2", "mot_phan"), ("H02", "1.3", "cung_cap_thong_tin"))
+    offered += (("H05", "1.1", "mot_phan"), ("H05", "1.4", "toan_trinh"))
+    return Catalogue([CatalogueEntry(agency, code, begin, service_level=level) for agency, code, level in offered])
+
+
+class Services(Figures):
+    """Also holds the services with a dossier."""
+
+    def __init__(self, submitted, submitted_online, **counts):
+        super().__init__(**counts)
+        self.services = ServicesWithDossiers(frozenset(submitted), frozenset(submitted_online))
+
+    def services_with_dossiers(self, *_):
+        return self.services
+
+
+def test_what_is_offered_is_in_the_report():
+    """With a catalogue the rows have I2 to I4; joined units add services, and count a procedure once at its highest level."""
+    online = [("H02", "1.1"), ("H05", "1.1")]
+    reader = Services([*online, ("H02", "1.3")], online, H02=settled(1, 2))
+    rows = rows_of(report_of(reader, month="2025-06", catalogue=a_catalogue()))
+    assert rows["agency", "H02"].ratio("I4") == Ratio(1, 2)
+    assert rows["agency", "H02"].ratio("I2b") == Ratio(1, 2)
+    assert rows["agency", "H05"].ratio("I3") == Ratio(2, 2)
+    assert rows["agency", "H17"].ratio("I4") == Ratio(0, 0)
+    assert rows["block", "province"].ratio("I4") == Ratio(2, 4)
+    joined = report_of(reader, month="2025-06", units="2025-07-01", compare="previous", catalogue=a_catalogue())
+    found = rows_of(joined)
+    assert found["agency", "H05"].ratio("I2a") == Ratio(2, 4)
+    assert found["agency", "H05"].ratio("I4") == found["nation", "VN"].ratio("I4") == Ratio(2, 4)
+    figure = next(row for row in joined.as_dict()["rows"] if row["code"] == "H05")["indicators"]["I4"]
+    assert (figure["percent"], figure["change_points"], figure["rank"]) == ("50.00", "0.00", 1)
+
+
+def test_without_a_catalogue_nothing_is_said_of_what_is_offered():
+    """Without an entry the rows have I1 and I5 alone; printing another one says what to load."""
+    report = report_of(Figures(), **YEAR, catalogue=Catalogue([])).as_dict()
+    assert set(report["rows"][0]["indicators"]) == {"I1", "I5"}
+    with pytest.raises(ConfigurationError, match="catalogue") as caught:
+        Choice(("I4",)).rows(report)
+    assert "catalogue load" in caught.value.remedy
+
+
+def test_an_explanation_lists_the_procedures_of_the_unit():
+    """The counts of each procedure in both periods, of every code that belongs to the unit; contributions sum to the change."""
+
+    class Procedures:
+        def counts_of_procedures(self, agencies, first, last):
+            assert list(agencies) == ["H02", "H05"]
+            june = {"1.1": settled(1, 2), "1.2": settled(0, 1)}
+            return june if (first.month, last.day) == (6, 30) else {"1.1": settled(0, 2), "1.3": settled(1, 1)}
+
+    registry = AgencyRegistry.packaged()
+    asked = {"month": "2025-06", "compare": "previous", "units": "2025-07-01"}
+    request = read_request(asked, registry=registry, today=dt.date(2025, 8, 1))
+    found = explain(Procedures(), request, unit="H05", indicator="I1")
+    assert [each["procedure"] for each in found["procedures"]] == ["1.1", "1.2", "1.3"]
+    assert sum(part.change for part in contributions_of(found)) == 0
+    for more, remedy in (({"unit": "H02"}, "part of H05"), ({"unit": "h17"}, "H17"), ({"indicator": "I4"}, "I1")):
+        with pytest.raises(ConfigurationError) as caught:
+            explain(Procedures(), request, **({"unit": "H05", "indicator": "I1"} | more))
+        assert remedy in caught.value.remedy

@@ -1,0 +1,150 @@
+"""A report: its rows, and its plain values for JSON."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from fractions import Fraction
+from typing import Any
+
+from domain.calendars import NamedPeriod
+from domain.indicators import INDICATORS, Ratio, ratio_of
+from domain.ranking import ranks
+from domain.rounding import change_in_percent, change_in_points, decimal, percent
+from domain.supply import Supply
+from domain.targets import class_of, target_of
+from pipeline.report.completeness import Completeness
+from pipeline.report.request import ReportRequest
+from sinks.contract.tallies import Counts
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One row of a report: a unit, a block or the nation.
+
+    Attributes:
+        scope: agency, block or nation.
+        code: level-1 code, name of the block, or VN.
+        name: in Vietnamese; ``short_name`` fits a table of 80 columns.
+        name_en: in English.
+        block: "" for the nation.
+        counts: of dossiers; ``events`` of events.
+        before: the same in the period that the report is compared with, or None.
+        supply, supply_before: what is offered on the last day of each period; None without a catalogue.
+    """
+
+    scope: str
+    code: str
+    name: str
+    short_name: str
+    name_en: str
+    block: str
+    counts: Counts
+    before: Counts | None
+    supply: Supply | None = None
+    supply_before: Supply | None = None
+
+    def ratio(self, indicator: str) -> Ratio:
+        """Numerator and denominator of an indicator."""
+        return _ratio(indicator, self.counts, self.supply)
+
+    def ratio_before(self, indicator: str) -> Ratio:
+        """The same in the period that the report is compared with."""
+        return _ratio(indicator, self.before or Counts(), self.supply_before)
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """Units sorted by code, then the blocks, then the nation.
+
+    Attributes:
+        request: what was asked for.
+        rows: the figures.
+        indicators: codes of the indicators that the rows have; those of what is offered need a catalogue.
+        completeness: how complete they are.
+        silent: units that are expected to report and have no event in the period, by code.
+        interrupted: code -> first and last day of each span without events.
+        excluded: excluded dossiers that would have changed the figures, as plain values.
+    """
+
+    request: ReportRequest
+    rows: tuple[Row, ...]
+    indicators: tuple[str, ...]
+    completeness: Completeness
+    silent: tuple[str, ...] = ()
+    interrupted: Mapping[str, Sequence[tuple[dt.date, dt.date]]] | None = None
+    excluded: tuple[Mapping[str, Any], ...] = ()
+
+    def as_dict(self) -> dict[str, Any]:
+        """The report as plain values for JSON, see docs/reports.md."""
+        year = self.request.period.period.end.year
+        places = {name: self._ranks(name) for name in self.indicators}
+        return {
+            "period": _period_dict(self.request.period),
+            "compared_with": None if self.request.compared is None else _period_dict(self.request.compared),
+            "units": self.request.units.name,
+            "completeness": {
+                **self.completeness.as_dict(),
+                "silent": list(self.silent),
+                "interrupted": {
+                    code: [[first.isoformat(), last.isoformat()] for first, last in spans]
+                    for code, spans in (self.interrupted or {}).items()
+                },
+            },
+            "rows": [
+                {
+                    "scope": row.scope,
+                    "code": row.code,
+                    "name": row.name,
+                    "short_name": row.short_name,
+                    "name_en": row.name_en,
+                    "block": row.block,
+                    "counts": asdict(row.counts),
+                    "indicators": {
+                        name: _indicator_dict(row, name, target_of(name, year=year, block=row.block))
+                        | {"rank": places[name].get(row.code) if row.scope == "agency" else None}
+                        for name in self.indicators
+                    },
+                }
+                for row in self.rows
+            ],
+            "excluded": list(self.excluded),
+        }
+
+    def _ranks(self, indicator: str) -> Mapping[str, int]:
+        units = {row.code: row.ratio(indicator) for row in self.rows if row.scope == "agency"}
+        return ranks(units, min_volume=self.request.min_volume)
+
+
+def _ratio(indicator: str, counts: Counts, supply: Supply | None) -> Ratio:
+    if indicator in INDICATORS:
+        return ratio_of(INDICATORS[indicator], counts)
+    return Ratio(0, 0) if supply is None else supply.ratio(indicator)
+
+
+def _indicator_dict(row: Row, name: str, target: Fraction | None) -> dict[str, Any]:
+    ratio = row.ratio(name)
+    found: dict[str, Any] = {
+        "numerator": ratio.numerator,
+        "denominator": ratio.denominator,
+        "percent": percent(ratio),
+        "class": class_of(ratio, target).value,
+        "target_percent": None if target is None else decimal(100 * target),
+    }
+    if row.before is not None:
+        before = row.ratio_before(name)
+        found["before"] = {"numerator": before.numerator, "denominator": before.denominator, "percent": percent(before)}
+        found["change_points"] = change_in_points(before, ratio)
+        found["change_percent"] = change_in_percent(before, ratio)
+    return found
+
+
+def _period_dict(named: NamedPeriod) -> dict[str, str]:
+    return {
+        "kind": named.kind.value,
+        "name": named.name,
+        "calendar": named.calendar.value,
+        "from": named.period.start.isoformat(),
+        "to": named.period.end.isoformat(),
+    }
