@@ -5,19 +5,24 @@ from __future__ import annotations
 import datetime as dt
 import uuid
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from domain.agencies import AgencyRegistry
+from domain.balance import balance
 from domain.dossier_columns import BITS, LEVEL_RANKS, NO_DUE, RETURN_RANKS, DecisionColumns, MessageColumns, count_bits
 from domain.dossiers import MAX_EVENTS, ExcludedDossier, judge
+from domain.due_dates import by_766, by_due_day, of_the_settled
 from domain.exclusions import ExclusionDecision
 from domain.findings import Finding, FindingKind, findings
+from domain.periods import Period, civil_day
 from tests.factories import MORNING, an_event
 
 REGISTRY = AgencyRegistry.packaged()
+TODAY, DAY = civil_day(MORNING), dt.timedelta(days=1)
 
 MESSAGES = st.builds(
     an_event,
@@ -226,3 +231,49 @@ def test_too_many_events_count_as_nothing():
     judged = count_bits(columns_of([*poison, an_event(dossier_code="H62-240102-0002")]))
     assert not judged.bits[:-1].any()
     assert judged.bits[-1] == sum(1 << BITS.index(name) for name in BITS[:5])
+
+
+PERIODS = st.tuples(st.integers(-2, 2), st.integers(0, 3)).map(
+    lambda ends: Period(TODAY + ends[0] * DAY, TODAY + (ends[0] + ends[1]) * DAY)
+)
+SPREAD = st.lists(
+    st.builds(replace, MESSAGES, occurred_at=st.integers(-3 * 24, 3 * 24).map(lambda hours: MORNING + dt.timedelta(hours=hours))),
+    min_size=1,
+    max_size=8,
+)
+
+
+@given(SPREAD, PERIODS)
+def test_the_balance_closes(messages, period):
+    """Received and carried over are settled, given back or open, for any dossier; what is open is carried over."""
+    dossier = judge(messages)
+    found = balance(dossier, period)
+    assert found.received + found.carried_over == found.settled + found.given_back + found.open <= 1
+    following = balance(dossier, Period(period.end + DAY, period.end + DAY))
+    assert following.carried_over == found.open
+
+
+@given(SPREAD, PERIODS, st.integers(0, 2))
+def test_a_period_cut_in_two_sums_to_the_whole(messages, period, cut):
+    """What is counted by day sums over periods: received, settled, given back, by due day, of the settled."""
+    if period.start == period.end:
+        return
+    middle = min(period.start + cut * DAY, period.end - DAY)
+    parts = (Period(period.start, middle), Period(middle + DAY, period.end))
+    dossier = judge(messages)
+    whole, halves = balance(dossier, period), [balance(dossier, part) for part in parts]
+    for name in ("received", "settled", "given_back"):
+        assert getattr(whole, name) == sum(getattr(half, name) for half in halves), name
+    for count in (partial(by_due_day, dossier, today=TODAY + 9 * DAY), partial(of_the_settled, dossier)):
+        found = [result for part in parts if (result := count(period=part)) is not None]
+        assert found == [result for result in [count(period=period)] if result is not None]
+
+
+@given(SPREAD, PERIODS)
+def test_what_happens_after_the_period_changes_no_766_figure(messages, period):
+    """Formula 2.1 reads events up to the end of the period only, as long as the dossier is in hand by them."""
+    dossier = judge(messages)
+    known = [event for event in dossier.events if civil_day(event.occurred_at) <= period.end]
+    found = by_766(dossier, period)
+    if known and found is not None:
+        assert by_766(judge(known), period) is found

@@ -1,0 +1,50 @@
+"""Accepted late (tiếp nhận trễ): an online dossier without an answer by the end of the working day after its submission.
+
+Source: Nghị định 118/2025/NĐ-CP, Điều 17-18; docs/domain.md, "Accepted late". The figure exists for registrations from 2025-07-01
+on.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Final
+
+from domain.dossiers import Dossier
+from domain.events import Status
+from domain.periods import Period, civil_day
+from domain.working_days import WorkingDays
+
+#: The first day of registrations to which the decree applies.
+FIRST_DAY: Final = dt.date(2025, 7, 1)
+
+
+def accepted_late(
+    dossier: Dossier, period: Period, *, today: dt.date, working_days: WorkingDays, first_day: dt.date = FIRST_DAY
+) -> bool | None:
+    """Whether a dossier that was submitted online in the period was accepted late. Belongs to the unit of *submitted*.
+
+    Late: no event of another status after the submission by the end of the first working day after it. An unanswered dossier
+    counts as late from the day after that working day.
+
+    Args:
+        dossier: the dossier.
+        period: whole civil days.
+        today: the civil day of the clock.
+        working_days: which days are working days.
+        first_day: registrations before it have no such figure.
+
+    Returns:
+        None: it is not in the base: not online, not submitted as a 1, or not in the period.
+
+    Raises:
+        ConfigurationError: the holidays of a year are not known.
+    """
+    submitted = civil_day(dossier.submitted.occurred_at)
+    if not (dossier.online and dossier.submitted.status == Status.REGISTERED):
+        return None
+    if submitted < first_day or not period.start <= submitted <= period.end:
+        return None
+    deadline = working_days.next_after(submitted)
+    if dossier.first_answer is None:
+        return today > deadline
+    return civil_day(dossier.first_answer.occurred_at) > deadline
