@@ -13,7 +13,6 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from domain.agencies import AgencyRegistry
 from domain.catalogue import COLUMNS
 from domain.errors import ConfigurationError, UnavailableError
 from pipeline.catalogue.faults import CatalogueFaultsError
@@ -23,6 +22,7 @@ from pipeline.cli import options, streams
 from pipeline.cli.progress import progress_bar
 from pipeline.cli.remote import Process
 from pipeline.cli.services import opened_service
+from pipeline.registry import registry_of
 from pipeline.settings import load_settings
 from pipeline.wiring.features import catalogue_service
 
@@ -173,7 +173,7 @@ def _read(file: Path) -> CatalogueFile:
     """
     try:
         with progress_bar() as bar:
-            read = read_catalogue(file, AgencyRegistry.packaged(), bar)
+            read = read_catalogue(file, registry_of(load_settings()), bar)
     except CatalogueFaultsError as error:
         _warn(error.faults.listed)
         hidden = error.faults.total - len(error.faults.listed)

@@ -188,7 +188,7 @@ FRIDAY, NATIONAL_DAY = "08-29", dt.date(2025, 9, 2)
     [
         ([(1, "07-03"), (2, "07-04 23:59")], "2026-01-01", False),
         ([(1, "07-03"), (2, "07-05 00:00")], "2026-01-01", True),
-        ([(1, "07-03"), (1, "07-04"), (2, "07-07")], "2026-01-01", True),  # another 1 is no answer
+        ([(1, "07-03"), (1, "07-04"), (2, "07-07")], "2026-01-01", True),  # another 1 does not answer
         ([(1, "07-03"), (5, "07-04")], "2026-01-01", False),
         # Friday before the National Day: Monday and Tuesday are holidays.
         ([(1, FRIDAY), (2, "09-03")], "2026-01-01", False),
