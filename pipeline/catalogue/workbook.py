@@ -72,7 +72,6 @@ class Workbook:
                     raise _damaged(faults.source)
                 self.other_sheets = tuple(str(sheet.title) for sheet in sheets[1:])
                 self.size = min(int(sheets[0].max_row or 0), _MAX_SHEET_ROWS)
-                sheets[0].reset_dimensions()  # a sheet may say that it has fewer rows than it has
                 self._cells = self._numbered(sheets[0])
                 header = next(self._cells, None)
         except _DAMAGED as error:
@@ -127,7 +126,10 @@ class Workbook:
 
     @staticmethod
     def _numbered(sheet: Any) -> Iterator[tuple[int, Sequence[Any]]]:
-        """The rows that are not empty, with their numbers."""
+        """The rows that are not empty, with their numbers.
+
+        The bounds are given, because a sheet may say that it is smaller or larger than it is.
+        """
         cells = sheet.iter_rows(max_row=_MAX_SHEET_ROWS, max_col=_MAX_COLUMNS)
         with closing(cells):
             for number, row in enumerate(cells, 1):

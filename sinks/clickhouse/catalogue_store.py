@@ -104,7 +104,9 @@ class ClickHouseCatalogue:
         Raises:
             Fatal: rows of a complete load are missing.
         """
-        unknown = {agency: load for agency, load in loads.items() if agency not in self._known or self._known[agency][0] != load}
+        remembered = {agency: self._known.get(agency) for agency in loads}
+        found = {agency: known[1] for agency, known in remembered.items() if known is not None and known[0] == loads[agency]}
+        unknown = {agency: load for agency, load in loads.items() if agency not in found}
         read = self._read(unknown)
         for agency, load in unknown.items():
             if len(read[agency]) != load.entries:
@@ -112,13 +114,9 @@ class ClickHouseCatalogue:
                     f"{self._clickhouse.target.display_name}: of {load.entries} entries of the catalogue of {agency} only "
                     f"{len(read[agency])} are in {CATALOGUE_ENTRIES}. Load its file again."
                 )
-            self._known[agency] = (load, tuple(sorted(read[agency], key=lambda entry: (entry.procedure_code, entry.valid_from))))
-        found: list[CatalogueEntry] = []
-        for agency, load in sorted(loads.items()):
-            known, entries = self._known[agency]
-            # Another thread may have read a newer load meanwhile.
-            found += entries if known == load else self._read({agency: load})[agency]
-        return tuple(found)
+            found[agency] = tuple(sorted(read[agency], key=lambda entry: (entry.procedure_code, entry.valid_from)))
+            self._known[agency] = (load, found[agency])
+        return tuple(entry for agency in sorted(loads) for entry in found[agency])
 
     def _read(self, loads: Mapping[str, _Load]) -> Mapping[str, list[CatalogueEntry]]:
         found: dict[str, list[CatalogueEntry]] = defaultdict(list)

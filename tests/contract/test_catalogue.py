@@ -127,6 +127,20 @@ def test_entries_are_read_by_days_and_agencies(store):
 # ---- the real storage
 
 
+def test_loading_what_is_there_writes_nothing(clickhouse):
+    """The tables do not grow when a file is loaded again, whoever loads it."""
+
+    def rows():
+        return [
+            clickhouse.rows("test", f"SELECT count() FROM {table}")[0][0] for table in ("catalogue_loads", "catalogue_entries")
+        ]
+
+    ClickHouseCatalogue(clickhouse).load([an_entry("1"), an_entry("2")])
+    assert rows() == [1, 2]
+    ClickHouseCatalogue(clickhouse).load([an_entry("2"), an_entry("1")])
+    assert rows() == [1, 2]
+
+
 def test_the_catalogue_is_that_of_the_last_complete_load(clickhouse):
     """A load that ends before its last step is invisible, in part too, and a later load works."""
     store = ClickHouseCatalogue(clickhouse)
