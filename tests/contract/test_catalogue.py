@@ -128,7 +128,7 @@ def test_entries_are_read_by_days_and_agencies(store):
 
 
 def test_loading_what_is_there_writes_nothing(clickhouse):
-    """The tables do not grow when a file is loaded again, whoever loads it."""
+    """The tables do not grow when a file is loaded again, by another process too."""
 
     def rows():
         return [
