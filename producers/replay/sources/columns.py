@@ -25,6 +25,8 @@ _NUMBERS: Final = frozenset({"status", "channel", "legacy_level"})
 #: A longer number fits no field; it is sent as text (digits).
 _LONGEST_NUMBER: Final = 18
 _EXACT: Final = 2**53
+#: Letters without a glyph; Unicode calls them letters all the same (fillers of Hangul, as NFKC writes them).
+_BLANK_LETTERS: Final = "\u115f\u1160"
 
 
 def require_columns(found: Sequence[str], name: str, *, how: str = "") -> None:
@@ -36,8 +38,15 @@ def require_columns(found: Sequence[str], name: str, *, how: str = "") -> None:
         how: how they were read, for the sentence.
 
     Raises:
-        ConfigurationError: a required column is missing, a column is there twice, or a misspelt column would be ignored.
+        ConfigurationError: a required column is missing, a column is there twice, or one would be ignored because its name
+            only looks like that of a field.
     """
+    for column in found:  # first: beside its double a required column would be listed as missing
+        if column not in FIELDS and (meant := _MEANT.get(_letters(column))):
+            raise ConfigurationError(
+                f"{name} has the column {column!a}, which no event has: its values would be ignored.",
+                remedy=f"Write it as {meant}, or omit it.",
+            )
     if missing := REQUIRED - set(found):
         shown = ", ".join(found[:8]) + (", ..." if len(found) > 8 else "") if found else "none"
         raise ConfigurationError(
@@ -46,12 +55,16 @@ def require_columns(found: Sequence[str], name: str, *, how: str = "") -> None:
         )
     if twice := sorted({column for column in found if column and found.count(column) > 1}):
         raise ConfigurationError(f"{name} has the column {twice[0]} twice.", remedy="Omit one of them.")
-    for column in found:
-        if column not in FIELDS and (meant := unicodedata.normalize("NFKC", column).strip().casefold()) in FIELDS:
-            raise ConfigurationError(
-                f"{name} has the column {column!r}, which no event has: its values would be ignored.",
-                remedy=f"Write it as {meant}, or omit it.",
-            )
+
+
+def _letters(column: str) -> str:
+    """What tells the names of columns apart for a reader: letters and digits, without case, width, and invisible characters."""
+    plain = unicodedata.normalize("NFKC", column).casefold()
+    return "".join(char for char in plain if char.isalnum() and char not in _BLANK_LETTERS)
+
+
+#: The field that a name of the same letters means.
+_MEANT: Final = {_letters(name): name for name in FIELDS}
 
 
 def message_of_row(row: dict[str, Any]) -> Message:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from collections.abc import Iterator
 from enum import StrEnum
 from pathlib import Path
@@ -54,6 +55,7 @@ _OTHERS: Final = (
     (b"portalpulse-batches-", "a file of record batches", "Name the recording it was made of, with --prebuilt."),
 )
 _OBJECT: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_LINE_END: Final = re.compile(r"\r\n?|\n")
 _TAR_HEADER: Final = 512
 #: Where the sum of all header bytes is, in octal digits; in the sum, these bytes count as spaces.
 _TAR_CHECKSUM: Final = slice(148, 156)
@@ -119,7 +121,8 @@ def delimiter_of(head: bytes) -> str | None:
 def header_line(head: bytes) -> str | None:
     """The first line that is not blank; None when there is none."""
     text = without_marks(head).decode("utf-8", "replace")
-    return next((line for line in text.splitlines() if line.strip()), None)
+    # Not splitlines: the reader of CSV ends lines at these alone, so other line separators are part of a name.
+    return next((line for line in _LINE_END.split(text) if line.strip()), None)
 
 
 def _of_text(head: bytes, ending: str) -> Format | None:

@@ -18,6 +18,8 @@ from producers.replay.sources.position import SourcePosition
 _ROWS_AT_ONCE: Final = 8_192
 _EPOCH: Final = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 _MICROSECONDS: Final = {"s": 1_000_000, "ms": 1_000, "us": 1}
+#: Fields that are instants.
+_TIMES: Final = ("occurred_at", "due_at")
 _UNREADABLE: Final = (pa.ArrowException, OverflowError, ValueError, TypeError)
 
 
@@ -25,7 +27,7 @@ def opened_parquet(file: BinaryIO, name: str) -> pq.ParquetFile:
     """A Parquet file with the columns of events.
 
     Raises:
-        ConfigurationError: it is not a Parquet file, or lacks a column.
+        ConfigurationError: it is not a Parquet file, lacks a column, or has times without a time zone.
     """
     try:
         table = pq.ParquetFile(file, page_checksum_verification=True)  # most writers add them
@@ -36,7 +38,23 @@ def opened_parquet(file: BinaryIO, name: str) -> pq.ParquetFile:
             remedy="Write it again; it may have been cut off.",
         ) from error
     require_columns(columns, name)
+    _require_zones(table.schema_arrow, name)
     return table
+
+
+def _require_zones(schema: Any, name: str) -> None:
+    """Refuse times of an unknown clock. Most are local; read as UTC they would move to another hour, and often to another day.
+
+    Raises:
+        ConfigurationError: a column of instants has no time zone.
+    """
+    for column, kind in zip(schema.names, schema.types, strict=True):
+        if column in _TIMES and pa.types.is_timestamp(kind) and kind.tz is None:
+            raise ConfigurationError(
+                f"{name}, column {column}: its times have no time zone, so the instants are not known.",
+                remedy='Write it with one, for example with .dt.tz_localize("Asia/Ho_Chi_Minh") in pandas, '
+                "or as TIMESTAMPTZ in DuckDB.",
+            )
 
 
 def read_parquet(table: pq.ParquetFile, position: SourcePosition) -> Iterator[Message]:
@@ -90,14 +108,23 @@ def _cells(column: Any, name: str, position: SourcePosition) -> list[Any]:
 
 
 def _times(column: Any) -> list[str | None]:
-    """Instants as texts. Parquet keeps them in UTC, so the name of a time zone, known here or not, changes nothing."""
-    unit = column.type.unit
-    return [None if value is None else _time(value, unit) for value in column.cast(pa.int64()).to_pylist()]
+    """Instants as texts; times without a zone as texts without an offset.
+
+    Parquet keeps instants in UTC, so the name of a time zone, known here or not, changes nothing.
+    """
+    unit, expressed = column.type.unit, _local_time if column.type.tz is None else _instant
+    return [None if value is None else expressed(_utc(value, unit)) for value in column.cast(pa.int64()).to_pylist()]
 
 
-def _time(value: int, unit: str) -> str:
-    microseconds = value // 1_000 if unit == "ns" else value * _MICROSECONDS[unit]
-    instant = _EPOCH + dt.timedelta(microseconds=microseconds)
+def _utc(value: int, unit: str) -> dt.datetime:
+    return _EPOCH + dt.timedelta(microseconds=value // 1_000 if unit == "ns" else value * _MICROSECONDS[unit])
+
+
+def _local_time(time: dt.datetime) -> str:
+    return time.replace(tzinfo=None).isoformat(timespec="milliseconds")
+
+
+def _instant(instant: dt.datetime) -> str:
     try:
         local = instant.astimezone(VIETNAM)
     except OverflowError:  # the last hours of the year 9999

@@ -161,15 +161,42 @@ def test_a_damaged_page_of_parquet_is_no_value(tmp_path):
     assert "damaged" in sentence
 
 
-@pytest.mark.parametrize("column", ["portal_id ", " portal_id", "Portal_ID", "portal_id\u00a0", "\uff50ortal_id"])
+@pytest.mark.parametrize(
+    "column",
+    [
+        *("portal_id ", " portal_id", "Portal_ID", "portal_id\u00a0", "\uff50ortal_id"),
+        *("portal_id\u200b", "\ufeffportal_id", "portal\u00ad_id", "\u202aportal_id\u202c", "portal_id\x01", "portal_id\u2028"),
+        *("portal_id\ufe0f", "portal_id\u3164", "portal_id\u2800", "portal\u034f_id", "portal_id\U000e0001"),
+        *("portal id", "portal-id", "portalId", "PORTALID", "portal__id", "portal\u2011id", "portal\u203fid"),
+    ],
+    ids=ascii,
+)
 @pytest.mark.parametrize("form", ["csv", "parquet"])
 def test_a_column_that_is_nearly_a_field_is_refused(tmp_path, column, form):
-    """A column whose name differs from a field by case, spaces or width is named: its values would be omitted without a word."""
+    """A column whose name looks like that of a field is named: its values would be omitted without a word."""
     data = {
         "csv": in_columns().replace(b"portal_id", column.encode()),
         "parquet": parquet(portal_id=None, **{column: pa.array(["p"] * 5)}),
     }[form]
-    assert f"the column {column!r}" in refusal_of(source_of(tmp_path, "e", data))
+    sentence = refusal_of(source_of(tmp_path, "e", data))
+    assert f"the column {column!a}" in sentence
+    assert "Write it as portal_id" in sentence
+
+
+@pytest.mark.parametrize("field", EVENTS[0])
+@pytest.mark.parametrize("mark", ["\ufeff", "\u200b"])
+def test_no_column_hides_behind_an_invisible_character(tmp_path, field, mark):
+    """A required field is named as it is written, too, and not listed as missing beside its double."""
+    columns = {field: None, field + mark: pa.array([event[field] for event in EVENTS])}
+    assert f"the column {field + mark!a}" in refusal_of(source_of(tmp_path, "e.parquet", parquet(**columns)))
+
+
+@pytest.mark.parametrize(
+    "column", ["note", "portal", "trạng thái", "status của hồ sơ", "số", "渠道channel", "status_2", "x_channel"]
+)
+def test_other_columns_are_the_business_of_their_file(tmp_path, column):
+    """A column that looks like no field is sent with the others."""
+    assert events_of(source_of(tmp_path, "e.parquet", parquet(**{column: pa.array(["a"] * 5)})))[0][column] == "a"
 
 
 @pytest.mark.parametrize("packing", PACK)
@@ -389,7 +416,10 @@ def test_a_cell_of_several_lines_is_a_value(tmp_path):
     [
         ("occurred_at", pa.timestamp("us", "UTC"), [253402300799000000] * 5, "9999-12-31T23:59:59.000+00:00"),
         ("occurred_at", pa.timestamp("ms", "UTC"), [253402275599999] * 5, "9999-12-31T23:59:59.999+07:00"),
-        ("occurred_at", pa.timestamp("s"), [-62135596800] * 5, "0001-01-01T00:00:00.000+00:00"),
+        ("occurred_at", pa.timestamp("s", "UTC"), [-62135596800] * 5, "0001-01-01T00:00:00.000+00:00"),
+        ("due_at", pa.timestamp("us", "+07:00"), [1_718_051_400_000_000] * 5, "2024-06-11T03:30:00.000+07:00"),
+        # A time of day on a clock that is not known: it is sent as it is written.
+        ("printed_at", pa.timestamp("us"), [1_718_051_400_000_000] * 5, "2024-06-10T20:30:00.000"),
         ("occurred_at", pa.timestamp("ms", "ICT"), [0] * 5, "1970-01-01T08:00:00.000+08:00"),
         ("occurred_at", pa.timestamp("ns", "Mars/Olympus"), [1_700_000_000_000_000_000] * 5, "2023-11-15T05:13:20.000+07:00"),
         ("occurred_at", pa.date32(), [0] * 5, "1970-01-01"),
@@ -416,8 +446,9 @@ def test_columns_of_any_type_are_sent(tmp_path, column, kind, values, sent):
     ("column", "kind", "values"),
     [
         ("occurred_at", pa.timestamp("us", "UTC"), [0, 0, 2**63 - 1, 0, 0]),
-        ("occurred_at", pa.timestamp("us"), [0, 0, -(2**63), 0, 0]),
-        ("occurred_at", pa.timestamp("ms"), [0, 0, -62135596800001, 0, 0]),
+        ("occurred_at", pa.timestamp("us", "UTC"), [0, 0, -(2**63), 0, 0]),
+        ("occurred_at", pa.timestamp("ms", "UTC"), [0, 0, -62135596800001, 0, 0]),
+        ("printed_at", pa.timestamp("ms"), [0, 0, -62135596800001, 0, 0]),
         ("occurred_at", pa.date64(), [0, 0, 2**60, 0, 0]),
         ("portal_id", pa.binary(), [b"a", b"a", b"\xff", b"a", b"a"]),
     ],
@@ -427,6 +458,29 @@ def test_what_json_cannot_express_is_named_with_row_and_column(tmp_path, column,
     _, said = sent_before(source_of(tmp_path, "e.parquet", parquet(**{column: pa.array(values, kind)})))
     assert "e.parquet, row 3" in said
     assert "column" not in said or f"column {column}" in said
+
+
+@pytest.mark.parametrize("column", ["occurred_at", "due_at"])
+@pytest.mark.parametrize("unit", ["s", "ms", "us", "ns"])
+def test_a_time_without_a_zone_is_no_instant(tmp_path, column, unit):
+    """A Parquet time without a zone is refused before the first message: read as UTC it would move by seven hours."""
+    good = source_of(tmp_path, "good.ndjson", NDJSON)
+    bad = source_of(tmp_path, "e.parquet", parquet(**{column: pa.array([0] * 5, pa.timestamp(unit))}))
+    sentence = refusal_of(FileSource(good.names + bad.names))
+    assert f"e.parquet, column {column}: its times have no time zone" in sentence
+    assert 'tz_localize("Asia/Ho_Chi_Minh")' in sentence
+    assert "TIMESTAMPTZ" in sentence
+
+
+def test_old_times_of_parquet_without_a_zone_are_refused(tmp_path):
+    """INT96, which Spark and Impala write, keeps no zone; a dictionary of times has none either."""
+    times = pa.array([0] * 5, pa.timestamp("ns", "UTC"))
+    table = pa.table({name: pa.array([event[name] for event in EVENTS]) for name in EVENTS[0]} | {"occurred_at": times})
+    sink = io.BytesIO()
+    pq.write_table(table, sink, use_deprecated_int96_timestamps=True)
+    assert "no time zone" in refusal_of(source_of(tmp_path, "e.parquet", sink.getvalue()))
+    words = parquet(occurred_at=pa.array([0] * 5, pa.timestamp("us")).dictionary_encode())
+    assert "no time zone" in refusal_of(source_of(tmp_path, "e.parquet", words))
 
 
 @pytest.mark.parametrize("packing", PACK)
