@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
@@ -13,7 +13,7 @@ from typing import Final
 import numpy as np
 import pyarrow as pa
 
-from domain.errors import UnavailableError
+from producers.replay.system_errors import temporary_files
 
 #: Files that are written at the same time.
 FAN_OUT: Final = 64
@@ -45,8 +45,14 @@ class Partition:
         return self.lowest == self.highest
 
     def tables(self) -> Iterator[pa.Table]:
-        """The rows, in the pieces in which they were written."""
-        with pa.OSFile(str(self.path)) as file, pa.ipc.open_stream(file) as reader:
+        """The rows, in the pieces in which they were written.
+
+        Raises:
+            UnavailableError: the file cannot be opened.
+        """
+        with ExitStack() as closing:
+            with _space():
+                reader = closing.enter_context(pa.ipc.open_stream(closing.enter_context(pa.OSFile(str(self.path)))))
             for batch in reader:
                 yield pa.Table.from_batches([batch])
 
@@ -121,12 +127,5 @@ def _closing(writer: pa.RecordBatchWriter) -> Iterator[pa.RecordBatchWriter]:
             writer.close()
 
 
-@contextmanager
-def _space() -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise UnavailableError(
-            f"The temporary files of the check cannot be written: {error.strerror or error}.",
-            remedy="Set TMPDIR to a folder with free space; the check needs about 100 bytes for each message.",
-        ) from error
+def _space() -> AbstractContextManager[None]:
+    return temporary_files("The temporary files of the check", need="the check needs about 100 bytes for each message")

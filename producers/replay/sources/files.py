@@ -22,6 +22,7 @@ from producers.replay.sources.lines import message_of
 from producers.replay.sources.opening import identity, is_regular, opened_file, seekable, shown_name, signature
 from producers.replay.sources.packing import ENDINGS, UNPACKING_ERRORS, Packing, packing_of, peeked, unpacked
 from producers.replay.sources.position import SourcePosition
+from producers.replay.system_errors import reading_remedy
 from producers.sending.checkpoint import Content
 
 #: A longer line is not an event, and its file is not a recording (bytes).
@@ -90,6 +91,7 @@ class FileSource:
 
         Raises:
             ConfigurationError: a file cannot be read, or is not a recording of events.
+            UnavailableError: a temporary copy cannot be written.
         """
         once = [name for name in self.names if not is_regular(name)]
         if len({identity(name) for name in once}) < len(once):
@@ -176,6 +178,7 @@ class FileSource:
 
         Raises:
             ConfigurationError: it cannot be read, or is not a recording of events.
+            UnavailableError: its temporary copy cannot be written.
         """
         packing: Packing | None = None
         shown = shown_name(name)
@@ -202,7 +205,7 @@ class FileSource:
                 elif kind is Format.PARQUET:
                     from producers.replay.sources.parquet_rows import opened_parquet  # noqa: PLC0415 - see packing.py
 
-                    file = seekable(file, regular if packing is None else None, closing)
+                    file = seekable(file, regular if packing is None else None, shown, closing)
                     opened_parquet(file, shown)
             except UNPACKING_ERRORS as error:
                 raise _broken(SourcePosition(shown), packing, error) from error
@@ -250,7 +253,7 @@ def _broken(position: SourcePosition, packing: Packing | None, error: Exception)
     cut_off = isinstance(error, EOFError) or "Truncated" in str(error) or "ended before" in str(error)
     remedy = "Copy or download it again."
     if isinstance(error, OSError) and error.strerror:
-        reason = error.strerror
+        reason, remedy = error.strerror, reading_remedy(error, otherwise=remedy)
     elif beyond_zstd := next((found for words, *found in _BEYOND_ZSTD if words in str(error)), None):
         reason, remedy = beyond_zstd
     elif packing is not None:

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import os
-import shutil
 import stat
 import sys
 import tempfile
-from contextlib import AbstractContextManager, ExitStack, nullcontext
+from contextlib import AbstractContextManager, ExitStack, nullcontext, suppress
+from functools import partial
 from pathlib import Path
-from typing import BinaryIO, Final, cast
+from typing import IO, BinaryIO, Final, cast
 
 from domain.errors import ConfigurationError
+from producers.replay.system_errors import temporary_files
 
 STDIN: Final = "-"
+_COPIED_AT_ONCE: Final = 1 << 20
 
 
 def opened_file(name: str) -> AbstractContextManager[BinaryIO]:
@@ -37,15 +39,37 @@ def opened_file(name: str) -> AbstractContextManager[BinaryIO]:
         raise ConfigurationError(f"{name} cannot be read: there is no such file.", remedy="Name an existing file.") from error
 
 
-def seekable(file: BinaryIO, regular: BinaryIO | None, closing: ExitStack) -> BinaryIO:
-    """The bytes of ``file`` in a seekable file: Parquet is read from its end."""
+def seekable(file: BinaryIO, regular: BinaryIO | None, name: str, closing: ExitStack) -> BinaryIO:
+    """The bytes of ``file`` in a seekable file: Parquet is read from its end.
+
+    Args:
+        file: a stream that was examined.
+        regular: the file itself when it is seekable and holds these bytes.
+        name: of the file, for a sentence.
+        closing: closes what is opened here.
+
+    Raises:
+        UnavailableError: the temporary copy cannot be written.
+        OSError, EOFError, zlib.error, lzma.LZMAError: ``file`` cannot be read.
+    """
     if regular is not None:
         regular.seek(0)
         return regular
-    whole = closing.enter_context(tempfile.TemporaryFile())  # noqa: SIM115 - it is entered here
-    shutil.copyfileobj(file, whole, 1 << 20)
-    whole.seek(0)
+    copying = partial(temporary_files, f"The temporary copy of {name}", need="a packed Parquet file is unpacked there")
+    with copying():
+        whole = tempfile.TemporaryFile()  # noqa: SIM115 - closed below
+    closing.callback(_discard, whole)
+    while block := file.read(_COPIED_AT_ONCE):
+        with copying():
+            whole.write(block)
+    with copying():
+        whole.seek(0)  # writes what is buffered
     return cast("BinaryIO", whole)
+
+
+def _discard(file: IO[bytes]) -> None:
+    with suppress(OSError):  # what is buffered cannot be written; the error of the first attempt is being raised
+        file.close()
 
 
 def is_regular(name: str) -> bool:
