@@ -11,24 +11,51 @@ import re
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BaseModel, Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, Field, SecretStr, ValidationError, ValidationInfo, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from domain.clock import parse_clock
 from domain.errors import ConfigurationError
 from pipeline.broker_addresses import addresses_in, require_addresses
 from pipeline.setting_messages import explained, unknown_variable, unreadable
+from pipeline.texts import require_text
 
 #: Prefix of every variable.
 PREFIX = "PORTALPULSE_"
 #: Shortest token (characters): shorter ones can be guessed.
 _MIN_TOKEN = 16
+#: Begins an address that names a folder.
+_FOLDER = "chdb:"
 
 
-class KafkaSettings(BaseModel):
-    """Where the dossier events come from."""
+def _checked(model: type[BaseModel], value: Any, info: ValidationInfo) -> Any:
+    """Apply the rule for texts to a value of a field; those of a group are checked with the group.
+
+    Raises:
+        ValueError: a text is not UTF-8.
+    """
+    name = info.field_name or ""
+    for item in value if isinstance(value, list | tuple) else (value,):
+        text = item.get_secret_value() if isinstance(item, SecretStr) else item
+        if isinstance(text, str):
+            names_a_folder = model.model_fields[name].annotation is Path or (name == "url" and text.startswith(_FOLDER))
+            require_text(text, names_a_file=names_a_folder)
+    return value
+
+
+class _Group(BaseModel):
+    """Settings that share a name. A field that is not known is an error."""
 
     model_config = {"extra": "forbid"}
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _is_text(cls, value: Any, info: ValidationInfo) -> Any:
+        return _checked(cls, value, info)
+
+
+class KafkaSettings(_Group):
+    """Where the dossier events come from."""
 
     bootstrap: Annotated[tuple[str, ...], NoDecode] = Field(
         ("127.0.0.1:9092",), description="Broker addresses, host:port, separated by commas."
@@ -88,7 +115,7 @@ class KafkaSettings(BaseModel):
 
 
 #: Without an address ClickHouse is embedded, in this folder of the data folder.
-_EMBEDDED = "chdb:{data_dir}/clickhouse"
+_EMBEDDED = f"{_FOLDER}{{data_dir}}/clickhouse"
 
 
 def embedded_url(data_dir: Path) -> str:
@@ -97,10 +124,8 @@ def embedded_url(data_dir: Path) -> str:
     return f"chdb://{folder}" if folder.startswith("//") else f"chdb:{folder}"  # "chdb://" is read as "chdb:"
 
 
-class ClickHouseSettings(BaseModel):
+class ClickHouseSettings(_Group):
     """Where the events and tallies are kept."""
-
-    model_config = {"extra": "forbid"}
 
     url: SecretStr = Field(
         SecretStr(_EMBEDDED),
@@ -117,10 +142,8 @@ class ClickHouseSettings(BaseModel):
         return value
 
 
-class HttpSettings(BaseModel):
+class HttpSettings(_Group):
     """The worker's and exporter's own HTTP endpoint: metrics, health, report."""
-
-    model_config = {"extra": "forbid"}
 
     host: str = Field("127.0.0.1", min_length=1, description="Address to listen on.")
     port: int = Field(8080, ge=0, le=65_535, description="Port to listen on; 0 takes a free one.")
@@ -138,10 +161,8 @@ class HttpSettings(BaseModel):
         return value
 
 
-class IngestSettings(BaseModel):
+class IngestSettings(_Group):
     """Batch sizes and budgets of the worker."""
-
-    model_config = {"extra": "forbid"}
 
     batch_rows: int = Field(100_000, ge=1, le=1_000_000, description="Maximum number of rows decoded and inserted at once.")
     linger_ms: int = Field(100, ge=0, le=10_000, description="While the storage is busy: longest wait for a batch to fill.")
@@ -178,10 +199,8 @@ class IngestSettings(BaseModel):
         return self
 
 
-class DeadLetterSettings(BaseModel):
+class DeadLetterSettings(_Group):
     """When a worker stops because too many messages are dead-lettered: a bad deploy must not empty the topic."""
-
-    model_config = {"extra": "forbid"}
 
     max_consecutive: int = Field(
         10_000,
@@ -200,10 +219,8 @@ class DeadLetterSettings(BaseModel):
     )
 
 
-class WatchdogSettings(BaseModel):
+class WatchdogSettings(_Group):
     """When a worker exits because its broker does not answer."""
-
-    model_config = {"extra": "forbid"}
 
     assignment_seconds: float = Field(
         60.0, ge=1, le=86_400, description="Exit when the group assigns no partitions for this long after the start."
@@ -213,10 +230,8 @@ class WatchdogSettings(BaseModel):
     )
 
 
-class AuditSettings(BaseModel):
+class AuditSettings(_Group):
     """How often an exporter or all-in-one worker compares the tallies with the stored events."""
-
-    model_config = {"extra": "forbid"}
 
     interval_seconds: float = Field(
         15.0, ge=0, le=86_400, description="Shortest pause between rounds of the continuous audit; 0 switches it off."
@@ -235,10 +250,8 @@ class AuditSettings(BaseModel):
     )
 
 
-class FindingSettings(BaseModel):
+class FindingSettings(_Group):
     """How often an exporter or all-in-one worker searches the findings of the current day."""
-
-    model_config = {"extra": "forbid"}
 
     interval_seconds: float = Field(
         60.0, ge=0, le=86_400, description="Shortest pause between searches for today's findings; 0 switches their metric off."
@@ -251,10 +264,10 @@ class FindingSettings(BaseModel):
     )
 
 
-class ThresholdPolicy(BaseModel):
+class ThresholdPolicy(_Group):
     """When an agency counts as fallen behind: one indicator over one window."""
 
-    model_config = {"extra": "forbid", "frozen": True}
+    model_config = {"frozen": True}
 
     kpi: str = Field("I1", pattern="^(I1|I5)$", description="Indicator.")
     window: str = Field("1d", pattern="^(1h|1d|7d|month|ytd)$", description="Window of the gauge.")
@@ -262,10 +275,8 @@ class ThresholdPolicy(BaseModel):
     min_volume: int = Field(30, ge=1, le=1_000_000_000, description="No alert on fewer dossiers than this.")
 
 
-class LogSettings(BaseModel):
+class LogSettings(_Group):
     """How the log is written."""
-
-    model_config = {"extra": "forbid"}
 
     level: str = Field(
         "info",
@@ -300,6 +311,11 @@ class Settings(BaseSettings):
         (ThresholdPolicy(window="1d"), ThresholdPolicy(window="ytd")),
         description="JSON list of policies: kpi, window, ratio, min_volume.",
     )
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _is_text(cls, value: Any, info: ValidationInfo) -> Any:
+        return _checked(cls, value, info)
 
     @field_validator("data_dir", mode="before")
     @classmethod

@@ -13,6 +13,7 @@ import typer
 
 from domain.errors import ConfigurationError, PortalPulseError, describe_error
 from pipeline.cli import streams
+from pipeline.cli.text_arguments import require_texts
 from pipeline.shutdown import leave
 
 #: Folders add their commands through this entry-point group; the value is a function ``register(app)``.
@@ -71,7 +72,9 @@ def run() -> int:
     try:
         try:
             _refuse_empty(sys.argv[1:])
-            create_cli()()
+            command = typer.main.get_command(create_cli())
+            require_texts(command)
+            command()
         finally:
             streams.finish()
     except SystemExit as end:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import traceback
 from pathlib import Path
 
 import pytest
-from pydantic import BaseModel
+from pydantic import BaseModel, SecretStr
 
 from domain.errors import ConfigurationError
 from pipeline.settings import Settings, ThresholdPolicy, load_settings
@@ -130,6 +131,73 @@ def test_every_number_has_bounds(monkeypatch, name, value):
     monkeypatch.setenv(f"PORTALPULSE_{name}", value)
     with pytest.raises(ConfigurationError, match=name):
         load_settings()
+
+
+def _variables(model, prefix=""):
+    """The name of every variable."""
+    for name, found in model.model_fields.items():
+        if isinstance(found.annotation, type) and issubclass(found.annotation, BaseModel):
+            yield from _variables(found.annotation, f"{prefix}{name.upper()}__")
+        else:
+            yield prefix + name.upper()
+
+
+#: A byte that is not UTF-8, as it arrives from the environment.
+ODD = os.fsdecode(b"\xff")
+#: Values that would be right, but for the byte in them.
+NEARLY = {
+    "KAFKA__BOOTSTRAP": f"{ODD}:1",
+    "CLICKHOUSE__URL": f"http://u:{ODD}@127.0.0.1:1/x",
+    "THRESHOLDS": f'[{{"kpi": "{ODD}"}}]',
+}
+
+
+@pytest.mark.parametrize("name", [name for name in _variables(Settings) if name != "DATA_DIR"])
+def test_no_setting_takes_what_is_not_utf8(monkeypatch, name):
+    """Clients cannot send half of a surrogate pair: every variable that holds one is named, without its value."""
+    monkeypatch.setenv("PORTALPULSE_KAFKA__SECURITY_PROTOCOL", "SASL_SSL")
+    monkeypatch.setenv("PORTALPULSE_KAFKA__USER", "u")
+    monkeypatch.setenv("PORTALPULSE_KAFKA__PASSWORD", "p")
+    monkeypatch.setenv(f"PORTALPULSE_{name}", NEARLY.get(name, f"s3cret{ODD}"))
+    with pytest.raises(ConfigurationError, match=f"PORTALPULSE_{name} is wrong") as refused:
+        load_settings()
+    kind = _field(name)
+    if kind not in {int, float}:
+        assert "it is not UTF-8" in str(refused.value)
+    if kind is SecretStr:
+        assert "s3cret" not in "".join(traceback.format_exception(refused.value))
+
+
+def _field(variable):
+    """The type of the setting that a variable holds."""
+    model = Settings
+    for part in variable.lower().split("__"):
+        found = model.model_fields[part].annotation
+        model = found
+    return found
+
+
+@pytest.mark.parametrize("text", ["\\ud800", "\\u0000"])
+@pytest.mark.parametrize(
+    ("group", "field"),
+    [("KAFKA", "user"), ("KAFKA", "password"), ("KAFKA", "bootstrap"), ("CLICKHOUSE", "url"), ("HTTP", "host")],
+)
+def test_no_setting_in_json_takes_what_is_no_character(monkeypatch, group, field, text):
+    """A group may be written as JSON, whose escapes express what bytes cannot: halves of surrogate pairs and NUL."""
+    value = f'["{text}:1"]' if field == "bootstrap" else f'"chdb:{text}"'
+    monkeypatch.setenv(f"PORTALPULSE_{group}", f'{{"{field}": {value}}}')
+    with pytest.raises(
+        ConfigurationError, match=rf"PORTALPULSE_{group}__{field.upper()} is wrong: it (is not UTF-8|holds a NUL)"
+    ):
+        load_settings()
+
+
+def test_the_name_of_a_folder_may_have_any_bytes(monkeypatch):
+    """The system takes such names, so the settings do, too."""
+    monkeypatch.setenv("PORTALPULSE_DATA_DIR", f"/tmp/{ODD}")
+    assert os.fsencode(load_settings().data_dir) == b"/tmp/\xff"
+    monkeypatch.setenv("PORTALPULSE_CLICKHOUSE__URL", f"chdb:/tmp/{ODD}")
+    assert target_of(load_settings()).folder == Path(f"/tmp/{ODD}")
 
 
 @pytest.mark.parametrize("text", ["[", "{'kpi': 'I1'}", "yes"])

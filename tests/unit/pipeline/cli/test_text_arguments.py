@@ -1,0 +1,112 @@
+"""Options and arguments that are not UTF-8: one sentence that names them, for every text of every command."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import pytest
+import typer
+
+from domain.errors import ConfigurationError
+from pipeline.cli import main as cli
+from pipeline.cli.text_arguments import names_files, parameters_of, require_texts
+
+#: A byte that is not UTF-8, as it arrives from the command line.
+ODD = os.fsdecode(b"\xff")
+
+
+def commands(command, *words):
+    """Every command with its words."""
+    for name, below in getattr(command, "commands", {}).items():
+        yield from commands(below, *words, name)
+    if not hasattr(command, "commands"):
+        yield words, command
+
+
+def converted(command, parameter, value):
+    """What a command receives for a value of one of its options."""
+    value = [value] if parameter.multiple or parameter.nargs != 1 else value
+    return parameter.process_value(typer.Context(command), value)
+
+
+def is_text(command, parameter):
+    """Whether a command receives text for it: neither a number nor a choice nor a path."""
+    try:
+        found = converted(command, parameter, "-1x")
+    except Exception:  # noqa: BLE001 - the parser of another kind of value
+        return False
+    return isinstance(found[0] if isinstance(found, list | tuple) else found, str)
+
+
+TEXTS = [
+    pytest.param(command, parameter, id=f"{' '.join(words)} {parameter.name}")
+    for words, command in commands(typer.main.get_command(cli.create_cli()))
+    for parameter in command.params
+    if is_text(command, parameter)
+]
+
+
+@pytest.mark.parametrize(("command", "parameter"), TEXTS)
+def test_no_option_takes_what_is_not_utf8(command, parameter):
+    """Every option and argument that takes text refuses half of a surrogate pair; only names of files may have any bytes."""
+    require_texts(command)
+    if names_files(parameter):
+        assert ODD in converted(command, parameter, ODD)[0]
+        return
+    with pytest.raises(ConfigurationError, match=r"is wrong: it is not UTF-8\. Write it in UTF-8\.") as refused:
+        converted(command, parameter, f"s3cret{ODD}")
+    assert "s3cret" not in str(refused.value)
+    named = max(parameter.opts, key=len) if parameter.param_type_name == "option" else parameter.name.upper()
+    assert named in str(refused.value)
+
+
+def test_there_are_texts_and_files():
+    """The walk above finds options of several commands; few of them name files as text."""
+    assert len(TEXTS) > 40
+    files = {found.id for found in TEXTS if names_files(found.values[1])}
+    assert files == {"replay files", "produce output"}
+
+
+def test_nothing_is_checked_by_something_else():
+    """No option has a callback of its own, which would replace the rule, but for --version and Typer's own, which are flags."""
+    own = [found for found in parameters_of(typer.main.get_command(cli.create_cli())) if found.callback is not None]
+    assert [found.name for found in own] == ["_version_", "install_completion", "show_completion"]
+    assert all(found.is_flag for found in own)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("replay", "--check", f"no-such-{ODD}.ndjson"),
+        ("replay", "--from-topic", "t", "--bootstrap", f"{ODD}:1"),
+        ("replay", "--speed", ODD, "x.ndjson"),
+        ("replay", "--times", ODD),
+        ("replay", "--time", ODD),
+        ("dossier", ODD),
+        ("report", "--from", ODD, "--to", "2024-01-01"),
+        ("produce", "--output", f"/no/{ODD}"),
+        ("report", "--data", f"/no/{ODD}", "--from", "2024-01-01", "--to", "2024-01-01"),
+        ("boards", "push", "--url", ODD, "--token", "t"),
+        (ODD,),
+    ],
+    ids=ascii,
+)
+def test_any_bytes_on_the_command_line_are_one_sentence(monkeypatch, capsys, tmp_path, arguments):
+    """Whatever bytes a command line has, the command ends with status 2 and says why."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["portalpulse", *arguments])
+    assert cli.run() == 2
+    errors = capsys.readouterr().err
+    assert errors
+    assert cli.UNEXPECTED not in errors
+
+
+def test_a_token_in_a_variable_is_checked_and_not_shown(monkeypatch, capsys):
+    """An option that is read from a variable is held to the same rule."""
+    monkeypatch.setenv("GRAFANA_TOKEN", f"s3cret{ODD}")
+    monkeypatch.setattr(sys, "argv", ["portalpulse", "boards", "push", "--url", "http://127.0.0.1:1"])
+    assert cli.run() == 2
+    errors = capsys.readouterr().err
+    assert "--token is wrong: it is not UTF-8" in errors
+    assert "s3cret" not in errors
