@@ -18,6 +18,7 @@ from sinks.clickhouse.expiring_rows import refuse_expiring_rows
 from sinks.clickhouse.migrate import Migration, migrate, missing_migrations
 from sinks.clickhouse.registry_writer import write_agencies
 from sinks.clickhouse.row_policies import TABLES, refuse_hidden_rows
+from sinks.clickhouse.shortages import remedy_of
 from sinks.clickhouse.target import Target
 from sinks.errors import Retryable, SinkError
 
@@ -98,33 +99,44 @@ def _opened(settings: Settings, observer: Observer | None, prepared: Callable[[C
     try:
         clickhouse = ClickHouse(target, observer=observer) if observer is not None else ClickHouse(target)
     except SinkError as error:
-        raise UnavailableError(str(error)) from error
+        raise UnavailableError(str(error), remedy=remedy_of(error, target)) from error
     try:
         try:
             prepared(clickhouse)
             refuse_hidden_rows(clickhouse, TABLES)
             refuse_expiring_rows(clickhouse, TABLES)
         except Retryable as error:
-            reason = str(error).removeprefix(f"{target.display_name}: ").rstrip(".")
-            if getattr(error.__cause__, "code", None) is not None:
-                raise UnavailableError(
-                    f"{target.display_name} answers but refuses for now: {reason}.",
-                    remedy="Try again later. If it persists, give this user a higher limit or quota, or the server more memory.",
-                ) from error
-            if _BROKEN_OFF.search(reason):
-                raise UnavailableError(
-                    f"{target.display_name} breaks off its answers: {reason}.",
-                    remedy="Look in the log of ClickHouse for the cause: a limit in the profile of this user, such as"
-                    " max_execution_time, a server that ends, or a proxy in between.",
-                ) from error
-            raise UnavailableError(
-                f"{target.display_name} does not answer: {reason}.", remedy="Start it, or correct PORTALPULSE_CLICKHOUSE__URL."
-            ) from error
+            raise _unavailable(error, target) from error
         except SinkError as error:
-            raise UnavailableError(str(error), remedy="`portalpulse doctor` checks each part.") from error
+            raise UnavailableError(
+                str(error), remedy=remedy_of(error, target) or "`portalpulse doctor` checks each part."
+            ) from error
         yield clickhouse
     finally:
         clickhouse.close()
+
+
+def _unavailable(error: Retryable, target: Target) -> UnavailableError:
+    """The sentence about a storage that a worker would wait for."""
+    reason = str(error).removeprefix(f"{target.display_name}: ").rstrip(".")
+    if target.folder is not None:  # it is this process, which cannot be started or reached elsewhere
+        return UnavailableError(
+            f"{target.display_name} cannot go on for now: {reason}.", remedy=remedy_of(error, target) or "Run the command again."
+        )
+    if getattr(error.__cause__, "code", None) is not None:
+        return UnavailableError(
+            f"{target.display_name} answers but refuses for now: {reason}.",
+            remedy=remedy_of(error, target) or "Try again later. If it persists, look in the log of ClickHouse.",
+        )
+    if _BROKEN_OFF.search(reason):
+        return UnavailableError(
+            f"{target.display_name} breaks off its answers: {reason}.",
+            remedy="Look in the log of ClickHouse for the cause: a limit in the profile of this user, such as"
+            " max_execution_time, a server that ends, or a proxy in between.",
+        )
+    return UnavailableError(
+        f"{target.display_name} does not answer: {reason}.", remedy="Start it, or correct PORTALPULSE_CLICKHOUSE__URL."
+    )
 
 
 def migrate_storage(settings: Settings) -> tuple[Migration, ...]:

@@ -477,7 +477,7 @@ def test_a_server_that_refuses_for_now_is_no_server_that_is_away(server, run):
         code, _, errors = run("spent", "whole", "audit")
         assert code == 2
         assert "answers but refuses for now: Code: 201" in errors
-        assert "higher limit or quota" in errors
+        assert "give this user a higher quota" in errors
         assert "Start it" not in errors
 
 
