@@ -1,6 +1,6 @@
 """The rule for every text of a setting or an option: characters that UTF-8 can express, because clients send it in UTF-8.
 
-Bytes of the environment or the command line that are not UTF-8 arrive as halves of surrogate pairs, which are no characters. The
+Bytes of the environment or the command line that are not UTF-8 arrive as halves of surrogate pairs, which are not characters. The
 name of a file or folder may have any bytes but NUL: the system takes it as it is.
 """
 

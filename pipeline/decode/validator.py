@@ -39,6 +39,7 @@ from domain.events import (
 )
 from domain.periods import FIRST_DAY, FIRST_INSTANT, LAST_DAY, LAST_INSTANT, civil_day
 from domain.units import agency_level_one, unit_of_event
+from pipeline.decode.json_errors import describe_json_error
 
 _Value = TypeVar("_Value")
 
@@ -167,12 +168,11 @@ def _json_object(value: bytes | None) -> dict[str, Any]:
     if value.count(b"[") + value.count(b"{") > MAX_NESTING and _nesting(value) > MAX_NESTING:
         raise _RejectedError(Reason.NOT_JSON, f"objects and arrays are nested deeper than {MAX_NESTING}")
     try:
-        fields = msgspec.json.decode(known_fields(value))
+        return cast("dict[str, Any]", msgspec.json.decode(known_fields(value)))
     except msgspec.ValidationError as error:
         raise _not_an_object(value, error) from error
     except (msgspec.DecodeError, ValueError) as error:
-        raise _RejectedError(Reason.NOT_JSON, str(error)) from error
-    return cast("dict[str, Any]", fields)
+        raise _RejectedError(Reason.NOT_JSON, describe_json_error(value, error)) from error
 
 
 def known_fields(value: bytes) -> bytes:

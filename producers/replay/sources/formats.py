@@ -7,16 +7,14 @@ object; the others are sent all the same, because the worker validates messages.
 from __future__ import annotations
 
 import csv
-import json
 import re
 from collections.abc import Iterator
 from enum import StrEnum
 from pathlib import Path
 from typing import Final
 
-import msgspec
-
 from domain.errors import ConfigurationError
+from producers.replay.sources.documents import begins_with_whole_object, conversion, is_a_document, is_object
 from producers.replay.sources.packing import ENDINGS, HEAD_BYTES
 
 BOM: Final = b"\xef\xbb\xbf"
@@ -54,7 +52,6 @@ _OTHERS: Final = (
     (b"\x7fELF", "a program", _GIVE),
     (b"portalpulse-batches-", "a file of record batches", "Name the recording it was made of, with --prebuilt."),
 )
-_OBJECT: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _LINE_END: Final = re.compile(r"\r\n?|\n")
 _TAR_HEADER: Final = 512
 #: Where the sum of all header bytes is, in octal digits; in the sum, these bytes count as spaces.
@@ -127,40 +124,16 @@ def header_line(head: bytes) -> str | None:
 
 def _of_text(head: bytes, ending: str) -> Format | None:
     lines = list(_lines(head))
-    if any(map(_is_object, lines)):
-        return None if _is_a_document(lines) else Format.NDJSON
+    if any(map(is_object, lines)):
+        return None if is_a_document(lines) else Format.NDJSON
     if len(lines) == 1 and len(head) >= HEAD_BYTES and lines[0].startswith(b"{"):
         # One object that is longer than the examined bytes; not several objects without a line end between them.
-        return None if _begins_with_whole_object(lines[0]) else Format.NDJSON
+        return None if begins_with_whole_object(lines[0]) else Format.NDJSON
     if ending in {".csv", ".tsv"} or delimiter_of(head) is not None:
         return Format.CSV
     if not lines and ending not in {".parquet", ".pq"}:
         return Format.NDJSON  # nothing but blank lines: no messages
     return None
-
-
-def _is_object(line: bytes) -> bool:
-    try:
-        _OBJECT.decode(line)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return False
-    return True
-
-
-def _is_a_document(lines: list[bytes]) -> bool:
-    """Whether the objects are elements of one JSON document: all but the last or the first have a comma."""
-    objects = sum(map(_is_object, lines))
-    elements = sum(_is_object(line.strip(b", \t")) for line in lines if line.startswith(b",") or line.endswith(b","))
-    opened = not _is_object(lines[0]) and lines[0].startswith((b"[", b"{"))
-    return elements > 0 and (opened or elements > objects)
-
-
-def _begins_with_whole_object(line: bytes) -> bool:
-    try:
-        json.JSONDecoder().raw_decode(line.decode("utf-8", "replace"))
-    except (ValueError, RecursionError):
-        return False
-    return True
 
 
 def _lines(head: bytes) -> Iterator[bytes]:
@@ -213,7 +186,7 @@ def _refused(head: bytes, name: str, ending: str, wanted: Format | None) -> Conf
     elif text.startswith(b"["):
         problem, remedy = f"{name} is a JSON array, not an object a line.", "Convert it with `jq -c '.[]'`."
     elif text.startswith(b"{"):
-        problem, remedy = f"{name} holds no JSON object on one line.", "Convert it with `jq -c .`."
+        problem, remedy = f"{name} holds no JSON object on one line.", conversion(text)
     elif text.startswith(b"<"):
         problem, remedy = f"{name} is HTML or XML.", "It may be an error page or a login page: download the recording again."
     else:

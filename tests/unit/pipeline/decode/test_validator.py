@@ -55,6 +55,36 @@ def test_every_reason_has_its_message(validator, reason):
     assert word in rejection.detail
 
 
+@pytest.mark.parametrize(
+    ("text", "half"),
+    [
+        (r"\ud800", r"\ud800"),
+        (r"a\uD800b", r"\uD800"),
+        (r"\ud800 and a text behind it", r"\ud800"),
+        (r"\udc00", r"\udc00"),
+        (r"\ud800\ud83d\ude00", r"\ud800"),
+        (r"\ud83d\ude00\ude00", r"\ude00"),
+        (r"\\\udfff", r"\udfff"),
+    ],
+)
+@pytest.mark.parametrize("field", ["portal_id", "note"])
+def test_half_of_a_surrogate_pair_is_named(validator, text, half, field):
+    """JSON can write half of a pair, which is not a character. The message is complete, so it is not called cut off."""
+    value = a_message(portal_id="x", note="x").replace(f'"{field}": "x"'.encode(), f'"{field}": "{text}"'.encode())
+    assert text.encode() in value
+    rejection = validator.validate(value, latest=LATEST)
+    assert rejection.reason is Reason.NOT_JSON
+    assert rejection.detail == f"{half} is half of a surrogate pair, not a character"
+
+
+@pytest.mark.parametrize("value", [rb'{"portal_id":"\ud800', rb'{"portal_id":"\\ud800"', rb'{"a":"\ud83d\ude00"', rb'{"a":"\ud8'])
+def test_a_message_that_is_cut_off_is_called_so(validator, value):
+    """A message that ends early is cut off, whatever its last escape is."""
+    rejection = validator.validate(value, latest=LATEST)
+    assert rejection.reason is Reason.NOT_JSON
+    assert "surrogate" not in rejection.detail
+
+
 def test_no_reason_is_forgotten():
     """Every reason that a message can have by its content has an example above."""
     assert set(FAULTS) == set(Reason) - NOT_FROM_CONTENT

@@ -51,7 +51,7 @@ FOLDER = "chdb:/full/ch"
 
 @pytest.mark.parametrize(("code", "remedy"), [(243, "Free space on the disk of this folder"), (76, "`ulimit -n 4096`")])
 def test_the_embedded_engine_says_what_this_machine_lacks(monkeypatch, code, remedy):
-    """A full disk or a missing descriptor is no matter of users, quotas or servers."""
+    """A full disk or a missing descriptor is not a matter of users, quotas or servers."""
     said = sentence_of(monkeypatch, FOLDER, Retryable(f"the embedded ClickHouse in /full/ch: Code: {code}. x"), AnswerError(code))
     assert said.startswith(f"the embedded ClickHouse in /full/ch cannot go on for now: Code: {code}. x. ")
     assert remedy in said

@@ -10,6 +10,8 @@ import io
 import json
 import lzma
 import os
+import shutil
+import subprocess
 import tarfile
 import threading
 import zipfile
@@ -303,6 +305,63 @@ V7_TAR = v7_tar()
 def test_what_is_no_recording_is_refused_before_the_first_message(tmp_path, name, data, words):
     """Archives, images, pages, other encodings and other formats are named, with what to do."""
     assert words in refusal_of(source_of(tmp_path, name, data))
+
+
+LINES = NDJSON.splitlines()
+WRAPPED = b'{"total": 5, "events": [\n' + b",\n".join(LINES) + b"\n]}\n"
+#: Layouts of JSON that are not an object a line, by the command that converts them.
+LAYOUTS = [
+    ("jq -c '.[]'", b"[\n" + LINES[0] + b"\n]\n"),
+    ("jq -c '.[]'", b"[\n" + b"\n,\n".join(LINES) + b"\n]\n"),
+    ("jq -c '.[]'", b"[\r\n" + b"\r\n,\r\n".join(LINES) + b"\r\n]\r\n"),
+    ("jq -c '.[]'", b"[\n" + b",\n".join(LINES) + b"]"),
+    ("jq -c '.[]'", b"[" + b",\n".join(LINES) + b"]"),
+    ("jq -c '.[]'", json.dumps(EVENTS).encode()),
+    ("jq -c '.events[]'", WRAPPED),
+    ("jq -c '.events[]'", b'{"events":[\n' + LINES[0] + b"\n]}\n"),
+    ("jq -c '.events[]'", json.dumps({"events": EVENTS}, indent=2).encode()),
+    ("""jq -c '.["hồ sơ"][]'""", WRAPPED.replace(b"events", "hồ sơ".encode())),
+    ("sed -E 's/^[[:space:]]*,|,[[:space:]]*$//g'", b",\n".join(LINES) + b"\n"),
+    ("sed -E 's/^[[:space:]]*,|,[[:space:]]*$//g'", b",\n".join(LINES) + b",\n"),
+    ("sed -E 's/^[[:space:]]*,|,[[:space:]]*$//g'", b",\r\n".join(LINES) + b",\r\n"),
+    ("sed -E 's/^[[:space:]]*,|,[[:space:]]*$//g'", b"\n, ".join(LINES) + b"\n"),
+    ("sed -E 's/^[[:space:]]*,|,[[:space:]]*$//g'", b"\n,\n".join(LINES) + b"\n"),
+    (r"tr '\0' '\n'", b"\0".join(LINES)),
+    (r"tr '\0' '\n'", b"\0".join(LINES) + b"\0"),
+    ("(echo '['; cat FILE; echo ']') | jq -c '.[]'", b", ".join(LINES)),
+    ("jq -c .", b"".join(LINES)),
+    ("jq -c .", b"".join(json.dumps(event, indent=2).encode() for event in EVENTS)),
+    ("jq -c .", json.dumps(EVENTS[0] | {"notes": [{"a": 1}]}, indent=2).encode()),
+]
+
+
+@pytest.mark.parametrize(("command", "data"), LAYOUTS)
+def test_a_layout_of_json_is_refused_with_a_command_that_converts_it(tmp_path, command, data):
+    """Every layout of one document is refused before the first message, and what the sentence says to do works."""
+    source = source_of(tmp_path, "e.json", data)
+    path = source.names[0]
+    assert f"`{command}`" in refusal_of(source)
+    if "jq" in command and shutil.which("jq") is None:
+        return
+    converted = subprocess.run(
+        ["bash", "-o", "pipefail", "-c", command.replace("FILE", path)], input=data, capture_output=True, check=True, timeout=30
+    ).stdout
+    events = events_of(source_of(tmp_path, "converted.ndjson", converted))
+    assert [{name: event[name] for name in EVENTS[0]} for event in events] == EVENTS[: len(events)]
+    assert len(events) == data.count(b'"event_id"')
+
+
+@pytest.mark.parametrize(
+    "first", [b'{"event_id": "0190163d-8694', b"[INFO] begin", b"[1]", b'{"a": [1, 2', b"[", b"null,"], ids=ascii
+)
+def test_a_first_line_that_is_no_event_makes_no_document(tmp_path, first):
+    """A message that was cut off, or a line of a log, is a message beside events; only an opened array is not."""
+    source = source_of(tmp_path, "e.ndjson", first + b"\n" + NDJSON)
+    if first == b"[":
+        assert "JSON array" in refusal_of(source)
+    else:
+        source.check()
+        assert [message.value for message in source()] == [first, *LINES]
 
 
 def test_every_file_is_looked_at_before_the_first_is_sent(tmp_path):
