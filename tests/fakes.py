@@ -666,13 +666,13 @@ class MemoryStore:
         }
         return ServicesWithDossiers(**found)
 
-    def days_with_events(self, first, last):
+    def active_days(self, first, last):
         """See TallyReader."""
         days = {}
         for (agency, day), tally in self.days.items():
             if first <= day <= last and tally.counts.events:
-                days.setdefault(agency, set()).add(day)
-        return {agency: sorted(found) for agency, found in days.items()}
+                days.setdefault(agency, np.zeros((last - first).days + 1, dtype=bool))[(day - first).days] = True
+        return days
 
     def last_events(self, until):
         newest: dict[str, dt.datetime] = {}

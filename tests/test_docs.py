@@ -234,8 +234,8 @@ class _Figures:
     def counts_of_days(self, *_):
         return {"H17": Counts(events=9000, settled=5000, settled_full=3247)}
 
-    def days_with_events(self, *_):
-        return {"H17": [dt.date(2024, 8, 20)]}
+    def active_days(self, *_):
+        return {}
 
 
 def test_the_example_of_a_report_is_one():

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
 from typing import Any, Final
+
+import numpy as np
 
 from domain.agencies import BLOCKS, Agency
 from domain.catalogue import Catalogue
@@ -72,14 +74,14 @@ def build_report(
     expected = {agency.code for agency in units.listed()}
     silent = tuple(code for code in sorted(expected) if not counts.get(code, Counts()).events)
     last = min(period.end, today)
-    days = _days_by_unit(units, reader.days_with_events(period.start, last)) if last >= period.start else {}
+    active = _active_by_unit(units, reader.active_days(period.start, last)) if last >= period.start else {}
     return Report(
         request,
         tuple(_with_supply(row, offered) for row in (*rows, *blocks, nation)),
         tuple(indicators),
         completeness,
         silent=silent,
-        interrupted=interruptions(days, expected=len(expected)),
+        interrupted=interruptions(active, first=period.start, expected=len(expected)),
         excluded=tuple(excluded),
     )
 
@@ -135,13 +137,13 @@ def _by_unit(units: UnitMap, found: Mapping[str, Counts]) -> dict[str, Counts]:
     return summed
 
 
-def _days_by_unit(units: UnitMap, found: Mapping[str, Iterable[dt.date]]) -> dict[str, set[dt.date]]:
-    days: dict[str, set[dt.date]] = {}
-    for code, active in found.items():
+def _active_by_unit(units: UnitMap, found: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    active: dict[str, np.ndarray] = {}
+    for code, days in found.items():
         unit = units.unit_of(code)
         if unit is not None:
-            days.setdefault(unit.code, set()).update(active)
-    return days
+            active[unit.code] = active[unit.code] | days if unit.code in active else days
+    return active
 
 
 def added(one: Counts, other: Counts) -> Counts:

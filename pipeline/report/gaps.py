@@ -3,37 +3,44 @@
 from __future__ import annotations
 
 import datetime as dt
-import itertools
-from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from typing import Final
+
+import numpy as np
 
 #: So many busy days in a row without an event are an interruption.
 MIN_DAYS: Final = 3
 
 
 def interruptions(
-    days: Mapping[str, Collection[dt.date]], *, expected: int, min_days: int = MIN_DAYS
+    active: Mapping[str, np.ndarray], *, first: dt.date, expected: int, min_days: int = MIN_DAYS
 ) -> dict[str, list[tuple[dt.date, dt.date]]]:
     """The spans of busy days on which a unit has no event; only units that have one on another day.
 
     A day is busy when at least half of the expected units have an event. So weekends and holidays interrupt nobody.
 
     Args:
-        days: unit -> the civil days on which it has an event.
+        active: unit -> for each civil day from ``first`` on whether it has an event; arrays of bool of one length.
+        first: the first day.
         expected: how many units are expected to report.
         min_days: shortest span, in busy days.
 
     Returns:
         unit -> first and last day of each span, in order; only units that have one.
     """
-    active = Counter(itertools.chain.from_iterable(set(found) for found in days.values()))
-    busy = sorted(day for day, units in active.items() if 2 * units >= expected)
-    interrupted: dict[str, list[tuple[dt.date, dt.date]]] = {}
-    for unit, found in sorted(days.items()):
-        own = set(found)
-        for has_events, span in itertools.groupby(busy, key=own.__contains__):
-            without = list(span)
-            if own and not has_events and len(without) >= min_days:
-                interrupted.setdefault(unit, []).append((without[0], without[-1]))
-    return interrupted
+    if not active:
+        return {}
+    busy = np.flatnonzero(2 * np.sum(list(active.values()), axis=0, dtype=np.int64) >= expected)
+    found: dict[str, list[tuple[dt.date, dt.date]]] = {}
+    for unit in sorted(active):
+        # Without events: 1. Where the value changes a span begins or ends.
+        changes = np.diff(~active[unit][busy], prepend=False, append=False)
+        begins, ends = np.flatnonzero(changes)[::2], np.flatnonzero(changes)[1::2]
+        spans = [
+            (first + dt.timedelta(days=int(busy[begin])), first + dt.timedelta(days=int(busy[end - 1])))
+            for begin, end in zip(begins, ends, strict=True)
+            if end - begin >= min_days
+        ]
+        if spans and active[unit].any():
+            found[unit] = spans
+    return found

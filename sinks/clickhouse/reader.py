@@ -6,6 +6,8 @@ import datetime as dt
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
+import numpy as np
+
 from domain.periods import Period, civil_day, day_start
 from sinks.clickhouse.client import ClickHouse
 from sinks.clickhouse.dead_letter_tallies import dead_letters_by_reason
@@ -98,19 +100,22 @@ class ClickHouseReader:
             frozenset(service for service, _ in found), frozenset(service for service, online in found if online)
         )
 
-    def days_with_events(self, first: dt.date, last: dt.date) -> Mapping[str, Sequence[dt.date]]:
+    def active_days(self, first: dt.date, last: dt.date) -> Mapping[str, np.ndarray]:
         """Days with an event by agency; see the contract."""
         days = storable_days(first, last)
         if days is None:
             return {}
-        rows = self._clickhouse.counted_rows(
+        table = self._clickhouse.table(
             "read_active_days",
-            f"SELECT agency, groupUniqArray(day) AS days, count() OVER () FROM {AGENCY_DAY} FINAL "  # noqa: S608
-            "WHERE day >= {first:Date} AND day <= {last:Date} AND events > 0 GROUP BY agency",
-            {"first": days[0], "last": days[1]},
-        )
+            f"SELECT agency, dateDiff('day', toDate('{first}'), day) AS position FROM {AGENCY_DAY} FINAL "  # noqa: S608
+            f"WHERE day >= '{days[0]}' AND day <= '{days[1]}' AND events > 0",
+        ).unify_dictionaries()
         refuse_hidden_rows(self._clickhouse, (AGENCY_DAY,))
-        return {str(agency): sorted(found) for agency, found in rows}
+        agencies = table.column("agency").combine_chunks()
+        codes = agencies.dictionary.to_pylist()
+        active = np.zeros((len(codes), (last - first).days + 1), dtype=bool)
+        active[agencies.indices.to_numpy(), table.column("position").to_numpy()] = True
+        return {str(code): row for code, row in zip(codes, active, strict=True) if row.any()}
 
     def last_events(self, until: dt.datetime) -> Mapping[str, dt.datetime]:
         """Time of each agency's newest event up to ``until``; see the contract.

@@ -7,6 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+import numpy as np
+
 
 @dataclass(frozen=True, slots=True)
 class Span:
@@ -97,8 +99,8 @@ class TallyReader(Protocol):
         """The services with a dossier in a period, from the procedure tallies, both days included."""
         ...
 
-    def days_with_events(self, first: dt.date, last: dt.date) -> Mapping[str, Sequence[dt.date]]:
-        """The civil days from ``first`` to ``last`` on which an agency has an event, by agency, ascending."""
+    def active_days(self, first: dt.date, last: dt.date) -> Mapping[str, np.ndarray]:
+        """For each agency with an event from ``first`` to ``last``: which of these civil days have one, an array of bool."""
         ...
 
     def last_events(self, until: dt.datetime) -> Mapping[str, dt.datetime]:

@@ -112,15 +112,18 @@ class StoreSuite:
             assert sink.reader.counts_of_days(first, last).get("H17", Counts()).events == count, (first, last)
             assert len(b"".join(sink.reader.events(first, last, None)).splitlines()) == count, (first, last)
 
-    def test_days_with_events(self, sink):
+    def test_active_days(self, sink):
         """The days of a period on which an agency has an event, ascending; no other agency and no other day."""
         events = [an_event(occurred_at=MORNING + number * dt.timedelta(days=1)) for number in (2, 0, 5)]
         sink.store_and_recount([*events, an_event(agency="G01")])
         days = [TODAY + dt.timedelta(days=number) for number in (0, 2, 5)]
-        found = sink.reader.days_with_events(TODAY, TODAY + dt.timedelta(days=4))
-        assert {agency: list(active) for agency, active in found.items()} == {"H17": days[:2], "G01": [TODAY]}
-        for first, last, count in ANY_DAYS:
-            assert bool(sink.reader.days_with_events(first, last)) <= bool(count), (first, last)
+        found = sink.reader.active_days(TODAY, TODAY + dt.timedelta(days=4))
+        shown = {
+            agency: [TODAY + dt.timedelta(days=int(number)) for number in active.nonzero()[0]] for agency, active in found.items()
+        }
+        assert shown == {"H17": days[:2], "G01": [TODAY]}
+        assert {len(active) for active in found.values()} == {5}
+        assert sink.reader.active_days(TODAY - dt.timedelta(days=9), TODAY - dt.timedelta(days=1)) == {}
 
     def test_counts_of_procedures(self, sink):
         """Counts by procedure of the agencies that are asked for, summed over them and over the days."""

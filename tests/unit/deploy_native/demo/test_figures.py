@@ -28,7 +28,7 @@ class NoTallies:
     def counts_of_days(self, _first, _last):
         return {}
 
-    days_with_events = counts_of_days
+    active_days = counts_of_days
 
 
 @pytest.fixture

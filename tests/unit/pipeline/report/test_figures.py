@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import json
 
+import numpy as np
 import pytest
 
 from domain.agencies import AgencyRegistry
@@ -26,15 +27,16 @@ DAY = dt.timedelta(days=1)
 class Figures:
     """A reader of day tallies that holds these counts, for every period or by its first year."""
 
-    def __init__(self, days=None, before=None, **counts):
-        self.counts, self.before, self.days, self.asked = counts, before or {}, days or {}, []
+    def __init__(self, before=None, **counts):
+        self.counts, self.before, self.asked = counts, before or {}, []
 
     def counts_of_days(self, first, last):
         self.asked.append((str(first), str(last)))
         return self.counts if len(self.asked) == 1 else self.before
 
-    def days_with_events(self, first, last):
-        return {code: [day for day in days if first <= day <= last] for code, days in self.days.items()}
+    def active_days(self, first, last):
+        """Every agency with events has them on all days."""
+        return {code: np.ones((last - first).days + 1, dtype=bool) for code, counts in self.counts.items() if counts.events}
 
 
 def settled(full, total, *, online=0, submitted=0):
@@ -154,12 +156,21 @@ def test_silent_units_are_named_and_change_nothing():
 
 def test_interruptions():
     """A unit is interrupted on days that are busy for most others; nobody is interrupted by a weekend."""
-    week = [dt.date(2024, 8, 5) + number * DAY for number in range(14)]
-    busy = [day for day in week if day.weekday() < 5]
-    days = {"a": busy, "b": busy, "c": [day for day in busy if day not in busy[2:6]], "d": [*busy[:3], *busy[5:]], "e": []}
-    assert interruptions(days, expected=4) == {"c": [(busy[2], busy[5])]}
-    assert interruptions(days, expected=4, min_days=2) == {"c": [(busy[2], busy[5])], "d": [(busy[3], busy[4])]}
-    assert interruptions(days, expected=90) == {}
+    monday = dt.date(2024, 8, 5)
+    texts = {
+        "a": "1111100 1111100",
+        "b": "1111100 1111100",
+        "c": "1100000 0111100",
+        "d": "1110000 1111100",
+        "e": "0000000 0000000",
+    }
+    active = {unit: np.array([sign == "1" for sign in text.replace(" ", "")[:14]]) for unit, text in texts.items()}
+    c = (monday + 2 * DAY, monday + 7 * DAY)
+    assert interruptions(active, first=monday, expected=4) == {"c": [c]}
+    d = (monday + 3 * DAY, monday + 4 * DAY)
+    assert interruptions(active, first=monday, expected=4, min_days=2) == {"c": [c], "d": [d]}
+    assert interruptions(active, first=monday, expected=90) == {}
+    assert interruptions({}, first=monday, expected=4) == {}
 
 
 @pytest.mark.parametrize(
