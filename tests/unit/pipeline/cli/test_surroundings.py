@@ -33,6 +33,7 @@ ARGUMENTS = {
     "catalogue show": [],
     "catalogue check": [str(FOLDER / "02_thai_nguyen_catalogue.csv.gz")],
     "schema": [],
+    "indicators": [],
     "produce": ["--scenario", "emc-2024", "--limit", "50", "--output", "-"],
     "replay": ["no-such-file.ndjson"],
     "load": ["--help"],

@@ -57,7 +57,7 @@ def test_nothing_is_claimed_before_the_first_search():
 
 
 def test_today_is_exported_for_every_agency_and_kind():
-    """Each agency in force has each kind, 0 where there is none; findings of other days do not count."""
+    """Each agency that reports has each kind, 0 where there is none; findings of other days do not count."""
     there = Surroundings(shard_messages=1)
     there.take(
         an_event(dossier_code="H17-240102-0001", status=4, named_by_code=True),
@@ -66,7 +66,7 @@ def test_today_is_exported_for_every_agency_and_kind():
     )
     there.current.round()
     exported = there.exported()
-    agencies = {agency.code for agency in REGISTRY.in_force(MORNING.date())}
+    agencies = {agency.code for agency in REGISTRY.expected(MORNING.date())}
     kinds = {str(kind) for kind in FindingKind} - WITHOUT_EVENT
     assert {key[1:] for key in exported if key[0] == "agency_findings"} == {
         *((agency, kind) for agency in agencies for kind in kinds),

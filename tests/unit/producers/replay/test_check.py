@@ -103,7 +103,7 @@ def agree(result, lines, *, latest=LATEST):
             assert example[2:] in expected[kind] or (example.dossier_code, None, None) in expected[kind]
 
 
-@pytest.mark.parametrize("name", sorted(path.name for path in cases.FOLDER.glob("*.gz")))
+@pytest.mark.parametrize("name", sorted(path.name for path in cases.FOLDER.glob("*.ndjson.gz")))
 def test_the_case_files_are_judged_by_the_rules(name):
     """Each recorded feed has no rejection, and the events, dossiers and findings that the rules of the domain give."""
     lines = cases.lines(name)
