@@ -17,10 +17,11 @@ from sinks.clickhouse.client import ClickHouse, Observer
 from sinks.clickhouse.expiring_rows import refuse_expiring_rows
 from sinks.clickhouse.migrate import Migration, migrate, missing_migrations
 from sinks.clickhouse.registry_writer import write_agencies
-from sinks.clickhouse.row_policies import TABLES, refuse_hidden_rows
+from sinks.clickhouse.row_policies import refuse_hidden_rows
 from sinks.clickhouse.shortages import remedy_of
 from sinks.clickhouse.target import Target
 from sinks.errors import Retryable, SinkError
+from sinks.tables import WHOLE_TABLES
 
 log = get_logger("wiring")
 
@@ -103,8 +104,8 @@ def _opened(settings: Settings, observer: Observer | None, prepared: Callable[[C
     try:
         try:
             prepared(clickhouse)
-            refuse_hidden_rows(clickhouse, TABLES)
-            refuse_expiring_rows(clickhouse, TABLES)
+            refuse_hidden_rows(clickhouse, WHOLE_TABLES)
+            refuse_expiring_rows(clickhouse, WHOLE_TABLES)
         except Retryable as error:
             raise _unavailable(error, target) from error
         except SinkError as error:

@@ -56,7 +56,7 @@ class ClickHouseDeadLetterLimits:
             f"SELECT max(until) FROM {DEAD_LETTER_ACCEPTANCES} WHERE {_OF_PARTITION}",  # noqa: S608 - names are constants
             where,
         )
-        refuse_hidden_rows(self._clickhouse, (DEAD_LETTER_CHECKPOINTS,))
+        refuse_hidden_rows(self._clickhouse, (DEAD_LETTER_CHECKPOINTS, DEAD_LETTER_ACCEPTANCES))
         checkpoint = None
         if found:
             offset, run, messages, refused = found[0]
@@ -87,6 +87,7 @@ class ClickHouseDeadLetterLimits:
 
     def accept(self, topic: str, partition: int, until: int) -> None:
         """Record an acceptance; see the contract."""
+        refuse_hidden_rows(self._clickhouse, (DEAD_LETTER_CHECKPOINTS,))  # it would be stored for any topic of the name
         self._clickhouse.command(
             "accept_dead_letters",
             # Without Kafka the messages are those that a worker counted last.

@@ -12,6 +12,7 @@ from typing import Any
 
 from sinks.clickhouse.client import ClickHouse
 from sinks.clickhouse.dead_letter_marks import is_marked
+from sinks.clickhouse.row_policies import refuse_hidden_rows
 from sinks.clickhouse.times import aware, clamped, to_milliseconds
 from sinks.contract.dead_letters import DeadLetter, DeadLetterEntry, DeadLetterFilter, Position
 from sinks.tables import DEAD_LETTER_IDENTITY, DEAD_LETTER_MARKS, DEAD_LETTERS
@@ -19,6 +20,8 @@ from sinks.tables import DEAD_LETTER_IDENTITY, DEAD_LETTER_MARKS, DEAD_LETTERS
 #: Topic, partition, offset and hash of the content.
 _Identity = tuple[str, int, int, int]
 
+#: What every call reads.
+_TABLES = (DEAD_LETTERS, DEAD_LETTER_MARKS)
 _POSITION = "(topic, partition, offset)"
 _ENTRY = "topic, partition, offset, content_hash, reason, error, first_seen, if(has_value, length(value), NULL)"
 #: Keys and values are arbitrary bytes; hexadecimal digits pass every client unchanged.
@@ -45,6 +48,7 @@ class ClickHouseDeadLetters:
             f"SELECT reason, count(), count() OVER () FROM {DEAD_LETTERS} FINAL WHERE {where} GROUP BY reason ORDER BY reason",  # noqa: S608
             parameters,
         )
+        refuse_hidden_rows(self._clickhouse, _TABLES)
         return {str(reason): int(count) for reason, count in rows}
 
     def entries(self, criteria: DeadLetterFilter, *, limit: int, after: Position | None = None) -> Sequence[DeadLetterEntry]:
@@ -65,6 +69,7 @@ class ClickHouseDeadLetters:
             _page(_DEAD_LETTER, where, limit),
             parameters,
         )
+        refuse_hidden_rows(self._clickhouse, _TABLES)
         return [_dead_letter(row) for row in rows]
 
     def find(self, position: Position) -> Sequence[tuple[DeadLetter, DeadLetterEntry]]:
@@ -88,6 +93,7 @@ class ClickHouseDeadLetters:
             "ORDER BY offset DESC LIMIT 1",  # in the order of the table, so reading stops at the first row
             {"topic": topic, "partition": partition},
         )
+        refuse_hidden_rows(self._clickhouse, _TABLES)
         return int(rows[0][0]) if rows else -1
 
     def now(self) -> dt.datetime:
@@ -104,6 +110,7 @@ class ClickHouseDeadLetters:
                 f"WHERE ({DEAD_LETTER_IDENTITY}) IN {_LISTED}",
                 _listed([(*letter.position, letter.content_hash) for letter in dead_letters]),
             )
+            refuse_hidden_rows(self._clickhouse, _TABLES)
 
     def drop(self, criteria: DeadLetterFilter) -> int:
         """Drop dead letters; see the contract.
@@ -120,6 +127,7 @@ class ClickHouseDeadLetters:
         )
         # This also deletes rows that were dropped earlier and redelivered since.
         self._clickhouse.command("drop_dead_letters", f"DELETE FROM {DEAD_LETTERS} WHERE {is_marked('dropped')}")  # noqa: S608
+        refuse_hidden_rows(self._clickhouse, _TABLES)
         return count
 
     def _with_marks(self, rows: Sequence[Sequence[Any]]) -> list[DeadLetterEntry]:
@@ -138,6 +146,7 @@ class ClickHouseDeadLetters:
                 (str(topic), int(partition), int(offset), int(content)): aware(at)
                 for topic, partition, offset, content, at in found
             }
+        refuse_hidden_rows(self._clickhouse, _TABLES)
         return [
             DeadLetterEntry(
                 *identity[:3],

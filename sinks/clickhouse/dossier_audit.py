@@ -13,6 +13,7 @@ from sinks.clickhouse.dossier_index import DOSSIER as _NUMBER
 from sinks.clickhouse.dossier_sql import FACTS
 from sinks.clickhouse.due import OLD, due_condition, due_parameters
 from sinks.clickhouse.repeat_search import between
+from sinks.clickhouse.row_policies import refuse_hidden_rows, whole
 from sinks.clickhouse.tally_sql import BACKGROUND_SPILLING
 from sinks.contract.audit import Acknowledged
 from sinks.contract.dossier_audit import DossierSelection
@@ -33,6 +34,8 @@ _DECISION: Final = (
     "dossier, decided_at AS occurred_at, id AS event_id, toLowCardinality('') AS agency, toLowCardinality('') AS procedure_code, "
     f"toDateTime64(0, 3, 'UTC') AS due_at, toUInt16(if(excluded, {EXCLUDED_FACT}, 0)) AS facts"
 )
+#: Tables of messages and decisions, from which the index and the corrections are made.
+_SOURCES: Final = (DOSSIER_MESSAGES, DOSSIER_EXCLUSIONS)
 #: Dossiers in one statement: they are part of it.
 _DOSSIERS_PER_STATEMENT: Final = 1_000
 
@@ -50,7 +53,7 @@ class ClickHouseDossierAudit:
         in_hand = f"NOT ({due_condition(acknowledged)})" if settle else "0"
         in_hand_decision = f"NOT ({OLD.format(column='decided_at')})" if settle else "0"
         chosen, of_messages = _selected("dossier", selection), _selected(_DOSSIER, selection)
-        return self._clickhouse.batches(
+        found = self._clickhouse.batches(
             "audit_dossiers",
             f"SELECT {_MESSAGE}, max(s) AS stored, max(i) AS indexed, max(c) AS corrected, max(p) AS plus, max(m) AS minus, "  # noqa: S608
             "max(n) AS seen, groupUniqArrayIf(v, v > 0) AS claims, max(h) AS in_hand FROM ("
@@ -67,6 +70,7 @@ class ClickHouseDossierAudit:
             {"count": selection.shard.count, "index": selection.shard.index, **due_parameters(settle, acknowledged)},
             **_SPILLING,
         )
+        return whole(found, self._clickhouse, (DOSSIER_CORRECTIONS, DOSSIER_INDEX, *_SOURCES))
 
     def stored_messages(self, dossiers: Sequence[bytes]) -> pa.Table:
         """The distinct stored messages of dossiers; see the contract. Scans the codes of all messages."""
@@ -80,6 +84,7 @@ class ClickHouseDossierAudit:
             )
             for some in _portions(dossiers)
         ]
+        refuse_hidden_rows(self._clickhouse, _SOURCES)
         return pa.concat_tables(parts).unify_dictionaries()
 
     def codes(self, dossiers: Sequence[bytes]) -> Mapping[bytes, str]:
@@ -95,6 +100,7 @@ class ClickHouseDossierAudit:
                 **BACKGROUND_SPILLING,
             )
             found |= {numbers[int(number)]: str(code) for number, code in rows}
+        refuse_hidden_rows(self._clickhouse, _SOURCES)
         return found
 
     def forget(self, dossiers: Sequence[bytes]) -> None:
@@ -106,6 +112,7 @@ class ClickHouseDossierAudit:
                     f"DELETE FROM {table} WHERE dossier IN ({_listed(some)})",  # noqa: S608 - names are constants
                     **_DELETING,
                 )
+        refuse_hidden_rows(self._clickhouse, (DOSSIER_INDEX, DOSSIER_CORRECTIONS))  # hidden rows are not deleted
 
 
 #: Deleted rows are gone when the statement returns.

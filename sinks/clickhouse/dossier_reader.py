@@ -13,6 +13,7 @@ from domain.dossier_columns import LEVEL_RANKS, RETURN_RANKS
 from domain.events import DUE_NOT_SENT, DossierEvent
 from sinks.clickhouse.client import ClickHouse, ExternalTable
 from sinks.clickhouse.dossier_index import DOSSIER
+from sinks.clickhouse.row_policies import refuse_hidden_rows
 from sinks.clickhouse.times import aware
 from sinks.contract.dossiers import fields_of
 from sinks.tables import DOSSIER_INDEX
@@ -40,6 +41,7 @@ class ClickHouseDossierReader:
             f"WHERE {_IS_MESSAGE} AND dossier = (SELECT {DOSSIER} FROM (SELECT {{code:String}} AS dossier_code)))",
             {"code": code},
         )
+        refuse_hidden_rows(self._clickhouse, (DOSSIER_INDEX,))
         return [_event(code, row) for row in rows]
 
     def messages_of(self, codes: Sequence[str]) -> Mapping[str, Sequence[DossierEvent]]:
@@ -52,6 +54,7 @@ class ClickHouseDossierReader:
             f"INNER JOIN (SELECT dossier_code, {DOSSIER} AS dossier FROM {_CODES}) AS wanted USING dossier",
             ExternalTable(_CODES, "dossier_code String", pa.table({"dossier_code": pa.array(codes, pa.string())})),
         )
+        refuse_hidden_rows(self._clickhouse, (DOSSIER_INDEX,))
         found: dict[str, list[DossierEvent]] = {}
         for row in rows.to_pylist():
             code = row.pop("dossier_code")

@@ -9,6 +9,7 @@ from typing import Final
 from domain.exclusions import ExclusionDecision
 from sinks.clickhouse.client import ClickHouse
 from sinks.clickhouse.dossier_index import DOSSIER
+from sinks.clickhouse.row_policies import refuse_hidden_rows
 from sinks.clickhouse.times import aware
 from sinks.errors import Retryable
 from sinks.tables import DOSSIER_EXCLUSIONS
@@ -57,6 +58,7 @@ class ClickHouseExclusions:
             f"WHERE dossier = {_NUMBER}",
             {"code": code},
         )
+        refuse_hidden_rows(self._clickhouse, (DOSSIER_EXCLUSIONS,))
         return [
             ExclusionDecision(aware(decided_at), uuid.UUID(str(identity)), bool(excluded), str(reason), str(name))
             for decided_at, identity, excluded, reason, name in rows
@@ -69,6 +71,7 @@ class ClickHouseExclusions:
             "SELECT dossier_code, argMax((decided_at, toString(id), excluded, reason, name), (decided_at, hex(id))) AS last, "  # noqa: S608
             f"count() OVER () FROM {DOSSIER_EXCLUSIONS} GROUP BY dossier_code HAVING last.3",
         )
+        refuse_hidden_rows(self._clickhouse, (DOSSIER_EXCLUSIONS,))
         return {
             str(code): ExclusionDecision(aware(decided_at), uuid.UUID(identity), bool(excluded), reason, name)
             for code, (decided_at, identity, excluded, reason, name) in rows

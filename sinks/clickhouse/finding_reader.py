@@ -12,6 +12,7 @@ from domain.events import Channel, DossierEvent, Status
 from domain.periods import Period
 from sinks.clickhouse.client import ClickHouse
 from sinks.clickhouse.dossier_index import DOSSIER
+from sinks.clickhouse.row_policies import refuse_hidden_rows, whole
 from sinks.clickhouse.tally_sql import BACKGROUND_SPILLING
 from sinks.clickhouse.times import UNIX_EPOCH, storable_days, to_milliseconds
 from sinks.contract.audit import HashShard
@@ -94,7 +95,9 @@ class ClickHouseFindingReader:
     def messages_within(self, scope: FindingScope) -> int:
         """How many messages lie in the scope; see the contract."""
         sql = f"SELECT count() FROM {DOSSIER_MESSAGES} WHERE {_within(scope)}"  # noqa: S608 - names are constants
-        return int(self._clickhouse.rows("count_messages", sql, _parameters(scope), **BACKGROUND_SPILLING)[0][0])
+        rows = self._clickhouse.rows("count_messages", sql, _parameters(scope), **BACKGROUND_SPILLING)
+        refuse_hidden_rows(self._clickhouse, (DOSSIER_MESSAGES,))
+        return int(rows[0][0])
 
     def histories(self, scope: FindingScope, shard: HashShard) -> Iterator[pa.RecordBatch]:
         """All messages and decisions of dossiers that may have a finding; see the contract."""
@@ -106,13 +109,14 @@ class ClickHouseFindingReader:
             f"SELECT dossier FROM (SELECT dossier, {_FACTS_OF_A_DOSSIER} FROM {DOSSIER_INDEX} "  # noqa: S608
             f"WHERE claim = 0 AND dossier IN ({chosen}) GROUP BY dossier) WHERE {_MAY_HAVE_FINDING}"
         )
-        return self._clickhouse.batches(
+        found = self._clickhouse.batches(
             "read_findings",
             "SELECT dossier, occurred_at, reinterpretAsFixedString(event_id) AS id, agency, procedure_code, due_at, facts "  # noqa: S608
             f"FROM {DOSSIER_INDEX} WHERE claim = 0 AND dossier IN ({candidates}) ORDER BY dossier",
             _parameters(scope) | {"count": shard.count, "index": shard.index},
             **_STREAMING,
         )
+        return whole(found, self._clickhouse, (DOSSIER_MESSAGES, DOSSIER_INDEX))
 
     def codes_of(self, messages: Mapping[bytes, DossierEvent]) -> Mapping[bytes, str]:
         """The codes of dossiers; see the contract. The primary key of the messages finds each."""
@@ -130,6 +134,7 @@ class ClickHouseFindingReader:
             f"FROM {DOSSIER_MESSAGES} WHERE (agency, occurred_at, event_id) IN ({keys}))",
             **BACKGROUND_SPILLING,
         )
+        refuse_hidden_rows(self._clickhouse, (DOSSIER_MESSAGES,))
         return {numbers[int(number)]: str(code) for number, code in rows if int(number) in numbers}
 
 

@@ -8,6 +8,7 @@ from typing import Any, Final
 import pyarrow as pa
 
 from sinks.clickhouse.client import ClickHouse
+from sinks.clickhouse.row_policies import refuse_hidden_rows
 from sinks.clickhouse.tally_sql import BACKGROUND, BACKGROUND_SPILLING, EVENT_KEY
 from sinks.clickhouse.times import UNIX_EPOCH, to_milliseconds
 from sinks.contract.events import UnreadCause, UnreadRange
@@ -48,6 +49,7 @@ class KeptOffsets:
             {"topic": topic},
             **BACKGROUND,
         )
+        refuse_hidden_rows(self._clickhouse, _TABLES)
         return {int(partition): int(highest) for partition, highest in rows}
 
     def unread(self, topic: str) -> Sequence[UnreadRange]:
@@ -59,6 +61,7 @@ class KeptOffsets:
             {"topic": topic},
             **BACKGROUND,
         )
+        refuse_hidden_rows(self._clickhouse, (UNREAD_OFFSETS,))
         return [
             UnreadRange(topic, int(partition), int(first), int(end), str(group), UnreadCause(cause))
             for partition, first, end, group, cause in rows
@@ -67,7 +70,9 @@ class KeptOffsets:
     def kept_within(self, topic: str, ranges: Sequence[tuple[int, int, int]]) -> Sequence[int]:
         """For each range, how many distinct offsets are accounted for; see the contract. Each query scans all positions once."""
         parts = (ranges[start : start + _RANGES_PER_QUERY] for start in range(0, len(ranges), _RANGES_PER_QUERY))
-        return [count for part in parts for count in self._kept_within(topic, part)]
+        counts = [count for part in parts for count in self._kept_within(topic, part)]
+        refuse_hidden_rows(self._clickhouse, _TABLES)
+        return counts
 
     def _kept_within(self, topic: str, ranges: Sequence[tuple[int, int, int]]) -> list[int]:
         within = [f"partition = {partition:d} AND offset >= {first:d} AND offset < {end:d}" for partition, first, end in ranges]
@@ -84,6 +89,7 @@ class KeptOffsets:
         found: list[tuple[int, int]] = []
         for start in range(0, messages.num_rows, _MESSAGES_PER_QUERY):
             found += self._missing(messages.slice(start, _MESSAGES_PER_QUERY))
+        refuse_hidden_rows(self._clickhouse, _TABLES)
         return sorted(found)
 
     def _missing(self, messages: pa.Table) -> list[tuple[int, int]]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from importlib import resources
 
 from sinks.clickhouse.client import ClickHouse
+from sinks.clickhouse.row_policies import refuse_hidden_rows
 from sinks.errors import Fatal
 from sinks.tables import SCHEMA_MIGRATIONS
 
@@ -116,6 +117,7 @@ _MISSING = frozenset({60, 81})
 
 def _applied(clickhouse: ClickHouse) -> dict[int, str]:
     rows = clickhouse.rows("migrate", f"SELECT number, sha256 FROM {SCHEMA_MIGRATIONS}")  # noqa: S608 - the name is a constant
+    refuse_hidden_rows(clickhouse, (SCHEMA_MIGRATIONS,))  # otherwise what is hidden would be applied again
     return {int(number): str(sha256) for number, sha256 in rows}
 
 

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterator, Sequence
-from typing import Final
 
 import pyarrow as pa
 
 from sinks.clickhouse.client import ClickHouse
-
-OLD_EVENTS: Final = "dossier_events_before_0012"
-COPIED_MONTHS: Final = "copied_months"
+from sinks.clickhouse.row_policies import refuse_hidden_rows, whole
+from sinks.tables import COPIED_MONTHS, OLD_EVENTS
 
 
 class OldEvents:
@@ -34,11 +32,12 @@ class OldEvents:
             f"SELECT toYYYYMM(occurred_at) AS month, count(), month IN (SELECT month FROM {COPIED_MONTHS}) "  # noqa: S608 - constants
             f"FROM {OLD_EVENTS} GROUP BY month ORDER BY month DESC",
         )
+        refuse_hidden_rows(self._clickhouse, (OLD_EVENTS, COPIED_MONTHS))
         return [(int(month), int(count), bool(copied)) for month, count, copied in rows]
 
     def messages(self, month: int) -> Iterator[pa.RecordBatch]:
         """The events of a month, in the columns of ``dossier_messages`` without ``due_at`` and ``named_by_code``."""
-        return self._clickhouse.batches(
+        found = self._clickhouse.batches(
             "migrate",
             "SELECT agency, occurred_at, toString(event_id) AS event_id, dossier_code, "  # noqa: S608 - names are constants
             "toString(procedure_code) AS procedure_code, status, channel, "
@@ -48,6 +47,7 @@ class OldEvents:
             "AND occurred_at < toDateTime64({end:String}, 3, 'UTC')",
             {"start": f"{month_start(month):%Y-%m-%d 00:00:00}", "end": f"{month_end(month):%Y-%m-%d 00:00:00}"},
         )
+        return whole(found, self._clickhouse, (OLD_EVENTS,))
 
     def copied(self, month: int, messages: int) -> None:
         """Record that a month is copied and its dossiers are resolved."""

@@ -17,7 +17,15 @@ from sinks.clickhouse.tally_sql import COUNT_NAMES
 from sinks.clickhouse.times import aware, clamped, storable_days, to_milliseconds, to_seconds
 from sinks.contract.tallies import Arrivals, Counts, ServicesWithDossiers, TallyTotals
 from sinks.errors import Fatal
-from sinks.tables import AGENCY_DAY, AGENCY_DAY_PROCEDURE, AGENCY_MINUTE, DEAD_LETTER_IDENTITY, DEAD_LETTERS, DOSSIER_MESSAGES
+from sinks.tables import (
+    AGENCY_DAY,
+    AGENCY_DAY_PROCEDURE,
+    AGENCY_MINUTE,
+    DEAD_LETTER_IDENTITY,
+    DEAD_LETTERS,
+    DOSSIER_CORRECTIONS,
+    DOSSIER_MESSAGES,
+)
 
 _SUMS = ", ".join(f"sum({name})" for name in COUNT_NAMES)
 
@@ -151,7 +159,7 @@ class ClickHouseReader:
     def totals(self) -> TallyTotals:
         """Distinct events stored and tallied; see the contract."""
         totals = self._monthly_totals.read()
-        refuse_hidden_rows(self._clickhouse, (AGENCY_DAY, AGENCY_MINUTE, DOSSIER_MESSAGES))
+        refuse_hidden_rows(self._clickhouse, (AGENCY_DAY, AGENCY_MINUTE, DOSSIER_MESSAGES, DOSSIER_CORRECTIONS))
         return totals
 
     def dead_letters_by_reason(self) -> Mapping[str, int]:

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from domain.tiers import Tier
 from sinks.clickhouse.client import ClickHouse
+from sinks.clickhouse.row_policies import refuse_hidden_rows
 from sinks.clickhouse.tally_sql import BACKGROUND, CIVIL_DAY, COUNT_NAMES, VERSION, days_condition, tally_day_condition
 from sinks.clickhouse.times import storable_days
 from sinks.contract.tallies import Days
@@ -43,6 +44,7 @@ class ClickHouseRepair:
             f"SELECT greatest(toUInt64(assumeNotNull((SELECT max(epoch) FROM {TALLY_EPOCHS}))), intDiv(max(version), {EPOCH})) "  # noqa: S608
             f"FROM ({versions})",
         )
+        refuse_hidden_rows(self._clickhouse, (TALLY_EPOCHS, *(tier.value for tier in Tier)))
         epoch = int(rows[0][0]) + 1
         if epoch > _LAST_EPOCH:
             raise Fatal("A tally has a version that no recount can beat. Delete that row and run the audit again.")

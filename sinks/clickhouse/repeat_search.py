@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from sinks.clickhouse.client import ClickHouse
+from sinks.clickhouse.row_policies import refuse_hidden_rows
 from sinks.clickhouse.tally_sql import BACKGROUND_SPILLING, CIVIL_DAY, EVENT_KEY, days_condition
 from sinks.clickhouse.times import aware, storable_days
 from sinks.contract.audit import EventRef, HashShard, Repeats
@@ -37,6 +38,7 @@ class RepeatSearch:
             f"GROUP BY {_EVENT} HAVING min({content}) != max({content}))",
             **BACKGROUND_SPILLING,
         )
+        refuse_hidden_rows(self._clickhouse, (DOSSIER_MESSAGES,))
         count, examples = rows[0]
         return Repeats(int(count), _examples(sorted(examples)))
 
@@ -51,6 +53,7 @@ class RepeatSearch:
             parameters,
             **BACKGROUND_SPILLING,
         )
+        refuse_hidden_rows(self._clickhouse, (DOSSIER_MESSAGES,))
         count, names = rows[0]
         if not count:
             return Repeats(0, {})

@@ -7,33 +7,14 @@ after it has read the rows, and a worker checks again after its recounts, before
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Iterator, Sequence
+from typing import Final, TypeVar
 
 from sinks.clickhouse.client import ClickHouse
 from sinks.errors import Fatal
-from sinks.tables import (
-    AGENCY_DAY,
-    AGENCY_DAY_PROCEDURE,
-    AGENCY_MINUTE,
-    CATALOGUE_ENTRIES,
-    CATALOGUE_LOADS,
-    DEAD_LETTER_CHECKPOINTS,
-    DEAD_LETTER_MARKS,
-    DEAD_LETTER_TALLIES,
-    DEAD_LETTERS,
-    DOSSIER_EXCLUSIONS,
-    DOSSIER_MESSAGES,
-    TALLY_EPOCHS,
-    UNREAD_OFFSETS,
-)
 
-#: Every table whose rows count in a figure.
-TABLES: Final = (
-    *(DOSSIER_MESSAGES, AGENCY_MINUTE, AGENCY_DAY, AGENCY_DAY_PROCEDURE, TALLY_EPOCHS, UNREAD_OFFSETS),
-    *(DEAD_LETTERS, DEAD_LETTER_MARKS, DEAD_LETTER_TALLIES, DEAD_LETTER_CHECKPOINTS, DOSSIER_EXCLUSIONS),
-    *(CATALOGUE_ENTRIES, CATALOGUE_LOADS),
-)
+Part = TypeVar("Part")
+
 _FILTER: Final = "Row level filter"
 
 
@@ -51,6 +32,16 @@ def refuse_hidden_rows(clickhouse: ClickHouse, tables: Sequence[str]) -> None:
             f"{clickhouse.target.display_name}: a row policy hides rows of the table {', '.join(hidden)} from the user "
             f"{clickhouse.target.user!r}, so figures would be too low. Exclude this user from the policy, or use another user."
         )
+
+
+def whole(parts: Iterator[Part], clickhouse: ClickHouse, tables: Sequence[str]) -> Iterator[Part]:
+    """The parts of an answer that was read from these tables; then check as ``refuse_hidden_rows`` does.
+
+    Raises:
+        Fatal: a policy hides rows, so the parts are not the whole answer.
+    """
+    yield from parts
+    refuse_hidden_rows(clickhouse, tables)
 
 
 def _hides(clickhouse: ClickHouse, tables: Sequence[str]) -> bool:

@@ -21,13 +21,10 @@ from sinks.tables import (
     AGENCY_DAY_PROCEDURE,
     AGENCY_MINUTE,
     DEAD_LETTERS,
-    DOSSIER_CORRECTIONS,
-    DOSSIER_EXCLUSIONS,
-    DOSSIER_INDEX,
     DOSSIER_MESSAGES,
     EPOCH,
-    TALLY_EPOCHS,
     UNREAD_OFFSETS,
+    WHOLE_TABLES,
 )
 
 #: Do not merge a block with itself before it is written. This halves the time of an insert, and FINAL removes repeats anyway.
@@ -35,9 +32,6 @@ from sinks.tables import (
 _WRITE: Final[dict[str, Any]] = {"optimize_on_insert": 0, "max_partitions_per_insert_block": 0}
 #: Recounts of days and procedures scan more.
 _BACKGROUND_WRITE: Final = _WRITE | BACKGROUND
-#: What recounts read, and what must keep its rows.
-_RECOUNTED_TABLES: Final = (DOSSIER_MESSAGES, DOSSIER_CORRECTIONS, AGENCY_MINUTE, TALLY_EPOCHS)
-_COUNTED_TABLES: Final = (*_RECOUNTED_TABLES, DOSSIER_INDEX, DOSSIER_EXCLUSIONS, AGENCY_DAY, AGENCY_DAY_PROCEDURE)
 _COLUMNS: Final = ", ".join((*COUNT_NAMES, "last_event_at", "version"))
 
 
@@ -128,8 +122,8 @@ class ClickHouseStore:
 
     def check_tables(self) -> None:
         """Refuse row policies and TTLs; see the contract. Two requests."""
-        refuse_hidden_rows(self._clickhouse, _RECOUNTED_TABLES)
-        refuse_expiring_rows(self._clickhouse, _COUNTED_TABLES)
+        refuse_hidden_rows(self._clickhouse, WHOLE_TABLES)
+        refuse_expiring_rows(self._clickhouse, WHOLE_TABLES)
 
 
 def _agencies(agencies: tuple[str, ...] | None) -> str:

@@ -11,6 +11,7 @@ from sinks.clickhouse.client import ClickHouse
 from sinks.clickhouse.dossier_index import DOSSIER
 from sinks.clickhouse.dossier_sql import FIELDS_OF_FACTS as _FIELDS
 from sinks.clickhouse.due import OLD, due_condition, due_parameters, milliseconds
+from sinks.clickhouse.row_policies import refuse_hidden_rows
 from sinks.clickhouse.tally_sql import (
     BACKGROUND,
     BACKGROUND_SPILLING,
@@ -24,7 +25,15 @@ from sinks.clickhouse.tally_sql import (
 from sinks.clickhouse.times import FIRST_DAY, LAST_DAY, aware, storable_days
 from sinks.contract.audit import Acknowledged, Comparison, Difference
 from sinks.contract.tallies import Counts, Days
-from sinks.tables import AGENCY_DAY, AGENCY_DAY_PROCEDURE, AGENCY_MINUTE, COUNT_CONDITIONS, DOSSIER_CORRECTIONS, DOSSIER_MESSAGES
+from sinks.tables import (
+    AGENCY_DAY,
+    AGENCY_DAY_PROCEDURE,
+    AGENCY_MINUTE,
+    COUNT_CONDITIONS,
+    DOSSIER_CORRECTIONS,
+    DOSSIER_MESSAGES,
+    TALLY_EPOCHS,
+)
 
 _CONDITIONS: Final = {"events": "1", **COUNT_CONDITIONS}
 #: Arrays of counts, in the order of ``COUNT_NAMES``: what is due, what is stored, and between what a right tally lies.
@@ -73,6 +82,7 @@ class TallyComparison:
             {"first": days[0], "last": days[1]},
             **BACKGROUND,
         )
+        refuse_hidden_rows(self._clickhouse, (DOSSIER_MESSAGES, AGENCY_MINUTE, AGENCY_DAY, AGENCY_DAY_PROCEDURE))
         return {day: int(found) for day, found in rows}
 
     def recently_stored_days(self, within: dt.timedelta) -> Sequence[dt.date]:
@@ -91,6 +101,7 @@ class TallyComparison:
             {"within": milliseconds(within)},
             **BACKGROUND,
         )
+        refuse_hidden_rows(self._clickhouse, (DOSSIER_MESSAGES, DOSSIER_CORRECTIONS))
         return [day for (day,) in rows]
 
     def now(self) -> dt.datetime:
@@ -130,6 +141,7 @@ class TallyComparison:
             {"limit": limit, **due_parameters(settle, acknowledged)},
             **BACKGROUND_SPILLING,
         )
+        refuse_hidden_rows(self._clickhouse, (tier.value, DOSSIER_MESSAGES, DOSSIER_CORRECTIONS, TALLY_EPOCHS))
         buckets, differing, drift, stuck, listed, late, in_hand = rows[0]
         return Comparison(
             buckets=int(buckets),
