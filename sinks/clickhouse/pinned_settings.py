@@ -5,7 +5,8 @@ cannot be parsed. ClickHouse then answers without an error. Each setting of this
 which portalpulse's statements mean what they say. Limits are set to "none" and their overflow modes to "throw", so that a limit
 which applies in spite of this (a constraint, another configuration file) is an error.
 
-Settings that only make a statement slower, or fail, are left to the profile: memory, threads, timeouts, priorities, logs.
+So is each setting with which a correct statement fails, because the error would blame the tables or a limit. Settings that only
+make a statement slower, or end it at a limit, are left to the profile: memory, threads, timeouts, priorities, logs.
 ``tests/contract/test_hostile_profiles.py`` runs every line against the real server, and asks the server for settings that are in
 neither list. A new setting needs one line here.
 """
@@ -92,7 +93,15 @@ READS: Final[dict[str, str]] = {
     "force_primary_key": "0",
     "force_index_by_date": "0",
     "force_optimize_projection": "0",
-    # The meaning of the SQL.
+    # The meaning of the SQL, and what makes it an error.
+    "enable_analyzer": "1",
+    "analyzer_compatibility_join_using_top_level_identifier": "0",
+    "analyzer_compatibility_prefer_alias_over_subcolumn": "0",
+    "analyzer_compatibility_apply_final_to_all_joined_tables": "0",
+    "enable_scopes_for_with_statement": "1",
+    "enable_order_by_all": "1",
+    "rewrite_in_to_join": "0",
+    "join_default_strictness": "ALL",
     "prefer_column_name_to_alias": "0",
     "enable_global_with_statement": "1",
     "enable_positional_arguments": "1",
@@ -118,6 +127,11 @@ READS: Final[dict[str, str]] = {
     "date_time_output_format": "simple",
     "low_cardinality_allow_in_native_format": "1",
     "output_format_native_encode_types_in_binary_format": "0",
+    "output_format_arrow_unsupported_types_as_binary": "1",
+    "output_format_arrow_fixed_string_as_fixed_byte_array": "1",
+    "output_format_arrow_string_as_string": "1",
+    "output_format_arrow_date_as_uint16": "0",
+    "output_format_arrow_uuid_as_fixed_byte_array": "0",
     "output_format_json_array_of_rows": "0",
     "output_format_json_quote_64bit_integers": "0",
     "output_format_json_validate_utf8": "0",
@@ -147,7 +161,10 @@ WRITES: Final[dict[str, str]] = {
     "insert_deduplication_token": "",
     "deduplicate_insert": "disable",
     "deduplicate_insert_select": "disable",
-    # When a deletion returns, it has taken effect.
+    # When a deletion returns, it has taken effect; where there is nothing to merge, OPTIMIZE is not an error.
     "lightweight_deletes_sync": "2",
+    "enable_lightweight_delete": "1",
+    "lightweight_delete_mode": "alter_update",
+    "optimize_throw_if_noop": "0",
     "data_type_default_nullable": "0",
 }

@@ -7,6 +7,7 @@ import itertools
 import logging
 import re
 import sys
+import uuid
 from concurrent.futures import ThreadPoolExecutor
 from xml.sax.saxutils import escape
 
@@ -15,11 +16,15 @@ import pytest
 import structlog
 
 from deploy.native.services.clickhouse_server import ClickHouseServer
+from domain.agencies import AgencyRegistry
 from domain.catalogue import CatalogueEntry
 from domain.errors import UnavailableError
-from domain.periods import civil_day
+from domain.periods import Period, civil_day
 from domain.tiers import Tier
+from pipeline.audit.dossier_check import check_share
+from pipeline.audit.in_hand import InHand
 from pipeline.cli import main as cli
+from pipeline.findings.service import FindingService
 from pipeline.ingest.dossier_resolver import DossierResolver
 from pipeline.settings import load_settings
 from pipeline.wiring.storage import opened_storage
@@ -28,20 +33,25 @@ from sinks.clickhouse.audit import ClickHouseAudit
 from sinks.clickhouse.catalogue_store import ClickHouseCatalogue
 from sinks.clickhouse.client import ClickHouse
 from sinks.clickhouse.dead_letter_store import ClickHouseDeadLetters
+from sinks.clickhouse.dossier_audit import ClickHouseDossierAudit
 from sinks.clickhouse.dossier_index import ClickHouseDossierIndex
+from sinks.clickhouse.dossier_reader import ClickHouseDossierReader
+from sinks.clickhouse.exclusions import ClickHouseExclusions
+from sinks.clickhouse.finding_reader import ClickHouseFindingReader
 from sinks.clickhouse.migrate import migrate, packaged_migrations
 from sinks.clickhouse.pinned_settings import READS, WRITES
 from sinks.clickhouse.reader import ClickHouseReader
+from sinks.clickhouse.repair import ClickHouseRepair
 from sinks.clickhouse.store import ClickHouseStore
 from sinks.clickhouse.target import Target
 from sinks.contract.audit import HashShard
 from sinks.contract.dead_letters import DeadLetter, DeadLetterFilter
+from sinks.contract.dossier_audit import DossierSelection
+from sinks.contract.events import UnreadCause, UnreadRange
+from sinks.contract.findings import FindingScope
 from sinks.contract.tallies import Days, Span
 from sinks.errors import Fatal
-from sinks.tables import (
-    DOSSIER_MESSAGES,
-    SCHEMA_MIGRATIONS,
-)
+from sinks.tables import DOSSIER_EXCLUSIONS, DOSSIER_MESSAGES, SCHEMA_MIGRATIONS
 from tests.contract.one_message import stored_message
 from tests.factories import MORNING, TOPIC, an_event, rows_of
 
@@ -137,6 +147,27 @@ HOSTILE = {
         "http_write_exception_in_output_format": "1",
     },
     "compatibility": {"compatibility": "21.8"},
+    # Each of these two alone makes the audit's statements fail, so they are not in one profile.
+    "analyzer": {"enable_analyzer": "0"},
+    "analyzer by its older name": {"allow_experimental_analyzer": "0"},
+    "scopes": {"enable_scopes_for_with_statement": "0"},
+    "like the old analyzer": {
+        "analyzer_compatibility_join_using_top_level_identifier": "1",
+        "analyzer_compatibility_prefer_alias_over_subcolumn": "1",
+        "analyzer_compatibility_apply_final_to_all_joined_tables": "1",
+    },
+    "joins": {"join_default_strictness": "ANY"},
+    "rewritten": {"rewrite_in_to_join": "1"},
+    "order by all": {"enable_order_by_all": "0"},
+    "arrow": {
+        "output_format_arrow_unsupported_types_as_binary": "0",
+        "output_format_arrow_fixed_string_as_fixed_byte_array": "0",
+        "output_format_arrow_string_as_string": "0",
+        "output_format_arrow_date_as_uint16": "1",
+        "output_format_arrow_uuid_as_fixed_byte_array": "1",
+    },
+    "deletions": {"enable_lightweight_delete": "0", "lightweight_delete_mode": "lightweight_update_force"},
+    "nothing to merge": {"optimize_throw_if_noop": "1"},
     "late inserts": {"async_insert": "1", "wait_for_async_insert": "0", "async_insert_busy_timeout_max_ms": "20000"},
     "rows omitted": {
         "input_format_connection_handling": "1",
@@ -178,22 +209,29 @@ HARMLESS = re.compile(
     r"|^(do_not_merge|split_|use_skip_indexes_if_final|defer_partition|enable_(vertical|automatic|optimize_predicate)|finalize_)"
     r"|max_final_threads|query_plan_optimize_lazy_final|analyzer_compatibility|async_insert_dedup|deduplicate_blocks_in"
     r"|query_dedup|insert_select_dedup|arrow_(import|use_native)|update_insert_dedup|dependent_materialized|skip_unavailable_shards_mode|formatdatetime_(f_prints_scale|e_with)|iceberg|max_partitions_per"
+    r"|^allow_experimental_analyzer$|lightweight_(update|mutation)|output_format_arrow_(compression|low_card|parallel|use_|variant)"
 )
 SUSPICIOUS = re.compile(
     r"overflow_mode|^max_(rows|bytes|result|partitions)_|^(limit|offset|page|filter)$|^force_|unavailable|final|^apply_|^additional_"
     r"|^ignore_|^use_query_cache$|partial_result_on|dedup|date_time_o|session_timezone|formatdatetime|^input_format_|deleted|^discard"
-    r"|_for_empty|implicit_t"
+    r"|_for_empty|implicit_t|^(enable|allow_experimental)_analyzer|analyzer_compat|_scopes_|join_default|order_by_all|_arrow_"
+    r"|optimize_throw|^lightweight|enable_lightweight"
 )
 
 DAYS = [MORNING + dt.timedelta(days=days) for days in (0, 40, 70)]
 FIRST, LAST = civil_day(DAYS[0]), civil_day(DAYS[-1])
 EVENTS = [
     an_event(
-        agency=f"H{number % 26 + 1:02d}", occurred_at=day + dt.timedelta(minutes=number % 5), status=(1, 9, 9, 3)[number % 4]
+        agency=f"H{number % 26 + 1:02d}",
+        dossier_code=f"000.00.12.H{number % 26 + 1:02d}-240610-{number:04d}",  # the same on each day, so there are corrections
+        occurred_at=day + dt.timedelta(minutes=number % 5),
+        status=(1, 9, 9, 3)[number % 4],
     )
     for day in DAYS
     for number in range(52)
 ]
+CODE = EVENTS[0].dossier_code
+SCOPE, SHARD = FindingScope(Period(FIRST, LAST)), HashShard(0, 1)
 LETTERS = [DeadLetter(TOPIC, number % 4, number, b"k", b"\xff", f"reason_{number % 3}", "e") for number in range(40)]
 #: Entries of three agencies, with and without every field that may be missing, in the order in which they are read.
 CATALOGUE = sorted(
@@ -321,6 +359,14 @@ def write(clickhouse):
     days = Days(tuple(civil_day(day) for day in DAYS))
     store.roll_up_days(days)
     store.recount_procedures(days)
+    for _ in range(2):  # the second time there is nothing to merge
+        ClickHouseRepair(clickhouse).purge_superseded(Tier.DAY, days.days)
+    store.insert_unread([UnreadRange(TOPIC, partition, 0, 5, "group", UnreadCause.DELETED) for partition in range(3)])
+    clickhouse.command(
+        "test",
+        f"INSERT INTO {DOSSIER_EXCLUSIONS} (dossier_code, decided_at, id, excluded, reason, name) VALUES ('{CODE}', "
+        f"'2024-06-11 01:00:00.000', '{uuid.UUID(int=1)}', true, 'a test', 'a name')",
+    )
     dead_letters = ClickHouseDeadLetters(clickhouse)
     dead_letters.mark_replayed(LETTERS[3:5])
     assert dead_letters.drop(DeadLetterFilter(reasons=("reason_2",))) == 13
@@ -352,10 +398,21 @@ def read(clickhouse):
         "recently stored days": audit.recently_stored_days(dt.timedelta(hours=1)),
         "compared": [audit.compare(tier, day, settle=dt.timedelta(0), limit=100) for tier in Tier for day in days[::2]],
         "contradictions": audit.contradictions(days[0], limit=5),
-        "reused ids": audit.reused_event_ids(None, HashShard(0, 1), limit=5),
+        "reused ids": audit.reused_event_ids(None, SHARD, limit=5),
         "positions": audit.newest_positions(TOPIC),
         "missing": audit.missing(MESSAGES),
         "catalogue": ClickHouseCatalogue(clickhouse).entries(),
+        "unread": audit.unread(TOPIC),
+        "dossiers": check_share(
+            ClickHouseDossierAudit(clickhouse), DossierSelection(SHARD, (FIRST, LAST)), settle=dt.timedelta(0), in_hand=InHand()
+        ),
+        "findings": FindingService(ClickHouseFindingReader(clickhouse), AgencyRegistry.packaged()).found(SCOPE, SHARD),
+        "messages of dossiers": {
+            code: sorted(map(str, messages))
+            for code, messages in ClickHouseDossierReader(clickhouse).messages_of([CODE, EVENTS[1].dossier_code]).items()
+        },
+        "messages of a dossier": sorted(map(str, ClickHouseDossierReader(clickhouse).messages(CODE))),
+        "excluded": ClickHouseExclusions(clickhouse).excluded(),
     }
 
 
