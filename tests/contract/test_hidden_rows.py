@@ -23,6 +23,7 @@ import structlog
 import sinks.clickhouse
 from deploy.native.services.clickhouse_server import ClickHouseServer
 from domain.agencies import AgencyRegistry
+from domain.catalogue import CatalogueEntry
 from domain.errors import UnavailableError
 from domain.periods import Period, civil_day
 from domain.tiers import Tier
@@ -33,6 +34,7 @@ from pipeline.wiring.recount_dossiers import recount_dossiers
 from pipeline.wiring.storage import migrated_storage, opened_storage
 from sinks.clickhouse import dead_letter_tallies
 from sinks.clickhouse.audit import ClickHouseAudit
+from sinks.clickhouse.catalogue_store import ClickHouseCatalogue
 from sinks.clickhouse.client import ClickHouse
 from sinks.clickhouse.dead_letter_limits import ClickHouseDeadLetterLimits
 from sinks.clickhouse.dead_letter_store import ClickHouseDeadLetters
@@ -69,6 +71,7 @@ EVENTS = [
     for minute, status in enumerate((1, 9, 9, 9))
 ]
 LETTERS = [DeadLetter(TOPIC, 0, offset, b"k", b"\xff", "reason", "e") for offset in range(3)]
+ENTRY = CatalogueEntry("H17", "1.000001", DAY, service_level="toan_trinh")
 SPAN, DAYS = Span(MORNING, MORNING + dt.timedelta(minutes=9)), Days((DAY,))
 SCOPE, SHARD = FindingScope(Period(DAY, DAY)), HashShard(0, 1)
 NONE = DeadLetterFilter(reasons=("none of them",))
@@ -106,6 +109,10 @@ CALLS = {
     "KeptOffsets.missing": lambda c: _Audit(c).missing(MESSAGES),
     "ClickHouseReader.counts_between": lambda c: _Reader(c).counts_between(SPAN.start, SPAN.end),
     "ClickHouseReader.counts_of_days": lambda c: _Reader(c).counts_of_days(DAY, DAY),
+    "ClickHouseReader.counts_of_procedures": lambda c: _Reader(c).counts_of_procedures(["H17"], DAY, DAY),
+    "ClickHouseReader.services_with_dossiers": lambda c: _Reader(c).services_with_dossiers(DAY, DAY),
+    "ClickHouseReader.active_days": lambda c: _Reader(c).active_days(DAY, DAY),
+    "ClickHouseReader.events_by_day": lambda c: _Reader(c).events_by_day(),
     "ClickHouseReader.last_events": lambda c: _Reader(c).last_events(SPAN.end),
     "ClickHouseReader.totals": lambda c: _Reader(c).totals(),
     "ClickHouseReader.dead_letters_by_reason": lambda c: _Reader(c).dead_letters_by_reason(),
@@ -134,6 +141,8 @@ CALLS = {
     "ClickHouseFindingReader.messages_within": lambda c: _Findings(c).messages_within(SCOPE),
     "ClickHouseFindingReader.histories": lambda c: list(_Findings(c).histories(SCOPE, SHARD)),
     "ClickHouseFindingReader.codes_of": lambda c: _Findings(c).codes_of({b"\1" * 16: EVENTS[0]}),
+    "ClickHouseCatalogue.entries": lambda c: ClickHouseCatalogue(c).entries(),
+    "ClickHouseCatalogue.load": lambda c: ClickHouseCatalogue(c).load([ENTRY], add=True),
     "ClickHouseStore.insert_dead_letters": lambda c: _Store(c).insert_dead_letters(LETTERS),
     "ClickHouseRepair.raise_epoch": lambda c: ClickHouseRepair(c).raise_epoch("test"),
     "OldEvents.months": lambda c: OldEvents(c).months(),
@@ -264,6 +273,7 @@ def fill(clickhouse):
     _Limits(clickhouse).accept(TOPIC, 0, 5)
     ClickHouseRepair(clickhouse).raise_epoch("test")
     ClickHouseExclusions(clickhouse).decide("H17-240610-0001", excluded=True, reason="r", name="n")
+    ClickHouseCatalogue(clickhouse).load([ENTRY])
     OldEvents(clickhouse).copied(202001, 1)
     clickhouse.command("test", f"INSERT INTO {OLD_EVENTS} (agency, occurred_at) VALUES ('H17', '{DAY} 01:00:00')")
     for table in OTHER_TABLES:

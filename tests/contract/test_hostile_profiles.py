@@ -402,6 +402,10 @@ def read(clickhouse):
         "positions": audit.newest_positions(TOPIC),
         "missing": audit.missing(MESSAGES),
         "catalogue": ClickHouseCatalogue(clickhouse).entries(),
+        "procedures": reader.counts_of_procedures(["H17", "H18"], FIRST, LAST),
+        "services": reader.services_with_dossiers(FIRST, LAST),
+        "active days": {agency: active.tolist() for agency, active in reader.active_days(FIRST, LAST).items()},
+        "events by day": reader.events_by_day(),
         "unread": audit.unread(TOPIC),
         "dossiers": check_share(
             ClickHouseDossierAudit(clickhouse), DossierSelection(SHARD, (FIRST, LAST)), settle=dt.timedelta(0), in_hand=InHand()
