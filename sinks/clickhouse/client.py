@@ -30,6 +30,11 @@ from sinks.errors import Fatal
 
 #: Makes every call faster and changes no answer: the month is part of every key, so no row is in two months.
 _TUNING: Final[dict[str, Any]] = {"do_not_merge_across_partitions_select_final": 1}
+#: Texts as strings, those of few values by number. A user who may change no setting gets what the defaults give.
+_ARROW: Final[dict[str, Any]] = {
+    "output_format_arrow_string_as_string": 1,
+    "output_format_arrow_low_cardinality_as_dictionary": 1,
+}
 #: Bytes read at a time from a streamed result.
 _CHUNK_BYTES: Final = 1 << 18
 
@@ -168,7 +173,7 @@ class ClickHouse:
         self, operation: str, sql: str, parameters: Mapping[str, Any] | None = None, **settings: Any
     ) -> Iterator[pa.RecordBatch]:
         """Run a query and yield its result as Arrow record batches, within one thread."""
-        settings |= {"output_format_arrow_string_as_string": 1, "output_format_arrow_low_cardinality_as_dictionary": 1}
+        settings |= _ARROW
         chunks = self.stream(operation, sql, parameters, "ArrowStream", **settings)
         try:
             with pa.ipc.open_stream(pa.PythonFile(_ChunkReader(chunks), mode="r")) as reader:
@@ -185,25 +190,26 @@ class ClickHouse:
             external: a table that this query alone can read, sent with it.
             settings: of this call.
         """
-        body: bytes = self._call(operation, lambda client: self._table(client, sql, external, self._call_settings(settings)))
+        body: bytes = self._call(
+            operation, lambda client: self._table(client, sql, external, self._call_settings(settings | _ARROW))
+        )
         if not body:
             raise Fatal(f"{self.target.display_name}: an answer without a schema arrived ({operation}).")
         return pa.ipc.open_stream(body).read_all()
 
     def _table(self, client: Any, sql: str, external: ExternalTable | None, settings: Mapping[str, Any]) -> bytes:
-        options = {**settings, "output_format_arrow_string_as_string": 1, "output_format_arrow_low_cardinality_as_dictionary": 1}
         if external is None:
-            return bytes(client.raw_query(sql, settings=options, fmt="ArrowStream"))
+            return bytes(client.raw_query(sql, settings=settings, fmt="ArrowStream"))
         body = b"".join(arrow_stream(external.rows))
         if self.target.folder is None:
             data = ExternalData(file_name=external.name, data=body, fmt="ArrowStream", structure=external.structure)
-            return bytes(client.raw_query(sql, settings=options, fmt="ArrowStream", external_data=data))
+            return bytes(client.raw_query(sql, settings=settings, fmt="ArrowStream", external_data=data))
         # The embedded engine takes no tables with a query. A table in memory ends with this process, which owns the folder.
         with self._external:
             client.command(f"CREATE OR REPLACE TABLE {external.name} ({external.structure}) ENGINE = Memory")
             try:
                 client.raw_insert(external.name, column_names=external.rows.column_names, insert_block=body, fmt="ArrowStream")
-                return bytes(client.raw_query(sql, settings=options, fmt="ArrowStream"))
+                return bytes(client.raw_query(sql, settings=settings, fmt="ArrowStream"))
             finally:
                 client.command(f"DROP TABLE {external.name}")
 

@@ -350,6 +350,12 @@ def write(clickhouse):
         rows = rows_of(EVENTS[part::3], offset=part * 1_000)
         store.insert_events(rows)
         resolver.confirm(resolver.resolve(resolver.add(rows)))
+    clickhouse.command(
+        "test",
+        f"INSERT INTO {DOSSIER_EXCLUSIONS} (dossier_code, decided_at, id, excluded, reason, name) VALUES ('{CODE}', "
+        f"'2024-06-11 01:00:00.000', '{uuid.UUID(int=1)}', true, 'a test', 'a name')",
+    )
+    resolver.confirm(resolver.resolve(resolver.add_decisions(CODE, ClickHouseExclusions(clickhouse).decisions(CODE))))
     for part in range(2):
         store.insert_dead_letters(LETTERS[part::2])
     minutes = sorted({event.occurred_at.replace(second=0, microsecond=0) for event in EVENTS})
@@ -362,11 +368,6 @@ def write(clickhouse):
     for _ in range(2):  # the second time there is nothing to merge
         ClickHouseRepair(clickhouse).purge_superseded(Tier.DAY, days.days)
     store.insert_unread([UnreadRange(TOPIC, partition, 0, 5, "group", UnreadCause.DELETED) for partition in range(3)])
-    clickhouse.command(
-        "test",
-        f"INSERT INTO {DOSSIER_EXCLUSIONS} (dossier_code, decided_at, id, excluded, reason, name) VALUES ('{CODE}', "
-        f"'2024-06-11 01:00:00.000', '{uuid.UUID(int=1)}', true, 'a test', 'a name')",
-    )
     dead_letters = ClickHouseDeadLetters(clickhouse)
     dead_letters.mark_replayed(LETTERS[3:5])
     assert dead_letters.drop(DeadLetterFilter(reasons=("reason_2",))) == 13
