@@ -12,7 +12,7 @@ import numpy as np
 from domain.agencies import BLOCKS, Agency
 from domain.catalogue import Catalogue
 from domain.indicators import ALL_INDICATORS, INDICATORS
-from domain.periods import Period
+from domain.periods import FIRST_DAY, Period
 from domain.supply import Supply, SupplyFigures, procedures_of
 from domain.unit_maps import UnitMap
 from pipeline.report.completeness import Completeness
@@ -73,15 +73,15 @@ def build_report(
     nation = _sum("nation", NATION_CODE, _NATION_NAMES, "", blocks)
     expected = {agency.code for agency in units.listed()}
     silent = tuple(code for code in sorted(expected) if not counts.get(code, Counts()).events)
-    last = min(period.end, today)
-    active = _active_by_unit(units, reader.active_days(period.start, last)) if last >= period.start else {}
+    first, last = max(period.start, FIRST_DAY), min(period.end, today)
+    active = _active_by_unit(units, reader.active_days(first, last)) if last >= first else {}
     return Report(
         request,
         tuple(_with_supply(row, offered) for row in (*rows, *blocks, nation)),
         tuple(indicators),
         completeness,
         silent=silent,
-        interrupted=interruptions(active, first=period.start, expected=len(expected)),
+        interrupted=interruptions(active, first=first, expected=len(expected)),
         excluded=tuple(excluded),
     )
 

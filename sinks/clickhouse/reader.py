@@ -115,14 +115,14 @@ class ClickHouseReader:
             return {}
         table = self._clickhouse.table(
             "read_active_days",
-            f"SELECT agency, dateDiff('day', toDate('{first}'), day) AS position FROM {AGENCY_DAY} FINAL "  # noqa: S608
+            f"SELECT agency, dateDiff('day', toDate('{days[0]}'), day) AS position FROM {AGENCY_DAY} FINAL "  # noqa: S608
             f"WHERE day >= '{days[0]}' AND day <= '{days[1]}' AND events > 0",
         ).unify_dictionaries()
         refuse_hidden_rows(self._clickhouse, (AGENCY_DAY,))
         agencies = table.column("agency").combine_chunks()
         codes = agencies.dictionary.to_pylist()
         active = np.zeros((len(codes), (last - first).days + 1), dtype=bool)
-        active[agencies.indices.to_numpy(), table.column("position").to_numpy()] = True
+        active[agencies.indices.to_numpy(), table.column("position").to_numpy() + (days[0] - first).days] = True
         return {str(code): row for code, row in zip(codes, active, strict=True) if row.any()}
 
     def last_events(self, until: dt.datetime) -> Mapping[str, dt.datetime]:

@@ -124,6 +124,8 @@ class StoreSuite:
         assert shown == {"H17": days[:2], "G01": [TODAY]}
         assert {len(active) for active in found.values()} == {5}
         assert sink.reader.active_days(TODAY - dt.timedelta(days=9), TODAY - dt.timedelta(days=1)) == {}
+        long_ago = dt.date(1900, 1, 1)  # before the first day of the tables
+        assert list(sink.reader.active_days(long_ago, TODAY)["G01"].nonzero()[0]) == [(TODAY - long_ago).days]
 
     def test_counts_of_procedures(self, sink):
         """Counts by procedure of the agencies that are asked for, summed over them and over the days."""
