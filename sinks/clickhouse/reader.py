@@ -119,7 +119,7 @@ class ClickHouseReader:
             f"WHERE day >= '{days[0]}' AND day <= '{days[1]}' AND events > 0",
         ).unify_dictionaries()
         refuse_hidden_rows(self._clickhouse, (AGENCY_DAY,))
-        agencies = table.column("agency").combine_chunks()
+        agencies = table.column("agency").combine_chunks().dictionary_encode()  # of a user who may set nothing: plain strings
         codes = agencies.dictionary.to_pylist()
         active = np.zeros((len(codes), (last - first).days + 1), dtype=bool)
         active[agencies.indices.to_numpy(), table.column("position").to_numpy() + (days[0] - first).days] = True

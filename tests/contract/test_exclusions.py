@@ -378,7 +378,7 @@ def test_every_excluded_dossier_is_listed(storage):
 
 
 def test_a_report_lists_the_excluded_dossiers_that_would_have_changed_it(storage):
-    """Those submitted or settled in its period, with what they would count as; none that counts, or without messages."""
+    """Those with a milestone in its period, with what they would count as; none that counts, or without messages."""
     settled, refused, included, counted = (a_dossier(*statuses) for statuses in ((1, 2, 9), (2, 3), (1, 9), (1, 9)))
     codes = [dossier[0].dossier_code for dossier in (settled, refused, included, counted)]
     storage.take([*settled, *refused, *included, *counted])
@@ -391,8 +391,9 @@ def test_a_report_lists_the_excluded_dossiers_that_would_have_changed_it(storage
     found = listed.within(Period(first, first))
     assert [dossier["dossier_code"] for dossier in found] == codes[:2]
     assert (found[0]["reason"], found[0]["name"], found[0]["decided_at"][-6:]) == (REASON, BY, "+07:00")
-    place = {"unit": "H17", "procedure": settled[0].procedure_code}
-    assert [dossier["milestones"] for dossier in found] == [[{"name": "submitted", "day": str(first), **place}]] * 2
+    place = {"day": str(first), "unit": "H17", "procedure": settled[0].procedure_code}
+    names = [["submitted"], ["submitted", "refused", "given_back"]]
+    assert [dossier["milestones"] for dossier in found] == [[{"name": name, **place} for name in each] for each in names]
     (found,) = listed.within(Period(last, last))
     assert (found["dossier_code"], [each["name"] for each in found["milestones"]]) == (codes[0], ["settled"])
     assert listed.within(Period(first - DAY, first - DAY)) == []
