@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 
@@ -28,12 +28,18 @@ from sinks.tables import (
 )
 
 _SUMS = ", ".join(f"sum({name})" for name in COUNT_NAMES)
+#: The condition that a tally is of some civil days; see ``_parameters``.
+_WITHIN: Final = "day >= {first:Date} AND day <= {last:Date}"
 
 #: A time as in a message: Vietnamese local time with milliseconds.
 _TIME: Final = (
     "concat(formatDateTime({column}, '%FT%T', 'Asia/Ho_Chi_Minh'), '.', "
     "leftPad(toString(toUnixTimestamp64Milli({column}) % 1000), 3, '0'), '+07:00')"
 )
+
+
+def _parameters(days: tuple[dt.date, dt.date]) -> dict[str, Any]:
+    return {"first": days[0], "last": days[1]}
 
 
 class ClickHouseReader:
@@ -45,28 +51,14 @@ class ClickHouseReader:
 
     def counts_between(self, start: dt.datetime, end: dt.datetime) -> Mapping[str, Counts]:
         """Counts by agency from the minute tallies; see the contract."""
-        rows = self._clickhouse.counted_rows(
-            "read_minutes",
-            f"SELECT agency, {_SUMS}, count() OVER () FROM {AGENCY_MINUTE} FINAL "  # noqa: S608 - names are constants
-            "WHERE minute >= toDateTime({start:String}, 'UTC') AND minute < toDateTime({end:String}, 'UTC') GROUP BY agency",
-            {"start": to_seconds(clamped(start)), "end": to_seconds(clamped(end))},
-        )
-        refuse_hidden_rows(self._clickhouse, (AGENCY_MINUTE,))
-        return {str(agency): Counts(*map(int, counts)) for agency, *counts in rows}
+        where = "minute >= toDateTime({start:String}, 'UTC') AND minute < toDateTime({end:String}, 'UTC')"
+        parameters = {"start": to_seconds(clamped(start)), "end": to_seconds(clamped(end))}
+        return self._counts("read_minutes", AGENCY_MINUTE, "agency", where, parameters)
 
     def counts_of_days(self, first: dt.date, last: dt.date) -> Mapping[str, Counts]:
         """Counts by agency from the day tallies; see the contract."""
         days = storable_days(first, last)
-        if days is None:
-            return {}
-        rows = self._clickhouse.counted_rows(
-            "read_days",
-            f"SELECT agency, {_SUMS}, count() OVER () FROM {AGENCY_DAY} FINAL "  # noqa: S608
-            "WHERE day >= {first:Date} AND day <= {last:Date} GROUP BY agency",
-            {"first": days[0], "last": days[1]},
-        )
-        refuse_hidden_rows(self._clickhouse, (AGENCY_DAY,))
-        return {str(agency): Counts(*map(int, counts)) for agency, *counts in rows}
+        return {} if days is None else self._counts("read_days", AGENCY_DAY, "agency", _WITHIN, _parameters(days))
 
     def events_by_day(self) -> Mapping[tuple[str, dt.date], int]:
         """Events by agency and day from the day tallies; see the contract."""
@@ -82,14 +74,19 @@ class ClickHouseReader:
         days = storable_days(first, last)
         if days is None:
             return {}
+        where = f"{_WITHIN} AND agency IN {{agencies:Array(String)}}"
+        parameters = {**_parameters(days), "agencies": list(agencies)}
+        return self._counts("read_procedures", AGENCY_DAY_PROCEDURE, "procedure_code", where, parameters)
+
+    def _counts(self, operation: str, table: str, key: str, where: str, parameters: Mapping[str, Any]) -> Mapping[str, Counts]:
+        """The counts of the tallies in ``table`` that ``where`` chooses, summed by the column ``key``."""
         rows = self._clickhouse.counted_rows(
-            "read_procedures",
-            f"SELECT procedure_code, {_SUMS}, count() OVER () FROM {AGENCY_DAY_PROCEDURE} FINAL "  # noqa: S608
-            "WHERE day >= {first:Date} AND day <= {last:Date} AND agency IN {agencies:Array(String)} GROUP BY procedure_code",
-            {"first": days[0], "last": days[1], "agencies": list(agencies)},
+            operation,
+            f"SELECT {key}, {_SUMS}, count() OVER () FROM {table} FINAL WHERE {where} GROUP BY {key}",  # noqa: S608 - constants
+            parameters,
         )
-        refuse_hidden_rows(self._clickhouse, (AGENCY_DAY_PROCEDURE,))
-        return {str(procedure): Counts(*map(int, counts)) for procedure, *counts in rows}
+        refuse_hidden_rows(self._clickhouse, (table,))
+        return {str(name): Counts(*map(int, counts)) for name, *counts in rows}
 
     def services_with_dossiers(self, first: dt.date, last: dt.date) -> ServicesWithDossiers:
         """Services with a dossier; see the contract."""
@@ -99,8 +96,8 @@ class ClickHouseReader:
         rows = self._clickhouse.counted_rows(
             "read_services",
             f"SELECT agency, procedure_code, sum(submitted_online) > 0, count() OVER () FROM {AGENCY_DAY_PROCEDURE} FINAL "  # noqa: S608
-            "WHERE day >= {first:Date} AND day <= {last:Date} GROUP BY agency, procedure_code HAVING sum(submitted) > 0",
-            {"first": days[0], "last": days[1]},
+            f"WHERE {_WITHIN} GROUP BY agency, procedure_code HAVING sum(submitted) > 0",
+            _parameters(days),
         )
         refuse_hidden_rows(self._clickhouse, (AGENCY_DAY_PROCEDURE,))
         found = [((str(agency), str(procedure)), bool(online)) for agency, procedure, online in rows]
