@@ -27,6 +27,8 @@ def fetch_report(process: Process, parameters: Mapping[str, str], *, wait: bool 
         ConfigurationError: the process refuses a parameter.
         UnavailableError: it does not answer, or its storage does not.
     """
+    if wait:
+        parameters = {**parameters, "wait": f"{_WAIT_SECONDS:g}"}
     report = _asked(process, parameters)
     if not (wait and report["completeness"]["messages_waiting"]):
         return report
@@ -57,7 +59,7 @@ def ask(process: Process, path: str, parameters: Mapping[str, str]) -> Any:
 
 
 def _asked(process: Process, parameters: Mapping[str, str]) -> Mapping[str, Any]:
-    report = ask(process, "/api/v1/report", {**parameters, "wait": f"{_WAIT_SECONDS:g}"})
+    report = ask(process, "/api/v1/report", parameters)
     if not isinstance(report, dict) or not {"rows", "excluded", "completeness"} <= report.keys():
         raise UnavailableError(f"{process.url} did not answer with a report.", remedy="Check whether another program runs there.")
     return report

@@ -18,6 +18,8 @@ from domain.errors import PortalPulseError
 
 #: How often Kafka is asked while a report waits (seconds).
 _PAUSE: Final = 0.3
+#: How long a report waits for messages that are not counted yet, unless it is asked for another time (seconds).
+WAIT_SECONDS: Final = 10.0
 
 
 class NotFinal(enum.StrEnum):
@@ -106,20 +108,23 @@ class CompletenessCheck:
         self._offsets, self._now, self._in_thread = offsets, now, in_thread
         self._monotonic, self._sleep = monotonic, sleep
 
-    async def __call__(self, periods: Sequence[dt.date], *, today: dt.date, wait: float) -> Completeness:
+    async def __call__(self, periods: Sequence[dt.date], *, today: dt.date, wait: float | None = None) -> Completeness:
         """Ask for the ends of the topic, then wait until everything before them is counted.
 
         Args:
             periods: last days of the periods whose figures are asked for.
             today: the civil day of the clock.
-            wait: longest wait (seconds).
+            wait: longest wait (seconds). None: ``WAIT_SECONDS``, and none at all while a period is not over: its figures are not
+                final anyway.
         """
-        asked_at, until = self._now(), self._monotonic() + wait
+        asked_at = self._now()
         reasons = [
             Reason(NotFinal.PERIOD_NOT_OVER, f"The period ends on {last} and is not over: today is {today}.")
             for last in sorted(set(periods))
             if last >= today
         ]
+        longest = (0.0 if reasons else WAIT_SECONDS) if wait is None else wait
+        until = self._monotonic() + longest
         waiting: int | None = None
         try:
             first: TopicOffsets = await self._in_thread(self._offsets)

@@ -23,8 +23,6 @@ from sinks.contract.tallies import TallyReader
 
 #: What a report says of an excluded dossier to trusted requests only: it may identify people.
 _OF_PEOPLE: Final = ("dossier_code", "reason", "name")
-#: How long a report waits for messages that are not counted yet, unless it is asked to wait longer (seconds).
-WAIT_SECONDS: Final = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +56,7 @@ def report_routes(sources: ReportSources, threads: Threads) -> list[web.RouteDef
     async def report(request: web.Request) -> web.Response:
         today = civil_day(sources.clock.now())
         asked = read_request(request.query, registry=sources.agencies, today=today)
-        wait = seconds("The parameter 'wait'", request.query["wait"]) if "wait" in request.query else WAIT_SECONDS
+        wait = seconds("The parameter 'wait'", request.query["wait"]) if "wait" in request.query else None
         ends: list[dt.date] = [each.period.end for each in (asked.period, asked.compared) if each is not None]
         completeness = await check(ends, today=today, wait=wait)
         is_shown = is_trusted(request)

@@ -65,6 +65,17 @@ async def test_not_final_while_messages_wait():
     assert clock.seconds == 0
 
 
+async def test_without_a_time_a_report_waits_only_for_what_can_become_final():
+    """Ten seconds by default; none while the period is not over, unless it is asked for."""
+    check, clock = checked(TopicOffsets({0: 10}, {0: 7}))
+    assert (await check([TODAY], today=TODAY)).waiting == 3
+    assert clock.seconds == 0
+    await check([TODAY], today=TODAY, wait=2)
+    assert 2 <= clock.seconds < 3
+    await check(AUGUST, today=TODAY)
+    assert 12 <= clock.seconds < 14
+
+
 async def test_an_offset_of_an_earlier_topic_counts_for_nothing():
     """A committed offset beyond the end belongs to a topic that was deleted: all messages wait."""
     check, _ = checked(TopicOffsets({0: 5}, {0: 9}))
