@@ -120,7 +120,7 @@ def judge(
     channel = next((event.channel for event in events if event.channel), 0)
     settled_at = _settled(events)
     settled = None if settled_at is None else events[settled_at]
-    given_back = None if settled else _given_back(events)
+    given_back = None if settled else given_back_by(events)
     return Dossier(
         code=code,
         events=events,
@@ -135,7 +135,7 @@ def judge(
         withdrawn=_first(events, Status.WITHDRAWN),
         stopped=_first(events, Status.STOPPED),
         given_back=given_back,
-        due_at=_due_at(events, settled or given_back),
+        due_at=due_date(events, settled or given_back),
         waiting=_waiting(events),
         first_answer=_first_answer(events),
     )
@@ -202,7 +202,7 @@ def _level(events: Sequence[DossierEvent], settled_at: int) -> str:
     return next((event.service_level for event in reversed(events[: settled_at + 1]) if event.service_level), "")
 
 
-def _given_back(events: Sequence[DossierEvent]) -> DossierEvent | None:
+def given_back_by(events: Sequence[DossierEvent]) -> DossierEvent | None:
     """The first 3, 7 or 8 after which the dossier is not taken up again."""
     found = None
     for event in reversed(events):
@@ -213,7 +213,7 @@ def _given_back(events: Sequence[DossierEvent]) -> DossierEvent | None:
     return found
 
 
-def _due_at(events: Sequence[DossierEvent], closed: DossierEvent | None) -> dt.datetime | None:
+def due_date(events: Sequence[DossierEvent], closed: DossierEvent | None) -> dt.datetime | None:
     """The due date of the last event that has one, up to the event that closed the dossier."""
     due = None
     for event in events:

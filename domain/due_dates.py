@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Final
 
-from domain.dossiers import ENDS_UNSETTLED, TAKES_UP, Dossier
+from domain.dossiers import Dossier, due_date, given_back_by
 from domain.events import DossierEvent, Status
 from domain.periods import Period, civil_day, day_start
 
@@ -124,7 +124,7 @@ def by_766(dossier: Dossier, period: Period, *, longest_days: int | None = None)
     if end.late:
         return Result766.LATE
     worked = end.at - _waited(events, end.at)
-    due = _due_at(dossier, events)
+    due = due_date(events, dossier.closed)
     if due is not None:
         return Result766.ON_TIME if civil_day(worked) <= civil_day(due) else Result766.LATE
     if longest_days is None:
@@ -154,12 +154,7 @@ def _end_766(events: Sequence[DossierEvent], last_instant: dt.datetime) -> _End:
         found = next((event for event in events if event.status == status), None)
         if found is not None:
             return _End(found.occurred_at)
-    given_back: DossierEvent | None = None
-    for event in reversed(events):
-        if event.status in TAKES_UP:
-            break
-        if event.status in ENDS_UNSETTLED:
-            given_back = event
+    given_back = given_back_by(events)
     if given_back is not None:
         return _End(given_back.occurred_at)
     if events[-1].status == Status.SUPPLEMENT_REQUESTED:
@@ -176,13 +171,3 @@ def _waited(events: Sequence[DossierEvent], end: dt.datetime) -> dt.timedelta:
             until = end if following is None else min(following.occurred_at, end)
             waited += until - event.occurred_at
     return waited
-
-
-def _due_at(dossier: Dossier, events: Sequence[DossierEvent]) -> dt.datetime | None:
-    """The due date of the last of these events that has one, up to the one that closed the dossier."""
-    due, closed = None, dossier.closed
-    for event in events:
-        due = event.due_at or due
-        if event is closed:
-            break
-    return due
