@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import enum
+import io
 import json
-import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import typer
 from rich.console import Console
@@ -22,6 +22,9 @@ from pipeline.report.formats.html_page import to_html
 from pipeline.report.formats.style import Style
 from pipeline.report.formats.table import as_tables, excluded_table, explanation_table
 from pipeline.report.formats.xlsx_file import to_xlsx
+
+#: Width of a table in a file.
+_FILE_COLUMNS: Final = 120
 
 
 class Format(enum.StrEnum):
@@ -92,9 +95,9 @@ def _body(report: Mapping[str, Any], *, form: Format, csv_form: CsvForm, chosen:
         return to_xlsx(report, choice=chosen, style=style)
     if form is Format.HTML:
         return to_html(report, choice=chosen, style=style).encode()
-    console = Console(record=True, file=open(os.devnull, "w"), width=120)  # noqa: PTH123, SIM115
-    console.print(*as_tables(report, choice=chosen, style=style))
-    return console.export_text().encode()
+    text = io.StringIO()
+    Console(file=text, width=_FILE_COLUMNS).print(*as_tables(report, choice=chosen, style=style))
+    return text.getvalue().encode()
 
 
 def _write(body: bytes, output: Path | None) -> None:
