@@ -7,8 +7,9 @@ divided; ratios are never averaged. A denominator of 0 means "no data", never 0 
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 
@@ -35,6 +36,14 @@ class Indicator:
     remarks: str = ""
 
 
+class ReturnAtCounter(enum.StrEnum):
+    """Whether a dossier whose result was handed out at the counter may count as toàn trình in I1. Both counts are stored."""
+
+    EXCLUDED = "excluded"
+    COUNTED = "counted"
+
+
+#: The indicators of dossiers, with results that were handed out at the counter excluded from I1.
 INDICATORS: Final[Mapping[str, Indicator]] = {
     "I1": Indicator(
         "I1",
@@ -44,7 +53,7 @@ INDICATORS: Final[Mapping[str, Indicator]] = {
         "settled",
         placed_by="the day of the settled event: the first 9, else the first 10 that does not return a refused dossier",
         source="EMC (Bộ KH&CN, before 2025-03 Bộ TT&TT): official ratio; by which day a dossier is placed is derived",
-        remarks="A result that was handed out at the counter does not count as toàn trình; settled_full_any_return counts it.",
+        remarks="A result that was handed out at the counter does not count as toàn trình (return_at_counter = excluded).",
     ),
     "I5": Indicator(
         "I5",
@@ -113,8 +122,18 @@ SUPPLY_INDICATORS: Final[Mapping[str, Indicator]] = {
         remarks="A service is a procedure at a unit: sums over units, never over periods.",
     ),
 }
-#: Every indicator by its code.
+#: Every indicator by its code, those of dossiers as in ``INDICATORS``.
 ALL_INDICATORS: Final[Mapping[str, Indicator]] = {**INDICATORS, **SUPPLY_INDICATORS}
+_I1_ANY_RETURN: Final = replace(
+    INDICATORS["I1"],
+    numerator="settled_full_any_return",
+    remarks="A result that was handed out at the counter counts as toàn trình as well (return_at_counter = counted).",
+)
+
+
+def indicators_by(return_at_counter: ReturnAtCounter) -> Mapping[str, Indicator]:
+    """The indicators of dossiers, with the numerator of I1 that the setting chooses."""
+    return INDICATORS if return_at_counter is ReturnAtCounter.EXCLUDED else {**INDICATORS, "I1": _I1_ANY_RETURN}
 
 
 @dataclass(frozen=True, slots=True)

@@ -275,6 +275,16 @@ class ThresholdPolicy(_Group):
     min_volume: int = Field(30, ge=1, le=1_000_000_000, description="No alert on fewer dossiers than this.")
 
 
+class IndicatorSettings(_Group):
+    """What the indicators count where both ways are in use. Both are stored: changing it recounts nothing."""
+
+    return_at_counter: str = Field(
+        "excluded",
+        pattern="^(excluded|counted)$",
+        description="Whether a dossier whose result was handed out at the counter counts as settled toàn trình in I1.",
+    )
+
+
 class LogSettings(_Group):
     """How the log is written."""
 
@@ -306,6 +316,7 @@ class Settings(BaseSettings):
     watchdog: WatchdogSettings = WatchdogSettings()
     audit: AuditSettings = AuditSettings()
     findings: FindingSettings = FindingSettings()
+    indicators: IndicatorSettings = IndicatorSettings()
     log: LogSettings = LogSettings()
     thresholds: tuple[ThresholdPolicy, ...] = Field(
         (ThresholdPolicy(window="1d"), ThresholdPolicy(window="ytd")),

@@ -7,6 +7,7 @@ from functools import partial
 
 from domain.agencies import AgencyRegistry
 from domain.clock import ManualClock
+from domain.indicators import ReturnAtCounter
 from pipeline.report.completeness import Completeness, TopicOffsets
 from pipeline.report.figures import build_report
 from pipeline.report.request import read_request
@@ -16,17 +17,23 @@ from pipeline.report.routes import ReportSources, report_routes
 LATER = dt.date(2030, 1, 1)
 FINAL = Completeness(dt.datetime(2030, 1, 1, tzinfo=dt.UTC), 0, ())
 ALL_COUNTED = TopicOffsets({0: 7}, {0: 7})
+EXCLUDED = ReturnAtCounter.EXCLUDED
 
 
-def report_route(reader, registry, now, *, offsets=lambda: ALL_COUNTED, excluded=lambda _: (), catalogue=lambda _: ()):
+def report_route(
+    reader, registry, now, *, offsets=lambda: ALL_COUNTED, excluded=lambda _: (), catalogue=lambda _: (), at_counter=EXCLUDED
+):
     """The endpoint of reports over a reader; every message is counted unless ``offsets`` says otherwise."""
     clock = ManualClock(now)
-    return partial(report_routes, ReportSources(reader, registry, clock, clock, offsets, excluded, catalogue))
+    return partial(report_routes, ReportSources(reader, registry, clock, clock, offsets, excluded, catalogue, at_counter))
 
 
-def report_of(reader, *, registry=None, today=LATER, completeness=FINAL, excluded=(), catalogue=None, **parameters):
+def report_of(
+    reader, *, registry=None, today=LATER, completeness=FINAL, excluded=(), catalogue=None, at_counter=EXCLUDED, **parameters
+):
     """The report of some parameters; ``from_`` stands for ``from``."""
     registry = registry or AgencyRegistry.packaged()
     asked = {name.rstrip("_"): str(text) for name, text in parameters.items()}
     request = read_request(asked, registry=registry, today=today)
-    return build_report(reader, request, completeness, excluded=excluded, catalogue=catalogue, today=today)
+    more = {"excluded": excluded, "catalogue": catalogue, "return_at_counter": at_counter}
+    return build_report(reader, request, completeness, **more, today=today)

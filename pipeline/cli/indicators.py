@@ -9,7 +9,8 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from domain.indicators import ALL_INDICATORS
+from domain.indicators import SUPPLY_INDICATORS, ReturnAtCounter, indicators_by
+from pipeline.settings import load_settings
 
 
 def register(app: typer.Typer) -> None:
@@ -20,17 +21,18 @@ def register(app: typer.Typer) -> None:
 def _indicators(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:  # noqa: FBT002 - an option
     """Print what each indicator divides, by which day a dossier is placed in a period, and who publishes it.
 
-    The names of the counts are those of the report's JSON; docs/domain.md says what they count.
+    The names of the counts are those of the report's JSON; docs/domain.md says what they count. The numerator of I1 is the one
+    that PORTALPULSE_INDICATORS__RETURN_AT_COUNTER chooses; a report says which one it has.
 
     Example: portalpulse indicators --json
     """
+    return_at_counter = ReturnAtCounter(load_settings().indicators.return_at_counter)
+    indicators = [*indicators_by(return_at_counter).values(), *SUPPLY_INDICATORS.values()]
     if as_json:
-        typer.echo(
-            json.dumps([dataclasses.asdict(each) for each in ALL_INDICATORS.values()], ensure_ascii=False, indent=2).encode()
-        )
+        typer.echo(json.dumps([dataclasses.asdict(each) for each in indicators], ensure_ascii=False, indent=2).encode())
         return
     console = Console()
-    for each in ALL_INDICATORS.values():
+    for each in indicators:
         console.print(f"{each.code}  {each.name_vi}", style="bold", highlight=False, markup=False, soft_wrap=True)
         for name, text in (
             ("", each.name_en),

@@ -8,13 +8,20 @@ from typing import Any
 
 from domain.contributions import Contribution, contributions
 from domain.errors import ConfigurationError
-from domain.indicators import INDICATORS, Indicator, Ratio, ratio_of
+from domain.indicators import Indicator, Ratio, ReturnAtCounter, indicators_by, ratio_of
 from pipeline.report.formats.choice import nearest
 from pipeline.report.request import ReportRequest
 from sinks.contract.tallies import TallyReader
 
 
-def explain(reader: TallyReader, request: ReportRequest, *, unit: str, indicator: str) -> dict[str, Any]:
+def explain(
+    reader: TallyReader,
+    request: ReportRequest,
+    *,
+    unit: str,
+    indicator: str,
+    return_at_counter: ReturnAtCounter = ReturnAtCounter.EXCLUDED,
+) -> dict[str, Any]:
     """The procedures of a unit with their counts in both periods, as plain values.
 
     Args:
@@ -22,6 +29,7 @@ def explain(reader: TallyReader, request: ReportRequest, *, unit: str, indicator
         request: the period, and the one that it is compared with.
         unit: a code of the request's units.
         indicator: its code.
+        return_at_counter: which numerator I1 has.
 
     Raises:
         ConfigurationError: nothing to compare with, no such unit or indicator.
@@ -29,8 +37,9 @@ def explain(reader: TallyReader, request: ReportRequest, *, unit: str, indicator
     """
     if request.compared is None:
         raise ConfigurationError("An explanation needs two periods.", remedy="Give compare, for example compare=previous.")
-    if indicator not in INDICATORS:
-        raise ConfigurationError(f"There is no indicator {indicator[:40]!r}.", remedy=f"Write one of {', '.join(INDICATORS)}.")
+    indicators = indicators_by(return_at_counter)
+    if indicator not in indicators:
+        raise ConfigurationError(f"There is no indicator {indicator[:40]!r}.", remedy=f"Write one of {', '.join(indicators)}.")
     codes = request.units.codes_of(unit)
     if not codes:
         joined = request.units.unit_of(unit)
@@ -39,13 +48,14 @@ def explain(reader: TallyReader, request: ReportRequest, *, unit: str, indicator
             f"There is no unit {unit[:40]!r} in the report.",
             remedy=f"It is part of {best}." if joined is not None else f"Write one of its codes, for example {best}.",
         )
-    chosen = INDICATORS[indicator]
+    chosen = indicators[indicator]
     before, after = (
         _ratios(reader, codes, chosen, period.period.start, period.period.end) for period in (request.compared, request.period)
     )
     return {
         "unit": unit,
         "indicator": indicator,
+        "return_at_counter": return_at_counter.value,
         "procedures": [
             {"procedure": procedure, "before": _plain(before.get(procedure)), "after": _plain(after.get(procedure))}
             for procedure in sorted({*before, *after})

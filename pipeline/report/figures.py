@@ -11,7 +11,7 @@ import numpy as np
 
 from domain.agencies import BLOCKS, Agency
 from domain.catalogue import Catalogue
-from domain.indicators import ALL_INDICATORS, INDICATORS
+from domain.indicators import ALL_INDICATORS, INDICATORS, ReturnAtCounter
 from domain.periods import FIRST_DAY, Period
 from domain.supply import Supply, SupplyFigures, procedures_of
 from domain.unit_maps import UnitMap
@@ -37,6 +37,7 @@ def build_report(
     *,
     excluded: Sequence[Mapping[str, Any]] = (),
     catalogue: Catalogue | None = None,
+    return_at_counter: ReturnAtCounter = ReturnAtCounter.EXCLUDED,
     today: dt.date,
 ) -> Report:
     """Build a report from the day tallies.
@@ -50,6 +51,7 @@ def build_report(
         completeness: how complete the figures are.
         excluded: the excluded dossiers that would have changed the figures, as plain values.
         catalogue: what agencies offer, on the last day of each period at least; None or empty: not known.
+        return_at_counter: which numerator I1 has.
         today: the civil day of the clock; later days are not called silent.
 
     Raises:
@@ -77,12 +79,13 @@ def build_report(
     active = _active_by_unit(units, reader.active_days(first, last)) if last >= first else {}
     return Report(
         request,
-        tuple(_with_supply(row, offered) for row in (*rows, *blocks, nation)),
+        tuple(replace(_with_supply(row, offered), return_at_counter=return_at_counter) for row in (*rows, *blocks, nation)),
         tuple(indicators),
         completeness,
         silent=silent,
         interrupted=interruptions(active, first=first, expected=len(expected)),
         excluded=tuple(excluded),
+        return_at_counter=return_at_counter,
     )
 
 

@@ -9,7 +9,7 @@ from fractions import Fraction
 from typing import Any
 
 from domain.calendars import NamedPeriod
-from domain.indicators import INDICATORS, Ratio, ratio_of
+from domain.indicators import Ratio, ReturnAtCounter, indicators_by, ratio_of
 from domain.ranking import ranks
 from domain.rounding import change_in_percent, change_in_points, decimal, percent
 from domain.supply import Supply
@@ -32,6 +32,7 @@ class Row:
         counts: of dossiers; ``events`` of events.
         before: the same in the period that the report is compared with, or None.
         supply, supply_before: what is offered on the last day of each period; None without a catalogue.
+        return_at_counter: which numerator I1 has.
     """
 
     scope: str
@@ -44,14 +45,21 @@ class Row:
     before: Counts | None
     supply: Supply | None = None
     supply_before: Supply | None = None
+    return_at_counter: ReturnAtCounter = ReturnAtCounter.EXCLUDED
 
     def ratio(self, indicator: str) -> Ratio:
         """Numerator and denominator of an indicator."""
-        return _ratio(indicator, self.counts, self.supply)
+        return self._ratio(indicator, self.counts, self.supply)
 
     def ratio_before(self, indicator: str) -> Ratio:
         """The same in the period that the report is compared with."""
-        return _ratio(indicator, self.before or Counts(), self.supply_before)
+        return self._ratio(indicator, self.before or Counts(), self.supply_before)
+
+    def _ratio(self, indicator: str, counts: Counts, supply: Supply | None) -> Ratio:
+        found = indicators_by(self.return_at_counter).get(indicator)
+        if found is not None:
+            return ratio_of(found, counts)
+        return Ratio(0, 0) if supply is None else supply.ratio(indicator)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +74,7 @@ class Report:
         silent: units that are expected to report and have no event in the period, by code.
         interrupted: code -> first and last day of each span without events.
         excluded: excluded dossiers that would have changed the figures, as plain values.
+        return_at_counter: which numerator I1 has in every row.
     """
 
     request: ReportRequest
@@ -75,6 +84,7 @@ class Report:
     silent: tuple[str, ...] = ()
     interrupted: Mapping[str, Sequence[tuple[dt.date, dt.date]]] | None = None
     excluded: tuple[Mapping[str, Any], ...] = ()
+    return_at_counter: ReturnAtCounter = ReturnAtCounter.EXCLUDED
 
     def as_dict(self) -> dict[str, Any]:
         """The report as plain values for JSON, see docs/reports.md."""
@@ -84,6 +94,7 @@ class Report:
             "period": _period_dict(self.request.period),
             "compared_with": None if self.request.compared is None else _period_dict(self.request.compared),
             "units": self.request.units.name,
+            "return_at_counter": self.return_at_counter.value,
             "completeness": {
                 **self.completeness.as_dict(),
                 "silent": list(self.silent),
@@ -115,12 +126,6 @@ class Report:
     def _ranks(self, indicator: str) -> Mapping[str, int]:
         units = {row.code: row.ratio(indicator) for row in self.rows if row.scope == "agency"}
         return ranks(units, min_volume=self.request.min_volume)
-
-
-def _ratio(indicator: str, counts: Counts, supply: Supply | None) -> Ratio:
-    if indicator in INDICATORS:
-        return ratio_of(INDICATORS[indicator], counts)
-    return Ratio(0, 0) if supply is None else supply.ratio(indicator)
 
 
 def _indicator_dict(row: Row, name: str, target: Fraction | None) -> dict[str, Any]:

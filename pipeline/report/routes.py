@@ -12,6 +12,7 @@ from aiohttp import web
 from domain.agencies import AgencyRegistry
 from domain.catalogue import Catalogue, CatalogueEntry
 from domain.clock import Clock
+from domain.indicators import ReturnAtCounter
 from domain.periods import Period, civil_day
 from pipeline.report.completeness import CompletenessCheck, TopicOffsets
 from pipeline.report.explanation import explain
@@ -37,6 +38,7 @@ class ReportSources:
         offsets: asks Kafka for the ends of the topic and for what is acknowledged; blocks.
         excluded: the excluded dossiers that would have changed the figures of a period, as plain values.
         catalogue: what agencies offer on some day of a period.
+        return_at_counter: which numerator I1 has.
     """
 
     reader: TallyReader
@@ -46,6 +48,7 @@ class ReportSources:
     offsets: Callable[[], TopicOffsets]
     excluded: Callable[[Period], Sequence[Mapping[str, Any]]]
     catalogue: Callable[[Period], Iterable[CatalogueEntry]]
+    return_at_counter: ReturnAtCounter = ReturnAtCounter.EXCLUDED
 
 
 def report_routes(sources: ReportSources, threads: Threads) -> list[web.RouteDef]:
@@ -66,7 +69,15 @@ def report_routes(sources: ReportSources, threads: Threads) -> list[web.RouteDef
             shown = excluded if is_shown else [{**each, **dict.fromkeys(_OF_PEOPLE)} for each in excluded]
             days = Period(min(ends), max(ends))
             catalogue = Catalogue(sources.catalogue(days))
-            report = build_report(sources.reader, asked, completeness, excluded=shown, catalogue=catalogue, today=today)
+            report = build_report(
+                sources.reader,
+                asked,
+                completeness,
+                excluded=shown,
+                catalogue=catalogue,
+                return_at_counter=sources.return_at_counter,
+                today=today,
+            )
             return report.as_dict()
 
         return web.json_response(await threads.short(read))
@@ -75,7 +86,11 @@ def report_routes(sources: ReportSources, threads: Threads) -> list[web.RouteDef
     async def explanation(request: web.Request) -> web.Response:
         asked = read_request(request.query, registry=sources.agencies, today=civil_day(sources.clock.now()))
         unit, indicator = request.query.get("agency", ""), request.query.get("indicator", "I1")
-        return web.json_response(await threads.short(lambda: explain(sources.reader, asked, unit=unit, indicator=indicator)))
+
+        def read() -> dict[str, Any]:
+            return explain(sources.reader, asked, unit=unit, indicator=indicator, return_at_counter=sources.return_at_counter)
+
+        return web.json_response(await threads.short(read))
 
     return [
         web.get("/api/v1/report", answered(report)),

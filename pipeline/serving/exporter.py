@@ -18,7 +18,7 @@ from domain.agencies import AgencyRegistry
 from domain.clock import Clock
 from domain.events import Reason
 from domain.findings import WITHOUT_EVENT, FindingKind
-from domain.indicators import INDICATORS, ratio_of
+from domain.indicators import INDICATORS, Indicator, ratio_of
 from domain.metric_names import Metric
 from domain.periods import Window, civil_day
 from domain.tiers import Tier
@@ -61,8 +61,15 @@ class AgencyCollector(Collector):
     once it has sent an event.
     """
 
-    def __init__(self, reader: TallyReader, *, registry: AgencyRegistry, clock: Clock) -> None:
-        self._reader, self._registry, self._clock = reader, registry, clock
+    def __init__(
+        self,
+        reader: TallyReader,
+        *,
+        registry: AgencyRegistry,
+        clock: Clock,
+        indicators: Mapping[str, Indicator] = INDICATORS,
+    ) -> None:
+        self._reader, self._registry, self._clock, self._indicators = reader, registry, clock, indicators
 
     def describe(self) -> Iterable[Any]:
         """Empty, so that registering does not read the storage."""
@@ -85,7 +92,7 @@ class AgencyCollector(Collector):
         for window in Window:
             for code in codes:
                 row = counts[window].get(code, Counts())
-                for kpi, indicator in INDICATORS.items():
+                for kpi, indicator in self._indicators.items():
                     ratio = ratio_of(indicator, row)
                     numerator.add_metric([code, kpi, window.value], ratio.numerator)
                     denominator.add_metric([code, kpi, window.value], ratio.denominator)

@@ -10,6 +10,7 @@ from functools import partial
 from prometheus_client import CollectorRegistry
 
 from domain.clock import SystemClock, parse_clock
+from domain.indicators import ReturnAtCounter, indicators_by
 from pipeline.audit.continuous import ContinuousAudit
 from pipeline.audit.in_hand import WorkInHand
 from pipeline.audit.routes import audit_routes
@@ -127,6 +128,7 @@ def report_sources(settings: Settings, clickhouse: ClickHouse) -> ReportSources:
         offsets=offsets,
         excluded=ExcludedDossiers(ClickHouseExclusions(clickhouse), ClickHouseDossierReader(clickhouse)).within,
         catalogue=ClickHouseCatalogue(clickhouse).entries,
+        return_at_counter=ReturnAtCounter(settings.indicators.return_at_counter),
     )
 
 
@@ -219,5 +221,6 @@ def figures_registry(settings: Settings, reader: ClickHouseReader, process: Coll
     agencies, clock = registry_of(settings), parse_clock(settings.clock)
     process.register(PolicyCollector(registry=agencies, clock=clock, policies=settings.thresholds))
     figures = CollectorRegistry()
-    figures.register(AgencyCollector(reader, registry=agencies, clock=clock))
+    indicators = indicators_by(ReturnAtCounter(settings.indicators.return_at_counter))
+    figures.register(AgencyCollector(reader, registry=agencies, clock=clock, indicators=indicators))
     return figures

@@ -25,8 +25,9 @@ class CsvForm(enum.StrEnum):
 def to_csv(report: Mapping[str, Any], *, choice: Choice, style: Style, form: CsvForm = CsvForm.EXCEL) -> str:
     """One line a row: scope, code, name, then numerator, denominator, percent, class and rank of each indicator.
 
-    With a comparison each indicator has also numerator, denominator and percent of before, and the change in points. An empty
-    cell is no data. Numbers have no separators of thousands.
+    With a comparison each indicator has also numerator, denominator and percent of before, and the change in points. With I1 the
+    last column says which numerator it has (``domain.indicators.ReturnAtCounter``). An empty cell is no data. Numbers have no
+    separators of thousands.
 
     Raises:
         ConfigurationError: as ``Choice.rows``.
@@ -38,7 +39,8 @@ def to_csv(report: Mapping[str, Any], *, choice: Choice, style: Style, form: Csv
     parts = ["numerator", "denominator", "percent", "class", "rank"]
     if compared:
         parts += ["before_numerator", "before_denominator", "before_percent", "change_points"]
-    writer.writerow(["scope", "code", "name", *(f"{name}_{part}" for name in choice.indicators for part in parts)])
+    last = ["return_at_counter"] if "I1" in choice.indicators else []
+    writer.writerow(["scope", "code", "name", *(f"{name}_{part}" for name in choice.indicators for part in parts), *last])
 
     def rate(figure: Mapping[str, Any]) -> str:
         return _decimal(percent(ratio_of(figure), decimals=style.decimals, rounding=style.rounding), excel=excel)
@@ -57,7 +59,7 @@ def to_csv(report: Mapping[str, Any], *, choice: Choice, style: Style, form: Csv
                     rate(before),
                     _decimal(figure["change_points"], excel=excel),
                 ]
-        writer.writerow(cells)
+        writer.writerow([*cells, *(report[name] for name in last)])
     return (_BYTE_ORDER_MARK if excel else "") + text.getvalue()
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import enum
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -76,6 +76,14 @@ _WORDS: Final[Mapping[str, tuple[str, str]]] = {
     "nation": ("Toàn quốc", "Nation"),
     "printed_cut": ("Tỷ lệ in ra được cắt, không làm tròn.", "Printed rates are cut, not rounded."),
     "printed_half_up": ("Tỷ lệ in ra được làm tròn số học.", "Printed rates are rounded half-up."),
+    "return_excluded": (
+        "I1: hồ sơ trả kết quả tại bộ phận một cửa không tính là toàn trình.",
+        "I1: a dossier whose result was handed out at the counter does not count as toàn trình.",
+    ),
+    "return_counted": (
+        "I1: hồ sơ trả kết quả tại bộ phận một cửa cũng tính là toàn trình.",
+        "I1: a dossier whose result was handed out at the counter counts as toàn trình as well.",
+    ),
     "asked_at": ("Số liệu tính đến", "Counted up to"),
     "count": ("Số hồ sơ", "Dossiers"),
 }
@@ -183,6 +191,10 @@ class Style:
             return ""
         printed = change_in_percent(ratio_of(figure["before"]), ratio_of(figure), decimals=self.decimals)
         return NO_DATA if printed is None else self.number(printed)
+
+    def return_note(self, report: Mapping[str, Any], indicators: Collection[str]) -> str:
+        """Which numerator I1 has in a report or an explanation; empty when I1 is not one of the printed ``indicators``."""
+        return self.word(f"return_{report['return_at_counter']}") if "I1" in indicators else ""
 
     @property
     def rounding_note(self) -> str:

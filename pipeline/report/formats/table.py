@@ -37,7 +37,16 @@ def _table(report: Mapping[str, Any], *, choice: Choice, style: Style) -> Table:
     title, before = style.period(report["period"]), report["compared_with"]
     if before is not None:
         title += f"\n{style.word('compared').lower()} {style.period(before)}"
-    table = Table(title=title, box=box.SIMPLE_HEAD, padding=(0, 1), pad_edge=False, collapse_padding=True)
+    note = style.return_note(report, choice.indicators)
+    table = Table(
+        title=title,
+        caption=note or None,
+        caption_justify="left",
+        box=box.SIMPLE_HEAD,
+        padding=(0, 1),
+        pad_edge=False,
+        collapse_padding=True,
+    )
     table.add_column(style.word("rank"), justify="right", no_wrap=True)
     table.add_column(style.word("code"), no_wrap=True)
     table.add_column(style.word("unit"), overflow="fold")
@@ -70,7 +79,12 @@ def explanation_table(explanation: Mapping[str, Any], *, style: Style) -> Table:
         return Table(title=f"{whole}: {style.word('no_change')}", box=None)
     total = sum((part.change for part in parts), Fraction(0))
     table = Table(
-        title=f"{whole}: {_points(total, style)} {style.word('points')}", box=box.SIMPLE_HEAD, padding=(0, 1), pad_edge=False
+        title=f"{whole}: {_points(total, style)} {style.word('points')}",
+        caption=style.return_note(explanation, (explanation["indicator"],)) or None,
+        caption_justify="left",
+        box=box.SIMPLE_HEAD,
+        padding=(0, 1),
+        pad_edge=False,
     )
     table.add_column(style.word("procedure"))
     for key in ("before_short_counts", "after_short_counts", "contribution"):

@@ -49,7 +49,7 @@ def to_xlsx(report: Mapping[str, Any], *, choice: Choice, style: Style) -> bytes
         }
         sheets = [_Sheet(book.add_worksheet(style.word(key)), style, formats) for key in ("ranking", "count")]
         for sheet in sheets:
-            sheet.title(report)
+            sheet.title(report, choice.indicators)
         sheets[0].indicators(rows, choice.indicators, compared=report["compared_with"] is not None)
         sheets[1].counts(rows)
     return body.getvalue()
@@ -69,7 +69,7 @@ class _Sheet:
     def __init__(self, sheet: Any, style: Style, formats: Mapping[str, Any]) -> None:
         self._sheet, self._style, self._formats = sheet, style, formats
 
-    def title(self, report: Mapping[str, Any]) -> None:
+    def title(self, report: Mapping[str, Any], indicators: Sequence[str]) -> None:
         """What the report is, and what its figures are worth."""
         word, period, compared = self._style.word, report["period"], report["compared_with"]
         self._sheet.write_string(0, 0, word("title"), self._formats["title"])
@@ -79,6 +79,7 @@ class _Sheet:
         self._sheet.write_string(1, 0, text)
         warning = self._style.warning(report)
         self._sheet.write_string(2, 0, warning or word("final"), self._formats["warning" if warning else "text"])
+        self._sheet.write_string(3, 0, self._style.return_note(report, indicators))
 
     def indicators(self, rows: Sequence[Mapping[str, Any]], indicators: Sequence[str], *, compared: bool) -> None:
         """Rank, counts, rate and class of each indicator, and with a comparison those of before and the change."""

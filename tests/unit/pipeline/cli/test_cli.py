@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import json
 import logging
 import os
 import re
@@ -46,6 +47,20 @@ def run(monkeypatch, capsys, tmp_path, _logging_as_it_was):
         return status, output, errors
 
     return command
+
+
+@pytest.mark.parametrize(("at_counter", "numerator"), [("excluded", "settled_full"), ("counted", "settled_full_any_return")])
+def test_indicators_are_printed_as_the_settings_define_them(run, monkeypatch, at_counter, numerator):
+    """The numerator of I1 is the count that the setting chooses, for people and for machines; another value is refused."""
+    monkeypatch.setenv("PORTALPULSE_INDICATORS__RETURN_AT_COUNTER", at_counter)
+    status, output, _ = run("indicators", "--json")
+    found = {each["code"]: each for each in json.loads(output)}
+    assert (status, found["I1"]["numerator"], found["I5"]["numerator"]) == (0, numerator, "submitted_online")
+    assert at_counter in found["I1"]["remarks"]
+    assert f"numerator: {numerator}\n" in run("indicators")[1]
+    monkeypatch.setenv("PORTALPULSE_INDICATORS__RETURN_AT_COUNTER", "never")
+    status, _, errors = run("indicators")
+    assert (status, "PORTALPULSE_INDICATORS__RETURN_AT_COUNTER" in one_line(errors)) == (2, True)
 
 
 def free_port():

@@ -11,7 +11,7 @@ import pytest
 from domain.agencies import AgencyRegistry
 from domain.catalogue import Catalogue, CatalogueEntry
 from domain.errors import ConfigurationError
-from domain.indicators import INDICATORS, Ratio
+from domain.indicators import INDICATORS, Ratio, ReturnAtCounter
 from pipeline.report.explanation import contributions_of, explain
 from pipeline.report.formats.choice import Choice
 from pipeline.report.gaps import interruptions
@@ -233,6 +233,30 @@ def test_what_is_offered_is_in_the_report():
     assert found["agency", "H05"].ratio("I4") == found["nation", "VN"].ratio("I4") == Ratio(2, 4)
     figure = next(row for row in joined.as_dict()["rows"] if row["code"] == "H05")["indicators"]["I4"]
     assert (figure["percent"], figure["change_points"], figure["rank"]) == ("50.00", "0.00", 1)
+
+
+@pytest.mark.parametrize(("at_counter", "numerator"), [(ReturnAtCounter.EXCLUDED, 3), (ReturnAtCounter.COUNTED, 4)])
+def test_results_handed_out_at_the_counter_count_as_the_setting_says(at_counter, numerator):
+    """The setting chooses between two stored counts for I1, now, before and for each procedure; nothing else changes."""
+    counts = Counts(events=10, submitted=10, submitted_online=9, settled=5, settled_full=3, settled_full_any_return=4)
+    report = report_of(Figures(before={"H17": counts}, H17=counts), month="2024-08", compare="previous", at_counter=at_counter)
+    plain = report.as_dict()
+    assert plain["return_at_counter"] == at_counter.value
+    for scope, code in (("agency", "H17"), ("block", "province"), ("nation", "VN")):
+        row = rows_of(report)[scope, code]
+        assert row.ratio("I1") == row.ratio_before("I1") == Ratio(numerator, 5)
+        assert row.ratio("I5") == Ratio(9, 10)
+    figure = next(row for row in plain["rows"] if row["code"] == "H17")
+    assert figure["indicators"]["I1"]["numerator"] == figure["indicators"]["I1"]["before"]["numerator"] == numerator
+    assert (figure["counts"]["settled_full"], figure["counts"]["settled_full_any_return"]) == (3, 4)
+
+    class Procedures:
+        def counts_of_procedures(self, *_):
+            return {"1.1": counts}
+
+    found = explain(Procedures(), report.request, unit="H17", indicator="I1", return_at_counter=at_counter)
+    assert found["return_at_counter"] == at_counter.value
+    assert found["procedures"][0]["after"] == {"numerator": numerator, "denominator": 5}
 
 
 def test_without_a_catalogue_nothing_is_said_of_what_is_offered():

@@ -11,14 +11,14 @@ import pytest
 from rich.console import Console
 
 from domain.errors import ConfigurationError
-from domain.indicators import Ratio
+from domain.indicators import Ratio, ReturnAtCounter
 from domain.rounding import Rounding, percent
 from pipeline.report.completeness import Completeness, NotFinal, Reason
 from pipeline.report.formats.choice import Choice, Order, choice
 from pipeline.report.formats.csv_file import CsvForm, to_csv
 from pipeline.report.formats.html_page import to_html
 from pipeline.report.formats.style import NO_DATA, Language, Style
-from pipeline.report.formats.table import as_tables, excluded_table
+from pipeline.report.formats.table import as_tables, excluded_table, explanation_table
 from pipeline.report.formats.xlsx_file import rate_formula, to_xlsx
 from tests.reports import FINAL, report_of
 from tests.unit.pipeline.report.test_figures import Figures, settled
@@ -165,6 +165,41 @@ def test_figures_that_are_not_final_say_so():
     assert "SỐ LIỆU CHƯA CHỐT" in to_html(report, choice=Choice(), style=Style())
     book = openpyxl.load_workbook(io.BytesIO(to_xlsx(report, choice=Choice(), style=Style())))
     assert book.worksheets[0]["A3"].value.startswith("SỐ LIỆU CHƯA CHỐT")
+
+
+@pytest.mark.parametrize("at_counter", list(ReturnAtCounter))
+@pytest.mark.parametrize("language", list(Language))
+def test_every_form_says_which_numerator_i1_has(at_counter, language):
+    """Whether results handed out at the counter count stands in every form that prints I1, and in none without it."""
+    style, report = Style(language=language), a_report(at_counter=at_counter)
+    counted = at_counter is ReturnAtCounter.COUNTED
+    note = {
+        (Language.VI, True): "I1: hồ sơ trả kết quả tại bộ phận một cửa cũng tính là toàn trình.",
+        (Language.VI, False): "I1: hồ sơ trả kết quả tại bộ phận một cửa không tính là toàn trình.",
+        (Language.EN, True): "I1: a dossier whose result was handed out at the counter counts as toàn trình as well.",
+        (Language.EN, False): "I1: a dossier whose result was handed out at the counter does not count as toàn trình.",
+    }[language, counted]
+    assert style.return_note(report, ("I1",)) == note
+
+    def printed(chosen):
+        book = openpyxl.load_workbook(io.BytesIO(to_xlsx(report, choice=chosen, style=style)))
+        yield " ".join(shown(as_tables(report, choice=chosen, style=style)).split())
+        yield to_html(report, choice=chosen, style=style)
+        yield from (str(sheet["A4"].value) for sheet in book.worksheets)
+
+    assert all(note in text for text in printed(Choice()))
+    assert not any(note in text for text in printed(Choice(indicators=("I5",))))
+    for form in CsvForm:
+        lines = to_csv(report, choice=Choice(), style=style, form=form).splitlines()
+        assert lines[0].endswith("return_at_counter")
+        assert all(line.endswith(at_counter.value) for line in lines[1:])
+        assert "return_at_counter" not in to_csv(report, choice=Choice(indicators=("I5",)), style=style, form=form)
+    part = {"numerator": 1, "denominator": 2}
+    explanation = {
+        "unit": "H17", "indicator": "I1", "return_at_counter": at_counter.value,
+        "procedures": [{"procedure": "1.1", "before": part, "after": part}],
+    }  # fmt: skip
+    assert note in " ".join(shown([explanation_table(explanation, style=style)], width=160).split())
 
 
 def test_what_is_printed_is_chosen():

@@ -10,6 +10,7 @@ from prometheus_client import CollectorRegistry
 
 from domain.clock import ManualClock
 from domain.errors import UnavailableError
+from domain.indicators import ReturnAtCounter
 from pipeline.report.completeness import TopicOffsets
 from pipeline.serving.answer_sources import Api, Health
 from pipeline.serving.server import HttpServer
@@ -72,6 +73,14 @@ async def test_report(ask):
     assert rows["agency", "H18"]["indicators"]["I1"]["percent"] is None
     assert rows["agency", "H17"]["counts"]["settled"] == 2
     assert report["completeness"]["final"]
+
+
+async def test_a_report_has_the_i1_of_the_process(ask):
+    """The setting of the process that answers decides, for the figures and for what moved them."""
+    for at_counter in ReturnAtCounter:
+        assert (await ask(at_counter=at_counter)).json()["return_at_counter"] == at_counter.value
+        path = f"{PATH.replace('report', 'report/explanation')}&compare=previous&agency=H17"
+        assert (await ask(path, at_counter=at_counter)).json()["return_at_counter"] == at_counter.value
 
 
 async def test_a_report_says_what_is_not_counted(ask):

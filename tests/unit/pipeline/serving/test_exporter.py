@@ -11,6 +11,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from domain.clock import ManualClock
 from domain.events import Reason
 from domain.findings import FindingKind
+from domain.indicators import INDICATORS, ReturnAtCounter, indicators_by
 from domain.metric_names import METRICS
 from domain.periods import Window, civil_day
 from pipeline.metrics import OPERATIONS, OUTCOMES, WorkerMetrics
@@ -39,10 +40,10 @@ HOUR, DAY = dt.timedelta(hours=1), dt.timedelta(days=1)
 POLICIES = (ThresholdPolicy(window="1d"), ThresholdPolicy(kpi="I5", window="ytd", ratio=0.5, min_volume=7))
 
 
-def scrape(store, registry, *, now=NOW, policies=POLICIES):
+def scrape(store, registry, *, now=NOW, policies=POLICIES, indicators=INDICATORS):
     """All samples of one scrape: (name, sorted labels) -> value."""
     collectors = CollectorRegistry()
-    collectors.register(AgencyCollector(store, registry=registry, clock=ManualClock(now)))
+    collectors.register(AgencyCollector(store, registry=registry, clock=ManualClock(now), indicators=indicators))
     collectors.register(PolicyCollector(registry=registry, clock=ManualClock(now), policies=policies))
     collectors.register(AuditCollector(AuditState))
     collectors.register(FindingCollector(lambda: FindingState(civil_day(now)), registry=registry, clock=ManualClock(now)))
@@ -91,6 +92,17 @@ def test_every_agency_is_initialised(registry):
     assert (info["H17"]["block"], info["H17"]["name"]) == ("province", "Đà Nẵng")
     assert not any(name == "agency_last_event_timestamp_seconds" for name, _ in samples)
     assert not any(name == "portalpulse_newest_event_timestamp_seconds" for name, _ in samples)
+
+
+@pytest.mark.parametrize(("at_counter", "numerator"), [(ReturnAtCounter.EXCLUDED, 1), (ReturnAtCounter.COUNTED, 2)])
+def test_gauges_have_the_numerator_that_the_setting_chooses(registry, at_counter, numerator):
+    """Alerts and boards read these gauges: of a dossier handed out at the counter the setting says whether I1 counts it."""
+    store = filled(an_event(occurred_at=NOW - HOUR), an_event(occurred_at=NOW - HOUR, returned_by="counter"))
+    samples = scrape(store, registry, indicators=indicators_by(at_counter))
+    labels = {"agency": "H17", "kpi": "I1"}
+    for window in ("1d", "ytd"):
+        assert value(samples, "agency_kpi_numerator", window=window, **labels) == numerator
+        assert value(samples, "agency_kpi_denominator", window=window, **labels) == 2
 
 
 def test_only_what_is_declared_is_exported_and_all_of_it(registry):
