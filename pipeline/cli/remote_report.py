@@ -21,7 +21,7 @@ def fetch_report(process: Process, parameters: Mapping[str, str], *, wait: bool 
     Args:
         process: a worker or exporter.
         parameters: those of ``GET /api/v1/report``.
-        wait: ask again until every message that lay in Kafka is counted, with a progress bar.
+        wait: ask again until every message that lay in Kafka at the first question is counted, with a progress bar.
 
     Raises:
         ConfigurationError: the process refuses a parameter.
@@ -36,7 +36,8 @@ def fetch_report(process: Process, parameters: Mapping[str, str], *, wait: bool 
         waiting = total = int(report["completeness"]["messages_waiting"])
         bar.begin("messages not counted yet", total)
         while waiting:
-            report = _asked(process, parameters)
+            question = report["completeness"]["question"]  # not a new one: under constant traffic that would never end
+            report = _asked(process, {**parameters, "question": question})
             now = int(report["completeness"]["messages_waiting"] or 0)  # None: Kafka does not say any more
             bar.advance(max(0, waiting - now))
             waiting = min(waiting, now)

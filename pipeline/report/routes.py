@@ -14,7 +14,7 @@ from domain.catalogue import Catalogue, CatalogueEntry
 from domain.clock import Clock
 from domain.indicators import ReturnAtCounter
 from domain.periods import Period, civil_day
-from pipeline.report.completeness import CompletenessCheck, TopicOffsets
+from pipeline.report.completeness import CompletenessCheck, Question, TopicOffsets
 from pipeline.report.explanation import explain
 from pipeline.report.figures import build_report
 from pipeline.report.request import PARAMETERS, read_request
@@ -55,13 +55,14 @@ def report_routes(sources: ReportSources, threads: Threads) -> list[web.RouteDef
     """The endpoints of reports: the figures, and what moved a rate."""
     check = CompletenessCheck(sources.offsets, now=sources.wall_clock.now, in_thread=threads.short)
 
-    @takes(*PARAMETERS, "wait")
+    @takes(*PARAMETERS, "wait", "question")
     async def report(request: web.Request) -> web.Response:
         today = civil_day(sources.clock.now())
         asked = read_request(request.query, registry=sources.agencies, today=today)
         wait = seconds("The parameter 'wait'", request.query["wait"]) if "wait" in request.query else None
         ends: list[dt.date] = [each.period.end for each in (asked.period, asked.compared) if each is not None]
-        completeness = await check(ends, today=today, wait=wait)
+        question = Question.from_text(request.query["question"]) if "question" in request.query else None
+        completeness = await check(ends, today=today, wait=wait, question=question)
         is_shown = is_trusted(request)
 
         def read() -> dict[str, Any]:

@@ -34,6 +34,8 @@ log = get_logger("api")
 _THREADS: Final = 4
 #: Most connections. Those of peers that disappeared without closing would stay until the process has no descriptor left.
 _CONNECTIONS: Final = 128
+#: Longest first line of a request: the question of a report names the end of every partition of a topic.
+_LINE_BYTES: Final = 1 << 16
 
 
 class HttpServer:
@@ -65,7 +67,9 @@ class HttpServer:
             app.add_routes(routes(threads))
         logger = logging.getLogger("aiohttp.server")
         logger.addFilter(_is_our_error)
-        self._runner = web.AppRunner(app, access_log=None, logger=logger, shutdown_timeout=2, handler_cancellation=True)
+        self._runner = web.AppRunner(
+            app, access_log=None, logger=logger, shutdown_timeout=2, handler_cancellation=True, max_line_size=_LINE_BYTES
+        )
         await self._runner.setup()
         server = self._runner.server
         assert server is not None

@@ -6,8 +6,8 @@ import datetime as dt
 
 import pytest
 
-from domain.errors import UnavailableError
-from pipeline.report.completeness import CompletenessCheck, NotFinal, TopicOffsets
+from domain.errors import ConfigurationError, UnavailableError
+from pipeline.report.completeness import CompletenessCheck, NotFinal, Question, TopicOffsets
 
 NOW = dt.datetime(2024, 9, 1, tzinfo=dt.UTC)
 TODAY, AUGUST = dt.date(2024, 9, 1), [dt.date(2024, 8, 31)]
@@ -80,6 +80,41 @@ async def test_an_offset_of_an_earlier_topic_counts_for_nothing():
     """A committed offset beyond the end belongs to a topic that was deleted: all messages wait."""
     check, _ = checked(TopicOffsets({0: 5}, {0: 9}))
     assert (await check(AUGUST, today=TODAY, wait=0)).waiting == 5
+
+
+async def test_a_question_that_is_sent_back_waits_for_its_own_messages():
+    """Only the partitions that waited then are waited for, up to the ends of then; the time of the question stays."""
+    check, _ = checked(TopicOffsets({0: 10, 1: 5, 2: 8}, {0: 7, 1: 5, 2: 6}))
+    question = (await check(AUGUST, today=TODAY, wait=0)).question
+    assert question == Question(NOW, {0: 10, 2: 8})
+    assert Question.from_text(question.as_text()) == question
+    earlier = Question(NOW - dt.timedelta(hours=1), question.ends)
+    check, clock = checked(TopicOffsets({0: 900, 1: 900, 2: 900}, {0: 9, 1: 5, 2: 300}), TopicOffsets({0: 950}, {0: 11, 2: 300}))
+    found = await check(AUGUST, today=TODAY, wait=0, question=earlier)
+    assert (found.waiting, found.question) == (1, Question(earlier.asked_at, {0: 10}))
+    found = await check(AUGUST, today=TODAY, wait=10, question=found.question)
+    assert (found.final, found.asked_at, found.question) == (True, earlier.asked_at, None)
+    assert clock.seconds < 1
+    with pytest.raises(ConfigurationError, match="in the future"):
+        await check(AUGUST, today=TODAY, question=Question(NOW + dt.timedelta(seconds=1), {}))
+
+
+@pytest.mark.parametrize(
+    "text", ["", "0:1", "2024-09-01,0:1", "2024-09-01T00:00:00+00:00,0", "2024-09-01T00:00:00Z,0:-1", "2024-09-01T00:00:00Z,0:1,"]
+)
+def test_what_is_no_question_is_refused(text):
+    """The error says where a question comes from."""
+    with pytest.raises(ConfigurationError) as caught:
+        Question.from_text(text)
+    assert "completeness.question" in caught.value.remedy
+
+
+async def test_messages_of_a_topic_that_was_created_again_are_not_waited_for():
+    """Nobody knows whether they were counted: the figures are not final, and no further question is asked."""
+    check, _ = checked(TopicOffsets({0: 4}, {0: 4}))
+    found = await check(AUGUST, today=TODAY, wait=1, question=Question(NOW, {0: 10}))
+    assert ([reason.code for reason in found.reasons], found.waiting, found.question) == ([NotFinal.UNKNOWN], None, None)
+    assert "created again" in found.reasons[0].text
 
 
 async def test_not_final_when_kafka_does_not_say():

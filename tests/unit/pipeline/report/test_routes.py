@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import datetime as dt
 
 import httpx
@@ -11,6 +12,7 @@ from prometheus_client import CollectorRegistry
 from domain.clock import ManualClock
 from domain.errors import UnavailableError
 from domain.indicators import ReturnAtCounter
+from pipeline.cli import remote, remote_report
 from pipeline.report.completeness import TopicOffsets
 from pipeline.serving.answer_sources import Api, Health
 from pipeline.serving.server import HttpServer
@@ -35,11 +37,11 @@ def filled():
 
 
 @pytest.fixture
-async def ask(registry):
-    """Start a process over a store and ask it for a path."""
+async def started(registry):
+    """Start a process over a store; returns its address."""
     servers = []
 
-    async def request(path=PATH, *, reader=None, headers=None, **sources):
+    async def start(*, reader=None, **sources):
         api = Api(
             registry=CollectorRegistry(),
             agencies=registry,
@@ -49,12 +51,22 @@ async def ask(registry):
             routes=(report_route(reader or filled(), registry, NOW, **sources),),
         )
         servers.append(HttpServer(api, HttpSettings(port=0)))
-        async with httpx.AsyncClient(base_url=await servers[-1].start(), trust_env=False, timeout=30) as client:
-            return await client.get(path, headers=headers)
+        return await servers[-1].start()
 
-    yield request
+    yield start
     for server in servers:
         await server.close()
+
+
+@pytest.fixture
+def ask(started):
+    """Start a process over a store and ask it for a path."""
+
+    async def request(path=PATH, *, headers=None, **sources):
+        async with httpx.AsyncClient(base_url=await started(**sources), trust_env=False, timeout=30) as client:
+            return await client.get(path, headers=headers)
+
+    return request
 
 
 async def test_report(ask):
@@ -98,6 +110,32 @@ async def test_a_report_says_what_is_not_counted(ask):
     assert [reason["code"] for reason in report["completeness"]["reasons"]] == ["unknown"]
 
 
+class ConstantTraffic:
+    """A topic to which messages come as fast as they are counted, so that some always wait."""
+
+    def __init__(self, partitions=1):
+        self.partitions, self.asked = range(partitions), 0
+
+    def __call__(self):
+        self.asked += 1
+        assert self.asked < 50, "the wait does not end"
+        ends = dict.fromkeys(self.partitions, 10**12 + 100 * self.asked)
+        return TopicOffsets(ends, {number: end - 250 for number, end in ends.items()})
+
+
+@pytest.mark.parametrize("partitions", [1, 1024])
+async def test_a_wait_ends_under_constant_traffic(started, monkeypatch, partitions):
+    """`report --wait` waits for what lay in the topic at its first question; then the figures are final, though messages wait."""
+    monkeypatch.setattr(remote_report, "_WAIT_SECONDS", 0.0)
+    traffic = ConstantTraffic(partitions)
+    process = remote.Process(await started(offsets=traffic))
+    begin = await asyncio.to_thread(remote_report.fetch_report, process, {"day": "2024-08-20"} | {"wait": "0"})
+    assert begin["completeness"]["messages_waiting"] == 250 * partitions
+    found = await asyncio.to_thread(remote_report.fetch_report, process, {"day": "2024-08-20"}, wait=True)
+    assert found["completeness"]["final"]
+    assert traffic.asked == 1 + 4
+
+
 async def test_a_report_names_excluded_dossiers_only_to_trusted_requests(ask):
     """Everybody sees how many there are and what they would count as; code, reason and name may identify people."""
     whole = {"dossier_code": "H17-240820-0001", "reason": "a test", "name": "an operator", "milestones": []}
@@ -111,7 +149,10 @@ async def test_a_report_names_excluded_dossiers_only_to_trusted_requests(ask):
         assert [(str(period.start), str(period.end)) for period in asked] == [("2024-08-20", "2024-08-20")]
 
 
-@pytest.mark.parametrize("query", ["", "month=2024-13", "ytd=x", "day=2024-08-20&wait=-1", "day=2024-08-20&month=2024-08", "x=1"])
+@pytest.mark.parametrize(
+    "query",
+    ["", "month=2024-13", "ytd=x", "day=2024-08-20&wait=-1", "day=2024-08-20&month=2024-08", "x=1", "day=2024-08-20&question=x"],
+)
 async def test_a_wrong_request_is_a_400(ask, query):
     """One sentence that says what is wrong."""
     answer = await ask(f"/api/v1/report?{query}")
