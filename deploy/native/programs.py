@@ -117,3 +117,12 @@ def alertmanager_binary() -> Path:
         ConfigurationError: it is not on PATH.
     """
     return _program("prometheus-alertmanager", "alertmanager", what="Alertmanager")
+
+
+def chromium_binary() -> Path:
+    """The browser that the tests of printed pages use.
+
+    Raises:
+        ConfigurationError: it is not on PATH.
+    """
+    return _program("chromium", "chromium-browser", "google-chrome", what="Chromium")
