@@ -30,6 +30,7 @@ from sinks.contract.catalogue import CatalogueLoad
 from sinks.contract.dead_letters import DeadLetter, DeadLetterCheckpoint, DeadLetterLimitState
 from sinks.contract.events import UnreadRange
 from sinks.contract.findings import HISTORY_COLUMNS
+from sinks.contract.raw_messages import RAW_COLUMNS
 from sinks.contract.tallies import Arrivals, Counts, ServicesWithDossiers, Span, TallyTotals
 from sinks.errors import RefusedRows
 from sinks.tables import EPOCH
@@ -740,6 +741,41 @@ class MemoryFindingReader:
     def _is_within(event, scope) -> bool:
         inside = scope.period.start <= civil_day(event.occurred_at) <= scope.period.end
         return inside and (scope.agencies is None or event.agency in scope.agencies)
+
+
+class MemoryRawMessages:
+    """A ``RawMessageReader`` on a store in memory, which gives out every message twice."""
+
+    def __init__(self, store: MemoryStore) -> None:
+        self._store = store
+
+    def messages_within(self, periods):
+        return sum(self._is_within(event, periods) for event in self._store.kept.values())
+
+    def by_dossier(self, periods, shard):
+        here = {
+            event.dossier_code
+            for event in self._store.kept.values()
+            if self._is_within(event, periods) and zlib.crc32(event.dossier_code.encode()) % shard.count == shard.index
+        }
+        events = [event for event in self._store.kept.values() if event.dossier_code in here for _ in range(2)]
+        events.sort(key=lambda event: (event.dossier_code, event.agency, event.occurred_at, event.event_id, event.status))
+        columns = {
+            name: [getattr(event, name) for event in events]
+            for name in ("dossier_code", "agency", "status", "procedure_code", "channel", "legacy_level", "named_by_code")
+        }
+        columns |= {
+            "occurred_at": pa.array([event.occurred_at for event in events], pa.timestamp("ms", "UTC")),
+            "due_at": pa.array([event.due_at or DUE_NOT_SENT for event in events], pa.timestamp("ms", "UTC")),
+            "id": pa.array([_halves(event.event_id) for event in events], pa.binary(16)),
+            "level": [LEVEL_RANKS.index(event.service_level) for event in events],
+            "returned": [RETURN_RANKS.index(event.returned_by) for event in events],
+        }
+        yield from pa.table(columns).select(RAW_COLUMNS).to_batches(max_chunksize=7)
+
+    @staticmethod
+    def _is_within(event, periods) -> bool:
+        return any(period.start <= civil_day(event.occurred_at) <= period.end for period in periods)
 
 
 class MemoryCatalogue:

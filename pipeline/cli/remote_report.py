@@ -44,15 +44,23 @@ def fetch_report(process: Process, parameters: Mapping[str, str], *, wait: bool 
     return report
 
 
-def ask(process: Process, path: str, parameters: Mapping[str, str]) -> Any:
-    """The JSON of an answer to a GET request.
+def ask(
+    process: Process,
+    path: str,
+    parameters: Mapping[str, str],
+    *,
+    method: str = "GET",
+    timeout: float = _ANSWER_SECONDS,
+    **request: Any,
+) -> Any:
+    """The JSON of an answer; ``request`` holds what else is sent.
 
     Raises:
         ConfigurationError: the process refuses a parameter; its own sentence.
         UnavailableError: it does not answer, or its storage does not.
     """
     try:
-        return process.request_json("GET", path, timeout=_ANSWER_SECONDS, params=dict(parameters))
+        return process.request_json(method, path, timeout=timeout, params=dict(parameters), **request)
     except AnswerError as error:
         if error.status == httpx.codes.BAD_REQUEST and error.text:
             raise ConfigurationError(error.text) from error

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Annotated, Final
 
 import typer
+from rich.console import Console
 
 from domain.calendars import Calendar
 from domain.clock import parse_clock
@@ -18,13 +19,15 @@ from pipeline.cli import options
 from pipeline.cli.remote import running
 from pipeline.cli.remote_report import fetch_report
 from pipeline.cli.report_output import Format, print_explanation, print_report
+from pipeline.cli.report_verification import print_verdict, verified
 from pipeline.report.formats.choice import Order, choice
 from pipeline.report.formats.csv_file import CsvForm
 from pipeline.report.formats.style import MAX_DECIMALS, Language, Style
 from pipeline.report.request import ParameterReader
 from pipeline.settings import load_settings
 
-#: Exit status: the figures are not final (docs/errors.md).
+#: Exit statuses (docs/errors.md): a figure is not what the stored messages say; the figures are not final.
+WRONG: Final = 1
 NOT_FINAL: Final = 3
 _PERIOD, _PRINT, _COMPLETE = "Period", "Printing", "Completeness"
 
@@ -123,6 +126,14 @@ def _report(
         bool,
         typer.Option("--wait", help="Wait as long as it takes for messages that are not counted yet.", rich_help_panel=_COMPLETE),
     ] = False,
+    verify: Annotated[
+        bool,
+        typer.Option(
+            "--verify",
+            help="Recompute every figure from the stored messages and compare; status 1 when one differs. A year takes minutes.",
+            rich_help_panel=_COMPLETE,
+        ),
+    ] = False,
     data: options.Data = None,
 ) -> None:
     """Print the figures of whole civil days (Asia/Ho_Chi_Minh): agencies, blocks, nation.
@@ -138,6 +149,8 @@ def _report(
     Example: portalpulse report --month 2024-08 --compare previous --explain H17
 
     Example: portalpulse report --ytd --units today --format html --output bulletin.html
+
+    Example: portalpulse report --month 2024-08 --verify
     """
     if form is Format.XLSX and output is None:
         raise ConfigurationError("--format xlsx writes a binary file.", remedy="Give its name: --output report.xlsx.")
@@ -164,7 +177,14 @@ def _report(
         print_explanation(process, parameters, report, unit=explained, chosen=chosen, style=style, as_json=form is Format.JSON)
     else:
         print_report(report, form=form, csv_form=csv_form, chosen=chosen, style=style, output=output)
-    if not (partial or report["completeness"]["final"]):
+    is_settled = bool(report["completeness"]["final"])
+    if verify:
+        verdict = verified(process, parameters, report, wait=wait)
+        print_verdict(verdict, Console(stderr=form is not Format.TABLE or output is not None))
+        if verdict.wrong:
+            raise typer.Exit(WRONG)
+        is_settled = is_settled and not verdict.moved
+    if not (partial or is_settled):
         raise typer.Exit(NOT_FINAL)
 
 

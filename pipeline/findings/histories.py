@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Final
@@ -15,7 +14,7 @@ from domain.dossiers import MAX_EVENTS
 from domain.events import DUE_NOT_SENT, DossierEvent
 from domain.exclusions import ExclusionDecision, last_decision
 from domain.findings import needed_messages
-from sinks.contract.dossiers import fields_of
+from sinks.contract.dossiers import event_id_of, fields_of
 from sinks.contract.exclusions import excludes
 
 #: With more messages of one dossier than this, those that decide nothing are dropped. Two for each event that a dossier may have.
@@ -71,7 +70,7 @@ def _rows(batch: pa.RecordBatch) -> Iterator[tuple[bytes, DossierEvent | Exclusi
     for dossier, occurred_at, halves, agency, procedure, due_at, status, channel, level, returned, legacy, named, excluded in zip(
         *columns, *small, excludes(numbers).tolist(), strict=True
     ):
-        identity = uuid.UUID(int=int.from_bytes(halves[:8], "little") << 64 | int.from_bytes(halves[8:], "little"))
+        identity = event_id_of(halves)
         if not status:
             yield dossier, ExclusionDecision(occurred_at, identity, excluded=excluded)
             continue

@@ -19,7 +19,7 @@ from pipeline.report.completeness import Completeness
 from pipeline.report.gaps import interruptions
 from pipeline.report.model import Report, Row
 from pipeline.report.request import ReportRequest
-from sinks.contract.tallies import Counts, TallyReader
+from sinks.contract.tallies import Counts, PeriodReader
 
 NATION_CODE: Final = "VN"
 _BLOCK_NAMES: Final = {
@@ -31,7 +31,7 @@ _COUNT_NAMES: Final = tuple(field.name for field in fields(Counts))
 
 
 def build_report(
-    reader: TallyReader,
+    reader: PeriodReader,
     request: ReportRequest,
     completeness: Completeness,
     *,
@@ -90,7 +90,7 @@ def build_report(
 
 
 def _supplied(
-    reader: TallyReader, request: ReportRequest, catalogue: Catalogue | None
+    reader: PeriodReader, request: ReportRequest, catalogue: Catalogue | None
 ) -> tuple[SupplyFigures, SupplyFigures | None] | None:
     """What is offered on the last day of the period and of the one before; None without a catalogue."""
     if not catalogue:

@@ -17,8 +17,9 @@ from domain.unit_maps import EVENT_DAY, UnitMap, unit_map
 _NAMED: Final = (PeriodKind.DAY, PeriodKind.MONTH, PeriodKind.QUARTER, PeriodKind.HALF, PeriodKind.YEAR)
 #: The parameters of a period. One of them is given, or ``from`` with ``to``.
 _CHOICES: Final = (*(kind.value for kind in _NAMED), "ytd", "last")
-#: Every parameter of a report.
-PARAMETERS: Final = ("from", "to", *_CHOICES, "calendar", "compare", "units", "min_volume")
+#: The parameters that name days, and every parameter of a report.
+PERIOD_PARAMETERS: Final = ("from", "to", *_CHOICES, "calendar", "compare", "units")
+PARAMETERS: Final = (*PERIOD_PARAMETERS, "min_volume")
 #: What ``compare`` may name besides two days.
 PREVIOUS: Final = "previous"
 LAST_YEAR: Final = "last-year"

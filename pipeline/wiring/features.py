@@ -33,6 +33,8 @@ from pipeline.kafka.topic_reader import KafkaTopicReader
 from pipeline.registry import registry_of
 from pipeline.report.completeness import TopicOffsets
 from pipeline.report.routes import ReportSources, report_routes
+from pipeline.report.verification.routes import verification_routes
+from pipeline.report.verification.service import VerificationService, VerificationSources
 from pipeline.serving.exporter import AgencyCollector, AuditCollector, FindingCollector, PolicyCollector
 from pipeline.serving.requests import Routes
 from pipeline.settings import Settings
@@ -46,6 +48,7 @@ from sinks.clickhouse.dossier_index import ClickHouseDossierIndex
 from sinks.clickhouse.dossier_reader import ClickHouseDossierReader
 from sinks.clickhouse.exclusions import ClickHouseExclusions
 from sinks.clickhouse.finding_reader import ClickHouseFindingReader
+from sinks.clickhouse.raw_messages import ClickHouseRawMessages
 from sinks.clickhouse.reader import ClickHouseReader
 from sinks.clickhouse.repair import ClickHouseRepair
 from sinks.clickhouse.store import ClickHouseStore
@@ -132,6 +135,18 @@ def report_sources(settings: Settings, clickhouse: ClickHouse) -> ReportSources:
     )
 
 
+def verification_service(settings: Settings, clickhouse: ClickHouse) -> VerificationService:
+    """The service over this storage."""
+    return VerificationService(
+        ClickHouseRawMessages(clickhouse),
+        VerificationSources(
+            excluded=ClickHouseExclusions(clickhouse).excluded,
+            catalogue=ClickHouseCatalogue(clickhouse).entries,
+            return_at_counter=ReturnAtCounter(settings.indicators.return_at_counter),
+        ),
+    )
+
+
 def exclusion_service(settings: Settings, clickhouse: ClickHouse) -> ExclusionService:
     """The service over this storage. It recounts as a repair does, without a raised epoch: what comes later wins over it."""
     audit = audit_service(settings, clickhouse)
@@ -155,8 +170,10 @@ def catalogue_service(settings: Settings, clickhouse: ClickHouse) -> CatalogueSe
 
 def feature_routes(settings: Settings, clickhouse: ClickHouse) -> tuple[Routes, ...]:
     """The routes of the features: reports, dead letters, audit steps, dossiers, findings and the catalogue."""
+    reports = report_sources(settings, clickhouse)
     return (
-        partial(report_routes, report_sources(settings, clickhouse)),
+        partial(report_routes, reports),
+        partial(verification_routes, verification_service(settings, clickhouse), reports.agencies, reports.clock),
         partial(dead_letter_routes, dead_letter_service(settings, clickhouse)),
         partial(audit_routes, audit_service(settings, clickhouse)),
         partial(dossier_routes, dossier_service(settings, clickhouse), exclusion_service(settings, clickhouse)),

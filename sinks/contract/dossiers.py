@@ -9,6 +9,7 @@ when a call returns, and may be repeated.
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Mapping, Sequence
 from typing import Final, Protocol
 
@@ -63,6 +64,11 @@ def fields_of(facts: np.ndarray) -> dict[str, np.ndarray]:
     shifts = {"status": (0, 15), "channel": (4, 3), "level": (6, 3), "returned": (8, 3), "legacy": (10, 7), "named": (13, 1)}
     found = {name: (facts >> np.uint16(shift)) & np.uint16(mask) for name, (shift, mask) in shifts.items()}
     return found | {"named": found["named"].astype(bool)}
+
+
+def event_id_of(halves: bytes) -> uuid.UUID:
+    """The id of an event from two little-endian halves, the first half of the text first."""
+    return uuid.UUID(int=int.from_bytes(halves[:8], "little") << 64 | int.from_bytes(halves[8:], "little"))
 
 
 def flags_of(*, status: np.ndarray, channel: np.ndarray, level: np.ndarray, returned: np.ndarray) -> np.ndarray:

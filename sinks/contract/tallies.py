@@ -76,15 +76,27 @@ class ServicesWithDossiers:
     submitted_online: frozenset[tuple[str, str]]
 
 
-class TallyReader(Protocol):
+class PeriodReader(Protocol):
+    """Where the figures of a report are read."""
+
+    def counts_of_days(self, first: dt.date, last: dt.date) -> Mapping[str, Counts]:
+        """Counts by agency, both days included."""
+        ...
+
+    def services_with_dossiers(self, first: dt.date, last: dt.date) -> ServicesWithDossiers:
+        """The services with a dossier in a period, both days included."""
+        ...
+
+    def active_days(self, first: dt.date, last: dt.date) -> Mapping[str, np.ndarray]:
+        """For each agency with an event from ``first`` to ``last``: which of these civil days have one, an array of bool."""
+        ...
+
+
+class TallyReader(PeriodReader, Protocol):
     """Where figures are read. Tallies are recounts of the stored events, never sums of increments."""
 
     def counts_between(self, start: dt.datetime, end: dt.datetime) -> Mapping[str, Counts]:
         """Counts by agency from the minute tallies, ``start`` included, ``end`` not (whole minutes)."""
-        ...
-
-    def counts_of_days(self, first: dt.date, last: dt.date) -> Mapping[str, Counts]:
-        """Counts by agency from the day tallies, both days included."""
         ...
 
     def events_by_day(self) -> Mapping[tuple[str, dt.date], int]:
@@ -93,14 +105,6 @@ class TallyReader(Protocol):
 
     def counts_of_procedures(self, agencies: Sequence[str], first: dt.date, last: dt.date) -> Mapping[str, Counts]:
         """Counts by procedure of some agencies together, from the procedure tallies, both days included."""
-        ...
-
-    def services_with_dossiers(self, first: dt.date, last: dt.date) -> ServicesWithDossiers:
-        """The services with a dossier in a period, from the procedure tallies, both days included."""
-        ...
-
-    def active_days(self, first: dt.date, last: dt.date) -> Mapping[str, np.ndarray]:
-        """For each agency with an event from ``first`` to ``last``: which of these civil days have one, an array of bool."""
         ...
 
     def last_events(self, until: dt.datetime) -> Mapping[str, dt.datetime]:

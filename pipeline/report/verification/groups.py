@@ -1,0 +1,91 @@
+"""What one dossier adds to the figures of a period: one entry of ``GROUPS`` for each group of figures of a report.
+
+To verify another group, add an entry: its name is the key of the group in the rows of the report's JSON, and ``of`` the pure
+function of the domain.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import enum
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from domain.catalogue import Catalogue
+from domain.dossiers import Dossier
+from domain.periods import Period, civil_day
+from pipeline.report.request import ReportRequest
+
+
+class Needs(enum.Enum):
+    """Which dossiers may add to a group."""
+
+    WITHIN = "a message in the period"
+    UNTIL_END = "a message in the period or before"
+
+
+@dataclass(frozen=True, slots=True)
+class Circumstances:
+    """What figures depend on besides the dossier.
+
+    Attributes:
+        period: whole civil days.
+        today: the civil day of the clock.
+        catalogue: what agencies offer; empty when none is loaded.
+    """
+
+    period: Period
+    today: dt.date
+    catalogue: Catalogue
+
+
+@dataclass(frozen=True, slots=True)
+class FigureGroup:
+    """A group of figures that sum over units and blocks.
+
+    Attributes:
+        name: the key of the group in a row of the report's JSON.
+        of: the (unit, count) pairs of a dossier, each of which is 1 more dossier; the unit is that of the event, as stored.
+        needs: which dossiers may add to it.
+        by_last_day: whether units are followed through the successions to the last day of the period, whatever the map of the
+            report says.
+        asked: whether a report has the group.
+    """
+
+    name: str
+    of: Callable[[Dossier, Circumstances], Iterable[tuple[str, str]]]
+    needs: Needs = Needs.WITHIN
+    by_last_day: bool = False
+    asked: Callable[[ReportRequest], bool] = lambda _: True
+
+
+#: The events that make milestones, by the name of their count, and the counts that a milestone may add.
+_MILESTONES: Final = ("submitted", "settled", "refused", "withdrawn", "stopped", "given_back")
+
+
+def _milestones(dossier: Dossier, circumstances: Circumstances) -> Iterator[tuple[str, str]]:
+    """Each milestone in the period, for the unit of its event."""
+    period = circumstances.period
+    for name in _MILESTONES:
+        event = getattr(dossier, name)
+        if event is None or not period.start <= civil_day(event.occurred_at) <= period.end:
+            continue
+        yield event.agency, name
+        if name == "submitted" and dossier.online:
+            yield event.agency, "submitted_online"
+        if name == "settled":
+            if dossier.settled_full_any_return:
+                yield event.agency, "settled_full_any_return"
+            if dossier.settled_full:
+                yield event.agency, "settled_full"
+
+
+#: The counts of dossiers; ``events`` are counted beside the dossiers, because they count whatever becomes of these.
+COUNTS: Final = "counts"
+GROUPS: Final = (FigureGroup(COUNTS, _milestones),)
+
+
+def periods_of(request: ReportRequest) -> tuple[Period, ...]:
+    """The periods of a report: its own, and the one that it is compared with."""
+    return tuple(named.period for named in (request.period, request.compared) if named is not None)

@@ -1,0 +1,177 @@
+"""Figures recomputed from stored messages: sums that may be added up, the same as JSON, and the rows of the report they make."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections import Counter, defaultdict
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import numpy as np
+
+from domain.catalogue import Catalogue
+from domain.errors import ConfigurationError
+from domain.indicators import ReturnAtCounter
+from domain.periods import FIRST_INSTANT
+from domain.unit_maps import UnitMap
+from pipeline.report.completeness import Completeness
+from pipeline.report.figures import NATION_CODE, build_report
+from pipeline.report.request import ReportRequest
+from pipeline.report.verification.groups import COUNTS, FigureGroup
+from sinks.contract.tallies import Counts, ServicesWithDossiers
+
+#: Not of interest here: only rows are taken.
+_UNKNOWN: Final = Completeness(FIRST_INSTANT, None, ())
+#: Dossiers by group of figures, unit and count.
+Figures = Counter[tuple[str, str, str]]
+
+
+@dataclass(slots=True)
+class PeriodFigures:
+    """The figures of one period.
+
+    Attributes:
+        dossiers: (group, unit, count) -> dossiers; of the count ``events`` events. Units as stored.
+        submitted, submitted_online: services, as (unit, procedure), with a dossier submitted, and submitted online.
+    """
+
+    dossiers: Figures = field(default_factory=Counter)
+    submitted: set[tuple[str, str]] = field(default_factory=set)
+    submitted_online: set[tuple[str, str]] = field(default_factory=set)
+
+
+@dataclass(slots=True)
+class Recomputed:
+    """Figures of different dossiers, by period in the order of ``groups.periods_of``; and how much was read for them."""
+
+    periods: list[PeriodFigures]
+    dossiers: int = 0
+    messages: int = 0
+
+    @classmethod
+    def nothing(cls, periods: int) -> Recomputed:
+        """The figures of no dossier."""
+        return cls([PeriodFigures() for _ in range(periods)])
+
+    def add(self, other: Recomputed) -> None:
+        """Add the figures of other dossiers."""
+        for mine, theirs in zip(self.periods, other.periods, strict=True):
+            mine.dossiers.update(theirs.dossiers)
+            mine.submitted |= theirs.submitted
+            mine.submitted_online |= theirs.submitted_online
+        self.dossiers += other.dossiers
+        self.messages += other.messages
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values, ready for JSON."""
+        return {
+            "dossiers": self.dossiers,
+            "messages": self.messages,
+            "periods": [
+                {
+                    "figures": [[*key, number] for key, number in sorted(each.dossiers.items())],
+                    "submitted": _by_unit(each.submitted),
+                    "submitted_online": _by_unit(each.submitted_online),
+                }
+                for each in self.periods
+            ],
+        }
+
+    @classmethod
+    def from_dict(cls, fields: Mapping[str, Any]) -> Recomputed:
+        """The reverse of ``as_dict``.
+
+        Raises:
+            ConfigurationError: it is not what ``as_dict`` makes.
+        """
+        try:
+            periods = [
+                PeriodFigures(_figures(each["figures"]), _services(each["submitted"]), _services(each["submitted_online"]))
+                for each in fields["periods"]
+            ]
+            return cls(periods, int(fields["dossiers"]), int(fields["messages"]))
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+            raise ConfigurationError(
+                "The figures are not those of a verification.", remedy="Send the sum of its shards in their form."
+            ) from error
+
+
+def rows_of(
+    recomputed: Recomputed,
+    request: ReportRequest,
+    groups: Collection[FigureGroup],
+    *,
+    catalogue: Catalogue,
+    return_at_counter: ReturnAtCounter,
+    today: dt.date,
+) -> list[dict[str, Any]]:
+    """The rows that the report must have, as its JSON has them, with a key for each group."""
+    reader = _Reader(request, recomputed)
+    report = build_report(reader, request, _UNKNOWN, catalogue=catalogue, return_at_counter=return_at_counter, today=today)
+    rows: list[dict[str, Any]] = report.as_dict()["rows"]
+    for group in groups:
+        if group.name != COUNTS:
+            sums = _sums(recomputed.periods[0].dossiers, group, request)
+            for row in rows:
+                row[group.name] = dict(sums[row["scope"], row["code"]])
+    return rows
+
+
+class _Reader:
+    """A ``PeriodReader`` over recomputed figures."""
+
+    def __init__(self, request: ReportRequest, recomputed: Recomputed) -> None:
+        names = [each.period for each in (request.period, request.compared) if each is not None]
+        self._periods = {(period.start, period.end): each for period, each in zip(names, recomputed.periods, strict=True)}
+
+    def counts_of_days(self, first: dt.date, last: dt.date) -> Mapping[str, Counts]:
+        """Counts by unit."""
+        counts: dict[str, dict[str, int]] = defaultdict(dict)
+        for (group, unit, name), number in self._periods[first, last].dossiers.items():
+            if group == COUNTS:
+                counts[unit][name] = number
+        return {unit: Counts(**each) for unit, each in counts.items()}
+
+    def services_with_dossiers(self, first: dt.date, last: dt.date) -> ServicesWithDossiers:
+        """The services with a dossier."""
+        found = self._periods[first, last]
+        return ServicesWithDossiers(frozenset(found.submitted), frozenset(found.submitted_online))
+
+    def active_days(self, first: dt.date, last: dt.date) -> Mapping[str, np.ndarray]:  # noqa: ARG002 - of the protocol
+        """None: interruptions are no figures."""
+        return {}
+
+
+def _sums(figures: Figures, group: FigureGroup, request: ReportRequest) -> defaultdict[tuple[str, str], Counter[str]]:
+    """(scope, code) -> count -> dossiers, of a group that sums over units and blocks."""
+    units = request.units
+    if group.by_last_day:
+        last = request.period.period.end
+        units = UnitMap(units.registry, last, last)
+    sums: defaultdict[tuple[str, str], Counter[str]] = defaultdict(Counter)
+    for (name, code, count), number in figures.items():
+        unit = units.unit_of(code)
+        if name != group.name or unit is None:
+            continue
+        for key in (("agency", unit.code), ("block", unit.block), ("nation", NATION_CODE)):
+            sums[key][count] += number
+    return sums
+
+
+def _by_unit(services: Collection[tuple[str, str]]) -> dict[str, Sequence[str]]:
+    found: dict[str, list[str]] = defaultdict(list)
+    for unit, procedure in sorted(services):
+        found[unit].append(procedure)
+    return dict(found)
+
+
+def _figures(rows: Sequence[Sequence[Any]]) -> Figures:
+    found: Figures = Counter({(str(group), str(unit), str(count)): int(number) for group, unit, count, number in rows})
+    if unknown := {count for group, _, count in found if group == COUNTS} - {*Counts.__slots__}:
+        raise ValueError(f"no such count: {min(unknown)}")
+    return found
+
+
+def _services(fields: Mapping[str, Sequence[str]]) -> set[tuple[str, str]]:
+    return {(unit, str(procedure)) for unit, procedures in fields.items() for procedure in procedures}

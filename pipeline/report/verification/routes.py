@@ -1,0 +1,69 @@
+"""Verification over HTTP, one shard a request. It costs time, so only trusted requests are answered."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from aiohttp import web
+
+from domain.agencies import AgencyRegistry
+from domain.clock import Clock
+from domain.errors import ConfigurationError
+from domain.periods import civil_day
+from pipeline.report.request import PARAMETERS, ReportRequest, read_request
+from pipeline.report.verification.groups import periods_of
+from pipeline.report.verification.recomputed import Recomputed
+from pipeline.report.verification.service import VerificationService
+from pipeline.serving.requests import Threads, takes, trusted, trusted_json, whole_number
+from sinks.contract.audit import HashShard
+
+#: Most hash shards: the storage counts them in 32 bits, and a larger number would overflow.
+_MAX_SHARDS: Final = 2**32 - 1
+#: Largest body (bytes): every service of every agency in two periods.
+_MAX_BODY: Final = 128 << 20
+
+
+def verification_routes(
+    service: VerificationService, agencies: AgencyRegistry, clock: Clock, threads: Threads
+) -> list[web.RouteDef]:
+    """The endpoints: the number of shards, the figures of one, and the rows that the sum of all makes."""
+
+    def asked(request: web.Request) -> ReportRequest:
+        return read_request(request.query, registry=agencies, today=civil_day(clock.now()))
+
+    @takes(*PARAMETERS)
+    async def shards(request: web.Request) -> web.Response:
+        found = asked(request)
+        return web.json_response({"shards": await threads.long(lambda: service.shards(found))})
+
+    @takes(*PARAMETERS, "number", "of")
+    async def recomputed(request: web.Request) -> web.Response:
+        found, today = asked(request), civil_day(clock.now())
+        number, of = (whole_number(name, request.query.get(name, ""), maximum=_MAX_SHARDS) for name in ("number", "of"))
+        if not number < of:
+            raise ConfigurationError("The parameter number must be less than the parameter of.")
+
+        def read() -> dict[str, Any]:
+            return service.recomputed(found, HashShard(number, of), today=today).as_dict()
+
+        return web.json_response(await threads.long(read))
+
+    @takes(*PARAMETERS)
+    async def rows(request: web.Request) -> web.Response:
+        found, today = asked(request), civil_day(clock.now())
+        body = request.clone(client_max_size=_MAX_BODY)
+        fields = await trusted_json(body, fields=("dossiers", "messages", "periods"), in_thread=threads.long)
+
+        def read() -> dict[str, Any]:
+            total = Recomputed.from_dict(fields)
+            if len(total.periods) != len(periods_of(found)):
+                raise ConfigurationError("The figures are not those of the periods that are asked for.")
+            return {"rows": service.rows(found, total, today=today)}
+
+        return web.json_response(await threads.long(read))
+
+    return [
+        web.get("/api/v1/report/verification/shards", trusted(shards)),
+        web.get("/api/v1/report/verification", trusted(recomputed)),
+        web.post("/api/v1/report/verification", trusted(rows)),
+    ]

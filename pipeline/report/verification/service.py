@@ -1,0 +1,124 @@
+"""Recomputes the figures of a report, one hash shard of dossiers at a time. Nothing is stored."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from domain.catalogue import Catalogue, CatalogueEntry
+from domain.dossiers import Dossier, judge
+from domain.exclusions import ExclusionDecision
+from domain.indicators import ReturnAtCounter
+from domain.periods import FIRST_DAY, Period, civil_day
+from pipeline.report.request import ReportRequest
+from pipeline.report.verification.groups import COUNTS, GROUPS, Circumstances, FigureGroup, Needs, periods_of
+from pipeline.report.verification.recomputed import PeriodFigures, Recomputed, rows_of
+from pipeline.report.verification.stored_dossiers import stored_dossiers
+from sinks.contract.audit import HashShard
+from sinks.contract.raw_messages import RawMessageReader
+
+#: Messages of the periods in one shard, about: half a minute of Python. ClickHouse remembers the codes of a shard.
+SHARD_MESSAGES: Final = 500_000
+
+
+@dataclass(frozen=True, slots=True)
+class VerificationSources:
+    """What is read besides the messages.
+
+    Attributes:
+        excluded: the decision about every dossier that operators exclude, by code.
+        catalogue: what agencies offer on some day of a period.
+        return_at_counter: which numerator I1 has.
+    """
+
+    excluded: Callable[[], Mapping[str, ExclusionDecision]]
+    catalogue: Callable[[Period], Iterable[CatalogueEntry]]
+    return_at_counter: ReturnAtCounter = ReturnAtCounter.EXCLUDED
+
+
+class VerificationService:
+    """The steps of a verification on the storage: the number of shards, the figures of each, the rows that their sum makes."""
+
+    def __init__(
+        self,
+        reader: RawMessageReader,
+        sources: VerificationSources,
+        *,
+        groups: Sequence[FigureGroup] = GROUPS,
+        shard_messages: int = SHARD_MESSAGES,
+    ) -> None:
+        self._reader, self._sources, self._groups, self._shard_messages = reader, sources, groups, shard_messages
+
+    def shards(self, request: ReportRequest) -> int:
+        """In how many shards to recompute.
+
+        Raises:
+            SinkError: the storage does not answer.
+        """
+        return max(1, -(-self._reader.messages_within(self._scope(request)) // self._shard_messages))
+
+    def recomputed(self, request: ReportRequest, shard: HashShard, *, today: dt.date) -> Recomputed:
+        """The figures of the dossiers of a shard.
+
+        Raises:
+            SinkError: the storage does not answer.
+        """
+        periods, groups = periods_of(request), self._asked(request)
+        catalogue = self._catalogue(request)
+        circumstances = [Circumstances(period, today, catalogue) for period in periods]
+        total, excluded = Recomputed.nothing(len(periods)), self._sources.excluded()
+        for stored in stored_dossiers(self._reader.by_dossier(self._scope(request), shard), periods):
+            total.dossiers += 1
+            total.messages += stored.rows
+            for (number, unit), events in stored.events.items():
+                total.periods[number].dossiers[COUNTS, unit, "events"] += events
+            decision = excluded.get(stored.code)
+            dossier = judge(stored.messages, () if decision is None else (decision,))
+            if isinstance(dossier, Dossier):  # else it is part of no other figure
+                for figures, each in zip(total.periods, circumstances, strict=True):
+                    _add(figures, dossier, each, groups)
+        return total
+
+    def rows(self, request: ReportRequest, total: Recomputed, *, today: dt.date) -> list[dict[str, Any]]:
+        """The rows that the report must have, from the figures of all shards.
+
+        Raises:
+            SinkError: the storage does not answer.
+        """
+        return rows_of(
+            total,
+            request,
+            self._asked(request),
+            catalogue=self._catalogue(request),
+            return_at_counter=self._sources.return_at_counter,
+            today=today,
+        )
+
+    def _asked(self, request: ReportRequest) -> list[FigureGroup]:
+        return [group for group in self._groups if group.asked(request)]
+
+    def _scope(self, request: ReportRequest) -> list[Period]:
+        """A dossier is read when it has a message in one of these periods."""
+        periods = periods_of(request)
+        if any(group.needs is Needs.UNTIL_END for group in self._asked(request)):
+            return [Period(min(FIRST_DAY, *(each.start for each in periods)), max(each.end for each in periods))]
+        return list(periods)
+
+    def _catalogue(self, request: ReportRequest) -> Catalogue:
+        ends = [period.end for period in periods_of(request)]
+        return Catalogue(self._sources.catalogue(Period(min(ends), max(ends))))
+
+
+def _add(figures: PeriodFigures, dossier: Dossier, circumstances: Circumstances, groups: Iterable[FigureGroup]) -> None:
+    """Add what a dossier adds to a period."""
+    for group in groups:
+        for unit, count in group.of(dossier, circumstances):
+            figures.dossiers[group.name, unit, count] += 1
+    period, submitted = circumstances.period, dossier.submitted
+    if period.start <= civil_day(submitted.occurred_at) <= period.end:
+        service = (submitted.agency, submitted.procedure_code)
+        figures.submitted.add(service)
+        if dossier.online:
+            figures.submitted_online.add(service)

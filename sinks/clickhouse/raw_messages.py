@@ -1,0 +1,67 @@
+"""Reads the stored messages dossier by dossier, without the index, corrections and tallies that are made from them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, Final
+
+import pyarrow as pa
+
+from domain.periods import Period
+from sinks.clickhouse.client import ClickHouse
+from sinks.clickhouse.row_policies import refuse_hidden_rows, whole
+from sinks.clickhouse.tally_sql import BACKGROUND_SPILLING
+from sinks.clickhouse.times import UNIX_EPOCH, storable_days, to_milliseconds
+from sinks.contract.audit import HashShard
+from sinks.tables import DOSSIER_MESSAGES
+
+#: A shard is sorted on disk above this much memory, and given out in pieces.
+_SORTED: Final[dict[str, Any]] = BACKGROUND_SPILLING | {"max_bytes_before_external_sort": 1 << 30, "max_block_size": 65_536}
+#: Not the number of the index: verifying must not depend on it.
+_IN_SHARD: Final = "sipHash64(dossier_code) % {count:UInt32} = {index:UInt32}"
+_COLUMNS: Final = (
+    "dossier_code, agency, occurred_at, reinterpretAsFixedString(event_id) AS id, status, procedure_code, channel, "
+    "toUInt8(service_level) AS level, legacy_level, toUInt8(returned_by) AS returned, due_at, named_by_code"
+)
+
+
+class ClickHouseRawMessages:
+    """A ``RawMessageReader``. Several threads may use it at once."""
+
+    def __init__(self, clickhouse: ClickHouse) -> None:
+        self._clickhouse = clickhouse
+
+    def messages_within(self, periods: Sequence[Period]) -> int:
+        """How many messages lie in one of the periods; see the contract."""
+        condition, parameters = _within(periods)
+        sql = f"SELECT count() FROM {DOSSIER_MESSAGES} WHERE {condition}"  # noqa: S608 - names are constants
+        rows = self._clickhouse.rows("count_messages", sql, parameters, **BACKGROUND_SPILLING)
+        refuse_hidden_rows(self._clickhouse, (DOSSIER_MESSAGES,))
+        return int(rows[0][0])
+
+    def by_dossier(self, periods: Sequence[Period], shard: HashShard) -> Iterator[pa.RecordBatch]:
+        """All messages of dossiers with a message in one of the periods; see the contract."""
+        condition, parameters = _within(periods)
+        chosen = f"SELECT dossier_code FROM {DOSSIER_MESSAGES} WHERE ({condition}) AND {_IN_SHARD}"  # noqa: S608
+        found = self._clickhouse.batches(
+            "read_raw_messages",
+            f"SELECT {_COLUMNS} FROM {DOSSIER_MESSAGES} WHERE {_IN_SHARD} AND dossier_code IN ({chosen}) "  # noqa: S608
+            "ORDER BY dossier_code, agency, occurred_at, event_id, status",
+            parameters | {"count": shard.count, "index": shard.index},
+            **_SORTED,
+        )
+        return whole(found, self._clickhouse, (DOSSIER_MESSAGES,))
+
+
+def _within(periods: Sequence[Period]) -> tuple[str, dict[str, Any]]:
+    """The condition that a message lies in one of the periods, and its parameters."""
+    conditions: list[str] = []
+    parameters: dict[str, Any] = {}
+    for number, period in enumerate(periods):
+        days = storable_days(period.start, period.end)
+        start, end = (UNIX_EPOCH, UNIX_EPOCH) if days is None else Period(*days).instants()
+        conditions.append(
+            f"(occurred_at >= {{start{number}:DateTime64(3, 'UTC')}} AND occurred_at < {{end{number}:DateTime64(3, 'UTC')}})"
+        )
+        parameters |= {f"start{number}": to_milliseconds(start), f"end{number}": to_milliseconds(end)}
+    return " OR ".join(conditions), parameters
