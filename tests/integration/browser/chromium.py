@@ -159,15 +159,14 @@ class Page:
         return await self.value(_FIGURES)
 
     async def inked(self):
-        """The share of pixels that are not white, of each sheet of A4."""
+        """The share of pixels that are not white, of each sheet of A4; the last one may be the margin of the page."""
         height = await self.value("document.documentElement.scrollHeight")
-        painter = await self._chromium.open("about:blank")
-        shares = []
+        pictures = []
         for top in range(0, height, HEIGHT):
             clip = {"x": 0, "y": top, "width": WIDTH, "height": min(HEIGHT, height - top), "scale": 1}
-            picture = await self.send("Page.captureScreenshot", format="png", clip=clip, captureBeyondViewport=True)
-            shares.append(await painter.value(_INKED % picture["data"]))
-        return shares
+            pictures.append(await self.send("Page.captureScreenshot", format="png", clip=clip, captureBeyondViewport=True))
+        painter = await self._chromium.open("about:blank")  # not before: a page behind another one is not drawn
+        return [await painter.value(_INKED % picture["data"]) for picture in pictures]
 
     async def printed(self):
         """The page as a PDF."""
