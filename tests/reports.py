@@ -12,6 +12,9 @@ from pipeline.report.completeness import Completeness, TopicOffsets
 from pipeline.report.figures import build_report
 from pipeline.report.request import read_request
 from pipeline.report.routes import ReportSources, report_routes
+from pipeline.report.verification.routes import verification_routes
+from pipeline.report.verification.service import VerificationService, VerificationSources
+from tests.fakes import MemoryRawMessages
 
 #: Long after every period of the tests.
 LATER = dt.date(2030, 1, 1)
@@ -26,6 +29,14 @@ def report_route(
     """The endpoint of reports over a reader; every message is counted unless ``offsets`` says otherwise."""
     clock = ManualClock(now)
     return partial(report_routes, ReportSources(reader, registry, clock, clock, offsets, excluded, catalogue, at_counter))
+
+
+def verification_route(store, registry, now, *, catalogue=lambda _: (), at_counter=EXCLUDED):
+    """The endpoints of a verification over a store in memory."""
+    service = VerificationService(
+        MemoryRawMessages(store), VerificationSources(store.excluded, catalogue, at_counter), shard_messages=3
+    )
+    return partial(verification_routes, service, registry, ManualClock(now))
 
 
 def report_of(

@@ -25,16 +25,20 @@ from pipeline.dossiers.service import DossierService
 from pipeline.findings.routes import finding_routes
 from pipeline.findings.service import FindingService
 from pipeline.kafka.topic_reader import KafkaTopicReader
+from pipeline.report.verification.routes import verification_routes
+from pipeline.report.verification.service import VerificationService, VerificationSources
 from pipeline.serving.answer_sources import Api, Health
 from pipeline.serving.server import HttpServer
 from pipeline.settings import HttpSettings, KafkaSettings
 from sinks.clickhouse.audit import ClickHouseAudit
+from sinks.clickhouse.catalogue_store import ClickHouseCatalogue
 from sinks.clickhouse.dead_letter_store import ClickHouseDeadLetters
 from sinks.clickhouse.dossier_audit import ClickHouseDossierAudit
 from sinks.clickhouse.dossier_index import ClickHouseDossierIndex
 from sinks.clickhouse.dossier_reader import ClickHouseDossierReader
 from sinks.clickhouse.exclusions import ClickHouseExclusions
 from sinks.clickhouse.finding_reader import ClickHouseFindingReader
+from sinks.clickhouse.raw_messages import ClickHouseRawMessages
 from sinks.clickhouse.reader import ClickHouseReader
 from sinks.clickhouse.repair import ClickHouseRepair
 from sinks.clickhouse.store import ClickHouseStore
@@ -114,6 +118,11 @@ def questions():
     within = "findings?from=2024-01-02&to=2024-01-03"
     yield from (f"{within}&number=0&of={quoted(number)}" for number in ODD_NUMBERS)
     yield from (f"{within}&{name}={quoted(text)}" for name in ("agency", "by") for text in TEXTS)
+    verification = "report/verification?from=2024-01-02&to=2024-01-03"
+    yield from (f"{verification}&number=0&of={quoted(number)}" for number in ODD_NUMBERS)
+    yield from (f"{verification}&number={quoted(number)}&of=1" for number in ODD_NUMBERS)
+    yield from (f"report/verification/shards?from={quoted(day)}&to={quoted(day)}" for day in DAYS)
+    yield "report/verification?from=2016-04-01&to=9999-12-31&number=0&of=1"
     for number in filter(str.strip, ODD_NUMBERS):
         yield f"audit/partitions/{quoted(number)}?begin=5&end=4"
         yield f"dead-letters/topic/{quoted(number)}/{quoted(number)}"
@@ -142,6 +151,25 @@ def bodies():
         yield from ((path, {name: value, "dry_run": True}) for name in ("reason", "topic", "from", "to", "replayed"))
     for path, value in itertools.product(("dead-letters/replay", "dead-letters/drop"), INSTANTS):
         yield from ((path, {name: value, "dry_run": True}) for name in ("from", "to"))
+
+
+def sums():
+    """What a verification adds up, with every field at its extremes."""
+    for value in (*TEXTS, 5, 1e400, None, [], [5], [[]], {}, {"H17": 5}, {"H17": [None]}):
+        period = {"figures": [["counts", "H17", "settled", 1]], "submitted": {}, "submitted_online": {}}
+        for name in period:
+            fields = {"dossiers": 1, "messages": 1, "periods": [period | {name: value}]}
+            yield "report/verification?day=2024-01-02", fields
+        for name in ("dossiers", "messages", "periods"):
+            yield "report/verification?day=2024-01-02", {"dossiers": 1, "messages": 1, "periods": [period]} | {name: value}
+        figures = [
+            ["counts", value, "settled", 1],
+            ["counts", "H17", value, 1],
+            ["counts", "H17", "settled", value],
+            [value, "", "", 1],
+        ]
+        for each in figures:
+            yield "report/verification?day=2024-01-02", {"dossiers": 1, "messages": 1, "periods": [period | {"figures": [each]}]}
 
 
 class UnusedSender:
@@ -180,6 +208,15 @@ async def client(clickhouse, registry):
                 ),
             ),
             partial(finding_routes, FindingService(ClickHouseFindingReader(clickhouse), registry)),
+            partial(
+                verification_routes,
+                VerificationService(
+                    ClickHouseRawMessages(clickhouse),
+                    VerificationSources(ClickHouseExclusions(clickhouse).excluded, ClickHouseCatalogue(clickhouse).entries),
+                ),
+                registry,
+                clock,
+            ),
             partial(
                 dossier_routes,
                 DossierService(ClickHouseDossierReader(clickhouse), ClickHouseExclusions(clickhouse), registry),
@@ -226,7 +263,7 @@ async def test_any_question_is_answered_or_refused(client):
 async def test_any_change_is_made_or_refused(client):
     """No field of any request for a change makes the server fail."""
     wrong = []
-    for path, body in bodies():
+    for path, body in itertools.chain(bodies(), sums()):
         answer = await client.post(f"/api/v1/{path}", content=json.dumps(body), headers={"Content-Type": "application/json"})
         if answer.status_code not in (200, 400, 404):
             wrong.append((path, str(body)[:90], answer.status_code, answer.text[:150]))

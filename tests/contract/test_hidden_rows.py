@@ -46,6 +46,7 @@ from sinks.clickhouse.finding_reader import ClickHouseFindingReader
 from sinks.clickhouse.migrate import migrate, missing_migrations
 from sinks.clickhouse.monthly_totals import MonthlyTotals
 from sinks.clickhouse.old_events import OldEvents
+from sinks.clickhouse.raw_messages import ClickHouseRawMessages
 from sinks.clickhouse.reader import ClickHouseReader
 from sinks.clickhouse.repair import ClickHouseRepair
 from sinks.clickhouse.store import ClickHouseStore
@@ -141,6 +142,8 @@ CALLS = {
     "ClickHouseFindingReader.messages_within": lambda c: _Findings(c).messages_within(SCOPE),
     "ClickHouseFindingReader.histories": lambda c: list(_Findings(c).histories(SCOPE, SHARD)),
     "ClickHouseFindingReader.codes_of": lambda c: _Findings(c).codes_of({b"\1" * 16: EVENTS[0]}),
+    "ClickHouseRawMessages.messages_within": lambda c: ClickHouseRawMessages(c).messages_within([SCOPE.period]),
+    "ClickHouseRawMessages.by_dossier": lambda c: list(ClickHouseRawMessages(c).by_dossier([SCOPE.period], SHARD)),
     "ClickHouseCatalogue.entries": lambda c: ClickHouseCatalogue(c).entries(),
     "ClickHouseCatalogue.load": lambda c: ClickHouseCatalogue(c).load([ENTRY], add=True),
     "ClickHouseStore.insert_dead_letters": lambda c: _Store(c).insert_dead_letters(LETTERS),

@@ -84,3 +84,36 @@ def test_a_report_is_final_only_when_the_worker_has_counted(chain, exporter, tmp
     ended = command("--from", "2024-01-01", "--to", DAY, "--compare", f"{DAY}..{DAY}", "--explain", "H17", "--indicator", "I1")
     assert ended.returncode == 0, ended.stderr.decode()
     assert "100/200" in ended.stdout.decode()
+
+
+def test_a_report_is_verified_and_repaired(chain, exporter):
+    """A tally that is wrong in the storage is found by recomputing the report; the command that is named corrects it."""
+    chain.worker()
+    url = exporter()
+    producer = Producer({"bootstrap.servers": chain.kafka.bootstrap})
+    for number in range(50):
+        for status in (1, 9):
+            code = f"H17-240102-{number:04d}"
+            producer.produce(chain.topic, a_message(an_event(dossier_code=code, status=status)), key=code)
+    assert producer.flush(60) == 0
+
+    def command(*arguments):
+        environment = chain.environment | {"PORTALPULSE_HTTP__PORT": url.rpartition(":")[2]}
+        command = [sys.executable, "-m", "pipeline.cli", *arguments]
+        ended = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=150, check=False, cwd=PROJECT)
+        return ended.returncode, ended.stdout
+
+    verify = ("report", "--day", DAY, "--wait", "--verify")
+    status, output = command(*verify)
+    assert (status, "100 stored messages of 50 dossiers" in output) == (0, True), output
+    chain.server.query(
+        f"INSERT INTO {chain.database}.agency_day SELECT * REPLACE (settled + 3 AS settled, version + 1 AS version) "
+        f"FROM {chain.database}.agency_day FINAL WHERE agency = 'H17'"
+    )
+    status, output = command(*verify)
+    assert status == 1, output
+    assert ["53", "50"] in [line.replace("│", " ").split()[-2:] for line in output.splitlines() if "counts.settled" in line]
+    [remedy] = [line.split("`")[1] for line in output.splitlines() if "--repair" in line]
+    assert command(*remedy.split()[1:])[0] == 0
+    status, output = command(*verify)
+    assert status == 0, output

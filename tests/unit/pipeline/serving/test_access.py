@@ -31,7 +31,7 @@ from pipeline.serving.server import HttpServer
 from pipeline.settings import HttpSettings
 from tests.factories import TOPIC
 from tests.fakes import MemoryFindingReader, MemoryStore, NothingToCheck
-from tests.reports import report_route
+from tests.reports import report_route, verification_route
 
 NOW = dt.datetime(2024, 8, 20, 8, tzinfo=dt.UTC)
 SECRET = "a-token-of-sixteen"
@@ -51,6 +51,9 @@ GUARDED = [
     ("GET", "/api/v1/audit/partitions/0?begin=0&end=1"),
     ("GET", "/api/v1/findings?from=2024-08-20&to=2024-08-20"),
     ("GET", "/api/v1/findings/shards?from=2024-08-20&to=2024-08-20"),
+    ("GET", "/api/v1/report/verification?day=2024-08-20&number=0&of=1"),
+    ("GET", "/api/v1/report/verification/shards?day=2024-08-20"),
+    ("POST", "/api/v1/report/verification?day=2024-08-20"),
     ("GET", "/api/v1/dossiers/H17-240102-0001"),
     ("POST", "/api/v1/dossiers/H17-240102-0001/exclusion"),
     ("POST", "/api/v1/audit/repair"),
@@ -116,6 +119,7 @@ async def serve(registry):
                     ),
                 ),
                 partial(finding_routes, FindingService(MemoryFindingReader(store), registry)),
+                verification_route(store, registry, NOW),
                 partial(
                     dossier_routes,
                     DossierService(store, store, registry),
