@@ -43,7 +43,7 @@ class TopicOffsets:
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """When a topic was asked for its ends, and those that matter: whoever sends it back waits for the same messages.
+    """When a topic was asked for its ends, and those that matter. Sent back, it waits for the same messages.
 
     Asking for the ends again would add what has come since, so that under constant traffic a wait would never end.
 

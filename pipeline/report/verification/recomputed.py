@@ -139,7 +139,7 @@ class _Reader:
         return ServicesWithDossiers(frozenset(found.submitted), frozenset(found.submitted_online))
 
     def active_days(self, first: dt.date, last: dt.date) -> Mapping[str, np.ndarray]:  # noqa: ARG002 - of the protocol
-        """None: interruptions are no figures."""
+        """Empty: interruptions are not figures."""
         return {}
 
 

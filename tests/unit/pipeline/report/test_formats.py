@@ -126,6 +126,27 @@ def test_a_workbook_holds_numbers_and_formulas(style):
     assert (found["H17"], found["VN"]) == (5000, 5972)
 
 
+def test_a_workbook_holds_every_integer():
+    """Numerators, denominators and ranks of each row in both periods, and all its counts, are the report's."""
+    report = a_report(compare="previous")
+    book = openpyxl.load_workbook(io.BytesIO(to_xlsx(report, choice=Choice(), style=Style())))
+    figures, counts = book.worksheets
+    assert figures.max_row == counts.max_row == 5 + len(report["rows"])
+    for number, row in enumerate(report["rows"], start=6):
+        due = []
+        for name in ("I1", "I5"):
+            figure = row["indicators"][name]
+            numbers = (figure["numerator"], figure["denominator"], figure["before"]["numerator"], figure["before"]["denominator"])
+            due.append((row["code"], figure["rank"], *numbers))
+        found = [
+            tuple(figures.cell(number, column).value for column in (1, *places))
+            for places in ((3, 4, 5, 8, 9), (12, 13, 14, 17, 18))
+        ]
+        assert found == due
+        del row["counts"]["events"]
+        assert [counts.cell(number, column).value for column in range(3, 12)] == list(row["counts"].values())
+
+
 @pytest.mark.parametrize("numerator", [0, 1, 47, 48, 49, 95, 96, 97, 964, 965])
 def test_the_formula_of_a_workbook_cuts_as_the_report_does(numerator):
     """In the arithmetic of a spreadsheet, which has binary fractions, the formula gives the printed rate."""

@@ -116,7 +116,7 @@ async def test_a_wrong_figure_is_named(serve):
 
 
 async def test_figures_that_move_are_not_called_wrong(serve):
-    """Messages that come while figures are recomputed, or that are not counted yet, are no faults: nothing is known of them."""
+    """Messages that come while figures are recomputed, or that are not counted yet, are not faults: nothing is known of them."""
     store = filled()
     verdict = await verdict_of(await serve(store), meanwhile=lambda: miscounted(store))
     assert (verdict.wrong, verdict.moved) == ((), ())  # the first report was right
@@ -180,7 +180,7 @@ async def test_figures_of_something_else_are_refused(serve, periods):
 
 
 def test_only_integers_are_compared_and_ranks_follow():
-    """Text, null and truth values are no figures; a row that is missing has zeros; equal to one of both reports is right."""
+    """Text, null and truth values are not figures; a row that is missing has zeros; equal to one of both reports is right."""
     row = {
         "scope": "agency",
         "code": "H17",
