@@ -213,17 +213,21 @@ def test_a_group_of_figures_is_one_entry(reported):
     sent.append(course(1, start=MORNING - 40 * DAY, agency="G01"))
     for messages in sent:
         reported.storage.take(messages)
-    group = FigureGroup("balance", parts, needs=Needs.UNTIL_END, by_last_day=True)
-    rows = reported.recomputed(reported.service(groups=(*GROUPS, group), shard_messages=2), **WEEK)
-    period = Period(TODAY - DAY, TODAY + 6 * DAY)
-    due = Counter()
-    for messages in sent:
-        found = balance(judge(messages), period)
-        due.update({name: getattr(found, name) for name in Balance.__slots__})
-    nation = next(row["balance"] for row in rows if row["code"] == "VN")
-    assert nation == dict(+due)
-    assert nation["carried_over"] == 2
-    assert next(row["balance"] for row in rows if row["code"] == "ministry") == {"carried_over": 1, "open": 1}
+    places = ("figures", "balance", "counts"), ("figures", "balance", "before", "counts")
+    group = FigureGroup("balance", *places, parts, needs=Needs.UNTIL_END, by_last_day=True)
+    rows = reported.recomputed(reported.service(groups=(*GROUPS, group), shard_messages=2), **WEEK, compare="previous")
+    found = {row["code"]: row["figures"]["balance"] for row in rows}
+    for period, figures in (
+        (Period(TODAY - DAY, TODAY + 6 * DAY), found["VN"]["counts"]),
+        (Period(TODAY - 9 * DAY, TODAY - 2 * DAY), found["VN"]["before"]["counts"]),
+    ):
+        due = Counter()
+        for messages in sent:
+            each = balance(judge(messages), period)
+            due.update({name: getattr(each, name) for name in Balance.__slots__})
+        assert figures == dict(+due)
+    assert found["VN"]["counts"]["carried_over"] == 2
+    assert found["ministry"]["counts"] == {"carried_over": 1, "open": 1}
 
 
 def test_days_that_no_table_holds(reported):

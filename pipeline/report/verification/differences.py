@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 #: Follow from the others.
-_DERIVED: Final = frozenset({"rank"})
+_DERIVED: Final = frozenset({"rank", "rates"})
 Key = tuple[str, str, str]
 
 

@@ -1,7 +1,6 @@
 """What one dossier adds to the figures of a period: one entry of ``GROUPS`` for each group of figures of a report.
 
-To verify another group, add an entry: its name is the key of the group in the rows of the report's JSON, and ``of`` the pure
-function of the domain.
+To verify another group, add an entry: where its counts stand in the rows of the report's JSON, and the function of the domain.
 """
 
 from __future__ import annotations
@@ -45,7 +44,9 @@ class FigureGroup:
     """A group of figures that sum over units and blocks.
 
     Attributes:
-        name: the key of the group in a row of the report's JSON.
+        name: of the group.
+        place: the keys that lead to the counts in a row of the report's JSON; ``place_before``: to those of the period that it is
+            compared with.
         of: the (unit, count) pairs of a dossier, each of which is 1 more dossier; the unit is that of the event, as stored.
         needs: which dossiers may add to it.
         by_last_day: whether units are followed through the successions to the last day of the period, whatever the map of the
@@ -54,6 +55,8 @@ class FigureGroup:
     """
 
     name: str
+    place: tuple[str, ...]
+    place_before: tuple[str, ...]
     of: Callable[[Dossier, Circumstances], Iterable[tuple[str, str]]]
     needs: Needs = Needs.WITHIN
     by_last_day: bool = False
@@ -81,9 +84,10 @@ def _milestones(dossier: Dossier, circumstances: Circumstances) -> Iterator[tupl
                 yield event.agency, "settled_full"
 
 
-#: The counts of dossiers; ``events`` are counted beside the dossiers, because they count whatever becomes of these.
+#: The counts of dossiers; ``events`` are counted beside the dossiers, because they count whatever becomes of these. Those of
+#: before stand in the report as the numerators and denominators of indicators.
 COUNTS: Final = "counts"
-GROUPS: Final = (FigureGroup(COUNTS, _milestones),)
+GROUPS: Final = (FigureGroup(COUNTS, ("counts",), (), _milestones),)
 
 
 def periods_of(request: ReportRequest) -> tuple[Period, ...]:

@@ -13,12 +13,12 @@ import numpy as np
 from domain.catalogue import Catalogue
 from domain.errors import ConfigurationError
 from domain.indicators import ReturnAtCounter
-from domain.periods import FIRST_INSTANT
+from domain.periods import FIRST_INSTANT, Period
 from domain.unit_maps import UnitMap
 from pipeline.report.completeness import Completeness
 from pipeline.report.figures import NATION_CODE, build_report
 from pipeline.report.request import ReportRequest
-from pipeline.report.verification.groups import COUNTS, FigureGroup
+from pipeline.report.verification.groups import COUNTS, FigureGroup, periods_of
 from sinks.contract.tallies import Counts, ServicesWithDossiers
 
 #: Not of interest here: only rows are taken.
@@ -106,24 +106,35 @@ def rows_of(
     return_at_counter: ReturnAtCounter,
     today: dt.date,
 ) -> list[dict[str, Any]]:
-    """The rows that the report must have, as its JSON has them, with a key for each group."""
+    """The rows that the report must have, as its JSON has them, with the counts of each group."""
     reader = _Reader(request, recomputed)
     report = build_report(reader, request, _UNKNOWN, catalogue=catalogue, return_at_counter=return_at_counter, today=today)
     rows: list[dict[str, Any]] = report.as_dict()["rows"]
     for group in groups:
-        if group.name != COUNTS:
-            sums = _sums(recomputed.periods[0].dossiers, group, request)
+        if group.name == COUNTS:
+            continue
+        for place, figures, period in zip(
+            (group.place, group.place_before), recomputed.periods, periods_of(request), strict=False
+        ):
+            sums = _sums(figures.dossiers, group, request, period)
             for row in rows:
-                row[group.name] = dict(sums[row["scope"], row["code"]])
+                _put(row, place, dict(sums[row["scope"], row["code"]]))
     return rows
+
+
+def _put(row: dict[str, Any], place: Sequence[str], counts: Mapping[str, int]) -> None:
+    """Put counts at their place in a row."""
+    for name in place[:-1]:
+        row = row.setdefault(name, {})
+    row[place[-1]] = counts
 
 
 class _Reader:
     """A ``PeriodReader`` over recomputed figures."""
 
     def __init__(self, request: ReportRequest, recomputed: Recomputed) -> None:
-        names = [each.period for each in (request.period, request.compared) if each is not None]
-        self._periods = {(period.start, period.end): each for period, each in zip(names, recomputed.periods, strict=True)}
+        periods = zip(periods_of(request), recomputed.periods, strict=True)
+        self._periods = {(period.start, period.end): each for period, each in periods}
 
     def counts_of_days(self, first: dt.date, last: dt.date) -> Mapping[str, Counts]:
         """Counts by unit."""
@@ -143,12 +154,13 @@ class _Reader:
         return {}
 
 
-def _sums(figures: Figures, group: FigureGroup, request: ReportRequest) -> defaultdict[tuple[str, str], Counter[str]]:
+def _sums(
+    figures: Figures, group: FigureGroup, request: ReportRequest, period: Period
+) -> defaultdict[tuple[str, str], Counter[str]]:
     """(scope, code) -> count -> dossiers, of a group that sums over units and blocks."""
     units = request.units
     if group.by_last_day:
-        last = request.period.period.end
-        units = UnitMap(units.registry, last, last)
+        units = UnitMap(units.registry, period.end, period.end)
     sums: defaultdict[tuple[str, str], Counter[str]] = defaultdict(Counter)
     for (name, code, count), number in figures.items():
         unit = units.unit_of(code)
