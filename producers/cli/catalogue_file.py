@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import typer
 
 from domain.errors import UnavailableError
 
+if TYPE_CHECKING:
+    from producers.portals.dossier_faults import FaultShares
 
-def write_catalogue(path: Path, *, scenario: str, live: bool, seed: int) -> None:
+
+def write_catalogue(path: Path, *, scenario: str, live: bool, seed: int, scale: int, shares: FaultShares) -> None:
     """Write what the agencies of a scenario, or those of live traffic today, offer.
+
+    ``scale`` and ``shares``: those with which a published scenario is sent; its catalogue fits its dossiers.
 
     Raises:
         ConfigurationError: the scenario's file contradicts itself, or a setting is wrong.
@@ -20,24 +26,25 @@ def write_catalogue(path: Path, *, scenario: str, live: bool, seed: int) -> None
     from domain.periods import civil_day  # noqa: PLC0415
     from pipeline.registry import registry_of  # noqa: PLC0415
     from pipeline.settings import load_settings  # noqa: PLC0415
-    from producers.portals.catalogue_file import catalogue_csv  # noqa: PLC0415
+    from producers.portals.catalogue_file import catalogue_csv, simulated_catalogue  # noqa: PLC0415
     from producers.portals.months import MONTHS  # noqa: PLC0415
-    from producers.portals.scenarios import load_scenario  # noqa: PLC0415
+    from producers.portals.produce import scenario_catalogue  # noqa: PLC0415
 
     settings = load_settings()
     registry = registry_of(settings)
     if live or scenario in MONTHS:
         day = civil_day(parse_clock(settings.clock).now()) if live else MONTHS[scenario].start
         codes = [agency.code for agency in registry.expected(day)]
+        entries = tuple(simulated_catalogue(codes, day=day, seed=seed, registry=registry))
     else:
-        found = load_scenario(scenario)
-        day, codes = found.period.end, [unit.code for unit in found.units]
-    text = catalogue_csv(codes, day=day, seed=seed, registry=registry)
+        entries = scenario_catalogue(scenario, seed=seed, scale=scale, shares=shares, registry=registry)
+    agencies = len({entry.agency for entry in entries})
+    text = catalogue_csv(entries)
     try:
         path.write_text(text, encoding="utf-8")
     except OSError as error:
         raise UnavailableError(f"{path} cannot be written: {error.strerror}.", remedy="Name another file.") from error
     typer.echo(
-        f"{path}: {text.count(chr(10)) - 1:,} services of {len(codes)} agencies. Load them with "
-        f"`portalpulse catalogue load {path}`; the same --seed sends dossiers of these procedures."
+        f"{path}: {len(entries):,} services of {agencies} agencies. Load them with "
+        f"`portalpulse catalogue load {path}`; the same --seed, --scale, --profile and --fault send dossiers of these procedures."
     )

@@ -67,7 +67,8 @@ _PRODUCE_HELP: Final = (
     "agency of February 2025 with the faults of real portals; six ministries are merged on 1 March, and their successors send "
     "the month again. The file says what must be counted.\n\n"
     "[bold]portalpulse produce --scenario feb-2025 --catalogue catalogue.csv[/bold] writes which procedures these agencies offer "
-    "at which level, for [bold]portalpulse catalogue load[/bold].\n\n" + FAULT_HELP
+    "at which level, for [bold]portalpulse catalogue load[/bold]. With that of a published scenario, I2, I3 and I4 are the published "
+    "ones, too.\n\n" + FAULT_HELP
 )
 
 
@@ -82,7 +83,11 @@ def _produce(
     *,
     scenario: Annotated[
         str,
-        typer.Option(metavar="NAME", help="A packaged scenario (emc-2024), a month (feb-2025), or live: endless traffic, now."),
+        typer.Option(
+            metavar="NAME",
+            help="A published scenario (emc-2024, services-2019, services-2020, thai-nguyen-2018), a month (feb-2025), or live: "
+            "endless traffic, now.",
+        ),
     ] = "emc-2024",
     profile: ProfileOption = Profile.REGULAR,
     fault: FaultOption = None,
@@ -151,7 +156,8 @@ def _produce(
     for option, place in (("--truth", truth), ("--truth-dossiers", truth_dossiers), ("--catalogue", catalogue)):
         require_place(place, option=option)
     if catalogue is not None:
-        _write_catalogue(catalogue, scenario, seed=seed, unused=(output, truth, truth_dossiers))
+        unused = (output, truth, truth_dossiers)
+        _write_catalogue(catalogue, scenario, seed=seed, scale=scale, shares=shares, unused=unused)
         return
     if output is not None and faults:
         raise ConfigurationError(
@@ -221,7 +227,9 @@ def _live_traffic(*, seed: int, rate: float | None, shape: LiveShape, collapse: 
     return traffic
 
 
-def _write_catalogue(path: Path, scenario: str, *, seed: int, unused: tuple[object, ...]) -> None:
+def _write_catalogue(
+    path: Path, scenario: str, *, seed: int, scale: int, shares: FaultShares, unused: tuple[object, ...]
+) -> None:
     """Write the catalogue; ``unused`` are options of what is sent."""
     if any(option is not None for option in unused):
         raise ConfigurationError(
@@ -229,12 +237,12 @@ def _write_catalogue(path: Path, scenario: str, *, seed: int, unused: tuple[obje
         )
     if scenario != LIVE:
         _known_scenario(scenario)
-    write_catalogue(path, scenario=scenario, live=scenario == LIVE, seed=seed)
+    write_catalogue(path, scenario=scenario, live=scenario == LIVE, seed=seed, scale=scale, shares=shares)
 
 
 def _known_scenario(name: str) -> None:
     from producers.portals.months import MONTHS  # noqa: PLC0415 - as above
-    from producers.portals.scenarios import available_scenarios  # noqa: PLC0415
+    from producers.portals.documents import available_scenarios  # noqa: PLC0415
 
     if name not in (known := (*available_scenarios(), *MONTHS)):
         raise ConfigurationError(f"There is no scenario {name!r}.", remedy=f"Choose one of: {', '.join(known)}, {LIVE}.")

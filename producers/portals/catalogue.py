@@ -18,7 +18,7 @@ from domain.events import ServiceLevel
 _ZIPF: Final = 1.1
 _LEVELS: Final = (ServiceLevel.FULL, ServiceLevel.PARTIAL, ServiceLevel.INFORMATION)
 #: How often a procedure number opens with 1, 2 or 3, the three series in use.
-_SERIES: Final = (0.70, 0.25, 0.05)
+SERIES_SHARES: Final = (0.70, 0.25, 0.05)
 
 
 def rng_of(seed: int, *names: str) -> np.random.Generator:
@@ -44,7 +44,7 @@ def catalogue_of(agency: str, *, seed: int, size: int = 60) -> Catalogue:
     """The catalogue of an agency code: ``size`` procedures (at least one for each service level)."""
     rng = rng_of(seed, "catalogue", agency)
     numbers = rng.choice(13_000, size=size, replace=False)
-    series = rng.choice(3, size=size, p=_SERIES) + 1
+    series = rng.choice(3, size=size, p=SERIES_SHARES) + 1
     codes = tuple(f"{first}.{number:06d}" for first, number in zip(series.tolist(), numbers.tolist(), strict=True))
     # Levels alternate through the ranks (full, partial, full, information, ...), so that each has popular procedures.
     pattern = itertools.cycle((0, 1, 0, 2, 1))

@@ -59,8 +59,8 @@ _OTHERS: Final = (
     ((Channel.POST, INFORMATION, RETURN_POST), 0.02),
 )
 #: Between receipt and end: one or two steps of processing, sometimes with a pause for papers or payment.
-_MIDDLES: Final = np.array([(4, 0, 0), (4, 4, 0), (4, 5, 4), (4, 6, 4)], dtype=np.int8)
-_MIDDLE_SHARES: Final = (0.58, 0.26, 0.09, 0.07)
+MIDDLES: Final = np.array([(4, 0, 0), (4, 4, 0), (4, 5, 4), (4, 6, 4)], dtype=np.int8)
+MIDDLE_SHARES: Final = (0.58, 0.26, 0.09, 0.07)
 #: Other ends of dossiers, and their share of the settled ones.
 _OTHER_ENDS: Final = np.array([Status.REFUSED, Status.WITHDRAWN, Status.STOPPED], dtype=np.int8)
 _OTHER_END_SHARES: Final = (0.5, 0.3, 0.2)
@@ -129,7 +129,7 @@ def build_portal(
         merged=succession.merged,
         procedure=_procedures(rng, catalogue, outline.level),
     )
-    return _portal(rng, succession, catalogue, plan, registry=registry, period=period)
+    return portal_of(rng, succession, catalogue.codes, plan, registry=registry, period=period)
 
 
 def _procedures(rng: np.random.Generator, catalogue: Catalogue, level: np.ndarray) -> np.ndarray:
@@ -141,19 +141,26 @@ def _procedures(rng: np.random.Generator, catalogue: Catalogue, level: np.ndarra
     return procedure
 
 
-def _portal(
+def portal_of(
     rng: np.random.Generator,
     succession: Succession,
-    catalogue: Catalogue,
+    procedures: tuple[str, ...],
     plan: Plan,
     *,
     registry: AgencyRegistry,
     period: Period,
+    receiving: tuple[tuple[str, ...], np.ndarray] | None = None,
 ) -> Portal:
-    """Give every dossier its code, and the portal its habits."""
+    """Give every dossier its code, and the portal its habits.
+
+    ``receiving``: what the dossier codes of the receiving units begin with, and the unit of each dossier; None: they are drawn.
+    """
     agency = succession.codes[0]
-    prefixes, long_codes = prefixes_of(rng, agency)
-    prefix = np.minimum(rng.geometric(0.45, size=len(plan)) - 1, len(prefixes) - 1).astype(np.int16)
+    if receiving is None:
+        prefixes, long_codes = prefixes_of(rng, agency)
+        prefix = np.minimum(rng.geometric(0.45, size=len(plan)) - 1, len(prefixes) - 1).astype(np.int16)
+    else:
+        (prefixes, prefix), long_codes = receiving, False
     foreign, named = unrelated_agencies(rng, registry, succession, period)
     # Numbers above those of an agency's own receiving units, one for each agency that uses them.
     other = f"{named}.{400 + registry.codes.index(agency)}"
@@ -161,7 +168,7 @@ def _portal(
     return Portal(
         agency=agency,
         succession=succession,
-        procedures=catalogue.codes,
+        procedures=procedures,
         prefixes=(*prefixes, other),
         long_codes=long_codes,
         portal_id=f"dvc.{agency.lower()}" if rng.random() < 0.6 else "",
@@ -218,7 +225,7 @@ def _settled(rng: np.random.Generator, settled: np.ndarray, goal: Share) -> Outl
         level=level,
         returned=returned,
         received=np.ones(count, dtype=bool),
-        middle=_MIDDLES[rng.choice(len(_MIDDLES), size=count, p=_MIDDLE_SHARES)],
+        middle=MIDDLES[rng.choice(len(MIDDLES), size=count, p=MIDDLE_SHARES)],
         end=np.full(count, Status.SETTLED, dtype=np.int8),
         returned_at=settled + return_gaps(rng, count),
         full=full,

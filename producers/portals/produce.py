@@ -14,12 +14,17 @@ from typing import Any, BinaryIO, Final
 import numpy as np
 
 from domain.agencies import AgencyRegistry
+from domain.catalogue import CatalogueEntry
+from domain.errors import ConfigurationError
 from producers.portals.catalogue import rng_of
+from producers.portals.documents import available_scenarios, load_document
 from producers.portals.dossier_faults import FaultShares
 from producers.portals.faults import malformed, mix
 from producers.portals.live import LiveTraffic
 from producers.portals.months import DEFAULT_EVENTS, MONTHS, month_stream
+from producers.portals.offered_procedures import offered_procedures
 from producers.portals.scenarios import load_scenario
+from producers.portals.service_scenarios import service_scenario_of
 from producers.portals.simulate import ScenarioStream
 from producers.portals.truth import Truth
 from producers.sending.line_file import write_lines
@@ -133,8 +138,29 @@ def scenario_messages(
         wanted = (DEFAULT_EVENTS if events is None else events) * scale
         shares = shares or FaultShares.regular()
         return month_stream(name, events=wanted, seed=seed, shares=shares, shuffled=shuffled, registry=registry)
+    if name in available_scenarios() and (document := load_document(name)).expected is None:
+        if scale != 1:
+            raise ConfigurationError(f"The scenario {name} has one volume.", remedy="Omit --scale.")
+        services = service_scenario_of(document, name=name, registry=registry or AgencyRegistry.packaged())
+        return services.stream(seed=seed, shares=shares, shuffled=shuffled)
     scenario = load_scenario(name, registry=registry)
     return ScenarioStream(scenario, seed=seed, scale=scale, shares=shares, shuffled=shuffled, registry=registry)
+
+
+def scenario_catalogue(
+    name: str, *, seed: int, scale: int = 1, shares: FaultShares | None = None, registry: AgencyRegistry | None = None
+) -> tuple[CatalogueEntry, ...]:
+    """The service catalogue of a packaged scenario. It fits the messages of the same seed, scale and shares.
+
+    Raises:
+        ConfigurationError: the scenario is unknown, contradicts itself or the registry, or its dossiers have too few procedures.
+    """
+    registry = registry or AgencyRegistry.packaged()
+    document = load_document(name)
+    if document.expected is None:
+        return tuple(service_scenario_of(document, name=name, registry=registry).catalogue(seed=seed))
+    stream = scenario_messages(name, seed=seed, scale=scale, shares=shares, registry=registry)
+    return tuple(offered_procedures(document, stream, seed=seed, registry=registry))
 
 
 def stream_of(messages: ScenarioStream, *, seed: int, rate: float | None, faults: int = 0) -> MessageStream:

@@ -7,7 +7,7 @@ delivered twice; a successor sends old history weeks later. The bytes depend on 
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Final, Self
 
@@ -44,6 +44,7 @@ class ScenarioStream:
         interleaved: whether messages come in the order of steps within a dossier, and the dossiers all at the same time.
         numbers_from: added to the running number of every dossier, so that several streams share no dossier.
         registry: of the agencies; None: the packaged one.
+        portals: instead of those that settle the dossiers of the scenario's units.
 
     Attributes:
         total: messages, repeats included.
@@ -62,6 +63,7 @@ class ScenarioStream:
         interleaved: bool = False,
         numbers_from: int = 0,
         registry: AgencyRegistry | None = None,
+        portals: Sequence[Portal] | None = None,
     ) -> None:
         shares = shares or FaultShares.regular()
         registry = registry or AgencyRegistry.packaged()
@@ -70,7 +72,7 @@ class ScenarioStream:
         self._stream = name if shares == FaultShares.regular() else f"{name} {sorted(shares.shares.items())}"
         self.scenario = scenario
         self._numbers_from = numbers_from
-        self.portals = [
+        self.portals = list(portals or ()) or [
             build_portal(unit, scenario.period, seed=seed, scale=scale, shares=shares, registry=registry)
             for unit in scenario.units
         ]
