@@ -1,4 +1,4 @@
-"""The commands of the local stack: ``up``, ``demo`` and ``doctor``."""
+"""The commands of the local stack: ``up``, ``demo``, ``seeds`` and ``doctor``."""
 
 from __future__ import annotations
 
@@ -40,6 +40,7 @@ def register(app: typer.Typer) -> None:
     panel = "On this machine"
     app.command("up", rich_help_panel=panel)(_up)
     app.command("demo", rich_help_panel=panel)(_demo)
+    app.command("seeds", rich_help_panel=panel)(_seeds)
     app.command("doctor", rich_help_panel=panel)(_doctor)
 
 
@@ -107,6 +108,32 @@ def _demo(
     except KeyboardInterrupt:
         raise typer.Exit(INTERRUPTED) from None
     raise typer.Exit(0 if passed else 1)
+
+
+def _seeds(
+    *,
+    data: DataFolderOption = None,
+    scenario: Annotated[
+        list[str] | None,
+        typer.Option("--scenario", metavar="NAME", help="Only this document; may be repeated. Default: all of them."),
+    ] = None,
+) -> None:
+    """Print every figure of the published documents beside the one that is counted; status 1 when one that can be right is not.
+
+    Each document gets real Kafka, worker and ClickHouse, its simulated portals and its service catalogue. Bounds and
+    contradictions are listed with their reason.
+    """
+    from deploy.native.seeds.run import Place, seeds  # noqa: PLC0415
+    from producers.portals.documents import available_scenarios  # noqa: PLC0415
+
+    settings = load_settings()
+    _configure_logging(settings)
+    place = Place(data or settings.data_dir / "seeds", topic=settings.kafka.topic, group=settings.kafka.group)
+    try:
+        right = seeds(scenario or available_scenarios(), place, console=Console())
+    except KeyboardInterrupt:
+        raise typer.Exit(INTERRUPTED) from None
+    raise typer.Exit(0 if right else 1)
 
 
 def _doctor(

@@ -67,8 +67,8 @@ _PRODUCE_HELP: Final = (
     "agency of February 2025 with the faults of real portals; six ministries are merged on 1 March, and their successors send "
     "the month again. The file says what must be counted.\n\n"
     "[bold]portalpulse produce --scenario feb-2025 --catalogue catalogue.csv[/bold] writes which procedures these agencies offer "
-    "at which level, for [bold]portalpulse catalogue load[/bold]. With that of a published scenario, I2, I3 and I4 are the published "
-    "ones, too.\n\n" + FAULT_HELP
+    "at which level, for [bold]portalpulse catalogue load[/bold]. With that of a published scenario, I2, I3 and I4 are the "
+    "published ones, too.\n\n" + FAULT_HELP
 )
 
 
@@ -241,8 +241,8 @@ def _write_catalogue(
 
 
 def _known_scenario(name: str) -> None:
-    from producers.portals.months import MONTHS  # noqa: PLC0415 - as above
     from producers.portals.documents import available_scenarios  # noqa: PLC0415
+    from producers.portals.months import MONTHS  # noqa: PLC0415 - as above
 
     if name not in (known := (*available_scenarios(), *MONTHS)):
         raise ConfigurationError(f"There is no scenario {name!r}.", remedy=f"Choose one of: {', '.join(known)}, {LIVE}.")

@@ -1,8 +1,8 @@
 """A service catalogue in which I2 and I3 come out as a document prints them, around the dossiers of a scenario.
 
-The document states I2b and I3 of the nation, and I2a of some units. Procedures with dossiers are some of those that the simulated
-portals send, the most popular ones. The others have no dossiers: ministries have their own, provinces share a list. Everything that
-the document does not state is invented.
+The document states I2b and I3 of the nation, and I2a of some units. Procedures with dossiers are some of those that the
+simulated portals send, the most popular ones. The others have no dossiers: ministries have their own, provinces share a list.
+Everything that the document does not state is invented.
 """
 
 from __future__ import annotations
@@ -114,9 +114,7 @@ class _Plan:
         nation = {each: fact for each in ("I2b", "I3") for fact in document.facts_of(each) if fact.scope == "nation"}
         self._with_dossiers = Share(nation["I2b"].num, nation["I2b"].den)
         self._online = Share(nation["I3"].num, nation["I3"].den)
-        self.units = {
-            unit.code: _Unit(unit.code, unit.block, *(_size(stated.get(unit.code)))) for unit in stream.scenario.units
-        }
+        self.units = {unit.code: _Unit(unit.code, unit.block, *(_size(stated.get(unit.code)))) for unit in stream.scenario.units}
         self._dossiers = _dossiers_by_procedure(stream, document.periods[0].period)
         self._natural = _natural_ranks(self.units, self._dossiers, seed)
         self._users: dict[str, list[_Unit]] = {}

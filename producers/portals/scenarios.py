@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from domain.agencies import BLOCKS, AgencyRegistry
-from domain.errors import ConfigurationError
 from domain.periods import Period
 from domain.rounding import Rounding
 from producers.portals.documents import Document, Expected, contradiction, load_document, read_document, require

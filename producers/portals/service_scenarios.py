@@ -14,7 +14,6 @@ import numpy as np
 
 from domain.agencies import BLOCKS, Agency, AgencyRegistry
 from domain.catalogue import CatalogueEntry
-
 from domain.periods import Period
 from domain.rounding import Rounding
 from producers.portals.catalogue import rng_of
@@ -27,6 +26,7 @@ from producers.portals.simulate import ScenarioStream
 from producers.portals.submission_portal import kept, portal_of_submissions
 from producers.portals.submissions import submissions_of_services, submissions_of_units
 
+_NATION: Final = "nation"
 #: Skew of the number of services between the units of a block.
 _SKEW: Final = 0.3
 
@@ -116,31 +116,19 @@ def service_scenario_of(document: Document, *, name: str, registry: AgencyRegist
 def _scenario(document: Document, name: str, registry: AgencyRegistry) -> ServiceScenario:
     periods = tuple(each.period for each in document.periods)
     require(list(periods) == sorted(periods, key=lambda period: period.start), "the periods are not in the order of time")
-    facts: dict[str, list[Fact]] = {}
-    for each in document.periods:
-        for fact in document.facts_of("I4"):
-            if fact.period == each.id:
-                facts.setdefault(fact.code or fact.scope, []).append(fact)
-    require(bool(facts), "it states no figures of I4")
-    for key, found in facts.items():
-        require(len(found) == len(periods), f"I4 {key}: {len(found)} figures for {len(periods)} periods")
-    blocks = [block for block in BLOCKS if block in facts]
-    if "nation" in facts and blocks:
-        for number in range(len(periods)):
-            total = sum((_share(facts[block][number]) for block in blocks), Share(0, 0))
-            require(total == _share(facts["nation"][number]), f"nation: the blocks add up to {total.numerator} of {total.denominator}")
+    stated = _stated(document)
     agencies = registry.expected(periods[-1].end)
     for block in document.blocks:
         present = sum(agency.block == block.block for agency in agencies)
         require(block.units in {None, present}, f"{present} units in the block {block.block}, not {block.units}")
     services: dict[str, tuple[Share, ...]] = {}
-    for key in blocks or list(facts):
-        if key in {*BLOCKS, "nation"}:
-            members = [agency for agency in agencies if key in {agency.block, "nation"}]
-            services |= _spread(name, members, [_share(fact) for fact in facts[key]])
+    for key, shares in stated.items():
+        if key in {*BLOCKS, _NATION}:
+            members = [agency for agency in agencies if key in {agency.block, _NATION}]
+            services |= _spread(name, members, shares)
         else:
             require(registry.at(key, periods[-1].end) is not None, f"{key} is not in force on {periods[-1].end}")
-            services[key] = tuple(_share(fact) for fact in facts[key])
+            services[key] = shares
     if document.subunits:
         _check_sub_units(document, services)
     return ServiceScenario(
@@ -152,6 +140,23 @@ def _scenario(document: Document, name: str, registry: AgencyRegistry) -> Servic
         sub_units=document.subunits,
         registry=registry,
     )
+
+
+def _stated(document: Document) -> dict[str, tuple[Share, ...]]:
+    """Unit, block or nation -> the counts of each period; the nation only where blocks are not stated."""
+    found: dict[str, dict[str, Share]] = {}
+    for fact in document.facts_of("I4"):
+        found.setdefault(fact.code or fact.scope, {})[fact.period] = _share(fact)
+    require(bool(found), "it states no figures of I4")
+    for key, shares in found.items():
+        require(len(shares) == len(document.periods), f"I4 {key}: {len(shares)} figures for {len(document.periods)} periods")
+    stated = {key: tuple(shares[each.id] for each in document.periods) for key, shares in found.items()}
+    blocks = [stated[block] for block in BLOCKS if block in stated]
+    if blocks and (nation := stated.pop(_NATION, None)) is not None:
+        for shares, whole in zip(zip(*blocks, strict=True), nation, strict=True):
+            total = sum(shares, Share(0, 0))
+            require(total == whole, f"nation: the blocks add up to {total.numerator} of {total.denominator}")
+    return stated
 
 
 def _check_sub_units(document: Document, services: Mapping[str, tuple[Share, ...]]) -> None:
@@ -187,5 +192,3 @@ def _parts(total: int, weights: np.ndarray) -> np.ndarray:
     missing = total - int(parts.sum())
     parts[np.argsort(-(exact - parts), kind="stable")[:missing]] += 1
     return parts
-
-

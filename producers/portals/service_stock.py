@@ -7,6 +7,7 @@ from level 2 to 3, and rows begin and end right beside the ends of periods, so t
 from __future__ import annotations
 
 import datetime as dt
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -155,7 +156,7 @@ def procedure_codes(rng: np.random.Generator, count: int, *, first: int = 0) -> 
 def _changes(online: Sequence[int]) -> tuple[list[int], list[int]]:
     """How many services open and close between the ends of two periods."""
     opened, closed = [], []
-    for before, after in zip(online, online[1:], strict=False):
+    for before, after in itertools.pairwise(online):
         churn = round(before * _CHURN)
         opened.append(churn + max(0, after - before))
         closed.append(churn + max(0, before - after))

@@ -59,7 +59,7 @@ class Submissions:
 def submissions_of_services(
     rng: np.random.Generator, stock: ServiceStock, periods: Sequence[Period], with_dossiers: Sequence[int]
 ) -> Submissions:
-    """Dossiers with which ``with_dossiers[k]`` of the services that are online at the end of the k-th period have an online one."""
+    """Dossiers with which ``with_dossiers[k]`` of the services that are online at the end of the k-th period have one online."""
     popularity = _popularity(rng, len(stock.procedures))
     parts = []
     for number, (period, goal) in enumerate(zip(periods, with_dossiers, strict=True)):
@@ -81,8 +81,8 @@ def submissions_of_services(
         parts.append(_somewhen(rng, period, elsewhere, _offline(rng, len(elsewhere))))
         wrong = rng.permutation(stock.information)[: round(len(stock.information) * _WRONGLY_ONLINE)]
         gone = np.setdiff1d(stock.closed, present)
-        for services in (wrong, gone, stock.unknown):
-            parts.append(_somewhen(rng, period, services, np.full(len(services), Channel.ONLINE)))
+        never = np.concatenate([wrong, gone, stock.unknown])
+        parts.append(_somewhen(rng, period, never, np.full(len(never), Channel.ONLINE)))
         parts.append(_outside(rng, period, periods, others))
     return Submissions.joined(parts)
 

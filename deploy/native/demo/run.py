@@ -10,14 +10,12 @@ from __future__ import annotations
 import datetime as dt
 import queue
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import httpx
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from deploy.native.demo.comparison import ranking, result_panel
 from deploy.native.demo.figures import (
@@ -30,6 +28,7 @@ from deploy.native.demo.figures import (
     compare,
     compare_alerts,
 )
+from deploy.native.phases import SentBar, json_of, phase, steps
 from deploy.native.processes import wait_until
 from deploy.native.services.receiver import Notification
 from deploy.native.stack import LocalStack
@@ -44,7 +43,6 @@ from producers.portals.produce import produce_scenario
 from producers.portals.scenarios import load_scenario
 from producers.portals.truth import Truth
 from producers.portals.truth_comparison import report_differences
-from producers.sending.progress import TargetRate
 from producers.sending.worker_processes import Broker
 
 #: The scenario and the time at which its figures were taken.
@@ -113,18 +111,18 @@ def _run(
     delivered: queue.SimpleQueue[Notification],
     started: float,
 ) -> bool:
-    with _phase("Kafka, worker, Prometheus and Alertmanager", console=console), console.status("Starting every service"):
+    with phase("Kafka, worker, Prometheus and Alertmanager", console=console), console.status("Starting every service"):
         stack.start()
-    with _phase("Every dossier of the scenario, produced", console=console):
+    with phase("Every dossier of the scenario, produced", console=console):
         truth = _produce(stack, options.topic, console=console)
     with httpx.Client(timeout=10.0, trust_env=False) as client:
-        with _phase(f"{truth.events:,} distinct events of {truth.dossiers:,} dossiers stored and tallied", console=console):
+        with phase(f"{truth.events:,} distinct events of {truth.dossiers:,} dossiers stored and tallied", console=console):
             _await_tallies(client, stack, truth, expectations, console=console)
-        with _phase("Report, compared with the source and with the simulated portals", console=console):
+        with phase("Report, compared with the source and with the simulated portals", console=console):
             rows = compare(expectations, _report(client, stack, expectations))
         console.print(ranking(rows))
         with (
-            _phase("Alerts of the agencies below 5 %, delivered by Alertmanager", console=console),
+            phase("Alerts of the agencies below 5 %, delivered by Alertmanager", console=console),
             console.status("Waiting until the rules have fired and are stable"),
         ):
             alerts = _await_alerts(client, stack, expectations)
@@ -138,65 +136,19 @@ def _run(
     return all_passed(rows) and alerts.passed and simulated.passed
 
 
-@contextmanager
-def _phase(title: str, *, console: Console) -> Iterator[None]:
-    """Print at the end what was done and how long it took; the phase shows its own progress meanwhile."""
-    begun = time.monotonic()
-    yield
-    console.print(f"[green]✓[/green] {title} [dim]({time.monotonic() - begun:.1f} s)[/dim]", highlight=False)
-
-
-def _get(client: httpx.Client, url: str, **parameters: str) -> Any:
-    """The JSON of an answer.
-
-    Raises:
-        UnavailableError: there is no valid answer.
-    """
-    try:
-        answer = client.get(url, params=parameters)
-        answer.raise_for_status()
-        return answer.json()
-    except (httpx.HTTPError, ValueError) as error:
-        raise UnavailableError(f"{url} does not answer: {error}.", remedy="See the logs of the stack.") from error
-
-
-class _Bar:
-    """Shows how many messages were sent; implements the ``Progress`` of ``producers``."""
-
-    def __init__(self, bar: Progress) -> None:
-        self._bar = bar
-        self._task = bar.add_task("produced", total=None)
-
-    def expect(self, total: int | None) -> None:
-        """Show the total number of messages."""
-        self._bar.update(self._task, total=total)
-
-    def set_target(self, target: TargetRate) -> None:
-        """The target rate is not displayed."""
-
-    def update(self, sent: int) -> None:
-        """Show how many have been sent."""
-        self._bar.update(self._task, completed=sent)
-
-
-def _progress(console: Console) -> Progress:
-    columns = (TextColumn("    {task.description}"), BarColumn(), MofNCompleteColumn())
-    return Progress(*columns, console=console, transient=True)
-
-
 def _produce(stack: LocalStack, topic: str, *, console: Console) -> Truth:
     """Send the scenario; returns what it must count as.
 
     Raises:
         UnavailableError: not every message was acknowledged.
     """
-    with _progress(console) as bar:
+    with steps(console) as bar:
         report = produce_scenario(
             scenario=SCENARIO,
             seed=SEED,
             rate=MEMORY_RATE if stack.is_ephemeral else None,
             broker=Broker((stack.bootstrap,), topic),
-            progress=_Bar(bar),
+            progress=SentBar(bar),
             shares=FaultShares.realistic(),
         )
     if not report.complete:
@@ -214,12 +166,12 @@ def _await_tallies(
 ) -> None:
     """Wait until every event is tallied and the corrections of its dossier are. What is wrong after the time is compared."""
     url = f"{stack.api}/api/v1/status"
-    with _progress(console) as bar:
+    with steps(console) as bar:
         task = bar.add_task("tallied", total=truth.events)
 
         def tallied() -> bool:
             stack.check()
-            events = _get(client, url)["events"]
+            events = json_of(client, url)["events"]
             bar.update(task, completed=events["tallied"])
             return bool(events["stored"] >= truth.events and events["tallied"] >= truth.events)
 
@@ -237,7 +189,7 @@ def _report(client: httpx.Client, stack: LocalStack, expectations: Expectations)
 
 
 def _report_of(client: httpx.Client, stack: LocalStack, first: str, last: str) -> list[dict[str, Any]]:
-    rows: list[dict[str, Any]] = _get(client, f"{stack.api}/api/v1/report", **{"from": first, "to": last})["rows"]
+    rows: list[dict[str, Any]] = json_of(client, f"{stack.api}/api/v1/report", **{"from": first, "to": last})["rows"]
     return rows
 
 
@@ -265,12 +217,12 @@ def _await_alerts(client: httpx.Client, stack: LocalStack, expectations: Expecta
         return expectations.below_threshold <= notifications.agencies(ALERT, window=WINDOW)
 
     def evaluated() -> str:
-        groups = _get(client, f"{prometheus}/api/v1/rules")["data"]["groups"]
+        groups = json_of(client, f"{prometheus}/api/v1/rules")["data"]["groups"]
         of_alert = (group for group in groups if any(rule["name"] == ALERT for rule in group["rules"]))
         return str(next(of_alert)["lastEvaluation"])
 
     def in_state(state: str) -> frozenset[str]:
-        alerts = _get(client, f"{prometheus}/api/v1/alerts")["data"]["alerts"]
+        alerts = json_of(client, f"{prometheus}/api/v1/alerts")["data"]["alerts"]
         return frozenset(
             alert["labels"]["agency"]
             for alert in alerts
