@@ -12,6 +12,7 @@ STACKS = (
     "tests/integration/test_first_example.py",
     "tests/integration/test_folder_names.py",
     "tests/integration/test_local_stack.py",
+    "tests/integration/test_seeds.py",
 )
 #: What begins first, the longest first, so that no process is left with a long group at the end.
 LONG_FIRST = (

@@ -6,6 +6,7 @@ how is invented.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -115,7 +116,8 @@ def service_scenario_of(document: Document, *, name: str, registry: AgencyRegist
 
 def _scenario(document: Document, name: str, registry: AgencyRegistry) -> ServiceScenario:
     periods = tuple(each.period for each in document.periods)
-    require(list(periods) == sorted(periods, key=lambda period: period.start), "the periods are not in the order of time")
+    follow = all(earlier.end < later.start for earlier, later in itertools.pairwise(periods))
+    require(follow, "the periods are not in the order of time")
     stated = _stated(document)
     agencies = registry.expected(periods[-1].end)
     for block in document.blocks:
@@ -153,8 +155,8 @@ def _stated(document: Document) -> dict[str, tuple[Share, ...]]:
     stated = {key: tuple(shares[each.id] for each in document.periods) for key, shares in found.items()}
     blocks = [stated[block] for block in BLOCKS if block in stated]
     if blocks and (nation := stated.pop(_NATION, None)) is not None:
-        for shares, whole in zip(zip(*blocks, strict=True), nation, strict=True):
-            total = sum(shares, Share(0, 0))
+        for number, whole in enumerate(nation):
+            total = sum((block[number] for block in blocks), Share(0, 0))
             require(total == whole, f"nation: the blocks add up to {total.numerator} of {total.denominator}")
     return stated
 
@@ -188,7 +190,7 @@ def _spread(name: str, agencies: Sequence[Agency], totals: Sequence[Share]) -> d
 def _parts(total: int, weights: np.ndarray) -> np.ndarray:
     """Whole numbers that sum to ``total``, in proportion to the weights (largest remainders)."""
     exact = total * weights / weights.sum()
-    parts = np.floor(exact).astype(np.int64)
+    parts: np.ndarray = np.floor(exact).astype(np.int64)
     missing = total - int(parts.sum())
     parts[np.argsort(-(exact - parts), kind="stable")[:missing]] += 1
     return parts

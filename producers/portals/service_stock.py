@@ -157,7 +157,7 @@ def _changes(online: Sequence[int]) -> tuple[list[int], list[int]]:
     """How many services open and close between the ends of two periods."""
     opened, closed = [], []
     for before, after in itertools.pairwise(online):
-        churn = round(before * _CHURN)
+        churn = min(round(before * _CHURN), after)
         opened.append(churn + max(0, after - before))
         closed.append(churn + max(0, before - after))
     return opened, closed

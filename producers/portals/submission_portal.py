@@ -110,5 +110,5 @@ def _middles(rng: np.random.Generator, end: np.ndarray) -> np.ndarray:
     found = MIDDLES[rng.choice(len(MIDDLES), size=len(end), p=MIDDLE_SHARES)]
     found[end == Status.REFUSED] = 0
     unfinished = ~np.isin(end, (Status.SETTLED, Status.REFUSED))
-    found[np.ix_(unfinished, (1, 2))] = 0
+    found[unfinished, 1:] = 0
     return found

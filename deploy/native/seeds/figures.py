@@ -83,8 +83,7 @@ def passed(figures: Sequence[Figure]) -> bool:
 def _fact(document: Document, fact: Fact, answers: Answers) -> Figure:
     expected = Ratio(fact.num, fact.den)
     found = answers.ratio(fact.indicator, fact.period, fact.code or fact.scope, fact.units)
-    decimals = document.rounding.decimals if fact.printed is None else fact.printed.decimals
-    ours = None if found is None else percent(found, decimals=decimals, rounding=document.rounding_mode)
+    ours = None if found is None else _percent(document, fact, found)
     right = found == expected and (fact.printed is None or ours == fact.printed.value)
     verdict, reason = (Verdict.RIGHT, "") if right else (Verdict.WRONG, f"expected {_ratio(expected)}")
     if fact.printed is not None and not right:
@@ -101,6 +100,13 @@ def _fact(document: Document, fact: Fact, answers: Answers) -> Figure:
         reason=reason,
         listed=fact.origin != "invented",
     )
+
+
+def _percent(document: Document, fact: Fact, found: Ratio) -> str | None:
+    """As the document prints it, or as the product does where the document does not print it."""
+    if fact.printed is None:
+        return percent(found)
+    return percent(found, decimals=fact.printed.decimals, rounding=document.rounding_mode)
 
 
 def _bound(fact: Fact, found: Ratio | None, *, exact: bool) -> tuple[Verdict, str]:

@@ -174,7 +174,7 @@ def _ask(client: httpx.Client, stack: LocalStack, document: Document, messages: 
     before = None
     for each in document.periods:
         days = {"from": str(each.start), "to": str(each.end)}
-        compared = {} if before is None else {"compare": f"{before.start}..{before.end}"}
+        compared: dict[str, str] = {} if before is None else {"compare": f"{before.start}..{before.end}"}
         rows = _report(client, stack, **days, **compared)
         answers.add_report(each.id, rows, before="" if before is None else before.id)
         for units in sorted({fact.units for fact in document.facts if fact.units and fact.period == each.id}):

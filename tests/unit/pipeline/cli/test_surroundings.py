@@ -39,6 +39,7 @@ ARGUMENTS = {
     "load": ["--help"],
     "up": ["--data", "a-file"],
     "demo": ["--data", "a-file"],
+    "seeds": ["--data", "a-file"],
     "doctor": [],
     "boards build": ["--help"],  # writes into the source
     "boards check": [],
@@ -87,6 +88,7 @@ FOLDERS = [
     "dead-letters accept",
     "up",
     "demo",
+    "seeds",
     "doctor",
 ]
 
@@ -262,7 +264,7 @@ def wrong_folders(command):
     for folder in ("a-file", "/proc/none", "x" * 300, "loop") if command != "doctor" else ("a-file/below", "loop"):
         place = {"PORTALPULSE_DATA_DIR": folder, "PORTALPULSE_CLICKHOUSE__URL": f"chdb:{folder}"}
         yield a_case(command, f"data folder {folder[:20]}", environment=place)
-        if command not in ("worker", "exporter", "migrate", "up", "demo"):
+        if command not in ("worker", "exporter", "migrate", "up", "demo", "seeds"):
             yield a_case(command, f"--data {folder[:20]}", "--data", folder)
 
 

@@ -78,7 +78,7 @@ def test_a_month_is_sent_by_one_command_with_its_truth(run, tmp_path):
     assert known.total("resubmitted") > 3 * known.total("no_level") > 0
 
 
-@pytest.mark.parametrize(("scenario", "agencies"), [("emc-2024", 84), ("feb-2025", 86), ("live", 51)])
+@pytest.mark.parametrize(("scenario", "agencies"), [("feb-2025", 86), ("live", 51)])
 def test_the_simulated_portals_have_a_catalogue(run, tmp_path, monkeypatch, scenario, agencies):
     """Every agency offers sixty procedures; the same seed gives the same bytes, and the file can be loaded."""
     monkeypatch.setenv("PORTALPULSE_CLOCK", "2025-09-01T08:00:00+07:00")
@@ -91,6 +91,18 @@ def test_the_simulated_portals_have_a_catalogue(run, tmp_path, monkeypatch, scen
     found = read_catalogue(path, REGISTRY)
     assert (len(found.entries), found.warnings) == (agencies * 60, ())
     assert len({entry.agency for entry in found.entries}) == agencies
+
+
+@pytest.mark.parametrize(("scenario", "agencies"), [("thai-nguyen-2018", 1), ("services-2019", 86), ("emc-2024", 84)])
+def test_a_published_scenario_has_a_catalogue(run, tmp_path, scenario, agencies):
+    """The catalogue of a published scenario can be loaded, and is that of its seed."""
+    path, other = tmp_path / "one.csv", tmp_path / "other.csv"
+    output = run("produce", "--scenario", scenario, "--catalogue", str(path), "--seed", "3").stdout
+    run("produce", "--scenario", scenario, "--catalogue", str(other), "--seed", "4")
+    assert path.read_bytes() != other.read_bytes()
+    found = read_catalogue(path, REGISTRY)
+    assert f"{len(found.entries):,} services of {agencies} agencies." in output
+    assert (found.warnings, len({entry.agency for entry in found.entries})) == ((), agencies)
 
 
 def test_simulated_dossiers_are_those_of_the_catalogue(run, tmp_path):
@@ -110,7 +122,7 @@ def test_simulated_dossiers_are_those_of_the_catalogue(run, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "problem"),
     [
-        (["--scenario", "emc-2025"], "emc-2024, feb-2025, live"),
+        (["--scenario", "emc-2025"], "emc-2024, services-2019, services-2020, thai-nguyen-2018, feb-2025, live"),
         (["--events", "5"], "feb-2025"),
         (["--fault", "resubmitted"], "--fault resubmitted=0.1"),
         (["--fault", "resubmitted=1.5"], "from 0 to 1"),
@@ -130,7 +142,8 @@ def test_simulated_dossiers_are_those_of_the_catalogue(run, tmp_path):
         (["--data", "nowhere"], "portalpulse up --data nowhere"),
         (["--catalogue", "missing/x.csv"], "cannot be written: .*Give --catalogue another file"),
         (["--catalogue", "x.csv", "--output", "y.ndjson"], "--catalogue sends nothing"),
-        (["--catalogue", "x.csv", "--scenario", "emc-2025"], "emc-2024, feb-2025, live"),
+        (["--catalogue", "x.csv", "--scenario", "emc-2025"], "thai-nguyen-2018, feb-2025, live"),
+        (["--scenario", "services-2019", "--scale", "2", "--output", "x.ndjson"], "one volume"),
     ],
 )
 def test_wrong_options_are_refused_with_a_remedy(run, arguments, problem):

@@ -8,7 +8,8 @@ import pytest
 
 from domain.agencies import AgencyRegistry
 from domain.errors import ConfigurationError
-from producers.portals.scenarios import Share, available_scenarios, load_scenario, read_scenario
+from producers.portals.documents import available_scenarios
+from producers.portals.scenarios import Share, load_scenario, read_scenario
 
 TEXT = resources.files("producers.portals").joinpath("profiles/emc-2024.yaml").read_text(encoding="utf-8")
 
