@@ -1,6 +1,6 @@
 # `make` alone tells what there is. Every target prepares the machine first (deploy/setup.sh; a second run fetches nothing).
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-tests demo up doctor test test-long check unit bench chaos fuzz clean
+.PHONY: help setup setup-tests demo seeds up doctor test test-long check unit bench chaos fuzz clean
 BIN := .venv/bin
 # Processes that share the tests. Each starts real parts of its own; tests/sharing.py says which tests stay together.
 WORKERS := 2
@@ -12,6 +12,8 @@ help:
 	@echo '  make demo      everything on this machine in one go: real Kafka, ClickHouse, Prometheus, Alertmanager;'
 	@echo '                 the figures published for 2024 come out exactly and the agencies below 5 % raise alerts'
 	@echo '                 (make demo ARGS=--exit-when-done leaves with the verdict as exit code)'
+	@echo '  make seeds     every figure of four published documents beside the one that is counted, each document with real Kafka,'
+	@echo '                 worker and ClickHouse; status 1 when one that can be right is not (ARGS="--scenario thai-nguyen-2018")'
 	@echo '  make up        the same parts for live data, in the foreground (ARGS="--data DIR --clock system")'
 	@echo '  make doctor    what is missing or wrong on this machine, and what to do'
 	@echo
@@ -33,7 +35,7 @@ setup:
 setup-tests:
 	@deploy/setup.sh --tests
 
-demo up doctor: setup
+demo seeds up doctor: setup
 	@$(BIN)/portalpulse $@ $(ARGS)
 
 check: setup

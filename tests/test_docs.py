@@ -20,12 +20,13 @@ from domain.indicators import ALL_INDICATORS, Ratio
 from domain.metric_names import METRICS
 from domain.rounding import Rounding, percent
 from pipeline.settings import PREFIX, Settings, ThresholdPolicy
+from producers.portals.documents import available_scenarios, load_document
 from sinks.contract.tallies import Counts
 from tests.reports import report_of
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
-PAGES = ("messages", "settings", "metrics", "glossary", "domain", "guarantees", "reports", "audit", "catalogue")
+PAGES = ("messages", "settings", "metrics", "glossary", "domain", "guarantees", "reports", "audit", "catalogue", "seeds")
 
 
 def page(name: str) -> str:
@@ -262,6 +263,19 @@ def test_what_a_page_points_to_exists(name):
 def test_a_page_names_no_machine(name):
     """No page holds a path of somebody's machine."""
     assert not re.search(r"(?<![\w.`])/(?:home|root|work|tmp|Users)/", page(name))
+
+
+def test_every_printed_figure_is_documented():
+    """docs/seeds.md lists every scenario and every number that its document prints, with the words of the document."""
+    text = page("seeds")
+    for name in available_scenarios():
+        document = load_document(name)
+        section = text.split(f"## `{name}`", maxsplit=1)[1].split("\n## ", maxsplit=1)[0]
+        printed = [fact.printed.text for fact in document.facts if fact.printed is not None]
+        bounds = [fact.bound.text for fact in document.facts if fact.bound is not None]
+        claims = [claim.text for claim in document.claims if claim.reason in {"bound", "contradiction"}]
+        for words in (*printed, *bounds, *(count.text for count in document.counts), *claims):
+            assert words in section, (name, words)
 
 
 # ---- architecture

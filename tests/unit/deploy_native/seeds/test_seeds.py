@@ -106,7 +106,7 @@ def test_rounding_is_that_of_the_document():
 
 
 def test_bounds_hold_or_fail_and_contradictions_never_do():
-    """ "Over 90 %" is held by an exact count; "up to 69 %" contradicts the document, is listed with its reason and fails nothing."""
+    """A bound is held by an exact count; "up to 69 %" contradicts the document, is listed with its reason and fails nothing."""
     document = load_document("emc-2024")
     answers = right_answers(document)
     figures = compare(document, answers)
@@ -127,7 +127,7 @@ def test_bounds_hold_or_fail_and_contradictions_never_do():
 
 
 def test_almost_is_checked():
-    """ "Almost 1,300" more services holds for 1,291, not for 1,300."""
+    """The bound "almost 1,300" more services holds for 1,291, not for 1,300."""
     document = load_document("services-2019")
     answers = right_answers(document)
     (almost,) = [figure for figure in compare(document, answers) if figure.printed == "gần 1.300"]
@@ -230,7 +230,7 @@ def test_the_status_tells_whether_every_figure_is_right(monkeypatch, tmp_path, w
 
 
 def test_only_the_named_documents_run(monkeypatch, tmp_path):
-    """``--scenario`` chooses; a document that does not exist is refused with the names of those that do, before anything starts."""
+    """``--scenario`` chooses; one that does not exist is refused with the names of those that do, before anything starts."""
     asked = []
     monkeypatch.setattr(run, "answers_of", lambda name, document, *_, **__: asked.append(name) or right_answers(document))
     monkeypatch.chdir(tmp_path)
