@@ -90,8 +90,9 @@ class Count(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
 
 
 class Check(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
-    """A bound on what a formula gives."""
+    """A bound on what a formula gives. ``name``: what that is."""
 
+    name: str
     formula: str
     op: Literal["gt", "lt"]
     value: int

@@ -116,7 +116,7 @@ def _bound(fact: Fact, found: Ratio | None, *, exact: bool) -> tuple[Verdict, st
     rate, limit = Fraction(100 * found.numerator, found.denominator), Fraction(fact.bound.value)
     holds = rate > limit if fact.bound.op == "gt" else rate < limit
     limits = f"{'above' if fact.bound.op == 'gt' else 'below'} {vietnamese(fact.bound.value)}%"
-    return (Verdict.HOLDS, f"a bound: {limits}") if holds else (Verdict.WRONG, f"not {limits}")
+    return (Verdict.HOLDS, limits) if holds else (Verdict.WRONG, f"not {limits}")
 
 
 def _count(count: Count, answers: Answers) -> Figure:
@@ -143,7 +143,7 @@ def _claims(claims: Sequence[Claim], answers: Answers) -> Iterator[Figure]:
             assert claim.check is not None
             value, limit = evaluate(claim.check.formula, answers), claim.check.value
             holds = value.number is not None and (value.number > limit if claim.check.op == "gt" else value.number < limit)
-            definition = f"a bound: {'above' if claim.check.op == 'gt' else 'below'} {whole(limit)}"
+            definition = f"{claim.check.name}: {'above' if claim.check.op == 'gt' else 'below'} {whole(limit)}"
             verdict = Verdict.HOLDS if holds else Verdict.WRONG
             yield Figure(claim.text, definition, value.shown, shown(value.number), verdict, claim.note)
 
@@ -155,12 +155,12 @@ def others(document: Document) -> int:
 
 def _definition(document: Document, fact: Fact) -> str:
     where = f"{fact.name} ({fact.code})" if fact.code else _SCOPES[fact.scope]
-    when = _days(document.period(fact.period))
-    return f"{fact.indicator} {where}, {when}" + (f", by the units of {fact.units}" if fact.units else "")
+    when = f", {_days(document.period(fact.period))}" if len(document.periods) > 1 else ""
+    return f"{fact.indicator} {where}{when}" + (f", by the units of {fact.units}" if fact.units else "")
 
 
 def _days(period: Period) -> str:
-    return f"{period.start:%d/%m/%Y}–{period.end:%d/%m/%Y}"
+    return f"{period.start:%d/%m/%Y} to {period.end:%d/%m/%Y}"
 
 
 def _ratio(ratio: Ratio | None) -> str:

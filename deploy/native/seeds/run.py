@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any, Final
 
 import httpx
-import numpy as np
 from rich.console import Console
 
 from deploy.native.phases import SentBar, json_of, phase, steps
@@ -114,8 +113,8 @@ def answers_of(name: str, document: Document, options: StackOptions, *, console:
             path = stack.folder.path / "catalogue.csv"
             path.write_text(catalogue_csv(rows), encoding="utf-8")
             _load_catalogue(client, stack, path)
-        with phase("Every figure asked for", console=console):
-            answers = _ask(client, stack, document, messages, console=console)
+        with phase("Every figure asked for", console=console), console.status("Asking for every figure"):
+            answers = _ask(client, stack, document)
         stack.check()
     return answers
 
@@ -169,7 +168,12 @@ def _load_catalogue(client: httpx.Client, stack: LocalStack, path: Path) -> None
         raise UnavailableError(f"The catalogue {path} was not loaded: {error}.", remedy="See the logs of the stack.") from error
 
 
-def _ask(client: httpx.Client, stack: LocalStack, document: Document, messages: ScenarioStream, *, console: Console) -> Answers:
+def _ask(client: httpx.Client, stack: LocalStack, document: Document) -> Answers:
+    """Every figure of a document.
+
+    Raises:
+        UnavailableError: there is no answer, or the figures are not final.
+    """
     answers = Answers()
     before = None
     for each in document.periods:
@@ -185,22 +189,12 @@ def _ask(client: httpx.Client, stack: LocalStack, document: Document, messages: 
                 answers.services[each.id, code] = found["counts"]
         before = each
     if document.subunits:
-        ((agency, codes),) = _online_dossiers(messages).items()
         (each,) = document.periods
-        with steps(console) as bar:
-            task = bar.add_task("dossiers by sub-unit", total=len(codes))
-            answers.sub_units[agency] = online_dossiers_by_sub_unit(
-                client, stack.api, codes, first=str(each.start), last=str(each.end), on_dossier=lambda: bar.advance(task)
+        for code in sorted({fact.code for fact in document.facts if fact.code}):
+            answers.sub_units[code] = online_dossiers_by_sub_unit(
+                client, stack.api, code, each.period, registry=AgencyRegistry.packaged()
             )
     return answers
-
-
-def _online_dossiers(messages: ScenarioStream) -> dict[str, list[str]]:
-    """Agency -> codes of the dossiers that its portal says are submitted online."""
-    return {
-        portal.agency: [messages.dossier_code(int(row + first)) for row in np.flatnonzero(ledger.online)]
-        for portal, ledger, first in zip(messages.portals, messages.ledgers, messages.offsets[:-1], strict=True)
-    }
 
 
 def _report(client: httpx.Client, stack: LocalStack, **parameters: str) -> list[dict[str, Any]]:

@@ -90,5 +90,5 @@ def _caption(document: Document, hidden: int) -> str:
             f"{hidden} invented counts, which make the sums close, are exact, too. They say nothing about a real agency."
         )
     if number := others(document):
-        parts.append(f"{number} other numbers of the document (dates, levels, addresses) are not figures.")
+        parts.append(f"Numbers of the document that are not figures (dates, levels, addresses): {number}.")
     return " ".join(parts)

@@ -196,7 +196,7 @@ def test_a_formula_is_arithmetic_and_nothing_else(formula):
     "formula", ["num('I4', 'x', 'nation') - 1", "rate('I4', 'x', 'nation') / 2", "services('x', 'H55', 'level_3_4')"]
 )
 def test_a_formula_without_an_answer_has_no_value(formula):
-    """What the product does not have is no number, also in arithmetic."""
+    """What the product does not have is not a number, also in arithmetic."""
     assert evaluate(formula, Answers()).number is None
 
 

@@ -186,7 +186,7 @@ def test_a_contradiction_is_refused_and_named(name, before, after, problem):
 
 
 def test_a_document_is_one_kind_of_scenario():
-    """A document without figures of settled dossiers is no scenario of them, and says so."""
+    """A document without figures of settled dossiers is not a scenario of them, and says so."""
     with pytest.raises(ConfigurationError, match="states no figures of I1"):
         load_scenario("services-2019")
     assert Share(152, 261) == scenario_named("thai-nguyen-2018").services["H55"][0]
