@@ -120,8 +120,9 @@ def _seeds(
 ) -> None:
     """Print every figure of the published documents beside the one that is counted; status 1 when one that can be right is not.
 
-    Each document gets real Kafka, worker and ClickHouse, its simulated portals and its service catalogue. Bounds and
-    contradictions are listed with their reason.
+    Each document gets real Kafka, worker and ClickHouse, simulated portals and a service catalogue.
+
+    Bounds and contradictions are listed with their reason.
     """
     from deploy.native.seeds.run import Place, seeds  # noqa: PLC0415
     from producers.portals.documents import available_scenarios  # noqa: PLC0415
