@@ -64,6 +64,8 @@ def contents(document: dict[str, Any]) -> dict[str, str]:
         found["backfill"] = "".join(_backfill_text(one) for one in backfills)
     if dossiers := [document[name] for name in sorted(document) if name.startswith("dossiers_onto_")]:
         found["dossiers"] = _dossiers_text(sorted(dossiers, key=lambda one: one["onto"]))
+    if "report" in document:
+        found["report"] = _report_table(document["report"])
     if "outage" in document:
         found["outage"] = _outage_text(document["outage"])
     if "sizes" in document:
@@ -171,6 +173,19 @@ def _dossiers_text(found: Sequence[dict[str, Any]]) -> str:
         if one[kind]
     ]
     return _markdown(headings, rows) + "".join(f"\n{_query_time_text(one)}\n" for one in found if one["peer"])
+
+
+def _report_table(found: dict[str, Any]) -> str:
+    """How long reports take."""
+    machine = found["machine"]
+    rows = (
+        (name, *(f"{each[part]:,.0f}" for part in ("median_ms", "least_ms", "most_ms")))
+        for name, each in found["reports"].items()
+    )
+    return _markdown(("report", "median ms", "least", "most"), rows) + (
+        f"\n{found['events']:,} messages; each report {found['runs']} times, in turns; {machine['processor']}, "
+        f"{machine['cores']} cores, {machine['memory_gib']} GiB. {found['taken_at']}.\n"
+    )
 
 
 def _query_time_text(found: dict[str, Any]) -> str:
