@@ -13,7 +13,7 @@ from pipeline.registry import registry_of
 from pipeline.settings import load_settings
 
 ROOT = Path(__file__).parents[3]
-#: What may read the packaged registry itself: demo and seeds, whose figures belong to it, and simulated portals that are given none.
+#: What may read the packaged registry itself: demo, seeds, and simulated portals that are given none.
 MAY_READ_THE_PACKAGED_ONE = {
     "deploy/native/demo/run.py",
     "deploy/native/seeds/run.py",
