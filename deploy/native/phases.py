@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import httpx
 from rich.console import Console
+from rich.panel import Panel
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from domain.errors import UnavailableError
@@ -46,6 +47,17 @@ class SentBar:
     def update(self, sent: int) -> None:
         """Show how many have been sent."""
         self._bar.update(self._task, completed=sent)
+
+
+def verdict_panel(lines: Sequence[str], *, passed: bool, seconds: float) -> Panel:
+    """The end of a run: whether it passed, what was compared, and how long it took."""
+    return Panel(
+        "\n".join(lines),
+        title="[bold green]Passed[/bold green]" if passed else "[bold red]Failed[/bold red]",
+        subtitle=f"{seconds:.0f} s in all",
+        border_style="green" if passed else "red",
+        title_align="left",
+    )
 
 
 def json_of(client: httpx.Client, url: str, **parameters: str) -> Any:

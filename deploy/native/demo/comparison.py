@@ -6,6 +6,7 @@ from rich.panel import Panel
 from rich.table import Table
 
 from deploy.native.demo.figures import AlertComparison, ComparisonRow, Expectations, SimulatedFigures, all_passed
+from deploy.native.phases import verdict_panel
 from domain.rounding import vietnamese
 from producers.portals.truth_comparison import shortened
 
@@ -81,13 +82,7 @@ def result_panel(
     lines += [f"[red]✗ no alert for {code} {names.get(code, '')}[/red]" for code in alerts.missing]
     lines += [f"[red]✗ alert for {code} {names.get(code, '')}, which is not below 5 %[/red]" for code in alerts.unexpected]
     passed = all_passed(rows) and alerts.passed and simulated.passed
-    return Panel(
-        "\n".join(lines),
-        title="[bold green]Passed[/bold green]" if passed else "[bold red]Failed[/bold red]",
-        subtitle=f"{seconds:.0f} s in all",
-        border_style="green" if passed else "red",
-        title_align="left",
-    )
+    return verdict_panel(lines, passed=passed, seconds=seconds)
 
 
 def _percentage(value: str | None, *, missing: str) -> str:

@@ -9,6 +9,7 @@ from rich.markup import escape
 from rich.panel import Panel
 from rich.table import Table
 
+from deploy.native.phases import verdict_panel
 from deploy.native.seeds.figures import Figure, Verdict, others, passed
 from producers.portals.documents import Document
 
@@ -74,13 +75,7 @@ def summary(results: Sequence[tuple[Document, Sequence[Figure]]], *, seconds: fl
             if figure.verdict in {Verdict.CONTRADICTION, Verdict.OPEN}
         ]
     good = bool(results) and all(passed(figures) for _, figures in results)
-    return Panel(
-        "\n".join(lines),
-        title="[bold green]Passed[/bold green]" if good else "[bold red]Failed[/bold red]",
-        subtitle=f"{seconds:.0f} s in all",
-        border_style="green" if good else "red",
-        title_align="left",
-    )
+    return verdict_panel(lines, passed=good, seconds=seconds)
 
 
 def _caption(document: Document, hidden: int) -> str:
