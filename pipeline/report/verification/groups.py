@@ -63,25 +63,14 @@ class FigureGroup:
     asked: Callable[[ReportRequest], bool] = lambda _: True
 
 
-#: The events that make milestones, by the name of their count, and the counts that a milestone may add.
-_MILESTONES: Final = ("submitted", "settled", "refused", "withdrawn", "stopped", "given_back")
-
-
 def _milestones(dossier: Dossier, circumstances: Circumstances) -> Iterator[tuple[str, str]]:
     """Each milestone in the period, for the unit of its event."""
     period = circumstances.period
-    for name in _MILESTONES:
-        event = getattr(dossier, name)
-        if event is None or not period.start <= civil_day(event.occurred_at) <= period.end:
-            continue
-        yield event.agency, name
-        if name == "submitted" and dossier.online:
-            yield event.agency, "submitted_online"
-        if name == "settled":
-            if dossier.settled_full_any_return:
-                yield event.agency, "settled_full_any_return"
-            if dossier.settled_full:
-                yield event.agency, "settled_full"
+    for event in dossier.events:
+        if period.start <= civil_day(event.occurred_at) <= period.end:
+            yield from ((event.agency, name) for name in dossier.counts_of(event))
+            if event is dossier.given_back:
+                yield event.agency, "given_back"
 
 
 #: The counts of dossiers; ``events`` are counted beside the dossiers, because they count whatever becomes of these. Those of
