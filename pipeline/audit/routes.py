@@ -18,6 +18,7 @@ from pipeline.serving.requests import (
     Threads,
     answered,
     day,
+    hash_shard,
     partition_number,
     seconds,
     takes,
@@ -28,8 +29,6 @@ from pipeline.serving.requests import (
 from sinks.contract.audit import HashShard
 from sinks.contract.dossier_audit import DossierSelection
 
-#: Most hash shards of all event ids and dossier codes: the storage counts them in 32 bits, and a larger number would overflow.
-_MAX_SHARDS = 2**32 - 1
 _DOSSIER_FIELDS = ("from", "to", "number", "of", "settle")
 
 
@@ -85,12 +84,8 @@ def _period(query: Mapping[str, str]) -> tuple[dt.date, dt.date] | None:
 
 
 def _shard(query: Mapping[str, str]) -> HashShard:
-    number, of = (
-        whole_number(name, query.get(name, default), maximum=_MAX_SHARDS) for name, default in (("number", "0"), ("of", "1"))
-    )
-    if not number < of:
-        raise ConfigurationError("The parameter number must be less than the parameter of.")
-    return HashShard(number, of)
+    """The shard that is asked for; without one everything."""
+    return hash_shard({"number": "0", "of": "1", **query})
 
 
 def _repair_routes(steps: AuditSteps, in_thread: InThread) -> list[web.RouteDef]:

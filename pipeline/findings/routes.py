@@ -7,12 +7,9 @@ from aiohttp import web
 from domain.errors import ConfigurationError
 from domain.periods import Period
 from pipeline.findings.service import FindingSteps, found_in_all
-from pipeline.serving.requests import Threads, days, takes, trusted, whole_number
+from pipeline.serving.requests import Threads, days, hash_shard, takes, trusted
 from sinks.contract.audit import HashShard
 from sinks.contract.findings import FindingScope
-
-#: Most hash shards: the storage counts them in 32 bits, and a larger number would overflow.
-_MAX_SHARDS = 2**32 - 1
 
 
 def finding_routes(steps: FindingSteps, threads: Threads) -> list[web.RouteDef]:
@@ -52,7 +49,4 @@ def _by_day(request: web.Request) -> bool:
 def _shard(request: web.Request) -> HashShard | None:
     if "number" not in request.query and "of" not in request.query:
         return None
-    number, of = (whole_number(name, request.query.get(name, ""), maximum=_MAX_SHARDS) for name in ("number", "of"))
-    if not number < of:
-        raise ConfigurationError("The parameter number must be less than the parameter of.")
-    return HashShard(number, of)
+    return hash_shard(request.query)

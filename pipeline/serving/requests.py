@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import json
 import re
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass
 from functools import wraps
 from typing import Any, Final, TypeVar
@@ -15,6 +15,7 @@ from aiohttp import web
 from domain.errors import ConfigurationError, PortalPulseError, refuse_unknown
 from domain.periods import parse_day
 from pipeline.serving.access import ForbiddenError, require_trust
+from sinks.contract.audit import HashShard
 from sinks.errors import SinkError
 
 #: Largest numbers of Kafka and ClickHouse; larger ones would overflow.
@@ -27,6 +28,8 @@ API: Final = "/api/"
 _REPEATABLE: Final = frozenset({"agency", "reason", "topic"})
 #: Not longer than the largest number that is allowed.
 _WHOLE_NUMBER: Final = re.compile(r"-?[0-9]{1,20}", re.ASCII)
+#: Most hash shards: the storage counts them in 32 bits, and a larger number would overflow.
+_MAX_SHARDS: Final = 2**32 - 1
 
 Handler = Callable[[web.Request], Awaitable[web.Response]]
 #: The attribute of a handler that names its parameters.
@@ -167,6 +170,18 @@ def whole_number(name: str, text: str, *, minimum: int = 0, maximum: int = MAX_O
     if not minimum <= number <= maximum:
         raise ConfigurationError(f"{name} must be from {minimum} to {maximum}, not {text[:40]!r}.")
     return number
+
+
+def hash_shard(values: Mapping[str, str]) -> HashShard:
+    """The hash shard that ``number`` and ``of`` name.
+
+    Raises:
+        ConfigurationError: one is not a whole number, or they do not name a shard.
+    """
+    number, of = (whole_number(name, values.get(name, ""), maximum=_MAX_SHARDS) for name in ("number", "of"))
+    if not number < of:
+        raise ConfigurationError("The parameter number must be less than the parameter of.")
+    return HashShard(number, of)
 
 
 def partition_number(text: str) -> int:

@@ -14,11 +14,8 @@ from pipeline.report.request import PARAMETERS, ReportRequest, read_request
 from pipeline.report.verification.groups import periods_of
 from pipeline.report.verification.recomputed import Recomputed
 from pipeline.report.verification.service import VerificationService
-from pipeline.serving.requests import Threads, takes, trusted, trusted_json, whole_number
-from sinks.contract.audit import HashShard
+from pipeline.serving.requests import Threads, hash_shard, takes, trusted, trusted_json
 
-#: Most hash shards: the storage counts them in 32 bits, and a larger number would overflow.
-_MAX_SHARDS: Final = 2**32 - 1
 #: Largest body (bytes): every service of every agency in two periods.
 _MAX_BODY: Final = 128 << 20
 
@@ -39,12 +36,10 @@ def verification_routes(
     @takes(*PARAMETERS, "number", "of")
     async def recomputed(request: web.Request) -> web.Response:
         found, today = asked(request), civil_day(clock.now())
-        number, of = (whole_number(name, request.query.get(name, ""), maximum=_MAX_SHARDS) for name in ("number", "of"))
-        if not number < of:
-            raise ConfigurationError("The parameter number must be less than the parameter of.")
+        shard = hash_shard(request.query)
 
         def read() -> dict[str, Any]:
-            return service.recomputed(found, HashShard(number, of), today=today).as_dict()
+            return service.recomputed(found, shard, today=today).as_dict()
 
         return web.json_response(await threads.long(read))
 
