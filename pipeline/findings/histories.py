@@ -9,12 +9,11 @@ from typing import Final
 import numpy as np
 import pyarrow as pa
 
-from domain.dossier_columns import LEVEL_RANKS, RETURN_RANKS
 from domain.dossiers import MAX_EVENTS
-from domain.events import DUE_NOT_SENT, DossierEvent
+from domain.events import DossierEvent
 from domain.exclusions import ExclusionDecision, last_decision
 from domain.findings import needed_messages
-from sinks.contract.dossiers import event_id_of, fields_of
+from sinks.contract.dossiers import event_id_of, fields_of, message_of
 from sinks.contract.exclusions import excludes
 
 #: With more messages of one dossier than this, those that decide nothing are dropped. Two for each event that a dossier may have.
@@ -76,18 +75,18 @@ def _rows(batch: pa.RecordBatch) -> Iterator[tuple[bytes, DossierEvent | Exclusi
             continue
         yield (
             dossier,
-            DossierEvent(
+            message_of(
+                code=dossier.hex(),
                 event_id=identity,
-                dossier_code=dossier.hex(),
                 agency=agency,
-                procedure_code=procedure,
+                procedure=procedure,
+                occurred_at=occurred_at,
+                due_at=due_at,
                 status=status,
                 channel=channel,
-                service_level=LEVEL_RANKS[level],
-                occurred_at=occurred_at,
-                legacy_level=legacy,
-                returned_by=RETURN_RANKS[returned],
-                due_at=None if due_at == DUE_NOT_SENT else due_at,
-                named_by_code=named,
+                level=level,
+                returned=returned,
+                legacy=legacy,
+                named=named,
             ),
         )

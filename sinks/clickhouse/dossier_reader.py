@@ -9,13 +9,12 @@ from typing import Final
 import numpy as np
 import pyarrow as pa
 
-from domain.dossier_columns import LEVEL_RANKS, RETURN_RANKS
-from domain.events import DUE_NOT_SENT, DossierEvent
+from domain.events import DossierEvent
 from sinks.clickhouse.client import ClickHouse, ExternalTable
 from sinks.clickhouse.dossier_index import DOSSIER
 from sinks.clickhouse.row_policies import refuse_hidden_rows
 from sinks.clickhouse.times import aware
-from sinks.contract.dossiers import fields_of
+from sinks.contract.dossiers import fields_of, message_of
 from sinks.tables import DOSSIER_INDEX
 
 _MESSAGE: Final = "occurred_at, toString(event_id) AS id, agency, procedure_code, due_at, facts"
@@ -66,18 +65,17 @@ class ClickHouseDossierReader:
 def _event(code: str, row: Sequence[object]) -> DossierEvent:
     occurred_at, event_id, agency, procedure, due_at, facts = row
     fields = {name: column[0] for name, column in fields_of(np.array([facts], dtype=np.uint16)).items()}
-    due = aware(due_at)  # type: ignore[arg-type]
-    return DossierEvent(
+    return message_of(
+        code=code,
         event_id=uuid.UUID(str(event_id)),
-        dossier_code=code,
         agency=str(agency),
-        procedure_code=str(procedure),
+        procedure=str(procedure),
+        occurred_at=aware(occurred_at),  # type: ignore[arg-type]
+        due_at=aware(due_at),  # type: ignore[arg-type]
         status=int(fields["status"]),
         channel=int(fields["channel"]),
-        service_level=LEVEL_RANKS[fields["level"]],
-        occurred_at=aware(occurred_at),  # type: ignore[arg-type]
-        legacy_level=int(fields["legacy"]),
-        returned_by=RETURN_RANKS[fields["returned"]],
-        due_at=None if due == DUE_NOT_SENT else due,
-        named_by_code=bool(fields["named"]),
+        level=int(fields["level"]),
+        returned=int(fields["returned"]),
+        legacy=int(fields["legacy"]),
+        named=bool(fields["named"]),
     )

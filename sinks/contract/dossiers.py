@@ -9,6 +9,7 @@ when a call returns, and may be repeated.
 
 from __future__ import annotations
 
+import datetime as dt
 import uuid
 from collections.abc import Mapping, Sequence
 from typing import Final, Protocol
@@ -18,7 +19,7 @@ import pyarrow as pa
 
 from domain.corrections import is_submission
 from domain.dossier_columns import LEVEL_RANKS, RETURN_RANKS
-from domain.events import Channel, DossierEvent, Status
+from domain.events import DUE_NOT_SENT, Channel, DossierEvent, Status
 
 #: Flags of an indexed message: what decides whether its dossier is plain.
 SUBMISSION, ONLINE, OTHER_CHANNEL, FULL_NINE, COUNTER_TEN, BARE_NINE, CLAIM = 1, 2, 4, 8, 16, 32, 128
@@ -69,6 +70,38 @@ def fields_of(facts: np.ndarray) -> dict[str, np.ndarray]:
 def event_id_of(halves: bytes) -> uuid.UUID:
     """The id of an event from two little-endian halves, the first half of the text first."""
     return uuid.UUID(int=int.from_bytes(halves[:8], "little") << 64 | int.from_bytes(halves[8:], "little"))
+
+
+def message_of(
+    *,
+    code: str,
+    event_id: uuid.UUID,
+    agency: str,
+    procedure: str,
+    occurred_at: dt.datetime,
+    due_at: dt.datetime,
+    status: int,
+    channel: int,
+    level: int,
+    returned: int,
+    legacy: int,
+    named: bool,
+) -> DossierEvent:
+    """A stored message; the small fields are as in ``fields_of``, and ``due_at`` is ``DUE_NOT_SENT`` for a missing due date."""
+    return DossierEvent(
+        event_id=event_id,
+        dossier_code=code,
+        agency=agency,
+        procedure_code=procedure,
+        status=status,
+        channel=channel,
+        service_level=LEVEL_RANKS[level],
+        occurred_at=occurred_at,
+        legacy_level=legacy,
+        returned_by=RETURN_RANKS[returned],
+        due_at=None if due_at == DUE_NOT_SENT else due_at,
+        named_by_code=named,
+    )
 
 
 def flags_of(*, status: np.ndarray, channel: np.ndarray, level: np.ndarray, returned: np.ndarray) -> np.ndarray:

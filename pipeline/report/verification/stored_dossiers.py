@@ -10,11 +10,10 @@ from typing import Any, Final
 
 import pyarrow as pa
 
-from domain.dossier_columns import LEVEL_RANKS, RETURN_RANKS
 from domain.dossiers import MAX_EVENTS, distinct_events
 from domain.events import DUE_NOT_SENT, DossierEvent
 from domain.periods import FIRST_DAY, LAST_DAY, Period
-from sinks.contract.dossiers import event_id_of
+from sinks.contract.dossiers import event_id_of, message_of
 from sinks.contract.raw_messages import RAW_COLUMNS
 
 #: With more messages of one dossier than this, those that do not count are dropped. Two for each event that a dossier may have.
@@ -80,17 +79,17 @@ def _note_event(
 
 def _message(row: Sequence[Any]) -> DossierEvent:
     code, agency, occurred_at, halves, status, procedure, channel, level, legacy, returned, due_at, named = row
-    return DossierEvent(
+    return message_of(
+        code=code,
         event_id=event_id_of(halves),
-        dossier_code=code,
         agency=agency,
-        procedure_code=procedure,
+        procedure=procedure,
+        occurred_at=occurred_at,
+        due_at=due_at,
         status=status,
         channel=channel,
-        service_level=LEVEL_RANKS[level],
-        occurred_at=occurred_at,
-        legacy_level=legacy,
-        returned_by=RETURN_RANKS[returned],
-        due_at=None if due_at == DUE_NOT_SENT else due_at,
-        named_by_code=bool(named),
+        level=level,
+        returned=returned,
+        legacy=legacy,
+        named=bool(named),
     )
