@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import logging
 import queue
+import re
 import socket
 import threading
 import time
@@ -34,6 +35,8 @@ _FIRST_CHECK: Final = 0.5
 _CONNECT_SECONDS: Final = 5.0
 #: In librdkafka's text when a port without SASL is asked for a login.
 _NO_LOGIN: Final = "not valid in current SASL state"
+#: In librdkafka's text about a broker that was named by another: one of the bootstrap addresses has no number.
+_NAMED_BROKER: Final = re.compile(r"(?:\w+://)?(?P<address>[^/\s]+:\d+)/\d+: (?P<problem>.*?)(?: \(after \d+ms.*)?$", re.DOTALL)
 #: Errors that do not pass by waiting.
 _DECIDED: Final = frozenset({KafkaError._AUTHENTICATION, KafkaError._SSL})  # noqa: SLF001 - public names with an underscore
 #: A batch came and cannot be read: librdkafka unpacks none that is larger than an answer may be.
@@ -65,6 +68,14 @@ class Reports(list[KafkaError]):
         """Keep one more error."""
         self.append(error)
         del self[: -self._LIMIT]
+
+    def named_broker(self, bootstrap: Sequence[str]) -> tuple[list[str], str] | None:
+        """The address of a broker that another one named and that cannot be reached, and the problem; None without one."""
+        for report in reversed(self):
+            found = _NAMED_BROKER.match(report.str())
+            if found is not None and found["address"] not in bootstrap:
+                return [found["address"]], f"{found['address']}: {found['problem'].rstrip('.')}"
+        return None
 
     def logger(self) -> logging.Logger:
         """A logger that keeps its lines here and writes nothing."""
@@ -127,7 +138,10 @@ def topics_of(
         except KafkaException as error:
             admin.poll(0)
             if left <= interval or any(report.code() in _DECIDED for report in reports):
-                if named is not None:  # the client asks the brokers that were named from now on, so it gets no second answer
+                # From the first answer on, the client asks the brokers that were named, so it gets no second answer. An answer
+                # that came after its call had ended is seen in what the client reports of these brokers only.
+                named = named or reports.named_broker(bootstrap)
+                if named is not None:
                     raise access_errors.unreachable(bootstrap, *named) from error
                 raise refusal(error.args[0], bootstrap, security, reports=reports) from error
             interval *= 2

@@ -8,11 +8,14 @@ from types import SimpleNamespace
 
 import pytest
 
+from deploy.native.ports import LOOPBACK, free_port
 from domain.errors import UnavailableError
+from pipeline.kafka.access import topics_of
 from pipeline.kafka.resend import Resender
 from pipeline.settings import KafkaSettings
 from tests.factories import a_message
 from tests.integration.silence.conftest import NO_NAME, NOBODY
+from tests.proxies import Proxy
 
 EVENTS = 6
 #: Arguments of every command that opens a connection to the brokers; FILE and TOPIC are put in.
@@ -169,6 +172,21 @@ def test_an_address_that_nobody_reaches_is_named(site, runner, name, listener):
     assert ended.returncode in ((1, 2) if name == "audit" else (2,)), said  # the tallies are audited all the same
     assert "Traceback" not in said
     assert "Unable" not in said or name == "worker"  # whose log is written while it waits for a broker that starts
+
+
+@pytest.mark.parametrize("listener", ["lost", "nameless"])
+def test_an_address_that_nobody_reaches_is_named_by_a_slow_broker(site, listener):
+    """An answer that comes after the first check has ended names the address, too."""
+    proxy = Proxy(free_port(), getattr(site.kafka, listener))
+    proxy.delay = 0.4  # a first answer takes two round trips
+    at, named = f"{LOOPBACK}:{proxy.port}", NOBODY if listener == "lost" else NO_NAME
+    try:
+        with pytest.raises(UnavailableError) as caught:
+            topics_of([at], KafkaSettings(bootstrap=(at,)), used=site.topic, timeout=5.0)
+    finally:
+        proxy.close()
+    begin = f"Kafka at {at} answers, but a broker that it names cannot be reached (it names {named}): {named}: "
+    assert caught.value.problem.startswith(begin)
 
 
 def test_dead_letters_are_not_sent_to_an_address_that_nobody_reaches(site):
