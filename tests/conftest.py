@@ -51,6 +51,11 @@ def pytest_configure(config):
         settings.load_profile("long")
 
 
+def pytest_make_parametrize_id(val, argname):
+    """Packed bytes name no test: they may hold the time, and the processes that share the tests have to agree on the names."""
+    return argname if isinstance(val, bytes) and not (val.isascii() and val.decode().isprintable()) else None
+
+
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config, log):
     """Share the tests out among processes (`pytest -n`)."""
