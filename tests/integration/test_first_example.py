@@ -49,6 +49,7 @@ def launched(tmp_path):
         process.wait(90)
 
 
+@pytest.mark.long
 def test_the_first_example_alerts_within_two_minutes(launched, tmp_path):
     """After `up` and `produce` as in the README exactly the alert of the named agency is delivered."""
     folder = tmp_path / "stack"

@@ -69,6 +69,7 @@ def stored(addresses):
     return events["stored"] if events["stored"] == events["tallied"] else 0
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("first", "second"), [("C", "C.UTF-8")])
 def test_a_folder_may_have_any_name_under_any_locale(tmp_path, first, second):
     """Under any name rules load, events count, hints can be pasted and addresses answer; a restart elsewhere finds the data."""

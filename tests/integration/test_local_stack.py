@@ -90,7 +90,7 @@ def start(tmp_path):
         wait_until(lambda up=up: not up.running_children(), timeout=90, what="the children to die")
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [pytest.param(signal.SIGINT, marks=pytest.mark.long), signal.SIGTERM])
 def test_a_stack_answers_at_its_addresses_and_ends_on_a_signal(start, number):
     """addresses.json names services that answer; Ctrl-C and SIGTERM end all of them in time, with status 0."""
     up = start()
@@ -120,6 +120,7 @@ def test_kill_9_leaves_no_child_and_no_lock(start):
     again.ready()
 
 
+@pytest.mark.long
 def test_a_second_stack_on_the_same_folder_is_refused(start):
     """A second stack on a folder gets one sentence with the owner's process id; the first stack keeps running."""
     up = start()
@@ -152,6 +153,7 @@ def counted(up, addresses):
     return wait_until(stored, timeout=150, what="the events to be counted")
 
 
+@pytest.mark.long
 def test_services_that_die_or_hang_are_restarted(start):
     """Services that are killed together or suspended work again at the same addresses; every end and recovery is notified."""
     up = start("--quick-alerts", settings={"PORTALPULSE_WATCHDOG__STALL_SECONDS": "15"})
@@ -205,6 +207,7 @@ ANOTHER_SYSTEM = {
 }
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("arguments", [("--memory-broker",), ("--clickhouse", "server")])
 def test_other_compositions_start(start, arguments):
     """The in-memory broker and the ClickHouse server work in the same stack, and the server is restarted after kill -9.

@@ -79,6 +79,7 @@ def test_kafka_keeps_its_messages_and_address_over_kill_and_restart(tmp_path):
     assert node.process.pid is None
 
 
+@pytest.mark.long
 def test_kafka_folder_moves_to_new_ports(tmp_path):
     """A folder can be used again on other ports and keeps its cluster id, which may begin with a hyphen."""
     (tmp_path / "kafka").mkdir()

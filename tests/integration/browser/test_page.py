@@ -114,7 +114,13 @@ CASES = {
 }
 
 
-@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+@pytest.mark.parametrize(
+    "case",
+    [
+        pytest.param(case, id=name, marks=() if case.indicators == tuple(ALL_INDICATORS) else pytest.mark.long)
+        for name, case in CASES.items()
+    ],
+)
 async def test_the_page_of_a_report_in_a_browser(process, tmp_path, case):
     """On A4 every sheet is printed on, no text overflows, nothing is fetched, and every figure of every row is the API's."""
     path = tmp_path / "report.html"

@@ -40,6 +40,7 @@ def test_a_read_only_table_stops_the_worker(survives):
     survives("clickhouse-read-only")
 
 
+@pytest.mark.long
 def test_a_full_disk(survives):
     """Workers wait while the disk is full; once there is space, everything is counted without a restart."""
     survives("clickhouse-disk-full")
@@ -87,6 +88,7 @@ def test_the_connection_to_clickhouse_misbehaves(survives, name, seed):
     survives(name, seed=seed)
 
 
+@pytest.mark.long
 def test_a_hanging_storage_costs_no_memory():
     """While ClickHouse hangs, a worker times out its calls, stays below its limits, and leaves the rest in Kafka."""
     settings = {

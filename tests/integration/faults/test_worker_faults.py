@@ -8,6 +8,7 @@ import pytest
 pytestmark = pytest.mark.timeout(900)
 
 
+@pytest.mark.long
 def test_a_whole_topic_is_redelivered(survives):
     """A new group reads every message again, and no tally changes."""
     survives("redelivery")

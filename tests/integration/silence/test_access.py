@@ -34,6 +34,13 @@ OTHERS = {
     "replay to a new topic": ("replay", "FILE", "--topic", "new", "--create-topic"),
     "accept": ("dead-letters", "accept", "--partition", "0"),
 }
+#: One for each client library and way of using it; the others take these ways, too.
+EACH_WAY = {"replay by processes", "replay of a topic", "audit"}
+
+
+def each(names, fast=EACH_WAY):
+    """The commands as parameters; all but ``fast`` are long tests."""
+    return [pytest.param(name, marks=() if name in fast else pytest.mark.long) for name in names]
 
 
 @pytest.fixture
@@ -73,7 +80,7 @@ def run(site, runner):
     return runner
 
 
-@pytest.mark.parametrize("name", COMMANDS)
+@pytest.mark.parametrize("name", each(COMMANDS))
 def test_a_command_works_with_password_and_tls(site, run, name):
     """With the settings' login and certificate authority the command does its work over TLS."""
     ended = run(name)
@@ -88,7 +95,7 @@ def test_a_command_works_with_password_and_tls(site, run, name):
     assert "Traceback" not in said
 
 
-@pytest.mark.parametrize("name", COMMANDS)
+@pytest.mark.parametrize("name", each(COMMANDS, fast={"produce", "audit"}))
 def test_a_wrong_password_is_one_sentence(site, run, name):
     """A refused login is reported at once with user and mechanism, without the password and without advice for a local stack."""
     ended = run(name, PORTALPULSE_KAFKA__PASSWORD="hunter2")
@@ -125,7 +132,7 @@ def test_what_does_not_fit_is_named(run, changes, sentence):
     assert "Traceback" not in ended.stderr
 
 
-@pytest.mark.parametrize("name", ["produce", "audit", "doctor"])
+@pytest.mark.parametrize("name", each(["produce", "audit", "doctor"], fast={"produce"}))
 def test_a_login_at_a_port_without_one_is_named(site, run, name):
     """A port that takes no logins refuses the protocol, not the user: the sentence names the setting of the protocol."""
     plain = {"PORTALPULSE_KAFKA__SECURITY_PROTOCOL": "SASL_PLAINTEXT", "PORTALPULSE_KAFKA__CA_FILE": ""}
@@ -138,7 +145,7 @@ def test_a_login_at_a_port_without_one_is_named(site, run, name):
         assert word not in said
 
 
-@pytest.mark.parametrize("name", ["produce", "replay of a file"])
+@pytest.mark.parametrize("name", each(["produce", "replay of a file"], fast={"produce"}))
 def test_a_right_that_is_missing_is_named(site, run, name):
     """A sender that may read but not write gets an error that names the topic and the user."""
     site.kafka.forbid(site.user, "TOPIC", site.topic, "WRITE")
@@ -153,9 +160,9 @@ def test_a_right_that_is_missing_is_named(site, run, name):
 @pytest.mark.parametrize(
     ("name", "listener"),
     [
-        *((name, "lost") for name in COMMANDS | OTHERS),
+        *(pytest.param(*way.values, "lost", marks=way.marks) for way in each(COMMANDS | OTHERS, fast={"audit", "accept"})),
         pytest.param("worker", "lost", marks=pytest.mark.chaos),  # it waits longer: 20 s
-        ("replay of a file", "nameless"),
+        pytest.param("replay of a file", "nameless", marks=pytest.mark.long),
     ],
 )
 def test_an_address_that_nobody_reaches_is_named(site, runner, name, listener):

@@ -57,7 +57,14 @@ def _named(site, said):
     )
 
 
-@pytest.mark.parametrize("options", [CLASSIC, SAME_ASSIGNOR, NEWER], ids=["range", "roundrobin", "newer protocol"])
+@pytest.mark.parametrize(
+    "options",
+    [
+        pytest.param(CLASSIC, id="range", marks=pytest.mark.long),
+        pytest.param(SAME_ASSIGNOR, id="roundrobin"),
+        pytest.param(NEWER, id="newer protocol"),
+    ],
+)
 def test_a_group_that_another_program_uses(site, options):
     """At the start another program in the group is named with the remedy, for every protocol and assignor."""
     with another_program(site, **options) as other:
@@ -73,7 +80,9 @@ def test_a_group_that_another_program_has_left(site):
     assert worker.gauge("portalpulse_worker_assigned_partitions") == 2
 
 
-@pytest.mark.parametrize("options", [SAME_ASSIGNOR, NEWER], ids=["roundrobin", "newer protocol"])
+@pytest.mark.parametrize(
+    "options", [pytest.param(SAME_ASSIGNOR, id="roundrobin"), pytest.param(NEWER, id="newer protocol", marks=pytest.mark.long)]
+)
 def test_another_program_that_comes_later(site, options):
     """Another program cannot join the group of a worker; a worker whose group it took over meanwhile names it and ends."""
     worker = site.worker()

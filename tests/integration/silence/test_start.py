@@ -32,6 +32,7 @@ def silent_address():
         yield f"{LOOPBACK}:{listener.getsockname()[1]}"
 
 
+@pytest.mark.long
 def test_a_broker_far_away(site):
     """A worker whose broker answers after 300 ms starts, although parts of aiokafka are created late."""
     with subprocess.Popen(
@@ -76,6 +77,7 @@ def test_silent_and_dead_addresses_beside_a_living_one(site, listener):
         assert "Unclosed" not in worker.log()
 
 
+@pytest.mark.long
 def test_only_silent_and_dead_addresses(site):
     """When no address answers, the message says which one accepts connections."""
     with silent_address() as silent:

@@ -108,6 +108,7 @@ def test_damage_is_found_and_repaired_by_the_command(chain):
     assert _audit(chain)[0] == 0
 
 
+@pytest.mark.long
 def test_a_repair_beside_running_workers(chain):
     """Repairs that raise the epoch while two workers count live traffic lose no event and leave every tally correct."""
     for _ in range(2):
@@ -239,6 +240,7 @@ def test_the_exporter_audits_all_the_time(chain, process):
     wait_until(lambda: exporter.metrics()[name, "agency_day"] == 0, timeout=150, what="the drift to go away")
 
 
+@pytest.mark.long
 def test_an_embedded_stack_is_asked_over_http(chain, process, tmp_path):
     """The command asks the process that owns an embedded storage; the audit is clean after counting and after a repair."""
     environment = chain.environment | {
