@@ -20,6 +20,8 @@ UNREAD_OFFSETS: Final = "unread_offsets"
 DOSSIER_INDEX: Final = "dossier_index"
 DOSSIER_CORRECTIONS: Final = "dossier_corrections"
 DOSSIER_EXCLUSIONS: Final = "dossier_exclusions"
+DOSSIERS: Final = "dossiers"
+DOSSIER_CHANGES: Final = "dossier_changes"
 AGENCIES: Final = "agencies"
 CATALOGUE_ENTRIES: Final = "catalogue_entries"
 CATALOGUE_LOADS: Final = "catalogue_loads"
@@ -31,7 +33,7 @@ COPIED_MONTHS: Final = "copied_months"
 #: Every table whose rows count in a figure, or decide what a process does. No process works while one of them hides rows from the
 #: database user (``sinks.clickhouse.row_policies``) or deletes rows by itself (``expiring_rows``).
 WHOLE_TABLES: Final = (
-    *(DOSSIER_MESSAGES, DOSSIER_INDEX, DOSSIER_CORRECTIONS, DOSSIER_EXCLUSIONS),
+    *(DOSSIER_MESSAGES, DOSSIER_INDEX, DOSSIER_CORRECTIONS, DOSSIER_EXCLUSIONS, DOSSIERS, DOSSIER_CHANGES),
     *(AGENCY_MINUTE, AGENCY_DAY, AGENCY_DAY_PROCEDURE, TALLY_EPOCHS),
     *(DEAD_LETTERS, DEAD_LETTER_MARKS, DEAD_LETTER_TALLIES, DEAD_LETTER_CHECKPOINTS, DEAD_LETTER_ACCEPTANCES),
     *(UNREAD_OFFSETS, SCHEMA_MIGRATIONS, CATALOGUE_ENTRIES, CATALOGUE_LOADS),

@@ -12,7 +12,7 @@ from domain.events import Status
 from sinks.clickhouse.arrow import arrow_stream
 from sinks.clickhouse.client import ClickHouse, ExternalTable
 from sinks.contract.dossiers import BARE_NINE, CLAIM, COUNTER_TEN, FULL_NINE, ONLINE, OTHER_CHANNEL, SUBMISSION
-from sinks.tables import DOSSIER_CORRECTIONS, DOSSIER_INDEX
+from sinks.tables import DOSSIER_CHANGES, DOSSIER_CORRECTIONS, DOSSIER_INDEX
 
 _WRITE: Final = {
     "optimize_on_insert": 0,
@@ -82,14 +82,22 @@ _SUSPECTS_STRUCTURE: Final = "dossier UInt128"
 
 
 class ClickHouseDossierIndex:
-    """A ``DossierIndex``. Several threads may use it at once."""
+    """A ``DossierIndex``. Several threads may use it at once.
 
-    def __init__(self, clickhouse: ClickHouse) -> None:
-        self._clickhouse = clickhouse
+    Args:
+        clickhouse: the storage.
+        notes_changes: False before migration 0017, whose step notes every dossier.
+    """
+
+    def __init__(self, clickhouse: ClickHouse, *, notes_changes: bool = True) -> None:
+        self._clickhouse, self._notes_changes = clickhouse, notes_changes
 
     def add(self, messages: pa.Table) -> None:
-        """Index messages; see the contract."""
+        """Index messages, and then note their dossiers in ``dossier_changes``; see the contract."""
         self._insert("index_messages", DOSSIER_INDEX, messages)
+        if self._notes_changes:
+            codes = pa.table({"dossier_code": messages.column("dossier_code").unique()})
+            self._insert("note_dossiers", DOSSIER_CHANGES, codes)
 
     def suspects(self, codes: pa.Table) -> pa.Table:
         """The dossiers that are not plain; see the contract."""

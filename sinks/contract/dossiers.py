@@ -126,7 +126,7 @@ class DossierIndex(Protocol):
     """Reads and writes messages by dossier."""
 
     def add(self, messages: pa.Table) -> None:
-        """Index messages and decisions (``INDEX_SCHEMA``)."""
+        """Index messages and decisions (``INDEX_SCHEMA``); then note that their dossiers changed (``dossier_table``)."""
         ...
 
     def suspects(self, codes: pa.Table) -> pa.Table:

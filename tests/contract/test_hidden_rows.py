@@ -24,6 +24,8 @@ import sinks.clickhouse
 from deploy.native.services.clickhouse_server import ClickHouseServer
 from domain.agencies import AgencyRegistry
 from domain.catalogue import CatalogueEntry
+from domain.dossier_milestones import milestones_of
+from domain.dossiers import judge
 from domain.errors import UnavailableError
 from domain.periods import Period, civil_day
 from domain.tiers import Tier
@@ -41,6 +43,7 @@ from sinks.clickhouse.dead_letter_store import ClickHouseDeadLetters
 from sinks.clickhouse.dossier_audit import ClickHouseDossierAudit
 from sinks.clickhouse.dossier_index import ClickHouseDossierIndex
 from sinks.clickhouse.dossier_reader import ClickHouseDossierReader
+from sinks.clickhouse.dossier_table import ClickHouseDossierTable
 from sinks.clickhouse.exclusions import ClickHouseExclusions
 from sinks.clickhouse.finding_reader import ClickHouseFindingReader
 from sinks.clickhouse.migrate import migrate, missing_migrations
@@ -54,6 +57,7 @@ from sinks.clickhouse.target import Target
 from sinks.contract.audit import HashShard
 from sinks.contract.dead_letters import DeadLetter, DeadLetterCheckpoint, DeadLetterFilter
 from sinks.contract.dossier_audit import DossierSelection
+from sinks.contract.dossier_table import rows_of as dossier_rows
 from sinks.contract.events import UnreadCause, UnreadRange
 from sinks.contract.findings import FindingScope
 from sinks.contract.tallies import Days, Span
@@ -91,6 +95,7 @@ _Limits, _Dossiers, _Findings, _Index = (
     *(ClickHouseDeadLetterLimits, ClickHouseDossierAudit, ClickHouseFindingReader),
     ClickHouseDossierIndex,
 )
+_Table = ClickHouseDossierTable
 
 
 def _suspects(clickhouse):
@@ -136,6 +141,7 @@ CALLS = {
     "ClickHouseDossierAudit.forget": lambda c: _Dossiers(c).forget([b"\1" * 16]),
     "ClickHouseDossierReader.messages": lambda c: ClickHouseDossierReader(c).messages(CODE),
     "ClickHouseDossierReader.messages_of": lambda c: ClickHouseDossierReader(c).messages_of([CODE]),
+    "ClickHouseDossierTable.waiting_since": lambda c: _Table(c).waiting_since(_Table(c).now()),
     "ClickHouseExclusions.decide": lambda c: ClickHouseExclusions(c).decide("X-1", excluded=True, reason="r", name="n"),
     "ClickHouseExclusions.decisions": lambda c: ClickHouseExclusions(c).decisions(CODE),
     "ClickHouseExclusions.excluded": lambda c: ClickHouseExclusions(c).excluded(),
@@ -170,7 +176,15 @@ CHECKED_AFTERWARDS = {
 READ_NOTHING = {
     *("ClickHouseStore.insert_events", "ClickHouseStore.insert_unread", "ClickHouseDeadLetterLimits.insert_checkpoints"),
     *(f"ClickHouseDossierIndex.{name}" for name in ("add", "claim", "confirm", "correct")),
-    *("ClickHouseReader.ping", "ClickHouseDeadLetters.now", "TallyComparison.now", "OldEvents.copied", "write_agencies"),
+    *(
+        "ClickHouseReader.ping",
+        "ClickHouseDeadLetters.now",
+        "TallyComparison.now",
+        "ClickHouseDossierTable.now",
+        "ClickHouseDossierTable.write",
+        "OldEvents.copied",
+        "write_agencies",
+    ),
     *("ClickHouseRepair.purge_superseded", "ClickHouseStore.check_tables", "refuse_hidden_rows", "refuse_expiring_rows", "whole"),
 }
 
@@ -272,6 +286,8 @@ def fill(clickhouse):
     store.insert_dead_letters(LETTERS)
     store.insert_unread([UnreadRange(TOPIC, 0, 0, 5, "group", UnreadCause.DELETED)])
     _Letters(clickhouse).mark_replayed(LETTERS)
+    row = milestones_of(judge(EVENTS), seen=len(EVENTS))
+    _Table(clickhouse).write(dossier_rows({b"\1" * 16: row}, judged_at=MORNING))
     _Limits(clickhouse).insert_checkpoints([DeadLetterCheckpoint(TOPIC, 0, 5, 1, ((1, 1),))])
     _Limits(clickhouse).accept(TOPIC, 0, 5)
     ClickHouseRepair(clickhouse).raise_epoch("test")
