@@ -96,6 +96,15 @@ WORKER_UNRESOLVED = _worker(
 WORKER_UNRESOLVED_AGE = _worker(
     "portalpulse_worker_oldest_unresolved_seconds", "gauge", "Since when the oldest of these messages is stored; 0 without any."
 )
+WORKER_DOSSIERS_WAITING = _worker(
+    "portalpulse_worker_waiting_dossiers", "gauge", "Dossiers that changed and whose row in the table of dossiers is older."
+)
+WORKER_DOSSIERS_WAITING_AGE = _worker(
+    "portalpulse_worker_oldest_waiting_dossier_seconds", "gauge", "Since when the oldest of these changes waits; 0 without any."
+)
+WORKER_DOSSIER_ROWS = _worker(
+    "portalpulse_worker_dossier_rows_total", "counter", "Rows that this worker wrote to the table of dossiers."
+)
 WORKER_UNSTORED = _worker("portalpulse_worker_unstored_events", "gauge", "Messages held in memory, not yet stored.")
 WORKER_STORE_SECONDS = _worker(
     "portalpulse_worker_store_seconds", "histogram", "Time of one call to the storage.", "operation", "outcome"

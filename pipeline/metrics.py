@@ -17,6 +17,7 @@ OPERATIONS = (
     "read_checkpoints",
     "recount_dead_letters",
     "index_messages",
+    "note_dossiers",
     "find_suspects",
     "read_histories",
     "claim_corrections",
@@ -25,6 +26,9 @@ OPERATIONS = (
     "recount_minutes",
     "roll_up_days",
     "recount_procedures",
+    "waiting_dossiers",
+    "judged_histories",
+    "write_dossiers",
 )
 OUTCOMES = ("ok", "retryable", "refused", "unknown")
 
@@ -43,6 +47,9 @@ class WorkerMetrics:
         self.unstored = _gauge(names.WORKER_UNSTORED, registry)
         self.unresolved = _gauge(names.WORKER_UNRESOLVED, registry)
         self.unresolved_age = _gauge(names.WORKER_UNRESOLVED_AGE, registry)
+        self.dossiers_waiting = _gauge(names.WORKER_DOSSIERS_WAITING, registry)
+        self.dossiers_waiting_age = _gauge(names.WORKER_DOSSIERS_WAITING_AGE, registry)
+        self.dossier_rows = _counter(names.WORKER_DOSSIER_ROWS, registry)
         self.consumer_lag = _gauge(names.WORKER_CONSUMER_LAG, registry)
         self.assigned = _gauge(names.WORKER_ASSIGNED, registry)
         self.unread = _counter(names.WORKER_UNREAD, registry)

@@ -250,6 +250,20 @@ class AuditSettings(_Group):
     )
 
 
+class DossierSettings(_Group):
+    """How often a worker judges the dossiers that changed, for the figures that need whole dossiers."""
+
+    interval_seconds: float = Field(
+        30.0, ge=0.1, le=3_600, description="Shortest time between the starts of two rounds of judging changed dossiers."
+    )
+    duty: float = Field(
+        2.0,
+        ge=0,
+        le=10_000,
+        description="Rest at least this many times as long as judging took: a larger value means less work.",
+    )
+
+
 class FindingSettings(_Group):
     """How often an exporter or all-in-one worker searches the findings of the current day."""
 
@@ -315,6 +329,7 @@ class Settings(BaseSettings):
     dead_letters: DeadLetterSettings = DeadLetterSettings()
     watchdog: WatchdogSettings = WatchdogSettings()
     audit: AuditSettings = AuditSettings()
+    dossiers: DossierSettings = DossierSettings()
     findings: FindingSettings = FindingSettings()
     indicators: IndicatorSettings = IndicatorSettings()
     log: LogSettings = LogSettings()

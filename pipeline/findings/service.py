@@ -12,7 +12,7 @@ from domain.events import DossierEvent
 from domain.findings import FindingKind, findings
 from domain.periods import civil_day
 from pipeline.findings.found import Example, Found, Place, examples_of
-from pipeline.findings.histories import dossiers_in
+from pipeline.ingest.histories import dossiers_in
 from sinks.contract.audit import HashShard
 from sinks.contract.findings import FindingReader, FindingScope
 

@@ -4,6 +4,7 @@
     store (2)    events and dead letters -> ClickHouse
     resolve      what the dossiers of the messages correct
     recount (3)  one for each tier of tallies, and the acknowledging
+    more         loops that only share the end: an error in one of them stops the worker, too
 
 What the threads do, and in which order, is in ``pipeline.ingest.steps``.
 """
@@ -13,7 +14,8 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 
 from pipeline.ingest.dead_letter_guard import StoppedError
 from pipeline.ingest.decode_step import DecodedBatch
@@ -35,9 +37,17 @@ class Delivery:
         steps: what the threads run.
         settings: how fetches are gathered into batches.
         fail: called with the error that ended a thread; the worker must stop.
+        loops: more loops by name; each returns when ``steps.stopping`` is set.
     """
 
-    def __init__(self, steps: IngestSteps, *, settings: IngestSettings, fail: Callable[[BaseException], None]) -> None:
+    def __init__(
+        self,
+        steps: IngestSteps,
+        *,
+        settings: IngestSettings,
+        fail: Callable[[BaseException], None],
+        loops: Mapping[str, Callable[[], None]] = MappingProxyType({}),
+    ) -> None:
         self.steps = steps
         self._settings, self._fail, self._stopping = settings, fail, steps.stopping
         self._fetched: queue.Queue[Fetch] = queue.Queue()  # bounded by the memory budget
@@ -52,6 +62,7 @@ class Delivery:
             self._thread("recount-minutes", self.steps.recounter.run_minutes),
             self._thread("roll-up-days", self.steps.recounter.run_days),
             self._thread("recount-procedures", self.steps.recounter.run_procedures),
+            *(self._thread(name, loop) for name, loop in loops.items()),
         ]
 
     def start(self) -> None:

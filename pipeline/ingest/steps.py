@@ -87,7 +87,7 @@ class IngestSteps:
             agencies=decoder.agencies,
             interval=settings.dossier_interval_ms / 1000,
             on_resolved=self._resolved,
-            flooded=self._is_flooded,
+            flooded=self.is_flooded,
             stopping=self.stopping,
         )
         self.acknowledger = Acknowledger(
@@ -107,7 +107,7 @@ class IngestSteps:
             procedures=RestPolicy(settings.procedure_interval_ms / 1000, *PROCEDURE_REST),
             on_counted=self.acknowledger.acknowledge_counted,
             busy=self._is_busy,
-            flooded=self._is_flooded,
+            flooded=self.is_flooded,
             stopping=self.stopping,
         )
 
@@ -128,7 +128,7 @@ class IngestSteps:
         stored = self._store_step(batch)
         self._metrics.events.labels(outcome="stored").inc(stored.num_rows)
         self._metrics.events.labels(outcome="dead_letter").inc(len(batch.dead_letters) + batch.rows.num_rows - stored.num_rows)
-        defer = self._is_flooded() or stored.num_rows >= self._large_batch
+        defer = self.is_flooded() or stored.num_rows >= self._large_batch
         whole = self.acknowledger.batch_stored(batch, self.dossiers.add(stored, at_once=defer), defer=defer)
         self.budget.release(sum(fetch.messages for fetch in whole), sum(fetch.size for fetch in whole))
         self.dossiers.wake()
@@ -145,7 +145,7 @@ class IngestSteps:
         self.recounter.wake()
         self.acknowledger.acknowledge_counted()
 
-    def _is_flooded(self) -> bool:
+    def is_flooded(self) -> bool:
         """Whether messages arrive faster than they can be stored."""
         return self.budget.rows > self._flood_rows
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from aiokafka.errors import KafkaError
@@ -53,8 +53,13 @@ class Worker:
         metrics: WorkerMetrics,
         clock: Clock,
         reachable: tuple[str, ...] = (),
+        loops: Callable[[IngestSteps], Mapping[str, Callable[[], None]]] = lambda _steps: {},
     ) -> None:
-        """``reachable``: the bootstrap addresses that answer; Faust would wait for each of the others. Empty: use all."""
+        """A worker that was not started.
+
+        ``reachable``: the bootstrap addresses that answer; Faust would wait for each of the others. Empty: use all.
+        ``loops``: more loops to run in threads beside the steps, by name; each returns when ``steps.stopping`` is set.
+        """
         self._settings = settings
         self._reachable = reachable or settings.kafka.bootstrap
         self._failed: asyncio.Future[None] | None = None
@@ -74,7 +79,7 @@ class Worker:
             ),
             checkpoints=checkpoints,
         )
-        self._delivery = Delivery(self.steps, settings=settings.ingest, fail=self._fail_soon)
+        self._delivery = Delivery(self.steps, settings=settings.ingest, fail=self._fail_soon, loops=loops(self.steps))
         self._unread = UnreadTracker(settings.kafka.group, metrics=metrics, record=self.steps.record_unread, fail=self._fail)
         self.watchdog = Watchdog(settings, state=self.state, steps=self.steps, unread=self._unread, metrics=metrics)
 

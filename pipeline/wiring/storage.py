@@ -15,6 +15,7 @@ from pipeline.settings import Settings
 from pipeline.wiring.recount_dossiers import recount_dossiers
 from sinks.clickhouse.client import ClickHouse, Observer
 from sinks.clickhouse.expiring_rows import refuse_expiring_rows
+from sinks.clickhouse.first_notes import note_every_dossier
 from sinks.clickhouse.migrate import Migration, migrate, missing_migrations
 from sinks.clickhouse.registry_writer import write_agencies
 from sinks.clickhouse.row_policies import refuse_hidden_rows
@@ -149,6 +150,7 @@ def migrate_storage(settings: Settings) -> tuple[Migration, ...]:
 
 def prepare(clickhouse: ClickHouse, registry: AgencyRegistry) -> tuple[Migration, ...]:
     """Apply missing migrations and write the registry of agencies; returns the migrations that were applied."""
-    done = migrate(clickhouse, steps={13: lambda: recount_dossiers(clickhouse, registry)})
+    steps = {13: lambda: recount_dossiers(clickhouse, registry), 17: lambda: note_every_dossier(clickhouse)}
+    done = migrate(clickhouse, steps=steps)
     write_agencies(clickhouse, registry)
     return done

@@ -14,7 +14,9 @@ from prometheus_client import CollectorRegistry
 from domain.clock import SystemClock, parse_clock
 from domain.errors import ConfigurationError
 from pipeline.decode.decoder import Decoder
+from pipeline.dossiers.keeper import DossierKeeper
 from pipeline.freed_memory import return_freed_memory
+from pipeline.ingest.steps import IngestSteps
 from pipeline.kafka.preflight import preflight
 from pipeline.kafka.record_batches import check_versions
 from pipeline.kafka.worker import Worker
@@ -29,7 +31,9 @@ from pipeline.wiring.features import background_work, feature_routes, figures_re
 from pipeline.wiring.storage import migrated_storage
 from sinks.clickhouse.client import ClickHouse
 from sinks.clickhouse.dead_letter_limits import ClickHouseDeadLetterLimits
+from sinks.clickhouse.dossier_histories import ClickHouseDossierHistories
 from sinks.clickhouse.dossier_index import ClickHouseDossierIndex
+from sinks.clickhouse.dossier_table import ClickHouseDossierTable
 from sinks.clickhouse.reader import ClickHouseReader
 from sinks.clickhouse.store import ClickHouseStore
 
@@ -81,6 +85,7 @@ async def _run_worker(
         metrics=metrics,
         clock=SystemClock(),
         reachable=checked.reachable,
+        loops=lambda steps: {"keep-dossiers": dossier_keeper(settings, clickhouse, steps, metrics).run},
     )
     reader = ClickHouseReader(clickhouse) if all_in_one else None
     figures = None if reader is None else figures_registry(settings, reader, metrics.registry)
@@ -113,6 +118,20 @@ async def _run_worker(
         await server.close()
     log.info("worker_stopped")
     shutdown.finish()
+
+
+def dossier_keeper(settings: Settings, clickhouse: ClickHouse, steps: IngestSteps, metrics: WorkerMetrics) -> DossierKeeper:
+    """What keeps the table of dossiers in this worker."""
+    return DossierKeeper(
+        ClickHouseDossierTable(clickhouse),
+        ClickHouseDossierHistories(clickhouse),
+        retrying=steps.retrying,
+        metrics=metrics,
+        interval=settings.dossiers.interval_seconds,
+        duty=settings.dossiers.duty,
+        flooded=steps.is_flooded,
+        stopping=steps.stopping,
+    )
 
 
 def worker_health(worker: Worker, stall_seconds: float) -> Health:

@@ -18,7 +18,7 @@ from sinks.clickhouse.tally_sql import BACKGROUND_SPILLING
 from sinks.contract.audit import Acknowledged
 from sinks.contract.dossier_audit import DossierSelection
 from sinks.contract.exclusions import EXCLUDED_FACT
-from sinks.tables import DOSSIER_CORRECTIONS, DOSSIER_EXCLUSIONS, DOSSIER_INDEX, DOSSIER_MESSAGES
+from sinks.tables import DOSSIER_CORRECTIONS, DOSSIER_EXCLUSIONS, DOSSIER_INDEX, DOSSIER_MESSAGES, DOSSIERS
 
 #: The number of the dossier of a message.
 _DOSSIER: Final = f"({_NUMBER})"
@@ -104,15 +104,16 @@ class ClickHouseDossierAudit:
         return found
 
     def forget(self, dossiers: Sequence[bytes]) -> None:
-        """Delete dossiers from the index and the corrections; see the contract."""
+        """Delete dossiers from the index, the corrections and the table of dossiers; see the contract."""
+        tables = (DOSSIER_INDEX, DOSSIER_CORRECTIONS, DOSSIERS)
         for some in _portions(dossiers):
-            for table in (DOSSIER_INDEX, DOSSIER_CORRECTIONS):
+            for table in tables:
                 self._clickhouse.command(
                     "repair_dossiers",
                     f"DELETE FROM {table} WHERE dossier IN ({_listed(some)})",  # noqa: S608 - names are constants
                     **_DELETING,
                 )
-        refuse_hidden_rows(self._clickhouse, (DOSSIER_INDEX, DOSSIER_CORRECTIONS))  # hidden rows are not deleted
+        refuse_hidden_rows(self._clickhouse, tables)  # hidden rows are not deleted
 
 
 #: Deleted rows are gone when the statement returns.

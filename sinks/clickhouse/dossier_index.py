@@ -96,8 +96,8 @@ class ClickHouseDossierIndex:
         """Index messages, and then note their dossiers in ``dossier_changes``; see the contract."""
         self._insert("index_messages", DOSSIER_INDEX, messages)
         if self._notes_changes:
-            codes = pa.table({"dossier_code": messages.column("dossier_code").unique()})
-            self._insert("note_dossiers", DOSSIER_CHANGES, codes)
+            name = "dossier_code" if "dossier_code" in messages.column_names else "dossier"
+            self._insert("note_dossiers", DOSSIER_CHANGES, pa.table({name: messages.column(name).unique()}))
 
     def suspects(self, codes: pa.Table) -> pa.Table:
         """The dossiers that are not plain; see the contract."""

@@ -3,29 +3,53 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
+from domain.dossier_milestones import GENERATION
 from sinks.clickhouse.arrow import arrow_stream
 from sinks.clickhouse.client import ClickHouse, ExternalTable
 from sinks.clickhouse.row_policies import refuse_hidden_rows
-from sinks.clickhouse.times import aware, to_milliseconds
-from sinks.tables import DOSSIER_CHANGES, DOSSIERS
+from sinks.clickhouse.times import aware, to_milliseconds, to_seconds
+from sinks.contract.dossier_table import CheckedPage, Noted, WaitingPage, WaitingTotal
+from sinks.tables import DOSSIER_CHANGES, DOSSIER_INDEX, DOSSIERS, EPOCH
 
-_TABLES: Final = (DOSSIERS, DOSSIER_CHANGES)
-_WRITE: Final = {"optimize_on_insert": 0, "max_insert_threads": 1, "min_insert_block_size_rows": 1 << 20}
-#: Changed dossiers whose rows are looked up at once. Notes are in the order of dossiers, so a page is read without the others.
+_WRITE: Final = {
+    "optimize_on_insert": 0,
+    "max_partitions_per_insert_block": 0,
+    "max_insert_threads": 1,
+    "min_insert_block_size_rows": 1 << 20,
+}
+#: Changed dossiers whose rows are looked up at once, and dossiers of the index that are compared at once. Both tables are in the
+#: order of dossiers, so a page is read without the rest.
 _PAGE: Final = 200_000
+_COMPARED: Final = 20_000
 _IN_ORDER: Final[dict[str, Any]] = {"optimize_aggregation_in_order": 1, "optimize_read_in_order": 1, "max_block_size": 65_536}
-_PAGE_TABLE: Final = "changed"
+_DELETING: Final[dict[str, Any]] = {"lightweight_deletes_sync": 2}
+_DOSSIERS: Final = "some_dossiers"
+_DOSSIERS_STRUCTURE: Final = "dossier UInt128"
+_LISTED_ONES: Final = f"dossier IN (SELECT dossier FROM {_DOSSIERS})"  # noqa: S608 - the name is a constant
+_TIME: Final = "DateTime64(3, 'UTC')"
+#: Dossiers in one statement that names them.
+_LISTED: Final = 1_000
+#: Changes are kept and dropped in periods of this length, the partitions of the table.
+_PERIOD: Final = dt.timedelta(minutes=10)
 
 
 class ClickHouseDossierTable:
-    """A ``DossierTable``. Several threads may use it at once."""
+    """A ``DossierTable``. Several threads may use it at once.
 
-    def __init__(self, clickhouse: ClickHouse) -> None:
-        self._clickhouse = clickhouse
+    Args:
+        clickhouse: the storage.
+        page: changed dossiers that are looked up at once.
+        compared: dossiers of the index that are compared at once.
+    """
+
+    def __init__(self, clickhouse: ClickHouse, *, page: int = _PAGE, compared: int = _COMPARED) -> None:
+        self._clickhouse, self._page, self._compared = clickhouse, page, compared
 
     def now(self) -> dt.datetime:
         """The server's time."""
@@ -35,35 +59,160 @@ class ClickHouseDossierTable:
         """Store rows; see the contract."""
         self._clickhouse.insert("write_dossiers", DOSSIERS, rows.column_names, arrow_stream(rows), "ArrowStream", **_WRITE)
 
+    def note(self, dossiers: pa.Table) -> None:
+        """Note a change of dossiers; see the contract."""
+        body = arrow_stream(dossiers.select(["dossier"]))
+        self._clickhouse.insert("note_dossiers", DOSSIER_CHANGES, ["dossier"], body, "ArrowStream", **_WRITE)
+
+    def forget(self, dossiers: pa.Table) -> None:
+        """Delete the rows of dossiers; see the contract."""
+        numbers = [_number(dossier) for dossier in dossiers.column("dossier").to_pylist()]
+        for start in range(0, len(numbers), _LISTED):
+            listed = ", ".join(numbers[start : start + _LISTED])
+            self._clickhouse.command(
+                "forget_dossiers",
+                f"DELETE FROM {DOSSIERS} WHERE dossier IN ({listed})",  # noqa: S608 - names are constants
+                **_DELETING,
+            )
+        refuse_hidden_rows(self._clickhouse, (DOSSIERS,))  # hidden rows are not deleted
+
+    def waiting(self, noted: Noted, *, after: bytes | None = None) -> WaitingPage:
+        """The first dossiers that wait; see the contract."""
+        changed = self._clickhouse.table(
+            "changed_dossiers",
+            "SELECT dossier, max(dossier_code) AS dossier_code, min(noted_at) AS first, max(noted_at) AS last "  # noqa: S608
+            f"FROM {DOSSIER_CHANGES} WHERE {_within(noted)} AND {_beyond(after)} "
+            f"GROUP BY dossier ORDER BY dossier LIMIT {self._page}",
+            **_IN_ORDER,
+        )
+        last = changed.column("dossier")[-1].as_py() if changed.num_rows == self._page else None
+        if changed.num_rows:
+            changed = self._clickhouse.table(
+                "waiting_dossiers",
+                "SELECT dossier, dossier_code, if(judged <= first, first, last) AS oldest, seen "  # noqa: S608
+                f"FROM {_DOSSIERS} AS changed LEFT JOIN (SELECT dossier, max(judged_at) AS judged, argMax(seen, version) AS seen "
+                f"FROM {DOSSIERS} PREWHERE dossier IN (SELECT dossier FROM {_DOSSIERS}) GROUP BY dossier) AS known USING dossier "
+                "WHERE last >= judged ORDER BY dossier",  # without a row, it was judged in 1970
+                ExternalTable(_DOSSIERS, f"{_DOSSIERS_STRUCTURE}, dossier_code String, first {_TIME}, last {_TIME}", changed),
+            )
+        refuse_hidden_rows(self._clickhouse, (DOSSIERS, DOSSIER_CHANGES))
+        return WaitingPage(changed, last)
+
+    def waiting_total(self, noted: Noted) -> WaitingTotal:
+        """All dossiers that wait; see the contract."""
+        found, oldest = 0, None
+        for page in self._pages(noted):
+            found += page.num_rows
+            first = pc.min(page.column("oldest")).as_py() if page.num_rows else None
+            oldest = first if oldest is None else min(oldest, first or oldest)
+        return WaitingTotal(found, oldest)
+
     def waiting_since(self, asked_at: dt.datetime) -> int:
         """How many dossiers wait; see the contract."""
-        after, found = -1, 0
-        noted = f"noted_at <= toDateTime64('{to_milliseconds(asked_at)}', 3, 'UTC')"
-        while True:
-            page = self._page(noted, after)
-            if not page.num_rows:
-                break
-            found += self._of_page_waiting(page)
-            after = int.from_bytes(page.column("dossier")[-1].as_py(), "little")
-        refuse_hidden_rows(self._clickhouse, _TABLES)
-        return found
+        return self.waiting_total(Noted(until=asked_at)).dossiers
 
-    def _page(self, noted: str, after: int) -> pa.Table:
-        beyond = "" if after < 0 else f" AND dossier > toUInt128('{after}')"
+    def periods_of_changes(self, before: dt.datetime) -> Sequence[Noted]:
+        """The periods of changes that are over; see the contract."""
+        rows = self._clickhouse.rows(
+            "periods_of_changes",
+            f"SELECT DISTINCT toStartOfTenMinutes(noted_at, 'UTC') AS start FROM {DOSSIER_CHANGES} "  # noqa: S608
+            f"WHERE noted_at < {_instant(before)} ORDER BY start",
+        )
+        refuse_hidden_rows(self._clickhouse, (DOSSIER_CHANGES,))
+        starts = [aware(start) for (start,) in rows]
+        return [_period(start) for start in starts if start + _PERIOD <= before]
+
+    def drop_changes(self, period: Noted) -> None:
+        """Delete the changes of a period; see the contract."""
+        assert period.since is not None
+        self._clickhouse.command("drop_changes", f"ALTER TABLE {DOSSIER_CHANGES} DROP PARTITION '{to_seconds(period.since)}'")
+
+    def compare_with_index(self, *, after: bytes | None = None) -> CheckedPage:
+        """Compare rows with the index; see the contract.
+
+        Rows are read between two looks at the index: a row that knows less than the first look, or more than the second, differs.
+        A dossier whose changes are kept does not: it is judged because of them.
+        """
+        indexed = self._seen_of_index(f"{_beyond(after)} ", f"ORDER BY dossier LIMIT {self._compared}")
+        last = indexed.column("dossier")[-1].as_py() if indexed.num_rows == self._compared else None
+        rows = self._clickhouse.table(
+            "compare_dossiers",
+            "SELECT dossier, argMax(seen, version) AS seen, max(version) AS newest "  # noqa: S608 - names are constants
+            f"FROM {DOSSIERS} WHERE {_beyond(after)} AND {_up_to(last)} GROUP BY dossier",
+        )
+        known = {row["dossier"]: row for row in rows.to_pylist()}
+        counted = dict(zip(*(indexed.column(name).to_pylist() for name in ("dossier", "seen")), strict=True))
+        wrong = {
+            dossier for dossier, seen in counted.items() if dossier not in known or known[dossier]["newest"] < _version(seen)
+        }
+        more = [
+            dossier for dossier, row in known.items() if row["newest"] < _version(EPOCH) and row["seen"] > counted.get(dossier, 0)
+        ]
+        if more:
+            listed = pa.table({"dossier": pa.array(more, pa.binary(16))})
+            later = self._seen_of_index(_LISTED_ONES, "", listed)
+            counted |= dict(zip(*(later.column(name).to_pylist() for name in ("dossier", "seen")), strict=True))
+            wrong |= {dossier for dossier in more if known[dossier]["seen"] > counted.get(dossier, 0)}
+        differing = pa.table({"dossier": pa.array(sorted(wrong), pa.binary(16))})
+        if wrong:
+            differing = self._clickhouse.table(
+                "compare_dossiers",
+                f"SELECT dossier FROM {_DOSSIERS} "  # noqa: S608
+                f"WHERE dossier NOT IN (SELECT dossier FROM {DOSSIER_CHANGES} WHERE {_LISTED_ONES})",
+                ExternalTable(_DOSSIERS, _DOSSIERS_STRUCTURE, differing),
+            )
+        refuse_hidden_rows(self._clickhouse, (DOSSIERS, DOSSIER_CHANGES, DOSSIER_INDEX))
+        return CheckedPage(len(counted.keys() | known.keys()), differing, last)
+
+    def _seen_of_index(self, condition: str, order: str, listed: pa.Table | None = None) -> pa.Table:
+        """``dossier`` and how many distinct messages and decisions of it are indexed."""
         return self._clickhouse.table(
-            "changed_dossiers",
-            f"SELECT dossier, max(noted_at) AS noted FROM {DOSSIER_CHANGES} WHERE {noted}{beyond} "  # noqa: S608
-            f"GROUP BY dossier ORDER BY dossier LIMIT {_PAGE}",
+            "compare_dossiers",
+            "SELECT dossier, uniqExact(occurred_at, event_id, agency, procedure_code, due_at, facts) AS seen "  # noqa: S608
+            f"FROM {DOSSIER_INDEX} WHERE claim = 0 AND {condition} GROUP BY dossier {order}",
+            None if listed is None else ExternalTable(_DOSSIERS, _DOSSIERS_STRUCTURE, listed),
             **_IN_ORDER,
         )
 
-    def _of_page_waiting(self, page: pa.Table) -> int:
-        rows = self._clickhouse.table(
-            "waiting_dossiers",
-            f"SELECT count() FROM {_PAGE_TABLE} AS page LEFT JOIN "  # noqa: S608
-            f"(SELECT dossier, max(judged_at) AS judged FROM {DOSSIERS} PREWHERE dossier IN (SELECT dossier FROM {_PAGE_TABLE}) "
-            "GROUP BY dossier) AS judged USING dossier "
-            "WHERE noted >= judged",  # without a row, it was judged in 1970
-            ExternalTable(_PAGE_TABLE, "dossier UInt128, noted DateTime64(3, 'UTC')", page),
-        )
-        return int(rows.column(0)[0].as_py())
+    def _pages(self, noted: Noted) -> Iterator[pa.Table]:
+        after: bytes | None = None
+        while True:
+            page = self.waiting(noted, after=after)
+            yield page.dossiers
+            if page.last is None:
+                return
+            after = page.last
+
+
+def _period(start: dt.datetime) -> Noted:
+    return Noted(start, start + _PERIOD - dt.timedelta(milliseconds=1))
+
+
+def _version(seen: int) -> int:
+    """The version of a row of this release that knows so much."""
+    return GENERATION * EPOCH + seen
+
+
+def _instant(instant: dt.datetime) -> str:
+    return f"toDateTime64('{to_milliseconds(instant)}', 3, 'UTC')"
+
+
+def _within(noted: Noted) -> str:
+    bounds = [
+        f"noted_at {sign} {_instant(instant)}"
+        for sign, instant in ((">=", noted.since), ("<=", noted.until))
+        if instant is not None
+    ]
+    return " AND ".join(bounds) or "true"
+
+
+def _beyond(after: bytes | None) -> str:
+    return "true" if after is None else f"dossier > {_number(after)}"
+
+
+def _up_to(last: bytes | None) -> str:
+    return "true" if last is None else f"dossier <= {_number(last)}"
+
+
+def _number(dossier: bytes) -> str:
+    return f"toUInt128('{int.from_bytes(dossier, 'little')}')"

@@ -49,5 +49,8 @@ class DossierAudit(Protocol):
         ...
 
     def forget(self, dossiers: Sequence[bytes]) -> None:
-        """Delete everything about dossiers from the index and the corrections. Rows that are written during the call may stay."""
+        """Delete everything about dossiers from the index, the corrections and the table of dossiers.
+
+        Rows that are written during the call may stay.
+        """
         ...

@@ -8,7 +8,8 @@ change. Of several rows of a dossier the one with the larger version holds, so s
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Final, Protocol
 
 import pyarrow as pa
@@ -16,6 +17,8 @@ import pyarrow as pa
 from domain.dossier_milestones import DossierMilestones
 
 _TIME: Final = pa.timestamp("ms", "UTC")
+#: A dossier with as many messages and decisions or more is read alone.
+MANY: Final = 64
 #: Columns of a row; their meaning is in ``domain.dossier_milestones``. ``dossier``: its number, 16 bytes, as in the index.
 ROW_SCHEMA: Final = pa.schema(
     [
@@ -63,6 +66,67 @@ def rows_of(dossiers: Mapping[bytes, DossierMilestones], *, judged_at: dt.dateti
 _SAME_NAME: Final = tuple(name for name in ROW_SCHEMA.names if name not in {"dossier", "dossier_code", "judged_at", "state"})
 
 
+@dataclass(frozen=True, slots=True)
+class Noted:
+    """When changes were noted: from ``since`` up to and with ``until``, None for no bound."""
+
+    since: dt.datetime | None = None
+    until: dt.datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class WaitingPage:
+    """Some of the dossiers that wait.
+
+    Attributes:
+        dossiers: ``dossier``, ``dossier_code`` (empty: not known), ``oldest`` (the time of the oldest change that waits, or of a
+            later one), ``seen`` (of its row; 0 without one), in the order of numbers.
+        last: changes of dossiers up to this number were looked at; None: of all.
+    """
+
+    dossiers: pa.Table
+    last: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class WaitingTotal:
+    """How many dossiers wait, and since when, about; None: nothing waits."""
+
+    dossiers: int
+    oldest: dt.datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class CheckedPage:
+    """Some dossiers whose rows were compared with the index.
+
+    Attributes:
+        compared: their number.
+        differing: ``dossier`` of those whose row is missing, or knows fewer or more messages and decisions than the index,
+            although no change of them is noted any more.
+        last: dossiers up to this number were compared; None: all.
+    """
+
+    compared: int
+    differing: pa.Table
+    last: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class LongHistory:
+    """A dossier with many messages.
+
+    Attributes:
+        seen: its distinct messages and decisions.
+        events: its distinct events.
+        rows: as of ``DossierHistories.histories``; only its decisions when it has more events than a dossier may have.
+    """
+
+    seen: int
+    events: int
+    rows: Iterator[pa.RecordBatch]
+
+
 class DossierTable(Protocol):
     """Keeps the rows of dossiers, and knows which dossiers wait."""
 
@@ -74,6 +138,55 @@ class DossierTable(Protocol):
         """Store rows (``ROW_SCHEMA``); durable when it returns."""
         ...
 
+    def forget(self, dossiers: pa.Table) -> None:
+        """Delete the rows of dossiers (``dossier``). For rows that knew more than there is."""
+        ...
+
+    def note(self, dossiers: pa.Table) -> None:
+        """Note a change of dossiers (``dossier``)."""
+        ...
+
+    def waiting(self, noted: Noted, *, after: bytes | None = None) -> WaitingPage:
+        """The first dossiers after a number that wait because of changes of a time."""
+        ...
+
+    def waiting_total(self, noted: Noted) -> WaitingTotal:
+        """All dossiers that wait because of changes of a time."""
+        ...
+
     def waiting_since(self, asked_at: dt.datetime) -> int:
-        """How many dossiers wait of which a change was noted at or before a time."""
+        """How many dossiers wait of which a change was noted at or before a time of ``now``."""
+        ...
+
+    def periods_of_changes(self, before: dt.datetime) -> Sequence[Noted]:
+        """The periods that ended before a time and of which changes are kept."""
+        ...
+
+    def drop_changes(self, period: Noted) -> None:
+        """Delete all changes of one of these periods."""
+        ...
+
+    def compare_with_index(self, *, after: bytes | None = None) -> CheckedPage:
+        """Compare the rows of the first dossiers after a number with the index."""
+        ...
+
+
+class DossierHistories(Protocol):
+    """Reads what dossiers are judged by."""
+
+    def histories(self, dossiers: pa.Table) -> pa.Table:
+        """The distinct messages and decisions of dossiers (``dossier``), dossier by dossier.
+
+        Returns:
+            ``dossier``, ``occurred_at``, ``event_id``, ``id``, ``agency``, ``procedure_code``, ``due_at``, ``facts`` as
+            ``DossierIndex.histories``; at most ``MANY`` rows of a dossier.
+        """
+        ...
+
+    def long_history(self, dossier: bytes) -> LongHistory:
+        """The same of one dossier, however many there are."""
+        ...
+
+    def codes(self, rows: pa.Table) -> Mapping[bytes, str]:
+        """The codes of dossiers by rows of ``histories``, one each; those without a stored message or decision are missing."""
         ...

@@ -18,9 +18,9 @@ from domain.errors import ConfigurationError
 from domain.findings import findings
 from domain.periods import Period, civil_day
 from pipeline.findings.found import Example, Place
-from pipeline.findings.histories import dossiers_in
 from pipeline.findings.service import FindingService, found_in_all
 from pipeline.ingest.dossier_resolver import DossierResolver
+from pipeline.ingest.histories import dossiers_in
 from producers.portals.dossier_faults import PROFILES
 from producers.portals.ledger import FINDINGS
 from producers.portals.truth import Truth

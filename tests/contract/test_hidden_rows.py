@@ -41,11 +41,13 @@ from sinks.clickhouse.client import ClickHouse
 from sinks.clickhouse.dead_letter_limits import ClickHouseDeadLetterLimits
 from sinks.clickhouse.dead_letter_store import ClickHouseDeadLetters
 from sinks.clickhouse.dossier_audit import ClickHouseDossierAudit
+from sinks.clickhouse.dossier_histories import ClickHouseDossierHistories
 from sinks.clickhouse.dossier_index import ClickHouseDossierIndex
 from sinks.clickhouse.dossier_reader import ClickHouseDossierReader
 from sinks.clickhouse.dossier_table import ClickHouseDossierTable
 from sinks.clickhouse.exclusions import ClickHouseExclusions
 from sinks.clickhouse.finding_reader import ClickHouseFindingReader
+from sinks.clickhouse.first_notes import note_every_dossier
 from sinks.clickhouse.migrate import migrate, missing_migrations
 from sinks.clickhouse.monthly_totals import MonthlyTotals
 from sinks.clickhouse.old_events import OldEvents
@@ -57,6 +59,7 @@ from sinks.clickhouse.target import Target
 from sinks.contract.audit import HashShard
 from sinks.contract.dead_letters import DeadLetter, DeadLetterCheckpoint, DeadLetterFilter
 from sinks.contract.dossier_audit import DossierSelection
+from sinks.contract.dossier_table import Noted
 from sinks.contract.dossier_table import rows_of as dossier_rows
 from sinks.contract.events import UnreadCause, UnreadRange
 from sinks.contract.findings import FindingScope
@@ -95,7 +98,10 @@ _Limits, _Dossiers, _Findings, _Index = (
     *(ClickHouseDeadLetterLimits, ClickHouseDossierAudit, ClickHouseFindingReader),
     ClickHouseDossierIndex,
 )
-_Table = ClickHouseDossierTable
+_Table, _Histories = ClickHouseDossierTable, ClickHouseDossierHistories
+NUMBER = pa.table({"dossier": pa.array([b"\1" * 16], pa.binary(16))})
+CODES = NUMBER.append_column("agency", pa.array(["H17"])).append_column("occurred_at", MESSAGES.column("occurred_at"))
+CODES = CODES.append_column("event_id", MESSAGES.column("event_id"))
 
 
 def _suspects(clickhouse):
@@ -141,7 +147,15 @@ CALLS = {
     "ClickHouseDossierAudit.forget": lambda c: _Dossiers(c).forget([b"\1" * 16]),
     "ClickHouseDossierReader.messages": lambda c: ClickHouseDossierReader(c).messages(CODE),
     "ClickHouseDossierReader.messages_of": lambda c: ClickHouseDossierReader(c).messages_of([CODE]),
+    "ClickHouseDossierHistories.histories": lambda c: _Histories(c).histories(NUMBER),
+    "ClickHouseDossierHistories.long_history": lambda c: list(_Histories(c).long_history(b"\1" * 16).rows),
+    "ClickHouseDossierHistories.codes": lambda c: _Histories(c).codes(CODES),
+    "ClickHouseDossierTable.forget": lambda c: _Table(c).forget(pa.table({"dossier": pa.array([b"\2" * 16], pa.binary(16))})),
+    "ClickHouseDossierTable.waiting": lambda c: _Table(c).waiting(Noted()),
+    "ClickHouseDossierTable.waiting_total": lambda c: _Table(c).waiting_total(Noted()),
     "ClickHouseDossierTable.waiting_since": lambda c: _Table(c).waiting_since(_Table(c).now()),
+    "ClickHouseDossierTable.periods_of_changes": lambda c: _Table(c).periods_of_changes(_Table(c).now()),
+    "ClickHouseDossierTable.compare_with_index": lambda c: _Table(c).compare_with_index(),
     "ClickHouseExclusions.decide": lambda c: ClickHouseExclusions(c).decide("X-1", excluded=True, reason="r", name="n"),
     "ClickHouseExclusions.decisions": lambda c: ClickHouseExclusions(c).decisions(CODE),
     "ClickHouseExclusions.excluded": lambda c: ClickHouseExclusions(c).excluded(),
@@ -156,6 +170,7 @@ CALLS = {
     "ClickHouseRepair.raise_epoch": lambda c: ClickHouseRepair(c).raise_epoch("test"),
     "OldEvents.months": lambda c: OldEvents(c).months(),
     "OldEvents.messages": lambda c: list(OldEvents(c).messages(DAY.year * 100 + DAY.month)),
+    "note_every_dossier": note_every_dossier,
     "migrate": migrate,
     "missing_migrations": missing_migrations,
     "dead_letters_by_reason": dead_letter_tallies.dead_letters_by_reason,
@@ -180,8 +195,7 @@ READ_NOTHING = {
         "ClickHouseReader.ping",
         "ClickHouseDeadLetters.now",
         "TallyComparison.now",
-        "ClickHouseDossierTable.now",
-        "ClickHouseDossierTable.write",
+        *(f"ClickHouseDossierTable.{name}" for name in ("now", "write", "note", "drop_changes")),
         "OldEvents.copied",
         "write_agencies",
     ),

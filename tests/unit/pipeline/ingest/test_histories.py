@@ -12,7 +12,7 @@ import pyarrow as pa
 from domain.agencies import AgencyRegistry
 from domain.dossiers import MAX_EVENTS
 from domain.findings import FindingKind, findings
-from pipeline.findings.histories import dossiers_in
+from pipeline.ingest.histories import dossiers_in
 from sinks.contract.dossiers import facts_of
 from tests.factories import MORNING
 

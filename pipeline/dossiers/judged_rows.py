@@ -1,0 +1,75 @@
+"""Judges many dossiers from what the index holds of them, in bounded memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from domain.dossier_milestones import DossierMilestones, milestones_of, without_messages
+from domain.dossiers import MAX_EVENTS, ExcludedDossier, TooManyEvents, judge
+from domain.exclusions import is_excluded
+from pipeline.ingest.histories import History, dossiers_in
+from sinks.contract.dossier_table import MANY, DossierHistories
+
+
+def judged_rows(source: DossierHistories, dossiers: pa.Table) -> dict[bytes, DossierMilestones]:
+    """The rows of dossiers by their number.
+
+    Args:
+        source: reads their messages and decisions.
+        dossiers: ``dossier``, ``dossier_code`` (empty: not known).
+    """
+    rows = source.histories(dossiers)
+    counted = pc.value_counts(rows.column("dossier"))
+    seen = dict(zip(counted.field("values").to_pylist(), counted.field("counts").to_pylist(), strict=True))
+    codes = _codes(source, dossiers, rows)
+    found = {}
+    for history in dossiers_in(rows.to_batches()):
+        if seen[history.dossier] < MANY:
+            found[history.dossier] = _judged(history, codes.get(history.dossier, ""), seen[history.dossier])
+    for dossier, count in seen.items():
+        if count >= MANY:
+            found[dossier] = _judged_alone(source, dossier, codes.get(dossier, ""))
+    for dossier, code in codes.items():
+        if dossier not in found:
+            found[dossier] = without_messages(code, seen=0)
+    return found
+
+
+def _codes(source: DossierHistories, dossiers: pa.Table, rows: pa.Table) -> dict[bytes, str]:
+    """The code of each dossier, "" where nobody knows it."""
+    known = dict(zip(*(dossiers.column(name).to_pylist() for name in ("dossier", "dossier_code")), strict=True))
+    unknown = [dossier for dossier, code in known.items() if not code]
+    if unknown and rows.num_rows:
+        numbers = rows.column("dossier").to_pylist()
+        first = [at for at, number in enumerate(numbers) if not at or number != numbers[at - 1]]
+        wanted = set(unknown)
+        chosen = np.array([at for at in first if numbers[at] in wanted], dtype=np.int64)
+        known |= source.codes(rows.take(pa.array(chosen)))
+    return known
+
+
+def _judged(history: History, code: str, seen: int) -> DossierMilestones:
+    if not history.messages:
+        return without_messages(code, seen=seen)
+    return replace(milestones_of(judge(history.messages, history.decisions), seen=seen), code=code)
+
+
+def _judged_alone(source: DossierHistories, dossier: bytes, code: str) -> DossierMilestones:
+    """The row of a dossier with many messages; with too many events they are not read."""
+    history = source.long_history(dossier)
+    read = next(_dossiers(history.rows), History(dossier))
+    if history.events <= MAX_EVENTS:
+        return _judged(read, code, history.seen)
+    excluded = is_excluded(read.decisions)
+    judged = ExcludedDossier(code, history.events) if excluded else TooManyEvents(code, history.events)
+    return milestones_of(judged, seen=history.seen)
+
+
+def _dossiers(batches: Iterator[pa.RecordBatch]) -> Iterator[History]:
+    """All batches are read: the storage checks after the last one that nothing is hidden."""
+    yield from list(dossiers_in(batches))
