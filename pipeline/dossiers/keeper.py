@@ -35,7 +35,7 @@ _LATE: Final = dt.timedelta(minutes=2)
 #: Changes are kept for this long at least.
 _KEPT: Final = dt.timedelta(hours=1)
 #: In a flood rests are this many times longer, because storing is more urgent.
-_FLOOD: Final = 4.0
+_FLOOD: Final = 10.0
 
 log = get_logger("dossiers")
 

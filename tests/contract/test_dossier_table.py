@@ -166,7 +166,7 @@ def test_rows_are_what_the_domain_says(clickhouse, monkeypatch):
 
 
 def test_a_dossier_waits_until_its_change_is_seen(embedded):
-    """It waits from the note on, for whoever asks at that time or later, until a row was judged later than the note."""
+    """It waits from the note on, for everyone who asks at that time or later, until a row was judged later than the note."""
     storage = Storage(embedded)
     before = storage.table.now()
     storage.clickhouse.rows("test", "SELECT sleep(0.01)")

@@ -57,6 +57,10 @@ class Chain:
         """Distinct events stored."""
         return self.number("SELECT count() FROM {db}.dossier_messages FINAL")
 
+    def settled_rows(self):
+        """Settled dossiers in the table of dossiers."""
+        return self.number("SELECT countIf(settled_unit != '' AND settled_full) FROM {db}.dossiers FINAL")
+
     def dead_letters(self):
         """Dead-lettered messages."""
         return self.number("SELECT count() FROM {db}.dead_letters FINAL")

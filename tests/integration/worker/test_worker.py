@@ -105,6 +105,7 @@ def test_no_message_stops_a_worker_by_what_it_holds(chain):
     for number in range(50):
         producer.produce(chain.topic, a_message(), key=b"%d" % number)
     assert producer.flush(30) == 0
+    chain.environment |= {"PORTALPULSE_DOSSIERS__INTERVAL_SECONDS": "0.5"}
     worker = chain.worker()
     wait_until(
         lambda: chain.stored() == chain.tallied() == chain.rolled_up() == 103,
@@ -117,6 +118,7 @@ def test_no_message_stops_a_worker_by_what_it_holds(chain):
     text = chain.server.query(f"SELECT reason, count() FROM {chain.database}.dead_letters FINAL GROUP BY reason FORMAT TSV")
     assert {reason: int(count) for reason, count in (line.split("\t") for line in text.splitlines())} == rejected
     assert chain.number("SELECT countIf(key = 'odd') FROM {db}.dead_letters FINAL") == 3
+    wait_until(lambda: chain.settled_rows() == 103, timeout=150, what="every dossier to be judged", children=[worker.process])
     assert worker.readiness()[0]
 
 

@@ -94,7 +94,7 @@ def test_in_a_flood_it_rests_longer():
     """Storing is more urgent while messages arrive faster than they are stored."""
     clock = Clock(rests=1)
     a_keeper(clock, Table(clock, 1.0), flooded=True).run()
-    assert clock.rests == [8.0]
+    assert clock.rests == [20.0]
 
 
 def test_it_ends_within_a_round():
