@@ -139,6 +139,11 @@ class Catalogue:
         """The agencies that have an entry, sorted."""
         return tuple(sorted({service.agency for service in self._services}))
 
+    def level(self, agency: str, procedure: str, day: dt.date) -> str:
+        """The level that a service counts as on a day; "" when there is none, or no entry."""
+        entry = self.entry(agency, procedure, day)
+        return "" if entry is None else level_of(entry)
+
     def entry(self, agency: str, procedure_code: str, day: dt.date) -> CatalogueEntry | None:
         """The entry of a service on ``day``, or None."""
         spans = self._services.get(ServiceKey(agency, procedure_code), ())

@@ -114,11 +114,23 @@ class Judged:
         bits: what the message counts as (bits of ``BITS``), uint16.
         messages: number of distinct messages of its dossier, and of decisions about it. It only ever grows.
         several: whether another message of its dossier has the same id and status.
+        if_full: what the message counts as besides when the service catalogue says *toàn trình*: bits, uint16. They are 0 unless
+            the message settles an online dossier, and neither it nor an event before it has a level.
     """
 
     bits: np.ndarray
     messages: np.ndarray
     several: np.ndarray
+    if_full: np.ndarray
+
+    def with_levels(self, full: np.ndarray) -> np.ndarray:
+        """The bits with the levels of the catalogue.
+
+        Args:
+            full: for each message whether the catalogue says *toàn trình* for its unit, procedure and day.
+        """
+        found: np.ndarray = self.bits | np.where(full, self.if_full, np.uint16(0))
+        return found
 
 
 def count_bits(sent: MessageColumns, decisions: DecisionColumns | None = None) -> Judged:
@@ -129,16 +141,17 @@ def count_bits(sent: MessageColumns, decisions: DecisionColumns | None = None) -
         decisions: the operators' decisions about these dossiers, and perhaps others.
     """
     rows = len(sent.dossier)
-    bits = np.zeros(rows, dtype=np.uint16)
+    bits, if_full = np.zeros(rows, dtype=np.uint16), np.zeros(rows, dtype=np.uint16)
     if not rows:
-        return Judged(bits, np.zeros(0, dtype=np.int64), np.zeros(0, dtype=bool))
+        return Judged(bits, np.zeros(0, dtype=np.int64), np.zeros(0, dtype=bool), if_full)
     counting, messages, several = _counting(sent, bits)
-    _judge(sent, counting, bits)
+    _judge(sent, counting, bits, if_full)
     if decisions is not None and len(decisions.dossier):
         number, excluded = decisions.counted_of(sent.dossier)
         messages += number
         bits[excluded] &= _BIT["repeat"]
-    return Judged(bits, messages, several)
+        if_full[excluded] = 0
+    return Judged(bits, messages, several, if_full)
 
 
 def _counting(sent: MessageColumns, bits: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -196,8 +209,8 @@ def _repeats(sent: MessageColumns, preference: np.ndarray, same_event: np.ndarra
     return found
 
 
-def _judge(sent: MessageColumns, counting: np.ndarray, bits: np.ndarray) -> None:
-    """Set the bits of the milestones. ``counting``: the messages that count, one for each event."""
+def _judge(sent: MessageColumns, counting: np.ndarray, bits: np.ndarray, if_full: np.ndarray) -> None:
+    """Set the bits of the milestones, and ``if_full`` of ``Judged``. ``counting``: the messages that count, one for each event."""
     order = counting[
         np.lexsort(
             (
@@ -215,9 +228,9 @@ def _judge(sent: MessageColumns, counting: np.ndarray, bits: np.ndarray) -> None
     status, channel, level = sent.status[order], sent.channel[order], sent.level[order]
     judged = dossiers.sizes <= MAX_EVENTS
 
-    def mark(name: str, at: np.ndarray, where: np.ndarray) -> None:
+    def mark(name: str, at: np.ndarray, where: np.ndarray, into: np.ndarray = bits) -> None:
         chosen = where & judged
-        bits[order[at[chosen]]] |= _BIT[name]
+        into[order[at[chosen]]] |= _BIT[name]
 
     with_channel, has_channel = dossiers.first(channel > 0)
     online = has_channel & (channel[np.minimum(with_channel, len(order) - 1)] == Channel.ONLINE)
@@ -240,9 +253,12 @@ def _judge(sent: MessageColumns, counting: np.ndarray, bits: np.ndarray) -> None
     at = np.minimum(settled_at, len(order) - 1)
     nearest = with_level[at]
     full = settled & online & (nearest >= 0) & (level[np.maximum(nearest, 0)] == _FULL)
+    without = settled & online & (nearest < 0)
     counter = dossiers.any((sent.returned[order] == _COUNTER) & ((status == Status.SETTLED) | (status == Status.RETURNED)))
     mark("settled_full_any_return", settled_at, full)
     mark("settled_full", settled_at, full & ~counter)
+    mark("settled_full_any_return", settled_at, without, if_full)
+    mark("settled_full", settled_at, without & ~counter, if_full)
 
     taken_up = dossiers.last(np.isin(status, list(TAKES_UP)))
     positions = np.arange(len(order))

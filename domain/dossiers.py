@@ -1,19 +1,20 @@
 """What the events of one dossier (hồ sơ) say: its milestones, each of which counts once.
 
 ``judge`` is the only statement of these rules. SQL and columnar code are compared with it by tests. It depends on the set of
-events and of operators' decisions alone: their order of arrival, and repeats of them, never matter.
+events, on that of operators' decisions and on the service catalogue alone: their order of arrival, and repeats of them, never matter.
 Source of the rules: docs/domain.md, "Dossiers".
 """
 
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from domain.events import Channel, DossierEvent, ReturnedBy, ServiceLevel, Status
 from domain.exclusions import ExclusionDecision, is_excluded
+from domain.periods import civil_day
 
 #: A code with more distinct events does not name a dossier, but a test system or a portal with one code for everything.
 MAX_EVENTS: Final = 10_000
@@ -24,6 +25,14 @@ ENDS_UNSETTLED: Final = frozenset({Status.REFUSED, Status.WITHDRAWN, Status.STOP
 TAKES_UP: Final = frozenset(
     {Status.REGISTERED, Status.RECEIVED, Status.PROCESSING, Status.SUPPLEMENT_REQUESTED, Status.PAYMENT_REQUESTED}
 )
+
+#: The level of the service catalogue for a unit, a procedure and a civil day; "": it has none.
+Levels = Callable[[str, str, dt.date], str]
+
+
+def no_levels(_unit: str, _procedure: str, _day: dt.date) -> str:
+    """The levels without a catalogue."""
+    return ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +55,8 @@ class Dossier:
     channel: int  # of the dossier; 0: no event has one
     submitted: DossierEvent
     settled: DossierEvent | None
-    level: str  # of the settled dossier; "": unknown, or not settled
+    sent_level: str  # of the settled dossier, from its messages; "": none has one, or not settled
+    level: str  # of the settled dossier, from its messages or else the catalogue; "": unknown, or not settled
     returned_at_counter: bool  # a 9 or a 10 says so
     refused: DossierEvent | None
     withdrawn: DossierEvent | None
@@ -103,13 +113,14 @@ class ExcludedDossier:
 
 
 def judge(
-    messages: Iterable[DossierEvent], decisions: Iterable[ExclusionDecision] = ()
+    messages: Iterable[DossierEvent], decisions: Iterable[ExclusionDecision] = (), levels: Levels = no_levels
 ) -> Dossier | TooManyEvents | ExcludedDossier:
     """The milestones of a dossier.
 
     Args:
         messages: every known event of one dossier code, at least one; repeats and corrections included.
         decisions: every decision of operators about it.
+        levels: those of the service catalogue.
     """
     events = distinct_events(messages)
     code = events[0].dossier_code
@@ -121,13 +132,15 @@ def judge(
     settled_at = _settled(events)
     settled = None if settled_at is None else events[settled_at]
     given_back = None if settled else given_back_by(events)
+    sent_level = "" if settled_at is None else _level(events, settled_at)
     return Dossier(
         code=code,
         events=events,
         channel=channel,
         submitted=events[0],
         settled=settled,
-        level="" if settled_at is None else _level(events, settled_at),
+        sent_level=sent_level,
+        level=sent_level or ("" if settled is None else catalogued_level(settled, levels)),
         returned_at_counter=any(
             event.returned_by == ReturnedBy.COUNTER for event in events if event.status in (Status.SETTLED, Status.RETURNED)
         ),
@@ -200,6 +213,11 @@ def returns_unsettled(events: Sequence[DossierEvent], position: int) -> bool:
 def _level(events: Sequence[DossierEvent], settled_at: int) -> str:
     """The level of the settled event, else that of the nearest event before it that has one."""
     return next((event.service_level for event in reversed(events[: settled_at + 1]) if event.service_level), "")
+
+
+def catalogued_level(settled: DossierEvent, levels: Levels) -> str:
+    """The level of the catalogue for the unit and procedure of a settled event on its day."""
+    return levels(settled.agency, settled.procedure_code, civil_day(settled.occurred_at))
 
 
 def given_back_by(events: Sequence[DossierEvent]) -> DossierEvent | None:

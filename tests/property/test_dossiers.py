@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from domain.agencies import AgencyRegistry
 from domain.balance import balance
 from domain.dossier_columns import BITS, LEVEL_RANKS, NO_DUE, RETURN_RANKS, DecisionColumns, MessageColumns, count_bits
-from domain.dossiers import MAX_EVENTS, ExcludedDossier, judge
+from domain.dossiers import MAX_EVENTS, ExcludedDossier, judge, no_levels
 from domain.due_dates import by_766, by_due_day, of_the_settled
 from domain.exclusions import ExclusionDecision
 from domain.findings import Finding, FindingKind, findings
@@ -145,9 +145,9 @@ def columns_of(messages):
     )
 
 
-def expected_bits(messages):
+def expected_bits(messages, levels=no_levels):
     """What each message counts as, by ``judge``."""
-    dossier = judge(messages)
+    dossier = judge(messages, (), levels)
     bits = []
     for message in messages:
         counts = dossier.counts_of(message) if message in dossier.events else frozenset()
@@ -277,3 +277,27 @@ def test_what_happens_after_the_period_changes_no_766_figure(messages, period):
     found = by_766(dossier, period)
     if known and found is not None:
         assert by_766(judge(known), period) is found
+
+
+@settings(max_examples=200)
+@given(DOSSIERS, st.dictionaries(st.sampled_from(["H62", "H44", "H29"]), st.sampled_from(["", "toan_trinh", "mot_phan"])))
+def test_columns_follow_the_levels_of_the_catalogue(dossiers, catalogue):
+    """With the levels of a catalogue, dossiers judged on columns count as ``judge`` says with them."""
+
+    def levels(unit, _procedure, _day):
+        return catalogue.get(unit, "")
+
+    rows = [
+        replace(message, dossier_code=f"H62-240102-{number:04d}")
+        for number, messages in enumerate(dossiers)
+        for message in messages
+    ]
+    judged = count_bits(columns_of(rows))
+    full = np.array([catalogue.get(row.agency) == "toan_trinh" for row in rows])
+    repeat = 1 << BITS.index("repeat")
+    right = [
+        bits
+        for messages in dossiers
+        for bits in expected_bits(messages, levels)
+    ]
+    assert [int(bits) & ~repeat for bits in judged.with_levels(full)] == right

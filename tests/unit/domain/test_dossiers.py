@@ -9,6 +9,7 @@ from collections import Counter
 import pytest
 
 from domain.agencies import AgencyRegistry
+from domain.catalogue import Catalogue, CatalogueEntry
 from domain.dossiers import MAX_EVENTS, TooManyEvents, Waiting, judge
 from domain.periods import civil_day
 from tests.cases import EXPECTED, dossiers
@@ -209,3 +210,24 @@ def test_more_than_ten_thousand_events_are_no_dossier():
     assert len(judge(events * 2).events) == MAX_EVENTS
     more = [*events, an_event(dossier_code="H17-240102-0001")]
     assert judge(more) == TooManyEvents("H17-240102-0001", MAX_EVENTS + 1)
+
+
+@pytest.mark.parametrize(
+    ("statuses", "level", "sent"),
+    [
+        ([(1, {"service_level": ""}), (9, {"service_level": ""})], "toan_trinh", ""),  # nobody gives one
+        ([(1, {"service_level": "mot_phan"}), (9, {"service_level": ""})], "mot_phan", "mot_phan"),  # the nearest before decides
+        ([(1, {"service_level": ""}), (9, {"service_level": "mot_phan"})], "mot_phan", "mot_phan"),  # the message decides
+        ([(1, {"service_level": ""}), (10, {"service_level": ""})], "toan_trinh", ""),  # settled by a 10
+        ([(9, {"service_level": ""}), (10, {"service_level": "mot_phan"})], "toan_trinh", ""),  # what comes later does not
+        ([(9, {"service_level": "", "procedure_code": "2"})], "", ""),  # a procedure that is not in the catalogue
+        ([(9, {"service_level": "", "occurred_at": MORNING - dt.timedelta(days=1)})], "", ""),  # before its first day
+        ([(1, {"service_level": ""})], "", ""),  # not settled
+    ],
+)
+def test_the_catalogue_gives_the_level_that_no_message_gives(statuses, level, sent):
+    """The level of the catalogue for unit, procedure and day of the settled event counts only where no message up to it has one."""
+    entry = CatalogueEntry("H17", "1.000001", civil_day(MORNING), service_level="toan_trinh")
+    found = judge(events_of(*statuses, agency="H17", procedure_code="1.000001"), (), Catalogue([entry]).level)
+    assert (found.level, found.sent_level) == (level, sent)
+    assert found.settled_full == (level == "toan_trinh")
