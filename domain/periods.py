@@ -23,6 +23,7 @@ _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _INSTANT = re.compile(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}([Tt ][0-9]{2}:[0-9]{2}(:[0-9]{2}([.,][0-9]+)?)?([Zz]|[+-][0-9]{2}:[0-9]{2}(:[0-9]{2})?)?)?"
 )
+_EPOCH = dt.date(1970, 1, 1)
 _OFFSET = dt.timedelta(minutes=VIETNAM_OFFSET_MINUTES)
 #: The first and last civil day of an event. Earlier, Viet Nam had other offsets; later, the tables end (the minute of a tally is
 #: a DateTime, which ends at 2106-02-07T06:28:15Z).
@@ -35,6 +36,11 @@ LAST_INSTANT = dt.datetime(2106, 2, 6, 16, 59, 59, 999_000, dt.UTC)
 def civil_day(instant: dt.datetime) -> dt.date:
     """The local day of an aware instant."""
     return (instant.astimezone(dt.UTC) + _OFFSET).date()
+
+
+def civil_day_of_number(number: int) -> dt.date:
+    """The day that is so many days after 1970-01-01."""
+    return _EPOCH + dt.timedelta(days=number)
 
 
 def parse_day(text: str) -> dt.date:

@@ -19,6 +19,7 @@ import pyarrow.compute as pc
 
 from domain.catalogue import Catalogue, CatalogueEntry
 from domain.catalogue_changes import changes, with_rows
+from domain.catalogue_levels import AgencyLevels, CatalogueLevels
 from domain.dossier_columns import BITS, LEVEL_RANKS, RETURN_RANKS
 from domain.events import DUE_NOT_SENT, DossierEvent
 from domain.exclusions import ExclusionDecision, last_decision
@@ -90,11 +91,6 @@ class Correction(NamedTuple):
 def key_of(event: DossierEvent) -> MessageKey:
     """The key of a message."""
     return MessageKey(*(getattr(event, name) for name in MessageKey._fields))
-
-
-def is_decision(indexed: IndexedMessage) -> bool:
-    """Whether a row of the index is a decision of an operator."""
-    return indexed.facts & 15 == 0
 
 
 def dossier_of(code: str) -> bytes:
@@ -199,6 +195,7 @@ class MemoryStore:
     corrections: dict[IndexedMessage, Correction] = field(default_factory=dict)
     codes: dict[bytes, str] = field(default_factory=dict)
     exclusions: dict[str, list[ExclusionDecision]] = field(default_factory=lambda: defaultdict(list))
+    catalogue: dict[str, AgencyLevels] = field(default_factory=dict)
     minutes: dict[tuple[str, dt.datetime], Tally] = field(default_factory=dict)
     days: dict[tuple[str, dt.date], Tally] = field(default_factory=dict)
     procedures: dict[tuple[str, dt.date, str], Tally] = field(default_factory=dict)
@@ -341,7 +338,7 @@ class MemoryStore:
             for row in codes.to_pylist():
                 dossier = dossier_of(row["dossier_code"])
                 rows = [key for key in self.index if key[0].dossier == dossier]
-                if any(claim or is_decision(message) for message, claim, _ in rows) or self._is_corrected(
+                if any(claim or not message.facts & 15 for message, claim, _ in rows) or self._is_corrected(
                     [message for message, _, _ in rows]
                 ):
                     found.append(dossier)
@@ -369,6 +366,17 @@ class MemoryStore:
                 "confirmed": pa.array([confirmed for _, _, confirmed in rows], pa.bool_()),
             }
         )
+
+    def levels(self, agencies) -> CatalogueLevels:
+        self.fault("levels")
+        return CatalogueLevels({agency: self.catalogue[agency] for agency in agencies if agency in self.catalogue})
+
+    def note(self, notes) -> None:
+        self.fault("note")
+        with self.guard:
+            for row in notes.to_pylist():
+                self.index[self._indexed(row, row["dossier"]), 0, False] = None
+        self.fault("note:done")
 
     def claim(self, claims) -> None:
         self._claim("claim", claims)
@@ -401,7 +409,7 @@ class MemoryStore:
             return [
                 self.message_of(message)
                 for message, claim, _ in self.index
-                if message.dossier == dossier and not claim and not is_decision(message)
+                if message.dossier == dossier and not claim and message.facts & 15
             ]
 
     def messages_of(self, codes):
@@ -816,6 +824,9 @@ class NothingToCheck:
 
     def codes(self, _dossiers):
         return {}
+
+    def levels(self, _agencies):
+        return CatalogueLevels()
 
 
 @dataclass(frozen=True)

@@ -8,21 +8,24 @@ from __future__ import annotations
 
 import datetime as dt
 import enum
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final
 
 import numpy as np
 import pyarrow as pa
 
+from domain.catalogue_levels import CatalogueLevels
 from domain.corrections import bits_alone
 from domain.dossier_columns import BITS, count_bits
 from domain.periods import civil_day
 from pipeline.audit.in_hand import InHand
 from pipeline.ingest.dossier_rows import decision_columns, message_columns
+from pipeline.ingest.level_notes import checked
 from sinks.contract.audit import EventRef
 from sinks.contract.dossier_audit import DossierAudit, DossierSelection
 from sinks.contract.exclusions import is_decision
+from sinks.contract.level_notes import is_level_note, is_message
 
 #: Rows that are judged at once, about; a dossier is never divided.
 _BLOCK_ROWS: Final = 100_000
@@ -99,7 +102,7 @@ class CheckedBlock:
         counted, right: what each message counts as, and should (``BITS``).
         dossier: number of its dossier, counted from 0 within the block.
         stale: whether its dossier must be deleted from index and corrections before it can be right: they know messages that
-            are not stored any more, or saw more messages than there are.
+            are not stored any more, saw more messages than there are, or have a level note that the catalogue contradicts.
         in_hand: whether its dossier was passed over.
     """
 
@@ -137,7 +140,7 @@ def checked_blocks(
     """The selected dossiers in blocks, each judged."""
     batches = audit.stored_dossiers(selection, settle=settle, acknowledged=in_hand.acknowledged)
     for rows in _whole_dossiers(batches):
-        yield _checked(rows)
+        yield _checked(rows, audit.levels)
 
 
 def _whole_dossiers(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
@@ -171,7 +174,7 @@ def _numbers(rows: pa.Table) -> np.ndarray:
     return found
 
 
-def _checked(rows: pa.Table) -> CheckedBlock:
+def _checked(rows: pa.Table, levels: Callable[[Collection[str]], CatalogueLevels]) -> CheckedBlock:
     numbers = _numbers(rows)
     dossier = np.cumsum(np.r_[False, (numbers[1:] != numbers[:-1]).any(axis=1)])
     columns = {name: rows.column(name).to_numpy() for name in ("plus", "minus", "seen")}
@@ -181,16 +184,22 @@ def _checked(rows: pa.Table) -> CheckedBlock:
     sent = message_columns(rows.select(_READ))
     alone = bits_alone(sent.status, sent.channel, sent.level, sent.returned)
     alone[~stored] = 0
-    decided = is_decision(rows.column("facts").to_numpy())
+    facts = rows.column("facts").to_numpy()
+    decided, noted = is_decision(facts), is_level_note(facts)
     decisions = decision_columns(sent, np.flatnonzero(stored & decided)) if decided.any() else None
     right = np.zeros(len(stored), dtype=np.uint16)
-    right[stored & ~decided] = count_bits(sent.take(np.flatnonzero(stored & ~decided)), decisions).bits
+    known = np.flatnonzero(stored & is_message(facts))
+    judged = count_bits(sent.take(known), decisions)
+    notes = rows.filter(pa.array(noted)), dossier[noted]
+    filled = checked(judged, rows.take(pa.array(known)), dossier[known], notes, levels)
+    right[known] = filled.bits
     counted = (alone & ~columns["minus"]) | columns["plus"]
-    messages = np.bincount(dossier, weights=stored).astype(np.int64)[dossier]
+    # A level note is in the index alone. It is written again when it is missing, from the catalogue.
+    messages = np.bincount(dossier, weights=stored | noted).astype(np.int64)[dossier]
     claimed, as_now = _claims(rows, counted)
 
     fault = np.full(len(stored), -1, dtype=np.int8)
-    orphaned = ~stored & (indexed | claimed)
+    orphaned = ~stored & ~noted & (indexed | claimed)
     too_many_seen = corrected & (columns["seen"] > messages)
     # A message has one fault: a later line replaces an earlier one.
     # A decision counts as nothing, claims nothing and has no correction.
@@ -204,7 +213,9 @@ def _checked(rows: pa.Table) -> CheckedBlock:
         fault[where] = _POSITION[kind]
     passed_over = np.bincount(dossier, weights=waiting)[dossier] > 0
     fault[passed_over] = -1
-    stale = np.bincount(dossier, weights=orphaned | too_many_seen | (corrected & ~stored))[dossier] > 0
+    weights = orphaned | too_many_seen | (corrected & ~stored)
+    weights[known] |= filled.contradicted
+    stale = np.bincount(dossier, weights=weights)[dossier] > 0
     return CheckedBlock(rows, fault, counted, right, dossier, stale, passed_over)
 
 
@@ -228,7 +239,7 @@ def _summary(block: CheckedBlock) -> DossierFaults:
     dossiers = int(block.dossier[-1]) + 1
     passed_over = len(np.unique(block.dossier[block.in_hand]))
     return DossierFaults(
-        messages=int((block.rows.column("stored").to_numpy() > 0)[~is_decision(block.rows.column("facts").to_numpy())].sum()),
+        messages=int((block.rows.column("stored").to_numpy() > 0)[is_message(block.rows.column("facts").to_numpy())].sum()),
         dossiers=dossiers - passed_over,
         in_hand=passed_over,
         faults={fault: int(counts[position]) for fault, position in _POSITION.items()},
@@ -265,8 +276,8 @@ def _limited(examples: Iterable[FaultyMessage]) -> Iterator[FaultyMessage]:
 
 
 def days_of(rows: pa.Table) -> dict[dt.date, set[str]]:
-    """The civil days of messages, and the agencies of each day. Decisions among them are on no day."""
-    rows = rows.filter(pa.array(~is_decision(rows.column("facts").to_numpy())))
+    """The civil days of messages, and the agencies of each day. Decisions and level notes among them are on no day."""
+    rows = rows.filter(pa.array(is_message(rows.column("facts").to_numpy())))
     keys = pa.table({"day": rows.column("occurred_at"), "agency": rows.column("agency").cast(pa.string())})
     found: dict[dt.date, set[str]] = {}
     for row in keys.group_by(["day", "agency"]).aggregate([]).to_pylist():

@@ -6,19 +6,22 @@ Why the result is exact with several writers, crashes and redelivery: DECISIONS.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Collection, Generator, Sequence
 from dataclasses import dataclass
 from typing import Final, cast
 
 import numpy as np
 import pyarrow as pa
 
+from domain.catalogue_levels import CatalogueLevels
 from domain.corrections import Claims, Decision, bits_alone, decide, decide_all
 from domain.dossier_columns import Judged, count_bits
 from domain.exclusions import ExclusionDecision
-from pipeline.ingest.dossier_rows import decision_columns, distinct_messages, indexed_rows, message_columns
+from pipeline.ingest.dossier_rows import decision_columns, distinct_messages, indexed_rows, message_columns, notes_of
+from pipeline.ingest.level_notes import Filled, filled
 from sinks.contract.dossiers import DossierIndex
 from sinks.contract.exclusions import decision_rows, is_decision
+from sinks.contract.level_notes import is_level_note, is_message
 
 #: Dossiers whose messages are in memory at once. The storage keeps neighbouring numbers together, so pieces cost little more.
 _SUSPECTS_AT_ONCE: Final = 20_000
@@ -130,6 +133,14 @@ class DossierResolver:
         yield "looked"
         return (yield from self._correct(suspects, decide))
 
+    def recount_steps(self, dossiers: pa.Array) -> Generator[str, None, Corrected]:
+        """Resolve dossiers again because the service catalogue changed; returns ``Corrected``.
+
+        Args:
+            dossiers: their numbers, 16 bytes each.
+        """
+        return (yield from self._correct(pa.table({"dossier": dossiers}), decide))
+
     def rewrite_steps(self, dossiers: pa.Array) -> Generator[str, None, Corrected]:
         """Write the correction of every message of dossiers, whatever was written before; returns ``Corrected``.
 
@@ -150,20 +161,23 @@ class DossierResolver:
         self._index.confirm(corrected.claims)
 
     def _correct(self, suspects: pa.Table, decide_on: _Decide) -> Generator[str, None, Corrected]:
-        """Look, claim and look again at the claimed dossiers until nothing new is claimed; then correct them all at once."""
+        """Look, note, claim and look again at these dossiers until nothing new is noted and claimed; then correct all at once."""
         corrections, corrected = [], []
         for start in range(0, suspects.num_rows, _SUSPECTS_AT_ONCE):
             piece = suspects.slice(start, _SUSPECTS_AT_ONCE)
             while piece.num_rows:
-                look = _Look(self._index.histories(piece), decide_on)
+                look = _Look(self._index.histories(piece), decide_on, self._index.levels)
                 yield "judged"
                 if look.ready.any():
                     corrections.append(look.corrections())
                     corrected.append(look.corrected())
+                if look.notes.num_rows:
+                    self._index.note(look.notes)
+                    yield "noted"
                 if look.decision.claim.any():
                     self._index.claim(look.claims(look.decision.claim))
                     yield "claimed"
-                piece = look.claimed_dossiers()
+                piece = look.dossiers_to_look_at()
         if not corrected:
             return NOTHING
         self._index.correct(pa.concat_tables(corrections).unify_dictionaries())
@@ -172,31 +186,38 @@ class DossierResolver:
 
 
 class _Look:
-    """One look at the suspects: all their messages, decisions and claims, and what follows from them."""
+    """One look at the suspects: all their messages, decisions, level notes and claims, and what follows from them."""
 
-    def __init__(self, histories: pa.Table, decide_on: _Decide) -> None:
-        columns = message_columns(histories)
-        decided = is_decision(histories.column("facts").to_numpy())
+    def __init__(
+        self, histories: pa.Table, decide_on: _Decide, levels: Callable[[Collection[str]], CatalogueLevels]
+    ) -> None:
+        columns, facts = message_columns(histories), histories.column("facts").to_numpy()
+        decided = is_decision(facts)
         decisions = decision_columns(columns, np.flatnonzero(decided)) if decided.any() else None
-        if decisions is not None:
-            sent = np.flatnonzero(~decided)
+        notes = notes_of(histories, columns, np.flatnonzero(is_level_note(facts)))
+        sent = np.flatnonzero(is_message(facts))
+        if len(sent) < len(facts):
             histories, columns = histories.take(pa.array(sent)), columns.take(sent)
         claim = histories.column("claim").to_numpy()
         message, first = distinct_messages(columns, claim)
         self._rows = histories.take(pa.array(first))
         self._sent = columns.take(first)
-        self._judged: Judged = count_bits(self._sent, decisions)
+        found: Filled = filled(count_bits(self._sent, decisions), self._rows, self._sent.dossier, notes, levels)
+        self._judged: Judged = found.judged
+        #: Level notes that must be written before these dossiers are corrected.
+        self.notes = found.notes
         self._alone = bits_alone(self._sent.status, self._sent.channel, self._sent.level, self._sent.returned)
         claimed = np.flatnonzero((claim > 0) & (message >= 0))
         confirmed = histories.column("confirmed").to_numpy(zero_copy_only=False).astype(bool)
         claims = Claims(message[claimed], claim[claimed] - np.uint16(1), confirmed[claimed])
         self.decision: Decision = decide_on(self._judged, self._alone, claims)
-        #: Messages to be corrected now: no message of their dossier must be claimed first.
-        self.ready = self.decision.correct & ~np.isin(self._sent.dossier, self._sent.dossier[self.decision.claim])
+        self._first = self.decision.claim | found.to_note
+        #: Messages to be corrected now: no message of their dossier must be noted or claimed first.
+        self.ready = self.decision.correct & ~np.isin(self._sent.dossier, self._sent.dossier[self._first])
 
-    def claimed_dossiers(self) -> pa.Table:
-        """The dossiers with a message that must be claimed first, as ``DossierIndex.suspects`` gives them."""
-        dossiers = self._rows.column("dossier").take(pa.array(np.flatnonzero(self.decision.claim)))
+    def dossiers_to_look_at(self) -> pa.Table:
+        """The dossiers with a message that must be noted or claimed first, as ``DossierIndex.suspects`` gives them."""
+        dossiers = self._rows.column("dossier").take(pa.array(np.flatnonzero(self._first)))
         return pa.table({"dossier": dossiers.unique()})
 
     def claims(self, where: np.ndarray) -> pa.Table:

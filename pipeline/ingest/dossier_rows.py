@@ -71,6 +71,13 @@ def decision_columns(rows: MessageColumns, positions: np.ndarray) -> DecisionCol
     return DecisionColumns(decided.dossier, decided.occurred_at, decided.id_high, decided.id_low, (decided.channel & 1) != 0)
 
 
+def notes_of(rows: pa.Table, columns: MessageColumns, positions: np.ndarray) -> tuple[pa.Table, np.ndarray]:
+    """The distinct level notes among rows of the index, which are at these positions, and the number of each one's dossier."""
+    noted = columns.take(positions)
+    _, first = distinct_messages(noted, np.zeros(len(positions), dtype=np.uint16))
+    return rows.take(pa.array(positions[first])), noted.dossier[first]
+
+
 def distinct_messages(sent: MessageColumns, claim: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """For each row the number of its message, and for each message the position of its row.
 

@@ -9,13 +9,14 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from domain.catalogue_levels import CatalogueLevels
 from pipeline.ingest.dirty_buckets import DirtyBuckets
 from pipeline.ingest.dossier_resolver import Corrected, DossierResolver, TouchedDossiers
 from pipeline.ingest.dossier_rows import RESOLVED_COLUMNS
@@ -171,6 +172,12 @@ class _Retrying:
 
     def histories(self, suspects: pa.Table) -> pa.Table:
         return self.retrying(lambda: self.index.histories(suspects))
+
+    def levels(self, agencies: Collection[str]) -> CatalogueLevels:
+        return self.retrying(lambda: self.index.levels(agencies))
+
+    def note(self, notes: pa.Table) -> None:
+        self.retrying(lambda: self.index.note(notes))
 
     def claim(self, claims: pa.Table) -> None:
         self.retrying(lambda: self.index.claim(claims))

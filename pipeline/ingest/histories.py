@@ -16,6 +16,7 @@ from domain.exclusions import ExclusionDecision, last_decision
 from domain.findings import needed_messages
 from sinks.contract.dossiers import event_id_of, fields_of, message_of
 from sinks.contract.exclusions import excludes
+from sinks.contract.level_notes import is_level_note
 
 #: With more messages of one dossier than this, those that decide nothing are dropped. Two for each event that a dossier may have.
 _MAX_MESSAGES: Final = 2 * (MAX_EVENTS + 1)
@@ -48,6 +49,8 @@ def dossiers_in(batches: Iterable[pa.RecordBatch]) -> Iterator[History]:
                 if current is not None:
                     yield current
                 current, limit = History(dossier), _MAX_MESSAGES
+            if row is None:
+                continue
             if isinstance(row, ExclusionDecision):
                 current.decision = last_decision((row, *current.decisions))
                 continue
@@ -62,7 +65,8 @@ def dossiers_in(batches: Iterable[pa.RecordBatch]) -> Iterator[History]:
         yield current
 
 
-def _rows(batch: pa.RecordBatch) -> Iterator[tuple[bytes, DossierEvent | ExclusionDecision]]:
+def _rows(batch: pa.RecordBatch) -> Iterator[tuple[bytes, DossierEvent | ExclusionDecision | None]]:
+    """Each row with its dossier. A level note is None: the catalogue says the same."""
     dossiers, identities = (_sixteen_bytes(batch.column(name)) for name in ("dossier", "id"))
     columns = [
         dossiers,
@@ -75,10 +79,13 @@ def _rows(batch: pa.RecordBatch) -> Iterator[tuple[bytes, DossierEvent | Exclusi
     numbers = batch.column("facts").to_numpy(zero_copy_only=False).astype(np.uint16)
     facts = fields_of(numbers)
     small = [facts[name].tolist() for name in ("status", "channel", "level", "returned", "legacy", "named")]
-    for dossier, occurred_at, halves, agency, procedure, due_at, status, channel, level, returned, legacy, named, excluded in zip(
-        *columns, *small, excludes(numbers).tolist(), strict=True
+    for dossier, occurred_at, halves, agency, procedure, due_at, status, channel, level, returned, legacy, named, excluded, is_note in zip(
+        *columns, *small, excludes(numbers).tolist(), is_level_note(numbers).tolist(), strict=True
     ):
         identity = event_id_of(halves)
+        if is_note:
+            yield dossier, None
+            continue
         if not status:
             yield dossier, ExclusionDecision(occurred_at, identity, excluded=excluded)
             continue

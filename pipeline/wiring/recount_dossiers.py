@@ -60,7 +60,7 @@ def recount_dossiers(clickhouse: ClickHouse, registry: AgencyRegistry, progress:
         return
     total = sum(count for _, count, _ in months)
     log.info("counting_dossiers_of_stored_events", events=total, months=len(months))
-    store, resolver = ClickHouseStore(clickhouse), DossierResolver(ClickHouseDossierIndex(clickhouse, notes_changes=False))
+    store, resolver = ClickHouseStore(clickhouse), DossierResolver(ClickHouseDossierIndex(clickhouse, later_tables=False))
     done = 0
     for month, count, is_copied in months:
         if not is_copied:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 import pyarrow as pa
 
+from domain.catalogue_levels import CatalogueLevels
+from sinks.clickhouse.catalogue_levels import ClickHouseCatalogueLevels
 from sinks.clickhouse.client import ClickHouse
 from sinks.clickhouse.dossier_index import DOSSIER as _NUMBER
 from sinks.clickhouse.dossier_sql import FACTS
@@ -44,7 +46,7 @@ class ClickHouseDossierAudit:
     """A ``DossierAudit``. Several threads may use it at once."""
 
     def __init__(self, clickhouse: ClickHouse) -> None:
-        self._clickhouse = clickhouse
+        self._clickhouse, self._levels = clickhouse, ClickHouseCatalogueLevels(clickhouse)
 
     def stored_dossiers(
         self, selection: DossierSelection, *, settle: dt.timedelta, acknowledged: Acknowledged | None = None
@@ -71,6 +73,10 @@ class ClickHouseDossierAudit:
             **_SPILLING,
         )
         return whole(found, self._clickhouse, (DOSSIER_CORRECTIONS, DOSSIER_INDEX, *_SOURCES))
+
+    def levels(self, agencies: Collection[str]) -> CatalogueLevels:
+        """The levels of the service catalogue; see the contract."""
+        return self._levels.of(agencies)
 
     def stored_messages(self, dossiers: Sequence[bytes]) -> pa.Table:
         """The distinct stored messages of dossiers; see the contract. Scans the codes of all messages."""

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Final
 
 import numpy as np
 import pyarrow as pa
 
+from domain.catalogue_levels import NO_CATALOGUE, CatalogueLevels
 from domain.dossiers import ENDS_UNSETTLED
 from domain.events import Status
 from sinks.clickhouse.arrow import arrow_stream
+from sinks.clickhouse.catalogue_levels import ClickHouseCatalogueLevels
 from sinks.clickhouse.client import ClickHouse, ExternalTable
 from sinks.contract.dossiers import BARE_NINE, CLAIM, COUNTER_TEN, FULL_NINE, ONLINE, OTHER_CHANNEL, SUBMISSION
 from sinks.tables import DOSSIER_CHANGES, DOSSIER_CORRECTIONS, DOSSIER_INDEX
@@ -50,7 +53,7 @@ def _has(*statuses: Status) -> str:
 _SUSPECT: Final = " OR ".join(
     (
         f"n > {_MAX_PLAIN}",
-        # A message may have a correction, or an operator decided about the dossier.
+        # A message may have a correction, an operator decided about the dossier, or it was counted with a level of the catalogue.
         f"bitAnd(all_flags, {CLAIM}) != 0",
         # Several messages have one status, perhaps because one was sent twice.
         f"bitAnd(lanes, {_MORE_THAN_ONE}) != 0",
@@ -86,11 +89,12 @@ class ClickHouseDossierIndex:
 
     Args:
         clickhouse: the storage.
-        notes_changes: False before migration 0017, whose step notes every dossier.
+        later_tables: whether the tables of later migrations exist: False while migration 0012 counts the stored dossiers.
     """
 
-    def __init__(self, clickhouse: ClickHouse, *, notes_changes: bool = True) -> None:
-        self._clickhouse, self._notes_changes = clickhouse, notes_changes
+    def __init__(self, clickhouse: ClickHouse, *, later_tables: bool = True) -> None:
+        self._clickhouse, self._notes_changes = clickhouse, later_tables  # migration 0017 notes every dossier
+        self._levels = ClickHouseCatalogueLevels(clickhouse) if later_tables else None
 
     def add(self, messages: pa.Table) -> None:
         """Index messages, and then note their dossiers in ``dossier_changes``; see the contract."""
@@ -112,6 +116,14 @@ class ClickHouseDossierIndex:
             ExternalTable(_SUSPECTS, _SUSPECTS_STRUCTURE, suspects),
         )
 
+    def levels(self, agencies: Collection[str]) -> CatalogueLevels:
+        """The levels of the service catalogue; see the contract."""
+        return NO_CATALOGUE if self._levels is None else self._levels.of(agencies)
+
+    def note(self, notes: pa.Table) -> None:
+        """Write level notes; see the contract."""
+        self._insert("note_levels", DOSSIER_INDEX, _flagged(notes))
+
     def claim(self, claims: pa.Table) -> None:
         """Record claims; see the contract."""
         self._insert("claim_corrections", DOSSIER_INDEX, _claims(claims, confirmed=False))
@@ -129,6 +141,9 @@ class ClickHouseDossierIndex:
 
 
 def _claims(claims: pa.Table, *, confirmed: bool) -> pa.Table:
-    rows = claims.num_rows
-    flags, is_confirmed = pa.array(np.full(rows, CLAIM, dtype=np.uint8)), pa.array(np.full(rows, confirmed))
-    return claims.append_column("flags", flags).append_column("confirmed", is_confirmed)
+    return _flagged(claims).append_column("confirmed", pa.array(np.full(claims.num_rows, confirmed)))
+
+
+def _flagged(rows: pa.Table) -> pa.Table:
+    """The rows with the flag that makes their dossiers suspects."""
+    return rows.append_column("flags", pa.array(np.full(rows.num_rows, CLAIM, dtype=np.uint8)))

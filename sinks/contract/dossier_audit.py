@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 import pyarrow as pa
 
+from domain.catalogue_levels import CatalogueLevels
 from sinks.contract.audit import Acknowledged, HashShard
 
 
@@ -36,8 +37,13 @@ class DossierAudit(Protocol):
             ``DossierIndex.histories``; ``stored``, ``indexed``, ``corrected``: 1 when the message is in that table; ``plus``,
             ``minus``, ``seen`` of the correction, 0 without one; ``claims``: every claimed value (1 + bits); ``in_hand``: 1 when
             the message need not be counted yet (``TallyAudit.compare``). Decisions of operators are rows as in
-            ``sinks.contract.exclusions``; a younger one than ``settle`` is in hand.
+            ``sinks.contract.exclusions``; a younger one than ``settle`` is in hand. Level notes of the index are rows as in
+            ``sinks.contract.level_notes``.
         """
+        ...
+
+    def levels(self, agencies: Collection[str]) -> CatalogueLevels:
+        """The levels of the service catalogue of some agencies, as it is at some moment during this call."""
         ...
 
     def stored_messages(self, dossiers: Sequence[bytes]) -> pa.Table:

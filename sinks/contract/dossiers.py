@@ -1,22 +1,24 @@
 """The index of messages by dossier: what the dossier tier of a worker reads and writes.
 
-It also holds the decisions of operators about dossiers, as rows without a status (``sinks.contract.exclusions``).
+It also holds the decisions of operators about dossiers (``sinks.contract.exclusions``) and the levels of the service catalogue that
+dossiers were counted with (``sinks.contract.level_notes``), as rows without a status.
 
-Order of use for a batch of stored messages: ``add``, ``suspects``, then for these ``histories``, ``claim`` and ``histories``
-again until nothing new is claimed, and ``correct``; ``confirm`` when the tallies were recounted. Everything is durable
-when a call returns, and may be repeated.
+Order of use for a batch of stored messages: ``add``, ``suspects``, then for these ``histories``, ``levels``, ``note``, ``claim`` and
+``histories`` again until nothing new is noted and claimed, and ``correct``; ``confirm`` when the tallies were recounted. Everything is
+durable when a call returns, and may be repeated.
 """
 
 from __future__ import annotations
 
 import datetime as dt
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Final, Protocol
 
 import numpy as np
 import pyarrow as pa
 
+from domain.catalogue_levels import CatalogueLevels
 from domain.corrections import is_submission
 from domain.dossier_columns import LEVEL_RANKS, RETURN_RANKS
 from domain.events import DUE_NOT_SENT, Channel, DossierEvent, Status
@@ -141,12 +143,20 @@ class DossierIndex(Protocol):
         ...
 
     def histories(self, suspects: pa.Table) -> pa.Table:
-        """The messages, decisions and claims of dossiers, in any order. A row may be there several times.
+        """The messages, decisions, level notes and claims of dossiers, in any order. A row may be there several times.
 
         Returns:
             ``dossier``, ``occurred_at``, ``event_id``, ``id`` (two little-endian halves, the first half of the text first),
             ``agency``, ``procedure_code``, ``due_at``, ``facts``; ``claim``: 0 for a message, else 1 + bits; ``confirmed``.
         """
+        ...
+
+    def levels(self, agencies: Collection[str]) -> CatalogueLevels:
+        """The levels of the service catalogue of some agencies, as it is at some moment during this call."""
+        ...
+
+    def note(self, notes: pa.Table) -> None:
+        """Write level notes (``sinks.contract.level_notes.note_rows``)."""
         ...
 
     def claim(self, claims: pa.Table) -> None:

@@ -15,14 +15,15 @@ import pyarrow as pa
 from domain.events import DUE_NOT_SENT
 from domain.exclusions import ExclusionDecision
 from sinks.contract.dossiers import CLAIM, INDEX_SCHEMA
+from sinks.contract.level_notes import LEVEL_NOTE_FACT
 
 #: The bit of ``facts`` that says that a decision excludes its dossier. The bits of the status are 0.
 EXCLUDED_FACT: Final = 16
 
 
 def is_decision(facts: np.ndarray) -> np.ndarray:
-    """Whether each row of the index is a decision: it has no status."""
-    found: np.ndarray = (facts & np.uint16(15)) == 0
+    """Whether each row of the index is a decision: it has neither a status nor the bit of a level note."""
+    found: np.ndarray = (facts & np.uint16(15 | LEVEL_NOTE_FACT)) == 0
     return found
 
 

@@ -7,13 +7,14 @@ docs/cluster.md says why each read waits for what it waits.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 import numpy as np
 import pyarrow as pa
 
+from domain.catalogue_levels import NO_CATALOGUE, CatalogueLevels
 from sinks.clickhouse.client import ClickHouse, ExternalTable, Observer
 from sinks.clickhouse.dossier_index import DOSSIER, ClickHouseDossierIndex
 from sinks.clickhouse.target import Target
@@ -173,6 +174,12 @@ class ShardedIndex:
 
     def histories(self, suspects: pa.Table) -> pa.Table:
         return self._read(suspects, ClickHouseDossierIndex.histories)
+
+    def levels(self, agencies: Collection[str]) -> CatalogueLevels:
+        return NO_CATALOGUE  # the catalogue is not sharded
+
+    def note(self, notes: pa.Table) -> None:
+        self._write(self.shards.by_dossier(notes), ClickHouseDossierIndex.note)
 
     def claim(self, claims: pa.Table) -> None:
         self._write(self.shards.by_dossier(claims), ClickHouseDossierIndex.claim)

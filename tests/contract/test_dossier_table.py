@@ -61,7 +61,7 @@ class Storage:
         """Store and index messages. Without notes it is what a worker leaves that ends before it writes them."""
         rows = rows_of(events)
         ClickHouseStore(self.clickhouse).insert_events(rows)
-        DossierResolver(ClickHouseDossierIndex(self.clickhouse, notes_changes=noted)).add(rows)
+        DossierResolver(ClickHouseDossierIndex(self.clickhouse, later_tables=noted)).add(rows)
 
     def decide(self, code, *, excluded):
         """Decide about a dossier as an operator does."""

@@ -1,0 +1,126 @@
+"""Finds the dossiers that loads of the service catalogue changed, and records which loads all dossiers were counted with."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Collection, Iterator, Mapping
+from typing import Any, Final
+
+import pyarrow as pa
+
+from domain.catalogue_levels import CatalogueLevels, Generation
+from domain.events import Status
+from sinks.clickhouse.catalogue_levels import ClickHouseCatalogueLevels
+from sinks.clickhouse.client import ClickHouse
+from sinks.clickhouse.dossier_index import DOSSIER
+from sinks.clickhouse.row_policies import refuse_hidden_rows
+from sinks.clickhouse.tally_sql import BACKGROUND_SPILLING, CIVIL_DAY, days_condition
+from sinks.contract.tallies import Days
+from sinks.tables import CATALOGUE_ENTRIES, CATALOGUE_LOADS, CATALOGUE_RECOUNTS, DOSSIER_MESSAGES
+
+_TABLES: Final = (CATALOGUE_LOADS, CATALOGUE_RECOUNTS, CATALOGUE_ENTRIES, DOSSIER_MESSAGES)
+#: Dossiers in one array.
+_AT_ONCE: Final = 20_000
+#: The loads of an agency with the position of each, the last one first, and whether its recount was finished.
+_ORDERED: Final = (
+    "SELECT agency, load_id, toUnixTimestamp64Milli(loaded_at) AS loaded, "
+    "row_number() OVER (PARTITION BY agency ORDER BY loaded_at DESC, toString(load_id) DESC) AS position, "
+    f"(agency, load_id) IN (SELECT agency, load_id FROM {CATALOGUE_RECOUNTS}) AS finished "
+    f"FROM {CATALOGUE_LOADS} WHERE {{chosen}}"
+)
+_CHOSEN: Final = "agency IN {agencies:Array(String)}"
+#: The loads since the last finished recount, and the load of that recount.
+_SINCE: Final = (
+    "SELECT agency, load_id FROM (SELECT agency, load_id, position, "
+    f"minIf(position, finished) OVER (PARTITION BY agency) AS known FROM ({_ORDERED.format(chosen=_CHOSEN)})) "
+    "WHERE known = 0 OR position <= known"
+)
+_SPAN: Final = "valid_from, ifNull(toString(valid_to), ''), service_level, legacy_level"
+#: The services of which not all of these loads say the same. An agency without a finished recount had no level before.
+_CHANGED_SERVICES: Final = (
+    "SELECT agency, procedure_code FROM ("
+    f"SELECT agency, procedure_code, load_id, arraySort(groupUniqArray(({_SPAN}))) AS spans FROM {CATALOGUE_ENTRIES} FINAL "
+    f"WHERE {_CHOSEN} AND (agency, load_id) IN ({_SINCE}) GROUP BY agency, procedure_code, load_id) AS listed "
+    "INNER JOIN (SELECT agency, count() AS loads, max(finished) AS was_finished FROM "
+    f"(SELECT agency, load_id, finished FROM ({_ORDERED.format(chosen=_CHOSEN)}) WHERE (agency, load_id) IN ({_SINCE})) "
+    "GROUP BY agency) AS chain USING agency "
+    "GROUP BY agency, procedure_code HAVING uniqExact(spans) > 1 OR count() < any(loads) OR any(was_finished) = 0"
+)
+#: The messages that settle a dossier and have no level, of changed services.
+_WITHOUT_LEVEL: Final = (
+    f"FROM {DOSSIER_MESSAGES} WHERE {_CHOSEN} AND status IN ({int(Status.SETTLED)}, {int(Status.RETURNED)}) "
+    f"AND service_level = '' AND (agency, procedure_code) IN ({_CHANGED_SERVICES})"
+)
+
+
+class ClickHouseCatalogueRecounts:
+    """A ``CatalogueRecounts``. Several threads may use it at once."""
+
+    def __init__(self, clickhouse: ClickHouse) -> None:
+        self._clickhouse, self._levels = clickhouse, ClickHouseCatalogueLevels(clickhouse)
+
+    def unfinished(self, agencies: Collection[str] | None = None) -> Mapping[str, Generation]:
+        """The last loads whose recount is not finished; see the contract."""
+        return self._loads("position = 1 AND NOT finished", agencies)
+
+    def levels(self, agencies: Collection[str]) -> CatalogueLevels:
+        """The levels of the last loads; see the contract."""
+        return self._levels.of(agencies)
+
+    def levels_before(self, agencies: Collection[str]) -> CatalogueLevels:
+        """The levels of the loads of the last finished recounts; see the contract."""
+        return CatalogueLevels(self._levels.read(self._loads("finished", agencies, last="position")))
+
+    def _loads(self, condition: str, agencies: Collection[str] | None, *, last: str = "") -> Mapping[str, Generation]:
+        """The loads with a condition; ``last``: of several of an agency the one where this is the smallest."""
+        limited = f"ORDER BY agency, {last} LIMIT 1 BY agency" if last else "ORDER BY agency"
+        chosen = _ORDERED.format(chosen="1" if agencies is None else _CHOSEN)
+        rows = self._clickhouse.counted_rows(
+            "read_catalogue_recounts",
+            "SELECT agency, loaded, toString(load_id), count() OVER () FROM ("  # noqa: S608 - names are constants
+            f"SELECT agency, loaded, load_id FROM ({chosen}) WHERE {condition} {limited})",
+            {} if agencies is None else {"agencies": sorted(agencies)},
+        )
+        refuse_hidden_rows(self._clickhouse, (CATALOGUE_LOADS, CATALOGUE_RECOUNTS))
+        return {str(agency): Generation(int(loaded), str(load)) for agency, loaded, load in rows}
+
+    def days(self, agencies: Collection[str]) -> Mapping[dt.date, int]:
+        """The days that must be looked at; see the contract."""
+        rows = self._clickhouse.counted_rows(
+            "find_catalogue_days",
+            f"SELECT {CIVIL_DAY.format(column='occurred_at')} AS day, count(), count() OVER () "  # noqa: S608 - names are constants
+            f"{_WITHOUT_LEVEL} GROUP BY day ORDER BY day",
+            {"agencies": sorted(agencies)},
+            **BACKGROUND_SPILLING,
+        )
+        refuse_hidden_rows(self._clickhouse, _TABLES)
+        return {day: int(messages) for day, messages in rows}
+
+    def dossiers(self, agencies: Collection[str], day: dt.date) -> Iterator[pa.Array]:
+        """The dossiers of a day; see the contract. Their numbers are in memory: 16 bytes each."""
+        found = list(
+            self._clickhouse.batches(
+                "find_catalogue_dossiers",
+                f"SELECT DISTINCT {DOSSIER} AS dossier {_WITHOUT_LEVEL} "  # noqa: S608 - names are constants
+                f"AND {days_condition('occurred_at', Days((day,)))} ORDER BY dossier",
+                {"agencies": sorted(agencies)},
+                **_SPILLING,
+            )
+        )
+        refuse_hidden_rows(self._clickhouse, _TABLES)
+        for batch in found:
+            for start in range(0, batch.num_rows, _AT_ONCE):
+                yield batch.column("dossier").slice(start, _AT_ONCE)
+
+    def finish(self, loads: Mapping[str, Generation]) -> None:
+        """Record finished recounts; see the contract."""
+        chosen = sorted(loads)
+        self._clickhouse.command(
+            "finish_catalogue_recount",
+            f"INSERT INTO {CATALOGUE_RECOUNTS} (agency, load_id) SELECT recounted.1, recounted.2 FROM ("  # noqa: S608
+            "SELECT arrayJoin(arrayZip({agencies:Array(String)}, {loads:Array(UUID)})) AS recounted)",
+            {"agencies": chosen, "loads": [loads[agency].load for agency in chosen]},
+        )
+
+
+_SPILLING: Final[dict[str, Any]] = BACKGROUND_SPILLING | {"max_bytes_before_external_sort": 1 << 30}
