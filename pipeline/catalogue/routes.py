@@ -8,6 +8,7 @@ from typing import Final
 from aiohttp import web
 
 from domain.errors import ConfigurationError
+from pipeline.catalogue.recount_routes import recount_routes
 from pipeline.catalogue.service import CatalogueService
 from pipeline.serving.requests import Threads, answered, day, takes, trusted, trusted_json
 
@@ -44,6 +45,7 @@ def catalogue_routes(service: CatalogueService, threads: Threads) -> list[web.Ro
     return [
         web.get("/api/v1/catalogue", answered(show)),
         web.post("/api/v1/catalogue", trusted(load)),
+        *recount_routes(service.recount, threads),
     ]
 
 

@@ -13,6 +13,7 @@ from domain.clock import Clock
 from domain.errors import ConfigurationError, refuse_unknown
 from domain.periods import Period, civil_day
 from pipeline.catalogue.json_format import counts_as_dict, entry_as_dict, load_as_dict
+from pipeline.catalogue.recount import RecountSteps
 from pipeline.catalogue.rows import Row, checked_entries
 from sinks.contract.catalogue import CatalogueStore
 
@@ -27,13 +28,14 @@ class CatalogueService:
         store: keeps the catalogue.
         registry: of the agencies.
         clock: tells the present day.
+        recount: counts stored dossiers again after a load (``pipeline.catalogue.recount.recount_all``).
     """
 
-    def __init__(self, store: CatalogueStore, registry: AgencyRegistry, clock: Clock) -> None:
-        self._store, self._registry, self._clock = store, registry, clock
+    def __init__(self, store: CatalogueStore, registry: AgencyRegistry, clock: Clock, recount: RecountSteps) -> None:
+        self._store, self._registry, self._clock, self.recount = store, registry, clock, recount
 
     def load(self, entries: Iterable[Mapping[str, object]], *, add: bool = False, source: str = "") -> dict[str, Any]:
-        """Check entries in the columns of a file, and load them.
+        """Check entries in the columns of a file, and load them. Stored dossiers are counted with them by ``recount``.
 
         Returns ``changed`` (whether anything was), ``entries`` (those that the agencies have now), ``agencies`` (the numbers of
         entries opened, closed and changed), ``changes`` and ``omitted``, and ``overtaken`` (agencies of which another load came
@@ -67,8 +69,8 @@ class CatalogueService:
     ) -> dict[str, Any]:
         """The entries in force on a day and the numbers of services by level.
 
-        Returns ``day`` (null with ``all_days``), ``counts`` (of all services, and by level), ``agencies`` (the same of each), and
-        ``entries``.
+        Returns ``day`` (null with ``all_days``), ``counts`` (of all services, and by level), ``agencies`` (the same of each),
+        ``entries``, and ``not_recounted`` (agencies whose stored dossiers were not all counted with their last load).
 
         Args:
             day: None: today.
@@ -94,4 +96,5 @@ class CatalogueService:
             "counts": counts_as_dict(shown),
             "agencies": [{"agency_code": agency} | counts_as_dict(found) for agency, found in sorted(by_agency.items())],
             "entries": [entry_as_dict(entry) for entry in shown],
+            "not_recounted": list(self.recount.unfinished()),
         }

@@ -18,9 +18,11 @@ from domain.errors import ConfigurationError, UnavailableError
 from pipeline.catalogue.faults import CatalogueFaultsError
 from pipeline.catalogue.files import CatalogueFile, read_catalogue
 from pipeline.catalogue.json_format import counts_as_dict, entry_as_dict, to_csv
+from pipeline.catalogue.recount import LevelChanges, RecountSteps, recount_all
 from pipeline.cli import options, streams
-from pipeline.cli.progress import progress_bar
+from pipeline.cli.progress import ProgressBar, progress_bar
 from pipeline.cli.remote import Process
+from pipeline.cli.remote_catalogue import RemoteRecount
 from pipeline.cli.services import opened_service
 from pipeline.registry import registry_of
 from pipeline.settings import load_settings
@@ -72,7 +74,7 @@ def _load(
     add: Annotated[
         bool, typer.Option("--add", help="Only add the rows of the file, or change those that have the same first day.")
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, as POST /api/v1/catalogue answers.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, as POST /api/v1/catalogue answers, with the dossiers that changed.")] = False,
     data: options.Data = None,
 ) -> None:
     """Load the catalogue of agencies from a file.
@@ -80,6 +82,9 @@ def _load(
     The file replaces the whole catalogue of every agency that occurs in it; other agencies keep theirs. With --add, the other
     rows of these agencies stay. The file is checked first: when a row is wrong, nothing is loaded. Loading a file again changes
     nothing.
+
+    Settled dossiers of which no message gives a level take it from the catalogue. So those that are stored already are counted
+    again, and the months and units whose figures changed are printed. If this breaks off, load the same file again.
 
     Columns: agency_code, procedure_code, name, service_level (toan_trinh, mot_phan, cung_cap_thong_tin), legacy_level (1 to 4),
     eligible (may it be offered toàn trình), longest_days (calendar days), valid_from, valid_to (the last day; empty: none yet).
@@ -102,6 +107,8 @@ def _load(
     ):
         bar.begin(f"loading {len(read.entries):,} entries", None)
         found = service.load([entry_as_dict(entry) for entry in read.entries], add=add, source=file.name)
+        agencies = sorted({entry.agency for entry in read.entries})
+        found["dossiers"] = _recount(service.recount, agencies, bar).as_list()
     if as_json:
         typer.echo(json.dumps(found, ensure_ascii=False, indent=2).encode())
     else:
@@ -111,6 +118,20 @@ def _load(
             f"Another load came at the same time, and changed {', '.join(found['overtaken'])}, too.",
             remedy="Compare with `portalpulse catalogue show`, and load the file again if its rows are missing.",
         )
+
+
+def _recount(steps: RecountSteps, agencies: Sequence[str], bar: ProgressBar) -> LevelChanges:
+    """Count stored dossiers again, with a progress bar."""
+    known = 0
+
+    def advance(done: int, total: int) -> None:
+        nonlocal known
+        if not done:
+            bar.begin("counting stored dossiers again", total)
+        bar.advance(done - known)
+        known = done
+
+    return recount_all(steps, agencies, advance=advance)
 
 
 def _show(
@@ -197,7 +218,7 @@ class _Remote:
     """Answers as ``pipeline.catalogue.service.CatalogueService`` does, from a running process."""
 
     def __init__(self, process: Process) -> None:
-        self._process = process
+        self._process, self.recount = process, RemoteRecount(process)
 
     def load(self, entries: Sequence[Mapping[str, object]], *, add: bool = False, source: str = "") -> dict[str, Any]:
         """Load entries."""
@@ -217,9 +238,27 @@ class _Remote:
 
 
 def _print_load(found: Mapping[str, Any], console: Console) -> None:
-    if not found["changed"]:
+    if found["changed"]:
+        _print_entry_changes(found, console)
+    else:
         typer.echo(f"Nothing changed: the {found['entries']:,} entries of these agencies are loaded already.")
+    _print_dossiers(found["dossiers"], console)
+
+
+def _print_dossiers(changes: Sequence[Mapping[str, Any]], console: Console) -> None:
+    """The dossiers that a load changed, by month and unit of the settled event."""
+    if not changes:
+        typer.echo("No settled dossier that is stored counts otherwise.")
         return
+    table = Table(title="Hồ sơ đổi mức độ (stored dossiers that count otherwise)")
+    for title in ("tháng (month)", "cơ quan (unit)", "thành toàn trình (now full)", "không còn toàn trình (no longer full)"):
+        table.add_column(title, justify="left" if title.endswith(("(month)", "(unit)")) else "right")
+    for row in changes:
+        table.add_row(row["month"], row["agency_code"], f"{row['to_full']:,}", f"{row['from_full']:,}")
+    console.print(table)
+
+
+def _print_entry_changes(found: Mapping[str, Any], console: Console) -> None:
     table = Table(title="Danh mục dịch vụ (service catalogue)")
     for title in ("agency", "opened", "closed", "changed"):
         table.add_column(title, justify="left" if title == "agency" else "right")
@@ -257,6 +296,11 @@ def _print_entries(found: Mapping[str, Any], console: Console) -> None:
         table.add_row(counts["agency_code"], *(f"{counts[name]:,}" for name in _LEVELS))
     table.add_row("all", *(f"{found['counts'][name]:,}" for name in _LEVELS), style="bold")
     console.print(table)
+    if found["not_recounted"]:
+        typer.echo(
+            f"Stored dossiers of {', '.join(found['not_recounted'])} are not all counted with this catalogue yet. "
+            "Load its file again to finish that."
+        )
     entries = Table()
     for column in COLUMNS:
         entries.add_column(column, overflow="fold")

@@ -15,6 +15,7 @@ from pipeline.audit.continuous import ContinuousAudit
 from pipeline.audit.in_hand import WorkInHand
 from pipeline.audit.routes import audit_routes
 from pipeline.audit.service import AuditService
+from pipeline.catalogue.recount import CatalogueRecount
 from pipeline.catalogue.routes import catalogue_routes
 from pipeline.catalogue.service import CatalogueService
 from pipeline.dead_letters.routes import dead_letter_routes
@@ -39,6 +40,7 @@ from pipeline.serving.exporter import AgencyCollector, AuditCollector, FindingCo
 from pipeline.serving.requests import Routes
 from pipeline.settings import Settings
 from sinks.clickhouse.audit import ClickHouseAudit
+from sinks.clickhouse.catalogue_recounts import ClickHouseCatalogueRecounts
 from sinks.clickhouse.catalogue_store import ClickHouseCatalogue
 from sinks.clickhouse.client import ClickHouse
 from sinks.clickhouse.dead_letter_limits import ClickHouseDeadLetterLimits
@@ -165,7 +167,12 @@ def finding_service(settings: Settings, clickhouse: ClickHouse) -> FindingServic
 
 def catalogue_service(settings: Settings, clickhouse: ClickHouse) -> CatalogueService:
     """The service over this storage."""
-    return CatalogueService(ClickHouseCatalogue(clickhouse), registry_of(settings), parse_clock(settings.clock))
+    recount = CatalogueRecount(
+        ClickHouseCatalogueRecounts(clickhouse),
+        index=ClickHouseDossierIndex(clickhouse),
+        recount=partial(audit_service(settings, clickhouse).repair, raise_epoch=False),
+    )
+    return CatalogueService(ClickHouseCatalogue(clickhouse), registry_of(settings), parse_clock(settings.clock), recount)
 
 
 def feature_routes(settings: Settings, clickhouse: ClickHouse) -> tuple[Routes, ...]:

@@ -2,8 +2,8 @@
 
 Two workers store, resolve and recount batches, interleaved at every step by a seeded source. They crash (the batch is
 redelivered), and freeze (another worker gets the batch, and the frozen one continues later). Operators may exclude dossiers and
-include them again meanwhile; a command that broke off is given again. At the end every tally must be what ``judge`` says about
-all messages and decisions.
+include them again meanwhile, and load catalogues; a command that broke off is given again. At the end every tally must be what
+``judge`` says about all messages, all decisions and the last catalogue.
 """
 
 from __future__ import annotations
@@ -13,16 +13,20 @@ import random
 import uuid
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
 import pyarrow as pa
 
-from domain.dossiers import Dossier, judge
+from domain.catalogue import Catalogue, CatalogueEntry
+from domain.dossiers import Dossier, Levels, judge, no_levels
 from domain.events import DossierEvent
 from domain.exclusions import ExclusionDecision, last_decision
-from domain.periods import civil_day
+from domain.periods import Period, civil_day
+from pipeline.catalogue.recount import CatalogueRecount
 from pipeline.ingest.dossier_resolver import Corrected, DossierResolver
+from sinks.clickhouse.catalogue_recounts import ClickHouseCatalogueRecounts
+from sinks.clickhouse.catalogue_store import ClickHouseCatalogue
 from sinks.clickhouse.client import ClickHouse
 from sinks.clickhouse.dossier_index import ClickHouseDossierIndex
 from sinks.clickhouse.exclusions import ClickHouseExclusions
@@ -34,7 +38,10 @@ from tests.factories import rows_of
 #: Two minutes before a civil midnight.
 START = dt.datetime(2024, 3, 15, 16, 58, tzinfo=dt.UTC)
 _TALLIES = ("agency_minute", "agency_day", "agency_day_procedure")
-_TABLES = ("dossier_messages", "dossier_index", "dossier_corrections", "dossier_exclusions", *_TALLIES)
+_TABLES = (
+    *("dossier_messages", "dossier_index", "dossier_corrections", "dossier_exclusions", *_TALLIES),
+    *("catalogue_entries", "catalogue_loads", "catalogue_recounts"),
+)
 
 
 def dossiers_of(source: random.Random) -> list[DossierEvent]:
@@ -99,6 +106,32 @@ def _wild(source: random.Random, number: int) -> list[DossierEvent]:
     ]
 
 
+def without_levels(source: random.Random, messages: list[DossierEvent]) -> list[DossierEvent]:
+    """The messages; of most dossiers none has a level, or only some have one."""
+    shares = {code: source.choice((0.0, 0.0, 0.5)) for code in sorted({message.dossier_code for message in messages})}
+    bare = [
+        message if source.random() < shares[message.dossier_code] else replace(message, service_level="") for message in messages
+    ]
+    return list(dict.fromkeys(bare))
+
+
+def a_catalogue(source: random.Random) -> list[CatalogueEntry]:
+    """The services of one or two units: some of them, at some level, some only from a later day on."""
+    first, later = dt.date(2020, 1, 1), civil_day(START) + dt.timedelta(days=source.choice((0, 1, 4)))
+    found = []
+    for agency in source.choice((("H17",), ("H17",), ("H17", "H18"))):
+        found.append(CatalogueEntry(agency, "1.9", first))  # so that the unit always has a catalogue
+        for procedure in ("1.1", "1.2"):
+            levels = [source.choice(("toan_trinh", "toan_trinh", "mot_phan", "")) for _ in range(2)]
+            if source.random() < 0.3:
+                found.append(CatalogueEntry(agency, procedure, later, service_level=levels[0]))
+            elif source.random() < 0.8:
+                before = later - dt.timedelta(days=1)
+                found.append(CatalogueEntry(agency, procedure, first, before, service_level=levels[0]))
+                found.append(CatalogueEntry(agency, procedure, later, service_level=levels[1]))
+    return found
+
+
 def _instant(source: random.Random) -> dt.datetime:
     return START + source.choice(
         [dt.timedelta(minutes=minutes) for minutes in range(4)] + [dt.timedelta(days=days) for days in (1, 20)]
@@ -122,9 +155,14 @@ def _again(source: random.Random, message: DossierEvent) -> DossierEvent:
 
 
 def expected(
-    messages: list[DossierEvent], decisions: Mapping[str, Sequence[ExclusionDecision]] = MappingProxyType({})
+    messages: list[DossierEvent],
+    decisions: Mapping[str, Sequence[ExclusionDecision]] = MappingProxyType({}),
+    levels: Levels = no_levels,
 ) -> dict[str, dict[tuple[object, ...], Counter[str]]]:
-    """Table -> key -> counts, by the rules of the domain. ``decisions``: those of operators about each dossier code."""
+    """Table -> key -> counts, by the rules of the domain. ``decisions``: those of operators about each dossier code.
+
+    ``levels``: those of the catalogue.
+    """
     found: dict[str, defaultdict[tuple[object, ...], Counter[str]]] = {table: defaultdict(Counter) for table in _TALLIES}
 
     def add(event: DossierEvent, name: str) -> None:
@@ -142,7 +180,7 @@ def expected(
             distinct[message.agency, message.occurred_at, message.event_id, message.status].append(message)
         for same in distinct.values():
             add(judge(same).events[0], "events")  # type: ignore[union-attr]
-        dossier = judge(known, decisions.get(known[0].dossier_code, ()))
+        dossier = judge(known, decisions.get(known[0].dossier_code, ()), levels)
         if not isinstance(dossier, Dossier):
             continue
         for event in dossier.events:
@@ -208,8 +246,15 @@ class Command:
     excluded: bool
 
 
+@dataclass(frozen=True)
+class Load:
+    """An operator loads a catalogue."""
+
+    entries: tuple[CatalogueEntry, ...]
+
+
 #: What a worker or an operator does: a batch of messages, or a command.
-Work = list[DossierEvent] | Command
+Work = list[DossierEvent] | Command | Load
 
 
 @dataclass
@@ -224,6 +269,8 @@ class Model:
     after_step: Callable[[random.Random], None] = lambda _source: None
     #: Whether operators exclude dossiers and include them again meanwhile.
     deciding: bool = False
+    #: Whether operators load catalogues meanwhile, and messages may have no level.
+    loading: bool = False
     decisions: dict[str, Sequence[ExclusionDecision]] = field(default_factory=dict)
 
     def run(self, seed: int) -> list[str]:
@@ -233,6 +280,8 @@ class Model:
             self.clickhouse.command("test", f"TRUNCATE TABLE {table}")
         self.clickhouse.command("test", f"SYSTEM {source.choice(('STOP', 'START'))} MERGES")
         messages = dossiers_of(source)
+        if self.loading:
+            messages = without_levels(source, messages)
         self.numbers = {message: number for number, message in enumerate(messages)}
         self.acknowledged = set()
         waiting: list[Work] = list(self._batches(source, messages))
@@ -240,6 +289,9 @@ class Model:
             for _ in range(source.randint(1, 5)):
                 command = Command(source.choice(messages).dossier_code, excluded=source.random() < 0.6)
                 waiting.insert(source.randrange(len(waiting) + 1), command)
+        if self.loading:
+            for _ in range(source.randint(1, 3)):
+                waiting.insert(source.randrange(len(waiting) + 1), Load(tuple(a_catalogue(source))))
         try:
             self._interleave(source, waiting)
         finally:
@@ -249,7 +301,17 @@ class Model:
         exclusions = ClickHouseExclusions(self.clickhouse)
         self.decisions = {code: exclusions.decisions(code) for code in {message.dossier_code for message in messages}}
         self.seen["decisions"] += sum(map(len, self.decisions.values()))
-        return list(_differences(expected(messages, self.decisions), tallied(self.clickhouse)))
+        levels = Catalogue(ClickHouseCatalogue(self.clickhouse).entries()).level
+        self.seen["filled"] += sum(
+            isinstance(dossier, Dossier) and dossier.level != dossier.sent_level
+            for dossier in (
+                judge([message for message in messages if message.dossier_code == code], (), levels)
+                for code in {message.dossier_code for message in messages}
+            )
+        )
+        unfinished = ClickHouseCatalogueRecounts(self.clickhouse).unfinished()
+        wrong = [f"The recount of {agency} is not finished." for agency in unfinished]
+        return wrong + list(_differences(expected(messages, self.decisions, levels), tallied(self.clickhouse)))
 
     def _batches(self, source: random.Random, messages: list[DossierEvent]) -> list[list[DossierEvent]]:
         order = messages[:]
@@ -279,8 +341,7 @@ class Model:
             if current is None:
                 if waiting:
                     batch = waiting.pop(0)
-                    steps = self._decide(source, batch) if isinstance(batch, Command) else self._write(source, batch)
-                    running[worker] = (steps, batch)
+                    running[worker] = (self._steps_of(source, batch), batch)
                 continue
             steps, batch = current
             chance = source.random()
@@ -291,9 +352,39 @@ class Model:
                 frozen += [steps] if chance >= 0.03 else []
             elif next(steps, None) is None:
                 running[worker] = None
-                if not isinstance(batch, Command):
+                if isinstance(batch, list):
                     self.acknowledged |= {self.numbers[message] for message in batch}
             self.after_step(source)
+
+    def _steps_of(self, source: random.Random, work: Work) -> Iterator[str]:
+        if isinstance(work, Command):
+            return self._decide(source, work)
+        return self._load(work) if isinstance(work, Load) else self._write(source, work)
+
+    def _load(self, load: Load) -> Iterator[str]:
+        """The work of ``portalpulse catalogue load``, a step at a time (``pipeline.catalogue.recount.recount_all``)."""
+        ClickHouseCatalogue(self.clickhouse).load(load.entries)
+        yield "loaded"
+        clickhouse = PausingClickHouse(self.clickhouse)
+        store = ClickHouseStore(clickhouse)  # type: ignore[arg-type]
+
+        def recount(day: dt.date, _agencies: Sequence[str]) -> None:
+            store.recount_minutes(Span(*Period(day, day).instants()))
+            clickhouse.write()
+            for tier in (store.roll_up_days, store.recount_procedures):
+                tier(Days((day,)))
+                clickhouse.write()
+
+        steps = CatalogueRecount(
+            ClickHouseCatalogueRecounts(self.clickhouse), index=ClickHouseDossierIndex(self.clickhouse), recount=recount
+        )
+        plan = steps.plan(sorted({entry.agency for entry in load.entries}))
+        yield "planned"
+        for day in plan.days:
+            yield from steps.day_steps(day, sorted(plan.loads))
+        if plan.loads:
+            steps.finish(plan.loads)
+        yield "finished"
 
     def _write(self, source: random.Random, batch: list[DossierEvent]) -> Iterator[str]:
         """The work of a worker for one batch, a step at a time."""

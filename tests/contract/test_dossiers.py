@@ -37,3 +37,9 @@ def test_excluded_dossiers_count_as_nothing_among_several_writers(clickhouse, se
     model = Model(clickhouse, deciding=True)
     assert model.run(seed) == []
     assert model.seen["decisions"]
+
+
+@mainly_served
+def test_catalogues_loaded_among_several_writers_give_their_levels(clickhouse, seed):
+    """Loads between any steps of writers, and loads that break off, leave the tallies of the rules with the last catalogue."""
+    assert Model(clickhouse, loading=True, deciding=seed % 3 == 0).run(seed) == []

@@ -1,0 +1,227 @@
+"""Settled dossiers without a level are counted with that of the catalogue, whenever it is loaded and whatever breaks off."""
+
+from __future__ import annotations
+
+import datetime as dt
+import itertools
+import uuid
+from dataclasses import dataclass
+
+import pytest
+
+from domain.catalogue import Catalogue, CatalogueEntry
+from domain.periods import Period, civil_day
+from pipeline.audit.dossier_check import DossierFault, check_share
+from pipeline.audit.dossier_repair import DossierRepair
+from pipeline.audit.in_hand import InHand
+from pipeline.catalogue.recount import CatalogueRecount, LevelChanges, recount_all
+from pipeline.ingest.dossier_resolver import DossierResolver
+from sinks.clickhouse.catalogue_recounts import ClickHouseCatalogueRecounts
+from sinks.clickhouse.catalogue_store import ClickHouseCatalogue
+from sinks.clickhouse.client import ClickHouse
+from sinks.clickhouse.dossier_audit import ClickHouseDossierAudit
+from sinks.clickhouse.dossier_index import ClickHouseDossierIndex
+from sinks.clickhouse.store import ClickHouseStore
+from sinks.contract.audit import HashShard
+from sinks.contract.dossier_audit import DossierSelection
+from sinks.contract.tallies import Days, Span
+from tests.contract.dossier_model import expected, tallied
+from tests.factories import MORNING, an_event, rows_of
+
+FIRST, DAY = dt.date(2018, 1, 1), dt.timedelta(days=1)
+TODAY = civil_day(MORNING)
+ALL, NOW = DossierSelection(HashShard(0, 1)), dt.timedelta(0)
+_codes = itertools.count(1)
+
+
+def an_entry(level, *, agency="H17", procedure="1.000001", start=FIRST):
+    """An entry of one service."""
+    return CatalogueEntry(agency, procedure, start, service_level=level)
+
+
+def a_dossier(*statuses, agency="H17", at=MORNING, **changes):
+    """An online dossier without levels, an hour between two events."""
+    code = f"{agency}-240102-{next(_codes):06d}"
+    return [
+        an_event(
+            event_id=uuid.uuid4(),
+            dossier_code=code,
+            agency=agency,
+            status=status,
+            occurred_at=at + hour * dt.timedelta(hours=1),
+            **{"service_level": "", "channel": 2, "procedure_code": "1.000001"} | changes,
+        )
+        for hour, status in enumerate(statuses)
+    ]
+
+
+@dataclass
+class Storage:
+    """A storage, a worker, and the command that loads a catalogue."""
+
+    clickhouse: ClickHouse
+    index: ClickHouseDossierIndex
+
+    def steps(self, messages, index=None):
+        """The work of a worker, a step at a time."""
+        rows = rows_of(messages)
+        ClickHouseStore(self.clickhouse).insert_events(rows)
+        resolver = DossierResolver(index or self.index)
+        indexed = resolver.add(rows)
+        yield "indexed"
+        corrected = yield from resolver.steps(indexed)
+        instants = [message.occurred_at for message in messages]
+        instants += [dt.datetime.fromtimestamp(int(at) / 1000, dt.UTC) for at in corrected.instants]
+        for day in sorted(set(map(civil_day, instants))):
+            self.recount(day, ())
+        if corrected.claims.num_rows:
+            resolver.confirm(corrected)
+
+    def take(self, messages, index=None):
+        """The whole work of a worker; returns its steps."""
+        return list(self.steps(messages, index))
+
+    def recount(self, day, _agencies):
+        store = ClickHouseStore(self.clickhouse)
+        store.recount_minutes(Span(*Period(day, day).instants()))
+        store.roll_up_days(Days((day,)))
+        store.recount_procedures(Days((day,)))
+
+    @property
+    def recounting(self):
+        return CatalogueRecount(ClickHouseCatalogueRecounts(self.clickhouse), index=self.index, recount=self.recount)
+
+    def load(self, *entries) -> LevelChanges:
+        ClickHouseCatalogue(self.clickhouse).load(entries)
+        return recount_all(self.recounting, {entry.agency for entry in entries})
+
+    def is_right(self, messages) -> bool:
+        levels = Catalogue(ClickHouseCatalogue(self.clickhouse).entries()).level
+        return expected(messages, levels=levels) == tallied(self.clickhouse)
+
+    def faults(self) -> dict[DossierFault, int]:
+        found = check_share(ClickHouseDossierAudit(self.clickhouse), ALL, settle=NOW, in_hand=InHand())
+        return {fault: count for fault, count in found.faults.items() if count}
+
+
+@pytest.fixture
+def storage(embedded):
+    """An empty storage."""
+    return Storage(embedded, ClickHouseDossierIndex(embedded))
+
+
+def test_a_load_counts_stored_dossiers_again_and_says_which(storage):
+    """Before, between and after loads the tallies are right; a load tells month, unit, and how many became or ceased to be full."""
+    month_ago = MORNING - 31 * DAY
+    messages = [*a_dossier(1, 9), *a_dossier(1, 10), *a_dossier(2, 9, channel=1), *a_dossier(1, 9, at=month_ago)]
+    messages += [*a_dossier(1, 9, 10), *a_dossier(1, 9, service_level="mot_phan"), *a_dossier(1, 9, agency="H18")]
+    assert "noted" not in storage.take(messages)
+    assert storage.is_right(messages)
+    changed = storage.load(an_entry("toan_trinh"), an_entry("toan_trinh", procedure="1.000002"))
+    january, december = TODAY.replace(day=1), civil_day(month_ago).replace(day=1)
+    assert (dict(changed.to_full), dict(changed.from_full)) == ({("H17", january): 3, ("H17", december): 1}, {})
+    assert storage.is_right(messages)
+    more = a_dossier(1, 9)
+    storage.take(more)
+    messages += more
+    assert storage.is_right(messages)
+    assert storage.take(more) == ["indexed", "looked", "judged"]  # confirmed: nothing is written again
+    changed = storage.load(an_entry("toan_trinh", start=TODAY - DAY))
+    assert (dict(changed.to_full), dict(changed.from_full)) == ({}, {("H17", december): 1})
+    assert storage.is_right(messages)
+    changed = storage.load(an_entry("mot_phan", start=TODAY - DAY))
+    assert (dict(changed.to_full), dict(changed.from_full)) == ({}, {("H17", january): 4})
+    assert storage.is_right(messages)
+    assert storage.load(an_entry("mot_phan", start=TODAY - DAY)) == LevelChanges()
+    assert storage.faults() == {}
+
+
+def test_a_load_that_broke_off_is_finished_by_the_same_load(storage):
+    """Until then the audit takes the levels by which dossiers were counted; the second load reports and counts everything."""
+    messages = [*a_dossier(1, 9), *a_dossier(1, 9, at=MORNING + DAY)]
+    storage.take(messages)
+    entry = an_entry("toan_trinh")
+    ClickHouseCatalogue(storage.clickhouse).load([entry])
+    steps = storage.recounting
+    plan = steps.plan(["H17"])
+    steps.recount_day(min(plan.days), ["H17"])
+    assert (steps.unfinished(), storage.is_right(messages), storage.faults()) == (["H17"], False, {})
+    assert sum(storage.load(entry).to_full.values()) == 2
+    assert (steps.unfinished(), storage.is_right(messages), storage.faults()) == ([], True, {})
+    assert not steps.plan(["H17"]).loads
+
+
+def test_a_worker_asks_for_the_catalogue_after_its_messages_are_indexed(storage):
+    """A load whose recount comes just before a worker indexes its messages does not see them, so the worker must see the load."""
+    storage.take(a_dossier(4))
+
+    class Loading(ClickHouseDossierIndex):
+        def add(self, messages):
+            storage.load(an_entry("toan_trinh"))
+            super().add(messages)
+
+    messages = a_dossier(1, 9)
+    storage.take(messages, Loading(storage.clickhouse))
+    assert storage.clickhouse.rows("test", "SELECT sum(settled_full) FROM agency_day FINAL") == [(1,)]
+
+
+def test_a_load_comes_before_its_recount(storage):
+    """A worker that asked for the catalogue before a load has indexed its messages before, so the recount finds and corrects them."""
+    storage.load(an_entry("mot_phan"))
+    messages = a_dossier(1, 9)
+
+    class Loading(ClickHouseDossierIndex):
+        def levels(self, agencies):
+            known = super().levels(agencies)
+            if agencies:
+                storage.load(an_entry("toan_trinh"))
+            return known
+
+    storage.take(messages, Loading(storage.clickhouse))
+    assert storage.is_right(messages)
+    assert storage.clickhouse.rows("test", "SELECT sum(settled_full) FROM agency_day FINAL") == [(1,)]
+
+
+def test_a_worker_with_an_older_catalogue_changes_nothing(storage):
+    """What it notes late, and even after another worker has counted a dossier with the newer catalogue, is older and does not hold."""
+    storage.load(an_entry("toan_trinh"))
+    old = storage.index.levels(["H17"])
+    storage.load(an_entry("mot_phan"))
+
+    class Old(ClickHouseDossierIndex):
+        def levels(self, _agencies):
+            return old
+
+    messages = a_dossier(1, 9)
+    frozen = storage.steps(messages, Old(storage.clickhouse))
+    while next(frozen) != "judged":  # it is going to note and claim what the old catalogue says
+        pass
+    storage.take(messages)
+    assert list(frozen)
+    assert storage.is_right(messages)
+    assert storage.faults() == {}
+
+
+def test_the_repair_writes_levels_again(storage):
+    """A dossier whose corrections and notes are lost, or whose note contradicts the catalogue, is found and repaired."""
+    messages = [*a_dossier(1, 9), *a_dossier(1, 9)]
+    storage.take(messages)
+    storage.load(an_entry("toan_trinh"), an_entry("toan_trinh", procedure="1.000002"))
+    lost = storage.index.suspects(rows_of(messages[:1]).select(["dossier_code"])).column("dossier").to_pylist()
+    audit = ClickHouseDossierAudit(storage.clickhouse)
+    audit.forget(lost)
+    assert set(storage.faults()) == {DossierFault.UNINDEXED, DossierFault.MISSING}
+    repair = DossierRepair(audit, storage.index)
+    assert repair(ALL, settle=NOW, in_hand=InHand()).dossiers == 1
+    assert storage.faults() == {}
+    storage.load(an_entry("mot_phan"), an_entry("toan_trinh", procedure="1.000002"))
+    storage.clickhouse.command(
+        "test",
+        "INSERT INTO dossier_index (dossier, occurred_at, event_id, agency, procedure_code, due_at, facts, flags) "
+        "SELECT dossier, occurred_at, event_id, agency, procedure_code, due_at, bitOr(facts, 3 * 64), flags FROM dossier_index "
+        "WHERE bitAnd(facts, 16384) != 0",
+    )
+    storage.take(messages)  # it believes the notes
+    assert set(storage.faults()) == {DossierFault.SURPLUS}
+    assert repair(ALL, settle=NOW, in_hand=InHand()).deleted
+    assert storage.faults() == {}
