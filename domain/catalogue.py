@@ -125,6 +125,10 @@ class Catalogue:
                 raise OverlapError(spans[-1], entry)
             spans.append(entry)
         self._services = {service: tuple(spans) for service, spans in services.items()}
+        days: dict[str, dict[tuple[dt.date, dt.date | None], None]] = defaultdict(dict)
+        for entry in self:
+            days[entry.agency][entry.valid_from, entry.valid_to] = None  # a few different ones
+        self._days = {agency: tuple(spans) for agency, spans in days.items()}
 
     def __iter__(self) -> Iterator[CatalogueEntry]:
         """The entries by agency, procedure and day."""
@@ -143,6 +147,10 @@ class Catalogue:
         """The level that a service counts as on a day; "" when there is none, or no entry."""
         entry = self.entry(agency, procedure, day)
         return "" if entry is None else level_of(entry)
+
+    def covers(self, agency: str, day: dt.date) -> bool:
+        """Whether the agency has any entry in force on a day."""
+        return any(start <= day and (end is None or day <= end) for start, end in self._days.get(agency, ()))
 
     def entry(self, agency: str, procedure_code: str, day: dt.date) -> CatalogueEntry | None:
         """The entry of a service on ``day``, or None."""
@@ -174,6 +182,10 @@ class Catalogue:
     def _beside(self, entry: CatalogueEntry, day: dt.date, step: dt.timedelta) -> CatalogueEntry | None:
         """The entry of the same service on the day before or after one."""
         return self.entry(entry.agency, entry.procedure_code, day + step)
+
+
+#: The catalogue before any was loaded.
+NO_ENTRIES: Final = Catalogue(())
 
 
 def services_by_level(entries: Iterable[CatalogueEntry]) -> dict[str, int]:

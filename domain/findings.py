@@ -13,6 +13,7 @@ from types import MappingProxyType
 from typing import Final
 
 from domain.agencies import AgencyRegistry
+from domain.catalogue import NO_ENTRIES, Catalogue, level_of
 from domain.dossiers import (
     ENDS_UNSETTLED,
     MAX_EVENTS,
@@ -25,6 +26,7 @@ from domain.dossiers import (
 )
 from domain.events import DossierEvent, Status
 from domain.exclusions import ExclusionDecision
+from domain.periods import civil_day
 
 _SUBMISSIONS = frozenset({Status.REGISTERED, Status.RECEIVED})
 
@@ -45,6 +47,8 @@ class FindingKind(enum.StrEnum):
     CORRECTED_TIME = "corrected_time"
     NO_CHANNEL = "no_channel"
     NO_LEVEL = "no_level"
+    LEVEL_DIFFERS = "level_differs"
+    NOT_IN_CATALOGUE = "not_in_catalogue"
     TOO_MANY_EVENTS = "too_many_events"
     EXCLUDED = "excluded"
 
@@ -68,7 +72,9 @@ MEANINGS: Final[Mapping[FindingKind, str]] = MappingProxyType(
         FindingKind.OTHER_UNIT_THAN_CODE: "an event of a unit that the dossier code (mã hồ sơ) does not name",
         FindingKind.CORRECTED_TIME: "an event was sent again with another time; the latest counts",
         FindingKind.NO_CHANNEL: "no event has a channel: the dossier counts as not online",
-        FindingKind.NO_LEVEL: "settled, and no event up to then has a level (mức độ): not toàn trình",
+        FindingKind.NO_LEVEL: "settled, and no event up to then has a level (mức độ): that of the catalogue counts, if it has one",
+        FindingKind.LEVEL_DIFFERS: "settled at another level than the catalogue has (mức độ khác danh mục): the sent one counts",
+        FindingKind.NOT_IN_CATALOGUE: "settled, and the catalogue of the unit lacks the procedure (thủ tục ngoài danh mục)",
         FindingKind.TOO_MANY_EVENTS: f"more than {MAX_EVENTS:,} events with one code: part of no figure but events",
         FindingKind.EXCLUDED: "excluded by an operator (loại khỏi thống kê): part of no figure but events",
     }
@@ -85,7 +91,10 @@ class Finding:
 
 
 def findings(
-    messages: Iterable[DossierEvent], registry: AgencyRegistry, decisions: Iterable[ExclusionDecision] = ()
+    messages: Iterable[DossierEvent],
+    registry: AgencyRegistry,
+    decisions: Iterable[ExclusionDecision] = (),
+    catalogue: Catalogue = NO_ENTRIES,
 ) -> tuple[Finding, ...]:
     """Every finding about one dossier, in the order of ``FindingKind``.
 
@@ -93,9 +102,10 @@ def findings(
         messages: every known event of one dossier code, at least one; repeats and corrections included.
         registry: knows which units a succession links.
         decisions: every decision of operators about it.
+        catalogue: what units offer.
     """
     messages = tuple(messages)
-    dossier = judge(messages, decisions)
+    dossier = judge(messages, decisions, catalogue.level)
     if isinstance(dossier, ExcludedDossier):
         return (Finding(FindingKind.EXCLUDED, dossier.code, None),)
     if isinstance(dossier, TooManyEvents):
@@ -105,6 +115,7 @@ def findings(
         dossier.events, lambda event: not registry.linked(event.agency, dossier.submitted.agency)
     )
     found[FindingKind.CORRECTED_TIME] = _corrected(dossier, messages)
+    found |= _beside_catalogue(dossier, catalogue)
     return tuple(Finding(kind, dossier.code, event) for kind in FindingKind if (event := found.get(kind)) is not None)
 
 
@@ -184,7 +195,21 @@ def _no_channel(dossier: Dossier) -> DossierEvent | None:
 
 
 def _no_level(dossier: Dossier) -> DossierEvent | None:
-    return dossier.settled if not dossier.level else None
+    return dossier.settled if not dossier.sent_level else None
+
+
+def _beside_catalogue(dossier: Dossier, catalogue: Catalogue) -> dict[FindingKind, DossierEvent | None]:
+    """What the catalogue says otherwise about a settled dossier. Without a catalogue on that day it says nothing."""
+    settled = dossier.settled
+    if settled is None:
+        return {}
+    day = civil_day(settled.occurred_at)
+    entry = catalogue.entry(settled.agency, settled.procedure_code, day)
+    if entry is None:
+        return {FindingKind.NOT_IN_CATALOGUE: settled if catalogue.covers(settled.agency, day) else None}
+    level = level_of(entry)
+    differs = level and dossier.sent_level and level != dossier.sent_level
+    return {FindingKind.LEVEL_DIFFERS: settled if differs else None}
 
 
 _RULES: dict[FindingKind, Callable[[Dossier], DossierEvent | None]] = {

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from domain.agencies import AgencyRegistry
+from domain.catalogue import Catalogue, CatalogueEntry
 from domain.dossiers import MAX_EVENTS, Dossier, ExcludedDossier, TooManyEvents, judge, order
 from domain.events import DossierEvent
 from domain.findings import findings
-from domain.periods import VIETNAM, civil_day
+from domain.periods import VIETNAM, Period, civil_day
 from pipeline.dossiers.exclusion import MILESTONES, as_dict
 from sinks.contract.dossiers import DossierReader
 from sinks.contract.exclusions import ExclusionStore
@@ -18,10 +20,24 @@ _EXCLUDED = "Excluded."
 
 
 class DossierService:
-    """Returns plain values, ready for JSON."""
+    """Returns plain values, ready for JSON.
 
-    def __init__(self, reader: DossierReader, exclusions: ExclusionStore, registry: AgencyRegistry) -> None:
-        self._reader, self._exclusions, self._registry = reader, exclusions, registry
+    Args:
+        reader: reads messages.
+        exclusions: knows what operators decided.
+        registry: of the agencies.
+        catalogue: what agencies offer on some day of a period.
+    """
+
+    def __init__(
+        self,
+        reader: DossierReader,
+        exclusions: ExclusionStore,
+        registry: AgencyRegistry,
+        *,
+        catalogue: Callable[[Period], Iterable[CatalogueEntry]] = lambda _period: (),
+    ) -> None:
+        self._reader, self._exclusions, self._registry, self._catalogue = reader, exclusions, registry, catalogue
 
     def explain(self, code: str) -> dict[str, Any] | None:
         """What is known of a dossier, or None when no message has this code and nobody decided about it."""
@@ -35,10 +51,12 @@ class DossierService:
                 "When one comes, it will not count." if decided[-1].excluded else "The dossier counts when one comes."
             )
             return known | {"messages": [], "findings": [], "remark": remark}
-        dossier = judge(messages, decisions)
+        days = [civil_day(message.occurred_at) for message in messages]
+        catalogue = Catalogue(self._catalogue(Period(min(days), max(days))))
+        dossier = judge(messages, decisions, catalogue.level)
         found = [
             {"kind": str(finding.kind), **({} if finding.event is None else _place(finding.event))}
-            for finding in findings(messages, self._registry, decisions)
+            for finding in findings(messages, self._registry, decisions, catalogue)
         ]
         if isinstance(dossier, TooManyEvents):
             remark = f"{dossier.events} events have this code. More than {MAX_EVENTS} count only as events."
@@ -53,6 +71,7 @@ class DossierService:
         return known | {
             "online": dossier.online,
             "level": dossier.level or None,
+            "level_from": None if not dossier.level else "messages" if dossier.sent_level else "catalogue",
             "settled_full": dossier.settled_full,
             "settled_full_any_return": dossier.settled_full_any_return,
             "due_at": None if dossier.due_at is None else _local(dossier.due_at),

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Final, Protocol
 
 from domain.agencies import AgencyRegistry
+from domain.catalogue import Catalogue, CatalogueEntry
 from domain.errors import ConfigurationError
 from domain.events import DossierEvent
 from domain.findings import FindingKind, findings
-from domain.periods import civil_day
+from domain.periods import Period, civil_day
 from pipeline.findings.found import Example, Found, Place, examples_of
 from pipeline.ingest.histories import dossiers_in
 from sinks.contract.audit import HashShard
@@ -52,10 +53,24 @@ def found_in_all(
 
 
 class FindingService:
-    """Implements ``FindingSteps`` on the storage."""
+    """Implements ``FindingSteps`` on the storage.
 
-    def __init__(self, reader: FindingReader, registry: AgencyRegistry, *, shard_messages: int = SHARD_MESSAGES) -> None:
-        self._reader, self._registry, self._shard_messages = reader, registry, shard_messages
+    Args:
+        reader: reads dossiers.
+        registry: of the agencies.
+        catalogue: what agencies offer on some day of a period.
+        shard_messages: messages in one shard, about.
+    """
+
+    def __init__(
+        self,
+        reader: FindingReader,
+        registry: AgencyRegistry,
+        *,
+        catalogue: Callable[[Period], Iterable[CatalogueEntry]] = lambda _period: (),
+        shard_messages: int = SHARD_MESSAGES,
+    ) -> None:
+        self._reader, self._registry, self._catalogue, self._shard_messages = reader, registry, catalogue, shard_messages
 
     def shards(self, scope: FindingScope) -> int:
         """In how many shards to search.
@@ -79,10 +94,11 @@ class FindingService:
         counted: Counter[tuple[Place, FindingKind]] = Counter()
         examples: dict[FindingKind, list[tuple[bytes, Place]]] = defaultdict(list)
         named: dict[bytes, DossierEvent] = {}
+        catalogue = Catalogue(self._catalogue(scope.period))
         for history in dossiers_in(self._reader.histories(scope, shard)):
             if not history.messages:  # its first message is not indexed yet
                 continue
-            for finding in findings(history.messages, self._registry, history.decisions):
+            for finding in findings(history.messages, self._registry, history.decisions, catalogue):
                 place = Place(None, None)
                 if finding.event is not None:
                     place = Place(finding.event.agency, civil_day(finding.event.occurred_at))

@@ -112,7 +112,12 @@ def audit_service(settings: Settings, clickhouse: ClickHouse) -> AuditService:
 
 def dossier_service(settings: Settings, clickhouse: ClickHouse) -> DossierService:
     """The service over this storage."""
-    return DossierService(ClickHouseDossierReader(clickhouse), ClickHouseExclusions(clickhouse), registry_of(settings))
+    return DossierService(
+        ClickHouseDossierReader(clickhouse),
+        ClickHouseExclusions(clickhouse),
+        registry_of(settings),
+        catalogue=ClickHouseCatalogue(clickhouse).entries,
+    )
 
 
 def report_sources(settings: Settings, clickhouse: ClickHouse) -> ReportSources:
@@ -162,7 +167,8 @@ def exclusion_service(settings: Settings, clickhouse: ClickHouse) -> ExclusionSe
 
 def finding_service(settings: Settings, clickhouse: ClickHouse) -> FindingService:
     """The service over this storage."""
-    return FindingService(ClickHouseFindingReader(clickhouse), registry_of(settings))
+    catalogue = ClickHouseCatalogue(clickhouse).entries
+    return FindingService(ClickHouseFindingReader(clickhouse), registry_of(settings), catalogue=catalogue)
 
 
 def catalogue_service(settings: Settings, clickhouse: ClickHouse) -> CatalogueService:

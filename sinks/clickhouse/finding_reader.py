@@ -7,6 +7,8 @@ from typing import Any, Final
 
 import pyarrow as pa
 
+from domain.catalogue import LEVEL_OF_LEGACY
+from domain.dossier_columns import LEVEL_RANKS
 from domain.dossiers import ENDS_UNSETTLED, MAX_EVENTS
 from domain.events import Channel, DossierEvent, Status
 from domain.periods import Period
@@ -17,7 +19,7 @@ from sinks.clickhouse.tally_sql import BACKGROUND_SPILLING
 from sinks.clickhouse.times import UNIX_EPOCH, storable_days, to_milliseconds
 from sinks.contract.audit import HashShard
 from sinks.contract.findings import FindingScope
-from sinks.tables import DOSSIER_INDEX, DOSSIER_MESSAGES
+from sinks.tables import CATALOGUE_ENTRIES, CATALOGUE_LOADS, DOSSIER_INDEX, DOSSIER_MESSAGES
 
 #: The index is in the order of dossiers: groups are made and given out one after the other, in constant memory.
 _STREAMING: Final[dict[str, Any]] = BACKGROUND_SPILLING | {
@@ -32,9 +34,24 @@ _LEVEL: Final = "bitAnd(bitShiftRight(facts, 6), 3)"
 _ORDER: Final = f"(toUnixTimestamp64Milli(occurred_at) * 16 + {_STATUS})"
 _NEVER: Final = "toInt64(9223372036854775807)"
 _SUBMISSIONS: Final = f"({int(Status.REGISTERED)}, {int(Status.RECEIVED)})"
+_RANKS_OF_LEGACY: Final = ", ".join(str(LEVEL_RANKS.index(LEVEL_OF_LEGACY[legacy])) for legacy in range(5))
 _ENDS: Final = f"({', '.join(str(int(status)) for status in sorted(ENDS_UNSETTLED))})"
 #: One channel alone, as a bit for each value.
 _ONE_CHANNEL: Final = f"({', '.join(str(1 << channel) for channel in Channel)})"
+_SETTLING: Final = f"({int(Status.SETTLED)}, {int(Status.RETURNED)})"
+#: The entries of the catalogue that are in force on some day of the scope, with the level that each counts as.
+_ENTRIES: Final = (
+    "SELECT agency, procedure_code, valid_from, valid_to, "
+    f"if(service_level != '', toUInt8(service_level), [{_RANKS_OF_LEGACY}][legacy_level + 1]) AS level "
+    f"FROM {CATALOGUE_ENTRIES} FINAL WHERE (agency, load_id) IN "
+    f"(SELECT agency, argMax(load_id, (loaded_at, toString(load_id))) FROM {CATALOGUE_LOADS} GROUP BY agency) "
+    "AND valid_from <= {last_day:Date} AND (valid_to IS NULL OR valid_to >= {first_day:Date})"
+)
+#: Services with one level on all days of the scope. 0: not stated, so that no message differs.
+_FITTING: Final = (
+    f"SELECT agency, procedure_code, level FROM ({_ENTRIES}) "
+    "WHERE valid_from <= {first_day:Date} AND (valid_to IS NULL OR valid_to >= {last_day:Date})"
+)
 
 
 def _first(condition: str) -> str:
@@ -63,6 +80,9 @@ _FACTS_OF_A_DOSSIER: Final = ", ".join(
         "min(agency) AS unit, max(agency) AS other_unit",
         "min(bitAnd(bitShiftRight(facts, 13), 1)) AS named",
         f"min({_STATUS} != 0) AS undecided",
+        f"max({_STATUS} IN {_SETTLING} AND agency IN (SELECT agency FROM ({_ENTRIES})) "
+        f"AND (agency, procedure_code, {_LEVEL}) NOT IN ({_FITTING}) AND (agency, procedure_code, 0) NOT IN ({_FITTING})) "
+        "AS unlike_catalogue",
     )
 )
 #: Kinds of ``FindingKind`` by the condition that they need. Only dossiers in which every event is one message, and at most one is
@@ -81,6 +101,7 @@ _MAY_HAVE_FINDING: Final = " OR ".join(
         "named = 0",  # other_unit_than_code
         f"(nine != {_NEVER} AND with_level > nine)",  # no_level
         f"n > {MAX_EVENTS}",  # too_many_events
+        "unlike_catalogue",  # level_differs, not_in_catalogue
         "undecided = 0",  # excluded; with a decision among the messages the conditions above mean little
     )
 )
@@ -113,10 +134,12 @@ class ClickHouseFindingReader:
             "read_findings",
             "SELECT dossier, occurred_at, reinterpretAsFixedString(event_id) AS id, agency, procedure_code, due_at, facts "  # noqa: S608
             f"FROM {DOSSIER_INDEX} WHERE claim = 0 AND dossier IN ({candidates}) ORDER BY dossier",
-            _parameters(scope) | {"count": shard.count, "index": shard.index},
+            _parameters(scope)
+            | {"first_day": scope.period.start.isoformat(), "last_day": scope.period.end.isoformat()}
+            | {"count": shard.count, "index": shard.index},
             **_STREAMING,
         )
-        return whole(found, self._clickhouse, (DOSSIER_MESSAGES, DOSSIER_INDEX))
+        return whole(found, self._clickhouse, (DOSSIER_MESSAGES, DOSSIER_INDEX, CATALOGUE_ENTRIES, CATALOGUE_LOADS))
 
     def codes_of(self, messages: Mapping[bytes, DossierEvent]) -> Mapping[bytes, str]:
         """The codes of dossiers; see the contract. The primary key of the messages finds each."""

@@ -6,13 +6,14 @@ import datetime as dt
 import itertools
 import uuid
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from domain.agencies import AgencyRegistry
+from domain.catalogue import Catalogue, CatalogueEntry
 from domain.dossiers import MAX_EVENTS
 from domain.errors import ConfigurationError
 from domain.findings import findings
@@ -25,6 +26,7 @@ from producers.portals.dossier_faults import PROFILES
 from producers.portals.ledger import FINDINGS
 from producers.portals.truth import Truth
 from producers.portals.truth_comparison import finding_differences, shortened
+from sinks.clickhouse.catalogue_store import ClickHouseCatalogue
 from sinks.clickhouse.dossier_index import ClickHouseDossierIndex
 from sinks.clickhouse.finding_reader import ClickHouseFindingReader
 from sinks.clickhouse.store import ClickHouseStore
@@ -33,7 +35,7 @@ from sinks.contract.findings import FindingScope
 from tests.budget import examples
 from tests.cases import dossiers as dossiers_of_case
 from tests.factories import MORNING, an_event, rows_of
-from tests.fakes import MemoryFindingReader, MemoryStore
+from tests.fakes import MemoryCatalogue, MemoryFindingReader, MemoryStore
 from tests.unit.producers.portals.test_ledger import events_of, stream_of
 
 REGISTRY = AgencyRegistry.packaged()
@@ -51,6 +53,7 @@ class Destination:
     store: object
     index: object
     reader: object
+    catalogue: object = None
 
     def take(self, messages) -> None:
         """Store and index messages as a worker does."""
@@ -61,9 +64,9 @@ class Destination:
     def service(self, **options) -> FindingService:
         return FindingService(self.reader, REGISTRY, **options)
 
-    def found(self, scope=ALWAYS):
+    def found(self, scope=ALWAYS, **options):
         """All findings of a scope."""
-        return found_in_all(self.service(), scope)
+        return found_in_all(self.service(**options), scope)
 
     def read(self, scope=ALWAYS) -> dict[str, set]:
         """The dossiers that may have a finding, and their messages, by code."""
@@ -77,9 +80,14 @@ def destination(request):
     """Each implementation in turn, empty."""
     if request.param == "memory":
         store = MemoryStore()
-        return Destination(store, store, MemoryFindingReader(store))
+        return Destination(store, store, MemoryFindingReader(store), MemoryCatalogue())
     clickhouse = request.getfixturevalue(request.param)
-    return Destination(ClickHouseStore(clickhouse), ClickHouseDossierIndex(clickhouse), ClickHouseFindingReader(clickhouse))
+    return Destination(
+        ClickHouseStore(clickhouse),
+        ClickHouseDossierIndex(clickhouse),
+        ClickHouseFindingReader(clickhouse),
+        ClickHouseCatalogue(clickhouse),
+    )
 
 
 def contents(event):
@@ -176,6 +184,37 @@ def test_each_kind_alone_is_found(destination):
     assert sum(found.dossiers.values()) == len(sent)
 
 
+def test_findings_beside_the_catalogue(destination):
+    """Another level than the catalogue's and a procedure that it lacks are found, on any day of its entries, legacy levels too."""
+    entry = CatalogueEntry("H17", "1.1", TODAY, TODAY, service_level="mot_phan")
+    entries = [
+        entry,
+        replace(entry, valid_from=TODAY + DAY, valid_to=None, service_level="", legacy_level=4),
+        replace(entry, procedure_code="1.2", service_level="", valid_to=None),
+    ]
+    destination.catalogue.load(entries)
+    sent = {
+        "differs": course(1, 9, procedure_code="1.1", service_level="mot_phan"),
+        "same": course(1, 9, procedure_code="1.1"),
+        "sent before": course(1, 9, procedure_code="1.1", service_level="", start=MORNING - DAY),
+        "not stated": course(1, 9, procedure_code="1.2"),
+        "lacks": course(1, 9, procedure_code="1.3"),
+        "before its first day": course(9, procedure_code="1.3", start=MORNING - DAY),
+        "no catalogue": course(1, 9, procedure_code="1.3", agency="H18"),
+        "not settled": course(1, 2, procedure_code="1.3"),
+    }
+    sent["sent before"][0] = replace(sent["sent before"][0], service_level="toan_trinh")
+    destination.take(itertools.chain.from_iterable(sent.values()))
+    codes = {name: messages[0].dossier_code for name, messages in sent.items()}
+    scope = FindingScope(Period(TODAY, TODAY + DAY))
+    found = destination.found(scope, catalogue=lambda period: destination.catalogue.entries(period))
+    named = {kind.value: {example.code for example in some} for kind, some in found.examples.items()}
+    assert named["level_differs"] == {codes["differs"], codes["sent before"]}
+    assert named["not_in_catalogue"] == {codes["lacks"]}
+    if isinstance(destination.reader, ClickHouseFindingReader):
+        assert not destination.read(scope).keys() & {codes[name] for name in ("not stated", "not settled", "no catalogue")}
+
+
 #: Messages of few values, so that times, ids, statuses and units meet.
 MESSAGES = st.builds(
     dict,
@@ -218,16 +257,26 @@ SENT_AGAIN = st.tuples(NEARLY_USUAL, st.integers(0, 4), CHANGES).map(
 DOSSIERS = st.lists(st.one_of(st.lists(MESSAGES, min_size=1, max_size=5), NEARLY_USUAL, SENT_AGAIN), min_size=1, max_size=60)
 
 
+#: The level of the second unit changes, and that of the first one is not the usual one.
+ENTRIES = [
+    CatalogueEntry("H17", "1.000001", dt.date(2018, 1, 1), service_level="mot_phan"),
+    CatalogueEntry("G01", "1.000001", dt.date(2018, 1, 1), TODAY - DAY, service_level="mot_phan"),
+    CatalogueEntry("G01", "1.000001", TODAY, legacy_level=4),
+]
+
+
 @given(DOSSIERS)
 @settings(max_examples=examples(15), suppress_health_check=list(HealthCheck))
 def test_no_dossier_with_a_finding_is_missed(destination, drawn):
     """Every dossier of which ``findings`` has something to say is read, with all its messages, each with all its fields."""
     sent = [[an_event(**fields | {"dossier_code": code}) for fields in each] for each in drawn for code in [a_code()]]
     destination.take(itertools.chain.from_iterable(sent))
+    destination.catalogue.load(ENTRIES)
+    catalogue = Catalogue(ENTRIES)
     read = destination.read()
     for messages in sent:
         code = messages[0].dossier_code
-        if findings(messages, REGISTRY):
+        if findings(messages, REGISTRY, (), catalogue):
             assert code in read, [(message.status, message.occurred_at) for message in messages]
         if code in read:
             assert read[code] == {contents(message) for message in messages}

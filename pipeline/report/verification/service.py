@@ -67,6 +67,7 @@ class VerificationService:
         """
         periods, groups = periods_of(request), self._asked(request)
         catalogue = self._catalogue(request)
+        levels = Catalogue(self._sources.catalogue(Period(FIRST_DAY, max(period.end for period in periods)))).level
         circumstances = [Circumstances(period, today, catalogue) for period in periods]
         total, excluded = Recomputed.nothing(len(periods)), self._sources.excluded()
         for stored in stored_dossiers(self._reader.by_dossier(self._scope(request), shard), periods):
@@ -75,7 +76,7 @@ class VerificationService:
             for (number, unit), events in stored.events.items():
                 total.periods[number].dossiers[COUNTS, unit, "events"] += events
             decision = excluded.get(stored.code)
-            dossier = judge(stored.messages, () if decision is None else (decision,))
+            dossier = judge(stored.messages, () if decision is None else (decision,), levels)
             if isinstance(dossier, Dossier):  # else it is part of no other figure
                 for figures, each in zip(total.periods, circumstances, strict=True):
                     _add(figures, dossier, each, groups)

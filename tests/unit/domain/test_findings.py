@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import uuid
+from dataclasses import replace
 
 import pytest
 
 from domain.agencies import AgencyRegistry
+from domain.catalogue import Catalogue, CatalogueEntry
 from domain.dossiers import MAX_EVENTS
 from domain.findings import Finding, FindingKind, findings
+from domain.periods import civil_day
 from tests.factories import MORNING, an_event
 from tests.unit.domain.test_dossiers import HOUR, events_of
 
@@ -63,3 +66,30 @@ def test_too_many_events():
     """A code with too many events has this finding alone, without a day."""
     events = [an_event(dossier_code="H17-240102-0001") for _ in range(MAX_EVENTS + 1)]
     assert findings(events, REGISTRY) == (Finding(FindingKind.TOO_MANY_EVENTS, "H17-240102-0001", None),)
+
+
+@pytest.mark.parametrize(
+    ("statuses", "expected"),
+    [
+        ((1, 9), {}),
+        ((1, (9, {"service_level": "mot_phan"})), {"level_differs": 1}),
+        (((1, {"service_level": "mot_phan"}), (9, {"service_level": ""})), {"level_differs": 1}),
+        (((1, {"service_level": ""}), (9, {"service_level": ""})), {"no_level": 1}),
+        ((1, (9, {"procedure_code": "2"})), {"not_in_catalogue": 1}),
+        ((1, (9, {"procedure_code": "2", "service_level": ""})), {"not_in_catalogue": 1}),
+        ((1, (2, {"procedure_code": "2"})), {}),
+    ],
+)
+def test_findings_beside_the_catalogue(statuses, expected):
+    """A settled dossier is compared with the catalogue of its day; a unit without one, or before its first day, has no finding."""
+    events = events_of(*statuses, agency="H17", procedure_code="1", service_level="toan_trinh", named_by_code=True)
+    entry = CatalogueEntry("H17", "1", civil_day(MORNING), service_level="toan_trinh")
+
+    def kinds(*entries):
+        found = findings(events, REGISTRY, (), Catalogue(entries))
+        return {finding.kind.value: events.index(finding.event) for finding in found}
+
+    assert kinds(entry) == expected
+    others = {kind: at for kind, at in expected.items() if kind == "no_level"}
+    day_after = civil_day(MORNING) + 24 * HOUR
+    assert kinds() == kinds(replace(entry, agency="H18")) == kinds(replace(entry, valid_from=day_after)) == others
