@@ -19,12 +19,13 @@ import pyarrow.compute as pc
 
 from domain.catalogue import Catalogue, CatalogueEntry
 from domain.catalogue_changes import changes, with_rows
-from domain.catalogue_levels import AgencyLevels, CatalogueLevels
+from domain.catalogue_levels import AgencyLevels, CatalogueLevels, Generation
 from domain.dossier_columns import BITS, LEVEL_RANKS, RETURN_RANKS
 from domain.events import DUE_NOT_SENT, DossierEvent
 from domain.exclusions import ExclusionDecision, last_decision
 from domain.periods import civil_day
 from domain.tiers import COUNTS, Tier
+from pipeline.catalogue.recount import LevelChanges, RecountPlan
 from sinks.contract import dossiers
 from sinks.contract.audit import Comparison, Difference, EventRef, Repeats
 from sinks.contract.catalogue import CatalogueLoad
@@ -814,6 +815,33 @@ class MemoryCatalogue:
             if (agencies is None or entry.agency in agencies)
             and (period is None or (entry.valid_from <= period.end and (not entry.valid_to or entry.valid_to >= period.start)))
         )
+
+
+class MemoryRecount:
+    """A ``RecountSteps`` with a plan that a test makes; a day may fail."""
+
+    def __init__(self) -> None:
+        self.loads: dict[str, Generation] = {}
+        self.days: dict[dt.date, LevelChanges] = {}
+        self.done: list[dt.date] = []
+        self.finished: list[str] = []
+        self.fault: Callable[[], None] = lambda: None
+
+    def unfinished(self):
+        return sorted(self.loads.keys() - set(self.finished))
+
+    def plan(self, agencies):
+        loads = {agency: self.loads[agency] for agency in self.unfinished() if agency in agencies}
+        return RecountPlan(loads, dict.fromkeys(self.days, 10) if loads else {})
+
+    def recount_day(self, day, agencies):
+        assert list(agencies) == sorted(self.loads)
+        self.done.append(day)
+        self.fault()
+        return self.days[day]
+
+    def finish(self, loads):
+        self.finished += [agency for agency in loads if loads[agency] == self.loads[agency]]
 
 
 class NothingToCheck:

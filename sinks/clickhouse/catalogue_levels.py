@@ -79,6 +79,7 @@ class ClickHouseCatalogueLevels:
             f"FROM {CATALOGUE_ENTRIES} FINAL WHERE {_OF_LOADS}",
             {"agencies": sorted(loads), "loads": sorted({load.load for load in loads.values()})},
         )
+        refuse_hidden_rows(self._clickhouse, _TABLES)
         found: defaultdict[str, list[CatalogueEntry]] = defaultdict(list)
         expected: dict[str, int] = {}
         for agency, identity, procedure, valid_from, valid_to, level, legacy, entries in rows:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import itertools
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 
@@ -143,12 +143,47 @@ def test_a_load_that_broke_off_is_finished_by_the_same_load(storage):
     entry = an_entry("toan_trinh")
     ClickHouseCatalogue(storage.clickhouse).load([entry])
     steps = storage.recounting
-    plan = steps.plan(["H17"])
-    steps.recount_day(min(plan.days), ["H17"])
+    told = []
+
+    def advance(done, total):
+        told.append((done, total))
+        if done:
+            raise KeyboardInterrupt  # after the first day
+
+    with pytest.raises(KeyboardInterrupt):
+        recount_all(steps, ["H17"], advance=advance)
+    assert told == [(0, 2), (1, 2)]
     assert (steps.unfinished(), storage.is_right(messages), storage.faults()) == (["H17"], False, {})
     assert sum(storage.load(entry).to_full.values()) == 2
     assert (steps.unfinished(), storage.is_right(messages), storage.faults()) == ([], True, {})
     assert not steps.plan(["H17"]).loads
+
+
+def test_loads_that_broke_off_are_made_good_by_a_later_one(storage):
+    """A dossier that was counted with a load whose recount broke off is counted again, also when the last load is as the first."""
+    first, second, third = (an_entry(level) for level in ("mot_phan", "toan_trinh", "mot_phan"))
+    storage.load(first)
+    ClickHouseCatalogue(storage.clickhouse).load([second])
+    messages = a_dossier(1, 9)
+    storage.take(messages)
+    for _ in range(2):
+        ClickHouseCatalogue(storage.clickhouse).load([replace(third, name="another name")])
+        ClickHouseCatalogue(storage.clickhouse).load([third])
+    assert not storage.is_right(messages)
+    storage.load(third)
+    assert storage.is_right(messages)
+    assert storage.faults() == {}
+
+
+def test_a_correction_counts_the_level_note(storage):
+    """A dossier is corrected after a look that saw its note, so that its correction wins over those of all looks that did not."""
+    messages = a_dossier(1, 9)
+    storage.take(messages)
+    for number, level in enumerate(("toan_trinh", "mot_phan", "toan_trinh"), 1):
+        storage.load(an_entry(level))
+        seen = storage.clickhouse.rows("test", "SELECT seen FROM dossier_corrections FINAL")
+        assert seen == [(len(messages) + number,)]
+    assert storage.is_right(messages)
 
 
 def test_a_worker_asks_for_the_catalogue_after_its_messages_are_indexed(storage):

@@ -36,6 +36,8 @@ from pipeline.wiring.recount_dossiers import recount_dossiers
 from pipeline.wiring.storage import migrated_storage, opened_storage
 from sinks.clickhouse import dead_letter_tallies
 from sinks.clickhouse.audit import ClickHouseAudit
+from sinks.clickhouse.catalogue_levels import ClickHouseCatalogueLevels
+from sinks.clickhouse.catalogue_recounts import ClickHouseCatalogueRecounts as _Recounts
 from sinks.clickhouse.catalogue_store import ClickHouseCatalogue
 from sinks.clickhouse.client import ClickHouse
 from sinks.clickhouse.dead_letter_limits import ClickHouseDeadLetterLimits
@@ -109,6 +111,11 @@ def _suspects(clickhouse):
 
 
 #: Every call that reads tables, by its name in the code. It must refuse a row policy on any table that it reads.
+def _catalogue_loads(clickhouse):
+    known = ClickHouseCatalogueLevels(clickhouse).of(["H17"])
+    return {agency: levels.generation for agency, levels in known.agencies.items()}
+
+
 CALLS = {
     "TallyComparison.civil_days": lambda c: _Audit(c).civil_days(),
     "TallyComparison.recently_stored_days": lambda c: _Audit(c).recently_stored_days(dt.timedelta(hours=1)),
@@ -166,6 +173,15 @@ CALLS = {
     "ClickHouseRawMessages.by_dossier": lambda c: list(ClickHouseRawMessages(c).by_dossier([SCOPE.period], SHARD)),
     "ClickHouseCatalogue.entries": lambda c: ClickHouseCatalogue(c).entries(),
     "ClickHouseCatalogue.load": lambda c: ClickHouseCatalogue(c).load([ENTRY], add=True),
+    "ClickHouseCatalogueLevels.of": lambda c: ClickHouseCatalogueLevels(c).of(["H17"]),
+    "ClickHouseCatalogueLevels.read": lambda c: ClickHouseCatalogueLevels(c).read(_catalogue_loads(c)),
+    "ClickHouseDossierIndex.levels": lambda c: _Index(c).levels(["H17"]),
+    "ClickHouseDossierAudit.levels": lambda c: ClickHouseDossierAudit(c).levels(["H17"]),
+    "ClickHouseCatalogueRecounts.levels": lambda c: _Recounts(c).levels(["H17"]),
+    "ClickHouseCatalogueRecounts.levels_before": lambda c: _Recounts(c).levels_before(["H17"]),
+    "ClickHouseCatalogueRecounts.unfinished": lambda c: _Recounts(c).unfinished(),
+    "ClickHouseCatalogueRecounts.days": lambda c: _Recounts(c).days(["H17"]),
+    "ClickHouseCatalogueRecounts.dossiers": lambda c: list(_Recounts(c).dossiers(["H17"], DAY)),
     "ClickHouseStore.insert_dead_letters": lambda c: _Store(c).insert_dead_letters(LETTERS),
     "ClickHouseRepair.raise_epoch": lambda c: ClickHouseRepair(c).raise_epoch("test"),
     "OldEvents.months": lambda c: OldEvents(c).months(),
@@ -190,7 +206,7 @@ CHECKED_AFTERWARDS = {
 #: Calls that read no table.
 READ_NOTHING = {
     *("ClickHouseStore.insert_events", "ClickHouseStore.insert_unread", "ClickHouseDeadLetterLimits.insert_checkpoints"),
-    *(f"ClickHouseDossierIndex.{name}" for name in ("add", "claim", "confirm", "correct")),
+    *(f"ClickHouseDossierIndex.{name}" for name in ("add", "note", "claim", "confirm", "correct")),
     *(
         "ClickHouseReader.ping",
         "ClickHouseDeadLetters.now",
@@ -198,6 +214,7 @@ READ_NOTHING = {
         *(f"ClickHouseDossierTable.{name}" for name in ("now", "write", "note", "drop_changes")),
         "OldEvents.copied",
         "write_agencies",
+        "ClickHouseCatalogueRecounts.finish",
     ),
     *("ClickHouseRepair.purge_superseded", "ClickHouseStore.check_tables", "refuse_hidden_rows", "refuse_expiring_rows", "whole"),
 }
@@ -307,6 +324,7 @@ def fill(clickhouse):
     ClickHouseRepair(clickhouse).raise_epoch("test")
     ClickHouseExclusions(clickhouse).decide("H17-240610-0001", excluded=True, reason="r", name="n")
     ClickHouseCatalogue(clickhouse).load([ENTRY])
+    _Recounts(clickhouse).finish(_Recounts(clickhouse).unfinished())
     OldEvents(clickhouse).copied(202001, 1)
     clickhouse.command("test", f"INSERT INTO {OLD_EVENTS} (agency, occurred_at) VALUES ('H17', '{DAY} 01:00:00')")
     for table in OTHER_TABLES:

@@ -23,6 +23,7 @@ DIRTY_BUCKETS = "tests/property/test_dirty_buckets.py::"
 PINS = "tests/pins/test_streaming_libraries.py::"
 STORE = "tests/contract/test_store.py::TestEmbedded::"
 EXACTNESS = "tests/property/test_exactness.py::"
+LEVELS = "tests/contract/test_catalogue_levels.py::"
 TIER = "tests/unit/pipeline/ingest/test_dossier_tier.py::"
 
 
@@ -118,9 +119,61 @@ MUTANTS = [
     Mutant(
         "a dossier is looked at again after a claim",
         "pipeline.ingest.dossier_resolver",
-        "                piece = look.claimed_dossiers()",
-        "                piece = look.claimed_dossiers().slice(0, 0)",
+        "                piece = look.dossiers_to_look_at()",
+        "                piece = look.dossiers_to_look_at().slice(0, 0)",
         f"{TIER}test_a_round_resolves_what_waits_and_makes_corrected_hours_due",
+    ),
+    # ---- levels of the catalogue
+    Mutant(
+        "a worker asks for the catalogue after its messages are indexed",
+        "pipeline.ingest.dossier_resolver",
+        "        self._index.add(indexed_rows(rows))",
+        "        known = self._index.levels(rows.column('agency').unique().to_pylist())\n"
+        "        self._index.add(indexed_rows(rows))\n"
+        "        self._index.levels = lambda _agencies: known",
+        f"{LEVELS}test_a_worker_asks_for_the_catalogue_after_its_messages_are_indexed",
+    ),
+    Mutant(
+        "whether the catalogue changed is asked each time",
+        "sinks.clickhouse.catalogue_levels",
+        "if agency not in self._known or self._known[agency].generation != load",
+        "if agency not in self._known",
+        f"{LEVELS}test_a_load_counts_stored_dossiers_again_and_says_which",
+    ),
+    Mutant(
+        "a newer catalogue is noted beside an older note",
+        "pipeline.ingest.level_notes",
+        "if current is None or (noted is not None and noted.generation >= current.generation):",
+        "if current is None or noted is not None:",
+        f"{LEVELS}test_a_load_comes_before_its_recount",
+    ),
+    Mutant(
+        "of several notes the newest one holds, not the last one",
+        "sinks.contract.level_notes",
+        "if key not in found or found[key] < noted:",
+        "if key not in found or found[key] > noted:",
+        f"{LEVELS}test_a_worker_with_an_older_catalogue_changes_nothing",
+    ),
+    Mutant(
+        "a dossier is looked at again after its level was noted",
+        "pipeline.ingest.dossier_resolver",
+        "self._first = self.decision.claim | found.to_note",
+        "self._first = self.decision.claim",
+        f"{LEVELS}test_a_correction_counts_the_level_note",
+    ),
+    Mutant(
+        "a recount is recorded when all its days are done",
+        "pipeline.catalogue.recount",
+        "    total, done, found = sum(plan.days.values()), 0, LevelChanges()",
+        "    steps.finish(plan.loads)\n    total, done, found = sum(plan.days.values()), 0, LevelChanges()",
+        f"{LEVELS}test_a_load_that_broke_off_is_finished_by_the_same_load",
+    ),
+    Mutant(
+        "a recount looks at what changed in every load since the last finished one",
+        "sinks.clickhouse.catalogue_recounts",
+        '"WHERE known = 0 OR position <= known"',
+        '"WHERE position <= 2"',
+        f"{LEVELS}test_loads_that_broke_off_are_made_good_by_a_later_one",
     ),
     Mutant(
         "a correction is confirmed only when it is counted",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import datetime as dt
 import json
+from collections import Counter
 from contextlib import contextmanager
 from functools import partial
 
@@ -15,9 +16,11 @@ from typer.testing import CliRunner
 
 from domain.agencies import AgencyRegistry
 from domain.catalogue import COLUMNS
+from domain.catalogue_levels import Generation
 from domain.clock import ManualClock
 from domain.errors import ConfigurationError, UnavailableError
 from pipeline.catalogue import json_format, routes
+from pipeline.catalogue.recount import LevelChanges, recount_all
 from pipeline.catalogue.routes import catalogue_routes
 from pipeline.catalogue.service import CatalogueService
 from pipeline.cli import catalogue as command
@@ -31,11 +34,12 @@ from sinks.contract.catalogue import CatalogueLoad
 from sinks.errors import Retryable
 from tests.cases import FOLDER
 from tests.factories import LATEST
-from tests.fakes import MemoryCatalogue
+from tests.fakes import MemoryCatalogue, MemoryRecount
 
 REGISTRY = AgencyRegistry.packaged()
 FILE = FOLDER / "02_thai_nguyen_catalogue.csv.gz"
 ADDRESS = "/api/v1/catalogue"
+UNCHANGED = "No settled dossier that is stored counts otherwise.\n"
 
 
 def an_entry(procedure="1.000001", **changed):
@@ -50,9 +54,15 @@ def store():
 
 
 @pytest.fixture
-def service(store):
+def recount():
+    """The recount of stored dossiers; there are none."""
+    return MemoryRecount()
+
+
+@pytest.fixture
+def service(store, recount):
     """The service over it, in 2026."""
-    return CatalogueService(store, REGISTRY, ManualClock(LATEST))
+    return CatalogueService(store, REGISTRY, ManualClock(LATEST), recount)
 
 
 @pytest.fixture
@@ -192,7 +202,7 @@ def test_a_file_is_loaded_and_shown(run, store):
     assert "  H55 1.000000 from 2018-01-01 opened\n" in output
     assert "... and 1,716 more changes; --json lists more of them." in output
     assert store.sources == [FILE.name]
-    assert run("load", FILE, "--add").output == "Nothing changed: the 1,756 entries of these agencies are loaded already.\n"
+    assert run("load", FILE, "--add").output == "Nothing changed: the 1,756 entries of these agencies are loaded already.\n" + UNCHANGED
     shown = run("show", "--agency", "H55", "--day", "2018-12-31").output
     for number in ("1,756", "169", "92", "1,495"):
         assert number in shown
@@ -211,9 +221,61 @@ def test_changed_fields_are_printed(run, tmp_path):
     )
     lines = run("load", path, "--add").output.splitlines()
     assert "  H55 1.000000 from 2018-01-01 closed (valid_to: - -> 2025-12-31; legacy_level: 4 -> 3; eligible: - -> true)" in lines
-    assert lines[-1] == "These agencies have 1,756 entries now."
+    assert lines[-2:] == ["These agencies have 1,756 entries now.", UNCHANGED.strip()]
     printed = json.loads(run("load", path, "--add", "--json").stdout)
-    assert (printed["changed"], printed["entries"]) == (False, 1_756)
+    assert (printed["changed"], printed["entries"], printed["dossiers"]) == (False, 1_756, [])
+
+
+def days_to_recount(recount):
+    """Two days of two months, on which dossiers of H55 became full or ceased to be."""
+    recount.loads = {"H55": Generation(1_700_000_000_123, "0d2c2b5e-7d5e-4a55-9a66-2f2b7f0f9a10")}
+    january, february = dt.date(2026, 1, 31), dt.date(2026, 2, 1)
+    changed = [LevelChanges(Counter({("H55", january.replace(day=1)): 1_234})), LevelChanges(Counter(), Counter({("H55", february): 5}))]
+    recount.days = dict(zip((january, february), changed, strict=True))
+    return [
+        {"month": "2026-01", "agency_code": "H55", "to_full": 1_234, "from_full": 0},
+        {"month": "2026-02", "agency_code": "H55", "to_full": 0, "from_full": 5},
+    ]
+
+
+async def test_a_process_counts_stored_dossiers_again(client, recount):
+    """The command asks a running process for the plan, each day, and to record that all are done; only trusted requests may."""
+    rows = days_to_recount(recount)
+    remote = _Remote(Process(str(client.base_url).rstrip("/")))
+    told = []
+    assert (await asyncio.to_thread(remote.recount.unfinished)) == ["H55"]
+    found = await asyncio.to_thread(partial(recount_all, remote.recount, ["H55"], advance=lambda *done: told.append(done)))
+    assert (found.as_list(), recount.done, recount.finished) == (rows, list(recount.days), ["H55"])
+    assert told == [(0, 20), (10, 20), (20, 20)]
+    assert (await asyncio.to_thread(partial(recount_all, remote.recount, ["H55"]))).as_list() == []
+    for path, fields in {"": {"agencies": []}, "/day": {"day": "2026-01-01", "agencies": []}, "/finish": {"loads": []}}.items():
+        address = f"{ADDRESS}/recount{path}"
+        assert (await client.post(address, headers={"Via": "1.1 proxy"}, json=fields)).status_code == 403
+        wrong = await client.post(address, json=dict.fromkeys(fields, 1))
+        assert (wrong.status_code, "must be" in wrong.json()["error"]) == (400, True), wrong.text
+
+
+def test_a_load_prints_the_months_and_units_that_changed(run, recount):
+    """Until all days are done the catalogue is shown with a hint, and the same file finishes what is left."""
+    rows = days_to_recount(recount)
+
+    def fault():
+        raise UnavailableError("the storage is away")
+
+    recount.fault = fault
+    assert isinstance(run("load", FILE).exception, UnavailableError)
+    assert recount.finished == []
+    hint = "Stored dossiers of H55 are not all counted with this catalogue yet. Load its file again to finish that."
+    assert hint in run("show", "--day", "2018-12-31").output
+    recount.fault = lambda: None
+    lines = [line.split() for line in run("load", FILE).output.splitlines()]
+    assert lines[0][:2] == ["Nothing", "changed:"]
+    assert ["│", "2026-01", "│", "H55", "│", "1,234", "│", "0", "│"] in lines
+    assert ["│", "2026-02", "│", "H55", "│", "0", "│", "5", "│"] in lines
+    assert recount.finished == ["H55"]
+    assert hint not in run("show", "--day", "2018-12-31").output
+    recount.finished.clear()
+    assert json.loads(run("load", FILE, "--json").stdout)["dossiers"] == rows
 
 
 def test_what_is_shown_can_be_loaded_again(run, store, tmp_path):
