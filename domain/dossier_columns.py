@@ -210,7 +210,7 @@ def _repeats(sent: MessageColumns, preference: np.ndarray, same_event: np.ndarra
 
 
 def _judge(sent: MessageColumns, counting: np.ndarray, bits: np.ndarray, if_full: np.ndarray) -> None:
-    """Set the bits of the milestones, and ``if_full`` of ``Judged``. ``counting``: the messages that count, one for each event."""
+    """Set the bits of the milestones, and those of ``Judged.if_full``. ``counting``: the messages that count, one an event."""
     order = counting[
         np.lexsort(
             (

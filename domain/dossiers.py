@@ -1,7 +1,8 @@
 """What the events of one dossier (hồ sơ) say: its milestones, each of which counts once.
 
 ``judge`` is the only statement of these rules. SQL and columnar code are compared with it by tests. It depends on the set of
-events, on that of operators' decisions and on the service catalogue alone: their order of arrival, and repeats of them, never matter.
+events, on that of operators' decisions and on the service catalogue alone: the order in which they arrive, and repeats, never
+matter.
 Source of the rules: docs/domain.md, "Dossiers".
 """
 

@@ -72,7 +72,7 @@ MEANINGS: Final[Mapping[FindingKind, str]] = MappingProxyType(
         FindingKind.OTHER_UNIT_THAN_CODE: "an event of a unit that the dossier code (mã hồ sơ) does not name",
         FindingKind.CORRECTED_TIME: "an event was sent again with another time; the latest counts",
         FindingKind.NO_CHANNEL: "no event has a channel: the dossier counts as not online",
-        FindingKind.NO_LEVEL: "settled, and no event up to then has a level (mức độ): that of the catalogue counts, if it has one",
+        FindingKind.NO_LEVEL: "settled, and no event up to then has a level (mức độ): the catalogue's counts, if it has one",
         FindingKind.LEVEL_DIFFERS: "settled at another level than the catalogue has (mức độ khác danh mục): the sent one counts",
         FindingKind.NOT_IN_CATALOGUE: "settled, and the catalogue of the unit lacks the procedure (thủ tục ngoài danh mục)",
         FindingKind.TOO_MANY_EVENTS: f"more than {MAX_EVENTS:,} events with one code: part of no figure but events",

@@ -1,7 +1,7 @@
 """Counts stored dossiers again with a catalogue that was loaded, a civil day at a time, as a worker would.
 
-Each step may be repeated, and workers may write meanwhile: DECISIONS.md says why that is enough. A load is finished when all its days
-are done; loading its file again finishes one that broke off.
+Each step may be repeated, and workers may write meanwhile: DECISIONS.md says why that is enough. A recount is finished when all
+its days are done; loading the same file again finishes one that broke off.
 """
 
 from __future__ import annotations
@@ -141,7 +141,7 @@ class CatalogueRecount:
         return sorted(self._recounts.unfinished())
 
     def plan(self, agencies: Collection[str]) -> RecountPlan:
-        """What must be counted again. The loads are read before the days, so that a day belongs to one of them or to a later one."""
+        """What must be counted again. The loads are read before the days, so each day belongs to one of them or a later one."""
         loads = self._recounts.unfinished(agencies)
         return RecountPlan(loads, self._recounts.days(sorted(loads)) if loads else {})
 

@@ -1,4 +1,4 @@
-"""The steps of a recount over HTTP, for trusted requests: the process that owns the storage works, and the command shows progress."""
+"""The steps of a recount over HTTP, for trusted requests: the process that owns the storage works, the command shows progress."""
 
 from __future__ import annotations
 
@@ -50,9 +50,7 @@ def plan_as_dict(plan: RecountPlan) -> dict[str, Any]:
 
 def loads_as_list(loads: Mapping[str, Generation]) -> list[dict[str, Any]]:
     """Loads by agency as plain values."""
-    return [
-        {"agency_code": agency, "loaded_at": load.loaded_at, "load_id": load.load} for agency, load in sorted(loads.items())
-    ]
+    return [{"agency_code": agency, "loaded_at": load.loaded_at, "load_id": load.load} for agency, load in sorted(loads.items())]
 
 
 def loads_of(rows: object) -> dict[str, Generation]:

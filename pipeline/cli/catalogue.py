@@ -21,15 +21,12 @@ from pipeline.catalogue.json_format import counts_as_dict, entry_as_dict, to_csv
 from pipeline.catalogue.recount import LevelChanges, RecountSteps, recount_all
 from pipeline.cli import options, streams
 from pipeline.cli.progress import ProgressBar, progress_bar
-from pipeline.cli.remote import Process
-from pipeline.cli.remote_catalogue import RemoteRecount
+from pipeline.cli.remote_catalogue import RemoteCatalogue
 from pipeline.cli.services import opened_service
 from pipeline.registry import registry_of
 from pipeline.settings import load_settings
 from pipeline.wiring.features import catalogue_service
 
-#: A load of all agencies writes a hundred thousand rows.
-_LOAD_SECONDS: Final = 600.0
 #: Changes and entries that are printed one by one.
 _SHOWN: Final = 40
 #: Counts by level and their titles, as ``counts_as_dict`` has them.
@@ -74,7 +71,9 @@ def _load(
     add: Annotated[
         bool, typer.Option("--add", help="Only add the rows of the file, or change those that have the same first day.")
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, as POST /api/v1/catalogue answers, with the dossiers that changed.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print JSON, as POST /api/v1/catalogue answers, with the dossiers that changed.")
+    ] = False,
     data: options.Data = None,
 ) -> None:
     """Load the catalogue of agencies from a file.
@@ -102,7 +101,7 @@ def _load(
             remedy="Correct what is listed above. `portalpulse catalogue check` checks a file without loading it.",
         ) from error
     with (
-        opened_service(load_settings(), data, local=catalogue_service, remote=_Remote) as service,
+        opened_service(load_settings(), data, local=catalogue_service, remote=RemoteCatalogue) as service,
         progress_bar() as bar,
     ):
         bar.begin(f"loading {len(read.entries):,} entries", None)
@@ -156,7 +155,7 @@ def _show(
     if all_days and on is not None:
         raise ConfigurationError("--all-days and --day contradict each other.", remedy="Give one of them.")
     day = None if on is None else options.day("--day", on)
-    with opened_service(load_settings(), data, local=catalogue_service, remote=_Remote) as service:
+    with opened_service(load_settings(), data, local=catalogue_service, remote=RemoteCatalogue) as service:
         found = service.show(day=day, agencies=agencies or None, procedure=procedure, all_days=all_days)
     if form is Format.JSON:
         typer.echo(json.dumps(found, ensure_ascii=False, indent=2).encode())
@@ -212,29 +211,6 @@ def _faults(error: CatalogueFaultsError) -> str:
 def _warn(sentences: Sequence[str]) -> None:
     for sentence in sentences:
         typer.echo(streams.escaped(sentence), err=True)
-
-
-class _Remote:
-    """Answers as ``pipeline.catalogue.service.CatalogueService`` does, from a running process."""
-
-    def __init__(self, process: Process) -> None:
-        self._process, self.recount = process, RemoteRecount(process)
-
-    def load(self, entries: Sequence[Mapping[str, object]], *, add: bool = False, source: str = "") -> dict[str, Any]:
-        """Load entries."""
-        fields = {"entries": list(entries), "add": add, "source": source}
-        found: dict[str, Any] = self._process.request_json("POST", "/api/v1/catalogue", timeout=_LOAD_SECONDS, json=fields)
-        return found
-
-    def show(self, *, day: Any, agencies: Sequence[str] | None, procedure: str | None, all_days: bool) -> dict[str, Any]:
-        """The entries, and numbers by level."""
-        query: dict[str, Any] = {"all": "true"} if all_days else {} if day is None else {"day": day.isoformat()}
-        if agencies:
-            query["agency"] = list(agencies)
-        if procedure is not None:
-            query["procedure"] = procedure
-        found: dict[str, Any] = self._process.request_json("GET", "/api/v1/catalogue", timeout=_LOAD_SECONDS, params=query)
-        return found
 
 
 def _print_load(found: Mapping[str, Any], console: Console) -> None:

@@ -1,17 +1,17 @@
-"""The steps of a recount after a load of the catalogue, in a running process."""
+"""The service catalogue and the recount after a load, in a running process."""
 
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Collection, Mapping
-from typing import Final
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, Final
 
 from domain.catalogue_levels import Generation
 from pipeline.catalogue.recount import LevelChanges, RecountPlan
 from pipeline.catalogue.recount_routes import loads_as_list, loads_of
 from pipeline.cli.remote import Process
 
-#: A plan reads the messages of some agencies; a day has some hundred thousand dossiers.
+#: A load of all agencies writes a hundred thousand rows; a day to be counted again has some hundred thousand dossiers.
 _SECONDS: Final = 600.0
 
 
@@ -44,3 +44,26 @@ class RemoteRecount:
         """Record that all days of a plan are done."""
         fields = {"loads": loads_as_list(loads)}
         self._process.request_json("POST", "/api/v1/catalogue/recount/finish", timeout=_SECONDS, json=fields)
+
+
+class RemoteCatalogue:
+    """Answers as ``pipeline.catalogue.service.CatalogueService`` does, from a running process."""
+
+    def __init__(self, process: Process) -> None:
+        self._process, self.recount = process, RemoteRecount(process)
+
+    def load(self, entries: Sequence[Mapping[str, object]], *, add: bool = False, source: str = "") -> dict[str, Any]:
+        """Load entries."""
+        fields = {"entries": list(entries), "add": add, "source": source}
+        found: dict[str, Any] = self._process.request_json("POST", "/api/v1/catalogue", timeout=_SECONDS, json=fields)
+        return found
+
+    def show(self, *, day: Any, agencies: Sequence[str] | None, procedure: str | None, all_days: bool) -> dict[str, Any]:
+        """The entries, and numbers by level."""
+        query: dict[str, Any] = {"all": "true"} if all_days else {} if day is None else {"day": day.isoformat()}
+        if agencies:
+            query["agency"] = list(agencies)
+        if procedure is not None:
+            query["procedure"] = procedure
+        found: dict[str, Any] = self._process.request_json("GET", "/api/v1/catalogue", timeout=_SECONDS, params=query)
+        return found

@@ -188,9 +188,7 @@ class DossierResolver:
 class _Look:
     """One look at the suspects: all their messages, decisions, level notes and claims, and what follows from them."""
 
-    def __init__(
-        self, histories: pa.Table, decide_on: _Decide, levels: Callable[[Collection[str]], CatalogueLevels]
-    ) -> None:
+    def __init__(self, histories: pa.Table, decide_on: _Decide, levels: Callable[[Collection[str]], CatalogueLevels]) -> None:
         columns, facts = message_columns(histories), histories.column("facts").to_numpy()
         decided = is_decision(facts)
         decisions = decision_columns(columns, np.flatnonzero(decided)) if decided.any() else None

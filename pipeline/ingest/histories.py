@@ -79,9 +79,22 @@ def _rows(batch: pa.RecordBatch) -> Iterator[tuple[bytes, DossierEvent | Exclusi
     numbers = batch.column("facts").to_numpy(zero_copy_only=False).astype(np.uint16)
     facts = fields_of(numbers)
     small = [facts[name].tolist() for name in ("status", "channel", "level", "returned", "legacy", "named")]
-    for dossier, occurred_at, halves, agency, procedure, due_at, status, channel, level, returned, legacy, named, excluded, is_note in zip(
-        *columns, *small, excludes(numbers).tolist(), is_level_note(numbers).tolist(), strict=True
-    ):
+    for (
+        dossier,
+        occurred_at,
+        halves,
+        agency,
+        procedure,
+        due_at,
+        status,
+        channel,
+        level,
+        returned,
+        legacy,
+        named,
+        excluded,
+        is_note,
+    ) in zip(*columns, *small, excludes(numbers).tolist(), is_level_note(numbers).tolist(), strict=True):
         identity = event_id_of(halves)
         if is_note:
             yield dossier, None

@@ -23,7 +23,7 @@ _TABLES: Final = (CATALOGUE_LOADS, CATALOGUE_RECOUNTS, CATALOGUE_ENTRIES, DOSSIE
 _AT_ONCE: Final = 20_000
 #: The loads of an agency with the position of each, the last one first, and whether its recount was finished.
 _ORDERED: Final = (
-    "SELECT agency, load_id, toUnixTimestamp64Milli(loaded_at) AS loaded, "
+    "SELECT agency, load_id, toUnixTimestamp64Milli(loaded_at) AS loaded, "  # noqa: S608 - names are constants
     "row_number() OVER (PARTITION BY agency ORDER BY loaded_at DESC, toString(load_id) DESC) AS position, "
     f"(agency, load_id) IN (SELECT agency, load_id FROM {CATALOGUE_RECOUNTS}) AS finished "
     f"FROM {CATALOGUE_LOADS} WHERE {{chosen}}"
@@ -31,14 +31,14 @@ _ORDERED: Final = (
 _CHOSEN: Final = "agency IN {agencies:Array(String)}"
 #: The loads since the last finished recount, and the load of that recount.
 _SINCE: Final = (
-    "SELECT agency, load_id FROM (SELECT agency, load_id, position, "
+    "SELECT agency, load_id FROM (SELECT agency, load_id, position, "  # noqa: S608 - names are constants
     f"minIf(position, finished) OVER (PARTITION BY agency) AS known FROM ({_ORDERED.format(chosen=_CHOSEN)})) "
     "WHERE known = 0 OR position <= known"
 )
 _SPAN: Final = "valid_from, ifNull(toString(valid_to), ''), service_level, legacy_level"
 #: The services of which not all of these loads say the same. An agency without a finished recount had no level before.
 _CHANGED_SERVICES: Final = (
-    "SELECT agency, procedure_code FROM ("
+    "SELECT agency, procedure_code FROM ("  # noqa: S608 - names are constants
     f"SELECT agency, procedure_code, load_id, arraySort(groupUniqArray(({_SPAN}))) AS spans FROM {CATALOGUE_ENTRIES} FINAL "
     f"WHERE {_CHOSEN} AND (agency, load_id) IN ({_SINCE}) GROUP BY agency, procedure_code, load_id) AS listed "
     "INNER JOIN (SELECT agency, count() AS loads, max(finished) AS was_finished FROM "
@@ -88,7 +88,7 @@ class ClickHouseCatalogueRecounts:
         """The days that must be looked at; see the contract."""
         rows = self._clickhouse.counted_rows(
             "find_catalogue_days",
-            f"SELECT {CIVIL_DAY.format(column='occurred_at')} AS day, count(), count() OVER () "  # noqa: S608 - names are constants
+            f"SELECT {CIVIL_DAY.format(column='occurred_at')} AS day, count(), count() OVER () "
             f"{_WITHOUT_LEVEL} GROUP BY day ORDER BY day",
             {"agencies": sorted(agencies)},
             **BACKGROUND_SPILLING,
@@ -101,7 +101,7 @@ class ClickHouseCatalogueRecounts:
         found = list(
             self._clickhouse.batches(
                 "find_catalogue_dossiers",
-                f"SELECT DISTINCT {DOSSIER} AS dossier {_WITHOUT_LEVEL} "  # noqa: S608 - names are constants
+                f"SELECT DISTINCT {DOSSIER} AS dossier {_WITHOUT_LEVEL} "
                 f"AND {days_condition('occurred_at', Days((day,)))} ORDER BY dossier",
                 {"agencies": sorted(agencies)},
                 **_SPILLING,

@@ -41,7 +41,7 @@ _ONE_CHANNEL: Final = f"({', '.join(str(1 << channel) for channel in Channel)})"
 _SETTLING: Final = f"({int(Status.SETTLED)}, {int(Status.RETURNED)})"
 #: The entries of the catalogue that are in force on some day of the scope, with the level that each counts as.
 _ENTRIES: Final = (
-    "SELECT agency, procedure_code, valid_from, valid_to, "
+    "SELECT agency, procedure_code, valid_from, valid_to, "  # noqa: S608 - names are constants
     f"if(service_level != '', toUInt8(service_level), [{_RANKS_OF_LEGACY}][legacy_level + 1]) AS level "
     f"FROM {CATALOGUE_ENTRIES} FINAL WHERE (agency, load_id) IN "
     f"(SELECT agency, argMax(load_id, (loaded_at, toString(load_id))) FROM {CATALOGUE_LOADS} GROUP BY agency) "
@@ -49,8 +49,13 @@ _ENTRIES: Final = (
 )
 #: Services with one level on all days of the scope. 0: not stated, so that no message differs.
 _FITTING: Final = (
-    f"SELECT agency, procedure_code, level FROM ({_ENTRIES}) "
+    f"SELECT agency, procedure_code, level FROM ({_ENTRIES}) "  # noqa: S608 - names are constants
     "WHERE valid_from <= {first_day:Date} AND (valid_to IS NULL OR valid_to >= {last_day:Date})"
+)
+#: Whether a message may settle a dossier otherwise than the catalogue of its unit says.
+_UNLIKE_CATALOGUE: Final = (
+    f"max({_STATUS} IN {_SETTLING} AND agency IN (SELECT agency FROM ({_ENTRIES})) "  # noqa: S608 - names are constants
+    f"AND (agency, procedure_code, {_LEVEL}) NOT IN ({_FITTING}) AND (agency, procedure_code, 0) NOT IN ({_FITTING}))"
 )
 
 
@@ -80,9 +85,7 @@ _FACTS_OF_A_DOSSIER: Final = ", ".join(
         "min(agency) AS unit, max(agency) AS other_unit",
         "min(bitAnd(bitShiftRight(facts, 13), 1)) AS named",
         f"min({_STATUS} != 0) AS undecided",
-        f"max({_STATUS} IN {_SETTLING} AND agency IN (SELECT agency FROM ({_ENTRIES})) "
-        f"AND (agency, procedure_code, {_LEVEL}) NOT IN ({_FITTING}) AND (agency, procedure_code, 0) NOT IN ({_FITTING})) "
-        "AS unlike_catalogue",
+        f"{_UNLIKE_CATALOGUE} AS unlike_catalogue",
     )
 )
 #: Kinds of ``FindingKind`` by the condition that they need. Only dossiers in which every event is one message, and at most one is

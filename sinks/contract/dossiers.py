@@ -1,11 +1,11 @@
 """The index of messages by dossier: what the dossier tier of a worker reads and writes.
 
-It also holds the decisions of operators about dossiers (``sinks.contract.exclusions``) and the levels of the service catalogue that
-dossiers were counted with (``sinks.contract.level_notes``), as rows without a status.
+It also holds the decisions of operators about dossiers (``sinks.contract.exclusions``) and the levels of the service catalogue
+that dossiers were counted with (``sinks.contract.level_notes``), as rows without a status.
 
-Order of use for a batch of stored messages: ``add``, ``suspects``, then for these ``histories``, ``levels``, ``note``, ``claim`` and
-``histories`` again until nothing new is noted and claimed, and ``correct``; ``confirm`` when the tallies were recounted. Everything is
-durable when a call returns, and may be repeated.
+Order of use for a batch of stored messages: ``add``, ``suspects``, then for these ``histories``, ``levels``, ``note``, ``claim``
+and ``histories`` again until nothing new is noted and claimed, and ``correct``; ``confirm`` when the tallies were recounted.
+Everything is durable when a call returns, and may be repeated.
 """
 
 from __future__ import annotations

@@ -67,9 +67,7 @@ def note_rows(settled: pa.Table, generations: Sequence[Generation], levels: Sequ
             "agency": settled.column("agency"),
             "procedure_code": settled.column("procedure_code"),
             "due_at": pa.array([generation.loaded_at for generation in generations], pa.timestamp("ms", "UTC")),
-            "facts": pa.array(
-                [LEVEL_NOTE_FACT | LEVEL_RANKS.index(level) << _LEVEL_SHIFT for level in levels], pa.uint16()
-            ),
+            "facts": pa.array([LEVEL_NOTE_FACT | LEVEL_RANKS.index(level) << _LEVEL_SHIFT for level in levels], pa.uint16()),
         }
     )
 

@@ -175,7 +175,7 @@ class ShardedIndex:
     def histories(self, suspects: pa.Table) -> pa.Table:
         return self._read(suspects, ClickHouseDossierIndex.histories)
 
-    def levels(self, agencies: Collection[str]) -> CatalogueLevels:
+    def levels(self, agencies: Collection[str]) -> CatalogueLevels:  # noqa: ARG002
         return NO_CATALOGUE  # the catalogue is not sharded
 
     def note(self, notes: pa.Table) -> None:

@@ -111,7 +111,7 @@ def storage(embedded):
 
 
 def test_a_load_counts_stored_dossiers_again_and_says_which(storage):
-    """Before, between and after loads the tallies are right; a load tells month, unit, and how many became or ceased to be full."""
+    """Before, between and after loads the tallies are right; a load tells how many became or ceased to be full, and where."""
     month_ago = MORNING - 31 * DAY
     messages = [*a_dossier(1, 9), *a_dossier(1, 10), *a_dossier(2, 9, channel=1), *a_dossier(1, 9, at=month_ago)]
     messages += [*a_dossier(1, 9, 10), *a_dossier(1, 9, service_level="mot_phan"), *a_dossier(1, 9, agency="H18")]
@@ -160,7 +160,7 @@ def test_a_load_that_broke_off_is_finished_by_the_same_load(storage):
 
 
 def test_loads_that_broke_off_are_made_good_by_a_later_one(storage):
-    """A dossier that was counted with a load whose recount broke off is counted again, also when the last load is as the first."""
+    """A dossier that was counted with a load that broke off is counted again, also when the last load is as the first."""
     first, second, third = (an_entry(level) for level in ("mot_phan", "toan_trinh", "mot_phan"))
     storage.load(first)
     ClickHouseCatalogue(storage.clickhouse).load([second])
@@ -201,7 +201,7 @@ def test_a_worker_asks_for_the_catalogue_after_its_messages_are_indexed(storage)
 
 
 def test_a_load_comes_before_its_recount(storage):
-    """A worker that asked for the catalogue before a load has indexed its messages before, so the recount finds and corrects them."""
+    """A worker that asked for the catalogue before a load indexed its messages before, so the recount corrects them."""
     storage.load(an_entry("mot_phan"))
     messages = a_dossier(1, 9)
 
@@ -218,7 +218,7 @@ def test_a_load_comes_before_its_recount(storage):
 
 
 def test_a_worker_with_an_older_catalogue_changes_nothing(storage):
-    """What it notes late, and even after another worker has counted a dossier with the newer catalogue, is older and does not hold."""
+    """What it notes after another worker has counted a dossier with the newer catalogue is older, and does not hold."""
     storage.load(an_entry("toan_trinh"))
     old = storage.index.levels(["H17"])
     storage.load(an_entry("mot_phan"))

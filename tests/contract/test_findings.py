@@ -185,7 +185,7 @@ def test_each_kind_alone_is_found(destination):
 
 
 def test_findings_beside_the_catalogue(destination):
-    """Another level than the catalogue's and a procedure that it lacks are found, on any day of its entries, legacy levels too."""
+    """Another level than the catalogue's and a procedure that it lacks are found on any day; legacy levels count, too."""
     entry = CatalogueEntry("H17", "1.1", TODAY, TODAY, service_level="mot_phan")
     entries = [
         entry,
@@ -207,7 +207,7 @@ def test_findings_beside_the_catalogue(destination):
     destination.take(itertools.chain.from_iterable(sent.values()))
     codes = {name: messages[0].dossier_code for name, messages in sent.items()}
     scope = FindingScope(Period(TODAY, TODAY + DAY))
-    found = destination.found(scope, catalogue=lambda period: destination.catalogue.entries(period))
+    found = destination.found(scope, catalogue=destination.catalogue.entries)
     named = {kind.value: {example.code for example in some} for kind, some in found.examples.items()}
     assert named["level_differs"] == {codes["differs"], codes["sent before"]}
     assert named["not_in_catalogue"] == {codes["lacks"]}

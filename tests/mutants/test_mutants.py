@@ -145,7 +145,7 @@ MUTANTS = [
         "pipeline.ingest.level_notes",
         "if current is None or (noted is not None and noted.generation >= current.generation):",
         "if current is None or noted is not None:",
-        f"{LEVELS}test_a_load_comes_before_its_recount",
+        f"{LEVELS}test_a_load_counts_stored_dossiers_again_and_says_which",
     ),
     Mutant(
         "of several notes the newest one holds, not the last one",

@@ -295,9 +295,5 @@ def test_columns_follow_the_levels_of_the_catalogue(dossiers, catalogue):
     judged = count_bits(columns_of(rows))
     full = np.array([catalogue.get(row.agency) == "toan_trinh" for row in rows])
     repeat = 1 << BITS.index("repeat")
-    right = [
-        bits
-        for messages in dossiers
-        for bits in expected_bits(messages, levels)
-    ]
+    right = [bits for messages in dossiers for bits in expected_bits(messages, levels)]
     assert [int(bits) & ~repeat for bits in judged.with_levels(full)] == right

@@ -226,7 +226,7 @@ def test_more_than_ten_thousand_events_are_no_dossier():
     ],
 )
 def test_the_catalogue_gives_the_level_that_no_message_gives(statuses, level, sent):
-    """The level of the catalogue for unit, procedure and day of the settled event counts only where no message up to it has one."""
+    """The catalogue's level for unit, procedure and day of the settled event counts only where no message up to it has one."""
     entry = CatalogueEntry("H17", "1.000001", civil_day(MORNING), service_level="toan_trinh")
     found = judge(events_of(*statuses, agency="H17", procedure_code="1.000001"), (), Catalogue([entry]).level)
     assert (found.level, found.sent_level) == (level, sent)

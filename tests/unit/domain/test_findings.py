@@ -81,7 +81,7 @@ def test_too_many_events():
     ],
 )
 def test_findings_beside_the_catalogue(statuses, expected):
-    """A settled dossier is compared with the catalogue of its day; a unit without one, or before its first day, has no finding."""
+    """A settled dossier is compared with the catalogue of its day; a unit without one on that day has no finding."""
     events = events_of(*statuses, agency="H17", procedure_code="1", service_level="toan_trinh", named_by_code=True)
     entry = CatalogueEntry("H17", "1", civil_day(MORNING), service_level="toan_trinh")
 

@@ -24,9 +24,9 @@ from pipeline.catalogue.recount import LevelChanges, recount_all
 from pipeline.catalogue.routes import catalogue_routes
 from pipeline.catalogue.service import CatalogueService
 from pipeline.cli import catalogue as command
-from pipeline.cli.catalogue import _Remote
 from pipeline.cli.main import create_cli
 from pipeline.cli.remote import AnswerError, Process
+from pipeline.cli.remote_catalogue import RemoteCatalogue
 from pipeline.serving.answer_sources import Api, Health
 from pipeline.serving.server import HttpServer
 from pipeline.settings import HttpSettings
@@ -99,7 +99,7 @@ def run(service, monkeypatch):
 
 async def test_a_process_loads_and_shows_as_the_service_does(client, store):
     """The command asks a running process, which checks, stores, tells what changed, and shows the entries of a day."""
-    remote = _Remote(Process(str(client.base_url).rstrip("/")))
+    remote = RemoteCatalogue(Process(str(client.base_url).rstrip("/")))
     entries = [an_entry(), an_entry("2", service_level="mot_phan", legacy_level=None), an_entry("3", valid_to="2018-12-31")]
     load = await asyncio.to_thread(partial(remote.load, entries, source="x.csv"))
     assert (load["changed"], load["entries"], load["overtaken"], store.sources) == (True, 3, [], ["x.csv"])
@@ -186,7 +186,7 @@ async def test_a_storage_that_does_not_answer_is_told(client, store):
         raise Retryable("the storage is away")
 
     store.fault = fault
-    remote = _Remote(Process(str(client.base_url).rstrip("/")))
+    remote = RemoteCatalogue(Process(str(client.base_url).rstrip("/")))
     with pytest.raises(AnswerError, match="503: the storage is away"):
         await asyncio.to_thread(partial(remote.load, [an_entry()]))
 
@@ -202,7 +202,10 @@ def test_a_file_is_loaded_and_shown(run, store):
     assert "  H55 1.000000 from 2018-01-01 opened\n" in output
     assert "... and 1,716 more changes; --json lists more of them." in output
     assert store.sources == [FILE.name]
-    assert run("load", FILE, "--add").output == "Nothing changed: the 1,756 entries of these agencies are loaded already.\n" + UNCHANGED
+    assert (
+        run("load", FILE, "--add").output
+        == "Nothing changed: the 1,756 entries of these agencies are loaded already.\n" + UNCHANGED
+    )
     shown = run("show", "--agency", "H55", "--day", "2018-12-31").output
     for number in ("1,756", "169", "92", "1,495"):
         assert number in shown
@@ -230,7 +233,10 @@ def days_to_recount(recount):
     """Two days of two months, on which dossiers of H55 became full or ceased to be."""
     recount.loads = {"H55": Generation(1_700_000_000_123, "0d2c2b5e-7d5e-4a55-9a66-2f2b7f0f9a10")}
     january, february = dt.date(2026, 1, 31), dt.date(2026, 2, 1)
-    changed = [LevelChanges(Counter({("H55", january.replace(day=1)): 1_234})), LevelChanges(Counter(), Counter({("H55", february): 5}))]
+    changed = [
+        LevelChanges(Counter({("H55", january.replace(day=1)): 1_234})),
+        LevelChanges(Counter(), Counter({("H55", february): 5})),
+    ]
     recount.days = dict(zip((january, february), changed, strict=True))
     return [
         {"month": "2026-01", "agency_code": "H55", "to_full": 1_234, "from_full": 0},
@@ -241,7 +247,7 @@ def days_to_recount(recount):
 async def test_a_process_counts_stored_dossiers_again(client, recount):
     """The command asks a running process for the plan, each day, and to record that all are done; only trusted requests may."""
     rows = days_to_recount(recount)
-    remote = _Remote(Process(str(client.base_url).rstrip("/")))
+    remote = RemoteCatalogue(Process(str(client.base_url).rstrip("/")))
     told = []
     assert (await asyncio.to_thread(remote.recount.unfinished)) == ["H55"]
     found = await asyncio.to_thread(partial(recount_all, remote.recount, ["H55"], advance=lambda *done: told.append(done)))
