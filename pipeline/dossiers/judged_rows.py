@@ -14,6 +14,7 @@ from domain.dossiers import MAX_EVENTS, ExcludedDossier, TooManyEvents, judge
 from domain.exclusions import is_excluded
 from pipeline.ingest.histories import History, dossiers_in
 from sinks.contract.dossier_table import MANY, DossierHistories
+from sinks.contract.level_notes import is_level_note
 
 
 def judged_rows(source: DossierHistories, dossiers: pa.Table) -> dict[bytes, DossierMilestones]:
@@ -45,6 +46,8 @@ def _codes(source: DossierHistories, dossiers: pa.Table, rows: pa.Table) -> dict
     known = dict(zip(*(dossiers.column(name).to_pylist() for name in ("dossier", "dossier_code")), strict=True))
     unknown = [dossier for dossier, code in known.items() if not code]
     if unknown and rows.num_rows:
+        facts = rows.column("facts").to_numpy().astype(np.uint16)
+        rows = rows.filter(pa.array(~is_level_note(facts)))  # a level note has no message of its key
         numbers = rows.column("dossier").to_pylist()
         first = [at for at, number in enumerate(numbers) if not at or number != numbers[at - 1]]
         wanted = set(unknown)
@@ -56,7 +59,7 @@ def _codes(source: DossierHistories, dossiers: pa.Table, rows: pa.Table) -> dict
 def _judged(history: History, code: str, seen: int) -> DossierMilestones:
     if not history.messages:
         return without_messages(code, seen=seen)
-    return replace(milestones_of(judge(history.messages, history.decisions), seen=seen), code=code)
+    return replace(milestones_of(judge(history.messages, history.decisions, history.level), seen=seen), code=code)
 
 
 def _judged_alone(source: DossierHistories, dossier: bytes, code: str) -> DossierMilestones:

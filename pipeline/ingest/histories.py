@@ -5,38 +5,56 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 
+from domain.catalogue_levels import Generation
+from domain.dossier_columns import LEVEL_RANKS
 from domain.dossiers import MAX_EVENTS
 from domain.events import DossierEvent
 from domain.exclusions import ExclusionDecision, last_decision
 from domain.findings import needed_messages
+from domain.periods import civil_day
 from sinks.contract.dossiers import event_id_of, fields_of, message_of
 from sinks.contract.exclusions import excludes
-from sinks.contract.level_notes import is_level_note
+from sinks.contract.level_notes import Noted, is_level_note
 
 #: With more messages of one dossier than this, those that decide nothing are dropped. Two for each event that a dossier may have.
 _MAX_MESSAGES: Final = 2 * (MAX_EVENTS + 1)
+
+
+class Service(NamedTuple):
+    """What a level note is about: a service on a civil day."""
+
+    agency: str
+    procedure: str
+    day: dt.date
 
 
 @dataclass(slots=True)
 class History:
     """A dossier: its number, its messages, or enough of them for the same findings, and the decision that holds if there is one.
 
-    ``dossier_code`` of the messages is the number as text. There may be no message yet.
+    ``dossier_code`` of the messages is the number as text. There may be no message yet. ``noted``: the level note that holds for
+    each service.
     """
 
     dossier: bytes
     messages: list[DossierEvent] = field(default_factory=list)
     decision: ExclusionDecision | None = None
+    noted: dict[Service, Noted] = field(default_factory=dict)
 
     @property
     def decisions(self) -> tuple[ExclusionDecision, ...]:
         """The decision that holds, as the rules take it."""
         return () if self.decision is None else (self.decision,)
+
+    def level(self, agency: str, procedure: str, day: dt.date) -> str:
+        """The level of the catalogue that the dossier was counted with; it is a ``domain.dossiers.Levels``."""
+        noted = self.noted.get(Service(agency, procedure, day))
+        return "" if noted is None else LEVEL_RANKS[noted.level]
 
 
 def dossiers_in(batches: Iterable[pa.RecordBatch]) -> Iterator[History]:
@@ -49,7 +67,9 @@ def dossiers_in(batches: Iterable[pa.RecordBatch]) -> Iterator[History]:
                 if current is not None:
                     yield current
                 current, limit = History(dossier), _MAX_MESSAGES
-            if row is None:
+            if isinstance(row, tuple):
+                service, noted = row
+                current.noted[service] = max(noted, current.noted.get(service, noted))
                 continue
             if isinstance(row, ExclusionDecision):
                 current.decision = last_decision((row, *current.decisions))
@@ -65,8 +85,8 @@ def dossiers_in(batches: Iterable[pa.RecordBatch]) -> Iterator[History]:
         yield current
 
 
-def _rows(batch: pa.RecordBatch) -> Iterator[tuple[bytes, DossierEvent | ExclusionDecision | None]]:
-    """Each row with its dossier. A level note is None: the catalogue says the same."""
+def _rows(batch: pa.RecordBatch) -> Iterator[tuple[bytes, DossierEvent | ExclusionDecision | tuple[Service, Noted]]]:
+    """Each row with its dossier."""
     dossiers, identities = (_sixteen_bytes(batch.column(name)) for name in ("dossier", "id"))
     columns = [
         dossiers,
@@ -97,7 +117,8 @@ def _rows(batch: pa.RecordBatch) -> Iterator[tuple[bytes, DossierEvent | Exclusi
     ) in zip(*columns, *small, excludes(numbers).tolist(), is_level_note(numbers).tolist(), strict=True):
         identity = event_id_of(halves)
         if is_note:
-            yield dossier, None
+            generation = Generation(round(due_at.timestamp() * 1_000), str(identity))
+            yield dossier, (Service(agency, procedure, civil_day(occurred_at)), Noted(generation, level))
             continue
         if not status:
             yield dossier, ExclusionDecision(occurred_at, identity, excluded=excluded)

@@ -100,8 +100,7 @@ class ClickHouseDossierIndex:
         """Index messages, and then note their dossiers in ``dossier_changes``; see the contract."""
         self._insert("index_messages", DOSSIER_INDEX, messages)
         if self._notes_changes:
-            name = "dossier_code" if "dossier_code" in messages.column_names else "dossier"
-            self._insert("note_dossiers", DOSSIER_CHANGES, pa.table({name: messages.column(name).unique()}))
+            self._note_changes(messages, "dossier_code" if "dossier_code" in messages.column_names else "dossier")
 
     def suspects(self, codes: pa.Table) -> pa.Table:
         """The dossiers that are not plain; see the contract."""
@@ -121,8 +120,9 @@ class ClickHouseDossierIndex:
         return NO_CATALOGUE if self._levels is None else self._levels.of(agencies)
 
     def note(self, notes: pa.Table) -> None:
-        """Write level notes; see the contract."""
+        """Write level notes, and then note their dossiers in ``dossier_changes``; see the contract."""
         self._insert("note_levels", DOSSIER_INDEX, _flagged(notes))
+        self._note_changes(notes, "dossier")
 
     def claim(self, claims: pa.Table) -> None:
         """Record claims; see the contract."""
@@ -135,6 +135,10 @@ class ClickHouseDossierIndex:
     def correct(self, corrections: pa.Table) -> None:
         """Store corrections; see the contract."""
         self._insert("insert_corrections", DOSSIER_CORRECTIONS, corrections)
+
+    def _note_changes(self, rows: pa.Table, name: str) -> None:
+        """Note each dossier once; ``name``: the column that tells it."""
+        self._insert("note_dossiers", DOSSIER_CHANGES, pa.table({name: rows.column(name).unique()}))
 
     def _insert(self, operation: str, table: str, rows: pa.Table) -> None:
         self._clickhouse.insert(operation, table, rows.column_names, arrow_stream(rows), "ArrowStream", **_WRITE)

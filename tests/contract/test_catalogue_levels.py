@@ -26,6 +26,8 @@ from sinks.contract.audit import HashShard
 from sinks.contract.dossier_audit import DossierSelection
 from sinks.contract.tallies import Days, Span
 from tests.contract.dossier_model import expected, tallied
+from tests.contract.test_dossier_table import Storage as TableStorage
+from tests.contract.test_dossier_table import a_round
 from tests.factories import MORNING, an_event, rows_of
 
 FIRST, DAY = dt.date(2018, 1, 1), dt.timedelta(days=1)
@@ -134,6 +136,22 @@ def test_a_load_counts_stored_dossiers_again_and_says_which(storage):
     assert storage.is_right(messages)
     assert storage.load(an_entry("mot_phan", start=TODAY - DAY)) == LevelChanges()
     assert storage.faults() == {}
+
+
+def test_the_row_of_a_dossier_follows_the_catalogue(storage):
+    """A load that changes a dossier makes it wait, and its row has the level with which it is counted, and its code."""
+    table, keeper = TableStorage(storage.clickhouse), TableStorage(storage.clickhouse).keeper()
+    messages = a_dossier(1, 9)
+    storage.take(messages)
+    for level, full in ((None, False), ("toan_trinh", True), ("mot_phan", False), ("toan_trinh", True)):
+        if level:
+            storage.load(an_entry(level))
+        assert table.waiting() == 1
+        a_round(keeper)
+        assert table.waiting() == 0
+        (row,) = table.rows().values()
+        assert (row["dossier_code"], row["settled_full"], row["settled_full_any_return"]) == (messages[0].dossier_code, full, full)
+        table.age(dt.timedelta(minutes=5))  # the next look begins two minutes before the last
 
 
 def test_a_load_that_broke_off_is_finished_by_the_same_load(storage):
