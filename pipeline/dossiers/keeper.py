@@ -2,7 +2,7 @@
 
 A round judges what changed since the round before it, then a piece of what waited when the worker started. Changes that are not
 needed any more are dropped. Then some rows are compared with the index, the next ones in each round, and what differs is noted
-again: whatever went wrong is found, and a row that is missing is made.
+again: whatever went wrong is found, and a row that is missing is made. A few rows are judged again although nothing differs.
 
 Rows may be written by several workers at once (``sinks.contract.dossier_table``). The steps are a generator that pauses between
 any two effects, so that a test can interleave two keepers and end one anywhere.
@@ -11,6 +11,7 @@ any two effects, so that a test can interleave two keepers and end one anywhere.
 from __future__ import annotations
 
 import datetime as dt
+import secrets
 import threading
 import time
 from collections.abc import Callable, Generator
@@ -29,6 +30,8 @@ T = TypeVar("T")
 
 #: Dossiers whose messages are in memory at once.
 _PIECE: Final = 10_000
+#: Rows that are judged again in each round although nothing changed.
+_SAMPLE: Final = 100
 #: A note becomes visible a little after its time, which is that of the start of its insert. One that takes longer than this is
 #: found when its period is about to be dropped.
 _LATE: Final = dt.timedelta(minutes=2)
@@ -64,6 +67,8 @@ class DossierKeeper:
         flooded: whether messages arrive faster than they can be stored.
         stopping: set when the worker stops.
         piece: dossiers whose messages are read at once.
+        sample: rows that are judged again in each round.
+        choose: chooses which: a number below its argument.
         rest: rests for so many seconds, or until the worker stops.
     """
 
@@ -77,6 +82,8 @@ class DossierKeeper:
     stopping: threading.Event
     monotonic: Callable[[], float] = time.monotonic
     piece: int = _PIECE
+    sample: int = _SAMPLE
+    choose: Callable[[int], int] = secrets.randbelow
     rest: Callable[[float], object] | None = None
     _fresh_from: dt.datetime | None = None
     _backlog: _Backlog | None = None
@@ -180,13 +187,35 @@ class DossierKeeper:
                 yield "dropped"
 
     def _compare(self) -> Generator[str, None, None]:
-        """Compare the next rows with the index, and note the dossiers that differ."""
+        """Compare the next rows with the index, judge a few of them again, and note the dossiers that differ."""
         page = self._call(lambda: self.table.compare_with_index(after=self._checked))
         self._checked = page.last
+        wrong = self._call(lambda: self._wrong_among(page.agreeing))
+        if wrong.num_rows:
+            log.error("rows_of_dossiers_are_wrong", dossiers=wrong.num_rows, remedy="They are judged again. Report it.")
+            self._call(lambda: self.table.forget(wrong))  # the new rows have the same version
+            self._call(lambda: self.table.note(wrong))
         if page.differing.num_rows:
             log.warning("dossiers_are_judged_again", dossiers=page.differing.num_rows, reason="their rows differ from the index")
             self._call(lambda: self.table.note(page.differing))
         yield "compared"
+
+    def _wrong_among(self, dossiers: pa.Table) -> pa.Table:
+        """Those of a few neighbours whose row is not what their messages give, although it knows as many."""
+        chosen = dossiers.slice(self.choose(max(1, dossiers.num_rows - self.sample + 1)), self.sample)
+        if not chosen.num_rows:
+            return chosen
+        numbers = chosen.column("dossier")
+        rows = self.table.rows(numbers[0].as_py(), numbers[-1].as_py())
+        unnamed = chosen.append_column("dossier_code", pa.array([""] * chosen.num_rows))
+        judged = rows_of(judged_rows(self.histories, unnamed), judged_at=self.table.now())
+        stored = {row["dossier"]: row for row in rows.drop_columns(["judged_at"]).to_pylist()}
+        wrong = [
+            row["dossier"]
+            for row in judged.drop_columns(["judged_at"]).to_pylist()
+            if row["dossier"] in stored and row["seen"] == stored[row["dossier"]]["seen"] and row != stored[row["dossier"]]
+        ]
+        return pa.table({"dossier": pa.array(wrong, pa.binary(16))})
 
     def _publish(self, waiting: int, oldest: dt.datetime | None, now: dt.datetime) -> None:
         """Publish what waits, the backlog included."""

@@ -14,7 +14,7 @@ from sinks.clickhouse.arrow import arrow_stream
 from sinks.clickhouse.client import ClickHouse, ExternalTable
 from sinks.clickhouse.row_policies import refuse_hidden_rows
 from sinks.clickhouse.times import aware, to_milliseconds, to_seconds
-from sinks.contract.dossier_table import CheckedPage, Noted, WaitingPage, WaitingTotal
+from sinks.contract.dossier_table import ROW_SCHEMA, CheckedPage, Noted, WaitingPage, WaitingTotal
 from sinks.tables import DOSSIER_CHANGES, DOSSIER_INDEX, DOSSIERS, EPOCH
 
 _WRITE: Final = {
@@ -58,6 +58,17 @@ class ClickHouseDossierTable:
     def write(self, rows: pa.Table) -> None:
         """Store rows; see the contract."""
         self._clickhouse.insert("write_dossiers", DOSSIERS, rows.column_names, arrow_stream(rows), "ArrowStream", **_WRITE)
+
+    def rows(self, first: bytes, last: bytes) -> pa.Table:
+        """The rows of dossiers; see the contract."""
+        names = ", ".join("toString(state) AS state" if name == "state" else name for name in ROW_SCHEMA.names)
+        found = self._clickhouse.table(
+            "compare_dossiers",
+            f"SELECT {names} FROM {DOSSIERS} FINAL "  # noqa: S608 - names are constants
+            f"WHERE dossier >= {_number(first)} AND dossier <= {_number(last)} ORDER BY dossier",
+        )
+        refuse_hidden_rows(self._clickhouse, (DOSSIERS,))
+        return found
 
     def note(self, dossiers: pa.Table) -> None:
         """Note a change of dossiers; see the contract."""
@@ -162,7 +173,8 @@ class ClickHouseDossierTable:
                 ExternalTable(_DOSSIERS, _DOSSIERS_STRUCTURE, differing),
             )
         refuse_hidden_rows(self._clickhouse, (DOSSIERS, DOSSIER_CHANGES, DOSSIER_INDEX))
-        return CheckedPage(len(counted.keys() | known.keys()), differing, last)
+        agreeing = sorted(counted.keys() & known.keys() - wrong, key=lambda dossier: int.from_bytes(dossier, "little"))
+        return CheckedPage(pa.table({"dossier": pa.array(agreeing, pa.binary(16))}), differing, last)
 
     def _seen_of_index(self, condition: str, order: str, listed: pa.Table | None = None) -> pa.Table:
         """``dossier`` and how many distinct messages and decisions of it are indexed."""

@@ -101,13 +101,13 @@ class CheckedPage:
     """Some dossiers whose rows were compared with the index.
 
     Attributes:
-        compared: their number.
+        agreeing: ``dossier`` of those whose row knows as many messages and decisions as the index, in the order of numbers.
         differing: ``dossier`` of those whose row is missing, or knows fewer or more messages and decisions than the index,
             although no change of them is noted any more.
         last: dossiers up to this number were compared; None: all.
     """
 
-    compared: int
+    agreeing: pa.Table
     differing: pa.Table
     last: bytes | None
 
@@ -140,6 +140,10 @@ class DossierTable(Protocol):
 
     def forget(self, dossiers: pa.Table) -> None:
         """Delete the rows of dossiers (``dossier``). For rows that knew more than there is."""
+        ...
+
+    def rows(self, first: bytes, last: bytes) -> pa.Table:
+        """The rows that hold (``ROW_SCHEMA``) of the dossiers from one number to another."""
         ...
 
     def note(self, dossiers: pa.Table) -> None:

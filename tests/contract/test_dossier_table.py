@@ -28,6 +28,7 @@ from sinks.clickhouse.exclusions import ClickHouseExclusions
 from sinks.clickhouse.first_notes import note_every_dossier
 from sinks.clickhouse.store import ClickHouseStore
 from sinks.contract.dossier_table import ROW_SCHEMA, Noted
+from sinks.contract.dossier_table import rows_of as rows_of_dossiers
 from tests.contract.dossier_model import dossiers_of
 from tests.factories import MORNING, an_event, rows_of
 
@@ -187,6 +188,19 @@ def test_a_dossier_waits_until_its_change_is_seen(embedded):
     assert asked <= total.oldest <= storage.table.now()
 
 
+def test_a_change_in_the_millisecond_of_the_row_waits(embedded):
+    """Whether it came before or after the messages were read is not known; a row of a millisecond later has seen it."""
+    storage = Storage(embedded)
+    event = an_event(dossier_code=CODE)
+    storage.store([event])
+    ((number, noted),) = storage.clickhouse.rows("test", "SELECT dossier, noted_at FROM dossier_changes")
+    for later, waiting in ((0, 1), (1, 0)):
+        judged_at = noted.replace(tzinfo=dt.UTC) + dt.timedelta(milliseconds=later)
+        row = milestones_of(judge([event]), seen=1)
+        storage.table.write(rows_of_dossiers({int(number).to_bytes(16, "little"): row}, judged_at=judged_at))
+        assert storage.table.waiting_since(judged_at) == waiting
+
+
 def test_of_two_keepers_the_one_that_saw_more_wins(embedded):
     """A keeper that writes late what it read early changes nothing, and both may do the same dossier at once."""
     storage = Storage(embedded)
@@ -231,6 +245,34 @@ def test_what_was_never_noted_is_found(embedded):
     assert storage.changes() == 3
     a_round(keeper)
     assert storage.changes() == 3
+
+
+def test_a_row_that_knows_all_and_says_something_else_is_found(embedded):
+    """A few rows are judged again in each round; a wrong one is replaced, although its version says that it is right."""
+    storage = Storage(embedded)
+    codes = [f"H17.1-240102-{number:04d}" for number in range(6)]
+    messages = {code: events_of(2, dossier_code=code) for code in codes}
+    storage.store([event for events in messages.values() for event in events])
+    keeper = storage.keeper(sample=2, choose=lambda count: count - 1)
+    a_round(keeper)
+    a_round(keeper)
+    right = storage.rows()
+    assert right == {code: a_row(events, code=code) for code, events in messages.items()}
+    storage.clickhouse.command("test", "CREATE TABLE damaged AS dossiers ENGINE = Memory")
+    storage.clickhouse.command(
+        "test", "INSERT INTO damaged SELECT * REPLACE (submitted_unit || 'x' AS submitted_unit) FROM dossiers"
+    )
+    storage.clickhouse.command("test", "TRUNCATE TABLE dossiers")
+    storage.clickhouse.command("test", "INSERT INTO dossiers SELECT * FROM damaged")
+    storage.clickhouse.command("test", "DROP TABLE damaged")
+    a_round(keeper)
+    a_round(keeper)
+    repaired = [code for code, row in storage.rows().items() if row == right[code]]
+    assert len(repaired) == 2
+    keeper.sample = 6
+    a_round(keeper)
+    a_round(keeper)
+    assert storage.rows() == right
 
 
 def test_changes_are_dropped_when_nothing_waits_for_them(embedded):

@@ -158,6 +158,7 @@ CALLS = {
     "ClickHouseDossierHistories.long_history": lambda c: list(_Histories(c).long_history(b"\1" * 16).rows),
     "ClickHouseDossierHistories.codes": lambda c: _Histories(c).codes(CODES),
     "ClickHouseDossierTable.forget": lambda c: _Table(c).forget(pa.table({"dossier": pa.array([b"\2" * 16], pa.binary(16))})),
+    "ClickHouseDossierTable.rows": lambda c: _Table(c).rows(b"\0" * 16, b"\xff" * 16),
     "ClickHouseDossierTable.waiting": lambda c: _Table(c).waiting(Noted()),
     "ClickHouseDossierTable.waiting_total": lambda c: _Table(c).waiting_total(Noted()),
     "ClickHouseDossierTable.waiting_since": lambda c: _Table(c).waiting_since(_Table(c).now()),

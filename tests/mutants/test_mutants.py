@@ -94,6 +94,21 @@ MUTANTS = [
         'source = f"PREWHERE',
         f"{STORE}test_the_same_events_again_change_nothing",
     ),
+    # ---- the table of dossiers
+    Mutant(
+        "a change in the millisecond of the row waits",
+        "sinks.clickhouse.dossier_table",
+        "WHERE last >= judged",
+        "WHERE last > judged",
+        "tests/contract/test_dossier_table.py::test_a_change_in_the_millisecond_of_the_row_waits",
+    ),
+    Mutant(
+        "changes are dropped only when nothing waits for them",
+        "pipeline.dossiers.keeper",
+        "if (yield from self._judge_all(period)) == 0:",
+        "if True:",
+        "tests/contract/test_dossier_table.py::test_a_late_note_is_judged_before_its_period_is_dropped",
+    ),
     # ---- dossiers
     Mutant(
         "a correction is claimed before it is written",
