@@ -6,6 +6,7 @@ so that every setting is found in one place.
 
 from __future__ import annotations
 
+import datetime as dt
 import os
 import re
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, Field, SecretStr, ValidationError, ValidationInfo, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from domain.acceptance import FIRST_DAY
 from domain.clock import parse_clock
 from domain.errors import ConfigurationError
 from pipeline.broker_addresses import addresses_in, require_addresses
@@ -296,6 +298,13 @@ class IndicatorSettings(_Group):
         "excluded",
         pattern="^(excluded|counted)$",
         description="Whether a dossier whose result was handed out at the counter counts as settled toàn trình in I1.",
+    )
+    accepted_late_from: dt.date = Field(
+        FIRST_DAY, description="Registrations from this day on are counted as accepted in time or late (118/2025/NĐ-CP)."
+    )
+    working_days_file: str = Field(
+        "",
+        description="File (CSV: day,kind) of working days and days off that decrees exchange; empty: no day is exchanged.",
     )
 
 

@@ -27,6 +27,7 @@ from domain.catalogue import CatalogueEntry
 from domain.dossier_milestones import milestones_of
 from domain.dossiers import judge
 from domain.errors import UnavailableError
+from domain.figure_groups import GROUPS
 from domain.periods import Period, civil_day
 from domain.tiers import Tier
 from pipeline.cli import main as cli
@@ -43,6 +44,7 @@ from sinks.clickhouse.client import ClickHouse
 from sinks.clickhouse.dead_letter_limits import ClickHouseDeadLetterLimits
 from sinks.clickhouse.dead_letter_store import ClickHouseDeadLetters
 from sinks.clickhouse.dossier_audit import ClickHouseDossierAudit
+from sinks.clickhouse.dossier_figures import ClickHouseDossierFigures
 from sinks.clickhouse.dossier_histories import ClickHouseDossierHistories
 from sinks.clickhouse.dossier_index import ClickHouseDossierIndex
 from sinks.clickhouse.dossier_reader import ClickHouseDossierReader
@@ -61,6 +63,7 @@ from sinks.clickhouse.target import Target
 from sinks.contract.audit import HashShard
 from sinks.contract.dead_letters import DeadLetter, DeadLetterCheckpoint, DeadLetterFilter
 from sinks.contract.dossier_audit import DossierSelection
+from sinks.contract.dossier_figures import FigureQuestion
 from sinks.contract.dossier_table import Noted
 from sinks.contract.dossier_table import rows_of as dossier_rows
 from sinks.contract.events import UnreadCause, UnreadRange
@@ -152,6 +155,9 @@ CALLS = {
     "ClickHouseDossierAudit.stored_messages": lambda c: _Dossiers(c).stored_messages([b"\1" * 16]),
     "ClickHouseDossierAudit.codes": lambda c: _Dossiers(c).codes([b"\1" * 16]),
     "ClickHouseDossierAudit.forget": lambda c: _Dossiers(c).forget([b"\1" * 16]),
+    "ClickHouseDossierFigures.counts": lambda c: [
+        ClickHouseDossierFigures(c).counts(group, FigureQuestion(SCOPE.period, DAY)) for group in GROUPS
+    ],
     "ClickHouseDossierReader.messages": lambda c: ClickHouseDossierReader(c).messages(CODE),
     "ClickHouseDossierReader.messages_of": lambda c: ClickHouseDossierReader(c).messages_of([CODE]),
     "ClickHouseDossierHistories.histories": lambda c: _Histories(c).histories(NUMBER),

@@ -1,0 +1,70 @@
+"""Formula 2.1 of the 766 index as SQL over the events of a dossier; ``domain.due_dates.by_766`` states the rule.
+
+No lambda reads an array from outside: ClickHouse would copy it once for each element.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+#: Values of ``result``; 0: the dossier was not accepted.
+ON_TIME, LATE, NO_DUE_DATE = 1, 2, 3
+_TAKES_UP: Final = "x IN (1, 2, 4, 5, 6)"
+_ENDS_UNSETTLED: Final = "x IN (3, 7, 8)"
+_DAY: Final = "intDiv({} + 25200000, 86400000)"
+_RESULT: Final = (
+    "multiIf(NOT hasAny(s, [2, 4, 5, 6, 9, 10]), 0, "
+    f"is_late, {LATE}, "
+    f"due != 0, if({_DAY.format('worked')} <= {_DAY.format('due')}, {ON_TIME}, {LATE}), "
+    f"longest = 0, {NO_DUE_DATE}, "
+    f"worked - began <= (longest - 1) * 86400000, {ON_TIME}, {LATE})"
+)
+
+
+def result_766(end: int) -> str:
+    """Columns of a SELECT, the last of them ``result``: what a dossier counts as by its events before an instant.
+
+    Reads the columns ``times``, ``statuses``, ``dues`` and ``settled_at`` of the table of dossiers, and ``longest``: 1 more than
+    the longest time of the procedure in days, or 0 where that is not known.
+
+    Args:
+        end: the first millisecond after the period.
+    """
+    return ", ".join(f"{expression} AS {name}" for name, expression in _columns(end).items())
+
+
+def _columns(end: int) -> Mapping[str, str]:
+    """Each column and its expression; s, t and d are status, time and due date of each event that is read."""
+    return {
+        # Of all events.
+        "all_at": "arrayMap(x -> toUnixTimestamp64Milli(x), times)",
+        "all_due": "arrayMap(x -> toUnixTimestamp64Milli(x), dues)",
+        "before": "arrayPushFront(arrayPopBack(statuses), toUInt8(0))",
+        "taken_up": f"arrayLastIndex(x -> {_TAKES_UP}, statuses)",
+        "settled_ms": "toUnixTimestamp64Milli(settled_at)",
+        # The place of the event that closed the dossier; 0: it is open. A dossier that a 10 settled has no 9.
+        "closed": "multiIf(has(statuses, 9), indexOf(statuses, 9), "
+        "settled_ms != 0, arrayFirstIndex((x, a) -> x = 10 AND a = settled_ms, statuses, all_at), "
+        f"arrayFirstIndex((x, i) -> {_ENDS_UNSETTLED} AND i > taken_up, statuses, arrayEnumerate(statuses)))",
+        # Of those before the end; several 5 in direct succession are one.
+        "kept": f"arrayMap((a, x, b) -> a < {end} AND NOT (x = 5 AND b = 5), all_at, statuses, before)",
+        "s": "arrayFilter((x, k) -> k, statuses, kept)",
+        "t": "arrayFilter((x, k) -> k, all_at, kept)",
+        "d": "arrayFilter((x, k) -> k, all_due, kept)",
+        "place": "arrayFilter((x, k) -> k, arrayEnumerate(statuses), kept)",
+        "due": "arrayLast((x, i) -> x != 0 AND (closed = 0 OR i <= closed), d, place)",
+        "nine": "arrayFirst((a, x) -> x = 9, t, s)",
+        "ten": "arrayFirst((a, x) -> x = 10, t, s)",
+        "taken_up_before": f"arrayLastIndex(x -> {_TAKES_UP}, s)",
+        "back": f"arrayFirst((a, x, i) -> {_ENDS_UNSETTLED} AND i > taken_up_before, t, s, arrayEnumerate(s))",
+        "asks": "s[-1] = 5",
+        "is_late": "nine = 0 AND ten = 0 AND back = 0 AND asks AND arrayCount(x -> x = 5, s) > 1",
+        "ended": f"multiIf(nine != 0, nine, ten != 0, ten, back != 0, back, asks, t[-1], {end - 1})",
+        "waited": "arraySum((a, x, n) -> if(x = 5 AND a < ended, least(n, ended) - a, 0), t, s, "
+        "arrayPushBack(arrayPopFront(t), ended))",
+        "worked": "ended - waited",
+        "accepted": "arrayFirst((a, x) -> x = 2, t, s)",
+        "began": "if(accepted != 0, accepted, t[1])",
+        "result": _RESULT,
+    }
