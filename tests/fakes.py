@@ -21,8 +21,10 @@ from domain.catalogue import Catalogue, CatalogueEntry
 from domain.catalogue_changes import changes, with_rows
 from domain.catalogue_levels import AgencyLevels, CatalogueLevels, Generation
 from domain.dossier_columns import BITS, LEVEL_RANKS, RETURN_RANKS
+from domain.dossiers import Dossier, judge
 from domain.events import DUE_NOT_SENT, DossierEvent
 from domain.exclusions import ExclusionDecision, last_decision
+from domain.group_counts import Circumstances, additions, part_of
 from domain.periods import civil_day
 from domain.tiers import COUNTS, Tier
 from pipeline.catalogue.recount import LevelChanges, RecountPlan
@@ -785,6 +787,45 @@ class MemoryRawMessages:
     @staticmethod
     def _is_within(event, periods) -> bool:
         return any(period.start <= civil_day(event.occurred_at) <= period.end for period in periods)
+
+
+class MemoryDossierFigures:
+    """A ``DossierFigureReader`` and the waiting dossiers of a store in memory: each dossier is judged when it is asked for."""
+
+    def __init__(self, store: MemoryStore) -> None:
+        self._store = store
+        self.waiting = 0
+
+    def counts(self, group, question):
+        given = {name: getattr(question, name) for name in ("period", "today", "longest_days")}
+        first = min(question.deadlines, default=dt.date.max)
+        circumstances = Circumstances(**given, working_days=_Deadlines(question.deadlines), accepted_late_from=first)
+        by_code, excluded = defaultdict(list), self._store.excluded()
+        for event in self._store.kept.values():
+            by_code[event.dossier_code].append(event)
+        found = defaultdict(Counter)
+        for code, events in by_code.items():
+            dossier = judge(events, [excluded[code]] if code in excluded else [])
+            if isinstance(dossier, Dossier):
+                for event, name in additions(group, dossier, circumstances):
+                    found[event.agency, part_of(question.grouping, code, event)][name] += 1
+        return found
+
+    def now(self):
+        return dt.datetime(2024, 9, 1, tzinfo=dt.UTC)
+
+    def waiting_since(self, _asked_at):
+        return self.waiting
+
+
+@dataclass(frozen=True)
+class _Deadlines:
+    """Working days of which only the deadlines of some days are known."""
+
+    days: Mapping[dt.date, dt.date]
+
+    def next_after(self, day):
+        return self.days[day]
 
 
 class MemoryCatalogue:

@@ -10,11 +10,12 @@ from domain.clock import ManualClock
 from domain.indicators import ReturnAtCounter
 from pipeline.report.completeness import Completeness, TopicOffsets
 from pipeline.report.figures import build_report
+from pipeline.report.group_figures import FigureSources
 from pipeline.report.request import read_request
 from pipeline.report.routes import ReportSources, report_routes
 from pipeline.report.verification.routes import verification_routes
 from pipeline.report.verification.service import VerificationService, VerificationSources
-from tests.fakes import MemoryRawMessages
+from tests.fakes import MemoryDossierFigures, MemoryRawMessages
 
 #: Long after every period of the tests.
 LATER = dt.date(2030, 1, 1)
@@ -24,11 +25,22 @@ EXCLUDED = ReturnAtCounter.EXCLUDED
 
 
 def report_route(
-    reader, registry, now, *, offsets=lambda: ALL_COUNTED, excluded=lambda _: (), catalogue=lambda _: (), at_counter=EXCLUDED
+    reader,
+    registry,
+    now,
+    *,
+    offsets=lambda: ALL_COUNTED,
+    excluded=lambda _: (),
+    catalogue=lambda _: (),
+    at_counter=EXCLUDED,
+    figures=None,
 ):
-    """The endpoint of reports over a reader; every message is counted unless ``offsets`` says otherwise."""
-    clock = ManualClock(now)
-    return partial(report_routes, ReportSources(reader, registry, clock, clock, offsets, excluded, catalogue, at_counter))
+    """The endpoint of reports over a reader; every message is counted unless ``offsets`` or ``figures`` says otherwise."""
+    clock, figures = ManualClock(now), figures or MemoryDossierFigures(reader)
+    sources = ReportSources(
+        reader, registry, clock, clock, offsets, excluded, catalogue, FigureSources(figures), figures, at_counter
+    )
+    return partial(report_routes, sources)
 
 
 def verification_route(store, registry, now, *, catalogue=lambda _: (), at_counter=EXCLUDED):
@@ -40,11 +52,20 @@ def verification_route(store, registry, now, *, catalogue=lambda _: (), at_count
 
 
 def report_of(
-    reader, *, registry=None, today=LATER, completeness=FINAL, excluded=(), catalogue=None, at_counter=EXCLUDED, **parameters
+    reader,
+    *,
+    registry=None,
+    today=LATER,
+    completeness=FINAL,
+    excluded=(),
+    catalogue=None,
+    at_counter=EXCLUDED,
+    sources=None,
+    **parameters,
 ):
     """The report of some parameters; ``from_`` stands for ``from``."""
     registry = registry or AgencyRegistry.packaged()
     asked = {name.rstrip("_"): str(text) for name, text in parameters.items()}
     request = read_request(asked, registry=registry, today=today)
-    more = {"excluded": excluded, "catalogue": catalogue, "return_at_counter": at_counter}
+    more = {"excluded": excluded, "catalogue": catalogue, "return_at_counter": at_counter, "figures": sources}
     return build_report(reader, request, completeness, **more, today=today)

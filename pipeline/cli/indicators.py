@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from dataclasses import replace
 from typing import Annotated
 
 import typer
 from rich.console import Console
 
+from domain.figure_groups import GROUPS
 from domain.indicators import SUPPLY_INDICATORS, ReturnAtCounter, indicators_by
 from pipeline.settings import load_settings
 
@@ -28,6 +30,7 @@ def _indicators(as_json: Annotated[bool, typer.Option("--json", help="Print JSON
     """
     return_at_counter = ReturnAtCounter(load_settings().indicators.return_at_counter)
     indicators = [*indicators_by(return_at_counter).values(), *SUPPLY_INDICATORS.values()]
+    indicators += [replace(figure, code=f"{group.name}.{figure.code}") for group in GROUPS.values() for figure in group.figures]
     if as_json:
         typer.echo(json.dumps([dataclasses.asdict(each) for each in indicators], ensure_ascii=False, indent=2).encode())
         return

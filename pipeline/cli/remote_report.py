@@ -30,18 +30,27 @@ def fetch_report(process: Process, parameters: Mapping[str, str], *, wait: bool 
     if wait:
         parameters = {**parameters, "wait": f"{_WAIT_SECONDS:g}"}
     report = _asked(process, parameters)
-    if not (wait and report["completeness"]["messages_waiting"]):
+    if not (wait and report["completeness"]["question"]):
         return report
     with progress_bar() as bar:
-        waiting = total = int(report["completeness"]["messages_waiting"])
-        bar.begin("messages not counted yet", total)
-        while waiting:
-            question = report["completeness"]["question"]  # not a new one: under constant traffic that would never end
-            report = _asked(process, {**parameters, "question": question})
-            now = int(report["completeness"]["messages_waiting"] or 0)  # None: Kafka does not say any more
+        what, waiting = "", 0
+        while question := report["completeness"]["question"]:
+            # Not a new question: under constant traffic that would never end.
+            kind, now = _waiting(report["completeness"])
+            if kind != what:
+                what, waiting = kind, now
+                bar.begin(f"{what} not counted yet", waiting)
             bar.advance(max(0, waiting - now))
             waiting = min(waiting, now)
+            report = _asked(process, {**parameters, "question": question})
+        bar.advance(waiting)
     return report
+
+
+def _waiting(completeness: Mapping[str, Any]) -> tuple[str, int]:
+    """What figures wait for, and for how many: first for messages, then for their dossiers."""
+    messages = int(completeness["messages_waiting"] or 0)
+    return ("messages", messages) if messages else ("dossiers", int(completeness["dossiers_waiting"] or 0))
 
 
 def ask(

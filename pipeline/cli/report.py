@@ -11,6 +11,7 @@ from rich.console import Console
 from domain.calendars import Calendar
 from domain.clock import parse_clock
 from domain.errors import ConfigurationError
+from domain.figure_groups import GROUPS, Grouping
 from domain.indicators import ALL_INDICATORS
 from domain.periods import civil_day
 from domain.rounding import Rounding
@@ -23,7 +24,7 @@ from pipeline.cli.report_verification import print_verdict, verified
 from pipeline.report.formats.choice import Order, choice
 from pipeline.report.formats.csv_file import CsvForm
 from pipeline.report.formats.style import MAX_DECIMALS, Language, Style
-from pipeline.report.request import ParameterReader
+from pipeline.report.request import ALL, INDICATORS, ParameterReader
 from pipeline.settings import load_settings
 
 #: Exit statuses (docs/errors.md): a figure is not what the stored messages say; the figures are not final.
@@ -86,6 +87,21 @@ def _report(
     sort: Annotated[
         Order, typer.Option(help="Order of the agencies; rank and volume by the first indicator.", rich_help_panel=_PRINT)
     ] = Order.CODE,
+    figures: Annotated[
+        str,
+        typer.Option(
+            help=f"What is printed, separated by commas: {', '.join((INDICATORS, *GROUPS))}; or {ALL}.",
+            metavar="NAMES",
+            rich_help_panel=_PRINT,
+        ),
+    ] = INDICATORS,
+    by: Annotated[
+        Grouping,
+        typer.Option(
+            help="Divide each agency further, by the receiving unit that the dossier code names, or by procedure.",
+            rich_help_panel=_PRINT,
+        ),
+    ] = Grouping.UNIT,
     min_volume: Annotated[
         int, typer.Option(min=1, help="No rank for an agency with fewer dossiers.", rich_help_panel=_PRINT)
     ] = 1,
@@ -114,7 +130,7 @@ def _report(
         str | None,
         typer.Option(
             "--explain",
-            help="With --compare: which procedures of this agency moved its rate, the largest contribution first.",
+            help="With --compare: which procedures and channels of this agency moved its rate, the largest contribution first.",
             metavar="CODE",
             rich_help_panel=_PERIOD,
         ),
@@ -150,7 +166,9 @@ def _report(
 
     Example: portalpulse report --ytd --units today --format html --output bulletin.html
 
-    Example: portalpulse report --month 2024-08 --verify
+    Example: portalpulse report --month 2024-08 --figures balance,due --by sub-unit --agency H17
+
+    Example: portalpulse report --month 2024-08 --figures all --verify
     """
     if form is Format.XLSX and output is None:
         raise ConfigurationError("--format xlsx writes a binary file.", remedy="Give its name: --output report.xlsx.")
@@ -167,19 +185,23 @@ def _report(
     if compare is not None:
         parameters["compare"] = compare
     parameters |= {"calendar": calendar.value, "units": units, "min_volume": str(min_volume)}
+    parameters |= {"figures": figures, "by": by.value}
     settings = load_settings()
     # Before any process is asked, so that errors name options.
     asked = ParameterReader(parameters, civil_day(parse_clock(settings.clock).now()), _option)
     asked.compared(asked.period())
+    asked.figures(by)
     process = running(settings, data)
-    report = fetch_report(process, parameters, wait=wait)
+    # An explanation reads the channels of whole dossiers, so the report has to say whether these are complete.
+    with_channels = {"figures": f"{figures},channels"} if explained is not None else {}
+    report = fetch_report(process, parameters | with_channels, wait=wait)
     if explained is not None:
         print_explanation(process, parameters, report, unit=explained, chosen=chosen, style=style, as_json=form is Format.JSON)
     else:
         print_report(report, form=form, csv_form=csv_form, chosen=chosen, style=style, output=output)
     is_settled = bool(report["completeness"]["final"])
     if verify:
-        verdict = verified(process, parameters, report, wait=wait)
+        verdict = verified(process, parameters | with_channels, report, wait=wait)
         print_verdict(verdict, Console(stderr=form is not Format.TABLE or output is not None))
         if verdict.wrong:
             raise typer.Exit(WRONG)

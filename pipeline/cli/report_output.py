@@ -20,7 +20,7 @@ from pipeline.report.formats.choice import Choice
 from pipeline.report.formats.csv_file import CsvForm, to_csv
 from pipeline.report.formats.html_page import to_html
 from pipeline.report.formats.style import Style
-from pipeline.report.formats.table import as_tables, excluded_table, explanation_table
+from pipeline.report.formats.table import as_tables, excluded_table, explanation_tables
 from pipeline.report.formats.xlsx_file import to_xlsx
 
 #: Width of a table in a file.
@@ -83,7 +83,7 @@ def print_explanation(
         typer.echo(json.dumps(found, ensure_ascii=False, indent=2).encode())
         return
     for each in found:
-        Console().print(explanation_table(each, style=style))
+        Console().print(*explanation_tables(each, style=style))
 
 
 def _body(report: Mapping[str, Any], *, form: Format, csv_form: CsvForm, chosen: Choice, style: Style) -> bytes:

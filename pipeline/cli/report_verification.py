@@ -75,7 +75,10 @@ def verified(process: Process, parameters: Mapping[str, str], report: Mapping[st
     due = integers_of(rows)
     reasons = {reason["code"] for reason in later["completeness"]["reasons"]}
     found = differences(
-        integers_of(report["rows"]), integers_of(later["rows"]), due, counted=reasons <= {NotFinal.PERIOD_NOT_OVER}
+        integers_of([*report["rows"], *report["parts"]]),
+        integers_of([*later["rows"], *later["parts"]]),
+        due,
+        counted=reasons <= {NotFinal.PERIOD_NOT_OVER},
     )
     return Verdict(
         tuple(each for each in found if not each.moved),

@@ -2,6 +2,7 @@
 
 Figures are final when the period is over and every message that lay in the topic when the report was asked for is stored,
 counted and corrected. A worker acknowledges a message to Kafka only after all of that, so the group's committed offsets tell it.
+Figures over whole dossiers are final when, besides, every dossier with such a message was judged since.
 """
 
 from __future__ import annotations
@@ -12,13 +13,18 @@ import enum
 import re
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Final
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, Final, Protocol
 
 from domain.errors import ConfigurationError, PortalPulseError, UnavailableError
 
 #: How often Kafka is asked while a report waits (seconds).
 _PAUSE: Final = 0.3
+#: How often the storage is asked for waiting dossiers meanwhile (seconds).
+_DOSSIER_PAUSE: Final = 1.0
+#: Begins the part of a question that says up to when dossiers are waited for.
+_NOTED: Final = "noted:"
 #: The end of one partition in the text of a question.
 _END: Final = re.compile(r"[0-9]{1,10}:[0-9]{1,19}", re.ASCII)
 #: How long a report waits for messages that are not counted yet, unless it is asked for another time (seconds).
@@ -29,7 +35,9 @@ class NotFinal(enum.StrEnum):
     """Why figures are not final."""
 
     PERIOD_NOT_OVER = "period_not_over"
+    ANSWERS_NOT_OVER = "answers_not_over"  # of the accepted late: a dossier may still be answered in time
     MESSAGES_WAITING = "messages_waiting"
+    DOSSIERS_WAITING = "dossiers_waiting"
     UNKNOWN = "unknown"  # Kafka does not answer
 
 
@@ -41,6 +49,18 @@ class TopicOffsets:
     acknowledged: Mapping[int, int]
 
 
+class WaitingDossiers(Protocol):
+    """Says how many dossiers are not judged with all of their messages."""
+
+    def now(self) -> dt.datetime:
+        """The clock by which messages of dossiers are noted."""
+        ...
+
+    def waiting_since(self, asked_at: dt.datetime, /) -> int:
+        """How many dossiers wait whose messages were noted up to a time of the storage."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Question:
     """When a topic was asked for its ends, and those that matter. Sent back, it waits for the same messages.
@@ -50,14 +70,17 @@ class Question:
     Attributes:
         asked_at: aware.
         ends: the end offset of each partition with messages that are not acknowledged.
+        noted_until: when these were acknowledged and dossiers are waited for, the time of the storage up to which; else None.
     """
 
     asked_at: dt.datetime
     ends: Mapping[int, int]
+    noted_until: dt.datetime | None = None
 
     def as_text(self) -> str:
         """As one parameter of a request: 2024-09-01T00:00:00.000+00:00,0:120,3:77."""
-        return ",".join([_instant(self.asked_at), *(f"{number}:{end}" for number, end in sorted(self.ends.items()))])
+        noted = [] if self.noted_until is None else [f"{_NOTED}{_instant(self.noted_until)}"]
+        return ",".join([_instant(self.asked_at), *noted, *(f"{number}:{end}" for number, end in sorted(self.ends.items()))])
 
     @classmethod
     def from_text(cls, text: str) -> Question:
@@ -67,16 +90,22 @@ class Question:
             ConfigurationError: it is none.
         """
         begin, *parts = text.split(",")
-        asked_at: dt.datetime | None
-        try:
-            asked_at = dt.datetime.fromisoformat(begin)
-        except ValueError:
-            asked_at = None
-        if asked_at is None or asked_at.tzinfo is None or any(_END.fullmatch(part) is None for part in parts):
+        noted = parts.pop(0).removeprefix(_NOTED) if parts and parts[0].startswith(_NOTED) else None
+        asked_at, noted_until = _aware(begin), None if noted is None else _aware(noted)
+        if asked_at is None or (noted is not None and noted_until is None) or any(_END.fullmatch(part) is None for part in parts):
             raise ConfigurationError(
                 f"{text[:40]!r} is not the question of a report.", remedy="Send back completeness.question of an answer as it is."
             )
-        return cls(asked_at, {int(number): int(end) for number, _, end in (part.partition(":") for part in parts)})
+        return cls(asked_at, {int(number): int(end) for number, _, end in (part.partition(":") for part in parts)}, noted_until)
+
+
+def _aware(text: str) -> dt.datetime | None:
+    """An instant; None: the text is none."""
+    try:
+        found = dt.datetime.fromisoformat(text)
+        return None if found.tzinfo is None else found.astimezone(dt.UTC)
+    except (ValueError, OverflowError):
+        return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,13 +124,16 @@ class Completeness:
         asked_at: when the topic was asked for its ends; messages that came later may or may not be counted.
         waiting: messages that lay in the topic then and are not acknowledged; None when Kafka does not say.
         reasons: empty when the figures are final.
-        question: what to ask again to wait for the same messages; None when none is waited for.
+        question: what to ask again to wait for the same messages and dossiers; None when none is waited for.
+        dossiers_waiting: dossiers with messages that were acknowledged then, and that were not judged since; None when no figure
+            is read from whole dossiers, or messages wait.
     """
 
     asked_at: dt.datetime
     waiting: int | None
     reasons: tuple[Reason, ...]
     question: Question | None = None
+    dossiers_waiting: int | None = None
 
     @property
     def final(self) -> bool:
@@ -115,6 +147,7 @@ class Completeness:
             "reasons": [{"code": reason.code.value, "text": reason.text} for reason in self.reasons],
             "asked_at": _instant(self.asked_at),
             "messages_waiting": self.waiting,
+            "dossiers_waiting": self.dossiers_waiting,
             "question": None if self.question is None else self.question.as_text(),
         }
 
@@ -137,11 +170,41 @@ def waiting_messages(ends: Mapping[int, int], now: TopicOffsets) -> dict[int, in
     return waiting
 
 
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """What figures are asked for.
+
+    Attributes:
+        periods: the last day of each of their periods.
+        answers: last days of answers to dossiers that may be accepted late.
+        reads_dossiers: whether a figure is read from whole dossiers.
+    """
+
+    periods: Sequence[dt.date]
+    answers: Sequence[dt.date] = field(default=())
+    reads_dossiers: bool = False
+
+    def reasons(self, today: dt.date) -> list[Reason]:
+        """Why figures are not final, whatever is counted."""
+        periods = [
+            Reason(NotFinal.PERIOD_NOT_OVER, f"The period ends on {last} and is not over: today is {today}.")
+            for last in sorted(set(self.periods))
+            if last >= today
+        ]
+        if periods:
+            return periods
+        text = "Dossiers of the last day of the period may be answered in time until {} is over: today is {}."
+        return [
+            Reason(NotFinal.ANSWERS_NOT_OVER, text.format(last, today)) for last in sorted(set(self.answers)) if last >= today
+        ]
+
+
 class CompletenessCheck:
     """Asks Kafka, and waits for the workers.
 
     Args:
         offsets: asks Kafka; blocks.
+        dossiers: asks the storage for waiting dossiers; blocks. None: no figure is read from whole dossiers.
         now: the system's time.
         in_thread: runs what blocks.
     """
@@ -150,21 +213,22 @@ class CompletenessCheck:
         self,
         offsets: Callable[[], TopicOffsets],
         *,
+        dossiers: WaitingDossiers | None = None,
         now: Callable[[], dt.datetime],
         in_thread: Callable[[Callable[[], Any]], Awaitable[Any]],
         monotonic: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[Any]] = asyncio.sleep,
     ) -> None:
-        self._offsets, self._now, self._in_thread = offsets, now, in_thread
+        self._offsets, self._dossiers, self._now, self._in_thread = offsets, dossiers, now, in_thread
         self._monotonic, self._sleep = monotonic, sleep
 
     async def __call__(
-        self, periods: Sequence[dt.date], *, today: dt.date, wait: float | None = None, question: Question | None = None
+        self, scope: Scope, *, today: dt.date, wait: float | None = None, question: Question | None = None
     ) -> Completeness:
         """Ask for the ends of the topic, then wait until everything before them is counted.
 
         Args:
-            periods: last days of the periods whose figures are asked for.
+            scope: the figures that are asked for.
             today: the civil day of the clock.
             wait: longest wait (seconds). None: ``WAIT_SECONDS``, and none at all while a period is not over: its figures are not
                 final anyway.
@@ -172,16 +236,13 @@ class CompletenessCheck:
 
         Raises:
             ConfigurationError: the question comes from the future.
+            SinkError: the storage does not answer.
         """
         now = self._now()
         if question is not None and question.asked_at > now:
             raise ConfigurationError(f"The question was asked at {_instant(question.asked_at)}, which is in the future.")
         asked_at = now if question is None else question.asked_at
-        reasons = [
-            Reason(NotFinal.PERIOD_NOT_OVER, f"The period ends on {last} and is not over: today is {today}.")
-            for last in sorted(set(periods))
-            if last >= today
-        ]
+        reasons = scope.reasons(today)
         longest = (0.0 if reasons else WAIT_SECONDS) if wait is None else wait
         until = self._monotonic() + longest
         try:
@@ -198,8 +259,28 @@ class CompletenessCheck:
             text = f"It is not known whether every message is counted: {error.problem}"
             return Completeness(asked_at, None, (*reasons, Reason(NotFinal.UNKNOWN, text)))
         waiting = sum(left.values())
-        if not waiting:
+        if waiting:
+            text = f"{waiting:,} messages that were sent before the report was asked for are not counted yet."
+            reasons.append(Reason(NotFinal.MESSAGES_WAITING, text))
+            return Completeness(asked_at, waiting, tuple(reasons), Question(asked_at, {number: ends[number] for number in left}))
+        if self._dossiers is None or not scope.reads_dossiers:
             return Completeness(asked_at, 0, tuple(reasons))
-        text = f"{waiting:,} messages that were sent before the report was asked for are not counted yet."
-        reasons.append(Reason(NotFinal.MESSAGES_WAITING, text))
-        return Completeness(asked_at, waiting, tuple(reasons), Question(asked_at, {number: ends[number] for number in left}))
+        noted_until, dossiers = await self._waiting_dossiers(self._dossiers, question, until)
+        if not dossiers:
+            return Completeness(asked_at, 0, tuple(reasons), dossiers_waiting=0)
+        text = f"{dossiers:,} dossiers with messages that were sent before the report was asked for are not judged yet."
+        reasons.append(Reason(NotFinal.DOSSIERS_WAITING, text))
+        return Completeness(asked_at, 0, tuple(reasons), Question(asked_at, {}, noted_until), dossiers)
+
+    async def _waiting_dossiers(
+        self, dossiers: WaitingDossiers, question: Question | None, until: float
+    ) -> tuple[dt.datetime, int]:
+        """Wait for dossiers with acknowledged messages; the storage's time up to which these count, and how many still wait."""
+        noted_until = question.noted_until if question is not None else None
+        if noted_until is None:
+            noted_until = await self._in_thread(dossiers.now)
+        while True:
+            left: int = await self._in_thread(partial(dossiers.waiting_since, noted_until))
+            if not left or self._monotonic() >= until:
+                return noted_until, left
+            await self._sleep(_DOSSIER_PAUSE)

@@ -4,24 +4,25 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Mapping, Sequence
-from dataclasses import fields, replace
+from dataclasses import asdict, fields, replace
 from typing import Any, Final
 
 import numpy as np
 
 from domain.agencies import BLOCKS, Agency
 from domain.catalogue import Catalogue
+from domain.figure_groups import GROUPS
 from domain.indicators import ALL_INDICATORS, INDICATORS, ReturnAtCounter
 from domain.periods import FIRST_DAY, Period
 from domain.supply import Supply, SupplyFigures, procedures_of
 from domain.unit_maps import UnitMap
 from pipeline.report.completeness import Completeness
 from pipeline.report.gaps import interruptions
+from pipeline.report.group_figures import NATION_CODE, FigureSources, PeriodSums, part_rows, read_sums
 from pipeline.report.model import Report, Row
 from pipeline.report.request import ReportRequest
 from sinks.contract.tallies import Counts, PeriodReader
 
-NATION_CODE: Final = "VN"
 _BLOCK_NAMES: Final = {
     "ministry": ("Khối bộ, ngành", "Ministries and agencies"),
     "province": ("Khối địa phương", "Provinces and cities"),
@@ -38,9 +39,10 @@ def build_report(
     excluded: Sequence[Mapping[str, Any]] = (),
     catalogue: Catalogue | None = None,
     return_at_counter: ReturnAtCounter = ReturnAtCounter.EXCLUDED,
+    figures: FigureSources | None = None,
     today: dt.date,
 ) -> Report:
-    """Build a report from the day tallies.
+    """Build a report from the day tallies, and the groups of figures that it asks for from whole dossiers.
 
     Lists every unit that is expected to report on the last day, or on the day of the map, and every other one with figures: by
     the units of the events' days, an agency that was merged within the period keeps its own row until the merger.
@@ -52,9 +54,11 @@ def build_report(
         excluded: the excluded dossiers that would have changed the figures, as plain values.
         catalogue: what agencies offer, on the last day of each period at least; None or empty: not known.
         return_at_counter: which numerator I1 has.
+        figures: what groups of figures are made of; None: the report has none, whatever is asked for.
         today: the civil day of the clock; later days are not called silent.
 
     Raises:
+        ConfigurationError: the holidays of a year are not known.
         SinkError: the storage does not answer.
     """
     period, units = request.period.period, request.units
@@ -63,11 +67,15 @@ def build_report(
     if request.compared is not None:
         compared = request.compared.period
         before = _by_unit(units, reader.counts_of_days(compared.start, compared.end))
+    sums = _sums_of(figures, request, catalogue or Catalogue(()), today)
     listed = {agency.code: agency for agency in units.listed()}
     for code, found in (*counts.items(), *(before or {}).items()):
         unit = units.unit_of(code)
         if unit is not None and found != Counts():  # a tally that a repair cleared has no figures
             listed.setdefault(code, unit)
+    for each in sums:  # by the units of the last day, which a map of an earlier day may not list
+        for code in (code for rows in each.rows.values() for scope, code in rows if scope == "agency"):
+            listed.setdefault(code, each.units[code])
     offered = _supplied(reader, request, catalogue)
     indicators = ALL_INDICATORS if offered else INDICATORS
     rows = [_row("agency", listed[code], counts, before) for code in sorted(listed)]
@@ -79,14 +87,43 @@ def build_report(
     active = _active_by_unit(units, reader.active_days(first, last)) if last >= first else {}
     return Report(
         request,
-        tuple(replace(_with_supply(row, offered), return_at_counter=return_at_counter) for row in (*rows, *blocks, nation)),
+        tuple(
+            replace(
+                _with_supply(row, offered),
+                return_at_counter=return_at_counter,
+                figures={} if figures is None else {name: _group_counts(row, name, request, sums) for name in request.groups},
+            )
+            for row in (*rows, *blocks, nation)
+        ),
         tuple(indicators),
         completeness,
         silent=silent,
         interrupted=interruptions(active, first=first, expected=len(expected)),
         excluded=tuple(excluded),
         return_at_counter=return_at_counter,
+        parts=tuple(part_rows(request, sums[0], sums[1] if len(sums) > 1 else None, return_at_counter)) if sums else (),
     )
+
+
+def _sums_of(
+    sources: FigureSources | None, request: ReportRequest, catalogue: Catalogue, today: dt.date
+) -> tuple[PeriodSums, ...]:
+    """The groups of figures of the period and of the one that it is compared with; none where none is asked for."""
+    if sources is None or not request.groups_read:
+        return ()
+    periods = [named.period for named in (request.period, request.compared) if named is not None]
+    return tuple(read_sums(sources, request, period, catalogue, today) for period in periods)
+
+
+def _group_counts(
+    row: Row, name: str, request: ReportRequest, sums: Sequence[PeriodSums]
+) -> tuple[Mapping[str, int], Mapping[str, int] | None]:
+    """The counts of a group in a row, and those of before."""
+    if GROUPS[name].in_tallies:
+        now, before = (None if counts is None else asdict(counts) for counts in (row.counts, row.before))
+        return now or {}, before
+    found = [each.rows[name].get((row.scope, row.code), {}) for each in sums]
+    return found[0], None if request.compared is None else found[1]
 
 
 def _supplied(

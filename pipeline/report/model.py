@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from fractions import Fraction
 from typing import Any
 
@@ -15,6 +15,7 @@ from domain.rounding import change_in_percent, change_in_points, decimal, percen
 from domain.supply import Supply
 from domain.targets import class_of, target_of
 from pipeline.report.completeness import Completeness
+from pipeline.report.group_figures import group_fields
 from pipeline.report.request import ReportRequest
 from sinks.contract.tallies import Counts
 
@@ -33,6 +34,7 @@ class Row:
         before: the same in the period that the report is compared with, or None.
         supply, supply_before: what is offered on the last day of each period; None without a catalogue.
         return_at_counter: which numerator I1 has.
+        figures: group -> its counts in the period and in the one that it is compared with, or None.
     """
 
     scope: str
@@ -46,6 +48,7 @@ class Row:
     supply: Supply | None = None
     supply_before: Supply | None = None
     return_at_counter: ReturnAtCounter = ReturnAtCounter.EXCLUDED
+    figures: Mapping[str, tuple[Mapping[str, int], Mapping[str, int] | None]] = field(default_factory=dict)
 
     def ratio(self, indicator: str) -> Ratio:
         """Numerator and denominator of an indicator."""
@@ -75,6 +78,7 @@ class Report:
         interrupted: code -> first and last day of each span without events.
         excluded: excluded dossiers that would have changed the figures, as plain values.
         return_at_counter: which numerator I1 has in every row.
+        parts: the sub-units or procedures of units, as plain values; empty by unit.
     """
 
     request: ReportRequest
@@ -85,6 +89,7 @@ class Report:
     interrupted: Mapping[str, Sequence[tuple[dt.date, dt.date]]] | None = None
     excluded: tuple[Mapping[str, Any], ...] = ()
     return_at_counter: ReturnAtCounter = ReturnAtCounter.EXCLUDED
+    parts: tuple[Mapping[str, Any], ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
         """The report as plain values for JSON, see docs/reports.md."""
@@ -94,6 +99,8 @@ class Report:
             "period": _period_dict(self.request.period),
             "compared_with": None if self.request.compared is None else _period_dict(self.request.compared),
             "units": self.request.units.name,
+            "figures": list(self.request.figures),
+            "by": self.request.by.value,
             "return_at_counter": self.return_at_counter.value,
             "completeness": {
                 **self.completeness.as_dict(),
@@ -117,9 +124,11 @@ class Report:
                         | {"rank": places[name].get(row.code) if row.scope == "agency" else None}
                         for name in self.indicators
                     },
+                    "figures": {name: group_fields(name, *counts) for name, counts in row.figures.items()},
                 }
                 for row in self.rows
             ],
+            "parts": list(self.parts),
             "excluded": list(self.excluded),
         }
 

@@ -1,4 +1,4 @@
-"""What a report is asked for: period, comparison, units, smallest volume of the ranking; read from parameters of a request."""
+"""What a report is asked for: period, comparison, units, figures, smallest volume of the ranking; read from parameters."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Final, TypeVar
 from domain.agencies import AgencyRegistry
 from domain.calendars import Calendar, NamedPeriod, PeriodKind, any_days, named, read_day, rolling, year_to_date
 from domain.errors import ConfigurationError
+from domain.figure_groups import GROUPS, Grouping
 from domain.unit_maps import EVENT_DAY, UnitMap, unit_map
 
 #: Parameters that name a period by its kind.
@@ -19,7 +20,10 @@ _NAMED: Final = (PeriodKind.DAY, PeriodKind.MONTH, PeriodKind.QUARTER, PeriodKin
 _CHOICES: Final = (*(kind.value for kind in _NAMED), "ytd", "last")
 #: The parameters that name days, and every parameter of a report.
 PERIOD_PARAMETERS: Final = ("from", "to", *_CHOICES, "calendar", "compare", "units")
-PARAMETERS: Final = (*PERIOD_PARAMETERS, "min_volume")
+PARAMETERS: Final = (*PERIOD_PARAMETERS, "min_volume", "figures", "by")
+#: The figures that a report has by default, beside the groups of ``domain.figure_groups``; and the name of all figures.
+INDICATORS: Final = "indicators"
+ALL: Final = "all"
 #: What ``compare`` may name besides two days.
 PREVIOUS: Final = "previous"
 LAST_YEAR: Final = "last-year"
@@ -27,6 +31,7 @@ LAST_YEAR: Final = "last-year"
 _UP_TO_YESTERDAY: Final = frozenset({"", "yesterday"})
 #: Enough for any number of days or dossiers.
 _MOST_DIGITS: Final = 9
+_CHANNELS: Final = "channels"
 _T = TypeVar("_T")
 
 
@@ -39,12 +44,33 @@ class ReportRequest:
         compared: the period that it is compared with, or None.
         units: the units by which figures are shown.
         min_volume: agencies with fewer dossiers in the denominator get no rank.
+        figures: ``INDICATORS`` and names of groups of figures, in order.
+        by: whether units are divided further.
     """
 
     period: NamedPeriod
     compared: NamedPeriod | None
     units: UnitMap
     min_volume: int = 1
+    figures: tuple[str, ...] = (INDICATORS,)
+    by: Grouping = Grouping.UNIT
+
+    @property
+    def groups(self) -> tuple[str, ...]:
+        """The groups of figures that are asked for."""
+        return tuple(name for name in self.figures if name in GROUPS)
+
+    @property
+    def groups_read(self) -> tuple[str, ...]:
+        """The groups that are read for that: the indicators of sub-units and procedures follow from the channels."""
+        if self.by is Grouping.UNIT or INDICATORS not in self.figures or _CHANNELS in self.groups:
+            return self.groups
+        return (*self.groups, _CHANNELS)
+
+    @property
+    def reads_dossiers(self) -> bool:
+        """Whether a figure is not tallied, but read from whole dossiers."""
+        return any(not GROUPS[name].in_tallies for name in self.groups_read)
 
 
 def _parameter(name: str) -> str:
@@ -69,7 +95,8 @@ def read_request(parameters: Mapping[str, str], *, registry: AgencyRegistry, tod
         raise ConfigurationError(
             f"The registry has no agency from {period.period.start} to {period.period.end}.", remedy=f"It begins on {begin}."
         )
-    return ReportRequest(period, reader.compared(period), reader.units(period, registry), reader.volume())
+    by = reader.grouping()
+    return ReportRequest(period, reader.compared(period), reader.units(period, registry), reader.volume(), reader.figures(by), by)
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +173,22 @@ class ParameterReader:
         """
         return self._of("min_volume", _volume, default="1")
 
+    def grouping(self) -> Grouping:
+        """By what figures are divided.
+
+        Raises:
+            ConfigurationError: there is nothing of that name.
+        """
+        return self._of("by", _grouping, default=Grouping.UNIT.value)
+
+    def figures(self, by: Grouping) -> tuple[str, ...]:
+        """The figures, in the order in which they are printed.
+
+        Raises:
+            ConfigurationError: there are none of that name, or they are not known by sub-unit.
+        """
+        return self._of("figures", partial(_figures, by=by), default=INDICATORS)
+
     def _of(self, name: str, read: Callable[[str], _T], *, default: str = "") -> _T:
         """What ``read`` makes of a parameter; its error names the parameter."""
         try:
@@ -175,6 +218,30 @@ def _number(text: str) -> int:
     if not (text.isascii() and text.isdigit() and len(text) <= _MOST_DIGITS):
         raise ConfigurationError(f"{text[:40]!r} is not a number.", remedy="Write a whole number such as 30.")
     return int(text)
+
+
+def _grouping(text: str) -> Grouping:
+    try:
+        return Grouping(text)
+    except ValueError as error:
+        raise ConfigurationError(
+            f"{text[:40]!r} does not divide figures.", remedy=f"Write one of {', '.join(each.value for each in Grouping)}."
+        ) from error
+
+
+def _figures(text: str, by: Grouping) -> tuple[str, ...]:
+    named = {name.strip() for name in text.split(",")}
+    known = (INDICATORS, *GROUPS)
+    if unknown := named - {*known, ALL}:
+        raise ConfigurationError(
+            f"There are no figures {min(unknown)[:40]!r}.", remedy=f"Write one or more of {', '.join(known)}, or {ALL}."
+        )
+    tallied = {name for name, group in GROUPS.items() if group.in_tallies} if by is Grouping.SUB_UNIT else set()
+    if wrong := named & tallied:
+        raise ConfigurationError(
+            f"The figures {min(wrong)} are not known by {by.value}.", remedy=f"Divide them by {Grouping.PROCEDURE.value}."
+        )
+    return tuple(name for name in known if name in named or (ALL in named and name not in tallied))
 
 
 def _volume(text: str) -> int:

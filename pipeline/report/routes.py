@@ -14,9 +14,10 @@ from domain.catalogue import Catalogue, CatalogueEntry
 from domain.clock import Clock
 from domain.indicators import ReturnAtCounter
 from domain.periods import Period, civil_day
-from pipeline.report.completeness import CompletenessCheck, Question, TopicOffsets
+from pipeline.report.completeness import CompletenessCheck, Question, Scope, TopicOffsets, WaitingDossiers
 from pipeline.report.explanation import explain
 from pipeline.report.figures import build_report
+from pipeline.report.group_figures import FigureSources
 from pipeline.report.request import PARAMETERS, read_request
 from pipeline.serving.access import is_trusted
 from pipeline.serving.requests import Threads, answered, seconds, takes
@@ -39,6 +40,8 @@ class ReportSources:
         excluded: the excluded dossiers that would have changed the figures of a period, as plain values.
         catalogue: what agencies offer on some day of a period.
         return_at_counter: which numerator I1 has.
+        figures: what groups of figures are made of.
+        dossiers: says which dossiers wait.
     """
 
     reader: TallyReader
@@ -48,12 +51,14 @@ class ReportSources:
     offsets: Callable[[], TopicOffsets]
     excluded: Callable[[Period], Sequence[Mapping[str, Any]]]
     catalogue: Callable[[Period], Iterable[CatalogueEntry]]
+    figures: FigureSources
+    dossiers: WaitingDossiers
     return_at_counter: ReturnAtCounter = ReturnAtCounter.EXCLUDED
 
 
 def report_routes(sources: ReportSources, threads: Threads) -> list[web.RouteDef]:
     """The endpoints of reports: the figures, and what moved a rate."""
-    check = CompletenessCheck(sources.offsets, now=sources.wall_clock.now, in_thread=threads.short)
+    check = CompletenessCheck(sources.offsets, dossiers=sources.dossiers, now=sources.wall_clock.now, in_thread=threads.short)
 
     @takes(*PARAMETERS, "wait", "question")
     async def report(request: web.Request) -> web.Response:
@@ -62,7 +67,8 @@ def report_routes(sources: ReportSources, threads: Threads) -> list[web.RouteDef
         wait = seconds("The parameter 'wait'", request.query["wait"]) if "wait" in request.query else None
         ends: list[dt.date] = [each.period.end for each in (asked.period, asked.compared) if each is not None]
         question = Question.from_text(request.query["question"]) if "question" in request.query else None
-        completeness = await check(ends, today=today, wait=wait, question=question)
+        scope = Scope(ends, sources.figures.last_answers(asked, ends), asked.reads_dossiers)
+        completeness = await check(scope, today=today, wait=wait, question=question)
         is_shown = is_trusted(request)
 
         def read() -> dict[str, Any]:
@@ -77,6 +83,7 @@ def report_routes(sources: ReportSources, threads: Threads) -> list[web.RouteDef
                 excluded=shown,
                 catalogue=catalogue,
                 return_at_counter=sources.return_at_counter,
+                figures=sources.figures,
                 today=today,
             )
             return report.as_dict()
@@ -85,11 +92,20 @@ def report_routes(sources: ReportSources, threads: Threads) -> list[web.RouteDef
 
     @takes(*PARAMETERS, "agency", "indicator")
     async def explanation(request: web.Request) -> web.Response:
-        asked = read_request(request.query, registry=sources.agencies, today=civil_day(sources.clock.now()))
+        today = civil_day(sources.clock.now())
+        asked = read_request(request.query, registry=sources.agencies, today=today)
         unit, indicator = request.query.get("agency", ""), request.query.get("indicator", "I1")
 
         def read() -> dict[str, Any]:
-            return explain(sources.reader, asked, unit=unit, indicator=indicator, return_at_counter=sources.return_at_counter)
+            return explain(
+                sources.reader,
+                sources.figures.reader,
+                asked,
+                unit=unit,
+                indicator=indicator,
+                return_at_counter=sources.return_at_counter,
+                today=today,
+            )
 
         return web.json_response(await threads.short(read))
 

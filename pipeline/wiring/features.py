@@ -33,12 +33,14 @@ from pipeline.kafka.resend import Resender
 from pipeline.kafka.topic_reader import KafkaTopicReader
 from pipeline.registry import registry_of
 from pipeline.report.completeness import TopicOffsets
+from pipeline.report.group_figures import FigureSources
 from pipeline.report.routes import ReportSources, report_routes
 from pipeline.report.verification.routes import verification_routes
 from pipeline.report.verification.service import VerificationService, VerificationSources
 from pipeline.serving.exporter import AgencyCollector, AuditCollector, FindingCollector, PolicyCollector
 from pipeline.serving.requests import Routes
 from pipeline.settings import Settings
+from pipeline.working_days import working_days_of
 from sinks.clickhouse.audit import ClickHouseAudit
 from sinks.clickhouse.catalogue_recounts import ClickHouseCatalogueRecounts
 from sinks.clickhouse.catalogue_store import ClickHouseCatalogue
@@ -46,8 +48,10 @@ from sinks.clickhouse.client import ClickHouse
 from sinks.clickhouse.dead_letter_limits import ClickHouseDeadLetterLimits
 from sinks.clickhouse.dead_letter_store import ClickHouseDeadLetters
 from sinks.clickhouse.dossier_audit import ClickHouseDossierAudit
+from sinks.clickhouse.dossier_figures import ClickHouseDossierFigures
 from sinks.clickhouse.dossier_index import ClickHouseDossierIndex
 from sinks.clickhouse.dossier_reader import ClickHouseDossierReader
+from sinks.clickhouse.dossier_table import ClickHouseDossierTable
 from sinks.clickhouse.exclusions import ClickHouseExclusions
 from sinks.clickhouse.finding_reader import ClickHouseFindingReader
 from sinks.clickhouse.raw_messages import ClickHouseRawMessages
@@ -138,6 +142,10 @@ def report_sources(settings: Settings, clickhouse: ClickHouse) -> ReportSources:
         offsets=offsets,
         excluded=ExcludedDossiers(ClickHouseExclusions(clickhouse), ClickHouseDossierReader(clickhouse)).within,
         catalogue=ClickHouseCatalogue(clickhouse).entries,
+        figures=FigureSources(
+            ClickHouseDossierFigures(clickhouse), working_days_of(settings), settings.indicators.accepted_late_from
+        ),
+        dossiers=ClickHouseDossierTable(clickhouse),
         return_at_counter=ReturnAtCounter(settings.indicators.return_at_counter),
     )
 
@@ -150,6 +158,8 @@ def verification_service(settings: Settings, clickhouse: ClickHouse) -> Verifica
             excluded=ClickHouseExclusions(clickhouse).excluded,
             catalogue=ClickHouseCatalogue(clickhouse).entries,
             return_at_counter=ReturnAtCounter(settings.indicators.return_at_counter),
+            working_days=working_days_of(settings),
+            accepted_late_from=settings.indicators.accepted_late_from,
         ),
     )
 

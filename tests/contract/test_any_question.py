@@ -156,17 +156,18 @@ def bodies():
 def sums():
     """What a verification adds up, with every field at its extremes."""
     for value in (*TEXTS, 5, 1e400, None, [], [5], [[]], {}, {"H17": 5}, {"H17": [None]}):
-        period = {"figures": [["counts", "H17", "settled", 1]], "submitted": {}, "submitted_online": {}}
+        period = {"figures": [["counts", "H17", "", "settled", 1]], "submitted": {}, "submitted_online": {}}
         for name in period:
             fields = {"dossiers": 1, "messages": 1, "periods": [period | {name: value}]}
             yield "report/verification?day=2024-01-02", fields
         for name in ("dossiers", "messages", "periods"):
             yield "report/verification?day=2024-01-02", {"dossiers": 1, "messages": 1, "periods": [period]} | {name: value}
         figures = [
-            ["counts", value, "settled", 1],
-            ["counts", "H17", value, 1],
-            ["counts", "H17", "settled", value],
-            [value, "", "", 1],
+            ["counts", value, "", "settled", 1],
+            ["counts", "H17", "", value, 1],
+            ["counts", "H17", value, "settled", 1],
+            ["counts", "H17", "", "settled", value],
+            [value, "", "", "", 1],
         ]
         for each in figures:
             yield "report/verification?day=2024-01-02", {"dossiers": 1, "messages": 1, "periods": [period | {"figures": [each]}]}

@@ -15,24 +15,31 @@ from hypothesis import strategies as st
 from domain.agencies import AgencyRegistry
 from domain.balance import Balance, balance
 from domain.catalogue import Catalogue, CatalogueEntry
+from domain.dossier_milestones import milestones_of
 from domain.dossiers import MAX_EVENTS, judge
 from domain.events import ServiceLevel
+from domain.figure_groups import Grouping
 from domain.indicators import ReturnAtCounter
 from domain.periods import Period, civil_day
+from domain.working_days import WorkingDays
+from pipeline.report.group_figures import FigureSources
 from pipeline.report.request import read_request
 from pipeline.report.verification.differences import differences, integers_of
-from pipeline.report.verification.groups import GROUPS, FigureGroup, Needs
 from pipeline.report.verification.recomputed import Recomputed
 from pipeline.report.verification.service import VerificationService, VerificationSources
+from sinks.clickhouse.dossier_figures import ClickHouseDossierFigures
+from sinks.clickhouse.dossier_reader import ClickHouseDossierReader
+from sinks.clickhouse.dossier_table import ClickHouseDossierTable
 from sinks.clickhouse.raw_messages import ClickHouseRawMessages
 from sinks.clickhouse.reader import ClickHouseReader
 from sinks.contract.audit import HashShard
+from sinks.contract.dossier_table import rows_of as dossier_rows
 from tests.budget import examples
 from tests.cases import dossiers as dossiers_of_case
 from tests.contract.test_exclusions import in_clickhouse, in_memory
 from tests.contract.test_findings import NEARLY_USUAL, SENT_AGAIN
 from tests.factories import MORNING, an_event, rows_of
-from tests.fakes import MemoryRawMessages
+from tests.fakes import MemoryDossierFigures, MemoryRawMessages
 from tests.reports import LATER, report_of
 
 REGISTRY = AgencyRegistry.packaged()
@@ -48,18 +55,24 @@ class Reported:
     storage: object
     tallies: object
     raw: object
+    figures: object
     catalogue: tuple[CatalogueEntry, ...] = ()
     at_counter: ReturnAtCounter = ReturnAtCounter.EXCLUDED
     shard_messages: int = 5
+    today: dt.date = LATER
 
     def service(self, **options) -> VerificationService:
-        sources = VerificationSources(self.storage.exclusions.excluded, lambda _: self.catalogue, self.at_counter)
+        circumstances = {"working_days": WorkingDays(), "accepted_late_from": MORNING.date() - 20 * DAY}
+        excluded = self.storage.exclusions.excluded
+        sources = VerificationSources(excluded, lambda _: self.catalogue, self.at_counter, **circumstances)
         return VerificationService(self.raw, sources, **options)
 
     def report(self, **asked):
         """The rows of the report of the tallies."""
         more = {"catalogue": Catalogue(self.catalogue), "at_counter": self.at_counter}
-        return report_of(self.tallies, registry=REGISTRY, **more, **asked).as_dict()["rows"]
+        sources = FigureSources(self.figures, WorkingDays(), MORNING.date() - 20 * DAY)
+        found = report_of(self.tallies, registry=REGISTRY, sources=sources, today=self.today, **more, **asked).as_dict()
+        return [*found["rows"], *found["parts"]]
 
     def recomputed(self, service=None, **asked):
         """The rows that the messages give, recomputed in several shards that are sent as JSON."""
@@ -67,7 +80,7 @@ class Reported:
         request = read_request({name.rstrip("_"): text for name, text in asked.items()}, registry=REGISTRY, today=LATER)
         count, total = service.shards(request), Recomputed.nothing(1 + (request.compared is not None))
         for number in range(count):
-            part = service.recomputed(request, HashShard(number, count), today=LATER)
+            part = service.recomputed(request, HashShard(number, count), today=self.today)
             total.add(Recomputed.from_dict(part.as_dict()))
         return service.rows(request, total, today=LATER)
 
@@ -77,6 +90,30 @@ class Reported:
         found = differences(due, due, integers_of(self.recomputed(**asked)), counted=True)
         assert not any(each.moved for each in found)
         return {(each.code, each.figure): (each.reported, each.recomputed) for each in found}
+
+
+class JudgedWhenAsked:
+    """A ``DossierFigureReader`` whose table has every stored dossier when it is asked for."""
+
+    def __init__(self, clickhouse, exclusions):
+        self.clickhouse, self.exclusions, self.known = clickhouse, exclusions, None
+
+    def counts(self, group, question):
+        stored = self.clickhouse.rows("test", "SELECT dossier_code, count() FROM dossier_messages GROUP BY dossier_code")
+        excluded = self.exclusions.excluded()
+        if self.known != (known := (sorted(stored), excluded)):
+            self.known = known
+            self.judge([code for code, _ in stored], excluded)
+        return ClickHouseDossierFigures(self.clickhouse).counts(group, question)
+
+    def judge(self, codes, excluded):
+        rows = {}
+        for number, (code, messages) in enumerate(ClickHouseDossierReader(self.clickhouse).messages_of(codes).items()):
+            decisions = [excluded[code]] if code in excluded else []
+            rows[number.to_bytes(16, "little")] = milestones_of(judge(messages, decisions), seen=1)
+        self.clickhouse.command("test", "TRUNCATE TABLE dossiers")
+        if rows:
+            ClickHouseDossierTable(self.clickhouse).write(dossier_rows(rows, judged_at=MORNING))
 
 
 @pytest.fixture(
@@ -90,9 +127,10 @@ def reported(request):
     """Each implementation in turn, empty."""
     if request.param == "memory":
         storage = in_memory()
-        return Reported(storage, storage.store, MemoryRawMessages(storage.store))
+        return Reported(storage, storage.store, MemoryRawMessages(storage.store), MemoryDossierFigures(storage.store))
     clickhouse = request.getfixturevalue(request.param)
-    return Reported(in_clickhouse(clickhouse), ClickHouseReader(clickhouse), ClickHouseRawMessages(clickhouse))
+    storage, raw = in_clickhouse(clickhouse), ClickHouseRawMessages(clickhouse)
+    return Reported(storage, ClickHouseReader(clickhouse), raw, JudgedWhenAsked(clickhouse, storage.exclusions))
 
 
 def a_code() -> str:
@@ -114,22 +152,33 @@ WEEK = {"from_": str(TODAY - DAY), "to": str(TODAY + 6 * DAY)}
 SPREAD = st.integers(0, 6)
 
 
-@given(st.lists(st.tuples(st.one_of(NEARLY_USUAL, SENT_AGAIN), SPREAD), min_size=1, max_size=25), st.booleans(), st.booleans())
+@given(
+    st.lists(st.tuples(st.one_of(NEARLY_USUAL, SENT_AGAIN), SPREAD), min_size=1, max_size=25),
+    st.tuples(st.booleans(), st.booleans(), st.booleans(), st.sampled_from(Grouping)),
+)
 @settings(max_examples=examples(10), suppress_health_check=list(HealthCheck))
-def test_a_right_report_is_what_its_messages_say(reported, drawn, counted, compared):
-    """Whatever portals send: no figure of a report whose tallies are right differs, with either numerator of I1."""
+def test_a_right_report_is_what_its_messages_say(reported, drawn, asked):
+    """Whatever portals send: no figure of any group of a right report differs, however it is divided, with either I1."""
+    counted, compared, over, by = asked
     reported.at_counter = ReturnAtCounter.COUNTED if counted else ReturnAtCounter.EXCLUDED
+    reported.today = LATER if over else TODAY + 2 * DAY
+    reported.catalogue = (CatalogueEntry("H17", "1.1", dt.date(2020, 1, 1), longest_days=2),)
     for fields, spread in drawn:
         code = a_code()
         times = [MORNING + (each["occurred_at"] - MORNING) * (1 + spread * 17_000) for each in fields]
         returns = ("counter", "", "online")
         reported.storage.take(
             [
-                an_event(**each | {"dossier_code": code, "occurred_at": at, "returned_by": returns[number % 3]})
+                an_event(
+                    **each
+                    | {"dossier_code": code, "occurred_at": at, "returned_by": returns[number % 3]}
+                    | {"due_at": MORNING + spread * DAY if number % 3 else None, "legacy_level": number % 5}
+                )
                 for number, (each, at) in enumerate(zip(fields, times, strict=True))
             ]
         )
-    assert reported.differing(**WEEK | ({"compare": "previous"} if compared else {})) == {}
+    asked = {**WEEK, "figures": "all", "by": by.value} | ({"compare": "previous"} if compared else {})
+    assert reported.differing(**asked) == {}
 
 
 def test_recorded_feeds_are_recomputed(reported):
@@ -202,21 +251,14 @@ def test_what_is_offered_is_recomputed(reported):
     assert reported.differing(**WEEK) == {}
 
 
-def test_a_group_of_figures_is_one_entry(reported):
-    """Whole dossiers are judged, so the balance of a period needs an entry and nothing else, also for those that came before."""
-
-    def parts(dossier, circumstances):
-        found = balance(dossier, circumstances.period)
-        return ((dossier.submitted.agency, name) for name in Balance.__slots__ if getattr(found, name))
-
+def test_the_balance_of_whole_dossiers(reported):
+    """Whole dossiers are judged, also those that came long before the period: the balance is that of the domain."""
     sent = [course(1, start=MORNING - 90 * DAY), course(1, 9, start=MORNING - 10 * DAY), course(1, 9), course(1, 3), course(9)]
     sent.append(course(1, start=MORNING - 40 * DAY, agency="G01"))
     for messages in sent:
         reported.storage.take(messages)
-    places = ("figures", "balance", "counts"), ("figures", "balance", "before", "counts")
-    group = FigureGroup("balance", *places, parts, needs=Needs.UNTIL_END, by_last_day=True)
-    rows = reported.recomputed(reported.service(groups=(*GROUPS, group), shard_messages=2), **WEEK, compare="previous")
-    found = {row["code"]: row["figures"]["balance"] for row in rows}
+    asked = {**WEEK, "compare": "previous", "figures": "balance"}
+    found = {row["code"]: row["figures"]["balance"] for row in reported.recomputed(**asked)}
     for period, figures in (
         (Period(TODAY - DAY, TODAY + 6 * DAY), found["VN"]["counts"]),
         (Period(TODAY - 9 * DAY, TODAY - 2 * DAY), found["VN"]["before"]["counts"]),
@@ -224,10 +266,11 @@ def test_a_group_of_figures_is_one_entry(reported):
         due = Counter()
         for messages in sent:
             each = balance(judge(messages), period)
-            due.update({name: getattr(each, name) for name in Balance.__slots__})
+            due.update({name: getattr(each, name) for name in (*Balance.__slots__, "in_hand")})
         assert figures == dict(+due)
     assert found["VN"]["counts"]["carried_over"] == 2
-    assert found["ministry"]["counts"] == {"carried_over": 1, "open": 1}
+    assert found["ministry"]["counts"] == {"carried_over": 1, "in_hand": 1, "open": 1}
+    assert reported.differing(**asked) == {}
 
 
 def test_days_that_no_table_holds(reported):

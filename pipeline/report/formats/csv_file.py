@@ -8,8 +8,10 @@ import io
 from collections.abc import Mapping
 from typing import Any
 
-from domain.rounding import percent
+from domain.figure_groups import GROUPS, Grouping
+from domain.rounding import change_in_points, percent
 from pipeline.report.formats.choice import Choice
+from pipeline.report.formats.groups import Cell, all_cells, groups_of, has_indicators, with_parts
 from pipeline.report.formats.style import Style, ratio_of
 
 _BYTE_ORDER_MARK = "\ufeff"
@@ -25,6 +27,9 @@ class CsvForm(enum.StrEnum):
 def to_csv(report: Mapping[str, Any], *, choice: Choice, style: Style, form: CsvForm = CsvForm.EXCEL) -> str:
     """One line a row: scope, code, name, then numerator, denominator, percent, class and rank of each indicator.
 
+    A report by sub-unit or procedure has these as rows after their unit, and the column ``unit`` after the code. The figures of
+    groups follow: the count of each, and the percent of those that are rates, with those of before and the change in points.
+
     With a comparison each indicator has also numerator, denominator and percent of before, and the change in points. With I1 the
     last column says which numerator it has (``domain.indicators.ReturnAtCounter``). An empty cell is no data. Numbers have no
     separators of thousands.
@@ -39,28 +44,67 @@ def to_csv(report: Mapping[str, Any], *, choice: Choice, style: Style, form: Csv
     parts = ["numerator", "denominator", "percent", "class", "rank"]
     if compared:
         parts += ["before_numerator", "before_denominator", "before_percent", "change_points"]
-    last = ["return_at_counter"] if "I1" in choice.indicators else []
-    writer.writerow(["scope", "code", "name", *(f"{name}_{part}" for name in choice.indicators for part in parts), *last])
+    indicators = choice.indicators if has_indicators(report) else ()
+    groups, divided = groups_of(report), report["by"] != Grouping.UNIT
+    last = ["return_at_counter"] if "I1" in indicators else []
+    heads = ["scope", "code", *(["unit"] if divided else []), "name"]
+    heads += [f"{name}_{part}" for name in indicators for part in parts]
+    heads += [head for group in groups for head in _heads(group, compared=compared)]
+    writer.writerow([*heads, *last])
 
-    def rate(figure: Mapping[str, Any]) -> str:
-        return _decimal(percent(ratio_of(figure), decimals=style.decimals, rounding=style.rounding), excel=excel)
-
-    for row in choice.rows(report):
-        cells: list[Any] = [row["scope"], row["code"], style.name(row)]
-        for name in choice.indicators:
-            figure = row["indicators"][name]
-            rank = figure["rank"]
-            cells += [figure["numerator"], figure["denominator"], rate(figure), figure["class"], "" if rank is None else rank]
-            if compared:
-                before = figure["before"]
-                cells += [
-                    before["numerator"],
-                    before["denominator"],
-                    rate(before),
-                    _decimal(figure["change_points"], excel=excel),
-                ]
+    for row in with_parts(report, choice):
+        cells: list[Any] = [row["scope"], row["code"], *([row.get("unit", "")] if divided else []), style.name(row)]
+        for name in indicators:
+            figure = row["indicators"].get(name)  # what is offered is not divided
+            cells += [""] * len(parts) if figure is None else _of_indicator(figure, style, excel=excel)
+        cells += [text for _, cell in all_cells(row, groups) for text in _of_group(cell, style, excel=excel)]
         writer.writerow([*cells, *(report[name] for name in last)])
     return (_BYTE_ORDER_MARK if excel else "") + text.getvalue()
+
+
+def _of_indicator(figure: Mapping[str, Any], style: Style, *, excel: bool) -> list[Any]:
+    """The cells of an indicator; a part of a unit has neither class nor rank."""
+
+    def ratio(found: Mapping[str, Any]) -> list[Any]:
+        printed = percent(ratio_of(found), decimals=style.decimals, rounding=style.rounding)
+        return [found["numerator"], found["denominator"], _decimal(printed, excel=excel)]
+
+    rank = figure.get("rank")
+    shown = [*ratio(figure), figure.get("class", ""), "" if rank is None else rank]
+    if "before" not in figure:
+        return shown
+    return [*shown, *ratio(figure["before"]), _decimal(figure["change_points"], excel=excel)]
+
+
+def _of_group(cell: Cell, style: Style, *, excel: bool) -> list[Any]:
+    """The cells of a figure of a group."""
+    is_rate = bool(cell.figure.denominator)
+    shown: list[Any] = [cell.ratio.numerator, *([_rate(cell, style, excel=excel)] if is_rate else [])]
+    if cell.before is None:
+        return shown
+    shown += [cell.before.ratio.numerator, *([_rate(cell.before, style, excel=excel)] if is_rate else [])]
+    if not is_rate:
+        return shown
+    lacks = cell.lacking or cell.before.lacking
+    return [*shown, "" if lacks else _decimal(change_in_points(cell.before.ratio, cell.ratio), excel=excel)]
+
+
+def _heads(group: str, *, compared: bool) -> list[str]:
+    """The headings of the figures of a group."""
+    heads = []
+    for figure in GROUPS[group].figures:
+        name = f"{group.replace('-', '_')}_{figure.code}"
+        rates = [f"{name}_percent"] if figure.denominator else []
+        heads += [name, *rates]
+        if compared:
+            heads += [f"{name}_before", *([f"{name}_before_percent", f"{name}_change_points"] if rates else [])]
+    return heads
+
+
+def _rate(cell: Cell, style: Style, *, excel: bool) -> str:
+    if cell.lacking:
+        return style.word("no_due_date") if excel else "no_due_date"
+    return _decimal(percent(cell.ratio, decimals=style.decimals, rounding=style.rounding), excel=excel)
 
 
 def _decimal(number: str | None, *, excel: bool) -> str:

@@ -18,6 +18,7 @@ from domain.rounding import decimal
 from domain.tiles import ISLANDS, tiles_on
 from domain.unit_maps import EVENT_DAY
 from pipeline.report.formats.choice import Choice
+from pipeline.report.formats.groups import cells, groups_of, has_indicators, heading, note, place, with_parts
 from pipeline.report.formats.style import Style, ratio_of
 
 #: Size of a tile and the space between two (units of the drawing).
@@ -51,7 +52,7 @@ class Bar:
 
 
 def to_html(report: Mapping[str, Any], *, choice: Choice, style: Style) -> str:
-    """The page: what the figures are worth, the nation, a map of provinces, a chart and the table for each indicator.
+    """The page: what the figures are worth; the nation, a map, a chart and the table for each indicator; a table for each group.
 
     Raises:
         ConfigurationError: as ``Choice.rows``.
@@ -61,18 +62,26 @@ def to_html(report: Mapping[str, Any], *, choice: Choice, style: Style) -> str:
     source = resources.files("pipeline.report.formats").joinpath("page.html").read_text(encoding="utf-8")
     # Every value is escaped; a name that is not defined is an error.
     page = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    tiles = {name: _tiles(units, name, _day_of(report), style) for name in choice.indicators}
-    islands = _islands(tiles[choice.indicators[0]])
+    indicators = choice.indicators if has_indicators(report) else ()
+    tiles = {name: _tiles(units, name, _day_of(report), style) for name in indicators}
+    first = tiles[indicators[0]] if indicators else []
+    islands = _islands(first)
     return page.from_string(source).render(
         report=report,
         rows=rows,
         style=style,
-        indicators=choice.indicators,
+        indicators=indicators,
+        divided=with_parts(report, choice),
+        groups=groups_of(report),
+        cells=cells,
+        heading=heading,
+        note=note,
+        place=place,
         tiles=tiles,
         islands=islands,
         tile_size=_TILE,
-        map_size=_map_size(tiles[choice.indicators[0]], islands),
-        bars={name: _bars(units, name, style) for name in choice.indicators},
+        map_size=_map_size(first, islands),
+        bars={name: _bars(units, name, style) for name in indicators},
         bar_length=_BAR,
         pooled=[row for row in rows if row["scope"] != "agency"],
         classes=("zero", "below_5", "below_10", "below_target", "met", "no_target", "no_data"),

@@ -50,6 +50,17 @@ _WORDS: Final[Mapping[str, tuple[str, str]]] = {
     "after_short_counts": ("kỳ này", "after"),
     "contribution": ("đóng góp (điểm)", "contribution (points)"),
     "others": ("các thủ tục khác", "other procedures"),
+    "channel": ("Kênh nộp", "Channel"),
+    "in_person": ("trực tiếp", "in person"),
+    "online": ("trực tuyến", "online"),
+    "post": ("qua bưu chính", "by post"),
+    "no_channel": ("không rõ kênh", "channel not known"),
+    "sub-unit": ("Đơn vị tiếp nhận", "Sub-unit"),
+    "figure": ("Số liệu", "Figure"),
+    "dossiers": ("Hồ sơ", "Dossiers"),
+    "of": ("trên", "of"),
+    "no_due_date": ("không có ngày hẹn trả", "no due date"),
+    "last_day_units": ("Đơn vị tính theo ngày cuối kỳ báo cáo.", "By the units of the last day of the period."),
     "no_change": ("một trong hai kỳ không có dữ liệu", "one of the periods has no data"),
     "target": ("chỉ tiêu (%)", "target (%)"),
     "submitted": ("Hồ sơ nộp", "Submitted"),
@@ -111,14 +122,17 @@ class Style:
         vietnamese_word, english = _WORDS[key]
         return vietnamese_word if self.language is Language.VI else english
 
+    def named(self, name_vi: str, name_en: str) -> str:
+        """The name in the language of the report."""
+        return name_vi if self.language is Language.VI else name_en
+
     def class_word(self, name: str) -> str:
         """The name of a class of ``domain.targets``."""
         return _CLASSES[RateClass(name)][self.language is Language.EN]
 
     def indicator(self, code: str) -> str:
         """The name of an indicator."""
-        indicator = ALL_INDICATORS[code]
-        return indicator.name_vi if self.language is Language.VI else indicator.name_en
+        return self.named(ALL_INDICATORS[code].name_vi, ALL_INDICATORS[code].name_en)
 
     def name(self, row: Mapping[str, Any]) -> str:
         """The name of a row's unit, block or nation."""
@@ -159,6 +173,10 @@ class Style:
             return f"Kỳ báo cáo đến hết ngày {self.day(report['period']['to'])} chưa kết thúc."
         if reason["code"] == NotFinal.MESSAGES_WAITING:
             return f"Còn {self.count(report['completeness']['messages_waiting'])} bản tin chưa được tính."
+        if reason["code"] == NotFinal.DOSSIERS_WAITING:
+            return f"Còn {self.count(report['completeness']['dossiers_waiting'])} hồ sơ chưa được tính lại."
+        if reason["code"] == NotFinal.ANSWERS_NOT_OVER:
+            return "Hồ sơ nộp ngày cuối kỳ vẫn còn thời hạn tiếp nhận."
         return f"Chưa xác định được mọi bản tin đã được tính hay chưa. ({reason['text']})"
 
     def number(self, text: str) -> str:

@@ -12,14 +12,18 @@ from typing import Any, Final
 import xlsxwriter
 from xlsxwriter.utility import xl_rowcol_to_cell
 
-from domain.rounding import Rounding, percent
+from domain.figure_groups import GROUPS
+from domain.rounding import Rounding, change_in_points, percent
 from pipeline.report.formats.choice import Choice
+from pipeline.report.formats.groups import Cell, cells, groups_of, has_indicators, heading, note, with_parts
 from pipeline.report.formats.style import NO_DATA, Style, ratio_of
 
 #: Rows above the headings.
 _TITLE_ROWS: Final = 4
 _CODE_WIDTH, _NAME_WIDTH, _NUMBER_WIDTH = 9, 36, 13
 _A4: Final = 9
+#: Longest name of a sheet.
+_SHEET_NAME: Final = 31
 #: Names of the registry are texts, never formulas or links.
 _OPTIONS: Final = {"in_memory": True, "strings_to_formulas": False, "strings_to_urls": False, "strings_to_numbers": False}
 #: Counts that the second sheet lists.
@@ -30,7 +34,7 @@ _COUNTS: Final = (
 
 
 def to_xlsx(report: Mapping[str, Any], *, choice: Choice, style: Style) -> bytes:
-    """The workbook: a sheet of indicators and a sheet of counts.
+    """The workbook: a sheet of indicators and a sheet of counts, and a sheet for each group of figures.
 
     Raises:
         ConfigurationError: as ``Choice.rows``.
@@ -47,11 +51,17 @@ def to_xlsx(report: Mapping[str, Any], *, choice: Choice, style: Style) -> bytes
             "count": book.add_format({"num_format": "#,##0"}),
             "rate": book.add_format({"num_format": "0." + "0" * style.decimals if style.decimals else "0"}),
         }
-        sheets = [_Sheet(book.add_worksheet(style.word(key)), style, formats) for key in ("ranking", "count")]
-        for sheet in sheets:
-            sheet.title(report, choice.indicators)
-        sheets[0].indicators(rows, choice.indicators, compared=report["compared_with"] is not None)
-        sheets[1].counts(rows)
+        compared = report["compared_with"] is not None
+        if has_indicators(report):
+            sheets = [_Sheet(book.add_worksheet(style.word(key)), style, formats) for key in ("ranking", "count")]
+            for sheet in sheets:
+                sheet.title(report, style.return_note(report, choice.indicators))
+            sheets[0].indicators(with_parts(report, choice), choice.indicators, compared=compared)
+            sheets[1].counts(rows)
+        for group in groups_of(report):
+            sheet = _Sheet(book.add_worksheet(heading(group, style)[:_SHEET_NAME]), style, formats)
+            sheet.title(report, note(group, style))
+            sheet.group(with_parts(report, choice), group, compared=compared)
     return body.getvalue()
 
 
@@ -69,8 +79,8 @@ class _Sheet:
     def __init__(self, sheet: Any, style: Style, formats: Mapping[str, Any]) -> None:
         self._sheet, self._style, self._formats = sheet, style, formats
 
-    def title(self, report: Mapping[str, Any], indicators: Sequence[str]) -> None:
-        """What the report is, and what its figures are worth."""
+    def title(self, report: Mapping[str, Any], remark: str) -> None:
+        """What the report is, what its figures are worth, and a remark."""
         word, period, compared = self._style.word, report["period"], report["compared_with"]
         self._sheet.write_string(0, 0, word("title"), self._formats["title"])
         text = f"{word('period')}: {self._style.period(period)}"
@@ -79,7 +89,7 @@ class _Sheet:
         self._sheet.write_string(1, 0, text)
         warning = self._style.warning(report)
         self._sheet.write_string(2, 0, warning or word("final"), self._formats["warning" if warning else "text"])
-        self._sheet.write_string(3, 0, self._style.return_note(report, indicators))
+        self._sheet.write_string(3, 0, remark)
 
     def indicators(self, rows: Sequence[Mapping[str, Any]], indicators: Sequence[str], *, compared: bool) -> None:
         """Rank, counts, rate and class of each indicator, and with a comparison those of before and the change."""
@@ -95,7 +105,50 @@ class _Sheet:
         for number, row in self._table(heads, rows):
             column = 2
             for name in indicators:
-                column = self._figure(number, column, row["indicators"][name], compared=compared)
+                figure = row["indicators"].get(name)  # what is offered is not divided
+                if figure is None:
+                    column += 9 if compared else 5
+                else:
+                    column = self._figure(number, column, figure, compared=compared)
+
+    def group(self, rows: Sequence[Mapping[str, Any]], group: str, *, compared: bool) -> None:
+        """Count and rate of each figure of a group, and with a comparison those of before and the change."""
+        word, heads = self._style.word, []
+        for figure in GROUPS[group].figures:
+            name = self._style.named(figure.name_vi, figure.name_en)
+            rates = [word("rate")] if figure.denominator else []
+            heads += [name, *(f"{name} {rate}" for rate in rates)]
+            if compared:
+                heads += [f"{name}, {word('before')}", *(f"{name}, {word('before')} {rate}" for rate in rates)]
+                heads += [f"{name} {word('points_long')}"] if rates else []
+        for number, row in self._table(heads, rows):
+            column = 2
+            for cell in cells(row, group):
+                column = self._cell(number, column, cell)
+
+    def _cell(self, row: int, column: int, cell: Cell) -> int:
+        """Write one figure of a group; returns the next column."""
+        for each in (cell, cell.before):
+            if each is None:
+                continue
+            self._sheet.write_number(row, column, each.ratio.numerator, self._formats["count"])
+            column += 1
+            if each.figure.denominator:
+                # The denominator is a count of the group, but not always beside it: the exact rate is written.
+                printed = percent(each.ratio, decimals=self._style.decimals, rounding=self._style.rounding)
+                if each.lacking or printed is None:
+                    self._sheet.write_string(row, column, each.rate(self._style))
+                else:
+                    self._sheet.write_number(row, column, float(printed), self._formats["rate"])
+                column += 1
+        if cell.before is None or not cell.figure.denominator:
+            return column
+        points = None if cell.lacking or cell.before.lacking else change_in_points(cell.before.ratio, cell.ratio)
+        if points is None:
+            self._sheet.write_string(row, column, NO_DATA)
+        else:
+            self._sheet.write_number(row, column, float(points), self._formats["rate"])
+        return column + 1
 
     def counts(self, rows: Sequence[Mapping[str, Any]]) -> None:
         """The numbers of dossiers."""
@@ -111,7 +164,7 @@ class _Sheet:
         for column, until, width in ((0, 0, _CODE_WIDTH), (1, 1, _NAME_WIDTH), (2, last, _NUMBER_WIDTH)):
             sheet.set_column(column, until, width)
         for number, row in enumerate(rows, start=_TITLE_ROWS + 1):
-            cell = self._formats["text" if row["scope"] == "agency" else "bold"]
+            cell = self._formats["bold" if row["scope"] in {"block", "nation"} else "text"]
             sheet.write_string(number, 0, row["code"], cell)
             sheet.write_string(number, 1, self._style.name(row), cell)
             yield number, row
@@ -124,10 +177,10 @@ class _Sheet:
 
     def _figure(self, row: int, column: int, figure: Mapping[str, Any], *, compared: bool) -> int:
         """Write one indicator; returns the next column."""
-        if figure["rank"] is not None:
+        if figure.get("rank") is not None:
             self._sheet.write_number(row, column, figure["rank"], self._formats["count"])
         self._ratio(row, column + 1, figure)
-        self._sheet.write_string(row, column + 4, self._style.class_word(figure["class"]))
+        self._sheet.write_string(row, column + 4, self._style.class_word(figure["class"]) if "class" in figure else "")
         if not compared:
             return column + 5
         self._ratio(row, column + 5, figure["before"])

@@ -16,7 +16,7 @@ class Difference:
     """A figure of a report that is not the recomputed one.
 
     Attributes:
-        scope, code: of the row.
+        scope, code: of the row; of a sub-unit or procedure the code of its unit and its own.
         figure: its place in the row, as counts.settled.
         reported, recomputed: both numbers.
         moved: the report changed while the figures were recomputed, or not every message was counted: it may be right.
@@ -32,7 +32,11 @@ class Difference:
 
 def integers_of(rows: Iterable[Mapping[str, Any]]) -> dict[Key, int]:
     """Every integer of the rows of a report by scope, code and place. Ranks follow from the others and are omitted."""
-    return {(str(row["scope"]), str(row["code"]), place): number for row in rows for place, number in _integers(row, "")}
+    return {
+        (str(row["scope"]), f"{row['unit']} {row['code']}" if "unit" in row else str(row["code"]), place): number
+        for row in rows
+        for place, number in _integers(row, "")
+    }
 
 
 def differences(

@@ -5,14 +5,15 @@ To verify another group, add an entry: where its counts stand in the rows of the
 
 from __future__ import annotations
 
-import datetime as dt
 import enum
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
-from domain.catalogue import Catalogue
+from domain import figure_groups
 from domain.dossiers import Dossier
+from domain.group_counts import Addition, Circumstances, additions
 from domain.periods import Period, civil_day
 from pipeline.report.request import ReportRequest
 
@@ -22,21 +23,7 @@ class Needs(enum.Enum):
 
     WITHIN = "a message in the period"
     UNTIL_END = "a message in the period or before"
-
-
-@dataclass(frozen=True, slots=True)
-class Circumstances:
-    """What figures depend on besides the dossier.
-
-    Attributes:
-        period: whole civil days.
-        today: the civil day of the clock.
-        catalogue: what agencies offer; empty when none is loaded.
-    """
-
-    period: Period
-    today: dt.date
-    catalogue: Catalogue
+    EVER = "any message"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,36 +34,57 @@ class FigureGroup:
         name: of the group.
         place: the keys that lead to the counts in a row of the report's JSON; ``place_before``: to those of the period that it is
             compared with.
-        of: the (unit, count) pairs of a dossier, each of which is 1 more dossier; the unit is that of the event, as stored.
+        of: the (event, count) pairs of a dossier, each of which is 1 more dossier; the unit is that of the event, as stored.
         needs: which dossiers may add to it.
         by_last_day: whether units are followed through the successions to the last day of the period, whatever the map of the
             report says.
         asked: whether a report has the group.
+        divided: whether it is divided as the report asks; else it is counted by unit.
     """
 
     name: str
     place: tuple[str, ...]
     place_before: tuple[str, ...]
-    of: Callable[[Dossier, Circumstances], Iterable[tuple[str, str]]]
+    of: Callable[[Dossier, Circumstances], Iterable[Addition]]
     needs: Needs = Needs.WITHIN
     by_last_day: bool = False
     asked: Callable[[ReportRequest], bool] = lambda _: True
+    divided: bool = True
 
 
-def _milestones(dossier: Dossier, circumstances: Circumstances) -> Iterator[tuple[str, str]]:
+def _milestones(dossier: Dossier, circumstances: Circumstances) -> Iterator[Addition]:
     """Each milestone in the period, for the unit of its event."""
     period = circumstances.period
     for event in dossier.events:
         if period.start <= civil_day(event.occurred_at) <= period.end:
-            yield from ((event.agency, name) for name in dossier.counts_of(event))
+            yield from ((event, name) for name in dossier.counts_of(event))
             if event is dossier.given_back:
-                yield event.agency, "given_back"
+                yield event, "given_back"
+
+
+#: The dossiers that may add to a group beside those with a message in the period. A due day may lie before the first event.
+_NEEDS: Final = {"balance": Needs.UNTIL_END, "due": Needs.EVER, "due-766": Needs.UNTIL_END}
+
+
+def _group(name: str) -> FigureGroup:
+    return FigureGroup(
+        name,
+        ("figures", name, "counts"),
+        ("figures", name, "before", "counts"),
+        partial(additions, name),
+        needs=_NEEDS.get(name, Needs.WITHIN),
+        by_last_day=figure_groups.GROUPS[name].by_last_day,
+        asked=lambda request: name in request.groups_read,
+    )
 
 
 #: The counts of dossiers; ``events`` are counted beside the dossiers, because they count whatever becomes of these. Those of
 #: before stand in the report as the numerators and denominators of indicators.
 COUNTS: Final = "counts"
-GROUPS: Final = (FigureGroup(COUNTS, ("counts",), (), _milestones),)
+GROUPS: Final = (
+    FigureGroup(COUNTS, ("counts",), (), _milestones, divided=False),
+    *(_group(name) for name in figure_groups.GROUPS),
+)
 
 
 def periods_of(request: ReportRequest) -> tuple[Period, ...]:

@@ -12,19 +12,22 @@ import numpy as np
 
 from domain.catalogue import Catalogue
 from domain.errors import ConfigurationError
+from domain.figure_groups import Grouping
 from domain.indicators import ReturnAtCounter
 from domain.periods import FIRST_INSTANT, Period
 from domain.unit_maps import UnitMap
 from pipeline.report.completeness import Completeness
-from pipeline.report.figures import NATION_CODE, build_report
-from pipeline.report.request import ReportRequest
+from pipeline.report.figures import build_report
+from pipeline.report.group_figures import NATION_CODE, part_indicators
+from pipeline.report.request import INDICATORS, ReportRequest
 from pipeline.report.verification.groups import COUNTS, FigureGroup, periods_of
 from sinks.contract.tallies import Counts, ServicesWithDossiers
 
 #: Not of interest here: only rows are taken.
 _UNKNOWN: Final = Completeness(FIRST_INSTANT, None, ())
-#: Dossiers by group of figures, unit and count.
-Figures = Counter[tuple[str, str, str]]
+#: Dossiers by group of figures, unit, part of the unit ("" by unit) and count.
+Figures = Counter[tuple[str, str, str, str]]
+_Sums = defaultdict[tuple[str, str], Counter[str]]
 
 
 @dataclass(slots=True)
@@ -32,7 +35,7 @@ class PeriodFigures:
     """The figures of one period.
 
     Attributes:
-        dossiers: (group, unit, count) -> dossiers; of the count ``events`` events. Units as stored.
+        dossiers: (group, unit, part, count) -> dossiers; of the count ``events`` events. Units as stored.
         submitted, submitted_online: services, as (unit, procedure), with a dossier submitted, and submitted online.
     """
 
@@ -110,16 +113,36 @@ def rows_of(
     reader = _Reader(request, recomputed)
     report = build_report(reader, request, _UNKNOWN, catalogue=catalogue, return_at_counter=return_at_counter, today=today)
     rows: list[dict[str, Any]] = report.as_dict()["rows"]
-    for group in groups:
-        if group.name == COUNTS:
-            continue
-        for place, figures, period in zip(
-            (group.place, group.place_before), recomputed.periods, periods_of(request), strict=False
-        ):
-            sums = _sums(figures.dossiers, group, request, period)
+    shown = [group for group in groups if group.name in request.groups]
+    for group in shown:
+        for place, (sums, _) in _places(group, recomputed, request):
+            known = {(row["scope"], row["code"]) for row in rows}
+            # Units of the last day that the map of the report does not list.
+            rows += [{"scope": scope, "code": code} for scope, code in sums.keys() - known]
             for row in rows:
                 _put(row, place, dict(sums[row["scope"], row["code"]]))
-    return rows
+    if request.by is Grouping.UNIT:
+        return rows
+    parts: defaultdict[tuple[str, str], dict[str, Any]] = defaultdict(dict)
+    for group in shown:
+        for place, (_, divided) in _places(group, recomputed, request):
+            for key, counts in divided.items():
+                _put(parts[key], place, dict(counts))
+    if INDICATORS in request.figures:
+        channels = [each for group in groups if group.name == "channels" for each in _places(group, recomputed, request)]
+        now, *before = (divided for _, (_, divided) in channels)
+        for key in {*now, *(before[0] if before else ())}:
+            earlier = before[0].get(key, Counter()) if before else None
+            parts[key]["indicators"] = part_indicators(now.get(key, {}), earlier, return_at_counter)
+    return [*rows, *({"scope": request.by.value, "unit": unit, "code": code} | row for (unit, code), row in parts.items())]
+
+
+def _places(
+    group: FigureGroup, recomputed: Recomputed, request: ReportRequest
+) -> list[tuple[tuple[str, ...], tuple[_Sums, _Sums]]]:
+    """Where the counts of a group stand, and its sums: of the period, and of the one that it is compared with."""
+    each = zip((group.place, group.place_before), recomputed.periods, periods_of(request), strict=False)
+    return [(place, _sums(figures.dossiers, group, request, period)) for place, figures, period in each]
 
 
 def _put(row: dict[str, Any], place: Sequence[str], counts: Mapping[str, int]) -> None:
@@ -139,7 +162,7 @@ class _Reader:
     def counts_of_days(self, first: dt.date, last: dt.date) -> Mapping[str, Counts]:
         """Counts by unit."""
         counts: dict[str, dict[str, int]] = defaultdict(dict)
-        for (group, unit, name), number in self._periods[first, last].dossiers.items():
+        for (group, unit, _, name), number in self._periods[first, last].dossiers.items():
             if group == COUNTS:
                 counts[unit][name] = number
         return {unit: Counts(**each) for unit, each in counts.items()}
@@ -154,21 +177,21 @@ class _Reader:
         return {}
 
 
-def _sums(
-    figures: Figures, group: FigureGroup, request: ReportRequest, period: Period
-) -> defaultdict[tuple[str, str], Counter[str]]:
-    """(scope, code) -> count -> dossiers, of a group that sums over units and blocks."""
+def _sums(figures: Figures, group: FigureGroup, request: ReportRequest, period: Period) -> tuple[_Sums, _Sums]:
+    """Dossiers of a group that sums over units and blocks: by (scope, code), and by (unit, part)."""
     units = request.units
     if group.by_last_day:
         units = UnitMap(units.registry, period.end, period.end)
-    sums: defaultdict[tuple[str, str], Counter[str]] = defaultdict(Counter)
-    for (name, code, count), number in figures.items():
+    sums: _Sums = defaultdict(Counter)
+    divided: _Sums = defaultdict(Counter)
+    for (name, code, part, count), number in figures.items():
         unit = units.unit_of(code)
         if name != group.name or unit is None:
             continue
         for key in (("agency", unit.code), ("block", unit.block), ("nation", NATION_CODE)):
             sums[key][count] += number
-    return sums
+        divided[unit.code, part][count] += number
+    return sums, divided
 
 
 def _by_unit(services: Collection[tuple[str, str]]) -> dict[str, Sequence[str]]:
@@ -179,8 +202,10 @@ def _by_unit(services: Collection[tuple[str, str]]) -> dict[str, Sequence[str]]:
 
 
 def _figures(rows: Sequence[Sequence[Any]]) -> Figures:
-    found: Figures = Counter({(str(group), str(unit), str(count)): int(number) for group, unit, count, number in rows})
-    if unknown := {count for group, _, count in found if group == COUNTS} - {*Counts.__slots__}:
+    found: Figures = Counter(
+        {(str(group), str(unit), str(part), str(count)): int(number) for group, unit, part, count, number in rows}
+    )
+    if unknown := {count for group, _, _, count in found if group == COUNTS} - {*Counts.__slots__}:
         raise ValueError(f"no such count: {min(unknown)}")
     return found
 

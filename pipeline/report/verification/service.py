@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
+from domain.acceptance import FIRST_DAY as ACCEPTED_LATE_FROM
 from domain.catalogue import Catalogue, CatalogueEntry
 from domain.dossiers import Dossier, judge
 from domain.exclusions import ExclusionDecision
+from domain.figure_groups import Grouping
+from domain.group_counts import Circumstances, longest_days, part_of
 from domain.indicators import ReturnAtCounter
-from domain.periods import FIRST_DAY, Period, civil_day
+from domain.periods import FIRST_DAY, LAST_DAY, Period, civil_day
+from domain.working_days import WorkingDays
 from pipeline.report.request import ReportRequest
-from pipeline.report.verification.groups import COUNTS, GROUPS, Circumstances, FigureGroup, Needs, periods_of
+from pipeline.report.verification.groups import COUNTS, GROUPS, FigureGroup, Needs, periods_of
 from pipeline.report.verification.recomputed import PeriodFigures, Recomputed, rows_of
 from pipeline.report.verification.stored_dossiers import stored_dossiers
 from sinks.contract.audit import HashShard
@@ -31,11 +35,15 @@ class VerificationSources:
         excluded: the decision about every dossier that operators exclude, by code.
         catalogue: what agencies offer on some day of a period.
         return_at_counter: which numerator I1 has.
+        working_days: which days are working days.
+        accepted_late_from: earlier registrations are not in the group of the accepted late.
     """
 
     excluded: Callable[[], Mapping[str, ExclusionDecision]]
     catalogue: Callable[[Period], Iterable[CatalogueEntry]]
     return_at_counter: ReturnAtCounter = ReturnAtCounter.EXCLUDED
+    working_days: WorkingDays = field(default_factory=WorkingDays)
+    accepted_late_from: dt.date = ACCEPTED_LATE_FROM
 
 
 class VerificationService:
@@ -66,20 +74,19 @@ class VerificationService:
             SinkError: the storage does not answer.
         """
         periods, groups = periods_of(request), self._asked(request)
-        catalogue = self._catalogue(request)
         levels = Catalogue(self._sources.catalogue(Period(FIRST_DAY, max(period.end for period in periods)))).level
-        circumstances = [Circumstances(period, today, catalogue) for period in periods]
+        circumstances = self._circumstances(request, today)
         total, excluded = Recomputed.nothing(len(periods)), self._sources.excluded()
         for stored in stored_dossiers(self._reader.by_dossier(self._scope(request), shard), periods):
             total.dossiers += 1
             total.messages += stored.rows
             for (number, unit), events in stored.events.items():
-                total.periods[number].dossiers[COUNTS, unit, "events"] += events
+                total.periods[number].dossiers[COUNTS, unit, "", "events"] += events
             decision = excluded.get(stored.code)
             dossier = judge(stored.messages, () if decision is None else (decision,), levels)
             if isinstance(dossier, Dossier):  # else it is part of no other figure
                 for figures, each in zip(total.periods, circumstances, strict=True):
-                    _add(figures, dossier, each, groups)
+                    _add(figures, dossier, each, groups, request.by)
         return total
 
     def rows(self, request: ReportRequest, total: Recomputed, *, today: dt.date) -> list[dict[str, Any]]:
@@ -102,21 +109,39 @@ class VerificationService:
 
     def _scope(self, request: ReportRequest) -> list[Period]:
         """A dossier is read when it has a message in one of these periods."""
-        periods = periods_of(request)
-        if any(group.needs is Needs.UNTIL_END for group in self._asked(request)):
-            return [Period(min(FIRST_DAY, *(each.start for each in periods)), max(each.end for each in periods))]
-        return list(periods)
+        periods, needs = periods_of(request), {group.needs for group in self._asked(request)}
+        first, last = min(FIRST_DAY, *(each.start for each in periods)), max(each.end for each in periods)
+        if Needs.EVER in needs:
+            return [Period(first, max(last, LAST_DAY))]
+        return [Period(first, last)] if Needs.UNTIL_END in needs else list(periods)
+
+    def _circumstances(self, request: ReportRequest, today: dt.date) -> list[Circumstances]:
+        """What figures of each period depend on besides the dossiers."""
+        catalogue = self._catalogue(request)
+        return [
+            Circumstances(
+                period,
+                today,
+                longest_days(catalogue, request.units.registry, period.end),
+                self._sources.working_days,
+                self._sources.accepted_late_from,
+            )
+            for period in periods_of(request)
+        ]
 
     def _catalogue(self, request: ReportRequest) -> Catalogue:
         ends = [period.end for period in periods_of(request)]
         return Catalogue(self._sources.catalogue(Period(min(ends), max(ends))))
 
 
-def _add(figures: PeriodFigures, dossier: Dossier, circumstances: Circumstances, groups: Iterable[FigureGroup]) -> None:
+def _add(
+    figures: PeriodFigures, dossier: Dossier, circumstances: Circumstances, groups: Iterable[FigureGroup], by: Grouping
+) -> None:
     """Add what a dossier adds to a period."""
     for group in groups:
-        for unit, count in group.of(dossier, circumstances):
-            figures.dossiers[group.name, unit, count] += 1
+        for event, count in group.of(dossier, circumstances):
+            part = part_of(by, dossier.code, event) if group.divided else ""
+            figures.dossiers[group.name, event.agency, part, count] += 1
     period, submitted = circumstances.period, dossier.submitted
     if period.start <= civil_day(submitted.occurred_at) <= period.end:
         service = (submitted.agency, submitted.procedure_code)

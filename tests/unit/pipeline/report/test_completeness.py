@@ -7,7 +7,7 @@ import datetime as dt
 import pytest
 
 from domain.errors import ConfigurationError, UnavailableError
-from pipeline.report.completeness import CompletenessCheck, NotFinal, Question, TopicOffsets
+from pipeline.report.completeness import CompletenessCheck, NotFinal, Question, Scope, TopicOffsets
 
 NOW = dt.datetime(2024, 9, 1, tzinfo=dt.UTC)
 TODAY, AUGUST = dt.date(2024, 9, 1), [dt.date(2024, 8, 31)]
@@ -23,7 +23,7 @@ class Clock:
         self.seconds += seconds
 
 
-def checked(*answers):
+def checked(*answers, dossiers=None):
     """A check whose Kafka gives these answers, the last one for ever; and its clock."""
     waiting = list(answers)
 
@@ -37,7 +37,8 @@ def checked(*answers):
         return action()
 
     clock = Clock()
-    check = CompletenessCheck(offsets, now=lambda: NOW, in_thread=here, monotonic=lambda: clock.seconds, sleep=clock.sleep)
+    timing = {"monotonic": lambda: clock.seconds, "sleep": clock.sleep}
+    check = CompletenessCheck(offsets, dossiers=dossiers, now=lambda: NOW, in_thread=here, **timing)
     return check, clock
 
 
@@ -48,7 +49,7 @@ async def test_final_when_everything_before_the_question_is_counted():
         TopicOffsets({0: 20, 1: 9}, {0: 9, 1: 5}),
         TopicOffsets({0: 30, 1: 9}, {0: 12, 1: 5}),
     )
-    found = await check(AUGUST, today=TODAY, wait=10)
+    found = await check(Scope(AUGUST), today=TODAY, wait=10)
     assert (found.final, found.waiting, found.asked_at) == (True, 0, NOW)
     assert 0 < clock.seconds < 2
 
@@ -56,47 +57,47 @@ async def test_final_when_everything_before_the_question_is_counted():
 async def test_not_final_while_messages_wait():
     """After the longest wait the figures are not final, and the number of messages is named."""
     check, clock = checked(TopicOffsets({0: 1_010}, {0: 7}))
-    found = await check(AUGUST, today=TODAY, wait=10)
+    found = await check(Scope(AUGUST), today=TODAY, wait=10)
     assert [(reason.code, "1,003" in reason.text) for reason in found.reasons] == [(NotFinal.MESSAGES_WAITING, True)]
     assert found.waiting == 1_003
     assert 10 <= clock.seconds < 11
     check, clock = checked(TopicOffsets({0: 10}, {0: 7}))
-    assert not (await check(AUGUST, today=TODAY, wait=0)).final
+    assert not (await check(Scope(AUGUST), today=TODAY, wait=0)).final
     assert clock.seconds == 0
 
 
 async def test_without_a_time_a_report_waits_only_for_what_can_become_final():
     """Ten seconds by default; none while the period is not over, unless it is asked for."""
     check, clock = checked(TopicOffsets({0: 10}, {0: 7}))
-    assert (await check([TODAY], today=TODAY)).waiting == 3
+    assert (await check(Scope([TODAY]), today=TODAY)).waiting == 3
     assert clock.seconds == 0
-    await check([TODAY], today=TODAY, wait=2)
+    await check(Scope([TODAY]), today=TODAY, wait=2)
     assert 2 <= clock.seconds < 3
-    await check(AUGUST, today=TODAY)
+    await check(Scope(AUGUST), today=TODAY)
     assert 12 <= clock.seconds < 14
 
 
 async def test_an_offset_of_an_earlier_topic_counts_for_nothing():
     """A committed offset beyond the end belongs to a topic that was deleted: all messages wait."""
     check, _ = checked(TopicOffsets({0: 5}, {0: 9}))
-    assert (await check(AUGUST, today=TODAY, wait=0)).waiting == 5
+    assert (await check(Scope(AUGUST), today=TODAY, wait=0)).waiting == 5
 
 
 async def test_a_question_that_is_sent_back_waits_for_its_own_messages():
     """Only the partitions that waited then are waited for, up to the ends of then; the time of the question stays."""
     check, _ = checked(TopicOffsets({0: 10, 1: 5, 2: 8}, {0: 7, 1: 5, 2: 6}))
-    question = (await check(AUGUST, today=TODAY, wait=0)).question
+    question = (await check(Scope(AUGUST), today=TODAY, wait=0)).question
     assert question == Question(NOW, {0: 10, 2: 8})
     assert Question.from_text(question.as_text()) == question
     earlier = Question(NOW - dt.timedelta(hours=1), question.ends)
     check, clock = checked(TopicOffsets({0: 900, 1: 900, 2: 900}, {0: 9, 1: 5, 2: 300}), TopicOffsets({0: 950}, {0: 11, 2: 300}))
-    found = await check(AUGUST, today=TODAY, wait=0, question=earlier)
+    found = await check(Scope(AUGUST), today=TODAY, wait=0, question=earlier)
     assert (found.waiting, found.question) == (1, Question(earlier.asked_at, {0: 10}))
-    found = await check(AUGUST, today=TODAY, wait=10, question=found.question)
+    found = await check(Scope(AUGUST), today=TODAY, wait=10, question=found.question)
     assert (found.final, found.asked_at, found.question) == (True, earlier.asked_at, None)
     assert clock.seconds < 1
     with pytest.raises(ConfigurationError, match="in the future"):
-        await check(AUGUST, today=TODAY, question=Question(NOW + dt.timedelta(seconds=1), {}))
+        await check(Scope(AUGUST), today=TODAY, question=Question(NOW + dt.timedelta(seconds=1), {}))
 
 
 @pytest.mark.parametrize(
@@ -112,7 +113,7 @@ def test_what_is_no_question_is_refused(text):
 async def test_messages_of_a_topic_that_was_created_again_are_not_waited_for():
     """Nobody knows whether they were counted: the figures are not final, and no further question is asked."""
     check, _ = checked(TopicOffsets({0: 4}, {0: 4}))
-    found = await check(AUGUST, today=TODAY, wait=1, question=Question(NOW, {0: 10}))
+    found = await check(Scope(AUGUST), today=TODAY, wait=1, question=Question(NOW, {0: 10}))
     assert ([reason.code for reason in found.reasons], found.waiting, found.question) == ([NotFinal.UNKNOWN], None, None)
     assert "created again" in found.reasons[0].text
 
@@ -120,7 +121,7 @@ async def test_messages_of_a_topic_that_was_created_again_are_not_waited_for():
 async def test_not_final_when_kafka_does_not_say():
     """Without an answer of Kafka nobody knows, so the figures are not final; the cause is named."""
     check, _ = checked(UnavailableError("No broker answers at k:9092.", remedy="Start it."))
-    found = await check(AUGUST, today=TODAY, wait=10)
+    found = await check(Scope(AUGUST), today=TODAY, wait=10)
     assert [reason.code for reason in found.reasons] == [NotFinal.UNKNOWN]
     assert "No broker answers at k:9092." in found.reasons[0].text
     assert found.waiting is None
@@ -130,6 +131,6 @@ async def test_not_final_when_kafka_does_not_say():
 async def test_not_final_before_the_period_is_over(last, final):
     """A period is over when its last day is before today; that of a comparison as well."""
     check, _ = checked(TopicOffsets({0: 5}, {0: 5}))
-    found = await check([last, *AUGUST], today=TODAY, wait=10)
+    found = await check(Scope([last, *AUGUST]), today=TODAY, wait=10)
     assert found.final is final
     assert [reason.code for reason in found.reasons] == ([] if final else [NotFinal.PERIOD_NOT_OVER])

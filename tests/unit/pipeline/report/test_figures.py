@@ -17,7 +17,7 @@ from pipeline.report.formats.choice import Choice
 from pipeline.report.gaps import interruptions
 from pipeline.report.request import read_request
 from sinks.contract.tallies import Counts, ServicesWithDossiers
-from tests.reports import report_of
+from tests.reports import LATER, report_of
 
 YEAR = {"from_": "2024-01-01", "to": "2024-08-20"}
 OVER_THE_MERGER = {"year": "2025"}
@@ -37,6 +37,13 @@ class Figures:
     def active_days(self, first, last):
         """Every agency with events has them on all days."""
         return {code: np.ones((last - first).days + 1, dtype=bool) for code, counts in self.counts.items() if counts.events}
+
+
+class Channels:
+    """A reader of whole dossiers without any."""
+
+    def counts(self, *_):
+        return {}
 
 
 def settled(full, total, *, online=0, submitted=0):
@@ -254,7 +261,8 @@ def test_results_handed_out_at_the_counter_count_as_the_setting_says(at_counter,
         def counts_of_procedures(self, *_):
             return {"1.1": counts}
 
-    found = explain(Procedures(), report.request, unit="H17", indicator="I1", return_at_counter=at_counter)
+    more = {"return_at_counter": at_counter, "today": LATER}
+    found = explain(Procedures(), Channels(), report.request, unit="H17", indicator="I1", **more)
     assert found["return_at_counter"] == at_counter.value
     assert found["procedures"][0]["after"] == {"numerator": numerator, "denominator": 5}
 
@@ -280,10 +288,10 @@ def test_an_explanation_lists_the_procedures_of_the_unit():
     registry = AgencyRegistry.packaged()
     asked = {"month": "2025-06", "compare": "previous", "units": "2025-07-01"}
     request = read_request(asked, registry=registry, today=dt.date(2025, 8, 1))
-    found = explain(Procedures(), request, unit="H05", indicator="I1")
+    found = explain(Procedures(), Channels(), request, unit="H05", indicator="I1", today=LATER)
     assert [each["procedure"] for each in found["procedures"]] == ["1.1", "1.2", "1.3"]
     assert sum(part.change for part in contributions_of(found)) == 0
     for more, remedy in (({"unit": "H02"}, "part of H05"), ({"unit": "h17"}, "H17"), ({"indicator": "I4"}, "I1")):
         with pytest.raises(ConfigurationError) as caught:
-            explain(Procedures(), request, **({"unit": "H05", "indicator": "I1"} | more))
+            explain(Procedures(), Channels(), request, **({"unit": "H05", "indicator": "I1", "today": LATER} | more))
         assert remedy in caught.value.remedy

@@ -18,7 +18,7 @@ from pipeline.report.formats.choice import Choice, Order, choice
 from pipeline.report.formats.csv_file import CsvForm, to_csv
 from pipeline.report.formats.html_page import to_html
 from pipeline.report.formats.style import NO_DATA, Language, Style
-from pipeline.report.formats.table import as_tables, excluded_table, explanation_table
+from pipeline.report.formats.table import as_tables, excluded_table, explanation_tables
 from pipeline.report.formats.xlsx_file import rate_formula, to_xlsx
 from tests.reports import FINAL, report_of
 from tests.unit.pipeline.report.test_figures import Figures, settled
@@ -219,8 +219,9 @@ def test_every_form_says_which_numerator_i1_has(at_counter, language):
     explanation = {
         "unit": "H17", "indicator": "I1", "return_at_counter": at_counter.value,
         "procedures": [{"procedure": "1.1", "before": part, "after": part}],
+        "channels": [{"channel": "online", "before": part, "after": part}],
     }  # fmt: skip
-    assert note in " ".join(shown([explanation_table(explanation, style=style)], width=160).split())
+    assert note in " ".join(shown(explanation_tables(explanation, style=style), width=160).split())
 
 
 def test_what_is_printed_is_chosen():
