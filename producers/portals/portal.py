@@ -45,6 +45,8 @@ from producers.portals.schedule import (
 )
 from producers.portals.succession import Succession
 
+#: Nghị định 42/2022/NĐ-CP named the levels; before, each portal sent their numbers.
+_LEVELS_NAMED: Final = dt.date(2022, 8, 15)
 #: What settled dossiers that are not full online service look like: (channel, level, returned by) -> share.
 _OTHERS: Final = (
     ((Channel.ONLINE, FULL, RETURN_COUNTER), 0.10),
@@ -172,7 +174,7 @@ def portal_of(
         prefixes=(*prefixes, other),
         long_codes=long_codes,
         portal_id=f"dvc.{agency.lower()}" if rng.random() < 0.6 else "",
-        sends_legacy_level=bool(rng.random() < 0.3),
+        sends_legacy_level=bool(rng.random() < 0.3) or period.end < _LEVELS_NAMED,
         missing=str(rng.choice(("", "null", '""'))),
         foreign=foreign,
         prefix=prefix,

@@ -25,6 +25,9 @@ from pipeline.dossiers.service import DossierService
 from pipeline.findings.routes import finding_routes
 from pipeline.findings.service import FindingService
 from pipeline.kafka.topic_reader import KafkaTopicReader
+from pipeline.report.completeness import TopicOffsets
+from pipeline.report.group_figures import FigureSources
+from pipeline.report.routes import ReportSources, report_routes
 from pipeline.report.verification.routes import verification_routes
 from pipeline.report.verification.service import VerificationService, VerificationSources
 from pipeline.serving.answer_sources import Api, Health
@@ -34,8 +37,10 @@ from sinks.clickhouse.audit import ClickHouseAudit
 from sinks.clickhouse.catalogue_store import ClickHouseCatalogue
 from sinks.clickhouse.dead_letter_store import ClickHouseDeadLetters
 from sinks.clickhouse.dossier_audit import ClickHouseDossierAudit
+from sinks.clickhouse.dossier_figures import ClickHouseDossierFigures
 from sinks.clickhouse.dossier_index import ClickHouseDossierIndex
 from sinks.clickhouse.dossier_reader import ClickHouseDossierReader
+from sinks.clickhouse.dossier_table import ClickHouseDossierTable
 from sinks.clickhouse.exclusions import ClickHouseExclusions
 from sinks.clickhouse.finding_reader import ClickHouseFindingReader
 from sinks.clickhouse.raw_messages import ClickHouseRawMessages
@@ -106,6 +111,17 @@ def questions():
         yield from (f"{path}?from={quoted(day)}&to={quoted(day)}" for day in DAYS)
         yield f"{path}?from=0001-01-01&to=9999-12-31"
         yield f"{path}?from=9999-12-31&to=0001-01-01"
+    for name in ("figures", "by"):
+        yield from (f"report?day=2024-01-02&{name}={quoted(text)}" for text in TEXTS)
+        yield from (f"report/explanation?day=2024-01-02&compare=previous&agency=H17&{name}={quoted(text)}" for text in TEXTS)
+    yield from (f"report?from={quoted(day)}&to={quoted(day)}&figures=balance,due-766&wait=0" for day in DAYS)
+    for by in ("unit", "sub-unit", "procedure"):
+        yield f"report?from=2016-04-01&to=9999-12-31&figures=all&by={by}&wait=0"
+        yield f"report/verification?day=2024-01-02&figures=all&by={by}&number=0&of=1"
+    yield from (f"report?day=2024-01-02&figures=due&wait=0&question={quoted(text)}" for text in (*TEXTS, *INSTANTS))
+    yield from (
+        f"report?day=2024-01-02&figures=due&wait=0&question={quoted(f'2024-01-01T00:00:00Z,noted:{text}')}" for text in INSTANTS
+    )
     yield from (f"events?from=0001-01-01&to=9999-12-31&agency={quoted(text)}" for text in TEXTS)
     for day in filter(str.strip, DAYS):
         yield f"audit/days/{quoted(day)}"
@@ -206,6 +222,20 @@ async def client(clickhouse, registry):
                     limits=UnusedLimits(),
                     ends=lambda _: {},
                     future_tolerance=dt.timedelta(days=1),
+                ),
+            ),
+            partial(
+                report_routes,
+                ReportSources(
+                    reader=ClickHouseReader(clickhouse),
+                    agencies=registry,
+                    clock=clock,
+                    wall_clock=clock,
+                    offsets=lambda: TopicOffsets({}, {}),
+                    excluded=lambda _: (),
+                    catalogue=ClickHouseCatalogue(clickhouse).entries,
+                    figures=FigureSources(ClickHouseDossierFigures(clickhouse)),
+                    dossiers=ClickHouseDossierTable(clickhouse),
                 ),
             ),
             partial(finding_routes, FindingService(ClickHouseFindingReader(clickhouse), registry)),

@@ -25,6 +25,7 @@ from deploy.native.stack import LocalStack
 from deploy.native.stack_options import StackOptions
 from domain.agencies import AgencyRegistry
 from domain.errors import UnavailableError
+from domain.figure_groups import Grouping
 from pipeline.catalogue.files import read_catalogue
 from pipeline.catalogue.json_format import entry_as_dict
 from pipeline.shutdown import stopped_by_signals
@@ -190,10 +191,10 @@ def _ask(client: httpx.Client, stack: LocalStack, document: Document) -> Answers
         before = each
     if document.subunits:
         (each,) = document.periods
+        days = {"from": str(each.start), "to": str(each.end)}
+        divided = _final(client, stack, **days, figures="due", by=Grouping.SUB_UNIT.value)
         for code in sorted({fact.code for fact in document.facts if fact.code}):
-            answers.sub_units[code] = online_dossiers_by_sub_unit(
-                client, stack.api, code, each.period, registry=AgencyRegistry.packaged()
-            )
+            answers.sub_units[code] = online_dossiers_by_sub_unit(divided, code)
     return answers
 
 
@@ -203,10 +204,19 @@ def _report(client: httpx.Client, stack: LocalStack, **parameters: str) -> list[
     Raises:
         UnavailableError: there is no answer, or the figures are not final.
     """
-    report = json_of(client, f"{stack.api}/api/v1/report", wait=str(FINAL_SECONDS), **parameters)
+    rows: list[dict[str, Any]] = _final(client, stack, **parameters)["rows"]
+    return rows
+
+
+def _final(client: httpx.Client, stack: LocalStack, **parameters: str) -> dict[str, Any]:
+    """A report.
+
+    Raises:
+        UnavailableError: there is no answer, or the figures are not final.
+    """
+    report: dict[str, Any] = json_of(client, f"{stack.api}/api/v1/report", wait=str(FINAL_SECONDS), **parameters)
     completeness = report["completeness"]
     if not completeness["final"]:
         reasons = " ".join(reason["text"] for reason in completeness["reasons"])
         raise UnavailableError(f"The figures are not final: {reasons}", remedy="See the logs of the stack.")
-    rows: list[dict[str, Any]] = report["rows"]
-    return rows
+    return report

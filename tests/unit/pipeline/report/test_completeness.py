@@ -134,3 +134,68 @@ async def test_not_final_before_the_period_is_over(last, final):
     found = await check(Scope([last, *AUGUST]), today=TODAY, wait=10)
     assert found.final is final
     assert [reason.code for reason in found.reasons] == ([] if final else [NotFinal.PERIOD_NOT_OVER])
+
+
+class Dossiers:
+    """A storage of which so many dossiers wait at each question, the last number for ever; notes what it is asked."""
+
+    def __init__(self, *waiting):
+        self.waiting, self.asked = list(waiting), []
+
+    def now(self):
+        return NOW + dt.timedelta(seconds=len(self.asked))
+
+    def waiting_since(self, asked_at):
+        self.asked.append(asked_at)
+        return self.waiting.pop(0) if len(self.waiting) > 1 else self.waiting[0]
+
+
+WHOLE = Scope(AUGUST, reads_dossiers=True)
+
+
+async def test_figures_of_whole_dossiers_wait_for_these():
+    """Only after the messages are counted, and only for what was noted by then: a later question is about the same dossiers."""
+    dossiers = Dossiers(5, 3, 0)
+    check, _ = checked(TopicOffsets({0: 10}, {0: 7}), TopicOffsets({0: 12}, {0: 12}), dossiers=dossiers)
+    found = await check(WHOLE, today=TODAY, wait=10)
+    assert found.final
+    assert found.dossiers_waiting == 0
+    assert dossiers.asked == [NOW] * 3
+    dossiers.waiting = [4]
+    found = await check(WHOLE, today=TODAY, wait=0)
+    assert [reason.code for reason in found.reasons] == [NotFinal.DOSSIERS_WAITING]
+    assert (found.waiting, found.dossiers_waiting) == (0, 4)
+    again = Question.from_text(found.question.as_text())
+    assert again == found.question
+    dossiers.waiting = [2, 0]
+    assert (await check(WHOLE, today=TODAY, wait=10, question=again)).final
+    assert set(dossiers.asked[-3:]) == {again.noted_until}
+    # Other figures do not depend on whole dossiers.
+    dossiers.waiting = [9]
+    asked = len(dossiers.asked)
+    assert (await check(Scope(AUGUST), today=TODAY, wait=0)).final
+    assert len(dossiers.asked) == asked
+
+
+async def test_dossiers_are_not_asked_for_while_messages_wait():
+    """Their dossiers are not even noted yet."""
+    dossiers = Dossiers(0)
+    check, _ = checked(TopicOffsets({0: 10}, {0: 7}), dossiers=dossiers)
+    found = await check(WHOLE, today=TODAY, wait=0)
+    assert [reason.code for reason in found.reasons] == [NotFinal.MESSAGES_WAITING]
+    assert (found.dossiers_waiting, dossiers.asked) == (None, [])
+
+
+async def test_accepted_late_is_final_after_the_next_working_day():
+    """Until then a dossier of the last day may be answered in time."""
+    check, _ = checked(TopicOffsets({0: 1}, {0: 1}))
+    for answers, codes in (([TODAY], [NotFinal.ANSWERS_NOT_OVER]), ([TODAY - dt.timedelta(days=1)], [])):
+        found = await check(Scope(AUGUST, answers), today=TODAY, wait=0)
+        assert [reason.code for reason in found.reasons] == codes
+
+
+@pytest.mark.parametrize("text", ["2024-09-01T00:00:00+00:00,noted:", "2024-09-01T00:00:00+00:00,noted:2024-09-01", "0:1"])
+def test_a_question_with_another_form_is_refused(text):
+    """Only what an answer held is a question."""
+    with pytest.raises(ConfigurationError, match="not the question"):
+        Question.from_text(text)
