@@ -110,7 +110,8 @@ def test_sql_counts_what_the_domain_says(clickhouse):
     tables = [group for group in GROUPS.values() if not group.in_tallies]
     for period, today in itertools.product(PERIODS, (JULY + dt.timedelta(days=3), dt.date(2026, 1, 1))):
         circumstances = Circumstances(period, today, longest, DECREED)
-        for group, grouping in itertools.product(tables, Grouping):
+        groupings = Grouping if period == PERIODS[0] else (Grouping.UNIT,)
+        for group, grouping in itertools.product(tables, groupings):
             right = counted(group.name, found, circumstances, grouping)
             assert read(reader, group.name, circumstances, grouping) == right, (group.name, grouping, period, today)
             seen.update({name: number for each in right.values() for name, number in each.items()})
