@@ -25,7 +25,7 @@ def read_working_days(content: bytes, *, name: str) -> WorkingDays:
         name: of the file, for errors.
 
     Raises:
-        ConfigurationError: the content is no such CSV, or names a day twice.
+        ConfigurationError: the content has another form, or names a day twice.
     """
     try:
         lines = list(csv.reader(io.StringIO(content.decode("utf-8-sig"), newline=""), strict=True))
