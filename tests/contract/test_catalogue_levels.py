@@ -150,7 +150,11 @@ def test_the_row_of_a_dossier_follows_the_catalogue(storage):
         a_round(keeper)
         assert table.waiting() == 0
         (row,) = table.rows().values()
-        assert (row["dossier_code"], row["settled_full"], row["settled_full_any_return"]) == (messages[0].dossier_code, full, full)
+        assert (row["dossier_code"], row["settled_full"], row["settled_full_any_return"]) == (
+            messages[0].dossier_code,
+            full,
+            full,
+        )
         table.age(dt.timedelta(minutes=5))  # the next look begins two minutes before the last
 
 
