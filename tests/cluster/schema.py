@@ -24,6 +24,8 @@ SHARDING = {
     "agency_day": BY_AGENCY,
     "agency_day_procedure": BY_AGENCY,
     "dossier_index": BY_DOSSIER,
+    "dossiers": BY_DOSSIER,
+    "dossier_changes": BY_DOSSIER,
     "dead_letters": _BY_OFFSET,
     "dead_letter_marks": _BY_OFFSET,
 }
