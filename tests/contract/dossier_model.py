@@ -107,10 +107,15 @@ def _wild(source: random.Random, number: int) -> list[DossierEvent]:
 
 
 def without_levels(source: random.Random, messages: list[DossierEvent]) -> list[DossierEvent]:
-    """The messages; of most dossiers none has a level, or only some have one."""
-    shares = {code: source.choice((0.0, 0.0, 0.5)) for code in sorted({message.dossier_code for message in messages})}
+    """The messages; of most dossiers none has a level, or only some have one, and all are online."""
+    codes = sorted({message.dossier_code for message in messages})
+    shares = {code: source.choice((0.0, 0.0, 0.0, 0.5)) for code in codes}
+    online = {code: {"channel": 2} if source.random() < 0.7 else {} for code in codes}
     bare = [
-        message if source.random() < shares[message.dossier_code] else replace(message, service_level="") for message in messages
+        replace(message, **online[message.dossier_code])
+        if source.random() < shares[message.dossier_code]
+        else replace(message, service_level="", **online[message.dossier_code])
+        for message in messages
     ]
     return list(dict.fromkeys(bare))
 
@@ -290,7 +295,7 @@ class Model:
                 command = Command(source.choice(messages).dossier_code, excluded=source.random() < 0.6)
                 waiting.insert(source.randrange(len(waiting) + 1), command)
         if self.loading:
-            for _ in range(source.randint(1, 3)):
+            for _ in range(source.randint(1, 4)):
                 waiting.insert(source.randrange(len(waiting) + 1), Load(tuple(a_catalogue(source))))
         try:
             self._interleave(source, waiting)

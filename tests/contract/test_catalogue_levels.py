@@ -9,13 +9,19 @@ from dataclasses import dataclass, replace
 
 import pytest
 
+from domain.agencies import AgencyRegistry
 from domain.catalogue import Catalogue, CatalogueEntry
 from domain.periods import Period, civil_day
 from pipeline.audit.dossier_check import DossierFault, check_share
 from pipeline.audit.dossier_repair import DossierRepair
 from pipeline.audit.in_hand import InHand
+from pipeline.catalogue.json_format import entry_as_dict
 from pipeline.catalogue.recount import CatalogueRecount, LevelChanges, recount_all
 from pipeline.ingest.dossier_resolver import DossierResolver
+from pipeline.report.request import read_request
+from pipeline.report.verification.groups import COUNTS
+from pipeline.settings import load_settings
+from pipeline.wiring.features import catalogue_service, dossier_service, verification_service
 from sinks.clickhouse.catalogue_recounts import ClickHouseCatalogueRecounts
 from sinks.clickhouse.catalogue_store import ClickHouseCatalogue
 from sinks.clickhouse.client import ClickHouse
@@ -282,3 +288,24 @@ def test_the_repair_writes_levels_again(storage):
     assert set(storage.faults()) == {DossierFault.SURPLUS}
     assert repair(ALL, settle=NOW, in_hand=InHand()).deleted
     assert storage.faults() == {}
+
+
+def test_every_part_takes_the_level_of_the_catalogue(storage):
+    """As a process wires them: the load, the explanation of a dossier, the findings and the verification of a report agree."""
+    settings, clickhouse = load_settings(), storage.clickhouse
+    messages = a_dossier(1, 9)
+    storage.take(messages)
+    catalogue = catalogue_service(settings, clickhouse)
+    catalogue.load([entry_as_dict(an_entry("toan_trinh"))])
+    assert catalogue.show(day=TODAY)["not_recounted"] == ["H17"]
+    changed = recount_all(catalogue.recount, ["H17"]).as_list()
+    assert changed == [{"month": f"{TODAY:%Y-%m}", "agency_code": "H17", "to_full": 1, "from_full": 0}]
+    assert (storage.is_right(messages), catalogue.show(day=TODAY)["not_recounted"]) == (True, [])
+    explained = dossier_service(settings, clickhouse).explain(messages[0].dossier_code)
+    assert (explained["level"], explained["level_from"], explained["settled_full"]) == ("toan_trinh", "catalogue", True)
+    assert [finding["kind"] for finding in explained["findings"]] == ["no_level"]
+    asked = {"from": TODAY.isoformat(), "to": (TODAY + DAY).isoformat()}
+    request = read_request(asked, registry=AgencyRegistry.packaged(), today=TODAY + 400 * DAY)
+    verification = verification_service(settings, clickhouse)
+    found = verification.recomputed(request, HashShard(0, 1), today=TODAY + 400 * DAY)
+    assert found.periods[0].dossiers[COUNTS, "H17", "settled_full"] == 1
