@@ -172,7 +172,9 @@ def _summary(found: dict[str, Any]) -> list[str]:
             if name == "submitted":
                 extra = ", online" if found["online"] else ", not online"
             if name == "settled":
-                level = found["level"] or "level unknown"
+                level = (found["level"] or "level unknown") + (
+                    " (of the catalogue)" if found["level_from"] == "catalogue" else ""
+                )
                 extra = f", {level}" + (", counts as toàn trình" if found["settled_full"] else "")
             lines.append(f"  {name.replace('_', ' ')}: {milestone['day']}, {milestone['unit']}{extra}")
     if found.get("due_at"):
