@@ -18,7 +18,10 @@ import structlog
 from deploy.native.services.clickhouse_server import ClickHouseServer
 from domain.agencies import AgencyRegistry
 from domain.catalogue import CatalogueEntry
+from domain.dossier_milestones import milestones_of
+from domain.dossiers import judge
 from domain.errors import UnavailableError
+from domain.figure_groups import GROUPS, Grouping
 from domain.periods import Period, civil_day
 from domain.tiers import Tier
 from pipeline.audit.dossier_check import check_share
@@ -34,8 +37,10 @@ from sinks.clickhouse.catalogue_store import ClickHouseCatalogue
 from sinks.clickhouse.client import ClickHouse
 from sinks.clickhouse.dead_letter_store import ClickHouseDeadLetters
 from sinks.clickhouse.dossier_audit import ClickHouseDossierAudit
+from sinks.clickhouse.dossier_figures import ClickHouseDossierFigures
 from sinks.clickhouse.dossier_index import ClickHouseDossierIndex
 from sinks.clickhouse.dossier_reader import ClickHouseDossierReader
+from sinks.clickhouse.dossier_table import ClickHouseDossierTable
 from sinks.clickhouse.exclusions import ClickHouseExclusions
 from sinks.clickhouse.finding_reader import ClickHouseFindingReader
 from sinks.clickhouse.migrate import migrate, packaged_migrations
@@ -47,6 +52,8 @@ from sinks.clickhouse.target import Target
 from sinks.contract.audit import HashShard
 from sinks.contract.dead_letters import DeadLetter, DeadLetterFilter
 from sinks.contract.dossier_audit import DossierSelection
+from sinks.contract.dossier_figures import FigureQuestion
+from sinks.contract.dossier_table import rows_of as dossier_rows
 from sinks.contract.events import UnreadCause, UnreadRange
 from sinks.contract.findings import FindingScope
 from sinks.contract.tallies import Days, Span
@@ -371,6 +378,11 @@ def write(clickhouse):
     dead_letters = ClickHouseDeadLetters(clickhouse)
     dead_letters.mark_replayed(LETTERS[3:5])
     assert dead_letters.drop(DeadLetterFilter(reasons=("reason_2",))) == 13
+    for seen in (1, 2):  # the rows of a dossier in two inserts, of which the later counts
+        judged = {
+            number.to_bytes(16, "little"): milestones_of(judge([event]), seen=seen) for number, event in enumerate(EVENTS[::seen])
+        }
+        ClickHouseDossierTable(clickhouse).write(dossier_rows(judged, judged_at=DAYS[0]))
     catalogue = ClickHouseCatalogue(clickhouse)
     assert len(catalogue.load(CATALOGUE[:60]).changes) == 60
     assert len(catalogue.load(CATALOGUE[60:], add=True).changes) == 20
@@ -411,6 +423,10 @@ def read(clickhouse):
         "dossiers": check_share(
             ClickHouseDossierAudit(clickhouse), DossierSelection(SHARD, (FIRST, LAST)), settle=dt.timedelta(0), in_hand=InHand()
         ),
+        "figures": {
+            group: ClickHouseDossierFigures(clickhouse).counts(group, FigureQuestion(SCOPE.period, LAST, Grouping.PROCEDURE))
+            for group in GROUPS
+        },
         "findings": FindingService(ClickHouseFindingReader(clickhouse), AgencyRegistry.packaged()).found(SCOPE, SHARD),
         "messages of dossiers": {
             code: sorted(map(str, messages))
@@ -432,6 +448,7 @@ def whole(server):
     assert found["missing"] == [(7, 5), (7, 6)]
     assert sum(found["all letters"].values()) == len(found["letters"]) + 2 == 27
     assert list(found["catalogue"]) == CATALOGUE
+    assert all(found["figures"][group] for group in ("balance", "refused", "settled-due", "due-766", "channels"))
     return found
 
 
