@@ -103,7 +103,7 @@ def test_a_report_is_verified_and_repaired(chain, exporter):
         ended = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=150, check=False, cwd=PROJECT)
         return ended.returncode, ended.stdout
 
-    verify = ("report", "--day", DAY, "--wait", "--verify")
+    verify = ("report", "--day", DAY, "--figures", "all", "--wait", "--verify")
     status, output = command(*verify)
     assert (status, "100 stored messages of 50 dossiers" in output) == (0, True), output
     chain.server.query(
