@@ -12,7 +12,7 @@ import datetime as dt
 import enum
 import re
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Final, Protocol
@@ -38,6 +38,7 @@ class NotFinal(enum.StrEnum):
     ANSWERS_NOT_OVER = "answers_not_over"  # of the accepted late: a dossier may still be answered in time
     MESSAGES_WAITING = "messages_waiting"
     DOSSIERS_WAITING = "dossiers_waiting"
+    CATALOGUE_RECOUNT = "catalogue_recount"  # stored dossiers were not all counted with the catalogue that was loaded last
     UNKNOWN = "unknown"  # Kafka does not answer
 
 
@@ -205,6 +206,7 @@ class CompletenessCheck:
     Args:
         offsets: asks Kafka; blocks.
         dossiers: asks the storage for waiting dossiers; blocks. None: no figure is read from whole dossiers.
+        not_recounted: asks for the agencies whose stored dossiers were not all counted with their catalogue; blocks.
         now: the system's time.
         in_thread: runs what blocks.
     """
@@ -214,6 +216,7 @@ class CompletenessCheck:
         offsets: Callable[[], TopicOffsets],
         *,
         dossiers: WaitingDossiers | None = None,
+        not_recounted: Callable[[], Collection[str]] = tuple,
         now: Callable[[], dt.datetime],
         in_thread: Callable[[Callable[[], Any]], Awaitable[Any]],
         monotonic: Callable[[], float] = time.monotonic,
@@ -221,6 +224,7 @@ class CompletenessCheck:
     ) -> None:
         self._offsets, self._dossiers, self._now, self._in_thread = offsets, dossiers, now, in_thread
         self._monotonic, self._sleep = monotonic, sleep
+        self._not_recounted = not_recounted
 
     async def __call__(
         self, scope: Scope, *, today: dt.date, wait: float | None = None, question: Question | None = None
@@ -243,6 +247,10 @@ class CompletenessCheck:
             raise ConfigurationError(f"The question was asked at {_instant(question.asked_at)}, which is in the future.")
         asked_at = now if question is None else question.asked_at
         reasons = scope.reasons(today)
+        if agencies := await self._in_thread(self._not_recounted):
+            text = f"Stored dossiers are not counted with the catalogue that was loaded last: {', '.join(agencies)}."
+            text += " Load its file again."
+            reasons.append(Reason(NotFinal.CATALOGUE_RECOUNT, text))
         longest = (0.0 if reasons else WAIT_SECONDS) if wait is None else wait
         until = self._monotonic() + longest
         try:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -42,6 +42,7 @@ class ReportSources:
         return_at_counter: which numerator I1 has.
         figures: what groups of figures are made of.
         dossiers: says which dossiers wait.
+        not_recounted: the agencies whose stored dossiers were not all counted with their catalogue; blocks.
     """
 
     reader: TallyReader
@@ -54,11 +55,18 @@ class ReportSources:
     figures: FigureSources
     dossiers: WaitingDossiers
     return_at_counter: ReturnAtCounter = ReturnAtCounter.EXCLUDED
+    not_recounted: Callable[[], Collection[str]] = tuple
 
 
 def report_routes(sources: ReportSources, threads: Threads) -> list[web.RouteDef]:
     """The endpoints of reports: the figures, and what moved a rate."""
-    check = CompletenessCheck(sources.offsets, dossiers=sources.dossiers, now=sources.wall_clock.now, in_thread=threads.short)
+    check = CompletenessCheck(
+        sources.offsets,
+        dossiers=sources.dossiers,
+        not_recounted=sources.not_recounted,
+        now=sources.wall_clock.now,
+        in_thread=threads.short,
+    )
 
     @takes(*PARAMETERS, "wait", "question")
     async def report(request: web.Request) -> web.Response:

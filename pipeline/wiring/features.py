@@ -147,6 +147,7 @@ def report_sources(settings: Settings, clickhouse: ClickHouse) -> ReportSources:
         ),
         dossiers=ClickHouseDossierTable(clickhouse),
         return_at_counter=ReturnAtCounter(settings.indicators.return_at_counter),
+        not_recounted=lambda: sorted(ClickHouseCatalogueRecounts(clickhouse).unfinished()),
     )
 
 

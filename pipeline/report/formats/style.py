@@ -175,6 +175,8 @@ class Style:
             return f"Còn {self.count(report['completeness']['messages_waiting'])} bản tin chưa được tính."
         if reason["code"] == NotFinal.DOSSIERS_WAITING:
             return f"Còn {self.count(report['completeness']['dossiers_waiting'])} hồ sơ chưa được tính lại."
+        if reason["code"] == NotFinal.CATALOGUE_RECOUNT:
+            return "Hồ sơ đã lưu chưa được tính lại hết theo danh mục thủ tục mới nạp."
         if reason["code"] == NotFinal.ANSWERS_NOT_OVER:
             return "Hồ sơ nộp ngày cuối kỳ vẫn còn thời hạn tiếp nhận."
         return f"Chưa xác định được mọi bản tin đã được tính hay chưa. ({reason['text']})"

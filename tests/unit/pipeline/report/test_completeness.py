@@ -23,7 +23,7 @@ class Clock:
         self.seconds += seconds
 
 
-def checked(*answers, dossiers=None):
+def checked(*answers, dossiers=None, not_recounted=()):
     """A check whose Kafka gives these answers, the last one for ever; and its clock."""
     waiting = list(answers)
 
@@ -38,7 +38,8 @@ def checked(*answers, dossiers=None):
 
     clock = Clock()
     timing = {"monotonic": lambda: clock.seconds, "sleep": clock.sleep}
-    check = CompletenessCheck(offsets, dossiers=dossiers, now=lambda: NOW, in_thread=here, **timing)
+    storage = {"dossiers": dossiers, "not_recounted": lambda: not_recounted}
+    check = CompletenessCheck(offsets, **storage, now=lambda: NOW, in_thread=here, **timing)
     return check, clock
 
 
@@ -64,6 +65,16 @@ async def test_not_final_while_messages_wait():
     check, clock = checked(TopicOffsets({0: 10}, {0: 7}))
     assert not (await check(Scope(AUGUST), today=TODAY, wait=0)).final
     assert clock.seconds == 0
+
+
+async def test_not_final_while_stored_dossiers_are_not_counted_with_their_catalogue():
+    """A load whose recount broke off is named with its agencies; waiting does not end it, so nothing is waited for."""
+    check, clock = checked(TopicOffsets({0: 7}, {0: 7}), not_recounted=["G01", "H17"])
+    found = await check(Scope(AUGUST), today=TODAY, wait=10)
+    assert [(reason.code, "G01, H17. Load its file again." in reason.text) for reason in found.reasons] == [
+        (NotFinal.CATALOGUE_RECOUNT, True)
+    ]
+    assert (found.final, found.question, clock.seconds) == (False, None, 0)
 
 
 async def test_without_a_time_a_report_waits_only_for_what_can_become_final():
