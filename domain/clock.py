@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import datetime as dt
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
 
 from domain.errors import ConfigurationError
 from domain.periods import FIRST_DAY, FIRST_INSTANT, LAST_DAY, LAST_INSTANT, parse_instant
+
+#: Longest text that a sentence repeats (characters).
+_LONGEST: Final = 60
 
 
 class Clock(Protocol):
@@ -66,12 +69,12 @@ def parse_clock(text: str) -> Clock:
         instant = None
     if instant is None or instant.tzinfo is None:
         raise ConfigurationError(
-            f"The clock {text!r} is neither 'system' nor a time with an offset.",
+            f"The clock {text[:_LONGEST]!r} is neither 'system' nor a time with an offset.",
             remedy="Write for example PORTALPULSE_CLOCK=2024-08-20T23:59:59+07:00.",
         )
     if not FIRST_INSTANT <= instant <= LAST_INSTANT:
         raise ConfigurationError(
-            f"The clock {text!r} is outside of the days that can be counted.",
+            f"The clock {text[:_LONGEST]!r} is outside of the days that can be counted.",
             remedy=f"Set PORTALPULSE_CLOCK= to a time from {FIRST_DAY} to {LAST_DAY} in Viet Nam.",
         )
     return ScenarioClock(instant)

@@ -8,6 +8,9 @@ from typing import Final
 #: Names of hosts in any language, IPv4 and IPv6 addresses: no blanks, and no signs of an URL or a list.
 _HOST: Final = re.compile(r"[^\s/;,@?#]+")
 
+#: Longest address that a sentence repeats whole (characters); names of hosts end before.
+_LONGEST: Final = 260
+
 
 def addresses_in(text: str) -> tuple[str, ...]:
     """The addresses of brokers in a text, separated by commas."""
@@ -24,4 +27,5 @@ def require_addresses(addresses: tuple[str, ...]) -> None:
             continue
         scheme, found, _ = address.partition("://")
         advice = f": omit {scheme}://" if found else ": separate addresses with commas" if ";" in address else ""
-        raise ValueError(f"{address!r} is not host:port{advice}")
+        shown = address if len(address) <= _LONGEST else address[:_LONGEST] + "..."
+        raise ValueError(f"{shown!r} is not host:port{advice}")

@@ -6,6 +6,7 @@ Pure: errors and names in, sentences out. Values of secrets are never repeated, 
 from __future__ import annotations
 
 import difflib
+import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -20,6 +21,8 @@ _FOREIGN: Final = frozenset({"NO_APT", "SETUP_LOCKED"})
 _KUBERNETES: Final = re.compile(r"(^|_)(SERVICE_(HOST|PORT(_\w+)?)|PORT_\d+_(TCP|UDP|SCTP)(_\w+)?)$")
 _KUBERNETES_LINK: Final = re.compile(r"(^|_)PORT$")
 _CHOICES: Final = re.compile(r"^\^\(([\w|-]+)\)\$$")
+#: Longest name or value that a sentence repeats (characters).
+_LONGEST: Final = 100
 #: Values above 1 up to this are percents that were meant as ratios.
 _PERCENT: Final = 100
 
@@ -42,8 +45,63 @@ def unknown_variable(environment: Mapping[str, str], model: type[BaseModel], pre
             rest = upper.removeprefix(prefix)
             link = _KUBERNETES_LINK.search(rest) and environment[name].startswith(("tcp://", "udp://", "sctp://"))
             if rest not in _FOREIGN and not _KUBERNETES.search(rest) and not link:
-                return f"The variable {name} is not a setting of portalpulse{_meant(rest, variables_of(model, ''), prefix)}."
+                return (
+                    f"The variable {_cut(name)} is not a setting of portalpulse{_meant(rest, variables_of(model, ''), prefix)}."
+                )
     return None
+
+
+def variable_set_twice(environment: Mapping[str, str], prefix: str) -> str | None:
+    """A sentence about two variables of one setting (case makes no difference) with different values, or None."""
+    seen: dict[str, str] = {}
+    for name in sorted(environment):
+        first = seen.setdefault(name.upper(), name)
+        if name.upper().startswith(prefix) and environment[name] != environment[first]:
+            return f"The variables {first} and {name} are one setting, and their values differ."
+    return None
+
+
+def json_fault(environment: Mapping[str, str], model: type[BaseModel], prefix: str) -> str | None:
+    """A sentence about the first variable in JSON that holds what a parser takes without a word, or None; see ``_plain_json``."""
+    for name in sorted(environment):
+        rest = name.upper().removeprefix(prefix)
+        field = model.model_fields.get(rest.lower()) if name.upper().startswith(prefix) else None
+        if field is not None and (_section(field) or _items(field)):
+            try:
+                _plain_json(environment[name])
+            except ValueError as error:
+                return f"Setting {prefix}{rest} is wrong: {error}."
+    return None
+
+
+def _plain_json(text: str) -> None:
+    """Check a text that should be JSON. The error quotes no value: it may be a password.
+
+    Raises:
+        ValueError: it is null, nested too deep, or holds a boolean (no setting is one) or an object in which a name stands twice.
+    """
+
+    def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        if len(fields := dict(pairs)) < len(pairs):
+            names = [name for name, _ in pairs]
+            twice = next(name for name in names if names.count(name) > 1)
+            raise ValueError(f"the field {_cut(ascii(twice))} stands twice in one object")
+        return fields
+
+    def any_boolean(value: Any) -> bool:
+        inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+        return isinstance(value, bool) or any(map(any_boolean, inner))
+
+    try:
+        read = json.loads(text, object_pairs_hook=once)
+        if read is None:
+            raise ValueError("null sets nothing; remove the variable")
+        if any_boolean(read):
+            raise ValueError("it holds true or false, and no setting is one of them")
+    except json.JSONDecodeError:
+        return  # pydantic says so
+    except RecursionError:
+        raise ValueError("it is nested too deep") from None
 
 
 def explained(error: Mapping[str, Any], model: type[BaseModel], prefix: str) -> str:
@@ -54,12 +112,12 @@ def explained(error: Mapping[str, Any], model: type[BaseModel], prefix: str) -> 
         fields = list(owner.model_fields)
         unknown = str(error["loc"][-1])
         if place:
-            wrong = f"{place}it does not know the field {unknown!r}{_meant(unknown, fields)}"
+            wrong = f"{place}it does not know the field {_cut(repr(unknown))}{_meant(unknown, fields)}"
             return f"Setting {variable} is wrong: {wrong}; it knows {', '.join(fields)}."
         section, _, wrong = variable.rpartition("__")
         meant = _meant(wrong, [name.upper() for name in fields], f"{section}__")
-        return f"The variable {variable} is not a setting of portalpulse{meant}."
-    secret = field is not None and _is_secret(field)
+        return f"The variable {_cut(variable)} is not a setting of portalpulse{meant}."
+    secret = (field is not None and _is_secret(field)) or (kind == "model_type" and not place)  # a group may hold a password
     wrong_value = _WrongValue(
         name=str(error["loc"][-1]).lower(),
         value=None if secret or not _is_plain(error["input"]) else error["input"],
@@ -95,7 +153,7 @@ class _WrongValue:
 
     @property
     def named(self) -> str:
-        return "it" if self.value is None else f"{self.name} {str(self.value)[:40]}"
+        return "it" if self.value is None else f"{self.name} {_cut(ascii(str(self.value).strip())[1:-1], 40)}"
 
     @property
     def quoted(self) -> str:
@@ -148,6 +206,7 @@ _SENTENCES: Final[dict[str, Callable[[_WrongValue], str]]] = {
     "string_too_short": _too_short,
     "string_too_long": lambda wrong_value: f"it must have at most {wrong_value.limits['max_length']} characters",
     "string_pattern_mismatch": _no_match,
+    "string_type": lambda wrong_value: f"{wrong_value.quoted} is not a text",
     "tuple_type": _another_form,
     "model_type": _another_form,
 }
@@ -175,9 +234,9 @@ def _find(
 
 def _is_read(rest: str, model: type[BaseModel]) -> bool:
     """Whether a variable without its prefix belongs to a setting; pydantic reports wrong fields of a known group."""
-    group, nested, _ = rest.partition("__")
+    group, nested, inner = rest.partition("__")
     field = model.model_fields.get(group.lower())
-    return field is not None and (not nested or _section(field) is not None)
+    return field is not None and (not nested or (_section(field) is not None and "__" not in inner))
 
 
 def _section(field: FieldInfo) -> type[BaseModel] | None:
@@ -199,6 +258,11 @@ def _list_form(field: FieldInfo | None) -> str:
 
 def _object_form(model: type[BaseModel]) -> str:
     return f"an object {{{', '.join(model.model_fields)}}}"
+
+
+def _cut(text: str, longest: int = _LONGEST) -> str:
+    """A text that a sentence repeats, not longer than ``longest``."""
+    return text if len(text) <= longest else text[: longest - 3] + "..."
 
 
 def _is_secret(field: FieldInfo) -> bool:

@@ -19,7 +19,7 @@ from domain.acceptance import FIRST_DAY
 from domain.clock import parse_clock
 from domain.errors import ConfigurationError
 from pipeline.broker_addresses import addresses_in, require_addresses
-from pipeline.setting_messages import explained, unknown_variable, unreadable
+from pipeline.setting_messages import explained, json_fault, unknown_variable, unreadable, variable_set_twice
 from pipeline.texts import require_text
 
 #: Prefix of every variable.
@@ -397,6 +397,10 @@ def load_settings(**overrides: Any) -> Settings:
     """
     if unknown := unknown_variable(os.environ, Settings, PREFIX):
         raise ConfigurationError(unknown, remedy="docs/settings.md lists every setting; remove the variable or correct it.")
+    if twice := variable_set_twice(os.environ, PREFIX):
+        raise ConfigurationError(twice, remedy="Remove one of the two; docs/settings.md lists every setting.")
+    if fault := json_fault(os.environ, Settings, PREFIX):
+        raise ConfigurationError(fault, remedy="docs/settings.md lists every setting with its form.")
     try:
         return Settings(**overrides)
     except ValidationError as error:

@@ -84,11 +84,25 @@ WRONG = [
     ("THRESHOLDS", "0.05", "wants a JSON list of {kpi, window, ratio, min_volume}, and this is 0.05"),
     ("THRESHOLDS", '{"kpi": "I1"}', "wants a JSON list of {kpi, window, ratio, min_volume}"),
     ("THRESHOLDS", "[5]", "policy 1: it wants an object {kpi, window, ratio, min_volume}, and this is 5"),
-    ("THRESHOLDS", '[{"kpi": 5}]', "policy 1: kpi: Input should be a valid string"),
+    ("THRESHOLDS", '[{"kpi": 5}]', "policy 1: kpi: 5 is not a text"),
     ("THRESHOLDS", '[{"min_volume": 1.5}]', "policy 1: min_volume: 1.5 is not a whole number"),
     ("THRESHOLDS", "[null]", "policy 1: it wants an object {kpi, window, ratio, min_volume}"),
     ("THRESHOLDS", '[{}, {"ratio": 0.1}]', "policy 2 is a second one for I1 over 1d"),
     ("THRESHOLDS", "=5", "wants a JSON list of {kpi, window, ratio, min_volume}, and this is not JSON"),
+    ("THRESHOLDS", "null", "null sets nothing; remove the variable"),
+    ("KAFKA", "null", "null sets nothing"),
+    ("THRESHOLDS", '[{"ratio": 0.05, "ratio": 0.5}]', "the field 'ratio' stands twice in one object"),
+    ("THRESHOLDS", '[{"ratio": true}]', "it holds true or false"),
+    ("KAFKA", '{"partitions": true}', "it holds true or false"),
+    ("THRESHOLDS", "[" * 100_000, "it is nested too deep"),
+    ("KAFKA", "[" * 100_000, "it is nested too deep"),
+    ("THRESHOLDS", '[{"' + "y" * 1_000 + '": 1}]', "it does not know the field 'yyy"),
+    ("KAFKA__FETCH_BYTES", "5\n", "fetch_bytes 5 is below 65,536"),
+    ("KAFKA__FETCH_BYTES", "x\n", "'x\\n' is not a whole number"),
+    ("KAFKA__BOOTSTRAP", "x" * 100_000, "is not host:port"),
+    ("CLOCK", "1" * 100_000, "is neither 'system' nor a time with an offset"),
+    ("KAFKA__TOPIC__X", "1", "not a setting of portalpulse"),
+    ("KAFKA__BOOTSTRAP__0", "a:1", "not a setting of portalpulse"),
     ("THRESHOLDS__0__RATIO", "0.1", "not a setting of portalpulse"),
     ("KAFKA", "kafka-1:9092", "write its parts, such as PORTALPULSE_KAFKA__BOOTSTRAP"),
     ("KAFAK__BOOTSTRAP", "a:1", "did you mean PORTALPULSE_KAFKA__BOOTSTRAP?"),
@@ -111,6 +125,7 @@ def test_a_wrong_value_is_one_line_that_names_its_variable(monkeypatch, name, va
         assert f"PORTALPULSE_{name}" in text
     assert words in text
     assert "\n" not in text
+    assert len(text) < 700
     assert "docs/settings.md" in text
     assert refused.value.exit_code == 2
 
@@ -235,6 +250,22 @@ def test_a_secret_in_the_wrong_place_is_never_shown(monkeypatch):
             with pytest.raises(ConfigurationError) as refused:
                 load_settings()
             assert "s3cret" not in "".join(traceback.format_exception(refused.value))
+    monkeypatch.setenv("PORTALPULSE_KAFKA", '"s3cret"')  # JSON, but not an object
+    with pytest.raises(ConfigurationError, match="wants an object") as refused:
+        load_settings()
+    assert "s3cret" not in "".join(traceback.format_exception(refused.value))
+
+
+@pytest.mark.parametrize(("first", "second", "refused"), [("a", "b", True), ("a", "a", False)])
+def test_a_variable_in_both_cases_is_no_lottery(monkeypatch, first, second, refused):
+    """Upper and lower case are one name: two values for it are refused, whichever comes last in the environment."""
+    monkeypatch.setenv("portalpulse_kafka__topic", first)
+    monkeypatch.setenv("PORTALPULSE_KAFKA__TOPIC", second)
+    if not refused:
+        assert load_settings().kafka.topic == "a"
+        return
+    with pytest.raises(ConfigurationError, match="PORTALPULSE_KAFKA__TOPIC and portalpulse_kafka__topic are one setting"):
+        load_settings()
 
 
 def test_what_others_set_is_left_alone(monkeypatch):
