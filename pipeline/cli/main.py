@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import logging
 import os
 import sys
@@ -71,6 +72,7 @@ def run() -> int:
     stamina.instrumentation.set_on_retry_hooks(())  # retries are logged only by commands that configure logging
     try:
         try:
+            _require_local_time()
             _refuse_empty(sys.argv[1:])
             command = typer.main.get_command(create_cli())
             require_texts(command)
@@ -98,6 +100,21 @@ def _report(error: BaseException) -> int:
         return ConfigurationError.exit_code if correctable else PortalPulseError.exit_code
     _print_error(f"{UNEXPECTED} {describe_error(error)}. This is probably a fault of portalpulse: report it.")
     return PortalPulseError.exit_code
+
+
+def _require_local_time() -> None:
+    """Refuse a time zone with an offset of a day or more: libraries ask for the local time while they are imported.
+
+    Raises:
+        ConfigurationError: the variable TZ names such a zone.
+    """
+    try:
+        dt.datetime.now(dt.UTC).astimezone()
+    except ValueError:
+        raise ConfigurationError(
+            f"The time zone TZ={os.environ.get('TZ', '')[:40]!r} is a day or more from UTC.",
+            remedy="Write for example TZ=Asia/Ho_Chi_Minh, or remove the variable. Figures do not depend on it.",
+        ) from None
 
 
 def _refuse_empty(arguments: list[str]) -> None:

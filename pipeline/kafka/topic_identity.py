@@ -189,6 +189,17 @@ def topic_ends(settings: KafkaSettings, partitions: Collection[int]) -> tuple[st
     return topic_id, _offsets_of(admin, settings.topic, partitions, OffsetSpec.latest())
 
 
+def topic_identity(settings: KafkaSettings) -> str:
+    """The id of the topic of the settings, which changes when it is deleted and created again; "" when brokers do not tell it."""
+    try:
+        admin = AdminClient(_kafka_options(settings))
+        found = _described(admin, settings.topic)[0] if _has_controller(admin) else ""
+    except (KafkaException, TimeoutError) as error:
+        log.info("topic_not_described", error=repr(error))
+        return ""
+    return found
+
+
 def _kafka_options(settings: KafkaSettings) -> dict[str, Any]:
     return {
         **librdkafka_options(settings),

@@ -229,10 +229,15 @@ def _exit(result: SendReport, options: ReplayOptions) -> None:
 
 def _with_progress(error: PortalPulseError, result: SendReport, options: ReplayOptions) -> PortalPulseError:
     """Why the source ended too early, how many messages are in the topic by then, and how to continue."""
+    from producers.replay.sources.kafka_range import RangeGoneError  # noqa: PLC0415 - Kafka, which --help need not load
+
     sent = result.sent
     if sent.acknowledged == 0:
         return ConfigurationError(f"{error.problem} Nothing was sent.", remedy=error.remedy)
-    if options.state is not None:
+    if isinstance(error, RangeGoneError):  # the same range cannot be read again, so neither resumed
+        twice = "Replayed again with --time now, what was sent would count twice: begin behind it."
+        way_on = twice if options.present_time else "What is in the topic already changes no figure."
+    elif options.state is not None:
         way_on = f"Then run the same command with --resume: it continues at message {sent.position:,} ({options.state})."
     elif options.present_time:
         way_on = "Replayed again with --time now its events would count twice: use --state, so that --resume can continue."

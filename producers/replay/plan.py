@@ -153,16 +153,23 @@ def _possible_times() -> tuple[int, int]:
 
 
 def _topic_range(options: ReplayOptions, topic: Broker, state: State) -> tuple[FixedRange, State]:
-    """The range with its offsets fixed: now, or when the replay that is resumed was started."""
+    """The range with its offsets fixed: now, or when the replay that is resumed was started.
+
+    Raises:
+        RangeGoneError: the topic was created again since then.
+    """
     times = (_time(options.start, option="--from"), _time(options.end, option="--to", last=True))
     # Kafka's times begin in 1970; negative numbers have other meanings.
     first, last = (None if time is None else max(0, int(time.timestamp() * 1000)) for time in times)
     bounds = Bounds(options.from_offset, options.to_offset, first, last)
     whole = KafkaRange(topic.bootstrap, topic.topic, bounds, security=topic.security)
     if state.ranges is not None:
-        return FixedRange(whole, {int(number): offsets for number, offsets in state.ranges.items()}), state
+        fixed = FixedRange(whole, {int(number): offsets for number, offsets in state.ranges.items()}, state.topic_id)
+        fixed.require_same_topic("the replay that is resumed")
+        return fixed, state
     fixed = whole.resolved()
-    return fixed, replace(state, ranges={str(number): offsets for number, offsets in fixed.ranges.items()})
+    ranges = {str(number): offsets for number, offsets in fixed.ranges.items()}
+    return fixed, replace(state, ranges=ranges, topic_id=fixed.topic_id)
 
 
 def file_source(options: ReplayOptions) -> FileSource:

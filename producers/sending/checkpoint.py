@@ -33,6 +33,7 @@ class State:
     ranges: dict[_Partition, tuple[_Place, _Place]] | None = None
     finished: bool = False
     contents: tuple[Content, ...] | None = None  # of the files; another content has other messages at the same positions
+    topic_id: str = ""  # of the topic that is read; another topic of its name has other messages at the same offsets
 
 
 class Checkpoint:

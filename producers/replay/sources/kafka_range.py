@@ -19,6 +19,7 @@ from confluent_kafka.admin import TopicMetadata
 from domain.errors import ConfigurationError, UnavailableError
 from pipeline.kafka.access import Reports, refusal, topics_of
 from pipeline.kafka.security import PLAINTEXT, librdkafka_options
+from pipeline.kafka.topic_identity import topic_identity
 from pipeline.settings import KafkaSettings
 from producers.messages import Kind, Message
 from producers.replay.sources.lines import message_of
@@ -33,6 +34,14 @@ _CONSUME_SECONDS: Final = 0.1
 _ELECTION: Final = frozenset(
     {KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEADER_NOT_AVAILABLE, KafkaError.UNKNOWN_TOPIC_OR_PART}
 )
+
+
+class RangeGoneError(UnavailableError):
+    """Messages of the range are not in the topic any more, so that the same range cannot be read again."""
+
+
+def _identity(bootstrap: tuple[str, ...], topic: str, security: KafkaSettings) -> str:
+    return topic_identity(security.model_copy(update={"bootstrap": bootstrap, "topic": topic}))
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +79,7 @@ class KafkaRange:
         consumer: makes a consumer; a test passes its own.
         security: protocol, login and certificate authorities.
         topics: lists the visible topics; a test passes its own.
+        identity: the id of a topic; a test passes its own.
     """
 
     bootstrap: tuple[str, ...]
@@ -78,6 +88,7 @@ class KafkaRange:
     consumer: Callable[[dict[str, Any]], Any] = Consumer
     security: KafkaSettings = field(default_factory=lambda: PLAINTEXT)
     topics: Callable[..., dict[str, TopicMetadata]] = topics_of
+    identity: Callable[[tuple[str, ...], str, KafkaSettings], str] = _identity
 
     @property
     def label(self) -> str:
@@ -129,13 +140,19 @@ class KafkaRange:
 
     def resolved(self) -> FixedRange:
         """The range with its offsets fixed now, so that every loop and every resumed run reads the same messages."""
-        return FixedRange(self, self.ranges())
+        topic_id = self.topic_id()  # first: if the topic is created again in between, the ids differ later
+        return FixedRange(self, self.ranges(), topic_id)
+
+    def topic_id(self) -> str:
+        """The id of the topic, which changes when it is deleted and created again; "" when the brokers do not tell it."""
+        return self.identity(self.bootstrap, self.topic, self.security)
 
     def read(self, ranges: dict[int, tuple[int, int]]) -> Iterator[Message]:
         """The messages of the ranges, merged.
 
         Raises:
-            UnavailableError: the broker does not answer or refuses access, or part of the range was deleted from the log.
+            RangeGoneError: part of the range was deleted from the log.
+            UnavailableError: the broker does not answer or refuses access.
         """
         with ExitStack() as stack:
             # All are opened before the first is read, so that they fetch at the same time.
@@ -168,12 +185,22 @@ class KafkaRange:
                 if found:
                     stalled_at = time.monotonic() + _STALL_SECONDS
                 elif time.monotonic() > stalled_at:
+                    if self.topic not in self.topics(self.bootstrap, self.security, used=self.topic):
+                        raise RangeGoneError(
+                            f"Topic {self.topic} was deleted meanwhile: partition {number} was read to offset {begin} of {end}.",
+                            remedy="The rest can only come from another copy.",
+                        )
                     raise UnavailableError(
                         f"Partition {number} of {self.topic} delivers no more messages: it stops at offset {begin} of {end}.",
-                        remedy="See the broker's log. A replay with --state continues there with --resume.",
+                        remedy="See the broker's log.",
                     )
         except KafkaException as error:
-            raise self._unavailable(error, opened.reports) from error
+            if error.args[0].code() != KafkaError._AUTO_OFFSET_RESET:  # noqa: SLF001 - the library's own name for it
+                raise self._unavailable(error, opened.reports) from error
+            raise RangeGoneError(
+                f"Part of the range was deleted from topic {self.topic} meanwhile: partition {number} has no offset {begin} now.",
+                remedy="Start again without --resume to send what is left; --from or --from-offset choose where.",
+            ) from error
 
     @staticmethod
     def _as_read(message: Any, number: int) -> _Read:
@@ -214,11 +241,6 @@ class KafkaRange:
 
     def _unavailable(self, error: KafkaException, reports: Reports) -> UnavailableError:
         reason: KafkaError = error.args[0]
-        if reason.code() == KafkaError._AUTO_OFFSET_RESET:  # noqa: SLF001 - the library's own name for it
-            return UnavailableError(
-                f"Part of the range was deleted from topic {self.topic}: {reason.str()}.",
-                remedy="Its retention deleted messages meanwhile. Start again without --resume to send what is left.",
-            )
         return refusal(
             reason, self.bootstrap, self.security, reports=reports, what=f"topic {self.topic}", option="--from-bootstrap"
         )
@@ -230,6 +252,7 @@ class FixedRange:
 
     source: KafkaRange
     ranges: dict[int, tuple[int, int]]
+    topic_id: str = ""
 
     @property
     def label(self) -> str:
@@ -247,7 +270,17 @@ class FixedRange:
 
     def __call__(self) -> Iterator[Message]:
         """The messages, merged by time of writing."""
-        return self.source.read(self.ranges)
+        yield from self.source.read(self.ranges)
+        self.require_same_topic("this replay")
+
+    def require_same_topic(self, reader: str) -> None:
+        """Raises: RangeGoneError: the topic is another one of the same name than when the range was fixed."""
+        now = self.source.topic_id() if self.topic_id else ""
+        if now and now != self.topic_id:
+            raise RangeGoneError(
+                f"Topic {self.source.topic} was deleted and created again since {reader} began: the offsets name other messages.",
+                remedy="Start again without --resume to send what it holds now.",
+            )
 
 
 def _messages(found: Sequence[Any]) -> tuple[list[Any], int | None]:

@@ -21,7 +21,7 @@ from domain.errors import ConfigurationError, UnavailableError
 from producers.measuring.service import Service
 from producers.messages import Kind
 from producers.replay.sources.files import FileSource
-from producers.replay.sources.kafka_range import Bounds, KafkaRange
+from producers.replay.sources.kafka_range import Bounds, KafkaRange, RangeGoneError
 from producers.replay.sources.lines import read_messages
 from producers.replay.sources.raw_table import RawTable
 
@@ -248,7 +248,7 @@ class FakeConsumer:
 def topic_range(bounds, topic="t"):
     """A range of a topic with two partitions."""
     found = type("Topic", (), {"error": None, "partitions": {0: None, 1: None}})
-    return KafkaRange(("b:1",), topic, bounds, FakeConsumer, topics=lambda *_, **__: {"t": found})
+    return KafkaRange(("b:1",), topic, bounds, FakeConsumer, topics=lambda *_, **__: {"t": found}, identity=lambda *_: "")
 
 
 @pytest.mark.parametrize(
@@ -307,9 +307,13 @@ def test_a_replay_that_sends_slowly_is_no_stall(monkeypatch, hand_clock):
         last = 5
 
     found = type("Topic", (), {"error": None, "partitions": {0: None}})
-    source = KafkaRange(("b:1",), "t", Bounds(), Slow, topics=lambda *_, **__: {"t": found}).resolved()
+    known = {"t": found}
+    source = KafkaRange(("b:1",), "t", Bounds(), Slow, topics=lambda *_, **__: known, identity=lambda *_: "").resolved()
     for _ in source():
         hand_clock.seconds += 1_000
     Slow.last = 3
     with pytest.raises(UnavailableError, match="stops at offset 3 of 5"):
+        list(source())
+    known.clear()
+    with pytest.raises(RangeGoneError, match="Topic t was deleted meanwhile: partition 0 was read to offset 3 of 5"):
         list(source())
