@@ -26,7 +26,7 @@ from pipeline.kafka.security import PLAINTEXT, aiokafka_options
 from pipeline.logs import get_logger
 from pipeline.settings import KafkaSettings
 from producers.sending.record_batches import BATCH_BYTES, Batch, records_of, split_in_half, with_timestamp
-from producers.sending.refusals import TOO_LARGE, TooLarge, error_of, failure_reason
+from producers.sending.refusals import TOO_LARGE, TooLarge, TopicReplacedError, error_of, failure_reason
 from producers.sending.timeline import Acknowledged, Timeline
 from producers.sending.topics import max_message_bytes, require_topic
 
@@ -83,6 +83,7 @@ class BatchSender:
         self.limit = max_message_bytes(bootstrap, topic, security)
         self.problem = ""
         self.gave_up = False
+        self._next_offsets: dict[int, int] = {}  # by partition: offsets below it are taken
         self._retrying: set[int] = set()  # partitions whose batch is sent again
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="batch-sender", daemon=True)
@@ -232,7 +233,7 @@ class BatchSender:
         wait = _BACKOFF_SECONDS[0]
         while True:
             try:
-                error = await self._produce(partition, data)
+                error = await self._produce(partition, data, batch.records)
             except kafka_errors.KafkaError as raised:  # no answer: the batch may have arrived
                 error = raised
             except OSError as raised:
@@ -240,6 +241,9 @@ class BatchSender:
             if error is None:
                 self._note_success(partition)
                 return None
+            if isinstance(error, TopicReplacedError):  # what was acknowledged is gone, so nothing that follows makes it whole
+                self.gave_up = True
+                return error
             if isinstance(error, TOO_LARGE):
                 if batch.records == 1 and len(self.too_large) < _TOO_LARGE_KEPT:
                     (key, value), index = records_of(batch.data)[0], batch.indexes[0] if batch.indexes else None
@@ -268,7 +272,7 @@ class BatchSender:
             self._log.info("brokers_accept_again")
         self._retrying.discard(partition)
 
-    async def _produce(self, partition: int, data: bytearray) -> kafka_errors.KafkaError | None:
+    async def _produce(self, partition: int, data: bytearray, records: int) -> kafka_errors.KafkaError | None:
         leader = self._client.cluster.leader_for_partition(TopicPartition(self._topic, partition))
         if not self._client.cluster.partitions_for_topic(self._topic):
             return kafka_errors.UnknownTopicOrPartitionError()
@@ -281,5 +285,10 @@ class BatchSender:
             topics=[(self._topic, [(partition, data)])],
         )
         response = await self._client.send(leader, request)
-        code = response.topics[0][1][0][1]
-        return None if code == 0 else error_of(code)
+        _, code, offset, *_ = response.topics[0][1][0]
+        if code != 0:
+            return error_of(code)
+        if offset < self._next_offsets.get(partition, 0):
+            return TopicReplacedError()
+        self._next_offsets[partition] = offset + records
+        return None

@@ -40,6 +40,10 @@ class InvalidRecordError(kafka_errors.BrokerResponseError):  # type: ignore[misc
     message = "INVALID_RECORD"
 
 
+class TopicReplacedError(kafka_errors.KafkaError):  # type: ignore[misc] # aiokafka has no types
+    """A batch was stored at an offset below that of an earlier one: the earlier one is not in the topic any more."""
+
+
 def error_of(code: int) -> kafka_errors.KafkaError:
     """The aiokafka error of a code in an answer."""
     return InvalidRecordError() if code == InvalidRecordError.errno else kafka_errors.for_code(code)()
@@ -70,6 +74,11 @@ def failure_reason(
     """
     if isinstance(error, kafka_errors.TopicAuthorizationFailedError):
         return no_right_to_write(topic, security)
+    if isinstance(error, TopicReplacedError):
+        return (
+            f"the topic {topic} has lost messages that it had acknowledged: it was deleted and created again, or its log was cut;"
+            " send everything again, without --resume"
+        )
     if error is None:
         return ""
     if refused := refusal_reason(error.errno, topic):

@@ -9,13 +9,15 @@ from functools import partial
 import pytest
 from confluent_kafka.admin import NewTopic
 
-from deploy.native.services.kafka_admin import admin_client
+from deploy.native.processes import wait_until
+from deploy.native.services.kafka_admin import admin_client, ensure_topic
 from producers.messages import Kind, Message
 from producers.replay.task import Replay
 from producers.replay.transforms.spacing import Spacing
 from producers.sending import batch_sender
 from producers.sending.batch_sender import BatchSender
 from producers.sending.message_stream import MessageStream
+from producers.sending.record_batches import Packer
 from producers.sending.worker_processes import Broker, run_task
 from tests.sending import Recorded
 
@@ -76,3 +78,24 @@ def test_a_topic_that_is_deleted_while_a_replay_sends(kafka, monkeypatch):
 
     problem = replayed(kafka, topic, messages())
     assert f"the topic {topic} is not there any more: it was deleted" in problem
+
+
+def test_a_topic_that_is_created_again_while_messages_are_sent(kafka):
+    """What was acknowledged before is not in the new topic: sending ends incomplete and says so."""
+    topic = topic_with(kafka)
+    admin = admin_client(kafka.bootstrap)
+
+    def send(sender, messages):
+        packer = Packer(1)
+        for batch in [*packer.add(messages, indexes=range(3), distinct=[True] * 3), *packer.flush()]:
+            sender.submit(batch)
+        sender.flush()
+
+    with BatchSender(bootstrap=[kafka.bootstrap], topic=topic) as sender:
+        send(sender, [Message(b"k", b"{}", 0, Kind.RAW)] * 3)
+        admin.delete_topics([topic])[topic].result(30)
+        wait_until(lambda: topic not in admin.list_topics(timeout=5).topics or None, timeout=30, what="the topic to go")
+        ensure_topic(kafka.bootstrap, topic, partitions=1)
+        send(sender, [Message(b"k", b"{}", 0, Kind.RAW)] * 3)
+        assert (sender.acknowledged, sender.failed) == (3, 3)
+        assert f"the topic {topic} has lost messages that it had acknowledged" in sender.problem

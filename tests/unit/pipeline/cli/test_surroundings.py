@@ -351,6 +351,14 @@ def test_no_surroundings_make_a_traceback(outcomes):
     assert not problems, f"{len(problems)} of {len(outcomes)}:\n" + "\n".join(problems)
 
 
+def test_a_time_zone_that_no_library_takes():
+    """The C library takes zones a day away from UTC, Python does not: one sentence says so, and no figure depends on the zone."""
+    command = [sys.executable, "-m", "pipeline.cli", "doctor"]
+    ran = subprocess.run(command, cwd=ROOT, env=os.environ | {"TZ": "UTC-25"}, capture_output=True, text=True, check=False)
+    assert (ran.returncode, ran.stderr.count("\n")) == (2, 1), ran.stderr
+    assert "The time zone TZ='UTC-25' is a day or more from UTC. Write for example TZ=Asia/Ho_Chi_Minh" in ran.stderr
+
+
 @pytest.mark.parametrize("words", [["up"], ["doctor"]])
 def test_a_current_folder_that_is_gone(tmp_path, words):
     """A command in a deleted current folder says so, with the status of an error that the user can correct."""
