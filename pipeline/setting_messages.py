@@ -15,6 +15,8 @@ from typing import Any, Final
 from pydantic import BaseModel, SecretStr
 from pydantic.fields import FieldInfo
 
+from pipeline.texts import read_json
+
 #: Variables of deploy/setup.sh, which share the prefix.
 _FOREIGN: Final = frozenset({"NO_APT", "SETUP_LOCKED"})
 #: What Kubernetes sets in every container for a Service whose name begins like ours.
@@ -81,27 +83,18 @@ def _plain_json(text: str) -> None:
         ValueError: it is null, nested too deep, or holds a boolean (no setting is one) or an object in which a name stands twice.
     """
 
-    def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        if len(fields := dict(pairs)) < len(pairs):
-            names = [name for name, _ in pairs]
-            twice = next(name for name in names if names.count(name) > 1)
-            raise ValueError(f"the field {_cut(ascii(twice))} stands twice in one object")
-        return fields
-
     def any_boolean(value: Any) -> bool:
         inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
         return isinstance(value, bool) or any(map(any_boolean, inner))
 
     try:
-        read = json.loads(text, object_pairs_hook=once)
+        read = read_json(text)
         if read is None:
             raise ValueError("null sets nothing; remove the variable")
         if any_boolean(read):
             raise ValueError("it holds true or false, and no setting is one of them")
     except json.JSONDecodeError:
         return  # pydantic says so
-    except RecursionError:
-        raise ValueError("it is nested too deep") from None
 
 
 def explained(error: Mapping[str, Any], model: type[BaseModel], prefix: str) -> str:

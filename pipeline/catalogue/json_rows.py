@@ -9,6 +9,7 @@ from typing import Any
 from domain.errors import ConfigurationError
 from pipeline.catalogue.faults import Faults
 from pipeline.catalogue.rows import Row
+from pipeline.texts import read_json
 
 _FORM = 'Write an array of objects, or one object a line, such as {"agency_code": "H55", ...}.'
 
@@ -21,22 +22,25 @@ def json_rows(text: str, faults: Faults) -> Iterator[Row]:
     """
     if text.lstrip().startswith("["):
         try:
-            items = json.loads(text)
+            items = read_json(text)
         except json.JSONDecodeError as error:
             raise ConfigurationError(
                 f"{faults.source}, line {error.lineno}, is not JSON: {error.msg}.", remedy="Correct the line."
             ) from error
-        except (ValueError, RecursionError) as error:
-            raise ConfigurationError(f"{faults.source} is not JSON that can be read: {error}.", remedy=_FORM) from error
+        except ValueError as error:
+            raise ConfigurationError(f"{faults.source} cannot be read: {error}.", remedy=_FORM) from error
         yield from (row for number, item in enumerate(items, 1) if (row := _row(f"entry {number}", item, faults)))
         return
     for number, line in enumerate(text.split("\n"), 1):
         if not line.strip():
             continue
         try:
-            item = json.loads(line)
-        except (ValueError, RecursionError) as error:
-            faults.add_sentence(f"line {number}", f"it is not JSON: {getattr(error, 'msg', error)}", "write one object a line")
+            item = read_json(line)
+        except json.JSONDecodeError as error:
+            faults.add_sentence(f"line {number}", f"it is not JSON: {error.msg}", "write one object a line")
+            continue
+        except ValueError as error:
+            faults.add_sentence(f"line {number}", str(error), "write one object a line, and each field once")
             continue
         if row := _row(f"line {number}", item, faults):
             yield row
@@ -44,6 +48,10 @@ def json_rows(text: str, faults: Faults) -> Iterator[Row]:
 
 def _row(place: str, item: Any, faults: Faults) -> Row | None:
     if isinstance(item, dict):
-        return Row(place, {str(column).strip().casefold(): value for column, value in item.items()})
+        columns = {column.strip().casefold(): value for column, value in item.items()}
+        if len(columns) == len(item):
+            return Row(place, columns)
+        faults.add_sentence(place, "it names a column twice", "write each column once")
+        return None
     faults.add_sentence(place, "it is not an object", 'write {"agency_code": "H55", ...}')
     return None

@@ -15,6 +15,7 @@ from aiohttp import web
 from domain.errors import ConfigurationError, PortalPulseError, refuse_unknown
 from domain.periods import parse_day
 from pipeline.serving.access import ForbiddenError, require_trust
+from pipeline.texts import read_json
 from sinks.contract.audit import HashShard
 from sinks.errors import SinkError
 
@@ -141,9 +142,11 @@ async def trusted_json(
 
 def _json_object(text: str) -> dict[str, Any]:
     try:
-        found = json.loads(text)
-    except (ValueError, RecursionError) as error:  # not JSON, or nested too deeply
+        found = read_json(text)
+    except json.JSONDecodeError as error:
         raise ConfigurationError(f"The body is not JSON: {error}.") from error
+    except ValueError as error:
+        raise ConfigurationError(f"The body cannot be read: {error}.") from error
     if not isinstance(found, dict):
         raise ConfigurationError("The body must be a JSON object.")
     try:

@@ -311,7 +311,8 @@ def test_rows_without_a_level_and_other_sheets_are_named(read):
         (f"{HEADER}\n{LINE}\n".encode() + b"\xff\n", "line 3, is not UTF-8"),
         (f"{HEADER}\nH55\0\n", "holds a NUL byte"),
         ('[{"a": 1},\n{]', "line 2, is not JSON"),
-        ("[" * 100_000, "is not JSON that can be read"),
+        ("[" * 100_000, "cannot be read: it is nested too deep"),
+        ('[{"agency_code": "H55", "agency_code": "H17"}]', "cannot be read: the field 'agency_code' stands twice in one object"),
         (b"\x28\xb5\x2f\xfd....", "is packed with zstd. Unpack it, or pack it with gzip"),
         (b"\xfd7zXZ\x00....", "is packed with xz"),
         (b"BZh91AY&SY", "is packed with bzip2"),
@@ -425,3 +426,12 @@ def test_progress_is_told_in_steps(tmp_path):
     path.write_text("\n".join([HEADER, *(LINE.replace("1.000001", str(number)) for number in range(2_500))]) + "\n")
     read_catalogue(path, REGISTRY, Progress())
     assert Progress.seen == [("checking rows", 2_501), 1_000, 1_000]
+
+
+def test_a_column_stands_once_in_an_object(read):
+    """A line of JSON that names a column twice, in another case, too, is a fault: one of the values would be dropped."""
+    same = '{"agency_code": "H55", "agency_code": "H17"}'
+    case = '{"agency_code": "H55", "Agency_Code": "H17"}'
+    first, second = faults_of(read, f"{same}\n{case}\n")
+    assert "line 1: the field 'agency_code' stands twice in one object" in first
+    assert "line 2: it names a column twice; write each column once" in second
