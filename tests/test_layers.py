@@ -35,6 +35,7 @@ ALLOWED_OF_PIPELINE = {
         "kafka.access",
         "kafka.access_errors",
         "kafka.security",
+        "kafka.topic_identity",
         "logs",
         "registry",
         "settings",

@@ -112,7 +112,7 @@ def _require_local_time() -> None:
         dt.datetime.now(dt.UTC).astimezone()
     except ValueError:
         raise ConfigurationError(
-            f"The time zone TZ={os.environ.get('TZ', '')[:40]!r} is a day or more from UTC.",
+            "The time zone of this process (the variable TZ) is a day or more from UTC.",
             remedy="Write for example TZ=Asia/Ho_Chi_Minh, or remove the variable. Figures do not depend on it.",
         ) from None
 
