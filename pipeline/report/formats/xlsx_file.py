@@ -13,6 +13,7 @@ import xlsxwriter
 from xlsxwriter.utility import xl_rowcol_to_cell
 
 from domain.figure_groups import GROUPS
+from domain.indicators import Ratio
 from domain.rounding import Rounding, change_in_points, percent
 from pipeline.report.formats.choice import Choice
 from pipeline.report.formats.groups import Cell, cells, groups_of, has_indicators, heading, note, with_parts
@@ -122,33 +123,31 @@ class _Sheet:
                 heads += [f"{name}, {word('before')}", *(f"{name}, {word('before')} {rate}" for rate in rates)]
                 heads += [f"{name} {word('points_long')}"] if rates else []
         for number, row in self._table(heads, rows):
-            column = 2
-            for cell in cells(row, group):
-                column = self._cell(number, column, cell)
+            found = cells(row, group)
+            columns = _columns(found)
+            for cell in found:
+                self._cell(number, columns, cell)
 
-    def _cell(self, row: int, column: int, cell: Cell) -> int:
-        """Write one figure of a group; returns the next column."""
-        for each in (cell, cell.before):
+    def _cell(self, row: int, columns: Mapping[str, tuple[int, int]], cell: Cell) -> None:
+        """Write one figure of a group: count and rate, and with a comparison those of before and the change."""
+        name, denominator = cell.figure.code, cell.figure.denominator
+        for each, at in ((cell, 0), (cell.before, 1)):
             if each is None:
                 continue
+            column = columns[name][at]
             self._sheet.write_number(row, column, each.ratio.numerator, self._formats["count"])
-            column += 1
-            if each.figure.denominator:
-                # The denominator is a count of the group, but not always beside it: the exact rate is written.
-                printed = percent(each.ratio, decimals=self._style.decimals, rounding=self._style.rounding)
-                if each.lacking or printed is None:
-                    self._sheet.write_string(row, column, each.rate(self._style))
-                else:
-                    self._sheet.write_number(row, column, float(printed), self._formats["rate"])
-                column += 1
-        if cell.before is None or not cell.figure.denominator:
-            return column
+            if denominator and each.lacking:
+                self._sheet.write_string(row, column + 1, each.rate(self._style))
+            elif denominator:
+                self._rate(row, column + 1, each.ratio, (column, columns[denominator][at]))
+        if cell.before is None or not denominator:
+            return
         points = None if cell.lacking or cell.before.lacking else change_in_points(cell.before.ratio, cell.ratio)
+        column = columns[name][1] + 2
         if points is None:
             self._sheet.write_string(row, column, NO_DATA)
         else:
             self._sheet.write_number(row, column, float(points), self._formats["rate"])
-        return column + 1
 
     def counts(self, rows: Sequence[Mapping[str, Any]]) -> None:
         """The numbers of dossiers."""
@@ -194,10 +193,24 @@ class _Sheet:
         """Numerator, denominator and rate in three cells."""
         self._sheet.write_number(row, column, figure["numerator"], self._formats["count"])
         self._sheet.write_number(row, column + 1, figure["denominator"], self._formats["count"])
-        printed = percent(ratio_of(figure), decimals=self._style.decimals, rounding=self._style.rounding)
+        self._rate(row, column + 2, ratio_of(figure), (column, column + 1))
+
+    def _rate(self, row: int, column: int, ratio: Ratio, parts: tuple[int, int]) -> None:
+        """A rate as the formula of the cells of its numerator and denominator; ``parts``: their columns."""
+        printed = percent(ratio, decimals=self._style.decimals, rounding=self._style.rounding)
         if printed is None:
-            self._sheet.write_string(row, column + 2, NO_DATA)
+            self._sheet.write_string(row, column, NO_DATA)
             return
-        cells = (xl_rowcol_to_cell(row, column), xl_rowcol_to_cell(row, column + 1))
-        formula = rate_formula(*cells, self._style)
-        self._sheet.write_formula(row, column + 2, formula, self._formats["rate"], float(printed))
+        numerator, denominator = (xl_rowcol_to_cell(row, part) for part in parts)
+        formula = rate_formula(numerator, denominator, self._style)
+        self._sheet.write_formula(row, column, formula, self._formats["rate"], float(printed))
+
+
+def _columns(cells: Iterable[Cell]) -> dict[str, tuple[int, int]]:
+    """The column of each count of a group by its name, and of that of before; a rate follows its count."""
+    found, column = {}, 2
+    for cell in cells:
+        width = 2 if cell.figure.denominator else 1
+        found[cell.figure.code] = (column, column + width)
+        column += width if cell.before is None else 2 * width + width - 1  # the change follows both
+    return found

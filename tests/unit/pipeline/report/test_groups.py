@@ -22,9 +22,9 @@ from pipeline.report.explanation import contributions_of, explain
 from pipeline.report.formats.choice import Choice
 from pipeline.report.formats.csv_file import CsvForm, to_csv
 from pipeline.report.formats.html_page import to_html
-from pipeline.report.formats.style import Language, Style
+from pipeline.report.formats.style import NO_DATA, Language, Style
 from pipeline.report.formats.table import as_tables, explanation_tables
-from pipeline.report.formats.xlsx_file import to_xlsx
+from pipeline.report.formats.xlsx_file import rate_formula, to_xlsx
 from pipeline.report.group_figures import FigureSources
 from pipeline.report.request import read_request
 from pipeline.report.verification.differences import differences, integers_of
@@ -195,10 +195,14 @@ def test_every_form_prints_the_integers_of_a_group(bulletin):
         assert (line["due_due"], line["due_on_time"]) == ("4169", "4157")
         assert line["due_on_time_percent"].replace(",", ".") == "99.71"
         assert not any(name.startswith("I1") for name in line)
-    sheet = openpyxl.load_workbook(io.BytesIO(to_xlsx(found, choice=choice, style=style))).worksheets[0]
-    heads = [cell.value for cell in sheet[5]]
-    values = dict(zip(heads, (cell.value for cell in sheet[6]), strict=True))
-    assert (values["Đúng hạn"], values["Đúng hạn tỷ lệ (%)"]) == (4157, 99.71)
+    body = to_xlsx(found, choice=choice, style=style)
+    formulas, values = (openpyxl.load_workbook(io.BytesIO(body), data_only=cached).worksheets[0] for cached in (False, True))
+    place = {cell.value: cell.column for cell in formulas[5]}
+    on_time, due, rate = (formulas.cell(6, place[name]) for name in ("Đúng hạn", "Đến hạn", "Đúng hạn tỷ lệ (%)"))
+    assert (on_time.value, due.value, values[rate.coordinate].value) == (4157, 4169, 99.71)
+    assert rate.value == rate_formula(on_time.coordinate, due.coordinate, style)
+    before, rate = (formulas.cell(6, place[name]) for name in ("Đúng hạn, kỳ so sánh", "Đúng hạn, kỳ so sánh tỷ lệ (%)"))
+    assert (before.value, rate.value) == (0, NO_DATA)
     page = to_html(found, choice=choice, style=style)
     assert 'data-group="due"' in page
     assert 'data-value="4157"' in page
