@@ -308,4 +308,4 @@ def test_every_part_takes_the_level_of_the_catalogue(storage):
     request = read_request(asked, registry=AgencyRegistry.packaged(), today=TODAY + 400 * DAY)
     verification = verification_service(settings, clickhouse)
     found = verification.recomputed(request, HashShard(0, 1), today=TODAY + 400 * DAY)
-    assert found.periods[0].dossiers[COUNTS, "H17", "settled_full"] == 1
+    assert found.periods[0].dossiers[COUNTS, "H17", "", "settled_full"] == 1
