@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+
+import typer
+
+from domain.errors import ConfigurationError
 
 
 def write_files(texts: Mapping[Path, str]) -> list[Path]:
@@ -17,3 +21,15 @@ def write_files(texts: Mapping[Path, str]) -> list[Path]:
 def outdated_files(texts: Mapping[Path, str]) -> list[Path]:
     """The paths whose file is missing or holds another text."""
     return [path for path, text in texts.items() if not path.is_file() or path.read_text(encoding="utf-8") != text]
+
+
+def require_unchanged(changed: Sequence[Path], *, rebuild: str) -> None:
+    """Say that files are unchanged.
+
+    Raises:
+        ConfigurationError: some are out of date; names them and the command that regenerates them.
+    """
+    if changed:
+        names = ", ".join(path.name for path in changed)
+        raise ConfigurationError(f"Generated files are out of date: {names}.", remedy=f"Run `{rebuild}` and commit the result.")
+    typer.echo("unchanged")

@@ -308,6 +308,34 @@ class IndicatorSettings(_Group):
     )
 
 
+class NotifySettings(_Group):
+    """Messages about alerts: who gets them, secrets of their channels, and addresses in their texts."""
+
+    recipients_file: str = Field("", description="File (YAML) of the people who are told about alerts; empty: none.")
+    smtp_password: SecretStr = Field(
+        SecretStr(""), description="Password of the mail account, where the recipients file names no file. Never printed."
+    )
+    telegram_token: SecretStr = Field(
+        SecretStr(""), description="Token of the Telegram bot, where the recipients file names no file. Never printed."
+    )
+    prometheus_url: str = Field(
+        "", description="Prometheus, asked whether an alert really ended and for the present rate; empty: nobody is asked."
+    )
+    alertmanager_url: str = Field(
+        "", description="Alertmanager, asked for alerts that ended while they were muted; empty: their end is not told."
+    )
+    board_url: str = Field("", description="Address of the board in messages; empty: not printed.")
+    agency_url: str = Field("", description="Address of an agency's page, with {agency} for its code; empty: not printed.")
+    runbook_url: str = Field("", description="Address of the runbook, with {alert} and {language} (vi, en); empty: not printed.")
+
+    @field_validator("prometheus_url", "alertmanager_url", "board_url", "agency_url", "runbook_url")
+    @classmethod
+    def _is_an_address(cls, value: str) -> str:
+        if value and not value.startswith(("http://", "https://")):
+            raise ValueError("it must start with http:// or https://")
+        return value
+
+
 class LogSettings(_Group):
     """How the log is written."""
 
@@ -341,6 +369,7 @@ class Settings(BaseSettings):
     dossiers: DossierSettings = DossierSettings()
     findings: FindingSettings = FindingSettings()
     indicators: IndicatorSettings = IndicatorSettings()
+    notify: NotifySettings = NotifySettings()
     log: LogSettings = LogSettings()
     thresholds: tuple[ThresholdPolicy, ...] = Field(
         (ThresholdPolicy(window="1d"), ThresholdPolicy(window="ytd")),

@@ -41,7 +41,7 @@ ALLOWED_OF_PIPELINE = {
         "settings",
         "shutdown",
     ),
-    "dashboards": ("folders", "logs", "settings"),
+    "dashboards": ("folders", "logs", "registry", "settings", "shutdown"),
 }
 #: More that one folder below them may import: what judges a recording has the rules of the worker, and no copy of them.
 ALLOWED_BELOW = {"producers/replay/checking": ("decode",)}

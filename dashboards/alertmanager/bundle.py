@@ -1,4 +1,4 @@
-"""Writes rules, routes and message templates into one folder that can be copied to the machines of Prometheus and Alertmanager.
+"""Writes rules and routes into one folder that can be copied to the machines of Prometheus and Alertmanager.
 
 The files contain no path of this machine. Anything that Alertmanager or Prometheus would refuse is refused here.
 """
@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from dashboards.alertmanager.generate import AlertTiming, write_config
+from dashboards.generated import write_files
 from dashboards.rules.generate import RuleTiming, write_rules
 from dashboards.urls import is_http_url
 from domain.errors import ConfigurationError
@@ -21,26 +21,24 @@ _CHECK_SECONDS: Final = 60
 _CONFIG: Final = "alertmanager.yml"
 
 
-def write_bundle(folder: Path, *, webhook_url: str, rules: RuleTiming, routes: AlertTiming) -> list[Path]:
-    """Write everything below ``folder``; returns the paths.
+def write_bundle(folder: Path, *, config: str, rules: RuleTiming) -> list[Path]:
+    """Write the rules and ``config``, an alertmanager.yml, below ``folder``; returns the paths.
 
     Raises:
-        ConfigurationError: Alertmanager would not accept the address, or the folder cannot be written.
+        ConfigurationError: the folder cannot be written.
     """
-    check_webhook(webhook_url)
-    config = folder / _CONFIG
+    path = folder / _CONFIG
     try:
         written = write_rules(folder / "rules", rules)
-        write_config(config, webhook_url=webhook_url, timing=routes)
+        return [*written, *write_files({path: config})]
     except OSError as error:
         raise ConfigurationError(
             f"{error.filename or folder} cannot be written: {error.strerror or error}.",
             remedy="Choose another folder with --out.",
         ) from error
-    return [*written, config, *sorted((folder / "templates").glob("*.tmpl"))]
 
 
-def check_webhook(url: str) -> None:
+def check_address(url: str, *, option: str) -> None:
     """Return when Alertmanager accepts ``url`` as the address of a webhook.
 
     Raises:
@@ -48,7 +46,7 @@ def check_webhook(url: str) -> None:
     """
     if not is_http_url(url) or not url.isprintable() or " " in url:
         raise ConfigurationError(
-            f"--webhook {url[:80]!r} is not an address that Alertmanager can send to.",
+            f"{option} {url[:80]!r} is not an address that Alertmanager can send to.",
             remedy="Write it as http://host:port/path or https://host/path.",
         )
 
@@ -59,10 +57,9 @@ def verify_bundle(folder: Path) -> tuple[list[str], list[str]]:
     Raises:
         ConfigurationError: one of them rejects a file; the message contains its reason.
     """
-    commands: dict[str, Sequence[str | Path]] = {
-        "amtool": ("check-config", folder / _CONFIG),
-        "promtool": ("check", "rules", *sorted((folder / "rules").glob("*.yml"))),
-    }
+    commands: dict[str, Sequence[str | Path]] = {"amtool": ("check-config", folder / _CONFIG)}
+    if rules := sorted((folder / "rules").glob("*.yml")):
+        commands["promtool"] = ("check", "rules", *rules)
     checked, missing = [], []
     for name, arguments in commands.items():
         program = shutil.which(name)

@@ -27,6 +27,10 @@ class AlertTiming:
     #: Labels by which agency alerts are grouped into messages; ``...`` (all labels) sends each agency's alert separately.
     agency_group_by: tuple[str, ...] = ("alertname", "kpi")
     agency_repeat_interval_seconds: int = 24 * 3600
+    #: Operations get one message about all agencies; a newcomer waits this long.
+    operations_group_interval_seconds: int = 15 * 60
+    #: The times of escalations in the recipients file are divided by this.
+    escalation_divisor: int = 1
 
     #: Interval of the heartbeat. The repeat time is slightly shorter, because with equal values heartbeats are skipped.
     heartbeat_interval_seconds: int = 60
@@ -45,4 +49,6 @@ class AlertTiming:
             group_interval_seconds=5,
             pipeline_group_wait_seconds=1,
             agency_group_by=("...",),
+            operations_group_interval_seconds=5,
+            escalation_divisor=3600,
         )

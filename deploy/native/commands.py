@@ -61,9 +61,17 @@ def _up(
         ClickHouseChoice, typer.Option(help="The engine inside the worker, or a separate server.")
     ] = ClickHouseChoice.EMBEDDED,
     quick_alerts: Annotated[bool, typer.Option("--quick-alerts", help="Alerts in seconds instead of minutes.")] = False,
+    recipients: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="People who are told about alerts, too; see `portalpulse alerts example`."),
+    ] = None,
 ) -> None:
-    """Run all of portalpulse on this machine, in the foreground, until Ctrl-C."""
-    from deploy.native.stack_options import StackOptions  # noqa: PLC0415 - the other commands start faster without it
+    """Run all of portalpulse on this machine, in the foreground, until Ctrl-C.
+
+    Every alert is printed here and kept in the folder; people of a recipients file get messages as well.
+    """
+    from deploy.native.people import check_people  # noqa: PLC0415 - the other commands start faster without these
+    from deploy.native.stack_options import StackOptions  # noqa: PLC0415
     from deploy.native.up import up  # noqa: PLC0415
 
     settings = load_settings()
@@ -76,12 +84,18 @@ def _up(
         group=settings.kafka.group,
         partitions=settings.kafka.partitions,
         clock=clock or settings.clock,
-        registry_file=str(Path(settings.registry_file).absolute()) if settings.registry_file else "",
+        registry_file=_absolute(settings.registry_file),
         broker="memory" if memory_broker else "kafka",
         clickhouse=clickhouse.value,
         quick=quick_alerts,
+        recipients_file=_absolute(str(recipients or settings.notify.recipients_file)),
     )
+    check_people(options)
     up(options, console=Console())
+
+
+def _absolute(path: str) -> str:
+    return str(Path(path).absolute()) if path else ""
 
 
 def _demo(

@@ -18,6 +18,8 @@ _KAFKA_TUNING = frozenset(
 _KAFKA_CHOSEN = frozenset({"TOPIC", "GROUP", "PARTITIONS"})
 #: The other settings that are addresses; a section as one JSON text may contain some of them.
 _ADDRESSES = frozenset({"KAFKA", "CLICKHOUSE", "HTTP", "CLICKHOUSE__URL", "HTTP__HOST", "HTTP__PORT"})
+#: Recipients of alerts and their secrets: read by the stack itself, not by its processes.
+_OF_THE_STACK = f"{PREFIX}NOTIFY"
 #: Settings that even the demo follows: its folder, its topic and the log format; none changes a figure.
 _DEMO = frozenset({"DATA_DIR", "KAFKA__TOPIC", "KAFKA__GROUP", "LOG"})
 
@@ -37,7 +39,11 @@ def child_environment(base: Mapping[str, str], *, ours: Mapping[str, str], inher
     """
     ignored = set(ignored_settings(base, inherit=inherit))
     overridden = {PREFIX + name for name in ours}
-    kept = {name: value for name, value in base.items() if name not in ignored and name.upper() not in overridden}
+    kept = {
+        name: value
+        for name, value in base.items()
+        if name not in ignored and name.upper() not in overridden and not name.upper().startswith(_OF_THE_STACK)
+    }
     return kept | UTF8_ENVIRONMENT | {PREFIX + name: value for name, value in ours.items()}
 
 

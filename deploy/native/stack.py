@@ -3,8 +3,7 @@
 The parts: Kafka or the in-memory broker, the worker, Prometheus, Alertmanager and a receiver of notifications; with
 ``StackOptions.clickhouse`` "server" also a ClickHouse server and an exporter.
 
-Nothing is shared with other stacks: ports are free ones, chosen at start, all files are below one folder, and the children end
-whenever this process ends.
+Nothing is shared with other stacks: ports are free ones, all files are below one folder, and the children end with this process.
 """
 
 from __future__ import annotations
@@ -22,6 +21,7 @@ from dashboards.rules.generate import RuleTiming, write_rules
 from deploy.native.environment import child_environment, ignored_settings
 from deploy.native.folder import DataFolder
 from deploy.native.open_files import allow_open_files
+from deploy.native.people import People, Servers
 from deploy.native.processes import ChildProcess, stop_all
 from deploy.native.service import Broker
 from deploy.native.services.alertmanager import AlertmanagerServer
@@ -48,8 +48,6 @@ class LocalStack:
 
     with LocalStack(options) as stack:
         stack.start()
-        while True:
-            stack.check()
     """
 
     def __init__(
@@ -80,6 +78,7 @@ class LocalStack:
         self._alertmanager: AlertmanagerServer | None = None
         self._addresses: Addresses | None = None
         self._receiver: NotificationReceiver | None = None
+        self._people: People | None = None
 
     def __enter__(self) -> Self:
         """Take the folder.
@@ -96,13 +95,15 @@ class LocalStack:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        """Stop everything within 20 seconds. One signal does not interrupt it; a second one ends everything at once."""
+        """Stop everything within 20 seconds. A second signal ends everything at once."""
         with self._exit, signals_deferred():
             remove_addresses(self._folder.path)
             stop_all(self._first, grace=STOP_SECONDS)
             stop_all(self._last, grace=STOP_SECONDS)
             if self._receiver is not None:  # Alertmanager may deliver until it has ended
                 self._receiver.stop()
+            if self._people is not None:
+                self._people.stop()
 
     @property
     def folder(self) -> DataFolder:
@@ -164,6 +165,11 @@ class LocalStack:
         """Where the notifications arrive, after ``start``."""
         return self._started(self._receiver)
 
+    @property
+    def people(self) -> People | None:
+        """Who is told about alerts; None without a recipients file and before ``start_watching``."""
+        return self._people
+
     def start(self) -> None:
         """Everything: ``start_broker``, ``start_counting``, ``start_watching``."""
         self.start_broker()
@@ -211,11 +217,13 @@ class LocalStack:
         receiver.start()
         alertmanager = self._alertmanager = AlertmanagerServer(data_dir=folder / "alertmanager", log_dir=self._logs)
         prometheus = self._prometheus = PrometheusServer(data_dir=folder / "prometheus", log_dir=self._logs)
-        write_config(
-            alertmanager.config,
-            webhook_url=receiver.url,
-            timing=self.alert_timing,
-        )
+        if options.recipients_file:
+            servers = Servers(api=self.api, prometheus=prometheus.url, alertmanager=alertmanager.url)
+            self._people = People(options, servers, timing=self.alert_timing)
+            self._people.start(alertmanager.config, terminal=receiver.url)
+            self._on_step(self._people.text)
+        else:
+            write_config(alertmanager.config, webhook_url=receiver.url, timing=self.alert_timing)
         prometheus.configure(
             targets={
                 "portalpulse": [portalpulse.address for portalpulse in self._portalpulse_processes],

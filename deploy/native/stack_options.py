@@ -15,6 +15,7 @@ class StackOptions:
     ``clickhouse``: embedded in the one worker process, or a server with worker and exporter beside it.
     ``quick``: seconds instead of minutes until an alert is delivered; the rules are the same.
     ``registry_file``: the absolute path of a registry of agencies; "" for the packaged one.
+    ``recipients_file``: the absolute path of the file of people who are told about alerts; "": only terminal and folder.
     ``inherit``: whether settings of the shell that tune a worker are passed on; see ``deploy.native.environment``.
     """
 
@@ -28,3 +29,4 @@ class StackOptions:
     clickhouse: Literal["embedded", "server"] = "embedded"
     quick: bool = False
     inherit: bool = True
+    recipients_file: str = ""

@@ -88,7 +88,8 @@ class Supervision:
 
         def delivered() -> bool:
             self._alerts.tick()
-            return self._delivered_ends() > before
+            people = self._stack.people
+            return self._delivered_ends() > before and (people is None or people.know_of(STOPPED))
 
         with suppress(UnavailableError):
             wait_until(delivered, timeout=self._group_wait + _DELIVERY_SECONDS, what="the last alert to be delivered")

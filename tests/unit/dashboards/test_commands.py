@@ -11,6 +11,7 @@ from dashboards.alertmanager.bundle import verify_bundle
 from dashboards.commands import register
 from dashboards.grafana import generate, publish
 from dashboards.grafana.publish import Push, Pushed
+from dashboards.notify.recipients_file import EXAMPLE
 from domain.errors import ConfigurationError, UnavailableError
 
 
@@ -57,16 +58,14 @@ def test_render_writes_what_prometheus_and_alertmanager_load(run, tmp_path, prom
 
 
 def test_a_rendered_folder_can_be_copied(run, tmp_path, amtool):
-    """The folder contains no path of this machine: Alertmanager loads it with its templates after it was moved."""
-    result = run("alerts", "render", "--out", str(tmp_path / "here"), "--webhook", "https://alerts.example.vn/x")
+    """The folder contains no path of this machine: Alertmanager loads it after it was moved."""
+    result = run("alerts", "render", "--out", str(tmp_path / "here"), "--recipients", str(EXAMPLE), "--relay", "http://relay:1")
     assert result.exit_code == 0, result.output
     assert "checked with amtool and promtool" in result.output
     (tmp_path / "here").rename(tmp_path / "there")
     checked = amtool("check-config", tmp_path / "there" / "alertmanager.yml")
     assert checked.returncode == 0, checked.stderr
-    assert "1 templates" in checked.stdout
     text = (tmp_path / "there" / "alertmanager.yml").read_text(encoding="utf-8")
-    assert yaml.safe_load(text)["templates"] == ["templates/*.tmpl"]
     assert str(tmp_path) not in text
 
 
@@ -81,6 +80,25 @@ def test_a_webhook_that_alertmanager_refuses(run, tmp_path, url):
     assert "--webhook" in str(error)
     assert "\n" not in str(error)
     assert not (tmp_path / "out").exists()
+
+
+def test_an_address_of_the_relay_that_alertmanager_refuses(run, tmp_path):
+    """The addresses of relay and heartbeat are checked as that of a webhook; one of --webhook and --recipients is enough."""
+    common = ("alerts", "render", "--out", str(tmp_path / "out"), "--recipients", str(EXAMPLE))
+    for option in ("--relay", "--heartbeat"):
+        error = run(*common, option, "nowhere").exception
+        assert isinstance(error, ConfigurationError)
+        assert option in str(error)
+    assert "exclude each other" in str(run(*common, "--webhook", "http://h/x").exception)
+    assert not (tmp_path / "out").exists()
+
+
+def test_without_recipients(run, tmp_path):
+    """Without a recipients file the error says how to write one."""
+    error = run("alerts", "render", "--out", str(tmp_path / "out")).exception
+    assert isinstance(error, ConfigurationError)
+    assert "portalpulse alerts example" in str(error)
+    assert run("alerts", "example").output == EXAMPLE.read_text(encoding="utf-8")
 
 
 def test_a_refusal_of_the_checkers_is_passed_on(tmp_path):

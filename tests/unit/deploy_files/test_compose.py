@@ -81,6 +81,7 @@ def test_every_service_is_present():
         "exporter",
         "produce",
         "prometheus",
+        "relay",
         "alertmanager",
         "grafana",
     }
@@ -156,7 +157,7 @@ def test_settings_exist():
     """Every PORTALPULSE_ variable of the file is a setting with an acceptable value."""
     from pipeline.settings import PREFIX, Settings
 
-    for name in ("worker", "exporter", "produce"):
+    for name in ("worker", "exporter", "produce", "relay"):
         nested: dict = {}
         for key, value in SERVICES[name]["environment"].items():
             assert key.startswith(PREFIX), key
@@ -171,7 +172,7 @@ def test_settings_exist():
         assert settings.kafka.bootstrap == ("kafka:9092",)
 
 
-@pytest.mark.parametrize("name", ["worker", "exporter", "produce"])
+@pytest.mark.parametrize("name", ["worker", "exporter", "produce", "relay"])
 def test_commands_exist(name):
     """The command of a container is one of portalpulse's commands, with options that it has."""
     from typer.testing import CliRunner
@@ -213,18 +214,21 @@ def test_prometheus_loads_its_configuration(tmp_path):
     assert {"worker", "exporter"} <= hosts
 
 
-def test_alertmanager_loads_its_configuration(tmp_path):
-    """Alertmanager accepts the mounted alertmanager.yml with the templates at their path in the container."""
-    import subprocess
-
-    text = (DEPLOY / "compose" / "alertmanager.yml").read_text(encoding="utf-8")
-    sources = {target: (DEPLOY / source).resolve() for name, source, target, _ in mounts() if name == "alertmanager"}
-    templates = sources["/etc/alertmanager/templates"]
-    path = tmp_path / "alertmanager.yml"
-    path.write_text(text.replace("/etc/alertmanager/templates", str(templates)), encoding="utf-8")
-    checked = subprocess.run(["amtool", "check-config", str(path)], capture_output=True, text=True, timeout=60, check=False)
-    assert checked.returncode == 0, checked.stdout + checked.stderr
-    assert "1 templates" in checked.stdout
+def test_alertmanager_starts_with_the_routes_of_the_recipients():
+    """Alertmanager waits for the relay, which writes its routes; without a recipients file the start is refused with a hint."""
+    relay, alertmanager = SERVICES["relay"], SERVICES["alertmanager"]
+    assert alertmanager["depends_on"] == {"relay": {"condition": "service_healthy"}}
+    written = relay["command"][relay["command"].index("--write-config") + 1]
+    assert f"--config.file={written}" in alertmanager["command"]
+    volumes = {name: [volume.split(":")[:2] for volume in SERVICES[name]["volumes"]] for name in ("relay", "alertmanager")}
+    assert all(["alertmanager-config", str(Path(written).parent)] in mounted for mounted in volumes.values())
+    port = relay["command"][relay["command"].index("--url") + 1].rpartition(":")[2]
+    assert f":{port}/healthz" in relay["healthcheck"]["test"][-1]
+    required = re.search(r"\$\{RECIPIENTS_FILE:\?([^}]+)\}", relay["environment"]["PORTALPULSE_NOTIFY__RECIPIENTS_FILE"])
+    for path in re.findall(r"[\w/.]+\.(?:md|yaml)", required[1]):
+        assert (ROOT / path).is_file(), path
+    install = (DEPLOY / "Dockerfile").read_text(encoding="utf-8")
+    assert f"--owner portalpulse --group portalpulse --mode 0755 {Path(written).parent}" in install
 
 
 def test_the_image_is_pinned_and_without_root():
@@ -237,6 +241,9 @@ def test_the_image_is_pinned_and_without_root():
     assert all(re.fullmatch(r"python:3\.11\.\d+-slim-\w+", base) for base in bases), bases
     installs = [rest for word, rest in lines if word == "RUN" and "pip install" in rest]
     assert all("--require-hashes" in install or "--no-deps" in install for install in installs)
+    copied = {rest.split()[0] for word, rest in lines if word == "COPY"}
+    packages = {path.parent.name for path in ROOT.glob("*/__init__.py")} - {"bench", "tests"}
+    assert packages <= copied, packages - copied
     users = [rest for word, rest in lines if word == "USER"]
     assert users
     assert not users[-1].startswith(("0", "root"))

@@ -47,6 +47,11 @@ ARGUMENTS = {
     "alerts build": ["--help"],  # writes into the source
     "alerts check": [],
     "alerts render": ["--out", "rendered", "--webhook", "http://127.0.0.1:1/hook"],
+    "alerts example": [],
+    "alerts simulate": ["--agency", "H17", "--rate", "3", "--recipients", "no-such-file.yaml"],
+    "alerts test": ["somebody", "--recipients", "no-such-file.yaml"],
+    "relay": ["--recipients", "no-such-file.yaml"],
+    "watchdog": ["--recipients", "no-such-file.yaml"],
     "dead-letters list": [],
     "dead-letters show": ["topic", "0", "1"],
     "dead-letters replay": ["--dry-run"],

@@ -1,0 +1,170 @@
+"""The relay between Alertmanager and people: writes each message in the recipient's language and sends it, or holds it back.
+
+What is not critical waits for office hours. An end is told only when Prometheus confirms it. What ended while Alertmanager
+muted it, so that it never said so, is told by ``settle``.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final, Protocol
+
+import httpx
+
+from dashboards.notify.alerts import Alert
+from dashboards.notify.content import Links, content_of
+from dashboards.notify.memory import Memory, Route
+from dashboards.notify.messages import Message, message_of
+from dashboards.notify.office import is_open
+from dashboards.notify.recipients_file import Directory
+from dashboards.notify.words import LANGUAGES
+from domain.clock import Clock
+from domain.errors import PortalPulseError, UnavailableError
+from domain.indicators import Ratio
+from pipeline.logs import get_logger
+
+log = get_logger("relay")
+
+#: An alert that Alertmanager has not had for this long has ended, although it did not say so. Above its group interval.
+FORGOTTEN_AFTER: Final = dt.timedelta(minutes=10)
+_TIMEOUT_SECONDS: Final = 10.0
+
+
+class Sender(Protocol):
+    """Sends a message over one channel; ``channels.Channels``."""
+
+    def send(self, key: str, channel: str, message: Message, alerts: Sequence[Alert]) -> None:
+        """Raises ConfigurationError or UnavailableError when it was not taken."""
+
+
+class Truth(Protocol):
+    """Knows the present; ``present.Prometheus``."""
+
+    def fires(self, alert: Alert, /) -> bool:
+        """Raises UnavailableError when nobody knows."""
+
+    def rate(self, alert: Alert, /) -> Ratio | None:
+        """Raises UnavailableError when nobody knows."""
+
+
+@dataclass(slots=True)
+class Relay:
+    """The rules of sending, over a memory and a sender.
+
+    ``alertmanager``: its address, asked for what ended without a word; None: nobody is asked.
+    """
+
+    directory: Directory
+    sender: Sender
+    memory: Memory
+    clock: Clock
+    links: Links = field(default_factory=Links)
+    truth: Truth | None = None
+    alertmanager: str | None = None
+    forgotten_after: dt.timedelta = FORGOTTEN_AFTER
+    sent: set[str] = field(default_factory=set)  # names of alerts about which a message was sent
+    _missing_since: dict[tuple[Route, str], dt.datetime] = field(default_factory=dict)
+
+    def deliver(self, route: Route, alerts: Sequence[Alert]) -> bool:
+        """Take a delivery of Alertmanager; whether a message was sent, which is not so when it is held back.
+
+        Raises:
+            PortalPulseError: it could not be sent; Alertmanager shall deliver it again.
+        """
+        person = self.directory.person(route.key)
+        true = [alert for alert in alerts if alert.firing or not self._still_fires(alert)]
+        if not true:
+            return False
+        urgent = person.hours == "any" or any(alert.severity == "critical" for alert in true)
+        if not urgent and not is_open(self.directory.recipients.office_hours, self.clock.now()):
+            self.memory.hold(route, true)
+            return False
+        self._send(route, true)
+        self.memory.discard_held(route, true)
+        return True
+
+    def release_held(self) -> None:
+        """Send in one message what was held back of those whose office hours have begun. Failures are logged and tried again."""
+        now = self.clock.now()
+        for route, alerts in self.memory.held().items():
+            if route.key not in self.directory.recipients.recipients:
+                self.memory.release(route, alerts)
+            elif is_open(self.directory.recipients.office_hours, now):
+                words = LANGUAGES[self.directory.person(route.key).language]
+                self._try(route, alerts, notes=[words.held], then=lambda r=route, a=alerts: self.memory.release(r, a))  # type: ignore[misc]
+
+    def settle(self) -> None:
+        """Tell of alerts that ended while Alertmanager muted them. It forgets such an alert without a word."""
+        if self.alertmanager is None:
+            return
+        open_alerts = self.memory.open()
+        if not open_alerts:
+            return
+        try:
+            known = self._known_to_alertmanager(self.alertmanager)
+        except UnavailableError as error:
+            log.warning("alertmanager_does_not_answer", error=str(error))
+            self._missing_since.clear()
+            return
+        now = self.clock.now()
+        for route, alerts in open_alerts.items():
+            ended = [_ended(alert, now) for alert in alerts if self._is_forgotten((route, alert.fingerprint), known, now)]
+            if ended and route.key in self.directory.recipients.recipients:
+                try:
+                    if self.deliver(route, ended):
+                        log.info("end_told_late", recipient=route.key, alerts=len(ended))
+                except PortalPulseError as error:
+                    log.warning("message_not_sent", recipient=route.key, channel=route.channel, error=str(error))
+
+    def compose(self, route: Route, alerts: Sequence[Alert], *, notes: Sequence[str] = ()) -> Message:
+        """The message about some alerts for a recipient."""
+        words = LANGUAGES[self.directory.person(route.key).language]
+        return message_of(content_of(alerts, words, links=self.links, present=self._present, notes=notes), words)
+
+    def _send(self, route: Route, alerts: Sequence[Alert], *, notes: Sequence[str] = ()) -> None:
+        self.sender.send(route.key, route.channel, self.compose(route, alerts, notes=notes), alerts)
+        self.sent |= {alert.name for alert in alerts}
+        self.memory.told(route, [alert for alert in alerts if alert.label("scope") == "agency"])
+        log.info("message_sent", recipient=route.key, channel=route.channel, alerts=len(alerts))
+
+    def _try(self, route: Route, alerts: Sequence[Alert], *, notes: Sequence[str], then: Callable[[], None]) -> None:
+        try:
+            self._send(route, alerts, notes=notes)
+        except PortalPulseError as error:
+            log.warning("message_not_sent", recipient=route.key, channel=route.channel, error=str(error))
+        else:
+            then()
+
+    def _still_fires(self, alert: Alert) -> bool:
+        if self.truth is None or alert.label("part"):  # alerts about parts of a local stack do not come from Prometheus
+            return False
+        return self.truth.fires(alert)
+
+    def _present(self, alert: Alert) -> Ratio | None:
+        if self.truth is None:
+            return None
+        try:
+            return self.truth.rate(alert)
+        except UnavailableError:
+            return None  # the last figures are printed, and called so
+
+    def _is_forgotten(self, place: tuple[Route, str], known: frozenset[str], now: dt.datetime) -> bool:
+        if place[1] in known:
+            self._missing_since.pop(place, None)
+            return False
+        return now - self._missing_since.setdefault(place, now) >= self.forgotten_after
+
+    @staticmethod
+    def _known_to_alertmanager(url: str) -> frozenset[str]:
+        try:
+            answer = httpx.get(f"{url.rstrip('/')}/api/v2/alerts", timeout=_TIMEOUT_SECONDS, trust_env=False).raise_for_status()
+            return frozenset(str(alert["fingerprint"]) for alert in answer.json())
+        except (httpx.HTTPError, ValueError, KeyError, TypeError) as error:
+            raise UnavailableError(f"Alertmanager does not list its alerts ({type(error).__name__}).") from error
+
+
+def _ended(alert: Alert, now: dt.datetime) -> Alert:
+    fields: Mapping[str, object] = alert.as_json() | {"status": "resolved", "endsAt": now.isoformat()}
+    return Alert.from_json(fields)

@@ -1,0 +1,66 @@
+"""Puts the parts of messages together from the settings."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from dashboards.notify.channels import Channels, Secrets
+from dashboards.notify.content import Links
+from dashboards.notify.memory import Memory
+from dashboards.notify.present import Prometheus
+from dashboards.notify.recipients_file import Directory
+from dashboards.notify.relay import Relay
+from domain.clock import Clock
+from pipeline.settings import Settings
+
+#: Where the product serves its runbook, below the address of an exporter or an all-in-one worker.
+RUNBOOK_PATH = "/runbook/{language}#{alert}"
+
+
+def links_of(settings: Settings, *, base: str) -> Links:
+    """The addresses in messages; ``base``: the product's own address, which serves the runbook, "" for none."""
+    notify = settings.notify
+    return Links(
+        board=notify.board_url,
+        agency=notify.agency_url,
+        runbook=notify.runbook_url or (f"{base.rstrip('/')}{RUNBOOK_PATH}" if base else ""),
+    )
+
+
+def channels_of(directory: Directory, settings: Settings, *, clock: Clock) -> Channels:
+    """The channels of a recipients file with the secrets of the settings."""
+    secrets = Secrets(
+        smtp_password=settings.notify.smtp_password.get_secret_value(),
+        telegram_token=settings.notify.telegram_token.get_secret_value(),
+    )
+    return Channels(directory, secrets, clock=clock)
+
+
+def relay_of(
+    directory: Directory,
+    settings: Settings,
+    *,
+    folder: Path,
+    clock: Clock,
+    base: str = "",
+    prometheus: str = "",
+    alertmanager: str = "",
+) -> Relay:
+    """A relay whose memory is in ``folder``; the addresses that are given win over those of the settings.
+
+    Raises:
+        ConfigurationError: a password, a token or a file with one is missing.
+        UnavailableError: the memory cannot be read.
+    """
+    channels = channels_of(directory, settings, clock=clock)
+    channels.check_secrets()
+    prometheus = prometheus or settings.notify.prometheus_url
+    return Relay(
+        directory,
+        channels,
+        Memory(folder / "messages.json"),
+        clock,
+        links=links_of(settings, base=base),
+        truth=Prometheus(prometheus) if prometheus else None,
+        alertmanager=alertmanager or settings.notify.alertmanager_url or None,
+    )

@@ -1,0 +1,242 @@
+"""The relay: who is told at once, what waits, what an end needs, and what Alertmanager forgot."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
+
+import httpx
+import pytest
+
+from dashboards.notify.memory import Memory, Route
+from dashboards.notify.present import Prometheus
+from dashboards.notify.recipients_file import EXAMPLE, read_recipients
+from dashboards.notify.relay import Relay
+from dashboards.notify.relay_server import RelayServer
+from domain.agencies import AgencyRegistry
+from domain.clock import ScenarioClock
+from domain.errors import UnavailableError
+from domain.indicators import Ratio
+from domain.periods import VIETNAM
+from tests.alert_messages import alert, fault
+
+OFFICER = Route("dau-moi-h17", "mail")
+OPERATIONS = Route("truc-van-hanh", "telegram")
+NIGHT = dt.datetime(2026, 11, 29, 22, tzinfo=VIETNAM)
+MORNING = dt.datetime(2026, 11, 30, 7, 30, tzinfo=VIETNAM)
+
+
+class Outbox:
+    """Keeps what was sent; fails when told to."""
+
+    def __init__(self):
+        self.sent, self.fails = [], False
+
+    def send(self, key, channel, message, alerts):
+        if self.fails:
+            raise UnavailableError("The mail server is away.")
+        self.sent.append((Route(key, channel), message, list(alerts)))
+
+
+class Truth:
+    """Knows the present; ``down``: nobody knows."""
+
+    def __init__(self):
+        self.firing, self.down = set(), False
+
+    def fires(self, given):
+        if self.down:
+            raise UnavailableError("Prometheus does not say.")
+        return given.fingerprint in self.firing
+
+    def rate(self, given):
+        del given
+        return Ratio(25, 360)
+
+
+@pytest.fixture
+def make(tmp_path):
+    """Makes a relay that keeps its memory in the test's folder."""
+    directory = read_recipients(EXAMPLE, AgencyRegistry.packaged(), day=dt.date(2026, 11, 27))
+
+    def go(**options):
+        return Relay(directory, Outbox(), Memory(tmp_path / "m" / "messages.json"), ScenarioClock(NIGHT), **options)
+
+    return go
+
+
+def test_what_is_critical_comes_at_night_and_the_rest_waits(make):
+    """At night a critical alert is sent; a warning waits for the morning; people without office hours get everything."""
+    relay = make()
+    assert relay.deliver(OFFICER, [alert(agency="H17")])
+    assert not relay.deliver(OFFICER, [alert(agency="H17", severity="warning", rung="below10")])
+    assert relay.deliver(OPERATIONS, [alert(agency="H17", severity="warning", rung="below10")])
+    assert [route for route, _, _ in relay.sender.sent] == [OFFICER, OPERATIONS]
+    relay.release_held()
+    assert len(relay.sender.sent) == 2
+    relay.clock = ScenarioClock(MORNING)
+    relay.release_held()
+    relay.release_held()
+    (route, message, _) = relay.sender.sent[-1]
+    assert (route, len(relay.sender.sent)) == (OFFICER, 3)
+    assert message.text.startswith("Các thông báo ngoài giờ làm việc:")
+
+
+def test_what_began_and_ended_at_night_is_named_in_the_morning(make, tmp_path):
+    """One message in the morning has what still fires and what ended; it survives a restart of the relay."""
+    relay = make()
+    relay.deliver(OFFICER, [alert(agency="H17", severity="warning")])
+    relay.deliver(OFFICER, [alert(agency="H17", severity="warning", firing=False)])
+    relay.deliver(OFFICER, [alert("AgencySilent", agency="H17", severity="warning")])
+    again = make()
+    again.clock = ScenarioClock(MORNING)
+    again.sender.fails = True
+    again.release_held()
+    again.sender.fails = False
+    again.release_held()
+    ((_, message, _),) = again.sender.sent
+    assert message.subject.startswith("[1 cảnh báo, 1 đã kết thúc]")
+    assert json.loads((tmp_path / "m" / "messages.json").read_text())["held"] == {}
+
+
+def test_a_newer_state_that_was_sent_at_once_is_not_sent_again(make):
+    """A warning that waits and becomes critical is told once."""
+    relay = make()
+    warning = alert(agency="H17", severity="warning")
+    relay.deliver(OFFICER, [warning])
+    relay.deliver(OFFICER, [warning, alert(agency="H17", window="7d")])
+    relay.clock = ScenarioClock(MORNING)
+    relay.release_held()
+    assert len(relay.sender.sent) == 1
+
+
+def test_an_end_needs_proof(make):
+    """Alertmanager ends every alert when Prometheus is silent: without an answer nothing is told, and it asks again."""
+    relay, truth = make(), Truth()
+    relay.truth = truth
+    ended = alert(agency="H17", firing=False)
+    truth.down = True
+    for given in (ended, fault(firing=False)):
+        with pytest.raises(UnavailableError):
+            relay.deliver(OFFICER, [given])
+    truth.down, truth.firing = False, {ended.fingerprint}
+    assert not relay.deliver(OFFICER, [ended])
+    truth.firing = set()
+    assert relay.deliver(OFFICER, [ended])
+    ((_, message, _),) = relay.sender.sent
+    assert "hiện là 6,94 % (25/360 hồ sơ)" in message.text
+
+
+def test_a_message_that_was_not_taken_is_an_error(make):
+    """Alertmanager hears that it failed, and the relay does not believe that anybody knows."""
+    relay = make()
+    relay.sender.fails = True
+    with pytest.raises(UnavailableError):
+        relay.deliver(OFFICER, [alert(agency="H17")])
+    assert relay.memory.open() == {}
+    assert relay.sent == set()
+
+
+@pytest.fixture
+def server():
+    """An HTTP server that answers GET with what ``answers`` holds for the path; None breaks."""
+    answers, asked = {}, []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self):
+            asked.append(parse_qs(urlsplit(self.path).query))
+            body = answers.get(urlsplit(self.path).path)
+            found = body(asked[-1]) if callable(body) else body
+            self.send_response(200 if found is not None else 500)
+            self.end_headers()
+            self.wfile.write(json.dumps(found).encode())
+
+        def log_message(self, *_):
+            """Quiet."""
+
+    running = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=running.serve_forever, args=(0.05,), daemon=True).start()
+    yield f"http://127.0.0.1:{running.server_address[1]}", answers, asked
+    running.shutdown()
+    running.server_close()
+
+
+def test_an_end_that_alertmanager_never_told(make, server):
+    """What people know as firing and Alertmanager no longer has is told to have ended, after ten minutes and once."""
+    url, answers, _ = server
+    relay = make(alertmanager=url)
+    low = alert(agency="H17")
+    relay.deliver(OFFICER, [low])
+    answers["/api/v2/alerts"] = [{"fingerprint": low.fingerprint}]
+    relay.settle()
+    answers["/api/v2/alerts"] = []
+    relay.settle()
+    relay.clock = ScenarioClock(NIGHT + dt.timedelta(minutes=9))
+    relay.settle()
+    assert len(relay.sender.sent) == 1
+    answers["/api/v2/alerts"] = None  # an Alertmanager that does not answer knows nothing
+    relay.settle()
+    answers["/api/v2/alerts"] = []
+    relay.clock = ScenarioClock(NIGHT + dt.timedelta(minutes=12))
+    relay.settle()
+    assert len(relay.sender.sent) == 1
+    relay.clock = ScenarioClock(NIGHT + dt.timedelta(minutes=23))
+    relay.settle()
+    relay.settle()
+    assert len(relay.sender.sent) == 2
+    assert relay.sender.sent[-1][1].subject.startswith("[1 đã kết thúc]")
+
+
+def test_prometheus_is_asked_about_exactly_this_alert(server):
+    """The questions name the alert's labels; text that is not a figure and a server that fails do not count as answers."""
+    url, answers, asked = server
+    prometheus = Prometheus(url)
+    values = iter([[{"value": [0, "360"]}], [{"value": [0, "25"]}], [{}], [], []])
+    answers["/api/v1/query"] = lambda _: {"data": {"result": next(values)}}
+    assert prometheus.rate(alert()) == Ratio(25, 360)
+    assert prometheus.fires(alert())
+    assert not prometheus.fires(alert())
+    assert prometheus.rate(alert()) is None
+    assert asked[0]["query"] == ['max(agency_kpi_denominator{agency="H26",kpi="I1",window="1d"})']
+    assert asked[2]["query"] == [
+        'ALERTS{alertname="AgencyRateLow",agency="H26",kpi="I1",window="1d",rung="below5",alertstate="firing"}'
+    ]
+    answers["/api/v1/query"] = None
+    with pytest.raises(UnavailableError):
+        prometheus.fires(alert())
+    assert prometheus.rate(fault()) is None
+
+
+def test_the_server_tells_alertmanager_what_became_of_a_delivery(make):
+    """200 for what was taken, 5xx for what shall come again, 404 and 400 for what is not a delivery."""
+    relay = make()
+    server = RelayServer(relay, host="127.0.0.1", port=0, tick_seconds=60)
+    server.start()
+    try:
+        body = {"alerts": [alert(agency="H17").as_json()]}
+
+        def post(path, **options):
+            return httpx.post(f"{server.url}{path}", trust_env=False, **options).status_code
+
+        assert post("/deliver/dau-moi-h17/mail", json=body) == 200
+        assert post("/deliver/nobody/mail", json=body) == 500
+        relay.sender.fails = True
+        assert post("/deliver/dau-moi-h17/mail", json=body) == 503
+        assert post("/elsewhere", json=body) == 404
+        for wrong in ({}, {"alerts": []}, {"alerts": [{}]}, [], "x"):
+            assert post("/deliver/dau-moi-h17/mail", json=wrong) == 400, wrong
+        assert httpx.get(f"{server.url}/healthz", trust_env=False).status_code == 200
+    finally:
+        server.stop()
+
+
+def test_a_memory_that_cannot_be_read_is_named(tmp_path):
+    """A damaged file ends the start with its name: messages must not be lost without a word."""
+    path = Path(tmp_path, "messages.json")
+    path.write_text("{")
+    with pytest.raises(UnavailableError, match=r"messages\.json"):
+        Memory(path)
