@@ -78,6 +78,11 @@ class Memory:
             remove=[alert for alert in known if not alert.firing],
         )
 
+    def knows(self, route: Route, alert: Alert) -> bool:
+        """Whether the recipient knows the alert as firing, or will hear of it in office hours."""
+        with self._lock:
+            return any(alert.fingerprint in kept.get(route, {}) for kept in self._kept.values())
+
     def open(self) -> dict[Route, tuple[Alert, ...]]:
         """What recipients know as firing."""
         with self._lock:

@@ -74,7 +74,7 @@ class Relay:
             PortalPulseError: it could not be sent; Alertmanager shall deliver it again.
         """
         person = self.directory.person(route.key)
-        true = [alert for alert in alerts if alert.firing or not self._still_fires(alert)]
+        true = [alert for alert in alerts if alert.firing or self._has_ended(route, alert)]
         if not true:
             return False
         urgent = person.hours == "any" or any(alert.severity == "critical" for alert in true)
@@ -137,10 +137,13 @@ class Relay:
         else:
             then()
 
-    def _still_fires(self, alert: Alert) -> bool:
-        if self.truth is None or alert.label("part"):  # alerts about parts of a local stack do not come from Prometheus
+    def _has_ended(self, route: Route, alert: Alert) -> bool:
+        """Whether an end is true and news: not of an alert that was muted all the time, and not told already by ``settle``."""
+        if alert.label("scope") == "agency" and not self.memory.knows(route, alert):
             return False
-        return self.truth.fires(alert)
+        if self.truth is None or alert.label("part"):  # alerts about parts of a local stack do not come from Prometheus
+            return True
+        return not self.truth.fires(alert)
 
     def _present(self, alert: Alert) -> Ratio | None:
         if self.truth is None:

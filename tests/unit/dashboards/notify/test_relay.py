@@ -119,6 +119,8 @@ def test_an_end_needs_proof(make):
     relay, truth = make(), Truth()
     relay.truth = truth
     ended = alert(agency="H17", firing=False)
+    assert not relay.deliver(OFFICER, [ended])  # nobody was told that it began
+    assert relay.deliver(OFFICER, [alert(agency="H17")])
     truth.down = True
     for given in (ended, fault(firing=False)):
         with pytest.raises(UnavailableError):
@@ -127,7 +129,8 @@ def test_an_end_needs_proof(make):
     assert not relay.deliver(OFFICER, [ended])
     truth.firing = set()
     assert relay.deliver(OFFICER, [ended])
-    ((_, message, _),) = relay.sender.sent
+    assert not relay.deliver(OFFICER, [ended])
+    (_, (_, message, _)) = relay.sender.sent
     assert "hiện là 6,94 % (25/360 hồ sơ)" in message.text
 
 
