@@ -37,6 +37,7 @@ from pipeline.report.group_figures import FigureSources
 from pipeline.report.routes import ReportSources, report_routes
 from pipeline.report.verification.routes import verification_routes
 from pipeline.report.verification.service import VerificationService, VerificationSources
+from pipeline.runbook.routes import runbook_routes
 from pipeline.serving.exporter import AgencyCollector, AuditCollector, FindingCollector, PolicyCollector
 from pipeline.serving.requests import Routes
 from pipeline.settings import Settings
@@ -193,7 +194,7 @@ def catalogue_service(settings: Settings, clickhouse: ClickHouse) -> CatalogueSe
 
 
 def feature_routes(settings: Settings, clickhouse: ClickHouse) -> tuple[Routes, ...]:
-    """The routes of the features: reports, dead letters, audit steps, dossiers, findings and the catalogue."""
+    """The routes of the features: reports, dead letters, audit steps, dossiers, findings, the catalogue and the runbook."""
     reports = report_sources(settings, clickhouse)
     return (
         partial(report_routes, reports),
@@ -203,6 +204,7 @@ def feature_routes(settings: Settings, clickhouse: ClickHouse) -> tuple[Routes, 
         partial(dossier_routes, dossier_service(settings, clickhouse), exclusion_service(settings, clickhouse)),
         partial(finding_routes, finding_service(settings, clickhouse)),
         partial(catalogue_routes, catalogue_service(settings, clickhouse)),
+        runbook_routes,
     )
 
 
