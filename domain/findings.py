@@ -55,6 +55,8 @@ class FindingKind(enum.StrEnum):
 
 #: Kinds that are about a code, not about an event: they have no day and no unit.
 WITHOUT_EVENT: Final = frozenset({FindingKind.TOO_MANY_EVENTS, FindingKind.EXCLUDED})
+#: Kinds that compare a dossier with the service catalogue.
+OF_CATALOGUE: Final = frozenset({FindingKind.LEVEL_DIFFERS, FindingKind.NOT_IN_CATALOGUE})
 
 
 #: What each kind means, in words for operators, with the Vietnamese term of the regulations where they have one.

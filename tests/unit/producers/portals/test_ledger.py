@@ -14,7 +14,7 @@ import producers
 from domain.agencies import AgencyRegistry
 from domain.dossiers import judge
 from domain.events import DossierEvent
-from domain.findings import WITHOUT_EVENT, FindingKind, findings
+from domain.findings import OF_CATALOGUE, WITHOUT_EVENT, FindingKind, findings
 from domain.periods import civil_day
 from pipeline.decode.validator import EventValidator
 from producers.portals.dossier_faults import PROFILES, DossierFault, FaultShares
@@ -173,8 +173,8 @@ def test_shuffled_messages_are_the_same_messages():
 
 
 def test_the_ledger_knows_every_finding_of_a_dossier():
-    """A new kind of finding needs a fault, but for the kinds that are about a code: too many events, excluded."""
-    assert set(FINDINGS) == {kind.value for kind in FindingKind} - WITHOUT_EVENT
+    """A new kind of finding needs a fault, but for the kinds that are about a code or compare with a catalogue."""
+    assert set(FINDINGS) == {kind.value for kind in FindingKind} - WITHOUT_EVENT - OF_CATALOGUE
 
 
 def test_the_portals_do_not_use_the_rules_that_they_prove():
