@@ -160,7 +160,7 @@ def simulate(
     severity = "critical" if limit <= Fraction(1, 20) else "warning" if limit <= Fraction(1, 10) else "info"
     scene = simulation.Scene(agency=agency, rate=fallen, at=_instant(at), dossiers=dossiers, severity=severity, threshold=limit)
     config = routes.render_routes(directory, timing=routes.AlertTiming.production(), relay_url=RELAY_URL)
-    deliveries = simulation.simulate(directory, config, scene.alert(registry_of(settings)), links=links_of(settings, base=""))
+    deliveries = simulation.simulate(directory, config, scene.alert(registry_of(settings)), links=links_of(settings))
     for delivery in deliveries:
         when = f"{delivery.at.astimezone(VIETNAM):%a %Y-%m-%d %H:%M:%S}"
         typer.echo(f"{when}  {delivery.key} ({delivery.name}), {' and '.join(delivery.channels)}, {delivery.why}")
@@ -195,7 +195,7 @@ def send_test(
     code = next((code for code, keys in directory.agencies.items() if recipient in keys), next(iter(directory.agencies)))
     alert = Scene(agency=code, rate=Fraction(3, 100), at=SystemClock().now()).alert(registry_of(settings))
     words = LANGUAGES[person.language]
-    content = content_of([alert], words, links=links_of(settings, base=""), notes=[words.test])
+    content = content_of([alert], words, links=links_of(settings), notes=[words.test])
     content = dataclasses.replace(content, subject=f"[{words.test.partition(':')[0]}] {content.subject}")
     sender = channels_of(directory, settings, clock=SystemClock())
     sender.check_secrets()

@@ -108,7 +108,7 @@ def watchdog(
         heartbeat=Heartbeat(after, heard=time.monotonic()),
         clock=clock,
         monotonic=time.monotonic,
-        links=links_of(settings, base=""),
+        links=links_of(settings),
     )
     server = WebhookServer(host, port, checker.take)
     stopped = threading.Event()

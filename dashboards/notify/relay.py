@@ -49,10 +49,15 @@ class Truth(Protocol):
         """Raises UnavailableError when nobody knows."""
 
 
+def _log_sent(route: Route, message: Message) -> None:
+    log.info("message_sent", recipient=route.key, channel=route.channel, subject=message.subject)
+
+
 @dataclass(slots=True)
 class Relay:
     """The rules of sending, over a memory and a sender.
 
+    ``on_sent``: called after each message.
     ``alertmanager``: its address, asked for what ended without a word; None: nobody is asked.
     """
 
@@ -64,6 +69,7 @@ class Relay:
     truth: Truth | None = None
     alertmanager: str | None = None
     forgotten_after: dt.timedelta = FORGOTTEN_AFTER
+    on_sent: Callable[[Route, Message], None] = _log_sent
     sent: set[str] = field(default_factory=set)  # names of alerts about which a message was sent
     _missing_since: dict[tuple[Route, str], dt.datetime] = field(default_factory=dict)
 
@@ -124,10 +130,11 @@ class Relay:
         return message_of(content_of(alerts, words, links=self.links, present=self._present, notes=notes), words)
 
     def _send(self, route: Route, alerts: Sequence[Alert], *, notes: Sequence[str] = ()) -> None:
-        self.sender.send(route.key, route.channel, self.compose(route, alerts, notes=notes), alerts)
+        message = self.compose(route, alerts, notes=notes)
+        self.sender.send(route.key, route.channel, message, alerts)
         self.sent |= {alert.name for alert in alerts}
         self.memory.told(route, [alert for alert in alerts if alert.label("scope") == "agency"])
-        log.info("message_sent", recipient=route.key, channel=route.channel, alerts=len(alerts))
+        self.on_sent(route, message)
 
     def _try(self, route: Route, alerts: Sequence[Alert], *, notes: Sequence[str], then: Callable[[], None]) -> None:
         try:

@@ -13,18 +13,11 @@ from dashboards.notify.relay import Relay
 from domain.clock import Clock
 from pipeline.settings import Settings
 
-#: Where the product serves its runbook, below the address of an exporter or an all-in-one worker.
-RUNBOOK_PATH = "/runbook/{language}#{alert}"
 
-
-def links_of(settings: Settings, *, base: str) -> Links:
-    """The addresses in messages; ``base``: the product's own address, which serves the runbook, "" for none."""
+def links_of(settings: Settings) -> Links:
+    """The addresses in messages. None is guessed: an address of this machine may mean nothing to who reads the message."""
     notify = settings.notify
-    return Links(
-        board=notify.board_url,
-        agency=notify.agency_url,
-        runbook=notify.runbook_url or (f"{base.rstrip('/')}{RUNBOOK_PATH}" if base else ""),
-    )
+    return Links(board=notify.board_url, agency=notify.agency_url, runbook=notify.runbook_url)
 
 
 def channels_of(directory: Directory, settings: Settings, *, clock: Clock) -> Channels:
@@ -42,7 +35,6 @@ def relay_of(
     *,
     folder: Path,
     clock: Clock,
-    base: str = "",
     prometheus: str = "",
     alertmanager: str = "",
 ) -> Relay:
@@ -60,7 +52,7 @@ def relay_of(
         channels,
         Memory(folder / "messages.json"),
         clock,
-        links=links_of(settings, base=base),
+        links=links_of(settings),
         truth=Prometheus(prometheus) if prometheus else None,
         alertmanager=alertmanager or settings.notify.alertmanager_url or None,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,9 +22,8 @@ from pipeline.settings import Settings, load_settings
 
 @dataclass(frozen=True, slots=True)
 class Servers:
-    """Addresses of the stack that messages need: the product's own, Prometheus and Alertmanager."""
+    """Addresses that the relay asks."""
 
-    api: str
     prometheus: str
     alertmanager: str
 
@@ -42,8 +42,8 @@ def check_people(options: StackOptions) -> None:
 class People:
     """A relay on a free loopback port of this process."""
 
-    def __init__(self, options: StackOptions, servers: Servers, *, timing: AlertTiming) -> None:
-        """Read the file and listen; answer after ``start``.
+    def __init__(self, options: StackOptions, servers: Servers, *, timing: AlertTiming, say: Callable[[str], None]) -> None:
+        """Read the file and listen; answer after ``start``. ``say``: called with a line for the terminal about each message.
 
         Raises:
             ConfigurationError: something in the file is wrong, or a secret is missing.
@@ -56,10 +56,10 @@ class People:
             settings,
             folder=options.data_dir / "relay",
             clock=SystemClock(),
-            base=servers.api,
             prometheus=servers.prometheus,
             alertmanager=servers.alertmanager,
         )
+        self._relay.on_sent = lambda route, message: say(f"Sent to {route.key} over {route.channel}: {message.subject}")
         self._server = RelayServer(self._relay, host=LOOPBACK, port=0)
 
     @property

@@ -218,8 +218,8 @@ class LocalStack:
         alertmanager = self._alertmanager = AlertmanagerServer(data_dir=folder / "alertmanager", log_dir=self._logs)
         prometheus = self._prometheus = PrometheusServer(data_dir=folder / "prometheus", log_dir=self._logs)
         if options.recipients_file:
-            servers = Servers(api=self.api, prometheus=prometheus.url, alertmanager=alertmanager.url)
-            self._people = People(options, servers, timing=self.alert_timing)
+            servers = Servers(prometheus=prometheus.url, alertmanager=alertmanager.url)
+            self._people = People(options, servers, timing=self.alert_timing, say=self._on_step)
             self._people.start(alertmanager.config, terminal=receiver.url)
             self._on_step(self._people.text)
         else:

@@ -40,6 +40,7 @@ def addresses_text(stack: LocalStack, *, topic: str, clock: Clock) -> Text:
         ("Status", f"{addresses.http}/api/v1/status", ""),
         ("Report", f"{addresses.http}/api/v1/report?from={today.replace(month=1, day=1)}&to={today}", ""),
         ("Metrics", f"{addresses.http}/metrics", ""),
+        ("Runbook", f"{addresses.http}/runbook", "what to do when an alert arrives"),
         ("Prometheus", answering_page(addresses.prometheus, _PROMETHEUS_PAGES), "alerts and their rules"),
         ("Alertmanager", answering_page(addresses.alertmanager, _ALERTMANAGER_PAGES), "alerts that are being delivered"),
         ("Kafka", addresses.kafka, f"topic {topic}"),
