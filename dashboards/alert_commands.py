@@ -33,7 +33,12 @@ RecipientsOption = Annotated[
 ]
 RelayOption = Annotated[str, typer.Option("--relay", metavar="URL", help="Where Alertmanager reaches `portalpulse relay`.")]
 HeartbeatOption = Annotated[
-    str | None, typer.Option("--heartbeat", metavar="URL", help="Where Alertmanager reaches `portalpulse watchdog`.")
+    str | None,
+    typer.Option(
+        "--heartbeat",
+        metavar="URL",
+        help="Where Alertmanager reaches `portalpulse watchdog`; else PORTALPULSE_NOTIFY__HEARTBEAT_URL.",
+    ),
 ]
 
 
@@ -112,11 +117,14 @@ def render(
         bundle.check_address(webhook, option="--webhook")
         config = routes.render(timing=timing, webhook_url=webhook)
     else:
-        directory = directory_of(load_settings(), recipients)
+        settings = load_settings()
+        directory = directory_of(settings, recipients)
         bundle.check_address(relay, option="--relay")
         if heartbeat is not None:
             bundle.check_address(heartbeat, option="--heartbeat")
-        config = routes.render_routes(directory, timing=timing, relay_url=relay, heartbeat_url=heartbeat)
+        config = routes.render_routes(
+            directory, timing=timing, relay_url=relay, heartbeat_url=heartbeat or settings.notify.heartbeat_url or None
+        )
     _list(bundle.write_bundle(out, config=config, rules=rule_timing))
     _say_checked(*bundle.verify_bundle(out))
 

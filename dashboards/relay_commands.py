@@ -50,14 +50,17 @@ def relay(
     configure_logging(settings.log)
     directory = directory_of(settings, recipients)
     for address, option in ((url, "--url"), (heartbeat, "--heartbeat")):
-        if address:
+        if address is not None:
             bundle.check_address(address, option=option)
     work = relay_of(directory, settings, folder=settings.data_dir / "relay", clock=SystemClock())
     server = RelayServer(work, host=host, port=port)
     try:
         if write_config is not None:
             text = render_routes(
-                directory, timing=AlertTiming.production(), relay_url=url or server.url, heartbeat_url=heartbeat or None
+                directory,
+                timing=AlertTiming.production(),
+                relay_url=url or server.url,
+                heartbeat_url=heartbeat or settings.notify.heartbeat_url or None,
             )
             try:
                 write_files({write_config: text})

@@ -324,11 +324,14 @@ class NotifySettings(_Group):
     alertmanager_url: str = Field(
         "", description="Alertmanager, asked for alerts that ended while they were muted; empty: their end is not told."
     )
+    heartbeat_url: str = Field(
+        "", description="Where Alertmanager reaches `portalpulse watchdog`; empty: nobody notices when alerting itself stops."
+    )
     board_url: str = Field("", description="Address of the board in messages; empty: not printed.")
     agency_url: str = Field("", description="Address of an agency's page, with {agency} for its code; empty: not printed.")
     runbook_url: str = Field("", description="Address of the runbook, with {alert} and {language} (vi, en); empty: not printed.")
 
-    @field_validator("prometheus_url", "alertmanager_url", "board_url", "agency_url", "runbook_url")
+    @field_validator("prometheus_url", "alertmanager_url", "heartbeat_url", "board_url", "agency_url", "runbook_url")
     @classmethod
     def _is_an_address(cls, value: str) -> str:
         if value and not value.startswith(("http://", "https://")):
