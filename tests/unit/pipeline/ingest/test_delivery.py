@@ -308,6 +308,7 @@ def test_large_messages_fill_the_memory_budget(rig):
     for number in range(17):
         work.offer(number, b"x" * 65_000)
     assert work.steps.budget.full
+    store.fault = lambda _at: None  # a storage step is repeated until it succeeds, also while the worker stops
 
 
 def test_events_of_the_future_are_measured_by_the_wall_clock(rig):
