@@ -6,7 +6,7 @@ The current time is ``portalpulse_clock_timestamp_seconds``, so the same rules a
 from __future__ import annotations
 
 from dashboards.rules.annotations import whole
-from dashboards.rules.rule import Rule, alert, group, record
+from dashboards.rules.rule import Rule, alert, group, record, seen
 from dashboards.rules.timing import RuleTiming, number
 
 
@@ -18,33 +18,36 @@ def _percent(ratio: float) -> str:
     return f"{number(round(ratio * 100, 7)).replace('.', ',')} %"
 
 
-def _records() -> list[Rule]:
+def _records(timing: RuleTiming) -> list[Rule]:
+    def last(metric: str) -> str:
+        return seen(metric, timing)
+
     return [
         record(
             "pipeline:freshness:seconds",
-            "max(portalpulse_clock_timestamp_seconds) - max(portalpulse_newest_event_timestamp_seconds)",
+            f"max({last('portalpulse_clock_timestamp_seconds')}) - max({last('portalpulse_newest_event_timestamp_seconds')})",
         ),
-        record("pipeline:tally_lag:rows", "max(abs(portalpulse_tally_lag_rows))"),
-        record("pipeline:audit_drift:events", "max(abs(portalpulse_audit_drift_events))"),
+        record("pipeline:tally_lag:rows", f"max(abs({last('portalpulse_tally_lag_rows')}))"),
+        record("pipeline:audit_drift:events", f"max(abs({last('portalpulse_audit_drift_events')}))"),
         # Events that workers are processing, including stored events that are not yet tallied. A difference up to this number is
         # not an error.
-        record("pipeline:in_flight:events", "sum(portalpulse_worker_unacknowledged_events) or vector(0)"),
+        record("pipeline:in_flight:events", f"sum({last('portalpulse_worker_unacknowledged_events')}) or vector(0)"),
         # All events between Kafka and the tallies that rates are read from. They are acknowledged later, when the procedures of
         # their days are recounted. Without worker metrics only the lag of the tallies.
         record(
             "pipeline:backlog:events",
-            """
+            f"""
             pipeline:tally_lag:rows
-            + (sum(portalpulse_worker_consumer_lag_events) or vector(0))
-            + (sum(portalpulse_worker_untallied_events) or vector(0))
+            + (sum({last("portalpulse_worker_consumer_lag_events")}) or vector(0))
+            + (sum({last("portalpulse_worker_untallied_events")}) or vector(0))
             """,
         ),
         record(
             "pipeline:dead_letter_rows_per_received_rows:ratio",
-            """
-            max by (window) (portalpulse_dead_letter_rows)
+            f"""
+            max by (window) ({last("portalpulse_dead_letter_rows")})
             /
-            (max by (window) (portalpulse_received_rows) > 0)
+            (max by (window) ({last("portalpulse_received_rows")}) > 0)
             """,
         ),
     ]
@@ -101,7 +104,7 @@ def _dead_letters(timing: RuleTiming) -> Rule:
         "DeadLetterRatioHigh",
         f"""
         pipeline:dead_letter_rows_per_received_rows:ratio{{window="1h"}} > {number(timing.dead_letter_limit_ratio)}
-        and on (window) max by (window) (portalpulse_received_rows) >= {timing.dead_letter_min_rows}
+        and on (window) max by (window) ({seen("portalpulse_received_rows", timing)}) >= {timing.dead_letter_min_rows}
         """,
         severity="warning",
         scope="pipeline",
@@ -121,23 +124,27 @@ def _dead_letters(timing: RuleTiming) -> Rule:
 
 
 def _config_missing(timing: RuleTiming) -> Rule:
+    threshold, volume, info, figures = (
+        seen(metric, timing)
+        for metric in ("agency_threshold_ratio", "agency_min_volume", "agency_info", "agency_kpi_denominator")
+    )
     return alert(
         "AgencyConfigMissing",
-        """
+        f"""
         (
           # where one agency can alert, every agency must: it needs threshold, minimum volume and registry entry
-          group by (agency, kpi, window) (agency_kpi_denominator)
-          and on (kpi, window) (agency_threshold_ratio or agency_min_volume)
+          group by (agency, kpi, window) ({figures})
+          and on (kpi, window) ({threshold} or {volume})
           unless on (agency, kpi, window)
           (
-            agency_threshold_ratio
-            and on (agency, kpi, window) agency_min_volume
-            and on (agency) agency_info
+            {threshold}
+            and on (agency, kpi, window) {volume}
+            and on (agency) {info}
           )
         )
         or
         # no policy at all: no agency could ever alert
-        (group (agency_kpi_denominator) unless on () agency_threshold_ratio)
+        (group ({figures}) unless on () {threshold})
         """,
         severity="warning",
         scope="pipeline",
@@ -157,5 +164,5 @@ def _config_missing(timing: RuleTiming) -> Rule:
 
 def pipeline_group(timing: RuleTiming) -> Rule:
     """The group of ``pipeline.yml``, whose records the rules on agencies read."""
-    rules = [*_records(), _stalled(timing), _drift(timing), _dead_letters(timing), _config_missing(timing)]
+    rules = [*_records(timing), _stalled(timing), _drift(timing), _dead_letters(timing), _config_missing(timing)]
     return group("pipeline", rules, timing=timing)

@@ -17,6 +17,11 @@ def _expression(text: str) -> str:
     return dedent(text).strip()
 
 
+def seen(metric: str, timing: RuleTiming) -> str:
+    """The newest sample of each series of ``metric``, also when the last scrapes failed: one of them must not reset ``for``."""
+    return f"last_over_time({metric}[{duration(timing.sample_guard_seconds)}])"
+
+
 def record(name: str, expr: str) -> Rule:
     """A recording rule; ``name`` is level:metric:operation."""
     return {"record": name, "expr": _expression(expr)}

@@ -18,6 +18,8 @@ class RuleTiming:
 
     #: How often Prometheus evaluates every group.
     evaluation_seconds: int = 1 * _MINUTE
+    #: A sample counts for this long when scrapes fail: several scrapes, and shorter than ``agency_keep_firing_seconds``.
+    sample_guard_seconds: int = 2 * _MINUTE
 
     #: An agency must stay below its threshold this long before it alerts ...
     agency_for_seconds: int = 10 * _MINUTE
@@ -70,6 +72,7 @@ class RuleTiming:
         """
         return cls(
             evaluation_seconds=1,
+            sample_guard_seconds=12,
             agency_for_seconds=10,
             agency_keep_firing_seconds=90,
             freshness_limit_seconds=86_400,
