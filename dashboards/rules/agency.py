@@ -1,8 +1,8 @@
 """Rules on agencies: the recorded rates that boards and alerts share, and the alert on a rate below its threshold.
 
 ``AgencyRateLow`` starts when a rate is below its threshold, with enough dossiers, fresh data and no backlog. It then continues
-until the rate is above the deadband. A stalled pipeline, a shrinking or an empty window, and an exporter that does not answer do not
-end it. A new month or year does: its window begins with too few dossiers to say anything.
+until the rate is above the deadband. A stalled pipeline, a shrinking or an empty window, and an exporter that does not answer do
+not end it. A new month or year does: its window begins with too few dossiers to say anything.
 """
 
 from __future__ import annotations

@@ -27,6 +27,8 @@ _DOSSIER_PAUSE: Final = 1.0
 _NOTED: Final = "noted:"
 #: The end of one partition in the text of a question.
 _END: Final = re.compile(r"[0-9]{1,10}:[0-9]{1,19}", re.ASCII)
+#: Agencies that a reason names.
+_NAMED: Final = 5
 #: How long a report waits for messages that are not counted yet, unless it is asked for another time (seconds).
 WAIT_SECONDS: Final = 10.0
 
@@ -248,8 +250,8 @@ class CompletenessCheck:
         asked_at = now if question is None else question.asked_at
         reasons = scope.reasons(today)
         if agencies := await self._in_thread(self._not_recounted):
-            text = f"Stored dossiers are not counted with the catalogue that was loaded last: {', '.join(agencies)}."
-            text += " Load its file again."
+            named = ", ".join(list(agencies)[:_NAMED]) + (f" and {len(agencies) - _NAMED} more" if len(agencies) > _NAMED else "")
+            text = f"Stored dossiers are not counted with the catalogue that was loaded last: {named}. Load its file again."
             reasons.append(Reason(NotFinal.CATALOGUE_RECOUNT, text))
         longest = (0.0 if reasons else WAIT_SECONDS) if wait is None else wait
         until = self._monotonic() + longest

@@ -28,6 +28,9 @@ from domain.errors import UnavailableError
 from domain.figure_groups import Grouping
 from pipeline.catalogue.files import read_catalogue
 from pipeline.catalogue.json_format import entry_as_dict
+from pipeline.catalogue.recount import recount_all
+from pipeline.cli.remote import Process
+from pipeline.cli.remote_catalogue import RemoteCatalogue
 from pipeline.shutdown import stopped_by_signals
 from producers.portals.catalogue_file import catalogue_csv
 from producers.portals.documents import Document, load_document
@@ -113,7 +116,7 @@ def answers_of(name: str, document: Document, options: StackOptions, *, console:
         ):
             path = stack.folder.path / "catalogue.csv"
             path.write_text(catalogue_csv(rows), encoding="utf-8")
-            _load_catalogue(client, stack, path)
+            _load_catalogue(stack, path)
         with phase("Every figure asked for", console=console), console.status("Asking for every figure"):
             answers = _ask(client, stack, document)
         stack.check()
@@ -154,19 +157,17 @@ def _await_counts(client: httpx.Client, stack: LocalStack, truth: Truth, *, cons
         wait_until(counted, timeout=COUNT_SECONDS, what=f"{truth.messages:,} messages to be counted")
 
 
-def _load_catalogue(client: httpx.Client, stack: LocalStack, path: Path) -> None:
-    """Load a file as ``portalpulse catalogue load`` does.
+def _load_catalogue(stack: LocalStack, path: Path) -> None:
+    """Load a file as ``portalpulse catalogue load`` does, the recount of stored dossiers included.
 
     Raises:
         ConfigurationError: the file is wrong.
         UnavailableError: the process does not take it.
     """
     read = read_catalogue(path, AgencyRegistry.packaged())
-    body = {"entries": [entry_as_dict(entry) for entry in read.entries], "source": path.name}
-    try:
-        client.post(f"{stack.api}/api/v1/catalogue", json=body).raise_for_status()
-    except httpx.HTTPError as error:
-        raise UnavailableError(f"The catalogue {path} was not loaded: {error}.", remedy="See the logs of the stack.") from error
+    catalogue = RemoteCatalogue(Process(stack.api))
+    catalogue.load([entry_as_dict(entry) for entry in read.entries], source=path.name)
+    recount_all(catalogue.recount, sorted({entry.agency for entry in read.entries}))
 
 
 def _ask(client: httpx.Client, stack: LocalStack, document: Document) -> Answers:

@@ -63,7 +63,8 @@ def test_demo_is_production_at_another_speed():
 
     def shape(timing: RuleTiming) -> list[tuple[str, str]]:
         return [
-            (rule.get("alert") or rule["record"], re.sub(r"(?<![\w.])\d+[smhd]?(?!\w)", "N", rule["expr"])) for rule in rules(timing)
+            (rule.get("alert") or rule["record"], re.sub(r"(?<![\w.])\d+[smhd]?(?!\w)", "N", rule["expr"]))
+            for rule in rules(timing)
         ]
 
     assert shape(RuleTiming.demo()) == shape(RuleTiming.production())
