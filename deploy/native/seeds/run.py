@@ -103,12 +103,6 @@ def answers_of(name: str, document: Document, options: StackOptions, *, console:
         with phase("Kafka, worker and ClickHouse", console=console), console.status("Starting every service"):
             stack.start_broker()
             stack.start_counting()
-        messages = scenario_messages(name, seed=SEED, shares=SHARES)
-        truth = Truth.of(messages, seed=SEED)
-        with phase(f"{truth.messages:,} messages of {truth.dossiers:,} dossiers produced", console=console):
-            _produce(stack, messages, options.topic, console=console)
-        with phase("Every message stored and counted", console=console):
-            _await_counts(client, stack, truth, console=console)
         rows = scenario_catalogue(name, seed=SEED, shares=SHARES)
         with (
             phase(f"{len(rows):,} rows of the service catalogue loaded", console=console),
@@ -117,6 +111,12 @@ def answers_of(name: str, document: Document, options: StackOptions, *, console:
             path = stack.folder.path / "catalogue.csv"
             path.write_text(catalogue_csv(rows), encoding="utf-8")
             _load_catalogue(stack, path)
+        messages = scenario_messages(name, seed=SEED, shares=SHARES)
+        truth = Truth.of(messages, seed=SEED)
+        with phase(f"{truth.messages:,} messages of {truth.dossiers:,} dossiers produced", console=console):
+            _produce(stack, messages, options.topic, console=console)
+        with phase("Every message stored and counted", console=console):
+            _await_counts(client, stack, truth, console=console)
         with phase("Every figure asked for", console=console), console.status("Asking for every figure"):
             answers = _ask(client, stack, document)
         stack.check()
