@@ -18,6 +18,8 @@ NO_TIME: Final = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 #: A row of a newer generation replaces all older ones. Raised when a rule of ``judge`` or a column changes.
 GENERATION: Final = 0
 _SEEN: Final = 2**40
+#: The versions of rows of newer generations begin here.
+NEXT_GENERATION: Final = (GENERATION + 1) * _SEEN
 
 
 class DossierState(enum.StrEnum):
@@ -57,7 +59,12 @@ class DossierMilestones:
     @property
     def version(self) -> int:
         """Of two rows of a dossier the one with the larger version holds."""
-        return GENERATION * _SEEN + self.seen
+        return version_of(self.seen)
+
+
+def version_of(seen: int) -> int:
+    """The version of a row of this generation that knows so many messages and decisions."""
+    return GENERATION * _SEEN + seen
 
 
 def milestones_of(judged: Dossier | TooManyEvents | ExcludedDossier, *, seen: int) -> DossierMilestones:

@@ -19,7 +19,7 @@ from domain.findings import needed_messages
 from domain.periods import civil_day
 from sinks.contract.dossiers import event_id_of, fields_of, message_of
 from sinks.contract.exclusions import excludes
-from sinks.contract.level_notes import Noted, is_level_note
+from sinks.contract.level_notes import NotedLevel, is_level_note
 
 #: With more messages of one dossier than this, those that decide nothing are dropped. Two for each event that a dossier may have.
 _MAX_MESSAGES: Final = 2 * (MAX_EVENTS + 1)
@@ -44,7 +44,7 @@ class History:
     dossier: bytes
     messages: list[DossierEvent] = field(default_factory=list)
     decision: ExclusionDecision | None = None
-    noted: dict[Service, Noted] = field(default_factory=dict)
+    noted: dict[Service, NotedLevel] = field(default_factory=dict)
 
     @property
     def decisions(self) -> tuple[ExclusionDecision, ...]:
@@ -85,7 +85,7 @@ def dossiers_in(batches: Iterable[pa.RecordBatch]) -> Iterator[History]:
         yield current
 
 
-def _rows(batch: pa.RecordBatch) -> Iterator[tuple[bytes, DossierEvent | ExclusionDecision | tuple[Service, Noted]]]:
+def _rows(batch: pa.RecordBatch) -> Iterator[tuple[bytes, DossierEvent | ExclusionDecision | tuple[Service, NotedLevel]]]:
     """Each row with its dossier."""
     dossiers, identities = (_sixteen_bytes(batch.column(name)) for name in ("dossier", "id"))
     columns = [
@@ -118,7 +118,7 @@ def _rows(batch: pa.RecordBatch) -> Iterator[tuple[bytes, DossierEvent | Exclusi
         identity = event_id_of(halves)
         if is_note:
             generation = Generation(round(due_at.timestamp() * 1_000), str(identity))
-            yield dossier, (Service(agency, procedure, civil_day(occurred_at)), Noted(generation, level))
+            yield dossier, (Service(agency, procedure, civil_day(occurred_at)), NotedLevel(generation, level))
             continue
         if not status:
             yield dossier, ExclusionDecision(occurred_at, identity, excluded=excluded)

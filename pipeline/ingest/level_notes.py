@@ -12,7 +12,7 @@ import pyarrow as pa
 from domain.catalogue_levels import AgencyLevels, CatalogueLevels, Generation
 from domain.dossier_columns import LEVEL_RANKS, Judged
 from domain.periods import civil_day_of_number
-from sinks.contract.level_notes import Noted, civil_day_numbers, note_rows, noted_levels
+from sinks.contract.level_notes import NotedLevel, civil_day_numbers, note_rows, noted_levels
 
 _FULL: Final = LEVEL_RANKS.index("toan_trinh")
 #: Columns of a settled event that a note repeats.
@@ -119,7 +119,7 @@ class _Asking(NamedTuple):
     """
 
     position: int
-    noted: Noted | None
+    noted: NotedLevel | None
     current: AgencyLevels | None
     level: int
     recounted: bool

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Collection, Iterator, Mapping
-from typing import Any, Final
+from typing import Final
 
 import pyarrow as pa
 
@@ -14,7 +14,7 @@ from sinks.clickhouse.catalogue_levels import ClickHouseCatalogueLevels
 from sinks.clickhouse.client import ClickHouse
 from sinks.clickhouse.dossier_index import DOSSIER
 from sinks.clickhouse.row_policies import refuse_hidden_rows
-from sinks.clickhouse.tally_sql import BACKGROUND_SPILLING, CIVIL_DAY, days_condition
+from sinks.clickhouse.tally_sql import BACKGROUND_SORTING, BACKGROUND_SPILLING, CIVIL_DAY, days_condition
 from sinks.contract.tallies import Days
 from sinks.tables import CATALOGUE_ENTRIES, CATALOGUE_LOADS, CATALOGUE_RECOUNTS, DOSSIER_MESSAGES
 
@@ -104,7 +104,7 @@ class ClickHouseCatalogueRecounts:
                 f"SELECT DISTINCT {DOSSIER} AS dossier {_WITHOUT_LEVEL} "
                 f"AND {days_condition('occurred_at', Days((day,)))} ORDER BY dossier",
                 {"agencies": sorted(agencies)},
-                **_SPILLING,
+                **BACKGROUND_SORTING,
             )
         )
         refuse_hidden_rows(self._clickhouse, _TABLES)
@@ -121,6 +121,3 @@ class ClickHouseCatalogueRecounts:
             "SELECT arrayJoin(arrayZip({agencies:Array(String)}, {loads:Array(UUID)})) AS recounted)",
             {"agencies": chosen, "loads": [loads[agency].load for agency in chosen]},
         )
-
-
-_SPILLING: Final[dict[str, Any]] = BACKGROUND_SPILLING | {"max_bytes_before_external_sort": 1 << 30}

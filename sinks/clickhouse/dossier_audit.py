@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from typing import Any, Final
+from typing import Final
 
 import pyarrow as pa
 
@@ -13,10 +13,11 @@ from sinks.clickhouse.catalogue_levels import ClickHouseCatalogueLevels
 from sinks.clickhouse.client import ClickHouse
 from sinks.clickhouse.dossier_index import DOSSIER as _NUMBER
 from sinks.clickhouse.dossier_sql import FACTS
+from sinks.clickhouse.dossier_statements import HISTORY, delete_dossiers, listed, number
 from sinks.clickhouse.due import OLD, due_condition, due_parameters
 from sinks.clickhouse.repeat_search import between
 from sinks.clickhouse.row_policies import refuse_hidden_rows, whole
-from sinks.clickhouse.tally_sql import BACKGROUND_SPILLING
+from sinks.clickhouse.tally_sql import BACKGROUND_SORTING, BACKGROUND_SPILLING
 from sinks.contract.audit import Acknowledged
 from sinks.contract.dossier_audit import DossierSelection
 from sinks.contract.exclusions import EXCLUDED_FACT
@@ -25,21 +26,16 @@ from sinks.tables import DOSSIER_CORRECTIONS, DOSSIER_EXCLUSIONS, DOSSIER_INDEX,
 #: The number of the dossier of a message.
 _DOSSIER: Final = f"({_NUMBER})"
 #: A sort of more than this continues on disk, too.
-_SPILLING: Final = BACKGROUND_SPILLING | {"max_bytes_before_external_sort": 1 << 30, "max_block_size": 65_536}
+_SPILLING: Final = BACKGROUND_SORTING | {"max_block_size": 65_536}
 #: What identifies a message in the index and the corrections, besides its dossier.
 _IDENTITY: Final = "occurred_at, event_id, agency, procedure_code, due_at"
-_MESSAGE: Final = (
-    "dossier, occurred_at, event_id, reinterpretAsFixedString(event_id) AS id, agency, procedure_code, due_at, facts"
-)
-#: A stored decision in the columns of ``_MESSAGE`` without ``id``, as it is in the index.
+#: A stored decision in the columns of ``HISTORY`` without ``id``, as it is in the index.
 _DECISION: Final = (
     "dossier, decided_at AS occurred_at, id AS event_id, toLowCardinality('') AS agency, toLowCardinality('') AS procedure_code, "
     f"toDateTime64(0, 3, 'UTC') AS due_at, toUInt16(if(excluded, {EXCLUDED_FACT}, 0)) AS facts"
 )
 #: Tables of messages and decisions, from which the index and the corrections are made.
 _SOURCES: Final = (DOSSIER_MESSAGES, DOSSIER_EXCLUSIONS)
-#: Dossiers in one statement: they are part of it.
-_DOSSIERS_PER_STATEMENT: Final = 1_000
 
 
 class ClickHouseDossierAudit:
@@ -57,7 +53,7 @@ class ClickHouseDossierAudit:
         chosen, of_messages = _selected("dossier", selection), _selected(_DOSSIER, selection)
         found = self._clickhouse.batches(
             "audit_dossiers",
-            f"SELECT {_MESSAGE}, max(s) AS stored, max(i) AS indexed, max(c) AS corrected, max(p) AS plus, max(m) AS minus, "  # noqa: S608
+            f"SELECT {HISTORY}, max(s) AS stored, max(i) AS indexed, max(c) AS corrected, max(p) AS plus, max(m) AS minus, "  # noqa: S608
             "max(n) AS seen, groupUniqArrayIf(v, v > 0) AS claims, max(h) AS in_hand FROM ("
             f"SELECT dossier, {_IDENTITY}, facts, toUInt8(0) AS s, toUInt8(0) AS i, toUInt8(1) AS c, plus AS p, minus AS m, "
             f"seen AS n, toUInt16(0) AS v, toUInt8(0) AS h FROM {DOSSIER_CORRECTIONS} FINAL WHERE {chosen} UNION ALL "
@@ -83,26 +79,26 @@ class ClickHouseDossierAudit:
         parts = [
             self._clickhouse.table(
                 "audit_messages",
-                f"SELECT {_MESSAGE} FROM (SELECT DISTINCT {_DOSSIER} AS dossier, {_IDENTITY}, {FACTS} AS facts "  # noqa: S608
-                f"FROM {DOSSIER_MESSAGES} WHERE {_DOSSIER} IN ({_listed(some)}) UNION ALL "
-                f"SELECT {_DECISION} FROM {DOSSIER_EXCLUSIONS} WHERE dossier IN ({_listed(some)}))",
+                f"SELECT {HISTORY} FROM (SELECT DISTINCT {_DOSSIER} AS dossier, {_IDENTITY}, {FACTS} AS facts "  # noqa: S608
+                f"FROM {DOSSIER_MESSAGES} WHERE {_DOSSIER} IN ({some}) UNION ALL "
+                f"SELECT {_DECISION} FROM {DOSSIER_EXCLUSIONS} WHERE dossier IN ({some}))",
                 **_SPILLING,
             )
-            for some in _portions(dossiers)
+            for some in listed(dossiers)
         ]
         refuse_hidden_rows(self._clickhouse, _SOURCES)
         return pa.concat_tables(parts).unify_dictionaries()
 
     def codes(self, dossiers: Sequence[bytes]) -> Mapping[bytes, str]:
         """The codes of dossiers; see the contract. Scans the codes of all messages."""
-        numbers = {_number(dossier): dossier for dossier in dossiers}
+        numbers = {number(dossier): dossier for dossier in dossiers}
         found: dict[bytes, str] = {}
-        for some in _portions(dossiers):
+        for some in listed(dossiers):
             rows = self._clickhouse.rows(
                 "audit_codes",
                 f"SELECT dossier, any(code) FROM (SELECT {_DOSSIER} AS dossier, dossier_code AS code FROM {DOSSIER_MESSAGES} "  # noqa: S608
-                f"WHERE {_DOSSIER} IN ({_listed(some)}) UNION ALL "
-                f"SELECT dossier, dossier_code FROM {DOSSIER_EXCLUSIONS} WHERE dossier IN ({_listed(some)})) GROUP BY dossier",
+                f"WHERE {_DOSSIER} IN ({some}) UNION ALL "
+                f"SELECT dossier, dossier_code FROM {DOSSIER_EXCLUSIONS} WHERE dossier IN ({some})) GROUP BY dossier",
                 **BACKGROUND_SPILLING,
             )
             found |= {numbers[int(number)]: str(code) for number, code in rows}
@@ -111,19 +107,7 @@ class ClickHouseDossierAudit:
 
     def forget(self, dossiers: Sequence[bytes]) -> None:
         """Delete dossiers from the index, the corrections and the table of dossiers; see the contract."""
-        tables = (DOSSIER_INDEX, DOSSIER_CORRECTIONS, DOSSIERS)
-        for some in _portions(dossiers):
-            for table in tables:
-                self._clickhouse.command(
-                    "repair_dossiers",
-                    f"DELETE FROM {table} WHERE dossier IN ({_listed(some)})",  # noqa: S608 - names are constants
-                    **_DELETING,
-                )
-        refuse_hidden_rows(self._clickhouse, tables)  # hidden rows are not deleted
-
-
-#: Deleted rows are gone when the statement returns.
-_DELETING: Final[dict[str, Any]] = {"lightweight_deletes_sync": 2}
+        delete_dossiers(self._clickhouse, "repair_dossiers", (DOSSIER_INDEX, DOSSIER_CORRECTIONS, DOSSIERS), dossiers)
 
 
 def _selected(dossier: str, selection: DossierSelection) -> str:
@@ -142,15 +126,3 @@ def _selected(dossier: str, selection: DossierSelection) -> str:
         )
     )
     return f"{share} AND {dossier} IN ({sources})"
-
-
-def _portions(dossiers: Sequence[bytes]) -> list[Sequence[bytes]]:
-    return [dossiers[start : start + _DOSSIERS_PER_STATEMENT] for start in range(0, len(dossiers), _DOSSIERS_PER_STATEMENT)]
-
-
-def _listed(dossiers: Sequence[bytes]) -> str:
-    return ", ".join(f"toUInt128('{_number(dossier)}')" for dossier in dossiers)
-
-
-def _number(dossier: bytes) -> int:
-    return int.from_bytes(dossier, "little")

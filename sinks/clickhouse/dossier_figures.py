@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from domain.figure_groups import GROUPS, Grouping
 from sinks.clickhouse.client import ClickHouse, ExternalTable
-from sinks.clickhouse.formula_766 import LATE, NO_DUE_DATE, ON_TIME, result_766
+from sinks.clickhouse.formula_766 import LATE, NO_DUE_DATE, ON_TIME, day_of, result_766
 from sinks.clickhouse.row_policies import refuse_hidden_rows
 from sinks.clickhouse.times import storable_days
 from sinks.contract.dossier_figures import FigureQuestion, GroupCounts
@@ -31,16 +31,11 @@ def _at(column: str) -> str:
     return f"toUnixTimestamp64Milli({column})"
 
 
-def _day(milliseconds: str) -> str:
-    """The civil day of Viet Nam as days since 1970, of an instant in milliseconds; 0 where there is none (no event is so old)."""
-    return f"intDiv({milliseconds} + 25200000, 86400000)"
-
-
-_SUBMITTED: Final = _day(_at("submitted_at"))
-_SETTLED: Final = _day(_at("settled_at"))
-_GIVEN_BACK: Final = _day(_at("given_back_at"))
-_DUE: Final = _day(_at("due_at"))
-_FIRST_ANSWER: Final = _day(_at("first_answer_at"))
+_SUBMITTED: Final = day_of(_at("submitted_at"))
+_SETTLED: Final = day_of(_at("settled_at"))
+_GIVEN_BACK: Final = day_of(_at("given_back_at"))
+_DUE: Final = day_of(_at("due_at"))
+_FIRST_ANSWER: Final = day_of(_at("first_answer_at"))
 #: Day on which a dossier was closed; 0: it is open.
 _CLOSED: Final = f"if({_SETTLED} != 0, {_SETTLED}, {_GIVEN_BACK})"
 

@@ -10,15 +10,13 @@ import pyarrow as pa
 from domain.dossiers import MAX_EVENTS
 from sinks.clickhouse.client import ClickHouse, ExternalTable
 from sinks.clickhouse.dossier_index import DOSSIER
+from sinks.clickhouse.dossier_statements import HISTORY, literal
 from sinks.clickhouse.row_policies import refuse_hidden_rows, whole
 from sinks.clickhouse.tally_sql import BACKGROUND_SPILLING
 from sinks.contract.dossier_table import MANY, LongHistory
 from sinks.tables import DOSSIER_EXCLUSIONS, DOSSIER_INDEX, DOSSIER_MESSAGES
 
 _FIELDS: Final = "occurred_at, event_id, agency, procedure_code, due_at, facts"
-_COLUMNS: Final = (
-    "dossier, occurred_at, event_id, reinterpretAsFixedString(event_id) AS id, agency, procedure_code, due_at, facts"
-)
 _PIECE: Final = "judged_dossiers"
 _KEYS: Final = "messages_of_dossiers"
 _KEYS_STRUCTURE: Final = "dossier UInt128, agency String, occurred_at DateTime64(3, 'UTC'), event_id UUID"
@@ -34,7 +32,7 @@ class ClickHouseDossierHistories:
         """The messages and decisions of dossiers; see the contract."""
         found = self._clickhouse.table(
             "judged_histories",
-            f"SELECT {_COLUMNS} FROM (SELECT DISTINCT dossier, {_FIELDS} FROM {DOSSIER_INDEX} "  # noqa: S608
+            f"SELECT {HISTORY} FROM (SELECT DISTINCT dossier, {_FIELDS} FROM {DOSSIER_INDEX} "  # noqa: S608
             f"PREWHERE dossier IN (SELECT dossier FROM {_PIECE}) WHERE claim = 0) ORDER BY dossier LIMIT {MANY} BY dossier",
             ExternalTable(_PIECE, "dossier UInt128", dossiers.select(["dossier"])),
         )
@@ -43,8 +41,7 @@ class ClickHouseDossierHistories:
 
     def long_history(self, dossier: bytes) -> LongHistory:
         """The messages and decisions of one dossier; see the contract."""
-        number = f"toUInt128('{int.from_bytes(dossier, 'little')}')"
-        rows = f"SELECT DISTINCT dossier, {_FIELDS} FROM {DOSSIER_INDEX} WHERE dossier = {number} AND claim = 0"  # noqa: S608
+        rows = f"SELECT DISTINCT dossier, {_FIELDS} FROM {DOSSIER_INDEX} WHERE dossier = {literal(dossier)} AND claim = 0"  # noqa: S608
         counted = self._clickhouse.rows(
             "judged_histories",
             f"SELECT count(), uniqExactIf((event_id, bitAnd(facts, 15)), bitAnd(facts, 15) != 0) FROM ({rows})",  # noqa: S608
@@ -54,7 +51,7 @@ class ClickHouseDossierHistories:
         decisions = " AND bitAnd(facts, 15) = 0" if events > MAX_EVENTS else ""
         found = self._clickhouse.batches(
             "judged_histories",
-            f"SELECT {_COLUMNS} FROM ({rows}{decisions})",  # noqa: S608 - names are constants
+            f"SELECT {HISTORY} FROM ({rows}{decisions})",  # noqa: S608 - names are constants
             **BACKGROUND_SPILLING,
         )
         return LongHistory(seen, events, whole(found, self._clickhouse, (DOSSIER_INDEX,)))

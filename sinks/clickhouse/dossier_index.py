@@ -14,15 +14,10 @@ from domain.events import Status
 from sinks.clickhouse.arrow import arrow_stream
 from sinks.clickhouse.catalogue_levels import ClickHouseCatalogueLevels
 from sinks.clickhouse.client import ClickHouse, ExternalTable
+from sinks.clickhouse.dossier_statements import HISTORY, WRITE
 from sinks.contract.dossiers import BARE_NINE, CLAIM, COUNTER_TEN, FULL_NINE, ONLINE, OTHER_CHANNEL, SUBMISSION
 from sinks.tables import DOSSIER_CHANGES, DOSSIER_CORRECTIONS, DOSSIER_INDEX
 
-_WRITE: Final = {
-    "optimize_on_insert": 0,
-    "max_partitions_per_insert_block": 0,
-    "max_insert_threads": 1,
-    "min_insert_block_size_rows": 1 << 20,
-}
 _BATCH: Final = "batch"
 _BATCH_STRUCTURE: Final = "dossier_code String"
 #: The number of a dossier; the same as the default of the column (migration 0012).
@@ -77,9 +72,6 @@ SELECT dossier FROM (
   FROM {DOSSIER_INDEX} PREWHERE dossier IN (SELECT {DOSSIER} FROM {_BATCH}) GROUP BY dossier
 ) WHERE {_SUSPECT} ORDER BY dossier
 """  # noqa: S608 - names are constants
-_HISTORY: Final = (
-    "dossier, occurred_at, event_id, reinterpretAsFixedString(event_id) AS id, agency, procedure_code, due_at, facts"
-)
 _SUSPECTS: Final = "suspects"
 _SUSPECTS_STRUCTURE: Final = "dossier UInt128"
 
@@ -110,7 +102,7 @@ class ClickHouseDossierIndex:
         """All messages and claims of the suspects; see the contract."""
         return self._clickhouse.table(
             "read_histories",
-            f"SELECT {_HISTORY}, claim, confirmed FROM {DOSSIER_INDEX} "  # noqa: S608 - names are constants
+            f"SELECT {HISTORY}, claim, confirmed FROM {DOSSIER_INDEX} "  # noqa: S608 - names are constants
             f"PREWHERE dossier IN (SELECT dossier FROM {_SUSPECTS})",
             ExternalTable(_SUSPECTS, _SUSPECTS_STRUCTURE, suspects),
         )
@@ -141,7 +133,7 @@ class ClickHouseDossierIndex:
         self._insert("note_dossiers", DOSSIER_CHANGES, pa.table({name: rows.column(name).unique()}))
 
     def _insert(self, operation: str, table: str, rows: pa.Table) -> None:
-        self._clickhouse.insert(operation, table, rows.column_names, arrow_stream(rows), "ArrowStream", **_WRITE)
+        self._clickhouse.insert(operation, table, rows.column_names, arrow_stream(rows), "ArrowStream", **WRITE)
 
 
 def _claims(claims: pa.Table, *, confirmed: bool) -> pa.Table:

@@ -9,32 +9,24 @@ from typing import Any, Final
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from domain.dossier_milestones import GENERATION
+from domain.dossier_milestones import NEXT_GENERATION, version_of
 from sinks.clickhouse.arrow import arrow_stream
 from sinks.clickhouse.client import ClickHouse, ExternalTable
+from sinks.clickhouse.dossier_statements import WRITE, delete_dossiers, literal
 from sinks.clickhouse.row_policies import refuse_hidden_rows
 from sinks.clickhouse.times import aware, to_milliseconds, to_seconds
 from sinks.contract.dossier_table import ROW_SCHEMA, CheckedPage, Noted, WaitingPage, WaitingTotal
-from sinks.tables import DOSSIER_CHANGES, DOSSIER_INDEX, DOSSIERS, EPOCH
+from sinks.tables import DOSSIER_CHANGES, DOSSIER_INDEX, DOSSIERS
 
-_WRITE: Final = {
-    "optimize_on_insert": 0,
-    "max_partitions_per_insert_block": 0,
-    "max_insert_threads": 1,
-    "min_insert_block_size_rows": 1 << 20,
-}
 #: Changed dossiers whose rows are looked up at once, and dossiers of the index that are compared at once. Both tables are in the
 #: order of dossiers, so a page is read without the rest.
 _PAGE: Final = 200_000
 _COMPARED: Final = 20_000
 _IN_ORDER: Final[dict[str, Any]] = {"optimize_aggregation_in_order": 1, "optimize_read_in_order": 1, "max_block_size": 65_536}
-_DELETING: Final[dict[str, Any]] = {"lightweight_deletes_sync": 2}
 _DOSSIERS: Final = "some_dossiers"
 _DOSSIERS_STRUCTURE: Final = "dossier UInt128"
 _LISTED_ONES: Final = f"dossier IN (SELECT dossier FROM {_DOSSIERS})"  # noqa: S608 - the name is a constant
 _TIME: Final = "DateTime64(3, 'UTC')"
-#: Dossiers in one statement that names them.
-_LISTED: Final = 1_000
 #: Changes are kept and dropped in periods of this length, the partitions of the table.
 _PERIOD: Final = dt.timedelta(minutes=10)
 
@@ -57,7 +49,7 @@ class ClickHouseDossierTable:
 
     def write(self, rows: pa.Table) -> None:
         """Store rows; see the contract."""
-        self._clickhouse.insert("write_dossiers", DOSSIERS, rows.column_names, arrow_stream(rows), "ArrowStream", **_WRITE)
+        self._clickhouse.insert("write_dossiers", DOSSIERS, rows.column_names, arrow_stream(rows), "ArrowStream", **WRITE)
 
     def rows(self, first: bytes, last: bytes) -> pa.Table:
         """The rows of dossiers; see the contract."""
@@ -65,7 +57,7 @@ class ClickHouseDossierTable:
         found = self._clickhouse.table(
             "compare_dossiers",
             f"SELECT {names} FROM {DOSSIERS} FINAL "  # noqa: S608 - names are constants
-            f"WHERE dossier >= {_number(first)} AND dossier <= {_number(last)} ORDER BY dossier",
+            f"WHERE dossier >= {literal(first)} AND dossier <= {literal(last)} ORDER BY dossier",
         )
         refuse_hidden_rows(self._clickhouse, (DOSSIERS,))
         return found
@@ -73,19 +65,11 @@ class ClickHouseDossierTable:
     def note(self, dossiers: pa.Table) -> None:
         """Note a change of dossiers; see the contract."""
         body = arrow_stream(dossiers.select(["dossier"]))
-        self._clickhouse.insert("note_dossiers", DOSSIER_CHANGES, ["dossier"], body, "ArrowStream", **_WRITE)
+        self._clickhouse.insert("note_dossiers", DOSSIER_CHANGES, ["dossier"], body, "ArrowStream", **WRITE)
 
     def forget(self, dossiers: pa.Table) -> None:
         """Delete the rows of dossiers; see the contract."""
-        numbers = [_number(dossier) for dossier in dossiers.column("dossier").to_pylist()]
-        for start in range(0, len(numbers), _LISTED):
-            listed = ", ".join(numbers[start : start + _LISTED])
-            self._clickhouse.command(
-                "forget_dossiers",
-                f"DELETE FROM {DOSSIERS} WHERE dossier IN ({listed})",  # noqa: S608 - names are constants
-                **_DELETING,
-            )
-        refuse_hidden_rows(self._clickhouse, (DOSSIERS,))  # hidden rows are not deleted
+        delete_dossiers(self._clickhouse, "forget_dossiers", (DOSSIERS,), dossiers.column("dossier").to_pylist())
 
     def waiting(self, noted: Noted, *, after: bytes | None = None) -> WaitingPage:
         """The first dossiers that wait; see the contract."""
@@ -154,10 +138,10 @@ class ClickHouseDossierTable:
         known = {row["dossier"]: row for row in rows.to_pylist()}
         counted = dict(zip(*(indexed.column(name).to_pylist() for name in ("dossier", "seen")), strict=True))
         wrong = {
-            dossier for dossier, seen in counted.items() if dossier not in known or known[dossier]["newest"] < _version(seen)
+            dossier for dossier, seen in counted.items() if dossier not in known or known[dossier]["newest"] < version_of(seen)
         }
         more = [
-            dossier for dossier, row in known.items() if row["newest"] < _version(EPOCH) and row["seen"] > counted.get(dossier, 0)
+            dossier for dossier, row in known.items() if row["newest"] < NEXT_GENERATION and row["seen"] > counted.get(dossier, 0)
         ]
         if more:
             listed = pa.table({"dossier": pa.array(more, pa.binary(16))})
@@ -200,11 +184,6 @@ def _period(start: dt.datetime) -> Noted:
     return Noted(start, start + _PERIOD - dt.timedelta(milliseconds=1))
 
 
-def _version(seen: int) -> int:
-    """The version of a row of this release that knows so much."""
-    return GENERATION * EPOCH + seen
-
-
 def _instant(instant: dt.datetime) -> str:
     return f"toDateTime64('{to_milliseconds(instant)}', 3, 'UTC')"
 
@@ -219,12 +198,8 @@ def _within(noted: Noted) -> str:
 
 
 def _beyond(after: bytes | None) -> str:
-    return "true" if after is None else f"dossier > {_number(after)}"
+    return "true" if after is None else f"dossier > {literal(after)}"
 
 
 def _up_to(last: bytes | None) -> str:
-    return "true" if last is None else f"dossier <= {_number(last)}"
-
-
-def _number(dossier: bytes) -> str:
-    return f"toUInt128('{int.from_bytes(dossier, 'little')}')"
+    return "true" if last is None else f"dossier <= {literal(last)}"

@@ -15,17 +15,16 @@ from domain.periods import Period
 from sinks.clickhouse.client import ClickHouse
 from sinks.clickhouse.dossier_index import DOSSIER
 from sinks.clickhouse.row_policies import refuse_hidden_rows, whole
-from sinks.clickhouse.tally_sql import BACKGROUND_SPILLING
+from sinks.clickhouse.tally_sql import BACKGROUND_SORTING, BACKGROUND_SPILLING
 from sinks.clickhouse.times import UNIX_EPOCH, storable_days, to_milliseconds
 from sinks.contract.audit import HashShard
 from sinks.contract.findings import FindingScope
 from sinks.tables import CATALOGUE_ENTRIES, CATALOGUE_LOADS, DOSSIER_INDEX, DOSSIER_MESSAGES
 
 #: The index is in the order of dossiers: groups are made and given out one after the other, in constant memory.
-_STREAMING: Final[dict[str, Any]] = BACKGROUND_SPILLING | {
+_STREAMING: Final[dict[str, Any]] = BACKGROUND_SORTING | {
     "optimize_aggregation_in_order": 1,
     "optimize_read_in_order": 1,
-    "max_bytes_before_external_sort": 1 << 30,
     "max_block_size": 65_536,
 }
 _STATUS: Final = "bitAnd(facts, 15)"

@@ -12,14 +12,18 @@ from typing import Final
 ON_TIME, LATE, NO_DUE_DATE = 1, 2, 3
 _TAKES_UP: Final = "x IN (1, 2, 4, 5, 6)"
 _ENDS_UNSETTLED: Final = "x IN (3, 7, 8)"
-_DAY: Final = "intDiv({} + 25200000, 86400000)"
+
+
+def day_of(milliseconds: str) -> str:
+    """The civil day of Viet Nam, as days since 1970, of an instant in milliseconds; 0 for 0, which stands for none."""
+    return f"intDiv({milliseconds} + 25200000, 86400000)"
 
 
 def _result(*, statuses: str, is_late: str, due: str, worked: str, began: str) -> str:
     return (
         f"multiIf(NOT hasAny({statuses}, [2, 4, 5, 6, 9, 10]), 0, "
         f"{is_late}, {LATE}, "
-        f"{due} != 0, if({_DAY.format(worked)} <= {_DAY.format(due)}, {ON_TIME}, {LATE}), "
+        f"{due} != 0, if({day_of(worked)} <= {day_of(due)}, {ON_TIME}, {LATE}), "
         f"longest = 0, {NO_DUE_DATE}, "
         f"{worked} - {began} <= (longest - 1) * 86400000, {ON_TIME}, {LATE})"
     )

@@ -10,13 +10,13 @@ import pyarrow as pa
 from domain.periods import Period
 from sinks.clickhouse.client import ClickHouse
 from sinks.clickhouse.row_policies import refuse_hidden_rows, whole
-from sinks.clickhouse.tally_sql import BACKGROUND_SPILLING
+from sinks.clickhouse.tally_sql import BACKGROUND_SORTING, BACKGROUND_SPILLING
 from sinks.clickhouse.times import UNIX_EPOCH, storable_days, to_milliseconds
 from sinks.contract.audit import HashShard
 from sinks.tables import DOSSIER_MESSAGES
 
 #: A shard is sorted on disk above this much memory, and given out in pieces.
-_SORTED: Final[dict[str, Any]] = BACKGROUND_SPILLING | {"max_bytes_before_external_sort": 1 << 30, "max_block_size": 65_536}
+_SORTED: Final[dict[str, Any]] = BACKGROUND_SORTING | {"max_block_size": 65_536}
 #: Not the number of the index: verifying must not depend on it.
 _IN_SHARD: Final = "sipHash64(dossier_code) % {count:UInt32} = {index:UInt32}"
 _COLUMNS: Final = (

@@ -65,6 +65,8 @@ def recount_sql(bucket: Mapping[str, str], prewhere: str, where: str) -> str:
 BACKGROUND: Final[dict[str, Any]] = {"max_threads": 1, "os_thread_priority": 10}
 #: The same, and above this much memory a GROUP BY continues on disk.
 BACKGROUND_SPILLING: Final = BACKGROUND | {"max_bytes_before_external_group_by": 1 << 30}
+#: The same for an ORDER BY, too.
+BACKGROUND_SORTING: Final = BACKGROUND_SPILLING | {"max_bytes_before_external_sort": 1 << 30}
 _EPOCH_ORDINAL: Final = dt.date(1970, 1, 1).toordinal()
 #: The columns that identify an event.
 EVENT_KEY: Final = "agency, occurred_at, event_id"

@@ -25,7 +25,7 @@ _OFFSET: Final = 7 * 3_600_000
 _DAY: Final = 86_400_000
 
 
-class Noted(NamedTuple):
+class NotedLevel(NamedTuple):
     """A noted level: where it comes from, and its position in ``LEVEL_RANKS``."""
 
     generation: Generation
@@ -72,7 +72,7 @@ def note_rows(settled: pa.Table, generations: Sequence[Generation], levels: Sequ
     )
 
 
-def noted_levels(notes: pa.Table, dossiers: Iterable[int]) -> Mapping[tuple[int, str, str, int], Noted]:
+def noted_levels(notes: pa.Table, dossiers: Iterable[int]) -> Mapping[tuple[int, str, str, int], NotedLevel]:
     """The note that holds for each dossier, unit, procedure and civil day.
 
     Args:
@@ -80,7 +80,7 @@ def noted_levels(notes: pa.Table, dossiers: Iterable[int]) -> Mapping[tuple[int,
         dossiers: a number for the dossier of each.
     """
     days = civil_day_numbers(notes.column("occurred_at").cast(pa.int64()).to_numpy()).tolist()
-    found: dict[tuple[int, str, str, int], Noted] = {}
+    found: dict[tuple[int, str, str, int], NotedLevel] = {}
     for dossier, agency, procedure, day, loaded_at, identity, facts in zip(
         dossiers,
         *(notes.column(name).to_pylist() for name in ("agency", "procedure_code")),
@@ -90,7 +90,7 @@ def noted_levels(notes: pa.Table, dossiers: Iterable[int]) -> Mapping[tuple[int,
         notes.column("facts").to_pylist(),
         strict=True,
     ):
-        noted = Noted(Generation(loaded_at, str(event_id_of(identity))), facts >> _LEVEL_SHIFT & 3)
+        noted = NotedLevel(Generation(loaded_at, str(event_id_of(identity))), facts >> _LEVEL_SHIFT & 3)
         key = (dossier, agency, procedure, day)
         if key not in found or found[key] < noted:
             found[key] = noted

@@ -48,6 +48,7 @@ from sinks.clickhouse.dossier_figures import ClickHouseDossierFigures
 from sinks.clickhouse.dossier_histories import ClickHouseDossierHistories
 from sinks.clickhouse.dossier_index import ClickHouseDossierIndex
 from sinks.clickhouse.dossier_reader import ClickHouseDossierReader
+from sinks.clickhouse.dossier_statements import delete_dossiers
 from sinks.clickhouse.dossier_table import ClickHouseDossierTable
 from sinks.clickhouse.exclusions import ClickHouseExclusions
 from sinks.clickhouse.finding_reader import ClickHouseFindingReader
@@ -70,7 +71,7 @@ from sinks.contract.events import UnreadCause, UnreadRange
 from sinks.contract.findings import FindingScope
 from sinks.contract.tallies import Days, Span
 from sinks.errors import Fatal
-from sinks.tables import COPIED_MONTHS, OLD_EVENTS, OTHER_TABLES, SCHEMA_MIGRATIONS, WHOLE_TABLES
+from sinks.tables import COPIED_MONTHS, DOSSIERS, OLD_EVENTS, OTHER_TABLES, SCHEMA_MIGRATIONS, WHOLE_TABLES
 from tests.contract.one_message import stored_message
 from tests.factories import MORNING, TOPIC, an_event, rows_of
 
@@ -163,6 +164,7 @@ CALLS = {
     "ClickHouseDossierHistories.histories": lambda c: _Histories(c).histories(NUMBER),
     "ClickHouseDossierHistories.long_history": lambda c: list(_Histories(c).long_history(b"\1" * 16).rows),
     "ClickHouseDossierHistories.codes": lambda c: _Histories(c).codes(CODES),
+    "delete_dossiers": lambda c: delete_dossiers(c, "test", (DOSSIERS,), [b"\2" * 16]),
     "ClickHouseDossierTable.forget": lambda c: _Table(c).forget(pa.table({"dossier": pa.array([b"\2" * 16], pa.binary(16))})),
     "ClickHouseDossierTable.rows": lambda c: _Table(c).rows(b"\0" * 16, b"\xff" * 16),
     "ClickHouseDossierTable.waiting": lambda c: _Table(c).waiting(Noted()),
