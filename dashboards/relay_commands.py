@@ -91,9 +91,9 @@ def watchdog(
 
     Example: portalpulse watchdog --recipients recipients.yaml --host 0.0.0.0
     """
-    from dashboards.notify.relay_server import WebhookServer  # noqa: PLC0415 - of this command only
-    from dashboards.notify.setup import channels_of, links_of  # noqa: PLC0415
+    from dashboards.notify.setup import channels_of, links_of  # noqa: PLC0415 - of this command only
     from dashboards.notify.watchdog import Heartbeat, WatchdogChecker, watch  # noqa: PLC0415
+    from dashboards.notify.webhooks import WebhookServer, of_alerts  # noqa: PLC0415
 
     settings = load_settings()
     configure_logging(settings.log)
@@ -113,7 +113,7 @@ def watchdog(
         monotonic=time.monotonic,
         links=links_of(settings),
     )
-    server = WebhookServer(host, port, checker.take)
+    server = WebhookServer(host, port, of_alerts(checker.take))
     stopped = threading.Event()
     thread = threading.Thread(target=watch, args=(checker, stopped), kwargs={"every": _LOOK_SECONDS}, daemon=True)
     try:

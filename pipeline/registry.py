@@ -6,7 +6,7 @@ import functools
 from pathlib import Path
 
 from domain.agencies import AgencyRegistry
-from domain.errors import ConfigurationError
+from pipeline.setting_files import content_of
 from pipeline.settings import Settings
 
 
@@ -23,12 +23,5 @@ def registry_of(settings: Settings) -> AgencyRegistry:
 def _registry(path: str) -> AgencyRegistry:
     if not path:
         return AgencyRegistry.packaged()
-    try:
-        content = Path(path).read_bytes()
-    except (OSError, ValueError) as error:  # ValueError: a name that no file can have
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-        raise ConfigurationError(
-            f"PORTALPULSE_REGISTRY_FILE names {path}, which cannot be read: {reason}.",
-            remedy="Name a file in the columns of domain/data/agencies.csv, or remove the variable.",
-        ) from error
-    return AgencyRegistry.from_csv(content, name=path)
+    columns = "in the columns of domain/data/agencies.csv"
+    return AgencyRegistry.from_csv(content_of(path, variable="PORTALPULSE_REGISTRY_FILE", holds=columns), name=path)

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
-from domain.errors import ConfigurationError
 from domain.working_days import WorkingDays
 from domain.working_days_file import read_working_days
+from pipeline.setting_files import content_of
 from pipeline.settings import Settings
 
 
@@ -19,12 +17,5 @@ def working_days_of(settings: Settings) -> WorkingDays:
     path = settings.indicators.working_days_file
     if not path:
         return WorkingDays()
-    try:
-        content = Path(path).read_bytes()
-    except (OSError, ValueError) as error:  # ValueError: a name that no file can have
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-        raise ConfigurationError(
-            f"PORTALPULSE_INDICATORS__WORKING_DAYS_FILE names {path}, which cannot be read: {reason}.",
-            remedy="Name a file with the columns day and kind, or remove the variable.",
-        ) from error
-    return read_working_days(content, name=path)
+    variable = "PORTALPULSE_INDICATORS__WORKING_DAYS_FILE"
+    return read_working_days(content_of(path, variable=variable, holds="with the columns day and kind"), name=path)

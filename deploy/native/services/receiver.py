@@ -11,17 +11,15 @@ import threading
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from http import HTTPStatus
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+from dashboards.notify.webhooks import WebhookServer
 from deploy.native.ports import LOOPBACK
 from domain.clock import Clock, SystemClock
 from domain.errors import UnavailableError
 
 FILE_NAME = "notifications.ndjson"
-#: Alertmanager groups alerts into one message; thirty agencies are some 100 kB.
-LARGEST_BODY = 16 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,18 +94,16 @@ class NotificationReceiver:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._file = path.open("a", encoding="utf-8")
-            self._server = ThreadingHTTPServer((LOOPBACK, 0), _handler(self._deliver))
         except OSError as error:
             raise UnavailableError(
                 f"The receiver of notifications cannot start: {error}.", remedy=f"Check that {path} can be written."
             ) from error
-        self._server.daemon_threads = True
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.1,), name="receiver", daemon=True)
+        self._server = WebhookServer(LOOPBACK, 0, self._take)
 
     @property
     def url(self) -> str:
         """The address for Alertmanager."""
-        return f"http://{LOOPBACK}:{self._server.server_address[1]}/notifications"
+        return f"{self._server.url}/notifications"
 
     @property
     def notifications(self) -> Notifications:
@@ -116,16 +112,20 @@ class NotificationReceiver:
 
     def start(self) -> None:
         """Start answering."""
-        self._thread.start()
+        self._server.start()
 
     def stop(self) -> None:
         """Stop listening and close the file."""
-        if self._thread.is_alive():
-            self._server.shutdown()
-            self._thread.join()
-        self._server.server_close()
+        self._server.stop()
         with self._lock:
             self._file.close()
+
+    def _take(self, _path: str, message: dict[str, Any]) -> HTTPStatus:
+        try:
+            self._deliver(message)
+        except OSError:  # the disk is full: Alertmanager retries
+            return HTTPStatus.INSUFFICIENT_STORAGE
+        return HTTPStatus.OK
 
     def _deliver(self, message: dict[str, Any]) -> None:
         now = self._clock.now().astimezone(dt.UTC).isoformat(timespec="milliseconds")
@@ -146,31 +146,3 @@ class NotificationReceiver:
         if self._on_delivery is not None:
             for entry in entries:
                 self._on_delivery(entry)
-
-
-def _handler(deliver: Callable[[dict[str, Any]], None]) -> type[BaseHTTPRequestHandler]:
-    class Handler(BaseHTTPRequestHandler):
-        """Accepts Alertmanager's POST; any other body is rejected."""
-
-        timeout = 10.0
-
-        def do_POST(self) -> None:
-            try:
-                length = int(self.headers.get("Content-Length", ""))
-                deliver(json.loads(self.rfile.read(min(length, LARGEST_BODY))))
-            except (ValueError, KeyError, TypeError, AttributeError):
-                self._answer(HTTPStatus.BAD_REQUEST)
-            except OSError:  # the disk is full: Alertmanager retries
-                self._answer(HTTPStatus.INSUFFICIENT_STORAGE)
-            else:
-                self._answer(HTTPStatus.OK)
-
-        def _answer(self, status: HTTPStatus) -> None:
-            self.send_response(status)
-            self.send_header("Content-Length", "0")
-            self.end_headers()
-
-        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the name http.server uses
-            """No log: every delivery is in the file."""
-
-    return Handler

@@ -1,0 +1,102 @@
+"""An HTTP server for the webhooks of Alertmanager; ``/healthz`` answers, too."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any, Final
+
+from dashboards.notify.alerts import Alert, read_delivery
+from domain.errors import UnavailableError, describe_error
+from pipeline.logs import get_logger
+
+log = get_logger("webhooks")
+
+#: Eighty agencies with several alerts each are some 500 kB.
+LARGEST_BODY: Final = 16 << 20
+
+#: Takes path and body; returns the status. A body that is not as expected may raise ValueError, KeyError, TypeError or
+#: AttributeError.
+Take = Callable[[str, dict[str, Any]], HTTPStatus]
+
+
+def of_alerts(take: Callable[[str, tuple[Alert, ...]], HTTPStatus]) -> Take:
+    """What takes alerts, as what takes bodies. A body without alerts is rejected."""
+
+    def take_body(path: str, body: dict[str, Any]) -> HTTPStatus:
+        alerts = read_delivery(body)
+        return take(path, alerts) if alerts else HTTPStatus.BAD_REQUEST
+
+    return take_body
+
+
+class WebhookServer:
+    """Reads deliveries of Alertmanager and hands them to ``take``, in threads of this process until ``stop``."""
+
+    def __init__(self, host: str, port: int, take: Take) -> None:
+        """Listen at once; answer after ``start``.
+
+        Raises:
+            UnavailableError: the port is taken or may not be used.
+        """
+        try:
+            self._server = ThreadingHTTPServer((host, port), _handler(take))
+        except (OSError, OverflowError, UnicodeError) as error:
+            raise UnavailableError(
+                f"Port {port} on {host} cannot be used: {getattr(error, 'strerror', '') or error}.",
+                remedy="Choose another one with --port.",
+            ) from error
+        self._server.daemon_threads = True
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.1,), name="webhooks", daemon=True)
+
+    @property
+    def url(self) -> str:
+        """Where it listens."""
+        host, port = self._server.server_address[:2]
+        return f"http://{host!s}:{port}"
+
+    def start(self) -> None:
+        """Start answering."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Stop listening."""
+        if self._thread.is_alive():
+            self._server.shutdown()
+            self._thread.join()
+        self._server.server_close()
+
+
+def _handler(take: Take) -> type[BaseHTTPRequestHandler]:
+    class Handler(BaseHTTPRequestHandler):
+        """Accepts Alertmanager's POST; any other body is rejected."""
+
+        timeout = 10.0
+
+        def do_GET(self) -> None:
+            self._answer(HTTPStatus.OK if self.path == "/healthz" else HTTPStatus.NOT_FOUND)
+
+        def do_POST(self) -> None:
+            try:
+                length = int(self.headers.get("Content-Length", ""))
+                body: dict[str, Any] = json.loads(self.rfile.read(min(length, LARGEST_BODY)))
+                status = take(self.path, body)
+            except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+                status = HTTPStatus.BAD_REQUEST
+            except Exception as error:  # noqa: BLE001 - Alertmanager repeats; a broken connection would say nothing
+                log.warning("delivery_failed", error=describe_error(error))
+                status = HTTPStatus.INTERNAL_SERVER_ERROR
+            self._answer(status)
+
+        def _answer(self, status: HTTPStatus) -> None:
+            self.send_response(status)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the name http.server uses
+            """No log of requests: who takes the deliveries says what became of them."""
+
+    return Handler
