@@ -15,6 +15,7 @@ from pipeline.settings import load_settings
 ROOT = Path(__file__).parents[3]
 #: What may read the packaged registry itself: demo, seeds, and simulated portals that are given none.
 MAY_READ_THE_PACKAGED_ONE = {
+    "dashboards/alertmanager/generate.py",  # a committed example, the same under every setting
     "deploy/native/demo/run.py",
     "deploy/native/seeds/run.py",
     "pipeline/registry.py",
