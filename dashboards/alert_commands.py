@@ -180,7 +180,7 @@ def simulate(
 
 
 def send_test(
-    recipient: Annotated[str, typer.Argument(metavar="ID", help="The id of a recipient in the file.")],
+    recipient: Annotated[str, typer.Argument(metavar="RECIPIENT", help="The id of a recipient in the file.")],
     *,
     recipients: RecipientsOption = None,
     channel: Annotated[str | None, typer.Option(help="Only this one: mail, telegram, webhook or chat.")] = None,
