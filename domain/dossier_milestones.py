@@ -87,7 +87,7 @@ def milestones_of(judged: Dossier | TooManyEvents | ExcludedDossier, *, seen: in
         submitted_procedure=judged.submitted.procedure_code,
         submitted_status=int(judged.submitted.status),
         channel=int(judged.channel),
-        legacy_level=next((event.legacy_level for event in judged.events if event.legacy_level), 0),
+        legacy_level=judged.legacy_level,
         settled_at=_time(settled),
         settled_unit="" if settled is None else settled.agency,
         settled_procedure="" if settled is None else settled.procedure_code,

@@ -73,6 +73,11 @@ class Dossier:
         return self.channel == Channel.ONLINE
 
     @property
+    def legacy_level(self) -> int:
+        """The legacy level of its first event that has one; 0: none has."""
+        return next((event.legacy_level for event in self.events if event.legacy_level), 0)
+
+    @property
     def settled_full_any_return(self) -> bool:
         """Settled toàn trình, however the result was returned."""
         return self.settled is not None and self.online and self.level == ServiceLevel.FULL

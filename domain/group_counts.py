@@ -114,9 +114,8 @@ def _due(dossier: Dossier, circumstances: Circumstances) -> Iterator[Addition]:
         names.append("received")
         if dossier.due_at is None:
             names.append("without_due_date")
-        level = next((event.legacy_level for event in dossier.events if event.legacy_level), 0)
-        if dossier.online and level in _LEVELS:
-            names += [_LEVELS[level], "online"]
+        if dossier.online and dossier.legacy_level in _LEVELS:
+            names += [_LEVELS[dossier.legacy_level], "online"]
     yield from ((dossier.submitted, name) for name in names)
 
 

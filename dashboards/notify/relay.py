@@ -99,7 +99,12 @@ class Relay:
                 self.memory.release(route, alerts)
             elif is_open(self.directory.recipients.office_hours, now):
                 words = LANGUAGES[self.directory.person(route.key).language]
-                self._try(route, alerts, notes=[words.held], then=lambda r=route, a=alerts: self.memory.release(r, a))  # type: ignore[misc]
+                try:
+                    self._send(route, alerts, notes=[words.held])
+                except PortalPulseError as error:
+                    log.warning("message_not_sent", recipient=route.key, channel=route.channel, error=str(error))
+                else:
+                    self.memory.release(route, alerts)
 
     def settle(self) -> None:
         """Tell of alerts that ended while Alertmanager muted them. It forgets such an alert without a word."""
@@ -135,14 +140,6 @@ class Relay:
         self.sent |= {alert.name for alert in alerts}
         self.memory.told(route, [alert for alert in alerts if alert.label("scope") == "agency"])
         self.on_sent(route, message)
-
-    def _try(self, route: Route, alerts: Sequence[Alert], *, notes: Sequence[str], then: Callable[[], None]) -> None:
-        try:
-            self._send(route, alerts, notes=notes)
-        except PortalPulseError as error:
-            log.warning("message_not_sent", recipient=route.key, channel=route.channel, error=str(error))
-        else:
-            then()
 
     def _has_ended(self, route: Route, alert: Alert) -> bool:
         """Whether an end is true and news: not of an alert that was muted all the time, and not told already by ``settle``."""

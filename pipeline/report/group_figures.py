@@ -84,6 +84,16 @@ class PeriodSums:
     units: Mapping[str, Agency] = field(default_factory=dict)
 
 
+def unit_map(request: ReportRequest, period: Period, *, by_last_day: bool) -> UnitMap:
+    """The units by which a group is counted: those of the last day of the period, or those of the report."""
+    return UnitMap(request.units.registry, period.end, period.end) if by_last_day else request.units
+
+
+def scopes_of(unit: Agency) -> tuple[tuple[str, str], ...]:
+    """The (scope, code) of every row of which a unit is a part: its own, its block, the nation."""
+    return ("agency", unit.code), ("block", unit.block), ("nation", NATION_CODE)
+
+
 def read_sums(sources: FigureSources, request: ReportRequest, period: Period, catalogue: Catalogue, today: dt.date) -> PeriodSums:
     """Read the groups that a report asks for, of one of its periods. A group that is tallied is only read when it is divided.
 
@@ -105,15 +115,15 @@ def read_sums(sources: FigureSources, request: ReportRequest, period: Period, ca
             longest_days(catalogue, request.units.registry, period.end) if name == "due-766" else {},
             sources.deadlines(period) if name == "accepted-late" else {},
         )
-        unit_map = UnitMap(request.units.registry, period.end, period.end) if group.by_last_day else request.units
+        units_of_group = unit_map(request, period, by_last_day=group.by_last_day)
         summed: defaultdict[tuple[str, str], Counter[str]] = defaultdict(Counter)
         divided: defaultdict[tuple[str, str], Counter[str]] = defaultdict(Counter)
         for (code, part), counts in sources.reader.counts(name, question).items():
-            unit = unit_map.unit_of(code)
+            unit = units_of_group.unit_of(code)
             if unit is None:  # a code that the registry does not have is in no row
                 continue
             units[unit.code] = unit
-            for key in (("agency", unit.code), ("block", unit.block), ("nation", NATION_CODE)):
+            for key in scopes_of(unit):
                 summed[key].update(counts)
             divided[unit.code, part].update(counts)
         rows[name], parts[name] = summed, divided

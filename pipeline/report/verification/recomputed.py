@@ -15,10 +15,9 @@ from domain.errors import ConfigurationError
 from domain.figure_groups import Grouping
 from domain.indicators import ReturnAtCounter
 from domain.periods import FIRST_INSTANT, Period
-from domain.unit_maps import UnitMap
 from pipeline.report.completeness import Completeness
 from pipeline.report.figures import build_report
-from pipeline.report.group_figures import NATION_CODE, part_indicators
+from pipeline.report.group_figures import part_indicators, scopes_of, unit_map
 from pipeline.report.request import INDICATORS, ReportRequest
 from pipeline.report.verification.groups import COUNTS, FigureGroup, periods_of
 from sinks.contract.tallies import Counts, ServicesWithDossiers
@@ -179,16 +178,14 @@ class _Reader:
 
 def _sums(figures: Figures, group: FigureGroup, request: ReportRequest, period: Period) -> tuple[_Sums, _Sums]:
     """Dossiers of a group that sums over units and blocks: by (scope, code), and by (unit, part)."""
-    units = request.units
-    if group.by_last_day:
-        units = UnitMap(units.registry, period.end, period.end)
+    units = unit_map(request, period, by_last_day=group.by_last_day)
     sums: _Sums = defaultdict(Counter)
     divided: _Sums = defaultdict(Counter)
     for (name, code, part, count), number in figures.items():
         unit = units.unit_of(code)
         if name != group.name or unit is None:
             continue
-        for key in (("agency", unit.code), ("block", unit.block), ("nation", NATION_CODE)):
+        for key in scopes_of(unit):
             sums[key][count] += number
         divided[unit.code, part][count] += number
     return sums, divided
