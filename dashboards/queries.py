@@ -150,8 +150,8 @@ BACKLOG = BoardQuery(
 )
 AUDIT_DRIFT = BoardQuery(
     "audit_drift",
-    "clamp_min(max(pipeline:audit_drift:events) - max(pipeline:in_flight:events), 0)",
-    "Events that the last audit found missing or counted twice, minus those in progress; must be 0.",
+    "max(pipeline:audit_drift:events)",
+    "Events that the audit confirmed as missing or counted twice, besides those in progress; must be 0.",
 )
 DEAD_LETTERS = BoardQuery(
     "dead_letters",

@@ -47,6 +47,10 @@ CLOCK = _exporter("portalpulse_clock_timestamp_seconds", "The current time of th
 NEWEST_EVENT = _exporter(
     "portalpulse_newest_event_timestamp_seconds", "Time of the newest event that is not later than the clock."
 )
+QUIET_WORKING = _exporter(
+    "portalpulse_quiet_working_seconds", "Office hours that have passed since the newest event; nights and holidays do not pass."
+)
+CLOCK_FIXED = _exporter("portalpulse_clock_fixed", "1 when the clock is the fixed instant of a scenario, otherwise 0.")
 TALLY_LAG_ROWS = _exporter(
     "portalpulse_tally_lag_rows",
     "Stored distinct events minus tallied events (worst tier). Positive: tallies lag; negative: double counting.",
@@ -63,6 +67,9 @@ AUDIT_LAST_SUCCESS = _exporter(
     "portalpulse_audit_last_success_timestamp_seconds", "Time of the end of the last audit round; 0 before the first."
 )
 AUDIT_FAILURES = _exporter("portalpulse_audit_failures_total", "Audit rounds that failed.", kind="counter")
+KAFKA_UP = _exporter(
+    "portalpulse_kafka_up", "Whether Kafka answered the last round of the audit; absent before the first and without an audit."
+)
 AGENCY_FINDINGS = _exporter(
     "agency_findings",
     "Dossiers with a finding of the clock's civil day, by kind; absent until the first search of the day has ended.",
@@ -73,6 +80,9 @@ FINDINGS_LAST_SUCCESS = _exporter(
     "portalpulse_findings_last_success_timestamp_seconds", "Time of the end of the last search for findings; 0 before the first."
 )
 FINDINGS_FAILURES = _exporter("portalpulse_findings_failures_total", "Searches for findings that failed.", kind="counter")
+STORAGE_FREE = _exporter(
+    "portalpulse_storage_free_ratio", "Share of the storage's fullest disk that is free; absent where it does not tell."
+)
 STORAGE_UP = _exporter(
     "portalpulse_storage_up", "Whether the storage answered this scrape: 1, or 0 when it did not and its figures are absent."
 )

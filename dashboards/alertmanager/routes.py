@@ -30,6 +30,7 @@ MUTING_FAULTS: Final = (
     "KafkaDown",
     "InMemoryBrokerDown",
     "ClickHouseDown",
+    "NoPartitionsAssigned",
     "LagHigh",
     "BacklogHigh",
     "StackStopped",

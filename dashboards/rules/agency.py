@@ -8,17 +8,12 @@ not end it. A new month or year does: its window begins with too few dossiers to
 from __future__ import annotations
 
 from dashboards.rules.annotations import agency_rate
-from dashboards.rules.rule import Rule, alert, group, record, seen
+from dashboards.rules.rule import Rule, alert, firing, group, record, seen
 from dashboards.rules.timing import RuleTiming, number
 
 _SERIES = "agency, kpi, window"
 #: Windows that begin at a day of the calendar. The others move along, and shrink when an agency sends little.
 _CALENDAR_WINDOWS = "month|ytd"
-
-
-def firing(name: str) -> str:
-    """The series of an alert that fires."""
-    return f'ALERTS{{alertname="{name}", alertstate="firing"}}'
 
 
 def _records(timing: RuleTiming) -> list[Rule]:

@@ -6,6 +6,8 @@ and similar ones are plain numbers with a decimal point, which a receiver format
 
 from __future__ import annotations
 
+from dashboards.rules.timing import number
+
 #: The name of the alert's agency, or nothing.
 _NAME = '{{ with printf "agency_info{agency=%q}" $labels.agency | query }}{{ . | first | label "name" }}{{ end }}'
 _NAME_AND_SPACE = _NAME.replace("{{ end }}", " {{ end }}")
@@ -32,9 +34,25 @@ _WINDOW_TEXTS = {
 }
 
 
+def vietnamese_number(value: int) -> str:
+    """A whole number with Vietnamese thousands."""
+    return f"{value:,}".replace(",", ".")
+
+
+def vietnamese_percent(ratio: float) -> str:
+    """A limit in percent in Vietnamese notation, without decimals that say nothing."""
+    return f"{number(round(ratio * 100, 7)).replace('.', ',')} %"
+
+
 def whole(expr: str) -> str:
     """The first value of ``expr`` as a whole number with Vietnamese thousands; nothing when there is none."""
     return f'{{{{ with query "{expr}" }}}}{{{{ . | first | value | printf "%.0f" | {_THOUSANDS} }}}}{{{{ end }}}}'
+
+
+def whole_en(expr: str) -> str:
+    """The first value of ``expr`` as a whole number with English thousands; nothing when there is none."""
+    stages = r'reReplaceAll "(\\d)(\\d{3})$" "$1,$2" | reReplaceAll "(\\d)(\\d{3})," "$1,$2,"'
+    return f'{{{{ with query "{expr}" }}}}{{{{ . | first | value | printf "%.0f" | {stages} }}}}{{{{ end }}}}'
 
 
 def _label_text(label: str, texts: dict[str, str]) -> str:

@@ -19,7 +19,7 @@ def _expression(text: str) -> str:
 
 def seen(metric: str, timing: RuleTiming) -> str:
     """The newest sample of each series of ``metric``, also when the last scrapes failed: one of them must not reset ``for``."""
-    return f"last_over_time({metric}[{duration(timing.sample_guard_seconds)}])"
+    return f"last_over_time({metric}[{timing.guard}])"
 
 
 def record(name: str, expr: str) -> Rule:
@@ -27,24 +27,48 @@ def record(name: str, expr: str) -> Rule:
     return {"record": name, "expr": _expression(expr)}
 
 
+def texts(summary: str, summary_en: str, description: str, description_en: str) -> dict[str, str]:
+    """The annotations of an alert in Vietnamese and English; the summaries are static sentences."""
+    return {
+        "summary": summary,
+        "summary_en": summary_en,
+        "description": description,
+        "description_en": description_en,
+    }
+
+
+def with_label(expr: str, label: str, value: str) -> str:
+    """The series of ``expr`` with one more label."""
+    return f'label_replace({expr}, "{label}", "{value}", "", "")'
+
+
+def firing(names: str) -> str:
+    """The series of alerts that fire; ``names`` is one name, or several separated by ``|``."""
+    matcher = "=~" if "|" in names else "="
+    return f'ALERTS{{alertname{matcher}"{names}", alertstate="firing"}}'
+
+
 def alert(
     name: str,
     expr: str,
     *,
-    severity: Severity,
+    severity: Severity | None,
     scope: Scope,
     annotations: dict[str, str],
     timing: RuleTiming,
     for_seconds: int = 0,
     keep_firing_seconds: int = 0,
 ) -> Rule:
-    """An alert with the labels that every alert has and a link to its heading in the runbook."""
+    """An alert with the labels that every alert has and a link to its heading in the runbook.
+
+    ``severity`` None: each series of ``expr`` has that label.
+    """
     rule: Rule = {"alert": name, "expr": _expression(expr)}
     if for_seconds:
         rule["for"] = duration(for_seconds)
     if keep_firing_seconds:
         rule["keep_firing_for"] = duration(keep_firing_seconds)
-    rule["labels"] = {"severity": severity, "scope": scope}
+    rule["labels"] = {"scope": scope} if severity is None else {"severity": severity, "scope": scope}
     rule["annotations"] = {**annotations, "runbook_url": f"{timing.runbook_base_url}{name}"}
     return rule
 

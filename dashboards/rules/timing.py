@@ -5,7 +5,7 @@ Durations are whole seconds. A new number belongs here, not in an expression.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from typing import Self
 
 _MINUTE = 60
@@ -34,15 +34,35 @@ class RuleTiming:
     stall_for_seconds: int = 2 * _MINUTE
     stall_keep_firing_seconds: int = 5 * _MINUTE
 
+    #: A part that does not answer alerts after this time and ``sample_guard_seconds``.
+    part_for_seconds: int = 1 * _MINUTE
+    part_keep_firing_seconds: int = 2 * _MINUTE
+    #: A group may be without partitions for this long while it rebalances.
+    rebalance_for_seconds: int = 5 * _MINUTE
+    no_events_for_seconds: int = 10 * _MINUTE
+
     #: No agency alert starts while more events than this are in Kafka or in a worker and not in the tallies, because rates are
     #: wrong while a backlog is half processed. Full load (20,000 events/s, visible in 0.75 s) stays below this limit.
     backlog_limit_events: int = 30_000
+    backlog_for_seconds: int = 5 * _MINUTE
+    backlog_keep_firing_seconds: int = 5 * _MINUTE
+    #: A lag above so many events that grows for so long will not go away.
+    lag_growing_events: int = 1_000
+    lag_growing_seconds: int = 15 * _MINUTE
+    #: Without an acknowledgement for this long a worker that holds events stands still.
+    acknowledgement_seconds: int = 10 * _MINUTE
+    acknowledgements_late_for_seconds: int = 30 * _MINUTE
 
-    #: Events between raw table and tallies that are normal under load. The audit's difference has no limit of its own: it is an
-    #: error when it exceeds the events that workers are processing.
-    drift_limit_events: int = 15_000
-    drift_for_seconds: int = 15 * _MINUTE
+    #: Events between raw table and tallies that are normal under load.
+    tally_lag_limit_events: int = 15_000
+    tally_lag_for_seconds: int = 15 * _MINUTE
+    #: What the audit finds it confirms itself, so that any number above 0 is wrong.
+    drift_for_seconds: int = 1 * _MINUTE
     drift_keep_firing_seconds: int = 10 * _MINUTE
+    audit_failing_seconds: int = 15 * _MINUTE
+    #: A round of the audit may take long on a large storage.
+    audit_age_limit_seconds: int = 120 * _MINUTE
+    audit_age_for_seconds: int = 60 * _MINUTE
 
     #: Share of the last hour's messages that may be dead-lettered ...
     dead_letter_limit_ratio: float = 0.01
@@ -50,9 +70,27 @@ class RuleTiming:
     dead_letter_min_rows: int = 1_000
     dead_letter_for_seconds: int = 10 * _MINUTE
     dead_letter_keep_firing_seconds: int = 10 * _MINUTE
+    #: The most frequent reason is that of this time.
+    reason_seconds: int = 60 * _MINUTE
 
     #: A new agency may have no threshold for this long.
     config_for_seconds: int = 15 * _MINUTE
+
+    #: Calls to the storage that may fail within this time.
+    storage_errors_seconds: int = 10 * _MINUTE
+    storage_errors_limit: int = 5
+    storage_errors_for_seconds: int = 5 * _MINUTE
+    #: How long operations are told that messages were lost.
+    lost_seconds: int = 60 * _MINUTE
+    disk_free_ratio: float = 0.1
+    disk_for_seconds: int = 10 * _MINUTE
+
+    #: Prometheus and Alertmanager are judged by this time.
+    meta_seconds: int = 10 * _MINUTE
+    meta_for_seconds: int = 5 * _MINUTE
+    #: Share of the scrapes that must succeed.
+    scrape_share: float = 0.8
+    missed_evaluations_limit: int = 2
 
     #: The runbook page of an alert has this address followed by the alert's name.
     runbook_base_url: str = "https://runbooks.example.vn/portalpulse/"
@@ -62,29 +100,31 @@ class RuleTiming:
         """The timing of the committed files."""
         return cls()
 
+    def faster(self, factor: int) -> Self:
+        """The same rules with every duration divided by ``factor`` (to a whole second, at least one)."""
+        durations = (field.name for field in fields(self) if field.name.endswith("_seconds"))
+        return replace(self, **{name: max(1, getattr(self, name) // factor) for name in durations})
+
+    @property
+    def guard(self) -> str:
+        """``sample_guard_seconds`` as a range of PromQL."""
+        return duration(self.sample_guard_seconds)
+
     @classmethod
     def demo(cls) -> Self:
-        """The same rules in seconds, for a demonstration on one machine.
+        """The same rules sixty times as fast, for a demonstration on one machine.
 
-        A scenario's clock is at the end of a civil day and its last event is some time on that day, hence the high freshness
-        limit. ``stall_for_seconds`` leaves time to load the scenario. An agency must be low in several scrapes (3 s apart). When
-        the exporter stops answering, its alert continues until the stall alerts; otherwise it would be reported as resolved.
+        Scrapes are 3 s apart and a busy machine misses some, hence the guard. Little traffic has pauses of more than ten seconds,
+        hence the limit of freshness.
         """
-        return cls(
-            evaluation_seconds=1,
+        return replace(
+            cls.production().faster(60),
             sample_guard_seconds=12,
-            agency_for_seconds=10,
-            agency_keep_firing_seconds=90,
-            freshness_limit_seconds=86_400,
-            stall_for_seconds=60,
-            stall_keep_firing_seconds=5,
+            freshness_limit_seconds=60,
             backlog_limit_events=1_000,
-            drift_limit_events=1_000,
-            drift_for_seconds=30,
-            drift_keep_firing_seconds=15,
-            dead_letter_for_seconds=15,
-            dead_letter_keep_firing_seconds=15,
-            config_for_seconds=15,
+            tally_lag_limit_events=1_000,
+            meta_seconds=30,
+            storage_errors_seconds=30,
         )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 from domain.clock import Clock
 from pipeline.audit.compare import compare_day
@@ -72,10 +73,17 @@ class ContinuousAudit(BackgroundRounds):
             compared = self._monotonic()
             self._check_dossiers()
         except Exception as error:  # noqa: BLE001 - see the class
-            self.state = AuditState(self.state.drift, self.state.last_success, self.state.failures + 1, self.state.dossiers)
+            failures = self.state.failures + 1
+            self.state = replace(self.state, failures=failures, kafka_answers=self._in_hand.kafka_answers)
             log.warning("audit_failed", error=str(error) or repr(error), failures=self.state.failures)
         else:
-            self.state = AuditState(self._tracker.drift(), self._clock.now(), self.state.failures, self._shares.faults)
+            self.state = AuditState(
+                self._tracker.drift(),
+                self._clock.now(),
+                self.state.failures,
+                self._shares.faults,
+                self._in_hand.kafka_answers,
+            )
             return max(self._interval, self._duty * (compared - began))
         return max(self._interval, self._duty * (self._monotonic() - began))
 

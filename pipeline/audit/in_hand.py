@@ -17,10 +17,14 @@ _CACHE_SECONDS = 1.0
 
 @dataclass(frozen=True, slots=True)
 class InHand:
-    """How far the group has acknowledged the topic. When Kafka cannot say, ``fallback_reason`` says why."""
+    """How far the group has acknowledged the topic. When Kafka cannot say, ``fallback_reason`` says why.
+
+    ``kafka_answers``: whether Kafka itself answered; None when it was not asked.
+    """
 
     acknowledged: Acknowledged | None = None
     fallback_reason: str = ""
+    kafka_answers: bool | None = None
 
 
 class WorkInHand:
@@ -57,9 +61,9 @@ class WorkInHand:
             # A group with members that has committed nothing yet has everything in hand.
             offsets = {part.number: (part.committed or 0, part.end) for part in reader.partitions()}
             if not reader.members():
-                return InHand(fallback_reason="no worker is in the consumer group")
+                return InHand(fallback_reason="no worker is in the consumer group", kafka_answers=True)
         except PortalPulseError as error:
-            return InHand(fallback_reason=error.problem.rstrip("."))
+            return InHand(fallback_reason=error.problem.rstrip("."), kafka_answers=False)
         # An offset beyond the end was committed in an earlier topic of the same name. It says nothing about this one.
         partitions = {number: (committed, end) for number, (committed, end) in offsets.items() if committed <= end}
-        return InHand(Acknowledged(self._topic, as_of, partitions))
+        return InHand(Acknowledged(self._topic, as_of, partitions), kafka_answers=True)

@@ -6,7 +6,7 @@ import datetime as dt
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from importlib import metadata
-from typing import Any
+from typing import Any, Final
 
 from prometheus_client import CollectorRegistry, Gauge
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
@@ -15,18 +15,22 @@ from prometheus_client.registry import Collector
 
 from domain import metric_names as names
 from domain.agencies import AgencyRegistry
-from domain.clock import Clock
+from domain.clock import Clock, ScenarioClock
 from domain.events import Reason
 from domain.findings import WITHOUT_EVENT, FindingKind
 from domain.indicators import INDICATORS, Indicator, ratio_of
 from domain.metric_names import Metric
 from domain.periods import Window, civil_day
 from domain.tiers import Tier
+from domain.working_days import WorkingDays
+from domain.working_time import WorkingTime
 from pipeline.settings import ThresholdPolicy
 from sinks.contract.tallies import Counts, TallyReader
 
 #: Window of the gauges of recently received and dead-lettered messages.
 _RECENT_WINDOW = dt.timedelta(hours=1)
+#: Civil days that are looked at for the office hours since an event; longer silence counts as this long.
+_QUIET_DAYS: Final = 70
 
 
 class PolicyCollector(Collector):
@@ -49,6 +53,9 @@ class PolicyCollector(Collector):
                 volume.add_metric([agency.code, policy.kpi, policy.window], policy.min_volume)
         yield threshold
         yield volume
+        fixed = _gauge(names.CLOCK_FIXED)
+        fixed.add_metric([], isinstance(self._clock, ScenarioClock))
+        yield fixed
         build = _gauge(names.BUILD_INFO)
         build.add_metric([metadata.version("portalpulse")], 1)
         yield build
@@ -68,8 +75,10 @@ class AgencyCollector(Collector):
         registry: AgencyRegistry,
         clock: Clock,
         indicators: Mapping[str, Indicator] = INDICATORS,
+        working_days: WorkingDays | None = None,
     ) -> None:
         self._reader, self._registry, self._clock, self._indicators = reader, registry, clock, indicators
+        self._working_days = working_days or WorkingDays()
 
     def describe(self) -> Iterable[Any]:
         """Empty, so that registering does not read the storage."""
@@ -86,6 +95,10 @@ class AgencyCollector(Collector):
         yield from self._figures(counts, codes)
         yield from self._freshness(now, events, set(codes))
         yield from self._dead_letters()
+        free, share = _gauge(names.STORAGE_FREE), self._reader.free_space()
+        if share is not None:
+            free.add_metric([], share)
+        yield free
 
     def _figures(self, counts: Mapping[Window, Mapping[str, Counts]], codes: list[str]) -> Iterator[Any]:
         numerator, denominator = _gauge(names.AGENCY_KPI_NUMERATOR), _gauge(names.AGENCY_KPI_DENOMINATOR)
@@ -107,15 +120,17 @@ class AgencyCollector(Collector):
 
     def _freshness(self, now: dt.datetime, events: Mapping[str, dt.datetime], codes: set[str]) -> Iterator[Any]:
         clock, last, newest = _gauge(names.CLOCK), _gauge(names.AGENCY_LAST_EVENT), _gauge(names.NEWEST_EVENT)
+        quiet = _gauge(names.QUIET_WORKING)
         clock.add_metric([], now.timestamp())
         for code in sorted(codes & set(events)):
             last.add_metric([code], events[code].timestamp())
         if events:
             newest.add_metric([], max(events.values()).timestamp())
+            quiet.add_metric([], WorkingTime(now, self._working_days, days=_QUIET_DAYS).since(max(events.values())))
         lag = _gauge(names.TALLY_LAG_ROWS)
         totals = self._reader.totals()
         lag.add_metric([], totals.stored - totals.tallied)
-        yield from (clock, last, newest, lag)
+        yield from (clock, last, newest, quiet, lag)
 
     def _dead_letters(self) -> Iterator[Any]:
         dead_letters = CounterMetricFamily(
@@ -142,12 +157,14 @@ class AuditState:
     """What the continuous audit exports: confirmed drift in events by tier, time of its last success, number of failures.
 
     ``dossiers``: messages that count as something else than their dossiers say, or are not in the index, as confirmed.
+    ``kafka_answers``: whether Kafka answered the last round; None when it was not asked.
     """
 
     drift: Mapping[Tier, int] = field(default_factory=lambda: dict.fromkeys(Tier, 0))
     last_success: dt.datetime | None = None
     failures: int = 0
     dossiers: int = 0
+    kafka_answers: bool | None = None
 
 
 class AuditCollector(Collector):
@@ -166,7 +183,10 @@ class AuditCollector(Collector):
         success.add_metric([], 0 if state.last_success is None else state.last_success.timestamp())
         failures = CounterMetricFamily(names.AUDIT_FAILURES.name.removesuffix("_total"), names.AUDIT_FAILURES.help)
         failures.add_metric([], state.failures)
-        yield from (drift, success, failures)
+        kafka = _gauge(names.KAFKA_UP)
+        if state.kafka_answers is not None:
+            kafka.add_metric([], state.kafka_answers)
+        yield from (drift, success, failures, kafka)
 
 
 @dataclass(frozen=True, slots=True)

@@ -250,8 +250,8 @@ def continuous_audit(settings: Settings, clickhouse: ClickHouse, registry: Colle
         ),
         clock=SystemClock(),
     )
-    registry.register(AuditCollector(lambda: audit.state))
-    if settings.audit.interval_seconds:
+    if settings.audit.interval_seconds:  # without an audit its metrics would say that it never succeeds
+        registry.register(AuditCollector(lambda: audit.state))
         audit.start()
     try:
         yield
@@ -265,5 +265,6 @@ def figures_registry(settings: Settings, reader: ClickHouseReader, process: Coll
     process.register(PolicyCollector(registry=agencies, clock=clock, policies=settings.thresholds))
     figures = CollectorRegistry()
     indicators = indicators_by(ReturnAtCounter(settings.indicators.return_at_counter))
-    figures.register(AgencyCollector(reader, registry=agencies, clock=clock, indicators=indicators))
+    working_days = working_days_of(settings)
+    figures.register(AgencyCollector(reader, registry=agencies, clock=clock, indicators=indicators, working_days=working_days))
     return figures

@@ -215,6 +215,15 @@ class ClickHouseReader:
                 "during the export, or a setting of this user limits answers. Export them again."
             )
 
+    def free_space(self) -> float | None:
+        """Share of the fullest disk that is free; see the contract."""
+        query = "SELECT min(free_space / total_space), count() FROM system.disks WHERE total_space > 0"
+        try:
+            share, disks = self._clickhouse.rows("read_free_space", query)[0]
+        except Fatal:  # this user may not read it
+            return None
+        return float(share) if disks else None
+
     def ping(self) -> None:
         """Return when ClickHouse answers."""
         self._clickhouse.rows("ping", "SELECT 1")

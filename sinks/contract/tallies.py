@@ -127,6 +127,10 @@ class TallyReader(PeriodReader, Protocol):
         """Distinct events of whole civil days as messages of the event contract: chunks of NDJSON, in the order of time."""
         ...
 
+    def free_space(self) -> float | None:
+        """Share of the storage's fullest disk that is free; None where the storage does not tell."""
+        ...
+
     def ping(self) -> None:
         """Return when the storage answers a query."""
         ...

@@ -218,6 +218,7 @@ READ_NOTHING = {
     *(f"ClickHouseDossierIndex.{name}" for name in ("add", "note", "claim", "confirm", "correct")),
     *(
         "ClickHouseReader.ping",
+        "ClickHouseReader.free_space",
         "ClickHouseDeadLetters.now",
         "TallyComparison.now",
         *(f"ClickHouseDossierTable.{name}" for name in ("now", "write", "note", "drop_changes")),

@@ -36,6 +36,16 @@ _ALERTS = (
     ("PipelineStalled", "Không nhận được sự kiện mới", "text"),
     ("TallyDrift", "Bảng tổng hợp lệch so với dữ liệu gốc", "text"),
     ("DeadLetterRatioHigh", "Nhiều sự kiện bị loại", "text"),
+    ("ExporterDown", "Chương trình xuất số liệu không trả lời", "text"),
+    ("ClickHouseDown", "Kho dữ liệu không trả lời", "text"),
+    ("KafkaDown", "Kafka không trả lời", "text"),
+    ("WorkerDown", "Worker không trả lời", "text"),
+    ("NoPartitionsAssigned", "Worker không có phân vùng", "text"),
+    ("NoEventsYet", "Chưa có sự kiện nào", "text"),
+    ("LagHigh", "Quá nhiều sự kiện chờ trong Kafka", "text"),
+    ("BacklogHigh", "Quá nhiều sự kiện chưa được tính", "text"),
+    ("MessagesLost", "Mất sự kiện chưa đọc", "text"),
+    ("DiskFilling", "Đĩa sắp đầy", "text"),
 )
 _BLOCK_NAMES = {value: text for value, text, _ in _BLOCKS}
 _PLAIN = p.steps("text")

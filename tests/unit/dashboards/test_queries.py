@@ -19,8 +19,24 @@ RULES = [
     for rule in group["rules"]
 ]
 RECORDED = {rule["record"] for rule in RULES if "record" in rule}
-#: Series that Prometheus itself creates, with the labels that queries use.
-OWN = {"ALERTS": {"alertname", "alertstate", "severity", "scope", "agency", "kpi", "window"}}
+#: Series of Prometheus and Alertmanager, with the labels that queries use.
+OWN = {
+    "ALERTS": {"alertname", "alertstate", "severity", "scope", "agency", "kpi", "window"},
+    "up": {"job", "instance"},
+    **dict.fromkeys(
+        (
+            "alertmanager_config_last_reload_successful",
+            "alertmanager_notifications_failed_total",
+            "prometheus_config_last_reload_successful",
+            "prometheus_notifications_alertmanagers_discovered",
+            "prometheus_notifications_dropped_total",
+            "prometheus_notifications_errors_total",
+            "prometheus_rule_evaluation_failures_total",
+            "prometheus_rule_group_iterations_missed_total",
+        ),
+        frozenset({"rule_group", "integration"}),
+    ),
+}
 #: Labels of recorded series, by the level at the start of their name.
 LEVELS = {
     "agency": {"agency", "kpi", "window"},
@@ -48,6 +64,8 @@ def labels_of(name: str) -> set[str]:
         return OWN[name]
     if name in RECORDED:
         return LEVELS[name.partition(":")[0]]
+    if (histogram := name.removesuffix("_count")) in METRICS:
+        return set(METRICS[histogram].labels)
     assert name in METRICS, f"{name} is neither declared in domain/metric_names.py nor recorded"
     return set(METRICS[name].labels)
 

@@ -45,7 +45,7 @@ def scrape(store, registry, *, now=NOW, policies=POLICIES, indicators=INDICATORS
     collectors = CollectorRegistry()
     collectors.register(AgencyCollector(store, registry=registry, clock=ManualClock(now), indicators=indicators))
     collectors.register(PolicyCollector(registry=registry, clock=ManualClock(now), policies=policies))
-    collectors.register(AuditCollector(AuditState))
+    collectors.register(AuditCollector(lambda: AuditState(kafka_answers=True)))
     collectors.register(FindingCollector(lambda: FindingState(civil_day(now)), registry=registry, clock=ManualClock(now)))
     text = (generate_latest(collectors) + storage_up(answers=True)).decode()
     samples = {}

@@ -1,0 +1,80 @@
+"""Alerts on what is stored: calls to the storage that fail, messages that Kafka dropped before they were read, and the disk."""
+
+from __future__ import annotations
+
+from dashboards.rules.annotations import vietnamese_percent, whole, whole_en
+from dashboards.rules.rule import Rule, alert, firing, seen, texts
+from dashboards.rules.timing import RuleTiming, duration, number
+
+
+def storage_alerts(timing: RuleTiming) -> list[Rule]:
+    """The alerts."""
+    return [_errors(timing), _lost(timing), _disk(timing)]
+
+
+def _errors(timing: RuleTiming) -> Rule:
+    window = duration(timing.storage_errors_seconds)
+    failed = f"sum(increase(portalpulse_worker_store_seconds_count{{outcome=~'retryable|unknown'}}[{window}]))"
+    return alert(
+        "StorageErrors",
+        f"""
+        {failed.replace("'", '"')} > {timing.storage_errors_limit}
+        unless on () {firing("ClickHouseDown")}
+        """,
+        severity="warning",
+        scope="pipeline",
+        timing=timing,
+        for_seconds=timing.storage_errors_for_seconds,
+        keep_firing_seconds=timing.part_keep_firing_seconds,
+        annotations=texts(
+            "Nhiều lần ghi vào kho dữ liệu thất bại.",
+            "Many calls to the storage fail.",
+            f"{whole(failed)} lần gọi kho dữ liệu thất bại gần đây; worker gọi lại nên không mất sự kiện, nhưng số liệu chậm "
+            f"hơn.",
+            f"{whole_en(failed)} calls to the storage failed lately. Workers repeat them, so nothing is lost and figures are "
+            f"late.",
+        ),
+    )
+
+
+def _lost(timing: RuleTiming) -> Rule:
+    window = duration(timing.lost_seconds)
+    unread = "sum(portalpulse_worker_unread_offsets_total)"
+    lost = f"({unread} - (sum(portalpulse_worker_unread_offsets_total offset {window}) or vector(0)))"
+    return alert(
+        "MessagesLost",
+        f"{lost} > 0",
+        severity="critical",
+        scope="pipeline",
+        timing=timing,
+        annotations=texts(
+            "Kafka đã xóa sự kiện chưa được đọc.",
+            "Kafka deleted messages that were not read.",
+            f"{whole(lost)} vị trí trong Kafka bị xóa trước khi worker đọc: sự kiện ở đó có thể đã mất. Các cổng phải gửi lại.",
+            f"{whole_en(lost)} offsets left Kafka's log before a worker read them: their messages may be lost. Portals must "
+            f"send them again.",
+        ),
+    )
+
+
+def _disk(timing: RuleTiming) -> Rule:
+    free = f"min({seen('portalpulse_storage_free_ratio', timing)})"
+    return alert(
+        "DiskFilling",
+        f"{free} < {number(timing.disk_free_ratio)}",
+        severity="warning",
+        scope="pipeline",
+        timing=timing,
+        for_seconds=timing.disk_for_seconds,
+        keep_firing_seconds=timing.part_keep_firing_seconds,
+        annotations=texts(
+            "Đĩa của kho dữ liệu sắp đầy.",
+            "The disk of the storage is nearly full.",
+            f"Còn trống {whole(f'floor(100 * {free})')} % (giới hạn {vietnamese_percent(timing.disk_free_ratio)}). Khi đĩa "
+            f"đầy, sự kiện không được "
+            "lưu nữa và chờ trong Kafka.",
+            f"{whole_en(f'floor(100 * {free})')} % is free (limit: {number(timing.disk_free_ratio * 100)} %). On a full disk "
+            f"no event is stored, and "
+            "events wait in Kafka.",
+        ),
+    )
