@@ -78,7 +78,7 @@ AGENCY_THRESHOLD = BoardQuery(
 AGENCY_DEFICIT = BoardQuery(
     "agency_deficit",
     f"max by (agency) (agency:kpi_deficit:count{{{_AGENCY}}})",
-    "Online dossiers missing to the threshold at the same total.",
+    "New online dossiers missing to the threshold; they count in the denominator, too.",
     may_be_empty=True,
 )
 AGENCY_MARGIN = BoardQuery(

@@ -29,7 +29,7 @@ def _worker(name: str, kind: Literal["gauge", "counter", "histogram"], help_: st
     return Metric(name, kind, labels, help_, "worker")
 
 
-AGENCY_INFO = _exporter("agency_info", "An agency in force today; always 1.", "agency", "block", "name")
+AGENCY_INFO = _exporter("agency_info", "An agency in force today; always 1.", "agency", "block", "name", "name_en")
 AGENCY_KPI_NUMERATOR = _exporter("agency_kpi_numerator", "Numerator of an indicator (dossiers).", "agency", "kpi", "window")
 AGENCY_KPI_DENOMINATOR = _exporter("agency_kpi_denominator", "Denominator of an indicator (dossiers).", "agency", "kpi", "window")
 AGENCY_THRESHOLD_RATIO = _exporter(
@@ -37,6 +37,21 @@ AGENCY_THRESHOLD_RATIO = _exporter(
 )
 AGENCY_MIN_VOLUME = _exporter(
     "agency_min_volume", "Minimum number of dossiers for an agency to alert.", "agency", "kpi", "window"
+)
+AGENCY_RUNG_RATIO = _exporter(
+    "agency_rung_ratio",
+    "Rungs of the ladder above the threshold: below10 warns, target is the agency's own.",
+    "agency",
+    "kpi",
+    "window",
+    "rung",
+)
+AGENCY_STAND_IN_WINDOW = _exporter(
+    "agency_stand_in_window",
+    "A window that is judged only where shorter ones hold too few dossiers; always 1.",
+    "agency",
+    "kpi",
+    "window",
 )
 AGENCY_LAST_EVENT = _exporter(
     "agency_last_event_timestamp_seconds",

@@ -99,6 +99,7 @@ class Window(enum.StrEnum):
     HOUR = "1h"
     DAY = "1d"
     WEEK = "7d"
+    MONTH_OF_DAYS = "30d"
     MONTH = "month"
     YEAR = "ytd"
 
@@ -127,4 +128,5 @@ _ROLLING = {
     Window.HOUR: dt.timedelta(hours=1),
     Window.DAY: dt.timedelta(days=1),
     Window.WEEK: dt.timedelta(days=7),
+    Window.MONTH_OF_DAYS: dt.timedelta(days=30),
 }

@@ -286,8 +286,12 @@ class ThresholdPolicy(_Group):
     model_config = {"frozen": True}
 
     kpi: str = Field("I1", pattern="^(I1|I5)$", description="Indicator.")
-    window: str = Field("1d", pattern="^(1h|1d|7d|month|ytd)$", description="Window of the gauge.")
+    window: str = Field("1d", pattern="^(1h|1d|7d|30d|month|ytd)$", description="Window of the gauge.")
+    block: str = Field("", pattern="^(|ministry|province)$", description="Only for agencies of this block; empty: for all.")
+    agency: str = Field("", max_length=16, description="Only for this agency, by its code; empty: for all.")
     ratio: float = Field(0.05, gt=0, le=1, description="Alert below this ratio (strictly).")
+    low_ratio: float = Field(0.1, ge=0, le=1, description="Warn below this ratio; not above ratio: no warning.")
+    target: float = Field(0.0, ge=0, le=1, description="The agency's own target; 0: that of the year, for the window ytd.")
     min_volume: int = Field(30, ge=1, le=1_000_000_000, description="No alert on fewer dossiers than this.")
 
 
@@ -376,7 +380,7 @@ class Settings(BaseSettings):
     log: LogSettings = LogSettings()
     thresholds: tuple[ThresholdPolicy, ...] = Field(
         (ThresholdPolicy(window="1d"), ThresholdPolicy(window="ytd")),
-        description="JSON list of policies: kpi, window, ratio, min_volume.",
+        description="JSON list of policies: for which agencies, indicator and window, below which ratios, on how many dossiers.",
     )
 
     @field_validator("*", mode="before")
@@ -412,11 +416,15 @@ class Settings(BaseSettings):
     @classmethod
     def _one_policy_a_series(cls, value: tuple[ThresholdPolicy, ...]) -> tuple[ThresholdPolicy, ...]:
         """Two policies for one series would be exported twice, which Prometheus refuses."""
-        seen: set[tuple[str, str]] = set()
+        seen: set[tuple[str, str, str]] = set()
         for number, policy in enumerate(value, 1):
-            if (policy.kpi, policy.window) in seen:
-                raise ValueError(f"policy {number} is a second one for {policy.kpi} over {policy.window}: write one of them")
-            seen.add((policy.kpi, policy.window))
+            if policy.agency and policy.block:
+                raise ValueError(f"policy {number} names an agency and a block: write one of them")
+            whose = policy.agency or policy.block
+            if (policy.kpi, policy.window, whose) in seen:
+                of = f" of {whose}" if whose else ""
+                raise ValueError(f"policy {number} is a second one for {policy.kpi} over {policy.window}{of}: write one of them")
+            seen.add((policy.kpi, policy.window, whose))
         return value
 
 

@@ -1,24 +1,23 @@
-"""Rules on agencies: the recorded rates that boards and alerts share, and the alert on a rate below its threshold.
+"""Recorded rates of agencies, blocks and the nation, which boards and alerts share, and the ladder of limits below a rate.
 
-``AgencyRateLow`` starts when a rate is below its threshold, with enough dossiers, fresh data and no backlog. It then continues
-until the rate is above the deadband. A stalled pipeline, a shrinking or an empty window, and an exporter that does not answer do
-not end it. A new month or year does: its window begins with too few dossiers to say anything.
+A rung of the ladder is ``zero``, ``below5`` (the threshold of the policy), ``below10`` or ``target``. Each rung is a series with
+its limit and its severity, so that one alert serves all of them. Alertmanager tells only the worst rung of an agency.
 """
 
 from __future__ import annotations
 
-from dashboards.rules.annotations import agency_rate
-from dashboards.rules.rule import Rule, alert, firing, group, record, seen
+from dashboards.rules.rate_low import rate_low
+from dashboards.rules.rule import Rule, group, record, seen, with_label
 from dashboards.rules.timing import RuleTiming, number
 
 _SERIES = "agency, kpi, window"
 #: Windows that begin at a day of the calendar. The others move along, and shrink when an agency sends little.
 _CALENDAR_WINDOWS = "month|ytd"
+#: Smaller than one dossier of any number: only a true zero is below it.
+_ZERO = "1e-9"
 
 
-def _records(timing: RuleTiming) -> list[Rule]:
-    info = seen("agency_info", timing)
-    block_of = f"* on (agency) group_left (block) max by (agency, block) ({info})"
+def _figures(timing: RuleTiming) -> list[Rule]:
     return [
         # max, not sum: two replicas of the exporter export the same numbers.
         record("agency:kpi_denominator:max", f"max by ({_SERIES}) ({seen('agency_kpi_denominator', timing)})"),
@@ -32,10 +31,18 @@ def _records(timing: RuleTiming) -> list[Rule]:
         # Thresholds belong to (agency, kpi, window): only windows with a policy can alert.
         record("agency:kpi_threshold:ratio", f"max by ({_SERIES}) ({seen('agency_threshold_ratio', timing)})"),
         record("agency:kpi_min_volume:max", f"max by ({_SERIES}) ({seen('agency_min_volume', timing)})"),
-        # round: 0.05 + 0.01 is 0.060000000000000005, which exactly 6 % would not reach. clamp_max: 100 % must be reachable.
+        # Enough dossiers to be judged.
+        record("agency:kpi_enough:count", f"agency:kpi_denominator:max >= on ({_SERIES}) agency:kpi_min_volume:max"),
+        # A window that stands in for shorter ones, while one of these holds enough dossiers itself.
         record(
-            "agency:kpi_clear:ratio",
-            f"clamp_max(round(agency:kpi_threshold:ratio + {number(timing.deadband_ratio)}, 1e-6), 1)",
+            "agency:kpi_stand_in_idle:max",
+            f"""
+            max by ({_SERIES}) ({seen("agency_stand_in_window", timing)})
+            and on (agency, kpi) agency:kpi_enough:count{{window="1d"}}
+            or
+            max by ({_SERIES}) ({seen('agency_stand_in_window{window="30d"}', timing)})
+            and on (agency, kpi) agency:kpi_enough:count{{window="7d"}}
+            """,
         ),
         # A month or year that has just begun. Within a month or year the number of dossiers does not shrink.
         record(
@@ -44,16 +51,60 @@ def _records(timing: RuleTiming) -> list[Rule]:
             agency:kpi_denominator:max{{window=~"{_CALENDAR_WINDOWS}"}} < on ({_SERIES}) agency:kpi_min_volume:max
             """,
         ),
-        # Online dossiers that are missing at the same total. 1e-6: 0.07 * 100 is 7.000000000000001 and must not become 8.
+        # New online dossiers that reach the threshold; they count in the denominator, too. 1e-6: a whole number that arithmetic
+        # makes slightly larger must not become the next one. A threshold of 100 % cannot be reached by new dossiers.
         record(
             "agency:kpi_deficit:count",
             """
             clamp_min(ceil(
-              agency:kpi_threshold:ratio * agency:kpi_denominator:max - agency:kpi_numerator:max - 1e-6
+              (agency:kpi_threshold:ratio * agency:kpi_denominator:max - agency:kpi_numerator:max)
+              / ((1 - agency:kpi_threshold:ratio) > 0) - 1e-6
             ), 0)
             """,
         ),
-        # Pooled rates: sums are divided; rates are never averaged.
+    ]
+
+
+def _ladder(timing: RuleTiming) -> list[Rule]:
+    limits = f"""(
+            {with_label(f"agency:kpi_threshold:ratio%s * 0 + {_ZERO}", "rung", "zero")}
+            or {with_label("agency:kpi_threshold:ratio%s", "rung", "below5")}
+            or max by ({_SERIES}, rung) ({seen("agency_rung_ratio%s", timing)})
+            )"""
+    day, year = limits.replace("%s", '{window!="ytd"}'), limits.replace("%s", '{window="ytd"}')
+
+    def with_severity(expr: str, severity: str, rungs: str) -> str:
+        return f'label_replace({expr}, "severity", "{severity}", "rung", "{rungs}")'
+
+    urgent = with_severity(with_severity(day, "critical", "zero|below5"), "warning", "below10")
+    # A year is low for months: it wakes nobody.
+    slow = with_severity(year, "warning", "zero|below5|below10")
+    return [
+        record(
+            "agency:kpi_rung:ratio",
+            f"""
+            {with_severity(urgent, "info", "target")}
+            or
+            {with_severity(slow, "info", "target")}
+            """,
+        ),
+        # round: 0.05 + 0.01 is 0.060000000000000005, which exactly 6 % would not reach. clamp_max: 100 % must be reachable.
+        # A zero has no deadband: one dossier ends it.
+        record(
+            "agency:kpi_rung_clear:ratio",
+            f"""
+            clamp_max(round(agency:kpi_rung:ratio{{rung!="zero"}} + {number(timing.deadband_ratio)}, 1e-6), 1)
+            or
+            agency:kpi_rung:ratio{{rung="zero"}}
+            """,
+        ),
+    ]
+
+
+def _pooled(timing: RuleTiming) -> list[Rule]:
+    """Pooled rates: sums are divided; rates are never averaged."""
+    block_of = f"* on (agency) group_left (block) max by (agency, block) ({seen('agency_info', timing)})"
+    return [
         record("block:kpi_numerator:sum", f"sum by (block, kpi, window) (agency:kpi_numerator:max {block_of})"),
         record("block:kpi_denominator:sum", f"sum by (block, kpi, window) (agency:kpi_denominator:max {block_of})"),
         record("block:kpi:ratio", "block:kpi_numerator:sum / (block:kpi_denominator:sum > 0)"),
@@ -63,52 +114,6 @@ def _records(timing: RuleTiming) -> list[Rule]:
     ]
 
 
-def _rate_low(timing: RuleTiming) -> Rule:
-    fires = firing("AgencyRateLow")
-    return alert(
-        "AgencyRateLow",
-        f"""
-        (
-          # starts: below the threshold, on enough dossiers, with fresh data and no backlog
-          agency:kpi:ratio < on ({_SERIES}) agency:kpi_threshold:ratio
-          and on ({_SERIES})
-            (agency:kpi_denominator:max >= on ({_SERIES}) agency:kpi_min_volume:max)
-          and on () pipeline:freshness:seconds < {timing.freshness_limit_seconds}
-          unless on () pipeline:backlog:events > {timing.backlog_limit_events}
-        )
-        or
-        (
-          # holds: fires already and is not yet above the deadband
-          agency:kpi:ratio < on ({_SERIES}) agency:kpi_clear:ratio
-          and on ({_SERIES}) {fires}
-          unless on ({_SERIES}) agency:kpi_too_few_in_period:count
-        )
-        or
-        (
-          # holds: fires already and the window has become empty, or the storage does not answer
-          agency:kpi_threshold:ratio
-          and on ({_SERIES}) {fires}
-          unless on ({_SERIES}) (agency:kpi:ratio or agency:kpi_too_few_in_period:count)
-        )
-        or
-        (
-          # holds: fires already and no exporter answers
-          group by ({_SERIES}) ({fires})
-          unless on () agency:kpi_threshold:ratio
-        )
-        """,
-        severity="critical",
-        scope="agency",
-        timing=timing,
-        for_seconds=timing.agency_for_seconds,
-        keep_firing_seconds=timing.agency_keep_firing_seconds,
-        annotations=agency_rate(
-            summary="Tỷ lệ hồ sơ trực tuyến dưới ngưỡng cảnh báo.",
-            summary_en="An agency's online rate is below its threshold.",
-        ),
-    )
-
-
 def agency_group(timing: RuleTiming) -> Rule:
     """The group of ``agency.yml``."""
-    return group("agency", [*_records(timing), _rate_low(timing)], timing=timing)
+    return group("agency", [*_figures(timing), *_ladder(timing), *_pooled(timing), rate_low(timing)], timing=timing)

@@ -1,7 +1,7 @@
 """Parts of alert texts: Go templates that read recorded series and write numbers in Vietnamese notation.
 
-Rates are truncated, never rounded: 4.9999 % must not be shown as "5,00 %, ngưỡng 5 %". The annotations ``rate``, ``numerator``
-and similar ones are plain numbers with a decimal point, which a receiver formats.
+Rates are truncated, never rounded: 4.9999 % must not be shown as "5,00 %, ngưỡng 5 %". The annotations ``numerator``,
+``threshold`` and similar ones are plain numbers with a decimal point, which a receiver formats; ratios are from 0 to 1.
 """
 
 from __future__ import annotations
@@ -11,9 +11,12 @@ from dashboards.rules.timing import number
 #: The name of the alert's agency, or nothing.
 _NAME = '{{ with printf "agency_info{agency=%q}" $labels.agency | query }}{{ . | first | label "name" }}{{ end }}'
 _NAME_AND_SPACE = _NAME.replace("{{ end }}", " {{ end }}")
-#: Selects the series of the alert that the text describes; used with ``_LABELS``.
-_OF_ALERT = "{agency=%q,kpi=%q,window=%q}"
-_LABELS = "$labels.agency $labels.kpi $labels.window"
+#: Sets ``$of`` and ``$at``, the selectors of the figures and of the rung of the alert. A rung of zero shows the threshold.
+_SELECTORS = (
+    '{{ $of := printf "{agency=%q,kpi=%q,window=%q}" $labels.agency $labels.kpi $labels.window }}'
+    '{{ $rung := $labels.rung }}{{ if eq $rung "zero" }}{{ $rung = "below5" }}{{ end }}'
+    '{{ $at := printf "{agency=%q,kpi=%q,window=%q,rung=%q}" $labels.agency $labels.kpi $labels.window $rung }}'
+)
 
 #: 61729 -> 61.729 (below 1,000 million) and 4.99 -> 4,99, as pipeline stages.
 _THOUSANDS = r'reReplaceAll "(\\d)(\\d{3})$" "$1.$2" | reReplaceAll "(\\d)(\\d{3})\\." "$1.$2."'
@@ -21,16 +24,28 @@ _DECIMALS = r'reReplaceAll "\\." ","'
 
 #: 1e-6 corrects 6493.999999999999 to 6494; it is far below 1/denominator.
 _PERCENT_CUT = "floor(1e4 * agency:kpi:ratio%s + 1e-6) / 100"
-_THRESHOLD_PERCENT = "100 * agency:kpi_threshold:ratio%s"
-_CLEAR_PERCENT = "100 * agency:kpi_clear:ratio%s"
+_NUMERATOR, _DENOMINATOR = "agency:kpi_numerator:max%s", "agency:kpi_denominator:max%s"
+#: The limit of the rung; a rate of zero is compared with the threshold of the policy.
+_LIMIT = "agency:kpi_rung:ratio%r"
+_CLEAR = "agency:kpi_rung_clear:ratio%r"
 
 _KPI_TEXTS = {"I1": "tỷ lệ hồ sơ trực tuyến toàn trình", "I5": "tỷ lệ hồ sơ trực tuyến"}
 _WINDOW_TEXTS = {
     "1h": "trong 1 giờ qua",
     "1d": "trong 24 giờ qua",
     "7d": "trong 7 ngày qua",
+    "30d": "trong 30 ngày qua",
     "month": "từ đầu tháng",
     "ytd": "từ đầu năm",
+}
+_KPI_TEXTS_EN = {"I1": "rate of fully online dossiers", "I5": "rate of online dossiers"}
+_WINDOW_TEXTS_EN = {
+    "1h": "in the last hour",
+    "1d": "in the last 24 hours",
+    "7d": "in the last 7 days",
+    "30d": "in the last 30 days",
+    "month": "this month so far",
+    "ytd": "this year so far",
 }
 
 
@@ -61,50 +76,83 @@ def _label_text(label: str, texts: dict[str, str]) -> str:
     return f"{{{{ {cases}{{{{ else }}}}{{{{ $labels.{label} }}}}{{{{ end }}}}"
 
 
-def _plain(expr: str, *, form: str) -> str:
-    of_alert = expr.replace("%s", _OF_ALERT)
-    query = f'printf "{of_alert}" {_LABELS} | query'
-    return f'{{{{ with {query} }}}}{{{{ . | first | value | printf "{form}" }}}}{{{{ end }}}}'
+def _query(expr: str) -> str:
+    """The pipeline that asks for ``expr``; ``%s`` in it selects the figures and ``%r`` the rung of the alert."""
+    names = {"%s": "$of", "%r": "$at"}
+    arguments = " ".join(names[expr[i : i + 2]] for i in range(len(expr)) if expr[i : i + 2] in names)
+    return f'printf "{expr.replace("%r", "%s")}" {arguments} | query'
 
 
-def _inside(expr: str, *, form: str, stages: str) -> str:
-    """Like ``_plain``, in a text that has set ``$of``."""
-    return f'{{{{ printf "{expr}" $of | query | first | value | printf "{form}" | {stages} }}}}'
+def _value(expr: str, form: str, stages: str = "") -> str:
+    """The first value of ``expr``, or nothing."""
+    piped = f" | {stages}" if stages else ""
+    return f'{{{{ with {_query(expr)} }}}}{{{{ . | first | value | printf "{form}"{piped} }}}}{{{{ end }}}}'
 
 
-def _description() -> str:
-    rate = f'{{{{ . | first | value | printf "%.2f" | {_DECIMALS} }}}} %'
-    numerator = _inside("agency:kpi_numerator:max%s", form="%.0f", stages=_THOUSANDS)
-    denominator = _inside("agency:kpi_denominator:max%s", form="%.0f", stages=_THOUSANDS)
-    threshold = f'{{{{ . | first | value | printf "%.4g" | {_DECIMALS} }}}} %'
-    missing = f'{{{{ . | first | value | printf "%.0f" | {_THOUSANDS} }}}}'
-    clear = _inside(_CLEAR_PERCENT, form="%.4g", stages=_DECIMALS)
-    return "".join(
-        (
-            f'{{{{ $of := printf "{_OF_ALERT}" {_LABELS} }}}}',
-            f"{_NAME_AND_SPACE}({{{{ $labels.agency }}}}): ",
-            f"{_label_text('kpi', _KPI_TEXTS)} {_label_text('window', _WINDOW_TEXTS)}",
-            f'{{{{ with printf "{_PERCENT_CUT}" $of | query }}}} là {rate} ({numerator}/{denominator} hồ sơ)',
-            '{{ else }} chưa tính được vì {{ with printf "agency:kpi_denominator:max%s" $of | query }}không có hồ sơ nào',
-            "{{ else }}chưa đọc được số liệu{{ end }}, cảnh báo được giữ nguyên{{ end }}",
-            f'{{{{ with printf "{_THRESHOLD_PERCENT}" $of | query }}}}; ngưỡng {threshold}{{{{ end }}}}',
-            f'{{{{ with printf "agency:kpi_deficit:count%s > 0" $of | query }}}}; còn thiếu {missing} hồ sơ trực tuyến',
-            '{{ else }}{{ with printf "agency:kpi:ratio%s" $of | query }}',
-            f"; cảnh báo kết thúc khi đạt từ {clear} % trở lên{{{{ end }}}}{{{{ end }}}}.",
+def _missing(limit: str) -> str:
+    """New online dossiers that reach ``limit``: they count in the denominator, too. Nothing where no number does."""
+    gap = f"({limit} * on (agency, kpi, window) {_DENOMINATOR} - on (agency, kpi, window) {_NUMERATOR})"
+    return f"clamp_min(ceil({gap} / on (agency, kpi, window) ((1 - {limit}) > 0) - 1e-6), 0)"
+
+
+def _description(language: str) -> str:
+    vietnamese = language == "vi"
+    thousands = _THOUSANDS if vietnamese else r'reReplaceAll "(\\d)(\\d{3})$" "$1,$2" | reReplaceAll "(\\d)(\\d{3})," "$1,$2,"'
+    decimals = _DECIMALS if vietnamese else ""
+    numerator, denominator = (_value(expr, "%.0f", thousands) for expr in (_NUMERATOR, _DENOMINATOR))
+    limit = _value(f"100 * {_LIMIT}", "%.4g", decimals)
+    clear = _value(f"100 * {_CLEAR}", "%.4g", decimals)
+    rate = _value(_PERCENT_CUT, "%.2f", decimals)
+    need, end = (_value(_missing(each), "%.0f", thousands) for each in (_LIMIT, _CLEAR))
+    subject = f"{_NAME_AND_SPACE}({{{{ $labels.agency }}}}): "
+    if vietnamese:
+        known = (
+            f" là {rate} % ({numerator}/{denominator} hồ sơ); ngưỡng {limit} %; "
+            f"{{{{ with {_query(_missing(_LIMIT) + ' > 0')} }}}}cần thêm ít nhất {need} hồ sơ trực tuyến để đạt {limit} %"
+            f"{{{{ with {_query(_missing(_CLEAR))} }}}} ({end} hồ sơ để kết thúc cảnh báo){{{{ end }}}}"
+            f"{{{{ else }}}}cảnh báo kết thúc khi đạt từ {clear} % trở lên{{{{ end }}}}."
         )
-    )
+        unknown = f" chưa đọc được hoặc kỳ không có hồ sơ nào, cảnh báo được giữ nguyên; ngưỡng {limit} %."
+        what = f"{_label_text('kpi', _KPI_TEXTS)} {_label_text('window', _WINDOW_TEXTS)}"
+    else:
+        known = (
+            f" is {rate} % ({numerator}/{denominator} dossiers); threshold: {limit} %; "
+            f"{{{{ with {_query(_missing(_LIMIT) + ' > 0')} }}}}{need} more online dossiers reach {limit} %"
+            f"{{{{ with {_query(_missing(_CLEAR))} }}}} ({end} end the alert){{{{ end }}}}"
+            f"{{{{ else }}}}the alert ends at {clear} %{{{{ end }}}}."
+        )
+        unknown = f" is not known, or the window is empty, and the alert stays; threshold: {limit} %."
+        what = f"the {_label_text('kpi', _KPI_TEXTS_EN)} {_label_text('window', _WINDOW_TEXTS_EN)}"
+    with_rate = f"{{{{ with {_query(_PERCENT_CUT)} }}}}{known}{{{{ else }}}}{unknown}{{{{ end }}}}"
+    return f"{_SELECTORS}{subject}{what}{with_rate}"
 
 
-def agency_rate(*, summary: str, summary_en: str) -> dict[str, str]:
-    """Annotations of an alert on an agency's rate: texts, then plain numbers for templates and receivers."""
+def _since(name: str) -> str:
+    """Unix seconds since when the condition holds: when the alert became pending, not when it fired."""
+    selector = "{alertname=%q,agency=%q,kpi=%q,window=%q,rung=%q}"
+    labels = f'"{name}" $labels.agency $labels.kpi $labels.window $labels.rung'
+    found = f'printf "ALERTS_FOR_STATE{selector}" {labels} | query'
+    return f'{{{{ with {found} }}}}{{{{ . | first | value | printf "%.0f" }}}}{{{{ end }}}}'
+
+
+def names() -> dict[str, str]:
+    """The agency's name in both languages."""
+    english = _NAME.replace('label "name"', 'label "name_en"')
+    return {"agency_name": _NAME, "agency_name_en": english}
+
+
+def agency_rate(name: str, *, summary: str, summary_en: str) -> dict[str, str]:
+    """Annotations of the alert ``name`` on an agency's rate: texts, then plain numbers for templates and receivers."""
     return {
         "summary": summary,
         "summary_en": summary_en,
-        "description": _description(),
-        "agency_name": _NAME,
-        "numerator": _plain("agency:kpi_numerator:max%s", form="%.0f"),
-        "denominator": _plain("agency:kpi_denominator:max%s", form="%.0f"),
-        "rate": _plain(_PERCENT_CUT, form="%.2f"),
-        "threshold": _plain(_THRESHOLD_PERCENT, form="%.4g"),
-        "deficit": _plain("agency:kpi_deficit:count%s", form="%.0f"),
+        "description": _description("vi"),
+        "description_en": _description("en"),
+        **names(),
+        "numerator": _SELECTORS + _value(_NUMERATOR, "%.0f"),
+        "denominator": _SELECTORS + _value(_DENOMINATOR, "%.0f"),
+        "threshold": _SELECTORS + _value(_LIMIT, "%.6g"),
+        "missing": _SELECTORS + _value(_missing(_LIMIT), "%.0f"),
+        "missing_to_end": _SELECTORS + _value(_missing(_CLEAR), "%.0f"),
+        "since": _since(name),
     }

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
-from importlib import metadata
+from dataclasses import astuple, dataclass, field
 from typing import Any, Final
 
 from prometheus_client import CollectorRegistry, Gauge
@@ -15,50 +14,22 @@ from prometheus_client.registry import Collector
 
 from domain import metric_names as names
 from domain.agencies import AgencyRegistry
-from domain.clock import Clock, ScenarioClock
+from domain.clock import Clock
 from domain.events import Reason
 from domain.findings import WITHOUT_EVENT, FindingKind
 from domain.indicators import INDICATORS, Indicator, ratio_of
 from domain.metric_names import Metric
-from domain.periods import Window, civil_day
+from domain.periods import Window, civil_day, day_start
 from domain.tiers import Tier
 from domain.working_days import WorkingDays
 from domain.working_time import WorkingTime
-from pipeline.settings import ThresholdPolicy
 from sinks.contract.tallies import Counts, TallyReader
 
 #: Window of the gauges of recently received and dead-lettered messages.
 _RECENT_WINDOW = dt.timedelta(hours=1)
+_ONE_DAY: Final = dt.timedelta(days=1)
 #: Civil days that are looked at for the office hours since an event; longer silence counts as this long.
 _QUIET_DAYS: Final = 70
-
-
-class PolicyCollector(Collector):
-    """Exports the agencies in force and their thresholds. Reads no storage, so that firing alerts persist during an outage."""
-
-    def __init__(self, *, registry: AgencyRegistry, clock: Clock, policies: Iterable[ThresholdPolicy]) -> None:
-        self._registry, self._clock, self._policies = registry, clock, tuple(policies)
-
-    def collect(self) -> Iterator[Any]:
-        """The registry and the policies on the clock's current day."""
-        agencies = self._registry.in_force(civil_day(self._clock.now()))
-        info = _gauge(names.AGENCY_INFO)
-        for agency in agencies:
-            info.add_metric([agency.code, agency.block, agency.name_vi], 1)
-        yield info
-        threshold, volume = _gauge(names.AGENCY_THRESHOLD_RATIO), _gauge(names.AGENCY_MIN_VOLUME)
-        for policy in self._policies:
-            for agency in agencies:
-                threshold.add_metric([agency.code, policy.kpi, policy.window], policy.ratio)
-                volume.add_metric([agency.code, policy.kpi, policy.window], policy.min_volume)
-        yield threshold
-        yield volume
-        fixed = _gauge(names.CLOCK_FIXED)
-        fixed.add_metric([], isinstance(self._clock, ScenarioClock))
-        yield fixed
-        build = _gauge(names.BUILD_INFO)
-        build.add_metric([metadata.version("portalpulse")], 1)
-        yield build
 
 
 class AgencyCollector(Collector):
@@ -116,7 +87,22 @@ class AgencyCollector(Collector):
         period = window.period(now)
         if period is not None:
             return self._reader.counts_of_days(period.start, period.end)
-        return self._reader.counts_between(*window.bounds(now))
+        return self._counts_within(*window.bounds(now))
+
+    def _counts_within(self, start: dt.datetime, end: dt.datetime) -> Mapping[str, Counts]:
+        """Counts between two minutes: whole civil days from the day tallies, what is left of the first and last from minutes."""
+        first, last = civil_day(start) + _ONE_DAY, civil_day(end) - _ONE_DAY
+        if first > last:
+            return self._reader.counts_between(start, end)
+        parts = (
+            self._reader.counts_between(start, day_start(first)),
+            self._reader.counts_of_days(first, last),
+            self._reader.counts_between(day_start(last + _ONE_DAY), end),
+        )
+        return {
+            agency: Counts(*map(sum, zip(*(astuple(part[agency]) for part in parts if agency in part), strict=True)))
+            for agency in set().union(*parts)
+        }
 
     def _freshness(self, now: dt.datetime, events: Mapping[str, dt.datetime], codes: set[str]) -> Iterator[Any]:
         clock, last, newest = _gauge(names.CLOCK), _gauge(names.AGENCY_LAST_EVENT), _gauge(names.NEWEST_EVENT)

@@ -38,7 +38,8 @@ from pipeline.report.routes import ReportSources, report_routes
 from pipeline.report.verification.routes import verification_routes
 from pipeline.report.verification.service import VerificationService, VerificationSources
 from pipeline.runbook.routes import runbook_routes
-from pipeline.serving.exporter import AgencyCollector, AuditCollector, FindingCollector, PolicyCollector
+from pipeline.serving.exporter import AgencyCollector, AuditCollector, FindingCollector
+from pipeline.serving.policies import PolicyCollector
 from pipeline.serving.requests import Routes
 from pipeline.settings import Settings
 from pipeline.working_days import working_days_of

@@ -10,7 +10,7 @@ import sys
 import httpx
 import pytest
 
-from deploy.native.demo.figures import ALERT, WINDOW
+from deploy.native.demo.figures import ALERT, RUNGS, WINDOW
 from deploy.native.processes import wait_until
 from deploy.native.programs import PROJECT
 from deploy.native.services.receiver import Notifications
@@ -43,7 +43,7 @@ def test_the_demo_passes_with_status_0(tmp_path):
     assert "87 of 87 figures exact" in said
     assert "✗" not in said
     scenario = load_scenario("emc-2024")
-    delivered = Notifications(folder / "notifications.ndjson").agencies(ALERT, window=WINDOW)
+    delivered = Notifications(folder / "notifications.ndjson").agencies(ALERT, window=WINDOW, rungs=RUNGS)
     assert delivered == scenario.zero | scenario.above_0_below_5
     assert read_addresses(folder) is None
 

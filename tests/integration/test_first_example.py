@@ -67,7 +67,7 @@ def test_the_first_example_alerts_within_two_minutes(launched, tmp_path):
 
     def delivered():
         assert produce.poll() is None, (tmp_path / "produce.out").read_text()
-        return Notifications(folder / FILE_NAME).agencies("AgencyRateLow")
+        return Notifications(folder / FILE_NAME).agencies("AgencyRateLow", rungs=("zero", "below5"))
 
     assert wait_until(delivered, timeout=WITHIN, what="the alert", children=[]) == {agency}
     assert time.monotonic() - begun < WITHIN

@@ -14,6 +14,8 @@ from producers.portals.scenarios import INDICATOR, Scenario, Share
 #: The alert and window that the demo compares.
 ALERT = "AgencyRateLow"
 WINDOW = "ytd"
+#: The rungs of the ladder below 5 %.
+RUNGS = ("zero", "below5")
 
 #: Decimals of a percentage that the source does not print.
 _DECIMALS = 2

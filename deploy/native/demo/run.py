@@ -20,6 +20,7 @@ from rich.console import Console
 from deploy.native.demo.comparison import ranking, result_panel
 from deploy.native.demo.figures import (
     ALERT,
+    RUNGS,
     WINDOW,
     AlertComparison,
     Expectations,
@@ -214,7 +215,7 @@ def _await_alerts(client: httpx.Client, stack: LocalStack, expectations: Expecta
 
     def complete() -> bool:
         stack.check()
-        return expectations.below_threshold <= notifications.agencies(ALERT, window=WINDOW)
+        return expectations.below_threshold <= notifications.agencies(ALERT, window=WINDOW, rungs=RUNGS)
 
     def evaluated() -> str:
         groups = json_of(client, f"{prometheus}/api/v1/rules")["data"]["groups"]
@@ -227,6 +228,7 @@ def _await_alerts(client: httpx.Client, stack: LocalStack, expectations: Expecta
             alert["labels"]["agency"]
             for alert in alerts
             if (alert["labels"]["alertname"], alert["labels"].get("window"), alert["state"]) == (ALERT, WINDOW, state)
+            and alert["labels"].get("rung") in RUNGS
         )
 
     seen: set[str] = set()
@@ -235,7 +237,7 @@ def _await_alerts(client: httpx.Client, stack: LocalStack, expectations: Expecta
         """Nothing is pending and every firing alert was delivered, over several evaluations."""
         stack.check()
         last = evaluated()
-        if in_state("pending") or in_state("firing") - notifications.agencies(ALERT, window=WINDOW):
+        if in_state("pending") or in_state("firing") - notifications.agencies(ALERT, window=WINDOW, rungs=RUNGS):
             seen.clear()
             return False
         seen.add(last)
@@ -246,4 +248,4 @@ def _await_alerts(client: httpx.Client, stack: LocalStack, expectations: Expecta
         wait_until(stable, timeout=ALERT_SECONDS, what="the alerts to be stable")
     except UnavailableError:
         stack.check()  # a service that ended is the better explanation; else the comparison names what is missing
-    return compare_alerts(expectations, notifications.agencies(ALERT))
+    return compare_alerts(expectations, notifications.agencies(ALERT, window=WINDOW, rungs=RUNGS))

@@ -8,7 +8,7 @@ from __future__ import annotations
 import datetime as dt
 import json
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import asdict, dataclass
 from http import HTTPStatus
 from pathlib import Path
@@ -58,12 +58,15 @@ class Notifications:
         whole = text[: text.rfind("\n") + 1]
         return tuple(Notification(**json.loads(line)) for line in whole.splitlines())
 
-    def agencies(self, alert: str, *, window: str | None = None) -> frozenset[str]:
-        """The agencies for which ``alert`` was delivered as firing, for ``window`` or for any window."""
+    def agencies(self, alert: str, *, window: str | None = None, rungs: Collection[str] | None = None) -> frozenset[str]:
+        """The agencies for which ``alert`` was delivered as firing, for ``window`` and a rung of ``rungs``, or for any."""
         return frozenset(
             entry.agency
             for entry in self.read()
-            if entry.alert == alert and entry.status == "firing" and window in {None, entry.labels.get("window")}
+            if entry.alert == alert
+            and entry.status == "firing"
+            and window in {None, entry.labels.get("window")}
+            and (rungs is None or entry.labels.get("rung") in rungs)
         )
 
 

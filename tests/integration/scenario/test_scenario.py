@@ -87,11 +87,11 @@ def test_alertmanager_notifies_for_those_below_five_percent_and_no_others(loaded
     expected = loaded.scenario.zero | loaded.scenario.above_0_below_5
 
     def notified():
-        return loaded.stack.receiver.notifications.agencies("AgencyRateLow")
+        return loaded.stack.receiver.notifications.agencies("AgencyRateLow", window="ytd", rungs=("zero", "below5"))
 
     wait_until(lambda: notified() >= expected, timeout=150, what="every agency below 5 % to be notified")
     wait_until(
-        lambda: not loaded.query('ALERTS{alertname="AgencyRateLow",alertstate="pending"}'),
+        lambda: not loaded.query('ALERTS{alertname="AgencyRateLow",window="ytd",rung="below5",alertstate="pending"}'),
         timeout=30,
         what="no alert to be pending",
     )

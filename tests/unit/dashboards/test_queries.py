@@ -21,7 +21,8 @@ RULES = [
 RECORDED = {rule["record"] for rule in RULES if "record" in rule}
 #: Series of Prometheus and Alertmanager, with the labels that queries use.
 OWN = {
-    "ALERTS": {"alertname", "alertstate", "severity", "scope", "agency", "kpi", "window"},
+    "ALERTS": {"alertname", "alertstate", "severity", "scope", "agency", "kpi", "window", "rung"},
+    "ALERTS_FOR_STATE": {"alertname", "agency", "kpi", "window", "rung"},
     "up": {"job", "instance"},
     **dict.fromkeys(
         (
@@ -39,7 +40,7 @@ OWN = {
 }
 #: Labels of recorded series, by the level at the start of their name.
 LEVELS = {
-    "agency": {"agency", "kpi", "window"},
+    "agency": {"agency", "kpi", "window", "rung", "severity"},
     "block": {"block", "kpi", "window"},
     "national": {"kpi", "window"},
     "pipeline": {"window"},

@@ -14,7 +14,7 @@ import yaml
 
 from dashboards.rules.generate import COMMITTED
 
-FIRING = 'and on (agency, kpi, window) ALERTS{alertname="AgencyRateLow", alertstate="firing"}'
+FIRING = 'and on (agency, kpi, window, rung) ALERTS{alertname="AgencyRateLow", alertstate="firing"}'
 
 
 @dataclass(frozen=True)
@@ -51,15 +51,16 @@ MUTANTS = [
     Mutant(
         "thresholds belong to a window",
         "agency.yml",
-        "agency:kpi:ratio < on (agency, kpi, window) agency:kpi_threshold:ratio",
-        "agency:kpi:ratio < on (agency, kpi) group_left () max by (agency, kpi) (agency:kpi_threshold:ratio)",
+        "agency:kpi:ratio < on (agency, kpi, window) group_right () agency:kpi_rung:ratio",
+        "agency:kpi:ratio < on (agency, kpi, window) group_right () (agency:kpi_rung:ratio * 0"
+        " + on (agency, kpi, rung) group_left () max by (agency, kpi, rung) (agency:kpi_rung:ratio))",
         "each window has its own threshold",
     ),
     Mutant(
         "strictly below",
         "agency.yml",
-        "agency:kpi:ratio < on (agency, kpi, window) agency:kpi_threshold:ratio",
-        "agency:kpi:ratio <= on (agency, kpi, window) agency:kpi_threshold:ratio",
+        "agency:kpi:ratio < on (agency, kpi, window) group_right () agency:kpi_rung:ratio",
+        "agency:kpi:ratio <= on (agency, kpi, window) group_right () agency:kpi_rung:ratio",
         "exactly the threshold is silent",
     ),
     Mutant(
@@ -94,29 +95,29 @@ MUTANTS = [
     Mutant(
         "holds in the deadband",
         "agency.yml",
-        f"agency:kpi:ratio < on (agency, kpi, window) agency:kpi_clear:ratio\n        {FIRING}",
-        f"agency:kpi:ratio < on (agency, kpi, window) agency:kpi_threshold:ratio\n        {FIRING}",
+        f"group_right () agency:kpi_rung_clear:ratio\n        {FIRING}",
+        f"group_right () agency:kpi_rung:ratio\n        {FIRING}",
         "holds in the deadband and clears above it",
     ),
     Mutant(
         "the deadband holds only what fires",
         "agency.yml",
-        f"agency:kpi:ratio < on (agency, kpi, window) agency:kpi_clear:ratio\n        {FIRING}",
-        "agency:kpi:ratio < on (agency, kpi, window) agency:kpi_clear:ratio",
+        f"group_right () agency:kpi_rung_clear:ratio\n        {FIRING}",
+        "group_right () agency:kpi_rung_clear:ratio",
         "holds in the deadband and clears above it",
     ),
     Mutant(
         "the deadband ends at a round number",
         "agency.yml",
-        "round(agency:kpi_threshold:ratio + 0.01, 1e-6)",
-        "(agency:kpi_threshold:ratio + 0.01)",
+        'round(agency:kpi_rung:ratio{rung!="zero"} + 0.01, 1e-6)',
+        '(agency:kpi_rung:ratio{rung!="zero"} + 0.01)',
         "holds in the deadband and clears above it",
     ),
     Mutant(
         "an empty window holds",
         "agency.yml",
-        f"agency:kpi_threshold:ratio\n        {FIRING}",
-        f"agency:kpi_nothing:ratio\n        {FIRING}",
+        f"agency:kpi_rung:ratio\n        {FIRING}\n        unless on (agency, kpi, window) (agency:kpi:ratio",
+        f"agency:kpi_nothing:ratio\n        {FIRING}\n        unless on (agency, kpi, window) (agency:kpi:ratio",
         "no data is not a recovery",
     ),
     Mutant(
@@ -136,8 +137,8 @@ MUTANTS = [
     Mutant(
         "no exporter holds",
         "agency.yml",
-        "group by (agency, kpi, window) (ALERTS",
-        "group by (agency, kpi, window) (NOTHING",
+        "group by (agency, kpi, window, rung, severity) (ALERTS",
+        "group by (agency, kpi, window, rung, severity) (NOTHING",
         "an exporter that is gone ends nothing",
     ),
     Mutant(
@@ -172,9 +173,79 @@ MUTANTS = [
     Mutant(
         "rates are cut",
         "agency.yml",
-        "floor(1e4 * agency:kpi:ratio%s + 1e-6) / 100",
-        "100 * agency:kpi:ratio%s",
+        '+ 1e-6) / 100" $of | query }}{{ . | first',
+        '+ 1e-6) / 100 + 0.005" $of | query }}{{ . | first',
         "not yet at nine minutes, fires at ten",
+    ),
+    Mutant(
+        "a rung of zero is a true zero",
+        "agency.yml",
+        "* 0 + 1e-9",
+        "* 0 + 0.01",
+        "rungs end one after the other",
+    ),
+    Mutant(
+        "below 10 % warns",
+        "agency.yml",
+        '"severity", "warning", "rung", "below10"',
+        '"severity", "critical", "rung", "below10"',
+        "each rung starts strictly below its limit",
+    ),
+    Mutant(
+        "a target informs",
+        "agency.yml",
+        '"severity", "info", "rung", "target"',
+        '"severity", "warning", "rung", "target"',
+        "each rung starts strictly below its limit",
+    ),
+    Mutant(
+        "a year is never critical",
+        "agency.yml",
+        '"severity", "warning", "rung", "zero|below5|below10"',
+        '"severity", "critical", "rung", "zero|below5|below10"',
+        "a year wakes nobody",
+    ),
+    Mutant(
+        "a zero ends with one dossier",
+        "agency.yml",
+        '\n      or\n      agency:kpi_rung:ratio{rung="zero"}',
+        '\n      or\n      agency:kpi_rung:ratio{rung="zero"} + 0.01',
+        "rungs end one after the other",
+    ),
+    Mutant(
+        "each rung holds for itself",
+        "agency.yml",
+        "group_right () agency:kpi_rung_clear:ratio\n        and on (agency, kpi, window, rung)",
+        "group_right () agency:kpi_rung_clear:ratio\n        and on (agency, kpi, window)",
+        "a rung of a higher limit holds in its own deadband",
+    ),
+    Mutant(
+        "a week stands in for a day",
+        "agency.yml",
+        'agency:kpi_enough:count{window="1d"}',
+        'agency:kpi_enough:count{window="1h"}',
+        "a small agency is judged by the first window that holds enough",
+    ),
+    Mutant(
+        "30 days stand in for a week",
+        "agency.yml",
+        'agency:kpi_enough:count{window="7d"}',
+        'agency:kpi_enough:count{window="1h"}',
+        "a small agency is judged by the first window that holds enough",
+    ),
+    Mutant(
+        "only stand-ins are idle",
+        "agency.yml",
+        "max by (agency, kpi, window) (last_over_time(agency_stand_in_window[2m]))",
+        "max by (agency, kpi, window) (last_over_time(agency_min_volume[2m]))",
+        "a window with a policy of its own does not stand in",
+    ),
+    Mutant(
+        "the deficit counts in the denominator",
+        "agency.yml",
+        "/ ((1 - agency:kpi_threshold:ratio) > 0)",
+        "",
+        "the deficit is exact",
     ),
     Mutant(
         "an exporter that is gone is told",

@@ -9,6 +9,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
 from domain.clock import ManualClock
+from domain.errors import ConfigurationError
 from domain.events import Reason
 from domain.findings import FindingKind
 from domain.indicators import INDICATORS, ReturnAtCounter, indicators_by
@@ -21,9 +22,9 @@ from pipeline.serving.exporter import (
     AuditState,
     FindingCollector,
     FindingState,
-    PolicyCollector,
     storage_up,
 )
+from pipeline.serving.policies import PolicyCollector
 from pipeline.settings import ThresholdPolicy
 from sinks.contract.dead_letters import DeadLetter
 from sinks.contract.tallies import Counts, Span
@@ -34,6 +35,7 @@ from tests.fakes import MemoryStore
 
 #: 15:00 in Viet Nam on 20 August 2024.
 NOW = dt.datetime(2024, 8, 20, 8, tzinfo=dt.UTC)
+POLICY_SERIES = {"agency_threshold_ratio", "agency_min_volume", "agency_rung_ratio", "agency_stand_in_window"}
 #: In force and not expected to report.
 SILENT = {"G27", "G28", "G30"}
 HOUR, DAY = dt.timedelta(hours=1), dt.timedelta(days=1)
@@ -166,11 +168,12 @@ def test_label_sets_are_closed(registry):
         "window": {window.value for window in Window},
         "reason": {reason.value for reason in Reason},
         "block": {"ministry", "province"},
+        "rung": {"below10", "target"},
         "scope": {"agency_minute", "agency_day", "agency_day_procedure", "dossiers"},
     }
     for _, labels in samples:
         for name, label in labels:
-            assert name in {"name", "version"} or label in allowed[name], (name, label)
+            assert name in {"name", "name_en", "version"} or label in allowed[name], (name, label)
 
 
 def series_of(samples, agency):
@@ -182,7 +185,7 @@ def test_an_agency_that_need_not_report_has_no_zeros(registry):
     """An agency that is not expected to report and never sent has its name and thresholds, and no figures of 0."""
     samples = scrape(filled(an_event()), registry)
     for code in SILENT:
-        assert series_of(samples, code) == {"agency_info", "agency_threshold_ratio", "agency_min_volume"}
+        assert series_of(samples, code) == {"agency_info", *POLICY_SERIES}
 
 
 @pytest.mark.parametrize("occurred_at", [NOW - 3 * HOUR, NOW - 400 * DAY, NOW + HOUR])
@@ -208,7 +211,7 @@ def test_findings_of_an_agency_that_need_not_report(registry):
 
 
 def test_windows(registry):
-    """Each window counts what it holds: an hour, a day and a week back to the minute, a month and a year by civil days."""
+    """Each window counts what it holds: an hour, a day, a week, 30 days back to the minute, a month and a year by civil days."""
     at = {
         "now": NOW,
         "59 minutes ago": NOW - dt.timedelta(minutes=59),
@@ -223,20 +226,49 @@ def test_windows(registry):
     }
     samples = scrape(filled(*(an_event(occurred_at=instant) for instant in at.values())), registry)
     found = {w.value: value(samples, "agency_kpi_denominator", agency="H17", kpi="I1", window=w.value) for w in Window}
-    assert found == {"1h": 2, "1d": 4, "7d": 5, "month": 6, "ytd": 8}
+    assert found == {"1h": 2, "1d": 4, "7d": 5, "30d": 7, "month": 6, "ytd": 8}
 
 
 def test_thresholds_stand_beside_every_agency(registry):
-    """Each policy is exported for each agency with its own indicator and window, and no other."""
+    """Each policy is exported for each agency with its own indicator and window; that of a day also for its stand-ins."""
     samples = scrape(MemoryStore(), registry)
     ratios = [(dict(labels), v) for (name, labels), v in samples.items() if name == "agency_threshold_ratio"]
-    assert len(ratios) == 2 * 89
+    assert len(ratios) == 4 * 89
     assert value(samples, "agency_threshold_ratio", agency="H17", kpi="I1", window="1d") == 0.05
     assert value(samples, "agency_threshold_ratio", agency="H17", kpi="I5", window="ytd") == 0.5
     assert value(samples, "agency_min_volume", agency="G01", kpi="I5", window="ytd") == 7
     assert not any(
         name.startswith(("agency_threshold", "agency_min")) for name, _ in scrape(MemoryStore(), registry, policies=())
     )
+
+
+def test_the_most_specific_policy_counts(registry):
+    """An agency's own policy wins over that of its block, and that over the one for all; targets are those of the year."""
+    policies = (
+        ThresholdPolicy(agency="H17", ratio=0.3, min_volume=5),
+        ThresholdPolicy(min_volume=50),
+        ThresholdPolicy(block="ministry", ratio=0.2, low_ratio=0.25, target=0.9),
+        ThresholdPolicy(window="ytd"),
+        ThresholdPolicy(window="7d", ratio=0.02),
+    )
+    samples = scrape(MemoryStore(), registry, policies=policies)
+
+    def of(name, agency, window, **rung):
+        return samples.get((name, tuple(sorted({"agency": agency, "kpi": "I1", "window": window, **rung}.items()))))
+
+    assert [of("agency_threshold_ratio", code, "1d") for code in ("H17", "H18", "G01")] == [0.3, 0.05, 0.2]
+    assert [of("agency_min_volume", code, "1d") for code in ("H17", "H18", "G01")] == [5, 50, 30]
+    assert [of("agency_rung_ratio", code, "1d", rung="below10") for code in ("H17", "H18", "G01")] == [None, 0.1, 0.25]
+    assert [of("agency_rung_ratio", code, "1d", rung="target") for code in ("H17", "H18", "G01")] == [None, None, 0.9]
+    assert [of("agency_rung_ratio", code, "ytd", rung="target") for code in ("H17", "G01")] == [0.3, 0.7]
+    assert [of("agency_stand_in_window", "G01", window) for window in ("1d", "7d", "30d", "ytd")] == [None, None, 1, None]
+    assert [of("agency_threshold_ratio", "G01", window) for window in ("7d", "30d")] == [0.02, 0.2]
+
+
+def test_an_unknown_agency_in_a_policy_is_refused(registry):
+    """A policy for a code that the registry does not know stops the start."""
+    with pytest.raises(ConfigurationError, match="policy 2 names the agency H99"):
+        PolicyCollector(registry=registry, clock=ManualClock(NOW), policies=(ThresholdPolicy(), ThresholdPolicy(agency="H99")))
 
 
 def test_freshness_is_measured_by_the_clock(registry):

@@ -23,7 +23,8 @@ from pipeline.audit.routes import audit_routes
 from pipeline.audit.service import AuditService
 from pipeline.decode.decoder import Decoder
 from pipeline.serving.answer_sources import Api, Health, Progress
-from pipeline.serving.exporter import AgencyCollector, PolicyCollector
+from pipeline.serving.exporter import AgencyCollector
+from pipeline.serving.policies import PolicyCollector
 from pipeline.serving.server import _CONNECTIONS, HttpServer
 from pipeline.settings import HttpSettings, ThresholdPolicy
 from sinks.contract.dead_letters import DeadLetter
