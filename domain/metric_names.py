@@ -65,7 +65,7 @@ NEWEST_EVENT = _exporter(
 QUIET_WORKING = _exporter(
     "portalpulse_quiet_working_seconds", "Office hours that have passed since the newest event; nights and holidays do not pass."
 )
-CLOCK_FIXED = _exporter("portalpulse_clock_fixed", "1 when the clock is the fixed instant of a scenario, otherwise 0.")
+CLOCK_FIXED = _exporter("portalpulse_clock_fixed", "Whether the clock is the fixed instant of a scenario (1) or moves (0).")
 TALLY_LAG_ROWS = _exporter(
     "portalpulse_tally_lag_rows",
     "Stored distinct events minus tallied events (worst tier). Positive: tallies lag; negative: double counting.",
