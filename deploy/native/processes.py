@@ -214,14 +214,16 @@ def wait_until(
         timeout: seconds.
         what: names the condition in the error, as in "Kafka to answer".
         children: programs that must keep running meanwhile.
-        poll: seconds between two calls.
+        poll: seconds between two calls, and at least as long as a call takes: asking must not slow down what is waited for.
 
     Raises:
         UnavailableError: the time is over or a child ended; with the end of the child's log.
     """
     deadline = time.monotonic() + timeout
     while True:
+        asked = time.monotonic()
         result = condition()
+        took = time.monotonic() - asked
         if result:
             return result
         for child in children:
@@ -233,7 +235,7 @@ def wait_until(
                 f"Timed out after {timeout:g} s waiting for {what}.{tails}",
                 remedy=f"See {logs}." if logs else "Try again when the machine is less busy.",
             )
-        time.sleep(poll)
+        time.sleep(max(poll, took))
 
 
 def await_http(url: str, *, timeout: float, child: ChildProcess) -> None:

@@ -7,13 +7,12 @@ import subprocess
 import sys
 import threading
 
-import httpx
 import pytest
-from prometheus_client.parser import text_string_to_metric_families
 
 from deploy.native.processes import wait_until
 from deploy.native.services.portalpulse_process import PortalPulseProcess
 from producers.portals.faults import malformed
+from tests.exposition import samples
 from tests.factories import MORNING, a_message, an_event
 from tests.sending import send
 
@@ -61,10 +60,9 @@ class _Process(PortalPulseProcess):
     """A process whose metrics can be read."""
 
     def metrics(self):
-        """Samples by name and scope."""
-        text = httpx.get(f"{self.url}/metrics", timeout=60, trust_env=False).text
-        families = text_string_to_metric_families(text)
-        return {(sample.name, sample.labels.get("scope")): sample.value for family in families for sample in family.samples}
+        """Samples of the audit and the worker by name and scope."""
+        found = samples(self.url, "portalpulse_audit_", "portalpulse_worker_")
+        return {(sample.name, sample.labels.get("scope")): sample.value for sample in found}
 
 
 @pytest.fixture
@@ -216,7 +214,10 @@ def test_acknowledged_messages_are_looked_up(chain):
 
 def test_the_exporter_audits_all_the_time(chain, process):
     """The exporter's continuous audit shows drift by scope, and shows none after a repair."""
-    quick = {"PORTALPULSE_AUDIT__INTERVAL_SECONDS": "0.2", "PORTALPULSE_AUDIT__SETTLE_SECONDS": "1"}
+    quick = {
+        f"PORTALPULSE_AUDIT__{name}": value
+        for name, value in (("INTERVAL_SECONDS", "0.2"), ("DUTY", "1"), ("SETTLE_SECONDS", "1"))
+    }
     chain.worker()
     _send(chain, [an_event() for _ in range(5)])
     _await_tallied(chain, 5)

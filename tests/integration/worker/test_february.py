@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 
-import httpx
 import pytest
-from prometheus_client.parser import text_string_to_metric_families
 
 from bench.consumer_group import ConsumerGroup
 from bench.february import await_truth, compare, found_by_command, reports, send_month, table_differences
@@ -16,6 +14,7 @@ from deploy.native.services.portalpulse_process import PortalPulseProcess
 from producers.portals.tier_truth import TIERS, figure_differences, read_table
 from producers.portals.truth_comparison import finding_differences, shortened
 from producers.sending.worker_processes import Broker
+from tests.exposition import samples
 
 #: ``python -m bench february`` does the same with a million.
 EVENTS = 50_000
@@ -58,9 +57,8 @@ def exported_findings(environment, log_dir):
     exporter = PortalPulseProcess("exporter", environment=environment | settings, log_dir=log_dir)
 
     def exported():
-        families = text_string_to_metric_families(httpx.get(f"{exporter.url}/metrics", timeout=60, trust_env=False).text)
-        samples = [sample for family in families for sample in family.samples if sample.name == "agency_findings"]
-        return {(sample.labels["agency"], sample.labels["kind"]): int(sample.value) for sample in samples}
+        found = samples(exporter.url, "agency_findings")
+        return {(sample.labels["agency"], sample.labels["kind"]): int(sample.value) for sample in found}
 
     exporter.start(timeout=150)
     try:

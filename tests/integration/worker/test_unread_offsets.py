@@ -11,11 +11,11 @@ import httpx
 import pytest
 from confluent_kafka import KafkaException, Producer, TopicPartition
 from confluent_kafka.admin import NewTopic
-from prometheus_client.parser import text_string_to_metric_families
 
 from deploy.native.ports import free_port
 from deploy.native.processes import wait_until
 from deploy.native.services.kafka_admin import admin_client
+from tests.exposition import samples
 from tests.factories import a_message
 from tests.proxies import Proxy
 
@@ -61,14 +61,9 @@ class Log:
         wait_until(created, timeout=90, what="the topic to be created again")
 
 
-def _samples(worker):
-    text = httpx.get(f"{worker.url}/metrics", timeout=60, trust_env=False).text
-    return [sample for family in text_string_to_metric_families(text) for sample in family.samples]
-
-
 def _unread(worker):
     """The worker's counter of unread offsets of partition 0."""
-    return sum(sample.value for sample in _samples(worker) if sample.name == UNREAD and sample.labels["partition"] == "0")
+    return sum(sample.value for sample in samples(worker.url, UNREAD) if sample.labels["partition"] == "0")
 
 
 def _noticed(worker):
