@@ -42,13 +42,13 @@ HeartbeatOption = Annotated[
 ]
 
 
-def alert_commands() -> typer.Typer:
-    """The group of commands."""
+def register(app: typer.Typer) -> None:
+    """Add the commands to the command line."""
     alerts = typer.Typer(no_args_is_help=True, help="Alert rules, routes, recipients and messages.")
     for command in (build, check, render, example, simulate):
         alerts.command(command.__name__)(command)
     alerts.command("test")(send_test)
-    return alerts
+    app.add_typer(alerts, name="alerts")
 
 
 def directory_of(settings: Settings, file: Path | None) -> Directory:

@@ -24,6 +24,12 @@ HostOption = Annotated[str, typer.Option(help="Address to listen on. Everybody w
 _LOOK_SECONDS = 1.0
 
 
+def register(app: typer.Typer) -> None:
+    """Add the commands to the command line."""
+    app.command("relay")(relay)
+    app.command("watchdog")(watchdog)
+
+
 def relay(
     *,
     recipients: RecipientsOption = None,

@@ -6,7 +6,7 @@ import json
 import logging
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 from rich.console import Console
@@ -33,6 +33,10 @@ class ClickHouseChoice(StrEnum):
 
     EMBEDDED = "embedded"
     SERVER = "server"
+
+
+#: The commands of this folder: name -> the module that registers it.
+COMMANDS: Final = dict.fromkeys(("up", "demo", "seeds", "doctor"), __name__)
 
 
 def register(app: typer.Typer) -> None:

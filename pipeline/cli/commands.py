@@ -1,32 +1,19 @@
-"""Registers the commands of this folder, one file each."""
+"""The commands of this folder, one file each: name -> the module that registers it."""
 
 from __future__ import annotations
 
-import typer
+from typing import Final
 
-from pipeline.cli import (
-    audit,
-    catalogue,
-    dead_letters,
-    dossier,
-    findings,
-    indicators,
-    migrate,
-    report,
-    schema,
-    worker,
-)
-
-
-def register(app: typer.Typer) -> None:
-    """Add the commands to the command line."""
-    worker.register(app)
-    migrate.register(app)
-    report.register(app)
-    dead_letters.register(app)
-    audit.register(app)
-    dossier.register(app)
-    findings.register(app)
-    catalogue.register(app)
-    indicators.register(app)
-    schema.register(app)
+COMMANDS: Final = {
+    "worker": "pipeline.cli.worker",
+    "exporter": "pipeline.cli.worker",
+    "migrate": "pipeline.cli.migrate",
+    "report": "pipeline.cli.report",
+    "dead-letters": "pipeline.cli.dead_letters",
+    "audit": "pipeline.cli.audit",
+    "dossier": "pipeline.cli.dossier",
+    "findings": "pipeline.cli.findings",
+    "catalogue": "pipeline.cli.catalogue",
+    "indicators": "pipeline.cli.indicators",
+    "schema": "pipeline.cli.schema",
+}

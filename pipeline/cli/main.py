@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import importlib
 import logging
 import os
 import sys
@@ -17,7 +18,8 @@ from pipeline.cli import streams
 from pipeline.cli.text_arguments import require_texts
 from pipeline.shutdown import leave
 
-#: Folders add their commands through this entry-point group; the value is a function ``register(app)``.
+#: Folders add their commands through this entry-point group. Its values map a command's name to the module whose function
+#: ``register(app)`` adds it.
 COMMANDS = "portalpulse.commands"
 #: Beginning of the message of an unexpected error.
 UNEXPECTED = "Unexpected error:"
@@ -31,8 +33,13 @@ def _version(value: bool) -> None:  # noqa: FBT001 - the signature typer calls
         raise typer.Exit
 
 
-def create_cli() -> typer.Typer:
-    """The whole command line, with the commands of every installed folder."""
+def create_cli(command: str = "") -> typer.Typer:
+    """The command line with the commands of every installed folder.
+
+    Args:
+        command: only the module of this command is imported, when there is such a command: importing all of them takes longer
+            than most commands do.
+    """
     app = typer.Typer(
         name="portalpulse",
         no_args_is_help=True,
@@ -53,8 +60,11 @@ def create_cli() -> typer.Typer:
     ) -> None:
         pass
 
+    modules: dict[str, str] = {}
     for entry in sorted(metadata.entry_points(group=COMMANDS), key=lambda entry: entry.name):
-        entry.load()(app)
+        modules |= entry.load()
+    for module in dict.fromkeys([modules[command]] if command in modules else modules.values()):
+        importlib.import_module(module).register(app)
     return app
 
 
@@ -74,7 +84,7 @@ def run() -> int:
         try:
             _require_local_time()
             _refuse_empty(sys.argv[1:])
-            command = typer.main.get_command(create_cli())
+            command = typer.main.get_command(create_cli(*sys.argv[1:2]))
             require_texts(command)
             command()
         finally:

@@ -72,6 +72,10 @@ _PRODUCE_HELP: Final = (
 )
 
 
+#: The commands of this folder: name -> the module that registers it.
+COMMANDS: Final = dict.fromkeys(("produce", "replay", "load"), __name__)
+
+
 def register(app: typer.Typer) -> None:
     """Add the commands to the command line."""
     app.command("produce", help=_PRODUCE_HELP)(_produce)

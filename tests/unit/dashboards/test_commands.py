@@ -3,28 +3,21 @@
 from __future__ import annotations
 
 import pytest
-import typer
 import yaml
 from typer.testing import CliRunner
 
 from dashboards.alertmanager.bundle import verify_bundle
-from dashboards.commands import register
 from dashboards.grafana import generate, publish
 from dashboards.grafana.publish import Push, Pushed
 from dashboards.notify.recipients_file import EXAMPLE
 from domain.errors import ConfigurationError, UnavailableError
+from pipeline.cli.main import create_cli
 
 
 @pytest.fixture
 def run():
     """Runs a command line of this folder's commands."""
-    app = typer.Typer()
-    register(app)
-
-    def invoke(*arguments):
-        return CliRunner().invoke(app, arguments)
-
-    return invoke
+    return lambda *arguments: CliRunner().invoke(create_cli(arguments[0]), arguments)
 
 
 @pytest.mark.parametrize("group", ["boards", "alerts"])

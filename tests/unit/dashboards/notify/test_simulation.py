@@ -9,8 +9,8 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
+from dashboards.alert_commands import register
 from dashboards.alertmanager.generate import AlertTiming, render_routes
-from dashboards.commands import register
 from dashboards.notify.content import Links
 from dashboards.notify.recipients_file import EXAMPLE, read_recipients
 from dashboards.notify.simulation import Scene, simulate
