@@ -47,6 +47,8 @@ def pytest_configure(config):
     """
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    # Brokers of tests live for seconds: the second compiler and the threads of the collector would cost more than they save.
+    os.environ.setdefault("JDK_JAVA_OPTIONS", "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC")
     if config.getoption("--long") and "HYPOTHESIS_PROFILE" not in os.environ:
         settings.load_profile("long")
 

@@ -196,6 +196,9 @@ HOSTILE = {
         "deduplicate_insert_select": "enable_when_possible",
     },
 }
+#: Every setting of the above in one profile: one test finds that a setting is not pinned, the long ones which.
+ALL_AT_ONCE = "all at once"
+HOSTILE[ALL_AT_ONCE] = {name: value for settings in list(HOSTILE.values()) for name, value in settings.items()}
 #: Profiles that forbid changes of settings, and the setting that the error names.
 FORBIDDING = {
     "at least": ("<limit>5</limit><constraints><limit><min>5</min></limit></constraints>", "limit"),
@@ -452,7 +455,9 @@ def whole(server):
     return found
 
 
-@pytest.mark.parametrize("profile", HOSTILE)
+@pytest.mark.parametrize(
+    "profile", [pytest.param(name, marks=() if name == ALL_AT_ONCE else pytest.mark.long) for name in HOSTILE]
+)
 def test_a_profile_shortens_nothing(server, whole, profile):
     """With any profile all tallies, reads, audits and exports are those of a user without one."""
     with connected(server, profile, "whole") as clickhouse:
