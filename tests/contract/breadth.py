@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
+from typing import Any
+
 import pytest
 from _pytest.mark import ParameterSet
 
@@ -17,3 +20,9 @@ def seeds(first: int, *, count: int, short: int | None) -> list[ParameterSet]:
     """Seeds for a parametrized test: ``count`` from ``first`` on, the first ``short`` of them (None: all) in the fast run too."""
     fast = count if short is None else short
     return [pytest.param(first + number, marks=() if number < fast else pytest.mark.long) for number in range(count)]
+
+
+def cases(named: Mapping[str, tuple[Any, ...]], *, fast: Collection[str]) -> list[ParameterSet]:
+    """Named cases for a parametrized test; those named in ``fast`` are in the fast run, too."""
+    assert set(fast) <= set(named)
+    return [pytest.param(*values, id=name, marks=() if name in fast else pytest.mark.long) for name, values in named.items()]

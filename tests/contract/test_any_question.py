@@ -47,6 +47,7 @@ from sinks.clickhouse.raw_messages import ClickHouseRawMessages
 from sinks.clickhouse.reader import ClickHouseReader
 from sinks.clickhouse.repair import ClickHouseRepair
 from sinks.clickhouse.store import ClickHouseStore
+from tests.contract.breadth import mainly_served
 from tests.factories import LATEST, TOPIC
 
 DAYS = (
@@ -281,6 +282,7 @@ async def client(clickhouse, registry):
     await server.close()
 
 
+@mainly_served
 async def test_any_question_is_answered_or_refused(client):
     """No parameter of any address makes the server fail: it answers, or says in one sentence what is wrong with the request."""
     wrong = []
@@ -291,6 +293,7 @@ async def test_any_question_is_answered_or_refused(client):
     assert not wrong, "\n".join(map(str, wrong))
 
 
+@mainly_served
 async def test_any_change_is_made_or_refused(client):
     """No field of any request for a change makes the server fail."""
     wrong = []

@@ -33,7 +33,7 @@ from sinks.clickhouse.store import ClickHouseStore
 from sinks.contract.audit import Acknowledged, HashShard
 from sinks.contract.dossier_audit import DossierSelection
 from sinks.contract.tallies import Days, Span
-from tests.contract.breadth import mainly_served, seeds
+from tests.contract.breadth import cases, mainly_served, seeds
 from tests.contract.dossier_model import Model, dossiers_of, expected, tallied
 from tests.factories import LATEST, MORNING, TOPIC, an_event, rows_of
 from tests.unit.pipeline.audit.helpers import Log, RecordedProgress
@@ -218,7 +218,18 @@ DAMAGES = {
 
 
 @mainly_served
-@pytest.mark.parametrize(("damage", "faults"), DAMAGES.values(), ids=DAMAGES)
+@pytest.mark.parametrize(
+    ("damage", "faults"),
+    cases(
+        DAMAGES,
+        fast=(
+            "a message is not in the index",
+            "all corrections are gone",
+            "a correction is wrong",
+            "a plain message is corrected",
+        ),
+    ),
+)
 def test_damage_is_found_and_repaired(destination, damage, faults):
     """Each damage of the index or the corrections is found as what it is; one repair puts dossiers and tallies right."""
     destination.take(MESSAGES)
@@ -262,8 +273,18 @@ def test_an_example_says_what_is_wrong(destination):
 @mainly_served
 @pytest.mark.parametrize(
     "purged",
-    [[TWICE[2]], [TWICE[3]], TWICE, [PLAIN[0]], [BY_TEN[2]], [TAKEN_UP[2], TAKEN_UP[3]], MESSAGES],
-    ids=["the first 9", "the second 9", "a dossier", "a first event", "a 10", "two of four", "everything"],
+    cases(
+        {
+            "the first 9": ([TWICE[2]],),
+            "the second 9": ([TWICE[3]],),
+            "a dossier": (TWICE,),
+            "a first event": ([PLAIN[0]],),
+            "a 10": ([BY_TEN[2]],),
+            "two of four": ([TAKEN_UP[2], TAKEN_UP[3]],),
+            "everything": (MESSAGES,),
+        },
+        fast=("the first 9", "a 10", "everything"),
+    ),
 )
 def test_purged_messages_are_found_and_repaired(destination, purged):
     """After messages were deleted, index rows and corrections of what is gone are found; a repair leaves what the rest gives."""

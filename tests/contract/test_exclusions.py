@@ -34,7 +34,7 @@ from sinks.contract.dossier_audit import DossierSelection
 from sinks.contract.findings import FindingScope
 from sinks.contract.tallies import Days, Span
 from sinks.errors import Retryable
-from tests.contract.breadth import mainly_served, seeds
+from tests.contract.breadth import cases, mainly_served, seeds
 from tests.contract.dossier_model import Model, expected, tallied
 from tests.contract.test_dossier_audit import Destination, run_beside_repairs
 from tests.factories import MORNING, an_event, rows_of
@@ -266,7 +266,7 @@ def test_the_last_decision_holds(storage):
     assert len(set(times)) == 5
 
 
-@pytest.mark.parametrize("excluded", [True, False])
+@pytest.mark.parametrize("excluded", [True, pytest.param(False, marks=pytest.mark.long)])
 def test_a_command_that_ends_anywhere_is_completed_by_the_same_command(storage, excluded):
     """After a crash between any two steps the same command leaves what the rules give, and decides nothing a second time."""
     messages, seen, steps = [], set(), 0
@@ -462,7 +462,9 @@ DAMAGES = {
 
 
 @mainly_served
-@pytest.mark.parametrize(("damage", "faults"), DAMAGES.values(), ids=DAMAGES)
+@pytest.mark.parametrize(
+    ("damage", "faults"), cases(DAMAGES, fast=("a decision is not in the index", "a decision is in the index alone"))
+)
 def test_an_exclusion_survives_a_repair(clickhouse, damage, faults):
     """An excluded dossier is never wrong by itself; a damage of its index rows is found, and a repair leaves what was decided."""
     destination, storage = Destination(clickhouse), in_clickhouse(clickhouse)

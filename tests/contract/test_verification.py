@@ -119,7 +119,7 @@ class JudgedWhenAsked:
 @pytest.fixture(
     params=[
         "memory",
-        pytest.param("embedded", marks=pytest.mark.integration),
+        pytest.param("embedded", marks=(pytest.mark.integration, pytest.mark.long)),
         pytest.param("served", marks=pytest.mark.integration),
     ]
 )

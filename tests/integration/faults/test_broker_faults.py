@@ -8,11 +8,13 @@ import pytest
 pytestmark = pytest.mark.timeout(900)
 
 
+@pytest.mark.long
 def test_a_segment_torn_by_a_power_cut(survives):
     """After kill -9 leaves half a batch at the end of the log, every acknowledged message is tallied."""
     survives("torn-segment")
 
 
+@pytest.mark.long
 def test_a_partition_is_added(survives):
     """A running worker reads the new partition without a restart, in less than half a minute."""
     survives("added-partition", within=30)

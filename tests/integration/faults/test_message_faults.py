@@ -8,11 +8,13 @@ import pytest
 pytestmark = pytest.mark.timeout(900)
 
 
+@pytest.mark.long
 def test_clocks_that_are_wrong_by_years(survives):
     """An event of years ago counts in its own minute; one of the future, or of 1970, is dead-lettered with its reason."""
     survives("clocks-wrong-by-years")
 
 
+@pytest.mark.long
 def test_one_message_in_a_hundred_is_malformed(survives):
     """Each malformed message is dead-lettered with every byte and its reason; every other message is tallied."""
     survives("one-percent-poison")

@@ -30,11 +30,13 @@ def test_killed_in_the_middle_of_an_insert(survives):
     survives("clickhouse-killed", within=30)
 
 
+@pytest.mark.long
 def test_answers_that_break_off(survives):
     """Workers retry after an answer that ends anywhere in its headers or body."""
     survives("clickhouse-half-answers")
 
 
+@pytest.mark.long
 def test_a_read_only_table_stops_the_worker(survives):
     """The worker ends with status 1 and names the cause; once the table is writable again, nothing is missing."""
     survives("clickhouse-read-only")

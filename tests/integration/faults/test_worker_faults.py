@@ -19,11 +19,13 @@ def test_a_worker_killed_between_insert_and_commit(survives):
     survives("kill-only-worker", within=15)
 
 
+@pytest.mark.long
 def test_a_zombie_harms_nothing(survives):
     """A worker suspended past its session finishes its batch while others have its partitions, and continues."""
     survives("zombie")
 
 
+@pytest.mark.long
 def test_workers_are_restarted_in_turn(survives):
     """SIGTERM ends each busy worker with status 0 within twenty seconds."""
     survives("rolling-restart")

@@ -175,6 +175,7 @@ def test_workers_that_are_late_are_not_called_wrong(chain):
     assert found["scopes"]["agency_day_procedure"]["late"] == 0
 
 
+@pytest.mark.long
 def test_without_a_worker_the_age_of_events_decides(chain):
     """Without a worker in the group nothing is in hand, so events that are stored and not tallied are drift."""
     chain.worker()

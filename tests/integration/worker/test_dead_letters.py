@@ -7,6 +7,7 @@ import json
 import subprocess
 import sys
 
+import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
 
 from deploy.native.processes import wait_until
@@ -86,6 +87,7 @@ def test_a_worker_that_rejects_everything_stops(chain):
     assert _committed(chain) < 500
 
 
+@pytest.mark.long
 def test_an_acceptance_ends_with_its_topic(chain):
     """After the topic was created again, messages at accepted offsets are other ones: the limit holds for them."""
     chain.environment |= {"PORTALPULSE_DEAD_LETTERS__MAX_CONSECUTIVE": "20", "PORTALPULSE_INGEST__BATCH_ROWS": "10"}

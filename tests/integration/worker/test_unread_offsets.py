@@ -154,7 +154,7 @@ def test_deleted_while_the_storage_is_away(chain, log, way):
     assert words in worker.process.log.read_text()
 
 
-@pytest.mark.parametrize("fetch_is_open", [False, True])
+@pytest.mark.parametrize("fetch_is_open", [pytest.param(False, marks=pytest.mark.long), True])
 def test_deleted_while_the_worker_is_frozen(chain, log, fetch_is_open):
     """A worker that was suspended while messages were deleted reports them when it continues; what it had fetched is kept."""
     worker = _start(chain, chain.environment["PORTALPULSE_CLICKHOUSE__URL"])
@@ -184,6 +184,7 @@ def test_deleted_while_the_worker_is_frozen(chain, log, fetch_is_open):
     assert "aiokafka" not in text
 
 
+@pytest.mark.long
 def test_deleted_while_no_worker_runs(chain, log):
     """The second worker reports offsets that left the log before it started, before it acknowledges later offsets."""
     first = _start(chain, chain.environment["PORTALPULSE_CLICKHOUSE__URL"])
