@@ -1,7 +1,8 @@
 """The alert on a rate below a rung of its ladder.
 
-It starts with enough dossiers, fresh data and no backlog, and continues until the rate is above the deadband. A stalled pipeline,
-a shrinking or an empty window, and an exporter that does not answer do not end it. A new month or year does: its window begins
+It starts with enough dossiers, fresh data and no backlog, and continues until the rate is above the deadband. A stalled pipeline
+or a backlog (what is left of a rolling window may show any rate), a shrinking or an empty window, and an exporter that does not
+answer do not end it. A new month or year does: its window begins
 with too few dossiers to say anything.
 """
 
@@ -42,6 +43,19 @@ def rate_low(timing: RuleTiming) -> Rule:
           agency:kpi_rung:ratio
           and on ({_RUNG}) {fires}
           unless on ({_SERIES}) (agency:kpi:ratio or agency:kpi_too_few_in_period:count)
+        )
+        or
+        (
+          # holds: fires already and figures are not whole, because nothing new comes or a backlog is not counted
+          agency:kpi_rung:ratio
+          and on ({_RUNG}) {fires}
+          and on ()
+          (
+            pipeline:freshness:seconds >= {timing.freshness_limit_seconds}
+            or
+            pipeline:backlog:events > {timing.backlog_limit_events}
+          )
+          unless on ({_SERIES}) agency:kpi_too_few_in_period:count
         )
         or
         (

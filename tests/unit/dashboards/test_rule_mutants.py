@@ -85,6 +85,27 @@ MUTANTS = [
         "a half-loaded backlog starts no alert",
     ),
     Mutant(
+        "a stall ends nothing",
+        "agency.yml",
+        "          pipeline:freshness:seconds >= 600\n          or\n          pipeline:backlog:events > 30000\n",
+        "          pipeline:backlog:events > 30000\n",
+        "figures that are not whole end nothing",
+    ),
+    Mutant(
+        "a backlog ends nothing",
+        "agency.yml",
+        "          pipeline:freshness:seconds >= 600\n          or\n          pipeline:backlog:events > 30000\n",
+        "          pipeline:freshness:seconds >= 600\n",
+        "figures that are not whole end nothing",
+    ),
+    Mutant(
+        "a stall ends what a new year ends",
+        "agency.yml",
+        "events > 30000\n        )\n        unless on (agency, kpi, window) agency:kpi_too_few_in_period:count\n",
+        "events > 30000\n        )\n",
+        "figures that are not whole end nothing",
+    ),
+    Mutant(
         "the backlog includes Kafka",
         "pipeline.yml",
         "sum(last_over_time(portalpulse_worker_consumer_lag_events[2m]))",
