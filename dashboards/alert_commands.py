@@ -19,6 +19,7 @@ from dashboards.generated import require_unchanged
 from dashboards.notify.recipients_file import EXAMPLE, Directory, read_recipients
 from dashboards.notify.setup import channels_of, links_of
 from dashboards.rules import generate as rules
+from dashboards.year_command import year
 from domain.clock import SystemClock
 from domain.errors import ConfigurationError
 from domain.periods import VIETNAM, civil_day
@@ -48,6 +49,7 @@ def register(app: typer.Typer) -> None:
     for command in (build, check, render, example, simulate):
         alerts.command(command.__name__)(command)
     alerts.command("test")(send_test)
+    alerts.command("year")(year)
     app.add_typer(alerts, name="alerts")
 
 

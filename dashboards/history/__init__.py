@@ -1,0 +1,1 @@
+"""Figures of months through the real rules: a simulated year, and stored history (``portalpulse alerts year``, ``backtest``)."""

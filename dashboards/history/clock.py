@@ -1,0 +1,89 @@
+"""The coarse clock: rules that Prometheus evaluates once a step of minutes or hours instead of once a minute.
+
+Only durations that Prometheus itself measures change: ``for``, ``keep_firing_for`` and ranges such as ``[2m]``. They become whole
+steps and stay in the same order: what bridges a missed scrape is one step, what a condition must hold longer, what survives a gap
+longer still. Expressions, limits, labels and the seconds that the exporter tells stay as they are.
+
+Prometheus gets one evaluation a minute, whatever a step stands for, because it remembers what fires for five minutes.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any, Final
+
+import yaml
+
+from dashboards.rules.timing import duration
+from domain.errors import ConfigurationError
+
+#: Seconds between two evaluations, as Prometheus sees them.
+EVALUATION: Final = 60
+#: Lengths of a step in minutes: they divide a day, so that one begins at each midnight.
+STEP_MINUTES: Final = (10, 15, 20, 30, 60, 120, 180)
+_UNITS: Final = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
+_RANGE: Final = re.compile(r"\[(\d+)([smhd])\]")
+#: (longest duration in seconds, its steps at least): guards, then waits of alerts, then what keeps them firing.
+_ORDER: Final = ((120, 1), (600, 2))
+_LONGER: Final = 3
+
+
+def steps_of(seconds: int, step_seconds: int) -> int:
+    """How many steps a duration of a rule has: never shorter than the duration, and in the order of all durations."""
+    minimum = next((steps for longest, steps in _ORDER if seconds <= longest), _LONGER)
+    return max(minimum, -(-seconds // step_seconds))
+
+
+def require_step(minutes: int) -> None:
+    """Return when a step may have so many minutes.
+
+    Raises:
+        ConfigurationError: it may not.
+    """
+    if minutes not in STEP_MINUTES:
+        raise ConfigurationError(
+            f"A step of {minutes} minutes does not divide a day as it should.",
+            remedy=f"Choose {', '.join(map(str, STEP_MINUTES))}.",
+        )
+
+
+def seconds_of(text: str) -> int:
+    """A duration of a rule file in seconds: 10m -> 600."""
+    return int(text[:-1]) * _UNITS[text[-1]]
+
+
+def on_coarse_clock(files: Mapping[str, str], *, step_seconds: int) -> dict[str, list[dict[str, Any]]]:
+    """The rules of each file for a clock of ``step_seconds``: alerts, and the records that they read, directly or through others.
+
+    Annotations are dropped: texts change no alert, and writing them costs more than all rules.
+    """
+
+    def coarse(seconds: int) -> str:
+        return duration(steps_of(seconds, step_seconds) * EVALUATION)
+
+    groups = {}
+    for name, text in files.items():
+        rules = []
+        for rule in yaml.safe_load(text)["groups"][0]["rules"]:
+            changed = {key: value for key, value in rule.items() if key != "annotations"}
+            changed["expr"] = _RANGE.sub(lambda found: f"[{coarse(int(found[1]) * _UNITS[found[2]])}]", rule["expr"])
+            for key in ("for", "keep_firing_for"):
+                if key in rule:
+                    changed[key] = coarse(seconds_of(rule[key]))
+            rules.append(changed)
+        groups[name] = rules
+    read = _read_records([rule for rules in groups.values() for rule in rules])
+    return {name: [rule for rule in rules if "alert" in rule or rule["record"] in read] for name, rules in groups.items()}
+
+
+def _read_records(rules: list[dict[str, Any]]) -> set[str]:
+    by_name = {rule["record"]: rule["expr"] for rule in rules if "record" in rule}
+    found: set[str] = set()
+    waiting = [rule["expr"] for rule in rules if "alert" in rule]
+    while waiting:
+        words = set(re.findall(r"[a-zA-Z_:][\w:]*", waiting.pop()))
+        for name in (words & by_name.keys()) - found:
+            found.add(name)
+            waiting.append(by_name[name])
+    return found

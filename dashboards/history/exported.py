@@ -1,0 +1,167 @@
+"""The series that Prometheus would have scraped: the real collectors of the exporter read figures instead of tallies.
+
+What the exporter exports is therefore here without being listed. What other processes export stands in ``_OTHERS``.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from dashboards.history.clock import EVALUATION
+from dashboards.history.feed import Feed
+from dashboards.history.figures import Figures
+from domain import metric_names as names
+from domain.agencies import AgencyRegistry
+from domain.clock import ManualClock
+from domain.indicators import INDICATORS
+from domain.periods import civil_day
+from domain.working_days import WorkingDays
+from pipeline.serving.exporter import AgencyCollector
+from pipeline.serving.policies import PolicyCollector, policies_of
+from pipeline.settings import ThresholdPolicy
+from sinks.contract.tallies import Arrivals, Counts, TallyTotals
+
+#: One series -> its value at each instant, None where Prometheus has none.
+Series = dict[str, list[float | None]]
+
+#: Series that no collector of the exporter reads from figures: their value at an instant. The audit has the clock of Prometheus.
+_OTHERS: Final[Mapping[str, Callable[[Feed, int, int], float]]] = {
+    names.WORKER_ASSIGNED.name: lambda _feed, _index, _number: 4,
+    names.WORKER_CONSUMER_LAG.name: lambda feed, index, _number: float(feed.waiting[index]),
+    names.WORKER_UNACKNOWLEDGED.name: lambda _feed, _index, _number: 0,
+    names.WORKER_UNTALLIED.name: lambda _feed, _index, _number: 0,
+    names.WORKER_ACKNOWLEDGED.name: lambda _feed, _index, number: 1_000 * number,
+}
+_OF_THE_AUDIT: Final[Mapping[str, Callable[[int], float]]] = {
+    names.KAFKA_UP.name: lambda _number: 1,
+    names.AUDIT_LAST_SUCCESS.name: lambda number: number * EVALUATION,
+    names.AUDIT_FAILURES.name: lambda _number: 0,
+    f'{names.AUDIT_DRIFT.name}{{scope="day"}}': lambda _number: 0,
+}
+
+
+class TalliesOfFigures:
+    """Answers the exporter from figures, as far as they are counted."""
+
+    def __init__(self, figures: Figures) -> None:
+        self._figures, self._grid = figures, figures.grid
+        self.counted = 0
+        self._names = [name for name in figures.counts if name in Counts.__dataclass_fields__]
+
+    def counts_between(self, start: dt.datetime, end: dt.datetime) -> Mapping[str, Counts]:
+        """Counts by agency of the steps that begin within."""
+        return self._counts(self._grid.index(start), self._grid.index(end))
+
+    def counts_of_days(self, first: dt.date, last: dt.date) -> Mapping[str, Counts]:
+        """Counts by agency of civil days."""
+        return self._counts(self._grid.of_day(first), self._grid.of_day(last + dt.timedelta(days=1)))
+
+    def _counts(self, start: int, end: int) -> Mapping[str, Counts]:
+        start, end = min(start, self.counted), min(end, self.counted)
+        columns = {name: self._figures.before[name][:, end] - self._figures.before[name][:, start] for name in self._names}
+        rows = zip(*(column.tolist() for column in columns.values()), strict=True)
+        return {
+            agency.code: Counts(**dict(zip(columns, row, strict=True)))
+            for agency, row in zip(self._figures.agencies, rows, strict=True)
+            if any(row)
+        }
+
+    def last_events(self, until: dt.datetime) -> Mapping[str, dt.datetime]:
+        """Each agency's newest event, as if the events of a step were evenly spread: those of each agency, and those of all."""
+        figures, at = self._figures, min(self._grid.index(until), self.counted)
+        found = {}
+        for row, agency in enumerate(figures.agencies):
+            step = int(figures.last_active[row, at])
+            if step >= 0:
+                found[agency.code] = self._grid.at(step + 1) - figures.gap(int(figures.events[row, step]))
+        if found:
+            step = int(figures.last_active[:, at].max())
+            newest = max(found, key=lambda code: found[code])
+            found[newest] = self._grid.at(step + 1) - figures.gap(int(figures.events[:, step].sum()))
+        return found
+
+    def totals(self) -> TallyTotals:
+        """Everything that is stored is tallied."""
+        return TallyTotals(0, 0)
+
+    def dead_letters_by_reason(self) -> Mapping[str, int]:
+        """None."""
+        return {}
+
+    def arrivals(self, _within: dt.timedelta) -> Arrivals:
+        """Nothing lately."""
+        return Arrivals(0, 0)
+
+    def free_space(self) -> float:
+        """Enough."""
+        return 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Exporter:
+    """The exporter of some figures.
+
+    Attributes:
+        figures, feed: what happened, and what of it was counted and read.
+        registry, policies, working_days: as in the settings of an exporter.
+    """
+
+    figures: Figures
+    feed: Feed
+    registry: AgencyRegistry
+    policies: Sequence[ThresholdPolicy]
+    working_days: WorkingDays
+
+    def scraped(self, first: int, last: int) -> Series:
+        """Every series from one instant to another, both included. A scrape that fails makes a series stale."""
+        clock, reader = ManualClock(self.figures.grid.at(first)), TalliesOfFigures(self.figures)
+        judged = {key for agency in self.figures.agencies for key in policies_of(self.policies, agency)}
+        kpis = {kpi: INDICATORS[kpi] for kpi in sorted({kpi for kpi, _ in judged})}
+        agencies = AgencyCollector(
+            reader,  # type: ignore[arg-type]  # the collector asks nothing else
+            registry=self.registry,
+            clock=clock,
+            indicators=kpis,
+            working_days=self.working_days,
+        )
+        policies = PolicyCollector(registry=self.registry, clock=clock, policies=self.policies)
+        known = {agency.code for agency in self.figures.agencies}
+        found: Series = {}
+        length = last - first + 1
+        policy_samples: tuple[dt.date, list[tuple[str, float]]] | None = None
+        for number, index in enumerate(range(first, last + 1)):
+            clock.instant, reader.counted = self.figures.grid.at(index), int(self.feed.counted[index])
+            samples = [(name, value(self.feed, index, number)) for name, value in _OTHERS.items()]
+            if self.feed.answers[index]:
+                today = civil_day(clock.instant)
+                if policy_samples is None or policy_samples[0] != today:
+                    policy_samples = today, list(_samples(policies.collect(), known))
+                samples += policy_samples[1]
+                samples += [(name, of(number)) for name, of in _OF_THE_AUDIT.items()]
+                samples.append((names.STORAGE_UP.name, float(self.feed.storage[index])))
+                if self.feed.storage[index]:
+                    samples += _samples(agencies.collect(), known, judged)
+            for series, value in samples:
+                found.setdefault(series, [None] * length)[number] = value
+        return found
+
+
+def _samples(families: Iterator[Any], known: set[str], judged: set[tuple[str, str]] | None = None) -> Iterator[tuple[str, float]]:
+    """The samples of known agencies; of windows only those that a policy judges."""
+    windows = {window for _, window in judged} if judged is not None else set()
+    for family in families:
+        for sample in family.samples:
+            labels = sample.labels
+            if "agency" in labels and labels["agency"] not in known:
+                continue
+            if judged is not None and "kpi" in labels and "window" in labels and labels["window"] not in windows:
+                continue
+            text = ",".join(f'{name}="{_escaped(value)}"' for name, value in labels.items())
+            yield (f"{sample.name}{{{text}}}" if text else sample.name), float(sample.value)
+
+
+def _escaped(value: str) -> str:
+    return value.replace("\\", "\\\\").replace('"', '\\"')

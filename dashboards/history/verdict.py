@@ -1,0 +1,151 @@
+"""Compares what fired with the exact counts: false alerts, false ends, alerts that were due and did not fire.
+
+It knows the counts, the feed and what the documents say of an alert; it reads no expression of a rule.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+import numpy as np
+
+from dashboards.history.clock import steps_of
+from dashboards.history.conditions import WAITS, Condition, Truth, pipeline, quiet_seconds, rate_low
+from dashboards.history.engine import Change, Key
+from dashboards.history.feed import Feed
+from dashboards.history.figures import Figures
+from dashboards.rules.timing import RuleTiming
+from pipeline.settings import ThresholdPolicy
+
+#: Steps that an alert may be late after everything it waits for.
+_LATE: Final = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """An alert that fired from an instant up to another; None: it began before, or went on after, the part that was judged."""
+
+    key: Key
+    first: int | None
+    end: int | None
+    part: tuple[int, int]
+
+    @property
+    def steps(self) -> int:
+        """How long it fired within its part."""
+        return (self.part[1] if self.end is None else self.end) - (self.part[0] if self.first is None else self.first)
+
+
+@dataclass(frozen=True, slots=True)
+class Wrong:
+    """One alert that contradicts the counts at an instant."""
+
+    at: int
+    key: Key
+
+
+@dataclass(slots=True)
+class Verdict:
+    """What was wrong; and alerts of which nothing can be said, because nothing states their condition here."""
+
+    false_alerts: list[Wrong] = field(default_factory=list)
+    false_ends: list[Wrong] = field(default_factory=list)
+    missed: list[Wrong] = field(default_factory=list)
+    not_judged: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def right(self) -> bool:
+        """Whether nothing was wrong."""
+        return not (self.false_alerts or self.false_ends or self.missed)
+
+
+def spans_of(changes: Sequence[Change], *, first: int, start: int, end: int) -> list[Span]:
+    """What fired in a part that begins at instant ``start`` and ends at ``end``; evaluation 0 was at instant ``first``."""
+    began: dict[Key, int] = {}
+    found = []
+    for change in changes:
+        at = first + change.at
+        if not change.ended:
+            began[change.key] = at
+        elif change.key in began:
+            begin = began.pop(change.key)
+            if at > start:
+                found.append(Span(change.key, begin if begin > start else None, at, (start, end)))
+    found += [Span(key, begin if begin > start else None, None, (start, end)) for key, begin in began.items()]
+    return found
+
+
+class Judge:
+    """Judges spans by figures and feed."""
+
+    def __init__(self, figures: Figures, feed: Feed, policies: Sequence[ThresholdPolicy], timing: RuleTiming) -> None:
+        self._feed = feed
+        self._seconds = int(figures.grid.step.total_seconds())
+        self._bridged = steps_of(timing.sample_guard_seconds, self._seconds)
+        self._waits = {name: tuple(steps_of(each, self._seconds) for each in of(timing)) for name, of in WAITS.items()}
+        self._agencies: Mapping[Key, Condition] = {
+            Key("AgencyRateLow", (("agency", agency), ("kpi", kpi), ("rung", rung), ("window", window))): condition
+            for (agency, kpi, window, rung), condition in rate_low(figures, policies, timing).items()
+        }
+        self._pipeline = pipeline(figures, feed, timing)
+        # An alert of an agency is due only while nothing is wrong with the pipeline.
+        sound = feed.read & (feed.counted == np.arange(len(feed.counted))) & (feed.waiting <= timing.backlog_limit_events)
+        self._sound: Truth = sound & (quiet_seconds(figures, feed) < timing.freshness_limit_seconds)
+
+    def judge(self, spans: Iterable[Span]) -> Verdict:
+        """The verdict on everything that fired."""
+        verdict = Verdict()
+        fired: dict[Key, list[Span]] = {}
+        parts: set[tuple[int, int]] = set()
+        for span in spans:
+            key = _without_severity(span.key)
+            fired.setdefault(key, []).append(span)
+            parts.add(span.part)
+            condition = self._agencies.get(key) or self._pipeline.get(key.name)
+            if condition is None:
+                verdict.not_judged[key.name] = verdict.not_judged.get(key.name, 0) + 1
+                continue
+            wait, on = self._waits.get(key.name, (1, 1))
+            if span.first is not None and not self._held(condition.starts, span.first, wait, key.name):
+                verdict.false_alerts.append(Wrong(span.first, span.key))
+            if span.end is not None and condition.ends is not None and not self._held(condition.ends, span.end, on, key.name):
+                verdict.false_ends.append(Wrong(span.end, span.key))
+        for part in parts:
+            verdict.missed += self._missed(part, fired)
+        return verdict
+
+    def _held(self, condition: Truth, at: int, steps: int, name: str) -> bool:
+        """Whether a condition held for so many steps until an instant, by the figures that Prometheus had."""
+        instants = range(max(at - steps, 0), at + 1)
+        if name in self._pipeline and name != "PipelineStalled":
+            return all(condition[each] for each in instants)
+        read = [self._feed.newest_read(each, bridged=self._bridged) for each in instants]
+        return all(each is not None and condition[each] for each in read)
+
+    def _missed(self, part: tuple[int, int], fired: Mapping[Key, Sequence[Span]]) -> list[Wrong]:
+        start, end = part
+        found = []
+        for key, condition in self._agencies.items():
+            must_hold = self._waits[key.name][0] + _LATE
+            due = _for_steps(condition.starts & self._sound, must_hold)[start : end + 1].copy()
+            for span in fired.get(key, ()):
+                if span.part == part:
+                    first, last = start if span.first is None else span.first, end + 1 if span.end is None else span.end
+                    due[first - start : last - start] = False
+            if due.any():
+                found.append(Wrong(start + int(due.argmax()), key))
+        return found
+
+
+def _for_steps(truth: Truth, steps: int) -> Truth:
+    """Where it has been true for so many steps."""
+    total = np.concatenate([[0], truth.cumsum()])
+    result = np.zeros_like(truth)
+    result[steps:] = (total[steps + 1 :] - total[: len(truth) - steps]) == steps + 1
+    return result
+
+
+def _without_severity(key: Key) -> Key:
+    return Key(key.name, tuple((name, value) for name, value in key.labels if name != "severity"))
