@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import datetime as dt
-import re
 import tempfile
 from collections.abc import Sequence
 from fractions import Fraction
@@ -15,9 +14,11 @@ import typer
 
 from dashboards.alertmanager import bundle
 from dashboards.alertmanager import generate as routes
+from dashboards.backtest_command import backtest
 from dashboards.generated import require_unchanged
 from dashboards.notify.recipients_file import EXAMPLE, Directory, read_recipients
 from dashboards.notify.setup import channels_of, links_of
+from dashboards.percent import percent
 from dashboards.rules import generate as rules
 from dashboards.year_command import year
 from domain.clock import SystemClock
@@ -50,6 +51,7 @@ def register(app: typer.Typer) -> None:
         alerts.command(command.__name__)(command)
     alerts.command("test")(send_test)
     alerts.command("year")(year)
+    alerts.command("backtest")(backtest)
     app.add_typer(alerts, name="alerts")
 
 
@@ -163,8 +165,8 @@ def simulate(
 
     settings = load_settings()
     directory = directory_of(settings, recipients)
-    fallen = _percent(rate, option="--rate")
-    limit = _limit(fallen) if threshold is None else _percent(threshold, option="--threshold")
+    fallen = percent(rate, option="--rate")
+    limit = _limit(fallen) if threshold is None else percent(threshold, option="--threshold")
     if fallen >= limit:
         raise ConfigurationError(f"{rate} % is not below a threshold.", remedy="Name a higher one with --threshold.")
     severity = "critical" if limit <= Fraction(1, 20) else "warning" if limit <= Fraction(1, 10) else "info"
@@ -218,18 +220,6 @@ def send_test(
 def _limit(rate: Fraction) -> Fraction:
     """The threshold of the ladder that a rate falls below."""
     return Fraction(1, 20) if rate < Fraction(1, 20) else Fraction(1, 10)
-
-
-def _percent(text: str, *, option: str) -> Fraction:
-    if not re.fullmatch(r"\d{1,3}([.,]\d{1,6})?\s*%?", text, re.ASCII) or Fraction(_plain(text)) > 100:
-        raise ConfigurationError(
-            f"{option} {text[:20]!r} is not a rate.", remedy="Write percent from 0 to 100, such as 3 or 4.97."
-        )
-    return Fraction(_plain(text)) / 100
-
-
-def _plain(text: str) -> str:
-    return text.rstrip("% ").replace(",", ".")
 
 
 def _instant(text: str | None) -> dt.datetime:

@@ -25,7 +25,7 @@ from domain.dossiers import Dossier, judge
 from domain.events import DUE_NOT_SENT, DossierEvent
 from domain.exclusions import ExclusionDecision, last_decision
 from domain.group_counts import Circumstances, additions, part_of
-from domain.periods import civil_day
+from domain.periods import Period, civil_day
 from domain.tiers import COUNTS, Tier
 from pipeline.catalogue.recount import LevelChanges, RecountPlan
 from sinks.contract import dossiers
@@ -654,6 +654,15 @@ class MemoryStore:
 
     def counts_of_days(self, first, last):
         return self._by_agency((key[0], tally) for key, tally in self.days.items() if first <= key[1] <= last)
+
+    def counts_by_step(self, first, last, seconds):
+        """See TallyReader."""
+        start, end = Period(first, last).instants()
+        found = defaultdict(list)
+        for (agency, minute, *_), tally in self.minutes.items():
+            if start <= minute < end and tally.counts.events:
+                found[agency, int((minute - start).total_seconds()) // seconds].append(tally.counts)
+        return {key: summed(counts) for key, counts in found.items()}
 
     def events_by_day(self):
         return {key: tally.counts.events for key, tally in self.days.items() if tally.counts.events}

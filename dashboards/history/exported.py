@@ -46,8 +46,8 @@ _OF_THE_AUDIT: Final[Mapping[str, Callable[[int], float]]] = {
 class TalliesOfFigures:
     """Answers the exporter from figures, as far as they are counted."""
 
-    def __init__(self, figures: Figures) -> None:
-        self._figures, self._grid = figures, figures.grid
+    def __init__(self, figures: Figures, *, is_fresh: bool = False) -> None:
+        self._figures, self._grid, self._is_fresh = figures, figures.grid, is_fresh
         self.counted = 0
         self._names = [name for name in figures.counts if name in Counts.__dataclass_fields__]
 
@@ -81,6 +81,8 @@ class TalliesOfFigures:
             step = int(figures.last_active[:, at].max())
             newest = max(found, key=lambda code: found[code])
             found[newest] = self._grid.at(step + 1) - figures.gap(int(figures.events[:, step].sum()))
+            if self._is_fresh:
+                found[newest] = until
         return found
 
     def totals(self) -> TallyTotals:
@@ -107,6 +109,7 @@ class Exporter:
     Attributes:
         figures, feed: what happened, and what of it was counted and read.
         registry, policies, working_days: as in the settings of an exporter.
+        is_fresh: there is always a new event, so that no stall is seen in figures by the hour.
     """
 
     figures: Figures
@@ -114,10 +117,11 @@ class Exporter:
     registry: AgencyRegistry
     policies: Sequence[ThresholdPolicy]
     working_days: WorkingDays
+    is_fresh: bool = False
 
     def scraped(self, first: int, last: int) -> Series:
         """Every series from one instant to another, both included. A scrape that fails makes a series stale."""
-        clock, reader = ManualClock(self.figures.grid.at(first)), TalliesOfFigures(self.figures)
+        clock, reader = ManualClock(self.figures.grid.at(first)), TalliesOfFigures(self.figures, is_fresh=self.is_fresh)
         judged = {key for agency in self.figures.agencies for key in policies_of(self.policies, agency)}
         kpis = {kpi: INDICATORS[kpi] for kpi in sorted({kpi for kpi, _ in judged})}
         agencies = AgencyCollector(

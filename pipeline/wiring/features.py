@@ -35,6 +35,7 @@ from pipeline.registry import registry_of
 from pipeline.report.completeness import TopicOffsets
 from pipeline.report.group_figures import FigureSources
 from pipeline.report.routes import ReportSources, report_routes
+from pipeline.report.steps import step_routes
 from pipeline.report.verification.routes import verification_routes
 from pipeline.report.verification.service import VerificationService, VerificationSources
 from pipeline.runbook.routes import runbook_routes
@@ -195,10 +196,11 @@ def catalogue_service(settings: Settings, clickhouse: ClickHouse) -> CatalogueSe
 
 
 def feature_routes(settings: Settings, clickhouse: ClickHouse) -> tuple[Routes, ...]:
-    """The routes of the features: reports, dead letters, audit steps, dossiers, findings, the catalogue and the runbook."""
+    """The routes of the features: reports, steps, dead letters, the audit, dossiers, findings, the catalogue and the runbook."""
     reports = report_sources(settings, clickhouse)
     return (
         partial(report_routes, reports),
+        partial(step_routes, reports.reader, indicators_by(reports.return_at_counter)),
         partial(verification_routes, verification_service(settings, clickhouse), reports.agencies, reports.clock),
         partial(dead_letter_routes, dead_letter_service(settings, clickhouse)),
         partial(audit_routes, audit_service(settings, clickhouse)),

@@ -60,6 +60,27 @@ class ClickHouseReader:
         days = storable_days(first, last)
         return {} if days is None else self._counts("read_days", AGENCY_DAY, "agency", _WITHIN, _parameters(days))
 
+    def counts_by_step(self, first: dt.date, last: dt.date, seconds: int) -> Mapping[tuple[str, int], Counts]:
+        """Counts by agency and step from the minute tallies; see the contract."""
+        days = storable_days(first, last)
+        if days is None:
+            return {}
+        start, end = Period(*days).instants()
+        rows = self._clickhouse.counted_rows(
+            "read_steps",
+            "SELECT agency, intDiv(toUnixTimestamp(minute) - {origin:Int64}, {seconds:Int64}) AS step, "  # noqa: S608 - constants
+            f"{_SUMS}, count() OVER () FROM {AGENCY_MINUTE} FINAL WHERE minute >= toDateTime({{start:String}}, 'UTC') "
+            "AND minute < toDateTime({end:String}, 'UTC') AND events > 0 GROUP BY agency, step",
+            {
+                "start": to_seconds(clamped(start)),
+                "end": to_seconds(clamped(end)),
+                "origin": int(day_start(first).timestamp()),
+                "seconds": seconds,
+            },
+        )
+        refuse_hidden_rows(self._clickhouse, (AGENCY_MINUTE,))
+        return {(str(agency), int(step)): Counts(*map(int, counts)) for agency, step, *counts in rows}
+
     def events_by_day(self) -> Mapping[tuple[str, dt.date], int]:
         """Events by agency and day from the day tallies; see the contract."""
         rows = self._clickhouse.counted_rows(

@@ -99,6 +99,13 @@ class TallyReader(PeriodReader, Protocol):
         """Counts by agency from the minute tallies, ``start`` included, ``end`` not (whole minutes)."""
         ...
 
+    def counts_by_step(self, first: dt.date, last: dt.date, seconds: int) -> Mapping[tuple[str, int], Counts]:
+        """Counts by agency and step of so many seconds (whole minutes), from the minute tallies of civil days, both included.
+
+        Steps are numbered from the first midnight on; there are none without an event.
+        """
+        ...
+
     def events_by_day(self) -> Mapping[tuple[str, dt.date], int]:
         """Distinct events by agency and civil day, from all day tallies; nothing where there are none."""
         ...

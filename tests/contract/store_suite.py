@@ -300,6 +300,20 @@ class StoreSuite:
         assert sink.reader.counts_of_days(leap, first)["H17"].events == 2
         assert day_start(first) == midnight
 
+    def test_counts_by_step_are_those_of_the_minutes(self, sink):
+        """Steps begin at the first midnight; each holds the minutes within it, and the steps of a day sum to the day."""
+        midnight = day_start(TODAY)
+        at = [0, 59, 60, 179, 180, 1439]  # minutes after midnight
+        events = [an_event(occurred_at=midnight + number * MINUTE) for number in at]
+        sink.store_and_recount([*events, an_event(occurred_at=midnight - MINUTE), an_event(occurred_at=midnight + DAY)])
+        for minutes in (60, 180, 1440):
+            steps = sink.reader.counts_by_step(TODAY, TODAY, minutes * 60)
+            assert set(steps) == {("H17", number // minutes) for number in at}
+            assert sum(counts.settled for counts in steps.values()) == 6
+        assert sink.reader.counts_by_step(TODAY, TODAY, 86_400) == {("H17", 0): sink.reader.counts_of_days(TODAY, TODAY)["H17"]}
+        assert sink.reader.counts_by_step(TODAY - DAY, TODAY, 86_400)["H17", 0].events == 1
+        assert sink.reader.counts_by_step(TODAY + 9 * DAY, TODAY + 9 * DAY, 60) == {}
+
     def test_days_apart_are_rolled_up_and_no_others(self, sink):
         """A roll-up of some days, adjacent or not, changes no other day."""
         events = [an_event(occurred_at=MORNING + number * DAY) for number in range(6)]

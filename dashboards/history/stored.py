@@ -1,0 +1,70 @@
+"""Stored history as figures: numerators and denominators by the step, from a running process."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+import numpy as np
+
+from dashboards.history.figures import Figures, Grid
+from domain.agencies import Agency, AgencyRegistry
+from domain.indicators import INDICATORS
+from domain.periods import Period, day_start
+
+#: Days of one request.
+_DAYS: Final = 31
+#: Days before the first that is judged, so that every window but those of the calendar is full.
+HISTORY_DAYS: Final = 62
+#: Asks for ``GET /api/v1/steps`` with parameters.
+Ask = Callable[[Mapping[str, str]], Mapping[str, Any]]
+
+
+def requests(first: dt.date, last: dt.date) -> list[Period]:
+    """The periods to ask for one after the other."""
+    found = []
+    while first <= last:
+        end = min(first + dt.timedelta(days=_DAYS - 1), last)
+        found.append(Period(first, end))
+        first = end + dt.timedelta(days=1)
+    return found
+
+
+def begin_of(period: Period) -> dt.date:
+    """The first day of which figures are needed: the history of its windows, and the year to date."""
+    return min(period.start - dt.timedelta(days=HISTORY_DAYS), period.start.replace(month=1, day=1))
+
+
+def stored_figures(
+    ask: Ask, period: Period, *, step: dt.timedelta, registry: AgencyRegistry, done: Callable[[], None] = lambda: None
+) -> Figures:
+    """The figures of a period and its history. ``done`` is called after each request."""
+    first = begin_of(period)
+    a_day = dt.timedelta(days=1) // step
+    grid = Grid(day_start(first), step, ((period.end - first).days + 1) * a_day)
+    minutes = int(step.total_seconds()) // 60
+    rows: dict[str, np.ndarray] = {}
+    # The indicators are exported by these counts, whatever the process counted them from.
+    names = [name for indicator in INDICATORS.values() for name in (indicator.numerator, indicator.denominator)]
+    for each in requests(first, period.end):
+        answer = ask({"from": each.start.isoformat(), "to": each.end.isoformat(), "step": str(minutes)})
+        offset = grid.of_day(each.start)
+        for agency, steps in answer["agencies"].items():
+            values = np.array(steps, np.int64)
+            row = rows.setdefault(agency, np.zeros((len(names), grid.steps), np.int64))
+            row[:, offset + values[:, 0]] = values[:, 1:].T
+        done()
+    agencies = _agencies(registry, period, rows)
+    nothing = np.zeros((len(names), grid.steps), np.int64)
+    counts = np.stack([rows.get(agency.code, nothing) for agency in agencies], axis=1)
+    return Figures(grid, agencies, {name: counts[number] for number, name in enumerate(names)})
+
+
+def _agencies(registry: AgencyRegistry, period: Period, rows: Mapping[str, Any]) -> list[Agency]:
+    """The agencies of the period; of others only those with a dossier."""
+    found = {agency.code: agency for day in (period.start, period.end) for agency in registry.in_force(day)}
+    for code in rows.keys() - found.keys():
+        for row in registry.spans(code):
+            found[code] = row
+    return [found[code] for code in sorted(found)]
