@@ -59,7 +59,8 @@ def backtest(
         ),
     ] = None,
     agencies: Annotated[
-        list[str] | None, typer.Option("--agency", metavar="CODE", help="Print only this agency, e.g. H17; may be repeated.")
+        list[str] | None,
+        typer.Option("--agency", metavar="CODE", help="Only this agency, e.g. H17, which takes less time; may be repeated."),
     ] = None,
     step: Annotated[
         int, typer.Option(metavar="MINUTES", help="How far apart two evaluations are: 10, 15, 20, 30, 60, 120 or 180.")
@@ -100,13 +101,14 @@ def backtest(
             period,
             step=length,
             registry=registry,
+            only=agencies or (),
             done=lambda: bar.advance(1),
         )
         bar.begin("parts", len(choices) * len(parts(period)))
         found = [row for policies in choices for row in _rows(figures, period, policies, settings, done=lambda: bar.advance(1))]
     # One policy after the other has the same zeros.
     rows = sorted(dict.fromkeys(found), key=lambda row: (row.agency, row.alert, row.kpi, row.window, row.limit or 0))
-    _print([row for row in rows if not agencies or row.agency in agencies], period, form)
+    _print(rows, period, form)
 
 
 def _period(settings: Settings, first: str, last: str | None) -> Period:

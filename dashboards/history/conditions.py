@@ -5,6 +5,8 @@ Every rate is compared as integers. A condition is an array of truth values over
 
 from __future__ import annotations
 
+import datetime as dt
+import itertools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -17,8 +19,10 @@ from dashboards.history.feed import Feed
 from dashboards.history.figures import Counts, Figures
 from dashboards.rules.timing import RuleTiming
 from domain.agencies import Agency
-from domain.periods import Window
+from domain.periods import Window, day_start
 from domain.targets import target_of
+from domain.working_days import WorkingDays
+from domain.working_time import CLOSES, OPENS, WORKING_DAY
 from pipeline.serving.policies import policies_of
 from pipeline.settings import ThresholdPolicy
 
@@ -27,6 +31,10 @@ Truth = NDArray[np.bool_]
 _CALENDAR: Final = frozenset({Window.MONTH.value, Window.YEAR.value})
 #: Windows in the order in which they are tried for an agency with few dossiers.
 _STAND_INS: Final = (Window.DAY.value, Window.WEEK.value, Window.MONTH_OF_DAYS.value)
+#: A change is told over these windows, on so many dossiers in both of them ...
+_CHANGES: Final = {Window.WEEK: 2_000, Window.DAY: 200}
+#: ... and from so many points on.
+_POINTS: Final = 5
 #: (agency, kpi, window, rung)
 Series = tuple[str, str, str, str]
 
@@ -77,6 +85,74 @@ def rate_low(figures: Figures, policies: Sequence[ThresholdPolicy], timing: Rule
                     clear = ~below(numerator, denominator, min(limit + deadband, Fraction(1)))
                 ends = ((denominator > 0) & clear) | too_few
                 found[agency.code, kpi, window, rung] = Condition(low & may_start, ends)
+    return found
+
+
+def change(figures: Figures, policies: Sequence[ThresholdPolicy]) -> Mapping[tuple[str, str, str, str], Condition]:
+    """(alert, agency, kpi, window) -> a rate that dropped or surged against the same window one week earlier.
+
+    Of an end only this is said: the change is not as large any more.
+    """
+    week = dt.timedelta(days=7) // figures.grid.step
+    found: dict[tuple[str, str, str, str], Condition] = {}
+    kpis = {policy.kpi for policy in policies}
+    for kpi, (window, dossiers) in itertools.product(sorted(kpis), _CHANGES.items()):
+        now, of = figures.within(kpi, window)
+        past, past_of = figures.within(kpi, window, ago=week)
+        enough = (of >= dossiers) & (past_of >= dossiers)
+        if window is Window.WEEK:
+            # 100 (past / past_of - now / of) >= points, in integers
+            dropped = 100 * (past * of - now * past_of) >= _POINTS * past_of * of
+        else:
+            dropped = (2 * now * past_of <= past * of) & (past > 0)
+        doubled = (now * past_of >= 2 * past * of) & (100 * (now * past_of - past * of) >= _POINTS * past_of * of)
+        for name, changed in (("AgencyRateDropped", dropped), ("AgencyRateSurged", doubled)):
+            for row, agency in enumerate(figures.agencies):
+                found[name, agency.code, kpi, window.value] = Condition((changed & enough)[row], ~changed[row])
+    return found
+
+
+def silent(figures: Figures, working_days: WorkingDays) -> Mapping[str, Condition]:
+    """Agency -> a whole working day without a dossier; what is usual for an agency may make it longer."""
+    grid = figures.grid
+    opened = np.zeros(grid.steps)
+    midnight = dt.timedelta(hours=7)
+    for step in range(grid.steps):
+        begin = grid.at(step)
+        if working_days.is_working(grid.day(step)):
+            since = (begin + midnight).replace(tzinfo=None) - dt.datetime.combine(grid.day(step), dt.time())
+            opened[step] = max((min(since + grid.step, CLOSES) - max(since, OPENS)).total_seconds(), 0)
+    passed = np.concatenate([[0], opened.cumsum()])
+    # The event lies somewhere in its step.
+    quiet = passed[None, :] - passed[np.maximum(figures.last_active, 0)]
+    return {
+        agency.code: Condition(quiet[row] >= WORKING_DAY, quiet[row] < WORKING_DAY + grid.step.total_seconds())
+        for row, agency in enumerate(figures.agencies)
+    }
+
+
+def off_pace(figures: Figures, policies: Sequence[ThresholdPolicy]) -> Mapping[tuple[str, str], Condition]:
+    """(agency, kpi) -> even if the rest of the year equals the last 30 days, the year ends below its target."""
+    grid = figures.grid
+    found: dict[tuple[str, str], Condition] = {}
+    days = [grid.day(index) for index in range(grid.steps + 1)]
+    ends = {year: day_start(dt.date(year + 1, 1, 1)) for year in {day.year for day in days}}
+    left = np.array([(ends[day.year] - grid.at(index)) // grid.step for index, day in enumerate(days)], np.int64)
+    month = dt.timedelta(days=30) // grid.step
+    for kpi in sorted({policy.kpi for policy in policies}):
+        year, month_of = figures.within(kpi, Window.YEAR), figures.within(kpi, Window.MONTH_OF_DAYS)
+        for row, agency in enumerate(figures.agencies):
+            policy = policies_of(policies, agency).get((kpi, Window.YEAR.value))
+            target = (
+                Fraction(str(policy.target))
+                if policy and policy.target
+                else target_of(kpi, year=days[-1].year, block=agency.block)
+            )
+            if target is None:
+                continue
+            numerator, denominator = (total[row] * month + last[row] * left for total, last in zip(year, month_of, strict=True))
+            low = below(numerator, denominator, target)
+            found[agency.code, kpi] = Condition(low & (month_of[1][row] > 0), ~low | (left > 305 * month // 30))
     return found
 
 

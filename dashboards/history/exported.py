@@ -10,6 +10,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+import numpy as np
+from numpy.typing import NDArray
+
 from dashboards.history.clock import EVALUATION
 from dashboards.history.feed import Feed
 from dashboards.history.figures import Figures
@@ -84,6 +87,14 @@ class TalliesOfFigures:
             if self._is_fresh:
                 found[newest] = until
         return found
+
+    def active_days(self, first: dt.date, last: dt.date) -> Mapping[str, NDArray[np.bool_]]:
+        """For each agency with a dossier in some civil days: which of these days have one."""
+        days = (last - first).days + 1
+        starts = np.array([min(self._grid.of_day(first + dt.timedelta(days=day)), self.counted) for day in range(days + 1)])
+        before = self._figures.events_before[:, starts]
+        active = before[:, 1:] > before[:, :-1]
+        return {agency.code: active[row] for row, agency in enumerate(self._figures.agencies) if active[row].any()}
 
     def totals(self) -> TallyTotals:
         """Everything that is stored is tallied."""

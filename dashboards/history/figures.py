@@ -78,6 +78,12 @@ class Figures:
         return events
 
     @cached_property
+    def events_before(self) -> Counts:
+        """The same before each instant: (agencies, steps + 1)."""
+        zeros = np.zeros((len(self.agencies), 1), np.int64)
+        return np.concatenate([zeros, self.events.cumsum(axis=1)], axis=1)
+
+    @cached_property
     def last_active(self) -> Counts:
         """For each agency and instant the newest step before it with a dossier, -1 without any: (agencies, steps + 1)."""
         steps = np.where(self.events > 0, np.arange(self.grid.steps), -1)

@@ -11,6 +11,7 @@ from typing import Final
 from dashboards.history.clock import on_coarse_clock
 from dashboards.history.engine import evaluate
 from dashboards.history.exported import Exporter
+from dashboards.history.figures import Grid
 from dashboards.history.verdict import Span, spans_of
 from domain.periods import Period
 
@@ -27,6 +28,11 @@ def parts(period: Period) -> list[Period]:
         return found
     middle = period.start + dt.timedelta(days=period.days // 2)
     return [Period(period.start, middle - dt.timedelta(days=1)), Period(middle, period.end)]
+
+
+def instants(part: Period, grid: Grid) -> tuple[int, int]:
+    """The first and the last instant of a part."""
+    return grid.of_day(part.start), grid.of_day(part.end + dt.timedelta(days=1))
 
 
 def _months(period: Period) -> Iterator[Period]:
@@ -48,7 +54,7 @@ def fired(exporter: Exporter, period: Period, rules: Mapping[str, str], *, done:
     groups = on_coarse_clock(rules, step_seconds=int(grid.step.total_seconds()))
 
     def part(month: Period) -> list[Span]:
-        start, end = grid.of_day(month.start), grid.of_day(month.end + dt.timedelta(days=1))
+        start, end = instants(month, grid)
         first = max(start - _WARM_UP // grid.step, 0)
         length = end - first + 1
         changes = evaluate(groups, exporter.scraped(first, end), length=length)

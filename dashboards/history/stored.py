@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, Final
 
 import numpy as np
@@ -15,8 +15,8 @@ from domain.periods import Period, day_start
 
 #: Days of one request.
 _DAYS: Final = 31
-#: Days before the first that is judged, so that every window but those of the calendar is full.
-HISTORY_DAYS: Final = 62
+#: Days before the first that is judged, so that every window but those of the calendar is full, and usual pauses are known.
+HISTORY_DAYS: Final = 92
 #: Asks for ``GET /api/v1/steps`` with parameters.
 Ask = Callable[[Mapping[str, str]], Mapping[str, Any]]
 
@@ -37,9 +37,15 @@ def begin_of(period: Period) -> dt.date:
 
 
 def stored_figures(
-    ask: Ask, period: Period, *, step: dt.timedelta, registry: AgencyRegistry, done: Callable[[], None] = lambda: None
+    ask: Ask,
+    period: Period,
+    *,
+    step: dt.timedelta,
+    registry: AgencyRegistry,
+    only: Collection[str] = (),
+    done: Callable[[], None] = lambda: None,
 ) -> Figures:
-    """The figures of a period and its history. ``done`` is called after each request."""
+    """The figures of a period and its history, of ``only`` some agencies or of all. ``done`` is called after each request."""
     first = begin_of(period)
     a_day = dt.timedelta(days=1) // step
     grid = Grid(day_start(first), step, ((period.end - first).days + 1) * a_day)
@@ -55,7 +61,7 @@ def stored_figures(
             row = rows.setdefault(agency, np.zeros((len(names), grid.steps), np.int64))
             row[:, offset + values[:, 0]] = values[:, 1:].T
         done()
-    agencies = _agencies(registry, period, rows)
+    agencies = [agency for agency in _agencies(registry, period, rows) if not only or agency.code in only]
     nothing = np.zeros((len(names), grid.steps), np.int64)
     counts = np.stack([rows.get(agency.code, nothing) for agency in agencies], axis=1)
     return Figures(grid, agencies, {name: counts[number] for number, name in enumerate(names)})

@@ -12,11 +12,12 @@ from typing import Final
 import numpy as np
 
 from dashboards.history.clock import steps_of
-from dashboards.history.conditions import WAITS, Condition, Truth, pipeline, quiet_seconds, rate_low
+from dashboards.history.conditions import WAITS, Condition, Truth, change, off_pace, pipeline, quiet_seconds, rate_low, silent
 from dashboards.history.engine import Change, Key
 from dashboards.history.feed import Feed
 from dashboards.history.figures import Figures
 from dashboards.rules.timing import RuleTiming
+from domain.working_days import WorkingDays
 from pipeline.settings import ThresholdPolicy
 
 #: Steps that an alert may be late after everything it waits for.
@@ -65,14 +66,14 @@ def spans_of(changes: Sequence[Change], *, first: int, start: int, end: int) -> 
     """What fired in a part that begins at instant ``start`` and ends at ``end``; evaluation 0 was at instant ``first``."""
     began: dict[Key, int] = {}
     found = []
-    for change in changes:
-        at = first + change.at
-        if not change.ended:
-            began[change.key] = at
-        elif change.key in began:
-            begin = began.pop(change.key)
+    for each in changes:
+        at = first + each.at
+        if not each.ended:
+            began[each.key] = at
+        elif each.key in began:
+            begin = began.pop(each.key)
             if at > start:
-                found.append(Span(change.key, begin if begin > start else None, at, (start, end)))
+                found.append(Span(each.key, begin if begin > start else None, at, (start, end)))
     found += [Span(key, begin if begin > start else None, None, (start, end)) for key, begin in began.items()]
     return found
 
@@ -80,7 +81,9 @@ def spans_of(changes: Sequence[Change], *, first: int, start: int, end: int) -> 
 class Judge:
     """Judges spans by figures and feed."""
 
-    def __init__(self, figures: Figures, feed: Feed, policies: Sequence[ThresholdPolicy], timing: RuleTiming) -> None:
+    def __init__(
+        self, figures: Figures, feed: Feed, policies: Sequence[ThresholdPolicy], timing: RuleTiming, working_days: WorkingDays
+    ) -> None:
         self._feed = feed
         self._seconds = int(figures.grid.step.total_seconds())
         self._bridged = steps_of(timing.sample_guard_seconds, self._seconds)
@@ -89,21 +92,20 @@ class Judge:
             Key("AgencyRateLow", (("agency", agency), ("kpi", kpi), ("rung", rung), ("window", window))): condition
             for (agency, kpi, window, rung), condition in rate_low(figures, policies, timing).items()
         }
+        self._others = _others(figures, policies, working_days)
         self._pipeline = pipeline(figures, feed, timing)
         # An alert of an agency is due only while nothing is wrong with the pipeline.
         sound = feed.read & (feed.counted == np.arange(len(feed.counted))) & (feed.waiting <= timing.backlog_limit_events)
         self._sound: Truth = sound & (quiet_seconds(figures, feed) < timing.freshness_limit_seconds)
 
-    def judge(self, spans: Iterable[Span]) -> Verdict:
-        """The verdict on everything that fired."""
+    def judge(self, spans: Iterable[Span], parts: Iterable[tuple[int, int]]) -> Verdict:
+        """The verdict on everything that fired in some parts, as (first instant, last instant)."""
         verdict = Verdict()
         fired: dict[Key, list[Span]] = {}
-        parts: set[tuple[int, int]] = set()
         for span in spans:
             key = _without_severity(span.key)
             fired.setdefault(key, []).append(span)
-            parts.add(span.part)
-            condition = self._agencies.get(key) or self._pipeline.get(key.name)
+            condition = self._agencies.get(key) or self._others.get(key) or self._pipeline.get(key.name)
             if condition is None:
                 verdict.not_judged[key.name] = verdict.not_judged.get(key.name, 0) + 1
                 continue
@@ -137,6 +139,21 @@ class Judge:
             if due.any():
                 found.append(Wrong(start + int(due.argmax()), key))
         return found
+
+
+def _others(figures: Figures, policies: Sequence[ThresholdPolicy], working_days: WorkingDays) -> Mapping[Key, Condition]:
+    """The conditions of alerts on agencies besides the ladder; of these nothing is said to be missed."""
+    found = {
+        Key(name, (("agency", agency), ("kpi", kpi), ("window", window))): condition
+        for (name, agency, kpi, window), condition in change(figures, policies).items()
+    }
+    found |= {
+        Key("AgencySilent", (("agency", agency),)): condition for agency, condition in silent(figures, working_days).items()
+    }
+    return found | {
+        Key("AgencyOffPace", (("agency", agency), ("kpi", kpi), ("window", "ytd"))): condition
+        for (agency, kpi), condition in off_pace(figures, policies).items()
+    }
 
 
 def _for_steps(truth: Truth, steps: int) -> Truth:

@@ -28,8 +28,8 @@ from domain.working_days import WorkingDays
 _SIZES_DAYS: Final = 233
 #: ... and a hundred thousand in all; the country settles tens of millions a year.
 _VOLUME: Final = 200
-#: Days before the period, so that every window is full.
-_HISTORY_DAYS: Final = 62
+#: Days before the period, so that every window is full and it is known how long an agency is usually quiet.
+_HISTORY_DAYS: Final = 92
 #: Share of a working day's dossiers on weekends, and on holidays.
 _WEEKEND, _HOLIDAY = 0.08, 0.03
 #: Relative intensity of each local hour.

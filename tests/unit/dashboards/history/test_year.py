@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import csv
 import datetime as dt
+from dataclasses import replace
 from importlib import resources
 
 import numpy as np
 import pytest
 
-from dashboards.history.faults import Fault
+from dashboards.history.faults import Fault, Injected, feed_of
 from dashboards.history.trial import run_trial
 from dashboards.history.year import simulate
 from dashboards.rules.generate import RuleTiming, render
@@ -120,8 +121,12 @@ BROKEN = {
 
 @pytest.fixture(scope="module")
 def small():
-    """Twelve days of some agencies, with a stall in which a window shows another rate."""
-    return simulated(Period(dt.date(2024, 3, 4), dt.date(2024, 3, 15)), seed=7, agencies=20)
+    """Twelve days of some agencies; three times nothing arrives from noon to the next morning."""
+    year = simulated(Period(dt.date(2024, 3, 4), dt.date(2024, 3, 15)), agencies=20)
+    grid = year.figures.grid
+    noons = [grid.of_day(dt.date(2024, 3, day)) + 4 for day in (5, 8, 12)]
+    faults = [Injected(Fault.STALL, noon, noon + 7) for noon in noons]
+    return replace(year, faults=faults, feed=feed_of(grid, faults, year.figures.counts["settled"]))
 
 
 def test_the_small_world_is_right(small):

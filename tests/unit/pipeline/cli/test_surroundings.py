@@ -49,6 +49,8 @@ ARGUMENTS = {
     "alerts render": ["--out", "rendered", "--webhook", "http://127.0.0.1:1/hook"],
     "alerts example": [],
     "alerts simulate": ["--agency", "H17", "--rate", "3", "--recipients", "no-such-file.yaml"],
+    "alerts year": ["--year", "1900"],
+    "alerts backtest": [*PERIOD],
     "alerts test": ["somebody", "--recipients", "no-such-file.yaml"],
     "relay": ["--recipients", "no-such-file.yaml"],
     "watchdog": ["--recipients", "no-such-file.yaml"],
@@ -61,6 +63,7 @@ ARGUMENTS = {
 #: Commands that ask a process of portalpulse over HTTP.
 ASKING = [
     "report",
+    "alerts backtest",
     "audit",
     "dossier",
     "findings",
