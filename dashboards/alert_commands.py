@@ -14,13 +14,13 @@ import typer
 
 from dashboards.alertmanager import bundle
 from dashboards.alertmanager import generate as routes
-from dashboards.backtest_command import backtest
 from dashboards.generated import require_unchanged
+from dashboards.history.backtest_command import backtest
+from dashboards.history.year_command import year
 from dashboards.notify.recipients_file import EXAMPLE, Directory, read_recipients
 from dashboards.notify.setup import channels_of, links_of
 from dashboards.percent import percent
 from dashboards.rules import generate as rules
-from dashboards.year_command import year
 from domain.clock import SystemClock
 from domain.errors import ConfigurationError
 from domain.periods import VIETNAM, civil_day

@@ -43,8 +43,13 @@ ALLOWED_OF_PIPELINE = {
     ),
     "dashboards": ("folders", "logs", "registry", "settings", "shutdown"),
 }
-#: More that one folder below them may import: what judges a recording has the rules of the worker, and no copy of them.
-ALLOWED_BELOW = {"producers/replay/checking": ("decode",)}
+#: More that one folder below them may import: what judges a recording has the rules of the worker, and what brings figures through
+#: alert rules the collectors of the exporter and what these read; neither has a copy of them.
+ALLOWED_BELOW = {
+    "producers/replay/checking": ("decode",),
+    "dashboards/history": ("cli.options", "cli.progress", "cli.remote", "serving", "working_days"),
+}
+ALLOWED_OF_SINKS = {"dashboards/history": ("sinks.contract.tallies.",)}
 
 
 def imported_modules(text: str) -> set[str]:
@@ -61,7 +66,7 @@ def imported_modules(text: str) -> set[str]:
 def forbidden_imports(folder: str, text: str) -> set[str]:
     """Of the modules that a file of ``folder`` imports, those of the pipeline and the sinks that are not on its list."""
     names = (*ALLOWED_OF_PIPELINE[folder.split("/", maxsplit=1)[0]], *ALLOWED_BELOW.get(folder, ()))
-    allowed = tuple(f"pipeline.{name}." for name in names)
+    allowed = (*(f"pipeline.{name}." for name in names), *ALLOWED_OF_SINKS.get(folder, ()))
     ours = {name for name in imported_modules(text) if name.split(".")[0] in {"pipeline", "sinks"}}
     return {name for name in ours if not f"{name}.".startswith(allowed)}
 

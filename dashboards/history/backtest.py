@@ -22,7 +22,7 @@ class Row:
 
     Attributes:
         alert, agency, kpi, window, rung: what fired; empty where an alert has no such label.
-        limit: the rate in percent that it was below; None where it is no rung.
+        limit: the rate in percent that it was below; None where it has none.
         times: how often it fired, an alert that fired at the beginning included.
         hours, longest: how long in all, and at a stretch.
         firing: whether it fired at the end.

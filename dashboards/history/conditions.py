@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import datetime as dt
 import itertools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Final
@@ -180,9 +180,3 @@ def pipeline(figures: Figures, feed: Feed, timing: RuleTiming) -> Mapping[str, C
         "ClickHouseDown": Condition(feed.answers & ~feed.storage),
         "Watchdog": Condition(np.ones_like(feed.answers)),
     }
-
-
-#: (name of the alert, seconds that it waits, seconds that it goes on) of the alerts on agencies.
-WAITS: Final[Mapping[str, Callable[[RuleTiming], tuple[int, int]]]] = {
-    "AgencyRateLow": lambda timing: (timing.agency_for_seconds, timing.agency_keep_firing_seconds),
-}

@@ -9,7 +9,7 @@ from dashboards.history.clock import steps_of
 from dashboards.history.detection import FoundDrop, ToldFault, found_drops, must_be_told, told_faults
 from dashboards.history.exported import Exporter
 from dashboards.history.run import fired, instants, parts
-from dashboards.history.verdict import Judge, Span, Verdict
+from dashboards.history.verdict import AlertCheck, Span, Verdict
 from dashboards.history.year import Year
 from dashboards.rules.timing import RuleTiming
 from domain.agencies import AgencyRegistry
@@ -70,7 +70,7 @@ def run_trial(
     """
     exporter = Exporter(year.figures, year.feed, registry, policies, working_days)
     spans = fired(exporter, year.period, rules, done=done)
-    verdict = Judge(year.figures, year.feed, policies, timing, working_days).judge(
+    verdict = AlertCheck(year.figures, year.feed, policies, timing, working_days).judge(
         spans, [instants(part, year.figures.grid) for part in parts(year.period)]
     )
     has_rule = any("alert: AgencyRateDropped" in text for text in rules.values())

@@ -12,7 +12,7 @@ from typing import Final
 import numpy as np
 
 from dashboards.history.clock import steps_of
-from dashboards.history.conditions import WAITS, Condition, Truth, change, off_pace, pipeline, quiet_seconds, rate_low, silent
+from dashboards.history.conditions import Condition, Truth, change, off_pace, pipeline, quiet_seconds, rate_low, silent
 from dashboards.history.engine import Change, Key
 from dashboards.history.feed import Feed
 from dashboards.history.figures import Figures
@@ -78,8 +78,8 @@ def spans_of(changes: Sequence[Change], *, first: int, start: int, end: int) -> 
     return found
 
 
-class Judge:
-    """Judges spans by figures and feed."""
+class AlertCheck:
+    """Compares spans with figures and feed."""
 
     def __init__(
         self, figures: Figures, feed: Feed, policies: Sequence[ThresholdPolicy], timing: RuleTiming, working_days: WorkingDays
@@ -87,7 +87,9 @@ class Judge:
         self._feed = feed
         self._seconds = int(figures.grid.step.total_seconds())
         self._bridged = steps_of(timing.sample_guard_seconds, self._seconds)
-        self._waits = {name: tuple(steps_of(each, self._seconds) for each in of(timing)) for name, of in WAITS.items()}
+        # Every alert on an agency waits and goes on for as long; those on the pipeline are shorter.
+        self._wait = steps_of(timing.agency_for_seconds, self._seconds)
+        self._on = steps_of(timing.agency_keep_firing_seconds, self._seconds)
         self._agencies: Mapping[Key, Condition] = {
             Key("AgencyRateLow", (("agency", agency), ("kpi", kpi), ("rung", rung), ("window", window))): condition
             for (agency, kpi, window, rung), condition in rate_low(figures, policies, timing).items()
@@ -109,7 +111,7 @@ class Judge:
             if condition is None:
                 verdict.not_judged[key.name] = verdict.not_judged.get(key.name, 0) + 1
                 continue
-            wait, on = self._waits.get(key.name, (1, 1))
+            wait, on = (1, 1) if key.name in self._pipeline else (self._wait, self._on)
             if span.first is not None and not self._held(condition.starts, span.first, wait, key.name):
                 verdict.false_alerts.append(Wrong(span.first, span.key))
             if span.end is not None and condition.ends is not None and not self._held(condition.ends, span.end, on, key.name):
@@ -130,7 +132,7 @@ class Judge:
         start, end = part
         found = []
         for key, condition in self._agencies.items():
-            must_hold = self._waits[key.name][0] + _LATE
+            must_hold = self._wait + _LATE
             due = _for_steps(condition.starts & self._sound, must_hold)[start : end + 1].copy()
             for span in fired.get(key, ()):
                 if span.part == part:

@@ -13,7 +13,7 @@ from dashboards.history.engine import Change, Key
 from dashboards.history.faults import Fault, Injected, feed_of
 from dashboards.history.feed import Feed
 from dashboards.history.figures import Figures, Grid
-from dashboards.history.verdict import Judge, Span, spans_of
+from dashboards.history.verdict import AlertCheck, Span, spans_of
 from dashboards.history.year import Drop
 from dashboards.rules.generate import RuleTiming
 from domain.agencies import AgencyRegistry
@@ -40,7 +40,7 @@ def figures(full):
 def judged(full, *spans, feed=None):
     """The verdict on spans of the alert below 5 %, as (first, end)."""
     of = figures(full)
-    judge = Judge(of, feed or Feed.sound(of.grid), POLICIES, RuleTiming.production(), WorkingDays())
+    judge = AlertCheck(of, feed or Feed.sound(of.grid), POLICIES, RuleTiming.production(), WorkingDays())
     return judge.judge([Span(LOW, first, end, (START, END)) for first, end in spans], [(START, END)])
 
 
@@ -99,7 +99,7 @@ def test_an_alert_that_was_due_is_missed():
 def test_an_alert_that_nothing_describes_is_named():
     """It is neither right nor wrong, and the verdict says so."""
     of = figures(FULL)
-    judge = Judge(of, Feed.sound(of.grid), POLICIES, RuleTiming.production(), WorkingDays())
+    judge = AlertCheck(of, Feed.sound(of.grid), POLICIES, RuleTiming.production(), WorkingDays())
     assert judge.judge([Span(Key("Unheard", ()), 60, None, (START, END))], []).not_judged == {"Unheard": 1}
 
 
