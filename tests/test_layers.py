@@ -43,8 +43,8 @@ ALLOWED_OF_PIPELINE = {
     ),
     "dashboards": ("folders", "logs", "registry", "settings", "shutdown"),
 }
-#: More that one folder below them may import: what judges a recording has the rules of the worker, and what brings figures through
-#: alert rules the collectors of the exporter and what these read; neither has a copy of them.
+#: More that one folder below them may import: what judges a recording has the rules of the worker, and what brings figures
+#: through alert rules the collectors of the exporter and what these read; neither has a copy of them.
 ALLOWED_BELOW = {
     "producers/replay/checking": ("decode",),
     "dashboards/history": ("cli.options", "cli.progress", "cli.remote", "serving", "working_days"),

@@ -35,6 +35,8 @@ from pipeline.working_days import working_days_of
 
 #: The answer for a month may take as long as a scan of its minutes.
 _ANSWER_SECONDS: Final = 600.0
+#: The scope of alerts that history can raise.
+_AGENCY: Final = "agency"
 _COLUMNS: Final = ("agency", "alert", "kpi", "window", "rung", "limit", "times", "hours", "longest", "firing")
 
 
@@ -123,7 +125,7 @@ def _rows(
     exporter = Exporter(
         figures, Feed.sound(figures.grid), registry_of(settings), policies, working_days_of(settings), is_fresh=True
     )
-    spans = fired(exporter, period, render(RuleTiming.production()), done=done)
+    spans = fired(exporter, period, render(RuleTiming.production()), scopes=(_AGENCY,), done=done)
     return rows_of(spans, agencies=figures.agencies, policies=policies, step=figures.grid.step, year=period.end.year)
 
 

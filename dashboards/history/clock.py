@@ -10,7 +10,7 @@ Prometheus gets one evaluation a minute, whatever a step stands for, because it 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, Final
 
 import yaml
@@ -22,6 +22,8 @@ from domain.errors import ConfigurationError
 EVALUATION: Final = 60
 #: Lengths of a step in minutes: they divide a day, so that one begins at each midnight.
 STEP_MINUTES: Final = (10, 15, 20, 30, 60, 120, 180)
+#: Every scope of an alert.
+SCOPES: Final = ("agency", "pipeline", "meta")
 _UNITS: Final = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 _RANGE: Final = re.compile(r"\[(\d+)([smhd])\]")
 #: (longest duration in seconds, its steps at least): guards, then waits of alerts, then what keeps them firing.
@@ -53,8 +55,12 @@ def seconds_of(text: str) -> int:
     return int(text[:-1]) * _UNITS[text[-1]]
 
 
-def on_coarse_clock(files: Mapping[str, str], *, step_seconds: int) -> dict[str, list[dict[str, Any]]]:
+def on_coarse_clock(
+    files: Mapping[str, str], *, step_seconds: int, scopes: Collection[str] = SCOPES
+) -> dict[str, list[dict[str, Any]]]:
     """The rules of each file for a clock of ``step_seconds``: alerts, and the records that they read, directly or through others.
+
+    ``scopes``: of alerts with these scopes.
 
     Annotations are dropped: texts change no alert, and writing them costs more than all rules.
     """
@@ -66,6 +72,8 @@ def on_coarse_clock(files: Mapping[str, str], *, step_seconds: int) -> dict[str,
     for name, text in files.items():
         rules = []
         for rule in yaml.safe_load(text)["groups"][0]["rules"]:
+            if "alert" in rule and rule["labels"]["scope"] not in scopes:
+                continue
             changed = {key: value for key, value in rule.items() if key != "annotations"}
             changed["expr"] = _RANGE.sub(lambda found: f"[{coarse(int(found[1]) * _UNITS[found[2]])}]", rule["expr"])
             for key in ("for", "keep_firing_for"):
@@ -74,7 +82,8 @@ def on_coarse_clock(files: Mapping[str, str], *, step_seconds: int) -> dict[str,
             rules.append(changed)
         groups[name] = rules
     read = _read_records([rule for rules in groups.values() for rule in rules])
-    return {name: [rule for rule in rules if "alert" in rule or rule["record"] in read] for name, rules in groups.items()}
+    kept = {name: [rule for rule in rules if "alert" in rule or rule["record"] in read] for name, rules in groups.items()}
+    return {name: rules for name, rules in kept.items() if rules}
 
 
 def _read_records(rules: list[dict[str, Any]]) -> set[str]:

@@ -44,14 +44,21 @@ def _months(period: Period) -> Iterator[Period]:
         first = next_month
 
 
-def fired(exporter: Exporter, period: Period, rules: Mapping[str, str], *, done: Callable[[], None] = lambda: None) -> list[Span]:
-    """What fired in a period, by parts. ``rules``: rule files; ``done`` is called after each part.
+def fired(
+    exporter: Exporter,
+    period: Period,
+    rules: Mapping[str, str],
+    *,
+    scopes: Collection[str] = SCOPES,
+    done: Callable[[], None] = lambda: None,
+) -> list[Span]:
+    """What fired in a period, by parts, of some scopes. ``rules``: rule files; ``done`` is called after each part.
 
     Raises:
         ConfigurationError: promtool is not installed, or refuses a rule.
     """
     grid = exporter.figures.grid
-    groups = on_coarse_clock(rules, step_seconds=int(grid.step.total_seconds()))
+    groups = on_coarse_clock(rules, step_seconds=int(grid.step.total_seconds()), scopes=scopes)
 
     def part(month: Period) -> list[Span]:
         start, end = instants(month, grid)

@@ -9,6 +9,7 @@ import io
 import json
 from functools import partial
 
+import httpx
 import pytest
 from prometheus_client import CollectorRegistry
 from typer.testing import CliRunner
@@ -68,6 +69,23 @@ async def stored(embedded):
     await server.close()
 
 
+@pytest.mark.parametrize(
+    ("query", "reason"),
+    [
+        ("from=2024-01-01&to=2024-02-01&step=60", "at most 31 days"),
+        ("from=2024-01-01&to=2024-01-02&step=7", "from 10 to 1440"),
+        ("from=2024-01-01&to=2024-01-02&step=50", "does not divide a day"),
+        ("from=2024-01-02&to=2024-01-01&step=60", "before it starts"),
+    ],
+)
+async def test_steps_that_cannot_be_answered_are_refused(stored, query, reason):
+    """Status 400 and one sentence that says what to ask for."""
+    async with httpx.AsyncClient(trust_env=False) as client:
+        answer = await client.get(f"http://127.0.0.1:{stored}/api/v1/steps?{query}")
+    assert answer.status_code == 400
+    assert reason in answer.json()["error"]
+
+
 async def test_history_fires_as_often_and_as_long_as_it_must(stored, tmp_path, monkeypatch):
     """H17 has no online dossier for three days: each rung fires once, for 73 hours.
 
@@ -92,10 +110,11 @@ async def test_history_fires_as_often_and_as_long_as_it_must(stored, tmp_path, m
         assert (row["times"], row["hours"], row["longest"], row["firing"]) == (1, 73, 73, False), row
 
     # With steps of three hours: from 18:00 of the first day to 21:00 of the day after the last.
-    text = await backtest("--threshold", "60", "--threshold", "40", "--format", "csv", "--step", "180")
+    long = ("--step", "180")
+    text = await backtest("--threshold", "60", "--threshold", "40", "--format", "csv", *long)
     found = {(row["agency"], float(row["limit"])): row for row in csv.DictReader(io.StringIO(text)) if row["rung"] == "below5"}
     assert set(found) == {("H01", 60), ("H17", 60), ("H17", 40)}
     assert found["H17", 40]["hours"] == "75.0"
     assert {found[agency, 60]["firing"] for agency in ("H01", "H17")} == {"True"}
     assert float(found["H01", 60]["hours"]) == (DAYS - 1) * 24
-    assert "1 agencies would have had alerts" in await backtest("--step", "180")
+    assert "1 agencies would have had alerts" in await backtest(*long)

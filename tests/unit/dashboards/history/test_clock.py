@@ -40,6 +40,9 @@ def test_only_durations_of_prometheus_change():
     assert rules["agency:kpi_denominator:max"]["expr"].endswith("(last_over_time(agency_kpi_denominator[1m]))")
     assert "agency:kpi_rung:ratio" in rules
     assert not {"national:kpi:ratio", "block:kpi:ratio"} & rules.keys()
+    agencies = on_coarse_clock(files, step_seconds=HOUR, scopes=("agency",))
+    assert {rule["labels"]["scope"] for group in agencies.values() for rule in group if "alert" in rule} == {"agency"}
+    assert "pipeline:freshness:seconds" in {rule.get("record") for rule in agencies["pipeline.yml"]}
     assert sum(text.count("- alert:") for text in files.values()) == sum("alert" in rule for rule in rules.values())
 
 

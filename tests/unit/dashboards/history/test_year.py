@@ -122,7 +122,7 @@ BROKEN = {
 @pytest.fixture(scope="module")
 def small():
     """Twelve days of some agencies; three times nothing arrives from noon to the next morning."""
-    year = simulated(Period(dt.date(2024, 3, 4), dt.date(2024, 3, 15)), agencies=20)
+    year = simulated(Period(dt.date(2024, 3, 4), dt.date(2024, 3, 14)), agencies=14)
     grid = year.figures.grid
     noons = [grid.of_day(dt.date(2024, 3, day)) + 4 for day in (5, 8, 12)]
     faults = [Injected(Fault.STALL, noon, noon + 7) for noon in noons]
