@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import datetime as dt
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from typing import Final
 
-from dashboards.history.clock import on_coarse_clock
+from dashboards.history.clock import SCOPES, on_coarse_clock
 from dashboards.history.engine import evaluate
 from dashboards.history.exported import Exporter
 from dashboards.history.figures import Grid
