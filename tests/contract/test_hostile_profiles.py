@@ -398,6 +398,7 @@ def read(clickhouse):
     days = [civil_day(day) for day in DAYS]
     return {
         "minutes": reader.counts_between(DAYS[0], end),
+        "steps": reader.counts_by_step(FIRST, LAST, 3_600),
         "days": reader.counts_of_days(FIRST, LAST),
         "last events": reader.last_events(end),
         "last events by the minute": reader.last_events(DAYS[-1] + dt.timedelta(seconds=30)),
