@@ -31,6 +31,7 @@ _SAMPLE: Final = re.compile(r"\{([^{}]*)\} [\d.+eE-]+")
 _LABEL: Final = re.compile(r'(\w+)="((?:[^"\\]|\\.)*)"')
 _TIME: Final = re.compile(r"(\d+)([hms])")
 _SECONDS: Final = {"h": 3_600, "m": 60, "s": 1}
+Program = subprocess.Popen[str]
 _UNNAMED: Final = frozenset({"__name__", "alertstate", "ended", "scope"})
 
 
@@ -67,13 +68,16 @@ def promtool() -> str:
     return found
 
 
-def evaluate(groups: Mapping[str, Sequence[Mapping[str, Any]]], series: Series, *, length: int) -> list[Change]:
+def evaluate(
+    groups: Mapping[str, Sequence[Mapping[str, Any]]], series: Series, *, length: int, running: set[Program] | None = None
+) -> list[Change]:
     """Every change of a firing alert over ``length`` evaluations, in the order of time.
 
     Args:
         groups: rules by file name, on the coarse clock.
         series: values at each evaluation.
         length: number of evaluations.
+        running: holds the program while it runs, so that another thread can end it.
 
     Raises:
         ConfigurationError: promtool is not installed, or refuses a rule.
@@ -85,17 +89,20 @@ def evaluate(groups: Mapping[str, Sequence[Mapping[str, Any]]], series: Series, 
             group = {"name": name.partition(".")[0], "interval": f"{EVALUATION}s", "rules": rules}
             Path(folder, name).write_text(json.dumps({"groups": [group]}), encoding="utf-8")
         Path(folder, "test.json").write_text(json.dumps(_test(sorted(groups), series, length)), encoding="utf-8")
-        done = subprocess.run(
+        with subprocess.Popen(
             [program, "test", "rules", "test.json"],
             cwd=folder,
-            capture_output=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
             text=True,
-            check=False,
             env={**os.environ, "GOGC": "400", "GOMAXPROCS": "2"},
-        )
+        ) as done:
+            kept = set() if running is None else running
+            kept.add(done)
+            output = "\n".join(done.communicate())
+            kept.discard(done)
     if done.returncode < 0:
         raise UnavailableError(f"promtool was ended by signal {-done.returncode}.", remedy="Is there enough memory?")
-    output = f"{done.stdout}\n{done.stderr}"
     if done.returncode and "exp: nil" not in output:
         raise ConfigurationError(f"promtool refuses the rules or figures: {' '.join(output.split())[-300:]}")
     return list(changes_of(output))

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import datetime as dt
 import os
+import signal
+import threading
 from collections.abc import Callable, Collection, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import contextmanager
 from typing import Final
 
 from dashboards.history.clock import SCOPES, on_coarse_clock
-from dashboards.history.engine import evaluate
+from dashboards.history.engine import Program, evaluate
 from dashboards.history.exported import Exporter
 from dashboards.history.figures import Grid
 from dashboards.history.verdict import Span, spans_of
 from domain.periods import Period
+from pipeline.shutdown import interrupted_by
 
 #: Days before a part that are evaluated, so that what fires at its beginning fires.
 _WARM_UP: Final = dt.timedelta(days=1)
@@ -64,11 +68,12 @@ def fired(
         start, end = instants(month, grid)
         first = max(start - _WARM_UP // grid.step, 0)
         length = end - first + 1
-        changes = evaluate(groups, exporter.scraped(first, end), length=length)
+        changes = evaluate(groups, exporter.scraped(first, end), length=length, running=running)
         return spans_of(changes, first=first, start=start, end=end)
 
     found: list[Span] = []
-    with ThreadPoolExecutor(max_workers=os.cpu_count() or 1) as pool:
+    running: set[Program] = set()
+    with _interruptible(), ThreadPoolExecutor(max_workers=os.cpu_count() or 1) as pool:
         waiting = [pool.submit(part, month) for month in parts(period)]
         try:
             for each in as_completed(waiting):
@@ -76,5 +81,17 @@ def fired(
                 done()
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
+            for program in list(running):
+                program.kill()
             raise
     return sorted(found, key=lambda span: (span.part, -1 if span.first is None else span.first, span.key.name, span.key.labels))
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """SIGTERM ends the block as Ctrl-C does, so that no program goes on without us."""
+    if threading.current_thread() is not threading.main_thread():  # handlers can only be set and run there
+        yield
+        return
+    with interrupted_by(signal.SIGTERM, signal.SIGHUP):
+        yield

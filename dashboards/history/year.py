@@ -21,6 +21,7 @@ from dashboards.history.faults import Fault, Injected, feed_of
 from dashboards.history.feed import Feed
 from dashboards.history.figures import Figures, Grid
 from domain.agencies import AgencyRegistry
+from domain.errors import ConfigurationError
 from domain.periods import Period, day_start
 from domain.working_days import WorkingDays
 
@@ -107,6 +108,9 @@ def simulate(
         registry: names and blocks of the agencies on the first day.
         working_days: which days are working days.
         agencies: only so many of the agencies, spread over all sizes; none: all.
+
+    Raises:
+        ConfigurationError: the registry has none of the agencies on the first day, or the holidays of a year are not known.
     """
     rng = np.random.default_rng(seed)
     first = period.start - dt.timedelta(days=_HISTORY_DAYS)
@@ -118,6 +122,10 @@ def simulate(
     sizes = _sizes(agencies)
     found = [registry.at(code, period.start) for code, _, _ in sizes]
     chosen = [agency for agency in found if agency is not None]
+    if not chosen:
+        raise ConfigurationError(
+            f"No simulated agency is in the registry on {period.start}.", remedy="Choose another year, such as 2024."
+        )
     dossiers = np.array([size for code, size, _ in sizes if registry.at(code, period.start)]) * _VOLUME / _SIZES_DAYS
     rates = np.array([rate for code, _, rate in sizes if registry.at(code, period.start)])
     drops = _drops(rng, [agency.code for agency in chosen], rates, period)

@@ -80,11 +80,15 @@ def year(
 
 
 def _period(of: int, month: str | None) -> Period:
-    if month is not None:
-        return named(PeriodKind.MONTH, month).period
-    if not _YEARS[0] <= of <= _YEARS[1]:
-        raise ConfigurationError(f"--year {of} has no table of holidays.", remedy=f"Choose {_YEARS[0]} to {_YEARS[1]}.")
-    return named(PeriodKind.YEAR, str(of)).period
+    if month is None:
+        period = named(PeriodKind.YEAR, str(min(max(of, _YEARS[0] - 1), _YEARS[1] + 1))).period
+    else:
+        period = named(PeriodKind.MONTH, month).period
+    if not _YEARS[0] <= period.start.year <= _YEARS[1]:
+        raise ConfigurationError(
+            f"{month or f'--year {of}'} has no table of holidays.", remedy=f"Choose a year from {_YEARS[0]} to {_YEARS[1]}."
+        )
+    return period
 
 
 def _print(trial: Trial, *, seconds: float, step: int) -> None:

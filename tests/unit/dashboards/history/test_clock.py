@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import time
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 
 from dashboards.history.clock import on_coarse_clock, require_step, seconds_of, steps_of
 from dashboards.history.engine import Change, Key, evaluate, values_text
 from dashboards.rules.generate import RuleTiming, render
-from domain.errors import ConfigurationError
+from domain.errors import ConfigurationError, UnavailableError
 
 HOUR = 3_600
 
@@ -73,3 +76,19 @@ def test_rules_that_promtool_refuses_are_an_error():
     """Its reason is told."""
     with pytest.raises(ConfigurationError, match="promtool refuses"):
         evaluate({"agency.yml": [{"alert": "Low", "expr": "x <"}]}, {"x": [1]}, length=1)
+
+
+def test_a_program_that_is_ended_is_an_error():
+    """What ends a run ends its programs, and nobody takes half of an evaluation for all of it."""
+    series = {f'x{{agency="H{number}"}}': list(range(2_000)) for number in range(40)}
+    running = set()
+    with ThreadPoolExecutor(1) as pool:
+        rules = [{"alert": "Low", "expr": "x < 5", "labels": {"severity": "info"}}]
+        result = pool.submit(evaluate, {"agency.yml": rules}, series, length=2_000, running=running)
+        while not running and not result.done():
+            time.sleep(0.01)
+        for program in list(running):
+            program.kill()
+        with pytest.raises(UnavailableError, match="ended by signal 9"):
+            result.result()
+    assert not running
