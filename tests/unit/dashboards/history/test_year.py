@@ -88,20 +88,20 @@ def test_the_world_is_like_the_real_one_and_follows_from_its_seed():
 
 
 def test_a_month_with_tet_is_right():
-    """February 2024 with all agencies: no false alert, no false end, nothing missed, every drop found, every fault told."""
-    found = trial(simulated())
+    """February 2024 with half of the agencies: no false alert, no false end, nothing missed, every drop found and fault told."""
+    found = trial(simulated(agencies=42))
     assert found.right, wrong(found)
     assert found.verdict.not_judged == {}
     names = {span.key.name for span in found.spans}
     assert {"AgencyRateLow", "PipelineStalled", "ExporterDown", "ClickHouseDown", "Watchdog"} <= names
-    assert sum(span.first is not None for span in found.spans) > 100
+    assert sum(span.first is not None for span in found.spans) > 50
 
 
 @pytest.mark.long
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("month", [2, 9])
 def test_a_month_by_the_hour_is_right(month):
-    """The same by the hour, and for another month with a holiday."""
+    """The same by the hour with all 84 agencies, and for another month with a holiday."""
     period = Period(dt.date(2024, month, 1), dt.date(2024, month, 29))
     found = trial(simulated(period, minutes=60, seed=month))
     assert found.right, wrong(found)
@@ -121,11 +121,11 @@ BROKEN = {
 
 @pytest.fixture(scope="module")
 def small():
-    """Twelve days of some agencies; three times nothing arrives from noon to the next morning."""
-    year = simulated(Period(dt.date(2024, 3, 4), dt.date(2024, 3, 14)), agencies=14)
+    """Eleven days of some agencies; every other day nothing arrives from nine o'clock to the next morning."""
+    year = simulated(Period(dt.date(2024, 3, 4), dt.date(2024, 3, 14)), agencies=20)
     grid = year.figures.grid
-    noons = [grid.of_day(dt.date(2024, 3, day)) + 4 for day in (5, 8, 12)]
-    faults = [Injected(Fault.STALL, noon, noon + 7) for noon in noons]
+    mornings = [grid.of_day(dt.date(2024, 3, day)) + 3 for day in (5, 7, 9, 11, 13)]
+    faults = [Injected(Fault.STALL, morning, morning + 7) for morning in mornings]
     return replace(year, faults=faults, feed=feed_of(grid, faults, year.figures.counts["settled"]))
 
 
