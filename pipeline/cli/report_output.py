@@ -22,6 +22,7 @@ from pipeline.report.formats.html_page import to_html
 from pipeline.report.formats.style import Style
 from pipeline.report.formats.table import as_tables, excluded_table, explanation_tables
 from pipeline.report.formats.xlsx_file import to_xlsx
+from pipeline.whole_files import write_whole
 
 #: Width of a table in a file.
 _FILE_COLUMNS: Final = 120
@@ -106,10 +107,8 @@ def _write(body: bytes, output: Path | None) -> None:
         sys.stdout.flush()
         typer.echo(body, nl=False)
         return
-    partial = output.with_name(f".{output.name}.partial")
     try:
-        partial.write_bytes(body)
-        partial.replace(output)
+        write_whole(output, body)
     except OSError as error:
         raise ConfigurationError(
             f"{output} cannot be written: {error.strerror}.", remedy="Choose another file with --output."

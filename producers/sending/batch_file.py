@@ -6,6 +6,7 @@ first index and length. A file is written under another name and renamed when it
 
 from __future__ import annotations
 
+import errno
 import mmap
 import struct
 from collections.abc import Iterable, Iterator
@@ -16,6 +17,7 @@ from typing import Final
 import msgspec
 
 from domain.errors import ConfigurationError, UnavailableError
+from pipeline.whole_files import is_replaceable, whole_file
 from producers.sending.record_batches import Batch
 
 #: Opens every file; the digit is the version of the layout.
@@ -53,10 +55,11 @@ def write(path: Path, batches: Iterable[Batch], *, origin: str, partitions: int)
     Raises:
         UnavailableError: the file cannot be written.
     """
-    scratch = path.with_name(path.name + ".new")
     records = distinct = 0
     try:
-        with scratch.open("wb") as file:
+        if not is_replaceable(path):
+            raise OSError(errno.EINVAL, "it is not a file")  # noqa: TRY301 - answered as what the system refuses
+        with whole_file(path) as file:
             header = _header(Contents(origin, partitions))
             file.write(header)
             for batch in batches:
@@ -67,13 +70,10 @@ def write(path: Path, batches: Iterable[Batch], *, origin: str, partitions: int)
             contents = Contents(origin, partitions, records, distinct)
             file.seek(0)
             file.write(_header(contents))
-        scratch.replace(path)
     except OSError as error:
         raise UnavailableError(
             f"{path} cannot be written: {error.strerror}.", remedy="Free some space or omit --prebuilt."
         ) from error
-    finally:
-        scratch.unlink(missing_ok=True)
     return contents
 
 

@@ -14,6 +14,7 @@ from typing import Annotated, Final
 import msgspec
 
 from domain.errors import ConfigurationError
+from pipeline.whole_files import is_replaceable, write_whole
 
 #: How often the file is written (seconds).
 _EVERY: Final = 1.0
@@ -65,10 +66,8 @@ class Checkpoint:
         self._write()
 
     def _write(self) -> None:
-        scratch = self._path.with_name(self._path.name + ".new")
         try:
-            scratch.write_bytes(msgspec.json.encode(asdict(self._state)) + b"\n")
-            scratch.replace(self._path)
+            write_whole(self._path, msgspec.json.encode(asdict(self._state)) + b"\n")
         except OSError as error:
             raise ConfigurationError(
                 f"{self._path} cannot be written: {error.strerror}.", remedy="Give --state another file."
@@ -79,10 +78,9 @@ class Checkpoint:
 def _require_place(path: Path) -> None:
     """Raises: ConfigurationError: the path is not a state and would be overwritten: a device, a folder or a recording."""
     try:
-        there = path.exists()
-        if there and not path.is_file():
+        if not is_replaceable(path):
             raise ConfigurationError(f"{path} is not a file.", remedy="Give --state another file.")
-        if there and path.stat().st_size:
+        if path.exists() and path.stat().st_size:
             read_state(path)
     except OSError as error:
         raise ConfigurationError(f"{path} cannot be read: {error.strerror}.", remedy="Give --state another file.") from error

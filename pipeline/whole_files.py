@@ -1,0 +1,71 @@
+"""Writes a file that appears only when it is complete. What is not a plain file (a device, a pipe) is written, never replaced."""
+
+from __future__ import annotations
+
+import errno
+import os
+import secrets
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO, Final
+
+#: Names below these folders mean something that is open already, such as /dev/stdout.
+_OPEN_ALREADY: Final = (Path("/dev"), Path("/proc"))
+
+
+def is_replaceable(path: Path) -> bool:
+    """Whether a path names a plain file, or nothing yet.
+
+    Raises:
+        OSError: it cannot be looked at.
+    """
+    absolute = Path(os.path.abspath(path))  # noqa: PTH100 - resolve() would follow links
+    if any(folder in absolute.parents for folder in _OPEN_ALREADY):
+        return False
+    try:
+        return stat.S_ISREG(path.stat().st_mode)
+    except FileNotFoundError:
+        return True
+
+
+@contextmanager
+def whole_file(path: Path) -> Iterator[BinaryIO]:
+    """A binary file whose content takes the place of ``path`` when the block ends; after an error everything is as before.
+
+    A link stays and its target is written; a file that exists keeps its permissions. A device or a pipe is opened and written.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    if not is_replaceable(path):
+        with path.open("wb") as file:
+            yield file
+        return
+    target = path.resolve()
+    mode = None
+    if target.exists():
+        mode = stat.S_IMODE(target.stat().st_mode)
+        if not os.access(target, os.W_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+    # A short name of its own: any name that the folder takes can be written, and two processes do not share a scratch file.
+    scratch = target.with_name(f".{secrets.token_hex(8)}.new")
+    try:
+        with scratch.open("xb") as file:
+            yield file
+        if mode is not None:
+            scratch.chmod(mode)
+        scratch.replace(target)
+    finally:
+        scratch.unlink(missing_ok=True)
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Write a content with ``whole_file``.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    with whole_file(path) as file:
+        file.write(content)
