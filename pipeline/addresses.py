@@ -11,6 +11,7 @@ from pathlib import Path
 import psutil
 
 from domain.errors import ConfigurationError
+from pipeline.texts import read_json, require_text
 
 FILE_NAME = "addresses.json"
 #: Header of every answer of a process of portalpulse: an answer without it comes from another program.
@@ -41,9 +42,9 @@ def read_addresses(data_dir: Path) -> Addresses | None:
     """
     path = data_dir / FILE_NAME
     try:
-        fields = json.loads(path.read_text(encoding="utf-8"))
-        wanted = {name: fields[name] for name in ("kafka", "http", "prometheus", "alertmanager")}
-        return Addresses(**wanted, clickhouse=fields.get("clickhouse", ""))
+        fields = read_json(path.read_text(encoding="utf-8"))
+        wanted = {name: _text(fields[name], name) for name in ("kafka", "http", "prometheus", "alertmanager")}
+        return Addresses(**wanted, clickhouse=_text(fields.get("clickhouse", ""), "clickhouse"))
     except FileNotFoundError:
         return None
     except OSError as error:
@@ -56,6 +57,13 @@ def read_addresses(data_dir: Path) -> Addresses | None:
             f"{path} cannot be used: {error}.",
             remedy="Stop the stack, delete the file and start `portalpulse up` again.",
         ) from error
+
+
+def _text(value: object, name: str) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"{name} is not a text")
+    require_text(value)
+    return value
 
 
 def write_addresses(data_dir: Path, addresses: Addresses) -> None:
@@ -74,7 +82,7 @@ def remove_addresses(data_dir: Path) -> None:
 def owner_of(data_dir: Path) -> int | None:
     """The process id of the stack that owns the folder now, 0 when the owner is unknown, None without an owner."""
     try:
-        lock = os.open(data_dir / LOCK_NAME, os.O_RDONLY | os.O_CLOEXEC)
+        lock = os.open(data_dir / LOCK_NAME, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)  # a pipe would wait for a writer
     except OSError:
         return None
     try:

@@ -10,6 +10,7 @@ from typing import Any, Final, NamedTuple
 
 from dashboards.notify.alerts import Alert
 from domain.errors import UnavailableError
+from pipeline.texts import read_json
 
 _HELD: Final = "held"
 _OPEN: Final = "open"
@@ -37,7 +38,7 @@ class Memory:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             text = path.read_text(encoding="utf-8") if path.exists() else "{}"
-            for kind, routes in json.loads(text).items():
+            for kind, routes in read_json(text).items():
                 for name, alerts in routes.items():
                     route = Route(*name.split("/", 1))
                     self._kept[kind][route] = {each["fingerprint"]: Alert.from_json(each) for each in alerts}

@@ -65,7 +65,7 @@ class Process:
         answer = self._request(method, path, timeout=timeout, **request)
         try:
             fields = answer.json()
-        except ValueError:
+        except (ValueError, RecursionError):
             fields = None
         if answer.status_code == httpx.codes.OK:
             self._require_signature(answer)
@@ -104,12 +104,20 @@ class Process:
             return httpx.request(method, f"{self.url}{path}", timeout=timeout, headers=headers, trust_env=False, **request)
         except (httpx.ConnectError, httpx.ConnectTimeout) as error:
             raise self._not_running() from error
-        except (httpx.TimeoutException, httpx.RemoteProtocolError, httpx.ReadError, httpx.WriteError) as error:
+        except (
+            httpx.TimeoutException,
+            httpx.RemoteProtocolError,
+            httpx.ReadError,
+            httpx.WriteError,
+            httpx.DecodingError,
+        ) as error:
             if self._gone:
                 raise self._not_running() from error
             what = (
                 f"did not answer within {timeout:g} s"
                 if isinstance(error, httpx.TimeoutException)
+                else "sent an answer that its Content-Encoding does not fit"
+                if isinstance(error, httpx.DecodingError)
                 else "closed the connection during its answer"
             )
             raise HungError(f"{self._name} {what}.", remedy=self._remedy) from error

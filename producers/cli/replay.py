@@ -124,7 +124,7 @@ def replay(
 ) -> None:
     """Send recorded events; ``REPLAY_HELP`` is the text for users."""
     from producers.measuring.measured_run import ProbeTarget  # noqa: PLC0415 - numpy and Kafka, which --help need not load
-    from producers.replay.plan import ReplayOptions, plan_replay  # noqa: PLC0415
+    from producers.replay.plan import ReplayOptions, plan_replay, with_target  # noqa: PLC0415
     from producers.sending.worker_processes import Broker  # noqa: PLC0415
 
     target_options = TargetOptions(data=data, bootstrap=bootstrap, topic=topic, create_topic=create_topic, http=http)
@@ -163,6 +163,8 @@ def replay(
     if same_topic and not options.present_time and times == 1:
         Console(stderr=True).print("Source and target are the same topic: every event is sent again and changes no figure.")
     target_options.create_missing_topic(target)
+    if state is not None:
+        begun = with_target(begun, broker)
     probe = ProbeTarget(target.http, required=http is not None)
     result = _run(planned, options=options, broker=broker, probe=probe, begun=begun)
     publish(result, as_json=as_json, path=report)
@@ -229,7 +231,7 @@ def _exit(result: SendReport, options: ReplayOptions) -> None:
 
 def _with_progress(error: PortalPulseError, result: SendReport, options: ReplayOptions) -> PortalPulseError:
     """Why the source ended too early, how many messages are in the topic by then, and how to continue."""
-    from producers.replay.sources.kafka_range import RangeGoneError  # noqa: PLC0415 - Kafka, which --help need not load
+    from producers.replay.sources.fixed_range import RangeGoneError  # noqa: PLC0415 - Kafka, which --help need not load
 
     sent = result.sent
     if sent.acknowledged == 0:

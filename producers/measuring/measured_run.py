@@ -58,7 +58,7 @@ def measure(
         sent = runner(task, broker=broker, processes=processes, on_progress=on_progress)
         if checkpoint is not None:
             checkpoint.reached(sent.position)
-            checkpoint.close(finished=not sent.interrupted and sent.failed == 0 and sent.source_error is None)
+            checkpoint.close(finished=not sent.interrupted and sent.complete and sent.source_error is None)
         too_large = [_describe_too_large(task, item) for item in sent.too_large]
         if watching is None:
             return SendReport(

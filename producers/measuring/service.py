@@ -48,14 +48,18 @@ class Service:
     """
 
     def __init__(self, url: str, *, timeout: float = _ANSWER_SECONDS) -> None:
-        parts = urlsplit(url)
-        if parts.scheme not in {"http", "https"} or not parts.hostname:
+        try:
+            parts = urlsplit(url)
+            port, usable = parts.port, parts.scheme in {"http", "https"} and bool(parts.hostname)
+        except ValueError:  # brackets that are not closed, or a port that is none
+            usable = False
+        if not usable:
             raise ConfigurationError(
                 f"{url!r} is not an address of a running process.", remedy="Write --http http://127.0.0.1:8080."
             )
         self._url, self._prefix, self._timeout = url, parts.path.rstrip("/"), timeout
         kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
-        self._kind, self._host, self._port = kind, parts.hostname, parts.port
+        self._kind, self._host, self._port = kind, str(parts.hostname), port
         self._kept: http.client.HTTPConnection | None = None
         self._path: str | None = None
 
@@ -113,7 +117,7 @@ class Service:
                     remedy="Check --from, --to and --agency, and that the process serves events.",
                 )
             yield from _lines(response)
-        except (OSError, http.client.HTTPException) as error:
+        except (OSError, http.client.HTTPException, UnicodeError) as error:  # UnicodeError: no host has such a name
             raise self._silent(error) from error
         finally:
             connection.close()
@@ -126,14 +130,14 @@ class Service:
                 connection.request("GET", self._prefix + path)
                 response = connection.getresponse()
                 body = response.read()
-            except (OSError, http.client.HTTPException) as error:
+            except (OSError, http.client.HTTPException, UnicodeError) as error:  # UnicodeError: no host has such a name
                 self.close()
                 if fresh or attempt == 2:
                     raise self._silent(error) from error
                 continue
             try:
                 answer = json.loads(body)
-            except ValueError:
+            except (ValueError, RecursionError):
                 answer = {}
             return response.status, answer if isinstance(answer, dict) else {}
         raise AssertionError("unreachable")

@@ -16,6 +16,7 @@ import numpy as np
 
 from domain.errors import ConfigurationError, UnavailableError
 from domain.periods import VIETNAM
+from pipeline.texts import read_json
 from producers.portals.ledger import COUNTS, FINDINGS, MILESTONES, Ledger, level_name
 from producers.portals.schedule import date_of
 from producers.portals.simulate import ScenarioStream
@@ -111,7 +112,7 @@ class Truth:
             ConfigurationError: it is not a file of ``write``.
         """
         try:
-            content = json.loads(path.read_text(encoding="utf-8"))
+            content = read_json(path.read_text(encoding="utf-8"))
             _require_schema(content["schema"])
             by_place = {}
             for row in content["days"]:

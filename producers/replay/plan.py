@@ -10,8 +10,9 @@ from typing import Final
 from domain.errors import ConfigurationError
 from domain.periods import day_start, parse_day, parse_instant
 from producers.replay.sources.files import FileSource
+from producers.replay.sources.fixed_range import FixedRange
 from producers.replay.sources.formats import Format
-from producers.replay.sources.kafka_range import Bounds, FixedRange, KafkaRange
+from producers.replay.sources.kafka_range import Bounds, KafkaRange
 from producers.replay.sources.raw_table import RawTable
 from producers.replay.task import Replay, Source
 from producers.replay.transforms.spacing import Spacing
@@ -146,6 +147,22 @@ def plan_replay(options: ReplayOptions, *, target: str, source_topic: Broker | N
     return Replay(source, spacing, loops=options.times, skip=state.position, rebase=state.rebase), state
 
 
+def with_target(state: State, target: Broker) -> State:
+    """The state of a replay with the id of the topic that is sent to.
+
+    Raises:
+        ConfigurationError: the topic was created again since the replay began that is resumed.
+    """
+    now = target.topic_id()
+    if state.target_id and now and now != state.target_id:
+        raise ConfigurationError(
+            f"Topic {target.topic} was deleted and created again since the replay began that is resumed: it does not hold the"
+            f" {state.position:,} messages that were sent then.",
+            remedy="Start again without --resume to send everything.",
+        )
+    return replace(state, target_id=now or state.target_id)
+
+
 def _possible_times() -> tuple[int, int]:
     """The times that an event can have, in epoch milliseconds: since there are portals, and not in the future."""
     latest = dt.datetime.now(dt.UTC) + dt.timedelta(days=1)
@@ -156,7 +173,7 @@ def _topic_range(options: ReplayOptions, topic: Broker, state: State) -> tuple[F
     """The range with its offsets fixed: now, or when the replay that is resumed was started.
 
     Raises:
-        RangeGoneError: the topic was created again since then.
+        RangeGoneError: the topic was created again since then, or lost the beginning of the range.
     """
     times = (_time(options.start, option="--from"), _time(options.end, option="--to", last=True))
     # Kafka's times begin in 1970; negative numbers have other meanings.
@@ -166,6 +183,7 @@ def _topic_range(options: ReplayOptions, topic: Broker, state: State) -> tuple[F
     if state.ranges is not None:
         fixed = FixedRange(whole, {int(number): offsets for number, offsets in state.ranges.items()}, state.topic_id)
         fixed.require_same_topic("the replay that is resumed")
+        fixed.require_beginning(state.position)
         return fixed, state
     fixed = whole.resolved()
     ranges = {str(number): offsets for number, offsets in fixed.ranges.items()}

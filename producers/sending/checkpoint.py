@@ -35,6 +35,7 @@ class State:
     finished: bool = False
     contents: tuple[Content, ...] | None = None  # of the files; another content has other messages at the same positions
     topic_id: str = ""  # of the topic that is read; another topic of its name has other messages at the same offsets
+    target_id: str = ""  # of the topic that is sent to; another topic of its name lacks what was sent
 
 
 class Checkpoint:

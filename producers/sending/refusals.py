@@ -54,6 +54,14 @@ def refusal_reason(code: int | None, topic: str) -> str:
     return "" if code is None else _REFUSED.get(code, "").format(topic=topic)
 
 
+def replaced_reason(topic: str) -> str:
+    """A sentence about a topic that lost what it had acknowledged, without its full stop."""
+    return (
+        f"the topic {topic} has lost messages that it had acknowledged: it was deleted and created again, or its log was cut;"
+        " send everything again, without --resume"
+    )
+
+
 def no_right_to_write(topic: str, security: KafkaSettings) -> str:
     """A sentence for a user who may see the topic and not write to it, without its full stop."""
     who = f" user {security.user!r}" if security.user else " this user"
@@ -75,10 +83,7 @@ def failure_reason(
     if isinstance(error, kafka_errors.TopicAuthorizationFailedError):
         return no_right_to_write(topic, security)
     if isinstance(error, TopicReplacedError):
-        return (
-            f"the topic {topic} has lost messages that it had acknowledged: it was deleted and created again, or its log was cut;"
-            " send everything again, without --resume"
-        )
+        return replaced_reason(topic)
     if error is None:
         return ""
     if refused := refusal_reason(error.errno, topic):

@@ -155,7 +155,8 @@ class SendResult:
     """What one process, or all together, sent. Moments are monotonic seconds, the same in all processes of a machine.
 
     ``source_error`` says why the source could not be read to its end; everything before that was sent. Of what was sent,
-    ``repeated`` and ``malformed`` messages were made so on purpose.
+    ``repeated`` and ``malformed`` messages were made so on purpose. ``topic_replaced``: the topic was created again during the
+    run, so that what was acknowledged before is not in it.
     """
 
     sent: int = 0
@@ -172,6 +173,7 @@ class SendResult:
     too_large: Sequence[TooLarge] = ()
     repeated: int = 0
     malformed: int = 0
+    topic_replaced: bool = False
 
     @property
     def distinct(self) -> int:
@@ -186,7 +188,7 @@ class SendResult:
     @property
     def complete(self) -> bool:
         """Whether everything sent is durable."""
-        return self.failed == 0 and self.acknowledged == self.sent
+        return self.failed == 0 and self.acknowledged == self.sent and not self.topic_replaced
 
     @property
     def seconds(self) -> float:

@@ -12,7 +12,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from multiprocessing.synchronize import Barrier, Event
@@ -20,9 +20,11 @@ from typing import Any, Final
 
 from domain.errors import ConfigurationError, PortalPulseError, UnavailableError
 from pipeline.kafka.security import PLAINTEXT
+from pipeline.kafka.topic_identity import topic_identity
 from pipeline.logs import SENDING_LIBRARY, configure_logging
 from pipeline.settings import KafkaSettings, load_settings
 from producers.sending.batch_sender import BatchSender
+from producers.sending.refusals import replaced_reason
 from producers.sending.send_loop import ProgressReport, Run, SendResult, Task, merged, send_task
 
 #: Longest time that starting all processes may take (seconds).
@@ -48,14 +50,29 @@ class Broker:
         """
         return BatchSender(bootstrap=self.bootstrap, topic=self.topic, security=self.security)
 
+    def topic_id(self) -> str:
+        """The id of the topic, which changes when it is deleted and created again; "" when the brokers do not tell it."""
+        return topic_identity(self.security.model_copy(update={"bootstrap": self.bootstrap, "topic": self.topic}))
+
 
 def run_task(task: Task, *, broker: Broker, processes: int, on_progress: Callable[[ProgressReport], None]) -> SendResult:
-    """Send a task; Ctrl-C stops it with a result.
+    """Send a task; Ctrl-C stops it with a result. A topic that was created again meanwhile makes the result incomplete.
 
     Raises:
         UnavailableError: the broker does not answer, or a process ended unexpectedly.
         ConfigurationError: the topic is missing, or has fewer partitions than there are processes.
     """
+    before = broker.topic_id()
+    sent = _sent(task, broker=broker, processes=processes, on_progress=on_progress)
+    if sent.interrupted or not before:  # an interrupted run ends at once; --resume compares the ids
+        return sent
+    after = broker.topic_id()
+    if not after or after == before:
+        return sent
+    return replace(sent, topic_replaced=True, problem=sent.problem or replaced_reason(broker.topic))
+
+
+def _sent(task: Task, *, broker: Broker, processes: int, on_progress: Callable[[ProgressReport], None]) -> SendResult:
     if processes == 1:
         stop = threading.Event()
         with broker.sender() as sender:

@@ -22,6 +22,7 @@ from pipeline.kafka.security import PLAINTEXT, librdkafka_options
 from pipeline.kafka.topic_identity import topic_identity
 from pipeline.settings import KafkaSettings
 from producers.messages import Kind, Message
+from producers.replay.sources.fixed_range import FixedRange, RangeGoneError
 from producers.replay.sources.lines import message_of
 
 _ANSWER_SECONDS: Final = 10.0
@@ -34,10 +35,6 @@ _CONSUME_SECONDS: Final = 0.1
 _ELECTION: Final = frozenset(
     {KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEADER_NOT_AVAILABLE, KafkaError.UNKNOWN_TOPIC_OR_PART}
 )
-
-
-class RangeGoneError(UnavailableError):
-    """Messages of the range are not in the topic any more, so that the same range cannot be read again."""
 
 
 def _identity(bootstrap: tuple[str, ...], topic: str, security: KafkaSettings) -> str:
@@ -102,18 +99,7 @@ class KafkaRange:
             UnavailableError: the broker does not answer or refuses access.
             ConfigurationError: the topic does not exist.
         """
-        partitions = self._partitions()
-        with self._opened() as opened:
-            until = time.monotonic() + _ANSWER_SECONDS
-            while True:
-                try:
-                    offsets_found, begins, ends = self._offsets(opened.consumer, partitions)
-                except KafkaException as error:
-                    if error.args[0].code() not in _ELECTION or time.monotonic() > until:
-                        raise self._unavailable(error, opened.reports) from error
-                    time.sleep(_CONSUME_SECONDS)
-                else:
-                    break
+        offsets_found, begins, ends = self._answered()
         ranges = {}
         for number, (low, high) in offsets_found.items():
             begin = self.bounds.from_offset if self.bounds.from_offset is not None else begins.get(number, low)
@@ -123,6 +109,28 @@ class KafkaRange:
             end = high if end < 0 else min(end, high)
             ranges[number] = (begin, max(begin, end))
         return ranges
+
+    def first_offsets(self) -> dict[int, int]:
+        """The first offset of each partition that its log still has.
+
+        Raises:
+            UnavailableError: the broker does not answer or refuses access.
+            ConfigurationError: the topic does not exist.
+        """
+        return {number: low for number, (low, _) in self._answered()[0].items()}
+
+    def _answered(self) -> tuple[dict[int, tuple[int, int]], dict[int, int], dict[int, int]]:
+        """``_offsets``, once every partition has a leader."""
+        partitions = self._partitions()
+        with self._opened() as opened:
+            until = time.monotonic() + _ANSWER_SECONDS
+            while True:
+                try:
+                    return self._offsets(opened.consumer, partitions)
+                except KafkaException as error:
+                    if error.args[0].code() not in _ELECTION or time.monotonic() > until:
+                        raise self._unavailable(error, opened.reports) from error
+                    time.sleep(_CONSUME_SECONDS)
 
     def _offsets(
         self, consumer: Any, partitions: Sequence[int]
@@ -244,43 +252,6 @@ class KafkaRange:
         return refusal(
             reason, self.bootstrap, self.security, reports=reports, what=f"topic {self.topic}", option="--from-bootstrap"
         )
-
-
-@dataclass(frozen=True, slots=True)
-class FixedRange:
-    """A range with known offsets: a source that can be counted and read again."""
-
-    source: KafkaRange
-    ranges: dict[int, tuple[int, int]]
-    topic_id: str = ""
-
-    @property
-    def label(self) -> str:
-        """Its name in the report."""
-        return self.source.label
-
-    @property
-    def total(self) -> int:
-        """Offsets in the range; a compacted or transactional topic holds fewer messages."""
-        return sum(end - begin for begin, end in self.ranges.values())
-
-    def describe(self, index: int) -> str:
-        """A message by its number (from 0), for a sentence."""
-        return f"{self.label}, message {index + 1:,}"
-
-    def __call__(self) -> Iterator[Message]:
-        """The messages, merged by time of writing."""
-        yield from self.source.read(self.ranges)
-        self.require_same_topic("this replay")
-
-    def require_same_topic(self, reader: str) -> None:
-        """Raises: RangeGoneError: the topic is another one of the same name than when the range was fixed."""
-        now = self.source.topic_id() if self.topic_id else ""
-        if now and now != self.topic_id:
-            raise RangeGoneError(
-                f"Topic {self.source.topic} was deleted and created again since {reader} began: the offsets name other messages.",
-                remedy="Start again without --resume to send what it holds now.",
-            )
 
 
 def _messages(found: Sequence[Any]) -> tuple[list[Any], int | None]:

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import time
 import uuid
+from dataclasses import replace
 
 import pytest
 from confluent_kafka import Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from deploy.native.processes import wait_until
-from producers.replay.plan import ReplayOptions, plan_replay
-from producers.replay.sources.kafka_range import Bounds, KafkaRange, RangeGoneError
+from domain.errors import ConfigurationError
+from producers.replay.plan import ReplayOptions, plan_replay, with_target
+from producers.replay.sources import fixed_range
+from producers.replay.sources.fixed_range import RangeGoneError
+from producers.replay.sources.kafka_range import Bounds, KafkaRange
 from producers.sending.checkpoint import Checkpoint
-from producers.sending.worker_processes import Broker
+from producers.sending.worker_processes import Broker, run_task
 
 PARTITIONS = 16
 #: What a single partition cost when a portion was waited for until it was full (seconds).
@@ -72,13 +76,66 @@ def test_a_range_that_is_gone_is_never_read_as_if_it_were_whole(kafka, topic, tm
     admin.delete_records([TopicPartition(topic, 7, 2)])[TopicPartition(topic, 7, 2)].result(30)
     with pytest.raises(RangeGoneError, match="partition 7 has no offset 0 now"):
         list(begun.source())
+    resumed = replace(options, resume=True)
+    with pytest.raises(
+        RangeGoneError, match=r"lost the beginning .* partition 7 begins at offset 2 now, the range at 0.*to send what is left"
+    ):
+        plan_replay(resumed, target="target", source_topic=broker, http=None)
 
-    admin.delete_topics([topic])[topic].result(30)
-    wait_until(lambda: topic not in admin.list_topics(timeout=5).topics or None, timeout=30, what="the topic to go")
-    kafka.create_topic(topic, partitions=PARTITIONS)
+    created_again(kafka, topic)
     transaction(kafka, topic, [b"new"] * PARTITIONS * 3, commit=True)
     with pytest.raises(RangeGoneError, match="deleted and created again since this replay began"):
         list(begun.source())
-    resumed = ReplayOptions(from_topic=topic, state=tmp_path / "state", resume=True)
     with pytest.raises(RangeGoneError, match="deleted and created again since the replay that is resumed began"):
         plan_replay(resumed, target="target", source_topic=broker, http=None)
+
+
+def test_a_source_that_is_created_again_is_noticed_while_it_is_read(kafka, topic, monkeypatch):
+    """A replay that is slower than the check ends at it, not at the end of the range: the other topic's messages are not sent."""
+    monkeypatch.setattr(fixed_range, "_IDENTITY_SECONDS", 0.0)
+    transaction(kafka, topic, [b"old"] * PARTITIONS * 3, commit=True)
+    messages = KafkaRange((kafka.bootstrap,), topic, Bounds()).resolved()()
+    assert next(messages).value == b"old"
+    created_again(kafka, topic)
+    transaction(kafka, topic, [b"new"] * PARTITIONS * 3, commit=True)
+    with pytest.raises(RangeGoneError, match="deleted and created again since this replay began"):
+        next(messages)
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_a_target_that_is_created_again_makes_a_replay_incomplete(kafka, topic, tmp_path, processes):
+    """What was acknowledged before is not in the new topic, in whatever partition: no run calls itself complete."""
+    path = tmp_path / "events.ndjson"
+    path.write_text("{}\n" * 40)
+    broker = Broker((kafka.bootstrap,), topic)
+    options = ReplayOptions(files=(str(path),), state=tmp_path / "state", processes=processes)
+    planned, state = plan_replay(options, target=topic, source_topic=None, http=None)
+    begun = Checkpoint(options.state, with_target(state, broker))
+    begun.begin()
+
+    def report(progress):
+        """Create the topic again when everything is acknowledged."""
+        if progress.acknowledged == 40 and progress.position == 40 and not done:
+            done.append(True)
+            begun.reached(40)
+            created_again(kafka, topic)
+
+    done = []
+    sent = run_task(planned, broker=broker, processes=processes, on_progress=report)
+    assert done
+    assert (sent.acknowledged, sent.failed, sent.complete) == (40, 0, False)
+    assert f"the topic {topic} has lost messages that it had acknowledged" in sent.problem
+    begun.close(finished=False)
+    _, state = plan_replay(replace(options, resume=True), target=topic, source_topic=None, http=None)
+    with pytest.raises(
+        ConfigurationError, match=r"does not hold the 40 messages that were sent then\. Start again without --resume"
+    ):
+        with_target(state, broker)
+
+
+def created_again(kafka, topic):
+    """Delete a topic, and create another one of its name."""
+    admin = AdminClient({"bootstrap.servers": kafka.bootstrap})
+    admin.delete_topics([topic])[topic].result(30)
+    wait_until(lambda: topic not in admin.list_topics(timeout=5).topics or None, timeout=30, what="the topic to go")
+    kafka.create_topic(topic, partitions=PARTITIONS)

@@ -21,7 +21,8 @@ from domain.errors import ConfigurationError, UnavailableError
 from producers.measuring.service import Service
 from producers.messages import Kind
 from producers.replay.sources.files import FileSource
-from producers.replay.sources.kafka_range import Bounds, KafkaRange, RangeGoneError
+from producers.replay.sources.fixed_range import RangeGoneError
+from producers.replay.sources.kafka_range import Bounds, KafkaRange
 from producers.replay.sources.lines import read_messages
 from producers.replay.sources.raw_table import RawTable
 

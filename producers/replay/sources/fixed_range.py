@@ -1,0 +1,100 @@
+"""A range of a topic with known offsets: it can be counted and read again, and ends when the topic is another one."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+from domain.errors import UnavailableError
+from producers.messages import Message
+
+#: How often a replay makes sure that its topic is still the same one (seconds).
+_IDENTITY_SECONDS: Final = 5.0
+
+
+class RangeGoneError(UnavailableError):
+    """Messages of the range are not in the topic any more, so that the same range cannot be read again."""
+
+
+class TopicRange(Protocol):
+    """What a fixed range reads (``producers.replay.sources.kafka_range``)."""
+
+    @property
+    def topic(self) -> str:
+        """The name of the topic."""
+        ...
+
+    @property
+    def label(self) -> str:
+        """Its name in the report."""
+        ...
+
+    def topic_id(self) -> str:
+        """The id of the topic now, "" when it is not known."""
+        ...
+
+    def first_offsets(self) -> dict[int, int]:
+        """The first offset of each partition that its log still has."""
+        ...
+
+    def read(self, ranges: dict[int, tuple[int, int]]) -> Iterator[Message]:
+        """The messages of the ranges, merged."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class FixedRange:
+    """A range with known offsets: a source that can be counted and read again."""
+
+    source: TopicRange
+    ranges: dict[int, tuple[int, int]]
+    topic_id: str = ""
+
+    @property
+    def label(self) -> str:
+        """Its name in the report."""
+        return self.source.label
+
+    @property
+    def total(self) -> int:
+        """Offsets in the range; a compacted or transactional topic holds fewer messages."""
+        return sum(end - begin for begin, end in self.ranges.values())
+
+    def describe(self, index: int) -> str:
+        """A message by its number (from 0), for a sentence."""
+        return f"{self.label}, message {index + 1:,}"
+
+    def __call__(self) -> Iterator[Message]:
+        """The messages, merged by time of writing. Now and then, and at the end, the topic must still be the same one."""
+        check_at = time.monotonic() + _IDENTITY_SECONDS
+        for message in self.source.read(self.ranges):
+            if time.monotonic() >= check_at:
+                self.require_same_topic("this replay")
+                check_at = time.monotonic() + _IDENTITY_SECONDS
+            yield message
+        self.require_same_topic("this replay")
+
+    def require_beginning(self, position: int) -> None:
+        """Raises: RangeGoneError: the log has lost the beginning of the range, so ``position`` is not found again."""
+        first = self.source.first_offsets()
+        for number, (begin, end) in sorted(self.ranges.items()):
+            low = first.get(number, end)
+            if begin < min(low, end):
+                raise RangeGoneError(
+                    f"Topic {self.source.topic} has lost the beginning of the range of the replay that is resumed:"
+                    f" partition {number} begins at offset {low} now, the range at {begin}. It is not"
+                    f" known which of the others are among the {position:,} messages that were sent.",
+                    remedy="Start again without --resume to send what is left; --from or --from-offset choose where. With --time"
+                    " original, what is in the topic already changes no figure.",
+                )
+
+    def require_same_topic(self, reader: str) -> None:
+        """Raises: RangeGoneError: the topic is another one of the same name than when the range was fixed."""
+        now = self.source.topic_id() if self.topic_id else ""
+        if now and now != self.topic_id:
+            raise RangeGoneError(
+                f"Topic {self.source.topic} was deleted and created again since {reader} began: the offsets name other messages.",
+                remedy="Start again without --resume to send what it holds now.",
+            )
