@@ -5,9 +5,11 @@ Not running, hung and refused are separate errors, because their remedies differ
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib import metadata
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 import httpx
 
@@ -18,6 +20,11 @@ from pipeline.settings import Settings
 
 #: Timeout of /healthz (seconds). A live process answers at once; this allows for a busy machine.
 _ALIVE_SECONDS: Final = 10.0
+#: What to do about an answer that no process of portalpulse gives.
+_BETWEEN: Final = (
+    "It does not come from portalpulse as it is: a proxy or another program in between cuts or replaces answers. Correct that, or"
+    " name the process itself with PORTALPULSE_HTTP__HOST and PORTALPULSE_HTTP__PORT."
+)
 
 
 class NotRunningError(UnavailableError):
@@ -43,6 +50,22 @@ class AnswerError(UnavailableError):
         self.status, self.code, self.text = status, code, text
 
 
+class _Fields(dict[str, Any]):
+    """The fields of an answer. One that is missing is an error of the answer: a process of another release gives other fields."""
+
+    def __init__(self, found: Mapping[str, Any], *, place: str, release: str) -> None:
+        super().__init__(found)
+        self._place, self._release = place, release
+
+    def __missing__(self, name: str) -> NoReturn:
+        raise AnswerError(
+            f"{self._place} answers without the field {name!r}: its process is of release {self._release[:40] or 'unknown'},"
+            f" this command of {metadata.version('portalpulse')}.",
+            status=httpx.codes.OK,
+            remedy="Use the command of the release that runs. If they are the same, a proxy in between changes answers.",
+        )
+
+
 @dataclass(frozen=True, slots=True)
 class Process:
     """A running process of portalpulse.
@@ -63,21 +86,27 @@ class Process:
             AnswerError: it answers with an error; the message is the one of the process.
         """
         answer = self._request(method, path, timeout=timeout, **request)
+        place, status = f"{self.url}{path.partition('?')[0]}", answer.status_code
+        release = answer.headers.get(SIGNATURE, "")
         try:
-            fields = answer.json()
+            fields = answer.json(object_hook=lambda found: _Fields(found, place=place, release=release))
         except (ValueError, RecursionError):
             fields = None
-        if answer.status_code == httpx.codes.OK:
+        if status == httpx.codes.OK:
             self._require_signature(answer)
-            if fields is not None:
+            if isinstance(fields, dict):
                 return fields
-        answered_fields = fields if isinstance(fields, dict) else {}
+            raise AnswerError(
+                f"{place} answers with {len(answer.content):,} bytes that are not its JSON.", status=status, remedy=_BETWEEN
+            )
+        answered_fields = dict(fields) if isinstance(fields, dict) else {}
         text = answered_fields.get("error") or " ".join(answer.text.split())[:200] or "nothing"
         raise AnswerError(
-            f"{self.url}{path.partition('?')[0]} answers {answer.status_code}: {text}",
-            status=answer.status_code,
+            f"{place} answers {status}: {text}" + ("" if release else "."),
+            status=status,
             code=str(answered_fields.get("code", "")),
             text=str(answered_fields.get("error", "")),
+            remedy="" if release else _BETWEEN,
         )
 
     def require_alive(self) -> None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 
 import pytest
 
 from domain.errors import ConfigurationError
-from pipeline.addresses import FILE_NAME, Addresses, read_addresses, remove_addresses, write_addresses
+from pipeline.addresses import FILE_NAME, LOCK_NAME, Addresses, owner_of, read_addresses, remove_addresses, write_addresses
 
 SOME = Addresses("127.0.0.1:1", "http://127.0.0.1:2", "http://127.0.0.1:3", "http://127.0.0.1:4")
 
@@ -37,7 +38,19 @@ def test_what_a_newer_release_adds_is_ignored(tmp_path):
     assert read_addresses(tmp_path) == Addresses("a:1", "b", "c", "d")
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", "null", '{"kafka": "x"}', "\x00", "9"])
+OTHERS = '"prometheus": "c", "alertmanager": "d"'
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", "{", "[]", "null", '{"kafka": "x"}', "\x00", "9", "[" * 100_000, '{"kafka":' * 20_000, "\ufeff{}"),
+        *(f'{{"kafka": "a:1", "http": {value}, {OTHERS}}}' for value in ("5", "null", "[]", "{}", "NaN", "true", '"\\ud800"')),
+        f'{{"kafka": ["a:1"], "http": "b", {OTHERS}}}',
+        f'{{"kafka": "a:1", "http": "b", "clickhouse": 7, {OTHERS}}}',
+        f'{{"kafka": "a:1", "kafka": "b:1", "http": "b", {OTHERS}}}',
+    ],
+)
 def test_a_damaged_file_is_one_sentence(tmp_path, text):
     """A file that is not what `up` writes is an error with its path and a remedy."""
     (tmp_path / FILE_NAME).write_text(text)
@@ -63,3 +76,9 @@ def test_a_file_that_cannot_be_read_is_not_called_damaged(tmp_path):
             read_addresses(tmp_path / folder)
         assert "Errno" not in refused.value.problem
         assert "--data" in refused.value.remedy
+
+
+def test_a_lock_that_is_a_pipe(tmp_path):
+    """Nobody writes into it, and nothing waits for that."""
+    os.mkfifo(tmp_path / LOCK_NAME)
+    assert owner_of(tmp_path) is None
