@@ -8,10 +8,10 @@ from typing import Final
 
 import pyarrow as pa
 
-from domain.catalogue_levels import CatalogueLevels, Generation
+from domain.catalogue_levels import AgencyLevels, CatalogueLevels, Generation
 from domain.events import Status
 from sinks.clickhouse.catalogue_levels import ClickHouseCatalogueLevels
-from sinks.clickhouse.client import ClickHouse
+from sinks.clickhouse.client import ClickHouse, ExternalTable
 from sinks.clickhouse.dossier_index import DOSSIER
 from sinks.clickhouse.row_policies import refuse_hidden_rows
 from sinks.clickhouse.tally_sql import BACKGROUND_SORTING, BACKGROUND_SPILLING, CIVIL_DAY, days_condition
@@ -47,9 +47,11 @@ _CHANGED_SERVICES: Final = (
     "GROUP BY agency, procedure_code HAVING uniqExact(spans) > 1 OR count() < any(loads) OR any(was_finished) = 0"
 )
 #: The messages that settle a dossier and have no level, of changed services.
+_CHANGED: Final = "changed_services"
 _WITHOUT_LEVEL: Final = (
-    f"FROM {DOSSIER_MESSAGES} WHERE {_CHOSEN} AND status IN ({int(Status.SETTLED)}, {int(Status.RETURNED)}) "
-    f"AND service_level = '' AND (agency, procedure_code) IN ({_CHANGED_SERVICES})"
+    f"FROM {DOSSIER_MESSAGES} WHERE agency IN (SELECT agency FROM {_CHANGED}) "  # noqa: S608 - names are constants
+    f"AND status IN ({int(Status.SETTLED)}, {int(Status.RETURNED)}) "
+    f"AND service_level = '' AND (agency, procedure_code) IN (SELECT agency, procedure_code FROM {_CHANGED})"
 )
 
 
@@ -58,6 +60,9 @@ class ClickHouseCatalogueRecounts:
 
     def __init__(self, clickhouse: ClickHouse) -> None:
         self._clickhouse, self._levels = clickhouse, ClickHouseCatalogueLevels(clickhouse)
+        # Both depend on loads and finished recounts alone, which are asked for each time: a day costs no search of the catalogue.
+        self._before: Mapping[str, AgencyLevels] = {}
+        self._changed: tuple[object, pa.Table] = (None, pa.table({}))
 
     def unfinished(self, agencies: Collection[str] | None = None) -> Mapping[str, Generation]:
         """The last loads whose recount is not finished; see the contract."""
@@ -69,7 +74,39 @@ class ClickHouseCatalogueRecounts:
 
     def levels_before(self, agencies: Collection[str]) -> CatalogueLevels:
         """The levels of the loads of the last finished recounts; see the contract."""
-        return CatalogueLevels(self._levels.read(self._loads("finished", agencies, last="position")))
+        loads, known = self._loads("finished", agencies, last="position"), self._before
+        read = self._levels.read(
+            {agency: load for agency, load in loads.items() if agency not in known or known[agency].generation != load}
+        )
+        self._before = known = {**known, **read}
+        return CatalogueLevels({agency: known[agency] for agency in loads})
+
+    def _changed_services(self, agencies: Collection[str]) -> ExternalTable:
+        """The services that loads since the last finished recounts changed, in a form that a query can read."""
+        chosen = {"agencies": sorted(agencies)}
+        loads = self._clickhouse.counted_rows(
+            "read_catalogue_recounts",
+            "SELECT agency, groupArray((position, toString(load_id), finished)) AS loads, count() OVER () FROM ("  # noqa: S608
+            f"SELECT * FROM ({_ORDERED.format(chosen=_CHOSEN)}) ORDER BY agency, position) GROUP BY agency ORDER BY agency",
+            chosen,
+        )
+        known, services = self._changed
+        if known != loads:
+            rows = self._clickhouse.counted_rows(
+                "find_changed_services",
+                f"SELECT agency, procedure_code, count() OVER () FROM ({_CHANGED_SERVICES})",  # noqa: S608
+                chosen,
+                **BACKGROUND_SPILLING,
+            )
+            services = pa.table(
+                {
+                    "agency": pa.array([str(agency) for agency, _ in rows], pa.string()),
+                    "procedure_code": pa.array([str(procedure) for _, procedure in rows], pa.string()),
+                }
+            )
+            refuse_hidden_rows(self._clickhouse, _TABLES)
+            self._changed = loads, services
+        return ExternalTable(_CHANGED, "agency String, procedure_code String", services)
 
     def _loads(self, condition: str, agencies: Collection[str] | None, *, last: str = "") -> Mapping[str, Generation]:
         """The loads with a condition; ``last``: of several of an agency the one where this is the smallest."""
@@ -86,29 +123,27 @@ class ClickHouseCatalogueRecounts:
 
     def days(self, agencies: Collection[str]) -> Mapping[dt.date, int]:
         """The days that must be looked at; see the contract."""
-        rows = self._clickhouse.counted_rows(
+        days = self._clickhouse.table(
             "find_catalogue_days",
-            f"SELECT {CIVIL_DAY.format(column='occurred_at')} AS day, count(), count() OVER () "
+            f"SELECT {CIVIL_DAY.format(column='occurred_at')} AS day, count() AS messages "
             f"{_WITHOUT_LEVEL} GROUP BY day ORDER BY day",
-            {"agencies": sorted(agencies)},
+            self._changed_services(agencies),
             **BACKGROUND_SPILLING,
         )
         refuse_hidden_rows(self._clickhouse, _TABLES)
-        return {day: int(messages) for day, messages in rows}
+        return dict(zip(days.column("day").cast(pa.date32()).to_pylist(), days.column("messages").to_pylist(), strict=True))
 
     def dossiers(self, agencies: Collection[str], day: dt.date) -> Iterator[pa.Array]:
         """The dossiers of a day; see the contract. Their numbers are in memory: 16 bytes each."""
-        found = list(
-            self._clickhouse.batches(
-                "find_catalogue_dossiers",
-                f"SELECT DISTINCT {DOSSIER} AS dossier {_WITHOUT_LEVEL} "
-                f"AND {days_condition('occurred_at', Days((day,)))} ORDER BY dossier",
-                {"agencies": sorted(agencies)},
-                **BACKGROUND_SORTING,
-            )
+        found = self._clickhouse.table(
+            "find_catalogue_dossiers",
+            f"SELECT DISTINCT {DOSSIER} AS dossier {_WITHOUT_LEVEL} "
+            f"AND {days_condition('occurred_at', Days((day,)))} ORDER BY dossier",
+            self._changed_services(agencies),
+            **BACKGROUND_SORTING,
         )
         refuse_hidden_rows(self._clickhouse, _TABLES)
-        for batch in found:
+        for batch in found.to_batches():
             for start in range(0, batch.num_rows, _AT_ONCE):
                 yield batch.column("dossier").slice(start, _AT_ONCE)
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import datetime as dt
 import itertools
 import uuid
+from collections import Counter
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import pytest
 
@@ -95,8 +97,9 @@ class Storage:
         store.roll_up_days(Days((day,)))
         store.recount_procedures(Days((day,)))
 
-    @property
+    @cached_property
     def recounting(self):
+        """One for all loads, as in a process: what it remembers must not outlive a load."""
         return CatalogueRecount(ClickHouseCatalogueRecounts(self.clickhouse), index=self.index, recount=self.recount)
 
     def load(self, *entries) -> LevelChanges:
@@ -116,6 +119,26 @@ class Storage:
 def storage(embedded):
     """An empty storage."""
     return Storage(embedded, ClickHouseDossierIndex(embedded))
+
+
+def test_a_day_costs_no_search_of_the_catalogue(storage, monkeypatch):
+    """The catalogue is searched once a load, and read once a load, however many days are counted again."""
+    messages = [event for number in range(5) for event in a_dossier(1, 9, at=MORNING - number * DAY)]
+    storage.take(messages)
+    storage.load(an_entry("mot_phan"))
+    asked, rows = Counter(), ClickHouse.counted_rows
+
+    def counted(clickhouse, operation, *more, **settings):
+        asked[operation] += 1
+        return rows(clickhouse, operation, *more, **settings)
+
+    monkeypatch.setattr(ClickHouse, "counted_rows", counted)
+    changed = storage.load(an_entry("toan_trinh"))
+    assert sum(changed.to_full.values()) == 5
+    assert asked["find_changed_services"] == 1
+    assert asked["read_catalogue_levels"] == 3  # those before and after the load, and those of the index
+    monkeypatch.undo()
+    assert storage.is_right(messages)
 
 
 def test_a_load_counts_stored_dossiers_again_and_says_which(storage):
