@@ -331,3 +331,17 @@ async def test_a_body_that_is_not_packed_as_it_says_is_refused(client):
     for path in ("audit/repair", "audit/tidy", "dead-letters/replay", "dead-letters/drop", "dead-letters/accept"):
         answer = await client.post(f"/api/v1/{path}", content=b'{"day": 1}', headers=headers)
         assert (answer.status_code, answer.json()) == (400, {"error": "The body of the request cannot be read."})
+
+
+async def test_a_field_given_twice_in_a_body_is_refused(client):
+    """A field that stands twice in a body, at any depth, is refused by name at every address: a parser would keep one of the two."""
+    doubled = {
+        b'{"day": "2024-01-02", "day": "2024-01-03"}': "'day'",
+        b'{"loads": [{"load_id": 1, "load_id": 2}]}': "'load_id'",
+        b'{"reason": "a", "re\\u0061son": "b"}': "'reason'",
+    }
+    for path in sorted({path for path, _ in itertools.chain(bodies(), sums())}):
+        for content, name in doubled.items():
+            answer = await client.post(f"/api/v1/{path}", content=content, headers={"Content-Type": "application/json"})
+            assert answer.status_code == 400, path
+            assert f"the field {name} stands twice in one object" in answer.json()["error"], path
