@@ -334,13 +334,15 @@ async def test_a_body_that_is_not_packed_as_it_says_is_refused(client):
 
 
 async def test_a_field_given_twice_in_a_body_is_refused(client):
-    """A field that stands twice in a body, at any depth, is refused by name at every address: a parser would keep one of the two."""
+    """A field that stands twice in a body, at any depth, is refused by name at every address."""
     doubled = {
         b'{"day": "2024-01-02", "day": "2024-01-03"}': "'day'",
         b'{"loads": [{"load_id": 1, "load_id": 2}]}': "'load_id'",
         b'{"reason": "a", "re\\u0061son": "b"}': "'reason'",
     }
-    for path in sorted({path for path, _ in itertools.chain(bodies(), sums())}):
+    exclusion, verification = "dossiers/H17-240102-0001/exclusion", "report/verification?day=2024-01-02"
+    dead_letters = (f"dead-letters/{action}" for action in ("replay", "drop", "accept"))
+    for path in ("audit/repair", "audit/tidy", *dead_letters, exclusion, verification):
         for content, name in doubled.items():
             answer = await client.post(f"/api/v1/{path}", content=content, headers={"Content-Type": "application/json"})
             assert answer.status_code == 400, path
