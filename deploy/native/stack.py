@@ -146,6 +146,11 @@ class LocalStack:
         return AlertTiming.demo() if self._options.quick else AlertTiming.production()
 
     @property
+    def inherits_settings(self) -> bool:
+        """Whether its processes follow the settings of the shell that tune a worker."""
+        return self._options.inherit
+
+    @property
     def is_ephemeral(self) -> bool:
         """Whether events are kept in memory only, and are lost when the stack stops."""
         return isinstance(self._broker, MemoryBroker)

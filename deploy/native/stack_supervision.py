@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Final
 
+from deploy.native.environment import ignored_settings
 from deploy.native.processes import wait_until
 from deploy.native.restarts import RestartPolicy, Supervised, Supervisor
 from deploy.native.service_alerts import STOPPED, ServiceAlerts
@@ -14,6 +16,7 @@ from deploy.native.services.mock_kafka import MemoryBroker
 from deploy.native.stack import LocalStack
 from domain.clock import SystemClock
 from domain.errors import DeadLetterLimitError, UnavailableError
+from pipeline.settings import PREFIX
 
 #: Exit statuses of a worker after which a person has to decide.
 FINAL_STATUSES: Final = frozenset({DeadLetterLimitError.exit_code})
@@ -52,9 +55,9 @@ class Supervision:
         """
         try:
             self._supervisor.tick()
-        except UnavailableError:
+        except UnavailableError as error:
             self._deliver_last_alert()
-            raise
+            raise UnavailableError(error.problem, remedy=f"{error.remedy}{self._where_settings_go(error.problem)}") from error
         self._alerts.tick()
 
     def on_ended(self, name: str, cause: str, *, pause: float, restart: int) -> None:
@@ -79,6 +82,15 @@ class Supervision:
         """Report that the stack ends."""
         self._say(f"{name} {cause}. It is not restarted, so the stack ends; sending the last alert first.")
         self._alerts.on_given_up(name, cause)
+
+    def _where_settings_go(self, problem: str) -> str:
+        """How to change the settings that a process names: it was started by this command, not by its user."""
+        named = dict.fromkeys(re.findall(rf"{PREFIX}[A-Z_]*[A-Z]", problem))
+        followed = [name for name in named if not ignored_settings({name: ""}, inherit=self._stack.inherits_settings)]
+        if not followed:
+            return ""
+        names = ", ".join(followed)
+        return f" Processes of this stack take {names} from this command: start it again with {followed[0]}=... before it."
 
     def _deliver_last_alert(self) -> None:
         if not self._stack.alertmanager.process.running:

@@ -27,6 +27,8 @@ _PROMETHEUS_PAGES = ("/alerts", "/classic/alerts", "/api/v1/alerts")
 _ALERTMANAGER_PAGES = ("/", "/api/v2/alerts")
 #: Debian's Alertmanager answers this, with status 200, instead of its page.
 _NO_PAGE = "does not include"
+#: The alert about a storage without events: on a new stack nobody has sent any.
+_NO_EVENTS = "NoEventsYet"
 
 #: Width of the first column of the addresses.
 _TITLE_WIDTH = 15
@@ -104,9 +106,19 @@ def up(options: StackOptions, *, console: Console) -> None:
 def started(stack: LocalStack, options: StackOptions) -> Iterator[str | Text]:
     """The texts to print when a stack has started."""
     yield addresses_text(stack, topic=options.topic, clock=parse_clock(options.clock))
-    produce = command("produce", "--scenario", "live", "--data", stack.folder.path)
-    yield f"Next, in another terminal: {produce}"
+    yield f"Next, in another terminal: {_first_events(stack)}"
     yield "Stop with Ctrl-C. Notifications follow."
+
+
+def hint_for(entry: Notification, stack: LocalStack) -> str | None:
+    """What to do about a notification that a new stack makes by itself; None for the others."""
+    if entry.alert != _NO_EVENTS or entry.status != "firing":
+        return None
+    return f"No event was sent to this stack yet. To send the first ones, in another terminal: {_first_events(stack)}"
+
+
+def _first_events(stack: LocalStack) -> str:
+    return command("produce", "--scenario", "live", "--data", stack.folder.path)
 
 
 def say(console: Console, text: str | Text) -> None:
@@ -125,7 +137,10 @@ def follow(stack: LocalStack, delivered: queue.SimpleQueue[Notification], *, con
         while True:
             supervision.tick()
             with suppress(queue.Empty):
-                say(console, notification_line(delivered.get(timeout=CHECK_SECONDS)))
+                entry = delivered.get(timeout=CHECK_SECONDS)
+                say(console, notification_line(entry))
+                if hint := hint_for(entry, stack):
+                    say(console, f"  {hint}")
     finally:
         while not delivered.empty():
             say(console, notification_line(delivered.get()))

@@ -35,7 +35,7 @@ _STALL_SECONDS: Final = 10.0
 
 @dataclass(frozen=True, slots=True)
 class Latency:
-    """Seconds from send to visible: quantiles over ``events`` events; ``unseen`` were never seen to become visible."""
+    """Seconds from send to visible: quantiles over ``events`` events; ``unseen`` were not visible by the end."""
 
     events: int
     unseen: int
@@ -188,9 +188,12 @@ class Watch:
         self.exact: Curve | None = None
         self.problem = ""
         self._baseline = Counted(0, None)
+        self._letters_before: int | None = None
+        self._asking = threading.Lock()  # a service is not thread-safe
 
     def __enter__(self) -> Self:
         self._baseline = self._service.counted()
+        self._letters_before = self._service.dead_letters()
         if not self._service.cheap:
             self._poll = max(self._poll, _COSTLY_POLL_SECONDS)
         now = self._monotonic()
@@ -216,6 +219,13 @@ class Watch:
         """Whether an event that was sent twice becomes visible twice."""
         return self._service.cheap
 
+    def dead_letters(self) -> int | None:
+        """Messages that became dead letters since the start; None when the process does not say."""
+        before = self._letters_before
+        with self._asking:
+            after = None if before is None else self._service.dead_letters()
+        return None if before is None or after is None else max(after - before, 0)
+
     def wait_for(self, count: int) -> bool:
         """Return when ``count`` events are visible, and exact (True), or nothing more becomes so (False)."""
         curve = self.visible if self.exact is None else self.exact
@@ -234,7 +244,8 @@ class Watch:
         while not self._stop.is_set():
             try:
                 asked = self._monotonic()
-                count = self._service.counted()
+                with self._asking:
+                    count = self._service.counted()
                 answered = self._monotonic()
             except UnavailableError as error:
                 self.problem = str(error)

@@ -84,6 +84,7 @@ def measure(
             note=watching.method + (f"; last problem: {watching.problem}" if watching.problem else ""),
             windows=measured(sent, visible, windows, repeats=repeats),
             too_large=too_large,
+            dead_letters=watching.dead_letters(),
         )
 
 

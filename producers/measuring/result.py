@@ -50,6 +50,7 @@ class SendReport:
         latency: from send to the first figure that contains an event; None likewise.
         exact_latency: from send to the figure in which its dossier is resolved; None when the process does not say.
         note: why no process was asked, or how it was measured.
+        dead_letters: messages that became dead letters during the run, and so are never visible; None when it is not known.
     """
 
     source: str
@@ -62,6 +63,7 @@ class SendReport:
     note: str = ""
     windows: Sequence[Measured] = ()
     too_large: Sequence[str] = ()
+    dead_letters: int | None = None
 
     @property
     def complete(self) -> bool:
@@ -77,6 +79,7 @@ class SendReport:
             "acknowledged": sent.acknowledged,
             "distinct": sent.distinct,
             "visible": self.visible,
+            "dead_letters": self.dead_letters,
             "failed": sent.failed,
             "retries": sent.retries,
             "seconds": round(sent.seconds, 3),
@@ -105,6 +108,11 @@ class SendReport:
             f"  sent          {sent.sent:>14,}",
             f"  acknowledged  {sent.acknowledged:>14,}   {distinct}",
             f"  visible       {visible:>14}",
+            *(
+                [f"  dead letters  {self.dead_letters:>14,}   (never visible; portalpulse dead-letters list)"]
+                if self.dead_letters
+                else []
+            ),
             f"  rate          {sent.rate:>12,.0f}/s   ({wanted}, {sent.seconds:.1f} s)",
             f"  send->visible {_latency_text(self.latency)}",
             *([f"  send->exact   {_latency_text(self.exact_latency)}"] if self.exact_latency else []),
@@ -148,7 +156,7 @@ def _latency_text(lag: Latency | None) -> str:
         return "not measured" if lag is None else f"nothing became visible ({lag.unseen:,} waited for)"
     figures = (("p50", lag.p50), ("p95", lag.p95), ("p99", lag.p99), ("max", lag.maximum))
     text = "  ".join(f"{name} {value * 1000:,.0f} ms" for name, value in figures)
-    return f"{text}, {lag.unseen:,} never seen" if lag.unseen else text
+    return f"{text}, {lag.unseen:,} not visible by the end" if lag.unseen else text
 
 
 def _rounded(rate: float | None) -> float | None:

@@ -3,6 +3,7 @@
     GET /api/v1/progress                    {"stored": int, "tallied_minutes": int, "exact": int}: events handled by this worker
                                             since its start, repeats included; cheap enough to be asked every 20 ms
     GET /api/v1/status                      events.tallied: distinct events; asked when a process has no progress
+                                            dead_letters: by reason; asked at the begin and the end
     GET /api/v1/events?from=&to=&agency=    NDJSON in the form of the event contract; whole days, in the order of time
 
 Plain ``http.client`` on one kept connection: a poll costs 0.2 ms of a core that the measured pipeline shares.
@@ -99,6 +100,14 @@ class Service:
         except (KeyError, TypeError, ValueError):
             pass
         raise UnavailableError(f"{self._url}{self._path} has no figures (status {status}).", remedy="Ask the worker or exporter.")
+
+    def dead_letters(self) -> int | None:
+        """Dead letters that it has kept; None when it does not say."""
+        try:
+            status, answer = self._get(STATUS)
+            return sum(answer["dead_letters"].values()) if status == http.HTTPStatus.OK else None
+        except (UnavailableError, KeyError, TypeError, AttributeError):
+            return None
 
     def events(self, *, first: dt.date, last: dt.date, agencies: Sequence[str] = ()) -> Iterator[bytes]:
         """Distinct stored events of whole civil days as NDJSON lines. Both days are included; no agency named: all agencies.

@@ -48,6 +48,7 @@ def stack(tmp_path):
         receiver=receiver,
         alert_timing=AlertTiming.demo(),
         addresses=SimpleNamespace(alertmanager="http://127.0.0.1:9"),
+        inherits_settings=True,
     )
     started = [*services.values(), stack.prometheus, *stack.portalpulse_processes]
     for service in started:
@@ -89,6 +90,25 @@ def test_the_limit_of_dead_letters_ends_the_stack(stack, tmp_path):
         supervision.tick()
     assert "the reason" in str(caught.value)
     assert said[-1] == "Alertmanager does not run: no alert about this is delivered."
+
+
+@pytest.mark.parametrize(
+    ("named", "advice"),
+    [
+        ("PORTALPULSE_KAFKA__GROUP", "start it again with PORTALPULSE_KAFKA__GROUP=... before it."),
+        ("PORTALPULSE_DEAD_LETTERS__MAX_RATIO", "start it again with PORTALPULSE_DEAD_LETTERS__MAX_RATIO=... before it."),
+        ("PORTALPULSE_KAFKA__BOOTSTRAP", "other.log."),  # the stack has a broker of its own
+        ("nothing", "other.log."),
+    ],
+)
+def test_a_setting_that_a_worker_names_is_given_to_the_stack(stack, tmp_path, named, advice):
+    """Who reads "start the worker with another group" has not started the worker: the sentence says where the setting goes."""
+    code = f"import sys; print('Start the worker with another {named}.'); sys.exit({DeadLetterLimitError.exit_code})"
+    replace_worker(stack, tmp_path, code)
+    stack.alertmanager.process.kill()
+    with pytest.raises(UnavailableError, match="fail in the same way") as caught:
+        Supervision(stack, say=lambda _line: None).tick()
+    assert caught.value.remedy.endswith(advice)
 
 
 def test_the_end_of_the_in_memory_broker_ends_the_stack(stack, tmp_path):

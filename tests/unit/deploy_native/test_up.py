@@ -7,14 +7,17 @@ import os
 import shlex
 import sys
 import threading
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from rich.console import Console
 
+from dashboards.rules import generate as rules
 from deploy.native.services.receiver import Notification
-from deploy.native.up import answering_page, notification_line, say
+from deploy.native.up import answering_page, hint_for, notification_line, say
 from pipeline.hints import command, program
 
 
@@ -72,6 +75,16 @@ def test_a_notification_has_one_language_and_the_time_of_viet_nam(status, said, 
     """Vietnamese text and time, as in the message itself."""
     entry = Notification("2026-11-25T22:13:32.500+00:00", "agencies", status, {"alertname": "AgencyRateLow"}, said)
     assert notification_line(entry).plain == expected
+
+
+def test_an_empty_stack_says_how_to_send_the_first_events(tmp_path):
+    """The alert about a storage without events is normal for a new stack: the line below it is the command that ends it."""
+    stack = SimpleNamespace(folder=SimpleNamespace(path=tmp_path))
+    entry = Notification("2026-11-25T22:13:32.500+00:00", "operations", "firing", {"alertname": "NoEventsYet"}, {})
+    assert "alert: NoEventsYet" in (Path(rules.__file__).parent / "pipeline.yml").read_text()
+    assert f"produce --scenario live --data {tmp_path}" in hint_for(entry, stack)
+    assert hint_for(replace(entry, status="resolved"), stack) is None
+    assert hint_for(replace(entry, labels={"alertname": "PipelineStalled"}), stack) is None
 
 
 @pytest.fixture

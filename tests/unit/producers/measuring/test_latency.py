@@ -75,7 +75,7 @@ class FakeService:
     cheap = True
 
     def __init__(self, *, limit=50, halves=False):
-        self.asked, self.limit, self.halves, self.closed = 0, limit, halves, False
+        self.asked, self.limit, self.halves, self.closed, self.letters = 0, limit, halves, False, 7
 
     def counted(self):
         self.asked += 1
@@ -83,6 +83,10 @@ class FakeService:
             raise UnavailableError("restarting", remedy="")
         visible = min(self.asked * 10, self.limit)
         return Counted(1_000 + visible, 500 + visible // 2 if self.halves else None)
+
+    def dead_letters(self):
+        self.letters += 3
+        return self.letters
 
     def close(self):
         self.closed = True
@@ -168,6 +172,8 @@ def test_with_a_process_the_report_has_counts_and_quantiles(monkeypatch):
     report = outcome.as_dict()
     assert (report["sent"], report["acknowledged"], report["distinct"], report["visible"]) == (20, 20, 18, 19)
     assert report["latency_seconds"]["events"] == 19
+    assert report["dead_letters"] == 3  # it had some before
+    assert "dead letters               3   (never visible" in outcome.text()
     assert [window["latency_seconds"]["events"] for window in report["windows"]] == [9, 10]
     assert "second" in outcome.text()
 
