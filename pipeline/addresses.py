@@ -11,6 +11,7 @@ from pathlib import Path
 import psutil
 
 from domain.errors import ConfigurationError
+from pipeline.bounded_files import bounded_content
 from pipeline.texts import read_json, require_text
 
 FILE_NAME = "addresses.json"
@@ -42,7 +43,7 @@ def read_addresses(data_dir: Path) -> Addresses | None:
     """
     path = data_dir / FILE_NAME
     try:
-        fields = read_json(path.read_text(encoding="utf-8"))
+        fields = read_json(bounded_content(path).decode("utf-8"))
         wanted = {name: _text(fields[name], name) for name in ("kafka", "http", "prometheus", "alertmanager")}
         return Addresses(**wanted, clickhouse=_text(fields.get("clickhouse", ""), "clickhouse"))
     except FileNotFoundError:

@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Final
 
 from domain.errors import ConfigurationError
+from pipeline.bounded_files import MIB, bounded_content
+
+#: A registry of all agencies has some 20 KB.
+_MOST: Final = 16 * MIB
 
 
 def content_of(path: str, *, variable: str, holds: str) -> bytes:
@@ -19,7 +24,7 @@ def content_of(path: str, *, variable: str, holds: str) -> bytes:
         ConfigurationError: it cannot be read.
     """
     try:
-        return Path(path).read_bytes()
+        return bounded_content(Path(path), most=_MOST)
     except (OSError, ValueError) as error:  # ValueError: a name that no file can have
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         raise ConfigurationError(

@@ -26,11 +26,14 @@ from dashboards.notify.recipients_file import Directory
 from dashboards.urls import is_http_url
 from domain.clock import Clock
 from domain.errors import ConfigurationError, UnavailableError
+from pipeline.bounded_files import bounded_content
 
 #: Longest wait for a server (seconds). Alertmanager asks again.
 _TIMEOUT_SECONDS: Final = 20.0
 #: Version of the body that webhooks get.
 _WEBHOOK_VERSION: Final = 1
+#: Longest content of a file with a secret (bytes).
+_LONGEST_SECRET: Final = 65_536
 
 for _library in ("httpx", "httpcore"):  # they write addresses, and with them tokens
     logging.getLogger(_library).setLevel(logging.WARNING)
@@ -139,7 +142,9 @@ class Channels:
         for name in names:
             path = self._directory.folder / Path(name)
             try:
-                text = path.read_text(encoding="utf-8").strip()  # a final newline is not part of a password
+                text = (
+                    bounded_content(path, most=_LONGEST_SECRET).decode("utf-8").strip()
+                )  # a final newline is not part of a password
             except (OSError, ValueError) as error:
                 reason = (error.strerror if isinstance(error, OSError) else None) or "it is not UTF-8"
                 raise ConfigurationError(

@@ -15,6 +15,7 @@ from dashboards.notify.recipients import ALL, BLOCKS, Recipient, Recipients
 from dashboards.notify.yaml_lines import Document, Place, read_yaml
 from domain.agencies import AgencyRegistry
 from domain.errors import ConfigurationError
+from pipeline.bounded_files import bounded_content
 
 #: The example that `portalpulse alerts example` prints.
 EXAMPLE: Final = Path(__file__).parent / "recipients.example.yaml"
@@ -62,7 +63,7 @@ def read_recipients(path: Path, registry: AgencyRegistry, *, day: dt.date) -> Di
         ConfigurationError: it cannot be read, or something in it is wrong; the error names the line and the remedy.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        text = bounded_content(path).decode("utf-8")
     except (OSError, ValueError) as error:
         reason = (error.strerror if isinstance(error, OSError) else None) or "it is not UTF-8"
         raise ConfigurationError(f"The recipients file {path} cannot be read: {reason}.", remedy=_REMEDY) from error

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 import yaml
 
@@ -15,6 +15,9 @@ from domain.errors import ConfigurationError
 
 #: The place of a value: keys and positions, as pydantic names them.
 Place = tuple[str | int, ...]
+#: References (& and *) can repeat a short text without end.
+_MOST_VALUES: Final = 100_000
+_COMPARE: Final = "Compare the indentation and the colons with the example of `portalpulse alerts example`."
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +48,10 @@ def read_yaml(text: str, *, name: str) -> Document:
         line = 1 if mark is None else mark.line + 1
         raise ConfigurationError(
             f"{name}, line {line}: it is not YAML ({error.problem or error.context}).",
-            remedy="Compare the indentation and the colons with the example of `portalpulse alerts example`.",
+            remedy=_COMPARE,
         ) from None
+    except RecursionError:
+        raise ConfigurationError(f"{name} is nested too deep.", remedy=_COMPARE) from None
     except yaml.YAMLError as error:
         reason = " ".join(str(error).split())[:120]
         raise ConfigurationError(f"{name} is not YAML: {reason}.", remedy="Save it as UTF-8.") from None
@@ -60,6 +65,8 @@ def read_yaml(text: str, *, name: str) -> Document:
 
 def _value(node: yaml.Node, place: Place, lines: dict[Place, int], name: str) -> Any:
     lines.setdefault(place, node.start_mark.line + 1)
+    if len(lines) > _MOST_VALUES:
+        raise ConfigurationError(f"{name} has more than {_MOST_VALUES:,} values.", remedy="Write it without & and *.")
     if isinstance(node, yaml.ScalarNode):
         return node.value
     if isinstance(node, yaml.SequenceNode):

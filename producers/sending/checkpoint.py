@@ -14,6 +14,7 @@ from typing import Annotated, Final
 import msgspec
 
 from domain.errors import ConfigurationError
+from pipeline.bounded_files import MIB, bounded_content
 from pipeline.whole_files import is_replaceable, write_whole
 
 #: How often the file is written (seconds).
@@ -94,7 +95,7 @@ def read_state(path: Path) -> State:
         ConfigurationError: there is none, or it cannot be used.
     """
     try:
-        return msgspec.json.decode(path.read_bytes(), type=State)
+        return msgspec.json.decode(bounded_content(path, most=16 * MIB), type=State)
     except FileNotFoundError:
         raise ConfigurationError(f"There is no {path} to resume from.", remedy="Omit --resume to start a replay.") from None
     except (OSError, msgspec.DecodeError) as error:

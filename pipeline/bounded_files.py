@@ -1,0 +1,22 @@
+"""Reads small files that people name: one without end, such as a device, is refused instead of filling the memory."""
+
+from __future__ import annotations
+
+import errno
+from pathlib import Path
+
+MIB = 1 << 20
+
+
+def bounded_content(path: Path, *, most: int = MIB) -> bytes:
+    """The bytes of a file.
+
+    Raises:
+        OSError: it cannot be read, or has more than ``most`` bytes.
+        ValueError: no file can have this name.
+    """
+    with path.open("rb") as file:
+        content = file.read(most + 1)
+    if len(content) > most:
+        raise OSError(errno.EFBIG, f"it has more than {most // MIB:,} MiB" if most >= MIB else f"it has more than {most:,} bytes")
+    return content
