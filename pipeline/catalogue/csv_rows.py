@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Iterator, Sequence
 from typing import Final
 
@@ -12,10 +13,23 @@ from domain.errors import ConfigurationError
 from pipeline.catalogue.faults import Faults
 from pipeline.catalogue.rows import Row
 
+NAME: Final = "name"
 DELIMITERS: Final = (",", ";", "\t")
 #: A field longer than this has an unclosed quote (characters).
 _LONGEST_FIELD: Final = 1 << 16
+#: A spreadsheet takes a text that begins so for a formula; behind an apostrophe it is a text.
+_FORMULA: Final = re.compile(r"'*[=+@-]")
 _FIX: Final = "Correct the line, or write the file again."
+
+
+def guarded(text: str) -> str:
+    """A name for a CSV that spreadsheets open: an apostrophe stands before one that looks like a formula. Loading removes it."""
+    return f"'{text}" if _FORMULA.match(text) else text
+
+
+def unguarded(text: str) -> str:
+    """The reverse of ``guarded``."""
+    return text[1:] if text.startswith("'") and _FORMULA.match(text) else text
 
 
 def csv_rows(text: str, faults: Faults) -> tuple[Sequence[str], Iterator[Row]]:
@@ -64,7 +78,10 @@ def _rows(lines: list[str], columns: Sequence[str], *, delimiter: str, begin: in
             continue
         place = f"line {number}"
         if len(fields) == len(columns):
-            yield Row(place, dict(zip(columns, fields, strict=True)))
+            found = dict(zip(columns, fields, strict=True))
+            if NAME in found:
+                found[NAME] = unguarded(found[NAME].strip())
+            yield Row(place, found)
         else:
             faults.add_sentence(
                 place,

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from domain.catalogue import COLUMNS, CatalogueEntry, services_by_level
 from domain.catalogue_changes import ChangeKind, EntryChange
+from pipeline.catalogue.csv_rows import NAME, guarded
 from sinks.contract.catalogue import CatalogueLoad
 
 #: Columns of a file that are named otherwise in ``CatalogueEntry``.
@@ -59,12 +60,14 @@ def _change_as_dict(change: EntryChange) -> dict[str, Any]:
 
 
 def to_csv(entries: Sequence[Mapping[str, Any]]) -> str:
-    """Entries of ``entry_as_dict`` as a file that can be loaded again."""
+    """Entries of ``entry_as_dict`` as a file that can be loaded again. No name is a formula of a spreadsheet."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(COLUMNS)
     for entry in entries:
-        writer.writerow([_cell(entry[column]) for column in COLUMNS])
+        writer.writerow(
+            [_cell(guarded(entry[column]) if column == NAME and entry[column] else entry[column]) for column in COLUMNS]
+        )
     return text.getvalue()
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import csv
 import datetime as dt
 import gzip
 import io
 import json
 import zipfile
+from dataclasses import replace
 
 import openpyxl
 import pytest
@@ -17,6 +19,7 @@ from domain.errors import ConfigurationError
 from pipeline.catalogue import files, opening
 from pipeline.catalogue.faults import MAX_LISTED, CatalogueFaultsError
 from pipeline.catalogue.files import read_catalogue
+from pipeline.catalogue.json_format import entry_as_dict, to_csv
 from tests.cases import FOLDER
 
 REGISTRY = AgencyRegistry.packaged()
@@ -435,3 +438,18 @@ def test_a_column_stands_once_in_an_object(read):
     first, second = faults_of(read, f"{same}\n{case}\n")
     assert "line 1: the field 'agency_code' stands twice in one object" in first
     assert "line 2: it names a column twice; write each column once" in second
+
+
+NAMES = ['=HYPERLINK("http://x")', "+1", "-2+3", "@SUM(A1)", "'=1", "''=1", "'a'", "Cấp lại thẻ", "- Cấp lại", "=", "a=1", "＝1"]
+
+
+def test_no_name_is_a_formula_of_a_spreadsheet(read):
+    """A CSV that is printed holds no cell that a spreadsheet computes, and loading it gives the same names."""
+    entries = [CatalogueEntry("H17", f"1.{number:06d}", dt.date(2024, 1, 1), name=name) for number, name in enumerate(NAMES)]
+    entries = [replace(entry, service_level="mot_phan") for entry in entries]
+    text = to_csv([entry_as_dict(entry) for entry in entries])
+    cells = [row["name"] for row in csv.DictReader(io.StringIO(text))]
+    assert not [cell for cell in cells if cell[0] in "=+-@"]
+    assert [entry.name for entry in read(text).entries] == NAMES
+    typed = "agency_code,procedure_code,name,service_level,valid_from\nH17,1.000001,=1,mot_phan,2024-01-01\n"
+    assert [entry.name for entry in read(typed).entries] == ["=1"]
