@@ -8,15 +8,17 @@ from pathlib import Path
 MIB = 1 << 20
 
 
-def bounded_content(path: Path, *, most: int = MIB) -> bytes:
+def bounded_content(path: Path, *, maximum: int = MIB) -> bytes:
     """The bytes of a file.
 
     Raises:
-        OSError: it cannot be read, or has more than ``most`` bytes.
+        OSError: it cannot be read, or has more than ``maximum`` bytes.
         ValueError: no file can have this name.
     """
     with path.open("rb") as file:
-        content = file.read(most + 1)
-    if len(content) > most:
-        raise OSError(errno.EFBIG, f"it has more than {most // MIB:,} MiB" if most >= MIB else f"it has more than {most:,} bytes")
+        content = file.read(maximum + 1)
+    if len(content) > maximum:
+        raise OSError(
+            errno.EFBIG, f"it has more than {maximum // MIB:,} MiB" if maximum >= MIB else f"it has more than {maximum:,} bytes"
+        )
     return content

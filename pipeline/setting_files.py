@@ -9,7 +9,7 @@ from domain.errors import ConfigurationError
 from pipeline.bounded_files import MIB, bounded_content
 
 #: A registry of all agencies has some 20 KB.
-_MOST: Final = 16 * MIB
+_LARGEST: Final = 16 * MIB
 
 
 def content_of(path: str, *, variable: str, holds: str) -> bytes:
@@ -24,7 +24,7 @@ def content_of(path: str, *, variable: str, holds: str) -> bytes:
         ConfigurationError: it cannot be read.
     """
     try:
-        return bounded_content(Path(path), most=_MOST)
+        return bounded_content(Path(path), maximum=_LARGEST)
     except (OSError, ValueError) as error:  # ValueError: a name that no file can have
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         raise ConfigurationError(

@@ -143,7 +143,7 @@ class Channels:
             path = self._directory.folder / Path(name)
             try:
                 text = (
-                    bounded_content(path, most=_LONGEST_SECRET).decode("utf-8").strip()
+                    bounded_content(path, maximum=_LONGEST_SECRET).decode("utf-8").strip()
                 )  # a final newline is not part of a password
             except (OSError, ValueError) as error:
                 reason = (error.strerror if isinstance(error, OSError) else None) or "it is not UTF-8"

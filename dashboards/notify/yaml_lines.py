@@ -16,7 +16,7 @@ from domain.errors import ConfigurationError
 #: The place of a value: keys and positions, as pydantic names them.
 Place = tuple[str | int, ...]
 #: References (& and *) can repeat a short text without end.
-_MOST_VALUES: Final = 100_000
+_MAX_VALUES: Final = 100_000
 _COMPARE: Final = "Compare the indentation and the colons with the example of `portalpulse alerts example`."
 
 
@@ -65,8 +65,8 @@ def read_yaml(text: str, *, name: str) -> Document:
 
 def _value(node: yaml.Node, place: Place, lines: dict[Place, int], name: str) -> Any:
     lines.setdefault(place, node.start_mark.line + 1)
-    if len(lines) > _MOST_VALUES:
-        raise ConfigurationError(f"{name} has more than {_MOST_VALUES:,} values.", remedy="Write it without & and *.")
+    if len(lines) > _MAX_VALUES:
+        raise ConfigurationError(f"{name} has more than {_MAX_VALUES:,} values.", remedy="Write it without & and *.")
     if isinstance(node, yaml.ScalarNode):
         return node.value
     if isinstance(node, yaml.SequenceNode):

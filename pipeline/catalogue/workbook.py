@@ -31,7 +31,7 @@ _MAX_SHEET_ROWS: Final = 1 << 20
 _MAX_COLUMNS: Final = 100
 _BLOCK: Final = 1 << 20
 _ENTITY: Final = b"<!ENTITY"
-#: What openpyxl raises for a damaged workbook; it checks little.
+#: What openpyxl and zipfile raise for a damaged workbook; they check little.
 _DAMAGED: Final = (
     InvalidFileException,
     zipfile.BadZipFile,
@@ -164,7 +164,7 @@ def _judge_parts(content: bytes, name: str) -> None:
                 if part.filename.endswith((".xml", ".rels", ".vml")):
                     with archive.open(part) as file:
                         _judge_xml(file, name)
-    except (zipfile.BadZipFile, zlib.error, OSError, EOFError, RuntimeError, NotImplementedError) as error:
+    except _DAMAGED as error:
         raise _damaged(name) from error
 
 

@@ -29,7 +29,10 @@ log = get_logger("wiring")
 #: Pause between two checks of the schema while another process brings it up to date (seconds).
 _SCHEMA_POLL_SECONDS = 1.0
 #: In the text of an answer that began and did not end.
-_BROKEN_OFF = re.compile(r"without sending complete|[Ii]ncomplete ?[Rr]ead|InvalidChunkLength|incomplete chunked")
+_BROKEN_OFF = re.compile(
+    r"without sending complete|[Ii]ncomplete ?[Rr]ead|InvalidChunkLength|incomplete chunked"
+    r"|failed to decode|Stream failed|Unexpected response"
+)
 
 
 def target_of(settings: Settings) -> Target:
@@ -132,7 +135,7 @@ def _unavailable(error: Retryable, target: Target) -> UnavailableError:
         )
     if _BROKEN_OFF.search(reason):
         return UnavailableError(
-            f"{target.display_name} breaks off its answers: {reason}.",
+            f"{target.display_name} breaks off its answers, or another program answers: {reason}.",
             remedy="Look in the log of ClickHouse for the cause: a limit in the profile of this user, such as"
             " max_execution_time, a server that ends, or a proxy in between.",
         )

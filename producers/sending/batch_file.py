@@ -85,7 +85,7 @@ def read_contents(path: Path) -> Contents | None:
                 return None
             (length,) = _LENGTH.unpack(file.read(_LENGTH.size))
             return msgspec.json.decode(file.read(length).rstrip(), type=Contents)
-    except (OSError, struct.error, msgspec.DecodeError):
+    except (OSError, struct.error, msgspec.DecodeError, ValueError):  # ValueError: bytes that are not UTF-8
         return None
 
 

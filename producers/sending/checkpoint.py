@@ -95,10 +95,10 @@ def read_state(path: Path) -> State:
         ConfigurationError: there is none, or it cannot be used.
     """
     try:
-        return msgspec.json.decode(bounded_content(path, most=16 * MIB), type=State)
+        return msgspec.json.decode(bounded_content(path, maximum=16 * MIB), type=State)
     except FileNotFoundError:
         raise ConfigurationError(f"There is no {path} to resume from.", remedy="Omit --resume to start a replay.") from None
-    except (OSError, msgspec.DecodeError) as error:
+    except (OSError, msgspec.DecodeError, ValueError) as error:  # ValueError: bytes that are not UTF-8
         raise ConfigurationError(
             f"{path} is not a state of a replay: {error}.", remedy="Give --state another file, or delete it."
         ) from error

@@ -13,20 +13,20 @@ import time
 import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import IO, Any, Final, Protocol
+from typing import IO, Any, Final, Protocol, cast
 
 import clickhouse_connect
 import pyarrow as pa
 from clickhouse_connect.driver.external import ExternalData
 
 from sinks.clickhouse.arrow import arrow_stream
-from sinks.clickhouse.driver_errors import DRIVER_ERRORS, OUTCOMES, translate
+from sinks.clickhouse.driver_errors import DRIVER_ERRORS, OUTCOMES, require_empty, translate, translate_garbled
 from sinks.clickhouse.embedded_path import engine_path, open_folder
 from sinks.clickhouse.folder_lock import lock_folder
 from sinks.clickhouse.pinned_settings import READS, WRITES
 from sinks.clickhouse.server_connection import ServerConnection
 from sinks.clickhouse.target import Target
-from sinks.errors import Fatal
+from sinks.errors import Fatal, SinkError
 
 #: Makes every call faster and changes no answer: the month is part of every key, so no row is in two months.
 _TUNING: Final[dict[str, Any]] = {"do_not_merge_across_partitions_select_final": 1}
@@ -117,14 +117,20 @@ class ClickHouse:
     def rows(
         self, operation: str, sql: str, parameters: Mapping[str, Any] | None = None, **settings: Any
     ) -> Sequence[Sequence[Any]]:
-        """Run a query and return its rows."""
-        rows: Sequence[Sequence[Any]] = self._call(
-            operation,
-            lambda client: (
-                client.query(sql, parameters=dict(parameters or {}), settings=self._call_settings(settings)).result_rows
-            ),
-        )
-        return rows
+        """Run a query and return its rows.
+
+        Raises:
+            Fatal: the answer is empty, and the server does not say that it is.
+        """
+
+        def read(client: Any) -> Sequence[Sequence[Any]]:
+            result = client.query(sql, parameters=dict(parameters or {}), settings=self._call_settings(settings))
+            rows: Sequence[Sequence[Any]] = result.result_rows
+            if not rows and self.target.folder is None:
+                require_empty(result.summary, self.target, operation)
+            return rows
+
+        return cast("Sequence[Sequence[Any]]", self._call(operation, read))
 
     def counted_rows(
         self, operation: str, sql: str, parameters: Mapping[str, Any] | None = None, **settings: Any
@@ -178,6 +184,8 @@ class ClickHouse:
         try:
             with pa.ipc.open_stream(pa.PythonFile(_ChunkReader(chunks), mode="r")) as reader:
                 yield from reader
+        except (pa.ArrowException, OSError) as error:  # Arrow's own errors of the system: a body that ends too early
+            raise translate_garbled(error, self.target, operation) from error
         finally:
             chunks.close()  # type: ignore[attr-defined]
 
@@ -195,7 +203,10 @@ class ClickHouse:
         )
         if not body:
             raise Fatal(f"{self.target.display_name}: an answer without a schema arrived ({operation}).")
-        return pa.ipc.open_stream(body).read_all()
+        try:
+            return pa.ipc.open_stream(body).read_all()
+        except (pa.ArrowException, OSError) as error:
+            raise translate_garbled(error, self.target, operation) from error
 
     def _table(self, client: Any, sql: str, external: ExternalTable | None, settings: Mapping[str, Any]) -> bytes:
         if external is None:
@@ -245,6 +256,12 @@ class ClickHouse:
             outcome = "ok"
         except DRIVER_ERRORS as error:
             translated = translate(error, self.target)
+            outcome = OUTCOMES[type(translated)]
+            raise translated from error
+        except (SinkError, MemoryError, AssertionError):
+            raise
+        except Exception as error:  # of a parser of answers: the driver's, or of a library that unpacks them
+            translated = translate_garbled(error, self.target, operation)
             outcome = OUTCOMES[type(translated)]
             raise translated from error
         else:

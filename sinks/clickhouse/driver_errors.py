@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Final
 
 from clickhouse_connect.driver import exceptions as driver_exceptions
@@ -49,7 +50,40 @@ def translate(error: Exception, target: Target) -> SinkError:
     return Fatal(text)
 
 
-def _first_line(error: Exception) -> str:
+def translate_garbled(error: Exception, target: Target, operation: str) -> SinkError:
+    """The error of a parser: an answer that broke off is Retryable, one that ClickHouse does not give is Fatal."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, _NO_ANSWER):
+            return Retryable(f"{target.display_name}: {_first_line(cause)}")
+        cause = cause.__cause__ or cause.__context__
+    return Fatal(
+        f"{target.display_name}: an answer arrived that ClickHouse does not give ({operation}; {type(error).__name__}: {error})."
+        " Let no proxy in between change answers, and use a release of ClickHouse that docs/guarantees.md names."
+    )
+
+
+def require_empty(summary: Mapping[str, str], target: Target, operation: str) -> None:
+    """Check that a server says of an empty answer that it is empty: no rows have no bytes, as an answer that was cut has none.
+
+    Args:
+        summary: of the answer (the header X-ClickHouse-Summary).
+        target: the server.
+        operation: names the call.
+
+    Raises:
+        Fatal: the summary is missing, or counts rows.
+    """
+    if "read_rows" in summary and summary.get("result_rows", "0") == "0":
+        return
+    found = f"{summary['result_rows']} rows" if "result_rows" in summary else "no summary of its own"
+    raise Fatal(
+        f"{target.display_name}: an empty answer arrived ({operation}), and ClickHouse sent {found} with it."
+        " Let no proxy in between change answers or remove headers."
+    )
+
+
+def _first_line(error: BaseException) -> str:
     lines = _BROKEN_CONNECTION.sub(r"\1", str(error).strip()).splitlines()
     if lines and (found := _CONNECTION.search(lines[0])):
         return found[1]

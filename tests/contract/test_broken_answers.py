@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import http.client
 import socket
 import struct
 import threading
 from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
 from bench.chaos.tcp_proxy import TcpProxy
 from sinks.clickhouse.client import ClickHouse
 from sinks.clickhouse.target import Target
-from sinks.errors import Fatal, Retryable
+from sinks.errors import Fatal, Retryable, SinkError
 
 #: Distance of the cuts in bytes: a prime, so that the cuts in the headers hit every kind of position.
 STRIDE = 37
@@ -173,3 +175,109 @@ def test_a_gateway_that_refuses_us_stops(status):
         with pytest.raises(Fatal):
             clickhouse.rows("test", "SELECT 1")
         clickhouse.close()
+
+
+def _chunks(body, length):
+    """A chunk that says to have ``length`` bytes."""
+    return b"Transfer-Encoding: chunked\r\n\r\n%x\r\n" % length + body
+
+
+def _whole(body):
+    return b"Content-Length: %d\r\n\r\n" % len(body) + body
+
+
+#: What a proxy makes of an answer: from its headers and its body, everything behind the status line.
+CHANGES = {
+    "headers removed": lambda _, body: _whole(body),
+    "half a chunk": lambda headers, body: headers + _chunks(body[: len(body) // 2], len(body)),
+    "the last chunk missing": lambda headers, body: headers + _chunks(body, len(body)) + b"\r\n",
+    "half of it": lambda headers, body: headers + _whole(body[: len(body) // 2]),
+    "a byte less": lambda headers, body: headers + _whole(body[:-1]),
+    "nothing": lambda headers, _: headers + _whole(b""),
+    "other bytes": lambda headers, body: headers + _whole(bytes(byte ^ 0xB5 for byte in body)),
+    "a page": lambda _, __: b"Content-Type: text/html\r\n" + _whole("<html>Đăng nhập</html>".encode()),
+    "no gzip": lambda headers, body: headers + b"Content-Encoding: gzip\r\n" + _whole(body),
+    "a page of a gateway": lambda _, __: b"502",
+    "a login": lambda _, __: b"302",
+}
+READS = CALLS | {
+    "counted rows": lambda clickhouse: clickhouse.counted_rows("test", "SELECT number, count() OVER () FROM numbers(30)"),
+    "table": lambda clickhouse: clickhouse.table("test", "SELECT number FROM numbers(30)").to_pydict(),
+    "batches": lambda clickhouse: [row for batch in clickhouse.batches("test", "SELECT 1 AS a") for row in batch.to_pylist()],
+}
+#: A stream of lines may end between two of them. Calls that return nothing have nothing that could be wrong.
+LOOKS_WHOLE = ("stream", "command", "insert")
+
+
+class ChangingProxy(BaseHTTPRequestHandler):
+    """Hands requests on to a ClickHouse server, and changes answers as the test says."""
+
+    def do_GET(self):
+        self.do_POST()
+
+    def do_POST(self):
+        body = self._body()
+        headers = {name: value for name, value in self.headers.items() if name.lower() in PASSED}
+        connection = http.client.HTTPConnection("127.0.0.1", self.server.behind, timeout=30)
+        connection.request(self.command, self.path, body, headers)
+        answer = connection.getresponse()
+        content = answer.read()
+        passed = [(name, value) for name, value in answer.getheaders() if name.lower() not in HOP]
+        connection.close()
+        head = "".join(f"{name}: {value}\r\n" for name, value in passed).encode("latin-1")
+        change = CHANGES.get(self.server.change, lambda headers, body: headers + _whole(body))
+        changed = change(head, content)
+        status = {b"502": b"502 Bad Gateway", b"302": b"302 Found"}.get(changed, b"%d OK" % answer.status)
+        if len(changed) == 3:
+            changed = b"Location: http://127.0.0.1:1/login\r\n" + _whole(b"<html></html>")
+        self.wfile.write(b"HTTP/1.1 " + status + b"\r\nConnection: close\r\n" + changed)
+        self.close_connection = True
+
+    def _body(self):
+        if self.headers.get("Transfer-Encoding", "").lower() != "chunked":
+            return self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        parts = []
+        while length := int(self.rfile.readline(), 16):
+            parts.append(self.rfile.read(length))
+            self.rfile.readline()
+        self.rfile.readline()
+        return b"".join(parts)
+
+    def log_message(self, *_):
+        pass
+
+
+HOP = ("transfer-encoding", "content-length", "connection", "keep-alive")
+PASSED = ("authorization", "content-type", "x-clickhouse-user", "x-clickhouse-key", "accept-encoding", "content-encoding")
+
+
+@pytest.fixture
+def changing(clickhouse_server):
+    """A proxy in front of a real server."""
+    proxy = ThreadingHTTPServer(("127.0.0.1", 0), ChangingProxy)
+    proxy.behind, proxy.change = clickhouse_server.http_port, ""
+    threading.Thread(target=proxy.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
+    yield proxy
+    proxy.shutdown()
+    proxy.server_close()
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_an_answer_that_a_proxy_changes_is_an_error(changing, clickhouse_server, change):
+    """Whatever a proxy makes of an answer, a call ends with an error of the storage, not of a parser, never a wrong answer."""
+    changing.change = ""
+    address = clickhouse_server.url("default").replace(str(clickhouse_server.http_port), str(changing.server_port))
+    clickhouse = ClickHouse(Target.parse(address, timeout=5))
+    clickhouse.command("test", "CREATE TABLE IF NOT EXISTS cut (a UInt64) ENGINE = MergeTree ORDER BY a")
+    for name, call in READS.items():
+        changing.change = ""
+        whole = call(clickhouse)
+        changing.change = change
+        try:
+            found = call(clickhouse)
+        except SinkError:
+            continue
+        assert found == whole or name in LOOKS_WHOLE, name
+    changing.change = ""
+    clickhouse.command("test", "DROP TABLE cut")
+    clickhouse.close()

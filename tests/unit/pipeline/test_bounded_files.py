@@ -50,9 +50,9 @@ def test_a_file_of_the_greatest_size_is_read(tmp_path):
     """The limit itself is allowed, one byte more is not."""
     path = tmp_path / "file"
     path.write_bytes(b"x" * 10)
-    assert bounded_content(path, most=10) == b"x" * 10
+    assert bounded_content(path, maximum=10) == b"x" * 10
     with pytest.raises(OSError, match="more than 9 bytes"):
-        bounded_content(path, most=9)
+        bounded_content(path, maximum=9)
 
 
 @pytest.mark.parametrize(
