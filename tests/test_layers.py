@@ -29,6 +29,7 @@ def test_nothing_imports_upwards(monkeypatch, capsys):
 ALLOWED_OF_PIPELINE = {
     "producers": (
         "addresses",
+        "bounded_files",
         "broker_addresses",
         "folders",
         "hints",
@@ -40,8 +41,10 @@ ALLOWED_OF_PIPELINE = {
         "registry",
         "settings",
         "shutdown",
+        "texts",
+        "whole_files",
     ),
-    "dashboards": ("folders", "logs", "registry", "settings", "shutdown"),
+    "dashboards": ("bounded_files", "folders", "logs", "registry", "settings", "shutdown", "texts"),
 }
 #: More that one folder below them may import: what judges a recording has the rules of the worker, and what brings figures
 #: through alert rules the collectors of the exporter and what these read; neither has a copy of them.

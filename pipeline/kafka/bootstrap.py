@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import struct
 from typing import Final
 
 from aiokafka.conn import create_conn
@@ -17,6 +18,8 @@ from pipeline.settings import KafkaSettings
 #: After the first address has answered, how much longer the others may take (seconds).
 _OTHERS_SECONDS: Final = 1.0
 _START: Final = "Start it (`portalpulse up` starts a local one) or correct PORTALPULSE_KAFKA__BOOTSTRAP."
+#: What aiokafka raises when it takes an answer apart that is not Kafka's.
+_UNREADABLE: Final = (TypeError, ValueError, LookupError, AttributeError, OverflowError, struct.error)
 
 
 async def reachable_addresses(settings: KafkaSettings, *, client_id: str, answer_seconds: float) -> tuple[str, ...]:
@@ -53,8 +56,18 @@ async def reachable_addresses(settings: KafkaSettings, *, client_id: str, answer
             if cause := connection_error(error, address, settings):
                 raise cause from error
         elif error is not None:
-            raise error
+            raise _unreadable(error, address)
     raise UnavailableError(f"No Kafka broker answers at {', '.join(settings.bootstrap)}.", remedy=_START)
+
+
+def _unreadable(error: BaseException, address: str) -> BaseException:
+    """The error of an answer that the client could not take apart; any other one as it is."""
+    if not isinstance(error, _UNREADABLE):
+        return error
+    return UnavailableError(
+        f"What answers at {address} is not a Kafka broker: its answer cannot be read.",
+        remedy="Correct PORTALPULSE_KAFKA__BOOTSTRAP; see whether a proxy is in between.",
+    )
 
 
 def _has_answered(task: asyncio.Future[None]) -> bool:

@@ -195,7 +195,7 @@ def topic_identity(settings: KafkaSettings) -> str:
         admin = AdminClient(_kafka_options(settings))
         found = _described(admin, settings.topic)[0] if _has_controller(admin) else ""
     except (KafkaException, TimeoutError) as error:
-        log.info("topic_not_described", error=repr(error))
+        log.debug("topic_not_described", error=repr(error))
         return ""
     return found
 

@@ -62,8 +62,12 @@ def run_task(task: Task, *, broker: Broker, processes: int, on_progress: Callabl
         UnavailableError: the broker does not answer, or a process ended unexpectedly.
         ConfigurationError: the topic is missing, or has fewer partitions than there are processes.
     """
-    before = broker.topic_id()
-    sent = _sent(task, broker=broker, processes=processes, on_progress=on_progress)
+    with broker.sender() as sender:  # it says why the broker cannot be used, in a sentence and at once
+        before = broker.topic_id()
+        if processes == 1:
+            sent = _sent(task, sender=sender, on_progress=on_progress)
+    if processes > 1:
+        sent = _in_processes(task, broker=broker, processes=processes, on_progress=on_progress)
     if sent.interrupted or not before:  # an interrupted run ends at once; --resume compares the ids
         return sent
     after = broker.topic_id()
@@ -72,19 +76,15 @@ def run_task(task: Task, *, broker: Broker, processes: int, on_progress: Callabl
     return replace(sent, topic_replaced=True, problem=sent.problem or replaced_reason(broker.topic))
 
 
-def _sent(task: Task, *, broker: Broker, processes: int, on_progress: Callable[[ProgressReport], None]) -> SendResult:
-    if processes == 1:
-        stop = threading.Event()
-        with broker.sender() as sender:
-            run = Run(
-                partitions=sender.partitions,
-                share=(0, 1),
-                pause=stop.wait,
-                started=time.monotonic(),
-                batch_bytes=sender.batch_bytes,
-            )
-            return send_task(task, sender=sender, run=run, on_progress=on_progress)
-    return _in_processes(task, broker=broker, processes=processes, on_progress=on_progress)
+def _sent(task: Task, *, sender: BatchSender, on_progress: Callable[[ProgressReport], None]) -> SendResult:
+    run = Run(
+        partitions=sender.partitions,
+        share=(0, 1),
+        pause=threading.Event().wait,
+        started=time.monotonic(),
+        batch_bytes=sender.batch_bytes,
+    )
+    return send_task(task, sender=sender, run=run, on_progress=on_progress)
 
 
 def partitions_of_topic(broker: Broker) -> int:
