@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import enum
 import functools
+import math
 from collections.abc import Mapping
 from fractions import Fraction
 from importlib import resources
@@ -16,6 +17,8 @@ from typing import Final
 
 from domain.indicators import Ratio
 
+#: A firing alert ends only this far above its threshold (0.01 = one percentage point), so that it does not flap.
+DEADBAND: Final = Fraction(1, 100)
 #: The row of ``targets.csv`` that holds for every block without a row of its own.
 _NATION: Final = "nation"
 
@@ -60,3 +63,14 @@ def class_of(ratio: Ratio, target: Fraction | None) -> RateClass:
     if target is None:
         return RateClass.NO_TARGET
     return RateClass.MET if rate >= target else RateClass.BELOW_TARGET
+
+
+def missing_to(ratio: Ratio, limit: Fraction) -> int | None:
+    """How many new dossiers, all of them counted in the numerator, reach ``limit``: they count in the denominator, too.
+
+    0 when it is reached; None when no number reaches it (a limit of 1).
+    """
+    gap = limit * ratio.denominator - ratio.numerator
+    if gap <= 0:
+        return 0
+    return None if limit >= 1 else math.ceil(gap / (1 - limit))

@@ -45,6 +45,17 @@ def _checked(model: type[BaseModel], value: Any, info: ValidationInfo) -> Any:
     return value
 
 
+def _web_address(value: str) -> str:
+    """An address of a page, or nothing.
+
+    Raises:
+        ValueError: it is neither.
+    """
+    if value and not value.startswith(("http://", "https://")):
+        raise ValueError("it must start with http:// or https://")
+    return value
+
+
 class _Group(BaseModel):
     """Settings that share a name. A field that is not known is an error."""
 
@@ -151,7 +162,12 @@ class HttpSettings(_Group):
     port: int = Field(8080, ge=0, le=65_535, description="Port to listen on; 0 takes a free one.")
     token: SecretStr = Field(
         SecretStr(""),
-        description="Requests with it may read raw messages and make changes; empty: only this machine may. Never printed.",
+        description="Requests with it may read everything and make changes; empty: only this machine may. Never printed.",
+    )
+
+    anonymous_read: bool = Field(
+        default=False,
+        description="Whether other machines may read pages and figures without the token; raw messages and changes need it.",
     )
 
     @field_validator("token")
@@ -338,9 +354,29 @@ class NotifySettings(_Group):
     @field_validator("prometheus_url", "alertmanager_url", "heartbeat_url", "board_url", "agency_url", "runbook_url")
     @classmethod
     def _is_an_address(cls, value: str) -> str:
-        if value and not value.startswith(("http://", "https://")):
-            raise ValueError("it must start with http:// or https://")
-        return value
+        return _web_address(value)
+
+
+class BoardSettings(_Group):
+    """The live board at the address of an exporter or all-in-one worker."""
+
+    prometheus_url: str = Field(
+        "", description="Prometheus, asked for open alerts and their history; empty: the board says that it is not connected."
+    )
+    alertmanager_url: str = Field(
+        "", description="Alertmanager, asked for open alerts in place of Prometheus, because it knows which are muted."
+    )
+    stale_seconds: float = Field(
+        600.0,
+        ge=1,
+        le=86_400,
+        description="Figures count as old after so many seconds of office hours without an event, or when counting is so late.",
+    )
+
+    @field_validator("prometheus_url", "alertmanager_url")
+    @classmethod
+    def _is_an_address(cls, value: str) -> str:
+        return _web_address(value)
 
 
 class LogSettings(_Group):
@@ -377,6 +413,7 @@ class Settings(BaseSettings):
     findings: FindingSettings = FindingSettings()
     indicators: IndicatorSettings = IndicatorSettings()
     notify: NotifySettings = NotifySettings()
+    board: BoardSettings = BoardSettings()
     log: LogSettings = LogSettings()
     thresholds: tuple[ThresholdPolicy, ...] = Field(
         (ThresholdPolicy(window="1d"), ThresholdPolicy(window="ytd")),

@@ -667,6 +667,11 @@ class MemoryStore:
     def events_by_day(self):
         return {key: tally.counts.events for key, tally in self.days.items() if tally.counts.events}
 
+    def counts_by_day(self, first, last):
+        """See TallyReader."""
+        found = {key: tally.counts for key, tally in self.days.items() if first <= key[1] <= last}
+        return {key: counts for key, counts in found.items() if counts.events}
+
     def counts_of_procedures(self, agencies, first, last):
         """See TallyReader."""
         found = defaultdict(list)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import datetime as dt
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any, Final
 
 from domain.indicators import Ratio
+from domain.targets import missing_to
 
 #: From the worst on.
 SEVERITIES: Final = ("critical", "warning", "info", "none")
@@ -34,11 +34,7 @@ class Figures:
 
         None when no number reaches it, 0 when it is reached. ``threshold`` must be known.
         """
-        threshold = self.threshold or Fraction(0)
-        gap = threshold * self.rate.denominator - self.rate.numerator
-        if gap <= 0:
-            return 0
-        return None if threshold >= 1 else math.ceil(gap / (1 - threshold))
+        return missing_to(self.rate, self.threshold or Fraction(0))
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass, fields, replace
 from typing import Self
 
+from domain.targets import DEADBAND
+
 _MINUTE = 60
 _UNITS = (("d", 86_400), ("h", 3_600), ("m", 60))
 
@@ -26,7 +28,7 @@ class RuleTiming:
     #: ... and its alert continues this long through a gap in the data.
     agency_keep_firing_seconds: int = 15 * _MINUTE
     #: To avoid flapping, a firing alert ends only this far (0.01 = one percentage point) above its threshold.
-    deadband_ratio: float = 0.01
+    deadband_ratio: float = float(DEADBAND)
 
     #: When the newest event is older than this, PipelineStalled starts, and no agency alert does.
     freshness_limit_seconds: int = 10 * _MINUTE

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import astuple, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from prometheus_client import CollectorRegistry, Gauge
@@ -19,15 +19,15 @@ from domain.events import Reason
 from domain.findings import WITHOUT_EVENT, FindingKind
 from domain.indicators import INDICATORS, Indicator, ratio_of
 from domain.metric_names import Metric
-from domain.periods import Window, civil_day, day_start
+from domain.periods import Window, civil_day
 from domain.tiers import Tier
 from domain.working_days import WorkingDays
 from domain.working_time import WorkingTime
+from pipeline.serving.window_counts import counts_in
 from sinks.contract.tallies import Counts, TallyReader
 
 #: Window of the gauges of recently received and dead-lettered messages.
 _RECENT_WINDOW = dt.timedelta(hours=1)
-_ONE_DAY: Final = dt.timedelta(days=1)
 #: Civil days that are looked at for the office hours since an event; longer silence counts as this long.
 _QUIET_DAYS: Final = 70
 
@@ -58,7 +58,7 @@ class AgencyCollector(Collector):
     def collect(self) -> Iterator[Any]:
         """Read all figures of one scrape."""
         now = self._clock.now()
-        counts = {window: self._counts(window, now) for window in Window}
+        counts = {window: counts_in(self._reader, window, now) for window in Window}
         events = self._reader.last_events(now)
         sent = set(events).union(*counts.values())
         today = civil_day(now)
@@ -82,27 +82,6 @@ class AgencyCollector(Collector):
                     denominator.add_metric([code, kpi, window.value], ratio.denominator)
         yield numerator
         yield denominator
-
-    def _counts(self, window: Window, now: dt.datetime) -> Mapping[str, Counts]:
-        period = window.period(now)
-        if period is not None:
-            return self._reader.counts_of_days(period.start, period.end)
-        return self._counts_within(*window.bounds(now))
-
-    def _counts_within(self, start: dt.datetime, end: dt.datetime) -> Mapping[str, Counts]:
-        """Counts between two minutes: whole civil days from the day tallies, what is left of the first and last from minutes."""
-        first, last = civil_day(start) + _ONE_DAY, civil_day(end) - _ONE_DAY
-        if first > last:
-            return self._reader.counts_between(start, end)
-        parts = (
-            self._reader.counts_between(start, day_start(first)),
-            self._reader.counts_of_days(first, last),
-            self._reader.counts_between(day_start(last + _ONE_DAY), end),
-        )
-        return {
-            agency: Counts(*map(sum, zip(*(astuple(part[agency]) for part in parts if agency in part), strict=True)))
-            for agency in set().union(*parts)
-        }
 
     def _freshness(self, now: dt.datetime, events: Mapping[str, dt.datetime], codes: set[str]) -> Iterator[Any]:
         clock, last, newest = _gauge(names.CLOCK), _gauge(names.AGENCY_LAST_EVENT), _gauge(names.NEWEST_EVENT)

@@ -21,11 +21,13 @@ from aiohttp.http_exceptions import HttpProcessingError
 from domain.errors import UnavailableError
 from pipeline.addresses import SIGNATURE
 from pipeline.logs import get_logger
-from pipeline.serving.access import TOKEN
+from pipeline.serving.access import ANONYMOUS_READ, TOKEN, require_reader
 from pipeline.serving.answer_sources import Api
 from pipeline.serving.requests import InThread, Threads, refuse_wrong_parameters
 from pipeline.serving.routes import base_routes
 from pipeline.serving.scrape import StorageFigures, StorageProbe
+from pipeline.serving.site import Site, site_routes
+from pipeline.serving.streaming import STREAMS
 from pipeline.settings import HttpSettings
 
 log = get_logger("api")
@@ -33,7 +35,7 @@ log = get_logger("api")
 #: Threads for short reads, and as many for long work.
 _THREADS: Final = 4
 #: Most connections. Those of peers that disappeared without closing would stay until the process has no descriptor left.
-_CONNECTIONS: Final = 128
+_CONNECTIONS: Final = 384
 #: Longest first line of a request: the question of a report names the end of every partition of a topic.
 _LINE_BYTES: Final = 1 << 16
 
@@ -41,7 +43,9 @@ _LINE_BYTES: Final = 1 << 16
 class HttpServer:
     """Serves one ``Api`` until closed."""
 
-    def __init__(self, api: Api, settings: HttpSettings) -> None:
+    def __init__(self, api: Api, settings: HttpSettings, *, site: Site | None = None) -> None:
+        """``site``: the files of the board's page; None: ``/`` says that there is none."""
+        self._site = site
         self._api, self._settings = api, settings
         self._short = ThreadPoolExecutor(_THREADS, thread_name_prefix="api")
         self._long = ThreadPoolExecutor(_THREADS, thread_name_prefix="api-long")
@@ -50,6 +54,7 @@ class HttpServer:
         self._runner: web.AppRunner | None = None
         self._listener: asyncio.Server | None = None
         self._full = False
+        self._streams: set[asyncio.Task[object]] = set()
         self.address = ""
 
     async def start(self) -> str:
@@ -59,10 +64,13 @@ class HttpServer:
             UnavailableError: the port is taken or may not be used.
         """
         threads = Threads(_runner_in(self._short), _runner_in(self._long))
-        app = web.Application(middlewares=[refuse_wrong_parameters])
+        app = web.Application(middlewares=[require_reader, refuse_wrong_parameters])
         app[TOKEN] = self._settings.token.get_secret_value()
+        app[ANONYMOUS_READ] = self._settings.anonymous_read
+        app[STREAMS] = self._streams
         app.on_response_prepare.append(_sign)
         app.add_routes(base_routes(self._api, self._figures, self._probe, threads))
+        app.add_routes(site_routes(self._site))
         for routes in self._api.routes:
             app.add_routes(routes(threads))
         logger = logging.getLogger("aiohttp.server")
@@ -94,6 +102,8 @@ class HttpServer:
         """Stop listening."""
         if self._listener is not None:
             self._listener.close()
+        for task in tuple(self._streams):
+            task.cancel()
         if self._runner is not None:
             await self._runner.cleanup()
         for pool in (self._short, self._long):

@@ -1,4 +1,4 @@
-"""Streams of a blocking iterator to an event loop."""
+"""Streams: of a blocking iterator to an event loop, and those that last until the server closes."""
 
 from __future__ import annotations
 
@@ -7,6 +7,10 @@ import threading
 from collections.abc import AsyncIterator, Iterator
 from typing import Final
 
+from aiohttp import web
+
+#: Handlers of answers that do not end by themselves; the server cancels them when it closes.
+STREAMS: Final = web.AppKey("streams", set[asyncio.Task[object]])
 #: Chunks that the thread reads ahead.
 _CHUNKS_AHEAD: Final = 4
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 
 import setproctitle
 from prometheus_client import CollectorRegistry
@@ -12,8 +13,10 @@ from pipeline.logs import get_logger
 from pipeline.registry import registry_of
 from pipeline.serving.answer_sources import Api, Health
 from pipeline.serving.server import HttpServer
+from pipeline.serving.site import Site
 from pipeline.settings import Settings
 from pipeline.shutdown import GracefulShutdown
+from pipeline.wiring.board import ProcessFigures, board_sources, site_of
 from pipeline.wiring.features import background_work, feature_routes, figures_registry
 from pipeline.wiring.storage import opened_storage
 from sinks.clickhouse.client import ClickHouse
@@ -25,23 +28,26 @@ log = get_logger("wiring")
 _SCHEMA_SECONDS = 60.0
 
 
-def run_exporter(settings: Settings) -> None:
+def run_exporter(settings: Settings, *, board: Path | None = None) -> None:
     """Serve agency gauges and reports from a ClickHouse server until SIGTERM or Ctrl-C.
 
-    An exporter changes no table. It waits for a worker of its release that brings the schema up to date.
+    ``board``: the folder of the board's page; None: there is none. An exporter changes no table. It waits for a worker of its
+    release that brings the schema up to date.
     """
     shutdown = GracefulShutdown()
     shutdown.listen()
     setproctitle.setproctitle("portalpulse exporter")
+    site = site_of(board)
     with opened_storage(settings, wait=_SCHEMA_SECONDS) as clickhouse:
-        asyncio.run(_run_exporter(settings, clickhouse, shutdown))
+        asyncio.run(_run_exporter(settings, clickhouse, shutdown, site))
 
 
-async def _run_exporter(settings: Settings, clickhouse: ClickHouse, shutdown: GracefulShutdown) -> None:
+async def _run_exporter(settings: Settings, clickhouse: ClickHouse, shutdown: GracefulShutdown, site: Site | None) -> None:
     stop = shutdown.event()
     registry, agencies, clock = CollectorRegistry(), registry_of(settings), parse_clock(settings.clock)
     reader = ClickHouseReader(clickhouse)
     figures = figures_registry(settings, reader, registry)
+    shown = ProcessFigures()
     server = HttpServer(
         Api(
             registry=registry,
@@ -50,14 +56,15 @@ async def _run_exporter(settings: Settings, clickhouse: ClickHouse, shutdown: Gr
             health=lambda: Health(healthy=True, ready=True),
             reader=reader,
             figures=figures,
-            routes=feature_routes(settings, clickhouse),
+            routes=feature_routes(settings, clickhouse, board_sources(settings, clickhouse, shown)),
         ),
         settings.http,
+        site=site,
     )
     address = await server.start()
     log.info("exporter_started", address=address, storage=clickhouse.target.display_name)
     try:
-        with background_work(settings, clickhouse, registry):
+        with background_work(settings, clickhouse, registry, shown.audited):
             await stop.wait()
     finally:
         await server.close()

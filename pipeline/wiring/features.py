@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 
@@ -15,6 +15,8 @@ from pipeline.audit.continuous import ContinuousAudit
 from pipeline.audit.in_hand import WorkInHand
 from pipeline.audit.routes import audit_routes
 from pipeline.audit.service import AuditService
+from pipeline.board.board import BoardSources
+from pipeline.board.routes import board_routes
 from pipeline.catalogue.recount import CatalogueRecount
 from pipeline.catalogue.routes import catalogue_routes
 from pipeline.catalogue.service import CatalogueService
@@ -195,10 +197,11 @@ def catalogue_service(settings: Settings, clickhouse: ClickHouse) -> CatalogueSe
     return CatalogueService(ClickHouseCatalogue(clickhouse), registry_of(settings), parse_clock(settings.clock), recount)
 
 
-def feature_routes(settings: Settings, clickhouse: ClickHouse) -> tuple[Routes, ...]:
-    """The routes of the features: reports, steps, dead letters, the audit, dossiers, findings, the catalogue and the runbook."""
+def feature_routes(settings: Settings, clickhouse: ClickHouse, board: BoardSources) -> tuple[Routes, ...]:
+    """The routes of the features: board, reports, steps, dead letters, audit, dossiers, findings, catalogue and runbook."""
     reports = report_sources(settings, clickhouse)
     return (
+        partial(board_routes, board),
         partial(report_routes, reports),
         partial(step_routes, reports.reader, indicators_by(reports.return_at_counter)),
         partial(verification_routes, verification_service(settings, clickhouse), reports.agencies, reports.clock),
@@ -212,9 +215,14 @@ def feature_routes(settings: Settings, clickhouse: ClickHouse) -> tuple[Routes, 
 
 
 @contextmanager
-def background_work(settings: Settings, clickhouse: ClickHouse, registry: CollectorRegistry) -> Iterator[None]:
-    """Audits, and searches the findings of the current day, in the background, until the block ends."""
-    with continuous_audit(settings, clickhouse, registry), current_findings(settings, clickhouse, registry):
+def background_work(
+    settings: Settings, clickhouse: ClickHouse, registry: CollectorRegistry, audited: Callable[[Callable[[], int]], None]
+) -> Iterator[None]:
+    """Audits, and searches the findings of the current day, in the background, until the block ends.
+
+    ``audited`` is given what tells the confirmed drift (events), where there is an audit.
+    """
+    with continuous_audit(settings, clickhouse, registry, audited), current_findings(settings, clickhouse, registry):
         yield
 
 
@@ -239,8 +247,10 @@ def current_findings(settings: Settings, clickhouse: ClickHouse, registry: Colle
 
 
 @contextmanager
-def continuous_audit(settings: Settings, clickhouse: ClickHouse, registry: CollectorRegistry) -> Iterator[None]:
-    """Audits in the background and exports the results until the block ends."""
+def continuous_audit(
+    settings: Settings, clickhouse: ClickHouse, registry: CollectorRegistry, audited: Callable[[Callable[[], int]], None]
+) -> Iterator[None]:
+    """Audits in the background and exports the results until the block ends; see ``background_work``."""
     tallies = ClickHouseAudit(clickhouse)
     audit = ContinuousAudit(
         tallies,
@@ -255,6 +265,7 @@ def continuous_audit(settings: Settings, clickhouse: ClickHouse, registry: Colle
     )
     if settings.audit.interval_seconds:  # without an audit its metrics would say that it never succeeds
         registry.register(AuditCollector(lambda: audit.state))
+        audited(lambda: sum(audit.state.drift.values()) + audit.state.dossiers)
         audit.start()
     try:
         yield

@@ -25,8 +25,10 @@ from pipeline.metrics import WorkerMetrics
 from pipeline.registry import registry_of
 from pipeline.serving.answer_sources import Api, Health, Progress
 from pipeline.serving.server import HttpServer
+from pipeline.serving.site import Site
 from pipeline.settings import Settings
 from pipeline.shutdown import GracefulShutdown
+from pipeline.wiring.board import ProcessFigures, board_sources, site_of
 from pipeline.wiring.features import background_work, feature_routes, figures_registry
 from pipeline.wiring.storage import migrated_storage
 from sinks.clickhouse.client import ClickHouse
@@ -40,18 +42,26 @@ from sinks.clickhouse.store import ClickHouseStore
 log = get_logger("wiring")
 
 
-def run_worker(settings: Settings, *, all_in_one: bool, create_topic: bool) -> None:
-    """Run a worker until SIGTERM or Ctrl-C; with ``all_in_one`` it also serves agency gauges and reports."""
+def run_worker(settings: Settings, *, all_in_one: bool, create_topic: bool, board: Path | None = None) -> None:
+    """Run a worker until SIGTERM or Ctrl-C; with ``all_in_one`` it also serves agency gauges, reports and the board.
+
+    ``board``: the folder of the board's page; None: there is none.
+    """
     shutdown = GracefulShutdown()
     shutdown.listen()
     check_versions()
     return_freed_memory()
     _create_folder(settings.data_dir)
     setproctitle.setproctitle("portalpulse worker")
+    site = site_of(board if all_in_one else None)
     metrics = WorkerMetrics(CollectorRegistry())
     with migrated_storage(settings, observer=metrics.observe_store) as clickhouse:
         store = ClickHouseStore(clickhouse)
-        asyncio.run(_run_worker(settings, store, clickhouse, metrics, shutdown, all_in_one=all_in_one, create_topic=create_topic))
+        asyncio.run(
+            _run_worker(
+                settings, store, clickhouse, metrics, shutdown, site=site, all_in_one=all_in_one, create_topic=create_topic
+            )
+        )
 
 
 def _create_folder(folder: Path) -> None:
@@ -70,6 +80,7 @@ async def _run_worker(
     metrics: WorkerMetrics,
     shutdown: GracefulShutdown,
     *,
+    site: Site | None,
     all_in_one: bool,
     create_topic: bool,
 ) -> None:
@@ -89,6 +100,11 @@ async def _run_worker(
     )
     reader = ClickHouseReader(clickhouse) if all_in_one else None
     figures = None if reader is None else figures_registry(settings, reader, metrics.registry)
+
+    def lag() -> int | None:
+        return worker.state.lag if worker.state.joined else None
+
+    shown = ProcessFigures(lag)
     server = HttpServer(
         Api(
             registry=metrics.registry,
@@ -97,11 +113,12 @@ async def _run_worker(
             health=lambda: worker_health(worker, settings.watchdog.stall_seconds),
             reader=reader,
             figures=figures,
-            consumer_lag=lambda: worker.state.lag if worker.state.joined else None,
+            consumer_lag=lag,
             progress=lambda: _progress(worker),
-            routes=feature_routes(settings, clickhouse) if all_in_one else (),
+            routes=feature_routes(settings, clickhouse, board_sources(settings, clickhouse, shown)) if all_in_one else (),
         ),
         settings.http,
+        site=site,
     )
     address = await server.start()
     log.info(
@@ -112,7 +129,7 @@ async def _run_worker(
         storage=clickhouse.target.display_name,
     )
     try:
-        with background_work(settings, clickhouse, metrics.registry) if all_in_one else nullcontext():
+        with background_work(settings, clickhouse, metrics.registry, shown.audited) if all_in_one else nullcontext():
             await worker.run(stop, ending=shutdown.start_deadline)
     finally:
         await server.close()

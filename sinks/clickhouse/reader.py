@@ -90,6 +90,20 @@ class ClickHouseReader:
         refuse_hidden_rows(self._clickhouse, (AGENCY_DAY,))
         return {(str(agency), day): int(events) for agency, day, events in rows}
 
+    def counts_by_day(self, first: dt.date, last: dt.date) -> Mapping[tuple[str, dt.date], Counts]:
+        """Counts by agency and day from the day tallies; see the contract."""
+        days = storable_days(first, last)
+        if days is None:
+            return {}
+        rows = self._clickhouse.counted_rows(
+            "read_days",
+            f"SELECT agency, day, {', '.join(COUNT_NAMES)}, count() OVER () FROM {AGENCY_DAY} FINAL "  # noqa: S608 - constants
+            f"WHERE {_WITHIN} AND events > 0",
+            _parameters(days),
+        )
+        refuse_hidden_rows(self._clickhouse, (AGENCY_DAY,))
+        return {(str(agency), day): Counts(*map(int, counts)) for agency, day, *counts in rows}
+
     def counts_of_procedures(self, agencies: Sequence[str], first: dt.date, last: dt.date) -> Mapping[str, Counts]:
         """Counts by procedure; see the contract."""
         days = storable_days(first, last)

@@ -110,6 +110,10 @@ class TallyReader(PeriodReader, Protocol):
         """Distinct events by agency and civil day, from all day tallies; nothing where there are none."""
         ...
 
+    def counts_by_day(self, first: dt.date, last: dt.date) -> Mapping[tuple[str, dt.date], Counts]:
+        """Counts by agency and civil day, both days included; nothing where there are none."""
+        ...
+
     def counts_of_procedures(self, agencies: Sequence[str], first: dt.date, last: dt.date) -> Mapping[str, Counts]:
         """Counts by procedure of some agencies together, from the procedure tallies, both days included."""
         ...

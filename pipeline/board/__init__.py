@@ -1,0 +1,1 @@
+"""The live board: the page's data, their changes, and the stream that sends them."""

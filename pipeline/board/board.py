@@ -1,0 +1,125 @@
+"""The board of a process: one hub for each period, open alerts, and the details of agencies."""
+
+from __future__ import annotations
+
+import asyncio
+import datetime as dt
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+from domain.clock import Clock
+from pipeline.board.agency import Offered, agency_detail
+from pipeline.board.alert_sources import AlertSources, OpenAlerts, SourceError, history_of
+from pipeline.board.figures import BoardFigures
+from pipeline.board.hub import Hub
+from pipeline.board.periods import BoardPeriod
+from pipeline.board.snapshot import Page, ProcessState, build_snapshot
+from pipeline.serving.requests import InThread
+from pipeline.settings import ThresholdPolicy
+from sinks.contract.tallies import TallyReader
+
+
+@dataclass(slots=True)
+class BoardSources:
+    """What the board is made of.
+
+    Attributes:
+        reader: the tallies.
+        page: registry, indicator and what makes figures old.
+        clock: the system's, or that of a scenario.
+        wall_clock: the system's.
+        policies: below which rates agencies alert.
+        offered: what agencies offer, for the names of procedures.
+        alerts: where alerts are asked for.
+        process: what the process knows itself; the process sets it once its parts run.
+        interval: shortest time between two updates (seconds).
+    """
+
+    reader: TallyReader
+    page: Page
+    clock: Clock
+    wall_clock: Clock
+    policies: tuple[ThresholdPolicy, ...] = ()
+    offered: Offered = lambda _: ()
+    alerts: AlertSources = field(default_factory=AlertSources)
+    process: Callable[[], ProcessState] = ProcessState
+    interval: float = 1.0
+    figures: BoardFigures = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.figures = BoardFigures(self.reader, indicator=self.page.indicator, clock=self.clock)
+
+
+class Board:
+    """Answers for the page. Belongs to one event loop; ``in_thread`` runs what blocks."""
+
+    def __init__(self, sources: BoardSources, *, in_thread: InThread) -> None:
+        self._sources, self._in_thread = sources, in_thread
+        self.alerts = OpenAlerts(sources.alerts)
+        self._watch: asyncio.Task[None] | None = None
+        self.hubs = {
+            period: Hub(partial(self._snapshot, period), in_thread=in_thread, interval=sources.interval) for period in BoardPeriod
+        }
+
+    @property
+    def streams(self) -> int:
+        """How many streams are open."""
+        return sum(hub.subscribers for hub in self.hubs.values())
+
+    async def agency(self, code: str, period: BoardPeriod) -> dict[str, Any] | None:
+        """The details of an agency in force today, None when there is none of this code.
+
+        Raises:
+            SinkError: the storage does not answer.
+        """
+        sources, now = self._sources, self._sources.clock.now()
+        day = period.days(now).end
+        agency = sources.page.registry.at(code, day)
+        if agency is None:
+            return None
+
+        def read() -> dict[str, Any]:
+            detail = agency_detail(
+                sources.reader,
+                agency,
+                period,
+                now=now,
+                indicator=sources.page.indicator,
+                policies=sources.policies,
+                offered=sources.offered,
+            )
+            return detail | {"alerts": self._history(code)}
+
+        detail: dict[str, Any] = await self._in_thread(read)
+        data = await self.hubs[period].data()
+        return detail | {"figures": data["agencies"].get(code)}
+
+    def _history(self, code: str) -> dict[str, Any]:
+        """Alerts of an agency: ``source`` not_connected, silent or answers; the spans within which they fired."""
+        now: dt.datetime = self._sources.wall_clock.now()
+        try:
+            spans = history_of(self._sources.alerts, code, now)
+        except (SourceError, KeyError, TypeError, ValueError):
+            return {"source": "silent", "spans": []}
+        return {"source": "not_connected" if spans is None else "answers", "spans": spans or []}
+
+    def _snapshot(self, period: BoardPeriod) -> dict[str, Any]:
+        sources = self._sources
+        data = build_snapshot(sources.page, period, sources.figures.read(period), sources.process())
+        return data | {"alerts": dict(self.alerts.state)}
+
+    async def refresh_alerts(self) -> None:
+        """Ask for the alerts again, unless this was done a moment ago."""
+        await self._in_thread(self.alerts.refresh)
+
+    def watch_alerts(self) -> None:
+        """Ask for the alerts again and again while a stream is open."""
+        if self._watch is None or self._watch.done():
+            self._watch = asyncio.ensure_future(self._watch_alerts())
+
+    async def _watch_alerts(self) -> None:
+        while self.streams:
+            await self.refresh_alerts()
+            await asyncio.sleep(1)

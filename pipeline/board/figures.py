@@ -1,0 +1,156 @@
+"""What a snapshot is made of, and how often each part is read: never more than a share of the storage's time."""
+
+from __future__ import annotations
+
+import datetime as dt
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Final, Generic, TypeVar
+
+from domain.clock import Clock
+from domain.indicators import Indicator, Ratio, ratio_of
+from domain.periods import civil_day
+from pipeline.board.periods import BoardPeriod
+from pipeline.serving.window_counts import counts_in, counts_within
+from sinks.contract.tallies import TallyReader, TallyTotals
+
+T = TypeVar("T")
+
+#: Civil days of a sparkline, and of the rate that each of its points is.
+SPARK_DAYS: Final = 30
+RATE_DAYS: Final = 7
+#: Samples of the totals that are kept for the pace and the delay of counting: a minute at one a second.
+_SAMPLES: Final = 60
+_PACE_SECONDS: Final = 20.0
+
+
+class Paced(Generic[T]):
+    """A value that is read again after ``interval`` seconds at the earliest, and after ``rest`` times the time of reading it."""
+
+    def __init__(self, read: Callable[[], T], *, interval: float, rest: float, monotonic: Callable[[], float]) -> None:
+        self._read, self._interval, self._rest, self._monotonic = read, interval, rest, monotonic
+        self._due = float("-inf")
+        self._value: T | None = None
+
+    def get(self, *, now: bool = False) -> T:
+        """The value; ``now``: read again."""
+        began = self._monotonic()
+        if self._value is None or now or began >= self._due:
+            value = self._value = self._read()
+            ended = self._monotonic()
+            self._due = max(began + self._interval, ended + self._rest * (ended - began))
+            return value
+        return self._value
+
+
+@dataclass(frozen=True, slots=True)
+class Throughput:
+    """How fast events are counted.
+
+    Attributes:
+        per_second: events that were stored a second; None before there are two samples.
+        delay_seconds: for how long what is stored waits to be counted.
+        waiting: stored and not yet counted.
+        dead_letters: messages that were dead-lettered so far.
+    """
+
+    per_second: float | None
+    delay_seconds: float
+    waiting: int
+    dead_letters: int
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """What a snapshot is made of; ratios by agency.
+
+    ``daily``: (agency, civil day) -> ratio of that day, for the sparklines. ``last_events``: the newest event of each agency.
+    """
+
+    at: dt.datetime
+    now: Mapping[str, Ratio]
+    before: Mapping[str, Ratio] | None
+    daily: Mapping[tuple[str, dt.date], Ratio]
+    last_events: Mapping[str, dt.datetime]
+    throughput: Throughput
+
+
+class BoardFigures:
+    """Reads the figures of every period. Thread-safe; one reading at a time.
+
+    Raises:
+        SinkError: (``read``, ``daily``) the storage does not answer.
+    """
+
+    def __init__(
+        self, reader: TallyReader, *, indicator: Indicator, clock: Clock, monotonic: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._reader, self._indicator, self._clock, self._monotonic = reader, indicator, clock, monotonic
+        self._guard = threading.Lock()
+        self._samples: deque[tuple[float, TallyTotals]] = deque(maxlen=_SAMPLES)
+        self._now = {period: self._paced(lambda p=period: self._counted(p), 0.5, 3) for period in BoardPeriod}  # type: ignore[misc]
+        self._before = {period: self._paced(lambda p=period: (self._earlier(p),), 60, 50) for period in BoardPeriod}  # type: ignore[misc]
+        self._daily = self._paced(self._read_daily, 60, 50)
+        self._last_events = self._paced(lambda: reader.last_events(clock.now()), 0.9, 10)
+        self._totals = self._paced(self._sample, 0.9, 10)
+        self._dead_letters = self._paced(lambda: sum(reader.dead_letters_by_reason().values()), 5, 20)
+
+    def read(self, period: BoardPeriod) -> Figures:
+        """The figures of a period."""
+        with self._guard:
+            return Figures(
+                at=self._clock.now(),
+                now=self._now[period].get(),
+                before=self._before[period].get()[0],
+                daily=self._daily.get(),
+                last_events=self._last_events.get(),
+                throughput=self._throughput(),
+            )
+
+    def _paced(self, read: Callable[[], T], interval: float, rest: float) -> Paced[T]:
+        return Paced(read, interval=interval, rest=rest, monotonic=self._monotonic)
+
+    def _counted(self, period: BoardPeriod) -> Mapping[str, Ratio]:
+        return self._ratios(counts_in(self._reader, period.window, self._clock.now()))
+
+    def _earlier(self, period: BoardPeriod) -> Mapping[str, Ratio] | None:
+        now = self._clock.now()
+        if period is BoardPeriod.DAY:
+            start, end = period.window.bounds(now)
+            return self._ratios(counts_within(self._reader, start - (end - start), start))
+        days = period.previous_days(now)
+        return None if days is None else self._ratios(self._reader.counts_of_days(days.start, days.end))
+
+    def _read_daily(self) -> Mapping[tuple[str, dt.date], Ratio]:
+        today = civil_day(self._clock.now())
+        first = today - dt.timedelta(days=SPARK_DAYS + RATE_DAYS - 2)
+        return self._ratios(self._reader.counts_by_day(first, today))
+
+    def _ratios(self, counts: Mapping[T, object]) -> Mapping[T, Ratio]:
+        return {key: ratio_of(self._indicator, each) for key, each in counts.items()}
+
+    def _sample(self) -> TallyTotals:
+        totals = self._reader.totals()
+        self._samples.append((self._monotonic(), totals))
+        return totals
+
+    def _throughput(self) -> Throughput:
+        totals, dead = self._totals.get(), self._dead_letters.get()
+        return throughput_of(tuple(self._samples), totals, dead)
+
+
+def throughput_of(samples: tuple[tuple[float, TallyTotals], ...], totals: TallyTotals, dead_letters: int) -> Throughput:
+    """The pace of storing, and the delay of counting, from samples of the totals with their times (seconds), oldest first.
+
+    What is counted now was stored when as many events were stored: the delay is the age of that sample.
+    """
+    now = samples[-1][0]
+    recent = [sample for sample in samples if now - sample[0] <= _PACE_SECONDS]
+    span = now - recent[0][0]
+    per_second = None if not span else max(0, recent[-1][1].stored - recent[0][1].stored) / span
+    waiting = max(0, totals.stored - totals.tallied)
+    counted_at = next((at for at, each in reversed(samples) if each.stored <= totals.tallied), samples[0][0])
+    return Throughput(per_second, now - counted_at if waiting else 0.0, waiting, dead_letters)

@@ -1,0 +1,83 @@
+"""Serves the data of the board: ``/api/v1/snapshot``, ``/stream``, ``/agencies/CODE``, ``/alerts`` and the OpenAPI document."""
+
+from __future__ import annotations
+
+from aiohttp import web
+
+from domain.errors import ConfigurationError
+from pipeline.board.board import Board, BoardSources
+from pipeline.board.hub import Hub
+from pipeline.board.openapi import DOCUMENT
+from pipeline.board.periods import BoardPeriod, board_period
+from pipeline.board.stream import stream
+from pipeline.serving.requests import Threads, answered, error_response, takes
+
+#: What the page must not keep: figures change.
+_NO_STORE = {"Cache-Control": "no-store"}
+
+
+def board_routes(sources: BoardSources, threads: Threads) -> list[web.RouteDef]:
+    """The endpoints of the board."""
+    endpoints = _Endpoints(Board(sources, in_thread=threads.short))
+    return [
+        web.get("/api/v1/snapshot", answered(endpoints.snapshot)),
+        web.get("/api/v1/stream", endpoints.stream, allow_head=False),  # a HEAD request would get a body
+        web.get("/api/v1/agencies/{code}", answered(endpoints.agency)),
+        web.get("/api/v1/alerts", answered(endpoints.alerts)),
+        web.get("/api/v1/openapi.json", _document),
+    ]
+
+
+async def _document(_: web.Request) -> web.Response:
+    return web.json_response(DOCUMENT)
+
+
+class _Endpoints:
+    """The handlers."""
+
+    def __init__(self, board: Board) -> None:
+        self._board = board
+
+    def _hub(self, request: web.Request) -> Hub:
+        return self._board.hubs[_period(request)]
+
+    @takes("period")
+    async def snapshot(self, request: web.Request) -> web.Response:
+        hub = self._hub(request)
+        await self._board.refresh_alerts()
+        return web.Response(body=await hub.encoded(), content_type="application/json", charset="utf-8", headers=_NO_STORE)
+
+    @takes("period", "last_event_id")
+    async def stream(self, request: web.Request) -> web.StreamResponse:
+        try:
+            hub = self._hub(request)
+        except ConfigurationError as error:
+            return error_response(400, str(error))
+        self._board.watch_alerts()
+        return await stream(request, hub, open_streams=self._board.streams)
+
+    @takes("period")
+    async def agency(self, request: web.Request) -> web.Response:
+        code = request.match_info["code"]
+        detail = await self._board.agency(code, _period(request))
+        if detail is None:
+            return error_response(404, f"There is no agency {code[:40]!r} today. Codes look like H17 or G01.")
+        return web.json_response(detail, headers=_NO_STORE)
+
+    async def alerts(self, _: web.Request) -> web.Response:
+        await self._board.refresh_alerts()
+        return web.json_response(dict(self._board.alerts.state), headers=_NO_STORE)
+
+
+def _period(request: web.Request) -> BoardPeriod:
+    """The period of a request, the year to date where it names none.
+
+    Raises:
+        ConfigurationError: there is no such period.
+    """
+    text = request.query.get("period", BoardPeriod.YEAR.value)
+    period = board_period(text)
+    if period is None:
+        names = ", ".join(each.value for each in BoardPeriod)
+        raise ConfigurationError(f"There is no period {text[:40]!r}.", remedy=f"Use one of {names}.")
+    return period

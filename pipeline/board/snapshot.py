@@ -1,0 +1,238 @@
+"""The data of the page at one moment, as plain values of JSON: pure functions of figures, registry and clock.
+
+Whatever a reader of the page sees is decided here: state, rank, change, deficit and sparkline come from whole numbers.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any, Final
+
+from domain.agencies import BLOCKS, Agency, AgencyRegistry
+from domain.indicators import Indicator, Ratio
+from domain.periods import civil_day, day_start
+from domain.ranking import ranks
+from domain.rounding import change_in_points, decimal, percent
+from domain.targets import RateClass, class_of, missing_to, target_of
+from domain.tiles import ISLANDS, tiles_on
+from domain.working_days import WorkingDays
+from domain.working_time import WorkingTime
+from pipeline.board.figures import RATE_DAYS, SPARK_DAYS, Figures
+from pipeline.board.periods import TREND_DAYS, BoardPeriod
+
+#: The states of an agency, the worst first, and what they are called on the page and in its addresses.
+STATES: Final[Mapping[RateClass, str]] = {
+    RateClass.ZERO: "zero",
+    RateClass.BELOW_5: "below5",
+    RateClass.BELOW_10: "below10",
+    RateClass.BELOW_TARGET: "target",
+    RateClass.NO_TARGET: "above",
+    RateClass.MET: "met",
+    RateClass.NO_DATA: "nodata",
+}
+#: The limit that comes next for a state; the target comes after 10 %.
+_NEXT: Final = {
+    RateClass.ZERO: Fraction(5, 100),
+    RateClass.BELOW_5: Fraction(5, 100),
+    RateClass.BELOW_10: Fraction(10, 100),
+}
+_NONE: Final = Ratio(0, 0)
+#: Office hours without an event, or counting that is late, make figures old after so many seconds.
+STALE_SECONDS: Final = 600.0
+_QUIET_DAYS: Final = 70
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """What stays while figures change.
+
+    ``clock_fixed``: the clock is the fixed instant of a scenario. ``stale_seconds``: see ``STALE_SECONDS``.
+    """
+
+    registry: AgencyRegistry
+    indicator: Indicator
+    working_days: WorkingDays
+    clock_fixed: bool = False
+    stale_seconds: float = STALE_SECONDS
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessState:
+    """What the process knows itself; None: not known.
+
+    ``drift``: confirmed drift in events. ``consumer_lag``: messages of the topic that it has not fetched.
+    """
+
+    drift: int | None = None
+    consumer_lag: int | None = None
+
+
+def build_snapshot(page: Page, period: BoardPeriod, figures: Figures, process: ProcessState) -> dict[str, Any]:
+    """The data of the page for a period. Agencies by code; ratios as numerator, denominator and the rate, cut."""
+    today = civil_day(figures.at)
+    listed = [
+        agency
+        for agency in page.registry.in_force(today)
+        if agency.is_expected(today) or agency.code in figures.last_events or agency.code in figures.now
+    ]
+    ratios = {agency.code: figures.now.get(agency.code, _NONE) for agency in listed}
+    ranked = ranks(ratios)
+    kpi = page.indicator.code
+    agencies = {
+        agency.code: agency_figures(
+            ratios[agency.code],
+            None if figures.before is None else figures.before.get(agency.code, _NONE),
+            target_of(kpi, year=today.year, block=agency.block),
+        )
+        | {
+            "rank": ranked.get(agency.code),
+            "sparkline": sparkline(figures.daily, agency.code, today),
+            "last_event": _milliseconds(figures.last_events.get(agency.code)),
+        }
+        for agency in listed
+    }
+    days = period.days(figures.at)
+    return {
+        "period": {
+            "name": period.value,
+            "first": days.start.isoformat(),
+            "last": days.end.isoformat(),
+            "compared": _compared(period),
+        },
+        "indicator": {"code": kpi, "name_vi": page.indicator.name_vi, "name_en": page.indicator.name_en},
+        "clock": {"at": _milliseconds(figures.at), "fixed": page.clock_fixed},
+        "freshness": _freshness(page, figures),
+        "nation": _pooled(figures.now.items(), target_of(kpi, year=today.year, block=""), page.registry),
+        "blocks": {
+            block: _pooled(
+                ((code, ratio) for code, ratio in figures.now.items() if _block_of(page.registry, code) == block),
+                target_of(kpi, year=today.year, block=block),
+                page.registry,
+            )
+            for block in BLOCKS
+        },
+        "states": {name: sum(row["state"] == name for row in agencies.values()) for name in STATES.values()},
+        "ranked": len(ranked),
+        "agencies": agencies,
+        "pipeline": _pipeline(figures, process),
+        "units": {agency.code: _unit(agency, today, kpi) for agency in listed},
+        "map": _map(today),
+    }
+
+
+def agency_figures(now: Ratio, before: Ratio | None, target: Fraction | None) -> dict[str, Any]:
+    """Ratio, state, change in points, and how many online dossiers are missing to which limit (percent)."""
+    state = class_of(now, target)
+    goal = target if state is RateClass.BELOW_TARGET else _NEXT.get(state)
+    return {
+        "numerator": now.numerator,
+        "denominator": now.denominator,
+        "rate": percent(now),
+        "state": STATES[state],
+        "change": None if before is None else change_in_points(before, now),
+        "deficit": None if goal is None else missing_to(now, goal),
+        "goal": None if goal is None else _percent_text(goal),
+    }
+
+
+def sparkline(daily: Mapping[tuple[str, dt.date], Ratio], code: str, today: dt.date) -> list[int | None]:
+    """The rate of the last ``RATE_DAYS`` days at the end of each of the last ``SPARK_DAYS`` days, in hundredths of a percent.
+
+    Cut; None where these days have no data.
+    """
+    days = [daily.get((code, today - dt.timedelta(days=back)), _NONE) for back in range(SPARK_DAYS + RATE_DAYS - 2, -1, -1)]
+    return rolling(days)
+
+
+def rolling(days: Sequence[Ratio]) -> list[int | None]:
+    """The pooled rate of each day and those before it, ``RATE_DAYS`` in all, from the first day on that has so many."""
+    found: list[int | None] = []
+    for end in range(RATE_DAYS, len(days) + 1):
+        total = sum(days[end - RATE_DAYS : end], _NONE)
+        found.append(None if total.no_data else total.numerator * 10_000 // total.denominator)
+    return found
+
+
+def _pooled(ratios: Iterable[tuple[str, Ratio]], target: Fraction | None, registry: AgencyRegistry) -> dict[str, Any]:
+    """Sums are divided, rates are never averaged. Units that ended within the period are in the sums, unknown codes are not."""
+    total = sum((ratio for code, ratio in ratios if code in registry), _NONE)
+    return {
+        "numerator": total.numerator,
+        "denominator": total.denominator,
+        "rate": percent(total),
+        "target": None if target is None else _percent_text(target),
+    }
+
+
+def _block_of(registry: AgencyRegistry, code: str) -> str:
+    spans = registry.spans(code)
+    return spans[-1].block if spans else ""
+
+
+def _unit(agency: Agency, today: dt.date, kpi: str) -> dict[str, Any]:
+    target = target_of(kpi, year=today.year, block=agency.block)
+    return {
+        "name_vi": agency.name_vi,
+        "name_en": agency.name_en,
+        "short_name_vi": agency.short_name_vi,
+        "block": agency.block,
+        "target": None if target is None else _percent_text(target),
+    }
+
+
+def _map(today: dt.date) -> dict[str, Any]:
+    return {
+        "tiles": {code: list(place) for code, place in tiles_on(today).items()},
+        "islands": [{"code": each.code, "name": each.name} for each in ISLANDS],
+    }
+
+
+def _freshness(page: Page, figures: Figures) -> dict[str, Any]:
+    """How old the figures are: ``live``, ``stale`` with the reason (quiet, behind) and since when, or ``empty``."""
+    newest = max(figures.last_events.values(), default=None)
+    found: dict[str, Any] = {"newest_event": _milliseconds(newest), "state": "live", "reason": None, "since": None}
+    if newest is None:
+        return found | {"state": "empty"}
+    if figures.throughput.delay_seconds >= page.stale_seconds:
+        since = figures.at - dt.timedelta(seconds=figures.throughput.delay_seconds)
+        return found | {"state": "stale", "reason": "behind", "since": _milliseconds(since)}
+    if not page.clock_fixed and (figures.at - newest).total_seconds() >= page.stale_seconds:
+        quiet = WorkingTime(figures.at, page.working_days, days=_QUIET_DAYS).since(newest)
+        if quiet >= page.stale_seconds:
+            return found | {"state": "stale", "reason": "quiet", "since": _milliseconds(newest)}
+    return found
+
+
+def _pipeline(figures: Figures, process: ProcessState) -> dict[str, Any]:
+    pace = figures.throughput
+    return {
+        "events_per_second": None if pace.per_second is None else round(pace.per_second, 1),
+        "delay_seconds": round(pace.delay_seconds, 1),
+        "waiting": pace.waiting,
+        "consumer_lag": process.consumer_lag,
+        "dead_letters": pace.dead_letters,
+        "drift": process.drift,
+    }
+
+
+def _compared(period: BoardPeriod) -> str:
+    """What a change is measured against: 24 hours before, the month before, or the year so many days ago."""
+    return {BoardPeriod.DAY: "24h", BoardPeriod.MONTH: "month", BoardPeriod.YEAR: f"{TREND_DAYS}d"}[period]
+
+
+def _percent_text(ratio: Fraction) -> str:
+    """A limit in percent, without decimals that say nothing: 5, 12.5."""
+    text = decimal(ratio * 100, decimals=2)
+    return text.rstrip("0").rstrip(".")
+
+
+def _milliseconds(instant: dt.datetime | None) -> int | None:
+    return None if instant is None else int(instant.timestamp() * 1000)
+
+
+def midnight(day: dt.date) -> int:
+    """The first millisecond of a civil day."""
+    return int(day_start(day).timestamp() * 1000)

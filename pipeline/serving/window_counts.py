@@ -1,0 +1,45 @@
+"""Counts of a window or of a span of minutes: whole civil days from the day tallies, the rest from the minute tallies."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Mapping
+from dataclasses import astuple
+from typing import Final
+
+from domain.periods import Window, civil_day, day_start
+from sinks.contract.tallies import Counts, TallyReader
+
+_ONE_DAY: Final = dt.timedelta(days=1)
+
+
+def counts_in(reader: TallyReader, window: Window, now: dt.datetime) -> Mapping[str, Counts]:
+    """Counts by agency in a window that ends now.
+
+    Raises:
+        SinkError: the storage does not answer.
+    """
+    period = window.period(now)
+    if period is not None:
+        return reader.counts_of_days(period.start, period.end)
+    return counts_within(reader, *window.bounds(now))
+
+
+def counts_within(reader: TallyReader, start: dt.datetime, end: dt.datetime) -> Mapping[str, Counts]:
+    """Counts by agency between two minutes, ``start`` included, ``end`` not.
+
+    Raises:
+        SinkError: the storage does not answer.
+    """
+    first, last = civil_day(start) + _ONE_DAY, civil_day(end) - _ONE_DAY
+    if first > last:
+        return reader.counts_between(start, end)
+    parts = (
+        reader.counts_between(start, day_start(first)),
+        reader.counts_of_days(first, last),
+        reader.counts_between(day_start(last + _ONE_DAY), end),
+    )
+    return {
+        agency: Counts(*map(sum, zip(*(astuple(part[agency]) for part in parts if agency in part), strict=True)))
+        for agency in set().union(*parts)
+    }

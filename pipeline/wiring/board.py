@@ -1,0 +1,69 @@
+"""What the live board of a process is made of, and what it is told once the process runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from domain.clock import ScenarioClock, SystemClock, parse_clock
+from domain.indicators import ReturnAtCounter, indicators_by
+from pipeline.board.alert_sources import AlertSources
+from pipeline.board.board import BoardSources
+from pipeline.board.snapshot import Page, ProcessState
+from pipeline.registry import registry_of
+from pipeline.serving.site import Site
+from pipeline.settings import Settings
+from pipeline.working_days import working_days_of
+from sinks.clickhouse.catalogue_store import ClickHouseCatalogue
+from sinks.clickhouse.client import ClickHouse
+from sinks.clickhouse.reader import ClickHouseReader
+
+
+class ProcessFigures:
+    """What the board shows of the process: each part is set when it exists.
+
+    ``drift``: confirmed drift in events, from the audit. ``consumer_lag``: messages of the topic that are not fetched.
+    """
+
+    def __init__(self, consumer_lag: Callable[[], int | None] = lambda: None) -> None:
+        self._consumer_lag = consumer_lag
+        self._drift: Callable[[], int] | None = None
+
+    def audited(self, drift: Callable[[], int]) -> None:
+        """Take the drift from here."""
+        self._drift = drift
+
+    def state(self) -> ProcessState:
+        """The figures now."""
+        return ProcessState(drift=None if self._drift is None else self._drift(), consumer_lag=self._consumer_lag())
+
+
+def board_sources(settings: Settings, clickhouse: ClickHouse, process: ProcessFigures) -> BoardSources:
+    """The sources over this storage."""
+    clock = parse_clock(settings.clock)
+    page = Page(
+        registry=registry_of(settings),
+        indicator=indicators_by(ReturnAtCounter(settings.indicators.return_at_counter))["I1"],
+        working_days=working_days_of(settings),
+        clock_fixed=isinstance(clock, ScenarioClock),
+        stale_seconds=settings.board.stale_seconds,
+    )
+    return BoardSources(
+        reader=ClickHouseReader(clickhouse),
+        page=page,
+        clock=clock,
+        wall_clock=SystemClock(),
+        policies=settings.thresholds,
+        offered=ClickHouseCatalogue(clickhouse).entries,
+        alerts=AlertSources(settings.board.prometheus_url, settings.board.alertmanager_url),
+        process=process.state,
+    )
+
+
+def site_of(folder: Path | None) -> Site | None:
+    """The files of the board's page.
+
+    Raises:
+        ConfigurationError: the folder has no page.
+    """
+    return None if folder is None else Site(folder)
