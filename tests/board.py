@@ -32,9 +32,9 @@ NOW = dt.datetime(2024, 8, 20, 8, tzinfo=dt.UTC)
 FOLDER = PROJECT / "dashboards" / "board"
 #: Agencies at the edges of states, the rest is made up from the code: exactly 5 %, exactly 10 %, just below 5 %, zero, nothing.
 EDGES = {
-    **{"H41": (48, 965), "H54": (30, 600), "H38": (25, 250), "G10": (0, 2000), "G08": (0, 200), "H35": (0, 0), "G19": (0, 0)},
-    **{"G02": (23982, 30000), "G14": (2823, 5000), "H26": (249, 3035), "H29": (590, 3685), "H17": (1480, 4000)},
-}
+    "H41": (48, 965), "H54": (30, 600), "H38": (25, 250), "G10": (0, 2000), "G08": (0, 200), "H35": (0, 0), "G19": (0, 0),
+    "G02": (23982, 30000), "G14": (2823, 5000), "H26": (249, 3035), "H29": (590, 3685), "H17": (1480, 4000),
+}  # fmt: skip
 POLICIES = (ThresholdPolicy(window="1d"), ThresholdPolicy(window="ytd"))
 
 
@@ -66,7 +66,7 @@ class BoardReader:
             if d
         }
 
-    def counts_of_days(self, first, last):
+    def counts_of_days(self, _, last):
         """The figures; an eighth lower in a period that ended earlier."""
         self._read("days")
         return self._counts(1.0 if last >= civil_day(self.now) else 0.875)
@@ -90,7 +90,7 @@ class BoardReader:
                     found[code, day] = Counts(events=settled, settled=settled, settled_full=full)
         return found
 
-    def counts_of_procedures(self, agencies, first, last):
+    def counts_of_procedures(self, agencies, *_):
         self._read("procedures")
         n, d = self.ratios[agencies[0]]
         shares = (("2.000815", 0.38, 1.3), ("1.001193", 0.27, 1.1), ("1.012783", 0.2, 0.9), ("1.009994", 0.15, 0.4))
@@ -105,7 +105,7 @@ class BoardReader:
     def active_days(self, *_):
         return {}
 
-    def last_events(self, until):
+    def last_events(self, _):
         self._read("last events")
         return {code: at for code, at in self.newest.items() if self.ratios[code][1]}
 

@@ -17,7 +17,11 @@ _KAFKA_TUNING = frozenset(
 )
 _KAFKA_CHOSEN = frozenset({"TOPIC", "GROUP", "PARTITIONS"})
 #: The other settings that are addresses; a section as one JSON text may contain some of them.
-_ADDRESSES = frozenset({"KAFKA", "CLICKHOUSE", "HTTP", "CLICKHOUSE__URL", "HTTP__HOST", "HTTP__PORT"})
+_ADDRESSES = frozenset({"KAFKA", "CLICKHOUSE", "HTTP", "CLICKHOUSE__URL", "HTTP__HOST", "HTTP__PORT"}) | {
+    "BOARD",
+    "BOARD__PROMETHEUS_URL",
+    "BOARD__ALERTMANAGER_URL",
+}
 #: Recipients of alerts and their secrets: read by the stack itself, not by its processes.
 _OF_THE_STACK = f"{PREFIX}NOTIFY"
 #: Settings that even the demo follows: its folder, its topic and the log format; none changes a figure.

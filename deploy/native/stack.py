@@ -22,6 +22,7 @@ from deploy.native.environment import child_environment, ignored_settings
 from deploy.native.folder import DataFolder
 from deploy.native.open_files import allow_open_files
 from deploy.native.people import People, Servers
+from deploy.native.ports import LOOPBACK, free_ports
 from deploy.native.processes import ChildProcess, stop_all
 from deploy.native.service import Broker
 from deploy.native.services.alertmanager import AlertmanagerServer
@@ -74,6 +75,7 @@ class LocalStack:
         self._broker: Broker | None = None
         self._storage: ClickHouseServer | None = None
         self._portalpulse_processes: list[PortalPulseProcess] = []
+        self._watch_ports = free_ports(2)  # of Prometheus and Alertmanager, which the board asks
         self._prometheus: PrometheusServer | None = None
         self._alertmanager: AlertmanagerServer | None = None
         self._addresses: Addresses | None = None
@@ -220,8 +222,12 @@ class LocalStack:
         options, folder = self._options, self._folder.path
         receiver = self._receiver = NotificationReceiver(folder / FILE_NAME, on_delivery=self._on_delivery)
         receiver.start()
-        alertmanager = self._alertmanager = AlertmanagerServer(data_dir=folder / "alertmanager", log_dir=self._logs)
-        prometheus = self._prometheus = PrometheusServer(data_dir=folder / "prometheus", log_dir=self._logs)
+        alertmanager = self._alertmanager = AlertmanagerServer(
+            data_dir=folder / "alertmanager", log_dir=self._logs, port=self._watch_ports[1]
+        )
+        prometheus = self._prometheus = PrometheusServer(
+            data_dir=folder / "prometheus", log_dir=self._logs, port=self._watch_ports[0]
+        )
         if options.recipients_file:
             servers = Servers(prometheus=prometheus.url, alertmanager=alertmanager.url)
             self._people = People(options, servers, timing=self.alert_timing, say=self._on_step)
@@ -298,6 +304,8 @@ class LocalStack:
             "KAFKA__GROUP": options.group,
             "KAFKA__PARTITIONS": str(options.partitions),
             "CLICKHOUSE__URL": clickhouse,
+            "BOARD__PROMETHEUS_URL": f"http://{LOOPBACK}:{self._watch_ports[0]}",
+            "BOARD__ALERTMANAGER_URL": f"http://{LOOPBACK}:{self._watch_ports[1]}",
         }
         environment = child_environment(os.environ, ours=ours, inherit=options.inherit)
         return PortalPulseProcess(command, arguments, environment=environment, log_dir=self._logs)

@@ -39,6 +39,7 @@ def addresses_text(stack: LocalStack, *, topic: str, clock: Clock) -> Text:
     addresses = stack.addresses
     today = civil_day(clock.now())
     rows = [
+        ("Board", f"{addresses.http}/", "every agency, live"),
         ("Status", f"{addresses.http}/api/v1/status", ""),
         ("Report", f"{addresses.http}/api/v1/report?from={today.replace(month=1, day=1)}&to={today}", ""),
         ("Metrics", f"{addresses.http}/metrics", ""),

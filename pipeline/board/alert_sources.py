@@ -91,10 +91,10 @@ class OpenAlerts:
     def _asked(self) -> list[dict[str, Any]]:
         if self._sources.alertmanager:
             found = answer_of(self._sources.alertmanager, "/api/v2/alerts", _EVERY)
-            alerts = [_from_alertmanager(each) for each in found]
+            alerts = [_from_alertmanager(each) for each in _listed(found)]
         else:
             found = answer_of(self._sources.prometheus, "/api/v1/alerts", {})["data"]["alerts"]
-            alerts = [_alert(each, each["activeAt"], muted=False) for each in found if each["state"] == "firing"]
+            alerts = [_alert(each, each["activeAt"], muted=False) for each in _listed(found) if each["state"] == "firing"]
         return sorted(alerts, key=lambda each: (-each["since"], each["alert"], each["agency"]))
 
 
@@ -149,6 +149,13 @@ def answer_of(address: str, path: str, parameters: Mapping[str, str]) -> Any:
         return answer.raise_for_status().json()
     except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
         raise SourceError(f"{path}: {type(error).__name__}: {error}") from error
+
+
+def _listed(found: Any) -> list[Any]:
+    """A list that a source answered. An empty object is a wrong answer, not "no alerts"."""
+    if not isinstance(found, list):
+        raise SourceError(f"a list of alerts was expected, not {type(found).__name__}")
+    return found
 
 
 def _from_alertmanager(fields: Mapping[str, Any]) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
+from pipeline.board.other_paths import OTHERS
 from pipeline.board.periods import BoardPeriod
 from pipeline.board.schemas import SCHEMAS
 from pipeline.board.snapshot import STATES
@@ -23,8 +24,6 @@ _BOARD: Final[Mapping[str, tuple[str, tuple[str, ...], str]]] = {
     "/api/v1/alerts": ("Open alerts, and whether their source answers", (), "Alerts"),
     "/api/v1/openapi.json": ("This document", (), "Document"),
 }
-#: What else is read: path -> summary and parameters. docs/reports.md, docs/messages.md and ``--help`` say what they mean.
-_OTHERS: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = {}
 
 
 def _parameter(name: str) -> dict[str, Any]:
@@ -66,7 +65,7 @@ def _document() -> dict[str, Any]:
         ("period", "last_event_id"),
         {"text/event-stream": {"schema": {"type": "string"}}},
     )
-    for path, (summary, parameters) in _OTHERS.items():
+    for path, (summary, parameters) in OTHERS.items():
         paths[path] = _operation(path, summary, parameters, {"application/json": {"schema": {}}})
     return {
         "openapi": "3.1.0",

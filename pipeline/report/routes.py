@@ -12,13 +12,18 @@ from aiohttp import web
 from domain.agencies import AgencyRegistry
 from domain.catalogue import Catalogue, CatalogueEntry
 from domain.clock import Clock
+from domain.errors import ConfigurationError
 from domain.indicators import ReturnAtCounter
 from domain.periods import Period, civil_day
 from pipeline.report.completeness import CompletenessCheck, Question, Scope, TopicOffsets, WaitingDossiers
+from pipeline.report.definitions import PAGE_HEADERS, definition_routes, page_language
 from pipeline.report.explanation import explain
 from pipeline.report.figures import build_report
+from pipeline.report.formats.choice import Choice, Order
+from pipeline.report.formats.html_page import to_html
+from pipeline.report.formats.style import Language, Style
 from pipeline.report.group_figures import FigureSources
-from pipeline.report.request import PARAMETERS, read_request
+from pipeline.report.request import PARAMETERS, PERIOD_PARAMETERS, read_request
 from pipeline.serving.access import is_trusted
 from pipeline.serving.requests import Threads, answered, seconds, takes
 from sinks.contract.tallies import TallyReader
@@ -59,7 +64,7 @@ class ReportSources:
 
 
 def report_routes(sources: ReportSources, threads: Threads) -> list[web.RouteDef]:
-    """The endpoints of reports: the figures, and what moved a rate."""
+    """The endpoints of reports: the figures, what moved a rate, the page to print, and the definitions of the indicators."""
     check = CompletenessCheck(
         sources.offsets,
         dossiers=sources.dossiers,
@@ -68,10 +73,9 @@ def report_routes(sources: ReportSources, threads: Threads) -> list[web.RouteDef
         in_thread=threads.short,
     )
 
-    @takes(*PARAMETERS, "wait", "question")
-    async def report(request: web.Request) -> web.Response:
+    async def built(request: web.Request, query: Mapping[str, str]) -> dict[str, Any]:
         today = civil_day(sources.clock.now())
-        asked = read_request(request.query, registry=sources.agencies, today=today)
+        asked = read_request(query, registry=sources.agencies, today=today)
         wait = seconds("The parameter 'wait'", request.query["wait"]) if "wait" in request.query else None
         ends: list[dt.date] = [each.period.end for each in (asked.period, asked.compared) if each is not None]
         question = Question.from_text(request.query["question"]) if "question" in request.query else None
@@ -96,7 +100,24 @@ def report_routes(sources: ReportSources, threads: Threads) -> list[web.RouteDef
             )
             return report.as_dict()
 
-        return web.json_response(await threads.short(read))
+        found: dict[str, Any] = await threads.short(read)
+        return found
+
+    @takes(*PARAMETERS, "wait", "question")
+    async def report(request: web.Request) -> web.Response:
+        return web.json_response(await built(request, request.query))
+
+    async def page(request: web.Request) -> web.Response:
+        language = page_language(request.query.get("lang", Language.VI.value))
+        query = {name: text for name, text in request.query.items() if name != "lang"}
+        if not any(name in query for name in PERIOD_PARAMETERS):
+            query["ytd"] = civil_day(sources.clock.now()).isoformat()
+        unknown = sorted(set(query) - {*PARAMETERS, "wait"})
+        if unknown:
+            raise ConfigurationError(f"There is no parameter {unknown[0][:40]!r}.", remedy="docs/reports.md lists them.")
+        found = await built(request, query)
+        text: str = await threads.short(lambda: to_html(found, choice=Choice(order=Order.RANK), style=Style(language=language)))
+        return web.Response(text=text, content_type="text/html", headers=PAGE_HEADERS)
 
     @takes(*PARAMETERS, "agency", "indicator")
     async def explanation(request: web.Request) -> web.Response:
@@ -120,4 +141,6 @@ def report_routes(sources: ReportSources, threads: Threads) -> list[web.RouteDef
     return [
         web.get("/api/v1/report", answered(report)),
         web.get("/api/v1/report/explanation", answered(explanation)),
+        web.get("/report", answered(page)),
+        *definition_routes(sources.return_at_counter),
     ]

@@ -95,7 +95,7 @@ def demo(options: StackOptions, *, exit_when_done: bool, console: Console) -> bo
             passed = _run(stack, options, expectations=expectations, console=console, delivered=delivered, started=started)
             if not exit_when_done:
                 say(console, addresses_text(stack, topic=options.topic, clock=parse_clock(CLOCK)))
-                console.print("Everything stays up; stop with Ctrl-C.")
+                say(console, f"Everything stays up; the board is at {stack.addresses.http}/. Stop with Ctrl-C.")
                 follow(stack, delivered, console=console)
     except KeyboardInterrupt:
         if passed is None:

@@ -16,14 +16,14 @@ from deploy.native.service import HttpService
 class AlertmanagerServer(HttpService):
     """One Alertmanager below ``data_dir``; write ``config`` before ``launch``."""
 
-    def __init__(self, *, data_dir: Path, log_dir: Path, binary: Path | None = None) -> None:
-        """Find the program.
+    def __init__(self, *, data_dir: Path, log_dir: Path, binary: Path | None = None, port: int | None = None) -> None:
+        """Find the program. ``port``: where it listens; None = a free one.
 
         Raises:
             ConfigurationError: it is not installed.
         """
         self._folder = data_dir.resolve()
-        self.port = free_port()
+        self.port = port or free_port()
         self.config = self._folder / "alertmanager.yml"
         self.process = ChildProcess(
             "Alertmanager",

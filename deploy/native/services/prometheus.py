@@ -74,15 +74,15 @@ def render_config(*, targets: dict[str, Sequence[str]], rules: Sequence[str], al
 class PrometheusServer(HttpService):
     """One Prometheus below ``data_dir``; write its configuration with ``configure`` before ``launch``."""
 
-    def __init__(self, *, data_dir: Path, log_dir: Path, binary: Path | None = None) -> None:
-        """Find the program.
+    def __init__(self, *, data_dir: Path, log_dir: Path, binary: Path | None = None, port: int | None = None) -> None:
+        """Find the program. ``port``: where it listens; None = a free one.
 
         Raises:
             ConfigurationError: it is not installed.
         """
         self._folder = data_dir.resolve()
         self._rules: Sequence[Path] = ()
-        self.port = free_port()
+        self.port = port or free_port()
         self.config = self._folder / "prometheus.yml"
         self.process = ChildProcess(
             "Prometheus",

@@ -1,8 +1,12 @@
-"""Raw messages and changes need this machine or the token; a proxy on this machine does not count as this machine."""
+"""Pages and figures need this machine, the token or anonymous_read; raw messages and changes need this machine or the token.
+
+A proxy on this machine does not count as this machine.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import base64
 import datetime as dt
 from functools import partial
 from unittest.mock import Mock
@@ -63,6 +67,7 @@ OPEN = [
     *("/metrics", "/healthz", "/readyz", "/api/v1/status", "/api/v1/misplaced"),
     "/api/v1/report?from=2024-08-20&to=2024-08-20",
 ]
+FOR_EVERYBODY = {"/metrics", "/healthz", "/readyz"}
 PROXIED = [
     {"Forwarded": "for=192.0.2.1"},
     {"Via": "1.1 gateway"},
@@ -150,21 +155,58 @@ async def serve(registry):
 
 
 @pytest.mark.parametrize("headers", PROXIED, ids=lambda headers: next(iter(headers)))
-async def test_a_request_through_a_proxy_gets_no_raw_data(serve, headers):
-    """Behind a proxy on this machine every peer is 127.0.0.1: without a token, raw messages and changes are refused."""
-    async with httpx.AsyncClient(base_url=await serve(), trust_env=False) as client:
+async def test_a_request_through_a_proxy_gets_nothing_but_metrics_and_health(serve, headers):
+    """Behind a proxy on this machine every peer is 127.0.0.1: without a token, figures, raw messages and changes are refused."""
+    async with httpx.AsyncClient(base_url=await serve(), trust_env=False, headers=headers) as client:
+        for method, path in [*GUARDED, *(("GET", path) for path in (*OPEN, "/", "/runbook/vi"))]:
+            answer = await client.request(method, path, **({"json": {}} if method == "POST" else {}))
+            if path in FOR_EVERYBODY:
+                assert answer.status_code == 200, path
+                continue
+            assert answer.status_code == 401, path
+            assert answer.headers["WWW-Authenticate"].startswith("Basic ")
+            assert "PORTALPULSE_HTTP__TOKEN" in answer.json()["error"]
+
+
+async def test_everybody_may_read_figures_where_the_setting_says_so(serve):
+    """With anonymous_read figures are for everybody; raw messages and changes are not."""
+    address = await serve(anonymous_read=True)
+    async with httpx.AsyncClient(base_url=address, trust_env=False, headers=PROXIED[0]) as client:
+        for path in OPEN:
+            assert (await client.get(path)).status_code == 200, path
         for method, path in GUARDED:
-            answer = await client.request(method, path, headers=headers, **({"json": {}} if method == "POST" else {}))
+            answer = await client.request(method, path, **({"json": {}} if method == "POST" else {}))
             assert answer.status_code == 403, path
             assert "PORTALPULSE_HTTP__TOKEN" in answer.json()["error"]
-        for path in OPEN:
-            assert (await client.get(path, headers=headers)).status_code == 200, path
+
+
+async def test_a_browser_sends_the_token_as_a_password(serve):
+    """HTTP Basic with any user and the token as password reads figures from elsewhere; it changes and reads nothing raw."""
+    address = await serve(token=SECRET)
+    async with httpx.AsyncClient(base_url=address, trust_env=False, headers=PROXIED[0]) as client:
+        for auth in (("anybody", SECRET), ("", SECRET)):
+            for path in OPEN:
+                assert (await client.get(path, auth=auth)).status_code == 200, path
+            for method, path in GUARDED:
+                answer = await client.request(method, path, auth=auth, **({"json": {}} if method == "POST" else {}))
+                assert answer.status_code == 403, path
+        for header in (
+            "Basic",
+            "Basic !",
+            f"Basic {SECRET}",
+            "Basic " + base64.b64encode(SECRET.encode()).decode(),
+            b"Basic \xff",
+        ):
+            answer = await client.get("/api/v1/status", headers={"Authorization": header})
+            assert answer.status_code == 401, header
+            assert "token as password" in answer.json()["error"]
+        assert (await client.get("/api/v1/status", auth=("anybody", SECRET + "x"))).status_code == 401
 
 
 async def test_nginx_as_it_comes(serve):
     """By default nginx adds no header and uses HTTP/1.0: such a request is recognised as proxied, too."""
     host, port = (await serve()).removeprefix("http://").split(":")
-    for version, status in ((b"1.0", b" 403 "), (b"1.1", b" 200 ")):
+    for version, status in ((b"1.0", b" 401 "), (b"1.1", b" 200 ")):
         reading, writing = await asyncio.open_connection(host, int(port))
         writing.write(b"GET /api/v1/dead-letters HTTP/%s\r\nHost: 127.0.0.1:8080\r\nConnection: close\r\n\r\n" % version)
         assert status in await reading.readline()
@@ -200,6 +242,8 @@ async def test_with_a_token_only_the_token_counts(serve):
             for header in (None, "Bearer", f"Bearer {SECRET}x", f"Basic {SECRET}", b"Bearer \xff"):
                 headers = {} if header is None else {"Authorization": header}
                 assert (await client.request(method, path, headers=headers, **body)).status_code == 403, (path, header)
+            headers = {"X-Forwarded-For": "192.0.2.1"}
+            assert (await client.request(method, path, headers=headers, **body)).status_code == 401, path
             headers = {"Authorization": f"Bearer {SECRET}", "X-Forwarded-For": "192.0.2.1"}
             assert (await client.request(method, path, headers=headers, **body)).status_code != 403, path
         for path in OPEN:
