@@ -2,7 +2,7 @@
 # Prepares a bare Debian 12 or Ubuntu machine for portalpulse. Run it again at any time: what is present is not fetched again.
 #
 #   deploy/setup.sh             what `portalpulse demo` and `up` need: Python packages, Java and Kafka, Prometheus, Alertmanager
-#   deploy/setup.sh --tests     also what the tests need: a ClickHouse server library (from npm) and Chromium
+#   deploy/setup.sh --tests     also what the tests need: a ClickHouse server library and axe-core (from npm), Chromium
 #   deploy/setup.sh --no-apt    never install system packages (or PORTALPULSE_NO_APT=1); prints what to install
 #
 # Exit code 0: ready. 2: something must be installed by hand; the last line says what.
@@ -14,6 +14,8 @@ cd "$ROOT"
 CHDB_PACKAGE='@chdb/lib-linux-x64-gnu'
 CHDB_VERSION='26.7.3-stable.1'
 CHDB_SHA256='c0d32b129e988f2b9a9a31c9141aecf5e1e2453f9a079efc4d36ab8e3f92b2ad'
+AXE_VERSION='4.14.1'
+AXE_SHA256='e6b0ce02b84d892e2e33e403485e7f3d6c29e2be6df65daf44d89ba564139745'
 KAFKA_POM="$ROOT/deploy/native/services/kafka_distribution/pom.xml"
 
 CACHE="$ROOT/.cache"
@@ -105,9 +107,11 @@ KAFKA_VERSION=$(sed -n 's/.*<kafka.version>\(.*\)<\/kafka.version>.*/\1/p' "$KAF
 KAFKA_HOME="$CACHE/kafka/$KAFKA_VERSION"
 KAFKA_SUM=$(checksum "$KAFKA_POM")
 CHDB_HOME="$CACHE/clickhouse-server/$CHDB_VERSION"
+AXE_HOME="$CACHE/axe-core/$AXE_VERSION"
 
 kafka_is_there() { stamped "$KAFKA_HOME/pom.sha256" "$KAFKA_SUM"; }
 chdb_is_there() { stamped "$CHDB_HOME/package.sha256" "$CHDB_SHA256"; }
+axe_is_there() { stamped "$AXE_HOME/package.sha256" "$AXE_SHA256"; }
 
 # --- Python packages ------------------------------------------------------------------------------------------------------
 
@@ -144,7 +148,7 @@ missing_packages() {
     has prometheus || MISSING="$MISSING prometheus"
     has_alertmanager || MISSING="$MISSING prometheus-alertmanager"
     if [ "$TESTS" = yes ]; then
-        if ! chdb_is_there && ! has npm; then MISSING="$MISSING npm"; fi
+        if ! { chdb_is_there && axe_is_there; } && ! has npm; then MISSING="$MISSING npm"; fi
         has_chromium || MISSING="$MISSING chromium"
     fi
 }
@@ -209,23 +213,31 @@ install_kafka() {
     say "Kafka $KAFKA_VERSION: ready"
 }
 
-install_chdb() {
-    say "ClickHouse server library: fetching $CHDB_PACKAGE $CHDB_VERSION by npm (170 MB)"
-    rm -rf "$CHDB_HOME.new"
-    mkdir -p "$CHDB_HOME.new"
-    run npm npm pack --silent --ignore-scripts --pack-destination "$CHDB_HOME.new" "$CHDB_PACKAGE@$CHDB_VERSION" || return 1
-    for archive in "$CHDB_HOME.new"/*.tgz; do
-        if [ "$(checksum "$archive")" != "$CHDB_SHA256" ]; then
+# install_from_npm NAME PACKAGE@VERSION SHA256 HOME FILE: one file of a package.
+install_from_npm() {
+    say "$1: fetching $2 by npm"
+    rm -rf "$4.new"
+    mkdir -p "$4.new"
+    run npm npm pack --silent --ignore-scripts --pack-destination "$4.new" "$2" || return 1
+    for archive in "$4.new"/*.tgz; do
+        if [ "$(checksum "$archive")" != "$3" ]; then
             printf 'setup: %s is not the package that was tested (checksum).\n' "$archive" >&2
             return 1
         fi
-        tar -xzf "$archive" -C "$CHDB_HOME.new" --strip-components=1 --no-same-owner package/libchdb.so
+        tar -xzf "$archive" -C "$4.new" --strip-components=1 --no-same-owner "package/$5"
         rm -f "$archive"
     done
-    echo "$CHDB_SHA256" >"$CHDB_HOME.new/package.sha256"
-    rm -rf "$CHDB_HOME"
-    mv "$CHDB_HOME.new" "$CHDB_HOME"
-    say "ClickHouse server library: ready"
+    echo "$3" >"$4.new/package.sha256"
+    rm -rf "$4"
+    mv "$4.new" "$4"
+    say "$1: ready"
+}
+
+install_npm_packages() {
+    if [ "$(uname -m)" = x86_64 ] && ! chdb_is_there; then
+        install_from_npm "ClickHouse server library (170 MB)" "$CHDB_PACKAGE@$CHDB_VERSION" "$CHDB_SHA256" "$CHDB_HOME" libchdb.so || return 1
+    fi
+    axe_is_there || install_from_npm axe-core "axe-core@$AXE_VERSION" "$AXE_SHA256" "$AXE_HOME" axe.min.js
 }
 
 # --- the order: what needs no system package first, in the background ------------------------------------------
@@ -233,7 +245,7 @@ install_chdb() {
 missing_packages
 PIP_JOB=''
 KAFKA_JOB=''
-CHDB_JOB=''
+NPM_JOB=''
 
 start_python_packages() {
     PYTHON=$(find_python) || return 0
@@ -255,18 +267,16 @@ if ! kafka_is_there && java_is_usable && has mvn; then
     KAFKA_JOB=$!
     JOBS="$JOBS $KAFKA_JOB"
 fi
-if [ "$TESTS" = yes ] && ! chdb_is_there && has npm; then
-    if [ "$(uname -m)" = x86_64 ]; then
-        install_chdb &
-        CHDB_JOB=$!
-        JOBS="$JOBS $CHDB_JOB"
-    fi
+if [ "$TESTS" = yes ] && ! { chdb_is_there && axe_is_there; } && has npm; then
+    install_npm_packages &
+    NPM_JOB=$!
+    JOBS="$JOBS $NPM_JOB"
 fi
 
 FAILED=''
 wait "$PIP_JOB" || FAILED="$FAILED python-packages"
 if [ -n "$KAFKA_JOB" ]; then wait "$KAFKA_JOB" || true; fi
-if [ -n "$CHDB_JOB" ]; then wait "$CHDB_JOB" || true; fi
+if [ -n "$NPM_JOB" ]; then wait "$NPM_JOB" || true; fi
 JOBS=''
 
 # --- the result ---------------------------------------------------------------------------------------------------------
@@ -292,6 +302,10 @@ if [ "$TESTS" = yes ]; then
         [ "$(uname -m)" = x86_64 ] || stop "The ClickHouse server library exists for x86-64 only; the tests need such a machine."
         has npm || NEEDED="$NEEDED nodejs npm"
         has npm && stop "The ClickHouse server library could not be fetched; the log is $LOGS/npm.log. Run this again."
+    fi
+    if ! axe_is_there; then
+        has npm || NEEDED="$NEEDED nodejs npm"
+        has npm && stop "axe-core could not be fetched; the log is $LOGS/npm.log. Run this again."
     fi
 fi
 [ -z "$NEEDED" ] || stop "Missing programs. Install them: apt-get install$NEEDED, then run this again."

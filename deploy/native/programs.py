@@ -20,6 +20,8 @@ CACHE = PROJECT / ".cache"
 
 KAFKA_VERSION = "4.1.0"
 CLICKHOUSE_LIBRARY_VERSION = "26.7.3-stable.1"
+#: Version of axe-core; deploy/setup.sh names the same.
+AXE_VERSION = "4.14.1"
 MIN_JAVA = 17
 
 SETUP = "Run deploy/setup.sh"
@@ -49,6 +51,18 @@ def clickhouse_library(cache: Path = CACHE) -> Path:
     path = cache / "clickhouse-server" / CLICKHOUSE_LIBRARY_VERSION / "libchdb.so"
     if not path.is_file():
         raise ConfigurationError(f"The ClickHouse server library is not at {path}.", remedy=f"{SETUP_TESTS}.")
+    return path
+
+
+def axe_script(cache: Path = CACHE) -> Path:
+    """The script of axe-core, which checks whether a page can be used by everybody; for tests.
+
+    Raises:
+        ConfigurationError: it was not downloaded.
+    """
+    path = cache / "axe-core" / AXE_VERSION / "axe.min.js"
+    if not path.is_file():
+        raise ConfigurationError(f"axe-core is not at {path}.", remedy=f"{SETUP_TESTS}.")
     return path
 
 

@@ -22,11 +22,11 @@ function change(found) {
 }
 const stale = {hidden: false};   // changes that came while the page could not be seen
 function refresh(touched, all, found) {
-  let moved = false;
-  for (const u of touched) { const was = rows[u.code].st; row(u, true); tile(u); if (u.code === S.sel) panelLive(u); moved = moved || was !== rows[u.code].st; }
+  let moved = false; const mark = touched.length <= 20;   // where everything changes a tint points at nothing, and costs
+  for (const u of touched) { const was = rows[u.code].st; row(u, mark); tile(u); if (u.code === S.sel) panelLive(u); moved = moved || was !== rows[u.code].st; }
   if (moved) layout();
   figures(); pipeline(); if (all || found.alerts || found.freshness || found.storage) alerts(stream);
-  clock(stream, sheet()); state();
+  state();
 }
 /** Says what happened to the connection or the age of the figures, once. */
 function state() {

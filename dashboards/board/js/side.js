@@ -37,20 +37,20 @@ function line(a, L, t) {
 }
 
 /* ---------- map ---------- */
-const tiles = {};
+const tiles = {}, isles = {};
 export function map() {
-  const L = words(), box = $("#tiles"), h = $("#map-h"), places = M.data.map.tiles; box.textContent = h.textContent = ""; for (const k in tiles) delete tiles[k];
+  const L = words(), box = $("#tiles"), h = $("#map-h"), places = M.data.map.tiles; box.textContent = h.textContent = ""; for (const k in tiles) delete tiles[k]; for (const k in isles) delete isles[k];
   const widest = Math.max(...Object.values(places).map(p => p[0])), provinces = M.units.filter(u => places[u.code]);
   h.append(L.mapH + " ", el("span", "", L.mapN(provinces.length)));
   for (const u of provinces) { const a = el("a", "tile"); a.href = linkTo(u.code); a.dataset.c = u.code; a.style.gridColumn = places[u.code][0] + 1; a.style.gridRow = places[u.code][1] + 1; a.append(shape(u.f.state), el("span", "", u.code)); box.append(a); tiles[u.code] = {a, st: ""}; tile(u); }
-  for (const isle of M.data.map.islands) { const u = M.by[isle.code]; if (!u || !places[isle.code]) continue; const p = el("span", "isle " + u.f.state); p.dataset.of = isle.code; p.append(shape(u.f.state), isle.name); p.lang = "vi"; p.style.gridColumn = `${widest + 2} / span 3`; p.style.gridRow = places[isle.code][1] + 1; box.append(p); }
+  for (const isle of M.data.map.islands) { const u = M.by[isle.code]; if (!u || !places[isle.code]) continue; const p = el("span", "isle " + u.f.state); isles[isle.code] = p; p.append(shape(u.f.state), isle.name); p.lang = "vi"; p.style.gridColumn = `${widest + 2} / span 3`; p.style.gridRow = places[isle.code][1] + 1; box.append(p); }
   const lg = el("ul", "legend"); for (const s of LADDER) if (M.data.states[s]) { const li = el("li", s); li.append(shape(s), L.s[s]); lg.append(li); } box.append(lg);
 }
 export function tile(u) {
   const o = tiles[u.code], L = words(); if (!o) return; const v = u.f.rate === null ? "" : `, ${num(u.f.rate)}${pc()}`, k = u.f.state + v + S.lang; if (o.st === k) return; o.st = k;
-  o.a.className = "tile " + u.f.state + (S.sel === u.code ? " on" : ""); $("use", o.a).setAttribute("href", "#s-" + u.f.state);
+  if (o.state !== u.f.state) { o.state = u.f.state; o.a.className = "tile " + u.f.state + (S.sel === u.code ? " on" : ""); $("use", o.a).setAttribute("href", "#s-" + u.f.state); }
   const s = `${u.code} ${name(u)}: ${L.s[u.f.state]}${v}`; o.a.title = s; o.a.setAttribute("aria-label", s);
-  for (const isle of document.querySelectorAll(`.isle[data-of=${u.code}]`)) { isle.className = "isle " + u.f.state; $("use", isle).setAttribute("href", "#s-" + u.f.state); }
+  if (isles[u.code]) { isles[u.code].className = "isle " + u.f.state; $("use", isles[u.code]).setAttribute("href", "#s-" + u.f.state); }
 }
 export function markTile(code) { for (const k in tiles) tiles[k].a.classList.toggle("on", k === code); }
 

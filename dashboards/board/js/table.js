@@ -41,7 +41,7 @@ export function buildRows() {
   for (const u of M.units) {
     const tr = el("tr"); tr.setAttribute("role", "row"); tr.dataset.c = u.code; const c = {}, t = {};
     for (const [k, cls] of COLS) { const td = el(k === "name" ? "th" : "td", "c-" + k + " " + cls); if (k === "name") { td.scope = "row"; td.setAttribute("role", "rowheader"); } else td.setAttribute("role", "cell"); c[k] = td; tr.append(td); }
-    const a = el("a", "", shortName(u)); if (shortName(u) !== name(u)) a.setAttribute("aria-label", name(u)); a.href = linkTo(u.code); a.tabIndex = -1; a.title = name(u); if (S.lang === "en" && u.block === "province") a.lang = "vi"; c.name.append(a);
+    const a = el("a", "", shortName(u)); if (shortName(u) !== name(u)) a.setAttribute("aria-label", `${shortName(u)}, ${name(u)}`); a.href = linkTo(u.code); a.tabIndex = -1; a.title = name(u); if (S.lang === "en" && u.block === "province") a.lang = "vi"; c.name.append(a);
     for (const k of ["rank", "rate", "dl"]) { t[k] = document.createTextNode(""); c[k].append(t[k]); }
     c.code.textContent = u.code; t.pc = el("small", "", "%"); c.rate.append(t.pc);
     const rb = el("div", "rb"), f = el("i"), b5 = el("b"); rb.setAttribute("aria-hidden", "true"); b5.style.left = "5%"; rb.append(f, b5);
@@ -60,7 +60,7 @@ export function row(u, live) {
   r.f.style.transform = no ? "scaleX(0)" : `scaleX(${(f.numerator / f.denominator).toFixed(4)})`;
   put2(t.dn, f.deficit ? int(f.deficit) : ""); put2(t.dt, f.deficit ? `→ ${num(f.goal)}${pc()}` : "");
   const key = f.state + S.lang; if (r.st !== key) { r.st = key; r.tr.className = f.state + (r.tr.classList.contains("sel") ? " sel" : ""); r.c.st.textContent = ""; const s = el("span", "st " + f.state); s.append(shape(f.state), L.sShort[f.state] || L.s[f.state]); r.c.st.append(s); }
-  drawSpark(r.sp, f.sparkline.map(v => v === null ? null : v / 100), 5);
+  if (r.line !== f.sparkline) { r.line = f.sparkline; drawSpark(r.sp, f.sparkline.map(v => v === null ? null : v / 100), 5); }
 }
 const value = {rank: u => u.f.rank, name: u => u.vi, code: u => u.code, rate: u => -u.f.rank, st: u => ORDER.indexOf(u.f.state), def: u => u.f.deficit || 0, nd: u => u.f.denominator, dl: u => u.f.change === null ? null : Number(u.f.change)};
 const EMPTY_LAST = new Set(["rank", "rate", "def", "nd", "dl"]);

@@ -78,6 +78,19 @@ _INKED = """
 """
 
 
+#: The value of a script as soon as it is true; false after some milliseconds.
+_UNTIL = """
+(async () => {
+    const holds = () => { try { return (%s); } catch { return false; } }, end = performance.now() + %d;
+    for (;;) {
+        const found = holds();
+        if (found || performance.now() > end) return typeof found === 'object' ? Boolean(found) : found;
+        await new Promise(done => setTimeout(done, 20));
+    }
+})()
+"""
+
+
 class ChromiumError(Exception):
     """Chromium refuses a command, or a script failed."""
 
@@ -117,13 +130,18 @@ class Chromium:
             self.events.append(message)
         return message
 
-    async def open(self, url):
-        """A page as it is printed on A4, loaded to its end."""
+    async def blank(self):
+        """A page that is open and empty."""
         target = await self.send("Target.createTarget", url="about:blank")
         attached = await self.send("Target.attachToTarget", targetId=target["targetId"], flatten=True)
-        page = Page(self, attached["sessionId"])
+        page = Page(self, attached["sessionId"], target["targetId"])
         for domain in ("Page", "Network", "Log", "Runtime"):
             await page.send(f"{domain}.enable")
+        return page
+
+    async def open(self, url):
+        """A page as it is printed on A4, loaded to its end."""
+        page = await self.blank()
         size = {"width": WIDTH, "height": HEIGHT, "deviceScaleFactor": 1, "mobile": False}
         await page.send("Emulation.setDeviceMetricsOverride", **size)
         await page.send("Emulation.setEmulatedMedia", media="print")
@@ -136,8 +154,48 @@ class Chromium:
 class Page:
     """A page that is open."""
 
-    def __init__(self, chromium: Chromium, session: str) -> None:
-        self._chromium, self.session = chromium, session
+    def __init__(self, chromium: Chromium, session: str, target: str) -> None:
+        self._chromium, self.session, self._target = chromium, session, target
+
+    async def close(self):
+        """Close the page, and its connections."""
+        await self._chromium.send("Target.closeTarget", targetId=self._target)
+
+    async def show(self, url, *, width, height, phone=False, media="", features=()):
+        """Load an address on a screen of this size. ``features``: of CSS media, such as prefers-reduced-motion."""
+        await self.send("Emulation.setEmulatedMedia", media=media, features=[{"name": k, "value": v} for k, v in features])
+        size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": phone}
+        await self.send("Emulation.setDeviceMetricsOverride", **size)
+        await self.send("Page.navigate", url=url)
+
+    async def until(self, script, *, seconds=15):
+        """Return the value of a script once it is true.
+
+        Raises:
+            ChromiumError: it did not become true in time.
+        """
+        found = await self.value(_UNTIL % (script, seconds * 1000))
+        if not found:
+            raise ChromiumError(f"not within {seconds} s: {script}")
+        return found
+
+    async def press(self, *keys):
+        """Press keys one after the other, by their names."""
+        for key in keys:
+            text = {"text": key} if len(key) == 1 else {"text": "\r"} if key == "Enter" else {}
+            code = {"Enter": 13, "Escape": 27, "Tab": 9, "ArrowUp": 38, "ArrowDown": 40, "Home": 36, "End": 35}.get(key, 0)
+            await self.send("Input.dispatchKeyEvent", type="keyDown", key=key, code=key, windowsVirtualKeyCode=code, **text)
+            await self.send("Input.dispatchKeyEvent", type="keyUp", key=key, code=key, windowsVirtualKeyCode=code)
+
+    async def picture(self):
+        """What is seen, as PNG."""
+        return base64.b64decode((await self.send("Page.captureScreenshot", format="png"))["data"])
+
+    def complaints(self):
+        """What the page complained of: exceptions, console messages, refused resources."""
+        mine = [event for event in self._chromium.events if event.get("sessionId") == self.session]
+        found = [event["params"] for event in mine if event["method"] in {"Runtime.exceptionThrown", "Runtime.consoleAPICalled"}]
+        return [*(json.dumps(each)[:500] for each in found), *self.requested()[1]]
 
     async def send(self, method, **parameters):
         """Send a command about this page."""
@@ -148,7 +206,7 @@ class Page:
         found = await self.send("Runtime.evaluate", expression=script, returnByValue=True, awaitPromise=True)
         if "exceptionDetails" in found:
             raise ChromiumError(str(found["exceptionDetails"]))
-        return found["result"]["value"]
+        return found["result"].get("value")
 
     async def overflowing(self):
         """Texts that do not fit what they stand in."""

@@ -10,9 +10,11 @@ import pytest
 
 from deploy.native import programs as parts
 from deploy.native.programs import (
+    AXE_VERSION,
     CLICKHOUSE_LIBRARY_VERSION,
     KAFKA_VERSION,
     PROJECT,
+    axe_script,
     clickhouse_library,
     java_home,
     kafka_libraries,
@@ -60,6 +62,9 @@ def test_missing_downloads_name_the_command_that_fetches_them(tmp_path):
         clickhouse_library(tmp_path)
     assert "deploy/setup.sh" in kafka.value.remedy
     assert "deploy/setup.sh --tests" in clickhouse.value.remedy
+    with pytest.raises(ConfigurationError) as axe:
+        axe_script(tmp_path)
+    assert "deploy/setup.sh --tests" in axe.value.remedy
 
 
 def test_missing_programs_name_the_command_that_installs_them(monkeypatch, tmp_path):
@@ -77,14 +82,16 @@ def test_versions_agree():
     assert properties["kafka.version"] == KAFKA_VERSION
     script = SETUP.read_text(encoding="utf-8")
     assert re.search(r"^CHDB_VERSION='(.*)'$", script, re.MULTILINE)[1] == CLICKHOUSE_LIBRARY_VERSION
+    assert re.search(r"^AXE_VERSION='(.*)'$", script, re.MULTILINE)[1] == AXE_VERSION
 
 
 def test_setup_is_plain_shell_and_names_no_registry():
-    """It parses as POSIX sh, pins the one package without a lock file, and names no registry host."""
+    """It parses as POSIX sh, pins the packages without a lock file, and names no registry host."""
     subprocess.run(["sh", "-n", SETUP], check=True)
     script = SETUP.read_text(encoding="utf-8")
     assert not re.search(r"https?://", script)
-    assert re.search(r"^CHDB_SHA256='[0-9a-f]{64}'$", script, re.MULTILINE)
+    for name in ("CHDB", "AXE"):
+        assert re.search(rf"^{name}_SHA256='[0-9a-f]{{64}}'$", script, re.MULTILINE)
 
 
 def test_setup_rejects_an_unknown_option():

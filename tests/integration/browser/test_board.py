@@ -1,0 +1,228 @@
+"""The live board in a real Chromium: what a reader sees, on every screen, in both themes and languages."""
+
+from __future__ import annotations
+
+import asyncio
+import datetime as dt
+import json
+
+import pytest
+
+from deploy.native.ports import free_port
+from deploy.native.programs import axe_script
+from domain.clock import ManualClock
+from tests.board import NOW, BoardReader, board_sources, served
+from tests.integration.browser.chromium import chromium
+
+SIZES = {"laptop": (1440, 900), "tablet": (900, 1100), "phone": (390, 844), "wall": (3840, 2160)}
+LOADED = "document.documentElement.dataset.loaded === 'yes' && document.querySelectorAll('#body tr').length > 80"
+#: Code -> what a reader sees of a row: rank, rate, state, deficit, numerator and denominator, change.
+_ROWS = """
+Object.fromEntries([...document.querySelectorAll('#body tr')].map(row => [row.dataset.c,
+    ['rank', 'rate', 'st', 'def', 'nd', 'dl'].map(name => row.querySelector('.c-' + name).textContent)]))
+"""
+#: What axe finds, in short.
+_AXE = """
+axe.run(document, {resultTypes: ['violations']}).then(found => found.violations.map(each => each.id + ': '
+    + each.nodes.slice(0, 3).map(node => node.target.join(' ') + ' ' + node.any.map(why => why.message).join('; ')).join(' | ')))
+"""
+
+
+@pytest.fixture(scope="module")
+def axe():
+    """The script of axe-core."""
+    return axe_script().read_text(encoding="utf-8")
+
+
+async def shown(browser, server, query="", *, size="laptop", **more):
+    """A page of the board that has its figures."""
+    page = await browser.blank()
+    width, height = SIZES[size]
+    await page.show(f"{server.address}/{query}", width=width, height=height, phone=size == "phone", **more)
+    await page.until(LOADED)
+    return page
+
+
+def vietnamese(text):
+    """A number with a decimal point as the page writes it in Vietnamese."""
+    return text.replace(".", ",").replace("-", "\u2212")
+
+
+async def test_what_a_reader_sees(registry, tmp_path):
+    """Every row has the figures of the API; a change shows within two seconds; keys, search and links work; nothing complains."""
+    reader = BoardReader(registry)
+    sources = board_sources(reader, registry)
+    async with served(sources, registry) as server, chromium(tmp_path) as browser:
+        page = await shown(browser, server)
+        data = await page.value("fetch('/api/v1/snapshot').then(answer => answer.json())")
+        rows = await page.value(_ROWS)
+        assert set(rows) == set(data["agencies"])
+        for code, due in data["agencies"].items():
+            rank, rate, _, deficit, of, change = rows[code]
+            assert rank == str(due["rank"] or "—"), code
+            assert rate.rstrip("%") == (vietnamese(due["rate"]) if due["rate"] else "—"), code
+            assert deficit == (f"{due['deficit']:,}→ {due['goal']}\u00a0%".replace(",", ".") if due["deficit"] else ""), code
+            assert change == (vietnamese(due["change"]) if due["change"] is not None and due["rate"] else "—"), code
+            assert of == (f"{due['numerator']:,} / {due['denominator']:,}".replace(",", ".") if due["rate"] else "—"), code
+        assert rows["H41"][1:3] == ["4,97%", "Dưới 5 %"]
+        assert rows["H54"][1:3] == ["5,00%", "Dưới 10 %"]
+        assert rows["G10"][1:3] == ["0,00%", "Bằng 0"]
+        assert await page.value("document.querySelector('.fig-n .num').textContent") == vietnamese(data["nation"]["rate"]) + "%"
+        order = await page.value("[...document.querySelectorAll('#body tr:not([hidden]) .st')].map(e => e.className.slice(3))")
+        worst = ["nodata", "zero", "below5", "below10", "target", "met"]
+        assert [worst.index(state) for state in order] == sorted(worst.index(state) for state in order)
+        assert await page.value("document.querySelectorAll('#tiles .tile').length") == 63
+
+        reader.ratios["H41"] = (500, 1000)
+        await page.until("document.querySelector('tr[data-c=H41] .c-rate').textContent === '50,00%'", seconds=2)
+        assert await page.value("document.querySelector('tr[data-c=H41] .c-st').textContent") == "Đạt mục tiêu"
+
+        assert "Chưa nối Prometheus" in await page.value("document.querySelector('#alerts').textContent")
+        assert "không có cảnh báo" not in (await page.value("document.querySelector('#alerts').textContent")).lower()
+        await page.value("document.querySelector('#periods button').click()")
+        await page.until("document.querySelector('#period').textContent === '24 giờ qua'")
+        asked, _ = page.requested()
+        assert [address for address in asked if not address.startswith(server.address)] == []
+        assert page.complaints() == []
+        await page.close()
+
+
+async def test_links_and_keys(registry, tmp_path):
+    """An address opens what it names; the search takes names without accents; arrows, Enter and Escape work as they say."""
+    async with served(board_sources(BoardReader(registry), registry), registry) as server, chromium(tmp_path) as browser:
+        linked = await shown(browser, server, "?lang=en&rung=zero&sort=name&dir=desc&block=ministry&period=month")
+        assert await linked.value("[...document.querySelectorAll('#body tr:not([hidden])')].map(row => row.dataset.c)") == [
+            "G10",
+            "G08",
+        ]
+        assert await linked.value("document.documentElement.lang") == "en"
+        assert (await linked.value("document.querySelector('#period').textContent")).startswith("Month to date")
+        assert linked.complaints() == []
+
+        page = await shown(browser, server)
+        await page.press("/")
+        assert await page.value("document.activeElement.id") == "q"
+        await page.send("Input.insertText", text="da nang")
+        assert await page.value("[...document.querySelectorAll('#body tr:not([hidden])')].map(row => row.dataset.c)") == ["H17"]
+        await page.press("ArrowDown", "Enter")
+        await page.until("document.querySelector('#plot-rate canvas') && document.querySelector('#plot-volume canvas')")
+        assert await page.value("document.activeElement.textContent") == "Đà Nẵng"
+        assert await page.value("document.querySelector('#panel .p-now .num').textContent") == "37,00%"
+        assert "Chưa nối Prometheus" in await page.value("document.querySelector('#panel').textContent")
+        assert "sel=H17" in await page.value("location.search")
+        await page.press("Escape")
+        assert (
+            await page.value("document.querySelector('#panel').hidden && document.activeElement.closest('tr').dataset.c") == "H17"
+        )
+        await page.press("ArrowUp", "Escape")
+        assert await page.value("document.querySelectorAll('#body tr:not([hidden])').length") == 86
+        assert page.complaints() == []
+
+
+async def test_old_figures_and_lost_connections_are_seen(registry, tmp_path):
+    """The banner comes when events stop, when the storage fails and when the process ends; it goes without a reload."""
+    reader, port = BoardReader(registry), free_port()
+    clock = ManualClock(NOW)
+    banner = "!document.querySelector('#banner').hidden && document.querySelector('#banner').textContent"
+    gone = "document.querySelector('#banner').hidden && document.body.className === 'q-ok'"
+    async with chromium(tmp_path) as browser:
+        async with served(board_sources(reader, registry, clock=clock), registry, port=port) as server:
+            page = await shown(browser, server)
+            await page.value("window.mark = 'not loaded again'")
+            clock.advance(660)
+            assert "Dữ liệu cũ từ 14:59:57" in await page.until(banner)
+            assert "không mở hay đóng cảnh báo" in await page.value("document.querySelector('#held').textContent")
+            reader.newest = dict.fromkeys(reader.newest, clock.now())
+            await page.until(gone)
+            reader.down = True
+            assert "Kho dữ liệu không trả lời" in await page.until(banner)
+            reader.down = False
+            await page.until(gone)
+        lost = await page.until(banner)
+        assert "Mất kết nối từ" in lost
+        assert await page.value("document.querySelector('#fresh .num').textContent") == "—"
+        assert await page.value("document.querySelector('tr[data-c=H17] .c-rate').textContent") == "37,00%"
+        reader.ratios["H17"] = (2000, 4000)
+        async with served(board_sources(reader, registry, clock=clock), registry, port=port):
+            await page.value("document.querySelector('#retry').click()")
+            await page.until(gone)
+            await page.until("document.querySelector('tr[data-c=H17] .c-rate').textContent === '50,00%'")
+        assert await page.value("window.mark") == "not loaded again"
+
+
+#: Pages that axe looks at: query, screen. Each state of the page is there once; ``--long`` adds both themes on every screen.
+QUICK = [
+    ("?theme=light", "laptop"), ("?theme=dark&sel=H41", "laptop"), ("?theme=light&q=atlantis&lang=en", "laptop"),
+    ("?theme=dark", "phone"), ("?theme=light&sel=G10", "phone"), ("?theme=light&view=map", "phone"), ("?theme=dark", "wall"),
+]  # fmt: skip
+LONG = [
+    (f"?theme={theme}&{query}", size)
+    for theme in ("light", "dark")
+    for size in SIZES
+    for query in ("", "sel=H35&lang=en", "rung=below5", "q=atlantis", "view=alerts", "view=pipe")
+]
+
+
+@pytest.mark.parametrize("pages", [pytest.param(QUICK, id="main"), pytest.param(LONG, id="every", marks=pytest.mark.long)])
+async def test_everybody_can_use_the_page(registry, tmp_path, axe, pages):
+    """Axe finds nothing in the states, themes and screens, also with old figures; no text reaches out of the page."""
+    reader, clock = BoardReader(registry), ManualClock(NOW)
+    found = {}
+    async with served(board_sources(reader, registry, clock=clock), registry) as server, chromium(tmp_path) as browser:
+        for query, size in [*pages, ("?theme=light&sel=H41", "stale"), ("?theme=dark", "stale")]:
+            if size == "stale":
+                clock.instant = NOW + dt.timedelta(minutes=11)
+            page = await shown(
+                browser, server, query, size=size if size in SIZES else "laptop", features=[("prefers-reduced-motion", "reduce")]
+            )
+            if "sel=" in query:
+                await page.until("document.querySelector('#panel .links')")
+            if size == "stale":
+                await page.until("!document.querySelector('#banner').hidden")
+            await page.value(axe)
+            found[query, size] = [*await page.value(_AXE), *page.complaints()]
+            width = await page.value("document.documentElement.scrollWidth - innerWidth")
+            found[query, size] += [f"{width} pixels too wide"] if width > 0 else []
+            await page.close()
+    assert {key: each for key, each in found.items() if each} == {}
+
+
+async def test_the_page_on_paper(registry, tmp_path):
+    """Printed on A4 there is the table alone, with its caption, on two or three sheets."""
+    async with (
+        served(board_sources(BoardReader(registry), registry, clock_fixed=True), registry) as server,
+        chromium(tmp_path) as browser,
+    ):
+        page = await shown(browser, server, media="print")
+        assert "Sắp xếp: theo mức, xấu trước" in await page.value("document.querySelector('#cap').innerText")
+        hidden = (
+            "['#kpi', '#side', '#pipe', '#tabs', '.bar-tools'].every(name => !document.querySelector(name).checkVisibility())"
+        )
+        assert await page.value(hidden)
+        pdf = await page.printed()
+        assert 2 <= pdf.count(b"/Type /Page\n") + pdf.count(b"/Type/Page\n") <= 4 or b"/Count 2" in pdf or b"/Count 3" in pdf
+
+
+async def test_every_row_every_second_costs_little(registry, tmp_path):
+    """While every row changes each second the page's main thread takes under a tenth of a core."""
+    reader = BoardReader(registry)
+
+    async def churn():
+        while True:
+            reader.ratios = {code: (n + (d > n), d + 7) if d else (0, 0) for code, (n, d) in reader.ratios.items()}
+            await asyncio.sleep(0.5)
+
+    async with served(board_sources(reader, registry), registry) as server, chromium(tmp_path) as browser:
+        page = await shown(browser, server)
+        await page.send("Performance.enable", timeDomain="threadTicks")
+        task = asyncio.ensure_future(churn())
+
+        async def spent():
+            metrics = {each["name"]: each["value"] for each in (await page.send("Performance.getMetrics"))["metrics"]}
+            return metrics["TaskDuration"]
+
+        before = await spent()
+        await asyncio.sleep(8)
+        share = (await spent() - before) / 8
+        task.cancel()
+    assert share < 0.1, json.dumps({"share of a core": share})
