@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
+import datetime as dt
 import json
 import math
 import subprocess
 import sys
+import time
 
 import pytest
 
 from deploy.native.processes import wait_until
+from domain.periods import VIETNAM
 from tests.board_queries import board_queries
+from tests.factories import a_message, an_event
+from tests.integration.browser.chromium import chromium
+from tests.integration.scenario.conftest import TOPIC
+from tests.sending import send
 
 #: Printed by the source document for 01/01 to 20/08/2024.
 PRINTED = {
@@ -119,6 +127,60 @@ def test_the_command_line_reports_the_same_figures(loaded):
     assert (report["period"]["from"], report["period"]["to"]) == ("2024-01-01", "2024-08-20")
     assert report["completeness"]["reasons"][0]["code"] == "period_not_over"
     assert {row["code"]: row for row in report["rows"]} == loaded.figures()
+
+
+_ROWS = """
+Object.fromEntries([...document.querySelectorAll('#body tr')].map(row =>
+    [row.dataset.c, [row.querySelector('.c-rate').firstChild.data, row.querySelector('.c-nd').textContent]]))
+"""
+_LOW = """
+[...document.querySelectorAll('#alerts li')]
+    .filter(line => /Bằng 0|Dưới 5 %/.test(line.textContent) && line.textContent.includes('năm'))
+    .map(line => new URLSearchParams(line.querySelector('a').getAttribute('href')).get('sel'))
+"""
+_BANNER = "!document.querySelector('#banner').hidden && document.querySelector('#banner').textContent"
+
+
+async def test_the_board_shows_the_report_its_changes_and_the_alerts(loaded, tmp_path):
+    """A browser sees the report's figures and the open alerts, a new dossier within two seconds, and the worker's return.
+
+    This test is the last one of the file, because it changes a figure.
+    """
+    report = await asyncio.to_thread(loaded.figures)
+    low = loaded.scenario.zero | loaded.scenario.above_0_below_5
+    async with chromium(tmp_path) as browser:
+        page = await browser.blank()
+        await page.show(f"{loaded.stack.api}/", width=1440, height=900)
+        await page.until("document.querySelectorAll('#body tr').length >= 84")
+        for code, (rate, of) in (await page.value(_ROWS)).items():
+            due = report[code]["indicators"]["I1"]
+            assert rate == (due["percent"] or "—").replace(".", ","), code
+            assert due["denominator"] == 0 or of == f"{due['numerator']:,} / {due['denominator']:,}".replace(",", "."), code
+        nation = await page.value("document.querySelector('.fig-n .num').textContent")
+        assert nation == report["VN"]["indicators"]["I1"]["percent"].replace(".", ",") + "%"
+        await page.until(f"({_LOW}).length >= {len(low)}", seconds=120)
+        assert set(await page.value(_LOW)) == low
+
+        due = report["H26"]["indicators"]["I1"]
+        settled = f"{due['numerator'] + 1:,} / {due['denominator'] + 1:,}".replace(",", ".")
+        moment = dt.datetime(2024, 8, 20, 9, tzinfo=VIETNAM)
+        event = an_event(agency="H26", dossier_code="H26.9-240820-9999", occurred_at=moment)
+        sent = await asyncio.to_thread(send, loaded.stack.bootstrap, TOPIC, [(event.dossier_code.encode(), a_message(event))])
+        assert sent.complete
+        began = time.monotonic()
+        await page.until(f"document.querySelector('tr[data-c=H26] .c-nd').textContent === '{settled}'", seconds=30)
+        print("seconds until the page showed it:", time.monotonic() - began)
+
+        await page.value("window.mark = 'not loaded again'")
+        worker = loaded.stack.portalpulse_processes[-1]
+        await asyncio.to_thread(worker.process.stop)
+        assert "Mất kết nối" in await page.until(_BANNER)
+        await asyncio.to_thread(worker.launch)
+        await asyncio.to_thread(worker.await_ready)
+        await page.until("document.querySelector('#banner').hidden && document.body.className === 'q-ok'", seconds=40)
+        assert await page.value("window.mark") == "not loaded again"
+        asked, _ = page.requested()
+        assert [address for address in asked if not address.startswith(loaded.stack.api)] == []
 
 
 def _counter(loaded, name):
