@@ -412,6 +412,15 @@ class StoreSuite:
         sink.store_and_recount(events)
         assert sink.reader.counts_of_days(period.start, period.end)["H17"].events == 2
 
+    def test_counts_by_day(self, sink):
+        """The counts of each agency and day are those of the newest tally; a day without events is not there."""
+        events = [an_event(occurred_at=MORNING), an_event(occurred_at=MORNING, service_level="mot_phan")]
+        sink.store_and_recount([*events, an_event(agency="H18", occurred_at=MORNING + DAY)])
+        found = sink.reader.counts_by_day(TODAY, TODAY + DAY)
+        assert set(found) == {("H17", TODAY), ("H18", TODAY + DAY)}
+        assert (found["H17", TODAY].settled, found["H17", TODAY].settled_full) == (2, 1)
+        assert set(sink.reader.counts_by_day(TODAY, TODAY)) == {("H17", TODAY)}
+
     def test_events_by_day(self, sink):
         """Every agency and civil day with events has their distinct number; the day ends at midnight of Viet Nam."""
         midnight = day_start(TODAY + DAY)

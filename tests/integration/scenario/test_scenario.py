@@ -8,7 +8,6 @@ import json
 import math
 import subprocess
 import sys
-import time
 
 import pytest
 
@@ -142,7 +141,7 @@ _BANNER = "!document.querySelector('#banner').hidden && document.querySelector('
 
 
 async def test_the_board_shows_the_report_its_changes_and_the_alerts(loaded, tmp_path):
-    """A browser sees the report's figures and the open alerts, a new dossier within two seconds, and the worker's return.
+    """A browser sees the report's figures and the open alerts, a new dossier soon, and the worker's return.
 
     This test is the last one of the file, because it changes a figure.
     """
@@ -167,9 +166,9 @@ async def test_the_board_shows_the_report_its_changes_and_the_alerts(loaded, tmp
         event = an_event(agency="H26", dossier_code="H26.9-240820-9999", occurred_at=moment)
         sent = await asyncio.to_thread(send, loaded.stack.bootstrap, TOPIC, [(event.dossier_code.encode(), a_message(event))])
         assert sent.complete
-        began = time.monotonic()
-        await page.until(f"document.querySelector('tr[data-c=H26] .c-nd').textContent === '{settled}'", seconds=30)
-        print("seconds until the page showed it:", time.monotonic() - began)
+        while (await asyncio.to_thread(loaded.figures))["H26"]["indicators"]["I1"]["denominator"] == due["denominator"]:
+            await asyncio.sleep(0.05)
+        await page.until(f"document.querySelector('tr[data-c=H26] .c-nd').textContent === '{settled}'", seconds=2)
 
         await page.value("window.mark = 'not loaded again'")
         worker = loaded.stack.portalpulse_processes[-1]

@@ -247,17 +247,19 @@ def test_settings_of_another_system_do_not_reach_the_stack():
 
 
 def test_every_setting_of_a_section_with_addresses_is_classified():
-    """A new setting of Kafka, ClickHouse or HTTP must be listed here as followed or ignored."""
+    """A new setting of Kafka, ClickHouse, HTTP or the board must be listed here as followed or ignored."""
     expected = {
         "KAFKA": "TOPIC GROUP PARTITIONS SESSION_TIMEOUT_SECONDS FETCH_BYTES FETCH_MIN_BYTES FETCH_MAX_WAIT_MS"
         " METADATA_MAX_AGE_SECONDS",
         "CLICKHOUSE": "TIMEOUT_SECONDS",
-        "HTTP": "TOKEN",
+        "HTTP": "TOKEN ANONYMOUS_READ",
+        "BOARD": "STALE_SECONDS",
     }
     places = {
         "KAFKA": "BOOTSTRAP SECURITY_PROTOCOL SASL_MECHANISM USER PASSWORD CA_FILE",
         "CLICKHOUSE": "URL",
         "HTTP": "HOST PORT",
+        "BOARD": "PROMETHEUS_URL ALERTMANAGER_URL",
     }
     for section, followed in expected.items():
         model = Settings.model_fields[section.lower()].annotation
