@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import datetime as dt
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -52,15 +53,22 @@ class BoardSources:
         self.figures = BoardFigures(self.reader, indicator=self.page.indicator, clock=self.clock)
 
 
+def _run_in(pool: ThreadPoolExecutor, action: Callable[[], Any]) -> Awaitable[Any]:
+    return asyncio.get_running_loop().run_in_executor(pool, action)
+
+
 class Board:
     """Answers for the page. Belongs to one event loop; ``in_thread`` runs what blocks."""
 
     def __init__(self, sources: BoardSources, *, in_thread: InThread) -> None:
         self._sources, self._in_thread = sources, in_thread
+        # One thread for the figures of every period: they wait for each other, and must not take the threads of other readers.
+        pool = ThreadPoolExecutor(1, thread_name_prefix="board")
         self.alerts = OpenAlerts(sources.alerts)
         self._watch: asyncio.Task[None] | None = None
         self.hubs = {
-            period: Hub(partial(self._snapshot, period), in_thread=in_thread, interval=sources.interval) for period in BoardPeriod
+            period: Hub(partial(self._snapshot, period), in_thread=partial(_run_in, pool), interval=sources.interval)
+            for period in BoardPeriod
         }
 
     @property

@@ -18,7 +18,7 @@ export function buildFigures(onRung) {
     const n = el("p", "num"), v = document.createTextNode(""), small = el("small", "", "%"), m = el("div", "meter"), f = el("i"), s = el("p", "sub"), st = document.createTextNode(""), s1 = el("span"), dot = el("i", "dot", " · ");
     n.append(v, small); m.setAttribute("aria-hidden", "true"); m.append(f);
     if (d.target) { const b = el("b"); b.style.left = d.target + "%"; m.append(b); }
-    s1.append(st); s.append(s1, dot, el("span", "", d.target ? `${L.goal} ${num(d.target)}${pc()}` : L.noGoal));
+    s1.append(st); s.append(s1); if (d.target) s.append(dot, el("span", "", `${L.goal} ${num(d.target)}${pc()}`)); else s.title = L.noGoal;
     box.append(el("h2", "", L[k]), n, m, s); nodes[k] = {v, f, st, small};
   }
   const r = $("#rungs"), stack = $("#stack"); r.textContent = stack.textContent = "";

@@ -158,3 +158,22 @@ async def test_a_wrong_request_is_a_400(ask, query):
     answer = await ask(f"/api/v1/report?{query}")
     assert answer.status_code == 400
     assert 10 < len(answer.json()["error"]) < 300
+
+
+async def test_the_page_to_print_and_the_definitions(ask):
+    """The page has the figures of the API, by default of the year to date; no script may run in it; a wrong name is refused."""
+    page = await ask("/report?day=2024-08-20&lang=en")
+    assert page.status_code == 200
+    assert page.headers["Content-Type"].startswith("text/html")
+    assert "script-src" not in page.headers["Content-Security-Policy"]
+    assert "default-src 'none'" in page.headers["Content-Security-Policy"]
+    assert 'data-code="H17"' in page.text
+    assert '<html lang="en"' in page.text
+    assert "2024" in (await ask("/report")).text
+    for path in ("/report?lang=fr", "/report?periods=x", "/definitions/fr", "/report?day=x"):
+        assert (await ask(path)).status_code == 400, path
+    for language, name in (("vi", "Tỷ lệ hồ sơ trực tuyến toàn trình"), ("en", "Dossiers settled toàn trình")):
+        text = (await ask(f"/definitions/{language}")).text
+        assert name in text
+        assert f'<html lang="{language}"' in text
+        assert 'id="I2a"' in text
