@@ -166,8 +166,11 @@ async def test_the_board_shows_the_report_its_changes_and_the_alerts(loaded, tmp
         event = an_event(agency="H26", dossier_code="H26.9-240820-9999", occurred_at=moment)
         sent = await asyncio.to_thread(send, loaded.stack.bootstrap, TOPIC, [(event.dossier_code.encode(), a_message(event))])
         assert sent.complete
-        while (await asyncio.to_thread(loaded.figures))["H26"]["indicators"]["I1"]["denominator"] == due["denominator"]:
-            await asyncio.sleep(0.05)
+
+        def counted():
+            return loaded.figures()["H26"]["indicators"]["I1"]["denominator"] > due["denominator"]
+
+        await asyncio.to_thread(wait_until, counted, timeout=60, what="the new dossier to be counted")
         await page.until(f"document.querySelector('tr[data-c=H26] .c-nd').textContent === '{settled}'", seconds=2)
 
         await page.value("window.mark = 'not loaded again'")

@@ -50,7 +50,7 @@ async def started(registry):
             reader=reader or filled(),
             routes=(report_route(reader or filled(), registry, NOW, **sources),),
         )
-        servers.append(HttpServer(api, HttpSettings(port=0)))
+        servers.append(HttpServer(api, HttpSettings(port=0, anonymous_read=True)))
         return await servers[-1].start()
 
     yield start
