@@ -7,10 +7,12 @@ import datetime as dt
 import json
 
 import pytest
+from aiohttp import web
 
 from deploy.native.ports import free_port
 from deploy.native.programs import axe_script
 from domain.clock import ManualClock
+from pipeline.board.alert_sources import AlertSources
 from tests.board import NOW, BoardReader, board_sources, served
 from tests.integration.browser.chromium import chromium
 
@@ -148,6 +150,73 @@ async def test_old_figures_and_lost_connections_are_seen(registry, tmp_path):
             await page.until(gone)
             await page.until("document.querySelector('tr[data-c=H17] .c-rate').textContent === '50,00%'")
         assert await page.value("window.mark") == "not loaded again"
+
+
+class Alerts:
+    """An Alertmanager whose answer a test sets; ``status`` 500 makes it fail."""
+
+    def __init__(self):
+        self.status, self.answer = 200, []
+
+    async def __call__(self, _):
+        """Answer."""
+        return web.json_response(self.answer, status=self.status)
+
+
+async def test_alerts_come_and_go(registry, tmp_path, aiohttp_address):
+    """An alert appears with its agency, rung and runbook, and goes; a source that falls silent is never "no alerts"."""
+    alerts = Alerts()
+    address = await aiohttp_address("/api/v2/alerts", alerts)
+    since = (dt.datetime.now(dt.UTC) - dt.timedelta(minutes=7)).isoformat()
+    labels = {
+        "alertname": "AgencyRateLow",
+        "agency": "H41",
+        "kpi": "I1",
+        "window": "1d",
+        "rung": "below5",
+        "severity": "critical",
+    }
+    sources = board_sources(BoardReader(registry), registry, alerts=AlertSources(alertmanager=address))
+    text = "document.querySelector('#alerts').textContent"
+    async with served(sources, registry) as server, chromium(tmp_path) as browser:
+        page = await shown(browser, server)
+        await page.until(f"{text} === 'Không có cảnh báo nào đang mở.'")
+        alerts.answer = [
+            {"labels": labels, "annotations": {}, "startsAt": since, "status": {"state": "active"}},
+            {"labels": {**labels, "rung": "below10"}, "annotations": {}, "startsAt": since, "status": {"state": "suppressed"}},
+        ]
+        await page.until(f"{text}.includes('Nghệ AnDưới 5 % · 24 giờ7 phútSổ tay')")
+        assert "1 cảnh báo đang tắt tiếng" in await page.value(text)
+        assert await page.value("document.querySelector('#alerts .book').getAttribute('href')") == "/runbook/vi#AgencyRateLow"
+        alerts.status = 500
+        held = await page.until("!document.querySelector('#held').hidden && document.querySelector('#held').textContent")
+        assert "Prometheus không trả lời từ" in held
+        assert "Nghệ An" in await page.value(text)
+        alerts.status, alerts.answer = 200, []
+        await page.until(f"{text} === 'Không có cảnh báo nào đang mở.' && document.querySelector('#held').hidden")
+        assert page.complaints() == []
+
+
+@pytest.fixture
+async def aiohttp_address():
+    """Serve a handler at a path on a free port; returns the address."""
+    runners = []
+
+    async def serve(path, handler):
+        async def answer(request):
+            return await handler(request)
+
+        app = web.Application()
+        app.add_routes([web.get(path, answer)])
+        runner = web.AppRunner(app, access_log=None)
+        runners.append(runner)
+        await runner.setup()
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        return "http://{}:{}".format(*runner.addresses[0][:2])
+
+    yield serve
+    for runner in runners:
+        await runner.cleanup()
 
 
 #: Pages that axe looks at: query, screen. Each state of the page is there once; ``--long`` adds both themes on every screen.

@@ -15,9 +15,11 @@ from prometheus_client import CollectorRegistry
 from pipeline.board.changes import merged
 from pipeline.board.hub import FRAMES, Hub
 from pipeline.board.openapi import DOCUMENT
+from pipeline.board.stream import MAX_STREAMS
 from pipeline.serving.answer_sources import Api, Health
 from pipeline.serving.requests import Threads
 from pipeline.serving.routes import base_routes
+from pipeline.serving.server import _CONNECTIONS
 from pipeline.settings import Settings
 from pipeline.wiring.board import ProcessFigures
 from pipeline.wiring.board import board_sources as wired_sources
@@ -137,6 +139,21 @@ async def test_a_server_with_open_streams_closes_at_once(registry):
         with contextlib.suppress(httpx.HTTPError):
             async for _ in events:  # what was sent before
                 pass
+
+
+async def test_streams_leave_room_for_others(registry, monkeypatch):
+    """One stream too many is refused with the time to wait; streams are fewer than connections, so that scrapes find room."""
+    assert MAX_STREAMS < _CONNECTIONS
+    monkeypatch.setattr("pipeline.board.stream.MAX_STREAMS", 1)
+    async with (
+        served(board_sources(BoardReader(registry), registry), registry) as server,
+        listening(server.address) as (events, _),
+    ):
+        await anext(events)
+        async with httpx.AsyncClient(trust_env=False, base_url=server.address) as client:
+            answer = await client.get("/api/v1/stream")
+            assert (answer.status_code, answer.headers["Retry-After"]) == (503, "10")
+            assert (await client.get("/metrics")).status_code == 200
 
 
 class Numbers:
