@@ -21,9 +21,9 @@ _INTERVAL_SECONDS: Final = 4.0
 #: The history of an agency: so many days, in steps of so many seconds.
 HISTORY_DAYS: Final = 30
 _STEP_SECONDS: Final = 1_800
-#: Labels and annotations that the page shows.
+#: Labels and annotations that the page shows. Descriptions hold the present rate, so that they would be sent again and again.
 _LABELS: Final = ("alertname", "agency", "kpi", "window", "rung", "severity", "instance", "reason")
-_ANNOTATIONS: Final = ("summary", "summary_en", "description", "description_en")
+_ANNOTATIONS: Final = ("summary", "summary_en")
 
 
 #: Alertmanager also names those that are muted.

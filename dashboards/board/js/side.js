@@ -29,8 +29,8 @@ function line(a, L, t) {
   const u = M.by[a.agency], rung = a.labels.rung, cls = a.alert === "AgencySilent" ? "nodata" : LADDER.includes(rung) ? rung : BY_SEVERITY[a.severity] || "target";
   const li = el("li", cls), main = el(u ? "a" : "span", "what"), said = a.text[S.lang === "vi" ? "summary" : "summary_en"] || a.text.summary || a.alert;
   if (u) main.href = linkTo(u.code);
-  const full = a.text[S.lang === "vi" ? "description" : "description_en"] || said, w = a.labels.window;
-  const n = el("span", "n", u ? shortName(u) : said); n.title = full;
+  const w = a.labels.window;
+  const n = el("span", "n", u ? shortName(u) : said); n.title = u ? `${name(u)}: ${said}` : said;
   main.append(shape(cls), n, el("span", "v", u ? (L.s[cls] || said) + (w ? ` · ${L.win[w] || w}` : "") : L.whole));
   const ago = el("span", "w", age(Date.now() - a.since)), b = el("a", "book", L.book); b.href = runbook(a.alert); b.setAttribute("aria-label", L.bookOf(a.alert)); b.title = a.alert;
   li.append(main, ago, b); return li;
