@@ -7,6 +7,8 @@ muted it, so that it never said so, is told by ``settle``.
 from __future__ import annotations
 
 import datetime as dt
+import threading
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Protocol
@@ -18,6 +20,7 @@ from dashboards.notify.content import Links, content_of
 from dashboards.notify.memory import Memory, Route
 from dashboards.notify.messages import Message, message_of
 from dashboards.notify.office import is_open
+from dashboards.notify.recipients import Recipient
 from dashboards.notify.recipients_file import Directory
 from dashboards.notify.words import LANGUAGES
 from domain.clock import Clock
@@ -27,8 +30,9 @@ from pipeline.logs import get_logger
 
 log = get_logger("relay")
 
-#: An alert that Alertmanager has not had for this long has ended, although it did not say so. Above its group interval.
-FORGOTTEN_AFTER: Final = dt.timedelta(minutes=10)
+#: An alert that Alertmanager has not had for this long has ended, although it did not say so. Above its longest group interval
+#: (that of operations), because what it says itself comes that late.
+FORGOTTEN_AFTER: Final = dt.timedelta(minutes=20)
 _TIMEOUT_SECONDS: Final = 10.0
 
 
@@ -72,6 +76,7 @@ class Relay:
     on_sent: Callable[[Route, Message], None] = _log_sent
     sent: set[str] = field(default_factory=set)  # names of alerts about which a message was sent
     _missing_since: dict[tuple[Route, str], dt.datetime] = field(default_factory=dict)
+    _turns: defaultdict[Route, threading.Lock] = field(default_factory=lambda: defaultdict(threading.Lock))
 
     def deliver(self, route: Route, alerts: Sequence[Alert]) -> bool:
         """Take a delivery of Alertmanager; whether a message was sent, which is not so when it is held back.
@@ -80,6 +85,10 @@ class Relay:
             PortalPulseError: it could not be sent; Alertmanager shall deliver it again.
         """
         person = self.directory.person(route.key)
+        with self._turns[route]:  # Alertmanager and ``settle`` may tell the same end at the same time
+            return self._deliver(route, person, alerts)
+
+    def _deliver(self, route: Route, person: Recipient, alerts: Sequence[Alert]) -> bool:
         true = [alert for alert in alerts if alert.firing or self._has_ended(route, alert)]
         if not true:
             return False
@@ -100,7 +109,8 @@ class Relay:
             elif is_open(self.directory.recipients.office_hours, now):
                 words = LANGUAGES[self.directory.person(route.key).language]
                 try:
-                    self._send(route, alerts, notes=[words.held])
+                    with self._turns[route]:
+                        self._send(route, alerts, notes=[words.held])
                 except PortalPulseError as error:
                     log.warning("message_not_sent", recipient=route.key, channel=route.channel, error=str(error))
                 else:

@@ -74,8 +74,26 @@ def render_config(*, targets: dict[str, Sequence[str]], rules: Sequence[str], al
 class PrometheusServer(HttpService):
     """One Prometheus below ``data_dir``; write its configuration with ``configure`` before ``launch``."""
 
-    def __init__(self, *, data_dir: Path, log_dir: Path, binary: Path | None = None, port: int | None = None) -> None:
-        """Find the program. ``port``: where it listens; None = a free one.
+    def __init__(
+        self,
+        *,
+        data_dir: Path,
+        log_dir: Path,
+        binary: Path | None = None,
+        port: int | None = None,
+        resend_delay: str = RESEND_DELAY,
+        options: Sequence[str] = (),
+    ) -> None:
+        """Find the program.
+
+        Args:
+            data_dir: the server's own folder.
+            log_dir: where prometheus.log goes.
+            binary: the program; None = look for it.
+            port: where it listens; None = a free one.
+            resend_delay: how often a firing alert is sent to Alertmanager again. One that is not sent for four times as long
+                counts as ended there.
+            options: further options of the program.
 
         Raises:
             ConfigurationError: it is not installed.
@@ -92,8 +110,9 @@ class PrometheusServer(HttpService):
                 "--storage.tsdb.path=tsdb",
                 f"--storage.tsdb.retention.time={RETENTION}",
                 f"--web.listen-address={self.address}",
-                f"--rules.alert.resend-delay={RESEND_DELAY}",
+                f"--rules.alert.resend-delay={resend_delay}",
                 "--log.level=warn",
+                *options,
             ],
             log=log_dir.resolve() / "prometheus.log",
             directory=self._folder,

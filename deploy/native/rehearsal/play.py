@@ -1,0 +1,173 @@
+"""Plays one fault: an agency is low, the fault comes, another agency falls, the fault goes, both recover. Then all is quiet."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from deploy.native.processes import wait_until
+from deploy.native.rehearsal.expected import Expectation, ended, low, to_operations, wrong_messages
+from deploy.native.rehearsal.faults import HEARTBEAT, Fault
+from deploy.native.rehearsal.sinks import Received
+from deploy.native.rehearsal.stack import RehearsalStack
+from deploy.native.rehearsal.traffic import HEALTHY
+from domain.agencies import Agency, AgencyRegistry
+from domain.errors import UnavailableError
+from domain.periods import civil_day
+
+MANY: Final = 51
+_MANY_LOW: Final = ("Tỷ lệ hồ sơ trực tuyến dưới ngưỡng cảnh báo", "An agency's online rate is below its threshold")
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What came of one fault. ``seconds``: from what happened to the last of the people who were told, by expectation."""
+
+    name: str
+    expected: tuple[Expectation, ...]
+    seconds: dict[str, float]
+    messages: Sequence[Received]
+    wrong: tuple[str, ...]
+
+
+@dataclass(slots=True)
+class _Play:
+    """The messages of one fault so far."""
+
+    stack: RehearsalStack
+    name: str
+    say: Callable[[str], None]
+    first: int = 0
+    expected: list[Expectation] = field(default_factory=list)
+    seconds: dict[str, float] = field(default_factory=dict)
+    recovered_at: float = float("inf")
+
+    @property
+    def messages(self) -> Sequence[Received]:
+        return self.stack.sinks.received(self.first)
+
+    def wait_for(self, *wanted: Expectation, since: float) -> None:
+        """Wait until everybody has these messages; what does not come is told by ``outcome``."""
+        self.expected += wanted
+
+        def all_there() -> bool:
+            messages = self.messages
+            return not any(each.missing(messages) for each in wanted)
+
+        try:
+            wait_until(all_there, timeout=self.stack.tempo.patience, what=", ".join(each.what for each in wanted[:2]), poll=0.1)
+        except UnavailableError as error:
+            self.say(str(error))
+        for each in wanted:
+            times = [message.at for message in self.messages if each.is_met_by(message)]
+            if times:
+                self.seconds[each.what] = max(times) - since
+        self.say(f"{self.name}: {wanted[0].what} ({time.monotonic() - since:.1f} s)")
+
+    def outcome(self, *, agencies_of_operations: bool = False) -> Outcome:
+        """Wait until nothing more can come, and compare."""
+        try:
+            self._await_quiet()
+        except UnavailableError as error:
+            self.say(str(error))
+        messages = self.messages
+        wrong = wrong_messages(
+            messages, self.expected, recovered_at=self.recovered_at, agencies_of_operations=agencies_of_operations
+        )
+        return Outcome(self.name, tuple(self.expected), self.seconds, messages, wrong)
+
+    def _await_quiet(self) -> None:
+        """No alert fires or is about to, Alertmanager has none, the outage is forgotten, and two heartbeats came after that."""
+        stack, meta = self.stack, self.stack.tempo.rules.meta_seconds
+
+        def quiet() -> bool:
+            try:
+                return (
+                    not stack.query('ALERTS{alertname!="Watchdog"}')
+                    and stack.value(f"min(avg_over_time(up[{meta}s]))") == 1
+                    and not stack.alerts()
+                )
+            except UnavailableError:
+                return False
+
+        wait_until(quiet, timeout=stack.tempo.patience + meta, what="all alerts to end", poll=0.2)
+        for _ in range(2):
+            heard = stack.last_beat
+            wait_until(lambda heard=heard: stack.last_beat > heard, timeout=stack.tempo.patience, what="a heartbeat", poll=0.1)
+
+
+def play(stack: RehearsalStack, fault: Fault, *, say: Callable[[str], None]) -> Outcome:
+    """Play a fault from a quiet stack to a quiet stack."""
+    one, two = (_agency(stack, code) for code in fault.agencies)
+    traffic, run = stack.traffic, _begin(stack, fault.name, say)
+    since = time.monotonic()
+    traffic.fall([one.code])
+    run.wait_for(low(one, traffic.counts(one.code)), since=since)
+    since, clock = time.monotonic(), stack.value("time()")
+    fault.begin(stack)
+    try:
+        traffic.fall([two.code])
+        run.wait_for(to_operations(fault.alert, *fault.summary, firing=True), since=since)
+        if fault.alert != HEARTBEAT:
+            lasts = f"time() - {clock} >= {stack.tempo.outage_seconds}"
+            wait_until(lambda: stack.value(lasts) is not None, timeout=2 * stack.tempo.outage_seconds + 60, what="the outage", poll=0.2)
+    finally:
+        since = time.monotonic()
+        fault.finish(stack)
+    run.wait_for(
+        to_operations(fault.alert, *(fault.end or fault.summary), firing=False), low(two, traffic.counts(two.code)), since=since
+    )
+    since = run.recovered_at = time.monotonic()
+    traffic.recover([one.code, two.code])
+    run.wait_for(*(ended(each, traffic.counts(each.code)) for each in (one, two)), since=since)
+    return run.outcome()
+
+
+def play_many(stack: RehearsalStack, *, say: Callable[[str], None]) -> Outcome:
+    """Let many agencies fall and recover at once: one message each to their people, and one about all to operations."""
+    registry, today = AgencyRegistry.packaged(), civil_day(stack.clock.now())
+    agencies = [agency for agency in registry.in_force(today) if agency.code != HEALTHY][:MANY]
+    codes, traffic, run = [agency.code for agency in agencies], stack.traffic, _begin(stack, "many-low", say)
+    for firing, change, expect in ((True, traffic.fall, low), (False, traffic.recover, ended)):
+        since = time.monotonic()
+        if not firing:
+            run.recovered_at = since
+        _at_once(stack, lambda change=change: change(codes))
+        summaries = (f"{MANY} {word}: {text[:1].lower()}{text[1:]}" for word, text in zip(("cơ quan", "agencies"), _MANY_LOW, strict=True))
+        about_all = to_operations("", *summaries, firing=firing, number=MANY)
+        run.wait_for(about_all, *(expect(agency, traffic.counts(agency.code)) for agency in agencies), since=since)
+    return run.outcome(agencies_of_operations=True)
+
+
+def play_one(stack: RehearsalStack, code: str, *, say: Callable[[str], None]) -> Outcome:
+    """Let one agency fall and recover: one message and one end for everybody."""
+    agency, traffic, run = _agency(stack, code), stack.traffic, _begin(stack, "one-low", say)
+    since = time.monotonic()
+    traffic.fall([code])
+    run.wait_for(low(agency, traffic.counts(code)), since=since)
+    since = run.recovered_at = time.monotonic()
+    traffic.recover([code])
+    run.wait_for(ended(agency, traffic.counts(code)), since=since)
+    return run.outcome()
+
+
+def _begin(stack: RehearsalStack, name: str, say: Callable[[str], None]) -> _Play:
+    return _Play(stack, name, say, first=len(stack.sinks.received()))
+
+
+def _at_once(stack: RehearsalStack, change: Callable[[], None]) -> None:
+    """Let one scrape see all of a change: the exporter waits until it is in the tallies."""
+    stack.exporter.process.suspend()
+    try:
+        change()
+        total = stack.traffic.total()
+        wait_until(lambda: stack.tallied() >= total, timeout=60, what="the tallies")
+    finally:
+        stack.exporter.process.resume()
+
+
+def _agency(stack: RehearsalStack, code: str) -> Agency:
+    today = civil_day(stack.clock.now())
+    return next(agency for agency in AgencyRegistry.packaged().in_force(today) if agency.code == code)

@@ -1,0 +1,104 @@
+"""What stands in for people: a mail server, Telegram and a webhook, which keep every message with the time it came."""
+
+from __future__ import annotations
+
+import email
+import email.policy
+import html
+import re
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from http import HTTPStatus
+from types import TracebackType
+from typing import Any, Final, Self
+
+from dashboards.notify.webhooks import WebhookServer
+from deploy.native.ports import LOOPBACK, free_port
+from domain.errors import ConfigurationError
+
+CHANNELS: Final = ("mail", "telegram", "webhook")
+_TAG: Final = re.compile(r"<[^>]+>")
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """One message as a person has it. ``at``: seconds of a monotonic clock."""
+
+    to: str
+    channel: str
+    subject: str
+    text: str
+    at: float
+
+
+class Sinks:
+    """Mail server, Telegram's API and webhook on loopback ports; enter it to start them.
+
+    Args:
+        chats: person of each chat id of Telegram.
+    """
+
+    def __init__(self, chats: dict[str, str]) -> None:
+        """Listen; answer when entered.
+
+        Raises:
+            ConfigurationError: the mail server is not installed.
+        """
+        try:
+            from aiosmtpd.controller import Controller  # noqa: PLC0415 - of this command and of tests only
+        except ImportError as error:
+            raise ConfigurationError(
+                "The mail server aiosmtpd is not installed.", remedy="Install portalpulse with its extra: pip install '.[dev]'."
+            ) from error
+        self._chats = chats
+        self._lock = threading.Lock()
+        self._received: list[Received] = []
+        self.smtp_port = free_port()
+        self._mail = Controller(self, hostname=LOOPBACK, port=self.smtp_port)
+        self._web = WebhookServer(LOOPBACK, 0, self._take)
+
+    @property
+    def url(self) -> str:
+        """Where webhook (``/hook/PERSON``) and Telegram (``/bot...``) are."""
+        return self._web.url
+
+    def __enter__(self) -> Self:
+        """Start answering."""
+        self._mail.start()
+        self._web.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        """Stop."""
+        self._mail.stop()
+        self._web.stop()
+
+    def received(self, since: int = 0) -> Sequence[Received]:
+        """The messages from number ``since`` on, in their order."""
+        with self._lock:
+            return tuple(self._received[since:])
+
+    async def handle_DATA(self, _server: Any, _session: Any, envelope: Any) -> str:  # noqa: N802 - the name aiosmtpd uses
+        """Keep a mail."""
+        content = email.message_from_bytes(envelope.content, policy=email.policy.default)
+        body = content.get_body(["plain"])  # type: ignore[attr-defined]
+        for address in envelope.rcpt_tos:
+            self._keep(address.partition("@")[0], "mail", str(content["Subject"]), body.get_content())
+        return "250 OK"
+
+    def _take(self, path: str, body: dict[str, Any]) -> HTTPStatus:
+        if path.startswith("/hook/"):
+            self._keep(path.rpartition("/")[2], "webhook", str(body["subject"]), str(body["text"]))
+        elif path.endswith("/sendMessage"):
+            text = html.unescape(_TAG.sub("", str(body["text"])))
+            self._keep(self._chats[str(body["chat_id"])], "telegram", text.partition("\n")[0], text)
+        else:
+            return HTTPStatus.NOT_FOUND
+        return HTTPStatus.OK
+
+    def _keep(self, to: str, channel: str, subject: str, text: str) -> None:
+        with self._lock:
+            self._received.append(Received(to, channel, subject, text, time.monotonic()))
+

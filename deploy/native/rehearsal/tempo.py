@@ -1,0 +1,119 @@
+"""How fast a rehearsal runs: every duration of rules and routes divided by one factor; 1 is real time."""
+
+from __future__ import annotations
+
+import datetime as dt
+from dataclasses import dataclass, replace
+from typing import Final, Self
+
+from dashboards.alertmanager.timing import AlertTiming
+from dashboards.notify.relay import FORGOTTEN_AFTER
+from dashboards.rules.timing import RuleTiming
+from deploy.native.services.prometheus import Pace
+
+#: The defaults of Prometheus, which the rules rely on (seconds).
+_RESEND: Final = 60
+_GRACE: Final = 600
+_LOOKBACK: Final = 300
+#: ``portalpulse watchdog`` tells of a silence of this length (seconds).
+_SILENCE: Final = 180
+_SCRAPE: Final = 5
+#: How long a part is gone (seconds), as far as the rules need no longer.
+_OUTAGE: Final = 20 * 60
+
+
+def _at_least(timing: RuleTiming, **limits: int) -> RuleTiming:
+    return replace(timing, **{name: max(seconds, getattr(timing, name)) for name, seconds in limits.items()})
+
+
+@dataclass(frozen=True, slots=True)
+class Tempo:
+    """Timings of rules, routes and Prometheus, and of the parts beside them."""
+
+    factor: int
+    rules: RuleTiming
+    routes: AlertTiming
+    pace: Pace
+
+    @classmethod
+    def divided(cls, factor: int) -> Self:
+        """Everything divided by ``factor``.
+
+        Some durations follow from the machine, which does not get faster: a scrape takes up to a second, and a worker needs some
+        to be ready again. They keep a shortest value.
+        """
+        rules = RuleTiming.production().faster(factor)
+        if factor > 1:
+            rules = _at_least(
+                rules,
+                sample_guard_seconds=6,
+                part_for_seconds=3,
+                part_keep_firing_seconds=15,
+                freshness_limit_seconds=20,
+                rebalance_for_seconds=15,
+                backlog_for_seconds=10,
+                acknowledgement_seconds=20,
+                lag_growing_seconds=20,
+                meta_seconds=30,
+                meta_for_seconds=15,
+                storage_errors_seconds=30,
+                storage_errors_for_seconds=15,
+            )
+        pace = Pace(scrape=max(1, _SCRAPE // factor), evaluate=rules.evaluation_seconds)
+        return cls(factor, rules, AlertTiming.production().faster(factor), pace)
+
+    @classmethod
+    def direct(cls) -> Self:
+        """Without ``for`` and with a scrape every five seconds: how long an event takes to a mailbox."""
+        rules = replace(
+            _at_least(
+                RuleTiming.production().faster(180),
+                sample_guard_seconds=12,
+                part_for_seconds=12,
+                freshness_limit_seconds=60,
+                meta_seconds=15,
+            ),
+            agency_for_seconds=0,
+            meta_for_seconds=60,
+        )
+        return cls(180, rules, AlertTiming.production().faster(180), Pace(scrape=_SCRAPE, evaluate=rules.evaluation_seconds))
+
+    @property
+    def outage_seconds(self) -> int:
+        """How long a part is gone: until an alert that nothing holds would have ended."""
+        needed = self.rules.sample_guard_seconds + self.rules.agency_keep_firing_seconds + 3 * self._short(60)
+        return max(needed, _OUTAGE // self.factor)
+
+    @property
+    def resend_delay(self) -> str:
+        """See ``PrometheusServer``."""
+        return f"{self._short(_RESEND)}s"
+
+    @property
+    def prometheus_options(self) -> tuple[str, ...]:
+        """The durations that Prometheus has itself."""
+        lookback = max(self._short(_LOOKBACK), 2 * self.rules.sample_guard_seconds)
+        return (
+            f"--rules.alert.for-grace-period={self.rules.agency_for_seconds if self.factor > 1 else _GRACE}s",
+            f"--query.lookback-delta={lookback}s",
+        )
+
+    @property
+    def silence_seconds(self) -> float:
+        """A heartbeat that is silent for so long is told."""
+        return max(10.0, _SILENCE / self.factor)
+
+    @property
+    def forgotten_after(self) -> dt.timedelta:
+        """See ``Relay``."""
+        return FORGOTTEN_AFTER / self.factor
+
+    @property
+    def patience(self) -> float:
+        """Seconds after which a message that has not come will not come."""
+        rules, routes = self.rules, self.routes
+        longest = max(rules.agency_for_seconds, rules.agency_keep_firing_seconds, rules.sample_guard_seconds)
+        return 90.0 + longest + self.silence_seconds + 2 * max(routes.operations_group_interval_seconds, routes.group_interval_seconds)
+
+    def _short(self, seconds: int) -> int:
+        return max(1, seconds // self.factor)
