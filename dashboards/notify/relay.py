@@ -76,6 +76,7 @@ class Relay:
     on_sent: Callable[[Route, Message], None] = _log_sent
     sent: set[str] = field(default_factory=set)  # names of alerts about which a message was sent
     _missing_since: dict[tuple[Route, str], dt.datetime] = field(default_factory=dict)
+    _unended: defaultdict[Route, set[str]] = field(default_factory=lambda: defaultdict(set))  # ends that were not true
     _turns: defaultdict[Route, threading.Lock] = field(default_factory=lambda: defaultdict(threading.Lock))
 
     def deliver(self, route: Route, alerts: Sequence[Alert]) -> bool:
@@ -90,7 +91,7 @@ class Relay:
 
     def _deliver(self, route: Route, person: Recipient, alerts: Sequence[Alert]) -> bool:
         true = [alert for alert in alerts if alert.firing or self._has_ended(route, alert)]
-        if not true:
+        if not true or self._continues(route, true):
             return False
         urgent = person.hours == "any" or any(alert.severity == "critical" for alert in true)
         if not urgent and not is_open(self.directory.recipients.office_hours, self.clock.now()):
@@ -157,7 +158,21 @@ class Relay:
             return False
         if self.truth is None or alert.label("part"):  # alerts about parts of a local stack do not come from Prometheus
             return True
-        return not self.truth.fires(alert)
+        if self.truth.fires(alert):
+            self._unended[route].add(alert.fingerprint)
+            return False
+        self._unended[route].discard(alert.fingerprint)
+        return True
+
+    def _continues(self, route: Route, alerts: Sequence[Alert]) -> bool:
+        """Whether these are alerts that people know, and that fire again for Alertmanager because it took one for ended."""
+        unended = self._unended[route]
+        again = unended & {alert.fingerprint for alert in alerts if alert.firing}
+        known = bool(unended) and all(
+            alert.firing and (alert.fingerprint in again or self.memory.knows(route, alert)) for alert in alerts
+        )
+        unended -= again
+        return known
 
     def _present(self, alert: Alert) -> Ratio | None:
         if self.truth is None:

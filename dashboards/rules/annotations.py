@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from dashboards.rules.timing import number
 
-#: The name of the alert's agency, or nothing.
-_NAME = '{{ with printf "agency_info{agency=%q}" $labels.agency | query }}{{ . | first | label "name" }}{{ end }}'
+#: The name of the alert's agency, or nothing. A failed scrape at this moment must not take it from a message.
+_INFO = '{{ with printf "last_over_time(agency_info{agency=%q}[10m])" $labels.agency | query }}'
+_NAME = _INFO + '{{ . | first | label "name" }}{{ end }}'
 _NAME_AND_SPACE = _NAME.replace("{{ end }}", " {{ end }}")
 #: Sets ``$of`` and ``$at``, the selectors of the figures and of the rung of the alert. A rung of zero shows the threshold.
 _SELECTORS = (

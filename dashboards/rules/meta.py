@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dashboards.rules.parts import CAUSES
-from dashboards.rules.rule import Rule, alert, firing, group, texts
+from dashboards.rules.rule import Rule, alert, fired, group, texts
 from dashboards.rules.timing import RuleTiming, duration, number
 
 
@@ -65,13 +65,13 @@ def _rule_failures(timing: RuleTiming) -> Rule:
 
 
 def _scrapes_missed(timing: RuleTiming) -> Rule:
-    """Of a part that is down altogether its own alert tells."""
+    """Of a part that was down altogether its own alert told, and its scrapes count as missed until the window has passed."""
     window, share = duration(timing.meta_seconds), '{{ $value | printf "%.2f" }}'
     return _alert(
         "ScrapesMissed",
         f"""
         avg_over_time(up[{window}]) < {number(timing.scrape_share)}
-        unless on () {firing(CAUSES)}
+        unless on () {fired(CAUSES, window)}
         """,
         timing,
         texts(

@@ -48,6 +48,11 @@ def firing(names: str) -> str:
     return f'ALERTS{{alertname{matcher}"{names}", alertstate="firing"}}'
 
 
+def fired(names: str, window: str) -> str:
+    """Like ``firing``, also of alerts that fired within the range ``window``: an outage still counts in it."""
+    return f"last_over_time({firing(names)}[{window}])"
+
+
 def alert(
     name: str,
     expr: str,

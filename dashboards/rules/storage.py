@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dashboards.rules.annotations import vietnamese_percent, whole, whole_en
-from dashboards.rules.rule import Rule, alert, firing, seen, texts
+from dashboards.rules.rule import Rule, alert, fired, seen, texts
 from dashboards.rules.timing import RuleTiming, duration, number
 
 
@@ -19,7 +19,7 @@ def _errors(timing: RuleTiming) -> Rule:
         "StorageErrors",
         f"""
         {failed.replace("'", '"')} > {timing.storage_errors_limit}
-        unless on () {firing("ClickHouseDown")}
+        unless on () {fired("ClickHouseDown", window)}
         """,
         severity="warning",
         scope="pipeline",

@@ -1,4 +1,4 @@
-"""The commands of the local stack: ``up``, ``demo``, ``seeds`` and ``doctor``."""
+"""The commands of the local stack: ``up``, ``demo``, ``seeds``, ``rehearse`` and ``doctor``."""
 
 from __future__ import annotations
 
@@ -45,6 +45,7 @@ def register(app: typer.Typer) -> None:
     app.command("up", rich_help_panel=panel)(_up)
     app.command("demo", rich_help_panel=panel)(_demo)
     app.command("seeds", rich_help_panel=panel)(_seeds)
+    app.command("rehearse", rich_help_panel=panel)(_rehearse)
     app.command("doctor", rich_help_panel=panel)(_doctor)
 
 
@@ -150,6 +151,37 @@ def _seeds(
     place = Place(data or settings.data_dir / "seeds", topic=settings.kafka.topic, group=settings.kafka.group)
     try:
         right = seeds(scenario or available_scenarios(), place, console=Console())
+    except KeyboardInterrupt:
+        raise typer.Exit(INTERRUPTED) from None
+    raise typer.Exit(0 if right else 1)
+
+
+def _rehearse(
+    *,
+    data: DataFolderOption = None,
+    fault: Annotated[
+        list[str] | None, typer.Option("--fault", metavar="NAME", help="Only this fault; may be repeated. Default: all of them.")
+    ] = None,
+    factor: Annotated[
+        int,
+        typer.Option(min=1, max=60, help="Every duration of rules and routes is divided by this; 1: real time, an hour a fault."),
+    ] = 1,
+) -> None:
+    """Play the faults that alerts must survive on real parts; status 1 when somebody was told something wrong, twice, or nothing.
+
+    A mail server, Telegram's API and a webhook of its own stand in for people; nobody outside is told.
+
+    Faults: exporter-frozen, worker-frozen, kafka-gone, clickhouse-gone, prometheus-restarted, many-low.
+
+    Example: portalpulse rehearse --factor 60 --fault exporter-frozen
+    """
+    from deploy.native.rehearsal.run import Rehearsal, check_faults, rehearse  # noqa: PLC0415
+
+    settings = load_settings()
+    _configure_logging(settings)
+    wanted = Rehearsal(check_faults(fault or ()), data or settings.data_dir / "rehearsal", factor)
+    try:
+        right = rehearse(wanted, console=Console())
     except KeyboardInterrupt:
         raise typer.Exit(INTERRUPTED) from None
     raise typer.Exit(0 if right else 1)

@@ -52,7 +52,9 @@ def low(agency: Agency, counts: Ratio) -> Expectation:
     for language, words in LANGUAGES.items():
         who, rate = _who(agency, language), words.rate(counts)
         kpi = words.kpi("I1")
-        subjects[language] = f"[{words.counts[0].format(n=1)}] {words.subject_low.format(who=who, kpi=kpi, rate=rate, threshold='5 %')}"
+        subjects[language] = (
+            f"[{words.counts[0].format(n=1)}] {words.subject_low.format(who=who, kpi=kpi, rate=rate, threshold='5 %')}"
+        )
         # At 2.5 % of n: (0.05 - 0.025) * n / 0.95 dossiers more reach 5 %.
         need = -(-counts.denominator * 25 // 950)
         says[language] = (words.counted(counts), f"{words.whole(need)} {'more ' if language == 'en' else ''}{words.online['I1']}")
@@ -69,7 +71,9 @@ def ended(agency: Agency, counts: Ratio) -> Expectation:
     return Expectation(f"{agency.code} has recovered", AGENCIES, subjects, says)
 
 
-def to_operations(alert: str, summary: str, summary_en: str, *, firing: bool, says: Sequence[str] = (), number: int = 1) -> Expectation:
+def to_operations(
+    alert: str, summary: str, summary_en: str, *, firing: bool, says: Sequence[str] = (), number: int = 1
+) -> Expectation:
     """Operations hear of a fault, with the address of its remedy, or of its end."""
     index = 0 if firing else 1
     subjects = {

@@ -18,7 +18,10 @@ from domain.errors import UnavailableError
 from domain.periods import civil_day
 
 MANY: Final = 51
-_MANY_LOW: Final = ("Tỷ lệ hồ sơ trực tuyến dưới ngưỡng cảnh báo", "An agency's online rate is below its threshold")
+_MANY_LOW: Final = (
+    f"{MANY} cơ quan: tỷ lệ hồ sơ trực tuyến dưới ngưỡng cảnh báo",
+    f"{MANY} agencies: an agency's online rate is below its threshold",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,14 +82,15 @@ class _Play:
         return Outcome(self.name, tuple(self.expected), self.seconds, messages, wrong)
 
     def _await_quiet(self) -> None:
-        """No alert fires or is about to, Alertmanager has none, the outage is forgotten, and two heartbeats came after that."""
-        stack, meta = self.stack, self.stack.tempo.rules.meta_seconds
+        """No alert fires or is about to, Alertmanager has none, the outage is past, and two heartbeats came after that."""
+        stack, rules = self.stack, self.stack.tempo.rules
+        meta = rules.meta_seconds
 
         def quiet() -> bool:
             try:
                 return (
                     not stack.query('ALERTS{alertname!="Watchdog"}')
-                    and stack.value(f"min(avg_over_time(up[{meta}s]))") == 1
+                    and (stack.value(f"min(avg_over_time(up[{meta}s]))") or 0) > rules.scrape_share
                     and not stack.alerts()
                 )
             except UnavailableError:
@@ -94,8 +98,10 @@ class _Play:
 
         wait_until(quiet, timeout=stack.tempo.patience + meta, what="all alerts to end", poll=0.2)
         for _ in range(2):
-            heard = stack.last_beat
-            wait_until(lambda heard=heard: stack.last_beat > heard, timeout=stack.tempo.patience, what="a heartbeat", poll=0.1)
+            self._await_beat(stack.last_beat)
+
+    def _await_beat(self, heard: float) -> None:
+        wait_until(lambda: self.stack.last_beat > heard, timeout=self.stack.tempo.patience, what="a heartbeat", poll=0.1)
 
 
 def play(stack: RehearsalStack, fault: Fault, *, say: Callable[[str], None]) -> Outcome:
@@ -105,14 +111,15 @@ def play(stack: RehearsalStack, fault: Fault, *, say: Callable[[str], None]) -> 
     since = time.monotonic()
     traffic.fall([one.code])
     run.wait_for(low(one, traffic.counts(one.code)), since=since)
-    since, clock = time.monotonic(), stack.value("time()")
+    since, clock = time.monotonic(), stack.value("vector(time())")
     fault.begin(stack)
     try:
         traffic.fall([two.code])
         run.wait_for(to_operations(fault.alert, *fault.summary, firing=True), since=since)
         if fault.alert != HEARTBEAT:
-            lasts = f"time() - {clock} >= {stack.tempo.outage_seconds}"
-            wait_until(lambda: stack.value(lasts) is not None, timeout=2 * stack.tempo.outage_seconds + 60, what="the outage", poll=0.2)
+            seconds = stack.tempo.outage_seconds
+            lasted = f"vector(time() - {clock}) >= {seconds}"
+            wait_until(lambda: stack.value(lasted) is not None, timeout=2 * seconds + 60, what="the outage", poll=0.2)
     finally:
         since = time.monotonic()
         fault.finish(stack)
@@ -134,9 +141,8 @@ def play_many(stack: RehearsalStack, *, say: Callable[[str], None]) -> Outcome:
         since = time.monotonic()
         if not firing:
             run.recovered_at = since
-        _at_once(stack, lambda change=change: change(codes))
-        summaries = (f"{MANY} {word}: {text[:1].lower()}{text[1:]}" for word, text in zip(("cơ quan", "agencies"), _MANY_LOW, strict=True))
-        about_all = to_operations("", *summaries, firing=firing, number=MANY)
+        _at_once(stack, change, codes)
+        about_all = to_operations("", *_MANY_LOW, firing=firing, number=MANY)
         run.wait_for(about_all, *(expect(agency, traffic.counts(agency.code)) for agency in agencies), since=since)
     return run.outcome(agencies_of_operations=True)
 
@@ -157,11 +163,11 @@ def _begin(stack: RehearsalStack, name: str, say: Callable[[str], None]) -> _Pla
     return _Play(stack, name, say, first=len(stack.sinks.received()))
 
 
-def _at_once(stack: RehearsalStack, change: Callable[[], None]) -> None:
+def _at_once(stack: RehearsalStack, change: Callable[[Sequence[str]], None], codes: Sequence[str]) -> None:
     """Let one scrape see all of a change: the exporter waits until it is in the tallies."""
     stack.exporter.process.suspend()
     try:
-        change()
+        change(codes)
         total = stack.traffic.total()
         wait_until(lambda: stack.tallied() >= total, timeout=60, what="the tallies")
     finally:

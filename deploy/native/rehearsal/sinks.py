@@ -83,9 +83,10 @@ class Sinks:
     async def handle_DATA(self, _server: Any, _session: Any, envelope: Any) -> str:  # noqa: N802 - the name aiosmtpd uses
         """Keep a mail."""
         content = email.message_from_bytes(envelope.content, policy=email.policy.default)
-        body = content.get_body(["plain"])  # type: ignore[attr-defined]
+        body = content.get_body(["plain"])
+        text = "" if body is None else str(body.get_content())
         for address in envelope.rcpt_tos:
-            self._keep(address.partition("@")[0], "mail", str(content["Subject"]), body.get_content())
+            self._keep(address.partition("@")[0], "mail", str(content["Subject"]), text)
         return "250 OK"
 
     def _take(self, path: str, body: dict[str, Any]) -> HTTPStatus:
@@ -101,4 +102,3 @@ class Sinks:
     def _keep(self, to: str, channel: str, subject: str, text: str) -> None:
         with self._lock:
             self._received.append(Received(to, channel, subject, text, time.monotonic()))
-

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Final, Self
 
 from dashboards.alertmanager.timing import AlertTiming
+from dashboards.notify.present import SETTLED_AFTER
 from dashboards.notify.relay import FORGOTTEN_AFTER
 from dashboards.rules.timing import RuleTiming
 from deploy.native.services.prometheus import Pace
@@ -18,6 +19,7 @@ _LOOKBACK: Final = 300
 #: ``portalpulse watchdog`` tells of a silence of this length (seconds).
 _SILENCE: Final = 180
 _SCRAPE: Final = 5
+_SHORTEST_SCRAPE: Final = 3
 #: How long a part is gone (seconds), as far as the rules need no longer.
 _OUTAGE: Final = 20 * 60
 
@@ -39,27 +41,27 @@ class Tempo:
     def divided(cls, factor: int) -> Self:
         """Everything divided by ``factor``.
 
-        Some durations follow from the machine, which does not get faster: a scrape takes up to a second, and a worker needs some
-        to be ready again. They keep a shortest value.
+        Some durations follow from the machine, which does not get faster: a scrape may take more than a second when it is busy,
+        and a worker needs some to be ready again. They keep a shortest value.
         """
         rules = RuleTiming.production().faster(factor)
         if factor > 1:
             rules = _at_least(
                 rules,
-                sample_guard_seconds=6,
-                part_for_seconds=3,
+                sample_guard_seconds=12,
+                part_for_seconds=6,
                 part_keep_firing_seconds=15,
-                freshness_limit_seconds=20,
+                freshness_limit_seconds=30,
                 rebalance_for_seconds=15,
                 backlog_for_seconds=10,
                 acknowledgement_seconds=20,
                 lag_growing_seconds=20,
-                meta_seconds=30,
-                meta_for_seconds=15,
+                meta_seconds=60,
+                meta_for_seconds=30,
                 storage_errors_seconds=30,
                 storage_errors_for_seconds=15,
             )
-        pace = Pace(scrape=max(1, _SCRAPE // factor), evaluate=rules.evaluation_seconds)
+        pace = Pace(scrape=max(_SHORTEST_SCRAPE, _SCRAPE // factor), evaluate=rules.evaluation_seconds)
         return cls(factor, rules, AlertTiming.production().faster(factor), pace)
 
     @classmethod
@@ -104,6 +106,11 @@ class Tempo:
         return max(10.0, _SILENCE / self.factor)
 
     @property
+    def settled_after(self) -> dt.timedelta:
+        """See ``present.Prometheus``; at least two scrapes."""
+        return max(dt.timedelta(seconds=10), SETTLED_AFTER / self.factor)
+
+    @property
     def forgotten_after(self) -> dt.timedelta:
         """See ``Relay``."""
         return FORGOTTEN_AFTER / self.factor
@@ -113,7 +120,8 @@ class Tempo:
         """Seconds after which a message that has not come will not come."""
         rules, routes = self.rules, self.routes
         longest = max(rules.agency_for_seconds, rules.agency_keep_firing_seconds, rules.sample_guard_seconds)
-        return 90.0 + longest + self.silence_seconds + 2 * max(routes.operations_group_interval_seconds, routes.group_interval_seconds)
+        told = 2 * max(routes.operations_group_interval_seconds, routes.group_interval_seconds)
+        return 90.0 + longest + self.silence_seconds + told
 
     def _short(self, seconds: int) -> int:
         return max(1, seconds // self.factor)

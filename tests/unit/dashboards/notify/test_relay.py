@@ -134,6 +134,47 @@ def test_an_end_needs_proof(make):
     assert "hiện là 6,94 % (25/360 hồ sơ)" in message.text
 
 
+def test_what_never_ended_is_not_told_again(make):
+    """Alertmanager takes alerts for ended when Prometheus restarts, then they fire again for it: people hear nothing of that."""
+    relay, truth = make(), Truth()
+    relay.truth = truth
+    low, year, stall = alert(agency="H17"), alert(agency="H17", window="ytd"), fault()
+    relay.deliver(OFFICER, [low, year])
+    relay.deliver(OPERATIONS, [stall])
+    truth.firing = {low.fingerprint, year.fingerprint, stall.fingerprint}
+    assert not relay.deliver(OFFICER, [alert(agency="H17", firing=False), year])
+    assert not relay.deliver(OPERATIONS, [fault(firing=False)])
+    assert not relay.deliver(OFFICER, [low, year])
+    assert not relay.deliver(OPERATIONS, [stall])
+    assert len(relay.sender.sent) == 2
+    assert relay.deliver(OFFICER, [low, year])  # Alertmanager repeats what still fires
+    assert not relay.deliver(OFFICER, [alert(agency="H17", firing=False)])
+    assert relay.deliver(OFFICER, [low, alert(agency="H17", window="7d")])  # with something new
+    truth.firing = set()
+    assert relay.deliver(OFFICER, [alert(agency="H17", firing=False)])
+
+
+def test_an_end_is_told_once_over_a_channel(make):
+    """Alertmanager delivers an end while the same end is being sent: the second waits for its turn and is no news."""
+    relay = make()
+    relay.deliver(OFFICER, [alert(agency="H17")])
+    send, entered, told = relay.sender.send, threading.Event(), threading.Event()
+
+    def slow_send(*given):
+        entered.set()
+        told.wait(0.3)  # the other one comes meanwhile; with turns it cannot
+        send(*given)
+
+    relay.sender.send = slow_send
+    other = threading.Thread(target=relay.deliver, args=(OFFICER, [alert(agency="H17", firing=False)]))
+    other.start()
+    entered.wait(5)
+    assert not relay.deliver(OFFICER, [alert(agency="H17", firing=False)])
+    told.set()
+    other.join()
+    assert len(relay.sender.sent) == 2
+
+
 def test_a_message_that_was_not_taken_is_an_error(make):
     """Alertmanager hears that it failed, and the relay does not believe that anybody knows."""
     relay = make()
@@ -169,7 +210,7 @@ def server():
 
 
 def test_an_end_that_alertmanager_never_told(make, server):
-    """What people know as firing and Alertmanager no longer has is told to have ended, after ten minutes and once."""
+    """What people know as firing and Alertmanager no longer has is told to have ended, after twenty minutes and once."""
     url, answers, _ = server
     relay = make(alertmanager=url)
     low = alert(agency="H17")
@@ -178,16 +219,16 @@ def test_an_end_that_alertmanager_never_told(make, server):
     relay.settle()
     answers["/api/v2/alerts"] = []
     relay.settle()
-    relay.clock = ScenarioClock(NIGHT + dt.timedelta(minutes=9))
+    relay.clock = ScenarioClock(NIGHT + dt.timedelta(minutes=19))
     relay.settle()
     assert len(relay.sender.sent) == 1
     answers["/api/v2/alerts"] = None  # an Alertmanager that does not answer knows nothing
     relay.settle()
     answers["/api/v2/alerts"] = []
-    relay.clock = ScenarioClock(NIGHT + dt.timedelta(minutes=12))
+    relay.clock = ScenarioClock(NIGHT + dt.timedelta(minutes=32))
     relay.settle()
     assert len(relay.sender.sent) == 1
-    relay.clock = ScenarioClock(NIGHT + dt.timedelta(minutes=23))
+    relay.clock = ScenarioClock(NIGHT + dt.timedelta(minutes=53))
     relay.settle()
     relay.settle()
     assert len(relay.sender.sent) == 2
@@ -198,6 +239,7 @@ def test_prometheus_is_asked_about_exactly_this_alert(server):
     """The questions name the alert's labels; text that is not a figure and a server that fails do not count as answers."""
     url, answers, asked = server
     prometheus = Prometheus(url)
+    answers["/api/v1/status/runtimeinfo"] = {"data": {"startTime": "2026-11-27T00:00:00Z"}}
     values = iter([[{"value": [0, "360"]}], [{"value": [0, "25"]}], [{}], [], []])
     answers["/api/v1/query"] = lambda _: {"data": {"result": next(values)}}
     assert prometheus.rate(alert()) == Ratio(25, 360)
@@ -205,13 +247,31 @@ def test_prometheus_is_asked_about_exactly_this_alert(server):
     assert not prometheus.fires(alert())
     assert prometheus.rate(alert()) is None
     assert asked[0]["query"] == ['max(agency_kpi_denominator{agency="H26",kpi="I1",window="1d"})']
-    assert asked[2]["query"] == [
-        'ALERTS{alertname="AgencyRateLow",agency="H26",kpi="I1",window="1d",rung="below5",alertstate="firing"}'
-    ]
+    assert asked[2]["query"] == ['ALERTS{alertname="AgencyRateLow",agency="H26",kpi="I1",window="1d",rung="below5"}']
     answers["/api/v1/query"] = None
     with pytest.raises(UnavailableError):
         prometheus.fires(alert())
     assert prometheus.rate(fault()) is None
+
+
+def test_a_prometheus_that_has_just_started_knows_nothing(server):
+    """Within three minutes of its start, and where it does not say when that was, the end of an alert is not known."""
+    url, answers, _ = server
+    prometheus = Prometheus(url)
+    answers["/api/v1/query"] = {"data": {"result": []}}
+    now = dt.datetime.now(dt.UTC)
+    for begun, known in ((now - dt.timedelta(seconds=170), False), (now - dt.timedelta(seconds=190), True)):
+        answers["/api/v1/status/runtimeinfo"] = {"data": {"startTime": begun.isoformat()}}
+        if known:
+            assert not prometheus.fires(alert())
+        else:
+            with pytest.raises(UnavailableError, match="does not know yet"):
+                prometheus.fires(alert())
+    answers["/api/v1/status/runtimeinfo"] = None
+    with pytest.raises(UnavailableError, match="since when"):
+        prometheus.fires(alert())
+    answers["/api/v1/query"] = {"data": {"result": [{"value": [0, "1"]}]}}
+    assert prometheus.fires(alert())
 
 
 def test_the_server_tells_alertmanager_what_became_of_a_delivery(make):

@@ -40,6 +40,7 @@ ARGUMENTS = {
     "up": ["--data", "a-file"],
     "demo": ["--data", "a-file"],
     "seeds": ["--data", "a-file"],
+    "rehearse": ["--data", "a-file"],
     "doctor": [],
     "boards build": ["--help"],  # writes into the source
     "boards check": [],
