@@ -76,7 +76,8 @@ class Relay:
     on_sent: Callable[[Route, Message], None] = _log_sent
     sent: set[str] = field(default_factory=set)  # names of alerts about which a message was sent
     _missing_since: dict[tuple[Route, str], dt.datetime] = field(default_factory=dict)
-    _unended: defaultdict[Route, set[str]] = field(default_factory=lambda: defaultdict(set))  # ends that were not true
+    #: Ends that Alertmanager told and Prometheus denied, by fingerprint.
+    _denied: defaultdict[Route, dict[str, Alert]] = field(default_factory=lambda: defaultdict(dict))
     _turns: defaultdict[Route, threading.Lock] = field(default_factory=lambda: defaultdict(threading.Lock))
 
     def deliver(self, route: Route, alerts: Sequence[Alert]) -> bool:
@@ -140,6 +141,14 @@ class Relay:
                 except PortalPulseError as error:
                     log.warning("message_not_sent", recipient=route.key, channel=route.channel, error=str(error))
 
+    def ask_again(self) -> None:
+        """Tell of ends that Prometheus denied and does not deny any more, although the alert never fired again."""
+        for route, alerts in [(route, tuple(denied.values())) for route, denied in self._denied.items() if denied]:
+            try:
+                self.deliver(route, alerts)
+            except PortalPulseError as error:
+                log.warning("message_not_sent", recipient=route.key, channel=route.channel, error=str(error))
+
     def compose(self, route: Route, alerts: Sequence[Alert], *, notes: Sequence[str] = ()) -> Message:
         """The message about some alerts for a recipient."""
         words = LANGUAGES[self.directory.person(route.key).language]
@@ -159,19 +168,20 @@ class Relay:
         if self.truth is None or alert.label("part"):  # alerts about parts of a local stack do not come from Prometheus
             return True
         if self.truth.fires(alert):
-            self._unended[route].add(alert.fingerprint)
+            self._denied[route][alert.fingerprint] = alert
             return False
-        self._unended[route].discard(alert.fingerprint)
+        self._denied[route].pop(alert.fingerprint, None)
         return True
 
     def _continues(self, route: Route, alerts: Sequence[Alert]) -> bool:
         """Whether these are alerts that people know, and that fire again for Alertmanager because it took one for ended."""
-        unended = self._unended[route]
-        again = unended & {alert.fingerprint for alert in alerts if alert.firing}
-        known = bool(unended) and all(
+        denied = self._denied[route]
+        again = denied.keys() & {alert.fingerprint for alert in alerts if alert.firing}
+        known = bool(denied) and all(
             alert.firing and (alert.fingerprint in again or self.memory.knows(route, alert)) for alert in alerts
         )
-        unended -= again
+        for fingerprint in again:
+            del denied[fingerprint]
         return known
 
     def _present(self, alert: Alert) -> Ratio | None:

@@ -66,7 +66,7 @@ class RelayServer:
 
     def _run(self) -> None:
         while not self._stopped.wait(self._tick):
-            for work in (self._relay.release_held, self._relay.settle):
+            for work in (self._relay.release_held, self._relay.ask_again, self._relay.settle):
                 try:
                     work()
                 except Exception as error:  # noqa: BLE001 - the next round tries again; a dead thread would hold everything back

@@ -72,7 +72,7 @@ class _Play:
     def outcome(self, *, agencies_of_operations: bool = False) -> Outcome:
         """Wait until nothing more can come, and compare."""
         try:
-            self._await_quiet()
+            await_quiet(self.stack)
         except UnavailableError as error:
             self.say(str(error))
         messages = self.messages
@@ -80,28 +80,6 @@ class _Play:
             messages, self.expected, recovered_at=self.recovered_at, agencies_of_operations=agencies_of_operations
         )
         return Outcome(self.name, tuple(self.expected), self.seconds, messages, wrong)
-
-    def _await_quiet(self) -> None:
-        """No alert fires or is about to, Alertmanager has none, the outage is past, and two heartbeats came after that."""
-        stack, rules = self.stack, self.stack.tempo.rules
-        meta = rules.meta_seconds
-
-        def quiet() -> bool:
-            try:
-                return (
-                    not stack.query('ALERTS{alertname!="Watchdog"}')
-                    and (stack.value(f"min(avg_over_time(up[{meta}s]))") or 0) > rules.scrape_share
-                    and not stack.alerts()
-                )
-            except UnavailableError:
-                return False
-
-        wait_until(quiet, timeout=stack.tempo.patience + meta, what="all alerts to end", poll=0.2)
-        for _ in range(2):
-            self._await_beat(stack.last_beat)
-
-    def _await_beat(self, heard: float) -> None:
-        wait_until(lambda: self.stack.last_beat > heard, timeout=self.stack.tempo.patience, what="a heartbeat", poll=0.1)
 
 
 def play(stack: RehearsalStack, fault: Fault, *, say: Callable[[str], None]) -> Outcome:
@@ -159,7 +137,34 @@ def play_one(stack: RehearsalStack, code: str, *, say: Callable[[str], None]) ->
     return run.outcome()
 
 
+def await_quiet(stack: RehearsalStack) -> None:
+    """No alert fires or is about to, Alertmanager has none, the last outage is past, and two heartbeats came after that.
+
+    Raises:
+        UnavailableError: it does not become quiet.
+    """
+    rules = stack.tempo.rules
+    scrapes = f"min(avg_over_time(up[{rules.meta_seconds}s]))"
+
+    def quiet() -> bool:
+        try:
+            if stack.query('ALERTS{alertname!="Watchdog"}') or stack.alerts():
+                return False
+            return bool(stack.query("agency_info")) and (stack.value(scrapes) or 0) > rules.scrape_share
+        except UnavailableError:
+            return False
+
+    wait_until(quiet, timeout=stack.tempo.patience + rules.meta_seconds, what="all alerts to end", poll=0.2)
+    for _ in range(2):
+        _await_beat(stack, stack.last_beat)
+
+
+def _await_beat(stack: RehearsalStack, heard: float) -> None:
+    wait_until(lambda: stack.last_beat > heard, timeout=stack.tempo.patience, what="a heartbeat", poll=0.1)
+
+
 def _begin(stack: RehearsalStack, name: str, say: Callable[[str], None]) -> _Play:
+    await_quiet(stack)
     return _Play(stack, name, say, first=len(stack.sinks.received()))
 
 

@@ -49,7 +49,7 @@ class Tempo:
             rules = _at_least(
                 rules,
                 sample_guard_seconds=12,
-                part_for_seconds=6,
+                part_for_seconds=10,
                 part_keep_firing_seconds=15,
                 freshness_limit_seconds=30,
                 rebalance_for_seconds=15,

@@ -515,6 +515,21 @@ MUTANTS = [
         "scrapes that fail are told",
     ),
     Mutant(
+        "scrapes missed in an outage are told as the outage",
+        "meta.yml",
+        'last_over_time(ALERTS{alertname=~"ExporterDown|ClickHouseDown|KafkaDown|WorkerDown|NoPartitionsAssigned", '
+        'alertstate="firing"}[10m])',
+        'ALERTS{alertname=~"ExporterDown|ClickHouseDown|KafkaDown|WorkerDown|NoPartitionsAssigned", alertstate="firing"}',
+        "scrapes of an exporter that was down are told once",
+    ),
+    Mutant(
+        "calls refused in an outage are told as the outage",
+        "pipeline.yml",
+        'last_over_time(ALERTS{alertname="ClickHouseDown", alertstate="firing"}[10m])',
+        'ALERTS{alertname="ClickHouseDown", alertstate="firing"}',
+        "calls to a storage that was down are told once",
+    ),
+    Mutant(
         "rules that fail are told",
         "meta.yml",
         "prometheus_rule_evaluation_failures_total",

@@ -154,6 +154,23 @@ def test_what_never_ended_is_not_told_again(make):
     assert relay.deliver(OFFICER, [alert(agency="H17", firing=False)])
 
 
+def test_an_end_that_prometheus_denied_is_told_later(make):
+    """What was about to fire again and did not has ended: the end is told as soon as Prometheus does not deny it, once."""
+    relay, truth = make(), Truth()
+    relay.truth, stall = truth, fault()
+    relay.deliver(OPERATIONS, [stall])
+    truth.firing = {stall.fingerprint}
+    assert not relay.deliver(OPERATIONS, [fault(firing=False)])
+    relay.ask_again()
+    truth.down = True
+    relay.ask_again()
+    assert len(relay.sender.sent) == 1
+    truth.down, truth.firing = False, set()
+    relay.ask_again()
+    relay.ask_again()
+    assert [message.subject[:15] for _, message, _ in relay.sender.sent] == ["[1 cảnh báo] Hệ", "[1 đã kết thúc]"]
+
+
 def test_an_end_is_told_once_over_a_channel(make):
     """Alertmanager delivers an end while the same end is being sent: the second waits for its turn and is no news."""
     relay = make()
