@@ -6,6 +6,7 @@ from xdist.scheduler import LoadScopeScheduling
 
 #: Tests that run whole stacks: one process runs them all, since two stacks at once would need more than two cores.
 STACKS = (
+    "tests/integration/alerts/",
     "tests/integration/faults/",
     "tests/integration/scenario/",
     "tests/integration/test_demo.py",

@@ -119,7 +119,11 @@ KAFKA_CLIENTS = frozenset(
     | {"create_conn"}
 )
 #: The local stack's own broker is plain.
-PLAIN = {"deploy/native/services/kafka_admin.py", "deploy/native/services/mock_kafka.py"}
+PLAIN = {
+    "deploy/native/services/kafka_admin.py",
+    "deploy/native/services/mock_kafka.py",
+    "deploy/native/rehearsal/traffic.py",
+}
 OPTIONS = "kafka_options("
 
 

@@ -25,7 +25,7 @@ _MANY_LOW: Final = (
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class FaultResult:
     """What came of one fault. ``seconds``: from what happened to the last of the people who were told, by expectation."""
 
     name: str
@@ -69,7 +69,7 @@ class _Play:
                 self.seconds[each.what] = max(times) - since
         self.say(f"{self.name}: {wanted[0].what} ({time.monotonic() - since:.1f} s)")
 
-    def outcome(self, *, agencies_of_operations: bool = False) -> Outcome:
+    def outcome(self, *, agencies_of_operations: bool = False) -> FaultResult:
         """Wait until nothing more can come, and compare."""
         try:
             await_quiet(self.stack)
@@ -79,10 +79,10 @@ class _Play:
         wrong = wrong_messages(
             messages, self.expected, recovered_at=self.recovered_at, agencies_of_operations=agencies_of_operations
         )
-        return Outcome(self.name, tuple(self.expected), self.seconds, messages, wrong)
+        return FaultResult(self.name, tuple(self.expected), self.seconds, messages, wrong)
 
 
-def play(stack: RehearsalStack, fault: Fault, *, say: Callable[[str], None]) -> Outcome:
+def play(stack: RehearsalStack, fault: Fault, *, say: Callable[[str], None]) -> FaultResult:
     """Play a fault from a quiet stack to a quiet stack."""
     one, two = (_agency(stack, code) for code in fault.agencies)
     traffic, run = stack.traffic, _begin(stack, fault.name, say)
@@ -110,7 +110,7 @@ def play(stack: RehearsalStack, fault: Fault, *, say: Callable[[str], None]) -> 
     return run.outcome()
 
 
-def play_many(stack: RehearsalStack, *, say: Callable[[str], None]) -> Outcome:
+def play_many(stack: RehearsalStack, *, say: Callable[[str], None]) -> FaultResult:
     """Let many agencies fall and recover at once: one message each to their people, and one about all to operations."""
     registry, today = AgencyRegistry.packaged(), civil_day(stack.clock.now())
     agencies = [agency for agency in registry.in_force(today) if agency.code != HEALTHY][:MANY]
@@ -125,7 +125,7 @@ def play_many(stack: RehearsalStack, *, say: Callable[[str], None]) -> Outcome:
     return run.outcome(agencies_of_operations=True)
 
 
-def play_one(stack: RehearsalStack, code: str, *, say: Callable[[str], None]) -> Outcome:
+def play_one(stack: RehearsalStack, code: str, *, say: Callable[[str], None]) -> FaultResult:
     """Let one agency fall and recover: one message and one end for everybody."""
     agency, traffic, run = _agency(stack, code), stack.traffic, _begin(stack, "one-low", say)
     since = time.monotonic()

@@ -19,7 +19,7 @@ from deploy.native.folder import DataFolder
 from deploy.native.phases import phase, verdict_panel
 from deploy.native.rehearsal.faults import BY_NAME
 from deploy.native.rehearsal.people import READERS
-from deploy.native.rehearsal.play import MANY, Outcome, play, play_many
+from deploy.native.rehearsal.play import MANY, FaultResult, play, play_many
 from deploy.native.rehearsal.stack import Base, RehearsalStack
 from deploy.native.rehearsal.tempo import Tempo
 from deploy.native.services.clickhouse_server import ClickHouseServer
@@ -49,7 +49,7 @@ def check_faults(names: Sequence[str]) -> tuple[str, ...]:
     """
     for name in names:
         if name not in FAULTS:
-            raise ConfigurationError(f"There is no fault {name[:40]!r}.", remedy=f"Choose from {', '.join(FAULTS)}.")
+            raise ConfigurationError(f"No fault is called {name[:40]!r}.", remedy=f"Choose from {', '.join(FAULTS)}.")
     return tuple(dict.fromkeys(names)) or FAULTS
 
 
@@ -94,7 +94,7 @@ def rehearse(wanted: Rehearsal, *, console: Console) -> bool:
     return not wrong
 
 
-def table_of(outcomes: Sequence[Outcome]) -> Table:
+def table_of(outcomes: Sequence[FaultResult]) -> Table:
     """A line for each message that was expected: who received it, over how many channels, how soon; of many, the slowest."""
     table = Table(title="Messages in the rehearsal", title_justify="left")
     for heading in ("Fault", "Message", "Received by"):
@@ -109,7 +109,7 @@ def table_of(outcomes: Sequence[Outcome]) -> Table:
     return table
 
 
-def _rows(outcome: Outcome) -> list[tuple[str, str, str, str]]:
+def _rows(outcome: FaultResult) -> list[tuple[str, str, str, str]]:
     rows = []
     for wanted in outcome.expected:
         met = [message for message in outcome.messages if wanted.is_met_by(message)]
@@ -135,7 +135,7 @@ def _shortened(rows: list[tuple[str, str, str, str]]) -> list[tuple[str, str, st
     return [*about_all, (f"{worst[0]} (the slowest of {len(each)})", *worst[1:])]
 
 
-def _play(stack: RehearsalStack, name: str, *, console: Console) -> Outcome:
+def _play(stack: RehearsalStack, name: str, *, console: Console) -> FaultResult:
     def say(line: str) -> None:
         console.print(f"    {line}", highlight=False, markup=False, soft_wrap=True)
 

@@ -19,6 +19,7 @@ from deploy.native.ports import LOOPBACK, free_port
 from domain.errors import ConfigurationError
 
 CHANNELS: Final = ("mail", "telegram", "webhook")
+_LINK: Final = re.compile(r'<a href="([^"]+)">([^<]*)</a>')
 _TAG: Final = re.compile(r"<[^>]+>")
 
 
@@ -93,7 +94,7 @@ class Sinks:
         if path.startswith("/hook/"):
             self._keep(path.rpartition("/")[2], "webhook", str(body["subject"]), str(body["text"]))
         elif path.endswith("/sendMessage"):
-            text = html.unescape(_TAG.sub("", str(body["text"])))
+            text = html.unescape(_TAG.sub("", _LINK.sub(r"\2: \1", str(body["text"]))))
             self._keep(self._chats[str(body["chat_id"])], "telegram", text.partition("\n")[0], text)
         else:
             return HTTPStatus.NOT_FOUND

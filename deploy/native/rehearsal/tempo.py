@@ -82,9 +82,11 @@ class Tempo:
 
     @property
     def outage_seconds(self) -> int:
-        """How long a part is gone: until an alert that nothing holds would have ended."""
-        needed = self.rules.sample_guard_seconds + self.rules.agency_keep_firing_seconds + 3 * self._short(60)
-        return max(needed, _OUTAGE // self.factor)
+        """How long a part is gone: until an alert that nothing holds would have ended, and a stall that nothing explains is told."""
+        rules = self.rules
+        ended = rules.sample_guard_seconds + rules.agency_keep_firing_seconds
+        stalled = rules.freshness_limit_seconds + rules.stall_for_seconds
+        return max(max(ended, stalled) + 3 * self._short(60), _OUTAGE // self.factor)
 
     @property
     def resend_delay(self) -> str:

@@ -172,7 +172,7 @@ def test_an_end_that_prometheus_denied_is_told_later(make):
 
 
 def test_an_end_is_told_once_over_a_channel(make):
-    """Alertmanager delivers an end while the same end is being sent: the second waits for its turn and is no news."""
+    """Alertmanager delivers an end while the same end is being sent: the second waits for its turn and is not sent."""
     relay = make()
     relay.deliver(OFFICER, [alert(agency="H17")])
     send, entered, told = relay.sender.send, threading.Event(), threading.Event()

@@ -14,7 +14,7 @@ from dashboards.rules.timing import RuleTiming
 from deploy.native.rehearsal import run
 from deploy.native.rehearsal.expected import ended, low, to_operations, wrong_messages
 from deploy.native.rehearsal.people import READERS, places
-from deploy.native.rehearsal.play import Outcome
+from deploy.native.rehearsal.play import FaultResult
 from deploy.native.rehearsal.sinks import Received
 from deploy.native.rehearsal.tempo import Tempo
 from domain.agencies import AgencyRegistry
@@ -89,7 +89,7 @@ def test_real_time_is_that_of_production():
 def outcome(*, wrong=()):
     """A fault of which everybody heard."""
     messages = [*received(LOW), *received(FAULT)]
-    return Outcome("exporter-frozen", (LOW, FAULT), {LOW.what: 12.3}, messages, wrong)
+    return FaultResult("exporter-frozen", (LOW, FAULT), {LOW.what: 12.3}, messages, wrong)
 
 
 def test_the_table_says_who_was_told_and_how_soon():
