@@ -82,7 +82,7 @@ class Tempo:
 
     @property
     def outage_seconds(self) -> int:
-        """How long a part is gone: until an alert that nothing holds would have ended, and a stall that nothing explains is told."""
+        """How long a part is gone: until an alert that nothing holds would have ended, and a stall would be told."""
         rules = self.rules
         ended = rules.sample_guard_seconds + rules.agency_keep_firing_seconds
         stalled = rules.freshness_limit_seconds + rules.stall_for_seconds
