@@ -36,7 +36,7 @@ class ClickHouseChoice(StrEnum):
 
 
 #: The commands of this folder: name -> the module that registers it.
-COMMANDS: Final = dict.fromkeys(("up", "demo", "seeds", "doctor"), __name__)
+COMMANDS: Final = dict.fromkeys(("up", "demo", "seeds", "rehearse", "doctor"), __name__)
 
 
 def register(app: typer.Typer) -> None:
