@@ -41,8 +41,9 @@ class Tempo:
     def divided(cls, factor: int) -> Self:
         """Everything divided by ``factor``.
 
-        Some durations follow from the machine, which does not get faster: a scrape may take more than a second when it is busy,
-        and a worker needs some to be ready again. They keep a shortest value.
+        Some durations follow from the machine, which does not get faster: a scrape may take more than a second when it is busy, a
+        worker needs some to be ready again, and the audit ten until it says that Kafka is gone. They keep a shortest value, and
+        what tells a consequence stays slower than what tells its cause.
         """
         rules = RuleTiming.production().faster(factor)
         if factor > 1:
@@ -51,15 +52,15 @@ class Tempo:
                 sample_guard_seconds=12,
                 part_for_seconds=10,
                 part_keep_firing_seconds=15,
-                freshness_limit_seconds=30,
+                freshness_limit_seconds=60,
                 rebalance_for_seconds=15,
                 backlog_for_seconds=10,
-                acknowledgement_seconds=20,
+                acknowledgement_seconds=30,
                 lag_growing_seconds=20,
                 meta_seconds=60,
                 meta_for_seconds=30,
-                storage_errors_seconds=30,
-                storage_errors_for_seconds=15,
+                storage_errors_seconds=60,
+                storage_errors_for_seconds=40,
             )
         pace = Pace(scrape=max(_SHORTEST_SCRAPE, _SCRAPE // factor), evaluate=rules.evaluation_seconds)
         return cls(factor, rules, AlertTiming.production().faster(factor), pace)
