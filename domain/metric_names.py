@@ -32,6 +32,12 @@ def _worker(name: str, kind: Literal["gauge", "counter", "histogram"], help_: st
 AGENCY_INFO = _exporter("agency_info", "An agency in force today; always 1.", "agency", "block", "name", "name_en")
 AGENCY_KPI_NUMERATOR = _exporter("agency_kpi_numerator", "Numerator of an indicator (dossiers).", "agency", "kpi", "window")
 AGENCY_KPI_DENOMINATOR = _exporter("agency_kpi_denominator", "Denominator of an indicator (dossiers).", "agency", "kpi", "window")
+AGENCY_EARLIER_NUMERATOR = _exporter(
+    "agency_kpi_earlier_numerator", "Numerator of the same window one week earlier (dossiers).", "agency", "kpi", "window"
+)
+AGENCY_EARLIER_DENOMINATOR = _exporter(
+    "agency_kpi_earlier_denominator", "Denominator of the same window one week earlier (dossiers).", "agency", "kpi", "window"
+)
 AGENCY_THRESHOLD_RATIO = _exporter(
     "agency_threshold_ratio", "Threshold of an agency; it alerts when its ratio is below.", "agency", "kpi", "window"
 )
@@ -58,6 +64,17 @@ AGENCY_LAST_EVENT = _exporter(
     "Time of the agency's newest event; absent when it never sent one.",
     "agency",
 )
+AGENCY_QUIET_WORKING = _exporter(
+    "agency_quiet_working_seconds",
+    "Office hours since the agency's newest event; of one that never sent any, since the first day with events.",
+    "agency",
+)
+AGENCY_USUAL_QUIET = _exporter(
+    "agency_usual_quiet_seconds",
+    "Office hours of the agency's longest usual pause between days with events; absent when it never sent one.",
+    "agency",
+)
+YEAR_LEFT = _exporter("portalpulse_year_left_seconds", "Time until the clock's year ends in Viet Nam.")
 CLOCK = _exporter("portalpulse_clock_timestamp_seconds", "The current time of the system or the scenario.")
 NEWEST_EVENT = _exporter(
     "portalpulse_newest_event_timestamp_seconds", "Time of the newest event that is not later than the clock."

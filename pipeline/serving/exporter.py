@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any
 
 from prometheus_client import CollectorRegistry, Gauge
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
@@ -19,17 +19,16 @@ from domain.events import Reason
 from domain.findings import WITHOUT_EVENT, FindingKind
 from domain.indicators import INDICATORS, Indicator, ratio_of
 from domain.metric_names import Metric
-from domain.periods import Window, civil_day
+from domain.periods import Window, civil_day, day_start
 from domain.tiers import Tier
 from domain.working_days import WorkingDays
 from domain.working_time import WorkingTime
+from pipeline.serving.earlier import QUIET_DAYS, Earlier
 from pipeline.serving.window_counts import counts_in
 from sinks.contract.tallies import Counts, TallyReader
 
 #: Window of the gauges of recently received and dead-lettered messages.
 _RECENT_WINDOW = dt.timedelta(hours=1)
-#: Civil days that are looked at for the office hours since an event; longer silence counts as this long.
-_QUIET_DAYS: Final = 70
 
 
 class AgencyCollector(Collector):
@@ -50,6 +49,7 @@ class AgencyCollector(Collector):
     ) -> None:
         self._reader, self._registry, self._clock, self._indicators = reader, registry, clock, indicators
         self._working_days = working_days or WorkingDays()
+        self._earlier = Earlier(reader)
 
     def describe(self) -> Iterable[Any]:
         """Empty, so that registering does not read the storage."""
@@ -63,19 +63,23 @@ class AgencyCollector(Collector):
         sent = set(events).union(*counts.values())
         today = civil_day(now)
         codes = [agency.code for agency in self._registry.in_force(today) if agency.is_expected(today) or agency.code in sent]
-        yield from self._figures(counts, codes)
-        yield from self._freshness(now, events, set(codes))
+        yield from self._figures(counts, codes, names.AGENCY_KPI_NUMERATOR, names.AGENCY_KPI_DENOMINATOR)
+        earlier = self._earlier.counts(now)
+        yield from self._figures(earlier, codes, names.AGENCY_EARLIER_NUMERATOR, names.AGENCY_EARLIER_DENOMINATOR)
+        yield from self._freshness(now, events, codes)
         yield from self._dead_letters()
         free, share = _gauge(names.STORAGE_FREE), self._reader.free_space()
         if share is not None:
             free.add_metric([], share)
         yield free
 
-    def _figures(self, counts: Mapping[Window, Mapping[str, Counts]], codes: list[str]) -> Iterator[Any]:
-        numerator, denominator = _gauge(names.AGENCY_KPI_NUMERATOR), _gauge(names.AGENCY_KPI_DENOMINATOR)
-        for window in Window:
+    def _figures(
+        self, counts: Mapping[Window, Mapping[str, Counts]], codes: list[str], above: Metric, below: Metric
+    ) -> Iterator[Any]:
+        numerator, denominator = _gauge(above), _gauge(below)
+        for window, of_window in counts.items():
             for code in codes:
-                row = counts[window].get(code, Counts())
+                row = of_window.get(code, Counts())
                 for kpi, indicator in self._indicators.items():
                     ratio = ratio_of(indicator, row)
                     numerator.add_metric([code, kpi, window.value], ratio.numerator)
@@ -83,19 +87,28 @@ class AgencyCollector(Collector):
         yield numerator
         yield denominator
 
-    def _freshness(self, now: dt.datetime, events: Mapping[str, dt.datetime], codes: set[str]) -> Iterator[Any]:
+    def _freshness(self, now: dt.datetime, events: Mapping[str, dt.datetime], codes: list[str]) -> Iterator[Any]:
         clock, last, newest = _gauge(names.CLOCK), _gauge(names.AGENCY_LAST_EVENT), _gauge(names.NEWEST_EVENT)
-        quiet = _gauge(names.QUIET_WORKING)
+        quiet, year_left = _gauge(names.QUIET_WORKING), _gauge(names.YEAR_LEFT)
         clock.add_metric([], now.timestamp())
-        for code in sorted(codes & set(events)):
+        year_left.add_metric([], (day_start(dt.date(civil_day(now).year + 1, 1, 1)) - now).total_seconds())
+        for code in sorted(set(codes) & set(events)):
             last.add_metric([code], events[code].timestamp())
+        passed = WorkingTime(now, self._working_days, days=QUIET_DAYS)
         if events:
             newest.add_metric([], max(events.values()).timestamp())
-            quiet.add_metric([], WorkingTime(now, self._working_days, days=_QUIET_DAYS).since(max(events.values())))
+            quiet.add_metric([], passed.since(max(events.values())))
+        for metric, of_agencies in zip(
+            (names.AGENCY_QUIET_WORKING, names.AGENCY_USUAL_QUIET), self._earlier.quiet(now, passed, events, codes), strict=True
+        ):
+            gauge = _gauge(metric)
+            for code, seconds in of_agencies.items():
+                gauge.add_metric([code], seconds)
+            yield gauge
         lag = _gauge(names.TALLY_LAG_ROWS)
         totals = self._reader.totals()
         lag.add_metric([], totals.stored - totals.tallied)
-        yield from (clock, last, newest, quiet, lag)
+        yield from (clock, last, newest, quiet, year_left, lag)
 
     def _dead_letters(self) -> Iterator[Any]:
         dead_letters = CounterMetricFamily(

@@ -38,7 +38,7 @@ NOW = dt.datetime(2024, 8, 20, 8, tzinfo=dt.UTC)
 POLICY_SERIES = {"agency_threshold_ratio", "agency_min_volume", "agency_rung_ratio", "agency_stand_in_window"}
 #: In force and not expected to report.
 SILENT = {"G27", "G28", "G30"}
-HOUR, DAY = dt.timedelta(hours=1), dt.timedelta(days=1)
+MINUTE, HOUR, DAY = dt.timedelta(minutes=1), dt.timedelta(hours=1), dt.timedelta(days=1)
 POLICIES = (ThresholdPolicy(window="1d"), ThresholdPolicy(kpi="I5", window="ytd", ratio=0.5, min_volume=7))
 
 
@@ -192,8 +192,9 @@ def test_an_agency_that_need_not_report_has_no_zeros(registry):
 def test_an_agency_that_need_not_report_and_does_is_like_any_other(registry, occurred_at):
     """Once an agency that is not expected to report has sent an event, it has every series of figures; the others do not."""
     samples = scrape(filled(an_event(agency="G27", occurred_at=occurred_at)), registry)
-    assert series_of(samples, "G27") | {"agency_findings", "agency_last_event_timestamp_seconds"} == series_of(
-        scrape(filled(an_event(agency="H17")), registry), "H17"
+    of_past_events = {"agency_findings", "agency_last_event_timestamp_seconds", "agency_usual_quiet_seconds"}
+    assert series_of(samples, "G27") | of_past_events == series_of(scrape(filled(an_event(agency="H17")), registry), "H17") | (
+        set() if occurred_at < NOW else {"agency_quiet_working_seconds"}
     )
     year = value(samples, "agency_kpi_denominator", agency="G27", kpi="I1", window="ytd")
     assert year == (occurred_at > NOW - 200 * DAY)
@@ -283,6 +284,54 @@ def test_freshness_is_measured_by_the_clock(registry):
     assert value(samples, "portalpulse_newest_event_timestamp_seconds") == NOW.timestamp()
     assert value(samples, "agency_last_event_timestamp_seconds", agency="H17") == (NOW - HOUR).timestamp()
     assert ("agency_last_event_timestamp_seconds", (("agency", "H18"),)) not in samples
+
+
+def test_one_week_earlier(registry):
+    """The figures of the same 24 hours one week ago and of the seven days before the last seven, each by its own bounds."""
+    at = [NOW - 7 * DAY, NOW - 8 * DAY + MINUTE, NOW - 8 * DAY, NOW - 7 * DAY + MINUTE, NOW - 14 * DAY + MINUTE, NOW - 14 * DAY]
+    samples = scrape(filled(*(an_event(occurred_at=instant) for instant in at)), registry)
+    labels = {"agency": "H17", "kpi": "I1"}
+    assert value(samples, "agency_kpi_earlier_denominator", window="1d", **labels) == 2
+    assert value(samples, "agency_kpi_earlier_denominator", window="7d", **labels) == 4
+    assert value(samples, "agency_kpi_earlier_numerator", window="7d", **labels) == 4
+    assert value(samples, "agency_kpi_denominator", window="7d", **labels) == 1
+    assert value(samples, "agency_kpi_earlier_denominator", agency="H18", kpi="I5", window="7d") == 0
+
+
+def test_silence_is_measured_in_office_hours(registry):
+    """Each agency has the office hours since its newest event and its usual pause; one that never sent, since the first day."""
+    each_day = [an_event(agency="H18", occurred_at=NOW - number * DAY) for number in range(1, 20)]
+    weekly = [an_event(agency="G01", occurred_at=NOW - number * 7 * DAY - HOUR) for number in range(10)]
+    samples = scrape(filled(*each_day, *weekly, an_event(occurred_at=NOW - 26 * HOUR)), registry)
+    working_day = 9 * 3600
+
+    def of(name, agency):
+        return samples.get((f"agency_{name}_seconds", (("agency", agency),)))
+
+    assert [of("quiet_working", code) for code in ("H18", "G01", "H17")] == [working_day, 3600, working_day + 2 * 3600]
+    assert [of("usual_quiet", code) for code in ("H18", "G01", "H17")] == [working_day, 5 * working_day, 50 * working_day]
+    # Tuesday, nine weeks ago at 14:00, was the first day with events
+    assert of("quiet_working", "H01") == 45 * working_day + 7 * 3600
+    assert of("usual_quiet", "H01") is None
+    assert value(samples, "portalpulse_year_left_seconds") == (134 - 1) * 86_400 + 9 * 3600
+
+
+def test_the_past_is_read_once_a_minute(registry):
+    """A second scrape in the same minute does not read the figures of one week earlier again; one in the next does."""
+    store, clock = filled(an_event(occurred_at=NOW - 7 * DAY)), ManualClock(NOW)
+    collector = AgencyCollector(store, registry=registry, clock=clock)
+    read = []
+    plain = store.counts_between
+    store.counts_between = lambda start, end: read.append(start) or plain(start, end)
+
+    def of_the_past():
+        read.clear()
+        list(collector.collect())
+        return any(NOW - 15 * DAY < start < NOW - 7.5 * DAY for start in read)
+
+    assert [of_the_past(), of_the_past()] == [True, False]
+    clock.advance(60)
+    assert of_the_past()
 
 
 def test_lag(registry):
