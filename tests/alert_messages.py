@@ -28,6 +28,14 @@ def alert(name="AgencyRateLow", *, firing=True, agency="H26", window="1d", sever
     return Alert(f"{name}-{agency}-{window}-{rung}", firing, labels, annotations | notes, STARTED, None if firing else ENDED)
 
 
+def silent(agency="H26", *, firing=True, severity="warning", **notes):
+    """An alert about an agency that sends nothing."""
+    labels = {"alertname": "AgencySilent", "severity": severity, "scope": "agency", "agency": agency}
+    annotations = {"summary": "Cơ quan không gửi dữ liệu.", "summary_en": "An agency sends no data."}
+    annotations |= {"agency_name": "Hà Nội", "agency_name_en": "Ha Noi", "since": str(SINCE.timestamp())}
+    return Alert(f"silent-{agency}", firing, labels, annotations | notes, STARTED, None if firing else ENDED)
+
+
 def fault(name="PipelineStalled", *, firing=True, severity="critical", **notes):
     """An alert about the pipeline."""
     annotations = {
@@ -45,6 +53,21 @@ LINKS = Links(
     "https://board.example.vn/", "https://board.example.vn/?agency={agency}", "https://p.example.vn/runbook/{language}#{alert}"
 )
 OTHERS = {"agency_name": "Bộ <Y tế> & khác", "agency_name_en": "Ministry <of> Health & others"}
+DROPPED = {
+    "summary": "Tỷ lệ hồ sơ trực tuyến giảm mạnh.",
+    "summary_en": "An agency's online rate dropped.",
+    **{"previous": "24/100", "numerator": "120", "denominator": "1000"},
+}
+SURGED = {
+    "summary": "Tỷ lệ hồ sơ trực tuyến tăng mạnh.",
+    "summary_en": "An agency's online rate surged.",
+    **{"previous": "120/1000", "numerator": "240", "denominator": "1000"},
+}
+OFF_PACE = {
+    "summary": "Với tiến độ hiện nay, cả năm không đạt chỉ tiêu.",
+    "summary_en": "At the present pace the year ends below its target.",
+    **{"threshold": "0.7", "previous": "", "projected": "0.689999"},
+}
 #: What happened, by the name of the expected files.
 CASES = {
     "agency": [
@@ -55,7 +78,13 @@ CASES = {
     "ended": [alert(firing=False)],
     "pipeline": [fault()],
     "many": [alert(), alert(agency="G15", numerator="0", rung="zero", **OTHERS), alert(agency="H17", firing=False)],
-    "dropped": [alert("AgencyRateDropped", severity="warning", rung="", previous="0.24", numerator="120", denominator="1000")],
+    "dropped": [alert("AgencyRateDropped", severity="warning", rung="", previous="24/100", numerator="120", denominator="1000")],
+    "surged": [
+        alert("AgencyRateSurged", severity="info", rung="", window="7d", previous="120/1000", numerator="240", denominator="1000")
+    ],
+    "silent": [silent(quiet_hours="14", usual_hours="9"), silent("G15", severity="info", **OTHERS)],
+    "silent-one": [silent(quiet_hours="14", usual_hours="9")],
+    "off-pace": [alert("AgencyOffPace", severity="info", rung="", window="ytd", **OFF_PACE)],
 }
 
 

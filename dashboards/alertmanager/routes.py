@@ -131,10 +131,10 @@ def inhibitions() -> list[dict[str, Any]]:
             "target_matchers": ['alertname="AgencyRateDropped"'],
             "equal": ["agency", "kpi"],
         },
-        # The rates of a silent agency are old.
+        # The rates of a silent agency are old, and whether dossiers were accepted in time is not known.
         {
             "source_matchers": ['alertname="AgencySilent"'],
-            "target_matchers": ['alertname=~"AgencyRate.+"'],
+            "target_matchers": ['alertname=~"AgencyRate.+|AgencyOffPace|AgencyAcceptedLate"'],
             "equal": ["agency"],
         },
     ]

@@ -20,11 +20,15 @@ _NEVER: Final = "0001-01-01"
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """A rate and what it is compared with. ``threshold`` and ``previous`` are ratios; ``since``: when it became low."""
+    """A rate and what it is compared with, as ratios: ``previous`` is of one week earlier, ``projected`` of the whole year.
+
+    ``since``: when it became low.
+    """
 
     rate: Ratio
     threshold: Fraction | None = None
     previous: Fraction | None = None
+    projected: Fraction | None = None
     since: dt.datetime | None = None
     missing_to_end: int | None = None
 
@@ -107,6 +111,7 @@ class Alert:
                 rate,
                 threshold=self._threshold(),
                 previous=Fraction(notes["previous"]) if notes.get("previous") else None,
+                projected=Fraction(notes["projected"]) if notes.get("projected") else None,
                 since=dt.datetime.fromtimestamp(float(notes["since"]), dt.UTC) if notes.get("since") else None,
                 missing_to_end=int(notes["missing_to_end"]) if notes.get("missing_to_end") else None,
             )

@@ -16,6 +16,7 @@ from dashboards.notify.words import Words
 from domain.indicators import Ratio
 
 _RATE_LOW: Final = "AgencyRateLow"
+_SILENT: Final = "AgencySilent"
 #: Asks for the present rate of the indicator of an alert that ended; None when it is not known.
 PresentRate = Callable[[Alert], Ratio | None]
 
@@ -161,17 +162,26 @@ class _Writer:
 
     def _title(self, alert: Alert, figures: Figures | None) -> str:
         words = self._words
+        text = ""
         if alert.label("scope") != "agency":
             return self._said(alert)
-        if figures is None:
-            if alert.name == _RATE_LOW:
-                return words.no_figures.format(**self._facts(alert, None))
-            return self._said(alert)
-        if alert.name == _RATE_LOW and figures.threshold is not None:
-            return (words.many if self._brief else words.low).format(**self._facts(alert, figures))
-        if alert.name in words.changed and figures.previous is not None:
-            return words.changed[alert.name].format(**self._facts(alert, figures))
-        return self._said(alert)
+        if alert.name == _RATE_LOW and figures is None:
+            text = words.no_figures
+        elif alert.name == _SILENT:
+            return self._silent(alert)
+        elif figures is not None and figures.threshold is not None and alert.name == _RATE_LOW:
+            text = words.many if self._brief else words.low
+        elif figures is not None and figures.previous is not None:
+            text = words.changed.get(alert.name, "")
+        elif figures is not None and figures.threshold is not None and figures.projected is not None:
+            text = words.off_pace
+        return text.format(**self._facts(alert, figures)) if text else self._said(alert)
+
+    def _silent(self, alert: Alert) -> str:
+        hours = {name: alert.annotations.get(name, "") for name in ("quiet_hours", "usual_hours")}
+        if not all(hours.values()):
+            return self._words.never_heard.format(who=self._who(alert)) if alert.severity == "info" else self._said(alert)
+        return self._words.silent.format(who=self._who(alert), **hours)
 
     def _need(self, figures: Figures, online: str) -> list[str]:
         words = self._words
@@ -204,6 +214,7 @@ class _Writer:
                 "counts": words.counted(figures.rate),
                 "threshold": "" if figures.threshold is None else words.threshold(figures.threshold),
                 "before": "" if figures.previous is None else words.ratio(figures.previous),
+                "projected": "" if figures.projected is None else words.ratio(figures.projected),
             }
         return facts
 

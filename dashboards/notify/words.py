@@ -29,6 +29,9 @@ class Words:
     low: str  # {who} {kpi} {window} {rate} {counts} {threshold}
     low_short: str
     changed: Mapping[str, str]  # {who} {kpi} {window} {before} {rate} {counts}
+    silent: str  # {who} {quiet_hours} {usual_hours}
+    never_heard: str  # {who}
+    off_pace: str  # {who} {kpi} {projected} {threshold} {rate} {counts}
     many: str
     subject_low: str
     subject_many: str
@@ -115,16 +118,20 @@ VIETNAMESE: Final = Words(
     low="{who}: {kpi} {window} là {rate} ({counts}), dưới ngưỡng {threshold}.",
     low_short="{window} {rate} ({counts}), ngưỡng {threshold}",
     changed={
-        "AgencyRateDropped": "{who}: {kpi} {window} giảm từ {before} xuống {rate} ({counts}).",
-        "AgencyRateSurged": "{who}: {kpi} {window} tăng từ {before} lên {rate} ({counts}).",
+        "AgencyRateDropped": "{who}: {kpi} {window} giảm từ {before} (một tuần trước) xuống {rate} ({counts}).",
+        "AgencyRateSurged": "{who}: {kpi} {window} tăng từ {before} (một tuần trước) lên {rate} ({counts}).",
     },
+    silent="{who}: không có sự kiện nào trong {quiet_hours} giờ làm việc; thường không quá {usual_hours} giờ.",
+    never_heard="{who}: chưa từng gửi sự kiện nào.",
+    off_pace="{who}: nếu phần còn lại của năm như 30 ngày qua, {kpi} cả năm là {projected}, dưới chỉ tiêu {threshold}; "
+    "từ đầu năm đến nay là {rate} ({counts}).",
     many="{who}: {rate} {window} ({counts}), ngưỡng {threshold}",
     subject_low="{who}: {kpi} {rate}, dưới ngưỡng {threshold}",
     subject_ended="{who}: {kpi} hiện là {rate}",
     subject_many="{agencies}: {summary}",
     level="Mức độ: {severity}.",
     since="Tỷ lệ thấp từ {since}.",
-    before="Trước đó là {before}.",
+    before="Một tuần trước là {before}.",
     missing="Cần thêm {n} {online} để đạt {threshold}.",
     missing_end="Cần thêm {n} {online} để đạt {threshold}, {m} hồ sơ để kết thúc cảnh báo.",
     impossible="Không thể đạt {threshold} trong kỳ này.",
@@ -163,16 +170,20 @@ ENGLISH: Final = Words(
     low="{who}: the {kpi} {window} is {rate} ({counts}), below the threshold of {threshold}.",
     low_short="{window} {rate} ({counts}), threshold {threshold}",
     changed={
-        "AgencyRateDropped": "{who}: the {kpi} {window} fell from {before} to {rate} ({counts}).",
-        "AgencyRateSurged": "{who}: the {kpi} {window} rose from {before} to {rate} ({counts}).",
+        "AgencyRateDropped": "{who}: the {kpi} {window} fell from {before} one week earlier to {rate} ({counts}).",
+        "AgencyRateSurged": "{who}: the {kpi} {window} rose from {before} one week earlier to {rate} ({counts}).",
     },
+    silent="{who}: no events for {quiet_hours} office hours; usually not more than {usual_hours}.",
+    never_heard="{who}: it has never sent an event.",
+    off_pace="{who}: if the rest of the year is like the last 30 days, the {kpi} of the year is {projected}, below the target of "
+    "{threshold}; so far it is {rate} ({counts}).",
     many="{who}: {rate} {window} ({counts}), threshold {threshold}",
     subject_low="{who}: {kpi} {rate}, below {threshold}",
     subject_ended="{who}: {kpi} now {rate}",
     subject_many="{agencies}: {summary}",
     level="Severity: {severity}.",
     since="The rate has been low since {since}.",
-    before="Before that it was {before}.",
+    before="One week earlier it was {before}.",
     missing="{n} more {online} reach {threshold}.",
     missing_end="{n} more {online} reach {threshold}, {m} end the alert.",
     impossible="{threshold} cannot be reached in this period.",

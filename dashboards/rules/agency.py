@@ -6,8 +6,13 @@ its limit and its severity, so that one alert serves all of them. Alertmanager t
 
 from __future__ import annotations
 
+from dashboards.rules.changes import change_records
+from dashboards.rules.off_pace import off_pace
+from dashboards.rules.rate_dropped import rate_dropped
 from dashboards.rules.rate_low import rate_low
+from dashboards.rules.rate_surged import rate_surged
 from dashboards.rules.rule import Rule, group, record, seen, with_label
+from dashboards.rules.silent import silent
 from dashboards.rules.timing import RuleTiming, number
 
 _SERIES = "agency, kpi, window"
@@ -116,4 +121,15 @@ def _pooled(timing: RuleTiming) -> list[Rule]:
 
 def agency_group(timing: RuleTiming) -> Rule:
     """The group of ``agency.yml``."""
-    return group("agency", [*_figures(timing), *_ladder(timing), *_pooled(timing), rate_low(timing)], timing=timing)
+    rules = [
+        *_figures(timing),
+        *_ladder(timing),
+        *_pooled(timing),
+        rate_low(timing),
+        *change_records(timing),
+        *rate_dropped(timing),
+        *rate_surged(timing),
+        *silent(timing),
+        *off_pace(timing),
+    ]
+    return group("agency", rules, timing=timing)

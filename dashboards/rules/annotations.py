@@ -11,27 +11,28 @@ from dashboards.rules.timing import number
 #: The name of the alert's agency, or nothing. A failed scrape at this moment must not take it from a message.
 _INFO = '{{ with printf "last_over_time(agency_info{agency=%q}[10m])" $labels.agency | query }}'
 _NAME = _INFO + '{{ . | first | label "name" }}{{ end }}'
-_NAME_AND_SPACE = _NAME.replace("{{ end }}", " {{ end }}")
+NAME_AND_SPACE = _NAME.replace("{{ end }}", " {{ end }}")
 #: Sets ``$of`` and ``$at``, the selectors of the figures and of the rung of the alert. A rung of zero shows the threshold.
-_SELECTORS = (
+SELECTORS = (
     '{{ $of := printf "{agency=%q,kpi=%q,window=%q}" $labels.agency $labels.kpi $labels.window }}'
     '{{ $rung := $labels.rung }}{{ if eq $rung "zero" }}{{ $rung = "below5" }}{{ end }}'
     '{{ $at := printf "{agency=%q,kpi=%q,window=%q,rung=%q}" $labels.agency $labels.kpi $labels.window $rung }}'
 )
 
 #: 61729 -> 61.729 (below 1,000 million) and 4.99 -> 4,99, as pipeline stages.
-_THOUSANDS = r'reReplaceAll "(\\d)(\\d{3})$" "$1.$2" | reReplaceAll "(\\d)(\\d{3})\\." "$1.$2."'
-_DECIMALS = r'reReplaceAll "\\." ","'
+THOUSANDS = r'reReplaceAll "(\\d)(\\d{3})$" "$1.$2" | reReplaceAll "(\\d)(\\d{3})\\." "$1.$2."'
+THOUSANDS_EN = r'reReplaceAll "(\\d)(\\d{3})$" "$1,$2" | reReplaceAll "(\\d)(\\d{3})," "$1,$2,"'
+DECIMALS = r'reReplaceAll "\\." ","'
 
 #: 1e-6 corrects 6493.999999999999 to 6494; it is far below 1/denominator.
-_PERCENT_CUT = "floor(1e4 * agency:kpi:ratio%s + 1e-6) / 100"
-_NUMERATOR, _DENOMINATOR = "agency:kpi_numerator:max%s", "agency:kpi_denominator:max%s"
+PERCENT_CUT = "floor(1e4 * agency:kpi:ratio%s + 1e-6) / 100"
+NUMERATOR, DENOMINATOR = "agency:kpi_numerator:max%s", "agency:kpi_denominator:max%s"
 #: The limit of the rung; a rate of zero is compared with the threshold of the policy.
 _LIMIT = "agency:kpi_rung:ratio%r"
 _CLEAR = "agency:kpi_rung_clear:ratio%r"
 
-_KPI_TEXTS = {"I1": "tỷ lệ hồ sơ trực tuyến toàn trình", "I5": "tỷ lệ hồ sơ trực tuyến"}
-_WINDOW_TEXTS = {
+KPI_TEXTS = {"I1": "tỷ lệ hồ sơ trực tuyến toàn trình", "I5": "tỷ lệ hồ sơ trực tuyến"}
+WINDOW_TEXTS = {
     "1h": "trong 1 giờ qua",
     "1d": "trong 24 giờ qua",
     "7d": "trong 7 ngày qua",
@@ -39,8 +40,8 @@ _WINDOW_TEXTS = {
     "month": "từ đầu tháng",
     "ytd": "từ đầu năm",
 }
-_KPI_TEXTS_EN = {"I1": "rate of fully online dossiers", "I5": "rate of online dossiers"}
-_WINDOW_TEXTS_EN = {
+KPI_TEXTS_EN = {"I1": "rate of fully online dossiers", "I5": "rate of online dossiers"}
+WINDOW_TEXTS_EN = {
     "1h": "in the last hour",
     "1d": "in the last 24 hours",
     "7d": "in the last 7 days",
@@ -62,78 +63,83 @@ def vietnamese_percent(ratio: float) -> str:
 
 def whole(expr: str) -> str:
     """The first value of ``expr`` as a whole number with Vietnamese thousands; nothing when there is none."""
-    return f'{{{{ with query "{expr}" }}}}{{{{ . | first | value | printf "%.0f" | {_THOUSANDS} }}}}{{{{ end }}}}'
+    return f'{{{{ with query "{expr}" }}}}{{{{ . | first | value | printf "%.0f" | {THOUSANDS} }}}}{{{{ end }}}}'
 
 
 def whole_en(expr: str) -> str:
     """The first value of ``expr`` as a whole number with English thousands; nothing when there is none."""
-    stages = r'reReplaceAll "(\\d)(\\d{3})$" "$1,$2" | reReplaceAll "(\\d)(\\d{3})," "$1,$2,"'
-    return f'{{{{ with query "{expr}" }}}}{{{{ . | first | value | printf "%.0f" | {stages} }}}}{{{{ end }}}}'
+    return f'{{{{ with query "{expr}" }}}}{{{{ . | first | value | printf "%.0f" | {THOUSANDS_EN} }}}}{{{{ end }}}}'
 
 
-def _label_text(label: str, texts: dict[str, str]) -> str:
+def label_text(label: str, texts: dict[str, str]) -> str:
     """The text for the value of a label; an unknown value is shown as it is."""
     cases = "{{ else ".join(f'if eq $labels.{label} "{value}" }}}}{text}' for value, text in texts.items())
     return f"{{{{ {cases}{{{{ else }}}}{{{{ $labels.{label} }}}}{{{{ end }}}}"
 
 
-def _query(expr: str) -> str:
+def query_of(expr: str) -> str:
     """The pipeline that asks for ``expr``; ``%s`` in it selects the figures and ``%r`` the rung of the alert."""
     names = {"%s": "$of", "%r": "$at"}
     arguments = " ".join(names[expr[i : i + 2]] for i in range(len(expr)) if expr[i : i + 2] in names)
     return f'printf "{expr.replace("%r", "%s")}" {arguments} | query'
 
 
-def _value(expr: str, form: str, stages: str = "") -> str:
+def value_of(expr: str, form: str, stages: str = "") -> str:
     """The first value of ``expr``, or nothing."""
     piped = f" | {stages}" if stages else ""
-    return f'{{{{ with {_query(expr)} }}}}{{{{ . | first | value | printf "{form}"{piped} }}}}{{{{ end }}}}'
+    return f'{{{{ with {query_of(expr)} }}}}{{{{ . | first | value | printf "{form}"{piped} }}}}{{{{ end }}}}'
 
 
 def _missing(limit: str) -> str:
     """New online dossiers that reach ``limit``: they count in the denominator, too. Nothing where no number does."""
-    gap = f"({limit} * on (agency, kpi, window) {_DENOMINATOR} - on (agency, kpi, window) {_NUMERATOR})"
+    gap = f"({limit} * on (agency, kpi, window) {DENOMINATOR} - on (agency, kpi, window) {NUMERATOR})"
     return f"clamp_min(ceil({gap} / on (agency, kpi, window) ((1 - {limit}) > 0) - 1e-6), 0)"
 
 
 def _description(language: str) -> str:
     vietnamese = language == "vi"
-    thousands = _THOUSANDS if vietnamese else r'reReplaceAll "(\\d)(\\d{3})$" "$1,$2" | reReplaceAll "(\\d)(\\d{3})," "$1,$2,"'
-    decimals = _DECIMALS if vietnamese else ""
-    numerator, denominator = (_value(expr, "%.0f", thousands) for expr in (_NUMERATOR, _DENOMINATOR))
-    limit = _value(f"100 * {_LIMIT}", "%.4g", decimals)
-    clear = _value(f"100 * {_CLEAR}", "%.4g", decimals)
-    rate = _value(_PERCENT_CUT, "%.2f", decimals)
-    need, end = (_value(_missing(each), "%.0f", thousands) for each in (_LIMIT, _CLEAR))
-    subject = f"{_NAME_AND_SPACE}({{{{ $labels.agency }}}}): "
+    thousands = THOUSANDS if vietnamese else THOUSANDS_EN
+    decimals = DECIMALS if vietnamese else ""
+    numerator, denominator = (value_of(expr, "%.0f", thousands) for expr in (NUMERATOR, DENOMINATOR))
+    limit = value_of(f"100 * {_LIMIT}", "%.4g", decimals)
+    clear = value_of(f"100 * {_CLEAR}", "%.4g", decimals)
+    rate = value_of(PERCENT_CUT, "%.2f", decimals)
+    need, end = (value_of(_missing(each), "%.0f", thousands) for each in (_LIMIT, _CLEAR))
+    subject = f"{NAME_AND_SPACE}({{{{ $labels.agency }}}}): "
     if vietnamese:
         known = (
             f" là {rate} % ({numerator}/{denominator} hồ sơ); ngưỡng {limit} %; "
-            f"{{{{ with {_query(_missing(_LIMIT) + ' > 0')} }}}}cần thêm ít nhất {need} hồ sơ trực tuyến để đạt {limit} %"
-            f"{{{{ with {_query(_missing(_CLEAR))} }}}} ({end} hồ sơ để kết thúc cảnh báo){{{{ end }}}}"
+            f"{{{{ with {query_of(_missing(_LIMIT) + ' > 0')} }}}}cần thêm ít nhất {need} hồ sơ trực tuyến để đạt {limit} %"
+            f"{{{{ with {query_of(_missing(_CLEAR))} }}}} ({end} hồ sơ để kết thúc cảnh báo){{{{ end }}}}"
             f"{{{{ else }}}}cảnh báo kết thúc khi đạt từ {clear} % trở lên{{{{ end }}}}."
         )
         unknown = f" chưa đọc được hoặc kỳ không có hồ sơ nào, cảnh báo được giữ nguyên; ngưỡng {limit} %."
-        what = f"{_label_text('kpi', _KPI_TEXTS)} {_label_text('window', _WINDOW_TEXTS)}"
+        what = f"{label_text('kpi', KPI_TEXTS)} {label_text('window', WINDOW_TEXTS)}"
     else:
         known = (
             f" is {rate} % ({numerator}/{denominator} dossiers); threshold: {limit} %; "
-            f"{{{{ with {_query(_missing(_LIMIT) + ' > 0')} }}}}{need} more online dossiers reach {limit} %"
-            f"{{{{ with {_query(_missing(_CLEAR))} }}}} ({end} end the alert){{{{ end }}}}"
+            f"{{{{ with {query_of(_missing(_LIMIT) + ' > 0')} }}}}{need} more online dossiers reach {limit} %"
+            f"{{{{ with {query_of(_missing(_CLEAR))} }}}} ({end} end the alert){{{{ end }}}}"
             f"{{{{ else }}}}the alert ends at {clear} %{{{{ end }}}}."
         )
         unknown = f" is not known, or the window is empty, and the alert stays; threshold: {limit} %."
-        what = f"the {_label_text('kpi', _KPI_TEXTS_EN)} {_label_text('window', _WINDOW_TEXTS_EN)}"
-    with_rate = f"{{{{ with {_query(_PERCENT_CUT)} }}}}{known}{{{{ else }}}}{unknown}{{{{ end }}}}"
-    return f"{_SELECTORS}{subject}{what}{with_rate}"
+        what = f"the {label_text('kpi', KPI_TEXTS_EN)} {label_text('window', WINDOW_TEXTS_EN)}"
+    with_rate = f"{{{{ with {query_of(PERCENT_CUT)} }}}}{known}{{{{ else }}}}{unknown}{{{{ end }}}}"
+    return f"{SELECTORS}{subject}{what}{with_rate}"
 
 
-def _since(name: str) -> str:
+def since_of(name: str) -> str:
     """Unix seconds since when the condition holds: when the alert became pending, not when it fired."""
     selector = "{alertname=%q,agency=%q,kpi=%q,window=%q,rung=%q}"
     labels = f'"{name}" $labels.agency $labels.kpi $labels.window $labels.rung'
     found = f'printf "ALERTS_FOR_STATE{selector}" {labels} | query'
     return f'{{{{ with {found} }}}}{{{{ . | first | value | printf "%.0f" }}}}{{{{ end }}}}'
+
+
+def previous() -> str:
+    """The rate of one week earlier as numerator/denominator; nothing where it is not known."""
+    counts = "/".join(value_of(f"agency:kpi_earlier_{part}:max%s", "%.0f") for part in ("numerator", "denominator"))
+    return f"{SELECTORS}{{{{ with {query_of('agency:kpi_earlier:ratio%s')} }}}}{counts}{{{{ end }}}}"
 
 
 def names() -> dict[str, str]:
@@ -150,10 +156,11 @@ def agency_rate(name: str, *, summary: str, summary_en: str) -> dict[str, str]:
         "description": _description("vi"),
         "description_en": _description("en"),
         **names(),
-        "numerator": _SELECTORS + _value(_NUMERATOR, "%.0f"),
-        "denominator": _SELECTORS + _value(_DENOMINATOR, "%.0f"),
-        "threshold": _SELECTORS + _value(_LIMIT, "%.6g"),
-        "missing": _SELECTORS + _value(_missing(_LIMIT), "%.0f"),
-        "missing_to_end": _SELECTORS + _value(_missing(_CLEAR), "%.0f"),
-        "since": _since(name),
+        "numerator": SELECTORS + value_of(NUMERATOR, "%.0f"),
+        "denominator": SELECTORS + value_of(DENOMINATOR, "%.0f"),
+        "threshold": SELECTORS + value_of(_LIMIT, "%.6g"),
+        "previous": previous(),
+        "missing": SELECTORS + value_of(_missing(_LIMIT), "%.0f"),
+        "missing_to_end": SELECTORS + value_of(_missing(_CLEAR), "%.0f"),
+        "since": since_of(name),
     }

@@ -30,6 +30,29 @@ class RuleTiming:
     #: To avoid flapping, a firing alert ends only this far (0.01 = one percentage point) above its threshold.
     deadband_ratio: float = float(DEADBAND)
 
+    #: The rate of 7 days dropped when it is so far (0.05 = five percentage points) below that of the 7 days before, ...
+    drop_points: float = 0.05
+    #: ... and that of 24 hours when it is at most this part of that of the same weekday, ...
+    drop_ratio: float = 0.5
+    #: ... with at least so many dossiers in both. It surged when it is so many times the earlier one, and ``drop_points`` above.
+    surge_ratio: float = 2.0
+    week_min_dossiers: int = 2_000
+    day_min_dossiers: int = 200
+    #: To avoid flapping, a part or multiple of an earlier rate ends an alert this far from its limit; points ``deadband_ratio``.
+    change_deadband: float = 0.1
+    #: Fewer dossiers than this end no alert on a change.
+    change_end_dossiers: int = 30
+
+    #: An agency is silent after this multiple of its longest usual pause, and never before so many seconds of office hours.
+    silent_factor: float = 1.5
+    silent_seconds: int = 9 * 60 * _MINUTE
+    #: One that was never heard of, after so many seconds of office hours in which others were.
+    never_heard_seconds: int = 27 * 60 * _MINUTE
+
+    #: The end of a year is judged when at most so many days of it are left, on so many dossiers of the last 30 days.
+    off_pace_left_days: int = 305
+    off_pace_min_dossiers: int = 200
+
     #: When the newest event is older than this, PipelineStalled starts, and no agency alert does.
     freshness_limit_seconds: int = 10 * _MINUTE
     #: Shorter than ``agency_for_seconds``, so that a stall alerts before any agency does.

@@ -20,6 +20,8 @@ COMPARED: Final = (Window.DAY, Window.WEEK)
 #: Civil days that are looked at for the office hours since an event; longer silence counts as this long.
 QUIET_DAYS: Final = 2 * HISTORY_DAYS
 _WEEK: Final = dt.timedelta(days=7)
+#: Working days that are usual for an agency whose newest event is older than what is looked at.
+_RARE: Final = HISTORY_DAYS * 5 // 7
 
 
 class Earlier:
@@ -54,8 +56,7 @@ class Earlier:
         self._look_back(now, passed)
         begin = None if self._first_day is None else day_start(self._first_day)
         quiet = {code: passed.since(at) for code in codes if (at := events.get(code, begin)) is not None}
-        longest = QUIET_DAYS // 2
-        usual = {code: float(WORKING_DAY * self._pauses.get(code, longest)) for code in quiet if code in events}
+        usual = {code: float(WORKING_DAY * self._pauses.get(code, _RARE)) for code in quiet if code in events}
         return quiet, usual
 
     def _look_back(self, now: dt.datetime, passed: WorkingTime) -> None:

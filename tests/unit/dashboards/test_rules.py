@@ -12,7 +12,7 @@ from dashboards.rules.generate import COMMITTED, RuleTiming, changed_files, rend
 from dashboards.rules.timing import duration, number
 
 ALERTS = {
-    "AgencyRateLow",
+    *("AgencyRateLow", "AgencyRateDropped", "AgencyRateSurged", "AgencySilent", "AgencyOffPace"),
     *("ExporterDown", "ClickHouseDown", "KafkaDown", "WorkerDown", "NoPartitionsAssigned", "NoEventsYet", "PipelineStalled"),
     *("LagHigh", "BacklogHigh", "LagGrowing", "AcknowledgementsStalled", "AcknowledgementsLate"),
     *("TallyDrift", "TalliesBehind", "AuditFailing", "AuditOld", "DeadLetterRatioHigh", "AgencyConfigMissing"),
@@ -20,7 +20,7 @@ ALERTS = {
     *("Watchdog", "RuleFailures", "ScrapesMissed", "NotificationsFailing", "ConfigurationRefused"),
 }
 #: Their severity is that of the series.
-SEVERITY_OF_SERIES = {"PipelineStalled", "AgencyRateLow"}
+SEVERITY_OF_SERIES = {"PipelineStalled", "AgencyRateLow", "AgencySilent"}
 RAW_NUMBERS = {"agency_name", "agency_name_en", "numerator", "denominator", "threshold", "missing", "missing_to_end", "since"}
 
 

@@ -21,13 +21,7 @@ PARTS = {
 #: Alerts that are not rules of Prometheus: of the local stack and of the checker of the heartbeat.
 OTHERS = {SERVICE_PAGE, STOPPED, SILENT}
 #: Entries that may stand in the runbook before the rule does.
-BEFORE_THEIR_RULE = {
-    "AgencySilent",
-    "AgencyRateDropped",
-    "AgencyRateSurged",
-    "AgencyOffPace",
-    "AgencyAcceptedLate",
-}
+BEFORE_THEIR_RULE = {"AgencyAcceptedLate"}
 
 
 def entries(language):

@@ -1,0 +1,52 @@
+"""The alert on a rate that is a multiple of that of one week earlier: a success, or dossiers that are sent wrongly."""
+
+from __future__ import annotations
+
+from dashboards.rules.changes import COMPARABLE, EPSILON, SERIES, change_texts
+from dashboards.rules.held import held
+from dashboards.rules.rule import Rule, alert, record
+from dashboards.rules.timing import RuleTiming, number
+
+
+def rate_surged(timing: RuleTiming) -> list[Rule]:
+    """AgencyRateSurged, after the record of what ends it. From 0.5 % to 1 % is a few dossiers, hence the points."""
+    points, ratio = "agency:kpi_change:points", "agency:kpi_change:ratio"
+    over = "agency:kpi_not_surged:ratio"
+    return [
+        record(
+            over,
+            f"""
+            (
+              {ratio} < {number(timing.surge_ratio - timing.change_deadband - EPSILON)}
+              or
+              {points} < {number(timing.drop_points - timing.deadband_ratio - EPSILON)}
+            )
+            and on ({SERIES}) agency:kpi_change_known:count
+            """,
+        ),
+        alert(
+            "AgencyRateSurged",
+            held(
+                "AgencyRateSurged",
+                labels=SERIES,
+                start=f"{ratio} >= {number(timing.surge_ratio - EPSILON)}\n"
+                f"          and on ({SERIES}) {points} >= {number(timing.drop_points - EPSILON)}\n"
+                f"          {COMPARABLE}",
+                over=over,
+                known="agency:kpi_denominator:max",
+                key=SERIES,
+                timing=timing,
+            ),
+            severity="info",
+            scope="agency",
+            timing=timing,
+            for_seconds=timing.agency_for_seconds,
+            keep_firing_seconds=timing.agency_keep_firing_seconds,
+            annotations=change_texts(
+                "AgencyRateSurged",
+                summary="Tỷ lệ hồ sơ trực tuyến tăng mạnh.",
+                summary_en="An agency's online rate surged.",
+                verbs=("tăng từ %s (một tuần trước) lên", "rose from %s one week earlier to"),
+            ),
+        ),
+    ]
