@@ -56,17 +56,23 @@ OTHERS = {"agency_name": "Bộ <Y tế> & khác", "agency_name_en": "Ministry <o
 DROPPED = {
     "summary": "Tỷ lệ hồ sơ trực tuyến giảm mạnh.",
     "summary_en": "An agency's online rate dropped.",
-    **{"previous": "24/100", "numerator": "120", "denominator": "1000"},
+    "previous": "24/100",
+    "numerator": "120",
+    "denominator": "1000",
 }
 SURGED = {
     "summary": "Tỷ lệ hồ sơ trực tuyến tăng mạnh.",
     "summary_en": "An agency's online rate surged.",
-    **{"previous": "120/1000", "numerator": "240", "denominator": "1000"},
+    "previous": "120/1000",
+    "numerator": "240",
+    "denominator": "1000",
 }
 OFF_PACE = {
     "summary": "Với tiến độ hiện nay, cả năm không đạt chỉ tiêu.",
     "summary_en": "At the present pace the year ends below its target.",
-    **{"threshold": "0.7", "previous": "", "projected": "0.689999"},
+    "threshold": "0.7",
+    "previous": "",
+    "projected": "0.689999",
 }
 #: What happened, by the name of the expected files.
 CASES = {
@@ -78,10 +84,8 @@ CASES = {
     "ended": [alert(firing=False)],
     "pipeline": [fault()],
     "many": [alert(), alert(agency="G15", numerator="0", rung="zero", **OTHERS), alert(agency="H17", firing=False)],
-    "dropped": [alert("AgencyRateDropped", severity="warning", rung="", previous="24/100", numerator="120", denominator="1000")],
-    "surged": [
-        alert("AgencyRateSurged", severity="info", rung="", window="7d", previous="120/1000", numerator="240", denominator="1000")
-    ],
+    "dropped": [alert("AgencyRateDropped", severity="warning", rung="", **DROPPED)],
+    "surged": [alert("AgencyRateSurged", severity="info", rung="", window="7d", **SURGED)],
     "silent": [silent(quiet_hours="14", usual_hours="9"), silent("G15", severity="info", **OTHERS)],
     "silent-one": [silent(quiet_hours="14", usual_hours="9")],
     "off-pace": [alert("AgencyOffPace", severity="info", rung="", window="ytd", **OFF_PACE)],
