@@ -89,6 +89,11 @@ TALLY_LAG_ROWS = _exporter(
 )
 DEAD_LETTERS = _exporter("portalpulse_dead_letters_total", "Dead-lettered messages, by reason.", "reason", kind="counter")
 DEAD_LETTER_ROWS = _exporter("portalpulse_dead_letter_rows", "Messages dead-lettered within the window.", "window")
+DEAD_LETTER_AGENCY_ROWS = _exporter(
+    "portalpulse_dead_letter_agency_rows",
+    "Messages dead-lettered within the last hour, of at most 10,000, by the agency they name: ten by code, empty: all others.",
+    "agency",
+)
 RECEIVED_ROWS = _exporter("portalpulse_received_rows", "Messages received within the window, valid or not.", "window")
 AUDIT_DRIFT = _exporter(
     "portalpulse_audit_drift_events",

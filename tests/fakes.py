@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import datetime as dt
 import hashlib
+import json
 import threading
 import uuid
 import zlib
@@ -144,6 +145,17 @@ def counts_alone(event: DossierEvent) -> frozenset[str]:
 def _halves(event_id: uuid.UUID) -> bytes:
     """An id as two little-endian halves, the first half of the text first."""
     return (event_id.int >> 64).to_bytes(8, "little") + (event_id.int & (1 << 64) - 1).to_bytes(8, "little")
+
+
+_LONGEST_VALUE = 65_536
+
+
+def _named_agency(value: bytes | None) -> str:
+    try:
+        found = json.loads(value or b"")["agency_code"]
+    except (ValueError, KeyError, TypeError):
+        return ""
+    return found.rpartition(".")[2] if isinstance(found, str) and len(value or b"") <= _LONGEST_VALUE else ""
 
 
 def summed(counts) -> Counts:
@@ -716,6 +728,10 @@ class MemoryStore:
 
     def dead_letters_by_reason(self):
         return dict(Counter(letter.reason for letter, _ in self.letters.values()))
+
+    def dead_letter_agencies(self, within):
+        recent = [letter for letter, at in self.letters.values() if at > self.now() - within]
+        return dict(Counter(_named_agency(letter.value) for letter in recent))
 
     def arrivals(self, within) -> Arrivals:
         since = self.now() - within

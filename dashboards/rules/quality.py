@@ -128,6 +128,10 @@ def _dead_letters(timing: RuleTiming) -> Rule:
     share = f'{{{{ with query "floor(1e4 * {ratio} + 1e-6) / 100" }}}}{{{{ . | first | value | printf "%.2f"'
     window = duration(timing.reason_seconds)
     worst = f"topk(1, sum by (reason) (increase(portalpulse_dead_letters_total[{window}])) > 0)"
+    agency = f"topk(1, max by (agency) ({seen('portalpulse_dead_letter_agency_rows{agency!=QQ}', timing)}) > 0)".replace(
+        "QQ", "''"
+    )
+    named = f'{{{{ with query "{agency}" }}}}%s{{{{ . | first | label "agency" }}}}.{{{{ end }}}}'
     reason = f'{{{{ with query "{worst}" }}}}%s{{{{ . | first | label "reason" }}}}.{{{{ end }}}}'
     return _alert(
         "DeadLetterRatioHigh",
@@ -143,10 +147,12 @@ def _dead_letters(timing: RuleTiming) -> Rule:
             "Too many messages are dead-lettered.",
             share + r' | reReplaceAll "\\." "," }} % '
             f"sự kiện nhận trong 1 giờ qua bị loại (giới hạn {vietnamese_percent(timing.dead_letter_limit_ratio)}).{{{{ end }}}} "
-            f"Sự kiện bị loại không được tính vào tỷ lệ của cơ quan.{reason % ' Lý do nhiều nhất: '}",
+            f"Sự kiện bị loại không được tính vào tỷ lệ của cơ quan.{reason % ' Lý do nhiều nhất: '}"
+            f"{named % ' Cơ quan nhiều nhất: '}",
             f"{share} "
             f"}}}} % of the messages of the last hour are dead letters (limit: {number(timing.dead_letter_limit_ratio * 100)} %)."
-            f"{{{{ end }}}} They count in the rate of no agency.{reason % ' The most frequent reason: '}",
+            f"{{{{ end }}}} They count in the rate of no agency.{reason % ' The most frequent reason: '}"
+            f"{named % ' The most frequent agency: '}",
         ),
     )
 

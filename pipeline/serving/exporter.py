@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from prometheus_client import CollectorRegistry, Gauge
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
@@ -29,6 +30,8 @@ from sinks.contract.tallies import Counts, TallyReader
 
 #: Window of the gauges of recently received and dead-lettered messages.
 _RECENT_WINDOW = dt.timedelta(hours=1)
+#: Agencies whose dead letters are exported by name.
+_MOST_FREQUENT: Final = 10
 
 
 class AgencyCollector(Collector):
@@ -67,7 +70,7 @@ class AgencyCollector(Collector):
         earlier = self._earlier.counts(now)
         yield from self._figures(earlier, codes, names.AGENCY_EARLIER_NUMERATOR, names.AGENCY_EARLIER_DENOMINATOR)
         yield from self._freshness(now, events, codes)
-        yield from self._dead_letters()
+        yield from self._dead_letters(now)
         free, share = _gauge(names.STORAGE_FREE), self._reader.free_space()
         if share is not None:
             free.add_metric([], share)
@@ -110,7 +113,7 @@ class AgencyCollector(Collector):
         lag.add_metric([], totals.stored - totals.tallied)
         yield from (clock, last, newest, quiet, year_left, lag)
 
-    def _dead_letters(self) -> Iterator[Any]:
+    def _dead_letters(self, now: dt.datetime) -> Iterator[Any]:
         dead_letters = CounterMetricFamily(
             names.DEAD_LETTERS.name.removesuffix("_total"), names.DEAD_LETTERS.help, labels=names.DEAD_LETTERS.labels
         )
@@ -124,6 +127,18 @@ class AgencyCollector(Collector):
         received.add_metric([Window.HOUR.value], arrivals.events + arrivals.dead_letters)
         yield dead_lettered
         yield received
+        yield self._dead_letter_agencies(now)
+
+    def _dead_letter_agencies(self, now: dt.datetime) -> Any:
+        """Few agencies by name, so that the number of series is bounded, also when messages name anything."""
+        found = Counter(self._reader.dead_letter_agencies(_RECENT_WINDOW))
+        known = {agency.code for agency in self._registry.in_force(civil_day(now))}
+        named = Counter({code: number for code, number in found.items() if code in known}).most_common(_MOST_FREQUENT)
+        gauge = _gauge(names.DEAD_LETTER_AGENCY_ROWS)
+        gauge.add_metric([""], found.total() - sum(number for _, number in named))
+        for code, number in named:
+            gauge.add_metric([code], number)
+        return gauge
 
 
 #: The scope of the audit that is not a tier.

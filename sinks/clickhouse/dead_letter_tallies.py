@@ -6,6 +6,7 @@ dropped changes no count. A message counts once, under the reason with which it 
 
 from __future__ import annotations
 
+import datetime as dt
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
@@ -14,10 +15,13 @@ from sinks.clickhouse.client import ClickHouse
 from sinks.clickhouse.dead_letter_marks import is_marked
 from sinks.clickhouse.row_policies import refuse_hidden_rows
 from sinks.contract.dead_letters import Position
-from sinks.tables import DEAD_LETTER_MARKS, DEAD_LETTER_TALLIES, DEAD_LETTERS
+from sinks.tables import DEAD_LETTER_IDENTITY, DEAD_LETTER_MARKS, DEAD_LETTER_TALLIES, DEAD_LETTERS
 
 #: Offsets in one chunk, which is the most that a recount of a chunk reads. The migration of the table has the same number.
 CHUNK: Final = 65_536
+#: Recent dead letters whose agency is looked at, and the longest message that is read for it.
+_RECENT: Final = 10_000
+_LONGEST_VALUE: Final = 65_536
 #: Chunks recounted by one statement.
 _CHUNKS_PER_STATEMENT: Final = 200
 
@@ -62,3 +66,17 @@ def dead_letters_by_reason(clickhouse: ClickHouse) -> dict[str, int]:
     )
     refuse_hidden_rows(clickhouse, (DEAD_LETTER_TALLIES,))
     return {str(reason): int(count) for reason, count in rows}
+
+
+def dead_letter_agencies(clickhouse: ClickHouse, within: dt.timedelta) -> dict[str, int]:
+    """Distinct recent dead letters by the agency that they name, of at most ``_RECENT``; "" where no code can be read."""
+    rows = clickhouse.rows(
+        "read_dead_letters",
+        "SELECT splitByChar('.', JSONExtractString(value, 'agency_code'))[-1] AS code, "  # noqa: S608
+        f"uniqExact({DEAD_LETTER_IDENTITY}) FROM (SELECT {DEAD_LETTER_IDENTITY}, "
+        f"if(length(value) > {_LONGEST_VALUE}, '', value) AS value FROM {DEAD_LETTERS} "
+        f"WHERE first_seen > now64(3) - toIntervalSecond({{seconds:UInt32}}) LIMIT {_RECENT}) GROUP BY code",
+        {"seconds": int(within.total_seconds())},
+    )
+    refuse_hidden_rows(clickhouse, (DEAD_LETTERS,))
+    return {str(code): int(count) for code, count in rows}

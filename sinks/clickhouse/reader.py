@@ -10,7 +10,7 @@ import numpy as np
 
 from domain.periods import Period, civil_day, day_start
 from sinks.clickhouse.client import ClickHouse
-from sinks.clickhouse.dead_letter_tallies import dead_letters_by_reason
+from sinks.clickhouse.dead_letter_tallies import dead_letter_agencies, dead_letters_by_reason
 from sinks.clickhouse.monthly_totals import MonthlyTotals
 from sinks.clickhouse.row_policies import refuse_hidden_rows
 from sinks.clickhouse.tally_sql import COUNT_NAMES
@@ -197,6 +197,10 @@ class ClickHouseReader:
     def dead_letters_by_reason(self) -> Mapping[str, int]:
         """Dead-lettered messages so far; see the contract."""
         return dead_letters_by_reason(self._clickhouse)
+
+    def dead_letter_agencies(self, within: dt.timedelta) -> Mapping[str, int]:
+        """Recent dead letters by agency; see the contract."""
+        return dead_letter_agencies(self._clickhouse, within)
 
     def arrivals(self, within: dt.timedelta) -> Arrivals:
         """Distinct messages that arrived recently; see the contract."""

@@ -130,6 +130,13 @@ class TallyReader(PeriodReader, Protocol):
         """Dead-lettered messages so far, replayed and dropped ones included, so that the number never falls."""
         ...
 
+    def dead_letter_agencies(self, within: dt.timedelta) -> Mapping[str, int]:
+        """Messages that were dead-lettered within the last ``within`` by the level-1 code that they name, "" without one.
+
+        Counted are at most 10,000 of them, so that a flood costs no more.
+        """
+        ...
+
     def arrivals(self, within: dt.timedelta) -> Arrivals:
         """Messages that arrived within the last ``within``, by the storage's clock; the events are an estimate (1 %)."""
         ...

@@ -519,6 +519,24 @@ class StoreSuite:
         nothing = sink.reader.arrivals(dt.timedelta(0))
         assert (nothing.events, nothing.dead_letters) == (0, 0)
 
+    def test_recent_dead_letters_by_agency(self, sink):
+        """Each dead letter counts once, for the level-1 code that it names; what cannot be read, or names none, for none."""
+        values = [
+            b'{"agency_code": "000.00.12.H17"}',
+            b'{"agency_code": "H17"}',
+            b'{"agency_code": "G01"}',
+            b"{",
+            b"[]",
+            None,
+            b"\xff",
+        ]
+        values += [b'{"agency_code": "H17", "note": "' + b"x" * 70_000 + b'"}']
+        letters = [DeadLetter(TOPIC, 0, offset, None, value, "not_json", "") for offset, value in enumerate(values)]
+        sink.store.insert_dead_letters(letters)
+        sink.store.insert_dead_letters(letters[:2])
+        assert sink.reader.dead_letter_agencies(HOUR) == {"H17": 2, "G01": 1, "": 5}
+        assert sink.reader.dead_letter_agencies(dt.timedelta(0)) == {}
+
     def test_stored_events_come_back_as_they_were_sent(self, sink):
         """Distinct events of whole local days are messages that the validator accepts with the same values, in order of time."""
         midnight = day_start(TODAY)

@@ -140,6 +140,7 @@ CALLS = {
     "ClickHouseReader.last_events": lambda c: _Reader(c).last_events(SPAN.end),
     "ClickHouseReader.totals": lambda c: _Reader(c).totals(),
     "ClickHouseReader.dead_letters_by_reason": lambda c: _Reader(c).dead_letters_by_reason(),
+    "ClickHouseReader.dead_letter_agencies": lambda c: _Reader(c).dead_letter_agencies(dt.timedelta(hours=1)),
     "ClickHouseReader.arrivals": lambda c: _Reader(c).arrivals(dt.timedelta(hours=1)),
     "ClickHouseReader.events": lambda c: list(_Reader(c).events(DAY, DAY, None)),
     "ClickHouseDeadLetters.counts": lambda c: _Letters(c).counts(DeadLetterFilter()),
@@ -200,6 +201,7 @@ CALLS = {
     "migrate": migrate,
     "missing_migrations": missing_migrations,
     "dead_letters_by_reason": dead_letter_tallies.dead_letters_by_reason,
+    "dead_letter_agencies": lambda c: dead_letter_tallies.dead_letter_agencies(c, dt.timedelta(hours=1)),
     "recount_dead_letters": lambda c: dead_letter_tallies.recount_dead_letters(c, [(TOPIC, 0, 0)], {}),
 }
 #: Calls that read tables, and after which ``check_tables`` is called before what they found or counted is relied on.

@@ -405,6 +405,7 @@ def read(clickhouse):
         "totals": reader.totals(),
         "reasons": reader.dead_letters_by_reason(),
         "arrivals": reader.arrivals(dt.timedelta(hours=1)),
+        "agencies of letters": reader.dead_letter_agencies(dt.timedelta(hours=1)),
         "events": b"".join(reader.events(FIRST, LAST, None)),
         "some events": b"".join(reader.events(FIRST, LAST, ["H01", "H02"])),
         "letters": dead_letters.dead_letters(DeadLetterFilter(), limit=1_000),

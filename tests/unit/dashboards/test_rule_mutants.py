@@ -5,19 +5,13 @@ This detects promtool tests that no longer test anything.
 
 from __future__ import annotations
 
-import functools
-import json
-import re
+from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
-import yaml
 
-from dashboards.rules.generate import COMMITTED
+from tests.rule_cases import outputs_of, written
 
-#: The annotations of a rule; each is one line.
-ANNOTATIONS = re.compile(r"(?m)^    annotations:\n(?:      .*\n)+")
 FIRING = 'and on (agency, kpi, window, rung) ALERTS{alertname="AgencyRateLow", alertstate="firing"}'
 
 
@@ -1066,87 +1060,31 @@ MUTANTS = [
 ]
 
 
-@functools.cache
-def _tests() -> dict[str, tuple[dict, dict]]:
-    """Every promtool test by its name, with the file that it is in."""
-    files = [yaml.load(path.read_bytes(), yaml.CSafeLoader) for path in sorted((COMMITTED / "tests").glob("*_test.yml"))]
-    return {test["name"]: (test, file) for file in files for test in file["tests"]}
+def _change(mutant: Mutant) -> Callable[[str, str], str]:
+    """What makes the mutant of the text of a rule file."""
 
+    def changed(name: str, text: str) -> str:
+        if name != mutant.file:
+            return text
+        if mutant.old not in text:
+            pytest.fail(f"{mutant.file} no longer contains {mutant.old!r}: adapt the mutant")
+        return text.replace(mutant.old, mutant.new, 1)
 
-def _only(name: str) -> str:
-    """The promtool file with the test ``name``, reduced to that test and with the rules in the current folder."""
-    if name not in _tests():
-        pytest.fail(f"no promtool test is named {name!r}")
-    test, file = _tests()[name]
-    files = [path.removeprefix("../") for path in file["rule_files"]]
-    return json.dumps({**file, "rule_files": files, "tests": [test]})  # every JSON is YAML
-
-
-def _without(text: str, mutant: Mutant) -> str:
-    if mutant.old not in text:
-        pytest.fail(f"{mutant.file} no longer contains {mutant.old!r}: adapt the mutant")
-    return text.replace(mutant.old, mutant.new, 1)
-
-
-def _needed(files: dict[str, dict], cases: str) -> dict[str, dict]:
-    """The rules on which the test's answers depend; evaluating the others takes most of the time."""
-    rules = [rule for file in files.values() for group in file["groups"] for rule in group["rules"]]
-    kept: set[str] = set()
-    text = cases
-    while new := [rule for rule in rules if (name := rule.get("record") or rule["alert"]) in text and name not in kept]:
-        kept |= {rule.get("record") or rule["alert"] for rule in new}
-        text += " ".join(str(rule) for rule in new)
-    if re.search(r'ALERTS(?!\{alertname=~?\\"[\w|]+\\")', cases):  # of alerts that are not named
-        return files
-    for file in files.values():
-        for group in file["groups"]:
-            group["rules"] = [rule for rule in group["rules"] if (rule.get("record") or rule["alert"]) in kept]
-    return files
-
-
-def _write(folder: Path, *, test: str, mutant: Mutant | None = None) -> Path:
-    """The rules in ``folder``, one of them mutated, and the named test beside them."""
-    folder.mkdir()
-    cases = _only(test)
-    files = {}
-    for path in COMMITTED.glob("*.yml"):
-        text = path.read_text(encoding="utf-8")
-        if mutant is not None and path.name == mutant.file:
-            text = _without(text, mutant)
-        if "exp_annotations" not in cases:  # texts take much time
-            text = ANNOTATIONS.sub("", text)
-        files[path.name] = yaml.load(text, yaml.CSafeLoader)
-    for name, content in _needed(files, cases).items():
-        (folder / name).write_text(json.dumps(content), encoding="utf-8")
-    (folder / "test.yml").write_text(cases, encoding="utf-8")
-    return folder / "test.yml"
+    return changed
 
 
 @pytest.fixture(scope="module")
 def verdicts(promtool, tmp_path_factory):
     """The output of promtool for every mutant, by what was removed; one run of promtool for all of them."""
     root = tmp_path_factory.mktemp("mutants")
-    files = {mutant.what: _write(root / str(n), test=mutant.test, mutant=mutant) for n, mutant in enumerate(MUTANTS)}
+    files = {mutant.what: written(root / str(n), test=mutant.test, change=_change(mutant)) for n, mutant in enumerate(MUTANTS)}
     loads = promtool("check", "rules", *(files[mutant.what].with_name(mutant.file) for mutant in MUTANTS))
     assert loads.returncode == 0, f"a mutant does not load, so its test proves nothing: {loads.stdout}{loads.stderr}"
-    outputs = {}
-    paths = list(files.values())
-    for begin in range(0, len(paths), 40):  # a busy machine needs long for all
-        run = promtool("test", "rules", *paths[begin : begin + 40])
-        parts = re.split(r"(?m)^Unit Testing:  (.+)$", run.stdout)  # failures go to stderr, without the file's name
-        outputs |= dict(zip(parts[1::2], parts[2::2], strict=True))
-    return {what: outputs[str(path)] for what, path in files.items()}
+    outputs = outputs_of(promtool, files.values())
+    return {what: outputs[path] for what, path in files.items()}
 
 
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.what)
 def test_a_removed_condition_is_noticed(verdicts, mutant):
     """The rule without one condition still loads, and the named test fails."""
     assert "SUCCESS" not in verdicts[mutant.what], f"no test noticed: {mutant.what}"
-
-
-def test_the_named_tests_pass_unmutated(promtool, tmp_path):
-    """The control: with the rules as they are, every test named here passes."""
-    names = sorted({mutant.test for mutant in MUTANTS})
-    result = promtool("test", "rules", *(_write(tmp_path / str(n), test=name) for n, name in enumerate(names)))
-    assert result.returncode == 0, result.stdout + result.stderr
-    assert result.stdout.count("SUCCESS") == len(names)

@@ -368,6 +368,20 @@ def test_losses(registry):
     assert value(samples, "portalpulse_received_rows", window="1h") == 3
 
 
+def test_dead_letters_of_few_agencies_have_names(registry):
+    """The ten agencies with the most dead letters of the last hour have a series, all others together one without a code."""
+    store = MemoryStore(now=lambda: NOW)
+    codes = [code for code in (agency.code for agency in registry.in_force(civil_day(NOW))) if code.startswith("H")][:11]
+    letters = [(code, number) for number, code in enumerate(codes, 1) for _ in range(number)] + [("X99", 0), ("", 0)]
+    store.insert_dead_letters(
+        DeadLetter(TOPIC, 0, offset, None, f'{{"agency_code": "000.{code}"}}'.encode(), "not_json", "")
+        for offset, (code, _) in enumerate(letters)
+    )
+    samples = scrape(store, registry)
+    found = {dict(labels)["agency"]: v for (name, labels), v in samples.items() if name == "portalpulse_dead_letter_agency_rows"}
+    assert found == {code: number for number, code in enumerate(codes, 1) if number > 1} | {"": 3}
+
+
 def test_the_registry_of_the_clocks_day_counts(registry):
     """The agencies exported are those in force on the clock's local day, so mergers change the list at local midnight."""
     before = dt.datetime(2025, 6, 30, 16, 59, 59, tzinfo=dt.UTC)
