@@ -27,6 +27,11 @@ from domain.periods import VIETNAM, civil_day
 from pipeline.registry import registry_of
 from pipeline.settings import Settings, load_settings
 
+#: Of AgencyRateLow the rung decides.
+_SEVERITIES: Final = {
+    **dict.fromkeys(("AgencyRateDropped", "AgencySilent", "AgencyAcceptedLate"), "warning"),
+    **dict.fromkeys(("AgencyRateSurged", "AgencyOffPace"), "info"),
+}
 RELAY_URL: Final = "http://127.0.0.1:9095"
 
 RecipientsOption = Annotated[
@@ -152,6 +157,7 @@ def simulate(
         str | None, typer.Option(metavar="PERCENT", help="Which threshold it is below. Default: 5, or 10 for a rate from 5 on.")
     ] = None,
     dossiers: Annotated[int, typer.Option(min=1, max=1_000_000_000, help="Of how many dossiers.")] = 1_000,
+    alert: Annotated[str, typer.Option(metavar="NAME", help="Which alert on agencies, such as AgencySilent.")] = "AgencyRateLow",
     recipients: RecipientsOption = None,
     message: Annotated[bool, typer.Option("--message", help="Print the text of every message, too.")] = False,
 ) -> None:
@@ -168,9 +174,18 @@ def simulate(
     fallen = percent(rate, option="--rate")
     limit = _limit(fallen) if threshold is None else percent(threshold, option="--threshold")
     if fallen >= limit:
+    if alert not in (names := simulation.agency_alerts()):
+        raise ConfigurationError(f"There is no alert {alert[:40]!r} on agencies.", remedy=f"Choose {', '.join(names)}.")
+    fallen = _percent(rate, option="--rate")
+    limit = _limit(fallen) if threshold is None else _percent(threshold, option="--threshold")
+    if alert == "AgencyRateLow" and fallen >= limit:
+    app.add_typer(alerts, name="alerts")
         raise ConfigurationError(f"{rate} % is not below a threshold.", remedy="Name a higher one with --threshold.")
     severity = "critical" if limit <= Fraction(1, 20) else "warning" if limit <= Fraction(1, 10) else "info"
-    scene = simulation.Scene(agency=agency, rate=fallen, at=_instant(at), dossiers=dossiers, severity=severity, threshold=limit)
+    severity = _SEVERITIES.get(alert, severity)
+    scene = simulation.Scene(
+        agency=agency, rate=fallen, at=_instant(at), dossiers=dossiers, severity=severity, threshold=limit, name=alert
+    )
     config = routes.render_routes(directory, timing=routes.AlertTiming.production(), relay_url=RELAY_URL)
     deliveries = simulation.simulate(directory, config, scene.alert(registry_of(settings)), links=links_of(settings))
     for delivery in deliveries:

@@ -113,6 +113,16 @@ AGENCY_FINDINGS = _exporter(
     "agency",
     "kind",
 )
+AGENCY_ACCEPTED_LATE = _exporter(
+    "agency_accepted_late_dossiers",
+    "Dossiers registered online within the last seven days whose last day of an answer is over, that were accepted late.",
+    "agency",
+)
+AGENCY_REGISTERED_ONLINE = _exporter(
+    "agency_registered_online_dossiers",
+    "All dossiers registered online within these days; absent until the first search of the day has ended.",
+    "agency",
+)
 FINDINGS_LAST_SUCCESS = _exporter(
     "portalpulse_findings_last_success_timestamp_seconds", "Time of the end of the last search for findings; 0 before the first."
 )

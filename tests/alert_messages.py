@@ -18,11 +18,11 @@ ENDED = dt.datetime(2026, 11, 26, 8, 0, tzinfo=VIETNAM)
 SINCE = dt.datetime(2026, 11, 26, 5, 12, tzinfo=VIETNAM)
 
 
-def alert(name="AgencyRateLow", *, firing=True, agency="H26", window="1d", severity="critical", rung="below5", **notes):
+def alert(name="AgencyRateLow", *, firing=True, agency="H26", window="1d", severity="critical", rung="below5", kpi="I1", **notes):
     """An alert about a low rate, 3 of 104, unless told otherwise."""
     labels = {"alertname": name, "severity": severity, "scope": "agency"}
     annotations = {"summary": "Tỷ lệ hồ sơ trực tuyến dưới ngưỡng cảnh báo.", "summary_en": "The rate is below its threshold."}
-    labels |= {"agency": agency, "kpi": "I1", "window": window, "rung": rung}
+    labels |= {"agency": agency, "kpi": kpi, "window": window, "rung": rung}
     annotations |= {"agency_name": "Hà Nội", "agency_name_en": "Ha Noi", "numerator": "3", "denominator": "104"}
     annotations |= {"threshold": "0.05", "missing_to_end": "4", "previous": "0.12049", "since": str(SINCE.timestamp())}
     return Alert(f"{name}-{agency}-{window}-{rung}", firing, labels, annotations | notes, STARTED, None if firing else ENDED)
@@ -74,6 +74,14 @@ OFF_PACE = {
     "previous": "",
     "projected": "0.689999",
 }
+LATE = {
+    "summary": "Nhiều hồ sơ trực tuyến bị tiếp nhận trễ.",
+    "summary_en": "Many online dossiers are accepted late.",
+    "threshold": "0.1",
+    "previous": "",
+    "numerator": "130",
+    "denominator": "1040",
+}
 #: What happened, by the name of the expected files.
 CASES = {
     "agency": [
@@ -88,6 +96,7 @@ CASES = {
     "surged": [alert("AgencyRateSurged", severity="info", rung="", window="7d", **SURGED)],
     "silent": [silent(quiet_hours="14", usual_hours="9"), silent("G15", severity="info", **OTHERS)],
     "silent-one": [silent(quiet_hours="14", usual_hours="9")],
+    "accepted-late": [alert("AgencyAcceptedLate", severity="warning", kpi="", window="", rung="", **LATE)],
     "off-pace": [alert("AgencyOffPace", severity="info", rung="", window="ytd", **OFF_PACE)],
 }
 

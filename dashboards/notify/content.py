@@ -145,7 +145,7 @@ class _Writer:
 
     def ended(self, alert: Alert) -> Entry:
         words, figures, now = self._words, alert.figures, self._present(alert)
-        if figures is None and now is None:
+        if now is None and (figures is None or not alert.label("kpi")):
             title = f"{self._who(alert)}: {self._annotation(alert, 'summary')}" if alert.label("agency") else self._said(alert)
         elif now is not None:
             title = words.present.format(**self._facts(alert, Figures(now)))
@@ -173,8 +173,8 @@ class _Writer:
             text = words.many if self._brief else words.low
         elif figures is not None and figures.previous is not None:
             text = words.changed.get(alert.name, "")
-        elif figures is not None and figures.threshold is not None and figures.projected is not None:
-            text = words.off_pace
+        elif figures is not None and figures.threshold is not None:
+            text = words.limited.get(alert.name, "")
         return text.format(**self._facts(alert, figures)) if text else self._said(alert)
 
     def _silent(self, alert: Alert) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import functools
 import re
 import shutil
 import subprocess
@@ -21,16 +22,19 @@ from dashboards.notify.messages import Message, message_of
 from dashboards.notify.office import is_open, opens_next
 from dashboards.notify.recipients_file import Directory
 from dashboards.notify.words import LANGUAGES
+from dashboards.rules.generate import RuleTiming, render
 from domain.agencies import AgencyRegistry
 from domain.errors import ConfigurationError
 
 _CHECK_SECONDS: Final = 60
+#: Alerts that are not about the rate of an indicator.
+_WITHOUT_RATE: Final = ("AgencySilent", "AgencyAcceptedLate")
 _ADDRESS: Final = re.compile(r"/deliver/([^/]+)/([^/]+)$")
 
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """An agency whose rate fell. ``rate`` and ``threshold`` are ratios; ``at``: when the alert fires."""
+    """An alert on an agency. ``rate`` and ``threshold`` are ratios; ``at``: when it fires; ``name``: one of ``agency_alerts``."""
 
     agency: str
     rate: Fraction
@@ -40,43 +44,68 @@ class Scene:
     dossiers: int = 1_000
     threshold: Fraction = Fraction(1, 20)
     severity: str = "critical"
+    name: str = "AgencyRateLow"
 
     @property
     def rung(self) -> str:
-        """The rung of the ladder."""
+        """The rung of the ladder; other alerts have none."""
+        if self.name != "AgencyRateLow":
+            return ""
         if not self.rate:
             return "zero"
         return {Fraction(1, 20): "below5", Fraction(1, 10): "below10"}.get(self.threshold, "target")
 
     def alert(self, registry: AgencyRegistry) -> Alert:
         """The alert that would fire."""
-        numerator = int(self.rate * self.dossiers)
         row = registry.at(self.agency, self.at.date())
         return Alert(
             fingerprint="simulated",
             firing=True,
             labels={
-                "alertname": "AgencyRateLow",
+                "alertname": self.name,
                 "scope": "agency",
                 "severity": self.severity,
                 "agency": self.agency,
-                "kpi": self.kpi,
-                "window": self.window,
+                **({} if self.name in _WITHOUT_RATE else {"kpi": self.kpi, "window": self.window}),
                 "rung": self.rung,
             },
             annotations={
                 "agency_name": "" if row is None else row.name_vi,
                 "agency_name_en": "" if row is None else row.name_en,
-                "summary": "Tỷ lệ hồ sơ trực tuyến dưới ngưỡng cảnh báo.",
-                "summary_en": "An agency's online rate is below its threshold.",
-                "numerator": str(numerator),
-                "denominator": str(self.dossiers),
-                "threshold": str(self.threshold),
+                **_summaries(self.name),
+                **self._numbers(),
                 "since": str(self.at.timestamp()),
             },
             started=self.at,
             ended=None,
         )
+
+    def _numbers(self) -> dict[str, str]:
+        """The plain numbers in the annotations of each alert."""
+        if self.name == "AgencySilent":
+            return {"quiet_hours": "14", "usual_hours": "9"}
+        found = {"numerator": str(int(self.rate * self.dossiers)), "denominator": str(self.dossiers)}
+        if self.name in {"AgencyRateDropped", "AgencyRateSurged"}:
+            factor = 2 if self.name == "AgencyRateDropped" else Fraction(1, 2)
+            return found | {"previous": str(min(Fraction(1), self.rate * factor))}
+        return found | {"threshold": str(self.threshold), "projected": str(self.rate)}
+
+
+@functools.cache
+def _annotations() -> Mapping[str, Mapping[str, str]]:
+    """The annotations of every alert on agencies, from the rules."""
+    groups = (group for text in render(RuleTiming.production()).values() for group in yaml.safe_load(text)["groups"])
+    rules = (rule for group in groups for rule in group["rules"] if rule.get("labels", {}).get("scope") == "agency")
+    return {rule["alert"]: rule["annotations"] for rule in rules}
+
+
+def agency_alerts() -> tuple[str, ...]:
+    """The names of the alerts on agencies."""
+    return tuple(_annotations())
+
+
+def _summaries(name: str) -> dict[str, str]:
+    return {key: _annotations()[name][key] for key in ("summary", "summary_en")}
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,7 +31,7 @@ class Words:
     changed: Mapping[str, str]  # {who} {kpi} {window} {before} {rate} {counts}
     silent: str  # {who} {quiet_hours} {usual_hours}
     never_heard: str  # {who}
-    off_pace: str  # {who} {kpi} {projected} {threshold} {rate} {counts}
+    limited: Mapping[str, str]  # {who} {kpi} {projected} {threshold} {rate} {counts}
     many: str
     subject_low: str
     subject_many: str
@@ -123,8 +123,12 @@ VIETNAMESE: Final = Words(
     },
     silent="{who}: không có sự kiện nào trong {quiet_hours} giờ làm việc; thường không quá {usual_hours} giờ.",
     never_heard="{who}: chưa từng gửi sự kiện nào.",
-    off_pace="{who}: nếu phần còn lại của năm như 30 ngày qua, {kpi} cả năm là {projected}, dưới chỉ tiêu {threshold}; "
-    "từ đầu năm đến nay là {rate} ({counts}).",
+    limited={
+        "AgencyOffPace": "{who}: nếu phần còn lại của năm như 30 ngày qua, {kpi} cả năm là {projected}, dưới chỉ tiêu "
+        "{threshold}; từ đầu năm đến nay là {rate} ({counts}).",
+        "AgencyAcceptedLate": "{who}: {rate} hồ sơ đăng ký trực tuyến bị tiếp nhận trễ ({counts} của 7 ngày đã hết hạn tiếp "
+        "nhận), quá giới hạn {threshold}.",
+    },
     many="{who}: {rate} {window} ({counts}), ngưỡng {threshold}",
     subject_low="{who}: {kpi} {rate}, dưới ngưỡng {threshold}",
     subject_ended="{who}: {kpi} hiện là {rate}",
@@ -175,8 +179,12 @@ ENGLISH: Final = Words(
     },
     silent="{who}: no events for {quiet_hours} office hours; usually not more than {usual_hours}.",
     never_heard="{who}: it has never sent an event.",
-    off_pace="{who}: if the rest of the year is like the last 30 days, the {kpi} of the year is {projected}, below the target of "
-    "{threshold}; so far it is {rate} ({counts}).",
+    limited={
+        "AgencyOffPace": "{who}: if the rest of the year is like the last 30 days, the {kpi} of the year is {projected}, below "
+        "the target of {threshold}; so far it is {rate} ({counts}).",
+        "AgencyAcceptedLate": "{who}: {rate} of the dossiers registered online were accepted late ({counts} of the last 7 days "
+        "whose time is over), above the limit of {threshold}.",
+    },
     many="{who}: {rate} {window} ({counts}), threshold {threshold}",
     subject_low="{who}: {kpi} {rate}, below {threshold}",
     subject_ended="{who}: {kpi} now {rate}",

@@ -6,6 +6,7 @@ its limit and its severity, so that one alert serves all of them. Alertmanager t
 
 from __future__ import annotations
 
+from dashboards.rules.accepted_late import accepted_late
 from dashboards.rules.changes import change_records
 from dashboards.rules.off_pace import off_pace
 from dashboards.rules.rate_dropped import rate_dropped
@@ -131,5 +132,6 @@ def agency_group(timing: RuleTiming) -> Rule:
         *rate_surged(timing),
         *silent(timing),
         *off_pace(timing),
+        *accepted_late(timing),
     ]
     return group("agency", rules, timing=timing)

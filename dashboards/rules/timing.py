@@ -53,6 +53,10 @@ class RuleTiming:
     off_pace_left_days: int = 305
     off_pace_min_dossiers: int = 200
 
+    #: Share of the dossiers registered online that may be accepted late, of at least so many.
+    accepted_late_ratio: float = 0.1
+    accepted_late_min_dossiers: int = 100
+
     #: When the newest event is older than this, PipelineStalled starts, and no agency alert does.
     freshness_limit_seconds: int = 10 * _MINUTE
     #: Shorter than ``agency_for_seconds``, so that a stall alerts before any agency does.

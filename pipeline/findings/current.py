@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
+import datetime as dt
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from domain.clock import Clock
 from domain.findings import FindingKind
@@ -31,6 +33,7 @@ class CurrentFindings(BackgroundRounds):
         clock: the clock of the gauges: its day is searched.
         wall_clock: the time of the last success.
         monotonic: seconds, for durations.
+        accepted_late: counts what was accepted late, for a civil day of the clock; see ``FindingState``.
     """
 
     def __init__(
@@ -42,10 +45,12 @@ class CurrentFindings(BackgroundRounds):
         clock: Clock,
         wall_clock: Clock,
         monotonic: Callable[[], float] = time.monotonic,
+        accepted_late: Callable[[dt.date], Mapping[str, tuple[int, int]]] = lambda _: {},
     ) -> None:
         super().__init__("findings")
         self._steps, self._interval, self._duty = steps, interval, duty
         self._clock, self._wall_clock, self._monotonic = clock, wall_clock, monotonic
+        self._accepted_late = accepted_late
         self._warned: frozenset[str] = frozenset()
         self.state = FindingState()  # replaced as a whole, so that readers need no lock
 
@@ -56,7 +61,7 @@ class CurrentFindings(BackgroundRounds):
             self._search()
         except Exception as error:  # noqa: BLE001 - see the class
             before = self.state
-            self.state = FindingState(before.day, before.dossiers, before.last_success, before.failures + 1)
+            self.state = dataclasses.replace(before, failures=before.failures + 1)
             log.warning("findings_failed", error=str(error) or repr(error), failures=self.state.failures)
         return max(self._interval, self._duty * (self._monotonic() - began))
 
@@ -70,7 +75,7 @@ class CurrentFindings(BackgroundRounds):
                 return
             total += self._steps.found(scope, HashShard(index, count))
         dossiers = {(place.agency or "", str(kind)): number for (place, kind), number in total.without_days().dossiers.items()}
-        self.state = FindingState(today, dossiers, self._wall_clock.now(), self.state.failures)
+        self.state = FindingState(today, dossiers, self._wall_clock.now(), self.state.failures, self._accepted_late(today))
         self._warn(total)
 
     def _warn(self, total: Found) -> None:

@@ -187,12 +187,14 @@ class FindingState:
     """The findings of one civil day: (agency, kind) -> dossiers above 0; agency "" for a finding that belongs to no agency.
 
     ``day`` is None before the first search. Time of its last success, number of failures.
+    ``accepted``: agency -> (accepted late, registered online), of the days before that can be judged.
     """
 
     day: dt.date | None = None
     dossiers: Mapping[tuple[str, str], int] = field(default_factory=dict)
     last_success: dt.datetime | None = None
     failures: int = 0
+    accepted: Mapping[str, tuple[int, int]] = field(default_factory=dict)
 
 
 class FindingCollector(Collector):
@@ -208,7 +210,11 @@ class FindingCollector(Collector):
         """The findings of today, if they are known."""
         state, today = self._state(), civil_day(self._clock.now())
         findings, success = _gauge(names.AGENCY_FINDINGS), _gauge(names.FINDINGS_LAST_SUCCESS)
+        late, registered = _gauge(names.AGENCY_ACCEPTED_LATE), _gauge(names.AGENCY_REGISTERED_ONLINE)
         if state.day == today:
+            for code, counts in sorted(state.accepted.items()):
+                for gauge, number in zip((late, registered), counts, strict=True):
+                    gauge.add_metric([code], number)
             agencies = {agency.code for agency in self._registry.expected(today)}
             for agency in sorted(agencies | {agency for agency, _ in state.dossiers if agency}):
                 for kind in FindingKind:
@@ -219,7 +225,7 @@ class FindingCollector(Collector):
         success.add_metric([], 0 if state.last_success is None else state.last_success.timestamp())
         failures = CounterMetricFamily(names.FINDINGS_FAILURES.name.removesuffix("_total"), names.FINDINGS_FAILURES.help)
         failures.add_metric([], state.failures)
-        yield from (findings, success, failures)
+        yield from (findings, late, registered, success, failures)
 
 
 def storage_up(*, answers: bool) -> bytes:

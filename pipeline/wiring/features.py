@@ -28,6 +28,7 @@ from pipeline.dossiers.excluded import ExcludedDossiers
 from pipeline.dossiers.exclusion import ExclusionService
 from pipeline.dossiers.routes import dossier_routes
 from pipeline.dossiers.service import DossierService
+from pipeline.findings.accepted_late import AcceptedLate
 from pipeline.findings.current import CurrentFindings
 from pipeline.findings.routes import finding_routes
 from pipeline.findings.service import FindingService
@@ -236,6 +237,12 @@ def current_findings(settings: Settings, clickhouse: ClickHouse, registry: Colle
         duty=settings.findings.duty,
         clock=clock,
         wall_clock=SystemClock(),
+        accepted_late=AcceptedLate(
+            ClickHouseDossierFigures(clickhouse),
+            registry_of(settings),
+            working_days_of(settings),
+            settings.indicators.accepted_late_from,
+        ),
     )
     registry.register(FindingCollector(lambda: current.state, registry=registry_of(settings), clock=clock))
     if settings.findings.interval_seconds:

@@ -1057,6 +1057,79 @@ MUTANTS = [
         "nothing unless on () agency:kpi_rung:ratio",
         "storage and exporter that do not answer end nothing",
     ),
+    Mutant(
+        "one in ten may be late",
+        "agency.yml",
+        "agency:accepted_late:ratio > 0.1",
+        "agency:accepted_late:ratio >= 0.1",
+        "more than one in ten accepted late is told",
+    ),
+    Mutant(
+        "a hundred dossiers are enough",
+        "agency.yml",
+        "agency:registered_online:max >= 100)\n",
+        "agency:registered_online:max >= 99)\n",
+        "more than one in ten accepted late is told",
+    ),
+    Mutant(
+        "a hundred dossiers are needed",
+        "agency.yml",
+        "agency:registered_online:max >= 100)\n",
+        "agency:registered_online:max >= 101)\n",
+        "more than one in ten accepted late is told",
+    ),
+    Mutant(
+        "late acceptance ends at one point below",
+        "agency.yml",
+        "agency:accepted_late:ratio <= 0.09",
+        "agency:accepted_late:ratio < 0.09",
+        "accepted late ends at nine in a hundred",
+    ),
+    Mutant(
+        "late acceptance holds above one point below",
+        "agency.yml",
+        "agency:accepted_late:ratio <= 0.09",
+        "agency:accepted_late:ratio <= 0.095",
+        "accepted late ends at nine in a hundred",
+    ),
+    Mutant(
+        "late acceptance ends",
+        "agency.yml",
+        "\n        unless on (agency) (agency:accepted_late:ratio <= 0.09)",
+        "",
+        "accepted late ends at nine in a hundred",
+    ),
+    Mutant(
+        "late acceptance ends with the agency",
+        "agency.yml",
+        'group by (agency) (ALERTS{alertname="AgencyAcceptedLate", alertstate="firing"})\n'
+        "        and on (agency) last_over_time(agency_info[2m])\n",
+        'group by (agency) (ALERTS{alertname="AgencyAcceptedLate", alertstate="firing"})\n',
+        "accepted late ends at nine in a hundred",
+    ),
+    Mutant(
+        "late acceptance holds without the exporter",
+        "agency.yml",
+        'group by (agency) (ALERTS{alertname="AgencyAcceptedLate", alertstate="firing"})\n        unless on ()',
+        "nothing unless on ()",
+        "accepted late holds without the exporter",
+    ),
+    Mutant(
+        "a stall starts no late acceptance",
+        "agency.yml",
+        "agency:registered_online:max >= 100)\n        and on () pipeline:freshness:seconds < 600\n",
+        "agency:registered_online:max >= 100)\n",
+        "a stall and a backlog start no late acceptance",
+    ),
+    Mutant(
+        "a backlog starts no late acceptance",
+        "agency.yml",
+        "agency:registered_online:max >= 100)\n"
+        "        and on () pipeline:freshness:seconds < 600\n"
+        "        unless on () pipeline:backlog:events > 30000\n",
+        "agency:registered_online:max >= 100)\n        and on () pipeline:freshness:seconds < 600\n",
+        "a stall and a backlog start no late acceptance",
+    ),
 ]
 
 

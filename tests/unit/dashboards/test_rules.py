@@ -14,6 +14,7 @@ from tests.rule_cases import cases, outputs_of, written
 
 ALERTS = {
     *("AgencyRateLow", "AgencyRateDropped", "AgencyRateSurged", "AgencySilent", "AgencyOffPace"),
+    "AgencyAcceptedLate",
     *("ExporterDown", "ClickHouseDown", "KafkaDown", "WorkerDown", "NoPartitionsAssigned", "NoEventsYet", "PipelineStalled"),
     *("LagHigh", "BacklogHigh", "LagGrowing", "AcknowledgementsStalled", "AcknowledgementsLate"),
     *("TallyDrift", "TalliesBehind", "AuditFailing", "AuditOld", "DeadLetterRatioHigh", "AgencyConfigMissing"),

@@ -13,7 +13,7 @@ from dashboards.alert_commands import register
 from dashboards.alertmanager.generate import AlertTiming, render_routes
 from dashboards.notify.content import Links
 from dashboards.notify.recipients_file import EXAMPLE, read_recipients
-from dashboards.notify.simulation import Scene, simulate
+from dashboards.notify.simulation import Scene, agency_alerts, simulate
 from domain.agencies import AgencyRegistry
 from domain.errors import ConfigurationError
 from domain.periods import VIETNAM
@@ -100,3 +100,21 @@ def test_a_test_message_needs_a_person_and_a_channel(run):
     assert "The file has truc-van-hanh" in str(run("test", "nobody").exception)
     assert "Choose mail, telegram" in str(run("test", "truc-van-hanh", "--channel", "sms").exception)
     assert "with a secret cannot be read" in str(run("test", "truc-van-hanh").exception)
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("AgencyRateDropped", "giảm từ 6,00 % (một tuần trước) xuống 3,00 % (30/1.000 hồ sơ)."),
+        ("AgencyRateSurged", "tăng từ 1,50 % (một tuần trước) lên 3,00 %"),
+        ("AgencySilent", "không có sự kiện nào trong 14 giờ làm việc"),
+        ("AgencyOffPace", "cả năm là 3,00 %, dưới chỉ tiêu 5 %"),
+        ("AgencyAcceptedLate", "3,00 % hồ sơ đăng ký trực tuyến bị tiếp nhận trễ"),
+    ],
+)
+def test_every_alert_on_agencies_is_known(played, name, said):
+    """Each goes to the agency and to operations, in office hours, with its own sentence and the summary of its rule."""
+    people, deliveries = played(Scene("H17", Fraction(3, 100), MONDAY, severity="warning", name=name))
+    assert [key for key, *_ in people] == ["dau-moi-h17", "truc-van-hanh"]
+    assert all(said in delivery.message.text for delivery in deliveries)
+    assert set(agency_alerts()) >= {name, "AgencyRateLow"}

@@ -35,6 +35,7 @@ from tests.fakes import MemoryStore
 
 #: 15:00 in Viet Nam on 20 August 2024.
 NOW = dt.datetime(2024, 8, 20, 8, tzinfo=dt.UTC)
+ACCEPTED = {"agency_accepted_late_dossiers", "agency_registered_online_dossiers"}
 POLICY_SERIES = {"agency_threshold_ratio", "agency_min_volume", "agency_rung_ratio", "agency_stand_in_window"}
 #: In force and not expected to report.
 SILENT = {"G27", "G28", "G30"}
@@ -48,7 +49,11 @@ def scrape(store, registry, *, now=NOW, policies=POLICIES, indicators=INDICATORS
     collectors.register(AgencyCollector(store, registry=registry, clock=ManualClock(now), indicators=indicators))
     collectors.register(PolicyCollector(registry=registry, clock=ManualClock(now), policies=policies))
     collectors.register(AuditCollector(lambda: AuditState(kafka_answers=True)))
-    collectors.register(FindingCollector(lambda: FindingState(civil_day(now)), registry=registry, clock=ManualClock(now)))
+    collectors.register(
+        FindingCollector(
+            lambda: FindingState(civil_day(now), accepted={"H17": (1, 2)}), registry=registry, clock=ManualClock(now)
+        )
+    )
     text = (generate_latest(collectors) + storage_up(answers=True)).decode()
     samples = {}
     for family in text_string_to_metric_families(text):
@@ -192,7 +197,7 @@ def test_an_agency_that_need_not_report_has_no_zeros(registry):
 def test_an_agency_that_need_not_report_and_does_is_like_any_other(registry, occurred_at):
     """Once an agency that is not expected to report has sent an event, it has every series of figures; the others do not."""
     samples = scrape(filled(an_event(agency="G27", occurred_at=occurred_at)), registry)
-    of_past_events = {"agency_findings", "agency_last_event_timestamp_seconds", "agency_usual_quiet_seconds"}
+    of_past_events = {"agency_findings", "agency_last_event_timestamp_seconds", "agency_usual_quiet_seconds", *ACCEPTED}
     assert series_of(samples, "G27") | of_past_events == series_of(scrape(filled(an_event(agency="H17")), registry), "H17") | (
         set() if occurred_at < NOW else {"agency_quiet_working_seconds"}
     )
