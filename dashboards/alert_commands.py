@@ -171,15 +171,11 @@ def simulate(
 
     settings = load_settings()
     directory = directory_of(settings, recipients)
-    fallen = percent(rate, option="--rate")
-    limit = _limit(fallen) if threshold is None else percent(threshold, option="--threshold")
-    if fallen >= limit:
     if alert not in (names := simulation.agency_alerts()):
         raise ConfigurationError(f"There is no alert {alert[:40]!r} on agencies.", remedy=f"Choose {', '.join(names)}.")
-    fallen = _percent(rate, option="--rate")
-    limit = _limit(fallen) if threshold is None else _percent(threshold, option="--threshold")
+    fallen = percent(rate, option="--rate")
+    limit = _limit(fallen) if threshold is None else percent(threshold, option="--threshold")
     if alert == "AgencyRateLow" and fallen >= limit:
-    app.add_typer(alerts, name="alerts")
         raise ConfigurationError(f"{rate} % is not below a threshold.", remedy="Name a higher one with --threshold.")
     severity = "critical" if limit <= Fraction(1, 20) else "warning" if limit <= Fraction(1, 10) else "info"
     severity = _SEVERITIES.get(alert, severity)

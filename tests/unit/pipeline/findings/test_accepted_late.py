@@ -29,6 +29,7 @@ class Reader:
 
 
 def day(text):
+    """A civil day."""
     return dt.date.fromisoformat(text)
 
 

@@ -26,7 +26,7 @@ SUCCESS, FAILURES = "portalpulse_findings_last_success_timestamp_seconds", "port
 class Surroundings:
     """A store, a clock, and a search of the findings of its day."""
 
-    def __init__(self, *, ticks=None, shard_messages=1_000) -> None:
+    def __init__(self, *, ticks=None, shard_messages=1_000, accepted_late=lambda _: {}) -> None:
         self.store, self.clock = MemoryStore(), ManualClock(MORNING)
         self.current = CurrentFindings(
             FindingService(MemoryFindingReader(self.store), REGISTRY, shard_messages=shard_messages),
@@ -35,6 +35,7 @@ class Surroundings:
             clock=self.clock,
             wall_clock=ManualClock(LATEST),
             monotonic=ticks or ManualTicks(),
+            accepted_late=accepted_late,
         )
 
     def take(self, *messages) -> None:
@@ -54,6 +55,15 @@ class Surroundings:
 def test_nothing_is_claimed_before_the_first_search():
     """Without a search there are no series of findings: 0 would say that there are none."""
     assert Surroundings().exported() == {(SUCCESS,): 0, (FAILURES,): 0}
+
+
+def test_what_was_accepted_late_is_exported():
+    """It is counted for the clock's day with each search, and absent before the first."""
+    surroundings = Surroundings(accepted_late=lambda day: {"H17": (day.day, 30)})
+    assert not any("late" in name for name, *_ in surroundings.exported())
+    surroundings.current.round()
+    late = {key: value for key, value in surroundings.exported().items() if key[0].startswith("agency_") and len(key) == 2}
+    assert late == {("agency_accepted_late_dossiers", "H17"): MORNING.day, ("agency_registered_online_dossiers", "H17"): 30}
 
 
 def test_today_is_exported_for_every_agency_and_kind():
