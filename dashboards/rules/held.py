@@ -7,7 +7,7 @@ from dashboards.rules.timing import RuleTiming
 
 
 def trusted(timing: RuleTiming) -> str:
-    """The end of an expression that starts an alert: only with fresh data and no backlog."""
+    """The end of an expression that starts or ends an alert: only with fresh data and no backlog."""
     return (
         f"and on () pipeline:freshness:seconds < {timing.freshness_limit_seconds}\n"
         f"          unless on () pipeline:backlog:events > {timing.backlog_limit_events}"
@@ -24,7 +24,7 @@ def held(name: str, *, labels: str, start: str, over: str, known: str, key: str,
         over: the series that end it.
         known: a series of every agency that can have this alert. An agency without one ends it; without any it continues.
         key: the labels that ``over`` and ``known`` share with the alert.
-        timing: limits of the data that start an alert.
+        timing: limits of the data that start and end an alert: what is left of a window in a stall may show anything.
     """
     fires = f"group by ({labels}) ({firing(name)})"
     return f"""
@@ -35,10 +35,13 @@ def held(name: str, *, labels: str, start: str, over: str, known: str, key: str,
         )
         or
         (
-          # holds: fires already, and no figures say that it is over
+          # holds: fires already, and no figures that can be trusted say that it is over
           {fires}
           and on ({key}) {known}
-          unless on ({key}) {over}
+          unless on ({key}) (
+            ({over})
+            {trusted(timing)}
+          )
         )
         or
         (
