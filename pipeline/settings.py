@@ -341,6 +341,7 @@ class NotifySettings(_Group):
     prometheus_url: str = Field(
         "", description="Prometheus, asked whether an alert really ended and for the present rate; empty: nobody is asked."
     )
+    api_url: str = Field("", description="Exporter, asked for the procedures that explain a low rate; empty: messages have none.")
     alertmanager_url: str = Field(
         "", description="Alertmanager, asked for alerts that ended while they were muted; empty: their end is not told."
     )
@@ -351,7 +352,7 @@ class NotifySettings(_Group):
     agency_url: str = Field("", description="Address of an agency's page, with {agency} for its code; empty: not printed.")
     runbook_url: str = Field("", description="Address of the runbook, with {alert} and {language} (vi, en); empty: not printed.")
 
-    @field_validator("prometheus_url", "alertmanager_url", "heartbeat_url", "board_url", "agency_url", "runbook_url")
+    @field_validator("prometheus_url", "api_url", "alertmanager_url", "heartbeat_url", "board_url", "agency_url", "runbook_url")
     @classmethod
     def _is_an_address(cls, value: str) -> str:
         return _web_address(value)

@@ -53,6 +53,7 @@ LINKS = Links(
     "https://board.example.vn/", "https://board.example.vn/?agency={agency}", "https://p.example.vn/runbook/{language}#{alert}"
 )
 OTHERS = {"agency_name": "Bộ <Y tế> & khác", "agency_name_en": "Ministry <of> Health & others"}
+PROCEDURES = {"procedures": "1.000001 0/40; 1.000002 3/31", "procedures_from": "2026-11-25", "procedures_to": "2026-11-26"}
 DROPPED = {
     "summary": "Tỷ lệ hồ sơ trực tuyến giảm mạnh.",
     "summary_en": "An agency's online rate dropped.",
@@ -92,7 +93,7 @@ CASES = {
     "ended": [alert(firing=False)],
     "pipeline": [fault()],
     "many": [alert(), alert(agency="G15", numerator="0", rung="zero", **OTHERS), alert(agency="H17", firing=False)],
-    "dropped": [alert("AgencyRateDropped", severity="warning", rung="", **DROPPED)],
+    "dropped": [alert("AgencyRateDropped", severity="warning", rung="", **DROPPED, **PROCEDURES)],
     "surged": [alert("AgencyRateSurged", severity="info", rung="", window="7d", **SURGED)],
     "silent": [silent(quiet_hours="14", usual_hours="9"), silent("G15", severity="info", **OTHERS)],
     "silent-one": [silent(quiet_hours="14", usual_hours="9")],

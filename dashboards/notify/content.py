@@ -137,7 +137,7 @@ class _Writer:
         else:
             lines.append(words.started.format(start=words.time(alert.started)))
         if procedures := alert.annotations.get("procedures"):
-            lines.append(words.procedures.format(procedures=procedures))
+            lines.append(self._procedures(procedures, alert))
         others = [words.low_short.format(**self._facts(each, each.figures)) for each in also if each.figures is not None]
         if others:
             lines.append(words.also.format(others="; ".join(others)))
@@ -176,6 +176,13 @@ class _Writer:
         elif figures is not None and figures.threshold is not None:
             text = words.limited.get(alert.name, "")
         return text.format(**self._facts(alert, figures)) if text else self._said(alert)
+
+    def _procedures(self, procedures: str, alert: Alert) -> str:
+        days = [alert.annotations.get(f"procedures_{name}", "") for name in ("from", "to")]
+        if not all(days):
+            return self._words.procedures.format(procedures=procedures)
+        first, last = map(self._words.day, days)
+        return self._words.procedures_of.format(procedures=procedures, first=first, last=last)
 
     def _silent(self, alert: Alert) -> str:
         hours = {name: alert.annotations.get(name, "") for name in ("quiet_hours", "usual_hours")}

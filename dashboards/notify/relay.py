@@ -20,6 +20,7 @@ from dashboards.notify.content import Links, content_of
 from dashboards.notify.memory import Memory, Route
 from dashboards.notify.messages import Message, message_of
 from dashboards.notify.office import is_open
+from dashboards.notify.procedures import Procedures
 from dashboards.notify.recipients import Recipient
 from dashboards.notify.recipients_file import Directory
 from dashboards.notify.words import LANGUAGES
@@ -62,6 +63,7 @@ class Relay:
     """The rules of sending, over a memory and a sender.
 
     ``on_sent``: called after each message.
+    ``procedures``: explains rates; None: messages name no procedures.
     ``alertmanager``: its address, asked for what ended without a word; None: nobody is asked.
     """
 
@@ -72,6 +74,7 @@ class Relay:
     links: Links = field(default_factory=Links)
     truth: Truth | None = None
     alertmanager: str | None = None
+    procedures: Procedures | None = None
     forgotten_after: dt.timedelta = FORGOTTEN_AFTER
     on_sent: Callable[[Route, Message], None] = _log_sent
     sent: set[str] = field(default_factory=set)  # names of alerts about which a message was sent
@@ -152,6 +155,8 @@ class Relay:
     def compose(self, route: Route, alerts: Sequence[Alert], *, notes: Sequence[str] = ()) -> Message:
         """The message about some alerts for a recipient."""
         words = LANGUAGES[self.directory.person(route.key).language]
+        if self.procedures is not None:
+            alerts = self.procedures.explained(alerts, self.clock.now())
         return message_of(content_of(alerts, words, links=self.links, present=self._present, notes=notes), words)
 
     def _send(self, route: Route, alerts: Sequence[Alert], *, notes: Sequence[str] = ()) -> None:

@@ -8,6 +8,7 @@ from dashboards.notify.channels import Channels, Secrets
 from dashboards.notify.content import Links
 from dashboards.notify.memory import Memory
 from dashboards.notify.present import Prometheus
+from dashboards.notify.procedures import Procedures
 from dashboards.notify.recipients_file import Directory
 from dashboards.notify.relay import Relay
 from domain.clock import Clock
@@ -37,6 +38,7 @@ def relay_of(
     clock: Clock,
     prometheus: str = "",
     alertmanager: str = "",
+    api: str = "",
 ) -> Relay:
     """A relay whose memory is in ``folder``; the addresses that are given win over those of the settings.
 
@@ -54,5 +56,6 @@ def relay_of(
         clock,
         links=links_of(settings),
         truth=Prometheus(prometheus) if prometheus else None,
+        procedures=Procedures(api) if (api := api or settings.notify.api_url) else None,
         alertmanager=alertmanager or settings.notify.alertmanager_url or None,
     )

@@ -42,7 +42,9 @@ class Words:
     missing: str
     missing_end: str
     impossible: str
-    procedures: str
+    procedures: str  # {procedures}
+    procedures_of: str  # {procedures} {first} {last}
+    day_format: str
     also: str
     no_figures: str
     present: str
@@ -84,6 +86,10 @@ class Words:
     def time(self, instant: dt.datetime) -> str:
         """An instant in the time of Viet Nam."""
         return f"{instant.astimezone(VIETNAM):{self.time_format}}{self.time_zone}"
+
+    def day(self, text: str) -> str:
+        """A civil day that is written as 2026-11-26."""
+        return f"{dt.date.fromisoformat(text):{self.day_format}}"
 
     def kpi(self, code: str) -> str:
         """The name of an indicator in a sentence; an unknown code as it is."""
@@ -140,6 +146,8 @@ VIETNAMESE: Final = Words(
     missing_end="Cần thêm {n} {online} để đạt {threshold}, {m} hồ sơ để kết thúc cảnh báo.",
     impossible="Không thể đạt {threshold} trong kỳ này.",
     procedures="Thủ tục ảnh hưởng nhiều nhất: {procedures}",
+    procedures_of="Thủ tục ảnh hưởng nhiều nhất từ {first} đến {last}: {procedures}.",
+    day_format="%d/%m/%Y",
     also="Kỳ khác cũng dưới ngưỡng: {others}.",
     no_figures="{who}: {kpi} {window} chưa có số liệu mới; cảnh báo được giữ nguyên.",
     present="{who}: {kpi} {window} hiện là {rate} ({counts}).",
@@ -196,6 +204,8 @@ ENGLISH: Final = Words(
     missing_end="{n} more {online} reach {threshold}, {m} end the alert.",
     impossible="{threshold} cannot be reached in this period.",
     procedures="Procedures that explain most of it: {procedures}",
+    procedures_of="Procedures that explain most of it, {first} to {last}: {procedures}.",
+    day_format="%Y-%m-%d",
     also="Other windows below the threshold: {others}.",
     no_figures="{who}: no new figures for the {kpi} {window}; the alert stays.",
     present="{who}: the {kpi} {window} is now {rate} ({counts}).",

@@ -26,6 +26,7 @@ class Servers:
 
     prometheus: str
     alertmanager: str
+    api: str = ""
 
 
 def check_people(options: StackOptions) -> None:
@@ -58,6 +59,7 @@ class People:
             clock=SystemClock(),
             prometheus=servers.prometheus,
             alertmanager=servers.alertmanager,
+            api=servers.api,
         )
         self._relay.on_sent = lambda route, message: say(f"Sent to {route.key} over {route.channel}: {message.subject}")
         self._server = RelayServer(self._relay, host=LOOPBACK, port=0)

@@ -229,7 +229,7 @@ class LocalStack:
             data_dir=folder / "prometheus", log_dir=self._logs, port=self._watch_ports[0]
         )
         if options.recipients_file:
-            servers = Servers(prometheus=prometheus.url, alertmanager=alertmanager.url)
+            servers = Servers(prometheus=prometheus.url, alertmanager=alertmanager.url, api=self.api)
             self._people = People(options, servers, timing=self.alert_timing, say=self._on_step)
             self._people.start(alertmanager.config, terminal=receiver.url)
             self._on_step(self._people.text)

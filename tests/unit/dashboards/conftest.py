@@ -18,7 +18,7 @@ def _runner(name: str) -> Run:
         pytest.fail(f"{name} is not on PATH: run deploy/setup.sh (Debian: prometheus, prometheus-alertmanager)")
 
     def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-        return subprocess.run([program, *map(str, arguments)], capture_output=True, text=True, timeout=120, check=False)
+        return subprocess.run([program, *map(str, arguments)], capture_output=True, text=True, timeout=280, check=False)
 
     return run
 
