@@ -79,7 +79,7 @@ class Relay:
     on_sent: Callable[[Route, Message], None] = _log_sent
     sent: set[str] = field(default_factory=set)  # names of alerts about which a message was sent
     _missing_since: dict[tuple[Route, str], dt.datetime] = field(default_factory=dict)
-    #: Ends that Alertmanager told and Prometheus denied, by fingerprint.
+    #: Ends that Alertmanager told and Prometheus denied or did not answer for, by fingerprint.
     _denied: defaultdict[Route, dict[str, Alert]] = field(default_factory=lambda: defaultdict(dict))
     _turns: defaultdict[Route, threading.Lock] = field(default_factory=lambda: defaultdict(threading.Lock))
 
@@ -145,7 +145,7 @@ class Relay:
                     log.warning("message_not_sent", recipient=route.key, channel=route.channel, error=str(error))
 
     def ask_again(self) -> None:
-        """Tell of ends that Prometheus denied and does not deny any more, although the alert never fired again."""
+        """Tell of ends that Prometheus could not prove before and proves now, although the alert never fired again."""
         for route, alerts in [(route, tuple(denied.values())) for route, denied in self._denied.items() if denied]:
             try:
                 self.deliver(route, alerts)
@@ -172,7 +172,13 @@ class Relay:
             return False
         if self.truth is None or alert.label("part"):  # alerts about parts of a local stack do not come from Prometheus
             return True
-        if self.truth.fires(alert):
+        try:
+            fires = self.truth.fires(alert)
+        except UnavailableError as error:
+            # Not an error for Alertmanager: it would count a message as failed, and there is none yet.
+            log.info("end_not_proved", recipient=route.key, channel=route.channel, reason=str(error))
+            fires = True
+        if fires:
             self._denied[route][alert.fingerprint] = alert
             return False
         self._denied[route].pop(alert.fingerprint, None)

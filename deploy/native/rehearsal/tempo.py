@@ -49,6 +49,7 @@ class Tempo:
         if factor > 1:
             rules = _at_least(
                 rules,
+                evaluation_seconds=2,
                 sample_guard_seconds=12,
                 part_for_seconds=10,
                 part_keep_firing_seconds=15,
