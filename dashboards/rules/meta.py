@@ -92,7 +92,11 @@ def _notifications(timing: RuleTiming) -> Rule:
         or
         sum(increase(prometheus_notifications_errors_total[{window}])) > 0
         or
-        sum(increase(prometheus_notifications_dropped_total[{window}])) > 0
+        # One that has just started drops alerts until it has found Alertmanager, and sends them again.
+        sum(
+          increase(prometheus_notifications_dropped_total[{window}])
+          unless on (job, instance) time() - process_start_time_seconds <= {timing.meta_seconds}
+        ) > 0
         or
         max_over_time(prometheus_notifications_alertmanagers_discovered[{window}]) < 1
         """,

@@ -563,6 +563,13 @@ MUTANTS = [
         "alerts that Prometheus drops are told",
     ),
     Mutant(
+        "a start drops alerts",
+        "meta.yml",
+        "        unless on (job, instance) time() - process_start_time_seconds <= 600\n",
+        "",
+        "what Prometheus drops when it starts is not told",
+    ),
+    Mutant(
         "a missing Alertmanager is told",
         "meta.yml",
         "[10m]) < 1",
