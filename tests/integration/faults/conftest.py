@@ -11,6 +11,9 @@ import pytest
 from bench.chaos.environment import Environment
 from bench.chaos.fault import all_faults, exercise
 
+#: Messages a second: enough for every fault, and little work for the tests beside it. `make chaos` sends more.
+_RATE = 300.0
+
 
 class Environments:
     """Keeps one environment at a time; after a failed test the next test gets a new one."""
@@ -23,7 +26,7 @@ class Environments:
         """A healthy environment with at least this many brokers."""
         if self._env is None or self._env.brokers < brokers:
             self.close()
-            self._env = Environment(brokers=brokers, keep_logs=self._log_dir).__enter__()
+            self._env = Environment(brokers=brokers, rate=_RATE, keep_logs=self._log_dir).__enter__()
         return self._env
 
     def close(self):
