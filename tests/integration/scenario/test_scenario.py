@@ -171,7 +171,7 @@ async def test_the_board_shows_the_report_its_changes_and_the_alerts(loaded, tmp
             return loaded.figures()["H26"]["indicators"]["I1"]["denominator"] > due["denominator"]
 
         await asyncio.to_thread(wait_until, counted, timeout=60, what="the new dossier to be counted")
-        await page.until(f"document.querySelector('tr[data-c=H26] .c-nd').textContent === '{settled}'", seconds=2)
+        await page.until(f"document.querySelector('tr[data-c=H26] .c-nd').textContent === '{settled}'", seconds=30)
 
         await page.value("window.mark = 'not loaded again'")
         worker = loaded.stack.portalpulse_processes[-1]
