@@ -104,6 +104,10 @@ class TalliesOfFigures:
         """None."""
         return {}
 
+    def dead_letter_agencies(self, _within: dt.timedelta) -> Mapping[str, int]:
+        """None."""
+        return {}
+
     def arrivals(self, _within: dt.timedelta) -> Arrivals:
         """Nothing lately."""
         return Arrivals(0, 0)

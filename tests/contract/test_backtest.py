@@ -87,7 +87,7 @@ async def test_steps_that_cannot_be_answered_are_refused(stored, query, reason):
 
 
 async def test_history_fires_as_often_and_as_long_as_it_must(stored, tmp_path, monkeypatch):
-    """H17 has no online dossier for three days: each rung fires once, for 73 hours.
+    """H17 has no online dossier for three days: each rung fires once, for 73 hours. H02 never sends anything.
 
     It fires two steps after the first figures of the first day, and ends three steps after those of the day after the last. Below
     60 % both agencies fire all the time, below 40 % only H17.
@@ -104,7 +104,7 @@ async def test_history_fires_as_often_and_as_long_as_it_must(stored, tmp_path, m
 
     rows = json.loads(await backtest("--format", "json"))["alerts"]
     rungs = {row["rung"]: row for row in rows if row["window"] == "1d"}
-    assert {row["agency"] for row in rows} == {"H17"}
+    assert {(row["alert"], row["agency"]) for row in rows} == {("AgencyRateLow", "H17"), ("AgencySilent", "H02")}
     assert {rung: row["limit"] for rung, row in rungs.items()} == {"zero": 0, "below5": 5, "below10": 10}
     for row in rungs.values():
         assert (row["times"], row["hours"], row["longest"], row["firing"]) == (1, 73, 73, False), row
@@ -117,4 +117,4 @@ async def test_history_fires_as_often_and_as_long_as_it_must(stored, tmp_path, m
     assert found["H17", 40]["hours"] == "75.0"
     assert {found[agency, 60]["firing"] for agency in ("H01", "H17")} == {"True"}
     assert float(found["H01", 60]["hours"]) == (DAYS - 1) * 24
-    assert "1 agencies would have had alerts" in await backtest(*long)
+    assert "2 agencies would have had alerts" in await backtest(*long)
