@@ -40,7 +40,7 @@ def held(name: str, *, labels: str, start: str, over: str, known: str, key: str,
           and on ({key}) {known}
           unless on ({key}) (
             ({over})
-            {trusted(timing)}
+            {trusted(timing).replace(chr(10), chr(10) + "  ")}
           )
         )
         or

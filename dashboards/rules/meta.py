@@ -95,7 +95,7 @@ def _notifications(timing: RuleTiming) -> Rule:
         # One that has just started drops alerts until it has found Alertmanager, and sends them again.
         sum(
           increase(prometheus_notifications_dropped_total[{window}])
-          unless on (job, instance) time() - process_start_time_seconds <= {timing.meta_seconds}
+          unless on (job, instance) changes(process_start_time_seconds[{window}]) > 0
         ) > 0
         or
         max_over_time(prometheus_notifications_alertmanagers_discovered[{window}]) < 1

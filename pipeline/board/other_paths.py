@@ -38,4 +38,5 @@ OTHERS: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = {
     "/api/v1/report/verification": ("A report, counted again from the messages" + _RAW, (*_REPORT, *_SHARD)),
     "/api/v1/report/verification/shards": ("Into how many shards this is cut" + _RAW, _REPORT),
     "/api/v1/status": ("Stored and tallied events, newest event, dead letters", ()),
+    "/api/v1/steps": ("Numerators and denominators of agencies by steps of minutes", (*_DAYS, "step")),
 }

@@ -132,6 +132,7 @@ CALLS = {
     "KeptOffsets.missing": lambda c: _Audit(c).missing(MESSAGES),
     "ClickHouseReader.counts_between": lambda c: _Reader(c).counts_between(SPAN.start, SPAN.end),
     "ClickHouseReader.counts_of_days": lambda c: _Reader(c).counts_of_days(DAY, DAY),
+    "ClickHouseReader.counts_by_step": lambda c: _Reader(c).counts_by_step(DAY, DAY, 3_600),
     "ClickHouseReader.counts_by_day": lambda c: _Reader(c).counts_by_day(DAY, DAY),
     "ClickHouseReader.counts_of_procedures": lambda c: _Reader(c).counts_of_procedures(["H17"], DAY, DAY),
     "ClickHouseReader.services_with_dossiers": lambda c: _Reader(c).services_with_dossiers(DAY, DAY),

@@ -69,7 +69,7 @@ def test_windows_end_with_now(now, window):
     assert start <= now < end
     assert (start.second, start.microsecond, end.second, end.microsecond) == (0, 0, 0, 0)
     period = window.period(now)
-    lengths = {Window.HOUR: 1, Window.DAY: 24, Window.WEEK: 7 * 24}
+    lengths = {Window.HOUR: 1, Window.DAY: 24, Window.WEEK: 7 * 24, Window.MONTH_OF_DAYS: 30 * 24}
     if window in lengths:
         assert period is None
         assert end - start == dt.timedelta(hours=lengths[window])

@@ -28,6 +28,7 @@ OWN = {
         (
             "alertmanager_config_last_reload_successful",
             "alertmanager_notifications_failed_total",
+            "process_start_time_seconds",
             "prometheus_config_last_reload_successful",
             "prometheus_notifications_alertmanagers_discovered",
             "prometheus_notifications_dropped_total",

@@ -565,7 +565,7 @@ MUTANTS = [
     Mutant(
         "a start drops alerts",
         "meta.yml",
-        "        unless on (job, instance) time() - process_start_time_seconds <= 600\n",
+        "        unless on (job, instance) changes(process_start_time_seconds[10m]) > 0\n",
         "",
         "what Prometheus drops when it starts is not told",
     ),
@@ -684,8 +684,8 @@ MUTANTS = [
     Mutant(
         "a drop ends",
         "agency.yml",
-        "\n        unless on (agency, kpi, window) agency:kpi_not_dropped:points",
-        "",
+        "(agency:kpi_not_dropped:points)",
+        "(agency:kpi_nothing:points)",
         "a drop holds in its deadband and ends above it",
     ),
     Mutant(
@@ -831,8 +831,8 @@ MUTANTS = [
     Mutant(
         "a surge ends",
         "agency.yml",
-        "\n        unless on (agency, kpi, window) agency:kpi_not_surged:ratio",
-        "",
+        "(agency:kpi_not_surged:ratio)",
+        "(agency:kpi_nothing:ratio)",
         "a surge holds in its deadband and ends below it",
     ),
     Mutant(
@@ -936,8 +936,8 @@ MUTANTS = [
     Mutant(
         "silence ends",
         "agency.yml",
-        "\n        unless on (agency) (agency:quiet_working:seconds <= on (agency) agency:quiet_limit:seconds)",
-        "",
+        "((agency:quiet_working:seconds <= on (agency) agency:quiet_limit:seconds))",
+        "(agency:nothing:seconds)",
         "silence ends with an event",
     ),
     Mutant(
@@ -1102,8 +1102,8 @@ MUTANTS = [
     Mutant(
         "late acceptance ends",
         "agency.yml",
-        "\n        unless on (agency) (agency:accepted_late:ratio <= 0.09)",
-        "",
+        "((agency:accepted_late:ratio <= 0.09))",
+        "(agency:nothing:ratio)",
         "accepted late ends at nine in a hundred",
     ),
     Mutant(

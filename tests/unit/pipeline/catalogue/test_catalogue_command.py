@@ -122,11 +122,11 @@ async def test_a_process_loads_and_shows_as_the_service_does(client, store):
     assert (everything["day"], len(everything["entries"])) == (None, 3)
 
 
-async def test_everyone_may_read_and_only_trusted_requests_load(client, store):
-    """The catalogue is public; a load that a proxy handed on, or that is not JSON, is refused."""
+async def test_only_trusted_requests_read_and_load(client, store):
+    """What a proxy handed on is refused without a token, and a load that is not JSON."""
     proxied = {"Via": "1.1 proxy"}
-    assert (await client.get(ADDRESS, headers=proxied)).status_code == 200
-    assert (await client.post(ADDRESS, headers=proxied, json={"entries": [an_entry()]})).status_code == 403
+    assert (await client.get(ADDRESS, headers=proxied)).status_code == 401
+    assert (await client.post(ADDRESS, headers=proxied, json={"entries": [an_entry()]})).status_code == 401
     assert (await client.post(ADDRESS, content=b"{}")).status_code == 403
     assert store.stored == ()
 
@@ -256,7 +256,7 @@ async def test_a_process_counts_stored_dossiers_again(client, recount):
     assert (await asyncio.to_thread(partial(recount_all, remote.recount, ["H55"]))).as_list() == []
     for path, fields in {"": {"agencies": []}, "/day": {"day": "2026-01-01", "agencies": []}, "/finish": {"loads": []}}.items():
         address = f"{ADDRESS}/recount{path}"
-        assert (await client.post(address, headers={"Via": "1.1 proxy"}, json=fields)).status_code == 403
+        assert (await client.post(address, headers={"Via": "1.1 proxy"}, json=fields)).status_code == 401
         wrong = await client.post(address, json=dict.fromkeys(fields, 1))
         assert (wrong.status_code, "must be" in wrong.json()["error"]) == (400, True), wrong.text
 
