@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from dashboards.rules.annotations import DECIMALS, NAME_AND_SPACE, THOUSANDS, THOUSANDS_EN, names, since_of, value_of
-from dashboards.rules.held import held
-from dashboards.rules.rule import Rule, alert, record, seen, texts
+from dashboards.rules.held import held_alert
+from dashboards.rules.rule import Rule, record, seen, texts
 from dashboards.rules.timing import RuleTiming, number
 
 _LATE, _ALL, _RATIO = "agency:accepted_late:max", "agency:registered_online:max", "agency:accepted_late:ratio"
@@ -17,22 +17,15 @@ def accepted_late(timing: RuleTiming) -> list[Rule]:
         record(_LATE, f"max by (agency) ({seen('agency_accepted_late_dossiers', timing)})"),
         record(_ALL, f"max by (agency) ({seen('agency_registered_online_dossiers', timing)})"),
         record(_RATIO, f"{_LATE} / on (agency) ({_ALL} > 0)"),
-        alert(
+        held_alert(
             "AgencyAcceptedLate",
-            held(
-                "AgencyAcceptedLate",
-                labels="agency",
-                start=f"{_RATIO} > {number(limit)} and on (agency) {_ALL} >= {timing.accepted_late_min_dossiers}",
-                over=f"({_RATIO} <= {number(limit - timing.deadband_ratio)})",
-                known=seen("agency_info", timing),
-                key="agency",
-                timing=timing,
-            ),
+            labels="agency",
+            start=f"{_RATIO} > {number(limit)} and on (agency) {_ALL} >= {timing.accepted_late_min_dossiers}",
+            over=f"({_RATIO} <= {number(limit - timing.deadband_ratio)})",
+            known=seen("agency_info", timing),
+            key="agency",
             severity="warning",
-            scope="agency",
             timing=timing,
-            for_seconds=timing.agency_for_seconds,
-            keep_firing_seconds=timing.agency_keep_firing_seconds,
             annotations=_texts(limit),
         ),
     ]

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from dashboards.rules.rule import firing
+from dashboards.rules.rule import Rule, Severity, alert, firing
 from dashboards.rules.timing import RuleTiming
 
 
-def trusted(timing: RuleTiming) -> str:
-    """The end of an expression that starts or ends an alert: only with fresh data and no backlog."""
-    return (
-        f"and on () pipeline:freshness:seconds < {timing.freshness_limit_seconds}\n"
-        f"          unless on () pipeline:backlog:events > {timing.backlog_limit_events}"
-    )
-
-
-def held(name: str, *, labels: str, start: str, over: str, known: str, key: str, timing: RuleTiming) -> str:
-    """The expression of the alert ``name``, which starts with ``start`` and ends with ``over``.
+def held_alert(
+    name: str,
+    *,
+    labels: str,
+    start: str,
+    over: str,
+    known: str,
+    key: str,
+    severity: Severity | None,
+    annotations: dict[str, str],
+    timing: RuleTiming,
+) -> Rule:
+    """The alert ``name`` on agencies, which starts with ``start`` and ends with ``over``.
 
     Args:
         name: of the alert.
@@ -24,14 +27,21 @@ def held(name: str, *, labels: str, start: str, over: str, known: str, key: str,
         over: the series that end it.
         known: a series of every agency that can have this alert. An agency without one ends it; without any it continues.
         key: the labels that ``over`` and ``known`` share with the alert.
+        severity: None: each series of ``start`` has that label.
+        annotations: its texts.
         timing: limits of the data that start and end an alert: what is left of a window in a stall may show anything.
     """
     fires = f"group by ({labels}) ({firing(name)})"
-    return f"""
+    fresh = f"and on () pipeline:freshness:seconds < {timing.freshness_limit_seconds}"
+    no_backlog = f"unless on () pipeline:backlog:events > {timing.backlog_limit_events}"
+    return alert(
+        name,
+        f"""
         (
           # starts: with fresh data and no backlog
           ({start})
-          {trusted(timing)}
+          {fresh}
+          {no_backlog}
         )
         or
         (
@@ -40,7 +50,8 @@ def held(name: str, *, labels: str, start: str, over: str, known: str, key: str,
           and on ({key}) {known}
           unless on ({key}) (
             ({over})
-            {trusted(timing).replace(chr(10), chr(10) + "  ")}
+            {fresh}
+            {no_backlog}
           )
         )
         or
@@ -49,4 +60,11 @@ def held(name: str, *, labels: str, start: str, over: str, known: str, key: str,
           {fires}
           unless on () {known}
         )
-        """
+        """,
+        severity=severity,
+        scope="agency",
+        timing=timing,
+        for_seconds=timing.agency_for_seconds,
+        keep_firing_seconds=timing.agency_keep_firing_seconds,
+        annotations=annotations,
+    )

@@ -14,8 +14,8 @@ from dashboards.rules.annotations import (
     since_of,
     value_of,
 )
-from dashboards.rules.held import held
-from dashboards.rules.rule import Rule, alert, record, seen, texts, with_label
+from dashboards.rules.held import held_alert
+from dashboards.rules.rule import Rule, record, seen, texts, with_label
 from dashboards.rules.timing import RuleTiming
 
 _SERIES = "agency, kpi, window"
@@ -46,25 +46,18 @@ def off_pace(timing: RuleTiming) -> list[Rule]:
             agency:kpi_too_few_in_period:count{{window="ytd"}}
             """,
         ),
-        alert(
+        held_alert(
             "AgencyOffPace",
-            held(
-                "AgencyOffPace",
-                labels=_SERIES,
-                start=f"{_YEAR_END} < on ({_SERIES}) ({_TARGET} - 1e-9)\n"
-                f"          and on ({_SERIES}) agency:kpi_enough:count\n"
-                f'          and on (agency, kpi) agency:kpi_denominator:max{{window="30d"}} >= {timing.off_pace_min_dossiers}\n'
-                f"          and on () {_LEFT} <= {timing.off_pace_left_days}",
-                over=_OVER,
-                known=_TARGET,
-                key=_SERIES,
-                timing=timing,
-            ),
+            labels=_SERIES,
+            start=f"{_YEAR_END} < on ({_SERIES}) ({_TARGET} - 1e-9)\n"
+            f"          and on ({_SERIES}) agency:kpi_enough:count\n"
+            f'          and on (agency, kpi) agency:kpi_denominator:max{{window="30d"}} >= {timing.off_pace_min_dossiers}\n'
+            f"          and on () {_LEFT} <= {timing.off_pace_left_days}",
+            over=_OVER,
+            known=_TARGET,
+            key=_SERIES,
             severity="info",
-            scope="agency",
             timing=timing,
-            for_seconds=timing.agency_for_seconds,
-            keep_firing_seconds=timing.agency_keep_firing_seconds,
             annotations=_texts(),
         ),
     ]

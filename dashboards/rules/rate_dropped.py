@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from dashboards.rules.changes import COMPARABLE, EPSILON, SERIES, change_texts
-from dashboards.rules.held import held
-from dashboards.rules.rule import Rule, alert, record
+from dashboards.rules.held import held_alert
+from dashboards.rules.rule import Rule, record
 from dashboards.rules.timing import RuleTiming, number
 
 
@@ -29,22 +29,15 @@ def rate_dropped(timing: RuleTiming) -> list[Rule]:
             and on ({SERIES}) agency:kpi_change_known:count
             """,
         ),
-        alert(
+        held_alert(
             "AgencyRateDropped",
-            held(
-                "AgencyRateDropped",
-                labels=SERIES,
-                start=f"({dropped} or {halved})\n          {COMPARABLE}",
-                over=over,
-                known="agency:kpi_denominator:max",
-                key=SERIES,
-                timing=timing,
-            ),
+            labels=SERIES,
+            start=f"({dropped} or {halved})\n          {COMPARABLE}",
+            over=over,
+            known="agency:kpi_denominator:max",
+            key=SERIES,
             severity="warning",
-            scope="agency",
             timing=timing,
-            for_seconds=timing.agency_for_seconds,
-            keep_firing_seconds=timing.agency_keep_firing_seconds,
             annotations=change_texts(
                 "AgencyRateDropped",
                 summary="Tỷ lệ hồ sơ trực tuyến giảm mạnh.",

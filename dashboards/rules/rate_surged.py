@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from dashboards.rules.changes import COMPARABLE, EPSILON, SERIES, change_texts
-from dashboards.rules.held import held
-from dashboards.rules.rule import Rule, alert, record
+from dashboards.rules.held import held_alert
+from dashboards.rules.rule import Rule, record
 from dashboards.rules.timing import RuleTiming, number
 
 
@@ -24,24 +24,17 @@ def rate_surged(timing: RuleTiming) -> list[Rule]:
             and on ({SERIES}) agency:kpi_change_known:count
             """,
         ),
-        alert(
+        held_alert(
             "AgencyRateSurged",
-            held(
-                "AgencyRateSurged",
-                labels=SERIES,
-                start=f"{ratio} >= {number(timing.surge_ratio - EPSILON)}\n"
-                f"          and on ({SERIES}) {points} >= {number(timing.drop_points - EPSILON)}\n"
-                f"          {COMPARABLE}",
-                over=over,
-                known="agency:kpi_denominator:max",
-                key=SERIES,
-                timing=timing,
-            ),
+            labels=SERIES,
+            start=f"{ratio} >= {number(timing.surge_ratio - EPSILON)}\n"
+            f"          and on ({SERIES}) {points} >= {number(timing.drop_points - EPSILON)}\n"
+            f"          {COMPARABLE}",
+            over=over,
+            known="agency:kpi_denominator:max",
+            key=SERIES,
             severity="info",
-            scope="agency",
             timing=timing,
-            for_seconds=timing.agency_for_seconds,
-            keep_firing_seconds=timing.agency_keep_firing_seconds,
             annotations=change_texts(
                 "AgencyRateSurged",
                 summary="Tỷ lệ hồ sơ trực tuyến tăng mạnh.",

@@ -7,8 +7,8 @@ silent after more than a week, and one that sends every day after more than a da
 from __future__ import annotations
 
 from dashboards.rules.annotations import NAME_AND_SPACE, names, query_of, since_of, value_of
-from dashboards.rules.held import held
-from dashboards.rules.rule import Rule, alert, record, seen, texts, with_label
+from dashboards.rules.held import held_alert
+from dashboards.rules.rule import Rule, record, seen, texts, with_label
 from dashboards.rules.timing import RuleTiming, number
 
 _QUIET, _LIMIT = "agency:quiet_working:seconds", "agency:quiet_limit:seconds"
@@ -32,23 +32,16 @@ def silent(timing: RuleTiming) -> list[Rule]:
             {_QUIET} * 0 + {timing.never_heard_seconds}
             """,
         ),
-        alert(
+        held_alert(
             "AgencySilent",
-            held(
-                "AgencySilent",
-                labels="agency, severity",
-                start=f"{with_label(f'({longer} and on (agency) {_USUAL})', 'severity', 'warning')}\n"
-                f"          or {with_label(f'({longer} unless on (agency) {_USUAL})', 'severity', 'info')}",
-                over=f"({_QUIET} <= on (agency) {_LIMIT})",
-                known=_QUIET,
-                key="agency",
-                timing=timing,
-            ),
+            labels="agency, severity",
+            start=f"{with_label(f'({longer} and on (agency) {_USUAL})', 'severity', 'warning')}\n"
+            f"          or {with_label(f'({longer} unless on (agency) {_USUAL})', 'severity', 'info')}",
+            over=f"({_QUIET} <= on (agency) {_LIMIT})",
+            known=_QUIET,
+            key="agency",
             severity=None,
-            scope="agency",
             timing=timing,
-            for_seconds=timing.agency_for_seconds,
-            keep_firing_seconds=timing.agency_keep_firing_seconds,
             annotations=_texts(),
         ),
     ]
