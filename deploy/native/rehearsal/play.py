@@ -13,7 +13,7 @@ from deploy.native.rehearsal.faults import HEARTBEAT, Fault
 from deploy.native.rehearsal.sinks import Received
 from deploy.native.rehearsal.stack import RehearsalStack
 from deploy.native.rehearsal.traffic import HEALTHY
-from domain.agencies import Agency, AgencyRegistry
+from domain.agencies import Agency
 from domain.errors import UnavailableError
 from domain.periods import civil_day
 
@@ -112,8 +112,8 @@ def play(stack: RehearsalStack, fault: Fault, *, say: Callable[[str], None]) -> 
 
 def play_many(stack: RehearsalStack, *, say: Callable[[str], None]) -> FaultResult:
     """Let many agencies fall and recover at once: one message each to their people, and one about all to operations."""
-    registry, today = AgencyRegistry.packaged(), civil_day(stack.clock.now())
-    agencies = [agency for agency in registry.in_force(today) if agency.code != HEALTHY][:MANY]
+    today = civil_day(stack.clock.now())
+    agencies = [agency for agency in stack.registry.in_force(today) if agency.code != HEALTHY][:MANY]
     codes, traffic, run = [agency.code for agency in agencies], stack.traffic, _begin(stack, "many-low", say)
     for firing, change, expect in ((True, traffic.fall, low), (False, traffic.recover, ended)):
         since = time.monotonic()
@@ -181,4 +181,4 @@ def _at_once(stack: RehearsalStack, change: Callable[[Sequence[str]], None], cod
 
 def _agency(stack: RehearsalStack, code: str) -> Agency:
     today = civil_day(stack.clock.now())
-    return next(agency for agency in AgencyRegistry.packaged().in_force(today) if agency.code == code)
+    return next(agency for agency in stack.registry.in_force(today) if agency.code == code)

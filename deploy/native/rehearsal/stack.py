@@ -68,7 +68,7 @@ class RehearsalStack:
 
     def __init__(self, base: Base, tempo: Tempo) -> None:
         self.base, self.tempo = base, tempo
-        self.clock = SystemClock()
+        self.clock, self.registry = SystemClock(), AgencyRegistry.packaged()
         self.sinks = Sinks(CHATS)
         logs = base.folder / "logs"
         self.worker, self.exporter = (
@@ -229,7 +229,7 @@ class RehearsalStack:
     def _read_people(self) -> Directory:
         return parse_recipients(
             recipients_text(smtp_port=self.sinks.smtp_port, http=self.sinks.url),
-            AgencyRegistry.packaged(),
+            self.registry,
             day=civil_day(self.clock.now()),
             name="recipients.yaml",
             folder=self.base.folder,

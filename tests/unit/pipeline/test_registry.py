@@ -17,7 +17,6 @@ ROOT = Path(__file__).parents[3]
 MAY_READ_THE_PACKAGED_ONE = {
     "dashboards/alertmanager/generate.py",  # a committed example, the same under every setting
     "deploy/native/demo/run.py",
-    "deploy/native/rehearsal/play.py",
     "deploy/native/rehearsal/stack.py",
     "deploy/native/seeds/run.py",
     "pipeline/registry.py",
