@@ -6,6 +6,7 @@ The embedded engine has no users, quotas or other servers; what it lacks is lack
 from __future__ import annotations
 
 import errno
+import os
 import re
 from typing import Final, NamedTuple
 
@@ -99,9 +100,17 @@ _ERRNO: Final = re.compile(r"\berrno:? (\d+)", re.IGNORECASE)
 
 def remedy_of(error: SinkError, target: Target) -> str:
     """What to do about an error of a call; empty when neither its code nor its text says what is missing."""
-    code, found = getattr(error.__cause__, "code", None), _ERRNO.search(str(error))
-    shortage = _BY_ERRNO.get(int(found[1])) if found else None
+    code, number = getattr(error.__cause__, "code", None), _errno_in(str(error))
+    shortage = _BY_ERRNO.get(number) if number is not None else None
     shortage = shortage or next((shortage for shortage in SHORTAGES if code in shortage.codes), None)
     if shortage is None:
         return ""
     return shortage.server if target.folder is None else shortage.embedded
+
+
+def _errno_in(text: str) -> int | None:
+    """The error of the system that a text names: by its number, or by its words alone as C++'s file system library does."""
+    found = _ERRNO.search(text)
+    if found:
+        return int(found[1])
+    return next((number for number in _BY_ERRNO if f": {os.strerror(number)}" in text), None)

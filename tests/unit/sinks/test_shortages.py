@@ -65,7 +65,15 @@ def test_what_is_missing_is_named(code, server, embedded):
     assert embedded in remedy_of(an_error(code), EMBEDDED)
 
 
-@pytest.mark.parametrize("text", ["Cannot open epoll descriptor: , errno: {0}, strerror: x", "[Errno {0}] x"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Cannot open epoll descriptor: , errno: {number}, strerror: x",
+        "[Errno {number}] x",
+        'std::exception. Code: 1001, e.what() = filesystem error: in directory iterator open: {words} ["/ch/store/"].',
+    ],
+    ids=["ClickHouse", "Python", "C++"],
+)
 @pytest.mark.parametrize("kind", [Retryable, Fatal])
 @pytest.mark.parametrize(
     ("number", "shortage"),
@@ -80,7 +88,7 @@ def test_what_is_missing_is_named(code, server, embedded):
 )
 def test_an_error_of_the_system_decides_before_the_code(text, kind, number, shortage):
     """ClickHouse has several codes for a descriptor that is missing, some of which are not listed."""
-    error = an_error(573, text.format(number), kind)
+    error = an_error(573, text.format(number=number, words=os.strerror(number)), kind)
     assert remedy_of(error, EMBEDDED) == getattr(shortages, shortage).embedded
     assert remedy_of(error, SERVER) == getattr(shortages, shortage).server
 
