@@ -15,6 +15,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from dashboards.history.acceptances import Acceptances
 from dashboards.history.feed import Feed
 from dashboards.history.figures import Counts, Figures
 from dashboards.rules.timing import RuleTiming
@@ -154,6 +155,19 @@ def off_pace(figures: Figures, policies: Sequence[ThresholdPolicy]) -> Mapping[t
             low = below(numerator, denominator, target)
             found[agency.code, kpi] = Condition(low & (month_of[1][row] > 0), ~low | (left > 305 * month // 30))
     return found
+
+
+def accepted_late(figures: Figures, acceptances: Acceptances) -> Mapping[str, Condition]:
+    """Agency -> more than one in ten of at least 100 registrations were accepted late; it is over at nine in a hundred."""
+    shape = (len(figures.agencies), figures.grid.steps + 1)
+    starts, ends = np.zeros(shape, np.bool_), np.zeros(shape, np.bool_)
+    days = [figures.grid.day(index) for index in range(figures.grid.steps + 1)]
+    for day, group in itertools.groupby(range(len(days)), key=lambda index: days[index]):
+        of_day = list(group)
+        late, registered = acceptances.counts(day)
+        starts[:, of_day] = ((10 * late > registered) & (registered >= 100))[:, None]
+        ends[:, of_day] = ((100 * late <= 9 * registered) & (registered > 0))[:, None]
+    return {agency.code: Condition(starts[row], ends[row]) for row, agency in enumerate(figures.agencies)}
 
 
 def below(numerator: Counts, denominator: Counts, limit: Fraction) -> Truth:

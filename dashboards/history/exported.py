@@ -13,6 +13,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from dashboards.history.acceptances import Acceptances
 from dashboards.history.clock import EVALUATION
 from dashboards.history.feed import Feed
 from dashboards.history.figures import Figures
@@ -22,7 +23,7 @@ from domain.clock import ManualClock
 from domain.indicators import INDICATORS
 from domain.periods import civil_day
 from domain.working_days import WorkingDays
-from pipeline.serving.exporter import AgencyCollector
+from pipeline.serving.exporter import AgencyCollector, FindingCollector, FindingState
 from pipeline.serving.policies import PolicyCollector, policies_of
 from pipeline.settings import ThresholdPolicy
 from sinks.contract.tallies import Arrivals, Counts, TallyTotals
@@ -30,7 +31,8 @@ from sinks.contract.tallies import Arrivals, Counts, TallyTotals
 #: One series -> its value at each instant, None where Prometheus has none.
 Series = dict[str, list[float | None]]
 
-#: Series that no collector of the exporter reads from figures: their value at an instant. The audit has the clock of Prometheus.
+#: Series that no collector of the exporter reads from figures: their value at an instant. What works in the background has the
+#: clock of Prometheus.
 _OTHERS: Final[Mapping[str, Callable[[Feed, int, int], float]]] = {
     names.WORKER_ASSIGNED.name: lambda _feed, _index, _number: 4,
     names.WORKER_CONSUMER_LAG.name: lambda feed, index, _number: float(feed.waiting[index]),
@@ -38,12 +40,15 @@ _OTHERS: Final[Mapping[str, Callable[[Feed, int, int], float]]] = {
     names.WORKER_UNTALLIED.name: lambda _feed, _index, _number: 0,
     names.WORKER_ACKNOWLEDGED.name: lambda _feed, _index, number: 1_000 * number,
 }
-_OF_THE_AUDIT: Final[Mapping[str, Callable[[int], float]]] = {
+_OF_THE_BACKGROUND: Final[Mapping[str, Callable[[int], float]]] = {
     names.KAFKA_UP.name: lambda _number: 1,
     names.AUDIT_LAST_SUCCESS.name: lambda number: number * EVALUATION,
     names.AUDIT_FAILURES.name: lambda _number: 0,
     f'{names.AUDIT_DRIFT.name}{{scope="day"}}': lambda _number: 0,
+    names.FINDINGS_LAST_SUCCESS.name: lambda number: number * EVALUATION,
 }
+#: Of the findings only what rules read.
+_OF_THE_FINDINGS: Final = frozenset({names.AGENCY_ACCEPTED_LATE.name, names.AGENCY_REGISTERED_ONLINE.name})
 
 
 class TalliesOfFigures:
@@ -125,6 +130,7 @@ class Exporter:
         figures, feed: what happened, and what of it was counted and read.
         registry, policies, working_days: as in the settings of an exporter.
         is_fresh: there is always a new event, so that no stall is seen in figures by the hour.
+        acceptances: registrations, which the background counts once a step; None: it counts nothing.
     """
 
     figures: Figures
@@ -133,6 +139,7 @@ class Exporter:
     policies: Sequence[ThresholdPolicy]
     working_days: WorkingDays
     is_fresh: bool = False
+    acceptances: Acceptances | None = None
 
     def scraped(self, first: int, last: int) -> Series:
         """Every series from one instant to another, both included. A scrape that fails makes a series stale."""
@@ -147,6 +154,8 @@ class Exporter:
             working_days=self.working_days,
         )
         policies = PolicyCollector(registry=self.registry, clock=clock, policies=self.policies)
+        state = FindingState()
+        findings = FindingCollector(lambda: state, registry=self.registry, clock=clock)
         known = {agency.code for agency in self.figures.agencies}
         found: Series = {}
         length = last - first + 1
@@ -159,13 +168,25 @@ class Exporter:
                 if policy_samples is None or policy_samples[0] != today:
                     policy_samples = today, list(_samples(policies.collect(), known))
                 samples += policy_samples[1]
-                samples += [(name, of(number)) for name, of in _OF_THE_AUDIT.items()]
+                samples += [(name, of(number)) for name, of in _OF_THE_BACKGROUND.items()]
+                # What the exporter shows was counted one step before.
+                samples += _samples((each for each in findings.collect() if each.name in _OF_THE_FINDINGS), known)
                 samples.append((names.STORAGE_UP.name, float(self.feed.storage[index])))
                 if self.feed.storage[index]:
                     samples += _samples(agencies.collect(), known, judged)
             for series, value in samples:
                 found.setdefault(series, [None] * length)[number] = value
+            state = self._counted(clock.instant, index) or state
         return found
+
+    def _counted(self, now: dt.datetime, index: int) -> FindingState | None:
+        """What the background counts at an instant; None where it cannot, or has nothing to count."""
+        if self.acceptances is None or not self.feed.storage[index]:
+            return None
+        late, registered = self.acceptances.counts(civil_day(now), int(self.feed.counted[index]))
+        pairs = zip(late.tolist(), registered.tolist(), strict=True)
+        accepted = {agency.code: pair for agency, pair in zip(self.figures.agencies, pairs, strict=True) if pair[1]}
+        return FindingState(civil_day(now), accepted=accepted)
 
 
 def _samples(families: Iterator[Any], known: set[str], judged: set[tuple[str, str]] | None = None) -> Iterator[tuple[str, float]]:

@@ -68,9 +68,9 @@ def run_trial(
     Raises:
         ConfigurationError: promtool is not installed, or refuses a rule.
     """
-    exporter = Exporter(year.figures, year.feed, registry, policies, working_days)
+    exporter = Exporter(year.figures, year.feed, registry, policies, working_days, acceptances=year.acceptances)
     spans = fired(exporter, year.period, rules, done=done)
-    verdict = AlertCheck(year.figures, year.feed, policies, timing, working_days).judge(
+    verdict = AlertCheck(year.figures, year.feed, policies, timing, working_days, acceptances=year.acceptances).judge(
         spans, [instants(part, year.figures.grid) for part in parts(year.period)]
     )
     has_rule = any("alert: AgencyRateDropped" in text for text in rules.values())

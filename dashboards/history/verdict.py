@@ -11,8 +11,19 @@ from typing import Final
 
 import numpy as np
 
+from dashboards.history.acceptances import Acceptances
 from dashboards.history.clock import steps_of
-from dashboards.history.conditions import Condition, Truth, change, off_pace, pipeline, quiet_seconds, rate_low, silent
+from dashboards.history.conditions import (
+    Condition,
+    Truth,
+    accepted_late,
+    change,
+    off_pace,
+    pipeline,
+    quiet_seconds,
+    rate_low,
+    silent,
+)
 from dashboards.history.engine import Change, Key
 from dashboards.history.feed import Feed
 from dashboards.history.figures import Figures
@@ -82,7 +93,14 @@ class AlertCheck:
     """Compares spans with figures and feed."""
 
     def __init__(
-        self, figures: Figures, feed: Feed, policies: Sequence[ThresholdPolicy], timing: RuleTiming, working_days: WorkingDays
+        self,
+        figures: Figures,
+        feed: Feed,
+        policies: Sequence[ThresholdPolicy],
+        timing: RuleTiming,
+        working_days: WorkingDays,
+        *,
+        acceptances: Acceptances | None = None,
     ) -> None:
         self._feed = feed
         self._seconds = int(figures.grid.step.total_seconds())
@@ -95,6 +113,11 @@ class AlertCheck:
             for (agency, kpi, window, rung), condition in rate_low(figures, policies, timing).items()
         }
         self._others = _others(figures, policies, working_days)
+        if acceptances is not None:
+            self._others |= {
+                Key("AgencyAcceptedLate", (("agency", agency),)): condition
+                for agency, condition in accepted_late(figures, acceptances).items()
+            }
         self._pipeline = pipeline(figures, feed, timing)
         # An alert of an agency is due only while nothing is wrong with the pipeline.
         sound = feed.read & (feed.counted == np.arange(len(feed.counted))) & (feed.waiting <= timing.backlog_limit_events)
@@ -143,7 +166,7 @@ class AlertCheck:
         return found
 
 
-def _others(figures: Figures, policies: Sequence[ThresholdPolicy], working_days: WorkingDays) -> Mapping[Key, Condition]:
+def _others(figures: Figures, policies: Sequence[ThresholdPolicy], working_days: WorkingDays) -> dict[Key, Condition]:
     """The conditions of alerts on agencies besides the ladder; of these nothing is said to be missed."""
     found = {
         Key(name, (("agency", agency), ("kpi", kpi), ("window", window))): condition

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
+from dashboards.history.acceptances import Acceptances, acceptances
 from dashboards.history.faults import Fault, Injected, feed_of
 from dashboards.history.feed import Feed
 from dashboards.history.figures import Figures, Grid
@@ -80,7 +81,7 @@ class Silence:
 
 @dataclass(frozen=True, slots=True)
 class Year:
-    """What happened, what Prometheus got of it, and what was injected."""
+    """What happened, what Prometheus got of it, what was injected, and how soon registrations were accepted."""
 
     period: Period
     figures: Figures
@@ -88,6 +89,7 @@ class Year:
     drops: Sequence[Drop]
     silences: Sequence[Silence]
     faults: Sequence[Injected]
+    acceptances: Acceptances
 
 
 def simulate(
@@ -142,7 +144,11 @@ def simulate(
     settled, full = _by_step(rng, volume, rate, lost, steps_a_day)
     figures = Figures(grid, chosen, {"settled": settled, "settled_full": full})
     faults = _faults(rng, period, grid)
-    return Year(period, figures, feed_of(grid, faults, settled), drops, silences, faults)
+    # Random numbers of its own: the rest of a year stays what its seed made of it.
+    accepted = acceptances(
+        np.random.default_rng([seed, 1]), grid, settled=volume, hours=_intensity(steps_a_day), working_days=working_days
+    )
+    return Year(period, figures, feed_of(grid, faults, settled), drops, silences, faults, accepted)
 
 
 def _sizes(agencies: int | None) -> list[tuple[str, int, float]]:
@@ -188,11 +194,16 @@ def _friday_before(day: dt.date) -> dt.date:
     return day - dt.timedelta(days=max(day.isoweekday() - 5, 0))
 
 
+def _intensity(steps_a_day: int) -> NDArray[np.float64]:
+    """Relative intensity of each step of a day."""
+    return np.interp((np.arange(steps_a_day) + 0.5) * 24 / steps_a_day - 0.5, np.arange(24), _HOURS)
+
+
 def _by_step(
     rng: Generator, volume: NDArray[np.float64], rate: NDArray[np.float64], lost: NDArray[np.float64], steps_a_day: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Dossiers of each step, and online ones: (agencies, days * steps_a_day)."""
-    hours = np.interp((np.arange(steps_a_day) + 0.5) * 24 / steps_a_day - 0.5, np.arange(24), _HOURS)
+    hours = _intensity(steps_a_day)
     intensity = hours / hours.sum()
     settled = rng.poisson(volume[:, :, None] * intensity[None, None, :])
     at_night = np.where(hours < 0.3, _AT_NIGHT, 0.0)

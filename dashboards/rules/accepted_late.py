@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dashboards.rules.annotations import DECIMALS, NAME_AND_SPACE, THOUSANDS, THOUSANDS_EN, names, since_of, value_of
-from dashboards.rules.held import held_alert
+from dashboards.rules.held import held_alert, trusted_for_long
 from dashboards.rules.rule import Rule, record, seen, texts
 from dashboards.rules.timing import RuleTiming, number
 
@@ -26,6 +26,7 @@ def accepted_late(timing: RuleTiming) -> list[Rule]:
             key="agency",
             severity="warning",
             timing=timing,
+            trusted=trusted_for_long(timing),
             annotations=_texts(limit),
         ),
     ]

@@ -30,11 +30,9 @@ def _records(timing: RuleTiming) -> list[Rule]:
         record("pipeline:quiet_working:seconds", f"max({last('portalpulse_quiet_working_seconds')}) * {moving}"),
         record("pipeline:tally_lag:rows", f"max(abs({last('portalpulse_tally_lag_rows')}))"),
         record("pipeline:audit_drift:events", f"max(abs({last('portalpulse_audit_drift_events')}))"),
-        # The audit has the clock of the machine, also in a scenario.
-        record(
-            "pipeline:audit_age:seconds",
-            "min(timestamp(portalpulse_audit_last_success_timestamp_seconds) - portalpulse_audit_last_success_timestamp_seconds)",
-        ),
+        # What works in the background has the clock of the machine, also in a scenario.
+        record("pipeline:audit_age:seconds", _age(last("portalpulse_audit_last_success_timestamp_seconds"))),
+        record("pipeline:findings_age:seconds", _age(last("portalpulse_findings_last_success_timestamp_seconds"))),
         record("pipeline:lag:events", f"sum({last('portalpulse_worker_consumer_lag_events')}) or vector(0)"),
         # Events that workers hold, including stored and tallied ones that are not acknowledged yet.
         record("pipeline:in_flight:events", f"sum({last('portalpulse_worker_unacknowledged_events')}) or vector(0)"),
@@ -52,6 +50,11 @@ def _records(timing: RuleTiming) -> list[Rule]:
             """,
         ),
     ]
+
+
+def _age(success: str) -> str:
+    """Seconds since the newest success, where several processes try. What ``last_over_time`` answers has the time of now."""
+    return f"min(timestamp({success}) - {success})"
 
 
 def pipeline_group(timing: RuleTiming) -> Rule:

@@ -1,4 +1,4 @@
-"""Alerts on right counts: what the audit finds, whether it runs, dead letters, and agencies that could never alert."""
+"""Alerts on right counts: what audit and findings tell, whether they run, dead letters, and agencies that could never alert."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ def quality_alerts(timing: RuleTiming) -> list[Rule]:
         _tallies_behind(timing),
         _audit_failing(timing),
         _audit_old(timing),
+        _findings_old(timing),
         _dead_letters(timing),
         _config_missing(timing),
     ]
@@ -118,6 +119,24 @@ def _audit_old(timing: RuleTiming) -> Rule:
             f"Không vòng đối soát nào kết thúc trong {vietnamese_number(limit // 60)} phút qua, nên không biết bảng tổng hợp "
             f"có đúng không.",
             f"No round of the audit has ended within {limit // 60:,} minutes, so nobody knows whether the tallies are right.",
+        ),
+    )
+
+
+def _findings_old(timing: RuleTiming) -> Rule:
+    limit = timing.findings_age_limit_seconds
+    return _alert(
+        "FindingsOld",
+        f"pipeline:findings_age:seconds > {limit} {unless_caused()}",
+        timing,
+        for_seconds=timing.findings_age_for_seconds,
+        annotations=texts(
+            "Lâu chưa có kết quả rà soát hồ sơ.",
+            "Findings have not been counted for long.",
+            f"Không lần rà soát nào kết thúc trong {vietnamese_number(limit // 60)} phút qua: số phát hiện đang cũ, và không có "
+            "cảnh báo mới về tiếp nhận trễ. Nhật ký có findings_failed kèm lý do.",
+            f"No search for findings has ended within {limit // 60:,} minutes: their numbers are old, and no new alert on late "
+            "acceptance starts. The log has findings_failed with the reason.",
         ),
     )
 

@@ -56,6 +56,10 @@ class RuleTiming:
     #: Share of the dossiers registered online that may be accepted late, of at least so many.
     accepted_late_ratio: float = 0.1
     accepted_late_min_dossiers: int = 100
+    #: Findings and late acceptances are counted in the background. Those of a stall are told by nobody: data must be fresh for as
+    #: long as a count may be old.
+    findings_age_limit_seconds: int = 60 * _MINUTE
+    findings_age_for_seconds: int = 60 * _MINUTE
 
     #: When the newest event is older than this, PipelineStalled starts, and no agency alert does.
     freshness_limit_seconds: int = 10 * _MINUTE
@@ -144,12 +148,13 @@ class RuleTiming:
         """The same rules sixty times as fast, for a demonstration on one machine.
 
         Scrapes are 3 s apart and a busy machine misses some, hence the guard. Little traffic has pauses of more than ten seconds,
-        hence the limit of freshness.
+        hence the limit of freshness. Findings are counted as seldom as otherwise.
         """
         return replace(
             cls.production().faster(60),
             sample_guard_seconds=12,
             freshness_limit_seconds=60,
+            findings_age_limit_seconds=600,
             backlog_limit_events=1_000,
             tally_lag_limit_events=1_000,
             meta_seconds=30,

@@ -244,8 +244,8 @@ def current_findings(settings: Settings, clickhouse: ClickHouse, registry: Colle
             settings.indicators.accepted_late_from,
         ),
     )
-    registry.register(FindingCollector(lambda: current.state, registry=registry_of(settings), clock=clock))
     if settings.findings.interval_seconds:
+        registry.register(FindingCollector(lambda: current.state, registry=registry_of(settings), clock=clock))
         current.start()
     try:
         yield

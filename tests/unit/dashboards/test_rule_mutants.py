@@ -13,6 +13,9 @@ import pytest
 from tests.rule_cases import outputs_of, written
 
 FIRING = 'and on (agency, kpi, window, rung) ALERTS{alertname="AgencyRateLow", alertstate="firing"}'
+#: The end of what starts and of what ends AgencyAcceptedLate, without its conditions on the pipeline.
+_LATE = "agency:registered_online:max >= 100)\n        and on () pipeline:findings_age:seconds < 3600"
+_NOT_LATE = "((agency:accepted_late:ratio <= 0.09))\n          and on () pipeline:findings_age:seconds < 3600"
 
 
 @dataclass(frozen=True)
@@ -1124,18 +1127,70 @@ MUTANTS = [
     Mutant(
         "a stall starts no late acceptance",
         "agency.yml",
-        "agency:registered_online:max >= 100)\n        and on () pipeline:freshness:seconds < 600\n",
-        "agency:registered_online:max >= 100)\n",
+        f"{_LATE}\n        and on () max_over_time(pipeline:freshness:seconds[1h]) < 600\n",
+        f"{_LATE}\n",
         "a stall and a backlog start no late acceptance",
     ),
     Mutant(
         "a backlog starts no late acceptance",
         "agency.yml",
-        "agency:registered_online:max >= 100)\n"
-        "        and on () pipeline:freshness:seconds < 600\n"
-        "        unless on () pipeline:backlog:events > 30000\n",
-        "agency:registered_online:max >= 100)\n        and on () pipeline:freshness:seconds < 600\n",
+        f"{_LATE}\n"
+        "        and on () max_over_time(pipeline:freshness:seconds[1h]) < 600\n"
+        "        unless on () max_over_time(pipeline:backlog:events[1h]) > 30000\n",
+        f"{_LATE}\n        and on () max_over_time(pipeline:freshness:seconds[1h]) < 600\n",
         "a stall and a backlog start no late acceptance",
+    ),
+    Mutant(
+        "a count of a stall starts no late acceptance",
+        "agency.yml",
+        f"{_LATE}\n        and on () max_over_time(pipeline:freshness:seconds[1h]) < 600\n",
+        f"{_LATE}\n        and on () pipeline:freshness:seconds < 600\n",
+        "late acceptances that were counted in a stall start and end nothing",
+    ),
+    Mutant(
+        "a count of a stall ends no late acceptance",
+        "agency.yml",
+        f"{_NOT_LATE}\n          and on () max_over_time(pipeline:freshness:seconds[1h]) < 600\n",
+        f"{_NOT_LATE}\n          and on () pipeline:freshness:seconds < 600\n",
+        "late acceptances that were counted in a stall start and end nothing",
+    ),
+    Mutant(
+        "a search that hangs starts no late acceptance",
+        "agency.yml",
+        f"{_LATE}\n",
+        f"{_LATE.removesuffix('and on () pipeline:findings_age:seconds < 3600')}\n",
+        "a search that hangs starts and ends no late acceptance",
+    ),
+    Mutant(
+        "a search that hangs ends no late acceptance",
+        "agency.yml",
+        f"{_NOT_LATE}\n",
+        f"{_NOT_LATE.removesuffix('and on () pipeline:findings_age:seconds < 3600')}\n",
+        "a search that hangs starts and ends no late acceptance",
+    ),
+    Mutant(
+        "findings that are not counted",
+        "pipeline.yml",
+        "pipeline:findings_age:seconds > 3600",
+        "pipeline:findings_age:seconds > 36000",
+        "findings that are not counted any more are told",
+    ),
+    Mutant(
+        "the age of findings survives a missed scrape",
+        "pipeline.yml",
+        "min(timestamp(last_over_time(portalpulse_findings_last_success_timestamp_seconds[2m])) - "
+        "last_over_time(portalpulse_findings_last_success_timestamp_seconds[2m]))",
+        "min(timestamp(portalpulse_findings_last_success_timestamp_seconds) - "
+        "portalpulse_findings_last_success_timestamp_seconds)",
+        "one missed scrape does not make an audit young",
+    ),
+    Mutant(
+        "the age of the audit survives a missed scrape",
+        "pipeline.yml",
+        "min(timestamp(last_over_time(portalpulse_audit_last_success_timestamp_seconds[2m])) - "
+        "last_over_time(portalpulse_audit_last_success_timestamp_seconds[2m]))",
+        "min(timestamp(portalpulse_audit_last_success_timestamp_seconds) - portalpulse_audit_last_success_timestamp_seconds)",
+        "one missed scrape does not make an audit young",
     ),
 ]
 

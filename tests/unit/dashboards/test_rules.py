@@ -17,7 +17,7 @@ ALERTS = {
     "AgencyAcceptedLate",
     *("ExporterDown", "ClickHouseDown", "KafkaDown", "WorkerDown", "NoPartitionsAssigned", "NoEventsYet", "PipelineStalled"),
     *("LagHigh", "BacklogHigh", "LagGrowing", "AcknowledgementsStalled", "AcknowledgementsLate"),
-    *("TallyDrift", "TalliesBehind", "AuditFailing", "AuditOld", "DeadLetterRatioHigh", "AgencyConfigMissing"),
+    *("TallyDrift", "TalliesBehind", "AuditFailing", "AuditOld", "FindingsOld", "DeadLetterRatioHigh", "AgencyConfigMissing"),
     *("StorageErrors", "MessagesLost", "DiskFilling"),
     *("Watchdog", "RuleFailures", "ScrapesMissed", "NotificationsFailing", "ConfigurationRefused"),
 }
@@ -100,10 +100,11 @@ def test_every_alert_says_what_receivers_need():
 def test_no_rule_asks_the_machine_for_the_time():
     """The current time comes from portalpulse's clock, so that scenarios of the past alert like live data.
 
-    The audit and the log of Kafka have the time of the machine also in a scenario.
+    Audit, findings and the log of Kafka have the time of the machine also in a scenario.
     """
+    of_the_machine = {"MessagesLost", "pipeline:audit_age:seconds", "pipeline:findings_age:seconds"}
     for rule in rules(RuleTiming.production()):
-        if rule.get("alert") == "MessagesLost" or rule.get("record") == "pipeline:audit_age:seconds":
+        if {rule.get("alert"), rule.get("record")} & of_the_machine:
             continue
         texts = [rule["expr"], *rule.get("annotations", {}).values()]
         assert not any(re.search(r"\b(time|timestamp)\(|\boffset\b", text) for text in texts), rule

@@ -7,6 +7,7 @@ import datetime as dt
 import numpy as np
 import pytest
 
+from dashboards.history.acceptances import Acceptances
 from dashboards.history.backtest import rows_of, with_threshold
 from dashboards.history.detection import found_drops, told_faults
 from dashboards.history.engine import Change, Key
@@ -62,6 +63,28 @@ def test_windows_hold_whole_counts():
     april = figures([2] * 24 * DAYS).within("I1", Window.MONTH)[1]
     assert april[0, (dt.date(2024, 3, 31) - FIRST).days * 24 - 1] == ((dt.date(2024, 3, 31) - FIRST).days * 24 - 1) * AN_HOUR
     assert of.within("I1", Window.DAY, ago=24)[0][0, 48] == numerator[0, 24]
+
+
+def test_late_acceptances_are_those_of_seven_days_that_can_be_judged():
+    """Registrations of a Friday can be judged on Tuesday; what is not counted is late, and what was not registered is nothing."""
+    grid = Grid(day_start(FIRST), HOUR, 24 * DAYS)
+    days = [FIRST + dt.timedelta(days=number) for number in range(DAYS)]
+    answered = np.zeros((1, DAYS, 24), np.int64)
+    answered[0, :, 10] = 8
+    of = Acceptances(grid, [WorkingDays().next_after(day) for day in days], np.full((1, DAYS), 10), answered)
+
+    def counts(day, counted=None):
+        return tuple(int(each[0]) for each in of.counts(day, counted))
+
+    monday, tuesday = dt.date(2024, 3, 18), dt.date(2024, 3, 19)
+    assert of.deadlines[days.index(dt.date(2024, 3, 15))] == monday
+    assert counts(monday) == counts(tuesday) == (14, 70)
+    assert counts(FIRST) == (0, 0)
+    # What was answered on Monday from eleven o'clock on is not counted yet: Friday, Saturday and Sunday look late.
+    assert counts(tuesday, grid.of_day(monday) + 10) == (14 + 3 * 8, 70)
+    assert counts(tuesday, grid.of_day(monday) + 11) == (14, 70)
+    # Nothing of Sunday is counted.
+    assert counts(tuesday, grid.of_day(dt.date(2024, 3, 17))) == (12 + 2 * 8, 60)
 
 
 def test_an_alert_must_hold_in_the_exact_counts():

@@ -93,7 +93,7 @@ def test_a_month_with_tet_is_right():
     assert found.right, wrong(found)
     assert found.verdict.not_judged == {}
     names = {span.key.name for span in found.spans}
-    assert {"AgencyRateLow", "PipelineStalled", "ExporterDown", "ClickHouseDown", "Watchdog"} <= names
+    assert {"AgencyRateLow", "AgencyAcceptedLate", "PipelineStalled", "ExporterDown", "ClickHouseDown", "Watchdog"} <= names
     assert sum(span.first is not None for span in found.spans) > 50
 
 
@@ -115,6 +115,8 @@ BROKEN = {
     "no deadband": ("group_right () agency:kpi_rung_clear:ratio", "group_right () agency:kpi_rung:ratio", "false ends"),
     "a stall ends alerts": ("pipeline:freshness:seconds >= 600", "pipeline:freshness:seconds >= 1e9", "false ends"),
     "ten times the minimum volume": ("agency:kpi_denominator:max >= on", "agency:kpi_denominator:max / 10 >= on", "missed"),
+    "one in twenty accepted late": ("agency:accepted_late:ratio > 0.1", "agency:accepted_late:ratio > 0.05", "false alerts"),
+    "late acceptance ends too soon": ("agency:accepted_late:ratio <= 0.09", "agency:accepted_late:ratio <= 0.14", "false ends"),
     "nothing starts": (LOW, LOW.replace("agency:kpi:ratio", "agency:kpi_nothing:ratio", 1), "missed"),
 }
 
