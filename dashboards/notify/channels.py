@@ -52,6 +52,8 @@ class Channels:
 
     def __init__(self, directory: Directory, secrets: Secrets, *, clock: Clock) -> None:
         self._directory, self._secrets, self._clock = directory, secrets, clock
+        # One for all messages: its certificates are read once.
+        self._client = httpx.Client(timeout=_TIMEOUT_SECONDS)
 
     def send(self, key: str, channel: str, message: Message, alerts: Sequence[Alert]) -> None:
         """Send one message.
@@ -74,10 +76,10 @@ class Channels:
         elif channel == "webhook":
             body = _webhook_body(message, person.language, alerts)
             for url in [*given.webhook, *self._from_files(given.webhook_file)]:
-                _post(url, body, what=f"the webhook of {key}")
+                self._post(url, body, what=f"the webhook of {key}")
         else:
             for url in [*given.chat, *self._from_files(given.chat_file)]:
-                _post(url, {"text": message.text}, what=f"the chat of {key}")
+                self._post(url, {"text": message.text}, what=f"the chat of {key}")
 
     def check_secrets(self) -> None:
         """Return when every file with a secret can be read.
@@ -115,7 +117,17 @@ class Channels:
         bot = self._directory.recipients.telegram
         assert bot is not None, "checked with the file"
         body = {"chat_id": chat, "text": message.telegram, "parse_mode": "HTML", "disable_web_page_preview": True}
-        _post(f"{bot.api.rstrip('/')}/bot{self._token()}/sendMessage", body, what=f"Telegram (chat {chat})")
+        self._post(f"{bot.api.rstrip('/')}/bot{self._token()}/sendMessage", body, what=f"Telegram (chat {chat})")
+
+    def _post(self, url: str, body: Mapping[str, Any], *, what: str) -> None:
+        if not is_http_url(url):
+            raise ConfigurationError(f"The address of {what} is not one.", remedy="Write https://host/path into its file.")
+        try:
+            answer = self._client.post(url, json=dict(body))
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            raise UnavailableError(f"{_first_up(what)} does not answer ({type(error).__name__}).") from None
+        if not answer.is_success:
+            raise UnavailableError(f"{_first_up(what)} answers {answer.status_code}: {_described(answer)}.")
 
     def _password(self, server: MailServer) -> str:
         found = self._secret(server.password_file, self._secrets.smtp_password, "PORTALPULSE_NOTIFY__SMTP_PASSWORD", "password")
@@ -199,17 +211,6 @@ def _webhook_body(message: Message, language: str, alerts: Sequence[Alert]) -> d
         "text": message.text,
         "alerts": [alert.as_json() for alert in alerts],
     }
-
-
-def _post(url: str, body: Mapping[str, Any], *, what: str) -> None:
-    if not is_http_url(url):
-        raise ConfigurationError(f"The address of {what} is not one.", remedy="Write https://host/path into its file.")
-    try:
-        answer = httpx.post(url, json=dict(body), timeout=_TIMEOUT_SECONDS)
-    except (httpx.HTTPError, httpx.InvalidURL) as error:
-        raise UnavailableError(f"{_first_up(what)} does not answer ({type(error).__name__}).") from None
-    if not answer.is_success:
-        raise UnavailableError(f"{_first_up(what)} answers {answer.status_code}: {_described(answer)}.")
 
 
 def _described(answer: httpx.Response) -> str:

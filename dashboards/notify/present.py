@@ -18,6 +18,8 @@ from domain.errors import UnavailableError
 from domain.indicators import Ratio
 
 _TIMEOUT_SECONDS: Final = 10.0
+#: The figures that the rules record.
+_NUMERATOR, _DENOMINATOR = "agency:kpi_numerator:max", "agency:kpi_denominator:max"
 #: After its start Prometheus needs two evaluations of a minute until it knows again what fired.
 SETTLED_AFTER: Final = dt.timedelta(minutes=3)
 
@@ -28,6 +30,8 @@ class Prometheus:
     def __init__(self, url: str, *, settled_after: dt.timedelta = SETTLED_AFTER) -> None:
         self._base = f"{url.rstrip('/')}/api/v1"
         self._settled_after = settled_after
+        # One for all questions: a message about many agencies asks for each of them.
+        self._client = httpx.Client(timeout=_TIMEOUT_SECONDS, trust_env=False)
 
     def fires(self, alert: Alert) -> bool:
         """Whether the alert fires in Prometheus, or its condition holds again and waits to fire.
@@ -45,20 +49,22 @@ class Prometheus:
     def rate(self, alert: Alert) -> Ratio | None:
         """The present rate of the alert's agency, indicator and window; None where there is none.
 
+        It is that of the rules: both numbers are of one instant, also when a scrape fails.
+
         Raises:
             UnavailableError: it does not answer.
         """
         wanted = {name: alert.label(name) for name in ("agency", "kpi", "window")}
         if not all(wanted.values()):
             return None
-        denominator = self._value(f"max({_selector('agency_kpi_denominator', wanted)})")
-        if not denominator:
+        numbers = self._numbers(_selector("", {"__name__": f"{_NUMERATOR}|{_DENOMINATOR}", **wanted}))
+        if _NUMERATOR not in numbers or not numbers.get(_DENOMINATOR):
             return None
-        return Ratio(self._value(f"max({_selector('agency_kpi_numerator', wanted)})") or 0, denominator)
+        return Ratio(numbers[_NUMERATOR], numbers[_DENOMINATOR])
 
     def _require_settled(self) -> None:
         try:
-            answer = httpx.get(f"{self._base}/status/runtimeinfo", timeout=_TIMEOUT_SECONDS, trust_env=False)
+            answer = self._client.get(f"{self._base}/status/runtimeinfo")
             if answer.status_code == HTTPStatus.NOT_FOUND:  # a server that only speaks the language of Prometheus
                 return
             started = dt.datetime.fromisoformat(answer.raise_for_status().json()["data"]["startTime"])
@@ -68,23 +74,23 @@ class Prometheus:
         if age < self._settled_after:
             raise UnavailableError(f"Prometheus has run for {age.total_seconds():.0f} s only and does not know yet what fires.")
 
-    def _value(self, query: str) -> int | None:
-        found = self._query(query)
+    def _numbers(self, query: str) -> dict[str, int]:
+        """Name of a series -> its value; nothing of an answer that is not understood."""
         try:
-            return int(float(found[0]["value"][1])) if found else None
+            return {str(series["metric"]["__name__"]): int(float(series["value"][1])) for series in self._query(query)}
         except (ValueError, KeyError, TypeError, IndexError, OverflowError):
-            return None
+            return {}
 
     def _query(self, query: str) -> list[Any]:
         try:
-            answer = httpx.get(
-                f"{self._base}/query", params={"query": query}, timeout=_TIMEOUT_SECONDS, trust_env=False
-            ).raise_for_status()
+            answer = self._client.get(f"{self._base}/query", params={"query": query}).raise_for_status()
             return list(answer.json()["data"]["result"])
         except (httpx.HTTPError, ValueError, KeyError, TypeError) as error:
             raise UnavailableError(f"Prometheus does not say whether an alert ended ({type(error).__name__}).") from error
 
 
 def _selector(name: str, labels: dict[str, str]) -> str:
-    quoted = (f"{label}={json.dumps(value, ensure_ascii=False)}" for label, value in labels.items())
+    quoted = (
+        f"{label}{'=~' if label == '__name__' else '='}{json.dumps(value, ensure_ascii=False)}" for label, value in labels.items()
+    )
     return f"{name}{{{','.join(quoted)}}}"

@@ -31,6 +31,7 @@ class Procedures:
 
     def __init__(self, url: str) -> None:
         self._url = f"{url.rstrip('/')}/api/v1/report/explanation"
+        self._client = httpx.Client(timeout=_TIMEOUT_SECONDS, trust_env=False)
 
     def explained(self, alerts: Sequence[Alert], now: dt.datetime) -> list[Alert]:
         """The alerts; where all are of one agency, the worst firing one on a rate has three procedures among its annotations."""
@@ -50,7 +51,7 @@ class Procedures:
         query = {"agency": alert.label("agency"), "indicator": alert.label("kpi")}
         query |= {"from": first.isoformat(), "to": last.isoformat(), "compare": f"{first - _WEEK}..{last - _WEEK}"}
         try:
-            answer = httpx.get(self._url, params=query, timeout=_TIMEOUT_SECONDS, trust_env=False).raise_for_status().json()
+            answer = self._client.get(self._url, params=query).raise_for_status().json()
             before, after = (_ratios(answer["procedures"], part) for part in ("before", "after"))
         except (httpx.HTTPError, ValueError, KeyError, TypeError):
             return ""

@@ -24,6 +24,7 @@ def test_an_event_reaches_every_mailbox(stack):
 
 
 @pytest.mark.long
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("fault", ALL, ids=lambda fault: fault.name)
 def test_a_fault_is_one_message_to_operations_and_no_false_one(stack, fault):
     """Operations hear once of the fault and once of its end; no alert of an agency ends falsely or is said twice."""
@@ -32,6 +33,7 @@ def test_a_fault_is_one_message_to_operations_and_no_false_one(stack, fault):
 
 
 @pytest.mark.long
+@pytest.mark.timeout(900)
 def test_many_agencies_at_once_are_one_message_to_operations(stack):
     """51 agencies that fall at once: one message to operations, one to the people of each, and one end."""
     stack.use(Tempo.divided(FACTOR_OF_MANY))

@@ -38,16 +38,15 @@ def asked(monkeypatch):
     """What is asked; ``answer`` is what comes back, an error is raised."""
     found = type("Asked", (), {"queries": [], "answer": {"procedures": ROWS}})()
 
-    def get(url, *, params, timeout, trust_env):
-        del trust_env
-        assert timeout <= 5
+    def get(client, url, *, params):
+        assert client.timeout.read <= 5
         found.queries.append((url, params))
         if isinstance(found.answer, Exception):
             raise found.answer
         content = {"json": found.answer} if not isinstance(found.answer, bytes) else {"content": found.answer}
         return httpx.Response(200, request=httpx.Request("GET", url), **content)
 
-    monkeypatch.setattr(module.httpx, "get", get)
+    monkeypatch.setattr(module.httpx.Client, "get", get)
     return found
 
 

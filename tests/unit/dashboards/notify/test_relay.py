@@ -256,14 +256,18 @@ def test_prometheus_is_asked_about_exactly_this_alert(server):
     url, answers, asked = server
     prometheus = Prometheus(url)
     answers["/api/v1/status/runtimeinfo"] = {"data": {"startTime": "2026-11-27T00:00:00Z"}}
-    values = iter([[{"value": [0, "360"]}], [{"value": [0, "25"]}], [{}], [], []])
+    numerator = {"metric": {"__name__": "agency:kpi_numerator:max"}, "value": [0, "25"]}
+    denominator = {"metric": {"__name__": "agency:kpi_denominator:max"}, "value": [0, "360"]}
+    values = iter([[numerator, denominator], [{}], [], [], [numerator], [denominator], [{"value": [0, "1"]}]])
     answers["/api/v1/query"] = lambda _: {"data": {"result": next(values)}}
     assert prometheus.rate(alert()) == Ratio(25, 360)
     assert prometheus.fires(alert())
     assert not prometheus.fires(alert())
-    assert prometheus.rate(alert()) is None
-    assert asked[0]["query"] == ['max(agency_kpi_denominator{agency="H26",kpi="I1",window="1d"})']
-    assert asked[2]["query"] == ['ALERTS{alertname="AgencyRateLow",agency="H26",kpi="I1",window="1d",rung="below5"}']
+    # Half of a rate is none: 0 of 360 would be a false figure.
+    assert [prometheus.rate(alert()) for _ in range(4)] == [None] * 4
+    series = '__name__=~"agency:kpi_numerator:max|agency:kpi_denominator:max"'
+    assert asked[0]["query"] == [f'{{{series},agency="H26",kpi="I1",window="1d"}}']
+    assert asked[1]["query"] == ['ALERTS{alertname="AgencyRateLow",agency="H26",kpi="I1",window="1d",rung="below5"}']
     answers["/api/v1/query"] = None
     with pytest.raises(UnavailableError):
         prometheus.fires(alert())
