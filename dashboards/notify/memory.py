@@ -1,19 +1,31 @@
-"""What the relay remembers of each channel, on disk: what it holds back until office hours, and which alerts people know of."""
+"""What the relay remembers of each channel, on disk: what it holds back, what people know of, and what was told lately."""
 
 from __future__ import annotations
 
+import datetime as dt
+import hashlib
 import json
+import sqlite3
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 from dashboards.notify.alerts import Alert
 from domain.errors import UnavailableError
+from pipeline.logs import get_logger
 from pipeline.texts import read_json
+
+log = get_logger("relay")
 
 _HELD: Final = "held"
 _OPEN: Final = "open"
+_TABLES: Final = """
+CREATE TABLE IF NOT EXISTS kept (kind TEXT, route TEXT, fingerprint TEXT, alert TEXT, PRIMARY KEY (kind, route, fingerprint));
+CREATE TABLE IF NOT EXISTS told (route TEXT, states TEXT, at REAL, PRIMARY KEY (route, states));
+"""
+_BUSY_SECONDS: Final = 5.0
 
 
 class Route(NamedTuple):
@@ -22,29 +34,45 @@ class Route(NamedTuple):
     key: str
     channel: str
 
+    def __str__(self) -> str:
+        """As in an address."""
+        return "/".join(self)
+
 
 class Memory:
-    """One JSON file; every change is written before the call returns. Safe for threads."""
+    """One SQLite file. Safe for threads.
 
-    def __init__(self, path: Path) -> None:
-        """Read what is there.
+    A process decides by what it has in memory, and writes each change before a call returns. Where that fails, people are still
+    told, and the log has ``memory_not_written``: only a restart forgets.
+    """
+
+    def __init__(self, path: Path, *, busy_seconds: float = _BUSY_SECONDS) -> None:
+        """Read what is there; the file of an earlier release (JSON, of the same name) is taken over.
+
+        Args:
+            path: the file.
+            busy_seconds: how long a call waits for another process that holds it.
 
         Raises:
-            UnavailableError: the file cannot be read.
+            UnavailableError: the file cannot be read or written.
         """
         self._path = path
         self._lock = threading.RLock()
         self._kept: dict[str, dict[Route, dict[str, Alert]]] = {_HELD: {}, _OPEN: {}}
+        self._told: dict[tuple[Route, str], dt.datetime] = {}
+        earlier = path.with_suffix(".json")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            text = path.read_text(encoding="utf-8") if path.exists() else "{}"
-            for kind, routes in read_json(text).items():
-                for name, alerts in routes.items():
-                    route = Route(*name.split("/", 1))
-                    self._kept[kind][route] = {each["fingerprint"]: Alert.from_json(each) for each in alerts}
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            self._file = sqlite3.connect(path, timeout=busy_seconds, check_same_thread=False)
+            self._file.executescript(_TABLES)
+            self._read()
+            if earlier.exists():
+                self._take_over(earlier)
+                earlier.unlink()
+        except (OSError, sqlite3.Error, ValueError, KeyError, TypeError, AttributeError) as error:
+            broken = earlier if earlier.exists() else path
             raise UnavailableError(
-                f"The memory of messages {path} cannot be read: {error}.",
+                f"The memory of messages {broken} cannot be read: {error}.",
                 remedy="Move the file away; messages that were held back are lost with it.",
             ) from error
 
@@ -89,18 +117,62 @@ class Memory:
         with self._lock:
             return {route: tuple(alerts.values()) for route, alerts in self._kept[_OPEN].items() if alerts}
 
+    def note_delivery(self, route: Route, alerts: Sequence[Alert], now: dt.datetime, *, kept: dt.timedelta) -> None:
+        """A message about exactly these states was sent at ``now``; deliveries before ``kept`` are forgotten."""
+        states, oldest = _states(alerts), now - kept
+        with self._lock:
+            self._told[route, states] = now
+            for place in [place for place, at in self._told.items() if at < oldest]:
+                del self._told[place]
+            with self._written() as file:
+                file.execute("INSERT OR REPLACE INTO told VALUES (?, ?, ?)", (str(route), states, now.timestamp()))
+                file.execute("DELETE FROM told WHERE at < ?", (oldest.timestamp(),))
+
+    def was_delivered(self, route: Route, alerts: Sequence[Alert], since: dt.datetime) -> bool:
+        """Whether a message about exactly these states was sent after ``since``."""
+        with self._lock:
+            at = self._told.get((route, _states(alerts)))
+            return at is not None and at > since
+
     def _change(self, kind: str, route: Route, *, add: Iterable[Alert] = (), remove: Iterable[Alert] = ()) -> None:
+        gone, new = [alert.fingerprint for alert in remove], list(add)
         with self._lock:
             kept = self._kept[kind].setdefault(route, {})
-            for alert in remove:
-                kept.pop(alert.fingerprint, None)
-            for alert in add:
-                kept[alert.fingerprint] = alert
-            content = {name: _as_json(routes) for name, routes in self._kept.items()}
-            fresh = self._path.with_suffix(".new")
-            fresh.write_text(json.dumps(content, ensure_ascii=False), encoding="utf-8")
-            fresh.replace(self._path)
+            for fingerprint in gone:
+                kept.pop(fingerprint, None)
+            kept |= {alert.fingerprint: alert for alert in new}
+            with self._written() as file:
+                file.executemany(
+                    "DELETE FROM kept WHERE kind = ? AND route = ? AND fingerprint = ?",
+                    [(kind, str(route), fingerprint) for fingerprint in gone],
+                )
+                file.executemany(
+                    "INSERT OR REPLACE INTO kept VALUES (?, ?, ?, ?)",
+                    [(kind, str(route), alert.fingerprint, json.dumps(alert.as_json(), ensure_ascii=False)) for alert in new],
+                )
+
+    @contextmanager
+    def _written(self) -> Iterator[sqlite3.Connection]:
+        try:
+            with self._file:
+                yield self._file
+        except sqlite3.Error as error:
+            log.warning("memory_not_written", file=str(self._path), error=str(error))
+
+    def _read(self) -> None:
+        for kind, name, text in self._file.execute("SELECT kind, route, alert FROM kept ORDER BY rowid"):
+            alert = Alert.from_json(read_json(text))
+            self._kept[kind].setdefault(Route(*name.split("/", 1)), {})[alert.fingerprint] = alert
+        for name, states, at in self._file.execute("SELECT route, states, at FROM told"):
+            self._told[Route(*name.split("/", 1)), states] = dt.datetime.fromtimestamp(at, dt.UTC)
+
+    def _take_over(self, path: Path) -> None:
+        for kind, routes in read_json(path.read_text(encoding="utf-8")).items():
+            for name, alerts in routes.items():
+                self._change(kind, Route(*name.split("/", 1)), add=[Alert.from_json(each) for each in alerts])
 
 
-def _as_json(routes: Mapping[Route, Mapping[str, Alert]]) -> dict[str, list[dict[str, Any]]]:
-    return {"/".join(route): [alert.as_json() for alert in alerts.values()] for route, alerts in routes.items() if alerts}
+def _states(alerts: Sequence[Alert]) -> str:
+    """Which alerts fire since when, and which ended: what Alertmanager repeats when it did not hear that a message was sent."""
+    states = sorted((alert.fingerprint, alert.firing, alert.started.isoformat()) for alert in alerts)
+    return hashlib.sha256(json.dumps(states).encode()).hexdigest()

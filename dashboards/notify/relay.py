@@ -34,6 +34,9 @@ log = get_logger("relay")
 #: An alert that Alertmanager has not had for this long has ended, although it did not say so. Above its longest group interval
 #: (that of operations), because what it says itself comes that late.
 FORGOTTEN_AFTER: Final = dt.timedelta(minutes=20)
+#: The same states within this time are a delivery that Alertmanager repeats because it gave up waiting for the first one. Below
+#: its shortest time until it repeats on purpose (that of faults of the pipeline).
+REPEATED_WITHIN: Final = dt.timedelta(minutes=30)
 _TIMEOUT_SECONDS: Final = 10.0
 
 
@@ -76,6 +79,7 @@ class Relay:
     alertmanager: str | None = None
     procedures: Procedures | None = None
     forgotten_after: dt.timedelta = FORGOTTEN_AFTER
+    repeated_within: dt.timedelta = REPEATED_WITHIN
     on_sent: Callable[[Route, Message], None] = _log_sent
     sent: set[str] = field(default_factory=set)  # names of alerts about which a message was sent
     _missing_since: dict[tuple[Route, str], dt.datetime] = field(default_factory=dict)
@@ -94,15 +98,19 @@ class Relay:
             return self._deliver(route, person, alerts)
 
     def _deliver(self, route: Route, person: Recipient, alerts: Sequence[Alert]) -> bool:
+        now = self.clock.now()
         true = [alert for alert in alerts if alert.firing or self._has_ended(route, alert)]
         if not true or self._continues(route, true):
             return False
+        if self.memory.was_delivered(route, alerts, now - self.repeated_within):
+            return False
         urgent = person.hours == "any" or any(alert.severity == "critical" for alert in true)
-        if not urgent and not is_open(self.directory.recipients.office_hours, self.clock.now()):
+        if not urgent and not is_open(self.directory.recipients.office_hours, now):
             self.memory.hold(route, true)
             return False
         self._send(route, true)
         self.memory.discard_held(route, true)
+        self.memory.note_delivery(route, alerts, now, kept=self.repeated_within)
         return True
 
     def release_held(self) -> None:

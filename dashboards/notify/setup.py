@@ -52,7 +52,7 @@ def relay_of(
     return Relay(
         directory,
         channels,
-        Memory(folder / "messages.json"),
+        Memory(folder / "messages.sqlite"),
         clock,
         links=links_of(settings),
         truth=Prometheus(prometheus) if prometheus else None,

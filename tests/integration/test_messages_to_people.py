@@ -119,7 +119,7 @@ def test_every_incident_is_one_right_message(tmp_path, alertmanager_program):  #
         today = dt.datetime.now(dt.UTC).date()
         people = parse_recipients(text, registry, day=today, name="r.yaml", folder=tmp_path)
         channels = Channels(people, Secrets(telegram_token="1:AA"), clock=SystemClock())
-        relay = Relay(people, channels, Memory(tmp_path / "messages.json"), SystemClock(), links=Links(), truth=Present())
+        relay = Relay(people, channels, Memory(tmp_path / "messages.sqlite"), SystemClock(), links=Links(), truth=Present())
         relay.alertmanager, relay.forgotten_after = alertmanager.url, dt.timedelta(seconds=1)
         server = RelayServer(relay, host="127.0.0.1", port=0, tick_seconds=0.3)
         alertmanager.config.parent.mkdir()

@@ -168,12 +168,13 @@ class RehearsalStack:
         relay = Relay(
             self._people,
             channels,
-            Memory(folder / "messages.json"),
+            Memory(folder / "messages.sqlite"),
             self.clock,
             links=Links(runbook=_RUNBOOK),
             truth=Prometheus(self.prometheus.url, settled_after=tempo.settled_after),
             alertmanager=self.alertmanager.url,
             forgotten_after=tempo.forgotten_after,
+            repeated_within=tempo.repeated_within,
         )
         self._relay = RelayServer(relay, host=LOOPBACK, port=0, tick_seconds=0.5)
         self._heartbeat = Heartbeat(tempo.silence_seconds, heard=time.monotonic())

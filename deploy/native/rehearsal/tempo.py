@@ -8,7 +8,7 @@ from typing import Final, Self
 
 from dashboards.alertmanager.timing import AlertTiming
 from dashboards.notify.present import SETTLED_AFTER
-from dashboards.notify.relay import FORGOTTEN_AFTER
+from dashboards.notify.relay import FORGOTTEN_AFTER, REPEATED_WITHIN
 from dashboards.rules.timing import RuleTiming
 from deploy.native.services.prometheus import Pace
 
@@ -120,6 +120,11 @@ class Tempo:
     def forgotten_after(self) -> dt.timedelta:
         """See ``Relay``."""
         return FORGOTTEN_AFTER / self.factor
+
+    @property
+    def repeated_within(self) -> dt.timedelta:
+        """See ``Relay``."""
+        return REPEATED_WITHIN / self.factor
 
     @property
     def patience(self) -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import sqlite3
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -64,7 +65,9 @@ def make(tmp_path):
     directory = read_recipients(EXAMPLE, AgencyRegistry.packaged(), day=dt.date(2026, 11, 27))
 
     def go(**options):
-        return Relay(directory, Outbox(), Memory(tmp_path / "m" / "messages.json"), ScenarioClock(NIGHT), **options)
+        return Relay(
+            directory, Outbox(), Memory(tmp_path / "m" / "messages.sqlite", busy_seconds=0.1), ScenarioClock(NIGHT), **options
+        )
 
     return go
 
@@ -100,7 +103,7 @@ def test_what_began_and_ended_at_night_is_named_in_the_morning(make, tmp_path):
     again.release_held()
     ((_, message, _),) = again.sender.sent
     assert message.subject.startswith("[1 cảnh báo, 1 đã kết thúc]")
-    assert json.loads((tmp_path / "m" / "messages.json").read_text())["held"] == {}
+    assert Memory(tmp_path / "m" / "messages.sqlite").held() == {}
 
 
 def test_a_newer_state_that_was_sent_at_once_is_not_sent_again(make):
@@ -146,6 +149,7 @@ def test_what_never_ended_is_not_told_again(make):
     assert not relay.deliver(OFFICER, [low, year])
     assert not relay.deliver(OPERATIONS, [stall])
     assert len(relay.sender.sent) == 2
+    relay.clock = ScenarioClock(NIGHT + dt.timedelta(hours=4))
     assert relay.deliver(OFFICER, [low, year])  # Alertmanager repeats what still fires
     assert not relay.deliver(OFFICER, [alert(agency="H17", firing=False)])
     assert relay.deliver(OFFICER, [low, alert(agency="H17", window="7d")])  # with something new
@@ -308,6 +312,7 @@ def test_the_server_tells_alertmanager_what_became_of_a_delivery(make):
         assert post("/deliver/dau-moi-h17/mail", json=body) == 200
         assert post("/deliver/nobody/mail", json=body) == 500
         relay.sender.fails = True
+        body["alerts"].append(alert(agency="H17", window="7d").as_json())
         assert post("/deliver/dau-moi-h17/mail", json=body) == 503
         assert post("/elsewhere", json=body) == 404
         for wrong in ({}, {"alerts": []}, {"alerts": [{}]}, [], "x"):
@@ -317,9 +322,73 @@ def test_the_server_tells_alertmanager_what_became_of_a_delivery(make):
         server.stop()
 
 
-def test_a_memory_that_cannot_be_read_is_named(tmp_path):
+@pytest.mark.parametrize("name", ["messages.sqlite", "messages.json"])
+def test_a_memory_that_cannot_be_read_is_named(tmp_path, name):
     """A damaged file ends the start with its name: messages must not be lost without a word."""
-    path = Path(tmp_path, "messages.json")
-    path.write_text("{")
-    with pytest.raises(UnavailableError, match=r"messages\.json"):
-        Memory(path)
+    Path(tmp_path, name).write_text("{" * 1_000)
+    with pytest.raises(UnavailableError, match=name):
+        Memory(tmp_path / "messages.sqlite")
+
+
+def test_the_memory_of_an_earlier_release_is_taken_over(tmp_path):
+    """What people knew and what was held back is known after an upgrade, and the old file is gone."""
+    known, held = alert(agency="H17"), alert(agency="H18", severity="warning")
+    old = {"held": {str(OFFICER): [held.as_json()]}, "open": {str(OFFICER): [known.as_json()]}}
+    earlier = tmp_path / "messages.json"
+    earlier.write_text(json.dumps(old))
+    for _ in range(2):
+        memory = Memory(tmp_path / "messages.sqlite")
+        assert memory.open() == {OFFICER: (known,)}
+        assert memory.held() == {OFFICER: (held,)}
+        assert not earlier.exists()
+
+
+def test_a_delivery_that_alertmanager_repeats_is_told_once(make):
+    """It gives up waiting for a slow mail server and delivers again; after half an hour it repeats on purpose."""
+    relay = make()
+    low = alert(agency="H17")
+    assert relay.deliver(OFFICER, [low])
+    assert not relay.deliver(OFFICER, [low])
+    assert not make().deliver(OFFICER, [low]), "also after a restart of the relay"
+    assert relay.deliver(OPERATIONS, [low]), "another channel has not heard of it"
+    assert relay.deliver(OFFICER, [low, alert(agency="H17", window="7d")]), "one more is news"
+    assert relay.deliver(OFFICER, [alert(agency="H17", firing=False)]), "an end is news"
+    assert not relay.deliver(OFFICER, [alert(agency="H17", firing=False)])
+    relay.clock = ScenarioClock(NIGHT + dt.timedelta(minutes=31))
+    assert relay.deliver(OFFICER, [low])
+
+
+def test_a_message_that_failed_is_not_taken_for_told(make):
+    """What the mail server did not take is sent when Alertmanager repeats it."""
+    relay = make()
+    relay.sender.fails = True
+    with pytest.raises(UnavailableError):
+        relay.deliver(OFFICER, [alert(agency="H17")])
+    relay.sender.fails = False
+    assert relay.deliver(OFFICER, [alert(agency="H17")])
+
+
+def test_a_memory_that_cannot_be_written_repeats_no_message(make, tmp_path, capsys):
+    """A full disk or another process: people are told once, and the log says that a restart will not know it."""
+    relay = make()
+    other = sqlite3.connect(tmp_path / "m" / "messages.sqlite")
+    other.execute("BEGIN EXCLUSIVE")
+    low = alert(agency="H17")
+    assert relay.deliver(OFFICER, [low])
+    assert not relay.deliver(OFFICER, [low])
+    assert relay.memory.open() == {OFFICER: (low,)}
+    assert "memory_not_written" in "".join(capsys.readouterr())
+    other.rollback()
+    assert make().memory.open() == {}
+
+
+def test_a_memory_of_ten_thousand_agencies_is_written_by_the_row(tmp_path):
+    """Each message writes its own alerts, not those of everybody: the file grows by rows."""
+    memory = Memory(tmp_path / "messages.sqlite")
+    for number in range(300):
+        memory.told(OFFICER, [alert(agency=f"X{number}")])
+    counted = sqlite3.connect(tmp_path / "messages.sqlite")
+    changes = memory._file.total_changes  # the rows that were written
+    memory.told(OFFICER, [alert(agency="X300")])
+    assert memory._file.total_changes - changes <= 2
+    assert counted.execute("SELECT count(*) FROM kept").fetchone() == (301,)
