@@ -6,6 +6,8 @@ Rates are truncated, never rounded: 4.9999 % must not be shown as "5,00 %, ngư�
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from dashboards.rules.timing import number
 
 #: The name of the alert's agency, or nothing. A failed scrape at this moment must not take it from a message.
@@ -69,6 +71,25 @@ def whole(expr: str) -> str:
 def whole_en(expr: str) -> str:
     """The first value of ``expr`` as a whole number with English thousands; nothing when there is none."""
     return f'{{{{ with query "{expr}" }}}}{{{{ . | first | value | printf "%.0f" | {THOUSANDS_EN} }}}}{{{{ end }}}}'
+
+
+def age(seconds: str) -> str:
+    """The first value of ``seconds`` in Vietnamese: minutes up to two hours, hours up to two days, then days."""
+    return _age(seconds, whole, "phút", "giờ", "ngày")
+
+
+def age_en(seconds: str) -> str:
+    """The same in English."""
+    return _age(seconds, whole_en, "minutes", "hours", "days")
+
+
+def _age(seconds: str, whole: Callable[[str], str], minutes: str, hours: str, days: str) -> str:
+    in_minutes, in_hours, in_days = (whole(f"floor({seconds} / {unit})") for unit in (60, 3_600, 86_400))
+    return (
+        f'{{{{ with query "{seconds}" }}}}{{{{ $age := . | first | value }}}}'
+        f"{{{{ if lt $age 7200.0 }}}}{in_minutes} {minutes}{{{{ else if lt $age 172800.0 }}}}{in_hours} {hours}"
+        f"{{{{ else }}}}{in_days} {days}{{{{ end }}}}{{{{ end }}}}"
+    )
 
 
 def label_text(label: str, texts: dict[str, str]) -> str:

@@ -66,19 +66,19 @@ def _rule_failures(timing: RuleTiming) -> Rule:
 
 def _scrapes_missed(timing: RuleTiming) -> Rule:
     """Of a part that was down altogether its own alert told, and its scrapes count as missed until the window has passed."""
-    window, share = duration(timing.meta_seconds), '{{ $value | printf "%.2f" }}'
+    window, percent = duration(timing.meta_seconds), '{{ $value | printf "%.0f" }} %'
     return _alert(
         "ScrapesMissed",
         f"""
-        avg_over_time(up[{window}]) < {number(timing.scrape_share)}
+        floor(100 * avg_over_time(up[{window}])) < {number(100 * timing.scrape_share)}
         unless on () {fired(CAUSES, window)}
         """,
         timing,
         texts(
             "Prometheus nhiều lần không đọc được số liệu.",
             "Many scrapes of Prometheus fail.",
-            f"{{{{ $labels.job }}}} ({{{{ $labels.instance }}}}) chỉ trả lời {share} số lần được hỏi: quá tải, hoặc đã dừng.",
-            f"{{{{ $labels.job }}}} ({{{{ $labels.instance }}}}) answered {share} of the scrapes: overloaded, or down.",
+            f"{{{{ $labels.job }}}} ({{{{ $labels.instance }}}}) chỉ trả lời {percent} số lần được hỏi: quá tải, hoặc đã dừng.",
+            f"{{{{ $labels.job }}}} ({{{{ $labels.instance }}}}) answered {percent} of the scrapes: overloaded, or down.",
         ),
     )
 

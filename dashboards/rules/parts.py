@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from dashboards.rules.annotations import whole, whole_en
+from dashboards.rules.annotations import age, age_en
 from dashboards.rules.rule import Rule, alert, firing, seen, texts, with_label
 from dashboards.rules.timing import RuleTiming
 
@@ -160,7 +160,7 @@ def _no_events(timing: RuleTiming) -> Rule:
 def _stalled(timing: RuleTiming) -> Rule:
     """In office hours critical. At night, on weekends and holidays nobody is paged because nothing comes."""
     limit = timing.freshness_limit_seconds
-    minutes = "floor(pipeline:freshness:seconds / 60)"
+    seconds = "pipeline:freshness:seconds"
     working = f"pipeline:quiet_working:seconds > {limit}"
     late = f"(pipeline:freshness:seconds > {limit})"
     return alert(
@@ -181,10 +181,10 @@ def _stalled(timing: RuleTiming) -> Rule:
         annotations=texts(
             "Hệ thống không nhận được sự kiện hồ sơ mới.",
             "No new dossier events arrive.",
-            f"Sự kiện mới nhất đã cách đây {whole(minutes)} phút (giới hạn {limit // 60} phút)"
+            f"Sự kiện mới nhất đã cách đây {age(seconds)} (giới hạn {limit // 60} phút)"
             '{{ if eq $labels.severity "info" }}, ngoài giờ làm việc{{ end }}. '
             f"{_MUTED}",
-            f"The newest event is {whole_en(minutes)} minutes old (limit: {limit // 60} minutes)"
+            f"The newest event is {age_en(seconds)} old (limit: {limit // 60} minutes)"
             '{{ if eq $labels.severity "info" }}, outside office hours{{ end }}. '
             f"{_MUTED_EN}",
         ),

@@ -504,15 +504,15 @@ MUTANTS = [
     Mutant(
         "one failed scrape in ten is not told",
         "meta.yml",
-        "avg_over_time(up[10m]) < 0.8",
-        "avg_over_time(up[10m]) < 1",
+        "floor(100 * avg_over_time(up[10m])) < 80",
+        "floor(100 * avg_over_time(up[10m])) < 100",
         "scrapes that fail are told",
     ),
     Mutant(
         "scrapes that fail are told",
         "meta.yml",
-        "avg_over_time(up[10m]) < 0.8",
-        "avg_over_time(up[10m]) < 0",
+        "floor(100 * avg_over_time(up[10m])) < 80",
+        "floor(100 * avg_over_time(up[10m])) < 0",
         "scrapes that fail are told",
     ),
     Mutant(
