@@ -21,7 +21,10 @@ log = get_logger("relay")
 
 _HELD: Final = "held"
 _OPEN: Final = "open"
+#: Written before a call returns, and not forced to the disk with each message: a power failure may take the last ones.
 _TABLES: Final = """
+PRAGMA journal_mode = WAL;
+PRAGMA synchronous = NORMAL;
 CREATE TABLE IF NOT EXISTS kept (kind TEXT, route TEXT, fingerprint TEXT, alert TEXT, PRIMARY KEY (kind, route, fingerprint));
 CREATE TABLE IF NOT EXISTS told (route TEXT, states TEXT, at REAL, PRIMARY KEY (route, states));
 """

@@ -12,8 +12,8 @@ pytestmark = pytest.mark.integration
 
 #: Every duration of the rules and routes is divided by this.
 FACTOR = 60
-#: Alertmanager gives up a delivery after the interval of its group; three hundred messages at once take more than some seconds.
-FACTOR_OF_MANY = 20
+#: Alertmanager calls a delivery that lasts longer than the interval of its group a failure; three hundred messages take some seconds.
+FACTOR_OF_MANY = 10
 
 
 def test_an_event_reaches_every_mailbox(stack):
