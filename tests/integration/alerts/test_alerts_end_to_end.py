@@ -12,7 +12,7 @@ pytestmark = pytest.mark.integration
 
 #: Every duration of the rules and routes is divided by this.
 FACTOR = 60
-#: Alertmanager calls a delivery that lasts longer than the interval of its group a failure; three hundred messages take some seconds.
+#: Alertmanager calls a delivery that lasts longer than the interval of its group a failure; three hundred take some seconds.
 FACTOR_OF_MANY = 10
 
 
