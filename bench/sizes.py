@@ -83,7 +83,7 @@ def _measure_storage(stack: Stack, sizes: dict[str, int], console: Console) -> d
         store, reader = ClickHouseStore(clickhouse), ClickHouseReader(clickhouse)
         now = dt.datetime.now(dt.UTC).replace(second=0, microsecond=0)
         with console.status(f"preloading {sizes['rows']:,} rows"):
-            _preload(stack, database, store, sizes, now)
+            preload_year(stack, database, store, sizes, now)
         minute = Span(now - dt.timedelta(minutes=1), now, None)
         day = Days((civil_day(minute.start),), None)
         today = civil_day(now)
@@ -102,7 +102,7 @@ def _measure_storage(stack: Stack, sizes: dict[str, int], console: Console) -> d
         stack.drop_database(database)
 
 
-def _preload(stack: Stack, database: str, store: ClickHouseStore, sizes: dict[str, int], now: dt.datetime) -> None:
+def preload_year(stack: Stack, database: str, store: ClickHouseStore, sizes: dict[str, int], now: dt.datetime) -> None:
     """Events of a year and of the last minute, with all their tallies."""
     midnight = dt.datetime.combine(now.astimezone(VIETNAM).date() - _YEAR, dt.time(), VIETNAM).astimezone(dt.UTC)
     year = (
