@@ -33,6 +33,15 @@ def of_alerts(take: Callable[[str, tuple[Alert, ...]], HTTPStatus]) -> Take:
     return take_body
 
 
+class _Server(ThreadingHTTPServer):
+    """Alertmanager opens a connection for each message at once: hundreds when many agencies fall, where five may wait by default.
+
+    Of more the system takes no notice, and they try again after seconds until Alertmanager gives up.
+    """
+
+    request_queue_size = 4_096
+
+
 class WebhookServer:
     """Reads deliveries of Alertmanager and hands them to ``take``, in threads of this process until ``stop``."""
 
@@ -43,7 +52,7 @@ class WebhookServer:
             UnavailableError: the port is taken or may not be used.
         """
         try:
-            self._server = ThreadingHTTPServer((host, port), _handler(take))
+            self._server = _Server((host, port), _handler(take))
         except (OSError, OverflowError, UnicodeError) as error:
             raise UnavailableError(
                 f"Port {port} on {host} cannot be used: {getattr(error, 'strerror', '') or error}.",
@@ -82,7 +91,8 @@ def _handler(take: Take) -> type[BaseHTTPRequestHandler]:
         def do_POST(self) -> None:
             try:
                 length = int(self.headers.get("Content-Length", ""))
-                body: dict[str, Any] = json.loads(self.rfile.read(min(length, LARGEST_BODY)))
+                # A negative length would read until the other side ends.
+                body: dict[str, Any] = json.loads(self.rfile.read(max(0, min(length, LARGEST_BODY))))
                 status = take(self.path, body)
             except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
                 status = HTTPStatus.BAD_REQUEST
