@@ -7,6 +7,8 @@ import email
 import email.policy
 import json
 import logging
+import ssl
+import subprocess
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -28,7 +30,8 @@ from tests.alert_messages import STARTED, alert
 PASSWORD, TOKEN, CHAT = "pass word-1", "1234:AAE-secret", "/hook/secret"
 NO_SECRETS = Secrets()
 PEOPLE = """
-mail: {{server: "127.0.0.1:{smtp}", sender: canhbao@example.vn, security: none, username: canhbao, password_file: {password}}}
+mail: {{server: "127.0.0.1:{smtp}", sender: canhbao@example.vn, security: {security},
+  username: canhbao, password_file: {password}}}
 telegram: {{token_file: {token}, api: "{http}"}}
 operations: [a]
 recipients:
@@ -98,8 +101,9 @@ def make(tmp_path, mailbox, posted):
     (tmp_path / "token").write_text(TOKEN)
     (tmp_path / "chat").write_text(f"{posted['url']}{CHAT}\n")
 
-    def go(*, password="password", token="token", smtp=None, secrets=NO_SECRETS):
-        text = PEOPLE.format(smtp=smtp or mailbox.port, http=posted["url"], password=password, token=token)
+    def go(*, password="password", token="token", smtp=None, secrets=NO_SECRETS, security="none"):
+        filled = {"smtp": smtp or mailbox.port, "http": posted["url"], "password": password, "token": token}
+        text = PEOPLE.format(**filled, security=security)
         registry = AgencyRegistry.packaged()
         directory = parse_recipients(text, registry, day=dt.date(2026, 11, 27), name="r.yaml", folder=tmp_path)
         return Channels(directory, secrets, clock=ScenarioClock(STARTED))
@@ -185,6 +189,52 @@ def test_no_secret_in_an_error_or_a_log(make, mailbox, posted, tmp_path, caplog)
     assert "PORTALPULSE_NOTIFY__TELEGRAM_TOKEN" in said[-1]
     for secret in (PASSWORD, TOKEN, CHAT, "wrong-secret", "lines-secret", "mật-secret"):
         assert not [text for text in [*said, caplog.text] if secret in text], secret
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory):
+    """A certificate of 127.0.0.1 that nobody but who names it trusts, and its key."""
+    folder = tmp_path_factory.mktemp("certificate")
+    paths = folder / "server.pem", folder / "server.key"
+    options = ("-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2")
+    names = ("-subj", "/CN=mail", "-addext", "subjectAltName=IP:127.0.0.1")
+    command = ["openssl", "req", *options, *names, "-out", paths[0], "-keyout", paths[1]]
+    subprocess.run(command, check=True, capture_output=True, timeout=60)
+    return paths
+
+
+@pytest.fixture(params=["tls", "starttls"])
+def encrypted(request, certificate):
+    """A mail server that takes a password only over an encrypted connection: from the start, or after STARTTLS."""
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(*certificate)
+    over = {"ssl_context": context} if request.param == "tls" else {"tls_context": context, "require_starttls": True}
+    box = Mailbox()
+    options = {"authenticator": authenticate, "auth_exclude_mechanism": ["LOGIN"], "auth_require_tls": request.param != "tls"}
+    box.controller = Controller(box, hostname="127.0.0.1", port=free_port(), **over, **options)
+    box.security, box.port = request.param, box.controller.port
+    box.controller.start()
+    yield box
+    box.controller.stop()
+
+
+def test_mail_goes_over_an_encrypted_connection(make, encrypted, certificate, monkeypatch):
+    """To a server whose certificate the system trusts; another one gets neither the message nor the password."""
+    channels = make(smtp=encrypted.port, security=encrypted.security)
+    with pytest.raises(UnavailableError, match="did not take a message"):
+        channels.send("a", "mail", MESSAGE, [])
+    assert encrypted.mails == []
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate[0]))
+    channels.send("a", "mail", MESSAGE, [])
+    assert len(encrypted.mails) == 1
+
+
+@pytest.mark.parametrize("security", ["tls", "starttls"])
+def test_a_server_without_encryption_gets_no_mail(make, mailbox, security):
+    """What the recipients file demands is not given up because a server does not offer it."""
+    with pytest.raises(UnavailableError, match="did not take a message"):
+        make(security=security).send("a", "mail", MESSAGE, [])
+    assert mailbox.mails == []
 
 
 def test_a_channel_that_a_person_does_not_have(make):
