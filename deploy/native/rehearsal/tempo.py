@@ -56,7 +56,7 @@ class Tempo:
                 freshness_limit_seconds=60,
                 rebalance_for_seconds=15,
                 backlog_for_seconds=10,
-                acknowledgement_seconds=30,
+                acknowledgement_seconds=180,
                 lag_growing_seconds=20,
                 findings_age_limit_seconds=600,
                 meta_seconds=60,
