@@ -67,11 +67,13 @@ class BoardReader:
         }
 
     def counts_of_days(self, _, last):
-        """The figures; an eighth lower in a period that ended earlier."""
+        """All figures are those of today: days that end yesterday have none, an earlier period an eighth less."""
         self._read("days")
-        return self._counts(1.0 if last >= civil_day(self.now) else 0.875)
+        today = civil_day(self.now)
+        return {} if last == today - dt.timedelta(days=1) else self._counts(1.0 if last >= today else 0.875)
 
     def counts_between(self, start, end):
+        """Those of today, as minutes."""
         self._read("minutes")
         return self._counts(1.0 if end > self.now else 0.875) if end - start > dt.timedelta(hours=1) else {}
 

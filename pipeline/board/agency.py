@@ -13,9 +13,9 @@ from domain.indicators import INDICATORS, Indicator, Ratio, ratio_of
 from domain.periods import Period, civil_day
 from domain.rounding import percent
 from domain.targets import DEADBAND
-from pipeline.board.figures import RATE_DAYS
 from pipeline.board.periods import BoardPeriod
-from pipeline.board.snapshot import midnight, rolling
+from pipeline.board.snapshot import midnight
+from pipeline.board.sparklines import RATE_DAYS, first_day, rolling
 from pipeline.serving.policies import policies_of
 from pipeline.settings import ThresholdPolicy
 from sinks.contract.tallies import Counts, TallyReader
@@ -62,7 +62,7 @@ def agency_detail(
 
 
 def _series(reader: TallyReader, code: str, today: dt.date, indicator: Indicator) -> dict[str, Any]:
-    first = today - dt.timedelta(days=SERIES_DAYS + RATE_DAYS - 2)
+    first = first_day(today, SERIES_DAYS)
     counts = reader.counts_by_day(first, today)
     days = [first + dt.timedelta(days=number) for number in range((today - first).days + 1)]
     ratios = [ratio_of(indicator, counts[code, day]) if (code, day) in counts else _NONE for day in days]

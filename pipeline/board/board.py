@@ -46,7 +46,7 @@ class BoardSources:
     offered: Offered = lambda _: ()
     alerts: AlertSources = field(default_factory=AlertSources)
     process: Callable[[], ProcessState] = ProcessState
-    interval: float = 1.0
+    interval: float = 0.5
     figures: BoardFigures = field(init=False)
 
     def __post_init__(self) -> None:

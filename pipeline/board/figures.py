@@ -14,14 +14,12 @@ from domain.clock import Clock
 from domain.indicators import Indicator, Ratio, ratio_of
 from domain.periods import civil_day
 from pipeline.board.periods import BoardPeriod
-from pipeline.serving.window_counts import counts_in, counts_within
+from pipeline.board.sparklines import first_day, sparklines
+from pipeline.serving.window_counts import counts_within, newest_counts_of_days
 from sinks.contract.tallies import TallyReader, TallyTotals
 
 T = TypeVar("T")
 
-#: Civil days of a sparkline, and of the rate that each of its points is.
-SPARK_DAYS: Final = 30
-RATE_DAYS: Final = 7
 #: Samples of the totals that are kept for the pace and the delay of counting: a minute at one a second.
 _SAMPLES: Final = 60
 _PACE_SECONDS: Final = 20.0
@@ -67,13 +65,13 @@ class Throughput:
 class Figures:
     """What a snapshot is made of; ratios by agency.
 
-    ``daily``: (agency, civil day) -> ratio of that day, for the sparklines. ``last_events``: the newest event of each agency.
+    ``sparklines``: see ``pipeline.board.sparklines``. ``last_events``: the newest event of each agency.
     """
 
     at: dt.datetime
     now: Mapping[str, Ratio]
     before: Mapping[str, Ratio] | None
-    daily: Mapping[tuple[str, dt.date], Ratio]
+    sparklines: Mapping[str, list[int | None]]
     last_events: Mapping[str, dt.datetime]
     throughput: Throughput
 
@@ -82,7 +80,7 @@ class BoardFigures:
     """Reads the figures of every period. Thread-safe; one reading at a time.
 
     Raises:
-        SinkError: (``read``, ``daily``) the storage does not answer.
+        SinkError: (``read``) the storage does not answer.
     """
 
     def __init__(
@@ -91,30 +89,35 @@ class BoardFigures:
         self._reader, self._indicator, self._clock, self._monotonic = reader, indicator, clock, monotonic
         self._guard = threading.Lock()
         self._samples: deque[tuple[float, TallyTotals]] = deque(maxlen=_SAMPLES)
-        self._now = {period: self._paced(lambda p=period: self._counted(p), 0.5, 3) for period in BoardPeriod}  # type: ignore[misc]
+        self._now = {period: self._paced(lambda p=period: self._counted(p), 0.4, 3) for period in BoardPeriod}  # type: ignore[misc]
         self._before = {period: self._paced(lambda p=period: (self._earlier(p),), 60, 50) for period in BoardPeriod}  # type: ignore[misc]
-        self._daily = self._paced(self._read_daily, 60, 50)
+        self._sparklines = self._paced(self._read_sparklines, 60, 50)
         self._last_events = self._paced(lambda: reader.last_events(clock.now()), 0.9, 10)
         self._totals = self._paced(self._sample, 0.9, 10)
         self._dead_letters = self._paced(lambda: sum(reader.dead_letters_by_reason().values()), 5, 20)
 
     def read(self, period: BoardPeriod) -> Figures:
-        """The figures of a period."""
+        """The figures of a period. Its counts are read last: they are what a page waits for."""
         with self._guard:
+            before, lines = self._before[period].get()[0], self._sparklines.get()
+            last_events, throughput = self._last_events.get(), self._throughput()
             return Figures(
                 at=self._clock.now(),
                 now=self._now[period].get(),
-                before=self._before[period].get()[0],
-                daily=self._daily.get(),
-                last_events=self._last_events.get(),
-                throughput=self._throughput(),
+                before=before,
+                sparklines=lines,
+                last_events=last_events,
+                throughput=throughput,
             )
 
     def _paced(self, read: Callable[[], T], interval: float, rest: float) -> Paced[T]:
         return Paced(read, interval=interval, rest=rest, monotonic=self._monotonic)
 
     def _counted(self, period: BoardPeriod) -> Mapping[str, Ratio]:
-        return self._ratios(counts_in(self._reader, period.window, self._clock.now()))
+        now = self._clock.now()
+        if period is BoardPeriod.DAY:
+            return self._ratios(counts_within(self._reader, *period.window.bounds(now)))
+        return self._ratios(newest_counts_of_days(self._reader, period.days(now), civil_day(now)))
 
     def _earlier(self, period: BoardPeriod) -> Mapping[str, Ratio] | None:
         now = self._clock.now()
@@ -124,10 +127,9 @@ class BoardFigures:
         days = period.previous_days(now)
         return None if days is None else self._ratios(self._reader.counts_of_days(days.start, days.end))
 
-    def _read_daily(self) -> Mapping[tuple[str, dt.date], Ratio]:
+    def _read_sparklines(self) -> Mapping[str, list[int | None]]:
         today = civil_day(self._clock.now())
-        first = today - dt.timedelta(days=SPARK_DAYS + RATE_DAYS - 2)
-        return self._ratios(self._reader.counts_by_day(first, today))
+        return sparklines(self._ratios(self._reader.counts_by_day(first_day(today), today)), today)
 
     def _ratios(self, counts: Mapping[T, object]) -> Mapping[T, Ratio]:
         return {key: ratio_of(self._indicator, each) for key, each in counts.items()}

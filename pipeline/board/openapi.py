@@ -60,8 +60,8 @@ def _document() -> dict[str, Any]:
     }
     paths["/api/v1/stream"] = _operation(
         "/api/v1/stream",
-        "Server-sent events: `snapshot` (as /api/v1/snapshot), then `change` once a second: the fields that differ, to be merged "
-        "into the snapshot. The header Last-Event-ID, or last_event_id, resumes.",
+        "Server-sent events: `snapshot` (as /api/v1/snapshot), then `change` every half second at most: the fields that differ, "
+        "to be merged into the snapshot. The header Last-Event-ID, or last_event_id, resumes.",
         ("period", "last_event_id"),
         {"text/event-stream": {"schema": {"type": "string"}}},
     )

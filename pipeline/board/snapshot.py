@@ -6,7 +6,7 @@ Whatever a reader of the page sees is decided here: state, rank, change, deficit
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any, Final
@@ -20,8 +20,9 @@ from domain.targets import RateClass, class_of, missing_to, target_of
 from domain.tiles import ISLANDS, tiles_on
 from domain.working_days import WorkingDays
 from domain.working_time import WorkingTime
-from pipeline.board.figures import RATE_DAYS, SPARK_DAYS, Figures
+from pipeline.board.figures import Figures
 from pipeline.board.periods import TREND_DAYS, BoardPeriod
+from pipeline.board.sparklines import NO_LINE
 
 #: The states of an agency, the worst first, and what they are called on the page and in its addresses.
 STATES: Final[Mapping[RateClass, str]] = {
@@ -89,7 +90,7 @@ def build_snapshot(page: Page, period: BoardPeriod, figures: Figures, process: P
         )
         | {
             "rank": ranked.get(agency.code),
-            "sparkline": sparkline(figures.daily, agency.code, today),
+            "sparkline": figures.sparklines.get(agency.code, NO_LINE),
             "last_event": _milliseconds(figures.last_events.get(agency.code)),
         }
         for agency in listed
@@ -136,24 +137,6 @@ def agency_figures(now: Ratio, before: Ratio | None, target: Fraction | None) ->
         "deficit": None if goal is None else missing_to(now, goal),
         "goal": None if goal is None else _percent_text(goal),
     }
-
-
-def sparkline(daily: Mapping[tuple[str, dt.date], Ratio], code: str, today: dt.date) -> list[int | None]:
-    """The rate of the last ``RATE_DAYS`` days at the end of each of the last ``SPARK_DAYS`` days, in hundredths of a percent.
-
-    Cut; None where these days have no data.
-    """
-    days = [daily.get((code, today - dt.timedelta(days=back)), _NONE) for back in range(SPARK_DAYS + RATE_DAYS - 2, -1, -1)]
-    return rolling(days)
-
-
-def rolling(days: Sequence[Ratio]) -> list[int | None]:
-    """The pooled rate of each day and those before it, ``RATE_DAYS`` in all, from the first day on that has so many."""
-    found: list[int | None] = []
-    for end in range(RATE_DAYS, len(days) + 1):
-        total = sum(days[end - RATE_DAYS : end], _NONE)
-        found.append(None if total.no_data else total.numerator * 10_000 // total.denominator)
-    return found
 
 
 def _pooled(ratios: Iterable[tuple[str, Ratio]], target: Fraction | None, registry: AgencyRegistry) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Counts of a window or of a span of minutes: whole civil days from the day tallies, the rest from the minute tallies."""
+"""Counts of a window, of days or of a span of minutes: whole days from the day tallies, the rest from the minute tallies."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import astuple
 from typing import Final
 
-from domain.periods import Window, civil_day, day_start
+from domain.periods import Period, Window, civil_day, day_start
 from sinks.contract.tallies import Counts, TallyReader
 
 _ONE_DAY: Final = dt.timedelta(days=1)
@@ -39,6 +39,26 @@ def counts_within(reader: TallyReader, start: dt.datetime, end: dt.datetime) -> 
         reader.counts_of_days(first, last),
         reader.counts_between(day_start(last + _ONE_DAY), end),
     )
+    return _added(*parts)
+
+
+def newest_counts_of_days(reader: TallyReader, days: Period, today: dt.date) -> Mapping[str, Counts]:
+    """Counts by agency of civil days, those of ``today`` from its minutes: a day is summed from them, and is later than they are.
+
+    Raises:
+        SinkError: the storage does not answer.
+    """
+    if not days.start <= today <= days.end:
+        return reader.counts_of_days(days.start, days.end)
+    parts = [reader.counts_between(*Period(today, today).instants())]
+    if days.start < today:
+        parts.append(reader.counts_of_days(days.start, today - _ONE_DAY))
+    if today < days.end:
+        parts.append(reader.counts_of_days(today + _ONE_DAY, days.end))
+    return _added(*parts)
+
+
+def _added(*parts: Mapping[str, Counts]) -> Mapping[str, Counts]:
     return {
         agency: Counts(*map(sum, zip(*(astuple(part[agency]) for part in parts if agency in part), strict=True)))
         for agency in set().union(*parts)

@@ -9,12 +9,15 @@ import pytest
 
 from domain.clock import ManualClock
 from domain.indicators import INDICATORS, Ratio
+from domain.periods import Period
 from domain.rounding import percent
 from domain.working_days import WorkingDays
 from pipeline.board.changes import changes, merged
 from pipeline.board.figures import BoardFigures, Paced, throughput_of
 from pipeline.board.periods import BoardPeriod
-from pipeline.board.snapshot import Page, ProcessState, agency_figures, build_snapshot, rolling
+from pipeline.board.snapshot import Page, ProcessState, agency_figures, build_snapshot
+from pipeline.board.sparklines import rolling
+from pipeline.serving.window_counts import newest_counts_of_days
 from sinks.contract.tallies import TallyTotals
 from tests.board import EDGES, NOW, BoardReader
 from tests.reports import report_of
@@ -129,6 +132,40 @@ def test_the_delay_of_counting():
     assert (late.per_second, late.delay_seconds, late.waiting, late.dead_letters) == (100.0, 35.0, 3500, 3)
     assert throughput_of(samples, TallyTotals(stored=6000, tallied=6000), 3).delay_seconds == 0
     assert throughput_of(samples[:1], samples[0][1], 0).per_second is None
+
+
+class Asked(BoardReader):
+    """Notes for which days and minutes it was asked."""
+
+    def __init__(self, registry):
+        super().__init__(registry)
+        self.calls = []
+
+    def counts_of_days(self, first, last):
+        self.calls.append((first.isoformat(), last.isoformat()))
+        return super().counts_of_days(first, last)
+
+    def counts_between(self, start, end):
+        self.calls.append(("minutes", (end - start).days, start.hour))
+        return super().counts_between(start, end)
+
+    def last_events(self, now):
+        self.calls.append("last events")
+        return super().last_events(now)
+
+
+def test_what_changes_is_read_last_and_from_minutes(registry):
+    """Days are summed from minutes: today is read from its minutes, after everything else, so that a change is seen soon."""
+    for period, earlier in ((BoardPeriod.YEAR, "2024-01-01"), (BoardPeriod.MONTH, "2024-08-01")):
+        reader = Asked(registry)
+        figures = BoardFigures(reader, indicator=INDICATORS["I1"], clock=ManualClock(NOW))
+        figures.read(period)
+        today = [("minutes", 1, 17), (earlier, "2024-08-19")]  # 17:00 UTC is midnight
+        assert reader.calls[-3:] == ["last events", *today], period
+    reader.calls.clear()
+    newest_counts_of_days(reader, Period(dt.date(2024, 8, 20), dt.date(2024, 8, 31)), dt.date(2024, 8, 20))
+    newest_counts_of_days(reader, Period(dt.date(2024, 8, 1), dt.date(2024, 8, 19)), dt.date(2024, 8, 20))
+    assert reader.calls == [today[0], ("2024-08-21", "2024-08-31"), ("2024-08-01", "2024-08-19")]
 
 
 def test_a_sparkline_is_a_rolling_rate():

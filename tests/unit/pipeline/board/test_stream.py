@@ -83,7 +83,7 @@ async def test_a_snapshot_then_changes_then_resumed(registry):
 
 
 async def test_many_clients_cost_one_computation(registry):
-    """Twenty streams of a period read the storage as often as one, and at most once a second; without one nothing is read."""
+    """Twenty streams of a period read the storage as often as one, and in steps; without one nothing is read."""
     reader = BoardReader(registry)
     async with served(board_sources(reader, registry), registry) as server, contextlib.AsyncExitStack() as opened:
         began = time.monotonic()
