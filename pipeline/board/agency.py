@@ -10,10 +10,10 @@ from typing import Any, Final
 from domain.agencies import Agency
 from domain.catalogue import CatalogueEntry
 from domain.indicators import INDICATORS, Indicator, Ratio, ratio_of
-from domain.periods import Period, civil_day
+from domain.periods import Period
 from domain.rounding import percent
 from domain.targets import DEADBAND
-from pipeline.board.periods import BoardPeriod
+from pipeline.board.periods import AnyPeriod, BoardPeriod
 from pipeline.board.snapshot import midnight
 from pipeline.board.sparklines import RATE_DAYS, first_day, rolling
 from pipeline.serving.policies import policies_of
@@ -33,7 +33,7 @@ Offered = Callable[[Period], Iterable[CatalogueEntry]]
 def agency_detail(
     reader: TallyReader,
     agency: Agency,
-    period: BoardPeriod,
+    period: AnyPeriod,
     *,
     now: dt.datetime,
     indicator: Indicator,
@@ -42,8 +42,8 @@ def agency_detail(
 ) -> dict[str, Any]:
     """The details of an agency, as plain values of JSON.
 
-    Series end today; each rate is that of ``RATE_DAYS`` days, in hundredths of a percent, cut, None without data. Procedures and
-    channels are those of the period's civil days.
+    Series end today, those of chosen days with their last day. Each rate is that of ``RATE_DAYS`` days, in hundredths of
+    a percent, cut; None without data. Procedures and channels are those of the period's civil days.
 
     Raises:
         SinkError: the storage does not answer.
@@ -53,7 +53,7 @@ def agency_detail(
         "code": agency.code,
         "names": {"name_vi": agency.name_vi, "name_en": agency.name_en, "official_name_vi": agency.official_name_vi},
         "block": agency.block,
-        "series": _series(reader, agency.code, civil_day(now), indicator),
+        "series": _series(reader, agency.code, period.day(now), indicator),
         "limits": _limits(agency, period, indicator, policies),
         "procedures": _procedures(reader, agency.code, days, indicator, offered),
         "channels": _channels(reader.counts_of_days(days.start, days.end).get(agency.code, Counts())),
@@ -61,10 +61,10 @@ def agency_detail(
     }
 
 
-def _series(reader: TallyReader, code: str, today: dt.date, indicator: Indicator) -> dict[str, Any]:
-    first = first_day(today, SERIES_DAYS)
-    counts = reader.counts_by_day(first, today)
-    days = [first + dt.timedelta(days=number) for number in range((today - first).days + 1)]
+def _series(reader: TallyReader, code: str, last: dt.date, indicator: Indicator) -> dict[str, Any]:
+    first = first_day(last, SERIES_DAYS)
+    counts = reader.counts_by_day(first, last)
+    days = [first + dt.timedelta(days=number) for number in range((last - first).days + 1)]
     ratios = [ratio_of(indicator, counts[code, day]) if (code, day) in counts else _NONE for day in days]
     shown = days[RATE_DAYS - 1 :]
     return {
@@ -77,10 +77,11 @@ def _series(reader: TallyReader, code: str, today: dt.date, indicator: Indicator
 
 
 def _limits(
-    agency: Agency, period: BoardPeriod, indicator: Indicator, policies: Iterable[ThresholdPolicy]
+    agency: Agency, period: AnyPeriod, indicator: Indicator, policies: Iterable[ThresholdPolicy]
 ) -> dict[str, float | int | None]:
     """The threshold of alerts (percent), above which rate they end, and from how many dossiers on; None without a policy."""
-    policy = policies_of(policies, agency).get((indicator.code, period.window.value))
+    window = period.window.value if isinstance(period, BoardPeriod) else ""  # alerts know no chosen days
+    policy = policies_of(policies, agency).get((indicator.code, window))
     if policy is None:
         return {"threshold": None, "ends_above": None, "low": None, "min_volume": None}
     threshold = Fraction(str(policy.ratio))

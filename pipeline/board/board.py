@@ -1,4 +1,4 @@
-"""The board of a process: one hub for each period, open alerts, and the details of agencies."""
+"""The board of a process: a hub for each period that is open, open alerts, and the details of agencies."""
 
 from __future__ import annotations
 
@@ -8,18 +8,22 @@ from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from typing import Any, Final
 
 from domain.clock import Clock
+from domain.errors import UnavailableError
 from pipeline.board.agency import Offered, agency_detail
 from pipeline.board.alert_sources import AlertSources, OpenAlerts, SourceError, history_of
 from pipeline.board.figures import BoardFigures
 from pipeline.board.hub import Hub
-from pipeline.board.periods import BoardPeriod
+from pipeline.board.periods import AnyPeriod, ChosenDays
 from pipeline.board.snapshot import Page, ProcessState, build_snapshot
 from pipeline.serving.requests import InThread
 from pipeline.settings import ThresholdPolicy
 from sinks.contract.tallies import TallyReader
+
+#: Different chosen days at which pages may look at the same time: each has readings of its own.
+MOST_CHOSEN: Final = 16
 
 
 @dataclass(slots=True)
@@ -63,28 +67,46 @@ class Board:
     def __init__(self, sources: BoardSources, *, in_thread: InThread) -> None:
         self._sources, self._in_thread = sources, in_thread
         # One thread for the figures of every period: they wait for each other, and must not take the threads of other readers.
-        pool = ThreadPoolExecutor(1, thread_name_prefix="board")
+        self._pool = ThreadPoolExecutor(1, thread_name_prefix="board")
         self.alerts = OpenAlerts(sources.alerts)
         self._watch: asyncio.Task[None] | None = None
-        self.hubs = {
-            period: Hub(partial(self._snapshot, period), in_thread=partial(_run_in, pool), interval=sources.interval)
-            for period in BoardPeriod
-        }
+        self._hubs: dict[AnyPeriod, Hub] = {}
 
     @property
     def streams(self) -> int:
         """How many streams are open."""
-        return sum(hub.subscribers for hub in self.hubs.values())
+        return sum(hub.subscribers for hub in self._hubs.values())
 
-    async def agency(self, code: str, period: BoardPeriod) -> dict[str, Any] | None:
-        """The details of an agency in force today, None when there is none of this code.
+    def hub(self, period: AnyPeriod) -> Hub:
+        """The hub of a period. Those of chosen days at which nobody looks make room for others.
+
+        Raises:
+            UnavailableError: ``MOST_CHOSEN`` others are open.
+        """
+        if period not in self._hubs:
+            if isinstance(period, ChosenDays):
+                self._make_room()
+            build = partial(self._snapshot, period)
+            self._hubs[period] = Hub(build, in_thread=partial(_run_in, self._pool), interval=self._sources.interval)
+        return self._hubs[period]
+
+    def _make_room(self) -> None:
+        chosen = [period for period in self._hubs if isinstance(period, ChosenDays)]
+        if len(chosen) < MOST_CHOSEN:
+            return
+        idle = next((period for period in chosen if not self._hubs[period].subscribers), None)
+        if idle is None:
+            raise UnavailableError(f"Pages show {MOST_CHOSEN} different periods already.", remedy="Close one of them.")
+        del self._hubs[idle]
+
+    async def agency(self, code: str, period: AnyPeriod) -> dict[str, Any] | None:
+        """The details of an agency in force on the last day of the period, today at the latest; None when there is none.
 
         Raises:
             SinkError: the storage does not answer.
         """
         sources, now = self._sources, self._sources.clock.now()
-        day = period.days(now).end
-        agency = sources.page.registry.at(code, day)
+        agency = sources.page.registry.at(code, period.day(now))
         if agency is None:
             return None
 
@@ -101,7 +123,7 @@ class Board:
             return detail | {"alerts": self._history(code)}
 
         detail: dict[str, Any] = await self._in_thread(read)
-        data = await self.hubs[period].data()
+        data = await self.hub(period).data()
         return detail | {"figures": data["agencies"].get(code)}
 
     def _history(self, code: str) -> dict[str, Any]:
@@ -113,7 +135,7 @@ class Board:
             return {"source": "silent", "spans": []}
         return {"source": "not_connected" if spans is None else "answers", "spans": spans or []}
 
-    def _snapshot(self, period: BoardPeriod) -> dict[str, Any]:
+    def _snapshot(self, period: AnyPeriod) -> dict[str, Any]:
         sources = self._sources
         data = build_snapshot(sources.page, period, sources.figures.read(period), sources.process())
         return data | {"alerts": dict(self.alerts.state)}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import threading
 import time
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final, Generic, TypeVar
@@ -13,13 +13,15 @@ from typing import Final, Generic, TypeVar
 from domain.clock import Clock
 from domain.indicators import Indicator, Ratio, ratio_of
 from domain.periods import civil_day
-from pipeline.board.periods import BoardPeriod
+from pipeline.board.periods import AnyPeriod, BoardPeriod
 from pipeline.board.sparklines import first_day, sparklines
 from pipeline.serving.window_counts import counts_within, newest_counts_of_days
 from sinks.contract.tallies import TallyReader, TallyTotals
 
 T = TypeVar("T")
 
+#: Periods whose figures are kept in memory: more than are open (``pipeline.board.board.MOST_CHOSEN``).
+MOST_PERIODS: Final = 40
 #: Samples of the totals that are kept for the pace and the delay of counting: a minute at one a second.
 _SAMPLES: Final = 60
 _PACE_SECONDS: Final = 20.0
@@ -76,6 +78,15 @@ class Figures:
     throughput: Throughput
 
 
+@dataclass(frozen=True, slots=True)
+class _PeriodParts:
+    """What is read of one period."""
+
+    now: Paced[Mapping[str, Ratio]]
+    before: Paced[tuple[Mapping[str, Ratio] | None]]
+    sparklines: Paced[Mapping[str, list[int | None]]]
+
+
 class BoardFigures:
     """Reads the figures of every period. Thread-safe; one reading at a time.
 
@@ -89,37 +100,49 @@ class BoardFigures:
         self._reader, self._indicator, self._clock, self._monotonic = reader, indicator, clock, monotonic
         self._guard = threading.Lock()
         self._samples: deque[tuple[float, TallyTotals]] = deque(maxlen=_SAMPLES)
-        self._now = {period: self._paced(lambda p=period: self._counted(p), 0.4, 3) for period in BoardPeriod}  # type: ignore[misc]
-        self._before = {period: self._paced(lambda p=period: (self._earlier(p),), 60, 50) for period in BoardPeriod}  # type: ignore[misc]
-        self._sparklines = self._paced(self._read_sparklines, 60, 50)
+        self._periods: OrderedDict[AnyPeriod, _PeriodParts] = OrderedDict()
         self._last_events = self._paced(lambda: reader.last_events(clock.now()), 0.9, 10)
         self._totals = self._paced(self._sample, 0.9, 10)
         self._dead_letters = self._paced(lambda: sum(reader.dead_letters_by_reason().values()), 5, 20)
 
-    def read(self, period: BoardPeriod) -> Figures:
+    def read(self, period: AnyPeriod) -> Figures:
         """The figures of a period. Its counts are read last: they are what a page waits for."""
         with self._guard:
-            before, lines = self._before[period].get()[0], self._sparklines.get()
+            parts = self._parts(period)
+            before, lines = parts.before.get()[0], parts.sparklines.get()
             last_events, throughput = self._last_events.get(), self._throughput()
             return Figures(
                 at=self._clock.now(),
-                now=self._now[period].get(),
+                now=parts.now.get(),
                 before=before,
                 sparklines=lines,
                 last_events=last_events,
                 throughput=throughput,
             )
 
+    def _parts(self, period: AnyPeriod) -> _PeriodParts:
+        """The parts of a period. Those of periods that were not asked for recently are forgotten."""
+        if period not in self._periods:
+            self._periods[period] = _PeriodParts(
+                now=self._paced(lambda: self._counted(period), 0.4, 3),
+                before=self._paced(lambda: (self._earlier(period),), 60, 50),
+                sparklines=self._paced(lambda: self._read_sparklines(period), 60, 50),
+            )
+        self._periods.move_to_end(period)
+        while len(self._periods) > MOST_PERIODS:
+            self._periods.popitem(last=False)
+        return self._periods[period]
+
     def _paced(self, read: Callable[[], T], interval: float, rest: float) -> Paced[T]:
         return Paced(read, interval=interval, rest=rest, monotonic=self._monotonic)
 
-    def _counted(self, period: BoardPeriod) -> Mapping[str, Ratio]:
+    def _counted(self, period: AnyPeriod) -> Mapping[str, Ratio]:
         now = self._clock.now()
         if period is BoardPeriod.DAY:
             return self._ratios(counts_within(self._reader, *period.window.bounds(now)))
         return self._ratios(newest_counts_of_days(self._reader, period.days(now), civil_day(now)))
 
-    def _earlier(self, period: BoardPeriod) -> Mapping[str, Ratio] | None:
+    def _earlier(self, period: AnyPeriod) -> Mapping[str, Ratio] | None:
         now = self._clock.now()
         if period is BoardPeriod.DAY:
             start, end = period.window.bounds(now)
@@ -127,9 +150,9 @@ class BoardFigures:
         days = period.previous_days(now)
         return None if days is None else self._ratios(self._reader.counts_of_days(days.start, days.end))
 
-    def _read_sparklines(self) -> Mapping[str, list[int | None]]:
-        today = civil_day(self._clock.now())
-        return sparklines(self._ratios(self._reader.counts_by_day(first_day(today), today)), today)
+    def _read_sparklines(self, period: AnyPeriod) -> Mapping[str, list[int | None]]:
+        last = period.day(self._clock.now())
+        return sparklines(self._ratios(self._reader.counts_by_day(first_day(last), last)), last)
 
     def _ratios(self, counts: Mapping[T, object]) -> Mapping[T, Ratio]:
         return {key: ratio_of(self._indicator, each) for key, each in counts.items()}

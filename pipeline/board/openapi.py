@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from pipeline.board.other_paths import OTHERS
-from pipeline.board.periods import BoardPeriod
+from pipeline.board.periods import ANY, BoardPeriod
 from pipeline.board.schemas import SCHEMAS
 from pipeline.board.snapshot import STATES
 
@@ -14,13 +14,14 @@ _PERIOD: Final = {
     "name": "period",
     "in": "query",
     "required": False,
-    "description": "24h, month or ytd (the default).",
-    "schema": {"type": "string", "enum": [period.value for period in BoardPeriod], "default": BoardPeriod.YEAR.value},
+    "description": f"24h, month or ytd (the default); {ANY}: the civil days from `from` to `to`, both included.",
+    "schema": {"type": "string", "enum": [*(period.value for period in BoardPeriod), ANY], "default": BoardPeriod.YEAR.value},
 }
+_OF_PERIOD: Final = ("period", "from", "to")
 #: What the board reads: path -> summary, parameters in the query, schema of the answer.
 _BOARD: Final[Mapping[str, tuple[str, tuple[str, ...], str]]] = {
-    "/api/v1/snapshot": ("Everything that the page shows of a period", ("period",), "Snapshot"),
-    "/api/v1/agencies/{code}": ("Series, procedures, channels, limits and alerts of an agency", ("period",), "Agency"),
+    "/api/v1/snapshot": ("Everything that the page shows of a period", _OF_PERIOD, "Snapshot"),
+    "/api/v1/agencies/{code}": ("Series, procedures, channels, limits and alerts of an agency", _OF_PERIOD, "Agency"),
     "/api/v1/alerts": ("Open alerts, and whether their source answers", (), "Alerts"),
     "/api/v1/openapi.json": ("This document", (), "Document"),
 }
@@ -62,7 +63,7 @@ def _document() -> dict[str, Any]:
         "/api/v1/stream",
         "Server-sent events: `snapshot` (as /api/v1/snapshot), then `change` every half second at most: the fields that differ, "
         "to be merged into the snapshot. The header Last-Event-ID, or last_event_id, resumes.",
-        ("period", "last_event_id"),
+        (*_OF_PERIOD, "last_event_id"),
         {"text/event-stream": {"schema": {"type": "string"}}},
     )
     for path, (summary, parameters) in OTHERS.items():

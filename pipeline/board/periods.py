@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import datetime as dt
 import enum
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Final
 
-from domain.periods import Period, Window, civil_day
+from domain.errors import ConfigurationError
+from domain.periods import FIRST_DAY, LAST_DAY, Period, Window, civil_day, parse_day
 
 #: A year to date is compared with itself as it was so many days ago.
 TREND_DAYS: Final = 30
+#: The name of days that a reader chose.
+ANY: Final = "any"
 
 
 class BoardPeriod(enum.StrEnum):
-    """A period of the board; the value is the parameter ``period``."""
+    """A period that ends now; the value is the parameter ``period``."""
 
     DAY = "24h"
     MONTH = "month"
@@ -24,10 +29,19 @@ class BoardPeriod(enum.StrEnum):
         """The window of the exported gauges over the same time."""
         return {BoardPeriod.DAY: Window.DAY, BoardPeriod.MONTH: Window.MONTH, BoardPeriod.YEAR: Window.YEAR}[self]
 
+    @property
+    def compared(self) -> str:
+        """What a change is measured against: 24 hours before, the month before, or the year so many days ago."""
+        return {BoardPeriod.DAY: "24h", BoardPeriod.MONTH: "month", BoardPeriod.YEAR: f"{TREND_DAYS}d"}[self]
+
     def days(self, now: dt.datetime) -> Period:
         """The civil days that the period touches."""
         start, end = self.window.bounds(now)
         return Period(civil_day(start), civil_day(end - dt.timedelta(microseconds=1)))
+
+    def day(self, now: dt.datetime) -> dt.date:
+        """The day whose agencies are listed, and with which series end."""
+        return civil_day(now)
 
     def previous_days(self, now: dt.datetime) -> Period | None:
         """The days that are compared with: as many of the month before; the year as it was ``TREND_DAYS`` ago.
@@ -43,9 +57,73 @@ class BoardPeriod(enum.StrEnum):
         return Period(days.start, earlier) if self is BoardPeriod.YEAR and earlier >= days.start else None
 
 
-def board_period(text: str) -> BoardPeriod | None:
-    """The period of a parameter, or None when there is no such period."""
+@dataclass(frozen=True, slots=True)
+class ChosenDays:
+    """Civil days that a reader chose, both included: the parameters ``from`` and ``to`` of ``period=any``."""
+
+    first: dt.date
+    last: dt.date
+
+    @property
+    def value(self) -> str:
+        """The parameter ``period``."""
+        return ANY
+
+    @property
+    def compared(self) -> str:
+        """What a change is measured against: as many days before."""
+        return "before"
+
+    def days(self, _: dt.datetime) -> Period:
+        """The civil days."""
+        return Period(self.first, self.last)
+
+    def day(self, now: dt.datetime) -> dt.date:
+        """The day whose agencies are listed, and with which series end: the last one that is not after today."""
+        return min(self.last, civil_day(now))
+
+    def previous_days(self, _: dt.datetime) -> Period | None:
+        """As many days just before them, None where these begin before the first day that can be counted."""
+        start = self.first.toordinal() - (self.last - self.first).days - 1
+        if start < FIRST_DAY.toordinal():
+            return None
+        return Period(dt.date.fromordinal(start), self.first - dt.timedelta(days=1))
+
+
+#: What the board can show.
+AnyPeriod = BoardPeriod | ChosenDays
+
+
+def board_period(parameters: Mapping[str, str]) -> AnyPeriod:
+    """The period of a request, the year to date where it names none.
+
+    Raises:
+        ConfigurationError: there is no such period, or its days are missing or wrong.
+    """
+    text = parameters.get("period", BoardPeriod.YEAR.value)
+    if text == ANY:
+        return _chosen(parameters)
+    if given := [name for name in ("from", "to") if name in parameters]:
+        raise ConfigurationError(f"{given[0]} belongs to period={ANY}.", remedy=f"Write period={ANY}, or remove it.")
     try:
         return BoardPeriod(text)
     except ValueError:
-        return None
+        names = ", ".join([*(each.value for each in BoardPeriod), ANY])
+        raise ConfigurationError(f"There is no period {text[:40]!r}.", remedy=f"Use one of {names}.") from None
+
+
+def _chosen(parameters: Mapping[str, str]) -> ChosenDays:
+    remedy = f"Write period={ANY}&from=2024-01-01&to=2024-06-30, with days from {FIRST_DAY} to {LAST_DAY}."
+    days = []
+    for name in ("from", "to"):
+        text = parameters.get(name, "")
+        try:
+            day = parse_day(text)
+        except ValueError:
+            raise ConfigurationError(f"{name} is not a day: {text[:40]!r}.", remedy=remedy) from None
+        if not FIRST_DAY <= day <= LAST_DAY:
+            raise ConfigurationError(f"{name} is {day}, which cannot be counted.", remedy=remedy)
+        days.append(day)
+    if days[1] < days[0]:
+        raise ConfigurationError(f"The period ends ({days[1]}) before it starts ({days[0]}).", remedy="Swap from and to.")
+    return ChosenDays(*days)

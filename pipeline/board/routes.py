@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from aiohttp import web
 
-from domain.errors import ConfigurationError
+from domain.errors import ConfigurationError, UnavailableError
 from pipeline.board.board import Board, BoardSources
 from pipeline.board.hub import Hub
 from pipeline.board.openapi import DOCUMENT
-from pipeline.board.periods import BoardPeriod, board_period
+from pipeline.board.periods import board_period
 from pipeline.board.stream import stream
 from pipeline.serving.requests import Threads, answered, error_response, takes
 
+#: The parameters that name a period.
+_PERIOD = ("period", "from", "to")
 #: What the page must not keep: figures change.
 _NO_STORE = {"Cache-Control": "no-store"}
 
@@ -39,45 +41,34 @@ class _Endpoints:
         self._board = board
 
     def _hub(self, request: web.Request) -> Hub:
-        return self._board.hubs[_period(request)]
+        return self._board.hub(board_period(request.query))
 
-    @takes("period")
+    @takes(*_PERIOD)
     async def snapshot(self, request: web.Request) -> web.Response:
         hub = self._hub(request)
         await self._board.refresh_alerts()
         return web.Response(body=await hub.encoded(), content_type="application/json", charset="utf-8", headers=_NO_STORE)
 
-    @takes("period", "last_event_id")
+    @takes(*_PERIOD, "last_event_id")
     async def stream(self, request: web.Request) -> web.StreamResponse:
         try:
             hub = self._hub(request)
         except ConfigurationError as error:
             return error_response(400, str(error))
+        except UnavailableError as error:
+            return error_response(503, str(error))
         self._board.watch_alerts()
         return await stream(request, hub, open_streams=self._board.streams)
 
-    @takes("period")
+    @takes(*_PERIOD)
     async def agency(self, request: web.Request) -> web.Response:
         code = request.match_info["code"]
-        detail = await self._board.agency(code, _period(request))
+        detail = await self._board.agency(code, board_period(request.query))
         if detail is None:
-            return error_response(404, f"There is no agency {code[:40]!r} today. Codes look like H17 or G01.")
+            problem = f"There is no agency {code[:40]!r} on the last day of the period."
+            return error_response(404, f"{problem} Codes look like H17 or G01.")
         return web.json_response(detail, headers=_NO_STORE)
 
     async def alerts(self, _: web.Request) -> web.Response:
         await self._board.refresh_alerts()
         return web.json_response(dict(self._board.alerts.state), headers=_NO_STORE)
-
-
-def _period(request: web.Request) -> BoardPeriod:
-    """The period of a request, the year to date where it names none.
-
-    Raises:
-        ConfigurationError: there is no such period.
-    """
-    text = request.query.get("period", BoardPeriod.YEAR.value)
-    period = board_period(text)
-    if period is None:
-        names = ", ".join(each.value for each in BoardPeriod)
-        raise ConfigurationError(f"There is no period {text[:40]!r}.", remedy=f"Use one of {names}.")
-    return period

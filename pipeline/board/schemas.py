@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from domain.agencies import BLOCKS
-from pipeline.board.periods import BoardPeriod
+from pipeline.board.periods import ANY, BoardPeriod
 from pipeline.board.snapshot import STATES
 
 _INT: Final = {"type": "integer"}
@@ -81,7 +81,7 @@ SCHEMAS: Final[Mapping[str, Any]] = {
     "Row": _ROW,
     "Snapshot": _object(
         period=_object(
-            name={"type": "string", "enum": [each.value for each in BoardPeriod]}, first=_DAY, last=_DAY, compared=_TEXT
+            name={"type": "string", "enum": [*(each.value for each in BoardPeriod), ANY]}, first=_DAY, last=_DAY, compared=_TEXT
         ),
         indicator=_object(code=_TEXT, name_vi=_TEXT, name_en=_TEXT),
         clock=_object(at=_MILLISECONDS, fixed={"type": "boolean"}),

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from domain.agencies import BLOCKS, Agency, AgencyRegistry
 from domain.indicators import Indicator, Ratio
-from domain.periods import civil_day, day_start
+from domain.periods import day_start
 from domain.ranking import ranks
 from domain.rounding import change_in_points, decimal, percent
 from domain.targets import RateClass, class_of, missing_to, target_of
@@ -21,7 +21,7 @@ from domain.tiles import ISLANDS, tiles_on
 from domain.working_days import WorkingDays
 from domain.working_time import WorkingTime
 from pipeline.board.figures import Figures
-from pipeline.board.periods import TREND_DAYS, BoardPeriod
+from pipeline.board.periods import AnyPeriod
 from pipeline.board.sparklines import NO_LINE
 
 #: The states of an agency, the worst first, and what they are called on the page and in its addresses.
@@ -71,13 +71,16 @@ class ProcessState:
     consumer_lag: int | None = None
 
 
-def build_snapshot(page: Page, period: BoardPeriod, figures: Figures, process: ProcessState) -> dict[str, Any]:
-    """The data of the page for a period. Agencies by code; ratios as numerator, denominator and the rate, cut."""
-    today = civil_day(figures.at)
+def build_snapshot(page: Page, period: AnyPeriod, figures: Figures, process: ProcessState) -> dict[str, Any]:
+    """The data of the page for a period. Agencies by code; ratios as numerator, denominator and the rate, cut.
+
+    Agencies, targets and map are those of the last day of the period that is not after today.
+    """
+    last = period.day(figures.at)
     listed = [
         agency
-        for agency in page.registry.in_force(today)
-        if agency.is_expected(today) or agency.code in figures.last_events or agency.code in figures.now
+        for agency in page.registry.in_force(last)
+        if agency.is_expected(last) or agency.code in figures.last_events or agency.code in figures.now
     ]
     ratios = {agency.code: figures.now.get(agency.code, _NONE) for agency in listed}
     ranked = ranks(ratios)
@@ -86,7 +89,7 @@ def build_snapshot(page: Page, period: BoardPeriod, figures: Figures, process: P
         agency.code: agency_figures(
             ratios[agency.code],
             None if figures.before is None else figures.before.get(agency.code, _NONE),
-            target_of(kpi, year=today.year, block=agency.block),
+            target_of(kpi, year=last.year, block=agency.block),
         )
         | {
             "rank": ranked.get(agency.code),
@@ -101,16 +104,16 @@ def build_snapshot(page: Page, period: BoardPeriod, figures: Figures, process: P
             "name": period.value,
             "first": days.start.isoformat(),
             "last": days.end.isoformat(),
-            "compared": _compared(period),
+            "compared": period.compared,
         },
         "indicator": {"code": kpi, "name_vi": page.indicator.name_vi, "name_en": page.indicator.name_en},
         "clock": {"at": _milliseconds(figures.at), "fixed": page.clock_fixed},
         "freshness": _freshness(page, figures),
-        "nation": _pooled(figures.now.items(), target_of(kpi, year=today.year, block=""), page.registry),
+        "nation": _pooled(figures.now.items(), target_of(kpi, year=last.year, block=""), page.registry),
         "blocks": {
             block: _pooled(
                 ((code, ratio) for code, ratio in figures.now.items() if _block_of(page.registry, code) == block),
-                target_of(kpi, year=today.year, block=block),
+                target_of(kpi, year=last.year, block=block),
                 page.registry,
             )
             for block in BLOCKS
@@ -119,8 +122,8 @@ def build_snapshot(page: Page, period: BoardPeriod, figures: Figures, process: P
         "ranked": len(ranked),
         "agencies": agencies,
         "pipeline": _pipeline(figures, process),
-        "units": {agency.code: _unit(agency, today, kpi) for agency in listed},
-        "map": _map(today),
+        "units": {agency.code: _unit(agency, last, kpi) for agency in listed},
+        "map": _map(last),
     }
 
 
@@ -155,8 +158,8 @@ def _block_of(registry: AgencyRegistry, code: str) -> str:
     return spans[-1].block if spans else ""
 
 
-def _unit(agency: Agency, today: dt.date, kpi: str) -> dict[str, Any]:
-    target = target_of(kpi, year=today.year, block=agency.block)
+def _unit(agency: Agency, day: dt.date, kpi: str) -> dict[str, Any]:
+    target = target_of(kpi, year=day.year, block=agency.block)
     return {
         "name_vi": agency.name_vi,
         "name_en": agency.name_en,
@@ -166,9 +169,9 @@ def _unit(agency: Agency, today: dt.date, kpi: str) -> dict[str, Any]:
     }
 
 
-def _map(today: dt.date) -> dict[str, Any]:
+def _map(day: dt.date) -> dict[str, Any]:
     return {
-        "tiles": {code: list(place) for code, place in tiles_on(today).items()},
+        "tiles": {code: list(place) for code, place in tiles_on(day).items()},
         "islands": [{"code": each.code, "name": each.name} for each in ISLANDS],
     }
 
@@ -199,11 +202,6 @@ def _pipeline(figures: Figures, process: ProcessState) -> dict[str, Any]:
         "dead_letters": pace.dead_letters,
         "drift": process.drift,
     }
-
-
-def _compared(period: BoardPeriod) -> str:
-    """What a change is measured against: 24 hours before, the month before, or the year so many days ago."""
-    return {BoardPeriod.DAY: "24h", BoardPeriod.MONTH: "month", BoardPeriod.YEAR: f"{TREND_DAYS}d"}[period]
 
 
 def _percent_text(ratio: Fraction) -> str:

@@ -16,11 +16,14 @@ const one = (name, allowed, other) => allowed.includes(query.get(name)) ? query.
 export const LADDER = ["zero", "below5", "below10", "target", "above", "met", "nodata"];
 export const ORDER = ["nodata", "zero", "below5", "below10", "target", "above", "met"];
 export const SORTS = ["rank", "name", "code", "rate", "st", "def", "nd", "dl"];
-const DEFAULTS = {block: "all", rung: "", q: "", sort: "st", dir: "asc", sel: "", period: "ytd", view: "rank"};
+const DEFAULTS = {block: "all", rung: "", q: "", sort: "st", dir: "asc", sel: "", period: "ytd", from: "", to: "", view: "rank"};
+const FIRST_DAY = "1976-01-01", LAST_DAY = "2106-02-06";   // the days that can be counted
+const isDay = text => /^\d{4}-\d\d-\d\d$/.test(text || "") && text >= FIRST_DAY && text <= LAST_DAY && !isNaN(Date.parse(text)) && new Date(text).toISOString().startsWith(text);
+const chosen = query.get("period") === "any" && isDay(query.get("from")) && isDay(query.get("to")) && query.get("from") <= query.get("to");
 /** What the reader chose; ``choose`` also writes it into the address, so that it can be shared. */
 export const S = {
   block: one("block", ["ministry", "province"], "all"), rung: one("rung", LADDER, ""), q: query.get("q") || "",
-  sort: one("sort", SORTS, "st"), dir: one("dir", ["desc"], "asc"), sel: query.get("sel") || "", period: one("period", ["24h", "month"], "ytd"),
+  sort: one("sort", SORTS, "st"), dir: one("dir", ["desc"], "asc"), sel: query.get("sel") || "", period: chosen ? "any" : one("period", ["24h", "month"], "ytd"), from: chosen ? query.get("from") : "", to: chosen ? query.get("to") : "",
   view: one("view", ["alerts", "map", "pipe"], "rank"), focus: "",
   lang: one("lang", LANGUAGES, LANGUAGES.includes(store.get("pp-lang")) ? store.get("pp-lang") : "vi"),
   theme: one("theme", ["light", "dark"], store.get("pp-theme") || (matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light")),
@@ -33,6 +36,8 @@ export function choose(changes) {
   for (const k of ["lang", "theme"]) if (query.has(k)) q.set(k, S[k]);
   history.replaceState(null, "", q.size ? "?" + q : location.pathname);
 }
+/** The period as parameters of a request. */
+export const ofPeriod = () => S.period === "any" ? {period: S.period, from: S.from, to: S.to} : {period: S.period};
 /** The address of this page with an agency open. */
 export const linkTo = code => { const q = new URLSearchParams(location.search); q.set("sel", code); return "?" + q; };
 

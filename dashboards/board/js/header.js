@@ -42,10 +42,30 @@ export function figures() {
   }
   put2($("#ladder-h"), L.ladder(M.units.length, D.states.zero + D.states.below5, D.states.nodata));
 }
-export function periodText() { const p = M.data.period; return words().span[p.name](day(p.first).slice(0, 5), day(p.last)); }
+export function periodText() { const p = M.data.period; return words().span[p.name](p.name === "any" ? day(p.first) : day(p.first).slice(0, 5), day(p.last)); }
 export function periods(onChange) {
   const L = words(), box = $("#periods"); box.textContent = "";
-  for (const k of ["24h", "month", "ytd"]) { const b = el("button", "", L.p[k]); b.type = "button"; b.setAttribute("aria-pressed", S.period === k); b.addEventListener("click", () => { choose({period: k}); periods(onChange); onChange(); $("#periods button[aria-pressed=true]").focus(); }); box.append(b); }
+  const chose = changes => { choose(changes); periods(onChange); onChange(); $("#periods button[aria-pressed=true]").focus(); };
+  for (const k of ["24h", "month", "ytd", "any"]) {
+    const b = el("button", "", L.p[k]); b.type = "button"; b.setAttribute("aria-pressed", S.period === k); box.append(b);
+    if (k !== "any") { b.addEventListener("click", () => chose({period: k, from: "", to: ""})); continue; }
+    b.id = "choose"; b.setAttribute("aria-expanded", "false"); b.setAttribute("aria-controls", "dates");
+    b.addEventListener("click", () => { if (!closeDates()) openDates(); });
+  }
+  closeDates();
+  $("#dates").onsubmit = e => { e.preventDefault(); const from = $("#from").value, to = $("#to").value; if (order()) chose({period: "any", from, to}); };
+  for (const k of ["from", "to"]) $("#" + k).oninput = () => $("#to").setCustomValidity("");
+}
+/** Whether the chosen days are in order; says so at the second one where they are not. */
+function order() { const to = $("#to"), ok = $("#from").value <= to.value; to.setCustomValidity(ok ? "" : words().order); if (!ok) to.reportValidity(); return ok; }
+function openDates() {
+  const p = M.data && M.data.period; $("#from").value = S.from || (p ? p.first : ""); $("#to").value = S.to || (p ? p.last : ""); $("#to").setCustomValidity("");
+  $("#dates").hidden = false; $("#choose").setAttribute("aria-expanded", "true"); $("#from").focus();
+}
+/** Closes the form of the days; returns whether it was open. */
+export function closeDates() {
+  const form = $("#dates"), was = !form.hidden, inside = form.contains(document.activeElement); form.hidden = true; $("#choose").setAttribute("aria-expanded", "false");
+  if (was && inside) $("#choose").focus(); return was;
 }
 /** What changes by the second: clock, age, banner. */
 export function clock(stream, sheet) {

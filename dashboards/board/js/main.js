@@ -1,17 +1,17 @@
 /* Puts the parts together: stream, choices, keys. */
-import {$, M, S, choose, el, heardNow, mergeChange, put2, say, setSnapshot, words} from "./base.js";
-import {buildFigures, clock, figures, periodText, periods, pressRungs, quality} from "./header.js";
+import {$, M, S, choose, el, heardNow, mergeChange, ofPeriod, put2, say, setSnapshot, words} from "./base.js";
+import {buildFigures, clock, figures, closeDates, periodText, periods, pressRungs, quality} from "./header.js";
 import {panel, panelLive, panelTick, select, setOpener, sheet, useStream} from "./panel.js";
 import {alerts, buildPipeline, map, pipeline, tabs, tile} from "./side.js";
 import {Stream} from "./stream.js";
 import {buildHead, buildRows, go, layout, row, rows, shown} from "./table.js";
 
 let told = "wait";
-const stream = new Stream(() => S.period, {snapshot, change, state});
+const stream = new Stream(ofPeriod, {snapshot, change, state});
 useStream(stream);
 
 function snapshot(data) {
-  const again = M.data && JSON.stringify(Object.keys(data.units)) === JSON.stringify(Object.keys(M.data.units)) && M.data.period.name === data.period.name;
+  const again = M.data && JSON.stringify(Object.keys(data.units)) === JSON.stringify(Object.keys(M.data.units)) && JSON.stringify(M.data.period) === JSON.stringify(data.period);
   setSnapshot(data); heardNow(); document.documentElement.dataset.loaded = "yes";
   if (again) { refresh(M.units, true); layout(); if (S.sel) panelLive(M.by[S.sel]); } else everything();
   state();
@@ -25,7 +25,7 @@ function refresh(touched, all, found) {
   let moved = false; const mark = touched.length <= 20;   // where everything changes a tint points at nothing, and costs
   for (const u of touched) { const was = rows[u.code].st; row(u, mark); tile(u); if (u.code === S.sel) panelLive(u); moved = moved || was !== rows[u.code].st; }
   if (moved) layout();
-  figures(); pipeline(); if (all || found.alerts || found.freshness || found.storage) alerts(stream);
+  figures(); pipeline(); if (all || found.period) put2($("#period"), periodText()); if (all || found.alerts || found.freshness || found.storage) alerts(stream);
   state();
 }
 /** Says what happened to the connection or the age of the figures, once. */
@@ -61,7 +61,7 @@ document.addEventListener("keydown", e => {
   if (!M.data || e.ctrlKey || e.metaKey || e.altKey) return;
   const typing = /INPUT|SELECT/.test(e.target.tagName), q = $("#q");
   if (e.key === "/" && !typing) { e.preventDefault(); choose({view: "rank"}); tabs(); q.focus(); q.select(); }
-  else if (e.key === "Escape") { if (e.target === q && S.q) { q.value = ""; choose({q: ""}); layout(); } else if (S.sel) select(""); else if (S.rung || S.block !== "all") { choose({rung: "", block: "all"}); filters(); layout(); } else if (e.target === q) q.blur(); }
+  else if (e.key === "Escape") { if (closeDates()) return; if (e.target === q && S.q) { q.value = ""; choose({q: ""}); layout(); } else if (S.sel) select(""); else if (S.rung || S.block !== "all") { choose({rung: "", block: "all"}); filters(); layout(); } else if (e.target === q) q.blur(); }
   else if (e.target === q && e.key === "ArrowDown" && shown.length) { e.preventDefault(); go(shown[0].code); }
   else if (e.target.closest && e.target.closest("#body")) {
     const i = shown.findIndex(u => u.code === S.focus), n = {ArrowDown: i + 1, ArrowUp: i - 1, Home: 0, End: shown.length - 1, PageDown: i + 12, PageUp: i - 12}[e.key]; if (n == null) return; e.preventDefault();

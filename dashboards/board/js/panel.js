@@ -1,5 +1,5 @@
 /* The panel of one agency: its row in large, series with threshold and deadband, procedures, channels, alerts. */
-import {$, M, S, choose, dm, el, hundredths, int, linkTo, name, now, num, pc, phone, put, put2, shape, wall, when, words} from "./base.js";
+import {$, M, S, choose, dm, el, hundredths, int, linkTo, name, now, num, ofPeriod, pc, phone, put, put2, shape, wall, when, words} from "./base.js";
 import {clock} from "./header.js";
 import {markTile, runbook} from "./side.js";
 import {rows, signed} from "./table.js";
@@ -36,7 +36,7 @@ export function panelTick() { if (pn && S.sel && performance.now() - readAt > 60
 
 async function details(u) {
   const mine = ++asked; readAt = performance.now(); let d;
-  try { const r = await fetch(`/api/v1/agencies/${u.code}?` + new URLSearchParams({period: S.period})); if (!r.ok) throw new Error(String(r.status)); d = await r.json(); }
+  try { const r = await fetch(`/api/v1/agencies/${u.code}?` + new URLSearchParams(ofPeriod())); if (!r.ok) throw new Error(String(r.status)); d = await r.json(); }
   catch { if (mine === asked && pn && !pn.more.firstChild) pn.more.append(el("p", "figtext", words().failed)); return; }
   if (mine === asked && pn && S.sel === u.code) show(u, d);
 }

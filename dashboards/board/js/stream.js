@@ -3,12 +3,12 @@ const QUIET_MS = 12000;   // an update comes every second; a connection that is 
 const LONGEST_WAIT = 30;
 
 export class Stream {
-  /** ``on``: snapshot(data), change(data), state(). ``period``: a function. */
+  /** ``on``: snapshot(data), change(data), state(). ``period``: a function that returns the parameters of the period. */
   constructor(period, on) { this.period = period; this.on = on; this.offSince = 0; this.tries = 0; this.wait = 0; this.id = ""; this.source = null; this.last = 0; this.asleep = false; }
 
   open() {
     this.close();
-    const q = new URLSearchParams({period: this.period()});
+    const q = new URLSearchParams(this.period());
     if (this.id) q.set("last_event_id", this.id);
     const source = this.source = new EventSource("/api/v1/stream?" + q);
     this.last = performance.now();

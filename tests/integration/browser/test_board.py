@@ -45,6 +45,17 @@ async def shown(browser, server, query="", *, size="laptop", **more):
     return page
 
 
+PERIOD = "document.querySelector('#period').textContent"
+PRESSED = "document.querySelector('#periods [aria-pressed=true]').textContent"
+
+
+async def choose_days(page, first, last):
+    """Open the form of the days, fill it in and send it."""
+    await page.value("document.querySelector('#choose').click()")
+    await page.value(f"document.querySelector('#from').value = '{first}', document.querySelector('#to').value = '{last}'")
+    await page.value("document.querySelector('#dates button').click()")
+
+
 def vietnamese(text):
     """A number with a decimal point as the page writes it in Vietnamese."""
     return text.replace(".", ",").replace("-", "\u2212")
@@ -100,8 +111,27 @@ async def test_links_and_keys(registry, tmp_path):
         assert await linked.value("document.documentElement.lang") == "en"
         assert (await linked.value("document.querySelector('#period').textContent")).startswith("Month to date")
         assert linked.complaints() == []
+        days = await shown(browser, server, "?period=any&from=2024-03-01&to=2024-05-31&theme=light")
+        assert await days.value(PERIOD) == "Từ 01/03/2024 đến 31/05/2024"
+        assert await days.value(PRESSED) == "Chọn ngày"
+        wrong = await shown(browser, server, "?period=any&from=2024-05-31&to=2024-03-01")  # as no period at all
+        assert (await wrong.value(PERIOD)).startswith("Lũy kế")
+        await wrong.close()
 
         page = await shown(browser, server)
+        await choose_days(page, "2024-08-02", "2024-08-01")
+        assert await page.value("document.querySelector('#to').validationMessage.startsWith('Ngày cuối')")
+        assert await page.value("!document.querySelector('#dates').hidden && !location.search.includes('any')")
+        await page.press("Escape")
+        assert await page.value("document.activeElement.id") == "choose"
+        await choose_days(page, "2024-08-01", "2024-08-18")
+        await page.until(f"{PERIOD} === 'Từ 01/08/2024 đến 18/08/2024'")
+        assert await page.value("location.search") == "?period=any&from=2024-08-01&to=2024-08-18"
+        data = await page.value("fetch('/api/v1/snapshot' + location.search).then(answer => answer.json())")
+        assert await page.value("document.querySelector('.fig-n .num').textContent") == vietnamese(data["nation"]["rate"]) + "%"
+        await page.value("[...document.querySelectorAll('#periods button')].find(each => each.textContent === 'Năm').click()")
+        await page.until(f"{PERIOD}.startsWith('Lũy kế')")
+        assert await page.value("location.search") == ""
         await page.press("/")
         assert await page.value("document.activeElement.id") == "q"
         await page.send("Input.insertText", text="da nang")
@@ -219,16 +249,17 @@ async def aiohttp_address():
         await runner.cleanup()
 
 
+DAYS = "period=any&from=2024-03-01&to=2024-05-31"
 #: Pages that axe looks at: query, screen. Each state of the page is there once; ``--long`` adds both themes on every screen.
 QUICK = [
-    ("?theme=light", "laptop"), ("?theme=dark&sel=H41", "laptop"), ("?theme=light&q=atlantis&lang=en", "laptop"),
+    ("?theme=light", "laptop"), ("?theme=dark&sel=H41", "laptop"), ("?theme=light&q=atlantis&lang=en&" + DAYS, "laptop"),
     ("?theme=dark", "phone"), ("?theme=light&sel=G10", "phone"), ("?theme=light&view=map", "phone"), ("?theme=dark", "wall"),
 ]  # fmt: skip
 LONG = [
     (f"?theme={theme}&{query}", size)
     for theme in ("light", "dark")
     for size in SIZES
-    for query in ("", "sel=H35&lang=en", "rung=below5", "q=atlantis", "view=alerts", "view=pipe")
+    for query in ("", "sel=H35&lang=en", "rung=below5", f"q=atlantis&{DAYS}", "view=alerts", "view=pipe")
 ]
 
 
@@ -246,6 +277,8 @@ async def test_everybody_can_use_the_page(registry, tmp_path, axe, pages):
             )
             if "sel=" in query:
                 await page.until("document.querySelector('#panel .links')")
+            if DAYS in query:
+                await page.value("document.querySelector('#choose').click()")
             if size == "stale":
                 await page.until("!document.querySelector('#banner').hidden")
             await page.value(axe)

@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import datetime as dt
+import re
 from fractions import Fraction
 
 import pytest
 
 from domain.clock import ManualClock
+from domain.errors import ConfigurationError
 from domain.indicators import INDICATORS, Ratio
-from domain.periods import Period
+from domain.periods import Period, civil_day
 from domain.rounding import percent
 from domain.working_days import WorkingDays
 from pipeline.board.changes import changes, merged
 from pipeline.board.figures import BoardFigures, Paced, throughput_of
-from pipeline.board.periods import BoardPeriod
+from pipeline.board.periods import BoardPeriod, board_period
 from pipeline.board.snapshot import Page, ProcessState, agency_figures, build_snapshot
 from pipeline.board.sparklines import rolling
 from pipeline.serving.window_counts import newest_counts_of_days
-from sinks.contract.tallies import TallyTotals
+from sinks.contract.tallies import Counts, TallyTotals
 from tests.board import EDGES, NOW, BoardReader
 from tests.reports import report_of
 
@@ -77,6 +79,72 @@ def test_the_figures_are_those_of_the_report(registry):
     assert sum(data["states"].values()) == len(data["agencies"])
     assert data["agencies"]["H35"]["rank"] is None
     assert {code for code in EDGES if data["agencies"][code]["state"] == "zero"} == {"G08", "G10"}
+
+
+class Daily(BoardReader):
+    """Every agency in force has other figures each day."""
+
+    def __init__(self, registry, now):
+        super().__init__(registry, now)
+        self.registry = registry
+
+    def counts_of_days(self, first, last):
+        found = {}
+        for day in (first + dt.timedelta(days=number) for number in range((last - first).days + 1)):
+            for agency in self.registry.in_force(day):
+                settled = (ord(agency.code[1]) + 3 * ord(agency.code[2]) + day.toordinal()) % 50
+                sums = found.get(agency.code, (0, 0))
+                found[agency.code] = (sums[0] + settled // (2 + ord(agency.code[2]) % 9), sums[1] + settled)
+        return {code: Counts(events=d, settled=d, settled_full=n) for code, (n, d) in found.items() if d}
+
+    def counts_between(self, start, end):
+        return self.counts_of_days(civil_day(start), civil_day(end) - dt.timedelta(days=1))
+
+
+@pytest.mark.parametrize(
+    ("first", "last", "tiles"),
+    [
+        ("2024-03-05", "2024-05-07", 63),
+        ("2025-06-10", "2025-08-20", 34),
+        ("2025-08-20", "2025-08-31", 34),
+        ("2016-04-01", "2016-04-03", 63),
+    ],
+)
+def test_chosen_days_have_the_figures_of_their_report(registry, first, last, tiles):
+    """Days in the past, with today, and to come: the integers are the report's; agencies and map are those of the last day."""
+    reader = Daily(registry, dt.datetime(2025, 8, 20, 8, tzinfo=dt.UTC))
+    period = board_period({"period": "any", "from": first, "to": last})
+    data = snapshot_of(reader, registry, period)
+    rows = report_of(reader, registry=registry, **{"from": first, "to": last}).as_dict()["rows"]
+    due = {row["code"]: row["indicators"]["I1"] for row in rows}
+    figures = data["agencies"] | data["blocks"] | {"VN": data["nation"]}
+    for code, row in figures.items():
+        assert (row["numerator"], row["denominator"], row["rate"]) == (
+            due[code]["numerator"], due[code]["denominator"], due[code]["percent"]
+        ), code  # fmt: skip
+    assert len(data["map"]["tiles"]) == tiles
+    assert ("H02" in data["agencies"]) == (tiles == 63)
+    assert (data["period"]["first"], data["period"]["last"], data["period"]["compared"]) == (first, last, "before")
+    assert (data["agencies"]["H17"]["change"] is None) == (first == "2016-04-01")
+
+
+@pytest.mark.parametrize(
+    ("parameters", "words"),
+    [
+        ({"period": "week"}, "Use one of 24h, month, ytd, any"),
+        ({"period": "any", "from": "2024-01-01"}, "to is not a day: ''"),
+        ({"period": "any", "from": "2024-W01", "to": "2024-01-02"}, "from is not a day"),
+        ({"period": "any", "from": "2024-02-30", "to": "2024-03-02"}, "from is not a day"),
+        ({"period": "any", "from": "2024-01-02", "to": "2024-01-01"}, "Swap from and to"),
+        ({"period": "any", "from": "1975-12-31", "to": "2024-01-01"}, "which cannot be counted"),
+        ({"period": "month", "to": "2024-01-01"}, "to belongs to period=any"),
+        ({"from": "2024-01-01"}, "from belongs to period=any"),
+    ],
+)
+def test_wrong_days_are_refused(parameters, words):
+    """A period that is not shown as it was asked for would be another one's figures."""
+    with pytest.raises(ConfigurationError, match=re.escape(words)):
+        board_period(parameters)
 
 
 def test_the_map_and_the_units_are_those_of_the_day(registry):

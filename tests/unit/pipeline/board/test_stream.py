@@ -156,6 +156,25 @@ async def test_streams_leave_room_for_others(registry, monkeypatch):
             assert (await client.get("/metrics")).status_code == 200
 
 
+async def test_chosen_days_leave_room_for_others(registry, monkeypatch):
+    """Days at which somebody looks stay; those that are not open make room, and where all are open the next ones are refused."""
+    monkeypatch.setattr("pipeline.board.board.MOST_CHOSEN", 2)
+    days = [{"period": "any", "from": "2024-01-01", "to": f"2024-01-{number:02d}"} for number in range(1, 5)]
+    async with (
+        served(board_sources(BoardReader(registry), registry), registry) as server,
+        httpx.AsyncClient(trust_env=False, base_url=server.address) as client,
+        client.stream("GET", "/api/v1/stream", params=days[0]) as first,
+    ):
+        assert first.status_code == 200
+        for query in days[1:]:
+            assert (await client.get("/api/v1/snapshot", params=query)).json()["period"]["last"] == query["to"]
+        async with client.stream("GET", "/api/v1/stream", params=days[1]):
+            refused = await client.get("/api/v1/stream", params=days[2])
+            assert (refused.status_code, "Pages show 2 different periods" in refused.json()["error"]) == (503, True)
+            assert (await client.get("/api/v1/snapshot", params=days[2])).status_code == 503
+            assert (await client.get("/api/v1/snapshot", params=days[0])).status_code == 200
+
+
 class Numbers:
     """Data that a test counts up, computed at once."""
 
@@ -205,12 +224,13 @@ async def test_the_answers_are_those_of_the_document(registry):
         served(board_sources(BoardReader(registry), registry), registry) as server,
         httpx.AsyncClient(trust_env=False, base_url=server.address) as client,
     ):
-        for period in ("24h", "month", "ytd"):
-            answer = (await client.get("/api/v1/snapshot", params={"period": period})).raise_for_status().json()
+        for period, days in (("24h", {}), ("month", {}), ("any", {"from": "2024-05-01", "to": "2024-08-20"}), ("ytd", {})):
+            query = {"period": period, **days}
+            answer = (await client.get("/api/v1/snapshot", params=query)).raise_for_status().json()
             jsonschema.validate(answer, schema_of("Snapshot"))
             assert answer["period"]["name"] == period
             for code in ("H41", "H35"):
-                detail = (await client.get(f"/api/v1/agencies/{code}", params={"period": period})).raise_for_status().json()
+                detail = (await client.get(f"/api/v1/agencies/{code}", params=query)).raise_for_status().json()
                 jsonschema.validate(detail, schema_of("Agency"))
         assert detail["figures"] == answer["agencies"]["H35"]
         jsonschema.validate((await client.get("/api/v1/alerts")).json(), schema_of("Alerts"))
@@ -218,7 +238,7 @@ async def test_the_answers_are_those_of_the_document(registry):
         assert (await client.get("/api/v1/agencies/X99")).status_code == 404
         for path in ("/api/v1/snapshot", "/api/v1/stream", "/api/v1/agencies/H17"):
             refused = await client.get(path, params={"period": "week"})
-            assert (refused.status_code, "24h, month, ytd" in refused.json()["error"]) == (400, True)
+            assert (refused.status_code, "24h, month, ytd, any" in refused.json()["error"]) == (400, True)
             jsonschema.validate(refused.json(), schema_of("Error"))
 
 
