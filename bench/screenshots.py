@@ -24,6 +24,7 @@ from domain.agencies import AgencyRegistry
 from domain.clock import ManualClock
 from pipeline.board.alert_sources import AlertSources
 from producers.portals.scenarios import load_scenario
+from sinks.contract.tallies import TallyTotals
 from tests.board import NOW, BoardReader, board_sources, served
 from tests.integration.browser.chromium import chromium
 
@@ -75,10 +76,10 @@ async def draw(output: Path) -> list[Path]:
     paths = []
     async with alertmanager(registry, units) as address:
         sources = board_sources(reader, registry, clock=clock, alerts=AlertSources(alertmanager=address))
-        async with served(sources, registry) as server:
+        async with served(sources, registry) as server, arriving(reader, clock):
             with tempfile.TemporaryDirectory() as folder:
                 async with chromium(Path(folder)) as browser:
-                    for picture in PICTURES:
+                    for picture in sorted(PICTURES, key=lambda each: not each.old):
                         clock.instant = NOW + dt.timedelta(minutes=14 if picture.old else 0)
                         path = output / f"{picture.name}.png"
                         path.write_bytes(await taken(browser, f"{server.address}/{picture.query}", picture))
@@ -102,6 +103,23 @@ async def taken(browser: Any, address: str, picture: Picture) -> bytes:
     drawn: bytes = await page.picture()
     await page.close()
     return drawn
+
+
+@asynccontextmanager
+async def arriving(reader: BoardReader, clock: ManualClock) -> AsyncIterator[None]:
+    """Events arrive and are counted at once, until the block ends; none while the clock shows a later time."""
+
+    async def count() -> None:
+        while True:
+            await asyncio.sleep(0.1)
+            stored = reader.totals_now.stored + (5 if clock.instant == NOW else 0)
+            reader.totals_now = TallyTotals(stored, stored)
+
+    task = asyncio.ensure_future(count())
+    try:
+        yield
+    finally:
+        task.cancel()
 
 
 @asynccontextmanager

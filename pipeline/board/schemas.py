@@ -42,7 +42,7 @@ def _ref(name: str) -> dict[str, str]:
     return {"$ref": f"#/components/schemas/{name}"}
 
 
-_POOLED: Final = _object(numerator=_COUNT, denominator=_COUNT, rate=_RATE, target=_LIMIT)
+_POOLED: Final = _object(numerator=_COUNT, denominator=_COUNT, rate=_RATE, target=_LIMIT, met={"type": ["boolean", "null"]})
 _UNIT: Final = _object(
     name_vi=_TEXT, name_en=_TEXT, short_name_vi=_TEXT, block={"type": "string", "enum": list(BLOCKS)}, target=_LIMIT
 )

@@ -150,6 +150,7 @@ def _pooled(ratios: Iterable[tuple[str, Ratio]], target: Fraction | None, regist
         "denominator": total.denominator,
         "rate": percent(total),
         "target": None if target is None else _percent_text(target),
+        "met": None if target is None or total.no_data else class_of(total, target) is RateClass.MET,
     }
 
 

@@ -1,4 +1,4 @@
-"""The first example of the README shows an alert within two minutes, even on a Sunday night."""
+"""The first example of the README shows an alert on the board within two minutes, even on a Sunday night."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 
+import httpx
 import pytest
 
 from deploy.native.processes import wait_until
@@ -51,7 +52,7 @@ def launched(tmp_path):
 
 @pytest.mark.long
 def test_the_first_example_alerts_within_two_minutes(launched, tmp_path):
-    """After `up` and `produce` as in the README exactly the alert of the named agency is delivered."""
+    """After `up` and `produce` as in the README exactly the alert of the named agency is delivered, and open on the board."""
     folder = tmp_path / "stack"
     up = launched(*example("up"))
 
@@ -75,3 +76,13 @@ def test_the_first_example_alerts_within_two_minutes(launched, tmp_path):
         lambda: "CẢNH BÁO" in (tmp_path / "up.out").read_text(encoding="utf-8"), timeout=10, what="the line on the terminal"
     )
     assert "expect its alert after about" in (tmp_path / "produce.out").read_text()
+
+    def on_the_board():
+        shown = httpx.get(f"{read_addresses(folder).http}/api/v1/snapshot", timeout=10, trust_env=False).raise_for_status().json()
+        low = {code for code, row in shown["agencies"].items() if row["state"] in {"zero", "below5"} and row["denominator"] >= 30}
+        open_alerts = {
+            each["agency"] for each in shown["alerts"]["open"] if each["alert"] == "AgencyRateLow" and not each["muted"]
+        }
+        return low == open_alerts == {agency}
+
+    wait_until(on_the_board, timeout=30, what="the alert to be open on the board, and no other")

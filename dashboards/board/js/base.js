@@ -69,7 +69,7 @@ export const int = n => String(n).replace(/\B(?=(\d{3})+$)/g, marks()[0]);
 export const num = text => { const [whole, part] = text.replace("-", "\u2212").split("."); return whole.replace(/\B(?=(\d{3})+$)/g, marks()[0]) + (part ? marks()[1] + part : ""); };
 export const hundredths = n => num(`${Math.floor(n / 100)}.${String(n % 100).padStart(2, "0")}`);
 export const pc = () => S.lang === "vi" ? "\u00a0%" : "%";
-export const shortName = u => wall.matches && S.lang === "vi" && u.short ? u.short : name(u);
+export const shortName = u => wall.matches && S.lang === "vi" && u.short && u.vi.length > 24 ? u.short : name(u);   // what fits a column of the wall
 export const name = u => S.lang === "en" ? u.en : u.vi;
 const two = n => String(n).padStart(2, "0");
 export const local = ms => new Date(ms + 7 * 3600e3);

@@ -1,5 +1,5 @@
 /* Nation, blocks, the ladder of states, freshness, banner and clock. */
-import {$, LADDER, M, S, age, choose, day, dmy, el, hms, int, local, now, num, pc, put, put2, shape, when, words} from "./base.js";
+import {$, LADDER, M, S, age, choose, day, dmy, el, hms, int, local, now, num, pc, phone, put, put2, shape, when, words} from "./base.js";
 
 const nodes = {};
 /** ok, stale, off, empty or wait: can the figures be trusted? */
@@ -18,8 +18,8 @@ export function buildFigures(onRung) {
     const n = el("p", "num"), v = document.createTextNode(""), small = el("small", "", "%"), m = el("div", "meter"), f = el("i"), s = el("p", "sub"), st = document.createTextNode(""), s1 = el("span"), dot = el("i", "dot", " · ");
     n.append(v, small); m.setAttribute("aria-hidden", "true"); m.append(f);
     if (d.target) { const b = el("b"); b.style.left = d.target + "%"; m.append(b); }
-    s1.append(st); s.append(s1); if (d.target) s.append(dot, el("span", "", `${L.goal} ${num(d.target)}${pc()}`)); else s.title = L.noGoal;
-    box.append(el("h2", "", L[k]), n, m, s); nodes[k] = {v, f, st, small};
+    const goal = el("span", "goal"); s1.append(st); s.append(s1); if (d.target) s.append(dot, goal); else s.title = L.noGoal;
+    box.append(el("h2", "", L[k]), n, m, s); nodes[k] = {v, f, st, small, goal, met: ""};
   }
   const r = $("#rungs"), stack = $("#stack"); r.textContent = stack.textContent = "";
   for (const s of LADDER) {
@@ -34,20 +34,22 @@ export function figures() {
   for (const k of ["nation", "ministry", "province"]) {
     const d = k === "nation" ? D.nation : D.blocks[k], o = nodes[k];
     put(o.v, d.rate === null ? "—" : num(d.rate)); o.small.hidden = d.rate === null; put(o.st, `${int(d.numerator)} / ${int(d.denominator)}`);
+    const met = String(d.met) + S.lang; if (d.target && o.met !== met) { o.met = met; o.goal.textContent = ""; if (d.met !== null) o.goal.append(shape(d.met ? "met" : "target")); o.goal.append(`${d.met === null ? L.goal : d.met ? L.goalMet : L.goalMissed} ${num(d.target)}${pc()}`); o.goal.className = "goal " + (d.met === null ? "" : d.met ? "met" : "target"); }
     o.f.style.transform = `scaleX(${d.denominator ? (d.numerator / d.denominator).toFixed(4) : 0})`;
   }
   for (const s of LADDER) {
     const o = nodes["r" + s], n = D.states[s]; put(o.c, String(n)); o.i.style.flexGrow = n; o.i.style.display = n ? "" : "none";
     o.b.hidden = !n && S.rung !== s && (s === "above" ? D.blocks.ministry.target !== null : (s === "target" || s === "met") && D.blocks.ministry.target === null);
   }
-  put2($("#ladder-h"), L.ladder(M.units.length, D.states.zero + D.states.below5, D.states.nodata));
+  const low = D.states.zero + D.states.below5, [number, rest] = L.ladder(low, M.units.length, D.states.nodata), head = $("#ladder-h");
+  if (head.textContent !== number + rest) { head.textContent = ""; head.append(el("b", low ? "below5" : "", number), rest); }
 }
 export function periodText() { const p = M.data.period; return words().span[p.name](p.name === "any" ? day(p.first) : day(p.first).slice(0, 5), day(p.last)); }
 export function periods(onChange) {
   const L = words(), box = $("#periods"); box.textContent = "";
   const chose = changes => { choose(changes); periods(onChange); onChange(); $("#periods button[aria-pressed=true]").focus(); };
   for (const k of ["24h", "month", "ytd", "any"]) {
-    const b = el("button", "", L.p[k]); b.type = "button"; b.setAttribute("aria-pressed", S.period === k); box.append(b);
+    const b = el("button", "", phone.matches && L.pPhone[k] || L.p[k]); b.type = "button"; b.setAttribute("aria-pressed", S.period === k); box.append(b);
     if (k !== "any") { b.addEventListener("click", () => chose({period: k, from: "", to: ""})); continue; }
     b.id = "choose"; b.setAttribute("aria-expanded", "false"); b.setAttribute("aria-controls", "dates");
     b.addEventListener("click", () => { if (!closeDates()) openDates(); });

@@ -75,6 +75,7 @@ export function layout() {
   for (const u of shown) { const tr = rows[u.code].tr; if (body.children[i] !== tr) body.insertBefore(tr, body.children[i] || null); tr.hidden = false; tr.classList.toggle("first", S.sort === "st" && i > 0 && shown[i - 1].f.state !== u.f.state); i++; }
   for (const u of M.units) if (!keep.has(u.code)) rows[u.code].tr.hidden = true;
   for (const th of $("#head").children) { const on = th.dataset.k === S.sort; if (on) th.setAttribute("aria-sort", S.dir === "asc" ? "ascending" : "descending"); else th.removeAttribute("aria-sort"); const ar = $(".ar", th); if (ar) ar.textContent = on ? S.dir === "asc" ? "↑" : "↓" : ""; }
+  put2($("#worst"), S.sort === "st" && S.dir === "asc" ? L.worst : "");
   $("#sort").value = S.sort; put2($("#count"), L.rows(shown.length, M.units.length));
   $("#table").hidden = !shown.length; $("#empty").hidden = !!shown.length; $("#echo").style.visibility = shown.length > Math.ceil(M.units.length / 2) ? "" : "hidden";
   if (!shown.length) { put2($("#empty .big"), S.q ? L.none(S.q) : L.noneF); put2($("#empty p:not(.big)"), L.noneHint); }
