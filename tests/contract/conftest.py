@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import re
+from collections import defaultdict
 from contextlib import contextmanager
 
 import pytest
@@ -16,6 +18,37 @@ from sinks.tables import SCHEMA_MIGRATIONS
 _numbers = itertools.count(1)
 #: Databases that are migrated, empty and unused, by form. Creating the tables takes a second, truncating them little time.
 _free: dict[str, list[str]] = {"embedded": [], "served": []}
+
+#: Parameters and classes of the suites that say on which engine a test runs.
+_ENGINES = ("embedded", "TestEmbedded"), ("served", "TestServer")
+_ANY_ENGINE = re.compile(r"\b(embedded|TestEmbedded|served|TestServer)\b")
+
+
+def _engine(item):
+    """0: the embedded engine, 1: the server, None: neither is said."""
+    said = [getattr(item.cls, "__name__", ""), *(item.callspec.params.values() if hasattr(item, "callspec") else ())]
+    said = {name for name in said if isinstance(name, str)}
+    return next((number for number, names in enumerate(_ENGINES) if said & set(names)), None)
+
+
+def pairs(items):
+    """The tests that are there for both engines, (embedded, served), by file and in the order of the items."""
+    found = defaultdict(lambda: defaultdict(dict))
+    for item in items:
+        if "/contract/" in item.nodeid and (engine := _engine(item)) is not None:
+            found[item.path][_ANY_ENGINE.sub("", item.nodeid)][engine] = item
+    return {path: [(both[0], both[1]) for both in tests.values() if len(both) == 2] for path, tests in found.items()}
+
+
+@pytest.hookimpl(trylast=True)  # after -m and -k: a test that they leave on one engine runs there
+def pytest_collection_modifyitems(config, items):
+    """Of a test on both engines the fast run keeps one: in each file the engines take turns. Long runs keep both."""
+    if config.getoption("--long"):
+        return
+    deselected = {both[number % 2] for tests in pairs(items).values() for number, both in enumerate(tests)}
+    if deselected:
+        config.hook.pytest_deselected(items=[item for item in items if item in deselected])
+        items[:] = [item for item in items if item not in deselected]
 
 
 def _tables(clickhouse):
