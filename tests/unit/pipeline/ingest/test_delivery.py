@@ -17,6 +17,7 @@ from domain.clock import ManualClock
 from domain.errors import DeadLetterLimitError
 from pipeline.decode.bulk import BulkDecoder
 from pipeline.decode.decoder import Decoder
+from pipeline.ingest import dead_letter_guard, delivery, dossier_tier, recounter
 from pipeline.ingest.dead_letter_limit import DeadLetterLimit
 from pipeline.ingest.delivery import Delivery
 from pipeline.ingest.fetch import Fetch
@@ -76,8 +77,10 @@ class Rig:
 
 
 @pytest.fixture
-def rig(registry):
-    """Creates rigs; each is stopped at the end."""
+def rig(registry, monkeypatch):
+    """Creates rigs; each is stopped at the end. Their threads look often whether they are to stop."""
+    for module in (dead_letter_guard, delivery, dossier_tier, recounter):
+        monkeypatch.setattr(module, "_STOP_CHECK_SECONDS", 0.02)
     rigs = []
 
     def make(store, limit=NO_LIMIT, **changes):
