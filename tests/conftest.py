@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, settings
 from deploy.native.services.clickhouse_server import ClickHouseServer
 from domain.agencies import AgencyRegistry
 from pipeline.settings import PREFIX
+from tests.commands import Commands
 
 # `make check` must give the same answer twice; HYPOTHESIS_PROFILE=explore looks further.
 _PATIENT = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow, HealthCheck.data_too_large]}
@@ -97,6 +98,14 @@ def _clean_environment(monkeypatch):
 def registry():
     """The packaged registry of agencies."""
     return AgencyRegistry.packaged()
+
+
+@pytest.fixture(scope="session")
+def commands():
+    """Runs commands of portalpulse: ``commands("audit", "--format", "json", environment=...)``; see tests/commands.py."""
+    running = Commands()
+    yield running
+    running.close()
 
 
 @pytest.fixture(scope="session")

@@ -1,8 +1,9 @@
 """Runs many commands in surroundings of their own, with one import of the command line: each in a fork of this process.
 
-Reads cases from standard input, one JSON object a line, and writes an outcome for each, as JSON lines, in any order.
-A case: name, arguments, environment, folder, stdin, stdout, stderr (see ``_redirect``), encoding. An outcome: name, status
-(minus the signal for a killed process), output, errors.
+Reads cases from standard input, one JSON object a line, and writes an outcome for each, as JSON lines, in any order; with
+``--one-by-one`` each outcome before the next case is read, and a command waits as long as it does for users.
+A case: name, arguments, environment, folder, stdin, stdout, stderr (see ``_redirect``), encoding, and perhaps the seconds that
+the command may take. An outcome: name, status (minus the signal for a killed process), output, errors.
 """
 
 from __future__ import annotations
@@ -32,9 +33,18 @@ def main() -> None:
     """Run all cases."""
     app = cli.create_cli()  # imports every folder once
     cli.create_cli = lambda _command="": app
-    asking._ALIVE_SECONDS = HANG_SECONDS
     gc.disable()  # a collection in a child would copy all the memory that it shares with this process
-    waiting, running = [json.loads(line) for line in sys.stdin], {}
+    if "--one-by-one" in sys.argv:
+        for line in sys.stdin:
+            _run_all([json.loads(line)])
+    else:
+        asking._ALIVE_SECONDS = HANG_SECONDS
+        _run_all([json.loads(line) for line in sys.stdin])
+
+
+def _run_all(waiting) -> None:
+    """Run cases, several at once, and write their outcomes."""
+    running = {}
     while waiting or running:
         while waiting and len(running) < AT_ONCE:
             case = waiting.pop()
@@ -59,7 +69,7 @@ def _run(case, output, errors) -> None:
     """One case, in the child: never returns."""
     status = 70
     try:
-        signal.alarm(PATIENCE)
+        signal.alarm(case.get("seconds") or PATIENCE)
         for name in [name for name in os.environ if name.startswith("PORTALPULSE_")]:
             del os.environ[name]
         os.environ |= case["environment"]

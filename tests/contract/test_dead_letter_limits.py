@@ -135,30 +135,28 @@ with opened_storage(load_settings()) as clickhouse:
 """
 
 
-def test_accepting_while_no_process_runs(tmp_path):
+def test_accepting_while_no_process_runs(tmp_path, commands):
     """With an embedded storage that no process has open the command accepts by itself, any number of times."""
     folder = tmp_path / "clickhouse"
 
-    def portalpulse(*arguments):
-        return run(sys.executable, "-m", "pipeline.cli", *arguments)
+    environment = {
+        "PATH": "/usr/bin:/bin",
+        "PORTALPULSE_CLICKHOUSE__URL": f"chdb:{folder}",
+        "PORTALPULSE_HTTP__PORT": "1",
+        "PORTALPULSE_KAFKA__BOOTSTRAP": "127.0.0.1:9",  # nobody listens there
+    }
 
-    def run(*command):
-        return subprocess.run(
-            command,
-            env={"PATH": "/usr/bin:/bin", "PORTALPULSE_CLICKHOUSE__URL": f"chdb:{folder}", "PORTALPULSE_HTTP__PORT": "1"}
-            | {"PORTALPULSE_KAFKA__BOOTSTRAP": "127.0.0.1:9"},  # nobody listens there
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=False,
-        )
+    def portalpulse(*arguments):
+        return commands(*arguments, environment=environment)
 
     accepting = ("dead-letters", "accept", "--partition", "3", "--data", str(tmp_path))
     missing = portalpulse(*accepting, "--until", "70")
     assert missing.returncode == 2
     assert "No stack runs" in missing.stderr
     assert portalpulse("migrate").returncode == 0
-    known = run(sys.executable, "-c", KNOWN)
+    known = subprocess.run(
+        [sys.executable, "-c", KNOWN], env=environment, capture_output=True, text=True, timeout=120, check=False
+    )
     assert known.returncode == 0, known.stderr
     beyond = portalpulse(*accepting, "--until", "9223372036854775807")
     assert beyond.returncode == 2

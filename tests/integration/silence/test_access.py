@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from types import SimpleNamespace
 
 import pytest
@@ -44,7 +42,7 @@ def each(names, fast=EACH_WAY):
 
 
 @pytest.fixture
-def runner(site, tmp_path):
+def runner(site, tmp_path, commands):
     """Runs a command on a topic that holds a few events."""
     site.send(EVENTS)
     file = tmp_path / "events.ndjson"
@@ -57,15 +55,11 @@ def runner(site, tmp_path):
 
     def call(arguments, **changes):
         words = {"FILE": str(file), "TOPIC": site.topic}
-        return subprocess.run(
-            [sys.executable, "-m", "pipeline.cli", *(words.get(word, word) for word in arguments)],
-            env=site.environment | {"COLUMNS": "1000"} | changes,
-            cwd=tmp_path,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
+        return commands(
+            *(words.get(word, word) for word in arguments),
+            environment=site.environment | {"COLUMNS": "1000"} | changes,
+            folder=tmp_path,
             timeout=200,
-            check=False,
         )
 
     return run

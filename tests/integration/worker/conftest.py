@@ -5,17 +5,21 @@ from __future__ import annotations
 import uuid
 
 import pytest
+from confluent_kafka import ConsumerGroupTopicPartitions, TopicPartition
+from confluent_kafka.admin import OffsetSpec
 
+from deploy.native.services.kafka_admin import admin_client
 from deploy.native.services.portalpulse_process import PortalPulseProcess
 
 
 class Chain:
     """A topic, a database and the workers between them."""
 
-    def __init__(self, kafka, server, log_dir):
+    def __init__(self, kafka, server, log_dir, commands):
         name = uuid.uuid4().hex[:12]
         self.topic, self.database, self.group = f"events-{name}", f"test_{name}", f"group-{name}"
-        self.kafka, self.server, self._log_dir = kafka, server, log_dir
+        self.kafka, self.server, self._log_dir, self._commands = kafka, server, log_dir, commands
+        self._admin = admin_client(kafka.bootstrap)
         kafka.create_topic(self.topic, partitions=4)
         self.environment = {
             "PATH": "/usr/bin:/bin",
@@ -40,6 +44,23 @@ class Chain:
         worker = self.launch()
         worker.await_ready(timeout=150)
         return worker
+
+    def command(self, *arguments, **changes):
+        """Run a command beside the workers; returns its status, output and errors. ``changes``: of the environment."""
+        return self._commands(*arguments, environment=self.environment | changes)
+
+    def offsets(self):
+        """What the group has committed, None where it has not, and the end of the log: for each partition."""
+        partitions = [TopicPartition(self.topic, number) for number in range(4)]
+        of_group = ConsumerGroupTopicPartitions(self.group, partitions)
+        committed = self._admin.list_consumer_group_offsets([of_group])[self.group].result(60).topic_partitions
+        ends = self._admin.list_offsets({part: OffsetSpec.latest() for part in partitions})
+        of = {part.partition: part.offset for part in committed if part.offset >= 0}
+        return [(of.get(part.partition), ends[part].result(60).offset) for part in partitions]
+
+    def acknowledged(self):
+        """Whether every message in the log is acknowledged."""
+        return all(committed == end or (committed is None and end == 0) for committed, end in self.offsets())
 
     def number(self, sql):
         """The single number that a query on this chain's database returns."""
@@ -74,8 +95,8 @@ class Chain:
 
 
 @pytest.fixture
-def chain(kafka, clickhouse_server, tmp_path):
+def chain(kafka, clickhouse_server, tmp_path, commands):
     """A fresh chain; its workers are stopped at the end."""
-    chain = Chain(kafka, clickhouse_server, tmp_path)
+    chain = Chain(kafka, clickhouse_server, tmp_path, commands)
     yield chain
     chain.close()

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 import threading
 
 import pytest
@@ -21,8 +19,7 @@ EPOCH = 2**40
 
 def _audit(chain, *arguments, **changes):
     """Run the command; returns its exit code and its report."""
-    command = [sys.executable, "-m", "pipeline.cli", "audit", "--format", "json", "--settle", "2", *arguments]
-    done = subprocess.run(command, env=chain.environment | changes, capture_output=True, text=True, timeout=280, check=False)
+    done = chain.command("audit", "--format", "json", "--settle", "2", *arguments, **changes)
     assert done.returncode in {0, 1}, done.stderr
     return done.returncode, json.loads(done.stdout)
 
@@ -49,11 +46,7 @@ def _await_tallied(chain, count):
 
 
 def _await_acknowledged(chain):
-    def acknowledged():
-        kafka = _audit(chain, "--no-repeats", "--kafka", "offsets")[1]["kafka"]
-        return all(part["committed"] in {part["end"], None if part["end"] == 0 else -1} for part in kafka["partitions"])
-
-    wait_until(acknowledged, timeout=150, what="everything to be acknowledged")
+    wait_until(chain.acknowledged, timeout=150, what="everything to be acknowledged")
 
 
 class _Process(PortalPulseProcess):
@@ -152,14 +145,7 @@ def test_workers_that_are_late_are_not_called_wrong(chain):
     assert _drift(found) == {"agency_minute": 0, "agency_day": 0, "agency_day_procedure": 0}
     procedures = found["scopes"]["agency_day_procedure"]
     assert (procedures["late"], procedures["in_hand"]) == (55, 55)
-    told = subprocess.run(
-        [sys.executable, "-m", "pipeline.cli", "audit", "--settle", "0.1", "--no-repeats"],
-        env=chain.environment,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
+    told = chain.command("audit", "--settle", "0.1", "--no-repeats")
     assert told.returncode == 0
     assert "The procedure tallies are 55 events late; 55 events are not acknowledged yet." in told.stdout
     chain.server.query(
@@ -262,27 +248,13 @@ def test_an_embedded_stack_is_asked_over_http(chain, process, tmp_path):
     assert (found["rows"], found["repaired"], found["reused_event_ids"]["count"]) == (31, None, 1)
     assert found["kafka"]["deep"]["missing"] == 0
     assert worker.metrics()["portalpulse_audit_drift_events", "agency_minute"] == 0
-    table = subprocess.run(
-        [sys.executable, "-m", "pipeline.cli", "audit"],
-        env=worker.environment,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
+    table = chain.command("audit", **worker.environment)
     assert table.returncode == 0
     assert "Every tally is right." in table.stdout
 
 
 def test_nothing_to_ask_is_a_setup_error(chain):
     """A storage that does not answer ends the command with one line and status 2."""
-    done = subprocess.run(
-        [sys.executable, "-m", "pipeline.cli", "audit"],
-        env=chain.environment | {"PORTALPULSE_CLICKHOUSE__URL": "http://127.0.0.1:1/x"},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    done = chain.command("audit", PORTALPULSE_CLICKHOUSE__URL="http://127.0.0.1:1/x")
     assert done.returncode == 2
     assert [line for line in done.stderr.splitlines() if line.strip()][-1].startswith("portalpulse: ClickHouse at 127.0.0.1:1")

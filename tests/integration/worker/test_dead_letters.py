@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-import subprocess
-import sys
 
 import pytest
-from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka import Producer
 
 from deploy.native.processes import wait_until
 from deploy.native.services.kafka_admin import admin_client
@@ -17,8 +15,7 @@ from tests.sending import send
 
 
 def _portalpulse(chain, *arguments):
-    command = [sys.executable, "-m", "pipeline.cli", *arguments]
-    return subprocess.run(command, env=chain.environment, capture_output=True, text=True, timeout=90, check=False)
+    return chain.command(*arguments)
 
 
 def _send(chain, *messages):
@@ -26,12 +23,7 @@ def _send(chain, *messages):
 
 
 def _committed(chain):
-    consumer = Consumer({"bootstrap.servers": chain.kafka.bootstrap, "group.id": chain.group})
-    try:
-        parts = consumer.committed([TopicPartition(chain.topic, number) for number in range(4)], timeout=20)
-        return sum(max(0, part.offset) for part in parts)
-    finally:
-        consumer.close()
+    return sum(committed or 0 for committed, _ in chain.offsets())
 
 
 def test_replayed_letters_become_events(chain):

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import subprocess
-import sys
 import uuid
 
 import httpx
@@ -12,7 +10,6 @@ import openpyxl
 import pytest
 from confluent_kafka import Producer
 
-from deploy.native.programs import PROJECT
 from deploy.native.services.portalpulse_process import PortalPulseProcess
 from domain.events import ServiceLevel
 from tests.factories import MORNING, a_message, an_event
@@ -55,20 +52,18 @@ def test_a_report_is_final_only_when_the_worker_has_counted(chain, exporter, tmp
         return httpx.get(f"{url}/api/v1/report", params=parameters, timeout=150, trust_env=False).json()
 
     def command(*more):
-        environment = chain.environment | {"PORTALPULSE_HTTP__PORT": url.rpartition(":")[2]}
-        arguments = [sys.executable, "-m", "pipeline.cli", "report", *more]
-        return subprocess.run(arguments, env=environment, capture_output=True, timeout=150, check=False, cwd=PROJECT)
+        return chain.command("report", *more, PORTALPULSE_HTTP__PORT=url.rpartition(":")[2])
 
     early = report()["completeness"]
     assert (early["final"], early["messages_waiting"]) == (False, 300)
     ended = command("--day", DAY, "--format", "csv")
     assert ended.returncode == 3
-    assert ended.stderr.decode() == "SỐ LIỆU CHƯA CHỐT: Còn 300 bản tin chưa được tính.\n"
+    assert ended.stderr == "SỐ LIỆU CHƯA CHỐT: Còn 300 bản tin chưa được tính.\n"
 
     worker.process.resume()
     ended = command("--day", DAY, "--wait", "--sort", "rank")
-    assert ended.returncode == 0, ended.stderr.decode()
-    lines = ended.stdout.decode().splitlines()
+    assert ended.returncode == 0, ended.stderr
+    lines = ended.stdout.splitlines()
     assert [line.split()[-4:-2] for line in lines if "H17" in line] == [["100/200", "50,00"]]
     late = report()
     assert late["completeness"]["final"], late["completeness"]
@@ -82,8 +77,8 @@ def test_a_report_is_final_only_when_the_worker_has_counted(chain, exporter, tmp
     assert cells == {code: (figure["numerator"], figure["denominator"]) for code, figure in figures.items()}
 
     ended = command("--from", "2024-01-01", "--to", DAY, "--compare", f"{DAY}..{DAY}", "--explain", "H17", "--indicator", "I1")
-    assert ended.returncode == 0, ended.stderr.decode()
-    assert "100/200" in ended.stdout.decode()
+    assert ended.returncode == 0, ended.stderr
+    assert "100/200" in ended.stdout
 
 
 def test_a_report_is_verified_and_repaired(chain, exporter):
@@ -98,9 +93,7 @@ def test_a_report_is_verified_and_repaired(chain, exporter):
     assert producer.flush(60) == 0
 
     def command(*arguments):
-        environment = chain.environment | {"PORTALPULSE_HTTP__PORT": url.rpartition(":")[2]}
-        command = [sys.executable, "-m", "pipeline.cli", *arguments]
-        ended = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=150, check=False, cwd=PROJECT)
+        ended = chain.command(*arguments, PORTALPULSE_HTTP__PORT=url.rpartition(":")[2])
         return ended.returncode, ended.stdout
 
     verify = ("report", "--day", DAY, "--figures", "all", "--wait", "--verify")

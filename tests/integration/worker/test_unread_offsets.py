@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
-import sys
 
 import httpx
 import pytest
@@ -72,8 +70,7 @@ def _noticed(worker):
 
 
 def _audit(chain, *arguments):
-    command = [sys.executable, "-m", "pipeline.cli", "audit", "--no-repeats", "--settle", "2", *arguments]
-    done = subprocess.run(command, env=chain.environment, capture_output=True, text=True, timeout=120, check=False)
+    done = chain.command("audit", "--no-repeats", "--settle", "2", *arguments)
     assert done.returncode in {0, 1}, done.stderr
     return done.returncode, done.stdout
 
@@ -84,8 +81,8 @@ def _kafka(chain):
 
 
 def _all_acknowledged(chain):
-    """Whether everything in the log is acknowledged."""
-    return all(part["committed"] == part["end"] for part in _kafka(chain)[1]["kafka"]["partitions"])
+    """Whether everything in the log is acknowledged, and the group has an offset of every partition."""
+    return all(committed == end for committed, end in chain.offsets())
 
 
 def _start(chain, url, **changes):
