@@ -20,6 +20,7 @@ def test_a_partition_is_added(survives):
     survives("added-partition", within=30)
 
 
+@pytest.mark.long
 def test_a_recreated_topic_stops_the_worker(survives):
     """A worker ends and says that its topic was recreated; a worker with another group, as it advises, loses nothing."""
     survives("recreated-topic")

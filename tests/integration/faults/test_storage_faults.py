@@ -132,7 +132,7 @@ RIGHTS = "SELECT, INSERT, ALTER, CREATE, DROP"
 @pytest.mark.parametrize(
     ("changed", "name", "remedy"),
     [
-        ({"password": "other"}, "AUTHENTICATION_FAILED", "Correct the user and the password"),
+        pytest.param({"password": "other"}, "AUTHENTICATION_FAILED", "Correct the user and the password", marks=pytest.mark.long),
         ({"rights": "SELECT"}, "ACCESS_DENIED", "A worker needs SELECT, INSERT, ALTER, CREATE and DROP on the database"),
     ],
 )

@@ -62,7 +62,7 @@ def _named(site, said):
     [
         pytest.param(CLASSIC, id="range", marks=pytest.mark.long),
         pytest.param(SAME_ASSIGNOR, id="roundrobin"),
-        pytest.param(NEWER, id="newer protocol"),
+        pytest.param(NEWER, id="newer protocol", marks=pytest.mark.long),
     ],
 )
 def test_a_group_that_another_program_uses(site, options):

@@ -45,6 +45,7 @@ def test_a_broker_far_away(site):
         broker.stdin.close()
 
 
+@pytest.mark.long
 def test_a_slow_way_to_the_brokers(site):
     """A worker starts with a real broker that answers every request late, in the preflight and when joining."""
     site.through("proxy").kafka.proxy.delay = 0.3

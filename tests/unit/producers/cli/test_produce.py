@@ -93,7 +93,10 @@ def test_the_simulated_portals_have_a_catalogue(run, tmp_path, monkeypatch, scen
     assert len({entry.agency for entry in found.entries}) == agencies
 
 
-@pytest.mark.parametrize(("scenario", "agencies"), [("thai-nguyen-2018", 1), ("services-2019", 86), ("emc-2024", 84)])
+@pytest.mark.parametrize(
+    ("scenario", "agencies"),
+    [("thai-nguyen-2018", 1), pytest.param("services-2019", 86, marks=pytest.mark.long), ("emc-2024", 84)],
+)
 def test_a_published_scenario_has_a_catalogue(run, tmp_path, scenario, agencies):
     """The catalogue of a published scenario can be loaded, and is that of its seed."""
     path, other = tmp_path / "one.csv", tmp_path / "other.csv"

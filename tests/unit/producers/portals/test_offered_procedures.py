@@ -32,7 +32,9 @@ def submitted(stream, period):
     return found
 
 
-@pytest.mark.parametrize(("seed", "shares"), [(1, FaultShares.realistic()), (2, FaultShares.regular())])
+@pytest.mark.parametrize(
+    ("seed", "shares"), [(1, FaultShares.realistic()), pytest.param(2, FaultShares.regular(), marks=pytest.mark.long)]
+)
 def test_the_printed_shares_of_procedures_come_out(seed, shares):
     """I2a of the named units, I2b and I3 of the nation are those of the document; nearly all dossiers are of its services."""
     document = load_document("emc-2024")

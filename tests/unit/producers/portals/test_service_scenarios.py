@@ -30,7 +30,6 @@ from producers.portals.truth import Truth
 
 REGISTRY = AgencyRegistry.packaged()
 LATEST = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
-NAMES = ("services-2019", "services-2020", "thai-nguyen-2018")
 MANY = FaultShares(dict.fromkeys(DossierFault, 0.3))
 
 
@@ -52,7 +51,15 @@ def submitted_online(stream, period):
     return found
 
 
-@pytest.mark.parametrize(("name", "seed"), [*((name, 1) for name in NAMES), ("thai-nguyen-2018", 2)])
+@pytest.mark.parametrize(
+    ("name", "seed"),
+    [
+        ("services-2020", 1),
+        ("thai-nguyen-2018", 1),
+        pytest.param("services-2019", 1, marks=pytest.mark.long),
+        pytest.param("thai-nguyen-2018", 2, marks=pytest.mark.long),
+    ],
+)
 def test_services_with_dossiers_are_those_of_the_document(name, seed):
     """I4 of every period is the document's, for units, blocks and the nation, whatever the faults of the portals."""
     document, scenario = load_document(name), scenario_named(name)
@@ -69,7 +76,7 @@ def test_services_with_dossiers_are_those_of_the_document(name, seed):
             assert (ratio.numerator, ratio.denominator) == (fact.num, fact.den), fact
 
 
-@pytest.mark.parametrize("name", ["services-2019", "services-2020"])
+@pytest.mark.parametrize("name", ["services-2019", pytest.param("services-2020", marks=pytest.mark.long)])
 def test_a_wrong_base_or_day_gives_other_figures(name):
     """Dossiers for services that are not online and dossiers on the days beside a period exist, so that a mistake shows."""
     scenario = scenario_named(name)
