@@ -1,21 +1,38 @@
-"""The boards' queries with the variables of the board filled in, as Grafana sends them to Prometheus."""
+"""The boards' queries with the variables of the board filled in, as Grafana and its data sources send them."""
 
 from __future__ import annotations
 
+import datetime as dt
 import re
 from dataclasses import replace
 
-from dashboards.queries import QUERIES, BoardQuery
+from dashboards.queries import QUERIES, SQL_QUERIES, BoardQuery, SqlQuery
 
-_VARIABLE = re.compile(r"\$\{?(\w+)\}?")
+_VARIABLE = re.compile(r"\$\{?(\w+)(?::(\w+))?\}?")
 
 
-def board_queries(*, kpi: str = "I1", window: str = "ytd", agency: str = ".*") -> list[BoardQuery]:
-    """Every query, ready for Prometheus; ``agency`` is a regular expression that matches whole agency codes."""
-    values = {"kpi": kpi, "window": window, "agency": agency}
+def board_queries(*, kpi: str = "I1", window: str = "ytd", agency: str = "H17") -> list[BoardQuery]:
+    """Every query, ready for Prometheus; ``agency`` is the code of the chosen agency."""
+    values = {"kpi": kpi, "window": window, "agency": agency, "__rate_interval": "1m"}
     return [replace(query, promql=fill(query.promql, values)) for query in QUERIES.values()]
 
 
-def fill(promql: str, values: dict[str, str]) -> str:
-    """``promql`` with ``$name`` and ``${name}`` replaced; a name without a value raises ``KeyError``."""
-    return _VARIABLE.sub(lambda match: values[match[1]], promql)
+def board_sql(begin: dt.datetime, end: dt.datetime, *, kpi: str = "I1", agency: str = "H17") -> list[SqlQuery]:
+    """Every query of ClickHouse for a range of time, with the macros as the data source fills them in."""
+    values = {
+        "kpi": kpi,
+        "agency": agency,
+        "__fromTime": f"toDateTime({int(begin.timestamp())})",
+        "__toTime": f"toDateTime({int(end.timestamp())})",
+    }
+    return [replace(query, sql=fill(query.sql, values)) for query in SQL_QUERIES.values()]
+
+
+def fill(text: str, values: dict[str, str]) -> str:
+    """``text`` with ``$name``, ``${name}`` and ``${name:sqlstring}`` replaced; a name without a value raises ``KeyError``."""
+
+    def value(match: re.Match[str]) -> str:
+        found = values[match[1]]
+        return "'" + found.replace("'", "''") + "'" if match[2] == "sqlstring" else found
+
+    return _VARIABLE.sub(value, text)

@@ -13,18 +13,36 @@ from typing import Any
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
 
 from dashboards.generated import outdated_files, write_files
+from dashboards.grafana.boards.agency import agency
+from dashboards.grafana.boards.monitoring import monitoring
 from dashboards.grafana.boards.national import national
+from dashboards.grafana.boards.pipeline import pipeline
 
 __all__ = ["COMMITTED", "boards", "changed_files", "render", "write_boards"]
 
 #: The folder of the committed files.
 COMMITTED = Path(__file__).parent / "json"
 
-_BOARDS: Mapping[str, Callable[[], Any]] = {"national.json": national}
+_BOARDS: Mapping[str, Callable[[], Any]] = {
+    "national.json": national,
+    "agency.json": agency,
+    "pipeline.json": pipeline,
+    "monitoring.json": monitoring,
+}
+
+#: What the foundation SDK writes for every variable and Grafana's schema knows for none of ours.
+_INTERVALS_ONLY = ("auto", "auto_min", "auto_count")
 
 
 def _plain(board: Any) -> dict[str, Any]:
     content: dict[str, Any] = json.loads(json.dumps(board, cls=JSONEncoder))
+    for variable in content["templating"]["list"]:
+        for name in _INTERVALS_ONLY:
+            variable.pop(name, None)
+    for panel in content["panels"]:
+        panel["options"].pop("footer", None)  # in Grafana 12 it is an option of fields
+    for link in content["links"]:
+        del link["placement"]  # the foundation SDK knows one place only: a menu that has to be opened first
     return {"id": None, **content}
 
 

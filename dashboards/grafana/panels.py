@@ -1,56 +1,61 @@
-"""Panels for every board, with data-source variable, explicit id and position, unit, description and thresholds.
+"""Panels of one value, bars and lines: data source, explicit id, unit, description, thresholds, and a text for missing data.
 
-Colours only repeat what numbers and texts already show.
+Colours only repeat what numbers and texts already show. A value that is missing is grey and has a text of its own: without it
+Grafana would give it the colour below the first threshold, which may be green.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from types import MappingProxyType
+from typing import Any, Final
 
-from grafana_foundation_sdk.builders import bargauge, common, dashboard, prometheus, stat, table, timeseries
+from grafana_foundation_sdk.builders import bargauge, common, dashboard, stat, statetimeline, timeseries
 from grafana_foundation_sdk.models import common as shared
 from grafana_foundation_sdk.models import dashboard as models
-from grafana_foundation_sdk.models.prometheus import PromQueryFormat
 
-from dashboards.queries import BoardQuery
+from dashboards.grafana.targets import Series, source_of, target
+from dashboards.grafana.words import GREY, NO_DATA, PLAIN, Text
 
-#: Every panel takes its data source from a variable, so that a board works in any Grafana.
-PROMETHEUS = shared.DataSourceRef(type_val="prometheus", uid="${ds_prom}")
+PERCENT, COUNT, RATE = "percent", "locale", "suffix:/giây"
+SECONDS, MINUTES, HOURS = "suffix:giây", "suffix:phút", "suffix:giờ"
+POINTS, BYTES, TIME, NAME = "suffix:điểm %", "bytes", "time:HH:mm DD/MM/YYYY", "string"
 
-GREEN, ORANGE, RED, GREY, BLUE = "green", "orange", "red", "#808080", "blue"
-PERCENT, COUNT, SECONDS, POINTS = "percent", "locale", "s", "suffix: điểm %"
-
-NO_DATA_TEXT = "Chưa có dữ liệu"
-
-
-@dataclass(frozen=True, slots=True)
-class GridPosition:
-    """Position and size of a panel on the grid of 24 columns."""
-
-    x: int
-    y: int
-    w: int
-    h: int
+_LAST: Final = ["lastNotNull"]
+#: Whole numbers as bars, with an axis of their own.
+_COLUMN: Final[Mapping[str, Any]] = {
+    "unit": COUNT,
+    "decimals": 0,
+    "custom.drawStyle": "bars",
+    "custom.axisPlacement": "right",
+    "custom.fillOpacity": 25,
+}
+_DASHED: Final[Mapping[str, Any]] = {"custom.lineStyle": {"fill": "dash", "dash": [10, 10]}}
 
 
 @dataclass(frozen=True, slots=True)
-class PanelHeader:
-    """Id, title, description and position of a panel; ``id`` is unique on its board and stays when panels move."""
+class Header:
+    """Id, title and description of a panel; ``id`` is unique on its board and stays when panels move."""
 
     id: int
     title: str
     description: str
-    position: GridPosition
 
 
 @dataclass(frozen=True, slots=True)
-class Series:
-    """A query of a panel and the legend of its lines; ``{{label}}`` is replaced by the value of the label."""
+class Look:
+    """How values are shown. ``texts``: in place of values; ``missing``: in place of one that is not there."""
 
-    query: BoardQuery
-    legend: str = ""
+    unit: str
+    decimals: int = 0
+    thresholds: Any = None
+    texts: Sequence[Text] = ()
+    missing: tuple[str, str] = (NO_DATA, GREY)
+    #: Texts in place of the legends of series.
+    names: Mapping[str, str] | None = None
+    #: Colours of series by legend; others take those of the palette.
+    colors: Mapping[str, str] | None = None
 
 
 def steps(base: str, *above: tuple[float, str]) -> Any:
@@ -60,91 +65,121 @@ def steps(base: str, *above: tuple[float, str]) -> Any:
     return dashboard.ThresholdsConfig().mode(models.ThresholdsMode.ABSOLUTE).steps([first, *rest])
 
 
-def _with_header(panel: Any, header: PanelHeader) -> Any:
-    position = models.GridPos(h=header.position.h, w=header.position.w, x=header.position.x, y=header.position.y)
-    return (
+def mappings(texts: Sequence[Text], missing: tuple[str, str]) -> list[Any]:
+    """Texts and colours for values, and for those that are missing."""
+    found: list[Any] = []
+    if texts:
+        results = {
+            f"{value:g}" if isinstance(value, (int, float)) else value: models.ValueMappingResult(
+                text=text, color=color, index=index
+            )
+            for index, (value, text, color) in enumerate(texts)
+        }
+        found.append(models.ValueMap(options=results))
+    text, color = missing
+    result = models.ValueMappingResult(text=text, color=color, index=len(texts))
+    options = models.DashboardSpecialValueMapOptions(match=models.SpecialValueMatch.NULL_AND_NAN, result=result)
+    return [*found, models.SpecialValueMap(options=options)]
+
+
+def begin(
+    panel: Any,
+    header: Header,
+    look: Look,
+    series: Sequence[Series],
+    *,
+    custom: Mapping[str, Mapping[str, Any]] = MappingProxyType({}),
+    palette: bool = False,
+) -> Any:
+    """What every panel has.
+
+    Args:
+        panel: its builder.
+        header: id, title, description.
+        look: how values are shown.
+        series: the queries; the first one decides about the data source.
+        custom: further options of series, by legend.
+        palette: colours tell series apart; otherwise thresholds decide about them.
+    """
+    mode = models.FieldColorModeId.PALETTE_CLASSIC if palette else models.FieldColorModeId.THRESHOLDS
+    panel = (
         panel.id(header.id)
         .title(header.title)
         .description(header.description)
-        .datasource(PROMETHEUS)
-        .grid_pos(position)
-        .no_value(NO_DATA_TEXT)
+        .datasource(source_of(series[0].query))
+        .unit(look.unit)
+        .decimals(look.decimals)
+        .color_scheme(dashboard.FieldColor().mode(mode))
+        .thresholds(look.thresholds or steps(PLAIN))
+        .mappings(mappings(look.texts, look.missing))
+        .no_value(look.missing[0])
     )
-
-
-def _target(series: Series, number: int, *, kind: Literal["instant", "range", "table"]) -> Any:
-    query = (
-        prometheus.Dataquery()
-        .datasource(PROMETHEUS)
-        .expr(series.query.promql)
-        .legend_format(series.legend or "__auto")
-        .ref_id(chr(ord("A") + number))
-        .format(PromQueryFormat.TABLE if kind == "table" else PromQueryFormat.TIME_SERIES)
-    )
-    return query.range() if kind == "range" else query.instant()
-
-
-def _with_display_names(panel: Any, names: Mapping[str, str] | None) -> Any:
-    for name, shown in (names or {}).items():
-        panel = panel.override_by_name(name, [models.DynamicConfigValue("displayName", shown)])
+    for name in dict.fromkeys([*(look.names or {}), *(look.colors or {}), *custom]):
+        # One rule a series: a second one would look for the name that the first has replaced.
+        properties = dict(custom.get(name, {}))
+        if name in (look.names or {}):
+            properties["displayName"] = (look.names or {})[name]
+        if name in (look.colors or {}):
+            properties["color"] = {"mode": "fixed", "fixedColor": (look.colors or {})[name]}
+        panel = panel.override_by_name(name, [models.DynamicConfigValue(key, value) for key, value in properties.items()])
     return panel
 
 
-def stat_panel(
-    header: PanelHeader,
-    series: Series | Sequence[Series],
-    *,
-    unit: str,
-    thresholds: Any,
-    decimals: int = 0,
-    names: Mapping[str, str] | None = None,
-) -> Any:
-    """The current value of one or a few series; ``names`` replaces legends by other texts."""
-    several = [series] if isinstance(series, Series) else list(series)
+def _several(series: Series | Sequence[Series]) -> list[Series]:
+    return [series] if isinstance(series, Series) else list(series)
+
+
+def stat_panel(header: Header, series: Series | Sequence[Series], look: Look, *, background: bool = False) -> Any:
+    """The current value of one or a few series. ``background``: the colour fills the panel."""
+    several = _several(series)
     panel = (
-        _with_header(stat.Panel(), header)
-        .unit(unit)
-        .decimals(decimals)
-        .thresholds(thresholds)
-        .color_mode(shared.BigValueColorMode.VALUE)
+        begin(stat.Panel(), header, look, several)
+        .color_mode(shared.BigValueColorMode.BACKGROUND_SOLID if background else shared.BigValueColorMode.VALUE)
         .graph_mode(shared.BigValueGraphMode.NONE)
-        .reduce_options(common.ReduceDataOptions().calcs(["lastNotNull"]))
+        .reduce_options(common.ReduceDataOptions().calcs(_LAST))
     )
     for index, one in enumerate(several):
-        panel = panel.with_target(_target(one, index, kind="instant"))
-    return _with_display_names(panel, names)
+        panel = panel.with_target(target(one, index, kind="instant"))
+    return panel
 
 
-def bar_panel(header: PanelHeader, series: Series, *, unit: str, thresholds: Any, decimals: int = 0) -> Any:
+def bar_panel(header: Header, series: Series, look: Look) -> Any:
     """The current value of each series as a bar."""
     return (
-        _with_header(bargauge.Panel(), header)
-        .unit(unit)
-        .decimals(decimals)
-        .thresholds(thresholds)
+        begin(bargauge.Panel(), header, look, [series])
         .orientation(shared.VizOrientation.HORIZONTAL)
         .display_mode(shared.BarGaugeDisplayMode.BASIC)
-        .reduce_options(common.ReduceDataOptions().calcs(["lastNotNull"]))
-        .with_target(_target(series, 0, kind="instant"))
+        .reduce_options(common.ReduceDataOptions().calcs(_LAST))
+        .with_target(target(series, 0, kind="instant"))
     )
 
 
-def time_series_panel(
-    header: PanelHeader,
-    series: Sequence[Series],
+def lines_panel(
+    header: Header,
+    series: Series | Sequence[Series],
+    look: Look,
     *,
-    unit: str,
-    thresholds: Any,
-    decimals: int = 0,
-    names: Mapping[str, str] | None = None,
+    time_from: str = "",
+    columns: Sequence[str] = (),
+    dashed: Sequence[str] = (),
+    drawn: bool = False,
 ) -> Any:
-    """Values over time; a gap in the data stays a gap. ``names`` replaces legends by other texts."""
+    """Values over time; a gap in the data stays a gap.
+
+    Args:
+        header: of the panel.
+        series: the queries.
+        look: unit, thresholds, names.
+        time_from: a range of its own, such as ``90d``, which ends with the board's.
+        columns: names of series that are drawn as bars, with whole numbers on an axis to the right.
+        dashed: names of series that are limits.
+        drawn: draw the thresholds as lines.
+    """
+    several = _several(series)
+    custom = {name: dict(_COLUMN) for name in columns} | {name: dict(_DASHED) for name in dashed}
     panel = (
-        _with_header(timeseries.Panel(), header)
-        .unit(unit)
-        .decimals(decimals)
+        begin(timeseries.Panel(), header, look, several, custom=custom, palette=True)
         .min(0)
-        .thresholds(thresholds)
         .fill_opacity(0)
         .span_nulls(span_nulls=False)
         .legend(
@@ -152,103 +187,29 @@ def time_series_panel(
             .display_mode(shared.LegendDisplayMode.TABLE)
             .placement(shared.LegendPlacement.BOTTOM)
             .show_legend(show_legend=True)
-            .calcs(["lastNotNull"])
+            .calcs(_LAST)
         )
         .tooltip(common.VizTooltipOptions().mode(shared.TooltipDisplayMode.MULTI).sort(shared.SortOrder.DESCENDING))
     )
-    for index, one in enumerate(series):
-        panel = panel.with_target(_target(one, index, kind="range"))
-    return _with_display_names(panel, names)
-
-
-@dataclass(frozen=True, slots=True)
-class Column:
-    """A column of a table: its source (a label, or a query for its value) and how it is shown."""
-
-    source: str | BoardQuery
-    title: str
-    unit: str = ""
-    decimals: int = 0
-    #: Texts and colours in place of values: value, text, colour.
-    mappings: tuple[tuple[float | str, str, str], ...] = ()
-
-
-def table_panel(
-    header: PanelHeader,
-    queries: Sequence[BoardQuery],
-    columns: Sequence[Column],
-    *,
-    join_by: str | None = None,
-    sort_by: str,
-    descending: bool = False,
-    empty: str = "—",
-) -> Any:
-    """A table of current values: queries joined by a label, one column each, in the given order.
-
-    ``empty`` is shown where there is no value, because no data must not be shown as 0.
-    """
-    fields = [_field(column, queries) for column in columns]
-    keep = "|".join(dict.fromkeys([*([join_by] if join_by else []), *fields]))
-    panel = (
-        _with_header(table.Panel(), header)
-        .unit("short")
-        .no_value(empty)
-        .thresholds(steps("text"))
-        .with_transformation(
-            models.DataTransformerConfig(id_val="filterFieldsByName", options={"include": {"pattern": f"^({keep})$"}})
-        )
-    )
-    if join_by:
-        panel = panel.with_transformation(
-            models.DataTransformerConfig(id_val="joinByField", options={"byField": join_by, "mode": "outer"})
-        )
-    panel = panel.with_transformation(
-        models.DataTransformerConfig(
-            id_val="organize",
-            options={
-                "indexByName": {field: index for index, field in enumerate(fields)},
-                "renameByName": {field: column.title for field, column in zip(fields, columns, strict=True)},
-                "excludeByName": {},
-            },
-        )
-    ).sort_by([common.TableSortByFieldState().display_name(sort_by).desc(desc=descending)])
-    for column in columns:
-        properties = _column_properties(column)
-        if properties:
-            panel = panel.override_by_name(column.title, properties)
-    for index, query in enumerate(queries):
-        panel = panel.with_target(_target(Series(query), index, kind="table"))
+    if drawn:
+        panel = panel.thresholds_style(common.GraphThresholdsStyleConfig().mode(shared.GraphThresholdsStyleMode.DASHED))
+    if time_from:
+        panel = panel.time_from(time_from)
+    for index, one in enumerate(several):
+        panel = panel.with_target(target(one, index, kind="range"))
     return panel
 
 
-def _field(column: Column, queries: Sequence[BoardQuery]) -> str:
-    if isinstance(column.source, str):
-        return column.source
-    return f"Value #{chr(ord('A') + list(queries).index(column.source))}"
-
-
-def _column_properties(column: Column) -> list[Any]:
-    properties = []
-    if column.unit:
-        properties += [
-            models.DynamicConfigValue("unit", column.unit),
-            models.DynamicConfigValue("decimals", column.decimals),
-        ]
-    if column.mappings:
-        properties += [
-            models.DynamicConfigValue("mappings", [value_mappings(*column.mappings)]),
-            models.DynamicConfigValue("custom.cellOptions", {"type": "color-text"}),
-        ]
-    return properties
-
-
-def value_mappings(*pairs: tuple[float | str, str, str]) -> Any:
-    """Texts and colours for values: value, text, colour."""
-    return models.ValueMap(
-        options={
-            f"{value:g}" if isinstance(value, (int, float)) else value: models.ValueMappingResult(
-                text=text, color=color, index=index
-            )
-            for index, (value, text, color) in enumerate(pairs)
-        }
+def timeline_panel(header: Header, series: Series, look: Look) -> Any:
+    """A bar for each series, coloured where its value is."""
+    return (
+        begin(statetimeline.Panel(), header, look, [series])
+        .show_value(shared.VisibilityMode.NEVER)
+        .legend(
+            common.VizLegendOptions()
+            .display_mode(shared.LegendDisplayMode.LIST)
+            .placement(shared.LegendPlacement.BOTTOM)
+            .show_legend(show_legend=False)
+        )
+        .with_target(target(series, 0, kind="range"))
     )

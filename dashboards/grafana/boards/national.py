@@ -1,298 +1,225 @@
-"""Board "Toàn quốc": rates of the nation, the blocks and the agencies, and whether the figures can be trusted.
+"""Board "Toàn quốc": can the figures be trusted, how is the nation, which agencies are low, what alerts are open.
 
-From top to bottom: the nation, the agencies, the pipeline that produces the figures. The rules in Prometheus decide about
-alerts; the board only shows them.
+From top to bottom: the banner, the nation, the ranking, open alerts, history. The rules in Prometheus decide about alerts; the
+board only shows them.
 """
 
 from __future__ import annotations
 
-from typing import Any
-
-from grafana_foundation_sdk.builders import dashboard
 from grafana_foundation_sdk.models import dashboard as models
 
-from dashboards import queries as q
+from dashboards.grafana import board as b
 from dashboards.grafana import panels as p
+from dashboards.grafana import words as w
+from dashboards.grafana.tables import VALUE, Column, Sorted, table_panel
+from dashboards.grafana.targets import Series
 from dashboards.grafana.variables import variables
+from dashboards.queries import history as h
+from dashboards.queries import national as n
 
-UID = "portalpulse-national"
-
-_STATES = (
-    (q.FIRING, "Đang cảnh báo", p.RED),
-    (q.BELOW, "Dưới ngưỡng", p.ORANGE),
-    (q.REACHED, "Đạt ngưỡng", p.GREEN),
-    (q.NO_DATA, p.NO_DATA_TEXT, p.GREY),
-    (q.NO_THRESHOLD, "Không đặt ngưỡng", p.BLUE),
-)
-_BLOCKS = (("ministry", "Bộ, ngành", "text"), ("province", "Tỉnh, thành phố", "text"))
-_SEVERITIES = (
-    ("critical", "Nghiêm trọng", p.RED),
-    ("warning", "Cảnh báo", p.ORANGE),
-    ("info", "Thông tin", p.BLUE),
-)
-_ALERTS = (
-    ("AgencyRateLow", "Tỷ lệ dưới ngưỡng", "text"),
-    ("AgencyConfigMissing", "Cơ quan thiếu cấu hình", "text"),
-    ("PipelineStalled", "Không nhận được sự kiện mới", "text"),
-    ("TallyDrift", "Bảng tổng hợp lệch so với dữ liệu gốc", "text"),
-    ("DeadLetterRatioHigh", "Nhiều sự kiện bị loại", "text"),
-    ("ExporterDown", "Chương trình xuất số liệu không trả lời", "text"),
-    ("ClickHouseDown", "Kho dữ liệu không trả lời", "text"),
-    ("KafkaDown", "Kafka không trả lời", "text"),
-    ("WorkerDown", "Worker không trả lời", "text"),
-    ("NoPartitionsAssigned", "Worker không có phân vùng", "text"),
-    ("NoEventsYet", "Chưa có sự kiện nào", "text"),
-    ("LagHigh", "Quá nhiều sự kiện chờ trong Kafka", "text"),
-    ("BacklogHigh", "Quá nhiều sự kiện chưa được tính", "text"),
-    ("MessagesLost", "Mất sự kiện chưa đọc", "text"),
-    ("DiskFilling", "Đĩa sắp đầy", "text"),
-)
-_BLOCK_NAMES = {value: text for value, text, _ in _BLOCKS}
-_PLAIN = p.steps("text")
+_SIGNED = p.steps(w.RED, (0, w.PLAIN))
+_ANY_IS_BAD = p.steps(w.GREEN, (1, w.RED))
+_STATE_NAMES = {f"{value:g}": text for value, text, _ in w.STATES if isinstance(value, int)}
+_STATE_COLORS = {f"{value:g}": color for value, _, color in w.STATES if isinstance(value, int)}
+_BLOCK_NAMES = w.names(w.BLOCKS)
 
 
-def _nation() -> list[Any]:
-    return [
-        p.stat_panel(
-            p.PanelHeader(1, "Tỷ lệ cả nước", "Cộng tử số và mẫu số của mọi cơ quan rồi mới chia.", p.GridPosition(0, 0, 4, 5)),
-            p.Series(q.NATION_PERCENT),
-            unit=p.PERCENT,
-            decimals=2,
-            thresholds=_PLAIN,
-        ),
-        p.stat_panel(
-            p.PanelHeader(
-                2,
-                "Tỷ lệ theo khối",
-                "Cộng tử số và mẫu số của các cơ quan trong khối rồi mới chia.",
-                p.GridPosition(4, 0, 6, 5),
+def _nation() -> b.Row:
+    return b.Row(
+        5,
+        [
+            (
+                4,
+                p.stat_panel(
+                    p.Header(1, "Tỷ lệ cả nước", "Cộng tử số và mẫu số của mọi cơ quan rồi mới chia; cắt bớt, không làm tròn."),
+                    Series(n.NATION_PERCENT),
+                    p.Look(unit=p.PERCENT, decimals=2),
+                ),
             ),
-            p.Series(q.BLOCK_PERCENT, "{{block}}"),
-            unit=p.PERCENT,
-            decimals=2,
-            thresholds=_PLAIN,
-            names=_BLOCK_NAMES,
-        ),
-        p.stat_panel(
-            p.PanelHeader(
-                3, "Số hồ sơ cả nước", "Hồ sơ đạt chỉ tiêu (tử số) và tổng số hồ sơ (mẫu số).", p.GridPosition(10, 0, 6, 5)
+            (
+                3,
+                p.stat_panel(
+                    p.Header(
+                        2,
+                        "So với tuần trước",
+                        "Tỷ lệ cả nước của 7 ngày qua trừ tỷ lệ của 7 ngày trước đó, tính bằng điểm phần trăm.",
+                    ),
+                    Series(n.NATION_CHANGE),
+                    p.Look(unit=p.POINTS, decimals=2, thresholds=_SIGNED),
+                ),
             ),
-            [p.Series(q.NATION_NUMERATOR, "Tử số"), p.Series(q.NATION_DENOMINATOR, "Mẫu số")],
-            unit=p.COUNT,
-            thresholds=_PLAIN,
-        ),
-        p.stat_panel(
-            p.PanelHeader(4, "Cơ quan đang cảnh báo", "Số cơ quan có cảnh báo tỷ lệ dưới ngưỡng.", p.GridPosition(16, 0, 4, 5)),
-            p.Series(q.AGENCIES_FIRING),
-            unit=p.COUNT,
-            thresholds=p.steps(p.GREEN, (1, p.RED)),
-        ),
-        p.stat_panel(
-            p.PanelHeader(
+            (
                 5,
-                "Cơ quan chưa có dữ liệu",
-                "Số cơ quan không có hồ sơ nào trong kỳ. Không có dữ liệu không phải là 0 %.",
-                p.GridPosition(20, 0, 4, 5),
+                p.stat_panel(
+                    p.Header(3, "Tỷ lệ theo khối", "Cộng tử số và mẫu số của các cơ quan trong khối rồi mới chia."),
+                    Series(n.BLOCK_PERCENT, "{{block}}"),
+                    p.Look(unit=p.PERCENT, decimals=2, names=_BLOCK_NAMES),
+                ),
             ),
-            p.Series(q.AGENCIES_WITHOUT_DATA),
-            unit=p.COUNT,
-            thresholds=p.steps(p.GREEN, (1, p.ORANGE)),
-        ),
-    ]
+            (
+                4,
+                p.stat_panel(
+                    p.Header(4, "Số hồ sơ cả nước", "Hồ sơ đạt chỉ tiêu (tử số) và tổng số hồ sơ (mẫu số)."),
+                    [Series(n.NATION_NUMERATOR, "Tử số"), Series(n.NATION_DENOMINATOR, "Mẫu số")],
+                    p.Look(unit=p.COUNT),
+                ),
+            ),
+            (
+                4,
+                p.stat_panel(
+                    p.Header(
+                        5,
+                        "Cơ quan dưới ngưỡng, đang cảnh báo",
+                        "Số cơ quan có cảnh báo tỷ lệ dưới 5 % hoặc bằng 0, ở bất kỳ kỳ và chỉ tiêu nào, không chỉ kỳ đang xem.",
+                    ),
+                    [Series(n.AGENCIES_FIRING, "Dưới ngưỡng"), Series(n.AGENCIES_ALERTED, "Mọi cảnh báo")],
+                    p.Look(unit=p.COUNT, thresholds=_ANY_IS_BAD),
+                ),
+            ),
+            (
+                4,
+                p.stat_panel(
+                    p.Header(
+                        6,
+                        "Cơ quan chưa có dữ liệu",
+                        "Số cơ quan không có hồ sơ nào trong kỳ. Không có dữ liệu không phải là 0 %.",
+                    ),
+                    Series(n.AGENCIES_WITHOUT_DATA),
+                    p.Look(unit=p.COUNT, thresholds=p.steps(w.GREEN, (1, w.ORANGE))),
+                ),
+            ),
+        ],
+    )
 
 
-def _agencies() -> list[Any]:
-    table_queries = [
-        q.AGENCY_NAME,
-        q.AGENCY_PERCENT,
-        q.AGENCY_NUMERATOR,
-        q.AGENCY_DENOMINATOR,
-        q.AGENCY_THRESHOLD,
-        q.AGENCY_DEFICIT,
-        q.AGENCY_STATE,
+def _ranking() -> b.Row:
+    columns = [
+        Column("agency", "Mã", link=b.to_agency("Mã"), width=60),
+        Column("name", "Cơ quan", link=b.to_agency("Mã")),
+        Column("block", "Khối", texts=w.BLOCKS, width=140),
+        Column(n.AGENCY_STATE, "Mức", texts=w.STATES, width=140),
+        Column(n.AGENCY_PERCENT, "Tỷ lệ", p.PERCENT, 2, width=90),
+        Column(n.AGENCY_CHANGE, "± tuần", p.POINTS, 2, thresholds=_SIGNED, width=120),
+        Column(n.AGENCY_NUMERATOR, "Tử số", p.COUNT, width=90),
+        Column(n.AGENCY_DENOMINATOR, "Mẫu số", p.COUNT, width=90),
+        Column(n.AGENCY_THRESHOLD, "Ngưỡng", p.PERCENT, 2, width=90),
+        Column(n.AGENCY_MISSING, "Còn thiếu", p.COUNT, width=90),
+        Column(n.AGENCY_ALERTS, "Cảnh báo", p.COUNT, thresholds=p.steps(w.PLAIN, (1, w.RED)), width=90),
+        Column(n.AGENCY_LAST_EVENT, "Sự kiện cuối", p.TIME, width=150),
     ]
-    return [
-        p.table_panel(
-            p.PanelHeader(
-                6,
-                "Xếp hạng cơ quan",
-                "Tỷ lệ thấp nhất xếp trước. Còn thiếu: số hồ sơ trực tuyến cần thêm để đạt ngưỡng với cùng tổng số hồ sơ.",
-                p.GridPosition(0, 5, 16, 16),
-            ),
-            table_queries,
-            [
-                p.Column("agency", "Mã"),
-                p.Column("name", "Cơ quan"),
-                p.Column("block", "Khối", mappings=_BLOCKS),
-                p.Column(q.AGENCY_PERCENT, "Tỷ lệ", p.PERCENT, 2),
-                p.Column(q.AGENCY_NUMERATOR, "Tử số", p.COUNT),
-                p.Column(q.AGENCY_DENOMINATOR, "Mẫu số", p.COUNT),
-                p.Column(q.AGENCY_THRESHOLD, "Ngưỡng", p.PERCENT, 2),
-                p.Column(q.AGENCY_DEFICIT, "Còn thiếu", p.COUNT),
-                p.Column(q.AGENCY_STATE, "Trạng thái", mappings=_STATES),
-            ],
-            join_by="agency",
-            sort_by="Tỷ lệ",
+    ranking = table_panel(
+        p.Header(
+            7,
+            "Xếp hạng cơ quan",
+            "Tỷ lệ thấp nhất xếp trước. Còn thiếu: số hồ sơ trực tuyến mới để đạt mức kế tiếp; chúng cũng tăng mẫu số. Bấm "
+            "vào mã hoặc tên để mở bảng của cơ quan.",
         ),
-        p.bar_panel(
-            p.PanelHeader(
-                7,
-                "Chênh lệch so với ngưỡng",
-                "Tỷ lệ trừ ngưỡng, tính bằng điểm phần trăm; hai mươi cơ quan thấp nhất. Số âm là dưới ngưỡng.",
-                p.GridPosition(16, 5, 8, 16),
-            ),
-            p.Series(q.AGENCY_MARGIN, "{{agency}}"),
-            unit=p.POINTS,
-            decimals=2,
-            thresholds=p.steps(p.RED, (0, p.GREEN)),
+        [
+            n.AGENCY_NAME,
+            n.AGENCY_STATE,
+            n.AGENCY_PERCENT,
+            n.AGENCY_CHANGE,
+            n.AGENCY_NUMERATOR,
+            n.AGENCY_DENOMINATOR,
+            n.AGENCY_THRESHOLD,
+            n.AGENCY_MISSING,
+            n.AGENCY_ALERTS,
+            n.AGENCY_LAST_EVENT,
+        ],
+        columns,
+        join_by="agency",
+        sort_by=Sorted("Tỷ lệ"),
+    )
+    return b.Row(18, [(24, ranking)])
+
+
+def _why() -> b.Row:
+    alerts = table_panel(
+        p.Header(
+            10,
+            "Cảnh báo đang mở",
+            "Mọi cảnh báo đang mở, trừ tín hiệu kiểm tra định kỳ. Bấm vào cảnh báo để mở sổ tay xử lý, vào mã để mở bảng "
+            "của cơ quan.",
         ),
-        p.time_series_panel(
-            p.PanelHeader(
-                8,
-                "Tỷ lệ và ngưỡng theo thời gian",
-                "Chọn cơ quan ở đầu trang để so sánh tỷ lệ với ngưỡng của chính cơ quan đó.",
-                p.GridPosition(0, 21, 12, 10),
-            ),
-            [p.Series(q.AGENCY_PERCENT, "{{agency}}"), p.Series(q.AGENCY_THRESHOLD, "Ngưỡng {{agency}}")],
-            unit=p.PERCENT,
-            decimals=2,
-            thresholds=_PLAIN,
+        [n.FIRING_ALERTS],
+        [
+            Column("severity", "Mức độ", texts=w.SEVERITIES, width=110),
+            Column("alertname", "Cảnh báo", texts=w.alert_texts(), link=b.to_runbook()),
+            Column("agency", "Mã", link=b.to_agency("Mã"), width=60),
+            Column("name", "Cơ quan", link=b.to_agency("Mã")),
+            Column("kpi", "Chỉ tiêu", texts=w.KPIS),
+            Column("window", "Kỳ", texts=w.WINDOWS, width=110),
+            Column("rung", "Mốc", texts=w.RUNGS, width=130),
+            Column(VALUE, "Từ lúc", p.TIME, width=150),
+        ],
+        sort_by=Sorted("Từ lúc", descending=True),
+        empty="—",
+    )
+    states = p.bar_panel(
+        p.Header(8, "Số cơ quan theo mức", "Bao nhiêu cơ quan ở mỗi mức trong kỳ đang xem."),
+        Series(n.STATES, "{{state}}"),
+        p.Look(unit=p.COUNT, names=_STATE_NAMES, colors=_STATE_COLORS),
+    )
+    margin = p.bar_panel(
+        p.Header(
+            9,
+            "Chênh lệch so với ngưỡng",
+            "Tỷ lệ trừ ngưỡng, tính bằng điểm phần trăm; hai mươi cơ quan thấp nhất. Số âm là dưới ngưỡng.",
         ),
-        p.time_series_panel(
-            p.PanelHeader(9, "Tỷ lệ cả nước và theo khối", "Tỷ lệ gộp theo thời gian.", p.GridPosition(12, 21, 12, 10)),
-            [p.Series(q.NATION_PERCENT, "Cả nước"), p.Series(q.BLOCK_PERCENT, "{{block}}")],
-            unit=p.PERCENT,
-            decimals=2,
-            thresholds=_PLAIN,
-            names=_BLOCK_NAMES,
-        ),
-        p.time_series_panel(
-            p.PanelHeader(
-                10,
-                "Số hồ sơ theo khối",
-                "Tổng số hồ sơ (mẫu số) và hồ sơ đạt chỉ tiêu (tử số) của từng khối.",
-                p.GridPosition(0, 31, 12, 9),
-            ),
-            [
-                p.Series(q.BLOCK_DENOMINATOR, "Tổng số, {{block}}"),
-                p.Series(q.BLOCK_NUMERATOR, "Đạt chỉ tiêu, {{block}}"),
-            ],
+        Series(n.AGENCY_MARGIN, "{{name}} ({{agency}})"),
+        p.Look(unit=p.POINTS, decimals=2, thresholds=p.steps(w.RED, (0, w.GREEN))),
+    )
+    return b.Row(14, [(12, alerts), (5, states), (7, margin)])
+
+
+def _time() -> list[b.Row]:
+    now = p.lines_panel(
+        p.Header(11, "Tỷ lệ cả nước và theo khối", "Tỷ lệ gộp của kỳ đang xem, như Prometheus đã ghi."),
+        [Series(n.NATION_PERCENT, "Cả nước"), Series(n.BLOCK_PERCENT, "{{block}}")],
+        p.Look(unit=p.PERCENT, decimals=2, names=_BLOCK_NAMES),
+    )
+    counts = p.lines_panel(
+        p.Header(12, "Số hồ sơ theo khối", "Tổng số hồ sơ (mẫu số) và hồ sơ đạt chỉ tiêu (tử số) của từng khối."),
+        [Series(n.BLOCK_DENOMINATOR, "Tổng số, {{block}}"), Series(n.BLOCK_NUMERATOR, "Đạt chỉ tiêu, {{block}}")],
+        p.Look(
             unit=p.COUNT,
-            thresholds=_PLAIN,
             names={
                 f"{part}, {block}": f"{name}: {part.lower()}"
                 for part in ("Tổng số", "Đạt chỉ tiêu")
                 for block, name in _BLOCK_NAMES.items()
             },
         ),
-        p.table_panel(
-            p.PanelHeader(
-                11,
-                "Cảnh báo đang diễn ra",
-                "Mọi cảnh báo đang diễn ra, trừ tín hiệu kiểm tra định kỳ (Watchdog). Bảng trống nghĩa là không có cảnh báo.",
-                p.GridPosition(12, 31, 12, 9),
-            ),
-            [q.FIRING_ALERTS],
-            [
-                p.Column("severity", "Mức độ", mappings=_SEVERITIES),
-                p.Column("alertname", "Cảnh báo", mappings=_ALERTS),
-                p.Column("agency", "Cơ quan"),
-                p.Column("kpi", "Chỉ tiêu"),
-                p.Column("window", "Kỳ"),
-            ],
-            sort_by="Mức độ",
-            empty="Không có",
+    )
+    days = p.lines_panel(
+        p.Header(13, "Cả nước theo ngày", "Tỷ lệ 7 ngày và số hồ sơ mỗi ngày, từ kho dữ liệu; ngày theo giờ Việt Nam."),
+        Series(h.NATION_HISTORY),
+        p.Look(
+            unit=p.PERCENT, decimals=2, names={"rate": "Tỷ lệ 7 ngày", "dossiers": "Hồ sơ trong ngày", "online": "Đạt chỉ tiêu"}
         ),
-    ]
-
-
-def _pipeline() -> list[Any]:
-    return [
-        p.stat_panel(
-            p.PanelHeader(
-                12,
-                "Độ mới của dữ liệu",
-                "Thời gian từ sự kiện mới nhất đến thời điểm hiện tại của hệ thống.",
-                p.GridPosition(0, 40, 5, 5),
-            ),
-            p.Series(q.FRESHNESS),
-            unit=p.SECONDS,
-            thresholds=p.steps(p.GREEN, (300, p.ORANGE), (600, p.RED)),
-        ),
-        p.stat_panel(
-            p.PanelHeader(13, "Chưa tổng hợp", "Sự kiện đã lưu nhưng chưa có trong bảng tổng hợp.", p.GridPosition(5, 40, 5, 5)),
-            p.Series(q.TALLY_LAG),
-            unit=p.COUNT,
-            thresholds=p.steps(p.GREEN, (1_000, p.ORANGE), (15_000, p.RED)),
-        ),
-        p.stat_panel(
-            p.PanelHeader(
-                14,
-                "Lệch khi đối soát",
-                "Số sự kiện thiếu hoặc bị tính hai lần theo lần đối soát gần nhất, trừ phần đang xử lý; phải bằng 0.",
-                p.GridPosition(10, 40, 5, 5),
-            ),
-            p.Series(q.AUDIT_DRIFT),
-            unit=p.COUNT,
-            thresholds=p.steps(p.GREEN, (1, p.RED)),
-        ),
-        p.stat_panel(
-            p.PanelHeader(
-                15, "Tỷ lệ bị loại", "Tỷ lệ sự kiện bị loại trong số sự kiện nhận được 1 giờ qua.", p.GridPosition(15, 40, 4, 5)
-            ),
-            p.Series(q.DEAD_LETTER_PERCENT),
-            unit=p.PERCENT,
-            decimals=2,
-            thresholds=p.steps(p.GREEN, (0.5, p.ORANGE), (1, p.RED)),
-        ),
-        p.bar_panel(
-            p.PanelHeader(
-                16, "Sự kiện bị loại theo lý do", "Tổng số sự kiện bị loại, theo lý do.", p.GridPosition(19, 40, 5, 14)
-            ),
-            p.Series(q.DEAD_LETTERS, "{{reason}}"),
-            unit=p.COUNT,
-            thresholds=p.steps(p.ORANGE),
-        ),
-        p.time_series_panel(
-            p.PanelHeader(
-                17,
-                "Tồn đọng theo thời gian",
-                "Sự kiện đang chờ từ Kafka đến bảng tổng hợp; sự kiện nằm giữa hai bước có thể bị tính hai lần.",
-                p.GridPosition(0, 45, 10, 9),
-            ),
-            [p.Series(q.BACKLOG, "Tồn đọng"), p.Series(q.TALLY_LAG, "Chưa tổng hợp")],
-            unit=p.COUNT,
-            thresholds=_PLAIN,
-        ),
-        p.time_series_panel(
-            p.PanelHeader(
-                18,
-                "Độ mới theo thời gian",
-                "Trên 10 phút, hệ thống không phát cảnh báo mới theo cơ quan.",
-                p.GridPosition(10, 45, 9, 9),
-            ),
-            [p.Series(q.FRESHNESS, "Độ mới")],
-            unit=p.SECONDS,
-            thresholds=p.steps(p.GREEN, (600, p.RED)),
-        ),
-    ]
+        time_from="90d",
+        columns=("dossiers", "online"),
+    )
+    months = p.lines_panel(
+        p.Header(14, "Tỷ lệ theo tháng", "Tỷ lệ của từng tháng, từ kho dữ liệu. Tháng này tính đến hôm nay."),
+        Series(h.MONTHS),
+        p.Look(unit=p.PERCENT, decimals=2, names={"nation": "Cả nước", **_BLOCK_NAMES, "dossiers": "Hồ sơ trong tháng"}),
+        time_from="2y",
+        columns=("dossiers",),
+    )
+    findings = p.bar_panel(
+        p.Header(15, "Hồ sơ bất thường hôm nay", "Số hồ sơ có phát hiện trong ngày, theo loại. Phát hiện không đổi số liệu."),
+        Series(n.FINDINGS, "{{kind}}"),
+        p.Look(unit=p.COUNT, names=w.names(w.FINDINGS)),
+    )
+    return [b.Row(9, [(12, now), (12, counts)]), b.Row(10, [(9, days), (9, months), (6, findings)])]
 
 
 def national() -> models.Dashboard:
     """The finished board."""
-    board = (
-        dashboard.Dashboard("Toàn quốc")
-        .uid(UID)
-        .description("Mức độ sử dụng dịch vụ công trực tuyến của các bộ, ngành và tỉnh, thành phố.")
-        .tags(["portalpulse"])
-        .timezone("Asia/Ho_Chi_Minh")
-        .week_start("monday")
-        .time("now-24h", "now")
-        .refresh("30s")
-        .readonly()
-        .tooltip(models.DashboardCursorSync.CROSSHAIR)
-        .variables(variables())
+    return b.make_board(
+        b.NATIONAL,
+        "Toàn quốc",
+        "Mức độ sử dụng dịch vụ công trực tuyến của các bộ, ngành và tỉnh, thành phố.",
+        [_nation(), _ranking(), _why(), *_time()],
+        variables=variables(),
     )
-    for panel in [*_nation(), *_agencies(), *_pipeline()]:
-        board = board.with_panel(panel)
-    return board.build()

@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import datetime as dt
 import json
-import math
 import subprocess
 import sys
 
 import pytest
 
 from deploy.native.processes import wait_until
+from domain.errors import UnavailableError
 from domain.periods import VIETNAM
 from tests.board_queries import board_queries
 from tests.factories import a_message, an_event
@@ -77,16 +77,25 @@ def test_sending_the_scenario_again_changes_nothing(loaded):
 
 @pytest.mark.parametrize("kpi", ["I1", "I5"])
 def test_every_board_query_returns_what_the_report_says(loaded, kpi):
-    """Each query of the board gets an answer from the real Prometheus, and the figures that the report has too are equal."""
+    """Each query of the four boards has an answer from the real Prometheus, or a reason why none is normal; figures that the
+    report prints are the same to the last digit.
+    """
     rows = loaded.figures()
-    for query in board_queries(kpi=kpi, window="ytd"):
-        expected = _expected(query.equals, rows, kpi)
+    open_queries = {query.name: query for query in board_queries(kpi=kpi, window="ytd", agency="H26")}
 
-        def agrees(query=query, expected=expected):
-            samples = loaded.query(query.promql)
-            return _agree(samples, expected) if expected is not None else bool(samples) or query.may_be_empty
+    def agrees(query):
+        samples, expected = loaded.query(query.promql), _expected(query.equals, rows, kpi)
+        return _agree(samples, expected) if expected is not None else bool(samples or query.may_be_empty)
 
-        wait_until(agrees, timeout=90, what=f"the query {query.name} for {kpi} to agree with the report")
+    def all_agree():
+        for name in [name for name, query in open_queries.items() if agrees(query)]:
+            del open_queries[name]
+        return not open_queries
+
+    try:
+        wait_until(all_agree, timeout=90, what="the queries of the boards to agree with the report")
+    except UnavailableError:
+        pytest.fail(f"no or another answer: {sorted(open_queries)}")
 
 
 def test_alertmanager_notifies_for_those_below_five_percent_and_no_others(loaded):
@@ -203,7 +212,7 @@ def _expected(figure, rows, kpi):
         ratio = row["indicators"][kpi]
         if part == "percent":
             if ratio["denominator"]:
-                values["" if scope == "nation" else code] = 100 * ratio["numerator"] / ratio["denominator"]
+                values["" if scope == "nation" else code] = float(ratio["percent"])
         else:
             values["" if scope == "nation" else code] = ratio[part]
     return values
@@ -211,4 +220,4 @@ def _expected(figure, rows, kpi):
 
 def _agree(samples, expected):
     found = {labels.get("agency") or labels.get("block") or "": value for labels, value in samples}
-    return found.keys() == expected.keys() and all(math.isclose(found[key], expected[key], rel_tol=1e-12) for key in found)
+    return found.keys() == expected.keys() and all(found[key] == expected[key] for key in found)

@@ -13,6 +13,7 @@ from dashboards.grafana.publish import FOLDER_UID, push
 from domain.errors import ConfigurationError, UnavailableError
 
 TOKEN = "glsa_test"
+BOARDS = boards()
 
 
 class FakeGrafana(BaseHTTPRequestHandler):
@@ -95,30 +96,31 @@ def actions(pushed):
 
 def test_a_second_push_changes_nothing(grafana):
     """The first push creates folder and boards; the second finds them unchanged and writes nothing."""
-    assert actions(push(boards(), url=grafana.url, token=TOKEN)) == ["created"]
+    assert actions(push(BOARDS, url=grafana.url, token=TOKEN)) == ["created"] * len(BOARDS)
     written = [call for call in grafana.calls if call[0] == "POST"]
-    assert actions(push(boards(), url=grafana.url, token=TOKEN)) == ["unchanged"]
+    assert actions(push(BOARDS, url=grafana.url, token=TOKEN)) == ["unchanged"] * len(BOARDS)
     assert [call for call in grafana.calls if call[0] == "POST"] == written
     assert set(grafana.folders) == {FOLDER_UID}
 
 
 def test_a_changed_board_is_brought_back(grafana):
-    """A board edited in Grafana, or moved out of the folder, is written again."""
-    push(boards(), url=grafana.url, token=TOKEN)
-    stored = grafana.boards[boards()[0]["uid"]]
+    """A board edited in Grafana, or moved out of the folder, is written again, and only this one."""
+    unchanged = ["unchanged"] * (len(BOARDS) - 1)
+    push(BOARDS, url=grafana.url, token=TOKEN)
+    stored = grafana.boards[BOARDS[0]["uid"]]
     stored["dashboard"]["title"] = "edited"
-    assert actions(push(boards(), url=grafana.url, token=TOKEN)) == ["updated"]
-    grafana.boards[boards()[0]["uid"]]["meta"]["folderUid"] = "elsewhere"
-    assert actions(push(boards(), url=grafana.url, token=TOKEN)) == ["updated"]
+    assert actions(push(BOARDS, url=grafana.url, token=TOKEN)) == ["updated", *unchanged]
+    grafana.boards[BOARDS[0]["uid"]]["meta"]["folderUid"] = "elsewhere"
+    assert actions(push(BOARDS, url=grafana.url, token=TOKEN)) == ["updated", *unchanged]
 
 
 @pytest.mark.parametrize("end", ["", "/"])
 def test_a_sub_path_is_kept(grafana, end):
     """A Grafana below a sub-path gets its requests there, with or without a final slash."""
     grafana.prefix = "/giam-sat"
-    push(boards(), url=f"{grafana.url}/giam-sat{end}", token=TOKEN)
+    push(BOARDS, url=f"{grafana.url}/giam-sat{end}", token=TOKEN)
     assert all(path.startswith("/giam-sat/api/") for _, path in grafana.calls)
-    assert set(grafana.boards) == {board["uid"] for board in boards()}
+    assert set(grafana.boards) == {board["uid"] for board in BOARDS}
 
 
 @pytest.mark.parametrize(
@@ -138,7 +140,7 @@ def test_refusals_carry_a_remedy(grafana, failure, problem, remedy):
     """Grafana's error becomes a sentence with its message and a remedy, without JSON or HTML; the token is not shown."""
     grafana.fails_with = failure
     with pytest.raises(UnavailableError) as caught:
-        push(boards(), url=grafana.url, token=TOKEN)
+        push(BOARDS, url=grafana.url, token=TOKEN)
     assert problem in caught.value.problem
     assert remedy in caught.value.remedy
     assert TOKEN not in str(caught.value)
@@ -169,7 +171,7 @@ def test_a_server_that_is_not_grafana(grafana, says, words):
     """A login page, a redirect, an empty object or any other answer is an error, and nothing is written."""
     grafana.says = says
     with pytest.raises(UnavailableError) as caught:
-        push(boards(), url=grafana.url, token=TOKEN)
+        push(BOARDS, url=grafana.url, token=TOKEN)
     assert words in str(caught.value)
     assert not [call for call in grafana.calls if call[0] == "POST"]
 
@@ -179,7 +181,7 @@ def test_a_login_page_behind_a_healthy_start(grafana):
 
     def refused():
         with pytest.raises(UnavailableError, match="is not the API of Grafana"):
-            push(boards(), url=grafana.url, token=TOKEN)
+            push(BOARDS, url=grafana.url, token=TOKEN)
         assert not [call for call in grafana.calls if call[0] == "POST"]
 
     known, grafana.settings = grafana.settings, []
@@ -190,21 +192,22 @@ def test_a_login_page_behind_a_healthy_start(grafana):
         refused()
     grafana.fails_with = None
     grafana.folders[FOLDER_UID] = {"uid": FOLDER_UID}
-    grafana.boards[boards()[0]["uid"]] = {"login": "please"}
+    grafana.boards[BOARDS[0]["uid"]] = {"login": "please"}
     refused()
 
 
 def test_a_dry_run_writes_nothing(grafana):
     """A dry run reports what would happen to each board and shows the differences; Grafana is not changed."""
-    assert actions(push(boards(), url=grafana.url, token=TOKEN, dry_run=True)) == ["created"]
+    assert actions(push(BOARDS, url=grafana.url, token=TOKEN, dry_run=True)) == ["created"] * len(BOARDS)
     assert not [call for call in grafana.calls if call[0] == "POST"]
-    push(boards(), url=grafana.url, token=TOKEN)
-    stored = grafana.boards[boards()[0]["uid"]]
+    push(BOARDS, url=grafana.url, token=TOKEN)
+    stored = grafana.boards[BOARDS[0]["uid"]]
     stored["dashboard"]["title"] = "edited"
     stored["meta"]["folderUid"] = "elsewhere"
     written = len(grafana.calls)
-    (would,) = push(boards(), url=grafana.url, token=TOKEN, dry_run=True).boards
+    would, *others = push(BOARDS, url=grafana.url, token=TOKEN, dry_run=True).boards
     assert would.action == "updated"
+    assert {one.action for one in others} == {"unchanged"}
     assert {"-folder elsewhere", f"+folder {FOLDER_UID}", '- "title": "edited",'} <= set(would.changes)
     assert not [call for call in grafana.calls[written:] if call[0] == "POST"]
     assert stored["dashboard"]["title"] == "edited"
@@ -212,7 +215,7 @@ def test_a_dry_run_writes_nothing(grafana):
 
 def test_another_folder(grafana):
     """The boards are pushed into the given folder, which is created when it is missing."""
-    push(boards(), url=grafana.url, token=TOKEN, folder="giam-sat")
+    push(BOARDS, url=grafana.url, token=TOKEN, folder="giam-sat")
     assert set(grafana.folders) == {"giam-sat"}
     assert {board["meta"]["folderUid"] for board in grafana.boards.values()} == {"giam-sat"}
 
@@ -225,16 +228,16 @@ def test_an_old_grafana_is_refused(grafana, version, refused):
     grafana.version = version
     if refused:
         with pytest.raises(ConfigurationError, match=f"is version {version}; the boards need 12"):
-            push(boards(), url=grafana.url, token=TOKEN)
+            push(BOARDS, url=grafana.url, token=TOKEN)
     else:
-        assert actions(push(boards(), url=grafana.url, token=TOKEN)) == ["created"]
+        assert actions(push(BOARDS, url=grafana.url, token=TOKEN)) == ["created"] * len(BOARDS)
 
 
 def test_a_missing_data_source_is_reported(grafana):
     """The push reports a Grafana without Prometheus, in which boards stay empty."""
-    assert push(boards(), url=grafana.url, token=TOKEN).notes == ()
+    assert push(BOARDS, url=grafana.url, token=TOKEN).notes == ()
     grafana.settings = {"datasources": {"-- Grafana --": {"type": "datasource"}}}
-    assert "no data source of the type prometheus" in push(boards(), url=grafana.url, token=TOKEN).notes[0]
+    assert "no data source of the type prometheus" in push(BOARDS, url=grafana.url, token=TOKEN).notes[0]
 
 
 @pytest.mark.parametrize(
@@ -260,7 +263,7 @@ def test_a_missing_data_source_is_reported(grafana):
 def test_invalid_arguments(grafana, arguments, words):
     """An address without scheme, an empty token and a title instead of a uid are errors before any request."""
     with pytest.raises(ConfigurationError) as caught:
-        push(boards(), **({"url": grafana.url, "token": TOKEN} | arguments))
+        push(BOARDS, **({"url": grafana.url, "token": TOKEN} | arguments))
     assert words in str(caught.value)
     assert not grafana.calls
 
@@ -268,10 +271,10 @@ def test_invalid_arguments(grafana, arguments, words):
 def test_a_wrong_token_is_refused(grafana):
     """An unknown token is named as the cause."""
     with pytest.raises(UnavailableError, match="does not accept the token"):
-        push(boards(), url=grafana.url, token="glsa_other")
+        push(BOARDS, url=grafana.url, token="glsa_other")
 
 
 def test_no_grafana_answers():
     """An address at which no Grafana answers is an error of one sentence."""
     with pytest.raises(UnavailableError, match="No Grafana answers"):
-        push(boards(), url="http://127.0.0.1:9", token=TOKEN)
+        push(BOARDS, url="http://127.0.0.1:9", token=TOKEN)

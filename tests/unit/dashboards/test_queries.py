@@ -9,6 +9,8 @@ import pytest
 import yaml
 
 from dashboards.queries import QUERIES, BoardQuery
+from dashboards.queries import pipeline as pipe
+from dashboards.queries.national import NO_DATA
 from dashboards.rules.generate import RuleTiming, render
 from tests.board_queries import board_queries, fill
 
@@ -35,6 +37,14 @@ OWN = {
             "prometheus_notifications_errors_total",
             "prometheus_rule_evaluation_failures_total",
             "prometheus_rule_group_iterations_missed_total",
+            "alertmanager_alerts",
+            "alertmanager_notifications_total",
+            "process_resident_memory_bytes",
+            "prometheus_notifications_sent_total",
+            "prometheus_rule_group_last_duration_seconds",
+            "prometheus_tsdb_head_series",
+            "scrape_duration_seconds",
+            "scrape_samples_scraped",
         ),
         frozenset({"rule_group", "integration"}),
     ),
@@ -66,7 +76,7 @@ def labels_of(name: str) -> set[str]:
         return OWN[name]
     if name in RECORDED:
         return LEVELS[name.partition(":")[0]]
-    if (histogram := name.removesuffix("_count")) in METRICS:
+    if (histogram := name.removesuffix("_count").removesuffix("_bucket")) in METRICS:
         return set(METRICS[histogram].labels)
     assert name in METRICS, f"{name} is neither declared in domain/metric_names.py nor recorded"
     return set(METRICS[name].labels)
@@ -87,11 +97,11 @@ def test_rules(rule):
     check(rule["expr"])
 
 
-@pytest.mark.parametrize("query", board_queries(), ids=lambda query: query.name)
-def test_boards(query):
-    """A board's query parses once its variables are filled in, and its series and labels exist."""
-    assert "$" not in query.promql
-    check(query.promql)
+def test_boards():
+    """Each query of the boards parses once its variables are filled in, and its series and labels exist."""
+    for query in board_queries():
+        assert "$" not in query.promql, query.name
+        check(query.promql)
 
 
 @pytest.mark.parametrize("rule", [rule for rule in RULES if "alert" in rule], ids=lambda rule: rule["alert"])
@@ -117,7 +127,7 @@ def test_an_agency_without_figures_is_not_in_the_table(promtool, tmp_path):
     ]
     tables = [query for query in board_queries() if query.name in {"agency_name", "agency_threshold", "agency_state"}]
     labels = {"agency_name": '{agency="G02",block="ministry",name="G02"}', "agency_threshold": '{agency="G02"}'}
-    found = {"agency_name": 1, "agency_threshold": 100, "agency_state": -1}
+    found = {"agency_name": 1, "agency_threshold": 100, "agency_state": NO_DATA}
     cases = [
         {
             "expr": query.promql,
@@ -132,6 +142,71 @@ def test_an_agency_without_figures_is_not_in_the_table(promtool, tmp_path):
     assert len(cases) == 3
     answer = promtool("test", "rules", file)
     assert answer.returncode == 0, answer.stdout + answer.stderr
+
+
+def answers(promtool, tmp_path, series, wanted):
+    """Compare what queries of the boards answer with ``wanted``: name -> value, or None for no answer."""
+    asked = {query.name: query.promql for query in board_queries()}
+    cases = [
+        {
+            "expr": asked[name],
+            "eval_time": "20m",
+            "exp_samples": [] if value is None else [{"labels": "{}", "value": value}],
+        }
+        for name, value in wanted.items()
+    ]
+    values = [{"series": name, "values": value} for name, value in series.items()]
+    file = tmp_path / "test.yml"
+    file.write_text(yaml.safe_dump({"tests": [{"interval": "1m", "input_series": values, "promql_expr_test": cases}]}))
+    answer = promtool("test", "rules", file)
+    assert answer.returncode == 0, answer.stdout + answer.stderr
+
+
+#: A sound pipeline for half an hour: office hours, the newest event half a minute old, no backlog.
+SOUND = {
+    "portalpulse_storage_up": "1x30",
+    "portalpulse_clock_fixed": "0x30",
+    "portalpulse_quiet_working_seconds": "30x30",
+    "portalpulse_clock_timestamp_seconds": "1000+60x30",
+    "portalpulse_newest_event_timestamp_seconds": "970+60x30",
+    "pipeline:backlog:events": "0x30",
+    'agency:kpi_denominator:max{agency="H17",kpi="I1",window="ytd"}': "100x30",
+}
+STALE_MARKER = "1x10 stale"
+
+
+@pytest.mark.parametrize(
+    ("changed", "banner"),
+    [
+        ({}, pipe.FRESH),
+        ({"portalpulse_storage_up": "0x30"}, pipe.STORAGE_DOWN),
+        ({"portalpulse_clock_fixed": "1x30"}, pipe.SCENARIO),
+        ({"portalpulse_quiet_working_seconds": "600x30"}, pipe.STALE),
+        ({"portalpulse_newest_event_timestamp_seconds": "100x30"}, pipe.QUIET),
+        ({"pipeline:backlog:events": "30001x30"}, pipe.BEHIND),
+        ({"portalpulse_newest_event_timestamp_seconds": None, "portalpulse_quiet_working_seconds": None}, pipe.NO_EVENTS),
+        (dict.fromkeys(SOUND, STALE_MARKER), None),
+    ],
+    ids=["fresh", "storage down", "scenario", "old", "night", "behind", "no events", "exporter dead"],
+)
+def test_the_banner(promtool, tmp_path, changed, banner):
+    """The banner names what is wrong with the data; with a dead exporter neither it nor any count of agencies has a value."""
+    series = {name: value for name, value in (SOUND | changed).items() if value is not None}
+    counts = dict.fromkeys(("agencies_firing", "agencies_alerted", "agencies_without_data"), None if banner is None else 0)
+    answers(promtool, tmp_path, series, {"banner": banner, **counts})
+
+
+def test_rates_are_cut(promtool, tmp_path):
+    """48 of 965 is 4.97 and 4.9999 % is 4.99 on every board; a fall of 1.239 points is -1.23."""
+    where = 'agency="H17",kpi="I1",window'
+    series = {
+        f'agency:kpi:ratio{{{where}="ytd"}}': f"{48 / 965!r}x30",
+        'national:kpi:ratio{kpi="I1",window="ytd"}': "0.049999x30",
+    }
+    answers(promtool, tmp_path, series, {"one_percent": 4.97, "nation_percent": 4.99})
+    counts = {"numerator": 98_761, "denominator": 1_000_000, "earlier_numerator": 111_151, "earlier_denominator": 1_000_000}
+    week = {f'agency:kpi_{name}:max{{{where}="7d"}}': f"{value}x30" for name, value in counts.items()}
+    answers(promtool, tmp_path, week, {"nation_change": -1.23})
 
 
 def test_an_unknown_series_is_noticed():

@@ -1,0 +1,136 @@
+"""A board from rows of panels: places on the grid, links to other boards, annotations of alerts, the banner about old data."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from grafana_foundation_sdk.builders import dashboard, prometheus
+from grafana_foundation_sdk.models import dashboard as models
+
+from dashboards.grafana.panels import TIME, Header, Look, stat_panel
+from dashboards.grafana.targets import PROMETHEUS, Series
+from dashboards.grafana.words import BANNER_NOTHING, BANNERS, ORANGE, RED
+from dashboards.queries import pipeline as pipe
+
+NATIONAL, AGENCY, PIPELINE, MONITORING = (f"portalpulse-{name}" for name in ("national", "agency", "pipeline", "monitoring"))
+TAG: Final = "portalpulse"
+#: Columns of the grid.
+COLUMNS: Final = 24
+
+#: What an address keeps: the range of time and every variable of the boards.
+_KEPT: Final = "&".join(
+    ("${__url_time_range}", *(f"${{{name}:queryparam}}" for name in ("ds_prom", "ds_ch", "kpi", "window", "portalpulse")))
+)
+_RUNBOOK: Final = "${portalpulse}/runbook/vi#${__value.raw}"
+
+
+def to_agency(code: str) -> tuple[str, str]:
+    """A link of a cell to the board of an agency; ``code`` is the column that has its code."""
+    return ("Bảng của cơ quan", f'/d/{AGENCY}?{_KEPT}&var-agency=${{__data.fields["{code}"]}}')
+
+
+def to_runbook() -> tuple[str, str]:
+    """A link of a cell with the name of an alert to its section of the runbook."""
+    return ("Sổ tay xử lý", _RUNBOOK)
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """Panels side by side: their height, and each with its width; together at most ``COLUMNS``."""
+
+    height: int
+    cells: Sequence[tuple[int, Any]]
+
+
+def banner() -> Row:
+    """Whether figures are current, in words; the same on every board, with the ids 101 and 102."""
+    header = Header(
+        101,
+        "Tình trạng số liệu",
+        "Số liệu có đang cập nhật không. Khi exporter hoặc Prometheus không trả lời, ô này nói rõ và không bao giờ màu xanh.",
+    )
+    look = Look(unit=TIME, texts=BANNERS, missing=(BANNER_NOTHING, RED))
+    newest = Header(102, "Sự kiện mới nhất", "Thời điểm của sự kiện mới nhất đã nhận, giờ Việt Nam.")
+    return Row(
+        3,
+        [
+            (18, stat_panel(header, Series(pipe.BANNER), look, background=True)),
+            (6, stat_panel(newest, Series(pipe.NEWEST_EVENT), Look(unit=TIME))),
+        ],
+    )
+
+
+def _annotation(name: str, matchers: str, color: str, title: str) -> Any:
+    return (
+        dashboard.AnnotationQuery()
+        .name(name)
+        .datasource(PROMETHEUS)
+        .enable(enable=True)
+        .icon_color(color)
+        .target(prometheus.Dataquery().expr(f'ALERTS{{alertstate="firing",{matchers}}}').interval("60s").ref_id("Anno"))
+        .title_format(title)
+        .text_format("{{alertname}} {{kpi}} {{window}} {{rung}}")
+        .tag_keys("alertname,severity")
+    )
+
+
+def make_board(
+    uid: str, title: str, description: str, rows: Sequence[Row], *, variables: Sequence[Any], agency: bool = False
+) -> models.Dashboard:
+    """The finished board.
+
+    Args:
+        uid: of the board; Grafana identifies it by this.
+        title: its name.
+        description: what it is for.
+        rows: its panels from top to bottom.
+        variables: see ``dashboards.grafana.variables``.
+        agency: annotations are of the chosen agency only, otherwise of every agency and critical.
+    """
+    of_agency = 'agency="$agency"' if agency else 'agency!="",severity="critical"'
+    links = (
+        dashboard.DashboardLink("Bảng khác")
+        .type(models.DashboardLinkType.DASHBOARDS)
+        .tags([TAG])
+        .include_vars(include_vars=True)
+        .keep_time(keep_time=True)
+    )
+    live = (
+        dashboard.DashboardLink("Bảng trực tiếp")
+        .type(models.DashboardLinkType.LINK)
+        .url("${portalpulse}")
+        .target_blank(target_blank=True)
+    )
+    board = (
+        dashboard.Dashboard(title)
+        .uid(uid)
+        .description(description)
+        .tags([TAG])
+        .timezone("Asia/Ho_Chi_Minh")
+        .week_start("monday")
+        .time("now-24h", "now")
+        .refresh("30s")
+        .readonly()
+        .tooltip(models.DashboardCursorSync.CROSSHAIR)
+        .variables(list(variables))
+        .link(links)
+        .link(live)
+        .annotation(_annotation("Cảnh báo cơ quan", of_agency, ORANGE, "Cảnh báo {{agency}}"))
+        .annotation(_annotation("Cảnh báo hệ thống", 'agency="",alertname!="Watchdog"', RED, "Cảnh báo hệ thống"))
+    )
+    for panel in _placed([banner(), *rows]):
+        board = board.with_panel(panel)
+    return board.build()
+
+
+def _placed(rows: Sequence[Row]) -> list[Any]:
+    panels, y = [], 0
+    for row in rows:
+        x = 0
+        for width, panel in row.cells:
+            panels.append(panel.grid_pos(models.GridPos(h=row.height, w=width, x=x, y=y)))
+            x += width
+        y += row.height
+    return panels
