@@ -28,12 +28,19 @@ log = get_logger("board")
 FRAMES: Final = 16
 #: Rest at least so many times as long as computing took.
 _REST: Final = 3.0
+#: After a change of so many bytes, about half of all rows, the interval is twice as long: pages have more to do.
+LARGE_BYTES: Final = 3_600
 
 
 @dataclass(frozen=True, slots=True)
 class _Frame:
     number: int
     text: bytes
+
+
+def rest_seconds(took: float, *, interval: float, sent_bytes: int) -> float:
+    """How long to rest after computing a change of so many bytes took ``took`` seconds."""
+    return max(interval * (2 if sent_bytes >= LARGE_BYTES else 1) - took, _REST * took, 0.0)
 
 
 class Hub:
@@ -143,7 +150,8 @@ class Hub:
             with suppress(SinkError):
                 await self._refreshed()
             took = self._monotonic() - began
-            await asyncio.sleep(max(self._interval - took, _REST * took, 0))
+            newest = len(self._ring[-1].text) if self._ring else 0
+            await asyncio.sleep(rest_seconds(took, interval=self._interval, sent_bytes=newest))
 
     async def _refreshed(self) -> None:
         """One computation at a time, shared by all who wait for it."""

@@ -71,8 +71,8 @@ def definitions_page(language: Language, indicators: Iterable[Indicator]) -> str
         f'<!DOCTYPE html>\n<html lang="{language}">\n<head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width">'
         f"<title>{_TITLES[language]} – portalpulse</title><style>{_STYLE}</style></head>\n<body>\n"
-        f'<p><a href="/?lang={language}">{_BOARD[language]}</a> · '
-        f'<a href="{other}" hreflang="{other}" lang="{other}">{_TITLES[other]}</a></p>\n'
+        f'<header><p><a href="/?lang={language}">{_BOARD[language]}</a> · '
+        f'<a href="{other}" hreflang="{other}" lang="{other}">{_TITLES[other]}</a></p></header>\n'
         f"<main><h1>{_TITLES[language]}</h1><p>{_RULES[language]}</p>\n{''.join(parts)}</main>\n</body>\n</html>\n"
     )
 

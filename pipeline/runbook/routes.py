@@ -17,7 +17,8 @@ _TITLES: Final = {"vi": "Sổ tay xử lý cảnh báo", "en": "Runbook"}
 _HEADING: Final = re.compile(r"<h2>(\w+)</h2>")
 _STYLE: Final = (
     "body{font:16px/1.5 sans-serif;max-width:50em;margin:2em auto;padding:0 1em}"
-    "pre{background:#f4f4f4;padding:.6em;overflow:auto}h2{border-top:1px solid #ccc;padding-top:.6em}"
+    "pre{background:#f4f4f4;padding:.6em;white-space:pre-wrap;overflow-wrap:anywhere}"
+    "h2{border-top:1px solid #ccc;padding-top:.6em}"
     ":target{background:#fff3c4}"
 )
 
@@ -39,7 +40,7 @@ def page_of(language: str) -> str:
     return (
         f'<!DOCTYPE html>\n<html lang="{language}">\n<head><meta charset="utf-8">'
         f'<meta name="viewport" content="width=device-width"><title>{_TITLES[language]} – portalpulse</title>'
-        f"<style>{_STYLE}</style></head>\n<body>\n<p>{switch}</p>\n<nav>{contents}</nav>\n{body}</body>\n</html>\n"
+        f"<style>{_STYLE}</style></head>\n<body>\n<header><p>{switch}</p>\n<nav>{contents}</nav></header>\n<main>{body}</main></body>\n</html>\n"
     )
 
 

@@ -89,6 +89,11 @@ _UNTIL = """
     }
 })()
 """
+#: What axe finds, in short.
+_AXE = """
+axe.run(document, {resultTypes: ['violations']}).then(found => found.violations.map(each => each.id + ': '
+    + each.nodes.slice(0, 3).map(node => node.target.join(' ') + ' ' + node.any.map(why => why.message).join('; ')).join(' | ')))
+"""
 
 
 class ChromiumError(Exception):
@@ -101,6 +106,7 @@ class Chromium:
     def __init__(self, socket: aiohttp.ClientWebSocketResponse) -> None:
         self._socket, self._numbers = socket, itertools.count(1)
         self.events: list[dict] = []
+        self._pages: list[Page] = []
 
     async def send(self, method, *, session=None, **parameters):
         """Send a command and return its result; events that come meanwhile are kept.
@@ -137,7 +143,19 @@ class Chromium:
         page = Page(self, attached["sessionId"], target["targetId"])
         for domain in ("Page", "Network", "Log", "Runtime"):
             await page.send(f"{domain}.enable")
+        self._pages.append(page)
         return page
+
+    async def close_pages(self):
+        """Close every page that is open, and forget what it did."""
+        while self._pages:
+            await self._pages[0].close()
+        self.events.clear()
+
+    async def closed(self, page, target):
+        """Close a page."""
+        self._pages.remove(page)
+        await self.send("Target.closeTarget", targetId=target)
 
     async def open(self, url):
         """A page as it is printed on A4, loaded to its end."""
@@ -159,7 +177,7 @@ class Page:
 
     async def close(self):
         """Close the page, and its connections."""
-        await self._chromium.send("Target.closeTarget", targetId=self._target)
+        await self._chromium.closed(self, self._target)
 
     async def show(self, url, *, width, height, phone=False, media="", features=()):
         """Load an address on a screen of this size. ``features``: of CSS media, such as prefers-reduced-motion."""
@@ -207,6 +225,11 @@ class Page:
         if "exceptionDetails" in found:
             raise ChromiumError(str(found["exceptionDetails"]))
         return found["result"].get("value")
+
+    async def violations(self, axe):
+        """What axe-core finds, in short; ``axe``: its script."""
+        await self.value(axe)
+        return await self.value(_AXE)
 
     async def overflowing(self):
         """Texts that do not fit what they stand in."""

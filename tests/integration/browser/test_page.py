@@ -13,6 +13,7 @@ import sys
 import httpx
 import numpy as np
 import pytest
+import pytest_asyncio
 from prometheus_client import CollectorRegistry
 
 from deploy.native.programs import PROJECT
@@ -20,12 +21,14 @@ from domain.catalogue import CatalogueEntry
 from domain.clock import ManualClock
 from domain.indicators import ALL_INDICATORS, INDICATORS
 from pipeline.report.completeness import TopicOffsets
+from pipeline.runbook.routes import runbook_routes
 from pipeline.serving.answer_sources import Api, Health
 from pipeline.serving.server import HttpServer
 from pipeline.settings import HttpSettings
 from sinks.contract.tallies import Counts, ServicesWithDossiers
-from tests.integration.browser.chromium import chromium
 from tests.reports import report_route
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 #: After the mergers, so that the report has units with and without figures; later than every period.
 NOW = dt.datetime(2026, 1, 2, 3, tzinfo=dt.UTC)
@@ -64,7 +67,7 @@ class Everywhere:
         return ServicesWithDossiers(used, used)
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="module")
 async def process(registry):
     """The address of a process whose figures are those of ``Everywhere``; messages wait, so they are not final."""
     begin = dt.date(2020, 1, 1)
@@ -81,7 +84,7 @@ async def process(registry):
         clock=ManualClock(NOW),
         health=lambda: Health(healthy=True, ready=True),
         reader=reader,
-        routes=(report_route(reader, registry, NOW, offsets=lambda: waiting, catalogue=lambda _: entries),),
+        routes=(report_route(reader, registry, NOW, offsets=lambda: waiting, catalogue=lambda _: entries), runbook_routes),
     )
     server = HttpServer(api, HttpSettings(port=0))
     yield await server.start()
@@ -121,7 +124,7 @@ CASES = {
         for name, case in CASES.items()
     ],
 )
-async def test_the_page_of_a_report_in_a_browser(process, tmp_path, case):
+async def test_the_page_of_a_report_in_a_browser(process, browser, tmp_path, case):
     """On A4 every sheet is printed on, no text overflows, nothing is fetched, and every figure of every row is the API's."""
     path = tmp_path / "report.html"
     environment = {name: text for name, text in os.environ.items() if not name.startswith("PORTALPULSE_")}
@@ -150,13 +153,12 @@ async def test_the_page_of_a_report_in_a_browser(process, tmp_path, case):
         answer = await client.get(f"{process}/api/v1/report", params=case.parameters | {"wait": "0"})
     rows = answer.raise_for_status().json()["rows"]
 
-    async with chromium(tmp_path) as browser:
-        page = await browser.open(path.as_uri())
-        overflowing = await page.overflowing()
-        figures = await page.figures()
-        pdf = await page.printed()
-        shares = await page.inked()
-        asked, said = page.requested()
+    page = await browser.open(path.as_uri())
+    overflowing = await page.overflowing()
+    figures = await page.figures()
+    pdf = await page.printed()
+    shares = await page.inked()
+    asked, said = page.requested()
 
     assert overflowing == []
     assert asked == [path.as_uri()]
@@ -172,3 +174,23 @@ async def test_the_page_of_a_report_in_a_browser(process, tmp_path, case):
     }
     assert figures == due
     assert sum(numerator[0] > 0 for numerator, _ in due["I1"].values()) > 30
+
+
+#: Address, and the theme that the reader prefers; ``--long`` has both themes in both languages.
+PAGES = [(f"{name}{language}", theme) for language, theme in (("vi", "light"), ("en", "dark")) for name in
+         ("/runbook/", "/definitions/", "/report?month=2025-06&wait=0&lang=")]  # fmt: skip
+EVERY_PAGE = [(address, theme) for address, _ in PAGES for theme in ("light", "dark")]
+
+
+@pytest.mark.parametrize("pages", [pytest.param(PAGES, id="main"), pytest.param(EVERY_PAGE, id="every", marks=pytest.mark.long)])
+async def test_everybody_can_read_the_documents(process, browser, axe, pages):
+    """Axe finds nothing on runbook, definitions and report, and nothing is fetched from elsewhere, in both languages."""
+    found = {}
+    for address, theme in pages:
+        page = await browser.blank()
+        await page.show(f"{process}{address}", width=1280, height=900, features=[("prefers-color-scheme", theme)])
+        await page.until("document.readyState === 'complete' && document.querySelector('h1')")
+        asked, said = page.requested()
+        found[address, theme] = [*await page.violations(axe), *said, *(each for each in asked if not each.startswith(process))]
+        await page.close()
+    assert {key: each for key, each in found.items() if each} == {}

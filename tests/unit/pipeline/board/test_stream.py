@@ -10,10 +10,11 @@ from unittest.mock import Mock
 
 import httpx
 import jsonschema
+import pytest
 from prometheus_client import CollectorRegistry
 
 from pipeline.board.changes import merged
-from pipeline.board.hub import FRAMES, Hub
+from pipeline.board.hub import FRAMES, LARGE_BYTES, Hub, rest_seconds
 from pipeline.board.openapi import DOCUMENT
 from pipeline.board.stream import MAX_STREAMS
 from pipeline.serving.answer_sources import Api, Health
@@ -211,6 +212,14 @@ async def test_who_is_too_far_behind_gets_the_newest_snapshot():
     assert b"event: snapshot\n" in frames
     assert b'"value":%d' % numbers.value in frames
     assert hub.position(f"{frames.split(b'id: ')[1].split(b'-')[0].decode()}-{newest}") == newest
+
+
+@pytest.mark.parametrize(
+    ("took", "sent_bytes", "rest"), [(0.1, 0, 0.4), (0.1, LARGE_BYTES - 1, 0.4), (0.1, LARGE_BYTES, 0.9), (0.3, 100, 0.9)]
+)
+def test_updates_rest_longer_where_they_cost_more(took, sent_bytes, rest):
+    """Half a second between two updates, a second where most rows change, and three times what computing took at least."""
+    assert rest_seconds(took, interval=0.5, sent_bytes=sent_bytes) == pytest.approx(rest)
 
 
 def schema_of(name):
