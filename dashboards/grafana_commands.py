@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -10,6 +9,7 @@ import typer
 
 from dashboards.generated import require_unchanged
 from dashboards.grafana import generate as grafana
+from domain.errors import ConfigurationError
 
 
 def register(app: typer.Typer) -> None:
@@ -20,15 +20,29 @@ def register(app: typer.Typer) -> None:
 def _boards() -> typer.Typer:
     boards = typer.Typer(no_args_is_help=True, help="Grafana boards.")
 
-    @boards.command("build")
-    def build() -> None:
-        """Regenerate the JSON files of the boards."""
-        _list(grafana.write_boards())
+    @boards.command("render")
+    def render(
+        out: Annotated[
+            Path, typer.Option("--out", metavar="DIR", help="Where they go; default: the folder of the committed files.")
+        ] = grafana.COMMITTED,
+    ) -> None:
+        """Write the boards as JSON files, for provisioning or for an import in the browser.
+
+        Example: portalpulse boards render --out /etc/grafana/boards
+        """
+        try:
+            paths = grafana.write_boards(out)
+        except OSError as error:
+            raise ConfigurationError(
+                f"{out} cannot be written: {error.strerror or error}.", remedy="Choose another one."
+            ) from error
+        for path in paths:
+            typer.echo(f"wrote {path}")
 
     @boards.command("check")
     def check() -> None:
         """Check that the JSON files are up to date."""
-        require_unchanged(grafana.changed_files(), rebuild="portalpulse boards build")
+        require_unchanged(grafana.changed_files(), rebuild="portalpulse boards render")
 
     @boards.command("push")
     def push(
@@ -57,8 +71,3 @@ def _boards() -> typer.Typer:
             typer.echo(note, err=True)
 
     return boards
-
-
-def _list(paths: Sequence[Path]) -> None:
-    for path in paths:
-        typer.echo(f"wrote {path}")

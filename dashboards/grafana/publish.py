@@ -6,17 +6,16 @@ page of a proxy, another program and an outdated Grafana each have their own err
 
 from __future__ import annotations
 
-import difflib
-import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from grafana_client import GrafanaApi
 from grafana_client.client import GrafanaClientError, GrafanaException, GrafanaTimeoutError, GrafanaUnauthorizedError
 
+from dashboards.grafana.changes import changes
 from dashboards.urls import is_http_url
 from domain.errors import ConfigurationError, UnavailableError
 
@@ -26,20 +25,22 @@ FOLDER_TITLE = "Dịch vụ công trực tuyến"
 MIN_VERSION = 12
 
 _NOT_FOUND, _FORBIDDEN, _PRECONDITION = 404, 403, 412
-#: Fields that Grafana adds to a stored board.
-_ADDED_BY_GRAFANA = ("id", "version")
 #: Time limit of a request in seconds.
 _TIMEOUT = 10.0
 #: Maximum length of a server's text in a message.
 _MAX_QUOTED = 200
 #: A uid of Grafana.
 _UID = re.compile(r"[A-Za-z0-9_-]{1,40}")
-_DATA_SOURCE = "prometheus"
+#: Kinds of data sources that the boards read, and what stays empty without one.
+_DATA_SOURCES = {
+    "prometheus": "The boards stay empty until it has one.",
+    "grafana-clickhouse-datasource": "History, procedures and dead letters stay empty until it has one.",
+}
 
 
 @dataclass(frozen=True, slots=True)
 class Pushed:
-    """The result of one board, or in a dry run the expected one. ``changes``: lines of a diff for an updated board."""
+    """The result of one board, or in a dry run the expected one. ``changes``: a line for each change of an updated board."""
 
     uid: str
     action: Literal["created", "updated", "unchanged"]
@@ -71,12 +72,13 @@ def push(boards: Sequence[dict[str, Any]], *, url: str, token: str, folder: str 
     _check_arguments(url, token, folder)
     with _translated(url):
         api = GrafanaApi.from_url(f"{url.rstrip('/')}/", credential=token.strip(), timeout=_TIMEOUT)
-        api.client.s.max_redirects = 0  # a redirect leads to a login page or to the correct address
-        _check_version(url, _json_object(api.client.GET("/health"), "database"))
-        notes = _notes(api, url)
-        if _get_or_none(lambda: _json_object(api.folder.get_folder(folder), "uid")) is None and not dry_run:
-            _json_object(api.folder.create_folder(FOLDER_TITLE if folder == FOLDER_UID else folder, uid=folder), "uid")
-        return Push(tuple(_push_one(api, board, folder, dry_run=dry_run) for board in boards), notes)
+        with closing(api.client.s):
+            api.client.s.max_redirects = 0  # a redirect leads to a login page or to the correct address
+            _check_version(url, _json_object(api.client.GET("/health"), "database"))
+            notes = _notes(api, url)
+            if _get_or_none(lambda: _json_object(api.folder.get_folder(folder), "uid")) is None and not dry_run:
+                _json_object(api.folder.create_folder(FOLDER_TITLE if folder == FOLDER_UID else folder, uid=folder), "uid")
+            return Push(tuple(_push_one(api, board, folder, dry_run=dry_run) for board in boards), notes)
 
 
 def _check_arguments(url: str, token: str, folder: str) -> None:
@@ -111,39 +113,34 @@ def _check_version(url: str, health: Mapping[str, Any]) -> None:
 def _notes(api: Any, url: str) -> tuple[str, ...]:
     """Notes on conditions under which the boards stay empty."""
     sources = _json_object(api.client.GET("/frontend/settings")).get("datasources")
-    if isinstance(sources, dict) and not any(
-        isinstance(source, dict) and source.get("type") == _DATA_SOURCE for source in sources.values()
-    ):
-        return (f"Grafana at {url} has no data source of the type {_DATA_SOURCE}. The boards stay empty until it has one.",)
-    return ()
+    if not isinstance(sources, dict):
+        return ()
+    kinds = {source.get("type") for source in sources.values() if isinstance(source, dict)}
+    return tuple(
+        f"Grafana at {url} has no data source of the type {kind}. {consequence}"
+        for kind, consequence in _DATA_SOURCES.items()
+        if kind not in kinds
+    )
 
 
 def _push_one(api: Any, board: dict[str, Any], folder: str, *, dry_run: bool) -> Pushed:
     uid = board["uid"]
     stored = _get_or_none(lambda: _json_object(api.dashboard.get_dashboard(uid), "dashboard", "meta"))
-    changes: tuple[str, ...] = ()
+    found: tuple[str, ...] = ()
     if stored is not None:
-        changes = _changes(_json_object(stored["dashboard"]), board, _json_object(stored["meta"]).get("folderUid"), folder)
-        if not changes:
+        found = _changes(_json_object(stored["dashboard"]), board, _json_object(stored["meta"]).get("folderUid"), folder)
+        if not found:
             return Pushed(uid, "unchanged")
     if not dry_run:
         request = {"dashboard": board, "folderUid": folder, "overwrite": True, "message": "portalpulse boards push"}
         _json_object(api.dashboard.update_dashboard(request), "status")
-    return Pushed(uid, "created" if stored is None else "updated", changes)
+    return Pushed(uid, "created" if stored is None else "updated", found)
 
 
 def _changes(stored: Mapping[str, Any], board: Mapping[str, Any], current_folder: Any, folder: str) -> tuple[str, ...]:
     """The differences between a stored board and the new one, including its folder."""
-    moved = () if current_folder == folder else (f"-folder {current_folder or '(none)'}", f"+folder {folder}")
-    before, after = _lines(stored), _lines(board)
-    if before == after:
-        return moved
-    return (*moved, *difflib.unified_diff(before, after, "Grafana", "portalpulse", lineterm="", n=1))
-
-
-def _lines(board: Mapping[str, Any]) -> list[str]:
-    content = {name: value for name, value in board.items() if name not in _ADDED_BY_GRAFANA}
-    return json.dumps(content, ensure_ascii=False, indent=1, sort_keys=True).splitlines()
+    moved = () if current_folder == folder else (f"~folder: {current_folder or 'none'} -> {folder}",)
+    return (*moved, *changes(stored, board))
 
 
 class _NotGrafanaError(Exception):
@@ -178,6 +175,8 @@ def _remedy(error: GrafanaClientError) -> str:
         return "Give the service account the role Editor."
     if error.status_code == _NOT_FOUND:
         return "Compare the address with the one in the browser. It must include the sub-path."
+    if error.status_code == _PRECONDITION and error.response.get("status") == "version-mismatch":
+        return "Somebody saved the board at the same moment. Push again."
     if error.status_code == _PRECONDITION:
         return "Rename or delete the existing board, or push into another folder with --folder."
     if "provision" in _status_and_message(error).lower():

@@ -34,7 +34,7 @@ def test_check_refuses_a_stale_file(run, monkeypatch, tmp_path):
     error = run("boards", "check").exception
     assert isinstance(error, ConfigurationError)
     assert "national.json" in str(error)
-    assert "portalpulse boards build" in str(error)
+    assert "portalpulse boards render" in str(error)
 
 
 @pytest.mark.parametrize("demo", [True, False])
@@ -114,6 +114,18 @@ def test_a_folder_that_cannot_be_written(run, tmp_path):
     """A folder that cannot be created is an error of one sentence."""
     (tmp_path / "file").touch()
     error = run("alerts", "render", "--out", str(tmp_path / "file" / "out"), "--webhook", "http://h/x").exception
+    assert isinstance(error, ConfigurationError)
+    assert "cannot be written" in str(error)
+
+
+def test_boards_are_rendered_where_they_are_wanted(run, tmp_path):
+    """`boards render --out` writes every board into a folder; one that cannot be written is an error of one sentence."""
+    result = run("boards", "render", "--out", str(tmp_path / "out"))
+    assert result.exit_code == 0, result.output
+    written = {path.name: path.read_text(encoding="utf-8") for path in (tmp_path / "out").iterdir()}
+    assert written == generate.render()
+    (tmp_path / "file").touch()
+    error = run("boards", "render", "--out", str(tmp_path / "file" / "out")).exception
     assert isinstance(error, ConfigurationError)
     assert "cannot be written" in str(error)
 

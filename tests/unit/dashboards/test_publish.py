@@ -2,91 +2,29 @@
 
 from __future__ import annotations
 
-import json
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+import copy
 
 import pytest
 
+from dashboards.grafana.changes import changes
 from dashboards.grafana.generate import boards
 from dashboards.grafana.publish import FOLDER_UID, push
 from domain.errors import ConfigurationError, UnavailableError
+from tests.grafana_stand_in import TOKEN, grafana_stand_in
 
-TOKEN = "glsa_test"
 BOARDS = boards()
-
-
-class FakeGrafana(BaseHTTPRequestHandler):
-    """The calls of Grafana's API that a push makes; stores boards like the real one (id, version)."""
-
-    def log_message(self, *_):
-        pass
-
-    def answer(self, status, content, kind="application/json", **headers):
-        body = content.encode() if isinstance(content, str) else json.dumps(content).encode()
-        self.send_response(status)
-        self.send_header("Content-Type", kind)
-        for name, value in headers.items():
-            self.send_header(name, value)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def refused(self):
-        if self.server.says is not None:
-            status, content, kind, headers = self.server.says
-            self.answer(status, content, kind, **headers)
-            return True
-        known = {"health": {"database": "ok", "version": self.server.version}, "frontend/settings": self.server.settings}
-        if self.command == "GET" and (name := self.path.removeprefix(f"{self.server.prefix}/api/")) in known:
-            self.answer(200, known[name])
-            return True
-        if self.server.fails_with:
-            self.answer(*self.server.fails_with)
-            return True
-        if self.headers.get("Authorization") != f"Bearer {TOKEN}":
-            self.answer(401, {"message": "Invalid API key"})
-            return True
-        return False
-
-    def do_GET(self):
-        self.server.calls.append(("GET", self.path))
-        if self.refused():
-            return
-        kind, _, uid = self.path.removeprefix(f"{self.server.prefix}/api/").rpartition("/")
-        known = self.server.folders if kind == "folders" else self.server.boards
-        self.answer(*((200, known[uid]) if uid in known else (404, {"message": "not found"})))
-
-    def do_POST(self):
-        self.server.calls.append(("POST", self.path))
-        content = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        if self.refused():
-            return
-        if self.path.endswith("/api/folders"):
-            self.server.folders[content["uid"]] = content
-            self.answer(200, content)
-            return
-        board = content["dashboard"]
-        before = self.server.boards.get(board["uid"], {"dashboard": {"version": 0}})
-        stored = {**board, "id": 12, "version": before["dashboard"]["version"] + 1}
-        self.server.boards[board["uid"]] = {"dashboard": stored, "meta": {"folderUid": content["folderUid"]}}
-        self.answer(200, {"status": "success"})
 
 
 @pytest.fixture
 def grafana():
-    """A fake Grafana on a free port; `fails_with` makes it refuse everything."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), FakeGrafana)
-    server.calls, server.folders, server.boards, server.fails_with, server.prefix = [], {}, {}, None, ""
-    server.says, server.version = None, "12.4.3"
-    server.settings = {"datasources": {"Prometheus": {"type": "prometheus"}}}
-    server.url = f"http://127.0.0.1:{server.server_port}"
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    yield server
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    """A stand-in for Grafana on a free port; `fails_with` makes it refuse everything."""
+    with grafana_stand_in() as server:
+        yield server
+
+
+def writes(grafana):
+    """The requests that change something."""
+    return [call for call in grafana.calls if call[0] != "GET"]
 
 
 def actions(pushed):
@@ -97,9 +35,10 @@ def actions(pushed):
 def test_a_second_push_changes_nothing(grafana):
     """The first push creates folder and boards; the second finds them unchanged and writes nothing."""
     assert actions(push(BOARDS, url=grafana.url, token=TOKEN)) == ["created"] * len(BOARDS)
-    written = [call for call in grafana.calls if call[0] == "POST"]
+    stored, written = copy.deepcopy(grafana.boards), writes(grafana)
+    assert len(written) == len(BOARDS) + 1
     assert actions(push(BOARDS, url=grafana.url, token=TOKEN)) == ["unchanged"] * len(BOARDS)
-    assert [call for call in grafana.calls if call[0] == "POST"] == written
+    assert (writes(grafana), grafana.boards) == (written, stored)
     assert set(grafana.folders) == {FOLDER_UID}
 
 
@@ -119,7 +58,7 @@ def test_a_sub_path_is_kept(grafana, end):
     """A Grafana below a sub-path gets its requests there, with or without a final slash."""
     grafana.prefix = "/giam-sat"
     push(BOARDS, url=f"{grafana.url}/giam-sat{end}", token=TOKEN)
-    assert all(path.startswith("/giam-sat/api/") for _, path in grafana.calls)
+    assert all(path.startswith("/giam-sat/api/") for _, path, _ in grafana.calls)
     assert set(grafana.boards) == {board["uid"] for board in BOARDS}
 
 
@@ -129,6 +68,7 @@ def test_a_sub_path_is_kept(grafana, end):
         ((401, {"message": "no"}), "does not accept the token", "service account"),
         ((403, {"message": "You'll need permissions"}), "(status 403, You'll need permissions)", "role Editor"),
         ((412, {"message": "A dashboard with the same name exists", "status": "name-exists"}), "same name", "--folder"),
+        ((412, {"message": "changed by someone else", "status": "version-mismatch"}), "changed by someone", "Push again"),
         ((400, {"message": "Cannot save provisioned dashboard"}), "provisioned dashboard", "from a file"),
         ((400, {"message": "bad"}), "(status 400, bad)", "log"),
         ((400, {"traceID": ""}), "(status 400)", "log"),
@@ -173,7 +113,7 @@ def test_a_server_that_is_not_grafana(grafana, says, words):
     with pytest.raises(UnavailableError) as caught:
         push(BOARDS, url=grafana.url, token=TOKEN)
     assert words in str(caught.value)
-    assert not [call for call in grafana.calls if call[0] == "POST"]
+    assert not writes(grafana)
 
 
 def test_a_login_page_behind_a_healthy_start(grafana):
@@ -182,7 +122,7 @@ def test_a_login_page_behind_a_healthy_start(grafana):
     def refused():
         with pytest.raises(UnavailableError, match="is not the API of Grafana"):
             push(BOARDS, url=grafana.url, token=TOKEN)
-        assert not [call for call in grafana.calls if call[0] == "POST"]
+        assert not writes(grafana)
 
     known, grafana.settings = grafana.settings, []
     refused()
@@ -199,17 +139,17 @@ def test_a_login_page_behind_a_healthy_start(grafana):
 def test_a_dry_run_writes_nothing(grafana):
     """A dry run reports what would happen to each board and shows the differences; Grafana is not changed."""
     assert actions(push(BOARDS, url=grafana.url, token=TOKEN, dry_run=True)) == ["created"] * len(BOARDS)
-    assert not [call for call in grafana.calls if call[0] == "POST"]
+    assert not writes(grafana)
     push(BOARDS, url=grafana.url, token=TOKEN)
     stored = grafana.boards[BOARDS[0]["uid"]]
     stored["dashboard"]["title"] = "edited"
     stored["meta"]["folderUid"] = "elsewhere"
-    written = len(grafana.calls)
+    written = writes(grafana)
     would, *others = push(BOARDS, url=grafana.url, token=TOKEN, dry_run=True).boards
     assert would.action == "updated"
     assert {one.action for one in others} == {"unchanged"}
-    assert {"-folder elsewhere", f"+folder {FOLDER_UID}", '- "title": "edited",'} <= set(would.changes)
-    assert not [call for call in grafana.calls[written:] if call[0] == "POST"]
+    assert would.changes == (f"~folder: elsewhere -> {FOLDER_UID}", f'~title: "edited" -> "{BOARDS[0]["title"]}"')
+    assert writes(grafana) == written
     assert stored["dashboard"]["title"] == "edited"
 
 
@@ -234,10 +174,30 @@ def test_an_old_grafana_is_refused(grafana, version, refused):
 
 
 def test_a_missing_data_source_is_reported(grafana):
-    """The push reports a Grafana without Prometheus, in which boards stay empty."""
+    """The push names each kind of data source that a Grafana lacks, and what stays empty without it."""
     assert push(BOARDS, url=grafana.url, token=TOKEN).notes == ()
+    del grafana.settings["datasources"]["ClickHouse"]
+    [note] = push(BOARDS, url=grafana.url, token=TOKEN).notes
+    assert "no data source of the type grafana-clickhouse-datasource. History" in note
     grafana.settings = {"datasources": {"-- Grafana --": {"type": "datasource"}}}
-    assert "no data source of the type prometheus" in push(BOARDS, url=grafana.url, token=TOKEN).notes[0]
+    assert "no data source of the type prometheus. The boards stay empty" in push(BOARDS, url=grafana.url, token=TOKEN).notes[0]
+
+
+def test_changes_are_readable():
+    """A dry run names panel and field of each change, with the values before and after; new and removed panels are one line."""
+    board = BOARDS[0]
+    edited = copy.deepcopy(board) | {"id": 5, "version": 9}
+    assert changes(edited, board) == ()
+    edited["panels"][2]["fieldConfig"]["defaults"]["decimals"] = 1
+    edited["templating"]["list"][3].pop("label")
+    edited["panels"].append({"id": 900, "title": "của tôi"})
+    gone = edited["panels"].pop(5)
+    assert changes(edited, board) == (
+        '+templating.list[3].label: "Kỳ"',
+        "-panel 900 (của tôi)",
+        f"+panel {gone['id']} ({gone['title']})",
+        "~panel 1 (Tỷ lệ cả nước): fieldConfig.defaults.decimals: 1 -> 2",
+    )
 
 
 @pytest.mark.parametrize(

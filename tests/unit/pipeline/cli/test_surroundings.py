@@ -42,7 +42,7 @@ ARGUMENTS = {
     "seeds": ["--data", "a-file"],
     "rehearse": ["--data", "a-file"],
     "doctor": [],
-    "boards build": ["--help"],  # writes into the source
+    "boards render": ["--help"],  # writes into the source
     "boards check": [],
     "boards push": ["--url", "http://127.0.0.1:1", "--token", "x"],
     "alerts build": ["--help"],  # writes into the source
@@ -282,6 +282,7 @@ def dashboards(servers):
     for out in ("a-file", "a-file/below", "/proc/none", "x" * 300):
         render = ["alerts", "render", "--webhook", "http://h/", "--out", out]
         yield Case("alerts render", f"--out {out[:20]}", render, USUAL)
+        yield Case("boards render", f"--out {out[:20]}", ["boards", "render", "--out", out], USUAL)
     push = ["boards", "push", "--token", "x", "--url"]
     for name, port in servers.items():
         yield Case("boards push", f"{name} instead of Grafana", [*push, f"http://127.0.0.1:{port}"], USUAL)
