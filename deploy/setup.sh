@@ -2,7 +2,8 @@
 # Prepares a bare Debian 12 or Ubuntu machine for portalpulse. Run it again at any time: what is present is not fetched again.
 #
 #   deploy/setup.sh             what `portalpulse demo` and `up` need: Python packages, Java and Kafka, Prometheus, Alertmanager
-#   deploy/setup.sh --tests     also what the tests need: a ClickHouse server library and axe-core (from npm), Chromium
+#   deploy/setup.sh --tests     also what the tests need: a ClickHouse server library, axe-core and Grafana's libraries (from npm),
+#                               Node, Chromium
 #   deploy/setup.sh --no-apt    never install system packages (or PORTALPULSE_NO_APT=1); prints what to install
 #
 # Exit code 0: ready. 2: something must be installed by hand; the last line says what.
@@ -32,7 +33,7 @@ for argument in "$@"; do
     case $argument in
         --tests) TESTS=yes ;;
         --no-apt) APT=no ;;
-        -h | --help) sed -n '2,8s/^# \{0,1\}//p' "$0"; exit 0 ;;
+        -h | --help) sed -n '2,9s/^# \{0,1\}//p' "$0"; exit 0 ;;
         *) stop "unknown option $argument; known are --tests, --no-apt and --help." ;;
     esac
 done
@@ -108,10 +109,16 @@ KAFKA_HOME="$CACHE/kafka/$KAFKA_VERSION"
 KAFKA_SUM=$(checksum "$KAFKA_POM")
 CHDB_HOME="$CACHE/clickhouse-server/$CHDB_VERSION"
 AXE_HOME="$CACHE/axe-core/$AXE_VERSION"
+GRAFANA_HOME="$CACHE/grafana-libraries"
 
 kafka_is_there() { stamped "$KAFKA_HOME/pom.sha256" "$KAFKA_SUM"; }
 chdb_is_there() { stamped "$CHDB_HOME/package.sha256" "$CHDB_SHA256"; }
 axe_is_there() { stamped "$AXE_HOME/package.sha256" "$AXE_SHA256"; }
+# The folder appears as a whole, with the lock that it was installed from.
+grafana_is_there() {
+    for file in package.json package-lock.json; do cmp -s "$GRAFANA_HOME/$file" "tests/grafana/$file" || return 1; done
+}
+npm_packages_are_there() { chdb_is_there && axe_is_there && grafana_is_there; }
 
 # --- Python packages ------------------------------------------------------------------------------------------------------
 
@@ -148,7 +155,7 @@ missing_packages() {
     has prometheus || MISSING="$MISSING prometheus"
     has_alertmanager || MISSING="$MISSING prometheus-alertmanager"
     if [ "$TESTS" = yes ]; then
-        if ! { chdb_is_there && axe_is_there; } && ! has npm; then MISSING="$MISSING npm"; fi
+        if ! has node || { ! npm_packages_are_there && ! has npm; }; then MISSING="$MISSING npm"; fi
         has_chromium || MISSING="$MISSING chromium"
     fi
 }
@@ -233,11 +240,24 @@ install_from_npm() {
     say "$1: ready"
 }
 
+# Every package of the lock, each with its checksum there; no package runs a script of its own.
+install_grafana_libraries() {
+    say "Grafana's libraries (170 MB): fetching them by npm"
+    rm -rf "$GRAFANA_HOME.new"
+    mkdir -p "$GRAFANA_HOME.new"
+    cp tests/grafana/package.json tests/grafana/package-lock.json "$GRAFANA_HOME.new"
+    run grafana-libraries npm ci --prefix "$GRAFANA_HOME.new" --ignore-scripts --no-audit --no-fund || return 1
+    rm -rf "$GRAFANA_HOME"
+    mv "$GRAFANA_HOME.new" "$GRAFANA_HOME"
+    say "Grafana's libraries: ready"
+}
+
 install_npm_packages() {
     if [ "$(uname -m)" = x86_64 ] && ! chdb_is_there; then
         install_from_npm "ClickHouse server library (170 MB)" "$CHDB_PACKAGE@$CHDB_VERSION" "$CHDB_SHA256" "$CHDB_HOME" libchdb.so || return 1
     fi
-    axe_is_there || install_from_npm axe-core "axe-core@$AXE_VERSION" "$AXE_SHA256" "$AXE_HOME" axe.min.js
+    axe_is_there || install_from_npm axe-core "axe-core@$AXE_VERSION" "$AXE_SHA256" "$AXE_HOME" axe.min.js || return 1
+    grafana_is_there || install_grafana_libraries
 }
 
 # --- the order: what needs no system package first, in the background ------------------------------------------
@@ -267,7 +287,7 @@ if ! kafka_is_there && java_is_usable && has mvn; then
     KAFKA_JOB=$!
     JOBS="$JOBS $KAFKA_JOB"
 fi
-if [ "$TESTS" = yes ] && ! { chdb_is_there && axe_is_there; } && has npm; then
+if [ "$TESTS" = yes ] && ! npm_packages_are_there && has npm; then
     install_npm_packages &
     NPM_JOB=$!
     JOBS="$JOBS $NPM_JOB"
@@ -307,6 +327,11 @@ if [ "$TESTS" = yes ]; then
         has npm || NEEDED="$NEEDED nodejs npm"
         has npm && stop "axe-core could not be fetched; the log is $LOGS/npm.log. Run this again."
     fi
+    if ! grafana_is_there; then
+        has npm || NEEDED="$NEEDED nodejs npm"
+        has npm && stop "Grafana's libraries could not be fetched; the log is $LOGS/grafana-libraries.log. Run this again."
+    fi
+    has node || NEEDED="$NEEDED nodejs"
 fi
 [ -z "$NEEDED" ] || stop "Missing programs. Install them: apt-get install$NEEDED, then run this again."
 

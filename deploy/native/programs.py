@@ -22,6 +22,8 @@ KAFKA_VERSION = "4.1.0"
 CLICKHOUSE_LIBRARY_VERSION = "26.7.3-stable.1"
 #: Version of axe-core; deploy/setup.sh names the same.
 AXE_VERSION = "4.14.1"
+#: What tests/grafana/package.json names and package-lock.json pins.
+GRAFANA_LIBRARIES = PROJECT / "tests" / "grafana"
 MIN_JAVA = 17
 
 SETUP = "Run deploy/setup.sh"
@@ -64,6 +66,28 @@ def axe_script(cache: Path = CACHE) -> Path:
     if not path.is_file():
         raise ConfigurationError(f"axe-core is not at {path}.", remedy=f"{SETUP_TESTS}.")
     return path
+
+
+def grafana_libraries(cache: Path = CACHE, source: Path = GRAFANA_LIBRARIES) -> Path:
+    """The folder with ``node_modules`` of Grafana's own libraries, which the tests of the Grafana boards use.
+
+    Raises:
+        ConfigurationError: they were not downloaded, or other versions of them.
+    """
+    folder, names = cache / "grafana-libraries", ("package.json", "package-lock.json")
+    installed = [folder / name for name in names]
+    if not all(path.is_file() and path.read_bytes() == (source / path.name).read_bytes() for path in installed):
+        raise ConfigurationError(f"Grafana's libraries of tests/grafana are not in {folder}.", remedy=f"{SETUP_TESTS}.")
+    return folder
+
+
+def node_binary() -> Path:
+    """Node, which runs Grafana's libraries in tests.
+
+    Raises:
+        ConfigurationError: it is not on PATH.
+    """
+    return _program("node", "nodejs", what="Node")
 
 
 def java_home(environment: Mapping[str, str] = os.environ, *, roots: Path = Path("/usr/lib/jvm")) -> Path:

@@ -16,6 +16,7 @@ from deploy.native.programs import (
     PROJECT,
     axe_script,
     clickhouse_library,
+    grafana_libraries,
     java_home,
     kafka_libraries,
 )
@@ -65,12 +66,18 @@ def test_missing_downloads_name_the_command_that_fetches_them(tmp_path):
     with pytest.raises(ConfigurationError) as axe:
         axe_script(tmp_path)
     assert "deploy/setup.sh --tests" in axe.value.remedy
+    (tmp_path / "grafana-libraries").mkdir()
+    for name in ("package.json", "package-lock.json"):
+        (tmp_path / "grafana-libraries" / name).write_text("{}")
+    with pytest.raises(ConfigurationError) as grafana:  # others than those of the lock
+        grafana_libraries(tmp_path)
+    assert "deploy/setup.sh --tests" in grafana.value.remedy
 
 
 def test_missing_programs_name_the_command_that_installs_them(monkeypatch, tmp_path):
     """A missing Prometheus or Alertmanager is reported in one sentence each."""
     monkeypatch.setenv("PATH", str(tmp_path))
-    for find in (parts.prometheus_binary, parts.alertmanager_binary):
+    for find in (parts.prometheus_binary, parts.alertmanager_binary, parts.node_binary):
         with pytest.raises(ConfigurationError, match="not installed") as caught:
             find()
         assert "deploy/setup.sh" in caught.value.remedy
