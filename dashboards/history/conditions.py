@@ -140,14 +140,14 @@ def off_pace(figures: Figures, policies: Sequence[ThresholdPolicy]) -> Mapping[t
     ends = {year: day_start(dt.date(year + 1, 1, 1)) for year in {day.year for day in days}}
     left = np.array([(ends[day.year] - grid.at(index)) // grid.step for index, day in enumerate(days)], np.int64)
     month = dt.timedelta(days=30) // grid.step
+    # The last instant begins the next year.
+    target_year = grid.day(grid.steps - 1).year
     for kpi in sorted({policy.kpi for policy in policies}):
         year, month_of = figures.within(kpi, Window.YEAR), figures.within(kpi, Window.MONTH_OF_DAYS)
         for row, agency in enumerate(figures.agencies):
             policy = policies_of(policies, agency).get((kpi, Window.YEAR.value))
             target = (
-                Fraction(str(policy.target))
-                if policy and policy.target
-                else target_of(kpi, year=days[-1].year, block=agency.block)
+                Fraction(str(policy.target)) if policy and policy.target else target_of(kpi, year=target_year, block=agency.block)
             )
             if target is None:
                 continue
@@ -158,10 +158,13 @@ def off_pace(figures: Figures, policies: Sequence[ThresholdPolicy]) -> Mapping[t
 
 
 def accepted_late(figures: Figures, acceptances: Acceptances) -> Mapping[str, Condition]:
-    """Agency -> more than one in ten of at least 100 registrations were accepted late; it is over at nine in a hundred."""
+    """Agency -> more than one in ten of at least 100 registrations were accepted late; it is over at nine in a hundred.
+
+    What is exported was counted one step before: at midnight it is that of the day that ended.
+    """
     shape = (len(figures.agencies), figures.grid.steps + 1)
     starts, ends = np.zeros(shape, np.bool_), np.zeros(shape, np.bool_)
-    days = [figures.grid.day(index) for index in range(figures.grid.steps + 1)]
+    days = [figures.grid.day(max(index - 1, 0)) for index in range(figures.grid.steps + 1)]
     for day, group in itertools.groupby(range(len(days)), key=lambda index: days[index]):
         of_day = list(group)
         late, registered = acceptances.counts(day)

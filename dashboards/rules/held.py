@@ -84,6 +84,8 @@ def trusted_for_long(timing: RuleTiming) -> tuple[str, ...]:
     """The same of figures that are counted in the background: data were fresh for as long as the count may be old."""
     window = duration(timing.findings_age_limit_seconds)
     return (
+        # Neither while nobody knows whether data are fresh: a count stays where it is when the storage is gone.
+        f"and on () pipeline:freshness:seconds < {timing.freshness_limit_seconds}",
         f"and on () pipeline:findings_age:seconds < {timing.findings_age_limit_seconds}",
         f"and on () max_over_time(pipeline:freshness:seconds[{window}]) < {timing.freshness_limit_seconds}",
         f"unless on () max_over_time(pipeline:backlog:events[{window}]) > {timing.backlog_limit_events}",

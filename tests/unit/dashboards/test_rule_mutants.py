@@ -14,8 +14,10 @@ from tests.rule_cases import outputs_of, written
 
 FIRING = 'and on (agency, kpi, window, rung) ALERTS{alertname="AgencyRateLow", alertstate="firing"}'
 #: The end of what starts and of what ends AgencyAcceptedLate, without its conditions on the pipeline.
-_LATE = "agency:registered_online:max >= 100)\n        and on () pipeline:findings_age:seconds < 3600"
-_NOT_LATE = "((agency:accepted_late:ratio <= 0.09))\n          and on () pipeline:findings_age:seconds < 3600"
+_FRESH = "and on () pipeline:freshness:seconds < 600"
+_YOUNG = "and on () pipeline:findings_age:seconds < 3600"
+_LATE = f"agency:registered_online:max >= 100)\n        {_FRESH}\n        {_YOUNG}"
+_NOT_LATE = f"((agency:accepted_late:ratio <= 0.09))\n          {_FRESH}\n          {_YOUNG}"
 
 
 @dataclass(frozen=True)
@@ -1125,13 +1127,6 @@ MUTANTS = [
         "accepted late holds without the exporter",
     ),
     Mutant(
-        "a stall starts no late acceptance",
-        "agency.yml",
-        f"{_LATE}\n        and on () max_over_time(pipeline:freshness:seconds[1h]) < 600\n",
-        f"{_LATE}\n",
-        "a stall and a backlog start no late acceptance",
-    ),
-    Mutant(
         "a backlog starts no late acceptance",
         "agency.yml",
         f"{_LATE}\n"
@@ -1144,29 +1139,36 @@ MUTANTS = [
         "a count of a stall starts no late acceptance",
         "agency.yml",
         f"{_LATE}\n        and on () max_over_time(pipeline:freshness:seconds[1h]) < 600\n",
-        f"{_LATE}\n        and on () pipeline:freshness:seconds < 600\n",
+        f"{_LATE}\n",
         "late acceptances that were counted in a stall start and end nothing",
     ),
     Mutant(
         "a count of a stall ends no late acceptance",
         "agency.yml",
         f"{_NOT_LATE}\n          and on () max_over_time(pipeline:freshness:seconds[1h]) < 600\n",
-        f"{_NOT_LATE}\n          and on () pipeline:freshness:seconds < 600\n",
+        f"{_NOT_LATE}\n",
         "late acceptances that were counted in a stall start and end nothing",
     ),
     Mutant(
         "a search that hangs starts no late acceptance",
         "agency.yml",
         f"{_LATE}\n",
-        f"{_LATE.removesuffix('and on () pipeline:findings_age:seconds < 3600')}\n",
+        f"{_LATE.removesuffix(_YOUNG)}\n",
         "a search that hangs starts and ends no late acceptance",
     ),
     Mutant(
         "a search that hangs ends no late acceptance",
         "agency.yml",
         f"{_NOT_LATE}\n",
-        f"{_NOT_LATE.removesuffix('and on () pipeline:findings_age:seconds < 3600')}\n",
+        f"{_NOT_LATE.removesuffix(_YOUNG)}\n",
         "a search that hangs starts and ends no late acceptance",
+    ),
+    Mutant(
+        "a count outlives the storage and ends no late acceptance",
+        "agency.yml",
+        f"{_NOT_LATE}\n",
+        f"{_NOT_LATE.replace(_FRESH, '')}\n",
+        "what was counted before the storage went ends no late acceptance",
     ),
     Mutant(
         "findings that are not counted",
