@@ -1,6 +1,6 @@
 # `make` alone tells what there is. Every target prepares the machine first (deploy/setup.sh; a second run fetches nothing).
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-tests demo seeds up doctor test test-long check unit bench chaos fuzz screenshots clean
+.PHONY: help setup setup-tests demo seeds up doctor test test-long check unit bench chaos fuzz screenshots grafana-check clean
 BIN := .venv/bin
 # Processes that share the tests. Each starts real parts of its own; tests/sharing.py says which tests stay together.
 WORKERS := 2
@@ -26,6 +26,7 @@ help:
 	@echo '                 (ARGS="--minutes 10 --seed 7 --faults zombie,kill-loop")'
 	@echo '  make fuzz      random messages, guided by the code they reach, through decoder and validator (ARGS="--minutes 60")'
 	@echo '  make screenshots    pictures of the live board on wall, laptop, phone and paper, and with old figures (docs/pictures)'
+	@echo '  make grafana-check  every board in a real Grafana, in a container (docs/grafana.md; ARGS="--prometheus URL --keep")'
 	@echo '  make clean     removes .venv, .cache and tool caches; the data in .portalpulse stays'
 	@echo
 	@echo 'Next: make demo'
@@ -66,6 +67,9 @@ fuzz: setup-tests
 
 screenshots: setup-tests
 	$(BIN)/python -m bench screenshots $(ARGS)
+
+grafana-check: setup
+	$(BIN)/python -m deploy.grafana_container $(ARGS)
 
 clean:
 	rm -rf .venv .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist *.egg-info

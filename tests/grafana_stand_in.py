@@ -6,12 +6,15 @@ What it stores is what a real Grafana stores: the board with ``id`` and a ``vers
 
 from __future__ import annotations
 
+import base64
 import json
 import threading
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 TOKEN = "glsa_test"
+#: The administrator with the password of the tests.
+ADMIN = "Basic " + base64.b64encode(b"admin:secret").decode()
 ALL_SOURCES = {
     "Prometheus": {"type": "prometheus"},
     "ClickHouse": {"type": "grafana-clickhouse-datasource"},
@@ -51,7 +54,7 @@ class _Handler(BaseHTTPRequestHandler):
         if self.server.fails_with:
             self.answer(*self.server.fails_with)
             return body, True
-        if self.headers.get("Authorization") != f"Bearer {TOKEN}":
+        if self.headers.get("Authorization") not in {f"Bearer {TOKEN}", ADMIN}:
             self.answer(401, {"message": "Invalid API key"})
             return body, True
         return body, False
@@ -59,6 +62,9 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self):
         _, answered = self.begun()
         if answered:
+            return
+        if self.path.startswith("/api/plugins"):
+            self.answer(200, [{"id": name} for name in self.server.plugins])
             return
         kind, _, uid = self.path.removeprefix(f"{self.server.prefix}/api/").rpartition("/")
         known = {"folders": self.server.folders, "dashboards/uid": self.server.boards}.get(kind)
@@ -73,7 +79,14 @@ class _Handler(BaseHTTPRequestHandler):
         content, answered = self.begun()
         if answered:
             return
-        if self.path.endswith("/api/folders"):
+        if self.path == "/api/serviceaccounts":
+            self.answer(201, {"id": 3, **content})
+        elif self.path.startswith("/api/serviceaccounts/"):
+            self.answer(200, {"key": TOKEN})
+        elif self.path == "/api/ds/query":
+            error = {"error": self.server.query_error} if self.server.query_error else {"frames": []}
+            self.answer(200, {"results": {query["refId"]: error for query in content["queries"]}})
+        elif self.path.endswith("/api/folders"):
             self._create_folder(content)
         else:
             self._save(content)
@@ -106,13 +119,15 @@ def grafana_stand_in():
     """A stand-in on a free port.
 
     ``calls``: (method, path, body) of every request. ``says``: answers everything, as a login page would; ``fails_with``: refuses
-    everything that needs a token. ``version``, ``settings``, ``prefix`` are those of the server.
+    everything that needs a token; ``query_error``: what every query fails with. ``version``, ``settings``, ``prefix`` and
+    ``plugins`` are those of the server.
     """
     server = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
     server.daemon_threads = True
     server.calls, server.folders, server.boards, server.fails_with, server.prefix = [], {}, {}, None, ""
     server.says, server.version = None, "12.4.3"
-    server.settings = {"datasources": ALL_SOURCES}
+    server.settings, server.query_error = {"datasources": ALL_SOURCES}, ""
+    server.plugins = ["prometheus", "grafana-clickhouse-datasource", "stat", "table", "timeseries", "bargauge", "state-timeline"]
     server.url = f"http://127.0.0.1:{server.server_port}"
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()

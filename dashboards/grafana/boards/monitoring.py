@@ -41,7 +41,7 @@ def _health() -> b.Row:
     )
 
 
-def _notifications() -> b.Row:
+def _messages() -> b.Row:
     failures = p.stat_panel(
         p.Header(
             7, "Tin không gửi được trong 1 giờ", "Alertmanager không gửi được cho người nhận; Prometheus không chuyển được."
@@ -67,7 +67,7 @@ def _notifications() -> b.Row:
     return b.Row(7, [(6, failures), (5, sent), (5, held), (8, handed)])
 
 
-def _scrapes_and_rules() -> list[b.Row]:
+def _seeing() -> list[b.Row]:
     targets = table_panel(
         p.Header(11, "Tiến trình được đọc", "Tiến trình nào trả lời lần đọc gần nhất."),
         [m.TARGETS],
@@ -128,6 +128,6 @@ def monitoring() -> models.Dashboard:
         b.MONITORING,
         "Giám sát hệ thống giám sát",
         "Prometheus và Alertmanager có đọc được, có tính quy tắc và có gửi tin không.",
-        [_health(), _notifications(), *_scrapes_and_rules()],
+        [_health(), _messages(), *_seeing()],
         variables=variables(figures=False),
     )

@@ -63,7 +63,7 @@ def answers(make, token=TOKEN, **faults):
     ids=["sound", "401", "403", "500"],
 )
 def test_both_libraries_send_and_see_the_same(faults):
-    """Requests, answers and errors are the same: neither the stand-in nor the product is made for one library alone."""
+    """Requests, answers and errors are the same: the stand-in suits more than the library of the product."""
     found, sent = answers(new, **faults)
     assert (found, sent) == answers(archived, **faults)
     if not faults:
