@@ -16,8 +16,9 @@ from sinks.errors import SinkError
 from sinks.tables import SCHEMA_MIGRATIONS
 
 _numbers = itertools.count(1)
-#: Databases that are migrated, empty and unused, by form. Creating the tables takes a second, truncating them little time.
-_free: dict[str, list[str]] = {"embedded": [], "served": []}
+#: Databases that are migrated, empty and unused, with their tables, by form. Creating the tables takes a second, truncating them
+#: little time.
+_free: dict[str, list[tuple[str, dict[str, str]]]] = {"embedded": [], "served": []}
 
 #: Parameters and classes of the suites that say on which engine a test runs.
 _ENGINES = ("embedded", "TestEmbedded"), ("served", "TestServer")
@@ -66,17 +67,20 @@ def _filled(clickhouse):
 @contextmanager
 def _emptied(form, target_of):
     """A client of an empty, migrated database. A database whose tables a test changed is not reused."""
-    name = _free[form].pop() if _free[form] else f"t{next(_numbers)}"
+    name, migrated = _free[form].pop() if _free[form] else (f"t{next(_numbers)}", {})
     clickhouse = ClickHouse(target_of(name))
     try:
-        migrate(clickhouse)
-        migrated = _tables(clickhouse)
+        if migrated:
+            clickhouse.rows("test", "SELECT 1")  # this thread is connected, as after migrating
+        else:
+            migrate(clickhouse)
+            migrated = _tables(clickhouse)
         yield clickhouse
         try:
             if _tables(clickhouse) == migrated:
                 for table in _filled(clickhouse) - {SCHEMA_MIGRATIONS}:
                     clickhouse.command("test", f"TRUNCATE TABLE {table}")
-                _free[form].append(name)
+                _free[form].append((name, migrated))
         except SinkError:
             pass  # the test made it unreachable
     finally:

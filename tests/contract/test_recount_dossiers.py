@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 
 import pytest
@@ -38,25 +39,28 @@ def store_as_before(clickhouse, events):
     """A database of the release before, with events and tallies that counted them."""
     clickhouse.command("test", f"DROP DATABASE {clickhouse.target.database}")
     migrate(clickhouse, tuple(migration for migration in packaged_migrations() if migration.number < 12))
-    for event in events:
-        clickhouse.command(
-            "test",
-            "INSERT INTO dossier_events (agency, occurred_at, event_id, dossier_code, procedure_code, status, channel, "
-            "service_level, legacy_level, returned_by, portal_id, topic, partition, offset) "
-            "VALUES ({agency:String}, {at:String}, {id:String}, {code:String}, {procedure:String}, {status:UInt8}, "
-            "{channel:UInt8}, {level:String}, 0, {returned:String}, '', 't', 0, 1)",
-            {
-                "agency": event.agency,
-                "at": f"{event.occurred_at:%Y-%m-%d %H:%M:%S.%f}"[:-3],
-                "id": str(event.event_id),
-                "code": event.dossier_code,
-                "procedure": event.procedure_code,
-                "status": event.status,
-                "channel": event.channel,
-                "level": event.service_level,
-                "returned": event.returned_by,
-            },
-        )
+    rows = (
+        {
+            "agency": event.agency,
+            "occurred_at": f"{event.occurred_at:%Y-%m-%d %H:%M:%S.%f}"[:-3],
+            "event_id": str(event.event_id),
+            "dossier_code": event.dossier_code,
+            "procedure_code": event.procedure_code,
+            "status": event.status,
+            "channel": event.channel,
+            "service_level": event.service_level,
+            "legacy_level": 0,
+            "returned_by": event.returned_by,
+            "portal_id": "",
+            "topic": "t",
+            "partition": 0,
+            "offset": 1,
+        }
+        for event in events
+    )
+    body = "".join(f"{json.dumps(row)}\n" for row in rows).encode()
+    columns = list(json.loads(body.partition(b"\n")[0]))
+    clickhouse.insert("test", "dossier_events", columns, body, "JSONEachRow")
     clickhouse.command(
         "test",
         "INSERT INTO agency_minute (agency, minute, events, submitted, submitted_online, settled, settled_full, refused, "
@@ -87,7 +91,7 @@ def test_stored_events_are_counted_as_dossiers(clickhouse):
 
 @mainly_served
 @pytest.mark.parametrize(
-    "ends_at", [pytest.param(step, marks=() if step in {1, 10} else pytest.mark.long) for step in range(1, 12, 3)]
+    "ends_at", [pytest.param(step, marks=() if step == 10 else pytest.mark.long) for step in range(1, 12, 3)]
 )
 def test_it_goes_on_where_it_ended(clickhouse, ends_at):
     """A start that ends anywhere is repeated by the next one."""
