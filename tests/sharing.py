@@ -17,9 +17,8 @@ STACKS = (
 )
 #: What begins first, the longest first, so that no process is left with a long group at the end.
 LONG_FIRST = (
-    "tests/integration/faults/test_worker_faults.py",  # reads a whole topic, which grows with each fault
+    "tests/integration/faults/test_worker_faults.py",  # in long runs; reads a whole topic, which grows with each fault
     *STACKS,
-    "tests/unit/pipeline/cli/test_surroundings.py",
     "tests/integration/silence/",
     "tests/integration/",
     "tests/mutants/",

@@ -32,6 +32,7 @@ def demo(folder, *arguments, output):
     )
 
 
+@pytest.mark.long
 @pytest.mark.timeout(DEMO_SECONDS + 60)
 def test_the_demo_passes_with_status_0(tmp_path):
     """Every figure is exact, exactly the agencies below 5 % are notified, and no process is left."""

@@ -59,6 +59,7 @@ def consume(bootstrap, topic, count):
     return found
 
 
+@pytest.mark.long
 def test_kafka_keeps_its_messages_and_address_over_kill_and_restart(tmp_path):
     """A killed node restarts on the same address with every acknowledged message and the same cluster id."""
     node = KafkaNode(data_dir=tmp_path / "kafka", log_dir=tmp_path / "logs", heap="256m")

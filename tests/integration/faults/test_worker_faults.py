@@ -14,6 +14,7 @@ def test_a_whole_topic_is_redelivered(survives):
     survives("redelivery")
 
 
+@pytest.mark.long
 def test_a_worker_killed_between_insert_and_commit(survives):
     """After kill -9 between insert and commit, the next worker reads the messages again and catches up within 15 s."""
     survives("kill-only-worker", within=15)

@@ -23,6 +23,7 @@ def _storage(site, proxy, **more):
     return {"PORTALPULSE_CLICKHOUSE__URL": f"http://default:@{LOOPBACK}:{proxy.port}/{site.database}"} | more
 
 
+@pytest.mark.long
 def test_an_idle_worker(site):
     """An idle worker stops cleanly."""
     worker = site.worker()
@@ -30,7 +31,7 @@ def test_an_idle_worker(site):
     assert worker.process.exit_code == 0
 
 
-@pytest.mark.parametrize("command", ["worker", "exporter"])
+@pytest.mark.parametrize("command", [pytest.param("worker", marks=pytest.mark.long), "exporter"])
 def test_while_the_storage_hangs_at_the_start(site, storage_proxy, command):
     """A process that waits for the storage at its start has nothing to clean up and ends at once."""
     storage_proxy.silent.set()
@@ -49,7 +50,7 @@ def test_while_the_broker_hangs_at_the_start(site):
     assert process.terminate() < AT_ONCE
 
 
-@pytest.mark.parametrize("command", ["worker", "exporter"])
+@pytest.mark.parametrize("command", ["worker", pytest.param("exporter", marks=pytest.mark.long)])
 def test_while_the_storage_hangs(site, storage_proxy, command):
     """A storage that never answers does not delay the stop, even if calls may take ten minutes."""
     process = site.start(command, **_storage(site, storage_proxy, PORTALPULSE_CLICKHOUSE__TIMEOUT_SECONDS="600"))
@@ -154,7 +155,7 @@ def _alive(process):
     return False
 
 
-@pytest.mark.parametrize(("signals", "limit"), [(1, LIMIT), (2, AT_ONCE)])
+@pytest.mark.parametrize(("signals", "limit"), [pytest.param(1, LIMIT, marks=pytest.mark.long), (2, AT_ONCE)])
 def test_the_stack_while_it_starts(tmp_path, signals, limit):
     """`portalpulse up` can be stopped while it starts, at once with a second signal, and leaves no process behind."""
     with _up(tmp_path) as up:
