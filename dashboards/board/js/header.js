@@ -46,7 +46,7 @@ export function figures() {
 }
 export function periodText() { const p = M.data.period; return words().span[p.name](p.name === "any" ? day(p.first) : day(p.first).slice(0, 5), day(p.last)); }
 export function periods(onChange) {
-  const L = words(), box = $("#periods"); box.textContent = "";
+  const L = words(), box = $("#periods"); box.textContent = ""; document.documentElement.dataset.period = S.period;
   const chose = changes => { choose(changes); periods(onChange); onChange(); $("#periods button[aria-pressed=true]").focus(); };
   for (const k of ["24h", "month", "ytd", "any"]) {
     const b = el("button", "", phone.matches && L.pPhone[k] || L.p[k]); b.type = "button"; b.setAttribute("aria-pressed", S.period === k); box.append(b);

@@ -45,7 +45,7 @@ function show(u, d) {
   const lim = d.limits, thr = lim.threshold;
   const pl1 = el("div", "plot"), pl2 = el("div", "plot"), text = el("p", "figtext"), vol = el("p", "figtext"); pl1.id = "plot-rate"; pl2.id = "plot-volume";
   for (const p of [pl1, pl2]) p.setAttribute("role", "img");
-  const lv = d.series.rates.filter(v => v !== null), below = thr === null ? 0 : lv.filter(v => v < thr * 100).length;
+  const lv = d.series.rates.filter(v => v !== null), below = thr === null ? null : lv.filter(v => v < thr * 100).length;
   text.textContent = lv.length ? L.chartText(hundredths(Math.min(...lv)) + pc(), hundredths(Math.max(...lv)) + pc(), below) : L.chartNone;
   vol.textContent = L.volText(int(d.series.denominators.reduce((a, b) => a + b, 0)));
   pl1.setAttribute("aria-label", `${L.chart}. ${text.textContent}`); pl2.setAttribute("aria-label", `${L.vol}. ${vol.textContent}`);

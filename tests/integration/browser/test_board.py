@@ -104,6 +104,9 @@ async def test_links_and_keys(registry, browser):
         days = await shown(browser, server, "?period=any&from=2024-03-01&to=2024-05-31&theme=light")
         assert await days.value(PERIOD) == "Từ 01/03/2024 đến 31/05/2024"
         assert await days.value(PRESSED) == "Chọn ngày"
+        for width in (1100, 390):  # where other periods have no room for their days
+            await days.send("Emulation.setDeviceMetricsOverride", width=width, height=800, deviceScaleFactor=1, mobile=False)
+            assert await days.value("document.querySelector('#period').checkVisibility()"), width
         wrong = await shown(browser, server, "?period=any&from=2024-05-31&to=2024-03-01")  # as no period at all
         assert (await wrong.value(PERIOD)).startswith("Lũy kế")
         await wrong.close()
