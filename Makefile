@@ -20,7 +20,7 @@ help:
 	@echo '  make check     linters, types, layers'
 	@echo '  make unit      make check, and the tests that start no real parts'
 	@echo '  make test      make check, and the tests of everything (what CI runs; ARGS=--chaos adds the slow faults)'
-	@echo '  make test-long the same with every mutant, four times the generated examples, and slow variants of faults and starts'
+	@echo '  make test-long the same with every mutant, eight times the generated examples, and slow variants of faults and starts'
 	@echo '  make bench     speed, latency and the comparison with other engines (ARGS=...)'
 	@echo '  make chaos     faults in real Kafka, ClickHouse and workers while dossiers flow; every figure is compared after each'
 	@echo '                 (ARGS="--minutes 10 --seed 7 --faults zombie,kill-loop")'

@@ -16,10 +16,10 @@ mainly_served = pytest.mark.parametrize(
 )
 
 
-def seeds(first: int, *, count: int, short: int | None) -> list[ParameterSet]:
-    """Seeds for a parametrized test: ``count`` from ``first`` on, the first ``short`` of them (None: all) in the fast run too."""
-    fast = count if short is None else short
-    return [pytest.param(first + number, marks=() if number < fast else pytest.mark.long) for number in range(count)]
+def seeds(first: int, *, count: int, fast: Collection[int]) -> list[ParameterSet]:
+    """Seeds for a parametrized test: ``count`` from ``first`` on; the small cases in ``fast`` in the fast run, too."""
+    assert set(fast) <= set(range(first, first + count))
+    return [pytest.param(seed, marks=() if seed in fast else pytest.mark.long) for seed in range(first, first + count)]
 
 
 def cases(named: Mapping[str, tuple[Any, ...]], *, fast: Collection[str]) -> list[ParameterSet]:

@@ -173,7 +173,7 @@ DOSSIERS = st.lists(st.one_of(st.lists(MESSAGES, min_size=1, max_size=6), NEARLY
 
 
 @given(DOSSIERS)
-@settings(max_examples=examples(12), suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(12, fast=5), suppress_health_check=list(HealthCheck))
 def test_no_suspect_is_missed(sink, drawn):
     """Every dossier in which ``judge`` counts a message otherwise than by itself is a suspect."""
     dossiers = [[an_event(**fields | {"dossier_code": code}) for fields in each] for code, each in ((a_code(), d) for d in drawn)]
@@ -349,7 +349,7 @@ def test_a_bucket_that_only_repeats_are_left_in_counts_nothing(sink):
 
 
 @given(st.lists(st.lists(MESSAGES, min_size=1, max_size=4), min_size=1, max_size=4))
-@settings(max_examples=examples(10), suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(10, fast=4), suppress_health_check=list(HealthCheck))
 def test_any_split_into_batches_gives_the_same_corrections(sink, drawn):
     """However the messages of a dossier are split into batches, the last look leaves the tallies that ``judge`` gives."""
     code = a_code()

@@ -15,7 +15,8 @@ from tests.contract.dossier_model import Model
 def pytest_generate_tests(metafunc):
     """The seeds of the cases: a few, or those that were asked for."""
     first, _, last = (metafunc.config.getoption("--model-cases") or "").partition("-")
-    chosen = seeds(int(first), count=int(last) - int(first) + 1, short=None) if first else seeds(0, count=12, short=3)
+    asked = range(int(first), int(last) + 1) if first else ()
+    chosen = seeds(asked[0], count=len(asked), fast=asked) if asked else seeds(0, count=12, fast={2})
     metafunc.parametrize("seed", chosen)
 
 

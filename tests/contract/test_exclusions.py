@@ -174,8 +174,13 @@ def other_dossiers():
 
 @pytest.mark.parametrize(
     "statuses",
-    [(1, 2, 4, 9), (1, 9, 9, 10), (1, 3), (4, 10), (1, 3, 2, 7), (4,)],
-    ids=lambda statuses: "-".join(map(str, statuses)),
+    cases(
+        {
+            "-".join(map(str, statuses)): (statuses,)
+            for statuses in ((1, 2, 4, 9), (1, 9, 9, 10), (1, 3), (4, 10), (1, 3, 2, 7), (4,))
+        },
+        fast=("1-9-9-10", "1-3-2-7", "4"),
+    ),
 )
 def test_an_excluded_dossier_counts_in_events_only_until_it_is_included_again(storage, statuses):
     """Every figure falls by what the dossier counted as, and is as before when it is included again."""
@@ -462,9 +467,7 @@ DAMAGES = {
 
 
 @mainly_served
-@pytest.mark.parametrize(
-    ("damage", "faults"), cases(DAMAGES, fast=("a decision is not in the index", "a decision is in the index alone"))
-)
+@pytest.mark.parametrize(("damage", "faults"), cases(DAMAGES, fast=("a decision is not in the index",)))
 def test_an_exclusion_survives_a_repair(clickhouse, damage, faults):
     """An excluded dossier is never wrong by itself; a damage of its index rows is found, and a repair leaves what was decided."""
     destination, storage = Destination(clickhouse), in_clickhouse(clickhouse)
@@ -522,7 +525,7 @@ def test_a_decision_that_was_just_made_is_in_hand(clickhouse):
 
 
 @mainly_served
-@pytest.mark.parametrize("seed", seeds(400, count=6, short=1))
+@pytest.mark.parametrize("seed", seeds(400, count=6, fast={403}))
 def test_a_repair_beside_writers_and_operators(clickhouse, seed):
     """Repairs that delete and index any dossiers again while workers and operators write lose no decision."""
     destination, model = Destination(clickhouse), Model(clickhouse, deciding=True)

@@ -266,7 +266,7 @@ ENTRIES = [
 
 
 @given(DOSSIERS)
-@settings(max_examples=examples(15), suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(15, fast=6), suppress_health_check=list(HealthCheck))
 def test_no_dossier_with_a_finding_is_missed(destination, drawn):
     """Every dossier of which ``findings`` has something to say is read, with all its messages, each with all its fields."""
     sent = [[an_event(**fields | {"dossier_code": code}) for fields in each] for each in drawn for code in [a_code()]]

@@ -156,7 +156,7 @@ SPREAD = st.integers(0, 6)
     st.lists(st.tuples(st.one_of(NEARLY_USUAL, SENT_AGAIN), SPREAD), min_size=1, max_size=25),
     st.tuples(st.booleans(), st.booleans(), st.booleans(), st.sampled_from(Grouping)),
 )
-@settings(max_examples=examples(10), suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(10, fast=4), suppress_health_check=list(HealthCheck))
 def test_a_right_report_is_what_its_messages_say(reported, drawn, asked):
     """Whatever portals send: no figure of any group of a right report differs, however it is divided, with either I1."""
     counted, compared, over, by = asked
