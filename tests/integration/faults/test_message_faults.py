@@ -20,6 +20,7 @@ def test_one_message_in_a_hundred_is_malformed(survives):
     survives("one-percent-poison")
 
 
+@pytest.mark.long
 def test_every_message_is_malformed(survives):
     """Workers stop at the limit at every start and say so; once an operator accepts the messages, all are dead-lettered."""
     survives("all-poison")

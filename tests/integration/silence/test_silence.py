@@ -28,7 +28,7 @@ def test_a_missing_topic(site):
     assert "--create-topic" in process.said()
 
 
-@pytest.mark.parametrize("right", [None, "DESCRIBE"])
+@pytest.mark.parametrize("right", [pytest.param(None, marks=pytest.mark.long), "DESCRIBE"])
 def test_no_right_to_read_the_topic(site, right):
     """A worker says that it may not read its topic, even if it may describe it; Faust would be ready and idle."""
     site.through("password")
@@ -39,7 +39,7 @@ def test_no_right_to_read_the_topic(site, right):
     assert f"Kafka refuses access to the topic '{site.topic}' as user '{site.user}'. Grant READ on the topic" in said
 
 
-@pytest.mark.parametrize("right", [None, "DESCRIBE"])
+@pytest.mark.parametrize("right", [pytest.param(None, marks=pytest.mark.long), "DESCRIBE"])
 def test_no_right_to_read_the_group(site, right):
     """A worker says that it may not use its group, even if it may describe it; Faust would be idle without a message."""
     site.through("password")
@@ -59,7 +59,7 @@ def test_no_right_to_create_the_topic(site):
     assert f"The topic '{absent}' does not exist, and Kafka does not let this worker create it" in said
 
 
-@pytest.mark.parametrize("seconds", ["6", "60"])
+@pytest.mark.parametrize("seconds", ["6", pytest.param("60", marks=pytest.mark.long)])
 def test_a_session_timeout_outside_of_the_brokers_limits(site, seconds):
     """A session timeout that the broker refuses is reported with the broker's limits; Faust would log one line and be idle."""
     said = site.launch(PORTALPULSE_KAFKA__SESSION_TIMEOUT_SECONDS=seconds).await_end()
@@ -91,7 +91,7 @@ def test_a_mechanism_that_the_broker_does_not_take(site):
     assert "does not take PLAIN. Set PORTALPULSE_KAFKA__SASL_MECHANISM" in said
 
 
-@pytest.mark.parametrize("listener", ["tls", "sasl"])
+@pytest.mark.parametrize("listener", ["tls", pytest.param("sasl", marks=pytest.mark.long)])
 def test_plain_text_to_a_port_that_wants_more(site, listener):
     """Plain text to a port that expects TLS or a password is reported as the wrong protocol, not as a missing broker."""
     port = getattr(site.kafka, listener)

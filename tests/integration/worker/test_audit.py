@@ -175,6 +175,7 @@ def test_without_a_worker_the_age_of_events_decides(chain):
     assert _drift(found) == {"agency_minute": 0, "agency_day": 0, "agency_day_procedure": 1}
 
 
+@pytest.mark.long
 def test_acknowledged_messages_are_looked_up(chain):
     """Every acknowledged message is found in the storage; a deleted event is named together with its tallies."""
     events = [an_event() for _ in range(200)]
@@ -199,6 +200,7 @@ def test_acknowledged_messages_are_looked_up(chain):
     assert found["kafka"]["faults"]
 
 
+@pytest.mark.long
 def test_the_exporter_audits_all_the_time(chain, process):
     """The exporter's continuous audit shows drift by scope, and shows none after a repair."""
     quick = {
