@@ -1,4 +1,4 @@
-"""Settings: typed, checked once at start, read from ``PORTALPULSE_...`` variables (nested with ``__``).
+"""Settings: typed, checked once at start, read from ``PORTALPULSE_...`` variables (nested with ``__``) and files of secrets.
 
 No other module reads the environment. docs/settings.md lists every setting; a test compares the two. One module, above 300 lines,
 so that every setting is found in one place.
@@ -13,12 +13,19 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import BaseModel, Field, SecretStr, ValidationError, ValidationInfo, field_validator, model_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_settings import (
+    BaseSettings,
+    EnvSettingsSource,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
 
 from domain.acceptance import FIRST_DAY
 from domain.clock import parse_clock
 from domain.errors import ConfigurationError
 from pipeline.broker_addresses import addresses_in, require_addresses
+from pipeline.secret_files import with_secret_files
 from pipeline.setting_messages import explained, json_fault, unknown_variable, unreadable, variable_set_twice
 from pipeline.texts import require_text
 
@@ -399,6 +406,9 @@ class Settings(BaseSettings):
     )
 
     data_dir: Path = Field(Path(".portalpulse"), description="Folder for all local data.")
+    secrets_dir: str = Field(
+        "", description="Folder of files that are named like variables and hold their values, for secrets; empty: none."
+    )
     clock: str = Field("system", description="system, or the fixed instant of a scenario (RFC 3339 with offset).")
     registry_file: str = Field(
         "", description="File (CSV) that replaces the packaged registry of agencies for new events; empty: the packaged one."
@@ -420,6 +430,20 @@ class Settings(BaseSettings):
         (ThresholdPolicy(window="1d"), ThresholdPolicy(window="ytd")),
         description="JSON list of policies: for which agencies, indicator and window, below which ratios, on how many dossiers.",
     )
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - the signature of pydantic-settings
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """What the caller gives, then the environment with the files of secrets; there is no other source."""
+        variables = EnvSettingsSource(settings_cls)
+        variables.env_vars = {name.lower(): value for name, value in _variables().items()}
+        return init_settings, variables
 
     @field_validator("*", mode="before")
     @classmethod
@@ -466,6 +490,10 @@ class Settings(BaseSettings):
         return value
 
 
+def _variables() -> dict[str, str]:
+    return with_secret_files(os.environ, PREFIX)
+
+
 def load_settings(**overrides: Any) -> Settings:
     """Read and check the settings; ``overrides`` (from the command line) win over the environment.
 
@@ -473,11 +501,12 @@ def load_settings(**overrides: Any) -> Settings:
         ConfigurationError: one line that names the first wrong variable and what it must be, or a variable with our prefix
             that no setting reads.
     """
-    if unknown := unknown_variable(os.environ, Settings, PREFIX):
+    variables = _variables()
+    if unknown := unknown_variable(variables, Settings, PREFIX):
         raise ConfigurationError(unknown, remedy="docs/settings.md lists every setting; remove the variable or correct it.")
-    if twice := variable_set_twice(os.environ, PREFIX):
+    if twice := variable_set_twice(variables, PREFIX):
         raise ConfigurationError(twice, remedy="Remove one of the two; docs/settings.md lists every setting.")
-    if fault := json_fault(os.environ, Settings, PREFIX):
+    if fault := json_fault(variables, Settings, PREFIX):
         raise ConfigurationError(fault, remedy="docs/settings.md lists every setting with its form.")
     try:
         return Settings(**overrides)

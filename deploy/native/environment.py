@@ -16,8 +16,9 @@ _KAFKA_TUNING = frozenset(
     {"SESSION_TIMEOUT_SECONDS", "FETCH_BYTES", "FETCH_MIN_BYTES", "FETCH_MAX_WAIT_MS", "METADATA_MAX_AGE_SECONDS"}
 )
 _KAFKA_CHOSEN = frozenset({"TOPIC", "GROUP", "PARTITIONS"})
-#: The other settings that are addresses; a section as one JSON text may contain some of them.
+#: The other settings that are addresses; a section as one JSON text, or a file of secrets, may contain some of them.
 _ADDRESSES = frozenset({"KAFKA", "CLICKHOUSE", "HTTP", "CLICKHOUSE__URL", "HTTP__HOST", "HTTP__PORT"}) | {
+    "SECRETS_DIR",
     "BOARD",
     "BOARD__PROMETHEUS_URL",
     "BOARD__ALERTMANAGER_URL",

@@ -346,3 +346,36 @@ def test_defaults():
         ("I1", "1d", 0.05, 30),
         ("I1", "ytd", 0.05, 30),
     ]
+
+
+def test_secrets_come_from_files(monkeypatch, tmp_path):
+    """Files of PORTALPULSE_SECRETS_DIR are settings like variables, checked and kept secret alike; none may be set twice."""
+    url, token = tmp_path / "PORTALPULSE_CLICKHOUSE__URL", tmp_path / "PORTALPULSE_HTTP__TOKEN"
+    monkeypatch.setenv("PORTALPULSE_SECRETS_DIR", str(tmp_path))
+    url.write_text("http://user:p%40ss@clickhouse:8123/portalpulse\n", encoding="utf-8")
+    token.write_text("sixteen-characters-or-more", encoding="utf-8")
+    (tmp_path / "..data").symlink_to(tmp_path)  # as in a volume of Kubernetes
+    (tmp_path / "recipients.yaml").write_text("not a setting", encoding="utf-8")
+    settings = load_settings()
+    assert settings.clickhouse.url.get_secret_value() == "http://user:p%40ss@clickhouse:8123/portalpulse"
+    assert settings.http.token.get_secret_value() == "sixteen-characters-or-more"
+
+    def refusal():
+        with pytest.raises(ConfigurationError) as caught:
+            load_settings()
+        text = "".join(traceback.format_exception(caught.value))
+        assert "hidden" not in text
+        return str(caught.value)
+
+    token.write_text("hidden", encoding="utf-8")
+    assert "PORTALPULSE_HTTP__TOKEN is wrong: it must have at least 16 characters" in refusal()
+    token.write_bytes(b"hidden \xff")
+    assert f"The file {token} is not UTF-8" in refusal()
+    token.rename(tmp_path / "PORTALPULSE_HTTP__TOKN")
+    (tmp_path / "PORTALPULSE_HTTP__TOKN").write_text("hidden", encoding="utf-8")
+    assert "did you mean PORTALPULSE_HTTP__TOKEN?" in refusal()
+    (tmp_path / "PORTALPULSE_HTTP__TOKN").unlink()
+    monkeypatch.setenv("PORTALPULSE_CLICKHOUSE__URL", "http://other@clickhouse:8123/portalpulse")
+    assert f"PORTALPULSE_CLICKHOUSE__URL is set twice: in the environment and by the file {url}" in refusal()
+    monkeypatch.setenv("PORTALPULSE_SECRETS_DIR", str(tmp_path / "absent"))
+    assert "PORTALPULSE_SECRETS_DIR names" in refusal()
