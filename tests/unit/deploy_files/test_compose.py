@@ -7,11 +7,19 @@ import hashlib
 import json
 import re
 import shlex
+import shutil
+import subprocess
 from pathlib import Path
 
+import httpx
 import jsonschema
 import pytest
 import yaml
+
+from deploy.native.services.clickhouse_server import ClickHouseServer
+from pipeline.settings import Settings
+from pipeline.wiring.storage import migrated_storage, opened_storage
+from sinks.clickhouse.reader import ClickHouseReader
 
 ROOT = Path(__file__).parents[3]
 DEPLOY = ROOT / "deploy"
@@ -140,22 +148,61 @@ def test_mounted_files_exist():
     assert named == set(COMPOSE["volumes"])
 
 
-def test_passwords_are_required():
-    """The file contains no password; a missing one is an error with a hint, and the example names every variable."""
+def test_secrets_are_files(tmp_path):
+    """No password is in a variable: the script makes every secret as a file, once, and a process gets those that it reads."""
     text = (DEPLOY / "compose.yaml").read_text(encoding="utf-8")
     example = (DEPLOY / "compose" / "env.example").read_text(encoding="utf-8")
-    variables = set(re.findall(r"\$\{(\w+)", text))
-    assert variables == set(re.findall(r"(?m)^(\w+)=", example))
-    for name in variables:
-        if name.endswith("PASSWORD"):
-            assert re.search(rf"(?m)^{name}=$", example), f"{name} has a value in the example"
-            assert not re.search(rf"\$\{{{name}\}}|\$\{{{name}:-", text), f"{name} may be empty"
-            assert f"${{{name}:?" in text
+    assert set(re.findall(r"\$\{(\w+)", text)) == set(re.findall(r"(?m)^(\w+)=", example))
+    folder = tmp_path / "secrets"
+    script = DEPLOY / "compose" / "secrets.sh"
+    subprocess.run([script, folder], check=True, capture_output=True, timeout=60)
+    made = {path.name: path.read_text(encoding="utf-8") for path in folder.iterdir()}
+    again = subprocess.run([script, folder], check=True, capture_output=True, text=True, timeout=60)
+    assert "stays as it is" in again.stderr
+    assert {path.name: path.read_text(encoding="utf-8") for path in folder.iterdir()} == made
+    assert folder.stat().st_mode & 0o777 == 0o700
+    assert all(path.stat().st_mode & 0o777 == 0o444 for path in folder.iterdir())
+    assert {Path(secret["file"]).name for secret in COMPOSE["secrets"].values()} == set(made)
+    assert len(set(made.values())) == len(made)
+    for name, service in SERVICES.items():
+        for variable, value in service.get("environment", {}).items():
+            assert not re.search(r"(?i)password$|token$|clickhouse__url$", variable), (name, variable)
+            assert not re.search(r"://[^/\s]*@", value), (name, variable)
+    targets = {name: {given_name(secret) for secret in service.get("secrets", [])} for name, service in SERVICES.items()}
+    assert targets == {
+        "worker": {"PORTALPULSE_CLICKHOUSE__URL"},
+        "exporter": {"PORTALPULSE_CLICKHOUSE__URL", "PORTALPULSE_HTTP__TOKEN"},
+        "clickhouse": {"/etc/clickhouse-server/users.d/passwords.xml"},
+        "grafana": {"grafana_admin_password", "grafana_clickhouse_password"},
+    } | {name: set() for name in set(SERVICES) - {"worker", "exporter", "clickhouse", "grafana"}}
+    assert SERVICES["grafana"]["environment"]["GF_SECURITY_ADMIN_PASSWORD__FILE"] == "/run/secrets/grafana_admin_password"
+    ignored = (ROOT / ".gitignore").read_text(encoding="utf-8").splitlines()
+    assert "deploy/secrets/" in ignored
+
+
+def given_name(secret) -> str:
+    """Under which name a service finds a secret."""
+    return secret if isinstance(secret, str) else secret["target"]
+
+
+def test_processes_have_no_rights():
+    """Every container drops all rights; ours run without root on a read-only root, with memory or volumes to write to."""
+    for name, service in SERVICES.items():
+        assert service["cap_drop"] == ["ALL"], name
+        assert service["security_opt"] == ["no-new-privileges:true"], name
+        assert "privileged" not in service, name
+        if name not in {"kafka", "clickhouse"}:  # their images write to their configuration
+            assert service["read_only"] is True, name
+        if service["image"].startswith(OWN_IMAGE):
+            folders = {mount.split(":")[0] for mount in service["tmpfs"]}
+            folders |= {target for owner, _, target, mode in mounts() if owner == name and mode != "ro"}
+            assert service["user"] == "10001:10001", name
+            assert {"/tmp", "/var/lib/portalpulse"} <= folders, name
 
 
 def test_settings_exist():
     """Every PORTALPULSE_ variable of the file is a setting with an acceptable value."""
-    from pipeline.settings import PREFIX, Settings
+    from pipeline.settings import PREFIX
 
     for name in ("worker", "exporter", "produce", "relay"):
         nested: dict = {}
@@ -188,9 +235,6 @@ def test_commands_exist(name):
 
 def test_prometheus_loads_its_configuration(tmp_path):
     """Prometheus accepts prometheus.yml with the rules at their path in the container, and scrapes only services that exist."""
-    import shutil
-    import subprocess
-
     text = (DEPLOY / "compose" / "prometheus.yml").read_text(encoding="utf-8")
     for name, source, target, _ in mounts():
         if name == "prometheus" and target.startswith("/etc/prometheus/rules/"):
@@ -248,6 +292,8 @@ def test_the_image_is_pinned_and_without_root():
     assert users
     assert not users[-1].startswith(("0", "root"))
     ignored = (DEPLOY / "Dockerfile.dockerignore").read_text(encoding="utf-8")
+    for private in ("deploy/.env", "deploy/secrets", "deploy/recipients"):
+        assert ignored.index("!deploy\n") < ignored.index(f"\n{private}\n"), f"{private} would be in the build"
     for word, rest in lines:
         if word == "COPY" and not rest.startswith("--from"):
             *sources, _ = shlex.split(rest)
@@ -256,14 +302,61 @@ def test_the_image_is_pinned_and_without_root():
                 assert f"!{source}\n" in ignored, f"the build context omits {source}"
 
 
-def test_the_user_of_grafana_is_read_only():
-    """Grafana's ClickHouse user reads only, takes its password from the environment and has a time limit."""
-    from xml.etree import ElementTree as ET
+@pytest.mark.integration
+def test_clickhouse_users_can_do_their_work_and_nothing_else(tmp_path):
+    """On a real server with the users of the stack: workers migrate, the exporter and Grafana read, and none does more."""
+    subprocess.run([DEPLOY / "compose" / "secrets.sh", tmp_path / "secrets"], check=True, capture_output=True, timeout=60)
+    (tmp_path / "users.d").mkdir()
+    shutil.copy(DEPLOY / "compose" / "clickhouse" / "users.xml", tmp_path / "users.d")
+    shutil.copy(tmp_path / "secrets" / "clickhouse_passwords.xml", tmp_path / "users.d" / "passwords.xml")
+    (tmp_path / "users.xml").write_text(IMAGE_USERS, encoding="utf-8")
+    config = tmp_path / "config.xml"
+    config.write_text(f"<clickhouse><users_config>{tmp_path / 'users.xml'}</users_config></clickhouse>", encoding="utf-8")
+    server = ClickHouseServer(data_dir=tmp_path / "data", log_dir=tmp_path, options=[f"--config-file={config}"])
 
-    root = ET.parse(DEPLOY / "compose" / "clickhouse" / "grafana_reader.xml").getroot()
-    user = root.find("users/grafana")
-    assert user.find("password").get("from_env") in SERVICES["clickhouse"]["environment"]
-    profile = root.find(f"profiles/{user.findtext('profile')}")
-    assert profile.findtext("readonly") == "1"
-    assert int(profile.findtext("max_execution_time")) <= 30
-    assert [grant.text for grant in user.findall("grants/query")] == ["GRANT SELECT ON portalpulse.*"]
+    def secret(name):
+        return (tmp_path / "secrets" / name).read_text(encoding="utf-8").strip()
+
+    grafana = f"http://grafana:{secret('grafana_clickhouse_password')}@clickhouse:8123/portalpulse"
+    urls = {"worker": secret("worker_url"), "exporter": secret("exporter_url"), "grafana": grafana}
+    assert all(url.endswith("@clickhouse:8123/portalpulse") for url in urls.values())
+
+    def ask(user, statement, **settings):
+        url = urls[user].replace("clickhouse:8123/portalpulse", f"127.0.0.1:{server.http_port}/")
+        answer = httpx.post(url, params={"database": "portalpulse"} | settings, content=statement, trust_env=False)
+        return "" if answer.is_success else re.search(r"\((\w+)\)\W*(?:\(version.*)?$", answer.text.strip())[1]
+
+    server.start()
+    try:
+        address = urls["worker"].replace("clickhouse:8123", f"127.0.0.1:{server.http_port}")
+        with migrated_storage(Settings(clickhouse={"url": address})):
+            pass
+        address = urls["exporter"].replace("clickhouse:8123", f"127.0.0.1:{server.http_port}")
+        with opened_storage(Settings(clickhouse={"url": address})) as clickhouse:
+            ClickHouseReader(clickhouse).totals()
+        assert not ask("exporter", "SELECT sum(bytes) FROM system.parts")
+        assert not ask("grafana", "SELECT count() FROM agency_day", max_execution_time="20")
+        for user, statement in FORBIDDEN:
+            assert ask(user, statement) in {"ACCESS_DENIED", "READONLY"}, (user, statement)
+        assert ask("grafana", "SELECT 1", max_execution_time="60") == "SETTING_CONSTRAINT_VIOLATION"
+        urls["exporter"] = urls["exporter"].replace("exporter:", "exporter:x")
+        assert ask("exporter", "SELECT 1") == "AUTHENTICATION_FAILED"
+    finally:
+        server.stop()
+
+
+#: What the image has before: one user for everything, from everywhere.
+IMAGE_USERS = """<clickhouse><profiles><default/></profiles><quotas><default/></quotas><users><default><password/>
+<networks><ip>::/0</ip></networks><profile>default</profile><quota>default</quota></default></users></clickhouse>"""
+FORBIDDEN = [
+    ("worker", "CREATE DATABASE other"),
+    ("worker", "CREATE USER other"),
+    ("worker", "SYSTEM SHUTDOWN"),
+    ("worker", "SELECT * FROM url('http://192.0.2.1/', CSV, 'a String')"),
+    ("exporter", "INSERT INTO dead_letter_marks SELECT * FROM dead_letter_marks"),
+    ("exporter", "TRUNCATE TABLE agency_day"),
+    ("exporter", "SELECT * FROM file('x', CSV, 'a String')"),
+    ("grafana", "INSERT INTO agency_day SELECT * FROM agency_day"),
+    ("grafana", "SELECT count() FROM system.parts"),
+    ("grafana", "DROP TABLE agency_day"),
+]

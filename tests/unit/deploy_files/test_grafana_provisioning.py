@@ -50,7 +50,7 @@ class ClickHouseJson(Strict):
 
 
 class Password(Strict):
-    password: Annotated[str, Field(pattern=r"^\$[A-Z_]+$")]
+    password: Annotated[str, Field(pattern=r"^\$__file\{/run/secrets/[a-z_]+\}$")]
 
 
 class Source(Strict):
@@ -147,10 +147,10 @@ def test_data_sources_name_services_that_exist(sources):
     prometheus, alertmanager, clickhouse = sources.datasources
     hosts = [re.sub(r"^http://|:\d+$", "", source.url) for source in (prometheus, alertmanager)]
     assert set(hosts) | {clickhouse.json_data.host} <= set(SERVICES)
-    variable = clickhouse.secure_json_data.password.removeprefix("$")
-    assert variable in SERVICES["grafana"]["environment"]
-    assert variable in SERVICES["clickhouse"]["environment"]
-    reader = (ROOT / "deploy" / "compose" / "clickhouse" / "grafana_reader.xml").read_text(encoding="utf-8")
+    secret = Path(clickhouse.secure_json_data.password.removeprefix("$__file{").removesuffix("}"))
+    assert secret.parent == Path("/run/secrets")
+    assert secret.name in SERVICES["grafana"]["secrets"]
+    reader = (ROOT / "deploy" / "compose" / "clickhouse" / "users.xml").read_text(encoding="utf-8")
     assert f"<{clickhouse.json_data.username}>" in reader
     assert clickhouse.type in SERVICES["grafana"]["environment"]["GF_PLUGINS_PREINSTALL_SYNC"]
 
