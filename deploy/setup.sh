@@ -122,7 +122,7 @@ chdb_is_there() { stamped "$CHDB_HOME/package.sha256" "$CHDB_SHA256"; }
 axe_is_there() { stamped "$AXE_HOME/package.sha256" "$AXE_SHA256"; }
 # The folder appears as a whole, with the lock that it was installed from.
 grafana_is_there() {
-    for file in package.json package-lock.json; do cmp -s "$GRAFANA_HOME/$file" "tests/grafana/$file" || return 1; done
+    for file in package.json npm-shrinkwrap.json; do cmp -s "$GRAFANA_HOME/$file" "tests/grafana/$file" || return 1; done
 }
 npm_packages_are_there() { chdb_is_there && axe_is_there && grafana_is_there; }
 kubectl_is_there() { stamped "$KUBECTL_HOME/package.sha256" "$KUBECTL_SHA256"; }
@@ -253,7 +253,7 @@ install_grafana_libraries() {
     say "Grafana's libraries (170 MB): fetching them by npm"
     rm -rf "$GRAFANA_HOME.new"
     mkdir -p "$GRAFANA_HOME.new"
-    cp tests/grafana/package.json tests/grafana/package-lock.json "$GRAFANA_HOME.new"
+    cp tests/grafana/package.json tests/grafana/npm-shrinkwrap.json "$GRAFANA_HOME.new"
     run grafana-libraries npm ci --prefix "$GRAFANA_HOME.new" --ignore-scripts --no-audit --no-fund || return 1
     rm -rf "$GRAFANA_HOME"
     mv "$GRAFANA_HOME.new" "$GRAFANA_HOME"

@@ -22,7 +22,7 @@ KAFKA_VERSION = "4.1.0"
 CLICKHOUSE_LIBRARY_VERSION = "26.7.3-stable.1"
 #: Version of axe-core; deploy/setup.sh names the same.
 AXE_VERSION = "4.14.1"
-#: What tests/grafana/package.json names and package-lock.json pins.
+#: What tests/grafana/package.json names and npm-shrinkwrap.json pins.
 GRAFANA_LIBRARIES = PROJECT / "tests" / "grafana"
 MIN_JAVA = 17
 
@@ -74,7 +74,7 @@ def grafana_libraries(cache: Path = CACHE, source: Path = GRAFANA_LIBRARIES) -> 
     Raises:
         ConfigurationError: they were not downloaded, or other versions of them.
     """
-    folder, names = cache / "grafana-libraries", ("package.json", "package-lock.json")
+    folder, names = cache / "grafana-libraries", ("package.json", "npm-shrinkwrap.json")
     installed = [folder / name for name in names]
     if not all(path.is_file() and path.read_bytes() == (source / path.name).read_bytes() for path in installed):
         raise ConfigurationError(f"Grafana's libraries of tests/grafana are not in {folder}.", remedy=f"{SETUP_TESTS}.")

@@ -67,7 +67,7 @@ def test_missing_downloads_name_the_command_that_fetches_them(tmp_path):
         axe_script(tmp_path)
     assert "deploy/setup.sh --tests" in axe.value.remedy
     (tmp_path / "grafana-libraries").mkdir()
-    for name in ("package.json", "package-lock.json"):
+    for name in ("package.json", "npm-shrinkwrap.json"):
         (tmp_path / "grafana-libraries" / name).write_text("{}")
     with pytest.raises(ConfigurationError) as grafana:  # others than those of the lock
         grafana_libraries(tmp_path)
