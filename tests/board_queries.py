@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import datetime as dt
 import re
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 from dashboards.queries import QUERIES, SQL_QUERIES, BoardQuery, SqlQuery
 
@@ -36,3 +38,18 @@ def fill(text: str, values: dict[str, str]) -> str:
         return "'" + found.replace("'", "''") + "'" if match[2] == "sqlstring" else found
 
     return _VARIABLE.sub(value, text)
+
+
+def agency_choices(board: Mapping[str, Any], metrics: Sequence[Mapping[str, str]]) -> dict[str, str]:
+    """What the variable of agencies offers, code -> text: its regular expression on the answer as Grafana writes it."""
+    [variable] = [one for one in board["templating"]["list"] if one["name"] == "agency"]
+    pattern = re.compile(variable["regex"].strip("/").replace("(?<", "(?P<"))
+    texts = ["{" + ",".join(f'{name}="{value}"' for name, value in metric.items()) + "} 1 1732700000000" for metric in metrics]
+    return {found["value"]: found["text"] for found in map(pattern.search, texts) if found}
+
+
+def asked_beside_panels(board: Mapping[str, Any], agency: str = "H17") -> list[str]:
+    """The PromQL of a board's variables and annotations."""
+    queries = [one["query"]["query"] for one in board["templating"]["list"] if one["type"] == "query"]
+    inner = [query.removeprefix("query_result(").removesuffix(")") for query in queries]
+    return inner + [fill(one["target"]["expr"], {"agency": agency}) for one in board["annotations"]["list"]]

@@ -118,8 +118,10 @@ TABLE_SIZES = SqlQuery(
 )
 CATALOGUE = SqlQuery(
     "catalogue",
-    "SELECT agency, max(loaded_at) AS loaded, argMax(entries, (loaded_at, load_id)) AS entries, "
-    "argMax(source, (loaded_at, load_id)) AS source FROM catalogue_loads GROUP BY agency ORDER BY loaded DESC, agency",
+    "SELECT agency, any(names.name) AS name, max(loaded_at) AS loaded, argMax(entries, (loaded_at, load_id)) AS entries, "
+    "argMax(source, (loaded_at, load_id)) AS source FROM catalogue_loads "
+    "LEFT JOIN (SELECT code, argMax(name_vi, valid_from) AS name FROM agencies FINAL GROUP BY code) AS names "
+    "ON names.code = catalogue_loads.agency GROUP BY agency ORDER BY loaded DESC, agency",
     "The catalogue of each agency: when it was loaded, from what, how many entries.",
     may_be_empty="no catalogue was loaded",
 )

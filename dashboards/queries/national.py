@@ -124,8 +124,8 @@ AGENCIES_FIRING = BoardQuery(
 )
 AGENCIES_ALERTED = BoardQuery(
     "agencies_alerted",
-    f'count(count by (agency) (ALERTS{{alertstate="firing",agency!=""}})) or {ANSWERED}',
-    "Agencies with any open alert.",
+    f'count(count by (agency) (ALERTS{{alertstate="firing",agency!="",severity!="info"}})) or {ANSWERED}',
+    "Agencies with any open alert that is more than information.",
 )
 AGENCIES_WITHOUT_DATA = BoardQuery(
     "agencies_without_data",

@@ -88,4 +88,4 @@ def test_every_query_returns_what_the_report_says(clickhouse):
     assert [row[:2] for row in answers["dead_letter_reasons"]] == [("not_json", 3)]
     assert [row[1:5] for row in answers["dead_letters_newest"]] == [("not_json", "t", 0, offset) for offset in range(3)]
     assert {"agency_day", "dossier_messages"} <= {row[0] for row in answers["table_sizes"]}
-    assert [(row[0], row[2]) for row in answers["catalogue"]] == [("H17", 2)]
+    assert [(row[0], row[1], row[3]) for row in answers["catalogue"]] == [("H17", "Đà Nẵng", 2)]

@@ -70,7 +70,8 @@ def _nation() -> b.Row:
                     p.Header(
                         5,
                         "Cơ quan dưới ngưỡng, đang cảnh báo",
-                        "Số cơ quan có cảnh báo tỷ lệ dưới 5 % hoặc bằng 0, ở bất kỳ kỳ và chỉ tiêu nào, không chỉ kỳ đang xem.",
+                        "Số cơ quan có cảnh báo tỷ lệ dưới 5 % hoặc bằng 0, ở bất kỳ kỳ và chỉ tiêu nào, không chỉ kỳ đang "
+                        "xem; và số cơ quan có bất kỳ cảnh báo nào, trừ mức thông tin.",
                     ),
                     [Series(n.AGENCIES_FIRING, "Dưới ngưỡng"), Series(n.AGENCIES_ALERTED, "Mọi cảnh báo")],
                     p.Look(unit=p.COUNT, thresholds=_ANY_IS_BAD),

@@ -204,6 +204,7 @@ def _parts() -> list[b.Row]:
         [h.CATALOGUE],
         [
             Column("agency", "Mã", width=60),
+            Column("name", "Cơ quan"),
             Column("loaded", "Lúc", p.TIME, width=150),
             Column("entries", "Số mục", p.COUNT, width=90),
             Column("source", "Nguồn"),

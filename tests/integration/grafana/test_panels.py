@@ -61,14 +61,14 @@ COLOURS = [
 ]
 BOTH = {"agency": ["H17", "G02"]}
 RANKING = [
-    rows("A", {**BOTH, "block": ["province", "ministry"], "name": ["Bình Dương", "Bộ Công an"], "Value #A": [1, 1]}),
+    rows("A", {**BOTH, "block": ["province", "ministry"], "name": ["Đà Nẵng", "Bộ Công an"], "Value #A": [1, 1]}),
     rows("B", {**BOTH, "Value #B": [2, 0]}),
     *(rows(ref, {"agency": ["H17"], f"Value #{ref}": [value]}) for ref, value in
       {"C": 4.97, "D": -1.23, "E": 48, "F": 61729, "G": 5, "H": 19}.items()),
     rows("I", {**BOTH, "Value #I": [2, 0]}),
     rows("J", {"agency": ["H17"], "Value #J": [1732700000000]}),
 ]  # fmt: skip
-_LABELS = {"severity": "critical", "alertname": "AgencyRateLow", "agency": "H17", "name": "Bình Dương"}
+_LABELS = {"severity": "critical", "alertname": "AgencyRateLow", "agency": "H17", "name": "Đà Nẵng"}
 _LABELS |= {"kpi": "I1", "window": "1d", "rung": "below5"}
 ALERT = {name: [value] for name, value in _LABELS.items()} | {"Value": [1732700000000]}
 LIMITS = [values(4, title="Tỷ lệ"), *(values(5, title=name, ref="B") for name in ("below5", "below10", "target"))]
@@ -144,7 +144,7 @@ def test_the_ranking(shown):
     [frame] = shown["ranking"]["fields"]
     assert {field["title"]: [cell["text"] for cell in field["cells"]] for field in frame} == {
         "Mã": ["H17", "G02"],
-        "Cơ quan": ["Bình Dương", "Bộ Công an"],
+        "Cơ quan": ["Đà Nẵng", "Bộ Công an"],
         "Khối": ["Tỉnh, thành phố", "Bộ, ngành"],
         "Mức": ["Dưới 5 %", "Không có dữ liệu"],
         "Tỷ lệ": ["4.97%", "—"],
@@ -169,7 +169,7 @@ def test_alerts_lead_to_the_runbook(shown):
     """An alert is named by its summary and leads to its section of the runbook; severity and window are words."""
     fields = {field["title"]: field for field in shown["alert"]["fields"][0]}
     assert [field["cells"][0]["text"] for field in fields.values()] == [
-        *("Nghiêm trọng", "Tỷ lệ hồ sơ trực tuyến dưới ngưỡng cảnh báo", "H17", "Bình Dương"),
+        *("Nghiêm trọng", "Tỷ lệ hồ sơ trực tuyến dưới ngưỡng cảnh báo", "H17", "Đà Nẵng"),
         *("Tỷ lệ hồ sơ trực tuyến toàn trình", "24 giờ qua", "Ngưỡng cảnh báo", "16:33 27/11/2024"),
     ]
     assert fields["Mức độ"]["cells"][0]["color"] == shown["colors"]["red"]

@@ -10,10 +10,11 @@ import sys
 
 import pytest
 
+from dashboards.grafana.generate import boards
 from deploy.native.processes import wait_until
 from domain.errors import UnavailableError
 from domain.periods import VIETNAM
-from tests.board_queries import board_queries
+from tests.board_queries import agency_choices, asked_beside_panels, board_queries
 from tests.factories import a_message, an_event
 from tests.integration.browser.chromium import chromium
 from tests.integration.scenario.conftest import TOPIC
@@ -96,6 +97,16 @@ def test_every_board_query_returns_what_the_report_says(loaded, kpi):
         wait_until(all_agree, timeout=90, what="the queries of the boards to agree with the report")
     except UnavailableError:
         pytest.fail(f"no or another answer: {sorted(open_queries)}")
+
+
+def test_variables_and_annotations_of_the_boards_are_answered(loaded, registry):
+    """The real Prometheus answers what boards ask beside their panels, and agencies are offered by code and name."""
+    for board in boards():
+        answers = [loaded.query(promql) for promql in asked_beside_panels(board)]
+        if board["uid"] == "portalpulse-agency":
+            offered = agency_choices(board, [labels for labels, _ in answers[0]])
+            assert set(offered) == {agency.code for agency in registry.in_force(dt.date(2024, 8, 20))}
+            assert offered["H17"] == "H17 · Đà Nẵng"
 
 
 def test_alertmanager_notifies_for_those_below_five_percent_and_no_others(loaded):
