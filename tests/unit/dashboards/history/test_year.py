@@ -87,7 +87,7 @@ def test_the_world_is_like_the_real_one_and_follows_from_its_seed():
     assert not np.array_equal(figures.counts["settled_full"], other.figures.counts["settled_full"])
 
 
-@pytest.mark.parametrize("agencies", [14, pytest.param(42, marks=pytest.mark.long)])
+@pytest.mark.parametrize("agencies", [42, pytest.param(84, marks=pytest.mark.long)])
 def test_a_month_with_tet_is_right(agencies):
     """February 2024 with some of the agencies: no false alert, no false end, nothing missed, every drop found and fault told."""
     found = trial(simulated(agencies=agencies))
