@@ -175,6 +175,9 @@ def test_secrets_are_files(tmp_path):
         "clickhouse": {"/etc/clickhouse-server/users.d/passwords.xml"},
         "grafana": {"grafana_admin_password", "grafana_clickhouse_password"},
     } | {name: set() for name in set(SERVICES) - {"worker", "exporter", "clickhouse", "grafana"}}
+    for name, service in SERVICES.items():  # without secrets there is no such folder, and a folder that is missing is refused
+        reads = any(target.startswith("PORTALPULSE_") for target in targets[name])
+        assert ("PORTALPULSE_SECRETS_DIR" in service.get("environment", {})) == reads, name
     assert SERVICES["grafana"]["environment"]["GF_SECURITY_ADMIN_PASSWORD__FILE"] == "/run/secrets/grafana_admin_password"
     ignored = (ROOT / ".gitignore").read_text(encoding="utf-8").splitlines()
     assert "deploy/secrets/" in ignored

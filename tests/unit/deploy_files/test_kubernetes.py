@@ -352,7 +352,9 @@ async def test_ports_and_probes_exist():
         assert {"livenessProbe", "readinessProbe"} <= set(probes), container.label
         if container.name in {"worker", "exporter"}:
             assert port["containerPort"] == Settings().http.port, container.label
-            expected = {"startupProbe": "/healthz", "livenessProbe": "/healthz", "readinessProbe": "/readyz"}
+            # An exporter whose storage is away must be reached, to say so; workers are found without being ready.
+            ready = "/readyz" if container.name == "worker" else "/healthz"
+            expected = {"startupProbe": "/healthz", "livenessProbe": "/healthz", "readinessProbe": ready}
             assert paths == expected, container.label
         elif container.is_ours:
             assert f"[default: {port['containerPort']}]" in shown_help(container.name), container.label
@@ -480,3 +482,23 @@ def test_prometheus_has_the_committed_rules_and_finds_every_process():
         for address in {text for text in [*addresses, *arguments] if re.match(r"http://[a-z]+:", text)}:
             host, port = re.fullmatch(r"http://([a-z]+):(\d+)", address).groups()
             assert int(port) in ports[host], address
+
+
+def test_the_guide_names_what_exists():
+    """docs/deployment.md names files that exist, and requests and limits as the manifests have them."""
+    made = {"deploy/.env", "deploy/secrets", "deploy/recipients/recipients.yaml", "deploy/kubernetes/overlays/ours"}
+    named = {path.rstrip("./") for path in re.findall(r"(?<![\w/])(?:deploy|dashboards|tests)/[\w./-]+", GUIDE)}
+    assert len(named) > 10
+    for path in named:
+        assert (ROOT / path).exists() or any(path == new or path.startswith(f"{new}/") for new in made), path
+    sizes = {}
+    for name, cores, mib, max_cores, max_gib in re.findall(
+        r"(?m)^\| (\w+) \| ([\d.]+) cores, (\d+) MiB \| (\d+) cores, (\d+) GiB \|", GUIDE
+    ):
+        sizes[name.lower()] = (Decimal(cores), int(mib) << 20, Decimal(max_cores), int(max_gib) << 30)
+    assert set(sizes) == {"worker", "exporter", "prometheus"}
+    for container in containers("overlays/national"):
+        if container.name in sizes:
+            resources = container.content["resources"]
+            given = tuple(amount(resources[part][name]) for part in ("requests", "limits") for name in ("cpu", "memory"))
+            assert given == sizes[container.name], container.label
