@@ -1,6 +1,6 @@
 """Each critical line, changed for the worse, makes the named test fail: the tests of the promises do notice.
 
-A mutant is one change of one module's source, made while a fresh interpreter imports it. It counts as caught when the named test
+A mutant is one change of one module's source, made while a fresh process imports it. It counts as caught when the named test
 fails by an assertion; a crash at import, or a test that was green all along, is a failure here. The fast run has the first mutant
 of each module, `make test-long` all of them.
 """
@@ -9,11 +9,14 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -521,34 +524,62 @@ MUTANTS = [
 ]
 
 
-def run(folder: Path, tests: list[str], change: Mutant | None = None) -> dict[str, str]:
-    """How each of ``tests`` ends in a new interpreter: "passed", or the name of what it raised."""
-    verdicts = folder / "verdicts.json"
+def job(folder: Path, tests: list[str], change: Mutant | None = None) -> dict[str, Any]:
+    """What tests.mutants.forked needs to run ``tests`` with a change."""
     made = None if change is None else {"module": change.module, "old": change.old, "new": change.new}
-    ended = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-x", "-p", "tests.mutants.plugin", "-p", "no:cacheprovider", *tests],
-        cwd=ROOT,
-        env=os.environ | {"MUTANT": json.dumps(made), "MUTANT_VERDICTS": str(verdicts), "HYPOTHESIS_PROFILE": "mutant"},
-        capture_output=True,
-        text=True,
-        check=False,  # pytest-timeout of the outer test ends a run that hangs
-    )
-    assert verdicts.exists(), ended.stdout + ended.stderr
+    verdicts = str(folder / "verdicts.json")
+    environment = {"MUTANT": json.dumps(made), "MUTANT_VERDICTS": verdicts, "HYPOTHESIS_PROFILE": "mutant"}
+    return {"tests": tests, "environment": environment}
+
+
+def verdict(made: dict[str, Any], printed: str, change: Mutant | None = None) -> dict[str, str]:
+    """How each of the tests of a job ended: "passed", or the name of what it raised."""
+    verdicts = Path(made["environment"]["MUTANT_VERDICTS"])
+    assert verdicts.exists(), printed
     found: dict[str, str] = json.loads(verdicts.read_text())
     if change is not None:
-        assert found.pop("changed", "") == change.module, f"{change.module} was not imported: {ended.stdout}"
-    assert found, ended.stdout + ended.stderr
+        assert found.pop("changed", "") == change.module, f"{change.module} was not imported: {printed}"
+    assert found, printed
     return found
+
+
+def outcomes(jobs: list[dict[str, Any]]) -> Iterator[tuple[int, str]]:
+    """Run jobs on all cores; yields the place of each in the list, as it ends, and what it printed."""
+    with subprocess.Popen(
+        [sys.executable, "-m", "tests.mutants.forked"],
+        cwd=ROOT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    ) as process:
+        try:
+            process.stdin.write("".join(json.dumps({"number": number, **each}) + "\n" for number, each in enumerate(jobs)))
+            process.stdin.close()
+            for line in process.stdout:
+                ended = json.loads(line)
+                yield ended["number"], ended["printed"]
+        finally:
+            with suppress(ProcessLookupError):  # all have ended
+                os.killpg(process.pid, signal.SIGKILL)
 
 
 @pytest.fixture(scope="module")
 def verdicts(request, tmp_path_factory):
-    """Futures of how the named test of each chosen mutant ends. They run on all cores, because imports take most of the time."""
+    """A function that waits for how the named test of each chosen mutant ends; all of them run side by side."""
     mine = [item for item in request.session.items if item.path == request.path and hasattr(item, "callspec")]
     chosen = [item.callspec.params["mutant"] for item in mine]
-    executor = ThreadPoolExecutor(os.cpu_count())
-    yield {each.rule: executor.submit(run, tmp_path_factory.mktemp("mutant"), [each.test], each) for each in chosen}
-    executor.shutdown(cancel_futures=True)
+    jobs = [job(tmp_path_factory.mktemp("mutant"), [each.test], each) for each in chosen]
+    running, printed = outcomes(jobs), {}
+
+    def of(mutant):
+        number = chosen.index(mutant)
+        while number not in printed:
+            printed.update([next(running)])
+        return verdict(jobs[number], printed[number], mutant)
+
+    yield of
+    running.close()
 
 
 def first_of_each_module(mutants):
@@ -563,7 +594,7 @@ def first_of_each_module(mutants):
 )
 def test_a_broken_rule_is_noticed(mutant, verdicts):
     """The named test fails by an assertion when the line that keeps the rule is changed."""
-    found = verdicts[mutant.rule].result()
+    found = verdicts(mutant)
     raised = {name for ended in found.values() for name in ended.split(",")} - {"passed"}
     assert raised, f"no test noticed: {mutant.rule}"
     assert raised <= {"AssertionError", "Failed"}, f"the mutant does not run, so it proves nothing: {found}"
@@ -573,5 +604,7 @@ def test_a_broken_rule_is_noticed(mutant, verdicts):
 def test_the_named_tests_pass_unmutated(request, tmp_path):
     """The control: with the source as it is, every test named here for a mutant of this run passes."""
     mutants = MUTANTS if request.config.getoption("--long") else first_of_each_module(MUTANTS)
-    found = run(tmp_path, sorted({mutant.test for mutant in mutants}))
+    made = job(tmp_path, sorted({mutant.test for mutant in mutants}))
+    [(_, printed)] = outcomes([made])
+    found = verdict(made, printed)
     assert {node: ended for node, ended in found.items() if ended != "passed"} == {}
