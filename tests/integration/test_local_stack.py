@@ -90,16 +90,17 @@ def start(tmp_path):
         wait_until(lambda up=up: not up.running_children(), timeout=90, what="the children to die")
 
 
-@pytest.mark.parametrize("number", [pytest.param(signal.SIGINT, marks=pytest.mark.long), signal.SIGTERM])
-def test_a_stack_answers_at_its_addresses_and_ends_on_a_signal(start, number):
-    """addresses.json names services that answer; Ctrl-C and SIGTERM end all of them in time, with status 0."""
-    up = start()
-    addresses = up.ready()
+def answers(up, addresses):
+    """Wait until all services of a stack answer at its addresses and are scraped."""
     for url in (f"{addresses.http}/readyz", f"{addresses.prometheus}/-/ready", f"{addresses.alertmanager}/-/ready"):
         assert httpx.get(url, trust_env=False).status_code == 200
     jobs = {"portalpulse", "prometheus", "alertmanager"}
     wait_until(lambda: scraped(addresses.prometheus) == jobs, timeout=90, what="every target to be scraped")
     assert owner_of(up.folder) == up.process.pid
+
+
+def ends_on(up, addresses, number):
+    """A signal ends a stack and all of its services in time, with status 0."""
     up.process.send_signal(number)
     assert up.process.wait(STOP_SECONDS) == 0, up.said()
     assert up.running_children() == []
@@ -108,7 +109,10 @@ def test_a_stack_answers_at_its_addresses_and_ends_on_a_signal(start, number):
 
 
 def test_kill_9_leaves_no_child_and_no_lock(start):
-    """After kill -9 every child has ended and the folder with its data can be used again at once."""
+    """After kill -9 every child has ended and the folder with its data can be used again at once.
+
+    addresses.json of the new stack names services that answer, and SIGTERM ends all of them in time, with status 0.
+    """
     up = start()
     up.ready()
     assert len(up.family) == 4
@@ -117,7 +121,19 @@ def test_kill_9_leaves_no_child_and_no_lock(start):
     wait_until(lambda: not up.running_children(), timeout=90, what="the children to die")
     assert owner_of(up.folder) is None
     again = start()
-    again.ready()
+    addresses = again.ready()
+    answers(again, addresses)
+    ends_on(again, addresses, signal.SIGTERM)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_stack_answers_at_its_addresses_and_ends_on_a_signal(start, number):
+    """addresses.json names services that answer; Ctrl-C and SIGTERM end all of them in time, with status 0."""
+    up = start()
+    addresses = up.ready()
+    answers(up, addresses)
+    ends_on(up, addresses, number)
 
 
 @pytest.mark.long
