@@ -16,21 +16,22 @@ from producers.portals.truth_comparison import finding_differences, shortened
 from producers.sending.worker_processes import Broker
 from tests.exposition import samples
 
-#: ``python -m bench february`` does the same with a million.
-EVENTS = 50_000
+#: The events of the fast run and of the long one; ``python -m bench february`` does the same with a million.
+EVENTS, MANY_EVENTS = 20_000, 50_000
 #: A day in the middle of the month.
 SOME_DAY = dt.date(2025, 2, 13)
 
 
 @pytest.mark.timeout(600)
-def test_realistic_feeds_count_as_the_portals_know(chain, tmp_path):
+@pytest.mark.parametrize("events", [EVENTS, pytest.param(MANY_EVENTS, marks=pytest.mark.long)])
+def test_realistic_feeds_count_as_the_portals_know(chain, tmp_path, events):
     """86 agencies, each fault in 5 % of the dossiers, successors that send the month again, in any order, through two workers."""
     for _ in range(2):
         chain.launch()
     for worker in chain.workers:
         worker.await_ready(timeout=150)
-    month = send_month(events=EVENTS, seed=1, broker=Broker((chain.kafka.bootstrap,), chain.topic))
-    assert month.sent >= EVENTS
+    month = send_month(events=events, seed=1, broker=Broker((chain.kafka.bootstrap,), chain.topic))
+    assert month.sent >= events
     assert month.truth.total("resubmitted") > 0
     group = ConsumerGroup(chain.kafka.bootstrap, group=chain.group, topic=chain.topic)
     await_truth(month, chain.server, chain.database, lag=group.lag, timeout=120)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections import Counter
 
 import pytest
@@ -47,15 +45,9 @@ def _await_all(chain, summary):
     )
 
 
-def test_bad_messages_are_kept_whole_and_move_no_figure(chain):
-    """A thousand malformed messages of many kinds become dead letters with bytes and reason, and the figures stay exact."""
-    sent = list(malformed(7, FAULTS))
-    assert len({message.kind for message in sent}) >= 12
-    summary = _send(chain, faults=FAULTS)
-    chain.worker()
-    _await_all(chain, summary)
-    wait_until(lambda: chain.dead_letters() == FAULTS, timeout=150, what="every malformed message to be dead-lettered")
-    assert _settled(chain) == _published()
+def _assert_kept_whole(chain, sent):
+    """Each malformed message is a dead letter with its bytes, its key and its reason, and there is no other."""
+    wait_until(lambda: chain.dead_letters() == len(sent), timeout=150, what="every malformed message to be dead-lettered")
     text = chain.server.query(
         f"SELECT hex(value), has_value, hex(key), reason FROM {chain.database}.dead_letters FINAL FORMAT TSV"
     )
@@ -70,6 +62,38 @@ def test_bad_messages_are_kept_whole_and_move_no_figure(chain):
         for message in sent
     )
     assert kept == wanted
+
+
+def test_neither_bad_messages_nor_an_outage_nor_kill_9_move_a_figure(chain):
+    """An unreachable ClickHouse, kill -9 under load, a thousand malformed messages of many kinds: the figures stay exact.
+
+    While ClickHouse is unavailable the worker waits and says since when; afterwards it continues by itself. After kill -9 a new
+    worker loses and doubles nothing. Malformed messages become dead letters with bytes and reason.
+    """
+    bad = list(malformed(7, FAULTS))
+    assert len({message.kind for message in bad}) >= 12
+    first = chain.worker()
+    chain.server.kill()
+    summary = _send(chain, faults=FAULTS)
+    wait_until(lambda: "unreachable since" in first.readiness()[1], timeout=150, what="/readyz to say that it is unreachable")
+    chain.server.restart()
+    wait_until(lambda: chain.stored() > 50_000, timeout=150, what="a part of the events to be stored")
+    first.process.kill()
+    assert chain.stored() < summary.distinct or chain.rolled_up() < summary.distinct  # it was at work
+    chain.worker()
+    _await_all(chain, summary)
+    assert _settled(chain) == _published()
+    _assert_kept_whole(chain, bad)
+
+
+@pytest.mark.long
+def test_bad_messages_are_kept_whole_and_move_no_figure(chain):
+    """The same with bad messages alone."""
+    summary = _send(chain, faults=FAULTS)
+    chain.worker()
+    _await_all(chain, summary)
+    _assert_kept_whole(chain, list(malformed(7, FAULTS)))
+    assert _settled(chain) == _published()
 
 
 #: Times at the ends of the calendar, of numbers and of tables; each is rejected, none may stop a worker.
@@ -122,6 +146,7 @@ def test_no_message_stops_a_worker_by_what_it_holds(chain):
     assert worker.readiness()[0]
 
 
+@pytest.mark.long
 def test_a_worker_killed_at_work_loses_and_doubles_nothing(chain):
     """After kill -9 under load, a new worker reaches the published figures."""
     summary = _send(chain)
@@ -134,6 +159,7 @@ def test_a_worker_killed_at_work_loses_and_doubles_nothing(chain):
     assert _settled(chain) == _published()
 
 
+@pytest.mark.long
 def test_a_worker_outlives_its_storage(chain):
     """While ClickHouse is unavailable the worker waits and says since when; afterwards it continues by itself."""
     worker = chain.worker()
@@ -166,14 +192,7 @@ def test_a_worker_stops_cleanly_on_sigterm(chain):
 )
 def test_what_cannot_start_says_why_in_one_line(chain, change, words):
     """A worker that cannot start prints one line with cause and remedy and ends with status 2."""
-    ended = subprocess.run(
-        [sys.executable, "-m", "pipeline.cli", "worker"],
-        env=chain.environment | {"PORTALPULSE_HTTP__PORT": "0"} | change,
-        capture_output=True,
-        text=True,
-        timeout=90,
-        check=False,
-    )
+    ended = chain.command("worker", **{"PORTALPULSE_HTTP__PORT": "0"} | change)
     said = [line for line in ended.stderr.splitlines() if line.startswith("portalpulse:")]
     assert ended.returncode == 2, ended.stderr
     assert len(said) == 1
