@@ -148,13 +148,14 @@ class RuleTiming:
         """The same rules sixty times as fast, for a demonstration on one machine.
 
         Scrapes are 3 s apart and a busy machine misses some, hence the guard. Little traffic has pauses of more than ten seconds,
-        hence the limit of freshness. Findings are counted as seldom as otherwise.
+        hence the limit of freshness. Findings are counted as seldom as otherwise, and a busy machine acknowledges as late.
         """
         return replace(
             cls.production().faster(60),
             sample_guard_seconds=12,
             freshness_limit_seconds=60,
             findings_age_limit_seconds=600,
+            acknowledgement_seconds=180,
             backlog_limit_events=1_000,
             tally_lag_limit_events=1_000,
             meta_seconds=30,
