@@ -41,10 +41,10 @@ class Up:
             assert self.process.poll() is None, self.said()
             return read_addresses(self.folder)
 
-        found = wait_until(addresses, timeout=120, what="addresses.json")
+        wait_until(addresses, timeout=120, what="addresses.json")
         wait_until(lambda: "Notifications follow" in self.said(), timeout=90, what="the last line of the start")
         self.record_children()
-        return found
+        return addresses()  # not before: what a killed stack left lies there until the new one writes its own
 
     def record_children(self):
         """Record the present children in addition to those recorded before."""

@@ -76,7 +76,9 @@ def test_a_report_is_final_only_when_the_worker_has_counted(chain, exporter, tmp
     cells = {row[0]: row[3:5] for row in sheet.iter_rows(min_row=6, values_only=True)}
     assert cells == {code: (figure["numerator"], figure["denominator"]) for code, figure in figures.items()}
 
-    ended = command("--from", "2024-01-01", "--to", DAY, "--compare", f"{DAY}..{DAY}", "--explain", "H17", "--indicator", "I1")
+    ended = command(
+        *("--from", "2024-01-01", "--to", DAY, "--compare", f"{DAY}..{DAY}", "--explain", "H17", "--indicator", "I1", "--wait")
+    )
     assert ended.returncode == 0, ended.stderr
     assert "100/200" in ended.stdout
 
