@@ -2,8 +2,9 @@
 .DEFAULT_GOAL := help
 .PHONY: help setup setup-tests demo seeds up doctor test test-long check unit bench chaos fuzz screenshots grafana-check clean
 BIN := .venv/bin
-# Processes that share the tests. Each starts real parts of its own; tests/sharing.py says which tests stay together.
-WORKERS := 2
+# Processes that share the tests. Each starts real parts of its own; tests/sharing.py says which tests stay together. A test with real
+# parts uses less than half of a core, so that two cores take three.
+WORKERS := 3
 PYTEST := $(BIN)/python -m pytest -n $(WORKERS)
 
 help:
