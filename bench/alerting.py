@@ -28,6 +28,9 @@ from sinks.clickhouse.migrate import migrate
 from sinks.clickhouse.store import ClickHouseStore
 from sinks.clickhouse.target import Target
 
+#: Codes of agencies are a letter and two digits.
+MOST: Final = 2_600
+_CODE: Final = "concat(char(65 + intDiv({number}, 100)), leftPad(toString(({number}) % 100), 2, '0'))"
 _ROWS: Final = 2_000_000
 _PROCEDURES: Final = 2_000
 #: As in production.
@@ -42,7 +45,7 @@ def register(app: typer.Typer) -> None:
     @app.command()
     def alerting(
         *,
-        agencies: Annotated[list[int], typer.Option(help="Numbers of agencies.")] = [85, 1_000, 10_000],  # noqa: B006
+        agencies: Annotated[list[int], typer.Option(help="Numbers of agencies.")] = [85, 500, MOST],  # noqa: B006
     ) -> None:
         """Time scrapes of the exporter and evaluations of the rules while the number of agencies grows."""
         console = Console()
@@ -64,7 +67,7 @@ def measure(stack: Stack, agencies: int) -> dict[str, Any]:
         migrate(clickhouse)
         now = dt.datetime.now(dt.UTC).replace(second=0, microsecond=0)
         sizes = {"agencies": agencies, "procedures": _PROCEDURES, "rows": _ROWS}
-        preload_year(stack, database, ClickHouseStore(clickhouse), sizes, now)
+        preload_year(stack, database, ClickHouseStore(clickhouse), sizes, now, code=_CODE)
     finally:
         clickhouse.close()
     registry = stack.folder / f"{database}.csv"
@@ -135,7 +138,7 @@ def _write_registry(path: Path, agencies: int) -> None:
             name = f"Cơ quan {number}"
             rows.writerow(
                 [
-                    f"A{number:05}",
+                    f"{chr(65 + number // 100)}{number % 100:02}",
                     name,
                     f"Agency {number}",
                     name,

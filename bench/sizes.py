@@ -102,8 +102,16 @@ def _measure_storage(stack: Stack, sizes: dict[str, int], console: Console) -> d
         stack.drop_database(database)
 
 
-def preload_year(stack: Stack, database: str, store: ClickHouseStore, sizes: dict[str, int], now: dt.datetime) -> None:
-    """Events of a year and of the last minute, with all their tallies."""
+def preload_year(
+    stack: Stack,
+    database: str,
+    store: ClickHouseStore,
+    sizes: dict[str, int],
+    now: dt.datetime,
+    *,
+    code: str = "concat('A', leftPad(toString({number}), 5, '0'))",
+) -> None:
+    """Events of a year and of the last minute, with all their tallies. ``code``: of the agency ``{number}``, in SQL."""
     midnight = dt.datetime.combine(now.astimezone(VIETNAM).date() - _YEAR, dt.time(), VIETNAM).astimezone(dt.UTC)
     year = (
         f"toDateTime64('{midnight:%Y-%m-%d %H:%M:%S}', 3, 'UTC') + toIntervalDay(rand64(4) % 365)"
@@ -117,7 +125,7 @@ def preload_year(stack: Stack, database: str, store: ClickHouseStore, sizes: dic
             stack.server,
             database,
             rows=rows,
-            agency=f"concat('A', leftPad(toString(number % {sizes['agencies']}), 5, '0'))",
+            agency=code.format(number=f"number % {sizes['agencies']}"),
             occurred_at=occurred_at,
             procedure=f"rand(1) % {sizes['procedures']}",
             topic="sizes",
