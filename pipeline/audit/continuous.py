@@ -88,8 +88,14 @@ class ContinuousAudit(BackgroundRounds):
         return max(self._interval, self._duty * (self._monotonic() - began))
 
     def _update_in_hand(self) -> None:
-        """Ask Kafka once a round. An answer that is older than a comparison takes more events for unacknowledged, never fewer."""
-        before, self._in_hand = self._in_hand, self._ask_in_hand()
+        """Ask Kafka once a round. An answer that is older than a comparison takes more events for unacknowledged, never fewer.
+
+        While Kafka is gone its last answer stays: nothing is acknowledged, and a worker may count what it holds for long.
+        """
+        before, found = self._in_hand, self._ask_in_hand()
+        if found.kafka_answers is False:
+            found = replace(found, acknowledged=before.acknowledged)
+        self._in_hand = found
         reason = self._in_hand.fallback_reason
         if reason != before.fallback_reason:
             log.info("audit_basis", kafka=not reason, reason=reason, settle_seconds=self._settle.total_seconds())

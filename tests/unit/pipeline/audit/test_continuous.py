@@ -7,6 +7,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
 from domain.clock import ManualClock
+from domain.errors import UnavailableError
 from domain.tiers import Tier
 from pipeline.audit.continuous import ContinuousAudit
 from pipeline.audit.in_hand import InHand
@@ -97,6 +98,34 @@ def test_workers_that_are_slow_cause_no_drift(store, clock):
     for _ in range(2):
         clock.advance(1)
         audit.round()
+    assert audit.state.drift == dict.fromkeys(Tier, 2)
+
+
+def test_while_kafka_is_gone_events_in_hand_are_still_no_drift(store, clock):
+    """Nothing is acknowledged meanwhile, and a busy worker may count what it holds for longer than the settling time."""
+    store.insert_events(rows_of([an_event(), an_event()]))
+    answer = [Log(1, p0=(0, 0, [b""] * 2))]
+
+    def topic():
+        if not answer:
+            raise UnavailableError("No Kafka broker answers.")
+        return answer[0]
+
+    audit = continuous(store, settle=60, in_hand=asking_every_time(store, topic))
+    audit.round()
+    answer.clear()
+    for _ in range(5):
+        clock.advance(3600)
+        audit.round()
+    assert audit.state.drift == dict.fromkeys(Tier, 0)
+    assert audit.state.kafka_answers is False
+    # Acknowledged without a tally is drift, as soon as Kafka says so, and then while it is gone again.
+    answer.append(Log(1, p0=(0, 2, [b""] * 2)))
+    clock.advance(1)
+    audit.round()
+    answer.clear()
+    clock.advance(1)
+    audit.round()
     assert audit.state.drift == dict.fromkeys(Tier, 2)
 
 
