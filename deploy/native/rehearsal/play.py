@@ -140,6 +140,8 @@ def play_one(stack: RehearsalStack, code: str, *, say: Callable[[str], None]) ->
 def await_quiet(stack: RehearsalStack) -> None:
     """No alert fires or is about to, Alertmanager has none, the last outage is past, and two heartbeats came after that.
 
+    Operations hear of an end up to the interval of their group later: nobody has heard anything for as long.
+
     Raises:
         UnavailableError: it does not become quiet.
     """
@@ -149,6 +151,9 @@ def await_quiet(stack: RehearsalStack) -> None:
     def quiet() -> bool:
         try:
             if stack.query('ALERTS{alertname!="Watchdog"}') or stack.alerts():
+                return False
+            heard = max((message.at for message in stack.sinks.received()), default=0.0)
+            if time.monotonic() - heard < stack.tempo.longest_interval:
                 return False
             return bool(stack.query("agency_info")) and (stack.value(scrapes) or 0) > rules.scrape_share
         except UnavailableError:

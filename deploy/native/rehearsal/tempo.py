@@ -127,12 +127,17 @@ class Tempo:
         return REPEATED_WITHIN / self.factor
 
     @property
+    def longest_interval(self) -> float:
+        """Seconds that Alertmanager may keep a change of a group to itself, and some to send it."""
+        return 3.0 + max(self.routes.operations_group_interval_seconds, self.routes.group_interval_seconds)
+
+    @property
     def patience(self) -> float:
         """Seconds after which a message that has not come will not come."""
         rules, routes = self.rules, self.routes
         longest = max(rules.agency_for_seconds, rules.agency_keep_firing_seconds, rules.sample_guard_seconds)
         told = 2 * max(routes.operations_group_interval_seconds, routes.group_interval_seconds)
-        return 90.0 + longest + self.silence_seconds + told
+        return 90.0 + longest + self.silence_seconds + told + self.longest_interval
 
     def _short(self, seconds: int) -> int:
         return max(1, seconds // self.factor)
