@@ -13,6 +13,7 @@ import jsonschema
 import pytest
 from prometheus_client import CollectorRegistry
 
+from deploy.native.processes import wait_until
 from pipeline.board.changes import merged
 from pipeline.board.hub import FRAMES, LARGE_BYTES, Hub, rest_seconds
 from pipeline.board.openapi import DOCUMENT
@@ -91,9 +92,9 @@ async def test_many_clients_cost_one_computation(registry):
         streams = [(await opened.enter_async_context(listening(server.address)))[0] for _ in range(20)]
         for events in streams:
             await anext(events)
-            await anext(events)
-        seconds = time.monotonic() - began
-        assert 2 <= reader.reads["last events"] <= seconds / 0.9 + 2
+        await asyncio.to_thread(wait_until, lambda: reader.reads["last events"] >= 3, timeout=60, what="three computations")
+        # Twenty computations of their own would be as many reads at once.
+        assert reader.reads["last events"] <= (time.monotonic() - began) / 0.5 + 2
         await opened.aclose()
         await asyncio.sleep(1.2)  # the last computation may be on its way
         before = reader.reads.total()
