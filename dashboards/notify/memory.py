@@ -68,10 +68,10 @@ class Memory:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._file = sqlite3.connect(path, timeout=busy_seconds, check_same_thread=False)
             self._file.executescript(_TABLES)
-            self._read()
             if earlier.exists():
                 self._take_over(earlier)
                 earlier.unlink()
+            self._read()
         except (OSError, sqlite3.Error, ValueError, KeyError, TypeError, AttributeError) as error:
             broken = earlier if earlier.exists() else path
             raise UnavailableError(
@@ -124,9 +124,11 @@ class Memory:
         """A message about exactly these states was sent at ``now``; deliveries before ``kept`` are forgotten."""
         states, oldest = _states(alerts), now - kept
         with self._lock:
+            # The newest stand last, so that only what is forgotten is looked at.
+            self._told.pop((route, states), None)
             self._told[route, states] = now
-            for place in [place for place, at in self._told.items() if at < oldest]:
-                del self._told[place]
+            while self._told[first := next(iter(self._told))] < oldest:
+                del self._told[first]
             with self._written() as file:
                 file.execute("INSERT OR REPLACE INTO told VALUES (?, ?, ?)", (str(route), states, now.timestamp()))
                 file.execute("DELETE FROM told WHERE at < ?", (oldest.timestamp(),))
@@ -149,10 +151,11 @@ class Memory:
                     "DELETE FROM kept WHERE kind = ? AND route = ? AND fingerprint = ?",
                     [(kind, str(route), fingerprint) for fingerprint in gone],
                 )
-                file.executemany(
-                    "INSERT OR REPLACE INTO kept VALUES (?, ?, ?, ?)",
-                    [(kind, str(route), alert.fingerprint, json.dumps(alert.as_json(), ensure_ascii=False)) for alert in new],
-                )
+                self._insert(kind, str(route), new)
+
+    def _insert(self, kind: str, route: str, alerts: Iterable[Alert]) -> None:
+        rows = [(kind, route, alert.fingerprint, json.dumps(alert.as_json(), ensure_ascii=False)) for alert in alerts]
+        self._file.executemany("INSERT OR REPLACE INTO kept VALUES (?, ?, ?, ?)", rows)
 
     @contextmanager
     def _written(self) -> Iterator[sqlite3.Connection]:
@@ -166,13 +169,15 @@ class Memory:
         for kind, name, text in self._file.execute("SELECT kind, route, alert FROM kept ORDER BY rowid"):
             alert = Alert.from_json(read_json(text))
             self._kept[kind].setdefault(Route(*name.split("/", 1)), {})[alert.fingerprint] = alert
-        for name, states, at in self._file.execute("SELECT route, states, at FROM told"):
+        for name, states, at in self._file.execute("SELECT route, states, at FROM told ORDER BY at"):
             self._told[Route(*name.split("/", 1)), states] = dt.datetime.fromtimestamp(at, dt.UTC)
 
     def _take_over(self, path: Path) -> None:
-        for kind, routes in read_json(path.read_text(encoding="utf-8")).items():
-            for name, alerts in routes.items():
-                self._change(kind, Route(*name.split("/", 1)), add=[Alert.from_json(each) for each in alerts])
+        """All of it or an error: the file of the earlier release goes when everything is written."""
+        with self._file:
+            for kind, routes in read_json(path.read_text(encoding="utf-8")).items():
+                for name, alerts in routes.items():
+                    self._insert(kind, name, [Alert.from_json(each) for each in alerts])
 
 
 def _states(alerts: Sequence[Alert]) -> str:

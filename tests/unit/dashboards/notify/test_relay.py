@@ -343,6 +343,19 @@ def test_the_memory_of_an_earlier_release_is_taken_over(tmp_path):
         assert not earlier.exists()
 
 
+def test_a_memory_that_cannot_be_taken_over_stays(tmp_path):
+    """What people knew is in the old file until all of it is in the new one."""
+    old = {"open": {str(OFFICER): [alert(agency="H17").as_json()]}}
+    earlier = tmp_path / "messages.json"
+    earlier.write_text(json.dumps(old))
+    columns = "kind TEXT CHECK (kind = 'held'), route TEXT, fingerprint TEXT, alert TEXT"
+    with sqlite3.connect(tmp_path / "messages.sqlite") as file:
+        file.execute(f"CREATE TABLE kept ({columns}, PRIMARY KEY (kind, route, fingerprint))")
+    with pytest.raises(UnavailableError, match="cannot be read"):
+        Memory(tmp_path / "messages.sqlite")
+    assert json.loads(earlier.read_text()) == old
+
+
 def test_a_delivery_that_alertmanager_repeats_is_told_once(make):
     """It gives up waiting for a slow mail server and delivers again; after half an hour it repeats on purpose."""
     relay = make()
