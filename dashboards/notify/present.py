@@ -41,7 +41,7 @@ class Prometheus:
         """
         names = ("alertname", "agency", "kpi", "window", "rung")
         wanted = {name: alert.label(name) for name in names if alert.label(name)}
-        if self._query(_selector("ALERTS", wanted)):
+        if self._query(f"ALERTS{{{_matchers(wanted)}}}"):
             return True
         self._require_settled()
         return False
@@ -57,7 +57,7 @@ class Prometheus:
         wanted = {name: alert.label(name) for name in ("agency", "kpi", "window")}
         if not all(wanted.values()):
             return None
-        numbers = self._numbers(_selector("", {"__name__": f"{_NUMERATOR}|{_DENOMINATOR}", **wanted}))
+        numbers = self._numbers(f'{{__name__=~"{_NUMERATOR}|{_DENOMINATOR}",{_matchers(wanted)}}}')
         if _NUMERATOR not in numbers or not numbers.get(_DENOMINATOR):
             return None
         return Ratio(numbers[_NUMERATOR], numbers[_DENOMINATOR])
@@ -89,8 +89,5 @@ class Prometheus:
             raise UnavailableError(f"Prometheus does not say whether an alert ended ({type(error).__name__}).") from error
 
 
-def _selector(name: str, labels: dict[str, str]) -> str:
-    quoted = (
-        f"{label}{'=~' if label == '__name__' else '='}{json.dumps(value, ensure_ascii=False)}" for label, value in labels.items()
-    )
-    return f"{name}{{{','.join(quoted)}}}"
+def _matchers(labels: dict[str, str]) -> str:
+    return ",".join(f"{label}={json.dumps(value, ensure_ascii=False)}" for label, value in labels.items())
