@@ -13,6 +13,7 @@ from dashboards.grafana.panels import TIME, Header, Look, stat_panel
 from dashboards.grafana.targets import PROMETHEUS, Series
 from dashboards.grafana.words import BANNER_NOTHING, BANNERS, ORANGE, RED
 from dashboards.queries import pipeline as pipe
+from dashboards.queries.query import BoardQuery
 
 NATIONAL, AGENCY, PIPELINE, MONITORING = (f"portalpulse-{name}" for name in ("national", "agency", "pipeline", "monitoring"))
 TAG: Final = "portalpulse"
@@ -36,12 +37,24 @@ def to_runbook() -> tuple[str, str]:
     return ("Sổ tay xử lý", _RUNBOOK)
 
 
+#: Width, title, description, query and look of a panel with one number.
+Stat = tuple[int, str, str, BoardQuery, Look]
+
+
 @dataclass(frozen=True, slots=True)
 class Row:
     """Panels side by side: their height, and each with its width; together at most ``COLUMNS``."""
 
     height: int
     cells: Sequence[tuple[int, Any]]
+
+
+def stats(cells: Sequence[Stat], *, first: int = 1) -> list[tuple[int, Any]]:
+    """One panel with one number for each cell, for a row; ``first``: number of the first panel."""
+    return [
+        (width, stat_panel(Header(number, title, text), Series(query), look))
+        for number, (width, title, text, query, look) in enumerate(cells, first)
+    ]
 
 
 def banner() -> Row:

@@ -19,7 +19,7 @@ _CONFIGURED: tuple[w.Text, ...] = ((0, "Bị từ chối", w.RED), (1, "Đã nh�
 
 
 def _health() -> b.Row:
-    cells = [
+    cells: list[b.Stat] = [
         (4, "Tín hiệu kiểm tra", "Watchdog phải luôn chạy; không có thì Prometheus không tính quy tắc.", m.WATCHDOG,
          p.Look(unit=p.NAME, texts=_ON, missing=("KHÔNG CÓ TÍN HIỆU", w.RED))),
         (4, "Không trả lời", "Số tiến trình không trả lời lần đọc gần nhất.", m.TARGETS_DOWN,
@@ -32,13 +32,7 @@ def _health() -> b.Row:
         (4, "Lượt tính bị bỏ trong 1 giờ", "Số lượt tính quy tắc không diễn ra.", m.RULES_MISSED,
          p.Look(unit=p.COUNT, thresholds=p.steps(w.GREEN, (1, w.ORANGE)))),
     ]  # fmt: skip
-    return b.Row(
-        5,
-        [
-            (width, p.stat_panel(p.Header(number, title, text), Series(query), look))
-            for number, (width, title, text, query, look) in enumerate(cells, 1)
-        ],
-    )
+    return b.Row(5, b.stats(cells))
 
 
 def _messages() -> b.Row:

@@ -18,7 +18,7 @@ _BACKLOG = p.steps(w.GREEN, (15_000, w.ORANGE), (30_000, w.RED))
 
 
 def _health() -> b.Row:
-    cells = [
+    cells: list[b.Stat] = [
         (4, "Độ trễ của số liệu", "Tuổi của sự kiện mới nhất. Trên 10 phút, không có cảnh báo mới theo cơ quan.", q.FRESHNESS,
          p.Look(unit=p.MINUTES, decimals=1, thresholds=p.steps(w.GREEN, (5, w.ORANGE), (10, w.RED)))),
         (4, "Tồn đọng", "Sự kiện từ Kafka đến bảng tổng hợp; phần giữa hai bước có thể bị tính hai lần. Trên 30.000: cảnh báo.",
@@ -31,13 +31,7 @@ def _health() -> b.Row:
         (3, "Đĩa còn trống", "Phần còn trống của đĩa đầy nhất.", q.STORAGE_FREE,
          p.Look(unit=p.PERCENT, thresholds=p.steps(w.RED, (10, w.ORANGE), (20, w.GREEN)))),
     ]  # fmt: skip
-    return b.Row(
-        5,
-        [
-            (width, p.stat_panel(p.Header(number, title, text), Series(query), look))
-            for number, (width, title, text, query, look) in enumerate(cells, 1)
-        ],
-    )
+    return b.Row(5, b.stats(cells))
 
 
 def _rates() -> b.Row:
@@ -175,10 +169,7 @@ def _parts() -> list[b.Row]:
          p.Look(unit=p.COUNT, thresholds=p.steps(w.GREEN, (1, w.ORANGE)))),
         (4, "Tìm bất thường gần nhất", "Số phút từ lần tìm hồ sơ bất thường gần nhất.", q.FINDINGS_AGE, p.Look(unit=p.MINUTES)),
     ]  # fmt: skip
-    first = [
-        (width, p.stat_panel(p.Header(number, title, text), Series(query), look))
-        for number, (width, title, text, query, look) in enumerate(cells, 24)
-    ]
+    first = b.stats(cells, first=24)
     drift = p.bar_panel(
         p.Header(30, "Lệch khi đối soát", "Sự kiện thiếu hoặc bị tính hai lần đã được xác nhận, theo tầng; phải bằng 0."),
         Series(q.AUDIT_DRIFT, "{{scope}}"),
