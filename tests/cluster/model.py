@@ -15,7 +15,7 @@ from pipeline.ingest.dossier_resolver import DossierResolver
 from sinks.clickhouse.store import ClickHouseStore
 from sinks.contract.tallies import Days, Span
 from sinks.errors import Retryable
-from tests.cluster.servers import ALL, LOCAL
+from tests.cluster.databases import ALL, LOCAL
 from tests.cluster.sharded import RECOUNT_READS, ROLL_UP_READS, ShardedIndex, Shards
 from tests.contract.dossier_model import Model, PausingClickHouse, _differences, dossiers_of, expected, tallied
 from tests.factories import rows_of

@@ -19,7 +19,7 @@ from sinks.clickhouse.repair import ClickHouseRepair
 from sinks.contract.audit import HashShard
 from sinks.contract.dossier_audit import DossierSelection
 from tests.cluster.checks import ONE, Bench, Check, is_synced
-from tests.cluster.servers import ALL, LOCAL
+from tests.cluster.databases import ALL, LOCAL
 from tests.cluster.sharded import ShardedIndex, Shards, TunedClickHouse
 from tests.factories import rows_of
 

@@ -19,8 +19,9 @@ from sinks.clickhouse.store import ClickHouseStore
 from sinks.contract.audit import HashShard
 from sinks.contract.dossier_audit import DossierSelection
 from sinks.contract.tallies import Days, Span
+from tests.clickhouse_cluster.cluster import Cluster
+from tests.cluster.databases import ALL, LOCAL
 from tests.cluster.model import ClusterModel
-from tests.cluster.servers import ALL, LOCAL, Cluster
 from tests.cluster.sharded import LOOK_READS, RECOUNT_READS, ROLL_UP_READS, ShardedIndex, Shards, TunedClickHouse
 
 _AUDITED = ("dossier_corrections", "dossier_index", "dossier_messages", "dossier_exclusions")

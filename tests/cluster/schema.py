@@ -9,7 +9,9 @@ import re
 from collections.abc import Iterator
 
 from sinks.clickhouse.migrate import packaged_migrations
-from tests.cluster.servers import ALL, CLUSTER, LOCAL, Cluster
+from tests.clickhouse_cluster.cluster import Cluster
+from tests.clickhouse_cluster.configuration import CLUSTER
+from tests.cluster.databases import ALL, LOCAL
 
 #: Where a message, claim or confirmation of a dossier is: all of a dossier in one shard. The low half of the number is a hash.
 BY_DOSSIER = "toUInt64(dossier)"

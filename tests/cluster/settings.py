@@ -10,7 +10,7 @@ from domain.errors import PortalPulseError
 from sinks.clickhouse.dossier_index import DOSSIER
 from sinks.clickhouse.store import ClickHouseStore
 from tests.cluster.checks import ONE, Bench, Check, is_synced, rows_in, same
-from tests.cluster.servers import ALL, LOCAL
+from tests.cluster.databases import ALL, LOCAL
 from tests.cluster.sharded import TunedClickHouse
 from tests.factories import rows_of
 
@@ -158,7 +158,6 @@ def _dead_replica(bench: Bench) -> Iterator[Check]:
     except httpx.TimeoutException:
         text = "no answer within 20 s"
     first.start()
-    first.await_ready()
     second.query(f"SYSTEM SYNC REPLICA {LOCAL}.dossier_messages LIGHTWEIGHT")
     late = second.query(count)
     yield Check(

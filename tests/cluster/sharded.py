@@ -19,7 +19,9 @@ from sinks.clickhouse.client import ClickHouse, ExternalTable, Observer
 from sinks.clickhouse.dossier_index import DOSSIER, ClickHouseDossierIndex
 from sinks.clickhouse.target import Target
 from sinks.errors import Retryable
-from tests.cluster.servers import LOCAL, Cluster, Replica
+from tests.clickhouse_cluster.cluster import Cluster
+from tests.clickhouse_cluster.replica import Replica
+from tests.cluster.databases import LOCAL
 
 T = TypeVar("T")
 

@@ -23,8 +23,9 @@ from sinks.contract.audit import HashShard
 from sinks.contract.dossier_audit import DossierSelection
 from sinks.contract.tallies import Days, Span
 from sinks.errors import SinkError
+from tests.clickhouse_cluster.replica import Replica
 from tests.cluster.checks import DAY, MINUTE, ONE, OTHER, TABLES, Bench, Check, rows_in, same
-from tests.cluster.servers import ALL, LOCAL, Replica
+from tests.cluster.databases import ALL, LOCAL
 from tests.cluster.sharded import TunedClickHouse
 from tests.contract.dossier_model import expected, tallied
 from tests.factories import an_event, rows_of

@@ -14,16 +14,19 @@ from deploy.native.programs import (
     CLICKHOUSE_LIBRARY_VERSION,
     KAFKA_VERSION,
     PROJECT,
+    ZOOKEEPER_VERSION,
     axe_script,
     clickhouse_library,
     grafana_libraries,
     java_home,
     kafka_libraries,
+    zookeeper_libraries,
 )
 from domain.errors import ConfigurationError
 
 SETUP = PROJECT / "deploy" / "setup.sh"
 POM = PROJECT / "deploy" / "native" / "services" / "kafka_distribution" / "pom.xml"
+ZOOKEEPER_POM = PROJECT / "tests" / "clickhouse_cluster" / "zookeeper_distribution" / "pom.xml"
 
 
 def fake_java(home, *, release):
@@ -56,13 +59,16 @@ def test_java_that_is_too_old_or_missing_is_reported(tmp_path):
 
 
 def test_missing_downloads_name_the_command_that_fetches_them(tmp_path):
-    """Kafka's jars and the ClickHouse library point to setup.sh, the latter with --tests."""
+    """Kafka's jars point to setup.sh; what only tests need points to it with --tests."""
     with pytest.raises(ConfigurationError) as kafka:
         kafka_libraries(tmp_path)
     with pytest.raises(ConfigurationError) as clickhouse:
         clickhouse_library(tmp_path)
     assert "deploy/setup.sh" in kafka.value.remedy
     assert "deploy/setup.sh --tests" in clickhouse.value.remedy
+    with pytest.raises(ConfigurationError) as zookeeper:
+        zookeeper_libraries(tmp_path)
+    assert "deploy/setup.sh --tests" in zookeeper.value.remedy
     with pytest.raises(ConfigurationError) as axe:
         axe_script(tmp_path)
     assert "deploy/setup.sh --tests" in axe.value.remedy
@@ -84,9 +90,11 @@ def test_missing_programs_name_the_command_that_installs_them(monkeypatch, tmp_p
 
 
 def test_versions_agree():
-    """setup.sh, the pom and the code name the same versions of Kafka and of the ClickHouse library."""
+    """setup.sh, the poms and the code name the same versions of Kafka, ZooKeeper and the ClickHouse library."""
     properties = {node.tag.rpartition("}")[2]: node.text for node in ET.parse(POM).getroot().iter()}
     assert properties["kafka.version"] == KAFKA_VERSION
+    properties = {node.tag.rpartition("}")[2]: node.text for node in ET.parse(ZOOKEEPER_POM).getroot().iter()}
+    assert properties["zookeeper.version"] == ZOOKEEPER_VERSION
     script = SETUP.read_text(encoding="utf-8")
     assert re.search(r"^CHDB_VERSION='(.*)'$", script, re.MULTILINE)[1] == CLICKHOUSE_LIBRARY_VERSION
     assert re.search(r"^AXE_VERSION='(.*)'$", script, re.MULTILINE)[1] == AXE_VERSION

@@ -1,6 +1,6 @@
-"""The process of ``servers.Replica``: a ClickHouse server that can take part in replication. For tests only.
+"""The process of ``replica.Replica``: a ClickHouse server that can take part in replication. For tests only.
 
-    python -m tests.cluster.replica_child LIBRARY CONFIG_XML DATA_DIR
+    python -m tests.clickhouse_cluster.replica_child LIBRARY CONFIG_XML DATA_DIR
 
 The library runs clickhouse-local. It contains all code of replication, but never sets the address at which other replicas fetch
 parts, and starts no listener for them, so that its replicated tables stay read-only (an open issue of ClickHouse). This process
@@ -11,8 +11,8 @@ changes two functions in its own memory; the file stays as it is:
 2. The second ``<listen_host>`` serves the other replicas: the second call of ``createHandlerFactory`` gets the name of the
    interserver handler.
 
-The offsets belong to one build. The bytes that are replaced are compared first, and any other library is refused. A production
-server is clickhouse-server, which needs nothing of this.
+The offsets belong to one build. The bytes that are replaced are compared first, and any other library is refused;
+``find_offsets`` finds those of another build. A production server is clickhouse-server, which needs nothing of this.
 """
 
 from __future__ import annotations
@@ -29,14 +29,19 @@ from xml.etree import ElementTree as ET
 
 from deploy.native.services.clickhouse_child import SERVE
 
-# Virtual addresses in libchdb.so of 26.7.3-stable.1.
+# Virtual addresses in libchdb.so of 26.7.3-stable.1, as find_offsets prints them.
 _GET_ADDRESS = 0x1417C9C0
 _GET_ADDRESS_CODE = bytes.fromhex("41 56 53 48 83 ec 48 4c 8b 36 49 0f be 8e 67 01 00 00")
 _FACTORY = 0x18395CC0
 _FACTORY_CODE = bytes.fromhex("55 41 57 41 56 41 55 41 54 53 48 81 ec 98 00 00 00")  # whole instructions
 #: Fields of ContextSharedPart; a Context begins with a pointer to it.
 _SCHEME, _CREDENTIALS = 0x170, 0x1B0
+#: The function that runs clickhouse-local; not every library of the engine exports it.
+_RUN = "chdb_query_cmdline"
 _INTERSERVER = b"InterserverIOHTTPHandler-factory"
+_REMEDY = (
+    "Use the library that deploy/setup.sh --tests installs, or see the docstring of tests/clickhouse_cluster/find_offsets.py."
+)
 #: What the library points at must live as long as the process.
 _KEPT: list[object] = []
 
@@ -44,12 +49,14 @@ _KEPT: list[object] = []
 def main(arguments: list[str]) -> int:
     """Serve until killed."""
     path, config, folder = arguments
-    tree = ET.parse(config).getroot()
     library = ctypes.CDLL(path)
+    if not hasattr(library, _RUN):
+        sys.exit(f"{path} cannot serve a replica: it has no function {_RUN}. {_REMEDY}")
     library.chdb_query_cmdline.restype = ctypes.c_void_p
     library.chdb_query_cmdline.argtypes = [ctypes.c_int, ctypes.POINTER(ctypes.c_char_p)]
     library.chdb_result_error.restype = ctypes.c_char_p
     library.chdb_result_error.argtypes = [ctypes.c_void_p]
+    tree = ET.parse(config).getroot()
     with Path("/proc/self/maps").open(encoding="ascii", errors="replace") as maps:
         base = min(int(line.split("-")[0], 16) for line in maps if line.rstrip().endswith(path))
     _answer_address(base, tree.findtext("interserver_http_host", ""), int(tree.findtext("interserver_http_port", "0")))
@@ -58,8 +65,9 @@ def main(arguments: list[str]) -> int:
     os.dup2(terminal, 0)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.SIG_DFL)
+    os.chdir(folder)  # the engine gets no absolute path of data: it would expand "${...}" in the name, for example
     command = [
-        *("clickhouse", f"--path={folder}", f"--config-file={config}", "--interactive", "--disable_suggestion", "--progress=off"),
+        *("clickhouse", "--path=./", f"--config-file={config}", "--interactive", "--disable_suggestion", "--progress=off"),
         *("--log-level=warning", "--logger.console", "--output-format=TabSeparated", f"--query={SERVE}"),
     ]
     argv = (ctypes.c_char_p * len(command))(*[os.fsencode(part) for part in command])
@@ -120,7 +128,7 @@ def _jump(target: int) -> bytes:
 def _replace(address: int, expected: bytes, code: bytes) -> None:
     found = ctypes.string_at(address, len(expected))
     if found != expected:
-        sys.exit(f"This is another build of the library: {found.hex()} at {address:#x}.")
+        sys.exit(f"This is another build of the engine library: {found.hex(' ')} instead of {expected.hex(' ')}. {_REMEDY}")
     libc = ctypes.CDLL(None, use_errno=True)
     page = address & ~0xFFF
     length = (address + len(code) - page + 0xFFF) & ~0xFFF
