@@ -63,7 +63,9 @@ class Cluster:
         self._adopted = dict(adopted or {})
         self._database = database
         self._numbers = itertools.count(1)
-        self.coordination = ZooKeeper(self._folder / "zookeeper")
+        port, *ports = free_ports(1 + 2 * shards * replicas)  # at once, so that all differ
+        self._ports = iter(zip(ports[::2], ports[1::2], strict=True))
+        self.coordination = ZooKeeper(self._folder / "zookeeper", port)
         self.shards = [[self._replica(shard, number) for number in range(replicas)] for shard in range(shards)]
         for replica in self.replicas:
             replica.folder.mkdir(parents=True, exist_ok=True)
@@ -153,6 +155,6 @@ class Cluster:
     def _replica(self, shard: int, number: int) -> Replica:
         folder = self._folder / f"s{shard + 1}r{number + 1}"
         server = self._adopted.get((shard, number))
-        http_port, tcp_port = (server.http_port, server.tcp_port) if server else free_ports(2)
+        ports = (server.http_port, server.tcp_port) if server else next(self._ports)
         data = server.folder if server else folder / "data"
-        return Replica(folder, shard, number, ports=(http_port, tcp_port), data=data, database=self._database)
+        return Replica(folder, shard, number, ports=ports, data=data, database=self._database)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 from pathlib import Path
 
-from deploy.native.ports import LOOPBACK, free_port
+from deploy.native.ports import LOOPBACK
 from deploy.native.processes import ChildProcess, wait_until
 from deploy.native.programs import java_home, zookeeper_libraries
 from deploy.native.service import Service
@@ -27,8 +27,8 @@ admin.enableServer=false
 class ZooKeeper(Service):
     """One node on a loopback port below ``folder``; port and data stay the same over restarts."""
 
-    def __init__(self, folder: Path) -> None:
-        self.port = free_port()
+    def __init__(self, folder: Path, port: int) -> None:
+        self.port = port
         self._folder = folder
         self.process = ChildProcess(
             "ZooKeeper",
