@@ -24,6 +24,7 @@ from confluent_kafka.admin import AdminClient, BrokerMetadata, ClusterMetadata, 
 from domain.errors import UnavailableError
 from pipeline.kafka import access_errors
 from pipeline.kafka import errors as kafka_errors
+from pipeline.kafka.false_broker import refuse_false_brokers
 from pipeline.kafka.security import librdkafka_options
 from pipeline.settings import KafkaSettings
 
@@ -117,6 +118,7 @@ def topics_of(
         UnavailableError: no broker answers, it refuses access, or a broker that it advertises cannot be reached.
         ConfigurationError: the file of authorities cannot be read.
     """
+    refuse_false_brokers(bootstrap, security)
     reports = Reports()
     admin = client(
         {

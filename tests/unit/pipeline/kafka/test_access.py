@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import socket
+import subprocess
+import sys
 import threading
 from types import SimpleNamespace
 
@@ -204,3 +206,29 @@ def test_what_is_reported_is_bounded():
         logger.warning("line %d", number)
     assert len(reports) == len(reports.lines) == 50
     assert (reports[-1].str(), reports.lines[-1]) == ("999", "line 999")
+
+
+def test_an_address_that_answers_zeros_is_refused_before_librdkafka_asks_it():
+    """An answer that no broker gives is one sentence: librdkafka would abort the process over it."""
+
+    def answer_zeros(server):
+        while True:
+            try:
+                connection, _ = server.accept()
+            except OSError:
+                return
+            with connection:
+                while request := connection.recv(65_536):
+                    connection.sendall((204).to_bytes(4, "big") + request[8:12] + bytes(200))
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        threading.Thread(target=answer_zeros, args=[server], daemon=True).start()
+        address = f"127.0.0.1:{server.getsockname()[1]}"
+        asked = (
+            "from pipeline.kafka.access import topics_of\n"
+            "from pipeline.kafka.security import PLAINTEXT\n"
+            f"topics_of([{address!r}], PLAINTEXT, used='t')"
+        )
+        ran = subprocess.run([sys.executable, "-c", asked], capture_output=True, text=True, timeout=30, check=False)
+    assert ran.returncode == 1, ran
+    assert f"What answers at {address} is not a Kafka broker: its answer cannot be read." in ran.stderr
