@@ -76,6 +76,7 @@ def main() -> NoReturn:
 def run() -> int:
     """Run the command line; returns the exit code. Every error becomes one line on the error stream (docs/errors.md)."""
     streams.prepare()
+    streams.ignore_warnings()
     # Errors of these libraries are raised and reported here. clickhouse-connect sets the level of "urllib3" when it is imported.
     for library in ("urllib3.connectionpool", "urllib3.util.retry", "clickhouse_connect"):
         logging.getLogger(library).setLevel(logging.CRITICAL)
@@ -108,6 +109,9 @@ def _report(error: BaseException) -> int:
         _print_error(_describe_os_error(error))
         correctable = error.filename or not _has_current_folder()
         return ConfigurationError.exit_code if correctable else PortalPulseError.exit_code
+    if isinstance(error, MemoryError):
+        _print_error("The memory that this process may use is not enough. Free memory, or raise its limit (`ulimit -v`).")
+        return ConfigurationError.exit_code
     _print_error(f"{UNEXPECTED} {describe_error(error)}. This is probably a fault of portalpulse: report it.")
     return PortalPulseError.exit_code
 

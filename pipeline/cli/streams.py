@@ -11,6 +11,7 @@ import errno
 import io
 import os
 import sys
+import warnings
 from contextlib import suppress
 from typing import Any, Final, TextIO
 
@@ -69,6 +70,17 @@ def prepare() -> None:
         sys.stdout = _stream(_Output, 1, sys.stdout)
     if sys.stderr is sys.__stderr__:
         sys.stderr = _stream(_Messages, 2, sys.stderr)
+
+
+def ignore_warnings() -> None:
+    """Ignore Python's warnings in this process and its children. They are for developers.
+
+    With PYTHONWARNINGS=error, libraries that warn could not be imported.
+    """
+    sys.warnoptions.clear()  # multiprocessing passes them on
+    os.environ.pop("PYTHONWARNINGS", None)
+    warnings.resetwarnings()
+    warnings.simplefilter("ignore")
 
 
 def finish() -> None:

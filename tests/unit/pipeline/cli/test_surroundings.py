@@ -370,6 +370,24 @@ def test_a_time_zone_that_no_library_takes():
     assert "The time zone of this process (the variable TZ) is a day or more from UTC. Write for example TZ=Asia" in ran.stderr
 
 
+def test_warnings_of_libraries_end_no_command():
+    """PYTHONWARNINGS=error is for developers: a library that warns while it is imported ends no command."""
+    command = [sys.executable, "-X", "dev", "-m", "pipeline.cli", "boards", "check"]
+    environment = os.environ | {"PYTHONWARNINGS": "error"}
+    ran = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    assert (ran.returncode, ran.stderr) == (0, "")
+
+
+def test_too_little_memory_is_named():
+    """A command whose memory is limited says so, with the status of an error that the user can correct."""
+    catalogue = FOLDER / "02_thai_nguyen_catalogue.csv.gz"
+    limited = 'ulimit -v 600000; exec "$@"'
+    command = ["bash", "-c", limited, "bash", sys.executable, "-m", "pipeline.cli", "catalogue", "check", str(catalogue)]
+    ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (ran.returncode, ran.stderr.count("\n")) == (2, 1), ran.stderr
+    assert "The memory that this process may use is not enough." in ran.stderr
+
+
 @pytest.mark.parametrize("words", [["up"], ["doctor"]])
 def test_a_current_folder_that_is_gone(tmp_path, words):
     """A command in a deleted current folder says so, with the status of an error that the user can correct."""
