@@ -167,23 +167,75 @@ class HttpSettings(_Group):
 
     host: str = Field("127.0.0.1", min_length=1, description="Address to listen on.")
     port: int = Field(8080, ge=0, le=65_535, description="Port to listen on; 0 takes a free one.")
-    token: SecretStr = Field(
+    read_token: SecretStr = Field(
         SecretStr(""),
-        description="Requests with it may read everything and make changes; empty: only this machine may. Never printed.",
+        description="Requests with it may read pages and figures; several for rotation, with commas. Never printed.",
+    )
+    operate_token: SecretStr = Field(
+        SecretStr(""),
+        description="Requests with it may read everything and make changes; several for rotation, with commas. Never printed.",
+    )
+    anonymous_read: bool = Field(default=False, description="Whether everybody may read pages and figures without a token.")
+    allowed_hosts: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), description="Names of this machine in addresses, beside localhost, separated by commas; only used without a token."
+    )
+    requests_per_second: float = Field(
+        200.0,
+        ge=0,
+        le=1e6,
+        description="Requests of one token, or of one peer without a token; ten seconds of it at once. 0: any.",
     )
 
-    anonymous_read: bool = Field(
-        default=False,
-        description="Whether other machines may read pages and figures without the token; raw messages and changes need it.",
-    )
-
-    @field_validator("token")
+    @field_validator("read_token", "operate_token")
     @classmethod
-    def _fits_a_header(cls, value: SecretStr) -> SecretStr:
-        token = value.get_secret_value()
-        if token and (len(token) < _MIN_TOKEN or not all("!" <= sign <= "~" for sign in token)):
-            raise ValueError(f"it must have at least {_MIN_TOKEN} characters, visible ones of ASCII")
+    def _fit_a_header(cls, value: SecretStr) -> SecretStr:
+        for token in _tokens(value):
+            if len(token) < _MIN_TOKEN or not all("!" <= sign <= "~" for sign in token):
+                raise ValueError(f"each token must have at least {_MIN_TOKEN} characters, visible ones of ASCII")
         return value
+
+    @field_validator("allowed_hosts", mode="before")
+    @classmethod
+    def _split_hosts(cls, value: Any) -> Any:
+        return tuple(host.strip() for host in value.split(",") if host.strip()) if isinstance(value, str) else value
+
+    @field_validator("allowed_hosts")
+    @classmethod
+    def _are_hosts(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for host in value:
+            if not re.fullmatch(r"[A-Za-z0-9._-]+", host):
+                raise ValueError(f"{host[:40]!r} is not a name of a host: omit http:// and the port")
+        return value
+
+    @model_validator(mode="after")
+    def _a_token_has_one_role(self) -> HttpSettings:
+        if set(self.read_tokens) & set(self.operate_tokens):
+            raise ValueError("read_token and operate_token have a token in common: a token has one role")
+        return self
+
+    @property
+    def read_tokens(self) -> tuple[str, ...]:
+        """The tokens that may read."""
+        return _tokens(self.read_token)
+
+    @property
+    def operate_tokens(self) -> tuple[str, ...]:
+        """The tokens that may do everything."""
+        return _tokens(self.operate_token)
+
+    @property
+    def sent_token(self) -> str:
+        """The token that commands send: the first one that may do everything, else the first one that may read, else none."""
+        return next(iter((*self.operate_tokens, *self.read_tokens)), "")
+
+    @property
+    def reading_token(self) -> str:
+        """The token that the relay sends: the first one that may read, else the first one that may do everything, else none."""
+        return next(iter((*self.read_tokens, *self.operate_tokens)), "")
+
+
+def _tokens(value: SecretStr) -> tuple[str, ...]:
+    return tuple(token for token in value.get_secret_value().split(",") if token)
 
 
 class IngestSettings(_Group):

@@ -17,9 +17,13 @@ from dashboards.notify.alerts import Alert
 from domain.contributions import contributions
 from domain.indicators import Ratio
 from domain.periods import civil_day
+from pipeline.logs import get_logger
+
+log = get_logger("relay")
 
 _TIMEOUT_SECONDS: Final = 5.0
 _MOST: Final = 3
+_REFUSED: Final = frozenset({httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN, httpx.codes.TOO_MANY_REQUESTS})
 #: Civil days before today that a window covers.
 _DAYS: Final = {"1d": 1, "7d": 6, "30d": 29}
 _WEEK: Final = dt.timedelta(days=7)
@@ -27,11 +31,12 @@ _LOW, _DROPPED, _SURGED = "AgencyRateLow", "AgencyRateDropped", "AgencyRateSurge
 
 
 class Procedures:
-    """The exporter at ``url``."""
+    """The exporter at ``url``, asked with ``token``; without one it answers to its own machine, or to everybody who may read."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, token: str = "") -> None:
         self._url = f"{url.rstrip('/')}/api/v1/report/explanation"
-        self._client = httpx.Client(timeout=_TIMEOUT_SECONDS, trust_env=False)
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        self._client = httpx.Client(timeout=_TIMEOUT_SECONDS, trust_env=False, headers=headers)
 
     def explained(self, alerts: Sequence[Alert], now: dt.datetime) -> list[Alert]:
         """The alerts; where all are of one agency, the worst firing one on a rate has three procedures among its annotations."""
@@ -51,7 +56,10 @@ class Procedures:
         query = {"agency": alert.label("agency"), "indicator": alert.label("kpi")}
         query |= {"from": first.isoformat(), "to": last.isoformat(), "compare": f"{first - _WEEK}..{last - _WEEK}"}
         try:
-            answer = self._client.get(self._url, params=query).raise_for_status().json()
+            answered = self._client.get(self._url, params=query)
+            if answered.status_code in _REFUSED:
+                log.warning("procedures_refused", url=self._url, status=answered.status_code, remedy="Check the read token.")
+            answer = answered.raise_for_status().json()
             before, after = (_ratios(answer["procedures"], part) for part in ("before", "after"))
         except (httpx.HTTPError, ValueError, KeyError, TypeError):
             return ""

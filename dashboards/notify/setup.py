@@ -56,6 +56,6 @@ def relay_of(
         clock,
         links=links_of(settings),
         truth=Prometheus(prometheus) if prometheus else None,
-        procedures=Procedures(api) if (api := api or settings.notify.api_url) else None,
+        procedures=Procedures(api, token=settings.http.reading_token) if (api := api or settings.notify.api_url) else None,
         alertmanager=alertmanager or settings.notify.alertmanager_url or None,
     )

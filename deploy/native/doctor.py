@@ -93,7 +93,7 @@ def examine(settings: Settings, *, data_dir: Path) -> list[Finding]:
             (addresses.kafka,), settings, PLAINTEXT, Finding("Broker", "wrong", f"nothing listens at {addresses.kafka}", remedy)
         ),
         _engine(addresses, data_dir, remedy),
-        *_process(Process(addresses.http, data_dir, settings.http.token.get_secret_value())),
+        *_process(Process(addresses.http, data_dir, settings.http.sent_token)),
         _answers("Prometheus' pages", f"{addresses.prometheus}/-/ready", remedy),
         _answers("Alertmanager's pages", f"{addresses.alertmanager}/-/ready", remedy),
     ]
@@ -200,7 +200,7 @@ def _by_the_settings(settings: Settings) -> list[Finding]:
         remedy = "Start it there, or correct PORTALPULSE_CLICKHOUSE__URL."
         wrong = Finding("ClickHouse", "wrong", "the address of the server cannot be read", remedy)
         storage = _answers("ClickHouse", shown, remedy) if shown else wrong
-    process = Process(url_of(settings.http.host, settings.http.port))
+    process = Process(url_of(settings.http.host, settings.http.port), None, settings.http.sent_token)
     return [_broker(brokers, settings, settings.kafka, missing), storage, *_process(process)]
 
 

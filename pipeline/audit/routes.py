@@ -19,11 +19,10 @@ from pipeline.serving.requests import (
     answered,
     day,
     hash_shard,
+    json_body,
     partition_number,
     seconds,
     takes,
-    trusted,
-    trusted_json,
     whole_number,
 )
 from sinks.contract.audit import HashShard
@@ -68,11 +67,11 @@ def _comparison_routes(steps: AuditSteps, in_thread: InThread) -> list[web.Route
         return web.json_response(await in_thread(lambda: json_format.encode_dossiers(steps.dossiers(selection, settle=settle))))
 
     return [
-        web.get("/api/v1/audit/days", trusted(days)),
-        web.get("/api/v1/audit/days/{day}", trusted(compare)),
-        web.get("/api/v1/audit/days/{day}/contradictions", trusted(contradictions)),
-        web.get("/api/v1/audit/repeats", trusted(repeats)),
-        web.get("/api/v1/audit/dossiers", trusted(dossiers)),
+        web.get("/api/v1/audit/days", answered(days)),
+        web.get("/api/v1/audit/days/{day}", answered(compare)),
+        web.get("/api/v1/audit/days/{day}/contradictions", answered(contradictions)),
+        web.get("/api/v1/audit/repeats", answered(repeats)),
+        web.get("/api/v1/audit/dossiers", answered(dossiers)),
     ]
 
 
@@ -90,7 +89,7 @@ def _shard(query: Mapping[str, str]) -> HashShard:
 
 def _repair_routes(steps: AuditSteps, in_thread: InThread) -> list[web.RouteDef]:
     async def repair(request: web.Request) -> web.Response:
-        fields = await trusted_json(request, fields=("day", "agencies", "raise_epoch"))
+        fields = await json_body(request, fields=("day", "agencies", "raise_epoch"))
         chosen, agencies = day(str(fields.get("day"))), fields.get("agencies")
         if agencies is not None and not (isinstance(agencies, list) and all(isinstance(code, str) for code in agencies)):
             raise ConfigurationError("agencies must be a list of codes, or null for all.")
@@ -100,23 +99,23 @@ def _repair_routes(steps: AuditSteps, in_thread: InThread) -> list[web.RouteDef]
         return web.json_response({"epoch": await in_thread(lambda: steps.repair(chosen, agencies, raise_epoch=raise_epoch))})
 
     async def repair_dossiers(request: web.Request) -> web.Response:
-        fields = {name: str(value) for name, value in (await trusted_json(request, fields=_DOSSIER_FIELDS)).items()}
+        fields = {name: str(value) for name, value in (await json_body(request, fields=_DOSSIER_FIELDS)).items()}
         selection = DossierSelection(_shard(fields), _period(fields))
         settle = seconds("settle", fields.get("settle", "0"))
         repaired = await in_thread(lambda: steps.repair_dossiers(selection, settle=settle))
         return web.json_response(json_format.encode_repaired_dossiers(repaired))
 
     async def compact(request: web.Request) -> web.Response:
-        listed = (await trusted_json(request, fields=("days",))).get("days")
+        listed = (await json_body(request, fields=("days",))).get("days")
         if not isinstance(listed, list):
             raise ConfigurationError("days must be a list of days.")
         chosen = [day(str(text)) for text in listed]
         return web.json_response({"problem": await in_thread(lambda: steps.compact(chosen))})
 
     return [
-        web.post("/api/v1/audit/repair", trusted(repair)),
-        web.post("/api/v1/audit/dossiers/repair", trusted(repair_dossiers)),
-        web.post("/api/v1/audit/tidy", trusted(compact)),
+        web.post("/api/v1/audit/repair", answered(repair)),
+        web.post("/api/v1/audit/dossiers/repair", answered(repair_dossiers)),
+        web.post("/api/v1/audit/tidy", answered(compact)),
     ]
 
 
@@ -135,6 +134,6 @@ def _kafka_routes(steps: AuditSteps, in_thread: InThread) -> list[web.RouteDef]:
 
     return [
         web.get("/api/v1/audit/unread", answered(unread)),
-        web.get("/api/v1/audit/partitions", trusted(partitions)),
-        web.get("/api/v1/audit/partitions/{partition}", trusted(verify)),
+        web.get("/api/v1/audit/partitions", answered(partitions)),
+        web.get("/api/v1/audit/partitions/{partition}", answered(verify)),
     ]

@@ -47,7 +47,9 @@ def _operation(path: str, summary: str, parameters: tuple[str, ...], content: Ma
             "responses": {
                 "200": {"description": "The answer.", "content": dict(content)},
                 "400": {"description": "A parameter is wrong; the error says which.", "content": error},
-                "401": {"description": "From another machine, without the token.", "content": error},
+                "401": {"description": "Without a token of the process.", "content": error},
+                "403": {"description": "The token has too low a role.", "content": error},
+                "429": {"description": "Too many requests; Retry-After says when to come again.", "content": error},
                 "503": {"description": "The storage does not answer.", "content": error},
             },
         }
@@ -82,7 +84,11 @@ def _document() -> dict[str, Any]:
             "schemas": SCHEMAS,
             "securitySchemes": {
                 "token": {"type": "http", "scheme": "bearer"},
-                "password": {"type": "http", "scheme": "basic", "description": "Any user; the token as password."},
+                "password": {
+                    "type": "http",
+                    "scheme": "basic",
+                    "description": "Any user; a token as password: reads.",
+                },
             },
         },
     }

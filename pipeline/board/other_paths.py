@@ -12,7 +12,7 @@ _REPORT: Final = (
     *("by", "calendar", "compare", "day", "figures", "from", "half", "last", "min_volume", "month", "quarter", "to", "units"),
     *("year", "ytd"),
 )
-_RAW: Final = " (this machine, or the token)"
+_RAW: Final = " (role operate)"
 
 #: Path -> summary and names of the parameters in the query.
 OTHERS: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = {

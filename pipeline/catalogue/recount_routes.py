@@ -10,33 +10,33 @@ from aiohttp import web
 from domain.catalogue_levels import Generation
 from domain.errors import ConfigurationError
 from pipeline.catalogue.recount import RecountPlan, RecountSteps
-from pipeline.serving.requests import Threads, day, trusted, trusted_json
+from pipeline.serving.requests import Threads, answered, day, json_body
 
 
 def recount_routes(steps: RecountSteps, threads: Threads) -> list[web.RouteDef]:
     """The endpoints over the steps."""
 
     async def plan(request: web.Request) -> web.Response:
-        fields = await trusted_json(request, fields=("agencies",))
+        fields = await json_body(request, fields=("agencies",))
         agencies = _texts(fields.get("agencies"))
         return web.json_response(plan_as_dict(await threads.long(lambda: steps.plan(agencies))))
 
     async def recount(request: web.Request) -> web.Response:
-        fields = await trusted_json(request, fields=("day", "agencies"))
+        fields = await json_body(request, fields=("day", "agencies"))
         chosen, agencies = day(str(fields.get("day")), name="The field 'day'"), _texts(fields.get("agencies"))
         found = await threads.long(lambda: steps.recount_day(chosen, agencies))
         return web.json_response({"dossiers": found.as_list()})
 
     async def finish(request: web.Request) -> web.Response:
-        fields = await trusted_json(request, fields=("loads",))
+        fields = await json_body(request, fields=("loads",))
         loads = loads_of(fields.get("loads"))
         await threads.long(lambda: steps.finish(loads))
         return web.json_response({})
 
     return [
-        web.post("/api/v1/catalogue/recount", trusted(plan)),
-        web.post("/api/v1/catalogue/recount/day", trusted(recount)),
-        web.post("/api/v1/catalogue/recount/finish", trusted(finish)),
+        web.post("/api/v1/catalogue/recount", answered(plan)),
+        web.post("/api/v1/catalogue/recount/day", answered(recount)),
+        web.post("/api/v1/catalogue/recount/finish", answered(finish)),
     ]
 
 

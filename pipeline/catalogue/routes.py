@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import json
-from typing import Final
 
 from aiohttp import web
 
 from domain.errors import ConfigurationError
 from pipeline.catalogue.recount_routes import recount_routes
 from pipeline.catalogue.service import CatalogueService
-from pipeline.serving.requests import Threads, answered, day, takes, trusted, trusted_json
-
-#: Largest body of a load (bytes): every service of every agency, with long names.
-_MAX_BODY: Final = 128 << 20
+from pipeline.serving.requests import Threads, answered, day, json_body, takes
 
 
 def catalogue_routes(service: CatalogueService, threads: Threads) -> list[web.RouteDef]:
@@ -33,8 +29,7 @@ def catalogue_routes(service: CatalogueService, threads: Threads) -> list[web.Ro
         return web.json_response(text=await threads.short(shown))
 
     async def load(request: web.Request) -> web.Response:
-        body = request.clone(client_max_size=_MAX_BODY)
-        fields = await trusted_json(body, fields=("entries", "add", "source"), in_thread=threads.long)
+        fields = await json_body(request, fields=("entries", "add", "source"), in_thread=threads.long)
         entries, add, source = fields.get("entries"), fields.get("add", False), fields.get("source", "")
         if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
             raise ConfigurationError("entries must be an array of objects.")
@@ -44,7 +39,7 @@ def catalogue_routes(service: CatalogueService, threads: Threads) -> list[web.Ro
 
     return [
         web.get("/api/v1/catalogue", answered(show)),
-        web.post("/api/v1/catalogue", trusted(load)),
+        web.post("/api/v1/catalogue", answered(load)),
         *recount_routes(service.recount, threads),
     ]
 

@@ -201,7 +201,7 @@ def running(settings: Settings, data: Path | None) -> Process:
         ConfigurationError: addresses.json cannot be read.
     """
     folder = data or settings.data_dir
-    token = settings.http.token.get_secret_value()
+    token = settings.http.sent_token
     addresses = read_addresses(folder)
     if addresses is not None:
         process = Process(addresses.http.rstrip("/"), folder, token)

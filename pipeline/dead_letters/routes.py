@@ -12,8 +12,7 @@ from aiohttp import web
 
 from domain.errors import ConfigurationError
 from pipeline.dead_letters.service import FILTER_FIELDS, MAX_PAGE_SIZE, DeadLetterService, parse_filter
-from pipeline.serving.access import require_trust
-from pipeline.serving.requests import Threads, answered, error_response, partition_number, takes, trusted_json, whole_number
+from pipeline.serving.requests import Threads, answered, error_response, json_body, partition_number, takes, whole_number
 from sinks.contract.dead_letters import DeadLetterFilter, Position
 
 #: Code of the answer that a dead letter does not exist: a status of 404 alone may come from another program.
@@ -25,12 +24,10 @@ def dead_letter_routes(service: DeadLetterService, threads: Threads) -> list[web
 
     @takes(*FILTER_FIELDS, "limit", "after")
     async def page(request: web.Request) -> web.Response:
-        require_trust(request)
         criteria, limit, after = _page_of(request)
         return web.json_response(await threads.short(lambda: service.page(criteria, limit=limit, after=after)))
 
     async def show(request: web.Request) -> web.Response:
-        require_trust(request)
         parts = request.match_info
         position = (parts["topic"], partition_number(parts["partition"]), whole_number("offset", parts["offset"]))
         dead_letter = await threads.short(lambda: service.show(position))
@@ -39,7 +36,7 @@ def dead_letter_routes(service: DeadLetterService, threads: Threads) -> list[web
         return web.json_response(dead_letter)
 
     async def replay(request: web.Request) -> web.Response:
-        fields = await trusted_json(request, fields=FILTER_FIELDS | {"dry_run"})
+        fields = await json_body(request, fields=FILTER_FIELDS | {"dry_run"})
         dry_run = fields.pop("dry_run", False)
         if not isinstance(dry_run, bool):
             raise ConfigurationError("dry_run must be true or false.")
@@ -48,11 +45,11 @@ def dead_letter_routes(service: DeadLetterService, threads: Threads) -> list[web
         return web.json_response(await threads.long(lambda: action(criteria)))
 
     async def drop(request: web.Request) -> web.Response:
-        criteria = parse_filter(await trusted_json(request, fields=FILTER_FIELDS))
+        criteria = parse_filter(await json_body(request, fields=FILTER_FIELDS))
         return web.json_response(await threads.long(lambda: service.drop(criteria)))
 
     async def accept(request: web.Request) -> web.Response:
-        fields = await trusted_json(request, fields=("topic", "partition", "until"))
+        fields = await json_body(request, fields=("topic", "partition", "until"))
         topic, partition, until = fields.get("topic"), fields.get("partition"), fields.get("until")
         if not isinstance(topic, str) or type(partition) is not int or type(until) not in (int, type(None)):
             raise ConfigurationError("Give topic (text) and partition (whole number); until (whole number) is optional.")

@@ -7,7 +7,7 @@ from aiohttp import web
 from domain.errors import ConfigurationError
 from pipeline.dossiers.exclusion import ExclusionService
 from pipeline.dossiers.service import DossierService
-from pipeline.serving.requests import Threads, error_response, trusted, trusted_json
+from pipeline.serving.requests import Threads, answered, error_response, json_body
 
 #: Code of the answer that no message has a dossier code: a status of 404 alone may come from another program.
 NO_DOSSIER = "no_dossier"
@@ -24,7 +24,7 @@ def dossier_routes(service: DossierService, exclusions: ExclusionService, thread
         return web.json_response(found)
 
     async def exclude(request: web.Request) -> web.Response:
-        code, fields = request.match_info["code"], await trusted_json(request, fields=("excluded", "reason", "name"))
+        code, fields = request.match_info["code"], await json_body(request, fields=("excluded", "reason", "name"))
         excluded, reason, name = fields.get("excluded"), fields.get("reason", ""), fields.get("name", "")
         if not isinstance(excluded, bool):
             raise ConfigurationError("excluded must be true or false.")
@@ -36,6 +36,6 @@ def dossier_routes(service: DossierService, exclusions: ExclusionService, thread
         return web.json_response(changed)
 
     return [
-        web.get("/api/v1/dossiers/{code}", trusted(explain)),
-        web.post("/api/v1/dossiers/{code}/exclusion", trusted(exclude)),
+        web.get("/api/v1/dossiers/{code}", answered(explain)),
+        web.post("/api/v1/dossiers/{code}/exclusion", answered(exclude)),
     ]

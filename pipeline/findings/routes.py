@@ -7,7 +7,7 @@ from aiohttp import web
 from domain.errors import ConfigurationError
 from domain.periods import Period
 from pipeline.findings.service import FindingSteps, found_in_all
-from pipeline.serving.requests import Threads, days, hash_shard, takes, trusted
+from pipeline.serving.requests import Threads, answered, days, hash_shard, takes
 from sinks.contract.audit import HashShard
 from sinks.contract.findings import FindingScope
 
@@ -31,7 +31,7 @@ def finding_routes(steps: FindingSteps, threads: Threads) -> list[web.RouteDef]:
         period = {"from": scope.period.start.isoformat(), "to": scope.period.end.isoformat()}
         return web.json_response({"period": period, **shown.as_dict()})
 
-    return [web.get("/api/v1/findings", trusted(found)), web.get("/api/v1/findings/shards", trusted(shards))]
+    return [web.get("/api/v1/findings", answered(found)), web.get("/api/v1/findings/shards", answered(shards))]
 
 
 def _scope(request: web.Request) -> FindingScope:

@@ -1,124 +1,171 @@
-"""Who may read figures, and who may read raw messages and make changes: this machine, or a request with the token.
+"""The one guard of every request: its role, its limits, and where a browser sent it from.
 
-Pages and ``/api`` are for this machine, for requests with the token, and for everybody where ``anonymous_read`` is set. Metrics
-and health are for everybody, because monitoring asks for them. A browser sends the token as the password of HTTP Basic; changes
-take it as a bearer only, which no page of another host can make a browser send.
-
-Behind a reverse proxy on the same machine every request comes from the loopback address, so the address proves nothing. Without
-a token, proxied requests are therefore refused. Not every proxy identifies itself in a header, so a process behind a proxy
-should have a token. With a token only the token counts.
+``roles`` says which role an endpoint needs, ``identity`` which role a request has. A browser sends the token as the password of
+HTTP Basic, which is good for reading alone; everything else takes it as a bearer, which no page of another host can make a
+browser send. A change that a browser sends on behalf of another page is refused in any case.
 """
 
 from __future__ import annotations
 
-import base64
-import binascii
-import hmac
-import ipaddress
+import math
+import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, Final
+from urllib.parse import urlsplit
 
-from aiohttp import HttpVersion11, web
+from aiohttp import web
 
 from domain.errors import PortalPulseError
+from pipeline.logs import get_logger
+from pipeline.serving.identity import Identities, Identity, Proof, host_name
+from pipeline.serving.rate_limits import RateLimit
+from pipeline.serving.roles import HEALTH, Endpoint, Role, endpoint_of
+from pipeline.settings import HttpSettings
 
-#: Name of the token's setting, for messages.
-TOKEN_SETTING: Final = "PORTALPULSE_HTTP__TOKEN"  # noqa: S105 - the name of the variable, not the token
+log = get_logger("api")
+
+#: Names of the settings, for messages.
+READ_TOKEN: Final = "PORTALPULSE_HTTP__READ_TOKEN"  # noqa: S105 - the name of the variable, not the token
+OPERATE_TOKEN: Final = "PORTALPULSE_HTTP__OPERATE_TOKEN"  # noqa: S105
 ANONYMOUS_SETTING: Final = "PORTALPULSE_HTTP__ANONYMOUS_READ"
-#: The token of a server; empty when none is set.
-TOKEN: Final = web.AppKey("token", str)
-#: Whether everybody may read pages and figures.
-ANONYMOUS_READ: Final = web.AppKey("anonymous_read", bool)
-#: Paths that need no token.
-_FOR_EVERYBODY: Final = frozenset({"/metrics", "/healthz", "/readyz"})
-_ASK: Final = 'Basic realm="portalpulse: any user, the token as password", charset="UTF-8"'
-_PROXY_HEADERS: Final = ("Forwarded", "Via", "X-Real-IP")
-_PROXY_PREFIX: Final = "x-forwarded-"
+HOSTS_SETTING: Final = "PORTALPULSE_HTTP__ALLOWED_HOSTS"
+_ASK: Final = 'Basic realm="portalpulse: any user, a token as password", charset="UTF-8"'
+#: Seconds of the rate that may come at once: a page with its files, or a command that asks for every day.
+_BURST_SECONDS: Final = 10.0
+#: Wrong tokens of a peer that are answered one by one, and how many more each second.
+_WRONG_TOKENS: Final = 10.0
+_WRONG_TOKENS_A_SECOND: Final = 0.2
+_SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
+#: What a browser says of a request that its user or the page of the same address made.
+_OWN_PAGE: Final = frozenset({"same-origin", "none"})
 
 
 class ForbiddenError(PortalPulseError):
-    """The request may not read raw messages or make changes."""
+    """The request may not do what it asks for."""
 
 
-def require_trust(request: web.Request) -> None:
-    """Return when the request may read raw messages and make changes.
+@dataclass(frozen=True, slots=True)
+class _Access:
+    """What the guard knows of the settings, and its limits."""
 
-    Raises:
-        ForbiddenError: it may not.
-    """
-    token = request.app[TOKEN]
-    if token:
-        sent = request.headers.get("Authorization", "").encode(errors="surrogateescape")  # a header may contain any bytes
-        if not hmac.compare_digest(sent, f"Bearer {token}".encode()):
-            raise ForbiddenError(
-                "This request needs the token of the process.", remedy=f"Set {TOKEN_SETTING} to the same value here."
-            )
-        return
-    if not _is_local(request.remote):
-        raise ForbiddenError(
-            "Raw messages and changes are available on this machine only.",
-            remedy=f"Run the command where the process runs, or set {TOKEN_SETTING} there and here.",
-        )
-    if _is_proxied(request):
-        raise ForbiddenError(
-            "Raw messages and changes are not available through a proxy.",
-            remedy=f"Connect to the process directly, or set {TOKEN_SETTING} there and send it as `Authorization: Bearer TOKEN`.",
-        )
+    identities: Identities
+    anonymous_read: bool
+    requests: RateLimit
+    wrong_tokens: RateLimit
+
+    def role_of(self, identity: Identity) -> Role:
+        """The role of an identity; with ``anonymous_read`` everybody may read."""
+        return max(identity.role, Role.READ) if self.anonymous_read else identity.role
+
+
+_ACCESS: Final = web.AppKey("access", _Access)
+_ROLE: Final = web.RequestKey("role", Role)
+
+
+def guard_with(app: web.Application, settings: HttpSettings, *, monotonic: Callable[[], float] = time.monotonic) -> None:
+    """Give the application what ``guard`` needs."""
+    per_second = settings.requests_per_second
+    app[_ACCESS] = _Access(
+        Identities(read=settings.read_tokens, operate=settings.operate_tokens, allowed_hosts=settings.allowed_hosts),
+        anonymous_read=settings.anonymous_read,
+        requests=RateLimit(per_second, burst=per_second * _BURST_SECONDS, monotonic=monotonic),
+        wrong_tokens=RateLimit(_WRONG_TOKENS_A_SECOND, burst=_WRONG_TOKENS, monotonic=monotonic),
+    )
 
 
 @web.middleware
-async def require_reader(request: web.Request, handler: Callable[..., Any]) -> web.StreamResponse:
-    """Answer 401 to a request for pages or figures that comes from elsewhere without the token."""
-    if request.path not in _FOR_EVERYBODY and not may_read(request):
-        text = (
-            "Pages and figures need the token of the process. In a browser: any user, the token as password."
-            if request.app[TOKEN]
-            else f"Pages and figures are available on this machine only. Set {TOKEN_SETTING}, or "
-            f"{ANONYMOUS_SETTING}=true to let everybody read, where the process runs."
-        )
-        return web.json_response({"error": text}, status=401, headers={"WWW-Authenticate": _ASK})
+async def guard(request: web.Request, handler: Callable[..., Any]) -> web.StreamResponse:
+    """Answer requests that may not be served: 401, 403 or 429. The others get the largest body of their endpoint."""
+    access = request.app[_ACCESS]
+    endpoint = _endpoint(request)
+    identity = access.identities.of(request)
+    role = access.role_of(identity)
+    refused = _limited(access, request, endpoint, identity) or _refused(endpoint, identity, role) or _from_a_page(request)
+    if refused is not None:
+        return refused
+    request[_ROLE] = role
+    if request.can_read_body and endpoint.largest_body:
+        request = request.clone(client_max_size=endpoint.largest_body)
     response: web.StreamResponse = await handler(request)
     return response
 
 
-def may_read(request: web.Request) -> bool:
-    """Whether the request may read pages and figures."""
-    if request.app[ANONYMOUS_READ] or (_is_local(request.remote) and not _is_proxied(request)):
-        return True
-    token = request.app[TOKEN]
-    sent = request.headers.get("Authorization", "").encode(errors="surrogateescape")
-    return bool(token) and (hmac.compare_digest(sent, f"Bearer {token}".encode()) or _has_password(sent, token))
-
-
-def _has_password(sent: bytes, token: str) -> bool:
-    """Whether a header of HTTP Basic has the token as password; the user may be any."""
-    scheme, _, encoded = sent.partition(b" ")
-    if scheme.lower() != b"basic":
-        return False
-    try:
-        decoded = base64.b64decode(encoded.strip(), validate=True)
-    except binascii.Error:
-        return False
-    return hmac.compare_digest(decoded.partition(b":")[2], token.encode())
-
-
 def is_trusted(request: web.Request) -> bool:
-    """Whether the request may read what identifies people; see ``require_trust``."""
-    try:
-        require_trust(request)
-    except ForbiddenError:
-        return False
-    return True
+    """Whether the request may read what identifies people."""
+    return bool(request.get(_ROLE, Role.PUBLIC) >= Role.OPERATE)
 
 
-def _is_local(peer: str | None) -> bool:
+def _endpoint(request: web.Request) -> Endpoint:
+    resource = request.match_info.route.resource
+    if request.match_info.http_exception is not None or resource is None:
+        return Endpoint(Role.READ)  # there is no such endpoint; readers are told
+    return endpoint_of(request.method, resource.canonical)
+
+
+def _limited(access: _Access, request: web.Request, endpoint: Endpoint, identity: Identity) -> web.Response | None:
+    """The answer to a request of somebody who sends too many, else None. Health is never limited."""
+    if request.path in HEALTH:
+        return None
+    # Scrapes have limits of their own: a flood of other requests must not hide a process from monitoring.
+    wait = access.requests.take(f"{'public ' if endpoint.role is Role.PUBLIC else ''}{identity.key}")
+    if wait:
+        return _too_many("Too many requests.", wait)
+    # A right token is served however many wrong ones come from the same address: behind a proxy that is everybody's.
+    if identity.proof is Proof.UNKNOWN_TOKEN and endpoint.role is not Role.PUBLIC:
+        wait = access.wrong_tokens.take(identity.key)
+        if wait:
+            log.warning("too_many_wrong_tokens", peer=request.remote, action="they are answered with 429")
+            return _too_many("Too many requests with a token that is not one of the process.", wait)
+    return None
+
+
+def _too_many(problem: str, wait: float) -> web.Response:
+    seconds = math.ceil(wait)
+    text = f"{problem} Try again in {seconds} s."
+    return web.json_response({"error": text}, status=429, headers={"Retry-After": str(seconds)})
+
+
+def _refused(endpoint: Endpoint, identity: Identity, role: Role) -> web.Response | None:
+    """The answer to a request whose role is too low, else None."""
+    if role >= endpoint.role:
+        return None
+    text = _reason(identity.proof, endpoint.role)
+    if role is Role.PUBLIC and identity.proof is not Proof.FOREIGN_HOST:
+        return web.json_response({"error": text}, status=401, headers={"WWW-Authenticate": _ASK})
+    return web.json_response({"error": text}, status=403)
+
+
+def _reason(proof: Proof, needed: Role) -> str:
+    settings = OPERATE_TOKEN if needed is Role.OPERATE else f"{READ_TOKEN} or {OPERATE_TOKEN}"
+    same = f"Set {settings} to the same value here; in a browser: any user, the token as password."
+    what = "Raw messages and changes" if needed is Role.OPERATE else "Pages and figures"
+    anonymous = "" if needed is Role.OPERATE else f", or {ANONYMOUS_SETTING}=true to let everybody read,"
+    return {
+        Proof.TOKEN: f"This needs the role operate, and the token is one that reads. Send one of {OPERATE_TOKEN}.",
+        Proof.PASSWORD: f"A password may read alone. This needs the role operate: send one of {OPERATE_TOKEN} as a bearer.",
+        Proof.NO_TOKEN: f"This needs a token of the process. {same}",
+        Proof.UNKNOWN_TOKEN: f"The token is not one of the process. {same}",
+        Proof.PROXIED: f"Through a proxy this needs a token. Set {settings} where the process runs, and send it.",
+        Proof.ANOTHER_MACHINE: f"{what} are available on this machine only. Set {settings}{anonymous} where the process runs.",
+        Proof.FOREIGN_HOST: "The Host header of the request is not a name of this machine, so a foreign page may have sent it. "
+        f"Use localhost or 127.0.0.1, add the name to {HOSTS_SETTING}, or set a token ({OPERATE_TOKEN}) where the process runs.",
+    }[proof]
+
+
+def _from_a_page(request: web.Request) -> web.Response | None:
+    """The answer to a change that a browser sends on behalf of another page, else None."""
+    if request.method in _SAFE:
+        return None
+    site, origin = request.headers.get("Sec-Fetch-Site", "none"), request.headers.get("Origin")
+    if site in _OWN_PAGE and (origin is None or _is_same(origin, request.headers.get("Host", ""))):
+        return None
+    return web.json_response({"error": "A change must not come from the page of another address."}, status=403)
+
+
+def _is_same(origin: str, host: str) -> bool:
     try:
-        return ipaddress.ip_address(peer or "").is_loopback
+        named = urlsplit(origin).netloc
     except ValueError:
         return False
-
-
-def _is_proxied(request: web.Request) -> bool:
-    """Whether a proxy forwarded the request, by its headers or HTTP/1.0, the default of nginx."""
-    named = any(name in request.headers for name in _PROXY_HEADERS)
-    return named or request.version < HttpVersion11 or any(name.lower().startswith(_PROXY_PREFIX) for name in request.headers)
+    return bool(named) and named.lower() == host.lower() and bool(host_name(host))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import datetime as dt
 import json
 import re
@@ -14,7 +15,7 @@ from aiohttp import web
 
 from domain.errors import ConfigurationError, PortalPulseError, refuse_unknown
 from domain.periods import parse_day
-from pipeline.serving.access import ForbiddenError, require_trust
+from pipeline.serving.access import ForbiddenError
 from pipeline.texts import read_json
 from sinks.contract.audit import HashShard
 from sinks.errors import SinkError
@@ -32,11 +33,18 @@ _WHOLE_NUMBER: Final = re.compile(r"-?[0-9]{1,20}", re.ASCII)
 #: Most hash shards: the storage counts them in 32 bits, and a larger number would overflow.
 _MAX_SHARDS: Final = 2**32 - 1
 
+#: Longest wait for the body of a change.
+BODY_SECONDS: Final = 60.0
+
 Handler = Callable[[web.Request], Awaitable[web.Response]]
 #: The attribute of a handler that names its parameters.
 _PARAMETERS: Final = "__parameters__"
 _Handler = TypeVar("_Handler", bound=Callable[..., Any])
 InThread = Callable[[Callable[[], Any]], Awaitable[Any]]
+
+
+class SlowBodyError(PortalPulseError):
+    """The body of a request did not arrive in time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +104,10 @@ def answered(handler: Handler) -> Handler:
             return await handler(request)
         except ForbiddenError as error:
             return error_response(403, str(error))
+        except SlowBodyError as error:
+            return error_response(408, str(error))
+        except web.HTTPRequestEntityTooLarge:
+            return error_response(413, "The body is larger than this endpoint takes.")
         except ConfigurationError as error:
             return error_response(400, str(error))
         except (PortalPulseError, SinkError) as error:
@@ -104,33 +116,23 @@ def answered(handler: Handler) -> Handler:
     return wrapped
 
 
-def trusted(handler: Handler) -> Handler:
-    """``answered``, only for requests that may read raw messages and make changes."""
-
-    @wraps(handler)
-    async def wrapped(request: web.Request) -> web.Response:
-        require_trust(request)
-        return await handler(request)
-
-    return answered(wrapped)
-
-
-async def trusted_json(
-    request: web.Request, *, fields: Collection[str] = (), in_thread: InThread | None = None
-) -> dict[str, Any]:
+async def json_body(request: web.Request, *, fields: Collection[str] = (), in_thread: InThread | None = None) -> dict[str, Any]:
     """The JSON object in the body of a request that makes a change. It has no other ``fields`` than these.
 
     ``in_thread`` parses a body that may be large.
 
     Raises:
-        ForbiddenError: the request may not make changes.
+        ForbiddenError: the body is not declared as JSON, as a form of a browser's page would send it.
         ConfigurationError: the body is not a JSON object, or has another field.
+        SlowBodyError: it does not arrive in time.
     """
-    require_trust(request)
     if request.content_type != "application/json":
         raise ForbiddenError("A change must be sent with Content-Type: application/json.")
     try:
-        text = await request.text()
+        async with asyncio.timeout(BODY_SECONDS):
+            text = await request.text()
+    except TimeoutError as error:
+        raise SlowBodyError(f"The body did not arrive within {BODY_SECONDS:g} s.") from error
     except web.RequestPayloadError as error:  # not compressed as its Content-Encoding says, or truncated
         raise ConfigurationError("The body of the request cannot be read.") from error
     except (ValueError, LookupError) as error:  # not text, or an unknown charset

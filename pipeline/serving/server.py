@@ -21,7 +21,7 @@ from aiohttp.http_exceptions import HttpProcessingError
 from domain.errors import UnavailableError
 from pipeline.addresses import SIGNATURE
 from pipeline.logs import get_logger
-from pipeline.serving.access import ANONYMOUS_READ, TOKEN, require_reader
+from pipeline.serving.access import guard, guard_with
 from pipeline.serving.answer_sources import Api
 from pipeline.serving.requests import InThread, Threads, refuse_wrong_parameters
 from pipeline.serving.routes import base_routes
@@ -38,6 +38,10 @@ _THREADS: Final = 4
 _CONNECTIONS: Final = 384
 #: Longest first line of a request: the question of a report names the end of every partition of a topic.
 _LINE_BYTES: Final = 1 << 16
+#: Largest body where an endpoint names no other.
+_BODY_BYTES: Final = 64 << 10
+#: A connection that does not complete a request within this time is closed, whether it is silent or sends a byte now and then.
+IDLE_SECONDS: Final = 75.0
 
 
 class HttpServer:
@@ -64,9 +68,8 @@ class HttpServer:
             UnavailableError: the port is taken or may not be used.
         """
         threads = Threads(_runner_in(self._short), _runner_in(self._long))
-        app = web.Application(middlewares=[require_reader, refuse_wrong_parameters])
-        app[TOKEN] = self._settings.token.get_secret_value()
-        app[ANONYMOUS_READ] = self._settings.anonymous_read
+        app = web.Application(middlewares=[guard, refuse_wrong_parameters], client_max_size=_BODY_BYTES)
+        guard_with(app, self._settings)
         app[STREAMS] = self._streams
         app.on_response_prepare.append(_sign)
         app.add_routes(base_routes(self._api, self._figures, self._probe, threads))
@@ -76,7 +79,13 @@ class HttpServer:
         logger = logging.getLogger("aiohttp.server")
         logger.addFilter(_is_our_error)
         self._runner = web.AppRunner(
-            app, access_log=None, logger=logger, shutdown_timeout=2, handler_cancellation=True, max_line_size=_LINE_BYTES
+            app,
+            access_log=None,
+            logger=logger,
+            shutdown_timeout=2,
+            handler_cancellation=True,
+            max_line_size=_LINE_BYTES,
+            keepalive_timeout=IDLE_SECONDS,
         )
         await self._runner.setup()
         server = self._runner.server

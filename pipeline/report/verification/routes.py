@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any
 
 from aiohttp import web
 
@@ -14,10 +14,7 @@ from pipeline.report.request import PARAMETERS, ReportRequest, read_request
 from pipeline.report.verification.groups import periods_of
 from pipeline.report.verification.recomputed import Recomputed
 from pipeline.report.verification.service import VerificationService
-from pipeline.serving.requests import Threads, hash_shard, takes, trusted, trusted_json
-
-#: Largest body (bytes): every service of every agency in two periods.
-_MAX_BODY: Final = 128 << 20
+from pipeline.serving.requests import Threads, answered, hash_shard, json_body, takes
 
 
 def verification_routes(
@@ -46,8 +43,7 @@ def verification_routes(
     @takes(*PARAMETERS)
     async def rows(request: web.Request) -> web.Response:
         found, today = asked(request), civil_day(clock.now())
-        body = request.clone(client_max_size=_MAX_BODY)
-        fields = await trusted_json(body, fields=("dossiers", "messages", "periods"), in_thread=threads.long)
+        fields = await json_body(request, fields=("dossiers", "messages", "periods"), in_thread=threads.long)
 
         def read() -> dict[str, Any]:
             total = Recomputed.from_dict(fields)
@@ -58,7 +54,7 @@ def verification_routes(
         return web.json_response(await threads.long(read))
 
     return [
-        web.get("/api/v1/report/verification/shards", trusted(shards)),
-        web.get("/api/v1/report/verification", trusted(recomputed)),
-        web.post("/api/v1/report/verification", trusted(rows)),
+        web.get("/api/v1/report/verification/shards", answered(shards)),
+        web.get("/api/v1/report/verification", answered(recomputed)),
+        web.post("/api/v1/report/verification", answered(rows)),
     ]

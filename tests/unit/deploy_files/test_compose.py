@@ -173,7 +173,7 @@ def test_secrets_are_files(tmp_path):
     targets = {name: {given_name(secret) for secret in service.get("secrets", [])} for name, service in SERVICES.items()}
     assert targets == {
         "worker": {"PORTALPULSE_CLICKHOUSE__URL"},
-        "exporter": {"PORTALPULSE_CLICKHOUSE__URL", "PORTALPULSE_HTTP__TOKEN"},
+        "exporter": {"PORTALPULSE_CLICKHOUSE__URL", "PORTALPULSE_HTTP__OPERATE_TOKEN"},
         "clickhouse": {"/etc/clickhouse-server/users.d/passwords.xml"},
         "grafana": {"grafana_admin_password", "grafana_clickhouse_password"},
     } | {name: set() for name in set(SERVICES) - {"worker", "exporter", "clickhouse", "grafana"}}

@@ -256,8 +256,12 @@ def test_no_secret_is_in_a_manifest():
 VALUES = {
     "PORTALPULSE_CLICKHOUSE__URL": "https://user:p%40ss@clickhouse:8443/portalpulse",
     "PORTALPULSE_KAFKA__PASSWORD": "p",
-    "PORTALPULSE_HTTP__TOKEN": "sixteen-characters",
+    "PORTALPULSE_HTTP__OPERATE_TOKEN": "sixteen-characters",
+    "PORTALPULSE_HTTP__READ_TOKEN": "sixteen-characters-to-read",
 }
+
+#: Container -> whether it has a token that reads, and one that operates. A worker needs one: a forwarded port comes from the pod.
+TOKENS = {"migrate": (False, True), "worker": (False, True), "exporter": (True, True), "relay": (True, False)}
 
 
 def test_every_container_has_settings_that_the_product_takes(monkeypatch, tmp_path):
@@ -290,7 +294,9 @@ def test_every_container_has_settings_that_the_product_takes(monkeypatch, tmp_pa
             assert str(Path(settings.kafka.ca_file).parent) in mounted, container.label
             assert settings.kafka.security_protocol == "SASL_SSL", container.label
         if container.name in {"worker", "exporter"}:
-            assert settings.http.token.get_secret_value(), f"{container.label}: a forwarded port comes from the pod itself"
+            assert not settings.http.anonymous_read, container.label
+        roles = bool(settings.http.read_tokens), bool(settings.http.operate_tokens)
+        assert roles == TOKENS.get(container.name, (False, False)), container.label
         if container.name in {"relay", "watchdog", "routes"}:
             mounted = {mount["mountPath"] for mount in container.content["volumeMounts"]}
             assert str(Path(settings.notify.recipients_file).parent) in mounted, container.label
@@ -328,18 +334,18 @@ async def test_ports_and_probes_exist():
             clock=SystemClock(),
             health=lambda: Health(healthy=True, ready=True),
         ),
-        HttpSettings(port=0, token=SecretStr("sixteen-characters")),
+        HttpSettings(port=0, operate_token=SecretStr("sixteen-characters")),
     )
     webhooks = WebhookServer("127.0.0.1", 0, lambda _path, _body: HTTPStatus.OK)
     webhooks.start()
     elsewhere = {"X-Forwarded-For": "192.0.2.1"}
     async with httpx.AsyncClient(trust_env=False, headers=elsewhere) as client:
         api = await server.start()
-        ours = {path: (await client.get(api + path)).status_code for path in ("/healthz", "/readyz", "/api/v1/status")}
+        ours = {path: (await client.get(api + path)).status_code for path in ("/livez", "/healthz", "/readyz", "/api/v1/status")}
         theirs = (await client.get(f"{webhooks.url}/healthz")).status_code
     await server.close()
     webhooks.stop()
-    assert ours == {"/healthz": 200, "/readyz": 200, "/api/v1/status": 401}
+    assert ours == {"/livez": 200, "/healthz": 200, "/readyz": 200, "/api/v1/status": 401}
     assert theirs == 200
     for container in containers():
         probes = {kind: check for kind, check in container.content.items() if kind.endswith("Probe")}
@@ -354,7 +360,8 @@ async def test_ports_and_probes_exist():
             assert port["containerPort"] == Settings().http.port, container.label
             # An exporter whose storage is away must be reached, to say so; workers are found without being ready.
             ready = "/readyz" if container.name == "worker" else "/healthz"
-            expected = {"startupProbe": "/healthz", "livenessProbe": "/healthz", "readinessProbe": ready}
+            alive = "/healthz" if container.name == "worker" else "/livez"
+            expected = {"startupProbe": "/healthz", "livenessProbe": alive, "readinessProbe": ready}
             assert paths == expected, container.label
         elif container.is_ours:
             assert f"[default: {port['containerPort']}]" in shown_help(container.name), container.label

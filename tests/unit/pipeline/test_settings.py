@@ -50,8 +50,11 @@ WRONG = [
     ("HTTP__PORT", "65536", "port 65536 is above 65,535"),
     ("HTTP__PORT", "-1", "is below 0"),
     ("HTTP__PORT", "false", "is not a whole number"),
-    ("HTTP__TOKEN", "short", "at least 16 characters"),
-    ("HTTP__TOKEN", "a token with blanks", "visible ones of ASCII"),
+    ("HTTP__READ_TOKEN", "short", "at least 16 characters"),
+    ("HTTP__OPERATE_TOKEN", "a-token-of-sixteen,short", "each token must have at least 16 characters"),
+    ("HTTP__OPERATE_TOKEN", "a token with blanks", "visible ones of ASCII"),
+    ("HTTP__ALLOWED_HOSTS", "http://board.example", "is not a name of a host"),
+    ("HTTP__REQUESTS_PER_SECOND", "-1", "is below 0"),
     ("INGEST__BATCH_ROWS", "0", "is below 1"),
     ("INGEST__MAX_UNSTORED_ROWS", "10", "max_unstored_rows must be at least batch_rows"),
     ("INGEST__MAX_UNSTORED_BYTES", "1", "is below 1,048,576"),
@@ -259,7 +262,7 @@ def test_a_password_is_never_shown(monkeypatch):
 
 def test_a_secret_in_the_wrong_place_is_never_shown(monkeypatch):
     """A misspelt name or a wrong group with a secret in it is named without its value, in the cause of the error, too."""
-    for name in ("KAFKA__PASSWRD", "KAFAK__PASSWORD", "HTTP__TOKN", "KAFKA__PASSWORD", "KAFKA"):
+    for name in ("KAFKA__PASSWRD", "KAFAK__PASSWORD", "HTTP__OPERATE_TOKN", "KAFKA__PASSWORD", "KAFKA"):
         with monkeypatch.context() as patched:
             patched.setenv(f"PORTALPULSE_{name}", "s3cret")
             with pytest.raises(ConfigurationError) as refused:
@@ -350,7 +353,7 @@ def test_defaults():
 
 def test_secrets_come_from_files(monkeypatch, tmp_path):
     """Files of PORTALPULSE_SECRETS_DIR are settings like variables, checked and kept secret alike; none may be set twice."""
-    url, token = tmp_path / "PORTALPULSE_CLICKHOUSE__URL", tmp_path / "PORTALPULSE_HTTP__TOKEN"
+    url, token = tmp_path / "PORTALPULSE_CLICKHOUSE__URL", tmp_path / "PORTALPULSE_HTTP__OPERATE_TOKEN"
     monkeypatch.setenv("PORTALPULSE_SECRETS_DIR", str(tmp_path))
     url.write_text("http://user:p%40ss@clickhouse:8123/portalpulse\n", encoding="utf-8")
     token.write_text("sixteen-characters-or-more", encoding="utf-8")
@@ -358,7 +361,7 @@ def test_secrets_come_from_files(monkeypatch, tmp_path):
     (tmp_path / "recipients.yaml").write_text("not a setting", encoding="utf-8")
     settings = load_settings()
     assert settings.clickhouse.url.get_secret_value() == "http://user:p%40ss@clickhouse:8123/portalpulse"
-    assert settings.http.token.get_secret_value() == "sixteen-characters-or-more"
+    assert settings.http.operate_token.get_secret_value() == "sixteen-characters-or-more"
 
     def refusal():
         with pytest.raises(ConfigurationError) as caught:
@@ -368,13 +371,13 @@ def test_secrets_come_from_files(monkeypatch, tmp_path):
         return str(caught.value)
 
     token.write_text("hidden", encoding="utf-8")
-    assert "PORTALPULSE_HTTP__TOKEN is wrong: it must have at least 16 characters" in refusal()
+    assert "PORTALPULSE_HTTP__OPERATE_TOKEN is wrong: each token must have at least 16 characters" in refusal()
     token.write_bytes(b"hidden \xff")
     assert f"The file {token} is not UTF-8" in refusal()
-    token.rename(tmp_path / "PORTALPULSE_HTTP__TOKN")
-    (tmp_path / "PORTALPULSE_HTTP__TOKN").write_text("hidden", encoding="utf-8")
-    assert "did you mean PORTALPULSE_HTTP__TOKEN?" in refusal()
-    (tmp_path / "PORTALPULSE_HTTP__TOKN").unlink()
+    token.rename(tmp_path / "PORTALPULSE_HTTP__OPERATE_TOKN")
+    (tmp_path / "PORTALPULSE_HTTP__OPERATE_TOKN").write_text("hidden", encoding="utf-8")
+    assert "did you mean PORTALPULSE_HTTP__OPERATE_TOKEN?" in refusal()
+    (tmp_path / "PORTALPULSE_HTTP__OPERATE_TOKN").unlink()
     monkeypatch.setenv("PORTALPULSE_CLICKHOUSE__URL", "http://other@clickhouse:8123/portalpulse")
     assert f"PORTALPULSE_CLICKHOUSE__URL is set twice: in the environment and by the file {url}" in refusal()
     monkeypatch.setenv("PORTALPULSE_SECRETS_DIR", str(tmp_path / "absent"))

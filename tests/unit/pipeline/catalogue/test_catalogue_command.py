@@ -19,7 +19,7 @@ from domain.catalogue import COLUMNS
 from domain.catalogue_levels import Generation
 from domain.clock import ManualClock
 from domain.errors import ConfigurationError, UnavailableError
-from pipeline.catalogue import json_format, routes
+from pipeline.catalogue import json_format
 from pipeline.catalogue.recount import LevelChanges, recount_all
 from pipeline.catalogue.routes import catalogue_routes
 from pipeline.catalogue.service import CatalogueService
@@ -27,6 +27,7 @@ from pipeline.cli import catalogue as command
 from pipeline.cli.main import create_cli
 from pipeline.cli.remote import AnswerError, Process
 from pipeline.cli.remote_catalogue import RemoteCatalogue
+from pipeline.serving import roles
 from pipeline.serving.answer_sources import Api, Health
 from pipeline.serving.server import HttpServer
 from pipeline.settings import HttpSettings
@@ -175,7 +176,8 @@ async def test_a_large_catalogue_is_taken(client, store, monkeypatch):
     entries = [an_entry(f"1.{number}", name="x" * 900) for number in range(2_000)]
     assert (await client.post(ADDRESS, json={"entries": entries})).status_code == 200
     assert len(store.stored) == 2_000
-    monkeypatch.setattr(routes, "_MAX_BODY", 1 << 20)
+    small = {**roles.ENDPOINTS, ("POST", ADDRESS): roles.Endpoint(roles.Role.OPERATE, 1 << 20)}
+    monkeypatch.setattr(roles, "ENDPOINTS", small)
     assert (await client.post(ADDRESS, json={"entries": entries})).status_code == 413
 
 
