@@ -153,6 +153,9 @@ class ClickHouseSettings(_Group):
         "{data_dir} in the default is PORTALPULSE_DATA_DIR.",
     )
     timeout_seconds: float = Field(60.0, ge=0.1, le=600, description="Longest wait for any answer of ClickHouse.")
+    ca_file: str = Field(
+        "", description="File (PEM) of the authorities that sign the certificate of ClickHouse; empty: the public ones."
+    )
 
     @field_validator("url")
     @classmethod
@@ -160,6 +163,13 @@ class ClickHouseSettings(_Group):
         if not value.get_secret_value().startswith(("chdb:", "http://", "https://")):
             raise ValueError("it must start with chdb:, http:// or https://")
         return value
+
+    @model_validator(mode="after")
+    def _nothing_is_left_unchecked(self) -> ClickHouseSettings:
+        """Authorities of an address without TLS are a mistake that would go unnoticed."""
+        if self.ca_file and not self.url.get_secret_value().startswith("https://"):
+            raise ValueError("ca_file is only used with an address that starts with https://")
+        return self
 
 
 class HttpSettings(_Group):
@@ -178,6 +188,16 @@ class HttpSettings(_Group):
     anonymous_read: bool = Field(default=False, description="Whether everybody may read pages and figures without a token.")
     allowed_hosts: Annotated[tuple[str, ...], NoDecode] = Field(
         (), description="Names of this machine in addresses, beside localhost, separated by commas; only used without a token."
+    )
+    certificate_file: str = Field(
+        "", description="File (PEM) of the certificate with its chain, read again when it changes: https alone; empty: http."
+    )
+    key_file: str = Field("", description="File (PEM) of the key of that certificate, without a password.")
+    url: str = Field(
+        "", description="Where commands reach the process, such as https://exporter.example:8080; empty: host and port."
+    )
+    ca_file: str = Field(
+        "", description="File (PEM) of the authorities that commands and relay trust with https; empty: the public ones."
     )
     requests_per_second: float = Field(
         200.0,
@@ -206,6 +226,17 @@ class HttpSettings(_Group):
             if not re.fullmatch(r"[A-Za-z0-9._-]+", host):
                 raise ValueError(f"{host[:40]!r} is not a name of a host: omit http:// and the port")
         return value
+
+    @field_validator("url")
+    @classmethod
+    def _is_an_address(cls, value: str) -> str:
+        return _web_address(value).rstrip("/")
+
+    @model_validator(mode="after")
+    def _a_certificate_has_a_key(self) -> HttpSettings:
+        if bool(self.certificate_file) != bool(self.key_file):
+            raise ValueError("certificate_file and key_file are needed together")
+        return self
 
     @model_validator(mode="after")
     def _a_token_has_one_role(self) -> HttpSettings:

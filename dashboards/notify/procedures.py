@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime as dt
+import ssl
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from typing import Any, Final
@@ -33,10 +34,10 @@ _LOW, _DROPPED, _SURGED = "AgencyRateLow", "AgencyRateDropped", "AgencyRateSurge
 class Procedures:
     """The exporter at ``url``, asked with ``token``; without one it answers to its own machine, or to everybody who may read."""
 
-    def __init__(self, url: str, *, token: str = "") -> None:
+    def __init__(self, url: str, *, token: str = "", trust: ssl.SSLContext | None = None) -> None:
         self._url = f"{url.rstrip('/')}/api/v1/report/explanation"
         headers = {"Authorization": f"Bearer {token}"} if token else {}
-        self._client = httpx.Client(timeout=_TIMEOUT_SECONDS, trust_env=False, headers=headers)
+        self._client = httpx.Client(timeout=_TIMEOUT_SECONDS, trust_env=False, headers=headers, verify=trust or True)
 
     def explained(self, alerts: Sequence[Alert], now: dt.datetime) -> list[Alert]:
         """The alerts; where all are of one agency, the worst firing one on a rate has three procedures among its annotations."""

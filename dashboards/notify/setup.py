@@ -12,6 +12,7 @@ from dashboards.notify.procedures import Procedures
 from dashboards.notify.recipients_file import Directory
 from dashboards.notify.relay import Relay
 from domain.clock import Clock
+from pipeline.authorities import trust_of
 from pipeline.settings import Settings
 
 
@@ -28,6 +29,11 @@ def channels_of(directory: Directory, settings: Settings, *, clock: Clock) -> Ch
         telegram_token=settings.notify.telegram_token.get_secret_value(),
     )
     return Channels(directory, secrets, clock=clock)
+
+
+def _procedures(settings: Settings, url: str) -> Procedures:
+    trust = trust_of(settings.http.ca_file, variable="PORTALPULSE_HTTP__CA_FILE")
+    return Procedures(url, token=settings.http.reading_token, trust=trust)
 
 
 def relay_of(
@@ -56,6 +62,6 @@ def relay_of(
         clock,
         links=links_of(settings),
         truth=Prometheus(prometheus) if prometheus else None,
-        procedures=Procedures(api, token=settings.http.reading_token) if (api := api or settings.notify.api_url) else None,
+        procedures=_procedures(settings, api) if (api := api or settings.notify.api_url) else None,
         alertmanager=alertmanager or settings.notify.alertmanager_url or None,
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import ssl
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -26,9 +27,10 @@ from deploy.native.programs import (
     kafka_libraries,
     prometheus_binary,
 )
-from domain.errors import PortalPulseError, UnavailableError
+from domain.errors import ConfigurationError, PortalPulseError, UnavailableError
 from pipeline.addresses import Addresses, owner_of, read_addresses
-from pipeline.cli.remote import AnotherProgramError, AnswerError, NotRunningError, Process, url_of
+from pipeline.authorities import trust_of
+from pipeline.cli.remote import AnotherProgramError, AnswerError, NotRunningError, Process, by_settings
 from pipeline.kafka.access import topics_of
 from pipeline.kafka.security import PLAINTEXT
 from pipeline.registry import registry_of
@@ -37,6 +39,7 @@ from pipeline.settings import KafkaSettings, Settings
 #: Ports of one stack.
 PORTS_NEEDED = 8
 _STACK = "Stack"
+_PROCESS = "Exporter and API"
 #: Units of misplaced events that are named.
 _SHOWN_UNITS = 5
 _RECOUNT = (
@@ -199,9 +202,20 @@ def _by_the_settings(settings: Settings) -> list[Finding]:
             shown = ""
         remedy = "Start it there, or correct PORTALPULSE_CLICKHOUSE__URL."
         wrong = Finding("ClickHouse", "wrong", "the address of the server cannot be read", remedy)
-        storage = _answers("ClickHouse", shown, remedy) if shown else wrong
-    process = Process(url_of(settings.http.host, settings.http.port), None, settings.http.sent_token)
-    return [_broker(brokers, settings, settings.kafka, missing), storage, *_process(process)]
+        storage = _clickhouse(settings, shown, remedy) if shown else wrong
+    try:
+        process = _process(by_settings(settings))
+    except ConfigurationError as error:
+        process = [Finding(_PROCESS, "wrong", error.problem, error.remedy)]
+    return [_broker(brokers, settings, settings.kafka, missing), storage, *process]
+
+
+def _clickhouse(settings: Settings, url: str, remedy: str) -> Finding:
+    try:
+        trust = trust_of(settings.clickhouse.ca_file, variable="PORTALPULSE_CLICKHOUSE__CA_FILE")
+    except ConfigurationError as error:
+        return Finding("ClickHouse", "wrong", error.problem, error.remedy)
+    return _answers("ClickHouse", url, remedy, trust)
 
 
 def _broker(brokers: Sequence[str], settings: Settings, security: KafkaSettings, missing: Finding) -> Finding:
@@ -261,7 +275,7 @@ def _units(process: Process) -> list[Finding]:
 
 def _is_ready(process: Process) -> Finding:
     """Whether a worker or exporter runs and is ready. Without a stack it need not run."""
-    part = "Exporter and API"
+    part = _PROCESS
     try:
         process.require_alive()
     except AnotherProgramError as error:
@@ -273,12 +287,13 @@ def _is_ready(process: Process) -> Finding:
     except UnavailableError as error:
         return Finding(part, "wrong", error.problem, error.remedy)
     where = f"below {process.folder / 'logs'}" if process.folder is not None else "of the process"
-    return _answers(part, f"{process.url}/readyz", f"Its answer names what it waits for; see also the log {where}.")
+    remedy = f"Its answer names what it waits for; see also the log {where}."
+    return _answers(part, f"{process.url}/readyz", remedy, process.trust)
 
 
-def _answers(part: str, url: str, remedy: str) -> Finding:
+def _answers(part: str, url: str, remedy: str, trust: ssl.SSLContext | None = None) -> Finding:
     try:
-        answer = httpx.get(url, timeout=5.0, trust_env=False)
+        answer = httpx.get(url, timeout=5.0, trust_env=False, verify=trust or True)
     except httpx.TimeoutException:
         return Finding(part, "wrong", f"{url} does not answer within 5 s", remedy)
     except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:

@@ -17,8 +17,12 @@ _KAFKA_TUNING = frozenset(
 )
 _KAFKA_CHOSEN = frozenset({"TOPIC", "GROUP", "PARTITIONS"})
 #: The other settings that are addresses; a section as one JSON text, or a file of secrets, may contain some of them.
-_ADDRESSES = frozenset({"KAFKA", "CLICKHOUSE", "HTTP", "CLICKHOUSE__URL", "HTTP__HOST", "HTTP__PORT"}) | {
+_ADDRESSES = frozenset({"KAFKA", "CLICKHOUSE", "HTTP", "CLICKHOUSE__URL", "HTTP__HOST", "HTTP__PORT", "CLICKHOUSE__CA_FILE"}) | {
     "SECRETS_DIR",
+    "HTTP__URL",
+    "HTTP__CERTIFICATE_FILE",
+    "HTTP__KEY_FILE",
+    "HTTP__CA_FILE",
     "BOARD",
     "BOARD__PROMETHEUS_URL",
     "BOARD__ALERTMANAGER_URL",

@@ -5,6 +5,7 @@ Not running, hung and refused are separate errors, because their remedies differ
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import metadata
@@ -15,6 +16,7 @@ import httpx
 
 from domain.errors import PortalPulseError, UnavailableError
 from pipeline.addresses import SIGNATURE, owner_of, read_addresses
+from pipeline.authorities import trust_of
 from pipeline.hints import command
 from pipeline.settings import Settings
 
@@ -71,11 +73,13 @@ class Process:
     """A running process of portalpulse.
 
     ``url`` has no path. ``folder``: the data folder whose addresses.json names the process, None when the settings name it.
+    ``trust``: whose certificates are accepted, see ``pipeline.authorities``.
     """
 
     url: str
     folder: Path | None = None
     token: str = ""
+    trust: ssl.SSLContext | None = None
 
     def request_json(self, method: str, path: str, *, timeout: float = 60.0, **request: Any) -> Any:
         """Send a request; returns the JSON of the answer.
@@ -130,8 +134,11 @@ class Process:
     def _request(self, method: str, path: str, *, timeout: float, **request: Any) -> httpx.Response:
         headers = {"Authorization": f"Bearer {self.token}"} if self.token else {}
         try:
-            return httpx.request(method, f"{self.url}{path}", timeout=timeout, headers=headers, trust_env=False, **request)
+            options = {"timeout": timeout, "headers": headers, "trust_env": False, "verify": self.trust or True, **request}
+            return httpx.request(method, f"{self.url}{path}", **options)
         except (httpx.ConnectError, httpx.ConnectTimeout) as error:
+            if "CERTIFICATE_VERIFY_FAILED" in str(error):
+                raise self._not_trusted(error) from error
             raise self._not_running() from error
         except (
             httpx.TimeoutException,
@@ -152,6 +159,14 @@ class Process:
             raise HungError(f"{self._name} {what}.", remedy=self._remedy) from error
         except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
             raise NotRunningError(f"{self.url} is not a usable address: {error}.", remedy="Correct the address.") from error
+
+    def _not_trusted(self, error: Exception) -> UnavailableError:
+        reason = str(error).rpartition("certificate verify failed: ")[2].partition(" (_ssl")[0]
+        return UnavailableError(
+            f"The certificate of {self.url} is not accepted: {reason}.",
+            remedy="Name its authorities with PORTALPULSE_HTTP__CA_FILE, and the process by a name of its certificate with "
+            "PORTALPULSE_HTTP__URL.",
+        )
 
     def _not_running(self) -> NotRunningError:
         if self.folder is None:
@@ -214,15 +229,28 @@ def running(settings: Settings, data: Path | None) -> Process:
             )
         if data is not None:
             raise NotRunningError(f"No stack runs on {data}.", remedy=f"Start it with `{command('up', '--data', data)}`.")
-        process = Process(url_of(settings.http.host, settings.http.port), None, token)
+        process = by_settings(settings)
     process.require_alive()
     return process
 
 
-def url_of(host: str, port: int) -> str:
+def by_settings(settings: Settings) -> Process:
+    """The process that the settings name, whether or not it runs.
+
+    Raises:
+        ConfigurationError: the file of authorities cannot be used.
+    """
+    http = settings.http
+    trust = trust_of(http.ca_file, variable="PORTALPULSE_HTTP__CA_FILE")
+    url = http.url or url_of(http.host, http.port, secure=bool(http.certificate_file))
+    return Process(url, None, http.sent_token, trust)
+
+
+def url_of(host: str, port: int, *, secure: bool = False) -> str:
     """The URL of a process that listens on ``host``. For one that listens on all addresses, that of this machine."""
     reached = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - an address to connect to
-    return f"http://[{reached}]:{port}" if ":" in reached and not reached.startswith("[") else f"http://{reached}:{port}"
+    name = f"[{reached}]" if ":" in reached and not reached.startswith("[") else reached
+    return f"{'https' if secure else 'http'}://{name}:{port}"
 
 
 def is_absent(error: PortalPulseError, code: str) -> bool:

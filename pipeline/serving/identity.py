@@ -114,7 +114,7 @@ def _digest(token: bytes) -> bytes:
 
 
 def _password(encoded: bytes) -> bytes:
-    """The password of HTTP Basic; the user may be any. Empty, which is no token, where there is none."""
+    """The password of HTTP Basic; the user may be any. Empty where there is none."""
     try:
         return base64.b64decode(encoded.strip(), validate=True).partition(b":")[2]
     except binascii.Error:

@@ -28,6 +28,7 @@ from pipeline.serving.routes import base_routes
 from pipeline.serving.scrape import StorageFigures, StorageProbe
 from pipeline.serving.site import Site, site_routes
 from pipeline.serving.streaming import STREAMS
+from pipeline.serving.tls import HANDSHAKE_SECONDS, ServerTls
 from pipeline.settings import HttpSettings
 
 log = get_logger("api")
@@ -48,7 +49,11 @@ class HttpServer:
     """Serves one ``Api`` until closed."""
 
     def __init__(self, api: Api, settings: HttpSettings, *, site: Site | None = None) -> None:
-        """``site``: the files of the board's page; None: ``/`` says that there is none."""
+        """``site``: the files of the board's page; None: ``/`` says that there is none.
+
+        Raises:
+            ConfigurationError: the certificate of the settings cannot be used.
+        """
         self._site = site
         self._api, self._settings = api, settings
         self._short = ThreadPoolExecutor(_THREADS, thread_name_prefix="api")
@@ -58,6 +63,8 @@ class HttpServer:
         self._runner: web.AppRunner | None = None
         self._listener: asyncio.Server | None = None
         self._full = False
+        certificate = settings.certificate_file
+        self._tls = ServerTls(certificate, settings.key_file) if certificate else None
         self._streams: set[asyncio.Task[object]] = set()
         self.address = ""
 
@@ -92,7 +99,11 @@ class HttpServer:
         assert server is not None
         try:
             self._listener = await asyncio.get_running_loop().create_server(
-                lambda: self._accept(server), self._settings.host, self._settings.port
+                lambda: self._accept(server),
+                self._settings.host,
+                self._settings.port,
+                ssl=None if self._tls is None else self._tls.context,
+                ssl_handshake_timeout=None if self._tls is None else HANDSHAKE_SECONDS,
             )
         except (OSError, UnicodeError) as error:
             await self._runner.cleanup()
@@ -104,7 +115,8 @@ class HttpServer:
                 else "Set PORTALPULSE_HTTP__HOST to an address of this machine, or to 0.0.0.0 for all.",
             ) from error
         host, port = self._listener.sockets[0].getsockname()[:2]
-        self.address = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+        scheme = "http" if self._tls is None else "https"
+        self.address = f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
         return self.address
 
     async def close(self) -> None:
@@ -123,6 +135,8 @@ class HttpServer:
 
     def _accept(self, server: web.Server) -> asyncio.Protocol:
         """The handler of a new connection. Beyond the limit the oldest ones are closed, because the newest may be a scrape."""
+        if self._tls is not None:
+            self._tls.renew()
         connections = server.connections
         for oldest in connections[: max(0, len(connections) - _CONNECTIONS + 1)]:
             if not self._full:

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 
 from domain.agencies import AgencyRegistry
 from domain.errors import ConfigurationError, UnavailableError
+from pipeline.authorities import trust_of
 from pipeline.logs import get_logger
 from pipeline.registry import registry_of
 from pipeline.settings import Settings
@@ -39,10 +40,12 @@ def target_of(settings: Settings) -> Target:
     """The ClickHouse server or folder of the settings.
 
     Raises:
-        ConfigurationError: the address cannot be parsed.
+        ConfigurationError: the address cannot be parsed, or the file of authorities cannot be used.
     """
+    clickhouse = settings.clickhouse
+    trust_of(clickhouse.ca_file, variable="PORTALPULSE_CLICKHOUSE__CA_FILE")
     try:
-        return Target.parse(settings.clickhouse.url.get_secret_value(), timeout=settings.clickhouse.timeout_seconds)
+        return Target.parse(clickhouse.url.get_secret_value(), timeout=clickhouse.timeout_seconds, ca_file=clickhouse.ca_file)
     except ValueError as error:
         raise ConfigurationError(f"PORTALPULSE_CLICKHOUSE__URL is wrong: {error}.") from error
 

@@ -24,7 +24,7 @@ class ServerConnection:
 
     def __init__(self, target: Target) -> None:
         self._target = target
-        self.pool = StrictPoolManager(READS)
+        self.pool = StrictPoolManager(READS, ca_file=target.ca_file)
         #: Whether the server lets this user change no setting (readonly = 1). Known after ``pin_settings``.
         self.read_only = False
         self._pinned = False

@@ -14,6 +14,7 @@ it then sends what fits, even nothing, with status 200. So it is asked to hold s
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlencode
@@ -31,11 +32,12 @@ _IN_MEMORY = {"buffer_size": str(1 << 40)}
 class StrictPoolManager(PoolManager):
     """A connection pool that raises ``ProtocolError`` for incomplete headers, as urllib3 does for an incomplete body.
 
-    ``settings`` are sent with every request; they may be replaced at any time.
+    ``settings`` are sent with every request; they may be replaced at any time. ``ca_file``: the authorities that sign the
+    certificate of the server; empty: the public ones.
     """
 
-    def __init__(self, settings: Mapping[str, str]) -> None:
-        super().__init__(**get_pool_manager_options())
+    def __init__(self, settings: Mapping[str, str], *, ca_file: str = "") -> None:
+        super().__init__(**get_pool_manager_options(ca_cert=ca_file or None), ssl_minimum_version=ssl.TLSVersion.TLSv1_2)
         self.settings = settings
 
     def urlopen(self, method: str, url: str, *args: Any, **kwargs: Any) -> Any:

@@ -28,10 +28,12 @@ class Target:
     secure: bool = False
     user: str = "default"
     password: str = field(default="", repr=False)
+    #: File of the authorities that sign the server's certificate; empty: the public ones.
+    ca_file: str = ""
 
     @classmethod
-    def parse(cls, url: str, *, timeout: float) -> Self:
-        """Read ``chdb:FOLDER`` or ``http(s)://[user[:password]@]host[:port][/database]``.
+    def parse(cls, url: str, *, timeout: float, ca_file: str = "") -> Self:
+        """Read ``chdb:FOLDER`` or ``http(s)://[user[:password]@]host[:port][/database]``. ``ca_file``: see the attribute.
 
         Raises:
             ValueError: the address is neither.
@@ -56,6 +58,7 @@ class Target:
             secure=secure,
             user=unquote(parts.username or "default"),
             password=unquote(parts.password or ""),
+            ca_file=ca_file,
         )
 
     @property

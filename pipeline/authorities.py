@@ -1,0 +1,29 @@
+"""Whom a client of ours trusts: the authorities that sign the certificate of a server."""
+
+from __future__ import annotations
+
+import ssl
+
+from domain.errors import ConfigurationError
+
+
+def trust_of(ca_file: str, *, variable: str) -> ssl.SSLContext | None:
+    """A context of clients that trusts the authorities of a file (PEM); None without a file: the public ones are trusted.
+
+    Raises:
+        ConfigurationError: the file that ``variable`` names cannot be read or holds no certificate.
+    """
+    if not ca_file:
+        return None
+    try:
+        context = ssl.create_default_context(cafile=ca_file)
+    except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
+        reason = getattr(error, "strerror", None) or getattr(error, "reason", None) or str(error)
+        raise ConfigurationError(
+            f"{variable} names {ca_file}, which cannot be used: {reason}.",
+            remedy="Name a file with the certificates of the authorities in PEM, or remove the variable.",
+        ) from error
+    if not context.cert_store_stats()["x509"]:
+        raise ConfigurationError(f"{variable} names {ca_file}, which holds no certificate.", remedy="Name a file in PEM.")
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    return context
