@@ -132,7 +132,11 @@ def render(
         if heartbeat is not None:
             bundle.check_address(heartbeat, option="--heartbeat")
         config = routes.render_routes(
-            directory, timing=timing, relay_url=relay, heartbeat_url=heartbeat or settings.notify.heartbeat_url or None
+            directory,
+            timing=timing,
+            relay_url=relay,
+            heartbeat_url=heartbeat or settings.notify.heartbeat_url or None,
+            token_file=settings.notify.delivery_token_file or None,
         )
     _list(bundle.write_bundle(out, config=config, rules=rule_timing))
     _say_checked(*bundle.verify_bundle(out))

@@ -19,7 +19,7 @@ from pipeline.logs import configure_logging
 from pipeline.settings import load_settings
 from pipeline.shutdown import stopped_by_signals
 
-HostOption = Annotated[str, typer.Option(help="Address to listen on. Everybody who reaches it can send messages.")]
+HostOption = Annotated[str, typer.Option(help="Address to listen on. Others than this machine need the token of deliveries.")]
 #: Seconds between two looks at the heartbeat.
 _LOOK_SECONDS = 1.0
 
@@ -59,7 +59,7 @@ def relay(
         if address is not None:
             bundle.check_address(address, option=option)
     work = relay_of(directory, settings, folder=settings.data_dir / "relay", clock=SystemClock())
-    server = RelayServer(work, host=host, port=port)
+    server = RelayServer(work, host=host, port=port, token=settings.notify.delivery_token.get_secret_value())
     try:
         if write_config is not None:
             text = render_routes(
@@ -67,6 +67,7 @@ def relay(
                 timing=AlertTiming.production(),
                 relay_url=url or server.url,
                 heartbeat_url=heartbeat or settings.notify.heartbeat_url or None,
+                token_file=settings.notify.delivery_token_file or None,
             )
             try:
                 write_files({write_config: text})
@@ -119,7 +120,7 @@ def watchdog(
         monotonic=time.monotonic,
         links=links_of(settings),
     )
-    server = WebhookServer(host, port, of_alerts(checker.take))
+    server = WebhookServer(host, port, of_alerts(checker.take), token=settings.notify.delivery_token.get_secret_value())
     stopped = threading.Event()
     thread = threading.Thread(target=watch, args=(checker, stopped), kwargs={"every": _LOOK_SECONDS}, daemon=True)
     try:

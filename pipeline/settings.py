@@ -210,8 +210,7 @@ class HttpSettings(_Group):
     @classmethod
     def _fit_a_header(cls, value: SecretStr) -> SecretStr:
         for token in _tokens(value):
-            if len(token) < _MIN_TOKEN or not all("!" <= sign <= "~" for sign in token):
-                raise ValueError(f"each token must have at least {_MIN_TOKEN} characters, visible ones of ASCII")
+            _require_token(token)
         return value
 
     @field_validator("allowed_hosts", mode="before")
@@ -263,6 +262,16 @@ class HttpSettings(_Group):
     def reading_token(self) -> str:
         """The token that the relay sends: the first one that may read, else the first one that may do everything, else none."""
         return next(iter((*self.read_tokens, *self.operate_tokens)), "")
+
+
+def _require_token(token: str) -> None:
+    """Accept a token, or none.
+
+    Raises:
+        ValueError: it is short, or does not fit a header.
+    """
+    if token and (len(token) < _MIN_TOKEN or not all("!" <= sign <= "~" for sign in token)):
+        raise ValueError(f"each token must have at least {_MIN_TOKEN} characters, visible ones of ASCII")
 
 
 def _tokens(value: SecretStr) -> tuple[str, ...]:
@@ -435,12 +444,25 @@ class NotifySettings(_Group):
     alertmanager_url: str = Field(
         "", description="Alertmanager, asked for alerts that ended while they were muted; empty: their end is not told."
     )
+    delivery_token: SecretStr = Field(
+        SecretStr(""),
+        description="Token of deliveries to relay and watchdog, as a bearer; empty: only this machine delivers. Never printed.",
+    )
+    delivery_token_file: str = Field(
+        "", description="Where Alertmanager finds that token, for the routes that are written for it; empty: it sends none."
+    )
     heartbeat_url: str = Field(
         "", description="Where Alertmanager reaches `portalpulse watchdog`; empty: nobody notices when alerting itself stops."
     )
     board_url: str = Field("", description="Address of the board in messages; empty: not printed.")
     agency_url: str = Field("", description="Address of an agency's page, with {agency} for its code; empty: not printed.")
     runbook_url: str = Field("", description="Address of the runbook, with {alert} and {language} (vi, en); empty: not printed.")
+
+    @field_validator("delivery_token")
+    @classmethod
+    def _fits_a_header(cls, value: SecretStr) -> SecretStr:
+        _require_token(value.get_secret_value())
+        return value
 
     @field_validator("prometheus_url", "api_url", "alertmanager_url", "heartbeat_url", "board_url", "agency_url", "runbook_url")
     @classmethod

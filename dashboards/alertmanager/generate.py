@@ -91,10 +91,18 @@ def render_routes(
     relay_url: str,
     heartbeat_url: str | None = None,
     terminal_url: str | None = None,
+    token_file: str | None = None,
 ) -> str:
     """An alertmanager.yml for the people of a recipients file; see ``routes.routed_config``."""
     return _text(
-        routed_config(directory, timing=timing, relay_url=relay_url, heartbeat_url=heartbeat_url, terminal_url=terminal_url)
+        routed_config(
+            directory,
+            timing=timing,
+            relay_url=relay_url,
+            heartbeat_url=heartbeat_url,
+            terminal_url=terminal_url,
+            token_file=token_file,
+        )
     )
 
 

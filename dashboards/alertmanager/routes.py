@@ -58,6 +58,7 @@ def routed_config(
     relay_url: str,
     heartbeat_url: str | None = None,
     terminal_url: str | None = None,
+    token_file: str | None = None,
 ) -> dict[str, Any]:
     """The configuration as Alertmanager reads it, as a mapping.
 
@@ -67,18 +68,19 @@ def routed_config(
         relay_url: address of the relay, without a path.
         heartbeat_url: address of ``portalpulse watchdog``; None: the heartbeat is dropped.
         terminal_url: a webhook that gets every alert at once and apart, such as the terminal of ``portalpulse up``.
+        token_file: where Alertmanager finds the token of deliveries to relay and watchdog; None: it sends none.
     """
-    hooks = _Hooks(directory, relay_url.rstrip("/"))
+    hooks = _Hooks(directory, relay_url.rstrip("/"), token_file)
     escalations = {code: _escalations(directory, keys) for code, keys in directory.agencies.items()}
     routes: list[dict[str, Any]] = [_heartbeat_route(timing)]
-    receivers = [_receiver(HEARTBEAT, [] if heartbeat_url is None else [_hook(heartbeat_url, resolved=False)])]
+    receivers = [_receiver(HEARTBEAT, [] if heartbeat_url is None else [_hook(heartbeat_url, token_file, resolved=False)])]
     if terminal_url is not None:
         routes.append({"receiver": TERMINAL, "group_by": ["..."], "group_wait": "1s", "continue": True})
         receivers.append(_receiver(TERMINAL, [_hook(terminal_url)]))
     operations = hooks.of(directory.recipients.operations)
     if heartbeat_url is not None:
         routes.append({"matchers": [f'alertname="{_NOT_OVER_THE_RELAY_ALONE}"'], "receiver": SELF_MONITORING})
-        receivers.append(_receiver(SELF_MONITORING, [*operations, _hook(heartbeat_url)]))
+        receivers.append(_receiver(SELF_MONITORING, [*operations, _hook(heartbeat_url, token_file)]))
     routes += [_pipeline_route(timing), _operations_route(timing), _agency_route(directory, escalations, timing)]
     receivers += [_receiver(OPERATIONS, operations), _receiver(OPERATIONS_AGENCIES, operations)]
     # Operations have every agency alert already: a default of their own is for others.
@@ -144,19 +146,20 @@ def inhibitions() -> list[dict[str, Any]]:
 class _Hooks:
     """The webhooks to the relay of some recipients."""
 
-    def __init__(self, directory: Directory, relay_url: str) -> None:
-        self._directory, self._relay = directory, relay_url
+    def __init__(self, directory: Directory, relay_url: str, token_file: str | None) -> None:
+        self._directory, self._relay, self._token_file = directory, relay_url, token_file
 
     def of(self, keys: Iterable[str]) -> list[dict[str, Any]]:
         return [
-            _hook(f"{self._relay}/deliver/{key}/{channel}")
+            _hook(f"{self._relay}/deliver/{key}/{channel}", self._token_file)
             for key in dict.fromkeys(keys)
             for channel in self._directory.person(key).channels.names
         ]
 
 
-def _hook(url: str, *, resolved: bool = True) -> dict[str, Any]:
-    return {"url": url, "send_resolved": resolved}
+def _hook(url: str, token_file: str | None = None, *, resolved: bool = True) -> dict[str, Any]:
+    token = {} if token_file is None else {"http_config": {"authorization": {"credentials_file": token_file}}}
+    return {"url": url, "send_resolved": resolved, **token}
 
 
 def _receiver(name: str, hooks: Sequence[dict[str, Any]]) -> dict[str, Any]:

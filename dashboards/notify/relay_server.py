@@ -22,14 +22,14 @@ _TICK_SECONDS: Final = 15.0
 class RelayServer:
     """A relay with its server and the thread that sends what waits."""
 
-    def __init__(self, relay: Relay, *, host: str, port: int, tick_seconds: float = _TICK_SECONDS) -> None:
-        """Listen at once; see ``WebhookServer``.
+    def __init__(self, relay: Relay, *, host: str, port: int, token: str = "", tick_seconds: float = _TICK_SECONDS) -> None:
+        """Listen at once; ``token``: see ``WebhookServer``.
 
         Raises:
             UnavailableError: the port is taken or may not be used.
         """
         self._relay, self._tick = relay, tick_seconds
-        self._webhooks = WebhookServer(host, port, of_alerts(self._take))
+        self._webhooks = WebhookServer(host, port, of_alerts(self._take), token=token)
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name="relay", daemon=True)
 

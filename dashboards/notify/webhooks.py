@@ -1,10 +1,18 @@
-"""An HTTP server for the webhooks of Alertmanager; ``/healthz`` answers, too."""
+"""An HTTP server for the webhooks of Alertmanager; ``/healthz`` answers, too.
+
+A delivery needs the token, or, where none is set, must come directly from this machine: it makes the process write to people, or
+take a heartbeat for heard. A browser may not deliver in any case: Alertmanager is none.
+"""
 
 from __future__ import annotations
 
+import hashlib
+import hmac
+import ipaddress
 import json
 import threading
 from collections.abc import Callable
+from email.message import Message
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Final
@@ -21,6 +29,30 @@ LARGEST_BODY: Final = 16 << 20
 #: Takes path and body; returns the status. A body that is not as expected may raise ValueError, KeyError, TypeError or
 #: AttributeError.
 Take = Callable[[str, dict[str, Any]], HTTPStatus]
+#: What browsers send, and proxies.
+_OF_A_BROWSER: Final = ("Origin", "Sec-Fetch-Site")
+_OF_A_PROXY: Final = ("Forwarded", "Via", "X-Real-IP", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto")
+
+
+def _refusal(headers: Message, peer: str, token: str) -> HTTPStatus | None:
+    """Why a delivery is not taken, None when it is."""
+    if any(name in headers for name in _OF_A_BROWSER):
+        return HTTPStatus.FORBIDDEN
+    if token:
+        sent = hashlib.sha256((headers.get("Authorization") or "").encode(errors="surrogateescape")).digest()
+        known = hmac.compare_digest(sent, hashlib.sha256(f"Bearer {token}".encode()).digest())
+        return None if known else HTTPStatus.UNAUTHORIZED
+    host = (headers.get("Host") or "localhost").removeprefix("[").split("]")[0]
+    name = host if host.count(":") > 1 else host.partition(":")[0]
+    local = _is_loopback(peer) and not any(name in headers for name in _OF_A_PROXY)
+    return None if local and (name.lower() == "localhost" or _is_loopback(name)) else HTTPStatus.FORBIDDEN
+
+
+def _is_loopback(address: str) -> bool:
+    try:
+        return ipaddress.ip_address(address).is_loopback
+    except ValueError:
+        return False
 
 
 def of_alerts(take: Callable[[str, tuple[Alert, ...]], HTTPStatus]) -> Take:
@@ -45,14 +77,14 @@ class _Server(ThreadingHTTPServer):
 class WebhookServer:
     """Reads deliveries of Alertmanager and hands them to ``take``, in threads of this process until ``stop``."""
 
-    def __init__(self, host: str, port: int, take: Take) -> None:
-        """Listen at once; answer after ``start``.
+    def __init__(self, host: str, port: int, take: Take, *, token: str = "") -> None:
+        """Listen at once; answer after ``start``. ``token``: deliveries need it; empty: only this machine delivers.
 
         Raises:
             UnavailableError: the port is taken or may not be used.
         """
         try:
-            self._server = _Server((host, port), _handler(take))
+            self._server = _Server((host, port), _handler(take, token))
         except (OSError, OverflowError, UnicodeError) as error:
             raise UnavailableError(
                 f"Port {port} on {host} cannot be used: {getattr(error, 'strerror', '') or error}.",
@@ -79,16 +111,21 @@ class WebhookServer:
         self._server.server_close()
 
 
-def _handler(take: Take) -> type[BaseHTTPRequestHandler]:
+def _handler(take: Take, token: str) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         """Accepts Alertmanager's POST; any other body is rejected."""
 
         timeout = 10.0
 
         def do_GET(self) -> None:
-            self._answer(HTTPStatus.OK if self.path == "/healthz" else HTTPStatus.NOT_FOUND)
+            self._answer(HTTPStatus.OK if self.path in {"/healthz", "/livez"} else HTTPStatus.NOT_FOUND)
 
         def do_POST(self) -> None:
+            refused = _refusal(self.headers, self.client_address[0], token)
+            if refused is not None:
+                log.warning("delivery_refused", peer=self.client_address[0], status=refused.value)
+                self._answer(refused)
+                return
             try:
                 length = int(self.headers.get("Content-Length", ""))
                 # A negative length would read until the other side ends.

@@ -28,6 +28,7 @@ printf 'http://exporter:%s@clickhouse:8123/portalpulse\n' "$exporter" >"$FOLDER.
 printf '%s' "$grafana" >"$FOLDER.new/grafana_clickhouse_password"
 random >"$FOLDER.new/grafana_admin_password"
 random >"$FOLDER.new/http_token"
+random >"$FOLDER.new/delivery_token"
 cat >"$FOLDER.new/clickhouse_passwords.xml" <<XML
 <clickhouse>
     <users>

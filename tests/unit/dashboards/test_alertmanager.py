@@ -172,3 +172,18 @@ def test_repeats_stay_within_the_memory_of_alertmanager():
 def _route(amtool, config, receivers, labels):
     arguments = (f"--config.file={config}", f"--verify.receivers={receivers}", *(f"{key}={text}" for key, text in labels.items()))
     return amtool("config", "routes", "test", *arguments).returncode == 0
+
+
+def test_alertmanager_sends_the_token_of_deliveries(directory):
+    """With a file every webhook names it, the heartbeat's, too; the terminal of a local stack gets none."""
+    text = render_routes(
+        directory,
+        timing=AlertTiming.production(),
+        relay_url="http://r",
+        heartbeat_url="http://h",
+        terminal_url="http://t",
+        token_file="/run/secrets/token",
+    )
+    hooks = [hook for receiver in yaml.safe_load(text)["receivers"] for hook in receiver.get("webhook_configs", [])]
+    sent = {hook["url"].split("/")[2]: hook.get("http_config") for hook in hooks}
+    assert sent == {key: {"authorization": {"credentials_file": "/run/secrets/token"}} for key in "rh"} | {"t": None}

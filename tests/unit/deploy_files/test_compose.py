@@ -174,9 +174,11 @@ def test_secrets_are_files(tmp_path):
     assert targets == {
         "worker": {"PORTALPULSE_CLICKHOUSE__URL"},
         "exporter": {"PORTALPULSE_CLICKHOUSE__URL", "PORTALPULSE_HTTP__OPERATE_TOKEN"},
+        "relay": {"PORTALPULSE_NOTIFY__DELIVERY_TOKEN"},
+        "alertmanager": {"delivery_token"},
         "clickhouse": {"/etc/clickhouse-server/users.d/passwords.xml"},
         "grafana": {"grafana_admin_password", "grafana_clickhouse_password"},
-    } | {name: set() for name in set(SERVICES) - {"worker", "exporter", "clickhouse", "grafana"}}
+    } | {name: set() for name in set(SERVICES) - {"worker", "exporter", "relay", "alertmanager", "clickhouse", "grafana"}}
     for name, service in SERVICES.items():  # without secrets there is no such folder, and a folder that is missing is refused
         reads = any(target.startswith("PORTALPULSE_") for target in targets[name])
         assert ("PORTALPULSE_SECRETS_DIR" in service.get("environment", {})) == reads, name

@@ -258,6 +258,7 @@ VALUES = {
     "PORTALPULSE_KAFKA__PASSWORD": "p",
     "PORTALPULSE_HTTP__OPERATE_TOKEN": "sixteen-characters",
     "PORTALPULSE_HTTP__READ_TOKEN": "sixteen-characters-to-read",
+    "PORTALPULSE_NOTIFY__DELIVERY_TOKEN": "sixteen-characters-to-deliver",
 }
 
 #: Container -> whether it has a token that reads, and one that operates. A worker needs one: a forwarded port comes from the pod.
@@ -297,6 +298,8 @@ def test_every_container_has_settings_that_the_product_takes(monkeypatch, tmp_pa
             assert not settings.http.anonymous_read, container.label
         roles = bool(settings.http.read_tokens), bool(settings.http.operate_tokens)
         assert roles == TOKENS.get(container.name, (False, False)), container.label
+        takes = bool(settings.notify.delivery_token.get_secret_value())
+        assert takes == (container.name in {"relay", "watchdog"}), container.label
         if container.name in {"relay", "watchdog", "routes"}:
             mounted = {mount["mountPath"] for mount in container.content["volumeMounts"]}
             assert str(Path(settings.notify.recipients_file).parent) in mounted, container.label
