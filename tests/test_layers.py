@@ -29,6 +29,7 @@ def test_nothing_imports_upwards(monkeypatch, capsys):
 ALLOWED_OF_PIPELINE = {
     "producers": (
         "addresses",
+        "authorities",
         "bounded_files",
         "broker_addresses",
         "folders",

@@ -156,7 +156,7 @@ def load(
     configure_logging(settings.log, silenced=SENDING_LIBRARY)
     clock = parse_clock(settings.clock)
     broker = Broker(target.bootstrap, target.topic, target.security)
-    probe = ProbeTarget(target.http, required=http is not None or shape is LoadShape.FIND_LIMIT)
+    probe = ProbeTarget(target.http, required=http is not None or shape is LoadShape.FIND_LIMIT, service=target.service)
     options.create_missing_topic(target)
     rates = _profile(shape, low=low, rate=rate, seconds=duration or _SECONDS[shape], steps=steps)
     task = Load(

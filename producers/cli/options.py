@@ -18,7 +18,10 @@ from pipeline.hints import command
 from producers.portals.dossier_faults import DESCRIPTIONS, PROFILES, FaultShares
 
 if TYPE_CHECKING:
+    from ssl import SSLContext
+
     from pipeline.settings import KafkaSettings
+    from producers.measuring.service import Service
 
 #: Exit status of a program that Ctrl-C ended, as shells report it.
 INTERRUPTED: Final = 130
@@ -72,12 +75,22 @@ class Target:
         topic: of the dossier events.
         http: the running process; None: none is known.
         security: protocol, login and certificate authorities for the brokers.
+        token: for the running process; empty: none.
+        trust: whose certificates are accepted from it; None: those of the public authorities.
     """
 
     bootstrap: tuple[str, ...]
     topic: str
     http: str | None
     security: KafkaSettings
+    token: str = ""
+    trust: SSLContext | None = None
+
+    def service(self, url: str) -> Service:
+        """The running process at ``url``, asked with the token."""
+        from producers.measuring.service import Service  # noqa: PLC0415 - --help need not load it
+
+        return Service(url, token=self.token, trust=self.trust)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,9 +109,10 @@ class TargetOptions:
         TLS and login of the settings apply to every broker except that of the local stack, which uses neither.
 
         Raises:
-            ConfigurationError: --data names a folder on which nothing runs.
+            ConfigurationError: --data names a folder on which nothing runs, or a file of authorities cannot be used.
         """
         from pipeline.addresses import read_addresses  # noqa: PLC0415 - --help need not load it
+        from pipeline.authorities import trust_of  # noqa: PLC0415
         from pipeline.kafka.security import PLAINTEXT  # noqa: PLC0415
         from pipeline.settings import load_settings  # noqa: PLC0415
 
@@ -118,7 +132,8 @@ class TargetOptions:
         else:
             brokers = settings.kafka.bootstrap
         http = self.http or (running.http if running else None)
-        return Target(brokers, self.topic or settings.kafka.topic, http, security)
+        trust = trust_of(settings.http.ca_file, variable="PORTALPULSE_HTTP__CA_FILE")
+        return Target(brokers, self.topic or settings.kafka.topic, http, security, settings.http.sent_token, trust)
 
     def create_missing_topic(self, target: Target) -> None:
         """With --create-topic, create the topic of ``target`` unless it exists.

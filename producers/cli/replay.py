@@ -158,14 +158,16 @@ def replay(
     target = target_options.resolve()
     broker = Broker(target.bootstrap, target.topic, target.security)
     source_topic = None if from_topic is None else _source_topic(from_topic, from_bootstrap, broker)
-    planned, begun = plan_replay(options, target=target.topic, source_topic=source_topic, http=target.http)
+    planned, begun = plan_replay(
+        options, target=target.topic, source_topic=source_topic, http=target.http, service=target.service
+    )
     same_topic = source_topic is not None and (source_topic.bootstrap, source_topic.topic) == (broker.bootstrap, broker.topic)
     if same_topic and not options.present_time and times == 1:
         Console(stderr=True).print("Source and target are the same topic: every event is sent again and changes no figure.")
     target_options.create_missing_topic(target)
     if state is not None:
         begun = with_target(begun, broker)
-    probe = ProbeTarget(target.http, required=http is not None)
+    probe = ProbeTarget(target.http, required=http is not None, service=target.service)
     result = _run(planned, options=options, broker=broker, probe=probe, begun=begun)
     publish(result, as_json=as_json, path=report)
     _exit(result, options)

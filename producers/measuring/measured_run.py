@@ -22,10 +22,11 @@ Runner = Callable[..., SendResult]
 
 @dataclass(frozen=True, slots=True)
 class ProbeTarget:
-    """The running process to ask what is visible; ``required``: the user named it, so it must answer."""
+    """The running process to ask what is visible; ``required``: the user named it, so it must answer; ``service`` opens it."""
 
     url: str | None
     required: bool = False
+    service: Callable[[str], Service] = Service
 
 
 def measure(
@@ -98,7 +99,7 @@ def _start_watch(stack: ExitStack, probe: ProbeTarget, watch: Callable[[Service]
     if probe.url is None:
         return None, "nothing: no running process is known (portalpulse up, or --http)"
     try:
-        return stack.enter_context(watch(Service(probe.url))), ""
+        return stack.enter_context(watch(probe.service(probe.url))), ""
     except UnavailableError as error:
         if probe.required:
             raise

@@ -14,7 +14,9 @@ from __future__ import annotations
 import datetime as dt
 import http.client
 import json
-from collections.abc import Iterator, Sequence
+import ssl
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from types import TracebackType
 from typing import Any, Final, NamedTuple, Self
 from urllib.parse import urlencode, urlsplit
@@ -22,6 +24,7 @@ from urllib.parse import urlencode, urlsplit
 from domain.errors import ConfigurationError, UnavailableError
 
 _ANSWER_SECONDS: Final = 10.0
+_REFUSED: Final = frozenset({http.HTTPStatus.UNAUTHORIZED, http.HTTPStatus.FORBIDDEN})
 _STREAM_SECONDS: Final = 120.0
 _BLOCK_BYTES: Final = 1 << 18
 PROGRESS: Final = "/api/v1/progress"
@@ -46,9 +49,13 @@ class Service:
 
     Args:
         url: its address, e.g. ``http://127.0.0.1:8080``.
+        token: sent as a bearer; empty: none.
+        trust: whose certificates are accepted with https; None: those of the public authorities.
     """
 
-    def __init__(self, url: str, *, timeout: float = _ANSWER_SECONDS) -> None:
+    def __init__(
+        self, url: str, *, token: str = "", trust: ssl.SSLContext | None = None, timeout: float = _ANSWER_SECONDS
+    ) -> None:
         try:
             parts = urlsplit(url)
             port, usable = parts.port, parts.scheme in {"http", "https"} and bool(parts.hostname)
@@ -59,7 +66,10 @@ class Service:
                 f"{url!r} is not an address of a running process.", remedy="Write --http http://127.0.0.1:8080."
             )
         self._url, self._prefix, self._timeout = url, parts.path.rstrip("/"), timeout
-        kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
+        self._headers = {"Authorization": f"Bearer {token}"} if token else {}
+        kind: Callable[..., http.client.HTTPConnection] = http.client.HTTPConnection
+        if parts.scheme == "https":
+            kind = partial(http.client.HTTPSConnection, context=trust)
         self._kind, self._host, self._port = kind, str(parts.hostname), port
         self._kept: http.client.HTTPConnection | None = None
         self._path: str | None = None
@@ -99,6 +109,11 @@ class Service:
                 return _progress(answer) if self._path == PROGRESS else Counted(int(answer["events"]["tallied"]), None)
         except (KeyError, TypeError, ValueError):
             pass
+        if status in _REFUSED:
+            raise UnavailableError(
+                f"{self._url}{self._path} refuses ({status}): {answer.get('error', 'no reason is given')}",
+                remedy="Set PORTALPULSE_HTTP__READ_TOKEN to one of its tokens.",
+            )
         raise UnavailableError(f"{self._url}{self._path} has no figures (status {status}).", remedy="Ask the worker or exporter.")
 
     def dead_letters(self) -> int | None:
@@ -118,7 +133,9 @@ class Service:
         connection = self._kind(self._host, self._port, timeout=_STREAM_SECONDS)
         query = urlencode([("from", first.isoformat()), ("to", last.isoformat()), *(("agency", code) for code in agencies)])
         try:
-            connection.request("GET", f"{self._prefix}{EVENTS}?{query}", headers={"Accept": "application/x-ndjson"})
+            connection.request(
+                "GET", f"{self._prefix}{EVENTS}?{query}", headers={"Accept": "application/x-ndjson", **self._headers}
+            )
             response = connection.getresponse()
             if response.status != http.HTTPStatus.OK:
                 raise UnavailableError(
@@ -136,7 +153,7 @@ class Service:
             fresh = self._kept is None
             connection = self._kept = self._kept or self._kind(self._host, self._port, timeout=self._timeout)
             try:
-                connection.request("GET", self._prefix + path)
+                connection.request("GET", self._prefix + path, headers=self._headers)
                 response = connection.getresponse()
                 body = response.read()
             except (OSError, http.client.HTTPException, UnicodeError) as error:  # UnicodeError: no host has such a name

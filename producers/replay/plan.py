@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
 from domain.errors import ConfigurationError
 from domain.periods import day_start, parse_day, parse_instant
+from producers.measuring.service import Service
 from producers.replay.sources.files import FileSource
 from producers.replay.sources.fixed_range import FixedRange
 from producers.replay.sources.formats import Format
@@ -117,7 +119,14 @@ class ReplayOptions:
         return f"{source} | {unit} to {topic}, times {self.times}, time {time}, {pace}"
 
 
-def plan_replay(options: ReplayOptions, *, target: str, source_topic: Broker | None, http: str | None) -> tuple[Replay, State]:
+def plan_replay(
+    options: ReplayOptions,
+    *,
+    target: str,
+    source_topic: Broker | None,
+    http: str | None,
+    service: Callable[[str], Service] = Service,
+) -> tuple[Replay, State]:
     """The replay that the options ask for, and its state at the start.
 
     Args:
@@ -125,6 +134,7 @@ def plan_replay(options: ReplayOptions, *, target: str, source_topic: Broker | N
         target: the topic that is sent to.
         source_topic: topic of --from-topic and its brokers.
         http: the running process that is asked for the events of --from-table.
+        service: opens it.
 
     Raises:
         ConfigurationError: the source or the state cannot be used.
@@ -140,7 +150,7 @@ def plan_replay(options: ReplayOptions, *, target: str, source_topic: Broker | N
         if options.state is not None:
             state = _with_contents(source, state)
     else:
-        source = _table(options, http)
+        source = _table(options, http, service)
     if options.present_time and state.rebase is None:
         state = replace(state, rebase=int(dt.datetime.now(dt.UTC).timestamp() * 1000))
     spacing = Spacing(speed=options.speed, rate=options.rate, valid_times=_possible_times())
@@ -232,7 +242,7 @@ def _with_contents(files: FileSource, state: State) -> State:
     return state if known is not None else replace(state, contents=found)
 
 
-def _table(options: ReplayOptions, http: str | None) -> RawTable:
+def _table(options: ReplayOptions, http: str | None, service: Callable[[str], Service]) -> RawTable:
     first, last = _day(options.start, option="--from"), _day(options.end, option="--to")
     if first is None or last is None:
         raise ConfigurationError("--from-table needs --from and --to.", remedy="Write --from 2024-05-01 --to 2024-05-31.")
@@ -240,7 +250,7 @@ def _table(options: ReplayOptions, http: str | None) -> RawTable:
         raise ConfigurationError(
             "No running process is known to read the events from.", remedy="Name it with --http, or its stack with --data."
         )
-    return RawTable(http, first, last, options.agencies)
+    return RawTable(http, first, last, options.agencies, service)
 
 
 def _time(text: str | None, *, option: str, last: bool = False) -> dt.datetime | None:

@@ -9,6 +9,7 @@ import http.server
 import io
 import json
 import threading
+from functools import partial
 from urllib.parse import parse_qs, urlsplit
 
 import pyarrow as pa
@@ -133,6 +134,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
         parts = urlsplit(self.path)
         self.server.asked.append((parts.path, parse_qs(parts.query)))
+        self.server.tokens.append(self.headers.get("Authorization"))
         status, body = self.server.answers.get(parts.path, (404, b"{}"))
         self.send_response(status)
         self.send_header("Content-Length", str(len(body) + self.server.missing))
@@ -149,7 +151,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
 def process():
     """A little HTTP server on a free port."""
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.answers, server.asked, server.missing = {}, [], 0
+    server.answers, server.asked, server.tokens, server.missing = {}, [], [], 0
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
     thread.start()
     server.url = f"http://127.0.0.1:{server.server_port}"
@@ -194,6 +196,17 @@ def test_progress_is_asked_first_and_status_when_there_is_none(process):
         service.counted()
     with pytest.raises(ConfigurationError):
         Service("nowhere")
+
+
+def test_the_token_is_sent(process):
+    """With a token every question has it; a refusal says what the process said."""
+    process.answers["/api/v1/events"] = (200, b"")
+    process.answers["/api/v1/status"] = (401, b'{"error": "This needs a token."}')
+    opened = partial(Service, token="a-token")
+    assert list(RawTable(process.url, dt.date(2024, 5, 1), dt.date(2024, 5, 31), (), opened)()) == []
+    with opened(process.url) as service, pytest.raises(UnavailableError, match="This needs a token"):
+        service.counted()
+    assert process.tokens == ["Bearer a-token"] * 3
 
 
 class FakeMessage:
