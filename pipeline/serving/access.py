@@ -36,6 +36,8 @@ _BURST_SECONDS: Final = 10.0
 #: Wrong tokens of a peer that are answered one by one, and how many more each second.
 _WRONG_TOKENS: Final = 10.0
 _WRONG_TOKENS_A_SECOND: Final = 0.2
+#: Lines of the log about the wrong tokens of a peer.
+_WARNINGS_A_SECOND: Final = 1 / 60
 _SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 #: What a browser says of a request that its user or the page of the same address made.
 _OWN_PAGE: Final = frozenset({"same-origin", "none"})
@@ -53,6 +55,7 @@ class _Access:
     anonymous_read: bool
     requests: RateLimit
     wrong_tokens: RateLimit
+    warnings: RateLimit
 
     def role_of(self, identity: Identity) -> Role:
         """The role of an identity; with ``anonymous_read`` everybody may read."""
@@ -71,6 +74,7 @@ def guard_with(app: web.Application, settings: HttpSettings, *, monotonic: Calla
         anonymous_read=settings.anonymous_read,
         requests=RateLimit(per_second, burst=per_second * _BURST_SECONDS, monotonic=monotonic),
         wrong_tokens=RateLimit(_WRONG_TOKENS_A_SECOND, burst=_WRONG_TOKENS, monotonic=monotonic),
+        warnings=RateLimit(_WARNINGS_A_SECOND, burst=1, monotonic=monotonic),
     )
 
 
@@ -115,7 +119,8 @@ def _limited(access: _Access, request: web.Request, endpoint: Endpoint, identity
     if identity.proof is Proof.UNKNOWN_TOKEN and endpoint.role is not Role.PUBLIC:
         wait = access.wrong_tokens.take(identity.key)
         if wait:
-            log.warning("too_many_wrong_tokens", peer=request.remote, action="they are answered with 429")
+            if not access.warnings.take(identity.key):
+                log.warning("too_many_wrong_tokens", peer=request.remote, action="they are answered with 429")
             return _too_many("Too many requests with a token that is not one of the process.", wait)
     return None
 

@@ -481,17 +481,17 @@ MUTANTS = [
     # ---- serving
     Mutant(
         "a proxy on this machine is not this machine",
-        "pipeline.serving.access",
-        "    if _is_proxied(request):",
-        "    if not request.method:",
-        "tests/unit/pipeline/serving/test_access.py::test_everybody_may_read_figures_where_the_setting_says_so",
+        "pipeline.serving.identity",
+        "        if _is_proxied(request):",
+        "        if not request.method:",
+        "tests/unit/pipeline/serving/test_access.py::test_a_request_through_a_proxy_gets_nothing_but_metrics_and_health[Via]",
     ),
     Mutant(
-        "figures are for this machine, and a proxy on it is another one",
-        "pipeline.serving.access",
-        "(_is_local(request.remote) and not _is_proxied(request))",
-        "_is_local(request.remote)",
-        "tests/unit/pipeline/serving/test_access.py::test_a_request_through_a_proxy_gets_nothing_but_metrics_and_health[Via]",
+        "an endpoint that nobody declared needs the role operate",
+        "pipeline.serving.roles",
+        "_UNDECLARED: Final = _CHANGE",
+        "_UNDECLARED: Final = _READ",
+        "tests/unit/pipeline/serving/test_endpoints.py::test_what_changes_something_needs_the_role_operate",
     ),
     Mutant(
         "who is too far behind gets the newest snapshot",

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import datetime as dt
+from contextlib import closing
 from functools import partial
 from unittest.mock import Mock
 
@@ -287,8 +288,9 @@ async def test_the_relay_reads_with_its_token(serve):
     """The relay asks for procedures with the read token. A refusal is logged, and the message goes without them."""
     address = await serve(read_token=READER, operate_token=SECRET)
     for token, refused in (("", True), ("a-token-that-is-wrong", True), (READER, False)):
-        with structlog.testing.capture_logs() as logged:
-            await asyncio.to_thread(Procedures(address, token=token).explained, [alert()], NOW)
+        procedures = Procedures(address, token=token)
+        with structlog.testing.capture_logs() as logged, closing(procedures._client):
+            await asyncio.to_thread(procedures.explained, [alert()], NOW)
         assert ("procedures_refused" in {entry["event"] for entry in logged}) == refused, token
 
 
