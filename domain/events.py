@@ -110,6 +110,7 @@ class Reason(enum.StrEnum):
     BAD_DUE_AT = "bad_due_at"
     IN_THE_FUTURE = "in_the_future"
     BAD_PORTAL_ID = "bad_portal_id"
+    WRONG_PORTAL = "wrong_portal"
     UNFORESEEN = "unforeseen"
     REFUSED_BY_STORAGE = "refused_by_storage"
 

@@ -23,6 +23,7 @@ NOT_IN_SCHEMA: Final[Mapping[Reason, str]] = MappingProxyType(
         Reason.UNKNOWN_AGENCY: "it depends on the registry; the schema knows only the form of an agency code",
         Reason.AGENCY_NOT_IN_FORCE: "it depends on the registry and the day; the schema knows only the years 1975 to 2106",
         Reason.IN_THE_FUTURE: "it depends on the present; the schema knows only the years 1975 to 2106",
+        Reason.WRONG_PORTAL: "it depends on the topic that the message came in",
         Reason.UNFORESEEN: "it is an error of portalpulse",
         Reason.REFUSED_BY_STORAGE: "it is a decision of the storage",
     }

@@ -9,6 +9,7 @@ from __future__ import annotations
 import datetime as dt
 import os
 import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -24,6 +25,7 @@ from pydantic_settings import (
 from domain.acceptance import FIRST_DAY
 from domain.clock import parse_clock
 from domain.errors import ConfigurationError
+from domain.portal_topics import SEPARATOR, portal_of
 from pipeline.broker_addresses import addresses_in, require_addresses
 from pipeline.secret_files import with_secret_files
 from pipeline.setting_messages import explained, json_fault, unknown_variable, unreadable, variable_set_twice
@@ -80,7 +82,18 @@ class KafkaSettings(_Group):
     bootstrap: Annotated[tuple[str, ...], NoDecode] = Field(
         ("127.0.0.1:9092",), description="Broker addresses, host:port, separated by commas."
     )
-    topic: str = Field("dvc.dossier-events.v1", min_length=1, max_length=249, description="Topic of the dossier events.")
+    topic: str = Field(
+        "dvc.dossier-events.v1",
+        min_length=1,
+        max_length=249,
+        description="Topic of the dossier events. With portal_prefix it is used only when it begins with it: that portal alone.",
+    )
+    portal_prefix: str = Field(
+        "",
+        max_length=200,
+        description="Prefix of the topics of portals, as dvc.portal.: the rest of a topic's name is the agency that may report"
+        " in it. Empty: the topic is shared, and its senders are trusted.",
+    )
     group: str = Field("portalpulse", min_length=1, max_length=249, description="Consumer group of the workers.")
     partitions: int = Field(4, ge=1, le=1024, description="Partitions of the topic when portalpulse creates it.")
     session_timeout_seconds: float = Field(
@@ -120,6 +133,26 @@ class KafkaSettings(_Group):
     def _host_and_port(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         require_addresses(value)
         return value
+
+    @field_validator("portal_prefix")
+    @classmethod
+    def _ends_a_word(cls, value: str) -> str:
+        if value and not value.endswith(SEPARATOR):  # a right on dvc.portal would reach dvc.portals, too
+            raise ValueError("it must end with a dot")
+        return value
+
+    def topics(self, agencies: Iterable[str]) -> tuple[str, ...]:
+        """The topics that are read: the shared one, that of one portal, or with ``portal_prefix`` that of every agency.
+
+        The list does not depend on which topics exist, so that all workers of a group have the same one at every moment.
+        """
+        if not self.portal_prefix or self.topic.startswith(self.portal_prefix):
+            return (self.topic,)
+        return tuple(f"{self.portal_prefix}{code}" for code in agencies)
+
+    def portal_of(self, topic: str) -> str | None:
+        """The portal that a topic belongs to; None: any agency may report in it."""
+        return portal_of(topic, self.portal_prefix)
 
     @model_validator(mode="after")
     def _nothing_is_left_unused(self) -> KafkaSettings:

@@ -19,7 +19,7 @@ LATEST = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
 MORNING = dt.datetime(2024, 1, 2, 1, 30, tzinfo=dt.UTC)
 TOPIC = "dvc.dossier-events.v1"
 #: Reasons that do not follow from the content of a message: an error of this program, and a row that the storage refuses.
-NOT_FROM_CONTENT = frozenset({Reason.UNFORESEEN, Reason.REFUSED_BY_STORAGE})
+NOT_FROM_CONTENT = frozenset({Reason.WRONG_PORTAL, Reason.UNFORESEEN, Reason.REFUSED_BY_STORAGE})
 
 _numbers = itertools.count(1)
 

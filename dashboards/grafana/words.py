@@ -108,6 +108,7 @@ REASONS: Final[tuple[Text, ...]] = tuple(
         "bad_due_at": "Hạn trả sai",
         "in_the_future": "Thời điểm trong tương lai",
         "bad_portal_id": "Mã cổng sai",
+        "wrong_portal": "Gửi thay cơ quan khác",
         "unforeseen": "Lỗi chương trình",
         "refused_by_storage": "Kho dữ liệu từ chối",
     }.items()

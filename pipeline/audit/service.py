@@ -42,6 +42,7 @@ class AuditService:
     Args:
         topic: name of the topic, and a factory of its reader, called only by steps that need Kafka.
         clock: the wall clock; events dated later than now plus ``future_tolerance`` are invalid.
+        portal_of: the portal that a topic belongs to; None: any agency may report in it.
         wait: sleeps for a number of seconds.
     """
 
@@ -57,11 +58,13 @@ class AuditService:
         decoder: Decoder,
         clock: Clock,
         future_tolerance: dt.timedelta,
+        portal_of: Callable[[str], str | None] = lambda _topic: None,
         wait: Callable[[float], None] = time.sleep,
     ) -> None:
         self._audit, self._store, self._repair, self._wait = audit, store, repair, wait
         self._dossiers, self._dossier_repair = dossiers, DossierRepair(dossiers, index)
         self._topic, self._topic_reader = topic
+        self._portal_of = portal_of
         self._in_hand = WorkInHand(audit, topic)
         self._decoder, self._clock, self._future_tolerance = decoder, clock, future_tolerance
 
@@ -160,7 +163,8 @@ class AuditService:
     def _messages_table(self, partition: int, batch: Sequence[tuple[int, bytes | None]]) -> pa.Table:
         """Messages and the events they hold, in the columns of ``TallyAudit.missing``."""
         latest = self._clock.now() + self._future_tolerance
-        events = self._decoder.decode([value for _, value in batch], latest=latest).events
+        portals = [(self._portal_of(self._topic), len(batch))]
+        events = self._decoder.decode([value for _, value in batch], latest=latest, portals=portals).events
         columns = {name: events.column(name).cast(kind) for name, kind in _EVENT_COLUMNS.items()}
         held = pa.table({"position": events.column("position").cast(pa.int64()), **columns})
         every = pa.table(

@@ -53,6 +53,7 @@ class DeadLetterService:
         sender: a factory of the sender, called only when something is sent.
         limits: stores what a worker may dead-letter beyond its limit.
         ends: the current end of each partition of a topic, from Kafka.
+        portal_of: the portal that a topic belongs to; None: any agency may report in it.
     """
 
     def __init__(
@@ -65,10 +66,11 @@ class DeadLetterService:
         limits: DeadLetterLimitStore,
         ends: Callable[[str], Mapping[int, int]],
         future_tolerance: dt.timedelta,
+        portal_of: Callable[[str], str | None] = lambda _topic: None,
     ) -> None:
         self._store, self._validator, self._clock, self._sender = store, validator, clock, sender
         self._limits, self._ends = limits, ends
-        self._future_tolerance = future_tolerance
+        self._future_tolerance, self._portal_of = future_tolerance, portal_of
 
     def page(self, criteria: DeadLetterFilter, *, limit: int, after: Position | None = None) -> dict[str, Any]:
         """Counts by reason and one page; ``next`` names where the next page begins, or is None."""
@@ -96,7 +98,8 @@ class DeadLetterService:
         verdicts: Counter[str] = Counter()
         for page in self._pages(criteria):
             for dead_letter in page:
-                verdict = self._validator.validate(message_of(dead_letter.value, dead_letter.reason), latest=latest)
+                message, portal = message_of(dead_letter.value, dead_letter.reason), self._portal_of(dead_letter.topic)
+                verdict = self._validator.validate(message, latest=latest, portal=portal)
                 verdicts[str(verdict.reason) if isinstance(verdict, Rejection) else ""] += 1
         accepted = verdicts.pop("", 0)
         return {"accepted": accepted, "refused": dict(sorted(verdicts.items()))}

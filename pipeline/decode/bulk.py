@@ -41,13 +41,16 @@ class BulkDecoder:
             required=REQUIRED_FIELDS,
         )
 
-    def decode(self, values: Sequence[bytes | None], first: int, latest: dt.datetime) -> tuple[list[pa.Table], list[int]]:
+    def decode(
+        self, values: Sequence[bytes | None], first: int, latest: dt.datetime, owners: np.ndarray | None = None
+    ) -> tuple[list[pa.Table], list[int]]:
         """The events, and the positions of doubtful messages.
 
         Args:
             values: at most ``json_parser.MAX_MESSAGES`` message values.
             first: position of the first of them.
             latest: no event may be dated after this instant (aware).
+            owners: index of the only agency that may report in each message, or ``ANY_AGENCY``; None: any in all of them.
         """
         tables: list[pa.Table] = []
         doubtful: list[int] = []
@@ -55,7 +58,7 @@ class BulkDecoder:
         pieces = [(group.positions, {name: group.column(name) for name, _ in MESSAGE_FIELDS}) for group in groups]
         pieces += parse_in_pieces(values, others, doubtful)
         for positions, columns in _joined(pieces):
-            table, doubts = accepted(columns, positions, self._agencies, first=first, latest=latest)
+            table, doubts = accepted(columns, positions, self._agencies, first=first, latest=latest, owners=owners)
             tables += [table] if table.num_rows else []
             doubtful += doubts
         return tables, [first + position for position in doubtful]

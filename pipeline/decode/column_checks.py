@@ -23,6 +23,8 @@ _DOSSIER_CODE_AND_DATE: Final = (
     r"-[0-9]{4,7}$"
 )
 _NO_MATCH: Final = -2
+#: Instead of the index of the only agency that may report in a message: any may.
+ANY_AGENCY: Final = -1
 _PORTAL_ID_OR_EMPTY: Final = f"^$|{PORTAL_ID}"
 #: The bounds of a due date, epoch milliseconds.
 _FIRST, _LAST = (int(instant.timestamp() * 1000) for instant in (FIRST_INSTANT, LAST_INSTANT))
@@ -39,6 +41,7 @@ def accepted(
     *,
     first: int,
     latest: dt.datetime,
+    owners: np.ndarray | None = None,
 ) -> tuple[pa.Table, list[int]]:
     """The rows that pass every check as events, and the positions of the others.
 
@@ -48,6 +51,7 @@ def accepted(
         agencies: the registry.
         first: added to the positions of the events.
         latest: no event may be dated after this instant (aware).
+        owners: index of the only agency that may report in each message, by position, or ``ANY_AGENCY``; None: any in all.
     """
     rows = len(positions)
     columns = {name: sent[name] or pa.chunked_array([pa.nulls(rows, kind)]) for name, kind in MESSAGE_FIELDS}
@@ -74,8 +78,12 @@ def accepted(
     milliseconds = instants(columns["occurred_at"], good)
     good &= milliseconds <= int(min(latest, LAST_INSTANT).timestamp() * 1000)
     due = _due(columns["due_at"], good)
-    units, by_code = agencies.units(_sent_units(columns["agency_code"], agencies), named, milliseconds)
+    units_sent = _sent_units(columns["agency_code"], agencies)
+    units, by_code = agencies.units(units_sent, named, milliseconds)
     good &= units >= 0
+    if owners is not None:
+        owner = owners[positions]
+        good &= (owner == ANY_AGENCY) | (owner == units_sent)
     all_good = bool(good.all())
     keep = None if all_good else pa.array(np.flatnonzero(good))
 

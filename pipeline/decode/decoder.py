@@ -22,6 +22,7 @@ from pipeline.decode.agency_columns import AgencyColumns
 from pipeline.decode.bulk import MIN_MATCHED, BulkDecoder
 from pipeline.decode.event_schema import EVENT_SCHEMA
 from pipeline.decode.event_tables import tables_of
+from pipeline.decode.message_owners import MessageOwners
 from pipeline.decode.validator import EventValidator
 
 #: Messages from which a batch is decoded in bulk.
@@ -58,18 +59,23 @@ class Decoder:
         """The dictionary of the ``agency`` column, in its order."""
         return self._agencies.codes
 
-    def decode(self, values: Sequence[bytes | None], *, latest: dt.datetime) -> Decoded:
+    def decode(
+        self, values: Sequence[bytes | None], *, latest: dt.datetime, portals: Sequence[tuple[str | None, int]] = ()
+    ) -> Decoded:
         """Sort messages into events and rejections.
 
         Args:
             values: message values in the order of their positions; None is a tombstone.
             latest: no event may be dated after this instant (aware).
+            portals: whose messages these are, in order: the portal of a topic (``domain.portal_topics``) and how many of the
+                messages came in it. Empty: any agency may report in every message.
 
         Raises:
             MemoryError, InvariantError: the process is at fault, not a message. Nothing of the batch may be acknowledged.
         """
+        owners = MessageOwners(portals, len(values), self._agencies)
         if len(values) < self._min_bulk:
-            tables, rejections = self._validated(values, range(len(values)), latest)
+            tables, rejections = self._validated(values, range(len(values)), latest, owners)
             return self._decoded(tables, rejections, len(values), validated=0)
         tables = []
         doubtful: list[int] = []
@@ -77,14 +83,14 @@ class Decoder:
         step = json_parser.MAX_MESSAGES  # Arrow's text columns end at 2 GiB; this many messages of MAX_MESSAGE_BYTES stay below
         try:
             for first in range(0, len(values), step):
-                found, doubts = self._bulk.decode(values[first : first + step], first, latest)
+                found, doubts = self._bulk.decode(values[first : first + step], first, latest, owners.indices(first, step))
                 tables += found
                 doubtful += doubts
         except FATAL:
             raise
         except Exception as error:  # noqa: BLE001 - one message must not stop the batch; the validator finds out which it is
             tables, doubtful, bulk_error = [], list(range(len(values))), describe_error(error)
-        found, rejections = self._validated(values, sorted(doubtful), latest)
+        found, rejections = self._validated(values, sorted(doubtful), latest, owners)
         return self._decoded([*tables, *found], rejections, len(values), validated=len(doubtful), bulk_error=bulk_error)
 
     def _decoded(
@@ -101,13 +107,13 @@ class Decoder:
         return Decoded(table, tuple(rejections), validated, bulk_error)
 
     def _validated(
-        self, values: Sequence[bytes | None], positions: Iterable[int], latest: dt.datetime
+        self, values: Sequence[bytes | None], positions: Iterable[int], latest: dt.datetime, owners: MessageOwners
     ) -> tuple[list[pa.Table], list[tuple[int, Rejection]]]:
         """Messages validated one by one: the events as tables, and the rejections (ascending)."""
         events: list[tuple[int, DossierEvent]] = []
         rejections: list[tuple[int, Rejection]] = []
         for position in positions:
-            verdict = self._validator.validate(values[position], latest=latest)
+            verdict = self._validator.validate(values[position], latest=latest, portal=owners.portal(position))
             if isinstance(verdict, Rejection):
                 rejections.append((position, verdict))
             else:

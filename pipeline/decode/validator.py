@@ -88,13 +88,18 @@ class EventValidator:
     """Applies the whole contract to one message.
 
     Checks run in a fixed order, so a message with several faults always gets the same reason: size and syntax first, then
-    field by field, then the future and the agency's validity.
+    field by field, then the future, the agency's validity and the portal.
     """
 
     registry: AgencyRegistry
 
-    def validate(self, value: bytes | None, *, latest: dt.datetime) -> DossierEvent | Rejection:
-        """The event in ``value``, or why there is none. ``latest``: no event may be dated after this instant (aware).
+    def validate(self, value: bytes | None, *, latest: dt.datetime, portal: str | None = None) -> DossierEvent | Rejection:
+        """The event in ``value``, or why there is none.
+
+        Args:
+            value: of the message; None is a tombstone.
+            latest: no event may be dated after this instant (aware).
+            portal: level-1 code of the portal that the topic belongs to; None: any agency may report in it.
 
         An error of this program that one message causes is a rejection, too (``Reason.UNFORESEEN``). Raised, it would happen
         again after every restart and block every later message.
@@ -103,7 +108,7 @@ class EventValidator:
             MemoryError, InvariantError: the process is at fault, not the message.
         """
         try:
-            return self._event(_json_object(value), min(latest, LAST_INSTANT))
+            return self._event(_json_object(value), min(latest, LAST_INSTANT), portal)
         except _RejectedError as rejected:
             return rejected.rejection
         except FATAL:
@@ -111,7 +116,7 @@ class EventValidator:
         except Exception as error:  # noqa: BLE001 - see above
             return Rejection(Reason.UNFORESEEN, describe_error(error))
 
-    def _event(self, fields: dict[str, Any], latest: dt.datetime) -> DossierEvent:
+    def _event(self, fields: dict[str, Any], latest: dt.datetime, portal: str | None) -> DossierEvent:
         event_id = _text(fields, "event_id", _EVENT_ID, Reason.BAD_EVENT_ID)
         dossier_code = _dossier_code(fields)
         agency_code = self._agency_code(fields)
@@ -132,6 +137,8 @@ class EventValidator:
         unit = unit_of_event(self.registry, agency_code=agency_code, dossier_code=dossier_code, day=day)
         if unit is None:
             raise _RejectedError(Reason.AGENCY_NOT_IN_FORCE, f"agency_code {agency_code} was not in force on {day}")
+        if portal is not None and agency_level_one(agency_code) != portal:
+            raise _RejectedError(Reason.WRONG_PORTAL, f"agency_code {agency_code} in the topic of portal {_shown(portal)}")
         return DossierEvent(
             event_id=uuid.UUID(event_id),
             dossier_code=dossier_code,

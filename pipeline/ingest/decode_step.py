@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -47,6 +47,7 @@ class DecodeStep:
     Args:
         clock: the wall clock; an event later than its time plus ``future_tolerance`` is rejected.
         max_rows: most messages in a batch, where a piece does not hold more.
+        portal_of: the portal that a topic belongs to; None: any agency may report in it.
     """
 
     def __init__(
@@ -58,9 +59,11 @@ class DecodeStep:
         future_tolerance: dt.timedelta,
         max_rows: int,
         metrics: WorkerMetrics,
+        portal_of: Callable[[str], str | None],
     ) -> None:
         self._decoder, self._guard, self._clock, self._metrics = decoder, guard, clock, metrics
         self._future_tolerance, self._max_rows = future_tolerance, max_rows
+        self._portal_of = portal_of
         self._batches = 0  # decoded so far
 
     def __call__(self, fetches: Sequence[Fetch]) -> Iterator[DecodedBatch]:
@@ -103,7 +106,9 @@ class DecodeStep:
                 parts.append(AssignedPart((fetch.topic, fetch.partition), piece.first_offset, len(some), fetch.assignment))
                 unpacked.append(piece)
             pieces.clear()
-            decoded = self._decoder.decode(values, latest=self._clock.now() + self._future_tolerance)
+            latest = self._clock.now() + self._future_tolerance
+            portals = [(self._portal_of(each.topic), each.count) for each in ranges]
+            decoded = self._decoder.decode(values, latest=latest, portals=portals)
             self._report_internal_errors(decoded, len(values), ranges)
             dead_letters = dead_letters_of(decoded.rejections, values, ranges, unpacked)
             del values, unpacked  # half of the memory of a batch

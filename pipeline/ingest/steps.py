@@ -48,6 +48,7 @@ class IngestSteps:
         acknowledge: called with fetches that are stored and counted, from the thread that counted the last of them.
         limit: stops the worker before it acknowledges a batch with too many dead letters.
         checkpoints: keeps what the limit counts across restarts.
+        portal_of: the portal that a topic belongs to; None: any agency may report in it.
     """
 
     def __init__(
@@ -62,6 +63,7 @@ class IngestSteps:
         acknowledge: Callable[[Sequence[Fetch]], None],
         limit: DeadLetterLimit = NO_LIMIT,
         checkpoints: DeadLetterLimitStore | None = None,
+        portal_of: Callable[[str], str | None] = lambda _topic: None,
     ) -> None:
         self._store, self._metrics = store, metrics
         #: Set when the worker stops; the steps then end without finishing their work.
@@ -78,6 +80,7 @@ class IngestSteps:
             future_tolerance=dt.timedelta(seconds=settings.future_tolerance_seconds),
             max_rows=2 * settings.batch_rows,  # gathered up to batch_rows, and the last fetch as a whole
             metrics=metrics,
+            portal_of=portal_of,
         )
         self._store_step = StoreStep(store, self.retrying)
         self.dossiers = DossierTier(

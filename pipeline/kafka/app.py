@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -20,11 +21,14 @@ from pipeline.settings import KafkaSettings
 #: Longest time between two fetches before the group reassigns the partitions (seconds). A worker that waits for its storage
 #: sends heartbeats and must keep its partitions, however long the storage is unavailable.
 _MAX_POLL_INTERVAL = 86_400.0
+#: How aiokafka and Faust begin to say that a topic does not exist.
+_MISSING_TOPIC = ("Topic %s not found in cluster metadata", "Ignoring missing topic")
 
 
 def create_app(
     settings: KafkaSettings,
     *,
+    topics: Sequence[str],
     offer: Callable[[Fetch], None],
     fail: Callable[[BaseException], None],
     record_unread: RecordUnread,
@@ -35,7 +39,8 @@ def create_app(
     """The app with its one agent, which passes every fetch to ``offer`` and acknowledges nothing by itself.
 
     Args:
-        settings: brokers, topic and group.
+        settings: brokers and group.
+        topics: those that are read; one that does not exist yet is read from its beginning when it does.
         offer: receives every fetch.
         fail: called with an error of the agent; Faust would restart the agent after the messages that it had.
         record_unread: see ``BatchTransport``.
@@ -43,6 +48,8 @@ def create_app(
         data_dir: Faust's own folder; stays empty.
         loop: the event loop of the worker.
     """
+    if len(topics) > 1:
+        _expect_missing(topics)
     url = [yarl.URL(f"kafka://{address}") for address in settings.bootstrap]
     app = faust.App(
         settings.group,
@@ -72,13 +79,13 @@ def create_app(
     app.transport = BatchTransport(
         url,
         app,
-        topic=settings.topic,
+        topics=topics,
         budget=budget,
         record_unread=record_unread,
         fetch_min_bytes=settings.fetch_min_bytes,
         fetch_max_wait_ms=settings.fetch_max_wait_ms,
     )
-    topic = app.topic(settings.topic, value_type=bytes, value_serializer="raw", key_type=bytes, key_serializer="raw")
+    topic = app.topic(*topics, value_type=bytes, value_serializer="raw", key_type=bytes, key_serializer="raw")
 
     @app.agent(topic, name="ingest", concurrency=1)  # type: ignore[untyped-decorator] # Faust is untyped here
     async def ingest(stream: Any) -> None:
@@ -90,6 +97,18 @@ def create_app(
             raise
 
     return app
+
+
+def _expect_missing(topics: Sequence[str]) -> None:
+    """Keep two libraries from reporting, with every refresh of the metadata, that portals have no topic yet."""
+    expected = frozenset(topics)
+
+    def unexpected(record: logging.LogRecord) -> bool:
+        missing = str(record.msg).startswith(_MISSING_TOPIC) and isinstance(record.args, tuple) and record.args[0] in expected
+        return not missing
+
+    for name in ("aiokafka.cluster", "faust.assignor.partition_assignor"):
+        logging.getLogger(name).addFilter(unexpected)
 
 
 def _literal(folder: Path) -> Path:

@@ -8,6 +8,7 @@ session timeout, because a broker checks both before the member id.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -36,7 +37,7 @@ from domain.errors import ConfigurationError, PortalPulseError, UnavailableError
 from pipeline.kafka import errors as kafka_errors
 from pipeline.kafka.bootstrap import reachable_addresses
 from pipeline.kafka.group_members import Group, describe_group, refusal
-from pipeline.kafka.preflight_messages import missing_topic, request_error, topic_not_created
+from pipeline.kafka.preflight_messages import missing_portals, missing_topic, request_error, topic_not_created
 from pipeline.kafka.security import aiokafka_options
 from pipeline.settings import KafkaSettings
 
@@ -52,19 +53,20 @@ _SESSION_TIMEOUTS: Final = ("group.min.session.timeout.ms", "group.max.session.t
 
 @dataclass(frozen=True, slots=True)
 class PreflightResult:
-    """The number of partitions of the topic, and the bootstrap addresses that answered."""
+    """The number of partitions of the topics, and the bootstrap addresses that answered."""
 
     partitions: int
     reachable: tuple[str, ...]
 
 
-async def preflight(settings: KafkaSettings, *, create_topic: bool = False) -> PreflightResult:
+async def preflight(settings: KafkaSettings, *, topics: Sequence[str] = (), create_topic: bool = False) -> PreflightResult:
     """Check broker, topic and group before Faust starts.
 
     Each answer has its own time limit: a distant broker may be slow as long as it answers.
 
     Args:
         settings: broker, topic and group.
+        topics: those that are read, of which one must exist; empty: that of the settings.
         create_topic: create the topic (one replica) when it is missing.
 
     Raises:
@@ -87,7 +89,8 @@ async def preflight(settings: KafkaSettings, *, create_topic: bool = False) -> P
         ):
             with attempt:
                 await client.start()
-                return PreflightResult(await _check(client, settings, create_topic=create_topic), reachable)
+                partitions = await _check(client, settings, topics or (settings.topic,), create_topic=create_topic)
+                return PreflightResult(partitions, reachable)
         raise AssertionError  # the loop ends by returning or raising
     except (KafkaError, OSError, TimeoutError) as error:
         brokers = [f"{broker.host}:{broker.port}" for broker in client._client.cluster.brokers()]  # noqa: SLF001
@@ -96,35 +99,49 @@ async def preflight(settings: KafkaSettings, *, create_topic: bool = False) -> P
         await client.close()
 
 
-async def explained(problem: str, settings: KafkaSettings, *, remedy: str = "") -> PortalPulseError:
+async def explained(problem: str, settings: KafkaSettings, *, topics: Sequence[str] = (), remedy: str = "") -> PortalPulseError:
     """An error for ``problem`` with the cause that the preflight finds; without one, with ``remedy``."""
     try:
-        await preflight(settings)
+        await preflight(settings, topics=topics)
     except PortalPulseError as cause:
         return type(cause)(f"{problem} {cause.problem}", remedy=cause.remedy)
     return UnavailableError(problem, remedy=remedy or "See the log above for the broker's errors, then restart the worker.")
 
 
-async def _check(client: AIOKafkaAdminClient, settings: KafkaSettings, *, create_topic: bool) -> int:
-    described = (await client.describe_topics([settings.topic]))[0]
-    error = for_code(described["error_code"])
-    if error is UnknownTopicOrPartitionError and create_topic:
+async def _check(client: AIOKafkaAdminClient, settings: KafkaSettings, topics: Sequence[str], *, create_topic: bool) -> int:
+    partitions = await _partitions(client, topics)
+    if not partitions and create_topic and len(topics) == 1:
         await _create(client, settings)
         raise UnknownTopicOrPartitionError(settings.topic)  # retried until every broker knows it
-    if error is UnknownTopicOrPartitionError:
-        raise missing_topic(settings)
-    if error is not NoError:
-        raise error(settings.topic)
-    led = [TopicPartition(settings.topic, part["partition"]) for part in described["partitions"] if part["leader"] >= 0]
+    if not partitions:
+        raise missing_topic(settings) if len(topics) == 1 else missing_portals(settings)
+    led = [part for part, leader in partitions.items() if leader >= 0]
     if not led:
-        raise LeaderNotAvailableError(settings.topic)
+        raise LeaderNotAvailableError(*sorted({part.topic for part in partitions}))
     await _prove_read(settings, led)
     found = await _described(client, settings.group)
     if used_by_other_program := refusal(settings, found):
         raise used_by_other_program
     if found is None or not found.newer_protocol:  # an empty group of the newer protocol accepts no classic member
         await _ask_to_join(client, settings)
-    return len(described["partitions"])
+    return len(partitions)
+
+
+async def _partitions(client: AIOKafkaAdminClient, topics: Sequence[str]) -> dict[TopicPartition, int]:
+    """The leader of each partition of those topics that exist.
+
+    Raises:
+        KafkaError: a topic may not be read, or the brokers do not describe it.
+    """
+    found = {}
+    for described in await client.describe_topics(list(topics)):
+        error, topic = for_code(described["error_code"]), described["topic"]
+        if error is UnknownTopicOrPartitionError:
+            continue
+        if error is not NoError:
+            raise error(topic)
+        found.update({TopicPartition(topic, part["partition"]): part["leader"] for part in described["partitions"]})
+    return found
 
 
 async def _described(client: AIOKafkaAdminClient, group: str) -> Group | None:

@@ -71,7 +71,7 @@ def request_error(error: Exception, settings: KafkaSettings, *, brokers: Sequenc
         )
     if isinstance(error, TopicAuthorizationFailedError):
         return UnavailableError(
-            f"Kafka refuses access to the topic {settings.topic!r}{as_user(settings)}.",
+            f"Kafka refuses access to the topic {_refused_topic(error, settings)!r}{as_user(settings)}.",
             remedy="Grant READ on the topic to this user.",
         )
     if isinstance(error, TimeoutError | KafkaTimeoutError | RequestTimedOutError):
@@ -95,12 +95,26 @@ def missing_topic(settings: KafkaSettings) -> ConfigurationError:
     )
 
 
+def missing_portals(settings: KafkaSettings) -> ConfigurationError:
+    """No agency of the registry has a topic."""
+    return ConfigurationError(
+        f"No topic of a portal exists on {', '.join(settings.bootstrap)}: none of {settings.portal_prefix}CODE, for any agency.",
+        remedy="Create one for each portal, or correct PORTALPULSE_KAFKA__PORTAL_PREFIX; docs/kafka_access.md has the commands.",
+    )
+
+
 def topic_not_created(settings: KafkaSettings) -> UnavailableError:
     """The topic does not exist, and this user may not create it."""
     return UnavailableError(
         f"The topic {settings.topic!r} does not exist, and Kafka does not let this worker create it{as_user(settings)}.",
         remedy="Create it, or grant CREATE on it to this user.",
     )
+
+
+def _refused_topic(error: Exception, settings: KafkaSettings) -> str:
+    """The topic that the error names."""
+    named = str(error.args[0]) if error.args else ""
+    return named if settings.portal_of(named) is not None else settings.topic
 
 
 def as_user(settings: KafkaSettings) -> str:

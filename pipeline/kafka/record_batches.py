@@ -170,14 +170,14 @@ def end_of(response: bytes) -> int:
     return int(end)
 
 
-def install(topic: str) -> None:
-    """Deliver ``topic`` as record batches from now on in this process.
+def install(*topics: str) -> None:
+    """Deliver ``topics`` as record batches from now on in this process.
 
     Raises:
         ConfigurationError: the installed aiokafka or faust-streaming was not tested with this.
     """
     check_versions()
-    BATCH_TOPICS.add(topic)
+    BATCH_TOPICS.update(topics)
     fetcher.PartitionRecords = BatchPartitionRecords
     fetcher.MemoryRecords = KeptRecords
 

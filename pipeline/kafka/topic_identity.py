@@ -1,4 +1,4 @@
-"""Detects that the topic of a worker was deleted, created again or truncated.
+"""Detects that a topic of a worker was deleted, created again or truncated.
 
 A topic that was created again has other messages at the same offsets. Faust and aiokafka know a topic by its name only. If the
 committed offsets lie beyond the end of the new log, they would silently skip every message below those offsets.
@@ -7,16 +7,26 @@ committed offsets lie beyond the end of the new log, they would silently skip ev
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Mapping
+from collections import Counter
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, NoReturn
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, TopicCollection, TopicPartition
+from confluent_kafka import Consumer, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from domain.errors import ConfigurationError, UnavailableError
 from pipeline.kafka.daemon_thread import in_daemon_thread
 from pipeline.kafka.security import SILENT_LIBRDKAFKA, librdkafka_options
+from pipeline.kafka.topic_requests import (
+    ANSWER_SECONDS,
+    all_described,
+    described,
+    has_controller,
+    of_topic,
+    offsets_of,
+    positions_of,
+)
 from pipeline.logs import get_logger
 from pipeline.settings import KafkaSettings
 
@@ -25,7 +35,6 @@ CHECK_SECONDS: Final = 5.0
 #: A broker that just started may not know the topic or its end yet: require this many identical readings before believing them.
 _READINGS: Final = 3
 _RETRY_SECONDS: Final = 1.0
-_ANSWER_SECONDS: Final = 10.0
 _FIRST_READINGS: Final = 5
 #: Identity of a topic whose brokers do not support identities.
 _UNKNOWN: Final = "unknown"
@@ -34,12 +43,16 @@ log = get_logger("topic")
 
 
 class TopicGoneError(ConfigurationError):
-    """The topic was deleted, created again or truncated."""
+    """The topic ``topic`` was deleted, created again or truncated."""
+
+    def __init__(self, topic: str, problem: str, *, remedy: str) -> None:
+        super().__init__(problem, remedy=remedy)
+        self.topic = topic
 
 
 @dataclass(frozen=True, slots=True)
 class TopicSnapshot:
-    """What the brokers say about the topic. ``topic_id`` is empty while they do not know it; offsets are by partition."""
+    """What the brokers say about a topic. ``topic_id`` is empty while they do not know it; offsets are by partition."""
 
     topic_id: str
     committed: Mapping[int, int]
@@ -55,21 +68,32 @@ class TopicSnapshot:
 
 
 class TopicIdentity:
-    """``begin`` before the first message is read, ``watch`` from then on."""
+    """``begin`` before the first message is read, ``watch`` from then on.
 
-    def __init__(self, settings: KafkaSettings, *, checked: Callable[[TopicSnapshot], None] = lambda _: None) -> None:
-        """``checked`` is called with every snapshot of ``watch`` that shows the same topic."""
+    The only topic of the settings must be there. Of several, each may come later: that of a portal that does not send yet.
+    """
+
+    def __init__(
+        self,
+        settings: KafkaSettings,
+        *,
+        topics: Sequence[str] = (),
+        checked: Callable[[Mapping[str, TopicSnapshot]], None] = lambda _: None,
+    ) -> None:
+        """``topics``: empty: that of the settings. ``checked``: called by ``watch`` with every snapshot of the same topic."""
         self._settings, self._checked = settings, checked
+        self._topics = tuple(topics) or (settings.topic,)
         options = _kafka_options(settings)
         self._admin = AdminClient(options)
         # A consumer without a subscription joins no group. The admin client's request for committed offsets crashes librdkafka
         # (an assertion, or a segmentation fault) when a coordinator is lost and answers after the time limit.
         self._group_offsets = Consumer(options | {"group.id": settings.group, "enable.auto.commit": False})
-        self._topic_id = ""
+        self._ids: dict[str, str] = {}
+        self._strays: set[str] = set()
         self._has_identities = True
 
     async def begin(self) -> None:
-        """Remember the topic's identity, and check that the committed offsets lie within its log.
+        """Remember the identities of the topics, and check that the committed offsets lie within their logs.
 
         Raises:
             TopicGoneError: a committed offset lies beyond the end of its partition, or the topic is gone.
@@ -83,57 +107,90 @@ class TopicIdentity:
                         continue
                     self._has_identities = False  # Kafka's brokers always name one; librdkafka's mock cluster never does
                     log.warning("topic_identity_unknown", reason="the brokers name no controller that could be asked for it")
-                snapshot = await in_daemon_thread(self._ask)
+                snapshots = await in_daemon_thread(self._ask)
             except (KafkaException, TimeoutError) as error:
                 if attempt == _FIRST_READINGS:
                     raise UnavailableError(
-                        f"Kafka did not describe the topic {self._settings.topic!r}: {error!r}.",
+                        f"Kafka did not describe {self._shown}: {error!r}.",
                         remedy="See the broker's log, then restart the worker.",
                     ) from error
             else:
-                self._topic_id = snapshot.topic_id
-                if snapshot.topic_id and snapshot.offset_beyond_end() is None:
+                self._ids = {topic: snapshot.topic_id for topic, snapshot in snapshots.items() if snapshot.topic_id}
+                wrong = [topic for topic in self._topics if not self._is_sound(topic, snapshots[topic])]
+                if not wrong:
                     return
                 if attempt == _FIRST_READINGS:
-                    raise self._problem(snapshot)
+                    raise self._problem(wrong[0], snapshots[wrong[0]])
             await asyncio.sleep(_RETRY_SECONDS)
 
     @property
-    def topic_id(self) -> str:
-        """The identity that ``begin`` found."""
-        return self._topic_id
+    def topic_ids(self) -> Mapping[str, str]:
+        """The identity of each topic that exists, as ``begin`` found it, and ``watch`` when it was created since."""
+        return self._ids
 
     async def watch(self) -> NoReturn:
-        """Check the topic until the worker stops.
+        """Check the topics until the worker stops.
 
         Raises:
-            TopicGoneError: the topic was deleted or created again, or committed offsets lie beyond its end.
+            TopicGoneError: a topic was deleted or created again, or committed offsets lie beyond its end.
         """
-        suspicious = 0
+        suspicious: Counter[str] = Counter()
         while True:
+            # A reading that looks wrong is repeated soon: offsets of a topic that was created again get used quickly.
             await asyncio.sleep(_RETRY_SECONDS if suspicious else CHECK_SECONDS)
             try:
-                snapshot = await in_daemon_thread(self._ask)
+                snapshots = await in_daemon_thread(self._ask)
             except (KafkaException, TimeoutError) as error:  # the watchdog ends a worker whose brokers do not answer
                 log.info("topic_not_described", error=repr(error))
                 continue
-            suspicious = 0 if snapshot.topic_id and snapshot.offset_beyond_end() is None else suspicious + 1
-            if suspicious == _READINGS or (snapshot.topic_id and snapshot.topic_id != self._topic_id):
-                raise self._problem(snapshot)
-            if not suspicious:
-                self._checked(snapshot)
+            sound = {}
+            for topic, snapshot in snapshots.items():
+                if self._is_sound(topic, snapshot):
+                    sound[topic] = snapshot
+                    del suspicious[topic]
+                    self._note(topic, snapshot)
+                    continue
+                suspicious[topic] += 1
+                replaced = snapshot.topic_id and snapshot.topic_id != self._ids.get(topic, snapshot.topic_id)
+                if suspicious[topic] == _READINGS or replaced:
+                    raise self._problem(topic, snapshot)
+            self._checked(sound)
 
-    def _problem(self, snapshot: TopicSnapshot) -> TopicGoneError:
-        """What happened to the topic, and the remedy."""
-        topic, group = self._settings.topic, self._settings.group
+    @property
+    def _shown(self) -> str:
+        """The topics, for a sentence."""
+        if len(self._topics) == 1:
+            return f"the topic {self._topics[0]!r}"
+        return f"the topics of portals ({self._settings.portal_prefix}CODE)"
+
+    def _is_sound(self, topic: str, snapshot: TopicSnapshot) -> bool:
+        """Whether a topic is the same one as before, or one of several that does not exist yet."""
+        known = self._ids.get(topic, "")
+        if not snapshot.topic_id:
+            return not known and len(self._topics) > 1
+        return snapshot.topic_id == (known or snapshot.topic_id) and snapshot.offset_beyond_end() is None
+
+    def _note(self, topic: str, snapshot: TopicSnapshot) -> None:
+        """Remember the identity of a topic that was created after the worker started."""
+        if snapshot.topic_id and topic not in self._ids:
+            self._ids[topic] = snapshot.topic_id
+            log.info("topic_of_portal_created", topic=topic)
+
+    def _problem(self, topic: str, snapshot: TopicSnapshot) -> TopicGoneError:
+        """What happened to a topic, and the remedy."""
+        group, known = self._settings.group, self._ids.get(topic, "")
         beyond = snapshot.offset_beyond_end()
         if not snapshot.topic_id:
             return TopicGoneError(
+                topic,
                 f"The topic {topic!r} was deleted.",
                 remedy="Create it again, then start the worker with another PORTALPULSE_KAFKA__GROUP. Messages of the"
-                " deleted topic that this group had not read must be sent again.",
+                " deleted topic that this group had not read must be sent again."
+                if len(self._topics) == 1
+                else "Start the worker again: the other portals go on. Messages of the deleted topic that this group had not read"
+                " must be sent again.",
             )
-        if snapshot.topic_id != self._topic_id:
+        if snapshot.topic_id != (known or snapshot.topic_id):
             problem = f"The topic {topic!r} was deleted and created again while this worker was reading it."
         else:
             assert beyond is not None
@@ -143,32 +200,50 @@ class TopicIdentity:
                 f" {end}: the topic was deleted and created again, or its brokers lost messages."
             )
         return TopicGoneError(
+            topic,
             problem,
             remedy="Start the worker with another PORTALPULSE_KAFKA__GROUP. It reads the topic from its beginning;"
             " events that are already counted are not counted twice.",
         )
 
     def _has_controller(self) -> bool:
-        return _has_controller(self._admin)
+        return has_controller(self._admin)
 
-    def _ask(self) -> TopicSnapshot:
-        topic = self._settings.topic
-        topic_id, partitions = _described(self._admin, topic) if self._has_identities else self._listed()
-        if not topic_id or topic_id != (self._topic_id or topic_id):
-            return TopicSnapshot(topic_id, {}, {}, {})  # offsets of another topic mean nothing and may be unavailable for a while
-        found = self._group_offsets.committed([TopicPartition(topic, part) for part in partitions], timeout=_ANSWER_SECONDS)
-        committed = {part.partition: part.offset for part in found if part.offset >= 0}
+    def _ask(self) -> dict[str, TopicSnapshot]:
+        found = all_described(self._admin, self._topics) if self._has_identities else self._listed()
+        if len(self._topics) > 1:
+            self._look_for_strays()
+        # Offsets of another topic of the same name mean nothing, and may be unavailable for a while.
+        same = {
+            topic: partitions
+            for topic, (topic_id, partitions) in found.items()
+            if topic_id and topic_id == (self._ids.get(topic) or topic_id)
+        }
+        every = [TopicPartition(topic, part) for topic, partitions in same.items() for part in partitions]
+        read = self._group_offsets.committed(every, timeout=ANSWER_SECONDS) if every else []
+        committed = {(part.topic, part.partition): part.offset for part in read if part.offset >= 0}
         # Ends are requested after the committed offsets: in the other order an offset could seem to lie beyond its end.
-        ends = self._offsets(committed, OffsetSpec.latest())
-        return TopicSnapshot(topic_id, committed, self._offsets(partitions, OffsetSpec.earliest()), ends)
+        ends = positions_of(self._admin, committed, OffsetSpec.latest())
+        firsts = positions_of(self._admin, [(part.topic, part.partition) for part in every], OffsetSpec.earliest())
+        return {
+            topic: TopicSnapshot(topic_id, of_topic(committed, topic), of_topic(firsts, topic), of_topic(ends, topic))
+            for topic, (topic_id, _) in found.items()
+        }
 
-    def _listed(self) -> tuple[str, list[int]]:
-        """``_described`` for brokers that do not support identities."""
-        found = self._admin.list_topics(timeout=_ANSWER_SECONDS).topics.get(self._settings.topic)
-        return (_UNKNOWN, list(found.partitions)) if found is not None and found.error is None else ("", [])
+    def _look_for_strays(self) -> None:
+        """Log once that a topic begins with the prefix and belongs to no agency of the registry: no worker reads it."""
+        prefix = self._settings.portal_prefix
+        for topic in self._admin.list_topics(timeout=ANSWER_SECONDS).topics:
+            if topic.startswith(prefix) and topic not in self._topics and topic not in self._strays:
+                self._strays.add(topic)
+                reason = "the rest of its name is the code of no agency of the registry"
+                log.error("topic_is_not_read", topic=topic, reason=reason, remedy="Add the agency, or send to another topic.")
 
-    def _offsets(self, partitions: Collection[int], which: OffsetSpec) -> dict[int, int]:
-        return _offsets_of(self._admin, self._settings.topic, partitions, which)
+    def _listed(self) -> dict[str, tuple[str, list[int]]]:
+        """``all_described`` for brokers that do not support identities."""
+        known = self._admin.list_topics(timeout=ANSWER_SECONDS).topics
+        found = {topic: known[topic] for topic in self._topics if topic in known and known[topic].error is None}
+        return {topic: (_UNKNOWN, list(found[topic].partitions)) if topic in found else ("", []) for topic in self._topics}
 
 
 def topic_ends(settings: KafkaSettings, partitions: Collection[int]) -> tuple[str, dict[int, int]]:
@@ -182,18 +257,18 @@ def topic_ends(settings: KafkaSettings, partitions: Collection[int]) -> tuple[st
     """
     admin = AdminClient(_kafka_options(settings))
     try:
-        topic_id = _described(admin, settings.topic)[0] if _has_controller(admin) else _UNKNOWN
+        topic_id = described(admin, settings.topic)[0] if has_controller(admin) else _UNKNOWN
     except (KafkaException, TimeoutError) as error:
         log.info("topic_not_described", error=repr(error))
         topic_id = ""
-    return topic_id, _offsets_of(admin, settings.topic, partitions, OffsetSpec.latest())
+    return topic_id, offsets_of(admin, settings.topic, partitions, OffsetSpec.latest())
 
 
 def topic_identity(settings: KafkaSettings) -> str:
     """The id of the topic of the settings, which changes when it is deleted and created again; "" when brokers do not tell it."""
     try:
         admin = AdminClient(_kafka_options(settings))
-        found = _described(admin, settings.topic)[0] if _has_controller(admin) else ""
+        found = described(admin, settings.topic)[0] if has_controller(admin) else ""
     except (KafkaException, TimeoutError) as error:
         log.debug("topic_not_described", error=repr(error))
         return ""
@@ -207,27 +282,3 @@ def _kafka_options(settings: KafkaSettings) -> dict[str, Any]:
         "client.id": "portalpulse-topic",
         **SILENT_LIBRDKAFKA,  # the consumer's watchdog reports outages
     }
-
-
-def _has_controller(admin: AdminClient) -> bool:
-    found = admin.list_topics(timeout=_ANSWER_SECONDS)
-    return found.controller_id in found.brokers
-
-
-def _described(admin: AdminClient, topic: str) -> tuple[str, list[int]]:
-    """Identity and partitions; empty for a topic that the brokers do not know."""
-    asked = admin.describe_topics(TopicCollection([topic]), request_timeout=_ANSWER_SECONDS)[topic]
-    try:
-        description = asked.result(2 * _ANSWER_SECONDS)
-    except KafkaException as error:
-        if error.args[0].code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
-            return "", []
-        raise
-    return str(description.topic_id), [part.id for part in description.partitions]
-
-
-def _offsets_of(admin: AdminClient, topic: str, partitions: Collection[int], which: OffsetSpec) -> dict[int, int]:
-    if not partitions:
-        return {}
-    asked = admin.list_offsets({TopicPartition(topic, part): which for part in partitions}, request_timeout=_ANSWER_SECONDS)
-    return {where.partition: future.result(2 * _ANSWER_SECONDS).offset for where, future in asked.items()}

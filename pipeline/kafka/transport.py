@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict, deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from aiokafka.errors import IllegalStateError, KafkaError
@@ -282,14 +282,14 @@ class BatchTransport(driver.Transport):  # type: ignore[misc]
         url: Any,
         app: Any,
         *,
-        topic: str,
+        topics: Sequence[str],
         budget: MemoryBudget,
         fetch_min_bytes: int,
         fetch_max_wait_ms: int,
         record_unread: RecordUnread,
     ) -> None:
         """``record_unread`` is awaited with unread offsets before later offsets are read."""
-        record_batches.install(topic)
+        record_batches.install(*topics)
         super().__init__(url, app)
         self.budget = budget
         self.record_unread = record_unread

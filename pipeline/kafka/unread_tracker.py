@@ -17,6 +17,8 @@ from sinks.contract.events import UnreadCause, UnreadRange
 
 #: Longest wait for the storage when the topic is gone and the worker ends (seconds).
 _RECORD_SECONDS = 5.0
+#: How long the last values of a topic are kept of which no partition is assigned: longer than finding out that it is deleted.
+_GONE_SECONDS = 60.0
 
 log = get_logger("worker")
 
@@ -45,6 +47,7 @@ class UnreadTracker:
         self._checked_at = 0.0
         self._ends: dict[Any, int] = {}  # highest end of each assigned partition
         self._committed: dict[Any, int] = {}
+        self._held: dict[str, float] = {}  # when this worker last had a partition of a topic
 
     async def record(self, tp: Any, first: int, end: int, cause: UnreadCause) -> None:
         """Record unread offsets. Returns when they are stored; later offsets must not be read before.
@@ -64,7 +67,7 @@ class UnreadTracker:
             self._fail(error)
             raise
 
-    def compare(self, snapshot: TopicSnapshot, read_through: Mapping[Any, int]) -> None:
+    def compare(self, snapshots: Mapping[str, TopicSnapshot], read_through: Mapping[Any, int]) -> None:
         """Count unread offsets while nothing is fetched, for example while the storage is unavailable.
 
         They are recorded when reading continues. A fetch may be in progress, so only what two consecutive checks find below the
@@ -72,12 +75,14 @@ class UnreadTracker:
         been suspended and another worker may have read its partitions.
 
         Args:
-            snapshot: what the brokers say.
+            snapshots: what the brokers say about each topic that is there.
             read_through: offset before which each assigned partition was read.
         """
         now = time.monotonic()
         before = self._read_through if now - self._checked_at < 3 * CHECK_SECONDS else {}
         for tp, offset in read_through.items():
+            if (snapshot := snapshots.get(tp.topic)) is None:
+                continue
             self._ends[tp] = max(snapshot.ends.get(tp.partition, 0), self._ends.get(tp, 0))
             if before.get(tp) == offset:
                 first = max(offset, snapshot.committed.get(tp.partition, 0))
@@ -86,18 +91,27 @@ class UnreadTracker:
 
     def update(self, ends: Mapping[Any, int], committed: Mapping[Any, int]) -> None:
         """Remember the last known end and committed offset of every assigned partition."""
-        if ends:  # a deleted topic's last values stay: its partitions are revoked before the worker ends
-            self._ends = {tp: max(end, self._ends.get(tp, 0)) for tp, end in ends.items()}
-            self._committed = {tp: max(committed.get(tp, 0), self._committed.get(tp, 0)) for tp in ends}
+        now = time.monotonic()
+        self._held |= dict.fromkeys((tp.topic for tp in ends), now)
+        # A deleted topic's last values stay: its partitions are revoked before the worker ends.
+        gone = [tp for tp in self._ends if tp not in ends and (not ends or self._is_gone(tp.topic, now))]
+        self._ends = {tp: max(ends.get(tp, 0), self._ends.get(tp, 0)) for tp in (*ends, *gone)}
+        self._committed = {tp: max(committed.get(tp, 0), self._committed.get(tp, 0)) for tp in (*ends, *gone)}
         for tp in ends:  # the series exists before anything is counted
             self._metrics.unread.labels(topic=tp.topic, partition=tp.partition)
 
-    async def record_deleted_topic(self) -> None:
+    def _is_gone(self, topic: str, now: float) -> bool:
+        """Whether this worker has no partition of a topic any more, since a moment ago: the topic may be deleted."""
+        held = self._held.get(topic, 0.0)
+        return held < now <= held + _GONE_SECONDS
+
+    async def record_deleted_topic(self, topic: str) -> None:
         """Record everything of a deleted topic that was not committed; while the storage is unavailable it is only logged."""
         with suppress(TimeoutError):
             async with asyncio.timeout(_RECORD_SECONDS):
                 for tp, offset in self._committed.items():
-                    await self.record(tp, offset, self._ends.get(tp, 0), UnreadCause.RECREATED)
+                    if tp.topic == topic:
+                        await self.record(tp, offset, self._ends.get(tp, 0), UnreadCause.RECREATED)
 
     def _count(self, tp: Any, first: int, end: int) -> None:
         if new := self.offsets.add((tp.topic, tp.partition), first, end):

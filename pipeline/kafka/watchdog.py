@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
@@ -38,16 +39,23 @@ class WorkerState:
     lag: int = 0
     last_progress: float = field(default_factory=time.monotonic)
     failure: str = ""
-    topic_id: str = ""  # known before the first message is read
+    topic_ids: Mapping[str, str] = field(default_factory=dict)  # by topic; known before the first message is read
 
 
 class Watchdog:
     """Checks one worker. ``run`` ends only by raising."""
 
     def __init__(
-        self, settings: Settings, *, state: WorkerState, steps: IngestSteps, unread: UnreadTracker, metrics: WorkerMetrics
+        self,
+        settings: Settings,
+        *,
+        topics: Sequence[str],
+        state: WorkerState,
+        steps: IngestSteps,
+        unread: UnreadTracker,
+        metrics: WorkerMetrics,
     ) -> None:
-        self._kafka, self._limits = settings.kafka, settings.watchdog
+        self._kafka, self._topics, self._limits = settings.kafka, topics, settings.watchdog
         self._state, self._steps, self._unread, self._metrics = state, steps, unread, metrics
         self.detector = StallDetector(longest_tick=2 * _CHECK_SECONDS)
 
@@ -70,7 +78,8 @@ class Watchdog:
             self._publish(consumer, vitals, now)
             self.detector.tick(now)
             if problem := self.problem(vitals):
-                raise await explained(problem, self._kafka, remedy="" if vitals is None else kafka_errors.remedy(vitals.error))
+                remedy = "" if vitals is None else kafka_errors.remedy(vitals.error)
+                raise await explained(problem, self._kafka, topics=self._topics, remedy=remedy)
 
     def problem(self, vitals: ConsumerVitals | None) -> str | None:
         """Why the worker must end, or None.

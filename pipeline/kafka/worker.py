@@ -52,15 +52,18 @@ class Worker:
         checkpoints: DeadLetterLimitStore,
         metrics: WorkerMetrics,
         clock: Clock,
+        topics: Sequence[str] = (),
         reachable: tuple[str, ...] = (),
         loops: Callable[[IngestSteps], Mapping[str, Callable[[], None]]] = lambda _steps: {},
     ) -> None:
         """A worker that was not started.
 
+        ``topics``: those that are read; empty: that of the settings.
         ``reachable``: the bootstrap addresses that answer; Faust would wait for each of the others. Empty: use all.
         ``loops``: more loops to run in threads beside the steps, by name; each returns when ``steps.stopping`` is set.
         """
         self._settings = settings
+        self._topics = tuple(topics) or (settings.kafka.topic,)
         self._reachable = reachable or settings.kafka.bootstrap
         self._failed: asyncio.Future[None] | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -78,10 +81,13 @@ class Worker:
                 settings.dead_letters.max_consecutive, settings.dead_letters.max_ratio, settings.dead_letters.window_messages
             ),
             checkpoints=checkpoints,
+            portal_of=settings.kafka.portal_of,
         )
         self._delivery = Delivery(self.steps, settings=settings.ingest, fail=self._fail_soon, loops=loops(self.steps))
         self._unread = UnreadTracker(settings.kafka.group, metrics=metrics, record=self.steps.record_unread, fail=self._fail)
-        self.watchdog = Watchdog(settings, state=self.state, steps=self.steps, unread=self._unread, metrics=metrics)
+        self.watchdog = Watchdog(
+            settings, topics=self._topics, state=self.state, steps=self.steps, unread=self._unread, metrics=metrics
+        )
 
     @property
     def unread(self) -> UnreadOffsets:
@@ -125,11 +131,12 @@ class Worker:
 
     async def _begin(self, stop: asyncio.Event) -> set[asyncio.Future[Any]]:
         """Start every part; returns the tasks of which the first to end ends the worker."""
-        identity = TopicIdentity(self._settings.kafka, checked=self._compare)
+        identity = TopicIdentity(self._settings.kafka, topics=self._topics, checked=self._compare)
         await identity.begin()
-        self.state.topic_id = identity.topic_id
+        self.state.topic_ids = identity.topic_ids
         self._app = create_app(
             self._settings.kafka.model_copy(update={"bootstrap": self._reachable}),
+            topics=self._topics,
             offer=self._offer,
             fail=self._fail,
             record_unread=self._unread.record,
@@ -157,7 +164,7 @@ class Worker:
         problem, remedy = f"The Kafka consumer ended: {reason!r}.", kafka_errors.remedy(reason)
         if isinstance(reason, DamagedBatchError):
             problem, remedy = f"The Kafka consumer ended: {reason.args[0]}.", reason.remedy
-        raise await explained(problem, self._settings.kafka, remedy=remedy)
+        raise await explained(problem, self._settings.kafka, topics=self._topics, remedy=remedy)
 
     async def _stop(self, tasks: set[asyncio.Future[Any]]) -> None:
         for task in tasks:
@@ -197,16 +204,16 @@ class Worker:
             fits = isinstance(error, Exception) and not isinstance(error, StopIteration)
             self._failed.set_exception(error if fits else _unforeseen(error))
 
-    def _compare(self, snapshot: TopicSnapshot) -> None:
+    def _compare(self, snapshots: Mapping[str, TopicSnapshot]) -> None:
         consumer = self._app.consumer
-        self._unread.compare(snapshot, consumer.read_through() if consumer.vitals() is not None else {})
+        self._unread.compare(snapshots, consumer.read_through() if consumer.vitals() is not None else {})
 
     async def _watch_topic(self, identity: TopicIdentity) -> None:
         """Check the topic; when it was deleted, record what this group had not read of it."""
         try:
             await identity.watch()
-        except TopicGoneError:
-            await self._unread.record_deleted_topic()
+        except TopicGoneError as error:
+            await self._unread.record_deleted_topic(error.topic)
             raise
 
 

@@ -83,6 +83,7 @@ def dead_letter_service(settings: Settings, clickhouse: ClickHouse) -> DeadLette
         limits=ClickHouseDeadLetterLimits(clickhouse, topic_id=topics.topic_id),
         ends=topics.ends,
         future_tolerance=dt.timedelta(seconds=settings.ingest.future_tolerance_seconds),
+        portal_of=settings.kafka.portal_of,
     )
 
 
@@ -117,6 +118,7 @@ def audit_service(settings: Settings, clickhouse: ClickHouse) -> AuditService:
         decoder=Decoder(registry_of(settings)),
         clock=SystemClock(),
         future_tolerance=dt.timedelta(seconds=settings.ingest.future_tolerance_seconds),
+        portal_of=settings.kafka.portal_of,
     )
 
 

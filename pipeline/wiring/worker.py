@@ -85,16 +85,18 @@ async def _run_worker(
     create_topic: bool,
 ) -> None:
     agencies, clock = registry_of(settings), parse_clock(settings.clock)
-    checked = await preflight(settings.kafka, create_topic=create_topic)
+    topics = settings.kafka.topics(agencies.codes)
+    checked = await preflight(settings.kafka, topics=topics, create_topic=create_topic)
     stop = shutdown.event()  # nothing that needs a clean stop was started before
     worker = Worker(
         settings,
         decoder=Decoder(agencies),
         store=store,
         index=ClickHouseDossierIndex(clickhouse),
-        checkpoints=ClickHouseDeadLetterLimits(clickhouse, topic_id=lambda _topic: worker.state.topic_id),
+        checkpoints=ClickHouseDeadLetterLimits(clickhouse, topic_id=lambda topic: worker.state.topic_ids.get(topic, "")),
         metrics=metrics,
         clock=SystemClock(),
+        topics=topics,
         reachable=checked.reachable,
         loops=lambda steps: {"keep-dossiers": dossier_keeper(settings, clickhouse, steps, metrics).run},
     )
@@ -124,7 +126,7 @@ async def _run_worker(
     log.info(
         "worker_started",
         address=address,
-        topic=settings.kafka.topic,
+        topic=topics[0] if len(topics) == 1 else f"{settings.kafka.portal_prefix}CODE",
         partitions=checked.partitions,
         storage=clickhouse.target.display_name,
     )

@@ -171,6 +171,7 @@ async def test_the_folder_of_faust_is_the_one_that_it_was_given(tmp_path, monkey
     for folder in (Path(name), tmp_path / name):
         app = create_app(
             KafkaSettings(),
+            topics=("events",),
             offer=print,
             fail=print,
             record_unread=print,
@@ -185,6 +186,7 @@ async def test_our_app(tmp_path):
     """It opens no port when it is started from code, and one coroutine alone reads: of several a later one may be done first."""
     app = create_app(
         KafkaSettings(),
+        topics=("events", "others"),
         offer=print,
         fail=print,
         record_unread=print,

@@ -19,6 +19,7 @@ from domain.agencies import Agency, AgencyRegistry
 from domain.errors import InvariantError
 from domain.events import FIELDS, OCCURRED_AT, DossierEvent, Reason, Rejection
 from domain.periods import LAST_INSTANT, civil_day
+from domain.units import level_one
 from pipeline.decode import bulk, column_checks, event_tables, json_parser
 from pipeline.decode.agency_columns import AgencyColumns
 from pipeline.decode.bulk import BulkDecoder
@@ -35,14 +36,18 @@ DECODER, VALIDATOR = Decoder(REGISTRY, min_bulk=1, min_matched=1), EventValidato
 PARSING, VALIDATING = Decoder(REGISTRY, min_bulk=1), Decoder(REGISTRY)
 
 
-def agree(values, *, latest=LATEST):
+def agree(values, *, latest=LATEST, portals=()):
     """Decode ``values`` both ways, compare everything, and return what the decoder made of them.
 
     Neither of them may meet an unforeseen error.
     """
-    verdicts = {position: VALIDATOR.validate(value, latest=latest) for position, value in enumerate(values)}
+    owners = [portal for portal, count in portals for _ in range(count)] or [None] * len(values)
+    verdicts = {
+        position: VALIDATOR.validate(value, latest=latest, portal=owner)
+        for position, (value, owner) in enumerate(zip(values, owners, strict=True))
+    }
     for decoder in (PARSING, VALIDATING, DECODER):
-        decoded = decoder.decode(values, latest=latest)
+        decoded = decoder.decode(values, latest=latest, portals=portals)
         assert decoded.bulk_error == ""
         assert Reason.UNFORESEEN not in {rejection.reason for _, rejection in decoded.rejections}
         positions = decoded.events.column("position").to_pylist()
@@ -443,6 +448,21 @@ def test_decoder_and_validator_agree(values):
 def test_sound_messages_in_bulk(fields):
     """Both give the same verdict on well-formed messages, for any agencies and times."""
     agree([encoded(sent) for sent in fields])
+
+
+@settings(max_examples=examples(100))
+@given(
+    st.lists(sound_fields(), min_size=1, max_size=30),
+    st.lists(st.tuples(st.sampled_from([None, *REGISTRY.codes, "XX", ""]), st.integers(0, 12)), max_size=5),
+)
+def test_whose_topic_a_message_came_in(fields, portals):
+    """In topics of portals both accept the same messages: those of the portal's own agency, and all that came in a shared one."""
+    left, cut = len(fields), []
+    for portal, count in portals:
+        cut.append((portal, min(count, left)))
+        left -= cut[-1][1]
+    owner = fields[-1]["agency_code"]
+    agree([encoded(sent) for sent in fields], portals=[*cut, (level_one(str(owner)), left)])
 
 
 @settings(max_examples=examples(300))

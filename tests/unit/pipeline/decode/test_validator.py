@@ -8,8 +8,9 @@ import pytest
 
 from domain.agencies import AgencyRegistry
 from domain.errors import InvariantError
-from domain.events import REQUIRED_FIELDS, DossierEvent, Reason
+from domain.events import REQUIRED_FIELDS, DossierEvent, Reason, Rejection
 from domain.periods import FIRST_INSTANT, LAST_INSTANT
+from domain.units import level_one
 from pipeline.decode.validator import EventValidator
 from tests.factories import LATEST, NOT_FROM_CONTENT, a_message
 
@@ -316,3 +317,21 @@ def test_the_verdict_does_not_depend_on_the_depth_of_the_stack(validator):
         return validator.validate(nested, latest=LATEST) if frames == 0 else deeper(frames - 1)
 
     assert type(deeper(600)) is type(deeper(0))
+
+
+@pytest.mark.parametrize("sent", ["H17", "000.00.12.H17", "H17.12", "000.00.16.H62", "H62"])
+@pytest.mark.parametrize("portal", [None, "H17", "H62", "XX", ""])
+def test_a_portal_reports_for_its_own_agency_only(validator, sent, portal):
+    """In a portal's topic the level 1 of the agency code as sent is that of the portal; in a shared topic it may be any."""
+    own = portal is None or level_one(sent) == portal
+    verdict = validator.validate(a_message(agency_code=sent), latest=LATEST, portal=portal)
+    if own:
+        assert isinstance(verdict, DossierEvent)
+    else:
+        assert verdict == Rejection(Reason.WRONG_PORTAL, f"agency_code {sent} in the topic of portal {portal!r}")
+
+
+def test_another_fault_is_named_before_the_portal(validator):
+    """The portal is compared last: a fault has the same reason in a shared topic and in that of a portal."""
+    assert validator.validate(a_message(agency_code="X99"), latest=LATEST, portal="H17").reason is Reason.UNKNOWN_AGENCY
+    assert validator.validate(a_message(status=99), latest=LATEST, portal="H62").reason is Reason.UNKNOWN_STATUS

@@ -29,15 +29,15 @@ def identity(monkeypatch):
     for name in ("CHECK_SECONDS", "_RETRY_SECONDS"):
         monkeypatch.setattr(topic_identity, name, 0.0)
 
-    def identity(*snapshots):
-        made = TopicIdentity(KafkaSettings(topic="events", group="counters"))
+    def identity(*snapshots, topics=()):
+        made = TopicIdentity(KafkaSettings(topic="events", group="counters", portal_prefix="dvc."), topics=topics)
         answers = list(snapshots)
 
         def ask():
             answer = answers.pop(0) if len(answers) > 1 else answers[0]
             if isinstance(answer, Exception):
                 raise answer
-            return answer
+            return answer if topics else {"events": answer}
 
         made._ask = ask
         made._has_controller = lambda: True
@@ -106,6 +106,31 @@ async def test_brokers_without_identities_are_read_all_the_same(identity):
     nameless._has_controller = lambda: False
     await nameless.begin()
     assert not nameless._has_identities
+
+
+PORTALS = ("dvc.H17", "dvc.H30")
+
+
+async def test_a_portal_may_get_its_topic_later(identity):
+    """Of several topics one may be missing at first; when it is created its identity is known."""
+    before, after = dict(zip(PORTALS, (GOOD, GONE), strict=True)), dict(zip(PORTALS, (GOOD, OTHER), strict=True))
+    watching = identity(before, before, after, topics=PORTALS)
+    await watching.begin()
+    assert watching.topic_ids == {"dvc.H17": "one"}
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(watching.watch(), 0.3)
+    assert watching.topic_ids == {"dvc.H17": "one", "dvc.H30": "two"}
+
+
+@pytest.mark.parametrize("changed", [GONE, OTHER, BEYOND])
+async def test_a_fault_of_one_topic_names_it(identity, changed):
+    """A topic of a portal that is deleted, created again or cut ends the worker by its name; the others stay sound."""
+    both, then = dict(zip(PORTALS, (GOOD, GOOD), strict=True)), dict(zip(PORTALS, (GOOD, changed), strict=True))
+    watching = identity(both, both, then, topics=PORTALS)
+    await watching.begin()
+    with pytest.raises(topic_identity.TopicGoneError, match=r"'dvc\.H30'") as raised:
+        await asyncio.wait_for(watching.watch(), 60)
+    assert raised.value.topic == "dvc.H30"
 
 
 async def test_a_stop_does_not_wait_for_brokers_that_are_away(identity):

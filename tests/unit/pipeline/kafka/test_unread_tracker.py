@@ -60,7 +60,7 @@ def counted(worker):
 
 def snapshot(begin, committed=60):
     """What brokers say of partition 0."""
-    return TopicSnapshot("one", {0: committed}, {0: begin}, {0: 1_000})
+    return {TOPIC: TopicSnapshot("one", {0: committed}, {0: begin}, {0: 1_000})}
 
 
 def test_two_checks_at_one_position_are_certain(worker):
@@ -123,10 +123,12 @@ async def test_a_record_that_cannot_be_stored_ends_the_worker(worker, store):
 
 async def test_a_topic_that_is_gone_leaves_what_was_not_acknowledged(worker, store):
     """From the acknowledged offset to the last known end, as far as the storage takes it; the cause ends the worker."""
-    worker._unread._ends, worker._unread._committed = {TP: 130}, {TP: 60}
+    other = TopicPartition("other", 0)
+    worker._unread.update({TP: 130, other: 900}, {TP: 60, other: 5})
+    worker._unread.update({other: 901}, {other: 6})  # its partitions are revoked first
 
     async def watch():
-        raise TopicGoneError("The topic was deleted.")
+        raise TopicGoneError(TOPIC, "The topic was deleted.", remedy="")
 
     with pytest.raises(TopicGoneError):
         await worker._watch_topic(SimpleNamespace(watch=watch))
