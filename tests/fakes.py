@@ -570,7 +570,7 @@ class MemoryStore:
                 return True
             if acknowledged is not None:
                 topic, partition, offset = place[key]
-                committed, end = acknowledged.partitions.get(partition, (0, 0)) if topic == acknowledged.topic else (0, 0)
+                committed, end = acknowledged.partitions.get((topic, partition), (0, 0))
                 if self.arrived[key] > acknowledged.as_of:
                     return False
                 if offset < end:

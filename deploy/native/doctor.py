@@ -6,7 +6,7 @@ import os
 import shutil
 import ssl
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
@@ -227,11 +227,30 @@ def _broker(brokers: Sequence[str], settings: Settings, security: KafkaSettings,
         topics = topics_of(brokers, security, used=settings.kafka.topic, timeout=3.0)
     except PortalPulseError as error:
         return Finding("Broker", "wrong", error.problem, error.remedy)
+    read = settings.kafka.topics(registry_of(settings).codes)
+    if len(read) > 1:
+        return _portals(bootstrap, settings.kafka.portal_prefix, {name for name in topics if name in read}, topics)
     topic = topics.get(settings.kafka.topic)
     if topic is None:
         message = f"{bootstrap} answers but has no topic {settings.kafka.topic}"
         return Finding("Broker", "note", message, "`portalpulse up` creates it, and so does `portalpulse worker --create-topic`.")
     return Finding("Broker", "ok", f"{bootstrap} answers; {settings.kafka.topic} has {len(topic.partitions)} partitions")
+
+
+def _portals(bootstrap: str, prefix: str, read: Collection[str], topics: Collection[str]) -> Finding:
+    """Whether portals have topics, and whether every topic behind the prefix is read."""
+    strays = sorted(name for name in topics if name.startswith(prefix) and name not in read)
+    if strays:
+        message = f"{bootstrap} has topics behind {prefix} that no worker reads: {', '.join(strays[:5])}"
+        return Finding("Broker", "wrong", message, "The rest of the name must be the code of an agency of the registry.")
+    if not read:
+        return Finding(
+            "Broker",
+            "note",
+            f"{bootstrap} answers but has no topic {prefix}CODE",
+            "docs/kafka_access.md has the commands.",
+        )
+    return Finding("Broker", "ok", f"{bootstrap} answers; {len(read)} portals have a topic {prefix}CODE")
 
 
 def _engine(addresses: Addresses, data_dir: Path, remedy: str) -> Finding:

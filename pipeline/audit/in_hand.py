@@ -59,11 +59,11 @@ class WorkInHand:
         try:
             reader = self._reader()
             # A group with members that has committed nothing yet has everything in hand.
-            offsets = {part.number: (part.committed or 0, part.end) for part in reader.partitions()}
+            offsets = {(part.topic or self._topic, part.number): (part.committed or 0, part.end) for part in reader.partitions()}
             if not reader.members():
                 return InHand(fallback_reason="no worker is in the consumer group", kafka_answers=True)
         except PortalPulseError as error:
             return InHand(fallback_reason=error.problem.rstrip("."), kafka_answers=False)
         # An offset beyond the end was committed in an earlier topic of the same name. It says nothing about this one.
-        partitions = {number: (committed, end) for number, (committed, end) in offsets.items() if committed <= end}
-        return InHand(Acknowledged(self._topic, as_of, partitions), kafka_answers=True)
+        partitions = {where: (committed, end) for where, (committed, end) in offsets.items() if committed <= end}
+        return InHand(Acknowledged(as_of, partitions), kafka_answers=True)

@@ -115,5 +115,5 @@ def worst(comparisons: Iterable[DayComparison]) -> list[Difference]:
 
 def unread_sentence(unread: UnreadOffsets) -> str:
     """A recorded range of unread offsets, as one or two sentences."""
-    text = describe_unread(unread.partition, unread.first, unread.end)
+    text = describe_unread(unread.partition, unread.first, unread.end, unread.topic)
     return f"{text} Of these {unread.kept:,} are kept." if unread.kept else text

@@ -126,11 +126,13 @@ def _kafka_routes(steps: AuditSteps, in_thread: InThread) -> list[web.RouteDef]:
     async def unread(_: web.Request) -> web.Response:
         return web.json_response(await in_thread(lambda: json_format.encode_unread(steps.unread())))
 
-    @takes("begin", "end")
+    @takes("begin", "end", "topic")
     async def verify(request: web.Request) -> web.Response:
         partition = partition_number(request.match_info["partition"])
         begin, end = (whole_number(name, request.query.get(name, "")) for name in ("begin", "end"))
-        return web.json_response(await in_thread(lambda: json_format.encode_looked_up(steps.verify(partition, begin, end))))
+        topic = request.query.get("topic", "")
+        found = await in_thread(lambda: steps.verify(partition, begin, end, topic=topic))
+        return web.json_response(json_format.encode_looked_up(found))
 
     return [
         web.get("/api/v1/audit/unread", answered(unread)),

@@ -255,19 +255,19 @@ class _Audit:
 
     def _look_up(self, offsets: TopicOffsets) -> DeepCheck:
         ranges = [
-            (part.partition, part.begin, min(part.committed, part.end))
+            (part.topic, part.partition, part.begin, min(part.committed, part.end))
             for part in offsets.partitions
             if part.committed is not None
         ]
-        self._progress.begin("looking up messages", sum(max(0, end - begin) for _, begin, end in ranges))
+        self._progress.begin("looking up messages", sum(max(0, end - begin) for *_, begin, end in ranges))
         messages, missing, examples = 0, 0, []
-        for partition, first, end in ranges:
+        for topic, partition, first, end in ranges:
             for begin in range(first, end, _STEP_MESSAGES):
                 until = min(begin + _STEP_MESSAGES, end)
-                found = self._steps.verify(partition, begin, until)
+                found = self._steps.verify(partition, begin, until, topic=topic)
                 messages += found.messages
                 missing += found.missing
-                examples += [f"{offsets.topic}/{partition}/{offset}" for offset in found.examples]
+                examples += [f"{topic or offsets.topic}/{partition}/{offset}" for offset in found.examples]
                 self._progress.advance(until - begin)
         return DeepCheck(messages, missing, tuple(examples[:SHOWN]))
 
@@ -286,15 +286,18 @@ def offset_faults(part: PartitionOffsets) -> list[str]:
     if part.committed is None:
         return []
     if part.committed > part.end:
-        text = f"Partition {part.partition} ends at {part.end}, but {part.committed} was acknowledged"
+        of = f" of {part.topic}" if part.topic else ""
+        text = f"Partition {part.partition}{of} ends at {part.end}, but {part.committed} was acknowledged"
         return [f"{text}: the topic is not the one that was read."]
     if part.committed < part.begin:
-        return [describe_unread(part.partition, part.committed, part.begin)]
+        return [describe_unread(part.partition, part.committed, part.begin, part.topic)]
     return []
 
 
 def _is_recorded(part: PartitionOffsets, recorded: Sequence[UnreadOffsets]) -> bool:
     """Whether a worker already recorded the offsets between the acknowledged one and the beginning of the log."""
     return part.committed is not None and any(
-        unread.partition == part.partition and unread.first <= part.committed < part.begin <= unread.end for unread in recorded
+        (unread.topic, unread.partition) == (part.topic, part.partition)
+        and unread.first <= part.committed < part.begin <= unread.end
+        for unread in recorded
     )

@@ -41,6 +41,7 @@ class AuditService:
 
     Args:
         topic: name of the topic, and a factory of its reader, called only by steps that need Kafka.
+        portals: the topics of portals, when there is one for each; ``topic`` then names what stands for them.
         clock: the wall clock; events dated later than now plus ``future_tolerance`` are invalid.
         portal_of: the portal that a topic belongs to; None: any agency may report in it.
         wait: sleeps for a number of seconds.
@@ -58,13 +59,14 @@ class AuditService:
         decoder: Decoder,
         clock: Clock,
         future_tolerance: dt.timedelta,
+        portals: Sequence[str] = (),
         portal_of: Callable[[str], str | None] = lambda _topic: None,
         wait: Callable[[float], None] = time.sleep,
     ) -> None:
         self._audit, self._store, self._repair, self._wait = audit, store, repair, wait
         self._dossiers, self._dossier_repair = dossiers, DossierRepair(dossiers, index)
         self._topic, self._topic_reader = topic
-        self._portal_of = portal_of
+        self._portals, self._portal_of = tuple(portals), portal_of
         self._in_hand = WorkInHand(audit, topic)
         self._decoder, self._clock, self._future_tolerance = decoder, clock, future_tolerance
 
@@ -135,42 +137,54 @@ class AuditService:
     def partitions(self) -> TopicOffsets:
         """Offsets of every partition."""
         partitions = self._topic_reader().partitions()
-        kept = self._audit.newest_positions(self._topic)
+        topics = {part.topic for part in partitions}
+        kept = {topic: self._audit.newest_positions(topic or self._topic) for topic in topics}
         return TopicOffsets(
             self._topic,
             tuple(
-                PartitionOffsets(part.number, part.begin, part.committed, part.end, kept.get(part.number)) for part in partitions
+                PartitionOffsets(part.number, part.begin, part.committed, part.end, kept[part.topic].get(part.number), part.topic)
+                for part in partitions
             ),
         )
 
     def unread(self) -> UnreadLog:
         """Recorded offsets that left the log before a worker read them."""
+        return UnreadLog(self._topic, tuple(found for topic in self._portals or ("",) for found in self._unread_of(topic)))
+
+    def _unread_of(self, topic: str) -> Sequence[UnreadOffsets]:
+        """The recorded ranges of one topic."""
         ranges: dict[int, list[tuple[int, int]]] = {}
-        for unread in self._audit.unread(self._topic):
+        for unread in self._audit.unread(topic or self._topic):
             ranges.setdefault(unread.partition, []).append((unread.first, unread.end))
         listed = [(partition, *found) for partition in sorted(ranges) for found in merged_ranges(ranges[partition])]
-        kept = self._audit.kept_within(self._topic, listed)
-        return UnreadLog(self._topic, tuple(UnreadOffsets(*offsets, count) for offsets, count in zip(listed, kept, strict=True)))
+        kept = self._audit.kept_within(topic or self._topic, listed)
+        return [UnreadOffsets(*offsets, count, topic) for offsets, count in zip(listed, kept, strict=True)]
 
-    def verify(self, partition: int, begin: int, end: int) -> LookedUp:
-        """Look the messages of a range up in the storage."""
+    def verify(self, partition: int, begin: int, end: int, *, topic: str = "") -> LookedUp:
+        """Look the messages of a range up in the storage.
+
+        Raises:
+            ConfigurationError: the topic is none that is read.
+        """
+        if topic not in (self._portals or ("",)):
+            raise ConfigurationError(f"No worker reads the topic {topic!r}.", remedy="Name one that the partitions list.")
         messages, missing = 0, []
-        for batch in self._topic_reader().messages(partition, begin, end):
+        for batch in self._topic_reader().messages(partition, begin, end, topic=topic):
             messages += len(batch)
-            missing += [offset for _, offset in self._audit.missing(self._messages_table(partition, batch))]
+            missing += [offset for _, offset in self._audit.missing(self._messages_table(topic or self._topic, partition, batch))]
         return LookedUp(messages, len(missing), tuple(missing[:_EXAMPLES]))
 
-    def _messages_table(self, partition: int, batch: Sequence[tuple[int, bytes | None]]) -> pa.Table:
+    def _messages_table(self, topic: str, partition: int, batch: Sequence[tuple[int, bytes | None]]) -> pa.Table:
         """Messages and the events they hold, in the columns of ``TallyAudit.missing``."""
         latest = self._clock.now() + self._future_tolerance
-        portals = [(self._portal_of(self._topic), len(batch))]
+        portals = [(self._portal_of(topic), len(batch))]
         events = self._decoder.decode([value for _, value in batch], latest=latest, portals=portals).events
         columns = {name: events.column(name).cast(kind) for name, kind in _EVENT_COLUMNS.items()}
         held = pa.table({"position": events.column("position").cast(pa.int64()), **columns})
         every = pa.table(
             {
                 "position": pa.array(range(len(batch)), pa.int64()),
-                "topic": pa.array([self._topic] * len(batch), pa.string()),
+                "topic": pa.array([topic] * len(batch), pa.string()),
                 "partition": pa.array([partition] * len(batch), pa.int32()),
                 "offset": pa.array([offset for offset, _ in batch], pa.int64()),
             }

@@ -28,11 +28,12 @@ class PartitionOffsets:
     committed: int | None
     end: int
     highest_kept: int | None
+    topic: str = ""  # of a portal; empty: the only one
 
 
 @dataclass(frozen=True, slots=True)
 class TopicOffsets:
-    """Every partition of the topic, ascending."""
+    """Every partition of every topic, ascending. ``topic``: the name of the only one, or what stands for those of portals."""
 
     topic: str
     partitions: tuple[PartitionOffsets, ...]
@@ -46,6 +47,7 @@ class UnreadOffsets:
     first: int
     end: int
     kept: int
+    topic: str = ""  # of a portal; empty: the only one
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +120,6 @@ class AuditSteps(Protocol):
         """
         ...
 
-    def verify(self, partition: int, begin: int, end: int) -> LookedUp:
+    def verify(self, partition: int, begin: int, end: int, *, topic: str = "") -> LookedUp:
         """Read the messages of a range from the log and look each up in the storage."""
         ...

@@ -15,19 +15,20 @@ class Partition:
     begin: int
     end: int
     committed: int | None
+    topic: str = ""  # of a portal; empty: the only one
 
 
 class TopicReader(Protocol):
     """Reads the log without side effects: it commits nothing and joins no group."""
 
     def partitions(self) -> Sequence[Partition]:
-        """The partitions of the topic, ascending."""
+        """The partitions of every topic, ascending."""
         ...
 
     def members(self) -> int:
-        """Members of the group that read the topic, or may read it while the group rebalances."""
+        """Members of the group that read a topic, or may read it while the group rebalances."""
         ...
 
-    def messages(self, partition: int, begin: int, end: int) -> Iterator[Sequence[tuple[int, bytes | None]]]:
+    def messages(self, partition: int, begin: int, end: int, *, topic: str = "") -> Iterator[Sequence[tuple[int, bytes | None]]]:
         """Offsets and values of the messages from ``begin`` up to, not including, ``end``, in batches."""
         ...

@@ -21,7 +21,7 @@ OTHERS: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = {
     "/api/v1/audit/days/{day}/contradictions": ("Messages of a day that contradict each other" + _RAW, ()),
     "/api/v1/audit/dossiers": ("Dossiers against what is stored of them" + _RAW, (*_DAYS, *_SHARD, "settle")),
     "/api/v1/audit/partitions": ("Partitions of the topic, with what is stored of them" + _RAW, ()),
-    "/api/v1/audit/partitions/{partition}": ("Messages of a partition against the storage" + _RAW, ("begin", "end")),
+    "/api/v1/audit/partitions/{partition}": ("Messages of a partition against the storage" + _RAW, ("begin", "end", "topic")),
     "/api/v1/audit/repeats": ("Event ids that were used twice" + _RAW, (*_DAYS, *_SHARD)),
     "/api/v1/audit/unread": ("Offsets that left the topic before they were read", ()),
     "/api/v1/catalogue": ("What agencies offer online", ("agency", "all", "day", "procedure")),

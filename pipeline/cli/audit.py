@@ -228,8 +228,9 @@ def _print_kafka(kafka: KafkaAudit, console: Console) -> None:
         table.add_column(name, justify="right")
     for part in kafka.offsets.partitions:
         waiting = part.end - (part.begin if part.committed is None else part.committed)
-        cells = (part.partition, part.begin, part.committed, part.end, waiting, part.highest_kept)
-        table.add_row(*("-" if cell is None else f"{cell:,}" for cell in cells))
+        cells = (part.begin, part.committed, part.end, waiting, part.highest_kept)
+        where = f"{part.topic}/{part.partition}" if part.topic else f"{part.partition}"
+        table.add_row(where, *("-" if cell is None else f"{cell:,}" for cell in cells))
     console.print(table)
     if kafka.deep is not None:
         console.print(f"{kafka.deep.messages:,} acknowledged messages looked up, {kafka.deep.missing:,} not found.")

@@ -173,9 +173,12 @@ def _accept(
     """
     settings = load_settings()
     configure_logging(settings.log)
+    chosen = topic or settings.kafka.topic
+    if not topic and settings.kafka.portal_prefix and settings.kafka.portal_of(chosen) is None:
+        raise ConfigurationError("Every portal has a topic of its own.", remedy="Name one with --topic.")
     with _service(data, settings, open_folder=True) as service:
         for number in sorted(set(partition)):
-            accepted = service.accept(topic or settings.kafka.topic, number, until=until)
+            accepted = service.accept(chosen, number, until=until)
             typer.echo(
                 f"Partition {number} of {accepted['topic']}: messages below offset {accepted['until']} may be dead-lettered "
                 "without a limit."

@@ -70,9 +70,10 @@ class RemoteAudit:
         """Recorded offsets that left the log before a worker read them."""
         return json_format.decode_unread(self._get("unread"))
 
-    def verify(self, partition: int, begin: int, end: int) -> LookedUp:
+    def verify(self, partition: int, begin: int, end: int, *, topic: str = "") -> LookedUp:
         """Look the messages of a range up in the storage."""
-        return json_format.decode_looked_up(self._get(f"partitions/{partition}", begin=begin, end=end))
+        named = {"topic": topic} if topic else {}
+        return json_format.decode_looked_up(self._get(f"partitions/{partition}", begin=begin, end=end, **named))
 
     def _get(self, path: str, **query: Any) -> Any:
         return self._process.request_json("GET", f"/api/v1/audit/{path}", timeout=_STEP_SECONDS, params=query)

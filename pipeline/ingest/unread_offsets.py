@@ -47,6 +47,7 @@ def merged_ranges(ranges: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
     return found
 
 
-def describe_unread(partition: int, first: int, end: int) -> str:
+def describe_unread(partition: int, first: int, end: int, topic: str = "") -> str:
     """A sentence for logs and reports. It says "may", because ends of transactions and aborted messages have offsets, too."""
-    return f"Partition {partition}: offsets {first} to {end - 1} left the log before they were read: their messages may be lost."
+    where = f"Partition {partition} of {topic}" if topic else f"Partition {partition}"
+    return f"{where}: offsets {first} to {end - 1} left the log before they were read: their messages may be lost."

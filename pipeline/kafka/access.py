@@ -25,7 +25,7 @@ from domain.errors import UnavailableError
 from pipeline.kafka import access_errors
 from pipeline.kafka import errors as kafka_errors
 from pipeline.kafka.false_broker import refuse_false_brokers
-from pipeline.kafka.security import librdkafka_options
+from pipeline.kafka.security import librdkafka_options, uses_sasl
 from pipeline.settings import KafkaSettings
 
 #: Longest wait for the first answer of a broker (seconds).
@@ -227,7 +227,8 @@ def refusal(
         return refused(address, security)
     if code == KafkaError._SSL and "certificate verify failed" in text:  # noqa: SLF001
         return access_errors.certificate_not_accepted(address)
-    if _protocol_mismatch(found) or any(map(_disconnected_in_handshake, getattr(reports, "lines", ()))):
+    lines = getattr(reports, "lines", ())
+    if _protocol_mismatch(found) or any(map(_disconnected_in_handshake, lines)) or _wants_a_login(lines, security):
         return access_errors.wrong_protocol(address, security)
     if code in _NOT_AUTHORIZED:
         to, who = f" to {what}" if what else "", f" as user {security.user!r}" if security.user else ""
@@ -275,6 +276,12 @@ def _protocol_mismatch(error: KafkaError) -> bool:
 def _disconnected_in_handshake(line: str) -> bool:
     """Whether this line says that a broker closed a connection before the handshake was over."""
     return "isconnected" in line and any(state in line for state in ("APIVERSION", "AUTH", "SSL_HANDSHAKE"))
+
+
+def _wants_a_login(lines: Sequence[str], security: KafkaSettings) -> bool:
+    """Whether every connection was made and closed by the broker at once: behind TLS it says no more when a login is missing."""
+    lost = [line for line in lines if "FAIL" in line]
+    return not uses_sasl(security) and len(lost) > 1 and all("isconnected" in line and "state UP" in line for line in lost)
 
 
 def _is_local(bootstrap: Sequence[str]) -> bool:

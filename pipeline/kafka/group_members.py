@@ -10,7 +10,7 @@ coordinator is lost and answers after the time limit.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Final
@@ -72,9 +72,9 @@ class Group:
         """The members that are not workers, each once."""
         return tuple(sorted({member.shown for member in self.members if not member.client_id.startswith(_OURS)}))
 
-    def readers(self, topic: str) -> int:
-        """How many members read a topic, or may read it while partitions are being given out."""
-        return sum(topic in member.topics or not self.stable for member in self.members)
+    def readers(self, topics: Collection[str]) -> int:
+        """How many members read one of the topics, or may read one while partitions are being given out."""
+        return sum(not member.topics.isdisjoint(topics) or not self.stable for member in self.members)
 
 
 @asynccontextmanager

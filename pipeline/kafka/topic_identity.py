@@ -83,7 +83,7 @@ class TopicIdentity:
         """``topics``: empty: that of the settings. ``checked``: called by ``watch`` with every snapshot of the same topic."""
         self._settings, self._checked = settings, checked
         self._topics = tuple(topics) or (settings.topic,)
-        options = _kafka_options(settings)
+        options = topic_kafka_options(settings)
         self._admin = AdminClient(options)
         # A consumer without a subscription joins no group. The admin client's request for committed offsets crashes librdkafka
         # (an assertion, or a segmentation fault) when a coordinator is lost and answers after the time limit.
@@ -255,7 +255,7 @@ def topic_ends(settings: KafkaSettings, partitions: Collection[int]) -> tuple[st
     Raises:
         KafkaException, TimeoutError: the brokers do not tell the ends.
     """
-    admin = AdminClient(_kafka_options(settings))
+    admin = AdminClient(topic_kafka_options(settings))
     try:
         topic_id = described(admin, settings.topic)[0] if has_controller(admin) else _UNKNOWN
     except (KafkaException, TimeoutError) as error:
@@ -267,7 +267,7 @@ def topic_ends(settings: KafkaSettings, partitions: Collection[int]) -> tuple[st
 def topic_identity(settings: KafkaSettings) -> str:
     """The id of the topic of the settings, which changes when it is deleted and created again; "" when brokers do not tell it."""
     try:
-        admin = AdminClient(_kafka_options(settings))
+        admin = AdminClient(topic_kafka_options(settings))
         found = described(admin, settings.topic)[0] if has_controller(admin) else ""
     except (KafkaException, TimeoutError) as error:
         log.debug("topic_not_described", error=repr(error))
@@ -275,7 +275,8 @@ def topic_identity(settings: KafkaSettings) -> str:
     return found
 
 
-def _kafka_options(settings: KafkaSettings) -> dict[str, Any]:
+def topic_kafka_options(settings: KafkaSettings) -> dict[str, Any]:
+    """The options of a client that asks about topics."""
     return {
         **librdkafka_options(settings),
         "bootstrap.servers": ",".join(settings.bootstrap),

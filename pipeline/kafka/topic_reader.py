@@ -7,20 +7,23 @@ group is described by aiokafka, see group_members.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from typing import Any, Final
 
 import stamina
 from confluent_kafka import OFFSET_INVALID, Consumer, KafkaError, KafkaException, TopicPartition
+from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from domain.errors import ConfigurationError, UnavailableError
 from pipeline.audit.topic_log import Partition
 from pipeline.kafka import errors as kafka_errors
 from pipeline.kafka.access import refusal, topics_of
 from pipeline.kafka.group_members import REQUEST_ERRORS, Group, admin_client, describe_group
+from pipeline.kafka.preflight_messages import missing_portals
 from pipeline.kafka.security import librdkafka_options
-from pipeline.kafka.topic_identity import topic_ends
+from pipeline.kafka.topic_identity import topic_ends, topic_kafka_options
+from pipeline.kafka.topic_requests import positions_of
 from pipeline.settings import KafkaSettings
 
 _CLIENT: Final = "portalpulse-audit"
@@ -34,10 +37,14 @@ _PORTION: Final = 50_000
 
 
 class KafkaTopicReader:
-    """A ``pipeline.audit.topic_log.TopicReader`` for the topic and group of the settings."""
+    """A ``pipeline.audit.topic_log.TopicReader`` for the topic and group of the settings.
 
-    def __init__(self, settings: KafkaSettings, *, answer_seconds: float = _ANSWER_SECONDS) -> None:
+    ``topics``: those of portals, of which one must exist; empty: that of the settings.
+    """
+
+    def __init__(self, settings: KafkaSettings, *, topics: Sequence[str] = (), answer_seconds: float = _ANSWER_SECONDS) -> None:
         self._settings, self._answer_seconds = settings, answer_seconds
+        self._topics = tuple(topics) or (settings.topic,)
 
     def partitions(self) -> Sequence[Partition]:
         """First, last and committed offsets.
@@ -46,25 +53,37 @@ class KafkaTopicReader:
             UnavailableError: no broker answers.
             ConfigurationError: the topic does not exist.
         """
-        topic, numbers = self._settings.topic, self._numbers()
+        asked = [TopicPartition(topic, number) for topic, numbers in self._numbers().items() for number in numbers]
         with closing(self._consumer(self._settings.group)) as consumer:
             try:
-                asked = [TopicPartition(topic, number) for number in numbers]
                 for attempt in stamina.retry_context(on=_is_retryable, attempts=None, timeout=self._answer_seconds, wait_max=1.0):
                     with attempt:
                         # Committed first: what is committed now was written before the ends are asked for.
                         found = consumer.committed(asked, timeout=self._answer_seconds)
-                        marks = {
-                            where.partition: consumer.get_watermark_offsets(where, timeout=self._answer_seconds)
-                            for where in asked
-                        }
+                        marks = self._marks(consumer, asked)
             except KafkaException as error:
                 raise self._unavailable(error) from error
-        committed = {part.partition: part.offset for part in found}
+        several = len(self._topics) > 1
+        unknown = {OFFSET_INVALID, -1}
         return [
-            Partition(number, low, high, None if committed[number] in {OFFSET_INVALID, -1} else committed[number])
-            for number, (low, high) in marks.items()
+            Partition(
+                where.partition,
+                low,
+                high,
+                None if part.offset in unknown else part.offset,
+                where.topic if several else "",
+            )
+            for where, part, (low, high) in zip(asked, found, marks, strict=True)
         ]
+
+    def _marks(self, consumer: Any, asked: Sequence[TopicPartition]) -> list[tuple[int, int]]:
+        """First offset and end of each partition; those of many topics with one request to each leader."""
+        if len(self._topics) == 1:
+            return [consumer.get_watermark_offsets(where, timeout=self._answer_seconds) for where in asked]
+        admin = AdminClient(topic_kafka_options(self._settings))
+        wanted = [(where.topic, where.partition) for where in asked]
+        lows, highs = (positions_of(admin, wanted, which) for which in (OffsetSpec.earliest(), OffsetSpec.latest()))
+        return [(lows[where], highs[where]) for where in wanted]
 
     def ends(self) -> tuple[str, dict[int, int]]:
         """The id of the topic ("" when the brokers do not tell it) and the end of each partition; needs no right on the group.
@@ -74,7 +93,7 @@ class KafkaTopicReader:
             ConfigurationError: the topic does not exist.
         """
         try:
-            return topic_ends(self._settings, self._numbers())
+            return topic_ends(self._settings, self._numbers()[self._settings.topic])
         except KafkaException as error:
             raise self._unavailable(error) from error
         except TimeoutError as error:
@@ -82,16 +101,19 @@ class KafkaTopicReader:
                 f"Kafka does not tell where the partitions of {self._settings.topic} end.", remedy="See the broker's log."
             ) from error
 
-    def _numbers(self) -> Sequence[int]:
-        """The numbers of the partitions."""
-        topic = self._settings.topic
-        known = topics_of(self._settings.bootstrap, self._settings, used=topic, timeout=self._answer_seconds).get(topic)
-        if known is None or known.error is not None or not known.partitions:
-            raise ConfigurationError(f"The topic {topic!r} does not exist.", remedy="Set PORTALPULSE_KAFKA__TOPIC.")
-        return sorted(known.partitions)
+    def _numbers(self) -> Mapping[str, Sequence[int]]:
+        """The numbers of the partitions of each topic that exists."""
+        known = topics_of(self._settings.bootstrap, self._settings, used=self._topics[0], timeout=self._answer_seconds)
+        found = {topic: known[topic] for topic in self._topics if topic in known}
+        numbers = {topic: sorted(each.partitions) for topic, each in found.items() if each.error is None and each.partitions}
+        if not numbers and len(self._topics) > 1:
+            raise missing_portals(self._settings)
+        if not numbers:
+            raise ConfigurationError(f"The topic {self._topics[0]!r} does not exist.", remedy="Set PORTALPULSE_KAFKA__TOPIC.")
+        return numbers
 
     def members(self) -> int:
-        """How many members of the group read the topic, or may read it when the group is being rebalanced.
+        """How many members of the group read a topic, or may read it when the group is being rebalanced.
 
         Raises:
             UnavailableError: the brokers do not describe the group.
@@ -103,7 +125,7 @@ class KafkaTopicReader:
                 f"Kafka does not describe the consumer group {self._settings.group!r}: {error!r}.",
                 remedy=kafka_errors.remedy(error) or "See the broker's log.",
             ) from error
-        return found.readers(self._settings.topic)
+        return found.readers(self._topics)
 
     async def _described(self) -> Group:
         async for attempt in stamina.retry_context(
@@ -114,15 +136,16 @@ class KafkaTopicReader:
                     return await describe_group(client, self._settings.group)
         raise AssertionError  # the loop ends by returning or raising
 
-    def messages(self, partition: int, begin: int, end: int) -> Iterator[Sequence[tuple[int, bytes | None]]]:
+    def messages(self, partition: int, begin: int, end: int, *, topic: str = "") -> Iterator[Sequence[tuple[int, bytes | None]]]:
         """Messages of a range in portions.
 
         Raises:
             UnavailableError: the broker does not answer, or the range is not wholly in the log any more.
         """
+        topic = topic or self._settings.topic
         with closing(self._consumer("portalpulse-audit")) as consumer:
             try:
-                consumer.assign([TopicPartition(self._settings.topic, partition, begin)])
+                consumer.assign([TopicPartition(topic, partition, begin)])
                 stalled = 0.0
                 while begin < end:
                     found, at_the_end = _messages(consumer.consume(min(_PORTION, end - begin), _PORTION_SECONDS))
@@ -134,7 +157,7 @@ class KafkaTopicReader:
                     stalled += 0.0 if found else _PORTION_SECONDS
                     if stalled >= _STALL_SECONDS:
                         raise UnavailableError(
-                            f"No message of {self._settings.topic}, partition {partition}, came for {_STALL_SECONDS:g} s; "
+                            f"No message of {topic}, partition {partition}, came for {_STALL_SECONDS:g} s; "
                             f"reading stopped at offset {begin}, before {end}.",
                             remedy="Check the broker, then audit again.",
                         )
@@ -159,7 +182,8 @@ class KafkaTopicReader:
         )
 
     def _unavailable(self, error: KafkaException) -> UnavailableError:
-        what = f"topic {self._settings.topic} or group {self._settings.group}"
+        topics = f"topic {self._topics[0]}" if len(self._topics) == 1 else f"topics {self._settings.portal_prefix}CODE"
+        what = f"{topics} or group {self._settings.group}"
         return refusal(error.args[0], self._settings.bootstrap, self._settings, what=what)
 
 

@@ -26,7 +26,7 @@ _DOSSIER_PAUSE: Final = 1.0
 #: Begins the part of a question that says up to when dossiers are waited for.
 _NOTED: Final = "noted:"
 #: The end of one partition in the text of a question.
-_END: Final = re.compile(r"[0-9]{1,10}:[0-9]{1,19}", re.ASCII)
+_END: Final = re.compile(r"(?:[0-9A-Za-z._-]{1,249}/)?[0-9]{1,10}:[0-9]{1,19}", re.ASCII)
 #: Agencies that a reason names.
 _NAMED: Final = 5
 #: How long a report waits for messages that are not counted yet, unless it is asked for another time (seconds).
@@ -44,12 +44,16 @@ class NotFinal(enum.StrEnum):
     UNKNOWN = "unknown"  # Kafka does not answer
 
 
+#: Names a partition: its number; of several topics the topic, a slash and the number.
+PartitionName = int | str
+
+
 @dataclass(frozen=True, slots=True)
 class TopicOffsets:
     """The end offset and the offset that the workers have acknowledged, by partition."""
 
-    ends: Mapping[int, int]
-    acknowledged: Mapping[int, int]
+    ends: Mapping[PartitionName, int]
+    acknowledged: Mapping[PartitionName, int]
 
 
 class WaitingDossiers(Protocol):
@@ -77,13 +81,14 @@ class Question:
     """
 
     asked_at: dt.datetime
-    ends: Mapping[int, int]
+    ends: Mapping[PartitionName, int]
     noted_until: dt.datetime | None = None
 
     def as_text(self) -> str:
         """As one parameter of a request: 2024-09-01T00:00:00.000+00:00,0:120,3:77."""
         noted = [] if self.noted_until is None else [f"{_NOTED}{_instant(self.noted_until)}"]
-        return ",".join([_instant(self.asked_at), *noted, *(f"{number}:{end}" for number, end in sorted(self.ends.items()))])
+        ends = (f"{name}:{self.ends[name]}" for name in sorted(self.ends, key=_order))
+        return ",".join([_instant(self.asked_at), *noted, *ends])
 
     @classmethod
     def from_text(cls, text: str) -> Question:
@@ -99,7 +104,18 @@ class Question:
             raise ConfigurationError(
                 f"{text[:40]!r} is not the question of a report.", remedy="Send back completeness.question of an answer as it is."
             )
-        return cls(asked_at, {int(number): int(end) for number, _, end in (part.partition(":") for part in parts)}, noted_until)
+        ends = {_name(name): int(end) for name, _, end in (part.partition(":") for part in parts)}
+        return cls(asked_at, ends, noted_until)
+
+
+def _name(text: str) -> PartitionName:
+    return int(text) if text.isdecimal() else text
+
+
+def _order(name: PartitionName) -> tuple[str, int]:
+    """Topics by name, partitions by number."""
+    topic, _, number = str(name).rpartition("/")
+    return topic, int(number)
 
 
 def _aware(text: str) -> dt.datetime | None:
@@ -159,12 +175,12 @@ def _instant(time: dt.datetime) -> str:
     return time.isoformat(timespec="milliseconds")
 
 
-def waiting_messages(ends: Mapping[int, int], now: TopicOffsets) -> dict[int, int]:
+def waiting_messages(ends: Mapping[PartitionName, int], now: TopicOffsets) -> dict[PartitionName, int]:
     """Messages before ``ends`` that are not acknowledged now, of each partition that has some.
 
     An offset beyond the present end was committed in an earlier topic of this name, so it says nothing about this one.
     """
-    waiting = {}
+    waiting: dict[PartitionName, int] = {}
     for number, end in ends.items():
         acknowledged = now.acknowledged.get(number, 0)
         left = end - (acknowledged if acknowledged <= now.ends.get(number, 0) else 0)

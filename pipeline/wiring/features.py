@@ -106,15 +106,31 @@ class _Topics:
         return self._ids.get(topic, "")
 
 
+def topic_reader(settings: Settings, *, answer_seconds: float | None = None) -> KafkaTopicReader:
+    """Reads the topics that the workers read. ``answer_seconds``: longest wait for an answer."""
+    topics = settings.kafka.topics(registry_of(settings).codes)
+    if answer_seconds is None:
+        return KafkaTopicReader(settings.kafka, topics=topics)
+    return KafkaTopicReader(settings.kafka, topics=topics, answer_seconds=answer_seconds)
+
+
+def topics_shown(settings: Settings) -> str:
+    """The name of the topic, or what stands for those of portals."""
+    topics = settings.kafka.topics(registry_of(settings).codes)
+    return topics[0] if len(topics) == 1 else f"{settings.kafka.portal_prefix}CODE"
+
+
 def audit_service(settings: Settings, clickhouse: ClickHouse) -> AuditService:
     """The service over this storage. It connects to Kafka only when the topic is audited."""
+    topics = settings.kafka.topics(registry_of(settings).codes)
     return AuditService(
         ClickHouseAudit(clickhouse),
         store=ClickHouseStore(clickhouse),
         repair=ClickHouseRepair(clickhouse),
         dossiers=ClickHouseDossierAudit(clickhouse),
         index=ClickHouseDossierIndex(clickhouse),
-        topic=(settings.kafka.topic, lambda: KafkaTopicReader(settings.kafka)),
+        topic=(topics_shown(settings), lambda: topic_reader(settings)),
+        portals=topics if len(topics) > 1 else (),
         decoder=Decoder(registry_of(settings)),
         clock=SystemClock(),
         future_tolerance=dt.timedelta(seconds=settings.ingest.future_tolerance_seconds),
@@ -134,13 +150,12 @@ def dossier_service(settings: Settings, clickhouse: ClickHouse) -> DossierServic
 
 def report_sources(settings: Settings, clickhouse: ClickHouse) -> ReportSources:
     """What reports are made of. They ask Kafka how much of the topic is counted."""
-    topic = KafkaTopicReader(settings.kafka, answer_seconds=_SHORT_ANSWER_SECONDS)
+    topic = topic_reader(settings, answer_seconds=_SHORT_ANSWER_SECONDS)
 
     def offsets() -> TopicOffsets:
-        partitions = topic.partitions()
-        return TopicOffsets(
-            {each.number: each.end for each in partitions}, {each.number: each.committed or 0 for each in partitions}
-        )
+        partitions = {f"{each.topic}/{each.number}" if each.topic else each.number: each for each in topic.partitions()}
+        ends = {name: each.end for name, each in partitions.items()}
+        return TopicOffsets(ends, {name: each.committed or 0 for name, each in partitions.items()})
 
     return ReportSources(
         reader=ClickHouseReader(clickhouse),
@@ -268,7 +283,7 @@ def continuous_audit(
         duty=settings.audit.duty,
         settle=settings.audit.settle_seconds,
         in_hand=WorkInHand(
-            tallies, (settings.kafka.topic, lambda: KafkaTopicReader(settings.kafka, answer_seconds=_SHORT_ANSWER_SECONDS))
+            tallies, (topics_shown(settings), lambda: topic_reader(settings, answer_seconds=_SHORT_ANSWER_SECONDS))
         ),
         clock=SystemClock(),
     )

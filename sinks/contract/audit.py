@@ -57,12 +57,16 @@ class Acknowledged:
     partition must be tallied, and one from there to the end of the log is still being processed.
 
     ``as_of``: the storage's clock, read before the offsets were fetched; events stored later are in progress, too.
-    ``partitions``: partition -> (committed offset, end of the log).
+    ``partitions``: (topic, partition) -> (committed offset, end of the log).
     """
 
-    topic: str
     as_of: dt.datetime
-    partitions: Mapping[int, tuple[int, int]]
+    partitions: Mapping[tuple[str, int], tuple[int, int]]
+
+    @classmethod
+    def of_topic(cls, topic: str, as_of: dt.datetime, partitions: Mapping[int, tuple[int, int]]) -> Acknowledged:
+        """The offsets of one topic, by partition."""
+        return cls(as_of, {(topic, number): offsets for number, offsets in partitions.items()})
 
 
 @dataclass(frozen=True, slots=True)

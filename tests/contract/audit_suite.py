@@ -371,7 +371,7 @@ class AuditSuite:
         settle, as_of = dt.timedelta(minutes=1), sink.audit.now()
 
         def figures(p0, p1=(11, 11)):
-            comparisons = sink.compare_tiers(settle=settle, acknowledged=Acknowledged(TOPIC, as_of, {0: p0, 1: p1}))
+            comparisons = sink.compare_tiers(settle=settle, acknowledged=Acknowledged.of_topic(TOPIC, as_of, {0: p0, 1: p1}))
             assert len({(found.drift, found.late, found.in_hand) for found in comparisons.values()}) == 1
             found = comparisons[Tier.PROCEDURE]
             return found.drift, found.late, found.in_hand
@@ -384,27 +384,44 @@ class AuditSuite:
         sink.recount([TODAY])
         assert figures((12, 15)) == (0, 0, 3)
         sink.write(Tier.DAY, ("H17", TODAY, ""), Counts(events=9), MORNING, 9)
-        comparisons = sink.compare_tiers(settle=settle, acknowledged=Acknowledged(TOPIC, as_of, {0: (0, 99), 1: (0, 99)}))
+        comparisons = sink.compare_tiers(
+            settle=settle, acknowledged=Acknowledged.of_topic(TOPIC, as_of, {0: (0, 99), 1: (0, 99)})
+        )
         assert {tier: found.drift for tier, found in comparisons.items()} == NO_DRIFT | {Tier.DAY: 3}
+
+    def test_what_is_in_hand_of_several_topics(self, sink):
+        """Each partition of each topic has a committed offset of its own; what is known of one says nothing of another."""
+        settle, as_of = dt.timedelta(minutes=1), sink.audit.now()
+        for topic in ("portal.G01", "portal.H17"):
+            for partition in (0, 1):
+                rows = rows_of([an_event() for _ in range(2)], topic=topic, partition=partition)
+                sink.store.insert_events(rows)
+        sink.age_events()
+        parts = [("portal.H17", 0), ("portal.H17", 1), ("portal.G01", 0), ("portal.G01", 1), ("portal.H30", 7)]
+        for read in range(5):
+            known = Acknowledged(as_of, {part: (2 if number < read else 0, 2) for number, part in enumerate(parts)})
+            assert sink.drifts(settle=settle, acknowledged=known) == dict.fromkeys(Tier, 2 * read)
+        known = Acknowledged(as_of, {("portal.H17", 0): (0, 2), ("portal.H30", 1): (0, 2)})  # the others are due by their age
+        assert sink.drifts(settle=settle, acknowledged=known) == dict.fromkeys(Tier, 6)
 
     def test_events_that_kafka_says_nothing_of_are_judged_by_their_age(self, sink):
         """Of other topics and partitions nothing is known: their events are due when the settling time is over."""
         settle, as_of = dt.timedelta(minutes=1), sink.audit.now()
-        known = Acknowledged(TOPIC, as_of, {0: (0, 5)})
+        known = Acknowledged.of_topic(TOPIC, as_of, {0: (0, 5)})
         assert sink.drifts(settle=settle, acknowledged=known) == NO_DRIFT
         sink.store.insert_events(rows_of([an_event()], topic="another"))
         sink.store.insert_events(rows_of([an_event()], partition=7))
         assert sink.drifts(settle=settle, acknowledged=known) == NO_DRIFT
         sink.age_events()
         assert sink.drifts(settle=settle, acknowledged=known) == dict.fromkeys(Tier, 2)
-        assert sink.drifts(settle=settle, acknowledged=Acknowledged(TOPIC, as_of, {})) == dict.fromkeys(Tier, 2)
+        assert sink.drifts(settle=settle, acknowledged=Acknowledged.of_topic(TOPIC, as_of, {})) == dict.fromkeys(Tier, 2)
 
     def test_what_was_stored_after_kafka_was_asked_is_in_hand(self, sink):
         """An event that is younger than the answer of Kafka is not due, whatever its position and the settling time say."""
         as_of = sink.audit.now() - dt.timedelta(milliseconds=1)
         sink.store.insert_events(rows_of([an_event()], topic="another"))
         sink.store.insert_events(rows_of([an_event()]))
-        known = Acknowledged(TOPIC, as_of, {0: (5, 5)})
+        known = Acknowledged.of_topic(TOPIC, as_of, {0: (5, 5)})
         assert sink.drifts(settle=dt.timedelta(milliseconds=1), acknowledged=known) == NO_DRIFT
         sink.age_events()
         assert sink.drifts(settle=dt.timedelta(milliseconds=1), acknowledged=known) == dict.fromkeys(Tier, 2)
@@ -415,7 +432,7 @@ class AuditSuite:
         sink.store.insert_events(rows_of([first, second]))
         sink.write(Tier.DAY, ("H17", TODAY, ""), counts_of([first, second]), MORNING, 2)
         for committed, drift, late in ((1, 0, 1), (2, 1, 0)):
-            known = Acknowledged(TOPIC, sink.audit.now(), {0: (committed, 2)})
+            known = Acknowledged.of_topic(TOPIC, sink.audit.now(), {0: (committed, 2)})
             found = sink.compare_tiers(settle=MINUTE, acknowledged=known)[Tier.DAY]
             assert (found.drift, found.late) == (drift, late)
 

@@ -376,7 +376,7 @@ def test_what_is_in_hand_is_passed_over(destination):
     assert (found.total, found.dossiers, found.in_hand) == (0, 0, len({message.dossier_code for message in MESSAGES}))
     position = MESSAGES.index(TWICE[0])
     for committed, total in ((position, 0), (position + 3, 0), (position + 4, 1), (len(MESSAGES), 1)):
-        in_hand = InHand(Acknowledged(TOPIC, now, {0: (committed, len(MESSAGES))}))
+        in_hand = InHand(Acknowledged.of_topic(TOPIC, now, {0: (committed, len(MESSAGES))}))
         assert check_share(destination.dossiers, ALL, settle=hour, in_hand=in_hand).total == total, committed
 
 
@@ -392,7 +392,7 @@ def test_nothing_is_reported_while_writers_run(clickhouse, seed):
         if source.random() < 0.8:
             return
         partitions = {number: (int(number in model.acknowledged), 1) for number in model.numbers.values()}
-        in_hand = Acknowledged(TOPIC, audit.now(), partitions)
+        in_hand = Acknowledged.of_topic(TOPIC, audit.now(), partitions)
         found = check_share(dossiers, ALL, settle=dt.timedelta(milliseconds=1), in_hand=InHand(in_hand))
         assert found.total == 0, found
         seen.update(looks=1, judged=found.dossiers, in_hand=found.in_hand)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import base64
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -217,6 +218,11 @@ class KafkaNode(Broker):
         )
         self._properties.write_text(text, encoding="ascii")
 
+    @property
+    def _format_options(self) -> Sequence[str]:
+        """Further arguments of the storage tool."""
+        return ()
+
     def _format(self) -> None:
         if (self.topic_folders / "meta.properties").exists():
             return
@@ -226,7 +232,7 @@ class KafkaNode(Broker):
         tool = ChildProcess(
             "Kafka's storage tool",
             # One argument: the id may begin with a hyphen.
-            [*command, "--ignore-formatted", f"--cluster-id={self.cluster_id}", "-c", PROPERTIES],
+            [*command, "--ignore-formatted", f"--cluster-id={self.cluster_id}", "-c", PROPERTIES, *self._format_options],
             log=self._log_dir / "kafka-format.log",
             directory=self._folder,
         )

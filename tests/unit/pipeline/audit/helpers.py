@@ -32,7 +32,7 @@ class Log:
     def partitions(self):
         return [Partition(number, begin, len(kept), committed) for number, (begin, committed, kept) in self._partitions.items()]
 
-    def messages(self, partition, begin, end):
+    def messages(self, partition, begin, end, *, topic=""):  # noqa: ARG002 - it is the only topic
         kept = self._partitions[partition][2]
         for start in range(begin, end, 3):
             yield [(offset, kept[offset]) for offset in range(start, min(start + 3, end))]

@@ -17,7 +17,7 @@ def test_kafka_is_not_asked_for_every_day(store):
         return Log(1, p0=(0, None, [b""] * 3), p1=(0, 2, [b""] * 2))
 
     in_hand = WorkInHand(store, (TOPIC, reader), monotonic=ticking)
-    assert in_hand() == InHand(Acknowledged(TOPIC, LATEST, {0: (0, 3), 1: (2, 2)}), kafka_answers=True)
+    assert in_hand() == InHand(Acknowledged.of_topic(TOPIC, LATEST, {0: (0, 3), 1: (2, 2)}), kafka_answers=True)
     assert in_hand() == in_hand()
     ticking.now += 1.5
     in_hand()

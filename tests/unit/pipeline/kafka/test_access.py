@@ -113,6 +113,23 @@ def test_only_a_connection_that_ended_at_its_start_speaks_something_else(line, o
     assert ("No Kafka broker answers" in sentence) != otherwise
 
 
+def test_a_broker_that_ends_every_connection_behind_tls_wants_a_login():
+    """Librdkafka then only logs lost connections; with a login, or when a broker does not listen, they mean something else."""
+    closed = "FAIL [a#producer-1] ssl://a:1/bootstrap: Disconnected: SSL connection closed by peer (after 1ms in state UP)"
+    dead = "FAIL [a#producer-1] ssl://b:1/bootstrap: Connect to ipv4#b:1 failed: Connection refused (after 0ms in state CONNECT)"
+    encrypted = KafkaSettings(security_protocol="SSL")
+    for lines, security, wants in (
+        ([closed, closed], encrypted, True),
+        ([closed], encrypted, False),
+        ([closed, closed, dead], encrypted, False),
+        ([closed, closed], LOGIN, False),
+    ):
+        reports = Reports()
+        reports.lines = lines
+        sentence = said(KafkaError._TRANSPORT, "Broker transport failure", security=security, reports=reports)
+        assert ("PORTALPULSE_KAFKA__SECURITY_PROTOCOL" in sentence) == wants
+
+
 def test_a_broker_that_ends_the_connection_speaks_something_else():
     """A port that closes what it does not understand is named as the wrong protocol; librdkafka only logs that."""
     with socket.create_server(("127.0.0.1", 0)) as server:

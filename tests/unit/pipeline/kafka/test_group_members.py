@@ -108,7 +108,7 @@ async def test_many_programs_are_not_all_listed():
 )
 async def test_who_reads_a_topic(answers, readers):
     """Members with partitions of it; while partitions are given out, every member may."""
-    assert (await describe_group(Brokers(*answers), "g")).readers("events") == readers
+    assert (await describe_group(Brokers(*answers), "g")).readers(["events"]) == readers
 
 
 @pytest.mark.parametrize(("code", "kind"), [(16, NotCoordinatorForGroupError), (30, GroupAuthorizationFailedError)])
