@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from domain.errors import UnavailableError
+from domain.errors import ConfigurationError, UnavailableError
 from pipeline.settings import KafkaSettings
 
 _SET_PROTOCOL = "Set PORTALPULSE_KAFKA__SECURITY_PROTOCOL to what this port expects, or name another port."
@@ -75,4 +75,12 @@ def not_ready(bootstrap: Sequence[str], reason: str) -> UnavailableError:
     return UnavailableError(
         f"Kafka at {', '.join(bootstrap)} answers but is not ready: {reason}.",
         remedy="Wait until its brokers are up, then try again; see the broker's log.",
+    )
+
+
+def missing_portals(settings: KafkaSettings) -> ConfigurationError:
+    """No agency of the registry has a topic."""
+    return ConfigurationError(
+        f"No topic of a portal exists on {', '.join(settings.bootstrap)}: none of {settings.portal_prefix}CODE, for any agency.",
+        remedy="Create one for each portal, or correct PORTALPULSE_KAFKA__PORTAL_PREFIX; docs/kafka_access.md has the commands.",
     )

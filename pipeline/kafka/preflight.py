@@ -35,9 +35,10 @@ from aiokafka.protocol.group import JoinGroupRequest
 
 from domain.errors import ConfigurationError, PortalPulseError, UnavailableError
 from pipeline.kafka import errors as kafka_errors
+from pipeline.kafka.access_errors import missing_portals
 from pipeline.kafka.bootstrap import reachable_addresses
 from pipeline.kafka.group_members import Group, describe_group, refusal
-from pipeline.kafka.preflight_messages import missing_portals, missing_topic, request_error, topic_not_created
+from pipeline.kafka.preflight_messages import missing_topic, request_error, topic_not_created
 from pipeline.kafka.security import aiokafka_options
 from pipeline.settings import KafkaSettings
 

@@ -95,14 +95,6 @@ def missing_topic(settings: KafkaSettings) -> ConfigurationError:
     )
 
 
-def missing_portals(settings: KafkaSettings) -> ConfigurationError:
-    """No agency of the registry has a topic."""
-    return ConfigurationError(
-        f"No topic of a portal exists on {', '.join(settings.bootstrap)}: none of {settings.portal_prefix}CODE, for any agency.",
-        remedy="Create one for each portal, or correct PORTALPULSE_KAFKA__PORTAL_PREFIX; docs/kafka_access.md has the commands.",
-    )
-
-
 def topic_not_created(settings: KafkaSettings) -> UnavailableError:
     """The topic does not exist, and this user may not create it."""
     return UnavailableError(

@@ -19,8 +19,8 @@ from domain.errors import ConfigurationError, UnavailableError
 from pipeline.audit.topic_log import Partition
 from pipeline.kafka import errors as kafka_errors
 from pipeline.kafka.access import refusal, topics_of
+from pipeline.kafka.access_errors import missing_portals
 from pipeline.kafka.group_members import REQUEST_ERRORS, Group, admin_client, describe_group
-from pipeline.kafka.preflight_messages import missing_portals
 from pipeline.kafka.security import librdkafka_options
 from pipeline.kafka.topic_identity import topic_ends, topic_kafka_options
 from pipeline.kafka.topic_requests import positions_of

@@ -39,4 +39,4 @@ def destination(output: str | None, options: TargetOptions) -> Iterator[Send]:
 
     target = options.resolve()
     options.create_missing_topic(target)
-    yield to_broker(Broker(target.bootstrap, target.topic, target.security))
+    yield to_broker(Broker(target.bootstrap, target.topic, target.security, target.portals))

@@ -155,7 +155,7 @@ def load(
     settings = load_settings()
     configure_logging(settings.log, silenced=SENDING_LIBRARY)
     clock = parse_clock(settings.clock)
-    broker = Broker(target.bootstrap, target.topic, target.security)
+    broker = Broker(target.bootstrap, target.topic, target.security, target.portals)
     probe = ProbeTarget(target.http, required=http is not None or shape is LoadShape.FIND_LIMIT, service=target.service)
     options.create_missing_topic(target)
     rates = _profile(shape, low=low, rate=rate, seconds=duration or _SECONDS[shape], steps=steps)

@@ -72,7 +72,8 @@ class Target:
 
     Attributes:
         bootstrap: broker addresses, host:port.
-        topic: of the dossier events.
+        topic: of the dossier events, or what stands for the topics of portals.
+        portals: the topics of portals in place of one.
         http: the running process; None: none is known.
         security: protocol, login and certificate authorities for the brokers.
         token: for the running process; empty: none.
@@ -85,6 +86,7 @@ class Target:
     security: KafkaSettings
     token: str = ""
     trust: SSLContext | None = None
+    portals: tuple[str, ...] = ()
 
     def service(self, url: str) -> Service:
         """The running process at ``url``, asked with the token."""
@@ -114,6 +116,7 @@ class TargetOptions:
         from pipeline.addresses import read_addresses  # noqa: PLC0415 - --help need not load it
         from pipeline.authorities import trust_of  # noqa: PLC0415
         from pipeline.kafka.security import PLAINTEXT  # noqa: PLC0415
+        from pipeline.registry import registry_of  # noqa: PLC0415
         from pipeline.settings import load_settings  # noqa: PLC0415
 
         settings = load_settings()
@@ -132,8 +135,11 @@ class TargetOptions:
         else:
             brokers = settings.kafka.bootstrap
         http = self.http or (running.http if running else None)
-        trust = trust_of(settings.http.ca_file, variable="PORTALPULSE_HTTP__CA_FILE")
-        return Target(brokers, self.topic or settings.kafka.topic, http, security, settings.http.sent_token, trust)
+        trust, token = trust_of(settings.http.ca_file, variable="PORTALPULSE_HTTP__CA_FILE"), settings.http.sent_token
+        portals = () if self.topic else security.topics(registry_of(settings).codes)
+        if len(portals) > 1:
+            return Target(brokers, f"{security.portal_prefix}CODE", http, security, token, trust, portals)
+        return Target(brokers, self.topic or settings.kafka.topic, http, security, token, trust)
 
     def create_missing_topic(self, target: Target) -> None:
         """With --create-topic, create the topic of ``target`` unless it exists.
@@ -144,6 +150,11 @@ class TargetOptions:
         """
         if not self.create_topic:
             return
+        if target.portals:
+            raise ConfigurationError(
+                "--create-topic creates one topic, and every portal has its own.",
+                remedy="Name a topic with --topic, or create those of the portals (docs/kafka_access.md).",
+            )
         from pipeline.settings import load_settings  # noqa: PLC0415 - as above
         from producers.sending.topics import create_topic  # noqa: PLC0415
 

@@ -156,7 +156,9 @@ def replay(
     options.check()
     require_report_place(report, sources=options.files, state=state)
     target = target_options.resolve()
-    broker = Broker(target.bootstrap, target.topic, target.security)
+    broker = Broker(target.bootstrap, target.topic, target.security, target.portals)
+    if target.portals and options.prebuilt:
+        raise ConfigurationError("--prebuilt packs for one topic, and every portal has its own.", remedy="Name one with --topic.")
     source_topic = None if from_topic is None else _source_topic(from_topic, from_bootstrap, broker)
     planned, begun = plan_replay(
         options, target=target.topic, source_topic=source_topic, http=target.http, service=target.service
@@ -178,9 +180,13 @@ def _source_topic(topic: str, bootstrap: str | None, target: Broker) -> Broker:
     from pipeline.settings import load_settings  # noqa: PLC0415 - as above
 
     if bootstrap is None:
-        return replace(target, topic=topic)
+        return replace(target, topic=topic, portals=())
     return replace(
-        target, bootstrap=brokers_named(bootstrap, option="--from-bootstrap"), topic=topic, security=load_settings().kafka
+        target,
+        bootstrap=brokers_named(bootstrap, option="--from-bootstrap"),
+        topic=topic,
+        security=load_settings().kafka,
+        portals=(),
     )
 
 

@@ -53,6 +53,9 @@ class Load:
         # All events of a dossier keep the partition of their model in every round.
         keys = [b"%b%b%d" % (model.code, model.date, model.dossier) for model in self.pool.models]
         partition_of_model = partitions_of(keys, run.partitions)
+        if run.places is not None and run.places.by_portal:
+            first_round = [(row, 0) for row in range(len(self.pool.models))]
+            partition_of_model = run.places.of(list(self.pool.new_events(first_round, at=self._now(), number=0)))
         rows = [row for row, partition in enumerate(partition_of_model) if run.owns(partition)]
         part = len(rows) / len(partition_of_model)
         turn = rows_and_rounds(rows)

@@ -13,7 +13,6 @@ from producers.replay.transforms.loops import RepeatedMessage, repeated, with_ne
 from producers.replay.transforms.rebase import rebased
 from producers.replay.transforms.spacing import Due, DueQueue, Spacing
 from producers.sending.pacing import AT_ONCE
-from producers.sending.partitions import partitions_of
 from producers.sending.record_batches import Batch, Distinct, Packer
 from producers.sending.send_loop import CHUNK, TICK, Run
 
@@ -127,12 +126,13 @@ class Replay:
     def _packed(self, chunk: list[Due], index: int, *, run: Run, packer: Packer, distinct: Distinct) -> Iterator[Batch]:
         indexes: list[int] = list(range(index, index + len(chunk)))
         if run.share[1] > 1:
-            chosen = partitions_of([item.repeated.message.key for item in chunk], run.partitions, start=index)
+            chosen = run.places_of([item.repeated.message for item in chunk], start=index)
             kept = [(item, at) for item, at, partition in zip(chunk, indexes, chosen, strict=True) if run.owns(partition)]
             chunk, indexes = [item for item, _ in kept], [at for _, at in kept]
         messages = [self._transformed(item) for item in chunk]
+        places = run.places_of(messages, start=indexes[0] if indexes else index)
         # While a full batch waits in the sender, the earliest packed message is the earliest that is left in the packer.
-        yield from packer.add(messages, indexes=indexes, distinct=distinct.new(messages))
+        yield from packer.add(messages, indexes=indexes, distinct=distinct.new(messages), partitions=places)
 
     def _transformed(self, item: Due) -> Message:
         message, loop = item.repeated

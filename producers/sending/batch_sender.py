@@ -25,10 +25,11 @@ from pipeline.kafka.access_errors import unreachable
 from pipeline.kafka.security import PLAINTEXT, aiokafka_options
 from pipeline.logs import get_logger
 from pipeline.settings import KafkaSettings
+from producers.sending.places import Places
 from producers.sending.record_batches import BATCH_BYTES, Batch, records_of, split_in_half, with_timestamp
 from producers.sending.refusals import TOO_LARGE, TooLarge, TopicReplacedError, error_of, failure_reason
 from producers.sending.timeline import Acknowledged, Timeline
-from producers.sending.topics import max_message_bytes, require_topic
+from producers.sending.topics import existing_topics, max_message_bytes, require_topic
 
 #: A batch that could not be delivered for this long has failed (seconds).
 _DELIVERY_SECONDS: Final = 60.0
@@ -46,6 +47,7 @@ class BatchSender:
     Args:
         bootstrap: broker addresses, host:port.
         topic: it must exist.
+        portals: instead of ``topic`` the topics of portals, of which some exist.
         security: protocol, login and certificate authorities.
         max_in_flight_bytes: bound on memory and on how far the sender may run ahead of the broker.
         monotonic: seconds of a clock that never goes back.
@@ -62,15 +64,19 @@ class BatchSender:
         bootstrap: Sequence[str],
         topic: str,
         security: KafkaSettings = PLAINTEXT,
+        portals: Sequence[str] = (),
         max_in_flight_bytes: int = _MAX_IN_FLIGHT_BYTES,
         monotonic: Callable[[], float] = time.monotonic,
         now: Callable[[], float] = time.time,
     ) -> None:
-        self._bootstrap, self._topic, self._security = list(bootstrap), topic, security
+        self._bootstrap, self._security = list(bootstrap), security
         self._monotonic, self._now = monotonic, now
         self._max_in_flight_bytes = max_in_flight_bytes
         # aiokafka only logs why a broker refuses access; this raises it.
-        require_topic(bootstrap, topic, security, timeout=_REQUEST_SECONDS / 2)
+        self._portals = portals
+        self._topics = existing_topics(bootstrap, portals, security) if portals else (topic,)
+        if not portals:
+            require_topic(bootstrap, topic, security, timeout=_REQUEST_SECONDS / 2)
         self._changed = threading.Condition()
         self._bytes = 0
         self._unacknowledged: dict[int, int] = {}  # number of the batch -> index in the source
@@ -80,7 +86,7 @@ class BatchSender:
         self.acknowledged = self.failed = self.retries = 0
         #: The first messages that are too large for the topic, and its limit in bytes where it is known.
         self.too_large: list[TooLarge] = []
-        self.limit = max_message_bytes(bootstrap, topic, security)
+        self.limit = max_message_bytes(bootstrap, self._topics[0], security)
         self.problem = ""
         self.gave_up = False
         self._next_offsets: dict[int, int] = {}  # by partition: offsets below it are taken
@@ -89,7 +95,7 @@ class BatchSender:
         self._thread = threading.Thread(target=self._loop.run_forever, name="batch-sender", daemon=True)
         self._thread.start()
         try:
-            self.partitions = asyncio.run_coroutine_threadsafe(self._open(), self._loop).result()
+            self.places = asyncio.run_coroutine_threadsafe(self._open(), self._loop).result()
         except BaseException:
             self._stop()
             raise
@@ -99,6 +105,11 @@ class BatchSender:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.close()
+
+    @property
+    def partitions(self) -> int:
+        """How many partitions are sent to, of all topics."""
+        return len(self.places.all)
 
     @property
     def batch_bytes(self) -> int:
@@ -143,7 +154,7 @@ class BatchSender:
 
     # Everything below runs in the sender's own thread.
 
-    async def _open(self) -> int:
+    async def _open(self) -> Places:
         self._client: Any = AIOKafkaClient(
             bootstrap_servers=self._bootstrap,
             client_id="portalpulse-batches",
@@ -156,7 +167,7 @@ class BatchSender:
         address = ",".join(self._bootstrap)
         try:
             await self._client.bootstrap()
-            self._client.set_topics([self._topic])
+            self._client.set_topics(self._topics)
             updated = await self._client.force_metadata_update()
         except kafka_errors.KafkaError as error:
             await self._client.close()
@@ -167,14 +178,17 @@ class BatchSender:
             named = [f"{broker.host}:{broker.port}" for broker in self._client.cluster.brokers()]
             await self._client.close()
             raise unreachable(self._bootstrap, named, "no answer about the topic")
-        partitions = self._client.cluster.partitions_for_topic(self._topic)
-        if not partitions:
+        found = {topic: len(self._client.cluster.partitions_for_topic(topic) or ()) for topic in self._topics}
+        if unseen := [topic for topic, partitions in found.items() if not partitions]:
             await self._client.close()
             raise ConfigurationError(
-                f"The topic {self._topic!r} on {address} has no partitions that are visible.",
+                f"The topic {unseen[0]!r} on {address} has no partitions that are visible.",
                 remedy="Wait until its brokers are up; see the broker's log.",
             )
-        return len(partitions)
+        if not self._portals:
+            return Places(found)
+        prefix = self._security.portal_prefix
+        return Places(found, prefix=prefix, agencies=[topic.removeprefix(prefix) for topic in self._portals])
 
     async def _close_client(self) -> None:
         for worker in self._workers.values():
@@ -216,15 +230,15 @@ class BatchSender:
                 if self.gave_up or error is not None:
                     failed = part.first_index if failed is None else min(failed, part.first_index)
                     self.failed += part.records
-                    self.problem = self.problem or self._reason(error)
+                    self.problem = self.problem or self._reason(error, self.places.all[partition][0])
                 else:
                     self.acknowledged += part.records
                     self.acknowledgements.add(Acknowledged(sent_at, now, part.records, part.events, part.distinct))
         return failed
 
-    def _reason(self, error: kafka_errors.KafkaError | None) -> str:
+    def _reason(self, error: kafka_errors.KafkaError | None, topic: str) -> str:
         first = self.too_large[0] if self.too_large else None
-        return failure_reason(error, topic=self._topic, security=self._security, too_large=first, limit=self.limit)
+        return failure_reason(error, topic=topic, security=self._security, too_large=first, limit=self.limit)
 
     async def _deliver(self, partition: int, batch: Batch) -> kafka_errors.KafkaError | None:
         """Send until acknowledged; returns the error that prevented it."""
@@ -273,8 +287,9 @@ class BatchSender:
         self._retrying.discard(partition)
 
     async def _produce(self, partition: int, data: bytearray, records: int) -> kafka_errors.KafkaError | None:
-        leader = self._client.cluster.leader_for_partition(TopicPartition(self._topic, partition))
-        if not self._client.cluster.partitions_for_topic(self._topic):
+        topic, number = self.places.all[partition]
+        leader = self._client.cluster.leader_for_partition(TopicPartition(topic, number))
+        if not self._client.cluster.partitions_for_topic(topic):
             return kafka_errors.UnknownTopicOrPartitionError()
         if leader is None or leader == -1:
             return kafka_errors.LeaderNotAvailableError()
@@ -282,7 +297,7 @@ class BatchSender:
             transactional_id=None,
             required_acks=-1,
             timeout=int(_REQUEST_SECONDS * 1000),
-            topics=[(self._topic, [(partition, data)])],
+            topics=[(topic, [(number, data)])],
         )
         response = await self._client.send(leader, request)
         _, code, offset, *_ = response.topics[0][1][0]

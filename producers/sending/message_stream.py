@@ -82,6 +82,7 @@ class MessageStream:
                 chunk,
                 indexes=range(first, first + len(chunk)),
                 distinct=[message.kind in _DISTINCT and message.key is not None for message in chunk],
+                partitions=run.places_of(chunk, start=first),
             )
             yield from (_counted(batch, others) for batch in full)
             if self.rate is not None:

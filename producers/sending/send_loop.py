@@ -8,6 +8,9 @@ from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 from domain.errors import PortalPulseError
+from producers.messages import Message
+from producers.sending.partitions import partitions_of
+from producers.sending.places import Places
 from producers.sending.record_batches import BATCH_BYTES, Batch
 from producers.sending.refusals import TooLarge
 from producers.sending.timeline import Timeline
@@ -84,7 +87,8 @@ class Run:
     """The process that a task runs in.
 
     Attributes:
-        partitions: of the topic.
+        partitions: of the topic, or of all topics of portals.
+        places: chooses the partition of a message; None: that of its key.
         share: number of this process, and how many there are; it sends the partitions whose remainder is its number.
         pause: waits some seconds, or less when the run must stop; returns whether it must.
         started: reading of ``monotonic`` at the common start of all processes.
@@ -103,6 +107,13 @@ class Run:
     next_index: int = 0
     source_error: PortalPulseError | None = None
     batch_bytes: int = BATCH_BYTES
+    places: Places | None = None
+
+    def places_of(self, messages: Sequence[Message], *, start: int) -> list[int]:
+        """The partition of each message; ``start``: index of the first in the source."""
+        if self.places is not None:
+            return self.places.of(messages, start=start)
+        return partitions_of([message.key for message in messages], self.partitions, start=start)
 
     @property
     def elapsed(self) -> float:

@@ -10,6 +10,7 @@ from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, Resourc
 
 from domain.errors import ConfigurationError, UnavailableError
 from pipeline.kafka.access import refusal, topics_of
+from pipeline.kafka.access_errors import missing_portals
 from pipeline.kafka.security import PLAINTEXT, librdkafka_options
 from pipeline.settings import KafkaSettings
 
@@ -28,6 +29,19 @@ def max_message_bytes(bootstrap: Sequence[str], topic: str, security: KafkaSetti
         return int(answer["max.message.bytes"].value)
     except (KafkaException, TimeoutError, KeyError, TypeError, ValueError):
         return None
+
+
+def existing_topics(bootstrap: Sequence[str], portals: Sequence[str], security: KafkaSettings) -> tuple[str, ...]:
+    """Those of the topics of portals that exist.
+
+    Raises:
+        UnavailableError: no broker answers, or one refuses access.
+        ConfigurationError: none exists, or this user may see none.
+    """
+    known = topics_of(bootstrap, security, used=portals[0], timeout=_METADATA_SECONDS)
+    if found := tuple(topic for topic in portals if topic in known):
+        return found
+    raise missing_portals(security.model_copy(update={"bootstrap": tuple(bootstrap)}))
 
 
 def create_topic(*, bootstrap: Sequence[str], topic: str, partitions: int, security: KafkaSettings = PLAINTEXT) -> None:

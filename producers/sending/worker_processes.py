@@ -35,11 +35,12 @@ _POLL_SECONDS: Final = 0.5
 
 @dataclass(frozen=True, slots=True)
 class Broker:
-    """Where to send: addresses (host:port), topic, and protocol, login and certificate authorities."""
+    """Where to send: addresses (host:port), topic, protocol, login and authorities; ``portals``: their topics in place of one."""
 
     bootstrap: tuple[str, ...]
     topic: str
     security: KafkaSettings = field(default_factory=lambda: PLAINTEXT)
+    portals: tuple[str, ...] = ()
 
     def sender(self) -> BatchSender:
         """A new sender.
@@ -48,10 +49,15 @@ class Broker:
             UnavailableError: no broker answers, or it refuses access.
             ConfigurationError: the topic is missing.
         """
-        return BatchSender(bootstrap=self.bootstrap, topic=self.topic, security=self.security)
+        return BatchSender(bootstrap=self.bootstrap, topic=self.topic, security=self.security, portals=self.portals)
 
     def topic_id(self) -> str:
-        """The id of the topic, which changes when it is deleted and created again; "" when the brokers do not tell it."""
+        """The id of the topic, which changes when it is deleted and created again; "" when the brokers do not tell it.
+
+        Topics of portals have none together: one that is created again is found by the offsets of what is sent.
+        """
+        if self.portals:
+            return ""
         return topic_identity(self.security.model_copy(update={"bootstrap": self.bootstrap, "topic": self.topic}))
 
 
@@ -83,6 +89,7 @@ def _sent(task: Task, *, sender: BatchSender, on_progress: Callable[[ProgressRep
         pause=threading.Event().wait,
         started=time.monotonic(),
         batch_bytes=sender.batch_bytes,
+        places=sender.places,
     )
     return send_task(task, sender=sender, run=run, on_progress=on_progress)
 
@@ -180,7 +187,13 @@ def _child(task: Task, broker: Broker, share: tuple[int, int], results: Connecti
     configure_logging(load_settings().log, silenced=SENDING_LIBRARY)  # a spawned process has nothing of its parent's
     try:
         with broker.sender() as sender:
-            run = Run(partitions=sender.partitions, share=share, pause=stop.wait, batch_bytes=sender.batch_bytes)
+            run = Run(
+                partitions=sender.partitions,
+                share=share,
+                pause=stop.wait,
+                batch_bytes=sender.batch_bytes,
+                places=sender.places,
+            )
             barrier.wait(_START_SECONDS)
             run.started = time.monotonic()
             sent = send_task(task, sender=sender, run=run, on_progress=results.send)

@@ -120,10 +120,14 @@ def test_each_command_works_with_its_user(run, brokers, clickhouse_server):
         }
         assert (audited["kafka"]["deep"]["messages"], audited["kafka"]["deep"]["missing"]) == (2 * EVENTS + 3, 0)
         succeeded(run("portalpulse-exporter", "dead-letters", "accept", "--topic", f"{PREFIX}H62", "--partition", "0"))
-        succeeded(run("portalpulse-replay", "replay", "--from-topic", f"{PREFIX}H17", "--topic", f"{PREFIX}H17"))
+        succeeded(run("portalpulse-replay", "replay", "--from-topic", f"{PREFIX}H17"))  # each to the topic of its portal
+        both = run.folder / "both.ndjson"
+        both.write_bytes(b"".join(a_message(agency_code=code) + b"\n" for code in PORTALS * EVENTS))
+        succeeded(run("portalpulse-replay", "replay", str(both), "--processes", "2"))
+        wait_until(lambda: figures() == [str(4 * EVENTS), "3"], timeout=120, what="the events of both portals")
         assert "3 sent again" in succeeded(run("portalpulse-replay", "dead-letters", "replay"))
         wait_until(
-            lambda: figures() == [str(2 * EVENTS), "6"], timeout=120, what="the same events, and the same dead letters again"
+            lambda: figures() == [str(4 * EVENTS), "6"], timeout=120, what="the same events, and the same dead letters again"
         )
         assert succeeded(run("portalpulse-exporter", "audit", "--kafka", "deep"))
         assert worker.process.running
