@@ -521,6 +521,27 @@ MUTANTS = [
         ") GROUP BY",
         "tests/contract/test_dead_letters.py::test_the_counter_is_exact_whatever_happens_to_the_letters[embedded]",
     ),
+    Mutant(
+        "in the topic of a portal only its own agency is counted, in bulk",
+        "pipeline.decode.column_checks",
+        "        good &= (owner == ANY_AGENCY) | (owner == units_sent)\n",
+        "",
+        "tests/property/test_decode.py::test_whose_topic_a_message_came_in",
+    ),
+    Mutant(
+        "of the topics of portals only the deleted one is unread",
+        "pipeline.kafka.unread_tracker",
+        "                    if tp.topic == topic:\n",
+        "                    if topic:\n",
+        "tests/unit/pipeline/kafka/test_unread_tracker.py::test_a_topic_that_is_gone_leaves_what_was_not_acknowledged",
+    ),
+    Mutant(
+        "what is in hand of one topic says nothing of another",
+        "sinks.clickhouse.due",
+        "-1) * {_MOST_PARTITIONS} + partition",
+        "-1) * 0 + partition",
+        "tests/contract/test_audit.py::TestServer::test_what_is_in_hand_of_several_topics",
+    ),
 ]
 
 

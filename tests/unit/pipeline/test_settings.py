@@ -10,7 +10,7 @@ import pytest
 from pydantic import BaseModel, SecretStr
 
 from domain.errors import ConfigurationError
-from pipeline.settings import Settings, ThresholdPolicy, load_settings
+from pipeline.settings import KafkaSettings, Settings, ThresholdPolicy, load_settings
 from pipeline.wiring.storage import target_of
 
 WRONG = [
@@ -70,7 +70,7 @@ WRONG = [
     ("LOG__LEVEL", "verbose", "'verbose' is none of debug, info, warning, error"),
     ("LOG__LEVEL", "warn", "did you mean warning?"),
     ("LOG__LEVEL", "DEBUG", "did you mean debug?"),
-    ("KAFKA", "[1]", "it wants an object {bootstrap, topic, group,"),
+    ("KAFKA", "[1]", "it wants an object {bootstrap, topic, portal_prefix, group,"),
     ("KAFKA", '{"topc": "x"}', "not a setting of portalpulse"),
     ("LOG__FORMAT", "xml", "'xml' is none of console, json"),
     ("DEAD_LETTERS__MAX_RATIO", "50", "max_ratio 50 is above 1: write 0.5 for 50 %"),
@@ -382,3 +382,16 @@ def test_secrets_come_from_files(monkeypatch, tmp_path):
     assert f"PORTALPULSE_CLICKHOUSE__URL is set twice: in the environment and by the file {url}" in refusal()
     monkeypatch.setenv("PORTALPULSE_SECRETS_DIR", str(tmp_path / "absent"))
     assert "PORTALPULSE_SECRETS_DIR names" in refusal()
+
+
+def test_the_topics_that_are_read():
+    """One shared topic; with a prefix the topic of every agency, or of the one portal that is named. A prefix ends with a dot."""
+    codes = ("G01", "H17")
+    assert KafkaSettings().topics(codes) == ("dvc.dossier-events.v1",)
+    several = KafkaSettings(portal_prefix="dvc.portal.")
+    assert several.topics(codes) == ("dvc.portal.G01", "dvc.portal.H17")
+    assert several.portal_of("dvc.portal.H17") == "H17"
+    assert several.portal_of("dvc.dossier-events.v1") is None
+    assert KafkaSettings(portal_prefix="dvc.portal.", topic="dvc.portal.H17").topics(codes) == ("dvc.portal.H17",)
+    with pytest.raises(ValueError, match="it must end with a dot"):
+        KafkaSettings(portal_prefix="dvc.portal")
