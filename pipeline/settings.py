@@ -11,9 +11,9 @@ import os
 import re
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
-from pydantic import BaseModel, Field, SecretStr, ValidationError, ValidationInfo, field_validator, model_validator
+from pydantic import BaseModel, Field, SecretStr, TypeAdapter, ValidationError, ValidationInfo, field_validator, model_validator
 from pydantic_settings import (
     BaseSettings,
     EnvSettingsSource,
@@ -177,6 +177,10 @@ def embedded_url(data_dir: Path) -> str:
     return f"chdb://{folder}" if folder.startswith("//") else f"chdb:{folder}"  # "chdb://" is read as "chdb:"
 
 
+#: The form of ``ClickHouseSettings.shards``.
+_ADDRESSES: Final = TypeAdapter(list[list[str]])
+
+
 class ClickHouseSettings(_Group):
     """Where the events and tallies are kept."""
 
@@ -185,10 +189,38 @@ class ClickHouseSettings(_Group):
         description="chdb:FOLDER for the embedded engine, http(s)://user:password@host:port/database for a server. "
         "{data_dir} in the default is PORTALPULSE_DATA_DIR.",
     )
+    shards: SecretStr = Field(
+        SecretStr(""),
+        description="A cluster instead of URL: for each shard the addresses of its replicas, as JSON, for example "
+        '[["http://a:8123","http://b:8123"],["http://c:8123","http://d:8123"]].',
+    )
+    cluster: str = Field(
+        "portalpulse",
+        pattern=r"^[A-Za-z_][A-Za-z0-9_]*$",
+        description="Name of the cluster in remote_servers of every server, for the tables that read all shards.",
+    )
     timeout_seconds: float = Field(60.0, ge=0.1, le=600, description="Longest wait for any answer of ClickHouse.")
     ca_file: str = Field(
         "", description="File (PEM) of the authorities that sign the certificate of ClickHouse; empty: the public ones."
     )
+
+    @field_validator("shards")
+    @classmethod
+    def _lists_of_addresses(cls, value: SecretStr) -> SecretStr:
+        if value.get_secret_value():
+            try:
+                _ADDRESSES.validate_json(value.get_secret_value())
+            except ValidationError:  # its text would show passwords
+                raise ValueError(
+                    'write a list of addresses for each shard, as JSON: [["http://a:8123","http://b:8123"]]'
+                ) from None
+        return value
+
+    @property
+    def addresses(self) -> list[list[str]]:
+        """The addresses of the replicas of each shard; none for a single ClickHouse."""
+        text = self.shards.get_secret_value()
+        return _ADDRESSES.validate_json(text) if text else []
 
     @field_validator("url")
     @classmethod

@@ -30,6 +30,7 @@ TALLY_EPOCHS: Final = "tally_epochs"
 SCHEMA_MIGRATIONS: Final = "schema_migrations"
 OLD_EVENTS: Final = "dossier_events_before_0012"
 COPIED_MONTHS: Final = "copied_months"
+SHARD_POSITION: Final = "shard_position"
 
 #: Every table whose rows count in a figure, or decide what a process does. No process works while one of them hides rows from the
 #: database user (``sinks.clickhouse.row_policies``) or deletes rows by itself (``expiring_rows``).
@@ -37,7 +38,7 @@ WHOLE_TABLES: Final = (
     *(DOSSIER_MESSAGES, DOSSIER_INDEX, DOSSIER_CORRECTIONS, DOSSIER_EXCLUSIONS, DOSSIERS, DOSSIER_CHANGES),
     *(AGENCY_MINUTE, AGENCY_DAY, AGENCY_DAY_PROCEDURE, TALLY_EPOCHS),
     *(DEAD_LETTERS, DEAD_LETTER_MARKS, DEAD_LETTER_TALLIES, DEAD_LETTER_CHECKPOINTS, DEAD_LETTER_ACCEPTANCES),
-    *(UNREAD_OFFSETS, SCHEMA_MIGRATIONS, CATALOGUE_ENTRIES, CATALOGUE_LOADS, CATALOGUE_RECOUNTS),
+    *(UNREAD_OFFSETS, SCHEMA_MIGRATIONS, CATALOGUE_ENTRIES, CATALOGUE_LOADS, CATALOGUE_RECOUNTS, SHARD_POSITION),
 )
 #: Every other table of the database, and why it may lack rows. ``tests/contract/test_hidden_rows.py`` refuses a table that is in
 #: neither list, and a reader of any table that does not refuse hidden rows.

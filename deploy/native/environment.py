@@ -18,6 +18,9 @@ _KAFKA_TUNING = frozenset(
 _KAFKA_CHOSEN = frozenset({"TOPIC", "GROUP", "PARTITIONS"})
 #: The other settings that are addresses; a section as one JSON text, or a file of secrets, may contain some of them.
 _ADDRESSES = frozenset({"KAFKA", "CLICKHOUSE", "HTTP", "CLICKHOUSE__URL", "HTTP__HOST", "HTTP__PORT", "CLICKHOUSE__CA_FILE"}) | {
+    "CLICKHOUSE__SHARDS",
+    "CLICKHOUSE__CLUSTER",
+    "KAFKA__PORTAL_PREFIX",
     "SECRETS_DIR",
     "HTTP__URL",
     "HTTP__CERTIFICATE_FILE",

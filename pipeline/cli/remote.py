@@ -204,7 +204,7 @@ class Process:
 
 def is_embedded(settings: Settings) -> bool:
     """Whether the storage is embedded: a folder that belongs to one process."""
-    return settings.clickhouse.url.get_secret_value().startswith("chdb:")
+    return not settings.clickhouse.addresses and settings.clickhouse.url.get_secret_value().startswith("chdb:")
 
 
 def running(settings: Settings, data: Path | None) -> Process:

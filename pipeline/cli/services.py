@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 from pydantic import SecretStr
 
@@ -13,10 +13,8 @@ from domain.errors import UnavailableError
 from pipeline.cli.remote import NotRunningError, Process, is_embedded, running
 from pipeline.settings import Settings, embedded_url
 from pipeline.wiring.storage import opened_storage, target_of
+from sinks.contract.storage import Storage
 from sinks.errors import SinkError
-
-if TYPE_CHECKING:  # only wiring knows the concrete destination
-    from sinks.clickhouse.client import ClickHouse
 
 Local = TypeVar("Local")
 Remote = TypeVar("Remote")
@@ -27,7 +25,7 @@ def opened_service(
     settings: Settings,
     data: Path | None,
     *,
-    local: Callable[[Settings, ClickHouse], Local],
+    local: Callable[[Settings, Storage], Local],
     remote: Callable[[Process], Remote],
     open_folder: bool = False,
 ) -> Iterator[Local | Remote]:
@@ -53,9 +51,9 @@ def opened_service(
     if process is not None:
         yield remote(process)
         return
-    with opened_storage(settings) as clickhouse:
+    with opened_storage(settings) as storage:
         try:
-            yield local(settings, clickhouse)
+            yield local(settings, storage)
         except SinkError as error:  # it went away, or refuses, after the command had begun
             raise UnavailableError(
                 str(error), remedy="`portalpulse doctor` checks each part. Then run the command again."

@@ -14,9 +14,7 @@ from pipeline.registry import registry_of
 from pipeline.serving.site import Site
 from pipeline.settings import Settings
 from pipeline.working_days import working_days_of
-from sinks.clickhouse.catalogue_store import ClickHouseCatalogue
-from sinks.clickhouse.client import ClickHouse
-from sinks.clickhouse.reader import ClickHouseReader
+from sinks.contract.storage import Storage
 
 
 class ProcessFigures:
@@ -38,7 +36,7 @@ class ProcessFigures:
         return ProcessState(drift=None if self._drift is None else self._drift(), consumer_lag=self._consumer_lag())
 
 
-def board_sources(settings: Settings, clickhouse: ClickHouse, process: ProcessFigures) -> BoardSources:
+def board_sources(settings: Settings, storage: Storage, process: ProcessFigures) -> BoardSources:
     """The sources over this storage."""
     clock = parse_clock(settings.clock)
     page = Page(
@@ -49,12 +47,12 @@ def board_sources(settings: Settings, clickhouse: ClickHouse, process: ProcessFi
         stale_seconds=settings.board.stale_seconds,
     )
     return BoardSources(
-        reader=ClickHouseReader(clickhouse),
+        reader=storage.tallies(),
         page=page,
         clock=clock,
         wall_clock=SystemClock(),
         policies=settings.thresholds,
-        offered=ClickHouseCatalogue(clickhouse).entries,
+        offered=storage.catalogue().entries,
         alerts=AlertSources(settings.board.prometheus_url, settings.board.alertmanager_url),
         process=process.state,
     )

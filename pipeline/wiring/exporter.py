@@ -19,8 +19,7 @@ from pipeline.shutdown import GracefulShutdown
 from pipeline.wiring.board import ProcessFigures, board_sources, site_of
 from pipeline.wiring.features import background_work, feature_routes, figures_registry
 from pipeline.wiring.storage import opened_storage
-from sinks.clickhouse.client import ClickHouse
-from sinks.clickhouse.reader import ClickHouseReader
+from sinks.contract.storage import Storage
 
 log = get_logger("wiring")
 
@@ -38,14 +37,14 @@ def run_exporter(settings: Settings, *, board: Path | None = None) -> None:
     shutdown.listen()
     setproctitle.setproctitle("portalpulse exporter")
     site = site_of(board)
-    with opened_storage(settings, wait=_SCHEMA_SECONDS) as clickhouse:
-        asyncio.run(_run_exporter(settings, clickhouse, shutdown, site))
+    with opened_storage(settings, wait=_SCHEMA_SECONDS) as storage:
+        asyncio.run(_run_exporter(settings, storage, shutdown, site))
 
 
-async def _run_exporter(settings: Settings, clickhouse: ClickHouse, shutdown: GracefulShutdown, site: Site | None) -> None:
+async def _run_exporter(settings: Settings, storage: Storage, shutdown: GracefulShutdown, site: Site | None) -> None:
     stop = shutdown.event()
     registry, agencies, clock = CollectorRegistry(), registry_of(settings), parse_clock(settings.clock)
-    reader = ClickHouseReader(clickhouse)
+    reader = storage.tallies()
     figures = figures_registry(settings, reader, registry)
     shown = ProcessFigures()
     server = HttpServer(
@@ -56,15 +55,15 @@ async def _run_exporter(settings: Settings, clickhouse: ClickHouse, shutdown: Gr
             health=lambda: Health(healthy=True, ready=True),
             reader=reader,
             figures=figures,
-            routes=feature_routes(settings, clickhouse, board_sources(settings, clickhouse, shown)),
+            routes=feature_routes(settings, storage, board_sources(settings, storage, shown)),
         ),
         settings.http,
         site=site,
     )
     address = await server.start()
-    log.info("exporter_started", address=address, storage=clickhouse.target.display_name)
+    log.info("exporter_started", address=address, storage=storage.display_name)
     try:
-        with background_work(settings, clickhouse, registry, shown.audited):
+        with background_work(settings, storage, registry, shown.audited):
             await stop.wait()
     finally:
         await server.close()

@@ -47,23 +47,8 @@ from pipeline.serving.policies import PolicyCollector
 from pipeline.serving.requests import Routes
 from pipeline.settings import Settings
 from pipeline.working_days import working_days_of
-from sinks.clickhouse.audit import ClickHouseAudit
-from sinks.clickhouse.catalogue_recounts import ClickHouseCatalogueRecounts
-from sinks.clickhouse.catalogue_store import ClickHouseCatalogue
-from sinks.clickhouse.client import ClickHouse
-from sinks.clickhouse.dead_letter_limits import ClickHouseDeadLetterLimits
-from sinks.clickhouse.dead_letter_store import ClickHouseDeadLetters
-from sinks.clickhouse.dossier_audit import ClickHouseDossierAudit
-from sinks.clickhouse.dossier_figures import ClickHouseDossierFigures
-from sinks.clickhouse.dossier_index import ClickHouseDossierIndex
-from sinks.clickhouse.dossier_reader import ClickHouseDossierReader
-from sinks.clickhouse.dossier_table import ClickHouseDossierTable
-from sinks.clickhouse.exclusions import ClickHouseExclusions
-from sinks.clickhouse.finding_reader import ClickHouseFindingReader
-from sinks.clickhouse.raw_messages import ClickHouseRawMessages
-from sinks.clickhouse.reader import ClickHouseReader
-from sinks.clickhouse.repair import ClickHouseRepair
-from sinks.clickhouse.store import ClickHouseStore
+from sinks.contract.storage import Storage
+from sinks.contract.tallies import TallyReader
 
 #: Time limit for Kafka's answers where they are optional or requested in every round (seconds).
 _SHORT_ANSWER_SECONDS = 5.0
@@ -72,15 +57,15 @@ _AUDIT_STOP_SECONDS = 3.0
 _FINDINGS_STOP_SECONDS = 1.0
 
 
-def dead_letter_service(settings: Settings, clickhouse: ClickHouse) -> DeadLetterService:
+def dead_letter_service(settings: Settings, storage: Storage) -> DeadLetterService:
     """The service over this storage. It connects to Kafka only to send messages again and to accept dead letters."""
     topics = _Topics(settings)
     return DeadLetterService(
-        ClickHouseDeadLetters(clickhouse),
+        storage.dead_letters(),
         validator=EventValidator(registry_of(settings)),
         clock=SystemClock(),
         sender=lambda: Resender(settings.kafka),
-        limits=ClickHouseDeadLetterLimits(clickhouse, topic_id=topics.topic_id),
+        limits=storage.dead_letter_limits(topics.topic_id),
         ends=topics.ends,
         future_tolerance=dt.timedelta(seconds=settings.ingest.future_tolerance_seconds),
         portal_of=settings.kafka.portal_of,
@@ -120,15 +105,15 @@ def topics_shown(settings: Settings) -> str:
     return topics[0] if len(topics) == 1 else f"{settings.kafka.portal_prefix}CODE"
 
 
-def audit_service(settings: Settings, clickhouse: ClickHouse) -> AuditService:
+def audit_service(settings: Settings, storage: Storage) -> AuditService:
     """The service over this storage. It connects to Kafka only when the topic is audited."""
     topics = settings.kafka.topics(registry_of(settings).codes)
     return AuditService(
-        ClickHouseAudit(clickhouse),
-        store=ClickHouseStore(clickhouse),
-        repair=ClickHouseRepair(clickhouse),
-        dossiers=ClickHouseDossierAudit(clickhouse),
-        index=ClickHouseDossierIndex(clickhouse),
+        storage.audit(),
+        store=storage.events(),
+        repair=storage.repair(),
+        dossiers=storage.dossier_audit(),
+        index=storage.dossier_index(),
         topic=(topics_shown(settings), lambda: topic_reader(settings)),
         portals=topics if len(topics) > 1 else (),
         decoder=Decoder(registry_of(settings)),
@@ -138,17 +123,17 @@ def audit_service(settings: Settings, clickhouse: ClickHouse) -> AuditService:
     )
 
 
-def dossier_service(settings: Settings, clickhouse: ClickHouse) -> DossierService:
+def dossier_service(settings: Settings, storage: Storage) -> DossierService:
     """The service over this storage."""
     return DossierService(
-        ClickHouseDossierReader(clickhouse),
-        ClickHouseExclusions(clickhouse),
+        storage.dossier_reader(),
+        storage.exclusions(),
         registry_of(settings),
-        catalogue=ClickHouseCatalogue(clickhouse).entries,
+        catalogue=storage.catalogue().entries,
     )
 
 
-def report_sources(settings: Settings, clickhouse: ClickHouse) -> ReportSources:
+def report_sources(settings: Settings, storage: Storage) -> ReportSources:
     """What reports are made of. They ask Kafka how much of the topic is counted."""
     topic = topic_reader(settings, answer_seconds=_SHORT_ANSWER_SECONDS)
 
@@ -158,29 +143,27 @@ def report_sources(settings: Settings, clickhouse: ClickHouse) -> ReportSources:
         return TopicOffsets(ends, {name: each.committed or 0 for name, each in partitions.items()})
 
     return ReportSources(
-        reader=ClickHouseReader(clickhouse),
+        reader=storage.tallies(),
         agencies=registry_of(settings),
         clock=parse_clock(settings.clock),
         wall_clock=SystemClock(),
         offsets=offsets,
-        excluded=ExcludedDossiers(ClickHouseExclusions(clickhouse), ClickHouseDossierReader(clickhouse)).within,
-        catalogue=ClickHouseCatalogue(clickhouse).entries,
-        figures=FigureSources(
-            ClickHouseDossierFigures(clickhouse), working_days_of(settings), settings.indicators.accepted_late_from
-        ),
-        dossiers=ClickHouseDossierTable(clickhouse),
+        excluded=ExcludedDossiers(storage.exclusions(), storage.dossier_reader()).within,
+        catalogue=storage.catalogue().entries,
+        figures=FigureSources(storage.dossier_figures(), working_days_of(settings), settings.indicators.accepted_late_from),
+        dossiers=storage.dossier_table(),
         return_at_counter=ReturnAtCounter(settings.indicators.return_at_counter),
-        not_recounted=lambda: sorted(ClickHouseCatalogueRecounts(clickhouse).unfinished()),
+        not_recounted=lambda: sorted(storage.catalogue_recounts().unfinished()),
     )
 
 
-def verification_service(settings: Settings, clickhouse: ClickHouse) -> VerificationService:
+def verification_service(settings: Settings, storage: Storage) -> VerificationService:
     """The service over this storage."""
     return VerificationService(
-        ClickHouseRawMessages(clickhouse),
+        storage.raw_messages(),
         VerificationSources(
-            excluded=ClickHouseExclusions(clickhouse).excluded,
-            catalogue=ClickHouseCatalogue(clickhouse).entries,
+            excluded=storage.exclusions().excluded,
+            catalogue=storage.catalogue().entries,
             return_at_counter=ReturnAtCounter(settings.indicators.return_at_counter),
             working_days=working_days_of(settings),
             accepted_late_from=settings.indicators.accepted_late_from,
@@ -188,74 +171,74 @@ def verification_service(settings: Settings, clickhouse: ClickHouse) -> Verifica
     )
 
 
-def exclusion_service(settings: Settings, clickhouse: ClickHouse) -> ExclusionService:
+def exclusion_service(settings: Settings, storage: Storage) -> ExclusionService:
     """The service over this storage. It recounts as a repair does, without a raised epoch: what comes later wins over it."""
-    audit = audit_service(settings, clickhouse)
+    audit = audit_service(settings, storage)
     return ExclusionService(
-        ClickHouseExclusions(clickhouse),
-        reader=ClickHouseDossierReader(clickhouse),
-        index=ClickHouseDossierIndex(clickhouse),
+        storage.exclusions(),
+        reader=storage.dossier_reader(),
+        index=storage.dossier_index(),
         recount=partial(audit.repair, raise_epoch=False),
     )
 
 
-def finding_service(settings: Settings, clickhouse: ClickHouse) -> FindingService:
+def finding_service(settings: Settings, storage: Storage) -> FindingService:
     """The service over this storage."""
-    catalogue = ClickHouseCatalogue(clickhouse).entries
-    return FindingService(ClickHouseFindingReader(clickhouse), registry_of(settings), catalogue=catalogue)
+    catalogue = storage.catalogue().entries
+    return FindingService(storage.findings(), registry_of(settings), catalogue=catalogue)
 
 
-def catalogue_service(settings: Settings, clickhouse: ClickHouse) -> CatalogueService:
+def catalogue_service(settings: Settings, storage: Storage) -> CatalogueService:
     """The service over this storage."""
     recount = CatalogueRecount(
-        ClickHouseCatalogueRecounts(clickhouse),
-        index=ClickHouseDossierIndex(clickhouse),
-        recount=partial(audit_service(settings, clickhouse).repair, raise_epoch=False),
+        storage.catalogue_recounts(),
+        index=storage.dossier_index(),
+        recount=partial(audit_service(settings, storage).repair, raise_epoch=False),
     )
-    return CatalogueService(ClickHouseCatalogue(clickhouse), registry_of(settings), parse_clock(settings.clock), recount)
+    return CatalogueService(storage.catalogue(), registry_of(settings), parse_clock(settings.clock), recount)
 
 
-def feature_routes(settings: Settings, clickhouse: ClickHouse, board: BoardSources) -> tuple[Routes, ...]:
+def feature_routes(settings: Settings, storage: Storage, board: BoardSources) -> tuple[Routes, ...]:
     """The routes of the features: board, reports, steps, dead letters, audit, dossiers, findings, catalogue and runbook."""
-    reports = report_sources(settings, clickhouse)
+    reports = report_sources(settings, storage)
     return (
         partial(board_routes, board),
         partial(report_routes, reports),
         partial(step_routes, reports.reader, indicators_by(reports.return_at_counter)),
-        partial(verification_routes, verification_service(settings, clickhouse), reports.agencies, reports.clock),
-        partial(dead_letter_routes, dead_letter_service(settings, clickhouse)),
-        partial(audit_routes, audit_service(settings, clickhouse)),
-        partial(dossier_routes, dossier_service(settings, clickhouse), exclusion_service(settings, clickhouse)),
-        partial(finding_routes, finding_service(settings, clickhouse)),
-        partial(catalogue_routes, catalogue_service(settings, clickhouse)),
+        partial(verification_routes, verification_service(settings, storage), reports.agencies, reports.clock),
+        partial(dead_letter_routes, dead_letter_service(settings, storage)),
+        partial(audit_routes, audit_service(settings, storage)),
+        partial(dossier_routes, dossier_service(settings, storage), exclusion_service(settings, storage)),
+        partial(finding_routes, finding_service(settings, storage)),
+        partial(catalogue_routes, catalogue_service(settings, storage)),
         runbook_routes,
     )
 
 
 @contextmanager
 def background_work(
-    settings: Settings, clickhouse: ClickHouse, registry: CollectorRegistry, audited: Callable[[Callable[[], int]], None]
+    settings: Settings, storage: Storage, registry: CollectorRegistry, audited: Callable[[Callable[[], int]], None]
 ) -> Iterator[None]:
     """Audits, and searches the findings of the current day, in the background, until the block ends.
 
     ``audited`` is given what tells the confirmed drift (events), where there is an audit.
     """
-    with continuous_audit(settings, clickhouse, registry, audited), current_findings(settings, clickhouse, registry):
+    with continuous_audit(settings, storage, registry, audited), current_findings(settings, storage, registry):
         yield
 
 
 @contextmanager
-def current_findings(settings: Settings, clickhouse: ClickHouse, registry: CollectorRegistry) -> Iterator[None]:
+def current_findings(settings: Settings, storage: Storage, registry: CollectorRegistry) -> Iterator[None]:
     """Searches the findings of the current day in the background and exports them until the block ends."""
     clock = parse_clock(settings.clock)
     current = CurrentFindings(
-        finding_service(settings, clickhouse),
+        finding_service(settings, storage),
         interval=settings.findings.interval_seconds,
         duty=settings.findings.duty,
         clock=clock,
         wall_clock=SystemClock(),
         accepted_late=AcceptedLate(
-            ClickHouseDossierFigures(clickhouse),
+            storage.dossier_figures(),
             registry_of(settings),
             working_days_of(settings),
             settings.indicators.accepted_late_from,
@@ -272,13 +255,13 @@ def current_findings(settings: Settings, clickhouse: ClickHouse, registry: Colle
 
 @contextmanager
 def continuous_audit(
-    settings: Settings, clickhouse: ClickHouse, registry: CollectorRegistry, audited: Callable[[Callable[[], int]], None]
+    settings: Settings, storage: Storage, registry: CollectorRegistry, audited: Callable[[Callable[[], int]], None]
 ) -> Iterator[None]:
     """Audits in the background and exports the results until the block ends; see ``background_work``."""
-    tallies = ClickHouseAudit(clickhouse)
+    tallies = storage.audit()
     audit = ContinuousAudit(
         tallies,
-        dossiers=ClickHouseDossierAudit(clickhouse),
+        dossiers=storage.dossier_audit(),
         interval=settings.audit.interval_seconds,
         duty=settings.audit.duty,
         settle=settings.audit.settle_seconds,
@@ -297,7 +280,7 @@ def continuous_audit(
         audit.stop(grace=_AUDIT_STOP_SECONDS)
 
 
-def figures_registry(settings: Settings, reader: ClickHouseReader, process: CollectorRegistry) -> CollectorRegistry:
+def figures_registry(settings: Settings, reader: TallyReader, process: CollectorRegistry) -> CollectorRegistry:
     """A registry of the gauges that need the storage; those that do not are added to the registry of the ``process``."""
     agencies, clock = registry_of(settings), parse_clock(settings.clock)
     process.register(PolicyCollector(registry=agencies, clock=clock, policies=settings.thresholds))

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
+from typing import Protocol
 
 from domain.agencies import AgencyRegistry
 from domain.errors import ConfigurationError, UnavailableError
@@ -15,13 +17,20 @@ from pipeline.registry import registry_of
 from pipeline.settings import Settings
 from pipeline.wiring.recount_dossiers import recount_dossiers
 from sinks.clickhouse.client import ClickHouse, Observer
+from sinks.clickhouse.cluster.cluster import Cluster
+from sinks.clickhouse.cluster.layout import Layout, parse_layout
+from sinks.clickhouse.cluster.migrate import migrate_cluster
+from sinks.clickhouse.cluster.positions import check_positions, check_single_server
+from sinks.clickhouse.cluster.storage import ClusterStorage
 from sinks.clickhouse.expiring_rows import refuse_expiring_rows
 from sinks.clickhouse.first_notes import note_every_dossier
 from sinks.clickhouse.migrate import Migration, migrate, missing_migrations
 from sinks.clickhouse.registry_writer import write_agencies
 from sinks.clickhouse.row_policies import refuse_hidden_rows
 from sinks.clickhouse.shortages import remedy_of
+from sinks.clickhouse.storage import ClickHouseStorage
 from sinks.clickhouse.target import Target
+from sinks.contract.storage import Storage
 from sinks.errors import Retryable, SinkError
 from sinks.tables import WHOLE_TABLES
 
@@ -50,11 +59,27 @@ def target_of(settings: Settings) -> Target:
         raise ConfigurationError(f"PORTALPULSE_CLICKHOUSE__URL is wrong: {error}.") from error
 
 
+def layout_of(settings: Settings) -> Layout | None:
+    """The servers of a cluster, or None for a single ClickHouse.
+
+    Raises:
+        ConfigurationError: the addresses are wrong.
+    """
+    clickhouse = settings.clickhouse
+    if not (urls := clickhouse.addresses):
+        return None
+    trust_of(clickhouse.ca_file, variable="PORTALPULSE_CLICKHOUSE__CA_FILE")
+    try:
+        return parse_layout(urls, clickhouse.cluster, timeout=clickhouse.timeout_seconds, ca_file=clickhouse.ca_file)
+    except ValueError as error:
+        raise ConfigurationError(f"PORTALPULSE_CLICKHOUSE__SHARDS is wrong: {error}.") from error
+
+
 @contextmanager
 def migrated_storage(
     settings: Settings, *, observer: Observer | None = None, applied: list[Migration] | None = None
-) -> Iterator[ClickHouse]:
-    """A ClickHouse client with the newest schema and registry, closed at the end. For workers and ``migrate``.
+) -> Iterator[Storage]:
+    """A storage with the newest schema and registry, closed at the end. For workers and ``migrate``.
 
     ``applied`` receives the migrations that were missing.
 
@@ -64,18 +89,18 @@ def migrated_storage(
     """
     registry = registry_of(settings)
 
-    def migrate_all(clickhouse: ClickHouse) -> None:
-        done = prepare(clickhouse, registry)
+    def migrate_all(opened: _Opened) -> None:
+        done = opened.migrate(registry)
         if applied is not None:
             applied.extend(done)
 
-    with _opened(settings, observer, migrate_all) as clickhouse:
-        yield clickhouse
+    with _opened(settings, observer, migrate_all) as storage:
+        yield storage
 
 
 @contextmanager
-def opened_storage(settings: Settings, *, wait: float = 0.0) -> Iterator[ClickHouse]:
-    """A ClickHouse client with the schema of this release, closed at the end. Nothing is written.
+def opened_storage(settings: Settings, *, wait: float = 0.0) -> Iterator[Storage]:
+    """A storage with the schema of this release, closed at the end. Nothing is written.
 
     ``wait``: seconds to wait for a worker that brings the schema up to date.
 
@@ -86,7 +111,8 @@ def opened_storage(settings: Settings, *, wait: float = 0.0) -> Iterator[ClickHo
     registry_of(settings)  # a wrong file is a mistake of the settings: it is reported before anything is opened
     deadline = time.monotonic() + wait
 
-    def check_schema(clickhouse: ClickHouse) -> None:
+    def check_schema(opened: _Opened) -> None:
+        clickhouse = opened.everywhere
         while missing := missing_migrations(clickhouse):
             if time.monotonic() >= deadline:
                 raise UnavailableError(
@@ -96,32 +122,98 @@ def opened_storage(settings: Settings, *, wait: float = 0.0) -> Iterator[ClickHo
                 )
             log.info("waiting_for_a_worker_to_migrate", migration=missing[0].number, database=clickhouse.target.database)
             time.sleep(_SCHEMA_POLL_SECONDS)
+        opened.check_position()
 
-    with _opened(settings, None, check_schema) as clickhouse:
-        yield clickhouse
+    with _opened(settings, None, check_schema) as storage:
+        yield storage
+
+
+class _Opened(Protocol):
+    """A storage before it is used."""
+
+    storage: Storage
+
+    @property
+    def everywhere(self) -> ClickHouse:
+        """Where the tables are that every server has."""
+        ...
+
+    @property
+    def parts(self) -> Sequence[ClickHouse]:
+        """Every ClickHouse with tables of its own; rows may be hidden in each."""
+        ...
+
+    def migrate(self, registry: AgencyRegistry) -> tuple[Migration, ...]:
+        """Bring the schema and the registry up to date."""
+        ...
+
+    def check_position(self) -> None:
+        """Refuse shards that are not those of the settings."""
+        ...
+
+
+class _Single:
+    """One ClickHouse."""
+
+    def __init__(self, clickhouse: ClickHouse) -> None:
+        self.storage: Storage = ClickHouseStorage(clickhouse)
+        self.everywhere = clickhouse
+        self.parts = (clickhouse,)
+
+    def migrate(self, registry: AgencyRegistry) -> tuple[Migration, ...]:
+        done = prepare(self.everywhere, registry)
+        check_single_server(self.everywhere)
+        return done
+
+    def check_position(self) -> None:
+        check_single_server(self.everywhere)
+
+
+class _Several:
+    """A cluster."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self._cluster = cluster
+        self.storage: Storage = ClusterStorage(cluster)
+        self.everywhere = cluster.home
+        self.parts = cluster.shards
+
+    def migrate(self, registry: AgencyRegistry) -> tuple[Migration, ...]:
+        done = migrate_cluster(self._cluster, steps=_steps(registry))
+        write_agencies(self.everywhere, registry)
+        return done
+
+    def check_position(self) -> None:
+        check_positions(self._cluster)
 
 
 @contextmanager
-def _opened(settings: Settings, observer: Observer | None, prepared: Callable[[ClickHouse], None]) -> Iterator[ClickHouse]:
-    target = target_of(settings)
+def _opened(settings: Settings, observer: Observer | None, prepared: Callable[[_Opened], None]) -> Iterator[Storage]:
+    layout = layout_of(settings)
+    target = target_of(settings) if layout is None else layout.shards[0][0]
+    opened: _Opened
     try:
-        clickhouse = ClickHouse(target, observer=observer) if observer is not None else ClickHouse(target)
+        if layout is None:
+            opened = _Single(ClickHouse(target, observer=observer) if observer is not None else ClickHouse(target))
+        else:
+            opened = _Several(Cluster(layout, observer=observer))
     except SinkError as error:
         raise UnavailableError(str(error), remedy=remedy_of(error, target)) from error
     try:
         try:
-            prepared(clickhouse)
-            refuse_hidden_rows(clickhouse, WHOLE_TABLES)
-            refuse_expiring_rows(clickhouse, WHOLE_TABLES)
+            prepared(opened)
+            for part in opened.parts:
+                refuse_hidden_rows(part, WHOLE_TABLES)
+                refuse_expiring_rows(part, WHOLE_TABLES)
         except Retryable as error:
             raise _unavailable(error, target) from error
         except SinkError as error:
             raise UnavailableError(
                 str(error), remedy=remedy_of(error, target) or "`portalpulse doctor` checks each part."
             ) from error
-        yield clickhouse
+        yield opened.storage
     finally:
-        clickhouse.close()
+        opened.storage.close()
 
 
 def _unavailable(error: Retryable, target: Target) -> UnavailableError:
@@ -156,7 +248,11 @@ def migrate_storage(settings: Settings) -> tuple[Migration, ...]:
 
 def prepare(clickhouse: ClickHouse, registry: AgencyRegistry) -> tuple[Migration, ...]:
     """Apply missing migrations and write the registry of agencies; returns the migrations that were applied."""
-    steps = {13: lambda: recount_dossiers(clickhouse, registry), 17: lambda: note_every_dossier(clickhouse)}
-    done = migrate(clickhouse, steps=steps)
+    done = migrate(clickhouse, steps={number: partial(step, clickhouse) for number, step in _steps(registry).items()})
     write_agencies(clickhouse, registry)
     return done
+
+
+def _steps(registry: AgencyRegistry) -> dict[int, Callable[[ClickHouse], None]]:
+    """What is done after the statements of some migrations."""
+    return {13: lambda clickhouse: recount_dossiers(clickhouse, registry), 17: note_every_dossier}

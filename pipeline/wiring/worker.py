@@ -31,13 +31,8 @@ from pipeline.shutdown import GracefulShutdown
 from pipeline.wiring.board import ProcessFigures, board_sources, site_of
 from pipeline.wiring.features import background_work, feature_routes, figures_registry
 from pipeline.wiring.storage import migrated_storage
-from sinks.clickhouse.client import ClickHouse
-from sinks.clickhouse.dead_letter_limits import ClickHouseDeadLetterLimits
-from sinks.clickhouse.dossier_histories import ClickHouseDossierHistories
-from sinks.clickhouse.dossier_index import ClickHouseDossierIndex
-from sinks.clickhouse.dossier_table import ClickHouseDossierTable
-from sinks.clickhouse.reader import ClickHouseReader
-from sinks.clickhouse.store import ClickHouseStore
+from sinks.contract.events import EventStore
+from sinks.contract.storage import Storage
 
 log = get_logger("wiring")
 
@@ -55,12 +50,10 @@ def run_worker(settings: Settings, *, all_in_one: bool, create_topic: bool, boar
     setproctitle.setproctitle("portalpulse worker")
     site = site_of(board if all_in_one else None)
     metrics = WorkerMetrics(CollectorRegistry())
-    with migrated_storage(settings, observer=metrics.observe_store) as clickhouse:
-        store = ClickHouseStore(clickhouse)
+    with migrated_storage(settings, observer=metrics.observe_store) as storage:
+        store = storage.events()
         asyncio.run(
-            _run_worker(
-                settings, store, clickhouse, metrics, shutdown, site=site, all_in_one=all_in_one, create_topic=create_topic
-            )
+            _run_worker(settings, store, storage, metrics, shutdown, site=site, all_in_one=all_in_one, create_topic=create_topic)
         )
 
 
@@ -75,8 +68,8 @@ def _create_folder(folder: Path) -> None:
 
 async def _run_worker(
     settings: Settings,
-    store: ClickHouseStore,
-    clickhouse: ClickHouse,
+    store: EventStore,
+    storage: Storage,
     metrics: WorkerMetrics,
     shutdown: GracefulShutdown,
     *,
@@ -92,15 +85,15 @@ async def _run_worker(
         settings,
         decoder=Decoder(agencies),
         store=store,
-        index=ClickHouseDossierIndex(clickhouse),
-        checkpoints=ClickHouseDeadLetterLimits(clickhouse, topic_id=lambda topic: worker.state.topic_ids.get(topic, "")),
+        index=storage.dossier_index(),
+        checkpoints=storage.dead_letter_limits(lambda topic: worker.state.topic_ids.get(topic, "")),
         metrics=metrics,
         clock=SystemClock(),
         topics=topics,
         reachable=checked.reachable,
-        loops=lambda steps: {"keep-dossiers": dossier_keeper(settings, clickhouse, steps, metrics).run},
+        loops=lambda steps: {"keep-dossiers": dossier_keeper(settings, storage, steps, metrics).run},
     )
-    reader = ClickHouseReader(clickhouse) if all_in_one else None
+    reader = storage.tallies() if all_in_one else None
     figures = None if reader is None else figures_registry(settings, reader, metrics.registry)
 
     def lag() -> int | None:
@@ -117,7 +110,7 @@ async def _run_worker(
             figures=figures,
             consumer_lag=lag,
             progress=lambda: _progress(worker),
-            routes=feature_routes(settings, clickhouse, board_sources(settings, clickhouse, shown)) if all_in_one else (),
+            routes=feature_routes(settings, storage, board_sources(settings, storage, shown)) if all_in_one else (),
         ),
         settings.http,
         site=site,
@@ -128,10 +121,10 @@ async def _run_worker(
         address=address,
         topic=topics[0] if len(topics) == 1 else f"{settings.kafka.portal_prefix}CODE",
         partitions=checked.partitions,
-        storage=clickhouse.target.display_name,
+        storage=storage.display_name,
     )
     try:
-        with background_work(settings, clickhouse, metrics.registry, shown.audited) if all_in_one else nullcontext():
+        with background_work(settings, storage, metrics.registry, shown.audited) if all_in_one else nullcontext():
             await worker.run(stop, ending=shutdown.start_deadline)
     finally:
         await server.close()
@@ -139,11 +132,11 @@ async def _run_worker(
     shutdown.finish()
 
 
-def dossier_keeper(settings: Settings, clickhouse: ClickHouse, steps: IngestSteps, metrics: WorkerMetrics) -> DossierKeeper:
+def dossier_keeper(settings: Settings, storage: Storage, steps: IngestSteps, metrics: WorkerMetrics) -> DossierKeeper:
     """What keeps the table of dossiers in this worker."""
     return DossierKeeper(
-        ClickHouseDossierTable(clickhouse),
-        ClickHouseDossierHistories(clickhouse),
+        storage.dossier_table(),
+        storage.dossier_histories(),
         retrying=steps.retrying,
         metrics=metrics,
         interval=settings.dossiers.interval_seconds,

@@ -173,9 +173,10 @@ def add_scenario(counts: TierCounts, stream: ScenarioStream, sent: np.ndarray | 
 
 
 def table_sql(database: str, table: str) -> str:
-    """A query of every figure of a tally; ``read_table`` reads its answer."""
-    columns = ", ".join(("agency", *TIERS[table], *TALLIED))
-    return f"SELECT {columns} FROM {database}.{table} FINAL"  # noqa: S608
+    """A query of every figure of a tally; ``read_table`` reads its answer. In a cluster each shard has a part of a tally."""
+    keys = ", ".join(("agency", *TIERS[table]))
+    sums = ", ".join(f"sum({name})" for name in TALLIED)
+    return f"SELECT {keys}, {sums} FROM {database}.{table} FINAL GROUP BY {keys}"  # noqa: S608
 
 
 def read_table(table: str, answer: str) -> dict[Key, Figures]:

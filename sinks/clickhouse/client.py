@@ -109,9 +109,10 @@ class ClickHouse:
 
     def command(self, operation: str, sql: str, parameters: Mapping[str, Any] | None = None, **settings: Any) -> None:
         """Run a statement without a result. ``operation`` names it in metrics."""
-        self._call(
+        self.call(
             operation,
-            lambda client: client.command(sql, parameters=dict(parameters or {}), settings=self._call_settings(settings)),
+            lambda client: client.command(sql, parameters=dict(parameters or {}), settings=self.call_settings(settings)),
+            sql=sql,
         )
 
     def rows(
@@ -124,13 +125,13 @@ class ClickHouse:
         """
 
         def read(client: Any) -> Sequence[Sequence[Any]]:
-            result = client.query(sql, parameters=dict(parameters or {}), settings=self._call_settings(settings))
+            result = client.query(sql, parameters=dict(parameters or {}), settings=self.call_settings(settings))
             rows: Sequence[Sequence[Any]] = result.result_rows
             if not rows and self.target.folder is None:
                 require_empty(result.summary, self.target, operation)
             return rows
 
-        return cast("Sequence[Sequence[Any]]", self._call(operation, read))
+        return cast("Sequence[Sequence[Any]]", self.call(operation, read, sql=sql))
 
     def counted_rows(
         self, operation: str, sql: str, parameters: Mapping[str, Any] | None = None, **settings: Any
@@ -150,10 +151,10 @@ class ClickHouse:
 
     def insert(self, operation: str, table: str, columns: Sequence[str], body: Any, form: str, **settings: Any) -> None:
         """Insert ``body`` (bytes in the ClickHouse format ``form``); durable when it returns."""
-        self._call(
+        self.call(
             operation,
             lambda client: client.raw_insert(
-                table, column_names=list(columns), insert_block=body, settings=self._call_settings(settings), fmt=form
+                table, column_names=list(columns), insert_block=body, settings=self.call_settings(settings), fmt=form
             ),
         )
 
@@ -161,11 +162,12 @@ class ClickHouse:
         self, operation: str, sql: str, parameters: Mapping[str, Any] | None, form: str, **settings: Any
     ) -> Iterator[bytes]:
         """Run a query and yield its result in the ClickHouse format ``form``, in chunks, within one thread."""
-        source = self._call(
+        source = self.call(
             operation,
             lambda client: client.raw_stream(
-                sql, parameters=dict(parameters or {}), settings=self._call_settings(settings), fmt=form
+                sql, parameters=dict(parameters or {}), settings=self.call_settings(settings), fmt=form
             ),
+            sql=sql,
         )
         try:
             while chunk := source.read(_CHUNK_BYTES):
@@ -198,8 +200,8 @@ class ClickHouse:
             external: a table that this query alone can read, sent with it.
             settings: of this call.
         """
-        body: bytes = self._call(
-            operation, lambda client: self._table(client, sql, external, self._call_settings(settings | _ARROW))
+        body: bytes = self.call(
+            operation, lambda client: self._table(client, sql, external, self.call_settings(settings | _ARROW)), sql=sql
         )
         if not body:
             raise Fatal(f"{self.target.display_name}: an answer without a schema arrived ({operation}).")
@@ -226,7 +228,7 @@ class ClickHouse:
 
     def create_database(self) -> None:
         """Create the target's database if it is missing."""
-        self._call(
+        self.call(
             "migrate",
             lambda client: client.command(f"CREATE DATABASE IF NOT EXISTS {self.target.database}"),
             database="default",
@@ -248,7 +250,8 @@ class ClickHouse:
             os.close(self._folder_descriptor)
             self._folder_descriptor = None
 
-    def _call(self, operation: str, action: Callable[[Any], Any], *, database: str | None = None) -> Any:
+    def call(self, operation: str, action: Callable[[Any], Any], *, database: str | None = None, sql: str = "") -> Any:  # noqa: ARG002
+        """Run ``action`` with a client of this thread. ``sql``: the statement, for those who have to know what it reads."""
         began = time.perf_counter()
         outcome = "unknown"
         try:
@@ -310,6 +313,6 @@ class ClickHouse:
         if self._closed:
             raise Fatal(f"The connection to {self.target.display_name} was closed.")
 
-    def _call_settings(self, settings: Mapping[str, Any]) -> dict[str, Any]:
+    def call_settings(self, settings: Mapping[str, Any]) -> dict[str, Any]:
         """The settings of one call. A user with readonly = 1 may change none; these only tune, or belong to writes."""
         return {} if self._server.read_only else {**_TUNING, **settings}

@@ -97,6 +97,9 @@ RETRYABLE: Final[dict[int, RetryCode]] = {
         1.0,
         "ReplicatedMergeTreeSink: the connection to Keeper was lost during the commit; a repeat replaces the same rows",
     ),
+    341: RetryCode(
+        "UNFINISHED", 5.0, "StorageReplicatedMergeTree::waitMutation: a replica is down; the deletion goes on when it is back"
+    ),
     364: RetryCode("RECEIVED_ERROR_TOO_MANY_REQUESTS", 2.0, "IO/HTTPCommon: a service behind ClickHouse asks it to slow down"),
     369: RetryCode("ALL_REPLICAS_ARE_STALE", 2.0, "Client/ConnectionPoolWithFailover: every replica is behind and will catch up"),
     384: RetryCode("PART_IS_TEMPORARILY_LOCKED", 1.0, "MergeTreeData: a part is being moved or merged"),
@@ -108,6 +111,9 @@ RETRYABLE: Final[dict[int, RetryCode]] = {
         "DEADLOCK_AVOIDED", 1.0, "Storages/IStorage: a lock on the table was not granted in time; the text asks to retry"
     ),
     499: RetryCode("S3_ERROR", 2.0, "IO/S3: a disk of ClickHouse is in an object store that did not answer"),
+    517: RetryCode(
+        "CANNOT_ASSIGN_ALTER", 1.0, "StorageReplicatedMergeTree::alter: the replica has not applied an earlier ALTER yet"
+    ),
     519: RetryCode("NO_REMOTE_SHARD_AVAILABLE", 2.0, "Storages/getStructureOfRemoteTable: no replica of a shard answers"),
     574: RetryCode("DISTRIBUTED_TOO_MANY_PENDING_BYTES", 2.0, "StorageDistributed: rows for an unavailable shard wait on disk"),
     667: RetryCode("NOT_INITIALIZED", 1.0, "StorageReplicatedMergeTree: the table is still being started"),

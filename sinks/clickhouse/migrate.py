@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib import resources
+from typing import Final
 
 from sinks.clickhouse.client import ClickHouse
 from sinks.clickhouse.row_policies import refuse_hidden_rows
@@ -64,34 +65,48 @@ def migrate(
     """
     known = packaged_migrations() if migrations is None else migrations
     clickhouse.create_database()
-    clickhouse.command(
-        "migrate",
-        f"CREATE TABLE IF NOT EXISTS {SCHEMA_MIGRATIONS} (number UInt32, name String, sha256 String, "
-        "applied_at DateTime64(3, 'UTC') DEFAULT now64(3)) ENGINE = MergeTree ORDER BY number",
-    )
-    applied = _applied(clickhouse)
-    _refuse_newer(applied, known)
-    done = []
-    for migration in known:
-        if migration.number in applied:
-            if applied[migration.number] != migration.sha256:
-                raise Fatal(
-                    f"Migration {migration.number:04d}_{migration.name} was edited after it was applied. Restore the file "
-                    "and put the change into a new migration."
-                )
-            continue
+    clickhouse.command("migrate", TABLE_OF_MIGRATIONS)
+    done = pending(_applied(clickhouse), known)
+    for migration in done:
         for statement in migration.statements:
             clickhouse.command("migrate", statement)
         if steps and migration.number in steps:
             steps[migration.number]()
-        clickhouse.command(
-            "migrate",
-            f"INSERT INTO {SCHEMA_MIGRATIONS} (number, name, sha256) VALUES "  # noqa: S608
-            "({number:UInt32}, {name:String}, {sha256:String})",
-            {"number": migration.number, "name": migration.name, "sha256": migration.sha256},
-        )
-        done.append(migration)
-    return tuple(done)
+        record(clickhouse, migration)
+    return done
+
+
+#: The statement that creates the table of applied migrations.
+TABLE_OF_MIGRATIONS: Final = (
+    f"CREATE TABLE IF NOT EXISTS {SCHEMA_MIGRATIONS} (number UInt32, name String, sha256 String, "
+    "applied_at DateTime64(3, 'UTC') DEFAULT now64(3)) ENGINE = MergeTree ORDER BY number"
+)
+
+
+def pending(applied: Mapping[int, str], known: tuple[Migration, ...]) -> tuple[Migration, ...]:
+    """The migrations that must be applied, in order. ``applied``: number -> fingerprint.
+
+    Raises:
+        Fatal: an applied migration was edited, or the database is newer than this program.
+    """
+    _refuse_newer(applied, known)
+    for migration in known:
+        if applied.get(migration.number, migration.sha256) != migration.sha256:
+            raise Fatal(
+                f"Migration {migration.number:04d}_{migration.name} was edited after it was applied. Restore the file "
+                "and put the change into a new migration."
+            )
+    return tuple(migration for migration in known if migration.number not in applied)
+
+
+def record(clickhouse: ClickHouse, migration: Migration) -> None:
+    """Record that a migration is applied."""
+    clickhouse.command(
+        "migrate",
+        f"INSERT INTO {SCHEMA_MIGRATIONS} (number, name, sha256) VALUES "  # noqa: S608
+        "({number:UInt32}, {name:String}, {sha256:String})",
+        {"number": migration.number, "name": migration.name, "sha256": migration.sha256},
+    )
 
 
 def missing_migrations(clickhouse: ClickHouse) -> tuple[Migration, ...]:
@@ -100,15 +115,17 @@ def missing_migrations(clickhouse: ClickHouse) -> tuple[Migration, ...]:
     Raises:
         Fatal: the database is newer than this program.
     """
-    known = packaged_migrations()
+    return pending(applied_migrations(clickhouse), packaged_migrations())
+
+
+def applied_migrations(clickhouse: ClickHouse) -> dict[int, str]:
+    """The applied migrations, number -> fingerprint; empty when the database or its tables do not exist. Only reads."""
     try:
-        applied = _applied(clickhouse)
+        return _applied(clickhouse)
     except Fatal as error:
         if getattr(error.__cause__, "code", None) not in _MISSING:
             raise
-        applied = {}
-    _refuse_newer(applied, known)
-    return tuple(migration for migration in known if migration.number not in applied)
+        return {}
 
 
 #: UNKNOWN_TABLE, UNKNOWN_DATABASE.
@@ -121,7 +138,7 @@ def _applied(clickhouse: ClickHouse) -> dict[int, str]:
     return {int(number): str(sha256) for number, sha256 in rows}
 
 
-def _refuse_newer(applied: dict[int, str], known: tuple[Migration, ...]) -> None:
+def _refuse_newer(applied: Mapping[int, str], known: tuple[Migration, ...]) -> None:
     numbers = {migration.number for migration in known}
     if newer := sorted(set(applied) - numbers):
         raise Fatal(f"The database has migration {newer[-1]:04d}, this program ends at {max(numbers):04d}. Update the program.")

@@ -38,6 +38,10 @@ class ClickHouseRepair:
         Raises:
             Fatal: a tally's version is so high that no epoch beats it; that row must be deleted by hand.
         """
+        return self.write_epoch(self.highest_epoch() + 1, reason)
+
+    def highest_epoch(self) -> int:
+        """The highest epoch that was raised or that a tally has."""
         versions = " UNION ALL ".join(f"SELECT max(version) AS version FROM {tier.value}" for tier in Tier)  # noqa: S608
         rows = self._clickhouse.rows(
             "repair_epoch",
@@ -45,7 +49,14 @@ class ClickHouseRepair:
             f"FROM ({versions})",
         )
         refuse_hidden_rows(self._clickhouse, (TALLY_EPOCHS, *(tier.value for tier in Tier)))
-        epoch = int(rows[0][0]) + 1
+        return int(rows[0][0])
+
+    def write_epoch(self, epoch: int, reason: str) -> int:
+        """Raise the epoch to a number, and return it.
+
+        Raises:
+            Fatal: it is too high for the version of a tally.
+        """
         if epoch > _LAST_EPOCH:
             raise Fatal("A tally has a version that no recount can beat. Delete that row and run the audit again.")
         self._clickhouse.command(

@@ -1,0 +1,153 @@
+"""Brings every server of a cluster to the schema of this release: server by server, and each step can be repeated.
+
+A server that lacks tables, such as a new replica, gets them as they are elsewhere, and the engine fetches their rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from itertools import chain
+from typing import Any, Final
+
+import stamina
+
+from sinks.clickhouse.client import ClickHouse
+from sinks.clickhouse.cluster.cluster import Cluster
+from sinks.clickhouse.cluster.positions import note_positions
+from sinks.clickhouse.cluster.schema import Where, reading_engine, replicated, where
+from sinks.clickhouse.cluster.single_server import take_over_single_server
+from sinks.clickhouse.migrate import (
+    TABLE_OF_MIGRATIONS,
+    Migration,
+    applied_migrations,
+    packaged_migrations,
+    pending,
+    record,
+)
+from sinks.errors import Retryable
+
+_TABLES: Final = (
+    "SELECT name, engine, create_table_query FROM system.tables "
+    "WHERE database = currentDatabase() AND NOT is_temporary ORDER BY name"
+)
+_COLUMNS: Final = (
+    "SELECT table, arrayStringConcat(groupArray(concat(name, ' ', type)), ', ') FROM (SELECT table, name, type "
+    "FROM system.columns WHERE database = currentDatabase() ORDER BY table, position) GROUP BY table"
+)
+#: A statement that changes a replicated table returns when every replica has changed it.
+_EVERYWHERE: Final[dict[str, Any]] = {"alter_sync": 2, "mutations_sync": 2}
+
+#: Codes of a replica that has not applied what another worker changed.
+_BUSY: Final = frozenset({517})
+
+Step = Callable[[ClickHouse], None]
+
+
+def migrate_cluster(cluster: Cluster, *, steps: Mapping[int, Step] | None = None) -> tuple[Migration, ...]:
+    """Apply the missing migrations in order; returns those that were applied.
+
+    Without a missing one, servers that do not answer are skipped. Otherwise every server must answer.
+
+    Args:
+        cluster: the servers.
+        steps: what must be done on each shard after the statements of a migration, by its number.
+
+    Raises:
+        Fatal: the database is newer than this program, an applied migration was edited, the shards of the settings are not those
+            of the database, or a single server's rows would have to be divided among shards.
+        Retryable: a server does not answer.
+    """
+    nodes = list(chain.from_iterable(cluster.nodes))
+    for each in (*nodes, *cluster.wide):
+        _if_it_answers(each.create_database)
+    applied: dict[int, str] = max(_where_they_answer(nodes, applied_migrations), key=len, default={})
+    missing = pending(applied, packaged_migrations())
+    if applied:
+        _complete(nodes)
+    if missing:
+        for node in nodes:
+            node.command("migrate", replicated(TABLE_OF_MIGRATIONS, node.target.database))
+        for migration in missing:
+            _apply(cluster, migration, steps or {})
+    take_over_single_server(cluster)
+    note_positions(cluster)
+    for node, wide in zip(nodes, cluster.wide, strict=True):
+        _if_it_answers(_Reading(cluster.layout.name, node, wide).create)
+    return missing
+
+
+def _apply(cluster: Cluster, migration: Migration, steps: Mapping[int, Step]) -> None:
+    for statement in migration.statements:
+        made = replicated(statement, cluster.nodes[0][0].target.database)
+        places = {
+            Where.EVERY_NODE: list(chain.from_iterable(cluster.nodes)),
+            Where.EACH_SHARD: cluster.shards,
+            Where.ONE_NODE: [cluster.home],
+        }
+        for clickhouse in places[where(statement)]:
+            _run(clickhouse, made)
+    if migration.number in steps:
+        for shard in cluster.shards:
+            steps[migration.number](shard)
+    record(cluster.home, migration)
+
+
+def _run(clickhouse: ClickHouse, statement: str) -> None:
+    """Run a statement. Several workers may migrate at once: a replica then waits for what another one began."""
+    for attempt in stamina.retry_context(on=_is_busy, attempts=None, timeout=clickhouse.target.timeout):
+        with attempt:
+            clickhouse.command("migrate", statement, None, **_EVERYWHERE)
+
+
+def _is_busy(error: Exception) -> bool:
+    return isinstance(error, Retryable) and getattr(error.__cause__, "code", None) in _BUSY
+
+
+def _complete(nodes: list[ClickHouse]) -> None:
+    """Create the tables that a server lacks. Its replicas of them fetch the rows."""
+    tables = {node: node.rows("migrate", _TABLES) for node in _where_they_answer(nodes, lambda node: node)}
+    complete = max(tables.values(), key=len, default=())
+    for node, known in tables.items():
+        there = {str(name) for name, _, _ in known}
+        for name, _, made in complete:
+            if str(name) not in there:
+                node.command("migrate", str(made).replace("CREATE TABLE ", "CREATE TABLE IF NOT EXISTS ", 1))
+
+
+class _Reading:
+    """The tables of a server that read all shards."""
+
+    def __init__(self, cluster: str, node: ClickHouse, wide: ClickHouse) -> None:
+        self._cluster, self._node, self._wide = cluster, node, wide
+
+    def create(self) -> None:
+        """Create them, or replace those that have other columns."""
+        columns, there = (
+            {str(table): str(found) for table, found in each.rows("migrate", _COLUMNS)} for each in (self._node, self._wide)
+        )
+        database = self._node.target.database
+        for name, engine, _ in self._node.rows("migrate", _TABLES):
+            if "MergeTree" in str(engine) and columns[name] != there.get(name):
+                reading = reading_engine(str(name), self._cluster, database)
+                self._wide.command("migrate", f"CREATE OR REPLACE TABLE {name} AS {database}.{name} ENGINE = {reading}")
+
+
+def _where_they_answer(nodes: list[ClickHouse], read: Callable[[ClickHouse], Any]) -> list[Any]:
+    found: list[Any] = []
+    for node in nodes:
+
+        def ask(node: ClickHouse = node) -> None:
+            node.rows("migrate", "SELECT 1")
+            found.append(read(node))
+
+        _if_it_answers(ask)
+    return found
+
+
+def _if_it_answers(action: Callable[[], None]) -> None:
+    """Do something on a server, unless it does not answer."""
+    try:
+        action()
+    except Retryable as error:
+        if getattr(error.__cause__, "code", None) is not None:
+            raise

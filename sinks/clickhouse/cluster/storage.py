@@ -1,0 +1,119 @@
+"""A cluster of ClickHouse servers as a storage."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from sinks.clickhouse.catalogue_store import ClickHouseCatalogue
+from sinks.clickhouse.cluster.auditing import ClusterAudit, ClusterDossierAudit, ClusterRepair
+from sinks.clickhouse.cluster.cluster import Cluster
+from sinks.clickhouse.cluster.dossiers import ClusterDossierHistories, ClusterDossierTable
+from sinks.clickhouse.cluster.reading import (
+    ClusterCatalogueRecounts,
+    ClusterDossierFigures,
+    ClusterDossierReader,
+    ClusterFindingReader,
+    ClusterRawMessages,
+    ClusterReader,
+)
+from sinks.clickhouse.cluster.writing import ClusterDossierIndex, ClusterStore
+from sinks.clickhouse.dead_letter_limits import ClickHouseDeadLetterLimits
+from sinks.clickhouse.dead_letter_store import ClickHouseDeadLetters
+from sinks.clickhouse.exclusions import ClickHouseExclusions
+from sinks.contract.audit import TallyAudit, TallyRepair
+from sinks.contract.catalogue import CatalogueStore
+from sinks.contract.catalogue_recounts import CatalogueRecounts
+from sinks.contract.dead_letters import DeadLetterLimitStore, DeadLetterStore
+from sinks.contract.dossier_audit import DossierAudit
+from sinks.contract.dossier_figures import DossierFigureReader
+from sinks.contract.dossier_table import DossierHistories, DossierTable
+from sinks.contract.dossiers import DossierIndex, DossierReader
+from sinks.contract.events import EventStore
+from sinks.contract.exclusions import ExclusionStore
+from sinks.contract.findings import FindingReader
+from sinks.contract.raw_messages import RawMessageReader
+from sinks.contract.tallies import TallyReader
+
+
+class ClusterStorage:
+    """A ``Storage``."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self.cluster = cluster
+
+    @property
+    def display_name(self) -> str:
+        """The address for messages, without the password."""
+        return self.cluster.layout.display_name
+
+    def events(self) -> EventStore:
+        """See the contract."""
+        return ClusterStore(self.cluster)
+
+    def dossier_index(self) -> DossierIndex:
+        """See the contract."""
+        return ClusterDossierIndex(self.cluster)
+
+    def dossier_table(self) -> DossierTable:
+        """See the contract."""
+        return ClusterDossierTable(self.cluster)
+
+    def dossier_histories(self) -> DossierHistories:
+        """See the contract."""
+        return ClusterDossierHistories(self.cluster)
+
+    def dossier_reader(self) -> DossierReader:
+        """See the contract."""
+        return ClusterDossierReader(self.cluster)
+
+    def dossier_figures(self) -> DossierFigureReader:
+        """See the contract."""
+        return ClusterDossierFigures(self.cluster)
+
+    def tallies(self) -> TallyReader:
+        """See the contract."""
+        return ClusterReader(self.cluster)
+
+    def findings(self) -> FindingReader:
+        """See the contract."""
+        return ClusterFindingReader(self.cluster)
+
+    def raw_messages(self) -> RawMessageReader:
+        """See the contract."""
+        return ClusterRawMessages(self.cluster)
+
+    def audit(self) -> TallyAudit:
+        """See the contract."""
+        return ClusterAudit(self.cluster)
+
+    def dossier_audit(self) -> DossierAudit:
+        """See the contract."""
+        return ClusterDossierAudit(self.cluster)
+
+    def repair(self) -> TallyRepair:
+        """See the contract."""
+        return ClusterRepair(self.cluster)
+
+    def dead_letters(self) -> DeadLetterStore:
+        """See the contract."""
+        return ClickHouseDeadLetters(self.cluster.home)
+
+    def exclusions(self) -> ExclusionStore:
+        """See the contract."""
+        return ClickHouseExclusions(self.cluster.home)
+
+    def catalogue(self) -> CatalogueStore:
+        """See the contract."""
+        return ClickHouseCatalogue(self.cluster.home)
+
+    def catalogue_recounts(self) -> CatalogueRecounts:
+        """See the contract."""
+        return ClusterCatalogueRecounts(self.cluster)
+
+    def dead_letter_limits(self, topic_id: Callable[[str], str]) -> DeadLetterLimitStore:
+        """See the contract."""
+        return ClickHouseDeadLetterLimits(self.cluster.home, topic_id=topic_id)
+
+    def close(self) -> None:
+        """Close every connection."""
+        self.cluster.close()

@@ -1,0 +1,121 @@
+"""One ClickHouse, embedded or a server, as a storage."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from sinks.clickhouse.audit import ClickHouseAudit
+from sinks.clickhouse.catalogue_recounts import ClickHouseCatalogueRecounts
+from sinks.clickhouse.catalogue_store import ClickHouseCatalogue
+from sinks.clickhouse.client import ClickHouse
+from sinks.clickhouse.dead_letter_limits import ClickHouseDeadLetterLimits
+from sinks.clickhouse.dead_letter_store import ClickHouseDeadLetters
+from sinks.clickhouse.dossier_audit import ClickHouseDossierAudit
+from sinks.clickhouse.dossier_figures import ClickHouseDossierFigures
+from sinks.clickhouse.dossier_histories import ClickHouseDossierHistories
+from sinks.clickhouse.dossier_index import ClickHouseDossierIndex
+from sinks.clickhouse.dossier_reader import ClickHouseDossierReader
+from sinks.clickhouse.dossier_table import ClickHouseDossierTable
+from sinks.clickhouse.exclusions import ClickHouseExclusions
+from sinks.clickhouse.finding_reader import ClickHouseFindingReader
+from sinks.clickhouse.raw_messages import ClickHouseRawMessages
+from sinks.clickhouse.reader import ClickHouseReader
+from sinks.clickhouse.repair import ClickHouseRepair
+from sinks.clickhouse.store import ClickHouseStore
+from sinks.contract.audit import TallyAudit, TallyRepair
+from sinks.contract.catalogue import CatalogueStore
+from sinks.contract.catalogue_recounts import CatalogueRecounts
+from sinks.contract.dead_letters import DeadLetterLimitStore, DeadLetterStore
+from sinks.contract.dossier_audit import DossierAudit
+from sinks.contract.dossier_figures import DossierFigureReader
+from sinks.contract.dossier_table import DossierHistories, DossierTable
+from sinks.contract.dossiers import DossierIndex, DossierReader
+from sinks.contract.events import EventStore
+from sinks.contract.exclusions import ExclusionStore
+from sinks.contract.findings import FindingReader
+from sinks.contract.raw_messages import RawMessageReader
+from sinks.contract.tallies import TallyReader
+
+
+class ClickHouseStorage:
+    """A ``Storage``."""
+
+    def __init__(self, clickhouse: ClickHouse) -> None:
+        self.clickhouse = clickhouse
+
+    @property
+    def display_name(self) -> str:
+        """The address for messages, without the password."""
+        return self.clickhouse.target.display_name
+
+    def events(self) -> EventStore:
+        """See the contract."""
+        return ClickHouseStore(self.clickhouse)
+
+    def dossier_index(self) -> DossierIndex:
+        """See the contract."""
+        return ClickHouseDossierIndex(self.clickhouse)
+
+    def dossier_table(self) -> DossierTable:
+        """See the contract."""
+        return ClickHouseDossierTable(self.clickhouse)
+
+    def dossier_histories(self) -> DossierHistories:
+        """See the contract."""
+        return ClickHouseDossierHistories(self.clickhouse)
+
+    def dossier_reader(self) -> DossierReader:
+        """See the contract."""
+        return ClickHouseDossierReader(self.clickhouse)
+
+    def dossier_figures(self) -> DossierFigureReader:
+        """See the contract."""
+        return ClickHouseDossierFigures(self.clickhouse)
+
+    def tallies(self) -> TallyReader:
+        """See the contract."""
+        return ClickHouseReader(self.clickhouse)
+
+    def findings(self) -> FindingReader:
+        """See the contract."""
+        return ClickHouseFindingReader(self.clickhouse)
+
+    def raw_messages(self) -> RawMessageReader:
+        """See the contract."""
+        return ClickHouseRawMessages(self.clickhouse)
+
+    def audit(self) -> TallyAudit:
+        """See the contract."""
+        return ClickHouseAudit(self.clickhouse)
+
+    def dossier_audit(self) -> DossierAudit:
+        """See the contract."""
+        return ClickHouseDossierAudit(self.clickhouse)
+
+    def repair(self) -> TallyRepair:
+        """See the contract."""
+        return ClickHouseRepair(self.clickhouse)
+
+    def dead_letters(self) -> DeadLetterStore:
+        """See the contract."""
+        return ClickHouseDeadLetters(self.clickhouse)
+
+    def exclusions(self) -> ExclusionStore:
+        """See the contract."""
+        return ClickHouseExclusions(self.clickhouse)
+
+    def catalogue(self) -> CatalogueStore:
+        """See the contract."""
+        return ClickHouseCatalogue(self.clickhouse)
+
+    def catalogue_recounts(self) -> CatalogueRecounts:
+        """See the contract."""
+        return ClickHouseCatalogueRecounts(self.clickhouse)
+
+    def dead_letter_limits(self, topic_id: Callable[[str], str]) -> DeadLetterLimitStore:
+        """See the contract."""
+        return ClickHouseDeadLetterLimits(self.clickhouse, topic_id=topic_id)
+
+    def close(self) -> None:
+        """Close every connection."""
+        self.clickhouse.close()
