@@ -10,15 +10,19 @@ from contextlib import contextmanager
 import pytest
 
 from sinks.clickhouse.client import ClickHouse
+from sinks.clickhouse.cluster.cluster import Cluster
+from sinks.clickhouse.cluster.layout import parse_layout
+from sinks.clickhouse.cluster.migrate import migrate_cluster
 from sinks.clickhouse.migrate import migrate
 from sinks.clickhouse.target import Target
 from sinks.errors import SinkError
-from sinks.tables import SCHEMA_MIGRATIONS
+from sinks.tables import SCHEMA_MIGRATIONS, SHARD_POSITION
+from tests.contract.clustered import Clustered
 
 _numbers = itertools.count(1)
 #: Databases that are migrated, empty and unused, with their tables, by form. Creating the tables takes a second, truncating them
 #: little time.
-_free: dict[str, list[tuple[str, dict[str, str]]]] = {"embedded": [], "served": []}
+_free: dict[str, list[tuple[str, dict[str, str]]]] = {"embedded": [], "served": [], "clustered": []}
 
 #: Parameters and classes of the suites that say on which engine a test runs.
 _ENGINES = ("embedded", "TestEmbedded"), ("served", "TestServer")
@@ -107,7 +111,37 @@ def served(clickhouse_server):
         yield clickhouse
 
 
-@pytest.fixture(params=["embedded", pytest.param("served", marks=pytest.mark.integration)])
+@pytest.fixture
+def clustered(clickhouse_cluster):
+    """A cluster of two shards with two replicas each, with an empty, migrated database."""
+    name, migrated = _free["clustered"].pop() if _free["clustered"] else (clickhouse_cluster.new_database(), {})
+    urls = [[f"{url}/{name}" for url in shard] for shard in clickhouse_cluster.urls]
+    cluster = Cluster(parse_layout(urls, "portalpulse", timeout=60))
+    under_test = Clustered(cluster)
+    try:
+        if not migrated:
+            migrate_cluster(cluster)
+            migrated = _tables(cluster.shards[0])
+        yield under_test
+        try:
+            if all(_tables(node) == migrated for shard in cluster.nodes for node in shard):
+                kept = {SCHEMA_MIGRATIONS, SHARD_POSITION}
+                for table in {table for shard in cluster.nodes for node in shard for table in _filled(node)} - kept:
+                    under_test.command("test", f"TRUNCATE TABLE {table}", alter_sync=2)
+                _free["clustered"].append((name, migrated))
+        except SinkError:
+            pass  # the test made it unreachable
+    finally:
+        cluster.close()
+
+
+@pytest.fixture(
+    params=[
+        "embedded",
+        pytest.param("served", marks=pytest.mark.integration),
+        pytest.param("clustered", marks=(pytest.mark.integration, pytest.mark.long)),
+    ]
+)
 def clickhouse(request):
     """Each of the two in turn."""
     return request.getfixturevalue(request.param)

@@ -25,14 +25,11 @@ from domain.exclusions import ExclusionDecision, last_decision
 from domain.periods import Period, civil_day
 from pipeline.catalogue.recount import CatalogueRecount
 from pipeline.ingest.dossier_resolver import Corrected, DossierResolver
-from sinks.clickhouse.catalogue_recounts import ClickHouseCatalogueRecounts
-from sinks.clickhouse.catalogue_store import ClickHouseCatalogue
 from sinks.clickhouse.client import ClickHouse
-from sinks.clickhouse.dossier_index import ClickHouseDossierIndex
-from sinks.clickhouse.exclusions import ClickHouseExclusions
 from sinks.clickhouse.store import ClickHouseStore
 from sinks.clickhouse.tally_sql import COUNT_NAMES
 from sinks.contract.tallies import Days, Span
+from tests.contract.clustered import storage_of
 from tests.factories import rows_of
 
 #: Two minutes before a civil midnight.
@@ -267,7 +264,7 @@ class Model:
     """Runs cases on one database; counts what happened."""
 
     clickhouse: ClickHouse
-    resolver: Callable[[ClickHouse], DossierResolver] = lambda clickhouse: DossierResolver(ClickHouseDossierIndex(clickhouse))
+    resolver: Callable[[ClickHouse], DossierResolver] = lambda clickhouse: DossierResolver(storage_of(clickhouse).dossier_index())
     seen: Counter[str] = field(default_factory=Counter)
     numbers: dict[DossierEvent, int] = field(default_factory=dict)
     acknowledged: set[int] = field(default_factory=set)  # numbers of the messages that no worker has in hand
@@ -303,10 +300,10 @@ class Model:
             self.clickhouse.command("test", "SYSTEM START MERGES")  # of the whole server
         self.seen["cases"] += 1
         self.seen["messages"] += len(messages)
-        exclusions = ClickHouseExclusions(self.clickhouse)
+        exclusions = storage_of(self.clickhouse).exclusions()
         self.decisions = {code: exclusions.decisions(code) for code in {message.dossier_code for message in messages}}
         self.seen["decisions"] += sum(map(len, self.decisions.values()))
-        levels = Catalogue(ClickHouseCatalogue(self.clickhouse).entries()).level
+        levels = Catalogue(storage_of(self.clickhouse).catalogue().entries()).level
         self.seen["filled"] += sum(
             isinstance(dossier, Dossier) and dossier.level != dossier.sent_level
             for dossier in (
@@ -314,7 +311,7 @@ class Model:
                 for code in {message.dossier_code for message in messages}
             )
         )
-        unfinished = ClickHouseCatalogueRecounts(self.clickhouse).unfinished()
+        unfinished = storage_of(self.clickhouse).catalogue_recounts().unfinished()
         wrong = [f"The recount of {agency} is not finished." for agency in unfinished]
         return wrong + list(_differences(expected(messages, self.decisions, levels), tallied(self.clickhouse)))
 
@@ -368,10 +365,10 @@ class Model:
 
     def _load(self, load: Load) -> Iterator[str]:
         """The work of ``portalpulse catalogue load``, a step at a time (``pipeline.catalogue.recount.recount_all``)."""
-        ClickHouseCatalogue(self.clickhouse).load(load.entries)
+        storage_of(self.clickhouse).catalogue().load(load.entries)
         yield "loaded"
         clickhouse = PausingClickHouse(self.clickhouse)
-        store = ClickHouseStore(clickhouse)  # type: ignore[arg-type]
+        store = storage_of(clickhouse).events()  # type: ignore[arg-type]
 
         def recount(day: dt.date, _agencies: Sequence[str]) -> None:
             store.recount_minutes(Span(*Period(day, day).instants()))
@@ -381,7 +378,7 @@ class Model:
                 clickhouse.write()
 
         steps = CatalogueRecount(
-            ClickHouseCatalogueRecounts(self.clickhouse), index=ClickHouseDossierIndex(self.clickhouse), recount=recount
+            storage_of(self.clickhouse).catalogue_recounts(), index=storage_of(self.clickhouse).dossier_index(), recount=recount
         )
         plan = steps.plan(sorted({entry.agency for entry in load.entries}))
         yield "planned"
@@ -394,7 +391,7 @@ class Model:
     def _write(self, source: random.Random, batch: list[DossierEvent]) -> Iterator[str]:
         """The work of a worker for one batch, a step at a time."""
         clickhouse = PausingClickHouse(self.clickhouse)
-        store = ClickHouseStore(clickhouse)  # type: ignore[arg-type]
+        store = storage_of(clickhouse).events()  # type: ignore[arg-type]
         # A partition for each message, so that each can be acknowledged by itself.
         rows = pa.concat_tables(
             [rows_of([message], partition=self.numbers[message]) for message in batch], promote_options="none"
@@ -412,7 +409,7 @@ class Model:
 
     def _decide(self, source: random.Random, command: Command) -> Iterator[str]:
         """The work of an operator's command, a step at a time, in the order of ``pipeline.dossiers.exclusion``."""
-        exclusions, clickhouse = ClickHouseExclusions(self.clickhouse), PausingClickHouse(self.clickhouse)
+        exclusions, clickhouse = storage_of(self.clickhouse).exclusions(), PausingClickHouse(self.clickhouse)
         known = exclusions.decisions(command.code)
         last = last_decision(known)
         if last is None or last.excluded != command.excluded:
@@ -422,7 +419,7 @@ class Model:
         indexed = resolver.add_decisions(command.code, known)
         yield "indexed"
         corrected = yield from resolver.steps(indexed)
-        store = ClickHouseStore(clickhouse)  # type: ignore[arg-type]
+        store = storage_of(clickhouse).events()  # type: ignore[arg-type]
         yield from self._count(source, store, clickhouse, resolver, corrected=corrected, instants=set())
 
     def _count(

@@ -7,14 +7,11 @@ import datetime as dt
 import pytest
 
 from domain.tiers import Tier
-from sinks.clickhouse.audit import ClickHouseAudit
 from sinks.clickhouse.client import ClickHouse
-from sinks.clickhouse.reader import ClickHouseReader
-from sinks.clickhouse.repair import ClickHouseRepair
-from sinks.clickhouse.store import ClickHouseStore
 from sinks.contract.tallies import Counts
 from sinks.errors import Fatal
 from tests.contract.audit_suite import TODAY, AuditSuite, AuditUnderTest
+from tests.contract.clustered import storage_of
 from tests.factories import MORNING, an_event
 from tests.fakes import MemoryStore, Tally
 
@@ -38,10 +35,10 @@ def in_clickhouse(clickhouse: ClickHouse) -> AuditUnderTest:
         )
 
     return AuditUnderTest(
-        ClickHouseStore(clickhouse),
-        ClickHouseReader(clickhouse),
-        ClickHouseAudit(clickhouse),
-        ClickHouseRepair(clickhouse),
+        storage_of(clickhouse).events(),
+        storage_of(clickhouse).tallies(),
+        storage_of(clickhouse).audit(),
+        storage_of(clickhouse).repair(),
         write,
         clear=lambda tier: clickhouse.command("test", f"TRUNCATE TABLE {tier.value}"),
         delete_events=lambda agency: clickhouse.command(
@@ -70,6 +67,16 @@ class TestServer(AuditSuite):
     def sink(self, served):
         """An empty database."""
         return in_clickhouse(served)
+
+
+@pytest.mark.long
+class TestCluster(AuditSuite):
+    """Two shards with two replicas each."""
+
+    @pytest.fixture
+    def sink(self, clustered):
+        """An empty database."""
+        return in_clickhouse(clustered)
 
 
 class TestMemory(AuditSuite):
@@ -126,7 +133,7 @@ def test_a_tally_without_events_has_no_newest_event(clickhouse):
 
 def test_days_beyond_the_last_minute_of_a_tally_have_none(clickhouse):
     """A day that a ``DateTime`` cannot hold selects no minutes, and never those of another day."""
-    audit = ClickHouseAudit(clickhouse)
+    audit = storage_of(clickhouse).audit()
     columns = "agency, minute, events, last_event_at, version"
     for minute in ("1970-01-01 00:00:00", "2013-04-28 10:31:44", "2106-02-07 06:28:00"):
         clickhouse.command("test", f"INSERT INTO agency_minute ({columns}) VALUES ('H17', '{minute}', 1, 0, 1)")

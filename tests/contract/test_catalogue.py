@@ -24,6 +24,7 @@ from sinks.clickhouse.migrate import migrate, packaged_migrations
 from sinks.clickhouse.target import Target
 from sinks.errors import Fatal, Retryable
 from tests.cases import FOLDER
+from tests.contract.clustered import storage_of
 from tests.fakes import MemoryCatalogue
 
 FIRST = dt.date(2018, 1, 1)
@@ -47,7 +48,7 @@ def store(request):
 @pytest.fixture
 def other(clickhouse):
     """A second process on the storage of ``clickhouse``, and the first."""
-    return ClickHouseCatalogue(clickhouse), ClickHouseCatalogue(clickhouse)
+    return storage_of(clickhouse).catalogue(), storage_of(clickhouse).catalogue()
 
 
 def kinds(load):
@@ -135,15 +136,15 @@ def test_loading_what_is_there_writes_nothing(clickhouse):
             clickhouse.rows("test", f"SELECT count() FROM {table}")[0][0] for table in ("catalogue_loads", "catalogue_entries")
         ]
 
-    ClickHouseCatalogue(clickhouse).load([an_entry("1"), an_entry("2")])
+    storage_of(clickhouse).catalogue().load([an_entry("1"), an_entry("2")])
     assert rows() == [1, 2]
-    ClickHouseCatalogue(clickhouse).load([an_entry("2"), an_entry("1")])
+    storage_of(clickhouse).catalogue().load([an_entry("2"), an_entry("1")])
     assert rows() == [1, 2]
 
 
 def test_the_catalogue_is_that_of_the_last_complete_load(clickhouse):
     """A load that ends before its last step is invisible, in part too, and a later load works."""
-    store = ClickHouseCatalogue(clickhouse)
+    store = storage_of(clickhouse).catalogue()
     store.load([an_entry("1")])
 
     class Broken(ClickHouseCatalogue):
@@ -154,7 +155,7 @@ def test_the_catalogue_is_that_of_the_last_complete_load(clickhouse):
         Broken(clickhouse).load([an_entry("2"), an_entry("2", agency="G01")])
     assert list(store.entries()) == [an_entry("1")]
     store.load([an_entry("3")])
-    assert list(ClickHouseCatalogue(clickhouse).entries()) == [an_entry("3")]
+    assert list(storage_of(clickhouse).catalogue().entries()) == [an_entry("3")]
 
 
 def test_readers_see_whole_loads_only(other):
@@ -199,7 +200,7 @@ def test_of_two_loads_at_once_the_later_one_wins_as_a_whole(clickhouse):
 
     with ThreadPoolExecutor(len(levels)) as threads:
         loads = list(threads.map(load, levels))
-    found = ClickHouseCatalogue(clickhouse).entries()
+    found = storage_of(clickhouse).catalogue().entries()
     assert len(found) == 3
     assert len({entry.legacy_level for entry in found}) == 1
     assert sum(load.overtaken == ("G01", "H17", "H55") for load in loads) >= len(levels) - 1
@@ -216,7 +217,7 @@ def test_a_load_after_another_is_not_overtaken(other):
 
 def test_a_clock_that_is_set_back_does_not_undo_a_load(clickhouse):
     """A load is later than the one before it, whatever the clock of the server says."""
-    store = ClickHouseCatalogue(clickhouse)
+    store = storage_of(clickhouse).catalogue()
     store.load([an_entry("1")])
     clickhouse.command(
         "test",
@@ -229,10 +230,10 @@ def test_a_clock_that_is_set_back_does_not_undo_a_load(clickhouse):
 
 def test_missing_rows_of_a_load_are_an_error(clickhouse):
     """Entries that somebody deleted are not taken for a smaller catalogue."""
-    ClickHouseCatalogue(clickhouse).load([an_entry("1"), an_entry("2")])
+    storage_of(clickhouse).catalogue().load([an_entry("1"), an_entry("2")])
     clickhouse.command("test", "DELETE FROM catalogue_entries WHERE procedure_code = '1'")
     with pytest.raises(Fatal, match="of 2 entries of the catalogue of H55 only 1 are in catalogue_entries"):
-        ClickHouseCatalogue(clickhouse).entries()
+        storage_of(clickhouse).catalogue().entries()
 
 
 def test_ids_of_loads_may_be_in_any_order(clickhouse):
@@ -248,9 +249,9 @@ def test_every_agency_fits_into_one_load(clickhouse):
     """A national catalogue is loaded and read in one go."""
     codes = [f"H{number:02}" for number in range(99)]
     entries = [an_entry(f"1.{number:06}", code) for code in codes for number in range(100)]
-    store = ClickHouseCatalogue(clickhouse)
+    store = storage_of(clickhouse).catalogue()
     assert store.load(entries).entries == 9_900
-    assert len(ClickHouseCatalogue(clickhouse).entries()) == 9_900
+    assert len(storage_of(clickhouse).catalogue().entries()) == 9_900
 
 
 def test_the_recorded_catalogue_is_loaded_by_the_service(clickhouse):
@@ -271,9 +272,9 @@ def test_the_unused_table_is_replaced(empty_url):
     migrate(clickhouse, tuple(older))
     assert clickhouse.rows("test", "EXISTS TABLE service_catalogue")[0][0] == 1
     migrate(clickhouse, (*older, newest))
-    ClickHouseCatalogue(clickhouse).load([an_entry("1")])
+    storage_of(clickhouse).catalogue().load([an_entry("1")])
     for statement in newest.statements:
         clickhouse.command("test", statement)
     assert clickhouse.rows("test", "EXISTS TABLE service_catalogue")[0][0] == 0
-    assert list(ClickHouseCatalogue(clickhouse).entries()) == [an_entry("1")]
+    assert list(storage_of(clickhouse).catalogue().entries()) == [an_entry("1")]
     clickhouse.close()

@@ -24,15 +24,12 @@ from pipeline.report.request import read_request
 from pipeline.report.verification.groups import COUNTS
 from pipeline.settings import load_settings
 from pipeline.wiring.features import catalogue_service, dossier_service, verification_service
-from sinks.clickhouse.catalogue_recounts import ClickHouseCatalogueRecounts
-from sinks.clickhouse.catalogue_store import ClickHouseCatalogue
 from sinks.clickhouse.client import ClickHouse
-from sinks.clickhouse.dossier_audit import ClickHouseDossierAudit
 from sinks.clickhouse.dossier_index import ClickHouseDossierIndex
-from sinks.clickhouse.store import ClickHouseStore
 from sinks.contract.audit import HashShard
 from sinks.contract.dossier_audit import DossierSelection
 from sinks.contract.tallies import Days, Span
+from tests.contract.clustered import storage_of
 from tests.contract.dossier_model import expected, tallied
 from tests.contract.test_dossier_table import Storage as TableStorage
 from tests.contract.test_dossier_table import a_round
@@ -75,7 +72,7 @@ class Storage:
     def steps(self, messages, index=None):
         """The work of a worker, a step at a time."""
         rows = rows_of(messages)
-        ClickHouseStore(self.clickhouse).insert_events(rows)
+        storage_of(self.clickhouse).events().insert_events(rows)
         resolver = DossierResolver(index or self.index)
         indexed = resolver.add(rows)
         yield "indexed"
@@ -92,7 +89,7 @@ class Storage:
         return list(self.steps(messages, index))
 
     def recount(self, day, _agencies):
-        store = ClickHouseStore(self.clickhouse)
+        store = storage_of(self.clickhouse).events()
         store.recount_minutes(Span(*Period(day, day).instants()))
         store.roll_up_days(Days((day,)))
         store.recount_procedures(Days((day,)))
@@ -100,25 +97,25 @@ class Storage:
     @cached_property
     def recounting(self):
         """One for all loads, as in a process: what it remembers must not outlive a load."""
-        return CatalogueRecount(ClickHouseCatalogueRecounts(self.clickhouse), index=self.index, recount=self.recount)
+        return CatalogueRecount(storage_of(self.clickhouse).catalogue_recounts(), index=self.index, recount=self.recount)
 
     def load(self, *entries) -> LevelChanges:
-        ClickHouseCatalogue(self.clickhouse).load(entries)
+        storage_of(self.clickhouse).catalogue().load(entries)
         return recount_all(self.recounting, {entry.agency for entry in entries})
 
     def is_right(self, messages) -> bool:
-        levels = Catalogue(ClickHouseCatalogue(self.clickhouse).entries()).level
+        levels = Catalogue(storage_of(self.clickhouse).catalogue().entries()).level
         return expected(messages, levels=levels) == tallied(self.clickhouse)
 
     def faults(self) -> dict[DossierFault, int]:
-        found = check_share(ClickHouseDossierAudit(self.clickhouse), ALL, settle=NOW, in_hand=InHand())
+        found = check_share(storage_of(self.clickhouse).dossier_audit(), ALL, settle=NOW, in_hand=InHand())
         return {fault: count for fault, count in found.faults.items() if count}
 
 
 @pytest.fixture
 def storage(embedded):
     """An empty storage."""
-    return Storage(embedded, ClickHouseDossierIndex(embedded))
+    return Storage(embedded, storage_of(embedded).dossier_index())
 
 
 def test_a_day_costs_no_search_of_the_catalogue(storage, monkeypatch):
@@ -192,7 +189,7 @@ def test_a_load_that_broke_off_is_finished_by_the_same_load(storage):
     messages = [*a_dossier(1, 9), *a_dossier(1, 9, at=MORNING + DAY)]
     storage.take(messages)
     entry = an_entry("toan_trinh")
-    ClickHouseCatalogue(storage.clickhouse).load([entry])
+    storage_of(storage.clickhouse).catalogue().load([entry])
     steps = storage.recounting
     told = []
 
@@ -214,12 +211,12 @@ def test_loads_that_broke_off_are_made_good_by_a_later_one(storage):
     """A dossier that was counted with a load that broke off is counted again, also when the last load is as the first."""
     first, second, third = (an_entry(level) for level in ("mot_phan", "toan_trinh", "mot_phan"))
     storage.load(first)
-    ClickHouseCatalogue(storage.clickhouse).load([second])
+    storage_of(storage.clickhouse).catalogue().load([second])
     messages = a_dossier(1, 9)
     storage.take(messages)
     for _ in range(2):
-        ClickHouseCatalogue(storage.clickhouse).load([replace(third, name="another name")])
-        ClickHouseCatalogue(storage.clickhouse).load([third])
+        storage_of(storage.clickhouse).catalogue().load([replace(third, name="another name")])
+        storage_of(storage.clickhouse).catalogue().load([third])
     assert not storage.is_right(messages)
     storage.load(third)
     assert storage.is_right(messages)
@@ -294,7 +291,7 @@ def test_the_repair_writes_levels_again(storage):
     storage.take(messages)
     storage.load(an_entry("toan_trinh"), an_entry("toan_trinh", procedure="1.000002"))
     lost = storage.index.suspects(rows_of(messages[:1]).select(["dossier_code"])).column("dossier").to_pylist()
-    audit = ClickHouseDossierAudit(storage.clickhouse)
+    audit = storage_of(storage.clickhouse).dossier_audit()
     audit.forget(lost)
     assert set(storage.faults()) == {DossierFault.UNINDEXED, DossierFault.MISSING}
     repair = DossierRepair(audit, storage.index)

@@ -9,7 +9,6 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from sinks.clickhouse.client import ClickHouse
-from sinks.clickhouse.dead_letter_store import ClickHouseDeadLetters
 from sinks.clickhouse.dead_letter_tallies import CHUNK, recount_dead_letters
 from sinks.clickhouse.migrate import migrate, packaged_migrations
 from sinks.clickhouse.reader import ClickHouseReader
@@ -17,6 +16,7 @@ from sinks.clickhouse.store import ClickHouseStore
 from sinks.contract.dead_letters import DeadLetter, DeadLetterFilter
 from sinks.errors import Fatal
 from sinks.tables import DEAD_LETTER_IDENTITY
+from tests.contract.clustered import storage_of
 
 WAITING, ALL = DeadLetterFilter(), DeadLetterFilter(replayed=True)
 BYTES = b"\x00\xff\n'\\\t{}" + "hồ sơ".encode()
@@ -25,13 +25,13 @@ BYTES = b"\x00\xff\n'\\\t{}" + "hồ sơ".encode()
 @pytest.fixture
 def store(clickhouse):
     """The store of dead letters under test."""
-    return ClickHouseDeadLetters(clickhouse)
+    return storage_of(clickhouse).dead_letters()
 
 
 @pytest.fixture
 def keep(clickhouse):
     """Store dead letters as a worker does."""
-    return ClickHouseStore(clickhouse).insert_dead_letters
+    return storage_of(clickhouse).events().insert_dead_letters
 
 
 def a_letter(offset, *, topic="a", partition=0, reason="not_json", value=b"{", key=b"k"):
@@ -140,7 +140,7 @@ def test_a_dropped_letter_stays_dropped(store, keep, clickhouse):
 def test_the_counter_never_falls(store, keep, clickhouse):
     """A dead letter stays counted when it is replayed or dropped: Prometheus treats a falling counter as a restart."""
     keep([a_letter(1), a_letter(2), a_letter(3, reason="empty")])
-    reader = ClickHouseReader(clickhouse)
+    reader = storage_of(clickhouse).tallies()
     before = reader.dead_letters_by_reason()
     store.mark_replayed([a_letter(1)])
     store.drop(DeadLetterFilter(reasons=("not_json",), replayed=True))
@@ -155,11 +155,11 @@ def test_a_recreated_topic_hides_no_dead_letter(store, keep, clickhouse):
     for letter in (OLD, NEW, OLD, NEW):  # the last two are redelivered
         keep([letter])
         time.sleep(0.002)
-    assert store.counts(WAITING) == ClickHouseReader(clickhouse).dead_letters_by_reason() == {"not_json": 1, "empty": 1}
+    assert store.counts(WAITING) == storage_of(clickhouse).tallies().dead_letters_by_reason() == {"not_json": 1, "empty": 1}
     assert [entry.reason for entry in store.entries(WAITING, limit=9)] == ["not_json", "empty"]
     assert store.dead_letters(WAITING, limit=9) == [OLD, NEW]
     assert [letter for letter, _ in store.find(("a", 0, 5))] == [NEW, OLD]
-    assert ClickHouseReader(clickhouse).arrivals(dt.timedelta(hours=1)).dead_letters == 2
+    assert storage_of(clickhouse).tallies().arrivals(dt.timedelta(hours=1)).dead_letters == 2
 
 
 def test_a_page_never_ends_between_two_dead_letters_of_one_offset(store, keep):
@@ -188,7 +188,7 @@ def test_a_mark_holds_for_one_message_of_an_offset(store, keep, clickhouse, mark
     assert [entry.replayed_at is None for entry in store.entries(ALL, limit=9)] == (
         [False, True] if mark == "replayed" else [True]
     )
-    assert ClickHouseReader(clickhouse).dead_letters_by_reason() == {"not_json": 1, "empty": 1}
+    assert storage_of(clickhouse).tallies().dead_letters_by_reason() == {"not_json": 1, "empty": 1}
 
 
 def test_python_and_sql_hash_a_message_alike(keep, clickhouse):
@@ -229,9 +229,9 @@ def test_dead_letters_of_an_older_version_keep_their_identity(clickhouse):
         "('a', 0, 3, 'replayed', 'not_json'), ('a', 0, 4, 'dropped', 'not_json')",
     )
     assert [migration.number for migration in migrate(clickhouse)][:1] == [10]
-    store, reader = ClickHouseDeadLetters(clickhouse), ClickHouseReader(clickhouse)
+    store, reader = storage_of(clickhouse).dead_letters(), storage_of(clickhouse).tallies()
     before = store.entries(WAITING, limit=9)
-    ClickHouseStore(clickhouse).insert_dead_letters(old)
+    storage_of(clickhouse).events().insert_dead_letters(old)
     assert store.dead_letters(WAITING, limit=9) == old[:2]
     assert store.entries(WAITING, limit=9) == before
     assert [entry.offset for entry in store.entries(ALL, limit=9)] == [1, 2, 3]
@@ -262,7 +262,7 @@ def recounted_by_hand(clickhouse):
 
 def test_the_counter_is_exact_whatever_happens_to_the_letters(store, keep, clickhouse):
     """Redelivered, replayed, dropped or rejected for another reason, a message counts once, under its first reason."""
-    reader = ClickHouseReader(clickhouse)
+    reader = storage_of(clickhouse).tallies()
     offsets = (0, 1, 65_535, 65_536, 131_072, 2**40, 2**62)
     first = [a_letter(offset, topic=topic, partition=p) for topic in ("a", "b'\\") for p in (0, 1023) for offset in offsets]
     keep(first)
@@ -281,7 +281,7 @@ def test_the_counter_is_exact_whatever_happens_to_the_letters(store, keep, click
 
 def test_workers_that_write_at_the_same_time(clickhouse):
     """Dead letters that several workers write into one chunk at the same time are all counted."""
-    reader, store = ClickHouseReader(clickhouse), ClickHouseStore(clickhouse)
+    reader, store = storage_of(clickhouse).tallies(), storage_of(clickhouse).events()
     with ThreadPoolExecutor(4) as workers:
         list(workers.map(lambda n: store.insert_dead_letters([a_letter(o) for o in range(n, n + 60)]), range(0, 800, 20)))
     assert reader.dead_letters_by_reason() == {"not_json": 840}

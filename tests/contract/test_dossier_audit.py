@@ -23,17 +23,14 @@ from pipeline.audit.run import AuditOptions, run_audit
 from pipeline.audit.service import AuditService
 from pipeline.decode.decoder import Decoder
 from pipeline.ingest.dossier_resolver import DossierResolver
-from sinks.clickhouse.audit import ClickHouseAudit
 from sinks.clickhouse.client import ClickHouse
-from sinks.clickhouse.dossier_audit import ClickHouseDossierAudit
-from sinks.clickhouse.dossier_index import DOSSIER, ClickHouseDossierIndex
+from sinks.clickhouse.dossier_index import DOSSIER
 from sinks.clickhouse.exclusions import ClickHouseExclusions
-from sinks.clickhouse.repair import ClickHouseRepair
-from sinks.clickhouse.store import ClickHouseStore
 from sinks.contract.audit import Acknowledged, HashShard
 from sinks.contract.dossier_audit import DossierSelection
 from sinks.contract.tallies import Days, Span
 from tests.contract.breadth import cases, mainly_served, seeds
+from tests.contract.clustered import storage_of
 from tests.contract.dossier_model import Model, dossiers_of, expected, tallied
 from tests.factories import LATEST, MORNING, TOPIC, an_event, rows_of
 from tests.unit.pipeline.audit.helpers import Log, RecordedProgress
@@ -52,12 +49,12 @@ class Destination:
 
     def __init__(self, clickhouse: ClickHouse) -> None:
         self.clickhouse = clickhouse
-        self.store, self.index = ClickHouseStore(clickhouse), ClickHouseDossierIndex(clickhouse)
-        self.dossiers = ClickHouseDossierAudit(clickhouse)
+        self.store, self.index = storage_of(clickhouse).events(), storage_of(clickhouse).dossier_index()
+        self.dossiers = storage_of(clickhouse).dossier_audit()
         self.service = AuditService(
-            ClickHouseAudit(clickhouse),
+            storage_of(clickhouse).audit(),
             store=self.store,
-            repair=ClickHouseRepair(clickhouse),
+            repair=storage_of(clickhouse).repair(),
             dossiers=self.dossiers,
             index=self.index,
             topic=(TOPIC, Log),
@@ -78,7 +75,7 @@ class Destination:
 
     def recount(self) -> None:
         """Recount everything."""
-        days = tuple(ClickHouseAudit(self.clickhouse).civil_days())
+        days = tuple(storage_of(self.clickhouse).audit().civil_days())
         self.store.recount_minutes(Span(MORNING - 99 * DAY, MORNING + 99 * DAY))
         self.store.roll_up_days(Days(days))
         self.store.recount_procedures(Days(days))
@@ -384,7 +381,7 @@ def test_what_is_in_hand_is_passed_over(destination):
 @pytest.mark.parametrize("seed", seeds(100, count=4, fast={101}))
 def test_nothing_is_reported_while_writers_run(clickhouse, seed):
     """At no moment of several writers with crashes is something wrong that no worker has in hand."""
-    audit, dossiers = ClickHouseAudit(clickhouse), ClickHouseDossierAudit(clickhouse)
+    audit, dossiers = storage_of(clickhouse).audit(), storage_of(clickhouse).dossier_audit()
     model = Model(clickhouse)
     seen = Counter()
 
@@ -447,7 +444,7 @@ def test_a_repair_beside_writers(clickhouse, seed):
     """Repairs that delete, index and correct any dossiers again while workers write leave exactly what the rules give."""
     destination, model = Destination(clickhouse), Model(clickhouse)
     run_beside_repairs(destination, model, seed)
-    ClickHouseRepair(clickhouse).raise_epoch("test")
+    storage_of(clickhouse).repair().raise_epoch("test")
     destination.recount()
     assert destination.faults() == {}
     assert destination.is_right(list(model.numbers))

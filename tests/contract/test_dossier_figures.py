@@ -17,10 +17,9 @@ from domain.figure_groups import GROUPS, Grouping
 from domain.group_counts import Circumstances, additions, part_of
 from domain.periods import Period, day_start
 from domain.working_days import WorkingDays
-from sinks.clickhouse.dossier_figures import ClickHouseDossierFigures
-from sinks.clickhouse.dossier_table import ClickHouseDossierTable
 from sinks.contract.dossier_figures import FigureQuestion
 from sinks.contract.dossier_table import rows_of
+from tests.contract.clustered import storage_of
 
 JULY = dt.date(2025, 7, 1)
 HOUR = dt.timedelta(hours=1)
@@ -65,7 +64,7 @@ def dossiers(source: random.Random, number: int):
 
 def store_dossiers(clickhouse, found):
     """Keep dossiers as a worker does; an older row of each, which differs, is replaced."""
-    table, other = ClickHouseDossierTable(clickhouse), milestones_of(next(dossiers(random.Random(1), 1)), seen=1)
+    table, other = storage_of(clickhouse).dossier_table(), milestones_of(next(dossiers(random.Random(1), 1)), seen=1)
     for make in (lambda _: other, lambda dossier: milestones_of(dossier, seen=2)):
         rows = {number.to_bytes(16, "little"): make(dossier) for number, dossier in enumerate(found)}
         table.write(rows_of(rows, judged_at=dt.datetime(2026, 1, 1, tzinfo=dt.UTC)))
@@ -105,7 +104,7 @@ def test_sql_counts_what_the_domain_says(clickhouse):
     source = random.Random(7)
     found = list(dossiers(source, 600))
     store_dossiers(clickhouse, found)
-    reader, seen = ClickHouseDossierFigures(clickhouse), Counter()
+    reader, seen = storage_of(clickhouse).dossier_figures(), Counter()
     longest = {(unit, procedure): days for unit in UNITS[:2] for procedure, days in (("1", 0), ("2", 5))}
     tables = [group for group in GROUPS.values() if not group.in_tallies]
     for period, today in itertools.product(PERIODS, (JULY + dt.timedelta(days=3), dt.date(2026, 1, 1))):
@@ -123,7 +122,7 @@ def test_days_that_no_table_holds(clickhouse, days):
     """A period may have any days; those before and after the tables hold nothing."""
     found = list(dossiers(random.Random(8), 30))
     store_dossiers(clickhouse, found)
-    reader, period = ClickHouseDossierFigures(clickhouse), Period(*map(dt.date.fromisoformat, days))
+    reader, period = storage_of(clickhouse).dossier_figures(), Period(*map(dt.date.fromisoformat, days))
     question = FigureQuestion(period, dt.date(2026, 1, 1))
     circumstances = Circumstances(period, question.today)
     for group in ("balance", "due", "settled-due", "channels"):

@@ -19,12 +19,12 @@ from domain.dossier_columns import BITS, LEVEL_RANKS, RETURN_RANKS
 from domain.events import DossierEvent
 from domain.periods import civil_day
 from pipeline.ingest.dossier_resolver import DossierResolver, TouchedDossiers
-from sinks.clickhouse.dossier_index import ClickHouseDossierIndex
 from sinks.clickhouse.store import ClickHouseStore
 from sinks.clickhouse.tally_sql import COUNT_NAMES
 from sinks.contract.dossiers import fields_of
 from sinks.contract.tallies import Days, Span
 from tests.budget import examples
+from tests.contract.clustered import storage_of
 from tests.contract.dossier_model import PausingClickHouse
 from tests.factories import MORNING, an_event, rows_of
 from tests.fakes import MemoryStore, key_of
@@ -68,8 +68,8 @@ def _in_clickhouse(clickhouse):
         return {tuple(row[:3]): +Counter(dict(zip(COUNT_NAMES, map(int, row[3:]), strict=True))) for row in rows}
 
     return IndexUnderTest(
-        ClickHouseDossierIndex(clickhouse),
-        ClickHouseStore(clickhouse),
+        storage_of(clickhouse).dossier_index(),
+        storage_of(clickhouse).events(),
         lambda: clickhouse.command("test", "OPTIMIZE TABLE dossier_index FINAL"),
         procedures,
     )
@@ -287,13 +287,13 @@ def test_of_two_corrections_the_one_that_saw_more_holds(sink, order):
 def test_a_recount_that_saw_a_correction_wins(clickhouse):
     """A recount that read before a correction and writes after the next recount changes nothing."""
     event = an_event(dossier_code=a_code(), status=4)
-    rows, resolver = rows_of([event]), DossierResolver(ClickHouseDossierIndex(clickhouse))
+    rows, resolver = rows_of([event]), DossierResolver(storage_of(clickhouse).dossier_index())
     days, pausing = Days((civil_day(MORNING),)), PausingClickHouse(clickhouse)
-    ClickHouseStore(clickhouse).insert_events(rows)
+    storage_of(clickhouse).events().insert_events(rows)
     indexed = resolver.add(rows)
     ClickHouseStore(pausing).recount_procedures(days)
     resolver.resolve(indexed)
-    ClickHouseStore(clickhouse).recount_procedures(days)
+    storage_of(clickhouse).events().recount_procedures(days)
     pausing.write()
     assert clickhouse.rows("test", "SELECT events, submitted FROM agency_day_procedure FINAL") == [(1, 1)]
 

@@ -21,14 +21,12 @@ from pipeline.ingest.dossier_resolver import DossierResolver
 from pipeline.ingest.storage_retry import StorageRetry
 from pipeline.metrics import WorkerMetrics
 from sinks.clickhouse import dossier_histories
-from sinks.clickhouse.dossier_histories import ClickHouseDossierHistories
 from sinks.clickhouse.dossier_index import ClickHouseDossierIndex
 from sinks.clickhouse.dossier_table import ClickHouseDossierTable
-from sinks.clickhouse.exclusions import ClickHouseExclusions
 from sinks.clickhouse.first_notes import note_every_dossier
-from sinks.clickhouse.store import ClickHouseStore
 from sinks.contract.dossier_table import ROW_SCHEMA, Noted
 from sinks.contract.dossier_table import rows_of as rows_of_dossiers
+from tests.contract.clustered import storage_of
 from tests.contract.dossier_model import dossiers_of
 from tests.factories import MORNING, an_event, rows_of
 
@@ -42,13 +40,13 @@ class Storage:
     def __init__(self, clickhouse, **table):
         self.clickhouse = clickhouse
         self.table = ClickHouseDossierTable(clickhouse, **table)
-        self.exclusions = ClickHouseExclusions(clickhouse)
+        self.exclusions = storage_of(clickhouse).exclusions()
 
     def keeper(self, **options):
         """A keeper of a worker that just started."""
         return DossierKeeper(
             self.table,
-            ClickHouseDossierHistories(self.clickhouse),
+            storage_of(self.clickhouse).dossier_histories(),
             retrying=StorageRetry(SystemClock()),
             metrics=WorkerMetrics(CollectorRegistry()),
             interval=30,
@@ -61,13 +59,13 @@ class Storage:
     def store(self, events, *, noted=True):
         """Store and index messages. Without notes it is what a worker leaves that ends before it writes them."""
         rows = rows_of(events)
-        ClickHouseStore(self.clickhouse).insert_events(rows)
+        storage_of(self.clickhouse).events().insert_events(rows)
         DossierResolver(ClickHouseDossierIndex(self.clickhouse, later_tables=noted)).add(rows)
 
     def decide(self, code, *, excluded):
         """Decide about a dossier as an operator does."""
         decision = self.exclusions.decide(code, excluded=excluded, reason="r" * excluded, name="n")
-        DossierResolver(ClickHouseDossierIndex(self.clickhouse)).add_decisions(code, [decision])
+        DossierResolver(storage_of(self.clickhouse).dossier_index()).add_decisions(code, [decision])
         return decision
 
     def rows(self):

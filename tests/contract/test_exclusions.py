@@ -25,16 +25,13 @@ from pipeline.ingest.dossier_resolver import DossierResolver
 from pipeline.settings import load_settings
 from pipeline.wiring.features import dossier_service, exclusion_service
 from sinks.clickhouse import dossier_reader
-from sinks.clickhouse.dossier_reader import ClickHouseDossierReader
-from sinks.clickhouse.exclusions import ClickHouseExclusions
-from sinks.clickhouse.finding_reader import ClickHouseFindingReader
-from sinks.clickhouse.repair import ClickHouseRepair
 from sinks.contract.audit import HashShard
 from sinks.contract.dossier_audit import DossierSelection
 from sinks.contract.findings import FindingScope
 from sinks.contract.tallies import Days, Span
 from sinks.errors import Retryable
 from tests.contract.breadth import cases, mainly_served, seeds
+from tests.contract.clustered import storage_of
 from tests.contract.dossier_model import Model, expected, tallied
 from tests.contract.test_dossier_audit import Destination, run_beside_repairs
 from tests.factories import MORNING, an_event, rows_of
@@ -114,9 +111,9 @@ def in_clickhouse(clickhouse) -> Storage:
     return Storage(
         destination.store,
         destination.index,
-        ClickHouseExclusions(clickhouse),
-        ClickHouseDossierReader(clickhouse),
-        ClickHouseFindingReader(clickhouse),
+        storage_of(clickhouse).exclusions(),
+        storage_of(clickhouse).dossier_reader(),
+        storage_of(clickhouse).findings(),
         lambda day, agencies: destination.service.repair(day, agencies, raise_epoch=False),
         lambda: tallied(clickhouse),
     )
@@ -407,7 +404,7 @@ def test_a_report_lists_the_excluded_dossiers_that_would_have_changed_it(storage
 def test_a_long_dossier_among_others_is_read_as_a_whole(clickhouse, monkeypatch):
     """A dossier with more messages than are read at once is read alone, and nothing of it is missing."""
     monkeypatch.setattr(dossier_reader, "_READ_AT_ONCE", 3)
-    destination, reader = Destination(clickhouse), ClickHouseDossierReader(clickhouse)
+    destination, reader = Destination(clickhouse), storage_of(clickhouse).dossier_reader()
     dossiers = [a_dossier(*range(1, length + 1)) for length in (2, 3, 4)]
     destination.take([message for dossier in dossiers for message in dossier], recount=False)
     found = reader.messages_of([dossier[0].dossier_code for dossier in dossiers] + ["H17.1-240102-999998"])
@@ -530,7 +527,7 @@ def test_a_repair_beside_writers_and_operators(clickhouse, seed):
     """Repairs that delete and index any dossiers again while workers and operators write lose no decision."""
     destination, model = Destination(clickhouse), Model(clickhouse, deciding=True)
     run_beside_repairs(destination, model, seed)
-    ClickHouseRepair(clickhouse).raise_epoch("test")
+    storage_of(clickhouse).repair().raise_epoch("test")
     destination.recount()
     assert destination.faults() == {}
     assert destination.is_right(list(model.numbers), model.decisions)

@@ -26,14 +26,12 @@ from producers.portals.dossier_faults import PROFILES
 from producers.portals.ledger import FINDINGS
 from producers.portals.truth import Truth
 from producers.portals.truth_comparison import finding_differences, shortened
-from sinks.clickhouse.catalogue_store import ClickHouseCatalogue
-from sinks.clickhouse.dossier_index import ClickHouseDossierIndex
 from sinks.clickhouse.finding_reader import ClickHouseFindingReader
-from sinks.clickhouse.store import ClickHouseStore
 from sinks.contract.audit import HashShard
 from sinks.contract.findings import FindingScope
 from tests.budget import examples
 from tests.cases import dossiers as dossiers_of_case
+from tests.contract.clustered import storage_of
 from tests.factories import MORNING, an_event, rows_of
 from tests.fakes import MemoryCatalogue, MemoryFindingReader, MemoryStore
 from tests.unit.producers.portals.test_ledger import events_of, stream_of
@@ -83,10 +81,10 @@ def destination(request):
         return Destination(store, store, MemoryFindingReader(store), MemoryCatalogue())
     clickhouse = request.getfixturevalue(request.param)
     return Destination(
-        ClickHouseStore(clickhouse),
-        ClickHouseDossierIndex(clickhouse),
-        ClickHouseFindingReader(clickhouse),
-        ClickHouseCatalogue(clickhouse),
+        storage_of(clickhouse).events(),
+        storage_of(clickhouse).dossier_index(),
+        storage_of(clickhouse).findings(),
+        storage_of(clickhouse).catalogue(),
     )
 
 
@@ -287,7 +285,9 @@ def test_no_dossier_with_a_finding_is_missed(destination, drawn):
 def test_the_usual_course_is_not_read(request, sink, statuses):
     """ClickHouse leaves out dossiers that can have no finding, so that a search costs what is unusual."""
     clickhouse = request.getfixturevalue(sink)
-    there = Destination(ClickHouseStore(clickhouse), ClickHouseDossierIndex(clickhouse), ClickHouseFindingReader(clickhouse))
+    there = Destination(
+        storage_of(clickhouse).events(), storage_of(clickhouse).dossier_index(), storage_of(clickhouse).findings()
+    )
     there.take(course(*statuses))
     assert not there.read()
     assert there.reader.messages_within(ALWAYS) == len(statuses)
@@ -379,7 +379,9 @@ def test_an_unknown_agency_is_refused(destination):
 def test_findings_of_realistic_portals_are_those_of_their_ledger(request, sink):
     """Some agencies of February 2025, every fault in 5 % of the dossiers: the findings of each unit and day are the true ones."""
     clickhouse = request.getfixturevalue(sink)
-    there = Destination(ClickHouseStore(clickhouse), ClickHouseDossierIndex(clickhouse), ClickHouseFindingReader(clickhouse))
+    there = Destination(
+        storage_of(clickhouse).events(), storage_of(clickhouse).dossier_index(), storage_of(clickhouse).findings()
+    )
     stream = stream_of(PROFILES["realistic"], settled=40_000)
     sent = events_of(stream)
     assert sum(map(len, sent.values())) >= 20_000

@@ -7,11 +7,10 @@ import datetime as dt
 import pytest
 
 from sinks.clickhouse.client import ClickHouse
-from sinks.clickhouse.reader import ClickHouseReader
-from sinks.clickhouse.store import ClickHouseStore
 from sinks.contract.dead_letters import DeadLetter
 from sinks.contract.tallies import Counts, Days, Span
 from sinks.tables import AGENCY_DAY, AGENCY_DAY_PROCEDURE, AGENCY_MINUTE, COUNT_CONDITIONS, DEAD_LETTERS, EPOCH
+from tests.contract.clustered import storage_of
 from tests.contract.store_suite import StoreSuite, StoreUnderTest
 from tests.factories import MORNING, an_event, rows_of
 from tests.fakes import MemoryStore
@@ -35,7 +34,9 @@ def in_clickhouse(clickhouse: ClickHouse) -> StoreUnderTest:
 
     def procedures():
         rows = clickhouse.rows(
-            "test", f"SELECT agency, day, procedure_code, events, {', '.join(COUNT_CONDITIONS)} FROM {AGENCY_DAY_PROCEDURE} FINAL"
+            "test",
+            f"SELECT agency, day, procedure_code, sum(events), {', '.join(f'sum({name})' for name in COUNT_CONDITIONS)} "
+            f"FROM {AGENCY_DAY_PROCEDURE} FINAL GROUP BY agency, day, procedure_code",
         )
         return {(agency, day, code): Counts(*map(int, counts)) for agency, day, code, *counts in rows}
 
@@ -46,7 +47,7 @@ def in_clickhouse(clickhouse: ClickHouse) -> StoreUnderTest:
             f"VALUES ('{agency}', '{minute:%Y-%m-%d %H:%M:%S}', {events}, '{minute:%Y-%m-%d %H:%M:%S}', {events})",
         )
 
-    return StoreUnderTest(ClickHouseStore(clickhouse), ClickHouseReader(clickhouse), letters, procedures, late_recount)
+    return StoreUnderTest(storage_of(clickhouse).events(), storage_of(clickhouse).tallies(), letters, procedures, late_recount)
 
 
 class TestEmbedded(StoreSuite):
@@ -65,6 +66,16 @@ class TestServer(StoreSuite):
     def sink(self, served):
         """An empty database."""
         return in_clickhouse(served)
+
+
+@pytest.mark.long
+class TestCluster(StoreSuite):
+    """Two shards with two replicas each."""
+
+    @pytest.fixture
+    def sink(self, clustered):
+        """An empty database."""
+        return in_clickhouse(clustered)
 
 
 class TestMemory(StoreSuite):

@@ -27,15 +27,11 @@ from pipeline.report.request import read_request
 from pipeline.report.verification.differences import differences, integers_of
 from pipeline.report.verification.recomputed import Recomputed
 from pipeline.report.verification.service import VerificationService, VerificationSources
-from sinks.clickhouse.dossier_figures import ClickHouseDossierFigures
-from sinks.clickhouse.dossier_reader import ClickHouseDossierReader
-from sinks.clickhouse.dossier_table import ClickHouseDossierTable
-from sinks.clickhouse.raw_messages import ClickHouseRawMessages
-from sinks.clickhouse.reader import ClickHouseReader
 from sinks.contract.audit import HashShard
 from sinks.contract.dossier_table import rows_of as dossier_rows
 from tests.budget import examples
 from tests.cases import dossiers as dossiers_of_case
+from tests.contract.clustered import storage_of
 from tests.contract.test_exclusions import in_clickhouse, in_memory
 from tests.contract.test_findings import NEARLY_USUAL, SENT_AGAIN
 from tests.factories import MORNING, an_event, rows_of
@@ -104,16 +100,16 @@ class JudgedWhenAsked:
         if self.known != (known := (sorted(stored), excluded)):
             self.known = known
             self.judge([code for code, _ in stored], excluded)
-        return ClickHouseDossierFigures(self.clickhouse).counts(group, question)
+        return storage_of(self.clickhouse).dossier_figures().counts(group, question)
 
     def judge(self, codes, excluded):
         rows = {}
-        for number, (code, messages) in enumerate(ClickHouseDossierReader(self.clickhouse).messages_of(codes).items()):
+        for number, (code, messages) in enumerate(storage_of(self.clickhouse).dossier_reader().messages_of(codes).items()):
             decisions = [excluded[code]] if code in excluded else []
             rows[number.to_bytes(16, "little")] = milestones_of(judge(messages, decisions), seen=1)
         self.clickhouse.command("test", "TRUNCATE TABLE dossiers")
         if rows:
-            ClickHouseDossierTable(self.clickhouse).write(dossier_rows(rows, judged_at=MORNING))
+            storage_of(self.clickhouse).dossier_table().write(dossier_rows(rows, judged_at=MORNING))
 
 
 @pytest.fixture(
@@ -129,8 +125,8 @@ def reported(request):
         storage = in_memory()
         return Reported(storage, storage.store, MemoryRawMessages(storage.store), MemoryDossierFigures(storage.store))
     clickhouse = request.getfixturevalue(request.param)
-    storage, raw = in_clickhouse(clickhouse), ClickHouseRawMessages(clickhouse)
-    return Reported(storage, ClickHouseReader(clickhouse), raw, JudgedWhenAsked(clickhouse, storage.exclusions))
+    storage, raw = in_clickhouse(clickhouse), storage_of(clickhouse).raw_messages()
+    return Reported(storage, storage_of(clickhouse).tallies(), raw, JudgedWhenAsked(clickhouse, storage.exclusions))
 
 
 def a_code() -> str:

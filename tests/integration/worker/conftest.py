@@ -27,9 +27,12 @@ class Chain:
             "PORTALPULSE_KAFKA__TOPIC": self.topic,
             "PORTALPULSE_KAFKA__GROUP": self.group,
             "PORTALPULSE_KAFKA__SESSION_TIMEOUT_SECONDS": "6",
-            "PORTALPULSE_CLICKHOUSE__URL": server.url(self.database),
-        }
+        } | self.storage()
         self.workers = []
+
+    def storage(self):
+        """The settings of the storage."""
+        return {"PORTALPULSE_CLICKHOUSE__URL": self.server.url(self.database)}
 
     def launch(self):
         """A further, started worker. It may end before it is ready."""

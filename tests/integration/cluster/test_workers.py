@@ -1,0 +1,99 @@
+"""Workers on a real cluster whose servers fail: every figure on every replica is the one that the portals know."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from itertools import product
+
+import pytest
+
+from bench.consumer_group import ConsumerGroup
+from bench.february import await_truth, compare, reports, send_month, table_differences
+from deploy.native.processes import wait_until
+from producers.portals.tier_truth import TIERS
+from producers.portals.truth_comparison import shortened
+from producers.sending.worker_processes import Broker
+from tests.integration.worker.conftest import Chain
+
+#: Messages, and how long the coordination service is away (seconds): in the fast run and in the long one.
+_RUNS = [(6_000, 3.0), pytest.param(50_000, 60.0, marks=pytest.mark.long)]
+
+
+class ClusterChain(Chain):
+    """The same chain with a cluster in the place of one server."""
+
+    def __init__(self, kafka, cluster, database, log_dir, commands):
+        self.cluster = cluster
+        self._urls = [[f"{url}/{database}" for url in shard] for shard in cluster.urls]
+        super().__init__(kafka, cluster.replica(0, 0), log_dir, commands)
+        self.database = database
+
+    def storage(self):
+        """The addresses of every server."""
+        return {"PORTALPULSE_CLICKHOUSE__SHARDS": json.dumps(self._urls), "PORTALPULSE_CLICKHOUSE__TIMEOUT_SECONDS": "10"}
+
+    def close(self):
+        """Stop the workers; the database belongs to the fixture."""
+        for worker in self.workers:
+            worker.process.stop()
+
+
+@pytest.fixture
+def chain(kafka, clickhouse_cluster, clickhouse_database, tmp_path, commands):
+    """A fresh chain; its workers are stopped at the end."""
+    chain = ClusterChain(kafka, clickhouse_cluster, clickhouse_database, tmp_path, commands)
+    yield chain
+    chain.close()
+
+
+@pytest.mark.timeout(1200)
+@pytest.mark.parametrize(("events", "away"), _RUNS)
+def test_replicas_and_coordination_that_fail_move_no_figure(chain, tmp_path, events, away):
+    """Two workers count realistic feeds while each replica is killed in turn, and then the coordination stops for a while."""
+    cluster = chain.cluster
+    for _ in range(2):
+        chain.launch()
+    for worker in chain.workers:
+        worker.await_ready(timeout=150)
+    done, kills = threading.Event(), []
+
+    def fail():
+        for shard, number in product((0, 1), (0, 1)):
+            replica = cluster.replica(shard, number)
+            replica.kill()
+            kills.append((shard, number))
+            done.wait(2)
+            replica.start()
+            done.wait(2)
+
+    faults = threading.Thread(target=fail)
+    faults.start()
+    month = send_month(events=events, seed=1, broker=Broker((chain.kafka.bootstrap,), chain.topic))
+    faults.join()
+    cluster.coordination.stop()
+    stopped = time.monotonic()
+    wait_until(lambda: time.monotonic() - stopped >= away, timeout=away + 30, what="the end of the outage")
+    cluster.coordination.start()
+    assert kills == [(0, 0), (0, 1), (1, 0), (1, 1)]
+    group = ConsumerGroup(chain.kafka.bootstrap, group=chain.group, topic=chain.topic)
+    await_truth(month, chain.server, chain.database, lag=group.lag, timeout=600)
+    wait_until(chain.acknowledged, timeout=300, what="every message to be acknowledged")
+    with reports(chain.environment, log_dir=tmp_path) as report:
+        compared = compare(month, chain.server, chain.database, report=report)
+    assert not compared.differences, "\n".join(shortened(compared.differences))
+    for table in TIERS:
+        for shard in cluster.shards:
+            parts = {part(replica, chain.database, table) for replica in shard}
+            assert len(parts) == 1, f"the replicas of a shard differ in {table}"
+        for replica in cluster.replicas:
+            assert not table_differences(month, replica, chain.database, table), f"{table} as {replica.name} reads it"
+    audit = chain.command("audit", "--kafka", "deep")
+    assert audit.returncode == 0, audit.stdout
+
+
+def part(replica, database, table):
+    """What a replica has of the tallies of its shard, as a text."""
+    replica.query(f"SYSTEM SYNC REPLICA {table}", database=f"{database}_local")
+    return replica.query(f"SELECT * FROM {table} FINAL ORDER BY ALL", database=f"{database}_local")
