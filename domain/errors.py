@@ -66,13 +66,18 @@ FATAL: Final = (MemoryError, InvariantError)
 
 def describe_error(error: BaseException) -> str:
     """An unexpected error in one line of ASCII: its type, the line of code that raised it, its text. Never raises."""
-    frames = traceback.extract_tb(error.__traceback__)
-    location = f" in {PurePath(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""
     try:
         text = str(error)
     except Exception:  # noqa: BLE001 - converting an unknown error to text may fail, too
         text = "its text cannot be read"
-    return f"{type(error).__name__}{location}: {ascii(text[:_MAX_TEXT])[1:-1]}"
+    return f"{place_of_error(error)}: {ascii(text[:_MAX_TEXT])[1:-1]}"
+
+
+def place_of_error(error: BaseException) -> str:
+    """The type of an unexpected error and the line of code that raised it, without its text, which may quote a message."""
+    frames = traceback.extract_tb(error.__traceback__)
+    location = f" in {PurePath(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""
+    return f"{type(error).__name__}{location}"
 
 
 def refuse_unknown(what: str, given: Collection[str], known: Collection[str]) -> None:

@@ -382,7 +382,7 @@ class IngestSettings(_Group):
 
 
 class DeadLetterSettings(_Group):
-    """When a worker stops because too many messages are dead-lettered: a bad deploy must not empty the topic."""
+    """When a worker stops because too many messages are dead-lettered, and how long the bytes of malformed messages are kept."""
 
     max_consecutive: int = Field(
         10_000,
@@ -398,6 +398,12 @@ class DeadLetterSettings(_Group):
         ge=0,
         le=1_000_000_000,
         description="Number of the latest messages of a partition that max_ratio refers to; 0 switches it off.",
+    )
+    bytes_days: float = Field(
+        7.0,
+        ge=0,
+        le=3_650,
+        description="Days until workers remove the bytes of a rejected message that does not parse.",
     )
 
 

@@ -25,6 +25,7 @@ from deploy.native.processes import wait_until
 from deploy.native.services.kafka_admin import admin_client
 from domain.errors import DeadLetterLimitError, UnavailableError
 from domain.periods import VIETNAM
+from pipeline.decode.kept_message import kept_message
 from pipeline.settings import DeadLetterSettings
 from producers.portals.faults import malformed
 
@@ -145,7 +146,7 @@ def invalid_event(at: dt.datetime, **more: str) -> bytes:
 
 
 def send_rejected(env: Environment, messages_by_reason: Mapping[str, Sequence[bytes | None]], *, largest: int = 1 << 20) -> None:
-    """Send messages that must be rejected; wait until each is dead-lettered, whole and with its reason.
+    """Send messages that must be rejected; wait until what is kept of each is a dead letter with its reason.
 
     Args:
         env: where to.
@@ -159,12 +160,18 @@ def send_rejected(env: Environment, messages_by_reason: Mapping[str, Sequence[by
     every = [message for messages in messages_by_reason.values() for message in messages]
     send(env, every, largest=largest)
     await_dead_letters(env, expected)
-    digests = {hashlib.md5(message or b"", usedforsecurity=False).hexdigest().upper() for message in every}
+    digests = {hashlib.md5(_kept(message), usedforsecurity=False).hexdigest().upper() for message in every}
     found = env.server.query(
         f"SELECT DISTINCT hex(MD5(value)) AS digest FROM {env.database}.dead_letters FINAL WHERE digest IN {tuple(digests)}"
     )
     if missing := digests - set(found.split()):
-        raise UnavailableError(f"{len(missing)} of {len(digests)} messages were dead-lettered with other bytes.")
+        raise UnavailableError(f"{len(missing)} of {len(digests)} messages were kept with other bytes.")
+
+
+def _kept(message: bytes | None) -> bytes:
+    """The value of the dead letter of a message."""
+    kept = kept_message(message or b"")
+    return (message or b"") if kept is None else kept
 
 
 def send(env: Environment, messages: Sequence[bytes | None], *, largest: int = 1 << 20, partition: int = -1) -> None:

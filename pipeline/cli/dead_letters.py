@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import typer
 from rich.console import Console
@@ -35,7 +35,7 @@ def register(app: typer.Typer) -> None:
     group = typer.Typer(
         name="dead-letters",
         no_args_is_help=True,
-        help="Messages that are not valid events, kept with their bytes: list them, replay them after a fix, drop them; and let "
+        help="Messages that are not valid events: list them, replay them after a fix, drop them; and let "
         "a worker that stopped at its dead-letter limit continue.",
     )
     app.add_typer(group, rich_help_panel="Maintenance")
@@ -83,6 +83,8 @@ def _show(
 ) -> None:
     """Print one dead letter with key and value: as text when they are UTF-8, else in hexadecimal digits.
 
+    Of a message that parses, only the known fields are kept. The bytes of any other are removed after some days.
+
     Example: portalpulse dead-letters show dvc.dossier-events.v1 0 4711
     """
     with _service(data) as service:
@@ -98,8 +100,21 @@ def _show(
 def _print_dead_letter(entry: Mapping[str, Any]) -> None:
     for name in ("reason", "error", "first_seen", "replayed_at"):
         typer.echo(f"{name}: {_printable(str(entry[name] or '-'))}")
+    kept = entry.get("kept", "message")  # a process of an earlier release says nothing
+    typer.echo(f"kept: {_KEPT.get(kept, kept)}")
+    if kept == "removed":
+        typer.echo(f"removed: {_local(entry['removed_at'])}")
+        return
     for name in ("key", "value"):
         typer.echo(f"{name}: {_content(entry[name])}")
+
+
+#: What a dead letter holds, in words.
+_KEPT: Final = {
+    "message": "the message as it was received",
+    "fields": "the known fields of the message; the worker kept nothing else",
+    "removed": "neither key nor value: kept for PORTALPULSE_DEAD_LETTERS__BYTES_DAYS, as the message does not parse",
+}
 
 
 def _replay(
@@ -112,7 +127,9 @@ def _replay(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Send nothing; print which messages would be valid now.")] = False,
     data: options.Data = None,
 ) -> None:
-    """Send the messages to their topic again, with the same bytes and key. An event that is sent twice counts once.
+    """Send what is kept of the messages to their topic again. An event that is sent twice counts once.
+
+    A message whose bytes were removed cannot be sent.
 
     A message that is rejected again becomes a new dead letter at its new offset.
 
@@ -125,8 +142,13 @@ def _replay(
             typer.echo(f"{verdict['accepted']} would be accepted, {sum(verdict['refused'].values())} rejected again.")
             for name, count in verdict["refused"].items():
                 typer.echo(f"  {name}: {count}")
+            removed = verdict.get("removed", 0)
         else:
-            typer.echo(f"{service.replay(criteria)['sent']} sent again.")
+            answer = service.replay(criteria)
+            typer.echo(f"{answer['sent']} sent again.")
+            removed = answer.get("removed", 0)
+    if removed:
+        typer.echo(f"{removed} cannot be sent: their bytes were removed.")
 
 
 def _drop(
@@ -252,7 +274,7 @@ def _entries(entries: list[dict[str, Any]]) -> Table:
             f"{entry['topic']}/{entry['partition']}/{entry['offset']}",
             entry["reason"],
             _local(entry["first_seen"]),
-            "-" if entry["size"] is None else str(entry["size"]),
+            "removed" if entry.get("removed_at") else "-" if entry["size"] is None else str(entry["size"]),
             _local(entry["replayed_at"]),
             _printable(entry["error"]).replace("[", r"\["),
         )

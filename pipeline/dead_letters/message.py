@@ -20,12 +20,13 @@ _FIELDS = {
     "legacy_level": "legacy_level",
     "returned_by": "returned_by",
     "portal_id": "portal_id",
+    "due_at": "due_at",
 }
-_MAY_BE_MISSING = ("legacy_level", "returned_by", "portal_id")
+_MAY_BE_MISSING = ("channel", "service_level", "legacy_level", "returned_by", "portal_id", "due_at")
 
 
 def message_of(value: bytes | None, reason: str) -> bytes | None:
-    """The message to send again: the raw bytes as they were received.
+    """The message to send again: what is kept of it.
 
     A dead letter that the storage refused holds a row instead, which is converted back into a message.
     """
@@ -33,9 +34,11 @@ def message_of(value: bytes | None, reason: str) -> bytes | None:
         return value
     try:
         row: Any = json.loads(value)
-        fields = {field: row[column] for column, field in _FIELDS.items()}
+        fields = {field: row.get(column, "") if column in _MAY_BE_MISSING else row[column] for column, field in _FIELDS.items()}
     except (ValueError, KeyError, TypeError):
         return value
+    if str(fields["due_at"]).startswith("1970-01-01 00:00:00"):
+        fields["due_at"] = ""  # not sent
     return json.dumps(
         {name: content for name, content in fields.items() if content or name not in _MAY_BE_MISSING}, ensure_ascii=False
     ).encode()

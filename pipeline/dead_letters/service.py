@@ -26,6 +26,7 @@ from sinks.contract.dead_letters import (
     DeadLetterFilter,
     DeadLetterLimitStore,
     DeadLetterStore,
+    Kept,
     Position,
 )
 
@@ -82,30 +83,39 @@ class DeadLetterService:
         }
 
     def show(self, position: Position) -> dict[str, Any] | None:
-        """The latest dead letter at a position with its bytes, or None.
+        """The latest dead letter at a position with what is kept of its message, or None.
+
+        ``kept``: ``message`` (key and value as received), ``fields`` (the known fields of a message that parses) or ``removed``.
 
         ``earlier``: dead letters that had the same position before the topic was recreated or truncated, the latest first.
         """
         found = [
-            _entry(entry) | {"key": shown(dead_letter.key), "value": shown(dead_letter.value)}
+            _entry(entry)
+            | {
+                name: None if entry.kept is Kept.REMOVED else shown(content)
+                for name, content in (("key", dead_letter.key), ("value", dead_letter.value))
+            }
             for dead_letter, entry in self._store.find(position)
         ]
         return found[0] | {"earlier": found[1:]} if found else None
 
     def preview(self, criteria: DeadLetterFilter) -> dict[str, Any]:
-        """What the current validation would make of the messages; nothing is sent."""
+        """What the current validation would make of the messages; nothing is sent. ``removed``: those without their bytes."""
         latest = self._clock.now() + self._future_tolerance
         verdicts: Counter[str] = Counter()
+        removed = 0
         for page in self._pages(criteria):
-            for dead_letter in page:
+            there = _there(page)
+            removed += len(page) - len(there)
+            for dead_letter in there:
                 message, portal = message_of(dead_letter.value, dead_letter.reason), self._portal_of(dead_letter.topic)
                 verdict = self._validator.validate(message, latest=latest, portal=portal)
                 verdicts[str(verdict.reason) if isinstance(verdict, Rejection) else ""] += 1
         accepted = verdicts.pop("", 0)
-        return {"accepted": accepted, "refused": dict(sorted(verdicts.items()))}
+        return {"accepted": accepted, "refused": dict(sorted(verdicts.items())), "removed": removed}
 
     def replay(self, criteria: DeadLetterFilter) -> dict[str, Any]:
-        """Send the messages again and mark them.
+        """Send the messages again and mark them. ``removed``: those whose bytes were removed, which cannot be sent.
 
         Raises:
             UnavailableError: Kafka did not acknowledge all messages of a batch. Earlier batches stay marked.
@@ -114,13 +124,16 @@ class DeadLetterService:
         # clock dates dead letters: with a server ahead of this machine none would be sent, with one behind the loop would begin.
         now = self._store.now()
         before = replace(criteria, until=now if criteria.until is None else min(now, criteria.until))
-        sent, sender = 0, None
+        sent, removed, sender = 0, 0, None
         for page in self._pages(before):
-            sender = sender or self._sender()
-            sender.send(page, [message_of(dead_letter.value, dead_letter.reason) for dead_letter in page])
-            self._store.mark_replayed(page)
-            sent += len(page)
-        return {"sent": sent}
+            there = _there(page)
+            removed += len(page) - len(there)
+            if there:
+                sender = sender or self._sender()
+                sender.send(there, [message_of(dead_letter.value, dead_letter.reason) for dead_letter in there])
+                self._store.mark_replayed(there)
+                sent += len(there)
+        return {"sent": sent, "removed": removed}
 
     def drop(self, criteria: DeadLetterFilter) -> dict[str, Any]:
         """Remove dead letters permanently.
@@ -250,8 +263,13 @@ def _instant(name: str, text: Any) -> dt.datetime | None:
     raise ConfigurationError(f"{name!r} must be a time with an offset such as 2024-08-20T08:00:00+07:00, not {str(text)[:40]!r}.")
 
 
+def _there(dead_letters: Sequence[DeadLetter]) -> Sequence[DeadLetter]:
+    """Those that still hold a message."""
+    return [dead_letter for dead_letter in dead_letters if dead_letter.kept is not Kept.REMOVED]
+
+
 def _entry(entry: DeadLetterEntry) -> dict[str, Any]:
     fields = asdict(entry)
-    for name in ("first_seen", "replayed_at"):
+    for name in ("first_seen", "replayed_at", "removed_at"):
         fields[name] = None if fields[name] is None else fields[name].isoformat(timespec="milliseconds")
     return fields

@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 
 from domain.agencies import AgencyRegistry
-from domain.errors import FATAL, InvariantError, describe_error
+from domain.errors import FATAL, InvariantError, place_of_error
 from domain.events import DossierEvent, Rejection
 from pipeline.decode import json_parser
 from pipeline.decode.agency_columns import AgencyColumns
@@ -89,7 +89,7 @@ class Decoder:
         except FATAL:
             raise
         except Exception as error:  # noqa: BLE001 - one message must not stop the batch; the validator finds out which it is
-            tables, doubtful, bulk_error = [], list(range(len(values))), describe_error(error)
+            tables, doubtful, bulk_error = [], list(range(len(values))), place_of_error(error)
         found, rejections = self._validated(values, sorted(doubtful), latest, owners)
         return self._decoded([*tables, *found], rejections, len(values), validated=len(doubtful), bulk_error=bulk_error)
 

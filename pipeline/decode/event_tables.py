@@ -5,7 +5,7 @@ from __future__ import annotations
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from domain.errors import FATAL, describe_error
+from domain.errors import FATAL, place_of_error
 from domain.events import DUE_NOT_SENT, DossierEvent, Reason, Rejection
 from pipeline.decode.agency_columns import AgencyColumns
 from pipeline.decode.event_schema import EVENT_SCHEMA, RETURN_WAYS, SERVICE_LEVELS
@@ -24,7 +24,7 @@ def tables_of(events: list[PositionedEvent], agencies: AgencyColumns) -> tuple[l
         raise
     except Exception as error:  # noqa: BLE001 - see EventValidator.validate: one message must not stop the batch
         if len(events) == 1:
-            return [], [(events[0][0], Rejection(Reason.UNFORESEEN, describe_error(error)))]
+            return [], [(events[0][0], Rejection(Reason.UNFORESEEN, place_of_error(error)))]
     half = len(events) // 2
     left, left_rejected = tables_of(events[:half], agencies)
     right, right_rejected = tables_of(events[half:], agencies)

@@ -17,7 +17,7 @@ from typing import Any, Final, TypeVar, cast
 import msgspec
 
 from domain.agencies import AgencyRegistry
-from domain.errors import FATAL, describe_error
+from domain.errors import FATAL, place_of_error
 from domain.events import (
     DOSSIER_CODE,
     EVENT_ID,
@@ -40,6 +40,7 @@ from domain.events import (
 from domain.periods import FIRST_DAY, FIRST_INSTANT, LAST_DAY, LAST_INSTANT, civil_day
 from domain.units import agency_level_one, unit_of_event
 from pipeline.decode.json_errors import describe_json_error
+from pipeline.decode.known_values import quoted
 
 _Value = TypeVar("_Value")
 
@@ -58,7 +59,8 @@ _PROCEDURE_CODE = re.compile(PROCEDURE_CODE, re.ASCII)
 _OCCURRED_AT = re.compile(OCCURRED_AT, re.ASCII)
 _PORTAL_ID = re.compile(PORTAL_ID, re.ASCII)
 
-_STRING_OR_BRACKET = re.compile(rb'"(?:[^"\\]|\\.)*"?|[][{}]', re.DOTALL)
+#: A string, or a bracket outside of strings.
+STRING_OR_BRACKET: Final = re.compile(rb'"(?:[^"\\]|\\.)*"?|[][{}]', re.DOTALL)
 
 _JSON_KINDS: Final = {
     b"{": "an object",
@@ -114,7 +116,7 @@ class EventValidator:
         except FATAL:
             raise
         except Exception as error:  # noqa: BLE001 - see above
-            return Rejection(Reason.UNFORESEEN, describe_error(error))
+            return Rejection(Reason.UNFORESEEN, place_of_error(error))
 
     def _event(self, fields: dict[str, Any], latest: dt.datetime, portal: str | None) -> DossierEvent:
         event_id = _text(fields, "event_id", _EVENT_ID, Reason.BAD_EVENT_ID)
@@ -138,7 +140,7 @@ class EventValidator:
         if unit is None:
             raise _RejectedError(Reason.AGENCY_NOT_IN_FORCE, f"agency_code {agency_code} was not in force on {day}")
         if portal is not None and agency_level_one(agency_code) != portal:
-            raise _RejectedError(Reason.WRONG_PORTAL, f"agency_code {agency_code} in the topic of portal {_shown(portal)}")
+            raise _RejectedError(Reason.WRONG_PORTAL, f"agency_code {agency_code} in the topic of portal {portal}")
         return DossierEvent(
             event_id=uuid.UUID(event_id),
             dossier_code=dossier_code,
@@ -159,7 +161,9 @@ class EventValidator:
         """The agency code as sent, bare or full; its level 1 is in the registry."""
         agency_code: str = _required(fields, "agency_code", str)
         if (agency_level_one(agency_code) or "") not in self.registry:
-            raise _RejectedError(Reason.UNKNOWN_AGENCY, f"agency_code {_shown(agency_code)} is not in the registry")
+            raise _RejectedError(
+                Reason.UNKNOWN_AGENCY, f"agency_code {quoted('agency_code', agency_code)} is not in the registry"
+            )
         return agency_code
 
 
@@ -208,7 +212,7 @@ def _not_an_object(value: bytes, error: msgspec.ValidationError) -> _RejectedErr
 def _nesting(value: bytes) -> int:
     """The deepest nesting of brackets outside of strings."""
     depth = deepest = 0
-    for token in _STRING_OR_BRACKET.finditer(value):
+    for token in STRING_OR_BRACKET.finditer(value):
         if token[0] in b"[{":
             depth += 1
             deepest = max(deepest, depth)
@@ -239,21 +243,21 @@ _KIND_NAMES: Final[dict[type, str]] = {
 def _text(fields: dict[str, Any], name: str, pattern: re.Pattern[str], reason: Reason) -> str:
     value: str = _required(fields, name, str)
     if pattern.fullmatch(value) is None:
-        raise _RejectedError(reason, f"{name} {_shown(value)} is malformed")
+        raise _RejectedError(reason, f"{name} {quoted(name, value)} is malformed")
     return value
 
 
 def _member(fields: dict[str, Any], name: str, allowed: frozenset[int], reason: Reason) -> int:
     value: int = _required(fields, name, int)
     if value not in allowed:
-        raise _RejectedError(reason, f"{name} {_shown(str(value))} is not in the code list")
+        raise _RejectedError(reason, f"{name} {quoted(name, value)} is not in the code list")
     return value
 
 
 def _word(fields: dict[str, Any], name: str, allowed: frozenset[str], reason: Reason) -> str:
     value: str = _required(fields, name, str)
     if value not in allowed:
-        raise _RejectedError(reason, f"{name} {_shown(value)} is not in the code list")
+        raise _RejectedError(reason, f"{name} {quoted(name, value)} is not in the code list")
     return value
 
 
@@ -299,8 +303,3 @@ def _instant(fields: dict[str, Any], name: str, malformed: Reason) -> dt.datetim
     except (ValueError, OverflowError) as error:
         raise _RejectedError(Reason.IMPOSSIBLE_DATE, f"{name} {text!r} is a date or time that does not exist") from error
     return instant.replace(microsecond=instant.microsecond // 1000 * 1000)
-
-
-def _shown(text: str) -> str:
-    """A value for an error text: of limited length, and without line breaks or control characters."""
-    return ascii(text if len(text) <= 40 else text[:40] + "...")

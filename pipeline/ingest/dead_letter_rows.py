@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pyarrow as pa
 
 from domain.events import MAX_MESSAGE_BYTES, Reason, Rejection
+from pipeline.decode.kept_message import kept_key, kept_message
 from pipeline.ingest.event_rows import OffsetRange
 from pipeline.ingest.fetch import MessagePiece
-from sinks.contract.dead_letters import DeadLetter
+from sinks.contract.dead_letters import DeadLetter, Kept
 
 _MAX_ERROR_LENGTH = 500
 
@@ -21,7 +23,9 @@ def dead_letters_of(
     ranges: Sequence[OffsetRange],
     pieces: Sequence[MessagePiece],
 ) -> tuple[DeadLetter, ...]:
-    """Dead letters with the whole message, its key and its exact offset; of a message that is too large to hold, its beginning.
+    """Dead letters with what is kept of each message (``reduced``), and its exact offset.
+
+    Of a message that is too large to hold, the beginning is here, which does not parse.
 
     Args:
         rejections: positions in ``values`` and reasons, ascending.
@@ -43,17 +47,29 @@ def dead_letters_of(
         if whole is not None:
             error = f"{whole} bytes; the limit is {MAX_MESSAGE_BYTES}; the first {len(value or b'')} bytes are kept"
         dead_letters.append(
-            DeadLetter(
-                topic=ranges[index].topic,
-                partition=ranges[index].partition,
-                offset=offset,
-                key=key,
-                value=value,
-                reason=str(rejection.reason),
-                error=error,
+            reduced(
+                DeadLetter(
+                    topic=ranges[index].topic,
+                    partition=ranges[index].partition,
+                    offset=offset,
+                    key=key,
+                    value=value,
+                    reason=str(rejection.reason),
+                    error=error,
+                )
             )
         )
     return tuple(dead_letters)
+
+
+def reduced(received: DeadLetter) -> DeadLetter:
+    """What is kept of a dead letter with the message as it was received: itself when the message does not parse."""
+    value = None if received.value is None else kept_message(received.value)
+    if value is None and received.value is not None:
+        return received
+    return replace(
+        received, key=kept_key(received.key, value), value=value, kept=Kept.FIELDS, received_hash=received.content_hash
+    )
 
 
 def dead_letter_of_row(rows: pa.Table, error: str) -> DeadLetter:
@@ -70,4 +86,5 @@ def dead_letter_of_row(rows: pa.Table, error: str) -> DeadLetter:
         value=json.dumps(row, default=str, ensure_ascii=False).encode(),
         reason=str(Reason.REFUSED_BY_STORAGE),
         error=error[:_MAX_ERROR_LENGTH],
+        kept=Kept.FIELDS,
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import datetime as dt
 import time
 from contextlib import nullcontext
 from dataclasses import replace
@@ -13,6 +14,7 @@ from prometheus_client import CollectorRegistry
 
 from domain.clock import SystemClock, parse_clock
 from domain.errors import ConfigurationError
+from pipeline.dead_letters.removal import ByteRemoval
 from pipeline.decode.decoder import Decoder
 from pipeline.dossiers.keeper import DossierKeeper
 from pipeline.freed_memory import return_freed_memory
@@ -91,7 +93,10 @@ async def _run_worker(
         clock=SystemClock(),
         topics=topics,
         reachable=checked.reachable,
-        loops=lambda steps: {"keep-dossiers": dossier_keeper(settings, storage, steps, metrics).run},
+        loops=lambda steps: {
+            "keep-dossiers": dossier_keeper(settings, storage, steps, metrics).run,
+            "remove-bytes": byte_removal(settings, storage, steps).run,
+        },
     )
     reader = storage.tallies() if all_in_one else None
     figures = None if reader is None else figures_registry(settings, reader, metrics.registry)
@@ -142,6 +147,16 @@ def dossier_keeper(settings: Settings, storage: Storage, steps: IngestSteps, met
         interval=settings.dossiers.interval_seconds,
         duty=settings.dossiers.duty,
         flooded=steps.is_flooded,
+        stopping=steps.stopping,
+    )
+
+
+def byte_removal(settings: Settings, storage: Storage, steps: IngestSteps) -> ByteRemoval:
+    """What removes the bytes of rejected messages in this worker."""
+    return ByteRemoval(
+        storage.received_bytes(),
+        kept_for=dt.timedelta(days=settings.dead_letters.bytes_days),
+        retrying=steps.retrying,
         stopping=steps.stopping,
     )
 

@@ -14,7 +14,7 @@ from sinks.clickhouse.client import ClickHouse
 from sinks.clickhouse.dead_letter_marks import is_marked
 from sinks.clickhouse.row_policies import refuse_hidden_rows
 from sinks.clickhouse.times import aware, clamped, to_milliseconds
-from sinks.contract.dead_letters import DeadLetter, DeadLetterEntry, DeadLetterFilter, Position
+from sinks.contract.dead_letters import DeadLetter, DeadLetterEntry, DeadLetterFilter, Kept, Position
 from sinks.tables import DEAD_LETTER_IDENTITY, DEAD_LETTER_MARKS, DEAD_LETTERS
 
 #: Topic, partition, offset and hash of the content.
@@ -23,12 +23,15 @@ _Identity = tuple[str, int, int, int]
 #: What every call reads.
 _TABLES = (DEAD_LETTERS, DEAD_LETTER_MARKS)
 _POSITION = "(topic, partition, offset)"
-_ENTRY = "topic, partition, offset, content_hash, reason, error, first_seen, if(has_value, length(value), NULL)"
+_ENTRY = (
+    "topic, partition, offset, content_hash, reason, error, first_seen, if(has_value, length(value), NULL), toString(kept), "
+    "removed_at"
+)
 #: Keys and values are arbitrary bytes; hexadecimal digits pass every client unchanged.
-_DEAD_LETTER = "topic, partition, offset, hex(key), if(has_value, hex(value), NULL), reason, error"
-_DEAD_LETTER_COLUMNS = 7
+DEAD_LETTER = "topic, partition, offset, hex(key), if(has_value, hex(value), NULL), reason, error, toString(kept), content_hash"
+_DEAD_LETTER_COLUMNS = 9
 #: The identities of dead letters as a table, from four parallel arrays.
-_LISTED = (
+LISTED = (
     "(SELECT t, p, o, h FROM (SELECT {topics:Array(String)} AS ts, {partitions:Array(Int32)} AS ps, "
     "{offsets:Array(Int64)} AS os, {hashes:Array(UInt64)} AS hs) ARRAY JOIN ts AS t, ps AS p, os AS o, hs AS h)"
 )
@@ -56,7 +59,7 @@ class ClickHouseDeadLetters:
         where, parameters = _where(criteria, after)
         rows = self._clickhouse.rows(
             "list_dead_letters",
-            _page(_ENTRY, where, limit),
+            page(_ENTRY, where, limit),
             parameters,
         )
         return self._with_marks(rows)
@@ -66,24 +69,24 @@ class ClickHouseDeadLetters:
         where, parameters = _where(criteria, after)
         rows = self._clickhouse.rows(
             "read_dead_letters",
-            _page(_DEAD_LETTER, where, limit),
+            page(DEAD_LETTER, where, limit),
             parameters,
         )
         refuse_hidden_rows(self._clickhouse, _TABLES)
-        return [_dead_letter(row) for row in rows]
+        return [dead_letter(row) for row in rows]
 
     def find(self, position: Position) -> Sequence[tuple[DeadLetter, DeadLetterEntry]]:
         """The dead letters at a position; see the contract."""
         topic, partition, offset = position
         rows = self._clickhouse.rows(
             "read_dead_letters",
-            f"SELECT {_DEAD_LETTER}, {_ENTRY} FROM {DEAD_LETTERS} FINAL "  # noqa: S608
+            f"SELECT {DEAD_LETTER}, {_ENTRY} FROM {DEAD_LETTERS} FINAL "  # noqa: S608
             "WHERE topic = {topic:String} AND partition = {partition:Int32} AND offset = {offset:Int64} "
             f"AND NOT {is_marked('dropped')} ORDER BY first_seen DESC",
             {"topic": topic, "partition": partition, "offset": offset},
         )
         entries = self._with_marks([row[_DEAD_LETTER_COLUMNS:] for row in rows])
-        return [(_dead_letter(row[:_DEAD_LETTER_COLUMNS]), entry) for row, entry in zip(rows, entries, strict=True)]
+        return [(dead_letter(row[:_DEAD_LETTER_COLUMNS]), entry) for row, entry in zip(rows, entries, strict=True)]
 
     def latest_offset(self, topic: str, partition: int) -> int:
         """Offset of the latest dead letter; see the contract."""
@@ -107,8 +110,8 @@ class ClickHouseDeadLetters:
                 "mark_dead_letters",
                 f"INSERT INTO {DEAD_LETTER_MARKS} ({DEAD_LETTER_IDENTITY}, state, reason) "  # noqa: S608
                 f"SELECT {DEAD_LETTER_IDENTITY}, 'replayed', reason FROM {DEAD_LETTERS} FINAL "
-                f"WHERE ({DEAD_LETTER_IDENTITY}) IN {_LISTED}",
-                _listed([(*letter.position, letter.content_hash) for letter in dead_letters]),
+                f"WHERE ({DEAD_LETTER_IDENTITY}) IN {LISTED}",
+                listed([(*letter.position, letter.content_hash) for letter in dead_letters]),
             )
             refuse_hidden_rows(self._clickhouse, _TABLES)
 
@@ -138,9 +141,9 @@ class ClickHouseDeadLetters:
             found = self._clickhouse.rows(
                 "list_dead_letters",
                 f"SELECT {DEAD_LETTER_IDENTITY}, max(marked_at) FROM {DEAD_LETTER_MARKS} WHERE state = 'replayed' "  # noqa: S608
-                f"AND (({DEAD_LETTER_IDENTITY}) IN {_LISTED} "
-                f"OR content_hash = 0 AND {_POSITION} IN (SELECT t, p, o FROM {_LISTED})) GROUP BY {DEAD_LETTER_IDENTITY}",
-                _listed(identities),
+                f"AND (({DEAD_LETTER_IDENTITY}) IN {LISTED} "
+                f"OR content_hash = 0 AND {_POSITION} IN (SELECT t, p, o FROM {LISTED})) GROUP BY {DEAD_LETTER_IDENTITY}",
+                listed(identities),
             )
             marked = {
                 (str(topic), int(partition), int(offset), int(content)): aware(at)
@@ -153,10 +156,12 @@ class ClickHouseDeadLetters:
                 reason=str(reason),
                 error=str(error),
                 first_seen=aware(first_seen),
-                size=None if size is None else int(size),
+                size=None if size is None or kept == Kept.REMOVED else int(size),
                 replayed_at=marked.get(identity) or marked.get((*identity[:3], 0)),
+                kept=Kept(kept),
+                removed_at=aware(removed_at) if kept == Kept.REMOVED else None,
             )
-            for identity, (*_, reason, error, first_seen, size) in zip(identities, rows, strict=True)
+            for identity, (*_, reason, error, first_seen, size, kept, removed_at) in zip(identities, rows, strict=True)
         ]
 
 
@@ -166,8 +171,8 @@ def _identity(row: Sequence[Any]) -> _Identity:
     return str(topic), int(partition), int(offset), int(content)
 
 
-def _page(columns: str, where: str, limit: int) -> str:
-    """A page that does not end between two dead letters of one position; the first seen of them first."""
+def page(columns: str, where: str, limit: int) -> str:
+    """The statement of a page that does not end between two dead letters of one position; the first seen of them first."""
     return (
         f"SELECT {columns} FROM (SELECT * FROM {DEAD_LETTERS} FINAL WHERE {where} "  # noqa: S608 - names are constants
         f"ORDER BY topic, partition, offset LIMIT {limit:d} WITH TIES) ORDER BY topic, partition, offset, first_seen"
@@ -195,13 +200,15 @@ def _where(criteria: DeadLetterFilter, after: Position | None = None) -> tuple[s
     return " AND ".join(conditions), parameters
 
 
-def _listed(identities: Sequence[_Identity]) -> dict[str, Any]:
+def listed(identities: Sequence[_Identity]) -> dict[str, Any]:
+    """The parameters of ``LISTED``."""
     topics, partitions, offsets, hashes = zip(*identities, strict=True)
     return {"topics": list(topics), "partitions": list(partitions), "offsets": list(offsets), "hashes": list(hashes)}
 
 
-def _dead_letter(row: Sequence[Any]) -> DeadLetter:
-    topic, partition, offset, key, value, reason, error = row
+def dead_letter(row: Sequence[Any]) -> DeadLetter:
+    """The dead letter in the columns ``DEAD_LETTER`` of a row."""
+    topic, partition, offset, key, value, reason, error, kept, content_hash = row
     return DeadLetter(
         topic=str(topic),
         partition=int(partition),
@@ -210,4 +217,6 @@ def _dead_letter(row: Sequence[Any]) -> DeadLetter:
         value=None if value is None else bytes.fromhex(value),
         reason=str(reason),
         error=str(error),
+        kept=Kept(kept),
+        received_hash=int(content_hash),
     )

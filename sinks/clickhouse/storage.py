@@ -20,12 +20,13 @@ from sinks.clickhouse.exclusions import ClickHouseExclusions
 from sinks.clickhouse.finding_reader import ClickHouseFindingReader
 from sinks.clickhouse.raw_messages import ClickHouseRawMessages
 from sinks.clickhouse.reader import ClickHouseReader
+from sinks.clickhouse.received_bytes import ClickHouseReceivedBytes
 from sinks.clickhouse.repair import ClickHouseRepair
 from sinks.clickhouse.store import ClickHouseStore
 from sinks.contract.audit import TallyAudit, TallyRepair
 from sinks.contract.catalogue import CatalogueStore
 from sinks.contract.catalogue_recounts import CatalogueRecounts
-from sinks.contract.dead_letters import DeadLetterLimitStore, DeadLetterStore
+from sinks.contract.dead_letters import DeadLetterLimitStore, DeadLetterStore, ReceivedBytes
 from sinks.contract.dossier_audit import DossierAudit
 from sinks.contract.dossier_figures import DossierFigureReader
 from sinks.contract.dossier_table import DossierHistories, DossierTable
@@ -111,6 +112,10 @@ class ClickHouseStorage:
     def catalogue_recounts(self) -> CatalogueRecounts:
         """See the contract."""
         return ClickHouseCatalogueRecounts(self.clickhouse)
+
+    def received_bytes(self) -> ReceivedBytes:
+        """See the contract."""
+        return ClickHouseReceivedBytes(self.clickhouse)
 
     def dead_letter_limits(self, topic_id: Callable[[str], str]) -> DeadLetterLimitStore:
         """See the contract."""

@@ -58,6 +58,7 @@ class ClickHouseStore:
                 "has_value": pa.array([letter.value is not None for letter in dead_letters], pa.bool_()),
                 "reason": pa.array([letter.reason for letter in dead_letters], pa.string()),
                 "error": pa.array([letter.error for letter in dead_letters], pa.string()),
+                "kept": pa.array([str(letter.kept) for letter in dead_letters], pa.string()),
             }
         )
         self._clickhouse.insert(

@@ -1,20 +1,29 @@
-"""Dead letters: the messages, their store, and the persistent state of the dead-letter limit."""
+"""Dead letters: what is kept of the messages, their store, and the persistent state of the dead-letter limit."""
 
 from __future__ import annotations
 
 import datetime as dt
+import enum
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 #: Where a message was: topic, partition, offset.
 Position = tuple[str, int, int]
 
 
+class Kept(enum.StrEnum):
+    """What a dead letter holds of its message."""
+
+    MESSAGE = "message"  # key and value as they were received
+    FIELDS = "fields"  # the known fields as a message, and a key that is a code
+    REMOVED = "removed"  # neither: they were removed after some days
+
+
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
-    """A complete message that is not a valid event: raw bytes, position and reason.
+    """A message that is not a valid event: what is kept of it, its position and reason.
 
     Position and ``content_hash`` identify it. The position alone does not: after a topic is recreated or truncated, another
     message has the same offset.
@@ -27,6 +36,9 @@ class DeadLetter:
     value: bytes | None
     reason: str
     error: str
+    kept: Kept = Kept.MESSAGE
+    #: The hash of key and value as they were received, where less is kept; 0: they are here.
+    received_hash: int = field(default=0, compare=False)
 
     @property
     def position(self) -> Position:
@@ -35,10 +47,15 @@ class DeadLetter:
 
     @property
     def content_hash(self) -> int:
-        """64 bits of the SHA-256 of key and value; never 0. The tables compute the same number (migration 0010)."""
-        key, value = self.key or b"", self.value or b""
-        content = f"{int(self.value is not None)}{len(key)}:".encode() + key + value
-        return int.from_bytes(hashlib.sha256(content).digest()[:8], "little") or 1
+        """The hash of key and value as they were received (``content_hash_of``)."""
+        return self.received_hash or content_hash_of(self.key, self.value)
+
+
+def content_hash_of(key: bytes | None, value: bytes | None) -> int:
+    """64 bits of the SHA-256 of key and value; never 0. The tables compute the same number (migration 0010)."""
+    key_bytes, value_bytes = key or b"", value or b""
+    content = f"{int(value is not None)}{len(key_bytes)}:".encode() + key_bytes + value_bytes
+    return int.from_bytes(hashlib.sha256(content).digest()[:8], "little") or 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +79,10 @@ class DeadLetterFilter:
 
 @dataclass(frozen=True, slots=True)
 class DeadLetterEntry:
-    """A dead letter without its bytes; ``size`` is that of its value, None for a message without one."""
+    """A dead letter without its bytes.
+
+    ``size`` is that of what is kept of its value, None where there is none. ``removed_at``: when that was removed.
+    """
 
     topic: str
     partition: int
@@ -72,6 +92,8 @@ class DeadLetterEntry:
     first_seen: dt.datetime
     size: int | None
     replayed_at: dt.datetime | None
+    kept: Kept = Kept.MESSAGE
+    removed_at: dt.datetime | None = None
 
     @property
     def position(self) -> Position:
@@ -116,6 +138,33 @@ class DeadLetterStore(Protocol):
 
     def drop(self, criteria: DeadLetterFilter) -> int:
         """Remove dead letters permanently, also when their message is redelivered; returns how many."""
+        ...
+
+
+class ReceivedBytes(Protocol):
+    """The bytes of messages as they were received, which are kept for a limited time."""
+
+    def now(self) -> dt.datetime:
+        """The storage's clock, which dates the dead letters."""
+        ...
+
+    def has_any(self, before: dt.datetime) -> bool:
+        """Whether there are bytes of messages that were dead-lettered before this time."""
+        ...
+
+    def page(self, before: dt.datetime, *, limit: int, after: Position | None = None) -> Sequence[DeadLetter]:
+        """A page of the dead letters with such bytes, as a page of a ``DeadLetterStore``."""
+        ...
+
+    def keep_fields(self, dead_letters: Sequence[DeadLetter]) -> None:
+        """Keep these in place of the dead letters with the same identity. The bytes of those are there until ``remove``."""
+        ...
+
+    def remove(self, before: dt.datetime, *, at: dt.datetime) -> None:
+        """Remove key and value of all messages that were dead-lettered before this time and are kept as received.
+
+        They stay counted, listed and identified. ``at``: what they say about the time of the removal.
+        """
         ...
 
 

@@ -8,7 +8,7 @@ from typing import Protocol
 from sinks.contract.audit import TallyAudit, TallyRepair
 from sinks.contract.catalogue import CatalogueStore
 from sinks.contract.catalogue_recounts import CatalogueRecounts
-from sinks.contract.dead_letters import DeadLetterLimitStore, DeadLetterStore
+from sinks.contract.dead_letters import DeadLetterLimitStore, DeadLetterStore, ReceivedBytes
 from sinks.contract.dossier_audit import DossierAudit
 from sinks.contract.dossier_figures import DossierFigureReader
 from sinks.contract.dossier_table import DossierHistories, DossierTable
@@ -78,6 +78,10 @@ class Storage(Protocol):
 
     def dead_letters(self) -> DeadLetterStore:
         """Messages that could not be counted."""
+        ...
+
+    def received_bytes(self) -> ReceivedBytes:
+        """The bytes of dead letters, which are removed after some days."""
         ...
 
     def dead_letter_limits(self, topic_id: Callable[[str], str]) -> DeadLetterLimitStore:

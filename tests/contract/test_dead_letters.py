@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import datetime as dt
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import pytest
 
+from pipeline.dead_letters.removal import ByteRemoval
 from sinks.clickhouse.client import ClickHouse
 from sinks.clickhouse.dead_letter_tallies import CHUNK, recount_dead_letters
 from sinks.clickhouse.migrate import migrate, packaged_migrations
 from sinks.clickhouse.reader import ClickHouseReader
 from sinks.clickhouse.store import ClickHouseStore
-from sinks.contract.dead_letters import DeadLetter, DeadLetterFilter
+from sinks.contract.dead_letters import DeadLetter, DeadLetterFilter, Kept
 from sinks.errors import Fatal
 from sinks.tables import DEAD_LETTER_IDENTITY
 from tests.contract.clustered import storage_of
@@ -321,3 +324,36 @@ def test_a_scrape_costs_the_same_after_millions_of_letters(served):
             bounded.rows("test", "SELECT uniqExact(topic, partition, offset) FROM dead_letters")
     finally:
         bounded.close()
+
+
+def test_bytes_are_removed_and_dead_letters_stay(store, keep, clickhouse):
+    """The bytes of messages that do not parse go; what parses keeps its known fields; counts, marks and identities stay."""
+    whole = [a_letter(1), a_letter(2, value=b'{"status": 9, "name": "Nguyen"}', key=b"Nguyen"), a_letter(3, reason="empty")]
+    fields = a_letter(4, value=b'{"status":9}', key=None)
+    keep([*whole, replace(fields, kept=Kept.FIELDS, received_hash=77)])
+    received, reader = storage_of(clickhouse).received_bytes(), storage_of(clickhouse).tallies()
+    before = reader.dead_letters_by_reason()
+    store.mark_replayed(whole[2:])
+    removal = ByteRemoval(received, dt.timedelta(0), retrying=lambda call: call(), stopping=threading.Event())
+    assert not received.has_any(received.now() - dt.timedelta(minutes=5))
+    time.sleep(0.01)
+    removal.round()
+    removal.round()
+    entries = {entry.offset: entry for entry in store.entries(ALL, limit=9)}
+    assert {offset: (entry.kept, entry.size, entry.removed_at is None) for offset, entry in entries.items()} == {
+        1: (Kept.REMOVED, None, False),
+        2: (Kept.FIELDS, 12, True),
+        3: (Kept.REMOVED, None, False),
+        4: (Kept.FIELDS, 12, True),
+    }
+    assert dt.datetime.now(dt.UTC) - entries[1].removed_at < dt.timedelta(minutes=5)
+    assert [letter.value for letter in store.dead_letters(WAITING, limit=9)] == [b"", b'{"status":9}', b'{"status":9}']
+    held = "key LIKE '%Nguyen%' OR value LIKE '%Nguyen%' OR position(value, '{') > 0 AND kept != 'fields'"
+    assert clickhouse.rows("test", f"SELECT count() FROM dead_letters WHERE {held}") == [(0,)]
+    keep(whole)  # redelivered: neither counted nor shown again, and removed in its turn
+    assert reader.dead_letters_by_reason() == before == recounted_by_hand(clickhouse)
+    assert {entry.offset: entry for entry in store.entries(ALL, limit=9)} == entries
+    time.sleep(0.01)
+    removal.round()
+    assert clickhouse.rows("test", f"SELECT count() FROM dead_letters WHERE {held}") == [(0,)]
+    assert store.drop(DeadLetterFilter(reasons=("not_json",))) == 3

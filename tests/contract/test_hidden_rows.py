@@ -58,6 +58,7 @@ from sinks.clickhouse.monthly_totals import MonthlyTotals
 from sinks.clickhouse.old_events import OldEvents
 from sinks.clickhouse.raw_messages import ClickHouseRawMessages
 from sinks.clickhouse.reader import ClickHouseReader
+from sinks.clickhouse.received_bytes import ClickHouseReceivedBytes
 from sinks.clickhouse.repair import ClickHouseRepair
 from sinks.clickhouse.store import ClickHouseStore
 from sinks.clickhouse.target import Target
@@ -99,6 +100,7 @@ MESSAGES = pa.table(
         "event_id": [str(uuid.UUID(int=9))],
     }
 )
+_Bytes, LONG_AGO = ClickHouseReceivedBytes, dt.datetime(2000, 1, 1, tzinfo=dt.UTC)
 _Store, _Reader, _Audit, _Letters = ClickHouseStore, ClickHouseReader, ClickHouseAudit, ClickHouseDeadLetters
 _Limits, _Dossiers, _Findings, _Index = (
     *(ClickHouseDeadLetterLimits, ClickHouseDossierAudit, ClickHouseFindingReader),
@@ -151,6 +153,10 @@ CALLS = {
     "ClickHouseDeadLetters.latest_offset": lambda c: _Letters(c).latest_offset(TOPIC, 0),
     "ClickHouseDeadLetters.mark_replayed": lambda c: _Letters(c).mark_replayed(LETTERS[:1]),
     "ClickHouseDeadLetters.drop": lambda c: _Letters(c).drop(NONE),
+    "ClickHouseReceivedBytes.has_any": lambda c: _Bytes(c).has_any(LONG_AGO),
+    "ClickHouseReceivedBytes.page": lambda c: _Bytes(c).page(LONG_AGO, limit=9),
+    "ClickHouseReceivedBytes.keep_fields": lambda c: _Bytes(c).keep_fields(LETTERS[:1]),
+    "ClickHouseReceivedBytes.remove": lambda c: _Bytes(c).remove(LONG_AGO, at=LONG_AGO),
     "ClickHouseDeadLetterLimits.limit_state": lambda c: _Limits(c).limit_state(TOPIC, 0, before=9),
     "ClickHouseDeadLetterLimits.accept": lambda c: _Limits(c).accept(TOPIC, 0, 1),
     "ClickHouseDossierAudit.stored_dossiers": lambda c: list(
@@ -224,6 +230,7 @@ READ_NOTHING = {
         "ClickHouseReader.ping",
         "ClickHouseReader.free_space",
         "ClickHouseDeadLetters.now",
+        "ClickHouseReceivedBytes.now",
         "TallyComparison.now",
         *(f"ClickHouseDossierTable.{name}" for name in ("now", "write", "note", "drop_changes")),
         "OldEvents.copied",

@@ -24,6 +24,7 @@ from pipeline.decode import bulk, column_checks, event_tables, json_parser
 from pipeline.decode.agency_columns import AgencyColumns
 from pipeline.decode.bulk import BulkDecoder
 from pipeline.decode.decoder import Decoder
+from pipeline.decode.kept_message import kept_message
 from pipeline.decode.templates import MessageTemplates
 from pipeline.decode.validator import EventValidator
 from tests.budget import examples
@@ -56,7 +57,30 @@ def agree(values, *, latest=LATEST, portals=()):
         assert sorted([*positions, *rejected]) == list(range(len(values))), "every message is in exactly one of the two"
         assert events_of(decoded.events) == {at: each for at, each in verdicts.items() if isinstance(each, DossierEvent)}
         assert dict(decoded.rejections) == {at: each for at, each in verdicts.items() if not isinstance(each, DossierEvent)}
+    for position, value in enumerate(values):
+        what_is_kept_means_the_same(value, verdicts[position], latest=latest)
     return replace(decoded, events=decoded.events.sort_by("position"))
+
+
+def what_is_kept_means_the_same(value, verdict, *, latest):
+    """The known fields that are kept of a message get its verdict, so that a later release counts the same event."""
+    kept = kept_message(value) if value is not None else None
+    if kept is None:
+        assert not isinstance(verdict, DossierEvent)
+        assert verdict.reason in UNPARSED
+        return
+    assert len(kept) < 2_000
+    again = VALIDATOR.validate(kept, latest=latest)
+    if isinstance(verdict, DossierEvent):
+        assert again == verdict
+    elif verdict.reason is not Reason.TOO_LARGE and "nested deeper" not in verdict.detail:
+        assert isinstance(again, Rejection)
+        assert again.reason is verdict.reason
+    assert kept_message(kept) == kept
+
+
+#: Reasons of messages that do not parse, or may not.
+UNPARSED = {Reason.NOT_JSON, Reason.NOT_UTF8, Reason.NOT_AN_OBJECT, Reason.TOO_LARGE, Reason.EMPTY}
 
 
 # ---- messages ----------------------------------------------------------------------------------------------------------

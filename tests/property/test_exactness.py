@@ -27,12 +27,14 @@ from pipeline.decode.decoder import Decoder
 from pipeline.decode.validator import EventValidator
 from pipeline.ingest.dead_letter_guard import AssignedPart, DeadLetterGuard
 from pipeline.ingest.dead_letter_limit import DeadLetterLimit
+from pipeline.ingest.dead_letter_rows import reduced
 from pipeline.ingest.delivery import Delivery
 from pipeline.ingest.fetch import Fetch
 from pipeline.ingest.steps import IngestSteps
 from pipeline.ingest.storage_retry import StorageRetry
 from pipeline.metrics import WorkerMetrics
 from pipeline.settings import IngestSettings
+from sinks.contract.dead_letters import DeadLetter
 from tests.budget import examples
 from tests.factories import LATEST, MORNING, TOPIC, a_message, an_event
 from tests.fakes import MemoryBatch, MemoryStore, corrected, counts_of, fields_of, key_of, minute_of
@@ -234,8 +236,8 @@ def assert_exact(store, kafka):
         for offset, value in enumerate(log):
             event, letter = EVENT_OF.get(value), store.letters.get((TOPIC, partition, offset))
             if event is None:
-                assert letter[0].value == value
-                assert letter[0].key == b"key-%d" % offset
+                received = DeadLetter(TOPIC, partition, offset, b"key-%d" % offset, value, letter[0].reason, letter[0].error)
+                assert letter[0] == reduced(received)
             elif event.event_id in store.cursed:
                 assert letter[0].reason == "refused_by_storage"
             else:

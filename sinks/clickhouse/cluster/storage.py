@@ -20,10 +20,11 @@ from sinks.clickhouse.cluster.writing import ClusterDossierIndex, ClusterStore
 from sinks.clickhouse.dead_letter_limits import ClickHouseDeadLetterLimits
 from sinks.clickhouse.dead_letter_store import ClickHouseDeadLetters
 from sinks.clickhouse.exclusions import ClickHouseExclusions
+from sinks.clickhouse.received_bytes import ClickHouseReceivedBytes
 from sinks.contract.audit import TallyAudit, TallyRepair
 from sinks.contract.catalogue import CatalogueStore
 from sinks.contract.catalogue_recounts import CatalogueRecounts
-from sinks.contract.dead_letters import DeadLetterLimitStore, DeadLetterStore
+from sinks.contract.dead_letters import DeadLetterLimitStore, DeadLetterStore, ReceivedBytes
 from sinks.contract.dossier_audit import DossierAudit
 from sinks.contract.dossier_figures import DossierFigureReader
 from sinks.contract.dossier_table import DossierHistories, DossierTable
@@ -109,6 +110,10 @@ class ClusterStorage:
     def catalogue_recounts(self) -> CatalogueRecounts:
         """See the contract."""
         return ClusterCatalogueRecounts(self.cluster)
+
+    def received_bytes(self) -> ReceivedBytes:
+        """See the contract."""
+        return ClickHouseReceivedBytes(self.cluster.home)
 
     def dead_letter_limits(self, topic_id: Callable[[str], str]) -> DeadLetterLimitStore:
         """See the contract."""

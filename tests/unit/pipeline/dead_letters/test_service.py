@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import itertools
 import json
+from dataclasses import replace
 from functools import partial
 
 import httpx
@@ -22,7 +23,7 @@ from pipeline.ingest.dead_letter_rows import dead_letter_of_row
 from pipeline.serving.answer_sources import Api, Health
 from pipeline.serving.server import HttpServer
 from pipeline.settings import HttpSettings
-from sinks.contract.dead_letters import DeadLetter, DeadLetterCheckpoint, DeadLetterEntry, DeadLetterFilter
+from sinks.contract.dead_letters import DeadLetter, DeadLetterCheckpoint, DeadLetterEntry, DeadLetterFilter, Kept
 from tests.factories import LATEST, TOPIC, a_message, an_event, rows_of
 from tests.fakes import MemoryStore
 
@@ -137,10 +138,24 @@ def test_every_message_that_had_an_offset_is_shown(service):
 def test_replaying_sends_raw_bytes_with_their_key_and_marks_them(service):
     """Every dead letter that was not replayed is sent to its topic once, byte by byte, and is marked."""
     store, outbox = MemoryDeadLetters(*(a_dead_letter(n, bytes([n % 256]) * 3) for n in range(450))), Outbox()
-    assert service(store, outbox).replay(DeadLetterFilter()) == {"sent": 450}
+    assert service(store, outbox).replay(DeadLetterFilter()) == {"sent": 450, "removed": 0}
     assert outbox.sent == [(TOPIC, b"key-%d" % n, bytes([n % 256]) * 3) for n in range(450)]
     assert len(store.replayed) == 450
-    assert service(store, outbox).replay(DeadLetterFilter()) == {"sent": 0}
+    assert service(store, outbox).replay(DeadLetterFilter()) == {"sent": 0, "removed": 0}
+
+
+def test_messages_whose_bytes_were_removed(service):
+    """They are not sent and not marked, a dry run and a replay say how many there are, and the page of one says when it was."""
+    gone = replace(a_dead_letter(1, b""), kept=Kept.REMOVED)
+    store, outbox = MemoryDeadLetters(gone, a_dead_letter(2)), Outbox()
+    store.find = lambda _position: [(gone, replace(store._entry(gone), kept=Kept.REMOVED, size=None, removed_at=LATEST))]
+    assert service(store).preview(DeadLetterFilter()) == {"accepted": 0, "refused": {"not_json": 1}, "removed": 1}
+    assert service(store, outbox).replay(DeadLetterFilter()) == {"sent": 1, "removed": 1}
+    assert [message for _, _, message in outbox.sent] == [b"{"]
+    assert store.replayed == [(TOPIC, 0, 2)]
+    found = service(store).show((TOPIC, 0, 1))
+    assert (found["kept"], found["key"], found["value"], found["size"]) == ("removed", None, None, None)
+    assert found["removed_at"] == "2026-01-01T00:00:00.000+00:00"
 
 
 def test_what_kafka_did_not_take_still_waits(service):
@@ -149,7 +164,7 @@ def test_what_kafka_did_not_take_still_waits(service):
     with pytest.raises(UnavailableError):
         service(store, Outbox(fails_at=200)).replay(DeadLetterFilter())
     assert len(store.replayed) == 200
-    assert service(store, Outbox()).replay(DeadLetterFilter()) == {"sent": 250}
+    assert service(store, Outbox()).replay(DeadLetterFilter()) == {"sent": 250, "removed": 0}
 
 
 @pytest.mark.parametrize("hours", [-5, 0, 5])
@@ -170,7 +185,7 @@ def test_messages_that_are_rejected_again_are_not_sent_in_a_loop(service, hours)
                 now + dt.timedelta(seconds=1),
             )
 
-    assert service(store, Outbox(bounce=bounce)).replay(DeadLetterFilter()) == {"sent": 3}
+    assert service(store, Outbox(bounce=bounce)).replay(DeadLetterFilter()) == {"sent": 3, "removed": 0}
     assert service(store).page(DeadLetterFilter(), limit=9)["counts"] == {"not_json": 3}
 
 
@@ -185,14 +200,15 @@ def test_a_dry_run_says_what_would_happen_and_does_nothing(service):
     assert service(store).preview(DeadLetterFilter()) == {
         "accepted": 1,
         "refused": {"empty": 1, "not_json": 1, "unknown_status": 1},
+        "removed": 0,
     }
     assert store.replayed == []
 
 
 def test_a_row_that_the_storage_refused_is_sent_as_the_message_it_was(registry):
     """Such a dead letter holds the row; what is sent again is an event of the contract with the same content."""
-    full = an_event(legacy_level=4, returned_by="post", portal_id="p-1", occurred_at=SEEN.replace(microsecond=7000))
-    for event in (an_event(), full):
+    full = an_event(legacy_level=4, returned_by="post", portal_id="p-1", occurred_at=SEEN.replace(microsecond=7000), due_at=SEEN)
+    for event in (an_event(), an_event(channel=0, service_level=""), full):
         dead_letter = dead_letter_of_row(rows_of([event]), "no")
         message = message_of(dead_letter.value, dead_letter.reason)
         assert EventValidator(registry).validate(message, latest=LATEST) == event
@@ -288,10 +304,10 @@ async def test_one_dead_letter_over_http(client):
 async def test_changes_over_http(client):
     """A dry run, a replay and a drop."""
     dry = await client.post("/api/v1/dead-letters/replay", json={"dry_run": True, "reason": ["unknown_agency"]})
-    assert dry.json() == {"accepted": 1, "refused": {}}
+    assert dry.json() == {"accepted": 1, "refused": {}, "removed": 0}
     assert client.outbox.sent == []
     sent = await client.post("/api/v1/dead-letters/replay", json={"reason": ["unknown_agency"]})
-    assert sent.json() == {"sent": 1}
+    assert sent.json() == {"sent": 1, "removed": 0}
     assert (await client.post("/api/v1/dead-letters/drop", json={"reason": ["not_utf8"]})).json() == {"dropped": 1}
     assert sorted(offset for _, _, offset in client.store.kept) == [1, 3]
 

@@ -17,6 +17,7 @@ from domain.clock import ManualClock
 from domain.errors import DeadLetterLimitError
 from pipeline.decode.bulk import BulkDecoder
 from pipeline.decode.decoder import Decoder
+from pipeline.decode.kept_message import kept_message
 from pipeline.ingest import dead_letter_guard, delivery, dossier_tier, recounter
 from pipeline.ingest.dead_letter_limit import DeadLetterLimit
 from pipeline.ingest.delivery import Delivery
@@ -93,7 +94,7 @@ def rig(registry, monkeypatch):
 
 
 def test_good_and_bad_messages_are_stored_and_acknowledged(rig):
-    """Events become rows and tallies, the rest dead letters with key, offset, bytes, reason; then the fetch is acknowledged."""
+    """Events become rows and tallies, the rest dead letters with their offset and reason; then the fetch is acknowledged."""
     store = MemoryStore()
     work = rig(store)
     bad = b'{"a": "\xff"}'
@@ -102,7 +103,7 @@ def test_good_and_bad_messages_are_stored_and_acknowledged(rig):
     assert store.totals().tallied == 2
     assert {at: (letter.key, letter.value, letter.reason) for at, (letter, _) in store.letters.items()} == {
         (TOPIC, 2, 51): (b"key-51", bad, "not_utf8"),
-        (TOPIC, 2, 53): (b"key-53", None, "empty"),
+        (TOPIC, 2, 53): (None, None, "empty"),
     }
     until(lambda: work.steps.acknowledger.unacknowledged == 0 and work.steps.budget.rows == 0, "nothing is held any more")
     assert work.steps.budget.size == 0
@@ -200,7 +201,7 @@ def test_an_unforeseen_error_dead_letters_one_message():
         assert work.failures == []
         assert store.totals().tallied == 3
         [(letter, _)] = store.letters.values()
-        assert (letter.partition, letter.offset, letter.value, letter.reason) == (3, 71, bad, "unforeseen")
+        assert (letter.partition, letter.offset, letter.value, letter.reason) == (3, 71, kept_message(bad), "unforeseen")
         assert letter.error.startswith("ZeroDivisionError in test_delivery.py:")
         assert [line["messages"] for line in logs if line["event"] == "messages_set_aside_unforeseen"] == [1]
     finally:

@@ -1,0 +1,110 @@
+"""What is kept of a rejected message: of one that parses the known fields, of any other the bytes (for a limited time).
+
+What is kept is a message, too, and gets the same verdict: a later release counts it when it would have counted the whole. So a
+value that may not be kept becomes another one that is rejected for the same reason; without it, a field that must be right when
+it is sent would be missing, and the event would be accepted as another one. Only a message that was too large or nested too
+deep is accepted afterwards, if its known fields are an event.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Final
+
+import msgspec
+
+from domain.events import DOSSIER_CODE, EVENT_ID
+from domain.units import AGENCY_CODE
+from pipeline.decode.known_values import NUMBERS, has_shape
+from pipeline.decode.validator import STRING_OR_BRACKET, known_fields
+
+#: In place of a text, a number and a value of another type that may not be kept: malformed, in no code list, of the wrong type.
+_NO_TEXT: Final = "?"
+_NO_NUMBER: Final = -1
+_NO_TYPE: Final = False
+#: In place of a number that is too large to be read: this one is, too.
+_NO_MEASURE: Final = msgspec.Raw(b"1e999")
+#: What stands for JSON that is not an object, by its first byte; a number otherwise.
+_NO_OBJECT: Final = {b"[": b"[]", b'"': b'""', b"t": b"false", b"f": b"false", b"n": b"null"}
+_FIELDS: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_ANY: Final = msgspec.json.Decoder(msgspec.Raw)
+#: A larger message that is nested too deep for the parser counts as one that does not parse (bytes).
+_MAX_FLATTENED: Final = 1 << 20
+#: Keys that may be kept: the codes of a dossier and an agency, and the id of an event.
+_CODES: Final = re.compile("|".join(each.strip("^$") for each in (DOSSIER_CODE, AGENCY_CODE, EVENT_ID)).encode())
+_DOSSIER_CODE: Final = re.compile(DOSSIER_CODE, re.ASCII)
+
+
+def kept_message(value: bytes) -> bytes | None:
+    """The known fields of a message as a message; None when it does not parse as JSON.
+
+    The fields are in the order of the contract. Each is null, empty, a text or a number with the shape of a code
+    (``pipeline.decode.known_values``), or a value that stands for one without it. Of a field that is sent twice the last value
+    counts. JSON that is not an object becomes an empty value of its kind.
+    """
+    value = value.strip(b" \t\r\n")
+    if not value:
+        return value
+    try:
+        value.decode("utf-8")
+        _ANY.decode(value)  # to the end: the next step stops at the first byte of what is not an object
+        return _reduced(value)
+    except RecursionError:
+        return _of_deep_message(value)
+    except (msgspec.DecodeError, ValueError):
+        return None
+
+
+def kept_key(key: bytes | None, kept: bytes | None) -> bytes | None:
+    """What is kept of a message's key when ``kept`` is what is kept of its value: a code, else the dossier code, else nothing.
+
+    The key decides about the partition when the message is sent again, and a portal should send the dossier code.
+    """
+    if key is not None and _CODES.fullmatch(key):
+        return key
+    code = msgspec.json.decode(kept).get("dossier_code") if kept and kept.startswith(b"{") else None
+    return code.encode() if isinstance(code, str) and _DOSSIER_CODE.fullmatch(code) else None
+
+
+def _reduced(value: bytes) -> bytes:
+    if not value.startswith(b"{"):
+        return _NO_OBJECT.get(value[:1], b"0")
+    fields = _FIELDS.decode(known_fields(value))
+    return msgspec.json.encode({name: _kept_value(name, raw) for name, raw in fields.items()})
+
+
+def _kept_value(name: str, raw: msgspec.Raw) -> Any:
+    try:
+        value = msgspec.json.decode(raw)
+    except msgspec.DecodeError:  # well-formed, as the whole message is
+        return _NO_MEASURE
+    except RecursionError:
+        return _NO_TYPE
+    if has_shape(name, value):
+        return value
+    if name in NUMBERS:
+        return _NO_NUMBER if type(value) is int else _NO_TYPE
+    return _NO_TEXT if isinstance(value, str) else _NO_TYPE
+
+
+def _of_deep_message(value: bytes) -> bytes | None:
+    """The known fields of a message that is nested too deep for the parser: whatever is nested becomes a value of no type."""
+    if len(value) > _MAX_FLATTENED or not value.startswith(b"{"):
+        return _NO_OBJECT.get(value[:1]) if len(value) <= _MAX_FLATTENED else None
+    parts: list[bytes] = []
+    depth = begin = 0
+    for token in STRING_OR_BRACKET.finditer(value):
+        if token[0] in b"[{":
+            depth += 1
+            if depth == 2:
+                parts += [value[begin : token.start()], b"false"]
+        elif token[0] in b"]}":
+            depth -= 1
+            if depth == 1:
+                begin = token.end()
+    if depth:
+        return None
+    try:
+        return _reduced(b"".join((*parts, value[begin:])))
+    except (msgspec.DecodeError, ValueError, RecursionError):
+        return None

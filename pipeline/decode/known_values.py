@@ -1,0 +1,62 @@
+"""Which values of the known fields may be kept and quoted when a message is rejected: those with the shape of a code.
+
+A rejected message may hold anything in a known field, also a name or a number of a person. A value is kept in a dead letter, and
+quoted in an error text, only when it has the shape below. The shapes are wider than the contract, because a later release may
+accept what this one rejects: other agencies, codes and words, and times without an offset.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Final
+
+from domain.events import PORTAL_ID
+
+_TIME: Final = (
+    r"[0-9]{1,4}[-/.][0-9]{1,2}[-/.][0-9]{1,4}[T ]{1,2}[0-9]{1,2}:[0-9]{2}[0-9:.,]{0,16} ?(?:Z|[+-][0-9]{1,2}:?[0-9]{0,2})?"
+)
+_AGENCY: Final = r"(?:[0-9A-Za-z]{1,4}\.){0,5}[A-Za-z][0-9]{1,4}(?:\.[0-9]{1,4}){0,6}"
+#: A word or a few, as in toan_trinh.
+_WORDS: Final = r"[A-Za-z]{2,16}(?:[_-](?:[A-Za-z]{1,16}|[0-9]{1,2})){0,3}"
+#: A number in a text, where the contract has a number.
+_DIGITS: Final = r"[0-9]{1,3}"
+
+_TEXTS: Final = {
+    name: re.compile(pattern, re.ASCII)
+    for name, pattern in {
+        "event_id": r"\{?[0-9a-fA-F]{8}-?(?:[0-9a-fA-F]{4}-?){3}[0-9a-fA-F]{12}\}?",
+        "dossier_code": rf"{_AGENCY}[-_/][0-9]{{4,8}}[-_/][0-9]{{1,9}}",
+        "agency_code": _AGENCY,
+        "procedure_code": r"[0-9A-Za-z][0-9A-Za-z._/-]{0,63}",
+        "status": _DIGITS,
+        "channel": _DIGITS,
+        "service_level": _WORDS,
+        "occurred_at": _TIME,
+        "legacy_level": _DIGITS,
+        "returned_by": _WORDS,
+        "due_at": _TIME,
+        "portal_id": PORTAL_ID,
+    }.items()
+}
+#: Fields that are numbers, and the numbers with the shape of a code.
+NUMBERS: Final = ("status", "channel", "legacy_level")
+_CODES: Final = range(1_000)
+#: Longest text that is quoted.
+_QUOTED: Final = 80
+
+
+def has_shape(name: str, value: Any) -> bool:
+    """Whether the value, as JSON is read, of the known field ``name`` has the shape of a code, or is null or empty."""
+    if value is None or value == "":
+        return True
+    if isinstance(value, str):
+        return _TEXTS[name].fullmatch(value) is not None
+    return name in NUMBERS and type(value) in (int, float) and value in _CODES  # bool is another type
+
+
+def quoted(name: str, value: str | int) -> str:
+    """A value for an error text: in ASCII and of limited length; how long it is where it does not have the shape of a code."""
+    if not has_shape(name, value):
+        return f"({len(value)} characters, not shown)" if isinstance(value, str) else "(not shown)"
+    text = str(value)
+    return ascii(text if len(text) <= _QUOTED else text[:_QUOTED] + "...")
