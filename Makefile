@@ -1,6 +1,6 @@
 # `make` alone tells what there is. Every target prepares the machine first (deploy/setup.sh; a second run fetches nothing).
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-tests demo seeds up doctor test test-long check unit bench chaos fuzz screenshots grafana-check clean
+.PHONY: help setup setup-tests demo seeds up doctor test test-long check unit bench chaos fuzz screenshots grafana-check audit licences sbom clean
 BIN := .venv/bin
 # Processes that share the tests. Each starts real parts of its own; tests/sharing.py says which tests stay together. A test with real
 # parts uses less than half of a core, so that two cores take three.
@@ -28,6 +28,8 @@ help:
 	@echo '  make fuzz      random messages, guided by the code they reach, through decoder and validator (ARGS="--minutes 60")'
 	@echo '  make screenshots    pictures of the live board on wall, laptop, phone and paper, and with old figures (docs/pictures)'
 	@echo '  make grafana-check  every board in a real Grafana, in a container (docs/grafana.md; ARGS="--prometheus URL --keep")'
+	@echo '  make audit     known vulnerabilities of the locked packages (needs the internet); make licences: their licences;'
+	@echo '                 make sbom: a bill of materials, CycloneDX JSON (docs/security.md)'
 	@echo '  make clean     removes .venv, .cache and tool caches; the data in .portalpulse stays'
 	@echo
 	@echo 'Next: make demo'
@@ -71,6 +73,9 @@ screenshots: setup-tests
 
 grafana-check: setup
 	$(BIN)/python -m deploy.grafana_container $(ARGS)
+
+audit licences sbom: setup
+	$(BIN)/python -m deploy.supply_chain $@
 
 clean:
 	rm -rf .venv .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist *.egg-info

@@ -467,9 +467,23 @@ MUTANTS = [
     Mutant(
         "an unforeseen error while one message is validated dead-letters that message",
         "pipeline.decode.validator",
-        "            return Rejection(Reason.UNFORESEEN, describe_error(error))",
+        "            return Rejection(Reason.UNFORESEEN, place_of_error(error))",
         "            raise",
         f"{DELIVERY}test_an_unforeseen_error_dead_letters_one_message",
+    ),
+    Mutant(
+        "a field that may not be kept is not omitted, because the message would get another verdict",
+        "pipeline.decode.kept_message",
+        "return msgspec.json.encode({name: _kept_value(name, raw) for name, raw in fields.items()})",
+        "return msgspec.json.encode({name: value for name, raw in fields.items() if has_shape(name, value := msgspec.json.decode(raw))})",
+        "tests/property/test_decode.py::test_every_odd_value_in_every_field",
+    ),
+    Mutant(
+        "bytes are removed whatever the reason of the rejection",
+        "sinks.clickhouse.received_bytes",
+        "WHERE kept = 'message' AND first_seen <",
+        "WHERE kept = 'message' AND reason = 'not_json' AND first_seen <",
+        "tests/contract/test_dead_letters.py::test_bytes_are_removed_and_dead_letters_stay[embedded]",
     ),
     Mutant(
         "a batch of which a message was lost or doubled is not stored",

@@ -249,6 +249,26 @@ def streams_and_settings(command):
     yield a_case(command, "everything closed", stdin="closed", stdout="closed", stderr="closed")
 
 
+#: The surroundings of the cases that always run: every secret is set, and everything is logged that a library would say.
+EVERY_SECRET = "every secret at debug"
+
+
+def secrets_of_settings(command):
+    """Every secret is set, nothing that it is for can be reached, and the log is as long as it can be."""
+    secrets = {
+        "PORTALPULSE_KAFKA__SECURITY_PROTOCOL": "SASL_PLAINTEXT",
+        "PORTALPULSE_KAFKA__USER": "u",
+        "PORTALPULSE_KAFKA__PASSWORD": "s3cret",
+        "PORTALPULSE_CLICKHOUSE__URL": "http://u:s3cret@127.0.0.1:1/x",
+        "PORTALPULSE_HTTP__TOKEN": "s3cret-of-at-least-16",
+        "PORTALPULSE_NOTIFY__SMTP_PASSWORD": "s3cret",
+        "PORTALPULSE_NOTIFY__TELEGRAM_TOKEN": "1:s3cret",
+        "PORTALPULSE_LOG__LEVEL": "debug",
+        "GRAFANA_TOKEN": "s3cret",
+    }
+    yield a_case(command, EVERY_SECRET, environment=secrets)
+
+
 def wrong_processes(command, servers):
     """Other programs, and hosts of all kinds, instead of the running process."""
     embedded = {"PORTALPULSE_CLICKHOUSE__URL": "chdb:no-such-folder"}
@@ -294,6 +314,7 @@ def cases_of(servers):
     """The whole matrix."""
     for command in commands():
         yield from streams_and_settings(command)
+        yield from secrets_of_settings(command)
         if command in ASKING:
             yield from wrong_processes(command, servers)
         if command in STORING:
@@ -305,11 +326,12 @@ def cases_of(servers):
 
 @pytest.fixture(scope="module")
 def outcomes(wrong_servers, tmp_path_factory, pytestconfig):
-    """How every case ended, by name; in a fast run, every seventh case."""
+    """How every case ended, by name; in a fast run, those with secrets and every seventh other."""
     folder = tmp_path_factory.mktemp("surroundings")
     every = list(cases_of(wrong_servers))
     assert len({case.name for case in every}) == len(every)
-    chosen = every if pytestconfig.getoption("--long") else every[::7]
+    secret = [case for case in every if case.surroundings == EVERY_SECRET]
+    chosen = every if pytestconfig.getoption("--long") else [*secret, *[case for case in every if case not in secret][::7]]
     lines, names = [], {case.name for case in chosen}
     for number, case in enumerate(chosen):
         place = folder / str(number)
