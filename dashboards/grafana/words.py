@@ -140,7 +140,6 @@ OPERATIONS: Final[tuple[Text, ...]] = tuple(
     for code, text in {
         "insert_events": "Lưu sự kiện",
         "insert_dead_letters": "Lưu sự kiện bị loại",
-        "remove_dead_letter_bytes": "Xóa nội dung sự kiện bị loại",
         "insert_checkpoints": "Lưu mốc giới hạn",
         "read_checkpoints": "Đọc mốc giới hạn",
         "recount_dead_letters": "Đếm sự kiện bị loại",
