@@ -88,15 +88,17 @@ class Compared:
         self.differences += [f"{name}: {difference}" for difference in differences]
 
 
-def send_month(*, events: int, seed: int, broker: Broker) -> Month:
+def send_month(*, events: int, seed: int, broker: Broker, rate: float | None = None) -> Month:
     """Send realistic feeds of February 2025, at least ``events`` messages in any order; returns when Kafka has all of them.
+
+    ``rate``: messages a second; None: as fast as Kafka takes them.
 
     Raises:
         UnavailableError: Kafka did not take everything.
     """
     shares = FaultShares.realistic()
     messages = scenario_messages(SCENARIO, seed=seed, events=events, shares=shares, shuffled=True)
-    report = produce(stream_of(messages, seed=seed, rate=None), seed=seed, send=to_broker(broker), progress=NullProgress())
+    report = produce(stream_of(messages, seed=seed, rate=rate), seed=seed, send=to_broker(broker), progress=NullProgress())
     if not report.complete:
         raise UnavailableError(f"Kafka took {report.result.acknowledged:,} of {report.sent:,} messages: {report.result.problem}")
     counts = TierCounts()
