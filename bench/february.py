@@ -13,7 +13,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -88,17 +88,18 @@ class Compared:
         self.differences += [f"{name}: {difference}" for difference in differences]
 
 
-def send_month(*, events: int, seed: int, broker: Broker, rate: float | None = None) -> Month:
+def send_month(*, events: int, seed: int, broker: Broker, rate: Callable[[], float] | None = None) -> Month:
     """Send realistic feeds of February 2025, at least ``events`` messages in any order; returns when Kafka has all of them.
 
-    ``rate``: messages a second; None: as fast as Kafka takes them.
+    ``rate``: messages a second, asked for before each message; None: as fast as Kafka takes them.
 
     Raises:
         UnavailableError: Kafka did not take everything.
     """
     shares = FaultShares.realistic()
     messages = scenario_messages(SCENARIO, seed=seed, events=events, shares=shares, shuffled=True)
-    report = produce(stream_of(messages, seed=seed, rate=rate), seed=seed, send=to_broker(broker), progress=NullProgress())
+    stream = replace(stream_of(messages, seed=seed, rate=None), rate=rate)
+    report = produce(stream, seed=seed, send=to_broker(broker), progress=NullProgress())
     if not report.complete:
         raise UnavailableError(f"Kafka took {report.result.acknowledged:,} of {report.sent:,} messages: {report.result.problem}")
     counts = TierCounts()

@@ -8,6 +8,7 @@ COMMANDS: Final = {
     "worker": "pipeline.cli.worker",
     "exporter": "pipeline.cli.worker",
     "migrate": "pipeline.cli.migrate",
+    "offsets": "pipeline.cli.offsets",
     "report": "pipeline.cli.report",
     "dead-letters": "pipeline.cli.dead_letters",
     "audit": "pipeline.cli.audit",

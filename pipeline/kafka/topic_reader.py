@@ -1,4 +1,4 @@
-"""Reads the topic itself for the audit: its offsets, the group's, and ranges of messages. Nothing is joined or committed.
+"""Reads the topic itself for the audit: its offsets, the group's, and ranges of messages. Nothing is joined.
 
 The worker reads with aiokafka inside Faust. The audit reads rarely and outside of any event loop, so it uses librdkafka; only the
 group is described by aiokafka, see group_members.
@@ -23,7 +23,7 @@ from pipeline.kafka.access_errors import missing_portals
 from pipeline.kafka.group_members import REQUEST_ERRORS, Group, admin_client, describe_group
 from pipeline.kafka.security import librdkafka_options
 from pipeline.kafka.topic_identity import topic_ends, topic_kafka_options
-from pipeline.kafka.topic_requests import positions_of
+from pipeline.kafka.topic_requests import all_described, has_controller, positions_of
 from pipeline.settings import KafkaSettings
 
 _CLIENT: Final = "portalpulse-audit"
@@ -164,6 +164,36 @@ class KafkaTopicReader:
             except KafkaException as error:
                 raise self._unavailable(error) from error
 
+    def topic_ids(self) -> Mapping[str, str]:
+        """The id of each topic that exists, which changes when it is created again; "" when the brokers do not tell it.
+
+        Raises:
+            UnavailableError: no broker answers.
+            ConfigurationError: the topic does not exist.
+        """
+        topics = list(self._numbers())
+        try:
+            admin = AdminClient(topic_kafka_options(self._settings))
+            found = all_described(admin, topics) if has_controller(admin) else {}
+        except KafkaException as error:
+            raise self._unavailable(error) from error
+        return {topic: found[topic][0] if topic in found else "" for topic in topics}
+
+    def commit(self, offsets: Mapping[tuple[str, int], int]) -> None:
+        """Set the offsets of the group, which must have no member, by topic and partition. For a restore; no audit commits.
+
+        Raises:
+            UnavailableError: the brokers do not take them.
+        """
+        asked = [TopicPartition(*where, offset) for where, offset in offsets.items()]
+        with closing(self._consumer(self._settings.group)) as consumer:
+            try:
+                for attempt in stamina.retry_context(on=_is_retryable, attempts=None, timeout=self._answer_seconds, wait_max=1.0):
+                    with attempt:
+                        _raise_refused(consumer.commit(offsets=asked, asynchronous=False))
+            except KafkaException as error:
+                raise self._unavailable(error) from error
+
     def _consumer(self, group: str) -> Any:
         return Consumer(
             {
@@ -185,6 +215,12 @@ class KafkaTopicReader:
         topics = f"topic {self._topics[0]}" if len(self._topics) == 1 else f"topics {self._settings.portal_prefix}CODE"
         what = f"{topics} or group {self._settings.group}"
         return refusal(error.args[0], self._settings.bootstrap, self._settings, what=what)
+
+
+def _raise_refused(parts: Sequence[TopicPartition]) -> None:
+    for part in parts:
+        if part.error is not None:
+            raise KafkaException(part.error)
 
 
 def _is_retryable(error: Exception) -> bool:

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import threading
 import uuid
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 
 import pytest
 from confluent_kafka import ConsumerGroupTopicPartitions, TopicPartition
 from confluent_kafka.admin import OffsetSpec
 
+from bench.february import send_month
 from deploy.native.services.kafka_admin import admin_client
 from deploy.native.services.portalpulse_process import PortalPulseProcess
+from producers.sending.worker_processes import Broker
+
+#: Messages of a month, and the messages a second that are sent of it while something is done beside them.
+_EVENTS, _SLOWLY = 12_000, 250.0
 
 
 class Chain:
@@ -88,6 +96,21 @@ class Chain:
     def dead_letters(self):
         """Dead-lettered messages."""
         return self.number("SELECT count() FROM {db}.dead_letters FINAL")
+
+    @contextmanager
+    def month(self, *, seed):
+        """February 2025 flows slowly while the block runs, then as fast as Kafka takes it; ``.result()`` waits for it."""
+        over = threading.Event()
+        broker = Broker((self.kafka.bootstrap,), self.topic)
+        with ThreadPoolExecutor(1) as threads:
+            sending = threads.submit(
+                send_month, events=_EVENTS, seed=seed, broker=broker, rate=lambda: 1e5 if over.is_set() else _SLOWLY
+            )
+            try:
+                yield sending
+                assert not sending.done(), "everything was sent before the block ended"
+            finally:
+                over.set()
 
     def close(self):
         """Stop the workers and drop the database."""

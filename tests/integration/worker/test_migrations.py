@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
-
 import pytest
 
 from bench.consumer_group import ConsumerGroup
-from bench.february import await_truth, send_month, table_differences
+from bench.february import await_truth, table_differences
 from deploy.native.processes import wait_until
 from producers.portals.tier_truth import TIERS
-from producers.sending.worker_processes import Broker
 from sinks.clickhouse.client import ClickHouse
 from sinks.clickhouse.migrate import Migration, migrate, packaged_migrations
 from sinks.clickhouse.target import Target
@@ -36,6 +33,7 @@ LATER = Migration(
 )
 #: Commands that open no storage: they say nothing about its schema.
 WITHOUT_STORAGE = {
+    *("offsets save", "offsets restore"),
     *("schema", "indicators", "produce", "replay", "load", "catalogue check"),
     *("up", "demo", "seeds", "rehearse"),  # their workers are the processes that refuse
     *("boards render", "boards check", "boards push", "relay", "watchdog"),
@@ -45,22 +43,18 @@ WITHOUT_STORAGE = {
 
 
 @pytest.mark.timeout(300)
-def test_a_later_release_migrates_while_workers_count(chain, commands, tmp_path):
+def test_a_later_release_migrates_while_workers_count(chain):
     """Workers of this release count on beside a migration, every figure is the ledger's; afterwards this release starts nothing.
 
     Each command that opens the storage says in one sentence that the program is too old, and changes nothing.
     """
     chain.worker()
-    with ThreadPoolExecutor(1) as threads:
-        sending = threads.submit(
-            send_month, events=12_000, seed=1, rate=3_000.0, broker=Broker((chain.kafka.bootstrap,), chain.topic)
-        )
+    with chain.month(seed=1) as sending:
         wait_until(lambda: chain.stored() > 1_000, timeout=100, what="the worker to count")
         later = ClickHouse(Target.parse(chain.server.url(chain.database), timeout=60))
         assert migrate(later, (*packaged_migrations(), LATER)) == (LATER,)
         later.close()
-        assert not sending.done()  # it migrated under load
-        month = sending.result(100)
+    month = sending.result()
     group = ConsumerGroup(chain.kafka.bootstrap, group=chain.group, topic=chain.topic)
     await_truth(month, chain.server, chain.database, lag=group.lag, timeout=120)
     chain.workers[0].process.stop()
@@ -77,5 +71,5 @@ def test_a_later_release_migrates_while_workers_count(chain, commands, tmp_path)
 
 
 def _rows(chain):
-    sql = f"SELECT name, total_rows, metadata_modification_time FROM system.tables WHERE database = '{chain.database}' ORDER BY name"
-    return chain.server.query(sql)
+    sql = "SELECT name, total_rows, metadata_modification_time FROM system.tables WHERE database = '{}' ORDER BY name"
+    return chain.server.query(sql.format(chain.database))

@@ -25,6 +25,8 @@ ARGUMENTS = {
     "worker": [],
     "exporter": [],
     "migrate": [],
+    "offsets save": ["offsets.json"],
+    "offsets restore": ["no-such-file.json"],
     "report": [*PERIOD],
     "audit": [],
     "dossier": ["000.00.12.H17-240102-0001"],
