@@ -64,7 +64,7 @@ MERGES: Final = Shortage(
 )
 #: A part is starting, ending, or not reached: another server, Keeper, an object store.
 PARTS: Final = Shortage(
-    frozenset({3, 32, 95, 96, 198, 203, 209, 210, 225, 236, 242, 254, 265, 279, 285, 286, 289, 319})
+    frozenset({3, 32, 95, 96, 198, 203, 209, 210, 225, 236, 242, 254, 265, 279, 285, 286, 289, 319, 341, 517})
     | {364, 369, 394, 416, 499, 519, 667, 733, 735, 999},
     "Try again later. If it persists, look in the log of ClickHouse: the server, another one, Keeper or an object store does not"
     " answer.",

@@ -256,7 +256,7 @@ def test_every_agency_fits_into_one_load(clickhouse):
 
 def test_the_recorded_catalogue_is_loaded_by_the_service(clickhouse):
     """As a process wires it: 261 of the services of Thái Nguyên are online on the last day of 2018, 169 of them toàn trình."""
-    service = catalogue_service(load_settings(), clickhouse)
+    service = catalogue_service(load_settings(), storage_of(clickhouse))
     file = read_catalogue(FOLDER / "02_thai_nguyen_catalogue.csv.gz", AgencyRegistry.packaged())
     load = service.load([entry_as_dict(entry) for entry in file.entries], source=file.name)
     assert (load["changed"], load["agencies"]) == (True, [{"agency_code": "H55", "opened": 1_756, "closed": 0, "changed": 0}])

@@ -315,17 +315,17 @@ def test_every_part_takes_the_level_of_the_catalogue(storage):
     settings, clickhouse = load_settings(), storage.clickhouse
     messages = a_dossier(1, 9)
     storage.take(messages)
-    catalogue = catalogue_service(settings, clickhouse)
+    catalogue = catalogue_service(settings, storage_of(clickhouse))
     catalogue.load([entry_as_dict(an_entry("toan_trinh"))])
     assert catalogue.show(day=TODAY)["not_recounted"] == ["H17"]
     changed = recount_all(catalogue.recount, ["H17"]).as_list()
     assert changed == [{"month": f"{TODAY:%Y-%m}", "agency_code": "H17", "to_full": 1, "from_full": 0}]
     assert (storage.is_right(messages), catalogue.show(day=TODAY)["not_recounted"]) == (True, [])
-    explained = dossier_service(settings, clickhouse).explain(messages[0].dossier_code)
+    explained = dossier_service(settings, storage_of(clickhouse)).explain(messages[0].dossier_code)
     assert (explained["level"], explained["level_from"], explained["settled_full"]) == ("toan_trinh", "catalogue", True)
     assert [finding["kind"] for finding in explained["findings"]] == ["no_level"]
     asked = {"from": TODAY.isoformat(), "to": (TODAY + DAY).isoformat()}
     request = read_request(asked, registry=AgencyRegistry.packaged(), today=TODAY + 400 * DAY)
-    verification = verification_service(settings, clickhouse)
+    verification = verification_service(settings, storage_of(clickhouse))
     found = verification.recomputed(request, HashShard(0, 1), today=TODAY + 400 * DAY)
     assert found.periods[0].dossiers[COUNTS, "H17", "", "settled_full"] == 1

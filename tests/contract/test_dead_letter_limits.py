@@ -127,11 +127,10 @@ def test_the_cost_does_not_depend_on_the_number_of_checkpoints(served, monkeypat
 KNOWN = """
 from pipeline.settings import load_settings
 from pipeline.wiring.storage import opened_storage
-from sinks.clickhouse.dead_letter_limits import ClickHouseDeadLetterLimits
 from sinks.contract.dead_letters import DeadLetterCheckpoint
-with opened_storage(load_settings()) as clickhouse:
+with opened_storage(load_settings()) as storage:
     known = DeadLetterCheckpoint("dvc.dossier-events.v1", 3, 69, 0, ())
-    ClickHouseDeadLetterLimits(clickhouse).insert_checkpoints([known])
+    storage.dead_letter_limits(lambda _topic: "").insert_checkpoints([known])
 """
 
 

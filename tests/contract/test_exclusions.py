@@ -418,10 +418,12 @@ def test_what_the_command_puts_together_excludes_a_dossier(clickhouse):
     """The service that the command and the process use recounts what a decision changes, and raises no epoch."""
     storage, messages = in_clickhouse(clickhouse), [*a_dossier(1, 2, 9), *other_dossiers()]
     storage.take(messages)
-    service = exclusion_service(load_settings(), clickhouse)
+    service = exclusion_service(load_settings(), storage_of(clickhouse))
     service.change(messages[0].dossier_code, excluded=True, reason=REASON, name=BY)
     assert storage.is_right(messages)
-    assert dossier_service(load_settings(), clickhouse).explain(messages[0].dossier_code)["findings"] == [{"kind": "excluded"}]
+    assert dossier_service(load_settings(), storage_of(clickhouse)).explain(messages[0].dossier_code)["findings"] == [
+        {"kind": "excluded"}
+    ]
     service.change(messages[0].dossier_code, excluded=False, name=BY)
     assert storage.is_right(messages)
     assert clickhouse.rows("test", "SELECT count() FROM tally_epochs") == [(0,)]

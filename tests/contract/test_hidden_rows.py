@@ -53,13 +53,14 @@ from sinks.clickhouse.dossier_table import ClickHouseDossierTable
 from sinks.clickhouse.exclusions import ClickHouseExclusions
 from sinks.clickhouse.finding_reader import ClickHouseFindingReader
 from sinks.clickhouse.first_notes import note_every_dossier
-from sinks.clickhouse.migrate import migrate, missing_migrations
+from sinks.clickhouse.migrate import applied_migrations, migrate, missing_migrations
 from sinks.clickhouse.monthly_totals import MonthlyTotals
 from sinks.clickhouse.old_events import OldEvents
 from sinks.clickhouse.raw_messages import ClickHouseRawMessages
 from sinks.clickhouse.reader import ClickHouseReader
 from sinks.clickhouse.received_bytes import ClickHouseReceivedBytes
 from sinks.clickhouse.repair import ClickHouseRepair
+from sinks.clickhouse.storage import ClickHouseStorage
 from sinks.clickhouse.store import ClickHouseStore
 from sinks.clickhouse.target import Target
 from sinks.contract.audit import HashShard
@@ -72,7 +73,7 @@ from sinks.contract.events import UnreadCause, UnreadRange
 from sinks.contract.findings import FindingScope
 from sinks.contract.tallies import Days, Span
 from sinks.errors import Fatal
-from sinks.tables import COPIED_MONTHS, DOSSIERS, OLD_EVENTS, OTHER_TABLES, SCHEMA_MIGRATIONS, WHOLE_TABLES
+from sinks.tables import COPIED_MONTHS, DOSSIERS, OLD_EVENTS, OTHER_TABLES, SCHEMA_MIGRATIONS, SHARD_POSITION, WHOLE_TABLES
 from tests.contract.one_message import stored_message
 from tests.factories import MORNING, TOPIC, an_event, rows_of
 
@@ -201,12 +202,14 @@ CALLS = {
     "ClickHouseCatalogueRecounts.days": lambda c: _Recounts(c).days(["H17"]),
     "ClickHouseCatalogueRecounts.dossiers": lambda c: list(_Recounts(c).dossiers(["H17"], DAY)),
     "ClickHouseStore.insert_dead_letters": lambda c: _Store(c).insert_dead_letters(LETTERS),
+    "ClickHouseRepair.highest_epoch": lambda c: ClickHouseRepair(c).highest_epoch(),
     "ClickHouseRepair.raise_epoch": lambda c: ClickHouseRepair(c).raise_epoch("test"),
     "OldEvents.months": lambda c: OldEvents(c).months(),
     "OldEvents.messages": lambda c: list(OldEvents(c).messages(DAY.year * 100 + DAY.month)),
     "note_every_dossier": note_every_dossier,
     "migrate": migrate,
     "missing_migrations": missing_migrations,
+    "applied_migrations": applied_migrations,
     "dead_letters_by_reason": dead_letter_tallies.dead_letters_by_reason,
     "dead_letter_agencies": lambda c: dead_letter_tallies.dead_letter_agencies(c, dt.timedelta(hours=1)),
     "recount_dead_letters": lambda c: dead_letter_tallies.recount_dead_letters(c, [(TOPIC, 0, 0)], {}),
@@ -237,7 +240,9 @@ READ_NOTHING = {
         "write_agencies",
         "ClickHouseCatalogueRecounts.finish",
     ),
-    *("ClickHouseRepair.purge_superseded", "ClickHouseStore.check_tables", "refuse_hidden_rows", "refuse_expiring_rows", "whole"),
+    *(f"ClickHouseStorage.{name}" for name in vars(ClickHouseStorage) if not name.startswith("_") and name != "display_name"),
+    *("record", "ClickHouseRepair.write_epoch", "ClickHouseRepair.purge_superseded", "ClickHouseStore.check_tables"),
+    *("refuse_hidden_rows", "refuse_expiring_rows", "whole"),
 }
 
 
@@ -347,6 +352,7 @@ def fill(clickhouse):
     ClickHouseCatalogue(clickhouse).load([ENTRY])
     _Recounts(clickhouse).finish(_Recounts(clickhouse).unfinished())
     OldEvents(clickhouse).copied(202001, 1)
+    clickhouse.command("test", f"INSERT INTO {SHARD_POSITION} (number, shards) VALUES (0, 1)")
     clickhouse.command("test", f"INSERT INTO {OLD_EVENTS} (agency, occurred_at) VALUES ('H17', '{DAY} 01:00:00')")
     for table in OTHER_TABLES:
         if table not in {OLD_EVENTS, COPIED_MONTHS}:
@@ -441,9 +447,9 @@ def test_rows_that_come_after_the_start_are_not_hidden_either(place, monkeypatch
             monkeypatch.setenv("PORTALPULSE_CLICKHOUSE__URL", place.url(f"no_{table}", "late"))
             started[table] = stack.enter_context(opened_storage(load_settings()))
         fill(plain)
-        for table, clickhouse in started.items():
+        for table, storage in started.items():
             with pytest.raises(Fatal, match=f"a row policy hides rows of the table {table} "):
-                _Store(clickhouse).check_tables()
+                storage.events().check_tables()
 
 
 class LatePolicy:

@@ -715,5 +715,5 @@ def test_an_exporter_waits_for_the_first_worker(server, monkeypatch):
 
 
 def _open_and_read():
-    with opened_storage(load_settings(), wait=60) as clickhouse:
-        return ClickHouseReader(clickhouse).counts_of_days(FIRST, LAST)
+    with opened_storage(load_settings(), wait=60) as storage:
+        return storage.tallies().counts_of_days(FIRST, LAST)

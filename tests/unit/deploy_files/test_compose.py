@@ -20,7 +20,6 @@ import yaml
 from deploy.native.services.clickhouse_server import ClickHouseServer
 from pipeline.settings import Settings
 from pipeline.wiring.storage import migrated_storage, opened_storage
-from sinks.clickhouse.reader import ClickHouseReader
 from tests.board_queries import board_sql
 
 ROOT = Path(__file__).parents[3]
@@ -339,8 +338,8 @@ def test_clickhouse_users_can_do_their_work_and_nothing_else(tmp_path):
         with migrated_storage(Settings(clickhouse={"url": address})):
             pass
         address = urls["exporter"].replace("clickhouse:8123", f"127.0.0.1:{server.http_port}")
-        with opened_storage(Settings(clickhouse={"url": address})) as clickhouse:
-            ClickHouseReader(clickhouse).totals()
+        with opened_storage(Settings(clickhouse={"url": address})) as storage:
+            storage.tallies().totals()
         assert not ask("exporter", "SELECT sum(bytes) FROM system.parts")
         now = dt.datetime.now(tz=dt.UTC)
         for query in board_sql(now - dt.timedelta(days=1), now):

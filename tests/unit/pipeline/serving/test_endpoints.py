@@ -17,7 +17,7 @@ from pipeline.settings import HttpSettings, KafkaSettings, Settings
 from pipeline.wiring.board import ProcessFigures, board_sources
 from pipeline.wiring.features import feature_routes
 from sinks.clickhouse.client import ClickHouse
-from sinks.clickhouse.reader import ClickHouseReader
+from sinks.clickhouse.storage import ClickHouseStorage
 from sinks.clickhouse.target import Target
 from tests.test_docs import page, table_lines
 
@@ -33,8 +33,9 @@ async def processes(registry):
     """An exporter and a worker as they are wired, whose storage does not answer: name -> server."""
     settings = Settings(kafka=KafkaSettings(bootstrap="127.0.0.1:1"))
     with closing(ClickHouse(Target.parse("http://127.0.0.1:1", timeout=1))) as clickhouse:
-        sources = board_sources(settings, clickhouse, ProcessFigures())
-        parts = {"reader": ClickHouseReader(clickhouse), "routes": feature_routes(settings, clickhouse, sources)}
+        storage = ClickHouseStorage(clickhouse)
+        sources = board_sources(settings, storage, ProcessFigures())
+        parts = {"reader": storage.tallies(), "routes": feature_routes(settings, storage, sources)}
         servers = {}
         for name, more in (("exporter", parts), ("worker", {})):
             own, health = CollectorRegistry(), Health(healthy=True, ready=True)
