@@ -192,25 +192,28 @@ def _by_the_settings(settings: Settings) -> list[Finding]:
         missing = Finding("Broker", "wrong", f"nothing listens at {listed}", remedy)
     else:
         missing = Finding("Broker", "idle", f"not started (nothing listens at {listed})")
-    url = settings.clickhouse.url.get_secret_value()
-    if url.startswith("chdb:"):
-        storage = Finding("ClickHouse", "idle", f"embedded in {url.removeprefix('chdb:')}; not opened")
-    else:
-        try:
-            shown = str(httpx.URL(url).copy_with(username=None, password=None, path="/ping", query=None))
-        except httpx.InvalidURL:
-            shown = ""
-        remedy = "Start it there, or correct PORTALPULSE_CLICKHOUSE__URL."
-        wrong = Finding("ClickHouse", "wrong", "the address of the server cannot be read", remedy)
-        storage = _clickhouse(settings, shown, remedy) if shown else wrong
     try:
         process = _process(by_settings(settings))
     except ConfigurationError as error:
         process = [Finding(_PROCESS, "wrong", error.problem, error.remedy)]
-    return [_broker(brokers, settings, settings.kafka, missing), storage, *process]
+    return [_broker(brokers, settings, settings.kafka, missing), *_storage(settings), *process]
 
 
-def _clickhouse(settings: Settings, url: str, remedy: str) -> Finding:
+def _storage(settings: Settings) -> list[Finding]:
+    """The ClickHouse of the settings, or each server of its cluster."""
+    clickhouse, url = settings.clickhouse, settings.clickhouse.url.get_secret_value()
+    if servers := [address for shard in clickhouse.addresses for address in shard]:
+        return [_clickhouse(settings, server, "Start it there, or correct PORTALPULSE_CLICKHOUSE__SHARDS.") for server in servers]
+    if url.startswith("chdb:"):
+        return [Finding("ClickHouse", "idle", f"embedded in {url.removeprefix('chdb:')}; not opened")]
+    return [_clickhouse(settings, url, "Start it there, or correct PORTALPULSE_CLICKHOUSE__URL.")]
+
+
+def _clickhouse(settings: Settings, address: str, remedy: str) -> Finding:
+    try:
+        url = str(httpx.URL(address).copy_with(username=None, password=None, path="/ping", query=None))
+    except httpx.InvalidURL:
+        return Finding("ClickHouse", "wrong", "the address of the server cannot be read", remedy)
     try:
         trust = trust_of(settings.clickhouse.ca_file, variable="PORTALPULSE_CLICKHOUSE__CA_FILE")
     except ConfigurationError as error:

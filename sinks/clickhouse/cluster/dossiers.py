@@ -9,7 +9,7 @@ from typing import Final
 import pyarrow as pa
 
 from sinks.clickhouse.cluster.cluster import Cluster, Result, joined
-from sinks.clickhouse.cluster.replicas import clocks
+from sinks.clickhouse.cluster.replicas import of_each
 from sinks.clickhouse.cluster.routing import shard_of_number
 from sinks.clickhouse.dossier_histories import ClickHouseDossierHistories
 from sinks.clickhouse.dossier_statements import number as value_of
@@ -29,7 +29,7 @@ def earliest_clock(cluster: Cluster) -> dt.datetime:
     """
     asked = "SELECT now64(3, 'UTC')"
     found = cluster.each(
-        lambda shard: min(aware(at) for at in clocks(cluster.nodes[shard], lambda node: node.rows("server_time", asked)[0][0]))
+        lambda shard: min(aware(at) for at in of_each(cluster.nodes[shard], lambda node: node.rows("server_time", asked)[0][0]))
     )
     return min(found) - CLOCK_TOLERANCE
 

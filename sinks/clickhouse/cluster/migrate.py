@@ -14,8 +14,9 @@ import stamina
 from sinks.clickhouse.client import ClickHouse
 from sinks.clickhouse.cluster.cluster import Cluster
 from sinks.clickhouse.cluster.positions import note_positions
+from sinks.clickhouse.cluster.replicas import of_each
 from sinks.clickhouse.cluster.schema import Where, reading_engine, replicated, where
-from sinks.clickhouse.cluster.single_server import take_over_single_server
+from sinks.clickhouse.cluster.single_server import tables_with_rows, take_over_single_server
 from sinks.clickhouse.migrate import (
     TABLE_OF_MIGRATIONS,
     Migration,
@@ -24,7 +25,7 @@ from sinks.clickhouse.migrate import (
     pending,
     record,
 )
-from sinks.errors import Retryable
+from sinks.errors import Fatal, Retryable
 
 _TABLES: Final = (
     "SELECT name, engine, create_table_query FROM system.tables "
@@ -58,9 +59,8 @@ def migrate_cluster(cluster: Cluster, *, steps: Mapping[int, Step] | None = None
         Retryable: a server does not answer.
     """
     nodes = list(chain.from_iterable(cluster.nodes))
-    for each in (*nodes, *cluster.wide):
-        _if_it_answers(each.create_database)
-    applied: dict[int, str] = max(_where_they_answer(nodes, applied_migrations), key=len, default={})
+    of_each((*nodes, *cluster.wide), ClickHouse.create_database)
+    applied = max(of_each(nodes, applied_migrations), key=len)
     missing = pending(applied, packaged_migrations())
     if applied:
         _complete(nodes)
@@ -71,8 +71,8 @@ def migrate_cluster(cluster: Cluster, *, steps: Mapping[int, Step] | None = None
             _apply(cluster, migration, steps or {})
     take_over_single_server(cluster)
     note_positions(cluster)
-    for node, wide in zip(nodes, cluster.wide, strict=True):
-        _if_it_answers(_Reading(cluster.layout.name, node, wide).create)
+    reading = dict(zip(nodes, cluster.wide, strict=True))
+    of_each(nodes, lambda node: _read_all_shards(cluster.layout.name, node, reading[node]))
     return missing
 
 
@@ -105,8 +105,8 @@ def _is_busy(error: Exception) -> bool:
 
 def _complete(nodes: list[ClickHouse]) -> None:
     """Create the tables that a server lacks. Its replicas of them fetch the rows."""
-    tables = {node: node.rows("migrate", _TABLES) for node in _where_they_answer(nodes, lambda node: node)}
-    complete = max(tables.values(), key=len, default=())
+    tables = dict(of_each(nodes, lambda node: (node, node.rows("migrate", _TABLES))))
+    complete = max(tables.values(), key=len)
     for node, known in tables.items():
         there = {str(name) for name, _, _ in known}
         for name, _, made in complete:
@@ -114,40 +114,20 @@ def _complete(nodes: list[ClickHouse]) -> None:
                 node.command("migrate", str(made).replace("CREATE TABLE ", "CREATE TABLE IF NOT EXISTS ", 1))
 
 
-class _Reading:
-    """The tables of a server that read all shards."""
+def _read_all_shards(cluster: str, node: ClickHouse, wide: ClickHouse) -> None:
+    """Create the tables of a server that read all shards, or replace those that have other columns.
 
-    def __init__(self, cluster: str, node: ClickHouse, wide: ClickHouse) -> None:
-        self._cluster, self._node, self._wide = cluster, node, wide
-
-    def create(self) -> None:
-        """Create them, or replace those that have other columns."""
-        columns, there = (
-            {str(table): str(found) for table, found in each.rows("migrate", _COLUMNS)} for each in (self._node, self._wide)
+    Raises:
+        Fatal: one of them has rows of its own.
+    """
+    if with_rows := tables_with_rows(wide):
+        raise Fatal(
+            f"{wide.target.display_name}: the table {with_rows[0]} of the database {wide.target.database!r} has rows of its own, "
+            "and one that reads all shards would replace it. Rename that database."
         )
-        database = self._node.target.database
-        for name, engine, _ in self._node.rows("migrate", _TABLES):
-            if "MergeTree" in str(engine) and columns[name] != there.get(name):
-                reading = reading_engine(str(name), self._cluster, database)
-                self._wide.command("migrate", f"CREATE OR REPLACE TABLE {name} AS {database}.{name} ENGINE = {reading}")
-
-
-def _where_they_answer(nodes: list[ClickHouse], read: Callable[[ClickHouse], Any]) -> list[Any]:
-    found: list[Any] = []
-    for node in nodes:
-
-        def ask(node: ClickHouse = node) -> None:
-            node.rows("migrate", "SELECT 1")
-            found.append(read(node))
-
-        _if_it_answers(ask)
-    return found
-
-
-def _if_it_answers(action: Callable[[], None]) -> None:
-    """Do something on a server, unless it does not answer."""
-    try:
-        action()
-    except Retryable as error:
-        if getattr(error.__cause__, "code", None) is not None:
-            raise
+    columns, there = ({str(table): str(found) for table, found in each.rows("migrate", _COLUMNS)} for each in (node, wide))
+    database = node.target.database
+    for name, engine, _ in node.rows("migrate", _TABLES):
+        if "MergeTree" in str(engine) and columns[name] != there.get(name):
+            reading = reading_engine(str(name), cluster, database)
+            wide.command("migrate", f"CREATE OR REPLACE TABLE {name} AS {database}.{name} ENGINE = {reading}")

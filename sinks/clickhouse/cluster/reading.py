@@ -20,6 +20,7 @@ from domain.events import DossierEvent
 from domain.periods import Period
 from sinks.clickhouse.catalogue_recounts import ClickHouseCatalogueRecounts
 from sinks.clickhouse.cluster.cluster import Cluster, Result
+from sinks.clickhouse.cluster.replicas import of_each
 from sinks.clickhouse.cluster.routing import shard_of_codes, shard_of_number
 from sinks.clickhouse.dossier_figures import ClickHouseDossierFigures
 from sinks.clickhouse.dossier_reader import ClickHouseDossierReader
@@ -117,7 +118,8 @@ class ClusterReader:
 
     def free_space(self) -> float | None:
         """Share of the fullest disk of all nodes that is free; see the contract."""
-        shares = [ClickHouseReader(node).free_space() for shard in self._cluster.nodes for node in shard]
+        nodes = [node for shard in self._cluster.nodes for node in shard]
+        shares = of_each(nodes, lambda node: ClickHouseReader(node).free_space())
         return min((share for share in shares if share is not None), default=None)
 
     def ping(self) -> None:

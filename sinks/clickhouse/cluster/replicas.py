@@ -11,10 +11,13 @@ from __future__ import annotations
 import re
 import threading
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import Any, Final
+from functools import partial
+from typing import Any, Final, TypeVar
 
 from sinks.clickhouse.client import ClickHouse
 from sinks.errors import Retryable
+
+Result = TypeVar("Result")
 
 #: What a statement reads, or changes in place.
 _TABLES: Final = re.compile(r"\b(?:FROM|JOIN|OPTIMIZE TABLE)\s+(\w+)")
@@ -92,13 +95,8 @@ class Replicas(ClickHouse):
             for table in tables:
                 synchronise(node, table)
             return
-        for table in tables:
-            for each in self._sync_on(table):
-                try:
-                    synchronise(each, table)
-                except Retryable as error:  # a node that does not answer can give no rows either
-                    if getattr(error.__cause__, "code", None) is not None:
-                        raise
+        for table in tables:  # a node that does not answer can give no rows either
+            of_each(self._sync_on(table), partial(synchronise, table=table))
 
     def call_settings(self, settings: Mapping[str, Any]) -> dict[str, Any]:
         """The settings of one call, with the quorum of this shard."""
@@ -115,18 +113,21 @@ def synchronise(node: ClickHouse, table: str) -> None:
     node.command("sync_replica", f"SYSTEM SYNC REPLICA {table} LIGHTWEIGHT", receive_timeout=max(1, int(node.target.timeout) - 1))
 
 
-def clocks(nodes: Sequence[ClickHouse], read: Callable[[ClickHouse], Any]) -> list[Any]:
+def of_each(nodes: Sequence[ClickHouse], read: Callable[[ClickHouse], Result]) -> list[Result]:
     """What ``read`` returns for each node that answers.
 
     Raises:
-        SinkError: no node answers.
+        Retryable: no node answers, or one that does is busy.
     """
-    found, last = [], None
+    found: list[Result] = []
+    silent: Retryable | None = None
     for node in nodes:
         try:
             found.append(read(node))
         except Retryable as error:
-            last = error
-    if last is not None and not found:
-        raise last
+            if getattr(error.__cause__, "code", None) is not None:
+                raise
+            silent = error
+    if silent is not None and not found:
+        raise silent
     return found

@@ -6,12 +6,13 @@ from typing import Final
 
 from sinks.clickhouse.client import ClickHouse
 from sinks.clickhouse.cluster.cluster import Cluster
+from sinks.clickhouse.cluster.replicas import of_each
 from sinks.clickhouse.migrate import applied_migrations, packaged_migrations
-from sinks.errors import Fatal, Retryable
+from sinks.errors import Fatal
 from sinks.tables import SCHEMA_MIGRATIONS, SHARD_POSITION
 
 #: Engines of the tables that read all shards; they have no rows of their own.
-_PLAIN: Final = (
+_WITH_ROWS: Final = (
     "SELECT name FROM system.tables WHERE database = currentDatabase() AND engine NOT IN ('Distributed', 'Merge') ORDER BY name"
 )
 _TABLES: Final = "SELECT name FROM system.tables WHERE database = currentDatabase()"
@@ -26,7 +27,7 @@ def take_over_single_server(cluster: Cluster) -> None:
         Fatal: there are several shards, the replicated tables are in use already, the single server has another schema, or rows
             are missing afterwards.
     """
-    found = {wide: _plain_tables(wide) for wide in cluster.wide}
+    found = dict(of_each(cluster.wide, lambda wide: (wide, tables_with_rows(wide))))
     servers = [wide for wide, tables in found.items() if tables]
     if not servers:
         return
@@ -56,12 +57,9 @@ def take_over_single_server(cluster: Cluster) -> None:
     wide.create_database()
 
 
-def _plain_tables(wide: ClickHouse) -> list[str]:
-    """The tables of a single server in the database that reads all shards; none on a server that does not answer."""
-    try:
-        return [str(name) for (name,) in wide.rows("migrate", _PLAIN)]
-    except Retryable:
-        return []
+def tables_with_rows(wide: ClickHouse) -> list[str]:
+    """The tables of a single server in the database that reads all shards."""
+    return [str(name) for (name,) in wide.rows("migrate", _WITH_ROWS)]
 
 
 def _link(node: ClickHouse, database: str, table: str) -> None:
