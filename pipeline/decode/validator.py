@@ -140,7 +140,7 @@ class EventValidator:
         if unit is None:
             raise _RejectedError(Reason.AGENCY_NOT_IN_FORCE, f"agency_code {agency_code} was not in force on {day}")
         if portal is not None and agency_level_one(agency_code) != portal:
-            raise _RejectedError(Reason.WRONG_PORTAL, f"agency_code {agency_code} in the topic of portal {portal}")
+            raise _RejectedError(Reason.WRONG_PORTAL, f"agency_code {agency_code} in the topic of portal {portal!r}")
         return DossierEvent(
             event_id=uuid.UUID(event_id),
             dossier_code=dossier_code,

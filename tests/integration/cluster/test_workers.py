@@ -17,8 +17,8 @@ from producers.portals.truth_comparison import shortened
 from producers.sending.worker_processes import Broker
 from tests.integration.worker.conftest import Chain
 
-#: Messages, and how long the coordination service is away (seconds): in the fast run and in the long one.
-_RUNS = [(6_000, 3.0), pytest.param(50_000, 60.0, marks=pytest.mark.long)]
+#: Messages, and how long the coordination service is away (seconds).
+_RUNS = [(6_000, 3.0), (50_000, 60.0)]
 
 
 class ClusterChain(Chain):
@@ -48,7 +48,8 @@ def chain(kafka, clickhouse_cluster, clickhouse_database, tmp_path, commands):
     chain.close()
 
 
-@pytest.mark.timeout(1200)
+@pytest.mark.long
+@pytest.mark.timeout(1800)
 @pytest.mark.parametrize(("events", "away"), _RUNS)
 def test_replicas_and_coordination_that_fail_move_no_figure(chain, tmp_path, events, away):
     """Two workers count realistic feeds while each replica is killed in turn, and then the coordination stops for a while."""
