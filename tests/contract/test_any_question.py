@@ -327,7 +327,7 @@ async def test_a_body_that_is_no_json_is_refused(client, content, kind):
     """A body that is not a JSON object is refused in one sentence."""
     for path in ("audit/repair", "audit/tidy", "dead-letters/replay", "dead-letters/drop"):
         answer = await client.post(f"/api/v1/{path}", content=content, headers={"Content-Type": kind})
-        assert answer.status_code == 400, answer.text[:150]
+        assert answer.status_code in ({400, 413} if len(content) > 65_536 else {400}), answer.text[:150]
         assert answer.json()["error"]
 
 

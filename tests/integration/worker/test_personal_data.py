@@ -30,7 +30,7 @@ PEOPLE = {
     "account": "19036987654321",
 }
 TOKEN = "token-of-the-process-41967"
-SECRETS = {"PORTALPULSE_HTTP__TOKEN": TOKEN, "PORTALPULSE_NOTIFY__SMTP_PASSWORD": "password-of-the-mail-58213"}
+SECRETS = {"PORTALPULSE_HTTP__OPERATE_TOKEN": TOKEN, "PORTALPULSE_NOTIFY__SMTP_PASSWORD": "password-of-the-mail-58213"}
 
 
 def messages_with(person):
@@ -126,7 +126,7 @@ def search_answers(url):
             path = f"/api/v1/dead-letters/{letter['topic']}/{letter['partition']}/{letter['offset']}"
             shown = client.get(path, headers=operate)
             if letter["kept"] == "message":
-                assert client.get(path).status_code == 403
+                assert client.get(path).status_code in {401, 403}
                 kept_bytes = letter
             else:
                 assert found_in(shown.text) == [], shown.text
