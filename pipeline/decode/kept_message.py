@@ -62,7 +62,10 @@ def kept_key(key: bytes | None, kept: bytes | None) -> bytes | None:
     """
     if key is not None and _CODES.fullmatch(key):
         return key
-    code = msgspec.json.decode(kept).get("dossier_code") if kept and kept.startswith(b"{") else None
+    if not kept or not kept.startswith(b"{"):
+        return None
+    raw = _FIELDS.decode(kept).get("dossier_code")  # other fields may stand for what cannot be read
+    code = None if raw is None or raw == _NO_MEASURE else msgspec.json.decode(raw)
     return code.encode() if isinstance(code, str) and _DOSSIER_CODE.fullmatch(code) else None
 
 

@@ -8,13 +8,16 @@ from dataclasses import replace
 
 import pyarrow as pa
 
+from domain.errors import FATAL, place_of_error
 from domain.events import MAX_MESSAGE_BYTES, Reason, Rejection
 from pipeline.decode.kept_message import kept_key, kept_message
 from pipeline.ingest.event_rows import OffsetRange
 from pipeline.ingest.fetch import MessagePiece
+from pipeline.logs import get_logger
 from sinks.contract.dead_letters import DeadLetter, Kept
 
 _MAX_ERROR_LENGTH = 500
+log = get_logger("dead_letters")
 
 
 def dead_letters_of(
@@ -64,12 +67,17 @@ def dead_letters_of(
 
 def reduced(received: DeadLetter) -> DeadLetter:
     """What is kept of a dead letter with the message as it was received: itself when the message does not parse."""
-    value = None if received.value is None else kept_message(received.value)
+    try:
+        value = None if received.value is None else kept_message(received.value)
+        key = kept_key(received.key, value)
+    except FATAL:
+        raise
+    except Exception as error:  # noqa: BLE001 - one message must not stop the worker; its bytes are kept for a limited time
+        log.warning("dead_letter_kept_whole", reason=place_of_error(error), topic=received.topic, offset=received.offset)
+        return received
     if value is None and received.value is not None:
         return received
-    return replace(
-        received, key=kept_key(received.key, value), value=value, kept=Kept.FIELDS, received_hash=received.content_hash
-    )
+    return replace(received, key=key, value=value, kept=Kept.FIELDS, received_hash=received.content_hash)
 
 
 def dead_letter_of_row(rows: pa.Table, error: str) -> DeadLetter:

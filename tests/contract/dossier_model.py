@@ -226,7 +226,7 @@ class PausingClickHouse:
             self._clickhouse.command(operation, sql, parameters, **settings)
             return
         into, _, select = sql.partition(" SELECT ")
-        body = self._clickhouse._call(
+        body = self._clickhouse.call(
             operation, lambda client: client.raw_query(f"SELECT {select}", parameters=parameters or {}, fmt="RowBinary")
         )
         self._read = (f"{into} FORMAT RowBinary", body)

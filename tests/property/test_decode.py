@@ -24,7 +24,7 @@ from pipeline.decode import bulk, column_checks, event_tables, json_parser
 from pipeline.decode.agency_columns import AgencyColumns
 from pipeline.decode.bulk import BulkDecoder
 from pipeline.decode.decoder import Decoder
-from pipeline.decode.kept_message import kept_message
+from pipeline.decode.kept_message import kept_key, kept_message
 from pipeline.decode.templates import MessageTemplates
 from pipeline.decode.validator import EventValidator
 from tests.budget import examples
@@ -77,6 +77,7 @@ def what_is_kept_means_the_same(value, verdict, *, latest):
         assert isinstance(again, Rejection)
         assert again.reason is verdict.reason
     assert kept_message(kept) == kept
+    assert kept_key(b"no code", kept) is None or kept_key(b"no code", kept) in value  # and no value of a field is an error
 
 
 #: Reasons of messages that do not parse, or may not.
