@@ -58,11 +58,11 @@ def agree(values, *, latest=LATEST, portals=()):
         assert events_of(decoded.events) == {at: each for at, each in verdicts.items() if isinstance(each, DossierEvent)}
         assert dict(decoded.rejections) == {at: each for at, each in verdicts.items() if not isinstance(each, DossierEvent)}
     for position, value in enumerate(values):
-        what_is_kept_means_the_same(value, verdicts[position], latest=latest)
+        what_is_kept_means_the_same(value, verdicts[position], latest=latest, portal=owners[position])
     return replace(decoded, events=decoded.events.sort_by("position"))
 
 
-def what_is_kept_means_the_same(value, verdict, *, latest):
+def what_is_kept_means_the_same(value, verdict, *, latest, portal=None):
     """The known fields that are kept of a message get its verdict, so that a later release counts the same event."""
     kept = kept_message(value) if value is not None else None
     if kept is None:
@@ -70,7 +70,7 @@ def what_is_kept_means_the_same(value, verdict, *, latest):
         assert verdict.reason in UNPARSED
         return
     assert len(kept) < 2_000
-    again = VALIDATOR.validate(kept, latest=latest)
+    again = VALIDATOR.validate(kept, latest=latest, portal=portal)
     if isinstance(verdict, DossierEvent):
         assert again == verdict
     elif verdict.reason is not Reason.TOO_LARGE and "nested deeper" not in verdict.detail:
