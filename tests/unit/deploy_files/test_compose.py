@@ -340,6 +340,7 @@ def test_clickhouse_users_can_do_their_work_and_nothing_else(tmp_path):
         address = urls["exporter"].replace("clickhouse:8123", f"127.0.0.1:{server.http_port}")
         with opened_storage(Settings(clickhouse={"url": address})) as storage:
             storage.tallies().totals()
+            assert storage.tallies().free_space() is not None, "nobody would be told before the disk is full"
         assert not ask("exporter", "SELECT sum(bytes) FROM system.parts")
         now = dt.datetime.now(tz=dt.UTC)
         for query in board_sql(now - dt.timedelta(days=1), now):
