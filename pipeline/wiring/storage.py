@@ -22,6 +22,7 @@ from sinks.clickhouse.cluster.layout import Layout, parse_layout
 from sinks.clickhouse.cluster.migrate import migrate_cluster
 from sinks.clickhouse.cluster.positions import check_positions, check_single_server
 from sinks.clickhouse.cluster.storage import ClusterStorage
+from sinks.clickhouse.driver_errors import code_of
 from sinks.clickhouse.expiring_rows import refuse_expiring_rows
 from sinks.clickhouse.first_notes import note_every_dossier
 from sinks.clickhouse.migrate import Migration, migrate, missing_migrations
@@ -223,7 +224,7 @@ def _unavailable(error: Retryable, target: Target) -> UnavailableError:
         return UnavailableError(
             f"{target.display_name} cannot go on for now: {reason}.", remedy=remedy_of(error, target) or "Run the command again."
         )
-    if getattr(error.__cause__, "code", None) is not None:
+    if code_of(error) is not None:
         return UnavailableError(
             f"{target.display_name} answers but refuses for now: {reason}.",
             remedy=remedy_of(error, target) or "Try again later. If it persists, look in the log of ClickHouse.",

@@ -50,6 +50,11 @@ def translate(error: Exception, target: Target) -> SinkError:
     return Fatal(text)
 
 
+def code_of(error: SinkError) -> int | None:
+    """ClickHouse's code of a translated error; None when no server answered, or something else than a server failed."""
+    return getattr(error.__cause__, "code", None)
+
+
 def translate_garbled(error: Exception, target: Target, operation: str) -> SinkError:
     """The error of a parser: an answer that broke off is Retryable, one that ClickHouse does not give is Fatal."""
     cause: BaseException | None = error

@@ -10,6 +10,7 @@ from importlib import resources
 from typing import Final
 
 from sinks.clickhouse.client import ClickHouse
+from sinks.clickhouse.driver_errors import code_of
 from sinks.clickhouse.row_policies import refuse_hidden_rows
 from sinks.errors import Fatal
 from sinks.tables import SCHEMA_MIGRATIONS
@@ -123,7 +124,7 @@ def applied_migrations(clickhouse: ClickHouse) -> dict[int, str]:
     try:
         return _applied(clickhouse)
     except Fatal as error:
-        if getattr(error.__cause__, "code", None) not in _MISSING:
+        if code_of(error) not in _MISSING:
             raise
         return {}
 

@@ -10,6 +10,7 @@ import os
 import re
 from typing import Final, NamedTuple
 
+from sinks.clickhouse.driver_errors import code_of
 from sinks.clickhouse.target import Target
 from sinks.errors import SinkError
 
@@ -100,7 +101,7 @@ _ERRNO: Final = re.compile(r"\berrno:? (\d+)", re.IGNORECASE)
 
 def remedy_of(error: SinkError, target: Target) -> str:
     """What to do about an error of a call; empty when neither its code nor its text says what is missing."""
-    code, number = getattr(error.__cause__, "code", None), _errno_in(str(error))
+    code, number = code_of(error), _errno_in(str(error))
     shortage = _BY_ERRNO.get(number) if number is not None else None
     shortage = shortage or next((shortage for shortage in SHORTAGES if code in shortage.codes), None)
     if shortage is None:

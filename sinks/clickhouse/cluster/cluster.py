@@ -46,7 +46,7 @@ class Cluster:
             for shard in self.nodes
         )
         self.home = Replicas(every, replicated=shared, writers=len(every))
-        self.whole = Replicas(self.wide, replicated=shared | SHARDED, sync_on=lambda _table: every)
+        self.whole = Replicas(self.wide, replicated=shared | SHARDED, sync_on=every)
         self._pool = ThreadPoolExecutor(_CALLS * len(self.shards), thread_name_prefix="shard")
 
     def each(self, action: Callable[[int], Result]) -> list[Result]:

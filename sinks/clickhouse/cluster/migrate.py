@@ -17,6 +17,7 @@ from sinks.clickhouse.cluster.positions import note_positions
 from sinks.clickhouse.cluster.replicas import of_each
 from sinks.clickhouse.cluster.schema import Where, reading_engine, replicated, where
 from sinks.clickhouse.cluster.single_server import tables_with_rows, take_over_single_server
+from sinks.clickhouse.driver_errors import code_of
 from sinks.clickhouse.migrate import (
     TABLE_OF_MIGRATIONS,
     Migration,
@@ -100,7 +101,7 @@ def _run(clickhouse: ClickHouse, statement: str) -> None:
 
 
 def _is_busy(error: Exception) -> bool:
-    return isinstance(error, Retryable) and getattr(error.__cause__, "code", None) in _BUSY
+    return isinstance(error, Retryable) and code_of(error) in _BUSY
 
 
 def _complete(nodes: list[ClickHouse]) -> None:

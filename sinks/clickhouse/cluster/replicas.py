@@ -15,6 +15,7 @@ from functools import partial
 from typing import Any, Final, TypeVar
 
 from sinks.clickhouse.client import ClickHouse
+from sinks.clickhouse.driver_errors import code_of
 from sinks.errors import Retryable
 
 Result = TypeVar("Result")
@@ -38,8 +39,8 @@ class Replicas(ClickHouse):
     Args:
         nodes: the connections.
         replicated: the tables of which these nodes hold replicas; statements on others need no sync.
-        sync_on: the connections on which a table is synchronised before it is read, by the node that reads it; the node itself
-            when there is none. A connection that does not answer is skipped unless it is the only one.
+        sync_on: the connections on which a table is synchronised before it is read; the node that reads it when there are none.
+            A connection that does not answer is skipped.
         writers: how many nodes hold each row, for the quorum of inserts.
     """
 
@@ -48,7 +49,7 @@ class Replicas(ClickHouse):
         nodes: Sequence[ClickHouse],
         *,
         replicated: Collection[str],
-        sync_on: Callable[[str], Sequence[ClickHouse]] | None = None,
+        sync_on: Sequence[ClickHouse] = (),
         writers: int = 1,
     ) -> None:
         self.target = nodes[0].target
@@ -82,7 +83,7 @@ class Replicas(ClickHouse):
                 self._synchronise(self._nodes[number], read)
                 return self._nodes[number].call(operation, action, database=database, sql=sql)
             except Retryable as error:
-                if getattr(error.__cause__, "code", None) not in _ELSEWHERE:
+                if code_of(error) not in _ELSEWHERE:
                     raise
                 with self._guard:
                     if self._current == number:
@@ -91,12 +92,11 @@ class Replicas(ClickHouse):
                     raise
 
     def _synchronise(self, node: ClickHouse, tables: Sequence[str]) -> None:
-        if self._sync_on is None:
-            for table in tables:
+        for table in tables:
+            if self._sync_on:  # one that does not answer can give no rows either
+                of_each(self._sync_on, partial(synchronise, table=table))
+            else:
                 synchronise(node, table)
-            return
-        for table in tables:  # a node that does not answer can give no rows either
-            of_each(self._sync_on(table), partial(synchronise, table=table))
 
     def call_settings(self, settings: Mapping[str, Any]) -> dict[str, Any]:
         """The settings of one call, with the quorum of this shard."""
@@ -125,7 +125,7 @@ def of_each(nodes: Sequence[ClickHouse], read: Callable[[ClickHouse], Result]) -
         try:
             found.append(read(node))
         except Retryable as error:
-            if getattr(error.__cause__, "code", None) is not None:
+            if code_of(error) is not None:
                 raise
             silent = error
     if silent is not None and not found:
