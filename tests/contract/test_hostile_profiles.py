@@ -60,6 +60,7 @@ from sinks.contract.tallies import Days, Span
 from sinks.errors import Fatal
 from sinks.tables import DOSSIER_EXCLUSIONS, DOSSIER_MESSAGES, SCHEMA_MIGRATIONS
 from tests.contract.one_message import stored_message
+from tests.database_state import state
 from tests.factories import MORNING, TOPIC, an_event, rows_of
 
 pytestmark = pytest.mark.integration  # a server with users of its own
@@ -637,14 +638,6 @@ def run(server, monkeypatch, capsys, tmp_path):
     yield command
     root.handlers[:], root.level = handlers, level
     structlog.reset_defaults()
-
-
-def state(server, database):
-    """Everything that a command could change."""
-    return server.query(
-        "SELECT name, total_rows, metadata_modification_time, create_table_query FROM system.tables "
-        f"WHERE database = '{database}' ORDER BY name"
-    )
 
 
 READING = {

@@ -11,6 +11,7 @@ from producers.portals.tier_truth import TIERS
 from sinks.clickhouse.client import ClickHouse
 from sinks.clickhouse.migrate import Migration, migrate, packaged_migrations
 from sinks.clickhouse.target import Target
+from tests.database_state import state
 from tests.unit.pipeline.cli.test_surroundings import ARGUMENTS
 
 NEXT = packaged_migrations()[-1].number + 1
@@ -61,15 +62,10 @@ def test_a_later_release_migrates_while_workers_count(chain):
     for table in TIERS:
         assert not table_differences(month, chain.server, chain.database, table)
 
-    before = _rows(chain)
+    before = state(chain.server, chain.database)
     for name in sorted(ARGUMENTS.keys() - WITHOUT_STORAGE):
         found = chain.command(*name.split(), *ARGUMENTS[name])
         assert found.returncode == 2, name
         assert found.stderr.count("\n") == 1, (name, found.stderr)
         assert f"has migration {NEXT:04d}, this program ends at {NEXT - 1:04d}. Update the program." in found.stderr, name
-    assert _rows(chain) == before
-
-
-def _rows(chain):
-    sql = "SELECT name, total_rows, metadata_modification_time FROM system.tables WHERE database = '{}' ORDER BY name"
-    return chain.server.query(sql.format(chain.database))
+    assert state(chain.server, chain.database) == before
