@@ -13,6 +13,7 @@ import numpy as np
 
 from domain.dossiers import ENDS_UNSETTLED, MAX_EVENTS, TAKES_UP
 from domain.events import Channel, Status
+from domain.rows_by_dossier import RowsByDossier
 
 #: What a message can count as: name i stands for bit i. ``repeat``: another message with the same unit, dossier, time, id and
 #: status counts in ``events`` instead of this one.
@@ -224,7 +225,7 @@ def _judge(sent: MessageColumns, counting: np.ndarray, bits: np.ndarray, if_full
             )
         )
     ]
-    dossiers = _Dossiers(sent.dossier[order])
+    dossiers = RowsByDossier(sent.dossier[order])
     status, channel, level = sent.status[order], sent.channel[order], sent.level[order]
     judged = dossiers.sizes <= MAX_EVENTS
 
@@ -264,39 +265,3 @@ def _judge(sent: MessageColumns, counting: np.ndarray, bits: np.ndarray, if_full
     positions = np.arange(len(order))
     given_back, has = dossiers.first(unsettled & (positions > np.repeat(taken_up, dossiers.sizes)))
     mark("given_back", given_back, has & ~settled)
-
-
-class _Dossiers:
-    """Questions about rows that are sorted by dossier.
-
-    When there is no such row, ``first`` gives the number of rows, ``last`` and ``latest_before`` give -1.
-    """
-
-    def __init__(self, dossier: np.ndarray) -> None:
-        self._rows = len(dossier)
-        self.starts = np.flatnonzero(np.r_[True, dossier[1:] != dossier[:-1]])
-        self.sizes = np.diff(np.r_[self.starts, self._rows])
-        self._positions = np.arange(self._rows)
-
-    def first(self, condition: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """For each dossier the position of the first row for which the condition holds, and whether there is one."""
-        found = np.minimum.reduceat(np.where(condition, self._positions, self._rows), self.starts)
-        return found, found < self._rows
-
-    def last(self, condition: np.ndarray) -> np.ndarray:
-        """For each dossier the position of the last row for which the condition holds, or -1."""
-        found: np.ndarray = np.maximum.reduceat(np.where(condition, self._positions, -1), self.starts)
-        return found
-
-    def any(self, condition: np.ndarray) -> np.ndarray:
-        """For each dossier whether the condition holds for one of its rows."""
-        found: np.ndarray = np.logical_or.reduceat(condition, self.starts)
-        return found
-
-    def latest_before(self, condition: np.ndarray, *, including: bool = False) -> np.ndarray:
-        """For each row the position of the latest row before it (or itself) in its dossier with the condition, or -1."""
-        latest = np.maximum.accumulate(np.where(condition, self._positions, -1))
-        if not including:
-            latest = np.r_[-1, latest[:-1]]
-        found: np.ndarray = np.where(latest >= np.repeat(self.starts, self.sizes), latest, -1)
-        return found

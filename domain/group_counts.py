@@ -14,7 +14,7 @@ from domain.catalogue import Catalogue
 from domain.dossiers import Dossier
 from domain.due_dates import Result766, by_766, by_due_day, of_the_settled
 from domain.events import Channel, DossierEvent
-from domain.figure_groups import Grouping
+from domain.figure_group import Grouping
 from domain.periods import Period, civil_day
 from domain.unit_maps import UnitMap
 from domain.working_days import WorkingDays

@@ -18,7 +18,7 @@ from typing import Self, TypeVar
 from dashboards.alertmanager.generate import write_config
 from dashboards.alertmanager.timing import AlertTiming
 from dashboards.rules.generate import RuleTiming, write_rules
-from deploy.native.environment import child_environment, ignored_settings
+from deploy.native.environment import ignored_settings
 from deploy.native.folder import DataFolder
 from deploy.native.open_files import allow_open_files
 from deploy.native.people import People, Servers
@@ -27,12 +27,12 @@ from deploy.native.processes import ChildProcess, stop_all
 from deploy.native.service import Broker
 from deploy.native.services.alertmanager import AlertmanagerServer
 from deploy.native.services.clickhouse_server import ClickHouseServer
-from deploy.native.services.kafka import KafkaNode
-from deploy.native.services.mock_kafka import WARNING, MemoryBroker
+from deploy.native.services.mock_kafka import MemoryBroker
 from deploy.native.services.portalpulse_process import PortalPulseProcess
 from deploy.native.services.prometheus import DEMO, LIVE, PrometheusServer
 from deploy.native.services.receiver import FILE_NAME, Notification, NotificationReceiver
 from deploy.native.stack_options import StackOptions
+from deploy.native.stack_parts import choose_broker, portalpulse_process
 from domain.errors import ConfigurationError
 from pipeline.addresses import Addresses, remove_addresses, write_addresses
 from pipeline.settings import embedded_url
@@ -191,7 +191,7 @@ class LocalStack:
             UnavailableError: the broker does not start.
         """
         options = self._options
-        broker = self._broker = self._choose_broker()
+        broker = self._broker = choose_broker(options.broker, folder=self._folder.path, log_dir=self._logs, say=self._on_step)
         self._last.append(broker.process)
         broker.start()
         broker.create_topic(options.topic, partitions=options.partitions)
@@ -270,18 +270,6 @@ class LocalStack:
     def _logs(self) -> Path:
         return self._folder.path / "logs"
 
-    def _choose_broker(self) -> Broker:
-        options = self._options
-        if options.broker != "memory":
-            try:
-                return KafkaNode(data_dir=self._folder.path / "kafka", log_dir=self._logs)
-            except ConfigurationError as error:
-                if options.broker == "kafka":
-                    raise
-                self._on_step(error.problem)
-        self._on_step(WARNING)
-        return MemoryBroker(data_dir=self._folder.path / "memory-broker", log_dir=self._logs)
-
     def _create_processes(self) -> list[PortalPulseProcess]:
         """The portalpulse processes; the last one serves the API."""
         if self._options.clickhouse == "embedded":
@@ -293,22 +281,17 @@ class LocalStack:
         self._on_step("ClickHouse is ready")
         return [self._create_process(command, clickhouse=server.url()) for command in ("worker", "exporter")]
 
-    def _create_process(self, command: str, *arguments: str, clickhouse: str) -> PortalPulseProcess:
-        options = self._options
-        ours = {
-            "DATA_DIR": str(self._folder.path),
-            "CLOCK": options.clock,
-            "REGISTRY_FILE": options.registry_file,  # in place of a relative one: processes have another current folder
-            "KAFKA__BOOTSTRAP": self.bootstrap,
-            "KAFKA__TOPIC": options.topic,
-            "KAFKA__GROUP": options.group,
-            "KAFKA__PARTITIONS": str(options.partitions),
-            "CLICKHOUSE__URL": clickhouse,
-            "BOARD__PROMETHEUS_URL": f"http://{LOOPBACK}:{self._watch_ports[0]}",
-            "BOARD__ALERTMANAGER_URL": f"http://{LOOPBACK}:{self._watch_ports[1]}",
-        }
-        environment = child_environment(os.environ, ours=ours, inherit=options.inherit)
-        return PortalPulseProcess(command, arguments, environment=environment, log_dir=self._logs)
+    def _create_process(self, *command: str, clickhouse: str) -> PortalPulseProcess:
+        return portalpulse_process(
+            command,
+            self._options,
+            folder=self._folder.path,
+            log_dir=self._logs,
+            bootstrap=self.bootstrap,
+            clickhouse=clickhouse,
+            prometheus=f"http://{LOOPBACK}:{self._watch_ports[0]}",
+            alertmanager=f"http://{LOOPBACK}:{self._watch_ports[1]}",
+        )
 
     @staticmethod
     def _started(service: T | None) -> T:

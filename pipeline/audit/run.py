@@ -6,13 +6,11 @@ Works through ``AuditSteps``, in this process or over HTTP, one small step at a 
 from __future__ import annotations
 
 import datetime as dt
-import enum
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Protocol
 
 from pipeline.audit.dossier_check import DossierFaults
 from pipeline.audit.drift import DayComparison, confirmed
+from pipeline.audit.options import AuditOptions, KafkaCheck, Progress
 from pipeline.audit.report import SHOWN, AuditReport, DeepCheck, KafkaAudit, RepairReport, unread_sentence
 from pipeline.audit.steps import AuditSteps, PartitionOffsets, TopicOffsets, UnreadOffsets
 from pipeline.ingest.unread_offsets import describe_unread
@@ -27,45 +25,6 @@ DOSSIER_SHARD_ROWS = 1_000_000
 _STEP_MESSAGES = 200_000
 #: Attempts of a repair: a worker may write a tally that it counted before the epoch was raised.
 _REPAIRS = 3
-
-
-class KafkaCheck(enum.StrEnum):
-    """How far Kafka is audited."""
-
-    NONE = "none"
-    OFFSETS = "offsets"
-    DEEP = "deep"
-
-
-class Progress(Protocol):
-    """Receives the progress of an audit."""
-
-    def begin(self, stage: str, total: int) -> None:
-        """A stage of ``total`` steps begins."""
-        ...
-
-    def advance(self, steps: int) -> None:
-        """Some steps are done."""
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class AuditOptions:
-    """What to audit. ``first`` and ``last`` are included, None means no bound; ``settle`` in seconds."""
-
-    first: dt.date | None = None
-    last: dt.date | None = None
-    repair: bool = False
-    settle: float = 10.0
-    repeats: bool = True
-    kafka: KafkaCheck = KafkaCheck.NONE
-
-    @property
-    def period(self) -> tuple[dt.date, dt.date] | None:
-        """The days to audit, or None for all."""
-        if self.first is None and self.last is None:
-            return None
-        return self.first or dt.date.min, self.last or dt.date.max
 
 
 def run_audit(steps: AuditSteps, options: AuditOptions, *, wait: Callable[[float], None], progress: Progress) -> AuditReport:

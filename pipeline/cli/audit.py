@@ -17,8 +17,9 @@ from domain.periods import Period, civil_day
 from domain.tiers import Tier
 from pipeline.audit.dossier_check import DossierFault, DossierFaults
 from pipeline.audit.json_format import encode_report
+from pipeline.audit.options import AuditOptions, KafkaCheck
 from pipeline.audit.report import SHOWN, AuditReport, KafkaAudit, RepairReport, unread_sentence
-from pipeline.audit.run import AuditOptions, KafkaCheck, run_audit
+from pipeline.audit.run import run_audit
 from pipeline.cli import options
 from pipeline.cli.progress import progress_bar
 from pipeline.cli.remote_audit import RemoteAudit

@@ -11,7 +11,8 @@ from rich.console import Console
 from domain.calendars import Calendar
 from domain.clock import parse_clock
 from domain.errors import ConfigurationError
-from domain.figure_groups import GROUPS, Grouping
+from domain.figure_group import Grouping
+from domain.figure_groups import GROUPS
 from domain.indicators import ALL_INDICATORS
 from domain.periods import civil_day
 from domain.rounding import Rounding

@@ -18,7 +18,7 @@ import pyarrow.json as pj
 
 from domain.events import MAX_MESSAGE_BYTES, MAX_NESTING
 from pipeline.decode.event_schema import MESSAGE_FIELDS
-from pipeline.decode.validator import known_fields
+from pipeline.decode.known_fields import known_fields
 
 #: Most messages in one text.
 MAX_MESSAGES: Final = 32_000

@@ -15,8 +15,8 @@ import msgspec
 
 from domain.events import DOSSIER_CODE, EVENT_ID
 from domain.units import AGENCY_CODE
+from pipeline.decode.known_fields import STRING_OR_BRACKET, known_fields
 from pipeline.decode.known_values import NUMBERS, has_shape
-from pipeline.decode.validator import STRING_OR_BRACKET, known_fields
 
 #: In place of a text, a number and a value of another type that may not be kept: malformed, in no code list, of the wrong type.
 _NO_TEXT: Final = "?"

@@ -21,7 +21,6 @@ from domain.errors import FATAL, place_of_error
 from domain.events import (
     DOSSIER_CODE,
     EVENT_ID,
-    FIELDS,
     LEGACY_LEVELS,
     MAX_MESSAGE_BYTES,
     MAX_NESTING,
@@ -40,6 +39,7 @@ from domain.events import (
 from domain.periods import FIRST_DAY, FIRST_INSTANT, LAST_DAY, LAST_INSTANT, civil_day
 from domain.units import agency_level_one, unit_of_event
 from pipeline.decode.json_errors import describe_json_error
+from pipeline.decode.known_fields import known_fields, nesting
 from pipeline.decode.known_values import quoted
 
 _Value = TypeVar("_Value")
@@ -59,9 +59,6 @@ _PROCEDURE_CODE = re.compile(PROCEDURE_CODE, re.ASCII)
 _OCCURRED_AT = re.compile(OCCURRED_AT, re.ASCII)
 _PORTAL_ID = re.compile(PORTAL_ID, re.ASCII)
 
-#: A string, or a bracket outside of strings.
-STRING_OR_BRACKET: Final = re.compile(rb'"(?:[^"\\]|\\.)*"?|[][{}]', re.DOTALL)
-
 _JSON_KINDS: Final = {
     b"{": "an object",
     b"[": "an array",
@@ -70,13 +67,6 @@ _JSON_KINDS: Final = {
     b"f": "a boolean",
     b"n": "null",
 }
-
-#: Each known field as raw JSON, absent when it was not sent.
-_KNOWN: Final = msgspec.defstruct("_Known", [(name, msgspec.Raw | msgspec.UnsetType, msgspec.UNSET) for name in FIELDS], gc=False)
-_KNOWN_DECODER: Final = msgspec.json.Decoder(_KNOWN)
-_OPTIONAL_NUMBERS: Final = ("channel", "legacy_level")
-_EMPTY_TEXT: Final = msgspec.Raw(b'""')
-_ENCODER: Final = msgspec.json.Encoder()
 
 _STATUSES = frozenset(int(status) for status in Status)
 _CHANNELS = frozenset(int(channel) for channel in Channel)
@@ -176,7 +166,7 @@ def _json_object(value: bytes | None) -> dict[str, Any]:
         value.decode("utf-8")
     except UnicodeDecodeError as error:
         raise _RejectedError(Reason.NOT_UTF8, str(error)) from error
-    if value.count(b"[") + value.count(b"{") > MAX_NESTING and _nesting(value) > MAX_NESTING:
+    if value.count(b"[") + value.count(b"{") > MAX_NESTING and nesting(value) > MAX_NESTING:
         raise _RejectedError(Reason.NOT_JSON, f"objects and arrays are nested deeper than {MAX_NESTING}")
     try:
         return cast("dict[str, Any]", msgspec.json.decode(known_fields(value)))
@@ -186,39 +176,12 @@ def _json_object(value: bytes | None) -> dict[str, Any]:
         raise _RejectedError(Reason.NOT_JSON, describe_json_error(value, error)) from error
 
 
-def known_fields(value: bytes) -> bytes:
-    """The message without unknown fields, and without optional numbers that are empty texts, which no column could hold.
-
-    The content of unknown fields only has to be well-formed JSON.
-
-    Raises:
-        msgspec.DecodeError: the message is not one JSON object.
-    """
-    known = _KNOWN_DECODER.decode(value)
-    for name in _OPTIONAL_NUMBERS:
-        if getattr(known, name) == _EMPTY_TEXT:
-            setattr(known, name, msgspec.UNSET)
-    return _ENCODER.encode(known)
-
-
 def _not_an_object(value: bytes, error: msgspec.ValidationError) -> _RejectedError:
     """The rejection of well-formed JSON that is not an object, or of a number that is too large to be read."""
     kind = _JSON_KINDS.get(value.lstrip(b" \t\r\n")[:1], "a number")
     if kind == "an object":
         return _RejectedError(Reason.NOT_JSON, str(error))
     return _RejectedError(Reason.NOT_AN_OBJECT, f"expected a JSON object, got {kind}")
-
-
-def _nesting(value: bytes) -> int:
-    """The deepest nesting of brackets outside of strings."""
-    depth = deepest = 0
-    for token in STRING_OR_BRACKET.finditer(value):
-        if token[0] in b"[{":
-            depth += 1
-            deepest = max(deepest, depth)
-        elif token[0] in b"]}":
-            depth -= 1
-    return deepest
 
 
 def _required(fields: dict[str, Any], name: str, kind: type) -> Any:

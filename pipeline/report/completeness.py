@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import datetime as dt
 import enum
-import re
 import time
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,15 +17,12 @@ from functools import partial
 from typing import Any, Final, Protocol
 
 from domain.errors import ConfigurationError, PortalPulseError, UnavailableError
+from pipeline.report.question import PartitionName, Question, instant_text
 
 #: How often Kafka is asked while a report waits (seconds).
 _PAUSE: Final = 0.3
 #: How often the storage is asked for waiting dossiers meanwhile (seconds).
 _DOSSIER_PAUSE: Final = 1.0
-#: Begins the part of a question that says up to when dossiers are waited for.
-_NOTED: Final = "noted:"
-#: The end of one partition in the text of a question.
-_END: Final = re.compile(r"(?:[0-9A-Za-z._-]{1,249}/)?[0-9]{1,10}:[0-9]{1,19}", re.ASCII)
 #: Agencies that a reason names.
 _NAMED: Final = 5
 #: How long a report waits for messages that are not counted yet, unless it is asked for another time (seconds).
@@ -42,10 +38,6 @@ class NotFinal(enum.StrEnum):
     DOSSIERS_WAITING = "dossiers_waiting"
     CATALOGUE_RECOUNT = "catalogue_recount"  # stored dossiers were not all counted with the catalogue that was loaded last
     UNKNOWN = "unknown"  # Kafka does not answer
-
-
-#: Names a partition: its number; of several topics the topic, a slash and the number.
-PartitionName = int | str
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,65 +58,6 @@ class WaitingDossiers(Protocol):
     def waiting_since(self, asked_at: dt.datetime, /) -> int:
         """How many dossiers wait whose messages were noted up to a time of the storage."""
         ...
-
-
-@dataclass(frozen=True, slots=True)
-class Question:
-    """When a topic was asked for its ends, and those that matter. Sent back, it waits for the same messages.
-
-    Asking for the ends again would add what has come since, so that under constant traffic a wait would never end.
-
-    Attributes:
-        asked_at: aware.
-        ends: the end offset of each partition with messages that are not acknowledged.
-        noted_until: when these were acknowledged and dossiers are waited for, the time of the storage up to which; else None.
-    """
-
-    asked_at: dt.datetime
-    ends: Mapping[PartitionName, int]
-    noted_until: dt.datetime | None = None
-
-    def as_text(self) -> str:
-        """As one parameter of a request: 2024-09-01T00:00:00.000+00:00,0:120,3:77."""
-        noted = [] if self.noted_until is None else [f"{_NOTED}{_instant(self.noted_until)}"]
-        ends = (f"{name}:{self.ends[name]}" for name in sorted(self.ends, key=_order))
-        return ",".join([_instant(self.asked_at), *noted, *ends])
-
-    @classmethod
-    def from_text(cls, text: str) -> Question:
-        """The reverse of ``as_text``.
-
-        Raises:
-            ConfigurationError: it is none.
-        """
-        begin, *parts = text.split(",")
-        noted = parts.pop(0).removeprefix(_NOTED) if parts and parts[0].startswith(_NOTED) else None
-        asked_at, noted_until = _aware(begin), None if noted is None else _aware(noted)
-        if asked_at is None or (noted is not None and noted_until is None) or any(_END.fullmatch(part) is None for part in parts):
-            raise ConfigurationError(
-                f"{text[:40]!r} is not the question of a report.", remedy="Send back completeness.question of an answer as it is."
-            )
-        ends = {_name(name): int(end) for name, _, end in (part.partition(":") for part in parts)}
-        return cls(asked_at, ends, noted_until)
-
-
-def _name(text: str) -> PartitionName:
-    return int(text) if text.isdecimal() else text
-
-
-def _order(name: PartitionName) -> tuple[str, int]:
-    """Topics by name, partitions by number."""
-    topic, _, number = str(name).rpartition("/")
-    return topic, int(number)
-
-
-def _aware(text: str) -> dt.datetime | None:
-    """An instant; None: the text is none."""
-    try:
-        found = dt.datetime.fromisoformat(text)
-        return None if found.tzinfo is None else found.astimezone(dt.UTC)
-    except (ValueError, OverflowError):
-        return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,15 +97,11 @@ class Completeness:
         return {
             "final": self.final,
             "reasons": [{"code": reason.code.value, "text": reason.text} for reason in self.reasons],
-            "asked_at": _instant(self.asked_at),
+            "asked_at": instant_text(self.asked_at),
             "messages_waiting": self.waiting,
             "dossiers_waiting": self.dossiers_waiting,
             "question": None if self.question is None else self.question.as_text(),
         }
-
-
-def _instant(time: dt.datetime) -> str:
-    return time.isoformat(timespec="milliseconds")
 
 
 def waiting_messages(ends: Mapping[PartitionName, int], now: TopicOffsets) -> dict[PartitionName, int]:
@@ -262,7 +191,7 @@ class CompletenessCheck:
         """
         now = self._now()
         if question is not None and question.asked_at > now:
-            raise ConfigurationError(f"The question was asked at {_instant(question.asked_at)}, which is in the future.")
+            raise ConfigurationError(f"The question was asked at {instant_text(question.asked_at)}, which is in the future.")
         asked_at = now if question is None else question.asked_at
         reasons = scope.reasons(today)
         if agencies := await self._in_thread(self._not_recounted):

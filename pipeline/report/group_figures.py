@@ -11,7 +11,8 @@ from typing import Any, Final
 from domain.acceptance import FIRST_DAY
 from domain.agencies import Agency
 from domain.catalogue import Catalogue
-from domain.figure_groups import GROUPS, Grouping, lacks_due_dates, rate
+from domain.figure_group import Grouping, lacks_due_dates, rate
+from domain.figure_groups import GROUPS
 from domain.group_counts import longest_days
 from domain.indicators import Ratio, ReturnAtCounter, indicators_by
 from domain.periods import LAST_DAY, Period

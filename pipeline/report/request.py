@@ -11,7 +11,8 @@ from typing import Final, TypeVar
 from domain.agencies import AgencyRegistry
 from domain.calendars import Calendar, NamedPeriod, PeriodKind, any_days, named, read_day, rolling, year_to_date
 from domain.errors import ConfigurationError
-from domain.figure_groups import GROUPS, Grouping
+from domain.figure_group import Grouping
+from domain.figure_groups import GROUPS
 from domain.unit_maps import EVENT_DAY, UnitMap, unit_map
 
 #: Parameters that name a period by its kind.

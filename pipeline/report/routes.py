@@ -15,7 +15,7 @@ from domain.clock import Clock
 from domain.errors import ConfigurationError
 from domain.indicators import ReturnAtCounter
 from domain.periods import Period, civil_day
-from pipeline.report.completeness import CompletenessCheck, Question, Scope, TopicOffsets, WaitingDossiers
+from pipeline.report.completeness import CompletenessCheck, Scope, TopicOffsets, WaitingDossiers
 from pipeline.report.definitions import PAGE_HEADERS, definition_routes, page_language
 from pipeline.report.explanation import explain
 from pipeline.report.figures import build_report
@@ -23,6 +23,7 @@ from pipeline.report.formats.choice import Choice, Order
 from pipeline.report.formats.html_page import to_html
 from pipeline.report.formats.style import Language, Style
 from pipeline.report.group_figures import FigureSources
+from pipeline.report.question import Question
 from pipeline.report.request import PARAMETERS, PERIOD_PARAMETERS, read_request
 from pipeline.serving.access import is_trusted
 from pipeline.serving.requests import Threads, answered, seconds, takes

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import signal
 from collections.abc import Callable
-from enum import StrEnum
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
@@ -16,7 +15,7 @@ from rich.console import Console
 from domain.errors import ConfigurationError
 from producers.cli.catalogue_file import write_catalogue
 from producers.cli.destination import destination
-from producers.cli.live_expectations import expectations
+from producers.cli.live_traffic import LIVE, LIVE_RATE, LiveShape, live_traffic
 from producers.cli.load import LOAD_HELP, load
 from producers.cli.options import (
     FAULT_HELP,
@@ -40,22 +39,8 @@ from producers.cli.reports import require_place
 if TYPE_CHECKING:
     from domain.agencies import AgencyRegistry
     from producers.portals.dossier_faults import FaultShares
-    from producers.portals.live import LiveTraffic
     from producers.portals.produce import ProduceReport, Send
     from producers.sending.message_stream import MessageStream
-
-#: The name of the endless scenario beside the packaged ones.
-LIVE: Final = "live"
-#: Messages a second of live traffic at the busiest hour, unless said otherwise.
-_LIVE_RATE: Final = 50.0
-
-
-class LiveShape(StrEnum):
-    """How live traffic changes over the day."""
-
-    OFFICE = "office"
-    STEADY = "steady"
-
 
 _PRODUCE_HELP: Final = (
     "Send what simulated portals report: a published scenario, exactly, or endless live traffic.\n\n"
@@ -176,9 +161,9 @@ def _produce(
 
     stream: Callable[[], MessageStream]
     if scenario == LIVE:
-        traffic = _live_traffic(
+        traffic = live_traffic(
             seed=seed,
-            rate=_LIVE_RATE if rate is None else wanted,
+            rate=LIVE_RATE if rate is None else wanted,
             shape=shape or (LiveShape.OFFICE if collapse is None else LiveShape.STEADY),
             collapse=collapse,
             collapse_after=collapse_after,
@@ -204,31 +189,6 @@ def _produce(
     with interrupted_by(signal.SIGTERM), destination(output, options) as send:
         report = _sent(stream, send, title="live traffic" if scenario == LIVE else scenario, seed=seed)
     _report(report, as_json=as_json, to_stderr=output == "-", may_be_interrupted=scenario == LIVE)
-
-
-def _live_traffic(*, seed: int, rate: float | None, shape: LiveShape, collapse: str | None, collapse_after: float) -> LiveTraffic:
-    """Live traffic on the settings' clock; wrong options are refused before a connection is opened."""
-    from domain.clock import parse_clock  # noqa: PLC0415 - as above
-    from pipeline.registry import registry_of  # noqa: PLC0415
-    from pipeline.settings import load_settings  # noqa: PLC0415
-    from producers.portals.collapse import parse_collapse  # noqa: PLC0415
-    from producers.portals.daily_traffic import SHAPES  # noqa: PLC0415
-    from producers.portals.live import LiveTraffic  # noqa: PLC0415
-
-    settings = load_settings()
-    clock = parse_clock(settings.clock)
-    traffic = LiveTraffic(
-        registry=registry_of(settings),
-        clock=clock,
-        seed=seed,
-        rate=rate,
-        shape=SHAPES[shape],
-        collapse=None if collapse is None else parse_collapse(collapse, after=collapse_after),
-    )
-    office = shape is LiveShape.OFFICE
-    for line in expectations(traffic, rate=rate, office=office, now=clock.now(), policies=settings.thresholds):
-        typer.echo(line, err=True)
-    return traffic
 
 
 def _write_catalogue(

@@ -13,7 +13,8 @@ from producers.portals.dossier_faults import DossierFault, FaultShares
 from producers.portals.dossier_plan import RETURN_COUNTER, RETURN_ONLINE, RETURN_POST
 from producers.portals.dossier_planning import planned
 from producers.portals.outline import Outline
-from producers.portals.portal import MIDDLE_SHARES, MIDDLES, Portal, portal_of
+from producers.portals.outlines import MIDDLE_SHARES, MIDDLES
+from producers.portals.portal import Portal, portal_of
 from producers.portals.schedule import DAY_MS, bounds, durations, return_gaps
 from producers.portals.service_stock import ServiceStock
 from producers.portals.submissions import Submissions

@@ -13,18 +13,16 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Final, Self
 
 from aiokafka import errors as kafka_errors
-from aiokafka.client import AIOKafkaClient
 from aiokafka.protocol.produce import ProduceRequest
 from aiokafka.structs import TopicPartition
 
-from domain.errors import ConfigurationError, UnavailableError
-from pipeline.kafka.access_errors import unreachable
-from pipeline.kafka.security import PLAINTEXT, aiokafka_options
+from pipeline.kafka.security import PLAINTEXT
 from pipeline.logs import get_logger
 from pipeline.settings import KafkaSettings
+from producers.sending.connection import connected_client
 from producers.sending.places import Places
 from producers.sending.record_batches import BATCH_BYTES, Batch, records_of, split_in_half, with_timestamp
 from producers.sending.refusals import TOO_LARGE, TooLarge, TopicReplacedError, error_of, failure_reason
@@ -155,36 +153,11 @@ class BatchSender:
     # Everything below runs in the sender's own thread.
 
     async def _open(self) -> Places:
-        self._client: Any = AIOKafkaClient(
-            bootstrap_servers=self._bootstrap,
-            client_id="portalpulse-batches",
-            request_timeout_ms=int(_REQUEST_SECONDS * 1000),
-            connections_max_idle_ms=540_000,
-            **aiokafka_options(self._security),
-        )
         self._queues: dict[int, deque[tuple[int, Batch, float]]] = {}
         self._workers: dict[int, asyncio.Task[None]] = {}
-        address = ",".join(self._bootstrap)
-        try:
-            await self._client.bootstrap()
-            self._client.set_topics(self._topics)
-            updated = await self._client.force_metadata_update()
-        except kafka_errors.KafkaError as error:
-            await self._client.close()
-            raise UnavailableError(
-                f"Kafka at {address} does not answer: {error}.", remedy="Wait until its brokers are up; see the broker's log."
-            ) from error
-        if not updated:  # aiokafka keeps the cause to its log
-            named = [f"{broker.host}:{broker.port}" for broker in self._client.cluster.brokers()]
-            await self._client.close()
-            raise unreachable(self._bootstrap, named, "no answer about the topic")
-        found = {topic: len(self._client.cluster.partitions_for_topic(topic) or ()) for topic in self._topics}
-        if unseen := [topic for topic, partitions in found.items() if not partitions]:
-            await self._client.close()
-            raise ConfigurationError(
-                f"The topic {unseen[0]!r} on {address} has no partitions that are visible.",
-                remedy="Wait until its brokers are up; see the broker's log.",
-            )
+        self._client, found = await connected_client(
+            self._bootstrap, self._topics, self._security, request_seconds=_REQUEST_SECONDS
+        )
         if not self._portals:
             return Places(found)
         prefix = self._security.portal_prefix

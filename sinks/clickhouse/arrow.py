@@ -1,4 +1,4 @@
-"""Arrow tables as the bodies of inserts."""
+"""Arrow tables as the bodies of inserts, and answers in chunks as a file that Arrow reads."""
 
 from __future__ import annotations
 
@@ -18,3 +18,28 @@ def arrow_stream(table: pa.Table) -> Iterator[bytes]:
             buffer.seek(0)
             buffer.truncate()
     yield buffer.getvalue()
+
+
+class ChunkReader(io.RawIOBase):
+    """A readable file over chunks of bytes."""
+
+    def __init__(self, chunks: Iterator[bytes]) -> None:
+        self._chunks, self._rest = chunks, b""
+
+    def readable(self) -> bool:
+        """Always."""
+        return True
+
+    def read(self, size: int = -1) -> bytes:
+        """At most ``size`` bytes, fewer only at the end."""
+        parts, missing = [self._rest], size - len(self._rest)
+        while size < 0 or missing > 0:
+            chunk = next(self._chunks, b"")
+            if not chunk:
+                break
+            parts.append(chunk)
+            missing -= len(chunk)
+        joined = b"".join(parts)
+        end = len(joined) if size < 0 else size
+        self._rest = joined[end:]
+        return joined[:end]

@@ -6,7 +6,6 @@ inserts would wait for the recounts.
 
 from __future__ import annotations
 
-import io
 import os
 import threading
 import time
@@ -19,7 +18,7 @@ import clickhouse_connect
 import pyarrow as pa
 from clickhouse_connect.driver.external import ExternalData
 
-from sinks.clickhouse.arrow import arrow_stream
+from sinks.clickhouse.arrow import ChunkReader, arrow_stream
 from sinks.clickhouse.driver_errors import DRIVER_ERRORS, OUTCOMES, require_empty, translate, translate_garbled
 from sinks.clickhouse.embedded_path import engine_path, open_folder
 from sinks.clickhouse.folder_lock import lock_folder
@@ -46,31 +45,6 @@ class ExternalTable:
     name: str
     structure: str
     rows: pa.Table
-
-
-class _ChunkReader(io.RawIOBase):
-    """A readable file over chunks of bytes."""
-
-    def __init__(self, chunks: Iterator[bytes]) -> None:
-        self._chunks, self._rest = chunks, b""
-
-    def readable(self) -> bool:
-        """Always."""
-        return True
-
-    def read(self, size: int = -1) -> bytes:
-        """At most ``size`` bytes, fewer only at the end."""
-        parts, missing = [self._rest], size - len(self._rest)
-        while size < 0 or missing > 0:
-            chunk = next(self._chunks, b"")
-            if not chunk:
-                break
-            parts.append(chunk)
-            missing -= len(chunk)
-        joined = b"".join(parts)
-        end = len(joined) if size < 0 else size
-        self._rest = joined[end:]
-        return joined[:end]
 
 
 class Observer(Protocol):
@@ -184,7 +158,7 @@ class ClickHouse:
         settings |= _ARROW
         chunks = self.stream(operation, sql, parameters, "ArrowStream", **settings)
         try:
-            with pa.ipc.open_stream(pa.PythonFile(_ChunkReader(chunks), mode="r")) as reader:
+            with pa.ipc.open_stream(pa.PythonFile(ChunkReader(chunks), mode="r")) as reader:
                 yield from reader
         except (pa.ArrowException, OSError) as error:  # Arrow's own errors of the system: a body that ends too early
             raise translate_garbled(error, self.target, operation) from error

@@ -9,7 +9,8 @@ from typing import Final
 
 import pyarrow as pa
 
-from domain.figure_groups import GROUPS, Grouping
+from domain.figure_group import Grouping
+from domain.figure_groups import GROUPS
 from sinks.clickhouse.client import ClickHouse, ExternalTable
 from sinks.clickhouse.formula_766 import LATE, NO_DUE_DATE, ON_TIME, day_of, result_766
 from sinks.clickhouse.row_policies import refuse_hidden_rows

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from domain.figure_groups import Grouping
+from domain.figure_group import Grouping
 from domain.periods import Period
 
 #: (unit as stored, part of it; "" by unit) -> count -> dossiers; counts of 0 may be missing.

@@ -19,7 +19,8 @@ from domain.tiers import Tier
 from pipeline.audit.dossier_check import DossierFault, check_share
 from pipeline.audit.dossier_repair import as_indexed
 from pipeline.audit.in_hand import InHand
-from pipeline.audit.run import AuditOptions, run_audit
+from pipeline.audit.options import AuditOptions
+from pipeline.audit.run import run_audit
 from pipeline.audit.service import AuditService
 from pipeline.decode.decoder import Decoder
 from pipeline.ingest.dossier_resolver import DossierResolver

@@ -13,7 +13,8 @@ import pytest
 from domain.dossier_milestones import milestones_of
 from domain.dossiers import judge
 from domain.events import DossierEvent
-from domain.figure_groups import GROUPS, Grouping
+from domain.figure_group import Grouping
+from domain.figure_groups import GROUPS
 from domain.group_counts import Circumstances, additions, part_of
 from domain.periods import Period, day_start
 from domain.working_days import WorkingDays

@@ -21,7 +21,8 @@ from domain.catalogue import CatalogueEntry
 from domain.dossier_milestones import milestones_of
 from domain.dossiers import judge
 from domain.errors import UnavailableError
-from domain.figure_groups import GROUPS, Grouping
+from domain.figure_group import Grouping
+from domain.figure_groups import GROUPS
 from domain.periods import Period, civil_day
 from domain.tiers import Tier
 from pipeline.audit.dossier_check import check_share

@@ -18,7 +18,7 @@ from domain.catalogue import Catalogue, CatalogueEntry
 from domain.dossier_milestones import milestones_of
 from domain.dossiers import MAX_EVENTS, judge
 from domain.events import ServiceLevel
-from domain.figure_groups import Grouping
+from domain.figure_group import Grouping
 from domain.indicators import ReturnAtCounter
 from domain.periods import Period, civil_day
 from domain.working_days import WorkingDays

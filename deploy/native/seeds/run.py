@@ -25,7 +25,7 @@ from deploy.native.stack import LocalStack
 from deploy.native.stack_options import StackOptions
 from domain.agencies import AgencyRegistry
 from domain.errors import UnavailableError
-from domain.figure_groups import Grouping
+from domain.figure_group import Grouping
 from pipeline.catalogue.files import read_catalogue
 from pipeline.catalogue.json_format import entry_as_dict
 from pipeline.catalogue.recount import recount_all

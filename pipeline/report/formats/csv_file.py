@@ -8,7 +8,8 @@ import io
 from collections.abc import Mapping
 from typing import Any
 
-from domain.figure_groups import GROUPS, Grouping
+from domain.figure_group import Grouping
+from domain.figure_groups import GROUPS
 from domain.rounding import change_in_points, percent
 from pipeline.report.formats.choice import Choice
 from pipeline.report.formats.groups import Cell, all_cells, groups_of, has_indicators, with_parts

@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from domain.figure_groups import GROUPS, lacks_due_dates, rate
+from domain.figure_group import lacks_due_dates, rate
+from domain.figure_groups import GROUPS
 from domain.indicators import Indicator, Ratio
 from pipeline.report.formats.choice import Choice
 from pipeline.report.formats.style import Style

@@ -12,7 +12,7 @@ import numpy as np
 
 from domain.catalogue import Catalogue
 from domain.errors import ConfigurationError
-from domain.figure_groups import Grouping
+from domain.figure_group import Grouping
 from domain.indicators import ReturnAtCounter
 from domain.periods import FIRST_INSTANT, Period
 from pipeline.report.completeness import Completeness

@@ -11,7 +11,7 @@ from domain.acceptance import FIRST_DAY as ACCEPTED_LATE_FROM
 from domain.catalogue import Catalogue, CatalogueEntry
 from domain.dossiers import Dossier, judge
 from domain.exclusions import ExclusionDecision
-from domain.figure_groups import Grouping
+from domain.figure_group import Grouping
 from domain.group_counts import Circumstances, longest_days, part_of
 from domain.indicators import ReturnAtCounter
 from domain.periods import FIRST_DAY, LAST_DAY, Period, civil_day

@@ -9,7 +9,8 @@ import uuid
 import pytest
 
 from domain.clock import ManualClock
-from pipeline.audit.run import AuditOptions, run_audit
+from pipeline.audit.options import AuditOptions
+from pipeline.audit.run import run_audit
 from pipeline.audit.service import AuditService
 from pipeline.decode.decoder import Decoder
 from sinks.contract.events import UnreadCause, UnreadRange

@@ -10,8 +10,9 @@ from prometheus_client import CollectorRegistry
 
 from domain.clock import ManualClock
 from pipeline.audit.json_format import encode_report
+from pipeline.audit.options import AuditOptions, KafkaCheck
 from pipeline.audit.routes import audit_routes
-from pipeline.audit.run import AuditOptions, KafkaCheck, run_audit
+from pipeline.audit.run import run_audit
 from pipeline.serving.answer_sources import Api, Health
 from pipeline.serving.server import HttpServer
 from pipeline.settings import HttpSettings

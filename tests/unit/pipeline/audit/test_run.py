@@ -10,8 +10,9 @@ import pytest
 from domain.errors import UnavailableError
 from domain.periods import Period
 from pipeline.audit.json_format import encode_report
+from pipeline.audit.options import KafkaCheck
 from pipeline.audit.report import DeepCheck
-from pipeline.audit.run import KafkaCheck, offset_faults
+from pipeline.audit.run import offset_faults
 from pipeline.audit.steps import PartitionOffsets
 from pipeline.cli.audit import verdict
 from sinks.contract.dead_letters import DeadLetter

@@ -7,7 +7,8 @@ import datetime as dt
 import pytest
 
 from domain.errors import ConfigurationError, UnavailableError
-from pipeline.report.completeness import CompletenessCheck, NotFinal, Question, Scope, TopicOffsets
+from pipeline.report.completeness import CompletenessCheck, NotFinal, Scope, TopicOffsets
+from pipeline.report.question import Question
 
 NOW = dt.datetime(2024, 9, 1, tzinfo=dt.UTC)
 TODAY, AUGUST = dt.date(2024, 9, 1), [dt.date(2024, 8, 31)]

@@ -16,7 +16,8 @@ from domain.agencies import AgencyRegistry
 from domain.catalogue import Catalogue, CatalogueEntry
 from domain.contributions import contributions
 from domain.errors import ConfigurationError
-from domain.figure_groups import GROUPS, Grouping
+from domain.figure_group import Grouping
+from domain.figure_groups import GROUPS
 from domain.indicators import ALL_INDICATORS
 from pipeline.report.explanation import contributions_of, explain
 from pipeline.report.formats.choice import Choice
