@@ -1,0 +1,26 @@
+"""Settings: typed, checked once at start. No other package reads the environment.
+
+A module holds the groups of one subject; ``loading`` reads them. docs/settings.md lists every setting; a test compares the two.
+"""
+
+from pipeline.settings.clickhouse import ClickHouseSettings, embedded_url
+from pipeline.settings.http import HttpSettings
+from pipeline.settings.indicators import ThresholdPolicy
+from pipeline.settings.kafka import KafkaSettings
+from pipeline.settings.loading import PREFIX, Settings, load_settings
+from pipeline.settings.people import LogSettings
+from pipeline.settings.work import DeadLetterSettings, IngestSettings
+
+__all__ = [
+    "PREFIX",
+    "ClickHouseSettings",
+    "DeadLetterSettings",
+    "HttpSettings",
+    "IngestSettings",
+    "KafkaSettings",
+    "LogSettings",
+    "Settings",
+    "ThresholdPolicy",
+    "embedded_url",
+    "load_settings",
+]

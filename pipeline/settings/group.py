@@ -1,0 +1,66 @@
+"""What groups of settings share: the check of texts, and the kinds of text that several groups have."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, SecretStr, ValidationInfo, field_validator
+
+from pipeline.texts import require_text
+
+#: Begins an address that names a folder.
+FOLDER: Final = "chdb:"
+#: Shortest token (characters): shorter ones can be guessed.
+_MIN_TOKEN: Final = 16
+
+
+def checked(model: type[BaseModel], value: Any, info: ValidationInfo) -> Any:
+    """Apply the rule for texts to a value of a field; those of a group are checked with the group.
+
+    Raises:
+        ValueError: a text is not UTF-8.
+    """
+    name = info.field_name or ""
+    for item in value if isinstance(value, list | tuple) else (value,):
+        text = item.get_secret_value() if isinstance(item, SecretStr) else item
+        if isinstance(text, str):
+            names_a_folder = model.model_fields[name].annotation is Path or (name == "url" and text.startswith(FOLDER))
+            require_text(text, names_a_file=names_a_folder)
+    return value
+
+
+def _web_address(value: str) -> str:
+    """An address of a page, or nothing.
+
+    Raises:
+        ValueError: it is neither.
+    """
+    if value and not value.startswith(("http://", "https://")):
+        raise ValueError("it must start with http:// or https://")
+    return value
+
+
+#: An address of a page, or nothing.
+WebAddress = Annotated[str, AfterValidator(_web_address)]
+
+
+def require_token(token: str) -> None:
+    """Accept a token, or none.
+
+    Raises:
+        ValueError: it is short, or does not fit a header.
+    """
+    if token and (len(token) < _MIN_TOKEN or not all("!" <= sign <= "~" for sign in token)):
+        raise ValueError(f"each token must have at least {_MIN_TOKEN} characters, visible ones of ASCII")
+
+
+class Group(BaseModel):
+    """Settings that share a name. A field that is not known is an error."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _is_text(cls, value: Any, info: ValidationInfo) -> Any:
+        return checked(cls, value, info)

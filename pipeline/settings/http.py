@@ -1,0 +1,107 @@
+"""Settings of the HTTP endpoint of worker and exporter: address, tokens, TLS, limits."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any
+
+from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic_settings import NoDecode
+
+from pipeline.settings.group import Group, WebAddress, require_token
+
+
+class HttpSettings(Group):
+    """The worker's and exporter's own HTTP endpoint: metrics, health, report."""
+
+    host: str = Field("127.0.0.1", min_length=1, description="Address to listen on.")
+    port: int = Field(8080, ge=0, le=65_535, description="Port to listen on; 0 takes a free one.")
+    read_token: SecretStr = Field(
+        SecretStr(""),
+        description="Requests with it may read pages and figures; several for rotation, with commas. Never printed.",
+    )
+    operate_token: SecretStr = Field(
+        SecretStr(""),
+        description="Requests with it may read everything and make changes; several for rotation, with commas. Never printed.",
+    )
+    anonymous_read: bool = Field(default=False, description="Whether everybody may read pages and figures without a token.")
+    allowed_hosts: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), description="Names of this machine in addresses, beside localhost, separated by commas; only used without a token."
+    )
+    certificate_file: str = Field(
+        "", description="File (PEM) of the certificate with its chain, read again when it changes: https alone; empty: http."
+    )
+    key_file: str = Field("", description="File (PEM) of the key of that certificate, without a password.")
+    url: WebAddress = Field(
+        "", description="Where commands reach the process, such as https://exporter.example:8080; empty: host and port."
+    )
+    ca_file: str = Field(
+        "", description="File (PEM) of the authorities that commands and relay trust with https; empty: the public ones."
+    )
+    requests_per_second: float = Field(
+        200.0,
+        ge=0,
+        le=1e6,
+        description="Requests of one token, or of one peer without a token; ten seconds of it at once. 0: any.",
+    )
+
+    @field_validator("read_token", "operate_token")
+    @classmethod
+    def _fit_a_header(cls, value: SecretStr) -> SecretStr:
+        for token in _tokens(value):
+            require_token(token)
+        return value
+
+    @field_validator("allowed_hosts", mode="before")
+    @classmethod
+    def _split_hosts(cls, value: Any) -> Any:
+        return tuple(host.strip() for host in value.split(",") if host.strip()) if isinstance(value, str) else value
+
+    @field_validator("allowed_hosts")
+    @classmethod
+    def _are_hosts(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for host in value:
+            if not re.fullmatch(r"[A-Za-z0-9._-]+", host):
+                raise ValueError(f"{host[:40]!r} is not a name of a host: omit http:// and the port")
+        return value
+
+    @field_validator("url")
+    @classmethod
+    def _without_a_last_slash(cls, value: str) -> str:
+        return value.rstrip("/")
+
+    @model_validator(mode="after")
+    def _a_certificate_has_a_key(self) -> HttpSettings:
+        if bool(self.certificate_file) != bool(self.key_file):
+            raise ValueError("certificate_file and key_file are needed together")
+        return self
+
+    @model_validator(mode="after")
+    def _a_token_has_one_role(self) -> HttpSettings:
+        if set(self.read_tokens) & set(self.operate_tokens):
+            raise ValueError("read_token and operate_token have a token in common: a token has one role")
+        return self
+
+    @property
+    def read_tokens(self) -> tuple[str, ...]:
+        """The tokens that may read."""
+        return _tokens(self.read_token)
+
+    @property
+    def operate_tokens(self) -> tuple[str, ...]:
+        """The tokens that may do everything."""
+        return _tokens(self.operate_token)
+
+    @property
+    def sent_token(self) -> str:
+        """The token that commands send: the first one that may do everything, else the first one that may read, else none."""
+        return next(iter((*self.operate_tokens, *self.read_tokens)), "")
+
+    @property
+    def reading_token(self) -> str:
+        """The token that the relay sends: the first one that may read, else the first one that may do everything, else none."""
+        return next(iter((*self.read_tokens, *self.operate_tokens)), "")
+
+
+def _tokens(value: SecretStr) -> tuple[str, ...]:
+    return tuple(token for token in value.get_secret_value().split(",") if token)
