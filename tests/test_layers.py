@@ -104,7 +104,7 @@ def test_only_the_settings_read_the_environment():
 
     The width of a terminal is not a setting: the module that prepares the streams sees to it that it can be used.
     """
-    may = {ROOT / "pipeline" / "settings.py", ROOT / "pipeline" / "cli" / "streams.py"}
+    may = {ROOT / "pipeline" / "settings" / "loading.py", ROOT / "pipeline" / "cli" / "streams.py"}
     for folder in ("pipeline", "sinks"):
         for path in (ROOT / folder).rglob("*.py"):
             if path in may:

@@ -137,7 +137,7 @@ class TargetOptions:
         http = self.http or (running.http if running else None)
         trust, token = trust_of(settings.http.ca_file, variable="PORTALPULSE_HTTP__CA_FILE"), settings.http.sent_token
         portals = () if self.topic else security.topics(registry_of(settings).codes)
-        if len(portals) > 1:
+        if portals and portals != (security.topic,):
             return Target(brokers, f"{security.portal_prefix}CODE", http, security, token, trust, portals)
         return Target(brokers, self.topic or settings.kafka.topic, http, security, token, trust)
 

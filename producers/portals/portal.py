@@ -14,6 +14,7 @@ from typing import Final
 import numpy as np
 
 from domain.agencies import AgencyRegistry
+from domain.errors import ConfigurationError
 from domain.periods import Period
 from producers.portals.catalogue import Catalogue, catalogue_of, rng_of
 from producers.portals.dossier_codes import prefixes_of, sequences_of
@@ -145,7 +146,11 @@ def portal_of(
 def unrelated_agencies(
     rng: np.random.Generator, registry: AgencyRegistry, succession: Succession, period: Period
 ) -> tuple[str, str]:
-    """Two agencies that no succession links with this one or with each other, and that stay what they are."""
+    """Two agencies that no succession links with this one or with each other, and that stay what they are.
+
+    Raises:
+        ConfigurationError: the registry has no two such agencies.
+    """
     related: list[str] = list(succession.codes)
     found: list[str] = []
     later = period.end + dt.timedelta(days=1)
@@ -157,8 +162,11 @@ def unrelated_agencies(
         found.append(code)
         related.append(code)
         if len(found) == 2:
-            break
-    return found[0], found[1]
+            return found[0], found[1]
+    raise ConfigurationError(
+        f"The registry has too few agencies to simulate {succession.codes[0]}: its portal needs two that no succession links.",
+        remedy="Simulate with the packaged registry, or with one of more agencies (PORTALPULSE_REGISTRY_FILE).",
+    )
 
 
 def _outside_goal(goal: Share, count: int) -> Share:

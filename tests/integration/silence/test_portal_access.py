@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 import subprocess
 import uuid
+from pathlib import Path
 
 import pytest
 from confluent_kafka import Consumer, TopicPartition
 
+import domain
 from deploy.native.processes import wait_until
+from domain.periods import VIETNAM
 from tests.factories import a_message
 from tests.integration.silence.conftest import Authority, ObservedProcess
 from tests.integration.silence.portal_brokers import ADMIN, PortalBrokers, binding_of, documented
@@ -133,6 +137,49 @@ def test_each_command_works_with_its_user(run, brokers, clickhouse_server):
         assert worker.process.running
     finally:
         worker.kill()
+
+
+@pytest.fixture
+def few_agencies(run, brokers):
+    """A registry of three agencies with a topic each, so that simulated traffic needs no further topic."""
+    codes = ("H17", "H01", "H26")
+    brokers.create_topics([f"{PREFIX}{code}" for code in codes if code not in PORTALS])
+    header, *rows = (Path(domain.__file__).parent / "data" / "agencies.csv").read_text(encoding="utf-8").splitlines()
+    path = run.folder / "agencies.csv"
+    path.write_text("\n".join([header, *(row for row in rows if row.startswith(codes))]) + "\n", encoding="utf-8")
+    return {"PORTALPULSE_REGISTRY_FILE": str(path)}
+
+
+def test_simulated_traffic_and_reports_work_with_their_users(run, few_agencies, clickhouse_server):
+    """`produce` and `load` send, an exporter of its own says what is visible, a report asks the brokers."""
+    processes = [
+        ObservedProcess(name, (), environment=run.environment(f"portalpulse-{name}"), log_dir=run.folder, name=name)
+        for name in ("worker", "exporter")
+    ]
+    try:
+        for process in processes:
+            process.launch()
+        for process in processes:
+            process.await_ready()
+        _, exporter = processes
+        at = {"PORTALPULSE_HTTP__PORT": str(exporter.port)}
+        live = ("--scenario", "live", "--shape", "steady", "--rate", "100", "--duration", "2", "--json")
+        produced = json.loads(succeeded(run("portalpulse-replay", "produce", *live, **few_agencies)))
+        loaded = json.loads(
+            succeeded(run("portalpulse-replay", "load", "--rate", "50", "--duration", "3", "--json", **few_agencies, **at))
+        )
+        year = str(dt.datetime.now(tz=VIETNAM).year)
+        report = ("report", "--year", year, "--wait", "--partial", "--format", "json")
+        found = json.loads(succeeded(run("portalpulse-exporter", *report, **at)))
+        sent = produced["distinct"] + loaded["sent"]
+        stored = clickhouse_server.query(f"SELECT count() FROM {run.database}.dossier_messages FINAL")
+        assert int(stored) == sent > 200, (produced, loaded)
+        assert found["completeness"]["messages_waiting"] == 0, found["completeness"]
+        saved = run.folder / "offsets.json"
+        succeeded(run("portalpulse-exporter", "offsets", "save", str(saved)))
+    finally:
+        for process in processes:
+            process.kill()
 
 
 def test_a_portal_can_write_to_its_topic_and_nothing_else(run, brokers):

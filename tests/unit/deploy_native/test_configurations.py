@@ -202,7 +202,7 @@ def test_the_processes_of_a_stack_read_the_registry_that_it_read(monkeypatch, tm
     """The registry reaches the processes by its absolute path: they have another current folder. Without one it is empty."""
     given = {}
     monkeypatch.setattr(LocalStack, "bootstrap", "127.0.0.1:1")
-    monkeypatch.setattr("deploy.native.stack.PortalPulseProcess", lambda *_, **named: given.update(named["environment"]))
+    monkeypatch.setattr("deploy.native.stack_parts.PortalPulseProcess", lambda *_, **named: given.update(named["environment"]))
     monkeypatch.setattr("deploy.native.up.up", lambda options, **_: LocalStack(options)._create_process("worker", clickhouse="x"))
     monkeypatch.chdir(tmp_path)
     packaged = resources.files("domain").joinpath("data/agencies.csv").read_bytes()

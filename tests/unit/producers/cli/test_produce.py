@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import json
 import re
+from importlib import resources
 
 import pytest
 import typer
@@ -19,6 +20,8 @@ from domain.units import level_one
 from pipeline.catalogue.files import read_catalogue
 from producers.cli import produce as commands
 from producers.cli.live_expectations import ALERT_SECONDS, QUICK_ALERT_SECONDS
+from producers.cli.live_traffic import LiveShape, live_traffic
+from producers.cli.options import TargetOptions
 from producers.portals import produce as portals
 from producers.portals.produce import live_stream
 from producers.portals.truth import Truth
@@ -312,6 +315,33 @@ def test_the_promised_times_are_those_of_the_rules():
 def test_the_target_of_live_traffic_is_the_rate_of_the_hour(run, monkeypatch):
     """What is sent is displayed beside what the shape of the day asks for now: 3/s at night is not a fault."""
     monkeypatch.setenv("PORTALPULSE_CLOCK", "2026-03-01T03:00:00+07:00")
-    office = commands.LiveShape.OFFICE
-    traffic = commands._live_traffic(seed=1, rate=50.0, shape=office, collapse=None, collapse_after=0.0)
+    office = LiveShape.OFFICE
+    traffic = live_traffic(seed=1, rate=50.0, shape=office, collapse=None, collapse_after=0.0)
     assert live_stream(traffic, label="live", seed=1, duration=None, faults=0).target_rate_at(0.0) == 2.5
+
+
+def registry_file(tmp_path, *codes):
+    """The packaged rows of these agencies as a file."""
+    header, *rows = resources.files("domain").joinpath("data/agencies.csv").read_text(encoding="utf-8").splitlines()
+    path = tmp_path / "agencies.csv"
+    path.write_text("\n".join([header, *(row for row in rows if row.startswith(codes))]) + "\n", encoding="utf-8")
+    return str(path)
+
+
+@pytest.mark.parametrize("codes", [("H17",), ("H17", "H26"), ("H17", "H47", "G21")])
+def test_a_registry_that_cannot_be_simulated_is_refused_with_a_remedy(run, tmp_path, monkeypatch, codes):
+    """Each portal needs two unrelated agencies: of this registry's, some are too few, gone or successors of each other."""
+    monkeypatch.setenv("PORTALPULSE_REGISTRY_FILE", registry_file(tmp_path, *codes))
+    with pytest.raises(ConfigurationError, match="The registry has too few agencies to simulate") as caught:
+        run("load")
+    assert "PORTALPULSE_REGISTRY_FILE" in caught.value.remedy
+
+
+@pytest.mark.parametrize("codes", [("H17",), ("H17", "H26")])
+def test_the_topics_of_portals_are_used_however_many_there_are(run, tmp_path, monkeypatch, codes):
+    """With a prefix a registry of a single agency has a topic of its portal, too, not the shared one."""
+    monkeypatch.setenv("PORTALPULSE_REGISTRY_FILE", registry_file(tmp_path, *codes))
+    monkeypatch.setenv("PORTALPULSE_KAFKA__PORTAL_PREFIX", "dvc.portal.")
+    target = TargetOptions(data=None, bootstrap=None, topic=None, create_topic=False).resolve()
+    assert target.portals == tuple(f"dvc.portal.{code}" for code in codes)
+    assert TargetOptions(data=None, bootstrap=None, topic="t", create_topic=False).resolve().portals == ()
