@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import itertools
+
 import httpx
 import pytest
 
 from deploy.native.processes import wait_until
 from deploy.native.stack import LocalStack
 from deploy.native.stack_options import StackOptions
-from producers.portals.produce import produce_scenario
+from producers.portals.produce import produce_scenario, scenario_messages
 from producers.portals.scenarios import load_scenario
-from producers.sending.worker_processes import Broker
+from producers.sending.message_stream import MessageStream
+from producers.sending.worker_processes import Broker, run_task
 
 TOPIC = "dvc.dossier-events.v1"
+SEED = 1
 CLOCK = "2024-08-20T23:59:59+07:00"
 
 
@@ -23,12 +27,14 @@ class LoadedStack:
         self.stack = stack
         self.scenario = load_scenario("emc-2024")
         self.http = httpx.Client(timeout=30, trust_env=False)
-        self.summary = self.produce()
+        self._broker = Broker((stack.bootstrap,), TOPIC)
+        self.summary = produce_scenario(scenario="emc-2024", seed=SEED, rate=None, broker=self._broker)
         self.await_tallies()
 
-    def produce(self):
-        """Send the scenario, with the same seed and therefore the same messages each time."""
-        return produce_scenario(scenario="emc-2024", seed=1, rate=None, broker=Broker((self.stack.bootstrap,), TOPIC))
+    def send_again(self, messages):
+        """Send the first ``messages`` of the scenario again (None: all), with the same seed and therefore the same bytes."""
+        again = itertools.islice(scenario_messages("emc-2024", seed=SEED), messages)
+        return run_task(MessageStream("again", again), broker=self._broker, processes=1, on_progress=lambda _: None)
 
     def status(self):
         """The answer of /api/v1/status."""

@@ -35,6 +35,7 @@ class Chain:
             "PORTALPULSE_KAFKA__TOPIC": self.topic,
             "PORTALPULSE_KAFKA__GROUP": self.group,
             "PORTALPULSE_KAFKA__SESSION_TIMEOUT_SECONDS": "6",
+            "PORTALPULSE_DOSSIERS__INTERVAL_SECONDS": "2",  # reports wait for a round of judging
         } | self.storage()
         self.workers = []
 
