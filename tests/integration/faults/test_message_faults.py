@@ -26,6 +26,7 @@ def test_every_message_is_malformed(survives):
     survives("all-poison")
 
 
+@pytest.mark.long
 def test_messages_of_ten_megabytes(survives):
     """A message larger than a fetch is dead-lettered with every byte, and messages after it do not stall."""
     survives("ten-megabyte-messages")

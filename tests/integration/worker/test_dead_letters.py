@@ -107,6 +107,7 @@ def test_an_acceptance_ends_with_its_topic(chain):
     assert chain.dead_letters() < 60 + 20
 
 
+@pytest.mark.long
 def test_a_new_constraint_stops_the_worker_until_it_is_accepted(chain):
     """A constraint that refuses one partition of four stops the worker at every start, without further dead letters.
 

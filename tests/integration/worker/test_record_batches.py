@@ -65,6 +65,7 @@ def test_a_damaged_log_is_named(chain):
     assert chain.stored() <= 1
 
 
+@pytest.mark.long
 def test_records_that_unpack_to_gigabytes_are_read_in_pieces(chain):
     """A megabyte that unpacks to gigabytes costs a worker bounded memory, in one record or in many; all are counted."""
     worker = chain.worker()

@@ -119,6 +119,7 @@ def way(chain):
     proxy.close()
 
 
+@pytest.mark.long
 def test_deleted_while_the_storage_is_away(chain, log, way):
     """Messages deleted during an outage of the storage are noticed during it, counted exactly, and reported after a restart."""
     worker = _start(chain, way.url)
