@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import threading
+import time
 import uuid
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -16,8 +18,8 @@ from deploy.native.services.kafka_admin import admin_client
 from deploy.native.services.portalpulse_process import PortalPulseProcess
 from producers.sending.worker_processes import Broker
 
-#: Messages of a month, and the messages a second that are sent of it while something is done beside them.
-_EVENTS, _SLOWLY = 12_000, 250.0
+#: Messages of a month, and the most and fewest messages a second that are sent of it while something is done beside them.
+_EVENTS, _SLOWLY, _SLOWEST = 12_000, 250.0, 2.0
 
 
 class Chain:
@@ -100,13 +102,19 @@ class Chain:
 
     @contextmanager
     def month(self, *, seed):
-        """February 2025 flows slowly while the block runs, then as fast as Kafka takes it; ``.result()`` waits for it."""
-        over = threading.Event()
+        """February 2025 flows slowly while the block runs, then as fast as Kafka takes it; ``.result()`` waits for it.
+
+        The rate falls in proportion to what is left, so that messages are left when the block ends, however slow the machine is.
+        """
+        over, began = threading.Event(), time.monotonic()
+
+        def rate():
+            left = math.exp(-_SLOWLY * (time.monotonic() - began) / _EVENTS)
+            return 1e5 if over.is_set() else max(_SLOWLY * left, _SLOWEST)
+
         broker = Broker((self.kafka.bootstrap,), self.topic)
         with ThreadPoolExecutor(1) as threads:
-            sending = threads.submit(
-                send_month, events=_EVENTS, seed=seed, broker=broker, rate=lambda: 1e5 if over.is_set() else _SLOWLY
-            )
+            sending = threads.submit(send_month, events=_EVENTS, seed=seed, broker=broker, rate=rate)
             try:
                 yield sending
                 assert not sending.done(), "everything was sent before the block ended"
