@@ -14,13 +14,15 @@ import pytest
 
 from domain.periods import FIRST_DAY, LAST_DAY, LAST_INSTANT, civil_day, day_start
 from domain.tiers import Tier
+from sinks.clickhouse.cluster.routing import shard_of_codes
 from sinks.contract.audit import Acknowledged, HashShard, Repeats, TallyAudit, TallyRepair
 from sinks.contract.dead_letters import DeadLetter
 from sinks.contract.events import EventStore, UnreadCause, UnreadRange
 from sinks.contract.tallies import Counts, Days, Span, TallyReader
 from sinks.tables import EPOCH
+from tests import factories
 from tests.contract.breadth import cases
-from tests.factories import MORNING, TOPIC, an_event, rows_of
+from tests.factories import MORNING, TOPIC, rows_of
 from tests.fakes import counts_of, drift_of, fields_of, minute_of
 
 MINUTE, DAY = dt.timedelta(minutes=1), dt.timedelta(days=1)
@@ -91,6 +93,14 @@ class AuditUnderTest:
 
 
 NO_DRIFT = dict.fromkeys(Tier, 0)
+
+
+def an_event(**changes):
+    """An event whose dossier the first of two shards has: a tally is a part in each shard, and those of the first are spoiled."""
+    while True:
+        event = factories.an_event(**changes)
+        if "dossier_code" in changes or not shard_of_codes(pa.array([event.dossier_code]), 2)[0]:
+            return event
 
 
 def bucket_of(tier, event):
