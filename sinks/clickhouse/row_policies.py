@@ -45,7 +45,10 @@ def whole(parts: Iterator[Part], clickhouse: ClickHouse, tables: Sequence[str]) 
 
 
 def _hides(clickhouse: ClickHouse, tables: Sequence[str]) -> bool:
-    """Whether a policy hides rows of one of the tables; one request."""
-    counted = " UNION ALL ".join(f"SELECT count() FROM {table}" for table in tables)  # noqa: S608 - names are constants
-    plan = clickhouse.rows("row_policies", f"EXPLAIN PLAN actions = 1 {counted}")
+    """Whether a policy hides rows of one of the tables; one request.
+
+    No ``count()``: where a policy is on columns of the key, the plan may take the count from the index and name no filter.
+    """
+    read = " UNION ALL ".join(f"SELECT 1 FROM {table}" for table in tables)  # noqa: S608 - names are constants
+    plan = clickhouse.rows("row_policies", f"EXPLAIN PLAN actions = 1 {read}")
     return any(_FILTER in line for (line,) in plan)
