@@ -38,7 +38,14 @@ RecipientsOption = Annotated[
     Path | None,
     typer.Option("--recipients", metavar="FILE", help="The recipients file; else PORTALPULSE_NOTIFY__RECIPIENTS_FILE."),
 ]
-RelayOption = Annotated[str, typer.Option("--relay", metavar="URL", help="Where Alertmanager reaches `portalpulse relay`.")]
+RelayOption = Annotated[
+    str | None,
+    typer.Option(
+        "--relay",
+        metavar="URL",
+        help=f"Where Alertmanager reaches `portalpulse relay`; else PORTALPULSE_NOTIFY__RELAY_URL, else {RELAY_URL}.",
+    ),
+]
 HeartbeatOption = Annotated[
     str | None,
     typer.Option(
@@ -105,7 +112,7 @@ def render(
     out: Annotated[Path, typer.Option(help="Folder to write into.", file_okay=False)],
     *,
     recipients: RecipientsOption = None,
-    relay: RelayOption = RELAY_URL,
+    relay: RelayOption = None,
     heartbeat: HeartbeatOption = None,
     webhook: Annotated[
         str | None, typer.Option(metavar="URL", help="Instead of recipients: one address that receives every alert.")
@@ -128,6 +135,7 @@ def render(
     else:
         settings = load_settings()
         directory = directory_of(settings, recipients)
+        relay = relay or settings.notify.relay_url or RELAY_URL
         bundle.check_address(relay, option="--relay")
         if heartbeat is not None:
             bundle.check_address(heartbeat, option="--heartbeat")

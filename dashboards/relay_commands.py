@@ -39,7 +39,11 @@ def relay(
         Path | None, typer.Option(metavar="FILE", help="Write alertmanager.yml there first, for an Alertmanager beside it.")
     ] = None,
     url: Annotated[
-        str | None, typer.Option(metavar="URL", help="With --write-config: where Alertmanager reaches this process.")
+        str | None,
+        typer.Option(
+            metavar="URL",
+            help="With --write-config: where Alertmanager reaches this process; else PORTALPULSE_NOTIFY__RELAY_URL.",
+        ),
     ] = None,
     heartbeat: HeartbeatOption = None,
 ) -> None:
@@ -65,7 +69,7 @@ def relay(
             text = render_routes(
                 directory,
                 timing=AlertTiming.production(),
-                relay_url=url or server.url,
+                relay_url=url or settings.notify.relay_url or server.url,
                 heartbeat_url=heartbeat or settings.notify.heartbeat_url or None,
                 token_file=settings.notify.delivery_token_file or None,
             )
@@ -76,7 +80,7 @@ def relay(
                     f"{write_config} cannot be written: {error.strerror or error}.", remedy="Choose another one."
                 ) from error
         server.start()
-        typer.echo(f"Alertmanager delivers to {url or server.url}", err=True)
+        typer.echo(f"Alertmanager delivers to {url or settings.notify.relay_url or server.url}", err=True)
         _until_stopped()
     finally:
         server.stop()

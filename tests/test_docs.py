@@ -27,6 +27,7 @@ from tests.reports import report_of
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
 PAGES = ("messages", "settings", "metrics", "glossary", "domain", "guarantees", "reports", "audit", "catalogue", "seeds")
+PAGES += ("doctor",)
 
 
 def page(name: str) -> str:

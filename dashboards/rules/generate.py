@@ -5,6 +5,8 @@ The local stack calls ``write_rules`` with another timing and gets the same rule
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -14,10 +16,13 @@ from dashboards.generated import outdated_files, write_files
 from dashboards.rules.agency import agency_group
 from dashboards.rules.meta import meta_group
 from dashboards.rules.pipeline import pipeline_group
-from dashboards.rules.rule import Rule
+from dashboards.rules.rule import Rule, record
 from dashboards.rules.timing import RuleTiming
 
-__all__ = ["COMMITTED", "RuleTiming", "changed_files", "render", "write_rules"]
+__all__ = ["COMMITTED", "RULES_INFO", "RuleTiming", "changed_files", "render", "rules_version", "write_rules"]
+
+#: The series whose label ``version`` says which rules a Prometheus has loaded.
+RULES_INFO = "portalpulse:rules:info"
 
 #: The folder of the committed files.
 COMMITTED = Path(__file__).parent
@@ -43,11 +48,18 @@ _Dumper.add_representer(str, _text)
 
 def render(timing: RuleTiming) -> dict[str, str]:
     """The text of every rule file by file name."""
+    groups = {name: make(timing) for name, make in _GROUPS.items()}
+    groups["meta.yml"]["rules"].append(record(RULES_INFO, "vector(1)") | {"labels": {"version": rules_version()}})
     return {
-        name: _HEADER
-        + yaml.dump({"groups": [make(timing)]}, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=1_000_000)
-        for name, make in _GROUPS.items()
+        name: _HEADER + yaml.dump({"groups": [rules]}, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=1_000_000)
+        for name, rules in groups.items()
     }
+
+
+def rules_version() -> str:
+    """Names the rules of this release: it changes with every rule and text, and not with the timing."""
+    production = [make(RuleTiming.production()) for make in _GROUPS.values()]
+    return hashlib.sha256(json.dumps(production, sort_keys=True).encode()).hexdigest()[:12]
 
 
 def write_rules(directory: Path, timing: RuleTiming) -> list[Path]:

@@ -187,18 +187,38 @@ def _rehearse(
     raise typer.Exit(0 if right else 1)
 
 
+class DoctorFormat(StrEnum):
+    """How findings are printed."""
+
+    TABLE = "table"
+    JSON = "json"
+
+
 def _doctor(
     *,
     data: DataFolderOption = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    form: Annotated[DoctorFormat, typer.Option("--format", help="Output format.")] = DoctorFormat.TABLE,
+    as_json: Annotated[bool, typer.Option("--json", hidden=True, help="The same as --format json.")] = False,
 ) -> None:
-    """Check every part of the set-up and say what is wrong and what to do; status 2 when something is wrong."""
-    from deploy.native import doctor  # noqa: PLC0415
+    """Examine every part of the set-up and say what is wrong and what to do. Changes nothing.
+
+    The parts are those of the local stack that runs on the folder, else those that the settings name: this machine, ClickHouse
+    (every server), Kafka, worker or exporter with its board, Prometheus, Alertmanager, relay and watchdog.
+
+    Status 0: nothing is wrong; 2: something is.
+
+    Example: portalpulse doctor --format json
+    """
+    from deploy.native.doctor.examination import examine  # noqa: PLC0415
+    from deploy.native.doctor.finding import as_json as findings_as_json  # noqa: PLC0415
+    from deploy.native.doctor.finding import healthy  # noqa: PLC0415
+    from deploy.native.doctor.output import print_findings, progress  # noqa: PLC0415
 
     settings = load_settings()
-    findings = doctor.examine(settings, data_dir=data or settings.data_dir)
-    if as_json:
-        typer.echo(json.dumps(doctor.as_json(findings), ensure_ascii=False, indent=2).encode())
+    with progress() as pending:
+        findings = examine(settings, data_dir=data or settings.data_dir, pending=pending)
+    if as_json or form is DoctorFormat.JSON:
+        typer.echo(json.dumps(findings_as_json(findings), ensure_ascii=False, indent=2).encode())
     else:
-        doctor.print_findings(findings, console=Console())
-    raise typer.Exit(0 if doctor.healthy(findings) else 2)
+        print_findings(findings, console=Console())
+    raise typer.Exit(0 if healthy(findings) else 2)

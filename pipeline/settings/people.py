@@ -33,6 +33,9 @@ class NotifySettings(Group):
     delivery_token_file: str = Field(
         "", description="Where Alertmanager finds that token, for the routes that are written for it; empty: it sends none."
     )
+    relay_url: WebAddress = Field(
+        "", description="Where Alertmanager reaches `portalpulse relay`, for routes and doctor; empty: http://127.0.0.1:9095."
+    )
     heartbeat_url: WebAddress = Field(
         "", description="Where Alertmanager reaches `portalpulse watchdog`; empty: nobody notices when alerting itself stops."
     )

@@ -207,7 +207,7 @@ def _opened(settings: Settings, observer: Observer | None, prepared: Callable[[_
                 refuse_hidden_rows(part, WHOLE_TABLES)
                 refuse_expiring_rows(part, WHOLE_TABLES)
         except Retryable as error:
-            raise _unavailable(error, target) from error
+            raise unavailable(error, target) from error
         except SinkError as error:
             raise UnavailableError(
                 str(error), remedy=remedy_of(error, target) or "`portalpulse doctor` checks each part."
@@ -217,8 +217,10 @@ def _opened(settings: Settings, observer: Observer | None, prepared: Callable[[_
         opened.storage.close()
 
 
-def _unavailable(error: Retryable, target: Target) -> UnavailableError:
-    """The sentence about a storage that a worker would wait for."""
+def unavailable(error: SinkError, target: Target, *, variable: str = "PORTALPULSE_CLICKHOUSE__URL") -> UnavailableError:
+    """The sentence about a storage that a worker would wait for, or stop at. ``variable``: the setting that names it."""
+    if not isinstance(error, Retryable):
+        return UnavailableError(str(error), remedy=remedy_of(error, target))
     reason = str(error).removeprefix(f"{target.display_name}: ").rstrip(".")
     if target.folder is not None:  # it is this process, which cannot be started or reached elsewhere
         return UnavailableError(
@@ -235,9 +237,7 @@ def _unavailable(error: Retryable, target: Target) -> UnavailableError:
             remedy="Look in the log of ClickHouse for the cause: a limit in the profile of this user, such as"
             " max_execution_time, a server that ends, or a proxy in between.",
         )
-    return UnavailableError(
-        f"{target.display_name} does not answer: {reason}.", remedy="Start it, or correct PORTALPULSE_CLICKHOUSE__URL."
-    )
+    return UnavailableError(f"{target.display_name} does not answer: {reason}.", remedy=f"Start it, or correct {variable}.")
 
 
 def migrate_storage(settings: Settings) -> tuple[Migration, ...]:

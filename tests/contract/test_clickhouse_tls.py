@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager, suppress
 
 import pytest
 
-from deploy.native.doctor import examine
+from deploy.native.doctor.examination import examine
 from domain.errors import ConfigurationError
 from pipeline.settings import ClickHouseSettings, Settings
 from pipeline.wiring.storage import target_of

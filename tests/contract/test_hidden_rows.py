@@ -60,6 +60,7 @@ from sinks.clickhouse.raw_messages import ClickHouseRawMessages
 from sinks.clickhouse.reader import ClickHouseReader
 from sinks.clickhouse.received_bytes import ClickHouseReceivedBytes
 from sinks.clickhouse.repair import ClickHouseRepair
+from sinks.clickhouse.server_state import read_schema
 from sinks.clickhouse.storage import ClickHouseStorage
 from sinks.clickhouse.store import ClickHouseStore
 from sinks.clickhouse.target import Target
@@ -208,6 +209,7 @@ CALLS = {
     "OldEvents.messages": lambda c: list(OldEvents(c).messages(DAY.year * 100 + DAY.month)),
     "note_every_dossier": note_every_dossier,
     "migrate": migrate,
+    "read_schema": read_schema,
     "missing_migrations": missing_migrations,
     "applied_migrations": applied_migrations,
     "dead_letters_by_reason": dead_letter_tallies.dead_letters_by_reason,
@@ -241,6 +243,7 @@ READ_NOTHING = {
         "ClickHouseCatalogueRecounts.finish",
     ),
     *(f"ClickHouseStorage.{name}" for name in vars(ClickHouseStorage) if not name.startswith("_") and name != "display_name"),
+    *("read_identity", "missing_rights", "read_disks", "read_replicas", "read_cluster"),
     *("record", "ClickHouseRepair.write_epoch", "ClickHouseRepair.purge_superseded", "ClickHouseStore.check_tables"),
     *("refuse_hidden_rows", "refuse_expiring_rows", "whole"),
 }

@@ -15,7 +15,7 @@ def check_positions(cluster: Cluster) -> None:
         Fatal: they are others, or in another order.
     """
     for number, shard in enumerate(cluster.shards):
-        _is_noted(shard, number, len(cluster.shards))
+        is_noted(shard, number, len(cluster.shards))
 
 
 def note_positions(cluster: Cluster) -> None:
@@ -26,7 +26,7 @@ def note_positions(cluster: Cluster) -> None:
     """
     count = len(cluster.shards)
     for number, shard in enumerate(cluster.shards):
-        if _is_noted(shard, number, count):
+        if is_noted(shard, number, count):
             continue
         if count > 1 and int(shard.rows("migrate", f"SELECT count() FROM {DOSSIER_MESSAGES}")[0][0]):  # noqa: S608
             raise _other_shards(shard, "has messages and no note of its place", number, count)
@@ -51,7 +51,12 @@ def check_single_server(clickhouse: ClickHouse) -> None:
         )
 
 
-def _is_noted(shard: ClickHouse, number: int, count: int) -> bool:
+def is_noted(shard: ClickHouse, number: int, count: int) -> bool:
+    """Whether a shard has a note that it is shard ``number`` (from 0) of ``count``. Only reads.
+
+    Raises:
+        Fatal: it is another one.
+    """
     rows = shard.rows("migrate", f"SELECT DISTINCT number, shards FROM {SHARD_POSITION} ORDER BY ALL")  # noqa: S608
     found = [(int(known), int(of)) for known, of in rows]
     if found and found != [(number, count)]:

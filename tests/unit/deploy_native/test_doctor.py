@@ -17,10 +17,14 @@ import typer
 from rich.console import Console
 from typer.testing import CliRunner
 
-from deploy.native import doctor
 from deploy.native.commands import register
+from deploy.native.doctor import examination, machine
+from deploy.native.doctor.examination import examine
+from deploy.native.doctor.finding import Finding, summary
+from deploy.native.doctor.output import print_findings
 from deploy.native.folder import DataFolder
 from deploy.native.ports import free_port
+from domain.errors import PortalPulseError
 from pipeline.addresses import SIGNATURE, Addresses, read_addresses, write_addresses
 from pipeline.cli import remote as asking
 from pipeline.settings import HttpSettings, load_settings
@@ -93,19 +97,19 @@ def running(settings):
 def test_a_machine_without_a_stack_is_ready(tmp_path):
     """Before the first start there is no fault and no warning: the last line says what to do."""
     settings = load_settings(data_dir=tmp_path / "data", clickhouse={"url": f"chdb:{tmp_path / 'data' / 'clickhouse'}"})
-    found = by_part(doctor.examine(settings, data_dir=settings.data_dir))
+    found = by_part(examine(settings, data_dir=settings.data_dir))
     assert found["Stack"].state == "idle"
     for part in ("Broker", "ClickHouse", "Exporter and API"):
         assert found[part].state in {"idle", "ok", "note"}  # ok or note: something listens at the default port of this machine
         assert "portalpulse up" not in found[part].remedy
-    parts = [doctor.Finding("Python", "ok", ""), found["Stack"], found["ClickHouse"]]
-    assert doctor.summary(parts) == "This machine is ready. No stack runs: start it with `portalpulse up`."
+    parts = [Finding("Python", "ok", ""), found["Stack"], found["ClickHouse"]]
+    assert summary(parts) == "This machine is ready. No stack runs: start it with `portalpulse up`."
     assert found["ClickHouse"].state == "idle"
 
 
 def test_addresses_in_the_settings_must_answer(settings):
     """A broker and a ClickHouse server in the settings must answer; a process may be started later."""
-    found = by_part(doctor.examine(settings, data_dir=settings.data_dir))
+    found = by_part(examine(settings, data_dir=settings.data_dir))
     assert found["Broker"].state == "wrong"
     assert "PORTALPULSE_KAFKA__BOOTSTRAP" in found["Broker"].remedy
     assert found["ClickHouse"].state == "wrong"
@@ -118,7 +122,7 @@ def test_addresses_in_the_settings_must_answer(settings):
 def test_a_running_stack_that_does_not_answer_is_a_fault(settings, not_ready, running):
     """Every service of a running stack must answer; its own reason is shown; no remedy is to start a stack."""
     folder = running(http=not_ready, alertmanager=not_ready)
-    found = by_part(doctor.examine(settings, data_dir=folder))
+    found = by_part(examine(settings, data_dir=folder))
     assert found["Stack"].state == "ok"
     for part in ("Broker", "Exporter and API", "Prometheus' pages", "Alertmanager's pages"):
         assert found[part].state == "wrong"
@@ -133,11 +137,11 @@ def test_a_hung_worker_differs_from_one_that_does_not_run(settings, running, mon
     monkeypatch.setattr(asking, "_ALIVE_SECONDS", 0.3)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         folder = running(http=f"http://127.0.0.1:{silent.getsockname()[1]}")
-        found = by_part(doctor.examine(settings, data_dir=folder))["Exporter and API"]
+        found = by_part(examine(settings, data_dir=folder))["Exporter and API"]
     assert found.state == "wrong"
     assert f"(process {os.getpid()}) runs, but its process at" in found.says
     assert "did not answer within 0.3 s" in found.says
-    gone = by_part(doctor.examine(settings, data_dir=folder))["Exporter and API"]
+    gone = by_part(examine(settings, data_dir=folder))["Exporter and API"]
     assert "does not listen" in gone.says
 
 
@@ -148,7 +152,7 @@ def units_of_stored_events(settings, running, status, answer):
         return (status, json.dumps(answer).encode()) if path == "/api/v1/misplaced" else (200, b"{}")
 
     with portalpulse_process(answer_of) as url:
-        return by_part(doctor.examine(settings, data_dir=running(http=url))).get("Units of stored events")
+        return by_part(examine(settings, data_dir=running(http=url))).get("Units of stored events")
 
 
 def test_events_at_units_that_were_not_in_force(settings, running):
@@ -188,11 +192,11 @@ def test_units_of_stored_events(settings, running, status, answer, state):
 
 def test_the_registry_is_checked(settings, tmp_path):
     """A registry that cannot be used is a fault with its place; one that can is named."""
-    assert "the packaged one" in by_part(doctor.examine(settings, data_dir=settings.data_dir))["Registry of agencies"].says
+    assert "the packaged one" in by_part(examine(settings, data_dir=settings.data_dir))["Registry of agencies"].says
     file = tmp_path / "units.csv"
     file.write_text("code\n")
     wrong = settings.model_copy(update={"registry_file": str(file)})
-    found = by_part(doctor.examine(wrong, data_dir=settings.data_dir))["Registry of agencies"]
+    found = by_part(examine(wrong, data_dir=settings.data_dir))["Registry of agencies"]
     assert (found.state, found.says) == ("wrong", f"{file}, line 1: the column name_vi is missing.")
 
 
@@ -201,17 +205,19 @@ def test_another_program_at_the_port(settings, not_ready, monkeypatch, body):
     """Without a stack, another program at the port is a note; it is not taken for portalpulse."""
     settings = settings.model_copy(update={"http": HttpSettings(port=int(not_ready.rpartition(":")[2]))})
     monkeypatch.setattr(httpx, "request", lambda *_, **__: httpx.Response(200, content=body))
-    found = by_part(doctor.examine(settings, data_dir=settings.data_dir))["Exporter and API"]
+    found = by_part(examine(settings, data_dir=settings.data_dir))["Exporter and API"]
     assert (found.state, "Another program answers" in found.says) == ("note", True)
 
 
 def test_the_storage_engine_is_named(settings, not_ready, running):
     """`up --clickhouse server` has a server that must answer; otherwise the engine runs in the worker."""
     folder = running()
-    assert by_part(doctor.examine(settings, data_dir=folder))["ClickHouse"].says.startswith("embedded")
+    assert by_part(examine(settings, data_dir=folder))["ClickHouse"].says.startswith("embedded")
     write_addresses(folder, replace(read_addresses(folder), clickhouse=not_ready))
-    found = by_part(doctor.examine(settings, data_dir=folder))["ClickHouse"]
-    assert found.says.startswith(f"{not_ready}/ping answers 503")
+    found = by_part(examine(settings, data_dir=folder))["ClickHouse"]
+    assert found.state == "wrong"
+    assert found.says.startswith(f"ClickHouse at {not_ready.removeprefix('http://')}: ")
+    assert "logs" in found.remedy
     assert "embedded" not in found.says
 
 
@@ -219,12 +225,12 @@ def test_a_stack_that_starts_and_one_that_was_killed(settings, running):
     """A stack without addresses is starting; addresses without an owner are left from a killed one."""
     folder = running()
     (folder / "addresses.json").unlink()
-    found = by_part(doctor.examine(settings, data_dir=folder))
+    found = by_part(examine(settings, data_dir=folder))
     assert (found["Stack"].state, "starting" in found["Stack"].remedy) == ("note", True)
     killed = folder.parent / "killed"
     killed.mkdir()
     write_addresses(killed, Addresses("127.0.0.1:1", "http://127.0.0.1:1", "", ""))
-    found = by_part(doctor.examine(settings, data_dir=killed))
+    found = by_part(examine(settings, data_dir=killed))
     assert (found["Stack"].state, "was killed" in found["Stack"].says) == ("idle", True)
 
 
@@ -238,31 +244,32 @@ def test_a_stack_that_starts_and_one_that_was_killed(settings, running):
 )
 def test_the_last_line(states, words):
     """The summary has the right grammatical number."""
-    assert doctor.summary([doctor.Finding("Part", state, "") for state in states]) == words
+    assert summary([Finding("Part", state, "") for state in states]) == words
 
 
 def test_an_invalid_addresses_file_is_reported_and_the_rest_is_checked(settings):
     """One unreadable file does not hide other problems."""
     settings.data_dir.mkdir()
     (settings.data_dir / "addresses.json").write_text("{")
-    found = by_part(doctor.examine(settings, data_dir=settings.data_dir))
+    found = by_part(examine(settings, data_dir=settings.data_dir))
     assert found["Addresses"].state == "wrong"
     assert found["Python"].state == "ok"
 
 
 def test_missing_programs_are_reported(settings, monkeypatch, tmp_path):
-    """Prometheus and Alertmanager are required; without Java the in-memory broker can be used."""
+    """A local stack needs Prometheus and Alertmanager, and no Java for a broker in memory; settings that name parts need none."""
     monkeypatch.setenv("PATH", str(tmp_path))
-    monkeypatch.setattr(doctor, "java_home", lambda: (_ for _ in ()).throw(doctor.PortalPulseError("No Java.", remedy="x")))
-    found = by_part(doctor.examine(settings, data_dir=settings.data_dir))
-    assert (found["Prometheus"].state, found["Alertmanager"].state, found["Java"].state) == ("wrong", "wrong", "note")
-    assert "deploy/setup.sh" in found["Prometheus"].remedy
+    monkeypatch.setattr(machine, "java_home", lambda: (_ for _ in ()).throw(PortalPulseError("No Java.", remedy="x")))
+    for named, state in ((settings, "note"), (load_settings(data_dir=settings.data_dir), "wrong")):
+        found = by_part(examine(named, data_dir=settings.data_dir))
+        assert (found["Prometheus"].state, found["Alertmanager"].state, found["Java"].state) == (state, state, "note")
+        assert "deploy/setup.sh" in found["Prometheus"].remedy
 
 
 def test_a_folder_in_use_names_the_owner(settings):
     """The owner of the folder is shown; it is not a fault."""
     with DataFolder(settings.data_dir):
-        found = by_part(doctor.examine(settings, data_dir=settings.data_dir))
+        found = by_part(examine(settings, data_dir=settings.data_dir))
     assert found["Data folder"].state == "ok"
     assert "in use by the stack of process" in found["Data folder"].says
 
@@ -270,7 +277,7 @@ def test_a_folder_in_use_names_the_owner(settings):
 def test_a_folder_that_cannot_be_used_is_a_fault(settings, tmp_path):
     """A file of the same name is reported before a start would fail on it."""
     (tmp_path / "file").touch()
-    found = by_part(doctor.examine(settings, data_dir=tmp_path / "file" / "below"))
+    found = by_part(examine(settings, data_dir=tmp_path / "file" / "below"))
     assert found["Data folder"].state == "wrong"
 
 
@@ -278,11 +285,11 @@ def test_the_exit_code_and_the_json_give_the_result(tmp_path, monkeypatch):
     """Status 0 when nothing is wrong, else 2; --json gives the same."""
     app = typer.Typer()
     register(app)
-    good = [doctor.Finding("Python", "ok", "3.11"), doctor.Finding("Java", "note", "none", "Install it.")]
-    bad = [*good, doctor.Finding("Prometheus", "wrong", "not installed", "Run deploy/setup.sh.")]
+    good = [Finding("Python", "ok", "3.11"), Finding("Java", "note", "none", "Install it.")]
+    bad = [*good, Finding("Prometheus", "wrong", "not installed", "Run deploy/setup.sh.")]
     for findings, code in ((good, 0), (bad, 2)):
-        monkeypatch.setattr(doctor, "examine", lambda *_args, findings=findings, **_kwargs: findings)
-        for arguments in ([], ["--json"]):
+        monkeypatch.setattr(examination, "examine", lambda *_args, findings=findings, **_kwargs: findings)
+        for arguments in ([], ["--format", "json"], ["--json"]):
             answer = CliRunner().invoke(app, ["doctor", "--data", str(tmp_path), *arguments])
             assert answer.exit_code == code
     assert '"healthy": false' in answer.output
@@ -293,7 +300,7 @@ def test_every_finding_that_is_not_ok_is_printed_with_its_remedy():
     """Each note and fault is printed with its remedy; the last line counts the faults."""
     console = Console(width=120, no_color=True)
     with console.capture() as captured:
-        doctor.print_findings([doctor.Finding("Java", "wrong", "none", "Install it.")], console=console)
+        print_findings([Finding("Java", "wrong", "none", "Install it.")], console=console)
     text = captured.get()
     assert "Java: Install it." in text
     assert "1 thing is wrong." in text
@@ -303,6 +310,6 @@ def test_every_finding_that_is_not_ok_is_printed_with_its_remedy():
 def test_a_path_is_not_interpreted_as_markup(name):
     """Markup of the terminal library in a folder's name is printed unchanged."""
     file = io.StringIO()
-    finding = doctor.Finding("Data folder", "wrong", f"/srv/{name} is in use", f"Look below /srv/{name}/logs.")
-    doctor.print_findings([finding], console=Console(file=file, width=200))
+    finding = Finding("Data folder", "wrong", f"/srv/{name} is in use", f"Look below /srv/{name}/logs.")
+    print_findings([finding], console=Console(file=file, width=200))
     assert file.getvalue().count(name) == 2

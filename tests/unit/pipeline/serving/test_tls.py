@@ -9,7 +9,7 @@ import pytest
 import structlog
 from prometheus_client import CollectorRegistry
 
-from deploy.native.doctor import examine
+from deploy.native.doctor.examination import examine
 from domain.clock import SystemClock
 from domain.errors import ConfigurationError, UnavailableError
 from pipeline.cli.remote import by_settings, running

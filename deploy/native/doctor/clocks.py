@@ -1,0 +1,86 @@
+"""Compares the clocks that were read while parts were examined."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+from typing import Final
+
+from deploy.native.doctor.finding import Finding
+
+#: Servers of a cluster must agree to within so many seconds (docs/cluster.md).
+TOLERANCE_SECONDS: Final = 1.0
+_PART: Final = "Clocks"
+_REMEDY: Final = (
+    "Let every machine take its time from the same source (NTP): `chronyc tracking` or `timedatectl` there says what it does."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """A clock.
+
+    Attributes:
+        name: whose.
+        ahead: seconds that it is ahead of this machine's; negative: behind.
+        uncertain: ``ahead`` may be wrong by so many seconds.
+        in_cluster: whether it is of a server of the storage's cluster.
+    """
+
+    name: str
+    ahead: float
+    uncertain: float
+    in_cluster: bool = False
+
+    @property
+    def shown(self) -> str:
+        """For a sentence."""
+        word = "ahead of" if self.ahead > 0 else "behind"
+        return f"{self.name} is {abs(self.ahead):.1f} s {word} this machine"
+
+    @property
+    def off(self) -> bool:
+        """Whether it differs from this machine's for certain."""
+        return abs(self.ahead) - self.uncertain > TOLERANCE_SECONDS
+
+
+class Clocks:
+    """Readings of several threads."""
+
+    def __init__(self) -> None:
+        self._guard = threading.Lock()
+        self._readings: list[Reading] = []
+
+    def add(self, reading: Reading) -> None:
+        """Keep one more."""
+        with self._guard:
+            self._readings.append(reading)
+
+    def findings(self) -> list[Finding]:
+        """Servers of a cluster that differ from each other are a fault, any other clock that differs from this one a note."""
+        with self._guard:
+            readings = sorted(self._readings, key=lambda reading: reading.name)
+        if not readings:
+            return []
+        cluster = [reading for reading in readings if reading.in_cluster]
+        if apart := _apart(cluster):
+            low, high = apart
+            says = f"servers of the cluster must agree to 1 s and differ by {high.ahead - low.ahead:.1f} s: {low.shown}, "
+            says += high.shown
+            return [Finding(_PART, "wrong", says, _REMEDY)]
+        if off := [reading for reading in readings if reading.off]:
+            says = "; ".join(reading.shown for reading in off)
+            if len(off) == len(readings) > 1:
+                says += ": the clock of this machine seems to be wrong"
+            return [Finding(_PART, "note", says, _REMEDY)]
+        shown = ", ".join(reading.name for reading in readings)
+        return [Finding(_PART, "ok", f"agree with this machine to 1 s: {shown}")]
+
+
+def _apart(cluster: list[Reading]) -> tuple[Reading, Reading] | None:
+    """The two that differ most, when they differ too much for certain."""
+    if not cluster:
+        return None
+    low = min(cluster, key=lambda reading: reading.ahead + reading.uncertain)
+    high = max(cluster, key=lambda reading: reading.ahead - reading.uncertain)
+    return (low, high) if (high.ahead - high.uncertain) - (low.ahead + low.uncertain) > TOLERANCE_SECONDS else None

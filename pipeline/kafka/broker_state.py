@@ -1,0 +1,127 @@
+"""What brokers say of themselves: disks, the controller's clock, settings of topics, what was not read for long. Only asks.
+
+Brokers tell their disks and the controller its clock only to users with DESCRIBE on the cluster, and settings of a topic to those
+with DESCRIBE_CONFIGS on it. Workers and exporters need neither, so each answer may be "not known".
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from typing import Any, Final
+
+from aiokafka.errors import IncompatibleBrokerVersion, NoError, for_code
+from confluent_kafka import Consumer, KafkaException, TopicPartition
+from confluent_kafka.admin import AdminClient, ConfigResource
+
+from domain.errors import UnavailableError
+from pipeline.kafka.broker_requests import DescribeLogDirsRequest, DescribeQuorumRequest
+from pipeline.kafka.group_members import REQUEST_ERRORS, admin_client
+from pipeline.kafka.topic_identity import topic_kafka_options
+from pipeline.settings import KafkaSettings
+
+_CLIENT: Final = "portalpulse-doctor"
+_ANSWER_SECONDS: Final = 5.0
+_MILLISECONDS: Final = 1000
+#: What a broker cannot be asked, or this user may not ask.
+_NOT_KNOWN: Final = (*REQUEST_ERRORS, IncompatibleBrokerVersion, NotImplementedError)
+
+
+@dataclass(frozen=True, slots=True)
+class LogDisk:
+    """A folder of a broker's logs and its disk (bytes). ``failed``: Kafka's name of its error; empty: it works."""
+
+    broker: int
+    folder: str
+    free: int
+    total: int
+    failed: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ControllerClock:
+    """How far the clock of the active controller is ahead of this machine's, and how uncertain that is (seconds)."""
+
+    controller: int
+    ahead: float
+    uncertain: float
+
+
+async def read_log_disks(settings: KafkaSettings, *, client_id: str = _CLIENT) -> tuple[LogDisk, ...] | None:
+    """The disks of all brokers that answer; None where this user or these brokers do not tell them."""
+    try:
+        async with admin_client(settings, client_id) as client:
+            found: list[LogDisk] = []
+            for broker in client._client.cluster.brokers():  # noqa: SLF001 - no public method lists them
+                answer = (await client._send_request_to_node(broker.nodeId, DescribeLogDirsRequest())).to_object()  # noqa: SLF001
+                if for_code(answer["error_code"]) is not NoError:
+                    return None
+                found += [_disk(broker.nodeId, result) for result in answer["results"]]
+            return tuple(found) or None
+    except _NOT_KNOWN:
+        return None
+
+
+def _disk(broker: int, result: Mapping[str, Any]) -> LogDisk:
+    error = for_code(result["error_code"])
+    failed = "" if error is NoError else error.__name__
+    return LogDisk(broker, result["log_dir"], result["usable_bytes"], result["total_bytes"], failed)
+
+
+async def read_controller_clock(settings: KafkaSettings, *, now: Callable[[], float] = time.time) -> ControllerClock | None:
+    """The clock of the active controller; None where this user or these brokers do not tell it. Other brokers tell none."""
+    try:
+        async with admin_client(settings, _CLIENT) as client:
+            answers = []
+            for _ in range(3):  # the first one waits for a connection
+                before = now()
+                answer = (await client._send_request(DescribeQuorumRequest())).to_object()  # noqa: SLF001
+                answers.append((now() - before, before, answer))
+    except _NOT_KNOWN:
+        return None
+    took, before, answer = min(answers, key=lambda each: each[0])
+    if for_code(answer["error_code"]) is not NoError or not answer["topics"]:
+        return None
+    (partition,) = answer["topics"][0]["partitions"]
+    leader = partition["leader_id"]
+    # The leader says of itself that it caught up at this moment, by its own clock.
+    told = next((voter["last_caught_up_timestamp"] for voter in partition["current_voters"] if voter["replica_id"] == leader), -1)
+    return None if told < 0 else ControllerClock(leader, told / _MILLISECONDS - (before + took / 2), took / 2 + 0.001)
+
+
+def topic_settings(settings: KafkaSettings, topics: Sequence[str]) -> dict[str, dict[str, str]]:
+    """The settings of topics by name, without those that this user may not see."""
+    admin = AdminClient(topic_kafka_options(settings))
+    asked = [ConfigResource(ConfigResource.Type.TOPIC, topic) for topic in topics]
+    found = {}
+    for resource, future in admin.describe_configs(asked, request_timeout=_ANSWER_SECONDS).items():
+        try:
+            entries = future.result(2 * _ANSWER_SECONDS)
+        except (KafkaException, TimeoutError):
+            continue
+        found[resource.name] = {name: str(entry.value) for name, entry in entries.items()}
+    return found
+
+
+def first_offsets_after(
+    settings: KafkaSettings, partitions: Collection[tuple[str, int]], since: float
+) -> dict[tuple[str, int], int | None]:
+    """The first offset of each partition whose message is of ``since`` (seconds of the epoch) or later; None: there is none.
+
+    Raises:
+        UnavailableError: the brokers do not tell.
+    """
+    asked = [TopicPartition(topic, number, int(since * _MILLISECONDS)) for topic, number in partitions]
+    if not asked:
+        return {}
+    options = topic_kafka_options(settings) | {"group.id": settings.group, "enable.auto.commit": False}  # it joins no group
+    with closing(Consumer(options)) as consumer:
+        try:
+            found = consumer.offsets_for_times(asked, timeout=_ANSWER_SECONDS)
+        except KafkaException as error:
+            raise UnavailableError(
+                f"Kafka does not tell since when messages wait: {error.args[0].str()}.", remedy="See the broker's log."
+            ) from error
+    return {(part.topic, part.partition): part.offset if part.offset >= 0 else None for part in found}

@@ -1,0 +1,149 @@
+"""The ClickHouse servers of the settings, one by one, for an examination: each can be asked although others do not answer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Final, TypeVar
+
+from domain.errors import ConfigurationError, PortalPulseError
+from pipeline.settings import ClickHouseSettings, Settings
+from pipeline.wiring.storage import layout_of, target_of, unavailable
+from sinks.clickhouse import server_state
+from sinks.clickhouse.client import ClickHouse
+from sinks.clickhouse.cluster.layout import Layout, local
+from sinks.clickhouse.cluster.positions import check_single_server, is_noted
+from sinks.clickhouse.expiring_rows import refuse_expiring_rows
+from sinks.clickhouse.row_policies import refuse_hidden_rows
+from sinks.clickhouse.target import Target
+from sinks.contract.servers import Disk, ReplicaTable, Schema, ServerIdentity
+from sinks.errors import SinkError
+from sinks.tables import WHOLE_TABLES
+
+Answer = TypeVar("Answer")
+
+#: Asked about where the tables may not be there yet.
+_SYSTEM: Final = "system"
+_WRITING: Final = ("INSERT", "ALTER", "CREATE TABLE", "DROP TABLE", "OPTIMIZE")
+
+
+class ExaminedServer:
+    """One server. Every method reads, and raises ``PortalPulseError`` with a remedy when it cannot.
+
+    Attributes:
+        name: for messages, without the password.
+        place: (shard, replica), both from 1; None for a single server.
+        user: as whom it is asked.
+        database: where the tables are.
+    """
+
+    def __init__(self, target: Target, layout: Layout | None = None, place: tuple[int, int] | None = None) -> None:
+        self._layout = layout
+        self.place = place
+        self.name = target.display_name
+        self.user = target.user
+        self._wide = target.database
+        self._target = target if layout is None else local(target)
+        self.database = self._target.database
+        self._variable = "PORTALPULSE_CLICKHOUSE__URL" if layout is None else "PORTALPULSE_CLICKHOUSE__SHARDS"
+        self._tables = ClickHouse(self._target)
+        self._system = ClickHouse(replace(self._target, database=_SYSTEM))
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._tables.close()
+        self._system.close()
+
+    @property
+    def tls(self) -> tuple[str, int] | None:
+        """Host and port where the server speaks TLS; None without TLS."""
+        return (self._target.host, self._target.port) if self._target.secure else None
+
+    def identity(self) -> ServerIdentity:
+        """Version, user, start and clock."""
+        return self._ask(self._system, server_state.read_identity)
+
+    def schema(self) -> Schema:
+        """The migrations."""
+        return self._ask(self._tables, server_state.read_schema)
+
+    def refuse_incomplete_tables(self) -> None:
+        """Raises: UnavailableError: a row policy hides rows from this user."""
+        self._ask(self._tables, lambda tables: refuse_hidden_rows(tables, WHOLE_TABLES))
+
+    def refuse_expiring_tables(self) -> None:
+        """Raises: UnavailableError: a table deletes rows by itself."""
+        self._ask(self._tables, lambda tables: refuse_expiring_rows(tables, WHOLE_TABLES))
+
+    def check_position(self) -> None:
+        """Raises: UnavailableError: the server has another shard than the settings say."""
+        if self._layout is None or self.place is None:
+            self._ask(self._tables, check_single_server)
+        else:
+            number, count = self.place[0] - 1, len(self._layout.shards)
+            self._ask(self._tables, lambda tables: is_noted(tables, number, count))
+
+    def missing_rights(self) -> tuple[str, ...]:
+        """The rights of a worker that the user lacks; every one is a whole ``GRANT`` without ``TO user``."""
+        wanted = [f"{right} ON {self.database}.*" for right in _WRITING]
+        return self._ask(self._system, lambda system: server_state.missing_rights(system, wanted))
+
+    def missing_cluster_rights(self) -> tuple[str, ...]:
+        """What every reader of a cluster needs and this user lacks."""
+        if self._layout is None:
+            return ()
+        wanted = [f"SYSTEM SYNC REPLICA ON {self.database}.*"]
+        return self._ask(self._system, lambda system: server_state.missing_rights(system, wanted))
+
+    def disks(self) -> tuple[Disk, ...]:
+        """The disks."""
+        return self._ask(self._system, server_state.read_disks)
+
+    def replicas(self) -> tuple[ReplicaTable, ...]:
+        """The replicated tables."""
+        return self._ask(self._tables, server_state.read_replicas)
+
+    def check_cluster(self) -> None:
+        """Raises: ConfigurationError: the server does not know the cluster, or with other shards or servers than the settings."""
+        if self._layout is None:
+            return
+        name, wanted = self._layout.name, (len(self._layout.shards), sum(map(len, self._layout.shards)))
+        found = self._ask(self._system, lambda system: server_state.read_cluster(system, name))
+        if found == wanted:
+            return
+        known = f"knows {found[0]} shards and {found[1]} servers of it" if found[1] else "does not know it"
+        raise ConfigurationError(
+            f"The settings have {wanted[0]} shards and {wanted[1]} servers of the cluster {name!r}, and {self.name} {known}.",
+            remedy="Correct remote_servers of the server, PORTALPULSE_CLICKHOUSE__CLUSTER or PORTALPULSE_CLICKHOUSE__SHARDS.",
+        )
+
+    def _ask(self, clickhouse: ClickHouse, read: Callable[[ClickHouse], Answer]) -> Answer:
+        try:
+            return read(clickhouse)
+        except SinkError as error:
+            raise self._explained(error) from error
+
+    def _explained(self, error: SinkError) -> PortalPulseError:
+        return unavailable(error, self._target, variable=self._variable)
+
+
+def servers_of(settings: Settings, *, seconds: float) -> list[ExaminedServer]:
+    """The servers of the settings; none for the embedded engine. ``seconds``: the longest wait for an answer.
+
+    Raises:
+        ConfigurationError: an address or the file of authorities cannot be used.
+    """
+    hurried = settings.model_copy(update={"clickhouse": _hurried(settings.clickhouse, seconds)})
+    layout = layout_of(hurried)
+    if layout is None:
+        target = target_of(hurried)
+        return [] if target.folder is not None else [ExaminedServer(target)]
+    return [
+        ExaminedServer(target, layout, (shard, replica))
+        for shard, targets in enumerate(layout.shards, 1)
+        for replica, target in enumerate(targets, 1)
+    ]
+
+
+def _hurried(clickhouse: ClickHouseSettings, seconds: float) -> ClickHouseSettings:
+    return clickhouse.model_copy(update={"timeout_seconds": min(clickhouse.timeout_seconds, seconds)})
