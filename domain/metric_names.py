@@ -107,6 +107,11 @@ AUDIT_FAILURES = _exporter("portalpulse_audit_failures_total", "Audit rounds tha
 KAFKA_UP = _exporter(
     "portalpulse_kafka_up", "Whether Kafka answered the last round of the audit; absent before the first and without an audit."
 )
+KAFKA_DISK_FREE = _exporter(
+    "portalpulse_kafka_disk_free_ratio",
+    "Share of the broker's fullest disk that is free; absent where it does not tell: its user needs DESCRIBE on the cluster.",
+    "broker",
+)
 AGENCY_FINDINGS = _exporter(
     "agency_findings",
     "Dossiers with a finding of the clock's civil day, by kind; absent until the first search of the day has ended.",

@@ -42,6 +42,7 @@ _OTHERS: Final[Mapping[str, Callable[[Feed, int, int], float]]] = {
 }
 _OF_THE_BACKGROUND: Final[Mapping[str, Callable[[int], float]]] = {
     names.KAFKA_UP.name: lambda _number: 1,
+    f'{names.KAFKA_DISK_FREE.name}{{broker="1"}}': lambda _number: 0.5,
     names.AUDIT_LAST_SUCCESS.name: lambda number: number * EVALUATION,
     names.AUDIT_FAILURES.name: lambda _number: 0,
     f'{names.AUDIT_DRIFT.name}{{scope="day"}}': lambda _number: 0,

@@ -22,5 +22,6 @@ SQL_QUERIES: Final[Mapping[str, SqlQuery]] = {
 
 #: Metrics that no board shows, and why. A test compares it with ``domain.metric_names`` and the queries.
 UNUSED: Final[Mapping[str, str]] = {
+    "portalpulse_kafka_disk_free_ratio": "its alert names the broker and what is free; few installations grant the right to ask",
     "agency_stand_in_window": "decides which window an alert judges; the alert itself says which it was",
 }

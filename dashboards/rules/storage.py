@@ -9,7 +9,7 @@ from dashboards.rules.timing import RuleTiming, duration, number
 
 def storage_alerts(timing: RuleTiming) -> list[Rule]:
     """The alerts."""
-    return [_errors(timing), _lost(timing), _disk(timing)]
+    return [_errors(timing), _lost(timing), _disk(timing), _unknown_disk(timing), _kafka_disk(timing)]
 
 
 def _errors(timing: RuleTiming) -> Rule:
@@ -76,5 +76,51 @@ def _disk(timing: RuleTiming) -> Rule:
             f"{whole_en(f'floor(100 * {free})')} % is free (limit: {number(timing.disk_free_ratio * 100)} %). On a full disk "
             f"no event is stored, and "
             "events wait in Kafka.",
+        ),
+    )
+
+
+def _unknown_disk(timing: RuleTiming) -> Rule:
+    """A storage that answers and does not tell its disks: DiskFilling could never fire."""
+    return alert(
+        "DiskUnknown",
+        f"""
+        max(max_over_time(portalpulse_storage_up[{timing.guard}])) == 1
+        unless on () {seen("portalpulse_storage_free_ratio", timing)}
+        """,
+        severity="warning",
+        scope="pipeline",
+        timing=timing,
+        for_seconds=timing.disk_for_seconds,
+        annotations=texts(
+            "Không biết đĩa của kho dữ liệu còn trống bao nhiêu.",
+            "Nobody knows how full the disk of the storage is.",
+            "Kho dữ liệu trả lời nhưng không cho biết dung lượng đĩa: sẽ không có cảnh báo trước khi đĩa đầy. Người dùng "
+            "ClickHouse của chương trình xuất số liệu cần quyền SELECT trên system.disks.",
+            "The storage answers and does not tell its disks: nobody would be told before one is full. The exporter's user of "
+            "ClickHouse needs SELECT on system.disks.",
+        ),
+    )
+
+
+def _kafka_disk(timing: RuleTiming) -> Rule:
+    """Where brokers tell their disks at all; that they do not is no alert, because few installations grant the right."""
+    free = f"min by (broker) ({seen('portalpulse_kafka_disk_free_ratio', timing)})"
+    percent = '{{ $value | printf "%.0f" }} %'
+    return alert(
+        "KafkaDiskFilling",
+        f"floor(100 * {free}) < {number(100 * timing.disk_free_ratio)}",
+        severity="warning",
+        scope="pipeline",
+        timing=timing,
+        for_seconds=timing.disk_for_seconds,
+        keep_firing_seconds=timing.part_keep_firing_seconds,
+        annotations=texts(
+            "Đĩa của Kafka sắp đầy.",
+            "A disk of Kafka is nearly full.",
+            f"Máy chủ Kafka (broker) {{{{ $labels.broker }}}} còn trống {percent} (giới hạn "
+            f"{vietnamese_percent(timing.disk_free_ratio)}). Khi đĩa đầy, broker dừng và các cổng không gửi được sự kiện.",
+            f"{percent} is free at broker {{{{ $labels.broker }}}} (limit: {number(timing.disk_free_ratio * 100)} %). On a full "
+            "disk a broker ends, and portals cannot send.",
         ),
     )

@@ -6,6 +6,7 @@ with DESCRIBE_CONFIGS on it. Workers and exporters need neither, so each answer 
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import closing
@@ -53,15 +54,22 @@ async def read_log_disks(settings: KafkaSettings, *, client_id: str = _CLIENT) -
     """The disks of all brokers that answer; None where this user or these brokers do not tell them."""
     try:
         async with admin_client(settings, client_id) as client:
-            found: list[LogDisk] = []
-            for broker in client._client.cluster.brokers():  # noqa: SLF001 - no public method lists them
-                answer = (await client._send_request_to_node(broker.nodeId, DescribeLogDirsRequest())).to_object()  # noqa: SLF001
-                if for_code(answer["error_code"]) is not NoError:
-                    return None
-                found += [_disk(broker.nodeId, result) for result in answer["results"]]
-            return tuple(found) or None
+            brokers = [broker.nodeId for broker in client._client.cluster.brokers()]  # noqa: SLF001 - no public method lists them
+            found = await asyncio.gather(*(_disks_of(client, broker) for broker in brokers))
     except _NOT_KNOWN:
         return None
+    return tuple(disk for disks in found for disk in disks) or None
+
+
+async def _disks_of(client: Any, broker: int) -> list[LogDisk]:
+    """The disks of one broker; none where it does not tell them, so that a broker that hangs hides no other."""
+    try:
+        answer = (await client._send_request_to_node(broker, DescribeLogDirsRequest())).to_object()  # noqa: SLF001
+    except _NOT_KNOWN:
+        return []
+    if for_code(answer["error_code"]) is not NoError:
+        return []
+    return [_disk(broker, result) for result in answer["results"]]
 
 
 def _disk(broker: int, result: Mapping[str, Any]) -> LogDisk:

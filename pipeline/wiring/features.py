@@ -32,6 +32,7 @@ from pipeline.findings.accepted_late import AcceptedLate
 from pipeline.findings.current import CurrentFindings
 from pipeline.findings.routes import finding_routes
 from pipeline.findings.service import FindingService
+from pipeline.kafka.disks import KafkaDisks
 from pipeline.kafka.resend import Resender
 from pipeline.kafka.topic_reader import KafkaTopicReader
 from pipeline.registry import registry_of
@@ -43,6 +44,7 @@ from pipeline.report.verification.routes import verification_routes
 from pipeline.report.verification.service import VerificationService, VerificationSources
 from pipeline.runbook.routes import runbook_routes
 from pipeline.serving.exporter import AgencyCollector, AuditCollector, FindingCollector
+from pipeline.serving.kafka_disks import KafkaDiskCollector
 from pipeline.serving.policies import PolicyCollector
 from pipeline.serving.requests import Routes
 from pipeline.settings import Settings
@@ -223,8 +225,24 @@ def background_work(
 
     ``audited`` is given what tells the confirmed drift (events), where there is an audit.
     """
-    with continuous_audit(settings, storage, registry, audited), current_findings(settings, storage, registry):
+    with (
+        continuous_audit(settings, storage, registry, audited),
+        current_findings(settings, storage, registry),
+        kafka_disks(settings, registry),
+    ):
         yield
+
+
+@contextmanager
+def kafka_disks(settings: Settings, registry: CollectorRegistry) -> Iterator[None]:
+    """Asks the brokers for the free space of their disks in the background and exports it until the block ends."""
+    disks = KafkaDisks(settings.kafka)
+    registry.register(KafkaDiskCollector(lambda: disks.free))
+    disks.start()
+    try:
+        yield
+    finally:
+        disks.stop(grace=_FINDINGS_STOP_SECONDS)
 
 
 @contextmanager

@@ -171,13 +171,15 @@ def binding_of(line):
     """The right that a line of kafka-acls.sh adds."""
     words = shlex.split(line)
     assert words[1:3] == ["$AT", "--add"]
+    if words[-1] == "--cluster":
+        words.append("kafka-cluster")  # the name that brokers give it
     given = dict(zip(words[3::2], words[4::2], strict=True))
-    kind = "--topic" if "--topic" in given else "--group"
+    (kind,) = {"--topic", "--group", "--cluster"} & given.keys()
     pattern = given.pop("--resource-pattern-type", "literal").upper()
     principal, operation, name = given.pop("--allow-principal"), given.pop("--operation").upper(), given.pop(kind)
     assert not given, f"not understood: {given}"
     return AclBinding(
-        ResourceType[kind[2:].upper()],
+        ResourceType.BROKER if kind == "--cluster" else ResourceType[kind[2:].upper()],
         name,
         ResourcePatternType[pattern],
         principal,

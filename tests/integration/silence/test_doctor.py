@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 
+import httpx
 import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AlterConfigOpType, ConfigEntry, ConfigResource
@@ -137,3 +138,22 @@ def test_a_broker_that_hangs(site, doctor):
         site.kafka.process.resume()
     assert found["Broker"]["state"] == "wrong"
     assert found["ClickHouse"]["state"] == "ok"
+
+
+def test_the_exporter_tells_the_disks_of_brokers(site, commands, tmp_path):
+    """An exporter whose user may ask exports the free share of each broker's disk; one whose user may not exports none."""
+    migrated = commands("migrate", environment=site.environment, folder=tmp_path)
+    assert migrated.returncode == 0, migrated.stderr
+    series = 'portalpulse_kafka_disk_free_ratio{broker="1"}'
+    allowed = site.start("exporter")
+    wait_until(lambda: series in metrics_of(allowed), timeout=60, what="the free share")
+    assert 0 < allowed.gauge(series) < 1
+    site.through("tls")
+    refused = site.start("exporter")
+    wait_until(lambda: "portalpulse_kafka_up 1.0" in metrics_of(refused), timeout=60, what="an answer of Kafka")
+    assert series not in metrics_of(refused)
+
+
+def metrics_of(process):
+    """The exposition of a process."""
+    return httpx.get(f"{process.url}/metrics", timeout=60, trust_env=False).text

@@ -117,7 +117,13 @@ def test_each_command_works_with_its_user(run, brokers, clickhouse_server):
         listed = succeeded(run("portalpulse-exporter", "dead-letters", "list"))
         assert "wrong_portal" in listed
         assert "agency_code H17 in the topic of portal 'H62'" in listed
-        assert "2 portals have a topic dvc.portal.CODE" in run("portalpulse-exporter", "doctor").stdout
+        examined = json.loads(run("portalpulse-exporter", "doctor", "--format", "json").stdout)["findings"]
+        found = {finding["part"]: finding for finding in examined}
+        assert "2 portals have a topic dvc.portal.CODE" in found["Broker"]["says"]
+        assert found["Broker: disks"]["says"].count("broker ") == 3  # it may ask all of them
+        assert found["Partitions"]["says"] == "4 have a leader and 3 copies each"
+        assert found["Group"]["says"].startswith("1 worker is in the group portalpulse; ")
+        assert "Kafka's controller" in found["Clocks"]["says"]
         audited = json.loads(succeeded(run("portalpulse-exporter", "audit", "--kafka", "deep", "--format", "json")))
         assert {(part["topic"], part["partition"]) for part in audited["kafka"]["partitions"]} == {
             (f"{PREFIX}{code}", number) for code in PORTALS for number in range(2)

@@ -18,7 +18,7 @@ ALERTS = {
     *("ExporterDown", "ClickHouseDown", "KafkaDown", "WorkerDown", "NoPartitionsAssigned", "NoEventsYet", "PipelineStalled"),
     *("LagHigh", "BacklogHigh", "LagGrowing", "AcknowledgementsStalled", "AcknowledgementsLate"),
     *("TallyDrift", "TalliesBehind", "AuditFailing", "AuditOld", "FindingsOld", "DeadLetterRatioHigh", "AgencyConfigMissing"),
-    *("StorageErrors", "MessagesLost", "DiskFilling"),
+    *("StorageErrors", "MessagesLost", "DiskFilling", "DiskUnknown", "KafkaDiskFilling"),
     *("Watchdog", "RuleFailures", "ScrapesMissed", "NotificationsFailing", "ConfigurationRefused"),
 }
 #: Their severity is that of the series.

@@ -24,6 +24,7 @@ from pipeline.serving.exporter import (
     FindingState,
     storage_up,
 )
+from pipeline.serving.kafka_disks import KafkaDiskCollector
 from pipeline.serving.policies import PolicyCollector
 from pipeline.settings import ThresholdPolicy
 from sinks.contract.dead_letters import DeadLetter
@@ -49,6 +50,7 @@ def scrape(store, registry, *, now=NOW, policies=POLICIES, indicators=INDICATORS
     collectors.register(AgencyCollector(store, registry=registry, clock=ManualClock(now), indicators=indicators))
     collectors.register(PolicyCollector(registry=registry, clock=ManualClock(now), policies=policies))
     collectors.register(AuditCollector(lambda: AuditState(kafka_answers=True)))
+    collectors.register(KafkaDiskCollector(lambda: {1: 0.25, 2: 0.5}))
     collectors.register(
         FindingCollector(
             lambda: FindingState(civil_day(now), accepted={"H17": (1, 2)}), registry=registry, clock=ManualClock(now)
@@ -174,6 +176,7 @@ def test_label_sets_are_closed(registry):
         "reason": {reason.value for reason in Reason},
         "block": {"ministry", "province"},
         "rung": {"below10", "target"},
+        "broker": {"1", "2"},
         "scope": {"agency_minute", "agency_day", "agency_day_procedure", "dossiers"},
     }
     for _, labels in samples:
