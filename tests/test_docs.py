@@ -6,9 +6,11 @@ import ast
 import datetime as dt
 import json
 import re
+import shlex
 from pathlib import Path
 
 import pytest
+import typer
 from pydantic import BaseModel, SecretStr
 
 from bench.chaos.fault import all_faults
@@ -19,6 +21,7 @@ from domain.findings import MEANINGS
 from domain.indicators import ALL_INDICATORS, Ratio
 from domain.metric_names import METRICS
 from domain.rounding import Rounding, percent
+from pipeline.cli.main import create_cli
 from pipeline.settings import PREFIX, Settings, ThresholdPolicy
 from producers.portals.documents import available_scenarios, load_document
 from sinks.contract.tallies import Counts
@@ -27,7 +30,7 @@ from tests.reports import report_of
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
 PAGES = ("messages", "settings", "metrics", "glossary", "domain", "guarantees", "reports", "audit", "catalogue", "seeds")
-PAGES += ("doctor",)
+PAGES += ("doctor", "upgrade")
 
 
 def page(name: str) -> str:
@@ -277,6 +280,52 @@ def test_every_printed_figure_is_documented():
         claims = [claim.text for claim in document.claims if claim.reason in {"bound", "contradiction"}]
         for words in (*printed, *bounds, *(count.text for count in document.counts), *claims):
             assert words in section, (name, words)
+
+
+# ---- upgrade
+
+
+def commands_of(text: str) -> list[str]:
+    """The commands of a page: indented lines, and code within sentences."""
+    lines = re.findall(r"^    (portalpulse .+)$", text, re.MULTILINE)
+    return [line.split("  #")[0] for line in lines] + re.findall(r"`(portalpulse [a-z][^`]*)`", text)
+
+
+def fault_of(command: str) -> str:
+    """Why the command line would not take this command, or an empty text. Nothing is run."""
+    words, found = shlex.split(command)[1:], typer.main.get_command(create_cli())
+    while words and hasattr(found, "commands"):
+        name = words.pop(0)
+        if name == "--version":
+            return ""
+        if name not in found.commands:
+            return f"there is no {name}"
+        found = found.commands[name]
+    options = {option for parameter in found.params for option in parameter.opts}
+    return next((f"{found.name} has no {word}" for word in words if word.startswith("-") and word not in options), "")
+
+
+@pytest.mark.parametrize("name", ["upgrade", "doctor", "backup"])
+def test_commands_of_a_page_exist(name):
+    """Every command that a page for operators names exists, with its options."""
+    commands = commands_of(page(name))
+    assert len(commands) >= 2
+    assert {command: fault_of(command) for command in commands if fault_of(command)} == {}
+
+
+def test_a_command_that_does_not_exist_is_noticed():
+    """The check above notices a command, a command of a group and an option that do not exist."""
+    for command in ("portalpulse upgrade", "portalpulse offsets keep FILE", "portalpulse migrate --force"):
+        assert fault_of(command), command
+
+
+def test_the_checklist_is_in_the_order_of_the_page():
+    """The checklist backs up before it migrates, migrates before it checks rules and boards, and ends with looking."""
+    listed = re.findall(r"^    portalpulse (\w+)", page("upgrade").split("## Checklist", maxsplit=1)[1], re.MULTILINE)
+    order = [listed.index(name) for name in ("offsets", "migrate", "alerts", "boards")]
+    assert order == sorted(order)
+    assert listed[0] == "--version" or listed[:2] == ["doctor", "audit"]
+    assert listed[-3:] == ["doctor", "audit", "report"]
 
 
 # ---- architecture

@@ -104,7 +104,7 @@ def _unknown_disk(timing: RuleTiming) -> Rule:
 
 
 def _kafka_disk(timing: RuleTiming) -> Rule:
-    """Where brokers tell their disks at all; that they do not is no alert, because few installations grant the right."""
+    """Where brokers tell their disks. Nobody is told that they do not, because few installations grant the right."""
     free = f"min by (broker) ({seen('portalpulse_kafka_disk_free_ratio', timing)})"
     percent = '{{ $value | printf "%.0f" }} %'
     return alert(
