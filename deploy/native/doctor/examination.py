@@ -37,6 +37,7 @@ def examine(
         pending: told the parts that are still being examined.
         seconds: longest examination of a part.
     """
+    data_dir.absolute()  # a current folder that was deleted ends every command
     try:
         addresses = read_addresses(data_dir)
         problem = None
