@@ -11,6 +11,8 @@ import msgspec
 _OBJECT: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
 #: The first array of objects in a text, and the name of the field that holds it.
 _ARRAY: Final = re.compile(rb'"((?:[^"\\]|\\.)*)"\s*:\s*\[\s*\{')
+#: What some programs write between lines, and JSON knows no such blanks.
+_SEPARATORS: Final = "\u2028\u2029\x85\v\f\x1c\x1d\x1e"
 #: A name that jq takes without quotes.
 _PLAIN: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 #: A field of every event, as it is written in JSON.
@@ -54,6 +56,41 @@ def begins_with_whole_object(line: bytes) -> bool:
     except (ValueError, RecursionError):
         return False
     return True
+
+
+def fault_of(line: bytes) -> tuple[str, str] | None:
+    """Why a line that is meant to be a JSON object is none, and what to do; None: it is not meant to be one by itself."""
+    text = line.decode("utf-8", "replace")
+    constants: list[str] = []
+    lenient = json.JSONDecoder(strict=False, parse_constant=constants.append)
+    fault: tuple[str, str] | None = None
+    try:
+        found, end = lenient.raw_decode(text) if text.startswith("{") else (None, 0)
+    except json.JSONDecodeError as error:
+        if text.endswith("}") and error.pos < len(text):  # one that is only not complete goes on in the next line
+            fault = f"{error.msg}, at character {error.pos + 1}", "Correct what writes it."
+    except (ValueError, RecursionError):  # a number of thousands of digits, thousands of levels
+        fault = "a value in it is too long or too deep", "Correct what writes it."
+    else:
+        behind = text[end:].strip(" \t\r")
+        if isinstance(found, dict) and not is_object(line) and (not behind or behind[0] in _SEPARATORS):
+            fault = _separated_by(behind[0]) if behind else _fault_within(found, constants)
+    return fault
+
+
+def _fault_within(found: dict[str, object], constants: list[str]) -> tuple[str, str]:
+    """What a lenient reader takes and JSON does not."""
+    if constants:
+        return f"it holds {constants[0]}, which JSON does not have", "Write null in its place."
+    if any("\ud800" <= character <= "\udfff" for character in json.dumps(found, ensure_ascii=False)):
+        return "it holds half of a surrogate pair (\\ud800 to \\udfff alone)", "Correct what writes it."
+    return "it holds a control character that is not escaped", "Correct what writes it."
+
+
+def _separated_by(separator: str) -> tuple[str, str]:
+    name = f"U+{ord(separator):04X}"
+    as_sed = "".join(f"\\x{byte:02x}" for byte in separator.encode())
+    return f"{name} separates the objects in place of a line feed", f"Convert it with `sed 's/{as_sed}/\\n/g'`."
 
 
 def conversion(text: bytes) -> str:

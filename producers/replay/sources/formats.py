@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from domain.errors import ConfigurationError
-from producers.replay.sources.documents import begins_with_whole_object, conversion, is_a_document, is_object
+from producers.replay.sources.documents import begins_with_whole_object, conversion, fault_of, is_a_document, is_object
 from producers.replay.sources.packing import ENDINGS, HEAD_BYTES
 
 BOM: Final = b"\xef\xbb\xbf"
@@ -25,6 +25,7 @@ _SEP: Final = "sep="
 _LINES_EXAMINED: Final = 1_000
 _SHOWN: Final = 40
 _GIVE: Final = "Give NDJSON (a JSON object a line), CSV or Parquet, plain or packed with gzip, zstd, xz or bzip2."
+_AS_THEY_ARE: Final = "With --format ndjson its lines are sent as they are."
 _UTF8: Final = "Convert it to UTF-8 first, for example with `iconv -f UTF-16 -t UTF-8`."
 _UNPACK: Final = "Unpack it and give the files in it."
 
@@ -185,6 +186,8 @@ def _refused(head: bytes, name: str, ending: str, wanted: Format | None) -> Conf
         problem, remedy = f"The lines of {name} end with a carriage return alone.", "Convert it with `tr '\\r' '\\n'`."
     elif text.startswith(b"["):
         problem, remedy = f"{name} is a JSON array, not an object a line.", "Convert it with `jq -c '.[]'`."
+    elif fault := next(filter(None, map(fault_of, _lines(head))), None):
+        problem, remedy = f"No line of {name} is a JSON object: {fault[0]}.", f"{fault[1]} {_AS_THEY_ARE}"
     elif text.startswith(b"{"):
         problem, remedy = f"{name} holds no JSON object on one line.", conversion(text)
     elif text.startswith(b"<"):
@@ -193,7 +196,7 @@ def _refused(head: bytes, name: str, ending: str, wanted: Format | None) -> Conf
         shown = text.splitlines()[0][:_SHOWN].decode("utf-8", "backslashreplace") if text else ""
         named = f"; its name says {packed}, and it is not packed" if packed else ""
         problem = f"{name} is not a recording of events: it begins with {shown!r}{named}."
-        remedy = f"{_GIVE} With --format ndjson its lines are sent as they are."
+        remedy = f"{_GIVE} {_AS_THEY_ARE}"
     return ConfigurationError(problem, remedy=remedy)
 
 
