@@ -65,6 +65,15 @@ def configure_logging(settings: LogSettings, *, silenced: str | None = None) -> 
     stamina.instrumentation.set_on_retry_hooks((_log_retry,))
 
 
+def log_on_stderr() -> None:
+    """Write warnings on stderr until ``configure_logging`` is called: structlog's own default is everything, on stdout."""
+    structlog.configure(
+        wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=False,
+    )
+
+
 def _log_retry(details: RetryDetails) -> None:
     """Log that a call is repeated, at repetition 1, 2, 4, 8 and so on: an outage may last hours."""
     if details.retry_num & (details.retry_num - 1) == 0:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import threading
 import time
+from collections.abc import Callable
 from contextlib import suppress
 
 from deploy.native.ports import LOOPBACK
@@ -69,11 +70,18 @@ class Proxy:
 
 
 class KafkaProxy(Proxy):
-    """A proxy that knows Kafka's frames: a connection hangs from its first request whose API key is in ``muted``."""
+    """A proxy that knows Kafka's frames.
+
+    ``muted``: a connection hangs from its first request whose API key is among them. ``falsified``: what answers to
+    requests with this key become, behind their correlation id.
+    """
 
     def __init__(self, port: int, target: int) -> None:
         self.muted: set[int] = set()
+        self.falsified: dict[int, Callable[[bytes], bytes]] = {}
+        self.seen: set[int] = set()
         self._muted_requests = 0
+        self._keys: dict[tuple[socket.socket, bytes], int] = {}
         super().__init__(port, target)
 
     def muted_requests(self) -> int:
@@ -85,11 +93,25 @@ class KafkaProxy(Proxy):
         stream = source.makefile("rb")
         while head := stream.read(4):
             body = stream.read(int.from_bytes(head, "big"))
-            if int.from_bytes(body[:2], "big") in self.muted:
+            key = int.from_bytes(body[:2], "big")
+            self.seen.add(key)
+            self._keys[sink, body[4:8]] = key
+            if key in self.muted:
                 hangs = True
                 self._muted_requests += 1
             if not hangs and not self.silent.is_set():
                 sink.sendall(head + body)
+
+    def _back(self, source: socket.socket, sink: socket.socket) -> None:
+        stream = source.makefile("rb")
+        while head := stream.read(4):
+            body = stream.read(int.from_bytes(head, "big"))
+            falsify = self.falsified.get(self._keys.pop((source, body[:4]), -1))
+            if falsify is not None:
+                body = body[:4] + falsify(body[4:])
+            time.sleep(self.delay)
+            if not self.silent.is_set():
+                sink.sendall(len(body).to_bytes(4, "big") + body)
 
 
 #: API keys of requests.

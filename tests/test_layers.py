@@ -36,6 +36,7 @@ ALLOWED_OF_PIPELINE = {
         "hints",
         "kafka.access",
         "kafka.access_errors",
+        "kafka.false_broker",
         "kafka.security",
         "kafka.topic_identity",
         "logs",

@@ -15,7 +15,9 @@ import typer
 
 from domain.errors import ConfigurationError, PortalPulseError, describe_error
 from pipeline.cli import streams
+from pipeline.cli.crash_guard import run_guarded
 from pipeline.cli.text_arguments import require_texts
+from pipeline.logs import log_on_stderr
 from pipeline.shutdown import leave
 
 #: Folders add their commands through this entry-point group. Its values map a command's name to the module whose function
@@ -70,13 +72,14 @@ def create_cli(command: str = "") -> typer.Typer:
 
 def main() -> NoReturn:
     """Run the command line, and end the process with its exit code."""
-    leave(run())
+    leave(run_guarded(run, sys.argv[1:]))
 
 
 def run() -> int:
     """Run the command line; returns the exit code. Every error becomes one line on the error stream (docs/errors.md)."""
     streams.prepare()
     streams.ignore_warnings()
+    log_on_stderr()
     # Errors of these libraries are raised and reported here. clickhouse-connect sets the level of "urllib3" when it is imported.
     for library in ("urllib3.connectionpool", "urllib3.util.retry", "clickhouse_connect"):
         logging.getLogger(library).setLevel(logging.CRITICAL)

@@ -103,6 +103,7 @@ def topics_of(
     *,
     used: str,
     timeout: float = ANSWER_SECONDS,
+    option: str = "",
     client: Callable[[dict[str, Any]], Any] = AdminClient,
 ) -> dict[str, TopicMetadata]:
     """All topics that may be seen, by name. Asking for one by its name may create it.
@@ -112,18 +113,18 @@ def topics_of(
         security: whose protocol, login and certificate authorities are used.
         used: the topic that will be read or written: the leaders of its partitions have to be reachable.
         timeout: longest wait for an answer, in seconds.
+        option: of the command line, that names the addresses; empty: they come from a setting.
         client: makes an admin client; a test passes its own.
 
     Raises:
         UnavailableError: no broker answers, it refuses access, or a broker that it advertises cannot be reached.
         ConfigurationError: the file of authorities cannot be read.
     """
-    refuse_false_brokers(bootstrap, security)
+    refuse_false_brokers(bootstrap, security, option=option)
     reports = Reports()
     admin = client(
         {
-            **librdkafka_options(security),
-            "bootstrap.servers": ",".join(bootstrap),
+            **librdkafka_options(security, bootstrap),
             "client.id": "portalpulse-access",
             "log_level": 6,
             "logger": reports.logger(),  # librdkafka would print every refused connection
@@ -145,7 +146,7 @@ def topics_of(
                 named = named or reports.named_broker(bootstrap)
                 if named is not None:
                     raise access_errors.unreachable(bootstrap, *named) from error
-                raise refusal(error.args[0], bootstrap, security, reports=reports) from error
+                raise refusal(error.args[0], bootstrap, security, reports=reports, option=option) from error
             interval *= 2
             continue
         needed = _needed(found, used)
@@ -205,7 +206,7 @@ def refusal(
     *,
     reports: Sequence[KafkaError] = (),
     what: str = "",
-    option: str = "--bootstrap",
+    option: str = "",
 ) -> UnavailableError:
     """Why the brokers cannot be used, with a remedy that fits.
 
@@ -215,7 +216,7 @@ def refusal(
         security: what was presented to them.
         reports: what the client reported meanwhile; it names the cause where ``error`` only says that no answer came.
         what: what was asked for, for the sentence.
-        option: of the command line, that names the addresses.
+        option: of the command line, that names the addresses; empty: they come from a setting.
     """
     address = ", ".join(bootstrap)
     found = _root_cause([*reports, error])
@@ -245,11 +246,11 @@ def refusal(
     elif found.retriable() or code < 0:
         problem = f"No Kafka broker answers at {address}: {text}."
         remedy = (
-            f"Start the local stack with `portalpulse up`, name the broker with {option}, "
+            f"Start the local stack with `portalpulse up`, name the broker with {access_errors.named_by(option)}, "
             "or let `portalpulse doctor` look for the cause."
             if _is_local(bootstrap) and security.security_protocol == "PLAINTEXT"
-            else f"See whether the broker runs and can be reached from here, or correct its address "
-            f"({option}, PORTALPULSE_KAFKA__BOOTSTRAP)."
+            else f"See whether the broker runs and can be reached from here, or correct its address: "
+            f"{access_errors.named_by(option)}."
         )
     else:
         problem, remedy = f"Kafka at {address} refuses: {text}.", "See the broker's log."

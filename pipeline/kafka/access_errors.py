@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from domain.errors import ConfigurationError, UnavailableError
 from pipeline.settings import KafkaSettings
 
+_SETTING = "PORTALPULSE_KAFKA__BOOTSTRAP"
 _SET_PROTOCOL = "Set PORTALPULSE_KAFKA__SECURITY_PROTOCOL to what this port expects, or name another port."
 
 
@@ -18,11 +19,34 @@ def unreachable(bootstrap: Sequence[str], named: Iterable[str], problem: str) ->
         named: the addresses that they name, host:port.
         problem: what a connection to one of them ended with.
     """
+    shown, brokers = ", ".join(bootstrap), ", ".join(sorted(named))
+    if not brokers:
+        return UnavailableError(
+            f"Kafka at {shown} answers, but names no broker: {problem}.",
+            remedy="Wait until its brokers are up; see the broker's log, and whether a proxy is in between.",
+        )
     return UnavailableError(
-        f"Kafka at {', '.join(bootstrap)} answers, but a broker that it names cannot be reached"
-        f" (it names {', '.join(sorted(named)) or 'none'}): {problem}.",
+        f"Kafka at {shown} answers, but a broker that it names cannot be reached (it names {brokers}): {problem}.",
         remedy="Start that broker, or correct advertised.listeners, which has to name addresses that this machine reaches.",
     )
+
+
+def not_a_broker(addresses: Sequence[str], *, option: str = "") -> UnavailableError:
+    """The error for addresses at which another program answers.
+
+    Args:
+        addresses: those that answer so.
+        option: of the command line, that names the addresses; empty: they come from a setting.
+    """
+    return UnavailableError(
+        f"What answers at {', '.join(addresses)} is not a Kafka broker: its answer cannot be read.",
+        remedy=f"Correct {named_by(option)}; see whether a proxy is in between.",
+    )
+
+
+def named_by(option: str) -> str:
+    """What names the addresses of brokers: an option of the command line, where there is one, and a setting."""
+    return f"{option} or {_SETTING}" if option else _SETTING
 
 
 def login_refused(address: str, security: KafkaSettings) -> UnavailableError:

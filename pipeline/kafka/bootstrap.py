@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import struct
+from collections.abc import Mapping
 from typing import Final
 
 from aiokafka.conn import create_conn
@@ -11,6 +12,9 @@ from aiokafka.errors import KafkaError, KafkaTimeoutError
 from aiokafka.protocol.metadata import MetadataRequest
 
 from domain.errors import UnavailableError
+from pipeline.kafka.access_errors import not_a_broker
+from pipeline.kafka.daemon_thread import in_daemon_thread
+from pipeline.kafka.false_broker import answers_falsely, warn_of
 from pipeline.kafka.preflight_messages import connection_error
 from pipeline.kafka.security import aiokafka_options
 from pipeline.settings import KafkaSettings
@@ -35,14 +39,15 @@ async def reachable_addresses(settings: KafkaSettings, *, client_id: str, answer
     Raises:
         UnavailableError: none answers; with the first cause that is known.
     """
-    asked = {asyncio.ensure_future(_ask(address, settings, client_id, answer_seconds)): address for address in settings.bootstrap}
-    waiting: set[asyncio.Future[None]] = set(asked)
+    asked = {asyncio.create_task(_ask(address, settings, client_id, answer_seconds)): address for address in settings.bootstrap}
+    waiting = set(asked)
     try:
         while waiting and not any(_has_answered(task) for task in asked):
             _, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
         if waiting:
             await asyncio.wait(waiting, timeout=_OTHERS_SECONDS)
         if reachable := tuple(address for task, address in asked.items() if _has_answered(task)):
+            _tell_of_false(asked)
             return reachable
         errors = [(address, task.exception()) for task, address in asked.items()]
     finally:
@@ -60,14 +65,17 @@ async def reachable_addresses(settings: KafkaSettings, *, client_id: str, answer
     raise UnavailableError(f"No Kafka broker answers at {', '.join(settings.bootstrap)}.", remedy=_START)
 
 
+def _tell_of_false(asked: Mapping[asyncio.Task[None], str]) -> None:
+    """Log the addresses at which another program answers: they are skipped."""
+    for task, address in asked.items():
+        error = task.exception() if task.done() else None
+        if isinstance(error, (UnavailableError, *_UNREADABLE)):
+            warn_of(address)
+
+
 def _unreadable(error: BaseException, address: str) -> BaseException:
     """The error of an answer that the client could not take apart; any other one as it is."""
-    if not isinstance(error, _UNREADABLE):
-        return error
-    return UnavailableError(
-        f"What answers at {address} is not a Kafka broker: its answer cannot be read.",
-        remedy="Correct PORTALPULSE_KAFKA__BOOTSTRAP; see whether a proxy is in between.",
-    )
+    return not_a_broker([address]) if isinstance(error, _UNREADABLE) else error
 
 
 def _has_answered(task: asyncio.Future[None]) -> bool:
@@ -75,7 +83,24 @@ def _has_answered(task: asyncio.Future[None]) -> bool:
 
 
 async def _ask(address: str, settings: KafkaSettings, client_id: str, answer_seconds: float) -> None:
-    """Return when the broker at this address has answered a request that requires the login."""
+    """Return when the broker at this address has answered a request that requires the login.
+
+    Raises:
+        UnavailableError: another program answers.
+    """
+    try:
+        if await _knows_brokers(address, settings, client_id, answer_seconds):
+            return
+    except Exception:
+        if await in_daemon_thread(lambda: answers_falsely(address, settings)):
+            raise not_a_broker([address]) from None
+        raise
+    if await in_daemon_thread(lambda: answers_falsely(address, settings)):  # the client takes zeros for an answer without brokers
+        raise not_a_broker([address])
+
+
+async def _knows_brokers(address: str, settings: KafkaSettings, client_id: str, answer_seconds: float) -> bool:
+    """Whether the broker at this address names any."""
     connection = await create_conn(
         *_host_and_port(address),
         client_id=client_id,
@@ -83,7 +108,7 @@ async def _ask(address: str, settings: KafkaSettings, client_id: str, answer_sec
         **aiokafka_options(settings),
     )
     try:
-        await connection.send(MetadataRequest([]))
+        return bool((await connection.send(MetadataRequest([]))).brokers)
     finally:
         connection.close()
 

@@ -21,6 +21,7 @@ from aiokafka.errors import GroupIdNotFound, IncompatibleBrokerVersion, KafkaErr
 from aiokafka.protocol.admin import DescribeGroupsRequest
 
 from domain.errors import ConfigurationError
+from pipeline.kafka.false_broker import without_false
 from pipeline.kafka.group_protocol import ConsumerGroupDescribeRequest
 from pipeline.kafka.security import aiokafka_options
 from pipeline.settings import KafkaSettings
@@ -85,7 +86,7 @@ async def admin_client(settings: KafkaSettings, client_id: str) -> AsyncIterator
         KafkaError: no broker answers.
     """
     client = AIOKafkaAdminClient(
-        bootstrap_servers=list(settings.bootstrap),
+        bootstrap_servers=without_false(settings.bootstrap, settings),
         request_timeout_ms=int(_ANSWER_SECONDS * 1000),
         client_id=client_id,
         **aiokafka_options(settings),

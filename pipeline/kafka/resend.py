@@ -28,10 +28,13 @@ class Resender:
         self._shown, self._settings = ", ".join(settings.bootstrap), settings
         self._reached: set[str] = set()
         self._problem, self._too_large = "", False
-        self._producer = Producer(
+        self._producer: Any = None
+
+    def _opened(self) -> Any:
+        """The producer, opened when the brokers were checked."""
+        self._producer = self._producer or Producer(
             {
-                **librdkafka_options(settings),
-                "bootstrap.servers": ",".join(settings.bootstrap),
+                **librdkafka_options(self._settings),
                 "client.id": "portalpulse-replay",
                 "enable.idempotence": True,
                 "acks": "all",
@@ -44,6 +47,7 @@ class Resender:
                 "log_level": 2,
             }
         )
+        return self._producer
 
     def send(self, letters: Sequence[DeadLetter], messages: Sequence[bytes | None]) -> None:
         """Send ``messages`` with the keys and topics of their ``letters``; returns when every one is acknowledged.
@@ -55,10 +59,11 @@ class Resender:
             topics_of(self._settings.bootstrap, self._settings, used=topic)  # says at once why no message would arrive
             self._reached.add(topic)
         self._problem, self._too_large = "", False
+        producer = self._opened()
         try:
             for letter, message in zip(letters, messages, strict=True):
-                self._produce(letter, message)
-            left = self._producer.flush(_DELIVERY_SECONDS + 5)
+                self._produce(producer, letter, message)
+            left = producer.flush(_DELIVERY_SECONDS + 5)
         except (KafkaException, SystemError) as error:  # a fatal error of the client is raised while it hands over answers
             raise UnavailableError(
                 f"Kafka at {self._shown} does not take messages of this user: {error}.",
@@ -72,17 +77,17 @@ class Resender:
                 else "What was not acknowledged still waits; replay again when the broker answers.",
             )
 
-    def _produce(self, letter: DeadLetter, message: bytes | None) -> None:
+    def _produce(self, producer: Any, letter: DeadLetter, message: bytes | None) -> None:
         while True:
             try:
-                self._producer.produce(letter.topic, value=message, key=letter.key, on_delivery=self._delivered)
+                producer.produce(letter.topic, value=message, key=letter.key, on_delivery=self._delivered)
             except BufferError:
-                self._producer.poll(0.1)
+                producer.poll(0.1)
             except KafkaException as error:
                 self._problem = self._problem or f"{letter.topic}/{letter.partition}/{letter.offset}: {error.args[0].str()}"
                 return
             else:
-                self._producer.poll(0)
+                producer.poll(0)
                 return
 
     def _delivered(self, error: KafkaError | None, message: Any) -> None:

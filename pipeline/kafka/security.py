@@ -6,9 +6,12 @@ Every Kafka client must be created with them; ``tests/test_layers.py`` looks for
 from __future__ import annotations
 
 import ssl
+from collections.abc import Sequence
 from typing import Any, Final
 
 from domain.errors import ConfigurationError
+from pipeline import crash_note
+from pipeline.kafka.false_broker import without_false
 from pipeline.settings import KafkaSettings
 
 #: Without encryption and login, as the local stack's own broker.
@@ -39,14 +42,24 @@ def aiokafka_options(settings: KafkaSettings) -> dict[str, Any]:
     return options
 
 
-def librdkafka_options(settings: KafkaSettings) -> dict[str, Any]:
+def librdkafka_options(settings: KafkaSettings, bootstrap: Sequence[str] = ()) -> dict[str, Any]:
     """Configuration of every librdkafka client.
+
+    Args:
+        settings: protocol, login and authorities.
+        bootstrap: the addresses; empty: those of the settings. One at which no broker answers is skipped.
 
     Raises:
         ConfigurationError: the file of authorities cannot be read.
+        UnavailableError: what answers at the addresses is not a Kafka broker.
     """
     tls_context(settings)  # librdkafka would only report that no client can be created
-    options: dict[str, Any] = {"security.protocol": settings.security_protocol}
+    addresses = without_false(bootstrap or settings.bootstrap, settings)
+    crash_note.write(", ".join(addresses))
+    options: dict[str, Any] = {
+        "security.protocol": settings.security_protocol,
+        "bootstrap.servers": ",".join(addresses),
+    }
     if uses_sasl(settings):
         options |= {
             "sasl.mechanism": settings.sasl_mechanism,

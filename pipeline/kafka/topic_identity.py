@@ -279,7 +279,6 @@ def topic_kafka_options(settings: KafkaSettings) -> dict[str, Any]:
     """The options of a client that asks about topics."""
     return {
         **librdkafka_options(settings),
-        "bootstrap.servers": ",".join(settings.bootstrap),
         "client.id": "portalpulse-topic",
         **SILENT_LIBRDKAFKA,  # the consumer's watchdog reports outages
     }

@@ -198,7 +198,6 @@ class KafkaTopicReader:
         return Consumer(
             {
                 **librdkafka_options(self._settings),
-                "bootstrap.servers": ",".join(self._settings.bootstrap),
                 "client.id": _CLIENT,
                 "log_level": 2,
                 "group.id": group,  # asked about, never joined

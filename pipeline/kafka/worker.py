@@ -131,11 +131,12 @@ class Worker:
 
     async def _begin(self, stop: asyncio.Event) -> set[asyncio.Future[Any]]:
         """Start every part; returns the tasks of which the first to end ends the worker."""
-        identity = TopicIdentity(self._settings.kafka, topics=self._topics, checked=self._compare)
+        kafka = self._settings.kafka.model_copy(update={"bootstrap": self._reachable})
+        identity = TopicIdentity(kafka, topics=self._topics, checked=self._compare)
         await identity.begin()
         self.state.topic_ids = identity.topic_ids
         self._app = create_app(
-            self._settings.kafka.model_copy(update={"bootstrap": self._reachable}),
+            kafka,
             topics=self._topics,
             offer=self._offer,
             fail=self._fail,

@@ -19,6 +19,7 @@ from aiokafka import errors as kafka_errors
 from aiokafka.protocol.produce import ProduceRequest
 from aiokafka.structs import TopicPartition
 
+from pipeline.kafka.false_broker import without_false
 from pipeline.kafka.security import PLAINTEXT
 from pipeline.logs import get_logger
 from pipeline.settings import KafkaSettings
@@ -84,6 +85,7 @@ class BatchSender:
         self.acknowledged = self.failed = self.retries = 0
         #: The first messages that are too large for the topic, and its limit in bytes where it is known.
         self.too_large: list[TooLarge] = []
+        self._bootstrap = without_false(bootstrap, security)
         self.limit = max_message_bytes(bootstrap, self._topics[0], security)
         self.problem = ""
         self.gave_up = False

@@ -18,11 +18,13 @@ from pipeline.settings import KafkaSettings
 _METADATA_SECONDS: Final = 10.0
 #: Longest wait for the topic's limits, which are optional (seconds).
 _CONFIG_SECONDS: Final = 2.0
+#: Of the command line: names the addresses.
+_OPTION: Final = "--bootstrap"
 
 
 def max_message_bytes(bootstrap: Sequence[str], topic: str, security: KafkaSettings) -> int | None:
     """The largest batch that the topic accepts (max.message.bytes); None when the user may not read its configuration."""
-    admin = AdminClient({**librdkafka_options(security), "bootstrap.servers": ",".join(bootstrap), "log_level": 0})
+    admin = AdminClient({**librdkafka_options(security, bootstrap), "log_level": 0})
     resource = ConfigResource(ResourceType.TOPIC, topic)
     try:
         answer = admin.describe_configs([resource], request_timeout=_CONFIG_SECONDS)[resource].result(_CONFIG_SECONDS)
@@ -38,7 +40,7 @@ def existing_topics(bootstrap: Sequence[str], portals: Sequence[str], security: 
         UnavailableError: no broker answers, or one refuses access.
         ConfigurationError: none exists, or this user may see none.
     """
-    known = topics_of(bootstrap, security, used=portals[0], timeout=_METADATA_SECONDS)
+    known = topics_of(bootstrap, security, used=portals[0], timeout=_METADATA_SECONDS, option=_OPTION)
     if found := tuple(topic for topic in portals if topic in known):
         return found
     raise missing_portals(security.model_copy(update={"bootstrap": tuple(bootstrap)}))
@@ -68,14 +70,14 @@ def require_topic(
         ConfigurationError: the topic does not exist.
     """
     address = ", ".join(bootstrap)
-    if topic in topics_of(bootstrap, security, used=topic, timeout=timeout or _METADATA_SECONDS):
+    if topic in topics_of(bootstrap, security, used=topic, timeout=timeout or _METADATA_SECONDS, option=_OPTION):
         return
     if create_partitions is None:
         raise ConfigurationError(
             f"The topic {topic!r} does not exist on {address}, or may not be seen.",
             remedy="Create it, or add --create-topic.",
         )
-    admin = AdminClient({**librdkafka_options(security), "bootstrap.servers": ",".join(bootstrap), "log_level": 2})
+    admin = AdminClient({**librdkafka_options(security, bootstrap), "log_level": 2})
     new = NewTopic(topic, num_partitions=create_partitions, replication_factor=-1)
     try:
         admin.create_topics([new], request_timeout=timeout or _METADATA_SECONDS)[topic].result(_METADATA_SECONDS)
@@ -83,7 +85,7 @@ def require_topic(
         reason: KafkaError = error.args[0]
         if reason.code() == KafkaError.TOPIC_ALREADY_EXISTS:
             return  # another process was faster
-        raise refusal(reason, bootstrap, security, what=f"topic {topic}") from error
+        raise refusal(reason, bootstrap, security, what=f"topic {topic}", option=_OPTION) from error
     except TimeoutError as error:
         raise UnavailableError(
             f"Kafka at {address} does not answer whether {topic!r} was created.",

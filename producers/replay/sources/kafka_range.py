@@ -18,6 +18,7 @@ from confluent_kafka.admin import TopicMetadata
 
 from domain.errors import ConfigurationError, UnavailableError
 from pipeline.kafka.access import Reports, refusal, topics_of
+from pipeline.kafka.false_broker import refuse_false_brokers
 from pipeline.kafka.security import PLAINTEXT, librdkafka_options
 from pipeline.kafka.topic_identity import topic_identity
 from pipeline.settings import KafkaSettings
@@ -25,6 +26,8 @@ from producers.messages import Kind, Message
 from producers.replay.sources.fixed_range import FixedRange, RangeGoneError
 from producers.replay.sources.lines import message_of
 
+#: Of the command line: names the addresses.
+_OPTION: Final = "--from-bootstrap"
 _ANSWER_SECONDS: Final = 10.0
 #: Reading fails when no message of a range arrives for this long (seconds).
 _STALL_SECONDS: Final = 30.0
@@ -38,6 +41,7 @@ _ELECTION: Final = frozenset(
 
 
 def _identity(bootstrap: tuple[str, ...], topic: str, security: KafkaSettings) -> str:
+    refuse_false_brokers(bootstrap, security, option=_OPTION)
     return topic_identity(security.model_copy(update={"bootstrap": bootstrap, "topic": topic}))
 
 
@@ -193,7 +197,7 @@ class KafkaRange:
                 if found:
                     stalled_at = time.monotonic() + _STALL_SECONDS
                 elif time.monotonic() > stalled_at:
-                    if self.topic not in self.topics(self.bootstrap, self.security, used=self.topic):
+                    if self.topic not in self.topics(self.bootstrap, self.security, used=self.topic, option=_OPTION):
                         raise RangeGoneError(
                             f"Topic {self.topic} was deleted meanwhile: partition {number} was read to offset {begin} of {end}.",
                             remedy="The rest can only come from another copy.",
@@ -219,7 +223,7 @@ class KafkaRange:
         return _Read(written, number, message.offset(), read._replace(key=message.key(), occurred_at=read.occurred_at or written))
 
     def _partitions(self) -> list[int]:
-        known = self.topics(self.bootstrap, self.security, used=self.topic).get(self.topic)
+        known = self.topics(self.bootstrap, self.security, used=self.topic, option=_OPTION).get(self.topic)
         if known is None or known.error is not None or not known.partitions:
             raise ConfigurationError(f"The topic {self.topic!r} does not exist.", remedy="Name one with --from-topic.")
         return sorted(known.partitions)
@@ -233,8 +237,7 @@ class KafkaRange:
     def _opened(self) -> _Opened:
         reports = Reports()
         config = {
-            **librdkafka_options(self.security),
-            "bootstrap.servers": ",".join(self.bootstrap),
+            **librdkafka_options(self.security, self.bootstrap),
             "group.id": "portalpulse-replay",  # required by the library, never joined
             "enable.auto.commit": False,
             "enable.auto.offset.store": False,
@@ -249,9 +252,7 @@ class KafkaRange:
 
     def _unavailable(self, error: KafkaException, reports: Reports) -> UnavailableError:
         reason: KafkaError = error.args[0]
-        return refusal(
-            reason, self.bootstrap, self.security, reports=reports, what=f"topic {self.topic}", option="--from-bootstrap"
-        )
+        return refusal(reason, self.bootstrap, self.security, reports=reports, what=f"topic {self.topic}", option=_OPTION)
 
 
 def _messages(found: Sequence[Any]) -> tuple[list[Any], int | None]:

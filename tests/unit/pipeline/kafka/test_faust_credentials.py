@@ -28,7 +28,10 @@ def test_nothing_is_sent_where_nothing_is_set():
     settings = KafkaSettings()
     assert aiokafka_options(settings) == {"security_protocol": "PLAINTEXT", "ssl_context": None}
     assert faust_credentials(settings) is None
-    assert librdkafka_options(settings) == {"security.protocol": "PLAINTEXT"}
+    assert librdkafka_options(settings) == {
+        "security.protocol": "PLAINTEXT",
+        "bootstrap.servers": ",".join(settings.bootstrap),
+    }
 
 
 def test_a_password_over_tls_stays_encrypted_in_faust(ca_file):
@@ -41,6 +44,7 @@ def test_a_password_over_tls_stays_encrypted_in_faust(ca_file):
     assert (credentials.username, credentials.password) == ("worker", "secret")
     assert librdkafka_options(settings) == {
         "security.protocol": "SASL_SSL",
+        "bootstrap.servers": ",".join(settings.bootstrap),
         "sasl.mechanism": "SCRAM-SHA-512",
         "sasl.username": "worker",
         "sasl.password": "secret",
