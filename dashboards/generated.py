@@ -8,13 +8,14 @@ from pathlib import Path
 import typer
 
 from domain.errors import ConfigurationError
+from pipeline.whole_files import write_whole
 
 
 def write_files(texts: Mapping[Path, str]) -> list[Path]:
     """Write every text to its path, with its folder where that is missing; returns the paths in the order given."""
     for path, text in texts.items():
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8")
+        write_whole(path, text.encode())
     return list(texts)
 
 

@@ -11,6 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, Final
 
+#: The end of the name under which a file is written.
+_SCRATCH: Final = ".new"
 #: Names below these folders mean something that is open already, such as /dev/stdout.
 _OPEN_ALREADY: Final = (Path("/dev"), Path("/proc"))
 
@@ -37,8 +39,19 @@ def whole_file(path: Path) -> Iterator[BinaryIO]:
     A link stays and its target is written; a file that exists keeps its permissions. A device or a pipe is opened and written.
 
     Raises:
-        OSError: it cannot be written.
+        OSError: it cannot be written; it names the file.
     """
+    try:
+        with _whole_file(path) as file:
+            yield file
+    except OSError as error:
+        if error.errno is None or (error.filename is not None and not str(error.filename).endswith(_SCRATCH)):
+            raise
+        raise type(error)(error.errno, error.strerror, str(path)) from error
+
+
+@contextmanager
+def _whole_file(path: Path) -> Iterator[BinaryIO]:
     if not is_replaceable(path):
         with path.open("wb") as file:
             yield file
@@ -50,7 +63,7 @@ def whole_file(path: Path) -> Iterator[BinaryIO]:
         if not os.access(target, os.W_OK):
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
     # A short name of its own: any name that the folder takes can be written, and two processes do not share a scratch file.
-    scratch = target.with_name(f".{secrets.token_hex(8)}.new")
+    scratch = target.with_name(f".{secrets.token_hex(8)}{_SCRATCH}")
     try:
         with scratch.open("xb") as file:
             yield file

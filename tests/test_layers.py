@@ -46,7 +46,7 @@ ALLOWED_OF_PIPELINE = {
         "texts",
         "whole_files",
     ),
-    "dashboards": ("authorities", "bounded_files", "folders", "logs", "registry", "settings", "shutdown", "texts"),
+    "dashboards": ("authorities", "bounded_files", "folders", "logs", "registry", "settings", "shutdown", "texts", "whole_files"),
 }
 #: More that one folder below them may import: what judges a recording has the rules of the worker, and what brings figures
 #: through alert rules the collectors of the exporter and what these read; neither has a copy of them.

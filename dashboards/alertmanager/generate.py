@@ -18,6 +18,7 @@ from dashboards.generated import outdated_files, write_files
 from dashboards.notify.recipients_file import EXAMPLE, Directory, read_recipients
 from dashboards.rules.timing import duration
 from domain.agencies import AgencyRegistry
+from pipeline.whole_files import write_whole
 
 __all__ = [
     "COMMITTED",
@@ -109,7 +110,7 @@ def render_routes(
 def write_config(path: Path, *, webhook_url: str, timing: AlertTiming) -> None:
     """Write the configuration of a local stack without recipients: every alert except the heartbeat goes to one webhook."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(render(timing=timing, webhook_url=webhook_url), encoding="utf-8")
+    write_whole(path, render(timing=timing, webhook_url=webhook_url).encode())
 
 
 def example() -> str:

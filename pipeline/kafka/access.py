@@ -42,6 +42,7 @@ _NAMED_BROKER: Final = re.compile(r"(?:\w+://)?(?P<address>[^/\s]+:\d+)/\d+: (?P
 _DECIDED: Final = frozenset({KafkaError._AUTHENTICATION, KafkaError._SSL})  # noqa: SLF001 - public names with an underscore
 #: A batch came and cannot be read: librdkafka unpacks none that is larger than an answer may be.
 _UNREADABLE: Final = frozenset({KafkaError._BAD_COMPRESSION, KafkaError._BAD_MSG})  # noqa: SLF001 - as above
+_NO_CONNECTION: Final = frozenset({KafkaError._TRANSPORT, KafkaError._ALL_BROKERS_DOWN, KafkaError._RESOLVE})  # noqa: SLF001
 _NOT_AUTHORIZED: Final = frozenset(
     {
         KafkaError.TOPIC_AUTHORIZATION_FAILED,
@@ -206,6 +207,7 @@ def refusal(
     *,
     reports: Sequence[KafkaError] = (),
     what: str = "",
+    reading: bool = False,
     option: str = "",
 ) -> UnavailableError:
     """Why the brokers cannot be used, with a remedy that fits.
@@ -216,6 +218,7 @@ def refusal(
         security: what was presented to them.
         reports: what the client reported meanwhile; it names the cause where ``error`` only says that no answer came.
         what: what was asked for, for the sentence.
+        reading: messages were being read.
         option: of the command line, that names the addresses; empty: they come from a setting.
     """
     address = ", ".join(bootstrap)
@@ -237,7 +240,7 @@ def refusal(
         remedy = "Grant this user the right: READ on the topic to read it, WRITE to send to it, CREATE to create it."
     elif code > 0 and kafka_errors.is_retryable(found):
         return access_errors.not_ready(bootstrap, text)
-    elif code in _UNREADABLE:
+    elif code in _UNREADABLE and reading:
         problem = f"A record batch from Kafka at {address} cannot be unpacked by this command: {text}."
         remedy = (
             "Skip it: replay before it (--to-offset) and behind it (--from-offset), audit without --kafka deep."
@@ -245,6 +248,8 @@ def refusal(
         )
     elif found.retriable() or code < 0:
         problem = f"No Kafka broker answers at {address}: {text}."
+        if what and code not in _NO_CONNECTION:  # brokers have answered before
+            problem = f"A request to Kafka at {address} about {what} failed: {text}."
         remedy = (
             f"Start the local stack with `portalpulse up`, name the broker with {access_errors.named_by(option)}, "
             "or let `portalpulse doctor` look for the cause."

@@ -162,7 +162,7 @@ class KafkaTopicReader:
                             remedy="Check the broker, then audit again.",
                         )
             except KafkaException as error:
-                raise self._unavailable(error) from error
+                raise self._unavailable(error, reading=True) from error
 
     def topic_ids(self) -> Mapping[str, str]:
         """The id of each topic that exists, which changes when it is created again; "" when the brokers do not tell it.
@@ -210,10 +210,10 @@ class KafkaTopicReader:
             }
         )
 
-    def _unavailable(self, error: KafkaException) -> UnavailableError:
+    def _unavailable(self, error: KafkaException, *, reading: bool = False) -> UnavailableError:
         topics = f"topic {self._topics[0]}" if len(self._topics) == 1 else f"topics {self._settings.portal_prefix}CODE"
         what = f"{topics} or group {self._settings.group}"
-        return refusal(error.args[0], self._settings.bootstrap, self._settings, what=what)
+        return refusal(error.args[0], self._settings.bootstrap, self._settings, what=what, reading=reading)
 
 
 def _raise_refused(parts: Sequence[TopicPartition]) -> None:

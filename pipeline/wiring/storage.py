@@ -115,7 +115,8 @@ def opened_storage(settings: Settings, *, wait: float = 0.0) -> Iterator[Storage
     def check_schema(opened: _Opened) -> None:
         clickhouse = opened.everywhere
         while missing := missing_migrations(clickhouse):
-            if time.monotonic() >= deadline:
+            # No other process can migrate an embedded folder that this one has opened.
+            if time.monotonic() >= deadline or clickhouse.target.folder is not None:
                 raise UnavailableError(
                     f"The database {clickhouse.target.database!r} of {clickhouse.target.display_name} lacks migration "
                     f"{missing[0].number:04d} of this program, and only workers and `portalpulse migrate` change its tables.",

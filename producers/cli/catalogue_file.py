@@ -26,6 +26,7 @@ def write_catalogue(path: Path, *, scenario: str, live: bool, seed: int, scale: 
     from domain.periods import civil_day  # noqa: PLC0415
     from pipeline.registry import registry_of  # noqa: PLC0415
     from pipeline.settings import load_settings  # noqa: PLC0415
+    from pipeline.whole_files import write_whole  # noqa: PLC0415
     from producers.portals.catalogue_file import catalogue_csv, simulated_catalogue  # noqa: PLC0415
     from producers.portals.months import MONTHS  # noqa: PLC0415
     from producers.portals.produce import scenario_catalogue  # noqa: PLC0415
@@ -41,7 +42,7 @@ def write_catalogue(path: Path, *, scenario: str, live: bool, seed: int, scale: 
     agencies = len({entry.agency for entry in entries})
     text = catalogue_csv(entries)
     try:
-        path.write_text(text, encoding="utf-8")
+        write_whole(path, text.encode())
     except OSError as error:
         raise UnavailableError(f"{path} cannot be written: {error.strerror}.", remedy="Name another file.") from error
     typer.echo(

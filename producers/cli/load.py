@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 from rich.console import Console
 
-from domain.errors import ConfigurationError, UnavailableError
+from domain.errors import ConfigurationError, PortalPulseError, UnavailableError
 from producers.cli.options import (
     FAULT_HELP,
     BootstrapOption,
@@ -32,7 +32,7 @@ from producers.cli.options import (
 from producers.cli.options import (
     Profile as DossierProfile,
 )
-from producers.cli.reports import publish, require_place, require_report_place
+from producers.cli.reports import not_delivered, publish, require_place, require_report_place
 
 if TYPE_CHECKING:
     from producers.load.limit import Limit, Objective
@@ -185,11 +185,14 @@ def load(
     if limit is not None:
         publish(limit, as_json=as_json, path=report)
         if limit.max_sustainable_rate is None:
-            raise typer.Exit(1)
+            raise PortalPulseError(
+                f"No rate that was tried kept a p99 of {limit.objective.seconds:g} s.",
+                remedy="Give a lower --rate to begin with, or a longer --objective.",
+            )
         return
     publish(result, as_json=as_json, path=report)
     if not result.complete:
-        raise typer.Exit(1)
+        raise not_delivered(result.sent, remedy="Run it again.")
     if truth is not None:
         _write_truth(task, result, truth)
 

@@ -34,7 +34,7 @@ from producers.cli.options import (
     number,
 )
 from producers.cli.replay import REPLAY_HELP, replay
-from producers.cli.reports import require_place
+from producers.cli.reports import not_delivered, require_place
 
 if TYPE_CHECKING:
     from domain.agencies import AgencyRegistry
@@ -254,9 +254,7 @@ def _report(report: ProduceReport, *, as_json: bool, to_stderr: bool, may_be_int
         typer.echo(json.dumps(report.as_dict(), ensure_ascii=False).encode(), err=to_stderr)
     else:
         typer.echo(report.text(), err=to_stderr)
-        if report.result.problem:
-            typer.echo(f"First failure: {report.result.problem}.", err=True)
     if not report.complete:
-        raise typer.Exit(1)
+        raise not_delivered(report.result)
     if report.result.interrupted and not may_be_interrupted:
         raise typer.Exit(INTERRUPTED)

@@ -28,7 +28,7 @@ from producers.cli.options import (
     brokers_named,
     number,
 )
-from producers.cli.reports import publish, require_report_place
+from producers.cli.reports import not_delivered, publish, require_report_place
 
 if TYPE_CHECKING:
     from producers.measuring.measured_run import ProbeTarget
@@ -232,7 +232,7 @@ def _exit(result: SendReport, options: ReplayOptions) -> None:
     if result.sent.source_error is not None:
         raise _with_progress(result.sent.source_error, result, options)
     if not result.complete:
-        raise typer.Exit(1)
+        raise not_delivered(result.sent, remedy=_way_on(result, options))
     if result.sent.interrupted and options.times != 0:
         raise typer.Exit(INTERRUPTED)
 
@@ -244,15 +244,19 @@ def _with_progress(error: PortalPulseError, result: SendReport, options: ReplayO
     sent = result.sent
     if sent.acknowledged == 0:
         return ConfigurationError(f"{error.problem} Nothing was sent.", remedy=error.remedy)
+    way_on = _way_on(result, options)
     if isinstance(error, RangeGoneError):  # the same range cannot be read again, so neither resumed
         twice = "Replayed again with --time now, what was sent would count twice: begin behind it."
         way_on = twice if options.present_time else "What is in the topic already changes no figure."
-    elif options.state is not None:
-        way_on = f"Then run the same command with --resume: it continues at message {sent.position:,} ({options.state})."
-    elif options.present_time:
-        way_on = "Replayed again with --time now its events would count twice: use --state, so that --resume can continue."
-    else:
-        way_on = "Then replay it again: what is in the topic already changes no figure."
     return ConfigurationError(
         f"{error.problem} The {sent.acknowledged:,} messages before that are in the topic.", remedy=f"{error.remedy} {way_on}"
     )
+
+
+def _way_on(result: SendReport, options: ReplayOptions) -> str:
+    """How to continue a replay that sent a part."""
+    if options.state is not None:
+        return f"Then run the same command with --resume: it continues at message {result.sent.position:,} ({options.state})."
+    if options.present_time:
+        return "Replayed again with --time now its events would count twice: use --state, so that --resume can continue."
+    return "Then replay it again: what is in the topic already changes no figure."

@@ -6,11 +6,15 @@ import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import typer
 
-from domain.errors import ConfigurationError, UnavailableError
+from domain.errors import ConfigurationError, PortalPulseError, UnavailableError
+from pipeline.whole_files import write_whole
+
+if TYPE_CHECKING:
+    from producers.sending.send_loop import SendResult
 
 
 class Report(Protocol):
@@ -36,9 +40,17 @@ def publish(report: Report, *, as_json: bool, path: Path | None) -> None:
     if path is None:
         return
     try:
-        path.write_text(text + "\n", encoding="utf-8")
+        write_whole(path, text.encode() + b"\n")
     except OSError as error:
         raise UnavailableError(f"{path} cannot be written: {error.strerror}.", remedy="Name another file.") from error
+
+
+def not_delivered(sent: SendResult, *, remedy: str = "Send again: what is in the topic already counts once.") -> PortalPulseError:
+    """The error of a run of which messages are not in the topic."""
+    if sent.topic_replaced:
+        return PortalPulseError(f"{sent.problem[:1].upper()}{sent.problem[1:]}.")
+    reason = sent.problem or ("it was stopped first" if sent.interrupted else "no answer came in time")
+    return PortalPulseError(f"{sent.failed:,} of {sent.sent:,} messages were not delivered: {reason}.", remedy=remedy)
 
 
 def require_report_place(report: Path | None, *, sources: Sequence[str] = (), state: Path | None = None) -> None:

@@ -17,6 +17,7 @@ import numpy as np
 from domain.errors import ConfigurationError, UnavailableError
 from domain.periods import VIETNAM
 from pipeline.texts import read_json
+from pipeline.whole_files import whole_file, write_whole
 from producers.portals.ledger import COUNTS, FINDINGS, MILESTONES, Ledger, level_name
 from producers.portals.schedule import date_of
 from producers.portals.simulate import ScenarioStream
@@ -100,7 +101,7 @@ class Truth:
             UnavailableError: the file cannot be written.
         """
         try:
-            path.write_text(json.dumps(self.as_dict(), indent=1) + "\n", encoding="utf-8")
+            write_whole(path, json.dumps(self.as_dict(), indent=1).encode() + b"\n")
         except OSError as error:
             raise UnavailableError(f"{path} cannot be written: {error.strerror}.", remedy="Name another file.") from error
 
@@ -175,8 +176,8 @@ def write_dossiers(stream: ScenarioStream, path: Path) -> None:
         UnavailableError: the file cannot be written.
     """
     try:
-        with path.open("w", encoding="utf-8") as file:
+        with whole_file(path) as file:
             for record in dossier_records(stream):
-                file.write(json.dumps(record) + "\n")
+                file.write(json.dumps(record).encode() + b"\n")
     except OSError as error:
         raise UnavailableError(f"{path} cannot be written: {error.strerror}.", remedy="Name another file.") from error

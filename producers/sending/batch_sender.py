@@ -26,7 +26,7 @@ from pipeline.settings import KafkaSettings
 from producers.sending.connection import connected_client
 from producers.sending.places import Places
 from producers.sending.record_batches import BATCH_BYTES, Batch, records_of, split_in_half, with_timestamp
-from producers.sending.refusals import TOO_LARGE, TooLarge, TopicReplacedError, error_of, failure_reason
+from producers.sending.refusals import TOO_LARGE, TooLarge, TopicReplacedError, UnreadableAnswerError, error_of, failure_reason
 from producers.sending.timeline import Acknowledged, Timeline
 from producers.sending.topics import existing_topics, max_message_bytes, require_topic
 
@@ -221,16 +221,12 @@ class BatchSender:
         data = with_timestamp(batch.data, int(self._now() * 1000))
         wait = _BACKOFF_SECONDS[0]
         while True:
-            try:
-                error = await self._produce(partition, data, batch.records)
-            except kafka_errors.KafkaError as raised:  # no answer: the batch may have arrived
-                error = raised
-            except OSError as raised:
-                error = kafka_errors.KafkaConnectionError(raised)
+            error = await self._attempt(partition, data, batch.records)
             if error is None:
                 self._note_success(partition)
                 return None
-            if isinstance(error, TopicReplacedError):  # what was acknowledged is gone, so nothing that follows makes it whole
+            # What was acknowledged is gone, or may be: nothing that follows makes it whole.
+            if isinstance(error, TopicReplacedError | UnreadableAnswerError):
                 self.gave_up = True
                 return error
             if isinstance(error, TOO_LARGE):
@@ -249,6 +245,17 @@ class BatchSender:
             await asyncio.sleep(wait)
             wait = min(wait * 2, _BACKOFF_SECONDS[1])
             self._client.force_metadata_update()
+
+    async def _attempt(self, partition: int, data: bytearray, records: int) -> kafka_errors.KafkaError | None:
+        """Send once; returns what went wrong. Without an answer the batch may have arrived."""
+        try:
+            return await self._produce(partition, data, records)
+        except kafka_errors.KafkaError as error:
+            return error
+        except OSError as error:
+            return kafka_errors.KafkaConnectionError(error)
+        except Exception as error:  # noqa: BLE001 - whatever the client's parsers raise, or an answer without our batch
+            return UnreadableAnswerError(repr(error))
 
     def _note_retry(self, partition: int, error: kafka_errors.KafkaError) -> None:
         """Log once that batches are not accepted, whatever the number of partitions and attempts."""

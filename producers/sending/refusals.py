@@ -44,6 +44,15 @@ class TopicReplacedError(kafka_errors.KafkaError):  # type: ignore[misc] # aioka
     """A batch was stored at an offset below that of an earlier one: the earlier one is not in the topic any more."""
 
 
+_UNREADABLE: Final = "an answer about them is not one of a Kafka broker: see whether a proxy is in between"
+
+
+class UnreadableAnswerError(kafka_errors.KafkaError):  # type: ignore[misc] # aiokafka has no types
+    """An answer about a batch that does not name it: another program gives it, or changed it on its way."""
+
+    errno = None  # no broker has a number for it
+
+
 def error_of(code: int) -> kafka_errors.KafkaError:
     """The aiokafka error of a code in an answer."""
     return InvalidRecordError() if code == InvalidRecordError.errno else kafka_errors.for_code(code)()
@@ -86,7 +95,7 @@ def failure_reason(
         return replaced_reason(topic)
     if error is None:
         return ""
-    if refused := refusal_reason(error.errno, topic):
+    if refused := _UNREADABLE if isinstance(error, UnreadableAnswerError) else refusal_reason(error.errno, topic):
         return refused
     if not isinstance(error, TOO_LARGE) or too_large is None:
         return f"{type(error).__name__}: {error}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
@@ -20,10 +21,7 @@ def lock_folder(folder: Path) -> IO[str]:
         folder.mkdir(parents=True, exist_ok=True)
         lock = (folder.parent / f"{folder.name}.lock").open("a+", encoding="utf-8")
     except OSError as error:
-        raise Fatal(
-            f"The data folder {folder} cannot be written: {_reason(error)}. Name another one with PORTALPULSE_CLICKHOUSE__URL"
-            " (chdb:FOLDER), or with --data where the command has it."
-        ) from error
+        raise _unwritable(folder, error) from error
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
@@ -34,10 +32,22 @@ def lock_folder(folder: Path) -> IO[str]:
             f"The data folder {folder} is in use by process {owner}. Stop the other process, or name another folder with"
             " PORTALPULSE_CLICKHOUSE__URL (chdb:FOLDER), or with --data where the command has it."
         ) from error
-    lock.truncate(0)
-    lock.write(str(os.getpid()))
-    lock.flush()
+    try:
+        lock.truncate(0)
+        lock.write(str(os.getpid()))
+        lock.flush()
+    except OSError as error:  # a full disk
+        with suppress(OSError):
+            lock.close()
+        raise _unwritable(folder, error) from error
     return lock
+
+
+def _unwritable(folder: Path, error: OSError) -> Fatal:
+    return Fatal(
+        f"The data folder {folder} cannot be written: {_reason(error)}. Name another one with PORTALPULSE_CLICKHOUSE__URL"
+        " (chdb:FOLDER), or with --data where the command has it."
+    )
 
 
 def _reason(error: OSError) -> str:

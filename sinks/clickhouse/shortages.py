@@ -8,6 +8,7 @@ from __future__ import annotations
 import errno
 import os
 import re
+import shutil
 from typing import Final, NamedTuple
 
 from sinks.clickhouse.driver_errors import code_of
@@ -95,6 +96,9 @@ _BY_ERRNO: Final = {
     errno.EPERM: _PERMISSION,
     errno.EROFS: _PERMISSION,
 }
+#: Codes of an embedded engine that could not be opened, whose text may be empty; it reserves some MiB.
+_UNSAID: Final = frozenset({36})
+_FREE_BYTES: Final = 4 << 20
 #: How ClickHouse and Python write an error of the system.
 _ERRNO: Final = re.compile(r"\berrno:? (\d+)", re.IGNORECASE)
 
@@ -104,9 +108,19 @@ def remedy_of(error: SinkError, target: Target) -> str:
     code, number = code_of(error), _errno_in(str(error))
     shortage = _BY_ERRNO.get(number) if number is not None else None
     shortage = shortage or next((shortage for shortage in SHORTAGES if code in shortage.codes), None)
+    if shortage is None and code in _UNSAID and _disk_is_full(target):
+        shortage = DISK
     if shortage is None:
         return ""
     return shortage.server if target.folder is None else shortage.embedded
+
+
+def _disk_is_full(target: Target) -> bool:
+    """Whether nearly nothing is free on the disk of an embedded engine, which does not always say so."""
+    try:
+        return target.folder is not None and shutil.disk_usage(target.folder).free < _FREE_BYTES
+    except OSError:
+        return False
 
 
 def _errno_in(text: str) -> int | None:

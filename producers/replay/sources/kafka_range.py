@@ -208,7 +208,7 @@ class KafkaRange:
                     )
         except KafkaException as error:
             if error.args[0].code() != KafkaError._AUTO_OFFSET_RESET:  # noqa: SLF001 - the library's own name for it
-                raise self._unavailable(error, opened.reports) from error
+                raise self._unavailable(error, opened.reports, reading=True) from error
             raise RangeGoneError(
                 f"Part of the range was deleted from topic {self.topic} meanwhile: partition {number} has no offset {begin} now.",
                 remedy="Start again without --resume to send what is left; --from or --from-offset choose where.",
@@ -250,9 +250,10 @@ class KafkaRange:
         }
         return _Opened(self.consumer(config), reports)
 
-    def _unavailable(self, error: KafkaException, reports: Reports) -> UnavailableError:
+    def _unavailable(self, error: KafkaException, reports: Reports, *, reading: bool = False) -> UnavailableError:
         reason: KafkaError = error.args[0]
-        return refusal(reason, self.bootstrap, self.security, reports=reports, what=f"topic {self.topic}", option=_OPTION)
+        what = f"topic {self.topic}"
+        return refusal(reason, self.bootstrap, self.security, reports=reports, what=what, reading=reading, option=_OPTION)
 
 
 def _messages(found: Sequence[Any]) -> tuple[list[Any], int | None]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -100,3 +102,35 @@ def test_a_state_is_kept_in_plain_files_alone(tmp_path, name):
     with pytest.raises(Exception, match=r"is not a file\. Give --state another file"):
         Checkpoint(tmp_path / name, State("plan")).begin()
     assert (tmp_path / "pipe").is_fifo()
+
+
+ROOT = Path(__file__).parents[3]
+PRODUCING = ("produce", "--scenario", "feb-2025", "--events", "50", "--output", "/dev/null")
+#: Commands that write a file of an option; the process may write none.
+WRITING = {
+    "--truth": [*PRODUCING, "--truth", "out"],
+    "--truth-dossiers": [*PRODUCING, "--truth-dossiers", "out"],
+    "--catalogue": ["produce", "--scenario", "feb-2025", "--catalogue", "out"],
+    "--out of rules": ["alerts", "render", "--webhook", "http://127.0.0.1:1/hook", "--out", "out"],
+    "--out of boards": ["boards", "render", "--out", "out"],
+}
+
+
+@pytest.mark.parametrize("option", WRITING)
+def test_a_file_of_an_option_that_does_not_fit_does_not_appear(tmp_path, option):
+    """Nothing half written is left, and the sentence names the file or its folder."""
+    (tmp_path / "events.ndjson").write_text('{"event_id": "a"}\n')
+    limited = 'ulimit -f 0; exec "$@"'
+    ran = subprocess.run(
+        ["bash", "-c", limited, "bash", sys.executable, "-B", "-m", "pipeline.cli", *WRITING[option]],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ran.returncode == 2, ran
+    assert "out" in ran.stderr
+    assert "cannot be written: File too large." in ran.stderr
+    assert ran.stderr.count("\n") == 1
+    assert not [path for path in tmp_path.rglob("*") if path.is_file() and path.name != "events.ndjson"]

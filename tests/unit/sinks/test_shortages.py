@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -97,3 +98,14 @@ def test_what_is_not_known_has_no_remedy():
     """An unknown code without an error of the system is not explained."""
     assert remedy_of(an_error(1), SERVER) == ""
     assert remedy_of(an_error(), EMBEDDED) == ""
+
+
+def test_an_engine_that_does_not_say_why_it_does_not_open_may_have_a_full_disk(monkeypatch, tmp_path):
+    """ChDB then gives code 36 and no reason; with free space nothing is guessed."""
+    target, free = Target(1.0, folder=tmp_path), [4096]
+    monkeypatch.setattr(shortages.shutil, "disk_usage", lambda _: SimpleNamespace(free=free[0]))
+    error = an_error(36, "Error initializing EmbeddedServer: . (BAD_ARGUMENTS)", Fatal)
+    assert remedy_of(error, target).startswith("Free space on the disk of this folder")
+    assert remedy_of(error, SERVER) == ""
+    free[0] = 1 << 40
+    assert remedy_of(error, target) == ""

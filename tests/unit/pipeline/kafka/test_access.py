@@ -64,7 +64,7 @@ def said(code, text, *, address=REMOTE, security=LOGIN, reports=(), **options):
 )
 def test_a_refusal_names_its_cause(code, text, words):
     """Every cause has a sentence of its own, and none advises to start the local stack."""
-    sentence = said(code, text, what="topic t")
+    sentence = said(code, text, what="topic t", reading=True)
     assert words in sentence
     for word in ("portalpulse up", "hunter2", ".."):
         assert word not in sentence

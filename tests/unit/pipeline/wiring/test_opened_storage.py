@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -97,3 +98,20 @@ def test_an_engine_without_descriptors_names_the_limit(tmp_path):
     assert "Too many open files" in run.stderr
     assert "Raise the limit of open files of this process" in run.stderr
     assert "quota" not in run.stderr
+
+
+def test_nobody_migrates_a_folder_that_this_process_has_opened(tmp_path):
+    """A process that reads an embedded folder without tables ends with a sentence; waiting for a worker would have no end."""
+    settings = Settings(clickhouse=ClickHouseSettings(url=SecretStr(f"chdb:{tmp_path / 'clickhouse'}")))
+    with pytest.raises(UnavailableError, match="run `portalpulse migrate`"), storage.opened_storage(settings, wait=3600.0):
+        pass
+
+
+def test_a_lock_that_cannot_be_written_names_its_folder(tmp_path):
+    """A full disk is met first by the file that names the owner of an embedded folder."""
+    limited = 'ulimit -f 0; exec "$@"'
+    command = ["bash", "-c", limited, "bash", sys.executable, "-B", "-m", "pipeline.cli", "migrate"]
+    environment = {"PYTHONPATH": str(ROOT), "PORTALPULSE_CLICKHOUSE__URL": f"chdb:{tmp_path / 'clickhouse'}"}
+    ran = subprocess.run(command, cwd=tmp_path, env=os.environ | environment, capture_output=True, text=True, check=False)
+    assert ran.returncode == 2, ran
+    assert f"The data folder {tmp_path / 'clickhouse'} cannot be written: File too large." in ran.stderr
