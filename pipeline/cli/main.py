@@ -6,7 +6,9 @@ import datetime as dt
 import importlib
 import logging
 import os
+import signal
 import sys
+from contextlib import suppress
 from importlib import metadata
 from typing import Annotated, NoReturn
 
@@ -77,6 +79,9 @@ def main() -> NoReturn:
 
 def run() -> int:
     """Run the command line; returns the exit code. Every error becomes one line on the error stream (docs/errors.md)."""
+    if callable(signal.getsignal(signal.SIGINT)):  # not where the caller ignores it
+        with suppress(ValueError):  # an embedding program runs commands in a thread
+            signal.signal(signal.SIGINT, signal.default_int_handler)
     streams.prepare()
     streams.ignore_warnings()
     log_on_stderr()

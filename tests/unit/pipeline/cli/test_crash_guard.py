@@ -147,10 +147,19 @@ def test_a_suspended_command_rests_and_goes_on(waiting):
 
 
 def test_services_run_in_this_process():
-    """Whoever supervises them looks at the process that they started."""
+    """A supervisor looks at the process that they started."""
     body = "import os\ndef run():\n    print(os.getpid())\n    return 0"
     ended = started(body + GUARD.replace("report", "worker"))
     assert int(ended.communicate(timeout=60)[0]) == ended.pid
+
+
+@pytest.mark.parametrize("command", [["-m", "pipeline.cli"], [Path(sys.executable).with_name("portalpulse")]])
+def test_ctrl_c_while_a_command_is_imported(tmp_path, command):
+    """The first half second of a command is imports: Ctrl-C ends them with its status, and with no traceback."""
+    (tmp_path / "structlog.py").write_text("import os, signal\nos.kill(os.getpid(), signal.SIGINT)\n")
+    environment = os.environ | {"PYTHONPATH": f"{tmp_path}:{ROOT}"}
+    ended = subprocess.run([sys.executable, *command, "doctor"], cwd=tmp_path, env=environment, capture_output=True, check=False)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (130, b"", b"")
 
 
 COMMANDS = {
