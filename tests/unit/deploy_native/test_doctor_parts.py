@@ -350,6 +350,7 @@ def matcher(name, value, *, regex=False, equal=True):
         ([matcher("alertname", ".*", regex=True), matcher("agency", ".*", regex=True)], "wrong"),
         ([matcher("alertname", "DiskFilling")], "ok"),
         ([matcher("alertname", ".+", regex=True), matcher("agency", "H17")], "ok"),
+        ([matcher("alertname", ".+", regex=True), matcher("agency", "H1.*", regex=True)], "ok"),
         ([matcher("scope", "agency|pipeline", regex=True)], "ok"),
         ([matcher("alertname", "(", regex=True)], "ok"),
     ],
