@@ -85,6 +85,8 @@ def run() -> int:
     streams.prepare()
     streams.ignore_warnings()
     log_on_stderr()
+    if remote := sys.modules.get("pipeline.cli.remote"):
+        remote.forget()
     # Errors of these libraries are raised and reported here. clickhouse-connect sets the level of "urllib3" when it is imported.
     for library in ("urllib3.connectionpool", "urllib3.util.retry", "clickhouse_connect"):
         logging.getLogger(library).setLevel(logging.CRITICAL)
@@ -120,6 +122,10 @@ def _report(error: BaseException) -> int:
     if isinstance(error, MemoryError):
         _print_error("The memory that this process may use is not enough. Free memory, or raise its limit (`ulimit -v`).")
         return ConfigurationError.exit_code
+    remote = sys.modules.get("pipeline.cli.remote")  # loaded by commands that ask a process
+    if remote is not None and (of_an_answer := remote.of_an_answer(error)):
+        _print_error(str(of_an_answer))
+        return int(of_an_answer.exit_code)
     _print_error(f"{UNEXPECTED} {describe_error(error)}. This is probably a fault of portalpulse: report it.")
     return PortalPulseError.exit_code
 

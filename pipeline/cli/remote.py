@@ -14,7 +14,7 @@ from typing import Any, Final, NoReturn
 
 import httpx
 
-from domain.errors import PortalPulseError, UnavailableError
+from domain.errors import PortalPulseError, UnavailableError, describe_error
 from pipeline.addresses import SIGNATURE, owner_of, read_addresses
 from pipeline.authorities import trust_of
 from pipeline.hints import command
@@ -68,6 +68,31 @@ class _Fields(dict[str, Any]):
         )
 
 
+class _Latest:
+    """Where the latest answer of this command came from, and the release that signed it; no place: none came."""
+
+    place = release = ""
+
+
+def forget() -> None:
+    """Forget answers: another command begins."""
+    _Latest.place = _Latest.release = ""
+
+
+def of_an_answer(error: BaseException) -> AnswerError | None:
+    """The error of an answer whose values have other types than a command reads; None: none came, or it is another error."""
+    kinds = (TypeError, ValueError, AttributeError, LookupError, ArithmeticError)
+    if not _Latest.place or not isinstance(error, kinds):
+        return None
+    return AnswerError(
+        f"{_Latest.place} answers with values that this command cannot use ({describe_error(error)}): its process is of"
+        f" release {_Latest.release[:40] or 'unknown'}, this command of {metadata.version('portalpulse')}.",
+        status=httpx.codes.OK,
+        remedy="Use the command of the release that runs. If they are the same, a proxy in between changes answers; if there is"
+        " none, this is a fault of portalpulse: report it.",
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class Process:
     """A running process of portalpulse.
@@ -99,6 +124,7 @@ class Process:
         if status == httpx.codes.OK:
             self._require_signature(answer)
             if isinstance(fields, dict):
+                _Latest.place, _Latest.release = place, release
                 return fields
             raise AnswerError(
                 f"{place} answers with {len(answer.content):,} bytes that are not its JSON.", status=status, remedy=_BETWEEN

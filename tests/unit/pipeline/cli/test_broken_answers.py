@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import json
 import sys
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -88,6 +89,32 @@ def test_an_answer_that_a_proxy_or_another_release_gives(proxy, monkeypatch, tmp
         assert "Unexpected" not in said[0], command
         expected = "did not answer with a report" if command == "report" and words == FIELDS else words
         assert expected in said[0] or words in said[0], command
+
+
+#: The fields that commands read first, with values of one type each.
+FIELDS_READ = (
+    *("period", "compared_with", "units", "figures", "by", "return_at_counter", "completeness", "rows", "parts", "excluded"),
+    *("findings", "examples", "shards", "2024-01-01", "day", "counts", "agencies", "entries", "not_recounted", "letters", "next"),
+    *("code", "decisions", "online", "level", "level_from", "settled_full", "settled_full_any_return", "due_at", "milestones"),
+    *("messages", "refused", "replayed", "sent", "left", "overtaken", "added", "changed", "ended", "agencies_loaded", "missing"),
+)
+
+
+@pytest.mark.parametrize("value", [7, 1e308, "abc", "12", None, True, [], {}, [1], [[]], {"a": 1}], ids=repr)
+def test_values_of_other_types(proxy, monkeypatch, tmp_path, capsys, value):
+    """A proxy that makes texts of numbers, or nulls and lists of anything: one sentence, and never an unexpected error."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PORTALPULSE_HTTP__PORT", str(proxy.server_port))
+    proxy.answer = (200, json.dumps(dict.fromkeys(FIELDS_READ, value)).encode(), SIGNED)
+    refused = 0
+    for command, arguments in COMMANDS.items():
+        monkeypatch.setattr(sys, "argv", ["portalpulse", *command.split(), *arguments])
+        status = cli.run()
+        said = [line for line in capsys.readouterr().err.splitlines() if line.startswith("portalpulse: ")]
+        assert cli.UNEXPECTED not in "".join(said), (command, said)
+        assert (status, len(said)) in {(0, 0), (1, 0), (2, 1), (3, 1)}, (command, status, said)
+        refused += any("cannot use" in line or FIELDS in line or "did not answer with" in line for line in said)
+    assert refused
 
 
 @pytest.mark.parametrize(
