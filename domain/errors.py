@@ -4,7 +4,8 @@
     |- ConfigurationError    a wrong setting or file, or a missing part; the message says how to fix it (exit code 2)
     |- UnavailableError      a part does not answer; the message says which one and what to do (exit code 2)
     |- InvariantError        something that must never happen; the worker stops to avoid counting wrongly (exit code 1)
-    `- DeadLetterLimitError  a worker would dead-letter too many messages; a person has to decide (exit code 3)
+    |- DeadLetterLimitError  a worker would dead-letter too many messages; a person has to decide (exit code 3)
+    `- ReplacedError         another process has the place of this one; a restart would take it back (exit code 4)
 
 Errors of the storage are named by consequence in ``sinks.errors``. Rejected messages are values (``domain.events.Rejection``),
 not exceptions.
@@ -57,6 +58,12 @@ class DeadLetterLimitError(PortalPulseError):
     """Too many consecutive messages, or too large a share of them, would be dead-lettered. A person has to decide."""
 
     exit_code = 3
+
+
+class ReplacedError(PortalPulseError):
+    """Another process joined under the name of this one. Restarting this one would end the other: a person has to decide."""
+
+    exit_code = 4
 
 
 #: Errors that stop the worker wherever they are raised. Any other error during the validation of a message dead-letters this

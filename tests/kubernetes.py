@@ -24,6 +24,8 @@ FOLDER = ROOT / "deploy" / "kubernetes"
 OVERLAYS = ("overlays/small", "overlays/national", "watchdog")
 KUBECTL_VERSION = "1.37.1"
 SCHEMAS_VERSION = "1.37.0"
+#: What the cluster writes into the variables of a pod: a name as a Deployment gives it.
+_OF_THE_POD = {"metadata.name": "worker-7d4b9c6f5-x2v8q"}
 _KUBECTL = CACHE / "kubectl" / KUBECTL_VERSION / "kubectl"
 _SCHEMAS = CACHE / "kubernetes-schemas" / SCHEMAS_VERSION
 #: Kinds with a pod template.
@@ -66,6 +68,9 @@ class Container:
         for variable in self.content.get("env", []):
             if "value" in variable:
                 found[variable["name"]] = variable["value"]
+                continue
+            if "fieldRef" in variable["valueFrom"]:
+                found[variable["name"]] = _OF_THE_POD[variable["valueFrom"]["fieldRef"]["fieldPath"]]
                 continue
             reference = variable["valueFrom"]["configMapKeyRef"]
             values = maps[reference["name"]]

@@ -15,11 +15,11 @@ from deploy.native.service_alerts import STOPPED, ServiceAlerts
 from deploy.native.services.mock_kafka import MemoryBroker
 from deploy.native.stack import LocalStack
 from domain.clock import SystemClock
-from domain.errors import DeadLetterLimitError, UnavailableError
+from domain.errors import DeadLetterLimitError, ReplacedError, UnavailableError
 from pipeline.settings import PREFIX
 
 #: Exit statuses of a worker after which a person has to decide.
-FINAL_STATUSES: Final = frozenset({DeadLetterLimitError.exit_code})
+FINAL_STATUSES: Final = frozenset({DeadLetterLimitError.exit_code, ReplacedError.exit_code})
 #: An alert fires at least this much longer than its group waits.
 _HOLD_SECONDS: Final = 5.0
 #: The delivery of the last alert may take this much longer than its group waits.

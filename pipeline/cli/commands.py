@@ -9,6 +9,7 @@ COMMANDS: Final = {
     "exporter": "pipeline.cli.worker",
     "migrate": "pipeline.cli.migrate",
     "offsets": "pipeline.cli.offsets",
+    "workers": "pipeline.cli.workers",
     "report": "pipeline.cli.report",
     "dead-letters": "pipeline.cli.dead_letters",
     "audit": "pipeline.cli.audit",

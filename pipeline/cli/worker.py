@@ -44,7 +44,8 @@ def register(app: typer.Typer) -> None:
         to one process.
 
         Exit status: 0 stopped on request, 1 failed, 2 something to correct, 3 dead-letter limit reached: too many messages of
-        a partition are invalid. The last line of the log says what happened and what to do.
+        a partition are invalid, 4 another process has its PORTALPULSE_KAFKA__INSTANCE_ID. The last line of the log says what
+        happened and what to do.
 
         Example: PORTALPULSE_CLICKHOUSE__URL=http://default@127.0.0.1:8123/portalpulse portalpulse worker
         """

@@ -21,6 +21,11 @@ from pipeline.settings import KafkaSettings
 #: Longest time between two fetches before the group reassigns the partitions (seconds). A worker that waits for its storage
 #: sends heartbeats and must keep its partitions, however long the storage is unavailable.
 _MAX_POLL_INTERVAL = 86_400.0
+#: The answer to a heartbeat tells a worker that the group gives its partitions out again; until every worker knows, none reads.
+_HEARTBEAT_SECONDS = 1.0
+#: Faust compares the address of a worker with the one that it had when it was given its partitions; after a restart a static
+#: member may have another host. Nothing listens there.
+_NO_ADDRESS = "http://worker.invalid"
 #: How aiokafka and Faust begin to say that a topic does not exist.
 _MISSING_TOPIC = ("Topic %s not found in cluster metadata", "Ignoring missing topic")
 
@@ -60,6 +65,8 @@ def create_app(
         store="memory://",
         datadir=_literal(data_dir),  # otherwise Faust creates a folder in the working directory
         web_enabled=False,
+        canonical_url=_NO_ADDRESS,
+        consumer_group_instance_id=settings.instance_id or None,
         # Workers share only a group: no leader topic, no tables.
         topic_disable_leader=True,
         topic_allow_declare=False,
@@ -67,7 +74,7 @@ def create_app(
         broker_max_poll_records=100_000,  # counts record batches
         broker_max_poll_interval=_MAX_POLL_INTERVAL,
         broker_session_timeout=settings.session_timeout_seconds,
-        broker_heartbeat_interval=settings.session_timeout_seconds / 3.5,
+        broker_heartbeat_interval=_HEARTBEAT_SECONDS,
         broker_commit_interval=0.5,
         consumer_max_fetch_size=settings.fetch_bytes,
         consumer_metadata_max_age_ms=int(settings.metadata_max_age_seconds * 1000),
@@ -84,6 +91,7 @@ def create_app(
         record_unread=record_unread,
         fetch_min_bytes=settings.fetch_min_bytes,
         fetch_max_wait_ms=settings.fetch_max_wait_ms,
+        leave_on_stop=settings.leave_on_stop,
     )
     topic = app.topic(*topics, value_type=bytes, value_serializer="raw", key_type=bytes, key_serializer="raw")
 

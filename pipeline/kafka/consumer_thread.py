@@ -1,4 +1,4 @@
-"""Faust's consumer thread, with what Faust does not pass on to aiokafka: fetch sizes, whole transactions, heartbeats."""
+"""Faust's consumer thread, with what Faust does not pass on to aiokafka: fetch sizes, transactions, heartbeats, membership."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from aiokafka.errors import NoOffsetForPartitionError, OffsetOutOfRangeError
 from faust.transport.drivers import aiokafka as driver
 
 from pipeline.kafka.consumer_vitals import partition_states
+from pipeline.kafka.static_member import StaticMember
 
 #: Longest wait for the bounds of logs (seconds).
 _BOUNDS_SECONDS = 10.0
@@ -26,6 +27,8 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
         self.positions: dict[Any, int] = {}
         #: Positions outside of the log that the last fetch met; None where the group has no committed offset.
         self.out_of_range: dict[Any, int | None] = {}
+        #: The place in the group that this consumer keeps over a restart; None: each start is a new member.
+        self.static_member: StaticMember | None = None
 
     def _create_worker_consumer(self, transport: Any) -> Any:
         consumer = super()._create_worker_consumer(transport)
@@ -75,3 +78,13 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
             return answered
 
         coordinator._do_heartbeat = counted  # noqa: SLF001
+        if instance_id := self.app.conf.consumer_group_instance_id:
+            self.static_member = StaticMember(coordinator, instance_id)
+
+    async def on_thread_stop(self) -> None:
+        """Stop the consumer; a static member leaves the group only where the settings say so."""
+        if self.static_member is not None:
+            self.static_member.close()
+            if self.consumer.transport.leave_on_stop:
+                self.static_member.leave_when_closed()
+        await super().on_thread_stop()

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipeline.kafka import record_batches
+from pipeline.kafka.static_member import StaticMember
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +19,7 @@ class ConsumerVitals:
         joined: the group has assigned partitions, perhaps none, since the last rebalance began.
         heartbeats: token of the coordinator.
         fetches: token of each assigned partition.
-        error: what ended the consumer's own tasks; Faust does not check them.
+        error: what ended the consumer's own tasks, or took its place in the group; Faust does not check them.
     """
 
     assignment: int
@@ -28,12 +29,14 @@ class ConsumerVitals:
     error: BaseException | None
 
 
-def read_vitals(consumer: Any, *, assignment: int, joined: bool, heartbeats: int) -> ConsumerVitals | None:
+def read_vitals(
+    consumer: Any, *, assignment: int, joined: bool, heartbeats: int, place: StaticMember | None = None
+) -> ConsumerVitals | None:
     """The vitals now; None until aiokafka has contacted a first broker and created its coordinator and fetcher."""
     coordinator, fetcher = getattr(consumer, "_coordinator", None), getattr(consumer, "_fetcher", None)
     if coordinator is None or fetcher is None:
         return None
-    error = coordinator._pending_exception  # noqa: SLF001
+    error = (None if place is None else place.error) or coordinator._pending_exception  # noqa: SLF001
     for task in (coordinator._coordination_task, fetcher._fetch_task):  # noqa: SLF001
         if error is None and task.done() and not task.cancelled():
             error = task.exception()

@@ -114,7 +114,11 @@ FATAL: Final[dict[int, FatalCode]] = {
     40: FatalCode("INVALID_CONFIG", "a setting of the topic that the broker refuses", "Correct it; the text names it."),
     44: FatalCode("POLICY_VIOLATION", "a policy of the cluster forbids it", "Ask the administrator of the brokers."),
     58: FatalCode("SASL_AUTHENTICATION_FAILED", "wrong user or password", _LOGIN),
-    82: FatalCode("FENCED_INSTANCE_ID", "another member with the same static id joined", "Give each worker an id of its own."),
+    82: FatalCode(
+        "FENCED_INSTANCE_ID",
+        "another worker joined under the instance id of this one",
+        "Give each worker a PORTALPULSE_KAFKA__INSTANCE_ID of its own.",
+    ),
 }
 
 #: Errors that aiokafka raises without an answer of a broker, by class. Those not listed stop.

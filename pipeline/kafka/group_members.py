@@ -10,6 +10,7 @@ coordinator is lost and answers after the time limit.
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -34,6 +35,8 @@ _ANSWER_SECONDS: Final = 10.0
 _SHOWN: Final = 5
 #: The state in which every member has its partitions.
 _STABLE: Final = "Stable"
+#: What a broker puts behind the name in a member id.
+_OF_BROKER: Final = re.compile(r"-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$")
 #: What brokers answer that have no such group of the newer protocol, or no such protocol.
 _NOT_NEWER: Final = (GroupIdNotFound, UnsupportedVersionError)
 
@@ -43,16 +46,22 @@ REQUEST_ERRORS: Final = (KafkaError, OSError, TimeoutError)
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """A member of the group and the topics of which it has partitions."""
+    """A member of the group and the partitions that it has: topic and number."""
 
+    member_id: str
     client_id: str
     host: str
-    topics: frozenset[str]
+    partitions: frozenset[tuple[str, int]]
 
     @property
     def shown(self) -> str:
         """For a sentence."""
         return f"{self.client_id!r} on {self.host}"
+
+    @property
+    def name(self) -> str:
+        """Its instance id, or its client id without one: brokers form member ids of it and a UUID."""
+        return _OF_BROKER.sub("", self.member_id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +84,7 @@ class Group:
 
     def readers(self, topics: Collection[str]) -> int:
         """How many members read one of the topics, or may read one while partitions are being given out."""
-        return sum(not member.topics.isdisjoint(topics) or not self.stable for member in self.members)
+        return sum(any(topic in topics for topic, _ in each.partitions) or not self.stable for each in self.members)
 
 
 @asynccontextmanager
@@ -137,12 +146,14 @@ def refusal(settings: KafkaSettings, found: Group | None) -> ConfigurationError 
 
 
 def _classic_member(member: tuple[Any, ...]) -> Member:
-    _, client_id, host, _, assignment = member
+    member_id, client_id, host, _, assignment = member
     # Empty while partitions are being given out.
     topics = ConsumerProtocolMemberAssignment.decode(assignment).assignment if assignment else ()
-    return Member(client_id, host.lstrip("/"), frozenset(topic for topic, _ in topics))
+    partitions = frozenset((topic, number) for topic, numbers in topics for number in numbers)
+    return Member(member_id, client_id, host.lstrip("/"), partitions)
 
 
 def _newer_member(member: dict[str, Any]) -> Member:
-    topics = frozenset(part["topic_name"] for part in member["assignment"]["topic_partitions"])
-    return Member(member["client_id"], member["client_host"].lstrip("/"), topics)
+    parts = member["assignment"]["topic_partitions"]
+    partitions = frozenset((part["topic_name"], number) for part in parts for number in part["partitions"])
+    return Member(member["member_id"], member["client_id"], member["client_host"].lstrip("/"), partitions)

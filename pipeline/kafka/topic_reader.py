@@ -118,14 +118,21 @@ class KafkaTopicReader:
         Raises:
             UnavailableError: the brokers do not describe the group.
         """
+        return self.group().readers(self._topics)
+
+    def group(self) -> Group:
+        """The group: its members and their partitions.
+
+        Raises:
+            UnavailableError: the brokers do not describe it.
+        """
         try:
-            found = asyncio.run(self._described())
+            return asyncio.run(self._described())
         except REQUEST_ERRORS as error:
             raise UnavailableError(
                 f"Kafka does not describe the consumer group {self._settings.group!r}: {error!r}.",
                 remedy=kafka_errors.remedy(error) or "See the broker's log.",
             ) from error
-        return found.readers(self._topics)
 
     async def _described(self) -> Group:
         async for attempt in stamina.retry_context(

@@ -241,6 +241,7 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
             assignment=self.assignment_epoch,
             joined=self.joined,
             heartbeats=thread.heartbeats,
+            place=thread.static_member,
         )
 
     def _behind(self, end_of: Callable[[Any], int | None]) -> int:
@@ -287,6 +288,7 @@ class BatchTransport(driver.Transport):  # type: ignore[misc]
         fetch_min_bytes: int,
         fetch_max_wait_ms: int,
         record_unread: RecordUnread,
+        leave_on_stop: bool = False,
     ) -> None:
         """``record_unread`` is awaited with unread offsets before later offsets are read."""
         record_batches.install(*topics)
@@ -295,3 +297,4 @@ class BatchTransport(driver.Transport):  # type: ignore[misc]
         self.record_unread = record_unread
         self.fetch_min_bytes = fetch_min_bytes
         self.fetch_max_wait_ms = fetch_max_wait_ms
+        self.leave_on_stop = leave_on_stop

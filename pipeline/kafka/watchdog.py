@@ -14,16 +14,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
+from domain.errors import ReplacedError
 from pipeline.ingest.steps import IngestSteps
 from pipeline.kafka import errors as kafka_errors
 from pipeline.kafka.consumer_vitals import ConsumerVitals
 from pipeline.kafka.preflight import explained
 from pipeline.kafka.stall_detector import StallDetector
+from pipeline.kafka.static_member import FencedInstanceIdError
 from pipeline.kafka.suspension import SuspensionLogFilter
 from pipeline.kafka.unread_tracker import UnreadTracker
 from pipeline.logs import get_logger
 from pipeline.metrics import WorkerMetrics
-from pipeline.settings import Settings
+from pipeline.settings import KafkaSettings, Settings
 
 _CHECK_SECONDS = 1.0
 
@@ -40,6 +42,15 @@ class WorkerState:
     last_progress: float = field(default_factory=time.monotonic)
     failure: str = ""
     topic_ids: Mapping[str, str] = field(default_factory=dict)  # by topic; known before the first message is read
+
+
+def replaced(settings: KafkaSettings) -> ReplacedError:
+    """The error of a worker whose place in the group another one has."""
+    return ReplacedError(
+        f"Another worker joined the consumer group {settings.group!r} as {settings.instance_id!r} and reads the partitions of"
+        " this one. This worker ends; nothing that it had not acknowledged is lost.",
+        remedy="If both should run, give each a PORTALPULSE_KAFKA__INSTANCE_ID of its own. Otherwise leave this one stopped.",
+    )
 
 
 class Watchdog:
@@ -63,6 +74,7 @@ class Watchdog:
         """Keep the state and gauges up to date.
 
         Raises:
+            ReplacedError: another worker has its place in the group.
             PortalPulseError: the consumer gets no answers.
         """
         suspension = SuspensionLogFilter()
@@ -77,6 +89,8 @@ class Watchdog:
             vitals: ConsumerVitals | None = None if consumer is None else consumer.vitals()
             self._publish(consumer, vitals, now)
             self.detector.tick(now)
+            if vitals is not None and isinstance(vitals.error, FencedInstanceIdError):
+                raise replaced(self._kafka)
             if problem := self.problem(vitals):
                 remedy = "" if vitals is None else kafka_errors.remedy(vitals.error)
                 raise await explained(problem, self._kafka, topics=self._topics, remedy=remedy)

@@ -32,6 +32,18 @@ class KafkaSettings(Group):
         " in it. Empty: the topic is shared, and its senders are trusted.",
     )
     group: str = Field("portalpulse", min_length=1, max_length=249, description="Consumer group of the workers.")
+    instance_id: str = Field(
+        "",
+        max_length=249,
+        pattern=r"^[A-Za-z0-9._-]*$",
+        description="Name of this worker in the group, of no other (static membership): a worker that is back within the session"
+        " timeout has its partitions again, and the others go on. Empty: each start is a new member.",
+    )
+    leave_on_stop: bool = Field(
+        default=False,
+        description="With instance_id: whether a worker that is asked to stop leaves the group, so that the others have its"
+        " partitions at once. Without instance_id it always does.",
+    )
     partitions: int = Field(4, ge=1, le=1024, description="Partitions of the topic when portalpulse creates it.")
     session_timeout_seconds: float = Field(
         10.0, ge=6.0, le=90.0, description="A worker that sends no heartbeat for this long loses its partitions."
@@ -76,6 +88,13 @@ class KafkaSettings(Group):
     def _ends_a_word(cls, value: str) -> str:
         if value and not value.endswith(SEPARATOR):  # a right on dvc.portal would reach dvc.portals, too
             raise ValueError("it must end with a dot")
+        return value
+
+    @field_validator("instance_id")
+    @classmethod
+    def _is_a_name(cls, value: str) -> str:
+        if value in (".", ".."):  # Kafka's rule for names
+            raise ValueError("it must be more than dots")
         return value
 
     def topics(self, agencies: Iterable[str]) -> tuple[str, ...]:

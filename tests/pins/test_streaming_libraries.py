@@ -27,6 +27,7 @@ from aiokafka.errors import (
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
 from aiokafka.record.memory_records import MemoryRecords
 from aiokafka.structs import TopicPartition
+from faust.assignor.partition_assignor import PartitionAssignor
 from faust.transport import consumer as faust_consumer
 from faust.transport.drivers import aiokafka as driver
 from faust.types.tuples import ConsumerMessage
@@ -80,6 +81,15 @@ def fingerprint(thing) -> str:
         (group_coordinator.GroupCoordinator._do_heartbeat, "dc1d6632aaa68e96"),
         (group_coordinator.GroupCoordinator._heartbeat_routine, "61d01028952239d0"),
         (group_coordinator.GroupCoordinator._push_error_to_user, "743ff515bd7e2e38"),
+        # a static member
+        (driver.AIOKafkaConsumerThread.on_thread_stop, "8dfc004e258b6c25"),
+        (group_coordinator.GroupCoordinator._send_req, "fa4b12e914ce9fcf"),
+        (group_coordinator.GroupCoordinator._do_commit_offsets, "c3a3ea5613f39cac"),
+        (group_coordinator.GroupCoordinator._maybe_leave_group, "016cd88a16e6c4b5"),
+        (group_coordinator.GroupCoordinator.close, "f30d831089456312"),
+        (group_coordinator.GroupCoordinator.reset_generation, "537aa37c531b4de9"),
+        (group_coordinator.CoordinatorGroupRebalance, "20ed95eaf623513c"),
+        (PartitionAssignor.on_assignment, "72f34bf053d696b5"),
         (faust.Stream.noack, "921a6f5c674d32d4"),
     ],
     ids=lambda value: getattr(value, "__qualname__", ""),
@@ -315,7 +325,7 @@ def test_where_the_signs_of_life_are_read():
 def test_before_aiokafka_has_its_parts_there_are_no_vitals(made):
     """Faust calls its app started before anything runs: until a first broker has answered there are no vitals."""
     consumer = a_consumer()
-    consumer._thread, consumer.joined = SimpleNamespace(_consumer=made, heartbeats=0), False
+    consumer._thread, consumer.joined = SimpleNamespace(_consumer=made, heartbeats=0, static_member=None), False
     assert consumer.vitals() is None
     source = inspect.getsource(AIOKafkaConsumer.__init__)
     assert "self._coordinator = None" in source

@@ -101,10 +101,13 @@ def refused(ended):
 
 def test_each_command_works_with_its_user(run, brokers, clickhouse_server):
     """Portals send, a worker counts, a wrong agency is a dead letter, the exporter's user audits, the operator's sends again."""
-    worker = ObservedProcess("worker", (), environment=run.environment("portalpulse-worker"), log_dir=run.folder, name="worker")
+    environment = run.environment("portalpulse-worker") | {"PORTALPULSE_KAFKA__INSTANCE_ID": "worker-1"}
+    worker = ObservedProcess("worker", (), environment=environment, log_dir=run.folder, name="worker")
     worker.launch()
     try:
         worker.await_ready()
+        assert "worker-1" in succeeded(run("portalpulse-exporter", "workers", "list"))
+        assert "refuses" in refused(run("portalpulse-exporter", "workers", "remove", "worker-1"))
         for code in PORTALS:
             succeeded(run(f"portal-{code}", "replay", events_file(run, code), "--topic", f"{PREFIX}{code}"))
         succeeded(run("portal-H62", "replay", events_file(run, "H17", 3), "--topic", f"{PREFIX}H62"))

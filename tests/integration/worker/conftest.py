@@ -45,17 +45,17 @@ class Chain:
         """The settings of the storage."""
         return {"PORTALPULSE_CLICKHOUSE__URL": self.server.url(self.database)}
 
-    def launch(self):
-        """A further, started worker. It may end before it is ready."""
+    def launch(self, **settings):
+        """A further, started worker. It may end before it is ready. ``settings``: more variables."""
         name = f"worker {len(self.workers)}"
-        worker = PortalPulseProcess("worker", environment=self.environment, log_dir=self._log_dir, name=name)
+        worker = PortalPulseProcess("worker", environment=self.environment | settings, log_dir=self._log_dir, name=name)
         self.workers.append(worker)
         worker.launch()
         return worker
 
-    def worker(self):
+    def worker(self, **settings):
         """A further worker that is ready."""
-        worker = self.launch()
+        worker = self.launch(**settings)
         worker.await_ready(timeout=150)
         return worker
 

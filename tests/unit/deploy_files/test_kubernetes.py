@@ -294,6 +294,9 @@ def test_every_container_has_settings_that_the_product_takes(monkeypatch, tmp_pa
             mounted = {mount["mountPath"] for mount in container.content["volumeMounts"]}
             assert str(Path(settings.kafka.ca_file).parent) in mounted, container.label
             assert settings.kafka.security_protocol == "SASL_SSL", container.label
+        # A pod has a name of its own that never comes back: what stops for good must leave its partitions to others at once.
+        member = (settings.kafka.instance_id, settings.kafka.leave_on_stop)
+        assert member == (("worker-7d4b9c6f5-x2v8q", True) if container.name == "worker" else ("", False)), container.label
         if container.name in {"worker", "exporter"}:
             assert not settings.http.anonymous_read, container.label
         roles = bool(settings.http.read_tokens), bool(settings.http.operate_tokens)

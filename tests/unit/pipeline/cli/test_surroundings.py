@@ -27,6 +27,8 @@ ARGUMENTS = {
     "migrate": [],
     "offsets save": ["offsets.json"],
     "offsets restore": ["no-such-file.json"],
+    "workers list": [],
+    "workers remove": ["worker-1"],
     "report": [*PERIOD],
     "audit": [],
     "dossier": ["000.00.12.H17-240102-0001"],
