@@ -112,6 +112,18 @@ KAFKA_DISK_FREE = _exporter(
     "Share of the broker's fullest disk that is free; absent where it does not tell: its user needs DESCRIBE on the cluster.",
     "broker",
 )
+PARTITION_LAG = _exporter(
+    "portalpulse_partition_lag_events",
+    "Messages of a partition that no worker has acknowledged, also where nobody reads it; absent while Kafka does not answer.",
+    "topic",
+    "partition",
+)
+PARTITION_READERS = _exporter(
+    "portalpulse_partition_readers",
+    "Workers that read a partition: 1, or 0 when nobody does; absent while Kafka does not answer or gives partitions out.",
+    "topic",
+    "partition",
+)
 AGENCY_FINDINGS = _exporter(
     "agency_findings",
     "Dossiers with a finding of the clock's civil day, by kind; absent until the first search of the day has ended.",

@@ -108,6 +108,20 @@ UNREAD = BoardQuery(
     "Offsets that Kafka deleted before they were read.",
 )
 ASSIGNED = BoardQuery("assigned", "sum(portalpulse_worker_assigned_partitions)", "Partitions that workers have.")
+#: A portal's topic has partitions of its own: the furthest behind are enough to see.
+PARTITION_LAG = BoardQuery(
+    "partition_lag",
+    "topk(20, max by (topic, partition) (portalpulse_partition_lag_events))",
+    "Messages that are not acknowledged, of the twenty partitions with the most.",
+    may_be_empty="Kafka does not answer",
+)
+UNREAD_PARTITIONS = BoardQuery(
+    "unread_partitions",
+    "count(max by (topic, partition) (portalpulse_partition_readers) == 0)"
+    " or 0 * count(max by (topic, partition) (portalpulse_partition_readers))",
+    "Partitions that no worker reads.",
+    may_be_empty="Kafka does not answer",
+)
 LAST_PROGRESS = BoardQuery(
     "last_progress",
     "max by (instance) (time() - portalpulse_worker_last_progress_timestamp_seconds)",

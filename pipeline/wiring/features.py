@@ -33,6 +33,7 @@ from pipeline.findings.current import CurrentFindings
 from pipeline.findings.routes import finding_routes
 from pipeline.findings.service import FindingService
 from pipeline.kafka.disks import KafkaDisks
+from pipeline.kafka.partition_lag import PartitionWatch
 from pipeline.kafka.resend import Resender
 from pipeline.kafka.topic_reader import KafkaTopicReader
 from pipeline.registry import registry_of
@@ -48,6 +49,7 @@ from pipeline.serving.kafka_disks import KafkaDiskCollector
 from pipeline.serving.policies import PolicyCollector
 from pipeline.serving.requests import Routes
 from pipeline.settings import Settings
+from pipeline.wiring.partitions import PartitionCollector
 from pipeline.working_days import working_days_of
 from sinks.contract.storage import Storage
 from sinks.contract.tallies import TallyReader
@@ -57,6 +59,7 @@ _SHORT_ANSWER_SECONDS = 5.0
 #: Longest wait for a running query of background work when the process stops (seconds).
 _AUDIT_STOP_SECONDS = 3.0
 _FINDINGS_STOP_SECONDS = 1.0
+_PARTITIONS_STOP_SECONDS = 1.0
 
 
 def dead_letter_service(settings: Settings, storage: Storage) -> DeadLetterService:
@@ -221,11 +224,12 @@ def feature_routes(settings: Settings, storage: Storage, board: BoardSources) ->
 def background_work(
     settings: Settings, storage: Storage, registry: CollectorRegistry, audited: Callable[[Callable[[], int]], None]
 ) -> Iterator[None]:
-    """Audits, and searches the findings of the current day, in the background, until the block ends.
+    """Audits, watches the partitions, and searches the findings of the current day, in the background, until the block ends.
 
     ``audited`` is given what tells the confirmed drift (events), where there is an audit.
     """
     with (
+        watched_partitions(settings, registry),
         continuous_audit(settings, storage, registry, audited),
         current_findings(settings, storage, registry),
         kafka_disks(settings, registry),
@@ -243,6 +247,18 @@ def kafka_disks(settings: Settings, registry: CollectorRegistry) -> Iterator[Non
         yield
     finally:
         disks.stop(grace=_FINDINGS_STOP_SECONDS)
+
+
+@contextmanager
+def watched_partitions(settings: Settings, registry: CollectorRegistry) -> Iterator[None]:
+    """Asks the brokers for the lag and the readers of each partition and exports them until the block ends."""
+    watch = PartitionWatch(topic_reader(settings, answer_seconds=_SHORT_ANSWER_SECONDS), topic=settings.kafka.topic)
+    registry.register(PartitionCollector(lambda: watch.state))
+    watch.start()
+    try:
+        yield
+    finally:
+        watch.stop(grace=_PARTITIONS_STOP_SECONDS)
 
 
 @contextmanager

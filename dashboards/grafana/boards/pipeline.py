@@ -113,6 +113,24 @@ def _backlog() -> b.Row:
     return b.Row(10, [(9, tiers), (8, ages), (7, fresh)])
 
 
+def _partitions() -> b.Row:
+    lag = p.lines_panel(
+        p.Header(
+            34,
+            "Tồn đọng theo phân vùng",
+            "Thông điệp chưa xác nhận của 20 phân vùng nhiều nhất, hỏi từ Kafka: kể cả phân vùng không có worker nào đọc.",
+        ),
+        Series(q.PARTITION_LAG, "{{topic}}/{{partition}}"),
+        p.Look(unit=p.COUNT),
+    )
+    unread = p.stat_panel(
+        p.Header(35, "Phân vùng không ai đọc", "Phân vùng không có worker nào đọc; phải bằng 0, trừ lúc đang chia lại."),
+        Series(q.UNREAD_PARTITIONS),
+        p.Look(unit=p.COUNT, thresholds=_ANY_IS_BAD),
+    )
+    return b.Row(8, [(19, lag), (5, unread)])
+
+
 def _dead_letters() -> list[b.Row]:
     reasons = p.bar_panel(
         p.Header(19, "Bị loại theo lý do", "Tổng số sự kiện bị loại từ đầu, theo lý do."),
@@ -210,6 +228,6 @@ def pipeline() -> models.Dashboard:
         b.PIPELINE,
         "Đường ống dữ liệu",
         "Từ Kafka đến bảng tổng hợp: tốc độ, lỗi, thời gian, tồn đọng của từng bước.",
-        [_health(), _rates(), _durations(), _backlog(), *_dead_letters(), *_parts()],
+        [_health(), _rates(), _durations(), _backlog(), _partitions(), *_dead_letters(), *_parts()],
         variables=variables(figures=False),
     )

@@ -15,6 +15,7 @@ from domain.findings import FindingKind
 from domain.indicators import INDICATORS, ReturnAtCounter, indicators_by
 from domain.metric_names import METRICS
 from domain.periods import Window, civil_day
+from pipeline.kafka.partition_lag import PartitionState, PartitionStates
 from pipeline.metrics import OPERATIONS, OUTCOMES, WorkerMetrics
 from pipeline.serving.exporter import (
     AgencyCollector,
@@ -27,6 +28,7 @@ from pipeline.serving.exporter import (
 from pipeline.serving.kafka_disks import KafkaDiskCollector
 from pipeline.serving.policies import PolicyCollector
 from pipeline.settings import ThresholdPolicy
+from pipeline.wiring.partitions import PartitionCollector
 from sinks.contract.dead_letters import DeadLetter
 from sinks.contract.tallies import Counts, Span
 from sinks.errors import Retryable
@@ -56,6 +58,7 @@ def scrape(store, registry, *, now=NOW, policies=POLICIES, indicators=INDICATORS
             lambda: FindingState(civil_day(now), accepted={"H17": (1, 2)}), registry=registry, clock=ManualClock(now)
         )
     )
+    collectors.register(PartitionCollector(lambda: PartitionStates((PartitionState("events", 3, 7, ()),))))
     text = (generate_latest(collectors) + storage_up(answers=True)).decode()
     samples = {}
     for family in text_string_to_metric_families(text):
@@ -178,6 +181,8 @@ def test_label_sets_are_closed(registry):
         "rung": {"below10", "target"},
         "broker": {"1", "2"},
         "scope": {"agency_minute", "agency_day", "agency_day_procedure", "dossiers"},
+        "topic": {"events"},  # those of the brokers
+        "partition": {"3"},
     }
     for _, labels in samples:
         for name, label in labels:
