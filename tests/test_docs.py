@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import datetime as dt
+import itertools
 import json
 import re
 import shlex
@@ -13,6 +14,7 @@ import pytest
 import typer
 from pydantic import BaseModel, SecretStr
 
+from bench import results, sizing
 from bench.chaos.fault import all_faults
 from domain import events
 from domain.agencies import AgencyRegistry
@@ -30,7 +32,7 @@ from tests.reports import report_of
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
 PAGES = ("messages", "settings", "metrics", "glossary", "domain", "guarantees", "reports", "audit", "catalogue", "seeds")
-PAGES += ("doctor", "upgrade")
+PAGES += ("doctor", "upgrade", "sizing")
 
 
 def page(name: str) -> str:

@@ -60,7 +60,7 @@ def _remove(instance_id: Instance) -> None:
     """
     settings = load_settings()
     remove_worker(settings.kafka, instance_id)
-    typer.echo(f"{instance_id} is no worker of the group {settings.kafka.group} any more.")
+    typer.echo(f"The group {settings.kafka.group} has removed {instance_id}.")
 
 
 def _as_json(part: PartitionState) -> dict[str, object]:
