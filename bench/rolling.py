@@ -45,7 +45,10 @@ class Step:
 
 @dataclass(slots=True)
 class Outcome:
-    """What was measured. ``calm``: highest age before the first step; ``cores``: what each part took then. ``differences`` and ``ends`` must be empty."""
+    """What was measured. ``differences`` and ``ends`` must be empty.
+
+    ``calm``: highest age before the first step; ``cores``: what each part took then.
+    """
 
     calm: float = 0.0
     cores: dict[str, float] = field(default_factory=dict)

@@ -81,6 +81,12 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
         if instance_id := self.app.conf.consumer_group_instance_id:
             self.static_member = StaticMember(coordinator, instance_id)
 
+    def close(self) -> None:
+        """Nothing: Faust calls this when partitions are given out while the worker stops, and would close the connections.
+
+        The group would wait for this worker until its session ends. ``on_thread_stop`` leaves the group, then closes them.
+        """
+
     async def on_thread_stop(self) -> None:
         """Stop the consumer; a static member leaves the group only where the settings say so."""
         if self.static_member is not None:

@@ -82,6 +82,7 @@ def fingerprint(thing) -> str:
         (group_coordinator.GroupCoordinator._heartbeat_routine, "61d01028952239d0"),
         (group_coordinator.GroupCoordinator._push_error_to_user, "743ff515bd7e2e38"),
         # a static member
+        (faust.App._on_rebalance_when_stopped, "1b172d9af8ff4eb6"),
         (driver.AIOKafkaConsumerThread.on_thread_stop, "8dfc004e258b6c25"),
         (group_coordinator.GroupCoordinator._send_req, "fa4b12e914ce9fcf"),
         (group_coordinator.GroupCoordinator._do_commit_offsets, "c3a3ea5613f39cac"),
@@ -97,6 +98,15 @@ def fingerprint(thing) -> str:
 def test_the_source_is_the_one_we_read(thing, expected):
     """A method that we replace or build upon is word for word the one that was read and tested."""
     assert fingerprint(thing) == expected
+
+
+def test_a_rebalance_during_the_stop_closes_no_connection():
+    """Faust closes the consumer then, and the member would not leave: the group would wait for it until its session ends."""
+    thread = object.__new__(BatchConsumerThread)
+    thread._consumer = SimpleNamespace(_closed=False)  # any use of its connections would raise
+    app = SimpleNamespace(consumer=SimpleNamespace(close=thread.close))
+    faust.App._on_rebalance_when_stopped(app)
+    assert not thread._consumer._closed
 
 
 def test_the_tested_releases_are_installed():

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 
 import pytest
 from confluent_kafka.admin import NewPartitions
@@ -120,6 +122,24 @@ def test_a_worker_that_stops_for_good(chain, by):
     wait_until(lambda: partitions(second) == 4, timeout=60, what="the other to have all partitions")
     await_counted(chain, sent(chain, 1_000))
     assert listed(chain) == {number: ["worker-2"] for number in range(4)}
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("named", [False, True], ids=["dynamic", "named"])
+def test_workers_that_stop_together_all_leave(chain, named):
+    """A worker that stops while another one's leaving makes the group give its partitions out leaves all the same."""
+    names = ("worker-1", "worker-2", "worker-3", "worker-4")
+    workers = [chain.launch(**NEVER, **({INSTANCE: name, LEAVE: "true"} if named else {})) for name in names]
+    for worker in workers:
+        worker.await_ready(timeout=150)
+    wait_until(lambda: all(partitions(worker) == 1 for worker in workers), timeout=150, what="each to have a partition")
+    *stopping, last = workers
+    for worker in stopping:
+        os.kill(worker.process.pid, signal.SIGTERM)
+    wait_until(lambda: not any(worker.process.running for worker in stopping), timeout=60, what="three workers to end")
+    assert [worker.process.exit_code for worker in stopping] == [0, 0, 0]
+    wait_until(lambda: partitions(last) == 4, timeout=45, what="the last one to have all partitions")
+    await_counted(chain, sent(chain, 1_000))
 
 
 def test_a_partition_added_while_the_leader_restarts(chain):
