@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import datetime as dt
-import itertools
 import json
 import re
 import shlex
@@ -14,7 +13,6 @@ import pytest
 import typer
 from pydantic import BaseModel, SecretStr
 
-from bench import results, sizing
 from bench.chaos.fault import all_faults
 from domain import events
 from domain.agencies import AgencyRegistry

@@ -16,8 +16,9 @@ from pipeline.serving.server import HttpServer
 from pipeline.serving.site import Site
 from pipeline.settings import Settings
 from pipeline.shutdown import GracefulShutdown
+from pipeline.wiring.background_work import background_work
 from pipeline.wiring.board import ProcessFigures, board_sources, site_of
-from pipeline.wiring.features import background_work, feature_routes, figures_registry
+from pipeline.wiring.features import feature_routes, figures_registry
 from pipeline.wiring.storage import opened_storage
 from sinks.contract.storage import Storage
 

@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from functools import partial
 
 from prometheus_client import CollectorRegistry
 
 from domain.clock import SystemClock, parse_clock
 from domain.indicators import ReturnAtCounter, indicators_by
-from pipeline.audit.continuous import ContinuousAudit
-from pipeline.audit.in_hand import WorkInHand
 from pipeline.audit.routes import audit_routes
 from pipeline.audit.service import AuditService
 from pipeline.board.board import BoardSources
@@ -28,12 +24,8 @@ from pipeline.dossiers.excluded import ExcludedDossiers
 from pipeline.dossiers.exclusion import ExclusionService
 from pipeline.dossiers.routes import dossier_routes
 from pipeline.dossiers.service import DossierService
-from pipeline.findings.accepted_late import AcceptedLate
-from pipeline.findings.current import CurrentFindings
 from pipeline.findings.routes import finding_routes
 from pipeline.findings.service import FindingService
-from pipeline.kafka.disks import KafkaDisks
-from pipeline.kafka.partition_lag import PartitionWatch
 from pipeline.kafka.resend import Resender
 from pipeline.kafka.topic_reader import KafkaTopicReader
 from pipeline.registry import registry_of
@@ -44,22 +36,16 @@ from pipeline.report.steps import step_routes
 from pipeline.report.verification.routes import verification_routes
 from pipeline.report.verification.service import VerificationService, VerificationSources
 from pipeline.runbook.routes import runbook_routes
-from pipeline.serving.exporter import AgencyCollector, AuditCollector, FindingCollector
-from pipeline.serving.kafka_disks import KafkaDiskCollector
+from pipeline.serving.exporter import AgencyCollector
 from pipeline.serving.policies import PolicyCollector
 from pipeline.serving.requests import Routes
 from pipeline.settings import Settings
-from pipeline.wiring.partitions import PartitionCollector
 from pipeline.working_days import working_days_of
 from sinks.contract.storage import Storage
 from sinks.contract.tallies import TallyReader
 
 #: Time limit for Kafka's answers where they are optional or requested in every round (seconds).
-_SHORT_ANSWER_SECONDS = 5.0
-#: Longest wait for a running query of background work when the process stops (seconds).
-_AUDIT_STOP_SECONDS = 3.0
-_FINDINGS_STOP_SECONDS = 1.0
-_PARTITIONS_STOP_SECONDS = 1.0
+SHORT_ANSWER_SECONDS = 5.0
 
 
 def dead_letter_service(settings: Settings, storage: Storage) -> DeadLetterService:
@@ -88,7 +74,7 @@ class _Topics:
         """The end offset of each partition."""
         self._ids.pop(topic, None)
         kafka = self._settings.kafka.model_copy(update={"topic": topic})
-        self._ids[topic], ends = KafkaTopicReader(kafka, answer_seconds=_SHORT_ANSWER_SECONDS).ends()
+        self._ids[topic], ends = KafkaTopicReader(kafka, answer_seconds=SHORT_ANSWER_SECONDS).ends()
         return ends
 
     def topic_id(self, topic: str) -> str:
@@ -140,7 +126,7 @@ def dossier_service(settings: Settings, storage: Storage) -> DossierService:
 
 def report_sources(settings: Settings, storage: Storage) -> ReportSources:
     """What reports are made of. They ask Kafka how much of the topic is counted."""
-    topic = topic_reader(settings, answer_seconds=_SHORT_ANSWER_SECONDS)
+    topic = topic_reader(settings, answer_seconds=SHORT_ANSWER_SECONDS)
 
     def offsets() -> TopicOffsets:
         partitions = {f"{each.topic}/{each.number}" if each.topic else each.number: each for each in topic.partitions()}
@@ -218,100 +204,6 @@ def feature_routes(settings: Settings, storage: Storage, board: BoardSources) ->
         partial(catalogue_routes, catalogue_service(settings, storage)),
         runbook_routes,
     )
-
-
-@contextmanager
-def background_work(
-    settings: Settings, storage: Storage, registry: CollectorRegistry, audited: Callable[[Callable[[], int]], None]
-) -> Iterator[None]:
-    """Audits, watches the partitions, and searches the findings of the current day, in the background, until the block ends.
-
-    ``audited`` is given what tells the confirmed drift (events), where there is an audit.
-    """
-    with (
-        watched_partitions(settings, registry),
-        continuous_audit(settings, storage, registry, audited),
-        current_findings(settings, storage, registry),
-        kafka_disks(settings, registry),
-    ):
-        yield
-
-
-@contextmanager
-def kafka_disks(settings: Settings, registry: CollectorRegistry) -> Iterator[None]:
-    """Asks the brokers for the free space of their disks in the background and exports it until the block ends."""
-    disks = KafkaDisks(settings.kafka)
-    registry.register(KafkaDiskCollector(lambda: disks.free))
-    disks.start()
-    try:
-        yield
-    finally:
-        disks.stop(grace=_FINDINGS_STOP_SECONDS)
-
-
-@contextmanager
-def watched_partitions(settings: Settings, registry: CollectorRegistry) -> Iterator[None]:
-    """Asks the brokers for the lag and the readers of each partition and exports them until the block ends."""
-    watch = PartitionWatch(topic_reader(settings, answer_seconds=_SHORT_ANSWER_SECONDS), topic=settings.kafka.topic)
-    registry.register(PartitionCollector(lambda: watch.state))
-    watch.start()
-    try:
-        yield
-    finally:
-        watch.stop(grace=_PARTITIONS_STOP_SECONDS)
-
-
-@contextmanager
-def current_findings(settings: Settings, storage: Storage, registry: CollectorRegistry) -> Iterator[None]:
-    """Searches the findings of the current day in the background and exports them until the block ends."""
-    clock = parse_clock(settings.clock)
-    current = CurrentFindings(
-        finding_service(settings, storage),
-        interval=settings.findings.interval_seconds,
-        duty=settings.findings.duty,
-        clock=clock,
-        wall_clock=SystemClock(),
-        accepted_late=AcceptedLate(
-            storage.dossier_figures(),
-            registry_of(settings),
-            working_days_of(settings),
-            settings.indicators.accepted_late_from,
-        ),
-    )
-    if settings.findings.interval_seconds:
-        registry.register(FindingCollector(lambda: current.state, registry=registry_of(settings), clock=clock))
-        current.start()
-    try:
-        yield
-    finally:
-        current.stop(grace=_FINDINGS_STOP_SECONDS)
-
-
-@contextmanager
-def continuous_audit(
-    settings: Settings, storage: Storage, registry: CollectorRegistry, audited: Callable[[Callable[[], int]], None]
-) -> Iterator[None]:
-    """Audits in the background and exports the results until the block ends; see ``background_work``."""
-    tallies = storage.audit()
-    audit = ContinuousAudit(
-        tallies,
-        dossiers=storage.dossier_audit(),
-        interval=settings.audit.interval_seconds,
-        duty=settings.audit.duty,
-        settle=settings.audit.settle_seconds,
-        in_hand=WorkInHand(
-            tallies, (topics_shown(settings), lambda: topic_reader(settings, answer_seconds=_SHORT_ANSWER_SECONDS))
-        ),
-        clock=SystemClock(),
-    )
-    if settings.audit.interval_seconds:  # without an audit its metrics would say that it never succeeds
-        registry.register(AuditCollector(lambda: audit.state))
-        audited(lambda: sum(audit.state.drift.values()) + audit.state.dossiers)
-        audit.start()
-    try:
-        yield
-    finally:
-        audit.stop(grace=_AUDIT_STOP_SECONDS)
 
 
 def figures_registry(settings: Settings, reader: TallyReader, process: CollectorRegistry) -> CollectorRegistry:

@@ -1,0 +1,123 @@
+"""What an exporter or all-in-one worker does in the background: audit, findings, partitions, disks of Kafka."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from prometheus_client import CollectorRegistry
+
+from domain.clock import SystemClock, parse_clock
+from pipeline.audit.continuous import ContinuousAudit
+from pipeline.audit.in_hand import WorkInHand
+from pipeline.findings.accepted_late import AcceptedLate
+from pipeline.findings.current import CurrentFindings
+from pipeline.kafka.disks import KafkaDisks
+from pipeline.kafka.partition_lag import PartitionWatch
+from pipeline.registry import registry_of
+from pipeline.serving.exporter import AuditCollector, FindingCollector
+from pipeline.serving.kafka_disks import KafkaDiskCollector
+from pipeline.settings import Settings
+from pipeline.wiring.features import SHORT_ANSWER_SECONDS, finding_service, topic_reader, topics_shown
+from pipeline.wiring.partitions import PartitionCollector
+from pipeline.working_days import working_days_of
+from sinks.contract.storage import Storage
+
+#: Longest wait for a running query of background work when the process stops (seconds).
+_AUDIT_STOP_SECONDS = 3.0
+_FINDINGS_STOP_SECONDS = 1.0
+_PARTITIONS_STOP_SECONDS = 1.0
+
+
+@contextmanager
+def background_work(
+    settings: Settings, storage: Storage, registry: CollectorRegistry, audited: Callable[[Callable[[], int]], None]
+) -> Iterator[None]:
+    """Audits, watches the partitions, and searches the findings of the current day, in the background, until the block ends.
+
+    ``audited`` is given what tells the confirmed drift (events), where there is an audit.
+    """
+    with (
+        watched_partitions(settings, registry),
+        continuous_audit(settings, storage, registry, audited),
+        current_findings(settings, storage, registry),
+        kafka_disks(settings, registry),
+    ):
+        yield
+
+
+@contextmanager
+def kafka_disks(settings: Settings, registry: CollectorRegistry) -> Iterator[None]:
+    """Asks the brokers for the free space of their disks in the background and exports it until the block ends."""
+    disks = KafkaDisks(settings.kafka)
+    registry.register(KafkaDiskCollector(lambda: disks.free))
+    disks.start()
+    try:
+        yield
+    finally:
+        disks.stop(grace=_FINDINGS_STOP_SECONDS)
+
+
+@contextmanager
+def watched_partitions(settings: Settings, registry: CollectorRegistry) -> Iterator[None]:
+    """Asks the brokers for the lag and the readers of each partition and exports them until the block ends."""
+    watch = PartitionWatch(topic_reader(settings, answer_seconds=SHORT_ANSWER_SECONDS), topic=settings.kafka.topic)
+    registry.register(PartitionCollector(lambda: watch.state))
+    watch.start()
+    try:
+        yield
+    finally:
+        watch.stop(grace=_PARTITIONS_STOP_SECONDS)
+
+
+@contextmanager
+def current_findings(settings: Settings, storage: Storage, registry: CollectorRegistry) -> Iterator[None]:
+    """Searches the findings of the current day in the background and exports them until the block ends."""
+    clock = parse_clock(settings.clock)
+    current = CurrentFindings(
+        finding_service(settings, storage),
+        interval=settings.findings.interval_seconds,
+        duty=settings.findings.duty,
+        clock=clock,
+        wall_clock=SystemClock(),
+        accepted_late=AcceptedLate(
+            storage.dossier_figures(),
+            registry_of(settings),
+            working_days_of(settings),
+            settings.indicators.accepted_late_from,
+        ),
+    )
+    if settings.findings.interval_seconds:
+        registry.register(FindingCollector(lambda: current.state, registry=registry_of(settings), clock=clock))
+        current.start()
+    try:
+        yield
+    finally:
+        current.stop(grace=_FINDINGS_STOP_SECONDS)
+
+
+@contextmanager
+def continuous_audit(
+    settings: Settings, storage: Storage, registry: CollectorRegistry, audited: Callable[[Callable[[], int]], None]
+) -> Iterator[None]:
+    """Audits in the background and exports the results until the block ends; see ``background_work``."""
+    tallies = storage.audit()
+    audit = ContinuousAudit(
+        tallies,
+        dossiers=storage.dossier_audit(),
+        interval=settings.audit.interval_seconds,
+        duty=settings.audit.duty,
+        settle=settings.audit.settle_seconds,
+        in_hand=WorkInHand(
+            tallies, (topics_shown(settings), lambda: topic_reader(settings, answer_seconds=SHORT_ANSWER_SECONDS))
+        ),
+        clock=SystemClock(),
+    )
+    if settings.audit.interval_seconds:  # without an audit its metrics would say that it never succeeds
+        registry.register(AuditCollector(lambda: audit.state))
+        audited(lambda: sum(audit.state.drift.values()) + audit.state.dossiers)
+        audit.start()
+    try:
+        yield
+    finally:
+        audit.stop(grace=_AUDIT_STOP_SECONDS)
