@@ -416,6 +416,9 @@ class MemoryStore:
                     self.corrections[message] = Correction(message, row["plus"], row["minus"], row["seen"])
         self.fault("correct:done")
 
+    def expired_at(self, _code):
+        """No message expires in memory."""
+
     def messages(self, code):
         """The distinct messages of a dossier: the double is a ``DossierReader``, too."""
         self.fault("messages")

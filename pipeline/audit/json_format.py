@@ -20,6 +20,7 @@ from pipeline.audit.drift import DayComparison
 from pipeline.audit.report import SHOWN, AuditReport, KafkaAudit, RepairReport
 from pipeline.audit.steps import LookedUp, TopicOffsets, UnreadLog
 from sinks.contract.audit import Comparison, Difference, EventRef, Repeats
+from sinks.contract.expiry import ExpiredTotal
 from sinks.contract.tallies import Counts
 
 Fields = dict[str, Any]
@@ -170,6 +171,18 @@ def decode_looked_up(fields: Mapping[str, Any]) -> LookedUp:
     return msgspec.convert(fields, LookedUp)
 
 
+def encode_expired(expired: ExpiredTotal) -> Fields:
+    """The messages that expired."""
+    older_than = None if expired.older_than is None else _time(expired.older_than)
+    return {"messages": expired.messages, "dossiers": expired.dossiers, "older_than": older_than, "late": expired.late}
+
+
+def decode_expired(fields: Mapping[str, Any]) -> ExpiredTotal:
+    """What ``encode_expired`` gave."""
+    older_than = None if fields["older_than"] is None else dt.datetime.fromisoformat(fields["older_than"])
+    return ExpiredTotal(fields["messages"], fields["dossiers"], older_than, fields["late"])
+
+
 def encode_report(report: AuditReport) -> Fields:
     """The whole report, as ``portalpulse audit --format json`` prints it."""
     return {
@@ -188,6 +201,7 @@ def encode_report(report: AuditReport) -> Fields:
         },
         "dossiers": encode_dossiers(report.dossiers),
         "by_time": report.fallback_reason,
+        **({} if report.expired.older_than is None else {"expired": encode_expired(report.expired)}),
         "findings": _encode_differences(report.findings[:SHOWN]),
         "repaired": None if report.repaired is None else _encode_repair(report.repaired),
         "contradictions": _encode_optional(report.contradictions),

@@ -13,6 +13,7 @@ from pipeline.audit.drift import DayComparison
 from pipeline.audit.steps import TopicOffsets, UnreadLog, UnreadOffsets
 from pipeline.ingest.unread_offsets import describe_unread
 from sinks.contract.audit import Difference, Repeats
+from sinks.contract.expiry import ExpiredTotal
 
 #: Differences, names or messages that a report lists.
 SHOWN = 50
@@ -88,6 +89,7 @@ class AuditReport:
     reused_event_ids: Repeats | None = None
     unread: UnreadLog | None = None
     kafka: KafkaAudit | None = None
+    expired: ExpiredTotal = field(default_factory=ExpiredTotal)
 
     @property
     def clean(self) -> bool:

@@ -1,6 +1,7 @@
 """The steps of the audit over HTTP, one a request. An embedded storage belongs to one process, so the command line asks that one.
 
-Answers name events and dossiers, and steps cost time: all but ``unread`` need trust (``pipeline.serving.access``).
+Answers name events and dossiers, and steps cost time: all but ``expired`` and ``unread`` need trust
+(``pipeline.serving.access``).
 """
 
 from __future__ import annotations
@@ -123,6 +124,9 @@ def _kafka_routes(steps: AuditSteps, in_thread: InThread) -> list[web.RouteDef]:
     async def partitions(_: web.Request) -> web.Response:
         return web.json_response(await in_thread(lambda: json_format.encode_offsets(steps.partitions())))
 
+    async def expired(_: web.Request) -> web.Response:
+        return web.json_response(await in_thread(lambda: json_format.encode_expired(steps.expired())))
+
     async def unread(_: web.Request) -> web.Response:
         return web.json_response(await in_thread(lambda: json_format.encode_unread(steps.unread())))
 
@@ -135,6 +139,7 @@ def _kafka_routes(steps: AuditSteps, in_thread: InThread) -> list[web.RouteDef]:
         return web.json_response(json_format.encode_looked_up(found))
 
     return [
+        web.get("/api/v1/audit/expired", answered(expired)),
         web.get("/api/v1/audit/unread", answered(unread)),
         web.get("/api/v1/audit/partitions", answered(partitions)),
         web.get("/api/v1/audit/partitions/{partition}", answered(verify)),

@@ -58,7 +58,7 @@ class _Audit:
         report.add(wrong)
         if self._options.repeats:
             self._search_repeats(rows, report)
-        report.unread = self._steps.unread()
+        report.unread, report.expired = self._steps.unread(), self._steps.expired()
         if self._options.kafka is not KafkaCheck.NONE:
             report.kafka = self._audit_kafka(report.unread.ranges)
         return report

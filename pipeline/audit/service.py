@@ -25,6 +25,7 @@ from sinks.contract.audit import HashShard, Repeats, TallyAudit, TallyRepair
 from sinks.contract.dossier_audit import DossierAudit, DossierSelection
 from sinks.contract.dossiers import DossierIndex
 from sinks.contract.events import EventStore
+from sinks.contract.expiry import ExpiredTotal
 from sinks.contract.tallies import Days, Span
 from sinks.errors import SinkError
 
@@ -33,7 +34,13 @@ _EXAMPLES = 20
 #: Grace for recounts that started under the old epoch (seconds).
 _QUERY_START_GRACE = 1.0
 #: Columns of the event in ``TallyAudit.missing``.
-_EVENT_COLUMNS = {"agency": pa.string(), "occurred_at": pa.timestamp("ms", "UTC"), "event_id": pa.string()}
+_EVENT_COLUMNS = {
+    "agency": pa.string(),
+    "occurred_at": pa.timestamp("ms", "UTC"),
+    "event_id": pa.string(),
+    "dossier_code": pa.string(),
+    "status": pa.uint8(),
+}
 
 
 class AuditService:
@@ -44,6 +51,7 @@ class AuditService:
         portals: the topics of portals, when there is one for each; ``topic`` then names what stands for them.
         clock: the wall clock; events dated later than now plus ``future_tolerance`` are invalid.
         portal_of: the portal that a topic belongs to; None: any agency may report in it.
+        expired: tells which messages expired.
         wait: sleeps for a number of seconds.
     """
 
@@ -61,6 +69,7 @@ class AuditService:
         future_tolerance: dt.timedelta,
         portals: Sequence[str] = (),
         portal_of: Callable[[str], str | None] = lambda _topic: None,
+        expired: Callable[[], ExpiredTotal] = ExpiredTotal,
         wait: Callable[[float], None] = time.sleep,
     ) -> None:
         self._audit, self._store, self._repair, self._wait = audit, store, repair, wait
@@ -68,6 +77,7 @@ class AuditService:
         self._topic, self._topic_reader = topic
         self._portals, self._portal_of = tuple(portals), portal_of
         self._in_hand = WorkInHand(audit, topic)
+        self._expired = expired
         self._decoder, self._clock, self._future_tolerance = decoder, clock, future_tolerance
 
     def days(self, first: dt.date | None, last: dt.date | None) -> Mapping[dt.date, int]:
@@ -150,6 +160,10 @@ class AuditService:
     def unread(self) -> UnreadLog:
         """Recorded offsets that left the log before a worker read them."""
         return UnreadLog(self._topic, tuple(found for topic in self._portals or ("",) for found in self._unread_of(topic)))
+
+    def expired(self) -> ExpiredTotal:
+        """The messages that expired."""
+        return self._expired()
 
     def _unread_of(self, topic: str) -> Sequence[UnreadOffsets]:
         """The recorded ranges of one topic."""

@@ -17,6 +17,7 @@ from pipeline.audit.dossier_repair import RepairedDossiers
 from pipeline.audit.drift import DayComparison
 from sinks.contract.audit import HashShard, Repeats
 from sinks.contract.dossier_audit import DossierSelection
+from sinks.contract.expiry import ExpiredTotal
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +119,10 @@ class AuditSteps(Protocol):
 
         Some may be stored anyway: a worker that dies between storing and acknowledging messages leaves such ranges.
         """
+        ...
+
+    def expired(self) -> ExpiredTotal:
+        """The messages that expired: what they count as is kept, and no longer compared with them."""
         ...
 
     def verify(self, partition: int, begin: int, end: int, *, topic: str = "") -> LookedUp:

@@ -20,6 +20,7 @@ OTHERS: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = {
     "/api/v1/audit/days/{day}": ("Tallies of a day against its stored events" + _RAW, ("settle",)),
     "/api/v1/audit/days/{day}/contradictions": ("Messages of a day that contradict each other" + _RAW, ()),
     "/api/v1/audit/dossiers": ("Dossiers against what is stored of them" + _RAW, (*_DAYS, *_SHARD, "settle")),
+    "/api/v1/audit/expired": ("Messages that expired, and since when all are there", ()),
     "/api/v1/audit/partitions": ("Partitions of the topic, with what is stored of them" + _RAW, ()),
     "/api/v1/audit/partitions/{partition}": ("Messages of a partition against the storage" + _RAW, ("begin", "end", "topic")),
     "/api/v1/audit/repeats": ("Event ids that were used twice" + _RAW, (*_DAYS, *_SHARD)),
@@ -37,6 +38,7 @@ OTHERS: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = {
     "/api/v1/report/explanation": ("What moved a rate", (*_REPORT, "agency", "indicator")),
     "/api/v1/report/verification": ("A report, counted again from the messages" + _RAW, (*_REPORT, *_SHARD)),
     "/api/v1/report/verification/shards": ("Into how many shards this is cut" + _RAW, _REPORT),
+    "/api/v1/retention": ("What is kept since when, and what would expire" + _RAW, ()),
     "/api/v1/status": ("Stored and tallied events, newest event, dead letters", ()),
     "/api/v1/steps": ("Numerators and denominators of agencies by steps of minutes", (*_DAYS, "step")),
 }

@@ -130,6 +130,13 @@ def _print(report: AuditReport, console: Console) -> None:
     elif report.unread is not None:
         for unread in report.unread.ranges:
             console.print(unread_sentence(unread), style="bold", markup=False)
+    if report.expired.older_than is not None:
+        console.print(
+            f"{report.expired.messages:,} messages of {report.expired.dossiers:,} dossiers have expired, all of them older than "
+            f"{civil_day(report.expired.older_than)}. Tallies are compared with what was recorded of them; whether that was "
+            f"right can no longer be checked. {report.expired.late:,} messages came for these dossiers afterwards.",
+            soft_wrap=True,
+        )
     for line in verdict(report):
         console.print(line, soft_wrap=True)
 

@@ -13,6 +13,7 @@ COMMANDS: Final = {
     "report": "pipeline.cli.report",
     "dead-letters": "pipeline.cli.dead_letters",
     "audit": "pipeline.cli.audit",
+    "retention": "pipeline.cli.retention",
     "dossier": "pipeline.cli.dossier",
     "findings": "pipeline.cli.findings",
     "catalogue": "pipeline.cli.catalogue",

@@ -14,6 +14,7 @@ from pipeline.audit.steps import LookedUp, TopicOffsets, UnreadLog
 from pipeline.cli.remote import Process
 from sinks.contract.audit import HashShard, Repeats
 from sinks.contract.dossier_audit import DossierSelection
+from sinks.contract.expiry import ExpiredTotal
 
 #: A single step may scan a day of a large table.
 _STEP_SECONDS: Final = 3_600.0
@@ -69,6 +70,10 @@ class RemoteAudit:
     def unread(self) -> UnreadLog:
         """Recorded offsets that left the log before a worker read them."""
         return json_format.decode_unread(self._get("unread"))
+
+    def expired(self) -> ExpiredTotal:
+        """The messages that expired."""
+        return json_format.decode_expired(self._get("expired"))
 
     def verify(self, partition: int, begin: int, end: int, *, topic: str = "") -> LookedUp:
         """Look the messages of a range up in the storage."""

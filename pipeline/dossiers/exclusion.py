@@ -51,7 +51,8 @@ class ExclusionService:
         """Exclude a dossier, or include it again; see ``steps``.
 
         Raises:
-            ConfigurationError: the code, the reason or the name is wrong, or there is nothing to include again.
+            ConfigurationError: the code, the reason or the name is wrong, its messages expired, or there is nothing to include
+                again.
             UnavailableError: the storage failed midway. The same call again completes it.
         """
         steps = self.steps(code, excluded=excluded, reason=reason, name=name)
@@ -111,6 +112,11 @@ class ExclusionService:
         if re.fullmatch(DOSSIER_CODE, code) is None:
             raise ConfigurationError(
                 f"{code[:80]!r} is not a dossier code, so no message can have it.", remedy="Codes look like H62-250105-0007."
+            )
+        if (expired_at := self._reader.expired_at(code)) is not None:
+            raise ConfigurationError(
+                f"The messages of dossier {code} expired on {civil_day(expired_at)}, so what it counts as can no longer change.",
+                remedy="docs/retention.md says what is kept of such a dossier.",
             )
         name = checked_text("The name", name)
         reason = checked_text("The reason", reason) if excluded else ""

@@ -18,7 +18,7 @@ from sinks.contract.level_notes import is_level_note
 
 
 def judged_rows(source: DossierHistories, dossiers: pa.Table) -> dict[bytes, DossierMilestones]:
-    """The rows of dossiers by their number.
+    """The rows of dossiers by their number. Those whose messages expired are missing: their rows stay as they are.
 
     Args:
         source: reads their messages and decisions.
@@ -28,7 +28,7 @@ def judged_rows(source: DossierHistories, dossiers: pa.Table) -> dict[bytes, Dos
     counted = pc.value_counts(rows.column("dossier"))
     seen = dict(zip(counted.field("values").to_pylist(), counted.field("counts").to_pylist(), strict=True))
     codes = _codes(source, dossiers, rows)
-    found = {}
+    found: dict[bytes, DossierMilestones | None] = {}
     for history in dossiers_in(rows.to_batches()):
         if seen[history.dossier] < MANY:
             found[history.dossier] = _judged(history, codes.get(history.dossier, ""), seen[history.dossier])
@@ -38,7 +38,7 @@ def judged_rows(source: DossierHistories, dossiers: pa.Table) -> dict[bytes, Dos
     for dossier, code in codes.items():
         if dossier not in found:
             found[dossier] = without_messages(code, seen=0)
-    return found
+    return {dossier: row for dossier, row in found.items() if row is not None}
 
 
 def _codes(source: DossierHistories, dossiers: pa.Table, rows: pa.Table) -> dict[bytes, str]:
@@ -56,17 +56,19 @@ def _codes(source: DossierHistories, dossiers: pa.Table, rows: pa.Table) -> dict
     return known
 
 
-def _judged(history: History, code: str, seen: int) -> DossierMilestones:
+def _judged(history: History, code: str, seen: int) -> DossierMilestones | None:
+    if history.expired:
+        return None
     if not history.messages:
         return without_messages(code, seen=seen)
     return replace(milestones_of(judge(history.messages, history.decisions, history.level), seen=seen), code=code)
 
 
-def _judged_alone(source: DossierHistories, dossier: bytes, code: str) -> DossierMilestones:
+def _judged_alone(source: DossierHistories, dossier: bytes, code: str) -> DossierMilestones | None:
     """The row of a dossier with many messages; with too many events they are not read."""
     history = source.long_history(dossier)
     read = next(_dossiers(history.rows), History(dossier))
-    if history.events <= MAX_EVENTS:
+    if read.expired or history.events <= MAX_EVENTS:
         return _judged(read, code, history.seen)
     excluded = is_excluded(read.decisions)
     judged = ExcludedDossier(code, history.events) if excluded else TooManyEvents(code, history.events)

@@ -168,6 +168,10 @@ class DossierKeeper:
             judged_at = self._call(self.table.now)  # before the messages are read
             found = self._call(lambda piece=piece: judged_rows(self.histories, piece))  # type: ignore[misc]
             yield "judged"
+            if expired := [dossier for dossier in piece.column("dossier").to_pylist() if dossier not in found]:
+                kept = pa.table({"dossier": pa.array(expired, pa.binary(16))})
+                self._call(lambda kept=kept: self.table.keep(kept))  # type: ignore[misc]
+                yield "kept"
             known = dict(zip(*(piece.column(name).to_pylist() for name in ("dossier", "seen")), strict=True))
             if fewer := [dossier for dossier, row in found.items() if row.seen < known[dossier]]:
                 # The index lost messages since; their row would win.

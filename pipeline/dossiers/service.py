@@ -17,6 +17,8 @@ from sinks.contract.exclusions import ExclusionStore
 
 #: Why no message of an excluded dossier counts.
 _EXCLUDED = "Excluded."
+#: The same of a message that came after the others had expired.
+_TOO_LATE = "It came after the messages of its dossier had expired."
 
 
 class DossierService:
@@ -44,6 +46,12 @@ class DossierService:
         messages, decisions = self._reader.messages(code), self._exclusions.decisions(code)
         decided = sorted(decisions, key=lambda decision: (decision.decided_at, decision.id.hex))
         known: dict[str, Any] = {"code": code, "decisions": [as_dict(decision) for decision in decided]}
+        if (expired_at := self._reader.expired_at(code)) is not None:
+            remark = f"Its messages expired on {civil_day(expired_at)}: it counts as before, and its history is gone." + (
+                " The messages below came too late for it: a new event counts in events alone." if messages else ""
+            )
+            late = [_fields(message) | {"counts_as": [], "why": _TOO_LATE} for message in sorted(messages, key=order)]
+            return known | {"messages": late, "findings": [], "remark": remark}
         if not messages:
             if not decided:
                 return None

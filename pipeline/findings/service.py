@@ -76,7 +76,7 @@ class FindingService:
         """In how many shards to search.
 
         Raises:
-            ConfigurationError: an agency is unknown.
+            ConfigurationError: an agency is unknown, or messages of these days have expired.
         """
         self._require_known(scope)
         return max(1, -(-self._reader.messages_within(scope) // self._shard_messages))
@@ -96,7 +96,7 @@ class FindingService:
         named: dict[bytes, DossierEvent] = {}
         catalogue = Catalogue(self._catalogue(scope.period))
         for history in dossiers_in(self._reader.histories(scope, shard)):
-            if not history.messages:  # its first message is not indexed yet
+            if history.expired or not history.messages:  # its messages are gone, or its first one is not indexed yet
                 continue
             for finding in findings(history.messages, self._registry, history.decisions, catalogue):
                 place = Place(None, None)

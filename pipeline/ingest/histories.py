@@ -19,6 +19,7 @@ from domain.findings import needed_messages
 from domain.periods import civil_day
 from sinks.contract.dossiers import event_id_of, fields_of, message_of
 from sinks.contract.exclusions import excludes
+from sinks.contract.expiry import FOR_EVER
 from sinks.contract.level_notes import NotedLevel, is_level_note
 
 #: With more messages of one dossier than this, those that decide nothing are dropped. Two for each event that a dossier may have.
@@ -45,6 +46,11 @@ class History:
     messages: list[DossierEvent] = field(default_factory=list)
     decision: ExclusionDecision | None = None
     noted: dict[Service, NotedLevel] = field(default_factory=dict)
+
+    @property
+    def expired(self) -> bool:
+        """Whether its messages expired (``sinks.contract.expiry``), so that what is here says little about it."""
+        return self.decision is not None and self.decision.decided_at >= FOR_EVER
 
     @property
     def decisions(self) -> tuple[ExclusionDecision, ...]:

@@ -57,6 +57,7 @@ ENDPOINTS: Final[Mapping[tuple[str, str], Endpoint]] = {
     ("GET", "/runbook/{language}"): _READ,
     ("GET", "/api/v1/agencies/{code}"): _READ,
     ("GET", "/api/v1/alerts"): _READ,
+    ("GET", "/api/v1/audit/expired"): _READ,
     ("GET", "/api/v1/audit/unread"): _READ,
     ("GET", "/api/v1/catalogue"): _READ,
     ("GET", "/api/v1/misplaced"): _READ,
@@ -83,6 +84,7 @@ ENDPOINTS: Final[Mapping[tuple[str, str], Endpoint]] = {
     ("GET", "/api/v1/findings/shards"): _OPERATE,
     ("GET", "/api/v1/report/verification"): _OPERATE,
     ("GET", "/api/v1/report/verification/shards"): _OPERATE,
+    ("GET", "/api/v1/retention"): _OPERATE,
     ("POST", "/api/v1/audit/dossiers/repair"): _CHANGE,
     ("POST", "/api/v1/audit/repair"): _CHANGE,
     ("POST", "/api/v1/audit/tidy"): Endpoint(Role.OPERATE, _LIST),
@@ -95,6 +97,9 @@ ENDPOINTS: Final[Mapping[tuple[str, str], Endpoint]] = {
     ("POST", "/api/v1/dead-letters/replay"): _CHANGE,
     ("POST", "/api/v1/dossiers/{code}/exclusion"): _CHANGE,
     ("POST", "/api/v1/report/verification"): Endpoint(Role.OPERATE, _LARGE),
+    ("POST", "/api/v1/retention/plan"): _CHANGE,
+    ("POST", "/api/v1/retention/remove"): _CHANGE,
+    ("POST", "/api/v1/retention/share"): _CHANGE,
 }
 
 

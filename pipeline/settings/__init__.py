@@ -9,7 +9,7 @@ from pipeline.settings.indicators import ThresholdPolicy
 from pipeline.settings.kafka import KafkaSettings
 from pipeline.settings.loading import PREFIX, Settings, load_settings
 from pipeline.settings.people import LogSettings
-from pipeline.settings.work import DeadLetterSettings, IngestSettings
+from pipeline.settings.work import DeadLetterSettings, IngestSettings, RetentionSettings
 
 __all__ = [
     "PREFIX",
@@ -19,6 +19,7 @@ __all__ = [
     "IngestSettings",
     "KafkaSettings",
     "LogSettings",
+    "RetentionSettings",
     "Settings",
     "ThresholdPolicy",
     "embedded_url",

@@ -26,6 +26,7 @@ from pipeline.settings.work import (
     DossierSettings,
     FindingSettings,
     IngestSettings,
+    RetentionSettings,
     WatchdogSettings,
 )
 
@@ -53,6 +54,7 @@ class Settings(BaseSettings):
     http: HttpSettings = HttpSettings()
     ingest: IngestSettings = IngestSettings()
     dead_letters: DeadLetterSettings = DeadLetterSettings()
+    retention: RetentionSettings = RetentionSettings()
     watchdog: WatchdogSettings = WatchdogSettings()
     audit: AuditSettings = AuditSettings()
     dossiers: DossierSettings = DossierSettings()

@@ -9,6 +9,7 @@ from prometheus_client import CollectorRegistry
 
 from domain.clock import SystemClock, parse_clock
 from domain.indicators import ReturnAtCounter, indicators_by
+from pipeline.audit.in_hand import WorkInHand
 from pipeline.audit.routes import audit_routes
 from pipeline.audit.service import AuditService
 from pipeline.board.board import BoardSources
@@ -35,12 +36,16 @@ from pipeline.report.routes import ReportSources, report_routes
 from pipeline.report.steps import step_routes
 from pipeline.report.verification.routes import verification_routes
 from pipeline.report.verification.service import VerificationService, VerificationSources
+from pipeline.retention.messages import parts_of
+from pipeline.retention.routes import retention_routes
+from pipeline.retention.service import RetentionService
 from pipeline.runbook.routes import runbook_routes
 from pipeline.serving.exporter import AgencyCollector
 from pipeline.serving.policies import PolicyCollector
 from pipeline.serving.requests import Routes
 from pipeline.settings import Settings
 from pipeline.working_days import working_days_of
+from sinks.contract.expiry import ExpiredTotal
 from sinks.contract.storage import Storage
 from sinks.contract.tallies import TallyReader
 
@@ -111,7 +116,18 @@ def audit_service(settings: Settings, storage: Storage) -> AuditService:
         clock=SystemClock(),
         future_tolerance=dt.timedelta(seconds=settings.ingest.future_tolerance_seconds),
         portal_of=settings.kafka.portal_of,
+        expired=lambda: sum((part.expiry().total() for part in storage.parts()), ExpiredTotal()),
     )
+
+
+def retention_service(settings: Settings, storage: Storage) -> RetentionService:
+    """The service over this storage. It asks Kafka what workers have in hand."""
+    audit = storage.audit()
+    in_hand = WorkInHand(audit, (topics_shown(settings), lambda: topic_reader(settings, answer_seconds=SHORT_ANSWER_SECONDS)))
+    recount = partial(audit_service(settings, storage).repair, raise_epoch=False)
+    parts = parts_of(storage, recount=recount, settle=dt.timedelta(seconds=settings.audit.settle_seconds), in_hand=in_hand)
+    clock = parse_clock(settings.clock)
+    return RetentionService(parts, storage.dead_letters(), settings=settings.retention, clock=clock, now=audit.now)
 
 
 def dossier_service(settings: Settings, storage: Storage) -> DossierService:
@@ -154,6 +170,7 @@ def verification_service(settings: Settings, storage: Storage) -> VerificationSe
         storage.raw_messages(),
         VerificationSources(
             excluded=storage.exclusions().excluded,
+            expired=storage.raw_messages().late_codes,
             catalogue=storage.catalogue().entries,
             return_at_counter=ReturnAtCounter(settings.indicators.return_at_counter),
             working_days=working_days_of(settings),
@@ -199,6 +216,7 @@ def feature_routes(settings: Settings, storage: Storage, board: BoardSources) ->
         partial(verification_routes, verification_service(settings, storage), reports.agencies, reports.clock),
         partial(dead_letter_routes, dead_letter_service(settings, storage)),
         partial(audit_routes, audit_service(settings, storage)),
+        partial(retention_routes, retention_service(settings, storage)),
         partial(dossier_routes, dossier_service(settings, storage), exclusion_service(settings, storage)),
         partial(finding_routes, finding_service(settings, storage)),
         partial(catalogue_routes, catalogue_service(settings, storage)),

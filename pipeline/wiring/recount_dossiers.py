@@ -60,7 +60,8 @@ def recount_dossiers(clickhouse: ClickHouse, registry: AgencyRegistry, progress:
         return
     total = sum(count for _, count, _ in months)
     log.info("counting_dossiers_of_stored_events", events=total, months=len(months))
-    store, resolver = ClickHouseStore(clickhouse), DossierResolver(ClickHouseDossierIndex(clickhouse, later_tables=False))
+    store = ClickHouseStore(clickhouse, expiring=False)
+    resolver = DossierResolver(ClickHouseDossierIndex(clickhouse, later_tables=False))
     done = 0
     for month, count, is_copied in months:
         if not is_copied:
@@ -72,7 +73,7 @@ def recount_dossiers(clickhouse: ClickHouse, registry: AgencyRegistry, progress:
         done += count
         progress(done, total)
     # The tallies counted events, and for units that may have changed: a recount that counts less must win.
-    repair = ClickHouseRepair(clickhouse)
+    repair = ClickHouseRepair(clickhouse, expiring=False)
     repair.raise_epoch("dossiers are counted instead of events")
     for month, _, _ in months:
         _recount(clickhouse, store, repair, month)

@@ -12,7 +12,7 @@ from domain.catalogue_levels import AgencyLevels, CatalogueLevels, Generation
 from domain.events import Status
 from sinks.clickhouse.catalogue_levels import ClickHouseCatalogueLevels
 from sinks.clickhouse.client import ClickHouse, ExternalTable
-from sinks.clickhouse.dossier_index import DOSSIER
+from sinks.clickhouse.dossier_sql import DOSSIER
 from sinks.clickhouse.row_policies import refuse_hidden_rows
 from sinks.clickhouse.tally_sql import BACKGROUND_SORTING, BACKGROUND_SPILLING, CIVIL_DAY, days_condition
 from sinks.contract.tallies import Days

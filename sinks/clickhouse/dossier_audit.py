@@ -11,17 +11,27 @@ import pyarrow as pa
 from domain.catalogue_levels import CatalogueLevels
 from sinks.clickhouse.catalogue_levels import ClickHouseCatalogueLevels
 from sinks.clickhouse.client import ClickHouse
-from sinks.clickhouse.dossier_index import DOSSIER as _NUMBER
+from sinks.clickhouse.dossier_sql import DOSSIER as _NUMBER
 from sinks.clickhouse.dossier_sql import FACTS
 from sinks.clickhouse.dossier_statements import HISTORY, delete_dossiers, listed, number
 from sinks.clickhouse.due import OLD, due_condition, due_parameters
+from sinks.clickhouse.expired_sql import IN_FORCE, WITH_BOUND
 from sinks.clickhouse.repeat_search import between
 from sinks.clickhouse.row_policies import refuse_hidden_rows, whole
 from sinks.clickhouse.tally_sql import BACKGROUND_SORTING, BACKGROUND_SPILLING
+from sinks.clickhouse.times import to_milliseconds
 from sinks.contract.audit import Acknowledged
-from sinks.contract.dossier_audit import DossierSelection
+from sinks.contract.dossier_audit import DossierSelection, Finished
 from sinks.contract.exclusions import EXCLUDED_FACT
-from sinks.tables import DOSSIER_CORRECTIONS, DOSSIER_EXCLUSIONS, DOSSIER_INDEX, DOSSIER_MESSAGES, DOSSIERS
+from sinks.tables import (
+    DOSSIER_CORRECTIONS,
+    DOSSIER_EXCLUSIONS,
+    DOSSIER_INDEX,
+    DOSSIER_MESSAGES,
+    DOSSIERS,
+    EXPIRATION_RUNS,
+    EXPIRED_DOSSIERS,
+)
 
 #: The number of the dossier of a message.
 _DOSSIER: Final = f"({_NUMBER})"
@@ -50,11 +60,11 @@ class ClickHouseDossierAudit:
         """Everything about the selected dossiers; see the contract. ClickHouse takes the snapshots in the order of the union."""
         in_hand = f"NOT ({due_condition(acknowledged)})" if settle else "0"
         in_hand_decision = f"NOT ({OLD.format(column='decided_at')})" if settle else "0"
-        chosen, of_messages = _selected("dossier", selection), _selected(_DOSSIER, selection)
+        chosen, of_messages = selected_dossiers("dossier", selection), selected_dossiers(_DOSSIER, selection)
         found = self._clickhouse.batches(
             "audit_dossiers",
-            f"SELECT {HISTORY}, max(s) AS stored, max(i) AS indexed, max(c) AS corrected, max(p) AS plus, max(m) AS minus, "  # noqa: S608
-            "max(n) AS seen, groupUniqArrayIf(v, v > 0) AS claims, max(h) AS in_hand FROM ("
+            f"{WITH_BOUND} SELECT {HISTORY}, max(s) AS stored, max(i) AS indexed, max(c) AS corrected, "  # noqa: S608
+            "max(p) AS plus, max(m) AS minus, max(n) AS seen, groupUniqArrayIf(v, v > 0) AS claims, max(h) AS in_hand FROM ("
             f"SELECT dossier, {_IDENTITY}, facts, toUInt8(0) AS s, toUInt8(0) AS i, toUInt8(1) AS c, plus AS p, minus AS m, "
             f"seen AS n, toUInt16(0) AS v, toUInt8(0) AS h FROM {DOSSIER_CORRECTIONS} FINAL WHERE {chosen} UNION ALL "
             f"SELECT dossier, {_IDENTITY}, facts, 0, toUInt8(claim = 0), 0, toUInt16(0), toUInt16(0), toUInt32(0), claim, 0 "
@@ -65,10 +75,11 @@ class ClickHouseDossierAudit:
             f"SELECT {_DECISION}, 1, 0, 0, toUInt16(0), toUInt16(0), toUInt32(0), toUInt16(0), "
             f"toUInt8({in_hand_decision}) FROM {DOSSIER_EXCLUSIONS} WHERE {chosen}) "
             f"GROUP BY dossier, {_IDENTITY}, facts ORDER BY dossier",
-            {"count": selection.shard.count, "index": selection.shard.index, **due_parameters(settle, acknowledged)},
+            due_parameters(settle, acknowledged),
             **_SPILLING,
         )
-        return whole(found, self._clickhouse, (DOSSIER_CORRECTIONS, DOSSIER_INDEX, *_SOURCES))
+        read = (DOSSIER_CORRECTIONS, DOSSIER_INDEX, *_SOURCES, EXPIRED_DOSSIERS, EXPIRATION_RUNS)
+        return whole(found, self._clickhouse, read if selection.finished is None else (*read, DOSSIERS))
 
     def levels(self, agencies: Collection[str]) -> CatalogueLevels:
         """The levels of the service catalogue; see the contract."""
@@ -110,19 +121,35 @@ class ClickHouseDossierAudit:
         delete_dossiers(self._clickhouse, "repair_dossiers", (DOSSIER_INDEX, DOSSIER_CORRECTIONS, DOSSIERS), dossiers)
 
 
-def _selected(dossier: str, selection: DossierSelection) -> str:
-    """The condition that a dossier is selected."""
-    share = f"{dossier} % {{count:UInt32}} = {{index:UInt32}}"
-    if selection.days is None:
-        return share
-    sources = " UNION ALL ".join(
-        f"SELECT {number} AS dossier FROM {table} WHERE {between(selection.days, at)} "  # noqa: S608
-        f"AND {number} % {{count:UInt32}} = {{index:UInt32}}"
-        for table, number, at in (
-            (DOSSIER_MESSAGES, _DOSSIER, "occurred_at"),
-            (DOSSIER_INDEX, "dossier", "occurred_at"),
-            (DOSSIER_CORRECTIONS, "dossier", "occurred_at"),
-            (DOSSIER_EXCLUSIONS, "dossier", "decided_at"),
+def selected_dossiers(dossier: str, selection: DossierSelection) -> str:
+    """The condition that a dossier is selected; ``dossier``: its number. It needs ``WITH_BOUND``."""
+    share = f"modulo({{}}, {selection.shard.count:d}) = {selection.shard.index:d}".format
+    expired = f"FROM {EXPIRED_DOSSIERS} WHERE {IN_FORCE}"
+    conditions = [
+        share(dossier),
+        f"((SELECT count() {expired}) = 0 OR {dossier} NOT IN (SELECT dossier {expired} AND {share('dossier')}))",
+    ]
+    if selection.days is not None:
+        sources = " UNION ALL ".join(
+            f"SELECT {number} AS dossier FROM {table} WHERE {between(selection.days, at)} AND {share(number)}"  # noqa: S608
+            for table, number, at in (
+                (DOSSIER_MESSAGES, _DOSSIER, "occurred_at"),
+                (DOSSIER_INDEX, "dossier", "occurred_at"),
+                (DOSSIER_CORRECTIONS, "dossier", "occurred_at"),
+                (DOSSIER_EXCLUSIONS, "dossier", "decided_at"),
+            )
         )
+        conditions.append(f"{dossier} IN ({sources})")
+    if selection.finished is not None:
+        rows = f"SELECT dossier FROM {DOSSIERS} FINAL WHERE {share('dossier')} AND {is_finished(selection.finished)}"  # noqa: S608
+        conditions.append(f"{dossier} IN ({rows})")
+    return " AND ".join(conditions)
+
+
+def is_finished(which: Finished) -> str:
+    """The condition that a row of a dossier says that it is finished."""
+    older_than, quiet = (f"toDateTime64('{to_milliseconds(at)}', 3, 'UTC')" for at in (which.older_than, which.quiet))
+    return (
+        "state = 'counts' AND greatest(settled_at, given_back_at) > toDateTime64(0, 3, 'UTC') AND notEmpty(times) "
+        f"AND arrayMax(times) < {older_than} AND judged_at < {quiet}"
     )
-    return f"{share} AND {dossier} IN ({sources})"

@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from domain.dossiers import MAX_EVENTS
 from sinks.clickhouse.client import ClickHouse, ExternalTable
-from sinks.clickhouse.dossier_index import DOSSIER
+from sinks.clickhouse.dossier_sql import DOSSIER
 from sinks.clickhouse.dossier_statements import HISTORY, literal
 from sinks.clickhouse.row_policies import refuse_hidden_rows, whole
 from sinks.clickhouse.tally_sql import BACKGROUND_SPILLING

@@ -14,19 +14,13 @@ from domain.events import Status
 from sinks.clickhouse.arrow import arrow_stream
 from sinks.clickhouse.catalogue_levels import ClickHouseCatalogueLevels
 from sinks.clickhouse.client import ClickHouse, ExternalTable
+from sinks.clickhouse.dossier_sql import DOSSIER
 from sinks.clickhouse.dossier_statements import HISTORY, WRITE
 from sinks.contract.dossiers import BARE_NINE, CLAIM, COUNTER_TEN, FULL_NINE, ONLINE, OTHER_CHANNEL, SUBMISSION
 from sinks.tables import DOSSIER_CHANGES, DOSSIER_CORRECTIONS, DOSSIER_INDEX
 
 _BATCH: Final = "batch"
 _BATCH_STRUCTURE: Final = "dossier_code String"
-#: The number of a dossier; the same as the default of the column (migration 0012).
-DOSSIER: Final = (
-    "bitShiftLeft(toUInt128(toUInt32OrZero(reverse("
-    "substring(reverse(dossier_code), position(reverse(dossier_code), '-') + 1, 6)))), 96) "
-    "+ bitShiftRight(reinterpretAsUInt128(sipHash128(dossier_code)), 32)"
-)
-
 _STATUS: Final = "bitAnd(facts, 15)"
 #: Sort key of a message within its dossier: time, status, then 0 for a submission and 1 for others. So the minimum is that of the
 #: first message and tells whether it is a submission.

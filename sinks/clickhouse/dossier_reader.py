@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import uuid
 from collections.abc import Mapping, Sequence
 from typing import Final
@@ -11,11 +12,12 @@ import pyarrow as pa
 
 from domain.events import DossierEvent
 from sinks.clickhouse.client import ClickHouse, ExternalTable
-from sinks.clickhouse.dossier_index import DOSSIER
+from sinks.clickhouse.dossier_sql import DOSSIER
+from sinks.clickhouse.expired_sql import IN_FORCE, WITH_BOUND
 from sinks.clickhouse.row_policies import refuse_hidden_rows
 from sinks.clickhouse.times import aware
 from sinks.contract.dossiers import fields_of, message_of
-from sinks.tables import DOSSIER_INDEX
+from sinks.tables import DOSSIER_INDEX, EXPIRATION_RUNS, EXPIRED_DOSSIERS
 
 _MESSAGE: Final = "occurred_at, toString(event_id) AS id, agency, procedure_code, due_at, facts"
 _FIELDS: Final = "occurred_at, id, agency, procedure_code, due_at, facts"
@@ -42,6 +44,17 @@ class ClickHouseDossierReader:
         )
         refuse_hidden_rows(self._clickhouse, (DOSSIER_INDEX,))
         return [_event(code, row) for row in rows]
+
+    def expired_at(self, code: str) -> dt.datetime | None:
+        """When the messages of a dossier expired; see the contract."""
+        rows = self._clickhouse.rows(
+            "read_dossier",
+            f"{WITH_BOUND} SELECT count(), min(expired_at) FROM {EXPIRED_DOSSIERS} WHERE {IN_FORCE} "  # noqa: S608
+            f"AND dossier = (SELECT {DOSSIER} FROM (SELECT {{code:String}} AS dossier_code))",
+            {"code": code},
+        )
+        refuse_hidden_rows(self._clickhouse, (EXPIRED_DOSSIERS, EXPIRATION_RUNS))
+        return aware(rows[0][1]) if int(rows[0][0]) else None
 
     def messages_of(self, codes: Sequence[str]) -> Mapping[str, Sequence[DossierEvent]]:
         """The distinct messages of several dossiers; see the contract."""

@@ -6,6 +6,12 @@ from typing import Final
 
 from domain.dossier_columns import LEVEL_RANKS, RETURN_RANKS
 
+#: The number of a dossier; the same as the default of the column (migration 0012).
+DOSSIER: Final = (
+    "bitShiftLeft(toUInt128(toUInt32OrZero(reverse("
+    "substring(reverse(dossier_code), position(reverse(dossier_code), '-') + 1, 6)))), 96) "
+    "+ bitShiftRight(reinterpretAsUInt128(sipHash128(dossier_code)), 32)"
+)
 #: ``facts`` of a message, as ``sinks.contract.dossiers.facts_of`` packs them. Both enums are numbered by their ranks.
 FACTS: Final = (
     "toUInt16(status + channel * 16 + toInt8(service_level) * 64 + toInt8(returned_by) * 256 + legacy_level * 1024 "

@@ -12,10 +12,11 @@ import pyarrow.compute as pc
 from domain.dossier_milestones import NEXT_GENERATION, version_of
 from sinks.clickhouse.arrow import arrow_stream
 from sinks.clickhouse.client import ClickHouse, ExternalTable
-from sinks.clickhouse.dossier_statements import WRITE, delete_dossiers, literal
+from sinks.clickhouse.dossier_statements import WRITE, delete_dossiers, listed, literal
 from sinks.clickhouse.row_policies import refuse_hidden_rows
 from sinks.clickhouse.times import aware, to_milliseconds, to_seconds
 from sinks.contract.dossier_table import ROW_SCHEMA, CheckedPage, Noted, WaitingPage, WaitingTotal
+from sinks.contract.expiry import FOR_EVER, TOMBSTONE_FACT
 from sinks.tables import DOSSIER_CHANGES, DOSSIER_INDEX, DOSSIERS
 
 #: Changed dossiers whose rows are looked up at once, and dossiers of the index that are compared at once. Both tables are in the
@@ -27,6 +28,7 @@ _DOSSIERS: Final = "some_dossiers"
 _DOSSIERS_STRUCTURE: Final = "dossier UInt128"
 _LISTED_ONES: Final = f"dossier IN (SELECT dossier FROM {_DOSSIERS})"  # noqa: S608 - the name is a constant
 _TIME: Final = "DateTime64(3, 'UTC')"
+_FOR_EVER: Final = f"toDateTime64('{to_milliseconds(FOR_EVER)}', 3, 'UTC')"
 #: Changes are kept and dropped in periods of this length, the partitions of the table.
 _PERIOD: Final = dt.timedelta(minutes=10)
 
@@ -70,6 +72,12 @@ class ClickHouseDossierTable:
     def forget(self, dossiers: pa.Table) -> None:
         """Delete the rows of dossiers; see the contract."""
         delete_dossiers(self._clickhouse, "forget_dossiers", (DOSSIERS,), dossiers.column("dossier").to_pylist())
+
+    def keep(self, dossiers: pa.Table) -> None:
+        """Keep the rows of dossiers as they are; see the contract."""
+        for some in listed(dossiers.column("dossier").to_pylist()):
+            self._clickhouse.command("keep_dossiers", keep_sql(f"dossier IN ({some})"), None, **WRITE)
+        refuse_hidden_rows(self._clickhouse, (DOSSIERS,))
 
     def waiting(self, noted: Noted, *, after: bytes | None = None) -> WaitingPage:
         """The first dossiers that wait; see the contract."""
@@ -126,14 +134,14 @@ class ClickHouseDossierTable:
         """Compare rows with the index; see the contract.
 
         Rows are read between two looks at the index: a row that knows less than the first look, or more than the second, differs.
-        A dossier whose changes are kept does not: it is judged because of them.
+        A dossier whose changes are kept does not: it is judged because of them. One whose messages expired is not compared.
         """
         indexed = self._seen_of_index(f"{_beyond(after)} ", f"ORDER BY dossier LIMIT {self._compared}")
         last = indexed.column("dossier")[-1].as_py() if indexed.num_rows == self._compared else None
         rows = self._clickhouse.table(
             "compare_dossiers",
             "SELECT dossier, argMax(seen, version) AS seen, max(version) AS newest "  # noqa: S608 - names are constants
-            f"FROM {DOSSIERS} WHERE {_beyond(after)} AND {_up_to(last)} GROUP BY dossier",
+            f"FROM {DOSSIERS} WHERE {_beyond(after)} AND {_up_to(last)} GROUP BY dossier HAVING max(judged_at) < {_FOR_EVER}",
         )
         known = {row["dossier"]: row for row in rows.to_pylist()}
         counted = dict(zip(*(indexed.column(name).to_pylist() for name in ("dossier", "seen")), strict=True))
@@ -144,8 +152,8 @@ class ClickHouseDossierTable:
             dossier for dossier, row in known.items() if row["newest"] < NEXT_GENERATION and row["seen"] > counted.get(dossier, 0)
         ]
         if more:
-            listed = pa.table({"dossier": pa.array(more, pa.binary(16))})
-            later = self._seen_of_index(_LISTED_ONES, "", listed)
+            some = pa.table({"dossier": pa.array(more, pa.binary(16))})
+            later = self._seen_of_index(_LISTED_ONES, "", some)
             counted |= dict(zip(*(later.column(name).to_pylist() for name in ("dossier", "seen")), strict=True))
             wrong |= {dossier for dossier in more if known[dossier]["seen"] > counted.get(dossier, 0)}
         differing = pa.table({"dossier": pa.array(sorted(wrong), pa.binary(16))})
@@ -160,13 +168,14 @@ class ClickHouseDossierTable:
         agreeing = sorted(counted.keys() & known.keys() - wrong, key=lambda dossier: int.from_bytes(dossier, "little"))
         return CheckedPage(pa.table({"dossier": pa.array(agreeing, pa.binary(16))}), differing, last)
 
-    def _seen_of_index(self, condition: str, order: str, listed: pa.Table | None = None) -> pa.Table:
-        """``dossier`` and how many distinct messages and decisions of it are indexed."""
+    def _seen_of_index(self, condition: str, order: str, some: pa.Table | None = None) -> pa.Table:
+        """``dossier`` and how many distinct messages and decisions of it are indexed; without those with a tombstone."""
         return self._clickhouse.table(
             "compare_dossiers",
             "SELECT dossier, uniqExact(occurred_at, event_id, agency, procedure_code, due_at, facts) AS seen "  # noqa: S608
-            f"FROM {DOSSIER_INDEX} WHERE claim = 0 AND {condition} GROUP BY dossier {order}",
-            None if listed is None else ExternalTable(_DOSSIERS, _DOSSIERS_STRUCTURE, listed),
+            f"FROM {DOSSIER_INDEX} WHERE claim = 0 AND {condition} GROUP BY dossier "
+            f"HAVING NOT bitTest(groupBitOr(facts), {TOMBSTONE_FACT.bit_length() - 1}) {order}",
+            None if some is None else ExternalTable(_DOSSIERS, _DOSSIERS_STRUCTURE, some),
             **_IN_ORDER,
         )
 
@@ -178,6 +187,12 @@ class ClickHouseDossierTable:
             if page.last is None:
                 return
             after = page.last
+
+
+def keep_sql(where: str) -> str:
+    """The statement that writes rows of dossiers again, as judged later than any change."""
+    kept = f"SELECT * FROM {DOSSIERS} FINAL WHERE {where} AND judged_at < {_FOR_EVER}"  # noqa: S608 - names are constants
+    return f"INSERT INTO {DOSSIERS} SELECT * REPLACE ({_FOR_EVER} AS judged_at) FROM ({kept})"  # noqa: S608
 
 
 def _period(start: dt.datetime) -> Noted:

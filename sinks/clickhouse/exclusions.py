@@ -8,7 +8,7 @@ from typing import Final
 
 from domain.exclusions import ExclusionDecision
 from sinks.clickhouse.client import ClickHouse
-from sinks.clickhouse.dossier_index import DOSSIER
+from sinks.clickhouse.dossier_sql import DOSSIER
 from sinks.clickhouse.row_policies import refuse_hidden_rows
 from sinks.clickhouse.times import aware
 from sinks.errors import Retryable

@@ -13,7 +13,8 @@ from domain.dossiers import ENDS_UNSETTLED, MAX_EVENTS
 from domain.events import Channel, DossierEvent, Status
 from domain.periods import Period
 from sinks.clickhouse.client import ClickHouse
-from sinks.clickhouse.dossier_index import DOSSIER
+from sinks.clickhouse.dossier_sql import DOSSIER
+from sinks.clickhouse.expired_range import refuse_expired
 from sinks.clickhouse.row_policies import refuse_hidden_rows, whole
 from sinks.clickhouse.tally_sql import BACKGROUND_SORTING, BACKGROUND_SPILLING
 from sinks.clickhouse.times import UNIX_EPOCH, storable_days, to_milliseconds
@@ -117,6 +118,7 @@ class ClickHouseFindingReader:
 
     def messages_within(self, scope: FindingScope) -> int:
         """How many messages lie in the scope; see the contract."""
+        refuse_expired(self._clickhouse, scope.period.start)
         sql = f"SELECT count() FROM {DOSSIER_MESSAGES} WHERE {_within(scope)}"  # noqa: S608 - names are constants
         rows = self._clickhouse.rows("count_messages", sql, _parameters(scope), **BACKGROUND_SPILLING)
         refuse_hidden_rows(self._clickhouse, (DOSSIER_MESSAGES,))

@@ -8,11 +8,19 @@ from typing import Any, Final
 import pyarrow as pa
 
 from sinks.clickhouse.client import ClickHouse
+from sinks.clickhouse.expired_sql import EVENT_OF, IN_FORCE, WITH_BOUND
 from sinks.clickhouse.row_policies import refuse_hidden_rows
 from sinks.clickhouse.tally_sql import BACKGROUND, BACKGROUND_SPILLING, EVENT_KEY
 from sinks.clickhouse.times import UNIX_EPOCH, to_milliseconds
 from sinks.contract.events import UnreadCause, UnreadRange
-from sinks.tables import DEAD_LETTER_MARKS, DEAD_LETTERS, DOSSIER_MESSAGES, UNREAD_OFFSETS
+from sinks.tables import (
+    DEAD_LETTER_MARKS,
+    DEAD_LETTERS,
+    DOSSIER_MESSAGES,
+    EXPIRATION_RUNS,
+    EXPIRED_MESSAGES,
+    UNREAD_OFFSETS,
+)
 
 _POSITION: Final = "(topic, partition, offset)"
 #: Tables whose rows carry the position of a message that was processed.
@@ -21,13 +29,14 @@ _TABLES: Final = (DOSSIER_MESSAGES, DEAD_LETTERS, DEAD_LETTER_MARKS)
 _MESSAGES_PER_QUERY: Final = 2_000
 #: Ranges of offsets in one query; a thousand would exceed max_ast_elements and max_query_size.
 _RANGES_PER_QUERY: Final = 200
-_MESSAGE_FIELDS: Final = ("topic", "partition", "offset", "agency", "occurred_at", "event_id")
+_MESSAGE_FIELDS: Final = ("topic", "partition", "offset", "agency", "occurred_at", "event_id", "dossier_code", "status")
 #: The messages as a table; ``held``: whether a message contains an event.
 _MESSAGES: Final = (
     "(SELECT t AS topic, p AS partition, o AS offset, h AS held, a AS agency, toDateTime64(at, 3, 'UTC') AS occurred_at, "
-    "toUUIDOrZero(i) AS event_id FROM (SELECT {topics:Array(String)} AS ts, {partitions:Array(Int32)} AS ps, "
-    "{offsets:Array(Int64)} AS os, {held:Array(UInt8)} AS hs, {agencies:Array(String)} AS ags, {times:Array(String)} AS ats, "
-    "{ids:Array(String)} AS ids) ARRAY JOIN ts AS t, ps AS p, os AS o, hs AS h, ags AS a, ats AS at, ids AS i)"
+    "toUUIDOrZero(i) AS event_id, c AS dossier_code, s AS status FROM (SELECT {topics:Array(String)} AS ts, "
+    "{partitions:Array(Int32)} AS ps, {offsets:Array(Int64)} AS os, {held:Array(UInt8)} AS hs, {agencies:Array(String)} AS ags, "
+    "{times:Array(String)} AS ats, {ids:Array(String)} AS ids, {codes:Array(String)} AS cs, {statuses:Array(UInt8)} AS ss) "
+    "ARRAY JOIN ts AS t, ps AS p, os AS o, hs AS h, ags AS a, ats AS at, ids AS i, cs AS c, ss AS s)"
 )
 
 
@@ -89,12 +98,15 @@ class KeptOffsets:
         found: list[tuple[int, int]] = []
         for start in range(0, messages.num_rows, _MESSAGES_PER_QUERY):
             found += self._missing(messages.slice(start, _MESSAGES_PER_QUERY))
-        refuse_hidden_rows(self._clickhouse, _TABLES)
+        refuse_hidden_rows(self._clickhouse, (*_TABLES, EXPIRED_MESSAGES, EXPIRATION_RUNS))
         return sorted(found)
 
     def _missing(self, messages: pa.Table) -> list[tuple[int, int]]:
         """One query's part of ``missing``. The messages are parameters, since a read-only user can create no table for them."""
-        columns = {name: messages.column(name).to_pylist() for name in _MESSAGE_FIELDS}
+        columns = {
+            name: messages.column(name).to_pylist() if name in messages.column_names else [None] * messages.num_rows
+            for name in _MESSAGE_FIELDS
+        }
         times = [at for at in columns["occurred_at"] if at is not None]
         parameters: dict[str, Any] = {
             "topics": columns["topic"],
@@ -105,6 +117,8 @@ class KeptOffsets:
             "agencies": [agency or "" for agency in columns["agency"]],
             "times": [to_milliseconds(at or UNIX_EPOCH) for at in columns["occurred_at"]],
             "ids": [event_id or "" for event_id in columns["event_id"]],
+            "codes": [code or "" for code in columns["dossier_code"]],
+            "statuses": [status or 0 for status in columns["status"]],
             "earliest": to_milliseconds(min(times, default=UNIX_EPOCH)),
             "latest": to_milliseconds(max(times, default=UNIX_EPOCH)),
         }
@@ -126,5 +140,17 @@ class KeptOffsets:
                 "audit_missing", f"{in_doubt} ORDER BY partition, offset", parameters, **BACKGROUND_SPILLING
             )
             if not rows:
-                break
+                return []
+        # Last, the events whose messages expired: a hash is left of each.
+        expired = (
+            f"SELECT event FROM {EXPIRED_MESSAGES} WHERE occurred_at >= toDateTime64({{earliest:String}}, 3, 'UTC') "  # noqa: S608
+            f"AND occurred_at <= toDateTime64({{latest:String}}, 3, 'UTC') AND {IN_FORCE}"
+        )
+        known = f"SELECT partition, offset FROM {_MESSAGES} WHERE held AND {EVENT_OF[DOSSIER_MESSAGES]} IN ({expired})"  # noqa: S608
+        rows = self._clickhouse.rows(
+            "audit_missing",
+            f"{WITH_BOUND} SELECT partition, offset FROM ({in_doubt}) WHERE (partition, offset) NOT IN ({known})",  # noqa: S608
+            parameters,
+            **BACKGROUND_SPILLING,
+        )
         return [(int(partition), int(offset)) for partition, offset in rows]

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from typing import Final
 
 from sinks.clickhouse.client import ClickHouse
+from sinks.clickhouse.expired_sql import IN_FORCE, WITH_BOUND, expired_count, kept
 from sinks.clickhouse.tally_sql import correction
 from sinks.contract.tallies import TallyTotals
-from sinks.tables import AGENCY_DAY, AGENCY_MINUTE, DOSSIER_CORRECTIONS, DOSSIER_MESSAGES
+from sinks.tables import AGENCY_DAY, AGENCY_MINUTE, DOSSIER_CORRECTIONS, DOSSIER_MESSAGES, EXPIRATION_RUNS, EXPIRED_MESSAGES
 
 #: A partition is counted again after this many times the duration of its last count, at the earliest.
 _REST_FACTOR: Final = 20.0
@@ -63,7 +64,7 @@ class MonthlyTotals:
             return TallyTotals(stored=stored, tallied=max(tiers, key=lambda tallied: abs(stored - tallied)))
 
     def _fingerprints(self) -> dict[int, tuple[object, ...]]:
-        """Per month a value that changes whenever messages, their corrections or minute tallies are added or removed.
+        """Per month a value that changes whenever messages, their corrections or minute tallies are added or removed, or expire.
 
         Merges do not change it. Deleting rows is a mutation, whose number is higher than that of every block it changed.
         """
@@ -72,11 +73,17 @@ class MonthlyTotals:
             "read_parts",
             "SELECT toUInt32OrZero(partition) AS month, maxIf(max_block_number, table = {events:String}), "  # noqa: S608
             f"maxIf(max_block_number, table = {{minutes:String}}), max({mutation}), "
-            "maxIf(max_block_number, table = {corrections:String}) "
+            "maxIf(max_block_number, table = {corrections:String}), maxIf(max_block_number, table = {expired:String}), "
+            f"(SELECT count() FROM {EXPIRATION_RUNS}) "
             "FROM system.parts WHERE active AND database = currentDatabase() "
-            "AND table IN ({events:String}, {minutes:String}, {corrections:String}) "
+            "AND table IN ({events:String}, {minutes:String}, {corrections:String}, {expired:String}) "
             "GROUP BY month HAVING month > 0",
-            {"events": DOSSIER_MESSAGES, "minutes": AGENCY_MINUTE, "corrections": DOSSIER_CORRECTIONS},
+            {
+                "events": DOSSIER_MESSAGES,
+                "minutes": AGENCY_MINUTE,
+                "corrections": DOSSIER_CORRECTIONS,
+                "expired": EXPIRED_MESSAGES,
+            },
         )
         return {int(month): tuple(fingerprint) for month, *fingerprint in rows}
 
@@ -90,11 +97,12 @@ class MonthlyTotals:
             f"SELECT sum(events) FROM {AGENCY_MINUTE} FINAL WHERE toYYYYMM(minute) = {{month:UInt32}}",  # noqa: S608
             {"month": month},
         )
-        stored = self._clickhouse.rows(
-            "read_stored",
-            f"SELECT toInt64(count()) + assumeNotNull((SELECT sum({correction('events')}) FROM {DOSSIER_CORRECTIONS} FINAL "  # noqa: S608
-            "WHERE toYYYYMM(occurred_at) = {month:UInt32})) "
-            f"FROM {DOSSIER_MESSAGES} FINAL WHERE toYYYYMM(occurred_at) = {{month:UInt32}}",
-            {"month": month},
-        )
+        within = "toYYYYMM(occurred_at) = {month:UInt32}"
+        of_each = {
+            "toInt64(count())": f"{DOSSIER_MESSAGES} FINAL WHERE {within} AND {kept(DOSSIER_MESSAGES, within)}",
+            f"sum({correction('events')})": f"{DOSSIER_CORRECTIONS} FINAL WHERE {within} AND {kept(DOSSIER_CORRECTIONS, within)}",
+            f"sum({expired_count('events')})": f"{EXPIRED_MESSAGES} FINAL WHERE {within} AND {IN_FORCE}",
+        }
+        union = " UNION ALL ".join(f"SELECT {events} AS events FROM {source}" for events, source in of_each.items())  # noqa: S608
+        stored = self._clickhouse.rows("read_stored", f"{WITH_BOUND} SELECT sum(events) FROM ({union})", {"month": month})  # noqa: S608
         return TallyTotals(stored=int(stored[0][0]), tallied=int(tallied[0][0]))

@@ -11,6 +11,7 @@ import numpy as np
 from domain.periods import Period, civil_day, day_start
 from sinks.clickhouse.client import ClickHouse
 from sinks.clickhouse.dead_letter_tallies import dead_letter_agencies, dead_letters_by_reason
+from sinks.clickhouse.expired_range import refuse_expired
 from sinks.clickhouse.monthly_totals import MonthlyTotals
 from sinks.clickhouse.row_policies import refuse_hidden_rows
 from sinks.clickhouse.tally_sql import COUNT_NAMES
@@ -25,6 +26,8 @@ from sinks.tables import (
     DEAD_LETTERS,
     DOSSIER_CORRECTIONS,
     DOSSIER_MESSAGES,
+    EXPIRATION_RUNS,
+    EXPIRED_MESSAGES,
 )
 
 _SUMS = ", ".join(f"sum({name})" for name in COUNT_NAMES)
@@ -191,7 +194,8 @@ class ClickHouseReader:
     def totals(self) -> TallyTotals:
         """Distinct events stored and tallied; see the contract."""
         totals = self._monthly_totals.read()
-        refuse_hidden_rows(self._clickhouse, (AGENCY_DAY, AGENCY_MINUTE, DOSSIER_MESSAGES, DOSSIER_CORRECTIONS))
+        counted = (AGENCY_DAY, AGENCY_MINUTE, DOSSIER_MESSAGES, DOSSIER_CORRECTIONS, EXPIRED_MESSAGES, EXPIRATION_RUNS)
+        refuse_hidden_rows(self._clickhouse, counted)
         return totals
 
     def dead_letters_by_reason(self) -> Mapping[str, int]:
@@ -224,6 +228,7 @@ class ClickHouseReader:
         days = storable_days(first, last)
         if days is None:
             return
+        refuse_expired(self._clickhouse, days[0])
         start, end = Period(*days).instants()
         of_agencies = "1" if agencies is None else "agency IN {agencies:Array(String)}"
         source = (

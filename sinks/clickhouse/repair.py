@@ -8,12 +8,13 @@ from typing import Any, Final
 
 from domain.tiers import Tier
 from sinks.clickhouse.client import ClickHouse
+from sinks.clickhouse.expired_sql import IN_FORCE, WITH_BOUND
 from sinks.clickhouse.row_policies import refuse_hidden_rows
 from sinks.clickhouse.tally_sql import BACKGROUND, CIVIL_DAY, COUNT_NAMES, VERSION, days_condition, tally_day_condition
 from sinks.clickhouse.times import storable_days
 from sinks.contract.tallies import Days
 from sinks.errors import Fatal
-from sinks.tables import DOSSIER_MESSAGES, EPOCH, TALLY_EPOCHS
+from sinks.tables import DOSSIER_MESSAGES, EPOCH, EXPIRED_MESSAGES, TALLY_EPOCHS
 
 _CLEARING: Final[dict[str, Any]] = BACKGROUND | {"max_partitions_per_insert_block": 0}
 #: Key of a tally, and the same of an event, by tier.
@@ -27,10 +28,15 @@ _LAST_EPOCH: Final = 2**64 // EPOCH - 1
 
 
 class ClickHouseRepair:
-    """A ``TallyRepair``. Several threads may use it at once."""
+    """A ``TallyRepair``. Several threads may use it at once.
 
-    def __init__(self, clickhouse: ClickHouse) -> None:
-        self._clickhouse = clickhouse
+    Args:
+        clickhouse: the storage.
+        expiring: whether the tables of expired messages exist; False while migration 0013 counts the stored dossiers.
+    """
+
+    def __init__(self, clickhouse: ClickHouse, *, expiring: bool = True) -> None:
+        self._clickhouse, self._expiring = clickhouse, expiring
 
     def raise_epoch(self, reason: str) -> int:
         """Make later recounts win; see the contract.
@@ -69,13 +75,15 @@ class ClickHouseRepair:
     def clear_orphans(self, tier: Tier, day: dt.date) -> None:
         """Zeros over tallies without events; see the contract."""
         key, event_key = _KEYS[tier]
-        counts = ", ".join(COUNT_NAMES)
+        counts, of_the_day = ", ".join(COUNT_NAMES), days_condition("occurred_at", Days((day,)))
+        # A message that is passed over has a row among the expired ones, with the same key.
+        expired = f"UNION ALL SELECT {event_key} FROM {EXPIRED_MESSAGES} WHERE {of_the_day} AND {IN_FORCE}"  # noqa: S608
         self._clickhouse.command(
             "repair_orphans",
-            f"INSERT INTO {tier.value} ({key}, {counts}, last_event_at, version) "  # noqa: S608
+            f"INSERT INTO {tier.value} ({key}, {counts}, last_event_at, version) {WITH_BOUND if self._expiring else ''} "  # noqa: S608
             f"SELECT {key}, {', '.join('0' for _ in COUNT_NAMES)}, toDateTime64(0, 3, 'UTC'), {VERSION} FROM {tier.value} FINAL "
             f"PREWHERE {tally_day_condition(tier, day)} WHERE greatest({counts}) > 0 AND ({key}) NOT IN ("
-            f"SELECT {event_key} FROM {DOSSIER_MESSAGES} WHERE {days_condition('occurred_at', Days((day,)))})",
+            f"SELECT {event_key} FROM {DOSSIER_MESSAGES} WHERE {of_the_day} {expired if self._expiring else ''})",
             **_CLEARING,
         )
 

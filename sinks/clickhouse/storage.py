@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from sinks.clickhouse.audit import ClickHouseAudit
 from sinks.clickhouse.catalogue_recounts import ClickHouseCatalogueRecounts
@@ -17,6 +17,7 @@ from sinks.clickhouse.dossier_index import ClickHouseDossierIndex
 from sinks.clickhouse.dossier_reader import ClickHouseDossierReader
 from sinks.clickhouse.dossier_table import ClickHouseDossierTable
 from sinks.clickhouse.exclusions import ClickHouseExclusions
+from sinks.clickhouse.expiry import ClickHouseMessageExpiry
 from sinks.clickhouse.finding_reader import ClickHouseFindingReader
 from sinks.clickhouse.raw_messages import ClickHouseRawMessages
 from sinks.clickhouse.reader import ClickHouseReader
@@ -33,8 +34,10 @@ from sinks.contract.dossier_table import DossierHistories, DossierTable
 from sinks.contract.dossiers import DossierIndex, DossierReader
 from sinks.contract.events import EventStore
 from sinks.contract.exclusions import ExclusionStore
+from sinks.contract.expiry import MessageExpiry
 from sinks.contract.findings import FindingReader
 from sinks.contract.raw_messages import RawMessageReader
+from sinks.contract.storage import StoragePart
 from sinks.contract.tallies import TallyReader
 
 
@@ -120,6 +123,14 @@ class ClickHouseStorage:
     def dead_letter_limits(self, topic_id: Callable[[str], str]) -> DeadLetterLimitStore:
         """See the contract."""
         return ClickHouseDeadLetterLimits(self.clickhouse, topic_id=topic_id)
+
+    def expiry(self) -> MessageExpiry:
+        """Lets messages expire."""
+        return ClickHouseMessageExpiry(self.clickhouse)
+
+    def parts(self) -> Sequence[StoragePart]:
+        """See the contract."""
+        return (self,)
 
     def close(self) -> None:
         """Close every connection."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -12,7 +14,7 @@ from sinks.clickhouse.client import ClickHouse
 from sinks.clickhouse.dead_letter_tallies import recount_dead_letters
 from sinks.clickhouse.expiring_rows import refuse_expiring_rows
 from sinks.clickhouse.row_policies import refuse_hidden_rows
-from sinks.clickhouse.tally_sql import BACKGROUND, CIVIL_DAY, COUNT_NAMES, VERSION, days_condition, recount_sql
+from sinks.clickhouse.tally_sql import BACKGROUND, CIVIL_DAY, COUNT_NAMES, VERSION, days_condition, extent_condition, recount_sql
 from sinks.contract.dead_letters import DeadLetter
 from sinks.contract.events import UnreadRange
 from sinks.contract.tallies import Days, Span
@@ -23,6 +25,7 @@ from sinks.tables import (
     DEAD_LETTERS,
     DOSSIER_MESSAGES,
     EPOCH,
+    EXPIRATION_RUNS,
     UNREAD_OFFSETS,
     WHOLE_TABLES,
 )
@@ -32,14 +35,28 @@ from sinks.tables import (
 _WRITE: Final[dict[str, Any]] = {"optimize_on_insert": 0, "max_partitions_per_insert_block": 0}
 #: Recounts of days and procedures scan more.
 _BACKGROUND_WRITE: Final = _WRITE | BACKGROUND
+#: A recount knows whether a run of the retention began at least this long ago (seconds); one deletes nothing for longer.
+_LOOK_AGAIN: Final = 3.0
 _COLUMNS: Final = ", ".join((*COUNT_NAMES, "last_event_at", "version"))
 
 
 class ClickHouseStore:
-    """An ``EventStore``. Several threads may use it at once."""
+    """An ``EventStore``. Several threads may use it at once.
 
-    def __init__(self, clickhouse: ClickHouse) -> None:
-        self._clickhouse = clickhouse
+    As long as no run of the retention ever began, recounts do not look for expired messages. ``check_tables`` asks whether one
+    began, and then repeats what was recounted without that look since the check before.
+
+    Args:
+        clickhouse: the storage.
+        expiring: whether the tables of expired messages exist; False while migration 0013 counts the stored dossiers.
+    """
+
+    def __init__(self, clickhouse: ClickHouse, *, expiring: bool = True) -> None:
+        self._clickhouse, self._expiring = clickhouse, expiring
+        self._guard = threading.Lock()
+        self._any_run = False
+        self._looked_at = -_LOOK_AGAIN
+        self._without_look: set[tuple[str, Span | Days]] = set()
 
     def insert_events(self, rows: pa.Table) -> None:
         """Store events; see the contract."""
@@ -82,6 +99,7 @@ class ClickHouseStore:
 
     def recount_minutes(self, span: Span) -> None:
         """Recount the minutes of ``span`` from the distinct events; see the contract."""
+        looking = self._looks_for_expired()
         self._clickhouse.command(
             "recount_minutes",
             f"INSERT INTO {AGENCY_MINUTE} (agency, minute, {_COLUMNS}) "
@@ -89,13 +107,16 @@ class ClickHouseStore:
                 {"agency": "agency", "minute": "toStartOfMinute(occurred_at)"},
                 "occurred_at >= toDateTime64({start:String}, 3, 'UTC') AND occurred_at < toDateTime64({end:String}, 3, 'UTC')",
                 _agencies(span.agencies),
+                expiring=looking,
             ),
             {"start": f"{span.start:%Y-%m-%d %H:%M:%S}", "end": f"{span.end:%Y-%m-%d %H:%M:%S}"} | _parameters(span.agencies),
             **_WRITE,
         )
+        self._counted("recount_minutes", span, looking=looking)
 
     def roll_up_days(self, days: Days) -> None:
         """Sum the minutes of each civil day; see the contract."""
+        looking = self._looks_for_expired()  # the minutes may be recounted again
         self._clickhouse.command(
             "roll_up_days",
             f"INSERT INTO {AGENCY_DAY} (agency, day, {_COLUMNS}) "  # noqa: S608
@@ -106,9 +127,11 @@ class ClickHouseStore:
             _parameters(days.agencies),
             **_BACKGROUND_WRITE,
         )
+        self._counted("roll_up_days", days, looking=looking)
 
     def recount_procedures(self, days: Days) -> None:
         """Recount each procedure of each civil day from the distinct events; see the contract."""
+        looking = self._looks_for_expired()
         self._clickhouse.command(
             "recount_procedures",
             f"INSERT INTO {AGENCY_DAY_PROCEDURE} (agency, day, procedure_code, {_COLUMNS}) "
@@ -116,15 +139,54 @@ class ClickHouseStore:
                 {"agency": "agency", "day": CIVIL_DAY.format(column="occurred_at"), "procedure_code": "procedure_code"},
                 days_condition("occurred_at", days),
                 _agencies(days.agencies),
+                within=extent_condition("occurred_at", days),
+                expiring=looking,
             ),
             _parameters(days.agencies),
             **_BACKGROUND_WRITE,
         )
+        self._counted("recount_procedures", days, looking=looking)
 
     def check_tables(self) -> None:
-        """Refuse row policies and TTLs; see the contract. Two requests."""
+        """Refuse row policies and TTLs; see the contract. Three requests."""
+        self._look_again()
         refuse_hidden_rows(self._clickhouse, WHOLE_TABLES)
         refuse_expiring_rows(self._clickhouse, WHOLE_TABLES)
+
+    def _looks_for_expired(self) -> bool:
+        """Whether a recount must look for expired messages."""
+        if self._expiring and not self._any_run and time.monotonic() - self._looked_at >= _LOOK_AGAIN:
+            self._look()
+        return self._any_run
+
+    def _counted(self, recount: str, what: Span | Days, *, looking: bool) -> None:
+        if self._expiring and not looking:
+            with self._guard:
+                self._without_look.add((recount, what))
+
+    def _look_again(self) -> None:
+        """Repeat the recounts that ended without a look for expired messages, if a run of the retention began meanwhile.
+
+        If none has begun by now, they were right: messages are passed over, and deleted, only some time after a run began.
+        """
+        if not self._expiring:
+            return
+        with self._guard:
+            ended = set(self._without_look)
+        if not self._any_run:
+            self._look()
+        if self._any_run:
+            for name in ("recount_minutes", "roll_up_days", "recount_procedures"):  # each reads what the one before wrote
+                for recount, what in ended:
+                    if recount == name:
+                        getattr(self, name)(what)
+        with self._guard:
+            self._without_look -= ended
+
+    def _look(self) -> None:
+        began = time.monotonic()
+        rows = self._clickhouse.rows("look_for_expiry", f"SELECT count() FROM {EXPIRATION_RUNS}")  # noqa: S608
+        self._any_run, self._looked_at = bool(int(rows[0][0])), began
 
 
 def _agencies(agencies: tuple[str, ...] | None) -> str:

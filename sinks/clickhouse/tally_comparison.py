@@ -8,9 +8,10 @@ from typing import Any, Final
 
 from domain.tiers import Tier
 from sinks.clickhouse.client import ClickHouse
-from sinks.clickhouse.dossier_index import DOSSIER
+from sinks.clickhouse.dossier_sql import DOSSIER
 from sinks.clickhouse.dossier_sql import FIELDS_OF_FACTS as _FIELDS
 from sinks.clickhouse.due import OLD, due_condition, due_parameters, milliseconds
+from sinks.clickhouse.expired_sql import IN_FORCE, WITH_BOUND, expired_count, kept
 from sinks.clickhouse.row_policies import refuse_hidden_rows
 from sinks.clickhouse.tally_sql import (
     BACKGROUND,
@@ -32,6 +33,8 @@ from sinks.tables import (
     COUNT_CONDITIONS,
     DOSSIER_CORRECTIONS,
     DOSSIER_MESSAGES,
+    EXPIRATION_RUNS,
+    EXPIRED_MESSAGES,
     TALLY_EPOCHS,
 )
 
@@ -67,6 +70,7 @@ class TallyComparison:
             return {}
         sources = (
             (DOSSIER_MESSAGES, CIVIL_DAY.format(column="occurred_at"), "count()"),
+            (EXPIRED_MESSAGES, CIVIL_DAY.format(column="occurred_at"), "0"),
             (AGENCY_MINUTE, CIVIL_DAY.format(column="minute"), "0"),
             (AGENCY_DAY, "day", "0"),
             (AGENCY_DAY_PROCEDURE, "day", "0"),
@@ -82,7 +86,7 @@ class TallyComparison:
             {"first": days[0], "last": days[1]},
             **BACKGROUND,
         )
-        refuse_hidden_rows(self._clickhouse, (DOSSIER_MESSAGES, AGENCY_MINUTE, AGENCY_DAY, AGENCY_DAY_PROCEDURE))
+        refuse_hidden_rows(self._clickhouse, tuple(table for table, _, _ in sources))
         return {day: int(found) for day, found in rows}
 
     def recently_stored_days(self, within: dt.timedelta) -> Sequence[dt.date]:
@@ -133,7 +137,7 @@ class TallyComparison:
     ) -> Comparison:
         rows = self._clickhouse.rows(
             "audit_compare",
-            f"WITH {VERSION} AS epoch SELECT count(), countIf(drift > 0), sum(drift), "  # noqa: S608
+            f"{WITH_BOUND}, {VERSION} AS epoch SELECT count(), countIf(drift > 0), sum(drift), "  # noqa: S608
             "countIf(drift > 0 AND version > epoch + recounted), groupArrayIf({limit:UInt32})(tuple("
             "toString(agency), bucket, procedure, drift, stored_last, tallied_last, due, stored, tallied), drift > 0), "
             "sum(greatest(deviation - drift, 0)), sum(messages - due_messages) "
@@ -141,7 +145,8 @@ class TallyComparison:
             {"limit": limit, **due_parameters(settle, acknowledged)},
             **BACKGROUND_SPILLING,
         )
-        refuse_hidden_rows(self._clickhouse, (tier.value, DOSSIER_MESSAGES, DOSSIER_CORRECTIONS, TALLY_EPOCHS))
+        read = (tier.value, DOSSIER_MESSAGES, DOSSIER_CORRECTIONS, TALLY_EPOCHS, EXPIRED_MESSAGES, EXPIRATION_RUNS)
+        refuse_hidden_rows(self._clickhouse, read)
         buckets, differing, drift, stuck, listed, late, in_hand = rows[0]
         return Comparison(
             buckets=int(buckets),
@@ -219,13 +224,19 @@ def _compared(tier: Tier, day: dt.date, *, due: str | None, correction_due: str)
         f"count() AS messages, countIf(is_due) AS due_messages, count() AS recounted, "
         f"max(occurred_at) AS stored_last, maxIf(occurred_at, is_due) AS due_last, "
         f"{_NEVER} AS tallied_last, toUInt64(0) AS version "
-        f"FROM (SELECT *, ({due or 1}) AS is_due FROM {DOSSIER_MESSAGES} FINAL PREWHERE {day_condition}) "
+        f"FROM (SELECT *, ({due or 1}) AS is_due FROM {DOSSIER_MESSAGES} FINAL PREWHERE {day_condition} "
+        f"WHERE {kept(DOSSIER_MESSAGES, day_condition)}) "
         "GROUP BY agency, bucket, procedure UNION ALL "
         f"SELECT agency, {bucket} AS bucket, {procedure} AS procedure, {_correction_counts()}, {zeros} AS tallied, "
         "toUInt64(0) AS messages, toUInt64(0) AS due_messages, sum(seen) AS recounted, "
         f"{_NEVER} AS stored_last, {_NEVER} AS due_last, {_NEVER} AS tallied_last, toUInt64(0) AS version "
         f"FROM (SELECT *, {_FIELDS}, {_CHANGES}, ({correction_due if due else 1}) AS is_due "
-        f"FROM {DOSSIER_CORRECTIONS} FINAL PREWHERE {day_condition}) GROUP BY agency, bucket, procedure) "
+        f"FROM {DOSSIER_CORRECTIONS} FINAL PREWHERE {day_condition} WHERE {kept(DOSSIER_CORRECTIONS, day_condition)}) "
+        "GROUP BY agency, bucket, procedure UNION ALL "
+        f"SELECT agency, {bucket} AS bucket, {procedure} AS procedure, {_expired_counts()}, {zeros} AS tallied, "
+        "count() AS messages, messages AS due_messages, sum(weight) AS recounted, "
+        f"max(occurred_at) AS stored_last, stored_last AS due_last, {_NEVER} AS tallied_last, toUInt64(0) AS version "
+        f"FROM {EXPIRED_MESSAGES} FINAL PREWHERE {day_condition} WHERE {IN_FORCE} GROUP BY agency, bucket, procedure) "
         "GROUP BY agency, bucket, procedure))"
     )
 
@@ -247,6 +258,12 @@ def _correction_counts() -> str:
         sides["minimum"].append(f"sum(if(is_due, {change}, -toInt64({condition})))")
         sides["maximum"].append(f"sum(if(is_due, {change}, toInt64({_POSSIBLE.get(name, '1')}) - toInt64({condition})))")
     return _arrays(sides)
+
+
+def _expired_counts() -> str:
+    """What the expired messages of a bucket count as: the same on each side."""
+    counts = [f"sum({expired_count(name)})" for name in _CONDITIONS]
+    return _arrays(dict.fromkeys(_SIDES, counts))
 
 
 def _arrays(sides: Mapping[str, Sequence[str]]) -> str:

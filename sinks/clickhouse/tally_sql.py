@@ -8,9 +8,10 @@ from typing import Any, Final
 
 from domain.dossier_columns import BITS
 from domain.tiers import Tier
+from sinks.clickhouse.expired_sql import IN_FORCE, WITH_BOUND, expired_count, kept
 from sinks.clickhouse.times import storable_days
 from sinks.contract.tallies import Days
-from sinks.tables import COUNT_CONDITIONS, DOSSIER_CORRECTIONS, DOSSIER_MESSAGES, EPOCH, TALLY_EPOCHS
+from sinks.tables import COUNT_CONDITIONS, DOSSIER_CORRECTIONS, DOSSIER_MESSAGES, EPOCH, EXPIRED_MESSAGES, TALLY_EPOCHS
 
 #: The civil day of Viet Nam that an instant in ``column`` falls on.
 CIVIL_DAY: Final = "toDate({column}, 'Asia/Ho_Chi_Minh')"
@@ -33,30 +34,43 @@ def correction(name: str) -> str:
 
 #: What the dossiers of the messages change.
 _CORRECTIONS: Final = ", ".join(f"sum({correction(name)}) AS {name}" for name in COUNT_NAMES)
+#: What expired messages count as.
+_EXPIRED: Final = ", ".join(f"sum({expired_count(name)}) AS {name}" for name in COUNT_NAMES)
 #: A reader between a message and its corrections may see one without the other; a count is never negative.
 _SUMMED: Final = ", ".join(f"greatest(0, sum({name}))" for name in COUNT_NAMES)
 
 
-def recount_sql(bucket: Mapping[str, str], prewhere: str, where: str) -> str:
+def recount_sql(bucket: Mapping[str, str], prewhere: str, where: str, *, within: str = "", expiring: bool = True) -> str:
     """The query that recounts buckets: their keys, the counts, the time of the last event, and the version.
 
     The version grows with every message and with every look at a dossier that a correction comes from, so whatever is inserted
     last into a bucket is followed by a recount with the highest version. A bucket with messages that are all repeats counts 0.
+    Expired messages add to the version what they did before, and more.
 
     Args:
         bucket: key column -> its expression on the columns of a message.
         prewhere: the messages of the buckets, a condition on ``occurred_at``.
         where: a further condition, on ``agency``.
+        within: a shorter condition that holds for all these messages; "": there is none.
+        expiring: whether the tables of expired messages exist (migration 0021).
     """
     keys = ", ".join(bucket)
     expressions = ", ".join(name if name == expression else f"{expression} AS {name}" for name, expression in bucket.items())
-    source = f"FINAL PREWHERE {prewhere} WHERE {where} GROUP BY {keys}"
+    read = {DOSSIER_MESSAGES: where, DOSSIER_CORRECTIONS: where, EXPIRED_MESSAGES: f"{where} AND {IN_FORCE}"}
+    if expiring:
+        read |= {table: f"{where} AND {kept(table, within or prewhere)}" for table in (DOSSIER_MESSAGES, DOSSIER_CORRECTIONS)}
+    source = {table: f"FROM {table} FINAL PREWHERE {prewhere} WHERE {chosen} GROUP BY {keys}" for table, chosen in read.items()}
+    expired = (
+        f" UNION ALL SELECT {expressions}, {_EXPIRED}, max(occurred_at) AS last, count() AS here, sum(weight) AS seen_here "
+        f"{source[EXPIRED_MESSAGES]}"
+    )
     return (
-        f"SELECT {keys}, {_SUMMED}, max(last), {VERSION} + sum(seen_here) FROM ("  # noqa: S608 - names are constants
+        f"{WITH_BOUND if expiring else ''} "  # noqa: S608 - names are constants
+        f"SELECT {keys}, {_SUMMED}, max(last), {VERSION} + sum(seen_here) FROM ("
         f"SELECT {expressions}, {_ALONE}, max(occurred_at) AS last, count() AS here, here AS seen_here "
-        f"FROM {DOSSIER_MESSAGES} {source} UNION ALL "
+        f"{source[DOSSIER_MESSAGES]} UNION ALL "
         f"SELECT {expressions}, {_CORRECTIONS}, toDateTime64(0, 3, 'UTC') AS last, 0 AS here, sum(seen) AS seen_here "
-        f"FROM {DOSSIER_CORRECTIONS} {source}"
+        f"{source[DOSSIER_CORRECTIONS]}{expired if expiring else ''}"
         f") GROUP BY {keys} HAVING sum(here) > 0"
     )
 
@@ -90,6 +104,12 @@ def days_condition(column: str, days: Days) -> str:
     if not ranges:
         return "0"
     return "(" + " OR ".join(f"({column} >= {midnight(low)} AND {column} < {midnight(high)})" for low, high in ranges) + ")"
+
+
+def extent_condition(column: str, days: Days) -> str:
+    """The instants from the first of these days to the last; a short condition, however many days there are."""
+    kept = [day.toordinal() for day in days.days if storable_days(day, day) is not None]
+    return f"({column} >= {_midnight(min(kept))} AND {column} < {_midnight(max(kept) + 1)})" if kept else "0"
 
 
 def tally_day_condition(tier: Tier, day: dt.date) -> str:

@@ -178,8 +178,9 @@ class TallyAudit(Protocol):
     def missing(self, messages: pa.Table) -> Sequence[tuple[int, int]]:
         """Messages that are neither stored nor dead-lettered, as (partition, offset).
 
-        ``messages``: topic, partition, offset, and agency, occurred_at, event_id of the event in them (null when there is none).
-        A message is kept when its event is stored, or when its position is that of a stored event or a dead letter.
+        ``messages``: topic, partition, offset, and agency, occurred_at, event_id, dossier_code and status of the event in them
+        (null when there is none). A message is kept when its event is stored or was when it expired, or when its position is that
+        of a stored event or a dead letter.
         """
         ...
 

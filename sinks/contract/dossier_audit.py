@@ -14,11 +14,29 @@ from sinks.contract.audit import Acknowledged, HashShard
 
 
 @dataclass(frozen=True, slots=True)
+class Finished:
+    """Dossiers that are settled or given back, and have no message of ``older_than`` or later; nothing changed since ``quiet``.
+
+    Their rows (``sinks.contract.dossier_table``) say so; an excluded dossier is never one of them.
+    """
+
+    older_than: dt.datetime
+    quiet: dt.datetime
+
+
+@dataclass(frozen=True, slots=True)
 class DossierSelection:
-    """A share of all dossiers; of these, the ones that have something on certain civil days (both ends included, None: all)."""
+    """A share of all dossiers whose messages have not expired.
+
+    Attributes:
+        shard: the share.
+        days: only those that have something on certain civil days, both ends included.
+        finished: only finished ones.
+    """
 
     shard: HashShard
     days: tuple[dt.date, dt.date] | None = None
+    finished: Finished | None = None
 
 
 class DossierAudit(Protocol):

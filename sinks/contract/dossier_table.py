@@ -142,6 +142,10 @@ class DossierTable(Protocol):
         """Delete the rows of dossiers (``dossier``). For rows that knew more than there is."""
         ...
 
+    def keep(self, dossiers: pa.Table) -> None:
+        """Keep the rows of dossiers (``dossier``) as they are: their messages expired. They never wait again."""
+        ...
+
     def rows(self, first: bytes, last: bytes) -> pa.Table:
         """The rows that hold (``ROW_SCHEMA``) of the dossiers from one number to another."""
         ...

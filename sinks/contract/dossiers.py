@@ -188,6 +188,10 @@ class DossierReader(Protocol):
         """The distinct messages with a dossier code, in any order, without ``portal_id``; empty for an unknown code."""
         ...
 
+    def expired_at(self, code: str) -> dt.datetime | None:
+        """When the messages of a dossier expired; None: they did not."""
+        ...
+
     def messages_of(self, codes: Sequence[str]) -> Mapping[str, Sequence[DossierEvent]]:
         """The same for several codes at once; unknown codes are omitted."""
         ...

@@ -21,7 +21,15 @@ class RawMessageReader(Protocol):
     """Reads messages as they were stored; neither index, corrections nor tallies."""
 
     def messages_within(self, periods: Sequence[Period]) -> int:
-        """How many messages lie in one of the periods, about: repeats may be counted."""
+        """How many messages lie in one of the periods, about: repeats may be counted.
+
+        Raises:
+            ConfigurationError: messages of these periods have expired.
+        """
+        ...
+
+    def late_codes(self) -> Sequence[str]:
+        """Codes of the dossiers whose messages expired, and of which messages came afterwards."""
         ...
 
     def by_dossier(self, periods: Sequence[Period], shard: HashShard) -> Iterator[pa.RecordBatch]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from sinks.contract.audit import TallyAudit, TallyRepair
@@ -15,9 +15,26 @@ from sinks.contract.dossier_table import DossierHistories, DossierTable
 from sinks.contract.dossiers import DossierIndex, DossierReader
 from sinks.contract.events import EventStore
 from sinks.contract.exclusions import ExclusionStore
+from sinks.contract.expiry import MessageExpiry
 from sinks.contract.findings import FindingReader
 from sinks.contract.raw_messages import RawMessageReader
 from sinks.contract.tallies import TallyReader
+
+
+class StoragePart(Protocol):
+    """A single server, or one shard of a cluster: what works on the dossiers there alone."""
+
+    def expiry(self) -> MessageExpiry:
+        """Lets messages expire."""
+        ...
+
+    def dossier_audit(self) -> DossierAudit:
+        """Dossiers beside what is made from them."""
+        ...
+
+    def dossier_index(self) -> DossierIndex:
+        """The messages by dossier."""
+        ...
 
 
 class Storage(Protocol):
@@ -98,6 +115,10 @@ class Storage(Protocol):
 
     def catalogue_recounts(self) -> CatalogueRecounts:
         """Which loads of the catalogue dossiers were counted with."""
+        ...
+
+    def parts(self) -> Sequence[StoragePart]:
+        """What lets messages expire, for each shard: everything of a dossier lies on one."""
         ...
 
     def close(self) -> None:

@@ -142,7 +142,11 @@ class TallyReader(PeriodReader, Protocol):
         ...
 
     def events(self, first: dt.date, last: dt.date, agencies: Sequence[str] | None) -> Iterator[bytes]:
-        """Distinct events of whole civil days as messages of the event contract: chunks of NDJSON, in the order of time."""
+        """Distinct events of whole civil days as messages of the event contract: chunks of NDJSON, in the order of time.
+
+        Raises:
+            ConfigurationError: messages of these days have expired.
+        """
         ...
 
     def free_space(self) -> float | None:

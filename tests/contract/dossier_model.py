@@ -215,7 +215,7 @@ class PausingClickHouse:
     """A client whose recounts read first and write later, when ``write`` is called: others may act between."""
 
     def __init__(self, clickhouse: ClickHouse) -> None:
-        self._clickhouse, self._read = clickhouse, None  # type: ignore[var-annotated]
+        self._clickhouse, self._read = clickhouse, []  # type: ignore[var-annotated]
 
     def __getattr__(self, name: str) -> object:
         return getattr(self._clickhouse, name)
@@ -225,19 +225,21 @@ class PausingClickHouse:
         if not operation.startswith(("recount_", "roll_up_")):
             self._clickhouse.command(operation, sql, parameters, **settings)
             return
-        into, _, select = sql.partition(" SELECT ")
+        into, _, select = sql.partition(") ")
+        into += ")"
         body = self._clickhouse.call(
-            operation, lambda client: client.raw_query(f"SELECT {select}", parameters=parameters or {}, fmt="RowBinary")
+            operation, lambda client: client.raw_query(select, parameters=parameters or {}, fmt="RowBinary")
         )
-        self._read = (f"{into} FORMAT RowBinary", body)
+        self._read.append((into, body))
 
     def write(self) -> None:
-        """Write what the last recount read."""
-        into, body = self._read  # type: ignore[misc]
-        if body:
-            table, _, columns = into.removeprefix("INSERT INTO ").removesuffix(" FORMAT RowBinary").partition(" ")
-            names = [name.strip() for name in columns.strip("() ").split(",")]
-            self._clickhouse.insert("test", table, names, body, "RowBinary", max_partitions_per_insert_block=0)
+        """Write what recounts read since the last call."""
+        read, self._read = self._read, []
+        for into, body in read:
+            if body:
+                table, _, columns = into.removeprefix("INSERT INTO ").partition(" ")
+                names = [name.strip() for name in columns.strip("() ").split(",")]
+                self._clickhouse.insert("test", table, names, body, "RowBinary", max_partitions_per_insert_block=0)
 
 
 @dataclass(frozen=True)
@@ -255,8 +257,8 @@ class Load:
     entries: tuple[CatalogueEntry, ...]
 
 
-#: What a worker or an operator does: a batch of messages, or a command.
-Work = list[DossierEvent] | Command | Load
+#: What a worker or an operator does: a batch of messages, a command, or steps of another kind.
+Work = list[DossierEvent] | Command | Load | Callable[[], Iterator[str]]
 
 
 @dataclass
@@ -294,6 +296,8 @@ class Model:
         if self.loading:
             for _ in range(source.randint(1, 4)):
                 waiting.insert(source.randrange(len(waiting) + 1), Load(tuple(a_catalogue(source))))
+        for other in self.others(source):
+            waiting.insert(source.randrange(len(waiting) + 1), other)
         try:
             self._interleave(source, waiting)
         finally:
@@ -313,7 +317,15 @@ class Model:
         )
         unfinished = storage_of(self.clickhouse).catalogue_recounts().unfinished()
         wrong = [f"The recount of {agency} is not finished." for agency in unfinished]
-        return wrong + list(_differences(expected(messages, self.decisions, levels), tallied(self.clickhouse)))
+        return wrong + list(_differences(self.right(messages, levels), tallied(self.clickhouse)))
+
+    def others(self, source: random.Random) -> list[Work]:  # noqa: ARG002
+        """What else happens meanwhile: nothing."""
+        return []
+
+    def right(self, messages: list[DossierEvent], levels: Levels) -> dict[str, dict[tuple[object, ...], Counter[str]]]:
+        """The tallies that there must be at the end."""
+        return expected(messages, self.decisions, levels)
 
     def _batches(self, source: random.Random, messages: list[DossierEvent]) -> list[list[DossierEvent]]:
         order = messages[:]
@@ -361,7 +373,9 @@ class Model:
     def _steps_of(self, source: random.Random, work: Work) -> Iterator[str]:
         if isinstance(work, Command):
             return self._decide(source, work)
-        return self._load(work) if isinstance(work, Load) else self._write(source, work)
+        if isinstance(work, Load):
+            return self._load(work)
+        return self._write(source, work) if isinstance(work, list) else work()
 
     def _load(self, load: Load) -> Iterator[str]:
         """The work of ``portalpulse catalogue load``, a step at a time (``pipeline.catalogue.recount.recount_all``)."""
@@ -443,6 +457,9 @@ class Model:
             yield "read"
             clickhouse.write()
             yield "written"
+        store.check_tables()
+        yield "checked"
+        clickhouse.write()
         if corrected.claims.num_rows:
             resolver.confirm(corrected)
             yield "confirmed"

@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from sinks.clickhouse.client import ExternalTable
 from sinks.clickhouse.cluster.routing import OF_CODE, OF_NUMBER, shard_of_codes, shard_of_number, shard_of_numbers
-from sinks.clickhouse.dossier_index import DOSSIER
+from sinks.clickhouse.dossier_sql import DOSSIER
 
 SHARDS = 7
 

@@ -25,7 +25,7 @@ from pipeline.audit.service import AuditService
 from pipeline.decode.decoder import Decoder
 from pipeline.ingest.dossier_resolver import DossierResolver
 from sinks.clickhouse.client import ClickHouse
-from sinks.clickhouse.dossier_index import DOSSIER
+from sinks.clickhouse.dossier_sql import DOSSIER
 from sinks.clickhouse.exclusions import ClickHouseExclusions
 from sinks.contract.audit import Acknowledged, HashShard
 from sinks.contract.dossier_audit import DossierSelection

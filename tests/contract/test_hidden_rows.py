@@ -51,6 +51,8 @@ from sinks.clickhouse.dossier_reader import ClickHouseDossierReader
 from sinks.clickhouse.dossier_statements import delete_dossiers
 from sinks.clickhouse.dossier_table import ClickHouseDossierTable
 from sinks.clickhouse.exclusions import ClickHouseExclusions
+from sinks.clickhouse.expired_range import refuse_expired
+from sinks.clickhouse.expiry import ClickHouseMessageExpiry
 from sinks.clickhouse.finding_reader import ClickHouseFindingReader
 from sinks.clickhouse.first_notes import note_every_dossier
 from sinks.clickhouse.migrate import applied_migrations, migrate, missing_migrations
@@ -66,7 +68,7 @@ from sinks.clickhouse.store import ClickHouseStore
 from sinks.clickhouse.target import Target
 from sinks.contract.audit import HashShard
 from sinks.contract.dead_letters import DeadLetter, DeadLetterCheckpoint, DeadLetterFilter
-from sinks.contract.dossier_audit import DossierSelection
+from sinks.contract.dossier_audit import DossierSelection, Finished
 from sinks.contract.dossier_figures import FigureQuestion
 from sinks.contract.dossier_table import Noted
 from sinks.contract.dossier_table import rows_of as dossier_rows
@@ -112,6 +114,27 @@ _Table, _Histories = ClickHouseDossierTable, ClickHouseDossierHistories
 NUMBER = pa.table({"dossier": pa.array([b"\1" * 16], pa.binary(16))})
 CODES = NUMBER.append_column("agency", pa.array(["H17"])).append_column("occurred_at", MESSAGES.column("occurred_at"))
 CODES = CODES.append_column("event_id", MESSAGES.column("event_id"))
+
+
+#: What is recorded of an expired message of the dossier ``NUMBER``, long before the others.
+RECORD = pa.table(
+    {
+        "dossier": NUMBER.column("dossier"),
+        "occurred_at": pa.array([LONG_AGO], pa.timestamp("ms", "UTC")),
+        "event_id": MESSAGES.column("event_id"),
+        "agency": ["H17"],
+        "procedure_code": ["1.000001"],
+        "status": pa.array([9], pa.uint8()),
+        "number": pa.array([0], pa.uint32()),
+        "counts_as": pa.array([4], pa.uint16()),
+        "weight": pa.array([20], pa.uint32()),
+    }
+)
+FINISHED = DossierSelection(HashShard(0, 1), finished=Finished(LONG_AGO, LONG_AGO))
+
+
+def _expiry(clickhouse):
+    return ClickHouseMessageExpiry(clickhouse, grace=0.0)
 
 
 def _suspects(clickhouse):
@@ -176,6 +199,7 @@ CALLS = {
     "ClickHouseDossierHistories.long_history": lambda c: list(_Histories(c).long_history(b"\1" * 16).rows),
     "ClickHouseDossierHistories.codes": lambda c: _Histories(c).codes(CODES),
     "delete_dossiers": lambda c: delete_dossiers(c, "test", (DOSSIERS,), [b"\2" * 16]),
+    "ClickHouseDossierTable.keep": lambda c: _Table(c).keep(pa.table({"dossier": pa.array([b"\2" * 16], pa.binary(16))})),
     "ClickHouseDossierTable.forget": lambda c: _Table(c).forget(pa.table({"dossier": pa.array([b"\2" * 16], pa.binary(16))})),
     "ClickHouseDossierTable.rows": lambda c: _Table(c).rows(b"\0" * 16, b"\xff" * 16),
     "ClickHouseDossierTable.waiting": lambda c: _Table(c).waiting(Noted()),
@@ -183,6 +207,16 @@ CALLS = {
     "ClickHouseDossierTable.waiting_since": lambda c: _Table(c).waiting_since(_Table(c).now()),
     "ClickHouseDossierTable.periods_of_changes": lambda c: _Table(c).periods_of_changes(_Table(c).now()),
     "ClickHouseDossierTable.compare_with_index": lambda c: _Table(c).compare_with_index(),
+    "ClickHouseMessageExpiry.begin": lambda c: _expiry(c).give_up(_expiry(c).begin(LONG_AGO)),
+    "ClickHouseMessageExpiry.waiting": lambda c: _expiry(c).waiting(FINISHED.finished),
+    "ClickHouseMessageExpiry.candidates": lambda c: _expiry(c).candidates(FINISHED),
+    "ClickHouseMessageExpiry.switch": lambda c: _expiry(c).switch(_expiry(c).begin(LONG_AGO)),
+    "ClickHouseMessageExpiry.entomb": lambda c: _expiry(c).entomb(7),
+    "ClickHouseMessageExpiry.late": lambda c: _expiry(c).late(1),
+    "ClickHouseMessageExpiry.remove": lambda c: _expiry(c).remove([1]),
+    "ClickHouseMessageExpiry.runs": lambda c: _expiry(c).runs(),
+    "ClickHouseMessageExpiry.give_up": lambda c: _expiry(c).give_up(99),
+    "ClickHouseMessageExpiry.total": lambda c: _expiry(c).total(),
     "ClickHouseExclusions.decide": lambda c: ClickHouseExclusions(c).decide("X-1", excluded=True, reason="r", name="n"),
     "ClickHouseExclusions.decisions": lambda c: ClickHouseExclusions(c).decisions(CODE),
     "ClickHouseExclusions.excluded": lambda c: ClickHouseExclusions(c).excluded(),
@@ -190,6 +224,9 @@ CALLS = {
     "ClickHouseFindingReader.histories": lambda c: list(_Findings(c).histories(SCOPE, SHARD)),
     "ClickHouseFindingReader.codes_of": lambda c: _Findings(c).codes_of({b"\1" * 16: EVENTS[0]}),
     "ClickHouseRawMessages.messages_within": lambda c: ClickHouseRawMessages(c).messages_within([SCOPE.period]),
+    "ClickHouseRawMessages.late_codes": lambda c: ClickHouseRawMessages(c).late_codes(),
+    "refuse_expired": lambda c: refuse_expired(c, DAY),
+    "ClickHouseDossierReader.expired_at": lambda c: ClickHouseDossierReader(c).expired_at(CODE),
     "ClickHouseRawMessages.by_dossier": lambda c: list(ClickHouseRawMessages(c).by_dossier([SCOPE.period], SHARD)),
     "ClickHouseCatalogue.entries": lambda c: ClickHouseCatalogue(c).entries(),
     "ClickHouseCatalogue.load": lambda c: ClickHouseCatalogue(c).load([ENTRY], add=True),
@@ -241,6 +278,7 @@ READ_NOTHING = {
         "OldEvents.copied",
         "write_agencies",
         "ClickHouseCatalogueRecounts.finish",
+        *(f"ClickHouseMessageExpiry.{name}" for name in ("record", "finish", "sizes")),
     ),
     *(f"ClickHouseStorage.{name}" for name in vars(ClickHouseStorage) if not name.startswith("_") and name != "display_name"),
     *("read_identity", "missing_rights", "read_disks", "read_replicas", "read_cluster"),
@@ -354,6 +392,9 @@ def fill(clickhouse):
     ClickHouseExclusions(clickhouse).decide("H17-240610-0001", excluded=True, reason="r", name="n")
     ClickHouseCatalogue(clickhouse).load([ENTRY])
     _Recounts(clickhouse).finish(_Recounts(clickhouse).unfinished())
+    run = _expiry(clickhouse).begin(LONG_AGO)
+    _expiry(clickhouse).record(run, RECORD, NUMBER.append_column("seen", pa.array([1], pa.uint64())))
+    _expiry(clickhouse).switch(run)
     OldEvents(clickhouse).copied(202001, 1)
     clickhouse.command("test", f"INSERT INTO {SHARD_POSITION} (number, shards) VALUES (0, 1)")
     clickhouse.command("test", f"INSERT INTO {OLD_EVENTS} (agency, occurred_at) VALUES ('H17', '{DAY} 01:00:00')")
@@ -483,13 +524,13 @@ def test_a_worker_acknowledges_nothing_while_any_table_hides_rows(place, registr
     assert acknowledged == []
 
 
-def test_a_check_costs_one_request_whatever_the_number_of_tables(place):
-    """Workers check before every acknowledgement: one request for policies, one for what deletes rows."""
+def test_a_check_costs_three_requests_whatever_the_number_of_tables(place):
+    """Workers check before every acknowledgement: whether messages expire, policies, and what deletes rows."""
     with place.client("default") as clickhouse:
         calls = []
         clickhouse._observer = lambda operation, *_: calls.append(operation)
         _Store(clickhouse).check_tables()
-    assert calls == ["row_policies", "expiring_rows"]
+    assert calls == ["look_for_expiry", "row_policies", "expiring_rows"]
 
 
 COMMANDS = {

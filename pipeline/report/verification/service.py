@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -34,6 +34,7 @@ class VerificationSources:
     Attributes:
         excluded: the decision about every dossier that operators exclude, by code.
         catalogue: what agencies offer on some day of a period.
+        expired: codes of dossiers of which only messages are left that came too late: they count in ``events`` alone.
         return_at_counter: which numerator I1 has.
         working_days: which days are working days.
         accepted_late_from: earlier registrations are not in the group of the accepted late.
@@ -44,6 +45,7 @@ class VerificationSources:
     return_at_counter: ReturnAtCounter = ReturnAtCounter.EXCLUDED
     working_days: WorkingDays = field(default_factory=WorkingDays)
     accepted_late_from: dt.date = ACCEPTED_LATE_FROM
+    expired: Callable[[], Collection[str]] = tuple
 
 
 class VerificationService:
@@ -76,12 +78,14 @@ class VerificationService:
         periods, groups = periods_of(request), self._asked(request)
         levels = Catalogue(self._sources.catalogue(Period(FIRST_DAY, max(period.end for period in periods)))).level
         circumstances = self._circumstances(request, today)
-        total, excluded = Recomputed.nothing(len(periods)), self._sources.excluded()
+        total, excluded, expired = Recomputed.nothing(len(periods)), self._sources.excluded(), set(self._sources.expired())
         for stored in stored_dossiers(self._reader.by_dossier(self._scope(request), shard), periods):
             total.dossiers += 1
             total.messages += stored.rows
             for (number, unit), events in stored.events.items():
                 total.periods[number].dossiers[COUNTS, unit, "", "events"] += events
+            if stored.code in expired:
+                continue
             decision = excluded.get(stored.code)
             dossier = judge(stored.messages, () if decision is None else (decision,), levels)
             if isinstance(dossier, Dossier):  # else it is part of no other figure

@@ -53,6 +53,10 @@ class ClusterDossierTable:
         """Delete the rows of dossiers; see the contract."""
         self._split(dossiers, lambda table, part: table.forget(part))
 
+    def keep(self, dossiers: pa.Table) -> None:
+        """Keep the rows of dossiers as they are; see the contract."""
+        self._split(dossiers.select(["dossier"]), lambda table, part: table.keep(part))
+
     def rows(self, first: bytes, last: bytes) -> pa.Table:
         """The rows of dossiers; see the contract."""
         return _in_order(joined(self._each(lambda table: table.rows(first, last))))

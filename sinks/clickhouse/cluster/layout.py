@@ -17,15 +17,18 @@ from sinks.tables import (
     DOSSIER_INDEX,
     DOSSIER_MESSAGES,
     DOSSIERS,
+    EXPIRATION_RUNS,
+    EXPIRED_DOSSIERS,
+    EXPIRED_MESSAGES,
     OLD_EVENTS,
     SHARD_POSITION,
 )
 
 #: Tables with rows of messages, by the dossier of each, and what is made from them. Every node has all rows of the other tables.
 BY_CODE: Final = frozenset({DOSSIER_MESSAGES})
-BY_NUMBER: Final = frozenset({DOSSIER_INDEX, DOSSIER_CORRECTIONS, DOSSIERS, DOSSIER_CHANGES})
-#: Tallies: a shard has a part of each, which readers add up. The last tables are of one shard alone.
-PARTS: Final = frozenset({AGENCY_MINUTE, AGENCY_DAY, AGENCY_DAY_PROCEDURE})
+BY_NUMBER: Final = frozenset({DOSSIER_INDEX, DOSSIER_CORRECTIONS, DOSSIERS, DOSSIER_CHANGES, EXPIRED_DOSSIERS})
+#: Tallies and what is left of expired messages: a shard has a part of each. The last tables are of one shard alone.
+PARTS: Final = frozenset({AGENCY_MINUTE, AGENCY_DAY, AGENCY_DAY_PROCEDURE, EXPIRED_MESSAGES, EXPIRATION_RUNS})
 SHARDED: Final = BY_CODE | BY_NUMBER | PARTS | {OLD_EVENTS, COPIED_MONTHS, SHARD_POSITION}
 
 #: The tables themselves lie in a database of this name and ending; the one without the ending reads all shards.

@@ -157,6 +157,10 @@ class ClusterDossierReader:
         """The distinct messages of a dossier; see the contract."""
         return self._shards[int(shard_of_codes(pa.array([code], pa.string()), len(self._shards))[0])].messages(code)
 
+    def expired_at(self, code: str) -> dt.datetime | None:
+        """When the messages of a dossier expired; see the contract."""
+        return self._shards[int(shard_of_codes(pa.array([code], pa.string()), len(self._shards))[0])].expired_at(code)
+
     def messages_of(self, codes: Sequence[str]) -> Mapping[str, Sequence[DossierEvent]]:
         """The distinct messages of several dossiers; see the contract."""
         wanted = pa.table({"dossier_code": pa.array(codes, pa.string())})
@@ -203,6 +207,10 @@ class ClusterRawMessages:
     def messages_within(self, periods: Sequence[Period]) -> int:
         """How many messages lie in one of the periods; see the contract."""
         return sum(self._cluster.each(lambda number: self._shards[number].messages_within(periods)))
+
+    def late_codes(self) -> Sequence[str]:
+        """Codes of messages of expired dossiers; see the contract."""
+        return [code for part in self._cluster.each(lambda number: self._shards[number].late_codes()) for code in part]
 
     def by_dossier(self, periods: Sequence[Period], shard: HashShard) -> Iterator[pa.RecordBatch]:
         """All messages of dossiers with a message in one of the periods; see the contract."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from sinks.clickhouse.catalogue_store import ClickHouseCatalogue
 from sinks.clickhouse.cluster.auditing import ClusterAudit, ClusterDossierAudit, ClusterRepair
@@ -21,6 +21,7 @@ from sinks.clickhouse.dead_letter_limits import ClickHouseDeadLetterLimits
 from sinks.clickhouse.dead_letter_store import ClickHouseDeadLetters
 from sinks.clickhouse.exclusions import ClickHouseExclusions
 from sinks.clickhouse.received_bytes import ClickHouseReceivedBytes
+from sinks.clickhouse.storage import ClickHouseStorage
 from sinks.contract.audit import TallyAudit, TallyRepair
 from sinks.contract.catalogue import CatalogueStore
 from sinks.contract.catalogue_recounts import CatalogueRecounts
@@ -33,6 +34,7 @@ from sinks.contract.events import EventStore
 from sinks.contract.exclusions import ExclusionStore
 from sinks.contract.findings import FindingReader
 from sinks.contract.raw_messages import RawMessageReader
+from sinks.contract.storage import StoragePart
 from sinks.contract.tallies import TallyReader
 
 
@@ -118,6 +120,10 @@ class ClusterStorage:
     def dead_letter_limits(self, topic_id: Callable[[str], str]) -> DeadLetterLimitStore:
         """See the contract."""
         return ClickHouseDeadLetterLimits(self.cluster.home, topic_id=topic_id)
+
+    def parts(self) -> Sequence[StoragePart]:
+        """See the contract."""
+        return tuple(ClickHouseStorage(shard) for shard in self.cluster.shards)
 
     def close(self) -> None:
         """Close every connection."""

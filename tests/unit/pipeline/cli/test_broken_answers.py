@@ -26,6 +26,8 @@ COMMANDS = {
     "dead-letters list": (),
     "dead-letters show": ("topic", "0", "1"),
     "dead-letters replay": ("--dry-run",),
+    "retention show": (),
+    "retention apply": ("--dry-run",),
 }
 #: How a process of portalpulse signs, and what a proxy or another release makes of its answer: status, body, more headers.
 SIGNED, HTML = {SIGNATURE: "9.9"}, b"<html><h1>502 Bad Gateway</h1></html>"

@@ -60,6 +60,8 @@ ARGUMENTS = {
     "relay": ["--recipients", "no-such-file.yaml"],
     "watchdog": ["--recipients", "no-such-file.yaml"],
     "dead-letters list": [],
+    "retention show": [],
+    "retention apply": ["--dry-run"],
     "dead-letters show": ["topic", "0", "1"],
     "dead-letters replay": ["--dry-run"],
     "dead-letters drop": ["--reason", "empty", "--yes"],
@@ -79,6 +81,8 @@ ASKING = [
     "dead-letters replay",
     "dead-letters drop",
     "dead-letters accept",
+    "retention show",
+    "retention apply",
     "doctor",
 ]
 #: Hosts of all kinds where no process answers.
@@ -86,7 +90,7 @@ HOSTS = ["fd00::2", "ví dụ", "::1", "[::1]", "no such host", "x" * 300, "", "
 #: Commands that open a ClickHouse server.
 STORING = [
     *("worker", "exporter", "migrate", "audit", "findings", "catalogue load", "catalogue show"),
-    *("dead-letters list", "dead-letters accept", "doctor"),
+    *("dead-letters list", "dead-letters accept", "retention show", "doctor"),
 ]
 #: Commands that read or write below the data folder.
 FOLDERS = [
