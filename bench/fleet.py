@@ -25,7 +25,7 @@ from producers.portals.tier_truth import TIERS, TierCounts, figure_differences, 
 Membership = Literal["dynamic", "static", "leaving", "surge", "replaced"]
 
 #: Fresh again: no event waits longer than this (seconds).
-FRESH_SECONDS: Final = 3.0
+FRESH_SECONDS: Final = 5.0
 _TALLY_SECONDS: Final = 240.0
 _READY_SECONDS: Final = 120.0
 

@@ -30,7 +30,7 @@ _TOPIC: Final = "dvc.dossier-events.v1"
 #: Undisturbed traffic before the first step and after each one (seconds).
 _CALM_SECONDS: Final = 5.0
 #: For how long traffic is planned: a start of the workers, and each step (seconds).
-_START_SECONDS, _STEP_SECONDS = 25.0, 30.0
+_START_SECONDS, _STEP_SECONDS = 40.0, 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +44,7 @@ class Step:
 
 
 @dataclass(slots=True)
-class Outcome:
+class RollingResult:
     """What was measured. ``differences`` and ``ends`` must be empty.
 
     ``calm``: highest age before the first step; ``cores``: what each part took then.
@@ -75,13 +75,13 @@ def run(
     settings: dict[str, str] | None = None,
     say: Callable[[str], None] = lambda _: None,
     calm_seconds: float = _CALM_SECONDS,
-) -> Outcome:
+) -> RollingResult:
     """Take the steps, one after the other, each when all events are fresh, while ``rate`` messages a second flow.
 
     Raises:
         UnavailableError: workers do not start, do not keep up with the rate, or do not catch up after a step.
     """
-    agencies, outcome = probe_agencies(partitions), Outcome()
+    agencies, outcome = probe_agencies(partitions), RollingResult()
     planned = _START_SECONDS + len(steps) * (_STEP_SECONDS + calm_seconds)
     traffic = SteadyTraffic(Broker((place.kafka.bootstrap,), place.topic), rate=rate, seconds=planned, without=agencies)
     say(f"{traffic.total:,} messages are planned")

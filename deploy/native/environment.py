@@ -14,7 +14,7 @@ from pipeline.settings import PREFIX
 #: Kafka settings that apply to every broker, and those that the stack itself reads from the shell.
 _KAFKA_TUNING = frozenset(
     {"SESSION_TIMEOUT_SECONDS", "FETCH_BYTES", "FETCH_MIN_BYTES", "FETCH_MAX_WAIT_MS", "METADATA_MAX_AGE_SECONDS"}
-)
+) | {"INSTANCE_ID", "LEAVE_ON_STOP"}
 _KAFKA_CHOSEN = frozenset({"TOPIC", "GROUP", "PARTITIONS"})
 #: The other settings that are addresses; a section as one JSON text, or a file of secrets, may contain some of them.
 _ADDRESSES = frozenset({"KAFKA", "CLICKHOUSE", "HTTP", "CLICKHOUSE__URL", "HTTP__HOST", "HTTP__PORT", "CLICKHOUSE__CA_FILE"}) | {
