@@ -62,6 +62,8 @@ def translate_garbled(error: Exception, target: Target, operation: str) -> SinkE
         if isinstance(cause, _NO_ANSWER):
             return Retryable(f"{target.display_name}: {_first_line(cause)}")
         cause = cause.__cause__ or cause.__context__
+    if target.folder is not None:  # nothing is in between: the engine raises errors of other types than a server's
+        return Fatal(f"{target.display_name}: {_first_line(error)}")
     return Fatal(
         f"{target.display_name}: an answer arrived that ClickHouse does not give ({operation}; {type(error).__name__}: {error})."
         " Let no proxy in between change answers, and use a release of ClickHouse that docs/guarantees.md names."

@@ -6,7 +6,7 @@ import pytest
 from clickhouse_connect.driver import exceptions
 from urllib3.exceptions import ProtocolError
 
-from sinks.clickhouse.driver_errors import translate
+from sinks.clickhouse.driver_errors import translate, translate_garbled
 from sinks.clickhouse.error_codes import FATAL, REFUSED_ROWS, RETRYABLE
 from sinks.clickhouse.target import Target
 from sinks.errors import Fatal, RefusedRows, Retryable, SinkError
@@ -119,3 +119,12 @@ def test_the_tree():
     assert issubclass(RefusedRows, SinkError)
     assert issubclass(Fatal, SinkError)
     assert Retryable("x").retry_after > 0
+
+
+def test_an_odd_error_of_the_embedded_engine_is_told_as_it_is(tmp_path):
+    """Nothing is between a command and its own engine: no proxy is blamed for a descriptor that it lacks."""
+    text = "Code: 573. DB::ErrnoException: Cannot open epoll descriptor: , errno: 24, strerror: Too many open files."
+    embedded = Target(1.0, folder=tmp_path)
+    found = str(translate_garbled(RuntimeError(text), embedded, "migrate"))
+    assert found == f"{embedded.display_name}: {text}"
+    assert "proxy" in str(translate_garbled(RuntimeError(text), TARGET, "migrate"))
