@@ -117,7 +117,7 @@ class RetentionService:
             older_than = dt.datetime.fromisoformat(share["older_than"])
             shard = HashShard(int(share["index"]), int(share["count"]))
         except (KeyError, IndexError, TypeError, ValueError) as error:
-            raise ConfigurationError("This is no share of a plan.", remedy="Send one as the plan lists it.") from error
+            raise ConfigurationError("This is not a share of a plan.", remedy="Send one as the plan lists it.") from error
         finished = self._finished()
         if finished is None or older_than.tzinfo is None or older_than > finished.older_than:
             raise ConfigurationError("The settings keep these messages.", remedy="Ask for the plan again.")
