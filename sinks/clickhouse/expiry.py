@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime as dt
 import time
-import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, Final
@@ -17,9 +16,10 @@ from sinks.clickhouse.dossier_audit import is_finished, selected_dossiers
 from sinks.clickhouse.dossier_statements import WRITE
 from sinks.clickhouse.dossier_table import keep_sql
 from sinks.clickhouse.expired_sql import EVENT_OF, IN_FORCE, RUNS, WITH_BOUND
+from sinks.clickhouse.expiry_runs import ExpiryRuns, RunState
 from sinks.clickhouse.row_policies import refuse_hidden_rows
 from sinks.clickhouse.tally_sql import BACKGROUND, BACKGROUND_SPILLING
-from sinks.clickhouse.times import UNIX_EPOCH, aware, to_milliseconds
+from sinks.clickhouse.times import aware, to_milliseconds
 from sinks.contract.dossier_audit import DossierSelection, Finished
 from sinks.contract.dossiers import CLAIM
 from sinks.contract.expiry import FOR_EVER, TOMBSTONE, TOMBSTONE_FACT, BusyError, ExpiredTotal, Runs, TableSize, Waiting
@@ -76,13 +76,14 @@ class ClickHouseMessageExpiry:
         wait: Callable[[float], None] = time.sleep,
     ) -> None:
         self._clickhouse, self._grace, self._patience, self._wait = clickhouse, grace, patience, wait
+        self._runs = ExpiryRuns(clickhouse)
 
     def begin(self, older_than: dt.datetime) -> int:
         """Begin a run; see the contract."""
         rows = self._clickhouse.rows("begin_expiry", f"SELECT max(generation) FROM {EXPIRATION_RUNS}")  # noqa: S608
         refuse_hidden_rows(self._clickhouse, (EXPIRATION_RUNS,))
         run = int(rows[0][0]) + 1
-        self._note(run, "begun", older_than)
+        self._runs.note(run, "begun", older_than)
         return run
 
     def waiting(self, finished: Finished) -> Waiting:
@@ -116,15 +117,15 @@ class ClickHouseMessageExpiry:
     def switch(self, run: int) -> None:
         """Let a run count; see the contract."""
         self._wait(self._grace)
-        known = self._states()
-        mine = known.get(run, _State())
+        known = self._runs.states()
+        mine = known.get(run, RunState())
         rivals = sorted(other for other, state in known.items() if state.is_begun and other < run)
         if not mine.is_begun or mine.writers != 1 or rivals:
-            self._note(run, "void")
+            self._runs.note(run, "void")
             raise _busy()
-        self._note(run, "switched", mine.older_than)
+        self._runs.note(run, "switched", mine.older_than)
         self._wait(self._grace)
-        if self._states()[run].out:
+        if self._runs.states()[run].out:
             raise _busy()
 
     def entomb(self, run: int) -> None:
@@ -188,11 +189,11 @@ class ClickHouseMessageExpiry:
 
     def finish(self, run: int) -> None:
         """Record that a run is finished; see the contract."""
-        self._note(run, "finished")
+        self._runs.note(run, "finished")
 
     def runs(self) -> Runs:
         """The runs that need something; see the contract."""
-        states = sorted(self._states().items())
+        states = sorted(self._runs.states().items())
         return Runs(
             tuple(run for run, state in states if not state.out and not state.finished),
             tuple((run, state.seconds) for run, state in states if state.is_begun),
@@ -200,9 +201,9 @@ class ClickHouseMessageExpiry:
 
     def give_up(self, run: int) -> None:
         """Give a run up; see the contract. Its rows are deleted only when it can never be in force."""
-        self._note(run, "void")
+        self._runs.note(run, "void")
         self._wait(self._grace)
-        if not self._states()[run].out:
+        if not self._runs.states()[run].out:
             return  # it was switched on first
         for table in (EXPIRED_MESSAGES, EXPIRED_DOSSIERS):
             self._delete(table, f"WHERE generation = {run:d}")
@@ -240,27 +241,6 @@ class ClickHouseMessageExpiry:
         found = {str(name): TableSize(str(name), int(count), int(size), str(first)) for name, count, size, first in rows}
         return [found[table] for table in _TABLES]
 
-    def _note(self, run: int, step: str, older_than: dt.datetime | None = None) -> None:
-        self._clickhouse.command(
-            "note_expiry",
-            f"INSERT INTO {EXPIRATION_RUNS} (generation, step, run, older_than) VALUES "  # noqa: S608
-            "({run:UInt32}, {step:String}, {id:UUID}, {older_than:DateTime64(3, 'UTC')})",
-            {"run": run, "step": step, "id": str(uuid.uuid4()), "older_than": to_milliseconds(older_than or UNIX_EPOCH)},
-        )
-
-    def _states(self) -> dict[int, _State]:
-        """Every run."""
-        rows = self._clickhouse.rows(
-            "read_expiry",
-            "SELECT generation, switched, void, finished, out, writers, "  # noqa: S608
-            f"dateDiff('millisecond', began_at, now64(3)) / 1000, older_than FROM ({RUNS})",
-        )
-        refuse_hidden_rows(self._clickhouse, (EXPIRATION_RUNS,))
-        return {
-            int(run): _State(bool(switched), bool(void), bool(finished), bool(out), int(writers), float(age), aware(older_than))
-            for run, switched, void, finished, out, writers, age, older_than in rows
-        }
-
     def _delete(self, table: str, what: str) -> None:
         """Delete rows, and wait for some time until they are gone. They are passed over anyway: a server may take its time."""
         self._clickhouse.command("remove_expired", f"ALTER TABLE {table} DELETE {what}", None, **_DELETING)
@@ -288,23 +268,6 @@ class ClickHouseMessageExpiry:
                 self._wait(_POLL)
         except Fatal:  # this user may not look
             self._wait(self._grace)
-
-
-class _State:
-    """What is known of a run."""
-
-    def __init__(  # noqa: PLR0917 - the columns of a row
-        self,
-        switched: bool = False,  # noqa: FBT001, FBT002
-        void: bool = False,  # noqa: FBT001, FBT002
-        finished: bool = False,  # noqa: FBT001, FBT002
-        out: bool = True,  # noqa: FBT001, FBT002
-        writers: int = 0,
-        seconds: float = 0.0,
-        older_than: dt.datetime | None = None,
-    ) -> None:
-        self.finished, self.out, self.writers, self.seconds, self.older_than = finished, out, writers, seconds, older_than
-        self.is_begun = not switched and not void
 
 
 def _busy() -> BusyError:
