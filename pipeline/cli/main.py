@@ -119,7 +119,7 @@ def _report(error: BaseException) -> int:
         _print_error(_describe_os_error(error))
         correctable = error.filename or not _has_current_folder()
         return ConfigurationError.exit_code if correctable else PortalPulseError.exit_code
-    if isinstance(error, MemoryError):
+    if _lacks_memory(error):
         _print_error("The memory that this process may use is not enough. Free memory, or raise its limit (`ulimit -v`).")
         return ConfigurationError.exit_code
     remote = sys.modules.get("pipeline.cli.remote")  # loaded by commands that ask a process
@@ -128,6 +128,17 @@ def _report(error: BaseException) -> int:
         return int(of_an_answer.exit_code)
     _print_error(f"{UNEXPECTED} {describe_error(error)}. This is probably a fault of portalpulse: report it.")
     return PortalPulseError.exit_code
+
+
+def _lacks_memory(error: BaseException) -> bool:
+    """Whether memory is missing, also for a library that is imported: the system's words stand in the first error of a chain."""
+    found: BaseException | None = error
+    while found is not None:
+        refused = isinstance(found, ImportError) and ("failed to map segment" in str(found) or "allocate memory" in str(found))
+        if isinstance(found, MemoryError) or refused:
+            return True
+        found = found.__cause__ or found.__context__
+    return False
 
 
 def _require_local_time() -> None:

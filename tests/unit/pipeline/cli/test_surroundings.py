@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 import typer
 
+from pipeline.cli import main as cli
 from pipeline.cli.main import UNEXPECTED, create_cli
 from tests.cases import FOLDER
 
@@ -418,6 +419,18 @@ def test_too_little_memory_is_named():
     ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert (ran.returncode, ran.stderr.count("\n")) == (2, 1), ran.stderr
     assert "The memory that this process may use is not enough." in ran.stderr
+
+
+@pytest.mark.parametrize("text", ["msgspec/_core.so: failed to map segment from shared object", "cannot allocate memory in TLS"])
+def test_too_little_memory_for_a_library_is_named(monkeypatch, capsys, text):
+    """The loader of libraries says so in an ImportError, which libraries wrap in errors of their own."""
+
+    def importing():
+        raise ImportError("PLEASE READ THIS FOR ADVICE") from ImportError(text)
+
+    monkeypatch.setattr(cli, "_require_local_time", importing)
+    assert cli.run() == 2
+    assert "The memory that this process may use is not enough." in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("words", [["up"], ["doctor"]])
