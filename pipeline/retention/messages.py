@@ -6,7 +6,7 @@ messages (``sinks.contract.expiry``). No tally changes, and none must be recount
 
 Workers may write meanwhile. A message that this run did not see counts as one that comes later, in ``events`` at most:
 
-1. It is indexed after the tombstone: the worker that resolves it sees the tombstone.
+1. It is indexed after the tombstone: the writer that resolves it sees the tombstone.
 2. It is indexed before: it may have been resolved with the dossier. The look at ``late``, which comes after the tombstone, finds
    it, resolves the dossier again and recounts its days. A writer that claims it at the same time looks again and sees the
    tombstone. A record adds more to the version of its tallies than any look at its dossier did, so these recounts win.

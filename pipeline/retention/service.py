@@ -110,14 +110,14 @@ class RetentionService:
         """See ``RetentionSteps``.
 
         Raises:
-            ConfigurationError: it is none of the plan.
+            ConfigurationError: the plan has another form of it.
         """
         try:
             part = self._parts[int(share["part"])]
             older_than = dt.datetime.fromisoformat(share["older_than"])
             shard = HashShard(int(share["index"]), int(share["count"]))
         except (KeyError, IndexError, TypeError, ValueError) as error:
-            raise ConfigurationError("This is not a share of a plan.", remedy="Send one as the plan lists it.") from error
+            raise ConfigurationError("This share is in no plan.", remedy="Send one as the plan lists it.") from error
         finished = self._finished()
         if finished is None or older_than.tzinfo is None or older_than > finished.older_than:
             raise ConfigurationError("The settings keep these messages.", remedy="Ask for the plan again.")

@@ -128,29 +128,30 @@ class KeptOffsets:
             f"AND occurred_at <= toDateTime64({{latest:String}}, 3, 'UTC') "
             f"AND {event} IN (SELECT {EVENT_KEY} FROM {_MESSAGES} WHERE held)"
         )
-        # Dead letters are few. Finding the positions of events is a scan, made only for messages that are still in doubt.
-        in_doubt = f"SELECT partition, offset FROM {_MESSAGES} WHERE NOT held OR {event} NOT IN ({stored})"  # noqa: S608
-        for tables in ((DEAD_LETTERS, DEAD_LETTER_MARKS), (DOSSIER_MESSAGES,)):
-            kept = " UNION ALL ".join(
-                f"SELECT partition, offset FROM {table} WHERE {_POSITION} IN (SELECT {_POSITION} FROM {_MESSAGES})"  # noqa: S608
-                for table in tables
-            )
-            in_doubt = f"SELECT partition, offset FROM ({in_doubt}) WHERE (partition, offset) NOT IN ({kept})"  # noqa: S608
-            rows = self._clickhouse.rows(
-                "audit_missing", f"{in_doubt} ORDER BY partition, offset", parameters, **BACKGROUND_SPILLING
-            )
-            if not rows:
-                return []
-        # Last, the events whose messages expired: a hash is left of each.
         expired = (
             f"SELECT event FROM {EXPIRED_MESSAGES} WHERE occurred_at >= toDateTime64({{earliest:String}}, 3, 'UTC') "  # noqa: S608
             f"AND occurred_at <= toDateTime64({{latest:String}}, 3, 'UTC') AND {IN_FORCE}"
         )
-        known = f"SELECT partition, offset FROM {_MESSAGES} WHERE held AND {EVENT_OF[DOSSIER_MESSAGES]} IN ({expired})"  # noqa: S608
-        rows = self._clickhouse.rows(
-            "audit_missing",
-            f"{WITH_BOUND} SELECT partition, offset FROM ({in_doubt}) WHERE (partition, offset) NOT IN ({known})",  # noqa: S608
-            parameters,
-            **BACKGROUND_SPILLING,
-        )
+        in_doubt = f"SELECT partition, offset FROM {_MESSAGES} WHERE NOT held OR {event} NOT IN ({stored})"  # noqa: S608
+        # Dead letters are few, and of an event whose messages expired a hash is left. Finding the positions of events is a scan,
+        # made only for messages that are still in doubt.
+        for kept in (
+            _at_positions((DEAD_LETTERS, DEAD_LETTER_MARKS)),
+            f"SELECT partition, offset FROM {_MESSAGES} WHERE held AND {EVENT_OF[DOSSIER_MESSAGES]} IN ({expired})",  # noqa: S608
+            _at_positions((DOSSIER_MESSAGES,)),
+        ):
+            in_doubt = f"SELECT partition, offset FROM ({in_doubt}) WHERE (partition, offset) NOT IN ({kept})"  # noqa: S608
+            rows = self._clickhouse.rows(
+                "audit_missing", f"{WITH_BOUND} {in_doubt} ORDER BY partition, offset", parameters, **BACKGROUND_SPILLING
+            )
+            if not rows:
+                break
         return [(int(partition), int(offset)) for partition, offset in rows]
+
+
+def _at_positions(tables: Sequence[str]) -> str:
+    """The partitions and offsets of messages whose position a row of one of these tables carries."""
+    return " UNION ALL ".join(
+        f"SELECT partition, offset FROM {table} WHERE {_POSITION} IN (SELECT {_POSITION} FROM {_MESSAGES})"  # noqa: S608
+        for table in tables
+    )

@@ -159,7 +159,7 @@ def test_figures_stay_when_messages_expire(stored):
 
 @everywhere
 def test_messages_that_come_again_change_nothing(stored):
-    """Redelivered messages of expired dossiers are passed over, and a variant of a known event does not count as a second one."""
+    """Redelivered messages of expired dossiers are passed over, and a variant of a known event counts once with it."""
     stored.apply()
     stored.write(MESSAGES)
     stored.write([replace(path(OLD, 1, 2, 9, 9, 10)[2], procedure_code="9.9")])
@@ -208,7 +208,7 @@ def test_a_run_that_breaks_off_is_completed(stored, step):
 
 @everywhere
 def test_a_repair_keeps_what_expired(stored):
-    """Tallies of days without a message left are not orphans, and a raised epoch counts the same again."""
+    """Tallies of days without a message left are not cleared as orphans, and a raised epoch counts the same again."""
     stored.apply()
     repair = storage_of(stored.clickhouse).repair()
     repair.raise_epoch("a test")

@@ -255,6 +255,7 @@ async def test_the_answers_are_those_of_the_document(registry):
 def test_the_document_has_every_path_and_parameter():
     """What is read below /api/v1 is what the OpenAPI document describes, with the same parameters."""
     settings, clickhouse, threads = Settings(), Mock(), Threads(Mock(), Mock())
+    clickhouse.parts.return_value = ()
     sources = wired_sources(settings, clickhouse, ProcessFigures())
     api = Api(CollectorRegistry(), Mock(), Mock(), lambda: Health(healthy=True, ready=True), reader=Mock())
     routes = [*base_routes(api, None, None, threads)]
