@@ -34,7 +34,7 @@ LATER = Migration(
 )
 #: Commands that open no storage: they say nothing about its schema.
 WITHOUT_STORAGE = {
-    *("offsets save", "offsets restore"),
+    *("offsets save", "offsets restore", "workers list", "workers remove"),
     *("schema", "indicators", "produce", "replay", "load", "catalogue check"),
     *("up", "demo", "seeds", "rehearse"),  # their workers are the processes that refuse
     *("boards render", "boards check", "boards push", "relay", "watchdog"),
