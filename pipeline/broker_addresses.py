@@ -28,4 +28,7 @@ def require_addresses(addresses: tuple[str, ...]) -> None:
         scheme, found, _ = address.partition("://")
         advice = f": omit {scheme}://" if found else ": separate addresses with commas" if ";" in address else ""
         shown = address if len(address) <= _LONGEST else address[:_LONGEST] + "..."
+        if "@" in address:  # what is before it may be a password
+            shown = f"...{address[address.rindex('@') :][:_LONGEST]}"
+            advice = ": the login is PORTALPULSE_KAFKA__USER and __PASSWORD"
         raise ValueError(f"{shown!r} is not host:port{advice}")

@@ -34,14 +34,16 @@ def _web_address(value: str) -> str:
     """An address of a page, or nothing.
 
     Raises:
-        ValueError: it is neither.
+        ValueError: it is neither, or it holds a user or password: messages, logs and pages show addresses.
     """
     if value and not value.startswith(("http://", "https://")):
         raise ValueError("it must start with http:// or https://")
+    if "@" in value.partition("://")[2].partition("/")[0]:
+        raise ValueError("it must hold no user and no password: messages and logs show addresses")
     return value
 
 
-#: An address of a page, or nothing.
+#: An address of a page without user and password, or nothing.
 WebAddress = Annotated[str, AfterValidator(_web_address)]
 
 

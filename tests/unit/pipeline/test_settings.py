@@ -395,3 +395,22 @@ def test_the_topics_that_are_read():
     assert KafkaSettings(portal_prefix="dvc.portal.", topic="dvc.portal.H17").topics(codes) == ("dvc.portal.H17",)
     with pytest.raises(ValueError, match="it must end with a dot"):
         KafkaSettings(portal_prefix="dvc.portal")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("BOARD__PROMETHEUS_URL", "BOARD__ALERTMANAGER_URL", "HTTP__URL", "KAFKA__BOOTSTRAP"),
+        *(
+            f"NOTIFY__{part}_URL"
+            for part in ("PROMETHEUS", "API", "ALERTMANAGER", "RELAY", "HEARTBEAT", "BOARD", "AGENCY", "RUNBOOK")
+        ),
+    ],
+)
+def test_no_address_that_is_shown_may_hold_a_password(monkeypatch, name):
+    """Addresses of pages and brokers are in messages and logs: one with a login is refused, and not repeated."""
+    scheme = "" if name.startswith("KAFKA") else "http://"
+    monkeypatch.setenv(f"PORTALPULSE_{name}", f"{scheme}somebody:SECRET@host:1")
+    with pytest.raises(ConfigurationError, match=f"PORTALPULSE_{name}") as caught:
+        load_settings()
+    assert "SECRET" not in f"{caught.value} {caught.value.remedy} {caught.value.__cause__}"
