@@ -291,12 +291,13 @@ def test_workers_that_write_at_the_same_time(clickhouse):
 
 
 class Bounded(ClickHouse):
-    """Refuses a statement that reads more than ``max_rows`` rows."""
+    """Refuses a statement that reads more than ``max_rows`` rows. A plan is only explained, and reads none."""
 
     max_rows = 0
 
     def rows(self, operation, sql, parameters=None, **settings):
-        return super().rows(operation, sql, parameters, max_rows_to_read=self.max_rows, read_overflow_mode="throw", **settings)
+        limit = 0 if sql.startswith("EXPLAIN PLAN") else self.max_rows
+        return super().rows(operation, sql, parameters, max_rows_to_read=limit, read_overflow_mode="throw", **settings)
 
     def command(self, operation, sql, parameters=None, **settings):
         super().command(operation, sql, parameters, max_rows_to_read=self.max_rows, read_overflow_mode="throw", **settings)
