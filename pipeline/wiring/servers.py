@@ -95,6 +95,10 @@ class ExaminedServer:
         wanted = [f"SYSTEM SYNC REPLICA ON {self.database}.*"]
         return self._ask(self._system, lambda system: server_state.missing_rights(system, wanted))
 
+    def lacks(self, right: str) -> bool:
+        """Whether this user lacks a right, as ``SELECT ON system.replicas``."""
+        return bool(self._ask(self._system, lambda system: server_state.missing_rights(system, [right])))
+
     def disks(self) -> tuple[Disk, ...]:
         """The disks."""
         return self._ask(self._system, server_state.read_disks)

@@ -61,7 +61,7 @@ def examine_server(server: ExaminedServer, settings: Settings, clocks: Clocks, r
         findings += guarded(f"{part}: disks", lambda: _disks(f"{part}: disks", server))
         if server.place is not None:
             findings += guarded(f"{part}: cluster", lambda: _cluster(f"{part}: cluster", server))
-            findings += guarded(f"{part}: replicas", lambda: replicas_findings(f"{part}: replicas", server.replicas()))
+            findings += guarded(f"{part}: replicas", lambda: _replicas(f"{part}: replicas", server))
         return findings
     finally:
         server.close()
@@ -131,8 +131,25 @@ def disks_findings(part: str, disks: Sequence[Disk]) -> list[Finding]:
 
 
 def _cluster(part: str, server: ExaminedServer) -> list[Finding]:
+    if note := _lacks_select(part, server, "system.clusters"):
+        return [note]
     server.check_cluster()
     return [Finding(part, "ok", "knows every server of the settings")]
+
+
+def _replicas(part: str, server: ExaminedServer) -> list[Finding]:
+    if note := _lacks_select(part, server, "system.replicas"):
+        return [note]
+    return replicas_findings(part, server.replicas())
+
+
+def _lacks_select(part: str, server: ExaminedServer, table: str) -> Finding | None:
+    """A note when this user may not read a table of the system. Counting does not need it."""
+    if not server.lacks(f"SELECT ON {table}"):
+        return None
+    return Finding(
+        part, "note", f"it cannot be told with the rights of {server.user}", f"GRANT SELECT ON {table} TO {server.user}"
+    )
 
 
 def replicas_findings(part: str, replicas: Sequence[ReplicaTable]) -> list[Finding]:
