@@ -18,11 +18,13 @@ class HttpSettings(Group):
     port: int = Field(8080, ge=0, le=65_535, description="Port to listen on; 0 takes a free one.")
     read_token: SecretStr = Field(
         SecretStr(""),
-        description="Requests with it may read pages and figures; several for rotation, with commas. Never printed.",
+        description="Requests with it may read pages and figures; 16 characters or more; several for rotation, with commas."
+        " Never printed.",
     )
     operate_token: SecretStr = Field(
         SecretStr(""),
-        description="Requests with it may read everything and make changes; several for rotation, with commas. Never printed.",
+        description="Requests with it may read everything and make changes; 16 characters or more; several for rotation, with"
+        " commas. Never printed.",
     )
     anonymous_read: bool = Field(default=False, description="Whether everybody may read pages and figures without a token.")
     allowed_hosts: Annotated[tuple[str, ...], NoDecode] = Field(

@@ -8,7 +8,7 @@ from typing import Final, TypeVar
 
 from domain.errors import ConfigurationError, PortalPulseError
 from pipeline.settings import ClickHouseSettings, Settings
-from pipeline.wiring.storage import layout_of, target_of, unavailable
+from pipeline.wiring.storage import layout_of, target_of, unavailable, variable_of
 from sinks.clickhouse import server_state
 from sinks.clickhouse.client import ClickHouse
 from sinks.clickhouse.cluster.layout import Layout, local
@@ -45,7 +45,7 @@ class ExaminedServer:
         self._wide = target.database
         self._target = target if layout is None else local(target)
         self.database = self._target.database
-        self._variable = "PORTALPULSE_CLICKHOUSE__URL" if layout is None else "PORTALPULSE_CLICKHOUSE__SHARDS"
+        self._variable = variable_of(layout)
         self._tables = ClickHouse(self._target)
         self._system = ClickHouse(replace(self._target, database=_SYSTEM))
 

@@ -208,7 +208,7 @@ def _opened(settings: Settings, observer: Observer | None, prepared: Callable[[_
                 refuse_hidden_rows(part, WHOLE_TABLES)
                 refuse_expiring_rows(part, WHOLE_TABLES)
         except Retryable as error:
-            raise unavailable(error, target) from error
+            raise unavailable(error, target, variable=variable_of(layout)) from error
         except SinkError as error:
             raise UnavailableError(
                 str(error), remedy=remedy_of(error, target) or "`portalpulse doctor` checks each part."
@@ -218,7 +218,12 @@ def _opened(settings: Settings, observer: Observer | None, prepared: Callable[[_
         opened.storage.close()
 
 
-def unavailable(error: SinkError, target: Target, *, variable: str = "PORTALPULSE_CLICKHOUSE__URL") -> UnavailableError:
+def variable_of(layout: Layout | None) -> str:
+    """The setting that names the storage."""
+    return "PORTALPULSE_CLICKHOUSE__URL" if layout is None else "PORTALPULSE_CLICKHOUSE__SHARDS"
+
+
+def unavailable(error: SinkError, target: Target, *, variable: str) -> UnavailableError:
     """The sentence about a storage that a worker would wait for, or stop at. ``variable``: the setting that names it."""
     if not isinstance(error, Retryable):
         return UnavailableError(str(error), remedy=remedy_of(error, target))

@@ -115,3 +115,18 @@ def test_a_lock_that_cannot_be_written_names_its_folder(tmp_path):
     ran = subprocess.run(command, cwd=tmp_path, env=os.environ | environment, capture_output=True, text=True, check=False)
     assert ran.returncode == 2, ran
     assert f"The data folder {tmp_path / 'clickhouse'} cannot be written: File too large." in ran.stderr
+
+
+@pytest.mark.parametrize(
+    ("clickhouse", "variable"),
+    [
+        ({"url": "http://default@127.0.0.1:9/p"}, "PORTALPULSE_CLICKHOUSE__URL"),
+        ({"shards": '[["http://default@127.0.0.1:9/p"]]'}, "PORTALPULSE_CLICKHOUSE__SHARDS"),
+    ],
+)
+def test_a_storage_that_nobody_reaches_names_its_setting(clickhouse, variable):
+    """The remedy names the setting that holds the address, of one server and of a cluster."""
+    settings = Settings(clickhouse=clickhouse | {"timeout_seconds": 1.0})
+    with pytest.raises(UnavailableError) as caught, storage.opened_storage(settings):
+        pass
+    assert variable in f"{caught.value} {caught.value.remedy}"
