@@ -53,6 +53,7 @@ from sinks.clickhouse.dossier_table import ClickHouseDossierTable
 from sinks.clickhouse.exclusions import ClickHouseExclusions
 from sinks.clickhouse.expired_range import refuse_expired
 from sinks.clickhouse.expiry import ClickHouseMessageExpiry
+from sinks.clickhouse.expiry_runs import ExpiryRuns
 from sinks.clickhouse.finding_reader import ClickHouseFindingReader
 from sinks.clickhouse.first_notes import note_every_dossier
 from sinks.clickhouse.migrate import applied_migrations, migrate, missing_migrations
@@ -207,6 +208,7 @@ CALLS = {
     "ClickHouseDossierTable.waiting_since": lambda c: _Table(c).waiting_since(_Table(c).now()),
     "ClickHouseDossierTable.periods_of_changes": lambda c: _Table(c).periods_of_changes(_Table(c).now()),
     "ClickHouseDossierTable.compare_with_index": lambda c: _Table(c).compare_with_index(),
+    "ExpiryRuns.states": lambda c: ExpiryRuns(c).states(),
     "ClickHouseMessageExpiry.begin": lambda c: _expiry(c).give_up(_expiry(c).begin(LONG_AGO)),
     "ClickHouseMessageExpiry.waiting": lambda c: _expiry(c).waiting(FINISHED.finished),
     "ClickHouseMessageExpiry.candidates": lambda c: _expiry(c).candidates(FINISHED),
@@ -266,6 +268,7 @@ CHECKED_AFTERWARDS = {
 }
 #: Calls that read no table.
 READ_NOTHING = {
+    "ExpiryRuns.note",
     *("ClickHouseStore.insert_events", "ClickHouseStore.insert_unread", "ClickHouseDeadLetterLimits.insert_checkpoints"),
     *(f"ClickHouseDossierIndex.{name}" for name in ("add", "note", "claim", "confirm", "correct")),
     *(
