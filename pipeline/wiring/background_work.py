@@ -10,6 +10,7 @@ from prometheus_client import CollectorRegistry
 from domain.clock import SystemClock, parse_clock
 from pipeline.audit.continuous import ContinuousAudit
 from pipeline.audit.in_hand import WorkInHand
+from pipeline.background import BackgroundRounds
 from pipeline.findings.accepted_late import AcceptedLate
 from pipeline.findings.current import CurrentFindings
 from pipeline.kafka.disks import KafkaDisks
@@ -25,8 +26,7 @@ from sinks.contract.storage import Storage
 
 #: Longest wait for a running query of background work when the process stops (seconds).
 _AUDIT_STOP_SECONDS = 3.0
-_FINDINGS_STOP_SECONDS = 1.0
-_PARTITIONS_STOP_SECONDS = 1.0
+_STOP_SECONDS = 1.0
 
 
 @contextmanager
@@ -51,11 +51,8 @@ def kafka_disks(settings: Settings, registry: CollectorRegistry) -> Iterator[Non
     """Asks the brokers for the free space of their disks in the background and exports it until the block ends."""
     disks = KafkaDisks(settings.kafka)
     registry.register(KafkaDiskCollector(lambda: disks.free))
-    disks.start()
-    try:
+    with _running(disks, grace=_STOP_SECONDS):
         yield
-    finally:
-        disks.stop(grace=_FINDINGS_STOP_SECONDS)
 
 
 @contextmanager
@@ -63,11 +60,8 @@ def watched_partitions(settings: Settings, registry: CollectorRegistry) -> Itera
     """Asks the brokers for the lag and the readers of each partition and exports them until the block ends."""
     watch = PartitionWatch(topic_reader(settings, answer_seconds=SHORT_ANSWER_SECONDS), topic=settings.kafka.topic)
     registry.register(PartitionCollector(lambda: watch.state))
-    watch.start()
-    try:
+    with _running(watch, grace=_STOP_SECONDS):
         yield
-    finally:
-        watch.stop(grace=_PARTITIONS_STOP_SECONDS)
 
 
 @contextmanager
@@ -89,11 +83,8 @@ def current_findings(settings: Settings, storage: Storage, registry: CollectorRe
     )
     if settings.findings.interval_seconds:
         registry.register(FindingCollector(lambda: current.state, registry=registry_of(settings), clock=clock))
-        current.start()
-    try:
+    with _running(current, grace=_STOP_SECONDS, started=bool(settings.findings.interval_seconds)):
         yield
-    finally:
-        current.stop(grace=_FINDINGS_STOP_SECONDS)
 
 
 @contextmanager
@@ -116,8 +107,16 @@ def continuous_audit(
     if settings.audit.interval_seconds:  # without an audit its metrics would say that it never succeeds
         registry.register(AuditCollector(lambda: audit.state))
         audited(lambda: sum(audit.state.drift.values()) + audit.state.dossiers)
-        audit.start()
+    with _running(audit, grace=_AUDIT_STOP_SECONDS, started=bool(settings.audit.interval_seconds)):
+        yield
+
+
+@contextmanager
+def _running(work: BackgroundRounds, *, grace: float, started: bool = True) -> Iterator[None]:
+    """Work in a thread of its own until the block ends. ``started``: whether it runs at all; it is stopped in any case."""
+    if started:
+        work.start()
     try:
         yield
     finally:
-        audit.stop(grace=_AUDIT_STOP_SECONDS)
+        work.stop(grace=grace)

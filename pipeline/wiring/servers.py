@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Final, TypeVar
 
@@ -85,19 +85,20 @@ class ExaminedServer:
 
     def missing_rights(self) -> tuple[str, ...]:
         """The rights of a worker that the user lacks; every one is a whole ``GRANT`` without ``TO user``."""
-        wanted = [f"{right} ON {self.database}.*" for right in _WRITING]
-        return self._ask(self._system, lambda system: server_state.missing_rights(system, wanted))
+        return self._missing([f"{right} ON {self.database}.*" for right in _WRITING])
 
     def missing_cluster_rights(self) -> tuple[str, ...]:
         """What every reader of a cluster needs and this user lacks."""
         if self._layout is None:
             return ()
-        wanted = [f"SYSTEM SYNC REPLICA ON {self.database}.*"]
-        return self._ask(self._system, lambda system: server_state.missing_rights(system, wanted))
+        return self._missing([f"SYSTEM SYNC REPLICA ON {self.database}.*"])
 
     def lacks(self, right: str) -> bool:
         """Whether this user lacks a right, as ``SELECT ON system.replicas``."""
-        return bool(self._ask(self._system, lambda system: server_state.missing_rights(system, [right])))
+        return bool(self._missing([right]))
+
+    def _missing(self, wanted: Sequence[str]) -> tuple[str, ...]:
+        return self._ask(self._system, lambda system: server_state.missing_rights(system, wanted))
 
     def disks(self) -> tuple[Disk, ...]:
         """The disks."""
