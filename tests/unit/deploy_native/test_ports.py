@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import random
 import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -31,6 +33,27 @@ def test_a_port_in_use_is_not_returned():
     with socket.create_server(("127.0.0.1", first)):
         (second,) = free_ports(1, source=random.Random(7))
     assert second != first
+
+
+def test_a_port_is_given_once():
+    """A port that was given out is not given again, although nothing listens there yet."""
+    (first,) = free_ports(1, source=random.Random(11))
+    (second,) = free_ports(1, source=random.Random(11))
+    assert second != first
+
+
+def test_a_port_belongs_to_its_process_until_it_ends():
+    """Another process is not given the port, which nobody listens on, until its process ends by any means."""
+    choose = (
+        "import random; from deploy.native.ports import free_ports; print(*free_ports(1, source=random.Random(13)), flush=True)"
+    )
+    ask = [sys.executable, "-c", choose]
+    with subprocess.Popen([*ask[:2], f"{choose}; input()"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as owner:
+        first = owner.stdout.readline()
+        second = subprocess.run(ask, capture_output=True, text=True, check=True).stdout
+        owner.kill()
+    third = subprocess.run(ask, capture_output=True, text=True, check=True).stdout
+    assert second != first == third
 
 
 def test_too_many_ports_is_an_error_of_ours():
