@@ -136,5 +136,5 @@ def _fetch_of(event: Any) -> Fetch:
         messages=sum(batch.messages for batch in batches),
         size=sum(batch.size for batch in batches),
         receipt=message,
-        assignment=message.epoch,
+        assignment=message.begun,
     )

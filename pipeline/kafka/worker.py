@@ -182,6 +182,8 @@ class Worker:
             log.warning("consumer_did_not_stop_cleanly", error=cause, remedy="none: the process ends anyway")
 
     def _offer(self, fetch: Fetch) -> None:
+        if not self._app.consumer.take(fetch.receipt):
+            return
         self.state.last_progress = time.monotonic()
         self._delivery.offer(fetch)
 

@@ -24,6 +24,7 @@ ROOT = Path(__file__).parent.parent.parent
 DELIVERY = "tests/unit/pipeline/ingest/test_delivery.py::"
 DIRTY_BUCKETS = "tests/property/test_dirty_buckets.py::"
 PINS = "tests/pins/test_streaming_libraries.py::"
+READING = "tests/unit/pipeline/kafka/test_reading_progress.py::"
 STORE = "tests/contract/test_store.py::TestEmbedded::"
 EXACTNESS = "tests/property/test_exactness.py::"
 LEVELS = "tests/contract/test_catalogue_levels.py::"
@@ -401,24 +402,45 @@ MUTANTS = [
     # ---- offsets
     Mutant(
         "no commit passes a fetch that is not acknowledged",
-        "pipeline.kafka.transport",
-        "while waiting and waiting[0] in acked:",
-        "while waiting and acked:",
+        "pipeline.kafka.reading_progress",
+        "while self._waiting and self._waiting[0] in self._acknowledged:",
+        "while self._waiting and self._acknowledged:",
         f"{PINS}test_only_unbroken_runs_are_committed",
     ),
     Mutant(
-        "an older assignment acknowledges nothing",
-        "pipeline.kafka.transport",
-        "if message.epoch != self.assignment_epoch:",
-        "if message.epoch > self.assignment_epoch:",
-        f"{PINS}test_an_older_assignment_acknowledges_nothing",
+        "an earlier reading acknowledges nothing",
+        "pipeline.kafka.reading_progress",
+        "if progress is None or progress.begun != begun:",
+        "if progress is None:",
+        f"{READING}test_another_offset_than_this_workers_is_followed",
     ),
     Mutant(
-        "a new assignment forgets what was handed out",
-        "pipeline.kafka.transport",
-        "        self._handed_out.clear()\n",
-        "",
-        f"{PINS}test_an_older_assignment_acknowledges_nothing",
+        "a partition that others read is not read on",
+        "pipeline.kafka.reading_progress",
+        "<= (committed[partition] or 0) <= end",
+        "<= (committed[partition] or 0)",
+        f"{READING}test_another_offset_than_this_workers_is_followed",
+    ),
+    Mutant(
+        "a partition that was given away is forgotten",
+        "pipeline.kafka.reading_progress",
+        "        self._interrupted = {}\n        self._confirmed = {",
+        "        self._confirmed = {",
+        f"{READING}test_a_partition_that_was_away_is_read_as_committed",
+    ),
+    Mutant(
+        "what was not taken over is handed out again",
+        "pipeline.kafka.reading_progress",
+        "            progress.interrupt()\n",
+        "            pass\n",
+        f"{READING}TestGroup",
+    ),
+    Mutant(
+        "nothing is handed out after a seek that a rebalance interrupted",
+        "pipeline.kafka.batch_consumer",
+        "if epoch != self.progress.epoch:\n                return  # a rebalance",
+        "if False:\n                return  # a rebalance",
+        f"{PINS}test_a_seek_during_which_a_rebalance_begins_counts_for_nothing",
     ),
     Mutant(
         "a batch that begins before the fetch gives only what was asked for",
@@ -436,7 +458,7 @@ MUTANTS = [
     ),
     Mutant(
         "the end of a transaction is not a message that waits",
-        "pipeline.kafka.transport",
+        "pipeline.kafka.batch_consumer",
         "total += max(0, end - position)",
         "total += max(0, end - position + 1)",
         f"{PINS}test_the_lag_is_measured_from_the_position_of_the_fetcher",

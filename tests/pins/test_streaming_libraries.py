@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import inspect
-from collections import defaultdict, deque
+from collections import defaultdict
 from importlib import metadata
 from types import SimpleNamespace
 
@@ -35,10 +35,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from domain.errors import ConfigurationError
-from pipeline.kafka import record_batches, transport
+from pipeline.kafka import batch_consumer, record_batches
+from pipeline.kafka.batch_consumer import BatchConsumer
 from pipeline.kafka.consumer_thread import BatchConsumerThread
+from pipeline.kafka.reading_progress import ReadingProgress
 from pipeline.kafka.record_batches import BatchPartitionRecords, KeptRecords, RecordBatch, check_versions, install
-from pipeline.kafka.transport import BatchConsumer, BatchTransport
+from pipeline.kafka.transport import BatchTransport
 from tests.budget import examples
 
 TOPIC = "pinned"
@@ -361,11 +363,20 @@ def test_the_lag_is_measured_from_the_position_of_the_fetcher(position, highwate
 def a_consumer() -> BatchConsumer:
     """A consumer's books without its threads."""
     consumer = BatchConsumer.__new__(BatchConsumer)
-    consumer._handed_out = defaultdict(deque)
     consumer._acked, consumer._acked_index = defaultdict(list), defaultdict(set)
-    consumer.assignment_epoch = 0
-    consumer._through, consumer._beyond, consumer._incomplete = {}, defaultdict(int), False
+    consumer._beyond = defaultdict(int)
+    consumer._seeking, consumer.progress = asyncio.Lock(), ReadingProgress()
     return consumer
+
+
+def handed_out(consumer, *lasts):
+    """Fetches that were handed out, as messages."""
+    messages = []
+    for last in lasts:
+        message = ConsumerMessage(TOPIC, 3, last, 0.0, 0, (), None, [], None, 0, 0, TP, generation_id=1)
+        message.epoch, message.begun = consumer.progress.epoch, consumer.progress.hand_out(TP, last)
+        messages.append(message)
+    return messages
 
 
 @settings(max_examples=examples(300))
@@ -373,44 +384,107 @@ def a_consumer() -> BatchConsumer:
 def test_only_unbroken_runs_are_committed(sizes, chance, data):
     """In whatever order fetches are acknowledged, the offset to commit never passes one that is not, and reaches the end."""
     consumer = a_consumer()
+    consumer.ack = lambda message: consumer._acked[TP].append(message.offset)
     lasts = [sum(sizes[: number + 1]) - 1 for number in range(len(sizes))]
-    consumer._handed_out[TP].extend(lasts)
-    order = list(lasts)
+    order = handed_out(consumer, *lasts)
     chance.shuffle(order)
-    acked, committed = set(), 0
-    for last in order:
-        acked.add(last)
-        consumer._acked_index[TP].add(last)
-        consumer._acked[TP].append(last)
-        if last != order[-1] and data.draw(st.booleans()):
+    acked = set()
+    for message in order:
+        acked.add(message.offset)
+        assert consumer.acknowledge(message) is False, "as Faust's own method says here"
+        if message is not order[-1] and data.draw(st.booleans()):
             continue
-        offset = consumer._new_offset(TP)
         unbroken = 0
         for end in lasts:
             if end not in acked:
                 break
             unbroken = end + 1
-        assert offset == (unbroken if unbroken > committed else None)
-        committed = offset or committed
-        assert set(consumer._acked[TP]) == consumer._acked_index[TP]
-    assert committed == lasts[-1] + 1
-    assert not consumer._acked[TP]
-    assert not consumer._handed_out[TP]
+        assert consumer._new_offset(TP) == (unbroken or None)
+        assert not consumer._acked[TP], "Faust's list does not grow"
+    assert consumer._new_offset(TP) == lasts[-1] + 1
 
 
-def test_an_older_assignment_acknowledges_nothing():
-    """A fetch handed out before partitions came or went is omitted, however late it is acknowledged."""
+def test_an_earlier_reading_acknowledges_nothing():
+    """A fetch handed out before its partition was given away is omitted, however late it is acknowledged."""
     consumer = a_consumer()
     acked = []
     consumer.ack = lambda message: acked.append(message) or True
-    message = ConsumerMessage(TOPIC, 3, 9, 0.0, 0, (), None, [], None, 0, 0, TP, generation_id=1)
-    message.epoch = consumer.assignment_epoch
-    consumer._handed_out[TP].append(9)
-    assert consumer.acknowledge(message)
-    consumer.forget()
-    assert not consumer.acknowledge(message)
-    assert acked == [message]
-    assert not consumer._handed_out
+    first, second = handed_out(consumer, 9, 19)
+    assert consumer.take(first)
+    assert consumer.acknowledge(first)
+    consumer._interrupt(forget=True)
+    assert not consumer.take(second)
+    assert not consumer.acknowledge(second)
+    assert acked == [first]
+    assert consumer._new_offset(TP) is None
+
+
+class Seeking(driver.Consumer):
+    """Faust's part of a seek: all partitions are read as committed; something else may happen meanwhile."""
+
+    async def perform_seek(self):
+        self.asked.append("committed")
+        self._committed_offset.update(self.broker)
+        self.meanwhile()
+
+
+async def test_a_kept_partition_is_read_on_and_one_that_was_read_by_others_is_not(monkeypatch):
+    """After a rebalance a seek continues after what was taken over, where nobody else committed."""
+    consumer = a_seeking_consumer(monkeypatch, broker={TP: 5, OTHER: 7})
+    (message,) = handed_out(consumer, 9)
+    consumer.take(message)
+    consumer._interrupt()
+    await consumer.perform_seek()
+    assert consumer.asked == ["committed", ("seek", {TP: 10})]
+    assert consumer.progress.positions_known
+    assert TP in consumer._acked, "where Faust looks for partitions to commit"
+    consumer.asked.clear()
+    consumer.broker[TP] = 30
+    await consumer.perform_seek()
+    assert consumer.asked == ["committed"]
+
+
+async def test_a_seek_during_which_a_rebalance_begins_counts_for_nothing(monkeypatch):
+    """Nothing is handed out until a seek was completed in the newest assignment."""
+    consumer = a_seeking_consumer(monkeypatch, broker={TP: 5})
+    consumer.meanwhile = consumer._interrupt
+    await consumer.perform_seek()
+    assert not consumer.progress.positions_known
+    assert await consumer._interrupted_since(consumer.progress.epoch)
+    consumer.meanwhile = lambda: None
+    assert await consumer._interrupted_since(consumer.progress.epoch), "what was fetched before the seek is fetched again"
+    assert not await consumer._interrupted_since(consumer.progress.epoch)
+
+
+async def test_a_seek_that_fails_leaves_nothing_to_hand_out(monkeypatch):
+    """A position that may be elsewhere than the progress says is sought again before messages flow."""
+    consumer = a_seeking_consumer(monkeypatch, broker={TP: 5})
+    (message,) = handed_out(consumer, 9)
+    consumer.take(message)
+
+    async def fails(_):
+        raise IllegalStateError
+
+    monkeypatch.setattr(consumer._thread, "seek_wait", fails)
+    with pytest.raises(IllegalStateError):
+        await consumer.perform_seek()
+    assert await consumer._interrupted_since(consumer.progress.epoch)
+    assert not consumer.progress.positions_known
+
+
+def a_seeking_consumer(monkeypatch, *, broker):
+    """A consumer that owns these partitions, each with its committed offset."""
+    monkeypatch.setattr(driver.Consumer, "perform_seek", Seeking.perform_seek)
+    consumer = a_consumer()
+    consumer.broker, consumer.asked, consumer.flow_active, consumer.meanwhile = broker, [], True, lambda: None
+    consumer._committed_offset = defaultdict(lambda: None)
+    consumer.assignment = lambda: set(broker)
+
+    async def seek(offsets):
+        consumer.asked.append(("seek", dict(offsets)))
+
+    consumer._thread = SimpleNamespace(seek_wait=seek)
+    return consumer
 
 
 # ---- offsets that are not messages, and offsets that are gone
@@ -431,14 +505,15 @@ def test_offsets_behind_the_last_message_are_committed_when_nothing_waits():
     consumer._handed_out_through({TP: 12})
     assert TP in consumer._acked, "where Faust looks for partitions to commit"
     assert consumer._new_offset(TP) == 12
-    consumer._handed_out[TP].extend([14, 19])
+    consumer.ack = bool
+    first, second = handed_out(consumer, 14, 19)
     consumer._handed_out_through({TP: 23})
-    assert consumer._new_offset(TP) is None
-    consumer._acked_index[TP].add(14)
+    assert consumer._new_offset(TP) == 12
+    consumer.acknowledge(first)
     assert consumer._new_offset(TP) == 15
-    consumer._acked_index[TP].add(19)
+    consumer.acknowledge(second)
     assert consumer._new_offset(TP) == 23
-    consumer.forget()
+    consumer._interrupt()
     assert consumer._new_offset(TP) is None
 
 
@@ -470,7 +545,7 @@ class Thread:
 
 def a_reader(thread, monkeypatch):
     """A consumer over that thread."""
-    monkeypatch.setattr(transport, "_BEYOND_PAUSE", 0.0)
+    monkeypatch.setattr(batch_consumer, "_BEYOND_PAUSE", 0.0)
     consumer = a_consumer()
     consumer._thread, consumer._committed_offset, consumer._read_offset = thread, {}, defaultdict(lambda: None)
 
@@ -503,21 +578,21 @@ async def test_a_position_behind_the_end_is_believed_late(monkeypatch):
     """A new leader learns its end late: the log is called truncated after several looks, and is then read again."""
     thread = Thread(10, 20, committed=15)
     consumer = a_reader(thread, monkeypatch)
-    consumer._handed_out[TP].append(21)
-    for _ in range(transport._BEYOND_READINGS - 1):
+    handed_out(consumer, 21)
+    for _ in range(batch_consumer._BEYOND_READINGS - 1):
         await consumer._find_positions({TP: 22})
         assert thread.asked == []
-    epoch = consumer.assignment_epoch
+    epoch = consumer.progress.epoch
     await consumer._find_positions({TP: 22})
     assert thread.asked == [("truncated", 22, 25), ("seek to committed", 15)]
-    assert consumer.assignment_epoch == epoch + 1, "what was handed out of the old log is not acknowledged to the new one"
+    assert consumer.progress.epoch == epoch + 1, "what was handed out of the old log is not acknowledged to the new one"
 
 
 async def test_a_truncated_log_without_a_committed_offset_is_read_from_its_beginning(monkeypatch):
     """Whatever was not acknowledged is read again, also before the first acknowledgement."""
     thread = Thread(10, 20)
     consumer = a_reader(thread, monkeypatch)
-    for _ in range(transport._BEYOND_READINGS):
+    for _ in range(batch_consumer._BEYOND_READINGS):
         await consumer._find_positions({TP: 22})
     assert thread.asked[-2:] == [("seek to committed", None), ("seek", 10)]
 
@@ -573,7 +648,9 @@ def a_fetching_consumer(records, positions):
     consumer._read_offset = defaultdict(lambda: None)
     consumer.transport = SimpleNamespace(budget=SimpleNamespace(full=False))
     consumer.app = SimpleNamespace(consumer_generation_id=1)
-    consumer.flow_active = True
+    consumer.flow_active, consumer.sought = True, 0
+    consumer.assignment = lambda: set(positions)
+    consumer.progress.resume({}, ())
     consumer._stopped = SimpleNamespace(is_set=lambda: False)
     consumer._crashed = SimpleNamespace(is_set=lambda: False)
 
@@ -581,8 +658,21 @@ def a_fetching_consumer(records, positions):
         consumer._thread.positions = dict(positions)
         return records, set(positions)
 
-    consumer._wait_next_records = fetch
+    async def seek():
+        consumer.sought += 1
+        consumer._interrupt()
+        consumer.progress.resume({}, ())
+
+    consumer._wait_next_records, consumer.perform_seek = fetch, seek
     return consumer
+
+
+def through(consumer):
+    """What may be committed of each partition when everything handed out is acknowledged."""
+    for tp, progress in consumer.progress._reading.items():
+        for last in tuple(progress._waiting):
+            consumer.progress.acknowledge(tp, last, begun=progress.begun)
+    return {tp: offset for tp in (TP, OTHER) if (offset := consumer.progress.offset_to_commit(tp)) is not None}
 
 
 OTHER = TopicPartition(TOPIC, 4)
@@ -593,39 +683,75 @@ async def test_a_whole_fetch_moves_what_may_be_committed():
     """After everything of a fetch was handed out, the positions behind it are known as such."""
     consumer = a_fetching_consumer(FETCHED, {TP: 7, OTHER: 5})
     assert await drained(consumer) == [(TP, 4), (OTHER, 4)]
-    assert consumer._through == {TP: 7, OTHER: 5}
+    assert through(consumer) == {TP: 7, OTHER: 5}
+    assert not consumer.sought
 
 
-async def test_a_fetch_that_breaks_off_moves_nothing():
-    """What was fetched and not handed out is never committed, neither then nor with a later fetch."""
+async def test_a_fetch_that_breaks_off_is_read_again():
+    """What was fetched and not handed out is fetched again, before anything later is handed out or committed."""
     consumer = a_fetching_consumer(FETCHED, {TP: 7, OTHER: 5})
     assert await drained(consumer, take=1) == [(TP, 4)]
-    assert consumer._through == {}
-    assert await drained(a_fetching_consumer({}, {})) == []
+    assert through(consumer) == {}
+    assert await drained(consumer) == []
+    assert consumer.sought == 1
+    assert await drained(consumer) == [(TP, 4), (OTHER, 4)]
+    assert through(consumer) == {TP: 7, OTHER: 5}
+
+
+async def test_a_partition_that_is_paused_meanwhile_is_read_again():
+    """Messages of a partition that may not be read now are not passed over."""
+    consumer = a_fetching_consumer(FETCHED, {TP: 7})
+    assert await drained(consumer) == [(TP, 4)]
+    assert through(consumer) == {}
     await drained(consumer)
-    assert consumer._through == {}
-    consumer.forget()  # a new assignment begins at the committed offsets
-    await drained(consumer)
-    assert consumer._through == {TP: 7, OTHER: 5}
+    assert consumer.sought == 1
 
 
 @pytest.mark.parametrize("error", [IllegalStateError("No current assignment for partition"), AssertionError("none assigned")])
 async def test_an_assignment_that_changes_during_a_rebalance_ends_no_worker(error):
-    """Messages fetched before a rebalance are dropped, and a partition that is revoked meanwhile is not an error."""
+    """A partition that is revoked while the positions are sought is not an error; nothing is handed out until they are known."""
     consumer = a_fetching_consumer(FETCHED, {TP: 7, OTHER: 5})
-    consumer.flow_active = False
+    consumer._interrupt()
 
     async def perform_seek():
         raise error
 
     consumer.perform_seek = perform_seek
     assert await drained(consumer) == []
-    assert consumer._through == {}
-    assert not any(consumer._handed_out.values())
+    assert await drained(consumer) == []
+    assert through(consumer) == {}
 
 
-async def test_a_fetch_that_is_cancelled_moves_nothing():
-    """A fetch whose answer nobody took has moved aiokafka's position: only acknowledged fetches are committed from then on."""
+async def test_messages_fetched_before_a_rebalance_are_dropped():
+    """Another member may own their partitions now; nothing is sought before Faust has the new assignment."""
+    consumer = a_fetching_consumer(FETCHED, {TP: 7, OTHER: 5})
+    fetch = consumer._wait_next_records
+
+    async def revoked(seconds):
+        consumer.flow_active = False
+        return await fetch(seconds)
+
+    consumer._wait_next_records = revoked
+    assert await drained(consumer) == []
+    assert (through(consumer), consumer.sought) == ({}, 0)
+
+
+async def test_messages_fetched_before_a_seek_are_dropped():
+    """A fetch that was on the way during a whole rebalance brings messages of another position."""
+    consumer = a_fetching_consumer(FETCHED, {TP: 7, OTHER: 5})
+    fetch = consumer._wait_next_records
+
+    async def rebalanced(seconds):
+        await consumer.perform_seek()
+        return await fetch(seconds)
+
+    consumer._wait_next_records = rebalanced
+    assert await drained(consumer) == []
+    assert consumer.sought == 2
+
+
+async def test_a_fetch_that_is_cancelled_is_read_again():
+    """A fetch whose answer nobody took has moved aiokafka's position: it is sought again."""
     consumer = a_fetching_consumer(FETCHED, {TP: 7, OTHER: 5})
     fetch = consumer._wait_next_records
 
@@ -637,4 +763,5 @@ async def test_a_fetch_that_is_cancelled_moves_nothing():
         await drained(consumer)
     consumer._wait_next_records = fetch
     await drained(consumer)
-    assert consumer._through == {}
+    assert through(consumer) == {}
+    assert consumer.sought == 1

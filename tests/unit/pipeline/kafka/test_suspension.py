@@ -23,7 +23,9 @@ def lets_through(log_filter, name):
     return log_filter.filter(logging.LogRecord(name, logging.ERROR, "", 0, "x", (), None))
 
 
-@pytest.mark.parametrize("library", ["aiokafka.consumer.group_coordinator", "mode.threads", "faust", "pipeline.kafka.transport"])
+@pytest.mark.parametrize(
+    "library", ["aiokafka.consumer.group_coordinator", "mode.threads", "faust", "pipeline.kafka.batch_consumer"]
+)
 def test_libraries_are_quiet_after_a_suspension(library):
     """Their lines are dropped for ten seconds after the process resumes; before and after they are written."""
     clock = Clock()
