@@ -328,6 +328,7 @@ class StoreSuite:
         ]
         assert {key[1] for key in sink.procedures()} == set(chosen)
 
+    @pytest.mark.long
     def test_a_backfill_of_ten_years(self, sink):
         """One insert may touch more than 100 months; one recount and one roll-up take all of it."""
         events = [
@@ -479,6 +480,7 @@ class StoreSuite:
         sink.store.roll_up_days(Days((civil_day(late.occurred_at),)))
         self._await_totals(sink, TallyTotals(3, 3))
 
+    @pytest.mark.long
     def test_standing_hides_no_tier_that_counts_too_much(self, sink):
         """A minute tally that is too high appears as counted twice although the days are right, until the events arrive."""
         events = [an_event(), an_event()]

@@ -118,6 +118,7 @@ def storage(embedded):
     return Storage(embedded, storage_of(embedded).dossier_index())
 
 
+@pytest.mark.long
 def test_a_day_costs_no_search_of_the_catalogue(storage, monkeypatch):
     """The catalogue is searched once a load, and read once a load, however many days are counted again."""
     messages = [event for number in range(5) for event in a_dossier(1, 9, at=MORNING - number * DAY)]

@@ -134,6 +134,7 @@ with opened_storage(load_settings()) as storage:
 """
 
 
+@pytest.mark.long
 def test_accepting_while_no_process_runs(tmp_path, commands):
     """With an embedded storage that no process has open the command accepts by itself, any number of times."""
     folder = tmp_path / "clickhouse"

@@ -132,6 +132,7 @@ AGAIN = a_dossier("H17.1-240102-0005", 1, 9, 9)
 MESSAGES = [*PLAIN, *TWICE, *BY_TEN, *TAKEN_UP, *AGAIN]
 
 
+@pytest.mark.long
 def test_a_sound_database_shows_no_fault(destination):
     """Nothing is wrong about dossiers with corrections, claims, repeats and unmerged parts, in one share or several."""
     destination.clickhouse.command("test", "SYSTEM STOP MERGES dossier_messages")
@@ -278,6 +279,7 @@ def test_an_example_says_what_is_wrong(destination):
     assert (example.counted, example.right) == (("settled", "settled_full", "settled_full_any_return"), ())
 
 
+@pytest.mark.long
 @mainly_served
 @pytest.mark.parametrize(
     "purged",
@@ -312,6 +314,7 @@ def test_purged_messages_are_found_and_repaired(destination, purged):
     assert destination.audit().clean
 
 
+@pytest.mark.long
 @mainly_served
 @pytest.mark.parametrize("tier", cases({str(tier): (tier,) for tier in Tier}, fast=(str(Tier.PROCEDURE),)))
 def test_tallies_with_corrections_that_were_edited(destination, tier):
@@ -336,6 +339,7 @@ def test_tallies_with_corrections_that_were_edited(destination, tier):
     assert destination.is_right(MESSAGES)
 
 
+@pytest.mark.long
 def test_only_dossiers_of_the_days_are_checked(destination):
     """With days, the dossiers that have a message, an index row or a correction there are checked, with all their messages."""
     other = a_dossier("H17.1-240102-0009", 1, 9, 9, occurred_at=MORNING + 40 * DAY)
@@ -380,14 +384,18 @@ def test_what_is_in_hand_is_passed_over(destination):
 
 @mainly_served
 @pytest.mark.parametrize("seed", seeds(100, count=4, fast={101}))
-def test_nothing_is_reported_while_writers_run(clickhouse, seed):
-    """At no moment of several writers with crashes is something wrong that no worker has in hand."""
+def test_nothing_is_reported_while_writers_run(clickhouse, seed, pytestconfig):
+    """At no moment of several writers with crashes is something wrong that no worker has in hand.
+
+    The fast run looks at a quarter of the moments of the long one.
+    """
+    share = 0.2 if pytestconfig.getoption("--long") else 0.05
     audit, dossiers = storage_of(clickhouse).audit(), storage_of(clickhouse).dossier_audit()
     model = Model(clickhouse)
     seen = Counter()
 
     def look(source):
-        if source.random() < 0.8:
+        if source.random() > share:
             return
         partitions = {number: (int(number in model.acknowledged), 1) for number in model.numbers.values()}
         in_hand = Acknowledged.of_topic(TOPIC, audit.now(), partitions)

@@ -77,7 +77,13 @@ def consequence_of(code):
     return Retryable if code in RETRYABLE else RefusedRows if code in REFUSED_ROWS else Fatal
 
 
-@pytest.mark.parametrize("code", sorted({*RETRYABLE, *REFUSED_ROWS, *FATAL}))
+@pytest.mark.parametrize(
+    "code",  # every fourth one in the fast run
+    [
+        pytest.param(code, marks=pytest.mark.long if number % 4 else ())
+        for number, code in enumerate(sorted({*RETRYABLE, *REFUSED_ROWS, *FATAL}))
+    ],
+)
 def test_every_line_is_the_servers(connect, code):
     """The server knows each code by the name in the table, and an error of this code arrives as its consequence."""
     clickhouse = connect()

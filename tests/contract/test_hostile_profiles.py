@@ -504,6 +504,11 @@ def test_a_reader_needs_only_to_read(server, whole):
         assert read(clickhouse) == whole
         with pytest.raises(Fatal):
             ClickHouseStore(clickhouse).recount_minutes(Span(DAYS[0], DAYS[0] + dt.timedelta(minutes=1)))
+
+
+@pytest.mark.long
+def test_a_reader_may_choose_settings(server, whole):
+    """So does one with readonly = 2, whose profile limits rows."""
     with connected(server, "chooser", "whole") as clickhouse:
         assert read(clickhouse) == whole
 
@@ -648,10 +653,18 @@ READING = {
     "dead-letters show": ("dead-letters", "show", TOPIC, "0", "0"),
     "dead-letters replay --dry-run": ("dead-letters", "replay", "--dry-run"),
 }
+#: Every command with one of the users: the fast run.
+READING_FAST = {(("reader", "chooser")[number % 2], command) for number, command in enumerate(READING)}
 
 
-@pytest.mark.parametrize("command", READING)
-@pytest.mark.parametrize("user", ["reader", "chooser"])
+@pytest.mark.parametrize(
+    ("user", "command"),
+    [
+        pytest.param(user, command, marks=() if (user, command) in READING_FAST else pytest.mark.long)
+        for user in ("reader", "chooser")
+        for command in READING
+    ],
+)
 @pytest.mark.usefixtures("whole")
 def test_commands_that_read_need_no_right_to_write(server, run, command, user):
     """Audit without --repair and reading dead letters work for a user with only SELECT, and change nothing."""
@@ -673,28 +686,38 @@ def uneven(server):
         clickhouse.command("test", f"INSERT INTO {SCHEMA_MIGRATIONS} (number, name, sha256) VALUES (9999, 'later', '')")
 
 
+#: Databases that no command of this release but worker and migrate may touch, and what is said of each.
+UNEVEN = {
+    "older": f"lacks migration {packaged_migrations()[-1].number:04d} of this program",
+    "newer": f"has migration 9999, this program ends at {packaged_migrations()[-1].number:04d}. Update the program.",
+    "absent": "lacks migration 0001 of this program",
+}
+CHANGING = [*READING.values(), ("audit", "--repair"), ("dead-letters", "drop", "--reason", "empty", "--yes")]
+
+
 @pytest.mark.parametrize(
-    "command", [*READING.values(), ("audit", "--repair"), ("dead-letters", "drop", "--reason", "empty", "--yes")], ids=" ".join
-)
-@pytest.mark.parametrize(
-    "found",
+    ("database", "command"),
     [
-        ("older", f"lacks migration {packaged_migrations()[-1].number:04d} of this program"),
-        ("newer", f"has migration 9999, this program ends at {packaged_migrations()[-1].number:04d}. Update the program."),
-        ("absent", "lacks migration 0001 of this program"),
+        # The fast run has each command with one of the databases.
+        pytest.param(
+            database,
+            command,
+            id=f"{database}-{' '.join(command)}",
+            marks=() if list(UNEVEN).index(database) == number % len(UNEVEN) else pytest.mark.long,
+        )
+        for database in UNEVEN
+        for number, command in enumerate(CHANGING)
     ],
-    ids=lambda found: found[0],
 )
 @pytest.mark.usefixtures("uneven")
-def test_only_workers_change_tables(server, run, command, found):
+def test_only_workers_change_tables(server, run, database, command):
     """A database of another release, or a missing one, is reported in one line; only worker and migrate change it."""
-    database, words = found
     before = state(server, database)
     code, output, errors = run("default", database, *command)
     assert (code, output) == (2, "")
     assert errors.startswith("portalpulse: ")
     assert errors.count("\n") == 1
-    assert words in errors
+    assert UNEVEN[database] in errors
     assert state(server, database) == before
 
 

@@ -116,6 +116,7 @@ def test_it_goes_on_where_it_ended(clickhouse, ends_at):
     assert non_zero(tallied(clickhouse)) == expected(events)
 
 
+@pytest.mark.long
 @mainly_served
 def test_progress(clickhouse):
     """The messages that are done are reported up to the number that there are."""

@@ -192,7 +192,13 @@ def test_a_new_event_of_an_expired_dossier_is_an_event_and_nothing_else(stored):
 
 
 @everywhere
-@pytest.mark.parametrize("step", ["begun", "recorded", "switched", "entombed", "removed"])
+@pytest.mark.parametrize(
+    "step",
+    [
+        "entombed",
+        *(pytest.param(step, marks=pytest.mark.long) for step in ("begun", "recorded", "switched", "removed")),
+    ],
+)
 def test_a_run_that_breaks_off_is_completed(stored, step):
     """After a run that ended at any step the tallies are right, a recount changes none, and the next run completes it."""
     groups = stored.groups()

@@ -129,6 +129,13 @@ def reported(request):
     return Reported(storage, storage_of(clickhouse).tallies(), raw, JudgedWhenAsked(clickhouse, storage.exclusions))
 
 
+def in_the_fast_run(one: str) -> pytest.MarkDecorator:
+    """For a test that takes long: the fast run has it with one of the implementations."""
+    real = {"memory": (), "embedded": (pytest.mark.integration,), "served": (pytest.mark.integration,)}
+    every = [pytest.param(name, marks=(*marks, *(() if name == one else (pytest.mark.long,)))) for name, marks in real.items()]
+    return pytest.mark.parametrize("reported", every, indirect=True)
+
+
 def a_code() -> str:
     """The code of a dossier that no other test has."""
     return f"H17-240102-{next(_codes):06d}"
@@ -177,6 +184,7 @@ def test_a_right_report_is_what_its_messages_say(reported, drawn, asked):
     assert reported.differing(**asked) == {}
 
 
+@in_the_fast_run("memory")
 def test_recorded_feeds_are_recomputed(reported):
     """The recorded dossiers with one trap each count as their tallies say."""
     for messages in dossiers_of_case("25_nasty_dossiers.ndjson.gz", REGISTRY).values():
@@ -214,6 +222,7 @@ def test_messages_that_no_tally_counts_are_found(reported):
     assert not any(code in ("H17", "province") for code, _ in found)
 
 
+@in_the_fast_run("served")
 def test_excluded_dossiers_and_codes_with_too_many_events_count_as_events_alone(reported):
     """They obey the rules of every figure; included again, a dossier counts."""
     reported.shard_messages = MAX_EVENTS // 2
