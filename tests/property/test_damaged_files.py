@@ -22,10 +22,11 @@ from pipeline.catalogue.files import read_catalogue
 from producers.portals.truth import Truth
 from producers.sending import batch_file
 from producers.sending.checkpoint import read_state
+from tests.budget import examples
 
 ROOT = Path(__file__).parents[2]
 #: Mutations of each file, and what is put into it.
-MUTATIONS = 150
+MUTATIONS = examples(150)
 PIECES = [
     *(b"\0", b"\xff", b"\xe6", b"\xef\xbb\xbf", b"\r", b"\n", b'"', b",", b";", b"{", b"[", b"]", b":", b"NaN", b"1e999"),
     *(b"-1", b"null", b"99999999999999999999", b"\\u0000", b"\\ud800", b"&a", b"*a", b"---", b"? ", b"=1+1"),

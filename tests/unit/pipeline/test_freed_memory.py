@@ -5,6 +5,8 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import pytest
+
 #: Threads take and free pieces as a flood does: some megabytes each, from numpy and from Arrow. Prints MB held afterwards.
 FLOOD = """
 import threading
@@ -28,6 +30,7 @@ print((psutil.Process().memory_info().rss - before) // 1_000_000)
 SETUP = "from pipeline.freed_memory import return_freed_memory; return_freed_memory()"
 
 
+@pytest.mark.long
 def test_what_a_flood_used_is_returned():
     """After threads have taken and freed gigabytes, the process holds little more than before."""
     program = FLOOD.replace("SETUP", SETUP)

@@ -8,6 +8,7 @@ import uuid
 
 import numpy as np
 import pyarrow as pa
+import pytest
 
 from domain.agencies import AgencyRegistry
 from domain.dossiers import MAX_EVENTS
@@ -71,6 +72,7 @@ def test_of_one_event_that_is_sent_without_end_two_messages_are_kept():
     assert (corrected.kind, corrected.event.occurred_at) == (FindingKind.CORRECTED_TIME, MORNING + (10 * size - 1) * SECOND)
 
 
+@pytest.mark.long
 def test_of_a_code_with_too_many_events_few_are_kept():
     """A code with 200,000 events is too many events, and does not need the memory of them all."""
     size = 20_000

@@ -23,6 +23,7 @@ from domain.periods import Period, civil_day
 from pipeline.cli.remote import Process
 from pipeline.cli.remote_report import fetch_report
 from pipeline.cli.report_verification import verified
+from pipeline.report import completeness
 from pipeline.report.completeness import TopicOffsets
 from pipeline.report.verification import stored_dossiers as reading
 from pipeline.report.verification.differences import Difference, differences, integers_of
@@ -115,7 +116,7 @@ async def test_a_wrong_figure_is_named(serve):
     assert {(each.code, each.reported, each.recomputed) for each in verdict.wrong if each.scope == "nation"} == {("VN", 8, 7)}
 
 
-async def test_figures_that_move_are_not_called_wrong(serve):
+async def test_figures_that_move_are_not_called_wrong(serve, monkeypatch):
     """Messages that come while figures are recomputed, or that are not counted yet, are not faults: nothing is known of them."""
     store = filled()
     verdict = await verdict_of(await serve(store), meanwhile=lambda: miscounted(store))
@@ -125,6 +126,7 @@ async def test_figures_that_move_are_not_called_wrong(serve):
     assert {each.code for each in verdict.moved} == {"H17", "province", "VN"}
     store = filled()
     miscounted(store)
+    monkeypatch.setattr(completeness, "WAIT_SECONDS", 0.0)  # else each of the two reports waits for what never comes
     verdict = await verdict_of(await serve(store, offsets=lambda: TopicOffsets({0: 9}, {0: 7})))
     assert verdict.wrong == ()
     assert {each.code for each in verdict.moved} == {"H17", "province", "VN"}

@@ -98,7 +98,11 @@ def test_the_simulated_portals_have_a_catalogue(run, tmp_path, monkeypatch, scen
 
 @pytest.mark.parametrize(
     ("scenario", "agencies"),
-    [("thai-nguyen-2018", 1), pytest.param("services-2019", 86, marks=pytest.mark.long), ("emc-2024", 84)],
+    [
+        ("thai-nguyen-2018", 1),
+        pytest.param("services-2019", 86, marks=pytest.mark.long),
+        pytest.param("emc-2024", 84, marks=pytest.mark.long),
+    ],
 )
 def test_a_published_scenario_has_a_catalogue(run, tmp_path, scenario, agencies):
     """The catalogue of a published scenario can be loaded, and is that of its seed."""

@@ -76,7 +76,8 @@ def test_services_with_dossiers_are_those_of_the_document(name, seed):
             assert (ratio.numerator, ratio.denominator) == (fact.num, fact.den), fact
 
 
-@pytest.mark.parametrize("name", ["services-2019", pytest.param("services-2020", marks=pytest.mark.long)])
+@pytest.mark.long
+@pytest.mark.parametrize("name", ["services-2019", "services-2020"])
 def test_a_wrong_base_or_day_gives_other_figures(name):
     """Dossiers for services that are not online and dossiers on the days beside a period exist, so that a mistake shows."""
     scenario = scenario_named(name)
