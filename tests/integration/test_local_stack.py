@@ -108,6 +108,7 @@ def ends_on(up, addresses, number):
     assert addresses.prometheus in up.said()
 
 
+@pytest.mark.long
 def test_kill_9_leaves_no_child_and_no_lock(start):
     """After kill -9 every child has ended and the folder with its data can be used again at once.
 

@@ -155,6 +155,7 @@ def test_a_rejected_statement_is_an_unavailable_error(clickhouse_server):
         clickhouse_server.query("SELECT * FROM nowhere")
 
 
+@pytest.mark.long
 def test_an_alert_travels_from_prometheus_to_the_receiver(tmp_path, prometheus_program, alertmanager_program):
     """A firing rule reaches the receiver's file through Alertmanager, with labels and annotations."""
     receiver = NotificationReceiver(tmp_path / "notifications.ndjson")

@@ -245,8 +245,12 @@ async def aiohttp_address():
 DAYS = "period=any&from=2024-03-01&to=2024-05-31"
 #: The rows of two states: axe takes seconds for all of them.
 FEW = "rung=zero"
-#: Pages that axe looks at: query, screen. Each state of the page is there once, and all rows in both themes; ``--long`` adds both
-#: themes on every screen.
+#: Pages that axe looks at: query, screen. The fast run has all rows once, a panel, a choice of days, a phone and the map.
+FEW_PAGES = [
+    ("?theme=light", "laptop"), ("?theme=dark&sel=H41&" + FEW, "laptop"), ("?theme=light&q=atlantis&lang=en&" + DAYS, "laptop"),
+    ("?theme=dark&" + FEW, "phone"), ("?theme=light&view=map", "phone"),
+]  # fmt: skip
+#: Each state of the page once, and all rows in both themes; then both themes on every screen.
 QUICK = [
     ("?theme=light", "laptop"), ("?theme=dark&sel=H41&" + FEW, "laptop"), ("?theme=light&q=atlantis&lang=en&" + DAYS, "laptop"),
     ("?theme=dark&" + FEW, "phone"), ("?theme=light&sel=G10&" + FEW, "phone"), ("?theme=light&view=map", "phone"),
@@ -260,7 +264,14 @@ LONG = [
 ]
 
 
-@pytest.mark.parametrize("pages", [pytest.param(QUICK, id="main"), pytest.param(LONG, id="every", marks=pytest.mark.long)])
+@pytest.mark.parametrize(
+    "pages",
+    [
+        pytest.param(FEW_PAGES, id="some"),
+        pytest.param(QUICK, id="main", marks=pytest.mark.long),
+        pytest.param(LONG, id="every", marks=pytest.mark.long),
+    ],
+)
 async def test_everybody_can_use_the_page(registry, browser, axe, pages):
     """Axe finds nothing in the states, themes and screens, also with old figures; no text reaches out of the page."""
     reader, clock = BoardReader(registry), ManualClock(NOW)
@@ -298,6 +309,7 @@ async def test_the_page_on_paper(registry, browser):
         assert 2 <= pdf.count(b"/Type /Page\n") + pdf.count(b"/Type/Page\n") <= 4 or b"/Count 2" in pdf or b"/Count 3" in pdf
 
 
+@pytest.mark.long
 async def test_every_row_every_second_costs_little(registry, browser):
     """While every row changes each second the page's main thread takes under a tenth of a core."""
     reader = BoardReader(registry)

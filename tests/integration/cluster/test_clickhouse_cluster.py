@@ -37,6 +37,7 @@ def seen(replica, database, *, table="counted"):
     return replica.query(ALL_ROWS.replace("counted", table), database=database)
 
 
+@pytest.mark.long
 def test_replicas_fetch_from_each_other_and_shards_are_read_as_one(clickhouse_cluster, clickhouse_database):
     """Rows reach the other replica of their shard, also after it was killed, frozen, or without ZooKeeper for a while."""
     cluster, database = clickhouse_cluster, clickhouse_database
@@ -79,6 +80,7 @@ def test_replicas_fetch_from_each_other_and_shards_are_read_as_one(clickhouse_cl
         assert client.rows("count", "SELECT count() FROM counted FINAL") == [(53,)]
 
 
+@pytest.mark.long
 def test_a_replica_that_lost_its_disk_fetches_every_row(clickhouse_cluster, clickhouse_database):
     """It is taken from ZooKeeper, and created once more."""
     lost, kept = clickhouse_cluster.shards[1]

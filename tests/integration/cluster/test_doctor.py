@@ -24,18 +24,31 @@ PARTS = {
 }
 
 
-@pytest.fixture
-def settings(clickhouse_cluster, clickhouse_database, tmp_path):
-    """The settings of a cluster whose database has the newest schema; no broker and no process listens."""
-    shards = [[f"{url}/{clickhouse_database}" for url in shard] for shard in clickhouse_cluster.urls]
+@pytest.fixture(scope="module")
+def migrated(clickhouse_nodes, tmp_path_factory):
+    """The settings of a cluster whose database has the newest schema; no broker and no process listens.
+
+    The tests share the database: the doctor changes nothing.
+    """
+    clickhouse_nodes.start()
+    name = clickhouse_nodes.new_database()
+    shards = [[f"{url}/{name}" for url in shard] for shard in clickhouse_nodes.urls]
     made = Settings(
-        data_dir=tmp_path / "none",
+        data_dir=tmp_path_factory.mktemp("doctor") / "none",
         kafka={"bootstrap": f"127.0.0.1:{free_port()}"},
         clickhouse={"shards": json.dumps(shards)},
         http={"port": free_port()},
     )
     migrate_storage(made)
-    return made
+    yield made
+    clickhouse_nodes.start()
+    clickhouse_nodes.drop_database(name)
+
+
+@pytest.fixture
+def settings(clickhouse_cluster, migrated):
+    """These settings, while every server of the cluster runs."""
+    return migrated
 
 
 def examined(settings):
@@ -93,9 +106,9 @@ def test_replicas_without_coordination_are_told(settings, clickhouse_cluster):
     assert "Keeper" in found.remedy
 
 
-def test_shards_in_another_order_are_told(settings, clickhouse_cluster, clickhouse_database):
+def test_shards_in_another_order_are_told(settings):
     """Addresses in another order than the database's own are a fault of their server."""
-    shards = [[f"{url}/{clickhouse_database}" for url in shard] for shard in clickhouse_cluster.urls[::-1]]
+    shards = json.loads(settings.clickhouse.shards.get_secret_value())[::-1]
     swapped = settings.model_copy(update={"clickhouse": Settings(clickhouse={"shards": json.dumps(shards)}).clickhouse})
     found = of_first(swapped)["ClickHouse, shard 1, replica 1: tables"]
     assert found.state == "wrong"

@@ -151,6 +151,7 @@ def test_shards_that_are_others_than_before_are_refused(clickhouse_cluster, clic
         single.close()
 
 
+@pytest.mark.long
 def test_a_single_server_and_then_a_new_replica_join_a_cluster(tmp_path):
     """A server with data becomes the only replica of a cluster with every figure, and a second replica gets them all."""
     server = ClickHouseServer(data_dir=tmp_path / "single", log_dir=tmp_path)

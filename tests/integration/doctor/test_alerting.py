@@ -89,6 +89,7 @@ def test_alerting_that_works(made):
     assert firing.since <= dt.datetime.now(dt.UTC)
 
 
+@pytest.mark.long
 def test_a_target_that_does_not_answer(made):
     """A target that is down is named with its error."""
     gone = f"127.0.0.1:{free_port()}"

@@ -121,6 +121,7 @@ def test_an_older_schema(server, migrated):
     assert "portalpulse migrate" in found.remedy
 
 
+@pytest.mark.long
 def test_a_newer_schema(server, migrated):
     """A migration that this release does not know is named with its time; the remedy is to update the program."""
     server.query("INSERT INTO spoilt.schema_migrations (number, name, sha256) VALUES (9000, 'later', 'x')")
@@ -131,6 +132,7 @@ def test_a_newer_schema(server, migrated):
     assert found.since is not None
 
 
+@pytest.mark.long
 def test_an_edited_migration(server, migrated):
     """A migration that was applied with another content is named."""
     server.query("ALTER TABLE spoilt.schema_migrations UPDATE sha256 = 'other' WHERE number = 7 SETTINGS mutations_sync = 1")
@@ -138,6 +140,7 @@ def test_an_edited_migration(server, migrated):
     assert (found.state, "migration 0007 was edited" in found.says) == ("wrong", True)
 
 
+@pytest.mark.long
 def test_rows_that_are_hidden_or_expire(server, migrated):
     """A row policy and a TTL are findings that name the table and what to do.
 

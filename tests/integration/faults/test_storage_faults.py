@@ -25,6 +25,7 @@ from tests.sending import send
 pytestmark = pytest.mark.timeout(900)
 
 
+@pytest.mark.long
 def test_killed_in_the_middle_of_an_insert(survives):
     """When ClickHouse is killed during an insert, workers wait, acknowledge nothing and continue after its restart."""
     survives("clickhouse-killed", within=30)

@@ -23,7 +23,8 @@ sys.stdin.read()
 """
 
 
-@pytest.mark.parametrize("processes", [pytest.param("1", marks=pytest.mark.long), "2"])
+@pytest.mark.long
+@pytest.mark.parametrize("processes", ["1", "2"])
 def test_brokers_that_end_while_a_replay_sends(tmp_path, processes):
     """Each process logs one line, no matter how many batches it retries, and the libraries log none."""
     file, log = tmp_path / "events.ndjson", tmp_path / "log"

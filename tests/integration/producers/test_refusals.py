@@ -65,6 +65,7 @@ def test_a_topic_that_bounds_times(kafka, monkeypatch, send):
     assert "message.timestamp.before.max.ms" in problem
 
 
+@pytest.mark.long
 def test_a_topic_that_is_deleted_while_a_replay_sends(kafka, monkeypatch):
     """A deleted topic is reported as deleted, not as a missing leader."""
     topic = topic_with(kafka)

@@ -43,6 +43,7 @@ def transaction(kafka, topic, values, *, commit):
     (producer.commit_transaction if commit else producer.abort_transaction)(30)
 
 
+@pytest.mark.long
 def test_a_range_that_ends_in_markers_is_read_at_once(kafka, topic):
     """A few messages in 16 partitions are read without waiting, although the last offsets are markers and aborted messages."""
     sent = [b"%d" % number for number in range(40)]

@@ -58,7 +58,7 @@ def test_neighbouring_days_hold_events_and_stay_outside(loaded):
     )
 
 
-@pytest.mark.parametrize("messages", [40_000, pytest.param(None, marks=pytest.mark.long)])
+@pytest.mark.parametrize("messages", [5_000, *(pytest.param(number, marks=pytest.mark.long) for number in (40_000, None))])
 def test_sending_the_scenario_again_changes_nothing(loaded, messages):
     """The same seed gives the same events: stored, tallied and reported figures stay as they are.
 
@@ -163,6 +163,7 @@ _LOW = """
 _BANNER = "!document.querySelector('#banner').hidden && document.querySelector('#banner').textContent"
 
 
+@pytest.mark.long
 async def test_the_board_shows_the_report_its_changes_and_the_alerts(loaded, tmp_path):
     """A browser sees the report's figures, also of chosen days, alerts that begin and end, a new dossier, the worker's return.
 

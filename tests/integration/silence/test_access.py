@@ -32,8 +32,8 @@ OTHERS = {
     "replay to a new topic": ("replay", "FILE", "--topic", "new", "--create-topic"),
     "accept": ("dead-letters", "accept", "--partition", "0"),
 }
-#: One for each client library and way of using it; the others take these ways, too.
-EACH_WAY = {"replay by processes", "replay of a topic", "audit"}
+#: One for each client library; the others use one of these, too.
+EACH_WAY = {"replay of a topic", "audit"}
 
 
 def each(names, fast=EACH_WAY):
@@ -178,6 +178,7 @@ def test_an_address_that_nobody_reaches_is_named(site, runner, name, listener):
     assert "Unable" not in said or name == "worker"  # whose log is written while it waits for a broker that starts
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("listener", ["lost", "nameless"])
 def test_an_address_that_nobody_reaches_is_named_by_a_slow_broker(site, listener):
     """An answer that comes after the first check has ended names the address, too."""

@@ -64,6 +64,7 @@ def test_more_rights_tell_more(site, doctor):
     assert found["Clocks"]["state"] == "ok"
 
 
+@pytest.mark.long
 def test_a_worker_in_the_group(site, doctor):
     """A running worker is counted, and so is what waits for the group after it has gone."""
     site.send(2)
@@ -140,6 +141,7 @@ def test_a_broker_that_hangs(site, doctor):
     assert found["ClickHouse"]["state"] == "ok"
 
 
+@pytest.mark.long
 def test_the_exporter_tells_the_disks_of_brokers(site, commands, tmp_path):
     """An exporter whose user may ask exports the free share of each broker's disk; one whose user may not exports none."""
     migrated = commands("migrate", environment=site.environment, folder=tmp_path)

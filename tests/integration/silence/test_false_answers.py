@@ -38,7 +38,12 @@ def ended(site, *words, **changes):
     [
         (PRODUCING, METADATA, ("is not a Kafka broker: its answer cannot be read. Correct --bootstrap or PORTALPULSE_", 2)),
         (PRODUCING, PRODUCE, ("messages were not delivered: an answer about them is not one of a Kafka broker", 1)),
-        ((*PRODUCING, "--topic", "other", "--create-topic"), CREATE_TOPICS, ("does not answer whether 'other' was created", 2)),
+        pytest.param(
+            (*PRODUCING, "--topic", "other", "--create-topic"),
+            CREATE_TOPICS,
+            ("does not answer whether 'other' was created", 2),
+            marks=pytest.mark.long,
+        ),
         (("offsets", "save", "offsets.json"), LIST_OFFSETS, ("failed: Failed to get watermark offsets", 2)),
         (("worker",), METADATA, ("is not a Kafka broker: its answer cannot be read. Correct PORTALPULSE_KAFKA__BOOTSTRAP;", 2)),
     ],

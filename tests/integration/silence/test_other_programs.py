@@ -72,6 +72,7 @@ def test_a_group_that_another_program_uses(site, options):
         assert _named(site, site.launch().await_end())
 
 
+@pytest.mark.long
 def test_a_group_that_another_program_has_left(site):
     """A worker joins a group that a program of the newer protocol used before."""
     with another_program(site, **NEWER) as other:

@@ -159,6 +159,7 @@ def few_agencies(run, brokers):
     return {"PORTALPULSE_REGISTRY_FILE": str(path)}
 
 
+@pytest.mark.long
 def test_simulated_traffic_and_reports_work_with_their_users(run, few_agencies, clickhouse_server):
     """`produce` and `load` send, an exporter of its own says what is visible, a report asks the brokers."""
     processes = [
@@ -230,7 +231,8 @@ def test_no_other_way_into_a_worker(run):
         assert sentence in refused(run("portal-H17", "worker", **changes))
 
 
-@pytest.mark.parametrize("way", [pytest.param(way, marks=() if way == "wrong password" else pytest.mark.long) for way in WAYS])
+@pytest.mark.long
+@pytest.mark.parametrize("way", WAYS)
 def test_no_other_way_into_a_sender(run, way):
     """So they are to a sender, which asks for ten seconds where the broker only ends the connection."""
     changes, sentence = WAYS[way]

@@ -67,6 +67,7 @@ def test_a_session_timeout_outside_of_the_brokers_limits(site, seconds):
     assert "PORTALPULSE_KAFKA__SESSION_TIMEOUT_SECONDS" in said
 
 
+@pytest.mark.long
 def test_the_limits_are_left_out_where_they_may_not_be_asked(site):
     """Without the right to read the broker's configuration the message names only the setting."""
     said = site.through("password").launch(PORTALPULSE_KAFKA__SESSION_TIMEOUT_SECONDS="6").await_end()
@@ -80,11 +81,13 @@ def test_a_wrong_password(site):
     assert "hunter2" not in process.log()
 
 
+@pytest.mark.long
 def test_an_unknown_user(site):
     """An unknown user gets the message of a wrong password, because brokers answer both alike."""
     assert "refuses user 'nobody'" in site.through("password").launch(PORTALPULSE_KAFKA__USER="nobody").await_end()
 
 
+@pytest.mark.long
 def test_a_mechanism_that_the_broker_does_not_take(site):
     """A mechanism that the broker does not offer is named."""
     said = site.through("password").launch(PORTALPULSE_KAFKA__SASL_MECHANISM="PLAIN").await_end()
@@ -100,6 +103,7 @@ def test_plain_text_to_a_port_that_wants_more(site, listener):
     assert "PORTALPULSE_KAFKA__SECURITY_PROTOCOL" in said
 
 
+@pytest.mark.long
 def test_tls_to_a_plain_port(site):
     """TLS to a plain text port is reported as the wrong protocol."""
     site.through("tls")
@@ -107,6 +111,7 @@ def test_tls_to_a_plain_port(site):
     assert f"Kafka at {site.kafka.bootstrap} does not speak SASL_SSL on this port" in said
 
 
+@pytest.mark.long
 def test_an_authority_that_did_not_sign(site):
     """A certificate of an unknown authority is not accepted, and the message names the setting for authorities."""
     said = site.through("tls").launch(PORTALPULSE_KAFKA__CA_FILE="").await_end()
@@ -154,6 +159,7 @@ def test_the_right_to_the_topic_removed_while_running(site):
     assert f"refuses access to the topic '{site.topic}'" in worker.await_end(within=SOON)
 
 
+@pytest.mark.long
 def test_the_right_to_the_group_removed_while_running(site):
     """A worker that loses the right to its group ends and says which right is missing."""
     worker = site.through("password").worker()
@@ -219,6 +225,7 @@ def test_a_storage_that_is_away_ends_no_worker(site, storage_proxy):
     wait_until(lambda: worker.gauge("portalpulse_worker_acknowledged_events_total") == 200, timeout=150, what="all to be counted")
 
 
+@pytest.mark.long
 def test_a_worker_listens_on_its_own_port_only(site):
     """Faust opens no port: a worker starts while port 6066 is in use, and does not use it itself."""
     taken = socket.socket()

@@ -41,6 +41,7 @@ def test_while_the_storage_hangs_at_the_start(site, storage_proxy, command):
     assert process.process.exit_code == 128 + 15
 
 
+@pytest.mark.long
 def test_while_the_broker_hangs_at_the_start(site):
     """A worker ends at once in its preflight while the broker accepts connections and does not answer."""
     site.through("proxy")

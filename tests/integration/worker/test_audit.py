@@ -131,6 +131,7 @@ def test_a_repair_beside_running_workers(chain):
     assert _audit(chain)[0] == 0
 
 
+@pytest.mark.long
 def test_workers_that_are_late_are_not_called_wrong(chain):
     """Events that a worker has not counted for minutes are late; damage to other tallies is drift with its exact amount."""
     chain.environment["PORTALPULSE_INGEST__PROCEDURE_INTERVAL_MS"] = "600000"

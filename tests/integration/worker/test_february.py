@@ -16,14 +16,14 @@ from producers.portals.truth_comparison import finding_differences, shortened
 from producers.sending.worker_processes import Broker
 from tests.exposition import samples
 
-#: The events of the fast run and of the long one; ``python -m bench february`` does the same with a million.
-EVENTS, MANY_EVENTS = 20_000, 50_000
+#: The events of the fast run and of the long ones; ``python -m bench february`` does the same with a million.
+EVENTS, MANY_EVENTS = 10_000, (20_000, 50_000)
 #: A day in the middle of the month.
 SOME_DAY = dt.date(2025, 2, 13)
 
 
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("events", [EVENTS, pytest.param(MANY_EVENTS, marks=pytest.mark.long)])
+@pytest.mark.parametrize("events", [EVENTS, *(pytest.param(many, marks=pytest.mark.long) for many in MANY_EVENTS)])
 def test_realistic_feeds_count_as_the_portals_know(chain, tmp_path, events):
     """86 agencies, each fault in 5 % of the dossiers, successors that send the month again, in any order, through two workers."""
     for _ in range(2):

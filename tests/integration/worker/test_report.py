@@ -83,6 +83,7 @@ def test_a_report_is_final_only_when_the_worker_has_counted(chain, exporter, tmp
     assert "100/200" in ended.stdout
 
 
+@pytest.mark.long
 def test_a_report_is_verified_and_repaired(chain, exporter):
     """A tally that is wrong in the storage is found by recomputing the report; the command that is named corrects it."""
     chain.worker()

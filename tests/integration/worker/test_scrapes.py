@@ -48,6 +48,7 @@ def _given_up(address, path):
     assert answer.status_code == httpx.codes.SERVICE_UNAVAILABLE
 
 
+@pytest.mark.long
 def test_a_storage_that_stands_still(url, chain):
     """The worker's own metrics and health stay available after clients gave up, and the figures return by themselves."""
     chain.server.process.suspend()

@@ -104,7 +104,7 @@ def test_two_workers_of_one_name(chain):
     assert second.process.running
 
 
-@pytest.mark.parametrize("by", ["setting", "command"])
+@pytest.mark.parametrize("by", [pytest.param("setting", marks=pytest.mark.long), "command"])
 def test_a_worker_that_stops_for_good(chain, by):
     """With the setting it leaves the group when it stops; else the command removes it. The other has its partitions at once."""
     leave = {LEAVE: "true"} if by == "setting" else {}
@@ -142,6 +142,7 @@ def test_workers_that_stop_together_all_leave(chain, named):
     await_counted(chain, sent(chain, 1_000))
 
 
+@pytest.mark.long
 def test_a_partition_added_while_the_leader_restarts(chain):
     """A partition that came while the member that gives partitions out was away is read, although nobody lost one."""
     worker = chain.worker(**NEVER, **{INSTANCE: "worker-1"})

@@ -213,6 +213,7 @@ def test_the_unread_offsets_of_a_recreated_topic_are_recorded(chain, log, way):
     assert 0 < sum(unread["end"] - unread["first"] - unread["kept"] for unread in ranges) <= lost
 
 
+@pytest.mark.long
 def test_ends_of_transactions_are_no_messages(chain, log):
     """Aborted messages and ends of transactions are acknowledged with the offsets before them and never reported as unread."""
     worker = _start(chain, chain.environment["PORTALPULSE_CLICKHOUSE__URL"])

@@ -183,6 +183,7 @@ def test_a_worker_outlives_its_storage(chain):
     assert _settled(chain) == _published()
 
 
+@pytest.mark.long
 def test_a_worker_stops_cleanly_on_sigterm(chain):
     """SIGTERM ends a worker within twenty seconds with status 0."""
     worker = chain.worker()
