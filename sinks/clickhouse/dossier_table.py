@@ -23,6 +23,8 @@ from sinks.tables import DOSSIER_CHANGES, DOSSIER_INDEX, DOSSIERS
 #: order of dossiers, so a page is read without the rest.
 _PAGE: Final = 200_000
 _COMPARED: Final = 20_000
+#: Of the dossiers that wait every so many is a mark.
+_MARKED: Final = 1_000
 _IN_ORDER: Final[dict[str, Any]] = {"optimize_aggregation_in_order": 1, "optimize_read_in_order": 1, "max_block_size": 65_536}
 _DOSSIERS: Final = "some_dossiers"
 _DOSSIERS_STRUCTURE: Final = "dossier UInt128"
@@ -40,10 +42,23 @@ class ClickHouseDossierTable:
         clickhouse: the storage.
         page: changed dossiers that are looked up at once.
         compared: dossiers of the index that are compared at once.
+        marked: dossiers that wait from one mark to the next.
+        shard: the number of this storage among those that share the dossiers; marks of each are at other places.
+        shards: how many do.
     """
 
-    def __init__(self, clickhouse: ClickHouse, *, page: int = _PAGE, compared: int = _COMPARED) -> None:
-        self._clickhouse, self._page, self._compared = clickhouse, page, compared
+    def __init__(
+        self,
+        clickhouse: ClickHouse,
+        *,
+        page: int = _PAGE,
+        compared: int = _COMPARED,
+        marked: int = _MARKED,
+        shard: int = 0,
+        shards: int = 1,
+    ) -> None:
+        self._clickhouse, self._page, self._compared, self._marked = clickhouse, page, compared, marked
+        self._first_mark = marked - 1 - marked * shard // shards
 
     def now(self) -> dt.datetime:
         """The server's time."""
@@ -79,12 +94,12 @@ class ClickHouseDossierTable:
             self._clickhouse.command("keep_dossiers", keep_sql(f"dossier IN ({some})"), None, **WRITE)
         refuse_hidden_rows(self._clickhouse, (DOSSIERS,))
 
-    def waiting(self, noted: Noted, *, after: bytes | None = None) -> WaitingPage:
+    def waiting(self, noted: Noted, *, after: bytes | None = None, until: bytes | None = None) -> WaitingPage:
         """The first dossiers that wait; see the contract."""
         changed = self._clickhouse.table(
             "changed_dossiers",
             "SELECT dossier, max(dossier_code) AS dossier_code, min(noted_at) AS first, max(noted_at) AS last "  # noqa: S608
-            f"FROM {DOSSIER_CHANGES} WHERE {_within(noted)} AND {_beyond(after)} "
+            f"FROM {DOSSIER_CHANGES} WHERE {_within(noted)} AND {_beyond(after)} AND {_up_to(until)} "
             f"GROUP BY dossier ORDER BY dossier LIMIT {self._page}",
             **_IN_ORDER,
         )
@@ -103,12 +118,13 @@ class ClickHouseDossierTable:
 
     def waiting_total(self, noted: Noted) -> WaitingTotal:
         """All dossiers that wait; see the contract."""
-        found, oldest = 0, None
+        found, oldest, marks = 0, None, list[bytes]()
         for page in self._pages(noted):
+            marks += page.column("dossier")[(self._first_mark - found) % self._marked :: self._marked].to_pylist()
             found += page.num_rows
             first = pc.min(page.column("oldest")).as_py() if page.num_rows else None
             oldest = first if oldest is None else min(oldest, first or oldest)
-        return WaitingTotal(found, oldest)
+        return WaitingTotal(found, oldest, marks)
 
     def waiting_since(self, asked_at: dt.datetime) -> int:
         """How many dossiers wait; see the contract."""

@@ -81,7 +81,7 @@ class WaitingPage:
     Attributes:
         dossiers: ``dossier``, ``dossier_code`` (empty: not known), ``oldest`` (the time of the oldest change that waits, or of a
             later one), ``seen`` (of its row; 0 without one), in the order of numbers.
-        last: changes of dossiers up to this number were looked at; None: of all.
+        last: changes of dossiers up to this number were looked at; None: of all that were asked for.
     """
 
     dossiers: pa.Table
@@ -90,10 +90,17 @@ class WaitingPage:
 
 @dataclass(frozen=True, slots=True)
 class WaitingTotal:
-    """How many dossiers wait, and since when, about; None: nothing waits."""
+    """How many dossiers wait, since when, and where.
+
+    Attributes:
+        dossiers: how many.
+        oldest: the time of the oldest change that waits, about; None: nothing waits.
+        marks: numbers of some of them, in the order of numbers, with about as many dossiers from each to the next (1,000).
+    """
 
     dossiers: int
     oldest: dt.datetime | None
+    marks: Sequence[bytes] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,8 +161,8 @@ class DossierTable(Protocol):
         """Note a change of dossiers (``dossier``)."""
         ...
 
-    def waiting(self, noted: Noted, *, after: bytes | None = None) -> WaitingPage:
-        """The first dossiers after a number that wait because of changes of a time."""
+    def waiting(self, noted: Noted, *, after: bytes | None = None, until: bytes | None = None) -> WaitingPage:
+        """The first dossiers after a number, up to and with another, that wait because of changes of a time."""
         ...
 
     def waiting_total(self, noted: Noted) -> WaitingTotal:

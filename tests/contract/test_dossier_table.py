@@ -8,6 +8,7 @@ import threading
 import uuid
 from dataclasses import replace
 
+import pyarrow as pa
 import pytest
 from prometheus_client import CollectorRegistry
 
@@ -326,6 +327,48 @@ def test_the_table_is_filled_from_an_index_that_was_there_before(embedded):
         a_round(second)
     assert storage.rows() == {code: a_row([event], code=code) for code, event in zip(codes, events, strict=True)}
     assert (storage.waiting(), storage.changes()) == (0, 0)
+
+
+def test_what_waits_is_found_by_parts(clickhouse):
+    """Marks divide what waits, about evenly; of each part all that waits is found, in order, and nothing else."""
+    table = storage_of(clickhouse).dossier_table()
+    numbers = [pow(number, 30, 2**128 - 159) for number in range(1, 4_301)]  # over all of the range, not evenly
+    noted = {number.to_bytes(16, "little") for number in numbers}
+    table.note(pa.table({"dossier": pa.array(noted, pa.binary(16))}))
+    known = {number.to_bytes(16, "little") for number in numbers[::7]}
+    row = without_messages(CODE, seen=1)
+    table.write(rows_of_dossiers(dict.fromkeys(known, row), judged_at=table.now() + dt.timedelta(hours=1)))
+    waiting = sorted(noted - known, key=lambda number: int.from_bytes(number, "little"))
+    total = table.waiting_total(Noted())
+    assert total.dossiers == len(waiting)
+    assert list(total.marks) == [mark for mark in waiting if mark in set(total.marks)]
+    assert 3 <= len(total.marks) <= 4  # every thousandth of each shard
+    found = [
+        table.waiting(Noted(), after=after, until=until).dossiers.column("dossier").to_pylist()
+        for after, until in zip([None, *total.marks], [*total.marks, None], strict=True)
+    ]
+    assert [number for part in found for number in part] == waiting
+    assert max(map(len, found)) <= 1_100
+
+
+@pytest.mark.parametrize("page", [1, 4, 5, 100])
+def test_marks_and_parts_go_over_pages(embedded, page):
+    """However many changes are looked up at once, every third dossier that waits is a mark, and a part ends at its end."""
+    storage = Storage(embedded, page=page, marked=3)
+    numbers = [number.to_bytes(16, "little") for number in range(1_000, 1_020)]
+    storage.table.note(pa.table({"dossier": pa.array(numbers, pa.binary(16))}))
+    judged = dict.fromkeys(numbers[4:9], without_messages(CODE, seen=1))
+    storage.table.write(rows_of_dossiers(judged, judged_at=storage.table.now() + dt.timedelta(hours=1)))
+    left = numbers[:4] + numbers[9:]
+    assert list(storage.table.waiting_total(Noted()).marks) == left[2::3]
+    found, after, until = [], left[1], left[9]
+    while True:
+        part = storage.table.waiting(Noted(), after=after, until=until)
+        found += part.dossiers.column("dossier").to_pylist()
+        if part.last is None:
+            break
+        after = part.last
+    assert found == left[2:10]
 
 
 @pytest.mark.parametrize("count", [2, 70])

@@ -39,7 +39,10 @@ class ClusterDossierTable:
 
     def __init__(self, cluster: Cluster) -> None:
         self._cluster = cluster
-        self._shards = tuple(ClickHouseDossierTable(shard) for shard in cluster.shards)
+        shards = len(cluster.shards)
+        self._shards = tuple(
+            ClickHouseDossierTable(shard, shard=number, shards=shards) for number, shard in enumerate(cluster.shards)
+        )
 
     def now(self) -> dt.datetime:
         """A time before which every noted change is visible; see the contract."""
@@ -65,9 +68,9 @@ class ClusterDossierTable:
         """Note a change of dossiers; see the contract."""
         self._split(dossiers.select(["dossier"]), lambda table, part: table.note(part))
 
-    def waiting(self, noted: Noted, *, after: bytes | None = None) -> WaitingPage:
+    def waiting(self, noted: Noted, *, after: bytes | None = None, until: bytes | None = None) -> WaitingPage:
         """The first dossiers that wait; see the contract."""
-        pages = self._each(lambda table: table.waiting(noted, after=after))
+        pages = self._each(lambda table: table.waiting(noted, after=after, until=until))
         last = _nearest([page.last for page in pages])
         return WaitingPage(_in_order(joined(_up_to(page.dossiers, last) for page in pages)), last)
 
@@ -75,7 +78,8 @@ class ClusterDossierTable:
         """All dossiers that wait; see the contract."""
         totals = self._each(lambda table: table.waiting_total(noted))
         oldest = [total.oldest for total in totals if total.oldest is not None]
-        return WaitingTotal(sum(total.dossiers for total in totals), min(oldest, default=None))
+        marks = sorted((mark for total in totals for mark in total.marks), key=value_of)
+        return WaitingTotal(sum(total.dossiers for total in totals), min(oldest, default=None), marks)
 
     def waiting_since(self, asked_at: dt.datetime) -> int:
         """How many dossiers wait; see the contract."""
