@@ -1,11 +1,14 @@
 """Keeps the table of dossiers: judges the dossiers that wait, in rounds, in a limited share of the time.
 
-A round judges what changed since the round before it, then a piece of what waited when the worker started. Changes that are not
+A round judges what changed since the round before it, then some of what waited when the worker started. Changes that are not
 needed any more are dropped. Then some rows are compared with the index, the next ones in each round, and what differs is noted
 again: whatever went wrong is found, and a row that is missing is made. A few rows are judged again although nothing differs.
 
-Rows may be written by several workers at once (``sinks.contract.dossier_table``). The steps are a generator that pauses between
-any two effects, so that a test can interleave two keepers and end one anywhere.
+Rows may be written by several workers at once (``sinks.contract.dossier_table``). So that they share the work without knowing of
+each other, what waits is divided into parts. Each worker takes them in a random order of its own, and looks before each part
+which of its dossiers still wait. Every worker looks at every part, so what another one did not finish is judged.
+
+The steps are a generator that pauses between any two effects, so that a test can interleave keepers and end one anywhere.
 """
 
 from __future__ import annotations
@@ -24,12 +27,21 @@ from pipeline.dossiers.judged_rows import judged_rows
 from pipeline.ingest.storage_retry import StorageRetry
 from pipeline.logs import get_logger
 from pipeline.metrics import WorkerMetrics
-from sinks.contract.dossier_table import DossierHistories, DossierTable, Noted, rows_of
+from sinks.contract.dossier_table import DossierHistories, DossierTable, Noted, WaitingTotal, rows_of
 
 T = TypeVar("T")
 
 #: Dossiers whose messages are in memory at once.
 _PIECE: Final = 10_000
+#: What waits is divided into about so many parts. A part has a minimum of marks of the table, because a look costs as much as
+#: judging 300 dossiers, and a maximum that leaves room in a piece for dossiers that changed since.
+_PARTS: Final = 16
+_MIN_MARKS: Final = 2
+_MAX_MARKS: Final = 8
+#: Pieces of the backlog that are judged in one round.
+_OF_BACKLOG: Final = 20
+#: A worker does not rest after these steps: what it has in hand others judge, too, until it is written.
+_IN_HAND: Final = frozenset({"judged", "kept", "forgot"})
 #: Rows that are judged again in each round although nothing changed.
 _SAMPLE: Final = 100
 #: A note becomes visible a little after its time, which is that of the start of its insert. One that takes longer than this is
@@ -43,14 +55,23 @@ _FLOOD: Final = 10.0
 log = get_logger("dossiers")
 
 
+#: The numbers after the first and up to the second; None: no bound.
+_Part = tuple[bytes | None, bytes | None]
+
+
 @dataclass(slots=True)
 class _Backlog:
-    """What waited when the worker started: up to which number it is judged, and what was left then."""
+    """What waited when the worker started, and the parts of it that are left."""
 
     noted: Noted
-    after: bytes | None
-    waiting: int
-    oldest: dt.datetime | None
+    found: WaitingTotal
+    left: list[_Part]
+    parts: int
+
+    @property
+    def waiting(self) -> int:
+        """How many dossiers are left, about."""
+        return self.found.dossiers * len(self.left) // max(1, self.parts)
 
 
 @dataclass(slots=True)
@@ -68,7 +89,8 @@ class DossierKeeper:
         stopping: set when the worker stops.
         piece: dossiers whose messages are read at once.
         sample: rows that are judged again in each round.
-        choose: chooses which: a number below its argument.
+        backlog: pieces of the backlog that are judged in a round.
+        choose: chooses these, and the order of parts: a number below its argument.
         rest: rests for so many seconds, or until the worker stops.
     """
 
@@ -83,6 +105,7 @@ class DossierKeeper:
     monotonic: Callable[[], float] = time.monotonic
     piece: int = _PIECE
     sample: int = _SAMPLE
+    backlog: int = _OF_BACKLOG
     choose: Callable[[int], int] = secrets.randbelow
     rest: Callable[[float], object] | None = None
     _fresh_from: dt.datetime | None = None
@@ -95,8 +118,9 @@ class DossierKeeper:
         rest = self.rest or self.stopping.wait
         while not self.stopping.is_set():
             began = self.monotonic()
-            for _ in self.steps():
-                rest(self._rest_due())
+            for step in self.steps():
+                if step not in _IN_HAND:
+                    rest(self._rest_due())
                 if self.stopping.is_set():
                     return
             rest(max(0.0, self.interval - (self.monotonic() - began)))
@@ -124,7 +148,8 @@ class DossierKeeper:
             self._fresh_from = began - _LATE
             noted = Noted(until=self._fresh_from)
             waiting = self._call(lambda: self.table.waiting_total(noted))
-            self._backlog = _Backlog(noted, None, waiting.dossiers, waiting.oldest)
+            parts = parts_of(waiting)
+            self._backlog = _Backlog(noted, waiting, parts, len(parts))
             if waiting.dossiers:
                 log.info("dossiers_wait_to_be_judged", dossiers=waiting.dossiers)
             yield "looked at the backlog"
@@ -132,8 +157,7 @@ class DossierKeeper:
         waiting = self._call(lambda: self.table.waiting_total(fresh))
         self._publish(waiting.dossiers, waiting.oldest, began)
         yield "looked"
-        if waiting.dossiers:
-            yield from self._judge_all(fresh)
+        yield from self._judge_all(fresh, waiting)
         self._fresh_from = began - _LATE
         if self._backlog is not None:
             yield from self._judge_backlog(self._backlog)
@@ -141,24 +165,35 @@ class DossierKeeper:
         yield from self._drop_old_changes(began)
         yield from self._compare()
 
-    def _judge_all(self, noted: Noted) -> Generator[str, None, int]:
-        """Judge everything that waits because of changes of a time; returns the number of dossiers."""
-        after: bytes | None = None
-        judged = 0
-        while True:
-            page = self._call(lambda after=after: self.table.waiting(noted, after=after))  # type: ignore[misc]
-            judged += yield from self._judge(page.dossiers)
-            if page.last is None:
-                return judged
-            after = page.last
+    def _judge_all(self, noted: Noted, found: WaitingTotal) -> Generator[str, None, None]:
+        """Judge everything that waits because of changes of a time."""
+        left = parts_of(found)
+        while left:
+            yield from self._judge_part(noted, left)
 
     def _judge_backlog(self, backlog: _Backlog) -> Generator[str, None, None]:
-        """Judge the next page of the backlog."""
-        page = self._call(lambda: self.table.waiting(backlog.noted, after=backlog.after))
-        judged = yield from self._judge(page.dossiers)
-        backlog.after, backlog.waiting = page.last, max(0, backlog.waiting - judged)
-        if page.last is None:
+        """Judge some of the backlog. Parts that others judged are passed over."""
+        judged = 0
+        while backlog.left and judged < self.backlog * self.piece:
+            judged += yield from self._judge_part(backlog.noted, backlog.left)
+        if not backlog.left:
             self._backlog = None
+
+    def _judge_part(self, noted: Noted, left: list[_Part]) -> Generator[str, None, int]:
+        """Judge what still waits of a part, and remove it from those that are left; returns the number of dossiers."""
+        chosen = self.choose(len(left))
+        after, until = left[chosen]
+        judged = 0
+        while True:
+            page = self._call(lambda after=after: self.table.waiting(noted, after=after, until=until))  # type: ignore[misc]
+            judged += yield from self._judge(page.dossiers)
+            if page.last is None:
+                break
+            after = page.last
+        del left[chosen]
+        if not judged:
+            yield "passed"
+        return judged
 
     def _judge(self, dossiers: pa.Table) -> Generator[str, None, int]:
         """Judge dossiers, piece by piece; returns their number."""
@@ -186,7 +221,10 @@ class DossierKeeper:
     def _drop_old_changes(self, now: dt.datetime) -> Generator[str, None, None]:
         """Drop the changes of periods in which nothing waits; what does is judged and dropped in a later round."""
         for period in self._call(lambda: self.table.periods_of_changes(now - _KEPT)):
-            if (yield from self._judge_all(period)) == 0:
+            waiting = self._call(lambda period=period: self.table.waiting_total(period))  # type: ignore[misc]
+            if waiting.dossiers:
+                yield from self._judge_all(period, waiting)
+            else:
                 self._call(lambda period=period: self.table.drop_changes(period))  # type: ignore[misc]
                 yield "dropped"
 
@@ -225,6 +263,16 @@ class DossierKeeper:
         """Publish what waits, the backlog included."""
         if self._backlog is not None:
             waiting += self._backlog.waiting
-            oldest = self._backlog.oldest if oldest is None else min(oldest, self._backlog.oldest or oldest)
+            before = self._backlog.found.oldest
+            oldest = before if oldest is None else min(oldest, before or oldest)
         self.metrics.dossiers_waiting.set(waiting)
         self.metrics.dossiers_waiting_age.set(0.0 if oldest is None else max(0.0, (now - oldest).total_seconds()))
+
+
+def parts_of(waiting: WaitingTotal) -> list[_Part]:
+    """All numbers, divided at some of the marks into parts with about as many dossiers each; none when nothing waits."""
+    if not waiting.dossiers:
+        return []
+    each = min(_MAX_MARKS, max(_MIN_MARKS, -(-len(waiting.marks) // _PARTS)))
+    ends = waiting.marks[each - 1 :: each]
+    return list(zip([None, *ends], [*ends, None], strict=True))

@@ -308,7 +308,7 @@ def test_a_late_note_is_judged_before_its_period_is_dropped(embedded):
 
 def test_the_table_is_filled_from_an_index_that_was_there_before(embedded):
     """The step of the migration notes every dossier, and may be repeated; keepers go on where others ended."""
-    storage = Storage(embedded, page=3)
+    storage = Storage(embedded, page=3, marked=1)
     codes = [f"H17.1-240102-{number:04d}" for number in range(10)]
     events = [an_event(dossier_code=code, event_id=uuid.UUID(int=number)) for number, code in enumerate(codes)]
     storage.store(events, noted=False)
@@ -317,9 +317,9 @@ def test_the_table_is_filled_from_an_index_that_was_there_before(embedded):
     note_every_dossier(storage.clickhouse, at_once=5)
     assert storage.waiting() == len(codes)
     storage.age(dt.timedelta(hours=3))
-    first = storage.keeper(piece=2)
+    first = storage.keeper(piece=2, backlog=2)
     a_round(first)
-    assert len(storage.rows()) == 3
+    assert len(storage.rows()) == 4
     assert first.metrics.dossiers_waiting._value.get() == len(codes)
     assert first.metrics.dossiers_waiting_age._value.get() >= 3 * 3600
     second = storage.keeper()
@@ -369,6 +369,27 @@ def test_marks_and_parts_go_over_pages(embedded, page):
             break
         after = part.last
     assert found == left[2:10]
+
+
+def test_keepers_that_run_at_once_share_the_work(embedded):
+    """Two keepers judge all, each about a half, and few dossiers are judged by both; so with what waited when they started."""
+    storage = Storage(embedded, marked=1)
+    codes = [f"H17.1-240102-{number:04d}" for number in range(40)]
+    events = [an_event(dossier_code=code) for code in codes]
+    storage.store(events[:20])
+    storage.age(dt.timedelta(minutes=5))
+    storage.store(events[20:])
+    source = random.Random(2)
+    keepers = [storage.keeper(choose=source.randrange) for _ in range(2)]
+    rounds = [keeper.steps() for keeper in keepers]
+    while rounds:
+        steps = source.choice(rounds)
+        if next(steps, None) is None:
+            rounds.remove(steps)
+    written = [keeper.metrics.dossier_rows._value.get() for keeper in keepers]
+    assert sum(written) <= len(codes) + 4 * 2  # a part has two dossiers
+    assert max(written) <= 28
+    assert storage.rows() == {code: a_row([event], code=code) for code, event in zip(codes, events, strict=True)}
 
 
 @pytest.mark.parametrize("count", [2, 70])
