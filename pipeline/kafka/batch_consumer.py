@@ -143,7 +143,7 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
             last = batches[-1].end - 1
             read = self._read_offset[tp]
             if read is not None and last < read:
-                continue  # fetched before a seek and already committed; Faust would drop it
+                self._read_offset[tp] = None  # of before a seek; Faust would drop the message, and a later commit pass over it
             message = ConsumerMessage(
                 tp.topic,
                 tp.partition,

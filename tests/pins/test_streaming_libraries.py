@@ -698,6 +698,15 @@ async def test_a_fetch_that_breaks_off_is_read_again():
     assert through(consumer) == {TP: 7, OTHER: 5}
 
 
+async def test_an_offset_that_faust_remembers_of_before_a_seek_drops_nothing():
+    """Faust drops messages before the last one that it saw; what would be dropped would be passed over by a later commit."""
+    consumer = a_fetching_consumer(FETCHED, {TP: 7, OTHER: 5})
+    consumer._read_offset[TP] = 9
+    assert await drained(consumer) == [(TP, 4), (OTHER, 4)]
+    assert consumer._read_offset[TP] is None
+    assert "if r_offset is None or offset >= r_offset:" in inspect.getsource(faust_consumer.Consumer._drain_messages)
+
+
 async def test_a_partition_that_is_paused_meanwhile_is_read_again():
     """Messages of a partition that may not be read now are not passed over."""
     consumer = a_fetching_consumer(FETCHED, {TP: 7})
