@@ -36,6 +36,8 @@ _BUDGET_PAUSE = 0.005
 #: Consecutive readings that must find a position beyond the end before the log counts as truncated, and the pause (seconds).
 _BEYOND_READINGS = 5
 _BEYOND_PAUSE = 1.0
+#: Pause before positions are sought again (seconds).
+_SEEK_PAUSE = 0.1
 
 log = get_logger("transport")
 
@@ -99,15 +101,27 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
         return True
 
     async def _seek_again(self) -> None:
-        """``perform_seek``; harmless when the assignment changes meanwhile.
-
-        Faust seeks again after each assignment, and aiokafka starts newly assigned partitions at their committed offsets. A
-        partition that was revoked in between is an IllegalStateError in aiokafka, an empty assignment an AssertionError.
-        """
+        """``perform_seek``; where it fails, the next fetch repeats it."""
         try:
             await self.perform_seek()
-        except (IllegalStateError, AssertionError) as error:
-            log.info("assignment_changed_during_seek", error=repr(error))
+        # A partition that was revoked in between is an IllegalStateError in aiokafka, an empty assignment an AssertionError.
+        except (IllegalStateError, AssertionError, KafkaError, TimeoutError) as error:
+            log.info("positions_not_sought", error=repr(error))
+            await asyncio.sleep(_SEEK_PAUSE)
+
+    async def seek_to_committed(self) -> Mapping[Any, int | None]:
+        """Seek every partition to its committed offset; returns them.
+
+        aiokafka does not seek to offset 0, nor where nothing is committed. Messages that were fetched there and not handed out
+        would be passed over.
+        """
+        committed: Mapping[Any, int | None] = await super().seek_to_committed()
+        begins: dict[Any, int] = {tp: 0 for tp, offset in committed.items() if offset == 0}
+        if read := [tp for tp, state in self._states() if state.has_valid_position and committed.get(tp, 0) is None]:
+            begins |= {tp: begin for tp, (begin, _) in (await self._thread.bounds(read)).items()}
+        if begins:
+            await self._thread.seek_wait(begins)
+        return committed
 
     async def perform_seek(self) -> None:
         """Read on after what was taken over of a partition; where nothing was, or another member read on, as committed."""
@@ -144,20 +158,9 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
             read = self._read_offset[tp]
             if read is not None and last < read:
                 self._read_offset[tp] = None  # of before a seek; Faust would drop the message, and a later commit pass over it
+            at = batches[-1].timestamp / 1000
             message = ConsumerMessage(
-                tp.topic,
-                tp.partition,
-                last,
-                batches[-1].timestamp / 1000,
-                0,
-                (),
-                None,
-                batches,
-                None,
-                0,
-                0,
-                tp,
-                generation_id=generation,
+                *(tp.topic, tp.partition, last, at, 0, (), None, batches, None, 0, 0, tp), generation_id=generation
             )
             message.epoch, message.begun = epoch, self.progress.hand_out(tp, last)
             yield tp, message
@@ -207,10 +210,7 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
         """Read every partition again from its committed offset, or from its beginning."""
         self._interrupt(forget=True)
         self._read_offset.clear()
-        committed = await self._thread.seek_to_committed()
-        bounds = await self._thread.bounds([tp for tp, offset in committed.items() if not offset])
-        if bounds:
-            await self._thread.seek_wait({tp: begin for tp, (begin, _) in bounds.items()})
+        committed = await self.seek_to_committed()
         self.progress.resume(committed, ())
 
     def read_through(self) -> dict[Any, int]:

@@ -77,7 +77,7 @@ class ReadingProgress(Generic[P]):
     """What was read of all partitions of type ``P``.
 
     Attributes:
-        epoch: incremented when reading is interrupted.
+        epoch: incremented when reading is interrupted, and when it goes on: what was fetched before may lie elsewhere.
         positions_known: whether reading goes on where the progress of each partition says; until then nothing is handed out.
     """
 
@@ -151,6 +151,7 @@ class ReadingProgress(Generic[P]):
 
     def resume(self, committed: Mapping[P, int | None], continued: Collection[P]) -> None:
         """All assigned partitions are read on: the ``continued`` ones after what was taken over, the others as committed."""
+        self.epoch += 1
         self._reading = {partition: self._interrupted[partition] for partition in continued}
         self._interrupted = {}
         self._confirmed = {partition: offset for partition, offset in committed.items() if offset is not None}
