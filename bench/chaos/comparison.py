@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from bench.chaos.traffic import IDENTITY, Traffic
+from bench.chaos.identity import IDENTITY
+from bench.chaos.traffic import Traffic
 from deploy.native.services.clickhouse_server import ClickHouseServer
 from producers.portals.tier_truth import TALLIED, TIERS, Key, figure_differences, read_table, table_sql
 from producers.portals.truth_comparison import shortened
@@ -65,15 +66,15 @@ def compare(traffic: Traffic, server: ClickHouseServer, database: str) -> Compar
     is_ = {table: _events(found[table]) for table in TIERS}
     differences = [f"{table}: {difference}" for table in TIERS for difference in figure_differences(true[table], found[table])]
     return Comparison(
-        messages=traffic.messages,
-        expected=traffic.distinct,
+        messages=traffic.sent.acknowledged,
+        expected=traffic.sent.distinct,
         raw=int(server.query(f"SELECT count() FROM {database}.dossier_messages", timeout=120)),
         distinct=len(stored),
-        events=traffic.events,
+        events=traffic.sent.events,
         tallied_minutes=sum(is_["agency_minute"].values()),
         tallied_days=sum(is_["agency_day"].values()),
         tallied_procedures=sum(is_["agency_day_procedure"].values()),
-        lost=len(np.setdiff1d(traffic.identities(), stored)),
+        lost=len(np.setdiff1d(traffic.sent.identities(), stored)),
         double=max(excess(due[table], is_[table]) for table in TIERS),
         figures=sum(len(true[table]) * len(TALLIED) for table in TIERS),
         wrong={table: wrong_agencies(true[table], found[table]) for table in TIERS},

@@ -216,7 +216,7 @@ class Environment:
         """The longest delay of the tallies behind the traffic within some seconds (seconds)."""
         end, longest = time.monotonic() + _MEASUREMENT_SECONDS, 0.0
         while time.monotonic() < end:
-            longest = max(longest, self.traffic.behind(self.tallied()))
+            longest = max(longest, self.traffic.sent.behind(self.tallied()))
             time.sleep(_POLL_SECONDS)
         return longest
 
@@ -226,7 +226,7 @@ class Environment:
 
     def live(self) -> bool:
         """Whether there is traffic, and everything created ``limits.live_seconds`` ago is tallied, acknowledged or not."""
-        expected = self.traffic.created_before(time.monotonic() - self.limits.live_seconds)
+        expected = self.traffic.sent.created_before(time.monotonic() - self.limits.live_seconds)
         return 0 < expected <= self.tallied()
 
     def await_live(self, *, timeout: float = 120.0) -> None:
@@ -248,7 +248,7 @@ class Environment:
         """
         began = time.monotonic()
         self.traffic.pause(timeout=self.limit(timeout))
-        expected, events = self.traffic.distinct, self.traffic.events
+        expected, events = self.traffic.sent.distinct, self.traffic.sent.events
         counts = ", ".join(
             [
                 f"(SELECT count() FROM {self.database}.dossier_messages FINAL)",

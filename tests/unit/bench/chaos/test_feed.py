@@ -9,7 +9,7 @@ from collections import Counter
 import pytest
 
 from bench.chaos.feed import Feed
-from bench.chaos.traffic import identity
+from bench.chaos.identity import identity
 from domain.agencies import AgencyRegistry
 from domain.events import DossierEvent
 from domain.periods import VIETNAM

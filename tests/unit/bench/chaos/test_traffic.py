@@ -9,6 +9,8 @@ import pytest
 from confluent_kafka import KafkaError, KafkaException
 
 from bench.chaos.limits import LIVE_SECONDS, Limits, measure
+from bench.chaos.message_choice import ChosenMessage
+from bench.chaos.sent_messages import SentMessages
 from bench.chaos.traffic import Traffic
 from domain.errors import UnavailableError
 from domain.periods import VIETNAM
@@ -88,11 +90,11 @@ def send(traffic, count):
 def test_a_producer_is_replaced_only_when_its_messages_are_acknowledged(traffic, broker):
     """Messages in flight are waited for before the next producer starts, so every message in Kafka is counted."""
     send(traffic, 300)
-    assert traffic.distinct == 0
+    assert traffic.sent.distinct == 0
     traffic.resume()
     traffic.pause()
     assert len(broker.producers) == 2
-    assert len(broker.taken) == traffic.distinct == traffic.messages == len(traffic.identities()) == 300
+    assert len(broker.taken) == traffic.sent.distinct == traffic.sent.acknowledged == len(traffic.sent.identities()) == 300
 
 
 def test_unacknowledged_messages_are_sent_again(traffic, broker):
@@ -101,8 +103,8 @@ def test_unacknowledged_messages_are_sent_again(traffic, broker):
     broker.answers = itertools.chain([failed, None, failed, failed], itertools.repeat(None))
     send(traffic, 3)
     traffic.pause()
-    assert len(set(broker.taken)) == traffic.distinct == 3
-    assert sum(figures[0] for figures in traffic.tables()["agency_minute"].values()) == traffic.events == 3
+    assert len(set(broker.taken)) == traffic.sent.distinct == 3
+    assert sum(figures[0] for figures in traffic.tables()["agency_minute"].values()) == traffic.sent.events == 3
 
 
 def test_messages_without_an_answer_end_with_an_error(traffic, broker):
@@ -122,15 +124,19 @@ def test_a_producer_with_a_fatal_error_is_replaced(traffic, broker):
     send(traffic, 1)
     traffic.pause()
     assert len(broker.producers) == 2
-    assert len(set(broker.taken)) == traffic.distinct == 5
+    assert len(set(broker.taken)) == traffic.sent.distinct == 5
 
 
-def test_how_far_tallies_are_behind(traffic):
-    """The delay is the time since as many events had been created as are tallied."""
-    traffic._history.clear()
-    traffic._history.extend([(10.0, 0), (11.0, 100), (12.0, 200), (13.0, 200)])
-    ages = [traffic.behind(tallied) for tallied in (0, 99, 100, 250)]
-    assert [round(age - ages[-1], 3) for age in ages] == [3.0, 3.0, 2.0, 0.0]
+def test_how_far_tallies_are_behind():
+    """The delay is the time since as many events had been created as are tallied; an event that is sent again counts once."""
+    now = itertools.count(10.0)
+    sent = SentMessages(monotonic=lambda: next(now))
+    for events in (range(100), range(200), range(200)):
+        for event in events:
+            sent.created(ChosenMessage(b"", b"", identity=event, event=event))
+        sent.mark()
+    assert [sent.behind(tallied) for tallied in (0, 99, 100, 250)] == [14.0 - 10, 15.0 - 10, 16.0 - 11, 17.0 - 13]
+    assert [sent.created_before(moment) for moment in (9.0, 10.0, 11.5, 99.0)] == [0, 100, 200, 200]
 
 
 def measured(*seconds):
