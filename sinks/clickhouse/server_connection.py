@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import threading
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -28,11 +29,13 @@ class ServerConnection:
         #: Whether the server lets this user change no setting (readonly = 1). Known after ``pin_settings``.
         self.read_only = False
         self._pinned = False
+        self._changing = threading.Lock()  # held while the settings of the pool are replaced
 
     def connect(self, database: str) -> Any:
         """A new client. Pinned settings that an older release does not have are omitted: it lacks what they would undo."""
         target = self._target
         while True:
+            sent = self.pool.settings  # another thread may omit the same setting meanwhile
             try:
                 client = clickhouse_connect.get_client(
                     host=target.host,
@@ -49,11 +52,11 @@ class ServerConnection:
                     client_name="portalpulse",
                 )
             except driver_exceptions.Error as error:
-                sent = self.pool.settings
                 named = set(re.findall(r"[Ss]etting '?(\w+)", str(error))) & sent.keys()
                 if getattr(error, "code", None) != _UNKNOWN_SETTING or not named:
                     raise
-                self.pool.settings = {name: value for name, value in sent.items() if name not in named}
+                with self._changing:
+                    self.pool.settings = {name: value for name, value in self.pool.settings.items() if name not in named}
             else:
                 # With its own list the driver would drop or refuse settings that it takes for read-only. Without it the server
                 # decides, and its error names the setting.
@@ -72,7 +75,8 @@ class ServerConnection:
         found = _settings_in_force(client, [*pins, "readonly"])
         read_only = found.get("readonly") == "1"
         sent = {name: value for name, value in (READS if read_only else pins).items() if name in found}
-        self.pool.settings = sent
+        with self._changing:
+            self.pool.settings = sent
         found = _settings_in_force(client, [*sent])
         for name, value in sent.items():
             if found.get(name) != value:

@@ -7,13 +7,16 @@ import itertools
 import logging
 import re
 import sys
+import threading
 import uuid
 from concurrent.futures import ThreadPoolExecutor
 from xml.sax.saxutils import escape
 
+import clickhouse_connect
 import pyarrow as pa
 import pytest
 import structlog
+from clickhouse_connect.driver.exceptions import DatabaseError
 
 from deploy.native.services.clickhouse_server import ClickHouseServer
 from domain.agencies import AgencyRegistry
@@ -529,6 +532,29 @@ def test_settings_that_do_not_arrive_are_noticed(server, monkeypatch):
         monkeypatch.setattr(pool, "urlopen", without_one)
         with pytest.raises(Fatal, match="setting group_by_overflow_mode is 'any'"):
             clickhouse.rows("ping", "SELECT 1")
+
+
+def test_threads_that_connect_at_once_may_meet_the_same_unknown_setting(server, monkeypatch):
+    """Every thread is told that this release lacks a setting before any of them omits it; all connect, and every pin is sent."""
+    threads, connect, met = 6, clickhouse_connect.get_client, threading.local()
+    told = threading.Barrier(threads, timeout=60)
+
+    def refused_together(**options):
+        try:
+            return connect(**options)
+        except DatabaseError:
+            if not hasattr(met, "before"):
+                met.before = True
+                told.wait()
+            raise
+
+    monkeypatch.setattr(clickhouse_connect, "get_client", refused_together)
+    with connected(server, "group", "whole") as clickhouse, ThreadPoolExecutor(threads) as pool:
+        clickhouse._server.pool.settings = {**READS, "a_setting_of_another_release": "1"}
+        asked = "SELECT getSetting('group_by_overflow_mode')"
+        assert list(pool.map(lambda _: clickhouse.rows("ping", asked), range(threads))) == [[("throw",)]] * threads
+        assert not told.broken
+        assert clickhouse._server.pool.settings == {key: value for key, value in (READS | WRITES).items() if key in _known}
 
 
 # ---- answers that are shortened in spite of this
