@@ -46,7 +46,11 @@ CreateTopicOption = Annotated[bool, typer.Option("--create-topic", help="Create 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")]
 HttpOption = Annotated[
     str | None,
-    typer.Option("--http", metavar="URL", help="The running process to ask what is visible. Default: that of the local stack."),
+    typer.Option(
+        "--http",
+        metavar="URL",
+        help="The running process to ask. Default: that of the local stack, else PORTALPULSE_HTTP__URL.",
+    ),
 ]
 ProcessesOption = Annotated[int, typer.Option(min=1, max=64, metavar="N", help="Sending processes; they divide the partitions.")]
 ProfileOption = Annotated[
@@ -134,7 +138,7 @@ class TargetOptions:
             brokers, security = (running.kafka,), PLAINTEXT
         else:
             brokers = settings.kafka.bootstrap
-        http = self.http or (running.http if running else None)
+        http = self.http or (running.http if running else settings.http.url or None)
         trust, token = trust_of(settings.http.ca_file, variable="PORTALPULSE_HTTP__CA_FILE"), settings.http.sent_token
         portals = () if self.topic else security.topics(registry_of(settings).codes)
         if portals and portals != (security.topic,):

@@ -248,7 +248,8 @@ def _table(options: ReplayOptions, http: str | None, service: Callable[[str], Se
         raise ConfigurationError("--from-table needs --from and --to.", remedy="Write --from 2024-05-01 --to 2024-05-31.")
     if http is None:
         raise ConfigurationError(
-            "No running process is known to read the events from.", remedy="Name it with --http, or its stack with --data."
+            "No running process is known to read the events from.",
+            remedy="Name it with --http or PORTALPULSE_HTTP__URL, or its stack with --data.",
         )
     return RawTable(http, first, last, options.agencies, service)
 

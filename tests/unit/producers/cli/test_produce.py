@@ -349,3 +349,10 @@ def test_the_topics_of_portals_are_used_however_many_there_are(run, tmp_path, mo
     target = TargetOptions(data=None, bootstrap=None, topic=None, create_topic=False).resolve()
     assert target.portals == tuple(f"dvc.portal.{code}" for code in codes)
     assert TargetOptions(data=None, bootstrap=None, topic="t", create_topic=False).resolve().portals == ()
+
+
+@pytest.mark.parametrize(("option", "expected"), [(None, "http://exporter:8080"), ("http://worker:9090", "http://worker:9090")])
+def test_the_running_process_of_the_settings_is_asked(monkeypatch, option, expected):
+    """Where no local stack runs, PORTALPULSE_HTTP__URL names the process, for producers as for every command; --http wins."""
+    monkeypatch.setenv("PORTALPULSE_HTTP__URL", "http://exporter:8080")
+    assert TargetOptions(data=None, bootstrap="b:1", topic=None, create_topic=False, http=option).resolve().http == expected
