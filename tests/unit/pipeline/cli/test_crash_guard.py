@@ -45,8 +45,8 @@ def started(body, **options):
 
 @pytest.fixture
 def waiting():
-    """A command that waits."""
-    with started(WAITING) as process:
+    """A command that waits. Tests may run under `nohup`, which would leave it SIGHUP ignored."""
+    with started(WAITING, preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL)) as process:
         assert process.stdout.readline() == "ready\n"
         yield process
         process.kill()
