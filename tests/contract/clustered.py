@@ -6,9 +6,13 @@ import re
 
 from sinks.clickhouse.client import ClickHouse
 from sinks.clickhouse.cluster.cluster import Cluster
+from sinks.clickhouse.cluster.dossiers import ClusterDossierTable
+from sinks.clickhouse.cluster.replicas import Replicas
 from sinks.clickhouse.cluster.schema import is_sharded
 from sinks.clickhouse.cluster.storage import ClusterStorage
+from sinks.clickhouse.dossier_table import ClickHouseDossierTable
 from sinks.clickhouse.storage import ClickHouseStorage
+from sinks.contract.dossier_table import DossierTable
 from sinks.contract.storage import Storage
 
 _INSERT_VALUES = re.compile(r"^\s*INSERT INTO \w+ .*\bVALUES\b", re.DOTALL)
@@ -46,3 +50,15 @@ class Clustered:
 def storage_of(clickhouse: ClickHouse | Clustered) -> Storage:
     """The storage over what a fixture gives."""
     return ClusterStorage(clickhouse.cluster) if isinstance(clickhouse, Clustered) else ClickHouseStorage(clickhouse)
+
+
+def dossier_table_of(clickhouse: ClickHouse | Clustered, **sizes: int) -> DossierTable:
+    """The table of dossiers over what a fixture gives, with pages of other sizes."""
+    if isinstance(clickhouse, Clustered):
+        return ClusterDossierTable(clickhouse.cluster, **sizes)
+    return ClickHouseDossierTable(clickhouse, **sizes)
+
+
+def home_of(clickhouse: ClickHouse | Clustered) -> ClickHouse | Replicas:
+    """Where the tables are that every server has."""
+    return clickhouse.cluster.home if isinstance(clickhouse, Clustered) else clickhouse

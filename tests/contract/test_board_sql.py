@@ -8,11 +8,11 @@ from domain.agencies import AgencyRegistry
 from domain.indicators import Ratio
 from domain.periods import VIETNAM, day_start
 from domain.rounding import percent
-from sinks.clickhouse.catalogue_store import ClickHouseCatalogue
 from sinks.clickhouse.registry_writer import write_agencies
 from sinks.contract.dead_letters import DeadLetter
 from sinks.contract.tallies import Days
 from tests.board_queries import board_sql
+from tests.contract.clustered import home_of, storage_of
 from tests.contract.store_suite import EVER
 from tests.contract.test_catalogue import an_entry
 from tests.contract.test_store import in_clickhouse
@@ -44,8 +44,8 @@ def stored(clickhouse):
     sink.store.roll_up_days(every)
     sink.store.recount_procedures(every)
     sink.store.insert_dead_letters([DeadLetter("t", 0, number, b"k", b"{", "not_json", "broken") for number in range(3)])
-    ClickHouseCatalogue(clickhouse).load([an_entry(code, "H17", name=name) for code, name in NAMES.items()])
-    write_agencies(clickhouse, AgencyRegistry.packaged())
+    storage_of(clickhouse).catalogue().load([an_entry(code, "H17", name=name) for code, name in NAMES.items()])
+    write_agencies(home_of(clickhouse), AgencyRegistry.packaged())
 
 
 def rates(rows, column=1):
