@@ -114,7 +114,8 @@ TABLE_SIZES = SqlQuery(
     # Of the tables about tables, this is one that every user may read.
     "SELECT name AS table, total_rows AS rows, total_bytes AS bytes, active_parts AS parts FROM system.tables "
     # The tables of a cluster are in a database of their own on each server (docs/cluster.md).
-    "WHERE database IN (currentDatabase(), currentDatabase() || '_local') AND engine LIKE '%MergeTree' ORDER BY bytes DESC, table",
+    "WHERE database IN (currentDatabase(), currentDatabase() || '_local') AND engine LIKE '%MergeTree' "
+    "ORDER BY bytes DESC, table",
     "Rows, bytes and parts of each table, on the server that answers.",
 )
 CATALOGUE = SqlQuery(

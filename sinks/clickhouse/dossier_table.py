@@ -21,10 +21,10 @@ from sinks.tables import DOSSIER_CHANGES, DOSSIER_INDEX, DOSSIERS
 
 #: Changed dossiers whose rows are looked up at once, and dossiers of the index that are compared at once. Both tables are in the
 #: order of dossiers, so a page is read without the rest.
-_PAGE: Final = 200_000
-_COMPARED: Final = 20_000
+PAGE: Final = 200_000
+COMPARED: Final = 20_000
 #: Of the dossiers that wait every so many is a mark.
-_MARKED: Final = 1_000
+MARKED: Final = 1_000
 _IN_ORDER: Final[dict[str, Any]] = {"optimize_aggregation_in_order": 1, "optimize_read_in_order": 1, "max_block_size": 65_536}
 _DOSSIERS: Final = "some_dossiers"
 _DOSSIERS_STRUCTURE: Final = "dossier UInt128"
@@ -51,9 +51,9 @@ class ClickHouseDossierTable:
         self,
         clickhouse: ClickHouse,
         *,
-        page: int = _PAGE,
-        compared: int = _COMPARED,
-        marked: int = _MARKED,
+        page: int = PAGE,
+        compared: int = COMPARED,
+        marked: int = MARKED,
         shard: int = 0,
         shards: int = 1,
     ) -> None:

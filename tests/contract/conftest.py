@@ -135,6 +135,12 @@ def clustered(clickhouse_cluster):
         cluster.close()
 
 
+@pytest.fixture(params=["embedded", pytest.param("served", marks=pytest.mark.integration)])
+def one_clickhouse(request):
+    """Each kind of a single ClickHouse in turn, for what concerns one alone: its migrations, its errors, its own statements."""
+    return request.getfixturevalue(request.param)
+
+
 @pytest.fixture(
     params=[
         "embedded",
@@ -143,7 +149,7 @@ def clustered(clickhouse_cluster):
     ]
 )
 def clickhouse(request):
-    """Each of the two in turn."""
+    """Each kind of storage in turn: what every one of them must do."""
     return request.getfixturevalue(request.param)
 
 

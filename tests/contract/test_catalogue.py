@@ -24,7 +24,7 @@ from sinks.clickhouse.migrate import migrate, packaged_migrations
 from sinks.clickhouse.target import Target
 from sinks.errors import Fatal, Retryable
 from tests.cases import FOLDER
-from tests.contract.clustered import storage_of
+from tests.contract.clustered import home_of, storage_of
 from tests.fakes import MemoryCatalogue
 
 FIRST = dt.date(2018, 1, 1)
@@ -152,7 +152,7 @@ def test_the_catalogue_is_that_of_the_last_complete_load(clickhouse):
             raise Retryable("away")
 
     with pytest.raises(Retryable):
-        Broken(clickhouse).load([an_entry("2"), an_entry("2", agency="G01")])
+        Broken(home_of(clickhouse)).load([an_entry("2"), an_entry("2", agency="G01")])
     assert list(store.entries()) == [an_entry("1")]
     store.load([an_entry("3")])
     assert list(storage_of(clickhouse).catalogue().entries()) == [an_entry("3")]
@@ -196,7 +196,7 @@ def test_of_two_loads_at_once_the_later_one_wins_as_a_whole(clickhouse):
 
     def load(level):
         entries = [an_entry(f"{level}", agency, legacy_level=level) for agency in ("G01", "H17", "H55")]
-        return Slow(clickhouse).load(entries)
+        return Slow(home_of(clickhouse)).load(entries)
 
     with ThreadPoolExecutor(len(levels)) as threads:
         loads = list(threads.map(load, levels))
@@ -239,7 +239,7 @@ def test_missing_rows_of_a_load_are_an_error(clickhouse):
 def test_ids_of_loads_may_be_in_any_order(clickhouse):
     """The time decides; ids are compared only at equal times."""
     ids = iter([uuid.UUID(int=9), uuid.UUID(int=1)])
-    store = ClickHouseCatalogue(clickhouse, new_id=lambda: next(ids))
+    store = ClickHouseCatalogue(home_of(clickhouse), new_id=lambda: next(ids))
     store.load([an_entry("1")])
     store.load([an_entry("2")])
     assert list(store.entries()) == [an_entry("2")]

@@ -29,6 +29,7 @@ from sinks.clickhouse.target import Target
 from sinks.contract.tallies import Days, Span
 from sinks.errors import Fatal, RefusedRows, Retryable
 from sinks.tables import AGENCIES, EPOCH
+from tests.contract.clustered import home_of
 from tests.factories import MORNING, an_event, rows_of
 
 MINUTE = dt.timedelta(minutes=1)
@@ -37,10 +38,10 @@ MINUTE = dt.timedelta(minutes=1)
 # ---- migrations
 
 
-def test_migrations_are_applied_once(clickhouse):
+def test_migrations_are_applied_once(one_clickhouse):
     """What is applied is recorded and not applied again."""
-    assert migrate(clickhouse) == ()
-    recorded = clickhouse.rows("test", "SELECT number, name, sha256 FROM schema_migrations ORDER BY number")
+    assert migrate(one_clickhouse) == ()
+    recorded = one_clickhouse.rows("test", "SELECT number, name, sha256 FROM schema_migrations ORDER BY number")
     assert [tuple(row) for row in recorded] == [(m.number, m.name, m.sha256) for m in packaged_migrations()]
 
 
@@ -49,27 +50,27 @@ def test_migrations_are_numbered_without_gaps():
     assert [migration.number for migration in packaged_migrations()] == list(range(1, len(packaged_migrations()) + 1))
 
 
-def test_an_edited_migration_is_refused(clickhouse):
+def test_an_edited_migration_is_refused(one_clickhouse):
     """A file that was changed after it was applied stops the start, and names itself."""
     first, *others = packaged_migrations()
     edited = dataclasses.replace(first, text=first.text + "-- changed\n")
     with pytest.raises(Fatal, match="0001_create_dossier_events was edited"):
-        migrate(clickhouse, (edited, *others))
+        migrate(one_clickhouse, (edited, *others))
 
 
-def test_a_newer_database_is_refused(clickhouse):
+def test_a_newer_database_is_refused(one_clickhouse):
     """A program older than its database does not change it."""
     *older, newest = packaged_migrations()
     with pytest.raises(Fatal, match=f"has migration {newest.number:04d}, this program ends at {newest.number - 1:04d}"):
-        migrate(clickhouse, tuple(older))
+        migrate(one_clickhouse, tuple(older))
 
 
-def test_a_missing_migration_is_added(clickhouse):
+def test_a_missing_migration_is_added(one_clickhouse):
     """A database that is behind gets what it lacks, and only that."""
     number = packaged_migrations()[-1].number + 1
     added = Migration(number, "another", "CREATE TABLE another (a UInt8) ENGINE = Log;\n")
-    assert migrate(clickhouse, (*packaged_migrations(), added)) == (added,)
-    assert clickhouse.rows("test", "SELECT count() FROM another")[0][0] == 0
+    assert migrate(one_clickhouse, (*packaged_migrations(), added)) == (added,)
+    assert one_clickhouse.rows("test", "SELECT count() FROM another")[0][0] == 0
 
 
 def _migrate_at(url, begin, answers):
@@ -113,9 +114,9 @@ _QUANG_NAM = Agency("H47", "Quảng Nam", "Quang Nam", "Quảng Nam", "Tỉnh Qu
 def test_the_registry_is_written_once(clickhouse):
     """The same registry again changes nothing, a corrected row replaces the old one."""
     for _ in range(2):
-        write_agencies(clickhouse, [_DA_NANG, _QUANG_NAM])
+        write_agencies(home_of(clickhouse), [_DA_NANG, _QUANG_NAM])
     time.sleep(0.002)  # written_at has whole milliseconds and decides which row is the newer
-    write_agencies(clickhouse, [dataclasses.replace(_DA_NANG, name_en="Danang"), _QUANG_NAM])
+    write_agencies(home_of(clickhouse), [dataclasses.replace(_DA_NANG, name_en="Danang"), _QUANG_NAM])
     assert _registry_rows(clickhouse) == [
         ("H17", None, "Đà Nẵng", "Danang", "Thành phố Đà Nẵng", "", _START),
         ("H47", _END, "Quảng Nam", "Quang Nam", "Tỉnh Quảng Nam", "H17", None),
@@ -124,15 +125,15 @@ def test_the_registry_is_written_once(clickhouse):
 
 def test_another_registry_replaces_the_stored_one(clickhouse):
     """Rows that the registry in force does not have are not left behind, and a registry may lack every optional day."""
-    write_agencies(clickhouse, [_DA_NANG, _QUANG_NAM])
+    write_agencies(home_of(clickhouse), [_DA_NANG, _QUANG_NAM])
     later = dataclasses.replace(_QUANG_NAM, valid_from=dt.date(2020, 1, 1), valid_to=None, successor_code=None)
-    write_agencies(clickhouse, [later])
+    write_agencies(home_of(clickhouse), [later])
     assert _registry_rows(clickhouse) == [("H47", None, "Quảng Nam", "Quang Nam", "Tỉnh Quảng Nam", "", None)]
 
 
 def test_the_packaged_registry_is_stored_whole(clickhouse, registry):
     """Every row of the packaged registry is stored, in the order of codes and days."""
-    write_agencies(clickhouse, registry)
+    write_agencies(home_of(clickhouse), registry)
     assert _registry_rows(clickhouse) == [
         (
             *(agency.code, agency.valid_to, agency.name_vi, agency.name_en, agency.official_name_vi),
@@ -155,37 +156,37 @@ def test_migrate_stores_the_registry_of_the_settings(empty_url, tmp_path):
     clickhouse.close()
 
 
-def test_events_by_day_are_those_of_the_newest_tally(clickhouse):
+def test_events_by_day_are_those_of_the_newest_tally(one_clickhouse):
     """Of several tallies of one day that are not merged yet the one with the greatest version says how many events there are."""
-    store = ClickHouseStore(clickhouse)
+    store = ClickHouseStore(one_clickhouse)
     store.insert_events(rows_of([an_event(), an_event(), an_event()]))
     store.recount_minutes(Span(MORNING, MORNING + MINUTE))
     older = f"INSERT INTO agency_day (agency, day, events, version) VALUES ('H17', '{MORNING.date()}', 1, 1)"
-    clickhouse.command("test", "SYSTEM STOP MERGES agency_day")
+    one_clickhouse.command("test", "SYSTEM STOP MERGES agency_day")
     try:
-        clickhouse.command("test", older)
+        one_clickhouse.command("test", older)
         store.roll_up_days(Days((MORNING.date(),)))
-        clickhouse.command("test", older)
-        assert ClickHouseReader(clickhouse).events_by_day() == {("H17", MORNING.date()): 3}
+        one_clickhouse.command("test", older)
+        assert ClickHouseReader(one_clickhouse).events_by_day() == {("H17", MORNING.date()): 3}
     finally:
-        clickhouse.command("test", "SYSTEM START MERGES agency_day")
+        one_clickhouse.command("test", "SYSTEM START MERGES agency_day")
 
 
-def test_a_raised_epoch_beats_every_older_count(clickhouse):
+def test_a_raised_epoch_beats_every_older_count(one_clickhouse):
     """After a deliberate purge the new epoch's smaller counts win over the old ones."""
-    store = ClickHouseStore(clickhouse)
+    store = ClickHouseStore(one_clickhouse)
     events = [an_event(), an_event(), an_event()]
     store.insert_events(rows_of(events))
     store.recount_minutes(Span(MORNING, MORNING + MINUTE))
-    clickhouse.command("test", "TRUNCATE TABLE dossier_messages")
-    clickhouse.command("test", "INSERT INTO tally_epochs (epoch, reason) VALUES (1, 'test')")
-    again = ClickHouseStore(clickhouse)
+    one_clickhouse.command("test", "TRUNCATE TABLE dossier_messages")
+    one_clickhouse.command("test", "INSERT INTO tally_epochs (epoch, reason) VALUES (1, 'test')")
+    again = ClickHouseStore(one_clickhouse)
     again.insert_events(rows_of(events[:1]))
     again.recount_minutes(Span(MORNING, MORNING + MINUTE))
     again.roll_up_days(Days((MORNING.date(),)))
-    rows = clickhouse.rows("test", "SELECT events, version FROM agency_minute FINAL")
+    rows = one_clickhouse.rows("test", "SELECT events, version FROM agency_minute FINAL")
     assert [tuple(map(int, row)) for row in rows] == [(1, EPOCH + 1)]
-    assert ClickHouseReader(clickhouse).counts_of_days(MORNING.date(), MORNING.date())["H17"].events == 1
+    assert ClickHouseReader(one_clickhouse).counts_of_days(MORNING.date(), MORNING.date())["H17"].events == 1
 
 
 # ---- errors
@@ -198,36 +199,36 @@ def seen_calls(clickhouse):
     return seen
 
 
-def test_a_malformed_id_is_the_rows_fault(clickhouse):
+def test_a_malformed_id_is_the_rows_fault(one_clickhouse):
     """A bad UUID is RefusedRows."""
-    seen = seen_calls(clickhouse)
+    seen = seen_calls(one_clickhouse)
     rows = rows_of([an_event()])
     broken = rows.set_column(rows.column_names.index("event_id"), "event_id", [["no-uuid"]])
     with pytest.raises(RefusedRows):
-        ClickHouseStore(clickhouse).insert_events(broken)
+        ClickHouseStore(one_clickhouse).insert_events(broken)
     assert seen[-1] == ("insert_events", "refused", True)
 
 
-def test_an_unknown_table_stops_the_worker(clickhouse):
+def test_an_unknown_table_stops_the_worker(one_clickhouse):
     """A missing table is neither an error of the rows nor temporary: Fatal."""
-    store = ClickHouseStore(clickhouse)
-    seen = seen_calls(clickhouse)
-    clickhouse.command("test", "DROP TABLE dossier_messages SYNC")
+    store = ClickHouseStore(one_clickhouse)
+    seen = seen_calls(one_clickhouse)
+    one_clickhouse.command("test", "DROP TABLE dossier_messages SYNC")
     for action in (
         lambda: store.insert_events(rows_of([an_event()])),
         lambda: store.recount_minutes(Span(MORNING, MORNING + MINUTE)),
-        lambda: ClickHouseReader(clickhouse).last_events(MORNING),
+        lambda: ClickHouseReader(one_clickhouse).last_events(MORNING),
     ):
         with pytest.raises(Fatal):
             action()
         assert seen[-1][1] == "unknown"
 
 
-def test_an_unknown_column_stops_the_worker(clickhouse):
+def test_an_unknown_column_stops_the_worker(one_clickhouse):
     """A schema that does not match is not an error of the rows: nothing is dead-lettered, and the worker stops."""
     rows = rows_of([an_event()])
     with pytest.raises(Fatal):
-        ClickHouseStore(clickhouse).insert_events(rows.append_column("surprise", [["x"]]))
+        ClickHouseStore(one_clickhouse).insert_events(rows.append_column("surprise", [["x"]]))
 
 
 def test_a_syntax_error_stops_the_worker(clickhouse):
@@ -342,9 +343,9 @@ def test_an_insert_over_a_dead_connection_is_whole_or_an_error(clickhouse_server
     assert {agency: counts.events for agency, counts in found.items()} == {"G01": 1, "H17": 50_000}
 
 
-def test_readers_in_passing_threads_leave_nothing_behind(clickhouse):
+def test_readers_in_passing_threads_leave_nothing_behind(one_clickhouse):
     """A thread that made a request and ended keeps no connection, so that connections do not accumulate for days."""
-    store, reader = ClickHouseStore(clickhouse), ClickHouseReader(clickhouse)
+    store, reader = ClickHouseStore(one_clickhouse), ClickHouseReader(one_clickhouse)
     store.insert_events(rows_of([an_event()]))
 
     def ask():
@@ -356,11 +357,11 @@ def test_readers_in_passing_threads_leave_nothing_behind(clickhouse):
         thread.join(30)
 
     in_a_thread()
-    before = len(clickhouse._clients)
+    before = len(one_clickhouse._clients)
     for _ in range(20):
         in_a_thread()
     gc.collect()
-    assert len(clickhouse._clients) <= before + 1
+    assert len(one_clickhouse._clients) <= before + 1
 
 
 # ---- the folder

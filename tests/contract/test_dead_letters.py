@@ -208,14 +208,14 @@ def test_python_and_sql_hash_a_message_alike(keep, clickhouse):
     assert len(set(hashes.values())) == len(letters)
 
 
-def test_dead_letters_of_an_older_version_keep_their_identity(clickhouse):
+def test_dead_letters_of_an_older_version_keep_their_identity(one_clickhouse):
     """The migration gives stored dead letters their hash, so a redelivered one is not doubled; what was dropped stays dropped."""
     first = [migration for migration in packaged_migrations() if migration.number < 10]
-    clickhouse.command("test", f"DROP DATABASE {clickhouse.target.database}")
-    migrate(clickhouse, tuple(first))
+    one_clickhouse.command("test", f"DROP DATABASE {one_clickhouse.target.database}")
+    migrate(one_clickhouse, tuple(first))
     old = [a_letter(1, value=BYTES), a_letter(2, value=None), a_letter(3), a_letter(4)]
     for letter in old[:3]:
-        clickhouse.command(
+        one_clickhouse.command(
             "test",
             "INSERT INTO dead_letters (topic, partition, offset, key, value, has_value, reason, error, first_seen) VALUES "
             "('a', 0, {offset:Int64}, 'k', unhex({value:String}), {has:Bool}, 'not_json', {error:String}, now64(3) - 3600)",
@@ -226,30 +226,30 @@ def test_dead_letters_of_an_older_version_keep_their_identity(clickhouse):
                 "error": letter.error,
             },
         )
-    clickhouse.command(
+    one_clickhouse.command(
         "test",
         "INSERT INTO dead_letter_marks (topic, partition, offset, state, reason) VALUES "
         "('a', 0, 3, 'replayed', 'not_json'), ('a', 0, 4, 'dropped', 'not_json')",
     )
-    assert [migration.number for migration in migrate(clickhouse)][:1] == [10]
-    store, reader = storage_of(clickhouse).dead_letters(), storage_of(clickhouse).tallies()
+    assert [migration.number for migration in migrate(one_clickhouse)][:1] == [10]
+    store, reader = storage_of(one_clickhouse).dead_letters(), storage_of(one_clickhouse).tallies()
     before = store.entries(WAITING, limit=9)
-    storage_of(clickhouse).events().insert_dead_letters(old)
+    storage_of(one_clickhouse).events().insert_dead_letters(old)
     assert store.dead_letters(WAITING, limit=9) == old[:2]
     assert store.entries(WAITING, limit=9) == before
     assert [entry.offset for entry in store.entries(ALL, limit=9)] == [1, 2, 3]
     assert reader.dead_letters_by_reason() == {"not_json": 4}
     # A worker of the version before writes no hash; what it wrote before the default was there is copied, never lost.
-    clickhouse.command(
+    one_clickhouse.command(
         "test",
         "INSERT INTO dead_letters (topic, partition, offset, content_hash, key, value, has_value, reason, error) "
         "VALUES ('a', 0, 9, 0, 'k', '{', true, 'not_json', '')",
     )
     # Statements that were applied before the migration was recorded are applied again.
-    clickhouse.command("test", "DELETE FROM schema_migrations WHERE number = 10")
-    migrate(clickhouse)
+    one_clickhouse.command("test", "DELETE FROM schema_migrations WHERE number = 10")
+    migrate(one_clickhouse)
     assert [entry.offset for entry in store.entries(WAITING, limit=9)] == [*(entry.offset for entry in before), 9]
-    assert clickhouse.rows("test", "SELECT count() FROM dead_letters WHERE content_hash = 0") == [(0,)]
+    assert one_clickhouse.rows("test", "SELECT count() FROM dead_letters WHERE content_hash = 0") == [(0,)]
 
 
 def recounted_by_hand(clickhouse):

@@ -26,7 +26,6 @@ from pipeline.decode.decoder import Decoder
 from pipeline.ingest.dossier_resolver import DossierResolver
 from sinks.clickhouse.client import ClickHouse
 from sinks.clickhouse.dossier_sql import DOSSIER
-from sinks.clickhouse.exclusions import ClickHouseExclusions
 from sinks.contract.audit import Acknowledged, HashShard
 from sinks.contract.dossier_audit import DossierSelection
 from sinks.contract.tallies import Days, Span
@@ -361,7 +360,7 @@ def test_a_decision_that_was_never_indexed_is_found_on_its_day(destination):
     """With days, a dossier is checked that an operator decided about on one of them, although nothing else of it is there."""
     destination.take(MESSAGES)
     code = PLAIN[0].dossier_code
-    decision = ClickHouseExclusions(destination.clickhouse).decide(code, excluded=True, reason="test", name="Lan")
+    decision = storage_of(destination.clickhouse).exclusions().decide(code, excluded=True, reason="test", name="Lan")
     decided = civil_day(decision.decided_at)
     checks = [destination.check(DossierSelection(HashShard(0, 1), (day, day))) for day in (decided, decided + DAY)]
     assert [(check.dossiers, check.faults[DossierFault.UNINDEXED]) for check in checks] == [(1, 1), (0, 0)]

@@ -284,18 +284,18 @@ def test_of_two_corrections_the_one_that_saw_more_holds(sink, order):
     assert list(sink.procedures().values()) == [Counter({"events": 1, "settled": 1})]
 
 
-def test_a_recount_that_saw_a_correction_wins(clickhouse):
+def test_a_recount_that_saw_a_correction_wins(one_clickhouse):
     """A recount that read before a correction and writes after the next recount changes nothing."""
     event = an_event(dossier_code=a_code(), status=4)
-    rows, resolver = rows_of([event]), DossierResolver(storage_of(clickhouse).dossier_index())
-    days, pausing = Days((civil_day(MORNING),)), PausingClickHouse(clickhouse)
-    storage_of(clickhouse).events().insert_events(rows)
+    rows, resolver = rows_of([event]), DossierResolver(storage_of(one_clickhouse).dossier_index())
+    days, pausing = Days((civil_day(MORNING),)), PausingClickHouse(one_clickhouse)
+    storage_of(one_clickhouse).events().insert_events(rows)
     indexed = resolver.add(rows)
     ClickHouseStore(pausing).recount_procedures(days)
     resolver.resolve(indexed)
-    storage_of(clickhouse).events().recount_procedures(days)
+    storage_of(one_clickhouse).events().recount_procedures(days)
     pausing.write()
-    assert clickhouse.rows("test", "SELECT events, submitted FROM agency_day_procedure FINAL") == [(1, 1)]
+    assert one_clickhouse.rows("test", "SELECT events, submitted FROM agency_day_procedure FINAL") == [(1, 1)]
 
 
 def resolved_and_counted(sink, *batches):

@@ -79,14 +79,14 @@ def non_zero(tallies):
     return {table: {key: counts for key, counts in rows.items() if counts} for table, rows in tallies.items()}
 
 
-def test_stored_events_are_counted_as_dossiers(clickhouse):
+def test_stored_events_are_counted_as_dossiers(one_clickhouse):
     """Every tally is what the rules give for the stored events, and an agency without events has none."""
     events = old_events(1)
-    store_as_before(clickhouse, events)
+    store_as_before(one_clickhouse, events)
     later = [migration.number for migration in packaged_migrations() if migration.number >= 12]
-    assert [migration.number for migration in prepare(clickhouse, REGISTRY)] == later
-    assert non_zero(tallied(clickhouse)) == expected(events)
-    assert prepare(clickhouse, REGISTRY) == ()
+    assert [migration.number for migration in prepare(one_clickhouse, REGISTRY)] == later
+    assert non_zero(tallied(one_clickhouse)) == expected(events)
+    assert prepare(one_clickhouse, REGISTRY) == ()
 
 
 @mainly_served

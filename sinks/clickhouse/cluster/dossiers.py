@@ -13,7 +13,7 @@ from sinks.clickhouse.cluster.replicas import of_each
 from sinks.clickhouse.cluster.routing import shard_of_number
 from sinks.clickhouse.dossier_histories import ClickHouseDossierHistories
 from sinks.clickhouse.dossier_statements import number as value_of
-from sinks.clickhouse.dossier_table import ClickHouseDossierTable
+from sinks.clickhouse.dossier_table import COMPARED, MARKED, PAGE, ClickHouseDossierTable
 from sinks.clickhouse.times import aware
 from sinks.contract.dossier_table import CheckedPage, LongHistory, Noted, WaitingPage, WaitingTotal
 
@@ -35,13 +35,14 @@ def earliest_clock(cluster: Cluster) -> dt.datetime:
 
 
 class ClusterDossierTable:
-    """A ``DossierTable``. Several threads may use it at once."""
+    """A ``DossierTable``. Several threads may use it at once. The sizes hold for each shard; see ``ClickHouseDossierTable``."""
 
-    def __init__(self, cluster: Cluster) -> None:
+    def __init__(self, cluster: Cluster, *, page: int = PAGE, compared: int = COMPARED, marked: int = MARKED) -> None:
         self._cluster = cluster
         shards = len(cluster.shards)
         self._shards = tuple(
-            ClickHouseDossierTable(shard, shard=number, shards=shards) for number, shard in enumerate(cluster.shards)
+            ClickHouseDossierTable(shard, page=page, compared=compared, marked=marked, shard=number, shards=shards)
+            for number, shard in enumerate(cluster.shards)
         )
 
     def now(self) -> dt.datetime:
