@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import threading
 import time
 from itertools import product
@@ -15,48 +14,20 @@ from deploy.native.processes import wait_until
 from producers.portals.tier_truth import TIERS
 from producers.portals.truth_comparison import shortened
 from producers.sending.worker_processes import Broker
-from tests.integration.worker.conftest import Chain
 
 #: Messages, and how long the coordination service is away (seconds).
 _RUNS = [(6_000, 3.0), (50_000, 60.0)]
 
 
-class ClusterChain(Chain):
-    """The same chain with a cluster in the place of one server."""
-
-    def __init__(self, kafka, cluster, database, log_dir, commands):
-        self.cluster = cluster
-        self._urls = [[f"{url}/{database}" for url in shard] for shard in cluster.urls]
-        super().__init__(kafka, cluster.replica(0, 0), log_dir, commands)
-        self.database = database
-
-    def storage(self):
-        """The addresses of every server."""
-        return {"PORTALPULSE_CLICKHOUSE__SHARDS": json.dumps(self._urls), "PORTALPULSE_CLICKHOUSE__TIMEOUT_SECONDS": "10"}
-
-    def close(self):
-        """Stop the workers; the database belongs to the fixture."""
-        for worker in self.workers:
-            worker.process.stop()
-
-
-@pytest.fixture
-def chain(kafka, clickhouse_cluster, clickhouse_database, tmp_path, commands):
-    """A fresh chain; its workers are stopped at the end."""
-    chain = ClusterChain(kafka, clickhouse_cluster, clickhouse_database, tmp_path, commands)
-    yield chain
-    chain.close()
-
-
 @pytest.mark.long
 @pytest.mark.timeout(1800)
 @pytest.mark.parametrize(("events", "away"), _RUNS)
-def test_replicas_and_coordination_that_fail_move_no_figure(chain, tmp_path, events, away):
+def test_replicas_and_coordination_that_fail_move_no_figure(cluster_chain, tmp_path, events, away):
     """Two workers count realistic feeds while each replica is killed in turn, and then the coordination stops for a while."""
-    cluster = chain.cluster
+    cluster = cluster_chain.cluster
     for _ in range(2):
-        chain.launch()
-    for worker in chain.workers:
+        cluster_chain.launch()
+    for worker in cluster_chain.workers:
         worker.await_ready(timeout=150)
     done, kills = threading.Event(), []
 
@@ -71,26 +42,26 @@ def test_replicas_and_coordination_that_fail_move_no_figure(chain, tmp_path, eve
 
     faults = threading.Thread(target=fail)
     faults.start()
-    month = send_month(events=events, seed=1, broker=Broker((chain.kafka.bootstrap,), chain.topic))
+    month = send_month(events=events, seed=1, broker=Broker((cluster_chain.kafka.bootstrap,), cluster_chain.topic))
     faults.join()
     cluster.coordination.stop()
     stopped = time.monotonic()
     wait_until(lambda: time.monotonic() - stopped >= away, timeout=away + 30, what="the end of the outage")
     cluster.coordination.start()
     assert kills == [(0, 0), (0, 1), (1, 0), (1, 1)]
-    group = ConsumerGroup(chain.kafka.bootstrap, group=chain.group, topic=chain.topic)
-    await_truth(month, chain.server, chain.database, lag=group.lag, timeout=600)
-    wait_until(chain.acknowledged, timeout=300, what="every message to be acknowledged")
-    with reports(chain.environment, log_dir=tmp_path) as report:
-        compared = compare(month, chain.server, chain.database, report=report)
+    group = ConsumerGroup(cluster_chain.kafka.bootstrap, group=cluster_chain.group, topic=cluster_chain.topic)
+    await_truth(month, cluster_chain.server, cluster_chain.database, lag=group.lag, timeout=600)
+    wait_until(cluster_chain.acknowledged, timeout=300, what="every message to be acknowledged")
+    with reports(cluster_chain.environment, log_dir=tmp_path) as report:
+        compared = compare(month, cluster_chain.server, cluster_chain.database, report=report)
     assert not compared.differences, "\n".join(shortened(compared.differences))
     for table in TIERS:
         for shard in cluster.shards:
-            parts = {part(replica, chain.database, table) for replica in shard}
+            parts = {part(replica, cluster_chain.database, table) for replica in shard}
             assert len(parts) == 1, f"the replicas of a shard differ in {table}"
         for replica in cluster.replicas:
-            assert not table_differences(month, replica, chain.database, table), f"{table} as {replica.name} reads it"
-    audit = chain.command("audit", "--kafka", "deep")
+            assert not table_differences(month, replica, cluster_chain.database, table), f"{table} as {replica.name} reads it"
+    audit = cluster_chain.command("audit", "--kafka", "deep")
     assert audit.returncode == 0, audit.stdout
 
 

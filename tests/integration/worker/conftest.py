@@ -23,14 +23,15 @@ _EVENTS, _SLOWLY, _SLOWEST = 12_000, 250.0, 2.0
 
 
 class Chain:
-    """A topic, a database and the workers between them."""
+    """A topic, a database and the workers between them. ``topic``: one that exists; None: a new one."""
 
-    def __init__(self, kafka, server, log_dir, commands):
+    def __init__(self, kafka, server, log_dir, commands, *, topic=None):
         name = uuid.uuid4().hex[:12]
-        self.topic, self.database, self.group = f"events-{name}", f"test_{name}", f"group-{name}"
+        self.topic, self.database, self.group = topic or f"events-{name}", f"test_{name}", f"group-{name}"
         self.kafka, self.server, self._log_dir, self._commands = kafka, server, log_dir, commands
         self._admin = admin_client(kafka.bootstrap)
-        kafka.create_topic(self.topic, partitions=4)
+        if topic is None:
+            kafka.create_topic(self.topic, partitions=4)
         self.environment = {
             "PATH": "/usr/bin:/bin",
             "PORTALPULSE_KAFKA__BOOTSTRAP": kafka.bootstrap,
