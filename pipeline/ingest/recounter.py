@@ -169,7 +169,7 @@ class Recounter:
         return self.dirty_buckets.due()[2] > 0, total
 
     def rest(self, policy: RestPolicy, seconds: float) -> None:
-        """Rest after a round that took ``seconds``; in a flood, until the flood is over at the latest."""
+        """Rest after a round that took ``seconds``; in a flood, until no message arrives any more at the latest."""
         if not self.flooded():
             self.stopping.wait(policy.seconds(seconds, flooded=False))
             return

@@ -11,6 +11,7 @@ from types import MappingProxyType
 import pyarrow as pa
 import pytest
 
+from deploy.native.processes import wait_until
 from domain.agencies import AgencyRegistry
 from domain.clock import ManualClock
 from domain.events import DossierEvent
@@ -371,7 +372,9 @@ def test_what_is_in_hand_is_passed_over(destination):
     """A dossier with a message that is younger than the settling time, or not acknowledged, is not judged yet; others are."""
     destination.take(MESSAGES)
     destination.delete("dossier_corrections", _id(TWICE[3]))
-    now = destination.service._audit.now()
+    audit, stored = destination.service._audit, dt.datetime.now(dt.UTC)
+    wait_until(lambda: audit.now() > stored, timeout=60, what="the time of storing to be over on every node")
+    now = audit.now()
     hour = dt.timedelta(hours=1)
     found = check_share(destination.dossiers, ALL, settle=hour, in_hand=NOTHING)
     assert (found.total, found.dossiers, found.in_hand) == (0, 0, len({message.dossier_code for message in MESSAGES}))
