@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import ctypes
 import ctypes.util
+import shlex
+import signal
 import subprocess
 import sys
 from contextlib import closing
 
+import psutil
 import pytest
 
 from deploy.native.processes import wait_until
@@ -131,6 +134,24 @@ def test_a_single_server_becomes_a_replica(tmp_path):
         assert seen(new, "figures") == "10\t10"
         insert(new, "figures", [10])
         assert seen(adopted, "figures") == "11\t11"
+
+
+@pytest.mark.long
+def test_the_cluster_runs_by_hand(tmp_path, commands):
+    """As docs/cluster.md says: it prints the settings of portalpulse, and Ctrl-C stops every server."""
+    command = [sys.executable, "-m", "tests.clickhouse_cluster.up", str(tmp_path / "cluster")]
+    with subprocess.Popen(command, cwd=PROJECT, stdout=subprocess.PIPE, text=True) as running:
+        try:
+            lines = [running.stdout.readline().strip() for _ in range(7)]
+            settings = dict(shlex.split(line)[1].split("=", 1) for line in lines[:2])
+            processes = [psutil.Process(int(line.rpartition(" ")[2])) for line in lines[2:]]
+            migrated = commands("migrate", environment={"PATH": "/usr/bin:/bin", **settings})
+            assert migrated.returncode == 0, migrated.stderr
+            running.send_signal(signal.SIGINT)
+            assert running.wait(60) == 0
+            assert not any(process.is_running() for process in processes)
+        finally:
+            running.kill()
 
 
 def test_another_library_is_refused_with_the_way_out():
