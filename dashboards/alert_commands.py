@@ -19,7 +19,7 @@ from dashboards.history.backtest_command import backtest
 from dashboards.history.year_command import year
 from dashboards.notify.recipients_file import EXAMPLE, Directory, read_recipients
 from dashboards.notify.setup import channels_of, links_of
-from dashboards.percent import percent
+from dashboards.percent_option import percent
 from dashboards.rules import generate as rules
 from domain.clock import SystemClock
 from domain.errors import ConfigurationError

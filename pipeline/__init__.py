@@ -1,1 +1,1 @@
-"""Kafka to exact per-agency tallies: the domain core, the Faust worker, the exporter and the command line."""
+"""From Kafka to exact tallies: ingest, figures, checks, the live board, HTTP, settings and the command line."""

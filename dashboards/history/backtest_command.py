@@ -21,7 +21,7 @@ from dashboards.history.figures import Figures
 from dashboards.history.run import fired, parts
 from dashboards.history.stored import begin_of, requests, stored_figures
 from dashboards.history.tables import table
-from dashboards.percent import percent
+from dashboards.percent_option import percent
 from dashboards.rules.generate import RuleTiming, render
 from domain.clock import parse_clock
 from domain.errors import ConfigurationError

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from types import ModuleType
 from typing import Final
 
-from dashboards.queries import agency, history, monitoring, national, pipeline
+from dashboards.queries import agency, clickhouse, monitoring, national, pipeline
 from dashboards.queries.query import BoardQuery, SqlQuery
 
 __all__ = ["QUERIES", "SQL_QUERIES", "UNUSED", "BoardQuery", "SqlQuery"]
@@ -17,7 +17,7 @@ QUERIES: Final[Mapping[str, BoardQuery]] = {
     query.name: query for module in _MODULES for query in vars(module).values() if isinstance(query, BoardQuery)
 }
 SQL_QUERIES: Final[Mapping[str, SqlQuery]] = {
-    query.name: query for query in vars(history).values() if isinstance(query, SqlQuery)
+    query.name: query for query in vars(clickhouse).values() if isinstance(query, SqlQuery)
 }
 
 #: Metrics that no board shows, and why. A test compares it with ``domain.metric_names`` and the queries.

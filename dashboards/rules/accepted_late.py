@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from dashboards.rules.agency_alert import held_alert, trusted_for_long
 from dashboards.rules.annotations import DECIMALS, NAME_AND_SPACE, THOUSANDS, THOUSANDS_EN, names, since_of, value_of
-from dashboards.rules.held import held_alert, trusted_for_long
 from dashboards.rules.rule import Rule, record, seen, texts
 from dashboards.rules.timing import RuleTiming, number
 

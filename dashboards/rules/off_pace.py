@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dashboards.rules.agency_alert import held_alert
 from dashboards.rules.annotations import (
     DECIMALS,
     KPI_TEXTS,
@@ -14,7 +15,6 @@ from dashboards.rules.annotations import (
     since_of,
     value_of,
 )
-from dashboards.rules.held import held_alert
 from dashboards.rules.rule import Rule, record, seen, texts, with_label
 from dashboards.rules.timing import RuleTiming
 

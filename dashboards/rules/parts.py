@@ -23,7 +23,7 @@ def unless_caused() -> str:
 
 
 def part_alerts(timing: RuleTiming) -> list[Rule]:
-    """The alerts, causes first."""
+    """The alerts on parts that are down or stand still, causes before their consequences."""
     return [
         _exporter_down(timing),
         _storage_down(timing),

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from dashboards.rules.agency_alert import held_alert
 from dashboards.rules.changes import COMPARABLE, EPSILON, SERIES, change_texts
-from dashboards.rules.held import held_alert
 from dashboards.rules.rule import Rule, record
 from dashboards.rules.timing import RuleTiming, number
 

@@ -6,8 +6,8 @@ silent after more than a week, and one that sends every day after more than a da
 
 from __future__ import annotations
 
+from dashboards.rules.agency_alert import held_alert
 from dashboards.rules.annotations import NAME_AND_SPACE, names, query_of, since_of, value_of
-from dashboards.rules.held import held_alert
 from dashboards.rules.rule import Rule, record, seen, texts, with_label
 from dashboards.rules.timing import RuleTiming, number
 

@@ -55,7 +55,7 @@ class Observer(Protocol):
         ...
 
     def on_given_up(self, name: str, cause: str) -> None:
-        """It is not restarted, and the whole stack ends."""
+        """The service ended because of ``cause`` and is not restarted; the whole stack ends."""
         ...
 
 

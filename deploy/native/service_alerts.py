@@ -115,7 +115,7 @@ class ServiceAlerts:
             }
 
     def on_given_up(self, name: str, cause: str) -> None:
-        """A service is not restarted, and the stack ends."""
+        """A service ended because of ``cause`` and is not restarted; the whole stack ends."""
         self._fire(
             STOPPED,
             page=STOPPED,

@@ -15,8 +15,9 @@ from domain.agencies import BLOCKS, Agency, AgencyRegistry
 from domain.indicators import Indicator, Ratio
 from domain.periods import day_start
 from domain.ranking import ranks
+from domain.rate_classes import RateClass, class_of
 from domain.rounding import change_in_points, decimal, percent
-from domain.targets import RateClass, class_of, missing_to, target_of
+from domain.targets import missing_to, target_of
 from domain.tiles import ISLANDS, tiles_on
 from domain.working_days import WorkingDays
 from domain.working_time import WorkingTime

@@ -97,7 +97,7 @@ def _content(path: Path) -> bytes:
         raise ConfigurationError(f"{path} cannot be read: {error.strerror or error}.", remedy="Correct the name.") from error
     if len(content) > MAX_FILE_BYTES:
         raise ConfigurationError(
-            f"{path} is larger than {MAX_FILE_BYTES >> 20} MiB.", remedy="Divide it: a file may hold some agencies only."
+            f"{path} is larger than {MAX_FILE_BYTES >> 20} MiB.", remedy="Divide it: a file need not have every agency."
         )
     return content
 
@@ -111,7 +111,7 @@ def _gunzipped(content: bytes, name: str) -> bytes:
                 if len(unpacked) > MAX_UNPACKED_BYTES:
                     raise ConfigurationError(
                         f"{name} unpacks to more than {MAX_UNPACKED_BYTES >> 20} MiB.",
-                        remedy="Divide it: a file may hold some agencies only.",
+                        remedy="Divide it: a file need not have every agency.",
                     )
     except (OSError, EOFError, zlib.error) as error:
         raise ConfigurationError(f"{name} is packed with gzip and damaged or cut off.", remedy="Pack it again.") from error

@@ -13,7 +13,7 @@ from rich.table import Table
 
 from domain.errors import ConfigurationError
 from pipeline.bounded_files import bounded_content
-from pipeline.kafka.group_offsets import SavedOffsets, restore_offsets, save_offsets
+from pipeline.kafka.offset_backup import SavedOffsets, restore_offsets, save_offsets
 from pipeline.registry import registry_of
 from pipeline.settings import Settings, load_settings
 from pipeline.whole_files import write_whole

@@ -80,7 +80,7 @@ class EventValidator:
     """Applies the whole contract to one message.
 
     Checks run in a fixed order, so a message with several faults always gets the same reason: size and syntax first, then
-    field by field, then the future, the agency's validity and the portal.
+    field by field, then a date in the future, an agency that is not in force, and the wrong portal.
     """
 
     registry: AgencyRegistry

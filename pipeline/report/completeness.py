@@ -191,7 +191,10 @@ class CompletenessCheck:
         """
         now = self._now()
         if question is not None and question.asked_at > now:
-            raise ConfigurationError(f"The question was asked at {instant_text(question.asked_at)}, which is in the future.")
+            raise ConfigurationError(
+                f"The earlier question that this one continues is dated {instant_text(question.asked_at)}, which is in the future.",
+                remedy="Ask without it, or correct the clock of this machine.",
+            )
         asked_at = now if question is None else question.asked_at
         reasons = scope.reasons(today)
         if agencies := await self._in_thread(self._not_recounted):

@@ -11,9 +11,10 @@ from typing import Any
 from domain.calendars import NamedPeriod
 from domain.indicators import Ratio, ReturnAtCounter, indicators_by, ratio_of
 from domain.ranking import ranks
+from domain.rate_classes import class_of
 from domain.rounding import change_in_percent, change_in_points, decimal, percent
 from domain.supply import Supply
-from domain.targets import class_of, target_of
+from domain.targets import target_of
 from pipeline.report.completeness import Completeness
 from pipeline.report.group_figures import group_fields
 from pipeline.report.request import ReportRequest

@@ -12,7 +12,7 @@ from domain.periods import Period
 from pipeline.logs import get_logger
 from pipeline.serving.answer_sources import Api
 from pipeline.serving.exporter import storage_up
-from pipeline.serving.misplaced import misplaced_events
+from pipeline.serving.misplaced_events import misplaced_events
 from pipeline.serving.requests import Threads, answered, days, error_response, takes, takes_any
 from pipeline.serving.scrape import PING_SECONDS, SCRAPES_WAITING, StorageFigures, StorageProbe, scrape_wait
 from pipeline.serving.single_flight import TooManyWaitingError

@@ -4,12 +4,14 @@ A module holds the groups of one subject; ``loading`` reads them. docs/settings.
 """
 
 from pipeline.settings.clickhouse import ClickHouseSettings, embedded_url
+from pipeline.settings.dead_letters import DeadLetterSettings
 from pipeline.settings.http import HttpSettings
-from pipeline.settings.indicators import ThresholdPolicy
+from pipeline.settings.ingest import IngestSettings
 from pipeline.settings.kafka import KafkaSettings
 from pipeline.settings.loading import PREFIX, Settings, load_settings
 from pipeline.settings.people import LogSettings
-from pipeline.settings.work import DeadLetterSettings, IngestSettings, RetentionSettings
+from pipeline.settings.retention import RetentionSettings
+from pipeline.settings.thresholds import ThresholdPolicy
 
 __all__ = [
     "PREFIX",

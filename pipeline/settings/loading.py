@@ -12,23 +12,19 @@ from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSetti
 
 from domain.clock import parse_clock
 from domain.errors import ConfigurationError
+from pipeline.settings.checks import AuditSettings, FindingSettings
 from pipeline.settings.clickhouse import EMBEDDED, ClickHouseSettings, embedded_url
+from pipeline.settings.dead_letters import DeadLetterSettings
+from pipeline.settings.error_sentences import explained, json_fault, unknown_variable, unreadable, variable_set_twice
 from pipeline.settings.group import checked
 from pipeline.settings.http import HttpSettings
-from pipeline.settings.indicators import IndicatorSettings, ThresholdPolicy
+from pipeline.settings.indicators import IndicatorSettings
+from pipeline.settings.ingest import DossierSettings, IngestSettings, WatchdogSettings
 from pipeline.settings.kafka import KafkaSettings
-from pipeline.settings.messages import explained, json_fault, unknown_variable, unreadable, variable_set_twice
 from pipeline.settings.people import BoardSettings, LogSettings, NotifySettings
+from pipeline.settings.retention import RetentionSettings
 from pipeline.settings.secret_files import with_secret_files
-from pipeline.settings.work import (
-    AuditSettings,
-    DeadLetterSettings,
-    DossierSettings,
-    FindingSettings,
-    IngestSettings,
-    RetentionSettings,
-    WatchdogSettings,
-)
+from pipeline.settings.thresholds import ThresholdPolicy
 
 #: Prefix of every variable.
 PREFIX: Final = "PORTALPULSE_"

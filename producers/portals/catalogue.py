@@ -1,6 +1,6 @@
 """The procedures (thủ tục hành chính) that a simulated agency offers, and how often each is asked for.
 
-Few procedures make most dossiers, so the choice follows Zipf's law. Each procedure has one service level, as in reality.
+A few procedures account for most dossiers, so the choice follows Zipf's law. Each procedure has one service level, as in reality.
 """
 
 from __future__ import annotations

@@ -55,7 +55,7 @@ class Sender(Protocol):
 
     @property
     def problem(self) -> str:
-        """Why the first failed batch failed."""
+        """Why the first failed batch failed; empty when none has."""
         ...
 
     @property

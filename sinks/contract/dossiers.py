@@ -185,7 +185,7 @@ class DossierReader(Protocol):
     """Reads single dossiers."""
 
     def messages(self, code: str) -> Sequence[DossierEvent]:
-        """The distinct messages with a dossier code, in any order, without ``portal_id``; empty for an unknown code."""
+        """The distinct messages of one dossier, in any order, without ``portal_id``; none for an unknown code."""
         ...
 
     def expired_at(self, code: str) -> dt.datetime | None:

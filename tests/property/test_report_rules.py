@@ -15,7 +15,8 @@ from domain.errors import ConfigurationError
 from domain.indicators import Ratio
 from domain.periods import Period
 from domain.ranking import ranks
-from domain.targets import RateClass, class_of, target_of
+from domain.rate_classes import RateClass, class_of
+from domain.targets import target_of
 from domain.tiles import tiles_on
 from domain.unit_maps import unit_map
 

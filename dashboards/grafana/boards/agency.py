@@ -11,7 +11,7 @@ from dashboards.grafana.tables import VALUE, Column, Sorted, table_panel
 from dashboards.grafana.targets import Series
 from dashboards.grafana.variables import variables
 from dashboards.queries import agency as a
-from dashboards.queries import history as h
+from dashboards.queries import clickhouse as sql
 
 _SIGNED = p.steps(w.RED, (0, w.PLAIN))
 #: Share of late acceptances from which the alert may start, in percent.
@@ -102,7 +102,7 @@ def _rate() -> b.Row:
 def _history() -> list[b.Row]:
     days = p.lines_panel(
         p.Header(9, "Theo ngày", "Tỷ lệ 7 ngày và số hồ sơ mỗi ngày, từ kho dữ liệu; ngày theo giờ Việt Nam."),
-        Series(h.AGENCY_HISTORY),
+        Series(sql.AGENCY_HISTORY),
         p.Look(
             unit=p.PERCENT,
             decimals=2,
@@ -117,7 +117,7 @@ def _history() -> list[b.Row]:
         p.Header(
             10, "Thủ tục kéo tỷ lệ xuống", "Thủ tục thiếu nhiều hồ sơ trực tuyến nhất trong 30 ngày; tên theo danh mục đã nạp."
         ),
-        [h.PROCEDURES],
+        [sql.PROCEDURES],
         [
             Column("procedure_code", "Mã thủ tục", width=110),
             Column("name", "Thủ tục"),
@@ -131,7 +131,7 @@ def _history() -> list[b.Row]:
         p.Header(
             11, "Kênh nộp và kết cục, 30 ngày", "Hồ sơ nộp trực tuyến, nộp cách khác, và hồ sơ kết thúc mà không có kết quả."
         ),
-        [h.CHANNELS],
+        [sql.CHANNELS],
         [
             Column("online", "Trực tuyến", p.COUNT),
             Column("elsewhere", "Tại quầy, bưu chính", p.COUNT),

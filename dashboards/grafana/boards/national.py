@@ -14,7 +14,7 @@ from dashboards.grafana import words as w
 from dashboards.grafana.tables import VALUE, Column, Sorted, table_panel
 from dashboards.grafana.targets import Series
 from dashboards.grafana.variables import variables
-from dashboards.queries import history as h
+from dashboards.queries import clickhouse as sql
 from dashboards.queries import national as n
 
 _SIGNED = p.steps(w.RED, (0, w.PLAIN))
@@ -193,7 +193,7 @@ def _time() -> list[b.Row]:
     )
     days = p.lines_panel(
         p.Header(13, "Cả nước theo ngày", "Tỷ lệ 7 ngày và số hồ sơ mỗi ngày, từ kho dữ liệu; ngày theo giờ Việt Nam."),
-        Series(h.NATION_HISTORY),
+        Series(sql.NATION_HISTORY),
         p.Look(
             unit=p.PERCENT, decimals=2, names={"rate": "Tỷ lệ 7 ngày", "dossiers": "Hồ sơ trong ngày", "online": "Đạt chỉ tiêu"}
         ),
@@ -202,7 +202,7 @@ def _time() -> list[b.Row]:
     )
     months = p.lines_panel(
         p.Header(14, "Tỷ lệ theo tháng", "Tỷ lệ của từng tháng, từ kho dữ liệu. Tháng này tính đến hôm nay."),
-        Series(h.MONTHS),
+        Series(sql.MONTHS),
         p.Look(unit=p.PERCENT, decimals=2, names={"nation": "Cả nước", **_BLOCK_NAMES, "dossiers": "Hồ sơ trong tháng"}),
         time_from="2y",
         columns=("dossiers",),

@@ -10,7 +10,7 @@ from dashboards.grafana import words as w
 from dashboards.grafana.tables import Column, table_panel
 from dashboards.grafana.targets import Series
 from dashboards.grafana.variables import variables
-from dashboards.queries import history as h
+from dashboards.queries import clickhouse as sql
 from dashboards.queries import pipeline as q
 
 _ANY_IS_BAD = p.steps(w.GREEN, (1, w.RED))
@@ -53,7 +53,7 @@ def _rates() -> b.Row:
     )
     stored = p.lines_panel(
         p.Header(12, "Sự kiện theo giờ, từ kho dữ liệu", "Số sự kiện xảy ra trong mỗi giờ, kể cả khi gửi đến muộn."),
-        Series(h.EVENTS_BY_HOUR),
+        Series(sql.EVENTS_BY_HOUR),
         p.Look(unit=p.COUNT, names={"events": "Sự kiện"}),
         columns=("events",),
     )
@@ -150,7 +150,7 @@ def _dead_letters() -> list[b.Row]:
     )
     by_reason = table_panel(
         p.Header(22, "Bị loại trong khoảng thời gian, theo lý do", "Từ kho dữ liệu: số lượng, lần đầu và lần cuối."),
-        [h.DEAD_LETTER_REASONS],
+        [sql.DEAD_LETTER_REASONS],
         [
             Column("reason", "Lý do", texts=w.REASONS),
             Column("letters", "Số lượng", p.COUNT, width=90),
@@ -160,7 +160,7 @@ def _dead_letters() -> list[b.Row]:
     )
     newest = table_panel(
         p.Header(23, "Bị loại gần đây nhất", "Vị trí trong Kafka và lỗi; nội dung chỉ xem được bằng portalpulse dead-letters."),
-        [h.DEAD_LETTERS_NEWEST],
+        [sql.DEAD_LETTERS_NEWEST],
         [
             Column("seen", "Lúc", p.TIME, width=150),
             Column("reason", "Lý do", texts=w.REASONS, width=200),
@@ -200,7 +200,7 @@ def _parts() -> list[b.Row]:
     )
     sizes = table_panel(
         p.Header(32, "Bảng của ClickHouse", "Số dòng, dung lượng và số phần của mỗi bảng."),
-        [h.TABLE_SIZES],
+        [sql.TABLE_SIZES],
         [
             Column("table", "Bảng"),
             Column("rows", "Dòng", p.COUNT),
@@ -210,7 +210,7 @@ def _parts() -> list[b.Row]:
     )
     catalogue = table_panel(
         p.Header(33, "Danh mục thủ tục đã nạp", "Lần nạp gần nhất của mỗi cơ quan: lúc nào, từ đâu, bao nhiêu mục."),
-        [h.CATALOGUE],
+        [sql.CATALOGUE],
         [
             Column("agency", "Mã", width=60),
             Column("name", "Cơ quan"),

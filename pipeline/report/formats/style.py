@@ -11,8 +11,8 @@ from typing import Any, Final
 from domain.calendars import PeriodKind
 from domain.indicators import ALL_INDICATORS, Ratio
 from domain.periods import VIETNAM
+from domain.rate_classes import RateClass
 from domain.rounding import Rounding, change_in_percent, change_in_points, percent, vietnamese
-from domain.targets import RateClass
 from pipeline.report.completeness import NotFinal
 
 #: Shown where there is no data.
@@ -127,7 +127,7 @@ class Style:
         return name_vi if self.language is Language.VI else name_en
 
     def class_word(self, name: str) -> str:
-        """The name of a class of ``domain.targets``."""
+        """The name of a class of ``domain.rate_classes``."""
         return _CLASSES[RateClass(name)][self.language is Language.EN]
 
     def indicator(self, code: str) -> str:

@@ -83,11 +83,11 @@ class FixedRange:
             low = first.get(number, end)
             if begin < min(low, end):
                 raise RangeGoneError(
-                    f"Topic {self.source.topic} has lost the beginning of the range of the replay that is resumed:"
-                    f" partition {number} begins at offset {low} now, the range at {begin}. It is not"
-                    f" known which of the others are among the {position:,} messages that were sent.",
-                    remedy="Start again without --resume to send what is left; --from or --from-offset choose where. With --time"
-                    " original, what is in the topic already changes no figure.",
+                    f"The replay cannot be resumed: it began at offset {begin} of partition {number} of topic"
+                    f" {self.source.topic}, which begins at offset {low} now. Which of the messages that are left were among"
+                    f" the {position:,} already sent cannot be known.",
+                    remedy="Start again without --resume; choose the start with --from or --from-offset. With --time original,"
+                    " messages that are sent twice change no figure; with --time now they count twice.",
                 )
 
     def require_same_topic(self, reader: str) -> None:

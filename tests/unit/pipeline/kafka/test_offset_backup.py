@@ -6,8 +6,8 @@ import pytest
 
 from domain.errors import ConfigurationError
 from pipeline.audit.topic_log import Partition
-from pipeline.kafka import group_offsets
-from pipeline.kafka.group_offsets import Again, restore_offsets, save_offsets
+from pipeline.kafka import offset_backup
+from pipeline.kafka.offset_backup import Again, restore_offsets, save_offsets
 from pipeline.settings import KafkaSettings
 
 SETTINGS = KafkaSettings(group="workers")
@@ -45,7 +45,7 @@ class Topic:
 def topic(monkeypatch):
     """The topic that the reader shows."""
     topic = Topic()
-    monkeypatch.setattr(group_offsets, "KafkaTopicReader", topic)
+    monkeypatch.setattr(offset_backup, "KafkaTopicReader", topic)
     return topic
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from domain.agencies import AgencyRegistry
 from domain.registry_file import COLUMNS
-from pipeline.serving.misplaced import MisplacedEvents, misplaced_events
+from pipeline.serving.misplaced_events import MisplacedEvents, misplaced_events
 from sinks.contract.tallies import Counts
 from tests.factories import MORNING
 from tests.fakes import MemoryStore

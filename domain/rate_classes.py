@@ -1,0 +1,37 @@
+"""The class of a rate, which decides its colour on boards and in reports: zero, below 5, below 10, below the target, met.
+
+5 % and 10 % are cut-offs of press and ministry, not legal limits. When an alert is due is a setting (``ThresholdPolicy``).
+Classes compare exact fractions; exactly 5 % is not below 5 %.
+"""
+
+from __future__ import annotations
+
+import enum
+from fractions import Fraction
+
+from domain.indicators import Ratio
+
+
+class RateClass(enum.StrEnum):
+    """The class of a rate, the lowest first."""
+
+    ZERO = "zero"
+    BELOW_5 = "below_5"
+    BELOW_10 = "below_10"
+    BELOW_TARGET = "below_target"
+    MET = "met"
+    NO_TARGET = "no_target"
+    NO_DATA = "no_data"
+
+
+def class_of(ratio: Ratio, target: Fraction | None) -> RateClass:
+    """The class of a rate, by exact fractions."""
+    if ratio.no_data:
+        return RateClass.NO_DATA
+    rate = Fraction(ratio.numerator, ratio.denominator)
+    for limit, name in ((0, RateClass.ZERO), (Fraction(5, 100), RateClass.BELOW_5), (Fraction(10, 100), RateClass.BELOW_10)):
+        if rate < limit or rate == limit == 0:
+            return name
+    if target is None:
+        return RateClass.NO_TARGET
+    return RateClass.MET if rate >= target else RateClass.BELOW_TARGET

@@ -1,0 +1,24 @@
+"""Settings of retention: after how many days messages and dead letters may expire."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from pipeline.settings.group import Group
+
+
+class RetentionSettings(Group):
+    """For how long `portalpulse retention apply` keeps what grows without end. Figures are kept for ever."""
+
+    messages_days: int = Field(
+        0,
+        ge=0,
+        le=36_500,
+        description="Days after the last event of a finished dossier until its messages may expire; 0: never.",
+    )
+    dead_letters_days: int = Field(
+        0, ge=0, le=36_500, description="Days until dead letters may expire, replayed ones too; 0: never. They stay counted."
+    )
+    quiet_days: float = Field(
+        1.0, ge=0, le=3_650, description="Days without a new message or decision before a finished dossier may expire."
+    )
