@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import typer
 
 from domain.errors import ConfigurationError, PortalPulseError, UnavailableError
-from pipeline.whole_files import write_whole
+from pipeline.whole_files import is_replaceable, write_whole
 
 if TYPE_CHECKING:
     from producers.sending.send_loop import SendResult
@@ -77,14 +77,33 @@ def require_place(path: Path | None, *, option: str) -> None:
     """
     if path is None:
         return
-    place = path if path.exists() else path.parent
-    if path.is_dir() or not place.exists() or not os.access(place, os.W_OK):
-        reason = "it is a folder" if path.is_dir() else "no right to write" if place.exists() else f"there is no folder {place}"
+    try:
+        reason = _obstacle(path)
+    except OSError as error:  # a loop of links, a name that is too long, a file in place of a folder
+        reason = error.strerror or str(error)
+    if reason:
         raise ConfigurationError(f"{path} cannot be written: {reason}.", remedy=f"Give {option} another file.")
+
+
+def _obstacle(path: Path) -> str:
+    """Why ``whole_file`` could not write a file; empty when nothing is in the way.
+
+    Raises:
+        OSError: the path cannot be looked at.
+    """
+    target = Path(os.path.realpath(path))  # of a link, what it points to
+    if path.is_dir():
+        return "it is a folder"
+    if not is_replaceable(path):
+        return "there is no such device" if not path.exists() else "" if os.access(path, os.W_OK) else "no right to write"
+    if not target.parent.is_dir():
+        return f"there is no folder {target.parent if path.is_symlink() else path.parent}"
+    places = (target.parent, target) if target.exists() else (target.parent,)
+    return "" if all(os.access(place, os.W_OK) for place in places) else "no right to write"
 
 
 def _same_file(first: Path, second: Path) -> bool:
     try:
         return first.samefile(second)
     except OSError:  # one of them does not exist
-        return first.resolve() == second.resolve()
+        return os.path.realpath(first) == os.path.realpath(second)  # unlike resolve(), also of a loop of links
