@@ -35,6 +35,16 @@ def require_text(text: str, *, names_a_file: bool = False) -> None:
         raise ValueError("it is not UTF-8") from None  # the cause would show the text
 
 
+def escaped(text: str, *, keep: str = "") -> str:
+    """Escape characters that are not printable, except those in ``keep``: a terminal could obey them."""
+    return "".join(char if char.isprintable() or char in keep else ascii(char)[1:-1] for char in text)
+
+
+def expressible(name: str) -> str:
+    """The name of a file as text that UTF-8 can express: its other bytes as in Python, with a backslash."""
+    return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+
+
 def read_json(text: str | bytes) -> Any:
     """The value of a JSON text that people wrote. The error quotes no value: it may be a password.
 

@@ -19,12 +19,13 @@ from pipeline.catalogue.faults import CatalogueFaultsError
 from pipeline.catalogue.files import CatalogueFile, read_catalogue
 from pipeline.catalogue.json_format import counts_as_dict, entry_as_dict, to_csv
 from pipeline.catalogue.recount import LevelChanges, RecountSteps, recount_all
-from pipeline.cli import options, streams
+from pipeline.cli import options
 from pipeline.cli.progress import ProgressBar, progress_bar
 from pipeline.cli.remote_catalogue import RemoteCatalogue
 from pipeline.cli.services import opened_service
 from pipeline.registry import registry_of
 from pipeline.settings import load_settings
+from pipeline.texts import escaped
 from pipeline.wiring.features import catalogue_service
 
 #: Changes and entries that are printed one by one.
@@ -210,7 +211,7 @@ def _faults(error: CatalogueFaultsError) -> str:
 
 def _warn(sentences: Sequence[str]) -> None:
     for sentence in sentences:
-        typer.echo(streams.escaped(sentence), err=True)
+        typer.echo(escaped(sentence), err=True)
 
 
 def _print_load(found: Mapping[str, Any], console: Console) -> None:

@@ -15,12 +15,13 @@ from rich.table import Table
 
 from domain.errors import ConfigurationError
 from domain.periods import VIETNAM, parse_instant
-from pipeline.cli import options, streams
+from pipeline.cli import options
 from pipeline.cli.remote_dead_letters import RemoteDeadLetters
 from pipeline.cli.services import opened_service
 from pipeline.dead_letters.service import DeadLetterService, parse_filter
 from pipeline.logs import configure_logging
 from pipeline.settings import Settings, load_settings
+from pipeline.texts import escaped
 from pipeline.wiring.features import dead_letter_service
 from sinks.contract.dead_letters import DeadLetterFilter, Position
 
@@ -294,4 +295,4 @@ def _content(content: dict[str, str] | None) -> str:
 
 
 def _printable(text: str) -> str:
-    return streams.escaped(text, keep="\n\t")
+    return escaped(text, keep="\n\t")

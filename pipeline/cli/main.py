@@ -21,6 +21,7 @@ from pipeline.cli.crash_guard import run_guarded
 from pipeline.cli.text_arguments import require_texts
 from pipeline.logs import log_on_stderr
 from pipeline.shutdown import leave
+from pipeline.texts import escaped
 
 #: Folders add their commands through this entry-point group. Its values map a command's name to the module whose function
 #: ``register(app)`` adds it.
@@ -176,7 +177,7 @@ def _refuse_empty(arguments: list[str]) -> None:
 
 def _print_error(text: str) -> None:
     """Print one line. Control characters are escaped, so that they cannot move the cursor of a terminal."""
-    sys.stderr.write(f"portalpulse: {streams.escaped(text)}\n")
+    sys.stderr.write(f"portalpulse: {escaped(text)}\n")
 
 
 def _describe_os_error(error: OSError) -> str:

@@ -92,11 +92,6 @@ def finish() -> None:
     sys.stdout.flush()
 
 
-def escaped(text: str, *, keep: str = "") -> str:
-    """Escape characters that are not printable, except those in ``keep``: a terminal could obey them."""
-    return "".join(char if char.isprintable() or char in keep else ascii(char)[1:-1] for char in text)
-
-
 def _remove_implausible_width() -> None:
     """Remove an implausible COLUMNS, so that Rich asks the terminal: with 0 columns it would print nothing."""
     width = os.environ.get("COLUMNS")

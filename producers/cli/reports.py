@@ -35,12 +35,13 @@ def publish(report: Report, *, as_json: bool, path: Path | None) -> None:
     Raises:
         UnavailableError: the file cannot be written.
     """
-    text = json.dumps(report.as_dict(), ensure_ascii=False)
-    typer.echo(text.encode() if as_json else report.text())
+    # A name of a file may have any bytes. Those that are not UTF-8 are halves of surrogate pairs: JSON can escape them.
+    content = json.dumps(report.as_dict(), ensure_ascii=False).encode("utf-8", "backslashreplace")
+    typer.echo(content if as_json else report.text())
     if path is None:
         return
     try:
-        write_whole(path, text.encode() + b"\n")
+        write_whole(path, content + b"\n")
     except OSError as error:
         raise UnavailableError(f"{path} cannot be written: {error.strerror}.", remedy="Name another file.") from error
 

@@ -11,6 +11,7 @@ from typing import Final
 from rich import progress as bars
 from rich.console import Console
 
+from pipeline.texts import escaped
 from producers.sending.progress import Progress, TargetRate
 
 #: Seconds between two log lines.
@@ -97,7 +98,7 @@ def shown(console: Console, log: Log, *, title: str) -> Iterator[Progress]:
         yield LogLines(log)
         return
     columns = (
-        bars.TextColumn("[bold]{task.description}"),
+        bars.TextColumn("{task.description}", style="bold", markup=False),  # the name of a file is no markup
         bars.BarColumn(),
         bars.TextColumn("{task.completed:,}"),
         bars.TextColumn("{task.fields[rate]}"),
@@ -105,4 +106,4 @@ def shown(console: Console, log: Log, *, title: str) -> Iterator[Progress]:
         bars.TimeRemainingColumn(),
     )
     with bars.Progress(*columns, console=console, transient=True) as progress:
-        yield Bar(progress, progress.add_task(title, total=None, rate=""))
+        yield Bar(progress, progress.add_task(escaped(title), total=None, rate=""))

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from pipeline.texts import escaped
 from producers.measuring.latency import Curve, Latency, latency
 from producers.sending.send_loop import SendResult
 
@@ -125,7 +126,7 @@ class SendReport:
         if sent.problem:
             lines.append(f"  first failure {sent.problem}")
         lines.extend(f"  too large     {item}" for item in self.too_large)
-        return "\n".join(lines)
+        return "\n".join(map(escaped, lines))  # names of files stand in them
 
 
 def measured(sent: SendResult, visible: Curve | None, windows: Sequence[Window], *, repeats: bool = False) -> list[Measured]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import shlex
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Final
 
 from domain.errors import ConfigurationError
 from domain.periods import day_start, parse_day, parse_instant
+from pipeline.texts import expressible
 from producers.measuring.service import Service
 from producers.replay.sources.files import FileSource
 from producers.replay.sources.fixed_range import FixedRange
@@ -100,20 +102,24 @@ class ReplayOptions:
                 raise ConfigurationError(problem, remedy=remedy)
 
     def name(self, topic: str) -> str:
-        """Names the replay into ``topic`` for its state: two replays of the same name have the same positions."""
-        parts = (
-            *self.files,
-            self.format,
-            self.delimiter,
-            self.from_topic,
-            "table" if self.from_table else None,
-            self.start,
-            self.end,
-            self.from_offset,
-            self.to_offset,
-            *self.agencies,
+        """Names the replay into ``topic`` for its state: two replays of the same name have the same positions.
+
+        Its source stands as in a command line: no other files or options have the same words.
+        """
+        options = (
+            ("--format", self.format),
+            ("--delimiter", self.delimiter),
+            ("--from-topic", self.from_topic),
+            ("--from", self.start),
+            ("--to", self.end),
+            ("--from-offset", self.from_offset),
+            ("--to-offset", self.to_offset),
+            *(("--agency", agency) for agency in self.agencies),
         )
-        source = " ".join(str(part) for part in parts if part not in (None, ""))
+        words = [f"./{name}" if name.startswith("-") else name for name in self.files]
+        words += ["--from-table"] if self.from_table else []
+        words += [word for option, value in options if value not in (None, "") for word in (option, str(value))]
+        source = expressible(shlex.join(words))
         unit, time = "batches" if self.prebuilt else "messages", "now" if self.present_time else "original"
         pace = f"speed {self.speed_text}, rate {self.rate_text or 'max'}"
         return f"{source} | {unit} to {topic}, times {self.times}, time {time}, {pace}"
@@ -232,8 +238,13 @@ def _with_contents(files: FileSource, state: State) -> State:
         ConfigurationError: a file has changed in any other way, so that the position in the state means other messages.
     """
     known = state.contents
+    if known is not None and len(known) != len(files.names):
+        raise ConfigurationError(
+            f"The state that is resumed knows the contents of {len(known)} files, and {len(files.names)} are named.",
+            remedy="Start again without --resume; what is in the topic already changes no figure.",
+        )
     found = files.contents(None if known is None else [size for size, _ in known])
-    for name, before, now in zip(files.names, known or (), found, strict=False):
+    for name, before, now in zip(files.names, found if known is None else known, found, strict=True):
         if before != now:
             raise ConfigurationError(
                 f"{name} has changed since the replay began that is resumed.",

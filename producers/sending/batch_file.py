@@ -17,6 +17,7 @@ from typing import Final
 import msgspec
 
 from domain.errors import ConfigurationError, UnavailableError
+from pipeline.texts import expressible
 from pipeline.whole_files import is_replaceable, whole_file
 from producers.sending.record_batches import Batch
 
@@ -45,7 +46,7 @@ def origin_of(files: Iterable[str], *, variant: str = "") -> str:
             stat = Path(file).stat()
         except OSError as error:
             raise ConfigurationError(f"{file} cannot be read: {error.strerror}.", remedy="Name an existing file.") from error
-        parts.append(f"{Path(file).name} {stat.st_size} {stat.st_mtime_ns}")
+        parts.append(f"{expressible(Path(file).name)} {stat.st_size} {stat.st_mtime_ns}")
     return "; ".join([*parts, variant])
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from domain.events import Reason
 from domain.findings import MEANINGS, FindingKind
+from pipeline.texts import escaped
 from producers.replay.checking.check import CheckResult
 from producers.replay.checking.dossier_rows import Example
 
@@ -74,7 +75,7 @@ class CheckReport:
             if kind in result.found:
                 lines.append(f"  {kind:<26} {result.found[kind].dossiers:>8,}   ({MEANINGS[kind]})")
                 lines += [f"      {self._sentence(example)}" for example in result.found[kind].examples]
-        return "\n".join([*lines, "", "Nothing was sent."])
+        return "\n".join(map(escaped, [*lines, "", "Nothing was sent."]))  # names of files stand in them
 
     def _example(self, example: Example) -> dict[str, Any]:
         return {
