@@ -46,7 +46,7 @@ def _boards() -> typer.Typer:
 
     @boards.command("push")
     def push(
-        url: Annotated[str, typer.Option(help="Address of Grafana.")],
+        url: Annotated[str, typer.Option(help="Address of Grafana.", metavar="URL")],
         token: Annotated[str, typer.Option(envvar="GRAFANA_TOKEN", help="Token of a service account with the role Editor.")],
         folder: Annotated[
             str, typer.Option(help="uid of the folder; created when it is missing.", metavar="UID")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from typing import Any, Final
 
 #: Longest name that an error repeats (characters).
@@ -33,6 +34,12 @@ def require_text(text: str, *, names_a_file: bool = False) -> None:
             text.encode("utf-8")
     except UnicodeEncodeError:
         raise ValueError("it is not UTF-8") from None  # the cause would show the text
+
+
+def holds_login(address: str) -> bool:
+    """Whether an address, with or without a scheme, holds a user or a password."""
+    authority = address.partition("://")[2] if "://" in address else address.lstrip("/")
+    return "@" in re.split(r"[/?#]", authority, maxsplit=1)[0]
 
 
 def escaped(text: str, *, keep: str = "") -> str:

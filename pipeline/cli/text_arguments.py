@@ -1,19 +1,25 @@
-"""Applies the rule for texts (``pipeline.texts``) to every option and argument of every command."""
+"""Applies the rules for texts (``pipeline.texts``) and for numbers to every option and argument of every command."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import Any, Final
 
 from domain.errors import ConfigurationError
-from pipeline.texts import require_text
+from pipeline.texts import holds_login, require_text
 
 #: Part of the placeholder of options and arguments that name files. Other names of files and folders arrive as paths.
 FILE: Final = "FILE"
+#: Placeholder of options that take an address of a page.
+URL: Final = "URL"
 
 
 def require_texts(command: Any) -> None:
-    """Let every option and argument below ``command`` (Typer's) refuse text that is not UTF-8, in variables, too."""
+    """Let every option and argument below ``command`` (Typer's) refuse what no option means, in variables, too.
+
+    That is text that is not UTF-8, a number that is infinite or none, and an address with a user or a password.
+    """
     for parameter in parameters_of(command):
         if parameter.callback is None:
             parameter.callback = _checked
@@ -32,14 +38,28 @@ def names_files(parameter: Any) -> bool:
 
 
 def _checked(_context: Any, parameter: Any, value: Any) -> Any:
-    """Raises: ConfigurationError: a text is not UTF-8; the sentence names the option."""
-    for text in value if isinstance(value, list | tuple) else (value,):
-        if isinstance(text, str):
-            try:
-                require_text(text, names_a_file=names_files(parameter))
-            except ValueError as error:
-                what = f"Option {max(parameter.opts, key=len)}" if parameter.param_type_name == "option" else parameter.metavar
-                raise ConfigurationError(
-                    f"{what or parameter.name.upper()} is wrong: {error}.", remedy="Write it in UTF-8."
-                ) from None  # the cause would show a token
+    """Raises: ConfigurationError: a value is what no option means; the sentence names the option and quotes no text."""
+    for item in value if isinstance(value, list | tuple) else (value,):
+        if wrong := _wrong(parameter, item):
+            raise ConfigurationError(f"{_what(parameter)} is wrong: {wrong[0]}.", remedy=wrong[1])
     return value
+
+
+def _wrong(parameter: Any, value: Any) -> tuple[str, str] | None:
+    """What is wrong with a value, and what to do; None: nothing that holds for every option."""
+    if isinstance(value, float) and not math.isfinite(value):  # NaN is below no minimum and above no maximum
+        return f"{value} is not a finite number", "Write a finite number."
+    if not isinstance(value, str):
+        return None
+    try:
+        require_text(value, names_a_file=names_files(parameter))
+    except ValueError as error:
+        return str(error), "Write it in UTF-8."
+    if parameter.metavar == URL and holds_login(value):
+        return "it must hold no user and no password: messages and files show addresses", "Omit what is before the @."
+    return None
+
+
+def _what(parameter: Any) -> str:
+    what = f"Option {max(parameter.opts, key=len)}" if parameter.param_type_name == "option" else parameter.metavar
+    return what or str(parameter.name).upper()

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Final
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, SecretStr, ValidationInfo, field_validator
 
-from pipeline.texts import require_text
+from pipeline.texts import holds_login, require_text
 
 #: Begins an address that names a folder.
 FOLDER: Final = "chdb:"
@@ -38,7 +38,7 @@ def _web_address(value: str) -> str:
     """
     if value and not value.startswith(("http://", "https://")):
         raise ValueError("it must start with http:// or https://")
-    if "@" in value.partition("://")[2].partition("/")[0]:
+    if holds_login(value):
         raise ValueError("it must hold no user and no password: messages and logs show addresses")
     return value
 

@@ -54,6 +54,13 @@ class HttpSettings(Group):
             require_token(token)
         return value
 
+    @field_validator("host")
+    @classmethod
+    def _is_a_host(cls, value: str) -> str:
+        if re.search(r"[@/?#\s]", value):  # not quoted: what is before an @ may be a password
+            raise ValueError("it is not a name or an address of a machine: omit http://, user, password and path")
+        return value
+
     @field_validator("allowed_hosts", mode="before")
     @classmethod
     def _split_hosts(cls, value: Any) -> Any:

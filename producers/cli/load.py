@@ -15,6 +15,8 @@ from rich.console import Console
 from domain.errors import ConfigurationError, PortalPulseError, UnavailableError
 from producers.cli.options import (
     FAULT_HELP,
+    LARGEST,
+    LONGEST,
     BootstrapOption,
     CreateTopicOption,
     DataOption,
@@ -87,25 +89,32 @@ def load(
     rate: Annotated[
         float,
         typer.Option(
-            min=0.1, metavar="N", help="Events per second: the peak of the shape; for find-limit, the rate to start with."
+            min=0.1,
+            max=LARGEST,
+            metavar="N",
+            help="Events per second: the peak of the shape; for find-limit, the rate to start with.",
         ),
     ] = 5_000.0,
     from_rate: Annotated[
-        float | None, typer.Option(min=0.0, metavar="N", help="Lowest rate of ramp, step and spike. Default: a tenth of --rate.")
+        float | None,
+        typer.Option(min=0.0, max=LARGEST, metavar="N", help="Lowest rate of ramp, step and spike. Default: a tenth of --rate."),
     ] = None,
     steps: Annotated[int, typer.Option(min=1, max=100, metavar="N", help="Number of steps; only for step.")] = 5,
     duration: Annotated[
         float | None,
         typer.Option(
             min=1.0,
+            max=LONGEST,
             metavar="SECONDS",
             help="Length of the run (60 to 240, soak 3600) or of a trial of find-limit (10).",
         ),
     ] = None,
     objective: Annotated[
-        float, typer.Option(min=0.01, metavar="SECONDS", help="find-limit only: p99 from send to visible.")
+        float, typer.Option(min=0.01, max=LONGEST, metavar="SECONDS", help="find-limit only: p99 from send to visible.")
     ] = 0.75,
-    max_rate: Annotated[float, typer.Option(min=1.0, metavar="N", help="find-limit only: never send more.")] = 500_000.0,
+    max_rate: Annotated[
+        float, typer.Option(min=1.0, max=LARGEST, metavar="N", help="find-limit only: never send more.")
+    ] = 500_000.0,
     precision: Annotated[
         float, typer.Option(min=1.01, max=2.0, metavar="X", help="find-limit only: stop when the limit is known to this factor.")
     ] = 1.1,

@@ -52,6 +52,11 @@ HttpOption = Annotated[
         help="The running process to ask. Default: that of the local stack, else PORTALPULSE_HTTP__URL.",
     ),
 ]
+#: Bounds of a rate (messages a second) or a speed: beyond them times cannot be computed.
+SMALLEST: Final = 1e-6
+LARGEST: Final = 1e9
+#: The longest run (seconds): a year.
+LONGEST: Final = 31_536_000.0
 ProcessesOption = Annotated[int, typer.Option(min=1, max=64, metavar="N", help="Sending processes; they divide the partitions.")]
 ProfileOption = Annotated[
     Profile, typer.Option("--profile", help="Dossiers without faults, or as portals really send them: each fault in 5 %.")
@@ -183,7 +188,7 @@ def brokers_named(text: str, *, option: str) -> tuple[str, ...]:
 
 
 def number(text: str | None, *, option: str) -> float | None:
-    """A positive number, or None for ``max``.
+    """A number within ``SMALLEST`` and ``LARGEST``, or None for ``max``.
 
     Raises:
         ConfigurationError: it is neither.
@@ -194,8 +199,12 @@ def number(text: str | None, *, option: str) -> float | None:
         value = float(text)
     except ValueError:
         value = 0.0
-    if not 0.0 < value < float("inf"):
+    if not value > 0.0:
         raise ConfigurationError(f"{option} {text!r} is not a positive number.", remedy=f"Write {option} 5000 or {option} max.")
+    if not SMALLEST <= value <= LARGEST:
+        raise ConfigurationError(
+            f"{option} {text!r} is not between {SMALLEST:f} and {LARGEST:,.0f}.", remedy=f"Write {option} 5000 or {option} max."
+        )
     return value
 
 

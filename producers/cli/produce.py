@@ -20,6 +20,7 @@ from producers.cli.load import LOAD_HELP, load
 from producers.cli.options import (
     FAULT_HELP,
     INTERRUPTED,
+    LONGEST,
     BootstrapOption,
     CreateTopicOption,
     DataOption,
@@ -100,7 +101,8 @@ def _produce(
         int, typer.Option(min=0, max=1_000_000, metavar="N", help="Mix N malformed messages of many kinds in.")
     ] = 0,
     duration: Annotated[
-        float | None, typer.Option(min=0, metavar="SECONDS", help="live only: stop after this time. Default: at Ctrl-C.")
+        float | None,
+        typer.Option(min=0, max=LONGEST, metavar="SECONDS", help="live only: stop after this time. Default: at Ctrl-C."),
     ] = None,
     shape: Annotated[
         LiveShape | None,
@@ -112,7 +114,9 @@ def _produce(
             metavar="CODE[:SHARE]", help="live only: this agency sends much traffic and its online share collapses (to 0.01)."
         ),
     ] = None,
-    collapse_after: Annotated[float, typer.Option(min=0, metavar="SECONDS", help="live only: when the collapse begins.")] = 0.0,
+    collapse_after: Annotated[
+        float, typer.Option(min=0, max=LONGEST, metavar="SECONDS", help="live only: when the collapse begins.")
+    ] = 0.0,
     catalogue: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="Write the service catalogue of the simulated agencies as CSV, and send nothing."),

@@ -29,6 +29,10 @@ WRONG = [
     ("CLOCK", "yesterday", "Write for example PORTALPULSE_CLOCK=2024-08-20T23:59:59+07:00"),
     ("CLOCK", "0001-01-01T00:00:00Z", "outside of the days that can be counted"),
     ("HTTP__HOST", "", "at least 1 character"),
+    *(
+        ("HTTP__HOST", text, "is not a name or an address of a machine")
+        for text in ("http://h", "h/x", "h?", "h#x", "u@h", "h\tx", " ")
+    ),
     ("KAFKA__TOPIC", "", "at least 1 character"),
     ("KAFKA__TOPIC", "x" * 250, "at most 249"),
     ("KAFKA__GROUP", "", "at least 1 character"),
@@ -400,7 +404,7 @@ def test_the_topics_that_are_read():
 @pytest.mark.parametrize(
     "name",
     [
-        *("BOARD__PROMETHEUS_URL", "BOARD__ALERTMANAGER_URL", "HTTP__URL", "KAFKA__BOOTSTRAP"),
+        *("BOARD__PROMETHEUS_URL", "BOARD__ALERTMANAGER_URL", "HTTP__URL", "HTTP__HOST", "KAFKA__BOOTSTRAP"),
         *(
             f"NOTIFY__{part}_URL"
             for part in ("PROMETHEUS", "API", "ALERTMANAGER", "RELAY", "HEARTBEAT", "BOARD", "AGENCY", "RUNBOOK")

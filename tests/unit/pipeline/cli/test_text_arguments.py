@@ -1,4 +1,4 @@
-"""Options and arguments that are not UTF-8: one sentence that names them, for every text of every command."""
+"""Options and arguments that are not UTF-8, numbers that are not finite, addresses with a password: one sentence names them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import typer
 
 from domain.errors import ConfigurationError
 from pipeline.cli import main as cli
-from pipeline.cli.text_arguments import names_files, parameters_of, require_texts
+from pipeline.cli.text_arguments import URL, names_files, parameters_of, require_texts
 
 #: A byte that is not UTF-8, as it arrives from the command line.
 ODD = os.fsdecode(b"\xff")
@@ -59,6 +59,73 @@ def test_no_option_takes_what_is_not_utf8(command, parameter):
     assert "s3cret" not in str(refused.value)
     named = max(parameter.opts, key=len) if parameter.param_type_name == "option" else parameter.name.upper()
     assert named in str(refused.value)
+
+
+def is_float(command, parameter):
+    """Whether a command receives a number with a fraction for it."""
+    try:
+        found = converted(command, parameter, "2.0")
+    except Exception:  # noqa: BLE001 - the parser of another kind of value
+        return False
+    return isinstance(found[0] if isinstance(found, list | tuple) else found, float)
+
+
+PARAMETERS = [
+    pytest.param(command, parameter, id=f"{' '.join(words)} {parameter.name}")
+    for words, command in commands(typer.main.get_command(cli.create_cli()))
+    for parameter in command.params
+]
+FLOATS = [found for found in PARAMETERS if is_float(*found.values)]
+ADDRESSES = [found for found in PARAMETERS if found.values[1].metavar == URL]
+
+
+@pytest.mark.parametrize(("command", "parameter"), FLOATS)
+@pytest.mark.parametrize("text", ["nan", "inf", "1e999"])
+def test_a_number_is_finite(command, parameter, text):
+    """No option takes infinity or what is not a number: NaN is within all bounds, and would be waited for without end."""
+    require_texts(command)
+    try:
+        converted(command, parameter, text)
+    except ConfigurationError as refused:
+        named = max(parameter.opts, key=len)
+        assert f"Option {named} is wrong: {float(text)} is not a finite number." in str(refused)  # noqa: PT017 - one of two errors
+    except typer.BadParameter as refused:  # beyond a bound of the option
+        assert "Input should be" in str(refused)  # noqa: PT017
+    else:
+        pytest.fail("taken")
+
+
+@pytest.mark.parametrize(("command", "parameter"), FLOATS)
+def test_a_number_is_one_that_can_be_computed_with(command, parameter):
+    """Every number with a fraction has a largest value: those near the largest float overflow in the middle of a run."""
+    with pytest.raises(typer.BadParameter, match="Input should be less than or equal to"):
+        converted(command, parameter, "1e308")
+
+
+@pytest.mark.parametrize(("command", "parameter"), ADDRESSES)
+@pytest.mark.parametrize(
+    "address", ["http://u:s3cret@h/", "u:s3cret@h:1", "//s3cret@h/x", "ftp://u:s3cret@[::1", "http://s3cret@h?a"]
+)
+def test_an_address_holds_no_password(command, parameter, address):
+    """An option that takes an address refuses one with a user or a password, and does not show it."""
+    require_texts(command)
+    with pytest.raises(ConfigurationError, match="is wrong: it must hold no user and no password") as refused:
+        converted(command, parameter, address)
+    assert max(parameter.opts, key=len) in str(refused.value)
+    assert "s3cret" not in str(refused.value)
+    assert converted(command, parameter, "http://h/a@b?c@d") == "http://h/a@b?c@d"
+
+
+def test_there_are_numbers_and_addresses():
+    """The walk finds the numbers and the addresses of several commands."""
+    assert {found.id for found in FLOATS} > {"load rate", "load duration", "produce collapse_after", "watchdog after"}
+    assert {found.id for found in ADDRESSES} > {
+        "load http",
+        "replay http",
+        "boards push url",
+        "alerts render webhook",
+        "relay url",
+    }
 
 
 def test_there_are_texts_and_files():

@@ -356,3 +356,13 @@ def test_the_running_process_of_the_settings_is_asked(monkeypatch, option, expec
     """Where no local stack runs, PORTALPULSE_HTTP__URL names the process, for producers as for every command; --http wins."""
     monkeypatch.setenv("PORTALPULSE_HTTP__URL", "http://exporter:8080")
     assert TargetOptions(data=None, bootstrap="b:1", topic=None, create_topic=False, http=option).resolve().http == expected
+@pytest.mark.parametrize("text", ["5e-324", "1e-7", "1e10", "1e308", "inf", "nan", "0", "-1", "1_0e400"])
+@pytest.mark.parametrize(
+    "arguments",
+    [("produce", "--scenario", "live", "--rate"), ("replay", "e.ndjson", "--rate"), ("replay", "e.ndjson", "--speed")],
+)
+def test_a_rate_is_one_that_can_be_computed_with(run, tmp_path, arguments, text):
+    """A rate or a speed beyond what times can be computed with is refused before anything is sent."""
+    (tmp_path / "e.ndjson").write_bytes(b"{}\n")
+    with pytest.raises(ConfigurationError, match=f"{arguments[-1]} '{text}' is not (a positive number|between 0.000001 and)"):
+        run(*arguments, text)
