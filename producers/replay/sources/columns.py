@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import unicodedata
+from collections import Counter
 from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any, Final
@@ -53,7 +54,7 @@ def require_columns(found: Sequence[str], name: str, *, how: str = "") -> None:
             f"{name} has no column {', '.join(sorted(missing))}{how}; its columns are: {shown}.",
             remedy="Columns are named as the fields of the event contract.",
         )
-    if twice := sorted({column for column in found if column and found.count(column) > 1}):
+    if twice := sorted(column for column, times in Counter(found).items() if column and times > 1):
         raise ConfigurationError(f"{name} has the column {twice[0]} twice.", remedy="Omit one of them.")
 
 

@@ -14,6 +14,7 @@ from domain.errors import ConfigurationError
 from producers.messages import Message
 from producers.replay.sources.columns import message_of_row, require_columns
 from producers.replay.sources.formats import DELIMITERS, delimiter_of, header_line
+from producers.replay.sources.packing import HEAD_BYTES
 from producers.replay.sources.position import SourcePosition
 
 #: A field longer than this has an unclosed quote (characters).
@@ -55,6 +56,8 @@ def check_header(head: bytes, name: str, *, delimiter: str | None) -> None:
     chosen = delimiter or delimiter_of(head)
     if line.lower().startswith("sep=") and chosen is not None:
         return  # the header is the next line
+    if len(head) >= HEAD_BYTES and head.decode("utf-8", "replace").endswith(line):
+        return  # the header is longer than what was examined; it is checked when it is read
     try:
         columns = next(csv.reader([line], delimiter=chosen or DELIMITERS[0]), [])
     except csv.Error:

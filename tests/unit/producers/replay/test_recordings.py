@@ -424,6 +424,17 @@ def test_the_header_tells_the_delimiter(tmp_path, delimiter, quoting, end):
     assert events_of(source_of(tmp_path, "e.csv", data)) == EVENTS
 
 
+@pytest.mark.parametrize("more", [12_000, 12_001, 12_002, 12_003, 12_004, 12_005, 40_000])
+def test_a_header_may_be_longer_than_what_is_examined(tmp_path, more):
+    """A header that goes on behind the first bytes is not judged by the part of a name that they end with."""
+    header, *rows = in_columns().splitlines()
+    columns = b"".join(b",c%d" % number for number in range(more))
+    data = b"\n".join([header + columns, *(row + b"," * more for row in rows)])
+    assert events_of(source_of(tmp_path, "e.csv", data)) == EVENTS
+    with pytest.raises(ConfigurationError, match=r"has the column c5 twice"):
+        events_of(source_of(tmp_path, "e.csv", header + columns + b",c5\n" + rows[0] + b"," * (more + 1)))
+
+
 def test_another_delimiter_is_said(tmp_path):
     """--delimiter forces one; Excel's line for it is understood, too."""
     assert events_of(source_of(tmp_path, "e.csv", in_columns("^"), delimiter="^")) == EVENTS
