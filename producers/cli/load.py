@@ -34,7 +34,7 @@ from producers.cli.options import (
 from producers.cli.options import (
     Profile as DossierProfile,
 )
-from producers.cli.reports import not_delivered, publish, require_place, require_report_place
+from producers.cli.reports import not_delivered, publish, require_places
 
 if TYPE_CHECKING:
     from producers.load.limit import Limit, Objective
@@ -141,8 +141,7 @@ def load(
             remedy="Omit --processes, and choose another --shape.",
         )
     shares = fault_shares(profile, fault)
-    require_report_place(report)
-    require_place(truth, option="--truth")
+    require_places({"--report": report, "--truth": truth})
     options = TargetOptions(data=data, bootstrap=bootstrap, topic=topic, create_topic=create_topic, http=http)
     target = options.resolve()
     if shape is LoadShape.FIND_LIMIT and target.http is None:

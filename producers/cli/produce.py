@@ -35,7 +35,7 @@ from producers.cli.options import (
     number,
 )
 from producers.cli.replay import REPLAY_HELP, replay
-from producers.cli.reports import not_delivered, require_place
+from producers.cli.reports import not_delivered, require_different_files, require_places
 
 if TYPE_CHECKING:
     from domain.agencies import AgencyRegistry
@@ -146,8 +146,9 @@ def _produce(
             remedy="Add --scenario feb-2025, or omit --events: other scenarios take --scale, live traffic --rate and --duration.",
         )
     shares = fault_shares(profile, fault)
-    for option, place in (("--truth", truth), ("--truth-dossiers", truth_dossiers), ("--catalogue", catalogue)):
-        require_place(place, option=option)
+    places = {"--truth": truth, "--truth-dossiers": truth_dossiers, "--catalogue": catalogue}
+    require_places(places)
+    require_different_files({"--output": None if output in (None, "-") else Path(output), **places})
     if catalogue is not None:
         unused = (output, truth, truth_dossiers)
         _write_catalogue(catalogue, scenario, seed=seed, scale=scale, shares=shares, unused=unused)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -84,6 +85,34 @@ def require_place(path: Path | None, *, option: str) -> None:
         reason = error.strerror or str(error)
     if reason:
         raise ConfigurationError(f"{path} cannot be written: {reason}.", remedy=f"Give {option} another file.")
+
+
+def require_places(places: Mapping[str, Path | None]) -> None:
+    """Check that the file of each option can be written, and that no two options name one file.
+
+    Raises:
+        ConfigurationError: a file cannot be written, or is named twice.
+    """
+    for option, path in places.items():
+        require_place(path, option=option)
+    require_different_files(places)
+
+
+def require_different_files(places: Mapping[str, Path | None]) -> None:
+    """Check that no two options name one file. A device or a pipe may be named twice.
+
+    Args:
+        places: the file of each option; None: none.
+
+    Raises:
+        ConfigurationError: two options do.
+    """
+    named = [(option, path) for option, path in places.items() if path is not None]
+    for (first, path), (second, other) in itertools.combinations(named, 2):
+        if _same_file(path, other) and is_replaceable(path):
+            raise ConfigurationError(
+                f"{first} and {second} name one file, {path}: one would replace the other.", remedy="Give each a file of its own."
+            )
 
 
 def _obstacle(path: Path) -> str:

@@ -98,7 +98,7 @@ def shown(console: Console, log: Log, *, title: str) -> Iterator[Progress]:
         yield LogLines(log)
         return
     columns = (
-        bars.TextColumn("{task.description}", style="bold", markup=False),  # the name of a file is no markup
+        bars.TextColumn("{task.description}", style="bold", markup=False),  # the name of a file may look like markup
         bars.BarColumn(),
         bars.TextColumn("{task.completed:,}"),
         bars.TextColumn("{task.fields[rate]}"),
