@@ -86,7 +86,7 @@ def test_a_file_of_any_name_is_resumed(tmp_path, name):
     checkpoint.begin()
     checkpoint.reached(1)
     checkpoint.close(finished=False)
-    assert planned(name, tmp_path, resume=True)[0].skip == 1
+    assert planned(name, tmp_path, resume=True)[1].position == 1
 
 
 def test_a_state_of_more_files_is_refused(tmp_path):
