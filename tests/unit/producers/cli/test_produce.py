@@ -356,6 +356,8 @@ def test_the_running_process_of_the_settings_is_asked(monkeypatch, option, expec
     """Where no local stack runs, PORTALPULSE_HTTP__URL names the process, for producers as for every command; --http wins."""
     monkeypatch.setenv("PORTALPULSE_HTTP__URL", "http://exporter:8080")
     assert TargetOptions(data=None, bootstrap="b:1", topic=None, create_topic=False, http=option).resolve().http == expected
+
+
 @pytest.mark.parametrize("text", ["5e-324", "1e-7", "1e10", "1e308", "inf", "nan", "0", "-1", "1_0e400"])
 @pytest.mark.parametrize(
     "arguments",
