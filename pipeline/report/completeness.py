@@ -192,7 +192,7 @@ class CompletenessCheck:
         now = self._now()
         if question is not None and question.asked_at > now:
             raise ConfigurationError(
-                f"The earlier question that this one continues is dated {instant_text(question.asked_at)}, which is in the future.",
+                f"The earlier question that this one continues is of {instant_text(question.asked_at)}, which is in the future.",
                 remedy="Ask without it, or correct the clock of this machine.",
             )
         asked_at = now if question is None else question.asked_at
