@@ -13,6 +13,7 @@ import yarl
 
 from pipeline.ingest.fetch import Fetch
 from pipeline.ingest.memory_budget import MemoryBudget
+from pipeline.kafka.assignor import ExistingPartitionsAssignor
 from pipeline.kafka.faust_credentials import faust_credentials
 from pipeline.kafka.group_members import CLIENT_ID
 from pipeline.kafka.transport import BatchTransport, RecordUnread
@@ -67,6 +68,7 @@ def create_app(
         web_enabled=False,
         canonical_url=_NO_ADDRESS,
         consumer_group_instance_id=settings.instance_id or None,
+        PartitionAssignor=ExistingPartitionsAssignor,
         # Workers share only a group: no leader topic, no tables.
         topic_disable_leader=True,
         topic_allow_declare=False,

@@ -138,23 +138,36 @@ class TopicIdentity:
         while True:
             # A reading that looks wrong is repeated soon: offsets of a topic that was created again get used quickly.
             await asyncio.sleep(_RETRY_SECONDS if suspicious else CHECK_SECONDS)
-            try:
-                snapshots = await in_daemon_thread(self._ask)
-            except (KafkaException, TimeoutError) as error:  # the watchdog ends a worker whose brokers do not answer
-                log.info("topic_not_described", error=repr(error))
+            if (sound := await self._examined(suspicious)) is not None:
+                self._checked(sound)
+
+    async def confirm(self) -> None:
+        """Check the topics now, because the consumer ended by itself. Raises as ``watch``: its topic may be what it lost."""
+        suspicious: Counter[str] = Counter()
+        for _ in range(_READINGS):
+            if await self._examined(suspicious) is None or not suspicious:
+                return
+            await asyncio.sleep(_RETRY_SECONDS)
+
+    async def _examined(self, suspicious: Counter[str]) -> dict[str, TopicSnapshot] | None:
+        """The topics that are as before; None: the brokers do not answer. ``suspicious`` counts readings of the others."""
+        try:
+            snapshots = await in_daemon_thread(self._ask)
+        except (KafkaException, TimeoutError) as error:  # the watchdog ends a worker whose brokers do not answer
+            log.info("topic_not_described", error=repr(error))
+            return None
+        sound = {}
+        for topic, snapshot in snapshots.items():
+            if self._is_sound(topic, snapshot):
+                sound[topic] = snapshot
+                del suspicious[topic]
+                self._note(topic, snapshot)
                 continue
-            sound = {}
-            for topic, snapshot in snapshots.items():
-                if self._is_sound(topic, snapshot):
-                    sound[topic] = snapshot
-                    del suspicious[topic]
-                    self._note(topic, snapshot)
-                    continue
-                suspicious[topic] += 1
-                replaced = snapshot.topic_id and snapshot.topic_id != self._ids.get(topic, snapshot.topic_id)
-                if suspicious[topic] == _READINGS or replaced:
-                    raise self._problem(topic, snapshot)
-            self._checked(sound)
+            suspicious[topic] += 1
+            replaced = snapshot.topic_id and snapshot.topic_id != self._ids.get(topic, snapshot.topic_id)
+            if suspicious[topic] == _READINGS or replaced:
+                raise self._problem(topic, snapshot)
+        return sound
 
     @property
     def _shown(self) -> str:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any, NoReturn
 
 from aiokafka.errors import KafkaError
 
@@ -149,13 +149,13 @@ class Worker:
         self._delivery.start()
         return {
             asyncio.ensure_future(stop.wait()),
-            asyncio.ensure_future(self._run_app()),
+            asyncio.ensure_future(self._run_app(identity)),
             asyncio.ensure_future(self.watchdog.run(self._app)),
-            asyncio.ensure_future(self._watch_topic(identity)),
+            asyncio.ensure_future(self._until_gone(identity.watch())),
         }
 
-    async def _run_app(self) -> None:
-        """Start Faust and wait; it ends by itself only when it crashed."""
+    async def _run_app(self, identity: TopicIdentity) -> NoReturn:
+        """Start Faust and wait; it ends by itself only when it crashed, for example because its topic is gone."""
         try:
             await self._app.start()
             await self._app.wait_until_stopped()
@@ -165,7 +165,11 @@ class Worker:
         problem, remedy = f"The Kafka consumer ended: {reason!r}.", kafka_errors.remedy(reason)
         if isinstance(reason, DamagedBatchError):
             problem, remedy = f"The Kafka consumer ended: {reason.args[0]}.", reason.remedy
-        raise await explained(problem, self._settings.kafka, topics=self._topics, remedy=remedy)
+        # Both ask the brokers, and each waits for those that do not answer.
+        checking = asyncio.ensure_future(self._until_gone(identity.confirm()))
+        cause = await explained(problem, self._settings.kafka, topics=self._topics, remedy=remedy)
+        await checking
+        raise cause
 
     async def _stop(self, tasks: set[asyncio.Future[Any]]) -> None:
         for task in tasks:
@@ -211,10 +215,10 @@ class Worker:
         consumer = self._app.consumer
         self._unread.compare(snapshots, consumer.read_through() if consumer.vitals() is not None else {})
 
-    async def _watch_topic(self, identity: TopicIdentity) -> None:
-        """Check the topic; when it was deleted, record what this group had not read of it."""
+    async def _until_gone(self, checking: Awaitable[None]) -> None:
+        """Check the topics; when one was deleted, record what this group had not read of it."""
         try:
-            await identity.watch()
+            await checking
         except TopicGoneError as error:
             await self._unread.record_deleted_topic(error.topic)
             raise

@@ -92,6 +92,8 @@ def fingerprint(thing) -> str:
         (group_coordinator.GroupCoordinator.close, "f30d831089456312"),
         (group_coordinator.GroupCoordinator.reset_generation, "537aa37c531b4de9"),
         (group_coordinator.CoordinatorGroupRebalance, "20ed95eaf623513c"),
+        (PartitionAssignor.assign, "25f1cbbba9d46748"),
+        (PartitionAssignor._get_copartitioned_groups, "82b7a3764ad596f6"),
         (PartitionAssignor.on_assignment, "72f34bf053d696b5"),
         (faust.Stream.noack, "921a6f5c674d32d4"),
     ],

@@ -46,12 +46,12 @@ class Log:
         return self.admin.describe_consumer_groups([self.chain.group])[self.chain.group].result(60).members
 
     def recreate(self):
-        """Delete the topic and create it again, empty."""
+        """Delete the topic and create it again, empty and with fewer partitions."""
         self.admin.delete_topics([self.chain.topic])[self.chain.topic].result(60)
 
         def created():
             try:
-                self.admin.create_topics([NewTopic(self.chain.topic, 4, 1)])[self.chain.topic].result(60)
+                self.admin.create_topics([NewTopic(self.chain.topic, 2, 1)])[self.chain.topic].result(60)
             except KafkaException:  # the old one is not gone yet
                 return False
             return True

@@ -100,6 +100,23 @@ async def test_doubts_that_pass_end_nothing(identity):
         await asyncio.wait_for(watching.watch(), 0.5)
 
 
+@pytest.mark.parametrize(("then", "words"), [([OTHER], "deleted and created again"), ([GONE], "was deleted"), ([BEYOND], "lost")])
+async def test_a_consumer_that_ended_has_lost_its_topic(identity, then, words):
+    """The check after a consumer ended finds what became of its topic without waiting for the next regular one."""
+    checked = identity(GOOD, *then)
+    await checked.begin()
+    with pytest.raises(topic_identity.TopicGoneError, match=words):
+        await checked.confirm()
+
+
+@pytest.mark.parametrize("then", [[GOOD], [GONE, GOOD], [SILENCE], [GONE, SILENCE]])
+async def test_a_consumer_that_ended_for_another_reason(identity, then):
+    """A topic that is the same, or brokers that do not answer, do not explain why a consumer ended."""
+    checked = identity(GOOD, *then)
+    await checked.begin()
+    await asyncio.wait_for(checked.confirm(), 60)
+
+
 async def test_brokers_without_identities_are_read_all_the_same(identity):
     """A mock cluster of librdkafka names no controller to ask; offsets are still compared with the log."""
     nameless = identity(GOOD)

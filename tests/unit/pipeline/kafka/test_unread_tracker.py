@@ -131,7 +131,7 @@ async def test_a_topic_that_is_gone_leaves_what_was_not_acknowledged(worker, sto
         raise TopicGoneError(TOPIC, "The topic was deleted.", remedy="")
 
     with pytest.raises(TopicGoneError):
-        await worker._watch_topic(SimpleNamespace(watch=watch))
+        await worker._until_gone(watch())
     assert store.unread_ranges == [UnreadRange(TOPIC, 0, 60, 130, GROUP, UnreadCause.RECREATED)]
 
 

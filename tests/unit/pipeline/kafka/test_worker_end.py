@@ -6,12 +6,15 @@ import asyncio
 import contextlib
 
 import pytest
+from aiokafka.errors import KafkaError
 from prometheus_client import CollectorRegistry
 from structlog.testing import capture_logs
 
 from domain.clock import SystemClock
 from domain.errors import InvariantError, PortalPulseError, UnavailableError
 from pipeline.decode.decoder import Decoder
+from pipeline.kafka import worker as worker_module
+from pipeline.kafka.topic_identity import TopicGoneError
 from pipeline.kafka.worker import Worker
 from pipeline.metrics import WorkerMetrics
 from pipeline.settings import load_settings
@@ -118,6 +121,55 @@ async def test_an_odd_error_of_a_thread_is_told(registry, tmp_path, error):
 
     raised = await asyncio.wait_for(ended(worker, begin), 20)
     assert repr(error) in raised.problem
+
+
+class Crashed:
+    """A Faust app that ends by itself, as after an error of its consumer."""
+
+    _crash_reason = KafkaError("AssertionError()")
+
+    async def start(self):
+        """Nothing."""
+
+    async def wait_until_stopped(self):
+        """Nothing."""
+
+
+class Identity:
+    """The check of the topic after the consumer ended."""
+
+    def __init__(self, error=None):
+        self.error = error
+
+    async def confirm(self):
+        """What became of the topic."""
+        if self.error is not None:
+            raise self.error
+
+
+GONE = TopicGoneError("events", "The topic 'events' was deleted and created again.", remedy="Use another group.")
+
+
+@pytest.mark.parametrize(
+    ("identity", "told"),
+    [
+        (Identity(GONE), GONE.problem),
+        (Identity(), "The Kafka consumer ended: KafkaError('AssertionError()')."),
+    ],
+)
+async def test_a_consumer_that_ended_because_its_topic_is_gone(registry, tmp_path, monkeypatch, identity, told):
+    """When Faust ends, whatever its error is, the worker says that its topic is gone; if that is not so, it names the error."""
+
+    async def explained(problem, *_, **__):
+        return UnavailableError(problem, remedy="See the log.")
+
+    monkeypatch.setattr(worker_module, "explained", explained)
+    worker = a_worker(registry, tmp_path)
+    worker._app = Crashed()
+    with pytest.raises(PortalPulseError) as raised:
+        await worker._run_app(identity)
+    assert raised.value.problem == told
+    assert raised.value.exit_code == 2
 
 
 async def test_an_asked_for_end_is_no_failure(registry, tmp_path):
