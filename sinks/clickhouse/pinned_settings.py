@@ -60,6 +60,8 @@ READS: Final[dict[str, str]] = {
     "max_partitions_to_read": "-1",
     "partial_result_on_first_cancel": "0",
     "discard_query_data": "0",
+    # A server of 26.9 and later answers at once that all is well, and runs the statement afterwards.
+    "run_query_in_background": "0",
     # Clauses that a profile adds to every query.
     "page": "0",
     "select": "",
@@ -93,6 +95,8 @@ READS: Final[dict[str, str]] = {
     "force_primary_key": "0",
     "force_index_by_date": "0",
     "force_optimize_projection": "0",
+    # Queries that are refused because no server shares their work.
+    "make_distributed_plan": "0",
     # The meaning of the SQL, and what makes it an error.
     "enable_analyzer": "1",
     "analyzer_compatibility_join_using_top_level_identifier": "0",
@@ -123,7 +127,10 @@ READS: Final[dict[str, str]] = {
     "formatdatetime_format_without_leading_zeros": "0",
     "formatdatetime_f_prints_single_zero": "0",
     "formatdatetime_parsedatetime_m_is_month_name": "1",
-    # The format of an answer.
+    # The format of an answer; the first two override what the statement says (26.9 and later).
+    "format": "",
+    "output_format": "",
+    "framing_output_format": "None",
     "date_time_output_format": "simple",
     "low_cardinality_allow_in_native_format": "1",
     "output_format_native_encode_types_in_binary_format": "0",
@@ -145,6 +152,7 @@ WRITES: Final[dict[str, str]] = {
     # When an insert returns, all of its rows are stored.
     "async_insert": "0",
     "wait_for_async_insert": "1",
+    "input_format": "",  # otherwise it overrides the format of the insert (26.9 and later)
     "input_format_connection_handling": "0",  # otherwise part of an interrupted request is stored
     "input_format_allow_errors_num": "0",
     "input_format_allow_errors_ratio": "0",
