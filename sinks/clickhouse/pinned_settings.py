@@ -131,6 +131,7 @@ READS: Final[dict[str, str]] = {
     "format": "",
     "output_format": "",
     "framing_output_format": "None",
+    "http_response_headers": "{}",  # they take the place of those by which an empty answer is told from a lost one
     "date_time_output_format": "simple",
     "low_cardinality_allow_in_native_format": "1",
     "output_format_native_encode_types_in_binary_format": "0",

@@ -90,6 +90,7 @@ HOSTILE = {
     "no data": {"discard_query_data": "1"},
     "in the background": {"run_query_in_background": "1"},
     "other formats": {"format": "CSV", "output_format": "Null", "input_format": "CSV", "framing_output_format": "JSON"},
+    "headers of answers": {"http_response_headers": "{'X-ClickHouse-Summary': '{}', 'X-ClickHouse-Exception-Code': '0'}"},
     "distributed plan": {"make_distributed_plan": "1"},
     "filters": {
         "additional_table_filters": "{'whole.dossier_messages': 'status != 9', 'written.dossier_messages': 'status != 9', "
@@ -235,7 +236,7 @@ SUSPICIOUS = re.compile(
     r"overflow_mode|^max_(rows|bytes|result|partitions)_|^(limit|offset|page|filter)$|^force_|unavailable|final|^apply_|^additional_"
     r"|^ignore_|^use_query_cache$|partial_result_on|dedup|date_time_o|session_timezone|formatdatetime|^input_format_|deleted|^discard"
     r"|_for_empty|implicit_t|^(enable|allow_experimental)_analyzer|analyzer_compat|_scopes_|join_default|order_by_all|_arrow_"
-    r"|optimize_throw|^lightweight|enable_lightweight|in_background|^(framing_)?(input_|output_)?format$|^make_distributed"
+    r"|optimize_throw|^lightweight|enable_lightweight|in_background|^(framing_)?(input_|output_)?format$|^make_distributed|response_headers"
 )
 
 DAYS = [MORNING + dt.timedelta(days=days) for days in (0, 40, 70)]
