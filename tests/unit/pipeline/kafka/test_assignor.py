@@ -82,7 +82,7 @@ _OF_TOPICS = st.fixed_dictionaries({}, optional=dict.fromkeys(TOPICS, _PARTITION
     counts=st.fixed_dictionaries(dict.fromkeys(TOPICS, st.integers(0, 6))),
 )
 def test_every_partition_has_one_reader_whatever_the_members_had(had, counts):
-    """Each partition that a topic has is one member's; partitions that were added, removed or held twice are no obstacle."""
+    """Each partition that a topic has is one member's, whatever was added, removed or held twice before."""
     members = {f"m{index}": member(*partitions) for index, partitions in enumerate(had)}
     expected = sorted((topic, number) for topic, count in counts.items() for number in range(count))
     assert given_out(assignor().assign(brokers(counts), members)) == expected
