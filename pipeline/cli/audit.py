@@ -189,7 +189,8 @@ def verdict(report: AuditReport) -> Iterator[str]:
     if any(report.differing.values()):
         yield "Tallies are wrong. Recount them with --repair."
     elif not late:
-        yield "Every tally is right."
+        missing = report.kafka is not None and report.kafka.deep is not None and report.kafka.deep.missing
+        yield "Every tally is right for the messages that are stored, but not all are." if missing else "Every tally is right."
         return
     else:
         yield "No tally is wrong."

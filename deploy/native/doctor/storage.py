@@ -105,7 +105,7 @@ def _rights(part: str, server: ExaminedServer) -> list[Finding]:
     if not (missing := server.missing_rights()):
         return [Finding(part, "ok", f"user {server.user} may read and write {server.database}")]
     says = f"user {server.user} lacks rights that workers and `migrate` need: {', '.join(missing)}"
-    remedy = "None is needed where this user only reads, as an exporter does. docs/deployment.md lists the rights."
+    remedy = "None is needed where it only reads, as an exporter does. docs/deployment.md and docs/cluster.md list the rights."
     return [Finding(part, "note", says, remedy)]
 
 

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 from contextlib import closing
+from pathlib import Path
 
 import psutil
 import pytest
@@ -138,13 +139,20 @@ def test_a_single_server_becomes_a_replica(tmp_path):
 
 @pytest.mark.long
 def test_the_cluster_runs_by_hand(tmp_path, commands):
-    """As docs/cluster.md says: it prints the settings of portalpulse, and Ctrl-C stops every server."""
+    """As docs/cluster.md says: it writes the settings of portalpulse, starts a killed server again, and Ctrl-C stops all."""
     command = [sys.executable, "-m", "tests.clickhouse_cluster.up", str(tmp_path / "cluster")]
     with subprocess.Popen(command, cwd=PROJECT, stdout=subprocess.PIPE, text=True) as running:
         try:
-            lines = [running.stdout.readline().strip() for _ in range(7)]
-            settings = dict(shlex.split(line)[1].split("=", 1) for line in lines[:2])
-            processes = [psutil.Process(int(line.rpartition(" ")[2])) for line in lines[2:]]
+            *lines, said = [running.stdout.readline().strip() for _ in range(6)]
+            first = [psutil.Process(int(line.rpartition(" ")[2])) for line in lines]
+            exports = Path(said.partition(": ")[2]).read_text(encoding="utf-8").splitlines()
+            settings = dict(shlex.split(line)[1].split("=", 1) for line in exports)
+            first[0].kill()
+            wait_until(lambda: not first[0].is_running() or first[0].status() == psutil.STATUS_ZOMBIE, timeout=60, what="its end")
+            running.send_signal(signal.SIGHUP)
+            *lines, _ = [running.stdout.readline().strip() for _ in range(6)]
+            processes = [psutil.Process(int(line.rpartition(" ")[2])) for line in lines]
+            assert [process.pid for process in processes[1:]] == [process.pid for process in first[1:]]
             migrated = commands("migrate", environment={"PATH": "/usr/bin:/bin", **settings})
             assert migrated.returncode == 0, migrated.stderr
             running.send_signal(signal.SIGINT)
