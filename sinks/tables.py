@@ -34,6 +34,7 @@ SHARD_POSITION: Final = "shard_position"
 EXPIRED_MESSAGES: Final = "expired_messages"
 EXPIRED_DOSSIERS: Final = "expired_dossiers"
 EXPIRATION_RUNS: Final = "expiration_runs"
+STORAGE_IDS: Final = "storage_ids"
 
 #: Every table whose rows count in a figure, or decide what a process does. No process works while one of them hides rows from the
 #: database user (``sinks.clickhouse.row_policies``) or deletes rows by itself (``expiring_rows``).
@@ -42,7 +43,7 @@ WHOLE_TABLES: Final = (
     *(AGENCY_MINUTE, AGENCY_DAY, AGENCY_DAY_PROCEDURE, TALLY_EPOCHS),
     *(DEAD_LETTERS, DEAD_LETTER_MARKS, DEAD_LETTER_TALLIES, DEAD_LETTER_CHECKPOINTS, DEAD_LETTER_ACCEPTANCES),
     *(UNREAD_OFFSETS, SCHEMA_MIGRATIONS, CATALOGUE_ENTRIES, CATALOGUE_LOADS, CATALOGUE_RECOUNTS, SHARD_POSITION),
-    *(EXPIRED_MESSAGES, EXPIRED_DOSSIERS, EXPIRATION_RUNS),
+    *(EXPIRED_MESSAGES, EXPIRED_DOSSIERS, EXPIRATION_RUNS, STORAGE_IDS),
 )
 #: Every other table of the database, and why it may lack rows. ``tests/contract/test_hidden_rows.py`` refuses a table that is in
 #: neither list, and a reader of any table that does not refuse hidden rows.

@@ -16,6 +16,7 @@ from pipeline.ingest.memory_budget import MemoryBudget
 from pipeline.kafka.assignor import ExistingPartitionsAssignor
 from pipeline.kafka.faust_credentials import faust_credentials
 from pipeline.kafka.group_members import CLIENT_ID
+from pipeline.kafka.group_storage import GroupStorage
 from pipeline.kafka.transport import BatchTransport, RecordUnread
 from pipeline.settings import KafkaSettings
 
@@ -41,6 +42,7 @@ def create_app(
     budget: MemoryBudget,
     data_dir: Path,
     loop: asyncio.AbstractEventLoop,
+    group_storage: GroupStorage | None = None,
 ) -> faust.App:
     """The app with its one agent, which passes every fetch to ``offer`` and acknowledges nothing by itself.
 
@@ -53,6 +55,7 @@ def create_app(
         budget: nothing is fetched while it is full.
         data_dir: Faust's own folder; stays empty.
         loop: the event loop of the worker.
+        group_storage: whose offsets the group must have; None: anybody's.
     """
     if len(topics) > 1:
         _expect_missing(topics)
@@ -94,6 +97,8 @@ def create_app(
         fetch_min_bytes=settings.fetch_min_bytes,
         fetch_max_wait_ms=settings.fetch_max_wait_ms,
         leave_on_stop=settings.leave_on_stop,
+        group_storage=group_storage,
+        fail=fail,
     )
     topic = app.topic(*topics, value_type=bytes, value_serializer="raw", key_type=bytes, key_serializer="raw")
 

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from aiokafka.errors import IllegalStateError, KafkaError
@@ -23,7 +23,7 @@ from faust.transport.drivers import aiokafka as driver
 from faust.types.tuples import ConsumerMessage
 
 from pipeline.kafka.consumer_thread import BatchConsumerThread
-from pipeline.kafka.consumer_vitals import ConsumerVitals, partition_states, read_through, read_vitals
+from pipeline.kafka.consumer_vitals import ConsumerVitals, behind, partition_states, read_through, read_vitals
 from pipeline.kafka.reading_progress import ReadingProgress
 from pipeline.logs import get_logger
 from sinks.contract.events import UnreadCause
@@ -133,11 +133,17 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
             continued = self.progress.continued(committed)
             if continued:
                 await self._thread.seek_wait(continued)
+            if not await self._thread.owns(committed):
+                return
             if epoch != self.progress.epoch:
                 return  # a rebalance began meanwhile: Faust seeks again
             self.progress.resume(committed, continued)
             for tp in continued:
                 self._acked[tp]  # creates an entry: Faust commits the partitions that it finds here
+
+    async def check_group(self) -> None:
+        """End the worker when any offset of the group belongs to another storage."""
+        await self._thread.check_group({tp.topic for tp, _ in self._states()})
 
     async def _commit(self, offsets: Mapping[Any, int]) -> bool:
         done = bool(await super()._commit(offsets))
@@ -255,11 +261,11 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
 
     def lag(self) -> int:
         """Known offsets of the assigned partitions that are not fetched yet, including open transactions."""
-        return self._behind(lambda state: state.highwater)
+        return behind(self._thread._consumer, lambda state: state.highwater)  # noqa: SLF001
 
     def readable(self) -> int:
         """The part of the lag before any open transaction: what the next fetch can return."""
-        return self._behind(lambda state: state.lso)
+        return behind(self._thread._consumer, lambda state: state.lso)  # noqa: SLF001
 
     def ends(self) -> dict[Any, int]:
         """End offset of every assigned partition, as of the last fetch."""
@@ -275,15 +281,6 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
             heartbeats=thread.heartbeats,
             place=thread.static_member,
         )
-
-    def _behind(self, end_of: Callable[[Any], int | None]) -> int:
-        # Measured from the position of the fetcher: the end of a transaction takes an offset and is not a message.
-        total = 0
-        for _, state in self._states():
-            end, position = end_of(state), state._position  # noqa: SLF001
-            if end is not None and position is not None:
-                total += max(0, end - position)
-        return total
 
     def _states(self) -> Iterator[tuple[Any, Any]]:
         """Aiokafka's state of every assigned partition. It belongs to its thread and is only read here."""

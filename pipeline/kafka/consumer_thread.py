@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Any
 
-from aiokafka.errors import NoOffsetForPartitionError, OffsetOutOfRangeError
+from aiokafka.errors import KafkaError, NoOffsetForPartitionError, OffsetOutOfRangeError
+from aiokafka.structs import OffsetAndMetadata, TopicPartition
 from faust.transport.drivers import aiokafka as driver
 
+from domain.errors import ConfigurationError
 from pipeline.kafka.consumer_vitals import partition_states
 from pipeline.kafka.static_member import StaticMember
+from pipeline.logs import get_logger
 
 #: Longest wait for the bounds of logs (seconds).
 _BOUNDS_SECONDS = 10.0
+
+log = get_logger("consumer")
 
 
 class BatchConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
@@ -36,6 +41,13 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
         consumer._fetch_max_wait_ms = transport.fetch_max_wait_ms  # noqa: SLF001
         consumer._isolation_level = "read_committed"  # noqa: SLF001
         consumer._auto_offset_reset = "none"  # noqa: SLF001 - see transport
+        if (owner := transport.group_storage) is not None:
+            commit = consumer.commit
+
+            async def noted(offsets: Mapping[Any, OffsetAndMetadata]) -> None:
+                await commit({tp: OffsetAndMetadata(found.offset, owner.note) for tp, found in offsets.items()})
+
+            consumer.commit = noted
         return consumer
 
     async def _fetch_records(self, consumer: Any, partitions: Any, timeout: float = 0.0, **kwargs: Any) -> Any:  # noqa: ASYNC109
@@ -65,6 +77,35 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
 
         bounds: dict[Any, tuple[int, int]] = await self.call_thread(ask)
         return bounds
+
+    async def owns(self, partitions: Collection[Any]) -> bool:
+        """Whether the committed offsets belong to the storage of this worker; if they do not, the worker ends.
+
+        Raises:
+            KafkaError: the coordinator refuses the request.
+        """
+        transport, consumer = self.consumer.transport, self._ensure_consumer()
+        if transport.group_storage is None or not partitions:
+            return True
+
+        async def ask() -> list[str]:
+            found = await consumer._coordinator.fetch_committed_offsets(list(partitions))  # noqa: SLF001
+            return [committed.metadata for committed in found.values()]
+
+        try:
+            return bool(await transport.group_storage.owns(await self.call_thread(ask)))
+        except ConfigurationError as error:
+            transport.fail(error)
+            return False
+
+    async def check_group(self, topics: Collection[str]) -> None:
+        """As ``owns``, of every partition of these topics, whichever worker reads it."""
+        cluster = self._ensure_consumer()._client.cluster  # noqa: SLF001
+        partitions = [TopicPartition(topic, number) for topic in topics for number in cluster.partitions_for_topic(topic) or ()]
+        try:
+            await self.owns(partitions)
+        except (KafkaError, TimeoutError) as error:  # asked again
+            log.info("group_not_checked", error=repr(error))
 
     async def on_start(self) -> None:
         """Start the consumer; its answered heartbeats are counted from then on."""

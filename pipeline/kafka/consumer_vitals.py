@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -53,6 +53,19 @@ def read_through(consumer: Any) -> dict[Any, int]:
             packed = getattr(getattr(fetched, "_partition_records", None), "_records", None)
             found[tp] = max(position, 0 if packed is None else record_batches.end_of(packed.data))
     return found
+
+
+def behind(consumer: Any, end_of: Callable[[Any], int | None]) -> int:
+    """Offsets between the position in each partition and the end that ``end_of`` says of its state, summed.
+
+    From the position of the fetcher: the end of a transaction takes an offset and is not a message.
+    """
+    total = 0
+    for _, state in partition_states(consumer):
+        end, position = end_of(state), state._position  # noqa: SLF001
+        if end is not None and position is not None:
+            total += max(0, end - position)
+    return total
 
 
 def partition_states(consumer: Any) -> Iterator[tuple[Any, Any]]:

@@ -13,6 +13,7 @@ from sinks.contract.events import UnreadCause
 
 if TYPE_CHECKING:
     from pipeline.ingest.memory_budget import MemoryBudget
+    from pipeline.kafka.group_storage import GroupStorage
 
 #: Called with a partition, the first offset, the offset after the last, and how they left the log.
 RecordUnread = Callable[[Any, int, int, UnreadCause], Awaitable[None]]
@@ -34,8 +35,13 @@ class BatchTransport(driver.Transport):  # type: ignore[misc]
         fetch_max_wait_ms: int,
         record_unread: RecordUnread,
         leave_on_stop: bool = False,
+        group_storage: GroupStorage | None = None,
+        fail: Callable[[BaseException], None] | None = None,
     ) -> None:
-        """``record_unread`` is awaited with unread offsets before later offsets are read."""
+        """``record_unread`` is awaited with unread offsets before later offsets are read.
+
+        ``group_storage``: whose offsets the group must have; None: anybody's. ``fail``: ends the worker.
+        """
         record_batches.install(*topics)
         super().__init__(url, app)
         self.budget = budget
@@ -43,3 +49,4 @@ class BatchTransport(driver.Transport):  # type: ignore[misc]
         self.fetch_min_bytes = fetch_min_bytes
         self.fetch_max_wait_ms = fetch_max_wait_ms
         self.leave_on_stop = leave_on_stop
+        self.group_storage, self.fail = group_storage, fail

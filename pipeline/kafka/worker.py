@@ -19,6 +19,7 @@ from pipeline.ingest.steps import IngestSteps
 from pipeline.ingest.unread_offsets import UnreadOffsets
 from pipeline.kafka import errors as kafka_errors
 from pipeline.kafka.app import create_app
+from pipeline.kafka.group_storage import CHECK_SECONDS, GroupStorage
 from pipeline.kafka.preflight import explained
 from pipeline.kafka.record_batches import DamagedBatchError
 from pipeline.kafka.topic_identity import TopicGoneError, TopicIdentity, TopicSnapshot
@@ -55,16 +56,19 @@ class Worker:
         topics: Sequence[str] = (),
         reachable: tuple[str, ...] = (),
         loops: Callable[[IngestSteps], Mapping[str, Callable[[], None]]] = lambda _steps: {},
+        group_storage: GroupStorage | None = None,
     ) -> None:
         """A worker that was not started.
 
         ``topics``: those that are read; empty: that of the settings.
         ``reachable``: the bootstrap addresses that answer; Faust would wait for each of the others. Empty: use all.
         ``loops``: more loops to run in threads beside the steps, by name; each returns when ``steps.stopping`` is set.
+        ``group_storage``: whose offsets the group must have; None: anybody's.
         """
         self._settings = settings
         self._topics = tuple(topics) or (settings.kafka.topic,)
         self._reachable = reachable or settings.kafka.bootstrap
+        self._group_storage = group_storage
         self._failed: asyncio.Future[None] | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._app: Any = None
@@ -144,6 +148,7 @@ class Worker:
             budget=self.steps.budget,
             data_dir=self._settings.data_dir / "faust",
             loop=asyncio.get_running_loop(),
+            group_storage=self._group_storage,
         )
         self._app.finalize()
         self._delivery.start()
@@ -152,6 +157,7 @@ class Worker:
             asyncio.ensure_future(self._run_app(identity)),
             asyncio.ensure_future(self.watchdog.run(self._app)),
             asyncio.ensure_future(self._until_gone(identity.watch())),
+            asyncio.ensure_future(self._watch_storage()),
         }
 
     async def _run_app(self, identity: TopicIdentity) -> NoReturn:
@@ -214,6 +220,13 @@ class Worker:
     def _compare(self, snapshots: Mapping[str, TopicSnapshot]) -> None:
         consumer = self._app.consumer
         self._unread.compare(snapshots, consumer.read_through() if consumer.vitals() is not None else {})
+
+    async def _watch_storage(self) -> None:
+        """Look whether workers of another storage joined the group when this one did, so that neither saw the other's offsets."""
+        while True:
+            await asyncio.sleep(CHECK_SECONDS)
+            if self.state.joined:
+                await self._app.consumer.check_group()
 
     async def _until_gone(self, checking: Awaitable[None]) -> None:
         """Check the topics; when one was deleted, record what this group had not read of it."""

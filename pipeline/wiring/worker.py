@@ -19,6 +19,7 @@ from pipeline.decode.decoder import Decoder
 from pipeline.dossiers.keeper import DossierKeeper
 from pipeline.freed_memory import return_freed_memory
 from pipeline.ingest.steps import IngestSteps
+from pipeline.kafka.group_storage import GroupStorage
 from pipeline.kafka.preflight import preflight
 from pipeline.kafka.record_batches import check_versions
 from pipeline.kafka.worker import Worker
@@ -98,6 +99,7 @@ async def _run_worker(
             "keep-dossiers": dossier_keeper(settings, storage, steps, metrics).run,
             "remove-bytes": byte_removal(settings, storage, steps).run,
         },
+        group_storage=GroupStorage(storage.ids, group=settings.kafka.group, storage=storage.display_name),
     )
     reader = storage.tallies() if all_in_one else None
     figures = None if reader is None else figures_registry(settings, reader, metrics.registry)

@@ -23,6 +23,7 @@ from sinks.clickhouse.raw_messages import ClickHouseRawMessages
 from sinks.clickhouse.reader import ClickHouseReader
 from sinks.clickhouse.received_bytes import ClickHouseReceivedBytes
 from sinks.clickhouse.repair import ClickHouseRepair
+from sinks.clickhouse.storage_ids import storage_ids
 from sinks.clickhouse.store import ClickHouseStore
 from sinks.contract.audit import TallyAudit, TallyRepair
 from sinks.contract.catalogue import CatalogueStore
@@ -51,6 +52,10 @@ class ClickHouseStorage:
     def display_name(self) -> str:
         """The address for messages, without the password."""
         return self.clickhouse.target.display_name
+
+    def ids(self) -> Sequence[str]:
+        """See the contract."""
+        return storage_ids(self.clickhouse)
 
     def events(self) -> EventStore:
         """See the contract."""

@@ -45,6 +45,14 @@ class Storage(Protocol):
         """The storage for messages, without passwords."""
         ...
 
+    def ids(self) -> Sequence[str]:
+        """What tells this storage from others, the oldest first; several belong to one storage whose workers started at once.
+
+        Raises:
+            SinkError: it does not answer.
+        """
+        ...
+
     def events(self) -> EventStore:
         """Where a worker writes events, and recounts."""
         ...

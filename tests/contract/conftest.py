@@ -16,7 +16,7 @@ from sinks.clickhouse.cluster.migrate import migrate_cluster
 from sinks.clickhouse.migrate import migrate
 from sinks.clickhouse.target import Target
 from sinks.errors import SinkError
-from sinks.tables import SCHEMA_MIGRATIONS, SHARD_POSITION
+from sinks.tables import SCHEMA_MIGRATIONS, SHARD_POSITION, STORAGE_IDS
 from tests.contract.clustered import Clustered
 
 _numbers = itertools.count(1)
@@ -82,7 +82,7 @@ def _emptied(form, target_of):
         yield clickhouse
         try:
             if _tables(clickhouse) == migrated:
-                for table in _filled(clickhouse) - {SCHEMA_MIGRATIONS}:
+                for table in _filled(clickhouse) - {SCHEMA_MIGRATIONS, STORAGE_IDS}:
                     clickhouse.command("test", f"TRUNCATE TABLE {table}")
                 _free[form].append((name, migrated))
         except SinkError:
@@ -125,7 +125,7 @@ def clustered(clickhouse_cluster):
         yield under_test
         try:
             if all(_tables(node) == migrated for shard in cluster.nodes for node in shard):
-                kept = {SCHEMA_MIGRATIONS, SHARD_POSITION}
+                kept = {SCHEMA_MIGRATIONS, SHARD_POSITION, STORAGE_IDS}
                 for table in {table for shard in cluster.nodes for node in shard for table in _filled(node)} - kept:
                     under_test.command("test", f"TRUNCATE TABLE {table}", alter_sync=2)
                 _free["clustered"].append((name, migrated))

@@ -26,7 +26,7 @@ from aiokafka.errors import (
 )
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
 from aiokafka.record.memory_records import MemoryRecords
-from aiokafka.structs import TopicPartition
+from aiokafka.structs import OffsetAndMetadata, TopicPartition
 from faust.assignor.partition_assignor import PartitionAssignor
 from faust.transport import consumer as faust_consumer
 from faust.transport.drivers import aiokafka as driver
@@ -69,6 +69,9 @@ def fingerprint(thing) -> str:
         (driver.AIOKafkaConsumerThread._fetch_records, "39a2c6c79fc1455a"),
         (driver.AIOKafkaConsumerThread._seek_wait, "9d221e816d940467"),
         (driver.AIOKafkaConsumerThread._commit, "932852ce7a23f658"),
+        (group_coordinator.GroupCoordinator.fetch_committed_offsets, "6c049c7379165952"),
+        (group_coordinator.GroupCoordinator._do_fetch_commit_offsets, "b0f3598132715552"),
+        (AIOKafkaConsumer.commit, "79b057d88220e5a2"),
         (faust_consumer.Consumer.force_commit, "cc094614d22c70fb"),
         (faust_consumer.Consumer._should_commit, "5ce941793947ad42"),
         (fetcher.Fetcher.fetched_records, "be4348896b9b66af"),
@@ -314,7 +317,7 @@ def test_whole_transactions_are_asked_for(monkeypatch):
     """The consumer that Faust makes is set to skip aborted transactions before it starts, where aiokafka reads it."""
     made = SimpleNamespace()
     monkeypatch.setattr(driver.AIOKafkaConsumerThread, "_create_worker_consumer", lambda *_: made)
-    settings = SimpleNamespace(fetch_min_bytes=1, fetch_max_wait_ms=2)
+    settings = SimpleNamespace(fetch_min_bytes=1, fetch_max_wait_ms=2, group_storage=None)
     BatchConsumerThread.__new__(BatchConsumerThread)._create_worker_consumer(settings)
     assert made._auto_offset_reset == "none", "it would jump over deleted messages without a word"
     assert "auto_offset_reset=self._auto_offset_reset" in inspect.getsource(AIOKafkaConsumer.start)
@@ -516,8 +519,42 @@ def a_seeking_consumer(monkeypatch, *, broker):
     async def bounds(partitions):
         return dict.fromkeys(partitions, (3, 20))
 
-    consumer._thread = SimpleNamespace(seek_wait=seek, seek_to_committed=committed, bounds=bounds)
+    async def owns(_):
+        return True
+
+    consumer._thread = SimpleNamespace(seek_wait=seek, seek_to_committed=committed, bounds=bounds, owns=owns)
     return consumer
+
+
+async def test_nothing_is_read_of_a_group_of_another_storage(monkeypatch):
+    """While it is not known whose offsets are committed, or they are another storage's, nothing is handed out."""
+    consumer = a_seeking_consumer(monkeypatch, broker={TP: 7})
+    owned = [False, True]
+
+    async def owns(partitions):
+        assert set(partitions) == {TP}
+        return owned.pop(0)
+
+    consumer._thread.owns = owns
+    await consumer.perform_seek()
+    assert not consumer.progress.positions_known
+    await consumer.perform_seek()
+    assert consumer.progress.positions_known
+
+
+async def test_the_storage_is_noted_beside_every_committed_offset(monkeypatch):
+    """What Faust commits without a note is committed with the storage's."""
+    committed = []
+
+    async def commit(offsets):
+        committed.append(offsets)
+
+    made = SimpleNamespace(commit=commit)
+    monkeypatch.setattr(driver.AIOKafkaConsumerThread, "_create_worker_consumer", lambda *_: made)
+    transport = SimpleNamespace(fetch_min_bytes=1, fetch_max_wait_ms=2, group_storage=SimpleNamespace(note="storage a"))
+    BatchConsumerThread.__new__(BatchConsumerThread)._create_worker_consumer(transport)
+    await made.commit({TP: OffsetAndMetadata(5, "")})
+    assert committed == [{TP: OffsetAndMetadata(5, "storage a")}]
 
 
 # ---- offsets that are not messages, and offsets that are gone

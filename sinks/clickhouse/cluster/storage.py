@@ -22,6 +22,7 @@ from sinks.clickhouse.dead_letter_store import ClickHouseDeadLetters
 from sinks.clickhouse.exclusions import ClickHouseExclusions
 from sinks.clickhouse.received_bytes import ClickHouseReceivedBytes
 from sinks.clickhouse.storage import ClickHouseStorage
+from sinks.clickhouse.storage_ids import storage_ids
 from sinks.contract.audit import TallyAudit, TallyRepair
 from sinks.contract.catalogue import CatalogueStore
 from sinks.contract.catalogue_recounts import CatalogueRecounts
@@ -48,6 +49,10 @@ class ClusterStorage:
     def display_name(self) -> str:
         """The address for messages, without the password."""
         return self.cluster.layout.display_name
+
+    def ids(self) -> Sequence[str]:
+        """See the contract."""
+        return storage_ids(self.cluster.home)
 
     def events(self) -> EventStore:
         """See the contract."""

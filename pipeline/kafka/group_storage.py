@@ -1,0 +1,61 @@
+"""A group of workers belongs to one storage: each offset that they commit is noted with the storage's id.
+
+A group that went on with another storage would leave out what was acknowledged before, and of two storages that share a group
+each would lack what the workers of the other one read; both would call their figures final. Kafka keeps a text with each offset.
+Offsets without a note are of an older release, or an operator set them (``portalpulse offsets restore``): they are accepted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Final
+
+from domain.errors import ConfigurationError
+from pipeline.kafka.daemon_thread import in_daemon_thread
+from pipeline.logs import get_logger
+from sinks.errors import SinkError
+
+_NOTED: Final = "storage "
+#: Seconds between two looks at the notes of the whole group.
+CHECK_SECONDS: Final = 30.0
+
+log = get_logger("group_storage")
+
+
+class GroupStorage:
+    """The storage of this worker, and whether offsets of the group belong to it.
+
+    Args:
+        ids: the ids of the storage, the oldest first; asks it.
+        group: the name of the group.
+        storage: the name of the storage, for messages.
+    """
+
+    def __init__(self, ids: Callable[[], Sequence[str]], *, group: str, storage: str) -> None:
+        self._ids, self._group, self._storage = ids, group, storage
+        known = ids()
+        self._known = frozenset(known)
+        #: Stands beside each offset that this worker commits.
+        self.note = f"{_NOTED}{known[0]}"
+
+    async def owns(self, notes: Iterable[str]) -> bool:
+        """Whether every noted offset belongs to this storage; False: the storage does not answer, so it is not known.
+
+        Raises:
+            ConfigurationError: offsets belong to another storage.
+        """
+        noted = {note.removeprefix(_NOTED) for note in notes if note.startswith(_NOTED)}
+        if noted <= self._known:
+            return True
+        try:  # workers that created the storage together added several
+            self._known = frozenset(await in_daemon_thread(self._ids))
+        except SinkError as error:
+            log.info("storage_ids_not_read", error=str(error))
+            return False
+        if noted <= self._known:
+            return True
+        raise ConfigurationError(
+            f"The group {self._group!r} belongs to another storage. What its workers acknowledged is not in {self._storage}.",
+            remedy="Set another PORTALPULSE_KAFKA__GROUP: it reads every topic from its beginning. After a restore of a backup "
+            "set the group back with `portalpulse offsets restore` (docs/backup.md).",
+        )
