@@ -15,8 +15,8 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
+from collections.abc import Set as AbstractSet
 from contextlib import suppress
-from types import FrameType
 from typing import Final
 
 from domain.errors import ConfigurationError, PortalPulseError, UnavailableError
@@ -44,20 +44,22 @@ def run_guarded(run: Callable[[], int], arguments: Sequence[str]) -> int:
         return run()
     crash_note.share()
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # a caller that ignores it would take the status away
-    previous = signal.pthread_sigmask(signal.SIG_BLOCK, (*_PASSED_ON, signal.SIGTSTP))
+    # Signals that are ignored, as `nohup` and the shell's `&` leave them, stay so.
+    heard = {number for number in (*_PASSED_ON, signal.SIGTSTP) if signal.getsignal(number) is not signal.SIG_IGN}
+    heard.add(signal.SIGCHLD)
+    child, status = None, 0
+    previous = signal.pthread_sigmask(signal.SIG_BLOCK, heard)
     try:
-        try:
+        with suppress(OSError):  # no further process is allowed: the command runs in this one
             child = os.fork()
-        except OSError:  # no further process is allowed
-            return run()
         if child:
-            _pass_signals_on(child)
-        else:
+            status = _ended(child, heard)
+        elif child == 0:
             os.setsid()
             _end_with_parent()
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, previous)
-    return _outcome(child) if child else run()
+    return _outcome(status) if child else run()
 
 
 def _end_with_parent() -> None:
@@ -68,25 +70,31 @@ def _end_with_parent() -> None:
         os._exit(1)
 
 
-def _pass_signals_on(child: int) -> None:
-    def pass_on(number: int, _frame: FrameType | None) -> None:
+def _ended(child: int, heard: AbstractSet[signal.Signals]) -> int:
+    """Pass signals on to the child until it has ended; returns how it ended, as ``os.waitpid`` says it.
+
+    The signals are blocked and waited for. A handler would run only when a system call returns, so one that comes just before
+    this process begins to wait for the child would be heard with the next signal, or never.
+    """
+    while True:
+        number = signal.sigwait(heard)
+        if number == signal.SIGCHLD:
+            ended, status = os.waitpid(child, os.WNOHANG)
+            if ended:
+                return status
+            continue  # it was stopped or continued
         with suppress(ProcessLookupError):
-            os.kill(child, number)
-
-    def suspend(_number: int, _frame: FrameType | None) -> None:
-        with suppress(ProcessLookupError):
-            os.killpg(child, signal.SIGSTOP)
-            os.kill(os.getpid(), signal.SIGSTOP)  # returns when this process is continued
-            os.killpg(child, signal.SIGCONT)
-
-    for number, handler in (*((number, pass_on) for number in _PASSED_ON), (signal.SIGTSTP, suspend)):
-        if signal.getsignal(number) is not signal.SIG_IGN:  # as `nohup` and the shell's `&` leave them
-            signal.signal(number, handler)
+            if number == signal.SIGTSTP:
+                os.killpg(child, signal.SIGSTOP)
+                os.kill(os.getpid(), signal.SIGSTOP)  # returns when this process is continued
+                os.killpg(child, signal.SIGCONT)
+            else:
+                os.kill(child, number)
 
 
-def _outcome(child: int) -> int:
+def _outcome(ended: int) -> int:
     """The exit code of the child; a signal that ends it, and that somebody sent, ends this process, too."""
-    status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    status = os.waitstatus_to_exitcode(ended)
     if status >= 0:
         return status
     number = signal.Signals(-status) if -status in set(signal.Signals) else -status
