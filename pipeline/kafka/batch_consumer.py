@@ -134,7 +134,8 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
             if continued:
                 await self._thread.seek_wait(continued)
             if not await self._thread.owns(committed):
-                return
+                await asyncio.sleep(_SEEK_PAUSE)
+                return  # asked again with the next fetch
             if epoch != self.progress.epoch:
                 return  # a rebalance began meanwhile: Faust seeks again
             self.progress.resume(committed, continued)

@@ -8,6 +8,7 @@ from typing import Any
 
 from aiokafka.errors import KafkaError, NoOffsetForPartitionError, OffsetOutOfRangeError
 from aiokafka.structs import OffsetAndMetadata, TopicPartition
+from faust.exceptions import ConsumerNotStarted
 from faust.transport.drivers import aiokafka as driver
 
 from domain.errors import ConfigurationError
@@ -15,8 +16,8 @@ from pipeline.kafka.consumer_vitals import partition_states
 from pipeline.kafka.static_member import StaticMember
 from pipeline.logs import get_logger
 
-#: Longest wait for the bounds of logs (seconds).
-_BOUNDS_SECONDS = 10.0
+#: Longest wait for the bounds of logs, and for what is committed (seconds).
+_ANSWER_SECONDS = 10.0
 
 log = get_logger("consumer")
 
@@ -71,7 +72,7 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
         consumer = self._ensure_consumer()
 
         async def ask() -> dict[Any, tuple[int, int]]:
-            async with asyncio.timeout(_BOUNDS_SECONDS):
+            async with asyncio.timeout(_ANSWER_SECONDS):
                 begins, ends = await consumer.beginning_offsets(partitions), await consumer.end_offsets(partitions)
             return {tp: (begins[tp], ends[tp]) for tp in partitions}
 
@@ -79,33 +80,33 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
         return bounds
 
     async def owns(self, partitions: Collection[Any]) -> bool:
-        """Whether the committed offsets belong to the storage of this worker; if they do not, the worker ends.
+        """Whether the committed offsets belong to the storage of this worker.
 
-        Raises:
-            KafkaError: the coordinator refuses the request.
+        False: they do not, and the worker ends; or brokers or storage do not say.
         """
-        transport, consumer = self.consumer.transport, self._ensure_consumer()
-        if transport.group_storage is None or not partitions:
+        owner = self.consumer.transport.group_storage
+        if owner is None or not partitions:
             return True
-
-        async def ask() -> list[str]:
-            found = await consumer._coordinator.fetch_committed_offsets(list(partitions))  # noqa: SLF001
-            return [committed.metadata for committed in found.values()]
-
         try:
-            return bool(await transport.group_storage.owns(await self.call_thread(ask)))
+            consumer = self._ensure_consumer()
+
+            async def ask() -> list[str]:
+                async with asyncio.timeout(_ANSWER_SECONDS):
+                    found = await consumer._coordinator.fetch_committed_offsets(list(partitions))  # noqa: SLF001
+                return [committed.metadata or "" for committed in found.values()]
+
+            return bool(await owner.owns(await self.call_thread(ask)))
         except ConfigurationError as error:
-            transport.fail(error)
-            return False
+            self.consumer.transport.fail(error)
+        except (KafkaError, ConsumerNotStarted, TimeoutError) as error:
+            log.info("group_not_checked", error=repr(error))
+        return False
 
     async def check_group(self, topics: Collection[str]) -> None:
         """As ``owns``, of every partition of these topics, whichever worker reads it."""
-        cluster = self._ensure_consumer()._client.cluster  # noqa: SLF001
-        partitions = [TopicPartition(topic, number) for topic in topics for number in cluster.partitions_for_topic(topic) or ()]
-        try:
-            await self.owns(partitions)
-        except (KafkaError, TimeoutError) as error:  # asked again
-            log.info("group_not_checked", error=repr(error))
+        if (consumer := self._consumer) is not None:
+            known = consumer._client.cluster  # noqa: SLF001
+            await self.owns([TopicPartition(topic, part) for topic in topics for part in known.partitions_for_topic(topic) or ()])
 
     async def on_start(self) -> None:
         """Start the consumer; its answered heartbeats are counted from then on."""
