@@ -175,7 +175,7 @@ def _prepare() -> None:
     if done.returncode:
         raise SupplyChainError(
             f"The tools in {LOCK.relative_to(PROJECT)} could not be installed: {done.stderr.strip()[-300:]}. "
-            "Connect this machine to a package index and run it again."
+            "If this machine reaches no package index, connect it to one; then run it again."
         )
     stamp.write_text(wanted, encoding="utf-8")
 

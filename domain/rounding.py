@@ -2,6 +2,7 @@
 
 A printed rate is cut by default, never rounded: 48 of 965 is below 5 % and prints 4.97. Decimals and rounding of a document are
 options (docs/domain.md). Everything is computed from integers. Thresholds are never compared with printed figures.
+``dashboards/queries/clickhouse.py`` and ``dashboards/rules/annotations.py`` cut in the languages of Grafana and Prometheus.
 """
 
 from __future__ import annotations

@@ -55,7 +55,7 @@ def has_shape(name: str, value: Any) -> bool:
 
 
 def quoted(name: str, value: str | int) -> str:
-    """A value for an error text: in ASCII and of limited length; how long it is where it does not have the shape of a code."""
+    """A value for an error text, in ASCII and shortened. Of a text that does not look like a code only the length is said."""
     if not has_shape(name, value):
         return f"({len(value)} characters, not shown)" if isinstance(value, str) else "(not shown)"
     text = str(value)

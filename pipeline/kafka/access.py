@@ -57,7 +57,8 @@ class Reports(list[KafkaError]):
     """The latest errors of a librdkafka client; give ``add`` to it as ``error_cb``.
 
     Attributes:
-        lines: the latest lines of its log, when ``logger`` was given to it: a broker that ends the connection stands only there.
+        lines: the latest lines of the client's log, if it was given ``logger()`` as its ``logger``. That a broker ends the
+            connection is only logged, never an error.
     """
 
     _LIMIT: Final = 50

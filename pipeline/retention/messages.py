@@ -42,7 +42,11 @@ _COPIED: Final = ("dossier", "occurred_at", "event_id", "agency", "procedure_cod
 
 @dataclass(frozen=True, slots=True)
 class Expired:
-    """What a run did. ``skipped``: finished dossiers that are kept: something about them is wrong, in hand, or changed lately."""
+    """Counts of what a run did.
+
+    ``skipped``: finished dossiers that are kept, because the audit finds a fault in them, a worker has not acknowledged a message
+    of theirs, or they changed lately.
+    """
 
     dossiers: int = 0
     messages: int = 0

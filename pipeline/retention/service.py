@@ -120,7 +120,9 @@ class RetentionService:
             raise ConfigurationError("This share is in no plan.", remedy="Send one as the plan lists it.") from error
         finished = self._finished()
         if finished is None or older_than.tzinfo is None or older_than > finished.older_than:
-            raise ConfigurationError("The settings keep these messages.", remedy="Ask for the plan again.")
+            raise ConfigurationError(
+                "The settings now keep messages that this plan would let expire.", remedy="Ask for the plan again."
+            )
         done: Expired = _to_end(part.expire(shard, Finished(older_than, finished.quiet)))
         return {"dossiers": done.dossiers, "messages": done.messages, "skipped": done.skipped}
 

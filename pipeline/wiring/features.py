@@ -165,7 +165,7 @@ def report_sources(settings: Settings, storage: Storage) -> ReportSources:
 
 
 def verification_service(settings: Settings, storage: Storage) -> VerificationService:
-    """The service over this storage."""
+    """The service that recomputes reports from the messages in this storage."""
     return VerificationService(
         storage.raw_messages(),
         VerificationSources(

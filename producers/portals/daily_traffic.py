@@ -27,7 +27,7 @@ ONLINE_HOURS: Final = (
 )  # fmt: skip
 #: Saturday and Sunday against a working day.
 WEEKEND: Final = 0.08
-#: Lowest intensity of any shape, so that a demonstration at night shows traffic.
+#: Lowest intensity of any shape of live traffic, so that a demonstration at night shows some. Lower hours have no effect there.
 FLOOR: Final = 0.05
 
 

@@ -158,7 +158,7 @@ def _results(
                 child.join(1)
                 raise UnavailableError(
                     f"The process {child.name} ended unexpectedly (exit code {child.exitcode}).",
-                    remedy="Start again; with --state and --resume it continues where it stopped.",
+                    remedy="Start again; a run that was started with --state continues with --resume.",
                 ) from None
             if isinstance(heard, ProgressReport):
                 last[connection] = heard

@@ -104,7 +104,10 @@ class EventRef:
 
 @dataclass(frozen=True, slots=True)
 class Repeats:
-    """Values that should belong to one event but do not: how many there are, and some of them with their events."""
+    """What a search found: events that were sent with different contents, or event ids that several dossiers use.
+
+    ``count``: how many; ``examples``: some event ids with the places where they stand.
+    """
 
     count: int
     examples: Mapping[str, tuple[EventRef, ...]]

@@ -50,7 +50,7 @@ ROW_SCHEMA: Final = pa.schema(
 
 
 def rows_of(dossiers: Mapping[bytes, DossierMilestones], *, judged_at: dt.datetime) -> pa.Table:
-    """Rows (``ROW_SCHEMA``) of dossiers by their number; ``judged_at``: a time before their messages were read."""
+    """The rows (``ROW_SCHEMA``) of dossiers by 16-byte number. ``judged_at``: a time before their messages were read."""
     columns: dict[str, list[object]] = {name: [] for name in ROW_SCHEMA.names}
     for dossier, found in dossiers.items():
         columns["dossier"].append(dossier)

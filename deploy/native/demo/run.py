@@ -154,7 +154,7 @@ def _produce(stack: LocalStack, topic: str, *, console: Console) -> Truth:
         )
     if not report.complete:
         raise UnavailableError(
-            f"{report.sent - report.result.acknowledged:,} of {report.sent:,} messages were not acknowledged"
+            f"{report.sent - report.result.acknowledged:,} of {report.sent:,} messages were not confirmed by Kafka"
             f" ({report.result.problem or 'interrupted'}).",
             remedy=f"See the logs below {stack.folder.path / 'logs'}.",
         )

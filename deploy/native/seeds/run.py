@@ -134,7 +134,7 @@ def _produce(stack: LocalStack, messages: ScenarioStream, topic: str, *, console
         report = produce(stream, seed=SEED, send=to_broker(Broker((stack.bootstrap,), topic)), progress=SentBar(bar))
     if not report.complete:
         raise UnavailableError(
-            f"{report.sent - report.result.acknowledged:,} of {report.sent:,} messages were not acknowledged"
+            f"{report.sent - report.result.acknowledged:,} of {report.sent:,} messages were not confirmed by Kafka"
             f" ({report.result.problem or 'interrupted'}).",
             remedy=f"See the logs below {stack.folder.path / 'logs'}.",
         )

@@ -1,4 +1,4 @@
-"""Events from Parquet with columns of any type. A value that JSON cannot express is refused with its row and column."""
+"""Reads events from Parquet files, whatever the types of their columns. A value that JSON cannot express is refused."""
 
 from __future__ import annotations
 
