@@ -15,6 +15,7 @@ from domain.errors import ConfigurationError
 from pipeline.kafka.consumer_vitals import partition_states
 from pipeline.kafka.static_member import StaticMember
 from pipeline.logs import get_logger
+from sinks.errors import SinkError
 
 #: Longest wait for the bounds of logs, and for what is committed (seconds).
 _ANSWER_SECONDS = 10.0
@@ -96,7 +97,7 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
                 return [committed.metadata or "" for committed in found.values()]
 
             return bool(await owner.owns(await self.call_thread(ask)))
-        except ConfigurationError as error:
+        except (ConfigurationError, SinkError) as error:
             self.consumer.transport.fail(error)
         except (KafkaError, ConsumerNotStarted, TimeoutError) as error:
             log.info("group_not_checked", error=repr(error))

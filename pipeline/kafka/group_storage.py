@@ -13,7 +13,7 @@ from typing import Final
 from domain.errors import ConfigurationError
 from pipeline.kafka.daemon_thread import in_daemon_thread
 from pipeline.logs import get_logger
-from sinks.errors import SinkError
+from sinks.errors import Retryable
 
 _NOTED: Final = "storage "
 #: Seconds between two looks at the notes of the whole group.
@@ -43,13 +43,14 @@ class GroupStorage:
 
         Raises:
             ConfigurationError: offsets belong to another storage.
+            Fatal: the storage cannot be used.
         """
         noted = {note.removeprefix(_NOTED) for note in notes if note.startswith(_NOTED)}
         if noted <= self._known:
             return True
         try:  # workers that created the storage together added several
             self._known = frozenset(await in_daemon_thread(self._ids))
-        except SinkError as error:
+        except Retryable as error:
             log.info("storage_ids_not_read", error=str(error))
             return False
         if noted <= self._known:

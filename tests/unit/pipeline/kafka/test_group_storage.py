@@ -6,7 +6,7 @@ import pytest
 
 from domain.errors import ConfigurationError
 from pipeline.kafka.group_storage import GroupStorage
-from sinks.errors import Retryable
+from sinks.errors import Fatal, Retryable
 
 
 class Storage:
@@ -59,3 +59,10 @@ async def test_while_the_storage_does_not_answer_nothing_is_known():
     group, _ = group_of(("a",), Retryable("away"), ("a", "b"))
     assert not await group.owns(["storage b"])
     assert await group.owns(["storage b"])
+
+
+async def test_a_storage_that_cannot_be_used_is_not_passed_over():
+    """Every error but one that passes by itself is raised, and ends the worker."""
+    group, _ = group_of(("a",), Fatal("hidden rows"))
+    with pytest.raises(Fatal, match="hidden rows"):
+        await group.owns(["storage b"])
