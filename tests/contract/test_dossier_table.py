@@ -62,8 +62,8 @@ class Storage:
         """Store and index messages. Without notes it is what a worker leaves that ends before it writes them."""
         rows = rows_of(events)
         storage_of(self.clickhouse).events().insert_events(rows)
-        index = storage_of(self.clickhouse).dossier_index() if noted else _without_notes(self.clickhouse)
-        DossierResolver(index).add(rows)
+        without_notes = ClickHouseDossierIndex(self.clickhouse, later_tables=False)
+        DossierResolver(storage_of(self.clickhouse).dossier_index() if noted else without_notes).add(rows)
 
     def decide(self, code, *, excluded):
         """Decide about a dossier as an operator does."""
@@ -102,10 +102,6 @@ class Storage:
             self.clickhouse.command("test", "DROP TABLE aged")
 
 
-def _without_notes(clickhouse):
-    return ClickHouseDossierIndex(clickhouse, later_tables=False)
-
-
 def a_round(keeper):
     """One round of a keeper, to its end."""
     return list(keeper.steps())
@@ -115,8 +111,8 @@ def rounds_until_nothing_waits(keeper, storage):
     """On one server one round is enough. On a cluster a change waits until it is over on the clock of every node."""
     if storage.clustered:
         wait_until(lambda: a_round(keeper) and not storage.table.waiting_total(Noted()).dossiers, timeout=60, what="the keeper")
-        return
     a_round(keeper)
+    assert storage.waiting() == 0
     assert storage.table.waiting_total(Noted()).dossiers == 0
 
 
@@ -170,7 +166,7 @@ def test_rows_are_what_the_domain_says(clickhouse, monkeypatch):
         decided.setdefault(code, []).append(storage.decide(code, excluded=True))
     for code in source.sample(sorted(decided), 2):
         decided[code].append(storage.decide(code, excluded=False))
-    assert storage.table.waiting_total(Noted()).dossiers > 0
+    assert storage.waiting() > 0
     rounds_until_nothing_waits(keeper, storage)
     expected = {code: a_row(events, decided.get(code, ()), code=code) for code, events in by_code.items()}
     unknown = without_messages("H17.1-240102-0009", seen=len(decided["H17.1-240102-0009"]))

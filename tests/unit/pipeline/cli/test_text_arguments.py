@@ -30,21 +30,23 @@ def converted(command, parameter, value):
     return parameter.process_value(typer.Context(command), value)
 
 
-def is_text(command, parameter):
-    """Whether a command receives text for it: neither a number nor a choice nor a path."""
+def receives(command, parameter, kind, *, text):
+    """Whether a command receives a value of a kind for a text: not every option takes it, and some make something else of it."""
     try:
-        found = converted(command, parameter, "-1x")
+        found = converted(command, parameter, text)
     except Exception:  # noqa: BLE001 - the parser of another kind of value
         return False
-    return isinstance(found[0] if isinstance(found, list | tuple) else found, str)
+    return isinstance(found[0] if isinstance(found, list | tuple) else found, kind)
 
 
-TEXTS = [
+PARAMETERS = [
     pytest.param(command, parameter, id=f"{' '.join(words)} {parameter.name}")
     for words, command in commands(typer.main.get_command(cli.create_cli()))
     for parameter in command.params
-    if is_text(command, parameter)
 ]
+TEXTS = [found for found in PARAMETERS if receives(*found.values, str, text="-1x")]
+FLOATS = [found for found in PARAMETERS if receives(*found.values, float, text="2.0")]
+ADDRESSES = [found for found in PARAMETERS if found.values[1].metavar == URL]
 
 
 @pytest.mark.parametrize(("command", "parameter"), TEXTS)
@@ -59,24 +61,6 @@ def test_no_option_takes_what_is_not_utf8(command, parameter):
     assert "s3cret" not in str(refused.value)
     named = max(parameter.opts, key=len) if parameter.param_type_name == "option" else parameter.name.upper()
     assert named in str(refused.value)
-
-
-def is_float(command, parameter):
-    """Whether a command receives a number with a fraction for it."""
-    try:
-        found = converted(command, parameter, "2.0")
-    except Exception:  # noqa: BLE001 - the parser of another kind of value
-        return False
-    return isinstance(found[0] if isinstance(found, list | tuple) else found, float)
-
-
-PARAMETERS = [
-    pytest.param(command, parameter, id=f"{' '.join(words)} {parameter.name}")
-    for words, command in commands(typer.main.get_command(cli.create_cli()))
-    for parameter in command.params
-]
-FLOATS = [found for found in PARAMETERS if is_float(*found.values)]
-ADDRESSES = [found for found in PARAMETERS if found.values[1].metavar == URL]
 
 
 @pytest.mark.parametrize(("command", "parameter"), FLOATS)
