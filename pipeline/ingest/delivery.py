@@ -113,7 +113,7 @@ class Delivery:
             return
 
     def _gather(self) -> list[Fetch]:
-        """Fetches for one batch: those that arrive until ``store_interval_ms`` after the start of the batch before.
+        """Fetches for one batch: those that arrive until the pause after the start of the batch before is over (``StorePace``).
 
         So the first message after a pause is stored at once, and a steady flow costs few statements. While the storage is busy,
         a batch waits ``linger_ms`` at least. A full batch waits for nothing.
@@ -132,7 +132,7 @@ class Delivery:
             except queue.Empty:
                 if left <= 0 or self._stopping.is_set():
                     break
-        self._next_batch = time.monotonic() + self._settings.store_interval_ms / 1000
+        self._next_batch = time.monotonic() + self.steps.pace.pause()
         return fetches
 
     def _store_loop(self) -> None:

@@ -21,6 +21,7 @@ from pipeline.ingest.dirty_buckets import DirtyBuckets
 from pipeline.ingest.dossier_resolver import Corrected, DossierResolver, TouchedDossiers
 from pipeline.ingest.dossier_rows import RESOLVED_COLUMNS
 from pipeline.ingest.minute_spans import DirtyHour, dirty_hours
+from pipeline.ingest.pace import dossier_rest
 from pipeline.ingest.storage_retry import StorageRetry
 from sinks.contract.dossiers import DossierIndex
 
@@ -47,7 +48,7 @@ class DossierTier:
         index: the storage.
         retrying: repeats a call while the storage is unavailable.
         agencies: the codes behind the agency numbers of ``dirty_buckets``.
-        interval: the shortest time between two rounds of live traffic (seconds).
+        interval: the shortest time between two rounds of live traffic (seconds); see ``dossier_rest``.
         on_resolved: called after every round, from the loop's thread.
         flooded: whether messages arrive faster than they can be stored.
         max_unindexed: rows of small batches that may wait to be indexed together, about.
@@ -108,11 +109,12 @@ class DossierTier:
             self._due.clear()
             began = self.monotonic()
             self._gather(began + _FLOOD_SECONDS)
+            messages = self.dirty_buckets.unresolved_messages()
             more = self.round()
             if more:
                 self._due.set()
             if not (more and self.flooded()):
-                self.stopping.wait(max(0.0, self.interval - (self.monotonic() - began)))
+                self.stopping.wait(max(0.0, dossier_rest(self.interval, messages=messages, taken=self.monotonic() - began)))
 
     def _gather(self, deadline: float) -> None:
         while (

@@ -15,9 +15,10 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Final, TypeVar
+from typing import TypeVar
 
 from pipeline.ingest.dirty_buckets import DayWork, DirtyBuckets, MinuteWork
+from pipeline.ingest.pace import RestPolicy
 from pipeline.ingest.storage_retry import StorageRetry
 from sinks.contract.events import EventStore
 from sinks.contract.tallies import Days, Span
@@ -32,9 +33,13 @@ _SHORTEST_RECOUNTS = 3.0
 #: How much the shortest recount that is remembered grows with each recount, so that a machine may become slower.
 _SHORTEST_GROWTH = 1.02
 _MIN_BACKFILL_MINUTES, _FIRST_BACKFILL_MINUTES, _MAX_BACKFILL_MINUTES = 60, 1440, 1440 * 400
-#: Procedures are recounted in pieces that take about this long each (seconds), and at most in this many.
-_PIECE_TARGET_SECONDS = 0.15
+#: Procedures are recounted in pieces that take about this long each (seconds), and at most in this many. Their statements have a
+#: low priority, so that shorter ones would gain little; on a busy machine they take seconds however small they are.
+_PIECE_TARGET_SECONDS = 1.0
 _MAX_PIECES = 16
+#: Longest rests between the pieces of one round together, unless messages flood in (seconds). Fetches are acknowledged only after
+#: the round, and whoever takes over a partition reads again what is not acknowledged.
+_PIECE_RESTS_SECONDS = 5.0
 #: While resting in a flood, how often to check whether it is over (seconds).
 _FLOOD_CHECK_SECONDS = 0.05
 #: How often an idle loop checks whether the worker stops (seconds).
@@ -43,29 +48,6 @@ _STOP_CHECK_SECONDS = 0.5
 _DAYS_AT_ONCE = 400
 
 _Item = TypeVar("_Item")
-
-
-@dataclass(frozen=True, slots=True)
-class RestPolicy:
-    """Rest after a round: what is left of ``interval`` seconds, or ``factor`` times the round's duration, whichever is longer.
-
-    ``flood_factor`` replaces ``factor`` in a flood.
-    """
-
-    interval: float
-    factor: float
-    flood_factor: float
-
-    def seconds(self, taken: float, *, flooded: bool) -> float:
-        """The rest after a round that took ``taken`` seconds."""
-        return max(self.interval - taken, (self.flood_factor if flooded else self.factor) * taken)
-
-
-#: ``factor`` and ``flood_factor`` of each tier. People wait for minutes, so these may take half of the time. Days may be late,
-#: and procedures scan whole days.
-MINUTE_REST: Final = (1.0, 9.0)
-DAY_REST: Final = (3.0, 9.0)
-PROCEDURE_REST: Final = (9.0, 27.0)
 
 
 @dataclass(slots=True)
@@ -154,29 +136,42 @@ class Recounter:
         if work is None:
             return False, 0.0
         pieces = _pieces(work.days, self._codes(work.agencies) or self.agencies, self._procedure_pieces)
-        total = 0.0
+        total, shortest, rests = 0.0, math.inf, _PIECE_RESTS_SECONDS
         for number, days in enumerate(pieces, 1):
             if self.stopping.is_set():
                 return False, total  # unfinished, so unacknowledged
             seconds = self._timed(lambda days=days: self.store.recount_procedures(days))  # type: ignore[misc]
-            total += seconds
+            total, shortest = total + seconds, min(shortest, seconds)
             if number == len(pieces):
                 self.dirty_buckets.procedures_recounted(work)
                 self.on_counted()
             if self.busy():
-                self.rest(RestPolicy(0.0, self.procedures.factor, self.procedures.flood_factor), seconds)
-        self._procedure_pieces = min(_MAX_PIECES, 1 + int(total / max(_PIECE_TARGET_SECONDS, self._slow_seconds())))
+                rests -= self.rest(RestPolicy(0.0, self.procedures.factor, self.procedures.flood_factor), seconds, longest=rests)
+        # The shortest piece says what a piece costs; the others may have waited for the machine.
+        cost = shortest * len(pieces)
+        self._procedure_pieces = min(_MAX_PIECES, 1 + int(cost / max(_PIECE_TARGET_SECONDS, self._slow_seconds())))
         return self.dirty_buckets.due()[2] > 0, total
 
-    def rest(self, policy: RestPolicy, seconds: float) -> None:
-        """Rest after a round that took ``seconds``; in a flood, until no message arrives any more at the latest."""
+    def rest(self, policy: RestPolicy, seconds: float, *, longest: float = math.inf) -> float:
+        """Rest after a round that took ``seconds``; in a flood, until no message arrives any more at the latest.
+
+        Args:
+            policy: how long.
+            seconds: the duration of the round.
+            longest: the longest rest without a flood (seconds).
+
+        Returns:
+            The seconds of a rest without a flood; 0 in a flood.
+        """
         if not self.flooded():
-            self.stopping.wait(policy.seconds(seconds, flooded=False))
-            return
+            rest = max(0.0, min(longest, policy.seconds(seconds, flooded=False)))
+            self.stopping.wait(rest)
+            return rest
         end = self.monotonic() + policy.seconds(seconds, flooded=True)
         while self.busy() and (left := end - self.monotonic()) > 0:
             if self.stopping.wait(min(left, _FLOOD_CHECK_SECONDS)):
-                return
+                break
+        return 0.0
 
     def _slow_seconds(self) -> float:
         """The duration of a piece of work below which smaller pieces gain nothing; 0 when it is not known."""

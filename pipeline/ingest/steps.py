@@ -23,7 +23,8 @@ from pipeline.ingest.dirty_buckets import DirtyBuckets
 from pipeline.ingest.dossier_tier import DossierTier
 from pipeline.ingest.fetch import Fetch
 from pipeline.ingest.memory_budget import MemoryBudget
-from pipeline.ingest.recounter import DAY_REST, MINUTE_REST, PROCEDURE_REST, Recounter, RestPolicy
+from pipeline.ingest.pace import DAY_REST, MINUTE_REST, PROCEDURE_REST, RestPolicy, StorePace
+from pipeline.ingest.recounter import Recounter
 from pipeline.ingest.storage_retry import StorageRetry
 from pipeline.ingest.store_step import StoreStep
 from pipeline.metrics import WorkerMetrics
@@ -71,6 +72,8 @@ class IngestSteps:
         self._last_offer = -_BUSY_SECONDS
         self._flood_rows, self._large_batch = settings.max_unstored_rows // 2, settings.batch_rows // 2
         self.budget = MemoryBudget(rows=settings.max_unstored_rows, size=settings.max_unstored_bytes)
+        #: How far apart batches are stored.
+        self.pace = StorePace(settings.store_interval_ms / 1000)
         self.retrying = StorageRetry(clock)
         self.dirty_buckets = DirtyBuckets()
         self.decode = DecodeStep(
@@ -128,7 +131,9 @@ class IngestSteps:
         """
         while self.dossiers.full and not self.stopping.wait(_FULL_CHECK_SECONDS):
             pass
+        began = time.monotonic()
         stored = self._store_step(batch)
+        self.pace.stored(batch.rows.num_rows, time.monotonic() - began)
         self._metrics.events.labels(outcome="stored").inc(stored.num_rows)
         self._metrics.events.labels(outcome="dead_letter").inc(len(batch.dead_letters) + batch.rows.num_rows - stored.num_rows)
         defer = self.is_flooded() or stored.num_rows >= self._large_batch

@@ -18,7 +18,7 @@ from domain.errors import DeadLetterLimitError
 from pipeline.decode.bulk import BulkDecoder
 from pipeline.decode.decoder import Decoder
 from pipeline.decode.kept_message import kept_message
-from pipeline.ingest import dead_letter_guard, delivery, dossier_tier, recounter
+from pipeline.ingest import dead_letter_guard, delivery, dossier_tier, pace, recounter
 from pipeline.ingest.dead_letter_limit import DeadLetterLimit
 from pipeline.ingest.delivery import Delivery
 from pipeline.ingest.fetch import Fetch
@@ -474,6 +474,29 @@ def test_a_batch_that_is_not_full_waits_for_the_interval(rig):
     until(lambda: work.acknowledged == ["one"], "stored")
     work.offer("two", a_message())
     assert work.delivery.stop(grace=5.0)
+
+
+def test_batches_gather_longer_while_the_storage_is_slow(rig, monkeypatch):
+    """After an insert that took long, the batch after the next one is gathered for longer than the interval."""
+    monkeypatch.setattr(pace, "_STORE_FACTOR", 10_000)
+    monkeypatch.setattr(pace, "_LONGEST_STORE_PAUSE", 1_000.0)
+    sizes, store = [], MemoryStore()
+    insert = store.insert_events
+
+    def slow_insert(rows):
+        threading.Event().wait(0.1)
+        sizes.append(rows.num_rows)
+        insert(rows)
+
+    store.insert_events = slow_insert
+    work = rig(store, store_interval_ms=0, batch_rows=3)
+    for name in ("one", "two"):
+        work.offer(name, a_message())
+        until(lambda name=name: work.acknowledged[-1:] == [name], "stored at once")
+    for name in ("three", "four", "five"):
+        work.offer(name, a_message())
+    until(lambda: len(work.acknowledged) == 5, "a full batch waits for nothing")
+    assert sizes == [1, 1, 3]
 
 
 def test_a_bad_partition_beside_good_ones(rig):

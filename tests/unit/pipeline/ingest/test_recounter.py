@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
+import types
 from contextlib import suppress
 
 import pytest
 
 from pipeline.ingest.dirty_buckets import DirtyBuckets
 from pipeline.ingest.minute_spans import DirtyHour
-from pipeline.ingest.recounter import Recounter, RestPolicy
+from pipeline.ingest.pace import RestPolicy
+from pipeline.ingest.recounter import Recounter
 
 PACE = RestPolicy(0.25, 3.0, 9.0)
 
@@ -67,14 +70,14 @@ def test_a_rest_is_in_proportion_and_ends_with_the_flood(flood_until, cost, expe
 
 
 class ProceduresStore:
-    """Records which agencies are recounted; each takes a hundredth of a second."""
+    """Records which agencies are recounted; each takes 0.07 seconds."""
 
     def __init__(self, hours):
         self.hours, self.groups = hours, []
 
     def recount_procedures(self, days):
         self.groups.append(days.agencies)
-        self.hours.now += 0.01 * len(days.agencies)
+        self.hours.now += 0.07 * len(days.agencies)
 
 
 def test_procedures_are_recounted_in_groups_with_rests():
@@ -100,10 +103,10 @@ def test_procedures_are_recounted_in_groups_with_rests():
         buckets.batch_stored({480_000: DirtyHour(1, None)})
         recounter.procedures_round()
     assert store.groups[0] == codes  # the cost is not known yet
-    assert len(store.groups) == 1 + 7  # 0.9 s in groups of about 0.15 s
+    assert len(store.groups) == 1 + 7  # 6.3 s in groups of about 1 s
     assert tuple(code for group in store.groups[1:] for code in group) == codes
     assert counted == [1, 8]
-    assert hours.now == pytest.approx(2 * 0.9 * 4)  # a quarter of the time
+    assert hours.now == pytest.approx(2 * (6.3 + 5.0))  # three times as long as each group, but no more than 5 s a round
 
 
 class SteadyStore:
@@ -142,15 +145,50 @@ def recounting(store, buckets, hours, agencies=("H01", "H02")):
 def test_procedures_of_many_days_are_recounted_in_pieces_of_days():
     """The time of a query grows with its days, so pieces are made of whole days, and no day is counted twice."""
     hours, buckets = Hours(flood_until=0), DirtyBuckets()
-    store = SteadyStore(hours, query=0.01, day=0.03)
+    store = SteadyStore(hours, query=0.1, day=0.2)
     recounter = recounting(store, buckets, hours)
     for _ in range(2):
         buckets.batch_stored({480_000 + 24 * day: DirtyHour(1, None) for day in range(30)})
         store.pieces.clear()
         recounter.procedures_round()
-    assert len(store.pieces) == 6  # 0.9 s in pieces of about 0.15 s, in chunks of equal size
+    assert len(store.pieces) == 6  # 6.1 s in pieces of about 1 s, in chunks of equal size
     assert {piece.agencies for piece in store.pieces} == {("H01", "H02")}
     assert len({day for piece in store.pieces for day in piece.days}) == sum(len(piece.days) for piece in store.pieces) == 30
+
+
+def test_pieces_do_not_multiply_while_the_machine_is_busy():
+    """A piece costs what the shortest one took: statements that wait for the machine are not split further and further."""
+    hours, buckets = Hours(flood_until=0), DirtyBuckets()
+    seconds = itertools.cycle([0.3, 4.0, 2.0, 3.0, 1.0])
+    recounted = []
+    store = types.SimpleNamespace(recount_procedures=lambda days: (recounted.append(days), hours.wait(next(seconds))))
+    recounter = recounting(store, buckets, hours, agencies=tuple(f"H{number:02d}" for number in range(90)))
+    rounds = []
+    for _ in range(20):
+        buckets.batch_stored({480_000: DirtyHour(1, None)})
+        recounted.clear()
+        recounter.procedures_round()
+        rounds.append(len(recounted))
+    assert max(rounds) <= 6
+
+
+def test_rests_between_pieces_are_bounded_unless_messages_flood_in():
+    """What was taken over is acknowledged after the round, so its rests are short; in a flood storing is more urgent."""
+    hours, buckets = Hours(flood_until=0.0), DirtyBuckets()
+    store = SteadyStore(hours, query=1.8)
+    recounter = recounting(store, buckets, hours, agencies=tuple(f"H{number:02d}" for number in range(6)))
+    recounter.flooded = hours.flooded
+    rests = []
+    for turn in range(6):
+        if turn == 5:
+            hours.flood_until = 1e9
+        began = hours.now
+        buckets.batch_stored({480_000: DirtyHour(1, None)})
+        store.pieces.clear()
+        recounter.procedures_round()
+        rests.append(hours.now - began - 1.8 * len(store.pieces))
+    assert len(store.pieces) == 6
+    assert rests == pytest.approx([5.0] * 5 + [6 * 1.8 * PACE.flood_factor])
 
 
 def test_backfill_is_swept_in_few_pieces_where_every_query_takes_long():
