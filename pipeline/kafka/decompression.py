@@ -29,7 +29,17 @@ UNCOMPRESSED, GZIP, SNAPPY, LZ4, ZSTD = 0, 1, 2, 3, 4
 #: Largest chunk (bytes). A block of Snappy is one chunk: it holds at most 22 times its compressed size.
 CHUNK: Final = 4 << 20
 
-_GZIP_MEMBER: Final = 31  # zlib's number for data with the head and the checksum of gzip
+_RAW_DEFLATE: Final = -15  # zlib's number for data without a head and a checksum
+_GZIP_HEAD: Final = struct.Struct("<3sBIBB")
+_GZIP_MAGIC: Final = b"\x1f\x8b\x08"
+#: Checksum and length behind a member.
+_GZIP_TAIL: Final = 8
+#: Flags of a member: which optional fields its head has. Kafka ignores all other flags; zlib would refuse them.
+_GZIP_HEAD_CHECKSUM, _GZIP_EXTRA, _GZIP_NAME, _GZIP_COMMENT = 0x02, 0x04, 0x08, 0x10
+_GZIP_EXTRA_SIZE: Final = struct.Struct("<H")
+
+#: Head of a stream of snappy-java: this, and two version numbers, which Kafka does not compare with its own.
+_XERIAL_MAGIC: Final = b"\x82SNAPPY\x00"
 _XERIAL_HEAD: Final = 16
 _BLOCK: Final = struct.Struct(">i")
 
@@ -63,10 +73,16 @@ def _uncompressed(data: bytes) -> Iterator[bytes]:
 
 
 def _gzip(data: bytes) -> Iterator[bytes]:
-    """All members; bytes after them that are not a member are ignored."""
+    """All members; bytes after them that are not a member are ignored. Checksums are Kafka's matter: it has compared them."""
     first = True
     while data:
-        member = zlib.decompressobj(_GZIP_MEMBER)
+        try:
+            data = data[_gzip_head(data) :]
+        except (ValueError, struct.error):
+            if first:
+                raise
+            return
+        member = zlib.decompressobj(_RAW_DEFLATE)
         try:
             while not member.eof:
                 chunk = member.decompress(data, CHUNK)
@@ -78,16 +94,33 @@ def _gzip(data: bytes) -> Iterator[bytes]:
             if first:
                 raise
             return
-        data, first = member.unused_data, False
+        data, first = member.unused_data[_GZIP_TAIL:], False
+
+
+def _gzip_head(data: bytes) -> int:
+    """Size of the head of the member that ``data`` begins with."""
+    magic, flags, *_ = _GZIP_HEAD.unpack_from(data)
+    if magic != _GZIP_MAGIC:
+        raise ValueError("not a member of gzip")
+    at = _GZIP_HEAD.size
+    if flags & _GZIP_EXTRA:
+        at += _GZIP_EXTRA_SIZE.size + _GZIP_EXTRA_SIZE.unpack_from(data, at)[0]
+    for text in (_GZIP_NAME, _GZIP_COMMENT):
+        if flags & text:
+            at = data.index(b"\x00", at) + 1
+    return at + (2 if flags & _GZIP_HEAD_CHECKSUM else 0)
 
 
 def _snappy(data: bytes) -> Iterator[bytes]:
-    """One block, or the blocks of a stream as snappy-java writes it; bytes behind the last whole block are ignored."""
-    if not codec._detect_xerial_stream(data):  # noqa: SLF001 - the release is pinned
+    """One block, or the blocks of streams as snappy-java writes them; bytes behind the last whole block are ignored."""
+    if not data.startswith(_XERIAL_MAGIC):
         yield bytes(cramjam.snappy.decompress_raw(data))
         return
     at = _XERIAL_HEAD
     while at + _BLOCK.size <= len(data):
+        if data.startswith(_XERIAL_MAGIC, at):  # another stream: snappy-java reads on
+            at += _XERIAL_HEAD
+            continue
         (size,) = _BLOCK.unpack_from(data, at)
         at += _BLOCK.size
         if size < 0 or at + size > len(data):
@@ -107,9 +140,9 @@ def _lz4(data: bytes) -> Iterator[bytes]:
     while True:
         (size,) = _LZ4_BLOCK.unpack_from(data, at)
         at += _LZ4_BLOCK.size
-        if size == 0:
-            return
         length = size & ~_LZ4_UNCOMPRESSED
+        if length == 0:  # Kafka takes an uncompressed block without bytes as the end, too
+            return
         if at + length > len(data):
             raise ValueError("the data ends too early")
         body = data[at : at + length]

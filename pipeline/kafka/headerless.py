@@ -1,15 +1,21 @@
 """Reads keys, values and offsets of a record batch that aiokafka cannot read, although Kafka accepted it.
 
 aiokafka decodes the name of every header as UTF-8 and raises when it is not. Kafka and other clients take any bytes there, and
-portalpulse does not look at headers. This reader is slow; it is used for such batches only.
+portalpulse does not look at headers. Nor does it look at the attributes of a record, which aiokafka misreads. This reader is
+slow; it is used for such batches only.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Final
 
 from aiokafka.record import default_records
 from aiokafka.record.util import decode_varint
+
+#: Size (bytes) of a record's attributes, which have no meaning yet. Kafka accepts any; aiokafka reads them as a number of
+#: variable size and misses the fields behind them when their highest bit is set.
+ATTRIBUTES: Final = 1
 
 
 class _Batch(default_records._DefaultRecordBatchPy):  # type: ignore[misc]  # noqa: SLF001 - the release is pinned
@@ -20,8 +26,7 @@ class _Batch(default_records._DefaultRecordBatchPy):  # type: ignore[misc]  # no
 
     def _read_msg(self) -> tuple[bytes | None, bytes | None, int]:
         length, start = decode_varint(self._buffer, self._pos)
-        _, at = decode_varint(self._buffer, start)  # attributes
-        _, at = decode_varint(self._buffer, at)  # timestamp
+        _, at = decode_varint(self._buffer, start + ATTRIBUTES)  # timestamp
         offset, at = decode_varint(self._buffer, at)
         key, at = self._bytes(at)
         value, _ = self._bytes(at)

@@ -4,6 +4,10 @@ A compressed batch of a megabyte may hold gigabytes: one record, or millions. It
 between records. Each piece becomes an uncompressed batch of its own, which aiokafka reads. Of a record that is larger than a
 piece, its key and value are kept up to ``MAX_KEPT`` bytes each; its headers are skipped. Such a value is far larger than an event
 may be (``MAX_MESSAGE_BYTES``), so the part of it that is kept is rejected as ``too_large`` like the whole.
+
+A record says how far its offset is behind the base of the batch. Of a batch that is not compressed Kafka takes any such
+numbers: none, the same twice, or negative ones. So the records of a batch that has one for each of its offsets are numbered in
+their order; only a batch in which compaction left holes is read by what its records say.
 """
 
 from __future__ import annotations
@@ -20,7 +24,7 @@ from aiokafka.record.util import decode_varint
 
 from domain.errors import InvariantError
 from pipeline.kafka.decompression import UNCOMPRESSED, decompressed
-from pipeline.kafka.headerless import records_without_headers
+from pipeline.kafka.headerless import ATTRIBUTES, records_without_headers
 
 #: Records of a piece end at this size, and it holds at most this many.
 MAX_PIECE: Final = 8 << 20
@@ -34,10 +38,13 @@ _ATTRIBUTES: Final = struct.Struct(">h")
 _ATTRIBUTES_AT: Final = 21
 _CODEC_MASK: Final = 7
 _COUNT: Final = struct.Struct(">i")
+_LAST_DELTA_AT: Final = 23
 _COUNT_AT: Final = 57
 _LONGEST_VARINT: Final = 10
 #: Makes the error that names a batch from the reason why it cannot be read.
 Unreadable = Callable[[CorruptRecordException], InvariantError]
+#: Key, value, and the offset that the record says.
+_Record = tuple[bytes | None, bytes | None, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +58,8 @@ class RecordPiece:
     first_offset: int  # of the first message wanted
     data: bytes  # an uncompressed record batch
     unreadable: Unreadable
+    #: Offset of the first record when each record is one offset behind the one before; None: records say their offsets.
+    numbered: int | None = None
     #: Offset -> whole size of a value of which only the beginning is kept.
     whole_sizes: Mapping[int, int] = field(default_factory=dict)
 
@@ -67,13 +76,13 @@ class RecordPiece:
         """
         try:
             packed = DefaultRecordBatch(self.data)
-            if self.first <= packed.base_offset:
-                return [record.value for record in packed]
+            if self.numbered is not None or self._all_wanted:
+                return [record.value for record in packed][self._unwanted :]
             return [record.value for record in packed if record.offset >= self.first]
         except MemoryError:
             raise
         except Exception:  # noqa: BLE001 - the name of a header, see ``headerless``
-            return [value for _, value, offset in self._slowly() if offset >= self.first]
+            return [value for _, value, _ in self._wanted(self._slowly())]
 
     def keys_and_offsets(self) -> list[tuple[bytes | None, int]]:
         """Key and offset of every message of ``values``, in its order.
@@ -82,13 +91,30 @@ class RecordPiece:
             InvariantError: as ``values``.
         """
         try:
-            return [(record.key, record.offset) for record in DefaultRecordBatch(self.data) if record.offset >= self.first]
+            records: list[_Record] = [(record.key, None, record.offset) for record in DefaultRecordBatch(self.data)]
         except MemoryError:
             raise
         except Exception:  # noqa: BLE001 - as above
-            return [(key, offset) for key, _, offset in self._slowly() if offset >= self.first]
+            records = self._slowly()
+        return [(key, offset) for key, _, offset in self._wanted(records)]
 
-    def _slowly(self) -> list[tuple[bytes | None, bytes | None, int]]:
+    @property
+    def _all_wanted(self) -> bool:
+        return self.first <= int(_BASE.unpack_from(self.data)[0])
+
+    @property
+    def _unwanted(self) -> int:
+        """How many records of a numbered piece are before the first message wanted."""
+        return 0 if self.numbered is None else max(0, self.first - self.numbered)
+
+    def _wanted(self, records: list[_Record]) -> list[_Record]:
+        """The records that are wanted, with their offsets."""
+        if self.numbered is not None:
+            numbered = enumerate(records, self.numbered)
+            return [(key, value, offset) for offset, (key, value, _) in numbered][self._unwanted :]
+        return records if self._all_wanted else [record for record in records if record[2] >= self.first]
+
+    def _slowly(self) -> list[_Record]:
         try:
             return list(records_without_headers(self.data))
         except CorruptRecordException as error:
@@ -118,8 +144,9 @@ def _pieces(batch: bytes, first: int, unreadable: Unreadable) -> Iterator[Record
     (count,) = _COUNT.unpack_from(batch, _COUNT_AT)
     codec = attributes & _CODEC_MASK
     few = count <= MAX_RECORDS
+    numbered = base if count == _COUNT.unpack_from(batch, _LAST_DELTA_AT)[0] + 1 else None
     if codec == UNCOMPRESSED and len(batch) <= MAX_PIECE and few:
-        yield RecordPiece(first, max(first, base), batch, unreadable)
+        yield RecordPiece(first, max(first, base), batch, unreadable, numbered)
         return
     head = bytearray(batch[:_HEAD_SIZE])
     _ATTRIBUTES.pack_into(head, _ATTRIBUTES_AT, attributes & ~_CODEC_MASK)
@@ -130,7 +157,7 @@ def _pieces(batch: bytes, first: int, unreadable: Unreadable) -> Iterator[Record
         if not few or sum(map(len, begun)) > MAX_PIECE:
             break
     else:
-        yield RecordPiece(first, max(first, base), b"".join((head, *begun)), unreadable)
+        yield RecordPiece(first, max(first, base), b"".join((head, *begun)), unreadable, numbered)
         return
     stream = _Stream(chain(begun, chunks))
     del begun, chunk
@@ -138,15 +165,17 @@ def _pieces(batch: bytes, first: int, unreadable: Unreadable) -> Iterator[Record
         taken, records = stream.take_records(count)
         if taken:
             _COUNT.pack_into(head, _COUNT_AT, taken)
-            begin = base + _offset_of(records)
-            yield RecordPiece(first, max(first, begin), b"".join((head, records)), unreadable)
-            count -= taken
+            begin = base + _offset_of(records) if numbered is None else numbered
+            yield RecordPiece(first, max(first, begin), b"".join((head, records)), unreadable, numbered)
         else:
+            taken = 1
             offset, size, made = _cut_record(stream)
-            _BASE.pack_into(made, 0, base)
-            whole_sizes = {base + offset: size} if size > MAX_KEPT else {}
-            yield RecordPiece(first, max(first, base + offset), bytes(made), unreadable, whole_sizes)
-            count -= 1
+            begin = base + offset if numbered is None else numbered
+            _BASE.pack_into(made, 0, begin)
+            whole_sizes = {begin: size} if size > MAX_KEPT else {}
+            yield RecordPiece(first, max(first, begin), bytes(made), unreadable, begin, whole_sizes)
+        count -= taken
+        numbered = None if numbered is None else numbered + taken
 
 
 class _Stream:
@@ -235,9 +264,8 @@ def _varint(buffer: bytes | bytearray, at: int) -> tuple[int, int]:
 
 def _offset_of(records: bytes) -> int:
     """Offset of the first of some records, relative to the base."""
-    at = 0
-    for _ in ("length", "attributes", "timestamp"):
-        _, at = _varint(records, at)
+    _, at = _varint(records, 0)  # length
+    _, at = _varint(records, at + ATTRIBUTES)  # timestamp
     return _varint(records, at)[0]
 
 
@@ -245,11 +273,11 @@ def _cut_record(stream: _Stream) -> tuple[int, int, bytearray]:
     """The next record of the stream, which does not fit a piece.
 
     Returns:
-        Its offset relative to the base, the whole size of its value, and a batch of this record without headers.
+        The offset that it says, relative to the base, the whole size of its value, and a batch of this record without headers.
     """
     length = stream.varint()
     end = stream.position + length
-    stream.varint()  # attributes: one byte, 0
+    stream.skip_to(stream.position + ATTRIBUTES)
     stream.varint()  # timestamp
     offset = stream.varint()
     key = stream.text(stream.varint())
@@ -257,5 +285,5 @@ def _cut_record(stream: _Stream) -> tuple[int, int, bytearray]:
     value = stream.text(size)
     stream.skip_to(end)
     builder: Any = DefaultRecordBatchBuilder(2, 0, 0, -1, -1, -1, 1 << 30)
-    builder.append(offset, timestamp=0, key=key, value=value, headers=[])
+    builder.append(0, timestamp=0, key=key, value=value, headers=[])
     return offset, size, bytearray(builder.build())

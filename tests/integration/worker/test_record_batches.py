@@ -8,7 +8,6 @@ from pathlib import Path
 
 import cramjam
 import pytest
-from aiokafka.record.util import encode_varint
 from confluent_kafka import Producer
 
 from deploy.native.processes import wait_until
@@ -16,7 +15,7 @@ from domain.errors import UnavailableError
 from pipeline.kafka.topic_reader import KafkaTopicReader
 from pipeline.settings import KafkaSettings
 from tests.factories import a_message
-from tests.raw_batches import ZSTD, codec_oddities, packed_records, raw_batch, send_raw
+from tests.raw_batches import ZSTD, codec_oddities, packed_records, raw_batch, record_oddities, send_raw, varint
 
 #: Base offset and length of a batch; a byte of its records, from its end.
 _BASE_AND_LENGTH = struct.Struct(">qi")
@@ -24,11 +23,13 @@ _DAMAGED = -20
 
 
 def test_every_batch_that_kafka_accepts_is_read(chain):
-    """Whatever follows the last record of a compressed batch stops no worker; events and dead letters are whole."""
+    """However a batch is packed and its records are numbered, it stops no worker; events and dead letters are whole."""
     worker = chain.worker()
-    names = list(codec_oddities(packed_records([b"x"])))
+    names = [*codec_oddities(packed_records([b"x"])), *record_oddities([b"x"])]
     for name in names:
-        codec, payload = codec_oddities(packed_records([a_message(), a_message(), name.encode()]))[name]
+        values = [a_message(), a_message(), name.encode()]
+        odd = codec_oddities(packed_records(values)) | {key: (0, made) for key, made in record_oddities(values).items()}
+        codec, payload = odd[name]
         assert send_raw(chain.kafka.bootstrap, chain.topic, 0, raw_batch(payload, 3, codec)) == 0, name
     wait_until(
         lambda: chain.tallied() == 2 * len(names) and chain.dead_letters() == len(names),
@@ -101,19 +102,13 @@ def _peak_rss(status):
 
 def _zeros(size, *, key, value):
     """The parts of one record: ``size`` zeros as its value, or as the value of a header beside a good event."""
-    fixed = b"\x00\x00\x00" + _varint(len(key)) + key
+    fixed = b"\x00\x00\x00" + varint(len(key)) + key
     if value:
-        head, behind = fixed + _varint(size), b"\x00"
+        head, behind = fixed + varint(size), b"\x00"
     else:
         event = a_message()
-        head, behind = fixed + _varint(len(event)) + event + _varint(1) + _varint(1) + b"h" + _varint(size), b""
-    yield _varint(len(head) + size + len(behind)) + head
+        head, behind = fixed + varint(len(event)) + event + varint(1) + varint(1) + b"h" + varint(size), b""
+    yield varint(len(head) + size + len(behind)) + head
     for _ in range(size >> 20):
         yield bytes(1 << 20)
     yield behind
-
-
-def _varint(number):
-    made = bytearray()
-    encode_varint(number, made.append)
-    return bytes(made)

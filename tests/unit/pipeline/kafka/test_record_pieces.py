@@ -10,7 +10,7 @@ from domain.errors import InvariantError
 from domain.events import MAX_MESSAGE_BYTES
 from pipeline.kafka import record_pieces
 from pipeline.kafka.record_pieces import pieces_of
-from tests.raw_batches import GZIP, LZ4, SNAPPY, ZSTD, raw_batch
+from tests.raw_batches import GZIP, LZ4, SNAPPY, ZSTD, raw_batch, record, record_oddities
 
 ENCODE = {0: bytes, GZIP: gzip_encode, SNAPPY: snappy_encode, LZ4: lz4_encode, ZSTD: zstd_encode}
 BASE = 1_000_000
@@ -58,6 +58,45 @@ def test_pieces_hold_every_message_once(codec, first):
     assert [piece.first_offset for piece in pieces if piece.values()] == [
         piece.keys_and_offsets()[0][1] for piece in pieces if piece.values()
     ]
+
+
+@pytest.mark.parametrize("small", [False, True])
+@pytest.mark.parametrize("first", [0, BASE, BASE + 1, BASE + 29, BASE + 30])
+@pytest.mark.parametrize("name", record_oddities([b"x"]))
+def test_records_are_numbered_in_their_order(request, name, first, small):
+    """Whatever number and attributes a record has, it is read, once, with the offset of its place in the batch."""
+    if small:
+        request.getfixturevalue("small")
+    values = [b"%d " % n + b"v" * (40 * n) for n in range(30)]
+    raw = bytearray(raw_batch(record_oddities(values)[name], len(values), 0))
+    raw[:8] = BASE.to_bytes(8, "big")
+    pieces = list(pieces_of(bytes(raw), first, unreadable))
+    found = [
+        (value, offset) for piece in pieces for value, (_, offset) in zip(piece.values(), piece.keys_and_offsets(), strict=True)
+    ]
+    kept = record_pieces.MAX_KEPT
+    assert found == [(value[:kept], BASE + n) for n, value in enumerate(values) if BASE + n >= first]
+    cut = {offset: size for piece in pieces for offset, size in piece.whole_sizes.items()}
+    assert cut == {BASE + n: len(value) for n, value in enumerate(values) if len(value) > kept}
+
+
+@pytest.mark.parametrize("first", [0, BASE + 6, BASE + 8])
+@pytest.mark.parametrize("small", [False, True])
+def test_a_compacted_batch_keeps_its_offsets(request, first, small):
+    """Where compaction left holes the records say their offsets, with any attributes."""
+    if small:
+        request.getfixturevalue("small")
+    values = {1: b"one", 6: b"six", 7: b"v" * 1_500, 9: b"nine"}
+    records = b"".join(record(delta, value, attributes=b"\x81") for delta, value in values.items())
+    raw = bytearray(raw_batch(records, len(values), 0))
+    raw[:8] = BASE.to_bytes(8, "big")
+    raw[23:27] = (9).to_bytes(4, "big")
+    pieces = list(pieces_of(bytes(raw), first, unreadable))
+    found = [
+        (value, offset) for piece in pieces for value, (_, offset) in zip(piece.values(), piece.keys_and_offsets(), strict=True)
+    ]
+    kept = record_pieces.MAX_KEPT
+    assert found == [(value[:kept], BASE + delta) for delta, value in values.items() if BASE + delta >= first]
 
 
 @pytest.mark.usefixtures("small")
