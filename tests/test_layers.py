@@ -37,6 +37,7 @@ ALLOWED_OF_PIPELINE = {
         "kafka.access",
         "kafka.access_errors",
         "kafka.false_broker",
+        "kafka.range_consumer",
         "kafka.security",
         "kafka.topic_identity",
         "logs",

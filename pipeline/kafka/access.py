@@ -243,10 +243,7 @@ def refusal(
         return access_errors.not_ready(bootstrap, text)
     elif code in _UNREADABLE and reading:
         problem = f"A record batch from Kafka at {address} cannot be unpacked by this command: {text}."
-        remedy = (
-            "Skip it: replay before it (--to-offset) and behind it (--from-offset), audit without --kafka deep."
-            " It may unpack to more than 100 MB."
-        )
+        remedy = "Skip it: replay before it (--to-offset) and behind it (--from-offset), audit without --kafka deep."
     elif found.retriable() or code < 0:
         problem = f"No Kafka broker answers at {address}: {text}."
         if what and code not in _NO_CONNECTION:  # brokers have answered before

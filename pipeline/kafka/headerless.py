@@ -1,4 +1,4 @@
-"""Reads keys, values and offsets of a record batch that aiokafka cannot read, although Kafka accepted it.
+"""Reads keys, values, offsets and timestamps of a record batch that aiokafka cannot read, although Kafka accepted it.
 
 aiokafka decodes the name of every header as UTF-8 and raises when it is not. Kafka and other clients take any bytes there, and
 portalpulse does not look at headers. Nor does it look at the attributes of a record, which aiokafka misreads. This reader is
@@ -16,30 +16,33 @@ from aiokafka.record.util import decode_varint
 #: Size (bytes) of a record's attributes, which have no meaning yet. Kafka accepts any; aiokafka reads them as a number of
 #: variable size and misses the fields behind them when their highest bit is set.
 ATTRIBUTES: Final = 1
+#: Key, value, the offset that the record claims, and its timestamp (epoch milliseconds).
+HeaderlessRecord = tuple[bytes | None, bytes | None, int, int]
 
 
 class _Batch(default_records._DefaultRecordBatchPy):  # type: ignore[misc]  # noqa: SLF001 - the release is pinned
-    """aiokafka's batch; a record is (key, value, offset)."""
+    """aiokafka's batch; a record is (key, value, offset, timestamp)."""
 
     _pos: int
     _buffer: bytearray
 
-    def _read_msg(self) -> tuple[bytes | None, bytes | None, int]:
+    def _read_msg(self) -> HeaderlessRecord:
         length, start = decode_varint(self._buffer, self._pos)
-        _, at = decode_varint(self._buffer, start + ATTRIBUTES)  # timestamp
+        later, at = decode_varint(self._buffer, start + ATTRIBUTES)
         offset, at = decode_varint(self._buffer, at)
         key, at = self._bytes(at)
         value, _ = self._bytes(at)
         self._pos = start + length
-        return key, value, self.base_offset + offset
+        written = self.max_timestamp if self.timestamp_type else self.first_timestamp + later
+        return key, value, self.base_offset + offset, written
 
     def _bytes(self, at: int) -> tuple[bytes | None, int]:
         length, at = decode_varint(self._buffer, at)
         return (None, at) if length < 0 else (bytes(self._buffer[at : at + length]), at + length)
 
 
-def records_without_headers(batch: bytes) -> Iterator[tuple[bytes | None, bytes | None, int]]:
-    """Key, value and offset of every record.
+def records_without_headers(batch: bytes) -> Iterator[HeaderlessRecord]:
+    """Key, value, offset and timestamp of every record.
 
     Args:
         batch: an uncompressed record batch.

@@ -24,7 +24,7 @@ from aiokafka.record.util import decode_varint
 
 from domain.errors import InvariantError
 from pipeline.kafka.decompression import UNCOMPRESSED, decompressed
-from pipeline.kafka.headerless import ATTRIBUTES, records_without_headers
+from pipeline.kafka.headerless import ATTRIBUTES, HeaderlessRecord, records_without_headers
 
 #: Records of a piece end at this size, and it holds at most this many.
 MAX_PIECE: Final = 8 << 20
@@ -43,8 +43,6 @@ _COUNT_AT: Final = 57
 _LONGEST_VARINT: Final = 10
 #: Makes the error that names a batch from the reason why it cannot be read.
 Unreadable = Callable[[CorruptRecordException], InvariantError]
-#: Key, value, and the offset that the record says.
-_Record = tuple[bytes | None, bytes | None, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +80,7 @@ class RecordPiece:
         except MemoryError:
             raise
         except Exception:  # noqa: BLE001 - the name of a header, see ``headerless``
-            return [value for _, value, _ in self._wanted(self._slowly())]
+            return [value for _, value, _, _ in self._wanted(self._slowly())]
 
     def keys_and_offsets(self) -> list[tuple[bytes | None, int]]:
         """Key and offset of every message of ``values``, in its order.
@@ -90,13 +88,21 @@ class RecordPiece:
         Raises:
             InvariantError: as ``values``.
         """
+        return [(key, offset) for key, _, offset, _ in self.records()]
+
+    def records(self) -> list[HeaderlessRecord]:
+        """Key, value, offset and timestamp (epoch milliseconds) of every message of ``values``, in its order.
+
+        Raises:
+            InvariantError: as ``values``.
+        """
         try:
-            records: list[_Record] = [(record.key, None, record.offset) for record in DefaultRecordBatch(self.data)]
+            packed = DefaultRecordBatch(self.data)
+            return self._wanted([(record.key, record.value, record.offset, record.timestamp) for record in packed])
         except MemoryError:
             raise
         except Exception:  # noqa: BLE001 - as above
-            records = self._slowly()
-        return [(key, offset) for key, _, offset in self._wanted(records)]
+            return self._wanted(self._slowly())
 
     @property
     def _all_wanted(self) -> bool:
@@ -107,14 +113,14 @@ class RecordPiece:
         """How many records of a numbered piece are before the first message wanted."""
         return 0 if self.numbered is None else max(0, self.first - self.numbered)
 
-    def _wanted(self, records: list[_Record]) -> list[_Record]:
+    def _wanted(self, records: list[HeaderlessRecord]) -> list[HeaderlessRecord]:
         """The records that are wanted, with their offsets."""
         if self.numbered is not None:
             numbered = enumerate(records, self.numbered)
-            return [(key, value, offset) for offset, (key, value, _) in numbered][self._unwanted :]
+            return [(key, value, offset, at) for offset, (key, value, _, at) in numbered][self._unwanted :]
         return records if self._all_wanted else [record for record in records if record[2] >= self.first]
 
-    def _slowly(self) -> list[_Record]:
+    def _slowly(self) -> list[HeaderlessRecord]:
         try:
             return list(records_without_headers(self.data))
         except CorruptRecordException as error:

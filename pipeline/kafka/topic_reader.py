@@ -1,7 +1,7 @@
 """Reads the topic itself for the audit: its offsets, the group's, and ranges of messages. Nothing is joined.
 
-The worker reads with aiokafka inside Faust. The audit reads rarely and outside of any event loop, so it uses librdkafka; only the
-group is described by aiokafka, see group_members.
+The worker reads with aiokafka inside Faust. The audit asks rarely and outside of any event loop, so it uses librdkafka; only the
+group is described by aiokafka, see group_members, and messages are read as workers read them, see range_consumer.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from pipeline.kafka import errors as kafka_errors
 from pipeline.kafka.access import refusal, topics_of
 from pipeline.kafka.access_errors import missing_portals
 from pipeline.kafka.group_members import REQUEST_ERRORS, Group, admin_client, describe_group
+from pipeline.kafka.range_consumer import RangeConsumer
 from pipeline.kafka.security import librdkafka_options
 from pipeline.kafka.topic_identity import topic_ends, topic_kafka_options
 from pipeline.kafka.topic_requests import all_described, has_controller, positions_of
@@ -150,7 +151,7 @@ class KafkaTopicReader:
             UnavailableError: the broker does not answer, or the range is not wholly in the log any more.
         """
         topic = topic or self._settings.topic
-        with closing(self._consumer("portalpulse-audit")) as consumer:
+        with closing(RangeConsumer(self._settings, _CLIENT)) as consumer:
             try:
                 consumer.assign([TopicPartition(topic, partition, begin)])
                 stalled = 0.0

@@ -19,6 +19,7 @@ from confluent_kafka.admin import TopicMetadata
 from domain.errors import ConfigurationError, UnavailableError
 from pipeline.kafka.access import Reports, refusal, topics_of
 from pipeline.kafka.false_broker import refuse_false_brokers
+from pipeline.kafka.range_consumer import RangeConsumer
 from pipeline.kafka.security import PLAINTEXT, librdkafka_options
 from pipeline.kafka.topic_identity import topic_identity
 from pipeline.settings import KafkaSettings
@@ -28,6 +29,7 @@ from producers.replay.sources.lines import message_of
 
 #: Of the command line: names the addresses.
 _OPTION: Final = "--from-bootstrap"
+_CLIENT: Final = "portalpulse-replay"
 _ANSWER_SECONDS: Final = 10.0
 #: Reading fails when no message of a range arrives for this long (seconds).
 _STALL_SECONDS: Final = 30.0
@@ -43,6 +45,10 @@ _ELECTION: Final = frozenset(
 def _identity(bootstrap: tuple[str, ...], topic: str, security: KafkaSettings) -> str:
     refuse_false_brokers(bootstrap, security, option=_OPTION)
     return topic_identity(security.model_copy(update={"bootstrap": bootstrap, "topic": topic}))
+
+
+def _reader(bootstrap: tuple[str, ...], security: KafkaSettings) -> RangeConsumer:
+    return RangeConsumer(security.model_copy(update={"bootstrap": bootstrap}), _CLIENT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +83,8 @@ class KafkaRange:
     """The messages of ``topic`` within ``bounds``; may be iterated several times; ``resolved`` fixes the range.
 
     Args:
-        consumer: makes a consumer; a test passes its own.
+        consumer: makes a consumer that is asked for offsets; a test passes its own.
+        reader: makes a consumer that reads messages; a test passes its own.
         security: protocol, login and certificate authorities.
         topics: lists the visible topics; a test passes its own.
         identity: the id of a topic; a test passes its own.
@@ -90,6 +97,7 @@ class KafkaRange:
     security: KafkaSettings = field(default_factory=lambda: PLAINTEXT)
     topics: Callable[..., dict[str, TopicMetadata]] = topics_of
     identity: Callable[[tuple[str, ...], str, KafkaSettings], str] = _identity
+    reader: Callable[[tuple[str, ...], KafkaSettings], Any] = _reader
 
     @property
     def label(self) -> str:
@@ -108,8 +116,7 @@ class KafkaRange:
         for number, (low, high) in offsets_found.items():
             begin = self.bounds.from_offset if self.bounds.from_offset is not None else begins.get(number, low)
             end = self.bounds.to_offset if self.bounds.to_offset is not None else ends.get(number, high)
-            # librdkafka answers -1 for a time after the last message.
-            begin = high if begin < 0 else max(begin, low)
+            begin = high if begin < 0 else max(begin, low)  # librdkafka answers -1 for a time after the last message
             end = high if end < 0 else min(end, high)
             ranges[number] = (begin, max(begin, end))
         return ranges
@@ -177,8 +184,11 @@ class KafkaRange:
                 yield read.message
 
     def _assigned(self, stack: ExitStack, number: int, begin: int) -> _Opened:
-        opened = stack.enter_context(self._opened())
-        opened.consumer.assign([TopicPartition(self.topic, number, begin)])
+        opened = stack.enter_context(_Opened(self.reader(self.bootstrap, self.security), Reports()))
+        try:
+            opened.consumer.assign([TopicPartition(self.topic, number, begin)])
+        except KafkaException as error:
+            raise self._unavailable(error, opened.reports, reading=True) from error
         return opened
 
     def _partition(self, opened: _Opened, number: int, begin: int, end: int) -> Iterator[_Read]:
@@ -191,9 +201,8 @@ class KafkaRange:
                         return
                     begin = message.offset() + 1
                     yield self._as_read(message, number)
-                # The last offsets may be transaction markers, or aborted or compacted messages, which are never delivered.
                 if log_end is not None and log_end >= end:
-                    return
+                    return  # the last offsets may be transaction markers, or aborted or compacted messages
                 if found:
                     stalled_at = time.monotonic() + _STALL_SECONDS
                 elif time.monotonic() > stalled_at:
@@ -214,8 +223,13 @@ class KafkaRange:
                 remedy="Start again without --resume to send what is left; --from or --from-offset choose where.",
             ) from error
 
-    @staticmethod
-    def _as_read(message: Any, number: int) -> _Read:
+    def _as_read(self, message: Any, number: int) -> _Read:
+        if size := getattr(message, "whole_size", 0):
+            at = message.offset()
+            raise UnavailableError(
+                f"The message at offset {at} of partition {number} of {self.topic} is too large for this command: {size} bytes.",
+                remedy=f"Skip it: replay before it (--to-offset {at}) and behind it (--from-offset {at + 1}).",
+            )
         written = message.timestamp()[1]
         value: bytes | None = message.value()
         read = message_of(value) if value is not None else Message(None, None, 0, Kind.RAW)
@@ -238,7 +252,7 @@ class KafkaRange:
         reports = Reports()
         config = {
             **librdkafka_options(self.security, self.bootstrap),
-            "group.id": "portalpulse-replay",  # required by the library, never joined
+            "group.id": _CLIENT,  # required by the library, never joined
             "enable.auto.commit": False,
             "enable.auto.offset.store": False,
             "enable.partition.eof": True,

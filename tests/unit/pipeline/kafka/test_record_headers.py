@@ -69,11 +69,11 @@ def test_timestamps_may_be_any_number(monkeypatch, timestamp):
 
 @pytest.mark.parametrize("codec", [0, 1, 2, 3, 4], ids=["none", "gzip", "snappy", "lz4", "zstd"])
 def test_without_headers_reads_what_aiokafka_reads(codec):
-    """The reader for odd headers and aiokafka's own agree on key, value and offset in every compression."""
+    """The reader for odd headers and aiokafka's own agree on key, value, offset and timestamp in every compression."""
     made = builder(codec)
     for number in range(200):
         made.append(number, timestamp=number, key=b"k%d" % number, value=b"v" * number, headers=[("h", b"x")] * (number % 3))
     response = bytes(made.build())
-    expected = [(record.key, record.value, record.offset) for record in MemoryRecords(response).next_batch()]
+    expected = [(record.key, record.value, record.offset, record.timestamp) for record in MemoryRecords(response).next_batch()]
     [piece] = pieces_of(response, 0, AssertionError)
     assert list(records_without_headers(piece.data)) == expected

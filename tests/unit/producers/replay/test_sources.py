@@ -262,7 +262,13 @@ class FakeConsumer:
 def topic_range(bounds, topic="t"):
     """A range of a topic with two partitions."""
     found = type("Topic", (), {"error": None, "partitions": {0: None, 1: None}})
-    return KafkaRange(("b:1",), topic, bounds, FakeConsumer, topics=lambda *_, **__: {"t": found}, identity=lambda *_: "")
+    return of_consumer(FakeConsumer, topic, bounds, {"t": found})
+
+
+def of_consumer(consumer, topic, bounds, known):
+    """A range that is read from consumers of a class."""
+    made = {"topics": lambda *_, **__: known, "identity": lambda *_: ""}
+    return KafkaRange(("b:1",), topic, bounds, consumer, reader=lambda *_: consumer({"enable.auto.commit": False}), **made)
 
 
 @pytest.mark.parametrize(
@@ -322,7 +328,7 @@ def test_a_replay_that_sends_slowly_is_no_stall(monkeypatch, hand_clock):
 
     found = type("Topic", (), {"error": None, "partitions": {0: None}})
     known = {"t": found}
-    source = KafkaRange(("b:1",), "t", Bounds(), Slow, topics=lambda *_, **__: known, identity=lambda *_: "").resolved()
+    source = of_consumer(Slow, "t", Bounds(), known).resolved()
     for _ in source():
         hand_clock.seconds += 1_000
     Slow.last = 3

@@ -1,0 +1,176 @@
+"""Reads a range of a partition as workers read it, for replays and audits: what a worker can read, they can read.
+
+librdkafka cannot read every batch that Kafka accepts. It gives up on some packings and ends the process on others, it waits for
+ever behind a record with an odd length, and it leaves out records that claim an offset before the one that it asked for.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, TypeVar
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import errors as aiokafka_errors
+from confluent_kafka import KafkaError, KafkaException
+
+from domain.errors import InvariantError
+from pipeline.kafka import record_batches
+from pipeline.kafka.false_broker import without_false
+from pipeline.kafka.record_batches import RecordBatch
+from pipeline.kafka.security import aiokafka_options
+from pipeline.settings import KafkaSettings
+
+_T = TypeVar("_T")
+_STOP_SECONDS: Final = 5.0
+#: Bytes of one fetch, and of the messages that are handed out at once.
+_MAX_FETCH: Final = 4 << 20
+_MAX_HELD: Final = 32 << 20
+#: aiokafka's errors without a code of the protocol, as librdkafka calls them; in this order, the first that fits.
+_CODES: Final[tuple[tuple[type[Exception], int], ...]] = (
+    (aiokafka_errors.OffsetOutOfRangeError, KafkaError._AUTO_OFFSET_RESET),  # noqa: SLF001 - public names with an underscore
+    (aiokafka_errors.NoOffsetForPartitionError, KafkaError._AUTO_OFFSET_RESET),  # noqa: SLF001
+    (aiokafka_errors.CorruptRecordException, KafkaError._BAD_MSG),  # noqa: SLF001
+    (InvariantError, KafkaError._BAD_MSG),  # noqa: SLF001
+    (aiokafka_errors.AuthenticationFailedError, KafkaError._AUTHENTICATION),  # noqa: SLF001
+)
+
+
+@dataclass(frozen=True, slots=True)
+class RangeMessage:
+    """A message, or the end of the log, with the methods of librdkafka's.
+
+    ``whole_size``: of a value of which only the beginning is held; 0: all of it is.
+    """
+
+    place: int
+    packed_key: bytes | None = None
+    packed_value: bytes | None = None
+    written: int = -1
+    whole_size: int = 0
+    problem: Any = None
+
+    def offset(self) -> int:
+        """Its offset; of the end of the log the next one."""
+        return self.place
+
+    def key(self) -> bytes | None:
+        """Its key."""
+        return self.packed_key
+
+    def value(self) -> bytes | None:
+        """Its value."""
+        return self.packed_value
+
+    def timestamp(self) -> tuple[int, int]:
+        """A kind, and when it was written (epoch milliseconds)."""
+        return 1, self.written
+
+    def error(self) -> Any:
+        """The end of the log, or None."""
+        return self.problem
+
+
+class RangeConsumer:
+    """A consumer of one partition in no group: ``assign``, ``consume`` and ``close``, as librdkafka's.
+
+    Raises (every method):
+        KafkaException: the brokers refuse it, or a batch cannot be read.
+    """
+
+    def __init__(self, settings: KafkaSettings, client_id: str) -> None:
+        self._settings, self._client_id = settings, client_id
+        self._loop = asyncio.new_event_loop()
+        self._consumer: Any = None
+        self._part: Any = None
+        self._messages: Iterator[RangeMessage] = iter(())
+
+    def assign(self, partitions: Sequence[Any]) -> None:
+        """Read the partition from its offset on."""
+        (part,) = partitions
+        self._part = TopicPartition(part.topic, part.partition)
+        record_batches.install(part.topic)
+        self._run(self._started(part.offset))
+
+    def consume(self, count: int, seconds: float) -> list[RangeMessage]:
+        """At most so many messages; none when no batch comes in so many seconds, or the end of the log when it is reached."""
+        if found := self._held(count):
+            return found
+        batches = self._run(self._consumer.getmany(self._part, timeout_ms=int(seconds * 1_000)))
+        if batches:
+            self._messages = _messages_of([batch for some in batches.values() for batch in some])
+            return self._held(count)
+        position, end = self._run(self._consumer.position(self._part)), self._consumer.last_stable_offset(self._part)
+        if end is None or end < 0 or position < end:
+            return []
+        return [RangeMessage(position, problem=KafkaError(KafkaError._PARTITION_EOF))]  # noqa: SLF001 - as above
+
+    def _held(self, count: int) -> list[RangeMessage]:
+        """At most so many messages, and not many bytes, of what has come."""
+        found: list[RangeMessage] = []
+        size = 0
+        try:
+            for message in self._messages:
+                found.append(message)
+                size += len(message.packed_key or b"") + len(message.packed_value or b"")
+                if len(found) == count or size > _MAX_HELD:
+                    break
+        except InvariantError as error:
+            if not found:
+                raise _exception(error) from error
+            self._messages = _failed(error)
+        return found
+
+    def close(self) -> None:
+        """End the connections."""
+        try:
+            if self._consumer is not None and not self._loop.is_closed():
+                self._loop.run_until_complete(asyncio.wait_for(self._consumer.stop(), _STOP_SECONDS))
+        except (aiokafka_errors.KafkaError, OSError, TimeoutError):
+            pass  # what was read is complete
+        finally:
+            self._loop.close()
+
+    async def _started(self, offset: int) -> None:
+        self._consumer = AIOKafkaConsumer(
+            bootstrap_servers=without_false(self._settings.bootstrap, self._settings),
+            client_id=self._client_id,
+            enable_auto_commit=False,
+            auto_offset_reset="none",
+            isolation_level="read_committed",  # aborted transactions were never sent
+            max_partition_fetch_bytes=_MAX_FETCH,
+            **aiokafka_options(self._settings),
+        )
+        await self._consumer.start()
+        self._consumer.assign([self._part])
+        self._consumer.seek(self._part, offset)
+
+    def _run(self, asked: Coroutine[Any, Any, _T]) -> _T:
+        try:
+            return self._loop.run_until_complete(asked)
+        except (aiokafka_errors.KafkaError, OSError) as error:
+            raise _exception(error) from error
+
+
+def _messages_of(batches: Sequence[RecordBatch]) -> Iterator[RangeMessage]:
+    for batch in batches:
+        for piece in batch.pieces():
+            for key, value, offset, written in piece.records():
+                yield RangeMessage(offset, key, value, written, piece.whole_sizes.get(offset, 0))
+
+
+def _failed(error: InvariantError) -> Iterator[RangeMessage]:
+    """No message; the error, once what came before it was handed out."""
+    raise error
+    yield
+
+
+def _exception(error: Exception) -> KafkaException:
+    """The error as librdkafka's."""
+    code = next((code for kind, code in _CODES if isinstance(error, kind)), 0)
+    if not code:
+        own = getattr(error, "errno", None) if isinstance(error, aiokafka_errors.BrokerResponseError) else None
+        code = KafkaError._TRANSPORT if own is None else own  # noqa: SLF001 - as above
+    text = error.problem if isinstance(error, InvariantError) else str(error)
+    return KafkaException(KafkaError(code, text.rstrip(".")))
