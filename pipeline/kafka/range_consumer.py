@@ -7,6 +7,7 @@ ever behind a record with an odd length, and it leaves out records that claim an
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Coroutine, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
@@ -39,7 +40,7 @@ _CODES: Final[tuple[tuple[type[Exception], int], ...]] = (
 
 @dataclass(frozen=True, slots=True)
 class RangeMessage:
-    """A message, or the end of the log, with the methods of librdkafka's.
+    """A message, or the end of the log, with the methods of librdkafka's; its length is that of key and value.
 
     ``whole_size``: of a value of which only the beginning is held; 0: all of it is.
     """
@@ -50,6 +51,12 @@ class RangeMessage:
     written: int = -1
     whole_size: int = 0
     problem: Any = None
+
+    def __len__(self) -> int:
+        return len(self.packed_key or b"") + len(self.packed_value or b"")
+
+    def __bool__(self) -> bool:
+        return True
 
     def offset(self) -> int:
         """Its offset; of the end of the log the next one."""
@@ -94,33 +101,45 @@ class RangeConsumer:
         self._run(self._started(part.offset))
 
     def consume(self, count: int, seconds: float) -> list[RangeMessage]:
-        """At most so many messages; none when no batch comes in so many seconds, or the end of the log when it is reached."""
-        if found := self._held(count):
-            return found
-        batches = self._run(self._consumer.getmany(self._part, timeout_ms=int(seconds * 1_000)))
-        if batches:
-            self._messages = _messages_of([batch for some in batches.values() for batch in some])
-            return self._held(count)
-        position, end = self._run(self._consumer.position(self._part)), self._consumer.last_stable_offset(self._part)
-        if end is None or end < 0 or position < end:
-            return []
-        return [RangeMessage(position, problem=KafkaError(KafkaError._PARTITION_EOF))]  # noqa: SLF001 - as above
-
-    def _held(self, count: int) -> list[RangeMessage]:
-        """At most so many messages, and not many bytes, of what has come."""
+        """At most so many messages, and not many bytes, that come in so many seconds; the end of the log when there is none."""
+        until = time.monotonic() + seconds
         found: list[RangeMessage] = []
+        while True:
+            if not self._take(found, count):
+                return found
+            left = max(0.0, until - time.monotonic())
+            if len(found) == count or sum(map(len, found)) > _MAX_HELD or (found and (self._at_the_end() or not left)):
+                return found
+            batches = self._run(self._consumer.getmany(self._part, timeout_ms=int(left * 1_000)))
+            if batches:
+                self._messages = _messages_of([batch for some in batches.values() for batch in some])
+            elif found or not self._at_the_end():
+                return found
+            else:
+                return [RangeMessage(self._position(), problem=KafkaError(KafkaError._PARTITION_EOF))]  # noqa: SLF001
+
+    def _take(self, found: list[RangeMessage], count: int) -> bool:
+        """Add what has come to ``found``. False before an unreadable batch, which is told after what comes before it."""
         size = 0
         try:
-            for message in self._messages:
-                found.append(message)
-                size += len(message.packed_key or b"") + len(message.packed_value or b"")
-                if len(found) == count or size > _MAX_HELD:
-                    break
+            while len(found) < count and size <= _MAX_HELD:
+                found.append(message := next(self._messages))
+                size += len(message)
+        except StopIteration:
+            return True
         except InvariantError as error:
             if not found:
                 raise _exception(error) from error
             self._messages = _failed(error)
-        return found
+            return False
+        return True
+
+    def _at_the_end(self) -> bool:
+        end = self._consumer.last_stable_offset(self._part)
+        return end is not None and 0 <= end <= self._position()
+
+    def _position(self) -> int:
+        return int(self._run(self._consumer.position(self._part)))
 
     def close(self) -> None:
         """End the connections."""
