@@ -113,7 +113,10 @@ class RangeConsumer:
             batches = self._run(self._consumer.getmany(self._part, timeout_ms=int(left * 1_000)))
             if batches:
                 self._messages = _messages_of([batch for some in batches.values() for batch in some])
-            elif found or not self._at_the_end():
+            elif found:
+                return found
+            elif not self._at_the_end():
+                self._raise_failed()
                 return found
             else:
                 return [RangeMessage(self._position(), problem=KafkaError(KafkaError._PARTITION_EOF))]  # noqa: SLF001
@@ -133,6 +136,14 @@ class RangeConsumer:
             self._messages = _failed(error)
             return False
         return True
+
+    def _raise_failed(self) -> None:
+        """Raise what has ended aiokafka's fetching: it tells nobody, and no message would come any more."""
+        fetching = self._consumer._fetcher.error_future  # noqa: SLF001 - the release is pinned
+        if fetching.done() and not fetching.cancelled() and (error := fetching.exception()):
+            if isinstance(error.__cause__, MemoryError):
+                raise error.__cause__
+            raise _exception(error) from error
 
     def _at_the_end(self) -> bool:
         end = self._consumer.last_stable_offset(self._part)

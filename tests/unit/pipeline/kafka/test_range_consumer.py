@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from concurrent.futures import Future
+from types import SimpleNamespace
+
 import pytest
 from aiokafka import TopicPartition
+from aiokafka import errors as aiokafka_errors
 from aiokafka.record.memory_records import MemoryRecords
 from confluent_kafka import KafkaError, KafkaException
 
@@ -17,7 +21,7 @@ class Fetched:
     """A started consumer whose fetches bring these batches, one a fetch; the log ends behind the last one."""
 
     def __init__(self, *payloads):
-        self._batches, self._at = [], 0
+        self._batches, self._at, self.failure = [], 0, None
         for number, payload in enumerate(payloads):
             response = bytearray(raw_batch(payload, 3, GZIP if payload == b"damaged" else 0))
             response[:8] = (3 * number).to_bytes(8, "big")
@@ -39,6 +43,16 @@ class Fetched:
     def last_stable_offset(self, _part):
         """The end of the log."""
         return self._end
+
+    @property
+    def _fetcher(self):
+        """Its task has ended by the error that a test sets, as aiokafka raises it."""
+        ended = Future()
+        if self.failure:
+            raised = aiokafka_errors.KafkaError("Unexpected error during data retrieval")
+            raised.__cause__ = self.failure
+            ended.set_exception(raised)
+        return SimpleNamespace(error_future=ended)
 
     async def stop(self):
         """Nothing to stop."""
@@ -85,3 +99,17 @@ def test_fetches_are_joined_up_to_the_count_and_the_end(reading):
     assert [len(consumer.consume(7, 5)), len(consumer.consume(7, 5))] == [7, 2]
     (end,) = consumer.consume(7, 0.01)
     assert (end.error().code(), end.offset()) == (KafkaError._PARTITION_EOF, 9)
+
+
+@pytest.mark.parametrize(("failure", "told"), [(MemoryError(), MemoryError), (ValueError("odd"), KafkaException), (None, None)])
+def test_fetching_that_has_ended_is_told(reading, failure, told):
+    """When the library's task has ended no message comes any more: its error is raised, not waited for."""
+    consumer = reading(GOOD)
+    consumer._consumer._end = 5  # there is more to come
+    assert len(consumer.consume(10, 0.01)) == 3
+    consumer._consumer.failure = failure
+    if told is None:
+        assert consumer.consume(10, 0.01) == []
+        return
+    with pytest.raises(told):
+        consumer.consume(10, 0.01)
